@@ -1,0 +1,171 @@
+//! What the kernel side and user space share: sizes, keys and events.
+//!
+//! Everything that crosses the boundary is `repr(C)`, made of integers only, with explicit padding and
+//! its size asserted at compile time. Nothing here does anything: no I/O, no allocation, no `std`.
+
+#![no_std]
+
+/// How many numbers of one ABI the position table covers: 0 up to and excluding this.
+///
+/// The highest number in any table of Linux is x32's 547; everything above is unknown by definition.
+pub const NUMBERS_PER_ABI: usize = 576;
+
+/// Entries of the table that maps an (ABI, number) to a [position](POSITIONS_PER_CGROUP).
+pub const POSITION_TABLE_LEN: usize = Abi::COUNT * NUMBERS_PER_ABI;
+
+/// Room for the calls of one cgroup: one position for each call that the kernel knows, over all of an
+/// architecture's ABIs, and one for each ABI's unknown numbers. x86 (the largest) needs about 1,250 in Linux 7.
+pub const POSITIONS_PER_CGROUP: usize = 1344;
+
+/// Entries of the per-CPU cache from cgroup id to slot; a power of two.
+pub const SLOT_CACHE_LEN: usize = 128;
+
+/// The kernel's bound for the paths in cgroup tracepoints (`TRACE_CGROUP_PATH_LEN`).
+pub const CGROUP_PATH_MAX: usize = 1024;
+
+/// How a task entered the kernel: which table its syscall number belongs to.
+///
+/// The names are those of x86; on arm64, [`Abi::Native`] is aarch64 and [`Abi::Compat`] aarch32.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Abi {
+    /// The 64-bit ABI. Its unknown numbers have position 0.
+    Native = 0,
+    /// The 32-bit ABI: ia32 (`int 0x80`, 32-bit binaries) or aarch32. Its unknown numbers have position 1.
+    Compat = 1,
+    /// x32: the 64-bit entry with [`X32_BIT`] set. Its unknown numbers have position 2.
+    X32 = 2,
+}
+
+impl Abi {
+    /// Number of ABIs.
+    pub const COUNT: usize = 3;
+    /// All of them, in the order of their discriminants.
+    pub const ALL: [Self; Self::COUNT] = [Self::Native, Self::Compat, Self::X32];
+
+    /// The position of this ABI's unknown numbers.
+    #[must_use]
+    pub const fn unknown_position(self) -> u32 {
+        self as u32
+    }
+}
+
+/// `__X32_SYSCALL_BIT` of `arch/x86/include/uapi/asm/unistd.h`.
+pub const X32_BIT: u64 = 0x4000_0000;
+
+/// Offset that says "this kernel's BTF did not tell".
+pub const UNKNOWN_OFFSET: u64 = u64::MAX;
+
+/// What a series counts: an entry of the map `SERIES_KEYS`. All zero means that the series is free.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SeriesKey {
+    /// Slot of the cgroup, from 1.
+    pub slot: u32,
+    /// Position of the call, below [`POSITIONS_PER_CGROUP`].
+    pub position: u32,
+}
+
+/// One entry of the per-CPU cache that remembers which slot a cgroup has.
+///
+/// Never stale: the kernel never gives a cgroup id twice, and a dead cgroup's id is never asked for again.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CachedSlot {
+    /// The cgroup's id; 0 in an entry that was never used.
+    pub cgroup_id: u64,
+    /// Its slot, from 1.
+    pub slot: u32,
+    /// Keeps the layout explicit.
+    pub padding: u32,
+}
+
+/// The per-CPU cache from cgroup id to slot, indexed by the low bits of the id.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct SlotCache {
+    /// The entries.
+    pub entries: [CachedSlot; SLOT_CACHE_LEN],
+}
+
+/// Series numbers of one cgroup's calls by position; 0 where there is none yet.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct IndexRow {
+    /// A series number or 0.
+    pub series: [u32; POSITIONS_PER_CGROUP],
+}
+
+/// A cgroup was made: [`CgroupEvent::kind`].
+pub const CGROUP_BORN: u32 = 1;
+/// A cgroup was removed: [`CgroupEvent::kind`].
+pub const CGROUP_DIED: u32 = 2;
+
+/// Head of a record in the ring buffer `CGROUP_EVENTS`; `path_len` bytes of path follow a birth.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CgroupEvent {
+    /// `CLOCK_MONOTONIC`, in nanoseconds.
+    pub time_ns: u64,
+    /// The cgroup's id: its inode number in cgroupfs.
+    pub cgroup_id: u64,
+    /// [`CGROUP_BORN`] or [`CGROUP_DIED`].
+    pub kind: u32,
+    /// Bytes of path after this head, without a NUL; 0 for a death, at most [`CGROUP_PATH_MAX`] - 1.
+    pub path_len: u32,
+}
+
+/// A record of the ring buffer `FIRST_SEEN`: a cgroup made a call for the first time.
+///
+/// Two CPUs that make the same first call at the same moment may both report it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FirstSeen {
+    /// `CLOCK_MONOTONIC`, in nanoseconds.
+    pub time_ns: u64,
+    /// The cgroup's id.
+    pub cgroup_id: u64,
+    /// The number as the kernel reported it; any value is possible.
+    pub nr: i64,
+    /// The ABI, as [`Abi`]'s discriminant.
+    pub abi: u32,
+    /// Process id (the kernel's tgid) in the initial pid namespace.
+    pub tgid: u32,
+    /// Thread id (the kernel's pid) in the initial pid namespace.
+    pub pid: u32,
+    /// Real user id in the initial user namespace.
+    pub uid: u32,
+    /// The thread's name, NUL-padded.
+    pub comm: [u8; 16],
+}
+
+/// Why something could not be done as it should: an index of the map `LOST`.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// Calls counted in the remainder, since every cgroup slot was taken.
+    CgroupsFull = 0,
+    /// Calls counted in the remainder, since every series was taken.
+    SeriesFull = 1,
+    /// Births and deaths of cgroups that did not fit the ring buffer.
+    CgroupEvents = 2,
+    /// First-seen events that did not fit the ring buffer.
+    FirstSeenEvents = 3,
+}
+
+impl Loss {
+    /// Number of reasons.
+    pub const COUNT: usize = 4;
+    /// All of them, in the order of their discriminants.
+    pub const ALL: [Self; Self::COUNT] =
+        [Self::CgroupsFull, Self::SeriesFull, Self::CgroupEvents, Self::FirstSeenEvents];
+}
+
+const _: () = {
+    assert!(size_of::<SeriesKey>() == 8 && align_of::<SeriesKey>() == 4);
+    assert!(size_of::<CachedSlot>() == 16 && align_of::<CachedSlot>() == 8);
+    assert!(size_of::<SlotCache>() == 16 * SLOT_CACHE_LEN && SLOT_CACHE_LEN.is_power_of_two());
+    assert!(size_of::<IndexRow>() == 4 * POSITIONS_PER_CGROUP && POSITIONS_PER_CGROUP % 2 == 0);
+    assert!(size_of::<CgroupEvent>() == 24 && align_of::<CgroupEvent>() == 8);
+    assert!(size_of::<FirstSeen>() == 56 && align_of::<FirstSeen>() == 8);
+};

@@ -1,0 +1,21 @@
+//! The yardstick of `cargo xtask bench`: what a program costs that does nothing at all.
+
+#![no_std]
+#![no_main]
+
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+
+/// Does nothing at every `sys_enter`.
+#[btf_tracepoint(function = "sys_enter")]
+pub fn empty(_: BtfTracePointContext) -> i32 {
+    0
+}
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -1,0 +1,64 @@
+//! The kernel side of syscallmon: the programs, and which tracepoint each belongs to.
+//!
+//! What they share is one idea a file: [`count`] (the hot path), [`allocate`] (its slow path, taken once
+//! a series), [`cgroup`] (births and deaths), [`globals`] (what user space sets before loading) and
+//! [`maps`]. User space loads only the programs that this kernel can run; see `syscallmon/src/kernel/`.
+
+#![no_std]
+#![no_main]
+// The target has no compare-and-swap, so `core` gives it no `AtomicU64::fetch_add`; the kernel has had atomic adds
+// without a result from the start. The Debian compiler that has this target takes the feature.
+#![feature(core_intrinsics)]
+#![expect(internal_features, reason = "see above")]
+
+mod allocate;
+mod cgroup;
+mod count;
+mod globals;
+mod maps;
+
+use aya_ebpf::{
+    macros::{btf_tracepoint, raw_tracepoint},
+    programs::{BtfTracePointContext, RawTracePointContext},
+};
+
+/// Counts a call; the cgroup is read with BTF-typed loads. Needs `bpf_get_current_task_btf` (Linux 5.11).
+#[btf_tracepoint(function = "sys_enter")]
+pub fn sys_enter_btf(ctx: BtfTracePointContext) -> i32 {
+    let task = count::current_task_btf();
+    count::count(&ctx, count::cgroup_id_of(task), count::is_compat_of(task), ctx.arg(1));
+    0
+}
+
+/// Counts a call; the cgroup comes from a helper. Runs from Linux 4.18 on, with or without BTF.
+#[raw_tracepoint(tracepoint = "sys_enter")]
+pub fn sys_enter_raw(ctx: RawTracePointContext) -> i32 {
+    count::count(&ctx, count::current_cgroup_id(), count::is_current_compat(), ctx.arg(1));
+    0
+}
+
+/// Reports that a cgroup was made. Arguments: `struct cgroup *`, `const char *path`.
+#[raw_tracepoint(tracepoint = "cgroup_mkdir")]
+pub fn cgroup_mkdir(ctx: RawTracePointContext) -> i32 {
+    cgroup::born(ctx.arg(0), ctx.arg(1));
+    0
+}
+
+/// Reports that a cgroup was removed. Arguments as for `cgroup_mkdir`.
+#[raw_tracepoint(tracepoint = "cgroup_rmdir")]
+pub fn cgroup_rmdir(ctx: RawTracePointContext) -> i32 {
+    cgroup::died(ctx.arg(0));
+    0
+}
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    // Nothing here panics: the verifier refuses a program that could loop.
+    loop {}
+}
+
+/// The kernel offers most helpers to GPL-compatible programs only; "Dual MIT/GPL" is one of the strings
+/// that it takes (`include/linux/license.h`), and the one that fits Apache-2.0 OR MIT.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

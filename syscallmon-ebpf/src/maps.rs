@@ -1,0 +1,65 @@
+//! The maps. Their sizes here are the defaults; user space sets others before loading.
+//!
+//! All that user space reads at every snapshot is an array that it maps into its memory, so a snapshot
+//! takes no system call. Series and slots are numbered from 1; 0 means none.
+
+use aya_ebpf::{
+    bindings::BPF_F_MMAPABLE,
+    macros::map,
+    maps::{Array, HashMap, PerCpuArray, Queue, RingBuf},
+};
+use syscallmon_common::{IndexRow, Loss, POSITIONS_PER_CGROUP, SeriesKey, SlotCache};
+
+/// Calls counted, one row for each possible CPU: index = cpu * `SERIES_PER_CPU` + series.
+///
+/// Only its own CPU writes to a row, and not preemptibly, so a plain add loses nothing.
+#[map]
+pub static COUNTERS: Array<u64> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// What each series counts. Two series may have one key (two CPUs met its first call): they add up.
+#[map]
+pub static SERIES_KEYS: Array<SeriesKey> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// The series of each cgroup's calls: one row a slot.
+#[map]
+pub static SERIES_INDEX: Array<IndexRow> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// The cgroup id of each slot; 0 in a free one.
+#[map]
+pub static SLOTS: Array<u64> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// Calls that found no slot or no series, by position, over all CPUs (atomic adds).
+#[map]
+pub static REMAINDER: Array<u64> = Array::with_max_entries(POSITIONS_PER_CGROUP as u32, BPF_F_MMAPABLE);
+
+/// What was lost, by [`Loss`] (atomic adds).
+#[map]
+pub static LOST: Array<u64> = Array::with_max_entries(Loss::COUNT as u32, BPF_F_MMAPABLE);
+
+/// Not 0 while a free list was found empty: [0] slots, [1] series. User space clears it when it has freed some.
+#[map]
+pub static EXHAUSTED: Array<u64> = Array::with_max_entries(2, BPF_F_MMAPABLE);
+
+/// Slot of each cgroup, behind [`SLOT_CACHE`].
+#[map]
+pub static SLOT_OF_CGROUP: HashMap<u64, u32> = HashMap::with_max_entries(1, 0);
+
+/// This CPU's last cgroups and their slots.
+#[map]
+pub static SLOT_CACHE: PerCpuArray<SlotCache> = PerCpuArray::with_max_entries(1, 0);
+
+/// Free slots, filled by user space.
+#[map]
+pub static FREE_SLOTS: Queue<u32> = Queue::with_max_entries(1, 0);
+
+/// Free series, filled by user space.
+#[map]
+pub static FREE_SERIES: Queue<u32> = Queue::with_max_entries(1, 0);
+
+/// Births and deaths of cgroups: `CgroupEvent`, then the path.
+#[map]
+pub static CGROUP_EVENTS: RingBuf = RingBuf::with_byte_size(512 * 1024, 0);
+
+/// `FirstSeen` records.
+#[map]
+pub static FIRST_SEEN: RingBuf = RingBuf::with_byte_size(256 * 1024, 0);

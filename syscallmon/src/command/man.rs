@@ -1,0 +1,28 @@
+//! `syscallmon man`: the man page of a command on stdout.
+
+use std::{io, process::ExitCode};
+
+use anyhow::Context;
+use clap::{Args, CommandFactory};
+
+use super::Cli;
+
+/// Print the man page of syscallmon or of one of its commands.
+#[derive(Debug, Args)]
+pub(super) struct Man {
+    /// The command; without it, syscallmon itself.
+    command: Option<String>,
+}
+
+impl Man {
+    pub(super) fn execute(self) -> anyhow::Result<ExitCode> {
+        let mut cli = Cli::command();
+        cli.build();
+        let page = match &self.command {
+            None => &cli,
+            Some(name) => cli.find_subcommand(name).with_context(|| format!("no command is called {name}: see --help"))?,
+        };
+        clap_mangen::Man::new(page.clone()).render(&mut io::stdout())?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

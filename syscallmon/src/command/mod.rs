@@ -1,0 +1,53 @@
+//! The command line: one file per subcommand, which wires what the rest of the crate offers.
+
+mod check;
+mod completions;
+mod man;
+mod run;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+/// Exact system call counts of every container, pod and service on a Linux host, for Prometheus.
+///
+/// An eBPF program counts every system call by cgroup, ABI and syscall; the daemon exports the counts as
+/// Prometheus metrics.
+#[derive(Debug, Parser)]
+#[command(name = "syscallmon", version, max_term_width = 110, subcommand_required = true, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Run),
+    Check(check::Check),
+    Completions(completions::Completions),
+    Man(man::Man),
+}
+
+/// The configuration file, for every command that takes one.
+#[derive(Clone, Debug, clap::Args)]
+struct ConfigFile {
+    /// Configuration file; flags win over it. Reloaded on SIGHUP.
+    #[arg(long = "config.file", value_name = "FILE", id = "config_file")]
+    config_file: Option<PathBuf>,
+}
+
+impl Cli {
+    /// Runs the chosen command.
+    ///
+    /// # Errors
+    ///
+    /// Whatever kept the command from doing its work; the message ends with a remedy where there is one.
+    pub fn execute(self) -> anyhow::Result<ExitCode> {
+        match self.command {
+            Command::Run(run) => run.execute(),
+            Command::Check(check) => check.execute(),
+            Command::Completions(completions) => completions.execute(),
+            Command::Man(man) => man.execute(),
+        }
+    }
+}

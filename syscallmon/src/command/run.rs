@@ -1,0 +1,236 @@
+//! `syscallmon run`: the daemon. Brings everything up in the order that fails cleanly, and down again.
+
+use std::{
+    io::{self, Write},
+    net::{SocketAddr, TcpListener},
+    process::ExitCode,
+    time::SystemTime,
+};
+
+use anyhow::Context;
+use clap::Args;
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::ConfigFile;
+use crate::{
+    cgroup::{Mount, Tree},
+    export::{
+        Site,
+        web::{Limits, Server},
+    },
+    kernel::{Events, Kernel, Options},
+    privileges,
+    sampler::{Sampler, Tunables},
+    settings::{self, Config, LogHandle, Settings},
+    state::{Shared, State},
+    syscalls::CallTable,
+};
+
+/// Count system calls and export them until SIGTERM or SIGINT.
+///
+/// Needs CAP_BPF and CAP_PERFMON (or root), and drops every capability once it has attached. Nothing stays in the
+/// kernel when it ends, however it ends.
+#[derive(Debug, Args)]
+pub(super) struct Run {
+    #[command(flatten)]
+    config: ConfigFile,
+
+    /// Attach, wait one poll interval, print the metrics to stdout and exit.
+    #[arg(long)]
+    once: bool,
+
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// What is up before the first thread is started.
+struct Attached {
+    kernel: Kernel,
+    events: Events,
+    tree: Tree,
+    shared: Shared,
+}
+
+impl Run {
+    pub(super) fn execute(self) -> anyhow::Result<ExitCode> {
+        let config = self.resolve()?;
+        let log = settings::start_log(config.log_level, config.log_format).context("cannot start logging")?;
+        let listeners = if self.once { Vec::new() } else { bind(&config.listen_addresses)? };
+        let limits = Limits { connections: config.max_connections, ..Limits::default() };
+        let server = Server::new(config.web_config_file.clone(), limits)?;
+        let attached = attach(&config)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .context("cannot start the async runtime")?;
+        runtime.block_on(async {
+            if self.once { once(attached, &config).await } else { self.serve(attached, config, server, listeners, log).await }
+        })?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn resolve(&self) -> anyhow::Result<Config> {
+        Ok(Config::resolve(self.settings.clone(), self.config.config_file.as_deref())?)
+    }
+
+    async fn serve(
+        &self,
+        attached: Attached,
+        config: Config,
+        server: Server,
+        listeners: Vec<TcpListener>,
+        log: LogHandle,
+    ) -> anyhow::Result<()> {
+        let (tunables, watched) = watch::channel(config.tunables);
+        let shared = attached.shared.clone();
+        let events = attached.events.watch()?;
+        let (sampler, refresher) = Sampler::new(attached.kernel, events, attached.tree, shared.clone(), watched.clone());
+        let site = Site::new(shared.clone(), refresher, &config.telemetry_path, watched)?;
+        let listeners = listeners.into_iter().map(tokio::net::TcpListener::from_std).collect::<io::Result<_>>()?;
+
+        let shutdown = CancellationToken::new();
+        let sampling = tokio::spawn(sampler.run(shutdown.clone()));
+        let serving = tokio::spawn(server.run(listeners, site.router(), shutdown.clone()));
+        let reload = |config: &mut Config| self.reload(config, &tunables, &log, &shared);
+        let outcome = until_stopped(config, reload, sampling, shutdown).await;
+        serving.await.context("the HTTP server failed")?;
+        tracing::info!("stopped");
+        outcome
+    }
+
+    /// Puts a changed configuration in force as far as that goes; a bad one changes nothing.
+    fn reload(&self, config: &mut Config, tunables: &watch::Sender<Tunables>, log: &LogHandle, shared: &Shared) {
+        let new = match self.resolve() {
+            Ok(new) => new,
+            Err(error) => {
+                tracing::error!("the new configuration is not in force, the old one stays: {error:#}");
+                shared.lock().config_reload.0 = false;
+                return;
+            }
+        };
+        for setting in config.needs_restart(&new) {
+            tracing::warn!(setting, "changed in the configuration: takes effect at the next start");
+        }
+        log.set_level(new.log_level);
+        tunables.send_replace(new.tunables);
+        config.log_level = new.log_level;
+        config.tunables = new.tunables;
+        shared.lock().config_reload = (true, SystemTime::now());
+        tracing::info!("configuration reloaded");
+    }
+}
+
+/// Waits for SIGTERM or SIGINT, reloads on SIGHUP; then stops everything. A second signal does not wait.
+async fn until_stopped(
+    mut config: Config,
+    reload: impl Fn(&mut Config),
+    mut sampling: tokio::task::JoinHandle<()>,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let mut stop = StopSignals::new()?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            _ = hangup.recv() => reload(&mut config),
+            name = stop.received() => {
+                tracing::info!(signal = name, "stopping");
+                break;
+            }
+            ended = &mut sampling => {
+                shutdown.cancel();
+                return ended.context("the sampler failed");
+            }
+        }
+    }
+    shutdown.cancel();
+    tokio::select! {
+        ended = &mut sampling => ended.context("the sampler failed"),
+        _ = stop.received() => anyhow::bail!("stopped by a second signal"),
+    }
+}
+
+/// The signals that end the daemon.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn new() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Waits for one of them; its name.
+    async fn received(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+/// Binds every address, before anything is attached and while privileges for low ports are there.
+fn bind(addresses: &[SocketAddr]) -> anyhow::Result<Vec<TcpListener>> {
+    let bind = |address: &SocketAddr| {
+        let listener = TcpListener::bind(address).with_context(|| {
+            format!("cannot listen on {address}: choose another address with --web.listen-address")
+        })?;
+        listener.set_nonblocking(true)?;
+        tracing::info!(address = %listener.local_addr()?, "listening");
+        Ok(listener)
+    };
+    addresses.iter().map(bind).collect()
+}
+
+/// Loads and attaches, then drops privileges. Single-threaded: capabilities belong to threads.
+fn attach(config: &Config) -> anyhow::Result<Attached> {
+    let mount = Mount::find(&config.procfs, config.cgroupfs.as_deref())?;
+    tracing::info!(path = %mount.path.display(), "found cgroup2");
+    let calls = CallTable::native();
+    let (kernel, events) = Kernel::load(&Options::from(config), calls.positions())?;
+    for status in kernel.probes() {
+        let (probe, implementation) = (status.probe.name(), status.implementation.unwrap_or("none"));
+        match &status.problem {
+            None => tracing::info!(probe, implementation, "attached"),
+            Some(problem) => tracing::warn!(probe, implementation, "{problem}"),
+        }
+    }
+    let kept = privileges::drop_all(|| kernel.is_accessible()).context("cannot drop privileges")?;
+    tracing::info!(kept = ?kept, "dropped privileges");
+    let state = State::new(calls, kernel.probes().to_vec(), config.capacity, kernel.memory_bytes());
+    Ok(Attached { kernel, events, tree: Tree::new(mount), shared: Shared::new(state) })
+}
+
+impl From<&Config> for Options {
+    fn from(config: &Config) -> Self {
+        Self { capacity: config.capacity, sysfs: config.sysfs.clone(), sys_enter: config.sys_enter }
+    }
+}
+
+/// Counts for one poll interval and prints what it saw.
+async fn once(attached: Attached, config: &Config) -> anyhow::Result<()> {
+    let (_tunables, watched) = watch::channel(config.tunables);
+    let shared = attached.shared.clone();
+    let events = attached.events.watch()?;
+    let (sampler, refresher) = Sampler::new(attached.kernel, events, attached.tree, shared.clone(), watched.clone());
+    let site = Site::new(shared, refresher, &config.telemetry_path, watched)?;
+    let shutdown = CancellationToken::new();
+    let sampling = tokio::spawn(sampler.run(shutdown.clone()));
+    let mut stop = StopSignals::new()?;
+    tokio::select! {
+        () = tokio::time::sleep(config.tunables.poll_interval) => {}
+        _ = stop.received() => {}
+    }
+    let exposition = site.exposition().await?;
+    shutdown.cancel();
+    sampling.await.context("the sampler failed")?;
+    match io::stdout().write_all(&exposition.plain) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("cannot write to stdout"),
+    }
+}

@@ -1,0 +1,148 @@
+//! What the outside sees: the pages of the HTTP server and what they say.
+//!
+//! Reads [`crate::state`], asks the sampler for fresh counts, and never sees aya.
+
+mod api;
+mod exposition;
+pub mod families;
+mod landing;
+mod sample;
+pub mod web;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::State as Extract,
+    http::{
+        HeaderMap, HeaderValue, StatusCode,
+        header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, VARY},
+    },
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use tokio::sync::watch;
+
+pub use self::exposition::{Error, Exposition, Renderer};
+use crate::{
+    sampler::{Refresher, Tunables},
+    state::Shared,
+};
+
+/// Paths that `--web.telemetry-path` cannot take.
+pub const PATHS: [&str; 4] = ["/", "/healthz", "/readyz", "/api/v1/workloads"];
+
+/// A snapshot this much older than the poll interval means that the sampler is stuck.
+const STUCK: Duration = Duration::from_secs(60);
+
+/// What the pages need.
+#[derive(Clone)]
+pub struct Site {
+    shared: Shared,
+    refresher: Refresher,
+    renderer: Arc<Renderer>,
+    telemetry_path: Arc<str>,
+    tunables: watch::Receiver<Tunables>,
+}
+
+impl Site {
+    /// Brings it together.
+    ///
+    /// # Errors
+    ///
+    /// When the table of families has a mistake.
+    pub fn new(
+        shared: Shared,
+        refresher: Refresher,
+        telemetry_path: &str,
+        tunables: watch::Receiver<Tunables>,
+    ) -> Result<Self, Error> {
+        let renderer = Arc::new(Renderer::new(shared.clone())?);
+        Ok(Self { shared, refresher, renderer, telemetry_path: telemetry_path.into(), tunables })
+    }
+
+    /// The newest exposition, of a snapshot that is fresh.
+    ///
+    /// # Errors
+    ///
+    /// When encoding or compressing fails.
+    pub async fn exposition(&self) -> Result<Exposition, Error> {
+        self.refresher.refresh().await;
+        tokio::task::block_in_place(|| self.renderer.render())
+    }
+
+    /// The pages.
+    pub fn router(self) -> Router {
+        Router::new()
+            .route(&self.telemetry_path, get(metrics))
+            .route("/", get(landing::page))
+            .route("/healthz", get(healthz))
+            .route("/readyz", get(readyz))
+            .route("/api/v1/workloads", get(api::workloads))
+            .with_state(self)
+    }
+}
+
+async fn metrics(Extract(site): Extract<Site>, headers: HeaderMap) -> Response {
+    let exposition = match site.exposition().await {
+        Ok(exposition) => exposition,
+        Err(error) => return (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    };
+    let gzip = accepts_gzip(&headers);
+    let mut response = Response::new(Body::from(if gzip { exposition.gzip } else { exposition.plain }));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
+    headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
+    if gzip {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    response
+}
+
+/// Whether the client takes gzip (RFC 9110, section 12.5.3).
+fn accepts_gzip(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(ACCEPT_ENCODING).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|coding| {
+        let mut parts = coding.split(';').map(str::trim);
+        let is_gzip = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
+        let refused = parts.filter_map(|parameter| parameter.strip_prefix("q=")).any(|q| q.parse() == Ok(0.0));
+        is_gzip && !refused
+    })
+}
+
+/// Whether the daemon works: its sampler still takes snapshots.
+async fn healthz(Extract(site): Extract<Site>) -> (StatusCode, &'static str) {
+    let age = site.shared.lock().snapshot.taken.elapsed();
+    if age <= site.tunables.borrow().poll_interval + STUCK {
+        (StatusCode::OK, "ok\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "no snapshot for too long\n")
+    }
+}
+
+/// Whether there is something to scrape.
+async fn readyz(Extract(site): Extract<Site>) -> (StatusCode, &'static str) {
+    if site.shared.lock().snapshot.number > 0 {
+        (StatusCode::OK, "ready\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "no snapshot yet\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gzip_is_sent_to_those_who_take_it() {
+        let accepts = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_str(value).unwrap());
+            accepts_gzip(&headers)
+        };
+        assert!(accepts("gzip") && accepts("deflate, GZIP;q=0.5") && accepts("br,gzip"));
+        assert!(!accepts("identity") && !accepts("gzip;q=0") && !accepts("gzip; q=0.0") && !accepts("xgzip"));
+        assert!(!accepts_gzip(&HeaderMap::new()));
+    }
+}

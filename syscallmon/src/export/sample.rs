@@ -1,0 +1,42 @@
+//! Collects the series of one family, in the form that the prometheus crate wants.
+
+use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricType};
+
+/// The series of one family.
+#[derive(Debug)]
+pub struct Samples {
+    kind: MetricType,
+    metrics: Vec<Metric>,
+}
+
+impl Samples {
+    pub(super) fn new(kind: MetricType) -> Self {
+        Self { kind, metrics: Vec::new() }
+    }
+
+    /// Adds one series. Values above 2^53 lose their last digits: Prometheus' own values are 64-bit floats.
+    pub fn add(&mut self, labels: &[(&'static str, &str)], value: f64) {
+        let mut metric = Metric::from_label(labels.iter().map(label).collect());
+        if self.kind == MetricType::COUNTER {
+            let mut counter = Counter::default();
+            counter.set_value(value);
+            metric.set_counter(counter);
+        } else {
+            let mut gauge = Gauge::default();
+            gauge.set_value(value);
+            metric.set_gauge(gauge);
+        }
+        self.metrics.push(metric);
+    }
+
+    pub(super) fn into_metrics(self) -> Vec<Metric> {
+        self.metrics
+    }
+}
+
+fn label((name, value): &(&'static str, &str)) -> LabelPair {
+    let mut pair = LabelPair::default();
+    pair.set_name((*name).to_owned());
+    pair.set_value((*value).to_owned());
+    pair
+}

@@ -1,0 +1,148 @@
+//! One connection: TLS handshake, the protocol both sides agreed on, deadlines, and the end at shutdown.
+//!
+//! `server` spawns [`Connection::serve`] for each accepted stream. Errors here are the client's and are logged for
+//! debugging only: a stranger must not be able to fill the log.
+
+use std::convert::Infallible;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+
+use axum::http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulConnection;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use super::limits::Limits;
+use super::reload::Source;
+use super::service::Service;
+use super::tls;
+use super::watchdog::{Heard, Tracked, Watchdog};
+
+/// hyper's smallest buffer; header limits below it still hold.
+const MIN_BUFFER: usize = 8192;
+
+/// Requests at once on one HTTP/2 connection. Prometheus sends one.
+const MAX_STREAMS: u32 = 8;
+
+/// Response bytes buffered for one HTTP/2 stream.
+const MAX_SEND_BUFFER: usize = 64 * 1024;
+
+type Answer = Pin<Box<dyn Future<Output = Result<Response<Tracked>, Infallible>> + Send>>;
+
+/// What serving a connection takes.
+pub(super) struct Connection {
+    pub(super) source: Arc<Source>,
+    pub(super) service: Arc<Service>,
+    pub(super) limits: Limits,
+    /// Finish the request in flight, take no further one.
+    pub(super) shutdown: CancellationToken,
+}
+
+impl Connection {
+    /// Serves until the client leaves, a deadline passes, or shutdown lets it end.
+    pub(super) async fn serve(&self, stream: TcpStream) {
+        // Responses are written whole; waiting to fill a packet only delays their tail.
+        let _ = stream.set_nodelay(true);
+        match self.source.current().await.tls() {
+            None => Box::pin(self.http1(stream)).await,
+            Some(config) => self.secured(config, stream).await,
+        }
+    }
+
+    // Each protocol's future is boxed: a connection is to hold the one it speaks, not room for all.
+    async fn secured(&self, config: Arc<ServerConfig>, stream: TcpStream) {
+        let Some(stream) = self.handshake(config, stream).await else {
+            return;
+        };
+        if stream.get_ref().1.alpn_protocol() == Some(tls::HTTP2) {
+            Box::pin(self.http2(stream)).await;
+        } else {
+            Box::pin(self.http1(stream)).await;
+        }
+    }
+
+    async fn handshake(&self, config: Arc<ServerConfig>, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
+        let handshake = timeout(self.limits.handshake_timeout, TlsAcceptor::from(config).accept(stream));
+        match self.shutdown.run_until_cancelled(handshake).await? {
+            Ok(Ok(stream)) => Some(stream),
+            Ok(Err(error)) => {
+                debug!(%error, "TLS handshake failed");
+                None
+            }
+            Err(_) => {
+                debug!("TLS handshake took too long");
+                None
+            }
+        }
+    }
+
+    async fn http1<S: AsyncRead + AsyncWrite + Unpin + 'static>(&self, stream: S) {
+        let watchdog = Watchdog::new(self.limits.clone());
+        let stream = Heard::http1(stream, &watchdog);
+        let connection = http1::Builder::new()
+            // The watchdog's deadline covers it.
+            .header_read_timeout(None)
+            .max_header_size(self.limits.header_bytes)
+            .max_buf_size(self.limits.header_bytes.max(MIN_BUFFER))
+            .serve_connection(TokioIo::new(stream), service_fn(self.handler(&watchdog)));
+        self.drive(connection, &watchdog).await;
+    }
+
+    async fn http2(&self, stream: TlsStream<TcpStream>) {
+        let watchdog = Watchdog::new(self.limits.clone());
+        let stream = Heard::http2(stream, &watchdog);
+        let connection = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .max_header_list_size(u32::try_from(self.limits.header_bytes).unwrap_or(u32::MAX))
+            .max_concurrent_streams(MAX_STREAMS)
+            .max_send_buf_size(MAX_SEND_BUFFER)
+            .serve_connection(TokioIo::new(stream), service_fn(self.handler(&watchdog)));
+        self.drive(connection, &watchdog).await;
+    }
+
+    /// Owns what it needs: HTTP/2 runs each request as a task of its own.
+    fn handler(&self, watchdog: &Arc<Watchdog>) -> impl Fn(Request<Incoming>) -> Answer + Clone + use<> {
+        let (service, watchdog) = (Arc::clone(&self.service), Arc::clone(watchdog));
+        move |request| {
+            let (service, in_flight) = (Arc::clone(&service), watchdog.begin());
+            Box::pin(async move {
+                let (head, body) = service.answer(request).await.into_parts();
+                Ok(Response::from_parts(head, Tracked::new(body, in_flight)))
+            })
+        }
+    }
+
+    async fn drive<C: GracefulConnection>(&self, connection: C, watchdog: &Watchdog)
+    where
+        C::Error: std::fmt::Display,
+    {
+        let mut connection = pin!(connection);
+        let mut leaving = false;
+        loop {
+            tokio::select! {
+                ended = connection.as_mut() => {
+                    if let Err(error) = ended {
+                        debug!(%error, "web connection failed");
+                    }
+                    return;
+                }
+                () = watchdog.expired() => return debug!("web connection was too slow"),
+                () = self.shutdown.cancelled(), if !leaving => {
+                    leaving = true;
+                    connection.as_mut().graceful_shutdown();
+                    watchdog.hurry();
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,168 @@
+use std::time::Instant;
+
+use super::*;
+
+const SHORT: Duration = Duration::from_millis(300);
+
+/// Generous: other work shares the machine.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+#[tokio::test]
+async fn too_large_headers_are_refused() {
+    let server = Running::plain().await;
+    let fits = format!("X-Fill: {}\r\n", "x".repeat(15 * 1024));
+    assert_eq!(code(&server.get("/metrics", &fits).await), "200");
+    let too_large = format!("X-Fill: {}\r\n", "x".repeat(17 * 1024));
+    assert_eq!(code(&server.get("/metrics", &too_large).await), "431");
+}
+
+#[tokio::test]
+async fn header_limit_below_the_buffer_size_holds() {
+    let server = Running::open(Limits {
+        header_bytes: 512,
+        ..Limits::default()
+    })
+    .await;
+    let headers = format!("X-Fill: {}\r\n", "x".repeat(600));
+    assert_eq!(code(&server.get("/metrics", &headers).await), "431");
+}
+
+#[tokio::test]
+async fn client_that_drips_its_headers_is_dropped() {
+    let server = Running::open(Limits {
+        header_timeout: SHORT,
+        ..Limits::default()
+    })
+    .await;
+    let (mut reader, mut writer) = server.connect().await.into_split();
+    let start = Instant::now();
+    tokio::spawn(async move {
+        while writer.write_all(b"G").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    let mut byte = [0];
+    let ended = tokio::time::timeout(PATIENCE, reader.read(&mut byte)).await.unwrap();
+    assert!(matches!(ended, Ok(0) | Err(_)));
+    assert!(start.elapsed() >= SHORT);
+}
+
+#[tokio::test]
+async fn second_request_that_drips_is_dropped_before_the_idle_timeout() {
+    let server = Running::open(Limits {
+        header_timeout: SHORT,
+        ..Limits::default()
+    })
+    .await;
+    let mut stream = server.connect().await;
+    stream
+        .write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+        .await
+        .unwrap();
+    read_until(&mut stream, "the metrics").await;
+    stream.write_all(b"GET").await.unwrap();
+    assert_eq!(tokio::time::timeout(PATIENCE, read_all(stream)).await.unwrap(), "");
+}
+
+#[tokio::test]
+async fn kept_alive_connection_outlives_the_header_timeout_but_not_the_idle_timeout() {
+    let idle_timeout = 4 * SHORT;
+    let server = Running::open(Limits {
+        header_timeout: SHORT,
+        idle_timeout,
+        ..Limits::default()
+    })
+    .await;
+    let mut stream = server.connect().await;
+    for _ in 0..2 {
+        stream
+            .write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+            .await
+            .unwrap();
+        read_until(&mut stream, "the metrics").await;
+        tokio::time::sleep(2 * SHORT).await;
+    }
+    assert_eq!(tokio::time::timeout(PATIENCE, read_all(stream)).await.unwrap(), "");
+}
+
+#[tokio::test]
+async fn handshake_that_does_not_come_is_dropped() {
+    let dir = tempfile::tempdir().unwrap();
+    let issued = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    std::fs::write(dir.path().join("c"), issued.cert.pem()).unwrap();
+    std::fs::write(dir.path().join("k"), issued.signing_key.serialize_pem()).unwrap();
+    let config = write_config(dir.path(), "tls_server_config: {cert_file: c, key_file: k}\n");
+    let limits = Limits {
+        handshake_timeout: SHORT,
+        ..Limits::default()
+    };
+    let server = Running::start(dir, Some(config), limits).await;
+    let stream = server.connect().await;
+    assert_eq!(tokio::time::timeout(PATIENCE, read_all(stream)).await.unwrap(), "");
+}
+
+#[tokio::test]
+async fn connections_above_the_limit_wait_on_every_listener() {
+    let limits = Limits {
+        connections: 2,
+        header_timeout: 2 * SHORT,
+        ..Limits::default()
+    };
+    let server = Running::open(limits).await;
+    let held = [server.connect().await, server.connect().await];
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    for address in &server.addresses {
+        let stream = TcpStream::connect(address).await.unwrap();
+        let early = tokio::time::timeout(SHORT / 3, get_over(stream, "/metrics", "")).await;
+        assert!(early.is_err(), "{early:?}");
+    }
+    drop(held);
+    let late = tokio::time::timeout(PATIENCE, server.get("/metrics", ""))
+        .await
+        .unwrap();
+    assert_eq!(code(&late), "200");
+}
+
+#[tokio::test]
+async fn silent_connections_give_their_place_up() {
+    let server = Running::open(Limits {
+        connections: 1,
+        header_timeout: SHORT,
+        ..Limits::default()
+    })
+    .await;
+    let _silent = server.connect().await;
+    let response = tokio::time::timeout(PATIENCE, server.get("/metrics", ""))
+        .await
+        .unwrap();
+    assert_eq!(code(&response), "200");
+}
+
+#[tokio::test]
+async fn request_that_takes_too_long_is_answered_503() {
+    let server = Running::open(Limits {
+        request_timeout: SLOW / 4,
+        ..Limits::default()
+    })
+    .await;
+    let start = Instant::now();
+    assert_eq!(code(&server.get("/slow", "").await), "503");
+    assert!(start.elapsed() < SLOW);
+}
+
+#[tokio::test]
+async fn client_that_does_not_read_is_dropped() {
+    let server = Running::open(Limits {
+        connections: 1,
+        request_timeout: SHORT,
+        ..Limits::default()
+    })
+    .await;
+    let mut deaf = server.connect().await;
+    deaf.write_all(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    let response = tokio::time::timeout(PATIENCE, server.get("/metrics", ""))
+        .await
+        .unwrap();
+    assert_eq!(code(&response), "200");
+    drop(deaf);
+}

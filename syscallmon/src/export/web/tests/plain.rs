@@ -1,0 +1,64 @@
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+use super::*;
+
+#[tokio::test]
+async fn get_is_answered_on_every_listener() {
+    let server = Running::plain().await;
+    for address in &server.addresses {
+        let response = get_over(TcpStream::connect(address).await.unwrap(), "/metrics", "").await;
+        assert_eq!(code(&response), "200", "{response}");
+        assert!(response.ends_with("the metrics"), "{response}");
+    }
+}
+
+#[tokio::test]
+async fn head_has_no_body() {
+    let server = Running::plain().await;
+    let mut stream = server.connect().await;
+    stream
+        .write_all(b"HEAD /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        .await
+        .unwrap();
+    let response = read_all(stream).await;
+    assert_eq!(code(&response), "200", "{response}");
+    assert!(response.ends_with("\r\n\r\n"), "{response}");
+}
+
+#[tokio::test]
+async fn post_is_refused_without_waiting_for_its_body() {
+    let server = Running::plain().await;
+    let mut stream = server.connect().await;
+    stream
+        .write_all(b"POST /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 999999999\r\n\r\nx")
+        .await
+        .unwrap();
+    let response = read_all(stream).await;
+    assert_eq!(code(&response), "405", "{response}");
+    assert!(response.contains("allow: GET, HEAD"), "{response}");
+}
+
+#[tokio::test]
+async fn connection_serves_one_request_after_the_other() {
+    let server = Running::plain().await;
+    let mut stream = server.connect().await;
+    for _ in 0..3 {
+        stream
+            .write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+            .await
+            .unwrap();
+        read_until(&mut stream, "the metrics").await;
+    }
+}
+
+#[tokio::test]
+async fn configured_headers_are_on_every_response() {
+    let text = "http_server_config:\n  headers:\n    X-Frame-Options: deny\n    X-XSS-Protection: 0\n";
+    let server = Running::configured(tempfile::tempdir().unwrap(), text).await;
+    for path in ["/metrics", "/healthz", "/nothing-here"] {
+        let response = server.get(path, "").await;
+        assert!(response.contains("x-frame-options: deny"), "{response}");
+        assert!(response.contains("x-xss-protection: 0"), "{response}");
+    }
+}

@@ -1,0 +1,155 @@
+//! Decodes what the kernel side sends through ring buffers.
+//!
+//! Records are bytes from the kernel: one that is too short or of an unknown kind is dropped, never trusted.
+
+use std::time::Duration;
+
+use syscallmon_common::{Abi, CGROUP_BORN, CGROUP_DIED, CgroupEvent, FirstSeen};
+
+/// A cgroup was made or removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CgroupChange {
+    /// Made.
+    Born {
+        /// Its id.
+        id: u64,
+        /// Its path from the root of the cgroup2 hierarchy, as the kernel wrote it (any bytes but NUL); cut
+        /// after 1,023 bytes.
+        path: Vec<u8>,
+    },
+    /// Removed. No task of it will make another call.
+    Died {
+        /// Its id.
+        id: u64,
+    },
+}
+
+/// A cgroup made a call for the first time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FirstCall {
+    /// When, on `CLOCK_MONOTONIC`.
+    pub monotonic: Duration,
+    /// The cgroup's id.
+    pub cgroup_id: u64,
+    /// The ABI.
+    pub abi: Abi,
+    /// The number within the ABI's table, without x32's bit.
+    pub number: u64,
+    /// Process id in the initial pid namespace.
+    pub pid: u32,
+    /// Thread id in the initial pid namespace.
+    pub tid: u32,
+    /// Real user id in the initial user namespace.
+    pub uid: u32,
+    /// The thread's name; bytes that are not UTF-8 are replaced.
+    pub comm: String,
+}
+
+/// Reads a record of `CGROUP_EVENTS`.
+pub(super) fn cgroup_change(record: &[u8]) -> Option<CgroupChange> {
+    let (head, path) = record.split_at_checked(size_of::<CgroupEvent>())?;
+    let id = u64_at(head, 8)?;
+    let path_len = u32_at(head, 20)? as usize;
+    match u32_at(head, 16)? {
+        CGROUP_BORN => Some(CgroupChange::Born { id, path: path.get(..path_len)?.to_vec() }),
+        CGROUP_DIED => Some(CgroupChange::Died { id }),
+        _ => None,
+    }
+}
+
+/// Reads a record of `FIRST_SEEN`.
+pub(super) fn first_call(record: &[u8]) -> Option<FirstCall> {
+    if record.len() < size_of::<FirstSeen>() {
+        return None;
+    }
+    let abi = *Abi::ALL.get(u32_at(record, 24)? as usize)?;
+    let nr = u64_at(record, 16)?;
+    let comm = record.get(40..56)?;
+    let comm = comm.split(|&byte| byte == 0).next().unwrap_or_default();
+    Some(FirstCall {
+        monotonic: Duration::from_nanos(u64_at(record, 0)?),
+        cgroup_id: u64_at(record, 8)?,
+        abi,
+        number: if abi == Abi::X32 { nr ^ syscallmon_common::X32_BIT } else { nr },
+        pid: u32_at(record, 28)?,
+        tid: u32_at(record, 32)?,
+        uid: u32_at(record, 36)?,
+        comm: String::from_utf8_lossy(comm).into_owned(),
+    })
+}
+
+fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
+    let word = bytes.get(offset..)?.first_chunk()?;
+    Some(u32::from_ne_bytes(*word))
+}
+
+fn u64_at(bytes: &[u8], offset: usize) -> Option<u64> {
+    let word = bytes.get(offset..)?.first_chunk()?;
+    Some(u64::from_ne_bytes(*word))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::mem::offset_of;
+
+    use super::*;
+
+    fn birth(kind: u32, path_len: u32, path: &[u8]) -> Vec<u8> {
+        let mut record = Vec::new();
+        record.extend(7_u64.to_ne_bytes());
+        record.extend(42_u64.to_ne_bytes());
+        record.extend(kind.to_ne_bytes());
+        record.extend(path_len.to_ne_bytes());
+        record.extend(path);
+        record
+    }
+
+    #[test]
+    fn the_offsets_are_those_of_the_shared_types() {
+        assert_eq!(
+            (offset_of!(CgroupEvent, cgroup_id), offset_of!(CgroupEvent, kind), offset_of!(CgroupEvent, path_len)),
+            (8, 16, 20)
+        );
+        assert_eq!(
+            (offset_of!(FirstSeen, cgroup_id), offset_of!(FirstSeen, nr), offset_of!(FirstSeen, abi)),
+            (8, 16, 24)
+        );
+        assert_eq!(
+            (offset_of!(FirstSeen, tgid), offset_of!(FirstSeen, pid), offset_of!(FirstSeen, uid)),
+            (28, 32, 36)
+        );
+        assert_eq!(offset_of!(FirstSeen, comm), 40);
+    }
+
+    #[test]
+    fn a_birth_has_its_path_and_a_death_its_id() {
+        let born = cgroup_change(&birth(CGROUP_BORN, 4, b"/a\xffbrest"));
+        assert_eq!(born, Some(CgroupChange::Born { id: 42, path: b"/a\xffb".to_vec() }));
+        assert_eq!(cgroup_change(&birth(CGROUP_DIED, 0, b"")), Some(CgroupChange::Died { id: 42 }));
+    }
+
+    #[test]
+    fn short_and_odd_records_are_dropped() {
+        let whole = birth(CGROUP_BORN, 4, b"/abc");
+        for len in 0..whole.len() {
+            assert_eq!(cgroup_change(&whole[..len]), None, "{len}");
+        }
+        assert_eq!(cgroup_change(&birth(9, 0, b"")), None);
+        for len in 0..size_of::<FirstSeen>() {
+            assert_eq!(first_call(&vec![0; len]), None, "{len}");
+        }
+        let mut record = [0; 56];
+        record[24] = 77;
+        assert_eq!(first_call(&record), None);
+    }
+
+    #[test]
+    fn a_first_call_of_x32_has_the_number_of_its_table() {
+        let mut record = [0; 56];
+        record[16..24].copy_from_slice(&0x4000_0027_u64.to_ne_bytes());
+        record[24] = 2;
+        record[40..44].copy_from_slice(b"cat\0");
+        let call = first_call(&record).unwrap();
+        assert_eq!((call.abi, call.number, call.comm.as_str()), (Abi::X32, 39, "cat"));
+    }
+}

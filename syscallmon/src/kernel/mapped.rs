@@ -1,0 +1,59 @@
+//! Kernel arrays mapped into our memory (`BPF_F_MMAPABLE`, Linux 5.5), read and written word by word.
+//!
+//! The kernel side writes to the same memory at any time, so every access is atomic. This is the one
+//! place of user space with unsafe code: reading a map takes no system call.
+
+use std::{
+    io,
+    os::fd::{AsFd, AsRawFd},
+    sync::atomic::{AtomicU32, AtomicU64},
+};
+
+use aya::maps::MapData;
+use memmap2::{MmapOptions, MmapRaw};
+
+const _: () = assert!(cfg!(target_endian = "little"), "the layouts of 64-bit words below assume it");
+
+/// A mapped array.
+#[derive(Debug)]
+pub(super) struct MappedArray {
+    memory: MmapRaw,
+}
+
+impl MappedArray {
+    /// Maps `len` bytes of an array map.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses to map it.
+    pub(super) fn new(map: &MapData, len: usize) -> io::Result<Self> {
+        let fd = map.fd().as_fd().as_raw_fd();
+        let memory = MmapOptions::new().len(len).map_raw(fd)?;
+        Ok(Self { memory })
+    }
+
+    /// The 64-bit word at an index.
+    ///
+    /// # Panics
+    ///
+    /// When the index is outside the array.
+    pub(super) fn u64(&self, index: usize) -> &AtomicU64 {
+        let words = self.memory.as_mut_ptr().cast::<u64>();
+        assert!(index < self.memory.len() / size_of::<u64>(), "word {index} is outside the map");
+        // SAFETY: in bounds as just checked, aligned since mappings start at pages, alive as long as self;
+        // only accessed atomically on this side, and the kernel side writes whole words.
+        unsafe { AtomicU64::from_ptr(words.add(index)) }
+    }
+
+    /// The 32-bit word at an index.
+    ///
+    /// # Panics
+    ///
+    /// When the index is outside the array.
+    pub(super) fn u32(&self, index: usize) -> &AtomicU32 {
+        let words = self.memory.as_mut_ptr().cast::<u32>();
+        assert!(index < self.memory.len() / size_of::<u32>(), "word {index} is outside the map");
+        // SAFETY: as above.
+        unsafe { AtomicU32::from_ptr(words.add(index)) }
+    }
+}

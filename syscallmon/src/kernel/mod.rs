@@ -1,0 +1,310 @@
+//! The kernel side's keeper: loads, attaches, reads. The only place that knows aya.
+//!
+//! Never knows what a cgroup or a call is named, and never sees Prometheus. [`Kernel`] detaches everything
+//! when it is dropped; nothing is pinned, so nothing outlives the process, however it ends.
+
+mod events;
+mod fdinfo;
+mod load;
+mod mapped;
+mod offsets;
+mod probe;
+mod tables;
+
+use std::{
+    io,
+    os::fd::{AsFd, AsRawFd},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use aya::{
+    Ebpf, EbpfError,
+    maps::{MapData, MapError, RingBuf},
+    programs::ProgramError,
+};
+use aya_log::EbpfLogger;
+use rustix::thread::{MembarrierCommand, membarrier};
+use tokio::io::unix::AsyncFd;
+
+pub use self::{
+    events::{CgroupChange, FirstCall},
+    offsets::OffsetsError,
+    probe::{Probe, ProbeStatus, SysEnter},
+};
+use crate::snapshot::Snapshot;
+use tables::Tables;
+
+/// Sizes of the kernel's tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacity {
+    /// Cgroups that can be counted at the same time; the rest go to the remainder.
+    pub cgroups: u32,
+    /// (cgroup, ABI, syscall) triples that can be counted at the same time.
+    pub series: u32,
+}
+
+/// What [`Kernel::load`] needs to know.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Sizes of the tables.
+    pub capacity: Capacity,
+    /// Where sysfs is.
+    pub sysfs: PathBuf,
+    /// Which `sys_enter` program to use.
+    pub sys_enter: SysEnter,
+}
+
+impl Options {
+    /// The kernel's BTF.
+    #[must_use]
+    pub fn btf_path(&self) -> PathBuf {
+        self.sysfs.join("kernel/btf/vmlinux")
+    }
+}
+
+/// Why the probes could not be loaded or read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The kernel answered EPERM.
+    #[error("the kernel does not permit loading eBPF ({operation}): needs CAP_BPF and CAP_PERFMON, or root")]
+    Privileges {
+        /// What was tried.
+        operation: &'static str,
+    },
+    /// The one probe that must be there could not be attached.
+    #[error("cannot attach sys_enter as {implementation}: {reason}")]
+    SysEnter {
+        /// `tp_btf`, `raw_tp` or both.
+        implementation: &'static str,
+        /// The kernel's answer and its remedy.
+        reason: String,
+    },
+    /// The built-in object lacks a map or program: a build mistake.
+    #[error("the eBPF object has no usable {name}: rebuild it with `cargo xtask ebpf`")]
+    Object {
+        /// The map's or program's name.
+        name: &'static str,
+    },
+    /// A map could not be mapped into memory.
+    #[error("cannot map {name} into memory: needs Linux 5.5 or newer")]
+    Mmap {
+        /// The map.
+        name: &'static str,
+        /// The kernel's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// The number of CPUs is not known.
+    #[error("cannot read the possible CPUs from {path}")]
+    Cpus {
+        /// The file.
+        path: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The object could not be loaded.
+    #[error("cannot load the eBPF object")]
+    Load(#[from] EbpfError),
+    /// A map operation failed.
+    #[error("cannot access an eBPF map")]
+    Map(#[from] MapError),
+    /// A program operation failed.
+    #[error("cannot load or attach an eBPF program")]
+    Program(#[from] ProgramError),
+    /// The eBPF side's log cannot be read.
+    #[error("cannot read the eBPF side's log")]
+    Log(#[from] aya_log::Error),
+    /// A ring buffer cannot be waited for.
+    #[error("cannot wait for a ring buffer")]
+    Wait(#[source] io::Error),
+}
+
+/// The loaded and attached programs, and their tables.
+pub struct Kernel {
+    ebpf: Ebpf,
+    sys_enter_program: &'static str,
+    probes: Vec<ProbeStatus>,
+    tables: Tables,
+}
+
+impl Kernel {
+    /// Loads the programs that this kernel can run and attaches them.
+    ///
+    /// # Errors
+    ///
+    /// When calls cannot be counted: no privilege, a kernel older than 5.5, a lockdown. A missing cgroup probe
+    /// is no error, but a [`ProbeStatus`].
+    pub fn load(options: &Options, positions: &[u16]) -> Result<(Self, Events), Error> {
+        load::load(options, positions)
+    }
+
+    /// Whether [`Self::load`] would work, by letting the kernel's verifier judge the programs; attaches nothing.
+    /// Returns how `sys_enter` would be attached.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::load`].
+    pub fn verify(options: &Options, positions: &[u16]) -> Result<ProbeStatus, Error> {
+        load::verify(options, positions)
+    }
+
+    /// How each probe fares.
+    #[must_use]
+    pub fn probes(&self) -> &[ProbeStatus] {
+        &self.probes
+    }
+
+    /// Kernel memory of all tables, in bytes.
+    #[must_use]
+    pub fn memory_bytes(&self) -> u64 {
+        self.tables.memory_bytes()
+    }
+
+    /// Reads every count.
+    pub fn snapshot(&mut self) -> Snapshot {
+        let mut snapshot = self.tables.snapshot();
+        snapshot.losses.recursion = self.recursion_misses();
+        snapshot
+    }
+
+    /// Takes back what dead cgroups had; their counts must have been read before, after [`wait_for_programs`].
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses a map operation.
+    pub fn free(&mut self, dead: &[u64]) -> Result<(), Error> {
+        Ok(self.tables.free(&dead.iter().copied().collect())?)
+    }
+
+    /// Whether the maps can be used with the privileges that the process has now.
+    #[must_use]
+    pub fn is_accessible(&self) -> bool {
+        self.tables.is_accessible()
+    }
+
+    /// Times that the kernel skipped the counting program; 0 before Linux 5.12, which does not tell.
+    fn recursion_misses(&self) -> u64 {
+        let Some(Ok(program)) = self.ebpf.program(self.sys_enter_program).map(aya::programs::Program::fd) else {
+            return 0;
+        };
+        fdinfo::field(program.as_fd(), "recursion_misses").unwrap_or(0)
+    }
+}
+
+/// Whether the kernel's BTF tells everything that the programs need.
+///
+/// # Errors
+///
+/// When it cannot be read, or lacks something.
+pub fn check_btf(path: &Path) -> Result<(), OffsetsError> {
+    offsets::Offsets::read(path).map(drop)
+}
+
+/// Those of the tracepoints that the kernel does not have; `None` when its BTF cannot be read.
+#[must_use]
+pub fn missing_tracepoints<'a>(btf: &Path, wanted: &[&'a str]) -> Option<Vec<&'a str>> {
+    offsets::missing_tracepoints(btf, wanted)
+}
+
+/// Memory that the kernel's tables will take, in bytes.
+///
+/// # Errors
+///
+/// When the number of CPUs is not known.
+pub fn memory_needed(capacity: Capacity, sysfs: &Path) -> Result<u64, Error> {
+    Ok(load::memory_needed(capacity, load::possible_cpus(sysfs)?))
+}
+
+/// Waits until every program that runs now has ended, so that counts of cgroups known to be dead are final.
+///
+/// Programs run with preemption off, hence inside an RCU read section; `membarrier(MEMBARRIER_CMD_GLOBAL)`
+/// waits for a grace period (`kernel/sched/membarrier.c`). Takes some milliseconds, and no CPU.
+pub fn wait_for_programs() {
+    if membarrier(MembarrierCommand::Global).is_err() {
+        // Kernels with nohz_full refuse; a program runs for well under a microsecond.
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// What the programs send on their own, and its readers.
+pub struct Events {
+    cgroup: RingBuf<MapData>,
+    first_seen: RingBuf<MapData>,
+    logger: EbpfLogger<&'static dyn log::Log>,
+}
+
+impl Events {
+    /// Makes the ring buffers awaitable. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// When the runtime cannot watch them.
+    pub fn watch(self) -> Result<EventStreams, Error> {
+        Ok(EventStreams {
+            cgroup: Ring(watch(self.cgroup)?),
+            first_seen: Ring(watch(self.first_seen)?),
+            log: watch(self.logger)?,
+        })
+    }
+}
+
+fn watch<T: AsFd + AsRawFd>(source: T) -> Result<AsyncFd<T>, Error> {
+    // SAFETY: ring buffers own their descriptor, and always give the same one for as long as they live.
+    unsafe { AsyncFd::register(source) }.map_err(|error| Error::Wait(error.into_parts().1))
+}
+
+/// The awaitable ring buffers.
+pub struct EventStreams {
+    /// Births and deaths of cgroups.
+    pub cgroup: Ring,
+    /// First calls.
+    pub first_seen: Ring,
+    log: AsyncFd<EbpfLogger<&'static dyn log::Log>>,
+}
+
+impl EventStreams {
+    /// Waits until any of the ring buffers has something; log records are written to the log on the way.
+    ///
+    /// # Errors
+    ///
+    /// When the runtime is shutting down.
+    pub async fn ready(&mut self) -> io::Result<()> {
+        loop {
+            tokio::select! {
+                guard = self.cgroup.0.readable_mut() => return guard.map(|mut guard| guard.clear_ready()),
+                guard = self.first_seen.0.readable_mut() => return guard.map(|mut guard| guard.clear_ready()),
+                guard = self.log.readable_mut() => {
+                    let mut guard = guard?;
+                    guard.clear_ready();
+                    guard.get_inner_mut().flush();
+                }
+            }
+        }
+    }
+
+    /// Everything that waits about cgroups, in order.
+    pub fn cgroup_changes(&mut self) -> Vec<CgroupChange> {
+        self.cgroup.drain(events::cgroup_change)
+    }
+
+    /// Every first call that waits, in order.
+    pub fn first_calls(&mut self) -> Vec<FirstCall> {
+        self.first_seen.drain(events::first_call)
+    }
+}
+
+/// One ring buffer.
+pub struct Ring(AsyncFd<RingBuf<MapData>>);
+
+impl Ring {
+    fn drain<T>(&mut self, decode: impl Fn(&[u8]) -> Option<T>) -> Vec<T> {
+        let ring = self.0.get_mut();
+        let mut items = Vec::new();
+        while let Some(record) = ring.next() {
+            items.extend(decode(&record));
+        }
+        items
+    }
+}

@@ -1,0 +1,17 @@
+//! syscallmon: which system calls every container, pod and service makes.
+//!
+//! Data flows one way: [`kernel`] -> [`snapshot`] -> [`cgroup`] (names of cgroups) -> [`workload`] -> [`model`]
+//! (totals that never fall) -> [`export`]. `ARCHITECTURE.md` says why; [`command`] wires it.
+
+pub mod cgroup;
+pub mod command;
+pub mod export;
+pub mod kernel;
+pub mod model;
+pub mod privileges;
+pub mod sampler;
+pub mod settings;
+pub mod snapshot;
+pub mod state;
+pub mod syscalls;
+pub mod workload;

@@ -1,0 +1,28 @@
+//! Gives up capabilities that the daemon no longer needs.
+
+use caps::{CapSet, Capability, CapsHashSet, errors::CapsError};
+
+/// Drops every capability of this thread and of those that it starts; must run before any other thread exists.
+///
+/// `is_accessible` says whether the maps can still be used. Before Linux 5.19, with
+/// `kernel.unprivileged_bpf_disabled`, that takes `CAP_BPF`, which is then the only one to stay. Returns what stays.
+///
+/// # Errors
+///
+/// When the kernel refuses.
+pub fn drop_all(is_accessible: impl Fn() -> bool) -> Result<Vec<Capability>, CapsError> {
+    // Effective first: what is permitted can be taken back if it turns out to be needed.
+    caps::clear(None, CapSet::Effective)?;
+    let needed = [Capability::CAP_BPF, Capability::CAP_SYS_ADMIN];
+    let kept = if is_accessible() { None } else { needed.into_iter().find(|&capability| try_with(capability, &is_accessible)) };
+    let kept: CapsHashSet = kept.into_iter().collect();
+    caps::set(None, CapSet::Effective, &kept)?;
+    caps::set(None, CapSet::Permitted, &kept)?;
+    caps::clear(None, CapSet::Inheritable)?;
+    caps::clear(None, CapSet::Ambient)?;
+    Ok(kept.into_iter().collect())
+}
+
+fn try_with(capability: Capability, is_accessible: impl Fn() -> bool) -> bool {
+    caps::set(None, CapSet::Effective, &CapsHashSet::from([capability])).is_ok() && is_accessible()
+}

@@ -1,0 +1,261 @@
+//! The daemon's heart: takes snapshots, one at a time, and keeps names and totals up to date.
+//!
+//! One task owns the kernel's tables, the tree and the writing side of the state, so two snapshots can never
+//! run at once. It samples at each poll, when a scrape wants fresher counts, and early when many cgroups died,
+//! whose slots others wait for.
+
+use std::{
+    collections::HashSet,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use rustix::time::{ClockId, clock_gettime};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::{MissedTickBehavior, interval, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    cgroup::{Change, Tree},
+    kernel::{self, CgroupChange, EventStreams, Kernel, Probe},
+    snapshot::Snapshot,
+    state::{FirstCall, Shared, SnapshotFacts},
+    workload::Workload,
+};
+
+/// A scrape is answered from a snapshot that is at most this old.
+pub const FRESH: Duration = Duration::from_secs(1);
+
+/// Least time between two early samples, and between two walks for cgroups without a name.
+const EARLY: Duration = Duration::from_millis(20);
+const WALK: Duration = Duration::from_secs(1);
+
+/// What can be changed while the daemon runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tunables {
+    /// Time between two polls.
+    pub poll_interval: Duration,
+    /// How long workloads that are gone are exported.
+    pub expire_after: Duration,
+}
+
+/// Asks the sampler for fresh counts.
+#[derive(Clone, Debug)]
+pub struct Refresher {
+    requests: mpsc::Sender<oneshot::Sender<()>>,
+}
+
+impl Refresher {
+    /// Returns when the newest snapshot is younger than [`FRESH`], or when there will be no more.
+    pub async fn refresh(&self) {
+        let (done, wait) = oneshot::channel();
+        if self.requests.send(done).await.is_ok() {
+            // An error means that the sampler has stopped: the last snapshot is the newest there will be.
+            let _ = wait.await;
+        }
+    }
+}
+
+/// See the module.
+pub struct Sampler {
+    kernel: Kernel,
+    events: EventStreams,
+    tree: Tree,
+    shared: Shared,
+    tunables: watch::Receiver<Tunables>,
+    requests: mpsc::Receiver<oneshot::Sender<()>>,
+    /// Without the cgroup probe, the tree is walked before every snapshot.
+    has_cgroup_events: bool,
+    /// Lost cgroup events that a walk has made up for.
+    healed: u64,
+    last_walk: Instant,
+    /// Deaths that make an early sample worth while.
+    many_dead: usize,
+}
+
+impl Sampler {
+    /// A sampler, and the handle to ask it for fresh counts. Walks the tree once.
+    #[must_use]
+    pub fn new(
+        kernel: Kernel,
+        events: EventStreams,
+        mut tree: Tree,
+        shared: Shared,
+        tunables: watch::Receiver<Tunables>,
+    ) -> (Self, Refresher) {
+        let (sender, requests) = mpsc::channel(64);
+        tree.walk();
+        let has_cgroup_events = kernel.probes().iter().any(|status| status.probe == Probe::Cgroup && status.is_up());
+        let many_dead = (shared.lock().capacity.cgroups as usize / 8).max(1);
+        let sampler = Self {
+            kernel,
+            events,
+            tree,
+            shared,
+            tunables,
+            requests,
+            has_cgroup_events,
+            healed: 0,
+            last_walk: Instant::now(),
+            many_dead,
+        };
+        (sampler, Refresher { requests: sender })
+    }
+
+    /// Samples until `shutdown`; then detaches everything, by dropping the kernel's programs.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        let mut poll = poll_interval(self.tunables.borrow_and_update().poll_interval);
+        loop {
+            let early = self.early_sample();
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                _ = poll.tick() => self.sample(),
+                Some(request) = self.requests.recv() => self.serve(request),
+                () = sleep_until(early.unwrap_or_else(far_away).into()), if early.is_some() => self.sample(),
+                Ok(()) = self.events.ready() => self.take_events(),
+                Ok(()) = self.tunables.changed() => {
+                    poll = poll_interval(self.tunables.borrow_and_update().poll_interval);
+                }
+            }
+        }
+    }
+
+    /// When to sample before the next poll, if at all.
+    fn early_sample(&self) -> Option<Instant> {
+        (self.tree.dead().len() >= self.many_dead).then(|| self.shared.lock().snapshot.taken + EARLY)
+    }
+
+    /// Takes a snapshot unless the newest is fresh, then answers everybody who waits.
+    fn serve(&mut self, request: oneshot::Sender<()>) {
+        let snapshot = self.shared.lock().snapshot;
+        if snapshot.number == 0 || snapshot.taken.elapsed() >= FRESH {
+            self.sample();
+        }
+        let waiting = std::iter::from_fn(|| self.requests.try_recv().ok());
+        for done in std::iter::once(request).chain(waiting) {
+            // Whoever gave up waiting needs no answer.
+            let _ = done.send(());
+        }
+    }
+
+    /// Takes one snapshot through everything. Blocks for some milliseconds.
+    pub fn sample(&mut self) {
+        tokio::task::block_in_place(|| self.sample_blocking());
+    }
+
+    fn sample_blocking(&mut self) {
+        let begin = Instant::now();
+        self.take_events();
+        if !self.has_cgroup_events {
+            self.walk();
+        }
+        // What is dead by now makes no more calls: after the wait, what the snapshot says of it is final.
+        let dead = self.tree.dead().to_vec();
+        if !dead.is_empty() {
+            kernel::wait_for_programs();
+        }
+        let taken = Instant::now();
+        let snapshot = self.kernel.snapshot();
+        self.name(&snapshot);
+        self.take_up(&snapshot, &dead, taken, begin);
+    }
+
+    /// Makes sure that every cgroup of the snapshot has a name that can have one.
+    fn name(&mut self, snapshot: &Snapshot) {
+        // Whatever made a call was born before, so its birth has been reported by now.
+        self.take_events();
+        let lost = snapshot.losses.cgroup_events > self.healed;
+        let unnamed = snapshot.cgroups.iter().any(|cgroup| self.tree.path(cgroup.id).is_none());
+        if lost || (unnamed && self.last_walk.elapsed() >= WALK) {
+            self.healed = snapshot.losses.cgroup_events;
+            self.walk();
+        }
+    }
+
+    fn walk(&mut self) {
+        self.last_walk = Instant::now();
+        self.tree.walk();
+    }
+
+    fn take_up(&mut self, snapshot: &Snapshot, dead: &[u64], taken: Instant, begin: Instant) {
+        let mut state = self.shared.lock();
+        state.model.apply(snapshot, |id| self.tree.path(id));
+        match self.kernel.free(dead) {
+            Ok(()) => {
+                state.model.forget_cgroups(dead, taken);
+                self.tree.forget(dead);
+            }
+            // Kept as they are, and tried again: nothing is counted twice, only slots stay taken.
+            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "cannot free slots of dead cgroups"),
+        }
+        state.model.expire(taken, self.tunables.borrow().expire_after);
+        state.losses = snapshot.losses;
+        state.series = snapshot.series;
+        state.cgroups = snapshot.cgroups.len();
+        let number = state.snapshot.number + 1;
+        state.snapshot = SnapshotFacts { number, taken, time: SystemTime::now(), duration: begin.elapsed() };
+    }
+
+    /// Takes up what the ring buffers have.
+    fn take_events(&mut self) {
+        for change in self.events.cgroup_changes() {
+            self.tree.apply(match &change {
+                CgroupChange::Born { id, path } => Change::Born { id: *id, path },
+                CgroupChange::Died { id } => Change::Died { id: *id },
+            });
+        }
+        let calls = self.events.first_calls();
+        if calls.is_empty() {
+            return;
+        }
+        let now = (monotonic_now(), SystemTime::now());
+        let mut seen = HashSet::new();
+        let mut state = self.shared.lock();
+        for call in calls {
+            // Two CPUs may report one first call.
+            if seen.insert((call.cgroup_id, call.abi as u32, call.number)) {
+                let call = named(call, &self.tree, &state.calls, now);
+                state.push_first_call(call);
+            }
+        }
+    }
+}
+
+fn named(
+    call: kernel::FirstCall,
+    tree: &Tree,
+    calls: &crate::syscalls::CallTable,
+    (monotonic, time): (Duration, SystemTime),
+) -> FirstCall {
+    let name = calls.resolve(call.abi, call.number);
+    FirstCall {
+        time: time.checked_sub(monotonic.saturating_sub(call.monotonic)).unwrap_or(time),
+        cgroup: tree.path(call.cgroup_id).map_or(Workload::Unknown, |path| Workload::Cgroup(Arc::clone(path))),
+        abi: name.abi,
+        syscall: name.syscall,
+        number: call.number,
+        pid: call.pid,
+        tid: call.tid,
+        uid: call.uid,
+        comm: call.comm,
+    }
+}
+
+/// `CLOCK_MONOTONIC`, the clock of the kernel's events.
+fn monotonic_now() -> Duration {
+    let now = clock_gettime(ClockId::Monotonic);
+    Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or_default())
+}
+
+/// Ticks at once, then at each interval; late ticks are not made up for.
+fn poll_interval(period: Duration) -> tokio::time::Interval {
+    let mut poll = interval(period);
+    poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    poll
+}
+
+fn far_away() -> Instant {
+    Instant::now() + Duration::from_secs(3600)
+}

@@ -1,0 +1,208 @@
+//! The validated configuration: real types, every default in one place.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::{FileError, LogFormat, LogLevel, Merge, Settings};
+use crate::{
+    export::{PATHS, web::Limits},
+    kernel::{Capacity, SysEnter},
+    sampler::Tunables,
+};
+
+/// What the daemon runs with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Where to listen; never empty.
+    pub listen_addresses: Vec<SocketAddr>,
+    /// Path of the metrics.
+    pub telemetry_path: String,
+    /// exporter-toolkit's web configuration.
+    pub web_config_file: Option<PathBuf>,
+    /// Most connections at the same time.
+    pub max_connections: usize,
+    /// What can change while the daemon runs.
+    pub tunables: Tunables,
+    /// Sizes of the kernel's tables.
+    pub capacity: Capacity,
+    /// How to attach to `sys_enter`.
+    pub sys_enter: SysEnter,
+    /// What to log.
+    pub log_level: LogLevel,
+    /// How to log.
+    pub log_format: LogFormat,
+    /// Where procfs is.
+    pub procfs: PathBuf,
+    /// Where sysfs is.
+    pub sysfs: PathBuf,
+    /// Where to look for the cgroup2 mount.
+    pub cgroupfs: Option<PathBuf>,
+}
+
+/// A setting that cannot be.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidError {
+    /// The file cannot be used.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A value is out of its range.
+    #[error("{setting}: {value} is out of range: needs {range}")]
+    Range {
+        /// The flag's name.
+        setting: &'static str,
+        /// What was set.
+        value: String,
+        /// What can be.
+        range: &'static str,
+    },
+    /// The path of the metrics is somebody else's.
+    #[error("web.telemetry-path: {path:?} must begin with / and be none of /, /healthz, /readyz, /api/v1/workloads, and have no braces")]
+    TelemetryPath {
+        /// What was set.
+        path: String,
+    },
+}
+
+impl Config {
+    /// Flags over the file over the defaults, validated.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read, or a value cannot be.
+    pub fn resolve(flags: Settings, file: Option<&Path>) -> Result<Self, InvalidError> {
+        let file = file.map(Settings::read).transpose()?.unwrap_or_default();
+        let settings = flags.or(file);
+        let Settings { web, poll, workload, capacity, probe, log, path } = settings;
+        let config = Self {
+            listen_addresses: web
+                .listen_address
+                .filter(|addresses| !addresses.is_empty())
+                .unwrap_or_else(|| vec![SocketAddr::from(([127, 0, 0, 1], 9778))]),
+            telemetry_path: web.telemetry_path.unwrap_or_else(|| "/metrics".to_owned()),
+            web_config_file: web.config.file,
+            max_connections: web.max_connections.unwrap_or(Limits::default().connections),
+            tunables: Tunables {
+                poll_interval: poll.interval.unwrap_or(Duration::from_secs(5)),
+                expire_after: workload.expire_after.unwrap_or(Duration::from_secs(5 * 60)),
+            },
+            capacity: Capacity {
+                cgroups: capacity.cgroups.unwrap_or(1024),
+                series: capacity.series.unwrap_or(65_536),
+            },
+            sys_enter: probe.sys_enter.unwrap_or_default(),
+            log_level: log.level.unwrap_or_default(),
+            log_format: log.format.unwrap_or_default(),
+            procfs: path.procfs.unwrap_or_else(|| "/proc".into()),
+            sysfs: path.sysfs.unwrap_or_else(|| "/sys".into()),
+            cgroupfs: path.cgroupfs,
+        };
+        config.validate()?;
+        Ok(config)
+    }
+
+    fn validate(&self) -> Result<(), InvalidError> {
+        let range = |setting, valid: bool, value: String, range| {
+            if valid { Ok(()) } else { Err(InvalidError::Range { setting, value, range }) }
+        };
+        let duration = |duration: Duration| humantime::format_duration(duration).to_string();
+        let Capacity { cgroups, series } = self.capacity;
+        let Tunables { poll_interval, expire_after } = self.tunables;
+        let (millisecond, day) = (Duration::from_millis(1), Duration::from_secs(86_400));
+        range("capacity.cgroups", (1..=65_536).contains(&cgroups), cgroups.to_string(), "1 to 65536")?;
+        range("capacity.series", (1..=4_194_304).contains(&series), series.to_string(), "1 to 4194304")?;
+        let polls = (100 * millisecond..=day).contains(&poll_interval);
+        range("poll.interval", polls, duration(poll_interval), "100ms to 1day")?;
+        range("workload.expire-after", expire_after <= 365 * day, duration(expire_after), "at most 365days")?;
+        let connections = (1..=100_000).contains(&self.max_connections);
+        range("web.max-connections", connections, self.max_connections.to_string(), "1 to 100000")?;
+        let path = self.telemetry_path.as_str();
+        if !path.starts_with('/') || path.contains(['{', '}', '?', '#']) || PATHS.contains(&path) {
+            return Err(InvalidError::TelemetryPath { path: path.to_owned() });
+        }
+        Ok(())
+    }
+
+    /// Names of settings that differ from `new`'s and cannot change while the daemon runs.
+    #[must_use]
+    pub fn needs_restart(&self, new: &Self) -> Vec<&'static str> {
+        let changes = [
+            ("web.listen-address", self.listen_addresses != new.listen_addresses),
+            ("web.telemetry-path", self.telemetry_path != new.telemetry_path),
+            ("web.config.file", self.web_config_file != new.web_config_file),
+            ("web.max-connections", self.max_connections != new.max_connections),
+            ("capacity", self.capacity != new.capacity),
+            ("probe.sys-enter", self.sys_enter != new.sys_enter),
+            ("log.format", self.log_format != new.log_format),
+            ("path", (&self.procfs, &self.sysfs, &self.cgroupfs) != (&new.procfs, &new.sysfs, &new.cgroupfs)),
+        ];
+        changes.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, FromArgMatches, Parser};
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Flags {
+        #[command(flatten)]
+        settings: Settings,
+    }
+
+    fn resolve(flags: &[&str]) -> Result<Config, InvalidError> {
+        let matches = Flags::command().get_matches_from([&["test"], flags].concat());
+        Config::resolve(Flags::from_arg_matches(&matches).unwrap().settings, None)
+    }
+
+    #[test]
+    fn the_defaults_that_the_help_names_are_the_defaults() {
+        let default = resolve(&[]).unwrap();
+        let mut checked = 0;
+        for arg in Flags::command().get_arguments() {
+            let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+            let Some((_, rest)) = help.split_once("[default: ") else { continue };
+            let value = rest.split_once(']').unwrap().0;
+            let flag = format!("--{}={value}", arg.get_long().unwrap());
+            assert_eq!(resolve(&[&flag]).unwrap(), default, "{flag}");
+            checked += 1;
+        }
+        assert_eq!(checked, 12, "every setting but web.config.file and path.cgroupfs has a default");
+    }
+
+    #[test]
+    fn flags_win_over_the_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "capacity: {cgroups: 10, series: 20}\n").unwrap();
+        let matches = Flags::command().get_matches_from(["test", "--capacity.cgroups=30"]);
+        let flags = Flags::from_arg_matches(&matches).unwrap().settings;
+        let config = Config::resolve(flags, Some(file.path())).unwrap();
+        assert_eq!(config.capacity, Capacity { cgroups: 30, series: 20 });
+    }
+
+    #[test]
+    fn values_out_of_range_are_refused_by_name() {
+        for (flag, name) in [
+            ("--capacity.cgroups=0", "capacity.cgroups"),
+            ("--capacity.series=4194305", "capacity.series"),
+            ("--poll.interval=1ms", "poll.interval"),
+            ("--web.telemetry-path=metrics", "web.telemetry-path"),
+            ("--web.telemetry-path=/healthz", "web.telemetry-path"),
+            ("--web.max-connections=0", "web.max-connections"),
+        ] {
+            let error = resolve(&[flag]).unwrap_err().to_string();
+            assert!(error.starts_with(name), "{flag}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_change_at_runtime_is_named() {
+        let old = resolve(&[]).unwrap();
+        let new = resolve(&["--capacity.cgroups=5", "--poll.interval=1s", "--log.level=debug"]).unwrap();
+        assert_eq!(old.needs_restart(&new), ["capacity"]);
+    }
+}

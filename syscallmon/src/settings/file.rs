@@ -1,0 +1,93 @@
+//! Reads the configuration file.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use super::Settings;
+
+/// Why a configuration file could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// It cannot be opened.
+    #[error("cannot read the configuration {path}: {source}", path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It is not YAML, or has a key or value that does not exist.
+    #[error("{path}: {message}", path = path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with line and column.
+        message: String,
+    },
+}
+
+impl Settings {
+    /// Reads a file; unknown keys are errors. An empty file sets nothing.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read or understood.
+    pub fn read(path: &Path) -> Result<Self, FileError> {
+        let text = fs::read_to_string(path).map_err(|source| FileError::Read { path: path.to_owned(), source })?;
+        Self::parse(&text).map_err(|message| FileError::Parse { path: path.to_owned(), message })
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        // A file of comments only is a document without a value.
+        if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
+            return Ok(Self::default());
+        }
+        serde_saphyr::from_str(text).map_err(|error| in_one_line(&error.to_string()))
+    }
+}
+
+/// The message without the excerpt of the file that follows it.
+fn in_one_line(message: &str) -> String {
+    message.lines().next().unwrap_or_default().trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn keys_follow_the_flags() {
+        let settings = Settings::parse(
+            "web:\n  listen_address: ['127.0.0.1:1', '[::1]:2']\n  config:\n    file: web.yml\npoll:\n  interval: 10s\nprobe:\n  sys_enter: raw_tp\nlog:\n  level: debug\n",
+        )
+        .unwrap();
+        assert_eq!(settings.web.listen_address.unwrap().len(), 2);
+        assert_eq!(settings.web.config.file.as_deref(), Some(Path::new("web.yml")));
+        assert_eq!(settings.poll.interval, Some(Duration::from_secs(10)));
+    }
+
+    #[test]
+    fn a_file_of_comments_sets_nothing() {
+        assert_eq!(Settings::parse("").unwrap(), Settings::default());
+        assert_eq!(Settings::parse("# nothing\n\n  # at all\n").unwrap(), Settings::default());
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_line() {
+        let error = Settings::parse("poll:\n  interval: 5s\n  intervall: 5s\n").unwrap_err();
+        assert!(error.contains("intervall") && error.contains("line 3"), "{error}");
+        let error = Settings::parse("log:\n  level: loud\n").unwrap_err();
+        assert!(error.contains("loud") && error.contains("line 2"), "{error}");
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let error = Settings::read(Path::new("/nonexistent.yaml")).unwrap_err().to_string();
+        assert!(error.contains("/nonexistent.yaml") && error.contains("No such file"), "{error}");
+    }
+}

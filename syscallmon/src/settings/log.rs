@@ -1,0 +1,72 @@
+//! How and what to log, and the start of logging.
+
+use clap::ValueEnum;
+use serde::Deserialize;
+use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, reload, util::SubscriberInitExt};
+
+/// The least level that is logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// Everything.
+    Debug,
+    /// Changes of state.
+    #[default]
+    Info,
+    /// What is not as it should be.
+    Warn,
+    /// What does not work.
+    Error,
+}
+
+/// The format of log lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// `key=value`, as Prometheus logs.
+    #[default]
+    Logfmt,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Changes the level of a log that is running.
+pub struct LogHandle(reload::Handle<EnvFilter, tracing_subscriber::Registry>);
+
+impl LogHandle {
+    /// Changes the level.
+    pub fn set_level(&self, level: LogLevel) {
+        // An error means that the log is gone, and then there is nothing to change.
+        let _ = self.0.reload(filter(level));
+    }
+}
+
+/// Starts logging to stderr. Records of the `log` crate, aya-log's among them, come too.
+///
+/// # Errors
+///
+/// When a log was started before.
+pub fn start(level: LogLevel, format: LogFormat) -> Result<LogHandle, tracing_subscriber::util::TryInitError> {
+    let (filter, handle) = reload::Layer::new(filter(level));
+    let registry = tracing_subscriber::registry().with(filter);
+    match format {
+        LogFormat::Logfmt => registry
+            .with(tracing_logfmt::builder().with_target(false).layer().with_writer(std::io::stderr))
+            .try_init()?,
+        LogFormat::Json => registry
+            .with(fmt::layer().json().flatten_event(true).with_target(false).with_writer(std::io::stderr))
+            .try_init()?,
+    }
+    Ok(LogHandle(handle))
+}
+
+/// Our own records from the level on, others' only when something is wrong.
+fn filter(level: LogLevel) -> EnvFilter {
+    let level = match level {
+        LogLevel::Debug => "debug",
+        LogLevel::Info => "info",
+        LogLevel::Warn => "warn",
+        LogLevel::Error => "error",
+    };
+    EnvFilter::new(format!("warn,syscallmon={level}"))
+}

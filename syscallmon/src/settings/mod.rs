@@ -1,0 +1,172 @@
+//! What can be set: one table feeds the flags, `--help`, the man page, the configuration file and its template.
+//!
+//! A flag `--web.listen-address` is the key `listen_address` under `web` in the file. Flags win over the file,
+//! the file over the defaults. [`Config`] is the validated result; nothing else reads settings.
+
+mod config;
+mod file;
+mod log;
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::Args;
+use serde::Deserialize;
+
+pub use self::{
+    config::{Config, InvalidError},
+    file::FileError,
+    log::{LogFormat, LogHandle, LogLevel, start as start_log},
+};
+use crate::kernel::SysEnter;
+
+/// Declares a group of settings: each is optional, a flag and a key at once.
+macro_rules! group {
+    ($(#[$group_attribute:meta])* $name:ident { $($(#[$attribute:meta])* $field:ident: $type:ty,)+ }) => {
+        $(#[$group_attribute])*
+        #[derive(Clone, Debug, Default, PartialEq, Args, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub struct $name {
+            $($(#[$attribute])* pub $field: $type,)+
+        }
+
+        impl Merge for $name {
+            fn or(self, other: Self) -> Self {
+                Self { $($field: Merge::or(self.$field, other.$field),)+ }
+            }
+        }
+    };
+}
+
+/// Takes what is set here, and from the other what is not.
+trait Merge {
+    fn or(self, other: Self) -> Self;
+}
+
+impl<T> Merge for Option<T> {
+    fn or(self, other: Self) -> Self {
+        Option::or(self, other)
+    }
+}
+
+group! {
+    /// Everything that flags and the configuration file can set.
+    Settings {
+        /// The HTTP server.
+        #[command(flatten)]
+        web: Web,
+        /// Polling.
+        #[command(flatten)]
+        poll: Poll,
+        /// Workloads.
+        #[command(flatten)]
+        workload: Workload,
+        /// Sizes of the kernel's tables.
+        #[command(flatten)]
+        capacity: Capacity,
+        /// Probes.
+        #[command(flatten)]
+        probe: Probe,
+        /// Logging.
+        #[command(flatten)]
+        log: Log,
+        /// Places of kernel file systems.
+        #[command(flatten)]
+        path: Paths,
+    }
+}
+
+group! {
+    /// The HTTP server.
+    Web {
+        /// Address and port to listen on; repeatable. [default: 127.0.0.1:9778]
+        #[arg(long = "web.listen-address", value_name = "HOST:PORT", action = clap::ArgAction::Append)]
+        listen_address: Option<Vec<SocketAddr>>,
+        /// Path of the metrics. [default: /metrics]
+        #[arg(long = "web.telemetry-path", value_name = "PATH")]
+        telemetry_path: Option<String>,
+        /// Most connections that are open at the same time. [default: 256]
+        #[arg(long = "web.max-connections", value_name = "NUMBER")]
+        max_connections: Option<usize>,
+        /// TLS and passwords.
+        #[command(flatten)]
+        config: WebConfig,
+    }
+}
+
+group! {
+    /// TLS and passwords.
+    WebConfig {
+        /// File with TLS and basic authentication, in the format of Prometheus' exporter-toolkit; re-read when it changes.
+        #[arg(long = "web.config.file", value_name = "FILE")]
+        file: Option<PathBuf>,
+    }
+}
+
+group! {
+    /// Polling.
+    Poll {
+        /// Time between two readings of the kernel's tables. A scrape gets counts that are at most 1 s old
+        /// whatever this is. [default: 5s]
+        #[arg(long = "poll.interval", value_name = "DURATION", value_parser = humantime::parse_duration)]
+        #[serde(with = "humantime_serde")]
+        interval: Option<Duration>,
+    }
+}
+
+group! {
+    /// Workloads.
+    Workload {
+        /// How long a workload that is gone is still exported. [default: 5m]
+        #[arg(long = "workload.expire-after", value_name = "DURATION", value_parser = humantime::parse_duration)]
+        #[serde(with = "humantime_serde")]
+        expire_after: Option<Duration>,
+    }
+}
+
+group! {
+    /// Sizes of the kernel's tables.
+    Capacity {
+        /// Cgroups that can be counted at the same time; the calls of more go to a remainder. [default: 1024]
+        #[arg(long = "capacity.cgroups", value_name = "NUMBER")]
+        cgroups: Option<u32>,
+        /// Triples of cgroup, ABI and syscall that can be counted at the same time. [default: 65536]
+        #[arg(long = "capacity.series", value_name = "NUMBER")]
+        series: Option<u32>,
+    }
+}
+
+group! {
+    /// Probes.
+    Probe {
+        /// How to attach to sys_enter: auto takes the cheapest that this kernel has. [default: auto]
+        #[arg(long = "probe.sys-enter", value_name = "HOW")]
+        sys_enter: Option<SysEnter>,
+    }
+}
+
+group! {
+    /// Logging.
+    Log {
+        /// Only log messages of this level and above. [default: info]
+        #[arg(long = "log.level", value_name = "LEVEL")]
+        level: Option<LogLevel>,
+        /// Format of log messages. [default: logfmt]
+        #[arg(long = "log.format", value_name = "FORMAT")]
+        format: Option<LogFormat>,
+    }
+}
+
+group! {
+    /// Places of kernel file systems.
+    Paths {
+        /// Where procfs is mounted. [default: /proc]
+        #[arg(long = "path.procfs", value_name = "DIR")]
+        procfs: Option<PathBuf>,
+        /// Where sysfs is mounted. [default: /sys]
+        #[arg(long = "path.sysfs", value_name = "DIR")]
+        sysfs: Option<PathBuf>,
+        /// Look for the cgroup2 mount below this directory only; by default it is found through mountinfo.
+        #[arg(long = "path.cgroupfs", value_name = "DIR")]
+        cgroupfs: Option<PathBuf>,
+    }
+}

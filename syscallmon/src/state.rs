@@ -1,0 +1,141 @@
+//! What the daemon knows at this moment, for whoever shows it.
+//!
+//! Written by [`crate::sampler`] after each snapshot, read by `export` under the lock of [`Shared`]. Plain data.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant, SystemTime},
+};
+
+use serde::Serialize;
+
+use crate::{
+    kernel::{Capacity, ProbeStatus},
+    model::Model,
+    snapshot::Losses,
+    syscalls::CallTable,
+    workload::Workload,
+};
+
+/// How many of the newest first calls are remembered.
+const FIRST_CALLS: usize = 100;
+
+/// A workload made a call for the first time (since its cgroup was made, or since the daemon started).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FirstCall {
+    /// When.
+    #[serde(serialize_with = "unix_seconds")]
+    pub time: SystemTime,
+    /// Who, as the label `cgroup` names it.
+    pub cgroup: Workload,
+    /// The call's ABI.
+    pub abi: &'static str,
+    /// The call's name.
+    pub syscall: &'static str,
+    /// Its number within the ABI.
+    pub number: u64,
+    /// Process id.
+    pub pid: u32,
+    /// Thread id.
+    pub tid: u32,
+    /// Real user id.
+    pub uid: u32,
+    /// The thread's name.
+    pub comm: String,
+}
+
+/// Facts about the newest snapshot.
+#[derive(Clone, Copy, Debug)]
+pub struct SnapshotFacts {
+    /// 1 for the first; 0 before it.
+    pub number: u64,
+    /// When it was taken.
+    pub taken: Instant,
+    /// The same, as people tell time.
+    pub time: SystemTime,
+    /// How long it took to read and to take up.
+    pub duration: Duration,
+}
+
+/// Everything there is to show.
+#[derive(Debug)]
+pub struct State {
+    /// Names of calls.
+    pub calls: CallTable,
+    /// Totals by workload.
+    pub model: Model,
+    /// How each probe fares.
+    pub probes: Vec<ProbeStatus>,
+    /// Running totals of what was lost.
+    pub losses: Losses,
+    /// Sizes of the kernel's tables.
+    pub capacity: Capacity,
+    /// Series in use in the kernel.
+    pub series: u32,
+    /// Cgroups that have a slot in the kernel.
+    pub cgroups: usize,
+    /// Memory of the kernel's tables.
+    pub kernel_memory_bytes: u64,
+    /// The newest snapshot.
+    pub snapshot: SnapshotFacts,
+    /// The newest first calls, newest first.
+    pub first_calls: VecDeque<FirstCall>,
+    /// Whether the last load of the configuration worked, and when the last one did that worked.
+    pub config_reload: (bool, SystemTime),
+}
+
+impl State {
+    /// What is known before the first snapshot.
+    #[must_use]
+    pub fn new(calls: CallTable, probes: Vec<ProbeStatus>, capacity: Capacity, kernel_memory_bytes: u64) -> Self {
+        let time = SystemTime::now();
+        Self {
+            calls,
+            model: Model::default(),
+            probes,
+            losses: Losses::default(),
+            capacity,
+            series: 0,
+            cgroups: 0,
+            kernel_memory_bytes,
+            snapshot: SnapshotFacts { number: 0, taken: Instant::now(), time, duration: Duration::ZERO },
+            first_calls: VecDeque::new(),
+            config_reload: (true, time),
+        }
+    }
+
+    /// Remembers a first call, and forgets the oldest when there are too many.
+    pub fn push_first_call(&mut self, call: FirstCall) {
+        self.first_calls.push_front(call);
+        self.first_calls.truncate(FIRST_CALLS);
+    }
+}
+
+/// The state that several tasks share.
+#[derive(Clone, Debug)]
+pub struct Shared(Arc<Mutex<State>>);
+
+impl Shared {
+    /// Shares a state.
+    #[must_use]
+    pub fn new(state: State) -> Self {
+        Self(Arc::new(Mutex::new(state)))
+    }
+
+    /// Locks it. Holders must not wait for anything while they have it.
+    pub fn lock(&self) -> MutexGuard<'_, State> {
+        // Whoever panicked with it left totals that are still true.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Seconds since 1970, with a fraction.
+#[must_use]
+pub fn unix_time(time: SystemTime) -> f64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
+
+fn unix_seconds<S: serde::Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(unix_time(*time))
+}

@@ -1,0 +1,170 @@
+//! What syscall numbers mean: one table per ABI, and a dense id for each call.
+//!
+//! Owns the numbering between kernel and user space: a [`CallId`] is the position of a call in a cgroup's
+//! row of the kernel's index. Never looks at a running kernel; everybody to the right of `kernel` asks here
+//! for names.
+
+mod table;
+
+use serde::{Deserialize, Serialize};
+use syscallmon_common::{Abi, NUMBERS_PER_ABI, POSITION_TABLE_LEN, POSITIONS_PER_CGROUP};
+
+/// The `syscall` label of a number that its ABI does not know.
+pub const UNKNOWN: &str = "unknown";
+
+/// The Linux release whose headers the tables come from.
+pub use table::LINUX_VERSION;
+
+/// A call that is counted on its own: an (ABI, syscall) pair, or an ABI's unknown numbers.
+///
+/// The value is a position in the rows of the kernel's index, below [`POSITIONS_PER_CGROUP`]. It means
+/// something only with the [`CallTable`] that it came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CallId(pub u16);
+
+/// The name of a call, as the labels `abi` and `syscall` show it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Call {
+    /// `x86_64`, `ia32`, `x32`, `aarch64` or `aarch32`.
+    pub abi: &'static str,
+    /// The kernel's name of the syscall, or [`UNKNOWN`].
+    pub syscall: &'static str,
+}
+
+/// The calls that one architecture's kernel can see.
+#[derive(Clone, Debug)]
+pub struct CallTable {
+    abis: [Option<&'static str>; Abi::COUNT],
+    calls: Vec<Call>,
+    positions: Vec<u16>,
+}
+
+/// A table of (number, name), sorted by number.
+type Numbers = &'static [(u16, &'static str)];
+
+impl CallTable {
+    /// The table of the architecture that this binary was built for.
+    #[must_use]
+    pub fn native() -> Self {
+        if cfg!(target_arch = "aarch64") { Self::aarch64() } else { Self::x86_64() }
+    }
+
+    /// x86_64, ia32 and x32.
+    #[must_use]
+    pub fn x86_64() -> Self {
+        Self::new([
+            Some(("x86_64", table::x86_64::TABLE)),
+            Some(("ia32", table::ia32::TABLE)),
+            Some(("x32", table::x32::TABLE)),
+        ])
+    }
+
+    /// aarch64 and aarch32.
+    #[must_use]
+    pub fn aarch64() -> Self {
+        Self::new([Some(("aarch64", table::aarch64::TABLE)), Some(("aarch32", table::aarch32::TABLE)), None])
+    }
+
+    /// Lays out the positions: first each ABI's unknown numbers, then the known calls in order.
+    fn new(tables: [Option<(&'static str, Numbers)>; Abi::COUNT]) -> Self {
+        let native = tables[0].map_or("", |(name, _)| name);
+        let mut calls: Vec<Call> = tables
+            .iter()
+            .map(|table| Call { abi: table.map_or(native, |(name, _)| name), syscall: UNKNOWN })
+            .collect();
+        let mut positions = vec![0; POSITION_TABLE_LEN];
+        for (abi, table) in Abi::ALL.into_iter().zip(&tables) {
+            let row = &mut positions[abi as usize * NUMBERS_PER_ABI..][..NUMBERS_PER_ABI];
+            // An ABI that the architecture lacks: its numbers are unknown ones of the native ABI.
+            row.fill(if table.is_some() { abi as u16 } else { Abi::Native as u16 });
+            for &(number, syscall) in table.map_or(&[] as Numbers, |(_, numbers)| numbers) {
+                row[usize::from(number)] = u16::try_from(calls.len()).expect("fewer than 65,536 calls");
+                calls.push(Call { abi: table.map_or(native, |(name, _)| name), syscall });
+            }
+        }
+        assert!(calls.len() <= POSITIONS_PER_CGROUP, "syscallmon-common's POSITIONS_PER_CGROUP is too small");
+        Self { abis: tables.map(|table| table.map(|(name, _)| name)), calls, positions }
+    }
+
+    /// For the kernel side: the position of each (ABI, number), [`POSITION_TABLE_LEN`] entries.
+    #[must_use]
+    pub fn positions(&self) -> &[u16] {
+        &self.positions
+    }
+
+    /// The name of a call; an id that is not this table's is [`UNKNOWN`] in the native ABI.
+    #[must_use]
+    pub fn call(&self, id: CallId) -> Call {
+        self.calls.get(usize::from(id.0)).copied().unwrap_or(self.calls[Abi::Native as usize])
+    }
+
+    /// The call that a number means in an ABI; the number is without x32's bit.
+    #[must_use]
+    pub fn resolve(&self, abi: Abi, number: u64) -> Call {
+        let index = usize::try_from(number).ok().filter(|&number| number < NUMBERS_PER_ABI);
+        let position = index.map_or(abi as u16, |number| self.positions[abi as usize * NUMBERS_PER_ABI + number]);
+        self.call(CallId(position))
+    }
+
+    /// Names of the architecture's ABIs.
+    pub fn abis(&self) -> impl Iterator<Item = &'static str> {
+        self.abis.iter().copied().flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_number_means_different_calls_in_different_abis() {
+        let table = CallTable::x86_64();
+        let name = |abi, number| table.resolve(abi, number);
+        assert_eq!(name(Abi::Native, 20), Call { abi: "x86_64", syscall: "writev" });
+        assert_eq!(name(Abi::Compat, 20), Call { abi: "ia32", syscall: "getpid" });
+        assert_eq!(name(Abi::X32, 39), Call { abi: "x32", syscall: "getpid" });
+        assert_eq!(name(Abi::X32, 547), Call { abi: "x32", syscall: "pwritev2" });
+        assert_eq!(CallTable::aarch64().resolve(Abi::Native, 172), Call { abi: "aarch64", syscall: "getpid" });
+        assert_eq!(CallTable::aarch64().resolve(Abi::Compat, 20), Call { abi: "aarch32", syscall: "getpid" });
+    }
+
+    #[test]
+    fn numbers_that_no_table_has_are_unknown_in_their_own_abi() {
+        let table = CallTable::x86_64();
+        for number in [400, 512, 575, 576, 9999, u64::MAX] {
+            assert_eq!(table.resolve(Abi::Native, number), Call { abi: "x86_64", syscall: UNKNOWN }, "{number}");
+        }
+        assert_eq!(table.resolve(Abi::Compat, 570), Call { abi: "ia32", syscall: UNKNOWN });
+        assert_eq!(table.resolve(Abi::X32, 548), Call { abi: "x32", syscall: UNKNOWN });
+    }
+
+    #[test]
+    fn calls_of_the_newest_kernels_have_names() {
+        for table in [CallTable::x86_64(), CallTable::aarch64()] {
+            for (number, syscall) in [(463, "setxattrat"), (467, "open_tree_attr"), (468, "file_getattr")] {
+                assert_eq!(table.resolve(Abi::Native, number).syscall, syscall);
+            }
+        }
+        assert_eq!(CallTable::x86_64().resolve(Abi::Native, 335).syscall, "uretprobe");
+    }
+
+    #[test]
+    fn an_architecture_without_x32_counts_its_numbers_as_native_unknowns() {
+        let table = CallTable::aarch64();
+        assert_eq!(table.resolve(Abi::X32, 39), Call { abi: "aarch64", syscall: UNKNOWN });
+        assert_eq!(table.abis().collect::<Vec<_>>(), ["aarch64", "aarch32"]);
+    }
+
+    #[test]
+    fn every_known_call_has_a_position_of_its_own() {
+        for table in [CallTable::x86_64(), CallTable::aarch64()] {
+            let mut known: Vec<u16> = table.positions().iter().copied().filter(|&p| usize::from(p) >= 3).collect();
+            let count = known.len();
+            known.sort_unstable();
+            known.dedup();
+            assert_eq!(known.len(), count);
+            assert_eq!(table.calls.len(), count + Abi::COUNT);
+        }
+    }
+}

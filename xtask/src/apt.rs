@@ -1,0 +1,167 @@
+//! Debian's packages: installing them, and getting at one file of one without installing it.
+
+use std::{
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::shell;
+
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+const CHECK_MIRROR: &str = "check the network, and the mirror in /etc/apt";
+const SOURCES: [&str; 2] = ["/etc/apt/sources.list.d/debian.sources", "/etc/apt/sources.list"];
+
+/// Whether dpkg says that the package is installed.
+pub(crate) fn is_installed(package: &str) -> bool {
+    let mut command = Command::new("dpkg-query");
+    command.args(["--show", "--showformat=${db:Status-Status}", package]);
+    command.output().is_ok_and(|output| output.status.success() && output.stdout == b"installed")
+}
+
+/// Installs packages for the whole machine, without what they merely recommend.
+///
+/// None of the packages that this repository needs brings a service.
+pub(crate) fn install(packages: &[String]) -> Result<()> {
+    let list = packages.join(" ");
+    if !is_root()? {
+        bail!("installing {list} needs root: run `apt-get install --no-install-recommends {list}` as root");
+    }
+    update()?;
+    shell::run(
+        apt_get().args(["install", "--yes", "--no-install-recommends"]).args(packages),
+        "these packages are Debian 12's; elsewhere, install what they stand for by hand",
+    )
+}
+
+/// Downloads a package of this machine's own release into `dir` and unpacks it there.
+pub(crate) fn download_and_unpack(package: &str, dir: &Path) -> Result<PathBuf> {
+    if is_root()? {
+        update()?;
+    }
+    unpack(&download(&mut apt_get(), package, dir)?, &dir.join("unpacked"))
+}
+
+/// Downloads a package of Debian unstable into `dir`, with package lists of its own; the machine's stay as they are.
+pub(crate) fn download_from_sid(package: &str, dir: &Path) -> Result<PathBuf> {
+    let conf = write_sid_conf(dir)?;
+    let apt_get = || {
+        let mut command = apt_get();
+        command.arg("--config-file").arg(&conf);
+        command
+    };
+    shell::run(apt_get().arg("update"), CHECK_MIRROR)?;
+    download(&mut apt_get(), package, dir)
+}
+
+/// Unpacks a package's files into `dir`; its scripts do not run.
+pub(crate) fn unpack(deb: &Path, dir: &Path) -> Result<PathBuf> {
+    fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    shell::run(
+        Command::new("dpkg-deb").arg("--extract").arg(deb).arg(dir),
+        "the file must be a Debian package, and dpkg must be installed",
+    )?;
+    Ok(dir.to_path_buf())
+}
+
+fn download(apt_get: &mut Command, package: &str, dir: &Path) -> Result<PathBuf> {
+    let before = debs(dir)?;
+    let remedy = "check the network; package lists that are missing or old need `apt-get update` as root";
+    shell::run(apt_get.current_dir(dir).args(["download", package]), remedy)?;
+    let mut new = debs(dir)?;
+    new.retain(|deb| !before.contains(deb));
+    let [deb] = new.as_slice() else { bail!("apt-get download {package} left {} new packages, not 1", new.len()) };
+    Ok(deb.clone())
+}
+
+fn debs(dir: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))?;
+    Ok(entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|e| e == "deb"))
+        .collect())
+}
+
+/// Fetches the package lists, once in the life of this process.
+fn update() -> Result<()> {
+    static DONE: OnceLock<()> = OnceLock::new();
+    if DONE.get().is_none() {
+        shell::run(apt_get().arg("update"), CHECK_MIRROR)?;
+        DONE.get_or_init(|| ());
+    }
+    Ok(())
+}
+
+fn apt_get() -> Command {
+    let mut command = Command::new("apt-get");
+    // Without the sandbox, apt can write to directories of root's.
+    command.env("DEBIAN_FRONTEND", "noninteractive").args(["-qq", "-o", "APT::Sandbox::User=root"]);
+    command
+}
+
+/// The owner of this process' entry in /proc is its effective user.
+fn is_root() -> Result<bool> {
+    Ok(fs::metadata("/proc/self").context("cannot read /proc/self")?.uid() == 0)
+}
+
+/// An apt configuration that knows Debian unstable only, and keeps everything in `dir`.
+fn write_sid_conf(dir: &Path) -> Result<PathBuf> {
+    let sources = SOURCES.iter().find_map(|path| fs::read_to_string(path).ok());
+    let sources = sources.with_context(|| format!("no {}: give a package with --package", SOURCES.join(" or ")))?;
+    let mirror = mirror(&sources).context("apt's sources name no mirror: give a package with --package")?;
+    for sub in ["lists/partial", "state", "cache/archives/partial"] {
+        fs::create_dir_all(dir.join(sub)).with_context(|| format!("cannot create {sub} in {}", dir.display()))?;
+    }
+    let file = |name: &str, content: &str| -> Result<PathBuf> {
+        let path = dir.join(name);
+        fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(path)
+    };
+    file("status", "")?;
+    file("sources.list", &format!("deb [signed-by={KEYRING}] {mirror} sid main\n"))?;
+    let at = dir.display();
+    file(
+        "apt.conf",
+        &format!(
+            r#"Dir::Etc::sourcelist "{at}/sources.list"; Dir::Etc::sourceparts "-";
+Dir::State "{at}/state"; Dir::State::lists "{at}/lists"; Dir::State::status "{at}/status"; Dir::Cache "{at}/cache";
+Acquire::Languages "none"; Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
+"#
+        ),
+    )
+}
+
+/// The first mirror in apt's sources (either format) that is not the one for security updates.
+fn mirror(sources: &str) -> Option<&str> {
+    let is_mirror = |word: &&str| word.contains("://") && !word.contains("security");
+    sources
+        .lines()
+        .filter(|line| line.starts_with("URIs:") || line.starts_with("deb "))
+        .flat_map(str::split_whitespace)
+        .find(is_mirror)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mirror_is_read_from_both_formats() {
+        let deb822 = "Types: deb\n# http://snapshot.example/x\nURIs: http://security.example/debian-security\n\nURIs: http://m.example/debian\n";
+        assert_eq!(mirror(deb822), Some("http://m.example/debian"));
+        let one_line =
+            "# deb http://old.example/debian x main\ndeb [arch=amd64] http://m.example/debian bookworm main\n";
+        assert_eq!(mirror(one_line), Some("http://m.example/debian"));
+        assert_eq!(mirror("Types: deb\n"), None);
+    }
+
+    #[test]
+    fn package_that_nobody_made_is_not_installed() {
+        assert!(!is_installed("syscallmon-no-such-package"));
+    }
+}

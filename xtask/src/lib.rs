@@ -1,0 +1,15 @@
+//! The verbs of `cargo xtask`, one module each, and what they share.
+//!
+//! Every verb takes the workspace's root, and is callable from tests and from other verbs.
+
+pub mod ebpf;
+pub mod setup;
+pub mod syscalls;
+
+pub mod record;
+pub mod shell;
+pub mod toolchain;
+pub mod workspace;
+
+mod apt;
+mod generated;

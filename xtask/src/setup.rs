@@ -1,0 +1,221 @@
+//! `cargo xtask setup`: installs what is missing, and says why it is needed.
+//!
+//! Does nothing, quickly, where nothing is missing. Other verbs call [`ensure`] before they need something.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+
+use crate::{apt, shell, toolchain, workspace};
+
+/// Arguments of `cargo xtask setup`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// What the machine shall be fit for; everything, unless given
+    #[arg(long = "for", value_name = "PURPOSE")]
+    purposes: Vec<Purpose>,
+}
+
+/// What a tool is needed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Purpose {
+    /// `cargo build`, with the committed eBPF object
+    Build,
+    /// `cargo xtask ebpf`
+    Ebpf,
+    /// the tests
+    Test,
+    /// the benchmarks
+    Bench,
+}
+
+/// What shows that a tool is there.
+enum Proof {
+    /// A program on PATH, wherever it came from.
+    Program(&'static str),
+    /// A file.
+    File(&'static str),
+    /// dpkg's word: for packages whose files could be another's.
+    Dpkg,
+}
+
+/// How a tool gets onto the machine.
+enum Method {
+    /// With apt, for the whole machine.
+    Install,
+    /// These programs, and nothing else of the package, go to `target/tools/bin`.
+    Unpack(&'static [&'static str]),
+}
+
+struct Tool {
+    /// Debian's package; `NN` stands for the major version of the compiler's LLVM.
+    package: &'static str,
+    proof: Proof,
+    method: Method,
+    purposes: &'static [Purpose],
+    why: &'static str,
+}
+
+impl Tool {
+    const fn new(package: &'static str, proof: Proof, purposes: &'static [Purpose], why: &'static str) -> Self {
+        Self { package, proof, method: Method::Install, purposes, why }
+    }
+
+    const fn unpacked(self, programs: &'static [&'static str]) -> Self {
+        Self { method: Method::Unpack(programs), ..self }
+    }
+}
+
+/// In the order of installation: the compiler comes before the LLVM that must fit it.
+const TOOLS: &[Tool] = {
+    use Proof::{Dpkg, File, Program};
+    use Purpose::{Bench, Build, Ebpf, Test};
+    &[
+        Tool::new("gcc", Program("cc"), &[Build, Ebpf, Test, Bench], "links Rust programs, compiles test workloads"),
+        Tool::new("libc6-dev", File("/usr/include/stdio.h"), &[Build, Ebpf, Test, Bench], "the C library to link with"),
+        Tool::new("rustc-web", Dpkg, &[Ebpf], "a Rust compiler whose target bpfel-unknown-none has a ready-made core"),
+        Tool::new(
+            "libstd-rust-web-dev-bpf",
+            File("/usr/lib/rustlib/bpfel-unknown-none/lib"),
+            &[Ebpf],
+            "that ready-made core",
+        ),
+        Tool::new(
+            "llvm-NN-dev",
+            File("/usr/lib/llvm-NN/bin/llvm-config"),
+            &[Ebpf],
+            "the LLVM that bpf-linker is built with, and llvm-objcopy",
+        ),
+        // Installed, the package would start a server on port 9090 and at every boot.
+        Tool::new("prometheus", Program("promtool"), &[Test], "judges the exposition; unpacked only, runs no service")
+            .unpacked(&["promtool", "prometheus"]),
+        Tool::new("libcap2-bin", Program("capsh"), &[Test], "shows and limits capabilities"),
+        Tool::new("util-linux", Program("setpriv"), &[Test], "runs the daemon with few privileges"),
+        Tool::new("bpftrace", Program("bpftrace"), &[Bench], "one of the tools that the daemon is compared with"),
+        Tool::new("bpftool", Program("bpftool"), &[Bench], "shows what the kernel made of the programs"),
+    ]
+};
+
+/// Runs the verb.
+///
+/// # Errors
+///
+/// If something is missing that could not be installed; the message names it and what to do.
+pub fn run(root: &Path, args: &Args) -> Result<()> {
+    let purposes = if args.purposes.is_empty() { Purpose::value_variants() } else { &args.purposes };
+    prepare(root, purposes, true)
+}
+
+/// Installs what is missing for a purpose; silent where nothing is.
+///
+/// # Errors
+///
+/// As for [`run`].
+pub fn ensure(root: &Path, purpose: Purpose) -> Result<()> {
+    prepare(root, &[purpose], false)
+}
+
+fn prepare(root: &Path, purposes: &[Purpose], verbose: bool) -> Result<()> {
+    let wanted: Vec<&Tool> =
+        TOOLS.iter().filter(|tool| tool.purposes.iter().any(|purpose| purposes.contains(purpose))).collect();
+    // Which LLVM is right is known only when the compiler is there.
+    let (llvm, others): (Vec<&Tool>, Vec<&Tool>) = wanted.into_iter().partition(|tool| tool.package.contains("NN"));
+    install_missing(root, &others, 0, verbose)?;
+    if purposes.contains(&Purpose::Ebpf) {
+        let major = toolchain::llvm_major()?;
+        install_missing(root, &llvm, major, verbose)?;
+        install_linker(root, major, verbose)?;
+    }
+    Ok(())
+}
+
+fn install_missing(root: &Path, tools: &[&Tool], llvm_major: u32, verbose: bool) -> Result<()> {
+    let named = |text: &str| text.replace("NN", &llvm_major.to_string());
+    let mut packages = Vec::new();
+    for tool in tools {
+        let package = named(tool.package);
+        let is_there = match tool.proof {
+            Proof::Program(program) => workspace::find_program(root, program).is_some(),
+            Proof::File(path) => Path::new(&named(path)).exists(),
+            Proof::Dpkg => apt::is_installed(&package),
+        };
+        report(is_there, &package, tool.why, verbose);
+        match tool.method {
+            _ if is_there => {}
+            Method::Install => packages.push(package),
+            Method::Unpack(programs) => unpack(root, &package, programs)?,
+        }
+    }
+    if packages.is_empty() { Ok(()) } else { apt::install(&packages) }
+}
+
+fn report(is_there: bool, name: &str, why: &str, verbose: bool) {
+    if verbose || !is_there {
+        eprintln!("{} {name}: {why}", if is_there { "found  " } else { "missing" });
+    }
+}
+
+fn unpack(root: &Path, package: &str, programs: &[&str]) -> Result<()> {
+    let work = tempfile::tempdir().context("cannot make a temporary directory")?;
+    let files = apt::download_and_unpack(package, work.path())?;
+    let bin = workspace::tools_dir(root).join("bin");
+    fs::create_dir_all(&bin).with_context(|| format!("cannot create {}", bin.display()))?;
+    for program in programs {
+        let (from, to) = (files.join("usr/bin").join(program), bin.join(program));
+        fs::copy(&from, &to).with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
+        eprintln!("unpacked {}", to.display());
+    }
+    Ok(())
+}
+
+/// Builds bpf-linker into `target/tools`, unless there is one that fits; a user's own is never replaced.
+fn install_linker(root: &Path, llvm_major: u32, verbose: bool) -> Result<()> {
+    let found = toolchain::find_linker(root, llvm_major);
+    let name = format!("bpf-linker {}x with LLVM {llvm_major}", toolchain::LINKER_SERIES);
+    report(found.is_some(), &name, "turns LLVM bitcode into an eBPF object", verbose);
+    if found.is_some() {
+        return Ok(());
+    }
+    let tools: PathBuf = workspace::tools_dir(root);
+    shell::run(
+        Command::new(workspace::cargo())
+            .env("LLVM_PREFIX", format!("/usr/lib/llvm-{llvm_major}"))
+            .env_remove("RUSTC")
+            .env_remove("RUSTFLAGS")
+            .env("CARGO_TARGET_DIR", tools.join("build"))
+            // Its work is LLVM's; its own code need not be fast, but be built fast.
+            .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0")
+            .env("CARGO_PROFILE_RELEASE_DEBUG", "0")
+            .env("CARGO_PROFILE_RELEASE_LTO", "off")
+            .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
+            .args(["install", "bpf-linker", "--version", toolchain::LINKER_VERSION, "--locked", "--force"])
+            .args(["--no-default-features", "--features", &format!("llvm-{llvm_major}"), "--root"])
+            .arg(&tools),
+        "bpf-linker needs a stable Rust, a C++ library and the packages named by `cargo xtask setup --for ebpf`",
+    )?;
+    fs::remove_dir_all(tools.join("build")).context("cannot remove what bpf-linker was built in")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_purpose_has_a_tool_and_every_tool_a_reason() {
+        for purpose in Purpose::value_variants() {
+            assert!(TOOLS.iter().any(|tool| tool.purposes.contains(purpose)), "{purpose:?}");
+        }
+        assert!(TOOLS.iter().all(|tool| !tool.why.is_empty() && !tool.purposes.is_empty()));
+    }
+
+    #[test]
+    fn package_with_a_service_is_never_installed() {
+        let prometheus = TOOLS.iter().find(|tool| tool.package == "prometheus").unwrap();
+        assert!(matches!(prometheus.method, Method::Unpack(_)));
+    }
+}

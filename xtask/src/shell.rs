@@ -1,0 +1,82 @@
+//! Runs other programs, visibly, and says what to do when they fail.
+
+use std::{ffi::OsStr, process::Command};
+
+use anyhow::{Context, Result, bail};
+
+/// Runs a command that changes something, after printing it.
+///
+/// # Errors
+///
+/// If it cannot be started, or fails; the message ends with `remedy`.
+pub fn run(command: &mut Command, remedy: &str) -> Result<()> {
+    eprintln!("+ {}", render(command));
+    let status = command.status().with_context(|| cannot_start(command, remedy))?;
+    if !status.success() {
+        bail!("{} failed with {status}: {remedy}", name(command));
+    }
+    Ok(())
+}
+
+/// Runs a command that only tells something, without printing it, and returns its standard output.
+///
+/// # Errors
+///
+/// If it cannot be started, fails, or does not print UTF-8; the message ends with `remedy`.
+pub fn query(command: &mut Command, remedy: &str) -> Result<String> {
+    let output = command.output().with_context(|| cannot_start(command, remedy))?;
+    if !output.status.success() {
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        bail!("{} failed with {}: {}: {remedy}", render(command), output.status, stderr.trim());
+    }
+    String::from_utf8(output.stdout).with_context(|| format!("{} printed something other than UTF-8", name(command)))
+}
+
+fn cannot_start(command: &Command, remedy: &str) -> String {
+    format!("cannot start {}: {remedy}", name(command))
+}
+
+fn name(command: &Command) -> String {
+    command.get_program().to_string_lossy().into_owned()
+}
+
+/// The command as a shell would take it, with the environment that was set for it.
+fn render(command: &Command) -> String {
+    let environment = command.get_envs().filter_map(|(key, value)| Some((key, value?)));
+    let mut words: Vec<String> =
+        environment.map(|(key, value)| format!("{}={}", key.to_string_lossy(), quote(value))).collect();
+    words.push(quote(command.get_program()));
+    words.extend(command.get_args().map(quote));
+    words.join(" ")
+}
+
+/// Quotes a word where a shell would split or expand it.
+fn quote(word: &OsStr) -> String {
+    let word = word.to_string_lossy().replace('\x1f', " ");
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=+./:,@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn command_is_shown_as_a_shell_takes_it() {
+        let mut command = Command::new("apt-get");
+        command.env("LANG", "C").args(["install", "a b", "it's"]);
+        assert_eq!(render(&command), r"LANG=C apt-get install 'a b' 'it'\''s'");
+    }
+
+    #[test]
+    fn failure_ends_with_the_remedy() {
+        let error = run(&mut Command::new("false"), "do better").unwrap_err();
+        assert_eq!(error.to_string(), "false failed with exit status: 1: do better");
+    }
+
+    #[test]
+    fn missing_program_is_named_with_the_remedy() {
+        let error = query(&mut Command::new("no-such-program"), "install it").unwrap_err();
+        assert_eq!(error.to_string(), "cannot start no-such-program: install it");
+    }
+}
