@@ -5,7 +5,8 @@ use std::{env, path::PathBuf};
 
 fn main() {
     println!("cargo::rerun-if-env-changed=SYSCALLMON_BPF_OBJECT");
-    let committed = || PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("set by cargo")).join("bpf/syscallmon.bpf.o");
+    let committed =
+        || PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("set by cargo")).join("bpf/syscallmon.bpf.o");
     let object = env::var_os("SYSCALLMON_BPF_OBJECT").map_or_else(committed, PathBuf::from);
     assert!(object.is_file(), "no eBPF object at {}: run `cargo xtask ebpf`", object.display());
     println!("cargo::rerun-if-changed={}", object.display());

@@ -15,8 +15,11 @@ use aya_log_ebpf::warn;
 use syscallmon_common::{Abi, FirstSeen, Loss, SeriesKey};
 
 use crate::maps::{
-    EXHAUSTED, FIRST_SEEN, FREE_SERIES, FREE_SLOTS, LOST, REMAINDER, SERIES_KEYS, SLOT_OF_CGROUP, SLOTS,
+    EXHAUSTED, FIRST_SEEN, FREE_SERIES, FREE_SLOTS, LOST, REMAINDER, SERIES_KEYS, SLOT_OF_CGROUP, SLOTS, WARNED,
 };
+
+/// Least time between two warnings of the same thing.
+const WARN_INTERVAL_NS: u64 = 60_000_000_000;
 
 /// One call, as counted.
 pub struct Call {
@@ -35,7 +38,10 @@ pub fn slot<C: EbpfContext>(ctx: &C, call: &Call) -> Option<u32> {
     }
     let Some(slot) = take(&FREE_SLOTS, 0) else {
         if exhausted(0) {
-            warn!(ctx, "every cgroup slot is taken: new cgroups are counted in the remainder (raise capacity.cgroups)");
+            warn!(
+                ctx,
+                "every cgroup slot is taken: more cgroups are counted in the remainder (raise capacity.cgroups)"
+            );
         }
         remainder(call, Loss::CgroupsFull);
         return None;
@@ -68,7 +74,7 @@ fn known_slot(cgroup_id: u64) -> Option<u32> {
 pub fn series<C: EbpfContext>(ctx: &C, call: &Call, slot: u32, entry: *mut u32) -> Option<u32> {
     let Some(series) = take(&FREE_SERIES, 1) else {
         if exhausted(1) {
-            warn!(ctx, "every series is taken: new calls are counted in the remainder (raise capacity.series)");
+            warn!(ctx, "every series is taken: more calls are counted in the remainder (raise capacity.series)");
         }
         remainder(call, Loss::SeriesFull);
         return None;
@@ -92,15 +98,19 @@ fn take(free: &Queue<u32>, list: u32) -> Option<u32> {
     free.pop().ok().flatten()
 }
 
-/// Notes that a free list is empty; whether that is news.
+/// Notes that a free list is empty; whether the log should be told, which it is once a minute at most.
 #[inline(always)]
 fn exhausted(list: u32) -> bool {
-    let Some(flag) = EXHAUSTED.get_ptr_mut(list) else { return false };
-    // SAFETY: a valid map value, read and written as one word.
+    let (Some(flag), Some(warned)) = (EXHAUSTED.get_ptr_mut(list), WARNED.get_ptr_mut(list)) else { return false };
+    // SAFETY: valid map values, read and written as one word each; the helper takes nothing.
     unsafe {
-        let news = flag.read_volatile() == 0;
         flag.write_volatile(1);
-        news
+        let (now, last) = (bpf_ktime_get_ns(), warned.read_volatile());
+        let due = last == 0 || now - last > WARN_INTERVAL_NS;
+        if due {
+            warned.write_volatile(now);
+        }
+        due
     }
 }
 

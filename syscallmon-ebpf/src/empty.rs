@@ -2,6 +2,8 @@
 
 #![no_std]
 #![no_main]
+#![expect(unreachable_pub, reason = "the macro that declares programs asks for `pub`, in a binary too")]
+#![expect(missing_docs, reason = "the function that the macro makes around the program has none")]
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 

@@ -10,6 +10,8 @@
 // without a result from the start. The Debian compiler that has this target takes the feature.
 #![feature(core_intrinsics)]
 #![expect(internal_features, reason = "see above")]
+#![expect(unreachable_pub, reason = "the macros that declare programs and maps ask for `pub`, in a binary too")]
+#![expect(missing_docs, reason = "the functions that the macros make around programs have none")]
 
 mod allocate;
 mod cgroup;

@@ -40,6 +40,10 @@ pub static LOST: Array<u64> = Array::with_max_entries(Loss::COUNT as u32, BPF_F_
 #[map]
 pub static EXHAUSTED: Array<u64> = Array::with_max_entries(2, BPF_F_MMAPABLE);
 
+/// When the log was last told that a free list is empty, in ns: [0] slots, [1] series.
+#[map]
+pub static WARNED: Array<u64> = Array::with_max_entries(2, 0);
+
 /// Slot of each cgroup, behind [`SLOT_CACHE`].
 #[map]
 pub static SLOT_OF_CGROUP: HashMap<u64, u32> = HashMap::with_max_entries(1, 0);

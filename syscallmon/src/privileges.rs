@@ -14,7 +14,11 @@ pub fn drop_all(is_accessible: impl Fn() -> bool) -> Result<Vec<Capability>, Cap
     // Effective first: what is permitted can be taken back if it turns out to be needed.
     caps::clear(None, CapSet::Effective)?;
     let needed = [Capability::CAP_BPF, Capability::CAP_SYS_ADMIN];
-    let kept = if is_accessible() { None } else { needed.into_iter().find(|&capability| try_with(capability, &is_accessible)) };
+    let kept = if is_accessible() {
+        None
+    } else {
+        needed.into_iter().find(|&capability| try_with(capability, &is_accessible))
+    };
     let kept: CapsHashSet = kept.into_iter().collect();
     caps::set(None, CapSet::Effective, &kept)?;
     caps::set(None, CapSet::Permitted, &kept)?;

@@ -29,7 +29,9 @@ pub enum MountError {
         source: procfs::ProcError,
     },
     /// No cgroup2 file system is mounted.
-    #[error("no cgroup2 file system is mounted{below}: mount one (mount -t cgroup2 none /sys/fs/cgroup), or name it with --path.cgroupfs")]
+    #[error(
+        "no cgroup2 file system is mounted{below}: mount one (mount -t cgroup2 none /sys/fs/cgroup), or name it with --path.cgroupfs"
+    )]
     None {
         /// ` below <path>` when the user named a place.
         below: String,

@@ -1,11 +1,6 @@
 //! `syscallmon check`: can this host run it? One line per requirement, with the remedy.
 
-use std::{
-    fs,
-    net::TcpListener,
-    path::Path,
-    process::ExitCode,
-};
+use std::{fs, net::TcpListener, path::Path, process::ExitCode};
 
 use caps::{CapSet, Capability};
 use clap::Args;
@@ -124,7 +119,8 @@ fn btf(options: &Options) -> Finding {
     match kernel::check_btf(&options.btf_path()) {
         Ok(()) => Fine(options.btf_path().display().to_string()),
         Err(error) => {
-            let lost = "without it counting costs more, 32-bit calls are not told apart, and cgroups are found by polling";
+            let lost =
+                "without it counting costs more, 32-bit calls are not told apart, and cgroups are found by polling";
             let finding = if options.sys_enter == kernel::SysEnter::TpBtf { Missing } else { Optional };
             finding(format!("{}; {lost}", chain(&error)))
         }
@@ -168,7 +164,10 @@ fn capabilities() -> Finding {
     if lacking.is_empty() {
         Fine("CAP_BPF, CAP_PERFMON".to_owned())
     } else {
-        Missing(format!("{}: run as root, or with these capabilities (setpriv, systemd's AmbientCapabilities)", lacking.join(", ")))
+        Missing(format!(
+            "{}: run as root, or with these capabilities (setpriv, systemd's AmbientCapabilities)",
+            lacking.join(", ")
+        ))
     }
 }
 
@@ -177,7 +176,10 @@ fn lockdown(sysfs: &Path) -> Finding {
         return Fine("not in force, or not to be seen".to_owned());
     };
     if text.contains("[confidentiality]") {
-        Missing("confidentiality: the kernel lets no eBPF program read its memory; boot with lockdown=integrity or none".to_owned())
+        Missing(
+            "confidentiality: the kernel lets no eBPF program read its memory; boot with lockdown=integrity or none"
+                .to_owned(),
+        )
     } else {
         Fine(text.trim().to_owned())
     }
@@ -195,12 +197,16 @@ fn memory(config: &Config) -> Finding {
         return Optional("the number of CPUs is unknown".to_owned());
     };
     let meminfo = fs::read_to_string(config.procfs.join("meminfo")).unwrap_or_default();
-    let available = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:")?.trim().split(' ').next()?.parse::<u64>().ok());
+    let available = meminfo
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:")?.trim().split(' ').next()?.parse::<u64>().ok());
     let mib = |bytes: u64| bytes.div_ceil(1 << 20);
     match available.map(|kib| kib * 1024) {
-        Some(available) if available < 2 * needed => {
-            Missing(format!("the kernel's tables need {} MiB of {} MiB available: lower capacity.cgroups or capacity.series", mib(needed), mib(available)))
-        }
+        Some(available) if available < 2 * needed => Missing(format!(
+            "the kernel's tables need {} MiB of {} MiB available: lower capacity.cgroups or capacity.series",
+            mib(needed),
+            mib(available)
+        )),
         _ => Fine(format!("the kernel's tables need {} MiB", mib(needed))),
     }
 }

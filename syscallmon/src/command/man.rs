@@ -20,7 +20,9 @@ impl Man {
         cli.build();
         let page = match &self.command {
             None => &cli,
-            Some(name) => cli.find_subcommand(name).with_context(|| format!("no command is called {name}: see --help"))?,
+            Some(name) => {
+                cli.find_subcommand(name).with_context(|| format!("no command is called {name}: see --help"))?
+            }
         };
         clap_mangen::Man::new(page.clone()).render(&mut io::stdout())?;
         Ok(ExitCode::SUCCESS)

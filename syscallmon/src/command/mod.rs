@@ -14,7 +14,13 @@ use clap::{Parser, Subcommand};
 /// An eBPF program counts every system call by cgroup, ABI and syscall; the daemon exports the counts as
 /// Prometheus metrics.
 #[derive(Debug, Parser)]
-#[command(name = "syscallmon", version, max_term_width = 110, subcommand_required = true, arg_required_else_help = true)]
+#[command(
+    name = "syscallmon",
+    version,
+    max_term_width = 110,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -69,7 +69,11 @@ impl Run {
             .build()
             .context("cannot start the async runtime")?;
         runtime.block_on(async {
-            if self.once { once(attached, &config).await } else { self.serve(attached, config, server, listeners, log).await }
+            if self.once {
+                once(attached, &config).await
+            } else {
+                self.serve(attached, config, server, listeners, log).await
+            }
         })?;
         Ok(ExitCode::SUCCESS)
     }
@@ -89,7 +93,8 @@ impl Run {
         let (tunables, watched) = watch::channel(config.tunables);
         let shared = attached.shared.clone();
         let events = attached.events.watch()?;
-        let (sampler, refresher) = Sampler::new(attached.kernel, events, attached.tree, shared.clone(), watched.clone());
+        let (sampler, refresher) =
+            Sampler::new(attached.kernel, events, attached.tree, shared.clone(), watched.clone());
         let site = Site::new(shared.clone(), refresher, &config.telemetry_path, watched)?;
         let listeners = listeners.into_iter().map(tokio::net::TcpListener::from_std).collect::<io::Result<_>>()?;
 
@@ -177,9 +182,8 @@ impl StopSignals {
 /// Binds every address, before anything is attached and while privileges for low ports are there.
 fn bind(addresses: &[SocketAddr]) -> anyhow::Result<Vec<TcpListener>> {
     let bind = |address: &SocketAddr| {
-        let listener = TcpListener::bind(address).with_context(|| {
-            format!("cannot listen on {address}: choose another address with --web.listen-address")
-        })?;
+        let listener = TcpListener::bind(address)
+            .with_context(|| format!("cannot listen on {address}: choose another address with --web.listen-address"))?;
         listener.set_nonblocking(true)?;
         tracing::info!(address = %listener.local_addr()?, "listening");
         Ok(listener)

@@ -72,7 +72,8 @@ pub(super) async fn workloads(
         Ok(Query(query)) => query,
         Err(rejection) => {
             let error = Some(rejection.body_text());
-            return (StatusCode::BAD_REQUEST, Json(Envelope::<()> { status: "error", data: None, error })).into_response();
+            return (StatusCode::BAD_REQUEST, Json(Envelope::<()> { status: "error", data: None, error }))
+                .into_response();
         }
     };
     site.refresher.refresh().await;

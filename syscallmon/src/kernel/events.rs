@@ -114,10 +114,7 @@ mod tests {
             (offset_of!(FirstSeen, cgroup_id), offset_of!(FirstSeen, nr), offset_of!(FirstSeen, abi)),
             (8, 16, 24)
         );
-        assert_eq!(
-            (offset_of!(FirstSeen, tgid), offset_of!(FirstSeen, pid), offset_of!(FirstSeen, uid)),
-            (28, 32, 36)
-        );
+        assert_eq!((offset_of!(FirstSeen, tgid), offset_of!(FirstSeen, pid), offset_of!(FirstSeen, uid)), (28, 32, 36));
         assert_eq!(offset_of!(FirstSeen, comm), 40);
     }
 

@@ -14,6 +14,7 @@ use syscallmon_common::{CGROUP_PATH_MAX, IndexRow, SlotCache, UNKNOWN_OFFSET};
 
 use super::{
     Capacity, Error, Events, Kernel, Options, Probe, ProbeStatus, SysEnter, fdinfo,
+    log::KernelLog,
     offsets::{COMPAT_MASK, Offsets, OffsetsError},
     tables::Tables,
 };
@@ -34,7 +35,7 @@ pub(super) fn load(options: &Options, positions: &[u16]) -> Result<(Kernel, Even
     let (sys_enter_program, sys_enter) = load_sys_enter(&mut ebpf, options, &offsets)?;
     let memory_bytes = memory_bytes(&ebpf);
     let events = Events {
-        logger: EbpfLogger::init(&mut ebpf)?,
+        logger: EbpfLogger::init_with_logger(&mut ebpf, KernelLog)?,
         cgroup: ring(&mut ebpf, "CGROUP_EVENTS")?,
         first_seen: ring(&mut ebpf, "FIRST_SEEN")?,
     };
@@ -91,7 +92,8 @@ fn load_sys_enter(
     options: &Options,
     offsets: &Result<Offsets, OffsetsError>,
 ) -> Result<(&'static str, ProbeStatus), Error> {
-    let status = |implementation, problem| ProbeStatus { probe: Probe::SysEnter, implementation: Some(implementation), problem };
+    let status =
+        |implementation, problem| ProbeStatus { probe: Probe::SysEnter, implementation: Some(implementation), problem };
     let problem = match (options.sys_enter, offsets) {
         (SysEnter::RawTp, _) => None,
         (_, Err(error)) => Some(error.to_string()),
@@ -168,9 +170,11 @@ pub(super) fn possible_cpus(sysfs: &Path) -> Result<usize, Error> {
     let path = sysfs.join("devices/system/cpu/possible");
     // A sysfs given by the user need not be a whole one; the kernel's own always has the file.
     let text = fs::read_to_string(&path).or_else(|_| fs::read_to_string("/sys/devices/system/cpu/possible"));
-    text.and_then(|text| last_cpu(&text).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not a list of CPUs")))
-        .map(|last| last + 1)
-        .map_err(|source| Error::Cpus { path: path.display().to_string(), source })
+    text.and_then(|text| {
+        last_cpu(&text).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not a list of CPUs"))
+    })
+    .map(|last| last + 1)
+    .map_err(|source| Error::Cpus { path: path.display().to_string(), source })
 }
 
 /// The last number of a list such as `0-3,8`.
@@ -205,7 +209,9 @@ fn privileges(error: &(dyn StdError + 'static), operation: &'static str) -> Opti
     let mut cause = Some(error);
     while let Some(error) = cause {
         let denied = error.downcast_ref::<io::Error>().is_some_and(|io| io.raw_os_error() == Some(EPERM));
-        if denied || matches!(error.downcast_ref(), Some(MapError::CreateError { io_error, .. }) if io_error.raw_os_error() == Some(EPERM)) {
+        if denied
+            || matches!(error.downcast_ref(), Some(MapError::CreateError { io_error, .. }) if io_error.raw_os_error() == Some(EPERM))
+        {
             return Some(Error::Privileges { operation });
         }
         cause = error.source();

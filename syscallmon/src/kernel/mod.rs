@@ -6,6 +6,7 @@
 mod events;
 mod fdinfo;
 mod load;
+mod log;
 mod mapped;
 mod offsets;
 mod probe;
@@ -232,7 +233,7 @@ pub fn wait_for_programs() {
 pub struct Events {
     cgroup: RingBuf<MapData>,
     first_seen: RingBuf<MapData>,
-    logger: EbpfLogger<&'static dyn log::Log>,
+    logger: EbpfLogger<log::KernelLog>,
 }
 
 impl Events {
@@ -261,7 +262,7 @@ pub struct EventStreams {
     pub cgroup: Ring,
     /// First calls.
     pub first_seen: Ring,
-    log: AsyncFd<EbpfLogger<&'static dyn log::Log>>,
+    log: AsyncFd<EbpfLogger<log::KernelLog>>,
 }
 
 impl EventStreams {

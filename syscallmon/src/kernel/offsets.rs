@@ -62,9 +62,8 @@ impl Offsets {
     /// When the file cannot be read as BTF, or lacks one of the fields.
     pub(super) fn read(path: &Path) -> Result<Self, OffsetsError> {
         let btf = open(path).map_err(|source| OffsetsError::Unreadable { path: path.to_owned(), source })?;
-        let offset = |structure, field| {
-            offset_of(&btf, structure, field).ok_or(OffsetsError::Missing { structure, field })
-        };
+        let offset =
+            |structure, field| offset_of(&btf, structure, field).ok_or(OffsetsError::Missing { structure, field });
         Ok(Self {
             task_cgroups: offset("task_struct", "cgroups")?,
             css_set_dfl_cgrp: offset("css_set", "dfl_cgrp")?,
@@ -81,7 +80,8 @@ impl Offsets {
 pub(super) fn missing_tracepoints<'a>(path: &Path, wanted: &[&'a str]) -> Option<Vec<&'a str>> {
     let btf = open(path).ok()?;
     // Each tracepoint that programs can attach to has a type of this name (include/trace/bpf_probe.h).
-    let there = |name: &str| btf.resolve_types_by_name(&format!("btf_trace_{name}")).is_ok_and(|found| !found.is_empty());
+    let there =
+        |name: &str| btf.resolve_types_by_name(&format!("btf_trace_{name}")).is_ok_and(|found| !found.is_empty());
     Some(wanted.iter().copied().filter(|name| !there(name)).collect())
 }
 

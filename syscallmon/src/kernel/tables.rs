@@ -3,7 +3,11 @@
 //! Knows the maps' layouts (see `syscallmon-ebpf/src/maps.rs`) and the life of slots and series. A number is
 //! given out by the kernel side (it pops a queue) and taken back here, once its cgroup is dead.
 
-use std::{collections::{HashMap, HashSet}, io, sync::atomic::Ordering::Relaxed};
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+    sync::atomic::Ordering::Relaxed,
+};
 
 use aya::{
     Ebpf,
@@ -77,7 +81,9 @@ impl Tables {
             let (slot, position) = split_key(self.series_keys.u64(number).load(Relaxed));
             let Some(row) = rows.get_mut(slot as usize).filter(|_| slot != 0) else { continue };
             series += 1;
-            if let Ok(position) = u16::try_from(position) && calls != 0 {
+            if let Ok(position) = u16::try_from(position)
+                && calls != 0
+            {
                 row.push(Count { call: CallId(position), calls });
             }
         }

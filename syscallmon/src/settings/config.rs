@@ -59,7 +59,9 @@ pub enum InvalidError {
         range: &'static str,
     },
     /// The path of the metrics is somebody else's.
-    #[error("web.telemetry-path: {path:?} must begin with / and be none of /, /healthz, /readyz, /api/v1/workloads, and have no braces")]
+    #[error(
+        "web.telemetry-path: {path:?} must begin with / and be none of /, /healthz, /readyz, /api/v1/workloads, and have no braces"
+    )]
     TelemetryPath {
         /// What was set.
         path: String,
@@ -88,10 +90,7 @@ impl Config {
                 poll_interval: poll.interval.unwrap_or(Duration::from_secs(5)),
                 expire_after: workload.expire_after.unwrap_or(Duration::from_secs(5 * 60)),
             },
-            capacity: Capacity {
-                cgroups: capacity.cgroups.unwrap_or(1024),
-                series: capacity.series.unwrap_or(65_536),
-            },
+            capacity: Capacity { cgroups: capacity.cgroups.unwrap_or(1024), series: capacity.series.unwrap_or(65_536) },
             sys_enter: probe.sys_enter.unwrap_or_default(),
             log_level: log.level.unwrap_or_default(),
             log_format: log.format.unwrap_or_default(),

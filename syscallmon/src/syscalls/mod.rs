@@ -69,10 +69,8 @@ impl CallTable {
     /// Lays out the positions: first each ABI's unknown numbers, then the known calls in order.
     fn new(tables: [Option<(&'static str, Numbers)>; Abi::COUNT]) -> Self {
         let native = tables[0].map_or("", |(name, _)| name);
-        let mut calls: Vec<Call> = tables
-            .iter()
-            .map(|table| Call { abi: table.map_or(native, |(name, _)| name), syscall: UNKNOWN })
-            .collect();
+        let mut calls: Vec<Call> =
+            tables.iter().map(|table| Call { abi: table.map_or(native, |(name, _)| name), syscall: UNKNOWN }).collect();
         let mut positions = vec![0; POSITION_TABLE_LEN];
         for (abi, table) in Abi::ALL.into_iter().zip(&tables) {
             let row = &mut positions[abi as usize * NUMBERS_PER_ABI..][..NUMBERS_PER_ABI];

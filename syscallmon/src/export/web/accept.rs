@@ -34,13 +34,7 @@ impl Acceptor {
     /// `connections` counts over all listeners; 0 is taken as 1.
     pub(super) fn new(listeners: Vec<TcpListener>, connections: usize) -> Self {
         let permits = Arc::new(Semaphore::new(connections.max(1)));
-        Self {
-            listeners,
-            first: 0,
-            permits,
-            full: Rarely::default(),
-            failed: Rarely::default(),
-        }
+        Self { listeners, first: 0, permits, full: Rarely::default(), failed: Rarely::default() }
     }
 
     /// The next connection. Its place is free again when the permit is dropped. Errors are logged and waited out.

@@ -80,10 +80,7 @@ fn text(files: &mut Files, path: &Path) -> Result<String, Error> {
     String::from_utf8(files.read("the web configuration", path)?).map_err(|error| Error::Setting {
         path: path.to_owned(),
         key: "the file",
-        why: format!(
-            "is not UTF-8 from byte {} on; save it as UTF-8",
-            error.utf8_error().valid_up_to()
-        ),
+        why: format!("is not UTF-8 from byte {} on; save it as UTF-8", error.utf8_error().valid_up_to()),
     })
 }
 
@@ -92,9 +89,5 @@ fn refuse_rate_limit(path: &Path, form: &Form) -> Result<(), Error> {
         return Ok(());
     }
     let why = "is not implemented; remove it (connections are limited in number and time without it)".into();
-    Err(Error::Setting {
-        path: path.to_owned(),
-        key: "rate_limit",
-        why,
-    })
+    Err(Error::Setting { path: path.to_owned(), key: "rate_limit", why })
 }

@@ -44,34 +44,17 @@ struct Stamp {
 impl Files {
     /// Reads a whole file and remembers it. `what` is the key that names it.
     pub(super) fn read(&mut self, what: &'static str, path: &Path) -> Result<Vec<u8>, Error> {
-        let (stamp, bytes) = read_stamped(path).map_err(|source| Error::Read {
-            what,
-            path: path.into(),
-            source,
-        })?;
+        let (stamp, bytes) = read_stamped(path).map_err(|source| Error::Read { what, path: path.into(), source })?;
         if stamp.len > MAX_BYTES || bytes.len() as u64 > MAX_BYTES {
-            return Err(Error::TooLarge {
-                what,
-                path: path.into(),
-                limit: MAX_BYTES,
-            });
+            return Err(Error::TooLarge { what, path: path.into(), limit: MAX_BYTES });
         }
         self.0.push((path.into(), stamp));
         Ok(bytes)
     }
 
     pub(super) fn change(&self) -> Change {
-        let now: Vec<_> = self
-            .0
-            .iter()
-            .map(|(path, _)| std::fs::metadata(path).ok().map(Stamp::from))
-            .collect();
-        if self
-            .0
-            .iter()
-            .zip(&now)
-            .all(|((_, then), now)| now.as_ref() == Some(then))
-        {
+        let now: Vec<_> = self.0.iter().map(|(path, _)| std::fs::metadata(path).ok().map(Stamp::from)).collect();
+        if self.0.iter().zip(&now).all(|((_, then), now)| now.as_ref() == Some(then)) {
             Change::None
         } else if now.iter().flatten().any(Stamp::is_fresh) {
             Change::Unsettled
@@ -96,9 +79,7 @@ impl From<Metadata> for Stamp {
 impl Stamp {
     /// False for a change time in the future: a clock set back must not stop reloads.
     fn is_fresh(&self) -> bool {
-        let now = SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default();
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let age_ns = i128::try_from(now.as_nanos()).unwrap_or(i128::MAX) - self.ctime_ns;
         (0..SETTLE.as_nanos().cast_signed()).contains(&age_ns)
     }

@@ -59,10 +59,7 @@ impl Form {
         let options = serde_saphyr::options! { with_snippet: false };
         serde_saphyr::from_str_with_options::<Option<Self>>(text, options)
             .map(Option::unwrap_or_default)
-            .map_err(|source| Error::Parse {
-                path: path.to_owned(),
-                source: Box::new(source),
-            })
+            .map_err(|source| Error::Parse { path: path.to_owned(), source: Box::new(source) })
     }
 }
 

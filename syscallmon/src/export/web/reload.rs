@@ -91,11 +91,7 @@ fn successor(path: &Path, current: &WebConfig) -> Result<WebConfig, Error> {
         return Ok(config);
     }
     let why = "turning TLS on or off needs a restart".to_owned();
-    Err(Error::Setting {
-        path: path.to_owned(),
-        key: "tls_server_config",
-        why,
-    })
+    Err(Error::Setting { path: path.to_owned(), key: "tls_server_config", why })
 }
 
 /// Warns, and returns true, unless the same was said before.
@@ -142,11 +138,7 @@ mod tests {
         sleep(SETTLED);
         source.refresh(&path);
         assert!(!source.in_force().is_tls());
-        assert!(
-            lock(&source.complaint)
-                .as_ref()
-                .is_some_and(|text| text.contains("needs a restart"))
-        );
+        assert!(lock(&source.complaint).as_ref().is_some_and(|text| text.contains("needs a restart")));
         fs::write(&path, "").unwrap();
         sleep(SETTLED);
         source.refresh(&path);

@@ -31,10 +31,7 @@ impl Server {
     /// The file or one that it names cannot be used: see [`super::WebConfig::load`]. Only here; once running, a bad
     /// file is a warning.
     pub fn new(config_path: Option<PathBuf>, limits: Limits) -> Result<Self, Error> {
-        Ok(Self {
-            source: Arc::new(Source::new(config_path)?),
-            limits,
-        })
+        Ok(Self { source: Arc::new(Source::new(config_path)?), limits })
     }
 
     /// Serves `router` on all listeners until `shutdown` is cancelled, then lets requests in flight finish for
@@ -44,16 +41,10 @@ impl Server {
         let connection = Arc::new(self.connection(router, shutdown));
         let (tasks, abort) = (TaskTracker::new(), CancellationToken::new());
         // Dropping the acceptor closes the listeners: a client then learns at once that nobody is there.
-        connection
-            .shutdown
-            .run_until_cancelled(serve_all(acceptor, &connection, &tasks, &abort))
-            .await;
+        connection.shutdown.run_until_cancelled(serve_all(acceptor, &connection, &tasks, &abort)).await;
         tasks.close();
         if timeout(self.limits.shutdown_timeout, tasks.wait()).await.is_err() {
-            warn!(
-                connections = tasks.len(),
-                "web requests did not finish in time; dropped"
-            );
+            warn!(connections = tasks.len(), "web requests did not finish in time; dropped");
             abort.cancel();
             tasks.wait().await;
         }
@@ -62,12 +53,7 @@ impl Server {
     fn connection(&self, router: Router, shutdown: CancellationToken) -> Connection {
         let service = Service::new(Arc::clone(&self.source), router, self.limits.request_timeout);
         let (source, limits) = (Arc::clone(&self.source), self.limits.clone());
-        Connection {
-            source,
-            service: Arc::new(service),
-            limits,
-            shutdown,
-        }
+        Connection { source, service: Arc::new(service), limits, shutdown }
     }
 }
 

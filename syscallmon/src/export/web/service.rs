@@ -29,12 +29,7 @@ pub(super) struct Service {
 
 impl Service {
     pub(super) fn new(source: Arc<Source>, router: Router, timeout: Duration) -> Self {
-        Self {
-            source,
-            gate: Gate::new(),
-            router,
-            timeout,
-        }
+        Self { source, gate: Gate::new(), router, timeout }
     }
 
     /// The response, whatever happens: 401, 405 and 503 are responses too.
@@ -67,11 +62,7 @@ impl Service {
     /// Without the request's body: no page reads one, and hyper closes a connection whose body was left unread.
     async fn route(&self, request: Request<Incoming>) -> Response<Body> {
         let (head, _body) = request.into_parts();
-        let answered = self
-            .router
-            .clone()
-            .oneshot(Request::from_parts(head, Body::empty()))
-            .await;
+        let answered = self.router.clone().oneshot(Request::from_parts(head, Body::empty())).await;
         answered.unwrap_or_else(|never| match never {})
     }
 }

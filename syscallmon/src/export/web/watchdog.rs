@@ -44,14 +44,8 @@ enum Phase {
 impl Watchdog {
     /// For a connection that begins now.
     pub(super) fn new(limits: Limits) -> Arc<Self> {
-        let state = State {
-            phase: Phase::Head,
-            deadline: Instant::now() + limits.header_timeout,
-        };
-        Arc::new(Self {
-            state: watch::Sender::new(state),
-            limits,
-        })
+        let state = State { phase: Phase::Head, deadline: Instant::now() + limits.header_timeout };
+        Arc::new(Self { state: watch::Sender::new(state), limits })
     }
 
     /// A request's headers are complete; it is in flight until the returned value is dropped.
@@ -59,15 +53,8 @@ impl Watchdog {
         // Once for making the response, once for writing it to a slow reader.
         let deadline = Instant::now() + 2 * self.limits.request_timeout;
         self.state.send_modify(|state| {
-            let before = if let Phase::Busy(requests) = state.phase {
-                requests
-            } else {
-                0
-            };
-            *state = State {
-                phase: Phase::Busy(before + 1),
-                deadline,
-            };
+            let before = if let Phase::Busy(requests) = state.phase { requests } else { 0 };
+            *state = State { phase: Phase::Busy(before + 1), deadline };
         });
         InFlight(Arc::clone(self))
     }
@@ -83,10 +70,7 @@ impl Watchdog {
         self.state.send_if_modified(|state| {
             let ends = matches!(state.phase, Phase::Flushing);
             if ends {
-                *state = State {
-                    phase: Phase::Idle,
-                    deadline: Instant::now() + self.limits.idle_timeout,
-                };
+                *state = State { phase: Phase::Idle, deadline: Instant::now() + self.limits.idle_timeout };
             }
             ends
         });
@@ -96,10 +80,7 @@ impl Watchdog {
         self.state.send_if_modified(|state| {
             let begins = matches!(state.phase, Phase::Idle);
             if begins {
-                *state = State {
-                    phase: Phase::Head,
-                    deadline: Instant::now() + self.limits.header_timeout,
-                };
+                *state = State { phase: Phase::Head, deadline: Instant::now() + self.limits.header_timeout };
             }
             begins
         });
@@ -145,10 +126,7 @@ pub(super) struct Tracked {
 
 impl Tracked {
     pub(super) fn new(body: axum::body::Body, request: InFlight) -> Self {
-        Self {
-            body,
-            _request: request,
-        }
+        Self { body, _request: request }
     }
 }
 
@@ -179,19 +157,11 @@ pub(super) struct Heard<S> {
 
 impl<S> Heard<S> {
     pub(super) fn http1(stream: S, watchdog: &Arc<Watchdog>) -> Self {
-        Self {
-            stream,
-            watchdog: Arc::clone(watchdog),
-            bytes_are_requests: true,
-        }
+        Self { stream, watchdog: Arc::clone(watchdog), bytes_are_requests: true }
     }
 
     pub(super) fn http2(stream: S, watchdog: &Arc<Watchdog>) -> Self {
-        Self {
-            stream,
-            watchdog: Arc::clone(watchdog),
-            bytes_are_requests: false,
-        }
+        Self { stream, watchdog: Arc::clone(watchdog), bytes_are_requests: false }
     }
 }
 

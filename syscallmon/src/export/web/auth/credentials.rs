@@ -19,10 +19,7 @@ impl Credentials {
         }
         let decoded = BASE64_STANDARD.decode(encoded).ok()?;
         let colon = decoded.iter().position(|byte| *byte == b':')?;
-        Some(Self {
-            user: decoded[..colon].to_vec(),
-            password: decoded[colon + 1..].to_vec(),
-        })
+        Some(Self { user: decoded[..colon].to_vec(), password: decoded[colon + 1..].to_vec() })
     }
 }
 

@@ -27,10 +27,7 @@ pub(super) struct Gate {
 
 impl Gate {
     pub(super) fn new() -> Self {
-        Self {
-            turns: Arc::new(Semaphore::new(CONCURRENT_HASHES)),
-            verified: Verified::new(),
-        }
+        Self { turns: Arc::new(Semaphore::new(CONCURRENT_HASHES)), verified: Verified::new() }
     }
 
     /// Whether a request with these headers may pass.
@@ -48,14 +45,15 @@ impl Gate {
     async fn verify(&self, users: &Users, credentials: Credentials) -> bool {
         let (hash, known) = users.hash_of(&credentials.user);
         let mark = self.verified.mark(&credentials, hash);
-        if self.verified.contains(&mark) {
+        let is_verified = || known && self.verified.contains(&mark);
+        if is_verified() {
             return true;
         }
         let Ok(turn) = Arc::clone(&self.turns).acquire_owned().await else {
             return false;
         };
         // Prometheus' first requests come together; the first one's result serves the rest.
-        if self.verified.contains(&mark) {
+        if is_verified() {
             return true;
         }
         let hash = hash.to_owned();
@@ -111,6 +109,15 @@ mod tests {
         assert_eq!(gate.verified.len(), 0);
         assert!(gate.admits(&users, &basic("a:right")).await);
         assert_eq!(gate.verified.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn unknown_user_is_refused_even_with_the_decoys_password() {
+        let gate = Gate::new();
+        let hash = users::decoy(10);
+        let users = Users::validate(BTreeMap::from([("a".to_owned(), hash)]), Path::new("web.yml")).unwrap();
+        assert!(gate.admits(&users, &basic("a:fakepassword")).await);
+        assert!(!gate.admits(&users, &basic("b:fakepassword")).await);
     }
 
     #[tokio::test]

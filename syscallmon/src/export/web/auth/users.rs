@@ -14,7 +14,7 @@ const COSTS: std::ops::RangeInclusive<u32> = 4..=18;
 /// The cost of the toolkit's documentation, for a decoy without users to learn from.
 const USUAL_COST: u32 = 10;
 
-/// Salt and digest of a hash nobody knows a password of; a match would not count anyway.
+/// Salt and digest of the toolkit's decoy. Its password is public; a match does not count.
 const DECOY_TAIL: &str = "QOauhQNbBCuQDKes6eFzPeMqBSjb7Mr5DUmpZ/VcEd00UAV/LDeSi";
 
 /// Who may read. Without users, everybody.
@@ -35,14 +35,8 @@ impl Users {
             })?;
             costliest = costliest.max(Some(cost));
         }
-        let hashes = users
-            .into_iter()
-            .map(|(user, hash)| (user.into_bytes(), hash))
-            .collect();
-        Ok(Self {
-            hashes,
-            decoy: decoy(costliest.unwrap_or(USUAL_COST)),
-        })
+        let hashes = users.into_iter().map(|(user, hash)| (user.into_bytes(), hash)).collect();
+        Ok(Self { hashes, decoy: decoy(costliest.unwrap_or(USUAL_COST)) })
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -57,10 +51,7 @@ impl Users {
 
 impl Default for Users {
     fn default() -> Self {
-        Self {
-            hashes: BTreeMap::new(),
-            decoy: decoy(USUAL_COST),
-        }
+        Self { hashes: BTreeMap::new(), decoy: decoy(USUAL_COST) }
     }
 }
 
@@ -70,7 +61,7 @@ impl fmt::Debug for Users {
     }
 }
 
-fn decoy(cost: u32) -> String {
+pub(super) fn decoy(cost: u32) -> String {
     format!("$2y${cost:02}${DECOY_TAIL}")
 }
 
@@ -79,11 +70,7 @@ fn cost(hash: &str) -> Result<u32, String> {
     if COSTS.contains(&cost) {
         Ok(cost)
     } else {
-        Err(format!(
-            "cost {cost} is not between {} and {}",
-            COSTS.start(),
-            COSTS.end()
-        ))
+        Err(format!("cost {cost} is not between {} and {}", COSTS.start(), COSTS.end()))
     }
 }
 
@@ -92,10 +79,7 @@ mod tests {
     use super::*;
 
     fn validate(hash: &str) -> Result<Users, Error> {
-        Users::validate(
-            BTreeMap::from([("prometheus".to_owned(), hash.to_owned())]),
-            Path::new("web.yml"),
-        )
+        Users::validate(BTreeMap::from([("prometheus".to_owned(), hash.to_owned())]), Path::new("web.yml"))
     }
 
     #[test]
@@ -110,10 +94,7 @@ mod tests {
     #[test]
     fn plain_password_is_refused_without_being_shown() {
         let text = validate("hunter2").unwrap_err().to_string();
-        assert!(
-            text.contains("basic_auth_users") && text.contains("prometheus"),
-            "{text}"
-        );
+        assert!(text.contains("basic_auth_users") && text.contains("prometheus"), "{text}");
         assert!(!text.contains("hunter2"), "{text}");
     }
 

@@ -23,10 +23,7 @@ pub(super) type Mark = [u8; 32];
 impl Verified {
     pub(super) fn new() -> Self {
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new());
-        Self {
-            key: key.expect("getrandom(2) does not fail on Linux"),
-            marks: Mutex::default(),
-        }
+        Self { key: key.expect("getrandom(2) does not fail on Linux"), marks: Mutex::default() }
     }
 
     pub(super) fn mark(&self, credentials: &Credentials, hash: &str) -> Mark {
@@ -63,23 +60,14 @@ mod tests {
     use super::*;
 
     fn credentials(user: &str, password: &str) -> Credentials {
-        Credentials {
-            user: user.into(),
-            password: password.into(),
-        }
+        Credentials { user: user.into(), password: password.into() }
     }
 
     #[test]
     fn parts_do_not_run_into_each_other() {
         let verified = Verified::new();
-        assert_ne!(
-            verified.mark(&credentials("ab", "x"), "c"),
-            verified.mark(&credentials("a", "x"), "bc")
-        );
-        assert_eq!(
-            verified.mark(&credentials("a", "x"), "c"),
-            verified.mark(&credentials("a", "x"), "c")
-        );
+        assert_ne!(verified.mark(&credentials("ab", "x"), "c"), verified.mark(&credentials("a", "x"), "bc"));
+        assert_eq!(verified.mark(&credentials("a", "x"), "c"), verified.mark(&credentials("a", "x"), "c"));
     }
 
     #[test]

@@ -20,15 +20,9 @@ fn empty_file_is_open() {
 
 #[test]
 fn unknown_key_is_named_with_its_line() {
-    assert_refused(
-        "http_server_config:\n  http2: true\n  htp3: true\n",
-        &["htp3", "line 3", "web.yml"],
-    );
+    assert_refused("http_server_config:\n  http2: true\n  htp3: true\n", &["htp3", "line 3", "web.yml"]);
     assert_refused("tls_config:\n", &["tls_config", "line 1"]);
-    assert_refused(
-        "http_server_config:\n  headers:\n    Server: x\n",
-        &["Server", "line 3"],
-    );
+    assert_refused("http_server_config:\n  headers:\n    Server: x\n", &["Server", "line 3"]);
 }
 
 #[test]
@@ -41,27 +35,15 @@ fn old_tls_versions_are_refused_by_name() {
 
 #[test]
 fn unknown_names_are_refused_with_key_and_line() {
-    assert_refused(
-        "tls_server_config:\n  cipher_suites:\n  - FOO\n",
-        &["cipher_suites", "FOO", "line 3"],
-    );
-    assert_refused(
-        "tls_server_config:\n  curve_preferences: [P1]\n",
-        &["curve_preferences", "P1", "line 2"],
-    );
-    assert_refused(
-        "tls_server_config:\n  client_auth_type: Maybe\n",
-        &["client_auth_type", "Maybe", "line 2"],
-    );
+    assert_refused("tls_server_config:\n  cipher_suites:\n  - FOO\n", &["cipher_suites", "FOO", "line 3"]);
+    assert_refused("tls_server_config:\n  curve_preferences: [P1]\n", &["curve_preferences", "P1", "line 2"]);
+    assert_refused("tls_server_config:\n  client_auth_type: Maybe\n", &["client_auth_type", "Maybe", "line 2"]);
 }
 
 #[test]
 fn half_a_tls_section_is_refused_rather_than_served_in_clear_text() {
     assert_refused("tls_server_config:\n  min_version: TLS12\n", &["cert_file"]);
-    assert_refused(
-        "tls_server_config:\n  cert_file: missing.pem\n  key_file: k\n",
-        &["missing.pem", "cert_file"],
-    );
+    assert_refused("tls_server_config:\n  cert_file: missing.pem\n  key_file: k\n", &["missing.pem", "cert_file"]);
 }
 
 #[test]

@@ -18,22 +18,14 @@ async fn too_large_headers_are_refused() {
 
 #[tokio::test]
 async fn header_limit_below_the_buffer_size_holds() {
-    let server = Running::open(Limits {
-        header_bytes: 512,
-        ..Limits::default()
-    })
-    .await;
+    let server = Running::open(Limits { header_bytes: 512, ..Limits::default() }).await;
     let headers = format!("X-Fill: {}\r\n", "x".repeat(600));
     assert_eq!(code(&server.get("/metrics", &headers).await), "431");
 }
 
 #[tokio::test]
 async fn client_that_drips_its_headers_is_dropped() {
-    let server = Running::open(Limits {
-        header_timeout: SHORT,
-        ..Limits::default()
-    })
-    .await;
+    let server = Running::open(Limits { header_timeout: SHORT, ..Limits::default() }).await;
     let (mut reader, mut writer) = server.connect().await.into_split();
     let start = Instant::now();
     tokio::spawn(async move {
@@ -49,16 +41,9 @@ async fn client_that_drips_its_headers_is_dropped() {
 
 #[tokio::test]
 async fn second_request_that_drips_is_dropped_before_the_idle_timeout() {
-    let server = Running::open(Limits {
-        header_timeout: SHORT,
-        ..Limits::default()
-    })
-    .await;
+    let server = Running::open(Limits { header_timeout: SHORT, ..Limits::default() }).await;
     let mut stream = server.connect().await;
-    stream
-        .write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
-        .await
-        .unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
     read_until(&mut stream, "the metrics").await;
     stream.write_all(b"GET").await.unwrap();
     assert_eq!(tokio::time::timeout(PATIENCE, read_all(stream)).await.unwrap(), "");
@@ -67,18 +52,10 @@ async fn second_request_that_drips_is_dropped_before_the_idle_timeout() {
 #[tokio::test]
 async fn kept_alive_connection_outlives_the_header_timeout_but_not_the_idle_timeout() {
     let idle_timeout = 4 * SHORT;
-    let server = Running::open(Limits {
-        header_timeout: SHORT,
-        idle_timeout,
-        ..Limits::default()
-    })
-    .await;
+    let server = Running::open(Limits { header_timeout: SHORT, idle_timeout, ..Limits::default() }).await;
     let mut stream = server.connect().await;
     for _ in 0..2 {
-        stream
-            .write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
-            .await
-            .unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
         read_until(&mut stream, "the metrics").await;
         tokio::time::sleep(2 * SHORT).await;
     }
@@ -92,10 +69,7 @@ async fn handshake_that_does_not_come_is_dropped() {
     std::fs::write(dir.path().join("c"), issued.cert.pem()).unwrap();
     std::fs::write(dir.path().join("k"), issued.signing_key.serialize_pem()).unwrap();
     let config = write_config(dir.path(), "tls_server_config: {cert_file: c, key_file: k}\n");
-    let limits = Limits {
-        handshake_timeout: SHORT,
-        ..Limits::default()
-    };
+    let limits = Limits { handshake_timeout: SHORT, ..Limits::default() };
     let server = Running::start(dir, Some(config), limits).await;
     let stream = server.connect().await;
     assert_eq!(tokio::time::timeout(PATIENCE, read_all(stream)).await.unwrap(), "");
@@ -103,11 +77,7 @@ async fn handshake_that_does_not_come_is_dropped() {
 
 #[tokio::test]
 async fn connections_above_the_limit_wait_on_every_listener() {
-    let limits = Limits {
-        connections: 2,
-        header_timeout: 2 * SHORT,
-        ..Limits::default()
-    };
+    let limits = Limits { connections: 2, header_timeout: 2 * SHORT, ..Limits::default() };
     let server = Running::open(limits).await;
     let held = [server.connect().await, server.connect().await];
     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -117,34 +87,21 @@ async fn connections_above_the_limit_wait_on_every_listener() {
         assert!(early.is_err(), "{early:?}");
     }
     drop(held);
-    let late = tokio::time::timeout(PATIENCE, server.get("/metrics", ""))
-        .await
-        .unwrap();
+    let late = tokio::time::timeout(PATIENCE, server.get("/metrics", "")).await.unwrap();
     assert_eq!(code(&late), "200");
 }
 
 #[tokio::test]
 async fn silent_connections_give_their_place_up() {
-    let server = Running::open(Limits {
-        connections: 1,
-        header_timeout: SHORT,
-        ..Limits::default()
-    })
-    .await;
+    let server = Running::open(Limits { connections: 1, header_timeout: SHORT, ..Limits::default() }).await;
     let _silent = server.connect().await;
-    let response = tokio::time::timeout(PATIENCE, server.get("/metrics", ""))
-        .await
-        .unwrap();
+    let response = tokio::time::timeout(PATIENCE, server.get("/metrics", "")).await.unwrap();
     assert_eq!(code(&response), "200");
 }
 
 #[tokio::test]
 async fn request_that_takes_too_long_is_answered_503() {
-    let server = Running::open(Limits {
-        request_timeout: SLOW / 4,
-        ..Limits::default()
-    })
-    .await;
+    let server = Running::open(Limits { request_timeout: SLOW / 4, ..Limits::default() }).await;
     let start = Instant::now();
     assert_eq!(code(&server.get("/slow", "").await), "503");
     assert!(start.elapsed() < SLOW);
@@ -152,17 +109,10 @@ async fn request_that_takes_too_long_is_answered_503() {
 
 #[tokio::test]
 async fn client_that_does_not_read_is_dropped() {
-    let server = Running::open(Limits {
-        connections: 1,
-        request_timeout: SHORT,
-        ..Limits::default()
-    })
-    .await;
+    let server = Running::open(Limits { connections: 1, request_timeout: SHORT, ..Limits::default() }).await;
     let mut deaf = server.connect().await;
     deaf.write_all(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
-    let response = tokio::time::timeout(PATIENCE, server.get("/metrics", ""))
-        .await
-        .unwrap();
+    let response = tokio::time::timeout(PATIENCE, server.get("/metrics", "")).await.unwrap();
     assert_eq!(code(&response), "200");
     drop(deaf);
 }

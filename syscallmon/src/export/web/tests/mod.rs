@@ -52,18 +52,10 @@ impl Running {
     async fn start(dir: TempDir, config: Option<PathBuf>, limits: Limits) -> Self {
         let server = Server::new(config, limits).unwrap();
         let listeners = vec![bind().await, bind().await];
-        let addresses = listeners
-            .iter()
-            .map(|listener| listener.local_addr().unwrap())
-            .collect();
+        let addresses = listeners.iter().map(|listener| listener.local_addr().unwrap()).collect();
         let shutdown = CancellationToken::new();
         let task = tokio::spawn(server.run(listeners, router(), shutdown.clone()));
-        Self {
-            addresses,
-            shutdown,
-            task,
-            dir,
-        }
+        Self { addresses, shutdown, task, dir }
     }
 
     async fn connect(&self) -> TcpStream {
@@ -116,10 +108,7 @@ fn user_section(user: &str, password: &str) -> String {
 }
 
 fn basic(user: &str, password: &str) -> String {
-    format!(
-        "Authorization: Basic {}\r\n",
-        BASE64_STANDARD.encode(format!("{user}:{password}"))
-    )
+    format!("Authorization: Basic {}\r\n", BASE64_STANDARD.encode(format!("{user}:{password}")))
 }
 
 async fn get_over<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, path: &str, headers: &str) -> String {

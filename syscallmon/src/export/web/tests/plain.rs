@@ -17,10 +17,7 @@ async fn get_is_answered_on_every_listener() {
 async fn head_has_no_body() {
     let server = Running::plain().await;
     let mut stream = server.connect().await;
-    stream
-        .write_all(b"HEAD /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-        .await
-        .unwrap();
+    stream.write_all(b"HEAD /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
     let response = read_all(stream).await;
     assert_eq!(code(&response), "200", "{response}");
     assert!(response.ends_with("\r\n\r\n"), "{response}");
@@ -30,10 +27,7 @@ async fn head_has_no_body() {
 async fn post_is_refused_without_waiting_for_its_body() {
     let server = Running::plain().await;
     let mut stream = server.connect().await;
-    stream
-        .write_all(b"POST /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 999999999\r\n\r\nx")
-        .await
-        .unwrap();
+    stream.write_all(b"POST /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 999999999\r\n\r\nx").await.unwrap();
     let response = read_all(stream).await;
     assert_eq!(code(&response), "405", "{response}");
     assert!(response.contains("allow: GET, HEAD"), "{response}");
@@ -44,10 +38,7 @@ async fn connection_serves_one_request_after_the_other() {
     let server = Running::plain().await;
     let mut stream = server.connect().await;
     for _ in 0..3 {
-        stream
-            .write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
-            .await
-            .unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
         read_until(&mut stream, "the metrics").await;
     }
 }

@@ -49,10 +49,7 @@ fn authority() -> Issuer {
 /// Writes `cert.pem` and `key.pem` for a name, signed by `ca`.
 fn issue(ca: &Issuer, name: &str, dir: &Path) {
     let key = KeyPair::generate().unwrap();
-    let cert = CertificateParams::new([name.to_owned()])
-        .unwrap()
-        .signed_by(&key, ca)
-        .unwrap();
+    let cert = CertificateParams::new([name.to_owned()]).unwrap().signed_by(&key, ca).unwrap();
     std::fs::write(dir.join("cert.pem"), cert.pem()).unwrap();
     std::fs::write(dir.join("key.pem"), key.serialize_pem()).unwrap();
 }
@@ -67,11 +64,7 @@ impl Client {
     fn trusting(ca: &Issuer) -> Self {
         let mut roots = RootCertStore::empty();
         roots.add(ca.der().clone()).unwrap();
-        Self {
-            roots,
-            identity: None,
-            alpn: Vec::new(),
-        }
+        Self { roots, identity: None, alpn: Vec::new() }
     }
 
     /// With a certificate for `name` signed by `ca`.
@@ -85,10 +78,7 @@ impl Client {
 
     fn config(self) -> ClientConfig {
         let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
-        let builder = builder
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(self.roots);
+        let builder = builder.with_safe_default_protocol_versions().unwrap().with_root_certificates(self.roots);
         let mut config = match self.identity {
             Some((cert, key)) => builder.with_client_auth_cert(vec![cert], key).unwrap(),
             None => builder.with_no_client_auth(),
@@ -99,9 +89,7 @@ impl Client {
 
     async fn connect(self, server: &Running) -> std::io::Result<TlsStream<TcpStream>> {
         let name = "127.0.0.1".try_into().unwrap();
-        TlsConnector::from(Arc::new(self.config()))
-            .connect(name, server.connect().await)
-            .await
+        TlsConnector::from(Arc::new(self.config())).connect(name, server.connect().await).await
     }
 
     /// Empty if the handshake failed. With TLS 1.3 a refused certificate shows only after the client's handshake.
@@ -126,14 +114,9 @@ async fn inline_certificate_and_key_are_used() {
     let Pki { dir, ca } = Pki::new();
     let block = |name| {
         let text = std::fs::read_to_string(dir.path().join(name)).unwrap();
-        text.lines()
-            .fold(String::new(), |block, line| block + "    " + line + "\n")
+        text.lines().fold(String::new(), |block, line| block + "    " + line + "\n")
     };
-    let text = format!(
-        "tls_server_config:\n  cert: |\n{}  key: |\n{}",
-        block("cert.pem"),
-        block("key.pem")
-    );
+    let text = format!("tls_server_config:\n  cert: |\n{}  key: |\n{}", block("cert.pem"), block("key.pem"));
     let server = Running::configured(dir, &text).await;
     assert!(Client::trusting(&ca).get(&server).await.ends_with("the metrics"));
 }
@@ -158,11 +141,7 @@ async fn request_over_http2(server: &Running, ca: &Issuer, method: &str) -> (u16
     let stream = TokioIo::new(client.connect(server).await.unwrap());
     let (mut sender, connection) = http2::handshake(TokioExecutor::new(), stream).await.unwrap();
     tokio::spawn(connection);
-    let request = Request::builder()
-        .method(method)
-        .uri("https://127.0.0.1/metrics")
-        .body(Body::empty())
-        .unwrap();
+    let request = Request::builder().method(method).uri("https://127.0.0.1/metrics").body(Body::empty()).unwrap();
     let response = sender.send_request(request).await.unwrap();
     let status = response.status().as_u16();
     let body = response.into_body().collect().await.unwrap().to_bytes();
@@ -173,10 +152,7 @@ async fn request_over_http2(server: &Running, ca: &Issuer, method: &str) -> (u16
 async fn get_over_http2_is_answered() {
     let Pki { dir, ca } = Pki::new();
     let server = Running::configured(dir, SECTION).await;
-    assert_eq!(
-        request_over_http2(&server, &ca, "GET").await,
-        (200, "the metrics".to_owned())
-    );
+    assert_eq!(request_over_http2(&server, &ca, "GET").await, (200, "the metrics".to_owned()));
     assert_eq!(request_over_http2(&server, &ca, "HEAD").await, (200, String::new()));
 }
 
@@ -184,10 +160,7 @@ async fn get_over_http2_is_answered() {
 async fn refusal_over_http2_has_a_body_for_get_and_none_for_head() {
     let Pki { dir, ca } = Pki::new();
     let server = Running::configured(dir, &format!("{SECTION}{}", user_section("a", "secret"))).await;
-    assert_eq!(
-        request_over_http2(&server, &ca, "GET").await,
-        (401, "Unauthorized\n".to_owned())
-    );
+    assert_eq!(request_over_http2(&server, &ca, "GET").await, (401, "Unauthorized\n".to_owned()));
     assert_eq!(request_over_http2(&server, &ca, "HEAD").await, (401, String::new()));
 }
 
@@ -270,8 +243,6 @@ fn settings_without_effect_or_with_two_meanings_are_refused() {
 fn key_of_another_certificate_is_refused() {
     let pki = Pki::new();
     pki.write("key.pem", &KeyPair::generate().unwrap().serialize_pem());
-    let error = super::super::WebConfig::load(&write_config(pki.dir.path(), SECTION))
-        .unwrap_err()
-        .chain();
+    let error = super::super::WebConfig::load(&write_config(pki.dir.path(), SECTION)).unwrap_err().chain();
     assert!(error.contains("key_file"), "{error}");
 }

@@ -67,14 +67,8 @@ pub(super) fn verifier(
     let algorithms = provider.signature_verification_algorithms;
     let verifier: Arc<dyn ClientCertVerifier> = match auth {
         ClientAuth::None => WebPkiClientVerifier::no_client_auth(),
-        ClientAuth::Request => Arc::new(AnyCertificate {
-            mandatory: false,
-            algorithms,
-        }),
-        ClientAuth::RequireAny => Arc::new(AnyCertificate {
-            mandatory: true,
-            algorithms,
-        }),
+        ClientAuth::Request => Arc::new(AnyCertificate { mandatory: false, algorithms }),
+        ClientAuth::RequireAny => Arc::new(AnyCertificate { mandatory: true, algorithms }),
         ClientAuth::VerifyIfGiven => signed(roots, false, provider, material)?,
         ClientAuth::RequireAndVerify => signed(roots, true, provider, material)?,
     };
@@ -88,9 +82,7 @@ fn roots(form: &TlsForm, material: &mut Material) -> Result<Option<RootCertStore
     };
     let mut store = RootCertStore::empty();
     for certificate in material.certificates(&pem)? {
-        store
-            .add(certificate)
-            .map_err(|error| material.refuse("client_ca_file", error.to_string()))?;
+        store.add(certificate).map_err(|error| material.refuse("client_ca_file", error.to_string()))?;
     }
     Ok(Some(store))
 }
@@ -105,14 +97,8 @@ fn signed(
     let why = "is needed to verify client certificates (Go would trust every CA of the system; this does not)";
     let roots = roots.ok_or_else(|| material.refuse("client_ca_file", why))?;
     let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
-    let builder = if mandatory {
-        builder
-    } else {
-        builder.allow_unauthenticated()
-    };
-    builder
-        .build()
-        .map_err(|error| material.refuse("client_ca_file", error.to_string()))
+    let builder = if mandatory { builder } else { builder.allow_unauthenticated() };
+    builder.build().map_err(|error| material.refuse("client_ca_file", error.to_string()))
 }
 
 fn restrict(
@@ -126,10 +112,7 @@ fn restrict(
         let why = "needs client_auth_type RequireAndVerifyClientCert (or RequireAnyClientCert)";
         return Err(material.refuse("client_allowed_sans", why));
     }
-    Ok(Arc::new(AllowedSans {
-        inner: verifier,
-        allowed: allowed.to_vec(),
-    }))
+    Ok(Arc::new(AllowedSans { inner: verifier, allowed: allowed.to_vec() }))
 }
 
 /// Takes any certificate whose key the client holds, whoever signed it.
@@ -206,9 +189,7 @@ impl ClientCertVerifier for AllowedSans {
         if san::names(end_entity).iter().any(|name| self.allowed.contains(name)) {
             Ok(verified)
         } else {
-            Err(TlsError::InvalidCertificate(
-                CertificateError::ApplicationVerificationFailure,
-            ))
+            Err(TlsError::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
         }
     }
 

@@ -33,35 +33,21 @@ impl<'a> Material<'a> {
     pub(super) fn find(&mut self, text: Entry<String>, file: Entry<PathBuf>) -> Result<Option<Pem>, Error> {
         match (text, file) {
             ((key, Some(_)), (other, Some(_))) => Err(self.refuse(key, format!("is given beside {other}; keep one"))),
-            ((key, Some(text)), _) => Ok(Some(Pem {
-                key,
-                bytes: text.clone().into_bytes(),
-            })),
-            (_, (key, Some(file))) => Ok(Some(Pem {
-                key,
-                bytes: self.files.read(key, &self.resolve(file))?,
-            })),
+            ((key, Some(text)), _) => Ok(Some(Pem { key, bytes: text.clone().into_bytes() })),
+            (_, (key, Some(file))) => Ok(Some(Pem { key, bytes: self.files.read(key, &self.resolve(file))? })),
             _ => Ok(None),
         }
     }
 
     pub(super) fn refuse(&self, key: &'static str, why: impl Into<String>) -> Error {
-        Error::Setting {
-            path: self.path.to_owned(),
-            key,
-            why: why.into(),
-        }
+        Error::Setting { path: self.path.to_owned(), key, why: why.into() }
     }
 
     /// All certificates of the PEM, of which there must be one.
     pub(super) fn certificates(&self, pem: &Pem) -> Result<Vec<CertificateDer<'static>>, Error> {
         let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem.bytes).collect();
         let found = read.map_err(|source| self.unusable(pem, source))?;
-        if found.is_empty() {
-            Err(self.unusable(pem, pem::Error::NoItemsFound))
-        } else {
-            Ok(found)
-        }
+        if found.is_empty() { Err(self.unusable(pem, pem::Error::NoItemsFound)) } else { Ok(found) }
     }
 
     fn private_key(&self, pem: &Pem) -> Result<PrivateKeyDer<'static>, Error> {
@@ -69,11 +55,7 @@ impl<'a> Material<'a> {
     }
 
     fn unusable(&self, pem: &Pem, source: pem::Error) -> Error {
-        Error::Pem {
-            path: self.path.to_owned(),
-            key: pem.key,
-            source,
-        }
+        Error::Pem { path: self.path.to_owned(), key: pem.key, source }
     }
 
     fn resolve(&self, file: &Path) -> PathBuf {

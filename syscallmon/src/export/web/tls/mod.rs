@@ -44,13 +44,7 @@ pub(super) fn server_config(
     let mut material = Material::new(path, files);
     let verifier = clients::verifier(form, &provider, &mut material)?;
     let (chain, key) = identity::load(form, &mut material)?;
-    let refused = |key| {
-        move |source| Error::Tls {
-            path: path.to_owned(),
-            key,
-            source,
-        }
-    };
+    let refused = |key| move |source| Error::Tls { path: path.to_owned(), key, source };
     let mut config = builder(provider, form, path)?
         .with_client_cert_verifier(verifier)
         .with_single_cert(chain, key)
@@ -71,13 +65,11 @@ fn builder(provider: Arc<CryptoProvider>, form: &TlsForm, path: &Path) -> Result
         key: "min_version",
         why: why.to_owned(),
     })?;
-    ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(versions)
-        .map_err(|source| Error::Tls {
-            path: path.to_owned(),
-            key: "cipher_suites with min_version and max_version",
-            source,
-        })
+    ServerConfig::builder_with_provider(provider).with_protocol_versions(versions).map_err(|source| Error::Tls {
+        path: path.to_owned(),
+        key: "cipher_suites with min_version and max_version",
+        source,
+    })
 }
 
 fn protocols(http2: bool) -> Vec<Vec<u8>> {

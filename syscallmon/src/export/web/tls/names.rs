@@ -36,11 +36,7 @@ impl TryFrom<String> for Version {
             "TLS10" | "TLS11" => "is not possible: rustls has no TLS below 1.2 (RFC 8996); use TLS12 or TLS13",
             _ => "is no TLS version; use TLS12 or TLS13",
         };
-        Err(Refused {
-            key: "min_version or max_version",
-            name,
-            why,
-        })
+        Err(Refused { key: "min_version or max_version", name, why })
     }
 }
 
@@ -53,11 +49,7 @@ impl TryFrom<String> for CipherSuite {
 
     fn try_from(name: String) -> Result<Self, Refused> {
         let known = suite_named(&name).map(|suite| Self(suite.suite()));
-        known.ok_or_else(|| Refused {
-            key: "cipher_suites",
-            why: why_no_suite(&name),
-            name,
-        })
+        known.ok_or_else(|| Refused { key: "cipher_suites", why: why_no_suite(&name), name })
     }
 }
 
@@ -103,11 +95,7 @@ impl TryFrom<String> for Curve {
             "CurveP521" => "is not possible: rustls has no P-521 with ring; use CurveP256, CurveP384 or X25519",
             _ => "is no curve; use CurveP256, CurveP384 or X25519",
         };
-        Err(Refused {
-            key: "curve_preferences",
-            name,
-            why,
-        })
+        Err(Refused { key: "curve_preferences", name, why })
     }
 }
 
@@ -136,9 +124,7 @@ pub(super) fn provider(form: &TlsForm) -> CryptoProvider {
 /// As in Go, the list picks and orders the suites of TLS 1.2; those of 1.3 are always on.
 fn suites(all: Vec<SupportedCipherSuite>, listed: &[CipherSuite]) -> Vec<SupportedCipherSuite> {
     let (always, optional): (Vec<_>, Vec<_>) = all.into_iter().partition(|suite| suite.tls13().is_some());
-    let picked = listed
-        .iter()
-        .filter_map(|CipherSuite(id)| optional.iter().find(|suite| suite.suite() == *id));
+    let picked = listed.iter().filter_map(|CipherSuite(id)| optional.iter().find(|suite| suite.suite() == *id));
     always.into_iter().chain(picked.copied()).collect()
 }
 
@@ -161,27 +147,14 @@ mod tests {
     use super::*;
 
     fn named(names: &[&str]) -> Vec<CipherSuite> {
-        names
-            .iter()
-            .map(|name| CipherSuite::try_from((*name).to_owned()).unwrap())
-            .collect()
+        names.iter().map(|name| CipherSuite::try_from((*name).to_owned()).unwrap()).collect()
     }
 
     #[test]
     fn listed_suites_replace_those_of_tls12_in_their_order_and_leave_tls13() {
-        let listed = named(&[
-            "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
-            "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
-        ]);
-        let form = TlsForm {
-            cipher_suites: Some(listed),
-            ..TlsForm::default()
-        };
-        let ids: Vec<_> = provider(&form)
-            .cipher_suites
-            .iter()
-            .map(SupportedCipherSuite::suite)
-            .collect();
+        let listed = named(&["TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256", "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"]);
+        let form = TlsForm { cipher_suites: Some(listed), ..TlsForm::default() };
+        let ids: Vec<_> = provider(&form).cipher_suites.iter().map(SupportedCipherSuite::suite).collect();
         assert_eq!(ids.len(), 5);
         assert_eq!(ids[3], SuiteId::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256);
         assert_eq!(ids[4], SuiteId::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256);
@@ -191,32 +164,19 @@ mod tests {
     fn every_suite_of_ring_has_a_go_name() {
         for suite in ring::default_provider().cipher_suites {
             let name = format!("{:?}", suite.suite()).replace("TLS13_", "TLS_");
-            assert_eq!(
-                suite_named(&name).map(|found| found.suite()),
-                Some(suite.suite()),
-                "{name}"
-            );
+            assert_eq!(suite_named(&name).map(|found| found.suite()), Some(suite.suite()), "{name}");
         }
     }
 
     #[test]
     fn suite_without_forward_secrecy_is_refused_with_the_reason() {
-        let refused = CipherSuite::try_from("TLS_RSA_WITH_AES_128_CBC_SHA".to_owned())
-            .err()
-            .unwrap()
-            .to_string();
-        assert!(
-            refused.contains("cipher_suites") && refused.contains("forward secrecy"),
-            "{refused}"
-        );
+        let refused = CipherSuite::try_from("TLS_RSA_WITH_AES_128_CBC_SHA".to_owned()).err().unwrap().to_string();
+        assert!(refused.contains("cipher_suites") && refused.contains("forward secrecy"), "{refused}");
     }
 
     #[test]
     fn p521_is_refused_with_the_reason() {
         let refused = Curve::try_from("CurveP521".to_owned()).err().unwrap().to_string();
-        assert!(
-            refused.contains("curve_preferences") && refused.contains("ring"),
-            "{refused}"
-        );
+        assert!(refused.contains("curve_preferences") && refused.contains("ring"), "{refused}");
     }
 }

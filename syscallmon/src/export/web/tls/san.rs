@@ -21,9 +21,7 @@ const ADDRESS: u8 = 0x87;
 /// DNS names, e-mail addresses, URIs and IP addresses as text. Malformed DER has none.
 pub(super) fn names(certificate: &[u8]) -> Vec<String> {
     let general_names = extension(certificate).unwrap_or_default();
-    Der(general_names)
-        .filter_map(|(tag, content)| text(tag, content))
-        .collect()
+    Der(general_names).filter_map(|(tag, content)| text(tag, content)).collect()
 }
 
 fn extension(certificate: &[u8]) -> Option<&[u8]> {
@@ -38,9 +36,7 @@ fn alt_names(extension: &[u8]) -> Option<&[u8]> {
     if parts.element(OID)? != SUBJECT_ALT_NAME {
         return None;
     }
-    let (_, value) = parts
-        .find(|(tag, _)| *tag != BOOLEAN)
-        .filter(|(tag, _)| *tag == OCTET_STRING)?;
+    let (_, value) = parts.find(|(tag, _)| *tag != BOOLEAN).filter(|(tag, _)| *tag == OCTET_STRING)?;
     Der(value).element(SEQUENCE)
 }
 
@@ -65,9 +61,7 @@ struct Der<'a>(&'a [u8]);
 impl<'a> Der<'a> {
     /// The next element's content, if it has this tag.
     fn element(&mut self, tag: u8) -> Option<&'a [u8]> {
-        self.next()
-            .filter(|(found, _)| *found == tag)
-            .map(|(_, content)| content)
+        self.next().filter(|(found, _)| *found == tag).map(|(_, content)| content)
     }
 }
 
@@ -89,13 +83,8 @@ fn length(bytes: &[u8]) -> Option<(usize, &[u8])> {
     if first < 0x80 {
         return Some((usize::from(first), rest));
     }
-    let (digits, rest) = rest
-        .split_at_checked(usize::from(first & 0x7f))
-        .filter(|(digits, _)| digits.len() <= 4)?;
-    Some((
-        digits.iter().fold(0, |len, digit| (len << 8) | usize::from(*digit)),
-        rest,
-    ))
+    let (digits, rest) = rest.split_at_checked(usize::from(first & 0x7f)).filter(|(digits, _)| digits.len() <= 4)?;
+    Some((digits.iter().fold(0, |len, digit| (len << 8) | usize::from(*digit)), rest))
 }
 
 #[cfg(test)]
@@ -107,34 +96,16 @@ mod tests {
 
     fn certificate() -> Vec<u8> {
         let mut params = CertificateParams::new(["scraper.example".to_owned()]).unwrap();
-        params
-            .subject_alt_names
-            .push(SanType::Rfc822Name("ops@example.org".try_into().unwrap()));
-        params
-            .subject_alt_names
-            .push(SanType::URI("spiffe://cluster/prometheus".try_into().unwrap()));
-        params
-            .subject_alt_names
-            .push(SanType::IpAddress("10.0.0.7".parse().unwrap()));
-        params
-            .subject_alt_names
-            .push(SanType::IpAddress("2001:db8::1".parse().unwrap()));
-        params
-            .self_signed(&KeyPair::generate().unwrap())
-            .unwrap()
-            .der()
-            .to_vec()
+        params.subject_alt_names.push(SanType::Rfc822Name("ops@example.org".try_into().unwrap()));
+        params.subject_alt_names.push(SanType::URI("spiffe://cluster/prometheus".try_into().unwrap()));
+        params.subject_alt_names.push(SanType::IpAddress("10.0.0.7".parse().unwrap()));
+        params.subject_alt_names.push(SanType::IpAddress("2001:db8::1".parse().unwrap()));
+        params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec()
     }
 
     #[test]
     fn every_kind_of_name_is_found() {
-        let expected = [
-            "scraper.example",
-            "ops@example.org",
-            "spiffe://cluster/prometheus",
-            "10.0.0.7",
-            "2001:db8::1",
-        ];
+        let expected = ["scraper.example", "ops@example.org", "spiffe://cluster/prometheus", "10.0.0.7", "2001:db8::1"];
         assert_eq!(names(&certificate()), expected);
     }
 

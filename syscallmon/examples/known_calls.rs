@@ -1,0 +1,218 @@
+//! Ground truth for the tests: makes a known number of system calls, in a known cgroup, and says so.
+//!
+//! Every mode makes its calls raw, without libc's wrappers, so that nothing but what is asked for is called
+//! in between. Not part of the product.
+
+use std::{
+    arch::asm,
+    env, fs,
+    os::fd::AsRawFd,
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+fn main() {
+    let args: Vec<String> = env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match args.as_slice() {
+        ["calls", cgroup, pairs @ ..] => {
+            enter(cgroup);
+            calls(&pairs_of(pairs));
+        }
+        ["threads", cgroup, threads, pairs @ ..] => in_threads(cgroup, number(threads), &pairs_of(pairs)),
+        ["range", cgroup, from, to] => {
+            enter(cgroup);
+            (number(from)..number(to)).for_each(|nr| calls(&[(nr, 1)]));
+        }
+        ["int80", cgroup, nr, count] => {
+            enter(cgroup);
+            (0..number(count)).for_each(|_| int80(number(nr)));
+        }
+        ["mixed", cgroup, seconds, threads] => mixed(cgroup, number(seconds), number(threads)),
+        ["short-lived", base, prefix, count, nr, times] => {
+            short_lived(Path::new(base), prefix, number(count), number(nr), number(times));
+        }
+        ["mkdir-rmdir", base, count] => mkdir_rmdir(Path::new(base), number(count)),
+        ["populate", base, cgroups, numbers] => populate(Path::new(base), number(cgroups), numbers),
+        other => panic!("no such mode: {other:?}"),
+    }
+}
+
+fn number(text: &str) -> i64 {
+    text.parse().expect("a number")
+}
+
+fn pairs_of(args: &[&str]) -> Vec<(i64, i64)> {
+    args.chunks(2).map(|pair| (number(pair[0]), number(pair[1]))).collect()
+}
+
+/// Moves this process into a cgroup.
+fn enter(cgroup: &str) {
+    fs::write(Path::new(cgroup).join("cgroup.procs"), "0").expect("enter the cgroup");
+}
+
+/// Makes each call so many times, without arguments.
+fn calls(pairs: &[(i64, i64)]) {
+    for &(nr, count) in pairs {
+        for _ in 0..count {
+            syscall(nr);
+        }
+    }
+}
+
+fn syscall(nr: i64) -> i64 {
+    // SAFETY: the tests ask for calls that take no pointer, or fail on a null one.
+    unsafe { libc::syscall(nr, 0, 0, 0, 0, 0, 0) }
+}
+
+/// A 32-bit call from a 64-bit program.
+#[cfg(target_arch = "x86_64")]
+fn int80(nr: i64) {
+    // SAFETY: the 32-bit entry saves every register but rax (and, on old kernels, r8 to r11); the tests ask for
+    // calls that take no pointer.
+    unsafe {
+        asm!("int 0x80", inlateout("rax") nr => _, out("r8") _, out("r9") _, out("r10") _, out("r11") _);
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn int80(_: i64) {
+    panic!("int 0x80 exists on x86_64 only");
+}
+
+/// Threads that make the same calls at the same time.
+fn in_threads(cgroup: &str, threads: i64, pairs: &[(i64, i64)]) {
+    enter(cgroup);
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| calls(pairs));
+        }
+    });
+}
+
+/// Different calls from several threads for some time; prints how many there were: `getppid N getuid N ...`.
+fn mixed(cgroup: &str, seconds: i64, threads: i64) {
+    enter(cgroup);
+    let stop = AtomicBool::new(false);
+    let kinds = [("getppid", libc::SYS_getppid), ("getuid", libc::SYS_getuid), ("sched_yield", libc::SYS_sched_yield)];
+    let count = || {
+        let mut counts = [0_u64; 4];
+        while !stop.load(Ordering::Relaxed) {
+            for (count, (_, nr)) in counts.iter_mut().zip(kinds) {
+                syscall(nr);
+                *count += 1;
+            }
+            // A call that sleeps, so that tasks change on the CPUs.
+            if counts[0] % 4096 == 0 {
+                // SAFETY: poll with no descriptors touches no memory.
+                unsafe { libc::syscall(libc::SYS_poll, 0, 0, 1) };
+                counts[3] += 1;
+            }
+        }
+        counts
+    };
+    let totals = thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(count)).collect();
+        thread::sleep(Duration::from_secs(seconds.unsigned_abs()));
+        stop.store(true, Ordering::Relaxed);
+        workers.into_iter().map(|worker| worker.join().expect("no panic")).fold([0; 4], |mut sum: [u64; 4], counts| {
+            sum.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+            sum
+        })
+    });
+    println!("getppid {} getuid {} sched_yield {} poll {}", totals[0], totals[1], totals[2], totals[3]);
+}
+
+/// Makes a cgroup, runs a process in it that makes its calls and ends, removes the cgroup; again and again.
+/// Prints the median and the longest life of a cgroup, in microseconds.
+fn short_lived(base: &Path, prefix: &str, count: i64, nr: i64, times: i64) {
+    let mut lives: Vec<Duration> = (0..count)
+        .map(|index| {
+            let cgroup = base.join(format!("{prefix}{index}"));
+            let born = Instant::now();
+            fs::create_dir(&cgroup).expect("make a cgroup");
+            run_inside(&cgroup, nr, times);
+            remove(&cgroup);
+            born.elapsed()
+        })
+        .collect();
+    lives.sort_unstable();
+    println!("{} {}", lives[lives.len() / 2].as_micros(), lives[lives.len() - 1].as_micros());
+}
+
+/// Forks into the cgroup (`CLONE_INTO_CGROUP`, Linux 5.7): the child makes its calls and ends.
+fn run_inside(cgroup: &Path, nr: i64, times: i64) {
+    let directory = fs::File::open(cgroup).expect("open the cgroup");
+    let args = CloneArgs {
+        flags: 0x2_0000_0000,
+        exit_signal: libc::SIGCHLD as u64,
+        cgroup: directory.as_raw_fd() as u64,
+        ..CloneArgs::default()
+    };
+    // SAFETY: a fork of a process with one thread; the child only makes raw calls and ends.
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<CloneArgs>()) };
+    assert!(pid >= 0, "clone3: {}", std::io::Error::last_os_error());
+    if pid == 0 {
+        calls(&[(nr, times)]);
+        // SAFETY: ends this process.
+        unsafe { libc::_exit(0) };
+    }
+    let mut status = 0;
+    // SAFETY: our child, and a place for its status.
+    let waited = unsafe { libc::waitpid(pid as i32, &raw mut status, 0) };
+    assert!(waited == pid as i32 && status == 0, "the child failed: {status}");
+}
+
+/// `struct clone_args` of `include/uapi/linux/sched.h`.
+#[repr(C)]
+#[derive(Default)]
+struct CloneArgs {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+    set_tid: u64,
+    set_tid_size: u64,
+    cgroup: u64,
+}
+
+/// A cgroup may be busy for a moment after its last process was reaped.
+fn remove(cgroup: &Path) {
+    for _ in 0..10_000 {
+        match fs::remove_dir(cgroup) {
+            Ok(()) => return,
+            Err(error) if error.raw_os_error() == Some(libc::EBUSY) => thread::yield_now(),
+            Err(error) => panic!("remove {}: {error}", cgroup.display()),
+        }
+    }
+    panic!("{} stays busy", cgroup.display());
+}
+
+/// As many cgroups as fast as the kernel makes them.
+fn mkdir_rmdir(base: &Path, count: i64) {
+    let begin = Instant::now();
+    for index in 0..count {
+        let cgroup = base.join(format!("m{index}"));
+        fs::create_dir(&cgroup).expect("make a cgroup");
+        fs::remove_dir(&cgroup).expect("remove a cgroup");
+    }
+    println!("{}", begin.elapsed().as_millis());
+}
+
+/// Makes cgroups that stay, and one process in each that makes each call once and ends.
+fn populate(base: &Path, cgroups: i64, numbers: &str) {
+    let numbers: Vec<i64> = numbers.split(',').map(number).collect();
+    for index in 0..cgroups {
+        let cgroup = base.join(format!("c{index}"));
+        fs::create_dir(&cgroup).expect("make a cgroup");
+        for &nr in &numbers {
+            run_inside(&cgroup, nr, 1);
+        }
+    }
+}

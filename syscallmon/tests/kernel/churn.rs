@@ -1,0 +1,124 @@
+//! Cgroups come and go: names, counts and memory stay right.
+
+use std::time::Duration;
+
+use crate::harness::{Daemon, KnownCalls, TestCgroup, number, wait_for};
+
+#[test]
+fn cgroups_that_live_for_milliseconds_are_named_and_counted_exactly() {
+    let (daemon, base) = (Daemon::start(&[]), TestCgroup::new("short"));
+    let printed = KnownCalls::run(&[&"short-lived", &base.path(), &"s", &"300", &number(libc::SYS_getppid), &"100"]);
+    println!("lives of the cgroups, median and longest, in us: {printed}");
+
+    let scrape = daemon.settled_scrape();
+    for index in 0..300 {
+        let label = format!("{}/s{index}", base.label());
+        assert_eq!(scrape.calls(&label, "getppid"), 100, "{label}");
+        assert_eq!(scrape.calls(&label, "exit_group"), 1, "{label}");
+    }
+}
+
+#[test]
+fn more_cgroups_than_the_ring_buffer_holds_do_no_harm() {
+    let (daemon, base) = (Daemon::start(&[]), TestCgroup::new("storm"));
+    let printed = KnownCalls::run(&[&"mkdir-rmdir", &base.path(), &"16500"]);
+    println!("16,500 cgroups made and removed in {} ms", printed.trim());
+
+    // Afterwards everything is as it was: new cgroups have their names, and nobody has somebody else's calls.
+    let cgroup = base.child("after");
+    KnownCalls::run(&[&"calls", &cgroup, &number(libc::SYS_getppid), &"4321"]);
+    let scrape = daemon.settled_scrape();
+    assert_eq!(scrape.calls(&base.label_of(&cgroup), "getppid"), 4321);
+    assert_eq!(scrape.sum_below(&base.label(), "getppid"), 4321);
+    println!("lost cgroup events: {}", scrape.lost("cgroup_events"));
+}
+
+#[test]
+fn twenty_thousand_cgroups_pass_through_a_thousand_slots() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("syscallmon.yaml");
+    std::fs::write(&config, "workload:\n  expire_after: 1h\n").unwrap();
+    let daemon = Daemon::start(&["--config.file", config.to_str().unwrap()]);
+    let base = TestCgroup::new("churn");
+    let churn = |prefix: &str| {
+        KnownCalls::run(&[&"short-lived", &base.path(), &prefix, &"20000", &number(libc::SYS_getppid), &"7"]);
+    };
+
+    // Every call of every cgroup is there, although only 1,024 have a slot at a time.
+    churn("a");
+    let scrape = daemon.settled_scrape();
+    let prefix = format!("{}/a", base.label());
+    let remainder = scrape.calls("(remainder)", "getppid") + scrape.calls("(unknown)", "getppid");
+    assert_eq!(scrape.sum_below(&prefix, "getppid") + remainder, 20_000 * 7);
+    assert!(scrape.value("syscallmon_cgroups").unwrap() <= 1024);
+    println!("in the remainder: {remainder} of 140,000 calls");
+
+    // The series of the dead go after their time.
+    std::fs::write(&config, "workload:\n  expire_after: 1s\npoll:\n  interval: 500ms\n").unwrap();
+    daemon.signal(libc::SIGHUP);
+    wait_for("the dead to be forgotten", Duration::from_secs(10), || {
+        daemon.settled_scrape().below(&prefix).is_empty().then_some(())
+    });
+
+    // And memory does not grow from one churn to the next.
+    churn("b");
+    let after_one = daemon.resident_memory();
+    churn("c");
+    let after_two = daemon.resident_memory();
+    println!("resident after 40,000 cgroups: {after_one}, after 60,000: {after_two}");
+    assert!(after_two < after_one + (8 << 20), "memory grew from {after_one} to {after_two}");
+}
+
+/// Calls that nobody else on the host makes, so that the remainder's counts of them are the test's alone.
+const RARE: [(&str, i64); 3] =
+    [("kcmp", libc::SYS_kcmp), ("mbind", libc::SYS_mbind), ("move_pages", libc::SYS_move_pages)];
+
+#[test]
+fn cgroups_beyond_the_capacity_are_counted_in_the_remainder_exactly() {
+    let (daemon, base) = (Daemon::start_alone(&["--capacity.cgroups=20"]), TestCgroup::new("full"));
+    let numbers = RARE.map(|(_, nr)| number(nr)).join(",");
+    KnownCalls::run(&[&"populate", &base.path(), &"100", &numbers]);
+
+    let scrape = daemon.settled_scrape();
+    for (syscall, _) in RARE {
+        let named = scrape.sum_below(&base.label(), syscall);
+        assert!(named < 20, "a table of 20 cgroups cannot hold {named} and the rest of the host");
+        assert_eq!(named + scrape.calls("(remainder)", syscall), 100, "{syscall}");
+    }
+    assert!(scrape.lost("cgroups_full") >= 3 * 80);
+    assert!(daemon.log_line("every cgroup slot is taken").is_some(), "the eBPF side warns");
+}
+
+#[test]
+fn slots_that_become_free_are_given_out_again() {
+    let (daemon, base) = (Daemon::start_alone(&["--capacity.cgroups=20"]), TestCgroup::new("again"));
+    let kcmp = number(libc::SYS_kcmp);
+    {
+        let full = TestCgroup::new("filler");
+        KnownCalls::run(&[&"populate", &full.path(), &"40", &kcmp]);
+        assert!(daemon.settled_scrape().lost("cgroups_full") > 0);
+    }
+    daemon.settled_scrape();
+    let cgroup = base.child("late");
+    KnownCalls::run(&[&"calls", &cgroup, &kcmp, &"9"]);
+    assert_eq!(daemon.settled_scrape().calls(&base.label_of(&cgroup), "kcmp"), 9);
+}
+
+#[test]
+fn series_beyond_the_capacity_are_counted_in_the_remainder_exactly() {
+    // The host's own processes and the start of the test's programs need more than 30 series at once.
+    let (daemon, cgroup) = (Daemon::start_alone(&["--capacity.series=30"]), TestCgroup::new("series"));
+    for _ in 0..5 {
+        KnownCalls::run(&[&"calls", &cgroup.path(), &number(libc::SYS_getppid), &"1"]);
+    }
+    for (_, nr) in RARE {
+        KnownCalls::run(&[&"calls", &cgroup.path(), &number(nr), &"11"]);
+    }
+    let scrape = daemon.settled_scrape();
+    for (syscall, _) in RARE {
+        let total = scrape.calls(&cgroup.label(), syscall) + scrape.calls("(remainder)", syscall);
+        assert_eq!(total, 11, "{syscall}");
+    }
+    assert!(scrape.lost("series_full") > 0);
+    assert!(daemon.log_line("every series is taken").is_some(), "the eBPF side warns");
+}

@@ -1,0 +1,84 @@
+//! Counts are equal to the truth, not near it.
+
+use std::{fs, time::Duration};
+
+use crate::harness::{Daemon, KnownCalls, TestCgroup, number};
+
+const MILLION: u64 = 1_000_000;
+
+#[test]
+fn two_threads_with_a_million_calls_each_are_counted_exactly() {
+    let (daemon, cgroup) = (Daemon::start(&[]), TestCgroup::new("exact"));
+    let calls = [
+        ("getppid", libc::SYS_getppid, MILLION),
+        ("getuid", libc::SYS_getuid, 70_001),
+        ("getgid", libc::SYS_getgid, 1),
+        ("sched_yield", libc::SYS_sched_yield, 12_345),
+        ("inotify_init1", libc::SYS_inotify_init1, 17),
+    ];
+    let mut args = vec!["threads".to_owned(), cgroup.path().display().to_string(), "2".to_owned()];
+    args.extend(calls.iter().flat_map(|&(_, nr, count)| [number(nr), count.to_string()]));
+    KnownCalls::run(&args.iter().map(|arg| arg as &dyn AsRef<std::ffi::OsStr>).collect::<Vec<_>>());
+
+    let scrape = daemon.settled_scrape();
+    for (syscall, _, count) in calls {
+        assert_eq!(scrape.calls(&cgroup.label(), syscall), 2 * count, "{syscall}");
+    }
+    assert_eq!(scrape.lost("recursion"), 0);
+}
+
+#[test]
+fn nothing_is_lost_or_doubled_while_tasks_move_between_cgroups() {
+    let (daemon, cgroup) = (Daemon::start(&[]), TestCgroup::new("moving"));
+    let (a, b) = (cgroup.child("a"), cgroup.child("b"));
+    let million = MILLION.to_string();
+    let mut worker = KnownCalls::start(&[&"threads", &a, &"2", &number(libc::SYS_getppid), &million]);
+    let mut moves = 0;
+    while worker.is_running() {
+        let target = if moves % 2 == 0 { &b } else { &a };
+        // The worker may have ended meanwhile.
+        if fs::write(target.join("cgroup.procs"), worker.pid().to_string()).is_ok() {
+            moves += 1;
+        }
+    }
+    worker.finish();
+
+    let scrape = daemon.settled_scrape();
+    let in_a = scrape.calls(&cgroup.label_of(&a), "getppid");
+    let in_b = scrape.calls(&cgroup.label_of(&b), "getppid");
+    assert_eq!(in_a + in_b, 2 * MILLION, "{in_a} in a, {in_b} in b, {moves} moves");
+    assert!(in_a > 0 && in_b > 0, "the worker was moved {moves} times: {in_a} in a, {in_b} in b");
+}
+
+#[test]
+fn nothing_is_lost_over_a_minute_of_mixed_load_on_every_cpu() {
+    let (daemon, cgroup) = (Daemon::start(&[]), TestCgroup::new("mixed"));
+    let printed = KnownCalls::run(&[&"mixed", &cgroup.path(), &"60", &"4"]);
+    let words: Vec<&str> = printed.split_whitespace().collect();
+    let scrape = daemon.settled_scrape();
+    let counted: Vec<(&str, u64)> =
+        words.chunks(2).map(|pair| (pair[0], scrape.calls(&cgroup.label(), pair[0]))).collect();
+    let truth: Vec<(&str, u64)> = words.chunks(2).map(|pair| (pair[0], pair[1].parse().unwrap())).collect();
+    assert_eq!(counted, truth);
+    assert!(truth[0].1 > MILLION, "too little load to prove anything: {truth:?}");
+    assert_eq!(scrape.lost("recursion"), 0);
+}
+
+#[test]
+fn the_raw_tracepoint_counts_as_exactly() {
+    let (daemon, cgroup) = (Daemon::start(&["--probe.sys-enter=raw_tp"]), TestCgroup::new("raw"));
+    KnownCalls::run(&[&"threads", &cgroup.path(), &"2", &number(libc::SYS_getppid), &"500000"]);
+    let scrape = daemon.settled_scrape();
+    assert_eq!(scrape.calls(&cgroup.label(), "getppid"), MILLION);
+    assert_eq!(scrape.value(r#"syscallmon_probe_info{probe="sys_enter",implementation="raw_tp"}"#), Some(1));
+}
+
+#[test]
+fn a_scrape_between_two_polls_has_counts_that_are_at_most_a_second_old() {
+    let (daemon, cgroup) = (Daemon::start(&["--poll.interval=1h"]), TestCgroup::new("fresh"));
+    KnownCalls::run(&[&"calls", &cgroup.path(), &number(libc::SYS_getppid), &"10"]);
+    assert_eq!(daemon.settled_scrape().calls(&cgroup.label(), "getppid"), 10);
+    KnownCalls::run(&[&"calls", &cgroup.path(), &number(libc::SYS_getppid), &"10"]);
+    std::thread::sleep(Duration::from_millis(10));
+    assert_eq!(daemon.settled_scrape().calls(&cgroup.label(), "getppid"), 20);
+}

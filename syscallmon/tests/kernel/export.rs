@@ -1,0 +1,101 @@
+//! What HTTP shows of the real counts.
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    process::Command,
+};
+
+use flate2::read::GzDecoder;
+
+use crate::harness::{Daemon, KnownCalls, TestCgroup, number};
+
+/// An answer, byte for byte.
+fn raw_get(daemon: &Daemon, path: &str, header: &str) -> (String, Vec<u8>) {
+    let mut stream = TcpStream::connect(daemon.address()).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{header}\r\n").unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let split = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("a head");
+    let body = answer.split_off(split + 4);
+    (String::from_utf8(answer).unwrap().to_lowercase(), body)
+}
+
+#[test]
+fn metrics_are_plain_text_and_gzip_for_those_who_ask() {
+    let daemon = Daemon::start(&["--poll.interval=1h"]);
+    let (head, plain) = raw_get(&daemon, "/metrics", "");
+    assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");
+    assert!(!head.contains("content-encoding"), "{head}");
+    let (head, gzip) = raw_get(&daemon, "/metrics", "Accept-Encoding: gzip\r\n");
+    assert!(head.contains("content-encoding: gzip") && head.contains("vary: accept-encoding"), "{head}");
+    let mut text = String::new();
+    GzDecoder::new(gzip.as_slice()).read_to_string(&mut text).unwrap();
+    assert_eq!(text.as_bytes(), plain, "both are of one snapshot");
+}
+
+#[test]
+fn promtool_finds_nothing_to_complain_about() {
+    let (daemon, base) = (Daemon::start(&[]), TestCgroup::new("lint"));
+    let hostile = base.child("a\"b\\nc{}=\u{e9}\u{1f980}");
+    KnownCalls::run(&[&"calls", &hostile, &number(libc::SYS_getppid), &"3"]);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("metrics");
+    std::fs::write(&file, daemon.settled_scrape().text).unwrap();
+    let output = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(std::fs::File::open(&file).unwrap())
+        .output()
+        .expect("promtool: run `cargo xtask setup --for test`");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.trim().is_empty(), "{said}");
+}
+
+#[test]
+fn the_api_and_the_landing_page_show_the_workload() {
+    let (daemon, cgroup) = (Daemon::start(&[]), TestCgroup::new("<b>page"));
+    KnownCalls::run(&[&"calls", &cgroup.path(), &number(libc::SYS_getppid), &"3000000"]);
+    daemon.settled_scrape();
+
+    let prefix = cgroup.label().replace('<', "%3C").replace('>', "%3E");
+    let (status, body) = daemon.get(&format!("/api/v1/workloads?limit=1&prefix={prefix}"));
+    let answer: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, &answer["status"]), (200, &"success".into()));
+    let workload = &answer["data"]["workloads"][0];
+    assert_eq!(workload["cgroup"], cgroup.label());
+    assert_eq!(
+        workload["syscalls"][0],
+        serde_json::json!({"abi": std::env::consts::ARCH, "syscall": "getppid", "calls": 3_000_000})
+    );
+    let first = answer["data"]["first_calls"].as_array().unwrap().iter().find(|call| call["cgroup"] == cgroup.label());
+    assert_eq!(first.expect("a first call")["comm"], "known_calls");
+
+    let (status, page) = daemon.get("/");
+    assert_eq!(status, 200);
+    assert!(page.contains(env!("CARGO_PKG_VERSION")) && page.contains("tp_btf"), "{page}");
+    let escaped = cgroup.label().replace('<', "&#60;").replace('>', "&#62;");
+    assert!(page.contains(&escaped) && !page.contains("<b>page"), "cgroup names are escaped: {page}");
+}
+
+#[test]
+fn bad_requests_get_clear_answers() {
+    let daemon = Daemon::start(&[]);
+    assert_eq!(daemon.get("/nothing").0, 404);
+    let (status, body) = daemon.get("/api/v1/workloads?limit=many");
+    assert_eq!(status, 400);
+    assert!(body.contains("limit"), "{body}");
+    assert_eq!(daemon.get("/api/v1/workloads?limt=1").0, 400);
+    assert_eq!(daemon.get("/healthz"), (200, "ok\n".to_owned()));
+}
+
+#[test]
+fn several_addresses_are_listened_on() {
+    let daemon = Daemon::start(&["--web.listen-address", "[::1]:0"]);
+    let line = daemon.log_line("address=[::1]:").expect("the second address");
+    let port = line.rsplit_once(':').unwrap().1.to_owned();
+    let mut stream = TcpStream::connect(format!("[::1]:{port}")).unwrap();
+    write!(stream, "GET /healthz HTTP/1.0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.0 200") || answer.starts_with("HTTP/1.1 200"), "{answer}");
+}

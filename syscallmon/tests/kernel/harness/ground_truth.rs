@@ -1,0 +1,60 @@
+//! Runs the program that makes a known number of calls (`examples/known_calls.rs`).
+
+use std::{
+    ffi::OsStr,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+};
+
+/// A run of `known_calls`.
+pub(crate) struct KnownCalls {
+    child: Child,
+}
+
+impl KnownCalls {
+    /// Starts it.
+    pub(crate) fn start(args: &[&dyn AsRef<OsStr>]) -> Self {
+        let child = Command::new(binary())
+            .args(args.iter().map(AsRef::as_ref))
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("start known_calls");
+        Self { child }
+    }
+
+    /// Runs it to its end; what it printed.
+    pub(crate) fn run(args: &[&dyn AsRef<OsStr>]) -> String {
+        Self::start(args).finish()
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether it still runs.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("wait").is_none()
+    }
+
+    /// Waits for its end; what it printed.
+    pub(crate) fn finish(self) -> String {
+        let output = self.child.wait_with_output().expect("wait for known_calls");
+        assert!(output.status.success(), "known_calls failed: {}", output.status);
+        String::from_utf8(output.stdout).expect("text")
+    }
+}
+
+/// Cargo builds examples with the tests, beside them.
+fn binary() -> PathBuf {
+    let test = std::env::current_exe().expect("our own path");
+    let profile = test.parent().and_then(|deps| deps.parent()).expect("target/<profile>/deps/<test>");
+    let binary = profile.join("examples/known_calls");
+    assert!(binary.is_file(), "no {}: build it with `cargo build --examples`", binary.display());
+    binary
+}
+
+/// The number of a syscall, as an argument for `known_calls`.
+pub(crate) fn number(nr: i64) -> String {
+    nr.to_string()
+}

@@ -1,0 +1,27 @@
+//! What the tests share: a daemon under test, cgroups that clean up after themselves, ground truth.
+
+mod cgroup;
+mod daemon;
+mod ground_truth;
+mod scrape;
+
+pub(crate) use self::{
+    cgroup::TestCgroup,
+    daemon::{Daemon, Output, finished, syscallmon},
+    ground_truth::{KnownCalls, number},
+    scrape::Scrape,
+};
+
+use std::time::{Duration, Instant};
+
+/// Waits until something is there; panics with `what` after `timeout`.
+pub(crate) fn wait_for<T>(what: &str, timeout: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+    let begin = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(begin.elapsed() < timeout, "{what}: not within {timeout:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

@@ -1,0 +1,51 @@
+//! An exposition, and questions to it.
+
+/// What a scrape answered.
+pub(crate) struct Scrape {
+    pub(crate) text: String,
+}
+
+impl Scrape {
+    pub(crate) fn new(text: String) -> Self {
+        Self { text }
+    }
+
+    /// The value of one series, written exactly as exposed.
+    pub(crate) fn value(&self, series: &str) -> Option<u64> {
+        let value = self.text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))?;
+        Some(value.parse().unwrap_or_else(|_| panic!("{series} is {value}, not a whole number")))
+    }
+
+    /// How often a cgroup made a call of the native ABI; 0 without a series.
+    pub(crate) fn calls(&self, cgroup: &str, syscall: &str) -> u64 {
+        self.calls_of(cgroup, syscall, std::env::consts::ARCH)
+    }
+
+    /// The same for any ABI.
+    pub(crate) fn calls_of(&self, cgroup: &str, syscall: &str, abi: &str) -> u64 {
+        let series = format!(r#"syscallmon_syscalls_total{{cgroup="{cgroup}",syscall="{syscall}",abi="{abi}"}}"#);
+        self.value(&series).unwrap_or(0)
+    }
+
+    /// The series of `syscallmon_syscalls_total` whose cgroup begins with this: (cgroup, syscall, abi, value).
+    pub(crate) fn below(&self, prefix: &str) -> Vec<(&str, &str, &str, u64)> {
+        let lines = self.text.lines().filter_map(|line| line.strip_prefix(r#"syscallmon_syscalls_total{cgroup=""#));
+        let series = lines.filter_map(|line| {
+            let (cgroup, rest) = line.split_once(r#"",syscall=""#)?;
+            let (syscall, rest) = rest.split_once(r#"",abi=""#)?;
+            let (abi, value) = rest.split_once(r#""} "#)?;
+            Some((cgroup, syscall, abi, value.parse().ok()?))
+        });
+        series.filter(|(cgroup, ..)| cgroup.starts_with(prefix)).collect()
+    }
+
+    /// Sum of one call over all cgroups that begin with this.
+    pub(crate) fn sum_below(&self, prefix: &str, syscall: &str) -> u64 {
+        self.below(prefix).iter().filter(|series| series.1 == syscall).map(|series| series.3).sum()
+    }
+
+    /// What was lost, for one reason.
+    pub(crate) fn lost(&self, reason: &str) -> u64 {
+        self.value(&format!(r#"syscallmon_lost_total{{reason="{reason}"}}"#)).expect("every reason has a series")
+    }
+}

@@ -1,0 +1,90 @@
+//! Start, reload, stop: orderly and otherwise.
+
+use std::fs;
+
+use aya::programs::loaded_programs;
+
+use crate::harness::{Daemon, KnownCalls, TestCgroup, finished, number, wait_for};
+
+/// Programs of a process that are in the kernel, by looking through its descriptors.
+fn programs_of(daemon: &Daemon) -> Vec<u32> {
+    let fds = fs::read_dir(format!("/proc/{}/fdinfo", daemon.pid())).unwrap();
+    let infos = fds.filter_map(|fd| fs::read_to_string(fd.unwrap().path()).ok());
+    let ids = infos.filter(|info| info.contains("prog_tag:"));
+    ids.filter_map(|info| info.lines().find_map(|line| line.strip_prefix("prog_id:")?.trim().parse().ok())).collect()
+}
+
+/// Asserts that none of these programs is in the kernel any more.
+fn assert_gone(programs: &[u32]) {
+    wait_for("the programs to leave the kernel", std::time::Duration::from_secs(5), || {
+        let loaded: Vec<u32> = loaded_programs().filter_map(Result::ok).map(|info| info.id()).collect();
+        programs.iter().all(|id| !loaded.contains(id)).then_some(())
+    });
+}
+
+#[test]
+fn sigterm_and_sigint_detach_everything_and_end_with_status_0() {
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        let mut daemon = Daemon::start(&[]);
+        let programs = programs_of(&daemon);
+        assert!(programs.len() >= 3, "sys_enter, cgroup_mkdir and cgroup_rmdir: {programs:?}");
+        daemon.signal(signal);
+        assert_eq!(daemon.wait().code(), Some(0));
+        assert_gone(&programs);
+    }
+}
+
+#[test]
+fn after_kill_9_nothing_is_left_and_the_next_start_works() {
+    let cgroup = TestCgroup::new("killed");
+    let mut daemon = Daemon::start(&[]);
+    let programs = programs_of(&daemon);
+    daemon.signal(libc::SIGKILL);
+    daemon.wait();
+    drop(daemon);
+    assert_gone(&programs);
+
+    let daemon = Daemon::start(&[]);
+    KnownCalls::run(&[&"calls", &cgroup.path(), &number(libc::SYS_getppid), &"10"]);
+    assert_eq!(daemon.settled_scrape().calls(&cgroup.label(), "getppid"), 10);
+}
+
+#[test]
+fn sighup_reloads_and_a_bad_file_keeps_the_old_configuration() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), "log:\n  level: info\n").unwrap();
+    let daemon = Daemon::start(&["--config.file", file.path().to_str().unwrap()]);
+    let reloaded = |daemon: &Daemon| daemon.settled_scrape().value("syscallmon_config_last_reload_successful");
+    assert_eq!(reloaded(&daemon), Some(1));
+
+    fs::write(file.path(), "log:\n  levle: info\n").unwrap();
+    daemon.signal(libc::SIGHUP);
+    let line = wait_for("a complaint", std::time::Duration::from_secs(5), || daemon.log_line("not in force"));
+    assert!(line.contains("levle") && line.contains("line 2"), "{line}");
+    assert_eq!(reloaded(&daemon), Some(0));
+
+    fs::write(file.path(), "capacity:\n  cgroups: 5\n").unwrap();
+    daemon.signal(libc::SIGHUP);
+    wait_for("a hint", std::time::Duration::from_secs(5), || daemon.log_line("takes effect at the next start"));
+    let scrape = daemon.settled_scrape();
+    assert_eq!(scrape.value("syscallmon_config_last_reload_successful"), Some(1));
+    assert_eq!(scrape.value("syscallmon_cgroups_capacity"), Some(1024));
+}
+
+#[test]
+fn once_prints_an_exposition_and_ends() {
+    let output = finished(["run", "--once", "--poll.interval=300ms"]);
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    assert!(output.stdout.contains("\nsyscallmon_syscalls_total{cgroup=\"/"), "{}", output.stdout);
+    assert!(output.stdout.ends_with('\n'));
+}
+
+#[test]
+fn the_kernel_s_tables_keep_to_their_budget() {
+    let daemon = Daemon::start(&[]);
+    let cpus = fs::read_to_string("/sys/devices/system/cpu/possible").unwrap();
+    let cpus: u64 = cpus.trim().rsplit(['-', ',']).next().unwrap().parse::<u64>().unwrap() + 1;
+    let memory = daemon.scrape().value("syscallmon_kernel_memory_bytes").unwrap();
+    assert!(memory > 1 << 20, "{memory} bytes is too little to be true");
+    assert!(memory <= cpus * (512 << 10) + (8 << 20), "{memory} bytes on {cpus} CPUs");
+}

@@ -1,0 +1,14 @@
+//! The daemon on the real kernel, with ground truth from a program that makes a known number of calls.
+//!
+//! Needs root (or what each test says) and a cgroup2 mount. Each test makes its own cgroups and its own daemon, and
+//! removes them when it ends, also when it fails.
+
+mod abi;
+mod churn;
+mod exact;
+mod export;
+mod failure;
+mod harness;
+mod lifecycle;
+mod privileges;
+mod prometheus;

@@ -1,0 +1,62 @@
+//! Least privilege: an ordinary user with two capabilities, which are dropped after attaching.
+
+use std::{fs, os::unix::fs::PermissionsExt, process::Command};
+
+use crate::harness::{Daemon, KnownCalls, TestCgroup, number};
+
+/// The binary, where everybody can run it.
+pub(crate) struct Binary(tempfile::TempDir);
+
+impl Binary {
+    pub(crate) fn path(&self) -> std::path::PathBuf {
+        self.0.path().join("syscallmon")
+    }
+}
+
+/// A copy of the binary: the target directory may be below a home that others cannot enter.
+pub(crate) fn binary_for_everybody() -> Binary {
+    let binary = Binary(tempfile::tempdir().unwrap());
+    fs::set_permissions(binary.0.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::copy(env!("CARGO_BIN_EXE_syscallmon"), binary.path()).unwrap();
+    binary
+}
+
+#[test]
+fn an_ordinary_user_with_cap_bpf_and_cap_perfmon_counts_and_keeps_neither() {
+    let (binary, cgroup) = (binary_for_everybody(), TestCgroup::new("user"));
+    let daemon = Daemon::start_command(
+        Command::new("setpriv")
+            .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+            .args(["--inh-caps=-all,+bpf,+perfmon", "--ambient-caps=-all,+bpf,+perfmon"])
+            .args(["--bounding-set=-all,+bpf,+perfmon"])
+            .arg(binary.path())
+            .args(["run", "--web.listen-address=127.0.0.1:0"]),
+    );
+    KnownCalls::run(&[&"threads", &cgroup.path(), &"2", &number(libc::SYS_getppid), &"5000"]);
+    assert_eq!(daemon.settled_scrape().calls(&cgroup.label(), "getppid"), 10_000);
+
+    // Names, churn and freeing go on without any capability.
+    KnownCalls::run(&[&"short-lived", &cgroup.path(), &"s", &"1500", &number(libc::SYS_getppid), &"2"]);
+    let scrape = daemon.settled_scrape();
+    assert_eq!(scrape.sum_below(&format!("{}/s", cgroup.label()), "getppid"), 3000);
+    assert_eq!(capabilities(daemon.pid()), [0; 4], "every thread dropped everything");
+}
+
+#[test]
+fn root_drops_its_capabilities_too() {
+    let daemon = Daemon::start(&[]);
+    assert_eq!(capabilities(daemon.pid()), [0; 4]);
+}
+
+/// Inheritable, permitted, effective and ambient capabilities, over all threads.
+fn capabilities(pid: u32) -> [u64; 4] {
+    let mut sets = [0; 4];
+    for task in fs::read_dir(format!("/proc/{pid}/task")).unwrap() {
+        let status = fs::read_to_string(task.unwrap().path().join("status")).unwrap();
+        for (set, name) in sets.iter_mut().zip(["CapInh:", "CapPrm:", "CapEff:", "CapAmb:"]) {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            *set |= u64::from_str_radix(line.trim(), 16).unwrap();
+        }
+    }
+    sets
+}
