@@ -165,7 +165,7 @@ const _: () = {
     assert!(size_of::<SeriesKey>() == 8 && align_of::<SeriesKey>() == 4);
     assert!(size_of::<CachedSlot>() == 16 && align_of::<CachedSlot>() == 8);
     assert!(size_of::<SlotCache>() == 16 * SLOT_CACHE_LEN && SLOT_CACHE_LEN.is_power_of_two());
-    assert!(size_of::<IndexRow>() == 4 * POSITIONS_PER_CGROUP && POSITIONS_PER_CGROUP % 2 == 0);
+    assert!(size_of::<IndexRow>() == 4 * POSITIONS_PER_CGROUP && POSITIONS_PER_CGROUP.is_multiple_of(2));
     assert!(size_of::<CgroupEvent>() == 24 && align_of::<CgroupEvent>() == 8);
     assert!(size_of::<FirstSeen>() == 56 && align_of::<FirstSeen>() == 8);
 };

@@ -6,6 +6,7 @@
 use std::{
     arch::asm,
     env, fs,
+    io::{self, PipeReader, PipeWriter, Read, Write},
     os::fd::AsRawFd,
     path::Path,
     sync::atomic::{AtomicBool, Ordering},
@@ -36,6 +37,15 @@ fn main() {
         }
         ["mkdir-rmdir", base, count] => mkdir_rmdir(Path::new(base), number(count)),
         ["populate", base, cgroups, numbers] => populate(Path::new(base), number(cgroups), numbers),
+        ["time", cgroup, cpu, nr, count] => {
+            enter(cgroup);
+            pin(number(cpu));
+            time(number(nr), number(count));
+        }
+        ["ring", base, cgroups, laps, cpu] => {
+            pin(number(cpu));
+            ring(Path::new(base), number(cgroups), number(laps));
+        }
         other => panic!("no such mode: {other:?}"),
     }
 }
@@ -142,8 +152,14 @@ fn short_lived(base: &Path, prefix: &str, count: i64, nr: i64, times: i64) {
     println!("{} {}", lives[lives.len() / 2].as_micros(), lives[lives.len() - 1].as_micros());
 }
 
-/// Forks into the cgroup (`CLONE_INTO_CGROUP`, Linux 5.7): the child makes its calls and ends.
+/// Forks into the cgroup: the child makes its calls and ends.
 fn run_inside(cgroup: &Path, nr: i64, times: i64) {
+    let pid = fork_into(cgroup, || calls(&[(nr, times)]));
+    reap(pid);
+}
+
+/// Forks into the cgroup (`CLONE_INTO_CGROUP`, Linux 5.7): the child does its work and ends. Returns its id.
+fn fork_into(cgroup: &Path, work: impl FnOnce()) -> i32 {
     let directory = fs::File::open(cgroup).expect("open the cgroup");
     let args = CloneArgs {
         flags: 0x2_0000_0000,
@@ -151,18 +167,22 @@ fn run_inside(cgroup: &Path, nr: i64, times: i64) {
         cgroup: directory.as_raw_fd() as u64,
         ..CloneArgs::default()
     };
-    // SAFETY: a fork of a process with one thread; the child only makes raw calls and ends.
+    // SAFETY: a fork of a process with one thread, so the child has whole data structures.
     let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<CloneArgs>()) };
-    assert!(pid >= 0, "clone3: {}", std::io::Error::last_os_error());
+    assert!(pid >= 0, "clone3: {}", io::Error::last_os_error());
     if pid == 0 {
-        calls(&[(nr, times)]);
+        work();
         // SAFETY: ends this process.
         unsafe { libc::_exit(0) };
     }
+    pid as i32
+}
+
+fn reap(pid: i32) {
     let mut status = 0;
     // SAFETY: our child, and a place for its status.
-    let waited = unsafe { libc::waitpid(pid as i32, &raw mut status, 0) };
-    assert!(waited == pid as i32 && status == 0, "the child failed: {status}");
+    let waited = unsafe { libc::waitpid(pid, &raw mut status, 0) };
+    assert!(waited == pid && status == 0, "the child failed: {status}");
 }
 
 /// `struct clone_args` of `include/uapi/linux/sched.h`.
@@ -215,4 +235,73 @@ fn populate(base: &Path, cgroups: i64, numbers: &str) {
             run_inside(&cgroup, nr, 1);
         }
     }
+}
+
+/// Lets this process, and what it forks, run on one CPU only.
+fn pin(cpu: i64) {
+    // SAFETY: a set of CPUs is plain bits, of which none is a valid value.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `CPU_SET` checks the bounds of the set.
+    unsafe { libc::CPU_SET(usize::try_from(cpu).expect("a CPU"), &mut set) };
+    // SAFETY: this thread, and a set of that size.
+    let pinned = unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) };
+    assert!(pinned == 0, "pin to CPU {cpu}: {}", io::Error::last_os_error());
+}
+
+/// For each line on stdin, makes the calls and prints how long one took, in ns.
+fn time(nr: i64, count: i64) {
+    for line in io::stdin().lines() {
+        line.expect("read stdin");
+        calls(&[(nr, count / 10)]);
+        let begin = Instant::now();
+        calls(&[(nr, count)]);
+        println!("{}", begin.elapsed().as_nanos() as f64 / count as f64);
+    }
+}
+
+/// What a ring passes on: once more, or the last time.
+const [GO_ON, STOP]: [u8; 2] = [0, 1];
+
+/// Processes in cgroups of their own pass one byte around. For each line on stdin, prints how long one hop (a read,
+/// a write and a switch of tasks) took, in ns.
+fn ring(base: &Path, cgroups: i64, laps: i64) {
+    let pipes = (0..cgroups).map(|_| io::pipe().expect("make a pipe"));
+    // Each reads from the pipe that the one before it writes to.
+    let (readers, mut writers): (Vec<PipeReader>, Vec<PipeWriter>) = pipes.unzip();
+    writers.rotate_left(1);
+    let mut members = Vec::new();
+    for (index, (mut from, mut to)) in readers.into_iter().zip(writers).enumerate() {
+        let cgroup = base.join(format!("r{index}"));
+        fs::create_dir(&cgroup).expect("make a cgroup");
+        members.push(fork_into(&cgroup, move || match index {
+            0 => lead(&mut from, &mut to, laps, cgroups),
+            _ => while pass(&mut from, &mut to) == GO_ON {},
+        }));
+    }
+    members.into_iter().for_each(reap);
+}
+
+/// The first of the ring: sets the byte off, and measures.
+fn lead(from: &mut PipeReader, to: &mut PipeWriter, laps: i64, cgroups: i64) {
+    let mut run = |laps: i64, byte: u8| {
+        to.write_all(&[byte]).expect("write to the next");
+        (1..laps).for_each(|_| assert_eq!(pass(from, to), GO_ON));
+        from.read_exact(&mut [0]).expect("read from the last");
+    };
+    for line in io::stdin().lines() {
+        line.expect("read stdin");
+        run(1, GO_ON);
+        let begin = Instant::now();
+        run(laps, GO_ON);
+        println!("{}", begin.elapsed().as_nanos() as f64 / (laps * cgroups) as f64);
+    }
+    run(1, STOP);
+}
+
+/// Passes one byte on, and returns it.
+fn pass(from: &mut PipeReader, to: &mut PipeWriter) -> u8 {
+    let mut byte = [0];
+    from.read_exact(&mut byte).expect("read from the one before");
+    to.write_all(&byte).expect("write to the next");
+    byte[0]
 }

@@ -7,6 +7,7 @@ pub mod cgroup;
 pub mod command;
 pub mod export;
 pub mod kernel;
+pub mod memory;
 pub mod model;
 pub mod privileges;
 pub mod sampler;

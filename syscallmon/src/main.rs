@@ -6,6 +6,7 @@ use clap::Parser;
 use syscallmon::command::Cli;
 
 fn main() -> ExitCode {
+    syscallmon::memory::use_one_arena();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -191,7 +191,7 @@ mod tests {
         names.apply(&mut model, &snapshot(&[(1, &[(A, 5)])]));
         model.forget_cgroups(&[1], now);
         names.apply(&mut model, &snapshot(&[(2, &[(A, 3)])]));
-        model.expire(now + Duration::from_secs(900), Duration::from_secs(300));
+        model.expire(now + Duration::from_mins(15), Duration::from_mins(5));
         assert_eq!(calls(&model, "/a", A), Some(8));
     }
 
@@ -200,7 +200,7 @@ mod tests {
         let (mut model, names, now) = (Model::default(), Names::new(&[(1, "/a"), (2, "/b")]), Instant::now());
         names.apply(&mut model, &snapshot(&[(1, &[(A, 5)]), (2, &[(A, 1)])]));
         model.forget_cgroups(&[1], now);
-        let keep = Duration::from_secs(300);
+        let keep = Duration::from_mins(5);
         model.expire(now + Duration::from_secs(299), keep);
         assert_eq!(calls(&model, "/a", A), Some(5));
         model.expire(now + keep, keep);

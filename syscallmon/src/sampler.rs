@@ -257,5 +257,5 @@ fn poll_interval(period: Duration) -> tokio::time::Interval {
 }
 
 fn far_away() -> Instant {
-    Instant::now() + Duration::from_secs(3600)
+    Instant::now() + Duration::from_hours(1)
 }

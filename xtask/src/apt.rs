@@ -105,7 +105,7 @@ fn apt_get() -> Command {
 }
 
 /// The owner of this process' entry in /proc is its effective user.
-fn is_root() -> Result<bool> {
+pub(crate) fn is_root() -> Result<bool> {
     Ok(fs::metadata("/proc/self").context("cannot read /proc/self")?.uid() == 0)
 }
 

@@ -2,9 +2,14 @@
 //!
 //! Every verb takes the workspace's root, and is callable from tests and from other verbs.
 
+pub mod bench;
+pub mod ci;
+pub mod docs;
 pub mod ebpf;
+pub mod run;
 pub mod setup;
 pub mod syscalls;
+pub mod test;
 
 pub mod record;
 pub mod shell;

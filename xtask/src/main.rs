@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{ebpf, setup, syscalls, workspace};
+use xtask::{bench, ci, docs, ebpf, run, setup, syscalls, test, workspace};
 
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask", about = "Developer tasks of syscallmon")]
@@ -15,6 +15,16 @@ struct Cli {
 /// One variant and one module for each verb.
 #[derive(Subcommand)]
 enum Verb {
+    /// Build the daemon, start it on this host, show what it counts
+    Run(run::Args),
+    /// Everything that must hold before a change lands: all tests and checks
+    Ci,
+    /// The test suite alone, with the committed eBPF object
+    Test(test::Args),
+    /// Generate METRICS.md, the configuration template, man pages and completions
+    Docs(docs::Args),
+    /// Measure what the daemon costs, and compare that with the limits
+    Bench(bench::Args),
     /// Install what building, testing or measuring needs and this machine lacks
     Setup(setup::Args),
     /// Build the eBPF objects that are committed, and the record of what they were built from
@@ -26,6 +36,11 @@ enum Verb {
 fn main() -> ExitCode {
     let root = workspace::root();
     let result = match Cli::parse().verb {
+        Verb::Run(args) => run::run(&root, &args),
+        Verb::Ci => ci::run(&root),
+        Verb::Test(args) => test::run(&root, &args),
+        Verb::Docs(args) => docs::run(&root, &args),
+        Verb::Bench(args) => bench::run(&root, &args),
         Verb::Setup(args) => setup::run(&root, &args),
         Verb::Ebpf(args) => ebpf::run(&root, &args),
         Verb::Syscalls(args) => syscalls::run(&root, &args),

@@ -3,7 +3,12 @@
 //! A cgroup that is gone keeps its name here until [`Tree::forget`], that is, until its last counts were
 //! read. Paths are those of the hierarchy, from its root, whatever part of it is mounted here.
 
-use std::{collections::HashMap, os::unix::ffi::OsStrExt, path::Path, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    os::unix::ffi::OsStrExt,
+    path::Path,
+    sync::Arc,
+};
 
 use walkdir::{DirEntryExt, WalkDir};
 
@@ -83,8 +88,8 @@ impl Tree {
     /// Correct beside concurrent changes: a cgroup made or removed meanwhile has its own event, and what is
     /// buried was known before the walk began.
     pub fn walk(&mut self) {
-        let mut missing: HashMap<u64, ()> =
-            self.cgroups.iter().filter(|(_, cgroup)| cgroup.alive).map(|(&id, _)| (id, ())).collect();
+        let mut missing: HashSet<u64> =
+            self.cgroups.iter().filter(|(_, cgroup)| cgroup.alive).map(|(&id, _)| id).collect();
         // What vanishes while it is looked at is an error of that entry only.
         let entries = WalkDir::new(&self.mount.path).into_iter().filter_map(Result::ok);
         for entry in entries.filter(|entry| entry.file_type().is_dir()) {
@@ -95,7 +100,7 @@ impl Tree {
             let path = path_in_hierarchy(&self.mount, entry.path());
             self.add(id, path);
         }
-        for id in missing.into_keys() {
+        for id in missing {
             self.bury(id);
         }
     }

@@ -40,6 +40,7 @@ enum Finding {
 use Finding::{Missing, Ok as Fine, Optional};
 
 impl Check {
+    #[expect(clippy::unnecessary_wraps, reason = "every command has this shape")]
     pub(super) fn execute(self) -> anyhow::Result<ExitCode> {
         let file = self.config.config_file.as_deref();
         let config = match Config::resolve(self.settings, file) {
@@ -130,17 +131,16 @@ fn btf(options: &Options) -> Finding {
 /// The kernel's BTF names every tracepoint (`btf_trace_<name>`); without BTF, tracefs does.
 fn tracepoints(config: &Config, options: &Options) -> Finding {
     let wanted = ["sys_enter", "cgroup_mkdir", "cgroup_rmdir"];
-    let missing = match kernel::missing_tracepoints(&options.btf_path(), &wanted) {
-        Some(missing) => missing,
-        None => {
-            let events = config.sysfs.join("kernel/tracing/events");
-            if !events.is_dir() {
-                return Optional(format!("cannot be looked up without BTF or tracefs at {}", events.display()));
-            }
-            let groups = ["raw_syscalls", "cgroup", "cgroup"];
-            let there = |(group, name): (&&str, &&str)| events.join(group).join(name).is_dir();
-            groups.iter().zip(&wanted).filter(|&pair| !there(pair)).map(|(_, &name)| name).collect()
+    let missing = if let Some(missing) = kernel::missing_tracepoints(&options.btf_path(), &wanted) {
+        missing
+    } else {
+        let events = config.sysfs.join("kernel/tracing/events");
+        if !events.is_dir() {
+            return Optional(format!("cannot be looked up without BTF or tracefs at {}", events.display()));
         }
+        let groups = ["raw_syscalls", "cgroup", "cgroup"];
+        let there = |(group, name): (&&str, &&str)| events.join(group).join(name).is_dir();
+        groups.iter().zip(&wanted).filter(|&pair| !there(pair)).map(|(_, &name)| name).collect()
     };
     if missing.contains(&"sys_enter") {
         Missing("no raw_syscalls tracepoints: needs a kernel with CONFIG_FTRACE_SYSCALLS=y".to_owned())

@@ -44,7 +44,8 @@ struct Workloads {
     snapshot_time: f64,
     probes: Vec<ProbeStatus>,
     lost: Losses,
-    workloads: Vec<WorkloadEntry>,
+    #[serde(rename = "workloads")]
+    entries: Vec<WorkloadEntry>,
     first_calls: Vec<FirstCall>,
 }
 
@@ -90,7 +91,7 @@ fn answer(state: &State, query: &WorkloadsQuery) -> Workloads {
         snapshot_time: unix_time(state.snapshot.time),
         probes: state.probes.clone(),
         lost: state.losses,
-        workloads: chosen.into_iter().map(|(workload, totals)| entry(state, workload, totals)).collect(),
+        entries: chosen.into_iter().map(|(workload, totals)| entry(state, workload, totals)).collect(),
         first_calls: state.first_calls.iter().cloned().collect(),
     }
 }

@@ -129,3 +129,79 @@ fn families(state: &State) -> Vec<MetricFamily> {
     };
     FAMILIES.iter().map(family).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::HashSet, io::Read, sync::Arc};
+
+    use flate2::read::GzDecoder;
+
+    use super::*;
+    use crate::{
+        kernel::{Capacity, Probe, ProbeStatus},
+        snapshot::{CgroupCounts, Count, Snapshot},
+        syscalls::{CallId, CallTable},
+    };
+
+    /// A state in which one cgroup of this name made every call of the table once, and unknown ones twice.
+    fn shared(cgroup: &str) -> Shared {
+        let up = |probe| ProbeStatus { probe, implementation: Some("tp_btf"), problem: None };
+        let capacity = Capacity { cgroups: 1024, series: 65_536 };
+        let probes = vec![up(Probe::SysEnter), up(Probe::Cgroup)];
+        let mut state = State::new(CallTable::x86_64(), probes, capacity, 1);
+        let counts = (0..500).map(|call| Count { call: CallId(call), calls: if call < 3 { 2 } else { 1 } }).collect();
+        let snapshot = Snapshot { cgroups: vec![CgroupCounts { id: 7, counts }], ..Snapshot::default() };
+        let path = Arc::from(cgroup);
+        state.model.apply(&snapshot, |_| Some(&path));
+        Shared::new(state)
+    }
+
+    fn text(exposition: &Exposition) -> String {
+        String::from_utf8(exposition.plain.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn names_are_escaped_whatever_a_cgroup_is_called() {
+        let exposition = Renderer::new(shared("/a\"b\\\nc{}\u{e9}")).unwrap().render().unwrap();
+        let text = text(&exposition);
+        let series = r#"syscallmon_syscalls_total{cgroup="/a\"b\\\nc{}é",syscall="read",abi="x86_64"} 1"#;
+        assert!(text.lines().any(|line| line == series), "{text}");
+    }
+
+    #[test]
+    fn every_series_is_there_once_and_every_family_has_its_head() {
+        let exposition = Renderer::new(shared("/a")).unwrap().render().unwrap();
+        let text = text(&exposition);
+        let series: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        let names: HashSet<&str> = series.iter().filter_map(|line| Some(line.rsplit_once(' ')?.0)).collect();
+        assert_eq!(names.len(), series.len());
+        assert_eq!(series.iter().filter(|line| line.starts_with("syscallmon_syscalls_total")).count(), 500);
+        for family in FAMILIES {
+            for head in ["HELP", "TYPE"] {
+                let head = format!("# {head} {} ", family.name);
+                assert_eq!(text.lines().filter(|line| line.starts_with(&head)).count(), 1, "{head}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_exposition_is_rendered_once_per_snapshot() {
+        let shared = shared("/a");
+        let renderer = Renderer::new(shared.clone()).unwrap();
+        let first = renderer.render().unwrap();
+        assert_eq!(first.plain.as_ptr(), renderer.render().unwrap().plain.as_ptr(), "the same bytes");
+        shared.lock().snapshot.number += 1;
+        assert_ne!(text(&first), "");
+        let second = renderer.render().unwrap();
+        assert!(text(&second).contains("syscallmon_snapshots_total 1"));
+        assert!(text(&first).contains("syscallmon_snapshots_total 0"));
+    }
+
+    #[test]
+    fn gzip_is_the_same_text() {
+        let exposition = Renderer::new(shared("/a")).unwrap().render().unwrap();
+        let mut unzipped = Vec::new();
+        GzDecoder::new(exposition.gzip.as_ref()).read_to_end(&mut unzipped).unwrap();
+        assert_eq!(unzipped, exposition.plain);
+    }
+}

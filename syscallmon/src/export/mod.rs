@@ -34,7 +34,7 @@ use crate::{
 pub const PATHS: [&str; 4] = ["/", "/healthz", "/readyz", "/api/v1/workloads"];
 
 /// A snapshot this much older than the poll interval means that the sampler is stuck.
-const STUCK: Duration = Duration::from_secs(60);
+const STUCK: Duration = Duration::from_mins(1);
 
 /// What the pages need.
 #[derive(Clone)]

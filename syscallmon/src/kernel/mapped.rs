@@ -37,6 +37,7 @@ impl MappedArray {
     /// # Panics
     ///
     /// When the index is outside the array.
+    #[expect(clippy::cast_ptr_alignment, reason = "mappings start at pages")]
     pub(super) fn u64(&self, index: usize) -> &AtomicU64 {
         let words = self.memory.as_mut_ptr().cast::<u64>();
         assert!(index < self.memory.len() / size_of::<u64>(), "word {index} is outside the map");
@@ -50,6 +51,7 @@ impl MappedArray {
     /// # Panics
     ///
     /// When the index is outside the array.
+    #[expect(clippy::cast_ptr_alignment, reason = "mappings start at pages")]
     pub(super) fn u32(&self, index: usize) -> &AtomicU32 {
         let words = self.memory.as_mut_ptr().cast::<u32>();
         assert!(index < self.memory.len() / size_of::<u32>(), "word {index} is outside the map");

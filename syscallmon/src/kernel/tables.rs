@@ -120,9 +120,9 @@ impl Tables {
     }
 
     fn remainder(&self) -> Vec<Count> {
-        let calls = |position: u16| self.remainder.u64(usize::from(position)).load(Relaxed);
-        (0..POSITIONS_PER_CGROUP as u16)
-            .map(|position| Count { call: CallId(position), calls: calls(position) })
+        (0..=u16::MAX)
+            .zip(0..POSITIONS_PER_CGROUP)
+            .map(|(call, position)| Count { call: CallId(call), calls: self.remainder.u64(position).load(Relaxed) })
             .filter(|count| count.calls != 0)
             .collect()
     }
@@ -199,15 +199,13 @@ impl Tables {
 }
 
 /// A `SeriesKey` as one little-endian word.
+#[expect(clippy::cast_possible_truncation, reason = "the halves of a word")]
 fn split_key(word: u64) -> (u32, u32) {
     (word as u32, (word >> 32) as u32)
 }
 
 fn mapped(ebpf: &Ebpf, name: &'static str, len: usize) -> Result<MappedArray, Error> {
-    let map = match ebpf.map(name) {
-        Some(Map::Array(map)) => map,
-        _ => return Err(Error::Object { name }),
-    };
+    let Some(Map::Array(map)) = ebpf.map(name) else { return Err(Error::Object { name }) };
     MappedArray::new(map, len).map_err(|source| Error::Mmap { name, source })
 }
 

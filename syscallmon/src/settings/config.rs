@@ -88,7 +88,7 @@ impl Config {
             max_connections: web.max_connections.unwrap_or(Limits::default().connections),
             tunables: Tunables {
                 poll_interval: poll.interval.unwrap_or(Duration::from_secs(5)),
-                expire_after: workload.expire_after.unwrap_or(Duration::from_secs(5 * 60)),
+                expire_after: workload.expire_after.unwrap_or(Duration::from_mins(5)),
             },
             capacity: Capacity { cgroups: capacity.cgroups.unwrap_or(1024), series: capacity.series.unwrap_or(65_536) },
             sys_enter: probe.sys_enter.unwrap_or_default(),
@@ -109,7 +109,7 @@ impl Config {
         let duration = |duration: Duration| humantime::format_duration(duration).to_string();
         let Capacity { cgroups, series } = self.capacity;
         let Tunables { poll_interval, expire_after } = self.tunables;
-        let (millisecond, day) = (Duration::from_millis(1), Duration::from_secs(86_400));
+        let (millisecond, day) = (Duration::from_millis(1), Duration::from_hours(24));
         range("capacity.cgroups", (1..=65_536).contains(&cgroups), cgroups.to_string(), "1 to 65536")?;
         range("capacity.series", (1..=4_194_304).contains(&series), series.to_string(), "1 to 4194304")?;
         let polls = (100 * millisecond..=day).contains(&poll_interval);

@@ -1,0 +1,85 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_syscallmon_global_optspecs
+    string join \n h/help V/version
+end
+
+function __fish_syscallmon_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_syscallmon_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_syscallmon_using_subcommand
+    set -l cmd (__fish_syscallmon_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c syscallmon -n "__fish_syscallmon_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c syscallmon -n "__fish_syscallmon_needs_command" -s V -l version -d 'Print version'
+complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "run" -d 'Count system calls and export them until SIGTERM or SIGINT'
+complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "check" -d 'Check whether this host can run syscallmon, and whether a configuration is valid'
+complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "completions" -d 'Print completions for a shell'
+complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "man" -d 'Print the man page of syscallmon or of one of its commands'
+complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l config.file -d 'Configuration file; flags win over it. Reloaded on SIGHUP' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l web.listen-address -d 'Address and port to listen on; repeatable. [default: 127.0.0.1:9778]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l web.telemetry-path -d 'Path of the metrics. [default: /metrics]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l web.max-connections -d 'Most connections that are open at the same time. [default: 256]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l web.config.file -d 'File with TLS and basic authentication, in the format of Prometheus\' exporter-toolkit; re-read when it changes' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l poll.interval -d 'Time between two readings of the kernel\'s tables. A scrape gets counts that are at most 1 s old whatever this is. [default: 5s]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l workload.expire-after -d 'How long a workload that is gone is still exported. [default: 5m]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l capacity.cgroups -d 'Cgroups that can be counted at the same time; the calls of more go to a remainder. [default: 1024]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l capacity.series -d 'Triples of cgroup, ABI and syscall that can be counted at the same time. [default: 65536]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l probe.sys-enter -d 'How to attach to sys_enter: auto takes the cheapest that this kernel has. [default: auto]' -r -f -a "auto\t'The first that this kernel takes'
+tp_btf\t'BTF-typed, the cheapest (Linux 5.11 with BTF)'
+raw_tp\t'A raw tracepoint and a helper (Linux 4.18)'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l log.level -d 'Only log messages of this level and above. [default: info]' -r -f -a "debug\t'Everything'
+info\t'Changes of state'
+warn\t'What is not as it should be'
+error\t'What does not work'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l log.format -d 'Format of log messages. [default: logfmt]' -r -f -a "logfmt\t'`key=value`, as Prometheus logs'
+json\t'One JSON object a line'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l path.procfs -d 'Where procfs is mounted. [default: /proc]' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l path.sysfs -d 'Where sysfs is mounted. [default: /sys]' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l path.cgroupfs -d 'Look for the cgroup2 mount below this directory only; by default it is found through mountinfo' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l once -d 'Attach, wait one poll interval, print the metrics to stdout and exit'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l config.file -d 'Configuration file; flags win over it. Reloaded on SIGHUP' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l web.listen-address -d 'Address and port to listen on; repeatable. [default: 127.0.0.1:9778]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l web.telemetry-path -d 'Path of the metrics. [default: /metrics]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l web.max-connections -d 'Most connections that are open at the same time. [default: 256]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l web.config.file -d 'File with TLS and basic authentication, in the format of Prometheus\' exporter-toolkit; re-read when it changes' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l poll.interval -d 'Time between two readings of the kernel\'s tables. A scrape gets counts that are at most 1 s old whatever this is. [default: 5s]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l workload.expire-after -d 'How long a workload that is gone is still exported. [default: 5m]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l capacity.cgroups -d 'Cgroups that can be counted at the same time; the calls of more go to a remainder. [default: 1024]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l capacity.series -d 'Triples of cgroup, ABI and syscall that can be counted at the same time. [default: 65536]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l probe.sys-enter -d 'How to attach to sys_enter: auto takes the cheapest that this kernel has. [default: auto]' -r -f -a "auto\t'The first that this kernel takes'
+tp_btf\t'BTF-typed, the cheapest (Linux 5.11 with BTF)'
+raw_tp\t'A raw tracepoint and a helper (Linux 4.18)'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l log.level -d 'Only log messages of this level and above. [default: info]' -r -f -a "debug\t'Everything'
+info\t'Changes of state'
+warn\t'What is not as it should be'
+error\t'What does not work'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l log.format -d 'Format of log messages. [default: logfmt]' -r -f -a "logfmt\t'`key=value`, as Prometheus logs'
+json\t'One JSON object a line'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l path.procfs -d 'Where procfs is mounted. [default: /proc]' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l path.sysfs -d 'Where sysfs is mounted. [default: /sys]' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l path.cgroupfs -d 'Look for the cgroup2 mount below this directory only; by default it is found through mountinfo' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand completions" -s h -l help -d 'Print help'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand man" -s h -l help -d 'Print help'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man help" -f -a "run" -d 'Count system calls and export them until SIGTERM or SIGINT'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man help" -f -a "check" -d 'Check whether this host can run syscallmon, and whether a configuration is valid'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man help" -f -a "completions" -d 'Print completions for a shell'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man help" -f -a "man" -d 'Print the man page of syscallmon or of one of its commands'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -1,0 +1,88 @@
+//! Cgroups to measure in, directly below the root of the cgroup2 hierarchy.
+
+use std::{
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    process, thread,
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use walkdir::WalkDir;
+
+/// A cgroup of our own; removed, with everything in and below it, when dropped.
+pub(super) struct Cgroup {
+    path: PathBuf,
+    label: String,
+}
+
+impl Cgroup {
+    /// Makes one.
+    pub(super) fn new(cgroup2: &Path, name: &str) -> Result<Self> {
+        let unique = format!("syscallmon-bench-{}-{name}", process::id());
+        let path = cgroup2.join(&unique);
+        fs::create_dir(&path).with_context(|| format!("cannot make {}: measuring needs root", path.display()))?;
+        Ok(Self { path, label: format!("/{unique}") })
+    }
+
+    /// Its directory.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its path in the hierarchy: the value of the label `cgroup`.
+    pub(super) fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// Its id: the number of the inode.
+    pub(super) fn id(&self) -> Result<u64> {
+        let metadata = fs::metadata(&self.path);
+        Ok(metadata.with_context(|| format!("cannot look at {}", self.path.display()))?.ino())
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        let entries = WalkDir::new(&self.path).contents_first(true).into_iter().filter_map(Result::ok);
+        for directory in entries.filter(|entry| entry.file_type().is_dir()) {
+            remove(directory.path());
+        }
+    }
+}
+
+/// Kills what is inside, and removes the cgroup when that is gone.
+fn remove(cgroup: &Path) {
+    for _ in 0..200 {
+        if fs::remove_dir(cgroup).is_ok() {
+            return;
+        }
+        // Linux 5.14; before, only the guards of the children end what is inside.
+        let _ = fs::write(cgroup.join("cgroup.kill"), "1");
+        thread::sleep(Duration::from_millis(10));
+    }
+    eprintln!("warning: cannot remove {}", cgroup.display());
+}
+
+/// Where cgroup2 is mounted, by `/proc/self/mounts`.
+pub(super) fn find_mount(mounts: &str) -> Option<PathBuf> {
+    mounts.lines().find_map(|line| {
+        let mut fields = line.split(' ').skip(1);
+        let path = fields.next()?;
+        (fields.next()? == "cgroup2").then(|| path.into())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mount_is_found_on_hybrid_hosts_too() {
+        let mounts = "proc /proc proc rw 0 0\ncgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0\n\
+            cgroup2 /sys/fs/cgroup/unified cgroup2 rw,relatime 0 0\n";
+        assert_eq!(find_mount(mounts), Some("/sys/fs/cgroup/unified".into()));
+        assert_eq!(find_mount("proc /proc proc rw 0 0\n"), None);
+    }
+}

@@ -1,0 +1,106 @@
+//! `cargo xtask bench`: measures what the daemon costs, against the limits that the design sets.
+//!
+//! Every scenario measures the real release build on this kernel. Figures that depend on the machine are ratios
+//! of what was measured in the same run.
+
+mod cgroup;
+mod child;
+mod daemon;
+mod exposition;
+mod getppid;
+mod host;
+mod idle;
+mod interrupt;
+mod observers;
+mod pingpong;
+mod readme;
+mod report;
+mod rounds;
+mod scale;
+mod stats;
+mod usage;
+mod variant;
+mod worker;
+
+use std::{num::NonZeroUsize, path::Path, process::Command};
+
+use anyhow::{Result, ensure};
+use clap::ValueEnum;
+
+use self::{host::Host, report::Report};
+use crate::{
+    setup::{self, Purpose},
+    shell, workspace,
+};
+
+/// Arguments of `cargo xtask bench`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// How often each variant is measured, in turn with the others
+    #[arg(long, value_name = "N", default_value = "15")]
+    rounds: NonZeroUsize,
+    /// Only this scenario; repeatable
+    #[arg(long, value_name = "SCENARIO")]
+    only: Vec<Scenario>,
+    /// Put the result in README.md
+    #[arg(long, conflicts_with = "only")]
+    write: bool,
+}
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Scenario {
+    /// One call again and again, with nothing, an empty program, the daemon and bpftrace attached
+    Getppid,
+    /// Tasks of many cgroups that take turns on one CPU
+    Pingpong,
+    /// Many series: the cost of a snapshot, of a scrape, of memory
+    Scale,
+    /// The daemon alone: CPU, time to start, size
+    Idle,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+///
+/// If something could not be measured, or is over its limit.
+pub fn run(root: &Path, args: &Args) -> Result<()> {
+    setup::ensure(root, Purpose::Bench)?;
+    build(root)?;
+    interrupt::watch()?;
+    let host = Host::find(root)?;
+    observers::warn_of_any(&host)?;
+    let mut report = Report::default();
+    let scenarios = if args.only.is_empty() { Scenario::value_variants() } else { &args.only };
+    for scenario in scenarios {
+        report.append(match scenario {
+            Scenario::Getppid => getppid::measure(&host, args.rounds)?,
+            Scenario::Pingpong => pingpong::measure(&host, args.rounds)?,
+            Scenario::Scale => scale::measure(&host)?,
+            Scenario::Idle => idle::measure(&host)?,
+        });
+    }
+    let text = format!("{}\n\n{}", host.describe(args.rounds)?, report.render());
+    println!("{text}");
+    if args.write {
+        readme::write(root, &text)?;
+    }
+    let missed = report.missed();
+    ensure!(missed.is_empty(), "over the limit: {}", missed.join(", "));
+    Ok(())
+}
+
+/// Builds what is measured, and the program that makes the calls.
+fn build(root: &Path) -> Result<()> {
+    for what in [["--bin", "syscallmon"], ["--example", "known_calls"]] {
+        shell::run(
+            Command::new(workspace::cargo())
+                .current_dir(root)
+                .args(["build", "--release", "--package", "syscallmon"])
+                .args(what),
+            "the errors above say what to change",
+        )?;
+    }
+    Ok(())
+}

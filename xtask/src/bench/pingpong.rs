@@ -1,0 +1,39 @@
+//! Tasks of many cgroups that take turns on one CPU: what counting adds when the cgroup is another at each turn.
+
+use std::num::NonZeroUsize;
+
+use anyhow::Result;
+
+use super::{
+    cgroup::Cgroup,
+    host::Host,
+    report::{Figure, Report, Unit},
+    rounds::Rounds,
+    variant::Variant,
+    worker::{Worker, Workload},
+};
+
+const SCENARIO: &str = "pingpong";
+const CGROUPS: u32 = 64;
+const LAPS: u32 = 2_000;
+const VARIANTS: [Variant; 3] = [Variant::Nothing, Variant::Empty, Variant::Daemon];
+
+/// Runs the scenario.
+pub(super) fn measure(host: &Host, rounds: NonZeroUsize) -> Result<Report> {
+    let cgroup = Cgroup::new(&host.cgroup2, SCENARIO)?;
+    let texts = [CGROUPS, LAPS, host.cpu].map(|number| number.to_string());
+    let worker = Worker::start(host, &[&"ring", &cgroup.path(), &texts[0], &texts[1], &texts[2]])?;
+    let calls = u64::from(CGROUPS) * u64::from(LAPS);
+    let mut workload = Workload { worker, cgroup, scenario: SCENARIO, syscall: ("write", libc::SYS_write), calls };
+    let measured = Rounds::measure(host, &mut workload, &VARIANTS, rounds)?;
+
+    let mut report = measured.report(SCENARIO);
+    let added = measured.added(Variant::Daemon);
+    let ratio = measured.ratio(Variant::Daemon, Variant::Empty);
+    report.figures = vec![
+        Figure::new(format!("{CGROUPS} cgroups in turn: added to a hop of 2 calls"), added, Unit::Nanoseconds),
+        Figure::new(format!("{CGROUPS} cgroups in turn: syscallmon by an empty program"), ratio, Unit::Ratio)
+            .at_most(2.0),
+    ];
+    Ok(report)
+}

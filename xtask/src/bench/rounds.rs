@@ -1,0 +1,108 @@
+//! Measurements in turn, so that what drifts (clock, heat, neighbours) meets every variant alike.
+
+use std::{collections::BTreeMap, num::NonZeroUsize};
+
+use anyhow::{Context, Result, ensure};
+
+use super::{
+    host::Host,
+    report::{Median, Report},
+    stats::median,
+    variant::Variant,
+    worker::Workload,
+};
+
+/// What was measured: for each variant one value per round, in ns.
+#[derive(Default)]
+pub(super) struct Rounds {
+    values: BTreeMap<Variant, Vec<f64>>,
+}
+
+impl Rounds {
+    /// Measures every variant once in each round.
+    pub(super) fn measure(
+        host: &Host,
+        workload: &mut Workload,
+        variants: &[Variant],
+        rounds: NonZeroUsize,
+    ) -> Result<Self> {
+        let mut measured = Self::default();
+        for round in 0..rounds.get() {
+            let mut progress = format!("{}: round {} of {rounds}:", workload.scenario, round + 1);
+            // Each round begins with another variant, so that none always follows the same one.
+            for variant in variants.iter().cycle().skip(round % variants.len()).take(variants.len()) {
+                let ns = one(host, workload, *variant).with_context(|| format!("with {}", variant.name()))?;
+                measured.values.entry(*variant).or_default().push(ns);
+                progress += &format!(" {} {ns:.1}", variant.name());
+            }
+            eprintln!("{progress}");
+        }
+        Ok(measured)
+    }
+
+    /// What a variant added to nothing, in ns: the median over the rounds of the difference within a round.
+    pub(super) fn added(&self, variant: Variant) -> f64 {
+        let differences = self.of(variant).iter().zip(self.of(Variant::Nothing)).map(|(with, without)| with - without);
+        median(differences).unwrap_or(f64::NAN)
+    }
+
+    /// What one variant added, by what another did; not a number unless both cost something.
+    pub(super) fn ratio(&self, of: Variant, to: Variant) -> f64 {
+        let (of, to) = (self.added(of), self.added(to));
+        if of > 0.0 && to > 0.0 { of / to } else { f64::NAN }
+    }
+
+    /// The medians, without figures.
+    pub(super) fn report(&self, scenario: &'static str) -> Report {
+        let medians = self.values.iter().map(|(&variant, values)| Median {
+            scenario,
+            variant: variant.name(),
+            ns: median(values.iter().copied()).unwrap_or(f64::NAN),
+            added_ns: self.added(variant),
+        });
+        Report { medians: medians.collect(), ..Report::default() }
+    }
+
+    fn of(&self, variant: Variant) -> &[f64] {
+        self.values.get(&variant).map(Vec::as_slice).unwrap_or_default()
+    }
+}
+
+/// Measures once with one variant attached, and makes sure that it saw every call.
+fn one(host: &Host, workload: &mut Workload, variant: Variant) -> Result<f64> {
+    let attachment = variant.attach(host)?;
+    let ns = workload.worker.measure()?;
+    if let Some(counted) = attachment.counted(workload)? {
+        ensure!(counted >= workload.calls, "it counted {counted} calls of {}", workload.calls);
+    }
+    Ok(ns)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rounds(values: [(Variant, &[f64]); 3]) -> Rounds {
+        Rounds { values: values.into_iter().map(|(variant, values)| (variant, values.to_vec())).collect() }
+    }
+
+    #[test]
+    fn differences_are_taken_within_a_round() {
+        // A machine that gets slower: the medians alone would say 21.
+        let rounds = rounds([
+            (Variant::Nothing, &[80.0, 90.0, 200.0]),
+            (Variant::Empty, &[100.0, 111.0, 220.0]),
+            (Variant::Daemon, &[110.0, 115.0, 230.0]),
+        ]);
+        assert_eq!(rounds.added(Variant::Empty).to_bits(), 20.0_f64.to_bits());
+        assert_eq!(rounds.ratio(Variant::Daemon, Variant::Empty).to_bits(), 1.5_f64.to_bits());
+        assert_eq!(rounds.added(Variant::Nothing).to_bits(), 0.0_f64.to_bits());
+    }
+
+    #[test]
+    fn ratio_to_what_cost_nothing_is_no_number() {
+        let rounds = rounds([(Variant::Nothing, &[80.0]), (Variant::Empty, &[79.0]), (Variant::Daemon, &[70.0])]);
+        assert!(rounds.ratio(Variant::Daemon, Variant::Empty).is_nan());
+        assert!(rounds.ratio(Variant::Daemon, Variant::RawTp).is_nan());
+    }
+}

@@ -1,0 +1,53 @@
+//! The program that makes the calls which are measured (`syscallmon/examples/known_calls.rs`).
+
+use std::{
+    ffi::OsStr,
+    io::{BufRead, BufReader, Write},
+    process::{ChildStdin, ChildStdout, Command, Stdio},
+};
+
+use anyhow::{Context, Result};
+
+use super::{cgroup::Cgroup, child::Guarded, host::Host, interrupt};
+
+/// A worker that measures when it is told to.
+pub(super) struct Worker {
+    child: Guarded,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
+}
+
+/// A worker, where it works, and what can be seen of that. Dropped in this order.
+pub(super) struct Workload {
+    pub(super) worker: Worker,
+    pub(super) cgroup: Cgroup,
+    pub(super) scenario: &'static str,
+    /// A call, by name and number, that it makes at least `calls` times in a measurement.
+    pub(super) syscall: (&'static str, i64),
+    pub(super) calls: u64,
+}
+
+impl Worker {
+    /// Starts a mode of `known_calls` that makes one measurement for each line.
+    pub(super) fn start(host: &Host, args: &[&dyn AsRef<OsStr>]) -> Result<Self> {
+        let mut command = Command::new(&host.known_calls);
+        command.args(args.iter().map(AsRef::as_ref)).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = Guarded::spawn(&mut command)?;
+        let stdin = child.take_stdin().context("known_calls has no stdin")?;
+        let stdout = BufReader::new(child.take_stdout().context("known_calls has no stdout")?);
+        Ok(Self { child, stdin, stdout })
+    }
+
+    /// Measures once; in ns.
+    pub(super) fn measure(&mut self) -> Result<f64> {
+        self.stdin.write_all(b"go\n").context("cannot talk to known_calls")?;
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).context("cannot hear known_calls")?;
+        // Ctrl-C in a terminal ends the worker, too: then that is what to say.
+        interrupt::check()?;
+        if line.is_empty() {
+            self.child.ensure_running()?;
+        }
+        line.trim().parse().with_context(|| format!("known_calls said {line:?}, not a number"))
+    }
+}

@@ -1,0 +1,61 @@
+//! `cargo xtask test`: the whole suite, with what it needs installed first.
+
+use std::{
+    env,
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{
+    apt,
+    setup::{self, Purpose},
+    shell, workspace,
+};
+
+/// Arguments of `cargo xtask test`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Run with this eBPF object instead of the committed one
+    #[arg(long, value_name = "FILE")]
+    bpf_object: Option<PathBuf>,
+
+    /// What to hand on to the test runner, such as a name to filter by
+    #[arg(last = true)]
+    filter: Vec<OsString>,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+///
+/// If a test fails, or the suite cannot run here.
+pub fn run(root: &Path, args: &Args) -> Result<()> {
+    suite(root, args.bpf_object.as_deref(), &args.filter)
+}
+
+/// Runs every test of the workspace, those on the real kernel among them.
+///
+/// # Errors
+///
+/// As for [`run`].
+pub fn suite(root: &Path, bpf_object: Option<&Path>, filter: &[OsString]) -> Result<()> {
+    if !apt::is_root()? {
+        bail!("the tests load eBPF programs and make cgroups: run them as root (sudo -E cargo xtask test)");
+    }
+    setup::ensure(root, Purpose::Build)?;
+    setup::ensure(root, Purpose::Test)?;
+    let tools = workspace::tools_dir(root).join("bin");
+    let path = env::var_os("PATH").unwrap_or_default();
+    let path = env::join_paths(std::iter::once(tools).chain(env::split_paths(&path))).context("PATH is odd")?;
+    let mut command = Command::new(workspace::cargo());
+    command.current_dir(root).env("PATH", path).args(["test", "--locked", "--no-fail-fast", "--"]);
+    // Two at a time: what waits does not hold up the rest, and short-lived cgroups still get their CPU.
+    command.arg("--test-threads=2").args(filter);
+    if let Some(object) = bpf_object {
+        command.env("SYSCALLMON_BPF_OBJECT", object);
+    }
+    shell::run(&mut command, "a test failed: its output is above")
+}
