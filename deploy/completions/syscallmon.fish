@@ -32,7 +32,7 @@ complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "completions" 
 complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "man" -d 'Print the man page of syscallmon or of one of its commands'
 complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l config.file -d 'Configuration file; flags win over it. Reloaded on SIGHUP' -r -F
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l web.listen-address -d 'Address and port to listen on; repeatable. [default: 127.0.0.1:9778]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l web.listen-address -d 'Address and port to listen on; :PORT means every address; repeatable. [default: 127.0.0.1:9778]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l web.telemetry-path -d 'Path of the metrics. [default: /metrics]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l web.max-connections -d 'Most connections that are open at the same time. [default: 256]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l web.config.file -d 'File with TLS and basic authentication, in the format of Prometheus\' exporter-toolkit; re-read when it changes' -r -F
@@ -55,7 +55,7 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l path.cgrou
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l once -d 'Attach, wait one poll interval, print the metrics to stdout and exit'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l config.file -d 'Configuration file; flags win over it. Reloaded on SIGHUP' -r -F
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l web.listen-address -d 'Address and port to listen on; repeatable. [default: 127.0.0.1:9778]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l web.listen-address -d 'Address and port to listen on; :PORT means every address; repeatable. [default: 127.0.0.1:9778]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l web.telemetry-path -d 'Path of the metrics. [default: /metrics]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l web.max-connections -d 'Most connections that are open at the same time. [default: 256]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l web.config.file -d 'File with TLS and basic authentication, in the format of Prometheus\' exporter-toolkit; re-read when it changes' -r -F

@@ -259,8 +259,9 @@ fn time(nr: i64, count: i64) {
     }
 }
 
-/// What a ring passes on: once more, or the last time.
-const [GO_ON, STOP]: [u8; 2] = [0, 1];
+/// What a ring passes on: go on after this, or end.
+const GO_ON: u8 = 0;
+const STOP: u8 = 1;
 
 /// Processes in cgroups of their own pass one byte around. For each line on stdin, prints how long one hop (a read,
 /// a write and a switch of tasks) took, in ns.

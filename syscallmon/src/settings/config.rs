@@ -82,6 +82,7 @@ impl Config {
             listen_addresses: web
                 .listen_address
                 .filter(|addresses| !addresses.is_empty())
+                .map(|addresses| addresses.iter().map(|address| address.0).collect())
                 .unwrap_or_else(|| vec![SocketAddr::from(([127, 0, 0, 1], 9778))]),
             telemetry_path: web.telemetry_path.unwrap_or_else(|| "/metrics".to_owned()),
             web_config_file: web.config.file,

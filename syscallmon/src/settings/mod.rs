@@ -3,16 +3,18 @@
 //! A flag `--web.listen-address` is the key `listen_address` under `web` in the file. Flags win over the file,
 //! the file over the defaults. [`Config`] is the validated result; nothing else reads settings.
 
+mod address;
 mod config;
 mod file;
 mod log;
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 use serde::Deserialize;
 
 pub use self::{
+    address::{AddressError, ListenAddress},
     config::{Config, InvalidError},
     file::FileError,
     log::{LogFormat, LogHandle, LogLevel, start as start_log},
@@ -78,9 +80,9 @@ group! {
 group! {
     /// The HTTP server.
     Web {
-        /// Address and port to listen on; repeatable. [default: 127.0.0.1:9778]
-        #[arg(long = "web.listen-address", value_name = "HOST:PORT", action = clap::ArgAction::Append)]
-        listen_address: Option<Vec<SocketAddr>>,
+        /// Address and port to listen on; :PORT means every address; repeatable. [default: 127.0.0.1:9778]
+        #[arg(long = "web.listen-address", value_name = "ADDRESS:PORT", action = clap::ArgAction::Append)]
+        listen_address: Option<Vec<ListenAddress>>,
         /// Path of the metrics. [default: /metrics]
         #[arg(long = "web.telemetry-path", value_name = "PATH")]
         telemetry_path: Option<String>,

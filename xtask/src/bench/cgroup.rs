@@ -64,25 +64,3 @@ fn remove(cgroup: &Path) {
     }
     eprintln!("warning: cannot remove {}", cgroup.display());
 }
-
-/// Where cgroup2 is mounted, by `/proc/self/mounts`.
-pub(super) fn find_mount(mounts: &str) -> Option<PathBuf> {
-    mounts.lines().find_map(|line| {
-        let mut fields = line.split(' ').skip(1);
-        let path = fields.next()?;
-        (fields.next()? == "cgroup2").then(|| path.into())
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn mount_is_found_on_hybrid_hosts_too() {
-        let mounts = "proc /proc proc rw 0 0\ncgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0\n\
-            cgroup2 /sys/fs/cgroup/unified cgroup2 rw,relatime 0 0\n";
-        assert_eq!(find_mount(mounts), Some("/sys/fs/cgroup/unified".into()));
-        assert_eq!(find_mount("proc /proc proc rw 0 0\n"), None);
-    }
-}

@@ -12,9 +12,8 @@ use anyhow::{Context, Result, ensure};
 
 use super::{child::Guarded, exposition::Exposition, host::Host, interrupt, usage, usage::Memory};
 
-/// A scrape after this long is of everything that was called before: the daemon answers with counts that are at
-/// most 1 s old.
-pub(super) const FRESH: Duration = Duration::from_millis(1050);
+/// A scrape after this long takes a new snapshot, that is, of everything that was called before.
+pub(super) const FRESH: Duration = syscallmon::sampler::FRESH.saturating_add(Duration::from_millis(50));
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 

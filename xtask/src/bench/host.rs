@@ -8,8 +8,8 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use syscallmon::cgroup::Mount;
 
-use super::cgroup;
 use crate::{ebpf, shell, workspace};
 
 /// Where everything is.
@@ -43,7 +43,7 @@ impl Host {
             empty: root.join(ebpf::EMPTY_OBJECT),
             bpftool: program("bpftool")?,
             bpftrace: program("bpftrace")?,
-            cgroup2: cgroup::find_mount(&read("/proc/self/mounts")?).context("measuring needs a cgroup2 mount")?,
+            cgroup2: Mount::find(Path::new("/proc"), None)?.path,
             cpu: last_cpu(&status).context("/proc/self/status tells no CPUs")?,
         })
     }

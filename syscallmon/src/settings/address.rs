@@ -1,0 +1,54 @@
+//! Addresses to listen on, written as Prometheus' exporters take them.
+
+use std::{fmt, net::SocketAddr, str::FromStr};
+
+use serde::Deserialize;
+
+/// An address and port: `127.0.0.1:9778`, `[::1]:9778`, or `:9778` for every address of the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct ListenAddress(pub SocketAddr);
+
+/// A text that is no address.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is no address to listen on: needs IP:PORT, [IPv6]:PORT or :PORT")]
+pub struct AddressError(String);
+
+impl FromStr for ListenAddress {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        let whole = if text.starts_with(':') { format!("[::]{text}") } else { text.to_owned() };
+        whole.parse().map(Self).map_err(|_| AddressError(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for ListenAddress {
+    type Error = AddressError;
+
+    fn try_from(text: String) -> Result<Self, AddressError> {
+        text.parse()
+    }
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_alone_means_every_address() {
+        let parse = |text: &str| text.parse::<ListenAddress>().map(|address| address.to_string());
+        assert_eq!(parse(":9778").unwrap(), "[::]:9778");
+        assert_eq!(parse("127.0.0.1:0").unwrap(), "127.0.0.1:0");
+        assert_eq!(parse("[::1]:80").unwrap(), "[::1]:80");
+        for text in ["9778", "localhost", "127.0.0.1", ":", ":99999", "[::1]"] {
+            assert!(parse(text).unwrap_err().to_string().contains(text), "{text}");
+        }
+    }
+}
