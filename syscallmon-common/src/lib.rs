@@ -68,7 +68,7 @@ pub struct SeriesKey {
 
 /// One entry of the per-CPU cache that remembers which slot a cgroup has.
 ///
-/// Never stale: the kernel never gives a cgroup id twice, and a dead cgroup's id is never asked for again.
+/// Valid as long as the slot's [`IndexRow::owner`] is that cgroup: user space takes slots back without asking the caches.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CachedSlot {
@@ -88,11 +88,13 @@ pub struct SlotCache {
     pub entries: [CachedSlot; SLOT_CACHE_LEN],
 }
 
-/// Series numbers of one cgroup's calls by position; 0 where there is none yet.
+/// The series of one cgroup's calls.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct IndexRow {
-    /// A series number or 0.
+    /// Id of the cgroup that has the slot; 0 when it is free or being taken back.
+    pub owner: u64,
+    /// By position; 0 where there is none yet.
     pub series: [u32; POSITIONS_PER_CGROUP],
 }
 
@@ -165,7 +167,7 @@ const _: () = {
     assert!(size_of::<SeriesKey>() == 8 && align_of::<SeriesKey>() == 4);
     assert!(size_of::<CachedSlot>() == 16 && align_of::<CachedSlot>() == 8);
     assert!(size_of::<SlotCache>() == 16 * SLOT_CACHE_LEN && SLOT_CACHE_LEN.is_power_of_two());
-    assert!(size_of::<IndexRow>() == 4 * POSITIONS_PER_CGROUP && POSITIONS_PER_CGROUP.is_multiple_of(2));
+    assert!(size_of::<IndexRow>() == 8 + 4 * POSITIONS_PER_CGROUP && POSITIONS_PER_CGROUP.is_multiple_of(2));
     assert!(size_of::<CgroupEvent>() == 24 && align_of::<CgroupEvent>() == 8);
     assert!(size_of::<FirstSeen>() == 56 && align_of::<FirstSeen>() == 8);
 };

@@ -15,7 +15,8 @@ use aya_log_ebpf::warn;
 use syscallmon_common::{Abi, FirstSeen, Loss, SeriesKey};
 
 use crate::maps::{
-    EXHAUSTED, FIRST_SEEN, FREE_SERIES, FREE_SLOTS, LOST, REMAINDER, SERIES_KEYS, SLOT_OF_CGROUP, SLOTS, WARNED,
+    EXHAUSTED, FIRST_SEEN, FREE_SERIES, FREE_SLOTS, LOST, REMAINDER, SERIES_INDEX, SERIES_KEYS, SLOT_OF_CGROUP, SLOTS,
+    WARNED,
 };
 
 /// Least time between two warnings of the same thing.
@@ -47,9 +48,13 @@ pub fn slot<C: EbpfContext>(ctx: &C, call: &Call) -> Option<u32> {
         return None;
     };
     if SLOT_OF_CGROUP.insert(call.cgroup_id, slot, BPF_NOEXIST.into()).is_ok() {
-        if let Some(id) = SLOTS.get_ptr_mut(slot) {
-            // SAFETY: a valid map value; the slot is this CPU's until the insert above was seen.
-            unsafe { *id = call.cgroup_id };
+        // Until the owner is set, other CPUs that find the slot in the hash table come here each time: no harm.
+        if let (Some(id), Some(row)) = (SLOTS.get_ptr_mut(slot), SERIES_INDEX.get_ptr_mut(slot)) {
+            // SAFETY: valid map values; nobody else writes them before user space takes the slot back.
+            unsafe {
+                *id = call.cgroup_id;
+                (&raw mut (*row).owner).write_volatile(call.cgroup_id);
+            }
         }
         return Some(slot);
     }

@@ -31,7 +31,8 @@ const HEAD_LEN: usize = size_of::<CgroupEvent>();
 pub fn born(cgroup: *const u8, path: *const u8) {
     let Some(cgroup_id) = cgroup2_id(cgroup) else { return };
     let Some(birth) = SCRATCH.get_ptr_mut(0) else { return };
-    // SAFETY: a whole map value of this CPU; the kernel calls this tracepoint with preemption off.
+    // SAFETY: a whole map value of this CPU; the kernel calls this tracepoint with interrupts off, under the lock of its
+    // own path buffer (`trace_cgroup_path_lock`), so one birth or death is reported at a time.
     let birth = unsafe { &mut *birth };
     // SAFETY: the kernel checks the read.
     let path_len = unsafe { bpf_probe_read_kernel_str_bytes(path, &mut birth.path) }.map_or(0, <[u8]>::len);

@@ -10,7 +10,9 @@ use aya_ebpf::{
         bpf_probe_read_kernel,
     },
 };
-use syscallmon_common::{Abi, NUMBERS_PER_ABI, POSITIONS_PER_CGROUP, SLOT_CACHE_LEN, UNKNOWN_OFFSET, X32_BIT};
+use syscallmon_common::{
+    Abi, IndexRow, NUMBERS_PER_ABI, POSITIONS_PER_CGROUP, SLOT_CACHE_LEN, UNKNOWN_OFFSET, X32_BIT,
+};
 
 use crate::{
     allocate::{self, Call},
@@ -96,8 +98,7 @@ pub fn count<C: EbpfContext>(ctx: &C, cgroup_id: u64, compat: bool, nr: i64) {
     let (abi, position) = classify(compat, nr as u64);
     // Made where it is needed only, on the slow paths.
     let call = || Call { cgroup_id, nr, abi, position };
-    let Some(slot) = slot(ctx, cgroup_id, call) else { return };
-    let Some(row) = SERIES_INDEX.get_ptr_mut(slot) else { return };
+    let Some((slot, row)) = slot(ctx, cgroup_id, call) else { return };
     if position as usize >= POSITIONS_PER_CGROUP {
         return;
     }
@@ -119,17 +120,21 @@ pub fn count<C: EbpfContext>(ctx: &C, cgroup_id: u64, compat: bool, nr: i64) {
     }
 }
 
-/// The cgroup's slot; `None` when the call went to the remainder instead.
+/// The cgroup's slot and its row; `None` when the call went to the remainder instead.
 #[inline(always)]
-fn slot<C: EbpfContext>(ctx: &C, cgroup_id: u64, call: impl Fn() -> Call) -> Option<u32> {
+fn slot<C: EbpfContext>(ctx: &C, cgroup_id: u64, call: impl Fn() -> Call) -> Option<(u32, *mut IndexRow)> {
     let cache = SLOT_CACHE.get_ptr_mut(0)?;
     // SAFETY: `cache` points to a whole map value of this CPU; the index is masked to its length.
     let cached = unsafe { &mut (*cache).entries[cgroup_id as usize & (SLOT_CACHE_LEN - 1)] };
     if cached.cgroup_id == cgroup_id {
-        return Some(cached.slot);
+        let row = SERIES_INDEX.get_ptr_mut(cached.slot)?;
+        // SAFETY: a whole map value, whose owner everybody reads and writes as one word.
+        if unsafe { (&raw const (*row).owner).read_volatile() } == cgroup_id {
+            return Some((cached.slot, row));
+        }
     }
     let slot = allocate::slot(ctx, &call())?;
     cached.cgroup_id = cgroup_id;
     cached.slot = slot;
-    Some(slot)
+    Some((slot, SERIES_INDEX.get_ptr_mut(slot)?))
 }

@@ -5,14 +5,16 @@
 
 use std::{
     arch::asm,
-    env, fs,
-    io::{self, PipeReader, PipeWriter, Read, Write},
+    env, fs, io,
     os::fd::AsRawFd,
     path::Path,
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
 };
+
+#[path = "known_calls/timed.rs"]
+mod timed;
 
 fn main() {
     let args: Vec<String> = env::args().skip(1).collect();
@@ -39,12 +41,10 @@ fn main() {
         ["populate", base, cgroups, numbers] => populate(Path::new(base), number(cgroups), numbers),
         ["time", cgroup, cpu, nr, count] => {
             enter(cgroup);
-            pin(number(cpu));
-            time(number(nr), number(count));
+            timed::calls(number(cpu), number(nr), number(count));
         }
         ["ring", base, cgroups, laps, cpu] => {
-            pin(number(cpu));
-            ring(Path::new(base), number(cgroups), number(laps));
+            timed::ring(Path::new(base), number(cgroups), number(laps), number(cpu));
         }
         other => panic!("no such mode: {other:?}"),
     }
@@ -235,74 +235,4 @@ fn populate(base: &Path, cgroups: i64, numbers: &str) {
             run_inside(&cgroup, nr, 1);
         }
     }
-}
-
-/// Lets this process, and what it forks, run on one CPU only.
-fn pin(cpu: i64) {
-    // SAFETY: a set of CPUs is plain bits, of which none is a valid value.
-    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-    // SAFETY: `CPU_SET` checks the bounds of the set.
-    unsafe { libc::CPU_SET(usize::try_from(cpu).expect("a CPU"), &mut set) };
-    // SAFETY: this thread, and a set of that size.
-    let pinned = unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) };
-    assert!(pinned == 0, "pin to CPU {cpu}: {}", io::Error::last_os_error());
-}
-
-/// For each line on stdin, makes the calls and prints how long one took, in ns.
-fn time(nr: i64, count: i64) {
-    for line in io::stdin().lines() {
-        line.expect("read stdin");
-        calls(&[(nr, count / 10)]);
-        let begin = Instant::now();
-        calls(&[(nr, count)]);
-        println!("{}", begin.elapsed().as_nanos() as f64 / count as f64);
-    }
-}
-
-/// What a ring passes on: go on after this, or end.
-const GO_ON: u8 = 0;
-const STOP: u8 = 1;
-
-/// Processes in cgroups of their own pass one byte around. For each line on stdin, prints how long one hop (a read,
-/// a write and a switch of tasks) took, in ns.
-fn ring(base: &Path, cgroups: i64, laps: i64) {
-    let pipes = (0..cgroups).map(|_| io::pipe().expect("make a pipe"));
-    // Each reads from the pipe that the one before it writes to.
-    let (readers, mut writers): (Vec<PipeReader>, Vec<PipeWriter>) = pipes.unzip();
-    writers.rotate_left(1);
-    let mut members = Vec::new();
-    for (index, (mut from, mut to)) in readers.into_iter().zip(writers).enumerate() {
-        let cgroup = base.join(format!("r{index}"));
-        fs::create_dir(&cgroup).expect("make a cgroup");
-        members.push(fork_into(&cgroup, move || match index {
-            0 => lead(&mut from, &mut to, laps, cgroups),
-            _ => while pass(&mut from, &mut to) == GO_ON {},
-        }));
-    }
-    members.into_iter().for_each(reap);
-}
-
-/// The first of the ring: sets the byte off, and measures.
-fn lead(from: &mut PipeReader, to: &mut PipeWriter, laps: i64, cgroups: i64) {
-    let mut run = |laps: i64, byte: u8| {
-        to.write_all(&[byte]).expect("write to the next");
-        (1..laps).for_each(|_| assert_eq!(pass(from, to), GO_ON));
-        from.read_exact(&mut [0]).expect("read from the last");
-    };
-    for line in io::stdin().lines() {
-        line.expect("read stdin");
-        run(1, GO_ON);
-        let begin = Instant::now();
-        run(laps, GO_ON);
-        println!("{}", begin.elapsed().as_nanos() as f64 / (laps * cgroups) as f64);
-    }
-    run(1, STOP);
-}
-
-/// Passes one byte on, and returns it.
-fn pass(from: &mut PipeReader, to: &mut PipeWriter) -> u8 {
-    let mut byte = [0];
-    from.read_exact(&mut byte).expect("read from the one before");
-    to.write_all(&byte).expect("write to the next");
-    byte[0]
 }

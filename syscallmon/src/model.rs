@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    snapshot::{CgroupCounts, Count, Snapshot},
+    snapshot::{Count, SlotCounts, Snapshot},
     syscalls::CallId,
     workload::Workload,
 };
@@ -20,9 +20,9 @@ use crate::{
 pub struct Totals {
     /// How often each call was made, sorted by call.
     pub calls: Vec<Count>,
-    /// Cgroups that count towards it now.
-    cgroups: usize,
-    /// When its last cgroup was forgotten.
+    /// Slots that count towards it now.
+    slots: usize,
+    /// When its last slot was freed.
     gone_since: Option<Instant>,
 }
 
@@ -30,11 +30,12 @@ pub struct Totals {
 #[derive(Debug, Default)]
 pub struct Model {
     workloads: BTreeMap<Workload, Totals>,
-    cgroups: HashMap<u64, Counted>,
+    slots: HashMap<u32, Counted>,
     remainder: Vec<Count>,
+    folded: u64,
 }
 
-/// How far the counts of a cgroup are in the totals.
+/// How far the counts of a slot are in the totals.
 #[derive(Debug)]
 struct Counted {
     workload: Workload,
@@ -45,9 +46,9 @@ impl Model {
     /// Adds what happened since the last snapshot. `path` names a cgroup; what it cannot name goes to
     /// [`Workload::Unknown`], and its later calls to the right one as soon as it can.
     pub fn apply<'a>(&mut self, snapshot: &Snapshot, path: impl Fn(u64) -> Option<&'a Arc<str>>) {
-        for cgroup in &snapshot.cgroups {
-            let workload = path(cgroup.id).map_or(Workload::Unknown, |path| Workload::Cgroup(path.clone()));
-            self.apply_cgroup(cgroup, workload);
+        for slot in &snapshot.slots {
+            let workload = path(slot.cgroup_id).map_or(Workload::Unknown, |path| Workload::Cgroup(path.clone()));
+            self.apply_slot(slot, workload);
         }
         let new = differences(&self.remainder, &snapshot.remainder);
         if !new.is_empty() {
@@ -56,43 +57,74 @@ impl Model {
         }
     }
 
-    fn apply_cgroup(&mut self, cgroup: &CgroupCounts, workload: Workload) {
-        let known = self.cgroups.get(&cgroup.id);
-        let new = differences(known.map_or(&[], |known| &known.counts), &cgroup.counts);
+    fn apply_slot(&mut self, slot: &SlotCounts, workload: Workload) {
+        let known = self.slots.get(&slot.slot);
+        let new = differences(known.map_or(&[], |known| &known.counts), &slot.counts);
         if new.is_empty() && known.is_none_or(|known| known.workload == workload) {
             return;
         }
         if known.is_none_or(|known| known.workload != workload) {
-            self.leave(cgroup.id, None);
+            self.leave(slot.slot, None);
             let totals = self.workloads.entry(workload.clone()).or_default();
-            totals.cgroups += 1;
+            totals.slots += 1;
             totals.gone_since = None;
         }
         add(&mut self.workloads.entry(workload.clone()).or_default().calls, &new);
-        self.cgroups.insert(cgroup.id, Counted { workload, counts: cgroup.counts.clone() });
+        self.slots.insert(slot.slot, Counted { workload, counts: slot.counts.clone() });
     }
 
-    /// Forgets cgroups whose last counts were applied; their kernel counts may start anew from now on.
-    pub fn forget_cgroups(&mut self, dead: &[u64], now: Instant) {
-        for &id in dead {
-            self.leave(id, Some(now));
+    /// Forgets slots that were freed, after their last counts were applied: they start anew.
+    pub fn forget_slots(&mut self, freed: &[u32], now: Instant) {
+        for &slot in freed {
+            self.leave(slot, Some(now));
         }
     }
 
-    /// Takes a cgroup out of its workload; `gone` when it left for good.
-    fn leave(&mut self, id: u64, gone: Option<Instant>) {
-        let Some(counted) = self.cgroups.remove(&id) else { return };
+    /// Takes a slot out of its workload; `gone` when it was freed.
+    fn leave(&mut self, slot: u32, gone: Option<Instant>) {
+        let Some(counted) = self.slots.remove(&slot) else { return };
         let Some(totals) = self.workloads.get_mut(&counted.workload) else { return };
-        totals.cgroups -= 1;
+        totals.slots -= 1;
         // The unnamed stay: somebody else's calls are in there too.
-        if totals.cgroups == 0 && matches!(counted.workload, Workload::Cgroup(_)) {
+        if totals.slots == 0 && matches!(counted.workload, Workload::Cgroup(_)) {
             totals.gone_since = gone.or(totals.gone_since);
         }
     }
 
-    /// Forgets workloads that have been gone for longer than `keep`.
-    pub fn expire(&mut self, now: Instant, keep: Duration) {
-        self.workloads.retain(|_, totals| totals.gone_since.is_none_or(|since| now.duration_since(since) < keep));
+    /// Forgets workloads that have been gone for longer than `keep`, unless `is_there` says that their cgroup was made
+    /// again. Of the others that are gone, at most `most_series` series are kept: the oldest workloads beyond that are
+    /// folded into [`Workload::Gone`], where their calls stay counted.
+    pub fn expire(&mut self, now: Instant, keep: Duration, most_series: usize, is_there: impl Fn(&Workload) -> bool) {
+        let due = |totals: &Totals| totals.gone_since.is_some_and(|since| now.duration_since(since) >= keep);
+        self.workloads.retain(|workload, totals| !due(totals) || is_there(workload));
+        self.fold_oldest(most_series);
+    }
+
+    fn fold_oldest(&mut self, most_series: usize) {
+        let gone =
+            |(workload, totals): (&Workload, &Totals)| Some((totals.gone_since?, workload.clone(), totals.calls.len()));
+        let series = self.workloads.values().filter(|totals| totals.is_gone()).map(|totals| totals.calls.len());
+        let mut excess = series.sum::<usize>().saturating_sub(most_series);
+        if excess == 0 {
+            return;
+        }
+        let mut oldest: Vec<_> = self.workloads.iter().filter_map(gone).collect();
+        oldest.sort_unstable();
+        for (_, workload, series) in oldest {
+            if excess == 0 {
+                break;
+            }
+            let calls = self.workloads.remove(&workload).map(|totals| totals.calls).unwrap_or_default();
+            add(&mut self.workloads.entry(Workload::Gone).or_default().calls, &calls);
+            self.folded += 1;
+            excess = excess.saturating_sub(series);
+        }
+    }
+
+    /// Workloads that were folded into [`Workload::Gone`] so far.
+    #[must_use]
+    pub fn folded(&self) -> u64 {
+        self.folded
     }
 
     /// Every workload and its totals, sorted.
@@ -102,7 +134,7 @@ impl Model {
 }
 
 impl Totals {
-    /// Whether no cgroup counts towards it any more.
+    /// Whether no slot counts towards it any more.
     #[must_use]
     pub fn is_gone(&self) -> bool {
         self.gone_since.is_some()
@@ -153,9 +185,15 @@ mod tests {
         counts.iter().map(|&(call, calls)| Count { call, calls }).collect()
     }
 
-    fn snapshot(cgroups: &[(u64, &[(CallId, u64)])]) -> Snapshot {
-        let cgroups = cgroups.iter().map(|&(id, calls)| CgroupCounts { id, counts: counts(calls) }).collect();
-        Snapshot { cgroups, ..Snapshot::default() }
+    /// A snapshot of cgroups that have the slots of their own numbers.
+    fn snapshot(cgroups: &[(u32, &[(CallId, u64)])]) -> Snapshot {
+        let slot = |&(slot, calls): &(u32, _)| SlotCounts { slot, cgroup_id: slot.into(), counts: counts(calls) };
+        Snapshot { slots: cgroups.iter().map(slot).collect(), ..Snapshot::default() }
+    }
+
+    /// Nothing that is gone was made again, and there is room for all of it.
+    fn expire(model: &mut Model, now: Instant, keep: Duration) {
+        model.expire(now, keep, usize::MAX, |_| false);
     }
 
     /// Names: id -> path.
@@ -189,9 +227,9 @@ mod tests {
     fn a_path_that_is_made_again_goes_on_in_its_totals() {
         let (mut model, names, now) = (Model::default(), Names::new(&[(1, "/a"), (2, "/a")]), Instant::now());
         names.apply(&mut model, &snapshot(&[(1, &[(A, 5)])]));
-        model.forget_cgroups(&[1], now);
+        model.forget_slots(&[1], now);
         names.apply(&mut model, &snapshot(&[(2, &[(A, 3)])]));
-        model.expire(now + Duration::from_mins(15), Duration::from_mins(5));
+        expire(&mut model, now + Duration::from_mins(15), Duration::from_mins(5));
         assert_eq!(calls(&model, "/a", A), Some(8));
     }
 
@@ -199,20 +237,20 @@ mod tests {
     fn the_dead_are_exported_until_their_time_is_over() {
         let (mut model, names, now) = (Model::default(), Names::new(&[(1, "/a"), (2, "/b")]), Instant::now());
         names.apply(&mut model, &snapshot(&[(1, &[(A, 5)]), (2, &[(A, 1)])]));
-        model.forget_cgroups(&[1], now);
+        model.forget_slots(&[1], now);
         let keep = Duration::from_mins(5);
-        model.expire(now + Duration::from_secs(299), keep);
+        expire(&mut model, now + Duration::from_secs(299), keep);
         assert_eq!(calls(&model, "/a", A), Some(5));
-        model.expire(now + keep, keep);
+        expire(&mut model, now + keep, keep);
         assert_eq!((calls(&model, "/a", A), calls(&model, "/b", A)), (None, Some(1)));
     }
 
     #[test]
     fn a_slot_that_another_cgroup_gets_starts_from_zero() {
-        let (mut model, names) = (Model::default(), Names::new(&[(1, "/a"), (2, "/b")]));
-        names.apply(&mut model, &snapshot(&[(1, &[(A, 500)])]));
-        model.forget_cgroups(&[1], Instant::now());
-        names.apply(&mut model, &snapshot(&[(2, &[(A, 3)])]));
+        let mut model = Model::default();
+        Names::new(&[(1, "/a")]).apply(&mut model, &snapshot(&[(1, &[(A, 500)])]));
+        model.forget_slots(&[1], Instant::now());
+        Names::new(&[(1, "/b")]).apply(&mut model, &snapshot(&[(1, &[(A, 3)])]));
         assert_eq!((calls(&model, "/a", A), calls(&model, "/b", A)), (Some(500), Some(3)));
     }
 
@@ -222,7 +260,7 @@ mod tests {
         Names::new(&[]).apply(&mut model, &snapshot(&[(1, &[(A, 5)])]));
         Names::new(&[(1, "/a")]).apply(&mut model, &snapshot(&[(1, &[(A, 9)])]));
         assert_eq!((calls(&model, "(unknown)", A), calls(&model, "/a", A)), (Some(5), Some(4)));
-        model.expire(Instant::now() + Duration::from_secs(9999), Duration::ZERO);
+        expire(&mut model, Instant::now() + Duration::from_secs(9999), Duration::ZERO);
         assert_eq!(calls(&model, "(unknown)", A), Some(5), "the unknown never falls");
     }
 
@@ -234,6 +272,45 @@ mod tests {
             Names::new(&[]).apply(&mut model, &snapshot);
         }
         assert_eq!(calls(&model, "(remainder)", A), Some(10));
+    }
+
+    #[test]
+    fn two_slots_of_one_cgroup_add_up() {
+        let (mut model, names) = (Model::default(), Names::new(&[(1, "/a")]));
+        let slot = |slot, calls| SlotCounts { slot, cgroup_id: 1, counts: counts(&[(A, calls)]) };
+        for (old, new) in [(10, 1), (10, 5)] {
+            names.apply(&mut model, &Snapshot { slots: vec![slot(3, old), slot(4, new)], ..Snapshot::default() });
+        }
+        model.forget_slots(&[3], Instant::now());
+        names.apply(&mut model, &Snapshot { slots: vec![slot(4, 6)], ..Snapshot::default() });
+        assert_eq!(calls(&model, "/a", A), Some(16));
+        assert!(model.workloads().all(|(_, totals)| !totals.is_gone()));
+    }
+
+    #[test]
+    fn a_path_that_was_made_again_is_kept_even_if_it_makes_no_call() {
+        let (mut model, names, now) = (Model::default(), Names::new(&[(1, "/a"), (2, "/b")]), Instant::now());
+        names.apply(&mut model, &snapshot(&[(1, &[(A, 5)]), (2, &[(A, 5)])]));
+        model.forget_slots(&[1, 2], now);
+        let later = now + Duration::from_mins(9);
+        model.expire(later, Duration::from_mins(5), usize::MAX, |workload| workload.cgroup() == "/a");
+        assert_eq!((calls(&model, "/a", A), calls(&model, "/b", A)), (Some(5), None));
+    }
+
+    #[test]
+    fn the_oldest_of_too_many_gone_are_folded_together() {
+        let mut model = Model::default();
+        let now = Instant::now();
+        for slot in 1..=10 {
+            let path = format!("/{slot}");
+            Names::new(&[(slot.into(), &path)]).apply(&mut model, &snapshot(&[(slot, &[(A, 1), (B, 2)])]));
+            model.forget_slots(&[slot], now + Duration::from_secs(slot.into()));
+        }
+        model.expire(now, Duration::from_mins(5), 7, |_| false);
+        assert_eq!((calls(&model, "(gone)", A), calls(&model, "(gone)", B)), (Some(7), Some(14)));
+        assert_eq!((calls(&model, "/7", A), calls(&model, "/8", A), model.folded()), (None, Some(1), 7));
+        model.expire(now + Duration::from_mins(99), Duration::from_mins(5), 7, |_| false);
+        assert_eq!(calls(&model, "(gone)", A), Some(7), "what was folded never falls");
     }
 
     #[test]

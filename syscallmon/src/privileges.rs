@@ -11,6 +11,10 @@ use caps::{CapSet, Capability, CapsHashSet, errors::CapsError};
 ///
 /// When the kernel refuses.
 pub fn drop_all(is_accessible: impl Fn() -> bool) -> Result<Vec<Capability>, CapsError> {
+    // Nothing that this process could ever execute may get them back.
+    rustix::thread::set_no_new_privs(true).map_err(|error| CapsError::from(error.to_string()))?;
+    // Without CAP_SETPCAP the bounding set cannot be changed; no_new_privs does the same work then.
+    let _ = caps::clear(None, CapSet::Bounding);
     // Effective first: what is permitted can be taken back if it turns out to be needed.
     caps::clear(None, CapSet::Effective)?;
     let needed = [Capability::CAP_BPF, Capability::CAP_SYS_ADMIN];

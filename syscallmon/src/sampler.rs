@@ -5,6 +5,7 @@
 //! whose slots others wait for.
 
 use std::{
+    cell::OnceCell,
     collections::HashSet,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
@@ -31,6 +32,9 @@ pub const FRESH: Duration = Duration::from_secs(1);
 /// Least time between two early samples, and between two walks for cgroups without a name.
 const EARLY: Duration = Duration::from_millis(20);
 const WALK: Duration = Duration::from_secs(1);
+
+/// A walk buries what it and the one before did not see.
+const WALKS_AFTER_LOSS: u32 = 2;
 
 /// What can be changed while the daemon runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,8 +72,10 @@ pub struct Sampler {
     requests: mpsc::Receiver<oneshot::Sender<()>>,
     /// Without the cgroup probe, the tree is walked before every snapshot.
     has_cgroup_events: bool,
-    /// Lost cgroup events that a walk has made up for.
-    healed: u64,
+    /// Lost cgroup events that were noticed.
+    losses_seen: u64,
+    /// Complete walks that are to make up for lost events.
+    walks_due: u32,
     last_walk: Instant,
     /// Deaths that make an early sample worth while.
     many_dead: usize,
@@ -97,7 +103,8 @@ impl Sampler {
             tunables,
             requests,
             has_cgroup_events,
-            healed: 0,
+            losses_seen: 0,
+            walks_due: 0,
             last_walk: Instant::now(),
             many_dead,
         };
@@ -151,49 +158,79 @@ impl Sampler {
         if !self.has_cgroup_events {
             self.walk();
         }
-        // What is dead by now makes no more calls: after the wait, what the snapshot says of it is final.
-        let dead = self.tree.dead().to_vec();
-        if !dead.is_empty() {
-            kernel::wait_for_programs();
-        }
+        let (dead, retired) = self.retire_dead();
         let taken = Instant::now();
         let snapshot = self.kernel.snapshot();
         self.name(&snapshot);
-        self.take_up(&snapshot, &dead, taken, begin);
+        self.shared.lock().model.apply(&snapshot, |id| self.tree.path(id));
+        // Not under the lock: this may take many system calls, and pages can be answered meanwhile.
+        if let Err(error) = self.kernel.free(&retired) {
+            // Some of them stay taken, and are not counted in again.
+            tracing::error!(error = &error as &dyn std::error::Error, "cannot free slots of dead cgroups");
+        }
+        self.tree.forget(&dead);
+        self.take_up(&snapshot, &retired, taken, begin);
+    }
+
+    /// Makes the counts of the dead final; the dead, and the slots that they had.
+    fn retire_dead(&mut self) -> (Vec<u64>, Vec<u32>) {
+        let dead = self.tree.dead().to_vec();
+        if dead.is_empty() {
+            return (dead, Vec::new());
+        }
+        match self.kernel.retire(&dead) {
+            Ok(retired) => {
+                if !retired.is_empty() {
+                    kernel::wait_for_programs();
+                }
+                (dead, retired)
+            }
+            Err(error) => {
+                // They stay dead in the tree, and are tried again.
+                tracing::error!(error = &error as &dyn std::error::Error, "cannot retire slots of dead cgroups");
+                (Vec::new(), Vec::new())
+            }
+        }
     }
 
     /// Makes sure that every cgroup of the snapshot has a name that can have one.
     fn name(&mut self, snapshot: &Snapshot) {
         // Whatever made a call was born before, so its birth has been reported by now.
         self.take_events();
-        let lost = snapshot.losses.cgroup_events > self.healed;
-        let unnamed = snapshot.cgroups.iter().any(|cgroup| self.tree.path(cgroup.id).is_none());
-        if lost || (unnamed && self.last_walk.elapsed() >= WALK) {
-            self.healed = snapshot.losses.cgroup_events;
-            self.walk();
+        if snapshot.losses.cgroup_events > self.losses_seen {
+            self.losses_seen = snapshot.losses.cgroup_events;
+            self.walks_due = WALKS_AFTER_LOSS;
+        }
+        let unheard = |tree: &Tree| -> Vec<u64> {
+            snapshot.slots.iter().map(|slot| slot.cgroup_id).filter(|&id| !tree.knows(id)).collect()
+        };
+        if (self.walks_due == 0 && unheard(&self.tree).is_empty()) || self.last_walk.elapsed() < WALK {
+            return;
+        }
+        self.walk();
+        for id in unheard(&self.tree) {
+            // Looked for once, and not again at every snapshot.
+            self.tree.add_unnamed(id);
         }
     }
 
     fn walk(&mut self) {
         self.last_walk = Instant::now();
-        self.tree.walk();
+        if self.tree.walk() {
+            self.walks_due = self.walks_due.saturating_sub(1);
+        }
     }
 
-    fn take_up(&mut self, snapshot: &Snapshot, dead: &[u64], taken: Instant, begin: Instant) {
+    fn take_up(&mut self, snapshot: &Snapshot, freed: &[u32], taken: Instant, begin: Instant) {
         let mut state = self.shared.lock();
-        state.model.apply(snapshot, |id| self.tree.path(id));
-        match self.kernel.free(dead) {
-            Ok(()) => {
-                state.model.forget_cgroups(dead, taken);
-                self.tree.forget(dead);
-            }
-            // Kept as they are, and tried again: nothing is counted twice, only slots stay taken.
-            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "cannot free slots of dead cgroups"),
-        }
-        state.model.expire(taken, self.tunables.borrow().expire_after);
+        state.model.forget_slots(freed, taken);
+        let alive = OnceCell::new();
+        let is_there = |workload: &Workload| alive.get_or_init(|| self.tree.paths_alive()).contains(workload.cgroup());
+        let (expire_after, most) = (self.tunables.borrow().expire_after, state.capacity.series as usize);
+        state.model.expire(taken, expire_after, most, is_there);
         state.losses = snapshot.losses;
         state.series = snapshot.series;
-        state.cgroups = snapshot.cgroups.len();
+        state.cgroups = snapshot.slots.len() - freed.len();
         let number = state.snapshot.number + 1;
         state.snapshot = SnapshotFacts { number, taken, time: SystemTime::now(), duration: begin.elapsed() };
     }

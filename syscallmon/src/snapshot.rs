@@ -16,11 +16,13 @@ pub struct Count {
     pub calls: u64,
 }
 
-/// The counts of one cgroup, sorted by call, each call once.
+/// The counts of one slot, sorted by call, each call once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CgroupCounts {
-    /// The cgroup's id (its inode number in cgroupfs).
-    pub id: u64,
+pub struct SlotCounts {
+    /// The slot, from 1. Until it is freed, it is one cgroup's, and its counts do not fall.
+    pub slot: u32,
+    /// The id of that cgroup (its inode number in cgroupfs). Two slots have the same one only while one is taken back.
+    pub cgroup_id: u64,
     /// Its counts, none of them 0.
     pub counts: Vec<Count>,
 }
@@ -37,14 +39,15 @@ pub struct Losses {
     /// First-seen events that did not fit their ring buffer.
     pub first_seen_events: u64,
     /// Times that the kernel skipped a program that would have met itself on its CPU: calls not counted at all.
-    pub recursion: u64,
+    /// `None` where the kernel does not tell (before Linux 5.12).
+    pub recursion: Option<u64>,
 }
 
 /// The kernel's counts at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
-    /// Every cgroup that has a slot.
-    pub cgroups: Vec<CgroupCounts>,
+    /// Every slot that a cgroup has.
+    pub slots: Vec<SlotCounts>,
     /// Calls of cgroups that got no slot or no series, sorted by call. Never falls.
     pub remainder: Vec<Count>,
     /// What was lost.

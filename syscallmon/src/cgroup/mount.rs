@@ -2,6 +2,7 @@
 
 use std::{
     io::BufReader,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -55,16 +56,30 @@ impl Mount {
         let mounts = mounts.map(|info| Self { path: info.mount_point, root: hierarchy_root(&info.root) });
         let mut mounts: Vec<Self> =
             mounts.filter(|mount| cgroupfs.is_none_or(|place| mount.path.starts_with(place))).collect();
-        mounts.sort_by_key(|mount| (mount.root.len(), mount.path.as_os_str().len()));
+        mounts.sort_by_key(|mount| (!mount.is_whole(), mount.root.len(), mount.path.as_os_str().len()));
         let below = || cgroupfs.map(|place| format!(" below {}", place.display())).unwrap_or_default();
         mounts.into_iter().next().ok_or_else(|| MountError::None { below: below() })
     }
 }
 
-/// The root of a mount as a path of the hierarchy. One that lies above this process's cgroup namespace is shown
-/// as `/..` and so on: a host's file system, passed into a container.
+impl Mount {
+    /// Whether the whole hierarchy is to be seen: its root has the id 1 (`kernfs_create_root`).
+    ///
+    /// A container with a cgroup namespace of its own sees only a part, which looks like a whole in mountinfo.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.path.metadata().is_ok_and(|metadata| metadata.ino() == 1)
+    }
+}
+
+/// The root of a mount as a path of the hierarchy. A host's file system that was passed into a container is shown from the
+/// container's own cgroup: the way up there (`/../..`) is not part of the path.
 fn hierarchy_root(root: &str) -> String {
-    if root.starts_with("/..") { "/".to_owned() } else { root.to_owned() }
+    let mut below = root;
+    while let Some(rest) = below.strip_prefix("/..").filter(|rest| rest.is_empty() || rest.starts_with('/')) {
+        below = rest;
+    }
+    if below.is_empty() { "/".to_owned() } else { below.to_owned() }
 }
 
 #[cfg(test)]
@@ -100,6 +115,23 @@ mod tests {
         assert_eq!(found.path, Path::new("/sys/fs/cgroup/unified"));
         let only = Mount::find(procfs(&[part]).path(), None).unwrap();
         assert_eq!(only.root, "/system.slice/a.service");
+    }
+
+    #[test]
+    fn the_way_up_from_a_container_is_no_part_of_the_path() {
+        let roots = ["/", "/..", "/../..", "/../../kubepods", "/..a", "/a/.."].map(hierarchy_root);
+        assert_eq!(roots, ["/", "/", "/", "/kubepods", "/..a", "/a/.."]);
+    }
+
+    #[test]
+    fn the_host_s_hierarchy_wins_over_a_namespace_s() {
+        let host = Mount::find(Path::new("/proc"), None).unwrap();
+        assert!(host.is_whole(), "the tests run where the whole hierarchy is mounted");
+        // What a container sees: its own part at a shorter path, the host's whole at a longer one.
+        let namespace = "60 40 0:26 / /tmp rw - cgroup2 cgroup rw";
+        let whole = format!("61 40 0:26 /../.. {} rw - cgroup2 cgroup rw", host.path.display());
+        let found = Mount::find(procfs(&[namespace, &whole]).path(), None).unwrap();
+        assert_eq!(found.path, host.path);
     }
 
     #[test]

@@ -37,42 +37,46 @@ pub struct Tree {
     mount: Mount,
     cgroups: HashMap<u64, Cgroup>,
     dead: Vec<u64>,
+    /// Whether a cgroup that a walk does not see may be gone: only where the whole hierarchy is mounted.
+    sees_all: bool,
+    /// Cgroups that the last complete walk did not see.
+    missed: HashSet<u64>,
 }
 
 #[derive(Debug)]
 struct Cgroup {
+    /// Empty when the path is not known.
     path: Arc<str>,
     alive: bool,
 }
 
-/// From this length on, the kernel may have cut the path of an event (`TRACE_CGROUP_PATH_LEN` - 1).
-const CUT: usize = 1023;
+/// From this length on, the kernel may have cut the path of an event (`TRACE_CGROUP_PATH_LEN` - 1). Longer paths are no
+/// names, wherever they come from: labels stay bounded.
+const TOO_LONG: usize = 1023;
 
 impl Tree {
     /// An empty tree; [`Self::walk`] fills it.
     #[must_use]
     pub fn new(mount: Mount) -> Self {
-        Self { mount, cgroups: HashMap::new(), dead: Vec::new() }
-    }
-
-    /// Where the tree is read from.
-    #[must_use]
-    pub fn mount(&self) -> &Mount {
-        &self.mount
+        let sees_all = mount.is_whole();
+        Self { mount, cgroups: HashMap::new(), dead: Vec::new(), sees_all, missed: HashSet::new() }
     }
 
     /// Takes up one event of the kernel.
     pub fn apply(&mut self, change: Change<'_>) {
         match change {
-            // A path that may be cut is wrong; the walk finds the right one.
-            Change::Born { path, .. } if path.len() >= CUT => {}
-            Change::Born { id, path } => self.add(id, text(path)),
+            Change::Born { id, path } => self.add(id, &String::from_utf8_lossy(path)),
             Change::Died { id } => self.bury(id),
         }
     }
 
-    fn add(&mut self, id: u64, path: Arc<str>) {
-        self.cgroups.entry(id).or_insert(Cgroup { path, alive: true });
+    /// Takes up a cgroup, or the name of one that had none.
+    fn add(&mut self, id: u64, path: &str) {
+        let path = if path.len() < TOO_LONG { path } else { "" };
+        let cgroup = self.cgroups.entry(id).or_insert_with(|| Cgroup { path: Arc::default(), alive: true });
+        if cgroup.path.is_empty() && !path.is_empty() {
+            cgroup.path = path.into();
+        }
     }
 
     fn bury(&mut self, id: u64) {
@@ -83,38 +87,60 @@ impl Tree {
         }
     }
 
-    /// Looks at every directory: takes up cgroups that no event told of, and buries those that are not there.
-    ///
-    /// Correct beside concurrent changes: a cgroup made or removed meanwhile has its own event, and what is
-    /// buried was known before the walk began.
-    pub fn walk(&mut self) {
-        let mut missing: HashSet<u64> =
-            self.cgroups.iter().filter(|(_, cgroup)| cgroup.alive).map(|(&id, _)| id).collect();
-        // What vanishes while it is looked at is an error of that entry only.
-        let entries = WalkDir::new(&self.mount.path).into_iter().filter_map(Result::ok);
-        for entry in entries.filter(|entry| entry.file_type().is_dir()) {
-            // The root's entry has the inode number of the directory that it is mounted on.
-            let id = if entry.depth() == 0 { inode(entry.path()) } else { Some(entry.ino()) };
-            let Some(id) = id else { continue };
-            missing.remove(&id);
-            let path = path_in_hierarchy(&self.mount, entry.path());
-            self.add(id, path);
-        }
-        for id in missing {
-            self.bury(id);
-        }
+    /// Takes up a cgroup that makes calls but that neither events nor walks tell of; it stays without a name until
+    /// one of them does.
+    pub fn add_unnamed(&mut self, id: u64) {
+        self.add(id, "");
     }
 
-    /// The path of a cgroup, dead or alive; `None` when nothing is known of it.
+    /// Looks at every directory: takes up cgroups that no event told of, and buries those that two complete walks, one
+    /// after the other, did not see. Whether the walk was complete.
+    ///
+    /// Once is not enough: the birth of a cgroup is reported just before its directory is to be seen.
+    pub fn walk(&mut self) -> bool {
+        let mut missed: HashSet<u64> =
+            self.cgroups.iter().filter(|(_, cgroup)| cgroup.alive).map(|(&id, _)| id).collect();
+        let mut complete = self.sees_all;
+        // Other file systems may be mounted below; their inode numbers are not cgroup ids.
+        for entry in WalkDir::new(&self.mount.path).same_file_system(true) {
+            match entry {
+                Ok(entry) if entry.file_type().is_dir() => {
+                    // The root's entry has the inode number of the directory that it is mounted on.
+                    let id = if entry.depth() == 0 { inode(entry.path()) } else { Some(entry.ino()) };
+                    let Some(id) = id else { continue };
+                    missed.remove(&id);
+                    self.add(id, &path_in_hierarchy(&self.mount, entry.path()));
+                }
+                Ok(_) => {}
+                // What vanishes while it is looked at is gone; anything else hides what is below it.
+                Err(error) => complete &= is_vanished(&error),
+            }
+        }
+        if complete {
+            for &id in missed.intersection(&std::mem::take(&mut self.missed)) {
+                self.bury(id);
+            }
+            self.missed = missed;
+        }
+        complete
+    }
+
+    /// The path of a cgroup, dead or alive; `None` when it is not known.
     #[must_use]
     pub fn path(&self, id: u64) -> Option<&Arc<str>> {
         self.cgroups.get(&id).map(|cgroup| &cgroup.path).filter(|path| !path.is_empty())
     }
 
-    /// Whether the cgroup is there, as far as is known.
+    /// Whether the cgroup was heard of, be it without a name.
     #[must_use]
-    pub fn is_alive(&self, id: u64) -> bool {
-        self.cgroups.get(&id).is_some_and(|cgroup| cgroup.alive)
+    pub fn knows(&self, id: u64) -> bool {
+        self.cgroups.contains_key(&id)
+    }
+
+    /// Paths of all cgroups that are there.
+    #[must_use]
+    pub fn paths_alive(&self) -> HashSet<&str> {
+        self.cgroups.values().filter(|cgroup| cgroup.alive).map(|cgroup| cgroup.path.as_ref()).collect()
     }
 
     /// Cgroups that died since they were last forgotten, in the order of their deaths.
@@ -133,24 +159,27 @@ impl Tree {
     }
 }
 
+/// Whether a directory could not be read because it was removed meanwhile.
+fn is_vanished(error: &walkdir::Error) -> bool {
+    const ENODEV: i32 = 19;
+    let Some(io) = error.io_error() else { return false };
+    error.depth() > 0 && (io.kind() == std::io::ErrorKind::NotFound || io.raw_os_error() == Some(ENODEV))
+}
+
 fn inode(path: &Path) -> Option<u64> {
     use std::os::unix::fs::MetadataExt;
     Some(path.metadata().ok()?.ino())
 }
 
 /// The path that the hierarchy has for a directory below the mount.
-fn path_in_hierarchy(mount: &Mount, path: &Path) -> Arc<str> {
+fn path_in_hierarchy(mount: &Mount, path: &Path) -> String {
     let below = path.strip_prefix(&mount.path).unwrap_or(path).as_os_str().as_bytes();
     let root = mount.root.trim_end_matches('/');
     match below {
-        [] if root.is_empty() => "/".into(),
-        [] => root.into(),
-        below => [root, "/", &String::from_utf8_lossy(below)].concat().into(),
+        [] if root.is_empty() => "/".to_owned(),
+        [] => root.to_owned(),
+        below => [root, "/", &String::from_utf8_lossy(below)].concat(),
     }
-}
-
-fn text(path: &[u8]) -> Arc<str> {
-    String::from_utf8_lossy(path).into()
 }
 
 #[cfg(test)]
@@ -162,7 +191,8 @@ mod tests {
     fn tree() -> (Tree, tempfile::TempDir) {
         let dir = tempfile::tempdir().unwrap();
         let mount = Mount { path: dir.path().to_owned(), root: "/".into() };
-        (Tree::new(mount), dir)
+        // A temporary directory does not have the hierarchy's root inode, but is all there is.
+        (Tree { sees_all: true, ..Tree::new(mount) }, dir)
     }
 
     #[test]
@@ -192,10 +222,11 @@ mod tests {
     fn a_dead_cgroup_keeps_its_name_until_it_is_forgotten() {
         let (mut tree, _dir) = tree();
         tree.apply(Change::Born { id: 7, path: b"/a" });
-        assert!(tree.is_alive(7));
+        assert!(tree.dead().is_empty() && tree.paths_alive().contains("/a"));
         tree.apply(Change::Died { id: 7 });
         tree.apply(Change::Died { id: 7 });
-        assert_eq!((tree.is_alive(7), tree.dead(), tree.path(7).map(AsRef::as_ref)), (false, &[7][..], Some("/a")));
+        assert_eq!((tree.dead(), tree.path(7).map(AsRef::as_ref)), (&[7][..], Some("/a")));
+        assert!(!tree.paths_alive().contains("/a"));
         tree.forget(&[7]);
         assert_eq!((tree.dead(), tree.path(7)), (&[][..], None));
     }
@@ -208,22 +239,50 @@ mod tests {
     }
 
     #[test]
-    fn a_walk_buries_what_is_gone_and_keeps_what_is_there() {
+    fn a_cgroup_that_two_complete_walks_miss_is_buried() {
         let (mut tree, dir) = tree();
         fs::create_dir(dir.path().join("stays")).unwrap();
         fs::create_dir(dir.path().join("goes")).unwrap();
         tree.walk();
         let id = dir.path().join("goes").metadata().unwrap().ino();
         fs::remove_dir(dir.path().join("goes")).unwrap();
-        tree.walk();
+        assert!(tree.walk());
+        assert_eq!(tree.dead(), [0; 0], "it may only not be visible yet");
+        assert!(tree.walk());
         assert_eq!(tree.dead(), [id]);
     }
 
     #[test]
-    fn a_path_that_the_kernel_cut_is_not_believed() {
+    fn a_walk_that_does_not_see_everything_buries_nobody() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut partial = Tree::new(Mount { path: dir.path().to_owned(), root: "/".into() });
+        partial.apply(Change::Born { id: 5, path: b"/elsewhere" });
+        assert!(!partial.walk() && !partial.walk());
+        assert_eq!(partial.dead(), [0; 0]);
+
+        let (mut unreadable, dir) = tree();
+        unreadable.apply(Change::Born { id: 5, path: b"/a/b" });
+        drop(dir);
+        assert!(!unreadable.walk() && !unreadable.walk(), "the root itself cannot be read");
+        assert_eq!(unreadable.dead(), [0; 0]);
+    }
+
+    #[test]
+    fn a_path_that_the_kernel_may_have_cut_is_no_name() {
         let (mut tree, _dir) = tree();
         tree.apply(Change::Born { id: 5, path: &[b'x'; 1023] });
+        assert_eq!((tree.path(5), tree.knows(5)), (None, true));
+    }
+
+    #[test]
+    fn a_name_that_comes_late_is_taken_and_then_kept() {
+        let (mut tree, _dir) = tree();
+        tree.add_unnamed(5);
         assert_eq!(tree.path(5), None);
+        for path in [b"/a", b"/b"] {
+            tree.apply(Change::Born { id: 5, path });
+            assert_eq!(tree.path(5).map(AsRef::as_ref), Some("/a"));
+        }
     }
 
     #[test]

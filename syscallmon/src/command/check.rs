@@ -5,7 +5,7 @@ use std::{fs, net::TcpListener, path::Path, process::ExitCode};
 use caps::{CapSet, Capability};
 use clap::Args;
 
-use super::ConfigFile;
+use super::{ConfigFile, run::PART_OF_HIERARCHY};
 use crate::{
     cgroup::Mount,
     export::web::WebConfig,
@@ -187,13 +187,16 @@ fn lockdown(sysfs: &Path) -> Finding {
 
 fn cgroup_mount(config: &Config) -> Finding {
     match Mount::find(&config.procfs, config.cgroupfs.as_deref()) {
+        Ok(mount) if !mount.is_whole() => {
+            Optional(format!("{} shows a part of the hierarchy only: {PART_OF_HIERARCHY}", mount.path.display()))
+        }
         Ok(mount) => Fine(format!("cgroup2 at {}", mount.path.display())),
         Err(error) => Missing(chain(&error)),
     }
 }
 
 fn memory(config: &Config) -> Finding {
-    let Ok(needed) = kernel::memory_needed(config.capacity, &config.sysfs) else {
+    let Ok(needed) = kernel::memory_needed(config.capacity) else {
         return Optional("the number of CPUs is unknown".to_owned());
     };
     let meminfo = fs::read_to_string(config.procfs.join("meminfo")).unwrap_or_default();
@@ -202,7 +205,7 @@ fn memory(config: &Config) -> Finding {
         .find_map(|line| line.strip_prefix("MemAvailable:")?.trim().split(' ').next()?.parse::<u64>().ok());
     let mib = |bytes: u64| bytes.div_ceil(1 << 20);
     match available.map(|kib| kib * 1024) {
-        Some(available) if available < 2 * needed => Missing(format!(
+        Some(available) if available < 2 * needed => Optional(format!(
             "the kernel's tables need {} MiB of {} MiB available: lower capacity.cgroups or capacity.series",
             mib(needed),
             mib(available)
@@ -213,13 +216,16 @@ fn memory(config: &Config) -> Finding {
 
 /// The proof: the kernel's verifier takes the programs.
 fn programs(options: &Options) -> Finding {
-    match Kernel::verify(options, CallTable::native().positions()) {
-        Ok(status) => match (status.implementation.unwrap_or("none"), status.problem) {
-            (implementation, None) => Fine(format!("sys_enter as {implementation}")),
-            (implementation, Some(problem)) => Optional(format!("sys_enter as {implementation} only: {problem}")),
-        },
-        Err(error) => Missing(chain(&error)),
-    }
+    let probes = match Kernel::verify(options, CallTable::native().positions()) {
+        Ok(probes) => probes,
+        Err(error) => return Missing(chain(&error)),
+    };
+    let told = |status: &kernel::ProbeStatus| {
+        let told = format!("{} as {}", status.probe.name(), status.implementation.unwrap_or("nothing"));
+        status.problem.as_ref().map_or(told.clone(), |problem| format!("{told} ({problem})"))
+    };
+    let finding = if probes.iter().any(|status| status.problem.is_some()) { Optional } else { Fine };
+    finding(probes.iter().map(told).collect::<Vec<_>>().join(", "))
 }
 
 /// An error and its causes in one line.

@@ -12,6 +12,7 @@ use clap::Args;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
+    task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -99,13 +100,13 @@ impl Run {
         let listeners = listeners.into_iter().map(tokio::net::TcpListener::from_std).collect::<io::Result<_>>()?;
 
         let shutdown = CancellationToken::new();
-        let sampling = tokio::spawn(sampler.run(shutdown.clone()));
-        let serving = tokio::spawn(server.run(listeners, site.router(), shutdown.clone()));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(sampler.run(shutdown.clone()));
+        tasks.spawn(server.run(listeners, site.router(), shutdown.clone()));
         let reload = |config: &mut Config| self.reload(config, &tunables, &log, &shared);
-        let outcome = until_stopped(config, reload, sampling, shutdown).await;
-        serving.await.context("the HTTP server failed")?;
+        until_stopped(config, reload, &mut tasks, &shutdown).await?;
         tracing::info!("stopped");
-        outcome
+        Ok(())
     }
 
     /// Puts a changed configuration in force as far as that goes; a bad one changes nothing.
@@ -130,12 +131,12 @@ impl Run {
     }
 }
 
-/// Waits for SIGTERM or SIGINT, reloads on SIGHUP; then stops everything. A second signal does not wait.
+/// Waits for SIGTERM or SIGINT, reloads on SIGHUP; then stops the tasks and waits for them. A second signal does not wait.
 async fn until_stopped(
     mut config: Config,
     reload: impl Fn(&mut Config),
-    mut sampling: tokio::task::JoinHandle<()>,
-    shutdown: CancellationToken,
+    tasks: &mut JoinSet<()>,
+    shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
     let mut stop = StopSignals::new()?;
     let mut hangup = signal(SignalKind::hangup())?;
@@ -146,16 +147,21 @@ async fn until_stopped(
                 tracing::info!(signal = name, "stopping");
                 break;
             }
-            ended = &mut sampling => {
-                shutdown.cancel();
-                return ended.context("the sampler failed");
+            Some(ended) = tasks.join_next() => {
+                ended.context("a task failed")?;
+                anyhow::bail!("a task ended that should not");
             }
         }
     }
     shutdown.cancel();
-    tokio::select! {
-        ended = &mut sampling => ended.context("the sampler failed"),
-        _ = stop.received() => anyhow::bail!("stopped by a second signal"),
+    loop {
+        tokio::select! {
+            ended = tasks.join_next() => match ended {
+                Some(ended) => ended.context("a task failed")?,
+                None => return Ok(()),
+            },
+            _ = stop.received() => anyhow::bail!("stopped by a second signal"),
+        }
     }
 }
 
@@ -191,10 +197,17 @@ fn bind(addresses: &[SocketAddr]) -> anyhow::Result<Vec<TcpListener>> {
     addresses.iter().map(bind).collect()
 }
 
+/// What follows from a mount that is not whole, and what to do.
+pub(super) const PART_OF_HIERARCHY: &str = "cgroups outside it that exist already have no name; in a container, \
+    mount the host's /sys/fs/cgroup and name it with --path.cgroupfs";
+
 /// Loads and attaches, then drops privileges. Single-threaded: capabilities belong to threads.
 fn attach(config: &Config) -> anyhow::Result<Attached> {
     let mount = Mount::find(&config.procfs, config.cgroupfs.as_deref())?;
     tracing::info!(path = %mount.path.display(), "found cgroup2");
+    if !mount.is_whole() {
+        tracing::warn!("only a part of the cgroup2 hierarchy is mounted here: {PART_OF_HIERARCHY}");
+    }
     let calls = CallTable::native();
     let (kernel, events) = Kernel::load(&Options::from(config), calls.positions())?;
     for status in kernel.probes() {

@@ -19,13 +19,16 @@ use crate::{
     workload::Workload,
 };
 
+/// Workloads in an answer, unless the query says otherwise.
+const DEFAULT_LIMIT: usize = 500;
+
 /// The query of `/api/v1/workloads`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct WorkloadsQuery {
     /// Only workloads whose `cgroup` begins with this.
     prefix: String,
-    /// At most so many, the busiest first.
+    /// At most so many, the busiest first; [`DEFAULT_LIMIT`] unless given.
     limit: Option<usize>,
 }
 
@@ -44,6 +47,8 @@ struct Workloads {
     snapshot_time: f64,
     probes: Vec<ProbeStatus>,
     lost: Losses,
+    /// How many workloads match; as many of them as the limit permits follow.
+    total: usize,
     #[serde(rename = "workloads")]
     entries: Vec<WorkloadEntry>,
     first_calls: Vec<FirstCall>,
@@ -78,7 +83,7 @@ pub(super) async fn workloads(
         }
     };
     site.refresher.refresh().await;
-    let data = Some(answer(&site.shared.lock(), &query));
+    let data = Some(tokio::task::block_in_place(|| answer(&site.shared.lock(), &query)));
     Json(Envelope { status: "success", data, error: None }).into_response()
 }
 
@@ -86,11 +91,13 @@ fn answer(state: &State, query: &WorkloadsQuery) -> Workloads {
     let mut chosen: Vec<(&Workload, &Totals)> =
         state.model.workloads().filter(|(workload, _)| workload.cgroup().starts_with(&query.prefix)).collect();
     chosen.sort_by_key(|(_, totals)| std::cmp::Reverse(totals.sum()));
-    chosen.truncate(query.limit.unwrap_or(usize::MAX));
+    let total = chosen.len();
+    chosen.truncate(query.limit.unwrap_or(DEFAULT_LIMIT));
     Workloads {
         snapshot_time: unix_time(state.snapshot.time),
         probes: state.probes.clone(),
         lost: state.losses,
+        total,
         entries: chosen.into_iter().map(|(workload, totals)| entry(state, workload, totals)).collect(),
         first_calls: state.first_calls.iter().cloned().collect(),
     }

@@ -139,7 +139,7 @@ mod tests {
     use super::*;
     use crate::{
         kernel::{Capacity, Probe, ProbeStatus},
-        snapshot::{CgroupCounts, Count, Snapshot},
+        snapshot::{Count, SlotCounts, Snapshot},
         syscalls::{CallId, CallTable},
     };
 
@@ -150,7 +150,7 @@ mod tests {
         let probes = vec![up(Probe::SysEnter), up(Probe::Cgroup)];
         let mut state = State::new(CallTable::x86_64(), probes, capacity, 1);
         let counts = (0..500).map(|call| Count { call: CallId(call), calls: if call < 3 { 2 } else { 1 } }).collect();
-        let snapshot = Snapshot { cgroups: vec![CgroupCounts { id: 7, counts }], ..Snapshot::default() };
+        let snapshot = Snapshot { slots: vec![SlotCounts { slot: 1, cgroup_id: 7, counts }], ..Snapshot::default() };
         let path = Arc::from(cgroup);
         state.model.apply(&snapshot, |_| Some(&path));
         Shared::new(state)

@@ -40,17 +40,21 @@ pub const FAMILIES: &[Family] = &[
         kind: MetricType::COUNTER,
         labels: &["reason"],
         help: "What could not be done as it should: cgroups_full and series_full are calls counted in the remainder, \
-               recursion are calls not counted at all, cgroup_events and first_seen_events are events.",
+               recursion are calls not counted at all (absent where the kernel does not tell), cgroup_events and \
+               first_seen_events are events, workloads_folded are gone workloads whose calls were moved to (gone).",
         collect: |state, samples| {
             let losses = &state.losses;
             for (reason, count) in [
-                ("cgroups_full", losses.cgroups_full),
-                ("series_full", losses.series_full),
-                ("cgroup_events", losses.cgroup_events),
-                ("first_seen_events", losses.first_seen_events),
+                ("cgroups_full", Some(losses.cgroups_full)),
+                ("series_full", Some(losses.series_full)),
+                ("cgroup_events", Some(losses.cgroup_events)),
+                ("first_seen_events", Some(losses.first_seen_events)),
                 ("recursion", losses.recursion),
+                ("workloads_folded", Some(state.model.folded())),
             ] {
-                samples.add(&[("reason", reason)], count as f64);
+                if let Some(count) = count {
+                    samples.add(&[("reason", reason)], count as f64);
+                }
             }
         },
     },

@@ -68,7 +68,8 @@ impl Page {
         let lost = [
             ("calls counted in the remainder, cgroup slots full", losses.cgroups_full),
             ("calls counted in the remainder, series full", losses.series_full),
-            ("calls not counted (recursion)", losses.recursion),
+            ("calls not counted (recursion)", losses.recursion.unwrap_or(0)),
+            ("gone workloads folded together", state.model.folded()),
             ("cgroup events", losses.cgroup_events),
             ("first-seen events", losses.first_seen_events),
         ];

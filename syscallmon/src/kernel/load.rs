@@ -13,7 +13,7 @@ use aya_log::EbpfLogger;
 use syscallmon_common::{CGROUP_PATH_MAX, IndexRow, SlotCache, UNKNOWN_OFFSET};
 
 use super::{
-    Capacity, Error, Events, Kernel, Options, Probe, ProbeStatus, SysEnter, fdinfo,
+    Capacity, Error, Events, Kernel, Options, POSSIBLE_CPUS, Probe, ProbeStatus, SysEnter, fdinfo,
     log::KernelLog,
     offsets::{COMPAT_MASK, Offsets, OffsetsError},
     tables::Tables,
@@ -28,7 +28,7 @@ const EPERM: i32 = rustix::io::Errno::PERM.raw_os_error();
 /// See [`Kernel::load`].
 pub(super) fn load(options: &Options, positions: &[u16]) -> Result<(Kernel, Events), Error> {
     let offsets = Offsets::read(&options.btf_path());
-    let cpus = possible_cpus(&options.sysfs)?;
+    let cpus = possible_cpus()?;
     let mut ebpf = load_object(options.capacity, cpus, offsets.as_ref().ok(), positions)?;
 
     // Everything is loaded and ready before anything is attached; cgroups first, so that none is missed.
@@ -40,19 +40,20 @@ pub(super) fn load(options: &Options, positions: &[u16]) -> Result<(Kernel, Even
         first_seen: ring(&mut ebpf, "FIRST_SEEN")?,
     };
     let tables = Tables::new(&mut ebpf, options.capacity, cpus, memory_bytes)?;
-    let cgroup = attach_cgroup(&mut ebpf, &offsets);
+    let cgroup = cgroup_status(&offsets, || attach_cgroup(&mut ebpf));
     attach_sys_enter(&mut ebpf, sys_enter_program)?;
     Ok((Kernel { ebpf, sys_enter_program, probes: vec![sys_enter, cgroup], tables }, events))
 }
 
 /// See [`Kernel::verify`].
-pub(super) fn verify(options: &Options, positions: &[u16]) -> Result<ProbeStatus, Error> {
+pub(super) fn verify(options: &Options, positions: &[u16]) -> Result<Vec<ProbeStatus>, Error> {
     let offsets = Offsets::read(&options.btf_path());
     // The smallest tables will do: the verifier does not care, beyond knowing that there are some.
     let capacity = Capacity { cgroups: 1, series: 1 };
-    let mut ebpf = load_object(capacity, possible_cpus(&options.sysfs)?, offsets.as_ref().ok(), positions)?;
-    let (_, status) = load_sys_enter(&mut ebpf, options, &offsets)?;
-    Ok(status)
+    let mut ebpf = load_object(capacity, possible_cpus()?, offsets.as_ref().ok(), positions)?;
+    let (_, sys_enter) = load_sys_enter(&mut ebpf, options, &offsets)?;
+    let cgroup = cgroup_status(&offsets, || load_cgroup(&mut ebpf));
+    Ok(vec![sys_enter, cgroup])
 }
 
 fn load_object(capacity: Capacity, cpus: usize, offsets: Option<&Offsets>, positions: &[u16]) -> Result<Ebpf, Error> {
@@ -68,6 +69,8 @@ fn load_object(capacity: Capacity, cpus: usize, offsets: Option<&Offsets>, posit
     ];
     // Series 0 and slot 0 mean none.
     let (series, slots) = (capacity.series + 1, capacity.cgroups + 1);
+    let counters = u32::try_from(cpus).ok().and_then(|cpus| series.checked_mul(cpus));
+    let counters = counters.ok_or(Error::Capacity { series: capacity.series, cpus })?;
     let mut loader = EbpfLoader::new();
     for (name, value) in &globals {
         loader.override_global(name, value, true);
@@ -76,7 +79,7 @@ fn load_object(capacity: Capacity, cpus: usize, offsets: Option<&Offsets>, posit
         .override_global("COMPAT_MASK", &COMPAT_MASK, true)
         .override_global("SERIES_PER_CPU", &series, true)
         .override_global("POSITIONS", positions, true)
-        .map_max_entries("COUNTERS", series * u32::try_from(cpus).unwrap_or(u32::MAX / series))
+        .map_max_entries("COUNTERS", counters)
         .map_max_entries("SERIES_KEYS", series)
         .map_max_entries("SERIES_INDEX", slots)
         .map_max_entries("SLOTS", slots)
@@ -135,21 +138,28 @@ fn attach_sys_enter(ebpf: &mut Ebpf, name: &'static str) -> Result<(), Error> {
     attached.map_err(|error| privileges(&error, "attaching to sys_enter").unwrap_or(Error::Program(error)))
 }
 
-/// Attaches to births and deaths of cgroups, or says why not.
-fn attach_cgroup(ebpf: &mut Ebpf, offsets: &Result<Offsets, OffsetsError>) -> ProbeStatus {
-    let attach = |ebpf: &mut Ebpf| -> Result<(), Error> {
-        for name in ["cgroup_mkdir", "cgroup_rmdir"] {
-            let program: &mut RawTracePoint = program(ebpf, name)?;
-            program.load()?;
-            program.attach(name)?;
-        }
-        Ok(())
-    };
+/// Births and deaths of cgroups: the programs are called as their tracepoints.
+const CGROUP_PROGRAMS: [&str; 2] = ["cgroup_mkdir", "cgroup_rmdir"];
+
+/// How the cgroup probe fares: whether `work` with its programs succeeds.
+fn cgroup_status(offsets: &Result<Offsets, OffsetsError>, work: impl FnOnce() -> Result<(), Error>) -> ProbeStatus {
     let problem = match offsets {
         Err(error) => Some(error.to_string()),
-        Ok(_) => attach(ebpf).err().map(|error| one_line(&error)),
+        Ok(_) => work().err().map(|error| one_line(&error)),
     };
     ProbeStatus { probe: Probe::Cgroup, implementation: problem.is_none().then_some("raw_tp"), problem }
+}
+
+fn load_cgroup(ebpf: &mut Ebpf) -> Result<(), Error> {
+    CGROUP_PROGRAMS.iter().try_for_each(|name| Ok(program::<RawTracePoint>(ebpf, name)?.load()?))
+}
+
+fn attach_cgroup(ebpf: &mut Ebpf) -> Result<(), Error> {
+    load_cgroup(ebpf)?;
+    CGROUP_PROGRAMS.iter().try_for_each(|name| {
+        program::<RawTracePoint>(ebpf, name)?.attach(name)?;
+        Ok(())
+    })
 }
 
 fn program<'a, T>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut T, Error>
@@ -166,15 +176,10 @@ fn ring(ebpf: &mut Ebpf, name: &'static str) -> Result<RingBuf<MapData>, Error> 
 }
 
 /// Highest possible CPU number plus one: rows of `COUNTERS` are indexed by CPU number.
-pub(super) fn possible_cpus(sysfs: &Path) -> Result<usize, Error> {
-    let path = sysfs.join("devices/system/cpu/possible");
-    // A sysfs given by the user need not be a whole one; the kernel's own always has the file.
-    let text = fs::read_to_string(&path).or_else(|_| fs::read_to_string("/sys/devices/system/cpu/possible"));
-    text.and_then(|text| {
-        last_cpu(&text).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not a list of CPUs"))
-    })
-    .map(|last| last + 1)
-    .map_err(|source| Error::Cpus { path: path.display().to_string(), source })
+pub(super) fn possible_cpus() -> Result<usize, Error> {
+    let text = fs::read_to_string(POSSIBLE_CPUS).map_err(Error::Cpus)?;
+    let odd = || Error::Cpus(io::Error::new(io::ErrorKind::InvalidData, "not a list of CPUs"));
+    last_cpu(&text).map(|last| last + 1).ok_or_else(odd)
 }
 
 /// The last number of a list such as `0-3,8`.

@@ -36,6 +36,9 @@ pub use self::{
 use crate::snapshot::Snapshot;
 use tables::Tables;
 
+/// The numbers of the CPUs that this kernel can have; always the running kernel's, wherever its BTF is read from.
+const POSSIBLE_CPUS: &str = "/sys/devices/system/cpu/possible";
+
 /// Sizes of the kernel's tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capacity {
@@ -88,7 +91,7 @@ pub enum Error {
         name: &'static str,
     },
     /// A map could not be mapped into memory.
-    #[error("cannot map {name} into memory: needs Linux 5.5 or newer")]
+    #[error("cannot map {name} into memory")]
     Mmap {
         /// The map.
         name: &'static str,
@@ -97,13 +100,15 @@ pub enum Error {
         source: io::Error,
     },
     /// The number of CPUs is not known.
-    #[error("cannot read the possible CPUs from {path}")]
-    Cpus {
-        /// The file.
-        path: String,
-        /// Why.
-        #[source]
-        source: io::Error,
+    #[error("cannot read the possible CPUs from {POSSIBLE_CPUS}")]
+    Cpus(#[source] io::Error),
+    /// The tables would be too large for the kernel.
+    #[error("{series} series on {cpus} CPUs are too many for one table: lower capacity.series")]
+    Capacity {
+        /// The series.
+        series: u32,
+        /// The CPUs.
+        cpus: usize,
     },
     /// The object could not be loaded.
     #[error("cannot load the eBPF object")]
@@ -135,19 +140,19 @@ impl Kernel {
     ///
     /// # Errors
     ///
-    /// When calls cannot be counted: no privilege, a kernel older than 5.5, a lockdown. A missing cgroup probe
+    /// When calls cannot be counted: no privilege, a kernel older than 5.8, a lockdown. A missing cgroup probe
     /// is no error, but a [`ProbeStatus`].
     pub fn load(options: &Options, positions: &[u16]) -> Result<(Self, Events), Error> {
         load::load(options, positions)
     }
 
     /// Whether [`Self::load`] would work, by letting the kernel's verifier judge the programs; attaches nothing.
-    /// Returns how `sys_enter` would be attached.
+    /// Returns how each probe would fare.
     ///
     /// # Errors
     ///
     /// As [`Self::load`].
-    pub fn verify(options: &Options, positions: &[u16]) -> Result<ProbeStatus, Error> {
+    pub fn verify(options: &Options, positions: &[u16]) -> Result<Vec<ProbeStatus>, Error> {
         load::verify(options, positions)
     }
 
@@ -170,13 +175,23 @@ impl Kernel {
         snapshot
     }
 
-    /// Takes back what dead cgroups had; their counts must have been read before, after [`wait_for_programs`].
+    /// Begins to take back the slots of these cgroups, and returns them. After [`wait_for_programs`], the counts in them
+    /// are final. Harmless for a cgroup that is alive after all: its next call gets it another slot.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses a map operation; trying again is harmless.
+    pub fn retire(&mut self, cgroups: &[u64]) -> Result<Vec<u32>, Error> {
+        Ok(self.tables.retire(&cgroups.iter().copied().collect())?)
+    }
+
+    /// Ends to take back retired slots, whose last counts were read. To be called after every snapshot.
     ///
     /// # Errors
     ///
     /// When the kernel refuses a map operation.
-    pub fn free(&mut self, dead: &[u64]) -> Result<(), Error> {
-        Ok(self.tables.free(&dead.iter().copied().collect())?)
+    pub fn free(&mut self, retired: &[u32]) -> Result<(), Error> {
+        Ok(self.tables.free(retired)?)
     }
 
     /// Whether the maps can be used with the privileges that the process has now.
@@ -185,12 +200,10 @@ impl Kernel {
         self.tables.is_accessible()
     }
 
-    /// Times that the kernel skipped the counting program; 0 before Linux 5.12, which does not tell.
-    fn recursion_misses(&self) -> u64 {
-        let Some(Ok(program)) = self.ebpf.program(self.sys_enter_program).map(aya::programs::Program::fd) else {
-            return 0;
-        };
-        fdinfo::field(program.as_fd(), "recursion_misses").unwrap_or(0)
+    /// Times that the kernel skipped the counting program; `None` before Linux 5.12, which does not tell.
+    fn recursion_misses(&self) -> Option<u64> {
+        let program = self.ebpf.program(self.sys_enter_program)?.fd().ok()?;
+        fdinfo::field(program.as_fd(), "recursion_misses")
     }
 }
 
@@ -214,8 +227,8 @@ pub fn missing_tracepoints<'a>(btf: &Path, wanted: &[&'a str]) -> Option<Vec<&'a
 /// # Errors
 ///
 /// When the number of CPUs is not known.
-pub fn memory_needed(capacity: Capacity, sysfs: &Path) -> Result<u64, Error> {
-    Ok(load::memory_needed(capacity, load::possible_cpus(sysfs)?))
+pub fn memory_needed(capacity: Capacity) -> Result<u64, Error> {
+    Ok(load::memory_needed(capacity, load::possible_cpus()?))
 }
 
 /// Waits until every program that runs now has ended, so that counts of cgroups known to be dead are final.

@@ -3,21 +3,17 @@
 //! Knows the maps' layouts (see `syscallmon-ebpf/src/maps.rs`) and the life of slots and series. A number is
 //! given out by the kernel side (it pops a queue) and taken back here, once its cgroup is dead.
 
-use std::{
-    collections::{HashMap, HashSet},
-    io,
-    sync::atomic::Ordering::Relaxed,
-};
+use std::{collections::HashSet, io, mem::offset_of, sync::atomic::Ordering::Relaxed};
 
 use aya::{
     Ebpf,
     maps::{HashMap as BpfHashMap, Map, MapData, MapError, Queue},
 };
-use syscallmon_common::{Loss, POSITIONS_PER_CGROUP};
+use syscallmon_common::{IndexRow, Loss, POSITIONS_PER_CGROUP};
 
 use super::{Capacity, Error, mapped::MappedArray};
 use crate::{
-    snapshot::{CgroupCounts, Count, Losses, Snapshot},
+    snapshot::{Count, Losses, SlotCounts, Snapshot},
     syscalls::CallId,
 };
 
@@ -51,7 +47,7 @@ impl Tables {
             cpus,
             counters: mapped(ebpf, "COUNTERS", cpus * series * size_of::<u64>())?,
             series_keys: mapped(ebpf, "SERIES_KEYS", series * size_of::<u64>())?,
-            series_index: mapped(ebpf, "SERIES_INDEX", rows * POSITIONS_PER_CGROUP * size_of::<u32>())?,
+            series_index: mapped(ebpf, "SERIES_INDEX", rows * size_of::<IndexRow>())?,
             slots: mapped(ebpf, "SLOTS", rows * size_of::<u64>())?,
             remainder: mapped(ebpf, "REMAINDER", POSITIONS_PER_CGROUP * size_of::<u64>())?,
             lost: mapped(ebpf, "LOST", Loss::COUNT * size_of::<u64>())?,
@@ -87,8 +83,8 @@ impl Tables {
                 row.push(Count { call: CallId(position), calls });
             }
         }
-        let cgroups = rows.into_iter().enumerate().filter_map(|(slot, counts)| self.cgroup_counts(slot, counts));
-        Snapshot { cgroups: cgroups.collect(), remainder: self.remainder(), losses: self.losses(), series }
+        let slots = (0..).zip(rows).filter_map(|(slot, counts)| self.slot_counts(slot, counts));
+        Snapshot { slots: slots.collect(), remainder: self.remainder(), losses: self.losses(), series }
     }
 
     fn sum_counters(&mut self) {
@@ -102,9 +98,9 @@ impl Tables {
     }
 
     /// A slot's counts in order; `None` for a slot that no cgroup has.
-    fn cgroup_counts(&self, slot: usize, mut counts: Vec<Count>) -> Option<CgroupCounts> {
-        let id = self.slots.u64(slot).load(Relaxed);
-        if id == 0 {
+    fn slot_counts(&self, slot: u32, mut counts: Vec<Count>) -> Option<SlotCounts> {
+        let cgroup_id = self.slots.u64(slot as usize).load(Relaxed);
+        if cgroup_id == 0 {
             return None;
         }
         counts.sort_unstable_by_key(|count| count.call);
@@ -116,7 +112,7 @@ impl Tables {
             }
             same
         });
-        Some(CgroupCounts { id, counts })
+        Some(SlotCounts { slot, cgroup_id, counts })
     }
 
     fn remainder(&self) -> Vec<Count> {
@@ -134,43 +130,62 @@ impl Tables {
             series_full: lost(Loss::SeriesFull),
             cgroup_events: lost(Loss::CgroupEvents),
             first_seen_events: lost(Loss::FirstSeenEvents),
-            recursion: 0,
+            recursion: None,
         }
     }
 
-    /// Takes back the slots and series of dead cgroups; ids that have none are passed over.
+    /// Begins to take back the slots of cgroups: no program that starts from now on counts in them. Their counts are
+    /// final once [`super::wait_for_programs`] has returned. Returns them; cgroups without a slot are passed over.
     ///
-    /// Whatever was not read before is gone, so the caller reads a snapshot first, and only after the last
-    /// program of these cgroups has run (see [`super::wait_for_programs`]).
+    /// Harmless for a cgroup that is not dead after all: its next call gets it another slot.
     ///
     /// # Errors
     ///
-    /// When the kernel refuses a map operation; what was taken back until then stays so.
-    pub(super) fn free(&mut self, dead: &HashSet<u64>) -> Result<(), MapError> {
-        let mut slots = HashMap::new();
+    /// When the kernel refuses a map operation; trying again is harmless.
+    pub(super) fn retire(&mut self, cgroups: &HashSet<u64>) -> Result<Vec<u32>, MapError> {
+        let mut retired = Vec::new();
         for slot in 1..=self.capacity.cgroups {
             let id = self.slots.u64(slot as usize).load(Relaxed);
-            if id != 0 && dead.contains(&id) {
-                slots.insert(slot, id);
+            if id != 0 && cgroups.contains(&id) {
+                self.forget_slot(id)?;
+                // A little-endian word at the head of the row.
+                let owner = row_start(slot);
+                self.series_index.u32(owner).store(0, Relaxed);
+                self.series_index.u32(owner + 1).store(0, Relaxed);
+                retired.push(slot);
             }
         }
-        if slots.is_empty() {
-            return Ok(());
+        Ok(retired)
+    }
+
+    /// Removes a cgroup from the hash table, unless an attempt that failed later has done so already.
+    fn forget_slot(&mut self, cgroup_id: u64) -> Result<(), MapError> {
+        match self.slot_of_cgroup.remove(&cgroup_id) {
+            Err(MapError::SyscallError(error)) if error.io_error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
         }
-        for id in slots.values() {
-            self.slot_of_cgroup.remove(id)?;
-        }
-        for series in 1..=self.capacity.series {
-            let (slot, position) = split_key(self.series_keys.u64(series as usize).load(Relaxed));
-            if slots.contains_key(&slot) {
-                self.free_one_series(series, slot, position)?;
+    }
+
+    /// Ends to take back retired slots, whose last counts were read: they and their series can be given out again.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses a map operation; what was not freed by then stays taken.
+    pub(super) fn free(&mut self, retired: &[u32]) -> Result<(), MapError> {
+        if !retired.is_empty() {
+            let retired: HashSet<u32> = retired.iter().copied().collect();
+            for series in 1..=self.capacity.series {
+                let (slot, position) = split_key(self.series_keys.u64(series as usize).load(Relaxed));
+                if retired.contains(&slot) {
+                    self.free_one_series(series, slot, position)?;
+                }
+            }
+            for slot in retired {
+                self.slots.u64(slot as usize).store(0, Relaxed);
+                self.free_slots.push(slot, 0)?;
             }
         }
-        for &slot in slots.keys() {
-            self.slots.u64(slot as usize).store(0, Relaxed);
-            self.free_slots.push(slot, 0)?;
-        }
-        // Last: the kernel side looks at the queues again.
+        // A program may have found a queue empty just before the last numbers were given back: always let it look again.
         self.exhausted.u64(0).store(0, Relaxed);
         self.exhausted.u64(1).store(0, Relaxed);
         Ok(())
@@ -181,7 +196,7 @@ impl Tables {
         for cpu in 0..self.cpus {
             self.counters.u64(cpu * row + series as usize).store(0, Relaxed);
         }
-        self.series_index.u32(slot as usize * POSITIONS_PER_CGROUP + position as usize).store(0, Relaxed);
+        self.series_index.u32(row_start(slot) + ROW_HEAD + position as usize).store(0, Relaxed);
         self.series_keys.u64(series as usize).store(0, Relaxed);
         self.free_series.push(series, 0)
     }
@@ -196,6 +211,14 @@ impl Tables {
             Err(_) => false,
         }
     }
+}
+
+/// Words of 32 bits before the series in an `IndexRow`: its owner.
+const ROW_HEAD: usize = offset_of!(IndexRow, series) / size_of::<u32>();
+
+/// The word of 32 bits at which a slot's `IndexRow` starts.
+fn row_start(slot: u32) -> usize {
+    slot as usize * size_of::<IndexRow>() / size_of::<u32>()
 }
 
 /// A `SeriesKey` as one little-endian word.

@@ -1,7 +1,7 @@
 //! The validated configuration: real types, every default in one place.
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -12,6 +12,9 @@ use crate::{
     kernel::{Capacity, SysEnter},
     sampler::Tunables,
 };
+
+/// Where to listen unless told otherwise: not reachable from outside, which is for the user to decide.
+const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9778);
 
 /// What the daemon runs with.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,7 +63,7 @@ pub enum InvalidError {
     },
     /// The path of the metrics is somebody else's.
     #[error(
-        "web.telemetry-path: {path:?} must begin with / and be none of /, /healthz, /readyz, /api/v1/workloads, and have no braces"
+        "web.telemetry-path: {path:?} must begin with /, have only letters, digits and /-_.~, and be none of the other pages"
     )]
     TelemetryPath {
         /// What was set.
@@ -82,8 +85,7 @@ impl Config {
             listen_addresses: web
                 .listen_address
                 .filter(|addresses| !addresses.is_empty())
-                .map(|addresses| addresses.iter().map(|address| address.0).collect())
-                .unwrap_or_else(|| vec![SocketAddr::from(([127, 0, 0, 1], 9778))]),
+                .map_or_else(|| vec![DEFAULT_ADDRESS], |addresses| addresses.iter().map(|address| address.0).collect()),
             telemetry_path: web.telemetry_path.unwrap_or_else(|| "/metrics".to_owned()),
             web_config_file: web.config.file,
             max_connections: web.max_connections.unwrap_or(Limits::default().connections),
@@ -115,11 +117,13 @@ impl Config {
         range("capacity.series", (1..=4_194_304).contains(&series), series.to_string(), "1 to 4194304")?;
         let polls = (100 * millisecond..=day).contains(&poll_interval);
         range("poll.interval", polls, duration(poll_interval), "100ms to 1day")?;
-        range("workload.expire-after", expire_after <= 365 * day, duration(expire_after), "at most 365days")?;
+        let expiry = (1000 * millisecond..=365 * day).contains(&expire_after);
+        range("workload.expire-after", expiry, duration(expire_after), "1s to 365days")?;
         let connections = (1..=100_000).contains(&self.max_connections);
         range("web.max-connections", connections, self.max_connections.to_string(), "1 to 100000")?;
         let path = self.telemetry_path.as_str();
-        if !path.starts_with('/') || path.contains(['{', '}', '?', '#']) || PATHS.contains(&path) {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "/-_.~".contains(c);
+        if !path.starts_with('/') || !path.chars().all(is_plain) || PATHS.contains(&path) {
             return Err(InvalidError::TelemetryPath { path: path.to_owned() });
         }
         Ok(())
@@ -192,6 +196,9 @@ mod tests {
             ("--poll.interval=1ms", "poll.interval"),
             ("--web.telemetry-path=metrics", "web.telemetry-path"),
             ("--web.telemetry-path=/healthz", "web.telemetry-path"),
+            ("--web.telemetry-path=/:metrics", "web.telemetry-path"),
+            ("--web.telemetry-path=/{metrics}", "web.telemetry-path"),
+            ("--workload.expire-after=0s", "workload.expire-after"),
             ("--web.max-connections=0", "web.max-connections"),
         ] {
             let error = resolve(&[flag]).unwrap_err().to_string();

@@ -15,6 +15,8 @@ pub enum Workload {
     Unknown,
     /// Calls that found the kernel's tables full, of whatever cgroup.
     Remainder,
+    /// Cgroups that are gone, and were too many to be kept apart until their time was over.
+    Gone,
 }
 
 impl Workload {
@@ -25,6 +27,7 @@ impl Workload {
             Self::Cgroup(path) => path,
             Self::Unknown => "(unknown)",
             Self::Remainder => "(remainder)",
+            Self::Gone => "(gone)",
         }
     }
 }

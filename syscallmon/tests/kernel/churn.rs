@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::harness::{Daemon, KnownCalls, TestCgroup, number, wait_for};
+use crate::harness::{Daemon, KnownCalls, Scrape, TestCgroup, number, wait_for};
 
 #[test]
 fn cgroups_that_live_for_milliseconds_are_named_and_counted_exactly() {
@@ -33,6 +33,11 @@ fn more_cgroups_than_the_ring_buffer_holds_do_no_harm() {
     println!("lost cgroup events: {}", scrape.lost("cgroup_events"));
 }
 
+/// Calls of getppid that are counted, but not under the name of their cgroup.
+fn without_name(scrape: &Scrape) -> u64 {
+    ["(remainder)", "(unknown)", "(gone)"].map(|workload| scrape.calls(workload, "getppid")).iter().sum()
+}
+
 #[test]
 fn twenty_thousand_cgroups_pass_through_a_thousand_slots() {
     let directory = tempfile::tempdir().unwrap();
@@ -48,10 +53,9 @@ fn twenty_thousand_cgroups_pass_through_a_thousand_slots() {
     churn("a");
     let scrape = daemon.settled_scrape();
     let prefix = format!("{}/a", base.label());
-    let remainder = scrape.calls("(remainder)", "getppid") + scrape.calls("(unknown)", "getppid");
-    assert_eq!(scrape.sum_below(&prefix, "getppid") + remainder, 20_000 * 7);
+    assert_eq!(scrape.sum_below(&prefix, "getppid") + without_name(&scrape), 20_000 * 7);
     assert!(scrape.value("syscallmon_cgroups").unwrap() <= 1024);
-    println!("in the remainder: {remainder} of 140,000 calls");
+    println!("without a name of their own: {} of 140,000 calls", without_name(&scrape));
 
     // The series of the dead go after their time.
     std::fs::write(&config, "workload:\n  expire_after: 1s\npoll:\n  interval: 500ms\n").unwrap();
@@ -67,6 +71,16 @@ fn twenty_thousand_cgroups_pass_through_a_thousand_slots() {
     let after_two = daemon.resident_memory();
     println!("resident after 40,000 cgroups: {after_one}, after 60,000: {after_two}");
     assert!(after_two < after_one + (8 << 20), "memory grew from {after_one} to {after_two}");
+}
+
+#[test]
+fn the_dead_cannot_make_series_without_limit() {
+    let (daemon, base) = (Daemon::start_alone(&["--capacity.series=2000"]), TestCgroup::new("graves"));
+    KnownCalls::run(&[&"short-lived", &base.path(), &"g", &"3000", &number(libc::SYS_getppid), &"5"]);
+    let scrape = daemon.settled_scrape();
+    assert_eq!(scrape.sum_below(&base.label(), "getppid") + without_name(&scrape), 3000 * 5);
+    assert!(scrape.below("").len() < 4500, "{} series", scrape.below("").len());
+    assert!(scrape.lost("workloads_folded") > 1000);
 }
 
 /// Calls that nobody else on the host makes, so that the remainder's counts of them are the test's alone.

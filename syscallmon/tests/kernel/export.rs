@@ -53,7 +53,8 @@ fn promtool_finds_nothing_to_complain_about() {
 
 #[test]
 fn the_api_and_the_landing_page_show_the_workload() {
-    let (daemon, cgroup) = (Daemon::start(&[]), TestCgroup::new("<b>page"));
+    // Alone: other tests would push its first call out of the newest.
+    let (daemon, cgroup) = (Daemon::start_alone(&[]), TestCgroup::new("<b>page"));
     KnownCalls::run(&[&"calls", &cgroup.path(), &number(libc::SYS_getppid), &"3000000"]);
     daemon.settled_scrape();
 

@@ -1,6 +1,6 @@
 //! What cannot work says so in one line, with a remedy, ends with a status, and leaves nothing behind.
 
-use std::{fs, net::TcpListener, path::Path, process::Command};
+use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
 use crate::harness::{Daemon, KnownCalls, Output, TestCgroup, finished, number, syscallmon};
 
@@ -90,6 +90,24 @@ fn without_btf_the_best_probe_is_refused_and_the_other_counts() {
     let output = finished(["check", "--path.sysfs", sysfs, "--web.listen-address", "127.0.0.1:0"]);
     assert_eq!(output.code, Some(0), "it can run: {}", output.stdout);
     assert!(output.stdout.contains("missing  btf           (optional)"), "{}", output.stdout);
+}
+
+#[test]
+fn a_cgroup_that_cannot_be_looked_into_is_not_taken_for_dead() {
+    let nothing = tempfile::tempdir().unwrap();
+    // Without cgroup events, the tree is walked at every poll, by a daemon that has no capability left.
+    let daemon = Daemon::start(&["--path.sysfs", nothing.path().to_str().unwrap(), "--poll.interval=200ms"]);
+    let base = TestCgroup::new("hidden");
+    let cgroup = base.child("private");
+    fs::create_dir(cgroup.join("below")).unwrap();
+    let call = || KnownCalls::run(&[&"calls", &cgroup.join("below"), &number(libc::SYS_getppid), &"1000"]);
+    call();
+    daemon.settled_scrape();
+    fs::set_permissions(&cgroup, fs::Permissions::from_mode(0)).unwrap();
+    daemon.settled_scrape();
+    call();
+    let label = base.label_of(&cgroup.join("below"));
+    assert_eq!(daemon.settled_scrape().calls(&label, "getppid"), 2000);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! A real Prometheus scrapes the daemon and answers PromQL.
+//! A real Prometheus scrapes the daemon and answers `PromQL`.
 
 use std::{
     fs,

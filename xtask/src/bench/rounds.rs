@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::{
     host::Host,
+    observers,
     report::{Median, Report},
     stats::median,
     variant::Variant,
@@ -70,6 +71,7 @@ impl Rounds {
 
 /// Measures once with one variant attached, and makes sure that it saw every call.
 fn one(host: &Host, workload: &mut Workload, variant: Variant) -> Result<f64> {
+    observers::warn_of_any(host)?;
     let attachment = variant.attach(host)?;
     let ns = workload.worker.measure()?;
     if let Some(counted) = attachment.counted(workload)? {

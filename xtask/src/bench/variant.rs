@@ -83,7 +83,16 @@ impl Attachment {
         let (name, number) = workload.syscall;
         match self {
             Self::Nothing | Self::Empty(_) => Ok(None),
-            Self::Daemon(daemon) => Ok(Some(daemon.scrape()?.calls(workload.cgroup.label(), name))),
+            Self::Daemon(daemon) => {
+                let count = || -> Result<u64> { Ok(daemon.scrape()?.calls(workload.cgroup.label(), name)) };
+                let counted = count()?;
+                if counted >= workload.calls {
+                    return Ok(Some(counted));
+                }
+                // It takes a snapshot early when many cgroups have died; that may have been just now.
+                interrupt::sleep(FRESH)?;
+                count().map(Some)
+            }
             Self::Bpftrace(bpftrace) => Ok(Some(count(&bpftrace.finish()?, workload.cgroup.id()?, number))),
         }
     }

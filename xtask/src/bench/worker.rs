@@ -4,16 +4,20 @@ use std::{
     ffi::OsStr,
     io::{BufRead, BufReader, Write},
     process::{ChildStdin, ChildStdout, Command, Stdio},
+    time::Duration,
 };
 
 use anyhow::{Context, Result};
 
 use super::{cgroup::Cgroup, child::Guarded, host::Host, interrupt};
 
+/// How long a worker may take to end when its stdin has ended.
+const END: Duration = Duration::from_secs(2);
+
 /// A worker that measures when it is told to.
 pub(super) struct Worker {
     child: Guarded,
-    stdin: ChildStdin,
+    stdin: Option<ChildStdin>,
     stdout: BufReader<ChildStdout>,
 }
 
@@ -33,14 +37,15 @@ impl Worker {
         let mut command = Command::new(&host.known_calls);
         command.args(args.iter().map(AsRef::as_ref)).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = Guarded::spawn(&mut command)?;
-        let stdin = child.take_stdin().context("known_calls has no stdin")?;
+        let stdin = child.take_stdin();
         let stdout = BufReader::new(child.take_stdout().context("known_calls has no stdout")?);
         Ok(Self { child, stdin, stdout })
     }
 
     /// Measures once; in ns.
     pub(super) fn measure(&mut self) -> Result<f64> {
-        self.stdin.write_all(b"go\n").context("cannot talk to known_calls")?;
+        let stdin = self.stdin.as_mut().context("known_calls has no stdin")?;
+        stdin.write_all(b"go\n").context("cannot talk to known_calls")?;
         let mut line = String::new();
         self.stdout.read_line(&mut line).context("cannot hear known_calls")?;
         // Ctrl-C in a terminal ends the worker, too: then that is what to say.
@@ -49,5 +54,13 @@ impl Worker {
             self.child.ensure_running()?;
         }
         line.trim().parse().with_context(|| format!("known_calls said {line:?}, not a number"))
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // Lets a ring of processes end in peace. Who does not is killed, with the cgroup.
+        self.stdin = None;
+        let _ = self.child.wait(END);
     }
 }
