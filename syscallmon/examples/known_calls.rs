@@ -164,7 +164,7 @@ fn fork_into(cgroup: &Path, work: impl FnOnce()) -> i32 {
     let args = CloneArgs {
         flags: 0x2_0000_0000,
         exit_signal: libc::SIGCHLD as u64,
-        cgroup: directory.as_raw_fd() as u64,
+        cgroup: u64::from(directory.as_raw_fd().cast_unsigned()),
         ..CloneArgs::default()
     };
     // SAFETY: a fork of a process with one thread, so the child has whole data structures.
@@ -175,7 +175,7 @@ fn fork_into(cgroup: &Path, work: impl FnOnce()) -> i32 {
         // SAFETY: ends this process.
         unsafe { libc::_exit(0) };
     }
-    pid as i32
+    i32::try_from(pid).expect("a process id")
 }
 
 fn reap(pid: i32) {

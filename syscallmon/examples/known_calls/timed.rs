@@ -1,6 +1,7 @@
 //! Modes that measure, for `cargo xtask bench`: once for each line on stdin, until there are no more.
 //!
-//! In CPU time: what else runs on that CPU does not count.
+//! In CPU time: what else runs on that CPU does not count. What disturbs it otherwise (interrupts, a neighbour in the
+//! same core) comes in bursts, so a measurement is the median of many short ones.
 
 use std::{
     fs,
@@ -14,16 +15,28 @@ use super::{fork_into, reap};
 const GO_ON: u8 = 0;
 const STOP: u8 = 1;
 
+/// The parts of a measurement.
+const PARTS: i64 = 25;
+
 /// Makes the calls on one CPU and prints how long one took, in ns.
 pub(super) fn calls(cpu: i64, nr: i64, count: i64) {
     pin(cpu);
     for line in io::stdin().lines() {
         line.expect("read stdin");
         super::calls(&[(nr, count / 10)]);
-        let begin = thread_cpu_ns();
-        super::calls(&[(nr, count)]);
-        println!("{}", (thread_cpu_ns() - begin) as f64 / count as f64);
+        let part = count / PARTS;
+        print_median(|| {
+            let begin = thread_cpu_ns();
+            super::calls(&[(nr, part)]);
+            (thread_cpu_ns() - begin) as f64 / part as f64
+        });
     }
+}
+
+fn print_median(mut measure: impl FnMut() -> f64) {
+    let mut values: Vec<f64> = (0..PARTS).map(|_| measure()).collect();
+    values.sort_unstable_by(f64::total_cmp);
+    println!("{}", values[values.len() / 2]);
 }
 
 /// Processes in cgroups of their own pass one byte around, all on one CPU. Prints how long one hop (a read, a write
@@ -39,14 +52,14 @@ pub(super) fn ring(base: &Path, cgroups: i64, laps: i64, cpu: i64) {
         let cgroup = base.join(format!("r{index}"));
         fs::create_dir(&cgroup).expect("make a cgroup");
         members.push(fork_into(&cgroup, move || match index {
-            0 => lead(&mut from, &mut to, laps, || cgroup_cpu_us(base) as f64 * 1e3 / (laps * cgroups) as f64),
+            0 => lead(&mut from, &mut to, laps / PARTS, || cgroup_cpu_ns(base) / cgroups as f64),
             _ => while pass(&mut from, &mut to) == GO_ON {},
         }));
     }
     members.into_iter().for_each(reap);
 }
 
-/// The first of the ring: sets the byte off, and measures. `now` is in ns per hop.
+/// The first of the ring: sets the byte off, and measures. `now` is in ns, divided by the hops of a lap.
 fn lead(from: &mut PipeReader, to: &mut PipeWriter, laps: i64, now: impl Fn() -> f64) {
     let mut run = |laps: i64, byte: u8| {
         to.write_all(&[byte]).expect("write to the next");
@@ -56,9 +69,11 @@ fn lead(from: &mut PipeReader, to: &mut PipeWriter, laps: i64, now: impl Fn() ->
     for line in io::stdin().lines() {
         line.expect("read stdin");
         run(1, GO_ON);
-        let begin = now();
-        run(laps, GO_ON);
-        println!("{}", now() - begin);
+        print_median(|| {
+            let begin = now();
+            run(laps, GO_ON);
+            (now() - begin) / laps as f64
+        });
     }
     run(1, STOP);
 }
@@ -91,8 +106,8 @@ fn thread_cpu_ns() -> i64 {
 }
 
 /// CPU time of everything in and below a cgroup. Up to the last switch of tasks, which in a ring was just now.
-fn cgroup_cpu_us(cgroup: &Path) -> u64 {
+fn cgroup_cpu_ns(cgroup: &Path) -> f64 {
     let stat = fs::read_to_string(cgroup.join("cpu.stat")).expect("read cpu.stat");
     let usage = stat.lines().find_map(|line| line.strip_prefix("usage_usec ")).expect("cgroup2 counts CPU time");
-    usage.parse().expect("a number")
+    usage.parse::<f64>().expect("a number") * 1e3
 }

@@ -45,6 +45,7 @@ impl Cgroup {
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
+        kill(&self.path);
         let entries = WalkDir::new(&self.path).contents_first(true).into_iter().filter_map(Result::ok);
         for directory in entries.filter(|entry| entry.file_type().is_dir()) {
             remove(directory.path());
@@ -58,9 +59,13 @@ fn remove(cgroup: &Path) {
         if fs::remove_dir(cgroup).is_ok() {
             return;
         }
-        // Linux 5.14; before, only the guards of the children end what is inside.
-        let _ = fs::write(cgroup.join("cgroup.kill"), "1");
+        kill(cgroup);
         thread::sleep(Duration::from_millis(10));
     }
     eprintln!("warning: cannot remove {}", cgroup.display());
+}
+
+/// Kills what is in a cgroup and below it (Linux 5.14); before, only the guards of the children do.
+fn kill(cgroup: &Path) {
+    let _ = fs::write(cgroup.join("cgroup.kill"), "1");
 }

@@ -43,5 +43,5 @@ fn cpu_share(host: &Host) -> Result<f64> {
     interrupt::sleep(SETTLE)?;
     let before = daemon.cpu_time()?;
     interrupt::sleep(IDLE)?;
-    Ok((daemon.cpu_time()? - before).as_secs_f64() / IDLE.as_secs_f64())
+    Ok(daemon.cpu_time()?.saturating_sub(before).as_secs_f64() / IDLE.as_secs_f64())
 }

@@ -29,14 +29,14 @@ impl Rounds {
     ) -> Result<Self> {
         let mut measured = Self::default();
         for round in 0..rounds.get() {
-            let mut progress = format!("{}: round {} of {rounds}:", workload.scenario, round + 1);
+            eprint!("{}: round {} of {rounds}:", workload.scenario, round + 1);
             // Each round begins with another variant, so that none always follows the same one.
             for variant in variants.iter().cycle().skip(round % variants.len()).take(variants.len()) {
                 let ns = one(host, workload, *variant).with_context(|| format!("with {}", variant.name()))?;
                 measured.values.entry(*variant).or_default().push(ns);
-                progress += &format!(" {} {ns:.1}", variant.name());
+                eprint!(" {} {ns:.1};", variant.name());
             }
-            eprintln!("{progress}");
+            eprintln!();
         }
         Ok(measured)
     }

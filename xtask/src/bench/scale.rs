@@ -59,7 +59,7 @@ const POLL: &str = "--poll.interval=100ms";
 const POLLING: Duration = Duration::from_secs(10);
 /// For scrapes: no poll comes in between, so that every scrape takes a snapshot and renders it.
 const NO_POLL: &str = "--poll.interval=1h";
-const POPULATE_TIMEOUT: Duration = Duration::from_secs(300);
+const POPULATE_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// A size, with its limits.
 struct Size {
@@ -124,7 +124,7 @@ fn snapshot(host: &Host, size: &Size) -> Result<Figure> {
     let (cpu_after, taken_after) = (daemon.cpu_time()?, taken()?);
     let snapshots = taken_after - taken_before;
     ensure!(snapshots > 0.0, "the daemon took no snapshots");
-    let ms = (cpu_after - cpu_before).as_secs_f64() * 1e3 / snapshots;
+    let ms = cpu_after.saturating_sub(cpu_before).as_secs_f64() * 1e3 / snapshots;
     Ok(size.figure("CPU per snapshot", ms, Unit::Milliseconds))
 }
 
