@@ -103,7 +103,7 @@ fn a_cgroup_that_cannot_be_looked_into_is_not_taken_for_dead() {
     let call = || KnownCalls::run(&[&"calls", &cgroup.join("below"), &number(libc::SYS_getppid), &"1000"]);
     call();
     daemon.settled_scrape();
-    fs::set_permissions(&cgroup, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&cgroup, fs::Permissions::from_mode(0o000)).unwrap();
     daemon.settled_scrape();
     call();
     let label = base.label_of(&cgroup.join("below"));

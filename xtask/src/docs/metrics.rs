@@ -15,7 +15,7 @@ Every metric that `syscallmon run` exports at `/metrics`, in the
 
 | label | values |
 |---|---|
-| `cgroup` | path of the cgroup in the cgroup2 hierarchy, beginning with `/`; `(remainder)` for calls that found the kernel's tables full; `(unknown)` for cgroups whose path could not be found out |
+| `cgroup` | path of the cgroup in the cgroup2 hierarchy, beginning with `/`; `(remainder)` for calls that found the kernel's tables full; `(unknown)` for cgroups whose path could not be found out; `(gone)` for removed cgroups that were too many to be kept apart until their time was over |
 | `syscall` | the kernel's name of the system call; `unknown` for every number that the ABI does not know |
 | `abi` | `x86_64`, `ia32` (int 0x80 and 32-bit programs), `x32`, `aarch64`, `aarch32` |
 
