@@ -90,6 +90,21 @@ fn bad_requests_get_clear_answers() {
 }
 
 #[test]
+fn a_password_is_asked_for_when_the_web_configuration_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("web.yml");
+    let hash = bcrypt::hash_with_salt("secret", 4, [7; 16]).unwrap();
+    std::fs::write(&file, format!("basic_auth_users:\n  prometheus: {hash}\n")).unwrap();
+    let daemon = Daemon::start(&["--web.config.file", file.to_str().unwrap()]);
+    assert_eq!(daemon.get("/metrics").0, 401);
+    assert_eq!(daemon.get("/").0, 401);
+    assert_eq!(daemon.get("/healthz").0, 200);
+    // prometheus:secret
+    let (head, _) = raw_get(&daemon, "/metrics", "Authorization: Basic cHJvbWV0aGV1czpzZWNyZXQ=\r\n");
+    assert!(head.starts_with("http/1.1 200"), "{head}");
+}
+
+#[test]
 fn several_addresses_are_listened_on() {
     let daemon = Daemon::start(&["--web.listen-address", "[::1]:0"]);
     let line = daemon.log_line("address=[::1]:").expect("the second address");
