@@ -148,7 +148,7 @@ impl Sampler {
     }
 
     /// Takes one snapshot through everything. Blocks for some milliseconds.
-    pub fn sample(&mut self) {
+    fn sample(&mut self) {
         tokio::task::block_in_place(|| self.sample_blocking());
     }
 
@@ -164,12 +164,21 @@ impl Sampler {
         self.name(&snapshot);
         self.shared.lock().model.apply(&snapshot, |id| self.tree.path(id));
         // Not under the lock: this may take many system calls, and pages can be answered meanwhile.
-        if let Err(error) = self.kernel.free(&retired) {
-            // Some of them stay taken, and are not counted in again.
-            tracing::error!(error = &error as &dyn std::error::Error, "cannot free slots of dead cgroups");
-        }
+        let freed = self.free(retired);
         self.tree.forget(&dead);
-        self.take_up(&snapshot, &retired, taken, begin);
+        self.take_up(&snapshot, &freed, taken, begin);
+    }
+
+    /// Frees retired slots; those that are free now.
+    fn free(&mut self, retired: Vec<u32>) -> Vec<u32> {
+        match self.kernel.free(&retired) {
+            Ok(()) => retired,
+            Err(error) => {
+                // They stay taken, by nobody; their counts stay in the snapshots and must not be added again.
+                tracing::error!(error = &error as &dyn std::error::Error, "cannot free slots of dead cgroups");
+                Vec::new()
+            }
+        }
     }
 
     /// Makes the counts of the dead final; the dead, and the slots that they had.
