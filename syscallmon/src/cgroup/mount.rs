@@ -128,9 +128,10 @@ mod tests {
         let host = Mount::find(Path::new("/proc"), None).unwrap();
         assert!(host.is_whole(), "the tests run where the whole hierarchy is mounted");
         // What a container sees: its own part at a shorter path, the host's whole at a longer one.
-        let namespace = "60 40 0:26 / /tmp rw - cgroup2 cgroup rw";
+        let elsewhere = tempfile::tempdir().unwrap();
+        let namespace = format!("60 40 0:26 / {} rw - cgroup2 cgroup rw", elsewhere.path().display());
         let whole = format!("61 40 0:26 /../.. {} rw - cgroup2 cgroup rw", host.path.display());
-        let found = Mount::find(procfs(&[namespace, &whole]).path(), None).unwrap();
+        let found = Mount::find(procfs(&[&namespace, &whole]).path(), None).unwrap();
         assert_eq!(found.path, host.path);
     }
 
