@@ -14,7 +14,7 @@ use super::{
 };
 
 const SCENARIO: &str = "getppid";
-const CALLS: u32 = 1_000_000;
+const CALLS: u32 = 400_000;
 const VARIANTS: [Variant; 5] = [Variant::Nothing, Variant::Empty, Variant::Daemon, Variant::RawTp, Variant::Bpftrace];
 
 /// Runs the scenario.

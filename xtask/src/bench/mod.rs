@@ -37,7 +37,7 @@ use crate::{
 #[derive(clap::Args)]
 pub struct Args {
     /// How often each variant is measured, in turn with the others
-    #[arg(long, value_name = "N", default_value = "15")]
+    #[arg(long, value_name = "N", default_value = "31")]
     rounds: NonZeroUsize,
     /// Only this scenario; repeatable
     #[arg(long, value_name = "SCENARIO")]
