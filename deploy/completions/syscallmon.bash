@@ -110,7 +110,7 @@ _syscallmon() {
                     return 0
                     ;;
                 --probe.sys-enter)
-                    COMPREPLY=($(compgen -W "auto tp_btf raw_tp" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto tp_btf raw_tp tracepoint" -- "${cur}"))
                     return 0
                     ;;
                 --log.level)
@@ -296,7 +296,7 @@ _syscallmon() {
                     return 0
                     ;;
                 --probe.sys-enter)
-                    COMPREPLY=($(compgen -W "auto tp_btf raw_tp" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto tp_btf raw_tp tracepoint" -- "${cur}"))
                     return 0
                     ;;
                 --log.level)

@@ -42,7 +42,8 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l capacity.c
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l capacity.series -d 'Triples of cgroup, ABI and syscall that can be counted at the same time. [default: 65536]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l probe.sys-enter -d 'How to attach to sys_enter: auto takes the cheapest that this kernel has. [default: auto]' -r -f -a "auto\t'The first that this kernel takes'
 tp_btf\t'BTF-typed, the cheapest (Linux 5.11 with BTF)'
-raw_tp\t'A raw tracepoint and a helper (Linux 4.18)'"
+raw_tp\t'A raw tracepoint and a helper (Linux 4.18)'
+tracepoint\t'The classic tracepoint, for kernels that preempt the others; needs tracefs'"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l log.level -d 'Only log messages of this level and above. [default: info]' -r -f -a "debug\t'Everything'
 info\t'Changes of state'
 warn\t'What is not as it should be'
@@ -65,7 +66,8 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l capacity
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l capacity.series -d 'Triples of cgroup, ABI and syscall that can be counted at the same time. [default: 65536]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l probe.sys-enter -d 'How to attach to sys_enter: auto takes the cheapest that this kernel has. [default: auto]' -r -f -a "auto\t'The first that this kernel takes'
 tp_btf\t'BTF-typed, the cheapest (Linux 5.11 with BTF)'
-raw_tp\t'A raw tracepoint and a helper (Linux 4.18)'"
+raw_tp\t'A raw tracepoint and a helper (Linux 4.18)'
+tracepoint\t'The classic tracepoint, for kernels that preempt the others; needs tracefs'"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l log.level -d 'Only log messages of this level and above. [default: info]' -r -f -a "debug\t'Everything'
 info\t'Changes of state'
 warn\t'What is not as it should be'

@@ -9,6 +9,7 @@ use aya_ebpf::{
         bpf_get_current_cgroup_id, bpf_get_current_task, bpf_get_current_task_btf, bpf_get_smp_processor_id,
         bpf_probe_read_kernel,
     },
+    programs::TracePointContext,
 };
 use syscallmon_common::{
     Abi, IndexRow, NUMBERS_PER_ABI, POSITIONS_PER_CGROUP, SLOT_CACHE_LEN, UNKNOWN_OFFSET, X32_BIT,
@@ -73,6 +74,14 @@ pub fn is_current_compat() -> bool {
         bpf_probe_read_kernel(task.add(offset as usize).cast::<u32>())
     };
     flags.is_ok_and(|flags| flags & COMPAT_MASK.load() != 0)
+}
+
+/// The number that a classic `raw_syscalls:sys_enter` has: the first field after the common ones, in every kernel so far
+/// (`/sys/kernel/tracing/events/raw_syscalls/sys_enter/format`: `long id`, offset 8).
+#[inline(always)]
+pub fn number_of(ctx: &TracePointContext) -> i64 {
+    // SAFETY: the verifier checks reads of the context against its size.
+    unsafe { *ctx.as_ptr().cast::<u8>().add(8).cast::<i64>() }
 }
 
 /// Which ABI the number belongs to, and the position of its call.

@@ -36,6 +36,10 @@ pub static COMPAT_MASK: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 pub static SERIES_PER_CPU: Global<u32> = Global::new(0);
 
+/// The number of the call that `preemption_test` runs long in.
+#[unsafe(no_mangle)]
+pub static PREEMPTION_TEST_NR: Global<i64> = Global::new(-1);
+
 /// Position of each call by (ABI, number); 0 for the numbers that the ABI does not know.
 #[unsafe(no_mangle)]
 static POSITIONS: [u16; POSITION_TABLE_LEN] = [0; POSITION_TABLE_LEN];

@@ -18,10 +18,11 @@ mod cgroup;
 mod count;
 mod globals;
 mod maps;
+mod preemption;
 
 use aya_ebpf::{
-    macros::{btf_tracepoint, raw_tracepoint},
-    programs::{BtfTracePointContext, RawTracePointContext},
+    macros::{btf_tracepoint, raw_tracepoint, tracepoint},
+    programs::{BtfTracePointContext, RawTracePointContext, TracePointContext},
 };
 
 /// Counts a call; the cgroup is read with BTF-typed loads. Needs `bpf_get_current_task_btf` (Linux 5.11).
@@ -36,6 +37,23 @@ pub fn sys_enter_btf(ctx: BtfTracePointContext) -> i32 {
 #[raw_tracepoint(tracepoint = "sys_enter")]
 pub fn sys_enter_raw(ctx: RawTracePointContext) -> i32 {
     count::count(&ctx, count::current_cgroup_id(), count::is_current_compat(), ctx.arg(1));
+    0
+}
+
+/// Counts a call; for kernels that let raw tracepoint programs be preempted (some from Linux 7 on), and then skip the calls
+/// of whoever runs meanwhile. The classic tracepoint runs with preemption off, and costs more.
+#[tracepoint]
+pub fn sys_enter_tp(ctx: TracePointContext) -> u32 {
+    let task = count::current_task_btf();
+    count::count(&ctx, count::cgroup_id_of(task), count::is_compat_of(task), count::number_of(&ctx));
+    0
+}
+
+/// Runs long, in the test whether this kernel preempts raw tracepoint programs. Never attached otherwise.
+#[raw_tracepoint(tracepoint = "sys_enter")]
+pub fn preemption_test(ctx: RawTracePointContext) -> i32 {
+    let nr: i64 = ctx.arg(1);
+    preemption::run_long_in(nr);
     0
 }
 

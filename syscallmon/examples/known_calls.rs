@@ -4,7 +4,6 @@
 //! in between. Not part of the product.
 
 use std::{
-    arch::asm,
     env, fs, io,
     os::fd::AsRawFd,
     path::Path,
@@ -83,7 +82,7 @@ fn int80(nr: i64) {
     // SAFETY: the 32-bit entry saves every register but rax (and, on old kernels, r8 to r11); the tests ask for
     // calls that take no pointer.
     unsafe {
-        asm!("int 0x80", inlateout("rax") nr => _, out("r8") _, out("r9") _, out("r10") _, out("r11") _);
+        std::arch::asm!("int 0x80", inlateout("rax") nr => _, out("r8") _, out("r9") _, out("r10") _, out("r11") _);
     }
 }
 

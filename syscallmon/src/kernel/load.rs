@@ -6,8 +6,8 @@ use std::{error::Error as StdError, fs, io, os::fd::AsFd, path::Path};
 
 use aya::{
     Btf, Ebpf, EbpfLoader, Endianness,
-    maps::{MapData, MapError, RingBuf},
-    programs::{BtfTracePoint, ProgramError, RawTracePoint},
+    maps::{MapData, RingBuf},
+    programs::{BtfTracePoint, ProgramError, RawTracePoint, TracePoint},
 };
 use aya_log::EbpfLogger;
 use syscallmon_common::{CGROUP_PATH_MAX, IndexRow, SlotCache, UNKNOWN_OFFSET};
@@ -16,6 +16,7 @@ use super::{
     Capacity, Error, Events, Kernel, Options, POSSIBLE_CPUS, Probe, ProbeStatus, SysEnter, fdinfo,
     log::KernelLog,
     offsets::{COMPAT_MASK, Offsets, OffsetsError},
+    preemption,
     tables::Tables,
 };
 
@@ -32,7 +33,7 @@ pub(super) fn load(options: &Options, positions: &[u16]) -> Result<(Kernel, Even
     let mut ebpf = load_object(options.capacity, cpus, offsets.as_ref().ok(), positions)?;
 
     // Everything is loaded and ready before anything is attached; cgroups first, so that none is missed.
-    let (sys_enter_program, sys_enter) = load_sys_enter(&mut ebpf, options, &offsets)?;
+    let sys_enter = load_sys_enter(&mut ebpf, options, &offsets)?;
     let memory_bytes = memory_bytes(&ebpf);
     let events = Events {
         logger: EbpfLogger::init_with_logger(&mut ebpf, KernelLog)?,
@@ -41,7 +42,7 @@ pub(super) fn load(options: &Options, positions: &[u16]) -> Result<(Kernel, Even
     };
     let tables = Tables::new(&mut ebpf, options.capacity, cpus, memory_bytes)?;
     let cgroup = cgroup_status(&offsets, || attach_cgroup(&mut ebpf));
-    attach_sys_enter(&mut ebpf, sys_enter_program)?;
+    let (sys_enter_program, sys_enter) = attach_best_sys_enter(&mut ebpf, options, &offsets, sys_enter)?;
     Ok((Kernel { ebpf, sys_enter_program, probes: vec![sys_enter, cgroup], tables }, events))
 }
 
@@ -77,6 +78,7 @@ fn load_object(capacity: Capacity, cpus: usize, offsets: Option<&Offsets>, posit
     }
     loader
         .override_global("COMPAT_MASK", &COMPAT_MASK, true)
+        .override_global("PREEMPTION_TEST_NR", &preemption::TEST_NR, true)
         .override_global("SERIES_PER_CPU", &series, true)
         .override_global("POSITIONS", positions, true)
         .map_max_entries("COUNTERS", counters)
@@ -97,6 +99,11 @@ fn load_sys_enter(
 ) -> Result<(&'static str, ProbeStatus), Error> {
     let status =
         |implementation, problem| ProbeStatus { probe: Probe::SysEnter, implementation: Some(implementation), problem };
+    if options.sys_enter == SysEnter::Tracepoint {
+        let loaded = load_sys_enter_tp(ebpf, offsets);
+        let refused = |error: Error| Error::SysEnter { implementation: "tracepoint", reason: one_line(&error) };
+        return loaded.map(|()| ("sys_enter_tp", status("tracepoint", None))).map_err(refused);
+    }
     let problem = match (options.sys_enter, offsets) {
         (SysEnter::RawTp, _) => None,
         (_, Err(error)) => Some(error.to_string()),
@@ -121,6 +128,37 @@ fn load_sys_enter(
     Ok(("sys_enter_raw", status("raw_tp", problem)))
 }
 
+/// Attaches what was loaded; where that would lose calls and the choice is ours, the classic tracepoint instead.
+fn attach_best_sys_enter(
+    ebpf: &mut Ebpf,
+    options: &Options,
+    offsets: &Result<Offsets, OffsetsError>,
+    (program, status): (&'static str, ProbeStatus),
+) -> Result<(&'static str, ProbeStatus), Error> {
+    let problem = if options.sys_enter == SysEnter::Auto && preemption::is_possible(ebpf)? {
+        let attached = load_sys_enter_tp(ebpf, offsets).and_then(|()| attach_sys_enter(ebpf, "sys_enter_tp"));
+        match attached {
+            Ok(()) => return Ok(("sys_enter_tp", ProbeStatus { implementation: Some("tracepoint"), ..status })),
+            Err(error) => Some(format!(
+                "this kernel preempts the program and then loses calls (see syscallmon_lost_total), and the classic \
+                 tracepoint cannot be used: {}: is tracefs mounted at /sys/kernel/tracing and readable?",
+                one_line(&error)
+            )),
+        }
+    } else {
+        None
+    };
+    attach_sys_enter(ebpf, program)?;
+    Ok((program, ProbeStatus { problem: problem.or(status.problem), ..status }))
+}
+
+fn load_sys_enter_tp(ebpf: &mut Ebpf, offsets: &Result<Offsets, OffsetsError>) -> Result<(), Error> {
+    if let Err(error) = offsets {
+        return Err(Error::SysEnter { implementation: "tracepoint", reason: error.to_string() });
+    }
+    Ok(program::<TracePoint>(ebpf, "sys_enter_tp")?.load()?)
+}
+
 fn load_sys_enter_btf(ebpf: &mut Ebpf, btf: &Path) -> Result<(), Error> {
     let btf = Btf::parse_file(btf, Endianness::default()).map_err(|error| Error::Program(ProgramError::Btf(error)))?;
     let program: &mut BtfTracePoint = program(ebpf, "sys_enter_btf")?;
@@ -130,10 +168,10 @@ fn load_sys_enter_btf(ebpf: &mut Ebpf, btf: &Path) -> Result<(), Error> {
 }
 
 fn attach_sys_enter(ebpf: &mut Ebpf, name: &'static str) -> Result<(), Error> {
-    let attached = if name == "sys_enter_btf" {
-        program::<BtfTracePoint>(ebpf, name)?.attach().map(drop)
-    } else {
-        program::<RawTracePoint>(ebpf, name)?.attach("sys_enter").map(drop)
+    let attached = match name {
+        "sys_enter_btf" => program::<BtfTracePoint>(ebpf, name)?.attach().map(drop),
+        "sys_enter_tp" => program::<TracePoint>(ebpf, name)?.attach("raw_syscalls", "sys_enter").map(drop),
+        _ => program::<RawTracePoint>(ebpf, name)?.attach("sys_enter").map(drop),
     };
     attached.map_err(|error| privileges(&error, "attaching to sys_enter").unwrap_or(Error::Program(error)))
 }
@@ -162,7 +200,7 @@ fn attach_cgroup(ebpf: &mut Ebpf) -> Result<(), Error> {
     })
 }
 
-fn program<'a, T>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut T, Error>
+pub(super) fn program<'a, T>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut T, Error>
 where
     &'a mut T: TryFrom<&'a mut aya::programs::Program, Error = ProgramError>,
 {
@@ -209,14 +247,11 @@ fn memory_bytes(ebpf: &Ebpf) -> u64 {
         .sum()
 }
 
-/// [`Error::Privileges`] when the kernel's answer was EPERM or EACCES without a verifier's complaint.
+/// [`Error::Privileges`] when the kernel's answer was EPERM.
 fn privileges(error: &(dyn StdError + 'static), operation: &'static str) -> Option<Error> {
     let mut cause = Some(error);
     while let Some(error) = cause {
-        let denied = error.downcast_ref::<io::Error>().is_some_and(|io| io.raw_os_error() == Some(EPERM));
-        if denied
-            || matches!(error.downcast_ref(), Some(MapError::CreateError { io_error, .. }) if io_error.raw_os_error() == Some(EPERM))
-        {
+        if error.downcast_ref::<io::Error>().is_some_and(|io| io.raw_os_error() == Some(EPERM)) {
             return Some(Error::Privileges { operation });
         }
         cause = error.source();

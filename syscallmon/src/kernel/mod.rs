@@ -9,6 +9,7 @@ mod load;
 mod log;
 mod mapped;
 mod offsets;
+mod preemption;
 mod probe;
 mod tables;
 

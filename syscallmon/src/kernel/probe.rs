@@ -29,7 +29,7 @@ impl Probe {
 pub struct ProbeStatus {
     /// Which one.
     pub probe: Probe,
-    /// What runs: `tp_btf` or `raw_tp`. `None` when it is not attached.
+    /// What runs: `tp_btf`, `raw_tp` or `tracepoint`. `None` when it is not attached.
     pub implementation: Option<&'static str>,
     /// Why a better implementation, or any, could not be used.
     pub problem: Option<String>,
@@ -55,4 +55,6 @@ pub enum SysEnter {
     TpBtf,
     /// A raw tracepoint and a helper (Linux 4.18).
     RawTp,
+    /// The classic tracepoint, for kernels that preempt the others; needs tracefs.
+    Tracepoint,
 }

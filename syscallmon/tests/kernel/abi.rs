@@ -48,7 +48,8 @@ fn a_number_beyond_32_bits_counts_as_what_the_kernel_takes_it_for() {
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn int_0x80_from_a_64_bit_program_is_ia32() {
-    for flags in [&[][..], &["--probe.sys-enter=raw_tp"][..]] {
+    crate::harness::mount_tracefs();
+    for flags in [&[][..], &["--probe.sys-enter=raw_tp"], &["--probe.sys-enter=tracepoint"]] {
         let (daemon, cgroup) = (Daemon::start(flags), TestCgroup::new("int80"));
         KnownCalls::run(&[&"int80", &cgroup.path(), &"20", &"1234"]);
         let scrape = daemon.settled_scrape();

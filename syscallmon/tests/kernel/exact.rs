@@ -2,7 +2,7 @@
 
 use std::{fs, time::Duration};
 
-use crate::harness::{Daemon, KnownCalls, TestCgroup, number};
+use crate::harness::{Daemon, KnownCalls, TestCgroup, mount_tracefs, number};
 
 const MILLION: u64 = 1_000_000;
 
@@ -71,6 +71,16 @@ fn the_raw_tracepoint_counts_as_exactly() {
     let scrape = daemon.settled_scrape();
     assert_eq!(scrape.calls(&cgroup.label(), "getppid"), MILLION);
     assert_eq!(scrape.value(r#"syscallmon_probe_info{probe="sys_enter",implementation="raw_tp"}"#), Some(1));
+}
+
+#[test]
+fn the_classic_tracepoint_counts_as_exactly() {
+    mount_tracefs();
+    let (daemon, cgroup) = (Daemon::start(&["--probe.sys-enter=tracepoint"]), TestCgroup::new("classic"));
+    KnownCalls::run(&[&"threads", &cgroup.path(), &"2", &number(libc::SYS_getppid), &"500000"]);
+    let scrape = daemon.settled_scrape();
+    assert_eq!(scrape.calls(&cgroup.label(), "getppid"), MILLION);
+    assert_eq!(scrape.value(r#"syscallmon_probe_info{probe="sys_enter",implementation="tracepoint"}"#), Some(1));
 }
 
 #[test]

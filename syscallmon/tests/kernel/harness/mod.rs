@@ -12,7 +12,15 @@ pub(crate) use self::{
     scrape::Scrape,
 };
 
-use std::time::{Duration, Instant};
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
+
+/// Mounts tracefs, which classic tracepoints are looked up in; where it is mounted, this fails and does nothing.
+pub(crate) fn mount_tracefs() {
+    let _ = Command::new("mount").args(["-t", "tracefs", "nodev", "/sys/kernel/tracing"]).output();
+}
 
 /// Waits until something is there; panics with `what` after `timeout`.
 pub(crate) fn wait_for<T>(what: &str, timeout: Duration, mut look: impl FnMut() -> Option<T>) -> T {
