@@ -4,7 +4,6 @@ use prometheus::proto::MetricType;
 
 use super::sample::Samples;
 use crate::{
-    kernel::Probe,
     state::{State, unix_time},
     syscalls,
 };
@@ -184,6 +183,3 @@ fn syscalls_total(state: &State, samples: &mut Samples) {
         }
     }
 }
-
-/// The probes that exist, for the documentation.
-pub const PROBES: [Probe; 2] = [Probe::SysEnter, Probe::Cgroup];
