@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::harness::{Daemon, KnownCalls, Scrape, TestCgroup, number, wait_for};
+use crate::harness::{Daemon, KnownCalls, Scrape, TestCgroup, is_short, number, wait_for};
 
 #[test]
 fn cgroups_that_live_for_milliseconds_are_named_and_counted_exactly() {
@@ -45,17 +45,19 @@ fn twenty_thousand_cgroups_pass_through_a_thousand_slots() {
     std::fs::write(&config, "workload:\n  expire_after: 1h\n").unwrap();
     let daemon = Daemon::start(&["--config.file", config.to_str().unwrap()]);
     let base = TestCgroup::new("churn");
+    let cgroups = if is_short() { 2_000 } else { 20_000 };
     let churn = |prefix: &str| {
-        KnownCalls::run(&[&"short-lived", &base.path(), &prefix, &"20000", &number(libc::SYS_getppid), &"7"]);
+        let count = number(cgroups);
+        KnownCalls::run(&[&"short-lived", &base.path(), &prefix, &count, &number(libc::SYS_getppid), &"7"]);
     };
 
     // Every call of every cgroup is there, although only 1,024 have a slot at a time.
     churn("a");
     let scrape = daemon.settled_scrape();
     let prefix = format!("{}/a", base.label());
-    assert_eq!(scrape.sum_below(&prefix, "getppid") + without_name(&scrape), 20_000 * 7);
+    assert_eq!(scrape.sum_below(&prefix, "getppid") + without_name(&scrape), cgroups.unsigned_abs() * 7);
     assert!(scrape.value("syscallmon_cgroups").unwrap() <= 1024);
-    println!("without a name of their own: {} of 140,000 calls", without_name(&scrape));
+    println!("without a name of their own: {} of {} calls", without_name(&scrape), 7 * cgroups);
 
     // The series of the dead go after their time.
     std::fs::write(&config, "workload:\n  expire_after: 1s\npoll:\n  interval: 500ms\n").unwrap();
@@ -69,7 +71,7 @@ fn twenty_thousand_cgroups_pass_through_a_thousand_slots() {
     let after_one = daemon.resident_memory();
     churn("c");
     let after_two = daemon.resident_memory();
-    println!("resident after 40,000 cgroups: {after_one}, after 60,000: {after_two}");
+    println!("resident after {} cgroups: {after_one}, after {}: {after_two}", 2 * cgroups, 3 * cgroups);
     assert!(after_two < after_one + (8 << 20), "memory grew from {after_one} to {after_two}");
 }
 

@@ -2,15 +2,13 @@
 
 use std::{fs, time::Duration};
 
-use crate::harness::{Daemon, KnownCalls, TestCgroup, mount_tracefs, number};
-
-const MILLION: u64 = 1_000_000;
+use crate::harness::{Daemon, KnownCalls, TestCgroup, is_short, many_calls, mount_tracefs, number};
 
 #[test]
 fn two_threads_with_a_million_calls_each_are_counted_exactly() {
     let (daemon, cgroup) = (Daemon::start(&[]), TestCgroup::new("exact"));
     let calls = [
-        ("getppid", libc::SYS_getppid, MILLION),
+        ("getppid", libc::SYS_getppid, many_calls()),
         ("getuid", libc::SYS_getuid, 70_001),
         ("getgid", libc::SYS_getgid, 1),
         ("sched_yield", libc::SYS_sched_yield, 12_345),
@@ -24,15 +22,15 @@ fn two_threads_with_a_million_calls_each_are_counted_exactly() {
     for (syscall, _, count) in calls {
         assert_eq!(scrape.calls(&cgroup.label(), syscall), 2 * count, "{syscall}");
     }
-    assert_eq!(scrape.lost("recursion"), 0);
+    assert_eq!(scrape.skipped(), 0);
 }
 
 #[test]
 fn nothing_is_lost_or_doubled_while_tasks_move_between_cgroups() {
     let (daemon, cgroup) = (Daemon::start(&[]), TestCgroup::new("moving"));
     let (a, b) = (cgroup.child("a"), cgroup.child("b"));
-    let million = MILLION.to_string();
-    let mut worker = KnownCalls::start(&[&"threads", &a, &"2", &number(libc::SYS_getppid), &million]);
+    let count = many_calls();
+    let mut worker = KnownCalls::start(&[&"threads", &a, &"2", &number(libc::SYS_getppid), &count.to_string()]);
     let mut moves = 0;
     while worker.is_running() {
         let target = if moves % 2 == 0 { &b } else { &a };
@@ -46,41 +44,51 @@ fn nothing_is_lost_or_doubled_while_tasks_move_between_cgroups() {
     let scrape = daemon.settled_scrape();
     let in_a = scrape.calls(&cgroup.label_of(&a), "getppid");
     let in_b = scrape.calls(&cgroup.label_of(&b), "getppid");
-    assert_eq!(in_a + in_b, 2 * MILLION, "{in_a} in a, {in_b} in b, {moves} moves");
+    assert_eq!(in_a + in_b, 2 * count, "{in_a} in a, {in_b} in b, {moves} moves");
     assert!(in_a > 0 && in_b > 0, "the worker was moved {moves} times: {in_a} in a, {in_b} in b");
 }
 
 #[test]
 fn nothing_is_lost_over_a_minute_of_mixed_load_on_every_cpu() {
     let (daemon, cgroup) = (Daemon::start(&[]), TestCgroup::new("mixed"));
-    let printed = KnownCalls::run(&[&"mixed", &cgroup.path(), &"60", &"4"]);
+    let seconds = if is_short() { "5" } else { "60" };
+    let printed = KnownCalls::run(&[&"mixed", &cgroup.path(), &seconds, &"4"]);
     let words: Vec<&str> = printed.split_whitespace().collect();
     let scrape = daemon.settled_scrape();
     let counted: Vec<(&str, u64)> =
         words.chunks(2).map(|pair| (pair[0], scrape.calls(&cgroup.label(), pair[0]))).collect();
     let truth: Vec<(&str, u64)> = words.chunks(2).map(|pair| (pair[0], pair[1].parse().unwrap())).collect();
     assert_eq!(counted, truth);
-    assert!(truth[0].1 > MILLION, "too little load to prove anything: {truth:?}");
-    assert_eq!(scrape.lost("recursion"), 0);
+    assert!(truth[0].1 > many_calls(), "too little load to prove anything: {truth:?}");
+    assert_eq!(scrape.skipped(), 0);
 }
 
 #[test]
-fn the_raw_tracepoint_counts_as_exactly() {
-    let (daemon, cgroup) = (Daemon::start(&["--probe.sys-enter=raw_tp"]), TestCgroup::new("raw"));
-    KnownCalls::run(&[&"threads", &cgroup.path(), &"2", &number(libc::SYS_getppid), &"500000"]);
-    let scrape = daemon.settled_scrape();
-    assert_eq!(scrape.calls(&cgroup.label(), "getppid"), MILLION);
-    assert_eq!(scrape.value(r#"syscallmon_probe_info{probe="sys_enter",implementation="raw_tp"}"#), Some(1));
+fn the_raw_tracepoint_counts_as_exactly_or_says_what_it_lost() {
+    let (calls, skipped) = counted_by("raw_tp");
+    if skipped == 0 {
+        assert_eq!(calls, many_calls());
+    } else {
+        // Forced upon a kernel that preempts such programs (Linux 7.2).
+        assert!(calls < many_calls() && calls + skipped >= many_calls(), "{calls} counted, {skipped} skipped");
+    }
 }
 
 #[test]
 fn the_classic_tracepoint_counts_as_exactly() {
     mount_tracefs();
-    let (daemon, cgroup) = (Daemon::start(&["--probe.sys-enter=tracepoint"]), TestCgroup::new("classic"));
-    KnownCalls::run(&[&"threads", &cgroup.path(), &"2", &number(libc::SYS_getppid), &"500000"]);
+    assert_eq!(counted_by("tracepoint"), (many_calls(), 0));
+}
+
+/// How many of [`many_calls`] from two threads an implementation of `sys_enter` counts, and how many the kernel skipped.
+fn counted_by(implementation: &str) -> (u64, u64) {
+    let flag = format!("--probe.sys-enter={implementation}");
+    let (daemon, cgroup) = (Daemon::start(&[&flag]), TestCgroup::new(implementation));
+    let half = (many_calls() / 2).to_string();
+    KnownCalls::run(&[&"threads", &cgroup.path(), &"2", &number(libc::SYS_getppid), &half]);
     let scrape = daemon.settled_scrape();
-    assert_eq!(scrape.calls(&cgroup.label(), "getppid"), MILLION);
-    assert_eq!(scrape.value(r#"syscallmon_probe_info{probe="sys_enter",implementation="tracepoint"}"#), Some(1));
+    assert_eq!(scrape.implementation("sys_enter").as_deref(), Some(implementation));
+    (scrape.calls(&cgroup.label(), "getppid"), scrape.skipped())
 }
 
 #[test]

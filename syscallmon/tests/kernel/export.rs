@@ -71,9 +71,10 @@ fn the_api_and_the_landing_page_show_the_workload() {
     let first = answer["data"]["first_calls"].as_array().unwrap().iter().find(|call| call["cgroup"] == cgroup.label());
     assert_eq!(first.expect("a first call")["comm"], "known_calls");
 
+    let implementation = daemon.scrape().implementation("sys_enter").expect("a probe");
     let (status, page) = daemon.get("/");
     assert_eq!(status, 200);
-    assert!(page.contains(env!("CARGO_PKG_VERSION")) && page.contains("tp_btf"), "{page}");
+    assert!(page.contains(env!("CARGO_PKG_VERSION")) && page.contains(&implementation), "{page}");
     let escaped = cgroup.label().replace('<', "&#60;").replace('>', "&#62;");
     assert!(page.contains(&escaped) && !page.contains("<b>page"), "cgroup names are escaped: {page}");
 }

@@ -17,7 +17,7 @@ impl Binary {
 pub(crate) fn binary_for_everybody() -> Binary {
     let binary = Binary(tempfile::tempdir().unwrap());
     fs::set_permissions(binary.0.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    fs::copy(env!("CARGO_BIN_EXE_syscallmon"), binary.path()).unwrap();
+    fs::copy(crate::harness::binary(), binary.path()).unwrap();
     binary
 }
 

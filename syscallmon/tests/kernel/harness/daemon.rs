@@ -1,9 +1,11 @@
 //! A daemon under test: the real binary, on a port of its own.
 
 use std::{
+    env,
     ffi::OsStr,
     fs,
     io::{BufRead, BufReader, Read},
+    path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     thread,
@@ -12,9 +14,14 @@ use std::{
 
 use super::{Scrape, wait_for};
 
-/// The binary.
+/// The binary: the one that cargo built with the tests, unless `SYSCALLMON_TEST_BINARY` names another, as in the VMs.
+pub(crate) fn binary() -> PathBuf {
+    env::var_os("SYSCALLMON_TEST_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_syscallmon").into(), PathBuf::from)
+}
+
+/// A command of it.
 pub(crate) fn syscallmon() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_syscallmon"))
+    Command::new(binary())
 }
 
 /// Daemons with small tables need the host for themselves: others' cgroups would fill the tables.

@@ -7,7 +7,7 @@ mod scrape;
 
 pub(crate) use self::{
     cgroup::TestCgroup,
-    daemon::{Daemon, Output, finished, syscallmon},
+    daemon::{Daemon, Output, binary, finished, syscallmon},
     ground_truth::{KnownCalls, number},
     scrape::Scrape,
 };
@@ -16,6 +16,16 @@ use std::{
     process::Command,
     time::{Duration, Instant},
 };
+
+/// Whether `SYSCALLMON_TEST_SHORT` asks for less of everything: emulated CPUs are slow.
+pub(crate) fn is_short() -> bool {
+    std::env::var_os("SYSCALLMON_TEST_SHORT").is_some()
+}
+
+/// How many calls prove that counts are exact.
+pub(crate) fn many_calls() -> u64 {
+    if is_short() { 100_000 } else { 1_000_000 }
+}
 
 /// Mounts tracefs, which classic tracepoints are looked up in; where it is mounted, this fails and does nothing.
 pub(crate) fn mount_tracefs() {

@@ -44,6 +44,18 @@ impl Scrape {
         self.below(prefix).iter().filter(|series| series.1 == syscall).map(|series| series.3).sum()
     }
 
+    /// Calls that the kernel did not let the program see; 0 where it does not tell (before Linux 5.12).
+    pub(crate) fn skipped(&self) -> u64 {
+        self.value(r#"syscallmon_lost_total{reason="recursion"}"#).unwrap_or(0)
+    }
+
+    /// Which implementation of a probe runs.
+    pub(crate) fn implementation(&self, probe: &str) -> Option<String> {
+        let start = format!(r#"syscallmon_probe_info{{probe="{probe}",implementation=""#);
+        let rest = self.text.lines().find_map(|line| line.strip_prefix(&start))?;
+        rest.split('"').next().map(str::to_owned)
+    }
+
     /// What was lost, for one reason.
     pub(crate) fn lost(&self, reason: &str) -> u64 {
         self.value(&format!(r#"syscallmon_lost_total{{reason="{reason}"}}"#)).expect("every reason has a series")
