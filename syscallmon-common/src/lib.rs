@@ -98,6 +98,12 @@ pub struct IndexRow {
     pub series: [u32; POSITIONS_PER_CGROUP],
 }
 
+/// The mark in the ids of cgroups of a v1 hierarchy: each hierarchy numbers its own, and a number never gets that far
+/// (32 bits of generation above 32 bits of inode number, `kernfs_node.id`).
+pub const V1_CGROUP: u64 = 1 << 63;
+/// The id of every hierarchy's root (`kernfs_create_root`).
+pub const ROOT_CGROUP_ID: u64 = 1;
+
 /// A cgroup was made: [`CgroupEvent::kind`].
 pub const CGROUP_BORN: u32 = 1;
 /// A cgroup was removed: [`CgroupEvent::kind`].
@@ -109,7 +115,7 @@ pub const CGROUP_DIED: u32 = 2;
 pub struct CgroupEvent {
     /// `CLOCK_MONOTONIC`, in nanoseconds.
     pub time_ns: u64,
-    /// The cgroup's id: its inode number in cgroupfs.
+    /// The cgroup's id: its inode number in cgroupfs, and [`V1_CGROUP`] where that is a v1 hierarchy's.
     pub cgroup_id: u64,
     /// [`CGROUP_BORN`] or [`CGROUP_DIED`].
     pub kind: u32,
