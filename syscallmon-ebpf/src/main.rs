@@ -1,7 +1,7 @@
 //! The kernel side of syscallmon: the programs, and which tracepoint each belongs to.
 //!
 //! What they share is one idea a file: [`task`] (who calls), [`count`] (the hot path), [`allocate`] (its slow
-//! path, taken once a series), [`cgroup`] (births and deaths), [`globals`] (what user space sets before loading) and
+//! path, taken once a series), [`returns`] (what comes back), [`cgroup`] (births and deaths), [`globals`] (what user space sets before loading) and
 //! [`maps`]. User space loads only the programs that this kernel can run; see `syscallmon/src/kernel/`.
 
 #![no_std]
@@ -19,6 +19,7 @@ mod count;
 mod globals;
 mod maps;
 mod preemption;
+mod returns;
 mod task;
 
 use aya_ebpf::{
@@ -59,6 +60,13 @@ pub fn sys_enter_tp(ctx: TracePointContext) -> u32 {
 pub fn preemption_test(ctx: RawTracePointContext) -> i32 {
     let nr: i64 = ctx.arg(1);
     preemption::run_long_in(nr);
+    0
+}
+
+/// Puts back what user space lists; run by it, never attached.
+#[raw_tracepoint(tracepoint = "sys_enter")]
+pub fn put_back(_: RawTracePointContext) -> i32 {
+    returns::put_back();
     0
 }
 

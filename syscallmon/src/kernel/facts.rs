@@ -41,13 +41,15 @@ impl Facts {
             (Ok(btf), Some(v1)) => Some(css_of_controller(btf, v1.controller)?),
             _ => None,
         };
-        let sys_enter = btf.ok().and_then(|btf| btf.tracepoint("sys_enter"));
+        let may_sleep =
+            |name| btf.as_ref().ok().and_then(|btf| btf.tracepoint(name)).is_some_and(sleepable::is_accepted);
         Ok(Self {
             has_task_btf: offsets.is_ok() && has_task_btf()?,
             offsets,
             v1_css,
             cgroup_records: tracefs::offsets("cgroup/cgroup_mkdir", ["root", "id", "path"]),
-            lets_programs_sleep: sys_enter.is_some_and(sleepable::is_accepted),
+            // Old kernels (5.10) take such a program for any tracepoint, and let none of them sleep.
+            lets_programs_sleep: may_sleep("sys_enter") && !may_sleep("cgroup_mkdir"),
         })
     }
 

@@ -7,6 +7,7 @@ use std::{fs, io, os::fd::AsFd};
 use aya::{
     Ebpf, EbpfLoader,
     maps::{MapData, RingBuf},
+    programs::RawTracePoint,
 };
 use aya_log::EbpfLogger;
 use syscallmon_common::{CGROUP_PATH_MAX, IndexRow, SlotCache, UNKNOWN_OFFSET};
@@ -18,7 +19,7 @@ use super::{
     fdinfo,
     log::KernelLog,
     offsets::{COMPAT_MASK, Offsets},
-    preemption, sys_enter,
+    preemption, program, returns, sys_enter,
     tables::Tables,
 };
 
@@ -33,13 +34,14 @@ pub(super) fn load(options: &Options, positions: &[u16]) -> Result<(Kernel, Even
 
     // Everything is loaded and ready before anything is attached; cgroups first, so that none is missed.
     let sys_enter = sys_enter::load(&mut ebpf, options, &facts)?;
+    program::<RawTracePoint>(&mut ebpf, returns::PROGRAM)?.load()?;
     let memory_bytes = memory_bytes(&ebpf);
     let events = Events {
         logger: EbpfLogger::init_with_logger(&mut ebpf, KernelLog)?,
         cgroup: ring(&mut ebpf, "CGROUP_EVENTS")?,
         first_seen: ring(&mut ebpf, "FIRST_SEEN")?,
     };
-    let tables = Tables::new(&mut ebpf, options.capacity, cpus, memory_bytes)?;
+    let tables = Tables::new(&ebpf, options.capacity, cpus, memory_bytes)?;
     let cgroup = cgroup_probe::attach(&mut ebpf, &facts);
     let sys_enter = sys_enter.attach(&mut ebpf, options, &facts)?;
     Ok((

@@ -15,6 +15,7 @@ mod mapped;
 mod offsets;
 mod preemption;
 mod probe;
+mod returns;
 mod sleepable;
 mod sys_enter;
 mod tables;
@@ -144,6 +145,14 @@ pub enum Error {
     /// The object could not be loaded.
     #[error("cannot load the eBPF object")]
     Load(#[from] EbpfError),
+    /// The kernel side did not take everything that it was given back.
+    #[error("the kernel side did not take back {left} of {wanted} numbers")]
+    Returns {
+        /// What it did not take.
+        left: usize,
+        /// What it was given.
+        wanted: usize,
+    },
     /// A map operation failed.
     #[error("cannot access an eBPF map")]
     Map(#[from] MapError),
@@ -211,24 +220,24 @@ impl Kernel {
     ///
     /// # Errors
     ///
-    /// When the kernel refuses a map operation; trying again is harmless.
-    pub fn retire(&mut self, cgroups: &[u64]) -> Result<Vec<u32>, Error> {
-        Ok(self.tables.retire(&cgroups.iter().copied().collect())?)
+    /// When the kernel refuses; trying again is harmless.
+    pub fn retire(&self, cgroups: &[u64]) -> Result<Vec<u32>, Error> {
+        self.tables.retire(&self.ebpf, &cgroups.iter().copied().collect())
     }
 
     /// Ends to take back retired slots, whose last counts were read. To be called after every snapshot.
     ///
     /// # Errors
     ///
-    /// When the kernel refuses a map operation.
-    pub fn free(&mut self, retired: &[u32]) -> Result<(), Error> {
-        Ok(self.tables.free(retired)?)
+    /// When the kernel refuses.
+    pub fn free(&self, retired: &[u32]) -> Result<(), Error> {
+        self.tables.free(&self.ebpf, retired)
     }
 
-    /// Whether the maps can be used with the privileges that the process has now.
+    /// Whether [`Self::retire`] and [`Self::free`] work with the privileges that the process has now.
     #[must_use]
     pub fn is_accessible(&self) -> bool {
-        self.tables.is_accessible()
+        self.tables.is_accessible(&self.ebpf)
     }
 
     /// Times that the kernel skipped the counting program; `None` before Linux 5.12, which does not tell.
