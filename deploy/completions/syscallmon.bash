@@ -67,7 +67,7 @@ _syscallmon() {
             return 0
             ;;
         syscallmon__subcmd__check)
-            opts="-h --config.file --web.listen-address --web.telemetry-path --web.max-connections --web.config.file --poll.interval --workload.expire-after --capacity.cgroups --capacity.series --probe.sys-enter --log.level --log.format --path.procfs --path.sysfs --path.cgroupfs --help"
+            opts="-h --config.file --web.listen-address --web.telemetry-path --web.max-connections --web.config.file --poll.interval --workload.expire-after --cgroup.hierarchy --capacity.cgroups --capacity.series --probe.sys-enter --probe.io-uring --log.level --log.format --path.procfs --path.sysfs --path.cgroupfs --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -101,6 +101,10 @@ _syscallmon() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --cgroup.hierarchy)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --capacity.cgroups)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -111,6 +115,10 @@ _syscallmon() {
                     ;;
                 --probe.sys-enter)
                     COMPREPLY=($(compgen -W "auto tp_btf raw_tp tracepoint" -- "${cur}"))
+                    return 0
+                    ;;
+                --probe.io-uring)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
                     return 0
                     ;;
                 --log.level)
@@ -253,7 +261,7 @@ _syscallmon() {
             return 0
             ;;
         syscallmon__subcmd__run)
-            opts="-h --config.file --once --web.listen-address --web.telemetry-path --web.max-connections --web.config.file --poll.interval --workload.expire-after --capacity.cgroups --capacity.series --probe.sys-enter --log.level --log.format --path.procfs --path.sysfs --path.cgroupfs --help"
+            opts="-h --config.file --once --web.listen-address --web.telemetry-path --web.max-connections --web.config.file --poll.interval --workload.expire-after --cgroup.hierarchy --capacity.cgroups --capacity.series --probe.sys-enter --probe.io-uring --log.level --log.format --path.procfs --path.sysfs --path.cgroupfs --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -287,6 +295,10 @@ _syscallmon() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --cgroup.hierarchy)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --capacity.cgroups)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -297,6 +309,10 @@ _syscallmon() {
                     ;;
                 --probe.sys-enter)
                     COMPREPLY=($(compgen -W "auto tp_btf raw_tp tracepoint" -- "${cur}"))
+                    return 0
+                    ;;
+                --probe.io-uring)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
                     return 0
                     ;;
                 --log.level)

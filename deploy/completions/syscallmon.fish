@@ -38,12 +38,15 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l web.max-co
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l web.config.file -d 'File with TLS and basic authentication, in the format of Prometheus\' exporter-toolkit; re-read when it changes' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l poll.interval -d 'Time between two readings of the kernel\'s tables. A scrape gets counts that are at most 1 s old whatever this is. [default: 5s]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l workload.expire-after -d 'How long a workload that is gone is still exported. [default: 5m]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l cgroup.hierarchy -d 'Hierarchies that workloads are told apart by: cgroup2, a v1 controller such as memory, or cgroup2+memory, which takes v1 for tasks in cgroup2\'s root; auto takes what tells most apart when it starts. [default: auto]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l capacity.cgroups -d 'Cgroups that can be counted at the same time; the calls of more go to a remainder. [default: 1024]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l capacity.series -d 'Triples of cgroup, ABI and syscall that can be counted at the same time. [default: 65536]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l probe.sys-enter -d 'How to attach to sys_enter: auto takes the cheapest that this kernel has. [default: auto]' -r -f -a "auto\t'The first that this kernel takes'
 tp_btf\t'BTF-typed, the cheapest (Linux 5.11 with BTF)'
 raw_tp\t'A raw tracepoint and a helper (Linux 4.18)'
 tracepoint\t'The classic tracepoint, for kernels that preempt the others; needs tracefs'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l probe.io-uring -d 'Whether to count operations given to io_uring. [default: true]' -r -f -a "true\t''
+false\t''"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l log.level -d 'Only log messages of this level and above. [default: info]' -r -f -a "debug\t'Everything'
 info\t'Changes of state'
 warn\t'What is not as it should be'
@@ -52,7 +55,7 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l log.format
 json\t'One JSON object a line'"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l path.procfs -d 'Where procfs is mounted. [default: /proc]' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l path.sysfs -d 'Where sysfs is mounted. [default: /sys]' -r -F
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l path.cgroupfs -d 'Look for the cgroup2 mount below this directory only; by default it is found through mountinfo' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l path.cgroupfs -d 'Look for cgroup mounts below this directory only; by default they are found through mountinfo' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l once -d 'Attach, wait one poll interval, print the metrics to stdout and exit'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l config.file -d 'Configuration file; flags win over it. Reloaded on SIGHUP' -r -F
@@ -62,12 +65,15 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l web.max-
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l web.config.file -d 'File with TLS and basic authentication, in the format of Prometheus\' exporter-toolkit; re-read when it changes' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l poll.interval -d 'Time between two readings of the kernel\'s tables. A scrape gets counts that are at most 1 s old whatever this is. [default: 5s]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l workload.expire-after -d 'How long a workload that is gone is still exported. [default: 5m]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l cgroup.hierarchy -d 'Hierarchies that workloads are told apart by: cgroup2, a v1 controller such as memory, or cgroup2+memory, which takes v1 for tasks in cgroup2\'s root; auto takes what tells most apart when it starts. [default: auto]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l capacity.cgroups -d 'Cgroups that can be counted at the same time; the calls of more go to a remainder. [default: 1024]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l capacity.series -d 'Triples of cgroup, ABI and syscall that can be counted at the same time. [default: 65536]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l probe.sys-enter -d 'How to attach to sys_enter: auto takes the cheapest that this kernel has. [default: auto]' -r -f -a "auto\t'The first that this kernel takes'
 tp_btf\t'BTF-typed, the cheapest (Linux 5.11 with BTF)'
 raw_tp\t'A raw tracepoint and a helper (Linux 4.18)'
 tracepoint\t'The classic tracepoint, for kernels that preempt the others; needs tracefs'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l probe.io-uring -d 'Whether to count operations given to io_uring. [default: true]' -r -f -a "true\t''
+false\t''"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l log.level -d 'Only log messages of this level and above. [default: info]' -r -f -a "debug\t'Everything'
 info\t'Changes of state'
 warn\t'What is not as it should be'
@@ -76,7 +82,7 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l log.form
 json\t'One JSON object a line'"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l path.procfs -d 'Where procfs is mounted. [default: /proc]' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l path.sysfs -d 'Where sysfs is mounted. [default: /sys]' -r -F
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l path.cgroupfs -d 'Look for the cgroup2 mount below this directory only; by default it is found through mountinfo' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l path.cgroupfs -d 'Look for cgroup mounts below this directory only; by default they are found through mountinfo' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand completions" -s h -l help -d 'Print help'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand man" -s h -l help -d 'Print help'

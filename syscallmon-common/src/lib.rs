@@ -14,7 +14,7 @@ pub const NUMBERS_PER_ABI: usize = 576;
 pub const POSITION_TABLE_LEN: usize = Abi::COUNT * NUMBERS_PER_ABI;
 
 /// Room for the calls of one cgroup: one position for each call that the kernel knows, over all of an
-/// architecture's ABIs, and one for each ABI's unknown numbers. x86 (the largest) needs about 1,250 in Linux 7.
+/// architecture's tables, and one for each table's unknown numbers. x86 (the largest) needs about 1,310 in Linux 7.
 pub const POSITIONS_PER_CGROUP: usize = 1344;
 
 /// Entries of the per-CPU cache from cgroup id to slot; a power of two.
@@ -23,7 +23,7 @@ pub const SLOT_CACHE_LEN: usize = 128;
 /// The kernel's bound for the paths in cgroup tracepoints (`TRACE_CGROUP_PATH_LEN`).
 pub const CGROUP_PATH_MAX: usize = 1024;
 
-/// How a task entered the kernel: which table its syscall number belongs to.
+/// How a task asked the kernel for something: which table the number belongs to.
 ///
 /// The names are those of x86; on arm64, [`Abi::Native`] is aarch64 and [`Abi::Compat`] aarch32.
 #[repr(u32)]
@@ -35,13 +35,15 @@ pub enum Abi {
     Compat = 1,
     /// x32: the 64-bit entry with [`X32_BIT`] set. Its unknown numbers have position 2.
     X32 = 2,
+    /// No system call: an operation given to io_uring, by its opcode. Unknown ones have position 3.
+    IoUring = 3,
 }
 
 impl Abi {
-    /// Number of ABIs.
-    pub const COUNT: usize = 3;
+    /// Number of tables.
+    pub const COUNT: usize = 4;
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; Self::COUNT] = [Self::Native, Self::Compat, Self::X32];
+    pub const ALL: [Self; Self::COUNT] = [Self::Native, Self::Compat, Self::X32, Self::IoUring];
 
     /// The position of this ABI's unknown numbers.
     #[must_use]

@@ -13,30 +13,46 @@ use crate::{
     task::Caller,
 };
 
-/// Which ABI the number belongs to, and the position of its call.
+/// Which ABI a call's number belongs to, and the number in that ABI's table.
 #[inline(always)]
-fn classify(compat: bool, nr: u64) -> (Abi, u32) {
-    let (abi, number) = if compat {
+fn classify(compat: bool, nr: u64) -> (Abi, u64) {
+    if compat {
         (Abi::Compat, nr)
     } else if nr.wrapping_sub(X32_BIT) < NUMBERS_PER_ABI as u64 {
         (Abi::X32, nr - X32_BIT)
     } else {
         (Abi::Native, nr)
-    };
-    if number >= NUMBERS_PER_ABI as u64 {
-        return (abi, abi.unknown_position());
     }
-    let index = abi as usize * NUMBERS_PER_ABI + number as usize;
-    (abi, position(index).unwrap_or(abi.unknown_position()))
+}
+
+#[inline(always)]
+fn position_of(abi: Abi, number: u64) -> u32 {
+    if number >= NUMBERS_PER_ABI as u64 {
+        return abi.unknown_position();
+    }
+    position(abi as usize * NUMBERS_PER_ABI + number as usize).unwrap_or(abi.unknown_position())
 }
 
 /// Counts one call of a task.
 #[inline(always)]
-pub fn count<C: EbpfContext>(ctx: &C, Caller { cgroup_id, compat }: Caller, nr: i64) {
-    let (abi, position) = classify(compat, nr as u64);
+pub fn call<C: EbpfContext>(ctx: &C, Caller { cgroup_id, compat }: Caller, nr: i64) {
+    let (abi, number) = classify(compat, nr as u64);
+    let position = position_of(abi, number);
     // Made where it is needed only, on the slow paths.
-    let call = || Call { cgroup_id, nr, abi, position };
-    let Some((slot, row)) = slot(ctx, cgroup_id, call) else { return };
+    count(ctx, cgroup_id, position, || Call { cgroup_id, nr, abi, position });
+}
+
+/// Counts one operation that was given to io_uring.
+#[inline(always)]
+pub fn operation<C: EbpfContext>(ctx: &C, cgroup_id: u64, opcode: u8) {
+    let (abi, nr) = (Abi::IoUring, i64::from(opcode));
+    let position = position_of(abi, u64::from(opcode));
+    count(ctx, cgroup_id, position, || Call { cgroup_id, nr, abi, position });
+}
+
+#[inline(always)]
+fn count<C: EbpfContext>(ctx: &C, cgroup_id: u64, position: u32, call: impl Fn() -> Call) {
+    let Some((slot, row)) = slot(ctx, cgroup_id, &call) else { return };
     if position as usize >= POSITIONS_PER_CGROUP {
         return;
     }

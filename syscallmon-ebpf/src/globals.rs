@@ -45,6 +45,18 @@ pub static OFFSET_EVENT_ROOT: Global<u64> = Global::new(UNKNOWN_OFFSET);
 pub static OFFSET_EVENT_ID: Global<u64> = Global::new(UNKNOWN_OFFSET);
 #[unsafe(no_mangle)]
 pub static OFFSET_EVENT_PATH: Global<u64> = Global::new(UNKNOWN_OFFSET);
+/// `offsetof(struct io_kiocb, opcode)`.
+#[unsafe(no_mangle)]
+pub static OFFSET_IO_KIOCB_OPCODE: Global<u64> = Global::new(UNKNOWN_OFFSET);
+/// `offsetof(struct io_ring_ctx, sqo_task)`, on kernels whose submission threads are the kernel's.
+#[unsafe(no_mangle)]
+pub static OFFSET_RING_SQO_TASK: Global<u64> = Global::new(UNKNOWN_OFFSET);
+/// Which argument of io_uring's tracepoint is the opcode: 1 or 2; 0 where the first is a request that has it.
+#[unsafe(no_mangle)]
+pub static IO_URING_OPCODE_ARGUMENT: Global<u32> = Global::new(0);
+/// Where a record of io_uring's tracepoint has its `opcode`.
+#[unsafe(no_mangle)]
+pub static OFFSET_EVENT_OPCODE: Global<u64> = Global::new(UNKNOWN_OFFSET);
 /// Whether calls are counted by cgroup2 cgroups: 1 or 0.
 #[unsafe(no_mangle)]
 pub static COUNTS_CGROUP2: Global<u32> = Global::new(1);

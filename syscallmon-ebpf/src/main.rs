@@ -1,8 +1,8 @@
 //! The kernel side of syscallmon: the programs, and which tracepoint each belongs to.
 //!
-//! What they share is one idea a file: [`task`] (who calls), [`count`] (the hot path), [`allocate`] (its slow
-//! path, taken once a series), [`returns`] (what comes back), [`cgroup`] (births and deaths), [`globals`] (what user space sets before loading) and
-//! [`maps`]. User space loads only the programs that this kernel can run; see `syscallmon/src/kernel/`.
+//! What they share is one idea a file: [`task`] (who calls), [`count`] (the hot path), [`allocate`] (its slow path, taken
+//! once a series), [`returns`] (what comes back), [`io_uring`] (calls that are none), [`cgroup`] (births and deaths),
+//! [`globals`] (what user space sets before loading) and [`maps`]. User space loads only the programs that this kernel can run; see `syscallmon/src/kernel/`.
 
 #![no_std]
 #![no_main]
@@ -17,6 +17,7 @@ mod allocate;
 mod cgroup;
 mod count;
 mod globals;
+mod io_uring;
 mod maps;
 mod preemption;
 mod returns;
@@ -28,19 +29,19 @@ use aya_ebpf::{
     programs::{BtfTracePointContext, RawTracePointContext, TracePointContext},
 };
 
-use crate::{cgroup::Subject, task::Caller};
+use crate::{cgroup::Subject, io_uring::Operation, task::Caller};
 
 /// Counts a call; the cheapest. Needs `bpf_get_current_task_btf` (Linux 5.11).
 #[btf_tracepoint(function = "sys_enter")]
 pub fn sys_enter_btf(ctx: BtfTracePointContext) -> i32 {
-    count::count(&ctx, Caller::by_btf(), ctx.arg(1));
+    count::call(&ctx, Caller::by_btf(), ctx.arg(1));
     0
 }
 
 /// Counts a call. Runs from Linux 4.18 on, with or without BTF.
 #[raw_tracepoint(tracepoint = "sys_enter")]
 pub fn sys_enter_raw(ctx: RawTracePointContext) -> i32 {
-    count::count(&ctx, Caller::by_helpers(), ctx.arg(1));
+    count::call(&ctx, Caller::by_helpers(), ctx.arg(1));
     0
 }
 
@@ -51,7 +52,26 @@ pub fn sys_enter_tp(ctx: TracePointContext) -> u32 {
     // The first field after the common ones, in every kernel (`events/raw_syscalls/sys_enter/format`: `long id`, offset 8).
     // SAFETY: the verifier checks reads of the context against its size.
     let nr = unsafe { *ctx.as_ptr().cast::<u8>().add(8).cast::<i64>() };
-    count::count(&ctx, Caller::current(), nr);
+    count::call(&ctx, Caller::current(), nr);
+    0
+}
+
+/// Counts an operation given to io_uring. Attached to the tracepoint that the kernel has: `io_uring_submit_req` (Linux 6.4) or
+/// `io_uring_submit_sqe`.
+#[raw_tracepoint(tracepoint = "io_uring_submit_req")]
+pub fn io_uring_submit(ctx: RawTracePointContext) -> i32 {
+    if let Some(Operation { cgroup_id, opcode }) = Operation::of_arguments(&ctx) {
+        count::operation(&ctx, cgroup_id, opcode);
+    }
+    0
+}
+
+/// The same on the classic tracepoint.
+#[tracepoint]
+pub fn io_uring_submit_tp(ctx: TracePointContext) -> u32 {
+    if let Some(Operation { cgroup_id, opcode }) = Operation::of_record(ctx.as_ptr().cast()) {
+        count::operation(&ctx, cgroup_id, opcode);
+    }
     0
 }
 

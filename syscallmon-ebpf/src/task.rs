@@ -81,11 +81,24 @@ fn id_of(cgroup: *const u8) -> u64 {
     typed(kernfs_node, OFFSET_KERNFS_NODE_ID.load())
 }
 
+/// The cgroup of any task, read through a helper.
+#[inline(always)]
+pub fn cgroup_of(task: *const u8) -> Option<u64> {
+    let css_set: *const u8 = field(task, OFFSET_TASK_CGROUPS.load())?;
+    let cgroup2: *const u8 = field(css_set, OFFSET_CSS_SET_DFL_CGRP.load())?;
+    Some(choose(|| read_id(cgroup2).unwrap_or(0), || v1_id(task).unwrap_or(0)))
+}
+
 #[inline(always)]
 fn v1_id(task: *const u8) -> Option<u64> {
     let css_set: *const u8 = field(task, OFFSET_TASK_CGROUPS.load())?;
     let css: *const u8 = field(css_set, OFFSET_CSS_SET_CSS.load())?;
-    let cgroup: *const u8 = field(css, OFFSET_CSS_CGROUP.load())?;
+    read_id(field(css, OFFSET_CSS_CGROUP.load())?)
+}
+
+/// `cgroup->kn->id`, read through a helper.
+#[inline(always)]
+fn read_id(cgroup: *const u8) -> Option<u64> {
     let kernfs_node: *const u8 = field(cgroup, OFFSET_CGROUP_KN.load())?;
     field(kernfs_node, OFFSET_KERNFS_NODE_ID.load())
 }

@@ -14,6 +14,8 @@ use std::{
 
 #[path = "known_calls/timed.rs"]
 mod timed;
+#[path = "known_calls/uring.rs"]
+mod uring;
 
 fn main() {
     let args: Vec<String> = env::args().skip(1).collect();
@@ -35,6 +37,14 @@ fn main() {
         ["mixed", cgroup, seconds, threads] => mixed(cgroup, number(seconds), number(threads)),
         ["short-lived", base, prefix, count, nr, times] => {
             short_lived(Path::new(base), prefix, number(count), number(nr), number(times));
+        }
+        ["io-uring", cgroup, count] => {
+            enter(cgroup);
+            uring::opens_and_reads(number(count));
+        }
+        ["io-uring-thread", cgroup, count] => {
+            enter(cgroup);
+            uring::through_a_thread(number(count));
         }
         ["mkdir-rmdir", base, count] => mkdir_rmdir(Path::new(base), number(count)),
         ["populate", base, cgroups, numbers] => populate(Path::new(base), number(cgroups), numbers),

@@ -99,6 +99,7 @@ fn options_without_cgroups(config: &Config) -> Options {
         capacity: config.capacity,
         sysfs: config.sysfs.clone(),
         sys_enter: config.sys_enter,
+        io_uring: config.io_uring,
         hierarchies: kernel::Hierarchies { cgroup2: true, v1: None },
     }
 }
@@ -239,6 +240,7 @@ fn label(probe: Probe) -> &'static str {
     match probe {
         Probe::SysEnter => "probe sys_enter",
         Probe::Cgroup => "probe cgroup",
+        Probe::IoUring => "probe io_uring",
     }
 }
 

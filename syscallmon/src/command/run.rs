@@ -231,6 +231,7 @@ pub(super) fn options(config: &Config, hierarchies: &Hierarchies) -> Options {
         capacity: config.capacity,
         sysfs: config.sysfs.clone(),
         sys_enter: config.sys_enter,
+        io_uring: config.io_uring,
         hierarchies: kernel::Hierarchies { cgroup2: hierarchies.has_cgroup2(), v1 },
     }
 }

@@ -16,6 +16,7 @@ use crate::{
     model::Totals,
     snapshot::Losses,
     state::{FirstCall, State, unix_time},
+    syscalls::{Call, IO_URING},
     workload::Workload,
 };
 
@@ -60,6 +61,14 @@ struct WorkloadEntry {
     gone: bool,
     calls: u64,
     syscalls: Vec<CallEntry>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    io_uring: Vec<OperationEntry>,
+}
+
+#[derive(Serialize)]
+struct OperationEntry {
+    op: &'static str,
+    requests: u64,
 }
 
 #[derive(Serialize)]
@@ -104,11 +113,17 @@ fn answer(state: &State, query: &WorkloadsQuery) -> Workloads {
 }
 
 fn entry(state: &State, workload: &Workload, totals: &Totals) -> WorkloadEntry {
-    let call = |count: &crate::snapshot::Count| {
-        let call = state.calls.call(count.call);
-        CallEntry { abi: call.abi, syscall: call.syscall, calls: count.calls }
-    };
-    let mut syscalls: Vec<CallEntry> = totals.calls.iter().map(call).collect();
-    syscalls.sort_by_key(|call| std::cmp::Reverse(call.calls));
-    WorkloadEntry { cgroup: workload.clone(), gone: totals.is_gone(), calls: totals.sum(), syscalls }
+    let mut counts: Vec<(Call, u64)> =
+        totals.calls.iter().map(|count| (state.calls.call(count.call), count.calls)).collect();
+    counts.sort_by_key(|&(_, calls)| std::cmp::Reverse(calls));
+    let (operations, calls): (Vec<_>, Vec<_>) = counts.into_iter().partition(|(call, _)| call.abi == IO_URING);
+    let call = |(call, calls): (Call, u64)| CallEntry { abi: call.abi, syscall: call.syscall, calls };
+    let operation = |(call, requests): (Call, u64)| OperationEntry { op: call.syscall, requests };
+    WorkloadEntry {
+        cgroup: workload.clone(),
+        gone: totals.is_gone(),
+        calls: calls.iter().map(|(_, calls)| calls).sum(),
+        syscalls: calls.into_iter().map(call).collect(),
+        io_uring: operations.into_iter().map(operation).collect(),
+    }
 }

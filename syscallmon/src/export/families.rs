@@ -5,7 +5,7 @@ use prometheus::proto::MetricType;
 use super::sample::Samples;
 use crate::{
     state::{State, unix_time},
-    syscalls,
+    syscalls::{self, IO_URING},
 };
 
 /// One metric family.
@@ -33,6 +33,13 @@ pub const FAMILIES: &[Family] = &[
         labels: WORKLOAD,
         help: "System calls that entered the kernel, by workload, syscall and ABI.",
         collect: syscalls_total,
+    },
+    Family {
+        name: "syscallmon_io_uring_requests_total",
+        kind: MetricType::COUNTER,
+        labels: &["cgroup", "op"],
+        help: "Operations given to io_uring, by workload and opcode; they make no system calls of their own.",
+        collect: io_uring_requests_total,
     },
     Family {
         name: "syscallmon_lost_total",
@@ -186,8 +193,21 @@ fn syscalls_total(state: &State, samples: &mut Samples) {
     for (workload, totals) in state.model.workloads() {
         for count in &totals.calls {
             let call = state.calls.call(count.call);
-            let labels = [("cgroup", workload.cgroup()), ("syscall", call.syscall), ("abi", call.abi)];
-            samples.add(&labels, count.calls as f64);
+            if call.abi != IO_URING {
+                let labels = [("cgroup", workload.cgroup()), ("syscall", call.syscall), ("abi", call.abi)];
+                samples.add(&labels, count.calls as f64);
+            }
+        }
+    }
+}
+
+fn io_uring_requests_total(state: &State, samples: &mut Samples) {
+    for (workload, totals) in state.model.workloads() {
+        for count in &totals.calls {
+            let call = state.calls.call(count.call);
+            if call.abi == IO_URING {
+                samples.add(&[("cgroup", workload.cgroup()), ("op", call.syscall)], count.calls as f64);
+            }
         }
     }
 }

@@ -31,6 +31,17 @@ pub enum BtfError {
     },
 }
 
+/// What a program is handed by a tracepoint, as far as anybody needs to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Argument {
+    /// A pointer to a struct, by its name.
+    Pointer(String),
+    /// A byte that is no bool.
+    Byte,
+    /// Anything else.
+    Other,
+}
+
 /// See the module.
 pub(super) struct KernelBtf(Btf);
 
@@ -71,6 +82,28 @@ impl KernelBtf {
     /// The id of the type that stands for a tracepoint that programs can attach to (`include/trace/bpf_probe.h`).
     pub(super) fn tracepoint(&self, name: &str) -> Option<u32> {
         self.0.resolve_ids_by_name(&format!("btf_trace_{name}")).ok()?.first().copied()
+    }
+
+    /// What a tracepoint hands to programs.
+    pub(super) fn arguments(&self, tracepoint: &str) -> Option<Vec<Argument>> {
+        let Type::Typedef(handler) = self.0.resolve_type_by_id(self.tracepoint(tracepoint)?).ok()? else { return None };
+        let proto = self.0.chained_type_iter(&handler).find_map(|kind| match kind {
+            Type::FuncProto(proto) => Some(proto),
+            _ => None,
+        })?;
+        // The first is the handler's own.
+        Some(proto.parameters.iter().skip(1).map(|parameter| self.argument(parameter)).collect())
+    }
+
+    fn argument(&self, parameter: &dyn BtfType) -> Argument {
+        let types: Vec<Type> = self.0.chained_type_iter(parameter).collect();
+        match types.as_slice() {
+            [Type::Ptr(_), .., Type::Struct(pointed)] => {
+                Argument::Pointer(self.0.resolve_name(pointed).unwrap_or_default())
+            }
+            [.., Type::Int(int)] if int.size() == 1 && !int.is_bool() => Argument::Byte,
+            _ => Argument::Other,
+        }
     }
 
     fn is_named(&self, member: &dyn BtfType, name: &str) -> bool {

@@ -9,6 +9,7 @@ use super::{
     Error, Options,
     btf::{BtfError, KernelBtf},
     explain::privileges,
+    io_uring::IoUring,
     offsets::{Offsets, css_of_controller},
     sleepable,
     tracefs::{self, TracefsError},
@@ -24,6 +25,8 @@ pub(super) struct Facts {
     pub(super) v1_css: Option<u64>,
     /// Where records of the cgroup tracepoints have `root`, `id` and `path`.
     pub(super) cgroup_records: Result<[u64; 3], TracefsError>,
+    /// What tells of operations given to io_uring.
+    pub(super) io_uring: IoUring,
     /// Whether programs may sleep on the syscall tracepoints, which tells that the others are preempted there.
     pub(super) lets_programs_sleep: bool,
 }
@@ -47,6 +50,7 @@ impl Facts {
             has_task_btf: offsets.is_ok() && has_task_btf()?,
             offsets,
             v1_css,
+            io_uring: IoUring::find(&btf),
             cgroup_records: tracefs::offsets("cgroup/cgroup_mkdir", ["root", "id", "path"]),
             // Old kernels (5.10) take such a program for any tracepoint, and let none of them sleep.
             lets_programs_sleep: may_sleep("sys_enter") && !may_sleep("cgroup_mkdir"),

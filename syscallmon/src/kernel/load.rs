@@ -1,6 +1,6 @@
 //! Loads the object and attaches what this kernel can run.
 //!
-//! Which implementation of a probe that is, [`super::sys_enter`] and [`super::cgroup_probe`] say.
+//! Which implementation of a probe that is, [`super::sys_enter`] and [`super::event_probe`] say.
 
 use std::{fs, io, os::fd::AsFd};
 
@@ -13,7 +13,8 @@ use aya_log::EbpfLogger;
 use syscallmon_common::{CGROUP_PATH_MAX, IndexRow, SlotCache, UNKNOWN_OFFSET};
 
 use super::{
-    Capacity, Error, Events, Kernel, Options, POSSIBLE_CPUS, ProbeStatus, cgroup_probe,
+    Capacity, Error, Events, Kernel, Options, POSSIBLE_CPUS, ProbeStatus,
+    event_probe::{self, Extent},
     explain::privileges,
     facts::Facts,
     fdinfo,
@@ -42,12 +43,11 @@ pub(super) fn load(options: &Options, positions: &[u16]) -> Result<(Kernel, Even
         first_seen: ring(&mut ebpf, "FIRST_SEEN")?,
     };
     let tables = Tables::new(&ebpf, options.capacity, cpus, memory_bytes)?;
-    let cgroup = cgroup_probe::attach(&mut ebpf, &facts);
+    let cgroup = event_probe::cgroup(&mut ebpf, &facts, Extent::Attached);
+    let io_uring = event_probe::io_uring(&mut ebpf, options, &facts, Extent::Attached);
     let sys_enter = sys_enter.attach(&mut ebpf, options, &facts)?;
-    Ok((
-        Kernel { ebpf, sys_enter_program: sys_enter.program(), probes: vec![sys_enter.status(), cgroup], tables },
-        events,
-    ))
+    let probes = [sys_enter.status(), cgroup].into_iter().chain(io_uring).collect();
+    Ok((Kernel { ebpf, sys_enter_program: sys_enter.program(), probes, tables }, events))
 }
 
 /// See [`Kernel::verify`].
@@ -57,7 +57,9 @@ pub(super) fn verify(options: &Options, positions: &[u16]) -> Result<Vec<ProbeSt
     let capacity = Capacity { cgroups: 1, series: 1 };
     let mut ebpf = load_object(options, capacity, possible_cpus()?, &facts, positions)?;
     let sys_enter = sys_enter::load(&mut ebpf, options, &facts)?;
-    Ok(vec![sys_enter.status(), cgroup_probe::verify(&mut ebpf, &facts)])
+    let cgroup = event_probe::cgroup(&mut ebpf, &facts, Extent::Verified);
+    let io_uring = event_probe::io_uring(&mut ebpf, options, &facts, Extent::Verified);
+    Ok([sys_enter.status(), cgroup].into_iter().chain(io_uring).collect())
 }
 
 fn load_object(
@@ -69,6 +71,7 @@ fn load_object(
 ) -> Result<Ebpf, Error> {
     let offset = |field: fn(&Offsets) -> u64| facts.offsets.as_ref().map_or(UNKNOWN_OFFSET, field);
     let records = facts.cgroup_records.as_ref().copied().unwrap_or([UNKNOWN_OFFSET; 3]);
+    let io_uring = facts.io_uring.arguments.as_ref().copied().unwrap_or_default();
     let offsets = [
         ("OFFSET_TASK_CGROUPS", offset(|o| o.task_cgroups)),
         ("OFFSET_CSS_SET_DFL_CGRP", offset(|o| o.css_set_dfl_cgrp)),
@@ -82,11 +85,15 @@ fn load_object(
         ("OFFSET_EVENT_ROOT", records[0]),
         ("OFFSET_EVENT_ID", records[1]),
         ("OFFSET_EVENT_PATH", records[2]),
+        ("OFFSET_EVENT_OPCODE", facts.io_uring.record.as_ref().copied().unwrap_or(UNKNOWN_OFFSET)),
+        ("OFFSET_IO_KIOCB_OPCODE", io_uring.request_opcode.unwrap_or(UNKNOWN_OFFSET)),
+        ("OFFSET_RING_SQO_TASK", io_uring.sqo_task.unwrap_or(UNKNOWN_OFFSET)),
     ];
     let flags = [
         ("COUNTS_CGROUP2", u32::from(facts.counts_cgroup2(options))),
         ("HAS_TASK_BTF", u32::from(facts.has_task_btf)),
         ("COMPAT_MASK", COMPAT_MASK),
+        ("IO_URING_OPCODE_ARGUMENT", io_uring.opcode_argument),
     ];
     let v1_hierarchy = options.hierarchies.v1.map_or(-1, |v1| v1.number);
     // Series 0 and slot 0 mean none.

@@ -4,11 +4,12 @@
 //! when it is dropped; nothing is pinned, so nothing outlives the process, however it ends.
 
 mod btf;
-mod cgroup_probe;
+mod event_probe;
 mod events;
 mod explain;
 mod facts;
 mod fdinfo;
+mod io_uring;
 mod load;
 mod log;
 mod mapped;
@@ -66,6 +67,8 @@ pub struct Options {
     pub sysfs: PathBuf,
     /// Which `sys_enter` program to use.
     pub sys_enter: SysEnter,
+    /// Whether to count operations of io_uring.
+    pub io_uring: bool,
     /// Which cgroups to count by.
     pub hierarchies: Hierarchies,
 }

@@ -11,6 +11,8 @@ pub enum Probe {
     /// Births and deaths of cgroups. Without it, cgroups are found by walking the tree at each poll, and those
     /// that live shorter than the poll interval have no name.
     Cgroup,
+    /// Counts operations given to io_uring.
+    IoUring,
 }
 
 impl Probe {
@@ -20,6 +22,7 @@ impl Probe {
         match self {
             Self::SysEnter => "sys_enter",
             Self::Cgroup => "cgroup",
+            Self::IoUring => "io_uring",
         }
     }
 }

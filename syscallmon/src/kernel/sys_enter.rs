@@ -11,7 +11,8 @@ use super::{
     Error, Options, Probe, ProbeStatus, SysEnter,
     explain::{one_line, privileges},
     facts::Facts,
-    preemption, program, tracefs,
+    preemption::{self, PREEMPTED},
+    program, tracefs,
 };
 
 /// A program that counts.
@@ -103,9 +104,6 @@ pub(super) struct Chosen {
     /// Why no better one could be.
     problems: Vec<String>,
 }
-
-/// Why the classic tracepoint is used where cheaper ones are to be had, or would have to be.
-const PREEMPTED: &str = "this kernel preempts raw tracepoint programs and then skips other tasks' calls";
 
 /// Loads the best program that the options permit and the kernel takes.
 ///

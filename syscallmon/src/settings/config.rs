@@ -34,6 +34,8 @@ pub struct Config {
     pub capacity: Capacity,
     /// How to attach to `sys_enter`.
     pub sys_enter: SysEnter,
+    /// Whether to count operations of io_uring.
+    pub io_uring: bool,
     /// Which cgroup hierarchies to count by.
     pub hierarchy: HierarchyChoice,
     /// What to log.
@@ -98,6 +100,7 @@ impl Config {
             },
             capacity: Capacity { cgroups: capacity.cgroups.unwrap_or(1024), series: capacity.series.unwrap_or(65_536) },
             sys_enter: probe.sys_enter.unwrap_or_default(),
+            io_uring: probe.io_uring.unwrap_or(true),
             hierarchy: cgroup.hierarchy.unwrap_or_default(),
             log_level: log.level.unwrap_or_default(),
             log_format: log.format.unwrap_or_default(),
@@ -143,6 +146,7 @@ impl Config {
             ("web.max-connections", self.max_connections != new.max_connections),
             ("capacity", self.capacity != new.capacity),
             ("probe.sys-enter", self.sys_enter != new.sys_enter),
+            ("probe.io-uring", self.io_uring != new.io_uring),
             ("cgroup.hierarchy", self.hierarchy != new.hierarchy),
             ("log.format", self.log_format != new.log_format),
             ("path", (&self.procfs, &self.sysfs, &self.cgroupfs) != (&new.procfs, &new.sysfs, &new.cgroupfs)),
@@ -180,7 +184,7 @@ mod tests {
             assert_eq!(resolve(&[&flag]).unwrap(), default, "{flag}");
             checked += 1;
         }
-        assert_eq!(checked, 13, "every setting but web.config.file and path.cgroupfs has a default");
+        assert_eq!(checked, 14, "every setting but web.config.file and path.cgroupfs has a default");
     }
 
     #[test]

@@ -156,6 +156,9 @@ group! {
         /// How to attach to sys_enter: auto takes the cheapest that this kernel has. [default: auto]
         #[arg(long = "probe.sys-enter", value_name = "HOW")]
         sys_enter: Option<SysEnter>,
+        /// Whether to count operations given to io_uring. [default: true]
+        #[arg(long = "probe.io-uring", value_name = "BOOL")]
+        io_uring: Option<bool>,
     }
 }
 

@@ -1,4 +1,4 @@
-//! What syscall numbers mean: one table per ABI, and a dense id for each call.
+//! What syscall numbers mean: one table per ABI and one of io_uring's operations, and a dense id for each.
 //!
 //! Owns the numbering between kernel and user space: a [`CallId`] is the position of a call in a cgroup's
 //! row of the kernel's index. Never looks at a running kernel; everybody to the right of `kernel` asks here
@@ -26,9 +26,9 @@ pub struct CallId(pub u16);
 /// The name of a call, as the labels `abi` and `syscall` show it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Call {
-    /// `x86_64`, `ia32`, `x32`, `aarch64` or `aarch32`.
+    /// `x86_64`, `ia32`, `x32`, `aarch64` or `aarch32`; [`IO_URING`] for an operation of io_uring.
     pub abi: &'static str,
-    /// The kernel's name of the syscall, or [`UNKNOWN`].
+    /// The kernel's name of the syscall or operation, or [`UNKNOWN`].
     pub syscall: &'static str,
 }
 
@@ -42,6 +42,11 @@ pub struct CallTable {
 
 /// A table of (number, name), sorted by number.
 type Numbers = &'static [(u16, &'static str)];
+
+/// What stands for the ABI of an operation that was given to io_uring, and is no system call.
+pub const IO_URING: &str = "io_uring";
+
+const IO_URING_OPERATIONS: Option<(&str, Numbers)> = Some((IO_URING, table::io_uring::TABLE));
 
 impl CallTable {
     /// The table of the architecture that this binary was built for.
@@ -57,13 +62,19 @@ impl CallTable {
             Some(("x86_64", table::x86_64::TABLE)),
             Some(("ia32", table::ia32::TABLE)),
             Some(("x32", table::x32::TABLE)),
+            IO_URING_OPERATIONS,
         ])
     }
 
     /// aarch64 and aarch32.
     #[must_use]
     pub fn aarch64() -> Self {
-        Self::new([Some(("aarch64", table::aarch64::TABLE)), Some(("aarch32", table::aarch32::TABLE)), None])
+        Self::new([
+            Some(("aarch64", table::aarch64::TABLE)),
+            Some(("aarch32", table::aarch32::TABLE)),
+            None,
+            IO_URING_OPERATIONS,
+        ])
     }
 
     /// Lays out the positions: first each ABI's unknown numbers, then the known calls in order.
@@ -107,7 +118,7 @@ impl CallTable {
 
     /// Names of the architecture's ABIs.
     pub fn abis(&self) -> impl Iterator<Item = &'static str> {
-        self.abis.iter().copied().flatten()
+        self.abis.iter().copied().flatten().filter(|&abi| abi != IO_URING)
     }
 }
 
@@ -125,6 +136,15 @@ mod tests {
         assert_eq!(name(Abi::X32, 547), Call { abi: "x32", syscall: "pwritev2" });
         assert_eq!(CallTable::aarch64().resolve(Abi::Native, 172), Call { abi: "aarch64", syscall: "getpid" });
         assert_eq!(CallTable::aarch64().resolve(Abi::Compat, 20), Call { abi: "aarch32", syscall: "getpid" });
+    }
+
+    #[test]
+    fn operations_of_io_uring_have_a_table_of_their_own() {
+        for table in [CallTable::x86_64(), CallTable::aarch64()] {
+            let name = |opcode| table.resolve(Abi::IoUring, opcode);
+            assert_eq!(name(18), Call { abi: IO_URING, syscall: "openat" });
+            assert_eq!(name(250), Call { abi: IO_URING, syscall: UNKNOWN });
+        }
     }
 
     #[test]
@@ -157,7 +177,8 @@ mod tests {
     #[test]
     fn every_known_call_has_a_position_of_its_own() {
         for table in [CallTable::x86_64(), CallTable::aarch64()] {
-            let mut known: Vec<u16> = table.positions().iter().copied().filter(|&p| usize::from(p) >= 3).collect();
+            let mut known: Vec<u16> =
+                table.positions().iter().copied().filter(|&p| usize::from(p) >= Abi::COUNT).collect();
             let count = known.len();
             known.sort_unstable();
             known.dedup();

@@ -10,6 +10,7 @@ mod export;
 mod failure;
 mod harness;
 mod hierarchy;
+mod io_uring;
 mod lifecycle;
 mod privileges;
 mod prometheus;
