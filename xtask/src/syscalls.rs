@@ -203,7 +203,7 @@ fn render_table(about: &str, origin: &str, table: &BTreeMap<u16, String>) -> Str
 fn render_module(origin: &str, linux_version: &str) -> String {
     let mut modules: Vec<&str> = ABIS.iter().map(|abi| abi.module).chain(["io_uring"]).collect();
     modules.sort_unstable();
-    let modules: String = modules.iter().map(|module| format!("pub(crate) mod {module};\n")).collect();
+    let modules = modules.iter().map(|module| format!("pub(crate) mod {module};\n")).collect::<Vec<_>>().concat();
     format!(
         "//! The system calls that Linux has, one table for each ABI, and io_uring's operations.\n//!\n//! {origin}\n\n{modules}\n\
          /// The Linux that the tables are of.\npub const LINUX_VERSION: &str = \"{linux_version}\";\n"
@@ -264,7 +264,7 @@ mod tests {
     fn operations_count_up_from_0() {
         let mut names = ["NOP"; 61];
         names[18] = "OPENAT";
-        let members: String = names.iter().map(|name| format!("\tIORING_OP_{name},\n")).collect();
+        let members = names.map(|name| format!("\tIORING_OP_{name},\n")).concat();
         let header = format!("enum io_uring_op {{\n{members}\n\t/* last */\n\tIORING_OP_LAST,\n}};\n");
         let table = parse_operations(&header).unwrap();
         assert_eq!((table.len(), table[&18].as_str()), (61, "openat"));
