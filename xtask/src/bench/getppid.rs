@@ -15,7 +15,8 @@ use super::{
 
 const SCENARIO: &str = "getppid";
 const CALLS: u32 = 400_000;
-const VARIANTS: [Variant; 5] = [Variant::Nothing, Variant::Empty, Variant::Daemon, Variant::RawTp, Variant::Bpftrace];
+const VARIANTS: [Variant; 6] =
+    [Variant::Nothing, Variant::Empty, Variant::Daemon, Variant::RawTp, Variant::Tracepoint, Variant::Bpftrace];
 
 /// Runs the scenario.
 pub(super) fn measure(host: &Host, rounds: NonZeroUsize) -> Result<Report> {
@@ -36,9 +37,11 @@ pub(super) fn measure(host: &Host, rounds: NonZeroUsize) -> Result<Report> {
         added(Variant::Empty),
         added(Variant::Daemon),
         added(Variant::RawTp),
+        added(Variant::Tracepoint),
         added(Variant::Bpftrace),
         ratio("syscallmon by an empty program", Variant::Daemon, Variant::Empty).at_most(1.4),
         ratio("syscallmon with raw_tp by an empty program", Variant::RawTp, Variant::Empty),
+        ratio("syscallmon with tracepoint by an empty program", Variant::Tracepoint, Variant::Empty),
         ratio("syscallmon by bpftrace", Variant::Daemon, Variant::Bpftrace).at_most(0.45),
     ];
     Ok(report)

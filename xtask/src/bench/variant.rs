@@ -22,7 +22,7 @@ use crate::shell;
 
 /// What users of bpftrace write to count system calls by cgroup.
 const SCRIPT: &str = "tracepoint:raw_syscalls:sys_enter { @[cgroup, args->id] = count(); }";
-/// One of these must be there for bpftrace 0.17.
+/// One of these must be there for classic tracepoints.
 const TRACEFS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -39,6 +39,8 @@ pub(super) enum Variant {
     Daemon,
     /// The daemon as it is on kernels without BTF.
     RawTp,
+    /// The daemon as it is on kernels that preempt raw tracepoint programs.
+    Tracepoint,
     Bpftrace,
 }
 
@@ -58,6 +60,7 @@ impl Variant {
             Self::Empty => "empty program",
             Self::Daemon => "syscallmon",
             Self::RawTp => "syscallmon, raw_tp",
+            Self::Tracepoint => "syscallmon, tracepoint",
             Self::Bpftrace => "bpftrace",
         }
     }
@@ -69,6 +72,10 @@ impl Variant {
             Self::Empty => Attachment::Empty(Box::new(attach_empty(&host.empty)?)),
             Self::Daemon => Attachment::Daemon(Daemon::start(host, &[])?),
             Self::RawTp => Attachment::Daemon(Daemon::start(host, &["--probe.sys-enter=raw_tp"])?),
+            Self::Tracepoint => {
+                ensure_tracefs()?;
+                Attachment::Daemon(Daemon::start(host, &["--probe.sys-enter=tracepoint"])?)
+            }
             Self::Bpftrace => Attachment::Bpftrace(Bpftrace::start(host)?),
         };
         // The daemon took its first snapshot when it started; the next scrape shall be of a new one.
@@ -140,7 +147,10 @@ fn ensure_tracefs() -> Result<()> {
     if TRACEFS.iter().any(|dir| Path::new(dir).join("events").is_dir()) {
         return Ok(());
     }
-    shell::run(Command::new("mount").args(["-t", "tracefs", "tracefs", TRACEFS[0]]), "bpftrace needs tracefs, and root")
+    shell::run(
+        Command::new("mount").args(["-t", "tracefs", "tracefs", TRACEFS[0]]),
+        "classic tracepoints need tracefs, and root",
+    )
 }
 
 /// The count of one cgroup and call in what bpftrace printed: `@[cgroup, nr]: count`.
