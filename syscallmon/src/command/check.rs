@@ -121,8 +121,8 @@ fn listen(config: &Config) -> Finding {
     Fine(config.listen_addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
 }
 
-/// The oldest kernel: `BPF_F_MMAPABLE` came with 5.5, ring buffers with 5.8.
-const OLDEST: (u32, u32) = (5, 8);
+/// The oldest kernel: mapped arrays came with 5.5, ring buffers with 5.8, programs run on demand with 5.10.
+const OLDEST: (u32, u32) = (5, 10);
 
 fn kernel_version(procfs: &Path) -> Finding {
     let release = fs::read_to_string(procfs.join("sys/kernel/osrelease")).unwrap_or_default();

@@ -183,7 +183,7 @@ impl Kernel {
     ///
     /// # Errors
     ///
-    /// When calls cannot be counted: no privilege, a kernel older than 5.8, a lockdown. A missing cgroup probe
+    /// When calls cannot be counted: no privilege, a kernel older than 5.10, a lockdown. A missing cgroup probe
     /// is no error, but a [`ProbeStatus`].
     pub fn load(options: &Options, positions: &[u16]) -> Result<(Self, Events), Error> {
         load::load(options, positions)
