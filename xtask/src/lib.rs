@@ -4,6 +4,7 @@
 
 pub mod bench;
 pub mod ci;
+pub mod dist;
 pub mod docs;
 pub mod ebpf;
 pub mod run;
@@ -11,6 +12,7 @@ pub mod setup;
 pub mod syscalls;
 pub mod test;
 
+pub mod cross;
 pub mod record;
 pub mod shell;
 pub mod toolchain;
@@ -18,3 +20,4 @@ pub mod workspace;
 
 mod apt;
 mod generated;
+mod reproducible;
