@@ -11,6 +11,7 @@ pub mod run;
 pub mod setup;
 pub mod syscalls;
 pub mod test;
+pub mod vm;
 
 pub mod cross;
 pub mod record;
@@ -20,4 +21,6 @@ pub mod workspace;
 
 mod apt;
 mod generated;
+mod parallel;
+mod readme;
 mod reproducible;
