@@ -98,6 +98,35 @@ pub struct IndexRow {
     pub series: [u32; POSITIONS_PER_CGROUP],
 }
 
+/// The mark in the ids of cgroups of a v1 hierarchy: each hierarchy numbers its own, and a number never gets that far
+/// (32 bits of generation above 32 bits of inode number, `kernfs_node.id`).
+pub const V1_CGROUP: u64 = 1 << 63;
+/// The id of every hierarchy's root (`kernfs_create_root`).
+pub const ROOT_CGROUP_ID: u64 = 1;
+
+/// What user space wants back in the kernel's tables: an entry of the map `RETURNS`. A kind of 0 is the end of the list,
+/// or an entry that is done.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Return {
+    /// The cgroup that is to lose its slot in [`RETURN_CGROUP`]; 0 otherwise.
+    pub cgroup_id: u64,
+    /// [`RETURN_CGROUP`], [`RETURN_SLOT`] or [`RETURN_SERIES`].
+    pub kind: u32,
+    /// The slot or series.
+    pub number: u32,
+}
+
+/// Takes a cgroup out of the hash table: [`Return::kind`].
+pub const RETURN_CGROUP: u32 = 1;
+/// Gives a slot back: [`Return::kind`].
+pub const RETURN_SLOT: u32 = 2;
+/// Gives a series back: [`Return::kind`].
+pub const RETURN_SERIES: u32 = 3;
+
+/// Entries of `RETURNS`: how many are done in one run.
+pub const RETURNS_LEN: usize = 256;
+
 /// A cgroup was made: [`CgroupEvent::kind`].
 pub const CGROUP_BORN: u32 = 1;
 /// A cgroup was removed: [`CgroupEvent::kind`].
@@ -109,7 +138,7 @@ pub const CGROUP_DIED: u32 = 2;
 pub struct CgroupEvent {
     /// `CLOCK_MONOTONIC`, in nanoseconds.
     pub time_ns: u64,
-    /// The cgroup's id: its inode number in cgroupfs.
+    /// The cgroup's id: its inode number in cgroupfs, and [`V1_CGROUP`] where that is a v1 hierarchy's.
     pub cgroup_id: u64,
     /// [`CGROUP_BORN`] or [`CGROUP_DIED`].
     pub kind: u32,
@@ -168,6 +197,7 @@ const _: () = {
     assert!(size_of::<CachedSlot>() == 16 && align_of::<CachedSlot>() == 8);
     assert!(size_of::<SlotCache>() == 16 * SLOT_CACHE_LEN && SLOT_CACHE_LEN.is_power_of_two());
     assert!(size_of::<IndexRow>() == 8 + 4 * POSITIONS_PER_CGROUP && POSITIONS_PER_CGROUP.is_multiple_of(2));
+    assert!(size_of::<Return>() == 16 && align_of::<Return>() == 8);
     assert!(size_of::<CgroupEvent>() == 24 && align_of::<CgroupEvent>() == 8);
     assert!(size_of::<FirstSeen>() == 56 && align_of::<FirstSeen>() == 8);
 };

@@ -1,16 +1,20 @@
 //! Births and deaths of cgroups, for user space to name them by: even one that lives for a millisecond.
 
 use aya_ebpf::{
-    helpers::{bpf_ktime_get_ns, bpf_probe_read_kernel, bpf_probe_read_kernel_str_bytes},
+    helpers::{bpf_ktime_get_ns, bpf_probe_read_kernel_str_bytes},
     macros::map,
     maps::PerCpuArray,
 };
-use syscallmon_common::{CGROUP_BORN, CGROUP_DIED, CGROUP_PATH_MAX, CgroupEvent, Loss};
+use syscallmon_common::{CGROUP_BORN, CGROUP_DIED, CGROUP_PATH_MAX, CgroupEvent, Loss, V1_CGROUP};
 
 use crate::{
     allocate::lost,
-    globals::{OFFSET_CGROUP_KN, OFFSET_CGROUP_ROOT, OFFSET_CGROUP_ROOT_HIERARCHY_ID, OFFSET_KERNFS_NODE_ID},
+    globals::{
+        COUNTS_CGROUP2, OFFSET_CGROUP_KN, OFFSET_CGROUP_ROOT, OFFSET_CGROUP_ROOT_HIERARCHY_ID, OFFSET_EVENT_ID,
+        OFFSET_EVENT_PATH, OFFSET_EVENT_ROOT, OFFSET_KERNFS_NODE_ID, V1_HIERARCHY,
+    },
     maps::CGROUP_EVENTS,
+    task::field,
 };
 
 /// A birth with room for its path.
@@ -26,10 +30,55 @@ static SCRATCH: PerCpuArray<Birth> = PerCpuArray::with_max_entries(1, 0);
 
 const HEAD_LEN: usize = size_of::<CgroupEvent>();
 
+/// A cgroup that was made or removed, as an event tells of it.
+#[derive(Clone, Copy)]
+pub struct Subject {
+    hierarchy: i32,
+    id: u64,
+    path: *const u8,
+}
+
+impl Subject {
+    /// From a raw tracepoint's arguments: `struct cgroup *`, `const char *path`.
+    #[inline(always)]
+    pub fn of_arguments(cgroup: *const u8, path: *const u8) -> Option<Self> {
+        let root: *const u8 = field(cgroup, OFFSET_CGROUP_ROOT.load())?;
+        let kernfs_node: *const u8 = field(cgroup, OFFSET_CGROUP_KN.load())?;
+        Some(Self {
+            hierarchy: field(root, OFFSET_CGROUP_ROOT_HIERARCHY_ID.load())?,
+            id: field(kernfs_node, OFFSET_KERNFS_NODE_ID.load())?,
+            path,
+        })
+    }
+
+    /// From a classic tracepoint's record, whose layout user space read from tracefs.
+    #[inline(always)]
+    pub fn of_record(record: *const u8) -> Option<Self> {
+        // The low half is where the text is, from the start of the record (`__data_loc`).
+        let location: u32 = field(record, OFFSET_EVENT_PATH.load())?;
+        Some(Self {
+            hierarchy: field(record, OFFSET_EVENT_ROOT.load())?,
+            id: field(record, OFFSET_EVENT_ID.load())?,
+            path: record.wrapping_add((location & 0xffff) as usize),
+        })
+    }
+
+    /// The cgroup's id, marked where it is one of the v1 hierarchy; `None` for hierarchies that nobody counts by.
+    #[inline(always)]
+    fn cgroup_id(self) -> Option<u64> {
+        // The default hierarchy is number 0, as in /proc/<pid>/cgroup.
+        if self.hierarchy == 0 {
+            return (COUNTS_CGROUP2.load() != 0).then_some(self.id);
+        }
+        (self.hierarchy == V1_HIERARCHY.load()).then_some(self.id | V1_CGROUP)
+    }
+}
+
 /// Reports a birth.
 #[inline(always)]
-pub fn born(cgroup: *const u8, path: *const u8) {
-    let Some(cgroup_id) = cgroup2_id(cgroup) else { return };
+pub fn born(cgroup: Option<Subject>) {
+    let Some(Subject { path, .. }) = cgroup else { return };
+    let Some(cgroup_id) = cgroup.and_then(Subject::cgroup_id) else { return };
     let Some(birth) = SCRATCH.get_ptr_mut(0) else { return };
     // SAFETY: a whole map value of this CPU; the kernel calls this tracepoint with interrupts off, under the lock of its
     // own path buffer (`trace_cgroup_path_lock`), so one birth or death is reported at a time.
@@ -48,8 +97,8 @@ pub fn born(cgroup: *const u8, path: *const u8) {
 
 /// Reports a death.
 #[inline(always)]
-pub fn died(cgroup: *const u8) {
-    let Some(cgroup_id) = cgroup2_id(cgroup) else { return };
+pub fn died(cgroup: Option<Subject>) {
+    let Some(cgroup_id) = cgroup.and_then(Subject::cgroup_id) else { return };
     let event = event(CGROUP_DIED, cgroup_id, 0);
     if CGROUP_EVENTS.output::<CgroupEvent>(&event, 0).is_err() {
         lost(Loss::CgroupEvents);
@@ -60,22 +109,4 @@ pub fn died(cgroup: *const u8) {
 fn event(kind: u32, cgroup_id: u64, path_len: u32) -> CgroupEvent {
     // SAFETY: the helper takes nothing.
     CgroupEvent { time_ns: unsafe { bpf_ktime_get_ns() }, cgroup_id, kind, path_len }
-}
-
-/// The id of a cgroup of the cgroup2 hierarchy; `None` for those of v1 hierarchies, whose ids are others'.
-#[inline(always)]
-fn cgroup2_id(cgroup: *const u8) -> Option<u64> {
-    let root: *const u8 = field(cgroup, OFFSET_CGROUP_ROOT.load())?;
-    // The default hierarchy is number 0, as in /proc/<pid>/cgroup.
-    if field::<i32>(root, OFFSET_CGROUP_ROOT_HIERARCHY_ID.load())? != 0 {
-        return None;
-    }
-    let kernfs_node: *const u8 = field(cgroup, OFFSET_CGROUP_KN.load())?;
-    field(kernfs_node, OFFSET_KERNFS_NODE_ID.load())
-}
-
-#[inline(always)]
-fn field<T: Copy>(base: *const u8, offset: u64) -> Option<T> {
-    // SAFETY: the kernel checks the read, and fails without harm.
-    unsafe { bpf_probe_read_kernel(base.add(offset as usize).cast::<T>()) }.ok()
 }

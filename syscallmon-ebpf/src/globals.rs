@@ -32,6 +32,28 @@ pub static OFFSET_TASK_COMPAT: Global<u64> = Global::new(UNKNOWN_OFFSET);
 /// The flag in that word: `TS_COMPAT` on x86, `TIF_32BIT` on arm64.
 #[unsafe(no_mangle)]
 pub static COMPAT_MASK: Global<u32> = Global::new(0);
+/// `offsetof(struct css_set, subsys[x])`, for the controller x of the v1 hierarchy that is counted by; unknown where none is.
+#[unsafe(no_mangle)]
+pub static OFFSET_CSS_SET_CSS: Global<u64> = Global::new(UNKNOWN_OFFSET);
+/// `offsetof(struct cgroup_subsys_state, cgroup)`.
+#[unsafe(no_mangle)]
+pub static OFFSET_CSS_CGROUP: Global<u64> = Global::new(UNKNOWN_OFFSET);
+/// Where a `cgroup_mkdir` or `cgroup_rmdir` record has its `root`, `id` and `path` (`events/cgroup/*/format` in tracefs).
+#[unsafe(no_mangle)]
+pub static OFFSET_EVENT_ROOT: Global<u64> = Global::new(UNKNOWN_OFFSET);
+#[unsafe(no_mangle)]
+pub static OFFSET_EVENT_ID: Global<u64> = Global::new(UNKNOWN_OFFSET);
+#[unsafe(no_mangle)]
+pub static OFFSET_EVENT_PATH: Global<u64> = Global::new(UNKNOWN_OFFSET);
+/// Whether calls are counted by cgroup2 cgroups: 1 or 0.
+#[unsafe(no_mangle)]
+pub static COUNTS_CGROUP2: Global<u32> = Global::new(1);
+/// Number of the v1 hierarchy that is counted by; -1 where none is.
+#[unsafe(no_mangle)]
+pub static V1_HIERARCHY: Global<i32> = Global::new(-1);
+/// Whether the kernel has `bpf_get_current_task_btf` and its BTF told every offset: 1 or 0.
+#[unsafe(no_mangle)]
+pub static HAS_TASK_BTF: Global<u32> = Global::new(0);
 /// Length of one CPU's row in `COUNTERS`: the number of series, and 1 since series 0 is none.
 #[unsafe(no_mangle)]
 pub static SERIES_PER_CPU: Global<u32> = Global::new(0);

@@ -1,7 +1,7 @@
 //! The kernel side of syscallmon: the programs, and which tracepoint each belongs to.
 //!
-//! What they share is one idea a file: [`count`] (the hot path), [`allocate`] (its slow path, taken once
-//! a series), [`cgroup`] (births and deaths), [`globals`] (what user space sets before loading) and
+//! What they share is one idea a file: [`task`] (who calls), [`count`] (the hot path), [`allocate`] (its slow
+//! path, taken once a series), [`returns`] (what comes back), [`cgroup`] (births and deaths), [`globals`] (what user space sets before loading) and
 //! [`maps`]. User space loads only the programs that this kernel can run; see `syscallmon/src/kernel/`.
 
 #![no_std]
@@ -19,24 +19,28 @@ mod count;
 mod globals;
 mod maps;
 mod preemption;
+mod returns;
+mod task;
 
 use aya_ebpf::{
+    EbpfContext,
     macros::{btf_tracepoint, raw_tracepoint, tracepoint},
     programs::{BtfTracePointContext, RawTracePointContext, TracePointContext},
 };
 
-/// Counts a call; the cgroup is read with BTF-typed loads. Needs `bpf_get_current_task_btf` (Linux 5.11).
+use crate::{cgroup::Subject, task::Caller};
+
+/// Counts a call; the cheapest. Needs `bpf_get_current_task_btf` (Linux 5.11).
 #[btf_tracepoint(function = "sys_enter")]
 pub fn sys_enter_btf(ctx: BtfTracePointContext) -> i32 {
-    let task = count::current_task_btf();
-    count::count(&ctx, count::cgroup_id_of(task), count::is_compat_of(task), ctx.arg(1));
+    count::count(&ctx, Caller::by_btf(), ctx.arg(1));
     0
 }
 
-/// Counts a call; the cgroup comes from a helper. Runs from Linux 4.18 on, with or without BTF.
+/// Counts a call. Runs from Linux 4.18 on, with or without BTF.
 #[raw_tracepoint(tracepoint = "sys_enter")]
 pub fn sys_enter_raw(ctx: RawTracePointContext) -> i32 {
-    count::count(&ctx, count::current_cgroup_id(), count::is_current_compat(), ctx.arg(1));
+    count::count(&ctx, Caller::by_helpers(), ctx.arg(1));
     0
 }
 
@@ -44,8 +48,10 @@ pub fn sys_enter_raw(ctx: RawTracePointContext) -> i32 {
 /// of whoever runs meanwhile. The classic tracepoint runs with preemption off, and costs more.
 #[tracepoint]
 pub fn sys_enter_tp(ctx: TracePointContext) -> u32 {
-    let task = count::current_task_btf();
-    count::count(&ctx, count::cgroup_id_of(task), count::is_compat_of(task), count::number_of(&ctx));
+    // The first field after the common ones, in every kernel (`events/raw_syscalls/sys_enter/format`: `long id`, offset 8).
+    // SAFETY: the verifier checks reads of the context against its size.
+    let nr = unsafe { *ctx.as_ptr().cast::<u8>().add(8).cast::<i64>() };
+    count::count(&ctx, Caller::current(), nr);
     0
 }
 
@@ -57,17 +63,38 @@ pub fn preemption_test(ctx: RawTracePointContext) -> i32 {
     0
 }
 
-/// Reports that a cgroup was made. Arguments: `struct cgroup *`, `const char *path`.
-#[raw_tracepoint(tracepoint = "cgroup_mkdir")]
-pub fn cgroup_mkdir(ctx: RawTracePointContext) -> i32 {
-    cgroup::born(ctx.arg(0), ctx.arg(1));
+/// Puts back what user space lists; run by it, never attached.
+#[raw_tracepoint(tracepoint = "sys_enter")]
+pub fn put_back(_: RawTracePointContext) -> i32 {
+    returns::put_back();
     0
 }
 
-/// Reports that a cgroup was removed. Arguments as for `cgroup_mkdir`.
+/// Reports that a cgroup was made. Needs BTF.
+#[raw_tracepoint(tracepoint = "cgroup_mkdir")]
+pub fn cgroup_mkdir(ctx: RawTracePointContext) -> i32 {
+    cgroup::born(Subject::of_arguments(ctx.arg(0), ctx.arg(1)));
+    0
+}
+
+/// Reports that a cgroup was removed. Needs BTF.
 #[raw_tracepoint(tracepoint = "cgroup_rmdir")]
 pub fn cgroup_rmdir(ctx: RawTracePointContext) -> i32 {
-    cgroup::died(ctx.arg(0));
+    cgroup::died(Subject::of_arguments(ctx.arg(0), ctx.arg(1)));
+    0
+}
+
+/// Reports that a cgroup was made. Needs tracefs.
+#[tracepoint]
+pub fn cgroup_mkdir_tp(ctx: TracePointContext) -> u32 {
+    cgroup::born(Subject::of_record(ctx.as_ptr().cast()));
+    0
+}
+
+/// Reports that a cgroup was removed. Needs tracefs.
+#[tracepoint]
+pub fn cgroup_rmdir_tp(ctx: TracePointContext) -> u32 {
+    cgroup::died(Subject::of_record(ctx.as_ptr().cast()));
     0
 }
 

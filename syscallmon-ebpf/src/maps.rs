@@ -8,7 +8,7 @@ use aya_ebpf::{
     macros::map,
     maps::{Array, HashMap, PerCpuArray, Queue, RingBuf},
 };
-use syscallmon_common::{IndexRow, Loss, POSITIONS_PER_CGROUP, SeriesKey, SlotCache};
+use syscallmon_common::{IndexRow, Loss, POSITIONS_PER_CGROUP, RETURNS_LEN, Return, SeriesKey, SlotCache};
 
 /// Calls counted, one row for each possible CPU: index = cpu * `SERIES_PER_CPU` + series.
 ///
@@ -59,6 +59,10 @@ pub static FREE_SLOTS: Queue<u32> = Queue::with_max_entries(1, 0);
 /// Free series, filled by user space.
 #[map]
 pub static FREE_SERIES: Queue<u32> = Queue::with_max_entries(1, 0);
+
+/// What user space gives back: see [`crate::returns`].
+#[map]
+pub static RETURNS: Array<Return> = Array::with_max_entries(RETURNS_LEN as u32, BPF_F_MMAPABLE);
 
 /// Births and deaths of cgroups: `CgroupEvent`, then the path.
 #[map]

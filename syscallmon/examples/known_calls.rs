@@ -158,24 +158,32 @@ fn run_inside(cgroup: &Path, nr: i64, times: i64) {
     reap(pid);
 }
 
-/// Forks into the cgroup (`CLONE_INTO_CGROUP`, Linux 5.7): the child does its work and ends. Returns its id.
+/// Forks into the cgroup: the child does its work and ends. Returns its id.
 fn fork_into(cgroup: &Path, work: impl FnOnce()) -> i32 {
     let directory = fs::File::open(cgroup).expect("open the cgroup");
-    let args = CloneArgs {
-        flags: 0x2_0000_0000,
-        exit_signal: libc::SIGCHLD as u64,
-        cgroup: u64::from(directory.as_raw_fd().cast_unsigned()),
-        ..CloneArgs::default()
+    let plain = CloneArgs { exit_signal: libc::SIGCHLD as u64, ..CloneArgs::default() };
+    // CLONE_INTO_CGROUP (Linux 5.7) takes cgroup2's cgroups only.
+    let into = CloneArgs { flags: 0x2_0000_0000, cgroup: u64::from(directory.as_raw_fd().cast_unsigned()), ..plain };
+    let (pid, is_inside) = match clone3(&into) {
+        Err(error) if error.raw_os_error() == Some(libc::EBADF) => (clone3(&plain).expect("fork"), false),
+        pid => (pid.expect("fork into the cgroup"), true),
     };
-    // SAFETY: a fork of a process with one thread, so the child has whole data structures.
-    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<CloneArgs>()) };
-    assert!(pid >= 0, "clone3: {}", io::Error::last_os_error());
     if pid == 0 {
+        if !is_inside {
+            fs::write(cgroup.join("cgroup.procs"), "0").expect("enter the cgroup");
+        }
         work();
         // SAFETY: ends this process.
         unsafe { libc::_exit(0) };
     }
-    i32::try_from(pid).expect("a process id")
+    pid
+}
+
+/// Its own id for the parent, 0 for the child.
+fn clone3(args: &CloneArgs) -> io::Result<i32> {
+    // SAFETY: a fork of a process with one thread, so the child has whole data structures.
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, std::ptr::from_ref(args), size_of::<CloneArgs>()) };
+    if pid < 0 { Err(io::Error::last_os_error()) } else { Ok(i32::try_from(pid).expect("a process id")) }
 }
 
 fn reap(pid: i32) {
@@ -187,7 +195,7 @@ fn reap(pid: i32) {
 
 /// `struct clone_args` of `include/uapi/linux/sched.h`.
 #[repr(C)]
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct CloneArgs {
     flags: u64,
     pidfd: u64,

@@ -65,6 +65,8 @@ pub struct State {
     pub calls: CallTable,
     /// Totals by workload.
     pub model: Model,
+    /// The cgroup hierarchies that are counted by: `cgroup2`, `memory`, `cgroup2+memory`.
+    pub hierarchy: String,
     /// How each probe fares.
     pub probes: Vec<ProbeStatus>,
     /// Running totals of what was lost.
@@ -88,11 +90,18 @@ pub struct State {
 impl State {
     /// What is known before the first snapshot.
     #[must_use]
-    pub fn new(calls: CallTable, probes: Vec<ProbeStatus>, capacity: Capacity, kernel_memory_bytes: u64) -> Self {
+    pub fn new(
+        calls: CallTable,
+        probes: Vec<ProbeStatus>,
+        capacity: Capacity,
+        kernel_memory_bytes: u64,
+        hierarchy: String,
+    ) -> Self {
         let time = SystemTime::now();
         Self {
             calls,
             model: Model::default(),
+            hierarchy,
             probes,
             losses: Losses::default(),
             capacity,

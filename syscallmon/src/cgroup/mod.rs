@@ -2,10 +2,12 @@
 //!
 //! Knows nothing of counts. `workload` gives the paths their meaning.
 
+mod hierarchy;
 mod mount;
 mod tree;
 
 pub use self::{
-    mount::{Mount, MountError},
+    hierarchy::{ChoiceError, Hierarchies, HierarchyChoice, HierarchyError, HierarchySet, V1},
+    mount::{Kind, Mount},
     tree::{Change, Tree},
 };

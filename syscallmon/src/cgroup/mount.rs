@@ -1,4 +1,4 @@
-//! Where the cgroup2 hierarchy is mounted, from `/proc/self/mountinfo` (`Documentation/filesystems/proc.rst`).
+//! Where cgroup hierarchies are mounted, from `/proc/self/mountinfo` (`Documentation/filesystems/proc.rst`).
 
 use std::{
     io::BufReader,
@@ -6,69 +6,73 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use procfs::{FromBufRead, process::MountInfos};
+use procfs::{
+    FromBufRead, ProcError,
+    process::{MountInfo, MountInfos},
+};
+use syscallmon_common::ROOT_CGROUP_ID;
 
-/// A mount of the cgroup2 hierarchy.
+/// A mount of a cgroup hierarchy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
     /// Where it is mounted.
     pub path: PathBuf,
     /// The path, in the hierarchy, of what is mounted there: `/`, or something below it in a container.
     pub root: String,
+    /// Which hierarchy it is.
+    pub kind: Kind,
 }
 
-/// Why the mount is not known.
-#[derive(Debug, thiserror::Error)]
-pub enum MountError {
-    /// mountinfo cannot be read.
-    #[error("cannot read {path}")]
-    Mountinfo {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: procfs::ProcError,
-    },
-    /// No cgroup2 file system is mounted.
-    #[error(
-        "no cgroup2 file system is mounted{below}: mount one (mount -t cgroup2 none /sys/fs/cgroup), or name it with --path.cgroupfs"
-    )]
-    None {
-        /// ` below <path>` when the user named a place.
-        below: String,
+/// Which hierarchy is mounted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// cgroup2's.
+    Cgroup2,
+    /// One of cgroup v1.
+    V1 {
+        /// Options of the mount; its controllers are among them.
+        options: Vec<String>,
     },
 }
 
 impl Mount {
-    /// Finds the mount: below `cgroupfs` when that is given, else the one that shows most of the hierarchy.
-    ///
-    /// Covers pure cgroup2 hosts (`/sys/fs/cgroup`) and hybrid ones (`/sys/fs/cgroup/unified`).
+    /// Every mount of a cgroup hierarchy, or of those below `cgroupfs` when that is given. Of two mounts of one hierarchy,
+    /// the one that shows more of it comes first.
     ///
     /// # Errors
     ///
-    /// When mountinfo cannot be read, or there is no such mount.
-    pub fn find(procfs: &Path, cgroupfs: Option<&Path>) -> Result<Self, MountError> {
-        let path = procfs.join("self/mountinfo");
-        let unreadable = |source| MountError::Mountinfo { path: path.clone(), source };
-        let file = std::fs::File::open(&path).map_err(|error| unreadable(error.into()))?;
-        let infos = MountInfos::from_buf_read(BufReader::new(file)).map_err(unreadable)?;
-        let mounts = infos.into_iter().filter(|info| info.fs_type == "cgroup2");
-        let mounts = mounts.map(|info| Self { path: info.mount_point, root: hierarchy_root(&info.root) });
-        let mut mounts: Vec<Self> =
-            mounts.filter(|mount| cgroupfs.is_none_or(|place| mount.path.starts_with(place))).collect();
+    /// When mountinfo cannot be read.
+    pub fn all(procfs: &Path, cgroupfs: Option<&Path>) -> Result<Vec<Self>, ProcError> {
+        let file = std::fs::File::open(procfs.join("self/mountinfo"))?;
+        let infos = MountInfos::from_buf_read(BufReader::new(file))?;
+        let mut mounts: Vec<Self> = infos.into_iter().filter_map(Self::of).collect();
+        mounts.retain(|mount| cgroupfs.is_none_or(|place| mount.path.starts_with(place)));
         mounts.sort_by_key(|mount| (!mount.is_whole(), mount.root.len(), mount.path.as_os_str().len()));
-        let below = || cgroupfs.map(|place| format!(" below {}", place.display())).unwrap_or_default();
-        mounts.into_iter().next().ok_or_else(|| MountError::None { below: below() })
+        Ok(mounts)
     }
-}
 
-impl Mount {
-    /// Whether the whole hierarchy is to be seen: its root has the id 1 (`kernfs_create_root`).
+    /// `None` for other file systems.
+    fn of(info: MountInfo) -> Option<Self> {
+        let kind = match info.fs_type.as_str() {
+            "cgroup2" => Kind::Cgroup2,
+            "cgroup" => Kind::V1 { options: info.super_options.into_keys().collect() },
+            _ => return None,
+        };
+        Some(Self { path: info.mount_point, root: hierarchy_root(&info.root), kind })
+    }
+
+    /// Whether it is the v1 hierarchy of this controller.
+    #[must_use]
+    pub fn has_controller(&self, controller: &str) -> bool {
+        matches!(&self.kind, Kind::V1 { options } if options.iter().any(|option| option == controller))
+    }
+
+    /// Whether the whole hierarchy is to be seen, that is, its root.
     ///
     /// A container with a cgroup namespace of its own sees only a part, which looks like a whole in mountinfo.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        self.path.metadata().is_ok_and(|metadata| metadata.ino() == 1)
+        self.path.metadata().is_ok_and(|metadata| metadata.ino() == ROOT_CGROUP_ID)
     }
 }
 
@@ -96,58 +100,53 @@ mod tests {
 
     const PURE: &str = "30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate";
     const HYBRID: &str = "45 31 0:40 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw";
-    const V1: &str = "36 31 0:31 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu";
+    const V1: &str = "36 31 0:31 / /sys/fs/cgroup/cpu,cpuacct rw,relatime - cgroup cgroup rw,cpu,cpuacct";
     const CONTAINER: &str = "50 40 0:26 /../../.. /host/cgroup ro - cgroup2 cgroup rw";
+    const OTHER: &str = "29 23 0:25 / /sys/fs/cgroup ro - tmpfs tmpfs rw,mode=755";
 
     #[test]
-    fn pure_hybrid_and_container_mounts_are_found() {
-        let find = |lines: &[&str]| Mount::find(procfs(lines).path(), None).unwrap();
-        let mount = |path: &str| Mount { path: path.into(), root: "/".into() };
-        assert_eq!(find(&[V1, PURE]), mount("/sys/fs/cgroup"));
-        assert_eq!(find(&[V1, HYBRID]), mount("/sys/fs/cgroup/unified"));
-        assert_eq!(find(&[CONTAINER]), mount("/host/cgroup"));
+    fn mounts_of_both_versions_are_found() {
+        let mounts = Mount::all(procfs(&[OTHER, V1, HYBRID]).path(), None).unwrap();
+        let paths: Vec<&Path> = mounts.iter().map(|mount| mount.path.as_path()).collect();
+        assert_eq!(paths, [Path::new("/sys/fs/cgroup/unified"), Path::new("/sys/fs/cgroup/cpu,cpuacct")]);
+        assert!(mounts[1].has_controller("cpu") && mounts[1].has_controller("cpuacct"));
+        assert!(!mounts[1].has_controller("memory") && !mounts[0].has_controller("cpu"));
+        assert_eq!(mounts[0].kind, Kind::Cgroup2);
     }
 
     #[test]
     fn the_mount_that_shows_the_whole_hierarchy_wins() {
         let part = "60 40 0:26 /system.slice/a.service /mnt rw - cgroup2 cgroup rw";
-        let found = Mount::find(procfs(&[part, HYBRID]).path(), None).unwrap();
-        assert_eq!(found.path, Path::new("/sys/fs/cgroup/unified"));
-        let only = Mount::find(procfs(&[part]).path(), None).unwrap();
-        assert_eq!(only.root, "/system.slice/a.service");
+        let found = Mount::all(procfs(&[part, HYBRID]).path(), None).unwrap();
+        assert_eq!(found[0].path, Path::new("/sys/fs/cgroup/unified"));
+        let only = Mount::all(procfs(&[part]).path(), None).unwrap();
+        assert_eq!(only[0].root, "/system.slice/a.service");
     }
 
     #[test]
     fn the_way_up_from_a_container_is_no_part_of_the_path() {
         let roots = ["/", "/..", "/../..", "/../../kubepods", "/..a", "/a/.."].map(hierarchy_root);
         assert_eq!(roots, ["/", "/", "/", "/kubepods", "/..a", "/a/.."]);
+        let mounts = Mount::all(procfs(&[CONTAINER]).path(), None).unwrap();
+        assert_eq!((mounts[0].path.as_path(), mounts[0].root.as_str()), (Path::new("/host/cgroup"), "/"));
     }
 
     #[test]
     fn the_host_s_hierarchy_wins_over_a_namespace_s() {
-        let host = Mount::find(Path::new("/proc"), None).unwrap();
-        assert!(host.is_whole(), "the tests run where the whole hierarchy is mounted");
+        let host = Mount::all(Path::new("/proc"), None).unwrap().remove(0);
+        assert!(host.is_whole(), "the tests run where a whole hierarchy is mounted");
         // What a container sees: its own part at a shorter path, the host's whole at a longer one.
         let elsewhere = tempfile::tempdir().unwrap();
         let namespace = format!("60 40 0:26 / {} rw - cgroup2 cgroup rw", elsewhere.path().display());
         let whole = format!("61 40 0:26 /../.. {} rw - cgroup2 cgroup rw", host.path.display());
-        let found = Mount::find(procfs(&[&namespace, &whole]).path(), None).unwrap();
-        assert_eq!(found.path, host.path);
+        let found = Mount::all(procfs(&[&namespace, &whole]).path(), None).unwrap();
+        assert_eq!(found[0].path, host.path);
     }
 
     #[test]
     fn a_named_place_is_the_only_one_looked_at() {
-        let dir = procfs(&[PURE, CONTAINER]);
-        let found = Mount::find(dir.path(), Some(Path::new("/host"))).unwrap();
-        assert_eq!(found.path, Path::new("/host/cgroup"));
-        let error = Mount::find(dir.path(), Some(Path::new("/elsewhere"))).unwrap_err().to_string();
-        assert!(error.contains("below /elsewhere") && error.contains("--path.cgroupfs"), "{error}");
-    }
-
-    #[test]
-    fn no_mount_and_no_procfs_are_errors_with_a_remedy() {
-        let error = Mount::find(procfs(&[V1]).path(), None).unwrap_err().to_string();
-        assert!(error.contains("mount -t cgroup2"), "{error}");
-        assert!(matches!(Mount::find(Path::new("/nonexistent"), None), Err(MountError::Mountinfo { .. })));
+        let found = Mount::all(procfs(&[PURE, CONTAINER]).path(), Some(Path::new("/host"))).unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].path, Path::new("/host/cgroup"));
     }
 }

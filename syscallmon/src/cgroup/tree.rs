@@ -34,10 +34,11 @@ pub enum Change<'a> {
 /// All cgroups that are alive, and those that died and were not forgotten yet.
 #[derive(Debug)]
 pub struct Tree {
-    mount: Mount,
+    /// Each with the mark that its cgroups' ids have.
+    mounts: Vec<(Mount, u64)>,
     cgroups: HashMap<u64, Cgroup>,
     dead: Vec<u64>,
-    /// Whether a cgroup that a walk does not see may be gone: only where the whole hierarchy is mounted.
+    /// Whether a cgroup that a walk does not see may be gone: only where whole hierarchies are mounted.
     sees_all: bool,
     /// Cgroups that the last complete walk did not see.
     missed: HashSet<u64>,
@@ -55,11 +56,12 @@ struct Cgroup {
 const TOO_LONG: usize = 1023;
 
 impl Tree {
-    /// An empty tree; [`Self::walk`] fills it.
+    /// An empty tree of the cgroups in these mounts, each with the mark that their ids have; [`Self::walk`] fills it.
     #[must_use]
-    pub fn new(mount: Mount) -> Self {
-        let sees_all = mount.is_whole();
-        Self { mount, cgroups: HashMap::new(), dead: Vec::new(), sees_all, missed: HashSet::new() }
+    pub fn new<'a>(mounts: impl Iterator<Item = (&'a Mount, u64)>) -> Self {
+        let mounts: Vec<(Mount, u64)> = mounts.map(|(mount, mark)| (mount.clone(), mark)).collect();
+        let sees_all = mounts.iter().all(|(mount, _)| mount.is_whole());
+        Self { mounts, cgroups: HashMap::new(), dead: Vec::new(), sees_all, missed: HashSet::new() }
     }
 
     /// Takes up one event of the kernel.
@@ -100,27 +102,38 @@ impl Tree {
     pub fn walk(&mut self) -> bool {
         let mut missed: HashSet<u64> =
             self.cgroups.iter().filter(|(_, cgroup)| cgroup.alive).map(|(&id, _)| id).collect();
+        let mounts = std::mem::take(&mut self.mounts);
         let mut complete = self.sees_all;
-        // Other file systems may be mounted below; their inode numbers are not cgroup ids.
-        for entry in WalkDir::new(&self.mount.path).same_file_system(true) {
-            match entry {
-                Ok(entry) if entry.file_type().is_dir() => {
-                    // The root's entry has the inode number of the directory that it is mounted on.
-                    let id = if entry.depth() == 0 { inode(entry.path()) } else { Some(entry.ino()) };
-                    let Some(id) = id else { continue };
-                    missed.remove(&id);
-                    self.add(id, &path_in_hierarchy(&self.mount, entry.path()));
-                }
-                Ok(_) => {}
-                // What vanishes while it is looked at is gone; anything else hides what is below it.
-                Err(error) => complete &= is_vanished(&error),
-            }
+        for (mount, mark) in &mounts {
+            complete &= self.walk_below(mount, *mark, &mut missed);
         }
+        self.mounts = mounts;
         if complete {
             for &id in missed.intersection(&std::mem::take(&mut self.missed)) {
                 self.bury(id);
             }
             self.missed = missed;
+        }
+        complete
+    }
+
+    /// Takes up the cgroups of one mount, and strikes them off those that are missed. Whether it saw all of them.
+    fn walk_below(&mut self, mount: &Mount, mark: u64, missed: &mut HashSet<u64>) -> bool {
+        let mut complete = true;
+        // Other file systems may be mounted below; their inode numbers are not cgroup ids.
+        for entry in WalkDir::new(&mount.path).same_file_system(true) {
+            match entry {
+                Ok(entry) if entry.file_type().is_dir() => {
+                    // The root's entry has the inode number of the directory that it is mounted on.
+                    let inode = if entry.depth() == 0 { inode(entry.path()) } else { Some(entry.ino()) };
+                    let Some(id) = inode.map(|inode| inode | mark) else { continue };
+                    missed.remove(&id);
+                    self.add(id, &path_in_hierarchy(mount, entry.path()));
+                }
+                Ok(_) => {}
+                // What vanishes while it is looked at is gone; anything else hides what is below it.
+                Err(error) => complete &= is_vanished(&error),
+            }
         }
         complete
     }
@@ -187,12 +200,17 @@ mod tests {
     use std::{fs, os::unix::fs::MetadataExt};
 
     use super::*;
+    use crate::cgroup::Kind;
 
     fn tree() -> (Tree, tempfile::TempDir) {
         let dir = tempfile::tempdir().unwrap();
-        let mount = Mount { path: dir.path().to_owned(), root: "/".into() };
         // A temporary directory does not have the hierarchy's root inode, but is all there is.
-        (Tree { sees_all: true, ..Tree::new(mount) }, dir)
+        (Tree { sees_all: true, ..tree_at(dir.path(), "/") }, dir)
+    }
+
+    fn tree_at(path: &Path, root: &str) -> Tree {
+        let mount = Mount { path: path.to_owned(), root: root.into(), kind: Kind::Cgroup2 };
+        Tree::new([(&mount, 0)].into_iter())
     }
 
     #[test]
@@ -209,10 +227,23 @@ mod tests {
     }
 
     #[test]
+    fn cgroups_of_two_hierarchies_are_kept_apart_by_their_marks() {
+        let dir = tempfile::tempdir().unwrap();
+        let mount = Mount { path: dir.path().to_owned(), root: "/".into(), kind: Kind::Cgroup2 };
+        let mut tree = Tree::new([(&mount, 0), (&mount, 1 << 63)].into_iter());
+        fs::create_dir(dir.path().join("a")).unwrap();
+        tree.walk();
+        let id = dir.path().join("a").metadata().unwrap().ino();
+        tree.apply(Change::Died { id });
+        assert_eq!((tree.dead(), tree.path(id | 1 << 63).map(AsRef::as_ref)), (&[id][..], Some("/a")));
+        assert!(tree.paths_alive().contains("/a"), "the other one is");
+    }
+
+    #[test]
     fn a_part_of_the_hierarchy_has_the_hierarchy_s_paths() {
         let (_, dir) = tree();
         fs::create_dir(dir.path().join("x")).unwrap();
-        let mut tree = Tree::new(Mount { path: dir.path().to_owned(), root: "/kubepods".into() });
+        let mut tree = tree_at(dir.path(), "/kubepods");
         tree.walk();
         let paths: Vec<_> = tree.cgroups.values().map(|cgroup| cgroup.path.to_string()).collect();
         assert!(paths.contains(&"/kubepods".to_owned()) && paths.contains(&"/kubepods/x".to_owned()), "{paths:?}");
@@ -255,7 +286,7 @@ mod tests {
     #[test]
     fn a_walk_that_does_not_see_everything_buries_nobody() {
         let dir = tempfile::tempdir().unwrap();
-        let mut partial = Tree::new(Mount { path: dir.path().to_owned(), root: "/".into() });
+        let mut partial = tree_at(dir.path(), "/");
         partial.apply(Change::Born { id: 5, path: b"/elsewhere" });
         assert!(!partial.walk() && !partial.walk());
         assert_eq!(partial.dead(), [0; 0]);

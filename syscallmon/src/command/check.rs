@@ -5,11 +5,14 @@ use std::{fs, net::TcpListener, path::Path, process::ExitCode};
 use caps::{CapSet, Capability};
 use clap::Args;
 
-use super::{ConfigFile, run::PART_OF_HIERARCHY};
+use super::{
+    ConfigFile,
+    run::{PART_OF_HIERARCHY, options},
+};
 use crate::{
-    cgroup::Mount,
+    cgroup::{Hierarchies, HierarchyError},
     export::web::WebConfig,
-    kernel::{self, Kernel, Options},
+    kernel::{self, Kernel, Options, Probe, ProbeStatus},
     settings::{Config, Settings},
     syscalls::CallTable,
 };
@@ -31,13 +34,15 @@ pub(super) struct Check {
 enum Finding {
     /// As it should be.
     Ok(String),
+    /// `run` works, in another way than the best.
+    Fallback(String),
     /// `run` works without it, worse.
     Optional(String),
     /// `run` fails without it.
     Missing(String),
 }
 
-use Finding::{Missing, Ok as Fine, Optional};
+use Finding::{Fallback, Missing, Ok as Fine, Optional};
 
 impl Check {
     #[expect(clippy::unnecessary_wraps, reason = "every command has this shape")]
@@ -62,27 +67,40 @@ impl Check {
 fn print(name: &str, finding: &Finding) {
     let (state, text) = match finding {
         Fine(text) => ("ok", text.clone()),
+        Fallback(text) => ("fallback", text.clone()),
         Optional(text) => ("missing", format!("(optional) {text}")),
         Missing(text) => ("missing", text.clone()),
     };
-    println!("{state:<8} {name:<13} {text}");
+    println!("{state:<8} {name:<15} {text}");
 }
 
 fn requirements(config: &Config, file: Option<&Path>) -> Vec<(&'static str, Finding)> {
-    let options = Options::from(config);
-    vec![
+    let hierarchies = Hierarchies::find(&config.procfs, config.cgroupfs.as_deref(), config.hierarchy);
+    let options = hierarchies.as_ref().map_or_else(|_| options_without_cgroups(config), |found| options(config, found));
+    let mut requirements = vec![
         ("config", Fine(file.map_or("defaults and flags".to_owned(), |file| file.display().to_string()))),
         ("web config", web_config(config)),
         ("listen", listen(config)),
         ("kernel", kernel_version(&config.procfs)),
         ("btf", btf(&options)),
-        ("tracepoints", tracepoints(config, &options)),
+        ("tracepoints", tracepoints(&options)),
         ("capabilities", capabilities()),
         ("lockdown", lockdown(&config.sysfs)),
-        ("cgroup mount", cgroup_mount(config)),
+        ("cgroups", cgroups(hierarchies)),
         ("memory", memory(config)),
-        ("programs", programs(&options)),
-    ]
+    ];
+    requirements.extend(probes(&options));
+    requirements
+}
+
+/// What the programs are tried with where no cgroups can be found.
+fn options_without_cgroups(config: &Config) -> Options {
+    Options {
+        capacity: config.capacity,
+        sysfs: config.sysfs.clone(),
+        sys_enter: config.sys_enter,
+        hierarchies: kernel::Hierarchies { cgroup2: true, v1: None },
+    }
 }
 
 fn web_config(config: &Config) -> Finding {
@@ -120,32 +138,26 @@ fn btf(options: &Options) -> Finding {
     match kernel::check_btf(&options.btf_path()) {
         Ok(()) => Fine(options.btf_path().display().to_string()),
         Err(error) => {
-            let lost =
-                "without it counting costs more, 32-bit calls are not told apart, and cgroups are found by polling";
+            let lost = "without it counting costs more, and 32-bit calls and v1 cgroups are not told apart";
             let finding = if options.sys_enter == kernel::SysEnter::TpBtf { Missing } else { Optional };
             finding(format!("{}; {lost}", chain(&error)))
         }
     }
 }
 
-/// The kernel's BTF names every tracepoint (`btf_trace_<name>`); without BTF, tracefs does.
-fn tracepoints(config: &Config, options: &Options) -> Finding {
-    let wanted = ["sys_enter", "cgroup_mkdir", "cgroup_rmdir"];
-    let missing = if let Some(missing) = kernel::missing_tracepoints(&options.btf_path(), &wanted) {
-        missing
-    } else {
-        let events = config.sysfs.join("kernel/tracing/events");
-        if !events.is_dir() {
-            return Optional(format!("cannot be looked up without BTF or tracefs at {}", events.display()));
-        }
-        let groups = ["raw_syscalls", "cgroup", "cgroup"];
-        let there = |(group, name): (&&str, &&str)| events.join(group).join(name).is_dir();
-        groups.iter().zip(&wanted).filter(|&pair| !there(pair)).map(|(_, &name)| name).collect()
+/// The tracepoints that the probes attach to.
+const WANTED: [&str; 3] = ["raw_syscalls/sys_enter", "cgroup/cgroup_mkdir", "cgroup/cgroup_rmdir"];
+
+fn tracepoints(options: &Options) -> Finding {
+    let Some(missing) = kernel::missing_tracepoints(&options.btf_path(), &WANTED) else {
+        return Optional(
+            "cannot be looked up without BTF or tracefs (mount -t tracefs nodev /sys/kernel/tracing)".to_owned(),
+        );
     };
-    if missing.contains(&"sys_enter") {
+    if missing.contains(&WANTED[0]) {
         Missing("no raw_syscalls tracepoints: needs a kernel with CONFIG_FTRACE_SYSCALLS=y".to_owned())
     } else if missing.is_empty() {
-        Fine(wanted.join(", "))
+        Fine(WANTED.join(", "))
     } else {
         Optional(format!("no {}: short-lived cgroups will have no name", missing.join(", ")))
     }
@@ -185,12 +197,12 @@ fn lockdown(sysfs: &Path) -> Finding {
     }
 }
 
-fn cgroup_mount(config: &Config) -> Finding {
-    match Mount::find(&config.procfs, config.cgroupfs.as_deref()) {
-        Ok(mount) if !mount.is_whole() => {
-            Optional(format!("{} shows a part of the hierarchy only: {PART_OF_HIERARCHY}", mount.path.display()))
+fn cgroups(hierarchies: Result<Hierarchies, HierarchyError>) -> Finding {
+    match hierarchies {
+        Ok(found) if !found.are_whole() => {
+            Optional(format!("{found} shows a part of the hierarchy only: {PART_OF_HIERARCHY}"))
         }
-        Ok(mount) => Fine(format!("cgroup2 at {}", mount.path.display())),
+        Ok(found) => Fine(format!("counted by {}: {found}", found.set())),
         Err(error) => Missing(chain(&error)),
     }
 }
@@ -215,17 +227,27 @@ fn memory(config: &Config) -> Finding {
 }
 
 /// The proof: the kernel's verifier takes the programs.
-fn programs(options: &Options) -> Finding {
+fn probes(options: &Options) -> Vec<(&'static str, Finding)> {
     let probes = match Kernel::verify(options, CallTable::native().positions()) {
         Ok(probes) => probes,
-        Err(error) => return Missing(chain(&error)),
+        Err(error) => return vec![("programs", Missing(chain(&error)))],
     };
-    let told = |status: &kernel::ProbeStatus| {
-        let told = format!("{} as {}", status.probe.name(), status.implementation.unwrap_or("nothing"));
-        status.problem.as_ref().map_or(told.clone(), |problem| format!("{told} ({problem})"))
-    };
-    let finding = if probes.iter().any(|status| status.problem.is_some()) { Optional } else { Fine };
-    finding(probes.iter().map(told).collect::<Vec<_>>().join(", "))
+    probes.iter().map(|status| (label(status.probe), finding(status))).collect()
+}
+
+fn label(probe: Probe) -> &'static str {
+    match probe {
+        Probe::SysEnter => "probe sys_enter",
+        Probe::Cgroup => "probe cgroup",
+    }
+}
+
+fn finding(status: &ProbeStatus) -> Finding {
+    match (status.implementation, &status.problem) {
+        (Some(implementation), None) => Fine(implementation.to_owned()),
+        (Some(implementation), Some(problem)) => Fallback(format!("{implementation}: {problem}")),
+        (None, problem) => Optional(problem.clone().unwrap_or_default()),
+    }
 }
 
 /// An error and its causes in one line.

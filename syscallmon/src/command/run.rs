@@ -18,12 +18,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::ConfigFile;
 use crate::{
-    cgroup::{Mount, Tree},
+    cgroup::{Hierarchies, Tree},
     export::{
         Site,
         web::{Limits, Server},
     },
-    kernel::{Events, Kernel, Options},
+    kernel::{self, Events, Kernel, Options, V1Hierarchy},
     privileges,
     sampler::{Sampler, Tunables},
     settings::{self, Config, LogHandle, Settings},
@@ -203,13 +203,13 @@ pub(super) const PART_OF_HIERARCHY: &str = "cgroups outside it that exist alread
 
 /// Loads and attaches, then drops privileges. Single-threaded: capabilities belong to threads.
 fn attach(config: &Config) -> anyhow::Result<Attached> {
-    let mount = Mount::find(&config.procfs, config.cgroupfs.as_deref())?;
-    tracing::info!(path = %mount.path.display(), "found cgroup2");
-    if !mount.is_whole() {
-        tracing::warn!("only a part of the cgroup2 hierarchy is mounted here: {PART_OF_HIERARCHY}");
+    let hierarchies = Hierarchies::find(&config.procfs, config.cgroupfs.as_deref(), config.hierarchy)?;
+    tracing::info!(counted_by = %hierarchies.set(), mounted = %hierarchies, "found cgroups");
+    if !hierarchies.are_whole() {
+        tracing::warn!("only a part of the cgroup hierarchy is mounted here: {PART_OF_HIERARCHY}");
     }
     let calls = CallTable::native();
-    let (kernel, events) = Kernel::load(&Options::from(config), calls.positions())?;
+    let (kernel, events) = Kernel::load(&options(config, &hierarchies), calls.positions())?;
     for status in kernel.probes() {
         let (probe, implementation) = (status.probe.name(), status.implementation.unwrap_or("none"));
         match &status.problem {
@@ -219,13 +219,19 @@ fn attach(config: &Config) -> anyhow::Result<Attached> {
     }
     let kept = privileges::drop_all(|| kernel.is_accessible()).context("cannot drop privileges")?;
     tracing::info!(kept = ?kept, "dropped privileges");
-    let state = State::new(calls, kernel.probes().to_vec(), config.capacity, kernel.memory_bytes());
-    Ok(Attached { kernel, events, tree: Tree::new(mount), shared: Shared::new(state) })
+    let hierarchy = hierarchies.set().to_string();
+    let state = State::new(calls, kernel.probes().to_vec(), config.capacity, kernel.memory_bytes(), hierarchy);
+    Ok(Attached { kernel, events, tree: Tree::new(hierarchies.mounts()), shared: Shared::new(state) })
 }
 
-impl From<&Config> for Options {
-    fn from(config: &Config) -> Self {
-        Self { capacity: config.capacity, sysfs: config.sysfs.clone(), sys_enter: config.sys_enter }
+/// What the kernel side is told.
+pub(super) fn options(config: &Config, hierarchies: &Hierarchies) -> Options {
+    let v1 = hierarchies.v1().map(|v1| V1Hierarchy { number: v1.number, controller: v1.controller });
+    Options {
+        capacity: config.capacity,
+        sysfs: config.sysfs.clone(),
+        sys_enter: config.sys_enter,
+        hierarchies: kernel::Hierarchies { cgroup2: hierarchies.has_cgroup2(), v1 },
     }
 }
 

@@ -148,7 +148,7 @@ mod tests {
         let up = |probe| ProbeStatus { probe, implementation: Some("tp_btf"), problem: None };
         let capacity = Capacity { cgroups: 1024, series: 65_536 };
         let probes = vec![up(Probe::SysEnter), up(Probe::Cgroup)];
-        let mut state = State::new(CallTable::x86_64(), probes, capacity, 1);
+        let mut state = State::new(CallTable::x86_64(), probes, capacity, 1, "cgroup2".into());
         let counts = (0..500).map(|call| Count { call: CallId(call), calls: if call < 3 { 2 } else { 1 } }).collect();
         let snapshot = Snapshot { slots: vec![SlotCounts { slot: 1, cgroup_id: 7, counts }], ..Snapshot::default() };
         let path = Arc::from(cgroup);

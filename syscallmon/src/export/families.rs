@@ -81,6 +81,14 @@ pub const FAMILIES: &[Family] = &[
         },
     },
     Family {
+        name: "syscallmon_cgroup_hierarchy_info",
+        kind: MetricType::GAUGE,
+        labels: &["hierarchy"],
+        help: "By the cgroups of which hierarchy workloads are told apart: cgroup2, a v1 controller, or cgroup2 and, for tasks in \
+               its root, a v1 controller (cgroup2+memory); always 1.",
+        collect: |state, samples| samples.add(&[("hierarchy", &state.hierarchy)], 1.0),
+    },
+    Family {
         name: "syscallmon_series",
         kind: MetricType::GAUGE,
         labels: &[],

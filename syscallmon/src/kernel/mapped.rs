@@ -9,8 +9,13 @@ use std::{
     sync::atomic::{AtomicU32, AtomicU64},
 };
 
-use aya::maps::MapData;
+use aya::{
+    Ebpf,
+    maps::{Map, MapData},
+};
 use memmap2::{MmapOptions, MmapRaw};
+
+use super::Error;
 
 const _: () = assert!(cfg!(target_endian = "little"), "the layouts of 64-bit words below assume it");
 
@@ -58,4 +63,10 @@ impl MappedArray {
         // SAFETY: as above.
         unsafe { AtomicU32::from_ptr(words.add(index)) }
     }
+}
+
+/// Maps `len` bytes of one of the object's arrays.
+pub(super) fn mapped(ebpf: &Ebpf, name: &'static str, len: usize) -> Result<MappedArray, Error> {
+    let Some(Map::Array(map)) = ebpf.map(name) else { return Err(Error::Object { name }) };
+    MappedArray::new(map, len).map_err(|source| Error::Mmap { name, source })
 }

@@ -3,7 +3,11 @@
 //! Never knows what a cgroup or a call is named, and never sees Prometheus. [`Kernel`] detaches everything
 //! when it is dropped; nothing is pinned, so nothing outlives the process, however it ends.
 
+mod btf;
+mod cgroup_probe;
 mod events;
+mod explain;
+mod facts;
 mod fdinfo;
 mod load;
 mod log;
@@ -11,7 +15,11 @@ mod mapped;
 mod offsets;
 mod preemption;
 mod probe;
+mod returns;
+mod sleepable;
+mod sys_enter;
 mod tables;
+mod tracefs;
 
 use std::{
     io,
@@ -30,8 +38,8 @@ use rustix::thread::{MembarrierCommand, membarrier};
 use tokio::io::unix::AsyncFd;
 
 pub use self::{
+    btf::BtfError,
     events::{CgroupChange, FirstCall},
-    offsets::OffsetsError,
     probe::{Probe, ProbeStatus, SysEnter},
 };
 use crate::snapshot::Snapshot;
@@ -58,6 +66,26 @@ pub struct Options {
     pub sysfs: PathBuf,
     /// Which `sys_enter` program to use.
     pub sys_enter: SysEnter,
+    /// Which cgroups to count by.
+    pub hierarchies: Hierarchies,
+}
+
+/// The cgroup hierarchies that calls are counted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hierarchies {
+    /// Whether by cgroup2's. Where both are, v1 is for tasks in cgroup2's root.
+    pub cgroup2: bool,
+    /// A v1 hierarchy. The ids of its cgroups have the mark [`syscallmon_common::V1_CGROUP`] everywhere.
+    pub v1: Option<V1Hierarchy>,
+}
+
+/// A v1 hierarchy, as the kernel knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct V1Hierarchy {
+    /// Its number in `/proc/<pid>/cgroup`.
+    pub number: i32,
+    /// One of its controllers.
+    pub controller: &'static str,
 }
 
 impl Options {
@@ -80,8 +108,8 @@ pub enum Error {
     /// The one probe that must be there could not be attached.
     #[error("cannot attach sys_enter as {implementation}: {reason}")]
     SysEnter {
-        /// `tp_btf`, `raw_tp` or both.
-        implementation: &'static str,
+        /// `tp_btf`, `raw_tp`, `tracepoint` or several.
+        implementation: String,
         /// The kernel's answer and its remedy.
         reason: String,
     },
@@ -100,6 +128,9 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// The kernel's BTF lacks something.
+    #[error(transparent)]
+    Btf(#[from] BtfError),
     /// The number of CPUs is not known.
     #[error("cannot read the possible CPUs from {POSSIBLE_CPUS}")]
     Cpus(#[source] io::Error),
@@ -114,6 +145,14 @@ pub enum Error {
     /// The object could not be loaded.
     #[error("cannot load the eBPF object")]
     Load(#[from] EbpfError),
+    /// The kernel side did not take everything that it was given back.
+    #[error("the kernel side did not take back {left} of {wanted} numbers")]
+    Returns {
+        /// What it did not take.
+        left: usize,
+        /// What it was given.
+        wanted: usize,
+    },
     /// A map operation failed.
     #[error("cannot access an eBPF map")]
     Map(#[from] MapError),
@@ -181,24 +220,24 @@ impl Kernel {
     ///
     /// # Errors
     ///
-    /// When the kernel refuses a map operation; trying again is harmless.
-    pub fn retire(&mut self, cgroups: &[u64]) -> Result<Vec<u32>, Error> {
-        Ok(self.tables.retire(&cgroups.iter().copied().collect())?)
+    /// When the kernel refuses; trying again is harmless.
+    pub fn retire(&self, cgroups: &[u64]) -> Result<Vec<u32>, Error> {
+        self.tables.retire(&self.ebpf, &cgroups.iter().copied().collect())
     }
 
     /// Ends to take back retired slots, whose last counts were read. To be called after every snapshot.
     ///
     /// # Errors
     ///
-    /// When the kernel refuses a map operation.
-    pub fn free(&mut self, retired: &[u32]) -> Result<(), Error> {
-        Ok(self.tables.free(retired)?)
+    /// When the kernel refuses.
+    pub fn free(&self, retired: &[u32]) -> Result<(), Error> {
+        self.tables.free(&self.ebpf, retired)
     }
 
-    /// Whether the maps can be used with the privileges that the process has now.
+    /// Whether [`Self::retire`] and [`Self::free`] work with the privileges that the process has now.
     #[must_use]
     pub fn is_accessible(&self) -> bool {
-        self.tables.is_accessible()
+        self.tables.is_accessible(&self.ebpf)
     }
 
     /// Times that the kernel skipped the counting program; `None` before Linux 5.12, which does not tell.
@@ -213,14 +252,31 @@ impl Kernel {
 /// # Errors
 ///
 /// When it cannot be read, or lacks something.
-pub fn check_btf(path: &Path) -> Result<(), OffsetsError> {
-    offsets::Offsets::read(path).map(drop)
+pub fn check_btf(path: &Path) -> Result<(), BtfError> {
+    offsets::Offsets::read(&btf::KernelBtf::read(path)?).map(drop)
 }
 
-/// Those of the tracepoints that the kernel does not have; `None` when its BTF cannot be read.
+/// Those of the tracepoints (`category/name`) that the kernel does not have, by its BTF or else by tracefs; `None` without both.
 #[must_use]
 pub fn missing_tracepoints<'a>(btf: &Path, wanted: &[&'a str]) -> Option<Vec<&'a str>> {
-    offsets::missing_tracepoints(btf, wanted)
+    let btf = btf::KernelBtf::read(btf).ok();
+    if btf.is_none() && !tracefs::is_there() {
+        return None;
+    }
+    let is_missing = |tracepoint: &&&str| {
+        let name = tracepoint.rsplit('/').next().unwrap_or_default();
+        btf.as_ref().map_or_else(|| tracefs::require(tracepoint).is_err(), |btf| btf.tracepoint(name).is_none())
+    };
+    Some(wanted.iter().filter(is_missing).copied().collect())
+}
+
+/// A program of the object.
+fn program<'a, T>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut T, Error>
+where
+    &'a mut T: TryFrom<&'a mut aya::programs::Program, Error = ProgramError>,
+{
+    let program = ebpf.program_mut(name).ok_or(Error::Object { name })?;
+    Ok(program.try_into()?)
 }
 
 /// Memory that the kernel's tables will take, in bytes.

@@ -2,8 +2,9 @@
 //!
 //! Up to Linux 6.18, programs on the syscall tracepoints run with preemption off; 7.2 and 7.3 preempt them. While a task
 //! is preempted inside a program, the kernel skips that program for every other task of the CPU: a tenth of all calls
-//! under load. The kernel counts them (`recursion_misses`, Linux 5.12), which a test looks at; but under lazy preemption
-//! it happens too seldom for a short test, so kernels that are newer than the last one known not to do it are not tested.
+//! under load. Two ways to know. Kernels that let programs sleep there preempt the others, too: one change made both
+//! possible ([`super::sleepable`]). For kernels in which that should not be so, a test watches the kernel count skipped runs
+//! (`recursion_misses`, Linux 5.12); it notices full preemption, while lazy preemption is too seldom for it.
 
 use std::{
     os::fd::AsFd,
@@ -13,12 +14,9 @@ use std::{
 };
 
 use aya::{Ebpf, programs::RawTracePoint};
-use rustix::{
-    system::uname,
-    thread::{CpuSet, sched_getaffinity, sched_setaffinity},
-};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-use super::{Error, fdinfo, load::program};
+use super::{Error, fdinfo, program};
 
 /// The call that the program runs long in: harmless, and rare enough to slow nobody down.
 pub(super) const TEST_NR: i64 = libc::SYS_sched_getaffinity;
@@ -26,26 +24,12 @@ pub(super) const TEST_NR: i64 = libc::SYS_sched_getaffinity;
 /// Some time slices, even with a slow timer.
 const LONGEST: Duration = Duration::from_millis(100);
 
-/// The newest kernel whose source and whose tests here say that it does not preempt these programs.
-const NEWEST_PROVEN: (u32, u32) = (6, 18);
-
-/// Whether raw tracepoint programs may be preempted here. Takes 100 ms where they are not.
+/// Whether a raw tracepoint program is seen to be preempted. Takes 100 ms where it is not.
 ///
 /// # Errors
 ///
 /// When the test's program cannot be loaded or attached.
-pub(super) fn is_possible(ebpf: &mut Ebpf) -> Result<bool, Error> {
-    let is_newer = is_newer_than_proven(&uname().release().to_string_lossy());
-    Ok(is_newer || is_seen(ebpf)?)
-}
-
-/// Whether a release such as `7.2.13+deb14-amd64` is newer than [`NEWEST_PROVEN`]; one that cannot be read is not.
-fn is_newer_than_proven(release: &str) -> bool {
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|number| number.parse::<u32>().ok());
-    matches!((numbers.next(), numbers.next()), (Some(major), Some(minor)) if (major, minor) > NEWEST_PROVEN)
-}
-
-fn is_seen(ebpf: &mut Ebpf) -> Result<bool, Error> {
+pub(super) fn is_seen(ebpf: &mut Ebpf) -> Result<bool, Error> {
     let test: &mut RawTracePoint = program(ebpf, "preemption_test")?;
     test.load()?;
     test.attach("sys_enter")?;
@@ -80,20 +64,5 @@ fn call_on_one_cpu(stop: &AtomicBool) {
     }
     while !stop.load(Relaxed) {
         let _ = sched_getaffinity(None);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn kernels_that_nobody_has_tried_are_not_trusted() {
-        for newer in ["6.19.0-rc1", "7.2.13+deb14-cloud-amd64", "7.0", "10.1.2"] {
-            assert!(is_newer_than_proven(newer), "{newer}");
-        }
-        for proven in ["6.18.44-fc-v657", "6.1.0-56-cloud-amd64", "5.10.0", "unreadable", ""] {
-            assert!(!is_newer_than_proven(proven), "{proven}");
-        }
     }
 }

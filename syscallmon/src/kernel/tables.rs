@@ -1,17 +1,19 @@
 //! The kernel side's tables as user space sees them: reads counts, gives and takes back numbers.
 //!
 //! Knows the maps' layouts (see `syscallmon-ebpf/src/maps.rs`) and the life of slots and series. A number is
-//! given out by the kernel side (it pops a queue) and taken back here, once its cgroup is dead.
+//! given out by the kernel side (it pops a queue) and taken back here, once its cgroup is dead. Nothing here is a system
+//! call on a map: [`Returns`] says why.
 
-use std::{collections::HashSet, io, mem::offset_of, sync::atomic::Ordering::Relaxed};
+use std::{collections::HashSet, mem::offset_of, sync::atomic::Ordering::Relaxed};
 
-use aya::{
-    Ebpf,
-    maps::{HashMap as BpfHashMap, Map, MapData, MapError, Queue},
+use aya::Ebpf;
+use syscallmon_common::{IndexRow, Loss, POSITIONS_PER_CGROUP, RETURN_CGROUP, RETURN_SERIES, RETURN_SLOT, Return};
+
+use super::{
+    Capacity, Error,
+    mapped::{MappedArray, mapped},
+    returns::Returns,
 };
-use syscallmon_common::{IndexRow, Loss, POSITIONS_PER_CGROUP};
-
-use super::{Capacity, Error, mapped::MappedArray};
 use crate::{
     snapshot::{Count, Losses, SlotCounts, Snapshot},
     syscalls::CallId,
@@ -28,9 +30,7 @@ pub(super) struct Tables {
     remainder: MappedArray,
     lost: MappedArray,
     exhausted: MappedArray,
-    slot_of_cgroup: BpfHashMap<MapData, u64, u32>,
-    free_slots: Queue<MapData, u32>,
-    free_series: Queue<MapData, u32>,
+    returns: Returns,
     /// Sums over CPUs by series: kept, so that a snapshot allocates only what it returns.
     sums: Vec<u64>,
     /// Kernel memory of all maps.
@@ -39,10 +39,10 @@ pub(super) struct Tables {
 
 impl Tables {
     /// Takes the maps out of a loaded object and fills the free lists.
-    pub(super) fn new(ebpf: &mut Ebpf, capacity: Capacity, cpus: usize, memory_bytes: u64) -> Result<Self, Error> {
+    pub(super) fn new(ebpf: &Ebpf, capacity: Capacity, cpus: usize, memory_bytes: u64) -> Result<Self, Error> {
         let rows = capacity.cgroups as usize + 1;
         let series = capacity.series as usize + 1;
-        let mut tables = Self {
+        let tables = Self {
             capacity,
             cpus,
             counters: mapped(ebpf, "COUNTERS", cpus * series * size_of::<u64>())?,
@@ -52,20 +52,24 @@ impl Tables {
             remainder: mapped(ebpf, "REMAINDER", POSITIONS_PER_CGROUP * size_of::<u64>())?,
             lost: mapped(ebpf, "LOST", Loss::COUNT * size_of::<u64>())?,
             exhausted: mapped(ebpf, "EXHAUSTED", 2 * size_of::<u64>())?,
-            slot_of_cgroup: take(ebpf, "SLOT_OF_CGROUP")?,
-            free_slots: take(ebpf, "FREE_SLOTS")?,
-            free_series: take(ebpf, "FREE_SERIES")?,
+            returns: Returns::new(ebpf)?,
             sums: vec![0; series],
             memory_bytes,
         };
-        (1..=capacity.cgroups).try_for_each(|slot| tables.free_slots.push(slot, 0))?;
-        (1..=capacity.series).try_for_each(|series| tables.free_series.push(series, 0))?;
+        let slots = (1..=capacity.cgroups).map(slot_back);
+        let series = (1..=capacity.series).map(series_back);
+        tables.returns.put_back(ebpf, &slots.chain(series).collect::<Vec<_>>())?;
         Ok(tables)
     }
 
     /// Kernel memory of the maps, in bytes.
     pub(super) fn memory_bytes(&self) -> u64 {
         self.memory_bytes
+    }
+
+    /// Whether numbers can be given back with the privileges that the process has now.
+    pub(super) fn is_accessible(&self, ebpf: &Ebpf) -> bool {
+        self.returns.are_permitted(ebpf)
     }
 
     /// Reads every count. No system call.
@@ -141,49 +145,44 @@ impl Tables {
     ///
     /// # Errors
     ///
-    /// When the kernel refuses a map operation; trying again is harmless.
-    pub(super) fn retire(&mut self, cgroups: &HashSet<u64>) -> Result<Vec<u32>, MapError> {
-        let mut retired = Vec::new();
-        for slot in 1..=self.capacity.cgroups {
-            let id = self.slots.u64(slot as usize).load(Relaxed);
-            if id != 0 && cgroups.contains(&id) {
-                self.forget_slot(id)?;
-                // A little-endian word at the head of the row.
-                let owner = row_start(slot);
-                self.series_index.u32(owner).store(0, Relaxed);
-                self.series_index.u32(owner + 1).store(0, Relaxed);
-                retired.push(slot);
-            }
+    /// When the kernel refuses; trying again is harmless.
+    pub(super) fn retire(&self, ebpf: &Ebpf, cgroups: &HashSet<u64>) -> Result<Vec<u32>, Error> {
+        let taken = (1..=self.capacity.cgroups).map(|slot| (slot, self.slots.u64(slot as usize).load(Relaxed)));
+        let dead: Vec<(u32, u64)> = taken.filter(|&(_, id)| id != 0 && cgroups.contains(&id)).collect();
+        let removals = dead.iter().map(|&(_, cgroup_id)| Return { cgroup_id, kind: RETURN_CGROUP, number: 0 });
+        // Out of the hash table first: whoever finds a slot there does not look at its owner.
+        self.returns.put_back(ebpf, &removals.collect::<Vec<_>>())?;
+        let retired: Vec<u32> = dead.into_iter().map(|(slot, _)| slot).collect();
+        for &slot in &retired {
+            // A little-endian word at the head of the row.
+            let owner = row_start(slot);
+            self.series_index.u32(owner).store(0, Relaxed);
+            self.series_index.u32(owner + 1).store(0, Relaxed);
         }
         Ok(retired)
-    }
-
-    /// Removes a cgroup from the hash table, unless an attempt that failed later has done so already.
-    fn forget_slot(&mut self, cgroup_id: u64) -> Result<(), MapError> {
-        match self.slot_of_cgroup.remove(&cgroup_id) {
-            Err(MapError::SyscallError(error)) if error.io_error.kind() == io::ErrorKind::NotFound => Ok(()),
-            removed => removed,
-        }
     }
 
     /// Ends to take back retired slots, whose last counts were read: they and their series can be given out again.
     ///
     /// # Errors
     ///
-    /// When the kernel refuses a map operation; what was not freed by then stays taken.
-    pub(super) fn free(&mut self, retired: &[u32]) -> Result<(), MapError> {
+    /// When the kernel refuses; what was not freed by then stays taken.
+    pub(super) fn free(&self, ebpf: &Ebpf, retired: &[u32]) -> Result<(), Error> {
         if !retired.is_empty() {
             let retired: HashSet<u32> = retired.iter().copied().collect();
+            let mut list = Vec::new();
             for series in 1..=self.capacity.series {
                 let (slot, position) = split_key(self.series_keys.u64(series as usize).load(Relaxed));
                 if retired.contains(&slot) {
-                    self.free_one_series(series, slot, position)?;
+                    self.clear_series(series, slot, position);
+                    list.push(series_back(series));
                 }
             }
             for slot in retired {
                 self.slots.u64(slot as usize).store(0, Relaxed);
-                self.free_slots.push(slot, 0)?;
+                list.push(slot_back(slot));
             }
+            self.returns.put_back(ebpf, &list)?;
         }
         // A program may have found a queue empty just before the last numbers were given back: always let it look again.
         self.exhausted.u64(0).store(0, Relaxed);
@@ -191,26 +190,22 @@ impl Tables {
         Ok(())
     }
 
-    fn free_one_series(&mut self, series: u32, slot: u32, position: u32) -> Result<(), MapError> {
+    fn clear_series(&self, series: u32, slot: u32, position: u32) {
         let row = self.sums.len();
         for cpu in 0..self.cpus {
             self.counters.u64(cpu * row + series as usize).store(0, Relaxed);
         }
         self.series_index.u32(row_start(slot) + ROW_HEAD + position as usize).store(0, Relaxed);
         self.series_keys.u64(series as usize).store(0, Relaxed);
-        self.free_series.push(series, 0)
     }
+}
 
-    /// Whether map operations still work, that is, whether the process has the privileges they need.
-    ///
-    /// From Linux 5.19 on they need none; before, `kernel.unprivileged_bpf_disabled` asks for `CAP_BPF`.
-    pub(super) fn is_accessible(&self) -> bool {
-        match self.slot_of_cgroup.get(&0, 0) {
-            Ok(_) | Err(MapError::KeyNotFound) => true,
-            Err(MapError::SyscallError(error)) => error.io_error.kind() != io::ErrorKind::PermissionDenied,
-            Err(_) => false,
-        }
-    }
+fn slot_back(number: u32) -> Return {
+    Return { cgroup_id: 0, kind: RETURN_SLOT, number }
+}
+
+fn series_back(number: u32) -> Return {
+    Return { cgroup_id: 0, kind: RETURN_SERIES, number }
 }
 
 /// Words of 32 bits before the series in an `IndexRow`: its owner.
@@ -225,14 +220,4 @@ fn row_start(slot: u32) -> usize {
 #[expect(clippy::cast_possible_truncation, reason = "the halves of a word")]
 fn split_key(word: u64) -> (u32, u32) {
     (word as u32, (word >> 32) as u32)
-}
-
-fn mapped(ebpf: &Ebpf, name: &'static str, len: usize) -> Result<MappedArray, Error> {
-    let Some(Map::Array(map)) = ebpf.map(name) else { return Err(Error::Object { name }) };
-    MappedArray::new(map, len).map_err(|source| Error::Mmap { name, source })
-}
-
-fn take<T: TryFrom<Map, Error = MapError>>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, Error> {
-    let map = ebpf.take_map(name).ok_or(Error::Object { name })?;
-    Ok(T::try_from(map)?)
 }

@@ -8,6 +8,7 @@ use std::{
 
 use super::{FileError, LogFormat, LogLevel, Merge, Settings};
 use crate::{
+    cgroup::HierarchyChoice,
     export::{PATHS, web::Limits},
     kernel::{Capacity, SysEnter},
     sampler::Tunables,
@@ -33,6 +34,8 @@ pub struct Config {
     pub capacity: Capacity,
     /// How to attach to `sys_enter`.
     pub sys_enter: SysEnter,
+    /// Which cgroup hierarchies to count by.
+    pub hierarchy: HierarchyChoice,
     /// What to log.
     pub log_level: LogLevel,
     /// How to log.
@@ -41,7 +44,7 @@ pub struct Config {
     pub procfs: PathBuf,
     /// Where sysfs is.
     pub sysfs: PathBuf,
-    /// Where to look for the cgroup2 mount.
+    /// Where to look for cgroup mounts.
     pub cgroupfs: Option<PathBuf>,
 }
 
@@ -80,7 +83,7 @@ impl Config {
     pub fn resolve(flags: Settings, file: Option<&Path>) -> Result<Self, InvalidError> {
         let file = file.map(Settings::read).transpose()?.unwrap_or_default();
         let settings = flags.or(file);
-        let Settings { web, poll, workload, capacity, probe, log, path } = settings;
+        let Settings { web, poll, workload, cgroup, capacity, probe, log, path } = settings;
         let config = Self {
             listen_addresses: web
                 .listen_address
@@ -95,6 +98,7 @@ impl Config {
             },
             capacity: Capacity { cgroups: capacity.cgroups.unwrap_or(1024), series: capacity.series.unwrap_or(65_536) },
             sys_enter: probe.sys_enter.unwrap_or_default(),
+            hierarchy: cgroup.hierarchy.unwrap_or_default(),
             log_level: log.level.unwrap_or_default(),
             log_format: log.format.unwrap_or_default(),
             procfs: path.procfs.unwrap_or_else(|| "/proc".into()),
@@ -139,6 +143,7 @@ impl Config {
             ("web.max-connections", self.max_connections != new.max_connections),
             ("capacity", self.capacity != new.capacity),
             ("probe.sys-enter", self.sys_enter != new.sys_enter),
+            ("cgroup.hierarchy", self.hierarchy != new.hierarchy),
             ("log.format", self.log_format != new.log_format),
             ("path", (&self.procfs, &self.sysfs, &self.cgroupfs) != (&new.procfs, &new.sysfs, &new.cgroupfs)),
         ];
@@ -175,7 +180,7 @@ mod tests {
             assert_eq!(resolve(&[&flag]).unwrap(), default, "{flag}");
             checked += 1;
         }
-        assert_eq!(checked, 12, "every setting but web.config.file and path.cgroupfs has a default");
+        assert_eq!(checked, 13, "every setting but web.config.file and path.cgroupfs has a default");
     }
 
     #[test]

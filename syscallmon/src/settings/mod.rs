@@ -19,7 +19,7 @@ pub use self::{
     file::FileError,
     log::{LogFormat, LogHandle, LogLevel, start as start_log},
 };
-use crate::kernel::SysEnter;
+use crate::{cgroup::HierarchyChoice, kernel::SysEnter};
 
 /// Declares a group of settings: each is optional, a flag and a key at once.
 macro_rules! group {
@@ -62,6 +62,9 @@ group! {
         /// Workloads.
         #[command(flatten)]
         workload: Workload,
+        /// Cgroups.
+        #[command(flatten)]
+        cgroup: Cgroup,
         /// Sizes of the kernel's tables.
         #[command(flatten)]
         capacity: Capacity,
@@ -126,6 +129,16 @@ group! {
 }
 
 group! {
+    /// Cgroups.
+    Cgroup {
+        /// Hierarchies that workloads are told apart by: cgroup2, a v1 controller such as memory, or cgroup2+memory, which takes
+        /// v1 for tasks in cgroup2's root; auto takes what tells most apart when it starts. [default: auto]
+        #[arg(long = "cgroup.hierarchy", value_name = "HIERARCHY")]
+        hierarchy: Option<HierarchyChoice>,
+    }
+}
+
+group! {
     /// Sizes of the kernel's tables.
     Capacity {
         /// Cgroups that can be counted at the same time; the calls of more go to a remainder. [default: 1024]
@@ -167,7 +180,7 @@ group! {
         /// Where sysfs is mounted. [default: /sys]
         #[arg(long = "path.sysfs", value_name = "DIR")]
         sysfs: Option<PathBuf>,
-        /// Look for the cgroup2 mount below this directory only; by default it is found through mountinfo.
+        /// Look for cgroup mounts below this directory only; by default they are found through mountinfo.
         #[arg(long = "path.cgroupfs", value_name = "DIR")]
         cgroupfs: Option<PathBuf>,
     }

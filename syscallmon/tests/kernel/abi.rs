@@ -80,9 +80,7 @@ fn a_32_bit_program_has_an_abi_of_its_own() {
 
     for flags in [&[][..], &["--probe.sys-enter=raw_tp"], &["--probe.sys-enter=tracepoint"]] {
         let (daemon, cgroup) = (Daemon::start(flags), TestCgroup::new("compat"));
-        let script = r#"echo 0 > "$1/cgroup.procs"; exec "$2""#;
-        let status = Command::new("sh").args(["-c", script, "sh"]).arg(cgroup.path()).arg(&program).status().unwrap();
-        assert!(status.success(), "{status}");
+        KnownCalls::run_through(r#"echo 0 > "$1/cgroup.procs"; exec "$2""#, &[&cgroup.path(), &program]);
         let scrape = daemon.settled_scrape();
         assert_eq!(scrape.calls_of(&cgroup.label(), "getpid", COMPAT), 1234, "{flags:?}");
         assert_eq!(scrape.calls_of(&cgroup.label(), "exit", COMPAT), 1, "{flags:?}");

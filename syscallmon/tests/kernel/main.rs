@@ -9,6 +9,7 @@ mod exact;
 mod export;
 mod failure;
 mod harness;
+mod hierarchy;
 mod lifecycle;
 mod privileges;
 mod prometheus;

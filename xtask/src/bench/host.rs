@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use syscallmon::cgroup::Mount;
+use syscallmon::cgroup::{Hierarchies, HierarchyChoice, HierarchySet};
 
 use crate::{ebpf, shell, workspace};
 
@@ -43,7 +43,7 @@ impl Host {
             empty: root.join(ebpf::EMPTY_OBJECT),
             bpftool: program("bpftool")?,
             bpftrace: program("bpftrace")?,
-            cgroup2: Mount::find(Path::new("/proc"), None)?.path,
+            cgroup2: cgroup2_mount()?,
             cpu: last_cpu(&status).context("/proc/self/status tells no CPUs")?,
         })
     }
@@ -76,6 +76,14 @@ fn last_cpu(status: &str) -> Option<u32> {
 /// arm64 has no such line.
 fn cpu_model(cpuinfo: &str) -> Option<&str> {
     cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.trim_start().strip_prefix(':')).map(str::trim)
+}
+
+/// Where cgroups for measuring are made.
+fn cgroup2_mount() -> Result<PathBuf> {
+    let choice = HierarchyChoice::Exactly(HierarchySet::Cgroup2);
+    let hierarchies = Hierarchies::find(Path::new("/proc"), None, choice)?;
+    let (mount, _) = hierarchies.mounts().next().context("one was found")?;
+    Ok(mount.path.clone())
 }
 
 #[cfg(test)]

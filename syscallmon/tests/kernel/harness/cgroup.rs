@@ -4,27 +4,43 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
-use syscallmon::cgroup::Mount;
+use syscallmon::cgroup::{Hierarchies, HierarchyChoice, HierarchySet};
 use walkdir::WalkDir;
+
+/// The hierarchies that the tests make their cgroups in and have counted by: cgroup2's, or on a host without it, a v1 one.
+static HIERARCHIES: LazyLock<Hierarchies> = LazyLock::new(|| {
+    let find = |choice| Hierarchies::find(Path::new("/proc"), None, choice);
+    find(HierarchyChoice::Exactly(HierarchySet::Cgroup2))
+        .or_else(|_| find(HierarchyChoice::Auto))
+        .expect("tests need a cgroup mount")
+});
 
 /// A cgroup of its own for a test; removed, with everything below it, when dropped.
 pub(crate) struct TestCgroup {
-    mount: Mount,
+    mount: PathBuf,
     path: PathBuf,
 }
 
 impl TestCgroup {
     /// Makes one directly below the root, with a name that nobody else has.
     pub(crate) fn new(name: &str) -> Self {
+        let (mount, _) = HIERARCHIES.mounts().next().expect("one at least");
+        Self::new_at(&mount.path, name)
+    }
+
+    /// The same in another hierarchy.
+    pub(crate) fn new_at(mount: &Path, name: &str) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let mount = Mount::find(Path::new("/proc"), None).expect("tests need a cgroup2 mount");
         let unique = format!("syscallmon-test-{}-{}-{name}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let path = mount.path.join(unique);
+        let path = mount.join(unique);
         fs::create_dir(&path).expect("tests need to make cgroups: run them as root");
-        Self { mount, path }
+        Self { mount: mount.to_owned(), path }
     }
 
     /// Makes a cgroup below this one.
@@ -46,7 +62,7 @@ impl TestCgroup {
 
     /// The label of a directory below it.
     pub(crate) fn label_of(&self, path: &Path) -> String {
-        format!("/{}", path.strip_prefix(&self.mount.path).expect("below the mount").display())
+        format!("/{}", path.strip_prefix(&self.mount).expect("below the mount").display())
     }
 }
 

@@ -152,7 +152,7 @@ impl Drop for Daemon {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if thread::panicking() {
-            eprintln!("log of the daemon: {:#?}", self.log.lock().unwrap());
+            eprintln!("log of the daemon: {:#?}", self.log.lock().unwrap_or_else(PoisonError::into_inner));
         }
     }
 }

@@ -12,9 +12,18 @@ pub(crate) struct KnownCalls {
 }
 
 impl KnownCalls {
+    /// The program: cargo builds examples with the tests, beside them.
+    pub(crate) fn binary() -> PathBuf {
+        let test = std::env::current_exe().expect("our own path");
+        let profile = test.parent().and_then(|deps| deps.parent()).expect("target/<profile>/deps/<test>");
+        let binary = profile.join("examples/known_calls");
+        assert!(binary.is_file(), "no {}: build it with `cargo build --examples`", binary.display());
+        binary
+    }
+
     /// Starts it.
     pub(crate) fn start(args: &[&dyn AsRef<OsStr>]) -> Self {
-        let child = Command::new(binary())
+        let child = Command::new(Self::binary())
             .args(args.iter().map(AsRef::as_ref))
             .stdout(Stdio::piped())
             .spawn()
@@ -25,6 +34,13 @@ impl KnownCalls {
     /// Runs it to its end; what it printed.
     pub(crate) fn run(args: &[&dyn AsRef<OsStr>]) -> String {
         Self::start(args).finish()
+    }
+
+    /// Runs a shell script, which may run it, to its end.
+    pub(crate) fn run_through(script: &str, args: &[&dyn AsRef<OsStr>]) {
+        let args = args.iter().map(AsRef::as_ref);
+        let status = Command::new("sh").args(["-c", script, "sh"]).args(args).status().expect("start sh");
+        assert!(status.success(), "{script} failed: {status}");
     }
 
     /// Its process id.
@@ -43,15 +59,6 @@ impl KnownCalls {
         assert!(output.status.success(), "known_calls failed: {}", output.status);
         String::from_utf8(output.stdout).expect("text")
     }
-}
-
-/// Cargo builds examples with the tests, beside them.
-fn binary() -> PathBuf {
-    let test = std::env::current_exe().expect("our own path");
-    let profile = test.parent().and_then(|deps| deps.parent()).expect("target/<profile>/deps/<test>");
-    let binary = profile.join("examples/known_calls");
-    assert!(binary.is_file(), "no {}: build it with `cargo build --examples`", binary.display());
-    binary
 }
 
 /// The number of a syscall, as an argument for `known_calls`.

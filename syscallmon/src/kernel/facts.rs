@@ -1,0 +1,65 @@
+//! What this kernel offers, asked once before anything is loaded: by trying, never by its version.
+
+use aya::{
+    programs::ProgramType,
+    sys::{BpfHelper, is_helper_supported},
+};
+
+use super::{
+    Error, Options,
+    btf::{BtfError, KernelBtf},
+    explain::privileges,
+    offsets::{Offsets, css_of_controller},
+    sleepable,
+    tracefs::{self, TracefsError},
+};
+
+/// See the module.
+pub(super) struct Facts {
+    /// Where the kernel has the fields that programs read.
+    pub(super) offsets: Result<Offsets, BtfError>,
+    /// Whether `bpf_get_current_task_btf` can be used (Linux 5.11 with BTF).
+    pub(super) has_task_btf: bool,
+    /// Where `css_set` has the state of the v1 controller that is counted by; `None` without one, or without BTF.
+    pub(super) v1_css: Option<u64>,
+    /// Where records of the cgroup tracepoints have `root`, `id` and `path`.
+    pub(super) cgroup_records: Result<[u64; 3], TracefsError>,
+    /// Whether programs may sleep on the syscall tracepoints, which tells that the others are preempted there.
+    pub(super) lets_programs_sleep: bool,
+}
+
+impl Facts {
+    /// Finds out.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel does not permit to ask, or lacks the v1 controller that is to be counted by.
+    pub(super) fn find(options: &Options) -> Result<Self, Error> {
+        let btf = KernelBtf::read(&options.btf_path());
+        let offsets = btf.as_ref().map_err(Clone::clone).and_then(Offsets::read);
+        let v1_css = match (&btf, options.hierarchies.v1) {
+            (Ok(btf), Some(v1)) => Some(css_of_controller(btf, v1.controller)?),
+            _ => None,
+        };
+        let may_sleep =
+            |name| btf.as_ref().ok().and_then(|btf| btf.tracepoint(name)).is_some_and(sleepable::is_accepted);
+        Ok(Self {
+            has_task_btf: offsets.is_ok() && has_task_btf()?,
+            offsets,
+            v1_css,
+            cgroup_records: tracefs::offsets("cgroup/cgroup_mkdir", ["root", "id", "path"]),
+            // Old kernels (5.10) take such a program for any tracepoint, and let none of them sleep.
+            lets_programs_sleep: may_sleep("sys_enter") && !may_sleep("cgroup_mkdir"),
+        })
+    }
+
+    /// Whether calls are counted by cgroup2 cgroups: when that is asked for, or when nothing else can be.
+    pub(super) fn counts_cgroup2(&self, options: &Options) -> bool {
+        options.hierarchies.cgroup2 || self.v1_css.is_none()
+    }
+}
+
+fn has_task_btf() -> Result<bool, Error> {
+    is_helper_supported(ProgramType::RawTracePoint, BpfHelper::BPF_FUNC_get_current_task_btf)
+        .map_err(|error| privileges(&error, "loading a program").unwrap_or(Error::Program(error)))
+}
