@@ -1,4 +1,6 @@
-//! Debian's packages: installing them, and getting at one file of one without installing it.
+//! Debian's packages: installing them, and getting at files of one without installing it.
+
+mod lists;
 
 use std::{
     fs,
@@ -10,11 +12,10 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
+pub(crate) use self::lists::{Lists, Suite};
 use crate::shell;
 
-const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 const CHECK_MIRROR: &str = "check the network, and the mirror in /etc/apt";
-const SOURCES: [&str; 2] = ["/etc/apt/sources.list.d/debian.sources", "/etc/apt/sources.list"];
 
 /// Whether dpkg says that the package is installed.
 pub(crate) fn is_installed(package: &str) -> bool {
@@ -46,22 +47,10 @@ pub(crate) fn download_and_unpack(package: &str, dir: &Path) -> Result<PathBuf> 
     unpack(&download(&mut apt_get(), package, dir)?, &dir.join("unpacked"))
 }
 
-/// Downloads a package of Debian unstable into `dir`, with package lists of its own; the machine's stay as they are.
-pub(crate) fn download_from_sid(package: &str, dir: &Path) -> Result<PathBuf> {
-    let conf = write_sid_conf(dir)?;
-    let apt_get = || {
-        let mut command = apt_get();
-        command.arg("--config-file").arg(&conf);
-        command
-    };
-    shell::run(apt_get().arg("update"), CHECK_MIRROR)?;
-    download(&mut apt_get(), package, dir)
-}
-
 /// Unpacks a package's files into `dir`; its scripts do not run.
 pub(crate) fn unpack(deb: &Path, dir: &Path) -> Result<PathBuf> {
     fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
-    shell::run(
+    shell::query(
         Command::new("dpkg-deb").arg("--extract").arg(deb).arg(dir),
         "the file must be a Debian package, and dpkg must be installed",
     )?;
@@ -71,7 +60,7 @@ pub(crate) fn unpack(deb: &Path, dir: &Path) -> Result<PathBuf> {
 fn download(apt_get: &mut Command, package: &str, dir: &Path) -> Result<PathBuf> {
     let before = debs(dir)?;
     let remedy = "check the network; package lists that are missing or old need `apt-get update` as root";
-    shell::run(apt_get.current_dir(dir).args(["download", package]), remedy)?;
+    shell::query(apt_get.current_dir(dir).args(["download", package]), remedy)?;
     let mut new = debs(dir)?;
     new.retain(|deb| !before.contains(deb));
     let [deb] = new.as_slice() else { bail!("apt-get download {package} left {} new packages, not 1", new.len()) };
@@ -109,56 +98,9 @@ pub(crate) fn is_root() -> Result<bool> {
     Ok(fs::metadata("/proc/self").context("cannot read /proc/self")?.uid() == 0)
 }
 
-/// An apt configuration that knows Debian unstable only, and keeps everything in `dir`.
-fn write_sid_conf(dir: &Path) -> Result<PathBuf> {
-    let sources = SOURCES.iter().find_map(|path| fs::read_to_string(path).ok());
-    let sources = sources.with_context(|| format!("no {}: give a package with --package", SOURCES.join(" or ")))?;
-    let mirror = mirror(&sources).context("apt's sources name no mirror: give a package with --package")?;
-    for sub in ["lists/partial", "state", "cache/archives/partial"] {
-        fs::create_dir_all(dir.join(sub)).with_context(|| format!("cannot create {sub} in {}", dir.display()))?;
-    }
-    let file = |name: &str, content: &str| -> Result<PathBuf> {
-        let path = dir.join(name);
-        fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(path)
-    };
-    file("status", "")?;
-    file("sources.list", &format!("deb [signed-by={KEYRING}] {mirror} sid main\n"))?;
-    let at = dir.display();
-    file(
-        "apt.conf",
-        &format!(
-            r#"Dir::Etc::sourcelist "{at}/sources.list"; Dir::Etc::sourceparts "-";
-Dir::State "{at}/state"; Dir::State::lists "{at}/lists"; Dir::State::status "{at}/status"; Dir::Cache "{at}/cache";
-Acquire::Languages "none"; Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
-"#
-        ),
-    )
-}
-
-/// The first mirror in apt's sources (either format) that is not the one for security updates.
-fn mirror(sources: &str) -> Option<&str> {
-    let is_mirror = |word: &&str| word.contains("://") && !word.contains("security");
-    sources
-        .lines()
-        .filter(|line| line.starts_with("URIs:") || line.starts_with("deb "))
-        .flat_map(str::split_whitespace)
-        .find(is_mirror)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn mirror_is_read_from_both_formats() {
-        let deb822 = "Types: deb\n# http://snapshot.example/x\nURIs: http://security.example/debian-security\n\nURIs: http://m.example/debian\n";
-        assert_eq!(mirror(deb822), Some("http://m.example/debian"));
-        let one_line =
-            "# deb http://old.example/debian x main\ndeb [arch=amd64] http://m.example/debian bookworm main\n";
-        assert_eq!(mirror(one_line), Some("http://m.example/debian"));
-        assert_eq!(mirror("Types: deb\n"), None);
-    }
 
     #[test]
     fn package_that_nobody_made_is_not_installed() {

@@ -4,7 +4,6 @@
 //! version. What it does depend on is in the [record](crate::record).
 
 use std::{
-    env,
     ffi::{OsStr, OsString},
     fs,
     path::{Path, PathBuf},
@@ -16,6 +15,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::{
     generated,
     record::{RECORD, Record, read_inputs},
+    reproducible::{self, Place},
     setup::{self, Purpose},
     shell,
     toolchain::{RUSTC, Toolchain},
@@ -144,62 +144,36 @@ fn build(root: &Path, toolchain: &Toolchain) -> Result<Objects> {
     let sources = format!("/usr/src/rustc-{}/library", toolchain.rustc_release);
     // LLVM copies the lines that debug information points to, where it can read them.
     ensure!(!Path::new(&sources).exists(), "{sources} would get into the objects: remove the package rust-web-src");
-    let target_dir = workspace::target_dir(root).join("ebpf");
+    let place = Place::new(root, workspace::target_dir(root).join("ebpf"));
     shell::run(
-        &mut cargo_build(root, toolchain, &target_dir),
+        &mut cargo_build(&place, toolchain),
         "if the toolchain is at fault, run `cargo xtask setup --for ebpf`",
     )?;
-    let dir = target_dir.join(TARGET).join(PROFILE);
-    let finished = |name: &str| finish(root, toolchain, &dir.join(name));
+    let dir = place.target_dir.join(TARGET).join(PROFILE);
+    let finished = |name: &str| finish(&place, toolchain, &dir.join(name));
     Ok([(OBJECT, finished("syscallmon")?), (EMPTY_OBJECT, finished("empty")?)])
 }
 
 /// The build, with all that a user's environment could change set or taken away.
-fn cargo_build(root: &Path, toolchain: &Toolchain, target_dir: &Path) -> Command {
-    let mut command = Command::new(workspace::cargo());
-    for (key, _) in env::vars_os().filter(|(key, _)| is_disturbing(key)) {
-        command.env_remove(key);
-    }
+fn cargo_build(place: &Place, toolchain: &Toolchain) -> Command {
+    let mut flags: Vec<OsString> = FLAGS.map(OsString::from).into();
+    flags.extend(place.rustc_flags());
+    let mut command = place.cargo();
     command
-        .current_dir(root)
         .env("RUSTC", RUSTC)
         // The target's intrinsics are an unstable feature; its compiler is a stable one.
         .env("RUSTC_BOOTSTRAP", "1")
         // aya-ebpf's bindings are those of one architecture; the programs use none that differ.
         .env("AYA_BPF_TARGET_ARCH", "x86_64")
-        .env("CARGO_INCREMENTAL", "0")
         .env("CARGO_TARGET_BPFEL_UNKNOWN_NONE_LINKER", &toolchain.linker)
-        .env("CARGO_TARGET_DIR", target_dir)
-        .env("CARGO_ENCODED_RUSTFLAGS", encoded_flags(root))
+        .env("CARGO_ENCODED_RUSTFLAGS", flags.join(OsStr::new("\x1f")))
         .args(["build", "--quiet", "--locked", "--package", "syscallmon-ebpf"])
         .args(["--profile", PROFILE, "--target", TARGET]);
     command
 }
 
-fn is_disturbing(variable: &OsStr) -> bool {
-    let name = variable.to_string_lossy();
-    let names = ["RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "RUSTC_LOG"];
-    names.contains(&name.as_ref())
-        || ["CARGO_PROFILE_", "CARGO_BUILD_", "CARGO_PKG_", "CARGO_CFG_"].iter().any(|p| name.starts_with(p))
-}
-
-/// [`FLAGS`], and names for directories that are the same everywhere.
-fn encoded_flags(root: &Path) -> OsString {
-    let registries = workspace::cargo_home().map(|home| home.join("registry/src"));
-    let registries = registries.into_iter().flat_map(fs::read_dir).flatten().flatten().map(|entry| entry.path());
-    let names = registries.map(|dir| (dir, "crates")).chain([(root.to_path_buf(), ".")]);
-    let mut flags: OsString = FLAGS.join("\x1f").into();
-    for (dir, name) in names {
-        flags.push("\x1f--remap-path-prefix=");
-        flags.push(dir);
-        flags.push("=");
-        flags.push(name);
-    }
-    flags
-}
-
 /// Takes out of the linked object what the kernel does not need or what differs from build to build.
-fn finish(root: &Path, toolchain: &Toolchain, linked: &Path) -> Result<Vec<u8>> {
+fn finish(place: &Place, toolchain: &Toolchain, linked: &Path) -> Result<Vec<u8>> {
     const REMEDY: &str = "run `cargo xtask setup --for ebpf`";
     let nm = toolchain.llvm_bin.join("llvm-nm");
     let symbols = shell::query(Command::new(nm).arg("--format=just-symbols").arg(linked), REMEDY)?;
@@ -216,7 +190,7 @@ fn finish(root: &Path, toolchain: &Toolchain, linked: &Path) -> Result<Vec<u8>> 
         shell::query(Command::new(objdump).args(["--disassemble", "--no-show-raw-insn"]).arg(&stripped), REMEDY)?;
     refuse_new_atomics(&code)?;
     let object = fs::read(&stripped).with_context(|| format!("cannot read {}", stripped.display()))?;
-    refuse_paths(root, &object)?;
+    reproducible::refuse_paths(place, "an eBPF object", &object)?;
     Ok(object)
 }
 
@@ -261,16 +235,6 @@ fn refuse_new_atomics(code: &str) -> Result<()> {
     }
 }
 
-fn refuse_paths(root: &Path, object: &[u8]) -> Result<()> {
-    let home = env::var_os("HOME").map(PathBuf::from).filter(|home| home.components().count() > 1);
-    for dir in [Some(root.to_path_buf()), workspace::cargo_home(), home].into_iter().flatten() {
-        let path = dir.as_os_str().as_encoded_bytes();
-        let found = object.windows(path.len()).any(|window| window == path);
-        ensure!(!found, "an object holds the path {}: add a --remap-path-prefix to xtask/src/ebpf.rs", dir.display());
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -295,20 +259,5 @@ mod tests {
     fn atomics_without_a_result_pass() {
         refuse_new_atomics("0000 <cmpxchg>:\n  101:\tlock *(u64 *)(r0 + 0x0) += r1\n").unwrap();
         assert!(refuse_new_atomics("  1:\tr1 = atomic_fetch_add((u64 *)(r0 + 0x0), r1)\n").is_err());
-    }
-
-    #[test]
-    fn path_of_this_machine_is_refused() {
-        let root = Path::new("/somewhere/checkout");
-        refuse_paths(root, b"./syscallmon-ebpf/src/main.rs").unwrap();
-        assert!(refuse_paths(root, b"\0/somewhere/checkout/syscallmon-ebpf\0").is_err());
-    }
-
-    #[test]
-    fn environment_cannot_change_the_build() {
-        for name in ["RUSTFLAGS", "RUSTC_WRAPPER", "CARGO_PROFILE_EBPF_LTO", "CARGO_BUILD_RUSTFLAGS"] {
-            assert!(is_disturbing(OsStr::new(name)), "{name}");
-        }
-        assert!(!is_disturbing(OsStr::new("CARGO_HOME")));
     }
 }

@@ -4,13 +4,16 @@
 
 pub mod bench;
 pub mod ci;
+pub mod dist;
 pub mod docs;
 pub mod ebpf;
 pub mod run;
 pub mod setup;
 pub mod syscalls;
 pub mod test;
+pub mod vm;
 
+pub mod cross;
 pub mod record;
 pub mod shell;
 pub mod toolchain;
@@ -18,3 +21,6 @@ pub mod workspace;
 
 mod apt;
 mod generated;
+mod parallel;
+mod readme;
+mod reproducible;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{bench, ci, docs, ebpf, run, setup, syscalls, test, workspace};
+use xtask::{bench, ci, dist, docs, ebpf, run, setup, syscalls, test, vm, workspace};
 
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask", about = "Developer tasks of syscallmon")]
@@ -21,6 +21,10 @@ enum Verb {
     Ci,
     /// The test suite alone, with the committed eBPF object
     Test(test::Args),
+    /// Build the static binaries that are released, for x86_64 and arm64
+    Dist(dist::Args),
+    /// The tests of the daemon on other kernels, in emulated machines
+    Vm(vm::Args),
     /// Generate METRICS.md, the configuration template, man pages and completions
     Docs(docs::Args),
     /// Measure what the daemon costs, and compare that with the limits
@@ -39,6 +43,8 @@ fn main() -> ExitCode {
         Verb::Run(args) => run::run(&root, &args),
         Verb::Ci => ci::run(&root),
         Verb::Test(args) => test::run(&root, &args),
+        Verb::Dist(args) => dist::run(&root, &args),
+        Verb::Vm(args) => vm::run(&root, &args),
         Verb::Docs(args) => docs::run(&root, &args),
         Verb::Bench(args) => bench::run(&root, &args),
         Verb::Setup(args) => setup::run(&root, &args),

@@ -32,6 +32,10 @@ pub enum Purpose {
     Test,
     /// the benchmarks
     Bench,
+    /// `cargo xtask dist`: static binaries for both architectures
+    Dist,
+    /// `cargo xtask vm`: the tests on other kernels
+    Vm,
 }
 
 /// What shows that a tool is there.
@@ -74,11 +78,35 @@ impl Tool {
 /// In the order of installation: the compiler comes before the LLVM that must fit it.
 const TOOLS: &[Tool] = {
     use Proof::{Dpkg, File, Program};
-    use Purpose::{Bench, Build, Ebpf, Test};
+    use Purpose::{Bench, Build, Dist, Ebpf, Test, Vm};
     &[
-        Tool::new("gcc", Program("cc"), &[Build, Ebpf, Test, Bench], "links Rust programs, compiles test workloads"),
-        Tool::new("libc6-dev", File("/usr/include/stdio.h"), &[Build, Ebpf, Test, Bench], "the C library to link with"),
-        Tool::new("rustc-web", Dpkg, &[Ebpf], "a Rust compiler whose target bpfel-unknown-none has a ready-made core"),
+        Tool::new(
+            "gcc",
+            Program("cc"),
+            &[Build, Ebpf, Test, Bench, Dist, Vm],
+            "links Rust programs, compiles test workloads",
+        ),
+        Tool::new(
+            "libc6-dev",
+            File("/usr/include/stdio.h"),
+            &[Build, Ebpf, Test, Bench, Dist, Vm],
+            "the C library to link with",
+        ),
+        Tool::new(
+            "rustc-web",
+            Dpkg,
+            &[Ebpf, Dist, Vm],
+            "a Rust compiler with a ready-made core for bpfel-unknown-none, and a standard library for arm64 at the mirror",
+        ),
+        Tool::new("gcc-aarch64-linux-gnu", Program("aarch64-linux-gnu-gcc"), &[Dist, Vm], "links programs for arm64"),
+        Tool::new(
+            "libc6-dev-arm64-cross",
+            File("/usr/aarch64-linux-gnu/lib/libc.a"),
+            &[Dist, Vm],
+            "the C library to link them with",
+        ),
+        Tool::new("qemu-system-x86", Program("qemu-system-x86_64"), &[Vm], "emulates x86_64 machines"),
+        Tool::new("qemu-system-arm", Program("qemu-system-aarch64"), &[Vm], "emulates arm64 machines"),
         Tool::new(
             "libstd-rust-web-dev-bpf",
             File("/usr/lib/rustlib/bpfel-unknown-none/lib"),

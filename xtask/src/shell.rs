@@ -1,6 +1,9 @@
 //! Runs other programs, visibly, and says what to do when they fail.
 
-use std::{ffi::OsStr, process::Command};
+use std::{
+    ffi::OsStr,
+    process::{Command, Stdio},
+};
 
 use anyhow::{Context, Result, bail};
 
@@ -16,6 +19,20 @@ pub fn run(command: &mut Command, remedy: &str) -> Result<()> {
         bail!("{} failed with {status}: {remedy}", name(command));
     }
     Ok(())
+}
+
+/// Runs a command that changes something, after printing it, and returns its standard output; its errors are shown.
+///
+/// # Errors
+///
+/// If it cannot be started, fails, or does not print UTF-8; the message ends with `remedy`.
+pub fn output(command: &mut Command, remedy: &str) -> Result<String> {
+    eprintln!("+ {}", render(command));
+    let output = command.stderr(Stdio::inherit()).output().with_context(|| cannot_start(command, remedy))?;
+    if !output.status.success() {
+        bail!("{} failed with {}: {remedy}", name(command), output.status);
+    }
+    String::from_utf8(output.stdout).with_context(|| format!("{} printed something other than UTF-8", name(command)))
 }
 
 /// Runs a command that only tells something, without printing it, and returns its standard output.

@@ -10,7 +10,10 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::{apt, generated, shell};
+use crate::{
+    apt::{self, Lists, Suite},
+    generated, shell,
+};
 
 const PACKAGE: &str = "linux-libc-dev";
 /// Where the headers of each architecture are in the package, and those of all.
@@ -82,7 +85,8 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
     let work = tempfile::tempdir().context("cannot make a temporary directory")?;
     let deb = match &args.package {
         Some(deb) => deb.clone(),
-        None => apt::download_from_sid(PACKAGE, work.path())?,
+        // The package is the same for all architectures.
+        None => Lists::fetch(Suite::Sid, "amd64")?.download(PACKAGE, work.path())?,
     };
     let deb_version = deb_version(&deb)?;
     let unpacked = apt::unpack(&deb, &work.path().join("unpacked"))?;

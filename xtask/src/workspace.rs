@@ -1,9 +1,11 @@
 //! Where things are: the checkout, cargo's target directory, and the tools that `setup` keeps in it.
 
 use std::{
-    env,
+    env, fs,
     path::{Path, PathBuf},
 };
+
+use anyhow::{Context, Result};
 
 /// The checkout that this program was built from.
 ///
@@ -25,6 +27,43 @@ pub fn target_dir(root: &Path) -> PathBuf {
 #[must_use]
 pub fn tools_dir(root: &Path) -> PathBuf {
     target_dir(root).join("tools")
+}
+
+/// What was downloaded and is the same for every checkout: `syscallmon/` in the user's cache.
+///
+/// # Errors
+///
+/// If the environment does not say where that is.
+pub fn cache_dir() -> Result<PathBuf> {
+    let given = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|dir| dir.is_absolute());
+    let usual = || env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
+    let cache = given.or_else(usual).context("nowhere to keep downloads: set HOME or XDG_CACHE_HOME")?;
+    Ok(cache.join("syscallmon"))
+}
+
+/// A directory to prepare something in that then moves into the cache as a whole.
+///
+/// # Errors
+///
+/// If it cannot be made.
+pub fn cache_work_dir() -> Result<tempfile::TempDir> {
+    let cache = cache_dir()?;
+    fs::create_dir_all(&cache).with_context(|| format!("cannot create {}", cache.display()))?;
+    tempfile::tempdir_in(&cache).with_context(|| format!("cannot make a directory in {}", cache.display()))
+}
+
+/// Moves a prepared directory to its place in the cache; whoever came first wins.
+///
+/// # Errors
+///
+/// If it cannot be moved there, and nobody else did it.
+pub fn move_into_cache(prepared: &Path, place: &Path) -> Result<()> {
+    let cannot = || format!("cannot move {} to {}", prepared.display(), place.display());
+    fs::create_dir_all(place.parent().with_context(cannot)?).with_context(cannot)?;
+    match fs::rename(prepared, place) {
+        Err(_) if place.exists() => Ok(()),
+        other => other.with_context(cannot),
+    }
 }
 
 /// Looks for a program among the private tools, on PATH, and where PATH may not lead a plain user.

@@ -13,7 +13,6 @@ mod idle;
 mod interrupt;
 mod observers;
 mod pingpong;
-mod readme;
 mod report;
 mod rounds;
 mod scale;
@@ -29,6 +28,7 @@ use clap::ValueEnum;
 
 use self::{host::Host, report::Report};
 use crate::{
+    readme,
     setup::{self, Purpose},
     shell, workspace,
 };
@@ -83,7 +83,7 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
     let text = format!("{}\n\n{}", host.describe(args.rounds)?, report.render());
     println!("{text}");
     if args.write {
-        readme::write(root, &text)?;
+        readme::write(root, "bench", &text)?;
     }
     let missed = report.missed();
     ensure!(missed.is_empty(), "over the limit: {}", missed.join(", "));

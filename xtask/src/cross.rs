@@ -1,0 +1,167 @@
+//! Static binaries for both architectures, with Debian's compiler: what `dist` and `vm` share.
+//!
+//! The compiler can make code for either; what it lacks is the other architecture's standard library, which comes
+//! from that architecture's package and is kept in the user's cache.
+
+use std::{
+    ffi::{OsStr, OsString},
+    fmt, fs,
+    os::unix::fs::{PermissionsExt, symlink},
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+
+use crate::{
+    apt::{self, Lists, Suite},
+    reproducible::Place,
+    shell,
+    toolchain::RUSTC,
+    workspace,
+};
+
+/// An architecture that there are binaries for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum)]
+pub enum Arch {
+    /// 64-bit x86
+    Amd64,
+    /// 64-bit Arm
+    Arm64,
+}
+
+/// The package with Rust's standard library, and where it puts that.
+const STD: &str = "libstd-rust-web-dev";
+const RUSTLIB: &str = "lib/rustlib";
+
+impl Arch {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Amd64, Self::Arm64];
+
+    /// What Debian, Go and names of archives call it.
+    #[must_use]
+    pub fn debian(self) -> &'static str {
+        match self {
+            Self::Amd64 => "amd64",
+            Self::Arm64 => "arm64",
+        }
+    }
+
+    /// What Rust and the kernel call it.
+    #[must_use]
+    pub fn rust(self) -> &'static str {
+        match self {
+            Self::Amd64 => "x86_64",
+            Self::Arm64 => "aarch64",
+        }
+    }
+
+    /// Rust's target.
+    #[must_use]
+    pub fn target(self) -> String {
+        format!("{}-unknown-linux-gnu", self.rust())
+    }
+
+    /// Its C compiler, which also links.
+    fn gcc(self) -> String {
+        format!("{}-linux-gnu-gcc", self.rust())
+    }
+
+    /// Whether this machine runs its binaries.
+    #[must_use]
+    pub fn is_native(self) -> bool {
+        self.rust() == std::env::consts::ARCH
+    }
+}
+
+impl fmt::Display for Arch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.debian())
+    }
+}
+
+/// Cargo, set up to make static binaries for an architecture, the same bytes wherever the place is.
+///
+/// The caller adds the verb, the profile and what to build.
+///
+/// Fails if the standard library cannot be had.
+pub(crate) fn cargo(place: &Place, arch: Arch) -> Result<Command> {
+    let target = arch.target();
+    let variable = target.replace('-', "_");
+    let mut flags = vec![OsString::from("-Ctarget-feature=+crt-static")];
+    flags.extend(place.rustc_flags());
+    let mut command = place.cargo();
+    command
+        .env("RUSTC", compiler(arch)?)
+        .env(format!("CARGO_TARGET_{}_LINKER", variable.to_uppercase()), arch.gcc())
+        .env("CARGO_ENCODED_RUSTFLAGS", flags.join(OsStr::new("\x1f")))
+        .env(format!("CC_{variable}"), arch.gcc())
+        .env(format!("CFLAGS_{variable}"), place.gcc_flags().join(OsStr::new(" ")));
+    Ok(command)
+}
+
+/// Where cargo puts what it builds for an architecture, by profile.
+pub(crate) fn output_dir(place: &Place, arch: Arch, profile: &str) -> PathBuf {
+    place.target_dir.join(arch.target()).join(profile)
+}
+
+/// A compiler that has the architecture's standard library.
+///
+/// For the other architecture, that is a script: `--sysroot` among cargo's own flags would put the path into the hash
+/// of every crate, and so into the binary.
+fn compiler(arch: Arch) -> Result<PathBuf> {
+    if arch.is_native() {
+        return Ok(RUSTC.into());
+    }
+    let version = installed_version()?;
+    let dir = workspace::cache_dir()?.join("sysroot").join(format!("{arch}-{version}"));
+    if !dir.exists() {
+        let work = workspace::cache_work_dir()?;
+        fill_sysroot(arch, &version, work.path())?;
+        workspace::move_into_cache(&work.path().join("sysroot"), &dir)?;
+    }
+    Ok(dir.join("rustc"))
+}
+
+/// The version of this machine's own standard library, which the other's must have, too.
+fn installed_version() -> Result<String> {
+    let mut query = Command::new("dpkg-query");
+    query.args(["--show", "--showformat=${Version}", STD]);
+    shell::query(&mut query, "run `cargo xtask setup --for dist`")
+}
+
+/// Makes `sysroot/` in `work`: the other architecture's library, links to this machine's, and the script.
+fn fill_sysroot(arch: Arch, version: &str, work: &Path) -> Result<()> {
+    eprintln!("fetching Rust's standard library for {arch}");
+    let deb = Lists::fetch(Suite::Bookworm, arch.debian())?.download(&format!("{STD}={version}"), work)?;
+    let unpacked = apt::unpack(&deb, &work.join("unpacked"))?.join("usr").join(RUSTLIB);
+    let sysroot = work.join("sysroot");
+    let rustlib = sysroot.join(RUSTLIB);
+    let in_sysroot = || format!("cannot fill {}", sysroot.display());
+    fs::create_dir_all(&rustlib).with_context(in_sysroot)?;
+    fs::rename(unpacked.join(arch.target()), rustlib.join(arch.target())).with_context(in_sysroot)?;
+    for native in Arch::ALL.into_iter().filter(|arch| arch.is_native()).map(Arch::target) {
+        symlink(Path::new("/usr").join(RUSTLIB).join(&native), rustlib.join(&native)).with_context(in_sysroot)?;
+    }
+    let script = sysroot.join("rustc");
+    fs::write(&script, format!("#!/bin/sh\nexec {RUSTC} --sysroot=\"${{0%/*}}\" \"$@\"\n")).with_context(in_sysroot)?;
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).with_context(in_sysroot)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn architectures_go_by_the_names_of_those_who_ask() {
+        assert_eq!(Arch::Arm64.to_string(), "arm64");
+        assert_eq!(Arch::Arm64.target(), "aarch64-unknown-linux-gnu");
+        assert_eq!(Arch::Amd64.gcc(), "x86_64-linux-gnu-gcc");
+    }
+
+    #[test]
+    fn one_architecture_is_native() {
+        assert_eq!(Arch::ALL.into_iter().filter(|arch| arch.is_native()).count(), 1);
+    }
+}
