@@ -127,7 +127,7 @@ pub const RETURN_SLOT: u32 = 2;
 pub const RETURN_SERIES: u32 = 3;
 
 /// Entries of `RETURNS`: how many are done in one run.
-pub const RETURNS_LEN: usize = 256;
+pub const RETURNS_LEN: usize = 64;
 
 /// A cgroup was made: [`CgroupEvent::kind`].
 pub const CGROUP_BORN: u32 = 1;

@@ -93,7 +93,7 @@ pub(crate) fn cargo(place: &Place, arch: Arch) -> Result<Command> {
     flags.extend(place.rustc_flags());
     let mut command = place.cargo();
     command
-        .env("RUSTC", compiler(arch)?)
+        .env("RUSTC", compiler()?)
         .env(format!("CARGO_TARGET_{}_LINKER", variable.to_uppercase()), arch.gcc())
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join(OsStr::new("\x1f")))
         .env(format!("CC_{variable}"), arch.gcc())
@@ -106,19 +106,16 @@ pub(crate) fn output_dir(place: &Place, arch: Arch, profile: &str) -> PathBuf {
     place.target_dir.join(arch.target()).join(profile)
 }
 
-/// A compiler that has the architecture's standard library.
+/// A compiler that has the standard libraries of both architectures: a script around the machine's own.
 ///
-/// For the other architecture, that is a script: `--sysroot` among cargo's own flags would put the path into the hash
-/// of every crate, and so into the binary.
-fn compiler(arch: Arch) -> Result<PathBuf> {
-    if arch.is_native() {
-        return Ok(RUSTC.into());
-    }
+/// `--sysroot` among cargo's own flags would put the path into the hash of every crate, and so into the binary. Both
+/// architectures have the same compiler, so that they share what is built for this machine.
+fn compiler() -> Result<PathBuf> {
     let version = installed_version()?;
-    let dir = workspace::cache_dir()?.join("sysroot").join(format!("{arch}-{version}"));
+    let dir = workspace::cache_dir()?.join("sysroot").join(version.replace(['/', ':'], "-"));
     if !dir.exists() {
         let work = workspace::cache_work_dir()?;
-        fill_sysroot(arch, &version, work.path())?;
+        fill_sysroot(&version, work.path())?;
         workspace::move_into_cache(&work.path().join("sysroot"), &dir)?;
     }
     Ok(dir.join("rustc"))
@@ -131,18 +128,22 @@ fn installed_version() -> Result<String> {
     shell::query(&mut query, "run `cargo xtask setup --for dist`")
 }
 
-/// Makes `sysroot/` in `work`: the other architecture's library, links to this machine's, and the script.
-fn fill_sysroot(arch: Arch, version: &str, work: &Path) -> Result<()> {
-    eprintln!("fetching Rust's standard library for {arch}");
-    let deb = Lists::fetch(Suite::Bookworm, arch.debian())?.download(&format!("{STD}={version}"), work)?;
-    let unpacked = apt::unpack(&deb, &work.join("unpacked"))?.join("usr").join(RUSTLIB);
+/// Makes `sysroot/` in `work`: the other architecture's library, a link to this machine's, and the script.
+fn fill_sysroot(version: &str, work: &Path) -> Result<()> {
     let sysroot = work.join("sysroot");
     let rustlib = sysroot.join(RUSTLIB);
     let in_sysroot = || format!("cannot fill {}", sysroot.display());
     fs::create_dir_all(&rustlib).with_context(in_sysroot)?;
-    fs::rename(unpacked.join(arch.target()), rustlib.join(arch.target())).with_context(in_sysroot)?;
-    for native in Arch::ALL.into_iter().filter(|arch| arch.is_native()).map(Arch::target) {
-        symlink(Path::new("/usr").join(RUSTLIB).join(&native), rustlib.join(&native)).with_context(in_sysroot)?;
+    for arch in Arch::ALL {
+        let (library, target) = (rustlib.join(arch.target()), arch.target());
+        if arch.is_native() {
+            symlink(Path::new("/usr").join(RUSTLIB).join(target), library).with_context(in_sysroot)?;
+        } else {
+            eprintln!("fetching Rust's standard library for {arch}");
+            let deb = Lists::fetch(Suite::Bookworm, arch.debian())?.download(&format!("{STD}={version}"), work)?;
+            let unpacked = apt::unpack(&deb, &work.join("unpacked"))?.join("usr").join(RUSTLIB);
+            fs::rename(unpacked.join(target), library).with_context(in_sysroot)?;
+        }
     }
     let script = sysroot.join("rustc");
     fs::write(&script, format!("#!/bin/sh\nexec {RUSTC} --sysroot=\"${{0%/*}}\" \"$@\"\n")).with_context(in_sysroot)?;

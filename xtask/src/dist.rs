@@ -55,7 +55,7 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
         if args.verify {
             verify::same_elsewhere(&place, arch, &binary)?;
         }
-        let name = format!("syscallmon-{VERSION}.linux-{arch}");
+        let name = name(arch);
         let archive = archive::pack(root, &name, &binary)?;
         for (file, bytes, mode) in [(name.clone(), &binary, 0o755), (format!("{name}.tar.gz"), &archive, 0o644)] {
             write(&dist.join(&file), bytes, mode)?;
@@ -67,6 +67,22 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
     print!("{sums}");
     eprintln!("wrote them to {}", dist.display());
     Ok(())
+}
+
+/// The binary that an earlier run of the verb made.
+///
+/// # Errors
+///
+/// If there is none.
+pub(crate) fn released(root: &Path, arch: Arch) -> Result<PathBuf> {
+    let path = workspace::target_dir(root).join("dist").join(name(arch));
+    ensure!(path.is_file(), "no {}: run `cargo xtask dist`", path.display());
+    Ok(path)
+}
+
+/// What files for an architecture are called.
+fn name(arch: Arch) -> String {
+    format!("syscallmon-{VERSION}.linux-{arch}")
 }
 
 /// Whatever is there afterwards is of one run.

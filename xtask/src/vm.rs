@@ -1,12 +1,12 @@
 //! `cargo xtask vm`: the daemon's tests on other kernels, old and new, of both architectures, in emulated machines.
 
 mod build;
+mod chosen;
 mod fetch;
 mod initramfs;
 mod kernels;
 mod machine;
 mod outcome;
-mod skipped;
 mod table;
 
 use std::{
@@ -21,12 +21,13 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 
 use self::{
+    chosen::Extent,
     kernels::{KERNELS, Kernel},
     outcome::Outcome,
 };
 use crate::{
     cross::Arch,
-    parallel, readme,
+    dist, parallel, readme,
     setup::{self, Purpose},
     workspace,
 };
@@ -54,6 +55,12 @@ pub struct Args {
     /// Download the newest packages, whatever the cache has
     #[arg(long)]
     refresh: bool,
+    /// Run the whole suite of kernel tests, not only what must hold on every kernel; takes minutes a kernel
+    #[arg(long)]
+    suite: bool,
+    /// Test the binaries that `cargo xtask dist` made, instead of ones that are quicker to build
+    #[arg(long)]
+    dist: bool,
     /// Put the result in README.md
     #[arg(long, conflicts_with_all = ["kernel", "ci"])]
     write: bool,
@@ -72,7 +79,7 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
         }
         return Ok(());
     }
-    let results = test(root, &kernels, args.jobs, args.refresh, None)?;
+    let results = test(root, &kernels, args.jobs, args.refresh, Subject::of(args))?;
     if args.write {
         readme::write(root, MARK, &table::render(&results))?;
     }
@@ -85,7 +92,38 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
 ///
 /// As for [`run`].
 pub fn ci(root: &Path, bpf_object: Option<&Path>) -> Result<()> {
-    judge(&test(root, &selected(&[], true)?, DOWNLOADS, false, bpf_object)?)
+    judge(&test(
+        root,
+        &selected(&[], true)?,
+        DOWNLOADS,
+        false,
+        Subject { daemon: Daemon::Built(bpf_object), extent: Extent::Essential },
+    )?)
+}
+
+/// Which daemon is tested.
+#[derive(Clone, Copy, Debug)]
+enum Daemon<'a> {
+    /// One that is built for it, with this eBPF object or the committed one.
+    Built(Option<&'a Path>),
+    /// The released one.
+    Dist,
+}
+
+/// What is tested, and how much.
+#[derive(Clone, Copy, Debug)]
+struct Subject<'a> {
+    daemon: Daemon<'a>,
+    extent: Extent,
+}
+
+impl Subject<'_> {
+    fn of(args: &Args) -> Self {
+        Self {
+            daemon: if args.dist { Daemon::Dist } else { Daemon::Built(None) },
+            extent: if args.suite { Extent::Suite } else { Extent::Essential },
+        }
+    }
 }
 
 fn selected(names: &[String], ci: bool) -> Result<Vec<&'static Kernel>> {
@@ -118,18 +156,19 @@ fn test(
     kernels: &[&'static Kernel],
     jobs: NonZeroUsize,
     refresh: bool,
-    bpf_object: Option<&Path>,
+    subject: Subject<'_>,
 ) -> Result<Vec<(&'static Kernel, Outcome)>> {
     setup::ensure(root, Purpose::Vm)?;
     let begin = Instant::now();
-    let parts = prepare(root, kernels, refresh, bpf_object)?;
+    let parts = prepare(root, kernels, refresh, subject)?;
     eprintln!("downloaded and built in {} s", begin.elapsed().as_secs());
-    let results = parallel::map(jobs, kernels.to_vec(), |kernel| Ok((kernel, try_kernel(kernel, &parts)?)));
+    let results =
+        parallel::map(jobs, kernels.to_vec(), |kernel| Ok((kernel, try_kernel(kernel, &parts, subject.extent)?)));
     results.into_iter().collect()
 }
 
 /// Downloads while it builds.
-fn prepare(root: &Path, kernels: &[&'static Kernel], refresh: bool, bpf_object: Option<&Path>) -> Result<Parts> {
+fn prepare(root: &Path, kernels: &[&'static Kernel], refresh: bool, subject: Subject<'_>) -> Result<Parts> {
     let dir = workspace::target_dir(root).join("vm");
     let logs = dir.join("log");
     fs::create_dir_all(&logs).with_context(|| format!("cannot create {}", logs.display()))?;
@@ -137,9 +176,12 @@ fn prepare(root: &Path, kernels: &[&'static Kernel], refresh: bool, bpf_object: 
         let downloads = scope.spawn(|| download(kernels, refresh));
         let mut initramfs = HashMap::new();
         for arch in Arch::ALL.into_iter().filter(|arch| kernels.iter().any(|kernel| kernel.arch == *arch)) {
-            let built = build::build(root, arch, bpf_object)?;
+            let built = match subject.daemon {
+                Daemon::Built(object) => build::build(root, arch, object)?,
+                Daemon::Dist => build::Built { daemon: dist::released(root, arch)?, ..build::build(root, arch, None)? },
+            };
             let path = dir.join(format!("initramfs-{arch}"));
-            fs::write(&path, initramfs::make(&built, &fetch::busybox(arch)?)?)
+            fs::write(&path, initramfs::make(&built, &fetch::busybox(arch)?, subject.extent)?)
                 .with_context(|| format!("cannot write {}", path.display()))?;
             initramfs.insert(arch, path);
         }
@@ -163,11 +205,11 @@ fn download(kernels: &[&'static Kernel], refresh: bool) -> Result<HashMap<&'stat
 }
 
 /// Runs the tests on one kernel, and reports as soon as it is known how that ended.
-fn try_kernel(kernel: &Kernel, parts: &Parts) -> Result<Outcome> {
+fn try_kernel(kernel: &Kernel, parts: &Parts, extent: Extent) -> Result<Outcome> {
     let begin = Instant::now();
     let log = parts.logs.join(format!("{}.log", kernel.name));
     let (status, console) = machine::boot(kernel, &parts.kernels[kernel.name], &parts.initramfs[&kernel.arch], &log)?;
-    let mut outcome = Outcome::read(&console);
+    let mut outcome = Outcome::read(&console, extent);
     if !status.success() {
         outcome.tail.push(format!("the emulator ended with {status}"));
     }
@@ -178,7 +220,7 @@ fn try_kernel(kernel: &Kernel, parts: &Parts) -> Result<Outcome> {
 /// One line, and more where something is not as it should be.
 fn report(kernel: &Kernel, outcome: &Outcome, seconds: u64) -> String {
     let mut lines = vec![format!(
-        "{} {:<22} {} ({}), {} of {} tests, {seconds} s, sys_enter={} cgroup={}",
+        "{} {:<22} {} ({}), {} of {} tests, {seconds} s, sys_enter={} cgroup={} io_uring={}",
         if outcome.is_pass() { "PASS" } else { "FAIL" },
         kernel.name,
         outcome.release,
@@ -187,6 +229,7 @@ fn report(kernel: &Kernel, outcome: &Outcome, seconds: u64) -> String {
         outcome.expected(),
         outcome.implementation("sys_enter"),
         outcome.implementation("cgroup"),
+        outcome.implementation("io_uring"),
     )];
     lines.extend(outcome.failed.iter().map(|(test, message)| format!("     {test}: {message}")));
     if !outcome.is_complete {
@@ -194,8 +237,7 @@ fn report(kernel: &Kernel, outcome: &Outcome, seconds: u64) -> String {
     }
     lines.extend(outcome.explanations.iter().map(|line| format!("     {line}")));
     lines.extend(
-        skipped::stale(&outcome.tests)
-            .map(|name| format!("     no test is called {name}: mend xtask/src/vm/skipped.rs")),
+        chosen::stale(&outcome.tests).map(|name| format!("     no test is called {name}: mend xtask/src/vm/chosen.rs")),
     );
     lines.join("\n") + "\n"
 }

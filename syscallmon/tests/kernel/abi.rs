@@ -1,6 +1,6 @@
 //! Numbers mean what their ABI says, and numbers that mean nothing do no harm.
 
-use std::{fs, os::unix::fs::PermissionsExt, process::Command};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
 use crate::harness::{Daemon, KnownCalls, TestCgroup, many_calls, number};
 
@@ -60,28 +60,16 @@ fn int_0x80_from_a_64_bit_program_is_ia32() {
 }
 
 /// The 32-bit ABI of this architecture.
-const COMPAT: &str = if cfg!(target_arch = "aarch64") { "aarch32" } else { "ia32" };
+pub(crate) const COMPAT: &str = if cfg!(target_arch = "aarch64") { "aarch32" } else { "ia32" };
 
 #[test]
 fn a_32_bit_program_has_an_abi_of_its_own() {
     crate::harness::mount_tracefs();
-    let directory = tempfile::tempdir().unwrap();
-    let program = directory.path().join("32-bit");
-    fs::write(&program, program_32_bit(1234)).unwrap();
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    match Command::new(&program).status() {
-        Ok(status) => assert!(status.success(), "{status}"),
-        // Without CONFIG_COMPAT, as arm64 kernels whose pages are not of 4 KiB. Whoever runs the matrix looks for this line.
-        Err(error) if error.raw_os_error() == Some(libc::ENOEXEC) => {
-            println!("this kernel runs no 32-bit programs");
-            return;
-        }
-        Err(error) => panic!("{error}"),
-    }
-
     for flags in [&[][..], &["--probe.sys-enter=raw_tp"], &["--probe.sys-enter=tracepoint"]] {
         let (daemon, cgroup) = (Daemon::start(flags), TestCgroup::new("compat"));
-        KnownCalls::run_through(r#"echo 0 > "$1/cgroup.procs"; exec "$2""#, &[&cgroup.path(), &program]);
+        if !run_32_bit_program(cgroup.path(), 1234) {
+            return;
+        }
         let scrape = daemon.settled_scrape();
         assert_eq!(scrape.calls_of(&cgroup.label(), "getpid", COMPAT), 1234, "{flags:?}");
         assert_eq!(scrape.calls_of(&cgroup.label(), "exit", COMPAT), 1, "{flags:?}");
@@ -89,6 +77,25 @@ fn a_32_bit_program_has_an_abi_of_its_own() {
         let native = ["writev", "io_setup", "epoll_create1", "setxattr"];
         assert_eq!(native.map(|syscall| scrape.calls(&cgroup.label(), syscall)), [0; 4], "{flags:?}");
     }
+}
+
+/// Runs a 32-bit program in a cgroup that calls getpid `count` times and exit once; `false` where the kernel runs none.
+pub(crate) fn run_32_bit_program(cgroup: &Path, count: u16) -> bool {
+    let directory = tempfile::tempdir().unwrap();
+    let program = directory.path().join("32-bit");
+    fs::write(&program, program_32_bit(count)).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    match Command::new(&program).status() {
+        Ok(status) => assert!(status.success(), "{status}"),
+        // Without CONFIG_COMPAT, as arm64 kernels whose pages are not of 4 KiB. Whoever runs the matrix looks for this line.
+        Err(error) if error.raw_os_error() == Some(libc::ENOEXEC) => {
+            println!("this kernel runs no 32-bit programs");
+            return false;
+        }
+        Err(error) => panic!("{error}"),
+    }
+    KnownCalls::run_through(r#"echo 0 > "$1/cgroup.procs"; exec "$2""#, &[&cgroup, &program]);
+    true
 }
 
 /// A static 32-bit ELF executable that calls getpid `count` times and exits: no compiler needed.

@@ -51,7 +51,7 @@ fn nothing_is_lost_or_doubled_while_tasks_move_between_cgroups() {
 #[test]
 fn nothing_is_lost_over_a_minute_of_mixed_load_on_every_cpu() {
     let (daemon, cgroup) = (Daemon::start(&[]), TestCgroup::new("mixed"));
-    let seconds = if is_short() { "5" } else { "60" };
+    let seconds = if is_short() { "3" } else { "60" };
     let printed = KnownCalls::run(&[&"mixed", &cgroup.path(), &seconds, &"4"]);
     let words: Vec<&str> = printed.split_whitespace().collect();
     let scrape = daemon.settled_scrape();

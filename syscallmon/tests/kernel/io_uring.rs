@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::harness::{Daemon, KnownCalls, Scrape, TestCgroup, is_short, mount_tracefs};
+use crate::harness::{Daemon, KnownCalls, TestCgroup, is_short, mount_tracefs};
 
 /// Whether this host lets anybody use io_uring.
 fn is_there() -> bool {
@@ -11,11 +11,6 @@ fn is_there() -> bool {
         println!("io_uring is disabled here");
     }
     !disabled
-}
-
-fn requests(scrape: &Scrape, cgroup: &str, op: &str) -> u64 {
-    let series = format!(r#"syscallmon_io_uring_requests_total{{cgroup="{cgroup}",op="{op}"}}"#);
-    scrape.value(&series).unwrap_or(0)
 }
 
 #[test]
@@ -29,7 +24,7 @@ fn operations_count_under_their_own_names_and_are_no_system_calls() {
     KnownCalls::run(&[&"io-uring-thread", &cgroup.path(), &count.to_string()]);
 
     let (label, scrape) = (cgroup.label(), daemon.settled_scrape());
-    let counted = ["openat", "read", "nop"].map(|op| requests(&scrape, &label, op));
+    let counted = ["openat", "read", "nop"].map(|op| scrape.requests(&label, op));
     assert_eq!(counted, [count; 3], "openat, read, and nop through a submission thread");
     assert_eq!(scrape.calls(&label, "openat"), 0, "the program makes no such system call");
     assert_eq!(scrape.value(r#"syscallmon_probe_up{probe="io_uring"}"#), Some(1));
@@ -46,7 +41,7 @@ fn without_btf_the_classic_tracepoint_tells_of_operations() {
     let cgroup = TestCgroup::new("uringtp");
     KnownCalls::run(&[&"io-uring", &cgroup.path(), &"100"]);
     let (label, scrape) = (cgroup.label(), daemon.settled_scrape());
-    assert_eq!(["openat", "read"].map(|op| requests(&scrape, &label, op)), [100; 2]);
+    assert_eq!(["openat", "read"].map(|op| scrape.requests(&label, op)), [100; 2]);
     assert_eq!(scrape.implementation("io_uring").as_deref(), Some("tracepoint"));
 }
 

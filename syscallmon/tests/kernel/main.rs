@@ -11,6 +11,7 @@ mod failure;
 mod harness;
 mod hierarchy;
 mod io_uring;
+mod kernels;
 mod lifecycle;
 mod privileges;
 mod prometheus;

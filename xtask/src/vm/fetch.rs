@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// How many packages are tried: lists may be older than the mirror, which keeps few of a kind.
-const TRIES: usize = 5;
+const TRIES: usize = 24;
 
 /// The kernel's image; downloaded unless it is in the cache, or if the cache shall be passed by.
 pub(super) fn kernel(arch: Arch, image: &Image, refresh: bool) -> Result<PathBuf> {

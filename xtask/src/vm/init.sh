@@ -37,7 +37,7 @@ echo "@page-kib $(grep -m 1 KernelPageSize /proc/self/smaps | tr -dc 0-9)"
 export SYSCALLMON_TEST_BINARY=/bin/syscallmon SYSCALLMON_TEST_SHORT=1 RUST_BACKTRACE=0
 # A session of its own: process group 0, in which the kernel starts init, is no group that programs expect.
 # shellcheck disable=SC2046
-setsid /test/deps/kernel --test-threads 1 --show-output $(sed 's/^/--skip /' /test/skipped) 2>&1
+setsid /test/deps/kernel --test-threads 2 --show-output $(cat /test/arguments) 2>&1
 
 syscallmon check 2>&1 | sed 's/^/@check /'
 syscallmon run --once --poll.interval 300ms >/tmp/metrics 2>/tmp/log

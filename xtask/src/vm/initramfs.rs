@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use anyhow::{Context, Result};
 
-use super::{build::Built, skipped};
+use super::{build::Built, chosen::Extent};
 
 /// Directories, before what is in them.
 const DIRS: [&str; 7] = ["bin", "dev", "proc", "sys", "test", "test/deps", "test/examples"];
@@ -15,7 +15,7 @@ const FILE: u32 = 0o100_644;
 /// Makes it, with the programs that were built.
 ///
 /// Not compressed: reading it takes the emulator no time, and decompressing it would.
-pub(super) fn make(built: &Built, busybox: &Path) -> Result<Vec<u8>> {
+pub(super) fn make(built: &Built, busybox: &Path, extent: Extent) -> Result<Vec<u8>> {
     let mut cpio = Cpio::default();
     for dir in DIRS {
         cpio.add(dir, DIRECTORY, &[]);
@@ -32,7 +32,7 @@ pub(super) fn make(built: &Built, busybox: &Path) -> Result<Vec<u8>> {
         cpio.add(name, PROGRAM, &bytes);
     }
     cpio.add("init", PROGRAM, include_bytes!("init.sh"));
-    cpio.add("test/skipped", FILE, skipped::list().as_bytes());
+    cpio.add("test/arguments", FILE, extent.arguments().as_bytes());
     Ok(cpio.finish())
 }
 

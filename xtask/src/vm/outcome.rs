@@ -1,6 +1,6 @@
 //! What a VM's console says: which tests passed, and how the daemon explains itself there.
 
-use super::skipped;
+use super::chosen::Extent;
 
 /// The longest that a panic's message may be in the report.
 const MAX_MESSAGE: usize = 300;
@@ -15,6 +15,8 @@ pub(super) struct Outcome {
     /// Debian's version of the package, from `uname -v`.
     pub(super) package_version: String,
     pub(super) page_kib: String,
+    /// Which tests were to run.
+    pub(super) extent: Extent,
     /// All tests that there are.
     pub(super) tests: Vec<String>,
     pub(super) passed: usize,
@@ -35,7 +37,7 @@ pub(super) struct Outcome {
 
 impl Outcome {
     /// Reads a console.
-    pub(super) fn read(console: &str) -> Self {
+    pub(super) fn read(console: &str, extent: Extent) -> Self {
         let lines: Vec<&str> = console.lines().map(str::trim_end).collect();
         let tagged = |tag: &'static str| lines.iter().filter_map(move |line| line.strip_prefix(tag));
         let word = |tag| tagged(tag).next().unwrap_or_default().trim().to_owned();
@@ -50,6 +52,7 @@ impl Outcome {
                 .unwrap_or_default()
                 .to_owned(),
             page_kib: word("@page-kib "),
+            extent,
             tests: tagged("@test ").filter_map(|line| Some(line.strip_suffix(": test")?.to_owned())).collect(),
             passed: result.and_then(passed).unwrap_or(0),
             is_ok: result.is_some_and(|result| result.starts_with("ok.")),
@@ -64,7 +67,7 @@ impl Outcome {
 
     /// How many tests should have passed.
     pub(super) fn expected(&self) -> usize {
-        self.tests.iter().filter(|test| !skipped::is_skipped(test)).count()
+        self.tests.iter().filter(|test| self.extent.has(test)).count()
     }
 
     /// Whether everything that could run did, and passed.
@@ -163,9 +166,12 @@ running 2 tests\r
 
     #[test]
     fn console_of_a_pass_is_understood() {
-        let outcome = Outcome::read(&format!(
-            "{HEAD}test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 1 filtered out; finished in 9s\r\n{TAIL}"
-        ));
+        let outcome = Outcome::read(
+            &format!(
+                "{HEAD}test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 1 filtered out; finished in 9s\r\n{TAIL}"
+            ),
+            Extent::Suite,
+        );
         assert!(outcome.is_pass());
         assert_eq!((outcome.passed, outcome.expected(), outcome.tests.len()), (2, 2, 3));
         assert_eq!((outcome.release.as_str(), outcome.package_version.as_str()), ("6.1.0-56-cloud-amd64", "6.1.187-1"));
@@ -198,7 +204,7 @@ failures:\r
 \r
 test result: FAILED. 0 passed; 2 failed; 0 ignored; 0 measured; 1 filtered out; finished in 9s\r
 ";
-        let outcome = Outcome::read(&format!("{HEAD}successes:\r\n\r\nsuccesses:\r\n{said}{TAIL}"));
+        let outcome = Outcome::read(&format!("{HEAD}successes:\r\n\r\nsuccesses:\r\n{said}{TAIL}"), Extent::Suite);
         assert!(!outcome.is_pass());
         let expected = [
             ("abi::a", "thread 'abi::a' (12) panicked at syscallmon/tests/kernel/abi.rs:1:2: assertion failed: 1 == 2"),
@@ -218,10 +224,10 @@ test result: FAILED. 0 passed; 2 failed; 0 ignored; 0 measured; 1 filtered out; 
             format!("{HEAD}{}{TAIL}", result(1)),
             format!("{}{TAIL}", result(0)),
         ] {
-            assert!(!Outcome::read(&console).is_pass(), "{console}");
+            assert!(!Outcome::read(&console, Extent::Suite).is_pass(), "{console}");
         }
         let panicked = format!("{HEAD}Kernel panic - not syncing\r\n");
-        assert_eq!(Outcome::read(&panicked).tail.last().unwrap(), "Kernel panic - not syncing");
+        assert_eq!(Outcome::read(&panicked, Extent::Suite).tail.last().unwrap(), "Kernel panic - not syncing");
     }
 
     #[test]

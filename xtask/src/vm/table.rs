@@ -5,8 +5,8 @@ use crate::cross::Arch;
 
 /// One row for each kernel, in Markdown.
 pub(super) fn render(results: &[(&Kernel, Outcome)]) -> String {
-    let head = "| kernel | architecture | pages | cgroups | `sys_enter` by | cgroups by | 32-bit calls | tests | |\n\
-                |---|---|---|---|---|---|---|---|---|";
+    let head = "| kernel | architecture | pages | cgroups | `sys_enter` by | cgroups by | io_uring by | 32-bit calls | tests | |\n\
+                |---|---|---|---|---|---|---|---|---|---|";
     let rows = results.iter().map(|(kernel, outcome)| row(kernel, outcome));
     [head.to_owned()].into_iter().chain(rows).collect::<Vec<_>>().join("\n")
 }
@@ -21,6 +21,7 @@ fn row(kernel: &Kernel, outcome: &Outcome) -> String {
         kernel.cgroups.name().to_owned(),
         outcome.implementation("sys_enter").to_owned(),
         outcome.implementation("cgroup").to_owned(),
+        outcome.implementation("io_uring").to_owned(),
         if outcome.runs_32_bit { "counted" } else { "none run" }.to_owned(),
         format!("{} of {}", outcome.passed, outcome.expected()),
         if outcome.is_pass() { "passed" } else { "**failed**" }.to_owned(),
@@ -43,8 +44,7 @@ mod tests {
             probes: vec![("sys_enter".to_owned(), "tracepoint".to_owned())],
             ..Outcome::default()
         };
-        let expected =
-            "| 7.3.4, `preempt=full` | x86_64 | 4 KiB | v2 | tracepoint | none | none run | 0 of 1 | **failed** |";
+        let expected = "| 7.3.4, `preempt=full` | x86_64 | 4 KiB | v2 | tracepoint | none | none | none run | 0 of 1 | **failed** |";
         assert_eq!(render(&[(kernel, outcome)]).lines().nth(2).unwrap(), expected);
     }
 }

@@ -24,7 +24,7 @@ pub(crate) fn is_short() -> bool {
 
 /// How many calls prove that counts are exact.
 pub(crate) fn many_calls() -> u64 {
-    if is_short() { 100_000 } else { 1_000_000 }
+    if is_short() { 50_000 } else { 1_000_000 }
 }
 
 /// Mounts tracefs, which classic tracepoints are looked up in; where it is mounted, this fails and does nothing.

@@ -44,6 +44,12 @@ impl Scrape {
         self.below(prefix).iter().filter(|series| series.1 == syscall).map(|series| series.3).sum()
     }
 
+    /// How often an operation was given to io_uring; 0 without a series.
+    pub(crate) fn requests(&self, cgroup: &str, op: &str) -> u64 {
+        let series = format!(r#"syscallmon_io_uring_requests_total{{cgroup="{cgroup}",op="{op}"}}"#);
+        self.value(&series).unwrap_or(0)
+    }
+
     /// Calls that the kernel did not let the program see; 0 where it does not tell (before Linux 5.12).
     pub(crate) fn skipped(&self) -> u64 {
         self.value(r#"syscallmon_lost_total{reason="recursion"}"#).unwrap_or(0)

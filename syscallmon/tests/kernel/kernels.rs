@@ -1,0 +1,122 @@
+//! What must hold on every kernel, with few daemons: these tests also run in emulated machines, where each start takes seconds.
+
+use std::{fs, path::Path};
+
+use crate::{
+    abi,
+    harness::{Daemon, KnownCalls, Scrape, TestCgroup, is_short, many_calls, mount_tracefs, number},
+};
+
+/// How many cgroups live shortly, how many calls each makes, and how many operations go through io_uring.
+const SHORT_LIVES: u64 = 30;
+const CALLS: u64 = 100;
+const OPERATIONS: u64 = 100;
+
+/// Whether the daemon is expected to tell 32-bit calls apart.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Abis {
+    Told,
+    Untold,
+}
+
+#[test]
+fn by_default_everything_counts_exactly() {
+    mount_tracefs();
+    let mut daemon = Daemon::start(&[]);
+    let scrape = count_everything(&daemon, Abis::Told);
+    assert_eq!(scrape.skipped(), 0);
+    assert!(scrape.value(r#"syscallmon_workloads{state="gone"}"#) >= Some(SHORT_LIVES), "they died");
+    assert!(scrape.value("syscallmon_cgroups") < Some(SHORT_LIVES), "their slots were freed");
+    daemon.signal(libc::SIGTERM);
+    assert_eq!(daemon.wait().code(), Some(0));
+}
+
+#[test]
+fn on_the_classic_tracepoint_everything_counts_exactly() {
+    mount_tracefs();
+    let scrape = count_everything(&Daemon::start(&["--probe.sys-enter=tracepoint"]), Abis::Told);
+    assert_eq!(scrape.skipped(), 0);
+}
+
+#[test]
+fn without_btf_everything_but_the_abi_counts_exactly() {
+    mount_tracefs();
+    if fs::read_to_string("/proc/self/cgroup").is_ok_and(|own| !own.lines().any(|line| line.starts_with("0::"))) {
+        println!("this host has no cgroup2");
+        return;
+    }
+    let nothing = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(&["--path.sysfs", nothing.path().to_str().unwrap(), "--cgroup.hierarchy=cgroup2"]);
+    let scrape = count_everything(&daemon, Abis::Untold);
+    assert_eq!(
+        ["sys_enter", "cgroup", "io_uring"].map(|probe| scrape.implementation(probe).unwrap()),
+        ["raw_tp", "tracepoint", "tracepoint"]
+    );
+    let line = daemon.log_line("32-bit calls cannot be told from").expect("the log says what is lost");
+    assert!(line.contains("no kernel BTF"), "{line}");
+}
+
+/// Has every kind of call made in cgroups of its own, and asserts that each was counted as often as it was made. Where the
+/// kernel skipped the program, which it says, that many may be missing.
+fn count_everything(daemon: &Daemon, abis: Abis) -> Scrape {
+    let base = TestCgroup::new("kernels");
+    let [threads, moved, numbers, births, compat] =
+        ["threads", "moved", "numbers", "births", "compat"].map(|name| base.child(name));
+    let getppid = number(libc::SYS_getppid);
+    let many = many_calls() / 2;
+
+    KnownCalls::run(&[&"threads", &threads, &"2", &getppid, &many.to_string(), &number(libc::SYS_getuid), &"1001"]);
+    move_while_calling(&moved, many);
+    KnownCalls::run(&[&"calls", &numbers, &"-1", &"100", &"9999", &"10", &getppid, &"1"]);
+    KnownCalls::run(&[&"range", &numbers, &"1000", &"2000"]);
+    let (lives, calls) = (SHORT_LIVES.to_string(), CALLS.to_string());
+    KnownCalls::run(&[&"short-lived", &births, &"s", &lives, &getppid, &calls]);
+    KnownCalls::run(&[&"io-uring", &numbers, &OPERATIONS.to_string()]);
+    KnownCalls::run(&[&"io-uring-thread", &numbers, &OPERATIONS.to_string()]);
+    let compat_calls = abi::run_32_bit_program(&compat, 1234);
+
+    let scrape = daemon.settled_scrape();
+    let label = |cgroup: &Path| base.label_of(cgroup);
+    let mut missing = 0;
+    let mut expect = |cgroup: &str, syscall: &str, calls: u64| {
+        let counted = scrape.calls(cgroup, syscall);
+        assert!(counted <= calls, "{syscall} of {cgroup}: {counted} of {calls}");
+        missing += calls - counted;
+    };
+    expect(&label(&threads), "getppid", 2 * many);
+    expect(&label(&threads), "getuid", 2 * 1001);
+    expect(&label(&numbers), "unknown", 100 + 10 + 1000);
+    expect(&label(&numbers), "getppid", 1);
+    for index in 0..SHORT_LIVES {
+        expect(&format!("{}/s{index}", label(&births)), "getppid", CALLS);
+    }
+    let in_both = ["a", "b"].map(|name| scrape.calls(&label(&moved.join(name)), "getppid"));
+    missing += 2 * many - in_both.iter().sum::<u64>();
+    assert!(missing <= scrape.skipped(), "{missing} calls are missing, {} were skipped", scrape.skipped());
+    assert!(is_short() || in_both.iter().all(|&calls| calls > 0), "{in_both:?}");
+
+    let operations = ["openat", "read", "nop"].map(|op| scrape.requests(&label(&numbers), op));
+    assert_eq!(operations, [OPERATIONS; 3], "openat, read, and nop through a submission thread");
+    if abis == Abis::Told && compat_calls {
+        assert_eq!(scrape.calls_of(&label(&compat), "getpid", abi::COMPAT), 1234);
+    }
+    scrape
+}
+
+/// Two threads make calls while their process is moved between two cgroups, `a` and `b`.
+fn move_while_calling(base: &Path, calls: u64) {
+    let cgroups = ["a", "b"].map(|name| base.join(name));
+    for cgroup in &cgroups {
+        fs::create_dir(cgroup).unwrap();
+    }
+    let calls = calls.to_string();
+    let mut worker = KnownCalls::start(&[&"threads", &cgroups[0], &"2", &number(libc::SYS_getppid), &calls]);
+    for target in cgroups.iter().rev().cycle() {
+        if !worker.is_running() {
+            break;
+        }
+        // The worker may have ended meanwhile.
+        let _ = fs::write(target.join("cgroup.procs"), worker.pid().to_string());
+    }
+    worker.finish();
+}
