@@ -8,7 +8,7 @@ use crate::{
     docs,
     ebpf::{self, Check},
     setup::{self, Purpose},
-    shell, test, workspace,
+    shell, test, vm, workspace,
 };
 
 /// Runs the verb.
@@ -32,7 +32,8 @@ pub fn run(root: &Path) -> Result<()> {
         }
         Ok(())
     })?;
-    step("the test suite", || test::suite(root, rebuilt.as_deref(), &[]))
+    step("the test suite", || test::suite(root, rebuilt.as_deref(), &[]))?;
+    step("other kernels", || vm::ci(root, rebuilt.as_deref()))
 }
 
 fn step(what: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {

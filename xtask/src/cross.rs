@@ -81,23 +81,25 @@ impl fmt::Display for Arch {
     }
 }
 
-/// Cargo, set up to make static binaries for an architecture, the same bytes wherever the place is.
+/// Cargo, set up to make static binaries, the same bytes wherever the place is.
 ///
-/// The caller adds the verb, the profile and what to build.
+/// The caller adds the verb, the target, the profile and what to build.
 ///
 /// Fails if the standard library cannot be had.
-pub(crate) fn cargo(place: &Place, arch: Arch) -> Result<Command> {
-    let target = arch.target();
-    let variable = target.replace('-', "_");
+pub(crate) fn cargo(place: &Place) -> Result<Command> {
     let mut flags = vec![OsString::from("-Ctarget-feature=+crt-static")];
     flags.extend(place.rustc_flags());
     let mut command = place.cargo();
-    command
-        .env("RUSTC", compiler()?)
-        .env(format!("CARGO_TARGET_{}_LINKER", variable.to_uppercase()), arch.gcc())
-        .env("CARGO_ENCODED_RUSTFLAGS", flags.join(OsStr::new("\x1f")))
-        .env(format!("CC_{variable}"), arch.gcc())
-        .env(format!("CFLAGS_{variable}"), place.gcc_flags().join(OsStr::new(" ")));
+    command.env("RUSTC", compiler()?).env("CARGO_ENCODED_RUSTFLAGS", flags.join(OsStr::new("\x1f")));
+    // Always for both architectures: what is built for this machine depends on one of them, and is not to be built again when
+    // it is the other's turn.
+    for arch in Arch::ALL {
+        let variable = arch.target().replace('-', "_");
+        command
+            .env(format!("CARGO_TARGET_{}_LINKER", variable.to_uppercase()), arch.gcc())
+            .env(format!("CC_{variable}"), arch.gcc())
+            .env(format!("CFLAGS_{variable}"), place.gcc_flags().join(OsStr::new(" ")));
+    }
     Ok(command)
 }
 

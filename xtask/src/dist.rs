@@ -108,7 +108,7 @@ pub(crate) fn place(root: &Path) -> Place {
 ///
 /// The caller's `SYSCALLMON_BPF_OBJECT` counts, as for every build of the daemon.
 fn cargo_build(place: &Place, arch: Arch) -> Result<Command> {
-    let mut command = cross::cargo(place, arch)?;
+    let mut command = cross::cargo(place)?;
     command.args(["build", "--quiet", "--release", "--locked", "--package", "syscallmon", "--bin", "syscallmon"]);
     command.args(["--target", &arch.target()]);
     Ok(command)

@@ -24,7 +24,7 @@ pub(super) struct Built {
 
 /// Builds them with this eBPF object, or the committed one.
 pub(super) fn build(root: &Path, arch: Arch, bpf_object: Option<&Path>) -> Result<Built> {
-    let mut command = cross::cargo(&dist::place(root), arch)?;
+    let mut command = cross::cargo(&dist::place(root))?;
     command.args(["build", "--quiet", "--locked", "--package", "syscallmon", "--profile", PROFILE]);
     command.args(["--bin", "syscallmon", "--test", "kernel", "--example", "known_calls"]);
     command.args(["--message-format", "json-render-diagnostics", "--target", &arch.target()]);

@@ -40,7 +40,7 @@ mod tests {
         let outcome = Outcome {
             release: "7.3.4".to_owned(),
             page_kib: "4".to_owned(),
-            tests: vec!["a".to_owned()],
+            tests: vec!["kernels::a".to_owned()],
             probes: vec![("sys_enter".to_owned(), "tracepoint".to_owned())],
             ..Outcome::default()
         };
