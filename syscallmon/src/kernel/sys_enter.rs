@@ -123,7 +123,7 @@ pub(super) fn load(ebpf: &mut Ebpf, options: &Options, facts: &Facts) -> Result<
     for &implementation in candidates {
         match implementation.load(ebpf, &options.btf_path(), facts) {
             Ok(()) => {
-                problems.extend(lost(implementation, options, facts));
+                problems.extend(lost(options, facts));
                 return Ok(Chosen { implementation, problems });
             }
             Err(Problem::Fatal(error)) => return Err(error),
@@ -134,13 +134,11 @@ pub(super) fn load(ebpf: &mut Ebpf, options: &Options, facts: &Facts) -> Result<
     Err(Error::SysEnter { implementation: names.join(", "), reason: problems.join("; ") })
 }
 
-/// What an implementation that works cannot do on this kernel.
-fn lost(implementation: Implementation, options: &Options, facts: &Facts) -> Vec<String> {
+/// What no implementation can do on this kernel.
+fn lost(options: &Options, facts: &Facts) -> Vec<String> {
     let mut lost = Vec::new();
     if facts.offsets.is_err() {
-        if implementation == RawTp {
-            lost.push(format!("32-bit calls cannot be told from {}", std::env::consts::ARCH));
-        }
+        lost.push(format!("32-bit calls cannot be told from {}", std::env::consts::ARCH));
         if options.hierarchies.v1.is_some() {
             lost.push("cgroups of v1 hierarchies cannot be told apart".to_owned());
         }

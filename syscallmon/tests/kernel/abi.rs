@@ -1,8 +1,8 @@
 //! Numbers mean what their ABI says, and numbers that mean nothing do no harm.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command, time::Duration};
 
-use crate::harness::{Daemon, KnownCalls, TestCgroup, many_calls, number};
+use crate::harness::{Daemon, KnownCalls, TestCgroup, many_calls, number, wait_for};
 
 #[test]
 fn any_number_counts_as_unknown_in_one_series_and_harms_nothing() {
@@ -85,7 +85,12 @@ pub(crate) fn run_32_bit_program(cgroup: &Path, count: u16) -> bool {
     let program = directory.path().join("32-bit");
     fs::write(&program, program_32_bit(count)).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    match Command::new(&program).status() {
+    // A process that another test has just forked may still have the file open for writing.
+    let run = wait_for("the program to be closed", Duration::from_secs(10), || match Command::new(&program).status() {
+        Err(error) if error.raw_os_error() == Some(libc::ETXTBSY) => None,
+        run => Some(run),
+    });
+    match run {
         Ok(status) => assert!(status.success(), "{status}"),
         // Without CONFIG_COMPAT, as arm64 kernels whose pages are not of 4 KiB. Whoever runs the matrix looks for this line.
         Err(error) if error.raw_os_error() == Some(libc::ENOEXEC) => {
