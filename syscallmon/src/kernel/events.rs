@@ -13,7 +13,7 @@ pub enum CgroupChange {
     Born {
         /// Its id.
         id: u64,
-        /// Its path from the root of the cgroup2 hierarchy, as the kernel wrote it (any bytes but NUL); cut
+        /// Its path from the root of its hierarchy, as the kernel wrote it (any bytes but NUL); cut
         /// after 1,023 bytes.
         path: Vec<u8>,
     },

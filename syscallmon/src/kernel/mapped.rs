@@ -1,7 +1,7 @@
 //! Kernel arrays mapped into our memory (`BPF_F_MMAPABLE`, Linux 5.5), read and written word by word.
 //!
-//! The kernel side writes to the same memory at any time, so every access is atomic. This is the one
-//! place of user space with unsafe code: reading a map takes no system call.
+//! The kernel side writes to the same memory at any time, so every access is atomic, and
+//! unsafe: reading a map takes no system call.
 
 use std::{
     io,
