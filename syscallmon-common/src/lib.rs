@@ -17,6 +17,13 @@ pub const POSITION_TABLE_LEN: usize = Abi::COUNT * NUMBERS_PER_ABI;
 /// architecture's tables, and one for each table's unknown numbers. x86 (the largest) needs about 1,310 in Linux 7.
 pub const POSITIONS_PER_CGROUP: usize = 1344;
 
+/// The position in an entry of the position table; the other bits are flags.
+pub const POSITION_MASK: u16 = 0x07ff;
+/// Flag of such an entry: how long the call takes is measured.
+pub const POSITION_TIMED: u16 = 1 << 15;
+/// Flag of such an entry: the call makes a task, which returns from it too, with 0 and without having entered.
+pub const POSITION_FORKS: u16 = 1 << 14;
+
 /// Entries of the per-CPU cache from cgroup id to slot; a power of two.
 pub const SLOT_CACHE_LEN: usize = 128;
 
@@ -65,8 +72,70 @@ pub struct SeriesKey {
     /// Slot of the cgroup, from 1.
     pub slot: u32,
     /// Position of the call, below [`POSITIONS_PER_CGROUP`].
-    pub position: u32,
+    pub position: u16,
+    /// Which of the call's outcomes: [`OUTCOME_ENTERED`], an errno, or another of the constants below.
+    pub outcome: u16,
 }
+
+impl SeriesKey {
+    /// As one word: the key of the map `OUTCOMES`.
+    #[must_use]
+    pub const fn word(self) -> u64 {
+        self.slot as u64 | (self.position as u64) << 32 | (self.outcome as u64) << 48
+    }
+
+    /// From one word.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "parts of a word")]
+    pub const fn from_word(word: u64) -> Self {
+        Self { slot: word as u32, position: (word >> 32) as u16, outcome: (word >> 48) as u16 }
+    }
+}
+
+/// The call entered the kernel: [`SeriesKey::outcome`].
+pub const OUTCOME_ENTERED: u16 = 0;
+/// The most that an errno can be; above are values that only the kernel uses (`include/linux/errno.h`), and sees in
+/// `sys_exit` when a call is restarted.
+pub const ERRNO_MAX: u16 = 511;
+/// The call was refused before it entered the kernel: [`SeriesKey::outcome`].
+pub const OUTCOME_DENIED: u16 = 0xffff;
+/// Errors of any call, in a cgroup that has too many different ones; position 0: [`SeriesKey::outcome`].
+pub const OUTCOME_OTHER_ERRORS: u16 = 0xfffe;
+/// Not counted but measured: how long the call took: [`SeriesKey::outcome`].
+pub const OUTCOME_TIMED: u16 = 0xfffd;
+
+/// Upper bounds of the buckets of [`Durations`]: 2^0 to 2^24 microseconds, that is 1 us to 16.8 s.
+pub const DURATION_BOUNDS: usize = 25;
+/// Buckets of [`Durations`]: one below each bound, and one above all.
+pub const DURATION_BUCKETS: usize = DURATION_BOUNDS + 1;
+
+/// How long the calls of one cgroup took, on one CPU.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Durations {
+    /// How many took at most 2^i microseconds, and more than the bucket before; the last has no bound.
+    pub buckets: [u64; DURATION_BUCKETS],
+    /// All together, in nanoseconds.
+    pub sum_ns: u64,
+}
+
+/// When a task began a call that is measured: an entry of the map `STARTS`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Start {
+    /// `CLOCK_MONOTONIC`, in nanoseconds.
+    pub time_ns: u64,
+    /// Position of the call.
+    pub position: u32,
+    /// Keeps the layout explicit.
+    pub padding: u32,
+}
+
+/// Rows of the map `MARKS`, one for each value of the low bits of a thread id, so that threads whose ids follow each other
+/// never write to one cache line.
+pub const MARK_ROWS: u32 = 1 << 16;
+/// Marks in such a row: as many threads as the kernel can have (`PID_MAX_LIMIT`), by the high bits of their ids.
+pub const MARKS_PER_ROW: usize = (1 << 22) / MARK_ROWS as usize;
 
 /// One entry of the per-CPU cache that remembers which slot a cgroup has.
 ///
@@ -111,11 +180,11 @@ pub const ROOT_CGROUP_ID: u64 = 1;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Return {
-    /// The cgroup that is to lose its slot in [`RETURN_CGROUP`]; 0 otherwise.
-    pub cgroup_id: u64,
-    /// [`RETURN_CGROUP`], [`RETURN_SLOT`] or [`RETURN_SERIES`].
+    /// The cgroup that is to lose its slot, or the [`SeriesKey`] that is to lose its number; 0 otherwise.
+    pub key: u64,
+    /// [`RETURN_CGROUP`] and its like.
     pub kind: u32,
-    /// The slot or series.
+    /// The slot, series or histogram.
     pub number: u32,
 }
 
@@ -125,6 +194,11 @@ pub const RETURN_CGROUP: u32 = 1;
 pub const RETURN_SLOT: u32 = 2;
 /// Gives a series back: [`Return::kind`].
 pub const RETURN_SERIES: u32 = 3;
+
+/// Takes a [`SeriesKey`] out of the hash table of outcomes: [`Return::kind`].
+pub const RETURN_OUTCOME: u32 = 4;
+/// Gives a histogram back: [`Return::kind`].
+pub const RETURN_HISTOGRAM: u32 = 5;
 
 /// Entries of `RETURNS`: how many are done in one run.
 pub const RETURNS_LEN: usize = 64;
@@ -148,7 +222,7 @@ pub struct CgroupEvent {
     pub path_len: u32,
 }
 
-/// A record of the ring buffer `FIRST_SEEN`: a cgroup made a call for the first time.
+/// A record of the ring buffer `FIRST_SEEN`: a cgroup made a call for the first time, or was refused it for the first time.
 ///
 /// Two CPUs that make the same first call at the same moment may both report it.
 #[repr(C)]
@@ -168,6 +242,10 @@ pub struct FirstSeen {
     pub pid: u32,
     /// Real user id in the initial user namespace.
     pub uid: u32,
+    /// 1 when the call was refused, 0 when it was made.
+    pub denied: u32,
+    /// Keeps the layout explicit.
+    pub padding: u32,
     /// The thread's name, NUL-padded.
     pub comm: [u8; 16],
 }
@@ -184,14 +262,19 @@ pub enum Loss {
     CgroupEvents = 2,
     /// First-seen events that did not fit the ring buffer.
     FirstSeenEvents = 3,
+    /// Errors that found no slot or no series.
+    ErrorsFull = 4,
+    /// Refused calls that found no slot or no series; they are counted in `DENIED_REMAINDER`.
+    DeniedFull = 5,
+    /// Measured calls that found no slot or no histogram.
+    HistogramsFull = 6,
+    /// Calls that were not measured, since too many were under way.
+    StartsFull = 7,
 }
 
 impl Loss {
     /// Number of reasons.
-    pub const COUNT: usize = 4;
-    /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; Self::COUNT] =
-        [Self::CgroupsFull, Self::SeriesFull, Self::CgroupEvents, Self::FirstSeenEvents];
+    pub const COUNT: usize = 8;
 }
 
 const _: () = {
@@ -200,6 +283,9 @@ const _: () = {
     assert!(size_of::<SlotCache>() == 16 * SLOT_CACHE_LEN && SLOT_CACHE_LEN.is_power_of_two());
     assert!(size_of::<IndexRow>() == 8 + 4 * POSITIONS_PER_CGROUP && POSITIONS_PER_CGROUP.is_multiple_of(2));
     assert!(size_of::<Return>() == 16 && align_of::<Return>() == 8);
+    assert!(size_of::<Durations>() == 216 && align_of::<Durations>() == 8);
+    assert!(size_of::<Start>() == 16 && align_of::<Start>() == 8);
+    assert!(POSITIONS_PER_CGROUP <= POSITION_MASK as usize + 1);
     assert!(size_of::<CgroupEvent>() == 24 && align_of::<CgroupEvent>() == 8);
-    assert!(size_of::<FirstSeen>() == 56 && align_of::<FirstSeen>() == 8);
+    assert!(size_of::<FirstSeen>() == 64 && align_of::<FirstSeen>() == 8);
 };

@@ -12,11 +12,17 @@ use aya_ebpf::{
     maps::{Array, Queue},
 };
 use aya_log_ebpf::warn;
-use syscallmon_common::{Abi, FirstSeen, Loss, SeriesKey};
+use syscallmon_common::{
+    Abi, ERRNO_MAX, FirstSeen, Loss, OUTCOME_DENIED, OUTCOME_ENTERED, OUTCOME_OTHER_ERRORS, SeriesKey,
+};
 
-use crate::maps::{
-    EXHAUSTED, FIRST_SEEN, FREE_SERIES, FREE_SLOTS, LOST, REMAINDER, SERIES_INDEX, SERIES_KEYS, SLOT_OF_CGROUP, SLOTS,
-    WARNED,
+use crate::{
+    globals::ERRORS_PER_CGROUP,
+    maps::{
+        DENIED_REMAINDER, ERRORS_OF_SLOT, EXHAUSTED, FIRST_SEEN, FREE_HISTOGRAMS, FREE_SERIES, FREE_SLOTS,
+        HISTOGRAM_KEYS, LOST, OUTCOMES, REMAINDER, SERIES_INDEX, SERIES_KEYS, SLOT_OF_CGROUP, SLOTS, WARNED,
+    },
+    outcome::loss,
 };
 
 /// Least time between two warnings of the same thing.
@@ -30,11 +36,11 @@ pub struct Call {
     pub position: u32,
 }
 
-/// The slot of the call's cgroup, given now if it had none. `None`: the call was counted in the remainder.
+/// The slot of a cgroup, given now if it had none. `None`: there are no more.
 #[cold]
 #[inline(never)]
-pub fn slot<C: EbpfContext>(ctx: &C, call: &Call) -> Option<u32> {
-    if let Some(slot) = known_slot(call.cgroup_id) {
+pub fn slot<C: EbpfContext>(ctx: &C, cgroup_id: u64) -> Option<u32> {
+    if let Some(slot) = known_slot(cgroup_id) {
         return Some(slot);
     }
     let Some(slot) = take(&FREE_SLOTS, 0) else {
@@ -44,27 +50,22 @@ pub fn slot<C: EbpfContext>(ctx: &C, call: &Call) -> Option<u32> {
                 "every cgroup slot is taken: more cgroups are counted in the remainder (raise capacity.cgroups)"
             );
         }
-        remainder(call, Loss::CgroupsFull);
         return None;
     };
-    if SLOT_OF_CGROUP.insert(call.cgroup_id, slot, BPF_NOEXIST.into()).is_ok() {
+    if SLOT_OF_CGROUP.insert(cgroup_id, slot, BPF_NOEXIST.into()).is_ok() {
         // Until the owner is set, other CPUs that find the slot in the hash table come here each time: no harm.
         if let (Some(id), Some(row)) = (SLOTS.get_ptr_mut(slot), SERIES_INDEX.get_ptr_mut(slot)) {
             // SAFETY: valid map values; nobody else writes them before user space takes the slot back.
             unsafe {
-                *id = call.cgroup_id;
-                (&raw mut (*row).owner).write_volatile(call.cgroup_id);
+                *id = cgroup_id;
+                (&raw mut (*row).owner).write_volatile(cgroup_id);
             }
         }
         return Some(slot);
     }
     // Another CPU was first, or the table is full.
     let _ = FREE_SLOTS.push(slot, BPF_ANY.into());
-    let slot = known_slot(call.cgroup_id);
-    if slot.is_none() {
-        remainder(call, Loss::CgroupsFull);
-    }
-    slot
+    known_slot(cgroup_id)
 }
 
 #[inline(always)]
@@ -86,11 +87,90 @@ pub fn series<C: EbpfContext>(ctx: &C, call: &Call, slot: u32, entry: *mut u32) 
     };
     let key = SERIES_KEYS.get_ptr_mut(series)?;
     // SAFETY: a valid map value, whose series this CPU alone has.
-    unsafe { *key = SeriesKey { slot, position: call.position } };
+    unsafe { *key = SeriesKey { slot, position: call.position as u16, outcome: OUTCOME_ENTERED } };
     // SAFETY: `entry` is in a row of SERIES_INDEX, bounds checked by the caller.
     unsafe { entry.write_volatile(series) };
-    report(call);
+    report(call, OUTCOME_ENTERED);
     Some(series)
+}
+
+/// A new series for an outcome of a call, entered in the hash table. `None`: it was counted as lost.
+#[cold]
+#[inline(never)]
+pub fn outcome<C: EbpfContext>(ctx: &C, call: &Call, mut key: SeriesKey) -> Option<u32> {
+    if key.outcome <= ERRNO_MAX {
+        let errors = ERRORS_OF_SLOT.get_ptr_mut(key.slot)?;
+        // SAFETY: a valid map value. Two CPUs at once may let a cgroup have one pair too many.
+        unsafe {
+            if errors.read_volatile() < u64::from(ERRORS_PER_CGROUP.load()) {
+                errors.write_volatile(errors.read_volatile() + 1);
+            } else {
+                key = SeriesKey { position: 0, outcome: OUTCOME_OTHER_ERRORS, ..key };
+            }
+        }
+    }
+    let series = known_outcome(key).or_else(|| new_outcome(ctx, call, key));
+    if series.is_none() {
+        outcome_lost(call, key.outcome);
+    }
+    series
+}
+
+#[inline(always)]
+fn new_outcome<C: EbpfContext>(ctx: &C, call: &Call, key: SeriesKey) -> Option<u32> {
+    let Some(series) = take(&FREE_SERIES, 1) else {
+        if exhausted(1) {
+            warn!(ctx, "every series is taken: errors and refused calls are lost (raise capacity.series)");
+        }
+        return None;
+    };
+    let entry = SERIES_KEYS.get_ptr_mut(series)?;
+    // SAFETY: a valid map value, whose series this CPU alone has.
+    unsafe { *entry = key };
+    if OUTCOMES.insert(key.word(), series, BPF_NOEXIST.into()).is_ok() {
+        if key.outcome == OUTCOME_DENIED {
+            report(call, key.outcome);
+        }
+        return Some(series);
+    }
+    // Another CPU was first, or the table is full.
+    // SAFETY: as above.
+    unsafe { *entry = SeriesKey::default() };
+    let _ = FREE_SERIES.push(series, BPF_ANY.into());
+    known_outcome(key)
+}
+
+/// A new histogram, entered in the hash table. `None`: there are no more.
+#[cold]
+#[inline(never)]
+pub fn histogram(key: SeriesKey) -> Option<u32> {
+    let histogram = FREE_HISTOGRAMS.pop().ok().flatten()?;
+    let entry = HISTOGRAM_KEYS.get_ptr_mut(histogram)?;
+    // SAFETY: a valid map value, whose histogram this CPU alone has.
+    unsafe { *entry = key };
+    if OUTCOMES.insert(key.word(), histogram, BPF_NOEXIST.into()).is_ok() {
+        return Some(histogram);
+    }
+    // Another CPU was first, or the table is full.
+    // SAFETY: as above.
+    unsafe { *entry = SeriesKey::default() };
+    let _ = FREE_HISTOGRAMS.push(histogram, BPF_ANY.into());
+    known_outcome(key)
+}
+
+#[inline(always)]
+fn known_outcome(key: SeriesKey) -> Option<u32> {
+    // SAFETY: user space removes an entry only when its cgroup is dead, that is, not this one's.
+    unsafe { OUTCOMES.get(key.word()) }.copied()
+}
+
+/// Counts an outcome that has no series.
+#[inline(always)]
+pub fn outcome_lost(call: &Call, outcome: u16) {
+    if outcome == OUTCOME_DENIED {
+        add(&DENIED_REMAINDER, call.position);
+    }
+    lost(loss(outcome));
 }
 
 /// A number from a free list, unless it was seen empty since user space last filled it.
@@ -119,8 +199,9 @@ fn exhausted(list: u32) -> bool {
     }
 }
 
+/// Counts a call that has no series.
 #[inline(always)]
-fn remainder(call: &Call, reason: Loss) {
+pub fn remainder(call: &Call, reason: Loss) {
     add(&REMAINDER, call.position);
     lost(reason);
 }
@@ -140,9 +221,9 @@ fn add(array: &Array<u64>, index: u32) {
     }
 }
 
-/// Tells user space who made the call first.
+/// Tells user space who made the call first, or was refused it first.
 #[inline(always)]
-fn report(call: &Call) {
+fn report(call: &Call, outcome: u16) {
     let Some(mut event) = FIRST_SEEN.reserve::<FirstSeen>(0) else {
         lost(Loss::FirstSeenEvents);
         return;
@@ -157,6 +238,8 @@ fn report(call: &Call) {
         tgid: (pid_tgid >> 32) as u32,
         pid: pid_tgid as u32,
         uid: bpf_get_current_uid_gid() as u32,
+        denied: u32::from(outcome == OUTCOME_DENIED),
+        padding: 0,
         comm: bpf_get_current_comm().unwrap_or_default(),
     });
     event.submit(0);

@@ -4,55 +4,47 @@
 //! made by [`crate::allocate`], once.
 
 use aya_ebpf::{EbpfContext, helpers::bpf_get_smp_processor_id};
-use syscallmon_common::{Abi, IndexRow, NUMBERS_PER_ABI, POSITIONS_PER_CGROUP, SLOT_CACHE_LEN, X32_BIT};
+use syscallmon_common::{IndexRow, Loss, POSITIONS_PER_CGROUP, SLOT_CACHE_LEN};
 
 use crate::{
     allocate::{self, Call},
-    globals::{SERIES_PER_CPU, position},
+    denied, duration,
+    globals::{COUNTS_DENIED, SERIES_PER_CPU, TIMES_CALLS},
     maps::{COUNTERS, SERIES_INDEX, SLOT_CACHE},
-    task::Caller,
+    number::{Numbered, of_call, of_operation},
+    task::Task,
 };
 
-/// Which ABI a call's number belongs to, and the number in that ABI's table.
+/// Counts a call that a task begins.
 #[inline(always)]
-fn classify(compat: bool, nr: u64) -> (Abi, u64) {
-    if compat {
-        (Abi::Compat, nr)
-    } else if nr.wrapping_sub(X32_BIT) < NUMBERS_PER_ABI as u64 {
-        (Abi::X32, nr - X32_BIT)
-    } else {
-        (Abi::Native, nr)
+pub fn call<C: EbpfContext>(ctx: &C, task: impl Task, nr: i64) {
+    if COUNTS_DENIED.load() != 0 {
+        denied::entered(task);
     }
-}
-
-#[inline(always)]
-fn position_of(abi: Abi, number: u64) -> u32 {
-    if number >= NUMBERS_PER_ABI as u64 {
-        return abi.unknown_position();
-    }
-    position(abi as usize * NUMBERS_PER_ABI + number as usize).unwrap_or(abi.unknown_position())
-}
-
-/// Counts one call of a task.
-#[inline(always)]
-pub fn call<C: EbpfContext>(ctx: &C, Caller { cgroup_id, compat }: Caller, nr: i64) {
-    let (abi, number) = classify(compat, nr as u64);
-    let position = position_of(abi, number);
+    let Numbered { abi, entry } = of_call(task, nr);
+    let (cgroup_id, position) = (task.cgroup_id(), entry.position());
     // Made where it is needed only, on the slow paths.
     count(ctx, cgroup_id, position, || Call { cgroup_id, nr, abi, position });
+    if TIMES_CALLS.load() != 0 && entry.is_timed() {
+        duration::begin(task, position);
+    }
 }
 
 /// Counts one operation that was given to io_uring.
 #[inline(always)]
 pub fn operation<C: EbpfContext>(ctx: &C, cgroup_id: u64, opcode: u8) {
-    let (abi, nr) = (Abi::IoUring, i64::from(opcode));
-    let position = position_of(abi, u64::from(opcode));
+    let nr = i64::from(opcode);
+    let Numbered { abi, entry } = of_operation(opcode);
+    let position = entry.position();
     count(ctx, cgroup_id, position, || Call { cgroup_id, nr, abi, position });
 }
 
 #[inline(always)]
 fn count<C: EbpfContext>(ctx: &C, cgroup_id: u64, position: u32, call: impl Fn() -> Call) {
-    let Some((slot, row)) = slot(ctx, cgroup_id, &call) else { return };
+    let Some((slot, row)) = slot(ctx, cgroup_id) else {
+        allocate::remainder(&call(), Loss::CgroupsFull);
+        return;
+    };
     if position as usize >= POSITIONS_PER_CGROUP {
         return;
     }
@@ -66,6 +58,12 @@ fn count<C: EbpfContext>(ctx: &C, cgroup_id: u64, position: u32, call: impl Fn()
             None => return,
         }
     }
+    one_more(series);
+}
+
+/// Adds one to this CPU's counter of a series.
+#[inline(always)]
+pub fn one_more(series: u32) {
     // SAFETY: the helper takes nothing.
     let cpu = unsafe { bpf_get_smp_processor_id() };
     if let Some(counter) = COUNTERS.get_ptr_mut(cpu * SERIES_PER_CPU.load() + series) {
@@ -74,9 +72,9 @@ fn count<C: EbpfContext>(ctx: &C, cgroup_id: u64, position: u32, call: impl Fn()
     }
 }
 
-/// The cgroup's slot and its row; `None` when the call went to the remainder instead.
+/// The cgroup's slot and its row; `None` when every slot is taken.
 #[inline(always)]
-fn slot<C: EbpfContext>(ctx: &C, cgroup_id: u64, call: impl Fn() -> Call) -> Option<(u32, *mut IndexRow)> {
+pub fn slot<C: EbpfContext>(ctx: &C, cgroup_id: u64) -> Option<(u32, *mut IndexRow)> {
     let cache = SLOT_CACHE.get_ptr_mut(0)?;
     // SAFETY: `cache` points to a whole map value of this CPU; the index is masked to its length.
     let cached = unsafe { &mut (*cache).entries[cgroup_id as usize & (SLOT_CACHE_LEN - 1)] };
@@ -87,7 +85,7 @@ fn slot<C: EbpfContext>(ctx: &C, cgroup_id: u64, call: impl Fn() -> Call) -> Opt
             return Some((cached.slot, row));
         }
     }
-    let slot = allocate::slot(ctx, &call())?;
+    let slot = allocate::slot(ctx, cgroup_id)?;
     cached.cgroup_id = cgroup_id;
     cached.slot = slot;
     Some((slot, SERIES_INDEX.get_ptr_mut(slot)?))

@@ -13,6 +13,12 @@ pub fn empty(_: BtfTracePointContext) -> i32 {
     0
 }
 
+/// Does nothing at every `sys_exit`.
+#[btf_tracepoint(function = "sys_exit")]
+pub fn empty_exit(_: BtfTracePointContext) -> i32 {
+    0
+}
+
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     loop {}

@@ -32,6 +32,32 @@ pub static OFFSET_TASK_COMPAT: Global<u64> = Global::new(UNKNOWN_OFFSET);
 /// The flag in that word: `TS_COMPAT` on x86, `TIF_32BIT` on arm64.
 #[unsafe(no_mangle)]
 pub static COMPAT_MASK: Global<u32> = Global::new(0);
+/// `offsetof(struct task_struct, seccomp.mode)` and `.seccomp.filter`.
+#[unsafe(no_mangle)]
+pub static OFFSET_TASK_SECCOMP_MODE: Global<u64> = Global::new(UNKNOWN_OFFSET);
+#[unsafe(no_mangle)]
+pub static OFFSET_TASK_SECCOMP_FILTER: Global<u64> = Global::new(UNKNOWN_OFFSET);
+/// `offsetof(struct task_struct, pid)`, `exit_code` and `flags`.
+#[unsafe(no_mangle)]
+pub static OFFSET_TASK_PID: Global<u64> = Global::new(UNKNOWN_OFFSET);
+#[unsafe(no_mangle)]
+pub static OFFSET_TASK_EXIT_CODE: Global<u64> = Global::new(UNKNOWN_OFFSET);
+#[unsafe(no_mangle)]
+pub static OFFSET_TASK_FLAGS: Global<u64> = Global::new(UNKNOWN_OFFSET);
+/// `offsetof(struct seccomp_filter, prev)` and `notif`; the latter unknown where the kernel has no supervisors.
+#[unsafe(no_mangle)]
+pub static OFFSET_FILTER_PREV: Global<u64> = Global::new(UNKNOWN_OFFSET);
+#[unsafe(no_mangle)]
+pub static OFFSET_FILTER_NOTIF: Global<u64> = Global::new(UNKNOWN_OFFSET);
+/// Where `struct pt_regs` has the number of the call: `orig_ax` on x86, `syscallno` on arm64.
+#[unsafe(no_mangle)]
+pub static OFFSET_REGS_NR: Global<u64> = Global::new(UNKNOWN_OFFSET);
+/// What a call that is refused by a signal seems to return (`syscall_rollback`): `orig_ax` on x86, `orig_x0` on arm64.
+#[unsafe(no_mangle)]
+pub static OFFSET_REGS_ROLLBACK: Global<u64> = Global::new(UNKNOWN_OFFSET);
+/// Where a `sched_process_fork` record has the child's id (`events/sched/sched_process_fork/format` in tracefs).
+#[unsafe(no_mangle)]
+pub static OFFSET_EVENT_CHILD: Global<u64> = Global::new(UNKNOWN_OFFSET);
 /// `offsetof(struct css_set, subsys[x])`, for the controller x of the v1 hierarchy that is counted by; unknown where none is.
 #[unsafe(no_mangle)]
 pub static OFFSET_CSS_SET_CSS: Global<u64> = Global::new(UNKNOWN_OFFSET);
@@ -66,6 +92,24 @@ pub static V1_HIERARCHY: Global<i32> = Global::new(-1);
 /// Whether the kernel has `bpf_get_current_task_btf` and its BTF told every offset: 1 or 0.
 #[unsafe(no_mangle)]
 pub static HAS_TASK_BTF: Global<u32> = Global::new(0);
+/// Whether the kernel has `bpf_task_pt_regs` (Linux 5.15): 1 or 0.
+#[unsafe(no_mangle)]
+pub static HAS_TASK_PT_REGS: Global<u32> = Global::new(0);
+/// Whether errors are counted: 1 or 0.
+#[unsafe(no_mangle)]
+pub static COUNTS_ERRORS: Global<u32> = Global::new(0);
+/// Whether refused calls are counted: 1 or 0.
+#[unsafe(no_mangle)]
+pub static COUNTS_DENIED: Global<u32> = Global::new(0);
+/// Whether it is measured how long calls take: 1 or 0. Which calls, the position table says.
+#[unsafe(no_mangle)]
+pub static TIMES_CALLS: Global<u32> = Global::new(0);
+/// Pairs of call and errno that are told apart in one cgroup.
+#[unsafe(no_mangle)]
+pub static ERRORS_PER_CGROUP: Global<u32> = Global::new(0);
+/// Length of one CPU's row in `HISTOGRAMS`: the number of histograms, and 1 since histogram 0 is none.
+#[unsafe(no_mangle)]
+pub static HISTOGRAMS_PER_CPU: Global<u32> = Global::new(0);
 /// Length of one CPU's row in `COUNTERS`: the number of series, and 1 since series 0 is none.
 #[unsafe(no_mangle)]
 pub static SERIES_PER_CPU: Global<u32> = Global::new(0);
@@ -74,14 +118,14 @@ pub static SERIES_PER_CPU: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 pub static PREEMPTION_TEST_NR: Global<i64> = Global::new(-1);
 
-/// Position of each call by (ABI, number); 0 for the numbers that the ABI does not know.
+/// By (ABI, number): the position of the call, that of its ABI's unknown calls for numbers that the ABI does not know, and flags.
 #[unsafe(no_mangle)]
 static POSITIONS: [u16; POSITION_TABLE_LEN] = [0; POSITION_TABLE_LEN];
 
 /// The table's entry, or `None` outside the table.
 #[inline(always)]
-pub fn position(index: usize) -> Option<u32> {
+pub fn position_entry(index: usize) -> Option<u16> {
     let entry = POSITIONS.get(index)?;
     // SAFETY: a reference into a live static; volatile because user space replaces its initial value.
-    Some(u32::from(unsafe { read_volatile(entry) }))
+    Some(unsafe { read_volatile(entry) })
 }

@@ -1,8 +1,10 @@
 //! The kernel side of syscallmon: the programs, and which tracepoint each belongs to.
 //!
-//! What they share is one idea a file: [`task`] (who calls), [`count`] (the hot path), [`allocate`] (its slow path, taken
-//! once a series), [`returns`] (what comes back), [`io_uring`] (calls that are none), [`cgroup`] (births and deaths),
-//! [`globals`] (what user space sets before loading) and [`maps`]. User space loads only the programs that this kernel can run; see `syscallmon/src/kernel/`.
+//! What they share is one idea a file: [`task`] (who calls), [`number`] (what), [`count`] (the hot path), [`allocate`] (its
+//! slow path, taken once a series), [`outcome`] (how calls end), [`denied`] (those that never began), [`duration`] (how long they take),
+//! [`returns`] (what comes back), [`io_uring`] (calls that are none), [`cgroup`] (births and deaths), [`globals`] (what user
+//! space sets before loading) and [`maps`]. User space loads only the programs that this kernel can run, and only those that
+//! somebody wants; see `syscallmon/src/kernel/`.
 
 #![no_std]
 #![no_main]
@@ -16,9 +18,13 @@
 mod allocate;
 mod cgroup;
 mod count;
+mod denied;
+mod duration;
 mod globals;
 mod io_uring;
 mod maps;
+mod number;
+mod outcome;
 mod preemption;
 mod returns;
 mod task;
@@ -29,19 +35,25 @@ use aya_ebpf::{
     programs::{BtfTracePointContext, RawTracePointContext, TracePointContext},
 };
 
-use crate::{cgroup::Subject, io_uring::Operation, task::Caller};
+use crate::{
+    cgroup::Subject,
+    globals::{COUNTS_DENIED, HAS_TASK_BTF, OFFSET_EVENT_CHILD, OFFSET_REGS_NR, TIMES_CALLS},
+    io_uring::Operation,
+    outcome::Exit,
+    task::{Plain, Typed, field, typed},
+};
 
 /// Counts a call; the cheapest. Needs `bpf_get_current_task_btf` (Linux 5.11).
 #[btf_tracepoint(function = "sys_enter")]
 pub fn sys_enter_btf(ctx: BtfTracePointContext) -> i32 {
-    count::call(&ctx, Caller::by_btf(), ctx.arg(1));
+    count::call(&ctx, Typed::current(), ctx.arg(1));
     0
 }
 
 /// Counts a call. Runs from Linux 4.18 on, with or without BTF.
 #[raw_tracepoint(tracepoint = "sys_enter")]
 pub fn sys_enter_raw(ctx: RawTracePointContext) -> i32 {
-    count::call(&ctx, Caller::by_helpers(), ctx.arg(1));
+    count::call(&ctx, Plain::current(), ctx.arg(1));
     0
 }
 
@@ -50,10 +62,125 @@ pub fn sys_enter_raw(ctx: RawTracePointContext) -> i32 {
 #[tracepoint]
 pub fn sys_enter_tp(ctx: TracePointContext) -> u32 {
     // The first field after the common ones, in every kernel (`events/raw_syscalls/sys_enter/format`: `long id`, offset 8).
-    // SAFETY: the verifier checks reads of the context against its size.
-    let nr = unsafe { *ctx.as_ptr().cast::<u8>().add(8).cast::<i64>() };
-    count::call(&ctx, Caller::current(), nr);
+    let nr = word_of(&ctx, 8);
+    if HAS_TASK_BTF.load() != 0 {
+        count::call(&ctx, Typed::current(), nr);
+    } else {
+        count::call(&ctx, Plain::current(), nr);
+    }
     0
+}
+
+/// A word of a classic tracepoint's record.
+#[inline(always)]
+fn word_of(ctx: &TracePointContext, offset: usize) -> i64 {
+    // SAFETY: the verifier checks reads of the context against its size.
+    unsafe { *ctx.as_ptr().cast::<u8>().add(offset).cast::<i64>() }
+}
+
+/// `struct pt_regs *regs, long ret`, as BTF knows them.
+impl Exit for BtfTracePointContext {
+    #[inline(always)]
+    fn nr(&self) -> i64 {
+        i64::from(typed::<i32>(self.arg(0), OFFSET_REGS_NR.load()))
+    }
+
+    #[inline(always)]
+    fn returned(&self) -> i64 {
+        self.arg(1)
+    }
+}
+
+/// The same as numbers.
+impl Exit for RawTracePointContext {
+    #[inline(always)]
+    fn nr(&self) -> i64 {
+        field::<i32>(self.arg(0), OFFSET_REGS_NR.load()).map_or(-1, i64::from)
+    }
+
+    #[inline(always)]
+    fn returned(&self) -> i64 {
+        self.arg(1)
+    }
+}
+
+/// `long id, long ret` after the common fields, in every kernel (`events/raw_syscalls/sys_exit/format`).
+impl Exit for TracePointContext {
+    #[inline(always)]
+    fn nr(&self) -> i64 {
+        word_of(self, 8)
+    }
+
+    #[inline(always)]
+    fn returned(&self) -> i64 {
+        word_of(self, 16)
+    }
+}
+
+/// Counts how a call ends; implemented as `sys_enter` is.
+#[btf_tracepoint(function = "sys_exit")]
+pub fn sys_exit_btf(ctx: BtfTracePointContext) -> i32 {
+    outcome::call(&ctx, Typed::current(), &ctx);
+    0
+}
+
+/// Counts how a call ends. Needs BTF, for the number.
+#[raw_tracepoint(tracepoint = "sys_exit")]
+pub fn sys_exit_raw(ctx: RawTracePointContext) -> i32 {
+    outcome::call(&ctx, Plain::current(), &ctx);
+    0
+}
+
+/// Counts how a call ends.
+#[tracepoint]
+pub fn sys_exit_tp(ctx: TracePointContext) -> u32 {
+    if HAS_TASK_BTF.load() != 0 {
+        outcome::call(&ctx, Typed::current(), &ctx);
+    } else {
+        outcome::call(&ctx, Plain::current(), &ctx);
+    }
+    0
+}
+
+/// Notes that a thread begins, for [`denied`].
+#[raw_tracepoint(tracepoint = "sched_process_fork")]
+pub fn task_fork(ctx: RawTracePointContext) -> i32 {
+    // `struct task_struct *parent, struct task_struct *child`
+    denied::forked(ctx.arg(1));
+    0
+}
+
+/// The same on the classic tracepoint.
+#[tracepoint]
+pub fn task_fork_tp(ctx: TracePointContext) -> u32 {
+    if let Some(child) = field(ctx.as_ptr().cast(), OFFSET_EVENT_CHILD.load()) {
+        denied::forked_id(child);
+    }
+    0
+}
+
+/// Notes that a thread ends, for [`denied`] and [`duration`].
+#[raw_tracepoint(tracepoint = "sched_process_exit")]
+pub fn task_exit(ctx: RawTracePointContext) -> i32 {
+    ended(&ctx);
+    0
+}
+
+/// The same on the classic tracepoint.
+#[tracepoint]
+pub fn task_exit_tp(ctx: TracePointContext) -> u32 {
+    ended(&ctx);
+    0
+}
+
+#[inline(always)]
+fn ended<C: EbpfContext>(ctx: &C) {
+    if TIMES_CALLS.load() != 0 {
+        duration::forget(Plain::current());
+    }
+    if COUNTS_DENIED.load() != 0 && denied::ended() {
+        outcome::killed(ctx, Plain::current(), denied::current_nr());
+    }
 }
 
 /// Counts an operation given to io_uring. Attached to the tracepoint that the kernel has: `io_uring_submit_req` (Linux 6.4) or

@@ -8,7 +8,10 @@ use aya_ebpf::{
     macros::map,
     maps::{Array, HashMap, PerCpuArray, Queue, RingBuf},
 };
-use syscallmon_common::{IndexRow, Loss, POSITIONS_PER_CGROUP, RETURNS_LEN, Return, SeriesKey, SlotCache};
+use syscallmon_common::{
+    Durations, IndexRow, Loss, MARK_ROWS, MARKS_PER_ROW, POSITIONS_PER_CGROUP, RETURNS_LEN, Return, SeriesKey,
+    SlotCache, Start,
+};
 
 /// Calls counted, one row for each possible CPU: index = cpu * `SERIES_PER_CPU` + series.
 ///
@@ -31,6 +34,10 @@ pub static SLOTS: Array<u64> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 /// Calls that found no slot or no series, by position, over all CPUs (atomic adds).
 #[map]
 pub static REMAINDER: Array<u64> = Array::with_max_entries(POSITIONS_PER_CGROUP as u32, BPF_F_MMAPABLE);
+
+/// The same for calls that were refused.
+#[map]
+pub static DENIED_REMAINDER: Array<u64> = Array::with_max_entries(POSITIONS_PER_CGROUP as u32, BPF_F_MMAPABLE);
 
 /// What was lost, by [`Loss`] (atomic adds).
 #[map]
@@ -59,6 +66,36 @@ pub static FREE_SLOTS: Queue<u32> = Queue::with_max_entries(1, 0);
 /// Free series, filled by user space.
 #[map]
 pub static FREE_SERIES: Queue<u32> = Queue::with_max_entries(1, 0);
+
+/// Number of each series that counts outcomes of calls, and of each histogram, by [`SeriesKey`] as a word.
+#[map]
+pub static OUTCOMES: HashMap<u64, u32> = HashMap::with_max_entries(1, 0);
+
+/// Pairs of call and errno that each slot has a series for.
+#[map]
+pub static ERRORS_OF_SLOT: Array<u64> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// Marks of threads by the low, then the high bits of their ids: see [`crate::denied`].
+#[map]
+pub static MARKS: Array<[u8; MARKS_PER_ROW]> = Array::with_max_entries(MARK_ROWS, 0);
+
+/// When each task began the call that it is in, by the task's address: see [`crate::duration`].
+#[map]
+pub static STARTS: HashMap<u64, Start> = HashMap::with_max_entries(1, 0);
+
+/// How long calls took, one row for each possible CPU: index = cpu * `HISTOGRAMS_PER_CPU` + histogram.
+///
+/// Written as `COUNTERS` is.
+#[map]
+pub static HISTOGRAMS: Array<Durations> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// Whose durations each histogram has.
+#[map]
+pub static HISTOGRAM_KEYS: Array<SeriesKey> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// Free histograms, filled by user space.
+#[map]
+pub static FREE_HISTOGRAMS: Queue<u32> = Queue::with_max_entries(1, 0);
 
 /// What user space gives back: see [`crate::returns`].
 #[map]

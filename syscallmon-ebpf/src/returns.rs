@@ -1,13 +1,15 @@
-//! Puts back what user space has taken back: slots, series, and places in the hash table.
+//! Puts back what user space has taken back: slots, series, histograms, and places in the hash tables.
 //!
 //! Never attached: user space writes a list and runs this on demand (`BPF_PROG_TEST_RUN`). Were it to use system calls on the
 //! maps instead, the kernel would keep classic tracepoint programs from running on its CPU for as long as each takes
 //! (`bpf_disable_instrumentation`), also while it is preempted in one: calls would be lost.
 
 use aya_ebpf::bindings::BPF_ANY;
-use syscallmon_common::{RETURN_CGROUP, RETURN_SERIES, RETURN_SLOT, RETURNS_LEN, Return};
+use syscallmon_common::{
+    RETURN_CGROUP, RETURN_HISTOGRAM, RETURN_OUTCOME, RETURN_SERIES, RETURN_SLOT, RETURNS_LEN, Return,
+};
 
-use crate::maps::{FREE_SERIES, FREE_SLOTS, RETURNS, SLOT_OF_CGROUP};
+use crate::maps::{FREE_HISTOGRAMS, FREE_SERIES, FREE_SLOTS, OUTCOMES, RETURNS, SLOT_OF_CGROUP};
 
 /// Works through the list, and strikes off what is done.
 #[inline(always)]
@@ -15,12 +17,14 @@ pub fn put_back() {
     for index in 0..RETURNS_LEN as u32 {
         let Some(entry) = RETURNS.get_ptr_mut(index) else { return };
         // SAFETY: a whole map value, which user space does not touch meanwhile.
-        let Return { kind, number, cgroup_id } = unsafe { *entry };
+        let Return { kind, number, key } = unsafe { *entry };
         let done = match kind {
             // One that is not there was removed by an earlier attempt.
-            RETURN_CGROUP => SLOT_OF_CGROUP.remove(cgroup_id).map_or(true, |()| true),
+            RETURN_CGROUP => SLOT_OF_CGROUP.remove(key).map_or(true, |()| true),
+            RETURN_OUTCOME => OUTCOMES.remove(key).map_or(true, |()| true),
             RETURN_SLOT => FREE_SLOTS.push(number, BPF_ANY.into()).is_ok(),
             RETURN_SERIES => FREE_SERIES.push(number, BPF_ANY.into()).is_ok(),
+            RETURN_HISTOGRAM => FREE_HISTOGRAMS.push(number, BPF_ANY.into()).is_ok(),
             _ => false,
         };
         if !done {

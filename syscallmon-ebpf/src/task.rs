@@ -1,56 +1,118 @@
-//! Who calls: the current task's cgroup and whether it is in a 32-bit call.
+//! Who calls: fields of the current task, above all its cgroup and whether it is in a 32-bit call.
 //!
-//! Two ways to read it. [`Caller::by_btf`] follows BTF-typed pointers, which costs as little as C does in the kernel, and needs
-//! `bpf_get_current_task_btf` (Linux 5.11). [`Caller::by_helpers`] runs everywhere, and without offsets (no BTF) still knows
+//! Two ways to read them. [`Typed`] follows BTF-typed pointers, which costs as little as C does in the kernel, and needs
+//! `bpf_get_current_task_btf` (Linux 5.11). [`Plain`] runs everywhere, and without offsets (no BTF) still knows
 //! the cgroup2 cgroup. Branches on globals are decided by the verifier: what is not chosen is not in the kernel.
 
 use aya_ebpf::helpers::{
-    bpf_get_current_cgroup_id, bpf_get_current_task, bpf_get_current_task_btf, bpf_probe_read_kernel,
+    bpf_get_current_cgroup_id, bpf_get_current_pid_tgid, bpf_get_current_task, bpf_get_current_task_btf,
+    bpf_probe_read_kernel,
 };
 use syscallmon_common::{ROOT_CGROUP_ID, UNKNOWN_OFFSET, V1_CGROUP};
 
 use crate::globals::{
-    COMPAT_MASK, COUNTS_CGROUP2, HAS_TASK_BTF, OFFSET_CGROUP_KN, OFFSET_CSS_CGROUP, OFFSET_CSS_SET_CSS,
-    OFFSET_CSS_SET_DFL_CGRP, OFFSET_KERNFS_NODE_ID, OFFSET_TASK_CGROUPS, OFFSET_TASK_COMPAT,
+    COMPAT_MASK, COUNTS_CGROUP2, OFFSET_CGROUP_KN, OFFSET_CSS_CGROUP, OFFSET_CSS_SET_CSS, OFFSET_CSS_SET_DFL_CGRP,
+    OFFSET_KERNFS_NODE_ID, OFFSET_TASK_CGROUPS, OFFSET_TASK_COMPAT, OFFSET_TASK_PID, OFFSET_TASK_SECCOMP_MODE,
 };
 
-/// What of a task decides where its calls are counted.
-pub struct Caller {
+/// The current task.
+pub trait Task: Copy {
     /// Its cgroup, as user space names it: marked with [`V1_CGROUP`] when it is one of a v1 hierarchy.
-    pub cgroup_id: u64,
+    fn cgroup_id(self) -> u64;
     /// Whether it is in a 32-bit call.
-    pub compat: bool,
+    fn is_compat(self) -> bool;
+    /// Whether seccomp judges its calls; no other task can be refused one.
+    fn has_seccomp(self) -> bool;
+    /// The thread's id in the initial pid namespace.
+    fn pid(self) -> u32;
+    /// Where it is in the kernel's memory: its identity from fork to exit, also through an exec that changes its id.
+    fn address(self) -> u64;
 }
 
-impl Caller {
-    /// The current task, in the way that user space found this kernel to have.
+/// The current task, as BTF knows it.
+#[derive(Clone, Copy)]
+pub struct Typed(*const u8);
+
+/// The current task, as a number.
+#[derive(Clone, Copy)]
+pub struct Plain(*const u8);
+
+impl Typed {
     #[inline(always)]
     pub fn current() -> Self {
-        if HAS_TASK_BTF.load() != 0 { Self::by_btf() } else { Self::by_helpers() }
-    }
-
-    /// The current task, by BTF-typed loads.
-    #[inline(always)]
-    pub fn by_btf() -> Self {
         // SAFETY: the helper takes nothing, and returns a task that lives as long as the program runs.
-        let task = unsafe { bpf_get_current_task_btf().cast::<u8>().cast_const() };
-        let css_set: *const u8 = typed(task, OFFSET_TASK_CGROUPS.load());
+        Self(unsafe { bpf_get_current_task_btf().cast::<u8>().cast_const() })
+    }
+}
+
+impl Plain {
+    #[inline(always)]
+    pub fn current() -> Self {
+        // SAFETY: the helper takes nothing.
+        Self(unsafe { bpf_get_current_task() } as *const u8)
+    }
+}
+
+impl Task for Typed {
+    #[inline(always)]
+    fn cgroup_id(self) -> u64 {
+        let css_set: *const u8 = typed(self.0, OFFSET_TASK_CGROUPS.load());
         let cgroup2 = || id_of(typed(css_set, OFFSET_CSS_SET_DFL_CGRP.load()));
         let v1 = || {
             let css: *const u8 = typed(css_set, OFFSET_CSS_SET_CSS.load());
             id_of(typed(css, OFFSET_CSS_CGROUP.load()))
         };
-        let flags: u32 = typed(task, OFFSET_TASK_COMPAT.load());
-        Self { cgroup_id: choose(cgroup2, v1), compat: flags & COMPAT_MASK.load() != 0 }
+        choose(cgroup2, v1)
     }
 
-    /// The current task, by helpers.
     #[inline(always)]
-    pub fn by_helpers() -> Self {
-        // SAFETY: the helpers take nothing.
-        let (cgroup2, task) = unsafe { (|| bpf_get_current_cgroup_id(), bpf_get_current_task() as *const u8) };
-        let v1 = || v1_id(task).unwrap_or(0);
-        Self { cgroup_id: choose(cgroup2, v1), compat: is_compat(task) }
+    fn is_compat(self) -> bool {
+        let flags: u32 = typed(self.0, OFFSET_TASK_COMPAT.load());
+        flags & COMPAT_MASK.load() != 0
+    }
+
+    #[inline(always)]
+    fn has_seccomp(self) -> bool {
+        typed::<u32>(self.0, OFFSET_TASK_SECCOMP_MODE.load()) != 0
+    }
+
+    #[inline(always)]
+    fn pid(self) -> u32 {
+        typed(self.0, OFFSET_TASK_PID.load())
+    }
+
+    #[inline(always)]
+    fn address(self) -> u64 {
+        self.0 as u64
+    }
+}
+
+impl Task for Plain {
+    #[inline(always)]
+    fn cgroup_id(self) -> u64 {
+        // SAFETY: the helper takes nothing.
+        choose(|| unsafe { bpf_get_current_cgroup_id() }, || v1_id(self.0).unwrap_or(0))
+    }
+
+    #[inline(always)]
+    fn is_compat(self) -> bool {
+        let offset = OFFSET_TASK_COMPAT.load();
+        offset != UNKNOWN_OFFSET && field::<u32>(self.0, offset).is_some_and(|flags| flags & COMPAT_MASK.load() != 0)
+    }
+
+    #[inline(always)]
+    fn has_seccomp(self) -> bool {
+        has_seccomp(self.0)
+    }
+
+    #[inline(always)]
+    fn pid(self) -> u32 {
+        bpf_get_current_pid_tgid() as u32
+    }
+
+    #[inline(always)]
+    fn address(self) -> u64 {
+        self.0 as u64
     }
 }
 
@@ -68,9 +130,9 @@ fn choose(cgroup2: impl Fn() -> u64, v1: impl Fn() -> u64) -> u64 {
 
 /// Follows one field of a BTF-typed pointer.
 #[inline(always)]
-fn typed<T: Copy>(base: *const u8, offset: u64) -> T {
+pub fn typed<T: Copy>(base: *const u8, offset: u64) -> T {
     // SAFETY: the verifier checks the offset against the pointer's BTF type, and refuses the program if
-    // it is not the start of a field of this size; reads of BTF pointers that went bad give 0.
+    // no field of that kind is there; reads of BTF pointers that went bad give 0.
     unsafe { *base.add(offset as usize).cast::<T>() }
 }
 
@@ -89,6 +151,12 @@ pub fn cgroup_of(task: *const u8) -> Option<u64> {
     Some(choose(|| read_id(cgroup2).unwrap_or(0), || v1_id(task).unwrap_or(0)))
 }
 
+/// Whether seccomp judges the calls of any task, read through a helper.
+#[inline(always)]
+pub fn has_seccomp(task: *const u8) -> bool {
+    field::<u32>(task, OFFSET_TASK_SECCOMP_MODE.load()).is_some_and(|mode| mode != 0)
+}
+
 #[inline(always)]
 fn v1_id(task: *const u8) -> Option<u64> {
     let css_set: *const u8 = field(task, OFFSET_TASK_CGROUPS.load())?;
@@ -101,12 +169,6 @@ fn v1_id(task: *const u8) -> Option<u64> {
 fn read_id(cgroup: *const u8) -> Option<u64> {
     let kernfs_node: *const u8 = field(cgroup, OFFSET_CGROUP_KN.load())?;
     field(kernfs_node, OFFSET_KERNFS_NODE_ID.load())
-}
-
-#[inline(always)]
-fn is_compat(task: *const u8) -> bool {
-    let offset = OFFSET_TASK_COMPAT.load();
-    offset != UNKNOWN_OFFSET && field::<u32>(task, offset).is_some_and(|flags| flags & COMPAT_MASK.load() != 0)
 }
 
 /// Reads one field through a helper.

@@ -5,6 +5,7 @@
 
 pub mod cgroup;
 pub mod command;
+pub mod durations;
 pub mod export;
 pub mod kernel;
 pub mod memory;
@@ -15,4 +16,5 @@ pub mod settings;
 pub mod snapshot;
 pub mod state;
 pub mod syscalls;
+pub mod tally;
 pub mod workload;

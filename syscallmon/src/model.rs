@@ -10,16 +10,15 @@ use std::{
 };
 
 use crate::{
-    snapshot::{Count, SlotCounts, Snapshot},
-    syscalls::CallId,
+    snapshot::{Counts, SlotCounts, Snapshot},
     workload::Workload,
 };
 
 /// What is known of one workload.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// How often each call was made, sorted by call.
-    pub calls: Vec<Count>,
+    /// What was counted.
+    pub counts: Counts,
     /// Slots that count towards it now.
     slots: usize,
     /// When its last slot was freed.
@@ -31,7 +30,7 @@ pub struct Totals {
 pub struct Model {
     workloads: BTreeMap<Workload, Totals>,
     slots: HashMap<u32, Counted>,
-    remainder: Vec<Count>,
+    remainder: Counts,
     folded: u64,
 }
 
@@ -39,7 +38,7 @@ pub struct Model {
 #[derive(Debug)]
 struct Counted {
     workload: Workload,
-    counts: Vec<Count>,
+    counts: Counts,
 }
 
 impl Model {
@@ -50,16 +49,16 @@ impl Model {
             let workload = path(slot.cgroup_id).map_or(Workload::Unknown, |path| Workload::Cgroup(path.clone()));
             self.apply_slot(slot, workload);
         }
-        let new = differences(&self.remainder, &snapshot.remainder);
+        let new = snapshot.remainder.since(&self.remainder);
         if !new.is_empty() {
-            add(&mut self.workloads.entry(Workload::Remainder).or_default().calls, &new);
+            self.workloads.entry(Workload::Remainder).or_default().counts.add(&new);
             self.remainder.clone_from(&snapshot.remainder);
         }
     }
 
     fn apply_slot(&mut self, slot: &SlotCounts, workload: Workload) {
         let known = self.slots.get(&slot.slot);
-        let new = differences(known.map_or(&[], |known| &known.counts), &slot.counts);
+        let new = known.map_or_else(|| slot.counts.clone(), |known| slot.counts.since(&known.counts));
         if new.is_empty() && known.is_none_or(|known| known.workload == workload) {
             return;
         }
@@ -69,7 +68,7 @@ impl Model {
             totals.slots += 1;
             totals.gone_since = None;
         }
-        add(&mut self.workloads.entry(workload.clone()).or_default().calls, &new);
+        self.workloads.entry(workload.clone()).or_default().counts.add(&new);
         self.slots.insert(slot.slot, Counted { workload, counts: slot.counts.clone() });
     }
 
@@ -101,9 +100,10 @@ impl Model {
     }
 
     fn fold_oldest(&mut self, most_series: usize) {
-        let gone =
-            |(workload, totals): (&Workload, &Totals)| Some((totals.gone_since?, workload.clone(), totals.calls.len()));
-        let series = self.workloads.values().filter(|totals| totals.is_gone()).map(|totals| totals.calls.len());
+        let gone = |(workload, totals): (&Workload, &Totals)| {
+            Some((totals.gone_since?, workload.clone(), totals.counts.series()))
+        };
+        let series = self.workloads.values().filter(|totals| totals.is_gone()).map(|totals| totals.counts.series());
         let mut excess = series.sum::<usize>().saturating_sub(most_series);
         if excess == 0 {
             return;
@@ -114,8 +114,8 @@ impl Model {
             if excess == 0 {
                 break;
             }
-            let calls = self.workloads.remove(&workload).map(|totals| totals.calls).unwrap_or_default();
-            add(&mut self.workloads.entry(Workload::Gone).or_default().calls, &calls);
+            let counts = self.workloads.remove(&workload).map(|totals| totals.counts).unwrap_or_default();
+            self.workloads.entry(Workload::Gone).or_default().counts.add(&counts);
             self.folded += 1;
             excess = excess.saturating_sub(series);
         }
@@ -139,50 +139,21 @@ impl Totals {
     pub fn is_gone(&self) -> bool {
         self.gone_since.is_some()
     }
-
-    /// All its calls.
-    #[must_use]
-    pub fn sum(&self) -> u64 {
-        self.calls.iter().map(|count| count.calls).sum()
-    }
-}
-
-/// What `new` has over `old`; both sorted by call. Counts do not fall: one that did started anew.
-fn differences(old: &[Count], new: &[Count]) -> Vec<Count> {
-    let mut old = old.iter().peekable();
-    let difference = |count: &Count| {
-        while old.next_if(|before| before.call < count.call).is_some() {}
-        let before = old.next_if(|before| before.call == count.call).map_or(0, |before| before.calls);
-        Count { call: count.call, calls: count.calls.checked_sub(before).unwrap_or(count.calls) }
-    };
-    new.iter().map(difference).filter(|count| count.calls != 0).collect()
-}
-
-/// Adds counts to totals; both sorted by call.
-fn add(totals: &mut Vec<Count>, new: &[Count]) {
-    for count in new {
-        match totals.binary_search_by_key(&count.call, |total| total.call) {
-            Ok(index) => totals[index].calls += count.calls,
-            Err(index) => totals.insert(index, *count),
-        }
-    }
-}
-
-/// The total of one call.
-#[must_use]
-pub fn total(counts: &[Count], call: CallId) -> u64 {
-    counts.binary_search_by_key(&call, |count| count.call).map_or(0, |index| counts[index].calls)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        snapshot::Failure,
+        syscalls::{CallId, Errno},
+    };
 
     const A: CallId = CallId(10);
     const B: CallId = CallId(20);
 
-    fn counts(counts: &[(CallId, u64)]) -> Vec<Count> {
-        counts.iter().map(|&(call, calls)| Count { call, calls }).collect()
+    fn counts(calls: &[(CallId, u64)]) -> Counts {
+        Counts { calls: calls.iter().copied().collect(), ..Counts::default() }
     }
 
     /// A snapshot of cgroups that have the slots of their own numbers.
@@ -211,7 +182,7 @@ mod tests {
 
     fn calls(model: &Model, cgroup: &str, call: CallId) -> Option<u64> {
         let (_, totals) = model.workloads().find(|(workload, _)| workload.cgroup() == cgroup)?;
-        Some(total(&totals.calls, call))
+        Some(totals.counts.calls.get(call).copied().unwrap_or(0))
     }
 
     #[test]
@@ -311,6 +282,21 @@ mod tests {
         assert_eq!((calls(&model, "/7", A), calls(&model, "/8", A), model.folded()), (None, Some(1), 7));
         model.expire(now + Duration::from_mins(99), Duration::from_mins(5), 7, |_| false);
         assert_eq!(calls(&model, "(gone)", A), Some(7), "what was folded never falls");
+    }
+
+    #[test]
+    fn every_kind_of_count_follows_the_kernel_s() {
+        let (mut model, names) = (Model::default(), Names::new(&[(1, "/a")]));
+        let enoent = Failure::Of(A, Errno::new(2));
+        for times in [2, 5, 5] {
+            let of = |call| [(call, times)].into_iter().collect();
+            let counts = Counts { errors: [(enoent, times)].into_iter().collect(), denied: of(B), ..Counts::default() };
+            let slot = SlotCounts { slot: 1, cgroup_id: 1, counts };
+            names.apply(&mut model, &Snapshot { slots: vec![slot], ..Snapshot::default() });
+        }
+        let (_, totals) = model.workloads().next().unwrap();
+        assert_eq!((totals.counts.errors.get(enoent), totals.counts.denied.get(B)), (Some(&5), Some(&5)));
+        assert_eq!(totals.counts.series(), 2);
     }
 
     #[test]

@@ -239,6 +239,7 @@ impl Sampler {
         state.model.expire(taken, expire_after, most, is_there);
         state.losses = snapshot.losses;
         state.series = snapshot.series;
+        state.histograms = snapshot.histograms;
         state.cgroups = snapshot.slots.len() - freed.len();
         let number = state.snapshot.number + 1;
         state.snapshot = SnapshotFacts { number, taken, time: SystemTime::now(), duration: begin.elapsed() };
@@ -261,7 +262,7 @@ impl Sampler {
         let mut state = self.shared.lock();
         for call in calls {
             // Two CPUs may report one first call.
-            if seen.insert((call.cgroup_id, call.abi as u32, call.number)) {
+            if seen.insert((call.cgroup_id, call.abi as u32, call.number, call.denied)) {
                 let call = named(call, &self.tree, &state.calls, now);
                 state.push_first_call(call);
             }
@@ -285,6 +286,7 @@ fn named(
         pid: call.pid,
         tid: call.tid,
         uid: call.uid,
+        denied: call.denied,
         comm: call.comm,
     }
 }

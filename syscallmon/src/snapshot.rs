@@ -5,26 +5,76 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::syscalls::CallId;
+use crate::{
+    durations::Durations,
+    syscalls::{CallId, Errno},
+    tally::Tally,
+};
 
-/// How often a call was made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Count {
-    /// Which call.
-    pub call: CallId,
-    /// How often, since the cgroup got its slot in the kernel's tables.
-    pub calls: u64,
+/// What is counted of calls.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// How often each call entered the kernel, and each operation was given to io_uring.
+    pub calls: Tally<CallId>,
+    /// How often calls failed.
+    pub errors: Tally<Failure>,
+    /// How often seccomp refused each call.
+    pub denied: Tally<CallId>,
+    /// How long the calls took for which that is measured.
+    pub durations: Tally<CallId, Durations>,
 }
 
-/// The counts of one slot, sorted by call, each call once.
+/// How a call failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Failure {
+    /// This call, with this errno.
+    Of(CallId, Errno),
+    /// Calls and errnos of a cgroup that had too many different ones.
+    Other,
+}
+
+impl Counts {
+    /// What is new since an earlier reading of the same counts.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        Self {
+            calls: self.calls.since(&before.calls),
+            errors: self.errors.since(&before.errors),
+            denied: self.denied.since(&before.denied),
+            durations: self.durations.since(&before.durations),
+        }
+    }
+
+    /// Adds others.
+    pub fn add(&mut self, other: &Self) {
+        self.calls.add(&other.calls);
+        self.errors.add(&other.errors);
+        self.denied.add(&other.denied);
+        self.durations.add(&other.durations);
+    }
+
+    /// How many series they are.
+    #[must_use]
+    pub fn series(&self) -> usize {
+        self.calls.len() + self.errors.len() + self.denied.len() + self.durations.len()
+    }
+
+    /// Whether there is nothing in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.series() == 0
+    }
+}
+
+/// The counts of one slot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SlotCounts {
     /// The slot, from 1. Until it is freed, it is one cgroup's, and its counts do not fall.
     pub slot: u32,
     /// The id of that cgroup (its inode number in cgroupfs). Two slots have the same one only while one is taken back.
     pub cgroup_id: u64,
-    /// Its counts, none of them 0.
-    pub counts: Vec<Count>,
+    /// Its counts, since the cgroup got the slot.
+    pub counts: Counts,
 }
 
 /// Running totals of what could not be done as it should, since the probes were loaded.
@@ -38,9 +88,19 @@ pub struct Losses {
     pub cgroup_events: u64,
     /// First-seen events that did not fit their ring buffer.
     pub first_seen_events: u64,
+    /// Errors that found no slot or no series: counted as [`Failure::Other`] of the remainder.
+    pub errors_full: u64,
+    /// Refused calls that found no slot or no series: counted in the remainder.
+    pub denied_full: u64,
+    /// Calls whose duration found no slot or no histogram.
+    pub histograms_full: u64,
+    /// Calls that were not measured, since too many were under way at once.
+    pub timed_calls_full: u64,
     /// Times that the kernel skipped a program that would have met itself on its CPU: calls not counted at all.
     /// `None` where the kernel does not tell (before Linux 5.12).
     pub recursion: Option<u64>,
+    /// The same for the program that sees how calls end; `None` also where there is none.
+    pub exit_recursion: Option<u64>,
 }
 
 /// The kernel's counts at one moment.
@@ -48,10 +108,12 @@ pub struct Losses {
 pub struct Snapshot {
     /// Every slot that a cgroup has.
     pub slots: Vec<SlotCounts>,
-    /// Calls of cgroups that got no slot or no series, sorted by call. Never falls.
-    pub remainder: Vec<Count>,
+    /// What was counted of cgroups that got no slot or no series. Never falls.
+    pub remainder: Counts,
     /// What was lost.
     pub losses: Losses,
     /// Series in use.
     pub series: u32,
+    /// Histograms in use.
+    pub histograms: u32,
 }

@@ -11,6 +11,7 @@ use std::{
 use serde::Serialize;
 
 use crate::{
+    durations::Bound,
     kernel::{Capacity, ProbeStatus},
     model::Model,
     snapshot::Losses,
@@ -21,7 +22,7 @@ use crate::{
 /// How many of the newest first calls are remembered.
 const FIRST_CALLS: usize = 100;
 
-/// A workload made a call for the first time (since its cgroup was made, or since the daemon started).
+/// A workload made a call, or was refused it, for the first time (since its cgroup was made, or since the daemon started).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FirstCall {
     /// When.
@@ -41,6 +42,8 @@ pub struct FirstCall {
     pub tid: u32,
     /// Real user id.
     pub uid: u32,
+    /// Whether seccomp refused the call.
+    pub denied: bool,
     /// The thread's name.
     pub comm: String,
 }
@@ -75,6 +78,10 @@ pub struct State {
     pub capacity: Capacity,
     /// Series in use in the kernel.
     pub series: u32,
+    /// Histograms in use in the kernel.
+    pub histograms: u32,
+    /// Upper bounds of the buckets that are exported, in order.
+    pub duration_bounds: Vec<Bound>,
     /// Cgroups that have a slot in the kernel.
     pub cgroups: usize,
     /// Memory of the kernel's tables.
@@ -96,6 +103,7 @@ impl State {
         capacity: Capacity,
         kernel_memory_bytes: u64,
         hierarchy: String,
+        duration_bounds: Vec<Bound>,
     ) -> Self {
         let time = SystemTime::now();
         Self {
@@ -106,6 +114,8 @@ impl State {
             losses: Losses::default(),
             capacity,
             series: 0,
+            histograms: 0,
+            duration_bounds,
             cgroups: 0,
             kernel_memory_bytes,
             snapshot: SnapshotFacts { number: 0, taken: Instant::now(), time, duration: Duration::ZERO },

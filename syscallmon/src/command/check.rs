@@ -87,9 +87,9 @@ fn requirements(config: &Config, file: Option<&Path>) -> Vec<(&'static str, Find
         ("capabilities", capabilities()),
         ("lockdown", lockdown(&config.sysfs)),
         ("cgroups", cgroups(hierarchies)),
-        ("memory", memory(config)),
+        ("memory", memory(&options, &config.procfs)),
     ];
-    requirements.extend(probes(&options));
+    requirements.extend(probes(&options, config));
     requirements
 }
 
@@ -99,7 +99,7 @@ fn options_without_cgroups(config: &Config) -> Options {
         capacity: config.capacity,
         sysfs: config.sysfs.clone(),
         sys_enter: config.sys_enter,
-        io_uring: config.io_uring,
+        signals: config.signals,
         hierarchies: kernel::Hierarchies { cgroup2: true, v1: None },
     }
 }
@@ -208,18 +208,18 @@ fn cgroups(hierarchies: Result<Hierarchies, HierarchyError>) -> Finding {
     }
 }
 
-fn memory(config: &Config) -> Finding {
-    let Ok(needed) = kernel::memory_needed(config.capacity) else {
+fn memory(options: &Options, procfs: &Path) -> Finding {
+    let Ok(needed) = kernel::memory_needed(options) else {
         return Optional("the number of CPUs is unknown".to_owned());
     };
-    let meminfo = fs::read_to_string(config.procfs.join("meminfo")).unwrap_or_default();
+    let meminfo = fs::read_to_string(procfs.join("meminfo")).unwrap_or_default();
     let available = meminfo
         .lines()
         .find_map(|line| line.strip_prefix("MemAvailable:")?.trim().split(' ').next()?.parse::<u64>().ok());
     let mib = |bytes: u64| bytes.div_ceil(1 << 20);
     match available.map(|kib| kib * 1024) {
         Some(available) if available < 2 * needed => Optional(format!(
-            "the kernel's tables need {} MiB of {} MiB available: lower capacity.cgroups or capacity.series",
+            "the kernel's tables need {} MiB of {} MiB available: lower capacity.*",
             mib(needed),
             mib(available)
         )),
@@ -228,8 +228,8 @@ fn memory(config: &Config) -> Finding {
 }
 
 /// The proof: the kernel's verifier takes the programs.
-fn probes(options: &Options) -> Vec<(&'static str, Finding)> {
-    let probes = match Kernel::verify(options, CallTable::native().positions()) {
+fn probes(options: &Options, config: &Config) -> Vec<(&'static str, Finding)> {
+    let probes = match Kernel::verify(options, &CallTable::native().positions(&config.latency.calls)) {
         Ok(probes) => probes,
         Err(error) => return vec![("programs", Missing(chain(&error)))],
     };
@@ -239,6 +239,8 @@ fn probes(options: &Options) -> Vec<(&'static str, Finding)> {
 fn label(probe: Probe) -> &'static str {
     match probe {
         Probe::SysEnter => "probe sys_enter",
+        Probe::SysExit => "probe sys_exit",
+        Probe::Task => "probe task",
         Probe::Cgroup => "probe cgroup",
         Probe::IoUring => "probe io_uring",
     }

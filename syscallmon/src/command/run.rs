@@ -209,7 +209,7 @@ fn attach(config: &Config) -> anyhow::Result<Attached> {
         tracing::warn!("only a part of the cgroup hierarchy is mounted here: {PART_OF_HIERARCHY}");
     }
     let calls = CallTable::native();
-    let (kernel, events) = Kernel::load(&options(config, &hierarchies), calls.positions())?;
+    let (kernel, events) = Kernel::load(&options(config, &hierarchies), &calls.positions(&config.latency.calls))?;
     for status in kernel.probes() {
         let (probe, implementation) = (status.probe.name(), status.implementation.unwrap_or("none"));
         match &status.problem {
@@ -220,7 +220,8 @@ fn attach(config: &Config) -> anyhow::Result<Attached> {
     let kept = privileges::drop_all(|| kernel.is_accessible()).context("cannot drop privileges")?;
     tracing::info!(kept = ?kept, "dropped privileges");
     let hierarchy = hierarchies.set().to_string();
-    let state = State::new(calls, kernel.probes().to_vec(), config.capacity, kernel.memory_bytes(), hierarchy);
+    let bounds = config.latency.bounds.clone();
+    let state = State::new(calls, kernel.probes().to_vec(), config.capacity, kernel.memory_bytes(), hierarchy, bounds);
     Ok(Attached { kernel, events, tree: Tree::new(hierarchies.mounts()), shared: Shared::new(state) })
 }
 
@@ -231,7 +232,7 @@ pub(super) fn options(config: &Config, hierarchies: &Hierarchies) -> Options {
         capacity: config.capacity,
         sysfs: config.sysfs.clone(),
         sys_enter: config.sys_enter,
-        io_uring: config.io_uring,
+        signals: config.signals,
         hierarchies: kernel::Hierarchies { cgroup2: hierarchies.has_cgroup2(), v1 },
     }
 }

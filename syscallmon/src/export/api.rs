@@ -12,12 +12,14 @@ use serde::{Deserialize, Serialize};
 
 use super::Site;
 use crate::{
+    durations::{Bound, Durations},
     kernel::ProbeStatus,
     model::Totals,
-    snapshot::Losses,
+    snapshot::{Failure, Losses},
     state::{FirstCall, State, unix_time},
-    syscalls::{Call, IO_URING},
-    workload::Workload,
+    syscalls::{Call, CallId, IO_URING},
+    tally::Tally,
+    workload::{REMAINDER, Workload},
 };
 
 /// Workloads in an answer, unless the query says otherwise.
@@ -62,7 +64,44 @@ struct WorkloadEntry {
     calls: u64,
     syscalls: Vec<CallEntry>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<ErrorEntry>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    denied: Vec<DeniedEntry>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    durations: Vec<DurationEntry>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     io_uring: Vec<OperationEntry>,
+}
+
+#[derive(Serialize)]
+struct ErrorEntry {
+    abi: &'static str,
+    syscall: &'static str,
+    errno: &'static str,
+    errors: u64,
+}
+
+#[derive(Serialize)]
+struct DeniedEntry {
+    abi: &'static str,
+    syscall: &'static str,
+    attempts: u64,
+}
+
+#[derive(Serialize)]
+struct DurationEntry {
+    abi: &'static str,
+    syscall: &'static str,
+    calls: u64,
+    seconds: f64,
+    /// Of the configured buckets: how many calls took at most so long.
+    buckets: Vec<BucketEntry>,
+}
+
+#[derive(Serialize)]
+struct BucketEntry {
+    le: f64,
+    calls: u64,
 }
 
 #[derive(Serialize)]
@@ -99,7 +138,7 @@ pub(super) async fn workloads(
 fn answer(state: &State, query: &WorkloadsQuery) -> Workloads {
     let mut chosen: Vec<(&Workload, &Totals)> =
         state.model.workloads().filter(|(workload, _)| workload.cgroup().starts_with(&query.prefix)).collect();
-    chosen.sort_by_key(|(_, totals)| std::cmp::Reverse(totals.sum()));
+    chosen.sort_by_key(|(_, totals)| std::cmp::Reverse(totals.counts.calls.sum()));
     let total = chosen.len();
     chosen.truncate(query.limit.unwrap_or(DEFAULT_LIMIT));
     Workloads {
@@ -113,17 +152,46 @@ fn answer(state: &State, query: &WorkloadsQuery) -> Workloads {
 }
 
 fn entry(state: &State, workload: &Workload, totals: &Totals) -> WorkloadEntry {
-    let mut counts: Vec<(Call, u64)> =
-        totals.calls.iter().map(|count| (state.calls.call(count.call), count.calls)).collect();
-    counts.sort_by_key(|&(_, calls)| std::cmp::Reverse(calls));
-    let (operations, calls): (Vec<_>, Vec<_>) = counts.into_iter().partition(|(call, _)| call.abi == IO_URING);
+    let (operations, calls): (Vec<_>, Vec<_>) =
+        most_first(&totals.counts.calls, |call| state.calls.call(call)).partition(|(call, _)| call.abi == IO_URING);
     let call = |(call, calls): (Call, u64)| CallEntry { abi: call.abi, syscall: call.syscall, calls };
     let operation = |(call, requests): (Call, u64)| OperationEntry { op: call.syscall, requests };
+    let failure = |failure| match failure {
+        Failure::Of(call, errno) => (state.calls.call(call), errno.name()),
+        Failure::Other => (Call { abi: REMAINDER, syscall: REMAINDER }, REMAINDER),
+    };
+    let error = |((call, errno), errors): ((Call, _), u64)| {
+        let Call { abi, syscall } = call;
+        ErrorEntry { abi, syscall, errno, errors }
+    };
+    let denied = |(call, attempts): (Call, u64)| DeniedEntry { abi: call.abi, syscall: call.syscall, attempts };
     WorkloadEntry {
         cgroup: workload.clone(),
         gone: totals.is_gone(),
         calls: calls.iter().map(|(_, calls)| calls).sum(),
         syscalls: calls.into_iter().map(call).collect(),
+        errors: most_first(&totals.counts.errors, failure).map(error).collect(),
+        denied: most_first(&totals.counts.denied, |call| state.calls.call(call)).map(denied).collect(),
+        durations: totals.counts.durations.iter().map(|(call, durations)| duration(state, call, durations)).collect(),
         io_uring: operations.into_iter().map(operation).collect(),
     }
+}
+
+fn duration(state: &State, call: CallId, durations: &Durations) -> DurationEntry {
+    let Call { abi, syscall } = state.calls.call(call);
+    let bucket = |&bound: &Bound| BucketEntry { le: bound.seconds(), calls: durations.at_most(bound) };
+    DurationEntry {
+        abi,
+        syscall,
+        calls: durations.count(),
+        seconds: durations.seconds(),
+        buckets: state.duration_bounds.iter().map(bucket).collect(),
+    }
+}
+
+/// Counts under the names of what they count, the highest first.
+pub(super) fn most_first<K: Ord + Copy, N>(tally: &Tally<K>, name: impl Fn(K) -> N) -> std::vec::IntoIter<(N, u64)> {
+    let mut counts: Vec<(K, u64)> = tally.iter().map(|(key, &count)| (key, count)).collect();
+    counts.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
+    counts.into_iter().map(|(key, count)| (name(key), count)).collect::<Vec<_>>().into_iter()
 }

@@ -138,19 +138,29 @@ mod tests {
 
     use super::*;
     use crate::{
+        durations::{Bound, Durations},
         kernel::{Capacity, Probe, ProbeStatus},
-        snapshot::{Count, SlotCounts, Snapshot},
-        syscalls::{CallId, CallTable},
+        snapshot::{Counts, Failure, SlotCounts, Snapshot},
+        syscalls::{CallId, CallTable, Errno},
     };
 
     /// A state in which one cgroup of this name made 499 calls of the table once, unknown ones twice, and gave an unknown
-    /// operation to io_uring.
+    /// operation to io_uring; of its calls two failed, one was refused, and one was measured in two ABIs.
     fn shared(cgroup: &str) -> Shared {
         let up = |probe| ProbeStatus { probe, implementation: Some("tp_btf"), problem: None };
-        let capacity = Capacity { cgroups: 1024, series: 65_536 };
+        let capacity = Capacity { cgroups: 1024, series: 65_536, errors: 256, histograms: 2048, timed_calls: 1024 };
         let probes = vec![up(Probe::SysEnter), up(Probe::Cgroup)];
-        let mut state = State::new(CallTable::x86_64(), probes, capacity, 1, "cgroup2".into());
-        let counts = (0..500).map(|call| Count { call: CallId(call), calls: if call < 3 { 2 } else { 1 } }).collect();
+        let bounds = Bound::defaults().collect();
+        let mut state = State::new(CallTable::x86_64(), probes, capacity, 1, "cgroup2".into(), bounds);
+        let mut took = Durations { sum_ns: 20_000_000, ..Durations::default() };
+        (took.buckets[14], took.buckets[25]) = (2, 1);
+        let openat = state.calls.named("openat").next().unwrap();
+        let counts = Counts {
+            calls: (0..500).map(|call| (CallId(call), if call < 3 { 2 } else { 1 })).collect(),
+            errors: [(Failure::Of(openat, Errno::new(2)), 5000), (Failure::Other, 7)].into_iter().collect(),
+            denied: [(openat, 777)].into_iter().collect(),
+            durations: state.calls.named("read").map(|call| (call, took)).collect(),
+        };
         let snapshot = Snapshot { slots: vec![SlotCounts { slot: 1, cgroup_id: 7, counts }], ..Snapshot::default() };
         let path = Arc::from(cgroup);
         state.model.apply(&snapshot, |_| Some(&path));
@@ -167,6 +177,26 @@ mod tests {
         let text = text(&exposition);
         let series = r#"syscallmon_syscalls_total{cgroup="/a\"b\\\nc{}é",syscall="read",abi="x86_64"} 1"#;
         assert!(text.lines().any(|line| line == series), "{text}");
+    }
+
+    #[test]
+    fn every_signal_has_its_series() {
+        let exposition = Renderer::new(shared("/a")).unwrap().render().unwrap();
+        let text = text(&exposition);
+        for series in [
+            r#"syscallmon_syscall_errors_total{cgroup="/a",syscall="openat",abi="x86_64",errno="ENOENT"} 5000"#,
+            r#"syscallmon_syscall_errors_total{cgroup="/a",syscall="(remainder)",abi="(remainder)",errno="(remainder)"} 7"#,
+            r#"syscallmon_syscalls_denied_total{cgroup="/a",syscall="openat",abi="x86_64"} 777"#,
+            // Three calls in each of two ABIs and x32.
+            r#"syscallmon_syscall_duration_seconds_bucket{cgroup="/a",syscall="read",le="0.004096"} 0"#,
+            r#"syscallmon_syscall_duration_seconds_bucket{cgroup="/a",syscall="read",le="0.016384"} 6"#,
+            r#"syscallmon_syscall_duration_seconds_bucket{cgroup="/a",syscall="read",le="16.777216"} 6"#,
+            r#"syscallmon_syscall_duration_seconds_bucket{cgroup="/a",syscall="read",le="+Inf"} 9"#,
+            r#"syscallmon_syscall_duration_seconds_sum{cgroup="/a",syscall="read"} 0.06"#,
+            r#"syscallmon_syscall_duration_seconds_count{cgroup="/a",syscall="read"} 9"#,
+        ] {
+            assert!(text.lines().any(|line| line == series), "no {series} in {text}");
+        }
     }
 
     #[test]

@@ -4,8 +4,12 @@ use prometheus::proto::MetricType;
 
 use super::sample::Samples;
 use crate::{
+    durations::Durations,
+    snapshot::Failure,
     state::{State, unix_time},
     syscalls::{self, IO_URING},
+    tally::Tally,
+    workload::REMAINDER,
 };
 
 /// One metric family.
@@ -35,6 +39,28 @@ pub const FAMILIES: &[Family] = &[
         collect: syscalls_total,
     },
     Family {
+        name: "syscallmon_syscall_errors_total",
+        kind: MetricType::COUNTER,
+        labels: &["cgroup", "syscall", "abi", "errno"],
+        help: "System calls that returned an error, by errno. Calls that a signal interrupted and the kernel restarts, or ends with \
+               EINTR afterwards, are none. Beyond capacity.errors pairs, those of a workload are counted under (remainder).",
+        collect: syscall_errors_total,
+    },
+    Family {
+        name: "syscallmon_syscalls_denied_total",
+        kind: MetricType::COUNTER,
+        labels: WORKLOAD,
+        help: "System calls that seccomp refused before they entered the kernel; they are in no other family.",
+        collect: syscalls_denied_total,
+    },
+    Family {
+        name: "syscallmon_syscall_duration_seconds",
+        kind: MetricType::HISTOGRAM,
+        labels: &["cgroup", "syscall"],
+        help: "How long system calls took, of those in latency.syscalls, from entering the kernel to leaving it.",
+        collect: syscall_duration_seconds,
+    },
+    Family {
         name: "syscallmon_io_uring_requests_total",
         kind: MetricType::COUNTER,
         labels: &["cgroup", "op"],
@@ -46,8 +72,10 @@ pub const FAMILIES: &[Family] = &[
         kind: MetricType::COUNTER,
         labels: &["reason"],
         help: "What could not be done as it should: cgroups_full and series_full are calls counted in the remainder, \
-               recursion are calls not counted at all (absent where the kernel does not tell), cgroup_events and \
-               first_seen_events are events, workloads_folded are gone workloads whose calls were moved to (gone).",
+               errors_full and denied_full are errors and refused calls counted there, histograms_full and timed_calls_full are \
+               calls that were not measured, recursion are calls not counted at all, exit_recursion are calls whose end was not \
+               seen (both absent where the kernel does not tell), cgroup_events and first_seen_events are events, \
+               workloads_folded are gone workloads whose calls were moved to (gone).",
         collect: |state, samples| {
             let losses = &state.losses;
             for (reason, count) in [
@@ -55,7 +83,12 @@ pub const FAMILIES: &[Family] = &[
                 ("series_full", Some(losses.series_full)),
                 ("cgroup_events", Some(losses.cgroup_events)),
                 ("first_seen_events", Some(losses.first_seen_events)),
+                ("errors_full", Some(losses.errors_full)),
+                ("denied_full", Some(losses.denied_full)),
+                ("histograms_full", Some(losses.histograms_full)),
+                ("timed_calls_full", Some(losses.timed_calls_full)),
                 ("recursion", losses.recursion),
+                ("exit_recursion", losses.exit_recursion),
                 ("workloads_folded", Some(state.model.folded())),
             ] {
                 if let Some(count) = count {
@@ -99,7 +132,7 @@ pub const FAMILIES: &[Family] = &[
         name: "syscallmon_series",
         kind: MetricType::GAUGE,
         labels: &[],
-        help: "Series (cgroup, ABI, syscall) in use in the kernel's tables.",
+        help: "Series in use in the kernel's tables: (cgroup, ABI, syscall), each with its errnos, and once more if refused.",
         collect: |state, samples| samples.add(&[], f64::from(state.series)),
     },
     Family {
@@ -108,6 +141,20 @@ pub const FAMILIES: &[Family] = &[
         labels: &[],
         help: "Series that the kernel's tables have room for.",
         collect: |state, samples| samples.add(&[], f64::from(state.capacity.series)),
+    },
+    Family {
+        name: "syscallmon_histograms",
+        kind: MetricType::GAUGE,
+        labels: &[],
+        help: "Histograms of durations (cgroup, ABI, syscall) in use in the kernel's tables.",
+        collect: |state, samples| samples.add(&[], f64::from(state.histograms)),
+    },
+    Family {
+        name: "syscallmon_histograms_capacity",
+        kind: MetricType::GAUGE,
+        labels: &[],
+        help: "Histograms of durations that the kernel's tables have room for.",
+        collect: |state, samples| samples.add(&[], f64::from(state.capacity.histograms)),
     },
     Family {
         name: "syscallmon_cgroups",
@@ -191,22 +238,61 @@ pub const FAMILIES: &[Family] = &[
 
 fn syscalls_total(state: &State, samples: &mut Samples) {
     for (workload, totals) in state.model.workloads() {
-        for count in &totals.calls {
-            let call = state.calls.call(count.call);
+        for (call, &calls) in totals.counts.calls.iter() {
+            let call = state.calls.call(call);
             if call.abi != IO_URING {
                 let labels = [("cgroup", workload.cgroup()), ("syscall", call.syscall), ("abi", call.abi)];
-                samples.add(&labels, count.calls as f64);
+                samples.add(&labels, calls as f64);
             }
+        }
+    }
+}
+
+fn syscall_errors_total(state: &State, samples: &mut Samples) {
+    for (workload, totals) in state.model.workloads() {
+        for (failure, &errors) in totals.counts.errors.iter() {
+            let (syscall, abi, errno) = match failure {
+                Failure::Of(call, errno) => {
+                    let call = state.calls.call(call);
+                    (call.syscall, call.abi, errno.name())
+                }
+                Failure::Other => (REMAINDER, REMAINDER, REMAINDER),
+            };
+            let labels = [("cgroup", workload.cgroup()), ("syscall", syscall), ("abi", abi), ("errno", errno)];
+            samples.add(&labels, errors as f64);
+        }
+    }
+}
+
+fn syscalls_denied_total(state: &State, samples: &mut Samples) {
+    for (workload, totals) in state.model.workloads() {
+        for (call, &attempts) in totals.counts.denied.iter() {
+            let call = state.calls.call(call);
+            let labels = [("cgroup", workload.cgroup()), ("syscall", call.syscall), ("abi", call.abi)];
+            samples.add(&labels, attempts as f64);
+        }
+    }
+}
+
+fn syscall_duration_seconds(state: &State, samples: &mut Samples) {
+    for (workload, totals) in state.model.workloads() {
+        let durations = totals.counts.durations.iter();
+        // Calls of one name in several ABIs are one series.
+        let by_name: Tally<&str, Durations> =
+            durations.map(|(call, durations)| (state.calls.call(call).syscall, *durations)).collect();
+        for (syscall, durations) in by_name.iter() {
+            let labels = [("cgroup", workload.cgroup()), ("syscall", syscall)];
+            samples.add_durations(&labels, durations, &state.duration_bounds);
         }
     }
 }
 
 fn io_uring_requests_total(state: &State, samples: &mut Samples) {
     for (workload, totals) in state.model.workloads() {
-        for count in &totals.calls {
-            let call = state.calls.call(count.call);
+        for (call, &requests) in totals.counts.calls.iter() {
+            let call = state.calls.call(call);
             if call.abi == IO_URING {
-                samples.add(&[("cgroup", workload.cgroup()), ("op", call.syscall)], count.calls as f64);
+                samples.add(&[("cgroup", workload.cgroup()), ("op", call.syscall)], requests as f64);
             }
         }
     }

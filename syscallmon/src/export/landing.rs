@@ -1,5 +1,7 @@
 //! `/`: a page for people. What runs, whether it is well, who is busy, and what was called for the first time.
 
+use std::time::Duration;
+
 use askama::Template;
 use axum::{
     extract::State as Extract,
@@ -7,11 +9,13 @@ use axum::{
     response::{Html, IntoResponse, Response},
 };
 
-use super::Site;
+use super::{Site, api::most_first};
 use crate::{
     kernel::ProbeStatus,
     model::Totals,
+    snapshot::Failure,
     state::{FirstCall, State},
+    syscalls::{Call, IO_URING},
     workload::Workload,
 };
 
@@ -40,7 +44,11 @@ struct Row {
     cgroup: String,
     gone: bool,
     calls: String,
-    busiest: String,
+    errors: String,
+    denied: String,
+    operations: String,
+    /// What there is to say of each signal: its name, and the most of it.
+    most: Vec<(&'static str, String)>,
 }
 
 struct FirstRow {
@@ -63,12 +71,17 @@ pub(super) async fn page(Extract(site): Extract<Site>) -> Response {
 impl Page {
     fn new(state: &State, telemetry_path: &str) -> Self {
         let mut busiest: Vec<(&Workload, &Totals)> = state.model.workloads().collect();
-        busiest.sort_by_key(|(_, totals)| std::cmp::Reverse(totals.sum()));
+        busiest.sort_by_key(|(_, totals)| std::cmp::Reverse(totals.counts.calls.sum()));
         let losses = &state.losses;
         let lost = [
             ("calls counted in the remainder, cgroup slots full", losses.cgroups_full),
             ("calls counted in the remainder, series full", losses.series_full),
+            ("errors counted in the remainder", losses.errors_full),
+            ("refused calls counted in the remainder", losses.denied_full),
+            ("calls not measured, histograms full", losses.histograms_full),
+            ("calls not measured, too many under way", losses.timed_calls_full),
             ("calls not counted (recursion)", losses.recursion.unwrap_or(0)),
+            ("ends of calls not seen (recursion)", losses.exit_recursion.unwrap_or(0)),
             ("gone workloads folded together", state.model.folded()),
             ("cgroup events", losses.cgroup_events),
             ("first-seen events", losses.first_seen_events),
@@ -90,20 +103,55 @@ impl Page {
 
 impl Row {
     fn new(state: &State, workload: &Workload, totals: &Totals) -> Self {
-        let mut calls = totals.calls.clone();
-        calls.sort_by_key(|count| std::cmp::Reverse(count.calls));
-        let busiest = calls.iter().take(CALLS).map(|count| {
-            let call = state.calls.call(count.call);
-            let abi = if Some(call.abi) == state.calls.abis().next() { "" } else { call.abi };
-            format!("{}{}{} {}", call.syscall, if abi.is_empty() { "" } else { "/" }, abi, thousands(count.calls))
-        });
+        let counts = &totals.counts;
+        let (operations, calls): (Vec<_>, Vec<_>) =
+            most_first(&counts.calls, |call| state.calls.call(call)).partition(|(call, _)| call.abi == IO_URING);
+        let name = |call| Self::name(state, call);
+        let failure = |failure| match failure {
+            Failure::Of(call, errno) => format!("{} {}", name(state.calls.call(call)), errno.name()),
+            Failure::Other => "others".to_owned(),
+        };
+        let sum = |counts: &[(Call, u64)]| thousands(counts.iter().map(|(_, count)| count).sum());
+        let most = [
+            ("calls", most_of(calls.iter().map(|&(call, count)| (name(call), count)))),
+            ("errors", most_of(most_first(&counts.errors, failure))),
+            ("denied", most_of(most_first(&counts.denied, |call| name(state.calls.call(call))))),
+            ("took", Self::slowest(state, totals)),
+            ("io_uring", most_of(operations.iter().map(|&(call, count)| (call.syscall.to_owned(), count)))),
+        ];
         Self {
             cgroup: workload.cgroup().to_owned(),
             gone: totals.is_gone(),
-            calls: thousands(totals.sum()),
-            busiest: busiest.collect::<Vec<_>>().join(", "),
+            calls: sum(&calls),
+            errors: thousands(counts.errors.sum()),
+            denied: thousands(counts.denied.sum()),
+            operations: sum(&operations),
+            most: most.into_iter().filter(|(_, text)| !text.is_empty()).collect(),
         }
     }
+
+    /// A call, with its ABI where that is not the usual one.
+    fn name(state: &State, call: Call) -> String {
+        let is_usual = Some(call.abi) == state.calls.abis().next();
+        if is_usual { call.syscall.to_owned() } else { format!("{}/{}", call.syscall, call.abi) }
+    }
+
+    /// The calls that took most time, and the mean of each.
+    fn slowest(state: &State, totals: &Totals) -> String {
+        let mut durations: Vec<_> = totals.counts.durations.iter().collect();
+        durations.sort_by_key(|(_, durations)| std::cmp::Reverse(durations.sum_ns));
+        let texts = durations.iter().take(CALLS).map(|(call, durations)| {
+            let mean = Duration::from_nanos(durations.sum_ns / durations.count().max(1));
+            format!("{} {mean:.1?}", Self::name(state, state.calls.call(*call)))
+        });
+        texts.collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// The first few of what comes most first.
+fn most_of(counts: impl Iterator<Item = (String, u64)>) -> String {
+    let texts = counts.take(CALLS).map(|(name, count)| format!("{name} {}", thousands(count)));
+    texts.collect::<Vec<_>>().join(", ")
 }
 
 impl FirstRow {
@@ -111,7 +159,13 @@ impl FirstRow {
         Self {
             ago: format!("{} s ago", call.time.elapsed().unwrap_or_default().as_secs()),
             cgroup: call.cgroup.cgroup().to_owned(),
-            call: format!("{} ({} {})", call.syscall, call.abi, call.number.cast_signed()),
+            call: format!(
+                "{} ({} {}){}",
+                call.syscall,
+                call.abi,
+                call.number.cast_signed(),
+                if call.denied { ", refused" } else { "" }
+            ),
             process: format!("{} (pid {}, uid {})", call.comm, call.pid, call.uid),
         }
     }

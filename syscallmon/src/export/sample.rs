@@ -1,6 +1,8 @@
 //! Collects the series of one family, in the form that the prometheus crate wants.
 
-use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricType};
+use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricType};
+
+use crate::durations::{Bound, Durations};
 
 /// The series of one family.
 #[derive(Debug)]
@@ -26,6 +28,23 @@ impl Samples {
             gauge.set_value(value);
             metric.set_gauge(gauge);
         }
+        self.metrics.push(metric);
+    }
+
+    /// Adds one histogram, in seconds, with a bucket for each of these bounds.
+    pub fn add_durations(&mut self, labels: &[(&'static str, &str)], durations: &Durations, bounds: &[Bound]) {
+        let bucket = |&bound: &Bound| {
+            let mut bucket = Bucket::default();
+            bucket.set_upper_bound(bound.seconds());
+            bucket.set_cumulative_count(durations.at_most(bound));
+            bucket
+        };
+        let mut histogram = Histogram::default();
+        histogram.set_bucket(bounds.iter().map(bucket).collect());
+        histogram.set_sample_count(durations.count());
+        histogram.set_sample_sum(durations.seconds());
+        let mut metric = Metric::from_label(labels.iter().map(label).collect());
+        metric.set_histogram(histogram);
         self.metrics.push(metric);
     }
 

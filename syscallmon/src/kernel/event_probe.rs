@@ -46,6 +46,26 @@ pub(super) fn cgroup(ebpf: &mut Ebpf, facts: &Facts, extent: Extent) -> ProbeSta
     place(ebpf, Probe::Cgroup, &ways, extent)
 }
 
+/// Births and deaths of threads; `None` when no signal needs them.
+pub(super) fn task(ebpf: &mut Ebpf, options: &Options, facts: &Facts, extent: Extent) -> Option<ProbeStatus> {
+    let counts_denied = facts.counts_denied(options);
+    let mut raw = vec![("task_exit", "sched_process_exit")];
+    let mut classic = vec![("task_exit_tp", "sched_process_exit")];
+    if counts_denied {
+        raw.push(("task_fork", "sched_process_fork"));
+        classic.push(("task_fork_tp", "sched_process_fork"));
+    }
+    let ways = Ways {
+        raw: if facts.lets_programs_sleep { Err(super::preemption::PREEMPTED.to_owned()) } else { Ok(raw) },
+        classic: match &facts.fork_record {
+            Err(error) if counts_denied => Err(error.to_string()),
+            _ => Ok(classic),
+        },
+        category: "sched",
+    };
+    (counts_denied || options.signals.latency).then(|| place(ebpf, Probe::Task, &ways, extent))
+}
+
 /// Operations of io_uring; `None` when they are not asked for.
 pub(super) fn io_uring(ebpf: &mut Ebpf, options: &Options, facts: &Facts, extent: Extent) -> Option<ProbeStatus> {
     let io_uring = &facts.io_uring;
@@ -61,7 +81,7 @@ pub(super) fn io_uring(ebpf: &mut Ebpf, options: &Options, facts: &Facts, extent
         },
         category: "io_uring",
     };
-    options.io_uring.then(|| place(ebpf, Probe::IoUring, &ways, extent))
+    options.signals.io_uring.then(|| place(ebpf, Probe::IoUring, &ways, extent))
 }
 
 /// Takes the first way that works.

@@ -24,7 +24,7 @@ pub enum CgroupChange {
     },
 }
 
-/// A cgroup made a call for the first time.
+/// A cgroup made a call for the first time, or was refused it for the first time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FirstCall {
     /// When, on `CLOCK_MONOTONIC`.
@@ -41,6 +41,8 @@ pub struct FirstCall {
     pub tid: u32,
     /// Real user id in the initial user namespace.
     pub uid: u32,
+    /// Whether seccomp refused the call.
+    pub denied: bool,
     /// The thread's name; bytes that are not UTF-8 are replaced.
     pub comm: String,
 }
@@ -64,7 +66,7 @@ pub(super) fn first_call(record: &[u8]) -> Option<FirstCall> {
     }
     let abi = *Abi::ALL.get(u32_at(record, 24)? as usize)?;
     let nr = u64_at(record, 16)?;
-    let comm = record.get(40..56)?;
+    let comm = record.get(48..64)?;
     let comm = comm.split(|&byte| byte == 0).next().unwrap_or_default();
     Some(FirstCall {
         monotonic: Duration::from_nanos(u64_at(record, 0)?),
@@ -74,6 +76,7 @@ pub(super) fn first_call(record: &[u8]) -> Option<FirstCall> {
         pid: u32_at(record, 28)?,
         tid: u32_at(record, 32)?,
         uid: u32_at(record, 36)?,
+        denied: u32_at(record, 40)? != 0,
         comm: String::from_utf8_lossy(comm).into_owned(),
     })
 }
@@ -115,7 +118,7 @@ mod tests {
             (8, 16, 24)
         );
         assert_eq!((offset_of!(FirstSeen, tgid), offset_of!(FirstSeen, pid), offset_of!(FirstSeen, uid)), (28, 32, 36));
-        assert_eq!(offset_of!(FirstSeen, comm), 40);
+        assert_eq!((offset_of!(FirstSeen, denied), offset_of!(FirstSeen, comm)), (40, 48));
     }
 
     #[test]
@@ -135,18 +138,19 @@ mod tests {
         for len in 0..size_of::<FirstSeen>() {
             assert_eq!(first_call(&vec![0; len]), None, "{len}");
         }
-        let mut record = [0; 56];
+        let mut record = [0; 64];
         record[24] = 77;
         assert_eq!(first_call(&record), None);
     }
 
     #[test]
     fn a_first_call_of_x32_has_the_number_of_its_table() {
-        let mut record = [0; 56];
+        let mut record = [0; 64];
         record[16..24].copy_from_slice(&0x4000_0027_u64.to_ne_bytes());
         record[24] = 2;
-        record[40..44].copy_from_slice(b"cat\0");
+        record[40] = 1;
+        record[48..52].copy_from_slice(b"cat\0");
         let call = first_call(&record).unwrap();
-        assert_eq!((call.abi, call.number, call.comm.as_str()), (Abi::X32, 39, "cat"));
+        assert_eq!((call.abi, call.number, call.denied, call.comm.as_str()), (Abi::X32, 39, true, "cat"));
     }
 }

@@ -1,6 +1,9 @@
 //! What this kernel offers, asked once before anything is loaded: by trying, never by its version.
 
+use std::{cell::OnceCell, path::PathBuf};
+
 use aya::{
+    Btf, Endianness,
     programs::ProgramType,
     sys::{BpfHelper, is_helper_supported},
 };
@@ -10,15 +13,26 @@ use super::{
     btf::{BtfError, KernelBtf},
     explain::privileges,
     io_uring::IoUring,
-    offsets::{Offsets, css_of_controller},
+    offsets::{Offsets, RegisterOffsets, SeccompOffsets, css_of_controller},
     sleepable,
     tracefs::{self, TracefsError},
 };
 
 /// See the module.
 pub(super) struct Facts {
+    btf_path: PathBuf,
+    /// The kernel's BTF once more, as aya reads it: for BTF-typed programs, which are several.
+    program_btf: OnceCell<Btf>,
     /// Where the kernel has the fields that programs read.
     pub(super) offsets: Result<Offsets, BtfError>,
+    /// The same for what tells of refused calls.
+    pub(super) seccomp: Result<SeccompOffsets, BtfError>,
+    /// The same for what tells of calls that end.
+    pub(super) registers: Result<RegisterOffsets, BtfError>,
+    /// Whether `bpf_task_pt_regs` can be used (Linux 5.15 with BTF).
+    pub(super) has_task_pt_regs: bool,
+    /// Where records of `sched_process_fork` have the child's id.
+    pub(super) fork_record: Result<[u64; 1], TracefsError>,
     /// Whether `bpf_get_current_task_btf` can be used (Linux 5.11 with BTF).
     pub(super) has_task_btf: bool,
     /// Where `css_set` has the state of the v1 controller that is counted by; `None` without one, or without BTF.
@@ -47,7 +61,13 @@ impl Facts {
         let may_sleep =
             |name| btf.as_ref().ok().and_then(|btf| btf.tracepoint(name)).is_some_and(sleepable::is_accepted);
         Ok(Self {
-            has_task_btf: offsets.is_ok() && has_task_btf()?,
+            btf_path: options.btf_path(),
+            program_btf: OnceCell::new(),
+            seccomp: btf.as_ref().map_err(Clone::clone).and_then(SeccompOffsets::read),
+            registers: btf.as_ref().map_err(Clone::clone).and_then(RegisterOffsets::read),
+            has_task_btf: offsets.is_ok() && has_helper(BpfHelper::BPF_FUNC_get_current_task_btf)?,
+            has_task_pt_regs: offsets.is_ok() && has_helper(BpfHelper::BPF_FUNC_task_pt_regs)?,
+            fork_record: tracefs::offsets("sched/sched_process_fork", ["child_pid"]),
             offsets,
             v1_css,
             io_uring: IoUring::find(&btf),
@@ -57,13 +77,31 @@ impl Facts {
         })
     }
 
+    /// The BTF that BTF-typed programs are loaded by.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    pub(super) fn program_btf(&self) -> Result<&Btf, aya::BtfError> {
+        if let Some(btf) = self.program_btf.get() {
+            return Ok(btf);
+        }
+        let btf = Btf::parse_file(&self.btf_path, Endianness::default())?;
+        Ok(self.program_btf.get_or_init(|| btf))
+    }
+
+    /// Whether refused calls can be told.
+    pub(super) fn counts_denied(&self, options: &Options) -> bool {
+        options.signals.denied && self.seccomp.is_ok()
+    }
+
     /// Whether calls are counted by cgroup2 cgroups: when that is asked for, or when nothing else can be.
     pub(super) fn counts_cgroup2(&self, options: &Options) -> bool {
         options.hierarchies.cgroup2 || self.v1_css.is_none()
     }
 }
 
-fn has_task_btf() -> Result<bool, Error> {
-    is_helper_supported(ProgramType::RawTracePoint, BpfHelper::BPF_FUNC_get_current_task_btf)
+fn has_helper(helper: BpfHelper) -> Result<bool, Error> {
+    is_helper_supported(ProgramType::RawTracePoint, helper)
         .map_err(|error| privileges(&error, "loading a program").unwrap_or(Error::Program(error)))
 }

@@ -10,17 +10,19 @@ use aya::{
     programs::RawTracePoint,
 };
 use aya_log::EbpfLogger;
-use syscallmon_common::{CGROUP_PATH_MAX, IndexRow, SlotCache, UNKNOWN_OFFSET};
+use syscallmon_common::UNKNOWN_OFFSET;
 
 use super::{
-    Capacity, Error, Events, Kernel, Options, POSSIBLE_CPUS, ProbeStatus,
+    Capacity, Counting, Error, Events, Kernel, Options, POSSIBLE_CPUS, ProbeStatus,
     event_probe::{self, Extent},
     explain::privileges,
     facts::Facts,
     fdinfo,
     log::KernelLog,
-    offsets::{COMPAT_MASK, Offsets},
-    preemption, program, returns, sys_enter,
+    offsets::{COMPAT_MASK, Offsets, RegisterOffsets, SeccompOffsets},
+    preemption, program, returns,
+    sizes::Sizes,
+    sys_enter, sys_exit,
     tables::Tables,
 };
 
@@ -42,24 +44,44 @@ pub(super) fn load(options: &Options, positions: &[u16]) -> Result<(Kernel, Even
         cgroup: ring(&mut ebpf, "CGROUP_EVENTS")?,
         first_seen: ring(&mut ebpf, "FIRST_SEEN")?,
     };
-    let tables = Tables::new(&ebpf, options.capacity, cpus, memory_bytes)?;
+    let tables = Tables::new(&ebpf, &Sizes::new(options, options.capacity), cpus, memory_bytes)?;
+    let sys_enter = sys_enter.settle(&mut ebpf, options, &facts)?;
+    let mut sys_exit = sys_exit::load(&mut ebpf, options, &facts, sys_enter.implementation())?;
     let cgroup = event_probe::cgroup(&mut ebpf, &facts, Extent::Attached);
+    let task = event_probe::task(&mut ebpf, options, &facts, Extent::Attached);
     let io_uring = event_probe::io_uring(&mut ebpf, options, &facts, Extent::Attached);
-    let sys_enter = sys_enter.attach(&mut ebpf, options, &facts)?;
-    let probes = [sys_enter.status(), cgroup].into_iter().chain(io_uring).collect();
-    Ok((Kernel { ebpf, sys_enter_program: sys_enter.program(), probes, tables }, events))
+    // Calls are seen to begin before they are seen to end: one that ends without having begun was refused.
+    sys_enter.attach(&mut ebpf)?;
+    if let Some(sys_exit) = &mut sys_exit {
+        sys_exit.attach(&mut ebpf);
+    }
+    let counting = Counting { enter: sys_enter.program(), exit: sys_exit.as_ref().and_then(sys_exit::Chosen::program) };
+    let probes = statuses(&sys_enter, sys_exit.as_ref(), [task, Some(cgroup), io_uring]);
+    Ok((Kernel { ebpf, counting, probes, tables }, events))
 }
 
 /// See [`Kernel::verify`].
 pub(super) fn verify(options: &Options, positions: &[u16]) -> Result<Vec<ProbeStatus>, Error> {
     let facts = Facts::find(options)?;
     // The smallest tables will do: the verifier does not care, beyond knowing that there are some.
-    let capacity = Capacity { cgroups: 1, series: 1 };
+    let capacity = Capacity { cgroups: 1, series: 1, errors: 1, histograms: 1, timed_calls: 1 };
     let mut ebpf = load_object(options, capacity, possible_cpus()?, &facts, positions)?;
     let sys_enter = sys_enter::load(&mut ebpf, options, &facts)?;
+    let sys_exit = sys_exit::load(&mut ebpf, options, &facts, sys_enter.implementation())?;
     let cgroup = event_probe::cgroup(&mut ebpf, &facts, Extent::Verified);
+    let task = event_probe::task(&mut ebpf, options, &facts, Extent::Verified);
     let io_uring = event_probe::io_uring(&mut ebpf, options, &facts, Extent::Verified);
-    Ok([sys_enter.status(), cgroup].into_iter().chain(io_uring).collect())
+    Ok(statuses(&sys_enter, sys_exit.as_ref(), [task, Some(cgroup), io_uring]))
+}
+
+/// Of all probes that are wanted.
+fn statuses(
+    sys_enter: &sys_enter::Chosen,
+    sys_exit: Option<&sys_exit::Chosen>,
+    others: [Option<ProbeStatus>; 3],
+) -> Vec<ProbeStatus> {
+    let syscalls = [Some(sys_enter.status()), sys_exit.map(sys_exit::Chosen::status)];
+    syscalls.into_iter().chain(others).flatten().collect()
 }
 
 fn load_object(
@@ -69,7 +91,11 @@ fn load_object(
     facts: &Facts,
     positions: &[u16],
 ) -> Result<Ebpf, Error> {
+    let signals = &options.signals;
+    let sizes = Sizes::new(options, capacity);
     let offset = |field: fn(&Offsets) -> u64| facts.offsets.as_ref().map_or(UNKNOWN_OFFSET, field);
+    let seccomp = |field: fn(&SeccompOffsets) -> u64| facts.seccomp.as_ref().map_or(UNKNOWN_OFFSET, field);
+    let register = |field: fn(&RegisterOffsets) -> u64| facts.registers.as_ref().map_or(UNKNOWN_OFFSET, field);
     let records = facts.cgroup_records.as_ref().copied().unwrap_or([UNKNOWN_OFFSET; 3]);
     let io_uring = facts.io_uring.arguments.as_ref().copied().unwrap_or_default();
     let offsets = [
@@ -82,6 +108,16 @@ fn load_object(
         ("OFFSET_CGROUP_ROOT_HIERARCHY_ID", offset(|o| o.cgroup_root_hierarchy_id)),
         ("OFFSET_KERNFS_NODE_ID", offset(|o| o.kernfs_node_id)),
         ("OFFSET_TASK_COMPAT", offset(|o| o.task_compat)),
+        ("OFFSET_TASK_SECCOMP_MODE", seccomp(|o| o.mode)),
+        ("OFFSET_TASK_SECCOMP_FILTER", seccomp(|o| o.filter)),
+        ("OFFSET_TASK_PID", seccomp(|o| o.pid)),
+        ("OFFSET_TASK_EXIT_CODE", seccomp(|o| o.exit_code)),
+        ("OFFSET_TASK_FLAGS", seccomp(|o| o.flags)),
+        ("OFFSET_FILTER_PREV", seccomp(|o| o.filter_prev)),
+        ("OFFSET_FILTER_NOTIF", seccomp(|o| o.filter_notif)),
+        ("OFFSET_REGS_NR", register(|o| o.nr)),
+        ("OFFSET_REGS_ROLLBACK", register(|o| o.rollback)),
+        ("OFFSET_EVENT_CHILD", facts.fork_record.as_ref().map_or(UNKNOWN_OFFSET, |record| record[0])),
         ("OFFSET_EVENT_ROOT", records[0]),
         ("OFFSET_EVENT_ID", records[1]),
         ("OFFSET_EVENT_PATH", records[2]),
@@ -92,14 +128,17 @@ fn load_object(
     let flags = [
         ("COUNTS_CGROUP2", u32::from(facts.counts_cgroup2(options))),
         ("HAS_TASK_BTF", u32::from(facts.has_task_btf)),
+        ("HAS_TASK_PT_REGS", u32::from(facts.has_task_pt_regs)),
+        ("COUNTS_ERRORS", u32::from(signals.errors)),
+        ("COUNTS_DENIED", u32::from(facts.counts_denied(options))),
+        ("TIMES_CALLS", u32::from(signals.latency)),
+        ("ERRORS_PER_CGROUP", capacity.errors),
+        ("HISTOGRAMS_PER_CPU", sizes.histograms),
+        ("SERIES_PER_CPU", sizes.series),
         ("COMPAT_MASK", COMPAT_MASK),
         ("IO_URING_OPCODE_ARGUMENT", io_uring.opcode_argument),
     ];
     let v1_hierarchy = options.hierarchies.v1.map_or(-1, |v1| v1.number);
-    // Series 0 and slot 0 mean none.
-    let (series, slots) = (capacity.series + 1, capacity.cgroups + 1);
-    let counters = u32::try_from(cpus).ok().and_then(|cpus| series.checked_mul(cpus));
-    let counters = counters.ok_or(Error::Capacity { series: capacity.series, cpus })?;
     let mut loader = EbpfLoader::new();
     for (name, value) in &offsets {
         loader.override_global(name, value, true);
@@ -107,18 +146,13 @@ fn load_object(
     for (name, value) in &flags {
         loader.override_global(name, value, true);
     }
+    for (name, entries) in sizes.maps(cpus)? {
+        loader.map_max_entries(name, entries);
+    }
     loader
         .override_global("V1_HIERARCHY", &v1_hierarchy, true)
         .override_global("PREEMPTION_TEST_NR", &preemption::TEST_NR, true)
-        .override_global("SERIES_PER_CPU", &series, true)
-        .override_global("POSITIONS", positions, true)
-        .map_max_entries("COUNTERS", counters)
-        .map_max_entries("SERIES_KEYS", series)
-        .map_max_entries("SERIES_INDEX", slots)
-        .map_max_entries("SLOTS", slots)
-        .map_max_entries("SLOT_OF_CGROUP", capacity.cgroups)
-        .map_max_entries("FREE_SLOTS", capacity.cgroups)
-        .map_max_entries("FREE_SERIES", capacity.series);
+        .override_global("POSITIONS", positions, true);
     loader.load(OBJECT).map_err(|error| privileges(&error, "making a map").unwrap_or(Error::Load(error)))
 }
 
@@ -137,15 +171,6 @@ pub(super) fn possible_cpus() -> Result<usize, Error> {
 /// The last number of a list such as `0-3,8`.
 fn last_cpu(list: &str) -> Option<usize> {
     list.trim().rsplit([',', '-']).next()?.parse().ok()
-}
-
-/// Kernel memory that the tables will take, in bytes, within some percent.
-pub(super) fn memory_needed(capacity: Capacity, cpus: usize) -> u64 {
-    let (series, cgroups) = (u64::from(capacity.series), u64::from(capacity.cgroups));
-    let row = size_of::<IndexRow>() as u64;
-    let per_cpu = 8 * series + (size_of::<SlotCache>() + CGROUP_PATH_MAX) as u64;
-    // Keys and free list of series; index rows, free list and hash table of cgroups; ring buffers and the rest.
-    cpus as u64 * per_cpu + (8 + 4) * series + (row + 8 + 4 + 96) * cgroups + (1 << 20)
 }
 
 /// Kernel memory of every map of the object, as the kernel accounts it.

@@ -9,6 +9,7 @@ mod events;
 mod explain;
 mod facts;
 mod fdinfo;
+mod implementation;
 mod io_uring;
 mod load;
 mod log;
@@ -17,8 +18,10 @@ mod offsets;
 mod preemption;
 mod probe;
 mod returns;
+mod sizes;
 mod sleepable;
 mod sys_enter;
+mod sys_exit;
 mod tables;
 mod tracefs;
 
@@ -54,8 +57,35 @@ const POSSIBLE_CPUS: &str = "/sys/devices/system/cpu/possible";
 pub struct Capacity {
     /// Cgroups that can be counted at the same time; the rest go to the remainder.
     pub cgroups: u32,
-    /// (cgroup, ABI, syscall) triples that can be counted at the same time.
+    /// (cgroup, ABI, syscall) triples that can be counted at the same time, and outcomes of such calls.
     pub series: u32,
+    /// Pairs of syscall and errno that are told apart in one cgroup; the rest go to a remainder of the cgroup.
+    pub errors: u32,
+    /// (cgroup, ABI, syscall) triples whose durations can be measured at the same time.
+    pub histograms: u32,
+    /// Calls that are measured and under way at the same time.
+    pub timed_calls: u32,
+}
+
+/// What is counted besides calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "switches that have nothing to do with each other")]
+pub struct Signals {
+    /// Errors, by errno.
+    pub errors: bool,
+    /// Calls that seccomp refused.
+    pub denied: bool,
+    /// How long calls take: those that the position table marks.
+    pub latency: bool,
+    /// Operations given to io_uring.
+    pub io_uring: bool,
+}
+
+impl Signals {
+    /// Whether somebody must see calls end.
+    fn need_exit(self) -> bool {
+        self.errors || self.denied || self.latency
+    }
 }
 
 /// What [`Kernel::load`] needs to know.
@@ -67,8 +97,8 @@ pub struct Options {
     pub sysfs: PathBuf,
     /// Which `sys_enter` program to use.
     pub sys_enter: SysEnter,
-    /// Whether to count operations of io_uring.
-    pub io_uring: bool,
+    /// What to count besides calls.
+    pub signals: Signals,
     /// Which cgroups to count by.
     pub hierarchies: Hierarchies,
 }
@@ -138,10 +168,12 @@ pub enum Error {
     #[error("cannot read the possible CPUs from {POSSIBLE_CPUS}")]
     Cpus(#[source] io::Error),
     /// The tables would be too large for the kernel.
-    #[error("{series} series on {cpus} CPUs are too many for one table: lower capacity.series")]
+    #[error("{count} {what} on {cpus} CPUs are too many for one table: lower capacity.{what}")]
     Capacity {
-        /// The series.
-        series: u32,
+        /// Of what.
+        what: &'static str,
+        /// How many.
+        count: u32,
         /// The CPUs.
         cpus: usize,
     },
@@ -173,9 +205,15 @@ pub enum Error {
 /// The loaded and attached programs, and their tables.
 pub struct Kernel {
     ebpf: Ebpf,
-    sys_enter_program: &'static str,
+    counting: Counting,
     probes: Vec<ProbeStatus>,
     tables: Tables,
+}
+
+/// Names of the programs that count at each call.
+struct Counting {
+    enter: &'static str,
+    exit: Option<&'static str>,
 }
 
 impl Kernel {
@@ -214,7 +252,8 @@ impl Kernel {
     /// Reads every count.
     pub fn snapshot(&mut self) -> Snapshot {
         let mut snapshot = self.tables.snapshot();
-        snapshot.losses.recursion = self.recursion_misses();
+        snapshot.losses.recursion = self.recursion_misses(self.counting.enter);
+        snapshot.losses.exit_recursion = self.counting.exit.and_then(|exit| self.recursion_misses(exit));
         snapshot
     }
 
@@ -243,9 +282,9 @@ impl Kernel {
         self.tables.is_accessible(&self.ebpf)
     }
 
-    /// Times that the kernel skipped the counting program; `None` before Linux 5.12, which does not tell.
-    fn recursion_misses(&self) -> Option<u64> {
-        let program = self.ebpf.program(self.sys_enter_program)?.fd().ok()?;
+    /// Times that the kernel skipped a program; `None` before Linux 5.12, which does not tell.
+    fn recursion_misses(&self, name: &str) -> Option<u64> {
+        let program = self.ebpf.program(name)?.fd().ok()?;
         fdinfo::field(program.as_fd(), "recursion_misses")
     }
 }
@@ -287,8 +326,8 @@ where
 /// # Errors
 ///
 /// When the number of CPUs is not known.
-pub fn memory_needed(capacity: Capacity) -> Result<u64, Error> {
-    Ok(load::memory_needed(capacity, load::possible_cpus()?))
+pub fn memory_needed(options: &Options) -> Result<u64, Error> {
+    Ok(sizes::Sizes::new(options, options.capacity).memory_needed(load::possible_cpus()?))
 }
 
 /// Waits until every program that runs now has ended, so that counts of cgroups known to be dead are final.

@@ -36,7 +36,7 @@ impl Offsets {
     ///
     /// When one of the fields is missing.
     pub(super) fn read(btf: &KernelBtf) -> Result<Self, BtfError> {
-        let offset = |structure, field| btf.offset_of(structure, field).ok_or(BtfError::Missing { structure, field });
+        let offset = |structure, field| offset(btf, structure, field);
         Ok(Self {
             task_cgroups: offset("task_struct", "cgroups")?,
             css_set_dfl_cgrp: offset("css_set", "dfl_cgrp")?,
@@ -50,14 +50,78 @@ impl Offsets {
     }
 }
 
+/// Where what tells of refused calls is, named as in the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SeccompOffsets {
+    /// `task_struct.seccomp.mode`
+    pub(super) mode: u64,
+    /// `task_struct.seccomp.filter`
+    pub(super) filter: u64,
+    /// `seccomp_filter.prev`
+    pub(super) filter_prev: u64,
+    /// `seccomp_filter.notif`
+    pub(super) filter_notif: u64,
+    /// `task_struct.pid`
+    pub(super) pid: u64,
+    /// `task_struct.exit_code`
+    pub(super) exit_code: u64,
+    /// `task_struct.flags`
+    pub(super) flags: u64,
+}
+
+/// Where `pt_regs` has what tells of a call that ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RegisterOffsets {
+    /// The number of the call.
+    pub(super) nr: u64,
+    /// What a call seems to return that a signal refused.
+    pub(super) rollback: u64,
+}
+
+impl SeccompOffsets {
+    /// Looks them up.
+    ///
+    /// # Errors
+    ///
+    /// When one of the fields is missing, as in a kernel without seccomp.
+    pub(super) fn read(btf: &KernelBtf) -> Result<Self, BtfError> {
+        let seccomp = offset(btf, "task_struct", "seccomp")?;
+        Ok(Self {
+            mode: seccomp + offset(btf, "seccomp", "mode")?,
+            filter: seccomp + offset(btf, "seccomp", "filter")?,
+            filter_prev: offset(btf, "seccomp_filter", "prev")?,
+            filter_notif: offset(btf, "seccomp_filter", "notif")?,
+            pid: offset(btf, "task_struct", "pid")?,
+            exit_code: offset(btf, "task_struct", "exit_code")?,
+            flags: offset(btf, "task_struct", "flags")?,
+        })
+    }
+}
+
+impl RegisterOffsets {
+    /// Looks them up.
+    ///
+    /// # Errors
+    ///
+    /// When one of the fields is missing.
+    pub(super) fn read(btf: &KernelBtf) -> Result<Self, BtfError> {
+        let (nr, rollback) =
+            if cfg!(target_arch = "aarch64") { ("syscallno", "orig_x0") } else { ("orig_ax", "orig_ax") };
+        Ok(Self { nr: offset(btf, "pt_regs", nr)?, rollback: offset(btf, "pt_regs", rollback)? })
+    }
+}
+
+fn offset(btf: &KernelBtf, structure: &'static str, field: &'static str) -> Result<u64, BtfError> {
+    btf.offset_of(structure, field).ok_or(BtfError::Missing { structure, field })
+}
+
 /// Where `css_set` has the state of a v1 controller: its entry of `subsys`, in the order of `enum cgroup_subsys_id`.
 ///
 /// # Errors
 ///
 /// When this kernel does not have that controller.
 pub(super) fn css_of_controller(btf: &KernelBtf, controller: &str) -> Result<u64, BtfError> {
-    let (structure, field) = ("css_set", "subsys");
-    let first = btf.offset_of(structure, field).ok_or(BtfError::Missing { structure, field })?;
+    let first = offset(btf, "css_set", "subsys")?;
     // What cgroup2 calls io has its old name in v1 only.
     let subsystem = if controller == "blkio" { "io" } else { controller };
     let index = btf.enum_value("cgroup_subsys_id", &format!("{subsystem}_cgrp_id"));

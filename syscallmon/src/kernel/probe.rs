@@ -8,6 +8,11 @@ use serde::Serialize;
 pub enum Probe {
     /// Counts calls. Without it there is nothing to export.
     SysEnter,
+    /// Counts how calls end: errors, refused attempts, durations.
+    SysExit,
+    /// Births and deaths of threads, which refused attempts and durations need to know of. Without it, a thread whose id was
+    /// another's may have one call too many counted as refused.
+    Task,
     /// Births and deaths of cgroups. Without it, cgroups are found by walking the tree at each poll, and those
     /// that live shorter than the poll interval have no name.
     Cgroup,
@@ -21,6 +26,8 @@ impl Probe {
     pub fn name(self) -> &'static str {
         match self {
             Self::SysEnter => "sys_enter",
+            Self::SysExit => "sys_exit",
+            Self::Task => "task",
             Self::Cgroup => "cgroup",
             Self::IoUring => "io_uring",
         }
@@ -46,7 +53,7 @@ impl ProbeStatus {
     }
 }
 
-/// Which implementation of `sys_enter` may be used.
+/// Which implementation of `sys_enter` may be used; `sys_exit` follows it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, serde::Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 #[value(rename_all = "snake_case")]

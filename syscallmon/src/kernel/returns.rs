@@ -52,7 +52,7 @@ impl Returns {
     /// Writes one list; a shorter one than there is room for ends with zeros.
     fn write(&self, chunk: &[Return]) {
         for (index, entry) in chunk.iter().chain([&Return::default()]).take(RETURNS_LEN).enumerate() {
-            self.list.u64(2 * index).store(entry.cgroup_id, Relaxed);
+            self.list.u64(2 * index).store(entry.key, Relaxed);
             let word = u64::from(entry.kind) | u64::from(entry.number) << 32;
             self.list.u64(2 * index + 1).store(word, Relaxed);
         }

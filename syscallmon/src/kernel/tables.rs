@@ -7,27 +7,38 @@
 use std::{collections::HashSet, mem::offset_of, sync::atomic::Ordering::Relaxed};
 
 use aya::Ebpf;
-use syscallmon_common::{IndexRow, Loss, POSITIONS_PER_CGROUP, RETURN_CGROUP, RETURN_SERIES, RETURN_SLOT, Return};
+use syscallmon_common::{
+    Durations as KernelDurations, IndexRow, Loss, OUTCOME_DENIED, OUTCOME_ENTERED, OUTCOME_OTHER_ERRORS,
+    POSITIONS_PER_CGROUP, RETURN_CGROUP, RETURN_HISTOGRAM, RETURN_OUTCOME, RETURN_SERIES, RETURN_SLOT, Return,
+    SeriesKey,
+};
 
 use super::{
-    Capacity, Error,
+    Error,
     mapped::{MappedArray, mapped},
     returns::Returns,
+    sizes::Sizes,
 };
 use crate::{
-    snapshot::{Count, Losses, SlotCounts, Snapshot},
-    syscalls::CallId,
+    durations::Durations,
+    snapshot::{Counts, Failure, Losses, SlotCounts, Snapshot},
+    syscalls::{CallId, Errno},
+    tally::Tally,
 };
 
 /// Read and written by user space only through this.
 pub(super) struct Tables {
-    capacity: Capacity,
+    sizes: Sizes,
     cpus: usize,
     counters: MappedArray,
     series_keys: MappedArray,
     series_index: MappedArray,
     slots: MappedArray,
+    errors_of_slot: MappedArray,
+    histograms: MappedArray,
+    histogram_keys: MappedArray,
     remainder: MappedArray,
+    denied_remainder: MappedArray,
     lost: MappedArray,
     exhausted: MappedArray,
     returns: Returns,
@@ -37,28 +48,43 @@ pub(super) struct Tables {
     memory_bytes: u64,
 }
 
+/// What the series of one slot add up to, in no order.
+#[derive(Clone, Default)]
+struct Row {
+    calls: Vec<(CallId, u64)>,
+    errors: Vec<(Failure, u64)>,
+    denied: Vec<(CallId, u64)>,
+    durations: Vec<(CallId, Durations)>,
+}
+
 impl Tables {
     /// Takes the maps out of a loaded object and fills the free lists.
-    pub(super) fn new(ebpf: &Ebpf, capacity: Capacity, cpus: usize, memory_bytes: u64) -> Result<Self, Error> {
-        let rows = capacity.cgroups as usize + 1;
-        let series = capacity.series as usize + 1;
+    pub(super) fn new(ebpf: &Ebpf, sizes: &Sizes, cpus: usize, memory_bytes: u64) -> Result<Self, Error> {
+        let (rows, series, histograms) = (sizes.slots as usize, sizes.series as usize, sizes.histograms as usize);
+        let words = |name, count: usize| mapped(ebpf, name, count * size_of::<u64>());
         let tables = Self {
-            capacity,
+            sizes: *sizes,
             cpus,
-            counters: mapped(ebpf, "COUNTERS", cpus * series * size_of::<u64>())?,
-            series_keys: mapped(ebpf, "SERIES_KEYS", series * size_of::<u64>())?,
+            counters: words("COUNTERS", cpus * series)?,
+            series_keys: words("SERIES_KEYS", series)?,
             series_index: mapped(ebpf, "SERIES_INDEX", rows * size_of::<IndexRow>())?,
-            slots: mapped(ebpf, "SLOTS", rows * size_of::<u64>())?,
-            remainder: mapped(ebpf, "REMAINDER", POSITIONS_PER_CGROUP * size_of::<u64>())?,
-            lost: mapped(ebpf, "LOST", Loss::COUNT * size_of::<u64>())?,
-            exhausted: mapped(ebpf, "EXHAUSTED", 2 * size_of::<u64>())?,
+            slots: words("SLOTS", rows)?,
+            errors_of_slot: words("ERRORS_OF_SLOT", rows)?,
+            histograms: words("HISTOGRAMS", cpus * histograms * HISTOGRAM_WORDS)?,
+            histogram_keys: words("HISTOGRAM_KEYS", histograms)?,
+            remainder: words("REMAINDER", POSITIONS_PER_CGROUP)?,
+            denied_remainder: words("DENIED_REMAINDER", POSITIONS_PER_CGROUP)?,
+            lost: words("LOST", Loss::COUNT)?,
+            exhausted: words("EXHAUSTED", 2)?,
             returns: Returns::new(ebpf)?,
             sums: vec![0; series],
             memory_bytes,
         };
-        let slots = (1..=capacity.cgroups).map(slot_back);
-        let series = (1..=capacity.series).map(series_back);
-        tables.returns.put_back(ebpf, &slots.chain(series).collect::<Vec<_>>())?;
+        let numbers = |size: u32, back: fn(u32) -> Return| (1..size).map(back);
+        let free = numbers(sizes.slots, slot_back)
+            .chain(numbers(sizes.series, series_back))
+            .chain(numbers(sizes.histograms, histogram_back));
+        tables.returns.put_back(ebpf, &free.collect::<Vec<_>>())?;
         Ok(tables)
     }
 
@@ -75,20 +101,12 @@ impl Tables {
     /// Reads every count. No system call.
     pub(super) fn snapshot(&mut self) -> Snapshot {
         self.sum_counters();
-        let mut rows: Vec<Vec<Count>> = vec![Vec::new(); self.capacity.cgroups as usize + 1];
-        let mut series = 0;
-        for (number, &calls) in self.sums.iter().enumerate().skip(1) {
-            let (slot, position) = split_key(self.series_keys.u64(number).load(Relaxed));
-            let Some(row) = rows.get_mut(slot as usize).filter(|_| slot != 0) else { continue };
-            series += 1;
-            if let Ok(position) = u16::try_from(position)
-                && calls != 0
-            {
-                row.push(Count { call: CallId(position), calls });
-            }
-        }
-        let slots = (0..).zip(rows).filter_map(|(slot, counts)| self.slot_counts(slot, counts));
-        Snapshot { slots: slots.collect(), remainder: self.remainder(), losses: self.losses(), series }
+        let mut rows = vec![Row::default(); self.sizes.slots as usize];
+        let series = self.read_series(&mut rows);
+        let histograms = self.read_histograms(&mut rows);
+        let slots = (0..).zip(rows).filter_map(|(slot, row)| self.slot_counts(slot, row)).collect();
+        let losses = self.losses();
+        Snapshot { slots, remainder: self.remainder(&losses), losses, series, histograms }
     }
 
     fn sum_counters(&mut self) {
@@ -101,30 +119,84 @@ impl Tables {
         }
     }
 
-    /// A slot's counts in order; `None` for a slot that no cgroup has.
-    fn slot_counts(&self, slot: u32, mut counts: Vec<Count>) -> Option<SlotCounts> {
-        let cgroup_id = self.slots.u64(slot as usize).load(Relaxed);
-        if cgroup_id == 0 {
-            return None;
-        }
-        counts.sort_unstable_by_key(|count| count.call);
-        // Two CPUs that made a first call at the same moment gave it two series.
-        counts.dedup_by(|next, kept| {
-            let same = next.call == kept.call;
-            if same {
-                kept.calls += next.calls;
+    /// Sorts what was summed up into the rows of its slots; how many series are in use.
+    fn read_series(&self, rows: &mut [Row]) -> u32 {
+        let mut in_use = 0;
+        for (number, &count) in self.sums.iter().enumerate().skip(1) {
+            let SeriesKey { slot, position, outcome } = self.series_key(number);
+            let Some(row) = rows.get_mut(slot as usize).filter(|_| slot != 0) else { continue };
+            in_use += 1;
+            let call = CallId(position);
+            match outcome {
+                OUTCOME_ENTERED => row.calls.push((call, count)),
+                OUTCOME_DENIED => row.denied.push((call, count)),
+                OUTCOME_OTHER_ERRORS => row.errors.push((Failure::Other, count)),
+                errno => row.errors.push((Failure::Of(call, Errno::new(errno)), count)),
             }
-            same
-        });
-        Some(SlotCounts { slot, cgroup_id, counts })
+        }
+        in_use
     }
 
-    fn remainder(&self) -> Vec<Count> {
-        (0..=u16::MAX)
-            .zip(0..POSITIONS_PER_CGROUP)
-            .map(|(call, position)| Count { call: CallId(call), calls: self.remainder.u64(position).load(Relaxed) })
-            .filter(|count| count.calls != 0)
-            .collect()
+    /// The same for durations.
+    fn read_histograms(&self, rows: &mut [Row]) -> u32 {
+        let mut in_use = 0;
+        for number in 1..self.sizes.histograms as usize {
+            let key = SeriesKey::from_word(self.histogram_keys.u64(number).load(Relaxed));
+            let Some(row) = rows.get_mut(key.slot as usize).filter(|_| key.slot != 0) else { continue };
+            in_use += 1;
+            row.durations.push((CallId(key.position), self.durations(number)));
+        }
+        in_use
+    }
+
+    /// One histogram, summed up over the CPUs.
+    fn durations(&self, number: usize) -> Durations {
+        let mut durations = Durations::default();
+        for cpu in 0..self.cpus {
+            let start = self.histogram_start(cpu, number);
+            // The sum first: a call that is counted meanwhile is in the buckets then, and in the next sum.
+            durations.sum_ns += self.histograms.u64(start + durations.buckets.len()).load(Relaxed);
+            for (bucket, count) in durations.buckets.iter_mut().enumerate() {
+                *count += self.histograms.u64(start + bucket).load(Relaxed);
+            }
+        }
+        durations
+    }
+
+    /// The word at which one CPU's part of a histogram starts.
+    fn histogram_start(&self, cpu: usize, number: usize) -> usize {
+        (cpu * self.sizes.histograms as usize + number) * HISTOGRAM_WORDS
+    }
+
+    fn series_key(&self, number: usize) -> SeriesKey {
+        SeriesKey::from_word(self.series_keys.u64(number).load(Relaxed))
+    }
+
+    /// A slot's counts; `None` for a slot that no cgroup has. Two CPUs that made a first call at the same moment gave
+    /// it two series, which add up here.
+    fn slot_counts(&self, slot: u32, row: Row) -> Option<SlotCounts> {
+        let cgroup_id = self.slots.u64(slot as usize).load(Relaxed);
+        let Row { calls, errors, denied, durations } = row;
+        let counts = || Counts {
+            calls: calls.into_iter().collect(),
+            errors: errors.into_iter().collect(),
+            denied: denied.into_iter().collect(),
+            durations: durations.into_iter().collect(),
+        };
+        (cgroup_id != 0).then(|| SlotCounts { slot, cgroup_id, counts: counts() })
+    }
+
+    fn remainder(&self, losses: &Losses) -> Counts {
+        let by_call = |array: &MappedArray| -> Tally<CallId> {
+            let positions = (0..).zip(0..POSITIONS_PER_CGROUP);
+            positions.map(|(call, position)| (CallId(call), array.u64(position).load(Relaxed))).collect()
+        };
+        Counts {
+            calls: by_call(&self.remainder),
+            errors: [(Failure::Other, losses.errors_full)].into_iter().collect(),
+            denied: by_call(&self.denied_remainder),
+            durations: Tally::default(),
+        }
     }
 
     fn losses(&self) -> Losses {
@@ -134,7 +206,12 @@ impl Tables {
             series_full: lost(Loss::SeriesFull),
             cgroup_events: lost(Loss::CgroupEvents),
             first_seen_events: lost(Loss::FirstSeenEvents),
+            errors_full: lost(Loss::ErrorsFull),
+            denied_full: lost(Loss::DeniedFull),
+            histograms_full: lost(Loss::HistogramsFull),
+            timed_calls_full: lost(Loss::StartsFull),
             recursion: None,
+            exit_recursion: None,
         }
     }
 
@@ -147,9 +224,9 @@ impl Tables {
     ///
     /// When the kernel refuses; trying again is harmless.
     pub(super) fn retire(&self, ebpf: &Ebpf, cgroups: &HashSet<u64>) -> Result<Vec<u32>, Error> {
-        let taken = (1..=self.capacity.cgroups).map(|slot| (slot, self.slots.u64(slot as usize).load(Relaxed)));
+        let taken = (1..self.sizes.slots).map(|slot| (slot, self.slots.u64(slot as usize).load(Relaxed)));
         let dead: Vec<(u32, u64)> = taken.filter(|&(_, id)| id != 0 && cgroups.contains(&id)).collect();
-        let removals = dead.iter().map(|&(_, cgroup_id)| Return { cgroup_id, kind: RETURN_CGROUP, number: 0 });
+        let removals = dead.iter().map(|&(_, cgroup_id)| Return { key: cgroup_id, kind: RETURN_CGROUP, number: 0 });
         // Out of the hash table first: whoever finds a slot there does not look at its owner.
         self.returns.put_back(ebpf, &removals.collect::<Vec<_>>())?;
         let retired: Vec<u32> = dead.into_iter().map(|(slot, _)| slot).collect();
@@ -171,15 +248,25 @@ impl Tables {
         if !retired.is_empty() {
             let retired: HashSet<u32> = retired.iter().copied().collect();
             let mut list = Vec::new();
-            for series in 1..=self.capacity.series {
-                let (slot, position) = split_key(self.series_keys.u64(series as usize).load(Relaxed));
-                if retired.contains(&slot) {
-                    self.clear_series(series, slot, position);
+            for series in 1..self.sizes.series {
+                let key = self.series_key(series as usize);
+                if retired.contains(&key.slot) {
+                    self.clear_series(series as usize, key);
+                    // Out of the hash table first: whoever finds the number there counts.
+                    list.extend((key.outcome != OUTCOME_ENTERED).then(|| outcome_back(key)));
                     list.push(series_back(series));
+                }
+            }
+            for histogram in 1..self.sizes.histograms {
+                let key = SeriesKey::from_word(self.histogram_keys.u64(histogram as usize).load(Relaxed));
+                if retired.contains(&key.slot) {
+                    self.clear_histogram(histogram as usize);
+                    list.extend([outcome_back(key), histogram_back(histogram)]);
                 }
             }
             for slot in retired {
                 self.slots.u64(slot as usize).store(0, Relaxed);
+                self.errors_of_slot.u64(slot as usize).store(0, Relaxed);
                 list.push(slot_back(slot));
             }
             self.returns.put_back(ebpf, &list)?;
@@ -190,23 +277,45 @@ impl Tables {
         Ok(())
     }
 
-    fn clear_series(&self, series: u32, slot: u32, position: u32) {
+    fn clear_series(&self, series: usize, key: SeriesKey) {
         let row = self.sums.len();
         for cpu in 0..self.cpus {
-            self.counters.u64(cpu * row + series as usize).store(0, Relaxed);
+            self.counters.u64(cpu * row + series).store(0, Relaxed);
         }
-        self.series_index.u32(row_start(slot) + ROW_HEAD + position as usize).store(0, Relaxed);
-        self.series_keys.u64(series as usize).store(0, Relaxed);
+        if key.outcome == OUTCOME_ENTERED {
+            let entry = row_start(key.slot) + ROW_HEAD + usize::from(key.position);
+            self.series_index.u32(entry).store(0, Relaxed);
+        }
+        self.series_keys.u64(series).store(0, Relaxed);
+    }
+
+    fn clear_histogram(&self, number: usize) {
+        for cpu in 0..self.cpus {
+            let start = self.histogram_start(cpu, number);
+            (start..start + HISTOGRAM_WORDS).for_each(|word| self.histograms.u64(word).store(0, Relaxed));
+        }
+        self.histogram_keys.u64(number).store(0, Relaxed);
     }
 }
 
 fn slot_back(number: u32) -> Return {
-    Return { cgroup_id: 0, kind: RETURN_SLOT, number }
+    Return { key: 0, kind: RETURN_SLOT, number }
 }
 
 fn series_back(number: u32) -> Return {
-    Return { cgroup_id: 0, kind: RETURN_SERIES, number }
+    Return { key: 0, kind: RETURN_SERIES, number }
 }
+
+fn histogram_back(number: u32) -> Return {
+    Return { key: 0, kind: RETURN_HISTOGRAM, number }
+}
+
+fn outcome_back(key: SeriesKey) -> Return {
+    Return { key: key.word(), kind: RETURN_OUTCOME, number: 0 }
+}
+
+/// Words of 64 bits in one CPU's part of a histogram: buckets, then the sum.
+const HISTOGRAM_WORDS: usize = size_of::<KernelDurations>() / size_of::<u64>();
 
 /// Words of 32 bits before the series in an `IndexRow`: its owner.
 const ROW_HEAD: usize = offset_of!(IndexRow, series) / size_of::<u32>();
@@ -214,10 +323,4 @@ const ROW_HEAD: usize = offset_of!(IndexRow, series) / size_of::<u32>();
 /// The word of 32 bits at which a slot's `IndexRow` starts.
 fn row_start(slot: u32) -> usize {
     slot as usize * size_of::<IndexRow>() / size_of::<u32>()
-}
-
-/// A `SeriesKey` as one little-endian word.
-#[expect(clippy::cast_possible_truncation, reason = "the halves of a word")]
-fn split_key(word: u64) -> (u32, u32) {
-    (word as u32, (word >> 32) as u32)
 }

@@ -6,11 +6,11 @@ use std::{
     time::Duration,
 };
 
-use super::{FileError, LogFormat, LogLevel, Merge, Settings};
+use super::{FileError, LatencyConfig, LatencyError, LogFormat, LogLevel, Merge, Settings};
 use crate::{
     cgroup::HierarchyChoice,
     export::{PATHS, web::Limits},
-    kernel::{Capacity, SysEnter},
+    kernel::{Capacity, Signals, SysEnter},
     sampler::Tunables,
 };
 
@@ -34,8 +34,10 @@ pub struct Config {
     pub capacity: Capacity,
     /// How to attach to `sys_enter`.
     pub sys_enter: SysEnter,
-    /// Whether to count operations of io_uring.
-    pub io_uring: bool,
+    /// What to count besides calls.
+    pub signals: Signals,
+    /// Which calls are measured, if any, and how that is exported.
+    pub latency: LatencyConfig,
     /// Which cgroup hierarchies to count by.
     pub hierarchy: HierarchyChoice,
     /// What to log.
@@ -66,6 +68,9 @@ pub enum InvalidError {
         /// What can be.
         range: &'static str,
     },
+    /// The calls to be measured, or the buckets.
+    #[error(transparent)]
+    Latency(#[from] LatencyError),
     /// The path of the metrics is somebody else's.
     #[error(
         "web.telemetry-path: {path:?} must begin with /, have only letters, digits and /-_.~, and be none of the other pages"
@@ -85,7 +90,7 @@ impl Config {
     pub fn resolve(flags: Settings, file: Option<&Path>) -> Result<Self, InvalidError> {
         let file = file.map(Settings::read).transpose()?.unwrap_or_default();
         let settings = flags.or(file);
-        let Settings { web, poll, workload, cgroup, capacity, probe, log, path } = settings;
+        let Settings { web, poll, workload, cgroup, capacity, probe, latency, log, path } = settings;
         let config = Self {
             listen_addresses: web
                 .listen_address
@@ -98,9 +103,21 @@ impl Config {
                 poll_interval: poll.interval.unwrap_or(Duration::from_secs(5)),
                 expire_after: workload.expire_after.unwrap_or(Duration::from_mins(5)),
             },
-            capacity: Capacity { cgroups: capacity.cgroups.unwrap_or(1024), series: capacity.series.unwrap_or(65_536) },
+            capacity: Capacity {
+                cgroups: capacity.cgroups.unwrap_or(1024),
+                series: capacity.series.unwrap_or(65_536),
+                errors: capacity.errors.unwrap_or(256),
+                histograms: capacity.histograms.unwrap_or(2048),
+                timed_calls: capacity.timed_calls.unwrap_or(16_384),
+            },
             sys_enter: probe.sys_enter.unwrap_or_default(),
-            io_uring: probe.io_uring.unwrap_or(true),
+            signals: Signals {
+                errors: probe.errors.unwrap_or(true),
+                denied: probe.denied.unwrap_or(true),
+                latency: probe.latency.unwrap_or(false),
+                io_uring: probe.io_uring.unwrap_or(true),
+            },
+            latency: LatencyConfig::resolve(latency.syscalls.as_deref(), latency.buckets.as_deref())?,
             hierarchy: cgroup.hierarchy.unwrap_or_default(),
             log_level: log.level.unwrap_or_default(),
             log_format: log.format.unwrap_or_default(),
@@ -117,11 +134,15 @@ impl Config {
             if valid { Ok(()) } else { Err(InvalidError::Range { setting, value, range }) }
         };
         let duration = |duration: Duration| humantime::format_duration(duration).to_string();
-        let Capacity { cgroups, series } = self.capacity;
+        let Capacity { cgroups, series, errors, histograms, timed_calls } = self.capacity;
         let Tunables { poll_interval, expire_after } = self.tunables;
         let (millisecond, day) = (Duration::from_millis(1), Duration::from_hours(24));
         range("capacity.cgroups", (1..=65_536).contains(&cgroups), cgroups.to_string(), "1 to 65536")?;
         range("capacity.series", (1..=4_194_304).contains(&series), series.to_string(), "1 to 4194304")?;
+        range("capacity.errors", (1..=65_536).contains(&errors), errors.to_string(), "1 to 65536")?;
+        let in_range = |number| (1..=1_048_576).contains(&number);
+        range("capacity.histograms", in_range(histograms), histograms.to_string(), "1 to 1048576")?;
+        range("capacity.timed-calls", in_range(timed_calls), timed_calls.to_string(), "1 to 1048576")?;
         let polls = (100 * millisecond..=day).contains(&poll_interval);
         range("poll.interval", polls, duration(poll_interval), "100ms to 1day")?;
         let expiry = (1000 * millisecond..=365 * day).contains(&expire_after);
@@ -146,7 +167,8 @@ impl Config {
             ("web.max-connections", self.max_connections != new.max_connections),
             ("capacity", self.capacity != new.capacity),
             ("probe.sys-enter", self.sys_enter != new.sys_enter),
-            ("probe.io-uring", self.io_uring != new.io_uring),
+            ("probe", self.signals != new.signals),
+            ("latency", self.latency != new.latency),
             ("cgroup.hierarchy", self.hierarchy != new.hierarchy),
             ("log.format", self.log_format != new.log_format),
             ("path", (&self.procfs, &self.sysfs, &self.cgroupfs) != (&new.procfs, &new.sysfs, &new.cgroupfs)),
@@ -184,7 +206,10 @@ mod tests {
             assert_eq!(resolve(&[&flag]).unwrap(), default, "{flag}");
             checked += 1;
         }
-        assert_eq!(checked, 14, "every setting but web.config.file and path.cgroupfs has a default");
+        assert_eq!(
+            checked, 21,
+            "every setting but web.config.file, path.cgroupfs and latency.syscalls names its default"
+        );
     }
 
     #[test]
@@ -194,7 +219,7 @@ mod tests {
         let matches = Flags::command().get_matches_from(["test", "--capacity.cgroups=30"]);
         let flags = Flags::from_arg_matches(&matches).unwrap().settings;
         let config = Config::resolve(flags, Some(file.path())).unwrap();
-        assert_eq!(config.capacity, Capacity { cgroups: 30, series: 20 });
+        assert_eq!((config.capacity.cgroups, config.capacity.series), (30, 20));
     }
 
     #[test]
@@ -202,6 +227,11 @@ mod tests {
         for (flag, name) in [
             ("--capacity.cgroups=0", "capacity.cgroups"),
             ("--capacity.series=4194305", "capacity.series"),
+            ("--capacity.errors=0", "capacity.errors"),
+            ("--capacity.histograms=1048577", "capacity.histograms"),
+            ("--capacity.timed-calls=0", "capacity.timed-calls"),
+            ("--latency.syscalls=openat,opennat", "latency.syscalls"),
+            ("--latency.syscalls=@filesystem", "latency.syscalls"),
             ("--poll.interval=1ms", "poll.interval"),
             ("--web.telemetry-path=metrics", "web.telemetry-path"),
             ("--web.telemetry-path=/healthz", "web.telemetry-path"),

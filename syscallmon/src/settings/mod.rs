@@ -6,6 +6,7 @@
 mod address;
 mod config;
 mod file;
+mod latency;
 mod log;
 
 use std::{path::PathBuf, time::Duration};
@@ -17,9 +18,10 @@ pub use self::{
     address::{AddressError, ListenAddress},
     config::{Config, InvalidError},
     file::FileError,
+    latency::{Latency as LatencyConfig, LatencyError},
     log::{LogFormat, LogHandle, LogLevel, start as start_log},
 };
-use crate::{cgroup::HierarchyChoice, kernel::SysEnter};
+use crate::{cgroup::HierarchyChoice, durations::Bound, kernel::SysEnter};
 
 /// Declares a group of settings: each is optional, a flag and a key at once.
 macro_rules! group {
@@ -71,6 +73,9 @@ group! {
         /// Probes.
         #[command(flatten)]
         probe: Probe,
+        /// Durations of calls.
+        #[command(flatten)]
+        latency: Latency,
         /// Logging.
         #[command(flatten)]
         log: Log,
@@ -144,21 +149,54 @@ group! {
         /// Cgroups that can be counted at the same time; the calls of more go to a remainder. [default: 1024]
         #[arg(long = "capacity.cgroups", value_name = "NUMBER")]
         cgroups: Option<u32>,
-        /// Triples of cgroup, ABI and syscall that can be counted at the same time. [default: 65536]
+        /// Triples of cgroup, ABI and syscall that can be counted at the same time; a quarter is also for their errors and
+        /// refused attempts. [default: 65536]
         #[arg(long = "capacity.series", value_name = "NUMBER")]
         series: Option<u32>,
+        /// Pairs of syscall and errno that are told apart in one cgroup; more go to a remainder of the cgroup. [default: 256]
+        #[arg(id = "capacity.errors", long = "capacity.errors", value_name = "NUMBER")]
+        errors: Option<u32>,
+        /// Triples of cgroup, ABI and syscall whose durations can be measured at the same time. [default: 2048]
+        #[arg(long = "capacity.histograms", value_name = "NUMBER")]
+        histograms: Option<u32>,
+        /// Calls that are measured and under way at the same time. [default: 16384]
+        #[arg(long = "capacity.timed-calls", value_name = "NUMBER")]
+        timed_calls: Option<u32>,
     }
 }
 
 group! {
     /// Probes.
     Probe {
-        /// How to attach to sys_enter: auto takes the cheapest that this kernel has. [default: auto]
+        /// How to attach to sys_enter and sys_exit: auto takes the cheapest that this kernel has. [default: auto]
         #[arg(long = "probe.sys-enter", value_name = "HOW")]
         sys_enter: Option<SysEnter>,
+        /// Whether to count errors by errno. [default: true]
+        #[arg(long = "probe.errors", value_name = "BOOL")]
+        errors: Option<bool>,
+        /// Whether to count calls that seccomp refused. Without, they count as errors where they return one. [default: true]
+        #[arg(long = "probe.denied", value_name = "BOOL")]
+        denied: Option<bool>,
+        /// Whether to measure how long calls take. [default: false]
+        #[arg(long = "probe.latency", value_name = "BOOL")]
+        latency: Option<bool>,
         /// Whether to count operations given to io_uring. [default: true]
         #[arg(long = "probe.io-uring", value_name = "BOOL")]
         io_uring: Option<bool>,
+    }
+}
+
+group! {
+    /// Durations of calls.
+    Latency {
+        /// Calls that are measured: names, and sets such as @file-system with systemd's names and meaning, separated by commas. By
+        /// default those that wait on disk and network: read, write, openat, fsync, connect, recvmsg and their like.
+        #[arg(long = "latency.syscalls", value_name = "NAMES", value_delimiter = ',')]
+        syscalls: Option<Vec<String>>,
+        /// Upper bounds of the buckets to export, of 1us, 2us, 4us, ... 512us, 1ms, ... 512ms, 1s, ... 16s: powers of two, where
+        /// 1ms is 1,024 us. [default: 1us,4us,16us,64us,256us,1ms,4ms,16ms,64ms,256ms,1s,4s,16s]
+        #[arg(long = "latency.buckets", value_name = "DURATIONS", value_delimiter = ',')]
+        buckets: Option<Vec<Bound>>,
     }
 }
 

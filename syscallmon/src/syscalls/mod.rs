@@ -4,10 +4,16 @@
 //! row of the kernel's index. Never looks at a running kernel; everybody to the right of `kernel` asks here
 //! for names.
 
+pub mod errno;
+pub mod sets;
 mod table;
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
-use syscallmon_common::{Abi, NUMBERS_PER_ABI, POSITION_TABLE_LEN, POSITIONS_PER_CGROUP};
+use syscallmon_common::{
+    Abi, NUMBERS_PER_ABI, POSITION_FORKS, POSITION_TABLE_LEN, POSITION_TIMED, POSITIONS_PER_CGROUP,
+};
 
 /// The `syscall` label of a number that its ABI does not know.
 pub const UNKNOWN: &str = "unknown";
@@ -22,6 +28,25 @@ pub use table::LINUX_VERSION;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct CallId(pub u16);
+
+/// An errno by its number; all that have no name are one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Errno(u16);
+
+impl Errno {
+    /// From the number.
+    #[must_use]
+    pub fn new(number: u16) -> Self {
+        Self(errno::name(number).map_or(0, |_| number))
+    }
+
+    /// The kernel's name, or [`UNKNOWN`].
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        errno::name(self.0).unwrap_or(UNKNOWN)
+    }
+}
 
 /// The name of a call, as the labels `abi` and `syscall` show it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -39,6 +64,9 @@ pub struct CallTable {
     calls: Vec<Call>,
     positions: Vec<u16>,
 }
+
+/// Calls that make a task.
+const FORKS: [&str; 4] = ["clone", "clone3", "fork", "vfork"];
 
 /// A table of (number, name), sorted by number.
 type Numbers = &'static [(u16, &'static str)];
@@ -96,10 +124,20 @@ impl CallTable {
         Self { abis: tables.map(|table| table.map(|(name, _)| name)), calls, positions }
     }
 
-    /// For the kernel side: the position of each (ABI, number), [`POSITION_TABLE_LEN`] entries.
+    /// For the kernel side: the position of each (ABI, number), [`POSITION_TABLE_LEN`] entries, with the flags
+    /// [`POSITION_TIMED`] for these calls and [`POSITION_FORKS`] for those that make a task.
     #[must_use]
-    pub fn positions(&self) -> &[u16] {
-        &self.positions
+    pub fn positions(&self, timed: &BTreeSet<CallId>) -> Vec<u16> {
+        let forks: BTreeSet<CallId> = FORKS.iter().flat_map(|name| self.named(name)).collect();
+        let flag = |set: &BTreeSet<CallId>, position, flag| if set.contains(&CallId(position)) { flag } else { 0 };
+        let flags = |position| flag(timed, position, POSITION_TIMED) | flag(&forks, position, POSITION_FORKS);
+        self.positions.iter().map(|&position| position | flags(position)).collect()
+    }
+
+    /// The system calls of a name, in every ABI that has it.
+    pub fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = CallId> + 'a {
+        let named = move |call: &Call| call.syscall == name && call.abi != IO_URING && name != UNKNOWN;
+        (0..).zip(&self.calls).filter(move |(_, call)| named(call)).map(|(id, _)| CallId(id))
     }
 
     /// The name of a call; an id that is not this table's is [`UNKNOWN`] in the native ABI.
@@ -175,10 +213,30 @@ mod tests {
     }
 
     #[test]
+    fn calls_of_a_name_are_marked_in_every_abi() {
+        let table = CallTable::x86_64();
+        let timed: BTreeSet<CallId> = table.named("openat").collect();
+        assert_eq!(timed.len(), 3, "x86_64, ia32 and x32, but no operation of io_uring");
+        let positions = table.positions(&timed);
+        let entry = |abi: Abi, number: usize| positions[abi as usize * NUMBERS_PER_ABI + number];
+        assert_ne!(entry(Abi::Native, 257) & POSITION_TIMED, 0);
+        assert_ne!(entry(Abi::Compat, 295) & POSITION_TIMED, 0);
+        assert_eq!(entry(Abi::IoUring, 18) & POSITION_TIMED, 0);
+        let forks = [57, 58, 56, 435, 39].map(|number| entry(Abi::Native, number) & POSITION_FORKS != 0);
+        assert_eq!(forks, [true, true, true, true, false], "fork, vfork, clone, clone3, getpid");
+    }
+
+    #[test]
+    fn errnos_without_a_name_are_one() {
+        assert_eq!((Errno::new(11).name(), Errno::new(500).name()), ("EAGAIN", UNKNOWN));
+        assert_eq!(Errno::new(500), Errno::new(450));
+    }
+
+    #[test]
     fn every_known_call_has_a_position_of_its_own() {
         for table in [CallTable::x86_64(), CallTable::aarch64()] {
             let mut known: Vec<u16> =
-                table.positions().iter().copied().filter(|&p| usize::from(p) >= Abi::COUNT).collect();
+                table.positions.iter().copied().filter(|&p| usize::from(p) >= Abi::COUNT).collect();
             let count = known.len();
             known.sort_unstable();
             known.dedup();

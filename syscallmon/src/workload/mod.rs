@@ -19,6 +19,9 @@ pub enum Workload {
     Gone,
 }
 
+/// What stands in labels for things that are not told apart; nothing of the kernel's has brackets in its name.
+pub const REMAINDER: &str = "(remainder)";
+
 impl Workload {
     /// The value of the label `cgroup`. Paths start with `/`, so no cgroup can have the names in brackets.
     #[must_use]
@@ -26,7 +29,7 @@ impl Workload {
         match self {
             Self::Cgroup(path) => path,
             Self::Unknown => "(unknown)",
-            Self::Remainder => "(remainder)",
+            Self::Remainder => REMAINDER,
             Self::Gone => "(gone)",
         }
     }

@@ -1,0 +1,147 @@
+//! Which calls seccomp refused: those that end without having begun.
+//!
+//! A refused call makes no `sys_enter` but a `sys_exit`. So a task with a filter has a mark that says whether it is in a
+//! call; no other task can be refused one, and pays for a look at `seccomp.mode` only. A task is marked from its fork on. One that
+//! is not marked yet was there before the probes, or got its filter from another thread: what it ends may have begun unseen, so
+//! it is marked, and not counted.
+//!
+//! The table of marks has room for every thread that the kernel can have, so no workload can fill it.
+
+use aya_ebpf::{
+    cty::c_long,
+    helpers::{bpf_get_current_task_btf, bpf_task_pt_regs},
+};
+use syscallmon_common::{MARK_ROWS, MARKS_PER_ROW, UNKNOWN_OFFSET};
+
+use crate::{
+    globals::{
+        HAS_TASK_PT_REGS, OFFSET_FILTER_NOTIF, OFFSET_FILTER_PREV, OFFSET_REGS_NR, OFFSET_REGS_ROLLBACK,
+        OFFSET_TASK_EXIT_CODE, OFFSET_TASK_FLAGS, OFFSET_TASK_PID, OFFSET_TASK_SECCOMP_FILTER,
+    },
+    maps::MARKS,
+    task::{Plain, Task, field, has_seccomp},
+};
+
+/// Nothing is known of the thread.
+const UNKNOWN: u8 = 0;
+/// It is in no call.
+const OUTSIDE: u8 = 1;
+/// It is in a call that has entered the kernel.
+const INSIDE: u8 = 2;
+
+/// How many filters of a task are looked at; each container or program adds one or a few.
+const MOST_FILTERS: u32 = 16;
+
+/// `SIGKILL` and `SIGSYS`, and the flag of a task that a signal ends (`PF_SIGNALED` of `include/linux/sched.h`).
+const SIGKILL: u32 = 9;
+const SIGSYS: u32 = 31;
+const PF_SIGNALED: u32 = 0x400;
+
+/// A thread's mark.
+#[inline(always)]
+fn mark(pid: u32) -> Option<*mut u8> {
+    let row = MARKS.get_ptr_mut(pid & (MARK_ROWS - 1))?;
+    // SAFETY: a whole map value; the index is masked to its length.
+    Some(unsafe { &raw mut (*row)[(pid / MARK_ROWS) as usize & (MARKS_PER_ROW - 1)] })
+}
+
+/// Sets a thread's mark; what it was.
+#[inline(always)]
+fn set(pid: u32, to: u8) -> u8 {
+    let Some(mark) = mark(pid) else { return UNKNOWN };
+    // SAFETY: a valid map value, which only the thread's own CPU reads and writes.
+    unsafe {
+        let before = mark.read_volatile();
+        mark.write_volatile(to);
+        before
+    }
+}
+
+/// Notes that a task's call has entered the kernel.
+#[inline(always)]
+pub fn entered(task: impl Task) {
+    if task.has_seccomp()
+        && let Some(mark) = mark(task.pid())
+    {
+        // SAFETY: as in `set`.
+        unsafe { mark.write_volatile(INSIDE) };
+    }
+}
+
+/// Notes that a task's call has ended; whether it had not entered.
+#[inline(always)]
+pub fn left(task: impl Task) -> bool {
+    task.has_seccomp() && set(task.pid(), OUTSIDE) == OUTSIDE
+}
+
+/// Notes that a task was made. It inherits its parent's filters.
+#[inline(always)]
+pub fn forked(child: *const u8) {
+    let Some(pid) = field::<u32>(child, OFFSET_TASK_PID.load()) else { return };
+    set(pid, if has_seccomp(child) { OUTSIDE } else { UNKNOWN });
+}
+
+/// The same, where only the child's id is known.
+#[inline(always)]
+pub fn forked_id(pid: u32) {
+    set(pid, if Plain::current().has_seccomp() { OUTSIDE } else { UNKNOWN });
+}
+
+/// Notes that the current thread ends; whether seccomp ended it in the middle of a call that it refused.
+#[inline(always)]
+pub fn ended() -> bool {
+    let task = Plain::current();
+    let before = set(task.pid(), UNKNOWN);
+    let word = |offset| field::<u32>(task.address() as *const u8, offset).unwrap_or(0);
+    // A program's own exit code is in the second byte, and whom a signal ends has the flag.
+    let code = word(OFFSET_TASK_EXIT_CODE.load());
+    before == OUTSIDE
+        && (code == SIGSYS || code == SIGKILL)
+        && word(OFFSET_TASK_FLAGS.load()) & PF_SIGNALED == 0
+        && task.has_seccomp()
+}
+
+/// The number of the call that the current task is in; -1 where the kernel does not tell (before Linux 5.15).
+#[inline(always)]
+pub fn current_nr() -> i64 {
+    register::<i32>(OFFSET_REGS_NR.load()).map_or(-1, i64::from)
+}
+
+/// One of the registers with which the current task entered the kernel.
+#[inline(always)]
+fn register<T: Copy>(offset: u64) -> Option<T> {
+    if HAS_TASK_PT_REGS.load() == 0 {
+        return None;
+    }
+    // SAFETY: the first helper takes nothing, and the second what the first returns.
+    let registers: c_long = unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) };
+    field(registers as *const u8, offset)
+}
+
+/// Whether a call that returned no error, and that the kernel did not run, was answered by a supervisor (`SECCOMP_RET_USER_NOTIF`):
+/// nobody refused it then. A call that is refused by a signal has its registers rolled back, so that it seems to return what
+/// it was called with.
+#[inline(always)]
+pub fn is_answered(returned: i64) -> bool {
+    has_supervisor() && register(OFFSET_REGS_ROLLBACK.load()).is_none_or(|rolled_back: i64| rolled_back != returned)
+}
+
+/// Whether one of the current task's filters asks a supervisor.
+#[inline(always)]
+fn has_supervisor() -> bool {
+    if OFFSET_FILTER_NOTIF.load() == UNKNOWN_OFFSET {
+        return false;
+    }
+    let mut filter: u64 =
+        field(Plain::current().address() as *const u8, OFFSET_TASK_SECCOMP_FILTER.load()).unwrap_or(0);
+    for _ in 0..MOST_FILTERS {
+        if filter == 0 {
+            return false;
+        }
+        if field::<u64>(filter as *const u8, OFFSET_FILTER_NOTIF.load()).is_some_and(|notif| notif != 0) {
+            return true;
+        }
+        filter = field(filter as *const u8, OFFSET_FILTER_PREV.load()).unwrap_or(0);
+    }
+    false
+}

@@ -1,0 +1,91 @@
+//! How long calls take, of those that user space asks for: a histogram for each cgroup and call, on each CPU.
+//!
+//! A task that begins such a call has an entry in a hash table until the call ends, or the task. It is found by the task's
+//! address, which stays the same when an exec changes its id.
+
+use aya_ebpf::{
+    EbpfContext,
+    bindings::BPF_ANY,
+    helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns},
+};
+use syscallmon_common::{DURATION_BUCKETS, Loss, OUTCOME_TIMED, SeriesKey, Start};
+
+use crate::{
+    allocate::{self, Call, lost},
+    count::slot,
+    globals::HISTOGRAMS_PER_CPU,
+    maps::{HISTOGRAMS, OUTCOMES, STARTS},
+    task::Task,
+};
+
+/// Notes that a task begins a call.
+#[inline(always)]
+pub fn begin(task: impl Task, position: u32) {
+    // SAFETY: the helper takes nothing.
+    let start = Start { time_ns: unsafe { bpf_ktime_get_ns() }, position, padding: 0 };
+    if STARTS.insert(task.address(), start, BPF_ANY.into()).is_err() {
+        lost(Loss::StartsFull);
+    }
+}
+
+/// Counts a call that a task ends, if its beginning was seen.
+#[inline(always)]
+pub fn end<C: EbpfContext>(ctx: &C, task: impl Task, call: &Call) {
+    let address = task.address();
+    // SAFETY: only this task's own programs touch its entry.
+    let Some(&Start { time_ns, position, .. }) = (unsafe { STARTS.get(address) }) else { return };
+    let _ = STARTS.remove(address);
+    if position != call.position {
+        return;
+    }
+    // SAFETY: the helper takes nothing.
+    let took_ns = unsafe { bpf_ktime_get_ns() } - time_ns;
+    let Some((slot, _)) = slot(ctx, call.cgroup_id) else {
+        lost(Loss::HistogramsFull);
+        return;
+    };
+    let key = SeriesKey { slot, position: position as u16, outcome: OUTCOME_TIMED };
+    // SAFETY: user space removes an entry only when its cgroup is dead, that is, not this one's.
+    match unsafe { OUTCOMES.get(key.word()) }.copied().or_else(|| allocate::histogram(key)) {
+        Some(histogram) => add(histogram, took_ns),
+        None => lost(Loss::HistogramsFull),
+    }
+}
+
+/// Forgets what a task began, which ends.
+#[inline(always)]
+pub fn forget(task: impl Task) {
+    let _ = STARTS.remove(task.address());
+}
+
+/// Adds one call to a histogram of this CPU.
+#[inline(always)]
+fn add(histogram: u32, took_ns: u64) {
+    // SAFETY: the helper takes nothing.
+    let cpu = unsafe { bpf_get_smp_processor_id() };
+    let Some(durations) = HISTOGRAMS.get_ptr_mut(cpu * HISTOGRAMS_PER_CPU.load() + histogram) else { return };
+    let bucket = bucket(took_ns);
+    if bucket < DURATION_BUCKETS {
+        // SAFETY: a whole map value, which only this CPU writes; the index was just checked.
+        unsafe {
+            (*durations).buckets[bucket] += 1;
+            (*durations).sum_ns += took_ns;
+        }
+    }
+}
+
+/// The number of the first bucket whose bound, 2^n microseconds, is not below a duration.
+#[inline(always)]
+fn bucket(took_ns: u64) -> usize {
+    let mut rest = took_ns.div_ceil(1000).saturating_sub(1);
+    let mut bits = 0;
+    // The target has no instruction that counts leading zeros.
+    for step in [32, 16, 8, 4, 2, 1] {
+        if rest >> step != 0 {
+            rest >>= step;
+            bits += step;
+        }
+    }
+    let bits = bits + usize::from(rest != 0);
+    if bits < DURATION_BUCKETS { bits } else { DURATION_BUCKETS - 1 }
+}

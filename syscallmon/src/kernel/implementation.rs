@@ -1,0 +1,142 @@
+//! The three ways to run a program at each system call, and why one cannot be used.
+
+use aya::{
+    Ebpf,
+    programs::{BtfTracePoint, ProgramError, RawTracePoint, TracePoint},
+};
+
+use super::{
+    Error,
+    explain::{one_line, privileges},
+    facts::Facts,
+    program, tracefs,
+};
+
+/// How a program is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Implementation {
+    /// BTF-typed.
+    TpBtf,
+    /// On the raw tracepoint.
+    RawTp,
+    /// On the classic tracepoint.
+    Tracepoint,
+}
+
+/// At which end of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// `sys_enter`.
+    Enter,
+    /// `sys_exit`.
+    Exit,
+}
+
+use Implementation::{RawTp, TpBtf, Tracepoint};
+
+/// The classic tracepoints' category.
+const CATEGORY: &str = "raw_syscalls";
+
+impl End {
+    fn tracepoint(self) -> &'static str {
+        match self {
+            Self::Enter => "sys_enter",
+            Self::Exit => "sys_exit",
+        }
+    }
+}
+
+impl Implementation {
+    /// The value of the label `implementation`.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            TpBtf => "tp_btf",
+            RawTp => "raw_tp",
+            Tracepoint => "tracepoint",
+        }
+    }
+
+    /// The name of the program.
+    pub(super) fn program(self, end: End) -> &'static str {
+        match (end, self) {
+            (End::Enter, TpBtf) => "sys_enter_btf",
+            (End::Enter, RawTp) => "sys_enter_raw",
+            (End::Enter, Tracepoint) => "sys_enter_tp",
+            (End::Exit, TpBtf) => "sys_exit_btf",
+            (End::Exit, RawTp) => "sys_exit_raw",
+            (End::Exit, Tracepoint) => "sys_exit_tp",
+        }
+    }
+
+    /// Loads the program.
+    ///
+    /// # Errors
+    ///
+    /// When this kernel cannot run it.
+    pub(super) fn load(self, end: End, ebpf: &mut Ebpf, facts: &Facts) -> Result<(), Problem> {
+        let name = self.program(end);
+        match self {
+            TpBtf => {
+                if let Err(error) = &facts.offsets {
+                    return Err(Problem::Told(one_line(error)));
+                }
+                if !facts.has_task_btf {
+                    return Err(Problem::Told(
+                        "the kernel has no helper bpf_get_current_task_btf: needs Linux 5.11".to_owned(),
+                    ));
+                }
+                Self::require_number(end, facts)?;
+                let btf = facts.program_btf().map_err(ProgramError::Btf)?;
+                program::<BtfTracePoint>(ebpf, name)?.load(end.tracepoint(), btf)?;
+            }
+            RawTp => {
+                Self::require_number(end, facts)?;
+                program::<RawTracePoint>(ebpf, name)?.load()?;
+            }
+            Tracepoint => {
+                tracefs::require(&format!("{CATEGORY}/{}", end.tracepoint()))
+                    .map_err(|error| Problem::Told(error.to_string()))?;
+                program::<TracePoint>(ebpf, name)?.load()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Only the classic tracepoint tells at its exit which call it is of; elsewhere it is read from the registers.
+    fn require_number(end: End, facts: &Facts) -> Result<(), Problem> {
+        match &facts.registers {
+            Err(error) if end == End::Exit => Err(Problem::Told(one_line(error))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Attaches the program, which is loaded.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub(super) fn attach(self, end: End, ebpf: &mut Ebpf) -> Result<(), Problem> {
+        let (name, tracepoint) = (self.program(end), end.tracepoint());
+        match self {
+            TpBtf => program::<BtfTracePoint>(ebpf, name)?.attach().map(|_| ())?,
+            RawTp => program::<RawTracePoint>(ebpf, name)?.attach(tracepoint).map(|_| ())?,
+            Tracepoint => program::<TracePoint>(ebpf, name)?.attach(CATEGORY, tracepoint).map(|_| ())?,
+        }
+        Ok(())
+    }
+}
+
+/// Why an implementation cannot be used.
+pub(super) enum Problem {
+    /// None can.
+    Fatal(Error),
+    /// Another may.
+    Told(String),
+}
+
+impl<E: Into<Error>> From<E> for Problem {
+    fn from(error: E) -> Self {
+        let error = error.into();
+        privileges(&error, "loading a program").map_or_else(|| Self::Told(one_line(&error)), Self::Fatal)
+    }
+}

@@ -1,0 +1,88 @@
+//! How large the kernel's tables are made.
+
+use syscallmon_common::{
+    CGROUP_PATH_MAX, Durations, IndexRow, MARK_ROWS, MARKS_PER_ROW, POSITIONS_PER_CGROUP, SlotCache,
+};
+
+use super::{Capacity, Error, Options};
+
+/// Outcomes of calls may have this part of all series, so that however many ways a workload finds to fail, calls keep theirs.
+const OUTCOMES_PART: u32 = 4;
+
+/// What the kernel needs for an entry of a hash table besides its key and value, about.
+const HASH_ENTRY: u64 = 80;
+
+/// Numbers of entries; where numbers are from 1, one more than there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Sizes {
+    /// Slots of cgroups.
+    pub(super) slots: u32,
+    /// Series.
+    pub(super) series: u32,
+    /// Histograms.
+    pub(super) histograms: u32,
+    outcomes: u32,
+    mark_rows: u32,
+    starts: u32,
+}
+
+impl Sizes {
+    /// What these options need; tables of signals that are off are as small as tables can be.
+    pub(super) fn new(options: &Options, capacity: Capacity) -> Self {
+        let signals = &options.signals;
+        let of = |wanted: bool, entries: u32| if wanted { entries } else { 0 };
+        let outcomes = of(signals.errors || signals.denied, (capacity.series / OUTCOMES_PART).max(1));
+        let histograms = of(signals.latency, capacity.histograms);
+        Self {
+            slots: capacity.cgroups + 1,
+            series: capacity.series + 1,
+            histograms: histograms + 1,
+            outcomes: outcomes + histograms,
+            mark_rows: if signals.denied { MARK_ROWS } else { 1 },
+            starts: of(signals.latency, capacity.timed_calls),
+        }
+    }
+
+    /// By the names of the maps.
+    ///
+    /// # Errors
+    ///
+    /// When a table would have more entries than a table can.
+    pub(super) fn maps(&self, cpus: usize) -> Result<[(&'static str, u32); 14], Error> {
+        let rows = |entries: u32, too_many| {
+            u32::try_from(cpus).ok().and_then(|cpus| entries.checked_mul(cpus)).ok_or(too_many)
+        };
+        let too_many = |what, count| Error::Capacity { what, count, cpus };
+        Ok([
+            ("COUNTERS", rows(self.series, too_many("series", self.series - 1))?),
+            ("SERIES_KEYS", self.series),
+            ("SERIES_INDEX", self.slots),
+            ("SLOTS", self.slots),
+            ("ERRORS_OF_SLOT", self.slots),
+            ("SLOT_OF_CGROUP", self.slots - 1),
+            ("FREE_SLOTS", self.slots - 1),
+            ("FREE_SERIES", self.series - 1),
+            ("OUTCOMES", self.outcomes.max(1)),
+            ("MARKS", self.mark_rows),
+            ("STARTS", self.starts.max(1)),
+            ("HISTOGRAMS", rows(self.histograms, too_many("histograms", self.histograms - 1))?),
+            ("HISTOGRAM_KEYS", self.histograms),
+            ("FREE_HISTOGRAMS", (self.histograms - 1).max(1)),
+        ])
+    }
+
+    /// Kernel memory that they will take, in bytes, within some percent.
+    pub(super) fn memory_needed(&self, cpus: usize) -> u64 {
+        let of = |entries: u32, bytes: usize| u64::from(entries) * bytes as u64;
+        let per_cpu = of(self.series, 8)
+            + of(self.histograms, size_of::<Durations>())
+            + (size_of::<SlotCache>() + CGROUP_PATH_MAX) as u64;
+        // Keys and free lists of numbers; index rows, counts of errors and ids of slots.
+        let lists = of(self.series + self.histograms, 8 + 4);
+        let slots = of(self.slots, size_of::<IndexRow>() + 8 + 8 + 4);
+        let hashes = u64::from(self.slots + self.outcomes + self.starts) * HASH_ENTRY;
+        // Ring buffers, remainders and the rest.
+        let rest = (1 << 20) + 16 * POSITIONS_PER_CGROUP as u64;
+        cpus as u64 * per_cpu + lists + slots + hashes + of(self.mark_rows, MARKS_PER_ROW) + rest
+    }
+}

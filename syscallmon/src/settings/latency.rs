@@ -1,0 +1,158 @@
+//! Which calls are measured, and the buckets that are exported.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    durations::Bound,
+    syscalls::{CallId, CallTable, sets},
+};
+
+/// What waits on disk and network. Not what waits for anything to happen at all (poll, futex): that is idleness.
+const DEFAULT: &[&str] = &[
+    "accept",
+    "accept4",
+    "close",
+    "connect",
+    "copy_file_range",
+    "fallocate",
+    "fdatasync",
+    "fsync",
+    "ftruncate",
+    "getdents",
+    "getdents64",
+    "mkdir",
+    "mkdirat",
+    "msync",
+    "open",
+    "openat",
+    "openat2",
+    "pread64",
+    "preadv",
+    "preadv2",
+    "pwrite64",
+    "pwritev",
+    "pwritev2",
+    "read",
+    "readv",
+    "recv",
+    "recvfrom",
+    "recvmmsg",
+    "recvmmsg_time64",
+    "recvmsg",
+    "rename",
+    "renameat",
+    "renameat2",
+    "send",
+    "sendfile",
+    "sendfile64",
+    "sendmmsg",
+    "sendmsg",
+    "sendto",
+    "splice",
+    "sync",
+    "sync_file_range",
+    "syncfs",
+    "unlink",
+    "unlinkat",
+    "write",
+    "writev",
+];
+
+/// What is measured, and how it is exported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Latency {
+    /// The calls, in every ABI.
+    pub calls: BTreeSet<CallId>,
+    /// Upper bounds of the buckets, in order.
+    pub bounds: Vec<Bound>,
+}
+
+/// A setting that cannot be.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LatencyError {
+    /// No such call.
+    #[error("latency.syscalls: no architecture has a system call {name:?}")]
+    Syscall {
+        /// What was set.
+        name: String,
+    },
+    /// No such set.
+    #[error("latency.syscalls: no set of system calls is named {name:?}: needs one of {}", sets::names().collect::<Vec<_>>().join(", "))]
+    Set {
+        /// What was set.
+        name: String,
+    },
+}
+
+impl Latency {
+    /// From the settings, or the defaults.
+    ///
+    /// # Errors
+    ///
+    /// When a name means nothing.
+    pub(super) fn resolve(syscalls: Option<&[String]>, buckets: Option<&[Bound]>) -> Result<Self, LatencyError> {
+        let mut bounds: Vec<Bound> = buckets.map_or_else(|| Bound::defaults().collect(), <[Bound]>::to_vec);
+        bounds.sort_unstable();
+        bounds.dedup();
+        let names = match syscalls {
+            Some(names) => members(names)?,
+            None => DEFAULT.to_vec(),
+        };
+        let table = CallTable::native();
+        Ok(Self { calls: names.into_iter().flat_map(|name| table.named(name)).collect(), bounds })
+    }
+}
+
+/// The calls that names and sets stand for. One that only another architecture has is none here, and no mistake: one configuration
+/// is for all nodes.
+fn members(names: &[String]) -> Result<Vec<&str>, LatencyError> {
+    let tables = [CallTable::x86_64(), CallTable::aarch64()];
+    let mut members = Vec::new();
+    for name in names.iter().map(|name| name.trim()) {
+        if name.starts_with('@') {
+            members.extend(sets::members(name).ok_or_else(|| LatencyError::Set { name: name.to_owned() })?);
+        } else if tables.iter().any(|table| table.named(name).next().is_some()) {
+            members.push(name);
+        } else {
+            return Err(LatencyError::Syscall { name: name.to_owned() });
+        }
+    }
+    Ok(members)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(settings: &[&str]) -> BTreeSet<&'static str> {
+        let settings: Vec<String> = settings.iter().map(|&name| name.to_owned()).collect();
+        let table = CallTable::native();
+        let latency = Latency::resolve(Some(&settings), None).unwrap();
+        latency.calls.into_iter().map(|call| table.call(call).syscall).collect()
+    }
+
+    #[test]
+    fn names_and_sets_can_be_mixed() {
+        let calls = names(&["fsync", " @file-system "]);
+        assert!(["fsync", "openat", "unlinkat"].iter().all(|name| calls.contains(name)), "{calls:?}");
+        assert!(!calls.contains("getppid"));
+    }
+
+    #[test]
+    fn what_only_another_architecture_has_is_no_mistake() {
+        assert!(names(&["mmap", "arm_fadvise64_64", "arch_prctl"]).contains("mmap"));
+    }
+
+    #[test]
+    fn every_default_is_a_call_of_some_architecture() {
+        let default: Vec<String> = DEFAULT.iter().map(|&name| name.to_owned()).collect();
+        assert_eq!(members(&default).map(|members| members.len()), Ok(DEFAULT.len()));
+    }
+
+    #[test]
+    fn buckets_are_in_order_whatever_the_order_of_the_setting() {
+        let bounds = ["1s", "1us", "1s"].map(|text| text.parse().unwrap());
+        let latency = Latency::resolve(None, Some(&bounds)).unwrap();
+        assert_eq!(latency.bounds.iter().map(ToString::to_string).collect::<Vec<_>>(), ["1us", "1s"]);
+    }
+}

@@ -1,0 +1,38 @@
+//! Real containers, run by runc as Docker has it run them.
+
+use crate::harness::{Daemon, Docker, number};
+
+/// What Docker's default seccomp profile refuses to a container without privileges, and how often it is tried.
+const REFUSED: [(&str, i64, u64); 3] =
+    [("unshare", libc::SYS_unshare, 11), ("mount", libc::SYS_mount, 7), ("keyctl", libc::SYS_keyctl, 5)];
+
+/// Arguments for `known_calls`: in the cgroup it is in, these calls, and one that nobody refuses three times.
+fn calls(others: &[(&str, i64, u64)]) -> Vec<String> {
+    let pairs = others.iter().copied().chain([("getppid", libc::SYS_getppid, 3)]);
+    let pairs = pairs.flat_map(|(_, nr, times)| [number(nr), times.to_string()]);
+    ["calls", "-"].map(str::to_owned).into_iter().chain(pairs).collect()
+}
+
+#[test]
+fn what_dockers_seccomp_profile_refuses_is_counted_by_name() {
+    let (daemon, docker) = (Daemon::start(&[]), Docker::start());
+    // runc makes all of these calls itself, in the container's cgroup, before it has the filter installed.
+    let plain = docker.run(&[], &calls(&[]));
+    let refused = docker.run(&[], &calls(&REFUSED));
+    let allowed = docker.run(&["--security-opt=seccomp=unconfined"], &calls(&REFUSED));
+
+    let scrape = daemon.settled_scrape();
+    let containers = [&plain, &refused, &allowed];
+    for (syscall, _, tries) in REFUSED {
+        let denied = containers.map(|id| scrape.denied_in(id, syscall));
+        assert_eq!(denied, [0, tries, 0], "{syscall}: what the kernel itself refuses is a call like any other");
+        let by_runc = scrape.calls_in(&plain, syscall);
+        assert!(by_runc > 0, "{syscall}: runc makes it");
+        let called = containers.map(|id| scrape.calls_in(id, syscall));
+        assert_eq!(called, [by_runc, by_runc, by_runc + tries], "{syscall}: what is refused is not called");
+    }
+    assert_eq!(containers.map(|id| scrape.denied_in(id, "getppid")), [0; 3]);
+    let called = scrape.calls_in(&plain, "getppid");
+    assert!(called >= 3, "{called}");
+    assert_eq!(scrape.calls_in(&refused, "getppid"), called);
+}

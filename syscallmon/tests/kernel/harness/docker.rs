@@ -1,0 +1,139 @@
+//! Real containers: a Docker daemon of the test's own, with nothing of the host's.
+//!
+//! It has its own mount, network and process namespaces, so that its bridges, mounts and processes end with it,
+//! and nothing in /etc or /run, so that it neither reads the host's settings nor leaves anything there.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::Duration,
+};
+
+use tempfile::TempDir;
+use walkdir::WalkDir;
+
+use super::{KnownCalls, wait_for};
+
+/// An image without a file in it.
+const IMAGE: &str = "nothing";
+
+const MISSING: &str = "if it is missing, run `cargo xtask setup --for test`";
+
+/// A Docker daemon; it and all that it ran end when dropped.
+pub(crate) struct Docker {
+    unshare: Child,
+    /// Its name is the name of the cgroup, too.
+    directory: TempDir,
+}
+
+impl Docker {
+    /// Starts one and waits until it can run containers.
+    pub(crate) fn start() -> Self {
+        let directory = tempfile::Builder::new().prefix("syscallmon-test-docker-").tempdir().unwrap();
+        let mut docker = Self { unshare: dockerd(directory.path()), directory };
+        wait_for("a Docker daemon", Duration::from_secs(30), || {
+            let ended = docker.unshare.try_wait().expect("wait for dockerd");
+            assert!(ended.is_none(), "dockerd ended, {ended:?}; {MISSING}");
+            let import = docker.command(&["import", "-", IMAGE]).output().expect(MISSING);
+            import.status.success().then_some(())
+        });
+        docker
+    }
+
+    /// Runs `known_calls` in a container until it ends; the container's id, which is the name of its cgroup.
+    ///
+    /// `options` are those of `docker create`.
+    pub(crate) fn run(&self, options: &[&str], args: &[String]) -> String {
+        // AppArmor's profile would be loaded for the whole host.
+        let mut create = self.command(&["create", "--network=none", "--security-opt=apparmor=unconfined"]);
+        let libraries = ["/lib", "/lib64"].map(PathBuf::from).into_iter().filter(|path| path.exists());
+        let mounts = libraries.map(|path| (path.clone(), path)).chain([(KnownCalls::binary(), "/known_calls".into())]);
+        for (source, target) in mounts {
+            let (source, target) = (source.display(), target.display());
+            create.args(["--mount", &format!("type=bind,source={source},target={target},readonly")]);
+        }
+        let id = output_of(create.args(options).args([IMAGE, "/known_calls"]).args(args));
+        output_of(&mut self.command(&["start", "--attach", &id]));
+        id
+    }
+
+    /// A command for the daemon, without the settings of whoever runs the tests.
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new("docker");
+        command.arg("--config").arg(self.directory.path()).args(["--host", &socket(self.directory.path())]);
+        command.args(args).stdin(Stdio::null());
+        command
+    }
+}
+
+/// Starts the daemon as the first process of its namespace: the kernel ends all others with it.
+fn dockerd(directory: &Path) -> Child {
+    let namespaces = ["--mount", "--net", "--pid", "--mount-proc", "--fork", "--kill-child"];
+    let script = r#"for host in /etc /run; do mount -t tmpfs none "$host" || exit; done; exec "$@""#;
+    let cgroup = directory.file_name().expect("a name");
+    Command::new("unshare")
+        .args(namespaces)
+        .args(["sh", "-c", script, "sh", "dockerd", "--log-level=error", "--storage-driver=vfs"])
+        // Needs neither iptables nor systemd so.
+        .args(["--bridge=none", "--iptables=false", "--ip6tables=false", "--exec-opt=native.cgroupdriver=cgroupfs"])
+        .args(["--host", &socket(directory)])
+        .arg("--data-root")
+        .arg(directory.join("data"))
+        .arg("--exec-root")
+        .arg(directory.join("exec"))
+        .arg("--pidfile")
+        .arg(directory.join("pid"))
+        .arg("--cgroup-parent")
+        .arg(Path::new("/").join(cgroup))
+        // Read when it has ended: errors alone do not fill the pipe.
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("unshare")
+}
+
+fn socket(directory: &Path) -> String {
+    format!("unix://{}", directory.join("docker.sock").display())
+}
+
+/// What a command printed, without the line break.
+fn output_of(command: &mut Command) -> String {
+    let output = command.output().expect(MISSING);
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text").trim_end().to_owned()
+}
+
+impl Drop for Docker {
+    fn drop(&mut self) {
+        let _ = self.unshare.kill();
+        let _ = self.unshare.wait();
+        // Ends when nobody is left who could write.
+        let log = self.unshare.stderr.take().map(io::read_to_string);
+        if thread::panicking() {
+            eprintln!("log of dockerd: {log:?}");
+        }
+        let cgroup = self.directory.path().file_name().expect("a name");
+        cgroup_mounts().iter().for_each(|mount| remove(&mount.join(cgroup)));
+    }
+}
+
+/// Where any hierarchy is mounted: runc makes the cgroup in all of them.
+fn cgroup_mounts() -> Vec<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let fields = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+    fields.filter(|fields| fields[2].starts_with("cgroup")).map(|fields| fields[1].into()).collect()
+}
+
+/// Removes a cgroup and those below it, which stay busy for a moment after their last process.
+fn remove(cgroup: &Path) {
+    let directories = WalkDir::new(cgroup).contents_first(true).into_iter().filter_map(Result::ok);
+    for directory in directories.filter(|entry| entry.file_type().is_dir()) {
+        for _ in 0..200 {
+            if fs::remove_dir(directory.path()).is_ok() {
+                break;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
