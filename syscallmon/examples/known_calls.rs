@@ -12,6 +12,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+#[path = "known_calls/failing.rs"]
+mod failing;
+#[path = "known_calls/filtered.rs"]
+mod filtered;
 #[path = "known_calls/timed.rs"]
 mod timed;
 #[path = "known_calls/uring.rs"]
@@ -46,10 +50,52 @@ fn main() {
             enter(cgroup);
             uring::through_a_thread(number(count));
         }
+        ["failing", cgroup, missing, empty, forbidden] => {
+            enter(cgroup);
+            failing::known(number(missing), number(empty), number(forbidden));
+        }
+        ["failing-many", cgroup, calls, times] => {
+            enter(cgroup);
+            failing::many(calls, number(times));
+        }
+        ["no-failures", cgroup, seconds] => {
+            enter(cgroup);
+            failing::none(number(seconds));
+        }
+        ["sleeps", cgroup, times, nanoseconds] => {
+            enter(cgroup);
+            failing::sleeps(number(times), number(nanoseconds));
+        }
+        ["die-in-a-call", cgroup, threads] => {
+            enter(cgroup);
+            failing::die_in_a_call(number(threads));
+        }
+        ["refused", cgroup, action, tries] => {
+            enter(cgroup);
+            filtered::refused(action, number(tries));
+        }
+        ["lives", cgroup, times] => {
+            enter(cgroup);
+            filtered::lives(number(times));
+        }
+        ["synchronized", cgroup, threads] => {
+            enter(cgroup);
+            filtered::synchronized(threads.parse().expect("a number"));
+        }
+        ["filtered-wait", cgroup, threads] => {
+            enter(cgroup);
+            filtered::wait(threads.parse().expect("a number"));
+        }
+        ["nothing"] => {}
         ["mkdir-rmdir", base, count] => mkdir_rmdir(Path::new(base), number(count)),
         ["populate", base, cgroups, numbers] => populate(Path::new(base), number(cgroups), numbers),
         ["time", cgroup, cpu, nr, count] => {
             enter(cgroup);
+            timed::calls(number(cpu), number(nr), number(count));
+        }
+        ["time-filtered", cgroup, cpu, nr, count] => {
+            enter(cgroup);
+            filtered::permit_all();
             timed::calls(number(cpu), number(nr), number(count));
         }
         ["ring", base, cgroups, laps, cpu] => {
@@ -67,8 +113,11 @@ fn pairs_of(args: &[&str]) -> Vec<(i64, i64)> {
     args.chunks(2).map(|pair| (number(pair[0]), number(pair[1]))).collect()
 }
 
-/// Moves this process into a cgroup.
+/// Moves this process into a cgroup; `-` is the one that it is in.
 fn enter(cgroup: &str) {
+    if cgroup == "-" {
+        return;
+    }
     fs::write(Path::new(cgroup).join("cgroup.procs"), "0").expect("enter the cgroup");
 }
 
@@ -189,6 +238,29 @@ fn fork_into(cgroup: &Path, work: impl FnOnce()) -> i32 {
     pid
 }
 
+/// Forks: the child does its work and ends. Returns its id.
+fn fork(work: impl FnOnce()) -> i32 {
+    // SAFETY: the programs here have one thread when they fork, or the child only makes system calls.
+    let pid = unsafe { libc::fork() };
+    run_child(pid, work)
+}
+
+/// The same by `clone3`.
+fn clone3_child(work: impl FnOnce()) -> i32 {
+    let pid = clone3(&CloneArgs { exit_signal: libc::SIGCHLD as u64, ..CloneArgs::default() }).expect("clone3");
+    run_child(pid, work)
+}
+
+fn run_child(pid: i32, work: impl FnOnce()) -> i32 {
+    assert!(pid >= 0, "fork: {}", io::Error::last_os_error());
+    if pid == 0 {
+        work();
+        // SAFETY: ends this process.
+        unsafe { libc::_exit(0) };
+    }
+    pid
+}
+
 /// Its own id for the parent, 0 for the child.
 fn clone3(args: &CloneArgs) -> io::Result<i32> {
     // SAFETY: a fork of a process with one thread, so the child has whole data structures.
@@ -201,6 +273,14 @@ fn reap(pid: i32) {
     // SAFETY: our child, and a place for its status.
     let waited = unsafe { libc::waitpid(pid, &raw mut status, 0) };
     assert!(waited == pid && status == 0, "the child failed: {status}");
+}
+
+/// Waits for a child that a signal ends.
+fn reap_killed(pid: i32) {
+    let mut status = 0;
+    // SAFETY: our child, and a place for its status.
+    let waited = unsafe { libc::waitpid(pid, &raw mut status, 0) };
+    assert!(waited == pid && libc::WIFSIGNALED(status), "the child was not killed: {status}");
 }
 
 /// `struct clone_args` of `include/uapi/linux/sched.h`.

@@ -5,6 +5,8 @@
 
 mod abi;
 mod churn;
+mod denied;
+mod errors;
 mod exact;
 mod export;
 mod failure;
@@ -12,6 +14,7 @@ mod harness;
 mod hierarchy;
 mod io_uring;
 mod kernels;
+mod latency;
 mod lifecycle;
 mod privileges;
 mod prometheus;

@@ -21,10 +21,11 @@ impl KnownCalls {
         binary
     }
 
-    /// Starts it.
+    /// Starts it. Its stdin ends with [`Self::finish`].
     pub(crate) fn start(args: &[&dyn AsRef<OsStr>]) -> Self {
         let child = Command::new(Self::binary())
             .args(args.iter().map(AsRef::as_ref))
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .expect("start known_calls");

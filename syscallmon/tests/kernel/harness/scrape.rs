@@ -44,6 +44,34 @@ impl Scrape {
         self.below(prefix).iter().filter(|series| series.1 == syscall).map(|series| series.3).sum()
     }
 
+    /// The value of a series that need not be a whole number.
+    pub(crate) fn float(&self, series: &str) -> Option<f64> {
+        let line =
+            self.text.lines().find(|line| line.strip_prefix(series).is_some_and(|rest| rest.starts_with(' ')))?;
+        line.rsplit_once(' ')?.1.parse().ok()
+    }
+
+    /// A cgroup's errors, in any order: (syscall, errno, count), over all ABIs.
+    pub(crate) fn errors(&self, cgroup: &str) -> Vec<(String, String, u64)> {
+        let start = format!(r#"syscallmon_syscall_errors_total{{cgroup="{cgroup}",syscall=""#);
+        let series = self.text.lines().filter_map(|line| {
+            let (syscall, rest) = line.strip_prefix(&start)?.split_once('"')?;
+            let (errno, value) = rest.split_once(r#"errno=""#)?.1.split_once(r#""} "#)?;
+            Some((syscall.to_owned(), errno.to_owned(), value.parse().ok()?))
+        });
+        series.collect()
+    }
+
+    /// A cgroup's refused attempts: (syscall, count), over all ABIs.
+    pub(crate) fn denied(&self, cgroup: &str) -> Vec<(String, u64)> {
+        let start = format!(r#"syscallmon_syscalls_denied_total{{cgroup="{cgroup}",syscall=""#);
+        let series = self.text.lines().filter_map(|line| {
+            let (syscall, rest) = line.strip_prefix(&start)?.split_once('"')?;
+            Some((syscall.to_owned(), rest.rsplit_once(' ')?.1.parse().ok()?))
+        });
+        series.collect()
+    }
+
     /// How often an operation was given to io_uring; 0 without a series.
     pub(crate) fn requests(&self, cgroup: &str, op: &str) -> u64 {
         let series = format!(r#"syscallmon_io_uring_requests_total{{cgroup="{cgroup}",op="{op}"}}"#);

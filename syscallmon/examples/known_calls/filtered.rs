@@ -1,0 +1,256 @@
+//! Calls under seccomp filters: refused in every way that there is, and everything around that must not look like it.
+
+use std::{
+    ffi::CString,
+    io,
+    os::fd::{AsRawFd, FromRawFd, OwnedFd},
+    sync::{
+        Barrier,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+};
+
+use crate::{failing::exec, fork, reap, reap_killed, syscall};
+
+/// What the filter does with `mkdirat`, which every architecture has.
+const REFUSED: i64 = libc::SYS_mkdirat;
+
+/// Tries of one process or thread, in one way of being refused.
+pub(crate) fn refused(action: &str, tries: i64) {
+    match action {
+        "errno" => {
+            install(libc::SECCOMP_RET_ERRNO | 1, 0);
+            (0..tries).for_each(|_| assert_eq!(syscall(REFUSED), -1));
+        }
+        "trap" => {
+            handle_sigsys();
+            install(libc::SECCOMP_RET_TRAP, 0);
+            (0..tries).for_each(|_| call_refused());
+            assert_eq!(TRAPPED.load(Ordering::Relaxed), tries.unsigned_abs());
+        }
+        "kill-process" => {
+            for _ in 0..tries {
+                reap_killed(fork(|| {
+                    install(libc::SECCOMP_RET_KILL_PROCESS, 0);
+                    syscall(REFUSED);
+                }));
+            }
+        }
+        "kill-inherited" => {
+            install(libc::SECCOMP_RET_KILL_PROCESS, 0);
+            // The first call of the child is refused.
+            (0..tries).for_each(|_| reap_killed(fork(call_refused)));
+        }
+        "kill-thread" => kill_threads(tries),
+        "notify-refuse" => supervised(tries, Answer::Refuse),
+        "notify-answer" => supervised(tries, Answer::Zero),
+        "notify-continue" => supervised(tries, Answer::Continue),
+        other => panic!("no such action: {other}"),
+    }
+}
+
+fn call_refused() {
+    syscall(REFUSED);
+}
+
+/// One thread after the other is killed alone; the process goes on.
+fn kill_threads(tries: i64) {
+    install(libc::SECCOMP_RET_KILL_THREAD, 0);
+    for _ in 0..tries {
+        let mut stack = vec![0_u8; 64 * 1024];
+        let top = stack.as_mut_ptr_range().end;
+        let flags = libc::CLONE_VM | libc::CLONE_THREAD | libc::CLONE_SIGHAND | libc::CLONE_FS | libc::CLONE_FILES;
+        let mut tid: libc::pid_t = 0;
+        let tid_at = &raw mut tid;
+        // SAFETY: the thread has a stack of its own, uses nothing else, and is gone when its id is cleared.
+        unsafe {
+            libc::clone(
+                one_refused,
+                top.cast(),
+                flags | libc::CLONE_CHILD_CLEARTID | libc::CLONE_PARENT_SETTID,
+                std::ptr::null_mut(),
+                tid_at,
+                std::ptr::null_mut::<libc::c_void>(),
+                tid_at,
+            );
+            while tid_at.read_volatile() != 0 {
+                libc::sched_yield();
+            }
+        }
+    }
+}
+
+extern "C" fn one_refused(_: *mut libc::c_void) -> i32 {
+    syscall(REFUSED);
+    unreachable!("the filter kills the thread");
+}
+
+/// Everything that makes tasks or ends them, under a filter that refuses none of it.
+pub(crate) fn lives(times: i64) {
+    install(libc::SECCOMP_RET_ERRNO | 1, 0);
+    let program = CString::new(std::env::current_exe().expect("a path").to_str().expect("UTF-8")).expect("no NUL");
+    for _ in 0..times {
+        reap(fork(|| {}));
+        vfork_and_exit();
+        reap(crate::clone3_child(|| {}));
+        thread::spawn(|| {}).join().expect("no panic");
+        reap(fork(|| exec(&program, &[c"known_calls", c"nothing"])));
+    }
+    for _ in 0..times / 10 {
+        // An exec by a thread that is not the first: it takes over the id of the first.
+        reap(fork(|| {
+            thread::scope(|scope| {
+                scope.spawn(|| exec(&program, &[c"known_calls", c"nothing"]));
+            });
+        }));
+    }
+}
+
+/// A filter that comes upon threads in the middle of their calls (`SECCOMP_FILTER_FLAG_TSYNC`), and upon one that installs it.
+pub(crate) fn synchronized(threads: usize) {
+    let (reader, writer) = io::pipe().expect("a pipe");
+    let barrier = Barrier::new(threads + 1);
+    let fd = reader.as_raw_fd();
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                barrier.wait();
+                let mut byte = 0_u8;
+                // SAFETY: a descriptor of ours, and a byte to read into.
+                unsafe { libc::syscall(libc::SYS_read, fd, &raw mut byte, 1) };
+            });
+        }
+        barrier.wait();
+        thread::sleep(std::time::Duration::from_millis(50));
+        install(libc::SECCOMP_RET_ERRNO | 1, libc::SECCOMP_FILTER_FLAG_TSYNC);
+        drop(writer);
+    });
+}
+
+/// Threads that read stdin until it ends, under a filter that permits it.
+pub(crate) fn wait(threads: usize) {
+    install(libc::SECCOMP_RET_ERRNO | 1, 0);
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                let mut byte = 0_u8;
+                // SAFETY: a byte to read into.
+                unsafe { libc::syscall(libc::SYS_read, 0, &raw mut byte, 1) }
+            });
+        }
+    });
+}
+
+/// Calls one after the other under a filter that permits them: for measurements.
+pub(crate) fn permit_all() {
+    install(libc::SECCOMP_RET_ERRNO | 1, 0);
+}
+
+/// How a supervisor answers.
+#[derive(Clone, Copy)]
+enum Answer {
+    Refuse,
+    Zero,
+    Continue,
+}
+
+/// A thread makes the calls, another one answers.
+fn supervised(tries: i64, answer: Answer) {
+    let (send, receive) = std::sync::mpsc::channel();
+    thread::scope(|scope| {
+        let worker = scope.spawn(move || {
+            send.send(install(libc::SECCOMP_RET_USER_NOTIF, libc::SECCOMP_FILTER_FLAG_NEW_LISTENER))
+                .expect("a listener");
+            (0..tries).for_each(|_| call_refused());
+        });
+        // SAFETY: the kernel has just made it.
+        let listener =
+            unsafe { OwnedFd::from_raw_fd(i32::try_from(receive.recv().expect("a listener")).expect("a descriptor")) };
+        for _ in 0..tries {
+            // SAFETY: zeros are what the kernel wants to find, and the structures are the kernel's.
+            unsafe {
+                let mut request: libc::seccomp_notif = std::mem::zeroed();
+                assert_eq!(
+                    libc::ioctl(listener.as_raw_fd(), RECEIVE as _, &raw mut request),
+                    0,
+                    "{}",
+                    io::Error::last_os_error()
+                );
+                let mut response: libc::seccomp_notif_resp = std::mem::zeroed();
+                response.id = request.id;
+                match answer {
+                    Answer::Refuse => response.error = -libc::EACCES,
+                    Answer::Zero => {}
+                    Answer::Continue => response.flags = 1,
+                }
+                assert_eq!(
+                    libc::ioctl(listener.as_raw_fd(), SEND as _, &raw mut response),
+                    0,
+                    "{}",
+                    io::Error::last_os_error()
+                );
+            }
+        }
+        worker.join().expect("no panic");
+    });
+}
+
+/// `SECCOMP_IOCTL_NOTIF_RECV` and `SECCOMP_IOCTL_NOTIF_SEND` of `include/uapi/linux/seccomp.h`.
+const RECEIVE: u64 = 0xc050_2100;
+const SEND: u64 = 0xc018_2101;
+
+/// Signals of refused calls.
+static TRAPPED: AtomicU64 = AtomicU64::new(0);
+
+extern "C" fn trapped(_: i32) {
+    TRAPPED.fetch_add(1, Ordering::Relaxed);
+}
+
+fn handle_sigsys() {
+    // SAFETY: a handler that does one atomic addition.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = trapped as *const () as usize;
+        assert_eq!(libc::sigaction(libc::SIGSYS, &raw const action, std::ptr::null_mut()), 0);
+    }
+}
+
+/// Installs a filter that does this with [`REFUSED`], and permits everything else. What the kernel answers: 0, or a listener.
+fn install(action: u32, flags: libc::c_ulong) -> i64 {
+    const LOAD_NUMBER: libc::sock_filter = libc::sock_filter { code: 0x20, jt: 0, jf: 0, k: 0 };
+    let answer = |k| libc::sock_filter { code: 0x06, jt: 0, jf: 0, k };
+    let refused = u32::try_from(REFUSED).expect("a number");
+    let filter = [
+        LOAD_NUMBER,
+        libc::sock_filter { code: 0x15, jt: 0, jf: 1, k: refused },
+        answer(action),
+        answer(libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog { len: 4, filter: filter.as_ptr().cast_mut() };
+    // SAFETY: a filter to read; the kernel copies it.
+    let installed = unsafe {
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program)
+    };
+    assert!(installed >= 0, "seccomp: {}", io::Error::last_os_error());
+    installed
+}
+
+/// A child that shares everything with its parent until it ends at once.
+#[cfg(target_arch = "x86_64")]
+fn vfork_and_exit() {
+    let pid: i64;
+    // SAFETY: the child touches registers only, and ends; the parent goes on after it.
+    unsafe {
+        std::arch::asm!(
+            "syscall", "test rax, rax", "jnz 2f", "xor edi, edi", "mov eax, 231", "syscall", "2:",
+            inout("rax") libc::SYS_vfork => pid, out("rdi") _, out("rcx") _, out("r11") _,
+        );
+    }
+    reap(i32::try_from(pid).expect("a process id"));
+}
+
+/// There is no such call elsewhere.
+#[cfg(not(target_arch = "x86_64"))]
+fn vfork_and_exit() {}

@@ -1,0 +1,102 @@
+//! Calls that seccomp refuses are counted, in every way that it refuses them; nothing else looks like them.
+
+use crate::harness::{Daemon, KnownCalls, Scrape, TestCgroup, is_short, mount_tracefs};
+
+/// What the program's filter refuses.
+const REFUSED: &str = "mkdirat";
+
+/// Runs the program with one way of refusing, and asserts that this many attempts were counted, and no calls.
+fn assert_denied(daemon: &Daemon, action: &str, tries: u64, denied: u64) -> Scrape {
+    let cgroup = TestCgroup::new(action);
+    KnownCalls::run(&[&"refused", &cgroup.path(), &action, &tries.to_string()]);
+    let scrape = daemon.settled_scrape();
+    let expected = if denied == 0 { vec![] } else { vec![(REFUSED.to_owned(), denied)] };
+    assert_eq!(scrape.denied(&cgroup.label()), expected, "{action}");
+    let ran = if action == "notify-continue" { tries } else { 0 };
+    assert_eq!(scrape.calls(&cgroup.label(), REFUSED), ran, "{action}: what is refused is no call");
+    let of_refused = |(syscall, ..): &(String, String, u64)| syscall == REFUSED;
+    assert_eq!(scrape.errors(&cgroup.label()).iter().any(of_refused), ran > 0, "{action}: and no error");
+    scrape
+}
+
+#[test]
+fn refused_calls_are_counted_in_every_way_of_refusing() {
+    let daemon = Daemon::start(&[]);
+    for action in ["errno", "trap"] {
+        assert_denied(&daemon, action, 777, 777);
+    }
+    for action in ["kill-process", "kill-inherited", "kill-thread"] {
+        assert_denied(&daemon, action, 50, 50);
+    }
+}
+
+#[test]
+fn a_supervisor_s_answer_is_no_refusal_unless_it_is_an_error() {
+    let daemon = Daemon::start(&[]);
+    assert_denied(&daemon, "notify-refuse", 50, 50);
+    assert_denied(&daemon, "notify-answer", 50, 0);
+    assert_denied(&daemon, "notify-continue", 50, 0);
+}
+
+#[test]
+fn every_implementation_counts_the_same_refusals() {
+    mount_tracefs();
+    for implementation in ["raw_tp", "tracepoint"] {
+        let daemon = Daemon::start(&[&format!("--probe.sys-enter={implementation}")]);
+        assert_denied(&daemon, "errno", 777, 777);
+        assert_denied(&daemon, "kill-inherited", 20, 20);
+        let scrape = assert_denied(&daemon, "kill-thread", 20, 20);
+        assert_eq!(scrape.implementation("sys_exit").as_deref(), Some(implementation));
+    }
+}
+
+#[test]
+fn tasks_that_are_made_and_end_are_no_refusals() {
+    let (daemon, cgroup) = (Daemon::start(&[]), TestCgroup::new("lives"));
+    let times = if is_short() { 50 } else { 1000 };
+    KnownCalls::run(&[&"lives", &cgroup.path(), &times.to_string()]);
+    let (scrape, label) = (daemon.settled_scrape(), cgroup.label());
+    assert!(scrape.calls(&label, "clone3") >= times && scrape.calls(&label, "execve") >= times, "they were made");
+    assert_eq!(scrape.denied(&label), []);
+}
+
+#[test]
+fn a_filter_that_comes_upon_calls_under_way_refused_none_of_them() {
+    let (daemon, cgroup) = (Daemon::start(&[]), TestCgroup::new("tsync"));
+    for _ in 0..10 {
+        KnownCalls::run(&[&"synchronized", &cgroup.path(), &"16"]);
+    }
+    let scrape = daemon.settled_scrape();
+    assert!(scrape.calls(&cgroup.label(), "seccomp") >= 10);
+    assert_eq!(scrape.denied(&cgroup.label()), []);
+}
+
+#[test]
+fn calls_under_way_when_the_probes_attach_were_not_refused() {
+    let cgroup = TestCgroup::new("inflight");
+    // Its threads are in their reads, under a filter, before there is a daemon.
+    let program = KnownCalls::start(&[&"filtered-wait", &cgroup.path(), &"16"]);
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let daemon = Daemon::start(&[]);
+    program.finish();
+    let scrape = daemon.settled_scrape();
+    assert!(scrape.calls(&cgroup.label(), "exit_group") > 0, "it ended while it was watched");
+    assert_eq!(scrape.denied(&cgroup.label()), []);
+}
+
+#[test]
+fn the_first_refusal_of_a_call_is_an_event() {
+    // Only the newest of all first calls are kept.
+    let (daemon, cgroup) = (Daemon::start_alone(&[]), TestCgroup::new("firstdenied"));
+    KnownCalls::run(&[&"refused", &cgroup.path(), &"errno", &"3"]);
+    daemon.settled_scrape();
+    let answer: serde_json::Value = serde_json::from_str(&daemon.get("/api/v1/workloads").1).unwrap();
+    let first: Vec<_> = answer["data"]["first_calls"].as_array().unwrap().iter().collect();
+    let of_ours = |call: &&&serde_json::Value| call["cgroup"] == cgroup.label() && call["syscall"] == REFUSED;
+    let ours: Vec<_> = first.iter().filter(of_ours).collect();
+    assert_eq!(ours.len(), 1, "{ours:?}");
+    assert_eq!((&ours[0]["denied"], &ours[0]["comm"]), (&true.into(), &"known_calls".into()));
+    let workloads = answer["data"]["workloads"].as_array().unwrap();
+    let entry = workloads.iter().find(|entry| entry["cgroup"] == cgroup.label()).unwrap();
+    assert_eq!(entry["denied"][0]["attempts"], 3, "{entry}");
+}

@@ -1,0 +1,113 @@
+//! Errors are counted by errno, exactly; what only looks like an error at `sys_exit` is none.
+
+use crate::harness::{Daemon, KnownCalls, Scrape, TestCgroup, is_short, mount_tracefs};
+
+/// Errors of the program itself: how often it opens what is not there, reads what has nothing, does what it may not.
+const KNOWN: [(&str, &str, u64); 3] = [("openat", "ENOENT", 5000), ("read", "EAGAIN", 3000), ("setuid", "EPERM", 200)];
+
+fn run_failing(cgroup: &TestCgroup) {
+    let [missing, empty, forbidden] = KNOWN.map(|(.., count)| count.to_string());
+    KnownCalls::run(&[&"failing", &cgroup.path(), &missing, &empty, &forbidden]);
+}
+
+fn assert_known(scrape: &Scrape, cgroup: &str) {
+    let mut errors = scrape.errors(cgroup);
+    errors.sort_by_key(|(.., count)| std::cmp::Reverse(*count));
+    assert_eq!(errors, KNOWN.map(|(syscall, errno, count)| (syscall.to_owned(), errno.to_owned(), count)));
+    for (syscall, _, count) in KNOWN {
+        assert!(scrape.calls(cgroup, syscall) >= count, "those that fail are calls, too: {syscall}");
+    }
+}
+
+#[test]
+fn errors_are_counted_by_errno_exactly() {
+    let (daemon, cgroup) = (Daemon::start(&[]), TestCgroup::new("errors"));
+    run_failing(&cgroup);
+    assert_known(&daemon.settled_scrape(), &cgroup.label());
+}
+
+#[test]
+fn every_implementation_counts_the_same_errors() {
+    mount_tracefs();
+    for implementation in ["raw_tp", "tracepoint"] {
+        let flag = format!("--probe.sys-enter={implementation}");
+        let (daemon, cgroup) = (Daemon::start(&[&flag]), TestCgroup::new("errorsby"));
+        run_failing(&cgroup);
+        let scrape = daemon.settled_scrape();
+        assert_eq!(scrape.implementation("sys_exit").as_deref(), Some(implementation));
+        assert_known(&scrape, &cgroup.label());
+    }
+}
+
+#[test]
+fn signals_restarts_and_large_results_are_no_errors() {
+    let (daemon, cgroup) = (Daemon::start(&[]), TestCgroup::new("noerrors"));
+    let seconds = if is_short() { "2" } else { "10" };
+    let signals: u64 = KnownCalls::run(&[&"no-failures", &cgroup.path(), &seconds]).trim().parse().unwrap();
+    assert!(signals > 100, "too few signals to prove anything: {signals}");
+    let scrape = daemon.settled_scrape();
+    let calls = |syscall| scrape.calls(&cgroup.label(), syscall);
+    assert!(calls("restart_syscall") > 0 && calls("rt_sigreturn") >= signals && calls("rt_sigsuspend") > 0);
+    assert_eq!(scrape.errors(&cgroup.label()), [], "of {signals} signals");
+}
+
+#[test]
+fn calls_of_32_bit_programs_fail_under_their_own_abi() {
+    let (daemon, cgroup) = (Daemon::start(&[]), TestCgroup::new("errors32"));
+    if !cfg!(target_arch = "x86_64") {
+        return;
+    }
+    // Nobody implements it; the 64-bit table has pread64 there.
+    KnownCalls::run(&[&"int80", &cgroup.path(), &"17", &"50"]);
+    let scrape = daemon.settled_scrape();
+    let series = |syscall: &str, abi: &str| {
+        let labels = format!(r#"cgroup="{}",syscall="{syscall}",abi="{abi}",errno="ENOSYS""#, cgroup.label());
+        scrape.value(&format!("syscallmon_syscall_errors_total{{{labels}}}"))
+    };
+    assert_eq!((series("break", "ia32"), series("pread64", "x86_64")), (Some(50), None));
+}
+
+#[test]
+fn beyond_the_cap_errors_are_counted_in_the_remainder_of_their_workload() {
+    let (daemon, cgroup) = (Daemon::start_alone(&["--capacity.errors=3"]), TestCgroup::new("manyerrors"));
+    // Each fails in its own way with these arguments, and each is a pair of its own.
+    let calls = [libc::SYS_close, libc::SYS_dup, libc::SYS_fchdir, libc::SYS_fsync, libc::SYS_fstat, libc::SYS_lseek];
+    let numbers = calls.map(|nr| nr.to_string()).join(",");
+    KnownCalls::run(&[&"failing-many", &cgroup.path(), &numbers, &"100"]);
+    let errors = daemon.settled_scrape().errors(&cgroup.label());
+    let (remainder, told): (Vec<_>, Vec<_>) = errors.into_iter().partition(|(syscall, ..)| syscall == "(remainder)");
+    assert_eq!((told.len(), remainder.len()), (3, 1), "{told:?} {remainder:?}");
+    let all: u64 = told.iter().chain(&remainder).map(|(.., count)| count).sum();
+    assert_eq!(all, 100 * calls.len() as u64, "{told:?} {remainder:?}");
+}
+
+#[test]
+fn errors_of_the_dead_stay_theirs_when_others_get_their_slots() {
+    let daemon = Daemon::start_alone(&["--poll.interval=100ms"]);
+    let parent = TestCgroup::new("deaderrors");
+    for index in 0..30 {
+        let child = parent.child(&format!("c{index}"));
+        KnownCalls::run(&[&"failing", &child, &"10", &"5", &"0"]);
+        std::fs::remove_dir(child).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(if index % 10 == 0 { 300 } else { 0 }));
+    }
+    let scrape = daemon.settled_scrape();
+    for index in 0..30 {
+        let mut errors = scrape.errors(&format!("{}/c{index}", parent.label()));
+        errors.sort();
+        let expected = [("openat", "ENOENT", 10), ("read", "EAGAIN", 5)];
+        assert_eq!(errors, expected.map(|(syscall, errno, count)| (syscall.to_owned(), errno.to_owned(), count)));
+    }
+    assert_eq!(scrape.lost("errors_full"), 0);
+}
+
+#[test]
+fn what_is_switched_off_is_not_attached() {
+    let daemon = Daemon::start(&["--probe.errors=false", "--probe.denied=false"]);
+    let cgroup = TestCgroup::new("off");
+    run_failing(&cgroup);
+    let scrape = daemon.settled_scrape();
+    assert_eq!((scrape.implementation("sys_exit"), scrape.implementation("task")), (None, None));
+    assert_eq!(scrape.errors(&cgroup.label()), []);
+    assert_eq!(scrape.calls(&cgroup.label(), "openat"), 5000);
+}

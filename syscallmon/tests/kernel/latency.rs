@@ -1,0 +1,85 @@
+//! Durations are measured of the calls that are listed: all of them, in the right buckets, and nothing stays of those that never end.
+
+use std::time::Duration;
+
+use crate::harness::{Daemon, KnownCalls, TestCgroup, is_short, mount_tracefs};
+
+/// Sleeps, and how long each is: between the bounds 8 ms and 16 ms, in steps of 1,024.
+const SLEEPS: u64 = 1000;
+const SLEEP: Duration = Duration::from_millis(10);
+
+const FLAGS: [&str; 3] =
+    ["--probe.latency=true", "--latency.syscalls=nanosleep,@file-system,read", "--latency.buckets=1us,8ms,16ms,16s"];
+
+fn assert_sleeps(daemon: &Daemon, sleeps: u64) {
+    let cgroup = TestCgroup::new("sleeps");
+    let printed = KnownCalls::run(&[&"sleeps", &cgroup.path(), &sleeps.to_string(), &SLEEP.as_nanos().to_string()]);
+    let truth: f64 = printed.trim().parse().unwrap();
+    let (scrape, label) = (daemon.settled_scrape(), cgroup.label());
+    let of = |part: &str, le: &str| {
+        let le = if le.is_empty() { String::new() } else { format!(r#",le="{le}""#) };
+        let series =
+            format!(r#"syscallmon_syscall_duration_seconds_{part}{{cgroup="{label}",syscall="nanosleep"{le}}}"#);
+        scrape.float(&series).unwrap_or_else(|| panic!("no {series}"))
+    };
+    assert_eq!(of("count", ""), sleeps as f64);
+    assert_eq!((of("bucket", "0.000001"), of("bucket", "0.008192")), (0.0, 0.0), "none was shorter");
+    // A machine under load lets some oversleep.
+    assert!(of("bucket", "0.016384") >= 0.9 * sleeps as f64, "{} of {sleeps}", of("bucket", "0.016384"));
+    assert!(of("bucket", "16.777216") <= of("bucket", "+Inf") && of("bucket", "+Inf") == of("count", ""));
+    let ratio = of("sum", "") * 1e9 / truth;
+    assert!((0.95..=1.05).contains(&ratio), "the sum is {ratio} of the program's own");
+    let unlisted = format!(r#"syscallmon_syscall_duration_seconds_count{{cgroup="{label}",syscall="mmap"}}"#);
+    assert_eq!(scrape.float(&unlisted), None);
+}
+
+#[test]
+fn sleeps_are_all_measured_and_in_the_right_bucket() {
+    let daemon = Daemon::start(&FLAGS);
+    assert_sleeps(&daemon, if is_short() { 100 } else { SLEEPS });
+}
+
+#[test]
+fn every_implementation_measures_the_same() {
+    mount_tracefs();
+    for implementation in ["raw_tp", "tracepoint"] {
+        let flag = format!("--probe.sys-enter={implementation}");
+        assert_sleeps(&Daemon::start(&[&[flag.as_str()], FLAGS.as_slice()].concat()), 100);
+    }
+}
+
+#[test]
+fn threads_that_die_inside_a_call_leave_nothing_behind() {
+    // Far more threads than calls that can be under way.
+    let daemon = Daemon::start(&[FLAGS.as_slice(), &["--capacity.timed-calls=1000"]].concat());
+    let cgroup = TestCgroup::new("dying");
+    let threads = if is_short() { "2000" } else { "20000" };
+    let memory = || {
+        let scrape = daemon.settled_scrape();
+        (scrape.value("syscallmon_kernel_memory_bytes"), scrape.value("process_resident_memory_bytes").unwrap())
+    };
+    KnownCalls::run(&[&"die-in-a-call", &cgroup.path(), &"200"]);
+    let (kernel_before, resident_before) = memory();
+    KnownCalls::run(&[&"die-in-a-call", &cgroup.path(), &threads]);
+    let (kernel_after, resident_after) = memory();
+    assert_eq!(kernel_before, kernel_after);
+    assert!(resident_after < resident_before + (4 << 20), "{resident_before} became {resident_after}");
+    assert_eq!(daemon.scrape().lost("timed_calls_full"), 0);
+    assert_sleeps(&daemon, 100);
+}
+
+#[test]
+fn calls_that_find_no_histogram_are_counted_as_lost() {
+    let daemon = Daemon::start_alone(&[FLAGS.as_slice(), &["--capacity.histograms=1"]].concat());
+    for name in ["first", "second"] {
+        KnownCalls::run(&[&"sleeps", &TestCgroup::new(name).path(), &"5", &"1000"]);
+    }
+    assert!(daemon.settled_scrape().lost("histograms_full") >= 5);
+}
+
+#[test]
+fn calls_that_are_too_many_at_once_are_counted_as_lost() {
+    let daemon = Daemon::start_alone(&[FLAGS.as_slice(), &["--capacity.timed-calls=1"]].concat());
+    KnownCalls::run(&[&"die-in-a-call", &TestCgroup::new("atonce").path(), &"100"]);
+    assert!(daemon.settled_scrape().lost("timed_calls_full") >= 90);
+}
