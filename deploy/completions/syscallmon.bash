@@ -67,7 +67,7 @@ _syscallmon() {
             return 0
             ;;
         syscallmon__subcmd__check)
-            opts="-h --config.file --web.listen-address --web.telemetry-path --web.max-connections --web.config.file --poll.interval --workload.expire-after --cgroup.hierarchy --capacity.cgroups --capacity.series --probe.sys-enter --probe.io-uring --log.level --log.format --path.procfs --path.sysfs --path.cgroupfs --help"
+            opts="-h --config.file --web.listen-address --web.telemetry-path --web.max-connections --web.config.file --poll.interval --workload.expire-after --cgroup.hierarchy --capacity.cgroups --capacity.series --capacity.errors --capacity.histograms --capacity.timed-calls --probe.sys-enter --probe.errors --probe.denied --probe.latency --probe.io-uring --latency.syscalls --latency.buckets --log.level --log.format --path.procfs --path.sysfs --path.cgroupfs --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -113,12 +113,44 @@ _syscallmon() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --capacity.errors)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --capacity.histograms)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --capacity.timed-calls)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --probe.sys-enter)
                     COMPREPLY=($(compgen -W "auto tp_btf raw_tp tracepoint" -- "${cur}"))
                     return 0
                     ;;
+                --probe.errors)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --probe.denied)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --probe.latency)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
                 --probe.io-uring)
                     COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --latency.syscalls)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --latency.buckets)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --log.level)
@@ -261,7 +293,7 @@ _syscallmon() {
             return 0
             ;;
         syscallmon__subcmd__run)
-            opts="-h --config.file --once --web.listen-address --web.telemetry-path --web.max-connections --web.config.file --poll.interval --workload.expire-after --cgroup.hierarchy --capacity.cgroups --capacity.series --probe.sys-enter --probe.io-uring --log.level --log.format --path.procfs --path.sysfs --path.cgroupfs --help"
+            opts="-h --config.file --once --web.listen-address --web.telemetry-path --web.max-connections --web.config.file --poll.interval --workload.expire-after --cgroup.hierarchy --capacity.cgroups --capacity.series --capacity.errors --capacity.histograms --capacity.timed-calls --probe.sys-enter --probe.errors --probe.denied --probe.latency --probe.io-uring --latency.syscalls --latency.buckets --log.level --log.format --path.procfs --path.sysfs --path.cgroupfs --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -307,12 +339,44 @@ _syscallmon() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --capacity.errors)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --capacity.histograms)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --capacity.timed-calls)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --probe.sys-enter)
                     COMPREPLY=($(compgen -W "auto tp_btf raw_tp tracepoint" -- "${cur}"))
                     return 0
                     ;;
+                --probe.errors)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --probe.denied)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --probe.latency)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
                 --probe.io-uring)
                     COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --latency.syscalls)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --latency.buckets)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --log.level)

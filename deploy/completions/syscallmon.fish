@@ -40,13 +40,24 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l poll.inter
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l workload.expire-after -d 'How long a workload that is gone is still exported. [default: 5m]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l cgroup.hierarchy -d 'Hierarchies that workloads are told apart by: cgroup2, a v1 controller such as memory, or cgroup2+memory, which takes v1 for tasks in cgroup2\'s root; auto takes what tells most apart when it starts. [default: auto]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l capacity.cgroups -d 'Cgroups that can be counted at the same time; the calls of more go to a remainder. [default: 1024]' -r
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l capacity.series -d 'Triples of cgroup, ABI and syscall that can be counted at the same time. [default: 65536]' -r
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l probe.sys-enter -d 'How to attach to sys_enter: auto takes the cheapest that this kernel has. [default: auto]' -r -f -a "auto\t'The first that this kernel takes'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l capacity.series -d 'Triples of cgroup, ABI and syscall that can be counted at the same time; a quarter is also for their errors and refused attempts. [default: 65536]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l capacity.errors -d 'Pairs of syscall and errno that are told apart in one cgroup; more go to a remainder of the cgroup. [default: 256]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l capacity.histograms -d 'Triples of cgroup, ABI and syscall whose durations can be measured at the same time. [default: 2048]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l capacity.timed-calls -d 'Calls that are measured and under way at the same time. [default: 16384]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l probe.sys-enter -d 'How to attach to sys_enter and sys_exit: auto takes the cheapest that this kernel has. [default: auto]' -r -f -a "auto\t'The first that this kernel takes'
 tp_btf\t'BTF-typed, the cheapest (Linux 5.11 with BTF)'
 raw_tp\t'A raw tracepoint and a helper (Linux 4.18)'
 tracepoint\t'The classic tracepoint, for kernels that preempt the others; needs tracefs'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l probe.errors -d 'Whether to count errors by errno. [default: true]' -r -f -a "true\t''
+false\t''"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l probe.denied -d 'Whether to count calls that seccomp refused. Without, they count as errors where they return one. [default: true]' -r -f -a "true\t''
+false\t''"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l probe.latency -d 'Whether to measure how long calls take. [default: false]' -r -f -a "true\t''
+false\t''"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l probe.io-uring -d 'Whether to count operations given to io_uring. [default: true]' -r -f -a "true\t''
 false\t''"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l latency.syscalls -d 'Calls that are measured: names, and sets such as @file-system with systemd\'s names and meaning, separated by commas. By default those that wait on disk and network: read, write, openat, fsync, connect, recvmsg and their like' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l latency.buckets -d 'Upper bounds of the buckets to export, of 1us, 2us, 4us, ... 512us, 1ms, ... 512ms, 1s, ... 16s: powers of two, where 1ms is 1,024 us. [default: 1us,4us,16us,64us,256us,1ms,4ms,16ms,64ms,256ms,1s,4s,16s]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l log.level -d 'Only log messages of this level and above. [default: info]' -r -f -a "debug\t'Everything'
 info\t'Changes of state'
 warn\t'What is not as it should be'
@@ -67,13 +78,24 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l poll.int
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l workload.expire-after -d 'How long a workload that is gone is still exported. [default: 5m]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l cgroup.hierarchy -d 'Hierarchies that workloads are told apart by: cgroup2, a v1 controller such as memory, or cgroup2+memory, which takes v1 for tasks in cgroup2\'s root; auto takes what tells most apart when it starts. [default: auto]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l capacity.cgroups -d 'Cgroups that can be counted at the same time; the calls of more go to a remainder. [default: 1024]' -r
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l capacity.series -d 'Triples of cgroup, ABI and syscall that can be counted at the same time. [default: 65536]' -r
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l probe.sys-enter -d 'How to attach to sys_enter: auto takes the cheapest that this kernel has. [default: auto]' -r -f -a "auto\t'The first that this kernel takes'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l capacity.series -d 'Triples of cgroup, ABI and syscall that can be counted at the same time; a quarter is also for their errors and refused attempts. [default: 65536]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l capacity.errors -d 'Pairs of syscall and errno that are told apart in one cgroup; more go to a remainder of the cgroup. [default: 256]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l capacity.histograms -d 'Triples of cgroup, ABI and syscall whose durations can be measured at the same time. [default: 2048]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l capacity.timed-calls -d 'Calls that are measured and under way at the same time. [default: 16384]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l probe.sys-enter -d 'How to attach to sys_enter and sys_exit: auto takes the cheapest that this kernel has. [default: auto]' -r -f -a "auto\t'The first that this kernel takes'
 tp_btf\t'BTF-typed, the cheapest (Linux 5.11 with BTF)'
 raw_tp\t'A raw tracepoint and a helper (Linux 4.18)'
 tracepoint\t'The classic tracepoint, for kernels that preempt the others; needs tracefs'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l probe.errors -d 'Whether to count errors by errno. [default: true]' -r -f -a "true\t''
+false\t''"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l probe.denied -d 'Whether to count calls that seccomp refused. Without, they count as errors where they return one. [default: true]' -r -f -a "true\t''
+false\t''"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l probe.latency -d 'Whether to measure how long calls take. [default: false]' -r -f -a "true\t''
+false\t''"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l probe.io-uring -d 'Whether to count operations given to io_uring. [default: true]' -r -f -a "true\t''
 false\t''"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l latency.syscalls -d 'Calls that are measured: names, and sets such as @file-system with systemd\'s names and meaning, separated by commas. By default those that wait on disk and network: read, write, openat, fsync, connect, recvmsg and their like' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l latency.buckets -d 'Upper bounds of the buckets to export, of 1us, 2us, 4us, ... 512us, 1ms, ... 512ms, 1s, ... 16s: powers of two, where 1ms is 1,024 us. [default: 1us,4us,16us,64us,256us,1ms,4ms,16ms,64ms,256ms,1s,4s,16s]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l log.level -d 'Only log messages of this level and above. [default: info]' -r -f -a "debug\t'Everything'
 info\t'Changes of state'
 warn\t'What is not as it should be'

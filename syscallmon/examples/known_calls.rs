@@ -68,7 +68,7 @@ fn main() {
         }
         ["die-in-a-call", cgroup, threads] => {
             enter(cgroup);
-            failing::die_in_a_call(number(threads));
+            failing::die_in_a_call(threads.parse().expect("a number"));
         }
         ["refused", cgroup, action, tries] => {
             enter(cgroup);

@@ -141,8 +141,8 @@ pub(crate) fn sleeps(times: i64, nanoseconds: i64) {
 }
 
 /// Threads that are killed inside a read that nothing ends, in processes of a hundred.
-pub(crate) fn die_in_a_call(threads: i64) {
-    const EACH: i64 = 100;
+pub(crate) fn die_in_a_call(threads: usize) {
+    const EACH: usize = 100;
     for _ in 0..threads / EACH {
         let (reader, writer) = io::pipe().expect("a pipe");
         let (blocked, ready) = io::pipe().expect("a pipe");
@@ -159,7 +159,7 @@ pub(crate) fn die_in_a_call(threads: i64) {
                 }
             });
         });
-        let mut all = [0; EACH as usize];
+        let mut all = [0; EACH];
         io::Read::read_exact(&mut &blocked, &mut all).expect("every thread begins");
         // The last one may still be on its way.
         syscall(libc::SYS_sched_yield);

@@ -4,7 +4,12 @@ use crate::harness::{Daemon, Docker, number};
 
 /// What Docker's default seccomp profile refuses to a container without privileges, and how often it is tried.
 const REFUSED: [(&str, i64, u64); 3] =
-    [("unshare", libc::SYS_unshare, 11), ("mount", libc::SYS_mount, 7), ("keyctl", libc::SYS_keyctl, 5)];
+    [("unshare", libc::SYS_unshare, 11), ("mount", libc::SYS_mount, 70), ("keyctl", libc::SYS_keyctl, 5)];
+
+/// How far the calls that runc itself makes in one container's cgroup may be from those in another's.
+///
+/// It begins with two bind mounts of itself, and joins the cgroup at the same time: they are made inside or outside.
+const MOUNTS_OF_ITSELF: u64 = 2;
 
 /// Arguments for `known_calls`: in the cgroup it is in, these calls, and one that nobody refuses three times.
 fn calls(others: &[(&str, i64, u64)]) -> Vec<String> {
@@ -25,11 +30,13 @@ fn what_dockers_seccomp_profile_refuses_is_counted_by_name() {
     let containers = [&plain, &refused, &allowed];
     for (syscall, _, tries) in REFUSED {
         let denied = containers.map(|id| scrape.denied_in(id, syscall));
-        assert_eq!(denied, [0, tries, 0], "{syscall}: what the kernel itself refuses is a call like any other");
+        assert_eq!(denied, [0, tries, 0], "{syscall}: what fails in the kernel is a call like any other");
         let by_runc = scrape.calls_in(&plain, syscall);
-        assert!(by_runc > 0, "{syscall}: runc makes it");
-        let called = containers.map(|id| scrape.calls_in(id, syscall));
-        assert_eq!(called, [by_runc, by_runc, by_runc + tries], "{syscall}: what is refused is not called");
+        let slack = if syscall == "mount" { MOUNTS_OF_ITSELF } else { 0 };
+        for (id, expected) in containers.into_iter().zip([by_runc, by_runc, by_runc + tries]) {
+            let called = scrape.calls_in(id, syscall);
+            assert!(called.abs_diff(expected) <= slack, "{syscall}: {called}, not {expected}: refused is not called");
+        }
     }
     assert_eq!(containers.map(|id| scrape.denied_in(id, "getppid")), [0; 3]);
     let called = scrape.calls_in(&plain, "getppid");

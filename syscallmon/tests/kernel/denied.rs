@@ -6,7 +6,7 @@ use crate::harness::{Daemon, KnownCalls, Scrape, TestCgroup, is_short, mount_tra
 const REFUSED: &str = "mkdirat";
 
 /// Runs the program with one way of refusing, and asserts that this many attempts were counted, and no calls.
-fn assert_denied(daemon: &Daemon, action: &str, tries: u64, denied: u64) -> Scrape {
+pub(crate) fn assert_counted(daemon: &Daemon, action: &str, tries: u64, denied: u64) -> Scrape {
     let cgroup = TestCgroup::new(action);
     KnownCalls::run(&[&"refused", &cgroup.path(), &action, &tries.to_string()]);
     let scrape = daemon.settled_scrape();
@@ -23,19 +23,19 @@ fn assert_denied(daemon: &Daemon, action: &str, tries: u64, denied: u64) -> Scra
 fn refused_calls_are_counted_in_every_way_of_refusing() {
     let daemon = Daemon::start(&[]);
     for action in ["errno", "trap"] {
-        assert_denied(&daemon, action, 777, 777);
+        assert_counted(&daemon, action, 777, 777);
     }
     for action in ["kill-process", "kill-inherited", "kill-thread"] {
-        assert_denied(&daemon, action, 50, 50);
+        assert_counted(&daemon, action, 50, 50);
     }
 }
 
 #[test]
 fn a_supervisor_s_answer_is_no_refusal_unless_it_is_an_error() {
     let daemon = Daemon::start(&[]);
-    assert_denied(&daemon, "notify-refuse", 50, 50);
-    assert_denied(&daemon, "notify-answer", 50, 0);
-    assert_denied(&daemon, "notify-continue", 50, 0);
+    assert_counted(&daemon, "notify-refuse", 50, 50);
+    assert_counted(&daemon, "notify-answer", 50, 0);
+    assert_counted(&daemon, "notify-continue", 50, 0);
 }
 
 #[test]
@@ -43,17 +43,21 @@ fn every_implementation_counts_the_same_refusals() {
     mount_tracefs();
     for implementation in ["raw_tp", "tracepoint"] {
         let daemon = Daemon::start(&[&format!("--probe.sys-enter={implementation}")]);
-        assert_denied(&daemon, "errno", 777, 777);
-        assert_denied(&daemon, "kill-inherited", 20, 20);
-        let scrape = assert_denied(&daemon, "kill-thread", 20, 20);
+        assert_counted(&daemon, "errno", 777, 777);
+        assert_counted(&daemon, "kill-inherited", 20, 20);
+        let scrape = assert_counted(&daemon, "kill-thread", 20, 20);
         assert_eq!(scrape.implementation("sys_exit").as_deref(), Some(implementation));
     }
 }
 
 #[test]
 fn tasks_that_are_made_and_end_are_no_refusals() {
-    let (daemon, cgroup) = (Daemon::start(&[]), TestCgroup::new("lives"));
-    let times = if is_short() { 50 } else { 1000 };
+    assert_lives_are_none(&Daemon::start(&[]), if is_short() { 50 } else { 1000 });
+}
+
+/// Has tasks made and ended in every way, so often each, and asserts that nothing was taken for a refusal.
+pub(crate) fn assert_lives_are_none(daemon: &Daemon, times: u64) {
+    let cgroup = TestCgroup::new("lives");
     KnownCalls::run(&[&"lives", &cgroup.path(), &times.to_string()]);
     let (scrape, label) = (daemon.settled_scrape(), cgroup.label());
     assert!(scrape.calls(&label, "clone3") >= times && scrape.calls(&label, "execve") >= times, "they were made");

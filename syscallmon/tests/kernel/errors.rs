@@ -10,20 +10,23 @@ fn run_failing(cgroup: &TestCgroup) {
     KnownCalls::run(&[&"failing", &cgroup.path(), &missing, &empty, &forbidden]);
 }
 
-fn assert_known(scrape: &Scrape, cgroup: &str) {
-    let mut errors = scrape.errors(cgroup);
+/// Has calls fail, and asserts that their errors were counted; the scrape that says so.
+pub(crate) fn assert_counted(daemon: &Daemon) -> Scrape {
+    let cgroup = TestCgroup::new("errors");
+    run_failing(&cgroup);
+    let scrape = daemon.settled_scrape();
+    let mut errors = scrape.errors(&cgroup.label());
     errors.sort_by_key(|(.., count)| std::cmp::Reverse(*count));
     assert_eq!(errors, KNOWN.map(|(syscall, errno, count)| (syscall.to_owned(), errno.to_owned(), count)));
     for (syscall, _, count) in KNOWN {
-        assert!(scrape.calls(cgroup, syscall) >= count, "those that fail are calls, too: {syscall}");
+        assert!(scrape.calls(&cgroup.label(), syscall) >= count, "those that fail are calls, too: {syscall}");
     }
+    scrape
 }
 
 #[test]
 fn errors_are_counted_by_errno_exactly() {
-    let (daemon, cgroup) = (Daemon::start(&[]), TestCgroup::new("errors"));
-    run_failing(&cgroup);
-    assert_known(&daemon.settled_scrape(), &cgroup.label());
+    assert_counted(&Daemon::start(&[]));
 }
 
 #[test]
@@ -31,11 +34,8 @@ fn every_implementation_counts_the_same_errors() {
     mount_tracefs();
     for implementation in ["raw_tp", "tracepoint"] {
         let flag = format!("--probe.sys-enter={implementation}");
-        let (daemon, cgroup) = (Daemon::start(&[&flag]), TestCgroup::new("errorsby"));
-        run_failing(&cgroup);
-        let scrape = daemon.settled_scrape();
+        let scrape = assert_counted(&Daemon::start(&[&flag]));
         assert_eq!(scrape.implementation("sys_exit").as_deref(), Some(implementation));
-        assert_known(&scrape, &cgroup.label());
     }
 }
 

@@ -3,14 +3,20 @@
 use std::{fs, path::Path};
 
 use crate::{
-    abi,
+    abi, denied, errors,
     harness::{Daemon, KnownCalls, Scrape, TestCgroup, is_short, many_calls, mount_tracefs, number},
+    latency,
 };
 
 /// How many cgroups live shortly, how many calls each makes, and how many operations go through io_uring.
 const SHORT_LIVES: u64 = 30;
 const CALLS: u64 = 100;
 const OPERATIONS: u64 = 100;
+
+/// How many calls are refused in each way, tasks made in each way, and sleeps measured.
+const REFUSALS: u64 = 20;
+const LIVES: u64 = 20;
+const SLEEPS: u64 = 20;
 
 /// Whether the daemon is expected to tell 32-bit calls apart.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -22,9 +28,10 @@ enum Abis {
 #[test]
 fn by_default_everything_counts_exactly() {
     mount_tracefs();
-    let mut daemon = Daemon::start(&[]);
+    let mut daemon = Daemon::start(&latency::FLAGS);
     let scrape = count_everything(&daemon, Abis::Told);
     assert_eq!(scrape.skipped(), 0);
+    see_every_end(&daemon);
     assert!(scrape.value(r#"syscallmon_workloads{state="gone"}"#) >= Some(SHORT_LIVES), "they died");
     assert!(scrape.value("syscallmon_cgroups") < Some(SHORT_LIVES), "their slots were freed");
     daemon.signal(libc::SIGTERM);
@@ -34,8 +41,9 @@ fn by_default_everything_counts_exactly() {
 #[test]
 fn on_the_classic_tracepoint_everything_counts_exactly() {
     mount_tracefs();
-    let scrape = count_everything(&Daemon::start(&["--probe.sys-enter=tracepoint"]), Abis::Told);
-    assert_eq!(scrape.skipped(), 0);
+    let daemon = Daemon::start(&[&["--probe.sys-enter=tracepoint"], latency::FLAGS.as_slice()].concat());
+    assert_eq!(count_everything(&daemon, Abis::Told).skipped(), 0);
+    see_every_end(&daemon);
 }
 
 #[test]
@@ -46,14 +54,31 @@ fn without_btf_everything_but_the_abi_counts_exactly() {
         return;
     }
     let nothing = tempfile::tempdir().unwrap();
-    let daemon = Daemon::start(&["--path.sysfs", nothing.path().to_str().unwrap(), "--cgroup.hierarchy=cgroup2"]);
+    let flags = ["--path.sysfs", nothing.path().to_str().unwrap(), "--cgroup.hierarchy=cgroup2"];
+    let daemon = Daemon::start(&[flags.as_slice(), &latency::FLAGS].concat());
     let scrape = count_everything(&daemon, Abis::Untold);
-    let used = ["sys_enter", "cgroup", "io_uring"].map(|probe| scrape.implementation(probe).unwrap());
+    latency::assert_sleeps(&daemon, SLEEPS);
+    errors::assert_counted(&daemon);
+    let used = ["sys_enter", "sys_exit", "cgroup", "io_uring"].map(|probe| scrape.implementation(probe).unwrap());
     let preempted = daemon.log_line("preempts raw tracepoint programs").is_some();
     let sys_enter = if preempted { "tracepoint" } else { "raw_tp" };
-    assert_eq!(used, [sys_enter, "tracepoint", "tracepoint"]);
+    assert_eq!(used, [sys_enter, "tracepoint", "tracepoint", "tracepoint"]);
     let line = daemon.log_line("32-bit calls cannot be told from").expect("the log says what is lost");
     assert!(line.contains("no kernel BTF"), "{line}");
+}
+
+/// Has calls fail, be refused and take long, and asserts that each was seen to end so.
+fn see_every_end(daemon: &Daemon) {
+    errors::assert_counted(daemon);
+    for action in ["errno", "trap", "kill-inherited", "kill-thread"] {
+        denied::assert_counted(daemon, action, REFUSALS, REFUSALS);
+    }
+    denied::assert_lives_are_none(daemon, LIVES);
+    let supervised = [("notify-refuse", REFUSALS), ("notify-answer", 0), ("notify-continue", 0)];
+    for (action, denied) in supervised {
+        denied::assert_counted(daemon, action, REFUSALS, denied);
+    }
+    latency::assert_sleeps(daemon, SLEEPS);
 }
 
 /// Has every kind of call made in cgroups of its own, and asserts that each was counted as often as it was made. Where the

@@ -46,8 +46,9 @@ fn meaning_and_default(arg: &Arg) -> (String, String) {
         Some((meaning, rest)) => (meaning.to_owned(), rest.trim_end_matches(']').to_owned()),
         None => (help, "~".to_owned()),
     };
-    let is_list = matches!(arg.get_action(), ArgAction::Append);
-    (meaning, if is_list { format!("['{default}']") } else { default })
+    let is_list = matches!(arg.get_action(), ArgAction::Append) && default != "~";
+    let list = || format!("[{}]", default.split(',').map(|item| format!("'{item}'")).collect::<Vec<_>>().join(", "));
+    (meaning, if is_list { list() } else { default })
 }
 
 /// Breaks a text into lines at spaces.
@@ -85,6 +86,6 @@ mod tests {
         let configured = Config::resolve(Settings::default(), Some(file.path()));
         assert_eq!(configured.unwrap_or_else(|error| panic!("{error}\n{body}")), default);
         let keys = body.lines().filter(|line| !line.trim_start().starts_with('#') && line.contains(": "));
-        assert_eq!(keys.count(), 16, "a key for each setting:\n{body}");
+        assert_eq!(keys.count(), 24, "a key for each setting:\n{body}");
     }
 }
