@@ -19,6 +19,7 @@ use crate::{
         OFFSET_TASK_EXIT_CODE, OFFSET_TASK_FLAGS, OFFSET_TASK_PID, OFFSET_TASK_SECCOMP_FILTER,
     },
     maps::MARKS,
+    number::sign_extended,
     task::{Plain, Task, field, has_seccomp},
 };
 
@@ -104,7 +105,7 @@ pub fn ended() -> bool {
 /// The number of the call that the current task is in; -1 where the kernel does not tell (before Linux 5.15).
 #[inline(always)]
 pub fn current_nr() -> i64 {
-    register::<i32>(OFFSET_REGS_NR.load()).map_or(-1, i64::from)
+    sign_extended(register(OFFSET_REGS_NR.load()).unwrap_or(-1))
 }
 
 /// One of the registers with which the current task entered the kernel.

@@ -9,8 +9,9 @@
 #![no_std]
 #![no_main]
 // The target has no compare-and-swap, so `core` gives it no `AtomicU64::fetch_add`; the kernel has had atomic adds
-// without a result from the start. The Debian compiler that has this target takes the feature.
-#![feature(core_intrinsics)]
+// without a result from the start. And inline assembly, for one line that is empty. The Debian compiler that has this
+// target takes the features.
+#![feature(core_intrinsics, asm_experimental_arch)]
 #![expect(internal_features, reason = "see above")]
 #![expect(unreachable_pub, reason = "the macros that declare programs and maps ask for `pub`, in a binary too")]
 #![expect(missing_docs, reason = "the functions that the macros make around programs have none")]
@@ -39,6 +40,7 @@ use crate::{
     cgroup::Subject,
     globals::{COUNTS_DENIED, HAS_TASK_BTF, OFFSET_EVENT_CHILD, OFFSET_REGS_NR, TIMES_CALLS},
     io_uring::Operation,
+    number::sign_extended,
     outcome::Exit,
     task::{Plain, Typed, field, typed},
 };
@@ -82,7 +84,7 @@ fn word_of(ctx: &TracePointContext, offset: usize) -> i64 {
 impl Exit for BtfTracePointContext {
     #[inline(always)]
     fn nr(&self) -> i64 {
-        i64::from(typed::<i32>(self.arg(0), OFFSET_REGS_NR.load()))
+        sign_extended(typed(self.arg(0), OFFSET_REGS_NR.load()))
     }
 
     #[inline(always)]
@@ -95,7 +97,7 @@ impl Exit for BtfTracePointContext {
 impl Exit for RawTracePointContext {
     #[inline(always)]
     fn nr(&self) -> i64 {
-        field::<i32>(self.arg(0), OFFSET_REGS_NR.load()).map_or(-1, i64::from)
+        sign_extended(field(self.arg(0), OFFSET_REGS_NR.load()).unwrap_or(-1))
     }
 
     #[inline(always)]

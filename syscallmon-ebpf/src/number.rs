@@ -1,5 +1,7 @@
 //! What a number means: its ABI, and its entry in the position table.
 
+use core::arch::asm;
+
 use syscallmon_common::{Abi, NUMBERS_PER_ABI, POSITION_FORKS, POSITION_MASK, POSITION_TIMED, X32_BIT};
 
 use crate::{globals::position_entry, task::Task};
@@ -46,6 +48,17 @@ pub fn of_call(task: impl Task, nr: i64) -> Numbered {
     } else {
         of(Abi::Native, nr)
     }
+}
+
+/// A number that registers have as 32 bits.
+///
+/// The compiler must not know: it would compare 32 bits of it, from which verifiers before Linux 6.8 conclude nothing for all 64.
+#[inline(always)]
+pub fn sign_extended(nr: i32) -> i64 {
+    let mut nr = i64::from(nr);
+    // SAFETY: no instruction.
+    unsafe { asm!("/* {0} */", inout(reg) nr, options(pure, nomem, nostack, preserves_flags)) };
+    nr
 }
 
 /// An operation of io_uring.

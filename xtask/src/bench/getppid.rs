@@ -10,22 +10,29 @@ use super::{
     report::{Figure, Report, Unit},
     rounds::Rounds,
     variant::Variant,
-    worker::{Worker, Workload},
+    worker::Workload,
 };
 
 const SCENARIO: &str = "getppid";
 const CALLS: u32 = 400_000;
-const VARIANTS: [Variant; 6] =
-    [Variant::Nothing, Variant::Empty, Variant::Daemon, Variant::RawTp, Variant::Tracepoint, Variant::Bpftrace];
+const VARIANTS: [Variant; 10] = [
+    Variant::Nothing,
+    Variant::Empty,
+    Variant::EmptyBoth,
+    Variant::Counting,
+    Variant::Errors,
+    Variant::Daemon,
+    Variant::Latency,
+    Variant::RawTp,
+    Variant::Tracepoint,
+    Variant::Bpftrace,
+];
 
 /// Runs the scenario.
 pub(super) fn measure(host: &Host, rounds: NonZeroUsize) -> Result<Report> {
     let cgroup = Cgroup::new(&host.cgroup2, SCENARIO)?;
     let number = libc::SYS_getppid;
-    let texts = [host.cpu.to_string(), number.to_string(), CALLS.to_string()];
-    let worker = Worker::start(host, &[&"time", &cgroup.path(), &texts[0], &texts[1], &texts[2]])?;
-    let syscall = ("getppid", number);
-    let mut workload = Workload { worker, cgroup, scenario: SCENARIO, syscall, calls: CALLS.into() };
+    let mut workload = Workload::timed(host, cgroup, SCENARIO, "time", ("getppid", libc::SYS_getppid), CALLS)?;
     let measured = Rounds::measure(host, &mut workload, &VARIANTS, rounds)?;
 
     let added = |variant: Variant| {
@@ -33,16 +40,13 @@ pub(super) fn measure(host: &Host, rounds: NonZeroUsize) -> Result<Report> {
     };
     let ratio = |name: &str, of, to| Figure::new(format!("getppid: {name}"), measured.ratio(of, to), Unit::Ratio);
     let mut report = measured.report(SCENARIO);
-    report.figures = vec![
-        added(Variant::Empty),
-        added(Variant::Daemon),
-        added(Variant::RawTp),
-        added(Variant::Tracepoint),
-        added(Variant::Bpftrace),
-        ratio("syscallmon by an empty program", Variant::Daemon, Variant::Empty).at_most(1.4),
-        ratio("syscallmon with raw_tp by an empty program", Variant::RawTp, Variant::Empty),
-        ratio("syscallmon with tracepoint by an empty program", Variant::Tracepoint, Variant::Empty),
-        ratio("syscallmon by bpftrace", Variant::Daemon, Variant::Bpftrace).at_most(0.45),
-    ];
+    report.figures = VARIANTS[1..].iter().map(|&variant| added(variant)).collect();
+    report.figures.extend([
+        ratio("calls only, by an empty program", Variant::Counting, Variant::Empty).at_most(1.4),
+        ratio("calls only, by bpftrace", Variant::Counting, Variant::Bpftrace).at_most(0.45),
+        ratio("with errors, by empty programs on both", Variant::Errors, Variant::EmptyBoth).at_most(1.4),
+        ratio("with refused attempts too, by the same", Variant::Daemon, Variant::EmptyBoth).at_most(1.5),
+        ratio("measuring others, by the same", Variant::Latency, Variant::EmptyBoth).at_most(1.6),
+    ]);
     Ok(report)
 }

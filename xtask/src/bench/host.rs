@@ -22,6 +22,8 @@ pub(super) struct Host {
     pub(super) empty: PathBuf,
     pub(super) bpftool: PathBuf,
     pub(super) bpftrace: PathBuf,
+    /// Of libbpf-tools.
+    pub(super) syscount: PathBuf,
     /// Where cgroup2 is mounted.
     pub(super) cgroup2: PathBuf,
     /// The CPU to measure on: the last one, since the first has more interrupts.
@@ -43,6 +45,7 @@ impl Host {
             empty: root.join(ebpf::EMPTY_OBJECT),
             bpftool: program("bpftool")?,
             bpftrace: program("bpftrace")?,
+            syscount: program("syscount")?,
             cgroup2: cgroup2_mount()?,
             cpu: last_cpu(&status).context("/proc/self/status tells no CPUs")?,
         })

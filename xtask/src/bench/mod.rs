@@ -7,10 +7,13 @@ mod cgroup;
 mod child;
 mod daemon;
 mod exposition;
+mod failing;
+mod filtered;
 mod getppid;
 mod host;
 mod idle;
 mod interrupt;
+mod measuring;
 mod observers;
 mod pingpong;
 mod report;
@@ -52,6 +55,12 @@ pub struct Args {
 enum Scenario {
     /// One call again and again, with nothing, an empty program, the daemon and bpftrace attached
     Getppid,
+    /// The same while it is measured how long the call takes
+    Measuring,
+    /// The same in a task with a seccomp filter
+    Filtered,
+    /// A call that fails
+    Failing,
     /// Tasks of many cgroups that take turns on one CPU
     Pingpong,
     /// Many series: the cost of a snapshot, of a scrape, of memory
@@ -59,6 +68,9 @@ enum Scenario {
     /// The daemon alone: CPU, time to start, size
     Idle,
 }
+
+/// Rounds of scenarios whose figures have no limits.
+const FEWER_ROUNDS: NonZeroUsize = NonZeroUsize::new(11).expect("not 0");
 
 /// Runs the verb.
 ///
@@ -72,9 +84,14 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
     let host = Host::find(root)?;
     let mut report = Report::default();
     let scenarios = if args.only.is_empty() { Scenario::value_variants() } else { &args.only };
+    // What has no limit needs no great precision.
+    let fewer = args.rounds.min(FEWER_ROUNDS);
     for scenario in scenarios {
         report.append(match scenario {
             Scenario::Getppid => getppid::measure(&host, args.rounds)?,
+            Scenario::Measuring => measuring::measure(&host, fewer)?,
+            Scenario::Filtered => filtered::measure(&host, fewer)?,
+            Scenario::Failing => failing::measure(&host, fewer)?,
             Scenario::Pingpong => pingpong::measure(&host, args.rounds)?,
             Scenario::Scale => scale::measure(&host)?,
             Scenario::Idle => idle::measure(&host)?,

@@ -18,7 +18,8 @@ const CGROUPS: u32 = 64;
 const LAPS: u32 = 1_000;
 /// A hop takes microseconds, of which the programs are a few per cent: it takes more rounds to see them.
 const ROUNDS: NonZeroUsize = NonZeroUsize::new(3).expect("not 0");
-const VARIANTS: [Variant; 3] = [Variant::Nothing, Variant::Empty, Variant::Daemon];
+const VARIANTS: [Variant; 5] =
+    [Variant::Nothing, Variant::Empty, Variant::Counting, Variant::EmptyBoth, Variant::Daemon];
 
 /// Runs the scenario.
 pub(super) fn measure(host: &Host, rounds: NonZeroUsize) -> Result<Report> {
@@ -30,12 +31,12 @@ pub(super) fn measure(host: &Host, rounds: NonZeroUsize) -> Result<Report> {
     let measured = Rounds::measure(host, &mut workload, &VARIANTS, rounds.saturating_mul(ROUNDS))?;
 
     let mut report = measured.report(SCENARIO);
-    let added = measured.added(Variant::Daemon);
-    let ratio = measured.ratio(Variant::Daemon, Variant::Empty);
+    let figure = |name: &str, value, unit| Figure::new(format!("{CGROUPS} cgroups in turn: {name}"), value, unit);
+    let ratio = |of, to| measured.ratio(of, to);
     report.figures = vec![
-        Figure::new(format!("{CGROUPS} cgroups in turn: added to a hop of 2 calls"), added, Unit::Nanoseconds),
-        Figure::new(format!("{CGROUPS} cgroups in turn: syscallmon by an empty program"), ratio, Unit::Ratio)
-            .at_most(2.0),
+        figure("added to a hop of 2 calls", measured.added(Variant::Daemon), Unit::Nanoseconds),
+        figure("calls only, by an empty program", ratio(Variant::Counting, Variant::Empty), Unit::Ratio).at_most(2.0),
+        figure("syscallmon by empty programs on both", ratio(Variant::Daemon, Variant::EmptyBoth), Unit::Ratio),
     ];
     Ok(report)
 }

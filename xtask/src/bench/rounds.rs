@@ -49,7 +49,15 @@ impl Rounds {
         self.median(variant) - self.median(Variant::Nothing)
     }
 
-    fn median(&self, variant: Variant) -> f64 {
+    /// Takes up the values of other rounds.
+    pub(super) fn append(&mut self, other: Self) {
+        for (variant, values) in other.values {
+            self.values.entry(variant).or_default().extend(values);
+        }
+    }
+
+    /// The median of what was measured with a variant, in ns.
+    pub(super) fn median(&self, variant: Variant) -> f64 {
         let values = self.values.get(&variant).into_iter().flatten().copied();
         median(values).unwrap_or(f64::NAN)
     }

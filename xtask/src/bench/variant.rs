@@ -21,7 +21,11 @@ use super::{
 use crate::shell;
 
 /// What users of bpftrace write to count system calls by cgroup.
-const SCRIPT: &str = "tracepoint:raw_syscalls:sys_enter { @[cgroup, args->id] = count(); }";
+const COUNTS: &str = "tracepoint:raw_syscalls:sys_enter { @[cgroup, args->id] = count(); }";
+/// What they write to measure them; the counts are there to see that none is missing.
+const HISTOGRAMS: &str = "tracepoint:raw_syscalls:sys_enter { @start[tid] = nsecs; } \
+    tracepoint:raw_syscalls:sys_exit /@start[tid]/ { \
+        @took[cgroup, args->id] = hist(nsecs - @start[tid]); delete(@start[tid]); @[cgroup, args->id] = count(); }";
 /// One of these must be there for classic tracepoints.
 const TRACEFS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 
@@ -35,13 +39,28 @@ pub(super) enum Variant {
     Nothing,
     /// A program on `sys_enter` that does nothing: what any program costs.
     Empty,
-    /// The daemon as it comes.
+    /// Such programs on `sys_enter` and `sys_exit`.
+    EmptyBoth,
+    /// The daemon, counting calls and nothing else.
+    Counting,
+    /// The daemon, counting errors too.
+    Errors,
+    /// The daemon as it comes: with errors and refused attempts.
     Daemon,
-    /// The daemon as it is on kernels without BTF.
+    /// The daemon as it comes, and measuring calls which the workload does not make.
+    Latency,
+    /// The same, and the workload makes them.
+    LatencyListed,
+    /// The daemon as it comes on kernels without BTF.
     RawTp,
-    /// The daemon as it is on kernels that preempt raw tracepoint programs.
+    /// The daemon as it comes on kernels that preempt raw tracepoint programs.
     Tracepoint,
+    /// bpftrace that counts.
     Bpftrace,
+    /// bpftrace that keeps histograms.
+    BpftraceLatency,
+    /// syscount of libbpf-tools, measuring.
+    Syscount,
 }
 
 /// What is attached; dropping it detaches.
@@ -49,7 +68,7 @@ pub(super) enum Attachment {
     Nothing,
     Empty(#[expect(dead_code, reason = "held, not read")] Box<Ebpf>),
     Daemon(Daemon),
-    Bpftrace(Bpftrace),
+    Peer(Peer),
 }
 
 impl Variant {
@@ -58,25 +77,40 @@ impl Variant {
         match self {
             Self::Nothing => "nothing",
             Self::Empty => "empty program",
+            Self::EmptyBoth => "empty programs on both",
+            Self::Counting => "syscallmon, calls only",
+            Self::Errors => "syscallmon, with errors",
             Self::Daemon => "syscallmon",
+            Self::Latency => "syscallmon, measuring others",
+            Self::LatencyListed => "syscallmon, measuring",
             Self::RawTp => "syscallmon, raw_tp",
             Self::Tracepoint => "syscallmon, tracepoint",
             Self::Bpftrace => "bpftrace",
+            Self::BpftraceLatency => "bpftrace, measuring",
+            Self::Syscount => "syscount -L",
         }
     }
 
     /// Attaches it, and waits until it is in force and quiet.
     pub(super) fn attach(self, host: &Host) -> Result<Attachment> {
+        let daemon = |flags: &[&str]| Ok::<_, anyhow::Error>(Attachment::Daemon(Daemon::start(host, flags)?));
         let attachment = match self {
             Self::Nothing => Attachment::Nothing,
-            Self::Empty => Attachment::Empty(Box::new(attach_empty(&host.empty)?)),
-            Self::Daemon => Attachment::Daemon(Daemon::start(host, &[])?),
-            Self::RawTp => Attachment::Daemon(Daemon::start(host, &["--probe.sys-enter=raw_tp"])?),
+            Self::Empty => Attachment::Empty(Box::new(attach_empty(&host.empty, &["sys_enter"])?)),
+            Self::EmptyBoth => Attachment::Empty(Box::new(attach_empty(&host.empty, &["sys_enter", "sys_exit"])?)),
+            Self::Counting => daemon(&["--probe.errors=false", "--probe.denied=false"])?,
+            Self::Errors => daemon(&["--probe.denied=false"])?,
+            Self::Daemon => daemon(&[])?,
+            Self::Latency => daemon(&["--probe.latency=true"])?,
+            Self::LatencyListed => daemon(&["--probe.latency=true", "--latency.syscalls=getppid"])?,
+            Self::RawTp => daemon(&["--probe.sys-enter=raw_tp"])?,
             Self::Tracepoint => {
                 ensure_tracefs()?;
-                Attachment::Daemon(Daemon::start(host, &["--probe.sys-enter=tracepoint"])?)
+                daemon(&["--probe.sys-enter=tracepoint"])?
             }
-            Self::Bpftrace => Attachment::Bpftrace(Bpftrace::start(host)?),
+            Self::Bpftrace => Attachment::Peer(Peer::start(host, &host.bpftrace, &["-e", COUNTS])?),
+            Self::BpftraceLatency => Attachment::Peer(Peer::start(host, &host.bpftrace, &["-e", HISTOGRAMS])?),
+            Self::Syscount => Attachment::Peer(Peer::start(host, &host.syscount, &["-L"])?),
         };
         // The daemon took its first snapshot when it started; the next scrape shall be of a new one.
         interrupt::sleep(if matches!(attachment, Attachment::Daemon(_)) { FRESH } else { SETTLE })?;
@@ -100,34 +134,41 @@ impl Attachment {
                 interrupt::sleep(FRESH)?;
                 count().map(Some)
             }
-            Self::Bpftrace(bpftrace) => Ok(Some(count(&bpftrace.finish()?, workload.cgroup.id()?, number))),
+            Self::Peer(peer) => {
+                let printed = peer.finish()?;
+                let counts = [count(&printed, workload.cgroup.id()?, number), row(&printed, name)];
+                Ok(Some(counts.into_iter().sum()))
+            }
         }
     }
 }
 
-fn attach_empty(object: &Path) -> Result<Ebpf> {
+fn attach_empty(object: &Path, tracepoints: &[&str]) -> Result<Ebpf> {
     let mut ebpf = Ebpf::load_file(object).with_context(|| format!("cannot load {}", object.display()))?;
-    let program: &mut BtfTracePoint = ebpf.program_mut("empty").context("no program `empty`")?.try_into()?;
-    program.load("sys_enter", &Btf::from_sys_fs()?).context("the kernel refused the empty program")?;
-    program.attach().context("cannot attach the empty program")?;
+    for &tracepoint in tracepoints {
+        let name = if tracepoint == "sys_exit" { "empty_exit" } else { "empty" };
+        let program: &mut BtfTracePoint = ebpf.program_mut(name).context("no empty program")?.try_into()?;
+        program.load(tracepoint, &Btf::from_sys_fs()?).context("the kernel refused the empty program")?;
+        program.attach().context("cannot attach the empty program")?;
+    }
     Ok(ebpf)
 }
 
-/// bpftrace that counts; killed when dropped.
-pub(super) struct Bpftrace {
+/// Somebody else's tool, which prints what it saw when it is interrupted; killed when dropped.
+pub(super) struct Peer {
     child: Guarded,
     output: NamedTempFile,
 }
 
-impl Bpftrace {
-    fn start(host: &Host) -> Result<Self> {
+impl Peer {
+    fn start(host: &Host, program: &Path, args: &[&str]) -> Result<Self> {
         ensure_tracefs()?;
         let output = NamedTempFile::new().context("cannot make a temporary file")?;
         let file = || -> Result<File> { output.reopen().context("cannot open a temporary file") };
-        let mut command = Command::new(&host.bpftrace);
-        let mut child = Guarded::spawn(command.args(["-e", SCRIPT]).stdout(file()?).stderr(file()?))?;
+        let mut command = Command::new(program);
+        let mut child = Guarded::spawn(command.args(args).stdout(file()?).stderr(file()?))?;
         // Its own message comes before it attaches.
-        interrupt::wait_for("bpftrace to attach", TIMEOUT, || {
+        interrupt::wait_for("a peer to attach", TIMEOUT, || {
             child.ensure_running()?;
             Ok(observers::find(host)?.contains(&child.pid()).then_some(()))
         })?;
@@ -138,7 +179,7 @@ impl Bpftrace {
     fn finish(mut self) -> Result<String> {
         self.child.interrupt();
         self.child.wait(TIMEOUT)?;
-        fs::read_to_string(self.output.path()).context("cannot read what bpftrace printed")
+        fs::read_to_string(self.output.path()).context("cannot read what a peer printed")
     }
 }
 
@@ -159,6 +200,11 @@ fn count(output: &str, cgroup: u64, number: i64) -> u64 {
     output.lines().find_map(|line| line.strip_prefix(&key)?.trim().parse().ok()).unwrap_or(0)
 }
 
+/// The count of one call in what syscount printed: its name, its count, and how long it took.
+fn row(output: &str, name: &str) -> u64 {
+    output.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,5 +214,12 @@ mod tests {
         let output = "Attaching 1 probe...\n\n\n@[1, 110]: 5\n@[42, 11]: 6\n@[42, 110]: 1100001\n";
         assert_eq!(count(output, 42, 110), 1_100_001);
         assert_eq!(count(output, 4, 110), 0);
+    }
+
+    #[test]
+    fn row_is_found_in_the_table_of_syscount() {
+        let output = "Tracing syscalls, printing top 10... Ctrl+C to quit.\n[05:00:00]\n\
+            SYSCALL                   COUNT        TIME (us)\ngetppid                  400000        31.5\n";
+        assert_eq!((row(output, "getppid"), row(output, "getpid")), (400_000, 0));
     }
 }

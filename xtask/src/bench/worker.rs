@@ -31,6 +31,22 @@ pub(super) struct Workload {
     pub(super) calls: u64,
 }
 
+impl Workload {
+    /// A mode of `known_calls` that makes one call again and again, on the CPU that is measured.
+    pub(super) fn timed(
+        host: &Host,
+        cgroup: Cgroup,
+        scenario: &'static str,
+        mode: &str,
+        syscall: (&'static str, i64),
+        calls: u32,
+    ) -> Result<Self> {
+        let texts = [host.cpu.to_string(), syscall.1.to_string(), calls.to_string()];
+        let worker = Worker::start(host, &[&mode, &cgroup.path(), &texts[0], &texts[1], &texts[2]])?;
+        Ok(Self { worker, cgroup, scenario, syscall, calls: calls.into() })
+    }
+}
+
 impl Worker {
     /// Starts a mode of `known_calls` that makes one measurement for each line.
     pub(super) fn start(host: &Host, args: &[&dyn AsRef<OsStr>]) -> Result<Self> {

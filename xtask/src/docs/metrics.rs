@@ -18,6 +18,12 @@ Every metric that `syscallmon run` exports at `/metrics`, in the
 | `cgroup` | path of the cgroup in the cgroup2 hierarchy, beginning with `/`; `(remainder)` for calls that found the kernel's tables full; `(unknown)` for cgroups whose path could not be found out; `(gone)` for removed cgroups that were too many to be kept apart until their time was over |
 | `syscall` | the kernel's name of the system call; `unknown` for every number that the ABI does not know |
 | `abi` | `x86_64`, `ia32` (int 0x80 and 32-bit programs), `x32`, `aarch64`, `aarch32` |
+| `errno` | the kernel's name of the error (`ENOENT`); `unknown` for a number that has none |
+| `op` | the kernel's name of the io_uring operation; `unknown` for an opcode that has none |
+| `le` | upper bound of a bucket, in seconds: powers of two of microseconds, those in `latency.buckets` |
+
+Errors of a workload that has more than `capacity.errors` different pairs of syscall and errno are counted under
+`syscall=\"(remainder)\",abi=\"(remainder)\",errno=\"(remainder)\"`.
 
 Counters never fall while their workload lives. A cgroup that is removed is exported for `workload.expire-after`
 (5 minutes) longer, then its series end. A path that is made again within that time goes on in its series.
@@ -27,6 +33,35 @@ Counters never fall while their workload lives. A cgroup that is removed is expo
 ";
 
 const TAIL: &str = "
+## What an error is
+
+A system call that returned -1 to -511 (an errno), as `sys_exit` shows it. Not errors are the kernel's internal values from 512 on
+(`ERESTARTSYS` and its like: the call is restarted, or ends with `EINTR` later than anybody can see here), what `rt_sigreturn` and
+`sigreturn` restore, and results that are large numbers (addresses). A call of the number -1 cannot be told from a `sigreturn`, so its `ENOSYS` is
+not counted. Calls that were refused are no errors, unless `probe.denied` is off.
+
+## What a refused attempt is
+
+A system call that seccomp did not let enter the kernel, whatever it did instead: `ERRNO`, `TRAP`, `KILL_THREAD`, `KILL_PROCESS`, `TRACE`
+without a tracer, strict mode, or a supervisor (`USER_NOTIF`) that answered with an error. It is in no other family. What is none:
+
+- A call that a supervisor answered with a result, or let go on: the former ran elsewhere and is not counted at all, the latter is an ordinary call.
+- A call whose number a tracer (`ptrace`) changed: it is counted under the new number, or refused under the new number. A call
+  that a tracer takes away (number -1 after `SECCOMP_RET_TRACE`, or `PTRACE_SYSEMU`) never runs: in a task with a filter it is a refused attempt,
+  of `unknown` where the tracer replaced the number; in a task without one it is nothing.
+- The first attempt of a thread that had a filter before the daemon came, or got it from another thread (`SECCOMP_FILTER_FLAG_TSYNC`), if it comes
+  before the first call that is let through: it cannot be told from a call that was under way. From then on, and for all tasks that
+  were made since, every attempt is counted.
+
+On kernels before 5.15, an attempt that ends its thread alone (`KILL_THREAD`) is counted under `unknown`: they do not tell the number.
+
+## What a duration is
+
+The time from `sys_enter` to `sys_exit` of a call in `latency.syscalls`, waiting included; it is counted when the call ends. Calls that were
+under way when the daemon came, that never return (`exit`), or whose thread dies inside are not in it.
+
+## About the process
+
 The `process_*` metrics (CPU, memory, descriptors, threads, start time) are those of the
 [Prometheus client libraries](https://prometheus.io/docs/instrumenting/writing_clientlibs/#process-metrics).
 ";

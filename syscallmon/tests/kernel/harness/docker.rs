@@ -76,7 +76,7 @@ fn dockerd(directory: &Path) -> Child {
     Command::new("unshare")
         .args(namespaces)
         .args(["sh", "-c", script, "sh", "dockerd", "--log-level=error", "--storage-driver=vfs"])
-        // Needs neither iptables nor systemd so.
+        // So that it needs neither iptables nor systemd.
         .args(["--bridge=none", "--iptables=false", "--ip6tables=false", "--exec-opt=native.cgroupdriver=cgroupfs"])
         .args(["--host", &socket(directory)])
         .arg("--data-root")
@@ -114,7 +114,9 @@ impl Drop for Docker {
             eprintln!("log of dockerd: {log:?}");
         }
         let cgroup = self.directory.path().file_name().expect("a name");
-        cgroup_mounts().iter().for_each(|mount| remove(&mount.join(cgroup)));
+        for mount in cgroup_mounts() {
+            remove(&mount.join(cgroup));
+        }
     }
 }
 
