@@ -9,7 +9,7 @@
 #![no_std]
 #![no_main]
 // The target has no compare-and-swap, so `core` gives it no `AtomicU64::fetch_add`; the kernel has had atomic adds
-// without a result from the start. And inline assembly, for one line that is empty. The Debian compiler that has this
+// without a result from the start. And inline assembly, for one line that does nothing. The Debian compiler that has this
 // target takes the features.
 #![feature(core_intrinsics, asm_experimental_arch)]
 #![expect(internal_features, reason = "see above")]

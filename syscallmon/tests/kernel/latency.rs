@@ -29,7 +29,9 @@ pub(crate) fn assert_sleeps(daemon: &Daemon, sleeps: u64) -> String {
     assert!(at_most("16.777216") <= sleeps);
     let sum = scrape.float(&format!("syscallmon_syscall_duration_seconds_sum{{{labels}}}")).unwrap();
     let ratio = sum * 1e9 / truth;
-    assert!((0.95..=1.05).contains(&ratio), "the sum is {ratio} of the program's own");
+    // In an emulated machine, what the program does around the call takes long.
+    let least = if is_short() { 0.8 } else { 0.95 };
+    assert!((least..=1.05).contains(&ratio), "the sum is {ratio} of the program's own");
     label
 }
 
