@@ -7,16 +7,14 @@
 //!
 //! The table of marks has room for every thread that the kernel can have, so no workload can fill it.
 
-use aya_ebpf::{
-    cty::c_long,
-    helpers::{bpf_get_current_task_btf, bpf_task_pt_regs},
-};
+use aya_ebpf::helpers::{bpf_get_current_task_btf, bpf_task_pt_regs};
 use syscallmon_common::{MARK_ROWS, MARKS_PER_ROW, UNKNOWN_OFFSET};
 
 use crate::{
     globals::{
         HAS_TASK_PT_REGS, OFFSET_FILTER_NOTIF, OFFSET_FILTER_PREV, OFFSET_REGS_NR, OFFSET_REGS_ROLLBACK,
-        OFFSET_TASK_EXIT_CODE, OFFSET_TASK_FLAGS, OFFSET_TASK_PID, OFFSET_TASK_SECCOMP_FILTER,
+        OFFSET_STACK_REGS, OFFSET_TASK_EXIT_CODE, OFFSET_TASK_FLAGS, OFFSET_TASK_PID, OFFSET_TASK_SECCOMP_FILTER,
+        OFFSET_TASK_STACK,
     },
     maps::MARKS,
     number::sign_extended,
@@ -102,7 +100,7 @@ pub fn ended() -> bool {
         && task.has_seccomp()
 }
 
-/// The number of the call that the current task is in; -1 where the kernel does not tell (before Linux 5.15).
+/// The number of the call that the current task is in; -1 where that cannot be known.
 #[inline(always)]
 pub fn current_nr() -> i64 {
     sign_extended(register(OFFSET_REGS_NR.load()).unwrap_or(-1))
@@ -111,11 +109,14 @@ pub fn current_nr() -> i64 {
 /// One of the registers with which the current task entered the kernel.
 #[inline(always)]
 fn register<T: Copy>(offset: u64) -> Option<T> {
-    if HAS_TASK_PT_REGS.load() == 0 {
-        return None;
-    }
-    // SAFETY: the first helper takes nothing, and the second what the first returns.
-    let registers: c_long = unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) };
+    let registers = if HAS_TASK_PT_REGS.load() != 0 {
+        // SAFETY: the first helper takes nothing, and the second what the first returns.
+        unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) as u64 }
+    } else {
+        // They are the last on the task's stack.
+        let stack: u64 = field(Plain::current().address() as *const u8, OFFSET_TASK_STACK.load())?;
+        stack + OFFSET_STACK_REGS.load()
+    };
     field(registers as *const u8, offset)
 }
 

@@ -55,6 +55,11 @@ pub static OFFSET_REGS_NR: Global<u64> = Global::new(UNKNOWN_OFFSET);
 /// What a call that is refused by a signal seems to return (`syscall_rollback`): `orig_ax` on x86, `orig_x0` on arm64.
 #[unsafe(no_mangle)]
 pub static OFFSET_REGS_ROLLBACK: Global<u64> = Global::new(UNKNOWN_OFFSET);
+/// Where a task's registers are, for kernels without `bpf_task_pt_regs`: from `task_struct.stack`, which is at the second offset.
+#[unsafe(no_mangle)]
+pub static OFFSET_STACK_REGS: Global<u64> = Global::new(UNKNOWN_OFFSET);
+#[unsafe(no_mangle)]
+pub static OFFSET_TASK_STACK: Global<u64> = Global::new(UNKNOWN_OFFSET);
 /// Where a `sched_process_fork` record has the child's id (`events/sched/sched_process_fork/format` in tracefs).
 #[unsafe(no_mangle)]
 pub static OFFSET_EVENT_CHILD: Global<u64> = Global::new(UNKNOWN_OFFSET);

@@ -122,9 +122,23 @@ const TOOLS: &[Tool] = {
         // Installed, the package would start a server on port 9090 and at every boot.
         Tool::new("prometheus", Program("promtool"), &[Test], "judges the exposition; unpacked only, runs no service")
             .unpacked(&["promtool", "prometheus"]),
+        // The same; these start at once.
+        Tool::new("docker.io", Program("dockerd"), &[Test], "runs real containers; unpacked only, runs no service")
+            .unpacked(&["docker", "dockerd"]),
+        Tool::new(
+            "containerd",
+            Program("containerd-shim-runc-v2"),
+            &[Test],
+            "what dockerd runs them with; unpacked only",
+        )
+        .unpacked(&["containerd", "containerd-shim-runc-v2"]),
+        Tool::new("runc", Program("runc"), &[Test], "what containerd runs them with; unpacked only")
+            .unpacked(&["runc"]),
+        Tool::new("libdevmapper1.02.1", Dpkg, &[Test], "a library of dockerd's"),
         Tool::new("libcap2-bin", Program("capsh"), &[Test], "shows and limits capabilities"),
         Tool::new("util-linux", Program("setpriv"), &[Test], "runs the daemon with few privileges"),
         Tool::new("bpftrace", Program("bpftrace"), &[Bench], "one of the tools that the daemon is compared with"),
+        Tool::new("libbpf-tools", Program("syscount"), &[Bench], "another one; unpacked only").unpacked(&["syscount"]),
         Tool::new("bpftool", Program("bpftool"), &[Bench], "shows what the kernel made of the programs"),
     ]
 };
@@ -194,8 +208,10 @@ fn unpack(root: &Path, package: &str, programs: &[&str]) -> Result<()> {
     let bin = workspace::tools_dir(root).join("bin");
     fs::create_dir_all(&bin).with_context(|| format!("cannot create {}", bin.display()))?;
     for program in programs {
-        let (from, to) = (files.join("usr/bin").join(program), bin.join(program));
-        fs::copy(&from, &to).with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
+        let places = ["usr/bin", "usr/sbin"].map(|place| files.join(place).join(program));
+        let from = places.iter().find(|place| place.exists()).unwrap_or(&places[0]);
+        let to = bin.join(program);
+        fs::copy(from, &to).with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
         eprintln!("unpacked {}", to.display());
     }
     Ok(())
@@ -243,7 +259,9 @@ mod tests {
 
     #[test]
     fn package_with_a_service_is_never_installed() {
-        let prometheus = TOOLS.iter().find(|tool| tool.package == "prometheus").unwrap();
-        assert!(matches!(prometheus.method, Method::Unpack(_)));
+        for package in ["prometheus", "docker.io", "containerd"] {
+            let tool = TOOLS.iter().find(|tool| tool.package == package).unwrap();
+            assert!(matches!(tool.method, Method::Unpack(_)), "{package}");
+        }
     }
 }

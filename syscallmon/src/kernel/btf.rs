@@ -85,6 +85,15 @@ impl KernelBtf {
         Some(u64::from(member.bit_offset() / 8))
     }
 
+    /// Size of a struct, in bytes.
+    pub(super) fn size_of(&self, structure: &str) -> Option<u64> {
+        let types = self.0.resolve_types_by_name(structure).ok()?;
+        types.iter().find_map(|kind| match kind {
+            Type::Struct(structure) => Some(structure.size() as u64),
+            _ => None,
+        })
+    }
+
     /// The value of an enumerator.
     pub(super) fn enum_value(&self, name: &str, enumerator: &str) -> Option<u32> {
         let types = self.0.resolve_types_by_name(name).ok()?;

@@ -117,6 +117,8 @@ fn load_object(
         ("OFFSET_FILTER_NOTIF", seccomp(|o| o.filter_notif)),
         ("OFFSET_REGS_NR", register(|o| o.nr)),
         ("OFFSET_REGS_ROLLBACK", register(|o| o.rollback)),
+        ("OFFSET_TASK_STACK", register(|o| o.task_stack)),
+        ("OFFSET_STACK_REGS", register(|o| o.on_stack)),
         ("OFFSET_EVENT_CHILD", facts.fork_record.as_ref().map_or(UNKNOWN_OFFSET, |record| record[0])),
         ("OFFSET_EVENT_ROOT", records[0]),
         ("OFFSET_EVENT_ID", records[1]),

@@ -76,7 +76,14 @@ pub(super) struct RegisterOffsets {
     pub(super) nr: u64,
     /// What a call seems to return that a signal refused.
     pub(super) rollback: u64,
+    /// `task_struct.stack`
+    pub(super) task_stack: u64,
+    /// Where they are on a task's stack.
+    pub(super) on_stack: u64,
 }
+
+/// Size of a task's stack in the kernel (`THREAD_SIZE`): the same on both architectures, unless pages are larger.
+const STACK_LEN: u64 = 16 * 1024;
 
 impl SeccompOffsets {
     /// Looks them up.
@@ -107,7 +114,13 @@ impl RegisterOffsets {
     pub(super) fn read(btf: &KernelBtf) -> Result<Self, BtfError> {
         let (nr, rollback) =
             if cfg!(target_arch = "aarch64") { ("syscallno", "orig_x0") } else { ("orig_ax", "orig_ax") };
-        Ok(Self { nr: offset(btf, "pt_regs", nr)?, rollback: offset(btf, "pt_regs", rollback)? })
+        let len = btf.size_of("pt_regs").ok_or(BtfError::Missing { structure: "pt_regs", field: nr })?;
+        Ok(Self {
+            nr: offset(btf, "pt_regs", nr)?,
+            rollback: offset(btf, "pt_regs", rollback)?,
+            task_stack: offset(btf, "task_struct", "stack")?,
+            on_stack: STACK_LEN.max(rustix::param::page_size() as u64) - len,
+        })
     }
 }
 

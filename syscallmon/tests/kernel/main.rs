@@ -5,6 +5,7 @@
 
 mod abi;
 mod churn;
+mod container;
 mod denied;
 mod errors;
 mod exact;

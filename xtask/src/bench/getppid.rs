@@ -31,7 +31,6 @@ const VARIANTS: [Variant; 10] = [
 /// Runs the scenario.
 pub(super) fn measure(host: &Host, rounds: NonZeroUsize) -> Result<Report> {
     let cgroup = Cgroup::new(&host.cgroup2, SCENARIO)?;
-    let number = libc::SYS_getppid;
     let mut workload = Workload::timed(host, cgroup, SCENARIO, "time", ("getppid", libc::SYS_getppid), CALLS)?;
     let measured = Rounds::measure(host, &mut workload, &VARIANTS, rounds)?;
 

@@ -53,8 +53,6 @@ without a tracer, strict mode, or a supervisor (`USER_NOTIF`) that answered with
   before the first call that is let through: it cannot be told from a call that was under way. From then on, and for all tasks that
   were made since, every attempt is counted.
 
-On kernels before 5.15, an attempt that ends its thread alone (`KILL_THREAD`) is counted under `unknown`: they do not tell the number.
-
 ## What a duration is
 
 The time from `sys_enter` to `sys_exit` of a call in `latency.syscalls`, waiting included; it is counted when the call ends. Calls that were

@@ -1,7 +1,7 @@
 //! Real containers: a Docker daemon of the test's own, with nothing of the host's.
 //!
 //! It has its own mount, network and process namespaces, so that its bridges, mounts and processes end with it,
-//! and nothing in /etc or /run, so that it neither reads the host's settings nor leaves anything there.
+//! and nothing in /etc, /opt or /run, so that it neither reads the host's settings nor leaves anything there.
 
 use std::{
     fs, io,
@@ -71,7 +71,7 @@ impl Docker {
 /// Starts the daemon as the first process of its namespace: the kernel ends all others with it.
 fn dockerd(directory: &Path) -> Child {
     let namespaces = ["--mount", "--net", "--pid", "--mount-proc", "--fork", "--kill-child"];
-    let script = r#"for host in /etc /run; do mount -t tmpfs none "$host" || exit; done; exec "$@""#;
+    let script = r#"for host in /etc /opt /run; do mount -t tmpfs none "$host" || exit; done; exec "$@""#;
     let cgroup = directory.file_name().expect("a name");
     Command::new("unshare")
         .args(namespaces)
@@ -87,6 +87,8 @@ fn dockerd(directory: &Path) -> Child {
         .arg(directory.join("pid"))
         .arg("--cgroup-parent")
         .arg(Path::new("/").join(cgroup))
+        // Where containerd writes its stacks to when it is slow to answer.
+        .env("TMPDIR", directory)
         // Read when it has ended: errors alone do not fill the pipe.
         .stderr(Stdio::piped())
         .spawn()

@@ -2,12 +2,14 @@
 
 mod cgroup;
 mod daemon;
+mod docker;
 mod ground_truth;
 mod scrape;
 
 pub(crate) use self::{
     cgroup::TestCgroup,
     daemon::{Daemon, Output, binary, finished, syscallmon},
+    docker::Docker,
     ground_truth::{KnownCalls, number},
     scrape::Scrape,
 };

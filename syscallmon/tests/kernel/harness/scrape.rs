@@ -72,6 +72,23 @@ impl Scrape {
         series.collect()
     }
 
+    /// How often a call was refused to cgroups that have this in their label.
+    pub(crate) fn denied_in(&self, part: &str, syscall: &str) -> u64 {
+        self.sum_in("syscallmon_syscalls_denied_total", part, syscall)
+    }
+
+    /// How often cgroups that have this in their label made a call.
+    pub(crate) fn calls_in(&self, part: &str, syscall: &str) -> u64 {
+        self.sum_in("syscallmon_syscalls_total", part, syscall)
+    }
+
+    fn sum_in(&self, family: &str, part: &str, syscall: &str) -> u64 {
+        let name = format!(r#"",syscall="{syscall}","#);
+        let series = self.text.lines().filter_map(|line| line.strip_prefix(family)?.strip_prefix(r#"{cgroup=""#));
+        let ours = series.filter_map(|rest| rest.split_once(&name)).filter(|(cgroup, _)| cgroup.contains(part));
+        ours.filter_map(|(_, rest)| rest.rsplit_once(' ')?.1.parse::<u64>().ok()).sum()
+    }
+
     /// How often an operation was given to io_uring; 0 without a series.
     pub(crate) fn requests(&self, cgroup: &str, op: &str) -> u64 {
         let series = format!(r#"syscallmon_io_uring_requests_total{{cgroup="{cgroup}",op="{op}"}}"#);
