@@ -5,10 +5,10 @@
 
 #![no_std]
 
-/// How many numbers of one ABI the position table covers: 0 up to and excluding this.
+/// How many numbers of one ABI the position table covers: 0 up to and excluding this; a power of two.
 ///
 /// The highest number in any table of Linux is x32's 547; everything above is unknown by definition.
-pub const NUMBERS_PER_ABI: usize = 576;
+pub const NUMBERS_PER_ABI: usize = 1024;
 
 /// Entries of the table that maps an (ABI, number) to a [position](POSITIONS_PER_CGROUP).
 pub const POSITION_TABLE_LEN: usize = Abi::COUNT * NUMBERS_PER_ABI;
@@ -203,6 +203,25 @@ pub const RETURN_HISTOGRAM: u32 = 5;
 /// Entries of `RETURNS`: how many are done in one run.
 pub const RETURNS_LEN: usize = 64;
 
+/// What can be used up: an index of the maps `EXHAUSTED` and `WARNED`.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Supply {
+    /// Slots of cgroups.
+    Slots = 0,
+    /// Series.
+    Series = 1,
+    /// Places in the hash table of outcomes.
+    Outcomes = 2,
+    /// Histograms.
+    Histograms = 3,
+}
+
+impl Supply {
+    /// Number of supplies.
+    pub const COUNT: usize = 4;
+}
+
 /// A cgroup was made: [`CgroupEvent::kind`].
 pub const CGROUP_BORN: u32 = 1;
 /// A cgroup was removed: [`CgroupEvent::kind`].
@@ -285,7 +304,7 @@ const _: () = {
     assert!(size_of::<Return>() == 16 && align_of::<Return>() == 8);
     assert!(size_of::<Durations>() == 216 && align_of::<Durations>() == 8);
     assert!(size_of::<Start>() == 16 && align_of::<Start>() == 8);
-    assert!(POSITIONS_PER_CGROUP <= POSITION_MASK as usize + 1);
+    assert!(POSITIONS_PER_CGROUP <= POSITION_MASK as usize + 1 && NUMBERS_PER_ABI.is_power_of_two());
     assert!(size_of::<CgroupEvent>() == 24 && align_of::<CgroupEvent>() == 8);
     assert!(size_of::<FirstSeen>() == 64 && align_of::<FirstSeen>() == 8);
 };

@@ -13,7 +13,7 @@ use aya_ebpf::{
 };
 use aya_log_ebpf::warn;
 use syscallmon_common::{
-    Abi, ERRNO_MAX, FirstSeen, Loss, OUTCOME_DENIED, OUTCOME_ENTERED, OUTCOME_OTHER_ERRORS, SeriesKey,
+    Abi, ERRNO_MAX, FirstSeen, Loss, OUTCOME_DENIED, OUTCOME_ENTERED, OUTCOME_OTHER_ERRORS, SeriesKey, Supply,
 };
 
 use crate::{
@@ -43,8 +43,8 @@ pub fn slot<C: EbpfContext>(ctx: &C, cgroup_id: u64) -> Option<u32> {
     if let Some(slot) = known_slot(cgroup_id) {
         return Some(slot);
     }
-    let Some(slot) = take(&FREE_SLOTS, 0) else {
-        if exhausted(0) {
+    let Some(slot) = take(&FREE_SLOTS, Supply::Slots) else {
+        if exhausted(Supply::Slots) {
             warn!(
                 ctx,
                 "every cgroup slot is taken: more cgroups are counted in the remainder (raise capacity.cgroups)"
@@ -78,8 +78,8 @@ fn known_slot(cgroup_id: u64) -> Option<u32> {
 #[cold]
 #[inline(never)]
 pub fn series<C: EbpfContext>(ctx: &C, call: &Call, slot: u32, entry: *mut u32) -> Option<u32> {
-    let Some(series) = take(&FREE_SERIES, 1) else {
-        if exhausted(1) {
+    let Some(series) = take(&FREE_SERIES, Supply::Series) else {
+        if exhausted(Supply::Series) {
             warn!(ctx, "every series is taken: more calls are counted in the remainder (raise capacity.series)");
         }
         remainder(call, Loss::SeriesFull);
@@ -118,9 +118,15 @@ pub fn outcome<C: EbpfContext>(ctx: &C, call: &Call, mut key: SeriesKey) -> Opti
 
 #[inline(always)]
 fn new_outcome<C: EbpfContext>(ctx: &C, call: &Call, key: SeriesKey) -> Option<u32> {
-    let Some(series) = take(&FREE_SERIES, 1) else {
-        if exhausted(1) {
-            warn!(ctx, "every series is taken: errors and refused calls are lost (raise capacity.series)");
+    if is_exhausted(Supply::Outcomes) {
+        return None;
+    }
+    let Some(series) = take(&FREE_SERIES, Supply::Series) else {
+        if exhausted(Supply::Series) {
+            warn!(
+                ctx,
+                "every series is taken: more errors and refused calls are counted in the remainder (raise capacity.series)"
+            );
         }
         return None;
     };
@@ -137,14 +143,26 @@ fn new_outcome<C: EbpfContext>(ctx: &C, call: &Call, key: SeriesKey) -> Option<u
     // SAFETY: as above.
     unsafe { *entry = SeriesKey::default() };
     let _ = FREE_SERIES.push(series, BPF_ANY.into());
-    known_outcome(key)
+    let known = known_outcome(key);
+    if known.is_none() && exhausted(Supply::Outcomes) {
+        warn!(
+            ctx,
+            "a quarter of the series are errors and refused calls: more are counted in the remainder (raise capacity.series)"
+        );
+    }
+    known
 }
 
 /// A new histogram, entered in the hash table. `None`: there are no more.
 #[cold]
 #[inline(never)]
-pub fn histogram(key: SeriesKey) -> Option<u32> {
-    let histogram = FREE_HISTOGRAMS.pop().ok().flatten()?;
+pub fn histogram<C: EbpfContext>(ctx: &C, key: SeriesKey) -> Option<u32> {
+    let Some(histogram) = take(&FREE_HISTOGRAMS, Supply::Histograms) else {
+        if exhausted(Supply::Histograms) {
+            warn!(ctx, "every histogram is taken: more calls are not measured (raise capacity.histograms)");
+        }
+        return None;
+    };
     let entry = HISTOGRAM_KEYS.get_ptr_mut(histogram)?;
     // SAFETY: a valid map value, whose histogram this CPU alone has.
     unsafe { *entry = key };
@@ -175,18 +193,22 @@ pub fn outcome_lost(call: &Call, outcome: u16) {
 
 /// A number from a free list, unless it was seen empty since user space last filled it.
 #[inline(always)]
-fn take(free: &Queue<u32>, list: u32) -> Option<u32> {
-    // SAFETY: a valid map value, read as one word.
-    if EXHAUSTED.get_ptr_mut(list).is_some_and(|flag| unsafe { flag.read_volatile() } != 0) {
-        return None;
-    }
-    free.pop().ok().flatten()
+fn take(free: &Queue<u32>, supply: Supply) -> Option<u32> {
+    if is_exhausted(supply) { None } else { free.pop().ok().flatten() }
 }
 
-/// Notes that a free list is empty; whether the log should be told, which it is once a minute at most.
 #[inline(always)]
-fn exhausted(list: u32) -> bool {
-    let (Some(flag), Some(warned)) = (EXHAUSTED.get_ptr_mut(list), WARNED.get_ptr_mut(list)) else { return false };
+fn is_exhausted(supply: Supply) -> bool {
+    // SAFETY: a valid map value, read as one word.
+    EXHAUSTED.get_ptr_mut(supply as u32).is_some_and(|flag| unsafe { flag.read_volatile() } != 0)
+}
+
+/// Notes that a supply is used up; whether the log should be told, which it is once a minute at most.
+#[inline(always)]
+fn exhausted(supply: Supply) -> bool {
+    let (Some(flag), Some(warned)) = (EXHAUSTED.get_ptr_mut(supply as u32), WARNED.get_ptr_mut(supply as u32)) else {
+        return false;
+    };
     // SAFETY: valid map values, read and written as one word each; the helper takes nothing.
     unsafe {
         flag.write_volatile(1);

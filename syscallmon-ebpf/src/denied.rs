@@ -17,7 +17,6 @@ use crate::{
         OFFSET_TASK_STACK,
     },
     maps::MARKS,
-    number::sign_extended,
     task::{Plain, Task, field, has_seccomp},
 };
 
@@ -103,7 +102,7 @@ pub fn ended() -> bool {
 /// The number of the call that the current task is in; -1 where that cannot be known.
 #[inline(always)]
 pub fn current_nr() -> i64 {
-    sign_extended(register(OFFSET_REGS_NR.load()).unwrap_or(-1))
+    register::<i32>(OFFSET_REGS_NR.load()).map_or(-1, i64::from)
 }
 
 /// One of the registers with which the current task entered the kernel.

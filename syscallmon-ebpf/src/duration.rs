@@ -46,7 +46,7 @@ pub fn end<C: EbpfContext>(ctx: &C, task: impl Task, call: &Call) {
     };
     let key = SeriesKey { slot, position: position as u16, outcome: OUTCOME_TIMED };
     // SAFETY: user space removes an entry only when its cgroup is dead, that is, not this one's.
-    match unsafe { OUTCOMES.get(key.word()) }.copied().or_else(|| allocate::histogram(key)) {
+    match unsafe { OUTCOMES.get(key.word()) }.copied().or_else(|| allocate::histogram(ctx, key)) {
         Some(histogram) => add(histogram, took_ns),
         None => lost(Loss::HistogramsFull),
     }

@@ -9,7 +9,7 @@
 #![no_std]
 #![no_main]
 // The target has no compare-and-swap, so `core` gives it no `AtomicU64::fetch_add`; the kernel has had atomic adds
-// without a result from the start. And inline assembly, for one line that does nothing. The Debian compiler that has this
+// without a result from the start. And inline assembly, for one instruction. The Debian compiler that has this
 // target takes the features.
 #![feature(core_intrinsics, asm_experimental_arch)]
 #![expect(internal_features, reason = "see above")]
@@ -40,7 +40,6 @@ use crate::{
     cgroup::Subject,
     globals::{COUNTS_DENIED, HAS_TASK_BTF, OFFSET_EVENT_CHILD, OFFSET_REGS_NR, TIMES_CALLS},
     io_uring::Operation,
-    number::sign_extended,
     outcome::Exit,
     task::{Plain, Typed, field, typed},
 };
@@ -84,7 +83,7 @@ fn word_of(ctx: &TracePointContext, offset: usize) -> i64 {
 impl Exit for BtfTracePointContext {
     #[inline(always)]
     fn nr(&self) -> i64 {
-        sign_extended(typed(self.arg(0), OFFSET_REGS_NR.load()))
+        i64::from(typed::<i32>(self.arg(0), OFFSET_REGS_NR.load()))
     }
 
     #[inline(always)]
@@ -97,7 +96,7 @@ impl Exit for BtfTracePointContext {
 impl Exit for RawTracePointContext {
     #[inline(always)]
     fn nr(&self) -> i64 {
-        sign_extended(field(self.arg(0), OFFSET_REGS_NR.load()).unwrap_or(-1))
+        field::<i32>(self.arg(0), OFFSET_REGS_NR.load()).map_or(-1, i64::from)
     }
 
     #[inline(always)]

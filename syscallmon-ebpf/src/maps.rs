@@ -10,7 +10,7 @@ use aya_ebpf::{
 };
 use syscallmon_common::{
     Durations, IndexRow, Loss, MARK_ROWS, MARKS_PER_ROW, POSITIONS_PER_CGROUP, RETURNS_LEN, Return, SeriesKey,
-    SlotCache, Start,
+    SlotCache, Start, Supply,
 };
 
 /// Calls counted, one row for each possible CPU: index = cpu * `SERIES_PER_CPU` + series.
@@ -43,13 +43,13 @@ pub static DENIED_REMAINDER: Array<u64> = Array::with_max_entries(POSITIONS_PER_
 #[map]
 pub static LOST: Array<u64> = Array::with_max_entries(Loss::COUNT as u32, BPF_F_MMAPABLE);
 
-/// Not 0 while a free list was found empty: [0] slots, [1] series. User space clears it when it has freed some.
+/// Not 0 while a [`Supply`] was found empty. User space clears it when it has freed some.
 #[map]
-pub static EXHAUSTED: Array<u64> = Array::with_max_entries(2, BPF_F_MMAPABLE);
+pub static EXHAUSTED: Array<u64> = Array::with_max_entries(Supply::COUNT as u32, BPF_F_MMAPABLE);
 
-/// When the log was last told that a free list is empty, in ns: [0] slots, [1] series.
+/// When the log was last told that a [`Supply`] is empty, in ns.
 #[map]
-pub static WARNED: Array<u64> = Array::with_max_entries(2, 0);
+pub static WARNED: Array<u64> = Array::with_max_entries(Supply::COUNT as u32, 0);
 
 /// Slot of each cgroup, behind [`SLOT_CACHE`].
 #[map]

@@ -50,17 +50,6 @@ pub fn of_call(task: impl Task, nr: i64) -> Numbered {
     }
 }
 
-/// A number that registers have as 32 bits.
-///
-/// The compiler must not know: it would compare 32 bits of it, from which verifiers before Linux 6.8 conclude nothing for all 64.
-#[inline(always)]
-pub fn sign_extended(nr: i32) -> i64 {
-    let mut nr = i64::from(nr);
-    // SAFETY: copies a register to itself. (With no instruction at all, the object has two lines at one place, which kernels refuse.)
-    unsafe { asm!("{0} = {0}", inout(reg) nr, options(pure, nomem, nostack, preserves_flags)) };
-    nr
-}
-
 /// An operation of io_uring.
 #[inline(always)]
 pub fn of_operation(opcode: u8) -> Numbered {
@@ -69,10 +58,22 @@ pub fn of_operation(opcode: u8) -> Numbered {
 
 #[inline(always)]
 fn of(abi: Abi, number: u64) -> Numbered {
-    let known = if number < NUMBERS_PER_ABI as u64 {
-        position_entry(abi as usize * NUMBERS_PER_ABI + number as usize)
-    } else {
-        None
-    };
-    Numbered { abi, entry: Entry(known.unwrap_or(abi.unknown_position() as u16)) }
+    let known = number < NUMBERS_PER_ABI as u64;
+    // SAFETY: each ABI has that many entries.
+    let entry = known.then(|| unsafe { position_entry(abi as usize * NUMBERS_PER_ABI + bounded(number)) });
+    Numbered { abi, entry: Entry(entry.unwrap_or(abi.unknown_position() as u16)) }
+}
+
+/// A number below [`NUMBERS_PER_ABI`], so that every verifier knows.
+///
+/// They conclude too little from a comparison of 32 bits (before Linux 6.8), or of a copy of the number, and the compiler makes
+/// both.
+#[inline(always)]
+fn bounded(number: u64) -> usize {
+    let mut index = number;
+    // SAFETY: one instruction, on one register.
+    unsafe {
+        asm!("{0} &= {1}", inout(reg) index, const NUMBERS_PER_ABI - 1, options(pure, nomem, nostack, preserves_flags));
+    }
+    index as usize
 }

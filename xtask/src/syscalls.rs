@@ -67,7 +67,7 @@ const ABIS: [Abi; 5] = [
 
 /// No table of Linux 7 has fewer names, or a higher number (`syscallmon_common::NUMBERS_PER_ABI`).
 const FEWEST_NAMES: usize = 320;
-const NUMBERS_PER_ABI: u16 = 576;
+const NUMBERS_PER_ABI: u16 = 1024;
 
 /// Arguments of `cargo xtask syscalls`.
 #[derive(clap::Args)]

@@ -10,7 +10,7 @@ use aya::Ebpf;
 use syscallmon_common::{
     Durations as KernelDurations, IndexRow, Loss, OUTCOME_DENIED, OUTCOME_ENTERED, OUTCOME_OTHER_ERRORS,
     POSITIONS_PER_CGROUP, RETURN_CGROUP, RETURN_HISTOGRAM, RETURN_OUTCOME, RETURN_SERIES, RETURN_SLOT, Return,
-    SeriesKey,
+    SeriesKey, Supply,
 };
 
 use super::{
@@ -75,7 +75,7 @@ impl Tables {
             remainder: words("REMAINDER", POSITIONS_PER_CGROUP)?,
             denied_remainder: words("DENIED_REMAINDER", POSITIONS_PER_CGROUP)?,
             lost: words("LOST", Loss::COUNT)?,
-            exhausted: words("EXHAUSTED", 2)?,
+            exhausted: words("EXHAUSTED", Supply::COUNT)?,
             returns: Returns::new(ebpf)?,
             sums: vec![0; series],
             memory_bytes,
@@ -272,8 +272,7 @@ impl Tables {
             self.returns.put_back(ebpf, &list)?;
         }
         // A program may have found a queue empty just before the last numbers were given back: always let it look again.
-        self.exhausted.u64(0).store(0, Relaxed);
-        self.exhausted.u64(1).store(0, Relaxed);
+        (0..Supply::COUNT).for_each(|supply| self.exhausted.u64(supply).store(0, Relaxed));
         Ok(())
     }
 

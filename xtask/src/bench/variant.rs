@@ -110,7 +110,7 @@ impl Variant {
             }
             Self::Bpftrace => Attachment::Peer(Peer::start(host, &host.bpftrace, &["-e", COUNTS])?),
             Self::BpftraceLatency => Attachment::Peer(Peer::start(host, &host.bpftrace, &["-e", HISTOGRAMS])?),
-            Self::Syscount => Attachment::Peer(Peer::start(host, &host.syscount, &["-L"])?),
+            Self::Syscount => Attachment::Peer(Peer::start(host, &host.syscount, &["-L", "-T", "500"])?),
         };
         // The daemon took its first snapshot when it started; the next scrape shall be of a new one.
         interrupt::sleep(if matches!(attachment, Attachment::Daemon(_)) { FRESH } else { SETTLE })?;
