@@ -13,8 +13,8 @@ use syscallmon_common::{MARK_ROWS, MARKS_PER_ROW, UNKNOWN_OFFSET};
 use crate::{
     globals::{
         HAS_TASK_PT_REGS, OFFSET_FILTER_NOTIF, OFFSET_FILTER_PREV, OFFSET_REGS_NR, OFFSET_REGS_ROLLBACK,
-        OFFSET_STACK_REGS, OFFSET_TASK_EXIT_CODE, OFFSET_TASK_FLAGS, OFFSET_TASK_PID, OFFSET_TASK_SECCOMP_FILTER,
-        OFFSET_TASK_STACK,
+        OFFSET_STACK_REGS, OFFSET_TASK_EXIT_CODE, OFFSET_TASK_FLAGS, OFFSET_TASK_PENDING, OFFSET_TASK_PID,
+        OFFSET_TASK_SECCOMP_FILTER, OFFSET_TASK_STACK,
     },
     maps::MARKS,
     task::{Plain, Task, field, has_seccomp},
@@ -102,29 +102,27 @@ pub fn ended() -> bool {
 /// The number of the call that the current task is in; -1 where that cannot be known.
 #[inline(always)]
 pub fn current_nr() -> i64 {
-    register::<i32>(OFFSET_REGS_NR.load()).map_or(-1, i64::from)
+    registers().and_then(|registers| field::<i32>(registers, OFFSET_REGS_NR.load())).map_or(-1, i64::from)
 }
 
-/// One of the registers with which the current task entered the kernel.
+/// The registers with which the current task entered the kernel.
 #[inline(always)]
-fn register<T: Copy>(offset: u64) -> Option<T> {
-    let registers = if HAS_TASK_PT_REGS.load() != 0 {
+fn registers() -> Option<*const u8> {
+    if HAS_TASK_PT_REGS.load() != 0 {
         // SAFETY: the first helper takes nothing, and the second what the first returns.
-        unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) as u64 }
-    } else {
-        // They are the last on the task's stack.
-        let stack: u64 = field(Plain::current().address() as *const u8, OFFSET_TASK_STACK.load())?;
-        stack + OFFSET_STACK_REGS.load()
-    };
-    field(registers as *const u8, offset)
+        return Some(unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) } as *const u8);
+    }
+    // They are the last on the task's stack.
+    let stack: u64 = field(Plain::current().address() as *const u8, OFFSET_TASK_STACK.load())?;
+    Some((stack + OFFSET_STACK_REGS.load()) as *const u8)
 }
 
 /// Whether a call that returned no error, and that the kernel did not run, was answered by a supervisor (`SECCOMP_RET_USER_NOTIF`):
-/// nobody refused it then. A call that is refused by a signal has its registers rolled back, so that it seems to return what
-/// it was called with.
+/// nobody refused it then. A call that is refused by a signal seems to return what it was called with, and the signal waits.
 #[inline(always)]
-pub fn is_answered(returned: i64) -> bool {
-    has_supervisor() && register(OFFSET_REGS_ROLLBACK.load()).is_none_or(|rolled_back: i64| rolled_back != returned)
+pub fn is_answered() -> bool {
+    let pending: Option<u64> = field(Plain::current().address() as *const u8, OFFSET_TASK_PENDING.load());
+    pending.is_some_and(|signals| signals & 1 << (SIGSYS - 1) == 0) && has_supervisor()
 }
 
 /// Whether one of the current task's filters asks a supervisor.

@@ -44,6 +44,9 @@ pub static OFFSET_TASK_PID: Global<u64> = Global::new(UNKNOWN_OFFSET);
 pub static OFFSET_TASK_EXIT_CODE: Global<u64> = Global::new(UNKNOWN_OFFSET);
 #[unsafe(no_mangle)]
 pub static OFFSET_TASK_FLAGS: Global<u64> = Global::new(UNKNOWN_OFFSET);
+/// `offsetof(struct task_struct, pending.signal)`: the signals that wait for the thread.
+#[unsafe(no_mangle)]
+pub static OFFSET_TASK_PENDING: Global<u64> = Global::new(UNKNOWN_OFFSET);
 /// `offsetof(struct seccomp_filter, prev)` and `notif`; the latter unknown where the kernel has no supervisors.
 #[unsafe(no_mangle)]
 pub static OFFSET_FILTER_PREV: Global<u64> = Global::new(UNKNOWN_OFFSET);
@@ -52,9 +55,6 @@ pub static OFFSET_FILTER_NOTIF: Global<u64> = Global::new(UNKNOWN_OFFSET);
 /// Where `struct pt_regs` has the number of the call: `orig_ax` on x86, `syscallno` on arm64.
 #[unsafe(no_mangle)]
 pub static OFFSET_REGS_NR: Global<u64> = Global::new(UNKNOWN_OFFSET);
-/// What a call that is refused by a signal seems to return (`syscall_rollback`): `orig_ax` on x86, `orig_x0` on arm64.
-#[unsafe(no_mangle)]
-pub static OFFSET_REGS_ROLLBACK: Global<u64> = Global::new(UNKNOWN_OFFSET);
 /// Where a task's registers are, for kernels without `bpf_task_pt_regs`: from `task_struct.stack`, which is at the second offset.
 #[unsafe(no_mangle)]
 pub static OFFSET_STACK_REGS: Global<u64> = Global::new(UNKNOWN_OFFSET);

@@ -62,7 +62,7 @@ fn denied_call<C: EbpfContext>(ctx: &C, task: impl Task, nr: i64, returned: i64)
     if entry.forks() && returned == 0 {
         return;
     }
-    if errno(returned).is_none() && denied::is_answered(returned) {
+    if errno(returned).is_none() && denied::is_answered() {
         return;
     }
     count(ctx, &Call { cgroup_id: task.cgroup_id(), nr, abi, position: entry.position() }, OUTCOME_DENIED);

@@ -67,6 +67,8 @@ pub(super) struct SeccompOffsets {
     pub(super) exit_code: u64,
     /// `task_struct.flags`
     pub(super) flags: u64,
+    /// `task_struct.pending.signal`
+    pub(super) pending: u64,
 }
 
 /// Where `pt_regs` has what tells of a call that ends.
@@ -74,8 +76,6 @@ pub(super) struct SeccompOffsets {
 pub(super) struct RegisterOffsets {
     /// The number of the call.
     pub(super) nr: u64,
-    /// What a call seems to return that a signal refused.
-    pub(super) rollback: u64,
     /// `task_struct.stack`
     pub(super) task_stack: u64,
     /// Where they are on a task's stack.
@@ -101,6 +101,7 @@ impl SeccompOffsets {
             pid: offset(btf, "task_struct", "pid")?,
             exit_code: offset(btf, "task_struct", "exit_code")?,
             flags: offset(btf, "task_struct", "flags")?,
+            pending: offset(btf, "task_struct", "pending")? + offset(btf, "sigpending", "signal")?,
         })
     }
 }
@@ -112,12 +113,10 @@ impl RegisterOffsets {
     ///
     /// When one of the fields is missing.
     pub(super) fn read(btf: &KernelBtf) -> Result<Self, BtfError> {
-        let (nr, rollback) =
-            if cfg!(target_arch = "aarch64") { ("syscallno", "orig_x0") } else { ("orig_ax", "orig_ax") };
+        let nr = if cfg!(target_arch = "aarch64") { "syscallno" } else { "orig_ax" };
         let len = btf.size_of("pt_regs").ok_or(BtfError::Missing { structure: "pt_regs", field: nr })?;
         Ok(Self {
             nr: offset(btf, "pt_regs", nr)?,
-            rollback: offset(btf, "pt_regs", rollback)?,
             task_stack: offset(btf, "task_struct", "stack")?,
             on_stack: STACK_LEN.max(rustix::param::page_size() as u64) - len,
         })
