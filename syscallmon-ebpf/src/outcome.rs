@@ -82,7 +82,8 @@ fn errno(returned: i64) -> Option<u16> {
     (errno.wrapping_sub(1) < u64::from(ERRNO_MAX)).then_some(errno as u16)
 }
 
-#[inline(always)]
+/// Counts an outcome. A function of its own in the kernel, too: most calls do not come here.
+#[inline(never)]
 fn count<C: EbpfContext>(ctx: &C, call: &Call, outcome: u16) {
     let Some((slot, _)) = slot(ctx, call.cgroup_id) else {
         allocate::outcome_lost(call, outcome);
