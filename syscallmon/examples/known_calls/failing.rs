@@ -127,17 +127,23 @@ fn spin_with_an_errno() {
     }
 }
 
-/// Sleeps so often for so many nanoseconds; prints how long that took by its own clock, in nanoseconds.
+/// A bound of a bucket above what the tests sleep: 2^14 us.
+const BOUND: Duration = Duration::from_micros(1 << 14);
+
+/// Sleeps so often for so many nanoseconds. Prints how long that took by its own clock, in nanoseconds, and how many of the sleeps
+/// were within [`BOUND`].
 pub(crate) fn sleeps(times: i64, nanoseconds: i64) {
     let time = libc::timespec { tv_sec: 0, tv_nsec: nanoseconds };
-    let mut took = Duration::ZERO;
-    for _ in 0..times {
-        let begin = std::time::Instant::now();
-        // SAFETY: a time to read.
-        unsafe { libc::syscall(libc::SYS_nanosleep, &raw const time, 0) };
-        took += begin.elapsed();
-    }
-    println!("{}", took.as_nanos());
+    let durations: Vec<Duration> = (0..times)
+        .map(|_| {
+            let begin = std::time::Instant::now();
+            // SAFETY: a time to read.
+            unsafe { libc::syscall(libc::SYS_nanosleep, &raw const time, 0) };
+            begin.elapsed()
+        })
+        .collect();
+    let short = durations.iter().filter(|&&took| took <= BOUND).count();
+    println!("{} {short}", durations.iter().sum::<Duration>().as_nanos());
 }
 
 /// Threads that are killed inside a read that nothing ends, in processes of a hundred.

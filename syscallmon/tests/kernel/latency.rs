@@ -16,7 +16,8 @@ pub(crate) const FLAGS: [&str; 3] =
 pub(crate) fn assert_sleeps(daemon: &Daemon, sleeps: u64) -> String {
     let cgroup = TestCgroup::new("sleeps");
     let printed = KnownCalls::run(&[&"sleeps", &cgroup.path(), &sleeps.to_string(), &SLEEP.as_nanos().to_string()]);
-    let truth: f64 = printed.trim().parse().unwrap();
+    let (truth, short) = printed.trim().split_once(' ').unwrap();
+    let (truth, short): (f64, u64) = (truth.parse().unwrap(), short.parse().unwrap());
     let (scrape, label) = (daemon.settled_scrape(), cgroup.label());
     let labels = format!(r#"cgroup="{label}",syscall="nanosleep""#);
     let count = scrape.value(&format!("syscallmon_syscall_duration_seconds_count{{{labels}}}"));
@@ -24,9 +25,10 @@ pub(crate) fn assert_sleeps(daemon: &Daemon, sleeps: u64) -> String {
         |le| scrape.value(&format!(r#"syscallmon_syscall_duration_seconds_bucket{{{labels},le="{le}"}}"#)).unwrap();
     assert_eq!((count, at_most("+Inf")), (Some(sleeps), sleeps));
     assert_eq!((at_most("0.000001"), at_most("0.008192")), (0, 0), "none was shorter");
-    // A machine under load lets some oversleep.
-    assert!(at_most("0.016384") >= sleeps * 9 / 10 || is_short(), "{} of {sleeps}", at_most("0.016384"));
-    assert!(at_most("16.777216") <= sleeps);
+    // A machine under load lets some oversleep, as the program sees, too. What it sees contains the call.
+    assert!(short > sleeps / 2 || is_short(), "{short} of {sleeps} are too few to prove anything");
+    assert!((short..=sleeps).contains(&at_most("0.016384")), "{} of {sleeps}, not {short}", at_most("0.016384"));
+    assert_eq!(at_most("16.777216"), sleeps);
     let sum = scrape.float(&format!("syscallmon_syscall_duration_seconds_sum{{{labels}}}")).unwrap();
     let ratio = sum * 1e9 / truth;
     // In an emulated machine, what the program does around the call takes long.
@@ -43,7 +45,7 @@ fn sleeps_are_all_measured_and_in_the_right_bucket() {
     let scrape = daemon.scrape();
     let measured: Vec<&str> =
         scrape.text.lines().filter_map(|line| line.strip_prefix(&of_ours)?.split('"').next()).collect();
-    assert!(measured.contains(&"openat") && !measured.contains(&"mmap"), "{measured:?}");
+    assert!(measured.contains(&"close") && !measured.contains(&"mmap"), "{measured:?}");
 }
 
 #[test]

@@ -81,10 +81,16 @@ fn once_prints_an_exposition_and_ends() {
 
 #[test]
 fn the_kernel_s_tables_keep_to_their_budget() {
-    let daemon = Daemon::start(&[]);
     let cpus = fs::read_to_string("/sys/devices/system/cpu/possible").unwrap();
     let cpus: u64 = cpus.trim().rsplit(['-', ',']).next().unwrap().parse::<u64>().unwrap() + 1;
-    let memory = daemon.scrape().value("syscallmon_kernel_memory_bytes").unwrap();
-    assert!(memory > 1 << 20, "{memory} bytes is too little to be true");
-    assert!(memory <= cpus * (512 << 10) + (8 << 20), "{memory} bytes on {cpus} CPUs");
+    let budgets: [(&[&str], u64, u64); 3] = [
+        (&["--probe.errors=false", "--probe.denied=false"], 512 << 10, 8 << 20),
+        (&[], 512 << 10, 13 << 20),
+        (&["--probe.latency=true"], 1 << 20, 15 << 20),
+    ];
+    for (flags, per_cpu, rest) in budgets {
+        let memory = Daemon::start(flags).scrape().value("syscallmon_kernel_memory_bytes").unwrap();
+        assert!(memory > 1 << 20, "{memory} bytes is too little to be true");
+        assert!(memory <= cpus * per_cpu + rest, "{memory} bytes on {cpus} CPUs with {flags:?}");
+    }
 }
