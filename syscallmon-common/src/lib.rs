@@ -24,6 +24,9 @@ pub const POSITION_TIMED: u16 = 1 << 15;
 /// Flag of such an entry: the call makes a task, which returns from it too, with 0 and without having entered.
 pub const POSITION_FORKS: u16 = 1 << 14;
 
+/// Flag of such an entry: what the call returns is no answer of the kernel's, but somebody else's value.
+pub const POSITION_NO_ANSWER: u16 = 1 << 13;
+
 /// Entries of the per-CPU cache from cgroup id to slot; a power of two.
 pub const SLOT_CACHE_LEN: usize = 128;
 
@@ -78,7 +81,7 @@ pub struct SeriesKey {
 }
 
 impl SeriesKey {
-    /// As one word: the key of the map `OUTCOMES`.
+    /// As one word: the key of the maps `ERRORS`, `DENIED` and `TIMED`.
     #[must_use]
     pub const fn word(self) -> u64 {
         self.slot as u64 | (self.position as u64) << 32 | (self.outcome as u64) << 48
@@ -101,8 +104,6 @@ pub const ERRNO_MAX: u16 = 511;
 pub const OUTCOME_DENIED: u16 = 0xffff;
 /// Errors of any call, in a cgroup that has too many different ones; position 0: [`SeriesKey::outcome`].
 pub const OUTCOME_OTHER_ERRORS: u16 = 0xfffe;
-/// Not counted but measured: how long the call took: [`SeriesKey::outcome`].
-pub const OUTCOME_TIMED: u16 = 0xfffd;
 
 /// Upper bounds of the buckets of [`Durations`]: 2^0 to 2^24 microseconds, that is 1 us to 16.8 s.
 pub const DURATION_BOUNDS: usize = 25;
@@ -195,10 +196,14 @@ pub const RETURN_SLOT: u32 = 2;
 /// Gives a series back: [`Return::kind`].
 pub const RETURN_SERIES: u32 = 3;
 
-/// Takes a [`SeriesKey`] out of the hash table of outcomes: [`Return::kind`].
-pub const RETURN_OUTCOME: u32 = 4;
+/// Takes a [`SeriesKey`] out of the hash table of errors: [`Return::kind`].
+pub const RETURN_ERROR: u32 = 4;
+/// Takes a [`SeriesKey`] out of the hash table of refused calls: [`Return::kind`].
+pub const RETURN_DENIED: u32 = 5;
+/// Takes a [`SeriesKey`] out of the hash table of histograms: [`Return::kind`].
+pub const RETURN_TIMED: u32 = 6;
 /// Gives a histogram back: [`Return::kind`].
-pub const RETURN_HISTOGRAM: u32 = 5;
+pub const RETURN_HISTOGRAM: u32 = 7;
 
 /// Entries of `RETURNS`: how many are done in one run.
 pub const RETURNS_LEN: usize = 64;
@@ -211,15 +216,17 @@ pub enum Supply {
     Slots = 0,
     /// Series.
     Series = 1,
-    /// Places in the hash table of outcomes.
-    Outcomes = 2,
+    /// Places in the hash table of errors.
+    Errors = 2,
+    /// Places in the hash table of refused calls.
+    Denied = 3,
     /// Histograms.
-    Histograms = 3,
+    Histograms = 4,
 }
 
 impl Supply {
     /// Number of supplies.
-    pub const COUNT: usize = 4;
+    pub const COUNT: usize = 5;
 }
 
 /// A cgroup was made: [`CgroupEvent::kind`].

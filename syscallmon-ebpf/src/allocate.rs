@@ -1,7 +1,7 @@
 //! The slow path: gives a cgroup its slot and a call its series, or counts the call in the remainder.
 //!
 //! Numbers come from queues that user space fills and refills. Two CPUs may race for the same key:
-//! of two slots one is given back, of two series both count and user space adds them up.
+//! of two slots, outcomes or histograms one is given back, of two series of calls both count and user space adds them up.
 
 use core::intrinsics::{AtomicOrdering, atomic_xadd};
 
@@ -9,20 +9,19 @@ use aya_ebpf::{
     EbpfContext,
     bindings::{BPF_ANY, BPF_NOEXIST},
     helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_uid_gid, bpf_ktime_get_ns},
-    maps::{Array, Queue},
+    maps::{Array, HashMap, Queue},
 };
 use aya_log_ebpf::warn;
 use syscallmon_common::{
-    Abi, ERRNO_MAX, FirstSeen, Loss, OUTCOME_DENIED, OUTCOME_ENTERED, OUTCOME_OTHER_ERRORS, SeriesKey, Supply,
+    Abi, FirstSeen, Loss, OUTCOME_DENIED, OUTCOME_ENTERED, OUTCOME_OTHER_ERRORS, SeriesKey, Supply,
 };
 
 use crate::{
     globals::ERRORS_PER_CGROUP,
     maps::{
-        DENIED_REMAINDER, ERRORS_OF_SLOT, EXHAUSTED, FIRST_SEEN, FREE_HISTOGRAMS, FREE_SERIES, FREE_SLOTS,
-        HISTOGRAM_KEYS, LOST, OUTCOMES, REMAINDER, SERIES_INDEX, SERIES_KEYS, SLOT_OF_CGROUP, SLOTS, WARNED,
+        DENIED, DENIED_REMAINDER, ERRORS, ERRORS_OF_SLOT, EXHAUSTED, FIRST_SEEN, FREE_HISTOGRAMS, FREE_SERIES,
+        FREE_SLOTS, HISTOGRAM_KEYS, LOST, REMAINDER, SERIES_INDEX, SERIES_KEYS, SLOT_OF_CGROUP, SLOTS, TIMED, WARNED,
     },
-    outcome::loss,
 };
 
 /// Least time between two warnings of the same thing.
@@ -94,38 +93,61 @@ pub fn series<C: EbpfContext>(ctx: &C, call: &Call, slot: u32, entry: *mut u32) 
     Some(series)
 }
 
-/// A new series for an outcome of a call, entered in the hash table. `None`: it was counted as lost.
+/// A new series for an error, entered in the hash table; one for all others when the cgroup has too many. `None`: it was counted
+/// as lost.
 #[cold]
 #[inline(never)]
-pub fn outcome<C: EbpfContext>(ctx: &C, call: &Call, mut key: SeriesKey) -> Option<u32> {
-    if key.outcome <= ERRNO_MAX {
-        let errors = ERRORS_OF_SLOT.get_ptr_mut(key.slot)?;
-        // SAFETY: a valid map value. Two CPUs at once may let a cgroup have one pair too many.
-        unsafe {
-            if errors.read_volatile() < u64::from(ERRORS_PER_CGROUP.load()) {
-                errors.write_volatile(errors.read_volatile() + 1);
-            } else {
-                key = SeriesKey { position: 0, outcome: OUTCOME_OTHER_ERRORS, ..key };
-            }
-        }
+pub fn error<C: EbpfContext>(ctx: &C, call: &Call, key: SeriesKey) -> Option<u32> {
+    let of_slot = ERRORS_OF_SLOT.get_ptr_mut(key.slot)?;
+    // SAFETY: a valid map value, read as one word.
+    let errors = unsafe { of_slot.read_volatile() };
+    let others = SeriesKey { position: 0, outcome: OUTCOME_OTHER_ERRORS, ..key };
+    let is_one_of_others = errors >= u64::from(ERRORS_PER_CGROUP.load());
+    let key = if is_one_of_others { others } else { key };
+    if let Some(series) = known(&ERRORS, key) {
+        return Some(series);
     }
-    let series = known_outcome(key).or_else(|| new_outcome(ctx, call, key));
-    if series.is_none() {
+    let Some((series, is_new)) = new_series(ctx, &ERRORS, Supply::Errors, key) else {
         outcome_lost(call, key.outcome);
+        return None;
+    };
+    if is_new && !is_one_of_others {
+        // SAFETY: as above. Two CPUs at once may let a cgroup have a pair too many.
+        unsafe { of_slot.write_volatile(errors + 1) };
     }
-    series
+    Some(series)
 }
 
+/// A new series for a refused call, entered in the hash table. `None`: it was counted in the remainder.
+#[cold]
+#[inline(never)]
+pub fn denied<C: EbpfContext>(ctx: &C, call: &Call, key: SeriesKey) -> Option<u32> {
+    let Some((series, is_new)) = new_series(ctx, &DENIED, Supply::Denied, key) else {
+        outcome_lost(call, OUTCOME_DENIED);
+        return None;
+    };
+    if is_new {
+        report(call, OUTCOME_DENIED);
+    }
+    Some(series)
+}
+
+/// A series for a key that the table does not have, and whether it is new: another CPU may be first.
 #[inline(always)]
-fn new_outcome<C: EbpfContext>(ctx: &C, call: &Call, key: SeriesKey) -> Option<u32> {
-    if is_exhausted(Supply::Outcomes) {
+fn new_series<C: EbpfContext>(
+    ctx: &C,
+    table: &HashMap<u64, u32>,
+    places: Supply,
+    key: SeriesKey,
+) -> Option<(u32, bool)> {
+    if is_exhausted(places) {
         return None;
     }
     let Some(series) = take(&FREE_SERIES, Supply::Series) else {
         if exhausted(Supply::Series) {
             warn!(
                 ctx,
-                "every series is taken: more errors and refused calls are counted in the remainder (raise capacity.series)"
+                "every series is taken: errors and refused calls are counted in the remainder (raise capacity.series)"
             );
         }
         return None;
@@ -133,24 +155,21 @@ fn new_outcome<C: EbpfContext>(ctx: &C, call: &Call, key: SeriesKey) -> Option<u
     let entry = SERIES_KEYS.get_ptr_mut(series)?;
     // SAFETY: a valid map value, whose series this CPU alone has.
     unsafe { *entry = key };
-    if OUTCOMES.insert(key.word(), series, BPF_NOEXIST.into()).is_ok() {
-        if key.outcome == OUTCOME_DENIED {
-            report(call, key.outcome);
-        }
-        return Some(series);
+    if table.insert(key.word(), series, BPF_NOEXIST.into()).is_ok() {
+        return Some((series, true));
     }
     // Another CPU was first, or the table is full.
     // SAFETY: as above.
     unsafe { *entry = SeriesKey::default() };
     let _ = FREE_SERIES.push(series, BPF_ANY.into());
-    let known = known_outcome(key);
-    if known.is_none() && exhausted(Supply::Outcomes) {
+    let known = known(table, key);
+    if known.is_none() && exhausted(places) {
         warn!(
             ctx,
-            "a quarter of the series are errors and refused calls: more are counted in the remainder (raise capacity.series)"
+            "errors or refused calls have all their series: more are counted in the remainder (raise capacity.series)"
         );
     }
-    known
+    known.map(|series| (series, false))
 }
 
 /// A new histogram, entered in the hash table. `None`: there are no more.
@@ -166,20 +185,21 @@ pub fn histogram<C: EbpfContext>(ctx: &C, key: SeriesKey) -> Option<u32> {
     let entry = HISTOGRAM_KEYS.get_ptr_mut(histogram)?;
     // SAFETY: a valid map value, whose histogram this CPU alone has.
     unsafe { *entry = key };
-    if OUTCOMES.insert(key.word(), histogram, BPF_NOEXIST.into()).is_ok() {
+    if TIMED.insert(key.word(), histogram, BPF_NOEXIST.into()).is_ok() {
         return Some(histogram);
     }
-    // Another CPU was first, or the table is full.
+    // Another CPU was first: the table has a place for each histogram.
     // SAFETY: as above.
     unsafe { *entry = SeriesKey::default() };
     let _ = FREE_HISTOGRAMS.push(histogram, BPF_ANY.into());
-    known_outcome(key)
+    known(&TIMED, key)
 }
 
+/// The number that a table has for a key.
 #[inline(always)]
-fn known_outcome(key: SeriesKey) -> Option<u32> {
+pub fn known(table: &HashMap<u64, u32>, key: SeriesKey) -> Option<u32> {
     // SAFETY: user space removes an entry only when its cgroup is dead, that is, not this one's.
-    unsafe { OUTCOMES.get(key.word()) }.copied()
+    unsafe { table.get(key.word()) }.copied()
 }
 
 /// Counts an outcome that has no series.
@@ -187,8 +207,10 @@ fn known_outcome(key: SeriesKey) -> Option<u32> {
 pub fn outcome_lost(call: &Call, outcome: u16) {
     if outcome == OUTCOME_DENIED {
         add(&DENIED_REMAINDER, call.position);
+        lost(Loss::DeniedFull);
+    } else {
+        lost(Loss::ErrorsFull);
     }
-    lost(loss(outcome));
 }
 
 /// A number from a free list, unless it was seen empty since user space last filled it.

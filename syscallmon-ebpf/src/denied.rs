@@ -14,9 +14,10 @@ use crate::{
     globals::{
         HAS_TASK_PT_REGS, OFFSET_FILTER_NOTIF, OFFSET_FILTER_PREV, OFFSET_REGS_NR, OFFSET_STACK_REGS,
         OFFSET_TASK_EXIT_CODE, OFFSET_TASK_FLAGS, OFFSET_TASK_PENDING, OFFSET_TASK_PID, OFFSET_TASK_SECCOMP_FILTER,
-        OFFSET_TASK_STACK,
+        OFFSET_TASK_SECCOMP_MODE, OFFSET_TASK_STACK,
     },
     maps::MARKS,
+    number::Entry,
     task::{Plain, Task, field, has_seccomp},
 };
 
@@ -26,6 +27,11 @@ const UNKNOWN: u8 = 0;
 const OUTSIDE: u8 = 1;
 /// It is in a call that has entered the kernel.
 const INSIDE: u8 = 2;
+/// It was just made, and has done nothing yet. On x86 it is seen to return from the call that made it.
+const NEWBORN: u8 = 3;
+
+/// The highest errno that a call can return (`include/linux/err.h`).
+const MAX_ERRNO: i64 = 4095;
 
 /// How many filters of a task are looked at; each container or program adds one or a few.
 const MOST_FILTERS: u32 = 16;
@@ -47,7 +53,7 @@ fn mark(pid: u32) -> Option<*mut u8> {
 #[inline(always)]
 fn set(pid: u32, to: u8) -> u8 {
     let Some(mark) = mark(pid) else { return UNKNOWN };
-    // SAFETY: a valid map value, which only the thread's own CPU reads and writes.
+    // SAFETY: a valid map value, which only the thread itself reads and writes, and before it begins its parent.
     unsafe {
         let before = mark.read_volatile();
         mark.write_volatile(to);
@@ -66,23 +72,37 @@ pub fn entered(task: impl Task) {
     }
 }
 
-/// Notes that a task's call has ended; whether it had not entered.
+/// Notes that a task's call has ended; the task's mark, if that says that the call had not entered.
 #[inline(always)]
-pub fn left(task: impl Task) -> bool {
-    task.has_seccomp() && set(task.pid(), OUTSIDE) == OUTSIDE
+pub fn left(task: impl Task) -> Option<u8> {
+    if !task.has_seccomp() {
+        return None;
+    }
+    let before = set(task.pid(), OUTSIDE);
+    (before == OUTSIDE || before == NEWBORN).then_some(before)
+}
+
+/// Whether a call that ended without having entered was refused, and neither made the task nor was answered by a supervisor.
+#[inline(always)]
+pub fn is_refusal(mark: u8, entry: Entry, returned: i64) -> bool {
+    if mark == NEWBORN && entry.forks() && returned == 0 {
+        return false;
+    }
+    let is_error = returned < 0 && returned >= -MAX_ERRNO;
+    is_error || !is_answered()
 }
 
 /// Notes that a task was made. It inherits its parent's filters.
 #[inline(always)]
 pub fn forked(child: *const u8) {
     let Some(pid) = field::<u32>(child, OFFSET_TASK_PID.load()) else { return };
-    set(pid, if has_seccomp(child) { OUTSIDE } else { UNKNOWN });
+    set(pid, if has_seccomp(child) { NEWBORN } else { UNKNOWN });
 }
 
 /// The same, where only the child's id is known.
 #[inline(always)]
 pub fn forked_id(pid: u32) {
-    set(pid, if Plain::current().has_seccomp() { OUTSIDE } else { UNKNOWN });
+    set(pid, if Plain::current().has_seccomp() { NEWBORN } else { UNKNOWN });
 }
 
 /// Notes that the current thread ends; whether seccomp ended it in the middle of a call that it refused.
@@ -93,7 +113,7 @@ pub fn ended() -> bool {
     let word = |offset| field::<u32>(task.address() as *const u8, offset).unwrap_or(0);
     // A program's own exit code is in the second byte, and whom a signal ends has the flag.
     let code = word(OFFSET_TASK_EXIT_CODE.load());
-    before == OUTSIDE
+    (before == OUTSIDE || before == NEWBORN)
         && (code == SIGSYS || code == SIGKILL)
         && word(OFFSET_TASK_FLAGS.load()) & PF_SIGNALED == 0
         && task.has_seccomp()
@@ -118,11 +138,24 @@ fn registers() -> Option<*const u8> {
 }
 
 /// Whether a call that returned no error, and that the kernel did not run, was answered by a supervisor (`SECCOMP_RET_USER_NOTIF`):
-/// nobody refused it then. A call that is refused by a signal seems to return what it was called with, and the signal waits.
+/// nobody refused it then.
 #[inline(always)]
-pub fn is_answered() -> bool {
+fn is_answered() -> bool {
+    !sigsys_waits() && has_supervisor()
+}
+
+/// Whether a call was refused by a signal: then it seems to return what it was called with (`syscall_rollback`). For calls that
+/// marks do not tell of.
+#[inline(always)]
+pub fn is_rolled_back(task: impl Task) -> bool {
+    OFFSET_TASK_SECCOMP_MODE.load() != UNKNOWN_OFFSET && task.has_seccomp() && sigsys_waits()
+}
+
+/// Whether the signal of a refused call waits for the current task.
+#[inline(always)]
+fn sigsys_waits() -> bool {
     let pending: Option<u64> = field(Plain::current().address() as *const u8, OFFSET_TASK_PENDING.load());
-    pending.is_some_and(|signals| signals & 1 << (SIGSYS - 1) == 0) && has_supervisor()
+    pending.is_some_and(|signals| signals & 1 << (SIGSYS - 1) != 0)
 }
 
 /// Whether one of the current task's filters asks a supervisor.

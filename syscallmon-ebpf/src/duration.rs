@@ -1,20 +1,20 @@
 //! How long calls take, of those that user space asks for: a histogram for each cgroup and call, on each CPU.
 //!
-//! A task that begins such a call has an entry in a hash table until the call ends, or the task. It is found by the task's
-//! address, which stays the same when an exec changes its id.
+//! A task that begins such a call has an entry in a hash table until the call ends, or the task: nothing stays of whoever dies
+//! inside. It is found by the task's address, which stays the same when an exec changes its id.
 
 use aya_ebpf::{
     EbpfContext,
     bindings::BPF_ANY,
     helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns},
 };
-use syscallmon_common::{DURATION_BUCKETS, Loss, OUTCOME_TIMED, SeriesKey, Start};
+use syscallmon_common::{DURATION_BUCKETS, Loss, OUTCOME_ENTERED, SeriesKey, Start};
 
 use crate::{
-    allocate::{self, Call, lost},
+    allocate::{self, Call, known, lost},
     count::slot,
     globals::HISTOGRAMS_PER_CPU,
-    maps::{HISTOGRAMS, OUTCOMES, STARTS},
+    maps::{HISTOGRAMS, STARTS, TIMED},
     task::Task,
 };
 
@@ -39,14 +39,13 @@ pub fn end<C: EbpfContext>(ctx: &C, task: impl Task, call: &Call) {
         return;
     }
     // SAFETY: the helper takes nothing.
-    let took_ns = unsafe { bpf_ktime_get_ns() } - time_ns;
+    let took_ns = unsafe { bpf_ktime_get_ns() }.saturating_sub(time_ns);
     let Some((slot, _)) = slot(ctx, call.cgroup_id) else {
         lost(Loss::HistogramsFull);
         return;
     };
-    let key = SeriesKey { slot, position: position as u16, outcome: OUTCOME_TIMED };
-    // SAFETY: user space removes an entry only when its cgroup is dead, that is, not this one's.
-    match unsafe { OUTCOMES.get(key.word()) }.copied().or_else(|| allocate::histogram(ctx, key)) {
+    let key = SeriesKey { slot, position: position as u16, outcome: OUTCOME_ENTERED };
+    match known(&TIMED, key).or_else(|| allocate::histogram(ctx, key)) {
         Some(histogram) => add(histogram, took_ns),
         None => lost(Loss::HistogramsFull),
     }

@@ -67,9 +67,17 @@ pub static FREE_SLOTS: Queue<u32> = Queue::with_max_entries(1, 0);
 #[map]
 pub static FREE_SERIES: Queue<u32> = Queue::with_max_entries(1, 0);
 
-/// Number of each series that counts outcomes of calls, and of each histogram, by [`SeriesKey`] as a word.
+/// Series of errors, by [`SeriesKey`] as a word.
 #[map]
-pub static OUTCOMES: HashMap<u64, u32> = HashMap::with_max_entries(1, 0);
+pub static ERRORS: HashMap<u64, u32> = HashMap::with_max_entries(1, 0);
+
+/// Series of refused calls, likewise: a table of their own, so that no way to fail takes their room.
+#[map]
+pub static DENIED: HashMap<u64, u32> = HashMap::with_max_entries(1, 0);
+
+/// Histograms, likewise.
+#[map]
+pub static TIMED: HashMap<u64, u32> = HashMap::with_max_entries(1, 0);
 
 /// Pairs of call and errno that each slot has a series for.
 #[map]

@@ -2,7 +2,9 @@
 
 use core::arch::asm;
 
-use syscallmon_common::{Abi, NUMBERS_PER_ABI, POSITION_FORKS, POSITION_MASK, POSITION_TIMED, X32_BIT};
+use syscallmon_common::{
+    Abi, NUMBERS_PER_ABI, POSITION_FORKS, POSITION_MASK, POSITION_NO_ANSWER, POSITION_TIMED, X32_BIT,
+};
 
 use crate::{globals::position_entry, task::Task};
 
@@ -28,6 +30,12 @@ impl Entry {
     #[inline(always)]
     pub fn is_timed(self) -> bool {
         self.0 & POSITION_TIMED != 0
+    }
+
+    /// Whether the kernel answers with a result or an error.
+    #[inline(always)]
+    pub fn answers(self) -> bool {
+        self.0 & POSITION_NO_ANSWER == 0
     }
 
     /// Whether the call makes a task, which returns from it too.

@@ -4,14 +4,14 @@
 //! task has a filter. What there is to count is counted by a hash lookup, as a series of its own.
 
 use aya_ebpf::EbpfContext;
-use syscallmon_common::{ERRNO_MAX, Loss, OUTCOME_DENIED, SeriesKey};
+use syscallmon_common::{ERRNO_MAX, OUTCOME_DENIED, SeriesKey};
 
 use crate::{
-    allocate::{self, Call},
+    allocate::{self, Call, known},
     count::{one_more, slot},
     denied, duration,
     globals::{COUNTS_DENIED, COUNTS_ERRORS, TIMES_CALLS},
-    maps::OUTCOMES,
+    maps::{DENIED, ERRORS},
     number::{Numbered, of_call},
     task::Task,
 };
@@ -30,8 +30,14 @@ pub trait Exit {
 /// Counts what there is to count of a call that a task ends.
 #[inline(always)]
 pub fn call<C: EbpfContext>(ctx: &C, task: impl Task, exit: &impl Exit) {
-    if COUNTS_DENIED.load() != 0 && denied::left(task) {
-        denied_call(ctx, task, exit.nr(), exit.returned());
+    if COUNTS_DENIED.load() != 0
+        && let Some(mark) = denied::left(task)
+    {
+        let (nr, returned) = (exit.nr(), exit.returned());
+        let Numbered { abi, entry } = of_call(task, nr);
+        if denied::is_refusal(mark, entry, returned) {
+            count(ctx, &Call { cgroup_id: task.cgroup_id(), nr, abi, position: entry.position() }, OUTCOME_DENIED);
+        }
         return;
     }
     if TIMES_CALLS.load() != 0 {
@@ -46,26 +52,12 @@ pub fn call<C: EbpfContext>(ctx: &C, task: impl Task, exit: &impl Exit) {
         && let Some(errno) = errno(exit.returned())
     {
         let nr = exit.nr();
-        // What `sigreturn` restores is no answer.
-        if nr != NONE {
-            let Numbered { abi, entry } = of_call(task, nr);
+        let Numbered { abi, entry } = of_call(task, nr);
+        // What `sigreturn` restores is no answer, and what a probe returns is somebody else's.
+        if nr != NONE && entry.answers() && !denied::is_rolled_back(task) {
             count(ctx, &Call { cgroup_id: task.cgroup_id(), nr, abi, position: entry.position() }, errno);
         }
     }
-}
-
-/// Counts a call that ended without having entered, unless it is none or was answered by a supervisor.
-#[inline(always)]
-fn denied_call<C: EbpfContext>(ctx: &C, task: impl Task, nr: i64, returned: i64) {
-    let Numbered { abi, entry } = of_call(task, nr);
-    // The new task's return from the call that made it.
-    if entry.forks() && returned == 0 {
-        return;
-    }
-    if errno(returned).is_none() && denied::is_answered() {
-        return;
-    }
-    count(ctx, &Call { cgroup_id: task.cgroup_id(), nr, abi, position: entry.position() }, OUTCOME_DENIED);
 }
 
 /// Counts a call that seccomp refused by ending its thread at once: there is no `sys_exit` for it.
@@ -90,19 +82,12 @@ fn count<C: EbpfContext>(ctx: &C, call: &Call, outcome: u16) {
         return;
     };
     let key = SeriesKey { slot, position: call.position as u16, outcome };
-    // SAFETY: user space removes an entry only when its cgroup is dead, that is, not this one's.
-    let series = match unsafe { OUTCOMES.get(key.word()) } {
-        Some(series) => *series,
-        None => match allocate::outcome(ctx, call, key) {
-            Some(series) => series,
-            None => return,
-        },
+    let series = if outcome == OUTCOME_DENIED {
+        known(&DENIED, key).or_else(|| allocate::denied(ctx, call, key))
+    } else {
+        known(&ERRORS, key).or_else(|| allocate::error(ctx, call, key))
     };
-    one_more(series);
-}
-
-/// Why an outcome could not be counted as its own.
-#[inline(always)]
-pub fn loss(outcome: u16) -> Loss {
-    if outcome == OUTCOME_DENIED { Loss::DeniedFull } else { Loss::ErrorsFull }
+    if let Some(series) = series {
+        one_more(series);
+    }
 }

@@ -6,10 +6,11 @@
 
 use aya_ebpf::bindings::BPF_ANY;
 use syscallmon_common::{
-    RETURN_CGROUP, RETURN_HISTOGRAM, RETURN_OUTCOME, RETURN_SERIES, RETURN_SLOT, RETURNS_LEN, Return,
+    RETURN_CGROUP, RETURN_DENIED, RETURN_ERROR, RETURN_HISTOGRAM, RETURN_SERIES, RETURN_SLOT, RETURN_TIMED,
+    RETURNS_LEN, Return,
 };
 
-use crate::maps::{FREE_HISTOGRAMS, FREE_SERIES, FREE_SLOTS, OUTCOMES, RETURNS, SLOT_OF_CGROUP};
+use crate::maps::{DENIED, ERRORS, FREE_HISTOGRAMS, FREE_SERIES, FREE_SLOTS, RETURNS, SLOT_OF_CGROUP, TIMED};
 
 /// Works through the list, and strikes off what is done.
 #[inline(always)]
@@ -21,7 +22,9 @@ pub fn put_back() {
         let done = match kind {
             // One that is not there was removed by an earlier attempt.
             RETURN_CGROUP => SLOT_OF_CGROUP.remove(key).map_or(true, |()| true),
-            RETURN_OUTCOME => OUTCOMES.remove(key).map_or(true, |()| true),
+            RETURN_ERROR => ERRORS.remove(key).map_or(true, |()| true),
+            RETURN_DENIED => DENIED.remove(key).map_or(true, |()| true),
+            RETURN_TIMED => TIMED.remove(key).map_or(true, |()| true),
             RETURN_SLOT => FREE_SLOTS.push(number, BPF_ANY.into()).is_ok(),
             RETURN_SERIES => FREE_SERIES.push(number, BPF_ANY.into()).is_ok(),
             RETURN_HISTOGRAM => FREE_HISTOGRAMS.push(number, BPF_ANY.into()).is_ok(),

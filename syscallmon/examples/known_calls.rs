@@ -86,6 +86,14 @@ fn main() {
             enter(cgroup);
             filtered::wait(threads.parse().expect("a number"));
         }
+        ["filtered-forks", cgroup] => {
+            enter(cgroup);
+            filtered::keep_forking();
+        }
+        ["execveat", cgroup, times] => {
+            enter(cgroup);
+            failing::exec_by_descriptor(number(times));
+        }
         ["nothing"] => {}
         ["mkdir-rmdir", base, count] => mkdir_rmdir(Path::new(base), number(count)),
         ["populate", base, cgroups, numbers] => populate(Path::new(base), number(cgroups), numbers),

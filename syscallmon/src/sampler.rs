@@ -164,20 +164,16 @@ impl Sampler {
         self.name(&snapshot);
         self.shared.lock().model.apply(&snapshot, |id| self.tree.path(id));
         // Not under the lock: this may take many system calls, and pages can be answered meanwhile.
-        let freed = self.free(retired);
+        self.free(&retired);
         self.tree.forget(&dead);
-        self.take_up(&snapshot, &freed, taken, begin);
+        self.take_up(&snapshot, &retired, taken, begin);
     }
 
-    /// Frees retired slots; those that are free now.
-    fn free(&mut self, retired: Vec<u32>) -> Vec<u32> {
-        match self.kernel.free(&retired) {
-            Ok(()) => retired,
-            Err(error) => {
-                // They stay taken, by nobody; their counts stay in the snapshots and must not be added again.
-                tracing::error!(error = &error as &dyn std::error::Error, "cannot free slots of dead cgroups");
-                Vec::new()
-            }
+    /// Frees retired slots.
+    fn free(&self, retired: &[u32]) {
+        if let Err(error) = self.kernel.free(retired) {
+            // Some of their numbers are lost to the kernel side; nobody counts in them any more.
+            tracing::error!(error = &error as &dyn std::error::Error, "cannot free slots of dead cgroups");
         }
     }
 

@@ -24,6 +24,9 @@ pub struct Counts {
     pub durations: Tally<CallId, Durations>,
 }
 
+/// Buckets, sum and count, as many as are exported unless configured otherwise.
+const SERIES_PER_HISTOGRAM: usize = 16;
+
 /// How a call failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Failure {
@@ -53,10 +56,10 @@ impl Counts {
         self.durations.add(&other.durations);
     }
 
-    /// How many series they are.
+    /// How many series they are, about; a histogram is many.
     #[must_use]
     pub fn series(&self) -> usize {
-        self.calls.len() + self.errors.len() + self.denied.len() + self.durations.len()
+        self.calls.len() + self.errors.len() + self.denied.len() + SERIES_PER_HISTOGRAM * self.durations.len()
     }
 
     /// Whether there is nothing in it.

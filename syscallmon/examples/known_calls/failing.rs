@@ -176,6 +176,20 @@ pub(crate) fn die_in_a_call(threads: usize) {
     }
 }
 
+/// Processes that run another program by `execveat`, which the kernel ends as another call on x86.
+pub(crate) fn exec_by_descriptor(times: i64) {
+    let program = std::fs::File::open(std::env::current_exe().expect("a path")).expect("our own program");
+    let args = [c"known_calls".as_ptr(), c"nothing".as_ptr(), std::ptr::null()];
+    for _ in 0..times {
+        crate::reap(crate::fork(|| {
+            let fd = std::os::fd::AsRawFd::as_raw_fd(&program);
+            // SAFETY: C strings, and a list of them with its end.
+            unsafe { libc::syscall(libc::SYS_execveat, fd, c"".as_ptr(), args.as_ptr(), 0, libc::AT_EMPTY_PATH) };
+            panic!("execveat: {}", io::Error::last_os_error());
+        }));
+    }
+}
+
 /// Runs another program in this process.
 pub(crate) fn exec(program: &CStr, args: &[&CStr]) -> ! {
     let mut pointers: Vec<*const libc::c_char> = args.iter().map(|arg| arg.as_ptr()).collect();

@@ -56,10 +56,14 @@ pub(super) fn task(ebpf: &mut Ebpf, options: &Options, facts: &Facts, extent: Ex
         classic.push(("task_fork_tp", "sched_process_fork"));
     }
     let ways = Ways {
-        raw: if facts.lets_programs_sleep { Err(super::preemption::PREEMPTED.to_owned()) } else { Ok(raw) },
+        // Where the better one cannot be had, one that may miss a thread is better than none.
+        raw: match &facts.fork_record {
+            Ok(_) if facts.lets_programs_sleep => Err(super::preemption::PREEMPTED.to_owned()),
+            _ => Ok(raw),
+        },
         classic: match &facts.fork_record {
-            Err(error) if counts_denied => Err(error.to_string()),
-            _ => Ok(classic),
+            Err(error) => Err(error.to_string()),
+            Ok(_) => Ok(classic),
         },
         category: "sched",
     };

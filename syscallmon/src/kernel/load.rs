@@ -48,10 +48,11 @@ pub(super) fn load(options: &Options, positions: &[u16]) -> Result<(Kernel, Even
     let sys_enter = sys_enter.settle(&mut ebpf, options, &facts)?;
     let mut sys_exit = sys_exit::load(&mut ebpf, options, &facts, sys_enter.implementation())?;
     let cgroup = event_probe::cgroup(&mut ebpf, &facts, Extent::Attached);
-    let task = event_probe::task(&mut ebpf, options, &facts, Extent::Attached);
     let io_uring = event_probe::io_uring(&mut ebpf, options, &facts, Extent::Attached);
-    // Calls are seen to begin before they are seen to end: one that ends without having begun was refused.
+    // Calls are seen to begin before threads are known, and threads are known before calls are seen to end: a thread that is
+    // known begins every call before our eyes, so what it ends without having begun was refused.
     sys_enter.attach(&mut ebpf)?;
+    let task = event_probe::task(&mut ebpf, options, &facts, Extent::Attached);
     if let Some(sys_exit) = &mut sys_exit {
         sys_exit.attach(&mut ebpf);
     }

@@ -6,8 +6,10 @@ use syscallmon_common::{
 
 use super::{Capacity, Error, Options};
 
-/// Outcomes of calls may have this part of all series, so that however many ways a workload finds to fail, calls keep theirs.
-const OUTCOMES_PART: u32 = 4;
+/// Errors and refused calls may have these parts of all series, so that however many ways a workload finds to fail, calls keep
+/// theirs, and refused calls, too.
+const ERRORS_PART: u32 = 4;
+const DENIED_PART: u32 = 8;
 
 /// What the kernel needs for an entry of a hash table besides its key and value, about.
 const HASH_ENTRY: u64 = 80;
@@ -21,7 +23,8 @@ pub(super) struct Sizes {
     pub(super) series: u32,
     /// Histograms.
     pub(super) histograms: u32,
-    outcomes: u32,
+    errors: u32,
+    denied: u32,
     mark_rows: u32,
     starts: u32,
 }
@@ -31,13 +34,12 @@ impl Sizes {
     pub(super) fn new(options: &Options, capacity: Capacity) -> Self {
         let signals = &options.signals;
         let of = |wanted: bool, entries: u32| if wanted { entries } else { 0 };
-        let outcomes = of(signals.errors || signals.denied, (capacity.series / OUTCOMES_PART).max(1));
-        let histograms = of(signals.latency, capacity.histograms);
         Self {
             slots: capacity.cgroups + 1,
             series: capacity.series + 1,
-            histograms: histograms + 1,
-            outcomes: outcomes + histograms,
+            histograms: of(signals.latency, capacity.histograms) + 1,
+            errors: of(signals.errors, capacity.series / ERRORS_PART),
+            denied: of(signals.denied, capacity.series / DENIED_PART),
             mark_rows: if signals.denied { MARK_ROWS } else { 1 },
             starts: of(signals.latency, capacity.timed_calls),
         }
@@ -48,7 +50,7 @@ impl Sizes {
     /// # Errors
     ///
     /// When a table would have more entries than a table can.
-    pub(super) fn maps(&self, cpus: usize) -> Result<[(&'static str, u32); 14], Error> {
+    pub(super) fn maps(&self, cpus: usize) -> Result<[(&'static str, u32); 16], Error> {
         let rows = |entries: u32, too_many| {
             u32::try_from(cpus).ok().and_then(|cpus| entries.checked_mul(cpus)).ok_or(too_many)
         };
@@ -62,7 +64,9 @@ impl Sizes {
             ("SLOT_OF_CGROUP", self.slots - 1),
             ("FREE_SLOTS", self.slots - 1),
             ("FREE_SERIES", self.series - 1),
-            ("OUTCOMES", self.outcomes.max(1)),
+            ("ERRORS", self.errors.max(1)),
+            ("DENIED", self.denied.max(1)),
+            ("TIMED", self.histograms),
             ("MARKS", self.mark_rows),
             ("STARTS", self.starts.max(1)),
             ("HISTOGRAMS", rows(self.histograms, too_many("histograms", self.histograms - 1))?),
@@ -80,7 +84,7 @@ impl Sizes {
         // Keys and free lists of numbers; index rows, counts of errors and ids of slots.
         let lists = of(self.series + self.histograms, 8 + 4);
         let slots = of(self.slots, size_of::<IndexRow>() + 8 + 8 + 4);
-        let hashes = u64::from(self.slots + self.outcomes + self.starts) * HASH_ENTRY;
+        let hashes = u64::from(self.slots + self.errors + self.denied + self.histograms + self.starts) * HASH_ENTRY;
         // Ring buffers, remainders and the rest.
         let rest = (1 << 20) + 16 * POSITIONS_PER_CGROUP as u64;
         cpus as u64 * per_cpu + lists + slots + hashes + of(self.mark_rows, MARKS_PER_ROW) + rest

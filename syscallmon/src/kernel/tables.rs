@@ -9,8 +9,8 @@ use std::{collections::HashSet, mem::offset_of, sync::atomic::Ordering::Relaxed}
 use aya::Ebpf;
 use syscallmon_common::{
     Durations as KernelDurations, IndexRow, Loss, OUTCOME_DENIED, OUTCOME_ENTERED, OUTCOME_OTHER_ERRORS,
-    POSITIONS_PER_CGROUP, RETURN_CGROUP, RETURN_HISTOGRAM, RETURN_OUTCOME, RETURN_SERIES, RETURN_SLOT, Return,
-    SeriesKey, Supply,
+    POSITIONS_PER_CGROUP, RETURN_CGROUP, RETURN_DENIED, RETURN_ERROR, RETURN_HISTOGRAM, RETURN_SERIES, RETURN_SLOT,
+    RETURN_TIMED, Return, SeriesKey, Supply,
 };
 
 use super::{
@@ -253,7 +253,7 @@ impl Tables {
                 if retired.contains(&key.slot) {
                     self.clear_series(series as usize, key);
                     // Out of the hash table first: whoever finds the number there counts.
-                    list.extend((key.outcome != OUTCOME_ENTERED).then(|| outcome_back(key)));
+                    list.extend(outcome_back(key));
                     list.push(series_back(series));
                 }
             }
@@ -261,7 +261,7 @@ impl Tables {
                 let key = SeriesKey::from_word(self.histogram_keys.u64(histogram as usize).load(Relaxed));
                 if retired.contains(&key.slot) {
                     self.clear_histogram(histogram as usize);
-                    list.extend([outcome_back(key), histogram_back(histogram)]);
+                    list.extend([timed_back(key), histogram_back(histogram)]);
                 }
             }
             for slot in retired {
@@ -309,8 +309,18 @@ fn histogram_back(number: u32) -> Return {
     Return { key: 0, kind: RETURN_HISTOGRAM, number }
 }
 
-fn outcome_back(key: SeriesKey) -> Return {
-    Return { key: key.word(), kind: RETURN_OUTCOME, number: 0 }
+fn timed_back(key: SeriesKey) -> Return {
+    Return { key: key.word(), kind: RETURN_TIMED, number: 0 }
+}
+
+/// Takes a series out of its hash table; those of calls are in none.
+fn outcome_back(key: SeriesKey) -> Option<Return> {
+    let kind = match key.outcome {
+        OUTCOME_ENTERED => return None,
+        OUTCOME_DENIED => RETURN_DENIED,
+        _ => RETURN_ERROR,
+    };
+    Some(Return { key: key.word(), kind, number: 0 })
 }
 
 /// Words of 64 bits in one CPU's part of a histogram: buckets, then the sum.

@@ -58,6 +58,9 @@ const DEFAULT: &[&str] = &[
     "writev",
 ];
 
+/// Calls that end with their thread, or return to where another call or none was.
+const NEVER_RETURN: [&str; 4] = ["exit", "exit_group", "rt_sigreturn", "sigreturn"];
+
 /// What is measured, and how it is exported.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Latency {
@@ -73,6 +76,12 @@ pub enum LatencyError {
     /// No such call.
     #[error("latency.syscalls: no architecture has a system call {name:?}")]
     Syscall {
+        /// What was set.
+        name: String,
+    },
+    /// The call cannot be measured.
+    #[error("latency.syscalls: {name} is never seen to return, and cannot be measured")]
+    NeverReturns {
         /// What was set.
         name: String,
     },
@@ -99,7 +108,8 @@ impl Latency {
             None => DEFAULT.to_vec(),
         };
         let table = CallTable::native();
-        Ok(Self { calls: names.into_iter().flat_map(|name| table.named(name)).collect(), bounds })
+        let measurable = names.into_iter().filter(|name| !NEVER_RETURN.contains(name));
+        Ok(Self { calls: measurable.flat_map(|name| table.named(name)).collect(), bounds })
     }
 }
 
@@ -111,6 +121,8 @@ fn members(names: &[String]) -> Result<Vec<&str>, LatencyError> {
     for name in names.iter().map(|name| name.trim()) {
         if name.starts_with('@') {
             members.extend(sets::members(name).ok_or_else(|| LatencyError::Set { name: name.to_owned() })?);
+        } else if NEVER_RETURN.contains(&name) {
+            return Err(LatencyError::NeverReturns { name: name.to_owned() });
         } else if tables.iter().any(|table| table.named(name).next().is_some()) {
             members.push(name);
         } else {
@@ -141,6 +153,13 @@ mod tests {
     #[test]
     fn what_only_another_architecture_has_is_no_mistake() {
         assert!(names(&["mmap", "arm_fadvise64_64", "arch_prctl"]).contains("mmap"));
+    }
+
+    #[test]
+    fn what_never_returns_is_refused_by_name_and_left_out_of_sets() {
+        assert!(!names(&["@default", "@process"]).contains("exit_group"));
+        let error = Latency::resolve(Some(&["exit".to_owned()]), None).unwrap_err().to_string();
+        assert!(error.contains("exit is never seen to return"), "{error}");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use syscallmon_common::{
-    Abi, NUMBERS_PER_ABI, POSITION_FORKS, POSITION_TABLE_LEN, POSITION_TIMED, POSITIONS_PER_CGROUP,
+    Abi, NUMBERS_PER_ABI, POSITION_FORKS, POSITION_NO_ANSWER, POSITION_TABLE_LEN, POSITION_TIMED, POSITIONS_PER_CGROUP,
 };
 
 /// The `syscall` label of a number that its ABI does not know.
@@ -67,6 +67,9 @@ pub struct CallTable {
 
 /// Calls that make a task.
 const FORKS: [&str; 4] = ["clone", "clone3", "fork", "vfork"];
+
+/// Calls that a probe put into a program, which return what the program's own function does.
+const NO_ANSWER: [&str; 2] = ["uprobe", "uretprobe"];
 
 /// A table of (number, name), sorted by number.
 type Numbers = &'static [(u16, &'static str)];
@@ -125,12 +128,19 @@ impl CallTable {
     }
 
     /// For the kernel side: the position of each (ABI, number), [`POSITION_TABLE_LEN`] entries, with the flags
-    /// [`POSITION_TIMED`] for these calls and [`POSITION_FORKS`] for those that make a task.
+    /// [`POSITION_TIMED`] for these calls, [`POSITION_FORKS`] for those that make a task, and [`POSITION_NO_ANSWER`] for those that
+    /// return what is not the kernel's.
     #[must_use]
     pub fn positions(&self, timed: &BTreeSet<CallId>) -> Vec<u16> {
-        let forks: BTreeSet<CallId> = FORKS.iter().flat_map(|name| self.named(name)).collect();
+        let all =
+            |names: &[&'static str]| -> BTreeSet<CallId> { names.iter().flat_map(|name| self.named(name)).collect() };
+        let (forks, no_answer) = (all(&FORKS), all(&NO_ANSWER));
         let flag = |set: &BTreeSet<CallId>, position, flag| if set.contains(&CallId(position)) { flag } else { 0 };
-        let flags = |position| flag(timed, position, POSITION_TIMED) | flag(&forks, position, POSITION_FORKS);
+        let flags = |position| {
+            flag(timed, position, POSITION_TIMED)
+                | flag(&forks, position, POSITION_FORKS)
+                | flag(&no_answer, position, POSITION_NO_ANSWER)
+        };
         self.positions.iter().map(|&position| position | flags(position)).collect()
     }
 
@@ -224,6 +234,7 @@ mod tests {
         assert_eq!(entry(Abi::IoUring, 18) & POSITION_TIMED, 0);
         let forks = [57, 58, 56, 435, 39].map(|number| entry(Abi::Native, number) & POSITION_FORKS != 0);
         assert_eq!(forks, [true, true, true, true, false], "fork, vfork, clone, clone3, getpid");
+        assert_ne!(entry(Abi::Native, 335) & POSITION_NO_ANSWER, 0, "uretprobe");
     }
 
     #[test]

@@ -89,6 +89,19 @@ fn calls_under_way_when_the_probes_attach_were_not_refused() {
 }
 
 #[test]
+fn threads_that_begin_while_the_probes_attach_were_not_refused() {
+    let cgroup = TestCgroup::new("attaching");
+    let program = KnownCalls::start(&[&"filtered-forks", &cgroup.path()]);
+    for _ in 0..if is_short() { 1 } else { 5 } {
+        let daemon = Daemon::start(&[]);
+        let scrape = daemon.settled_scrape();
+        assert!(scrape.calls(&cgroup.label(), "clock_nanosleep") > 100, "too few threads to prove anything");
+        assert_eq!(scrape.denied(&cgroup.label()), []);
+    }
+    program.finish();
+}
+
+#[test]
 fn the_first_refusal_of_a_call_is_an_event() {
     // Only the newest of all first calls are kept.
     let (daemon, cgroup) = (Daemon::start_alone(&[]), TestCgroup::new("firstdenied"));

@@ -40,7 +40,7 @@ fn every_implementation_counts_the_same_errors() {
 }
 
 #[test]
-fn signals_restarts_and_large_results_are_no_errors() {
+fn signals_and_restarts_are_no_errors() {
     let (daemon, cgroup) = (Daemon::start(&[]), TestCgroup::new("noerrors"));
     let seconds = if is_short() { "2" } else { "10" };
     let signals: u64 = KnownCalls::run(&[&"no-failures", &cgroup.path(), &seconds]).trim().parse().unwrap();
@@ -82,23 +82,51 @@ fn beyond_the_cap_errors_are_counted_in_the_remainder_of_their_workload() {
 }
 
 #[test]
-fn errors_of_the_dead_stay_theirs_when_others_get_their_slots() {
-    let daemon = Daemon::start_alone(&["--poll.interval=100ms"]);
-    let parent = TestCgroup::new("deaderrors");
-    for index in 0..30 {
+fn outcomes_of_the_dead_stay_theirs_when_others_get_their_numbers() {
+    const CGROUPS: usize = 100;
+    // So little of everything that each number is somebody else's several times, and each slot has two pairs of call and errno to
+    // spend at most.
+    let small = ["--capacity.cgroups=20", "--capacity.errors=2", "--capacity.histograms=120", "--poll.interval=100ms"];
+    let daemon =
+        Daemon::start_alone(&[small.as_slice(), &["--probe.latency=true", "--latency.syscalls=read"]].concat());
+    let parent = TestCgroup::new("deadoutcomes");
+    for index in 0..CGROUPS {
         let child = parent.child(&format!("c{index}"));
         KnownCalls::run(&[&"failing", &child, &"10", &"5", &"0"]);
+        KnownCalls::run(&[&"refused", &child, &"errno", &"3"]);
         std::fs::remove_dir(child).unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(if index % 10 == 0 { 300 } else { 0 }));
+        std::thread::sleep(std::time::Duration::from_millis(10));
     }
     let scrape = daemon.settled_scrape();
-    for index in 0..30 {
-        let mut errors = scrape.errors(&format!("{}/c{index}", parent.label()));
+    for index in 0..CGROUPS {
+        let label = format!("{}/c{index}", parent.label());
+        let mut errors = scrape.errors(&label);
         errors.sort();
         let expected = [("openat", "ENOENT", 10), ("read", "EAGAIN", 5)];
-        assert_eq!(errors, expected.map(|(syscall, errno, count)| (syscall.to_owned(), errno.to_owned(), count)));
+        assert_eq!(
+            errors,
+            expected.map(|(syscall, errno, count)| (syscall.to_owned(), errno.to_owned(), count)),
+            "{label}"
+        );
+        assert_eq!(scrape.denied(&label), [("mkdirat".to_owned(), 3)], "{label}");
+        let reads = format!(r#"syscallmon_syscall_duration_seconds_count{{cgroup="{label}",syscall="read"}}"#);
+        assert_eq!(scrape.value(&reads), Some(5), "{label}");
     }
-    assert_eq!(scrape.lost("errors_full"), 0);
+    assert_eq!(["errors_full", "denied_full", "histograms_full"].map(|reason| scrape.lost(reason)), [0; 3]);
+}
+
+#[test]
+fn refused_calls_that_find_the_tables_full_are_counted_in_the_remainder() {
+    let daemon = Daemon::start_alone(&["--capacity.cgroups=1"]);
+    // Whoever calls first has the one slot.
+    let cgroup = TestCgroup::new("deniedfull");
+    KnownCalls::run(&[&"refused", &cgroup.path(), &"errno", &"7"]);
+    KnownCalls::run(&[&"failing", &cgroup.path(), &"10", &"0", &"0"]);
+    let scrape = daemon.settled_scrape();
+    assert_eq!(scrape.denied("(remainder)"), [("mkdirat".to_owned(), 7)]);
+    assert_eq!(scrape.lost("denied_full"), 7);
+    let errors = scrape.errors("(remainder)");
+    assert!(errors.len() == 1 && errors[0].0 == "(remainder)" && errors[0].2 >= 10, "{errors:?}");
 }
 
 #[test]

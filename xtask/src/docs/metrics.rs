@@ -15,7 +15,7 @@ Every metric that `syscallmon run` exports at `/metrics`, in the
 
 | label | values |
 |---|---|
-| `cgroup` | path of the cgroup in the cgroup2 hierarchy, beginning with `/`; `(remainder)` for calls that found the kernel's tables full; `(unknown)` for cgroups whose path could not be found out; `(gone)` for removed cgroups that were too many to be kept apart until their time was over |
+| `cgroup` | path of the cgroup in the cgroup2 hierarchy, beginning with `/`; `(remainder)` for calls, errors and refused attempts that found the kernel's tables full; `(unknown)` for cgroups whose path could not be found out; `(gone)` for removed cgroups that were too many to be kept apart until their time was over |
 | `syscall` | the kernel's name of the system call; `unknown` for every number that the ABI does not know |
 | `abi` | `x86_64`, `ia32` (int 0x80 and 32-bit programs), `x32`, `aarch64`, `aarch32` |
 | `errno` | the kernel's name of the error (`ENOENT`); `unknown` for a number that has none |
@@ -36,9 +36,10 @@ const TAIL: &str = "
 ## What an error is
 
 A system call that returned -1 to -511 (an errno), as `sys_exit` shows it. Not errors are the kernel's internal values from 512 on
-(`ERESTARTSYS` and its like: the call is restarted, or ends with `EINTR` later than anybody can see here), what `rt_sigreturn` and
-`sigreturn` restore, and results that are large numbers (addresses). A call of the number -1 cannot be told from a `sigreturn`, so its `ENOSYS` is
-not counted. Calls that were refused are no errors, unless `probe.denied` is off.
+(above all `ERESTARTSYS` and its like: the call is restarted, or ends with `EINTR` later than anybody can see here), what `rt_sigreturn` and
+`sigreturn` restore, what the function under a `uretprobe` returns, and results that are large numbers (addresses). A call of the number -1
+cannot be told from a `sigreturn`, so its `ENOSYS` is not counted. Calls that were refused are no errors, unless they are not
+known to be refused: with `probe.denied` off, without BTF, and in the one exception below.
 
 ## What a refused attempt is
 
@@ -46,17 +47,22 @@ A system call that seccomp did not let enter the kernel, whatever it did instead
 without a tracer, strict mode, or a supervisor (`USER_NOTIF`) that answered with an error. It is in no other family. What is none:
 
 - A call that a supervisor answered with a result, or let go on: the former ran elsewhere and is not counted at all, the latter is an ordinary call.
+- A call of the `vsyscall` page that seccomp refuses: no tracepoint shows it.
 - A call whose number a tracer (`ptrace`) changed: it is counted under the new number, or refused under the new number. A call
   that a tracer takes away (number -1 after `SECCOMP_RET_TRACE`, or `PTRACE_SYSEMU`) never runs: in a task with a filter it is a refused attempt,
-  of `unknown` where the tracer replaced the number; in a task without one it is nothing.
+  of `unknown` where the tracer replaced the number; in a task without one it is nothing. So is one whose task is killed while its tracer looks.
 - The first attempt of a thread that had a filter before the daemon came, or got it from another thread (`SECCOMP_FILTER_FLAG_TSYNC`), if it comes
   before the first call that is let through: it cannot be told from a call that was under way. From then on, and for all tasks that
   were made since, every attempt is counted.
 
+Where `syscallmon_lost_total{reason=\"recursion\"}` rises, the kernel did not show that calls began, and those of tasks with a filter may be
+taken for refused.
+
 ## What a duration is
 
-The time from `sys_enter` to `sys_exit` of a call in `latency.syscalls`, waiting included; it is counted when the call ends. Calls that were
-under way when the daemon came, that never return (`exit`), or whose thread dies inside are not in it.
+The time from `sys_enter` to `sys_exit` of a call in `latency.syscalls`, waiting included; it is counted when the call ends, also when a
+signal ends it, or its thread. Calls that were under way when the daemon came are not in it, nor, on x86, an `execveat` that
+succeeds: the kernel ends it as another call.
 
 ## About the process
 
