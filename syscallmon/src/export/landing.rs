@@ -164,7 +164,7 @@ impl FirstRow {
                 call.syscall,
                 call.abi,
                 call.number.cast_signed(),
-                if call.denied { ", refused" } else { "" }
+                if call.denied { ", denied" } else { "" }
             ),
             process: format!("{} (pid {}, uid {})", call.comm, call.pid, call.uid),
         }
@@ -176,7 +176,7 @@ fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let groups: Vec<&str> =
         digits.as_bytes().rchunks(3).rev().map(|group| std::str::from_utf8(group).expect("digits are ASCII")).collect();
-    groups.join("\u{2009}")
+    groups.join("\u{202f}")
 }
 
 #[cfg(test)]
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn thousands_are_apart() {
-        let thin = |text: &str| text.replace(' ', "\u{2009}");
+        let thin = |text: &str| text.replace(' ', "\u{202f}");
         assert_eq!(thousands(0), "0");
         assert_eq!(thousands(999), "999");
         assert_eq!(thousands(1_234_567), thin("1 234 567"));

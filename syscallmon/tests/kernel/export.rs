@@ -8,7 +8,10 @@ use std::{
 
 use flate2::read::GzDecoder;
 
-use crate::harness::{Daemon, KnownCalls, TestCgroup, many_calls, number};
+use crate::{
+    harness::{Daemon, KnownCalls, TestCgroup, many_calls, number},
+    latency,
+};
 
 /// An answer, byte for byte.
 fn raw_get(daemon: &Daemon, path: &str, header: &str) -> (String, Vec<u8>) {
@@ -54,10 +57,13 @@ fn promtool_finds_nothing_to_complain_about() {
 #[test]
 fn the_api_and_the_landing_page_show_the_workload() {
     // Alone: other tests would push its first call out of the newest.
-    let (daemon, cgroup) = (Daemon::start_alone(&[]), TestCgroup::new("<b>page"));
+    let (daemon, cgroup) = (Daemon::start_alone(&latency::FLAGS), TestCgroup::new("<b>page"));
     // More than anything else on the host makes, so that it is the busiest.
     let count = 3 * many_calls();
     KnownCalls::run(&[&"calls", &cgroup.path(), &number(libc::SYS_getppid), &count.to_string()]);
+    KnownCalls::run(&[&"failing", &cgroup.path(), &"5", &"3", &"0"]);
+    KnownCalls::run(&[&"refused", &cgroup.path(), &"errno", &"4"]);
+    KnownCalls::run(&[&"sleeps", &cgroup.path(), &"2", &"1000000"]);
     daemon.settled_scrape();
 
     let prefix = cgroup.label().replace('<', "%3C").replace('>', "%3E");
@@ -70,6 +76,17 @@ fn the_api_and_the_landing_page_show_the_workload() {
         workload["syscalls"][0],
         serde_json::json!({"abi": std::env::consts::ARCH, "syscall": "getppid", "calls": count})
     );
+    let abi = std::env::consts::ARCH;
+    let errors = serde_json::json!([
+        {"abi": abi, "syscall": "openat", "errno": "ENOENT", "errors": 5},
+        {"abi": abi, "syscall": "read", "errno": "EAGAIN", "errors": 3},
+    ]);
+    assert_eq!(workload["errors"], errors);
+    assert_eq!(workload["denied"], serde_json::json!([{"abi": abi, "syscall": "mkdirat", "attempts": 4}]));
+    let durations = workload["durations"].as_array().unwrap();
+    let sleeps = durations.iter().find(|entry| entry["syscall"] == "nanosleep").expect("sleeps");
+    assert_eq!((&sleeps["calls"], sleeps["seconds"].as_f64() > Some(0.002)), (&2.into(), true), "{sleeps}");
+    assert_eq!(sleeps["buckets"].as_array().unwrap().len(), 4, "as many as the flag names: {sleeps}");
     let first = answer["data"]["first_calls"].as_array().unwrap().iter().find(|call| call["cgroup"] == cgroup.label());
     assert_eq!(first.expect("a first call")["comm"], "known_calls");
 
@@ -77,6 +94,8 @@ fn the_api_and_the_landing_page_show_the_workload() {
     let (status, page) = daemon.get("/");
     assert_eq!(status, 200);
     assert!(page.contains(env!("CARGO_PKG_VERSION")) && page.contains(&implementation), "{page}");
+    assert!(page.contains("<b>errors</b> openat ENOENT 5, read EAGAIN 3"), "{page}");
+    assert!(page.contains("<b>denied</b> mkdirat 4") && page.contains("<b>took</b> nanosleep"), "{page}");
     let escaped = cgroup.label().replace('<', "&#60;").replace('>', "&#62;");
     assert!(page.contains(&escaped) && !page.contains("<b>page"), "cgroup names are escaped: {page}");
 }
