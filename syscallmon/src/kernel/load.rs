@@ -1,6 +1,6 @@
 //! Loads the object and attaches what this kernel can run.
 //!
-//! Which implementation of a probe that is, [`super::sys_enter`] and [`super::event_probe`] say.
+//! Which implementation of a probe that is, [`super::sys_enter`], [`super::sys_exit`] and [`super::event_probe`] say.
 
 use std::{fs, io, os::fd::AsFd};
 
