@@ -24,8 +24,8 @@ use crate::{
 
 /// The daemon's object, relative to the root.
 pub const OBJECT: &str = "syscallmon/bpf/syscallmon.bpf.o";
-/// The object of the yardstick that does nothing, relative to the root.
-pub const EMPTY_OBJECT: &str = "xtask/bpf/empty.bpf.o";
+/// The object of the benchmark's yardsticks, relative to the root.
+pub const YARDSTICK_OBJECT: &str = "xtask/bpf/yardstick.bpf.o";
 
 const TARGET: &str = "bpfel-unknown-none";
 const PROFILE: &str = "ebpf";
@@ -151,7 +151,7 @@ fn build(root: &Path, toolchain: &Toolchain) -> Result<Objects> {
     )?;
     let dir = place.target_dir.join(TARGET).join(PROFILE);
     let finished = |name: &str| finish(&place, toolchain, &dir.join(name));
-    Ok([(OBJECT, finished("syscallmon")?), (EMPTY_OBJECT, finished("empty")?)])
+    Ok([(OBJECT, finished("syscallmon")?), (YARDSTICK_OBJECT, finished("yardstick")?)])
 }
 
 /// The build, with all that a user's environment could change set or taken away.

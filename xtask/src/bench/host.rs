@@ -18,8 +18,8 @@ pub(super) struct Host {
     pub(super) syscallmon: PathBuf,
     /// The release build of the program that makes the calls.
     pub(super) known_calls: PathBuf,
-    /// The object with the program that does nothing.
-    pub(super) empty: PathBuf,
+    /// The object with what is compared with.
+    pub(super) yardstick: PathBuf,
     pub(super) bpftool: PathBuf,
     pub(super) bpftrace: PathBuf,
     /// Of libbpf-tools.
@@ -42,7 +42,7 @@ impl Host {
         Ok(Self {
             syscallmon: release.join("syscallmon"),
             known_calls: release.join("examples/known_calls"),
-            empty: root.join(ebpf::EMPTY_OBJECT),
+            yardstick: root.join(ebpf::YARDSTICK_OBJECT),
             bpftool: program("bpftool")?,
             bpftrace: program("bpftrace")?,
             syscount: program("syscount")?,

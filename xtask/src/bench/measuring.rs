@@ -15,8 +15,14 @@ use super::{
 
 const SCENARIO: &str = "measuring";
 const CALLS: u32 = 400_000;
-const VARIANTS: [Variant; 5] =
-    [Variant::Nothing, Variant::EmptyBoth, Variant::LatencyListed, Variant::BpftraceLatency, Variant::Syscount];
+const VARIANTS: [Variant; 6] = [
+    Variant::Nothing,
+    Variant::EmptyBoth,
+    Variant::LatencyListed,
+    Variant::Rezolus,
+    Variant::BpftraceLatency,
+    Variant::Syscount,
+];
 
 /// Runs the scenario.
 pub(super) fn measure(host: &Host, rounds: NonZeroUsize) -> Result<Report> {
@@ -29,6 +35,9 @@ pub(super) fn measure(host: &Host, rounds: NonZeroUsize) -> Result<Report> {
         Figure::new(name, measured.ratio(Variant::LatencyListed, to), Unit::Ratio)
     };
     let mut report = measured.report(SCENARIO);
-    report.figures = [Variant::EmptyBoth, Variant::BpftraceLatency, Variant::Syscount].into_iter().map(ratio).collect();
+    report.figures = [Variant::EmptyBoth, Variant::Rezolus, Variant::BpftraceLatency, Variant::Syscount]
+        .into_iter()
+        .map(ratio)
+        .collect();
     Ok(report)
 }

@@ -55,6 +55,8 @@ pub(super) enum Variant {
     RawTp,
     /// The daemon as it comes on kernels that preempt raw tracepoint programs.
     Tracepoint,
+    /// The published design of Rezolus' sampler of latency.
+    Rezolus,
     /// bpftrace that counts.
     Bpftrace,
     /// bpftrace that keeps histograms.
@@ -66,7 +68,7 @@ pub(super) enum Variant {
 /// What is attached; dropping it detaches.
 pub(super) enum Attachment {
     Nothing,
-    Empty(#[expect(dead_code, reason = "held, not read")] Box<Ebpf>),
+    Yardstick(#[expect(dead_code, reason = "held, not read")] Box<Ebpf>),
     Daemon(Daemon),
     Peer(Peer),
 }
@@ -85,6 +87,7 @@ impl Variant {
             Self::LatencyListed => "syscallmon, measuring",
             Self::RawTp => "syscallmon, raw_tp",
             Self::Tracepoint => "syscallmon, tracepoint",
+            Self::Rezolus => "Rezolus' design, measuring",
             Self::Bpftrace => "bpftrace",
             Self::BpftraceLatency => "bpftrace, measuring",
             Self::Syscount => "syscount -L",
@@ -96,8 +99,9 @@ impl Variant {
         let daemon = |flags: &[&str]| Ok::<_, anyhow::Error>(Attachment::Daemon(Daemon::start(host, flags)?));
         let attachment = match self {
             Self::Nothing => Attachment::Nothing,
-            Self::Empty => Attachment::Empty(Box::new(attach_empty(&host.empty, &["sys_enter"])?)),
-            Self::EmptyBoth => Attachment::Empty(Box::new(attach_empty(&host.empty, &["sys_enter", "sys_exit"])?)),
+            Self::Empty => yardstick(host, &[("empty", "sys_enter")])?,
+            Self::EmptyBoth => yardstick(host, &[("empty", "sys_enter"), ("empty_exit", "sys_exit")])?,
+            Self::Rezolus => yardstick(host, &[("rezolus", "sys_enter"), ("rezolus_exit", "sys_exit")])?,
             Self::Counting => daemon(&["--probe.errors=false", "--probe.denied=false"])?,
             Self::Errors => daemon(&["--probe.denied=false"])?,
             Self::Daemon => daemon(&[])?,
@@ -123,7 +127,7 @@ impl Attachment {
     pub(super) fn counted(self, workload: &Workload) -> Result<Option<u64>> {
         let (name, number) = workload.syscall;
         match self {
-            Self::Nothing | Self::Empty(_) => Ok(None),
+            Self::Nothing | Self::Yardstick(_) => Ok(None),
             Self::Daemon(daemon) => {
                 let count = || -> Result<u64> { Ok(daemon.scrape()?.calls(workload.cgroup.label(), name)) };
                 let counted = count()?;
@@ -143,15 +147,18 @@ impl Attachment {
     }
 }
 
-fn attach_empty(object: &Path, tracepoints: &[&str]) -> Result<Ebpf> {
+/// Attaches programs of the yardstick object to their tracepoints.
+fn yardstick(host: &Host, programs: &[(&str, &str)]) -> Result<Attachment> {
+    let object = &host.yardstick;
     let mut ebpf = Ebpf::load_file(object).with_context(|| format!("cannot load {}", object.display()))?;
-    for &tracepoint in tracepoints {
-        let name = if tracepoint == "sys_exit" { "empty_exit" } else { "empty" };
-        let program: &mut BtfTracePoint = ebpf.program_mut(name).context("no empty program")?.try_into()?;
-        program.load(tracepoint, &Btf::from_sys_fs()?).context("the kernel refused the empty program")?;
-        program.attach().context("cannot attach the empty program")?;
+    let btf = Btf::from_sys_fs()?;
+    for &(name, tracepoint) in programs {
+        let program = ebpf.program_mut(name).with_context(|| format!("no program {name}"))?;
+        let program: &mut BtfTracePoint = program.try_into()?;
+        program.load(tracepoint, &btf).with_context(|| format!("the kernel refused {name}"))?;
+        program.attach().with_context(|| format!("cannot attach {name}"))?;
     }
-    Ok(ebpf)
+    Ok(Attachment::Yardstick(Box::new(ebpf)))
 }
 
 /// Somebody else's tool, which prints what it saw when it is interrupted; killed when dropped.

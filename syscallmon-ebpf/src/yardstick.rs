@@ -1,0 +1,107 @@
+//! What `cargo xtask bench` compares with: programs that do nothing at all, and the published design of Rezolus' sampler of latency.
+//!
+//! The latter is written anew from its description, in the same language and with the same compiler, so that the designs are
+//! compared: every call of every thread has its start in a hash table, and its duration in one histogram per class of calls,
+//! for the whole node, which all CPUs add to.
+
+#![no_std]
+#![no_main]
+#![feature(core_intrinsics)]
+#![expect(internal_features, reason = "atomic additions without a result; see main.rs")]
+#![expect(unreachable_pub, reason = "the macros that declare programs and maps ask for `pub`, in a binary too")]
+#![expect(missing_docs, reason = "the functions that the macros make around programs have none")]
+
+use core::intrinsics::{AtomicOrdering, atomic_xadd};
+
+use aya_ebpf::{
+    bindings::BPF_ANY,
+    helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns},
+    macros::{btf_tracepoint, map},
+    maps::{Array, HashMap},
+    programs::BtfTracePointContext,
+};
+
+/// Classes of calls, and buckets of each: eight for each power of two of nanoseconds.
+const CLASSES: u32 = 16;
+const BUCKETS: u32 = 512;
+
+/// Calls of which the class is known.
+const NUMBERS: u32 = 1024;
+
+/// `offsetof(struct pt_regs, orig_ax)` on x86_64, which is part of its ABI.
+const ORIG_AX: usize = 120;
+
+/// When each thread's call began.
+#[map]
+static STARTS: HashMap<u32, u64> = HashMap::with_max_entries(65_536, 0);
+
+/// The class of each number.
+#[map]
+static CLASS: Array<u32> = Array::with_max_entries(NUMBERS, 0);
+
+/// How many calls of each class took how long.
+#[map]
+static HISTOGRAMS: Array<u64> = Array::with_max_entries(CLASSES * BUCKETS, 0);
+
+/// Does nothing at every `sys_enter`.
+#[btf_tracepoint(function = "sys_enter")]
+pub fn empty(_: BtfTracePointContext) -> i32 {
+    0
+}
+
+/// Does nothing at every `sys_exit`.
+#[btf_tracepoint(function = "sys_exit")]
+pub fn empty_exit(_: BtfTracePointContext) -> i32 {
+    0
+}
+
+/// Notes when a call begins.
+#[btf_tracepoint(function = "sys_enter")]
+pub fn rezolus(_: BtfTracePointContext) -> i32 {
+    // SAFETY: the helper takes nothing.
+    let now = unsafe { bpf_ktime_get_ns() };
+    let _ = STARTS.insert(bpf_get_current_pid_tgid() as u32, now, BPF_ANY.into());
+    0
+}
+
+/// Counts how long a call took.
+#[btf_tracepoint(function = "sys_exit")]
+pub fn rezolus_exit(ctx: BtfTracePointContext) -> i32 {
+    let thread = bpf_get_current_pid_tgid() as u32;
+    // SAFETY: only this thread's own programs touch its entry; the helper takes nothing.
+    let (start, now) = unsafe { (STARTS.get(thread).copied(), bpf_ktime_get_ns()) };
+    let Some(start) = start.filter(|&start| start != 0 && start < now) else { return 0 };
+    let _ = STARTS.remove(thread);
+    let registers: *const u8 = ctx.arg(0);
+    // SAFETY: the verifier knows the struct.
+    let number = unsafe { *registers.add(ORIG_AX).cast::<u32>() };
+    let class = CLASS.get(number).copied().unwrap_or(0);
+    if let Some(count) = HISTOGRAMS.get_ptr_mut(class * BUCKETS + bucket(now - start)) {
+        // SAFETY: a valid map value, which everybody adds to atomically.
+        unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(count, 1) };
+    }
+    0
+}
+
+/// The bucket of a duration: the power of two, and the three bits that follow the highest one.
+#[inline(always)]
+fn bucket(nanoseconds: u64) -> u32 {
+    let mut rest = nanoseconds;
+    let mut power = 0;
+    for step in [32, 16, 8, 4, 2, 1] {
+        if rest >> step != 0 {
+            rest >>= step;
+            power += step;
+        }
+    }
+    if power < 3 { nanoseconds as u32 } else { (power as u32 - 2) * 8 + (nanoseconds >> (power - 3)) as u32 % 8 }
+}
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
