@@ -18,8 +18,7 @@ const CGROUPS: u32 = 64;
 const LAPS: u32 = 1_000;
 /// A hop takes microseconds, of which the programs are a few per cent: it takes more rounds to see them.
 const ROUNDS: NonZeroUsize = NonZeroUsize::new(3).expect("not 0");
-const VARIANTS: [Variant; 5] =
-    [Variant::Nothing, Variant::Empty, Variant::Counting, Variant::EmptyBoth, Variant::Daemon];
+const VARIANTS: [Variant; 3] = [Variant::Nothing, Variant::Empty, Variant::Counting];
 
 /// Runs the scenario.
 pub(super) fn measure(host: &Host, rounds: NonZeroUsize) -> Result<Report> {
@@ -32,11 +31,10 @@ pub(super) fn measure(host: &Host, rounds: NonZeroUsize) -> Result<Report> {
 
     let mut report = measured.report(SCENARIO);
     let figure = |name: &str, value, unit| Figure::new(format!("{CGROUPS} cgroups in turn: {name}"), value, unit);
-    let ratio = |of, to| measured.ratio(of, to);
     report.figures = vec![
-        figure("added to a hop of 2 calls", measured.added(Variant::Daemon), Unit::Nanoseconds),
-        figure("calls only, by an empty program", ratio(Variant::Counting, Variant::Empty), Unit::Ratio).at_most(2.0),
-        figure("syscallmon by empty programs on both", ratio(Variant::Daemon, Variant::EmptyBoth), Unit::Ratio),
+        figure("calls only, added to a hop of 2", measured.added(Variant::Counting), Unit::Nanoseconds),
+        figure("calls only, by an empty program", measured.ratio(Variant::Counting, Variant::Empty), Unit::Ratio)
+            .at_most(2.0),
     ];
     Ok(report)
 }
