@@ -72,12 +72,9 @@ pub fn entered(task: impl Task) {
     }
 }
 
-/// Notes that a task's call has ended; the task's mark, if that says that the call had not entered.
+/// Notes that the call of a task with a filter has ended; the task's mark, if that says that the call had not entered.
 #[inline(always)]
 pub fn left(task: impl Task) -> Option<u8> {
-    if !task.has_seccomp() {
-        return None;
-    }
     let before = set(task.pid(), OUTSIDE);
     (before == OUTSIDE || before == NEWBORN).then_some(before)
 }

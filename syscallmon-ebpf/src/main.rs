@@ -41,7 +41,7 @@ use crate::{
     globals::{COUNTS_DENIED, HAS_TASK_BTF, OFFSET_EVENT_CHILD, OFFSET_REGS_NR, TIMES_CALLS},
     io_uring::Operation,
     outcome::Exit,
-    task::{Plain, Typed, field, typed},
+    task::{Plain, Task, Typed, field, typed},
 };
 
 /// Counts a call; the cheapest. Needs `bpf_get_current_task_btf` (Linux 5.11).
@@ -121,14 +121,14 @@ impl Exit for TracePointContext {
 /// Counts how a call ends; implemented as `sys_enter` is.
 #[btf_tracepoint(function = "sys_exit")]
 pub fn sys_exit_btf(ctx: BtfTracePointContext) -> i32 {
-    outcome::call(&ctx, Typed::current(), &ctx);
+    outcome::call::<_, Typed>(&ctx);
     0
 }
 
 /// Counts how a call ends. Needs BTF, for the number.
 #[raw_tracepoint(tracepoint = "sys_exit")]
 pub fn sys_exit_raw(ctx: RawTracePointContext) -> i32 {
-    outcome::call(&ctx, Plain::current(), &ctx);
+    outcome::call::<_, Plain>(&ctx);
     0
 }
 
@@ -136,9 +136,9 @@ pub fn sys_exit_raw(ctx: RawTracePointContext) -> i32 {
 #[tracepoint]
 pub fn sys_exit_tp(ctx: TracePointContext) -> u32 {
     if HAS_TASK_BTF.load() != 0 {
-        outcome::call(&ctx, Typed::current(), &ctx);
+        outcome::call::<_, Typed>(&ctx);
     } else {
-        outcome::call(&ctx, Plain::current(), &ctx);
+        outcome::call::<_, Plain>(&ctx);
     }
     0
 }

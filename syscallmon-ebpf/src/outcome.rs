@@ -12,7 +12,7 @@ use crate::{
     denied, duration,
     globals::{COUNTS_DENIED, COUNTS_ERRORS, TIMES_CALLS},
     maps::{DENIED, ERRORS},
-    number::{Numbered, of_call},
+    number::{Entry, Numbered, of_call},
     task::Task,
 };
 
@@ -27,44 +27,69 @@ pub trait Exit {
     fn returned(&self) -> i64;
 }
 
-/// Counts what there is to count of a call that a task ends.
+/// Counts what there is to count of a call that the current task ends.
+///
+/// Here is what every call pays for, and nothing else: what is counted is counted by functions of their own in the kernel, too, so
+/// that this one is short, and the task is asked for only where it matters.
 #[inline(always)]
-pub fn call<C: EbpfContext>(ctx: &C, task: impl Task, exit: &impl Exit) {
-    if COUNTS_DENIED.load() != 0
-        && let Some(mark) = denied::left(task)
-    {
-        let (nr, returned) = (exit.nr(), exit.returned());
-        let Numbered { abi, entry } = of_call(task, nr);
-        if denied::is_refusal(mark, entry, returned) {
-            count(ctx, &Call { cgroup_id: task.cgroup_id(), nr, abi, position: entry.position() }, OUTCOME_DENIED);
-        }
+pub fn call<C: EbpfContext + Exit, T: Task>(ctx: &C) {
+    if COUNTS_DENIED.load() != 0 && T::current().has_seccomp() && !had_entered::<C, T>(ctx) {
         return;
     }
     if TIMES_CALLS.load() != 0 {
-        let nr = exit.nr();
-        let Numbered { abi, entry } = of_call(task, nr);
-        if entry.is_timed() {
-            let call = Call { cgroup_id: task.cgroup_id(), nr, abi, position: entry.position() };
-            duration::end(ctx, task, &call);
+        let nr = ctx.nr();
+        if of_call(T::current(), nr).entry.is_timed() {
+            timed::<C, T>(ctx, nr);
         }
     }
     if COUNTS_ERRORS.load() != 0
-        && let Some(errno) = errno(exit.returned())
+        && let Some(errno) = errno(ctx.returned())
     {
-        let nr = exit.nr();
-        let Numbered { abi, entry } = of_call(task, nr);
-        // What `sigreturn` restores is no answer, and what a probe returns is somebody else's.
-        if nr != NONE && entry.answers() && !denied::is_rolled_back(task) {
-            count(ctx, &Call { cgroup_id: task.cgroup_id(), nr, abi, position: entry.position() }, errno);
-        }
+        failed::<C, T>(ctx, errno);
+    }
+}
+
+/// The call of a task, for counting.
+#[inline(always)]
+fn call_of(task: impl Task, nr: i64) -> (Call, Entry) {
+    let Numbered { abi, entry } = of_call(task, nr);
+    (Call { cgroup_id: task.cgroup_id(), nr, abi, position: entry.position() }, entry)
+}
+
+/// Whether the call of a task with a seccomp filter had entered the kernel; counts it if it was refused.
+#[inline(never)]
+fn had_entered<C: EbpfContext + Exit, T: Task>(ctx: &C) -> bool {
+    let task = T::current();
+    let Some(mark) = denied::left(task) else { return true };
+    let (call, entry) = call_of(task, ctx.nr());
+    if denied::is_refusal(mark, entry, ctx.returned()) {
+        count(ctx, &call, OUTCOME_DENIED);
+    }
+    false
+}
+
+/// Measures a call.
+#[inline(never)]
+fn timed<C: EbpfContext + Exit, T: Task>(ctx: &C, nr: i64) {
+    let task = T::current();
+    duration::end(ctx, task, &call_of(task, nr).0);
+}
+
+/// Counts a call that returned an error.
+#[inline(never)]
+fn failed<C: EbpfContext + Exit, T: Task>(ctx: &C, errno: u16) {
+    let (task, nr) = (T::current(), ctx.nr());
+    let (call, entry) = call_of(task, nr);
+    // What `sigreturn` restores is no answer, and what a probe returns is somebody else's.
+    if nr != NONE && entry.answers() && !denied::is_rolled_back(task) {
+        count(ctx, &call, errno);
     }
 }
 
 /// Counts a call that seccomp refused by ending its thread at once: there is no `sys_exit` for it.
 #[inline(always)]
 pub fn killed<C: EbpfContext>(ctx: &C, task: impl Task, nr: i64) {
-    let Numbered { abi, entry } = of_call(task, nr);
-    count(ctx, &Call { cgroup_id: task.cgroup_id(), nr, abi, position: entry.position() }, OUTCOME_DENIED);
+    count(ctx, &call_of(task, nr).0, OUTCOME_DENIED);
 }
 
 /// The errno that a call returned; `None` for what is a result, or known to the kernel only.

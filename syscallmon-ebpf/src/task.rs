@@ -17,6 +17,8 @@ use crate::globals::{
 
 /// The current task.
 pub trait Task: Copy {
+    /// Asks the kernel for it.
+    fn current() -> Self;
     /// Its cgroup, as user space names it: marked with [`V1_CGROUP`] when it is one of a v1 hierarchy.
     fn cgroup_id(self) -> u64;
     /// Whether it is in a 32-bit call.
@@ -37,23 +39,13 @@ pub struct Typed(*const u8);
 #[derive(Clone, Copy)]
 pub struct Plain(*const u8);
 
-impl Typed {
+impl Task for Typed {
     #[inline(always)]
-    pub fn current() -> Self {
+    fn current() -> Self {
         // SAFETY: the helper takes nothing, and returns a task that lives as long as the program runs.
         Self(unsafe { bpf_get_current_task_btf().cast::<u8>().cast_const() })
     }
-}
 
-impl Plain {
-    #[inline(always)]
-    pub fn current() -> Self {
-        // SAFETY: the helper takes nothing.
-        Self(unsafe { bpf_get_current_task() } as *const u8)
-    }
-}
-
-impl Task for Typed {
     #[inline(always)]
     fn cgroup_id(self) -> u64 {
         let css_set: *const u8 = typed(self.0, OFFSET_TASK_CGROUPS.load());
@@ -88,6 +80,12 @@ impl Task for Typed {
 }
 
 impl Task for Plain {
+    #[inline(always)]
+    fn current() -> Self {
+        // SAFETY: the helper takes nothing.
+        Self(unsafe { bpf_get_current_task() } as *const u8)
+    }
+
     #[inline(always)]
     fn cgroup_id(self) -> u64 {
         // SAFETY: the helper takes nothing.
