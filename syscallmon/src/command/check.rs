@@ -139,7 +139,7 @@ fn btf(options: &Options) -> Finding {
     match kernel::check_btf(&options.btf_path()) {
         Ok(()) => Fine(options.btf_path().display().to_string()),
         Err(error) => {
-            let lost = "without it counting costs more, and 32-bit calls and v1 cgroups are not told apart";
+            let lost = "without it counting costs more, and 32-bit calls, v1 cgroups and refused calls are not told";
             let finding = if options.sys_enter == kernel::SysEnter::TpBtf { Missing } else { Optional };
             finding(format!("{}; {lost}", chain(&error)))
         }
