@@ -1,0 +1,301 @@
+//! What is known of containers and pods, and what somebody wants to know: where sources and counting meet.
+//!
+//! Both sides take its lock for moments only. Only what was asked for is kept, and no more than [`MOST`] of it, so neither
+//! a source that says too much nor somebody who makes cgroups with names of containers can make it large.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::watch;
+
+use super::{
+    facts::{ContainerFacts, ContainerId, Owner, PodFacts},
+    place::Place,
+    source::{Pod, PodChange, SourceName},
+};
+
+/// Most containers, and most pods, that are kept.
+const MOST: usize = 16_384;
+
+/// A container is new for so long.
+const NEW: Duration = Duration::from_mins(1);
+
+/// A container that nobody knows is asked for again after this, then after twice that, and so on.
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+const LAST_RETRY: Duration = Duration::from_mins(1);
+
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub struct Directory(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    known: Mutex<Known>,
+    /// Changes when there is a container that nobody has been asked for yet.
+    wanted: watch::Sender<()>,
+}
+
+/// Tells when there is a container that nobody has been asked for yet.
+pub(super) struct Wanted(watch::Receiver<()>);
+
+impl Wanted {
+    /// Waits for that, since the last time that it was waited for.
+    pub(super) async fn changed(&mut self) {
+        if self.0.changed().await.is_err() {
+            // Nobody will ever want anything again.
+            std::future::pending().await
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    containers: HashMap<ContainerId, Container>,
+    pods: HashMap<Arc<str>, Pod>,
+    /// Pods of a list that is not complete yet.
+    listed: Option<HashSet<Arc<str>>>,
+    sources: Vec<SourceStatus>,
+    /// Grows with everything that could change an answer.
+    generation: u64,
+}
+
+/// A container that somebody wants to know.
+#[derive(Debug)]
+struct Container {
+    facts: Option<Arc<ContainerFacts>>,
+    /// Since when.
+    since: Instant,
+    /// When each source is to be asked again, and after how long after that.
+    retries: HashMap<SourceName, (Instant, Duration)>,
+}
+
+/// How a source fares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceStatus {
+    /// Which.
+    pub source: SourceName,
+    /// Why it does not answer, if it does not.
+    pub problem: Option<String>,
+    /// How often it did not, since the daemon started.
+    pub failures: u64,
+    /// Whether it was ever asked.
+    was_asked: bool,
+}
+
+impl SourceStatus {
+    /// Whether it answered when it was last asked.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.problem.is_none()
+    }
+}
+
+impl Directory {
+    /// What is known of a container; where that is nothing, sources are asked.
+    #[must_use]
+    pub fn container(&self, id: &ContainerId) -> Option<Arc<ContainerFacts>> {
+        let mut known = self.lock();
+        if let Some(container) = known.containers.get(id) {
+            return container.facts.clone();
+        }
+        if known.containers.len() >= MOST {
+            return None;
+        }
+        let facts = known.of_pods(id).map(Arc::new);
+        let is_unknown = facts.is_none();
+        let container = Container { facts: facts.clone(), since: Instant::now(), retries: HashMap::new() };
+        known.containers.insert(Arc::clone(id), container);
+        drop(known);
+        if is_unknown {
+            self.0.wanted.send_replace(());
+        }
+        facts
+    }
+
+    /// What is known of a pod.
+    #[must_use]
+    pub fn pod(&self, uid: &str) -> Option<PodFacts> {
+        let known = self.lock();
+        if let Some(pod) = known.pods.get(uid) {
+            return Some(pod.facts.clone());
+        }
+        let facts = known.containers.values().filter_map(|container| container.facts.as_ref()?.pod.as_ref());
+        facts.into_iter().find(|pod| pod.uid.as_ref() == uid).cloned()
+    }
+
+    /// What made a pod, where Kubernetes says so.
+    #[must_use]
+    pub fn owner(&self, uid: &str) -> Option<Owner> {
+        self.lock().pods.get(uid).and_then(|pod| pod.facts.owner.clone())
+    }
+
+    /// Asks for what a path mentions, before it is needed.
+    pub fn prepare(&self, place: &Place) {
+        if let Place::Container { id, .. } = place {
+            let _ = self.container(id);
+        }
+    }
+
+    /// For how long a container has been wanted.
+    #[must_use]
+    pub fn wanted_for(&self, id: &ContainerId) -> Duration {
+        self.lock().containers.get(id).map_or(Duration::ZERO, |container| container.since.elapsed())
+    }
+
+    /// Forgets containers that are not among these, but those that are so new that they may not have made a call yet.
+    pub fn retain(&self, wanted: &HashSet<&ContainerId>) {
+        self.lock().containers.retain(|id, container| wanted.contains(id) || container.since.elapsed() < NEW);
+    }
+
+    /// Whether there is anybody who may know a name that is not known yet.
+    #[must_use]
+    pub fn has_sources(&self) -> bool {
+        !self.lock().sources.is_empty()
+    }
+
+    /// Notes that a source is there, before it has answered.
+    pub(super) fn expect(&self, source: SourceName) {
+        self.lock().status(source);
+    }
+
+    /// A number that changes whenever an answer could.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.lock().generation
+    }
+
+    /// How every source fares that there is.
+    #[must_use]
+    pub fn sources(&self) -> Vec<SourceStatus> {
+        self.lock().sources.clone()
+    }
+
+    /// Containers that are wanted and not known.
+    #[must_use]
+    pub fn unresolved(&self) -> usize {
+        self.lock().containers.values().filter(|container| container.facts.is_none()).count()
+    }
+
+    /// Takes up what a source answered to a question for these.
+    pub(super) fn answered(&self, source: SourceName, asked: &[ContainerId], answer: Vec<ContainerFacts>) {
+        let mut known = self.lock();
+        let now = Instant::now();
+        let mut is_news = false;
+        for facts in answer {
+            if let Some(container) = known.containers.get_mut(&facts.id).filter(|container| container.facts.is_none()) {
+                container.facts = Some(Arc::new(facts));
+                is_news = true;
+            }
+        }
+        known.generation += u64::from(is_news);
+        for id in asked {
+            if let Some(container) = known.containers.get_mut(id) {
+                container
+                    .retries
+                    .entry(source)
+                    .and_modify(|retry| *retry = later(now, retry.1))
+                    .or_insert_with(|| later(now, FIRST_RETRY));
+            }
+        }
+    }
+
+    /// Takes up what Kubernetes says of pods.
+    pub(super) fn pod_changed(&self, change: PodChange) {
+        let mut known = self.lock();
+        match change {
+            PodChange::Restarted => known.listed = Some(HashSet::new()),
+            PodChange::Applied(pod) => known.add_pod(pod),
+            PodChange::Deleted { uid } => {
+                known.pods.remove(&uid);
+            }
+            PodChange::Synced => {
+                if let Some(listed) = known.listed.take() {
+                    known.pods.retain(|uid, _| listed.contains(uid));
+                }
+            }
+        }
+        known.generation += 1;
+    }
+
+    /// Notes how a source fares; whether that is another state than before.
+    pub(super) fn set_status(&self, source: SourceName, problem: Option<String>) -> bool {
+        let mut known = self.lock();
+        let status = known.status(source);
+        let is_other = !status.was_asked || status.problem.is_some() != problem.is_some();
+        status.failures += u64::from(problem.is_some());
+        status.problem = problem;
+        status.was_asked = true;
+        is_other
+    }
+
+    /// Takes a source out of those that there are: it is not installed (any more).
+    pub(super) fn remove_status(&self, source: SourceName) {
+        self.lock().sources.retain(|status| status.source != source);
+    }
+
+    /// Containers that this source is to be asked for now, at most so many; otherwise, when.
+    pub(super) fn due(&self, source: SourceName, most: usize) -> Result<Vec<ContainerId>, Option<Instant>> {
+        let (known, now) = (self.lock(), Instant::now());
+        let unknown = known.containers.iter().filter(|(_, container)| container.facts.is_none());
+        let (mut due, mut next) = (Vec::new(), None::<Instant>);
+        for (id, container) in unknown {
+            match container.retries.get(&source) {
+                Some((at, _)) if *at > now => next = Some(next.map_or(*at, |next| next.min(*at))),
+                _ if due.len() < most => due.push(Arc::clone(id)),
+                _ => {}
+            }
+        }
+        if due.is_empty() { Err(next) } else { Ok(due) }
+    }
+
+    /// Tells when there may be something new to be asked for.
+    pub(super) fn wanted(&self) -> Wanted {
+        Wanted(self.0.wanted.subscribe())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        // Whoever panicked with it left facts that are still true.
+        self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// When to ask again, and how long to wait the next time.
+fn later(now: Instant, after: Duration) -> (Instant, Duration) {
+    (now + after, (after * 2).min(LAST_RETRY))
+}
+
+impl Known {
+    /// The status of a source, a new one if it has none yet.
+    fn status(&mut self, source: SourceName) -> &mut SourceStatus {
+        let place = self.sources.iter().position(|status| status.source == source).unwrap_or_else(|| {
+            let problem = Some("not asked yet".to_owned());
+            self.sources.push(SourceStatus { source, problem, failures: 0, was_asked: false });
+            self.sources.len() - 1
+        });
+        &mut self.sources[place]
+    }
+
+    /// What pods say of a container.
+    fn of_pods(&self, id: &ContainerId) -> Option<ContainerFacts> {
+        self.pods.values().flat_map(|pod| &pod.containers).find(|container| container.id == *id).cloned()
+    }
+
+    fn add_pod(&mut self, pod: Pod) {
+        let uid = Arc::clone(&pod.facts.uid);
+        if self.pods.len() >= MOST && !self.pods.contains_key(&uid) {
+            return;
+        }
+        for facts in &pod.containers {
+            if let Some(container) = self.containers.get_mut(&facts.id).filter(|container| container.facts.is_none()) {
+                container.facts = Some(Arc::new(facts.clone()));
+            }
+        }
+        if let Some(listed) = &mut self.listed {
+            listed.insert(Arc::clone(&uid));
+        }
+        self.pods.insert(uid, pod);
+    }
+}
