@@ -143,10 +143,7 @@ mod tests {
         model::Model,
         snapshot::{Counts, Failure, SlotCounts, Snapshot},
         syscalls::{CallId, CallTable, Errno},
-        workload::{
-            Directory, Named, Workload,
-            source::{SocketChoice, Sources},
-        },
+        workload::{Directory, Named, Workload, source::SourceName},
     };
 
     /// A state in which one cgroup of this name made 499 calls of the table once, unknown ones twice, and gave an unknown
@@ -157,7 +154,7 @@ mod tests {
         let probes = vec![up(Probe::SysEnter), up(Probe::Cgroup)];
         let bounds = Bound::defaults().collect();
         let directory = Directory::default();
-        Sources { docker: SocketChoice::At("/nowhere".into()), ..Sources::default() }.expect(&directory);
+        directory.set_status(SourceName::Docker, Some("gone".to_owned()));
         let known = (Model::new(usize::MAX), directory);
         let mut state = State::new(CallTable::x86_64(), probes, capacity, 1, "cgroup2".into(), bounds, known);
         let mut took = Durations { sum_ns: 20_000_000, ..Durations::default() };

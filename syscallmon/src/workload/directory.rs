@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use super::{
     facts::{ContainerFacts, ContainerId, Owner, PodFacts},
     place::Place,
+    runtimes::Api,
     source::{Pod, PodChange, SourceName},
 };
 
@@ -66,6 +67,8 @@ struct Known {
 #[derive(Debug)]
 struct Container {
     facts: Option<Arc<ContainerFacts>>,
+    /// Who knows it, where its path tells.
+    api: Option<Api>,
     /// Since when.
     since: Instant,
     /// When each source is to be asked again, and after how long after that.
@@ -94,9 +97,9 @@ impl SourceStatus {
 }
 
 impl Directory {
-    /// What is known of a container; where that is nothing, sources are asked.
+    /// What is known of a container; where that is nothing, sources are asked, or only the one that can know it.
     #[must_use]
-    pub fn container(&self, id: &ContainerId) -> Option<Arc<ContainerFacts>> {
+    pub fn container(&self, id: &ContainerId, api: Option<Api>) -> Option<Arc<ContainerFacts>> {
         let mut known = self.lock();
         if let Some(container) = known.containers.get(id) {
             return container.facts.clone();
@@ -106,7 +109,7 @@ impl Directory {
         }
         let facts = known.of_pods(id).map(Arc::new);
         let is_unknown = facts.is_none();
-        let container = Container { facts: facts.clone(), since: Instant::now(), retries: HashMap::new() };
+        let container = Container { facts: facts.clone(), api, since: Instant::now(), retries: HashMap::new() };
         known.containers.insert(Arc::clone(id), container);
         drop(known);
         if is_unknown {
@@ -134,8 +137,8 @@ impl Directory {
 
     /// Asks for what a path mentions, before it is needed.
     pub fn prepare(&self, place: &Place) {
-        if let Place::Container { id, .. } = place {
-            let _ = self.container(id);
+        if let Place::Container { id, api, .. } = place {
+            let _ = self.container(id, *api);
         }
     }
 
@@ -167,10 +170,10 @@ impl Directory {
         self.lock().generation
     }
 
-    /// How every source fares that there is.
+    /// How every source fares that was asked and is still there.
     #[must_use]
     pub fn sources(&self) -> Vec<SourceStatus> {
-        self.lock().sources.clone()
+        self.lock().sources.iter().filter(|status| status.was_asked).cloned().collect()
     }
 
     /// Containers that are wanted and not known.
@@ -221,7 +224,7 @@ impl Directory {
     }
 
     /// Notes how a source fares; whether that is another state than before.
-    pub(super) fn set_status(&self, source: SourceName, problem: Option<String>) -> bool {
+    pub(crate) fn set_status(&self, source: SourceName, problem: Option<String>) -> bool {
         let mut known = self.lock();
         let status = known.status(source);
         let is_other = !status.was_asked || status.problem.is_some() != problem.is_some();
@@ -236,10 +239,11 @@ impl Directory {
         self.lock().sources.retain(|status| status.source != source);
     }
 
-    /// Containers that this source is to be asked for now, at most so many; otherwise, when.
-    pub(super) fn due(&self, source: SourceName, most: usize) -> Result<Vec<ContainerId>, Option<Instant>> {
-        let (known, now) = (self.lock(), Instant::now());
+    /// Containers that this API's source is to be asked for now, at most so many; otherwise, when.
+    pub(super) fn due(&self, api: Api, most: usize) -> Result<Vec<ContainerId>, Option<Instant>> {
+        let (known, now, source) = (self.lock(), Instant::now(), SourceName::of(api));
         let unknown = known.containers.iter().filter(|(_, container)| container.facts.is_none());
+        let unknown = unknown.filter(|(_, container)| api.may_know(container.api));
         let (mut due, mut next) = (Vec::new(), None::<Instant>);
         for (id, container) in unknown {
             match container.retries.get(&source) {

@@ -94,8 +94,8 @@ impl Naming {
     #[must_use]
     pub fn of_place(&self, place: &Arc<Place>) -> Named {
         let about = match place.as_ref() {
-            Place::Container { id, path, .. } => {
-                self.directory.container(id).map(|facts| (facts.is_pause, self.about_container(&facts, path)))
+            Place::Container { id, api, path, .. } => {
+                self.directory.container(id, *api).map(|facts| (facts.is_pause, self.about_container(&facts, path)))
             }
             Place::Pod { uid, path } => self.directory.pod(uid).map(|pod| (false, self.about_pod(&pod, path))),
             Place::Cgroup(path) => {
@@ -111,7 +111,7 @@ impl Naming {
 
     /// A container that nobody calls by a name after a while is something of its pod's, where that is known.
     fn of_pod_alone(&self, place: &Place) -> Option<Labels> {
-        let Place::Container { id, pod: Some(uid), path } = place else { return None };
+        let Place::Container { id, pod: Some(uid), path, .. } = place else { return None };
         let pod = self.directory.pod(uid)?;
         (self.directory.wanted_for(id) >= PATIENCE).then(|| self.about_pod(&pod, path))
     }

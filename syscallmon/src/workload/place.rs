@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::{
     facts::ContainerId,
-    runtimes::{Mention, mentioned},
+    runtimes::{Api, Mention, mentioned},
 };
 
 /// Whose a cgroup is, as far as its path tells.
@@ -19,6 +19,8 @@ pub enum Place {
         id: ContainerId,
         /// The UID of its pod, where the path has one.
         pod: Option<Arc<str>>,
+        /// Who knows it, where the path tells.
+        api: Option<Api>,
         /// The path of the container's own cgroup.
         path: Arc<str>,
     },
@@ -48,10 +50,10 @@ impl Place {
                 pod = pod_uid(name).map(|uid| (uid, end));
             }
             match mentioned(parent, name) {
-                Some(Mention::Container(id)) if !is_users => {
-                    return Self::Container { id: id.into(), pod: pod.map(|(uid, _)| uid), path: upto(path, end) };
+                Some(Mention::Container(id, api)) if !is_users => {
+                    return Self::Container { id: id.into(), pod: pod.map(|(uid, _)| uid), api, path: upto(path, end) };
                 }
-                Some(Mention::Container(_) | Mention::Named) => return Self::Cgroup(upto(path, end)),
+                Some(Mention::Container(..) | Mention::Named) => return Self::Cgroup(upto(path, end)),
                 Some(Mention::Monitor) => return Self::outside(path, pod, end - name.len() - 1),
                 None => {}
             }

@@ -22,7 +22,7 @@ pub struct Runtime {
 }
 
 /// An API that tells names of containers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Api {
     /// Kubernetes' Container Runtime Interface.
     Cri,
@@ -30,6 +30,15 @@ pub enum Api {
     Docker,
     /// Podman's libpod API.
     Podman,
+}
+
+impl Api {
+    /// Whether it may know a container whose cgroup's name tells this of its runtime.
+    #[must_use]
+    pub fn may_know(self, told: Option<Self>) -> bool {
+        // Podman's are always told, and asking it may start it: its socket is activated by systemd.
+        told.map_or(self != Self::Podman, |told| told == self)
+    }
 }
 
 /// Those that are known.
@@ -90,8 +99,8 @@ pub const RUNTIMES: &[Runtime] = &[
 /// What the name of a cgroup says of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mention<'a> {
-    /// It is the container with this id.
-    Container(&'a str),
+    /// It is the container with this id, and may be known to this API only.
+    Container(&'a str, Option<Api>),
     /// It is a container that has no other name than its cgroup's.
     Named,
     /// It is of whoever looks after a container.
@@ -105,7 +114,7 @@ pub(super) fn mentioned<'a>(parent: &str, name: &'a str) -> Option<Mention<'a>> 
     let colons = name.rsplit_once(':').map(|(_, id)| id);
     if let Some(id) = [unit].into_iter().chain(colons).find(|id| is_id(id)) {
         let is_pod = RUNTIMES.iter().any(|runtime| runtime.pods.contains(&parent));
-        return (!is_pod).then_some(Mention::Container(id));
+        return (!is_pod).then_some(Mention::Container(id, None));
     }
     RUNTIMES.iter().find_map(|runtime| runtime.mentioned(parent, unit))
 }
@@ -119,7 +128,7 @@ impl Runtime {
             return Some(Mention::Monitor);
         }
         match self.api {
-            Some(_) => after(self.prefixes, is_id).map(Mention::Container),
+            Some(_) => after(self.prefixes, is_id).map(|id| Mention::Container(id, self.api)),
             None => {
                 let is_one = after(self.prefixes, |_| true).is_some() || self.parents.contains(&parent);
                 is_one.then_some(Mention::Named)

@@ -54,7 +54,9 @@ impl SourceName {
         }
     }
 
-    fn of(api: Api) -> Self {
+    /// The source that an API is.
+    #[must_use]
+    pub fn of(api: Api) -> Self {
         match api {
             Api::Cri => Self::Cri,
             Api::Docker => Self::Docker,

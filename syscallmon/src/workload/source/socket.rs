@@ -55,9 +55,10 @@ impl Socket {
         let (source, mut wanted) = (SourceName::of(self.api), self.directory.wanted());
         let mut client = Client::new(self.api, socket.clone());
         let mut pause = FIRST_PAUSE;
-        let mut is_known_to_be_there = false;
+        // Podman's is started by whoever connects.
+        let mut is_known_to_be_there = self.api == Api::Podman;
         while self.choice.socket(self.api).as_ref() == Some(socket) {
-            let answer = match self.directory.due(source, MOST) {
+            let answer = match self.directory.due(self.api, MOST) {
                 Ok(ids) => client.look_up(&ids).await.map(|answer| self.directory.answered(source, &ids, answer)),
                 Err(_) if !is_known_to_be_there => connect(socket).await,
                 Err(next) => {

@@ -2,7 +2,7 @@
 //!
 //! It is HTTP/2 over a unix socket; `tonic` frames what goes through. A connection is not mended: it is opened anew.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{error::Error, path::Path, sync::Arc, time::Duration};
 
 use http_body_util::Limited;
 use hyper::{
@@ -157,9 +157,10 @@ impl Rpc {
 
     /// Either side may notice first that it takes too long: the runtime is told the deadline.
     fn failure(&self, method: &str, status: &Status) -> SourceError {
-        match status.code() {
-            Code::DeadlineExceeded => SourceError::Timeout(self.timeout),
-            _ => SourceError::answer(method, status),
+        match (status.code(), status.source()) {
+            (Code::DeadlineExceeded, _) => SourceError::Timeout(self.timeout),
+            (_, Some(source)) => SourceError::answer(method, source),
+            (code, None) => SourceError::Answer(format!("{method}: {code}: {}", status.message())),
         }
     }
 }

@@ -39,10 +39,10 @@ impl Cri {
         Self { socket, timeout: TIMEOUT, connection: None }
     }
 
-    /// Facts of those of `ids` that the runtime knows, in no order. Two calls at most, three when images are known by id only.
+    /// Facts of those of `ids` that the runtime knows, in the order of `ids`. Two calls at most, three when images are known by id only.
     ///
-    /// A container is known when it is created, before its first process; a sandbox only when it runs, so its pause container is
-    /// unknown for a moment.
+    /// A container is listed before its cgroup is there. A sandbox is listed when it is ready, after its network is set up: until
+    /// then its pause container runs and is unknown.
     ///
     /// # Errors
     ///

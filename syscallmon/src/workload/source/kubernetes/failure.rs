@@ -3,7 +3,13 @@
 use std::{error::Error, io, time::Duration};
 
 use http_body_util::LengthLimitError;
-use kube::{core::Status, runtime::watcher};
+use kube::{
+    core::Status,
+    runtime::watcher::{
+        self,
+        Error::{InitialListFailed, NoResourceVersion, WatchError, WatchFailed, WatchStartFailed},
+    },
+};
 
 use super::pod::cut;
 use crate::workload::source::SourceError;
@@ -29,13 +35,11 @@ impl Failure {
     /// The watcher would skip an event that it cannot read, and ask again and again for a version that is gone.
     pub(super) fn needs_list(&self) -> bool {
         match self {
-            Self::Slow(_) | Self::Watcher(watcher::Error::InitialListFailed(_) | watcher::Error::NoResourceVersion) => {
-                true
-            }
-            Self::Watcher(watcher::Error::WatchFailed(kube::Error::SerdeError(_))) => true,
-            Self::Watcher(
-                watcher::Error::WatchStartFailed(_) | watcher::Error::WatchFailed(_) | watcher::Error::WatchError(_),
-            ) => self.is_expired(),
+            Self::Slow(_) => true,
+            Self::Watcher(error) => match error {
+                InitialListFailed(_) | NoResourceVersion | WatchFailed(kube::Error::SerdeError(_)) => true,
+                WatchStartFailed(_) | WatchFailed(_) | WatchError(_) => self.is_expired(),
+            },
         }
     }
 
@@ -54,15 +58,15 @@ impl Failure {
         (!self.is_expired()).then(|| match self {
             Self::Slow(time) => SourceError::Timeout(*time),
             Self::Watcher(_) if self.is_too_long() => SourceError::Answer("an answer without an end".to_owned()),
-            Self::Watcher(error) => self.status().map(answer).or_else(|| connection(error)).unwrap_or_else(|| {
-                SourceError::Answer(description(error)) // such as JSON that is none
-            }),
+            Self::Watcher(error) => {
+                let told = self.status().map(answer).or_else(|| connection(error));
+                told.unwrap_or_else(|| SourceError::Answer(description(error)))
+            }
         })
     }
 
     /// What the API server said.
     fn status(&self) -> Option<&Status> {
-        use watcher::Error::{InitialListFailed, NoResourceVersion, WatchError, WatchFailed, WatchStartFailed};
         match self {
             Self::Watcher(WatchError(status)) => Some(status),
             Self::Watcher(InitialListFailed(error) | WatchStartFailed(error) | WatchFailed(error)) => match error {
@@ -83,12 +87,8 @@ fn answer(status: &Status) -> SourceError {
 /// A request that did not come through. (The end of a watch that did is no failure to connect.)
 fn connection(error: &watcher::Error) -> Option<SourceError> {
     let kind = match error {
-        watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error) => {
-            cause::<io::Error>(error)?.kind()
-        }
-        watcher::Error::WatchError(_) | watcher::Error::WatchFailed(_) | watcher::Error::NoResourceVersion => {
-            return None;
-        }
+        InitialListFailed(error) | WatchStartFailed(error) => cause::<io::Error>(error)?.kind(),
+        WatchError(_) | WatchFailed(_) | NoResourceVersion => return None,
     };
     Some(SourceError::Connect(io::Error::new(kind, description(error))))
 }

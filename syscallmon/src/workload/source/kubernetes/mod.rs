@@ -140,8 +140,10 @@ impl Kubernetes {
                     pod_change(event).into_iter().for_each(&mut *change);
                 }
                 Err(failure) => {
-                    failure.to_report().into_iter().for_each(&mut *failed);
-                    sleep(self.delays.next().unwrap_or_default()).await;
+                    if let Some(error) = failure.to_report() {
+                        failed(error);
+                        sleep(self.delays.next().unwrap_or_default()).await;
+                    }
                     if failure.needs_list() {
                         return failure;
                     }
