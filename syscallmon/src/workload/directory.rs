@@ -303,3 +303,108 @@ impl Known {
         self.pods.insert(uid, pod);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(text: &str) -> ContainerId {
+        text.into()
+    }
+
+    fn facts(id: &str, pod: Option<PodFacts>) -> ContainerFacts {
+        let [name, runtime] = ["web", "containerd"].map(Arc::from);
+        ContainerFacts { id: id.into(), name, pod, image: None, runtime, is_pause: false }
+    }
+
+    fn pod(uid: &str, containers: &[&str]) -> Pod {
+        let [namespace, name] = ["shop", "web-1"].map(Arc::from);
+        let owner = Some(Owner { kind: "Deployment".into(), name: "web".into() });
+        let facts_of_pod = PodFacts { uid: uid.into(), namespace, name, owner };
+        let containers = containers.iter().map(|id| facts(id, Some(facts_of_pod.clone()))).collect();
+        Pod { facts: facts_of_pod, containers }
+    }
+
+    #[test]
+    fn an_unknown_container_is_asked_for_at_once_and_again_later() {
+        let directory = Directory::default();
+        assert_eq!(directory.due(Api::Cri, 9), Err(None), "nobody wants anything");
+        assert_eq!(directory.container(&id("a"), None), None);
+        assert_eq!(directory.due(Api::Cri, 9), Ok(vec![id("a")]));
+        directory.answered(SourceName::Cri, &[id("a")], Vec::new());
+        let next = directory.due(Api::Cri, 9).unwrap_err().expect("it is asked for again");
+        assert!(next > Instant::now() && next <= Instant::now() + FIRST_RETRY);
+        assert_eq!(directory.due(Api::Docker, 9), Ok(vec![id("a")]), "others have their own time");
+        assert_eq!(directory.unresolved(), 1);
+    }
+
+    #[test]
+    fn only_podman_is_asked_for_podman_s_containers_and_for_no_others() {
+        let directory = Directory::default();
+        let _ = directory.container(&id("a"), None);
+        let _ = directory.container(&id("b"), Some(Api::Podman));
+        assert_eq!(directory.due(Api::Cri, 9), Ok(vec![id("a")]));
+        assert_eq!(directory.due(Api::Podman, 9), Ok(vec![id("b")]));
+    }
+
+    #[test]
+    fn the_first_answer_is_kept_and_what_nobody_asked_for_is_not() {
+        let directory = Directory::default();
+        let _ = directory.container(&id("a"), None);
+        let before = directory.generation();
+        directory.answered(SourceName::Cri, &[id("a")], vec![facts("a", None), facts("b", None)]);
+        assert!(directory.generation() > before);
+        assert_eq!(directory.container(&id("a"), None).as_deref(), Some(&facts("a", None)));
+        assert_eq!((directory.unresolved(), directory.due(Api::Docker, 9)), (0, Err(None)));
+        let known = directory.lock().containers.len();
+        assert_eq!(known, 1);
+    }
+
+    #[test]
+    fn pods_name_containers_that_are_wanted_before_and_after() {
+        let directory = Directory::default();
+        let _ = directory.container(&id("a"), None);
+        directory.pod_changed(PodChange::Applied(pod("1", &["a", "b"])));
+        for container in ["a", "b"] {
+            assert!(directory.container(&id(container), None).is_some(), "{container}");
+        }
+        directory.pod_changed(PodChange::Deleted { uid: "1".into() });
+        assert!(directory.container(&id("a"), None).is_some(), "it may still run for a moment");
+        assert_eq!((directory.owner("1"), directory.pod("1").map(|pod| pod.name)), (None, Some("web-1".into())));
+    }
+
+    #[test]
+    fn pods_that_a_new_list_does_not_have_are_gone() {
+        let directory = Directory::default();
+        for uid in ["1", "2"] {
+            directory.pod_changed(PodChange::Applied(pod(uid, &[])));
+        }
+        directory.pod_changed(PodChange::Restarted);
+        directory.pod_changed(PodChange::Applied(pod("2", &[])));
+        assert!(directory.pod("1").is_some(), "as long as the list is not complete");
+        directory.pod_changed(PodChange::Synced);
+        assert_eq!((directory.pod("1"), directory.pod("2").is_some()), (None, true));
+    }
+
+    #[test]
+    fn nobody_can_make_it_large() {
+        let directory = Directory::default();
+        for number in 0..2 * MOST {
+            let _ = directory.container(&number.to_string().into(), None);
+            directory.pod_changed(PodChange::Applied(pod(&number.to_string(), &[])));
+        }
+        let known = directory.lock();
+        assert_eq!((known.containers.len(), known.pods.len()), (MOST, MOST));
+    }
+
+    #[test]
+    fn a_change_of_a_source_s_state_is_told_once() {
+        let directory = Directory::default();
+        directory.expect(SourceName::Cri);
+        assert!(directory.has_sources() && directory.sources().is_empty(), "it is there, but was not asked");
+        let told = [None, None, Some("gone"), Some("gone"), None]
+            .map(|problem: Option<&str>| directory.set_status(SourceName::Cri, problem.map(str::to_owned)));
+        assert_eq!(told, [true, false, true, false, true]);
+        assert_eq!(directory.sources()[0].failures, 2);
+    }
+}

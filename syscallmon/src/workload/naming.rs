@@ -183,3 +183,127 @@ impl Naming {
         self.directory.retain(&containers);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workload::{
+        Owner,
+        source::{Pod, PodChange, SourceName},
+    };
+
+    const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    const UID: &str = "2f6d8a0e-4b7c-4a55-9d32-6a1f0c9b8e71";
+
+    fn rules() -> Rules {
+        Rules { labels: Label::DEFAULT.to_vec(), keep: Vec::new(), drop: Vec::new(), pause: false }
+    }
+
+    fn naming(rules: Rules) -> Naming {
+        Naming::new(Directory::default(), rules, "node1".into())
+    }
+
+    fn path() -> Arc<str> {
+        format!("/kubepods/burstable/pod{UID}/{ID}/inner").into()
+    }
+
+    fn pod() -> PodFacts {
+        let [uid, namespace, name] = [UID, "shop", "web-1"].map(Arc::from);
+        PodFacts { uid, namespace, name, owner: None }
+    }
+
+    /// A runtime tells of the container.
+    fn tell(naming: &Naming, pod: Option<PodFacts>, is_pause: bool) {
+        let [id, name, runtime] = [ID, "httpd", "containerd"].map(Arc::from);
+        let facts = ContainerFacts { id, name, pod, image: Some("nginx:1".into()), runtime, is_pause };
+        naming.directory().answered(SourceName::Cri, &[], vec![facts]);
+    }
+
+    /// What the cgroup is called once a runtime has told.
+    fn told(rules: Rules, pod: Option<PodFacts>, is_pause: bool) -> String {
+        let mut naming = naming(rules);
+        naming.name(1, &path());
+        tell(&naming, pod, is_pause);
+        assert!(naming.refresh() && !naming.refresh());
+        naming.name(1, &path()).workload.to_string()
+    }
+
+    #[test]
+    fn a_container_is_called_by_its_path_until_somebody_tells() {
+        let mut naming = naming(rules());
+        let unresolved = naming.name(1, &path()).workload.clone();
+        assert!(matches!(&unresolved, Workload::Unresolved(place) if place.path().ends_with(ID)));
+        assert_eq!(told(rules(), Some(pod()), false), "shop/web-1/httpd");
+        assert_eq!(told(rules(), None, false), "httpd");
+    }
+
+    #[test]
+    fn pause_containers_are_one_unless_they_shall_not_be() {
+        assert_eq!(told(rules(), Some(pod()), true), "(pause)");
+        assert_eq!(told(Rules { pause: true, ..rules() }, Some(pod()), true), "shop/web-1/httpd");
+    }
+
+    #[test]
+    fn what_is_not_kept_or_is_dropped_is_one() {
+        let selector = |text: &str| vec![text.parse().unwrap()];
+        for (keep, drop, expected) in [
+            (vec![], selector(r#"image=~"nginx.*""#), "(dropped)"),
+            (selector(r#"namespace="shop""#), vec![], "shop/web-1/httpd"),
+            (selector(r#"namespace="db""#), vec![], "(dropped)"),
+            (selector(r#"namespace="shop""#), selector(r#"node="node1""#), "(dropped)"),
+        ] {
+            assert_eq!(told(Rules { keep, drop, ..rules() }, Some(pod()), false), expected);
+        }
+    }
+
+    #[test]
+    fn labels_are_those_that_were_asked_for() {
+        let labels = vec![Label::Image, Label::Namespace, Label::Cgroup];
+        assert_eq!(told(Rules { labels: labels.clone(), ..rules() }, Some(pod()), false), "shop/nginx:1");
+        let mut naming = naming(Rules { labels, ..rules() });
+        assert_eq!(
+            naming.name(2, &"/system.slice/cron.service".into()).workload.to_string(),
+            "/system.slice/cron.service"
+        );
+    }
+
+    #[test]
+    fn all_that_is_known_is_told_besides() {
+        let mut naming = naming(rules());
+        naming.name(1, &path());
+        tell(&naming, Some(pod()), false);
+        let owner = Some(Owner { kind: "Deployment".into(), name: "web".into() });
+        let applied = Pod { facts: PodFacts { owner, ..pod() }, containers: Vec::new() };
+        naming.directory().pod_changed(PodChange::Applied(applied));
+        naming.refresh();
+        let about: Vec<String> =
+            naming.name(1, &path()).about.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let id = format!("container_id=containerd://{ID}");
+        let cgroup = format!("cgroup=/kubepods/burstable/pod{UID}/{ID}");
+        let uid = format!("pod_uid={UID}");
+        assert_eq!(
+            about,
+            [
+                "namespace=shop",
+                "pod=web-1",
+                "container=httpd",
+                &cgroup,
+                &id,
+                "image=nginx:1",
+                "runtime=containerd",
+                &uid,
+                "node=node1",
+                "owner=web",
+                "owner_kind=Deployment"
+            ]
+        );
+    }
+
+    #[test]
+    fn cgroups_that_are_gone_are_forgotten_with_their_containers() {
+        let mut naming = naming(rules());
+        naming.name(1, &path());
+        naming.forget(&[1], [].into_iter());
+        assert!(naming.cgroups.is_empty());
+    }
+}
