@@ -7,10 +7,10 @@ const MAX_TEXT_BYTES: usize = 1024;
 
 /// kubelet's label with a container's name (`k8s.io/kubelet/pkg/types/labels.go`), which Docker's containers have too when
 /// they were started through cri-dockerd.
-pub const CONTAINER_NAME_LABEL: &str = "io.kubernetes.container.name";
+pub(super) const CONTAINER_NAME_LABEL: &str = "io.kubernetes.container.name";
 
 /// What cAdvisor, and kubelet before it, call the container that only holds a pod's namespaces.
-pub const PAUSE_NAME: &str = "POD";
+pub(super) const PAUSE_NAME: &str = "POD";
 
 /// A container's id as its runtime has it, in full: 64 hexadecimal digits, for most of them.
 pub type ContainerId = Arc<str>;
@@ -72,7 +72,7 @@ pub struct Owner {
 /// Text from a source, cut at a character's boundary where it is longer than 1,024 bytes; `None` when it is empty. Control
 /// characters stay: who writes them out escapes them.
 #[must_use]
-pub fn text(raw: &str) -> Option<Arc<str>> {
+pub(super) fn text(raw: &str) -> Option<Arc<str>> {
     let cut = &raw[..raw.floor_char_boundary(MAX_TEXT_BYTES)];
     (!cut.is_empty()).then(|| Arc::from(cut))
 }

@@ -166,7 +166,7 @@ impl Report {
 
     fn answered(&self) {
         if self.directory.set_status(self.source, None) {
-            tracing::info!(source = self.source.name(), "names of containers are known from it");
+            tracing::info!(source = self.source.name(), "source of names is up");
         }
     }
 

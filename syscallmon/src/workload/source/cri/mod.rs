@@ -25,7 +25,7 @@ use messages::{Container, Image, Sandbox, SandboxMetadata};
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A runtime that serves the CRI at a unix socket.
-pub struct Cri {
+pub(super) struct Cri {
     socket: PathBuf,
     timeout: Duration,
     /// `None` until it is needed, and after a failure.
@@ -35,7 +35,7 @@ pub struct Cri {
 impl Cri {
     /// Of `/run/containerd/containerd.sock`, `/run/crio/crio.sock`, ... It is connected to when it is first asked.
     #[must_use]
-    pub fn new(socket: PathBuf) -> Self {
+    pub(super) fn new(socket: PathBuf) -> Self {
         Self { socket, timeout: TIMEOUT, connection: None }
     }
 
@@ -47,7 +47,7 @@ impl Cri {
     /// # Errors
     ///
     /// When nobody listens, or a call fails or takes longer than 5 s. The next look-up connects anew.
-    pub async fn look_up(&mut self, ids: &[ContainerId]) -> Result<Vec<ContainerFacts>, SourceError> {
+    pub(super) async fn look_up(&mut self, ids: &[ContainerId]) -> Result<Vec<ContainerFacts>, SourceError> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }

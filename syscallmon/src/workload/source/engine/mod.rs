@@ -37,7 +37,7 @@ const KUBERNETES_PREFIX: &str = "k8s_";
 /// An engine that serves Docker's or Podman's API at a unix socket.
 ///
 /// Every request has a connection of its own: on a unix socket it costs less than keeping one, and needs no mending.
-pub struct Engine {
+pub(super) struct Engine {
     kind: Kind,
     socket: PathBuf,
     timeout: Duration,
@@ -53,13 +53,13 @@ enum Kind {
 impl Engine {
     /// Docker's engine, at `/run/docker.sock`.
     #[must_use]
-    pub fn docker(socket: PathBuf) -> Self {
+    pub(super) fn docker(socket: PathBuf) -> Self {
         Self { kind: Kind::Docker, socket, timeout: TIMEOUT }
     }
 
     /// `podman system service`, at `/run/podman/podman.sock`; Podman 4.0 or newer.
     #[must_use]
-    pub fn podman(socket: PathBuf) -> Self {
+    pub(super) fn podman(socket: PathBuf) -> Self {
         Self { kind: Kind::Podman, socket, timeout: TIMEOUT }
     }
 
@@ -71,7 +71,7 @@ impl Engine {
     /// # Errors
     ///
     /// When nobody listens, or when there are no facts and a request failed or took longer than 5 s.
-    pub async fn look_up(&mut self, ids: &[ContainerId]) -> Result<Vec<ContainerFacts>, SourceError> {
+    pub(super) async fn look_up(&mut self, ids: &[ContainerId]) -> Result<Vec<ContainerFacts>, SourceError> {
         let mut facts = Vec::new();
         let mut failure = None;
         let mut is_slow = false;

@@ -53,6 +53,11 @@ impl Failure {
         matches!(self, Self::Watcher(error) if cause::<LengthLimitError>(error).is_some())
     }
 
+    /// Whether it is a watch that was longer than is read: of much that changed, or of one line without an end.
+    pub(super) fn is_long_watch(&self) -> bool {
+        matches!(self, Self::Watcher(WatchFailed(_))) && self.is_too_long()
+    }
+
     /// What is to be told of it: that a version is forgotten happens to the best.
     pub(super) fn to_report(&self) -> Option<SourceError> {
         (!self.is_expired()).then(|| match self {

@@ -13,6 +13,7 @@ use std::{env, path::Path, pin::pin, sync::Arc, time::Duration};
 
 use futures_util::{Stream, StreamExt};
 use http_body_util::Limited;
+use hyper::Response;
 use kube::{
     Api, Client, Config,
     client::ClientBuilder,
@@ -34,10 +35,10 @@ const TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 /// Set in every container of a cluster.
 const SERVICE_HOST: &str = "KUBERNETES_SERVICE_HOST";
 /// Pods of a page, where a list is too long for one answer: etcd's objects have at most 1.5 MiB.
-const PAGE: u32 = 32;
+const PAGE: u32 = 8;
 
 /// A watch of the pods of one node.
-pub struct Kubernetes {
+pub(super) struct Kubernetes {
     pods: Api<PodObject>,
     node: Box<str>,
     limits: Limits,
@@ -64,7 +65,7 @@ pub enum PodChange {
 /// What an API server may cost.
 #[derive(Clone, Copy, Debug)]
 struct Limits {
-    /// Bytes of one answer, be it a list or a watch.
+    /// Bytes of one answer, be it a list or a watch; up to three times as much is in memory for a moment.
     answer: usize,
     /// Time for one page of a list.
     list: Duration,
@@ -78,7 +79,7 @@ struct Limits {
 impl Limits {
     /// The server ends a watch after 290 s and the watcher gives up on it after 295 s, so silence is longer.
     const DEFAULT: Self = Self {
-        answer: 64 << 20,
+        answer: 16 << 20,
         list: Duration::from_mins(1),
         silence: Duration::from_mins(5),
         requests: 5,
@@ -89,7 +90,7 @@ impl Limits {
 impl Kubernetes {
     /// Whether the process is in a pod that has a service account.
     #[must_use]
-    pub fn is_in_cluster() -> bool {
+    pub(super) fn is_in_cluster() -> bool {
         env::var_os(SERVICE_HOST).is_some() && Path::new(TOKEN).exists()
     }
 
@@ -99,7 +100,7 @@ impl Kubernetes {
     /// # Errors
     ///
     /// When the service account or the kubeconfig cannot be read, or cannot be used.
-    pub async fn connect(kubeconfig: Option<&Path>, node: &str) -> Result<Self, SourceError> {
+    pub(super) async fn connect(kubeconfig: Option<&Path>, node: &str) -> Result<Self, SourceError> {
         let config = configuration(kubeconfig).await?;
         Self::with_limits(config, node, Limits::DEFAULT, DefaultBackoff::default())
     }
@@ -116,7 +117,7 @@ impl Kubernetes {
 
     /// Watches for ever. `change` is told of every change; `failed` once of each failure, after which it goes on by itself: where
     /// it was if that is possible, otherwise with a new list.
-    pub async fn watch(mut self, mut change: impl FnMut(PodChange), mut failed: impl FnMut(SourceError)) {
+    pub(super) async fn watch(mut self, mut change: impl FnMut(PodChange), mut failed: impl FnMut(SourceError)) {
         let mut in_pages = false;
         loop {
             let failure = self.watch_until_lost(in_pages, &mut change, &mut failed).await;
@@ -132,15 +133,18 @@ impl Kubernetes {
         failed: &mut impl FnMut(SourceError),
     ) -> Failure {
         let mut events = pin!(watcher(self.pods.clone(), self.request(in_pages)));
-        let mut is_listing = false;
+        let (mut is_listing, mut has_changes) = (false, false);
         loop {
             match next(&mut events, is_listing.then_some(self.limits.list)).await {
                 Ok(event) => {
                     is_listing = matches!(event, Event::Init | Event::InitApply(_));
+                    has_changes = matches!(event, Event::Apply(_) | Event::Delete(_));
                     pod_change(event).into_iter().for_each(&mut *change);
                 }
                 Err(failure) => {
-                    if let Some(error) = failure.to_report() {
+                    // Many changes make a watch long, too.
+                    let is_busy = std::mem::take(&mut has_changes) && failure.is_long_watch();
+                    if let Some(error) = failure.to_report().filter(|_| !is_busy) {
                         failed(error);
                         sleep(self.delays.next().unwrap_or_default()).await;
                     }
@@ -194,7 +198,7 @@ fn client(mut config: Config, limits: Limits) -> kube::Result<Client> {
     // Each failure is told and waited for here.
     config.default_retry = false;
     Ok(ClientBuilder::try_from(config)?
-        .with_layer(&MapResponseLayer::new(move |response: http::Response<_>| {
+        .with_layer(&MapResponseLayer::new(move |response: Response<_>| {
             response.map(|body| Limited::new(body, limits.answer))
         }))
         .with_layer(&RateLimitLayer::new(limits.requests, limits.period))

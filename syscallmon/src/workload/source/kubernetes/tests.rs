@@ -208,6 +208,20 @@ async fn a_line_without_an_end_is_a_failure() {
 }
 
 #[tokio::test]
+async fn a_watch_of_many_changes_is_no_failure() {
+    let many = (11..400).map(|version| event("MODIFIED", "a", &version.to_string())).collect();
+    let mut watch = Watch::start([list("10", &[]), Ended(many), Silent(vec![event("ADDED", "b", "500")])]).await;
+    watch.expect([Restarted, Synced]).await;
+    let mut changes = 0;
+    while watch.next().await == applied("a") {
+        changes += 1;
+    }
+    assert!((100..389).contains(&changes), "{changes}");
+    let requests = watch.server.requests();
+    assert!(requests[2].contains(&format!("resourceVersion={}", 10 + changes)), "{requests:?}");
+}
+
+#[tokio::test]
 async fn a_list_that_is_too_long_is_asked_for_in_pages() {
     let page = json!({"metadata": {"resourceVersion": "10", "continue": "next"}, "items": [pod("a", "9")]});
     let answers = [Endless, Whole(200, page.to_string()), list("10", &["b"]), Silent(vec![event("ADDED", "c", "11")])];
@@ -216,7 +230,7 @@ async fn a_list_that_is_too_long_is_asked_for_in_pages() {
     watch.expect_failure("an answer without an end").await;
     watch.expect([Restarted, applied("a"), applied("b"), Synced, applied("c")]).await;
     let requests = watch.server.requests();
-    assert!(requests[1].contains("limit=32") && requests[2].contains("continue=next"), "{requests:?}");
+    assert!(requests[1].contains("limit=8") && requests[2].contains("continue=next"), "{requests:?}");
 }
 
 #[tokio::test]
