@@ -14,6 +14,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
+    time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
@@ -26,6 +27,8 @@ use super::{pause, process};
 use crate::{shell, workspace};
 
 const INIT: &str = include_str!("init.sh");
+/// How long the first process may take to end, with all others.
+const PATIENCE: Duration = Duration::from_secs(10);
 const NEEDS: &str = "this needs root, CAP_SYS_ADMIN, overlayfs and tmpfs; `cargo xtask setup --for e2e` installs the programs";
 
 /// Namespaces with a first process that only waits.
@@ -118,9 +121,12 @@ impl Namespaces {
 
 impl Drop for Namespaces {
     fn drop(&mut self) {
-        // Its end takes until all other processes inside have ended.
-        let _ = kill_process(self.init, Signal::KILL);
-        let _ = self.unshare.wait();
+        // It ends when asked; all other processes inside have ended when it has.
+        let _ = kill_process(self.init, Signal::TERM);
+        if process::wait(&mut self.unshare, PATIENCE).is_none() {
+            let _ = kill_process(self.init, Signal::KILL);
+            let _ = self.unshare.wait();
+        }
     }
 }
 

@@ -63,7 +63,7 @@ impl Process {
     /// Ends it: asks first, then forces.
     pub(crate) fn stop(&mut self) {
         self.send(Signal::TERM);
-        if self.wait(PATIENCE).is_none() {
+        if wait(&mut self.nsenter, PATIENCE).is_none() {
             self.send(Signal::KILL);
             let _ = self.nsenter.wait();
         }
@@ -78,17 +78,6 @@ impl Process {
     fn send(&self, signal: Signal) {
         if let Some(pid) = self.id() {
             let _ = kill_process(pid, signal);
-        }
-    }
-
-    fn wait(&mut self, patience: Duration) -> Option<ExitStatus> {
-        let begin = Instant::now();
-        loop {
-            match self.nsenter.try_wait() {
-                Ok(None) if begin.elapsed() < patience => thread::sleep(PAUSE),
-                Ok(status) => return status,
-                Err(_) => return None,
-            }
         }
     }
 }
@@ -106,6 +95,18 @@ impl Drop for Process {
 pub(super) fn only_child(pid: u32) -> Option<Pid> {
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
     Pid::from_raw(children.split_whitespace().next()?.parse().ok()?)
+}
+
+/// Waits for a child, but not for ever.
+pub(super) fn wait(child: &mut Child, patience: Duration) -> Option<ExitStatus> {
+    let begin = Instant::now();
+    loop {
+        match child.try_wait() {
+            Ok(None) if begin.elapsed() < patience => thread::sleep(PAUSE),
+            Ok(status) => return status,
+            Err(_) => return None,
+        }
+    }
 }
 
 fn last_lines(text: &str, count: usize) -> impl Iterator<Item = &str> {

@@ -46,7 +46,9 @@ pub(super) fn write(namespaces: &Namespaces) -> Result<()> {
         namespaces.write(&kubeconfig_path(file), kubeconfig(file))?;
     }
     // Signs the tokens of service accounts.
-    save("service-accounts.key", &KeyPair::generate().context("cannot make a key")?.serialize_pem())
+    let key = KeyPair::generate().context("cannot make a key")?;
+    save("service-accounts.pub", &key.public_key_pem())?;
+    save("service-accounts.key", &key.serialize_pem())
 }
 
 /// Where a client's kubeconfig is, inside.

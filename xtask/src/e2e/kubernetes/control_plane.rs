@@ -104,7 +104,7 @@ fn start_api_server(namespaces: &Namespaces, binaries: &Path, logs: &Path) -> Re
         ("tls-cert-file", "api-server.crt"),
         ("tls-private-key-file", "api-server.key"),
         ("client-ca-file", "ca.crt"),
-        ("service-account-key-file", "service-accounts.key"),
+        ("service-account-key-file", "service-accounts.pub"),
         ("service-account-signing-key-file", "service-accounts.key"),
         ("kubelet-client-certificate", "api-server-to-kubelet.crt"),
         ("kubelet-client-key", "api-server-to-kubelet.key"),
