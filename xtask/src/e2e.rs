@@ -1,0 +1,133 @@
+//! `cargo xtask e2e`: real environments that run containers, on this machine, and the daemon in them.
+//!
+//! Each lives in namespaces of its own and leaves nothing behind, however it ends: not even this program has to.
+
+mod cgroups;
+mod check;
+mod clients;
+mod containerd;
+mod cri;
+mod docker;
+mod images;
+mod kubernetes;
+mod namespaces;
+mod pause;
+mod place;
+mod podman;
+mod process;
+mod prometheus;
+mod wait;
+
+use std::{path::Path, time::Instant};
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+use tokio::signal::unix::{SignalKind, signal};
+
+use self::{
+    containerd::Containerd, docker::Docker, kubernetes::Node, namespaces::Namespaces, place::Place, podman::Podman,
+};
+use crate::{
+    apt,
+    setup::{self, Purpose},
+};
+
+/// Arguments of `cargo xtask e2e`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Which ones, one after the other
+    #[arg(required = true, value_name = "ENVIRONMENT")]
+    environments: Vec<Environment>,
+    /// Leave it up until Ctrl-C, and say how to use it
+    #[arg(long)]
+    keep: bool,
+}
+
+/// What runs containers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Environment {
+    /// A node of Kubernetes with its control plane
+    Kubernetes,
+    /// containerd, asked by its CRI
+    Containerd,
+    /// Docker's daemon
+    Docker,
+    /// Podman with runc
+    Podman,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+///
+/// If an environment does not come up, or something in it is not as it must be.
+pub fn run(root: &Path, args: &Args) -> Result<()> {
+    if !apt::is_root()? {
+        bail!("containers, namespaces and cgroups need root: run `sudo -E cargo xtask e2e`");
+    }
+    setup::ensure(root, Purpose::E2e)?;
+    for environment in &args.environments {
+        let begin = Instant::now();
+        match environment {
+            Environment::Kubernetes => kubernetes(root, args.keep),
+            Environment::Containerd => containerd(root, args.keep),
+            Environment::Docker => docker(root, args.keep),
+            Environment::Podman => podman(root, args.keep),
+        }?;
+        eprintln!("{environment:?}: ok, {:.1} s with the end of it", begin.elapsed().as_secs_f64());
+    }
+    Ok(())
+}
+
+fn kubernetes(root: &Path, keep: bool) -> Result<()> {
+    let node = Node::start(root)?;
+    finish(check::kubernetes(root, &node), || node.tails(), &node.how_to_use(), keep)
+}
+
+fn containerd(root: &Path, keep: bool) -> Result<()> {
+    let place = Place::claim(root, "containerd", &["k8s.io", "kubepods"])?;
+    let namespaces = Namespaces::start(root, &[(&place.directory("containerd")?, containerd::ROOT)])?;
+    let containerd = Containerd::start(root, &namespaces, &place)?;
+    let result = check::containerd(&Containerd::cri(&namespaces)?);
+    let use_it = format!("{} ctr --namespace k8s.io", namespaces.how_to_enter());
+    finish(result, || containerd.tail(), &use_it, keep)
+}
+
+fn docker(root: &Path, keep: bool) -> Result<()> {
+    let docker = Docker::start(root)?;
+    finish(check::docker(&docker), || docker.tail(), &format!("{} docker", docker.how_to_enter()), keep)
+}
+
+fn podman(root: &Path, keep: bool) -> Result<()> {
+    let podman = Podman::start(root)?;
+    finish(check::podman(&podman), String::new, &format!("{} podman", podman.how_to_enter()), keep)
+}
+
+/// Shows what is known about a failure; leaves the environment up for as long as it is wanted.
+fn finish(result: Result<()>, tails: impl Fn() -> String, use_it: &str, keep: bool) -> Result<()> {
+    if result.is_err() {
+        eprint!("{}", tails());
+    }
+    if keep {
+        if let Err(error) = &result {
+            eprintln!("failed: {error:#}");
+        }
+        eprintln!("it stays up until Ctrl-C; use it with\n    {use_it} ...");
+        wait_for_the_end()?;
+    }
+    result
+}
+
+/// Until Ctrl-C, or until this program is asked to end.
+fn wait_for_the_end() -> Result<()> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_io().build().context("cannot start a runtime")?;
+    runtime.block_on(async {
+        let mut term = signal(SignalKind::terminate())?;
+        tokio::select! {
+            interrupted = tokio::signal::ctrl_c() => interrupted,
+            _ = term.recv() => Ok(()),
+        }
+    })?;
+    Ok(())
+}

@@ -1,0 +1,75 @@
+//! Debian's dockerd, with its default bridge in a network of its own.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+
+use super::{images, namespaces::Namespaces, place::Place, process::Process, wait::wait_for};
+
+/// Where it listens, inside.
+pub(crate) const SOCKET: &str = "/run/docker.sock";
+const ROOT: &str = "/var/lib/docker";
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A dockerd that runs; everything it started ends with it.
+pub(crate) struct Docker {
+    // First, so that it ends first: the rest ends with it.
+    namespaces: Namespaces,
+    process: Process,
+    place: Place,
+}
+
+impl Docker {
+    /// Starts one and loads our images.
+    pub(crate) fn start(root: &Path) -> Result<Self> {
+        let place = Place::claim(root, "docker", &["docker"])?;
+        let namespaces = Namespaces::start(root, &[(&place.directory("docker")?, ROOT)])?;
+        let mut dockerd = namespaces.command("dockerd");
+        dockerd.args(["--host", &format!("unix://{SOCKET}"), "--storage-driver=overlay2", "--userland-proxy=false"]);
+        // There is no systemd inside.
+        dockerd.args([
+            "--exec-opt=native.cgroupdriver=cgroupfs",
+            "--exec-root=/run/docker",
+            "--pidfile=/run/docker.pid",
+        ]);
+        let process = Process::start("dockerd", &mut dockerd, &place.logs)?;
+        let mut docker = Self { namespaces, process, place };
+        wait_for("dockerd", PATIENCE, || {
+            docker.process.ensure_running()?;
+            Ok(docker.docker(&["version"]).ok().map(drop))
+        })?;
+        for image in images::write(&docker.place)? {
+            docker.load(&image)?;
+        }
+        Ok(docker)
+    }
+
+    /// Runs `docker` with these arguments; what it printed.
+    pub(crate) fn docker(&self, args: &[&str]) -> Result<String> {
+        Ok(self.namespaces.run("docker", args)?.trim_end().to_owned())
+    }
+
+    /// Loads an image, as `docker save` writes them.
+    pub(crate) fn load(&self, archive: &Path) -> Result<()> {
+        self.docker(&["load", "--quiet", "--input", archive.to_str().context("the image's path is not UTF-8")?])?;
+        Ok(())
+    }
+
+    /// Its socket, as this program reaches it.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.namespaces.file(SOCKET)
+    }
+
+    /// How somebody else gets in.
+    pub(crate) fn how_to_enter(&self) -> String {
+        self.namespaces.how_to_enter()
+    }
+
+    /// The end of its log.
+    pub(crate) fn tail(&self) -> String {
+        self.process.tail()
+    }
+}
