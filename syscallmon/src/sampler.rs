@@ -318,6 +318,8 @@ fn name_first_calls(state: &mut State, naming: &Naming) {
 /// What is there now, as paths tell.
 struct Alive {
     paths: HashSet<Arc<str>>,
+    /// Pods that have a container, be it only the one that holds their namespaces. Their own cgroup may stay when they are gone: on
+    /// hybrid hosts the kubelet removes it from v1 hierarchies only.
     pods: HashSet<Arc<str>>,
 }
 
@@ -325,7 +327,7 @@ impl Alive {
     fn of(tree: &Tree) -> Self {
         let places: Vec<Place> = tree.paths_alive().into_iter().map(Place::of).collect();
         Self {
-            pods: places.iter().filter_map(Place::pod).cloned().collect(),
+            pods: places.iter().filter(|place| place.is_container()).filter_map(Place::pod).cloned().collect(),
             paths: places.iter().map(|place| Arc::clone(place.path())).collect(),
         }
     }

@@ -80,15 +80,13 @@ pub(crate) fn released(root: &Path, arch: Arch) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// The binaries that an earlier run of the verb made, or new ones if any is missing.
+/// Builds what is released, and tells where it is.
 ///
 /// # Errors
 ///
 /// As for [`run`].
-pub(crate) fn released_or_built(root: &Path, archs: &[Arch]) -> Result<Vec<PathBuf>> {
-    if archs.iter().any(|&arch| released(root, arch).is_err()) {
-        run(root, &Args { arch: archs.to_vec(), verify: false })?;
-    }
+pub(crate) fn binaries(root: &Path, archs: &[Arch]) -> Result<Vec<PathBuf>> {
+    run(root, &Args { arch: archs.to_vec(), verify: false })?;
     archs.iter().map(|&arch| released(root, arch)).collect()
 }
 

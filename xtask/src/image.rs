@@ -17,7 +17,7 @@ use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 
 pub(crate) use self::{content::Image, layer::Layer};
-use crate::{cross::Arch, dist, workspace};
+use crate::{cross::Arch, dist, vm, workspace};
 
 /// The most that a file may have.
 const MAX_BYTES: usize = 20_000_000;
@@ -70,9 +70,11 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Writes the image for this machine to a file, for environments to load.
+/// Writes an image for this machine to a file, for environments to load. Its binary is the one of the VMs, which is quick to build.
 pub(crate) fn for_this_machine(root: &Path, file: &Path) -> Result<()> {
-    let image = make(root, Format::Docker, &default_name())?;
+    let daemon = vm::daemon(root, Arch::native())?;
+    let binary = fs::read(&daemon).with_context(|| format!("cannot read {}", daemon.display()))?;
+    let image = docker::archive(&of_binary(Arch::native(), &binary, &labels(root)?)?, &default_name())?;
     fs::write(file, image).with_context(|| format!("cannot write {}", file.display()))
 }
 
@@ -87,7 +89,7 @@ fn default_output(root: &Path, format: Format) -> PathBuf {
 
 fn make(root: &Path, format: Format, name: &str) -> Result<Vec<u8>> {
     let archs: Vec<Arch> = Arch::ALL.into_iter().filter(|arch| format == Format::Oci || arch.is_native()).collect();
-    let binaries = dist::released_or_built(root, &archs)?;
+    let binaries = dist::binaries(root, &archs)?;
     let labels = labels(root)?;
     let mut images = Vec::new();
     for (&arch, path) in archs.iter().zip(&binaries) {

@@ -68,6 +68,15 @@ pub struct Args {
     write: bool,
 }
 
+/// The daemon as a static binary that is quick to build.
+///
+/// # Errors
+///
+/// If it cannot be built.
+pub(crate) fn daemon(root: &Path, arch: Arch) -> Result<PathBuf> {
+    Ok(build::build(root, arch, None)?.daemon)
+}
+
 /// Runs the verb.
 ///
 /// # Errors

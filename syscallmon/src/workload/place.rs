@@ -78,6 +78,12 @@ impl Place {
         }
     }
 
+    /// Whether it is a container.
+    #[must_use]
+    pub fn is_container(&self) -> bool {
+        matches!(self, Self::Container { .. })
+    }
+
     /// The UID of the pod that it is, or is in.
     #[must_use]
     pub fn pod(&self) -> Option<&Arc<str>> {

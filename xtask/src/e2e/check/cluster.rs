@@ -3,6 +3,7 @@
 use std::{fs, path::Path, time::Duration};
 
 use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
 
 use super::{
     CALL, expect_count, expect_nothing, hostile, outages, privileges, step, value,
@@ -16,14 +17,15 @@ use crate::{
 /// The release, its namespace and its DaemonSet.
 const NAME: &str = "syscallmon";
 
-/// As prometheus-operator makes it from the chart's `PodMonitor`.
+/// As prometheus-operator makes it from the chart's `PodMonitor`. Debian's Prometheus cannot ask Kubernetes itself, so it is handed what
+/// it would find there, in [`TARGETS`].
 const SCRAPE: &str = r#"
 global: {scrape_interval: 1s}
 scrape_configs:
 - job_name: podMonitor/syscallmon/syscallmon/0
   honor_labels: true
-  kubernetes_sd_configs:
-  - {role: pod, kubeconfig_file: KUBECONFIG, namespaces: {names: [syscallmon]}}
+  file_sd_configs:
+  - {files: [TARGETS]}
   relabel_configs:
   - {action: keep, source_labels: [__meta_kubernetes_pod_label_app_kubernetes_io_name], regex: syscallmon}
   - {action: keep, source_labels: [__meta_kubernetes_pod_container_port_name], regex: metrics}
@@ -31,6 +33,8 @@ scrape_configs:
   - {target_label: job, replacement: syscallmon}
   - {target_label: instance, source_labels: [__meta_kubernetes_pod_node_name]}
 "#;
+
+const TARGETS: &str = "/etc/prometheus/pods.json";
 
 /// A cluster with syscallmon in it, and a Prometheus that scrapes it.
 pub(super) struct Cluster<'a> {
@@ -56,7 +60,8 @@ impl<'a> Cluster<'a> {
         node.import_image(&image)?;
         let chart = root.join("deploy/helm/syscallmon");
         let chart = chart.to_str().context("the path of the repository is not UTF-8")?.to_owned();
-        let prometheus = node.prometheus(&SCRAPE.replace("KUBECONFIG", &node.kubeconfig()))?;
+        node.write(TARGETS, "[]")?;
+        let prometheus = node.prometheus(&SCRAPE.replace("TARGETS", TARGETS))?;
         let cluster = Self { node, prometheus, chart };
         cluster.install(&[])?;
         cluster.wait_for_daemon()?;
@@ -83,7 +88,27 @@ impl<'a> Cluster<'a> {
             .map(drop)
             .with_context(|| {
                 self.node.kubectl(&["describe", "pods", "--namespace", NAME]).unwrap_or_default() + &self.daemon_log()
-            })
+            })?;
+        self.publish_targets()
+    }
+
+    /// Tells Prometheus of the daemon's pods.
+    fn publish_targets(&self) -> Result<()> {
+        let pods = self.node.kubectl(&[&["get", "pods", "-o=json"], DAEMON.as_slice()].concat())?;
+        let pods: Value = serde_json::from_str(&pods).context("cannot understand kubectl")?;
+        let target = |pod: &Value| {
+            let (port, labels) = (&pod["spec"]["containers"][0]["ports"][0], &pod["metadata"]["labels"]);
+            let labels = json!({
+                "__meta_kubernetes_pod_label_app_kubernetes_io_name": labels["app.kubernetes.io/name"],
+                "__meta_kubernetes_pod_container_port_name": port["name"],
+                "__meta_kubernetes_pod_phase": pod["status"]["phase"],
+                "__meta_kubernetes_pod_node_name": pod["spec"]["nodeName"],
+            });
+            let address = format!("{}:{}", pod["status"]["podIP"].as_str()?, port["containerPort"]);
+            Some(json!({"targets": [address], "labels": labels}))
+        };
+        let targets: Vec<Value> = pods["items"].as_array().into_iter().flatten().filter_map(target).collect();
+        self.node.write(TARGETS, json!(targets).to_string())
     }
 
     /// What the daemon has logged.
