@@ -25,9 +25,9 @@ pub(super) const CALL: &str = "kill";
 /// For as long a value may be on its way: a scrape, a poll, a start of a container on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(3);
 
-/// A shell's command that makes so many calls.
+/// A shell's command that makes so many calls. Without `$$`, which Kubernetes would make `$`.
 pub(super) fn calls(count: u64) -> String {
-    format!("i=0; while [ $i -lt {count} ]; do kill -0 $$; i=$((i+1)); done")
+    format!("i=0; while [ $i -lt {count} ]; do kill -0 1; i=$((i+1)); done")
 }
 
 /// The same, by a container that goes on afterwards.

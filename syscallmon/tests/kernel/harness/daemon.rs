@@ -107,7 +107,7 @@ impl Daemon {
         self.child.id()
     }
 
-    fn try_get(&self, path: &str) -> Option<ureq::http::Response<ureq::Body>> {
+    fn try_get(&self, path: &str) -> Option<http::Response<ureq::Body>> {
         let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
         agent.get(format!("http://{}{path}", self.address)).call().ok()
     }

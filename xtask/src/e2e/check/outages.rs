@@ -64,6 +64,10 @@ fn api_server_away(cluster: &Cluster<'_>) -> Result<()> {
     cluster.node.cri()?.stop_container(&side)?;
     cluster.expect_count(&of_side, 2 * 2000 + 1 + 2000)?;
     cluster.node.restart_containerd()?;
+    // It answers a little before it can do this.
+    wait_for("containerd after its restart", Duration::from_secs(30), || {
+        Ok(cluster.node.cri()?.exec(&httpd, &["true"]).ok())
+    })?;
     call_in(cluster, &httpd, 100)?;
     cluster.expect_count(&of_httpd, 2 * 1000 + 200)?;
     thread::sleep(OUTAGE.saturating_sub(begin.elapsed()));
