@@ -5,7 +5,7 @@ use std::{path::Path, process::Command, time::Instant};
 use anyhow::Result;
 
 use crate::{
-    docs,
+    docs, e2e,
     ebpf::{self, Check},
     setup::{self, Purpose},
     shell, test, vm, workspace,
@@ -33,6 +33,7 @@ pub fn run(root: &Path) -> Result<()> {
         Ok(())
     })?;
     step("the test suite", || test::suite(root, rebuilt.as_deref(), &[]))?;
+    step("real containers", || e2e::ci(root))?;
     step("other kernels", || vm::ci(root, rebuilt.as_deref()))
 }
 

@@ -32,6 +32,9 @@ use crate::{
     setup::{self, Purpose},
 };
 
+/// Pods that containerd runs unless told otherwise.
+const PODS: u32 = 3;
+
 /// Arguments of `cargo xtask e2e`.
 #[derive(clap::Args)]
 pub struct Args {
@@ -42,7 +45,7 @@ pub struct Args {
     #[arg(long)]
     keep: bool,
     /// Pods of two containers each that containerd runs
-    #[arg(long, value_name = "NUMBER", default_value_t = 3)]
+    #[arg(long, value_name = "NUMBER", default_value_t = PODS)]
     pods: u32,
 }
 
@@ -69,6 +72,10 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
         bail!("containers, namespaces and cgroups need root: run `sudo -E cargo xtask e2e`");
     }
     setup::ensure(root, Purpose::E2e)?;
+    if args.environments.contains(&Environment::Kubernetes) {
+        // The image has a static binary.
+        setup::ensure(root, Purpose::Dist)?;
+    }
     for environment in &args.environments {
         let begin = Instant::now();
         match environment {
@@ -80,6 +87,15 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
         eprintln!("{environment:?}: ok, {:.1} s with the end of it", begin.elapsed().as_secs_f64());
     }
     Ok(())
+}
+
+/// Every environment, one after the other.
+///
+/// # Errors
+///
+/// As for [`run`].
+pub fn ci(root: &Path) -> Result<()> {
+    run(root, &Args { environments: Environment::value_variants().to_vec(), keep: false, pods: PODS })
 }
 
 fn kubernetes(root: &Path, keep: bool) -> Result<()> {

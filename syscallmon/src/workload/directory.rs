@@ -47,7 +47,7 @@ impl Wanted {
     pub(super) async fn changed(&mut self) {
         if self.0.changed().await.is_err() {
             // Nobody will ever want anything again.
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

@@ -107,7 +107,7 @@ fn components(path: &str) -> impl Iterator<Item = (&str, usize)> {
 
 /// Where the name of the outermost unit ends: a service or a scope, of a user's own manager if that is where it is.
 fn unit(path: &str) -> Option<usize> {
-    let is_unit = |name: &str| name.ends_with(".service") || name.ends_with(".scope");
+    let is_unit = |name: &str| matches!(name.rsplit_once('.'), Some((_, "service" | "scope")));
     let mut units = components(path).filter(|(name, _)| is_unit(name));
     let (name, end) = units.next()?;
     if name.starts_with("user@") { units.next().map(|(_, end)| end) } else { Some(end) }

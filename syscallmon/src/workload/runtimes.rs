@@ -127,13 +127,11 @@ impl Runtime {
         if after(self.monitors, is_id).is_some() {
             return Some(Mention::Monitor);
         }
-        match self.api {
-            Some(_) => after(self.prefixes, is_id).map(|id| Mention::Container(id, self.api)),
-            None => {
-                let is_one = after(self.prefixes, |_| true).is_some() || self.parents.contains(&parent);
-                is_one.then_some(Mention::Named)
-            }
+        if self.api.is_some() {
+            return after(self.prefixes, is_id).map(|id| Mention::Container(id, self.api));
         }
+        let is_one = after(self.prefixes, |_| true).is_some() || self.parents.contains(&parent);
+        is_one.then_some(Mention::Named)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Selects workloads by their labels, as PromQL does: `namespace="shop",pod=~"web-.*"`.
+//! Selects workloads by their labels, as `PromQL` does: `namespace="shop",pod=~"web-.*"`.
 //!
 //! <https://prometheus.io/docs/prometheus/latest/querying/basics/#instant-vector-selectors>. Regular expressions match whole
 //! values; a label that a workload does not have is empty.
@@ -111,13 +111,13 @@ fn matcher(text: &str) -> Result<Option<(Matcher, &str)>, SelectorError> {
         return Ok(None);
     };
     let Some((value, rest)) = quoted(rest.trim_start()) else { return Ok(None) };
-    let test = if is_regex {
+    let compared = if is_regex {
         // Newlines are text like any other, as in Prometheus.
         Test::Matches(Regex::new(&format!("^(?s:{value})$")).map_err(Box::new)?)
     } else {
         Test::Equals(value)
     };
-    Ok(Some((Matcher { label: label.parse()?, not, test }, rest)))
+    Ok(Some((Matcher { label: label.parse()?, not, test: compared }, rest)))
 }
 
 /// The string in quotes that a text begins with, and what follows it.

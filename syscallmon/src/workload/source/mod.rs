@@ -88,6 +88,7 @@ pub struct Sources {
 
 impl Sources {
     /// The runtimes, and how each is found.
+    #[must_use]
     pub fn sockets(&self) -> [(Api, &SocketChoice); 3] {
         [(Api::Cri, &self.cri), (Api::Docker, &self.docker), (Api::Podman, &self.podman)]
     }
