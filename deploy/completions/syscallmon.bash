@@ -31,6 +31,9 @@ _syscallmon() {
             syscallmon,run)
                 cmd="syscallmon__subcmd__run"
                 ;;
+            syscallmon,seccomp-profile)
+                cmd="syscallmon__subcmd__seccomp__subcmd__profile"
+                ;;
             syscallmon__subcmd__help,check)
                 cmd="syscallmon__subcmd__help__subcmd__check"
                 ;;
@@ -46,6 +49,9 @@ _syscallmon() {
             syscallmon__subcmd__help,run)
                 cmd="syscallmon__subcmd__help__subcmd__run"
                 ;;
+            syscallmon__subcmd__help,seccomp-profile)
+                cmd="syscallmon__subcmd__help__subcmd__seccomp__subcmd__profile"
+                ;;
             *)
                 ;;
         esac
@@ -53,7 +59,7 @@ _syscallmon() {
 
     case "${cmd}" in
         syscallmon)
-            opts="-h -V --help --version run check completions man help"
+            opts="-h -V --help --version run check completions man seccomp-profile help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -67,7 +73,7 @@ _syscallmon() {
             return 0
             ;;
         syscallmon__subcmd__check)
-            opts="-h --config.file --web.listen-address --web.telemetry-path --web.max-connections --web.config.file --poll.interval --workload.expire-after --cgroup.hierarchy --capacity.cgroups --capacity.series --capacity.errors --capacity.histograms --capacity.timed-calls --probe.sys-enter --probe.errors --probe.denied --probe.latency --probe.io-uring --latency.syscalls --latency.buckets --log.level --log.format --path.procfs --path.sysfs --path.cgroupfs --help"
+            opts="-h --config.file --web.listen-address --web.telemetry-path --web.max-connections --web.config.file --poll.interval --workload.expire-after --workload.labels --workload.keep --workload.drop --workload.pause-containers --workload.max-series --names.cri --names.docker --names.podman --names.kubernetes --kubernetes.node-name --kubernetes.kubeconfig --cgroup.hierarchy --capacity.cgroups --capacity.series --capacity.errors --capacity.histograms --capacity.timed-calls --probe.sys-enter --probe.errors --probe.denied --probe.latency --probe.io-uring --latency.syscalls --latency.buckets --log.level --log.format --path.procfs --path.sysfs --path.cgroupfs --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -98,6 +104,50 @@ _syscallmon() {
                     return 0
                     ;;
                 --workload.expire-after)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --workload.labels)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --workload.keep)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --workload.drop)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --workload.pause-containers)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --workload.max-series)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --names.cri)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --names.docker)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --names.podman)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --names.kubernetes)
+                    COMPREPLY=($(compgen -W "auto on off" -- "${cur}"))
+                    return 0
+                    ;;
+                --kubernetes.node-name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --kubernetes.kubeconfig)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -195,7 +245,7 @@ _syscallmon() {
             return 0
             ;;
         syscallmon__subcmd__help)
-            opts="run check completions man help"
+            opts="run check completions man seccomp-profile help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -278,6 +328,20 @@ _syscallmon() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        syscallmon__subcmd__help__subcmd__seccomp__subcmd__profile)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         syscallmon__subcmd__man)
             opts="-h --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -293,7 +357,7 @@ _syscallmon() {
             return 0
             ;;
         syscallmon__subcmd__run)
-            opts="-h --config.file --once --web.listen-address --web.telemetry-path --web.max-connections --web.config.file --poll.interval --workload.expire-after --cgroup.hierarchy --capacity.cgroups --capacity.series --capacity.errors --capacity.histograms --capacity.timed-calls --probe.sys-enter --probe.errors --probe.denied --probe.latency --probe.io-uring --latency.syscalls --latency.buckets --log.level --log.format --path.procfs --path.sysfs --path.cgroupfs --help"
+            opts="-h --config.file --once --web.listen-address --web.telemetry-path --web.max-connections --web.config.file --poll.interval --workload.expire-after --workload.labels --workload.keep --workload.drop --workload.pause-containers --workload.max-series --names.cri --names.docker --names.podman --names.kubernetes --kubernetes.node-name --kubernetes.kubeconfig --cgroup.hierarchy --capacity.cgroups --capacity.series --capacity.errors --capacity.histograms --capacity.timed-calls --probe.sys-enter --probe.errors --probe.denied --probe.latency --probe.io-uring --latency.syscalls --latency.buckets --log.level --log.format --path.procfs --path.sysfs --path.cgroupfs --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -324,6 +388,50 @@ _syscallmon() {
                     return 0
                     ;;
                 --workload.expire-after)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --workload.labels)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --workload.keep)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --workload.drop)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --workload.pause-containers)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --workload.max-series)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --names.cri)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --names.docker)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --names.podman)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --names.kubernetes)
+                    COMPREPLY=($(compgen -W "auto on off" -- "${cur}"))
+                    return 0
+                    ;;
+                --kubernetes.node-name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --kubernetes.kubeconfig)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -396,6 +504,24 @@ _syscallmon() {
                     return 0
                     ;;
                 --path.cgroupfs)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        syscallmon__subcmd__seccomp__subcmd__profile)
+            opts="-h --output --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --output)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -30,6 +30,7 @@ complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "run" -d 'Coun
 complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "check" -d 'Check whether this host can run syscallmon, and whether a configuration is valid'
 complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "completions" -d 'Print completions for a shell'
 complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "man" -d 'Print the man page of syscallmon or of one of its commands'
+complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "seccomp-profile" -d 'Print the seccomp profile that syscallmon itself can run under, or install it where the kubelet looks for it'
 complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l config.file -d 'Configuration file; flags win over it. Reloaded on SIGHUP' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l web.listen-address -d 'Address and port to listen on; :PORT means every address; repeatable. [default: 127.0.0.1:9778]' -r
@@ -38,6 +39,20 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l web.max-co
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l web.config.file -d 'File with TLS and basic authentication, in the format of Prometheus\' exporter-toolkit; re-read when it changes' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l poll.interval -d 'Time between two readings of the kernel\'s tables. A scrape gets counts that are at most 1 s old whatever this is. [default: 5s]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l workload.expire-after -d 'How long a workload that is gone is still exported. [default: 5m]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l workload.labels -d 'Labels that tell workloads apart; what has the same values is counted together. Of namespace, pod, container, cgroup, container_id, image, runtime, pod_uid, node, owner, owner_kind. [default: namespace,pod,container,cgroup]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l workload.keep -d 'Export workloads that this selects and no others, such as namespace="shop",pod=~"web-.*" (any of the labels above, matched as in PromQL); repeatable. The others are counted together' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l workload.drop -d 'Do not export workloads that this selects; repeatable. They are counted together' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l workload.pause-containers -d 'Whether to export each container that only holds a pod\'s namespaces, as container "POD"; otherwise they are counted together. [default: false]' -r -f -a "true\t''
+false\t''"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l workload.max-series -d 'Most series of workloads to export, about; what is beyond is counted in a remainder. [default: 200000]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l names.cri -d 'Names of containers from a runtime\'s CRI (containerd, CRI-O): a socket, auto for the usual ones, or off. Whoever can connect to it can control the runtime; only names are asked for. [default: auto]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l names.docker -d 'The same from Docker. [default: auto]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l names.podman -d 'The same from Podman. [default: auto]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l names.kubernetes -d 'Names of pods, containers and owners from the Kubernetes API: auto in a pod or with a kubeconfig, on, or off. Watches the pods of this node only. [default: auto]' -r -f -a "auto\t'In a pod, and where a kubeconfig is given'
+on\t'Yes'
+off\t'No'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l kubernetes.node-name -d 'Name of this host in Kubernetes; by default what the environment variable NODE_NAME says, or the host\'s name' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l kubernetes.kubeconfig -d 'How to reach the Kubernetes API from outside a pod' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l cgroup.hierarchy -d 'Hierarchies that workloads are told apart by: cgroup2, a v1 controller such as memory, or cgroup2+memory, which takes v1 for tasks in cgroup2\'s root; auto takes what tells most apart when it starts. [default: auto]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l capacity.cgroups -d 'Cgroups that can be counted at the same time; the calls of more go to a remainder. [default: 1024]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l capacity.series -d 'Triples of cgroup, ABI and syscall that can be counted at the same time; a quarter is also for their errors and refused attempts. [default: 65536]' -r
@@ -76,6 +91,20 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l web.max-
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l web.config.file -d 'File with TLS and basic authentication, in the format of Prometheus\' exporter-toolkit; re-read when it changes' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l poll.interval -d 'Time between two readings of the kernel\'s tables. A scrape gets counts that are at most 1 s old whatever this is. [default: 5s]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l workload.expire-after -d 'How long a workload that is gone is still exported. [default: 5m]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l workload.labels -d 'Labels that tell workloads apart; what has the same values is counted together. Of namespace, pod, container, cgroup, container_id, image, runtime, pod_uid, node, owner, owner_kind. [default: namespace,pod,container,cgroup]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l workload.keep -d 'Export workloads that this selects and no others, such as namespace="shop",pod=~"web-.*" (any of the labels above, matched as in PromQL); repeatable. The others are counted together' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l workload.drop -d 'Do not export workloads that this selects; repeatable. They are counted together' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l workload.pause-containers -d 'Whether to export each container that only holds a pod\'s namespaces, as container "POD"; otherwise they are counted together. [default: false]' -r -f -a "true\t''
+false\t''"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l workload.max-series -d 'Most series of workloads to export, about; what is beyond is counted in a remainder. [default: 200000]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l names.cri -d 'Names of containers from a runtime\'s CRI (containerd, CRI-O): a socket, auto for the usual ones, or off. Whoever can connect to it can control the runtime; only names are asked for. [default: auto]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l names.docker -d 'The same from Docker. [default: auto]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l names.podman -d 'The same from Podman. [default: auto]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l names.kubernetes -d 'Names of pods, containers and owners from the Kubernetes API: auto in a pod or with a kubeconfig, on, or off. Watches the pods of this node only. [default: auto]' -r -f -a "auto\t'In a pod, and where a kubeconfig is given'
+on\t'Yes'
+off\t'No'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l kubernetes.node-name -d 'Name of this host in Kubernetes; by default what the environment variable NODE_NAME says, or the host\'s name' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l kubernetes.kubeconfig -d 'How to reach the Kubernetes API from outside a pod' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l cgroup.hierarchy -d 'Hierarchies that workloads are told apart by: cgroup2, a v1 controller such as memory, or cgroup2+memory, which takes v1 for tasks in cgroup2\'s root; auto takes what tells most apart when it starts. [default: auto]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l capacity.cgroups -d 'Cgroups that can be counted at the same time; the calls of more go to a remainder. [default: 1024]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l capacity.series -d 'Triples of cgroup, ABI and syscall that can be counted at the same time; a quarter is also for their errors and refused attempts. [default: 65536]' -r
@@ -108,8 +137,11 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l path.cgr
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand completions" -s h -l help -d 'Print help'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand man" -s h -l help -d 'Print help'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man help" -f -a "run" -d 'Count system calls and export them until SIGTERM or SIGINT'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man help" -f -a "check" -d 'Check whether this host can run syscallmon, and whether a configuration is valid'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man help" -f -a "completions" -d 'Print completions for a shell'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man help" -f -a "man" -d 'Print the man page of syscallmon or of one of its commands'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand seccomp-profile" -l output -d 'Write it to this file instead; its directory is made, and a profile that is there is replaced at once' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand seccomp-profile" -s h -l help -d 'Print help'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man seccomp-profile help" -f -a "run" -d 'Count system calls and export them until SIGTERM or SIGINT'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man seccomp-profile help" -f -a "check" -d 'Check whether this host can run syscallmon, and whether a configuration is valid'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man seccomp-profile help" -f -a "completions" -d 'Print completions for a shell'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man seccomp-profile help" -f -a "man" -d 'Print the man page of syscallmon or of one of its commands'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man seccomp-profile help" -f -a "seccomp-profile" -d 'Print the seccomp profile that syscallmon itself can run under, or install it where the kubelet looks for it'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man seccomp-profile help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -21,9 +21,10 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     cgroup::{Change, Tree},
     kernel::{self, CgroupChange, EventStreams, Kernel, Probe},
+    model::Totals,
     snapshot::Snapshot,
-    state::{FirstCall, Shared, SnapshotFacts},
-    workload::Workload,
+    state::{FirstCall, Shared, SnapshotFacts, State},
+    workload::{Label, Named, Naming, PATIENCE, Place, Workload},
 };
 
 /// A scrape is answered from a snapshot that is at most this old.
@@ -67,6 +68,7 @@ pub struct Sampler {
     kernel: Kernel,
     events: EventStreams,
     tree: Tree,
+    naming: Naming,
     shared: Shared,
     tunables: watch::Receiver<Tunables>,
     requests: mpsc::Receiver<oneshot::Sender<()>>,
@@ -87,7 +89,7 @@ impl Sampler {
     pub fn new(
         kernel: Kernel,
         events: EventStreams,
-        mut tree: Tree,
+        (mut tree, naming): (Tree, Naming),
         shared: Shared,
         tunables: watch::Receiver<Tunables>,
     ) -> (Self, Refresher) {
@@ -99,6 +101,7 @@ impl Sampler {
             kernel,
             events,
             tree,
+            naming,
             shared,
             tunables,
             requests,
@@ -161,11 +164,11 @@ impl Sampler {
         let (dead, retired) = self.retire_dead();
         let taken = Instant::now();
         let snapshot = self.kernel.snapshot();
-        self.name(&snapshot);
-        self.shared.lock().model.apply(&snapshot, |id| self.tree.path(id));
+        self.find_paths(&snapshot);
+        self.count(&snapshot, taken);
         // Not under the lock: this may take many system calls, and pages can be answered meanwhile.
         self.free(&retired);
-        self.tree.forget(&dead);
+        self.forget(&dead);
         self.take_up(&snapshot, &retired, taken, begin);
     }
 
@@ -198,8 +201,30 @@ impl Sampler {
         }
     }
 
-    /// Makes sure that every cgroup of the snapshot has a name that can have one.
-    fn name(&mut self, snapshot: &Snapshot) {
+    /// Gives names that have become known to what was counted before, then counts what is new.
+    fn count(&mut self, snapshot: &Snapshot, now: Instant) {
+        let mut state = self.shared.lock();
+        self.naming.refresh();
+        for (place, named) in newly_named(&state, &self.naming) {
+            self.naming.set(&place, &named);
+            state.model.rename(&Workload::Unresolved(place), named, now);
+        }
+        name_first_calls(&mut state, &self.naming);
+        let (tree, naming) = (&self.tree, &mut self.naming);
+        state.model.apply(snapshot, now, |id| Some(naming.name(id, tree.path(id)?).clone()));
+        let patience = if naming.directory().has_sources() { PATIENCE } else { Duration::ZERO };
+        state.model.release(now, patience);
+    }
+
+    /// Forgets cgroups whose last counts were read.
+    fn forget(&mut self, dead: &[u64]) {
+        self.tree.forget(dead);
+        let state = self.shared.lock();
+        self.naming.forget(dead, state.model.unresolved());
+    }
+
+    /// Makes sure that every cgroup of the snapshot has a path that can have one.
+    fn find_paths(&mut self, snapshot: &Snapshot) {
         // Whatever made a call was born before, so its birth has been reported by now.
         self.take_events();
         if snapshot.losses.cgroup_events > self.losses_seen {
@@ -230,7 +255,7 @@ impl Sampler {
         let mut state = self.shared.lock();
         state.model.forget_slots(freed, taken);
         let alive = OnceCell::new();
-        let is_there = |workload: &Workload| alive.get_or_init(|| self.tree.paths_alive()).contains(workload.cgroup());
+        let is_there = |totals: &Totals| alive.get_or_init(|| Alive::of(&self.tree)).has(totals);
         let (expire_after, most) = (self.tunables.borrow().expire_after, state.capacity.series as usize);
         state.model.expire(taken, expire_after, most, is_there);
         state.losses = snapshot.losses;
@@ -244,10 +269,16 @@ impl Sampler {
     /// Takes up what the ring buffers have.
     fn take_events(&mut self) {
         for change in self.events.cgroup_changes() {
-            self.tree.apply(match &change {
-                CgroupChange::Born { id, path } => Change::Born { id: *id, path },
-                CgroupChange::Died { id } => Change::Died { id: *id },
-            });
+            match &change {
+                CgroupChange::Born { id, path } => {
+                    self.tree.apply(Change::Born { id: *id, path });
+                    // So that whoever lives for a moment only is asked for in time.
+                    if let Some(path) = self.tree.path(*id) {
+                        self.naming.directory().prepare(&Place::of(path));
+                    }
+                }
+                CgroupChange::Died { id } => self.tree.apply(Change::Died { id: *id }),
+            }
         }
         let calls = self.events.first_calls();
         if calls.is_empty() {
@@ -259,23 +290,63 @@ impl Sampler {
         for call in calls {
             // Two CPUs may report one first call.
             if seen.insert((call.cgroup_id, call.abi as u32, call.number, call.denied)) {
-                let call = named(call, &self.tree, &state.calls, now);
+                let path = self.tree.path(call.cgroup_id).cloned();
+                let workload =
+                    path.map_or(Workload::Unknown, |path| self.naming.name(call.cgroup_id, &path).workload.clone());
+                let call = first_call(call, workload, &state.calls, now);
                 state.push_first_call(call);
             }
         }
     }
 }
 
-fn named(
+/// Workloads that waited for a name which is known now.
+fn newly_named(state: &State, naming: &Naming) -> Vec<(Arc<Place>, Named)> {
+    let named = state.model.unresolved().map(|place| (Arc::clone(place), naming.of_place(place)));
+    named.filter(|(_, named)| !matches!(named.workload, Workload::Unresolved(_))).collect()
+}
+
+/// Gives first calls their workloads' names.
+fn name_first_calls(state: &mut State, naming: &Naming) {
+    for call in &mut state.first_calls {
+        if let Workload::Unresolved(place) = &call.workload {
+            call.workload = naming.of_place(place).workload;
+        }
+    }
+}
+
+/// What is there now, as paths tell.
+struct Alive {
+    paths: HashSet<Arc<str>>,
+    pods: HashSet<Arc<str>>,
+}
+
+impl Alive {
+    fn of(tree: &Tree) -> Self {
+        let places: Vec<Place> = tree.paths_alive().into_iter().map(Place::of).collect();
+        Self {
+            pods: places.iter().filter_map(Place::pod).cloned().collect(),
+            paths: places.iter().map(|place| Arc::clone(place.path())).collect(),
+        }
+    }
+
+    /// Whether a workload's cgroup was made again, or its pod is still there: it may be about to start it once more.
+    fn has(&self, totals: &Totals) -> bool {
+        let is_in = |all: &HashSet<Arc<str>>, label| totals.about.get(label).is_some_and(|value| all.contains(value));
+        is_in(&self.paths, Label::Cgroup) || is_in(&self.pods, Label::PodUid)
+    }
+}
+
+fn first_call(
     call: kernel::FirstCall,
-    tree: &Tree,
+    workload: Workload,
     calls: &crate::syscalls::CallTable,
     (monotonic, time): (Duration, SystemTime),
 ) -> FirstCall {
     let name = calls.resolve(call.abi, call.number);
     FirstCall {
         time: time.checked_sub(monotonic.saturating_sub(call.monotonic)).unwrap_or(time),
-        cgroup: tree.path(call.cgroup_id).map_or(Workload::Unknown, |path| Workload::Cgroup(Arc::clone(path))),
+        workload,
         abi: name.abi,
         syscall: name.syscall,
         number: call.number,

@@ -56,6 +56,19 @@ impl Counts {
         self.durations.add(&other.durations);
     }
 
+    /// What is of the same calls, errors and so on as `known`, and the rest.
+    #[must_use]
+    pub fn split(&self, known: &Self) -> (Self, Self) {
+        let (calls, other_calls) = self.calls.split(&known.calls);
+        let (errors, other_errors) = self.errors.split(&known.errors);
+        let (denied, other_denied) = self.denied.split(&known.denied);
+        let (durations, other_durations) = self.durations.split(&known.durations);
+        (
+            Self { calls, errors, denied, durations },
+            Self { calls: other_calls, errors: other_errors, denied: other_denied, durations: other_durations },
+        )
+    }
+
     /// How many series they are, about; a histogram is many.
     #[must_use]
     pub fn series(&self) -> usize {

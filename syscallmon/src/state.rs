@@ -16,7 +16,7 @@ use crate::{
     model::Model,
     snapshot::Losses,
     syscalls::CallTable,
-    workload::Workload,
+    workload::{Directory, Workload},
 };
 
 /// How many of the newest first calls are remembered.
@@ -28,8 +28,8 @@ pub struct FirstCall {
     /// When.
     #[serde(serialize_with = "unix_seconds")]
     pub time: SystemTime,
-    /// Who, as the label `cgroup` names it.
-    pub cgroup: Workload,
+    /// Who.
+    pub workload: Workload,
     /// The call's ABI.
     pub abi: &'static str,
     /// The call's name.
@@ -68,6 +68,8 @@ pub struct State {
     pub calls: CallTable,
     /// Totals by workload.
     pub model: Model,
+    /// Names of containers.
+    pub directory: Directory,
     /// The cgroup hierarchies that are counted by: `cgroup2`, `memory`, `cgroup2+memory`.
     pub hierarchy: String,
     /// How each probe fares.
@@ -104,11 +106,13 @@ impl State {
         kernel_memory_bytes: u64,
         hierarchy: String,
         duration_bounds: Vec<Bound>,
+        (model, directory): (Model, Directory),
     ) -> Self {
         let time = SystemTime::now();
         Self {
             calls,
-            model: Model::default(),
+            model,
+            directory,
             hierarchy,
             probes,
             losses: Losses::default(),

@@ -64,6 +64,13 @@ impl<K: Ord + Copy, V: Amount> Tally<K, V> {
         }
     }
 
+    /// The amounts of keys that `known` has, and the others.
+    #[must_use]
+    pub fn split(&self, known: &Self) -> (Self, Self) {
+        let (same, other) = self.0.iter().cloned().partition(|&(key, _)| known.get(key).is_some());
+        (Self(same), Self(other))
+    }
+
     /// The amount of one key.
     #[must_use]
     pub fn get(&self, key: K) -> Option<&V> {

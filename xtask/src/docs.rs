@@ -1,7 +1,7 @@
 //! `cargo xtask docs`: the documents that are generated from the code, so that they cannot be wrong.
 //!
 //! `METRICS.md` comes from the table of families; the configuration template, the man pages and the shell
-//! completions from the table of flags.
+//! completions from the table of flags. The seccomp profile is the one that is in the binary.
 
 mod configuration;
 mod metrics;
@@ -11,7 +11,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use clap::CommandFactory;
 use clap_complete::Shell;
-use syscallmon::command::Cli;
+use syscallmon::command::{Cli, SECCOMP_PROFILE};
 
 use crate::generated;
 
@@ -61,6 +61,7 @@ fn documents() -> Result<Vec<(String, Vec<u8>)>> {
         ("METRICS.md".to_owned(), metrics::markdown().into_bytes()),
         ("deploy/syscallmon.yaml".to_owned(), configuration::template(run).into_bytes()),
         ("deploy/man/syscallmon.1".to_owned(), man_page(&cli)?),
+        ("deploy/seccomp/syscallmon.json".to_owned(), SECCOMP_PROFILE.as_bytes().to_vec()),
     ];
     for command in cli.get_subcommands().filter(|command| command.get_name() != "help") {
         documents.push((format!("deploy/man/syscallmon-{}.1", command.get_name()), man_page(command)?));

@@ -152,8 +152,8 @@ impl Tree {
 
     /// Paths of all cgroups that are there.
     #[must_use]
-    pub fn paths_alive(&self) -> HashSet<&str> {
-        self.cgroups.values().filter(|cgroup| cgroup.alive).map(|cgroup| cgroup.path.as_ref()).collect()
+    pub fn paths_alive(&self) -> HashSet<&Arc<str>> {
+        self.cgroups.values().filter(|cgroup| cgroup.alive).map(|cgroup| &cgroup.path).collect()
     }
 
     /// Cgroups that died since they were last forgotten, in the order of their deaths.
@@ -236,7 +236,7 @@ mod tests {
         let id = dir.path().join("a").metadata().unwrap().ino();
         tree.apply(Change::Died { id });
         assert_eq!((tree.dead(), tree.path(id | 1 << 63).map(AsRef::as_ref)), (&[id][..], Some("/a")));
-        assert!(tree.paths_alive().contains("/a"), "the other one is");
+        assert!(tree.paths_alive().contains(&Arc::from("/a")), "the other one is");
     }
 
     #[test]
@@ -253,11 +253,11 @@ mod tests {
     fn a_dead_cgroup_keeps_its_name_until_it_is_forgotten() {
         let (mut tree, _dir) = tree();
         tree.apply(Change::Born { id: 7, path: b"/a" });
-        assert!(tree.dead().is_empty() && tree.paths_alive().contains("/a"));
+        assert!(tree.dead().is_empty() && tree.paths_alive().contains(&Arc::from("/a")));
         tree.apply(Change::Died { id: 7 });
         tree.apply(Change::Died { id: 7 });
         assert_eq!((tree.dead(), tree.path(7).map(AsRef::as_ref)), (&[7][..], Some("/a")));
-        assert!(!tree.paths_alive().contains("/a"));
+        assert!(!tree.paths_alive().contains(&Arc::from("/a")));
         tree.forget(&[7]);
         assert_eq!((tree.dead(), tree.path(7)), (&[][..], None));
     }

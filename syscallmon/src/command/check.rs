@@ -1,6 +1,6 @@
 //! `syscallmon check`: can this host run it? One line per requirement, with the remedy.
 
-use std::{fs, net::TcpListener, path::Path, process::ExitCode};
+use std::{fs, net::TcpListener, os::unix::net::UnixStream, path::Path, process::ExitCode};
 
 use caps::{CapSet, Capability};
 use clap::Args;
@@ -15,6 +15,10 @@ use crate::{
     kernel::{self, Kernel, Options, Probe, ProbeStatus},
     settings::{Config, Settings},
     syscalls::CallTable,
+    workload::{
+        Api,
+        source::{SocketChoice, SourceName},
+    },
 };
 
 /// Check whether this host can run syscallmon, and whether a configuration is valid.
@@ -71,7 +75,7 @@ fn print(name: &str, finding: &Finding) {
         Optional(text) => ("missing", format!("(optional) {text}")),
         Missing(text) => ("missing", text.clone()),
     };
-    println!("{state:<8} {name:<15} {text}");
+    println!("{state:<8} {name:<16} {text}");
 }
 
 fn requirements(config: &Config, file: Option<&Path>) -> Vec<(&'static str, Finding)> {
@@ -89,6 +93,7 @@ fn requirements(config: &Config, file: Option<&Path>) -> Vec<(&'static str, Find
         ("cgroups", cgroups(hierarchies)),
         ("memory", memory(&options, &config.procfs)),
     ];
+    requirements.extend(names(config));
     requirements.extend(probes(&options, config));
     requirements
 }
@@ -208,6 +213,27 @@ fn cgroups(hierarchies: Result<Hierarchies, HierarchyError>) -> Finding {
     }
 }
 
+/// Who could tell names of containers.
+fn names(config: &Config) -> Vec<(&'static str, Finding)> {
+    let socket = |(api, choice): (Api, &SocketChoice)| {
+        let finding = match choice.socket(api) {
+            None => Fine("off, or not installed".to_owned()),
+            Some(socket) => match UnixStream::connect(&socket) {
+                Ok(_) => Fine(socket.display().to_string()),
+                Err(error) => Optional(format!("{}: {error}: its containers will have no names", socket.display())),
+            },
+        };
+        (source_label(SourceName::of(api)), finding)
+    };
+    let kubernetes = if config.sources.asks_kubernetes() {
+        format!("pods of node {} are watched", config.node)
+    } else {
+        "off, or not in a pod and no --kubernetes.kubeconfig".to_owned()
+    };
+    let sockets = config.sources.sockets().map(socket);
+    sockets.into_iter().chain([(source_label(SourceName::Kubernetes), Fine(kubernetes))]).collect()
+}
+
 fn memory(options: &Options, procfs: &Path) -> Finding {
     let Ok(needed) = kernel::memory_needed(options) else {
         return Optional("the number of CPUs is unknown".to_owned());
@@ -234,6 +260,15 @@ fn probes(options: &Options, config: &Config) -> Vec<(&'static str, Finding)> {
         Err(error) => return vec![("programs", Missing(chain(&error)))],
     };
     probes.iter().map(|status| (label(status.probe), finding(status))).collect()
+}
+
+fn source_label(source: SourceName) -> &'static str {
+    match source {
+        SourceName::Cri => "names cri",
+        SourceName::Docker => "names docker",
+        SourceName::Podman => "names podman",
+        SourceName::Kubernetes => "names kubernetes",
+    }
 }
 
 fn label(probe: Probe) -> &'static str {

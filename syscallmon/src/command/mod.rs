@@ -4,10 +4,13 @@ mod check;
 mod completions;
 mod man;
 mod run;
+mod seccomp_profile;
 
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+
+pub use self::seccomp_profile::PROFILE as SECCOMP_PROFILE;
 
 /// Exact system call counts of every container, pod and service on a Linux host, for Prometheus.
 ///
@@ -32,6 +35,7 @@ enum Command {
     Check(check::Check),
     Completions(completions::Completions),
     Man(man::Man),
+    SeccompProfile(seccomp_profile::SeccompProfile),
 }
 
 /// The configuration file, for every command that takes one.
@@ -54,6 +58,7 @@ impl Cli {
             Command::Check(check) => check.execute(),
             Command::Completions(completions) => completions.execute(),
             Command::Man(man) => man.execute(),
+            Command::SeccompProfile(profile) => profile.execute(),
         }
     }
 }

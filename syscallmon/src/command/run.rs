@@ -24,11 +24,13 @@ use crate::{
         web::{Limits, Server},
     },
     kernel::{self, Events, Kernel, Options, V1Hierarchy},
+    model::Model,
     privileges,
     sampler::{Sampler, Tunables},
     settings::{self, Config, LogHandle, Settings},
     state::{Shared, State},
     syscalls::CallTable,
+    workload::{Directory, Naming},
 };
 
 /// Count system calls and export them until SIGTERM or SIGINT.
@@ -53,6 +55,7 @@ struct Attached {
     kernel: Kernel,
     events: Events,
     tree: Tree,
+    naming: Naming,
     shared: Shared,
 }
 
@@ -95,12 +98,13 @@ impl Run {
         let shared = attached.shared.clone();
         let events = attached.events.watch()?;
         let (sampler, refresher) =
-            Sampler::new(attached.kernel, events, attached.tree, shared.clone(), watched.clone());
+            Sampler::new(attached.kernel, events, (attached.tree, attached.naming), shared.clone(), watched.clone());
         let site = Site::new(shared.clone(), refresher, &config.telemetry_path, watched)?;
         let listeners = listeners.into_iter().map(tokio::net::TcpListener::from_std).collect::<io::Result<_>>()?;
 
         let shutdown = CancellationToken::new();
         let mut tasks = JoinSet::new();
+        config.sources.start(&shared.lock().directory, &config.node, &shutdown, &mut tasks);
         tasks.spawn(sampler.run(shutdown.clone()));
         tasks.spawn(server.run(listeners, site.router(), shutdown.clone()));
         let reload = |config: &mut Config| self.reload(config, &tunables, &log, &shared);
@@ -221,8 +225,12 @@ fn attach(config: &Config) -> anyhow::Result<Attached> {
     tracing::info!(kept = ?kept, "dropped privileges");
     let hierarchy = hierarchies.set().to_string();
     let bounds = config.latency.bounds.clone();
-    let state = State::new(calls, kernel.probes().to_vec(), config.capacity, kernel.memory_bytes(), hierarchy, bounds);
-    Ok(Attached { kernel, events, tree: Tree::new(hierarchies.mounts()), shared: Shared::new(state) })
+    let (memory, directory) = (kernel.memory_bytes(), Directory::default());
+    config.sources.expect(&directory);
+    let known = (Model::new(config.max_series), directory.clone());
+    let state = State::new(calls, kernel.probes().to_vec(), config.capacity, memory, hierarchy, bounds, known);
+    let naming = Naming::new(directory, config.rules.clone(), config.node.as_str().into());
+    Ok(Attached { kernel, events, tree: Tree::new(hierarchies.mounts()), naming, shared: Shared::new(state) })
 }
 
 /// What the kernel side is told.
@@ -242,9 +250,13 @@ async fn once(attached: Attached, config: &Config) -> anyhow::Result<()> {
     let (_tunables, watched) = watch::channel(config.tunables);
     let shared = attached.shared.clone();
     let events = attached.events.watch()?;
-    let (sampler, refresher) = Sampler::new(attached.kernel, events, attached.tree, shared.clone(), watched.clone());
+    let directory = attached.naming.directory().clone();
+    let (sampler, refresher) =
+        Sampler::new(attached.kernel, events, (attached.tree, attached.naming), shared.clone(), watched.clone());
     let site = Site::new(shared, refresher, &config.telemetry_path, watched)?;
     let shutdown = CancellationToken::new();
+    let mut tasks = JoinSet::new();
+    config.sources.start(&directory, &config.node, &shutdown, &mut tasks);
     let sampling = tokio::spawn(sampler.run(shutdown.clone()));
     let mut stop = StopSignals::new()?;
     tokio::select! {

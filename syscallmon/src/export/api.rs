@@ -19,7 +19,7 @@ use crate::{
     state::{FirstCall, State, unix_time},
     syscalls::{Call, CallId, IO_URING},
     tally::Tally,
-    workload::{REMAINDER, Workload},
+    workload::{Labels, REMAINDER, Selector, Workload},
 };
 
 /// Workloads in an answer, unless the query says otherwise.
@@ -31,8 +31,18 @@ const DEFAULT_LIMIT: usize = 500;
 pub(super) struct WorkloadsQuery {
     /// Only workloads whose `cgroup` begins with this.
     prefix: String,
+    /// Only workloads that this selects, by all that is known of them: `namespace="shop",owner=~"web|api"`.
+    #[serde(rename = "match")]
+    selector: Option<Selector>,
     /// At most so many, the busiest first; [`DEFAULT_LIMIT`] unless given.
     limit: Option<usize>,
+}
+
+impl WorkloadsQuery {
+    fn chooses(&self, workload: &Workload, totals: &Totals) -> bool {
+        let is_selected = self.selector.as_ref().is_none_or(|selector| selector.matches(&totals.about));
+        is_selected && workload.label("cgroup").starts_with(&self.prefix)
+    }
 }
 
 #[derive(Serialize)]
@@ -59,7 +69,10 @@ struct Workloads {
 
 #[derive(Serialize)]
 struct WorkloadEntry {
-    cgroup: Workload,
+    /// Its labels, as its series have them.
+    workload: Workload,
+    /// All that is known of it.
+    about: Labels,
     gone: bool,
     calls: u64,
     syscalls: Vec<CallEntry>,
@@ -137,7 +150,7 @@ pub(super) async fn workloads(
 
 fn answer(state: &State, query: &WorkloadsQuery) -> Workloads {
     let mut chosen: Vec<(&Workload, &Totals)> =
-        state.model.workloads().filter(|(workload, _)| workload.cgroup().starts_with(&query.prefix)).collect();
+        state.model.workloads().filter(|(workload, totals)| query.chooses(workload, totals)).collect();
     chosen.sort_by_key(|(_, totals)| std::cmp::Reverse(totals.counts.calls.sum()));
     let total = chosen.len();
     chosen.truncate(query.limit.unwrap_or(DEFAULT_LIMIT));
@@ -166,7 +179,8 @@ fn entry(state: &State, workload: &Workload, totals: &Totals) -> WorkloadEntry {
     };
     let denied = |(call, attempts): (Call, u64)| DeniedEntry { abi: call.abi, syscall: call.syscall, attempts };
     WorkloadEntry {
-        cgroup: workload.clone(),
+        workload: workload.clone(),
+        about: totals.about.clone(),
         gone: totals.is_gone(),
         calls: calls.iter().map(|(_, calls)| calls).sum(),
         syscalls: calls.into_iter().map(call).collect(),

@@ -132,7 +132,7 @@ fn families(state: &State) -> Vec<MetricFamily> {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::HashSet, io::Read, sync::Arc};
+    use std::{collections::HashSet, io::Read, sync::Arc, time::Instant};
 
     use flate2::read::GzDecoder;
 
@@ -140,8 +140,10 @@ mod tests {
     use crate::{
         durations::{Bound, Durations},
         kernel::{Capacity, Probe, ProbeStatus},
+        model::Model,
         snapshot::{Counts, Failure, SlotCounts, Snapshot},
         syscalls::{CallId, CallTable, Errno},
+        workload::{Directory, Named, Workload, source::SourceName},
     };
 
     /// A state in which one cgroup of this name made 499 calls of the table once, unknown ones twice, and gave an unknown
@@ -151,7 +153,10 @@ mod tests {
         let capacity = Capacity { cgroups: 1024, series: 65_536, errors: 256, histograms: 2048, timed_calls: 1024 };
         let probes = vec![up(Probe::SysEnter), up(Probe::Cgroup)];
         let bounds = Bound::defaults().collect();
-        let mut state = State::new(CallTable::x86_64(), probes, capacity, 1, "cgroup2".into(), bounds);
+        let directory = Directory::default();
+        directory.set_status(SourceName::Docker, Some("gone".to_owned()));
+        let known = (Model::new(usize::MAX), directory);
+        let mut state = State::new(CallTable::x86_64(), probes, capacity, 1, "cgroup2".into(), bounds, known);
         let mut took = Durations { sum_ns: 20_000_000, ..Durations::default() };
         (took.buckets[14], took.buckets[25]) = (2, 1);
         let openat = state.calls.named("openat").next().unwrap();
@@ -162,8 +167,11 @@ mod tests {
             durations: state.calls.named("read").map(|call| (call, took)).collect(),
         };
         let snapshot = Snapshot { slots: vec![SlotCounts { slot: 1, cgroup_id: 7, counts }], ..Snapshot::default() };
-        let path = Arc::from(cgroup);
-        state.model.apply(&snapshot, |_| Some(&path));
+        let workload = Workload::cgroup(Arc::from(cgroup));
+        let Workload::Named(about) = workload.clone() else { unreachable!() };
+        state
+            .model
+            .apply(&snapshot, Instant::now(), |_| Some(Named { workload: workload.clone(), about: about.clone() }));
         Shared::new(state)
     }
 

@@ -26,22 +26,22 @@ pub struct Family {
     pub collect: fn(&State, &mut Samples),
 }
 
-/// Labels that name a workload.
-const WORKLOAD: &[&str] = &["cgroup", "syscall", "abi"];
+/// The labels of calls, after those that name the workload unless configured otherwise.
+const CALLS: &[&str] = &["namespace", "pod", "container", "cgroup", "syscall", "abi"];
 
 /// Every family that syscallmon exports of its own; `process_*` come from the prometheus crate.
 pub const FAMILIES: &[Family] = &[
     Family {
         name: "syscallmon_syscalls_total",
         kind: MetricType::COUNTER,
-        labels: WORKLOAD,
+        labels: CALLS,
         help: "System calls that entered the kernel, by workload, syscall and ABI.",
         collect: syscalls_total,
     },
     Family {
         name: "syscallmon_syscall_errors_total",
         kind: MetricType::COUNTER,
-        labels: &["cgroup", "syscall", "abi", "errno"],
+        labels: &["namespace", "pod", "container", "cgroup", "syscall", "abi", "errno"],
         help: "System calls that returned an error, by errno. Calls that a signal interrupted and the kernel restarts, or ends with \
                EINTR afterwards, are none. Beyond capacity.errors pairs, those of a workload are counted under (remainder).",
         collect: syscall_errors_total,
@@ -49,23 +49,42 @@ pub const FAMILIES: &[Family] = &[
     Family {
         name: "syscallmon_syscalls_denied_total",
         kind: MetricType::COUNTER,
-        labels: WORKLOAD,
+        labels: CALLS,
         help: "System calls that seccomp refused before they entered the kernel; they are in no other family.",
         collect: syscalls_denied_total,
     },
     Family {
         name: "syscallmon_syscall_duration_seconds",
         kind: MetricType::HISTOGRAM,
-        labels: &["cgroup", "syscall"],
+        labels: &["namespace", "pod", "container", "cgroup", "syscall"],
         help: "How long system calls took, of those in latency.syscalls, from entering the kernel to leaving it.",
         collect: syscall_duration_seconds,
     },
     Family {
         name: "syscallmon_io_uring_requests_total",
         kind: MetricType::COUNTER,
-        labels: &["cgroup", "op"],
+        labels: &["namespace", "pod", "container", "cgroup", "op"],
         help: "Operations given to io_uring, by workload and opcode; they make no system calls of their own.",
         collect: io_uring_requests_total,
+    },
+    Family {
+        name: "syscallmon_workload_info",
+        kind: MetricType::GAUGE,
+        labels: &[
+            "namespace",
+            "pod",
+            "container",
+            "cgroup",
+            "container_id",
+            "image",
+            "runtime",
+            "pod_uid",
+            "node",
+            "owner",
+            "owner_kind",
+        ],
+        help: "What is known of a workload; of its containers, the newest. Joins by the labels that the workload's other series have; always 1.",
+        collect: workload_info,
     },
     Family {
         name: "syscallmon_lost_total",
@@ -75,7 +94,8 @@ pub const FAMILIES: &[Family] = &[
                errors_full and denied_full are errors and refused calls counted there, histograms_full and timed_calls_full are \
                calls that were not measured, recursion are calls not counted at all, exit_recursion are calls whose end was not \
                seen (both absent where the kernel does not tell), cgroup_events and first_seen_events are events, \
-               workloads_folded are gone workloads whose calls were moved to (gone).",
+               workloads_folded are gone workloads whose calls were moved to (gone), max_series are calls counted in the remainder since \
+               workload.max-series was reached.",
         collect: |state, samples| {
             let losses = &state.losses;
             for (reason, count) in [
@@ -90,6 +110,7 @@ pub const FAMILIES: &[Family] = &[
                 ("recursion", losses.recursion),
                 ("exit_recursion", losses.exit_recursion),
                 ("workloads_folded", Some(state.model.folded())),
+                ("max_series", Some(state.model.capped())),
             ] {
                 if let Some(count) = count {
                     samples.add(&[("reason", reason)], count as f64);
@@ -181,13 +202,50 @@ pub const FAMILIES: &[Family] = &[
         name: "syscallmon_workloads",
         kind: MetricType::GAUGE,
         labels: &["state"],
-        help: "Workloads that are exported: alive, or gone and not forgotten yet.",
+        help: "Workloads: alive or gone and not forgotten yet, both exported; waiting for a name, and not exported until then.",
         collect: |state, samples| {
             let gone = state.model.workloads().filter(|(_, totals)| totals.is_gone()).count();
             let all = state.model.workloads().count();
             samples.add(&[("state", "alive")], (all - gone) as f64);
             samples.add(&[("state", "gone")], gone as f64);
+            samples.add(&[("state", "waiting")], state.model.held() as f64);
         },
+    },
+    Family {
+        name: "syscallmon_workload_series",
+        kind: MetricType::GAUGE,
+        labels: &[],
+        help: "Series of workloads, of all families together; a histogram is 16.",
+        collect: |state, samples| samples.add(&[], state.model.series() as f64),
+    },
+    Family {
+        name: "syscallmon_names_source_up",
+        kind: MetricType::GAUGE,
+        labels: &["source"],
+        help: "Whether a source of names answered when it was last asked; absent where it is not there or switched off.",
+        collect: |state, samples| {
+            for status in state.directory.sources() {
+                samples.add(&[("source", status.source.name())], f64::from(u8::from(status.is_up())));
+            }
+        },
+    },
+    Family {
+        name: "syscallmon_names_source_failures_total",
+        kind: MetricType::COUNTER,
+        labels: &["source"],
+        help: "How often a source of names did not answer, or not so that it could be understood.",
+        collect: |state, samples| {
+            for status in state.directory.sources() {
+                samples.add(&[("source", status.source.name())], status.failures as f64);
+            }
+        },
+    },
+    Family {
+        name: "syscallmon_names_unresolved",
+        kind: MetricType::GAUGE,
+        labels: &[],
+        help: "Containers whose name no source has told yet.",
+        collect: |state, samples| samples.add(&[], state.directory.unresolved() as f64),
     },
     Family {
         name: "syscallmon_snapshots_total",
@@ -241,9 +299,18 @@ fn syscalls_total(state: &State, samples: &mut Samples) {
         for (call, &calls) in totals.counts.calls.iter() {
             let call = state.calls.call(call);
             if call.abi != IO_URING {
-                let labels = [("cgroup", workload.cgroup()), ("syscall", call.syscall), ("abi", call.abi)];
-                samples.add(&labels, calls as f64);
+                samples.add_of(workload, &[("syscall", call.syscall), ("abi", call.abi)], calls as f64);
             }
+        }
+    }
+}
+
+fn workload_info(state: &State, samples: &mut Samples) {
+    for (workload, totals) in state.model.workloads() {
+        let own: Vec<(&str, &str)> = workload.labels().collect();
+        let about = totals.about.iter().filter(|(name, _)| own.iter().all(|(label, _)| label != name));
+        if workload.is_one() {
+            samples.add_of(workload, &about.collect::<Vec<_>>(), 1.0);
         }
     }
 }
@@ -258,8 +325,7 @@ fn syscall_errors_total(state: &State, samples: &mut Samples) {
                 }
                 Failure::Other => (REMAINDER, REMAINDER, REMAINDER),
             };
-            let labels = [("cgroup", workload.cgroup()), ("syscall", syscall), ("abi", abi), ("errno", errno)];
-            samples.add(&labels, errors as f64);
+            samples.add_of(workload, &[("syscall", syscall), ("abi", abi), ("errno", errno)], errors as f64);
         }
     }
 }
@@ -268,8 +334,7 @@ fn syscalls_denied_total(state: &State, samples: &mut Samples) {
     for (workload, totals) in state.model.workloads() {
         for (call, &attempts) in totals.counts.denied.iter() {
             let call = state.calls.call(call);
-            let labels = [("cgroup", workload.cgroup()), ("syscall", call.syscall), ("abi", call.abi)];
-            samples.add(&labels, attempts as f64);
+            samples.add_of(workload, &[("syscall", call.syscall), ("abi", call.abi)], attempts as f64);
         }
     }
 }
@@ -281,8 +346,7 @@ fn syscall_duration_seconds(state: &State, samples: &mut Samples) {
         let by_name: Tally<&str, Durations> =
             durations.map(|(call, durations)| (state.calls.call(call).syscall, *durations)).collect();
         for (syscall, durations) in by_name.iter() {
-            let labels = [("cgroup", workload.cgroup()), ("syscall", syscall)];
-            samples.add_durations(&labels, durations, &state.duration_bounds);
+            samples.add_durations(workload, &[("syscall", syscall)], durations, &state.duration_bounds);
         }
     }
 }
@@ -292,7 +356,7 @@ fn io_uring_requests_total(state: &State, samples: &mut Samples) {
         for (call, &requests) in totals.counts.calls.iter() {
             let call = state.calls.call(call);
             if call.abi == IO_URING {
-                samples.add(&[("cgroup", workload.cgroup()), ("op", call.syscall)], requests as f64);
+                samples.add_of(workload, &[("op", call.syscall)], requests as f64);
             }
         }
     }

@@ -16,7 +16,7 @@ use crate::{
     snapshot::Failure,
     state::{FirstCall, State},
     syscalls::{Call, IO_URING},
-    workload::Workload,
+    workload::{SourceStatus, Workload},
 };
 
 /// How many workloads and first calls the page shows.
@@ -32,6 +32,8 @@ struct Page {
     telemetry_path: String,
     snapshot_age: String,
     probes: Vec<ProbeStatus>,
+    sources: Vec<SourceStatus>,
+    unresolved: usize,
     lost: Vec<(&'static str, u64)>,
     series: String,
     cgroups: String,
@@ -41,7 +43,7 @@ struct Page {
 }
 
 struct Row {
-    cgroup: String,
+    workload: String,
     gone: bool,
     calls: String,
     errors: String,
@@ -53,7 +55,7 @@ struct Row {
 
 struct FirstRow {
     ago: String,
-    cgroup: String,
+    workload: String,
     call: String,
     process: String,
 }
@@ -83,6 +85,7 @@ impl Page {
             ("calls not counted (recursion)", losses.recursion.unwrap_or(0)),
             ("ends of calls not seen (recursion)", losses.exit_recursion.unwrap_or(0)),
             ("gone workloads folded together", state.model.folded()),
+            ("calls counted in the remainder, workload.max-series reached", state.model.capped()),
             ("cgroup events", losses.cgroup_events),
             ("first-seen events", losses.first_seen_events),
         ];
@@ -91,6 +94,8 @@ impl Page {
             telemetry_path: telemetry_path.to_owned(),
             snapshot_age: format!("{:.1} s", state.snapshot.taken.elapsed().as_secs_f64()),
             probes: state.probes.clone(),
+            sources: state.directory.sources(),
+            unresolved: state.directory.unresolved(),
             lost: lost.into_iter().filter(|(_, count)| *count != 0).collect(),
             series: format!("{} of {}", state.series, state.capacity.series),
             cgroups: format!("{} of {}", state.cgroups, state.capacity.cgroups),
@@ -120,7 +125,7 @@ impl Row {
             ("io_uring", most_of(operations.iter().map(|&(call, count)| (call.syscall.to_owned(), count)))),
         ];
         Self {
-            cgroup: workload.cgroup().to_owned(),
+            workload: workload.to_string(),
             gone: totals.is_gone(),
             calls: sum(&calls),
             errors: thousands(counts.errors.sum()),
@@ -158,7 +163,7 @@ impl FirstRow {
     fn new(call: &FirstCall) -> Self {
         Self {
             ago: format!("{} s ago", call.time.elapsed().unwrap_or_default().as_secs()),
-            cgroup: call.cgroup.cgroup().to_owned(),
+            workload: call.workload.to_string(),
             call: format!(
                 "{} ({} {}){}",
                 call.syscall,

@@ -12,6 +12,7 @@ use crate::{
     export::{PATHS, web::Limits},
     kernel::{Capacity, Signals, SysEnter},
     sampler::Tunables,
+    workload::{Label, Rules, source::Sources},
 };
 
 /// Where to listen unless told otherwise: not reachable from outside, which is for the user to decide.
@@ -38,6 +39,14 @@ pub struct Config {
     pub signals: Signals,
     /// Which calls are measured, if any, and how that is exported.
     pub latency: LatencyConfig,
+    /// What workloads are, and which are exported.
+    pub rules: Rules,
+    /// Most series of workloads.
+    pub max_series: usize,
+    /// Whom to ask for names.
+    pub sources: Sources,
+    /// This host's name.
+    pub node: String,
     /// Which cgroup hierarchies to count by.
     pub hierarchy: HierarchyChoice,
     /// What to log.
@@ -90,7 +99,7 @@ impl Config {
     pub fn resolve(flags: Settings, file: Option<&Path>) -> Result<Self, InvalidError> {
         let file = file.map(Settings::read).transpose()?.unwrap_or_default();
         let settings = flags.or(file);
-        let Settings { web, poll, workload, cgroup, capacity, probe, latency, log, path } = settings;
+        let Settings { web, poll, workload, names, kubernetes, cgroup, capacity, probe, latency, log, path } = settings;
         let config = Self {
             listen_addresses: web
                 .listen_address
@@ -118,6 +127,21 @@ impl Config {
                 io_uring: probe.io_uring.unwrap_or(true),
             },
             latency: LatencyConfig::resolve(latency.syscalls.as_deref(), latency.buckets.as_deref())?,
+            rules: Rules {
+                labels: workload.labels.unwrap_or_else(|| Label::DEFAULT.to_vec()),
+                keep: workload.keep.unwrap_or_default(),
+                drop: workload.drop.unwrap_or_default(),
+                pause: workload.pause_containers.unwrap_or(false),
+            },
+            max_series: workload.max_series.unwrap_or(200_000),
+            sources: Sources {
+                cri: names.cri.unwrap_or_default(),
+                docker: names.docker.unwrap_or_default(),
+                podman: names.podman.unwrap_or_default(),
+                kubernetes: names.kubernetes.unwrap_or_default(),
+                kubeconfig: kubernetes.kubeconfig,
+            },
+            node: kubernetes.node_name.unwrap_or_else(node_name),
             hierarchy: cgroup.hierarchy.unwrap_or_default(),
             log_level: log.level.unwrap_or_default(),
             log_format: log.format.unwrap_or_default(),
@@ -147,6 +171,8 @@ impl Config {
         range("poll.interval", polls, duration(poll_interval), "100ms to 1day")?;
         let expiry = (1000 * millisecond..=365 * day).contains(&expire_after);
         range("workload.expire-after", expiry, duration(expire_after), "1s to 365days")?;
+        let most = (1..=10_000_000).contains(&self.max_series);
+        range("workload.max-series", most, self.max_series.to_string(), "1 to 10000000")?;
         let connections = (1..=100_000).contains(&self.max_connections);
         range("web.max-connections", connections, self.max_connections.to_string(), "1 to 100000")?;
         let path = self.telemetry_path.as_str();
@@ -169,12 +195,20 @@ impl Config {
             ("probe.sys-enter", self.sys_enter != new.sys_enter),
             ("probe", self.signals != new.signals),
             ("latency", self.latency != new.latency),
+            ("workload", (&self.rules, self.max_series) != (&new.rules, new.max_series)),
+            ("names", (&self.sources, &self.node) != (&new.sources, &new.node)),
             ("cgroup.hierarchy", self.hierarchy != new.hierarchy),
             ("log.format", self.log_format != new.log_format),
             ("path", (&self.procfs, &self.sysfs, &self.cgroupfs) != (&new.procfs, &new.sysfs, &new.cgroupfs)),
         ];
         changes.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name).collect()
     }
+}
+
+/// The name that Kubernetes' downward API gives, or the host's own.
+fn node_name() -> String {
+    let given = std::env::var("NODE_NAME").ok().filter(|name| !name.is_empty());
+    given.unwrap_or_else(|| rustix::system::uname().nodename().to_string_lossy().into_owned())
 }
 
 #[cfg(test)]
@@ -207,8 +241,8 @@ mod tests {
             checked += 1;
         }
         assert_eq!(
-            checked, 21,
-            "every setting but web.config.file, path.cgroupfs and latency.syscalls names its default"
+            checked, 28,
+            "every setting names its default but files, path.cgroupfs, latency.syscalls, selectors and kubernetes.node-name"
         );
     }
 
@@ -239,6 +273,7 @@ mod tests {
             ("--web.telemetry-path=/{metrics}", "web.telemetry-path"),
             ("--workload.expire-after=0s", "workload.expire-after"),
             ("--web.max-connections=0", "web.max-connections"),
+            ("--workload.max-series=0", "workload.max-series"),
         ] {
             let error = resolve(&[flag]).unwrap_err().to_string();
             assert!(error.starts_with(name), "{flag}: {error}");

@@ -68,5 +68,6 @@ fn filter(level: LogLevel) -> EnvFilter {
         LogLevel::Warn => "warn",
         LogLevel::Error => "error",
     };
-    EnvFilter::new(format!("warn,syscallmon={level}"))
+    // What kube warns of comes as an error, too; it would also log whole answers.
+    EnvFilter::new(format!("warn,kube_client=off,kube_runtime=off,syscallmon={level}"))
 }

@@ -21,7 +21,15 @@ pub use self::{
     latency::{Latency as LatencyConfig, LatencyError},
     log::{LogFormat, LogHandle, LogLevel, start as start_log},
 };
-use crate::{cgroup::HierarchyChoice, durations::Bound, kernel::SysEnter};
+use crate::{
+    cgroup::HierarchyChoice,
+    durations::Bound,
+    kernel::SysEnter,
+    workload::{
+        Label, Selector,
+        source::{KubernetesChoice, SocketChoice},
+    },
+};
 
 /// Declares a group of settings: each is optional, a flag and a key at once.
 macro_rules! group {
@@ -64,6 +72,12 @@ group! {
         /// Workloads.
         #[command(flatten)]
         workload: Workload,
+        /// Where names come from.
+        #[command(flatten)]
+        names: Names,
+        /// The Kubernetes API.
+        #[command(flatten)]
+        kubernetes: Kubernetes,
         /// Cgroups.
         #[command(flatten)]
         cgroup: Cgroup,
@@ -130,6 +144,56 @@ group! {
         #[arg(long = "workload.expire-after", value_name = "DURATION", value_parser = humantime::parse_duration)]
         #[serde(with = "humantime_serde")]
         expire_after: Option<Duration>,
+        /// Labels that tell workloads apart; what has the same values is counted together. Of namespace, pod, container, cgroup,
+        /// container_id, image, runtime, pod_uid, node, owner, owner_kind. [default: namespace,pod,container,cgroup]
+        #[arg(long = "workload.labels", value_name = "LABELS", value_delimiter = ',')]
+        labels: Option<Vec<Label>>,
+        /// Export workloads that this selects and no others, such as namespace="shop",pod=~"web-.*" (any of the labels above, matched as in
+        /// PromQL); repeatable. The others are counted together.
+        #[arg(long = "workload.keep", value_name = "SELECTOR", action = clap::ArgAction::Append)]
+        keep: Option<Vec<Selector>>,
+        /// Do not export workloads that this selects; repeatable. They are counted together.
+        #[arg(long = "workload.drop", value_name = "SELECTOR", action = clap::ArgAction::Append)]
+        drop: Option<Vec<Selector>>,
+        /// Whether to export each container that only holds a pod's namespaces, as container "POD"; otherwise they are counted
+        /// together. [default: false]
+        #[arg(long = "workload.pause-containers", value_name = "BOOL")]
+        pause_containers: Option<bool>,
+        /// Most series of workloads to export, about; what is beyond is counted in a remainder. [default: 200000]
+        #[arg(long = "workload.max-series", value_name = "NUMBER")]
+        max_series: Option<usize>,
+    }
+}
+
+group! {
+    /// Where names come from.
+    Names {
+        /// Names of containers from a runtime's CRI (containerd, CRI-O): a socket, auto for the usual ones, or off. Whoever can
+        /// connect to it can control the runtime; only names are asked for. [default: auto]
+        #[arg(long = "names.cri", value_name = "SOCKET")]
+        cri: Option<SocketChoice>,
+        /// The same from Docker. [default: auto]
+        #[arg(long = "names.docker", value_name = "SOCKET")]
+        docker: Option<SocketChoice>,
+        /// The same from Podman. [default: auto]
+        #[arg(long = "names.podman", value_name = "SOCKET")]
+        podman: Option<SocketChoice>,
+        /// Names of pods, containers and owners from the Kubernetes API: auto in a pod or with a kubeconfig, on, or off. Watches the pods
+        /// of this node only. [default: auto]
+        #[arg(id = "names.kubernetes", long = "names.kubernetes", value_name = "WHETHER")]
+        kubernetes: Option<KubernetesChoice>,
+    }
+}
+
+group! {
+    /// The Kubernetes API.
+    Kubernetes {
+        /// Name of this host in Kubernetes; by default what the environment variable NODE_NAME says, or the host's name.
+        #[arg(long = "kubernetes.node-name", value_name = "NAME")]
+        node_name: Option<String>,
+        /// How to reach the Kubernetes API from outside a pod.
+        #[arg(long = "kubernetes.kubeconfig", value_name = "FILE")]
+        kubeconfig: Option<PathBuf>,
     }
 }
 

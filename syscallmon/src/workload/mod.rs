@@ -1,42 +1,103 @@
 //! Whose calls they are, as people name it: what becomes of a cgroup in the labels.
 //!
-//! For now a workload is a cgroup by its path; names of containers and pods come here.
+//! [`Place`] is what a cgroup's path says. Names come from [`source`]s into the [`Directory`]; [`Naming`] brings both
+//! together. Nobody who counts waits for a source.
 
-use std::sync::Arc;
+mod directory;
+mod facts;
+mod labels;
+mod naming;
+mod place;
+mod runtimes;
+mod selector;
+pub mod source;
+
+pub use self::{
+    directory::{Directory, SourceStatus},
+    facts::{ContainerFacts, ContainerId, Owner, PodFacts},
+    labels::{Label, LabelError, Labels},
+    naming::{Named, Naming, PATIENCE, Rules},
+    place::Place,
+    runtimes::{Api, RUNTIMES, Runtime},
+    selector::{Selector, SelectorError},
+};
+
+use std::{fmt, sync::Arc};
 
 use serde::{Serialize, Serializer};
 
 /// A workload: what totals belong to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Workload {
-    /// A cgroup, by its path in the hierarchy. Two cgroups of one path, one after the other, are one workload.
-    Cgroup(Arc<str>),
+    /// One that has a name: a container, or a cgroup by its path. Whatever has the same labels, at the same time or one after the
+    /// other, is one workload.
+    Named(Labels),
+    /// A container or pod whose name is not known, or not yet.
+    Unresolved(Arc<Place>),
     /// Cgroups whose path could not be found out, all together.
     Unknown,
-    /// Calls that found the kernel's tables full, of whatever cgroup.
+    /// Calls that found the kernel's tables full, of whatever cgroup, and series beyond what shall be exported.
     Remainder,
-    /// Cgroups that are gone, and were too many to be kept apart until their time was over.
+    /// Workloads that are gone, and were too many to be kept apart until their time was over.
     Gone,
+    /// Containers that only hold a pod's namespaces.
+    Pause,
+    /// Workloads that the configuration says not to export.
+    Dropped,
 }
 
 /// What stands in labels for things that are not told apart; nothing of the kernel's has brackets in its name.
 pub const REMAINDER: &str = "(remainder)";
 
 impl Workload {
-    /// The value of the label `cgroup`. Paths start with `/`, so no cgroup can have the names in brackets.
+    /// A cgroup by its path.
     #[must_use]
-    pub fn cgroup(&self) -> &str {
+    pub fn cgroup(path: Arc<str>) -> Self {
+        Self::Named(Labels::new([(Label::Cgroup, path)]))
+    }
+
+    /// Its labels, in order. What is told apart by nothing else has a `cgroup`; no cgroup has a name in brackets, since paths
+    /// start with `/`.
+    pub fn labels(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let (named, cgroup) = match self {
+            Self::Named(labels) => (Some(labels), None),
+            Self::Unresolved(place) => (None, Some(place.path().as_ref())),
+            Self::Unknown => (None, Some("(unknown)")),
+            Self::Remainder => (None, Some(REMAINDER)),
+            Self::Gone => (None, Some("(gone)")),
+            Self::Pause => (None, Some("(pause)")),
+            Self::Dropped => (None, Some("(dropped)")),
+        };
+        let cgroup = cgroup.map(|cgroup| (Label::Cgroup.name(), cgroup));
+        named.into_iter().flat_map(Labels::iter).chain(cgroup)
+    }
+
+    /// The value of a label; empty where it has none.
+    #[must_use]
+    pub fn label(&self, name: &str) -> &str {
+        self.labels().find(|(label, _)| *label == name).map_or("", |(_, value)| value)
+    }
+
+    /// Whether it can be gone: everything but what stands for many.
+    #[must_use]
+    pub fn is_one(&self) -> bool {
+        matches!(self, Self::Named(_) | Self::Unresolved(_))
+    }
+}
+
+impl fmt::Display for Workload {
+    /// `shop/web-1/httpd`, or a path.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Cgroup(path) => path,
-            Self::Unknown => "(unknown)",
-            Self::Remainder => REMAINDER,
-            Self::Gone => "(gone)",
+            Self::Named(labels) => labels.fmt(formatter),
+            _ => formatter.write_str(self.label(Label::Cgroup.name())),
         }
     }
 }
 
+/// As a map of its labels.
 impl Serialize for Workload {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.cgroup())
+        serializer.collect_map(self.labels())
     }
 }

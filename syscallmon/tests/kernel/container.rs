@@ -20,7 +20,7 @@ fn calls(others: &[(&str, i64, u64)]) -> Vec<String> {
 
 #[test]
 fn what_dockers_seccomp_profile_refuses_is_counted_by_name() {
-    let (daemon, docker) = (Daemon::start(&[]), Docker::start());
+    let (daemon, docker) = (Daemon::start(&["--names.docker=off"]), Docker::start());
     // runc makes all of these calls itself, in the container's cgroup, before it has the filter installed.
     let plain = docker.run(&[], &calls(&[]));
     let refused = docker.run(&[], &calls(&REFUSED));

@@ -109,11 +109,12 @@ fn the_first_refusal_of_a_call_is_an_event() {
     daemon.settled_scrape();
     let answer: serde_json::Value = serde_json::from_str(&daemon.get("/api/v1/workloads").1).unwrap();
     let first: Vec<_> = answer["data"]["first_calls"].as_array().unwrap().iter().collect();
-    let of_ours = |call: &&&serde_json::Value| call["cgroup"] == cgroup.label() && call["syscall"] == REFUSED;
+    let of_ours =
+        |call: &&&serde_json::Value| call["workload"]["cgroup"] == cgroup.label() && call["syscall"] == REFUSED;
     let ours: Vec<_> = first.iter().filter(of_ours).collect();
     assert_eq!(ours.len(), 1, "{ours:?}");
     assert_eq!((&ours[0]["denied"], &ours[0]["comm"]), (&true.into(), &"known_calls".into()));
     let workloads = answer["data"]["workloads"].as_array().unwrap();
-    let entry = workloads.iter().find(|entry| entry["cgroup"] == cgroup.label()).unwrap();
+    let entry = workloads.iter().find(|entry| entry["workload"]["cgroup"] == cgroup.label()).unwrap();
     assert_eq!(entry["denied"][0]["attempts"], 3, "{entry}");
 }

@@ -71,7 +71,7 @@ fn the_api_and_the_landing_page_show_the_workload() {
     let answer: serde_json::Value = serde_json::from_str(&body).unwrap();
     assert_eq!((status, &answer["status"]), (200, &"success".into()));
     let workload = &answer["data"]["workloads"][0];
-    assert_eq!(workload["cgroup"], cgroup.label());
+    assert_eq!(workload["workload"]["cgroup"], cgroup.label());
     assert_eq!(
         workload["syscalls"][0],
         serde_json::json!({"abi": std::env::consts::ARCH, "syscall": "getppid", "calls": count})
@@ -87,7 +87,11 @@ fn the_api_and_the_landing_page_show_the_workload() {
     let sleeps = durations.iter().find(|entry| entry["syscall"] == "nanosleep").expect("sleeps");
     assert_eq!((&sleeps["calls"], sleeps["seconds"].as_f64() > Some(0.002)), (&2.into(), true), "{sleeps}");
     assert_eq!(sleeps["buckets"].as_array().unwrap().len(), 4, "as many as the flag names: {sleeps}");
-    let first = answer["data"]["first_calls"].as_array().unwrap().iter().find(|call| call["cgroup"] == cgroup.label());
+    let first = answer["data"]["first_calls"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|call| call["workload"]["cgroup"] == cgroup.label());
     assert_eq!(first.expect("a first call")["comm"], "known_calls");
 
     let implementation = daemon.scrape().implementation("sys_enter").expect("a probe");

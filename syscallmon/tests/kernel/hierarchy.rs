@@ -73,7 +73,10 @@ fn on_hybrid_hosts_v1_tells_apart_what_is_in_the_root_of_cgroup2() {
     let answer: serde_json::Value = serde_json::from_str(&body).unwrap();
     let workloads = answer["data"]["workloads"].as_array().unwrap();
     for label in [old_label, new_label] {
-        assert!(workloads.iter().any(|workload| workload["cgroup"] == label), "{label} keeps its last counts");
+        assert!(
+            workloads.iter().any(|workload| workload["workload"]["cgroup"] == label),
+            "{label} keeps its last counts"
+        );
     }
 }
 

@@ -17,5 +17,6 @@ mod io_uring;
 mod kernels;
 mod latency;
 mod lifecycle;
+mod names;
 mod privileges;
 mod prometheus;

@@ -89,7 +89,12 @@ impl Daemon {
 
     /// The first log line that has this text.
     pub(crate) fn log_line(&self, text: &str) -> Option<String> {
-        self.log.lock().unwrap().iter().find(|line| line.contains(text)).cloned()
+        self.log_line_with(&[text])
+    }
+
+    /// The first log line that has all of these texts.
+    pub(crate) fn log_line_with(&self, texts: &[&str]) -> Option<String> {
+        self.log.lock().unwrap().iter().find(|line| texts.iter().all(|text| line.contains(text))).cloned()
     }
 
     /// `host:port`.

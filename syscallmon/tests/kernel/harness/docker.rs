@@ -59,6 +59,16 @@ impl Docker {
         id
     }
 
+    /// Forgets a container.
+    pub(crate) fn remove(&self, id: &str) {
+        output_of(&mut self.command(&["rm", "--force", id]));
+    }
+
+    /// The socket of its API.
+    pub(crate) fn socket(&self) -> String {
+        socket(self.directory.path()).replace("unix://", "")
+    }
+
     /// A command for the daemon, without the settings of whoever runs the tests.
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new("docker");

@@ -1,0 +1,129 @@
+{{/* The chart's name, or what replaces it. */}}
+{{- define "syscallmon.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{/* The name of objects: of 63 characters at most, as labels and names of Services are. */}}
+{{- define "syscallmon.fullname" -}}
+{{- $name := include "syscallmon.name" . }}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" }}
+{{- else if contains $name .Release.Name }}
+{{- .Release.Name | trunc 63 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name $name | trunc 63 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{/* What pods are selected by: must never change. */}}
+{{- define "syscallmon.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "syscallmon.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{/* Labels of pods: nothing that changes where the daemon does not. */}}
+{{- define "syscallmon.podLabels" -}}
+{{ include "syscallmon.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/component: exporter
+app.kubernetes.io/part-of: syscallmon
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* Labels of every other object. */}}
+{{- define "syscallmon.labels" -}}
+{{ include "syscallmon.podLabels" . }}
+{{- if not .Values.plainManifests }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{- define "syscallmon.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create }}
+{{- default (include "syscallmon.fullname" .) .Values.serviceAccount.name }}
+{{- else }}
+{{- default "default" .Values.serviceAccount.name }}
+{{- end }}
+{{- end }}
+
+{{- define "syscallmon.image" -}}
+{{- if .Values.image.digest }}
+{{- printf "%s@%s" .Values.image.repository .Values.image.digest }}
+{{- else }}
+{{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) }}
+{{- end }}
+{{- end }}
+
+{{/* `on` and `off` without quotes are booleans in YAML 1.1: takes them for what was meant. */}}
+{{- define "syscallmon.switch" -}}
+{{- if kindIs "bool" . }}{{ ternary "on" "off" . }}{{ else }}{{ . }}{{ end }}
+{{- end }}
+
+{{/* "true" where the Kubernetes API is asked, else empty. */}}
+{{- define "syscallmon.usesApi" -}}
+{{- if ne (include "syscallmon.switch" .Values.names.kubernetes) "off" }}true{{ end }}
+{{- end }}
+
+{{/* What PodMonitor and ServiceMonitor have in common, for one endpoint. */}}
+{{- define "syscallmon.endpoint" -}}
+{{- $monitor := .monitor -}}
+port: metrics
+path: {{ dig "web" "telemetry_path" "/metrics" .root.Values.config }}
+scheme: {{ .root.Values.web.scheme | lower }}
+{{- with $monitor.interval }}
+interval: {{ . }}
+{{- end }}
+{{- with $monitor.scrapeTimeout }}
+scrapeTimeout: {{ . }}
+{{- end }}
+{{- with $monitor.tlsConfig }}
+tlsConfig:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $monitor.basicAuth }}
+basicAuth:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+# namespace, pod and container are those of the workloads that are counted.
+honorLabels: true
+relabelings:
+# Those of the daemon's own pod would be put on what runs in no pod, such as the node's services.
+- action: labeldrop
+  regex: namespace|pod|container|endpoint|service
+- targetLabel: job
+  replacement: syscallmon
+- sourceLabels: [__meta_kubernetes_pod_node_name]
+  targetLabel: instance
+{{- with $monitor.relabelings }}
+{{ toYaml . }}
+{{- end }}
+{{- with $monitor.metricRelabelings }}
+metricRelabelings:
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* What the schema cannot say. */}}
+{{- define "syscallmon.validate" -}}
+{{- if dig "web" "listen_address" "" .Values.config }}
+{{- fail "config.web.listen_address has no effect: set port" }}
+{{- end }}
+{{- if dig "web" "config" "file" "" .Values.config }}
+{{- fail "config.web.config.file has no effect: set web.configSecret" }}
+{{- end }}
+{{- if and .Values.cri.enabled (not (hasPrefix (printf "%s/" (trimSuffix "/" .Values.cri.socketDir)) .Values.cri.socket)) }}
+{{- fail (printf "cri.socket (%s) is not in cri.socketDir (%s), which is what is mounted" .Values.cri.socket .Values.cri.socketDir) }}
+{{- end }}
+{{- if and .Values.hostNetwork (ne (dig "rollingUpdate" "maxSurge" 0 .Values.updateStrategy | toString) "0") }}
+{{- fail "updateStrategy.rollingUpdate.maxSurge and hostNetwork: two pods on a node cannot have the same port" }}
+{{- end }}
+{{- if and .Values.podMonitor.enabled .Values.serviceMonitor.enabled }}
+{{- fail "podMonitor.enabled and serviceMonitor.enabled: everything would be scraped twice" }}
+{{- end }}
+{{- if and .Values.serviceMonitor.enabled (not .Values.service.enabled) }}
+{{- fail "serviceMonitor.enabled needs service.enabled" }}
+{{- end }}
+{{- end }}

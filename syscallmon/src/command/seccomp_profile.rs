@@ -1,0 +1,68 @@
+//! `syscallmon seccomp-profile`: the seccomp profile that the daemon itself runs under.
+
+use std::{
+    fs,
+    io::{self, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::Context;
+use clap::Args;
+
+/// In the format of the OCI runtimes.
+pub const PROFILE: &str = include_str!("seccomp_profile.json");
+
+/// Print the seccomp profile that syscallmon itself can run under, or install it where the kubelet looks for it.
+#[derive(Debug, Args)]
+pub(super) struct SeccompProfile {
+    /// Write it to this file instead; its directory is made, and a profile that is there is replaced at once.
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+impl SeccompProfile {
+    pub(super) fn execute(self) -> anyhow::Result<ExitCode> {
+        match self.output {
+            Some(path) => install(&path).with_context(|| format!("cannot write {}", path.display()))?,
+            None => io::stdout().write_all(PROFILE.as_bytes()).context("cannot write to stdout")?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Whoever reads it meanwhile gets the old one or the new one, whole.
+fn install(path: &Path) -> io::Result<()> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(directory)?;
+    let new = path.with_extension("new");
+    fs::write(&new, PROFILE)?;
+    fs::rename(&new, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_profile_is_installed_whole_and_with_its_directory() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("seccomp/syscallmon.json");
+        for _ in 0..2 {
+            install(&path).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), PROFILE);
+        }
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing else is left");
+    }
+
+    #[test]
+    fn the_profile_refuses_by_default_and_allows_what_counting_needs() {
+        let profile: serde_json::Value = serde_json::from_str(PROFILE).unwrap();
+        assert_eq!(profile["defaultAction"], "SCMP_ACT_ERRNO");
+        let allowed = profile["syscalls"].as_array().unwrap().iter().filter(|rule| rule["action"] == "SCMP_ACT_ALLOW");
+        let names: Vec<&str> =
+            allowed.flat_map(|rule| rule["names"].as_array().unwrap()).map(|name| name.as_str().unwrap()).collect();
+        assert!(["bpf", "perf_event_open", "membarrier", "epoll_pwait"].iter().all(|name| names.contains(name)));
+        assert!(["mount", "ptrace", "init_module", "unshare"].iter().all(|name| !names.contains(name)));
+    }
+}

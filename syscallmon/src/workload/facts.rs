@@ -1,0 +1,113 @@
+//! What those who run containers know of them.
+
+use std::{collections::HashMap, sync::Arc};
+
+/// The longest text that is taken over, in bytes. Names of Kubernetes have at most 253, references of images at most 384.
+const MAX_TEXT_BYTES: usize = 1024;
+
+/// kubelet's label with a container's name (`k8s.io/kubelet/pkg/types/labels.go`), which Docker's containers have too when
+/// they were started through cri-dockerd.
+pub(super) const CONTAINER_NAME_LABEL: &str = "io.kubernetes.container.name";
+
+/// What cAdvisor, and kubelet before it, call the container that only holds a pod's namespaces.
+pub(super) const PAUSE_NAME: &str = "POD";
+
+/// A container's id as its runtime has it, in full: 64 hexadecimal digits, for most of them.
+pub type ContainerId = Arc<str>;
+
+/// What a source knows of a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContainerFacts {
+    /// Its id, without a scheme such as `containerd://`.
+    pub id: ContainerId,
+    /// Its name: in its pod, or the one that its runtime knows it by.
+    pub name: Arc<str>,
+    /// The pod that it is in.
+    pub pod: Option<PodFacts>,
+    /// Its image, as whoever started it named it.
+    pub image: Option<Arc<str>>,
+    /// Who runs it: `containerd`, `cri-o`, `docker`, `podman`.
+    pub runtime: Arc<str>,
+    /// Whether it only holds a pod's namespaces.
+    pub is_pause: bool,
+}
+
+/// What a source knows of a pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodFacts {
+    /// Its UID, as Kubernetes writes it.
+    pub uid: Arc<str>,
+    /// Its namespace.
+    pub namespace: Arc<str>,
+    /// Its name.
+    pub name: Arc<str>,
+    /// What made it.
+    pub owner: Option<Owner>,
+}
+
+impl PodFacts {
+    /// From the labels that kubelet gives to containers and sandboxes (`k8s.io/kubelet/pkg/types/labels.go`); `None` when one
+    /// of the three is missing.
+    #[must_use]
+    pub fn from_labels(labels: &HashMap<String, String>) -> Option<Self> {
+        let value = |label: &str| labels.get(label).map(String::as_str).and_then(text);
+        Some(Self {
+            uid: value("io.kubernetes.pod.uid")?,
+            namespace: value("io.kubernetes.pod.namespace")?,
+            name: value("io.kubernetes.pod.name")?,
+            owner: None,
+        })
+    }
+}
+
+/// What made a pod: the Deployment rather than its `ReplicaSet`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// `Deployment`, `StatefulSet`, `Job`, ...
+    pub kind: Arc<str>,
+    /// Its name.
+    pub name: Arc<str>,
+}
+
+/// Text from a source, cut at a character's boundary where it is longer than 1,024 bytes; `None` when it is empty. Control
+/// characters stay: who writes them out escapes them.
+#[must_use]
+pub(super) fn text(raw: &str) -> Option<Arc<str>> {
+    let cut = &raw[..raw.floor_char_boundary(MAX_TEXT_BYTES)];
+    (!cut.is_empty()).then(|| Arc::from(cut))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_texts_are_cut_between_characters() {
+        let long = "a".repeat(MAX_TEXT_BYTES - 1) + "\u{1f980}tail";
+        assert_eq!(text(&long).unwrap().len(), MAX_TEXT_BYTES - 1);
+        let fits = "a".repeat(MAX_TEXT_BYTES);
+        assert_eq!(&*text(&fits).unwrap(), fits);
+    }
+
+    #[test]
+    fn texts_stay_as_they_are_unless_empty() {
+        assert_eq!(&*text("a\0b\n\"c\"").unwrap(), "a\0b\n\"c\"");
+        assert_eq!(text(""), None);
+    }
+
+    #[test]
+    fn a_pod_needs_all_three_labels() {
+        let mut labels = HashMap::from(
+            [
+                ("io.kubernetes.pod.name", "web-0"),
+                ("io.kubernetes.pod.namespace", "shop"),
+                ("io.kubernetes.pod.uid", "1-2"),
+            ]
+            .map(|(label, value)| (label.to_owned(), value.to_owned())),
+        );
+        let pod = PodFacts::from_labels(&labels).unwrap();
+        assert_eq!((&*pod.name, &*pod.namespace, &*pod.uid), ("web-0", "shop", "1-2"));
+        labels.insert("io.kubernetes.pod.uid".to_owned(), String::new());
+        assert_eq!(PodFacts::from_labels(&labels), None);
+    }
+}

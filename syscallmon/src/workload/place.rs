@@ -1,0 +1,194 @@
+//! What a cgroup's path says of whose it is: a container, a pod, a unit of systemd, or nobody known.
+//!
+//! Pure. Paths are written by whoever makes cgroups, containers among them, so the outermost container of a path is the one
+//! that its calls belong to: what a container makes inside its own cgroup is its own, whatever it is called.
+
+use std::sync::Arc;
+
+use super::{
+    facts::ContainerId,
+    runtimes::{Api, Mention, mentioned},
+};
+
+/// Whose a cgroup is, as far as its path tells.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Place {
+    /// A container, whose name others know.
+    Container {
+        /// Its id.
+        id: ContainerId,
+        /// The UID of its pod, where the path has one.
+        pod: Option<Arc<str>>,
+        /// Who knows it, where the path tells.
+        api: Option<Api>,
+        /// The path of the container's own cgroup.
+        path: Arc<str>,
+    },
+    /// A pod, outside its containers.
+    Pod {
+        /// Its UID.
+        uid: Arc<str>,
+        /// The path of the pod's cgroup.
+        path: Arc<str>,
+    },
+    /// Whatever has no better name than its path: that of a unit, for all cgroups inside the unit.
+    Cgroup(Arc<str>),
+}
+
+/// Below this, units are made by users, who can call a cgroup of theirs whatever they like: nobody is asked about those.
+const USERS: &str = "/user.slice/";
+
+impl Place {
+    /// Reads a path, from the root of the hierarchy.
+    #[must_use]
+    pub fn of(path: &Arc<str>) -> Self {
+        let is_users = path.starts_with(USERS);
+        let (mut parent, mut is_kubernetes, mut pod) = ("", false, None);
+        for (name, end) in components(path) {
+            is_kubernetes |= name.split(['-', '.']).any(|part| part == "kubepods");
+            if is_kubernetes && pod.is_none() && !is_users {
+                pod = pod_uid(name).map(|uid| (uid, end));
+            }
+            match mentioned(parent, name) {
+                Some(Mention::Container(id, api)) if !is_users => {
+                    return Self::Container { id: id.into(), pod: pod.map(|(uid, _)| uid), api, path: upto(path, end) };
+                }
+                Some(Mention::Container(..) | Mention::Named) => return Self::Cgroup(upto(path, end)),
+                Some(Mention::Monitor) => return Self::outside(path, pod, end - name.len() - 1),
+                None => {}
+            }
+            parent = name;
+        }
+        Self::outside(path, pod, unit(path).unwrap_or(path.len()))
+    }
+
+    /// What is in no container: the pod, or the path up to there.
+    fn outside(path: &Arc<str>, pod: Option<(Arc<str>, usize)>, end: usize) -> Self {
+        match pod {
+            Some((uid, end)) => Self::Pod { uid, path: upto(path, end) },
+            None => Self::Cgroup(upto(path, end.max(1).min(path.len()))),
+        }
+    }
+
+    /// The path that it is known by as long as it has no better name.
+    #[must_use]
+    pub fn path(&self) -> &Arc<str> {
+        match self {
+            Self::Container { path, .. } | Self::Pod { path, .. } | Self::Cgroup(path) => path,
+        }
+    }
+
+    /// The UID of the pod that it is, or is in.
+    #[must_use]
+    pub fn pod(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Container { pod, .. } => pod.as_ref(),
+            Self::Pod { uid, .. } => Some(uid),
+            Self::Cgroup(_) => None,
+        }
+    }
+}
+
+/// The names in a path, each with where it ends.
+fn components(path: &str) -> impl Iterator<Item = (&str, usize)> {
+    let mut end = 0;
+    path.split('/').filter_map(move |name| {
+        let begin = end;
+        end = begin + name.len() + 1;
+        (!name.is_empty()).then_some((name, begin + name.len()))
+    })
+}
+
+/// Where the name of the outermost unit ends: a service or a scope, of a user's own manager if that is where it is.
+fn unit(path: &str) -> Option<usize> {
+    let is_unit = |name: &str| name.ends_with(".service") || name.ends_with(".scope");
+    let mut units = components(path).filter(|(name, _)| is_unit(name));
+    let (name, end) = units.next()?;
+    if name.starts_with("user@") { units.next().map(|(_, end)| end) } else { Some(end) }
+}
+
+/// The UID in the name of a pod's cgroup: `pod<uid>`, or `kubepods-burstable-pod<uid with _>.slice`.
+fn pod_uid(name: &str) -> Option<Arc<str>> {
+    let name = name.split(':').next().unwrap_or(name);
+    let name = name.strip_suffix(".slice").unwrap_or(name);
+    let uid = name.strip_prefix("pod").or_else(|| Some(name.rsplit_once("-pod")?.1))?.replace('_', "-");
+    // A static pod's is a hash.
+    let is_hash = uid.len() == 32 && uid.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_uuid = uid.len() == 36
+        && uid.bytes().enumerate().all(|(place, byte)| match place {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        });
+    (is_hash || is_uuid).then(|| uid.into())
+}
+
+/// A path up to there; the same path where that is all of it.
+fn upto(path: &Arc<str>, end: usize) -> Arc<str> {
+    if end == path.len() { Arc::clone(path) } else { path[..end].into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A place, as the fixtures write it.
+    fn written(place: &Place) -> String {
+        match place {
+            Place::Container { id, pod: Some(pod), .. } => format!("container {id} of {pod}"),
+            Place::Container { id, pod: None, .. } => format!("container {id}"),
+            Place::Pod { uid, .. } => format!("pod {uid}"),
+            Place::Cgroup(path) => format!("cgroup {path}"),
+        }
+    }
+
+    /// Trees of cgroups as hosts have them: `path => place`, lines with `#` are comments.
+    #[test]
+    fn every_cgroup_of_every_host_is_told() {
+        let hosts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cgroups");
+        let mut checked = 0;
+        for host in fs::read_dir(&hosts).unwrap() {
+            let host = host.unwrap().path();
+            for line in fs::read_to_string(&host).unwrap().lines().filter(|line| line.starts_with('/')) {
+                let (path, place) = line.split_once(" => ").unwrap();
+                assert_eq!(written(&Place::of(&path.into())), place, "{}: {path}", host.display());
+                checked += 1;
+            }
+        }
+        assert!(checked > 50, "{checked} lines in {}", hosts.display());
+    }
+
+    #[test]
+    fn every_runtime_has_a_fixture() {
+        let hosts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cgroups");
+        for runtime in super::super::runtimes::RUNTIMES {
+            assert!(hosts.join(runtime.name).with_extension("txt").exists(), "{}", runtime.name);
+        }
+    }
+
+    #[test]
+    fn what_is_not_cut_is_not_copied() {
+        let path: Arc<str> = "/system.slice/a.service".into();
+        let Place::Cgroup(same) = Place::of(&path) else { panic!() };
+        assert!(Arc::ptr_eq(&path, &same));
+    }
+
+    proptest! {
+        #[test]
+        fn any_path_has_a_place_that_begins_it(
+            path in "(/(kubepods|pod|[a-f0-9]{64}|user@1\\.service|x\\.scope|libpod-|:|\\PC{0,9})(\\.slice)?){0,6}",
+        ) {
+            let place = Place::of(&path.as_str().into());
+            prop_assert!(path.starts_with(place.path().as_ref()) || place.path().as_ref() == "/");
+        }
+
+        #[test]
+        fn what_a_container_makes_is_its_own(below in "(/\\PC{0,80}){0,4}") {
+            let path = format!("/docker/{}", "a".repeat(64));
+            prop_assert_eq!(Place::of(&format!("{path}{below}").into()), Place::of(&path.into()));
+        }
+    }
+}

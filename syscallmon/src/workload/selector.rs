@@ -1,0 +1,206 @@
+//! Selects workloads by their labels, as PromQL does: `namespace="shop",pod=~"web-.*"`.
+//!
+//! <https://prometheus.io/docs/prometheus/latest/querying/basics/#instant-vector-selectors>. Regular expressions match whole
+//! values; a label that a workload does not have is empty.
+
+use std::str::FromStr;
+
+use regex::Regex;
+use serde::Deserialize;
+
+use super::{Label, LabelError, Labels};
+
+/// Matchers that must all match.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Selector {
+    text: String,
+    matchers: Vec<Matcher>,
+}
+
+#[derive(Clone, Debug)]
+struct Matcher {
+    label: Label,
+    /// Whether it matches what the test does not.
+    not: bool,
+    test: Test,
+}
+
+#[derive(Clone, Debug)]
+enum Test {
+    Equals(String),
+    Matches(Regex),
+}
+
+/// Why a text selects nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum SelectorError {
+    /// It is not written as matchers are.
+    #[error("{text:?}: needs matchers such as namespace=\"shop\",pod=~\"web-.*\" (=, !=, =~, !~), at {rest:?}")]
+    Syntax {
+        /// The whole text.
+        text: String,
+        /// From where on it is not understood.
+        rest: String,
+    },
+    /// It names a label that workloads do not have.
+    #[error(transparent)]
+    Label(#[from] LabelError),
+    /// A regular expression is none.
+    #[error("not a regular expression: {0}")]
+    Regex(#[from] Box<regex::Error>),
+}
+
+impl Selector {
+    /// Whether a workload of these labels is selected.
+    #[must_use]
+    pub fn matches(&self, labels: &Labels) -> bool {
+        self.matchers.iter().all(|matcher| {
+            let value = labels.get(matcher.label).map_or("", AsRef::as_ref);
+            let is_match = match &matcher.test {
+                Test::Equals(expected) => expected == value,
+                Test::Matches(regex) => regex.is_match(value),
+            };
+            is_match != matcher.not
+        })
+    }
+}
+
+impl PartialEq for Selector {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl FromStr for Selector {
+    type Err = SelectorError;
+
+    fn from_str(text: &str) -> Result<Self, SelectorError> {
+        let trimmed = text.trim();
+        let mut rest = trimmed.strip_prefix('{').and_then(|inner| inner.strip_suffix('}')).unwrap_or(trimmed).trim();
+        let mut matchers = Vec::new();
+        loop {
+            let syntax = || SelectorError::Syntax { text: text.to_owned(), rest: rest.to_owned() };
+            let (matcher, after) = matcher(rest)?.ok_or_else(syntax)?;
+            matchers.push(matcher);
+            rest = match after.trim_start() {
+                "" | "," => return Ok(Self { text: text.to_owned(), matchers }),
+                more => more.strip_prefix(',').ok_or_else(syntax)?.trim_start(),
+            };
+        }
+    }
+}
+
+impl TryFrom<String> for Selector {
+    type Error = SelectorError;
+
+    fn try_from(text: String) -> Result<Self, SelectorError> {
+        text.parse()
+    }
+}
+
+/// The first matcher of a text, and what follows it; `None` where there is none.
+fn matcher(text: &str) -> Result<Option<(Matcher, &str)>, SelectorError> {
+    let Some(end) = text.find(['=', '!']) else { return Ok(None) };
+    let (label, rest) = (text[..end].trim_end(), &text[end..]);
+    // The longer ones first.
+    let operators = [("=~", false, true), ("!~", true, true), ("!=", true, false), ("=", false, false)];
+    let Some((not, is_regex, rest)) =
+        operators.iter().find_map(|&(operator, not, is_regex)| Some((not, is_regex, rest.strip_prefix(operator)?)))
+    else {
+        return Ok(None);
+    };
+    let Some((value, rest)) = quoted(rest.trim_start()) else { return Ok(None) };
+    let test = if is_regex {
+        // Newlines are text like any other, as in Prometheus.
+        Test::Matches(Regex::new(&format!("^(?s:{value})$")).map_err(Box::new)?)
+    } else {
+        Test::Equals(value)
+    };
+    Ok(Some((Matcher { label: label.parse()?, not, test }, rest)))
+}
+
+/// The string in quotes that a text begins with, and what follows it.
+fn quoted(text: &str) -> Option<(String, &str)> {
+    let quote = text.chars().next().filter(|quote| matches!(quote, '"' | '\''))?;
+    let mut value = String::new();
+    let mut chars = text.char_indices().skip(1);
+    while let Some((at, char)) = chars.next() {
+        match char {
+            '\\' => match chars.next()?.1 {
+                'n' => value.push('\n'),
+                same @ ('\\' | '"' | '\'') => value.push(same),
+                // What regular expressions escape.
+                other => value.extend(['\\', other]),
+            },
+            end if end == quote => return Some((value, &text[at + 1..])),
+            other => value.push(other),
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn web() -> Labels {
+        Labels::new([(Label::Namespace, "shop".into()), (Label::Pod, "web-1".into())])
+    }
+
+    fn selects(text: &str) -> bool {
+        text.parse::<Selector>().unwrap().matches(&web())
+    }
+
+    #[test]
+    fn matchers_mean_what_they_mean_in_promql() {
+        for text in [
+            r#"namespace="shop""#,
+            r#"{namespace="shop", pod=~"web-.*"}"#,
+            r#"namespace!="kube-system","#,
+            r#"pod=~"web-[0-9]|db""#,
+            r#"pod!~"web""#,
+            r#"container="""#,
+            r"pod=~'web-\d'",
+        ] {
+            assert!(selects(text), "{text}");
+        }
+        for text in
+            [r#"namespace="Shop""#, r#"pod=~"web""#, r#"namespace="shop",pod="db""#, r#"cgroup!="""#, r#"pod!~"web.*""#]
+        {
+            assert!(!selects(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_selector_is_refused_with_the_place() {
+        for (text, expected) in [
+            ("", r#"at """#),
+            ("namespace", r#"at "namespace""#),
+            ("namespace=shop", r#"at "namespace=shop""#),
+            (r#"namespace="shop" pod="a""#, r#"at "namespace"#),
+            (r#"namespace="shop"#, "at"),
+            (r#"name="a""#, "namespace, pod, container"),
+            (r#"pod=~"(""#, "not a regular expression"),
+        ] {
+            let error = text.parse::<Selector>().unwrap_err().to_string();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_value_can_be_selected(value in "\\PC{0,20}") {
+            let quoted = value.replace('\\', "\\\\").replace('"', "\\\"");
+            let selector: Selector = format!("image=\"{quoted}\"").parse().unwrap();
+            prop_assert!(selector.matches(&Labels::new([(Label::Image, value.into())])));
+        }
+
+        #[test]
+        fn no_text_is_too_much(text in "\\PC{0,40}") {
+            let _ = text.parse::<Selector>();
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! What containerd, CRI-O and cri-dockerd know, from the Container Runtime Interface that they serve to kubelet.
+//!
+//! It only lists: nothing is started, changed or watched. Whoever resolves containers calls it with the ids that are new.
+
+mod connection;
+mod messages;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{HashMap, HashSet},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use crate::workload::{
+    facts::{CONTAINER_NAME_LABEL, ContainerFacts, ContainerId, PAUSE_NAME, PodFacts, text},
+    source::SourceError,
+};
+use connection::Connection;
+use messages::{Container, Image, Sandbox, SandboxMetadata};
+
+/// How long a call may take.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A runtime that serves the CRI at a unix socket.
+pub(super) struct Cri {
+    socket: PathBuf,
+    timeout: Duration,
+    /// `None` until it is needed, and after a failure.
+    connection: Option<Connection>,
+}
+
+impl Cri {
+    /// Of `/run/containerd/containerd.sock`, `/run/crio/crio.sock`, ... It is connected to when it is first asked.
+    #[must_use]
+    pub(super) fn new(socket: PathBuf) -> Self {
+        Self { socket, timeout: TIMEOUT, connection: None }
+    }
+
+    /// Facts of those of `ids` that the runtime knows, in the order of `ids`. Two calls at most, three when images are known by id only.
+    ///
+    /// A container is listed before its cgroup is there. A sandbox is listed when it is ready, after its network is set up: until
+    /// then its pause container runs and is unknown.
+    ///
+    /// # Errors
+    ///
+    /// When nobody listens, or a call fails or takes longer than 5 s. The next look-up connects anew.
+    pub(super) async fn look_up(&mut self, ids: &[ContainerId]) -> Result<Vec<ContainerFacts>, SourceError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        // Put back only after a success.
+        let mut connection = match self.connection.take().filter(Connection::is_open) {
+            Some(connection) => connection,
+            None => Connection::open(&self.socket, self.timeout).await?,
+        };
+        let node = Node::ask(&mut connection, ids).await?;
+        self.connection = Some(connection);
+        Ok(ids.iter().filter_map(|id| node.facts(id)).collect())
+    }
+}
+
+/// What a runtime answered to one look-up.
+struct Node {
+    runtime: Arc<str>,
+    /// Those that were asked for, by id.
+    containers: HashMap<String, Container>,
+    /// All of them by id, or none when the containers say all.
+    sandboxes: HashMap<String, Sandbox>,
+    /// Names of images by bare id; none when the containers say all.
+    images: HashMap<String, Arc<str>>,
+}
+
+impl Node {
+    async fn ask(connection: &mut Connection, ids: &[ContainerId]) -> Result<Self, SourceError> {
+        let wanted: HashSet<&str> = ids.iter().map(|id| &**id).collect();
+        let mut node = Self {
+            runtime: Arc::clone(connection.runtime()),
+            containers: HashMap::new(),
+            sandboxes: HashMap::new(),
+            images: HashMap::new(),
+        };
+        node.containers = by_id(connection.containers().await?, |container| &container.id);
+        node.containers.retain(|id, _| wanted.contains(id.as_str()));
+        if node.containers.len() < wanted.len() || node.containers.values().any(|container| container.pod().is_none()) {
+            node.sandboxes = by_id(connection.sandboxes().await?, |sandbox| &sandbox.id);
+        }
+        if node.containers.values().any(|container| image_id(container.image()).is_some()) {
+            node.images = connection.images().await?.iter().filter_map(Image::id_and_name).collect();
+        }
+        Ok(node)
+    }
+
+    fn facts(&self, id: &ContainerId) -> Option<ContainerFacts> {
+        let container = self.containers.get(&**id).map(|container| self.container(id, container));
+        container.or_else(|| Some(self.sandbox(id, self.sandboxes.get(&**id)?)))
+    }
+
+    fn container(&self, id: &ContainerId, container: &Container) -> ContainerFacts {
+        let sandbox = self.sandboxes.get(&container.pod_sandbox_id);
+        ContainerFacts {
+            id: Arc::clone(id),
+            name: container.name().unwrap_or_else(|| Arc::clone(id)),
+            pod: sandbox.and_then(Sandbox::pod).or_else(|| container.pod()),
+            image: self.image(container.image()),
+            runtime: Arc::clone(&self.runtime),
+            is_pause: false,
+        }
+    }
+
+    /// The pause container has the id of its sandbox.
+    fn sandbox(&self, id: &ContainerId, sandbox: &Sandbox) -> ContainerFacts {
+        ContainerFacts {
+            id: Arc::clone(id),
+            name: PAUSE_NAME.into(),
+            pod: sandbox.pod(),
+            image: None,
+            runtime: Arc::clone(&self.runtime),
+            is_pause: true,
+        }
+    }
+
+    /// An image's name rather than its id.
+    fn image(&self, image: &str) -> Option<Arc<str>> {
+        let named = image_id(image).and_then(|id| self.images.get(id)).map(Arc::clone);
+        named.or_else(|| text(image))
+    }
+}
+
+impl Container {
+    fn name(&self) -> Option<Arc<str>> {
+        let name = self.metadata.as_ref().and_then(|metadata| text(&metadata.name));
+        name.or_else(|| self.labels.get(CONTAINER_NAME_LABEL).and_then(|name| text(name)))
+    }
+
+    fn pod(&self) -> Option<PodFacts> {
+        PodFacts::from_labels(&self.labels)
+    }
+
+    /// As whoever started it named it, or its id; empty when neither is known.
+    fn image(&self) -> &str {
+        let Some(image) = &self.image else { return "" };
+        if image.user_specified_image.is_empty() { &image.image } else { &image.user_specified_image }
+    }
+}
+
+impl Sandbox {
+    fn pod(&self) -> Option<PodFacts> {
+        self.metadata.as_ref().and_then(SandboxMetadata::pod).or_else(|| PodFacts::from_labels(&self.labels))
+    }
+}
+
+impl SandboxMetadata {
+    fn pod(&self) -> Option<PodFacts> {
+        Some(PodFacts {
+            uid: text(&self.uid)?,
+            namespace: text(&self.namespace)?,
+            name: text(&self.name)?,
+            owner: None,
+        })
+    }
+}
+
+impl Image {
+    /// Its bare id, and the name that `ContainerStatus` would give.
+    fn id_and_name(&self) -> Option<(String, Arc<str>)> {
+        let name = self.repo_tags.first().or(self.repo_digests.first()).and_then(|name| text(name))?;
+        Some((image_id(&self.id)?.to_owned(), name))
+    }
+}
+
+/// The digits of an image's id, when this is one: with `sha256:` from containerd, without from CRI-O.
+fn image_id(image: &str) -> Option<&str> {
+    let digits = image.strip_prefix("sha256:").unwrap_or(image);
+    (digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(digits)
+}
+
+fn by_id<T>(items: Vec<T>, id: impl Fn(&T) -> &String) -> HashMap<String, T> {
+    items.into_iter().map(|item| (id(&item).clone(), item)).collect()
+}

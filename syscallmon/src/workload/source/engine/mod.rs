@@ -1,0 +1,184 @@
+//! What Docker and Podman know, from the HTTP API that they serve to their command lines.
+//!
+//! It only lists: nothing is started, changed or watched. Whoever resolves containers calls it with the ids that are new.
+//!
+//! Containers are listed one at a time rather than inspected, as Docker's engine does not inspect a container while it starts
+//! it, which is when its facts are asked for. Podman does neither then, but only the one container waits.
+
+#[cfg(test)]
+mod tests;
+
+use std::{collections::HashMap, error::Error, path::PathBuf, sync::Arc, time::Duration};
+
+use http_body_util::{BodyExt, Collected, Empty, Limited};
+use hyper::{Request, StatusCode, body::Bytes, client::conn::http1::handshake, header::HOST};
+use hyper_util::rt::TokioIo;
+use serde::Deserialize;
+use tokio::net::UnixStream;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::workload::{
+    facts::{CONTAINER_NAME_LABEL, ContainerFacts, ContainerId, PAUSE_NAME, PodFacts, text},
+    source::SourceError,
+};
+
+/// How long a request may take.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The longest answer, in bytes. What an engine lists of a container takes about 1 KiB.
+const MAX_ANSWER_BYTES: usize = 1 << 20;
+
+/// dockershim's label, and cri-dockerd's, that tells pause containers (`podsandbox`) from others (`container`).
+const TYPE_LABEL: &str = "io.kubernetes.docker.type";
+
+/// What every name that they give begins with. A container's labels may also be its image's; its name is not.
+const KUBERNETES_PREFIX: &str = "k8s_";
+
+/// An engine that serves Docker's or Podman's API at a unix socket.
+///
+/// Every request has a connection of its own: on a unix socket it costs less than keeping one, and needs no mending.
+pub(super) struct Engine {
+    kind: Kind,
+    socket: PathBuf,
+    timeout: Duration,
+}
+
+/// Whose API it is.
+#[derive(Clone, Copy)]
+enum Kind {
+    Docker,
+    Podman,
+}
+
+impl Engine {
+    /// Docker's engine, at `/run/docker.sock`.
+    #[must_use]
+    pub(super) fn docker(socket: PathBuf) -> Self {
+        Self { kind: Kind::Docker, socket, timeout: TIMEOUT }
+    }
+
+    /// `podman system service`, at `/run/podman/podman.sock`; Podman 4.0 or newer.
+    #[must_use]
+    pub(super) fn podman(socket: PathBuf) -> Self {
+        Self { kind: Kind::Podman, socket, timeout: TIMEOUT }
+    }
+
+    /// Facts of those of `ids` that the engine knows, in the order of `ids`. One request for each.
+    ///
+    /// A container about which the engine cannot answer, or not in time, does not cost others their facts; a second one that takes
+    /// too long does.
+    ///
+    /// # Errors
+    ///
+    /// When nobody listens, or when there are no facts and a request failed or took longer than 5 s.
+    pub(super) async fn look_up(&mut self, ids: &[ContainerId]) -> Result<Vec<ContainerFacts>, SourceError> {
+        let mut facts = Vec::new();
+        let mut failure = None;
+        let mut is_slow = false;
+        for id in ids.iter().filter(|id| is_hex(id)) {
+            match self.find(id).await {
+                Ok(known) => facts.extend(known),
+                Err(error @ SourceError::Connect(_)) => return Err(error),
+                Err(SourceError::Timeout(_)) if is_slow => break,
+                Err(error) => {
+                    is_slow |= matches!(error, SourceError::Timeout(_));
+                    failure = Some(error);
+                }
+            }
+        }
+        if facts.is_empty() { failure.map_or(Ok(facts), Err) } else { Ok(facts) }
+    }
+
+    /// `None` when the engine does not know it. The id must be hexadecimal digits.
+    async fn find(&self, id: &ContainerId) -> Result<Option<ContainerFacts>, SourceError> {
+        let answer = tokio::time::timeout(self.timeout, self.list(id)).await;
+        let body = answer.map_err(|_| SourceError::Timeout(self.timeout))??;
+        let containers: Option<Vec<Container>> = serde_json::from_slice(&body).map_err(|error| self.failure(&error))?;
+        // Engines take the beginning of an id for the id, and Podman takes it for a regular expression.
+        let container = containers.unwrap_or_default().into_iter().find(|container| container.id == **id);
+        Ok(container.map(|container| container.into_facts(id, self.kind)))
+    }
+
+    /// The list of one container, in whatever state, as JSON.
+    async fn list(&self, id: &ContainerId) -> Result<Bytes, SourceError> {
+        let stream = UnixStream::connect(&self.socket).await.map_err(SourceError::Connect)?;
+        let (mut sender, driver) = handshake(TokioIo::new(stream)).await.map_err(|error| self.failure(&error))?;
+        let _driver = AbortOnDropHandle::new(tokio::spawn(driver));
+        // {"id":["..."]}
+        let target = format!("{}?all=true&filters=%7B%22id%22%3A%5B%22{id}%22%5D%7D", self.kind.path());
+        let request = Request::get(target).header(HOST, "localhost").body(Empty::<Bytes>::new());
+        let request = request.map_err(|error| self.failure(&error))?;
+        let answer = sender.send_request(request).await.map_err(|error| self.failure(&error))?;
+        if answer.status() != StatusCode::OK {
+            return Err(SourceError::Answer(format!("{}: {}", self.kind.path(), answer.status())));
+        }
+        let body = Limited::new(answer.into_body(), MAX_ANSWER_BYTES).collect().await;
+        body.map(Collected::to_bytes).map_err(|error| self.failure(&*error))
+    }
+
+    fn failure(&self, error: &(dyn Error + 'static)) -> SourceError {
+        SourceError::answer(self.kind.path(), error)
+    }
+}
+
+impl Kind {
+    /// Where containers are listed.
+    fn path(self) -> &'static str {
+        match self {
+            Self::Docker => "/containers/json",
+            Self::Podman => "/v4.0.0/libpod/containers/json",
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Docker => "docker",
+            Self::Podman => "podman",
+        }
+    }
+}
+
+/// What the engines list of a container: Docker's `ContainerSummary` and Podman's `ListContainer`.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Container {
+    id: String,
+    /// Docker puts a `/` before them.
+    names: Option<Vec<String>>,
+    /// As whoever started the container named it, or its id when that names another image by now.
+    image: Option<String>,
+    labels: Option<HashMap<String, String>>,
+    /// Podman's only: whether it holds a pod's namespaces.
+    #[serde(default)]
+    is_infra: bool,
+}
+
+impl Container {
+    fn into_facts(self, id: &ContainerId, kind: Kind) -> ContainerFacts {
+        let own_name = self.name();
+        let is_kubernetes = own_name.as_ref().is_some_and(|name| name.starts_with(KUBERNETES_PREFIX));
+        let labels = self.labels.filter(|_| is_kubernetes).unwrap_or_default();
+        let label = |label: &str| labels.get(label).map(String::as_str);
+        let is_sandbox = label(TYPE_LABEL) == Some("podsandbox");
+        let name = if is_sandbox { Some(PAUSE_NAME) } else { label(CONTAINER_NAME_LABEL) };
+        ContainerFacts {
+            id: Arc::clone(id),
+            name: name.and_then(text).or(own_name).unwrap_or_else(|| Arc::clone(id)),
+            pod: PodFacts::from_labels(&labels),
+            image: self.image.as_deref().and_then(text),
+            runtime: kind.name().into(),
+            is_pause: is_sandbox || self.is_infra,
+        }
+    }
+
+    /// The name of its own: Docker also lists those that linked containers know it by (`/web/db`).
+    fn name(&self) -> Option<Arc<str>> {
+        let mut names = self.names.iter().flatten().map(|name| name.strip_prefix('/').unwrap_or(name));
+        names.find(|name| !name.contains('/')).and_then(text)
+    }
+}
+
+/// Only such ids go into paths.
+fn is_hex(id: &str) -> bool {
+    !id.is_empty() && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}

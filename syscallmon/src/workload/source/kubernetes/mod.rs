@@ -1,0 +1,216 @@
+//! What the API server knows of the pods of this node: one list, then one watch for as long as the daemon runs.
+//!
+//! It needs `get`, `list` and `watch` of pods, and never writes. Nothing is kept here: whoever calls is told of each change.
+
+mod failure;
+mod pod;
+#[cfg(test)]
+mod server;
+#[cfg(test)]
+mod tests;
+
+use std::{env, path::Path, pin::pin, sync::Arc, time::Duration};
+
+use futures_util::{Stream, StreamExt};
+use http_body_util::Limited;
+use hyper::Response;
+use kube::{
+    Api, Client, Config,
+    client::ClientBuilder,
+    config::{KubeConfigOptions, Kubeconfig},
+    runtime::watcher::{self, DefaultBackoff, Event, watcher},
+};
+use tokio::time::{sleep, timeout};
+use tower::{limit::RateLimitLayer, util::MapResponseLayer};
+
+pub use self::pod::Pod;
+use self::{
+    failure::{Failure, description},
+    pod::PodObject,
+};
+use crate::workload::source::SourceError;
+
+/// Where a pod finds the token of its service account. kube reads it at least once a minute, so it may be rotated.
+const TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+/// Set in every container of a cluster.
+const SERVICE_HOST: &str = "KUBERNETES_SERVICE_HOST";
+/// Pods of a page, where a list is too long for one answer: etcd's objects have at most 1.5 MiB.
+const PAGE: u32 = 8;
+
+/// A watch of the pods of one node.
+pub(super) struct Kubernetes {
+    pods: Api<PodObject>,
+    node: Box<str>,
+    limits: Limits,
+    /// How long to wait after each failure.
+    delays: Box<dyn Iterator<Item = Duration> + Send>,
+}
+
+/// What happened to a pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PodChange {
+    /// A list begins: whatever is not mentioned until `Synced` is gone. The list may break off and begin again.
+    Restarted,
+    /// It is new, or has changed.
+    Applied(Pod),
+    /// It is gone.
+    Deleted {
+        /// Its UID, as in the `PodFacts`.
+        uid: Arc<str>,
+    },
+    /// The list is complete.
+    Synced,
+}
+
+/// What an API server may cost.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    /// Bytes of one answer, be it a list or a watch; up to three times as much is in memory for a moment.
+    answer: usize,
+    /// Time for one page of a list.
+    list: Duration,
+    /// Time without a byte, for a connection that died without a word.
+    silence: Duration,
+    /// Requests in each `period`. The watcher makes a watch that ends well anew at once, however short it was.
+    requests: u64,
+    period: Duration,
+}
+
+impl Limits {
+    /// The server ends a watch after 290 s and the watcher gives up on it after 295 s, so silence is longer.
+    const DEFAULT: Self = Self {
+        answer: 16 << 20,
+        list: Duration::from_mins(1),
+        silence: Duration::from_mins(5),
+        requests: 5,
+        period: Duration::from_secs(10),
+    };
+}
+
+impl Kubernetes {
+    /// Whether the process is in a pod that has a service account.
+    #[must_use]
+    pub(super) fn is_in_cluster() -> bool {
+        env::var_os(SERVICE_HOST).is_some() && Path::new(TOKEN).exists()
+    }
+
+    /// Gets ready to watch the pods of `node`, as the service account of the pod or as a kubeconfig says. The API server is not
+    /// asked yet.
+    ///
+    /// # Errors
+    ///
+    /// When the service account or the kubeconfig cannot be read, or cannot be used.
+    pub(super) async fn connect(kubeconfig: Option<&Path>, node: &str) -> Result<Self, SourceError> {
+        let config = configuration(kubeconfig).await?;
+        Self::with_limits(config, node, Limits::DEFAULT, DefaultBackoff::default())
+    }
+
+    fn with_limits(
+        config: Config,
+        node: &str,
+        limits: Limits,
+        delays: impl Iterator<Item = Duration> + Send + 'static,
+    ) -> Result<Self, SourceError> {
+        let client = client(config, limits).map_err(|error| SourceError::Answer(description(&error)))?;
+        Ok(Self { pods: Api::all(client), node: node.into(), limits, delays: Box::new(delays) })
+    }
+
+    /// Watches for ever. `change` is told of every change; `failed` once of each failure, after which it goes on by itself: where
+    /// it was if that is possible, otherwise with a new list.
+    pub(super) async fn watch(mut self, mut change: impl FnMut(PodChange), mut failed: impl FnMut(SourceError)) {
+        let mut in_pages = false;
+        loop {
+            let failure = self.watch_until_lost(in_pages, &mut change, &mut failed).await;
+            in_pages |= failure.is_too_long();
+        }
+    }
+
+    /// Lists, then watches until only a new list can help.
+    async fn watch_until_lost(
+        &mut self,
+        in_pages: bool,
+        change: &mut impl FnMut(PodChange),
+        failed: &mut impl FnMut(SourceError),
+    ) -> Failure {
+        let mut events = pin!(watcher(self.pods.clone(), self.request(in_pages)));
+        let (mut is_listing, mut has_changes) = (false, false);
+        loop {
+            match next(&mut events, is_listing.then_some(self.limits.list)).await {
+                Ok(event) => {
+                    is_listing = matches!(event, Event::Init | Event::InitApply(_));
+                    has_changes = matches!(event, Event::Apply(_) | Event::Delete(_));
+                    pod_change(event).into_iter().for_each(&mut *change);
+                }
+                Err(failure) => {
+                    // Many changes make a watch long, too.
+                    let is_busy = std::mem::take(&mut has_changes) && failure.is_long_watch();
+                    if let Some(error) = failure.to_report().filter(|_| !is_busy) {
+                        failed(error);
+                        sleep(self.delays.next().unwrap_or_default()).await;
+                    }
+                    if failure.needs_list() {
+                        return failure;
+                    }
+                }
+            }
+        }
+    }
+
+    /// What is asked for.
+    ///
+    /// Lists come from the API server's cache, which knows pods by their nodes, as the kubelet's do. A list in pages comes from etcd:
+    /// the cache has no pages, and kube asks for no cache where it asks for pages.
+    fn request(&self, in_pages: bool) -> watcher::Config {
+        let request = watcher::Config::default().fields(&format!("spec.nodeName={}", self.node));
+        if in_pages { request.page_size(PAGE) } else { watcher::Config { page_size: None, ..request.any_semantic() } }
+    }
+}
+
+/// As a kubeconfig says, or else the service account.
+async fn configuration(kubeconfig: Option<&Path>) -> Result<Config, SourceError> {
+    let Some(path) = kubeconfig else {
+        return Config::incluster().map_err(|error| SourceError::Answer(description(&error)));
+    };
+    let options = KubeConfigOptions::default();
+    match Kubeconfig::read_from(path) {
+        Ok(file) => Config::from_custom_kubeconfig(file, &options).await,
+        Err(error) => Err(error),
+    }
+    .map_err(|error| SourceError::Answer(description(&error)))
+}
+
+/// The next event. A list has to come in time; a watch may be silent, and kube asks for it anew every 290 s.
+async fn next(
+    events: &mut (impl Stream<Item = watcher::Result<Event<PodObject>>> + Unpin),
+    within: Option<Duration>,
+) -> Result<Event<PodObject>, Failure> {
+    let event = match within {
+        Some(time) => timeout(time, events.next()).await.map_err(|_| Failure::Slow(time))?,
+        None => events.next().await,
+    };
+    event.unwrap_or(Err(watcher::Error::NoResourceVersion)).map_err(Failure::from)
+}
+
+/// A client that keeps the limits.
+fn client(mut config: Config, limits: Limits) -> kube::Result<Client> {
+    config.read_timeout = Some(limits.silence);
+    config.reset_reader_on_write = true;
+    // Each failure is told and waited for here.
+    config.default_retry = false;
+    Ok(ClientBuilder::try_from(config)?
+        .with_layer(&MapResponseLayer::new(move |response: Response<_>| {
+            response.map(|body| Limited::new(body, limits.answer))
+        }))
+        .with_layer(&RateLimitLayer::new(limits.requests, limits.period))
+        .build())
+}
+
+/// `None` for a pod without a UID, which no API server sends.
+fn pod_change(event: Event<PodObject>) -> Option<PodChange> {
+    match event {
+        Event::Init => Some(PodChange::Restarted),
+        Event::InitApply(object) | Event::Apply(object) => object.pod.map(PodChange::Applied),
+        Event::Delete(object) => object.pod.map(|pod| PodChange::Deleted { uid: pod.facts.uid }),
+        Event::InitDone => Some(PodChange::Synced),
+    }
+}

@@ -1,0 +1,160 @@
+//! Containers are called by their names, and nobody who tells names wrongly, slowly or not at all stops the counting.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    os::unix::net::{UnixListener, UnixStream},
+    path::Path,
+    thread,
+    time::Duration,
+};
+
+use crate::harness::{Daemon, Docker, KnownCalls, Scrape, TestCgroup, number, wait_for};
+
+/// A call that no runtime makes.
+const CALL: (&str, i64) = ("getpriority", libc::SYS_getpriority);
+
+/// Arguments for `known_calls`: so many of them, in the cgroup it is in.
+fn calls(count: u64) -> Vec<String> {
+    ["calls".to_owned(), "-".to_owned(), number(CALL.1), count.to_string()].into()
+}
+
+/// How often a workload made the call, by the labels that name it.
+fn called(scrape: &Scrape, labels: &str) -> Option<u64> {
+    let abi = std::env::consts::ARCH;
+    scrape.value(&format!(r#"syscallmon_syscalls_total{{{labels},syscall="{}",abi="{abi}"}}"#, CALL.0))
+}
+
+/// Waits until a workload's calls are that many.
+fn wait_for_calls(daemon: &Daemon, labels: &str, count: u64) -> Scrape {
+    let mut last = None;
+    wait_for(&format!("{count} calls of {labels}"), Duration::from_secs(30), || {
+        let scrape = daemon.scrape();
+        let now = called(&scrape, labels);
+        assert!(last <= now, "{last:?} fell to {now:?}");
+        last = now;
+        (now == Some(count)).then_some(scrape)
+    })
+}
+
+#[test]
+fn a_container_s_name_stays_its_series_when_it_is_made_again() {
+    let docker = Docker::start();
+    let daemon = Daemon::start(&["--names.docker", &docker.socket()]);
+    let first = docker.run(&["--name=web"], &calls(1000));
+    let scrape = wait_for_calls(&daemon, r#"container="web""#, 1000);
+    let info = scrape.text.lines().find(|line| line.starts_with(r#"syscallmon_workload_info{container="web""#));
+    let info = info.expect("info on the container");
+    assert!(
+        info.contains(&format!(r#"container_id="docker://{first}""#)) && info.contains(r#"image="nothing""#),
+        "{info}"
+    );
+    assert_eq!(scrape.value(r#"syscallmon_names_source_up{source="docker"}"#), Some(1));
+
+    docker.remove(&first);
+    let second = docker.run(&["--name=web"], &calls(234));
+    let scrape = wait_for_calls(&daemon, r#"container="web""#, 1234);
+    let raw: Vec<&str> = scrape
+        .text
+        .lines()
+        .filter(|line| line.starts_with("syscallmon_syscalls_total") && line.contains(&second))
+        .collect();
+    assert_eq!(raw, [""; 0], "nothing is left under its id");
+}
+
+#[test]
+fn rules_choose_the_labels_and_what_is_exported() {
+    let docker = Docker::start();
+    let rules = [
+        "--names.docker",
+        &docker.socket(),
+        "--workload.labels=image,cgroup",
+        r#"--workload.drop=container="quiet""#,
+        r#"--workload.drop=cgroup=~"/syscallmon-test.*dropped""#,
+    ];
+    let daemon = Daemon::start(&rules);
+    let dropped = TestCgroup::new("dropped");
+    for name in ["one", "two", "quiet"] {
+        docker.run(&[&format!("--name={name}")], &calls(100));
+    }
+    KnownCalls::run(&[&"calls", &dropped.path(), &number(CALL.1), &"11"]);
+    let scrape = wait_for_calls(&daemon, r#"image="nothing""#, 200);
+    assert_eq!(called(&scrape, r#"cgroup="(dropped)""#), Some(111), "counted, but together");
+}
+
+/// How a runtime can fail to answer.
+fn serve(socket: &Path, answer: fn(UnixStream)) {
+    let listener = UnixListener::bind(socket).expect("a socket");
+    thread::spawn(move || listener.incoming().flatten().for_each(|stream| drop(thread::spawn(move || answer(stream)))));
+}
+
+/// Reads the request and answers with as much as is taken, up to 1 GB.
+fn endless(mut stream: UnixStream) {
+    let _ = stream.read(&mut [0; 4096]);
+    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n[");
+    let block = [b' '; 65536];
+    for _ in 0..1_000_000_000 / block.len() {
+        if stream.write_all(&block).is_err() {
+            return;
+        }
+    }
+}
+
+fn garbage(mut stream: UnixStream) {
+    let _ = stream.write_all(&[0x5a; 100_000]);
+}
+
+fn silence(mut stream: UnixStream) {
+    let _ = stream.read_to_end(&mut Vec::new());
+}
+
+#[test]
+fn sources_that_lie_hang_or_never_stop_do_not_disturb_the_counting() {
+    let directory = tempfile::tempdir().unwrap();
+    let [cri, docker, podman] = ["cri", "docker", "podman"].map(|name| directory.path().join(name));
+    serve(&cri, garbage);
+    serve(&docker, endless);
+    serve(&podman, silence);
+    let flags = [("cri", &cri), ("docker", &docker), ("podman", &podman)]
+        .map(|(name, socket)| format!("--names.{name}={}", socket.display()));
+    let daemon = Daemon::start(&flags.each_ref().map(String::as_str));
+
+    let cgroup = TestCgroup::new("sources");
+    let (id, podmans) = ("0123456789abcdef".repeat(4), format!("libpod-{}", "f".repeat(64)));
+    let containers = [id, podmans].map(|name| cgroup.child(&name));
+    for container in &containers {
+        KnownCalls::run(&[&"calls", container, &number(CALL.1), &"5000"]);
+    }
+    // Sources have time to answer; then the containers go by their paths.
+    for container in &containers {
+        wait_for_calls(&daemon, &format!(r#"cgroup="{}""#, cgroup.label_of(container)), 5000);
+    }
+    for source in ["cri", "docker", "podman"] {
+        let log = daemon.log_line_with(&["level=warn", "gives no names", &format!("source={source}")]);
+        assert!(log.is_some(), "nothing is said about {source}");
+        let up = daemon.scrape().value(&format!(r#"syscallmon_names_source_up{{source="{source}"}}"#));
+        assert_eq!(up, Some(0), "{source}");
+    }
+    let resident = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
+    let peak = resident.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its peak");
+    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(peak < 100 << 10, "{peak} kB");
+}
+
+#[test]
+fn what_a_container_makes_in_its_cgroup_is_its_own() {
+    let cgroup = TestCgroup::new("nested");
+    let container = cgroup.child(&"0123456789abcdef".repeat(4));
+    let daemon = Daemon::start(&["--names.cri=off", "--names.docker=off", "--names.podman=off"]);
+    // Among them one that looks like another's.
+    let others = container.join(format!("kubepods/pod00000000-0000-0000-0000-000000000000/{}", "9".repeat(64)));
+    fs::create_dir_all(&others).expect("make cgroups");
+    let nested = (0..5000).map(|number| container.join(format!("n{number}")));
+    nested.for_each(|path| fs::create_dir(path).expect("make a cgroup"));
+    for inside in [container.join("n1"), container.join("n4999"), others, container.clone()] {
+        KnownCalls::run(&[&"calls", &inside, &number(CALL.1), &"250"]);
+    }
+    let labels = format!(r#"cgroup="{}""#, cgroup.label_of(&container));
+    let scrape = wait_for_calls(&daemon, &labels, 1000);
+    assert_eq!(scrape.sum_below(&cgroup.label(), CALL.0), 1000, "in one series");
+}
