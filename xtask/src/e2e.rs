@@ -81,7 +81,7 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
 
 fn kubernetes(root: &Path, keep: bool) -> Result<()> {
     let node = Node::start(root)?;
-    finish(check::kubernetes(&node), || node.tails(), &node.how_to_use(), keep)
+    finish(check::kubernetes(root, &node), || node.tails(), &node.how_to_use(), keep)
 }
 
 fn containerd(root: &Path, keep: bool) -> Result<()> {
@@ -120,7 +120,8 @@ fn finish(result: Result<()>, tails: impl Fn() -> String, use_it: &str, keep: bo
 
 /// Until Ctrl-C, or until this program is asked to end.
 fn wait_for_the_end() -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().context("cannot start a runtime")?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_io().build().context("cannot start a runtime")?;
     runtime.block_on(async {
         let mut term = signal(SignalKind::terminate())?;
         tokio::select! {

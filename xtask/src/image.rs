@@ -116,9 +116,11 @@ fn of_binary(arch: Arch, binary: &[u8], labels: &BTreeMap<String, String>) -> Re
 
 /// What registries and scanners show.
 fn labels(root: &Path) -> Result<BTreeMap<String, String>> {
-    let manifest = fs::read_to_string(root.join("syscallmon/Cargo.toml")).context("cannot read syscallmon/Cargo.toml")?;
+    let manifest =
+        fs::read_to_string(root.join("syscallmon/Cargo.toml")).context("cannot read syscallmon/Cargo.toml")?;
     let manifest: toml::Table = manifest.parse().context("cannot understand syscallmon/Cargo.toml")?;
-    let description = manifest["package"]["description"].as_str().context("syscallmon/Cargo.toml has no description")?;
+    let description =
+        manifest["package"]["description"].as_str().context("syscallmon/Cargo.toml has no description")?;
     let labels = [
         ("title", "syscallmon"),
         ("description", description),

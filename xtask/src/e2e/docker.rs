@@ -12,7 +12,7 @@ use super::{images, namespaces::Namespaces, place::Place, process::Process, wait
 /// Where it listens, inside.
 pub(crate) const SOCKET: &str = "/run/docker.sock";
 const ROOT: &str = "/var/lib/docker";
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A dockerd that runs; everything it started ends with it.
 pub(crate) struct Docker {
@@ -30,7 +30,11 @@ impl Docker {
         let mut dockerd = namespaces.command("dockerd");
         dockerd.args(["--host", &format!("unix://{SOCKET}"), "--storage-driver=overlay2", "--userland-proxy=false"]);
         // There is no systemd inside.
-        dockerd.args(["--exec-opt=native.cgroupdriver=cgroupfs", "--exec-root=/run/docker", "--pidfile=/run/docker.pid"]);
+        dockerd.args([
+            "--exec-opt=native.cgroupdriver=cgroupfs",
+            "--exec-root=/run/docker",
+            "--pidfile=/run/docker.pid",
+        ]);
         let process = Process::start("dockerd", &mut dockerd, &place.logs)?;
         let mut docker = Self { namespaces, process, place };
         wait_for("dockerd", PATIENCE, || {

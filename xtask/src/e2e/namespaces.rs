@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use rustix::{
     process::{Pid, Signal, kill_process},
     thread::{LinkNameSpaceType, move_into_link_name_space},
@@ -29,7 +29,8 @@ use crate::{shell, workspace};
 const INIT: &str = include_str!("init.sh");
 /// How long the first process may take to end, with all others.
 const PATIENCE: Duration = Duration::from_secs(10);
-const NEEDS: &str = "this needs root, CAP_SYS_ADMIN, overlayfs and tmpfs; `cargo xtask setup --for e2e` installs the programs";
+const NEEDS: &str =
+    "this needs root, CAP_SYS_ADMIN, overlayfs and tmpfs; `cargo xtask setup --for e2e` installs the programs";
 
 /// Namespaces with a first process that only waits.
 pub(crate) struct Namespaces {
@@ -56,14 +57,12 @@ impl Namespaces {
         let output = unshare.stdout.take().expect("it is piped");
         BufReader::new(output).read_line(&mut answer).context("cannot hear from the new namespaces")?;
         let init = process::only_child(unshare.id()).filter(|_| answer.trim() == "ready");
-        match init {
-            Some(init) => Ok(Self { unshare, init, path }),
-            None => {
-                let _ = unshare.kill();
-                let status = unshare.wait().context("cannot wait for unshare")?;
-                anyhow::bail!("cannot make namespaces, {status}: {NEEDS}")
-            }
+        if let Some(init) = init {
+            return Ok(Self { unshare, init, path });
         }
+        let _ = unshare.kill();
+        let status = unshare.wait().context("cannot wait for unshare")?;
+        bail!("cannot make namespaces, {status}: {NEEDS}")
     }
 
     /// A command that runs a program inside.
@@ -111,11 +110,6 @@ impl Namespaces {
     /// How somebody else gets in.
     pub(crate) fn how_to_enter(&self) -> String {
         format!("nsenter --target {} --mount --net --pid", self.init.as_raw_nonzero())
-    }
-
-    /// The host's id of the first process.
-    pub(crate) fn init(&self) -> Pid {
-        self.init
     }
 }
 

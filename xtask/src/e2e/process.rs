@@ -52,7 +52,7 @@ impl Process {
     pub(crate) fn tail(&self) -> String {
         let log = fs::read(&self.log).unwrap_or_default();
         let log = String::from_utf8_lossy(&log);
-        last_lines(&log, TAIL).map(|line| format!("{}: {line}\n", self.name)).collect()
+        last_lines(&log, TAIL).flat_map(|line| [&self.name, ": ", line, "\n"]).collect()
     }
 
     /// Its id, as the host sees it.

@@ -9,7 +9,7 @@ use super::{namespaces::Namespaces, place::Place, process::Process, wait::wait_f
 
 const ADDRESS: &str = "127.0.0.1:9090";
 const CONFIG: &str = "/etc/prometheus/e2e.yml";
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A Prometheus that runs.
 pub(crate) struct Prometheus<'a> {

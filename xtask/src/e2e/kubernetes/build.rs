@@ -40,7 +40,9 @@ pub(super) fn binaries(root: &Path) -> Result<PathBuf> {
     let place = workspace::cache_dir()?.join("kubernetes").join(format!("{VERSION}-go{GO}-{}", Arch::native()));
     if !place.exists() {
         let begin = Instant::now();
-        eprintln!("building Kubernetes {VERSION}, once: 6 to 15 minutes on 2 CPUs; downloads 100 MB, needs 3 GB of disk");
+        eprintln!(
+            "building Kubernetes {VERSION}, once: 6 to 15 minutes on 2 CPUs; downloads 100 MB, needs 3 GB of disk"
+        );
         let work = workspace::cache_work_dir()?;
         let prepared = build(root, work.path())?;
         workspace::move_into_cache(&prepared, &place)?;
@@ -158,7 +160,8 @@ fn make_command(source: &Path, go: &Path, work: &Path) -> Result<Command> {
     let mut command = Command::new("make");
     // No make above this one has a say, and no Go settings of the user's.
     command.env_clear().current_dir(source).arg(format!("WHAT={}", what.join(" ")));
-    command.arg("GOFLAGS=-tags=providerless,dockerless -v");
+    // Tags last: the makefile takes whatever follows for one.
+    command.arg("GOFLAGS=-v -tags=providerless,dockerless");
     command.env("PATH", path).env("HOME", work).env("GOROOT", go).env("KUBE_GIT_VERSION_FILE", version);
     command.envs([("GOPROXY", "off"), ("CGO_ENABLED", "0")]);
     Ok(command)

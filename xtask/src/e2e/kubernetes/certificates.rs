@@ -9,15 +9,8 @@ use rcgen::{
 use super::{ADDRESS, ETC, NODE, SERVICE_ADDRESS};
 use crate::e2e::namespaces::Namespaces;
 
-const API_SERVER: [&str; 7] = [
-    "localhost",
-    "kubernetes",
-    "kubernetes.default",
-    "kubernetes.default.svc",
-    "127.0.0.1",
-    ADDRESS,
-    SERVICE_ADDRESS,
-];
+const API_SERVER: [&str; 7] =
+    ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "127.0.0.1", ADDRESS, SERVICE_ADDRESS];
 
 /// Name of the files, name, and group of those that talk to the API server.
 const CLIENTS: [(&str, &str, &str); 4] = [

@@ -54,10 +54,8 @@ impl ControlPlane {
             }
             Process::start(name, &mut command, &self.logs)
         };
-        let controllers = [
-            start("kube-controller-manager", "controller-manager")?,
-            start("kube-scheduler", "scheduler")?,
-        ];
+        let controllers =
+            [start("kube-controller-manager", "controller-manager")?, start("kube-scheduler", "scheduler")?];
         self.controllers = Some(controllers);
         Ok(())
     }

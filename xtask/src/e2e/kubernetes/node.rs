@@ -128,9 +128,9 @@ impl Node {
         self.namespaces.command(program)
     }
 
-    /// The node's namespaces, and what they offer.
-    pub(crate) fn namespaces(&self) -> &Namespaces {
-        &self.namespaces
+    /// Writes a file on the node.
+    pub(crate) fn write(&self, path: &str, content: impl AsRef<[u8]>) -> Result<()> {
+        self.namespaces.write(path, content)
     }
 
     /// Ends the API server at once, as if its machine had failed.
@@ -162,6 +162,11 @@ impl Node {
     /// Starts a Prometheus on the node.
     pub(crate) fn prometheus(&self, configuration: &str) -> Result<Prometheus<'_>> {
         Prometheus::start(&self.namespaces, &self.place, configuration)
+    }
+
+    /// A new directory, which ends with the node; inside, it has the same path.
+    pub(crate) fn directory(&self, name: &str) -> Result<PathBuf> {
+        self.place.directory(name)
     }
 
     /// Starts a program on the node that goes on until it is dropped.
