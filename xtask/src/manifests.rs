@@ -21,7 +21,7 @@ use std::{
     time::Instant,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use tempfile::TempDir;
 
 use self::{chart::Chart, documents::Judge};
@@ -84,6 +84,11 @@ fn step(what: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
     work()?;
     eprintln!("== {what}: ok, {:.1} s", begin.elapsed().as_secs_f64());
     Ok(())
+}
+
+/// The result, whose error ends with the remedy.
+fn or_else_mend<T>(remedy: &str, result: Result<T>) -> Result<T> {
+    result.map_err(|error| anyhow!("{error:#}: {remedy}"))
 }
 
 /// The directory `deploy/`, and what is done with files in it.

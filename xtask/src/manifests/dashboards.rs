@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use regex::Regex;
 use serde_json::{Value, json};
 
-use super::{Deploy, grafana, promtool::Promtool, schema::Schemas};
+use super::{Deploy, grafana, or_else_mend, promtool::Promtool, schema::Schemas};
 
 /// Checks all of them.
 pub(super) fn check(deploy: &Deploy) -> Result<()> {
@@ -14,9 +14,10 @@ pub(super) fn check(deploy: &Deploy) -> Result<()> {
     for name in deploy.list("dashboards", "json")? {
         let file = format!("dashboards/{name}");
         let dashboard: Value = serde_json::from_str(&deploy.read(&file)?).with_context(|| format!("deploy/{file}"))?;
-        check_types(&schemas, &dashboard).with_context(|| format!("Grafana would not understand deploy/{file}"))?;
-        check_ids(&dashboard).with_context(|| format!("deploy/{file}"))?;
-        promtool.check_rules(&queries(&dashboard)?).with_context(|| format!("queries of deploy/{file}"))?;
+        let checked = check_types(&schemas, &dashboard).context("Grafana would not understand it");
+        let checked = checked.and_then(|()| check_ids(&dashboard));
+        let checked = checked.and_then(|()| promtool.check_rules(&queries(&dashboard)?));
+        or_else_mend("mend the panel", checked.with_context(|| format!("deploy/{file}")))?;
     }
     Ok(())
 }
@@ -61,7 +62,7 @@ fn check_types(schemas: &Schemas, dashboard: &Value) -> Result<()> {
 fn check_ids(dashboard: &Value) -> Result<()> {
     let mut ids = HashSet::new();
     for panel in panels(dashboard) {
-        ensure!(ids.insert(panel["id"].to_string()), "two panels have the id {}: give one another", panel["id"]);
+        ensure!(ids.insert(panel["id"].to_string()), "two panels have the id {}", panel["id"]);
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::{collections::HashSet, fs, path::Path};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Map, Value};
 
-use super::{chart::KUBERNETES, pods, promtool::Promtool, schema::Schemas};
+use super::{chart::KUBERNETES, or_else_mend, pods, promtool::Promtool, schema::Schemas};
 use crate::{pypi, pypi::Wheel, workspace};
 
 /// Carries schemas that allow no unknown fields, made from Kubernetes' own.
@@ -46,12 +46,16 @@ impl Judge {
 
     /// Fails when anything in the documents is not as it must be.
     pub(super) fn check(&self, text: &str) -> Result<()> {
+        or_else_mend("mend the chart's templates", self.check_all(text))
+    }
+
+    fn check_all(&self, text: &str) -> Result<()> {
         let documents = parse(text)?;
         let mut names = HashSet::new();
         for document in &documents {
             let name = name(document);
             self.check_one(document).with_context(|| name.clone())?;
-            ensure!(names.insert(name.clone()), "{name} is there twice: mend the chart's templates");
+            ensure!(names.insert(name.clone()), "{name} is there twice");
         }
         pods::check(&documents)
     }
@@ -60,13 +64,13 @@ impl Judge {
         for field in ["labels", "annotations"] {
             let values = document["metadata"][field].as_object().into_iter().flatten();
             for (key, value) in values {
-                ensure!(value.is_string(), "{field} has {key}: {value}, which is no text: quote it in the template");
+                ensure!(value.is_string(), "{field} has {key}: {value}, which is no text: quote it");
             }
         }
         let kind = document["kind"].as_str().unwrap_or_default();
         let version = document["apiVersion"].as_str().unwrap_or_default();
         if OPERATORS.contains(&kind) {
-            ensure!(version == "monitoring.coreos.com/v1", "no {kind} is {version}: mend the chart's template");
+            ensure!(version == "monitoring.coreos.com/v1", "no {kind} is {version}");
             if kind == "PrometheusRule" {
                 self.promtool.check_rules(&document["spec"])?;
             }
@@ -91,7 +95,7 @@ impl Judge {
 /// The documents that are not empty. Refuses mappings that have a key twice.
 fn parse(text: &str) -> Result<Vec<Value>> {
     // As Kubernetes does: YAML 1.1, whose `on` and 0755 are no text and not decimal.
-    let options = serde_saphyr::options! { legacy_octal_numbers: true };
+    let options = serde_saphyr::options! { legacy_octal_numbers: true, with_snippet: false };
     let documents: Vec<Value> = serde_saphyr::from_multiple_with_options(text, options).context("this is no YAML")?;
     Ok(documents.into_iter().filter(|document| !document.is_null()).collect())
 }

@@ -50,8 +50,8 @@ pub(super) fn make(deploy: &Deploy, chart: &Chart, judge: &Judge) -> Result<()> 
             other.name
         );
         let name = format!("kubernetes/{}", manifest.file);
-        deploy.put(&name, &made)?;
         judge.check(&made).with_context(|| format!("deploy/{name}"))?;
+        deploy.put(&name, &made)?;
     }
     Ok(())
 }

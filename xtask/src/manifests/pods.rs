@@ -46,10 +46,7 @@ fn names<'a>(items: &'a Value) -> impl Iterator<Item = &'a str> {
 fn check_volumes(pod: &Value) -> Result<()> {
     let volumes: BTreeSet<&str> = names(&pod["volumes"]).collect();
     let mounted: BTreeSet<&str> = containers(pod).flat_map(|container| names(&container["volumeMounts"])).collect();
-    ensure!(
-        volumes == mounted,
-        "the pod has volumes {volumes:?}, and mounts {mounted:?}: mend the DaemonSet's template"
-    );
+    ensure!(volumes == mounted, "the pod has volumes {volumes:?}, and mounts {mounted:?}");
     Ok(())
 }
 
@@ -63,7 +60,7 @@ fn check_privileges(container: &Value) -> Result<()> {
     let dropped = &context["capabilities"]["drop"];
     ensure!(*dropped == serde_json::json!(["ALL"]), "container {name} drops capabilities {dropped}, not all");
     for mount in container["volumeMounts"].as_array().into_iter().flatten().filter(|mount| mount["name"] != WRITABLE) {
-        ensure!(mount["readOnly"] == true, "container {name} can write to {}: mount it readOnly", mount["name"]);
+        ensure!(mount["readOnly"] == true, "container {name} can write to {}", mount["name"]);
     }
     Ok(())
 }

@@ -9,10 +9,8 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::Deploy;
+use super::{Deploy, or_else_mend};
 use crate::workspace;
-
-const REMEDY: &str = "mend the rule or the query that promtool names";
 
 /// The program.
 pub(super) struct Promtool(PathBuf);
@@ -35,7 +33,7 @@ impl Promtool {
         let output = Command::new(&self.0).args(args).arg(file).output().context("cannot start promtool")?;
         let said = [output.stdout, output.stderr].concat();
         let said = String::from_utf8_lossy(&said);
-        ensure!(output.status.success(), "promtool {} {}: {}: {REMEDY}", args.join(" "), file.display(), said.trim());
+        ensure!(output.status.success(), "promtool {} {}: {}", args.join(" "), file.display(), said.trim());
         Ok(())
     }
 }
@@ -43,6 +41,7 @@ impl Promtool {
 /// Checks the rules, and runs their tests.
 pub(super) fn rules(deploy: &Deploy) -> Result<()> {
     let promtool = Promtool::find(&deploy.root)?;
-    promtool.run(&["check", "rules"], &deploy.path("prometheus/rules.yaml"))?;
-    promtool.run(&["test", "rules"], &deploy.path("prometheus/rules_test.yaml"))
+    let checked = promtool.run(&["check", "rules"], &deploy.path("prometheus/rules.yaml"));
+    let tested = checked.and_then(|()| promtool.run(&["test", "rules"], &deploy.path("prometheus/rules_test.yaml")));
+    or_else_mend("mend the rule, or its test", tested)
 }

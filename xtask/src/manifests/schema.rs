@@ -58,7 +58,8 @@ impl Schemas {
 fn render(error: &ValidationError) -> String {
     let text = error.to_string();
     let end = text.char_indices().nth(LENGTH).map_or(text.len(), |(end, _)| end);
-    format!("{}: {}", error.instance_path(), &text[..end])
+    let (place, text) = (error.instance_path().as_str(), &text[..end]);
+    if place.is_empty() { text.to_owned() } else { format!("{place}: {text}") }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
-use super::Deploy;
+use super::{Deploy, or_else_mend};
 
 const FILE: &str = "seccomp/syscallmon.json";
 const REMEDY: &str = "mend syscallmon/src/command/seccomp_profile.json and run `cargo xtask docs`";
@@ -50,7 +50,7 @@ struct Rule {
 
 /// Checks it.
 pub(super) fn check(deploy: &Deploy) -> Result<()> {
-    check_text(&deploy.read(FILE)?).with_context(|| format!("deploy/{FILE}: {REMEDY}"))
+    or_else_mend(REMEDY, check_text(&deploy.read(FILE)?).with_context(|| format!("deploy/{FILE}")))
 }
 
 fn check_text(text: &str) -> Result<()> {
