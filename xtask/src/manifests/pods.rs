@@ -38,7 +38,7 @@ fn containers(pod: &Value) -> impl Iterator<Item = &Value> {
     ["containers", "initContainers"].into_iter().filter_map(|key| pod[key].as_array()).flatten()
 }
 
-fn names<'a>(items: &'a Value) -> impl Iterator<Item = &'a str> {
+fn names(items: &Value) -> impl Iterator<Item = &str> {
     items.as_array().into_iter().flatten().filter_map(|item| item["name"].as_str())
 }
 

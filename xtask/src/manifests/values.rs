@@ -1,6 +1,6 @@
 //! Values for the chart: files in its `ci/`, which are to work, and a table of what it is to refuse.
 
-use std::{num::NonZeroUsize, path::PathBuf, thread};
+use std::{num::NonZeroUsize, path::Path, thread};
 
 use anyhow::{Context, Result, ensure};
 
@@ -54,12 +54,12 @@ pub(super) fn good(deploy: &Deploy, chart: &Chart, judge: &Judge) -> Result<()> 
     ensure!(!files.is_empty(), "deploy/{DIRECTORY} has no files *{ENDING}");
     let tries = files.iter().flat_map(|file| chart.helms.iter().map(move |helm| (file, helm))).collect();
     all(tries, |(file, helm)| {
-        good_file(deploy.path(DIRECTORY).join(file), helm, chart, judge)
+        good_file(&deploy.path(DIRECTORY).join(file), helm, chart, judge)
             .with_context(|| format!("deploy/{DIRECTORY}/{file} with {}", helm.name))
     })
 }
 
-fn good_file(file: PathBuf, helm: &Helm, chart: &Chart, judge: &Judge) -> Result<()> {
+fn good_file(file: &Path, helm: &Helm, chart: &Chart, judge: &Judge) -> Result<()> {
     let values = format!("--values={}", file.display());
     for version in [KUBERNETES, OLDEST] {
         let version = format!("--kube-version={version}.0");
