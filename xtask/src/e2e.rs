@@ -40,6 +40,9 @@ pub struct Args {
     /// Leave it up until Ctrl-C, and say how to use it
     #[arg(long)]
     keep: bool,
+    /// Pods of two containers each that containerd runs
+    #[arg(long, value_name = "NUMBER", default_value_t = 3)]
+    pods: u32,
 }
 
 /// What runs containers.
@@ -69,7 +72,7 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
         let begin = Instant::now();
         match environment {
             Environment::Kubernetes => kubernetes(root, args.keep),
-            Environment::Containerd => containerd(root, args.keep),
+            Environment::Containerd => containerd(root, args.pods, args.keep),
             Environment::Docker => docker(root, args.keep),
             Environment::Podman => podman(root, args.keep),
         }?;
@@ -83,23 +86,23 @@ fn kubernetes(root: &Path, keep: bool) -> Result<()> {
     finish(check::kubernetes(root, &node), || node.tails(), &node.how_to_use(), keep)
 }
 
-fn containerd(root: &Path, keep: bool) -> Result<()> {
+fn containerd(root: &Path, pods: u32, keep: bool) -> Result<()> {
     let place = Place::claim(root, "containerd", &["k8s.io", "kubepods"])?;
     let namespaces = Namespaces::start(root, &[(&place.directory("containerd")?, containerd::ROOT)])?;
     let containerd = Containerd::start(root, &namespaces, &place)?;
-    let result = check::containerd(&Containerd::cri(&namespaces)?);
+    let result = check::containerd(root, &namespaces, &place, &Containerd::cri(&namespaces)?, pods);
     let use_it = format!("{} ctr --namespace k8s.io", namespaces.how_to_enter());
     finish(result, || containerd.tail(), &use_it, keep)
 }
 
 fn docker(root: &Path, keep: bool) -> Result<()> {
     let docker = Docker::start(root)?;
-    finish(check::docker(&docker), || docker.tail(), &format!("{} docker", docker.how_to_enter()), keep)
+    finish(check::docker(root, &docker), || docker.tail(), &format!("{} docker", docker.how_to_enter()), keep)
 }
 
 fn podman(root: &Path, keep: bool) -> Result<()> {
     let podman = Podman::start(root)?;
-    finish(check::podman(&podman), String::new, &format!("{} podman", podman.how_to_enter()), keep)
+    finish(check::podman(root, &podman), String::new, &format!("{} podman", podman.how_to_enter()), keep)
 }
 
 /// Shows what is known about a failure; leaves the environment up for as long as it is wanted.

@@ -1,141 +1,67 @@
-//! What is checked in each environment.
+//! What is checked in each environment: known numbers of calls, by the names that people know, through a real Prometheus.
 
-use std::{path::Path, time::Duration};
+mod cluster;
+mod exporter;
+mod hostile;
+mod outages;
+mod privileges;
+mod runtimes;
+mod workloads;
 
-use anyhow::{Context, Result, ensure};
-
-use super::{
-    cgroups,
-    cri::{Cri, Pod},
-    docker::Docker,
-    images,
-    kubernetes::Node,
-    podman::Podman,
-    wait::wait_for,
+pub(super) use self::{
+    cluster::kubernetes,
+    runtimes::{containerd, docker, podman},
 };
-use crate::{cross::Arch, dist, image};
 
-const WEB: &str = r#"
-apiVersion: v1
-kind: Namespace
-metadata: {name: shop}
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web, namespace: shop}
-spec:
-  replicas: 2
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers:
-      - {name: sleeper, image: "localhost/busybox:1", command: [sleep, "100000"]}
-"#;
+use std::time::{Duration, Instant};
 
-/// Prometheus scrapes the daemon.
-const SCRAPE: &str = r#"
-global: {scrape_interval: 1s}
-scrape_configs:
-- {job_name: syscallmon, static_configs: [{targets: ["127.0.0.1:9778"]}]}
-"#;
+use anyhow::{Result, ensure};
 
-/// A node of Kubernetes.
-pub(super) fn kubernetes(root: &Path, node: &Node) -> Result<()> {
-    println!("containerd: {}\nkubelet: {}", node.socket().display(), node.kubelet_root().display());
-    node.apply(WEB)?;
-    node.wait_for_pods("shop", "app=web", 2)?;
-    let ids = node.kubectl(&[
-        "get",
-        "pods",
-        "--namespace=shop",
-        "-o=jsonpath={.items[*].status.containerStatuses[*].containerID}",
-    ])?;
-    for id in ids.split_whitespace() {
-        show(id.trim_start_matches("containerd://"))?;
-    }
-    own_image_runs(root, node)?;
-    prometheus_scrapes(root, node)?;
-    containers_outlive_containerd(node)?;
-    api_server_comes_back(node)
+use super::{prometheus::Prometheus, wait::wait_for};
+
+/// The call that workloads make: no runtime makes it in a container's cgroup, and a shell makes it without a process of its own.
+pub(super) const CALL: &str = "kill";
+
+/// For as long a value may be on its way: a scrape, a poll, a start of a container on a busy machine.
+const PATIENCE: Duration = Duration::from_mins(3);
+
+/// A shell's command that makes so many calls.
+pub(super) fn calls(count: u64) -> String {
+    format!("i=0; while [ $i -lt {count} ]; do kill -0 $$; i=$((i+1)); done")
 }
 
-fn own_image_runs(root: &Path, node: &Node) -> Result<()> {
-    let file = node.directory("image")?.join("syscallmon.tar");
-    image::for_this_machine(root, &file)?;
-    node.import_image(&file)?;
-    let (name, run) = (image::default_name(), ["run", "version", "--restart=Never", "--image-pull-policy=Never"]);
-    node.kubectl(&[run.as_slice(), &["--image", &name, "--", "--version"]].concat())?;
-    let version = wait_for("a pod's log", Duration::from_mins(1), || {
-        Ok(node.kubectl(&["logs", "version"]).ok().filter(|log| !log.is_empty()))
-    })?;
-    println!("{}; helm {}", version.trim(), node.helm(&["version", "--short"])?.trim());
-    Ok(())
+/// The same, by a container that goes on afterwards.
+pub(super) fn calls_and_waits(count: u64) -> String {
+    format!("{}; exec sleep 100000", calls(count))
 }
 
-fn prometheus_scrapes(root: &Path, node: &Node) -> Result<()> {
-    let binaries = dist::released_or_built(root, &[Arch::native()])?;
-    node.write("/etc/syscallmon.yaml", "")?;
-    let mut daemon = node.command(&binaries[0]);
-    let mut daemon = node.daemon("syscallmon", daemon.args(["run", "--config.file=/etc/syscallmon.yaml"]))?;
-    let prometheus = node.prometheus(SCRAPE)?;
-    let samples = wait_for("a scrape", Duration::from_secs(30), || {
-        daemon.ensure_running()?;
-        Ok(Some(prometheus.query("up == 1")?).filter(|samples| !samples.is_empty()))
+/// The sum of a query's answer; `None` where it is empty.
+fn value(prometheus: &Prometheus<'_>, promql: &str) -> Result<Option<f64>> {
+    let samples = prometheus.query(promql)?;
+    Ok((!samples.is_empty()).then(|| samples.iter().map(|sample| sample.value).sum()))
+}
+
+/// Waits until a query has this answer; nothing may be counted twice, so more is a failure at once.
+fn expect_count(prometheus: &Prometheus<'_>, promql: &str, count: u64) -> Result<()> {
+    let expected = count as f64;
+    let mut last = None;
+    let reached = wait_for(&format!("{promql} = {count}"), PATIENCE, || {
+        last = value(prometheus, promql)?;
+        ensure!(last.is_none_or(|value| value <= expected), "{promql} is {last:?}, more than {count}");
+        Ok((last == Some(expected)).then_some(()))
     });
-    let samples = samples.with_context(|| prometheus.tail())?;
-    ensure!(samples.len() == 1 && samples[0].value > 0.0 && samples[0].labels["job"] == "syscallmon", "{samples:?}");
-    Ok(())
+    reached.map_err(|error| error.context(format!("{promql} is {last:?}, not {count}")))
 }
 
-fn containers_outlive_containerd(node: &Node) -> Result<()> {
-    let hostname = ["exec", "--namespace=shop", "deployment/web", "--", "hostname"];
-    let before = node.kubectl(&hostname)?;
-    node.restart_containerd()?;
-    println!("{}", node.cri()?.version()?);
-    let after = wait_for("a command in the same pod", Duration::from_secs(30), || Ok(node.kubectl(&hostname).ok()))?;
-    ensure!(before == after, "{before} became {after}");
-    Ok(())
+/// Waits until a query has no answer.
+fn expect_nothing(prometheus: &Prometheus<'_>, promql: &str) -> Result<()> {
+    wait_for(&format!("nothing for {promql}"), PATIENCE, || Ok(value(prometheus, promql)?.is_none().then_some(())))
 }
 
-fn api_server_comes_back(node: &Node) -> Result<()> {
-    node.stop_api_server();
-    ensure!(node.kubectl(&["get", "nodes"]).is_err(), "somebody answers in the place of the API server");
-    node.start_api_server()?;
-    node.wait_for_pods("shop", "app=web", 2)
-}
-
-/// containerd with its CRI alone.
-pub(super) fn containerd(cri: &Cri) -> Result<()> {
-    println!("{}", cri.version()?);
-    let pod = Pod::burstable("shop", "web", "5e1f7a2c-0000-4000-8000-000000000001");
-    let id = cri.run_pod(&pod)?;
-    let container = cri.run_container(&pod, &id, "sleeper", images::BUSYBOX, &["sleep", "100000"])?;
-    show(&container)?;
-    print!("{}", cri.exec(&container, &["tail", "-1", "/proc/self/cgroup"])?);
-    cri.remove_pod(&id)
-}
-
-/// Docker.
-pub(super) fn docker(docker: &Docker) -> Result<()> {
-    println!("{}", docker.socket().display());
-    show(&docker.docker(&["run", "--detach", images::BUSYBOX, "sleep", "100000"])?)
-}
-
-/// Podman.
-pub(super) fn podman(podman: &Podman) -> Result<()> {
-    println!("{}", podman.storage().display());
-    show(&podman.podman(&["run", "--detach", images::BUSYBOX, "sleep", "100000"])?)?;
-    podman.podman(&["pod", "create", "--name=web"])?;
-    show(&podman.podman(&["run", "--detach", "--pod=web", images::BUSYBOX, "sleep", "100000"])?)
-}
-
-fn show(container: &str) -> Result<()> {
-    let cgroups = cgroups::containing(container);
-    ensure!(!cgroups.is_empty(), "no cgroup for {container}: did the runtime make one?");
-    for cgroup in cgroups.iter().take(2) {
-        println!("{}", cgroup.display());
-    }
-    Ok(())
+/// Does one of the checks, and says how long it took.
+fn step<T>(what: &str, check: impl FnOnce() -> Result<T>) -> Result<T> {
+    let begin = Instant::now();
+    let result = check().map_err(|error| error.context(what.to_owned()))?;
+    println!("  {what}: ok, {:.1} s", begin.elapsed().as_secs_f64());
+    Ok(result)
 }

@@ -93,6 +93,13 @@ impl Cri {
         String::from_utf8(done.stdout).context("the command printed something other than UTF-8")
     }
 
+    /// Ends a container at once.
+    pub(crate) fn stop_container(&self, id: &str) -> Result<()> {
+        // The time to wait, which comes after the id, is 0 by default.
+        let _: Empty = self.call("RuntimeService", "StopContainer", &Id { id: id.to_owned() })?;
+        Ok(())
+    }
+
     /// Stops a pod with its containers, and removes them.
     pub(crate) fn remove_pod(&self, id: &str) -> Result<()> {
         let id = Id { id: id.to_owned() };

@@ -58,6 +58,16 @@ impl Docker {
         Ok(())
     }
 
+    /// Where it is.
+    pub(crate) fn namespaces(&self) -> &Namespaces {
+        &self.namespaces
+    }
+
+    /// Its files.
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
+
     /// Its socket, as this program reaches it.
     pub(crate) fn socket(&self) -> PathBuf {
         self.namespaces.file(SOCKET)

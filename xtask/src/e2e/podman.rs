@@ -1,10 +1,13 @@
 //! Podman with runc, which keeps its containers to itself: no daemon, no socket.
 
-use std::{path::Path, path::PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 
-use super::{images, namespaces::Namespaces, place::Place};
+use super::{images, namespaces::Namespaces, place::Place, process::Process, wait::wait_for};
 use crate::workspace;
 
 const ROOT: &str = "/var/lib/containers";
@@ -41,6 +44,27 @@ impl Podman {
     pub(crate) fn load(&self, archive: &Path) -> Result<()> {
         self.podman(&["load", "--quiet", "--input", archive.to_str().context("the image's path is not UTF-8")?])?;
         Ok(())
+    }
+
+    /// Serves its API where it usually is.
+    pub(crate) fn serve(&self) -> Result<Process> {
+        let mut command = self.namespaces.command("podman");
+        command.args(["system", "service", "--time=0", "unix:///run/podman/podman.sock"]);
+        self.namespaces.run("mkdir", &["-p", "/run/podman"])?;
+        let service = Process::start("podman", &mut command, &self.place.logs)?;
+        let socket = self.namespaces.file("/run/podman/podman.sock");
+        wait_for("Podman's socket", Duration::from_secs(30), || Ok(socket.exists().then_some(())))?;
+        Ok(service)
+    }
+
+    /// Where it is.
+    pub(crate) fn namespaces(&self) -> &Namespaces {
+        &self.namespaces
+    }
+
+    /// Its files.
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
     }
 
     /// Where its storage is, as this program reaches it.

@@ -176,6 +176,16 @@ impl Node {
         Process::start(name, command, &self.place.logs)
     }
 
+    /// Who the cluster's administrator is, inside.
+    pub(crate) fn kubeconfig(&self) -> String {
+        certificates::kubeconfig_path("admin")
+    }
+
+    /// How a shell inside calls kubectl as the administrator.
+    pub(crate) fn kubectl_in_shell(&self) -> String {
+        format!("{} --kubeconfig {}", self.clients.kubectl.display(), self.kubeconfig())
+    }
+
     /// The kubelet's root, as this program reaches it.
     pub(crate) fn kubelet_root(&self) -> PathBuf {
         self.namespaces.file(kubelet::ROOT)

@@ -1,0 +1,183 @@
+//! A node of Kubernetes, with the chart installed as its users install it.
+
+use std::{fs, path::Path, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+
+use super::{
+    CALL, expect_count, expect_nothing, hostile, outages, privileges, step, value,
+    workloads::{self, CRASH_CALLS, EXPECTED, JOB_CALLS, JOBS},
+};
+use crate::{
+    e2e::{kubernetes::Node, prometheus::Prometheus, wait::wait_for},
+    image,
+};
+
+/// The release, its namespace and its DaemonSet.
+const NAME: &str = "syscallmon";
+
+/// As prometheus-operator makes it from the chart's `PodMonitor`.
+const SCRAPE: &str = r#"
+global: {scrape_interval: 1s}
+scrape_configs:
+- job_name: podMonitor/syscallmon/syscallmon/0
+  honor_labels: true
+  kubernetes_sd_configs:
+  - {role: pod, kubeconfig_file: KUBECONFIG, namespaces: {names: [syscallmon]}}
+  relabel_configs:
+  - {action: keep, source_labels: [__meta_kubernetes_pod_label_app_kubernetes_io_name], regex: syscallmon}
+  - {action: keep, source_labels: [__meta_kubernetes_pod_container_port_name], regex: metrics}
+  - {action: drop, source_labels: [__meta_kubernetes_pod_phase], regex: Failed|Succeeded}
+  - {target_label: job, replacement: syscallmon}
+  - {target_label: instance, source_labels: [__meta_kubernetes_pod_node_name]}
+"#;
+
+/// A cluster with syscallmon in it, and a Prometheus that scrapes it.
+pub(super) struct Cluster<'a> {
+    pub(super) node: &'a Node,
+    pub(super) prometheus: Prometheus<'a>,
+    chart: String,
+}
+
+/// Installs the chart, runs what clusters run, and asks Prometheus.
+pub(in crate::e2e) fn kubernetes(root: &Path, node: &Node) -> Result<()> {
+    let cluster = step("the chart installs", || Cluster::start(root, node))?;
+    step("its rights are to get, list and watch pods", || privileges::only_pods(&cluster))?;
+    cluster.counts_by_name()?;
+    hostile::names(&cluster)?;
+    outages::all(&cluster)?;
+    privileges::each_capability(&cluster)
+}
+
+impl<'a> Cluster<'a> {
+    fn start(root: &Path, node: &'a Node) -> Result<Self> {
+        let image = node.directory("image")?.join("syscallmon.tar");
+        image::for_this_machine(root, &image)?;
+        node.import_image(&image)?;
+        let chart = root.join("deploy/helm/syscallmon");
+        let chart = chart.to_str().context("the path of the repository is not UTF-8")?.to_owned();
+        let prometheus = node.prometheus(&SCRAPE.replace("KUBECONFIG", &node.kubeconfig()))?;
+        let cluster = Self { node, prometheus, chart };
+        cluster.install(&[])?;
+        cluster.wait_for_daemon()?;
+        cluster.expect_count(r#"up{job="syscallmon",instance="node1"}"#, 1)?;
+        Ok(cluster)
+    }
+
+    /// Installs the chart, or changes its values.
+    pub(super) fn install(&self, values: &[&str]) -> Result<()> {
+        let (repository, tag) =
+            image::default_name().rsplit_once(':').map(|(a, b)| (a.to_owned(), b.to_owned())).context("no tag")?;
+        let repository = format!("image.repository={repository}");
+        let tag = format!("image.tag={tag}");
+        let mut args = vec!["upgrade", "--install", NAME, &self.chart, "--namespace", NAME, "--create-namespace"];
+        for value in [&repository, &tag, "config.workload.expire_after=20s"].into_iter().chain(values.iter().copied()) {
+            args.extend(["--set", value]);
+        }
+        self.node.helm(&args).map(drop)
+    }
+
+    pub(super) fn wait_for_daemon(&self) -> Result<()> {
+        self.node
+            .kubectl(&["rollout", "status", "daemonset", NAME, "--namespace", NAME, "--timeout=90s"])
+            .map(drop)
+            .with_context(|| {
+                self.node.kubectl(&["describe", "pods", "--namespace", NAME]).unwrap_or_default() + &self.daemon_log()
+            })
+    }
+
+    /// What the daemon has logged.
+    pub(super) fn daemon_log(&self) -> String {
+        let log = self.node.kubectl(&[
+            "logs",
+            "--namespace",
+            NAME,
+            "--selector=app.kubernetes.io/name=syscallmon",
+            "--tail=50",
+        ]);
+        log.unwrap_or_else(|error| format!("{error:#}"))
+    }
+
+    pub(super) fn expect_count(&self, promql: &str, count: u64) -> Result<()> {
+        expect_count(&self.prometheus, promql, count).with_context(|| self.daemon_log())
+    }
+
+    pub(super) fn expect_nothing(&self, promql: &str) -> Result<()> {
+        expect_nothing(&self.prometheus, promql).with_context(|| self.daemon_log())
+    }
+
+    /// All calls of what these labels select.
+    pub(super) fn sum(selector: &str) -> String {
+        format!(r#"sum(syscallmon_syscalls_total{{namespace="shop",syscall="{CALL}",{selector}}})"#)
+    }
+
+    fn counts_by_name(&self) -> Result<()> {
+        self.node.apply(&workloads::lasting())?;
+        step("every container of every kind of pod has its calls", || {
+            EXPECTED.iter().try_for_each(|(selector, count)| self.expect_count(&Self::sum(selector), *count))
+        })?;
+        step(&format!("{JOBS} jobs that live for a moment"), || {
+            self.node.apply(&workloads::jobs())?;
+            self.expect_count(&Self::sum(r#"pod=~"job-.*",container="job""#), JOBS * JOB_CALLS)?;
+            let each = format!(
+                r#"count(syscallmon_syscalls_total{{namespace="shop",container="job",syscall="{CALL}"}} == {JOB_CALLS})"#
+            );
+            // Those that ended first may have left by now; none has another number.
+            let others = each.replace("==", "!=");
+            ensure!(value(&self.prometheus, &others)?.is_none(), "a job has another number of calls: {others}");
+            Ok(())
+        })?;
+        step("a container that crashes goes on in its series", || self.crashes_add_up())?;
+        step("owners, images and pause containers are known", || {
+            for (owner, count) in [("Deployment\",owner=\"web", 4), ("DaemonSet\",owner=\"agent", 1)] {
+                let info = format!(
+                    r#"count(syscallmon_workload_info{{namespace="shop",owner_kind="{owner}",node="node1",image=~".*busybox.*"}})"#
+                );
+                self.expect_count(&info, count)?;
+            }
+            self.expect_count(r#"count(syscallmon_syscalls_total{cgroup="(pause)",syscall="execve"})"#, 1)
+        })?;
+        step("nothing is left under a raw path, and nothing lacks a label", || self.no_raw_paths())
+    }
+
+    fn crashes_add_up(&self) -> Result<()> {
+        let restarts =
+            ["get", "pod", "crash", "--namespace=shop", "-o=jsonpath={.status.containerStatuses[0].restartCount}"];
+        wait_for("a second restart", Duration::from_mins(2), || {
+            let count: u64 = self.node.kubectl(&restarts)?.trim().parse().unwrap_or(0);
+            let calls = value(&self.prometheus, &Self::sum(r#"pod="crash",container="crash""#))?.unwrap_or_default();
+            // The kubelet tells of a restart a little later than it happens.
+            Ok((count >= 2 && calls >= ((count + 1) * CRASH_CALLS) as f64).then_some(()))
+        })
+    }
+
+    fn no_raw_paths(&self) -> Result<()> {
+        // Ten seconds after the last container started.
+        std::thread::sleep(Duration::from_secs(10));
+        for promql in [
+            r#"syscallmon_syscalls_total{cgroup=~"/kubepods.*"}"#,
+            r#"syscallmon_syscalls_total{namespace!="",pod=""}"#,
+            r#"syscallmon_syscalls_total{namespace!="",container=""}"#,
+            r#"syscallmon_syscalls_total{namespace="shop",cgroup!=""}"#,
+        ] {
+            let found = self.prometheus.query(promql)?;
+            ensure!(found.is_empty(), "{promql}: {:?}", found.first());
+        }
+        Ok(())
+    }
+
+    /// The id of a container that runs.
+    pub(super) fn container(&self, selector: &str, name: &str) -> Result<String> {
+        let path = format!("-o=jsonpath={{.items[0].status.containerStatuses[?(@.name=='{name}')].containerID}}");
+        let id = self.node.kubectl(&["get", "pods", "--namespace=shop", "--selector", selector, &path])?;
+        Ok(id.trim().trim_start_matches("containerd://").to_owned())
+    }
+}
+
+/// What the pods of the daemon are selected by.
+pub(super) const DAEMON: [&str; 3] = ["--namespace", NAME, "--selector=app.kubernetes.io/name=syscallmon"];
+
+/// A file's text, empty if there is none.
+pub(super) fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_default()
+}

@@ -1,0 +1,55 @@
+//! The daemon beside a runtime, as on a plain host, and a Prometheus that scrapes it.
+
+use std::{path::Path, process::Command};
+
+use anyhow::{Context, Result};
+
+use super::{expect_count, expect_nothing};
+use crate::{
+    e2e::{namespaces::Namespaces, place::Place, process::Process, prometheus::Prometheus},
+    shell, workspace,
+};
+
+const ADDRESS: &str = "127.0.0.1:9778";
+
+/// Both of them.
+pub(super) struct Exporter<'a> {
+    daemon: Process,
+    prometheus: Prometheus<'a>,
+}
+
+impl<'a> Exporter<'a> {
+    /// Starts both. Runtimes are found where they usually are; what is gone leaves after some seconds.
+    pub(super) fn start(root: &Path, namespaces: &'a Namespaces, place: &Place) -> Result<Self> {
+        let mut command = namespaces.command(binary(root)?);
+        command.args(["run", "--web.listen-address", ADDRESS, "--workload.expire-after=5s"]);
+        let daemon = Process::start("syscallmon", &mut command, &place.logs)?;
+        let scrape = format!(
+            "global: {{scrape_interval: 1s}}\nscrape_configs:\n- {{job_name: syscallmon, static_configs: [{{targets: [\"{ADDRESS}\"]}}]}}\n"
+        );
+        let exporter = Self { daemon, prometheus: Prometheus::start(namespaces, place, &scrape)? };
+        exporter.expect_count(r#"up{job="syscallmon"}"#, 1)?;
+        Ok(exporter)
+    }
+
+    pub(super) fn expect_count(&self, promql: &str, count: u64) -> Result<()> {
+        expect_count(&self.prometheus, promql, count).with_context(|| self.daemon.tail())
+    }
+
+    pub(super) fn expect_nothing(&self, promql: &str) -> Result<()> {
+        expect_nothing(&self.prometheus, promql).with_context(|| self.daemon.tail())
+    }
+
+    /// CPU time of the daemon so far, in seconds.
+    pub(super) fn cpu_seconds(&self) -> Result<f64> {
+        Ok(super::value(&self.prometheus, "process_cpu_seconds_total")?.unwrap_or_default())
+    }
+}
+
+/// The daemon, built as the tests have it.
+fn binary(root: &Path) -> Result<std::path::PathBuf> {
+    let mut cargo = Command::new(workspace::cargo());
+    cargo.current_dir(root).args(["build", "--quiet", "--locked", "--package", "syscallmon", "--bin", "syscallmon"]);
+    shell::run(&mut cargo, "the compiler's message is above")?;
+    Ok(workspace::target_dir(root).join("debug/syscallmon"))
+}

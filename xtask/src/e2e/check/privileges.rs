@@ -1,0 +1,48 @@
+//! What the chart's pods may do, and what happens when one thing of it is taken away.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use super::{
+    cluster::{Cluster, DAEMON},
+    step,
+};
+use crate::e2e::wait::wait_for;
+
+/// The service account can read pods, and nothing else.
+pub(super) fn only_pods(cluster: &Cluster<'_>) -> Result<()> {
+    let may = |verb: &str, what: &str| {
+        let account = "--as=system:serviceaccount:syscallmon:syscallmon";
+        // Its exit code says the same.
+        cluster.node.kubectl(&["auth", "can-i", verb, what, account, "--all-namespaces"]).is_ok()
+    };
+    for verb in ["get", "list", "watch"] {
+        ensure!(may(verb, "pods"), "it may not {verb} pods");
+        for other in ["secrets", "nodes", "configmaps", "services"] {
+            ensure!(!may(verb, other), "it may {verb} {other}");
+        }
+    }
+    for verb in ["create", "update", "patch", "delete", "deletecollection"] {
+        ensure!(!may(verb, "pods"), "it may {verb} pods");
+    }
+    Ok(())
+}
+
+/// Without one of its capabilities, the daemon says which and does not run; with both again, it does.
+pub(super) fn each_capability(cluster: &Cluster<'_>) -> Result<()> {
+    for (lacking, left) in [("BPF", "PERFMON"), ("PERFMON", "BPF")] {
+        step(&format!("without CAP_{lacking}, it says so"), || {
+            cluster.install(&[&format!("capabilities={{{left}}}")])?;
+            wait_for("a message of the daemon", Duration::from_mins(1), || {
+                Ok(cluster.daemon_log().contains("needs CAP_BPF and CAP_PERFMON").then_some(()))
+            })
+        })?;
+    }
+    step("with both, it runs again", || {
+        cluster.install(&[])?;
+        // It waits before it is started once more; a new one need not.
+        cluster.node.kubectl(&[&["delete", "pods", "--wait=false"], DAEMON.as_slice()].concat())?;
+        cluster.wait_for_daemon()
+    })
+}

@@ -1,0 +1,121 @@
+//! containerd's CRI, Docker and Podman, each without Kubernetes.
+
+use std::{path::Path, time::Instant};
+
+use anyhow::Result;
+
+use super::{CALL, calls_and_waits, exporter::Exporter, step};
+use crate::e2e::{
+    cri::{Cri, Pod},
+    docker::Docker,
+    images::BUSYBOX,
+    namespaces::Namespaces,
+    place::Place,
+    podman::Podman,
+};
+
+/// What a shell is to do in a container.
+fn shell(count: u64) -> [String; 3] {
+    ["sh".to_owned(), "-c".to_owned(), calls_and_waits(count)]
+}
+
+/// containerd with its CRI alone: so many pods, of two containers each.
+pub(in crate::e2e) fn containerd(
+    root: &Path,
+    namespaces: &Namespaces,
+    place: &Place,
+    cri: &Cri,
+    pods: u32,
+) -> Result<()> {
+    println!("{}", cri.version()?);
+    let exporter = Exporter::start(root, namespaces, place)?;
+    let pod = |number: u32| Pod::burstable("shop", &format!("web-{number}"), &uid(number));
+    let run = |number| -> Result<String> {
+        let (pod, command) = (pod(number), shell(100));
+        let command = command.each_ref().map(String::as_str);
+        let id = cri.run_pod(&pod)?;
+        for name in ["httpd", "side"] {
+            cri.run_container(&pod, &id, name, BUSYBOX, &command)?;
+        }
+        Ok(id)
+    };
+    let before = (Instant::now(), exporter.cpu_seconds()?);
+    let sandboxes = step(&format!("{pods} pods of 2 containers"), || (0..pods).map(run).collect::<Result<Vec<_>>>())?;
+    let selector = format!(r#"syscallmon_syscalls_total{{syscall="{CALL}""#);
+    step("every container has its calls", || {
+        exporter.expect_count(&format!(r#"sum({selector},namespace="shop"}})"#), 200 * u64::from(pods))?;
+        exporter.expect_count(
+            &format!(r#"count({selector},namespace="shop",container=~"httpd|side"}} == 100)"#),
+            2 * u64::from(pods),
+        )
+    })?;
+    let cpu = exporter.cpu_seconds()? - before.1;
+    println!("  CPU of the daemon: {cpu:.2} s in {:.0} s", before.0.elapsed().as_secs_f64());
+    step("names and what else is known", || {
+        let info = r#"syscallmon_workload_info{namespace="shop",pod="web-0",container="httpd",runtime="containerd""#;
+        exporter.expect_count(
+            &format!(r#"{info},image="{BUSYBOX}",container_id=~"containerd://[0-9a-f]{{64}}",pod_uid="{}"}}"#, uid(0)),
+            1,
+        )?;
+        exporter.expect_count(r#"count(syscallmon_syscalls_total{cgroup="(pause)",syscall="execve"})"#, 1)?;
+        exporter.expect_nothing(r#"syscallmon_syscalls_total{cgroup=~"/kubepods.*"}"#)
+    })?;
+    step("pods that are gone leave", || {
+        sandboxes.iter().try_for_each(|id| cri.remove_pod(id))?;
+        exporter.expect_nothing(r#"syscallmon_syscalls_total{namespace="shop"}"#)
+    })
+}
+
+fn uid(number: u32) -> String {
+    format!("5e1f7a2c-0000-4000-8000-{number:012}")
+}
+
+/// Docker.
+pub(in crate::e2e) fn docker(root: &Path, docker: &Docker) -> Result<()> {
+    let exporter = Exporter::start(root, docker.namespaces(), docker.place())?;
+    engine("docker", &exporter, |args| docker.docker(args))
+}
+
+/// Podman, whose API has to be served for its names.
+pub(in crate::e2e) fn podman(root: &Path, podman: &Podman) -> Result<()> {
+    let _service = podman.serve()?;
+    let exporter = Exporter::start(root, podman.namespaces(), podman.place())?;
+    engine("podman", &exporter, |args| podman.podman(args))?;
+    step("a pod's containers, and what holds its namespaces", || {
+        let command = shell(50);
+        let [sh, option, script] = command.each_ref().map(String::as_str);
+        podman.podman(&["pod", "create", "--name=pod"])?;
+        podman.podman(&["run", "--detach", "--pod=pod", "--name=inside", BUSYBOX, sh, option, script])?;
+        exporter.expect_count(&series("inside"), 50)?;
+        exporter.expect_count(r#"count(syscallmon_syscalls_total{cgroup="(pause)",syscall="execve"})"#, 1)
+    })
+}
+
+fn series(container: &str) -> String {
+    format!(r#"syscallmon_syscalls_total{{container="{container}",cgroup="",syscall="{CALL}"}}"#)
+}
+
+/// A container by its name: started, started again, made anew, removed.
+fn engine(runtime: &str, exporter: &Exporter<'_>, run: impl Fn(&[&str]) -> Result<String>) -> Result<()> {
+    let command = shell(1000);
+    let [sh, option, script] = command.each_ref().map(String::as_str);
+    let create = ["run", "--detach", "--name=web", BUSYBOX, sh, option, script];
+    step("a container is called by its name", || {
+        let id = run(&create)?;
+        exporter.expect_count(&series("web"), 1000)?;
+        let info = format!(r#"container="web",runtime="{runtime}",container_id="{runtime}://{id}",image="{BUSYBOX}""#);
+        exporter.expect_count(&format!("syscallmon_workload_info{{{info}}}"), 1)?;
+        exporter.expect_nothing(&format!(r#"syscallmon_syscalls_total{{cgroup=~".*{id}.*"}}"#))
+    })?;
+    step("it goes on when it is started again, and when it is made anew", || {
+        run(&["restart", "--time=0", "web"])?;
+        exporter.expect_count(&series("web"), 2000)?;
+        run(&["rm", "--force", "web"])?;
+        run(&create)?;
+        exporter.expect_count(&series("web"), 3000)
+    })?;
+    step("it leaves when it is gone", || {
+        run(&["rm", "--force", "web"])?;
+        exporter.expect_nothing(&series("web"))
+    })
+}
