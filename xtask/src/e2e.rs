@@ -4,7 +4,6 @@
 
 mod cgroups;
 mod check;
-mod clients;
 mod containerd;
 mod cri;
 mod docker;

@@ -28,7 +28,7 @@ pub(crate) const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/us
 /// Arguments of `cargo xtask image`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Where to write it [default: beside the binary, in target/dist]
+    /// Where to write it [default: target/image/syscallmon-VERSION.FORMAT.tar]
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
     /// How to write it
@@ -65,6 +65,9 @@ impl fmt::Display for Format {
 pub fn run(root: &Path, args: &Args) -> Result<()> {
     let path = args.output.clone().unwrap_or_else(|| default_output(root, args.format));
     let image = make(root, args.format, &args.name)?;
+    if let Some(dir) = path.parent() {
+        fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    }
     fs::write(&path, &image).with_context(|| format!("cannot write {}", path.display()))?;
     println!("{}: {}, {} bytes", path.display(), args.name, image.len());
     Ok(())
@@ -84,7 +87,7 @@ pub(crate) fn default_name() -> String {
 }
 
 fn default_output(root: &Path, format: Format) -> PathBuf {
-    workspace::target_dir(root).join("dist").join(format!("syscallmon-{VERSION}.{format}.tar"))
+    workspace::target_dir(root).join("image").join(format!("syscallmon-{VERSION}.{format}.tar"))
 }
 
 fn make(root: &Path, format: Format, name: &str) -> Result<Vec<u8>> {

@@ -9,6 +9,7 @@ pub mod docs;
 pub mod e2e;
 pub mod ebpf;
 pub mod image;
+pub mod manifests;
 pub mod run;
 pub mod setup;
 pub mod syscalls;
@@ -22,7 +23,9 @@ pub mod toolchain;
 pub mod workspace;
 
 mod apt;
+mod clients;
 mod generated;
 mod parallel;
+mod pypi;
 mod readme;
 mod reproducible;

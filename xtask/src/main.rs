@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{bench, ci, dist, docs, e2e, ebpf, image, run, setup, syscalls, test, vm, workspace};
+use xtask::{bench, ci, dist, docs, e2e, ebpf, image, manifests, run, setup, syscalls, test, vm, workspace};
 
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask", about = "Developer tasks of syscallmon")]
@@ -31,6 +31,8 @@ enum Verb {
     Vm(vm::Args),
     /// Generate METRICS.md, the configuration template, man pages and completions
     Docs(docs::Args),
+    /// Make the Kubernetes manifests from the chart, and check everything in deploy/
+    Manifests(manifests::Args),
     /// Measure what the daemon costs, and compare that with the limits
     Bench(bench::Args),
     /// Install what building, testing or measuring needs and this machine lacks
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         Verb::E2e(args) => e2e::run(&root, &args),
         Verb::Vm(args) => vm::run(&root, &args),
         Verb::Docs(args) => docs::run(&root, &args),
+        Verb::Manifests(args) => manifests::run(&root, &args),
         Verb::Bench(args) => bench::run(&root, &args),
         Verb::Setup(args) => setup::run(&root, &args),
         Verb::Ebpf(args) => ebpf::run(&root, &args),

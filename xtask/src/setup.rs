@@ -38,6 +38,8 @@ pub enum Purpose {
     Vm,
     /// `cargo xtask e2e`: real environments that run containers
     E2e,
+    /// `cargo xtask manifests`: the checks of `deploy/`
+    Manifests,
 }
 
 /// What shows that a tool is there.
@@ -80,18 +82,18 @@ impl Tool {
 /// In the order of installation: the compiler comes before the LLVM that must fit it.
 const TOOLS: &[Tool] = {
     use Proof::{Dpkg, File, Program};
-    use Purpose::{Bench, Build, Dist, E2e, Ebpf, Test, Vm};
+    use Purpose::{Bench, Build, Dist, E2e, Ebpf, Manifests, Test, Vm};
     &[
         Tool::new(
             "gcc",
             Program("cc"),
-            &[Build, Ebpf, Test, Bench, Dist, Vm, E2e],
+            &[Build, Ebpf, Test, Bench, Dist, Vm, E2e, Manifests],
             "links Rust programs, compiles test workloads",
         ),
         Tool::new(
             "libc6-dev",
             File("/usr/include/stdio.h"),
-            &[Build, Ebpf, Test, Bench, Dist, Vm, E2e],
+            &[Build, Ebpf, Test, Bench, Dist, Vm, E2e, Manifests],
             "the C library to link with",
         ),
         Tool::new(
@@ -125,8 +127,8 @@ const TOOLS: &[Tool] = {
         Tool::new(
             "prometheus",
             Program("promtool"),
-            &[Test, E2e],
-            "judges the exposition; unpacked only, runs no service",
+            &[Test, E2e, Manifests],
+            "judges the exposition and rules; unpacked only, runs no service",
         )
         .unpacked(&["promtool", "prometheus"]),
         // The same; these start at once.
@@ -163,7 +165,20 @@ const TOOLS: &[Tool] = {
         Tool::new("iptables", Program("iptables"), &[E2e], "what they, dockerd and the kubelet make rules with"),
         Tool::new("iproute2", Program("ip"), &[E2e], "makes the network of a node"),
         Tool::new("make", Program("make"), &[E2e], "builds Kubernetes"),
-        Tool::new("python3-pip", Program("pip3"), &[E2e], "fetches kubectl and helm"),
+        Tool::new(
+            "python3-pip",
+            Program("pip3"),
+            &[E2e, Manifests],
+            "fetches kubectl, helm and the schema of Kubernetes",
+        ),
+        Tool::new("libsystemd-shared", Dpkg, &[Manifests], "a library of systemd-analyze's"),
+        Tool::new(
+            "systemd",
+            Program("systemd-analyze"),
+            &[Manifests],
+            "judges the unit; unpacked only, runs no service",
+        )
+        .unpacked(&["systemd-analyze"]),
         Tool::new("bpftrace", Program("bpftrace"), &[Bench], "one of the tools that the daemon is compared with"),
         Tool::new("libbpf-tools", Program("syscount"), &[Bench], "another one; unpacked only").unpacked(&["syscount"]),
         Tool::new("bpftool", Program("bpftool"), &[Bench], "shows what the kernel made of the programs"),
@@ -286,7 +301,7 @@ mod tests {
 
     #[test]
     fn package_with_a_service_is_never_installed() {
-        for package in ["prometheus", "docker.io", "containerd", "podman", "etcd-server"] {
+        for package in ["prometheus", "docker.io", "containerd", "podman", "etcd-server", "systemd"] {
             let mut rows = TOOLS.iter().filter(|tool| tool.package == package).peekable();
             assert!(rows.peek().is_some(), "{package}");
             assert!(rows.all(|tool| matches!(tool.method, Method::Unpack(_))), "{package}");

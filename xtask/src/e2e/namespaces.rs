@@ -107,9 +107,11 @@ impl Namespaces {
         })
     }
 
-    /// How somebody else gets in.
+    /// How somebody else gets in, with the same programs at hand.
     pub(crate) fn how_to_enter(&self) -> String {
-        format!("nsenter --target {} --mount --net --pid", self.init.as_raw_nonzero())
+        let (init, path) = (self.init.as_raw_nonzero(), self.path.to_string_lossy());
+        let tools = path.split(':').next().unwrap_or_default();
+        format!("nsenter --target {init} --mount --net --pid env PATH={tools}:$PATH")
     }
 }
 

@@ -51,15 +51,15 @@ impl Drop for Place {
     }
 }
 
-fn remove_dir(dir: &Path) -> Result<()> {
+pub(super) fn remove_dir(dir: &Path) -> Result<()> {
     if dir.exists() {
         fs::remove_dir_all(dir).with_context(|| format!("cannot remove {}", dir.display()))?;
     }
     Ok(())
 }
 
-/// Held until the file is closed, at the latest by the kernel.
-fn lock(name: &str) -> Result<File> {
+/// Makes sure that this is done once at a time on the machine: until the file is closed, at the latest by the kernel.
+pub(super) fn lock(name: &str) -> Result<File> {
     let dir = workspace::cache_dir()?.join("e2e");
     let path = dir.join(format!("{name}.lock"));
     let cannot = || format!("cannot lock {}", path.display());
@@ -67,7 +67,9 @@ fn lock(name: &str) -> Result<File> {
     let file = File::options().create(true).append(true).open(&path).with_context(cannot)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => bail!("another `cargo xtask e2e {name}` runs on this machine: end it first"),
+        Err(TryLockError::WouldBlock) => {
+            bail!("another `cargo xtask e2e` is at {name} on this machine: wait for it, or end it")
+        }
         Err(TryLockError::Error(error)) => Err(error).with_context(cannot),
     }
 }

@@ -19,6 +19,7 @@ use walkdir::WalkDir;
 use crate::{
     apt::{self, Lists, Suite},
     cross::Arch,
+    e2e::place,
     workspace,
 };
 
@@ -30,7 +31,7 @@ const PROGRAMS: [&str; 4] = ["kube-apiserver", "kube-controller-manager", "kube-
 const REFLECT2: &str = "golang-github-modern-go-reflect2-dev";
 const REFLECT2_DIR: &str = "github.com/modern-go/reflect2";
 /// As many as Go compiles for it, about: what progress is measured by.
-const PACKAGES: usize = 1900;
+const PACKAGES: usize = 2000;
 /// Stands in for rsync, whose package has a service: it copies one file (`rsync -pc FILE DIRECTORY`).
 const RSYNC: &str = "#!/bin/sh\nshift\nexec cp --preserve=mode \"$@\"\n";
 const REMEDY: &str = "run `cargo xtask setup --for e2e`, and see what the log says";
@@ -43,9 +44,13 @@ pub(super) fn binaries(root: &Path) -> Result<PathBuf> {
         eprintln!(
             "building Kubernetes {VERSION}, once: 6 to 15 minutes on 2 CPUs; downloads 100 MB, needs 3 GB of disk"
         );
-        let work = workspace::cache_work_dir()?;
-        let prepared = build(root, work.path())?;
+        // Always the same directory: what a build leaves that is interrupted is large, and the next one removes it.
+        let (work, _alone) = (workspace::cache_dir()?.join("kubernetes-build"), place::lock("kubernetes-build")?);
+        place::remove_dir(&work)?;
+        fs::create_dir_all(&work).with_context(|| format!("cannot create {}", work.display()))?;
+        let prepared = build(root, &work)?;
         workspace::move_into_cache(&prepared, &place)?;
+        place::remove_dir(&work)?;
         eprintln!("built Kubernetes in {} s; it is kept in {}", begin.elapsed().as_secs(), place.display());
     }
     Ok(place)
@@ -157,9 +162,13 @@ fn make_command(source: &Path, go: &Path, work: &Path) -> Result<Command> {
     symlink(go.join("bin/go"), bin.join("go")).context("cannot link to go")?;
     let path = format!("{}:{}:/usr/sbin:/usr/bin:/sbin:/bin", bin.display(), go.join("bin").display());
     let what: Vec<String> = PROGRAMS.iter().map(|program| format!("cmd/{program}")).collect();
-    let mut command = Command::new("make");
-    // No make above this one has a say, and no Go settings of the user's.
-    command.env_clear().current_dir(source).arg(format!("WHAT={}", what.join(" ")));
+    let mut command = Command::new("setpriv");
+    // Ends with this program; no make above this one has a say, and no Go settings of the user's.
+    command
+        .args(["--pdeathsig", "TERM", "make"])
+        .env_clear()
+        .current_dir(source)
+        .arg(format!("WHAT={}", what.join(" ")));
     // Tags last: the makefile takes whatever follows for one.
     command.arg("GOFLAGS=-v -tags=providerless,dockerless");
     command.env("PATH", path).env("HOME", work).env("GOROOT", go).env("KUBE_GIT_VERSION_FILE", version);

@@ -11,15 +11,17 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use super::{ADDRESS, NODE, SERVICE_ADDRESS, build, certificates, control_plane::ControlPlane, kubelet};
-use crate::e2e::{
+use crate::{
     clients::Clients,
-    containerd::{self, Containerd},
-    cri::Cri,
-    namespaces::Namespaces,
-    place::Place,
-    process::Process,
-    prometheus::Prometheus,
-    wait::wait_for,
+    e2e::{
+        containerd::{self, Containerd},
+        cri::Cri,
+        namespaces::Namespaces,
+        place::Place,
+        process::Process,
+        prometheus::Prometheus,
+        wait::wait_for,
+    },
 };
 
 const PATIENCE: Duration = Duration::from_mins(2);

@@ -1,0 +1,23 @@
+//! What the chart has copies of, since helm reads no file outside of it.
+
+use anyhow::{Result, ensure};
+
+use super::Deploy;
+
+const FILES: &str = "helm/syscallmon/files";
+
+/// Makes the copies, or checks them.
+pub(super) fn make(deploy: &Deploy) -> Result<()> {
+    deploy.put(&format!("{FILES}/rules.yaml"), &deploy.read("prometheus/rules.yaml")?)?;
+    let dashboards = deploy.list("dashboards", "json")?;
+    for dashboard in &dashboards {
+        deploy.put(&format!("{FILES}/dashboards/{dashboard}"), &deploy.read(&format!("dashboards/{dashboard}"))?)?;
+    }
+    for copy in deploy.list(&format!("{FILES}/dashboards"), "json")? {
+        ensure!(
+            dashboards.contains(&copy),
+            "deploy/dashboards has no {copy}: remove it from deploy/{FILES}/dashboards"
+        );
+    }
+    Ok(())
+}

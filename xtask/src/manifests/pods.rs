@@ -1,0 +1,133 @@
+//! What no schema tells: that volumes, selectors and privileges in a set of manifests fit together.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+/// The one volume that is written to: where the node's seccomp profiles are.
+const WRITABLE: &str = "seccomp";
+
+/// Checks the pods of the daemon, and what selects them.
+pub(super) fn check(documents: &[Value]) -> Result<()> {
+    let of_kind = |kind: &'static str| documents.iter().filter(move |document| document["kind"] == kind);
+    for set in of_kind("DaemonSet") {
+        let template = &set["spec"]["template"];
+        check_volumes(&template["spec"])?;
+        containers(&template["spec"]).try_for_each(check_privileges)?;
+        let labels = &template["metadata"]["labels"];
+        let spec = "/spec/selector";
+        for (kind, pointer) in [
+            ("DaemonSet", "/spec/selector/matchLabels"),
+            ("Service", spec),
+            ("NetworkPolicy", "/spec/podSelector/matchLabels"),
+            ("PodMonitor", "/spec/selector/matchLabels"),
+        ] {
+            of_kind(kind).try_for_each(|selecting| check_selector(selecting, pointer, labels))?;
+        }
+    }
+    for service in of_kind("Service") {
+        let labels = &service["metadata"]["labels"];
+        of_kind("ServiceMonitor")
+            .try_for_each(|monitor| check_selector(monitor, "/spec/selector/matchLabels", labels))?;
+    }
+    Ok(())
+}
+
+fn containers(pod: &Value) -> impl Iterator<Item = &Value> {
+    ["containers", "initContainers"].into_iter().filter_map(|key| pod[key].as_array()).flatten()
+}
+
+fn names(items: &Value) -> impl Iterator<Item = &str> {
+    items.as_array().into_iter().flatten().filter_map(|item| item["name"].as_str())
+}
+
+/// What is mounted is there, and what is there is mounted.
+fn check_volumes(pod: &Value) -> Result<()> {
+    let volumes: BTreeSet<&str> = names(&pod["volumes"]).collect();
+    let mounted: BTreeSet<&str> = containers(pod).flat_map(|container| names(&container["volumeMounts"])).collect();
+    ensure!(volumes == mounted, "the pod has volumes {volumes:?}, and mounts {mounted:?}");
+    Ok(())
+}
+
+/// No container may more than it must.
+fn check_privileges(container: &Value) -> Result<()> {
+    let name = container["name"].as_str().context("a container has no name")?;
+    let context = &container["securityContext"];
+    for (key, value) in [("privileged", false), ("allowPrivilegeEscalation", false), ("readOnlyRootFilesystem", true)] {
+        ensure!(context[key] == value, "container {name} has {key} {}, not {value}", context[key]);
+    }
+    let dropped = &context["capabilities"]["drop"];
+    ensure!(*dropped == serde_json::json!(["ALL"]), "container {name} drops capabilities {dropped}, not all");
+    for mount in container["volumeMounts"].as_array().into_iter().flatten().filter(|mount| mount["name"] != WRITABLE) {
+        ensure!(mount["readOnly"] == true, "container {name} can write to {}", mount["name"]);
+    }
+    Ok(())
+}
+
+/// A selector at `pointer` is there, and fits the labels.
+fn check_selector(selecting: &Value, pointer: &str, labels: &Value) -> Result<()> {
+    let kind = &selecting["kind"];
+    let selector = selecting.pointer(pointer).and_then(Value::as_object);
+    let selector =
+        selector.filter(|selector| !selector.is_empty()).with_context(|| format!("{kind} selects everything"))?;
+    for (key, value) in selector {
+        ensure!(labels[key] == *value, "{kind} selects {key}={value}, but what it is for has {}", labels[key]);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn documents() -> Vec<Value> {
+        let container = json!({
+            "name": "syscallmon",
+            "securityContext": {
+                "privileged": false, "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true,
+                "capabilities": {"drop": ["ALL"]},
+            },
+            "volumeMounts": [{"name": "tracefs", "readOnly": true}, {"name": "seccomp"}],
+        });
+        vec![
+            json!({"kind": "DaemonSet", "spec": {
+                "selector": {"matchLabels": {"a": "b"}},
+                "template": {
+                    "metadata": {"labels": {"a": "b", "c": "d"}},
+                    "spec": {"containers": [container], "volumes": [{"name": "seccomp"}, {"name": "tracefs"}]},
+                },
+            }}),
+            json!({"kind": "Service", "metadata": {"labels": {"e": "f"}}, "spec": {"selector": {"c": "d"}}}),
+            json!({"kind": "ServiceMonitor", "spec": {"selector": {"matchLabels": {"e": "f"}}}}),
+        ]
+    }
+
+    #[test]
+    fn what_fits_together_is_taken() {
+        check(&documents()).unwrap();
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named() {
+        let pod = "/0/spec/template/spec";
+        let container = format!("{pod}/containers/0");
+        for (pointer, value, message) in [
+            (format!("{pod}/volumes"), json!([{"name": "tracefs"}]), "volumes {\"tracefs\"}, and mounts"),
+            (format!("{container}/securityContext/privileged"), json!(true), "privileged true, not false"),
+            (format!("{container}/securityContext/capabilities"), json!({}), "drops capabilities null"),
+            (format!("{container}/volumeMounts/0/readOnly"), json!(false), "can write to \"tracefs\""),
+            ("/0/spec/selector/matchLabels".to_owned(), json!({"a": "x"}), "\"DaemonSet\" selects a=\"x\""),
+            ("/1/spec/selector".to_owned(), json!({"app": "b"}), "\"Service\" selects app"),
+            ("/1/spec/selector".to_owned(), json!({}), "\"Service\" selects everything"),
+            ("/1/metadata/labels".to_owned(), json!({}), "\"ServiceMonitor\" selects e"),
+        ] {
+            let mut all = Value::Array(documents());
+            *all.pointer_mut(&pointer).unwrap() = value;
+            let error = check(all.as_array().unwrap()).unwrap_err().to_string();
+            assert!(error.contains(message), "{pointer}: {error}");
+        }
+    }
+}
