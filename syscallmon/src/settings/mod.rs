@@ -144,7 +144,7 @@ group! {
         #[arg(long = "workload.expire-after", value_name = "DURATION", value_parser = humantime::parse_duration)]
         #[serde(with = "humantime_serde")]
         expire_after: Option<Duration>,
-        /// Labels that tell workloads apart, of those of syscallmon_workload_info; what has the same values is counted together. [default: namespace,pod,container,cgroup]
+        /// Labels that tell workloads apart, of those of workload info (container, image, owner, ...); what has the same values is counted together. [default: namespace,pod,container,cgroup]
         #[arg(long = "workload.labels", value_name = "LABELS", value_delimiter = ',')]
         labels: Option<Vec<Label>>,
         /// Export workloads that this selects and no others, such as namespace="shop",pod=~"web-.*" (any of the labels above, matched as in

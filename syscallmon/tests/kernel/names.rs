@@ -92,7 +92,7 @@ fn serve(socket: &Path, answer: fn(UnixStream)) {
 fn endless(mut stream: UnixStream) {
     let _ = stream.read(&mut [0; 4096]);
     let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n[");
-    let block = [b' '; 65536];
+    let block = vec![b' '; 65536];
     for _ in 0..1_000_000_000 / block.len() {
         if stream.write_all(&block).is_err() {
             return;
@@ -101,7 +101,7 @@ fn endless(mut stream: UnixStream) {
 }
 
 fn garbage(mut stream: UnixStream) {
-    let _ = stream.write_all(&[0x5a; 100_000]);
+    let _ = stream.write_all(&vec![0x5a; 100_000]);
 }
 
 fn silence(mut stream: UnixStream) {

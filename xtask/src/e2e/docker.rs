@@ -1,9 +1,6 @@
 //! Debian's dockerd, with its default bridge in a network of its own.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::Path, time::Duration};
 
 use anyhow::{Context, Result};
 
@@ -66,11 +63,6 @@ impl Docker {
     /// Its files.
     pub(crate) fn place(&self) -> &Place {
         &self.place
-    }
-
-    /// Its socket, as this program reaches it.
-    pub(crate) fn socket(&self) -> PathBuf {
-        self.namespaces.file(SOCKET)
     }
 
     /// How somebody else gets in.

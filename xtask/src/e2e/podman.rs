@@ -1,9 +1,6 @@
 //! Podman with runc, which keeps its containers to itself: no daemon, no socket.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::Path, time::Duration};
 
 use anyhow::{Context, Result};
 
@@ -65,11 +62,6 @@ impl Podman {
     /// Its files.
     pub(crate) fn place(&self) -> &Place {
         &self.place
-    }
-
-    /// Where its storage is, as this program reaches it.
-    pub(crate) fn storage(&self) -> PathBuf {
-        self.namespaces.file("/var/lib/containers/storage")
     }
 
     /// How somebody else gets in.

@@ -45,11 +45,6 @@ impl<'a> Prometheus<'a> {
         let answer = self.namespaces.in_network(|| get(promql))?;
         parse(&answer.with_context(|| format!("cannot ask Prometheus for {promql}"))?)
     }
-
-    /// The end of its log.
-    pub(crate) fn tail(&self) -> String {
-        self.process.tail()
-    }
 }
 
 fn get(promql: &str) -> Result<String> {

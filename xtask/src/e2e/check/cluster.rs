@@ -14,12 +14,12 @@ use crate::{
     image,
 };
 
-/// The release, its namespace and its DaemonSet.
+/// The release, its namespace and its `DaemonSet`.
 const NAME: &str = "syscallmon";
 
 /// As prometheus-operator makes it from the chart's `PodMonitor`. Debian's Prometheus cannot ask Kubernetes itself, so it is handed what
 /// it would find there, in [`TARGETS`].
-const SCRAPE: &str = r#"
+const SCRAPE: &str = r"
 global: {scrape_interval: 1s}
 scrape_configs:
 - job_name: podMonitor/syscallmon/syscallmon/0
@@ -32,7 +32,7 @@ scrape_configs:
   - {action: drop, source_labels: [__meta_kubernetes_pod_phase], regex: Failed|Succeeded}
   - {target_label: job, replacement: syscallmon}
   - {target_label: instance, source_labels: [__meta_kubernetes_pod_node_name]}
-"#;
+";
 
 const TARGETS: &str = "/etc/prometheus/pods.json";
 

@@ -105,16 +105,6 @@ impl Node {
         Ok(())
     }
 
-    /// Waits until all pods with these labels are ready, of which there are as many.
-    pub(crate) fn wait_for_pods(&self, namespace: &str, selector: &str, count: usize) -> Result<()> {
-        let status = "-o=jsonpath={.items[*].status.conditions[?(@.type=='Ready')].status}";
-        let ready = wait_for(&format!("{count} pods {selector}"), PATIENCE, || {
-            let found = self.kubectl(&["get", "pods", "--namespace", namespace, "--selector", selector, status])?;
-            Ok((found.split_whitespace().filter(|&ready| ready == "True").count() == count).then_some(()))
-        });
-        ready.with_context(|| self.kubectl(&["describe", "pods", "--namespace", namespace]).unwrap_or_default())
-    }
-
     /// Runs helm as the cluster's administrator; what it printed.
     pub(crate) fn helm(&self, args: &[&str]) -> Result<String> {
         let mut command = self.command(&self.clients.helm);
@@ -171,29 +161,14 @@ impl Node {
         self.place.directory(name)
     }
 
-    /// Starts a program on the node that goes on until it is dropped.
-    pub(crate) fn daemon(&self, name: &str, command: &mut Command) -> Result<Process> {
-        Process::start(name, command, &self.place.logs)
-    }
-
     /// Who the cluster's administrator is, inside.
-    pub(crate) fn kubeconfig(&self) -> String {
+    fn kubeconfig() -> String {
         certificates::kubeconfig_path("admin")
     }
 
     /// How a shell inside calls kubectl as the administrator.
     pub(crate) fn kubectl_in_shell(&self) -> String {
-        format!("{} --kubeconfig {}", self.clients.kubectl.display(), self.kubeconfig())
-    }
-
-    /// The kubelet's root, as this program reaches it.
-    pub(crate) fn kubelet_root(&self) -> PathBuf {
-        self.namespaces.file(kubelet::ROOT)
-    }
-
-    /// containerd's socket, as this program reaches it.
-    pub(crate) fn socket(&self) -> PathBuf {
-        self.namespaces.file(containerd::SOCKET)
+        format!("{} --kubeconfig {}", self.clients.kubectl.display(), Self::kubeconfig())
     }
 
     /// How somebody else uses it.
