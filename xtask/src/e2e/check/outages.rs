@@ -81,14 +81,14 @@ fn api_server_away(cluster: &Cluster<'_>) -> Result<()> {
 fn rolling_update(cluster: &Cluster<'_>) -> Result<()> {
     let node = cluster.node;
     let log = node.directory("log")?.join("old-daemon.log");
-    let follow = format!("exec KUBECTL logs --follow {} >{}", DAEMON.join(" "), log.display())
+    let follow = format!("exec KUBECTL logs --follow --tail=-1 {} >{}", DAEMON.join(" "), log.display())
         .replace("KUBECTL", &node.kubectl_in_shell());
     let mut follower = node.command("sh").args(["-c", &follow]).spawn().context("cannot start sh")?;
     wait_for("the log of the daemon", Duration::from_secs(10), || Ok(read(&log).contains("attached").then_some(())))?;
     let gap = step("an update brings all names back", || {
-        cluster.install(&["podAnnotations.update=1"])?;
+        cluster.install(&["podAnnotations.update=again"])?;
         cluster.wait_for_daemon()?;
-        let new = node.kubectl(&[&["logs"], DAEMON.as_slice()].concat())?;
+        let new = node.kubectl(&[&["logs", "--tail=-1"], DAEMON.as_slice()].concat())?;
         let stopped = logged(&read(&log), "message=stopping").context("the old daemon did not say that it stops")?;
         let attached = logged(&new, "message=attached").context("the new daemon did not say that it is attached")?;
         cluster.expect_count(r#"up{job="syscallmon"}"#, 1)?;

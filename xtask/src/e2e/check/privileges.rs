@@ -10,6 +10,9 @@ use super::{
 };
 use crate::e2e::wait::wait_for;
 
+/// What all pods of the daemon have, one after the other.
+const CAPABILITIES: &str = "-o=jsonpath={.items[*].spec.containers[0].securityContext.capabilities.add}";
+
 /// The service account can read pods, and nothing else.
 pub(super) fn only_pods(cluster: &Cluster<'_>) -> Result<()> {
     let may = |verb: &str, what: &str| {
@@ -35,7 +38,11 @@ pub(super) fn each_capability(cluster: &Cluster<'_>) -> Result<()> {
         step(&format!("without CAP_{lacking}, it says so"), || {
             cluster.install(&[&format!("capabilities={{{left}}}")])?;
             wait_for("a message of the daemon", Duration::from_mins(1), || {
-                Ok(cluster.daemon_log().contains("needs CAP_BPF and CAP_PERFMON").then_some(()))
+                // Not of the one before, which may lack the other.
+                let is_new = cluster.node.kubectl(&[&["get", "pods", CAPABILITIES], DAEMON.as_slice()].concat())?
+                    == format!(r#"["{left}"]"#);
+                let says_so = is_new && cluster.daemon_log().contains("needs CAP_BPF and CAP_PERFMON");
+                Ok(says_so.then_some(()))
             })
         })?;
     }
