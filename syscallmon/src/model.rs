@@ -23,8 +23,9 @@ pub struct Totals {
     pub about: Labels,
     /// Since when it waits for its name; not exported for so long.
     held_since: Option<Instant>,
-    /// Slots that count towards it now.
+    /// Slots that count towards it now, and the one that came last: it is the one that `about` tells of.
     slots: usize,
+    newest_slot: u32,
     /// When its last slot was freed.
     gone_since: Option<Instant>,
 }
@@ -82,20 +83,23 @@ impl Model {
         let known = self.slots.get(&slot.slot);
         let new = known.map_or_else(|| slot.counts.clone(), |known| slot.counts.since(&known.counts));
         let is_same = known.is_some_and(|known| known.workload == workload);
-        if new.is_empty() && (is_same || known.is_none()) {
+        if new.is_empty() && known.is_none() {
             return;
         }
         if !is_same {
-            self.leave(slot.slot, None);
+            self.leave(slot.slot, now);
             let totals = self.totals(&workload, now);
             totals.slots += 1;
             totals.gone_since = None;
+            totals.newest_slot = slot.slot;
         }
-        self.add(&workload, &new);
-        if let Some(totals) = self.workloads.get_mut(&workload) {
+        if let Some(totals) = self.workloads.get_mut(&workload).filter(|totals| totals.newest_slot == slot.slot) {
             totals.about = about;
         }
-        self.slots.insert(slot.slot, Counted { workload, counts: slot.counts.clone() });
+        if !new.is_empty() || !is_same {
+            self.add(&workload, &new);
+            self.slots.insert(slot.slot, Counted { workload, counts: slot.counts.clone() });
+        }
     }
 
     /// The totals of a workload, new ones if it has none yet.
@@ -141,22 +145,35 @@ impl Model {
         })
     }
 
-    /// Gives a workload another name: all that was counted of it goes there.
-    pub fn rename(&mut self, from: &Workload, to: Named, now: Instant) {
-        let Some(old) = self.remove(from) else { return };
-        for counted in self.slots.values_mut().filter(|counted| counted.workload == *from) {
-            counted.workload = to.workload.clone();
+    /// Gives workloads another name: all that was counted of them goes there.
+    pub fn rename(&mut self, names: &HashMap<Workload, Named>, now: Instant) {
+        for counted in self.slots.values_mut() {
+            if let Some(named) = names.get(&counted.workload) {
+                counted.workload = named.workload.clone();
+            }
         }
+        for (from, to) in names {
+            if let Some(old) = self.remove(from) {
+                self.merge(&old, to, now);
+            }
+        }
+    }
+
+    /// Adds the totals of a workload that is no more to another's.
+    fn merge(&mut self, old: &Totals, to: &Named, now: Instant) {
         let is_new = !self.workloads.contains_key(&to.workload);
         let totals = self.totals(&to.workload, now);
         totals.slots += old.slots;
         totals.gone_since = match (is_new, totals.slots) {
+            // What stands for many is never gone.
+            _ if !to.workload.is_one() => None,
             (true, 0) => old.gone_since,
             (false, 0) => totals.gone_since.max(old.gone_since),
             _ => None,
         };
         if is_new || old.slots > 0 {
-            totals.about = to.about;
+            totals.about = to.about.clone();
+            totals.newest_slot = old.newest_slot;
         }
         self.add(&to.workload, &old.counts);
     }
@@ -171,18 +188,18 @@ impl Model {
     /// Forgets slots that were freed, after their last counts were applied: they start anew.
     pub fn forget_slots(&mut self, freed: &[u32], now: Instant) {
         for &slot in freed {
-            self.leave(slot, Some(now));
+            self.leave(slot, now);
         }
     }
 
-    /// Takes a slot out of its workload; `gone` when it was freed.
-    fn leave(&mut self, slot: u32, gone: Option<Instant>) {
+    /// Takes a slot out of its workload: it was freed, or what it is counted for has another name now.
+    fn leave(&mut self, slot: u32, now: Instant) {
         let Some(counted) = self.slots.remove(&slot) else { return };
         let Some(totals) = self.workloads.get_mut(&counted.workload) else { return };
         totals.slots -= 1;
         // What stands for many stays: somebody else's calls are in there too.
         if totals.slots == 0 && counted.workload.is_one() {
-            totals.gone_since = gone.or(totals.gone_since);
+            totals.gone_since = Some(now);
         }
     }
 
@@ -455,7 +472,7 @@ mod tests {
         model.apply(&snapshot(&[(1, &[(A, 5)])]), now, |_| Some(unresolved()));
         model.release(now, HOLD);
         assert_eq!((model.workloads().count(), model.held(), model.unresolved().count()), (0, 1, 1));
-        model.rename(&unresolved().workload, web(), now);
+        model.rename(&HashMap::from([(unresolved().workload, web())]), now);
         model.apply(&snapshot(&[(1, &[(A, 7)])]), now, |_| Some(web()));
         let (workload, totals) = model.workloads().next().unwrap();
         assert_eq!((workload, totals.counts.calls.get(A)), (&web().workload, Some(&7)));
@@ -469,7 +486,7 @@ mod tests {
         model.release(now + HOLD, HOLD);
         let path = format!("/docker/{}", "a".repeat(64));
         assert_eq!(calls(&model, &path, A), Some(5));
-        model.rename(&unresolved().workload, web(), now);
+        model.rename(&HashMap::from([(unresolved().workload, web())]), now);
         assert_eq!((calls(&model, &path, A), calls(&model, "", A)), (None, Some(5)), "not twice");
     }
 
@@ -478,7 +495,7 @@ mod tests {
         let (mut model, now) = (model(), Instant::now());
         model.apply(&snapshot(&[(1, &[(A, 5)])]), now, |_| Some(unresolved()));
         model.forget_slots(&[1], now);
-        model.rename(&unresolved().workload, web(), now);
+        model.rename(&HashMap::from([(unresolved().workload, web())]), now);
         assert_eq!(model.workloads().map(|(_, totals)| totals.is_gone()).collect::<Vec<_>>(), [true]);
         // The next instance goes on where it ended.
         model.apply(&snapshot(&[(2, &[(A, 2)])]), now, |_| Some(web()));
@@ -486,6 +503,41 @@ mod tests {
         assert_eq!((totals.is_gone(), totals.counts.calls.get(A)), (false, Some(&7)));
         expire(&mut model, now + 99 * HOLD, HOLD);
         assert_eq!(model.workloads().count(), 1);
+    }
+
+    #[test]
+    fn a_workload_whose_cgroup_gets_another_name_leaves() {
+        let (mut model, now) = (model(), Instant::now());
+        model.apply(&snapshot(&[(1, &[(A, 5)])]), now, |_| Some(named(&"/a".into())));
+        model.apply(&snapshot(&[(1, &[(A, 7)])]), now, |_| Some(web()));
+        assert_eq!((calls(&model, "/a", A), calls(&model, "", A)), (Some(5), Some(2)));
+        expire(&mut model, now + HOLD, HOLD);
+        assert_eq!((calls(&model, "/a", A), calls(&model, "", A), model.series()), (None, Some(2), 1));
+    }
+
+    #[test]
+    fn what_stands_for_many_is_never_gone() {
+        let (mut model, now) = (model(), Instant::now());
+        let pause = Named { workload: Workload::Pause, about: Labels::default() };
+        model.apply(&snapshot(&[(1, &[(A, 5)])]), now, |_| Some(unresolved()));
+        model.forget_slots(&[1], now);
+        model.rename(&HashMap::from([(unresolved().workload, pause)]), now);
+        expire(&mut model, now + HOLD, HOLD);
+        assert_eq!(calls(&model, "(pause)", A), Some(5));
+    }
+
+    #[test]
+    fn what_is_known_is_known_of_the_newest_even_if_it_makes_no_call() {
+        let (mut model, now) = (model(), Instant::now());
+        let about = |image: &str| {
+            let about = Labels::new([(Label::Container, "web".into()), (Label::Image, image.into())]);
+            Named { workload: web().workload, about }
+        };
+        let both = snapshot(&[(1, &[(A, 5)]), (2, &[(A, 5)])]);
+        model.apply(&both, now, |id| Some(about(if id == 1 { "old" } else { "new" })));
+        model.apply(&both, now, |id| Some(about(if id == 1 { "old" } else { "newer" })));
+        let (_, totals) = model.workloads().next().unwrap();
+        assert_eq!(totals.about.get(Label::Image).map(AsRef::as_ref), Some("newer"));
     }
 
     #[test]

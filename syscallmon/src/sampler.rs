@@ -6,7 +6,7 @@
 
 use std::{
     cell::OnceCell,
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -205,14 +205,16 @@ impl Sampler {
     fn count(&mut self, snapshot: &Snapshot, now: Instant) {
         let mut state = self.shared.lock();
         self.naming.refresh();
-        for (place, named) in newly_named(&state, &self.naming) {
-            self.naming.set(&place, &named);
-            state.model.rename(&Workload::Unresolved(place), named, now);
+        let named = newly_named(&state, &self.naming);
+        if !named.is_empty() {
+            self.naming.set(&named);
+            state.model.rename(&named, now);
         }
         name_first_calls(&mut state, &self.naming);
         let (tree, naming) = (&self.tree, &mut self.naming);
         state.model.apply(snapshot, now, |id| Some(naming.name(id, tree.path(id)?).clone()));
-        let patience = if naming.directory().has_sources() { PATIENCE } else { Duration::ZERO };
+        // A little longer than for its pod's name to do.
+        let patience = if naming.directory().has_sources() { PATIENCE + EARLY } else { Duration::ZERO };
         state.model.release(now, patience);
     }
 
@@ -301,8 +303,8 @@ impl Sampler {
 }
 
 /// Workloads that waited for a name which is known now.
-fn newly_named(state: &State, naming: &Naming) -> Vec<(Arc<Place>, Named)> {
-    let named = state.model.unresolved().map(|place| (Arc::clone(place), naming.of_place(place)));
+fn newly_named(state: &State, naming: &Naming) -> HashMap<Workload, Named> {
+    let named = state.model.unresolved().map(|place| (Workload::Unresolved(Arc::clone(place)), naming.of_place(place)));
     named.filter(|(_, named)| !matches!(named.workload, Workload::Unresolved(_))).collect()
 }
 
@@ -310,7 +312,7 @@ fn newly_named(state: &State, naming: &Naming) -> Vec<(Arc<Place>, Named)> {
 fn name_first_calls(state: &mut State, naming: &Naming) {
     for call in &mut state.first_calls {
         if let Workload::Unresolved(place) = &call.workload {
-            call.workload = naming.of_place(place).workload;
+            call.workload = naming.of_known(place).workload;
         }
     }
 }

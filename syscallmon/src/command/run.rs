@@ -4,7 +4,7 @@ use std::{
     io::{self, Write},
     net::{SocketAddr, TcpListener},
     process::ExitCode,
-    time::SystemTime,
+    time::{Duration, Instant, SystemTime},
 };
 
 use anyhow::Context;
@@ -253,7 +253,7 @@ async fn once(attached: Attached, config: &Config) -> anyhow::Result<()> {
     let directory = attached.naming.directory().clone();
     let (sampler, refresher) =
         Sampler::new(attached.kernel, events, (attached.tree, attached.naming), shared.clone(), watched.clone());
-    let site = Site::new(shared, refresher, &config.telemetry_path, watched)?;
+    let site = Site::new(shared.clone(), refresher, &config.telemetry_path, watched)?;
     let shutdown = CancellationToken::new();
     let mut tasks = JoinSet::new();
     config.sources.start(&directory, &config.node, &shutdown, &mut tasks);
@@ -263,6 +263,8 @@ async fn once(attached: Attached, config: &Config) -> anyhow::Result<()> {
         () = tokio::time::sleep(config.tunables.poll_interval) => {}
         _ = stop.received() => {}
     }
+    // There is no later: what has no name now goes by its path.
+    shared.lock().model.release(Instant::now(), Duration::ZERO);
     let exposition = site.exposition().await?;
     shutdown.cancel();
     sampling.await.context("the sampler failed")?;

@@ -118,6 +118,18 @@ impl Directory {
         facts
     }
 
+    /// What is known of a container, without asking anybody.
+    #[must_use]
+    pub fn known(&self, id: &ContainerId) -> Option<Arc<ContainerFacts>> {
+        self.lock().containers.get(id)?.facts.clone()
+    }
+
+    /// Whether Kubernetes has told of this pod.
+    #[must_use]
+    pub fn has_pod(&self, uid: &str) -> bool {
+        self.lock().pods.contains_key(uid)
+    }
+
     /// What is known of a pod.
     #[must_use]
     pub fn pod(&self, uid: &str) -> Option<PodFacts> {
@@ -157,6 +169,12 @@ impl Directory {
     #[must_use]
     pub fn has_sources(&self) -> bool {
         !self.lock().sources.is_empty()
+    }
+
+    /// Whether a source is there.
+    #[must_use]
+    pub fn expects(&self, source: SourceName) -> bool {
+        self.lock().sources.iter().any(|status| status.source == source)
     }
 
     /// Notes that a source is there, before it has answered.

@@ -102,6 +102,18 @@ impl Labels {
         Self(self.0.iter().filter(|(label, _)| names.contains(label)).cloned().collect())
     }
 
+    /// All but this one.
+    #[must_use]
+    pub fn without(&self, name: Label) -> Self {
+        Self(self.0.iter().filter(|(label, _)| *label != name).cloned().collect())
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The value of one of them.
     #[must_use]
     pub fn get(&self, name: Label) -> Option<&Arc<str>> {

@@ -6,7 +6,9 @@ use std::{
     time::Duration,
 };
 
-use super::{ContainerFacts, ContainerId, Directory, Label, Labels, Place, PodFacts, Selector, Workload};
+use super::{
+    Api, ContainerFacts, ContainerId, Directory, Label, Labels, Place, PodFacts, Selector, Workload, source::SourceName,
+};
 
 /// For how long a container waits for its name before it is exported without: sources need some seconds when they start, and so does
 /// the kubelet to tell the API of new containers.
@@ -23,6 +25,15 @@ pub struct Rules {
     pub drop: Vec<Selector>,
     /// Whether pause containers are workloads of their own.
     pub pause: bool,
+}
+
+impl Rules {
+    /// Whether it matters to them what made a pod.
+    fn use_owner(&self) -> bool {
+        let is_owner = |label| matches!(label, Label::Owner | Label::OwnerKind);
+        let selectors = self.keep.iter().chain(&self.drop);
+        self.labels.iter().copied().any(is_owner) || selectors.flat_map(Selector::labels).any(is_owner)
+    }
 }
 
 /// A workload, and all that is known of it.
@@ -67,16 +78,22 @@ impl Naming {
         self.generation = generation;
         let mut cgroups = std::mem::take(&mut self.cgroups);
         for (place, named) in cgroups.values_mut() {
-            *named = self.of_place(place);
+            let new = self.of_place(place);
+            // Who told the name may have forgotten it; the cgroup is still what it was.
+            if !matches!(new.workload, Workload::Unresolved(_)) {
+                *named = new;
+            }
         }
         self.cgroups = cgroups;
         true
     }
 
-    /// Names what is at a place: its name became known without anything new in the directory.
-    pub fn set(&mut self, place: &Place, named: &Named) {
-        for (_, name) in self.cgroups.values_mut().filter(|(at, _)| at.as_ref() == place) {
-            *name = named.clone();
+    /// Takes up names of what had none: they became known without anything new in the directory.
+    pub fn set(&mut self, names: &HashMap<Workload, Named>) {
+        for (_, named) in self.cgroups.values_mut() {
+            if let Some(new) = names.get(&named.workload) {
+                *named = new.clone();
+            }
         }
     }
 
@@ -90,13 +107,27 @@ impl Naming {
         &self.cgroups[&id].1
     }
 
-    /// The name of whatever is at a place.
+    /// The name of whatever is at a place; where it is not known, it is asked for.
     #[must_use]
     pub fn of_place(&self, place: &Arc<Place>) -> Named {
+        self.by(place, |id, api| self.directory.container(id, api))
+    }
+
+    /// The same without asking anybody.
+    #[must_use]
+    pub fn of_known(&self, place: &Arc<Place>) -> Named {
+        self.by(place, |id, _| self.directory.known(id))
+    }
+
+    fn by(
+        &self,
+        place: &Arc<Place>,
+        container: impl Fn(&ContainerId, Option<Api>) -> Option<Arc<ContainerFacts>>,
+    ) -> Named {
         let about = match place.as_ref() {
-            Place::Container { id, api, path, .. } => {
-                self.directory.container(id, *api).map(|facts| (facts.is_pause, self.about_container(&facts, path)))
-            }
+            Place::Container { id, api, path, .. } => container(id, *api)
+                .filter(|facts| !self.waits_for_owner(facts))
+                .map(|facts| (facts.is_pause, self.about_container(&facts, path))),
             Place::Pod { uid, path } => self.directory.pod(uid).map(|pod| (false, self.about_pod(&pod, path))),
             Place::Cgroup(path) => {
                 Some((false, Labels::new([(Label::Cgroup, Arc::clone(path)), (Label::Node, Arc::clone(&self.node))])))
@@ -107,6 +138,13 @@ impl Naming {
             Some((is_pause, about)) => Named { workload: self.workload(is_pause, &about), about },
             None => Named { workload: Workload::Unresolved(Arc::clone(place)), about: Labels::default() },
         }
+    }
+
+    /// Whether its owner decides what it is, and the Kubernetes API may still tell it. Runtimes know names only, and are quicker.
+    fn waits_for_owner(&self, facts: &ContainerFacts) -> bool {
+        let is_new = || self.directory.wanted_for(&facts.id) < PATIENCE;
+        let is_unknown = |uid: &str| self.directory.expects(SourceName::Kubernetes) && !self.directory.has_pod(uid);
+        self.rules.use_owner() && facts.pod.as_ref().is_some_and(|pod| is_unknown(&pod.uid)) && is_new()
     }
 
     /// A container that nobody calls by a name after a while is something of its pod's, where that is known.
@@ -126,9 +164,9 @@ impl Naming {
         } else {
             // What a container's cgroup is called tells nothing that its name does not.
             let has_name = about.get(Label::Container).or(about.get(Label::Pod)).is_some();
-            let names: Vec<Label> =
-                labels.iter().copied().filter(|&label| !(has_name && label == Label::Cgroup)).collect();
-            Workload::Named(about.only(&names))
+            let exported = about.only(labels);
+            let without = exported.without(Label::Cgroup);
+            Workload::Named(if has_name && !without.is_empty() { without } else { exported })
         }
     }
 

@@ -52,6 +52,11 @@ pub enum SelectorError {
 }
 
 impl Selector {
+    /// The labels that it looks at.
+    pub fn labels(&self) -> impl Iterator<Item = Label> {
+        self.matchers.iter().map(|matcher| matcher.label)
+    }
+
     /// Whether a workload of these labels is selected.
     #[must_use]
     pub fn matches(&self, labels: &Labels) -> bool {

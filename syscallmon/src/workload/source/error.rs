@@ -8,6 +8,9 @@ pub enum SourceError {
     /// Its socket cannot be connected to.
     #[error("cannot connect")]
     Connect(#[source] io::Error),
+    /// Somebody listens, but does not know names: another's socket.
+    #[error("{0}")]
+    Absent(String),
     /// It took too long.
     #[error("no answer within {} s", .0.as_secs())]
     Timeout(Duration),

@@ -10,7 +10,7 @@ mod error;
 mod kubernetes;
 mod socket;
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use serde::Serialize;
 use tokio::{task::JoinSet, time::sleep};
@@ -137,21 +137,21 @@ async fn until(shutdown: CancellationToken, work: impl Future<Output = ()>) {
 
 /// Keeps the pods of this node in the directory.
 async fn watch_pods(kubeconfig: Option<PathBuf>, node: String, directory: Directory) {
-    let report = Report::new(SourceName::Kubernetes, directory.clone());
+    let report = Arc::new(Report::new(SourceName::Kubernetes, directory.clone()));
+    let answered = {
+        let report = Arc::clone(&report);
+        move || report.answered()
+    };
     let mut pause = FIRST_PAUSE;
     let kubernetes = loop {
-        match Kubernetes::connect(kubeconfig.as_deref(), &node).await {
+        match Kubernetes::connect(kubeconfig.as_deref(), &node, answered.clone()).await {
             Ok(kubernetes) => break kubernetes,
             Err(error) => report.failed(&error),
         }
         sleep(pause).await;
         pause = (pause * 2).min(LAST_PAUSE);
     };
-    let change = |change| {
-        report.answered();
-        directory.pod_changed(change);
-    };
-    kubernetes.watch(change, |error| report.failed(&error)).await;
+    kubernetes.watch(|change| directory.pod_changed(change), |error| report.failed(&error)).await;
 }
 
 /// Tells the world how a source fares: a status, and a line in the log when it changes.

@@ -10,8 +10,9 @@ use tokio::{
 use super::{FIRST_PAUSE, LAST_PAUSE, Report, SocketChoice, SourceError, SourceName, cri::Cri, engine::Engine};
 use crate::workload::{ContainerFacts, ContainerId, Directory, runtimes::Api};
 
-/// Most containers in one question.
+/// Most containers in one question. Docker and Podman are asked for one at a time: those that take long keep others waiting.
 const MOST: usize = 256;
+const MOST_OF_ENGINES: usize = 16;
 
 /// Least time between two questions: what comes meanwhile is asked for together.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -41,26 +42,40 @@ impl Socket {
     /// Asks for ever.
     pub(super) async fn run(self) {
         loop {
-            match self.choice.socket(self.api) {
-                Some(socket) => self.ask_over(&socket).await,
-                // Not installed, which is no problem.
-                None => self.directory.remove_status(SourceName::of(self.api)),
+            if let Some(socket) = self.choice.socket(self.api) {
+                self.ask_over(&socket).await;
             }
+            // Not installed, or another's socket: no problem.
+            self.directory.remove_status(SourceName::of(self.api));
             sleep(RESCAN).await;
         }
     }
 
+    /// Asks for containers, which are then asked for again later, whatever the answer.
+    async fn look_up(&self, client: &mut Client, ids: &[ContainerId]) -> Result<(), SourceError> {
+        let answer = client.look_up(ids).await;
+        let (facts, result) = match answer {
+            Ok(facts) => (facts, Ok(())),
+            // Others may come first the next time.
+            Err(error @ SourceError::Timeout(_)) => (Vec::new(), Err(error)),
+            Err(error) => return Err(error),
+        };
+        self.directory.answered(SourceName::of(self.api), ids, facts);
+        result
+    }
+
     /// Asks over this socket for as long as it is the one.
     async fn ask_over(&self, socket: &PathBuf) {
-        let (source, mut wanted) = (SourceName::of(self.api), self.directory.wanted());
+        let mut wanted = self.directory.wanted();
         let mut client = Client::new(self.api, socket.clone());
         let mut pause = FIRST_PAUSE;
         // Podman's is started by whoever connects.
         let mut is_known_to_be_there = self.api == Api::Podman;
+        let most = if self.api == Api::Cri { MOST } else { MOST_OF_ENGINES };
         while self.choice.socket(self.api).as_ref() == Some(socket) {
-            let answer = match self.directory.due(self.api, MOST) {
-                Ok(ids) => client.look_up(&ids).await.map(|answer| self.directory.answered(source, &ids, answer)),
-                Err(_) if !is_known_to_be_there => connect(socket).await,
+            let answer = match self.directory.due(self.api, most) {
+                Ok(ids) => self.look_up(&mut client, &ids).await,
+                Err(_) if !is_known_to_be_there => client.check(socket).await,
                 Err(next) => {
                     let next = next.map_or_else(|| Instant::now() + RESCAN, Instant::from_std);
                     tokio::select! {
@@ -77,6 +92,8 @@ impl Socket {
                     pause = FIRST_PAUSE;
                     sleep(PAUSE).await;
                 }
+                // Such as containerd as Docker has it.
+                Err(SourceError::Absent(_)) if self.choice == SocketChoice::Auto => return,
                 Err(error) => {
                     self.report.failed(&error);
                     sleep(pause).await;
@@ -87,17 +104,20 @@ impl Socket {
     }
 }
 
-/// Whether somebody listens.
-async fn connect(socket: &PathBuf) -> Result<(), SourceError> {
-    UnixStream::connect(socket).await.map(|_| ()).map_err(SourceError::Connect)
-}
-
 impl Client {
     fn new(api: Api, socket: PathBuf) -> Self {
         match api {
             Api::Cri => Self::Cri(Cri::new(socket)),
             Api::Docker => Self::Engine(Engine::docker(socket)),
             Api::Podman => Self::Engine(Engine::podman(socket)),
+        }
+    }
+
+    /// Whether it is there.
+    async fn check(&mut self, socket: &PathBuf) -> Result<(), SourceError> {
+        match self {
+            Self::Cri(cri) => cri.check().await,
+            Self::Engine(_) => UnixStream::connect(socket).await.map(drop).map_err(SourceError::Connect),
         }
     }
 

@@ -54,7 +54,7 @@ impl Connection {
                 return Ok(Self { rpc, runtime: text(&runtime_name).unwrap_or_else(|| "unknown".into()) });
             }
         }
-        Err(SourceError::Answer(
+        Err(SourceError::Absent(
             "no CRI at this socket: containerd serves it unless its plugin `cri` is disabled".into(),
         ))
     }

@@ -51,14 +51,28 @@ impl Cri {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        // Put back only after a success.
-        let mut connection = match self.connection.take().filter(Connection::is_open) {
-            Some(connection) => connection,
-            None => Connection::open(&self.socket, self.timeout).await?,
-        };
+        let mut connection = self.connect().await?;
         let node = Node::ask(&mut connection, ids).await?;
         self.connection = Some(connection);
         Ok(ids.iter().filter_map(|id| node.facts(id)).collect())
+    }
+
+    /// Whether somebody serves the CRI there.
+    ///
+    /// # Errors
+    ///
+    /// When nobody does.
+    pub(super) async fn check(&mut self) -> Result<(), SourceError> {
+        self.connection = Some(self.connect().await?);
+        Ok(())
+    }
+
+    /// The connection, which is to be put back after a success only.
+    async fn connect(&mut self) -> Result<Connection, SourceError> {
+        match self.connection.take().filter(Connection::is_open) {
+            Some(connection) => Ok(connection),
+            None => Connection::open(&self.socket, self.timeout).await,
+        }
     }
 }
 

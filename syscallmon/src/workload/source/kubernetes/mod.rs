@@ -95,14 +95,18 @@ impl Kubernetes {
     }
 
     /// Gets ready to watch the pods of `node`, as the service account of the pod or as a kubeconfig says. The API server is not
-    /// asked yet.
+    /// asked yet; `answered` is told whenever it has answered, also when there is nothing new.
     ///
     /// # Errors
     ///
     /// When the service account or the kubeconfig cannot be read, or cannot be used.
-    pub(super) async fn connect(kubeconfig: Option<&Path>, node: &str) -> Result<Self, SourceError> {
+    pub(super) async fn connect(
+        kubeconfig: Option<&Path>,
+        node: &str,
+        answered: impl Fn() + Clone + Send + Sync + 'static,
+    ) -> Result<Self, SourceError> {
         let config = configuration(kubeconfig).await?;
-        Self::with_limits(config, node, Limits::DEFAULT, DefaultBackoff::default())
+        Self::with_limits(config, node, Limits::DEFAULT, DefaultBackoff::default(), answered)
     }
 
     fn with_limits(
@@ -110,8 +114,9 @@ impl Kubernetes {
         node: &str,
         limits: Limits,
         delays: impl Iterator<Item = Duration> + Send + 'static,
+        answered: impl Fn() + Clone + Send + Sync + 'static,
     ) -> Result<Self, SourceError> {
-        let client = client(config, limits).map_err(|error| SourceError::Answer(description(&error)))?;
+        let client = client(config, limits, answered).map_err(|error| SourceError::Answer(description(&error)))?;
         Ok(Self { pods: Api::all(client), node: node.into(), limits, delays: Box::new(delays) })
     }
 
@@ -192,13 +197,20 @@ async fn next(
 }
 
 /// A client that keeps the limits.
-fn client(mut config: Config, limits: Limits) -> kube::Result<Client> {
+fn client(
+    mut config: Config,
+    limits: Limits,
+    answered: impl Fn() + Clone + Send + Sync + 'static,
+) -> kube::Result<Client> {
     config.read_timeout = Some(limits.silence);
     config.reset_reader_on_write = true;
     // Each failure is told and waited for here.
     config.default_retry = false;
     Ok(ClientBuilder::try_from(config)?
         .with_layer(&MapResponseLayer::new(move |response: Response<_>| {
+            if response.status().is_success() {
+                answered();
+            }
             response.map(|body| Limited::new(body, limits.answer))
         }))
         .with_layer(&RateLimitLayer::new(limits.requests, limits.period))

@@ -172,7 +172,9 @@ impl Metadata {
     /// The UID of the static pod that this one mirrors.
     fn static_uid(&self) -> Option<&str> {
         let annotations = self.annotations.as_ref().filter(|annotations| annotations.contains_key(MIRROR))?;
-        annotations.get(STATIC_UID).map(String::as_str).filter(|uid| !uid.is_empty())
+        // A hash, unlike the UIDs that the API server gives: nobody can call his pod by another's.
+        let is_hash = |uid: &&str| uid.len() == 32 && uid.bytes().all(|byte| byte.is_ascii_hexdigit());
+        annotations.get(STATIC_UID).map(String::as_str).filter(is_hash)
     }
 
     fn owner(&self) -> Option<Owner> {

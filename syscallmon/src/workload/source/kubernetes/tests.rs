@@ -44,7 +44,7 @@ impl Watch {
         let server = ApiServer::start(answers).await;
         let config = configuration(Some(server.kubeconfig())).await.unwrap();
         let delays = iter::repeat(Duration::from_millis(10));
-        let kubernetes = Kubernetes::with_limits(config, "node1", limits, delays).unwrap();
+        let kubernetes = Kubernetes::with_limits(config, "node1", limits, delays, || {}).unwrap();
         let (sender, told) = unbounded_channel();
         let failures = sender.clone();
         let task = tokio::spawn(kubernetes.watch(
@@ -258,7 +258,8 @@ async fn watches_that_end_at_once_are_not_asked_for_without_a_pause() {
 #[tokio::test]
 async fn nobody_there_is_a_failure_to_connect() {
     let config = Config::new("http://127.0.0.1:1".parse().unwrap());
-    let kubernetes = Kubernetes::with_limits(config, "node1", LIMITS, iter::repeat(Duration::from_secs(9))).unwrap();
+    let kubernetes =
+        Kubernetes::with_limits(config, "node1", LIMITS, iter::repeat(Duration::from_secs(9)), || {}).unwrap();
     let (sender, mut failures) = unbounded_channel();
     let task = tokio::spawn(kubernetes.watch(|_| (), move |error| sender.send(error).unwrap()));
     let failure = timeout(Duration::from_secs(10), failures.recv()).await.unwrap().unwrap();
@@ -272,7 +273,7 @@ async fn nobody_there_is_a_failure_to_connect() {
 #[tokio::test]
 async fn a_kubeconfig_that_is_none_is_refused() {
     for bad in ["/nonexistent", "/proc/self/cmdline"] {
-        let error = Kubernetes::connect(Some(Path::new(bad)), "node1").await.err().unwrap();
+        let error = Kubernetes::connect(Some(Path::new(bad)), "node1", || {}).await.err().unwrap();
         assert!(matches!(error, SourceError::Answer(_)), "{error:?}");
     }
     assert!(!Kubernetes::is_in_cluster() || Path::new(TOKEN).exists());
