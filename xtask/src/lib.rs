@@ -8,6 +8,7 @@ pub mod dist;
 pub mod docs;
 pub mod e2e;
 pub mod ebpf;
+pub mod fuzz;
 pub mod image;
 pub mod manifests;
 pub mod run;

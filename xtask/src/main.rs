@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{bench, ci, dist, docs, e2e, ebpf, image, manifests, run, setup, syscalls, test, vm, workspace};
+use xtask::{bench, ci, dist, docs, e2e, ebpf, fuzz, image, manifests, run, setup, syscalls, test, vm, workspace};
 
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask", about = "Developer tasks of syscallmon")]
@@ -35,6 +35,8 @@ enum Verb {
     Manifests(manifests::Args),
     /// Measure what the daemon costs, and compare that with the limits
     Bench(bench::Args),
+    /// Put into the parsers what nobody thought of, for a while
+    Fuzz(fuzz::Args),
     /// Install what building, testing or measuring needs and this machine lacks
     Setup(setup::Args),
     /// Build the eBPF objects that are committed, and the record of what they were built from
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         Verb::Docs(args) => docs::run(&root, &args),
         Verb::Manifests(args) => manifests::run(&root, &args),
         Verb::Bench(args) => bench::run(&root, &args),
+        Verb::Fuzz(args) => fuzz::run(&root, &args),
         Verb::Setup(args) => setup::run(&root, &args),
         Verb::Ebpf(args) => ebpf::run(&root, &args),
         Verb::Syscalls(args) => syscalls::run(&root, &args),

@@ -40,6 +40,8 @@ pub enum Purpose {
     E2e,
     /// `cargo xtask manifests`: the checks of `deploy/`
     Manifests,
+    /// `cargo xtask fuzz`
+    Fuzz,
 }
 
 /// What shows that a tool is there.
@@ -82,20 +84,21 @@ impl Tool {
 /// In the order of installation: the compiler comes before the LLVM that must fit it.
 const TOOLS: &[Tool] = {
     use Proof::{Dpkg, File, Program};
-    use Purpose::{Bench, Build, Dist, E2e, Ebpf, Manifests, Test, Vm};
+    use Purpose::{Bench, Build, Dist, E2e, Ebpf, Fuzz, Manifests, Test, Vm};
     &[
         Tool::new(
             "gcc",
             Program("cc"),
-            &[Build, Ebpf, Test, Bench, Dist, Vm, E2e, Manifests],
+            &[Build, Ebpf, Test, Bench, Dist, Vm, E2e, Manifests, Fuzz],
             "links Rust programs, compiles test workloads",
         ),
         Tool::new(
             "libc6-dev",
             File("/usr/include/stdio.h"),
-            &[Build, Ebpf, Test, Bench, Dist, Vm, E2e, Manifests],
+            &[Build, Ebpf, Test, Bench, Dist, Vm, E2e, Manifests, Fuzz],
             "the C library to link with",
         ),
+        Tool::new("g++", Program("c++"), &[Fuzz], "compiles libFuzzer"),
         Tool::new(
             "rustc-web",
             Dpkg,

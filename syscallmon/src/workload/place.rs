@@ -54,19 +54,19 @@ impl Place {
                     return Self::Container { id: id.into(), pod: pod.map(|(uid, _)| uid), api, path: upto(path, end) };
                 }
                 Some(Mention::Container(..) | Mention::Named) => return Self::Cgroup(upto(path, end)),
-                Some(Mention::Monitor) => return Self::outside(path, pod, end - name.len() - 1),
+                Some(Mention::Monitor) => return Self::outside(path, pod, (end - name.len()).saturating_sub(1)),
                 None => {}
             }
             parent = name;
         }
-        Self::outside(path, pod, unit(path).unwrap_or(path.len()))
+        Self::outside(path, pod, path.len())
     }
 
-    /// What is in no container: the pod, or the path up to there.
+    /// What is in no container: the pod, or the unit in the path up to there, or that path.
     fn outside(path: &Arc<str>, pod: Option<(Arc<str>, usize)>, end: usize) -> Self {
         match pod {
             Some((uid, end)) => Self::Pod { uid, path: upto(path, end) },
-            None => Self::Cgroup(upto(path, end.max(1).min(path.len()))),
+            None => Self::Cgroup(upto(path, unit(&path[..end]).unwrap_or(end).max(1).min(path.len()))),
         }
     }
 
@@ -173,6 +173,20 @@ mod tests {
         for runtime in super::super::runtimes::RUNTIMES {
             assert!(hosts.join(runtime.name).with_extension("txt").exists(), "{}", runtime.name);
         }
+    }
+
+    #[test]
+    fn what_looks_after_a_container_is_its_unit_s_however_deep_it_is() {
+        let monitor = format!("libpod-conmon-{}", "a".repeat(64));
+        for (path, place) in [
+            (format!("/system.slice/web.service/supervisor/{monitor}"), "cgroup /system.slice/web.service"),
+            (format!("/machine.slice/{monitor}.scope"), "cgroup /machine.slice"),
+            (format!("/{monitor}"), "cgroup /"),
+        ] {
+            assert_eq!(written(&Place::of(&path.as_str().into())), place, "{path}");
+        }
+        // From no root, which no kernel says.
+        let _ = Place::of(&monitor.as_str().into());
     }
 
     #[test]

@@ -116,13 +116,14 @@ fn matcher(text: &str) -> Result<Option<(Matcher, &str)>, SelectorError> {
         return Ok(None);
     };
     let Some((value, rest)) = quoted(rest.trim_start()) else { return Ok(None) };
-    let compared = if is_regex {
-        // Newlines are text like any other, as in Prometheus.
-        Test::Matches(Regex::new(&format!("^(?s:{value})$")).map_err(Box::new)?)
-    } else {
-        Test::Equals(value)
-    };
+    let compared = if is_regex { Test::Matches(whole(&value)?) } else { Test::Equals(value) };
     Ok(Some((Matcher { label: label.parse()?, not, test: compared }, rest)))
+}
+
+/// A regular expression that matches all of a value. Newlines are text like any other, as in Prometheus.
+fn whole(regex: &str) -> Result<Regex, Box<regex::Error>> {
+    // By itself first: `a)|(b` would be none, but one that matches parts when parentheses are around it.
+    Regex::new(regex).and_then(|_| Regex::new(&format!("^(?s:{regex})$"))).map_err(Box::new)
 }
 
 /// The string in quotes that a text begins with, and what follows it.
@@ -189,6 +190,7 @@ mod tests {
             (r#"namespace="shop"#, "at"),
             (r#"name="a""#, "namespace, pod, container"),
             (r#"pod=~"(""#, "not a regular expression"),
+            (r#"pod=~"web)|(db""#, "not a regular expression"),
         ] {
             let error = text.parse::<Selector>().unwrap_err().to_string();
             assert!(error.contains(expected), "{text}: {error}");

@@ -2,12 +2,12 @@
 //!
 //! It is HTTP/2 over a unix socket; `tonic` frames what goes through. A connection is not mended: it is opened anew.
 
-use std::{error::Error, path::Path, sync::Arc, time::Duration};
+use std::{error::Error, marker::PhantomData, path::Path, sync::Arc, time::Duration};
 
 use http_body_util::Limited;
 use hyper::{
     Request, Response, Uri,
-    body::Incoming,
+    body::{Buf, Incoming},
     client::conn::http2::{SendRequest, handshake},
     http::uri::PathAndQuery,
 };
@@ -15,11 +15,16 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
 use tokio::net::UnixStream;
 use tokio_util::task::AbortOnDropHandle;
-use tonic::{Code, Status, body::Body, client::Grpc};
-use tonic_prost::ProstCodec;
+use tonic::{
+    Code, Status,
+    body::Body,
+    client::Grpc,
+    codec::{Codec, DecodeBuf, Decoder},
+};
+use tonic_prost::ProstEncoder;
 use tower::{service_fn, util::BoxService};
 
-use super::messages::{Container, Containers, Image, Images, Sandbox, Sandboxes, Version};
+use super::messages::{Container, Containers, Image, Images, Sandbox, Sandboxes, Version, decode};
 use crate::workload::{facts::text, source::SourceError};
 
 /// The longest answer, in bytes: what kubelet takes (`maxMsgSize` in `k8s.io/cri-client`).
@@ -149,7 +154,7 @@ impl Rpc {
         request.set_timeout(self.timeout);
         let answer = async {
             self.grpc.ready().await.map_err(|error| Status::from_error(error.into()))?;
-            self.grpc.unary(request, path, ProstCodec::default()).await
+            self.grpc.unary(request, path, Messages(PhantomData)).await
         };
         let answer = tokio::time::timeout(self.timeout, answer).await;
         answer.unwrap_or_else(|_| Err(Status::deadline_exceeded(""))).map(tonic::Response::into_inner)
@@ -162,6 +167,34 @@ impl Rpc {
             (_, Some(source)) => SourceError::answer(method, source),
             (code, None) => SourceError::Answer(format!("{method}: {code}: {}", status.message())),
         }
+    }
+}
+
+/// Encodes requests, and decodes answers that are not too much.
+struct Messages<M>(PhantomData<M>);
+
+impl<M: Message + Default + 'static> Codec for Messages<M> {
+    type Encode = ();
+    type Decode = M;
+    type Encoder = ProstEncoder<()>;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self::Encoder {
+        ProstEncoder::default()
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<M: Message + Default> Decoder for Messages<M> {
+    type Item = M;
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<M>, Status> {
+        let answer = buffer.copy_to_bytes(buffer.remaining());
+        decode(&answer).map(Some)
     }
 }
 

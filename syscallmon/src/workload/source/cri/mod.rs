@@ -194,3 +194,19 @@ fn image_id(image: &str) -> Option<&str> {
 fn by_id<T>(items: Vec<T>, id: impl Fn(&T) -> &String) -> HashMap<String, T> {
     items.into_iter().map(|item| (id(&item).clone(), item)).collect()
 }
+
+/// What `fuzz/` puts lists of containers, sandboxes and images into: facts of everybody in them.
+#[cfg(fuzzing)]
+pub fn facts(containers: &[u8], sandboxes: &[u8], images: &[u8]) -> Option<Vec<ContainerFacts>> {
+    let messages::Containers { containers } = messages::decode(containers).ok()?;
+    let messages::Sandboxes { items } = messages::decode(sandboxes).ok()?;
+    let messages::Images { images } = messages::decode(images).ok()?;
+    let node = Node {
+        runtime: "containerd".into(),
+        containers: by_id(containers, |container| &container.id),
+        sandboxes: by_id(items, |sandbox| &sandbox.id),
+        images: images.iter().filter_map(Image::id_and_name).collect(),
+    };
+    let ids = node.containers.keys().chain(node.sandboxes.keys()).map(|id| id.as_str().into());
+    Some(ids.map(|id| node.facts(&id).expect("it is in a list")).collect())
+}

@@ -370,3 +370,14 @@ async fn answers_may_be_as_long_as_kubelet_s() {
     let mut cri = Cri { timeout: 50 * SHORT, ..server.cri() };
     assert_eq!(cri.look_up(&[id('a')]).await.unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn an_answer_that_would_take_much_memory_is_refused() {
+    let answer = |path: &str| {
+        let empty_entries = [0x0a, 0].repeat(MAX_ANSWER_BYTES / 2);
+        if path.ends_with("Version") { node(path) } else { raw(framed(empty_entries.len(), &empty_entries)) }
+    };
+    let server = Server::start(answer);
+    let error = Cri { timeout: 50 * SHORT, ..server.cri() }.look_up(&[id('a')]).await.unwrap_err();
+    assert!(error.to_string().contains("fields"), "{error}");
+}

@@ -93,10 +93,7 @@ impl Engine {
     async fn find(&self, id: &ContainerId) -> Result<Option<ContainerFacts>, SourceError> {
         let answer = tokio::time::timeout(self.timeout, self.list(id)).await;
         let body = answer.map_err(|_| SourceError::Timeout(self.timeout))??;
-        let containers: Option<Vec<Container>> = serde_json::from_slice(&body).map_err(|error| self.failure(&error))?;
-        // Engines take the beginning of an id for the id, and Podman takes it for a regular expression.
-        let container = containers.unwrap_or_default().into_iter().find(|container| container.id == **id);
-        Ok(container.map(|container| container.into_facts(id, self.kind)))
+        self.kind.facts(id, &body).map_err(|error| self.failure(&error))
     }
 
     /// The list of one container, in whatever state, as JSON.
@@ -135,6 +132,14 @@ impl Kind {
             Self::Docker => "docker",
             Self::Podman => "podman",
         }
+    }
+
+    /// Facts of a container, from a list; `None` when it is not in there.
+    fn facts(self, id: &ContainerId, list: &[u8]) -> serde_json::Result<Option<ContainerFacts>> {
+        let containers: Option<Vec<Container>> = serde_json::from_slice(list)?;
+        // Engines take the beginning of an id for the id, and Podman takes it for a regular expression.
+        let container = containers.unwrap_or_default().into_iter().find(|container| container.id == **id);
+        Ok(container.map(|container| container.into_facts(id, self)))
     }
 }
 
@@ -181,4 +186,10 @@ impl Container {
 /// Only such ids go into paths.
 fn is_hex(id: &str) -> bool {
     !id.is_empty() && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// What `fuzz/` puts lists into: facts from them, were they Docker's or Podman's.
+#[cfg(fuzzing)]
+pub fn facts(id: &ContainerId, list: &[u8]) -> impl Iterator<Item = ContainerFacts> {
+    [Kind::Docker, Kind::Podman].into_iter().filter_map(|kind| kind.facts(id, list).ok().flatten())
 }

@@ -226,3 +226,15 @@ fn pod_change(event: Event<PodObject>) -> Option<PodChange> {
         Event::InitDone => Some(PodChange::Synced),
     }
 }
+
+/// What `fuzz/` puts a line of a watch, or a pod of a list, into.
+#[cfg(fuzzing)]
+pub fn pod(json: &[u8]) -> Option<Pod> {
+    use kube::core::WatchEvent::{self, Added, Deleted, Modified};
+    let object = match serde_json::from_slice::<WatchEvent<PodObject>>(json) {
+        Ok(Added(object) | Modified(object) | Deleted(object)) => object,
+        Ok(WatchEvent::Bookmark(_) | WatchEvent::Error(_)) => return None,
+        Err(_) => serde_json::from_slice(json).ok()?,
+    };
+    object.pod
+}

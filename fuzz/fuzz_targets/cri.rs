@@ -1,0 +1,46 @@
+//! What a runtime answers over the CRI, to facts of everybody in it.
+//!
+//! Three answers in one input: `ListContainers`, `ListPodSandbox`, `ListImages`. Before them come the lengths of the first two, 16
+//! bits each, and before those a byte of which the lower two bits tell which answer is repeated (1 to 3), and the upper six how often,
+//! as a power of two. Messages that follow each other are one message, with the lists of both.
+
+#![no_main]
+
+use std::alloc::System;
+
+use cap::Cap;
+use libfuzzer_sys::fuzz_target;
+use syscallmon::workload::{ContainerFacts, source::fuzzing};
+
+/// More is a finding. It has to be enough for the longest answer, and what becomes of it.
+#[global_allocator]
+static MEMORY: Cap<System> = Cap::new(System, 192 << 20);
+
+/// The longest answer.
+const MAX_ANSWER_BYTES: usize = 16 << 20;
+
+fuzz_target!(|data: &[u8]| {
+    let Some(([repeated, lengths @ ..], answers)) = data.split_first_chunk::<5>() else { return };
+    let [low, high, low_of_second, high_of_second] = *lengths;
+    let (containers, rest) = split(answers, [low, high]);
+    let (sandboxes, images) = split(rest, [low_of_second, high_of_second]);
+    let answer = |number, answer: &[u8]| {
+        let times = if repeated & 3 == number { 1 << (repeated >> 2).min(24) } else { 1 };
+        answer.repeat(times.min(MAX_ANSWER_BYTES / answer.len().max(1)))
+    };
+    let facts = fuzzing::cri(&answer(1, containers), &answer(2, sandboxes), &answer(3, images));
+    facts.iter().flatten().for_each(check);
+});
+
+fn split(bytes: &[u8], length: [u8; 2]) -> (&[u8], &[u8]) {
+    bytes.split_at(usize::from(u16::from_le_bytes(length)).min(bytes.len()))
+}
+
+fn check(facts: &ContainerFacts) {
+    let ContainerFacts { id, name, pod, image, is_pause, .. } = facts;
+    let of_pod = pod.iter().flat_map(|pod| [&pod.uid, &pod.namespace, &pod.name]);
+    for text in [name].into_iter().filter(|name| *name != id).chain(image).chain(of_pod) {
+        assert!((1..=1024).contains(&text.len()), "{facts:?}");
+    }
+    assert!(!is_pause || (name.as_ref() == "POD" && image.is_none()), "{facts:?}");
+}

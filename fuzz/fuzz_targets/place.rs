@@ -1,0 +1,38 @@
+//! Any path of a cgroup, to the place that it is. A seed is all of a host: lines of `path => place`, of which only the path is
+//! read.
+
+#![no_main]
+
+use std::sync::Arc;
+
+use libfuzzer_sys::fuzz_target;
+use syscallmon::workload::Place;
+
+fuzz_target!(|host: &[u8]| {
+    let host = String::from_utf8_lossy(host);
+    let paths = host.lines().map(|line| line.split(" => ").next().unwrap_or(line));
+    let mut previous = "";
+    for path in paths {
+        check(&path.into(), previous);
+        previous = path;
+    }
+});
+
+/// What must hold of any path, and of whatever else is `below` it.
+fn check(path: &Arc<str>, below: &str) {
+    let place = Place::of(path);
+    if !path.starts_with('/') {
+        return;
+    }
+    let own = place.path();
+    let rest = path.strip_prefix(own.as_ref()).expect("its path begins the path");
+    assert!(rest.is_empty() || rest.starts_with('/') || own.as_ref() == "/", "{own:?} of {path:?} ends within a name");
+    assert_eq!(Place::of(own), place, "{path:?}");
+    if let Place::Container { id, .. } = &place {
+        assert!(id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id:?}");
+        let inside = format!("{own}/{below}");
+        assert_eq!(Place::of(&inside.as_str().into()), place, "{inside:?}");
+    }
+    let is_users = path.starts_with("/user.slice/");
+    assert!(!is_users || matches!(place, Place::Cgroup(_)), "{path:?} is a user's");
+}

@@ -1,0 +1,28 @@
+//! What the API server tells of a pod, in a watch or in a list, to its containers.
+
+#![no_main]
+
+use std::alloc::System;
+
+use cap::Cap;
+use libfuzzer_sys::fuzz_target;
+use syscallmon::workload::{ContainerFacts, source::fuzzing};
+
+/// More is a finding.
+#[global_allocator]
+static MEMORY: Cap<System> = Cap::new(System, 64 << 20);
+
+fuzz_target!(|json: &[u8]| {
+    let Some(pod) = fuzzing::pod(json) else { return };
+    assert!(!pod.facts.uid.is_empty());
+    let owner = pod.facts.owner.iter().flat_map(|owner| [&owner.kind, &owner.name]);
+    let mut texts: Vec<_> = [&pod.facts.uid, &pod.facts.namespace, &pod.facts.name].into_iter().chain(owner).collect();
+    for container in &pod.containers {
+        let ContainerFacts { id, name, pod: of_pod, image, runtime, is_pause } = container;
+        assert!(of_pod.as_ref() == Some(&pod.facts) && !is_pause && !id.is_empty(), "{container:?}");
+        texts.extend([id, name, runtime].into_iter().chain(image));
+    }
+    for text in texts {
+        assert!(text.len() <= 1024, "{text:?}");
+    }
+});

@@ -1,0 +1,47 @@
+//! Any text as a selector. The last line is a label's value; what is before it, a selector.
+
+#![no_main]
+
+use std::sync::Arc;
+
+use libfuzzer_sys::fuzz_target;
+use regex::Regex;
+use syscallmon::workload::{Label, Labels, Selector, SelectorError};
+
+fuzz_target!(|data: &[u8]| {
+    let data = String::from_utf8_lossy(data);
+    let (text, value) = data.rsplit_once('\n').unwrap_or((&data, &data));
+    let value: Arc<str> = value.into();
+    let labels = Labels::new(Label::ALL.iter().map(|&label| (label, Arc::clone(&value))));
+    match text.parse::<Selector>() {
+        Ok(selector) => {
+            let _ = (selector.matches(&labels), selector.matches(&Labels::default()));
+        }
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+    equals(&value, &labels);
+    matches(text, &labels, &value);
+});
+
+/// A selector of a label by a value in quotes.
+fn selector(operator: &str, value: &str) -> Result<Selector, SelectorError> {
+    format!("pod{operator}\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\"")).parse()
+}
+
+/// Any value can be selected, and nothing else is with it.
+fn equals(value: &str, labels: &Labels) {
+    let with = |operator| selector(operator, value).expect("any value can be quoted");
+    assert!(with("=").matches(labels) && !with("!=").matches(labels), "{value:?}");
+    let longer = Labels::new([(Label::Pod, format!("{value}.").into())]);
+    assert!(!with("=").matches(&longer) && with("!=").matches(&longer), "{value:?}");
+}
+
+/// What is taken for a regular expression is one by itself, and has to match all of a value.
+fn matches(regex: &str, labels: &Labels, value: &str) {
+    let Ok(selector) = selector("=~", regex) else { return };
+    if let Err(error) = Regex::new(regex) {
+        panic!("{regex:?} was taken: {error}");
+    }
+    let whole = Regex::new(&format!(r"\A(?s:{regex})\z")).expect("it is one in parentheses, too");
+    assert_eq!(selector.matches(labels), whole.is_match(value), "{regex:?} of {value:?}");
+}
