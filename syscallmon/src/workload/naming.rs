@@ -79,8 +79,9 @@ impl Naming {
         let mut cgroups = std::mem::take(&mut self.cgroups);
         for (place, named) in cgroups.values_mut() {
             let new = self.of_place(place);
-            // Who told the name may have forgotten it; the cgroup is still what it was.
-            if !matches!(new.workload, Workload::Unresolved(_)) {
+            // Who told may have forgotten, such as when a pod is deleted; the cgroup is still what it was.
+            let is_less = |label| new.about.get(label).is_none() && named.about.get(label).is_some();
+            if !matches!(new.workload, Workload::Unresolved(_)) && !is_less(Label::Owner) {
                 *named = new;
             }
         }
@@ -335,6 +336,31 @@ mod tests {
                 "owner_kind=Deployment"
             ]
         );
+    }
+
+    #[test]
+    fn a_container_keeps_its_owner_when_its_pod_is_deleted() {
+        let mut naming = naming(Rules { labels: vec![Label::Owner], ..rules() });
+        let owner = Some(Owner { kind: "Deployment".into(), name: "web".into() });
+        let applied = Pod { facts: PodFacts { owner, ..pod() }, containers: Vec::new() };
+        naming.directory().pod_changed(PodChange::Applied(applied));
+        naming.name(1, &path());
+        tell(&naming, Some(pod()), false);
+        naming.refresh();
+        assert_eq!(naming.name(1, &path()).workload.to_string(), "web");
+        naming.directory().pod_changed(PodChange::Deleted { uid: UID.into() });
+        assert!(naming.refresh());
+        assert_eq!(naming.name(1, &path()).workload.to_string(), "web");
+    }
+
+    #[test]
+    fn what_is_told_apart_by_its_owner_waits_for_the_api() {
+        let mut naming = naming(Rules { labels: vec![Label::Owner], ..rules() });
+        naming.directory().set_status(SourceName::Kubernetes, None);
+        naming.name(1, &path());
+        tell(&naming, Some(pod()), false);
+        naming.refresh();
+        assert!(matches!(naming.name(1, &path()).workload, Workload::Unresolved(_)));
     }
 
     #[test]
