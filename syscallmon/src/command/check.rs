@@ -75,7 +75,7 @@ fn print(name: &str, finding: &Finding) {
         Optional(text) => ("missing", format!("(optional) {text}")),
         Missing(text) => ("missing", text.clone()),
     };
-    println!("{state:<8} {name:<16} {text}");
+    println!("{state:<8} {name:<15} {text}");
 }
 
 fn requirements(config: &Config, file: Option<&Path>) -> Vec<(&'static str, Finding)> {
@@ -267,7 +267,7 @@ fn source_label(source: SourceName) -> &'static str {
         SourceName::Cri => "names cri",
         SourceName::Docker => "names docker",
         SourceName::Podman => "names podman",
-        SourceName::Kubernetes => "names kubernetes",
+        SourceName::Kubernetes => "kubernetes",
     }
 }
 
