@@ -1,6 +1,10 @@
 //! The daemon beside a runtime, as on a plain host, and a Prometheus that scrapes it.
 
-use std::{path::Path, process::Command};
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context, Result};
 
@@ -46,8 +50,11 @@ impl<'a> Exporter<'a> {
     }
 }
 
-/// The daemon, built as the tests have it.
-fn binary(root: &Path) -> Result<std::path::PathBuf> {
+/// The daemon, built as the tests have it, unless `SYSCALLMON_TEST_BINARY` names another, such as the released one to measure.
+fn binary(root: &Path) -> Result<PathBuf> {
+    if let Some(binary) = env::var_os("SYSCALLMON_TEST_BINARY") {
+        return Ok(binary.into());
+    }
     let mut cargo = Command::new(workspace::cargo());
     cargo.current_dir(root).args(["build", "--quiet", "--locked", "--package", "syscallmon", "--bin", "syscallmon"]);
     shell::run(&mut cargo, "the compiler's message is above")?;
