@@ -117,7 +117,12 @@ fn count_everything(daemon: &Daemon, abis: Abis) -> Scrape {
     }
     let in_both = ["a", "b"].map(|name| scrape.calls(&label(&moved.join(name)), "getppid"));
     missing += 2 * many - in_both.iter().sum::<u64>();
-    assert!(missing <= scrape.skipped(), "{missing} calls are missing, {} were skipped", scrape.skipped());
+    let (unnamed, snapshots) = (scrape.calls("(unknown)", "getppid"), scrape.value("syscallmon_snapshots_total"));
+    assert!(
+        missing <= scrape.skipped(),
+        "{missing} calls are missing, {} were skipped; {unnamed} getppid have no name; snapshots: {snapshots:?}",
+        scrape.skipped()
+    );
     assert!(is_short() || in_both.iter().all(|&calls| calls > 0), "{in_both:?}");
 
     let operations = ["openat", "read", "nop"].map(|op| scrape.requests(&label(&numbers), op));

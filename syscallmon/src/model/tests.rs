@@ -1,0 +1,279 @@
+//! What becomes of totals when snapshots, names and time go on.
+
+use super::*;
+use crate::{
+    snapshot::Failure,
+    syscalls::{CallId, Errno},
+    workload::Label,
+};
+
+const A: CallId = CallId(10);
+const B: CallId = CallId(20);
+
+fn counts(calls: &[(CallId, u64)]) -> Counts {
+    Counts { calls: calls.iter().copied().collect(), ..Counts::default() }
+}
+
+/// A snapshot of cgroups that have the slots of their own numbers.
+fn snapshot(cgroups: &[(u32, &[(CallId, u64)])]) -> Snapshot {
+    let slot = |&(slot, calls): &(u32, _)| SlotCounts { slot, cgroup_id: slot.into(), counts: counts(calls) };
+    Snapshot { slots: cgroups.iter().map(slot).collect(), ..Snapshot::default() }
+}
+
+/// Nothing that is gone was made again, and there is room for all of it.
+fn expire(model: &mut Model, now: Instant, keep: Duration) {
+    model.expire(now, keep, usize::MAX, |_| false);
+}
+
+fn model() -> Model {
+    Model::new(usize::MAX)
+}
+
+fn named(path: &Arc<str>) -> Named {
+    let workload = Workload::cgroup(Arc::clone(path));
+    let Workload::Named(about) = workload.clone() else { unreachable!() };
+    Named { workload, about }
+}
+
+/// Names: id -> path.
+struct Names(HashMap<u64, Arc<str>>);
+
+impl Names {
+    fn new(names: &[(u64, &str)]) -> Self {
+        Self(names.iter().map(|&(id, path)| (id, path.into())).collect())
+    }
+
+    fn apply(&self, model: &mut Model, snapshot: &Snapshot) {
+        model.apply(snapshot, Instant::now(), |id| self.0.get(&id).map(named));
+    }
+}
+
+fn calls(model: &Model, cgroup: &str, call: CallId) -> Option<u64> {
+    let (_, totals) = model.workloads().find(|(workload, _)| workload.label("cgroup") == cgroup)?;
+    Some(totals.counts.calls.get(call).copied().unwrap_or(0))
+}
+
+#[test]
+fn totals_follow_the_kernel_s_running_counts() {
+    let (mut model, names) = (model(), Names::new(&[(1, "/a")]));
+    names.apply(&mut model, &snapshot(&[(1, &[(B, 5)])]));
+    names.apply(&mut model, &snapshot(&[(1, &[(A, 1), (B, 7)])]));
+    names.apply(&mut model, &snapshot(&[(1, &[(A, 1), (B, 7)])]));
+    assert_eq!((calls(&model, "/a", A), calls(&model, "/a", B)), (Some(1), Some(7)));
+}
+
+#[test]
+fn a_path_that_is_made_again_goes_on_in_its_totals() {
+    let (mut model, names, now) = (model(), Names::new(&[(1, "/a"), (2, "/a")]), Instant::now());
+    names.apply(&mut model, &snapshot(&[(1, &[(A, 5)])]));
+    model.forget_slots(&[1], now);
+    names.apply(&mut model, &snapshot(&[(2, &[(A, 3)])]));
+    expire(&mut model, now + Duration::from_mins(15), Duration::from_mins(5));
+    assert_eq!(calls(&model, "/a", A), Some(8));
+}
+
+#[test]
+fn the_dead_are_exported_until_their_time_is_over() {
+    let (mut model, names, now) = (model(), Names::new(&[(1, "/a"), (2, "/b")]), Instant::now());
+    names.apply(&mut model, &snapshot(&[(1, &[(A, 5)]), (2, &[(A, 1)])]));
+    model.forget_slots(&[1], now);
+    let keep = Duration::from_mins(5);
+    expire(&mut model, now + Duration::from_secs(299), keep);
+    assert_eq!(calls(&model, "/a", A), Some(5));
+    expire(&mut model, now + keep, keep);
+    assert_eq!((calls(&model, "/a", A), calls(&model, "/b", A)), (None, Some(1)));
+}
+
+#[test]
+fn a_slot_that_another_cgroup_gets_starts_from_zero() {
+    let mut model = model();
+    Names::new(&[(1, "/a")]).apply(&mut model, &snapshot(&[(1, &[(A, 500)])]));
+    model.forget_slots(&[1], Instant::now());
+    Names::new(&[(1, "/b")]).apply(&mut model, &snapshot(&[(1, &[(A, 3)])]));
+    assert_eq!((calls(&model, "/a", A), calls(&model, "/b", A)), (Some(500), Some(3)));
+}
+
+#[test]
+fn a_name_that_comes_later_gets_the_later_calls_and_nothing_twice() {
+    let mut model = model();
+    Names::new(&[]).apply(&mut model, &snapshot(&[(1, &[(A, 5)])]));
+    Names::new(&[(1, "/a")]).apply(&mut model, &snapshot(&[(1, &[(A, 9)])]));
+    assert_eq!((calls(&model, "(unknown)", A), calls(&model, "/a", A)), (Some(5), Some(4)));
+    expire(&mut model, Instant::now() + Duration::from_secs(9999), Duration::ZERO);
+    assert_eq!(calls(&model, "(unknown)", A), Some(5), "the unknown never falls");
+}
+
+#[test]
+fn the_remainder_is_a_workload_of_its_own() {
+    let mut model = model();
+    for remainder in [3, 3, 10] {
+        let snapshot = Snapshot { remainder: counts(&[(A, remainder)]), ..Snapshot::default() };
+        Names::new(&[]).apply(&mut model, &snapshot);
+    }
+    assert_eq!(calls(&model, "(remainder)", A), Some(10));
+}
+
+#[test]
+fn two_slots_of_one_cgroup_add_up() {
+    let (mut model, names) = (model(), Names::new(&[(1, "/a")]));
+    let slot = |slot, calls| SlotCounts { slot, cgroup_id: 1, counts: counts(&[(A, calls)]) };
+    for (old, new) in [(10, 1), (10, 5)] {
+        names.apply(&mut model, &Snapshot { slots: vec![slot(3, old), slot(4, new)], ..Snapshot::default() });
+    }
+    model.forget_slots(&[3], Instant::now());
+    names.apply(&mut model, &Snapshot { slots: vec![slot(4, 6)], ..Snapshot::default() });
+    assert_eq!(calls(&model, "/a", A), Some(16));
+    assert!(model.workloads().all(|(_, totals)| !totals.is_gone()));
+}
+
+#[test]
+fn a_path_that_was_made_again_is_kept_even_if_it_makes_no_call() {
+    let (mut model, names, now) = (model(), Names::new(&[(1, "/a"), (2, "/b")]), Instant::now());
+    names.apply(&mut model, &snapshot(&[(1, &[(A, 5)]), (2, &[(A, 5)])]));
+    model.forget_slots(&[1, 2], now);
+    let later = now + Duration::from_mins(9);
+    model.expire(later, Duration::from_mins(5), usize::MAX, |totals| {
+        totals.about.get(Label::Cgroup).is_some_and(|path| path.as_ref() == "/a")
+    });
+    assert_eq!((calls(&model, "/a", A), calls(&model, "/b", A)), (Some(5), None));
+}
+
+#[test]
+fn the_oldest_of_too_many_gone_are_folded_together() {
+    let mut model = model();
+    let now = Instant::now();
+    for slot in 1..=10 {
+        let path = format!("/{slot}");
+        Names::new(&[(slot.into(), &path)]).apply(&mut model, &snapshot(&[(slot, &[(A, 1), (B, 2)])]));
+        model.forget_slots(&[slot], now + Duration::from_secs(slot.into()));
+    }
+    model.expire(now, Duration::from_mins(5), 7, |_| false);
+    assert_eq!((calls(&model, "(gone)", A), calls(&model, "(gone)", B)), (Some(7), Some(14)));
+    assert_eq!((calls(&model, "/7", A), calls(&model, "/8", A), model.folded()), (None, Some(1), 7));
+    model.expire(now + Duration::from_mins(99), Duration::from_mins(5), 7, |_| false);
+    assert_eq!(calls(&model, "(gone)", A), Some(7), "what was folded never falls");
+}
+
+#[test]
+fn every_kind_of_count_follows_the_kernel_s() {
+    let (mut model, names) = (model(), Names::new(&[(1, "/a")]));
+    let enoent = Failure::Of(A, Errno::new(2));
+    for times in [2, 5, 5] {
+        let of = |call| [(call, times)].into_iter().collect();
+        let counts = Counts { errors: [(enoent, times)].into_iter().collect(), denied: of(B), ..Counts::default() };
+        let slot = SlotCounts { slot: 1, cgroup_id: 1, counts };
+        names.apply(&mut model, &Snapshot { slots: vec![slot], ..Snapshot::default() });
+    }
+    let (_, totals) = model.workloads().next().unwrap();
+    assert_eq!((totals.counts.errors.get(enoent), totals.counts.denied.get(B)), (Some(&5), Some(&5)));
+    assert_eq!(totals.counts.series(), 2);
+}
+
+#[test]
+fn a_cgroup_that_made_no_call_is_no_workload() {
+    let (mut model, names) = (model(), Names::new(&[(1, "/a")]));
+    names.apply(&mut model, &snapshot(&[(1, &[])]));
+    assert_eq!(model.workloads().count(), 0);
+}
+
+const HOLD: Duration = Duration::from_secs(10);
+
+/// A container that has no name yet.
+fn unresolved() -> Named {
+    let place = Place::of(&format!("/docker/{}", "a".repeat(64)).into());
+    Named { workload: Workload::Unresolved(place.into()), about: Labels::default() }
+}
+
+fn web() -> Named {
+    let labels = Labels::new([(Label::Container, "web".into())]);
+    Named { workload: Workload::Named(labels.clone()), about: labels }
+}
+
+#[test]
+fn a_container_waits_for_its_name_and_takes_all_its_calls_there() {
+    let (mut model, now) = (model(), Instant::now());
+    model.apply(&snapshot(&[(1, &[(A, 5)])]), now, |_| Some(unresolved()));
+    model.release(now, HOLD);
+    assert_eq!((model.workloads().count(), model.held(), model.unresolved().count()), (0, 1, 1));
+    model.rename(&HashMap::from([(unresolved().workload, web())]), now);
+    model.apply(&snapshot(&[(1, &[(A, 7)])]), now, |_| Some(web()));
+    let (workload, totals) = model.workloads().next().unwrap();
+    assert_eq!((workload, totals.counts.calls.get(A)), (&web().workload, Some(&7)));
+    assert_eq!((model.held(), model.series()), (0, 1));
+}
+
+#[test]
+fn a_container_that_nobody_knows_is_exported_by_its_path_in_the_end() {
+    let (mut model, now) = (model(), Instant::now());
+    model.apply(&snapshot(&[(1, &[(A, 5)])]), now, |_| Some(unresolved()));
+    model.release(now + HOLD, HOLD);
+    let path = format!("/docker/{}", "a".repeat(64));
+    assert_eq!(calls(&model, &path, A), Some(5));
+    model.rename(&HashMap::from([(unresolved().workload, web())]), now);
+    assert_eq!((calls(&model, &path, A), calls(&model, "", A)), (None, Some(5)), "not twice");
+}
+
+#[test]
+fn a_name_that_comes_after_the_end_still_comes_and_starts_no_new_life() {
+    let (mut model, now) = (model(), Instant::now());
+    model.apply(&snapshot(&[(1, &[(A, 5)])]), now, |_| Some(unresolved()));
+    model.forget_slots(&[1], now);
+    model.rename(&HashMap::from([(unresolved().workload, web())]), now);
+    assert_eq!(model.workloads().map(|(_, totals)| totals.is_gone()).collect::<Vec<_>>(), [true]);
+    // The next instance goes on where it ended.
+    model.apply(&snapshot(&[(2, &[(A, 2)])]), now, |_| Some(web()));
+    let (_, totals) = model.workloads().next().unwrap();
+    assert_eq!((totals.is_gone(), totals.counts.calls.get(A)), (false, Some(&7)));
+    expire(&mut model, now + 99 * HOLD, HOLD);
+    assert_eq!(model.workloads().count(), 1);
+}
+
+#[test]
+fn a_workload_whose_cgroup_gets_another_name_leaves() {
+    let (mut model, now) = (model(), Instant::now());
+    model.apply(&snapshot(&[(1, &[(A, 5)])]), now, |_| Some(named(&"/a".into())));
+    model.apply(&snapshot(&[(1, &[(A, 7)])]), now, |_| Some(web()));
+    assert_eq!((calls(&model, "/a", A), calls(&model, "", A)), (Some(5), Some(2)));
+    expire(&mut model, now + HOLD, HOLD);
+    assert_eq!((calls(&model, "/a", A), calls(&model, "", A), model.series()), (None, Some(2), 1));
+}
+
+#[test]
+fn what_stands_for_many_is_never_gone() {
+    let (mut model, now) = (model(), Instant::now());
+    let pause = Named { workload: Workload::Pause, about: Labels::default() };
+    model.apply(&snapshot(&[(1, &[(A, 5)])]), now, |_| Some(unresolved()));
+    model.forget_slots(&[1], now);
+    model.rename(&HashMap::from([(unresolved().workload, pause)]), now);
+    expire(&mut model, now + HOLD, HOLD);
+    assert_eq!(calls(&model, "(pause)", A), Some(5));
+}
+
+#[test]
+fn what_is_known_is_known_of_the_newest_even_if_it_makes_no_call() {
+    let (mut model, now) = (model(), Instant::now());
+    let about = |image: &str| {
+        let about = Labels::new([(Label::Container, "web".into()), (Label::Image, image.into())]);
+        Named { workload: web().workload, about }
+    };
+    let (one, both) = (snapshot(&[(2, &[(A, 5)])]), snapshot(&[(1, &[(A, 5)]), (2, &[(A, 5)])]));
+    model.apply(&one, now, |_| Some(about("old")));
+    model.apply(&both, now, |id| Some(about(if id == 1 { "new" } else { "old" })));
+    model.apply(&both, now, |id| Some(about(if id == 1 { "newer" } else { "old" })));
+    let (_, totals) = model.workloads().next().unwrap();
+    assert_eq!(totals.about.get(Label::Image).map(AsRef::as_ref), Some("newer"));
+}
+
+#[test]
+fn series_beyond_the_limit_are_counted_in_the_remainder() {
+    let (mut model, names) = (Model::new(2), Names::new(&[(1, "/a"), (2, "/b")]));
+    names.apply(&mut model, &snapshot(&[(1, &[(A, 1)]), (2, &[(A, 2)])]));
+    names.apply(&mut model, &snapshot(&[(1, &[(A, 5), (B, 7)]), (2, &[(A, 3)])]));
+    assert_eq!((calls(&model, "/a", A), calls(&model, "/a", B), calls(&model, "/b", A)), (Some(5), Some(0), Some(3)));
+    assert_eq!((calls(&model, "(remainder)", B), model.capped()), (Some(7), 7));
+    // Room that others leave is for what comes then.
+    model.forget_slots(&[2], Instant::now());
+    expire(&mut model, Instant::now() + HOLD, HOLD);
+    names.apply(&mut model, &snapshot(&[(1, &[(A, 5), (B, 8)])]));
+    assert_eq!((calls(&model, "/a", B), calls(&model, "(remainder)", B)), (Some(1), Some(7)));
+}
