@@ -10,6 +10,7 @@ pub mod export;
 pub mod kernel;
 pub mod memory;
 pub mod model;
+pub mod policy;
 pub mod privileges;
 pub mod sampler;
 pub mod settings;

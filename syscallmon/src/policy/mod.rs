@@ -1,0 +1,9 @@
+//! What is expected of a workload, and what was not. Pure: no I/O, no clock.
+
+mod severity;
+mod violation;
+
+pub use self::{
+    severity::Severity,
+    violation::{Ancestor, Process, Reason, Violation},
+};

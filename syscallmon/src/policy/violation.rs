@@ -1,0 +1,97 @@
+//! A call that nobody expected, with enough to act on.
+
+use std::{sync::Arc, time::SystemTime};
+
+use serde::Serialize;
+
+use super::Severity;
+use crate::{
+    state::unix_seconds,
+    syscalls::Call,
+    workload::{Labels, Workload},
+};
+
+/// A workload made a call, or tried to, that its policy does not expect. There is one for each (workload, policy, call, ran or refused).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Violation {
+    /// When it was made first.
+    #[serde(serialize_with = "unix_seconds")]
+    pub time: SystemTime,
+    /// When it was last seen to have been made.
+    #[serde(serialize_with = "unix_seconds")]
+    pub last_seen: SystemTime,
+    /// How often so far.
+    pub count: u64,
+    /// The workload, as the labels of its series name it.
+    pub workload: Workload,
+    /// All that is known of it: namespace, owner, pod, container, image, `container_id`, node, ...
+    pub about: Labels,
+    /// What was called.
+    #[serde(flatten)]
+    pub call: Call,
+    /// The number within the ABI; absent where only the counters tell of the call, and it is unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub number: Option<u64>,
+    /// Whether seccomp refused it; otherwise it ran.
+    pub refused: bool,
+    /// Who made it first; absent where only the counters tell of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub process: Option<Process>,
+    /// Name of the policy.
+    pub policy: Arc<str>,
+    /// How bad it is.
+    pub severity: Severity,
+    /// Why it was not expected.
+    pub reason: Reason,
+    /// Whether the default seccomp profile of container runtimes allows it.
+    pub runtime_default_allows: bool,
+}
+
+/// Why a call was not expected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// The policy's list of denied calls has it.
+    Denied,
+    /// No list of the policy's allows it.
+    NotAllowed,
+    /// It was not learned.
+    NotLearned,
+    /// Nothing of this ABI is allowed.
+    Abi,
+    /// Its ABI does not know the number.
+    UnknownNumber,
+}
+
+/// Who made a call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Process {
+    /// Process id, in the initial pid namespace.
+    pub pid: u32,
+    /// Thread id.
+    pub tid: u32,
+    /// Real user id, in the initial user namespace.
+    pub uid: u32,
+    /// The thread's name.
+    pub comm: String,
+    /// The executable's path within its file system, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exe: Option<String>,
+    /// The command line, where the process was still there to be asked. Cut at 4,096 bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command_line: Option<Vec<String>>,
+    /// Its parent, its parent's parent, and so on, as far as they are known.
+    pub parents: Vec<Ancestor>,
+}
+
+/// A process that another one comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Ancestor {
+    /// Process id, in the initial pid namespace.
+    pub pid: u32,
+    /// Its name.
+    pub comm: String,
+    /// Its executable, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exe: Option<String>,
+}
