@@ -150,6 +150,13 @@ impl CallTable {
         (0..).zip(&self.calls).filter(move |(_, call)| named(call)).map(|(id, _)| CallId(id))
     }
 
+    /// The call of an ABI's, or of io_uring's, that has this name.
+    #[must_use]
+    pub fn id(&self, abi: &str, syscall: &str) -> Option<CallId> {
+        let is_it = |(_, call): &(u16, &Call)| call.abi == abi && call.syscall == syscall;
+        (0..).zip(&self.calls).find(is_it).map(|(id, _)| CallId(id))
+    }
+
     /// The name of a call; an id that is not this table's is [`UNKNOWN`] in the native ABI.
     #[must_use]
     pub fn call(&self, id: CallId) -> Call {
@@ -193,6 +200,16 @@ mod tests {
             assert_eq!(name(18), Call { abi: IO_URING, syscall: "openat" });
             assert_eq!(name(250), Call { abi: IO_URING, syscall: UNKNOWN });
         }
+    }
+
+    #[test]
+    fn a_call_is_found_by_abi_and_name() {
+        let table = CallTable::x86_64();
+        for call in (0..).zip(&table.calls).map(|(id, _)| CallId(id)) {
+            let Call { abi, syscall } = table.call(call);
+            assert_eq!(table.id(abi, syscall), Some(call), "{abi}/{syscall}");
+        }
+        assert_eq!((table.id("x86_64", "opennat"), table.id("aarch64", "openat")), (None, None));
     }
 
     #[test]
