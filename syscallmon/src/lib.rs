@@ -16,6 +16,7 @@ pub mod sampler;
 pub mod settings;
 pub mod snapshot;
 pub mod state;
+pub mod store;
 pub mod syscalls;
 pub mod tally;
 pub mod workload;

@@ -29,6 +29,7 @@ use crate::{
     sampler::{Sampler, Tunables},
     settings::{self, Config, LogHandle, Settings},
     state::{Shared, State},
+    store::Store,
     syscalls::CallTable,
     workload::{Directory, Naming},
 };
@@ -100,12 +101,16 @@ impl Run {
         let (sampler, refresher) =
             Sampler::new(attached.kernel, events, (attached.tree, attached.naming), shared.clone(), watched.clone());
         let site = Site::new(shared.clone(), refresher, &config.telemetry_path, watched)?;
+        // What was learned before is known before the first call is judged.
+        let mut store = Store::new(&config.state_directory, shared.clone());
+        tokio::task::block_in_place(|| store.synchronize());
         let listeners = listeners.into_iter().map(tokio::net::TcpListener::from_std).collect::<io::Result<_>>()?;
 
         let shutdown = CancellationToken::new();
         let mut tasks = JoinSet::new();
         config.sources.start(&shared.lock().directory, &config.node, &shutdown, &mut tasks);
         tasks.spawn(sampler.run(shutdown.clone()));
+        tasks.spawn(store.run(shutdown.clone()));
         tasks.spawn(server.run(listeners, site.router(), shutdown.clone()));
         let reload = |config: &mut Config| self.reload(config, &tunables, &log, &shared);
         until_stopped(config, reload, &mut tasks, &shutdown).await?;

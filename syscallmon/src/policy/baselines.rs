@@ -206,6 +206,11 @@ impl Baselines {
         self.all.remove(kind).is_some()
     }
 
+    /// Nothing is on disk any more.
+    pub fn mark_all(&mut self) {
+        self.all.values_mut().for_each(|entry| entry.is_dirty = true);
+    }
+
     /// What is not on disk yet; from here on, it counts as if it were.
     pub fn take_changes(&mut self) -> Vec<Change> {
         let removed = std::mem::take(&mut self.forgotten).into_iter().map(Change::Remove);

@@ -49,6 +49,8 @@ pub struct Config {
     pub node: String,
     /// Which cgroup hierarchies to count by.
     pub hierarchy: HierarchyChoice,
+    /// Where baselines are kept.
+    pub state_directory: PathBuf,
     /// What to log.
     pub log_level: LogLevel,
     /// How to log.
@@ -99,7 +101,7 @@ impl Config {
     pub fn resolve(flags: Settings, file: Option<&Path>) -> Result<Self, InvalidError> {
         let file = file.map(Settings::read).transpose()?.unwrap_or_default();
         let settings = flags.or(file);
-        let Settings { web, poll, workload, names, kubernetes, cgroup, capacity, probe, latency, log, path } = settings;
+        let Settings { web, poll, workload, names, kubernetes, cgroup, capacity, probe, latency, state, log, path } = settings;
         let config = Self {
             listen_addresses: web
                 .listen_address
@@ -143,6 +145,7 @@ impl Config {
             },
             node: kubernetes.node_name.unwrap_or_else(node_name),
             hierarchy: cgroup.hierarchy.unwrap_or_default(),
+            state_directory: state.directory.unwrap_or_else(|| "/var/lib/syscallmon".into()),
             log_level: log.level.unwrap_or_default(),
             log_format: log.format.unwrap_or_default(),
             procfs: path.procfs.unwrap_or_else(|| "/proc".into()),
@@ -198,6 +201,7 @@ impl Config {
             ("workload", (&self.rules, self.max_series) != (&new.rules, new.max_series)),
             ("names", (&self.sources, &self.node) != (&new.sources, &new.node)),
             ("cgroup.hierarchy", self.hierarchy != new.hierarchy),
+            ("state.directory", self.state_directory != new.state_directory),
             ("log.format", self.log_format != new.log_format),
             ("path", (&self.procfs, &self.sysfs, &self.cgroupfs) != (&new.procfs, &new.sysfs, &new.cgroupfs)),
         ];
@@ -241,7 +245,7 @@ mod tests {
             checked += 1;
         }
         assert_eq!(
-            checked, 28,
+            checked, 29,
             "every setting names its default but files, path.cgroupfs, latency.syscalls, selectors and kubernetes.node-name"
         );
     }

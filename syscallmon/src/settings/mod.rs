@@ -90,6 +90,9 @@ group! {
         /// Durations of calls.
         #[command(flatten)]
         latency: Latency,
+        /// What is kept on disk.
+        #[command(flatten)]
+        state: State,
         /// Logging.
         #[command(flatten)]
         log: Log,
@@ -260,6 +263,16 @@ group! {
         /// 1ms is 1,024 us. [default: 1us,4us,16us,64us,256us,1ms,4ms,16ms,64ms,256ms,1s,4s,16s]
         #[arg(long = "latency.buckets", value_name = "DURATIONS", value_delimiter = ',')]
         buckets: Option<Vec<Bound>>,
+    }
+}
+
+group! {
+    /// What is kept on disk.
+    State {
+        /// Where baselines of policies that learn are kept; made when the first one is, if the directory above it is there.
+        /// [default: /var/lib/syscallmon]
+        #[arg(long = "state.directory", value_name = "DIR")]
+        directory: Option<PathBuf>,
     }
 }
 
