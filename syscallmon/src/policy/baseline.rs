@@ -26,29 +26,33 @@ const SAVE_PROGRESS: u64 = 300;
 #[serde(deny_unknown_fields)]
 pub struct Baseline {
     version: u32,
-    kind: Kind,
+    /// What workloads it is of.
+    pub kind: Kind,
     /// The policy that learns, or learned, it.
-    policy: Arc<str>,
-    state: Phase,
+    pub policy: Arc<str>,
+    /// Whether it still learns.
+    pub state: Phase,
     /// Whether somebody said that it is complete.
     #[serde(default)]
-    approved: bool,
+    pub approved: bool,
     /// Whether it began after its containers started, and has not seen a start yet: what they do at the start only is not in it.
     #[serde(default)]
-    partial: bool,
+    pub partial: bool,
+    /// When it began to learn.
     #[serde(with = "humantime_serde")]
-    began: SystemTime,
+    pub began: SystemTime,
     /// When the newest call appeared.
     #[serde(with = "humantime_serde", default, skip_serializing_if = "Option::is_none")]
-    last_new: Option<SystemTime>,
+    pub last_new: Option<SystemTime>,
+    /// When it ceased to learn.
     #[serde(with = "humantime_serde", default, skip_serializing_if = "Option::is_none")]
-    frozen_at: Option<SystemTime>,
+    pub frozen_at: Option<SystemTime>,
     /// For how long workloads of the kind were there while it learned.
     #[serde(deserialize_with = "humantime_serde::deserialize", serialize_with = "in_seconds", default)]
-    learned_for: Duration,
+    pub learned_for: Duration,
     /// For how long of that, up to now, no new call appeared.
     #[serde(deserialize_with = "humantime_serde::deserialize", serialize_with = "in_seconds", default)]
-    quiet_for: Duration,
+    pub quiet_for: Duration,
     /// By ABI and name, as `x86_64/openat`. Those that this binary's tables do not know stay.
     calls: BTreeMap<Arc<str>, FirstSeen>,
     /// Those that they do know.
@@ -213,45 +217,6 @@ impl Baseline {
         (self.calls, self.known) = calls;
     }
 
-    pub(super) fn set_policy(&mut self, policy: &Arc<str>) {
-        self.policy = Arc::clone(policy);
-    }
-
-    /// A container was seen from its start on.
-    pub(super) fn saw_start(&mut self) {
-        self.partial = false;
-    }
-
-    /// What workloads it is of.
-    #[must_use]
-    pub fn kind(&self) -> &Kind {
-        &self.kind
-    }
-
-    /// The name of the policy that learns, or learned, it.
-    #[must_use]
-    pub fn policy(&self) -> &Arc<str> {
-        &self.policy
-    }
-
-    /// Whether it still learns.
-    #[must_use]
-    pub fn state(&self) -> Phase {
-        self.state
-    }
-
-    /// Whether it began after its containers started, and no start has been seen since.
-    #[must_use]
-    pub fn is_partial(&self) -> bool {
-        self.partial
-    }
-
-    /// When it began to learn.
-    #[must_use]
-    pub fn began(&self) -> SystemTime {
-        self.began
-    }
-
     /// How many calls it has, known or not.
     #[must_use]
     pub fn size(&self) -> usize {
@@ -277,7 +242,8 @@ fn whole_seconds(time: SystemTime) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
 }
 
-fn in_seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+/// A duration as people read it, to the second.
+pub(crate) fn in_seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     humantime_serde::serialize(&Duration::from_secs(duration.as_secs()), serializer)
 }
 

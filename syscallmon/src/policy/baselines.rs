@@ -49,7 +49,7 @@ impl Change {
     #[must_use]
     pub fn kind(&self) -> &Kind {
         match self {
-            Self::Write(baseline) => baseline.kind(),
+            Self::Write(baseline) => &baseline.kind,
             Self::Remove(kind) => kind,
         }
     }
@@ -87,11 +87,12 @@ impl Baselines {
         }
         let entry = self.all.get_mut(kind)?;
         (entry.learn, entry.is_alive) = (Some(learn), true);
-        if entry.baseline.policy() != policy {
-            entry.change(|baseline| baseline.set_policy(policy));
+        if entry.baseline.policy != *policy {
+            entry.change(|baseline| baseline.policy = Arc::clone(policy));
         }
-        if !is_partial && entry.baseline.is_partial() && entry.baseline.state() == Phase::Learning {
-            entry.change(Baseline::saw_start);
+        // A start has been seen.
+        if !is_partial && entry.baseline.partial && entry.baseline.state == Phase::Learning {
+            entry.change(|baseline| baseline.partial = false);
         }
         Some(&entry.baseline)
     }
@@ -107,7 +108,7 @@ impl Baselines {
     pub fn learn(&mut self, kind: &Kind, call: CallId, calls: &CallTable, now: SystemTime, comm: Option<&str>) -> bool {
         let Some(entry) = self.all.get_mut(kind) else { return false };
         // Most calls are known, and most baselines guard: neither copies what the store may hold.
-        if entry.baseline.state() != Phase::Learning || entry.baseline.calls().contains(&call) {
+        if entry.baseline.state != Phase::Learning || entry.baseline.calls().contains(&call) {
             return false;
         }
         entry.change(|baseline| baseline.learn(call, calls, now, comm))
@@ -119,7 +120,7 @@ impl Baselines {
         let mut frozen = Vec::new();
         for entry in self.all.values_mut() {
             let is_alive = std::mem::take(&mut entry.is_alive);
-            let Some(learn) = entry.learn.filter(|_| is_alive && entry.baseline.state() == Phase::Learning) else {
+            let Some(learn) = entry.learn.filter(|_| is_alive && entry.baseline.state == Phase::Learning) else {
                 continue;
             };
             let baseline = Arc::make_mut(&mut entry.baseline);
@@ -172,7 +173,7 @@ impl Baselines {
     /// Whether what a kind has not learned is unexpected.
     #[must_use]
     pub fn is_guarding(&self, kind: &Kind) -> bool {
-        self.get(kind).is_some_and(|baseline| baseline.state() == Phase::Guarding)
+        self.get(kind).is_some_and(|baseline| baseline.state == Phase::Guarding)
     }
 
     /// Every baseline, by its kind.
@@ -188,7 +189,7 @@ impl Baselines {
 
     /// Takes over a baseline from disk, whatever was here. `false` where there are too many.
     pub fn adopt(&mut self, baseline: Baseline) -> bool {
-        let kind = baseline.kind().clone();
+        let kind = baseline.kind.clone();
         let old = self.all.get(&kind);
         if old.is_none() && self.all.len() >= MOST {
             self.refuse(&kind);
@@ -338,7 +339,7 @@ mod tests {
     #[test]
     fn a_baseline_is_partial_until_a_start_was_seen() {
         let mut learning = Learning::new();
-        let is_partial = |learning: &Learning| learning.baselines.get(&kind("a")).unwrap().is_partial();
+        let is_partial = |learning: &Learning| learning.baselines.get(&kind("a")).unwrap().partial;
         learning.see("a", true);
         assert!(is_partial(&learning));
         learning.see("a", false);
@@ -380,7 +381,7 @@ mod tests {
         learning.see("a", false);
         learning.baselines.forget(&kind("a"));
         learning.see("a", true);
-        assert!(matches!(&learning.baselines.take_changes()[..], [Change::Write(baseline)] if baseline.is_partial()));
+        assert!(matches!(&learning.baselines.take_changes()[..], [Change::Write(baseline)] if baseline.partial));
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod learn;
 mod severity;
 mod violation;
 
+pub(crate) use self::baseline::in_seconds;
 pub use self::{
     baseline::{Baseline, BaselineError, FirstSeen, Phase},
     baselines::{Baselines, Change, StoreStatus},

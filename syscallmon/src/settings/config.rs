@@ -101,7 +101,8 @@ impl Config {
     pub fn resolve(flags: Settings, file: Option<&Path>) -> Result<Self, InvalidError> {
         let file = file.map(Settings::read).transpose()?.unwrap_or_default();
         let settings = flags.or(file);
-        let Settings { web, poll, workload, names, kubernetes, cgroup, capacity, probe, latency, state, log, path } = settings;
+        let Settings { web, poll, workload, names, kubernetes, cgroup, capacity, probe, latency, state, log, path } =
+            settings;
         let config = Self {
             listen_addresses: web
                 .listen_address

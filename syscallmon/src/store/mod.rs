@@ -193,7 +193,7 @@ impl Store {
 
     fn adopt(&self, name: &str, text: &[u8]) -> Result<Kind, FileError> {
         let baseline = Baseline::from_json(text, &self.calls)?;
-        let kind = baseline.kind().clone();
+        let kind = baseline.kind.clone();
         if kind.file_name() != name {
             return Err(FileError::Name { kind });
         }
@@ -267,7 +267,7 @@ impl Store {
             Change::Write(baseline) => {
                 let stamp = file::replace(&path, &baseline.to_json());
                 let stamp = stamp.map_err(|source| StoreError::Write { path, source })?;
-                self.files.insert(name, OnDisk { stamp, kind: Some(baseline.kind().clone()) });
+                self.files.insert(name, OnDisk { stamp, kind: Some(baseline.kind.clone()) });
             }
             Change::Remove(_) => {
                 file::remove(&path).map_err(|source| StoreError::Remove { path, source })?;

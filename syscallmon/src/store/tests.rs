@@ -133,7 +133,7 @@ fn an_edited_file_wins_over_what_was_learned_meanwhile() {
     stored.learn("a", "write");
     stored.store.synchronize();
     assert_eq!(stored.calls("a"), Some(vec!["chroot"]));
-    assert_eq!(stored.store.shared.lock().baselines.get(&kind("a")).unwrap().state(), Phase::Guarding);
+    assert_eq!(stored.store.shared.lock().baselines.get(&kind("a")).unwrap().state, Phase::Guarding);
     stored.store.synchronize();
     assert_eq!(stored.text("a"), edited);
 }

@@ -112,7 +112,11 @@ impl Connection {
     }
 
     /// Owns what it needs: HTTP/2 runs each request as a task of its own.
-    fn handler(&self, watchdog: &Arc<Watchdog>, is_local: bool) -> impl Fn(Request<Incoming>) -> Answer + Clone + use<> {
+    fn handler(
+        &self,
+        watchdog: &Arc<Watchdog>,
+        is_local: bool,
+    ) -> impl Fn(Request<Incoming>) -> Answer + Clone + use<> {
         let (service, watchdog) = (Arc::clone(&self.service), Arc::clone(watchdog));
         move |request| {
             let (service, in_flight) = (Arc::clone(&service), watchdog.begin());
