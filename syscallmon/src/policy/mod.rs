@@ -2,8 +2,10 @@
 
 mod severity;
 mod violation;
+mod violations;
 
 pub use self::{
     severity::Severity,
     violation::{Ancestor, Process, Reason, Violation},
+    violations::{Counted, Told, Violations},
 };
