@@ -146,16 +146,11 @@ fn regex(glob: &str) -> String {
                 regex.push('.');
                 after
             }
-            '[' => match class(after) {
-                Some((class, after)) => {
-                    regex.push_str(&class);
-                    after
-                }
-                None => {
-                    regex.push_str(r"\[");
-                    after
-                }
-            },
+            '[' => {
+                let (class, after) = class(after).unwrap_or_else(|| (r"\[".to_owned(), after));
+                regex.push_str(&class);
+                after
+            }
             _ => {
                 regex.push_str(&escape(&rest[..char.len_utf8()]));
                 after

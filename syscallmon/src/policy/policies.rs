@@ -26,7 +26,7 @@ pub struct Source {
 }
 
 /// A list of policies, as files have it.
-#[derive(Clone, Debug, serde::Deserialize)]
+#[derive(Clone, Debug, Default, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PolicyList {
     /// In their order.
@@ -75,6 +75,7 @@ impl Policies {
     }
 
     /// All of them, in order.
+    #[must_use]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Arc<Policy>> {
         self.policies.iter()
     }
@@ -98,7 +99,7 @@ fn built_in_source() -> Source {
     Source { spec, profiles: Vec::new(), origin: BUILT_IN_ORIGIN.into() }
 }
 
-/// What the runtimes' profile lets through. No operation of io_uring: it denies io_uring_setup.
+/// What the runtimes' profile lets through. No operation of io_uring: it denies `io_uring_setup`.
 fn runtime_default(table: &CallTable) -> Vec<bool> {
     table.iter().map(|(_, call)| call.abi != IO_URING && runtime_default::allows(call.syscall)).collect()
 }
