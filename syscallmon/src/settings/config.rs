@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{FileError, LatencyConfig, LatencyError, LogFormat, LogLevel, Merge, Settings};
+use super::{FileError, LatencyConfig, LatencyError, LogFormat, LogLevel, Merge, PolicySources, Settings};
 use crate::{
     cgroup::HierarchyChoice,
     export::{PATHS, web::Limits},
@@ -51,6 +51,8 @@ pub struct Config {
     pub hierarchy: HierarchyChoice,
     /// Where baselines are kept.
     pub state_directory: PathBuf,
+    /// What is expected of workloads, and where that is written.
+    pub policies: PolicySources,
     /// What to log.
     pub log_level: LogLevel,
     /// How to log.
@@ -99,10 +101,23 @@ impl Config {
     ///
     /// When the file cannot be read, or a value cannot be.
     pub fn resolve(flags: Settings, file: Option<&Path>) -> Result<Self, InvalidError> {
-        let file = file.map(Settings::read).transpose()?.unwrap_or_default();
-        let settings = flags.or(file);
-        let Settings { web, poll, workload, names, kubernetes, cgroup, capacity, probe, latency, state, log, path } =
-            settings;
+        let settings = flags.or(file.map(Settings::read).transpose()?.unwrap_or_default());
+        let Settings {
+            web,
+            poll,
+            workload,
+            names,
+            kubernetes,
+            cgroup,
+            capacity,
+            probe,
+            latency,
+            policy,
+            policies,
+            state,
+            log,
+            path,
+        } = settings;
         let config = Self {
             listen_addresses: web
                 .listen_address
@@ -147,6 +162,12 @@ impl Config {
             node: kubernetes.node_name.unwrap_or_else(node_name),
             hierarchy: cgroup.hierarchy.unwrap_or_default(),
             state_directory: state.directory.unwrap_or_else(|| "/var/lib/syscallmon".into()),
+            policies: PolicySources {
+                built_in: policy.runtime_default.unwrap_or(true),
+                configured: policies.unwrap_or_default(),
+                file: file.map(Path::to_owned),
+                directory: policy.directory,
+            },
             log_level: log.level.unwrap_or_default(),
             log_format: log.format.unwrap_or_default(),
             procfs: path.procfs.unwrap_or_else(|| "/proc".into()),
@@ -246,7 +267,7 @@ mod tests {
             checked += 1;
         }
         assert_eq!(
-            checked, 29,
+            checked, 30,
             "every setting names its default but files, path.cgroupfs, latency.syscalls, selectors and kubernetes.node-name"
         );
     }

@@ -8,6 +8,7 @@ mod config;
 mod file;
 mod latency;
 mod log;
+mod policies;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -20,11 +21,13 @@ pub use self::{
     file::FileError,
     latency::{Latency as LatencyConfig, LatencyError},
     log::{LogFormat, LogHandle, LogLevel, start as start_log},
+    policies::{LoadedPolicies, PoliciesError, PolicyProblem, PolicySources, Watched},
 };
 use crate::{
     cgroup::HierarchyChoice,
     durations::Bound,
     kernel::SysEnter,
+    policy::PolicySpec,
     workload::{
         Label, Selector,
         source::{KubernetesChoice, SocketChoice},
@@ -90,6 +93,12 @@ group! {
         /// Durations of calls.
         #[command(flatten)]
         latency: Latency,
+        /// What is expected of workloads.
+        #[command(flatten)]
+        policy: Policy,
+        /// Policies; nothing that a flag could say.
+        #[arg(skip)]
+        policies: Option<Vec<PolicySpec>>,
         /// What is kept on disk.
         #[command(flatten)]
         state: State,
@@ -267,11 +276,25 @@ group! {
 }
 
 group! {
+    /// What is expected of workloads.
+    Policy {
+        /// Whether containers that no other policy selects have the built-in one, which expects what the default seccomp profile of
+        /// container runtimes allows. [default: true]
+        #[arg(long = "policy.runtime-default", value_name = "BOOL")]
+        runtime_default: Option<bool>,
+        /// Directory of files with policies, besides those under the key policies of the configuration file: all *.yaml and *.yml in it,
+        /// in the order of their names; re-read when they change.
+        #[arg(id = "policy.directory", long = "policy.directory", value_name = "DIR")]
+        directory: Option<PathBuf>,
+    }
+}
+
+group! {
     /// What is kept on disk.
     State {
         /// Where baselines of policies that learn are kept; made when the first one is, if the directory above it is there.
         /// [default: /var/lib/syscallmon]
-        #[arg(long = "state.directory", value_name = "DIR")]
+        #[arg(id = "state.directory", long = "state.directory", value_name = "DIR")]
         directory: Option<PathBuf>,
     }
 }
