@@ -11,6 +11,7 @@ use std::{
 use serde::Serialize;
 
 use crate::{
+    alert::Alerts,
     durations::Bound,
     kernel::{Capacity, ProbeStatus},
     model::Model,
@@ -92,6 +93,8 @@ pub struct State {
     pub snapshot: SnapshotFacts,
     /// The newest first calls, newest first.
     pub first_calls: VecDeque<FirstCall>,
+    /// Where violations go.
+    pub alerts: Alerts,
     /// Whether the last load of the configuration worked, and when the last one did that worked.
     pub config_reload: (bool, SystemTime),
 }
@@ -124,6 +127,7 @@ impl State {
             kernel_memory_bytes,
             snapshot: SnapshotFacts { number: 0, taken: Instant::now(), time, duration: Duration::ZERO },
             first_calls: VecDeque::new(),
+            alerts: Alerts::default(),
             config_reload: (true, time),
         }
     }

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ConfigFile;
 use crate::{
+    alert::Alerts,
     cgroup::{Hierarchies, Tree},
     export::{
         Site,
@@ -105,6 +106,7 @@ impl Run {
         let shutdown = CancellationToken::new();
         let mut tasks = JoinSet::new();
         config.sources.start(&shared.lock().directory, &config.node, &shutdown, &mut tasks);
+        shared.lock().alerts = Alerts::start(&config.alert, &config.node, &shutdown, &mut tasks);
         tasks.spawn(sampler.run(shutdown.clone()));
         tasks.spawn(server.run(listeners, site.router(), shutdown.clone()));
         let reload = |config: &mut Config| self.reload(config, &tunables, &log, &shared);

@@ -6,8 +6,9 @@ use std::{
     time::Duration,
 };
 
-use super::{FileError, LatencyConfig, LatencyError, LogFormat, LogLevel, Merge, Settings};
+use super::{AlertError, FileError, LatencyConfig, LatencyError, LogFormat, LogLevel, Merge, Settings};
 use crate::{
+    alert::AlertConfig,
     cgroup::HierarchyChoice,
     export::{PATHS, web::Limits},
     kernel::{Capacity, Signals, SysEnter},
@@ -49,6 +50,8 @@ pub struct Config {
     pub node: String,
     /// Which cgroup hierarchies to count by.
     pub hierarchy: HierarchyChoice,
+    /// Where violations go.
+    pub alert: AlertConfig,
     /// What to log.
     pub log_level: LogLevel,
     /// How to log.
@@ -80,6 +83,9 @@ pub enum InvalidError {
     /// The calls to be measured, or the buckets.
     #[error(transparent)]
     Latency(#[from] LatencyError),
+    /// Where violations go.
+    #[error(transparent)]
+    Alert(#[from] AlertError),
     /// The path of the metrics is somebody else's.
     #[error(
         "web.telemetry-path: {path:?} must begin with /, have only letters, digits and /-_.~, and be none of the other pages"
@@ -99,7 +105,10 @@ impl Config {
     pub fn resolve(flags: Settings, file: Option<&Path>) -> Result<Self, InvalidError> {
         let file = file.map(Settings::read).transpose()?.unwrap_or_default();
         let settings = flags.or(file);
-        let Settings { web, poll, workload, names, kubernetes, cgroup, capacity, probe, latency, log, path } = settings;
+        let Settings { web, poll, workload, names, kubernetes, cgroup, capacity, probe, latency, alert, log, path } =
+            settings;
+        let poll_interval = poll.interval.unwrap_or(Duration::from_secs(5));
+        let alert = alert.resolve(poll_interval, kubernetes.kubeconfig.clone())?;
         let config = Self {
             listen_addresses: web
                 .listen_address
@@ -108,10 +117,7 @@ impl Config {
             telemetry_path: web.telemetry_path.unwrap_or_else(|| "/metrics".to_owned()),
             web_config_file: web.config.file,
             max_connections: web.max_connections.unwrap_or(Limits::default().connections),
-            tunables: Tunables {
-                poll_interval: poll.interval.unwrap_or(Duration::from_secs(5)),
-                expire_after: workload.expire_after.unwrap_or(Duration::from_mins(5)),
-            },
+            tunables: Tunables { poll_interval, expire_after: workload.expire_after.unwrap_or(Duration::from_mins(5)) },
             capacity: Capacity {
                 cgroups: capacity.cgroups.unwrap_or(1024),
                 series: capacity.series.unwrap_or(65_536),
@@ -143,6 +149,7 @@ impl Config {
             },
             node: kubernetes.node_name.unwrap_or_else(node_name),
             hierarchy: cgroup.hierarchy.unwrap_or_default(),
+            alert,
             log_level: log.level.unwrap_or_default(),
             log_format: log.format.unwrap_or_default(),
             procfs: path.procfs.unwrap_or_else(|| "/proc".into()),
@@ -198,6 +205,7 @@ impl Config {
             ("workload", (&self.rules, self.max_series) != (&new.rules, new.max_series)),
             ("names", (&self.sources, &self.node) != (&new.sources, &new.node)),
             ("cgroup.hierarchy", self.hierarchy != new.hierarchy),
+            ("alert", self.alert != new.alert),
             ("log.format", self.log_format != new.log_format),
             ("path", (&self.procfs, &self.sysfs, &self.cgroupfs) != (&new.procfs, &new.sysfs, &new.cgroupfs)),
         ];
