@@ -305,6 +305,7 @@ fn label(probe: Probe) -> &'static str {
         Probe::SysExit => "probe sys_exit",
         Probe::Task => "probe task",
         Probe::Cgroup => "probe cgroup",
+        Probe::Setup => "probe setup",
         Probe::IoUring => "probe io_uring",
     }
 }

@@ -12,6 +12,7 @@ mod spec;
 #[cfg(test)]
 mod tests;
 mod violation;
+mod violations;
 
 pub use self::{
     compiled::{Policy, Unexpected},
@@ -22,4 +23,5 @@ pub use self::{
     severity::Severity,
     spec::{BUILT_IN, ExceptionSpec, Learn, PolicyError, PolicyName, PolicySpec},
     violation::{Ancestor, Process, Reason, Violation},
+    violations::{Counted, Told, Violations},
 };
