@@ -259,3 +259,18 @@ fn the_documentation_says_of_every_critical_call_what_it_is_for() {
         assert!(documented.contains(call), "{call}");
     }
 }
+
+#[test]
+fn the_built_in_policy_means_the_same_on_arm() {
+    let table = CallTable::aarch64();
+    let policies = Policies::new(Vec::new(), true, &table).unwrap();
+    let policy = policies.of(&container("web")).unwrap();
+    let reason = |abi, name| {
+        let (id, _) = table.iter().find(|(_, call)| (call.abi, call.syscall) == (abi, name)).unwrap();
+        policy.judge(&container("web"), id, None).map(|unexpected| unexpected.reason)
+    };
+    assert_eq!((reason("aarch64", "openat"), reason("aarch64", "clone3")), (None, None));
+    assert_eq!(reason("aarch64", "mount"), Some(Reason::NotAllowed));
+    assert_eq!(reason("aarch32", "openat"), Some(Reason::Abi));
+    assert_eq!(reason("aarch64", "ptrace"), Some(Reason::Denied));
+}

@@ -160,8 +160,8 @@ impl Config {
             hierarchy: cgroup.hierarchy.unwrap_or_default(),
             policies: PolicySources {
                 built_in: policy.runtime_default.unwrap_or(true),
+                file: policies.as_ref().and(file).map(Path::to_owned),
                 configured: policies.unwrap_or_default(),
-                file: file.map(Path::to_owned),
                 directory: policy.directory,
             },
             log_level: log.level.unwrap_or_default(),
