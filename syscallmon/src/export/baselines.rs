@@ -77,7 +77,7 @@ enum Action {
 }
 
 /// The routes.
-pub(super) fn router(shared: Shared) -> Router {
+pub(crate) fn router(shared: Shared) -> Router {
     Router::new()
         .route("/api/v1/policies", get(list))
         .route("/api/v1/baselines/{*kind}", get(show).post(change))
