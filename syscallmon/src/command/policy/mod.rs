@@ -59,7 +59,7 @@ enum Action {
 
 #[derive(Clone, Debug, Args)]
 struct OfKind {
-    /// Kind of workloads, as the list has it: shop/Deployment/web/httpd, docker:web, unit:/system.slice/nginx.service.
+    /// Kind of workloads, as the list has it: shop/Deployment/web/httpd, docker:web, or unit: and a path.
     kind: Kind,
 }
 
