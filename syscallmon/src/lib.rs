@@ -3,6 +3,7 @@
 //! Data flows one way: [`kernel`] -> [`snapshot`] -> [`cgroup`] (names of cgroups) -> [`workload`] -> [`model`]
 //! (totals that never fall) -> [`export`]. `ARCHITECTURE.md` says why; [`command`] wires it.
 
+pub mod alert;
 pub mod cgroup;
 pub mod command;
 pub mod durations;

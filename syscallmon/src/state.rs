@@ -11,6 +11,7 @@ use std::{
 use serde::Serialize;
 
 use crate::{
+    alert::Alerts,
     durations::Bound,
     kernel::{Capacity, ProbeStatus},
     model::Model,
@@ -90,6 +91,8 @@ pub struct State {
     pub first_calls: VecDeque<FirstCall>,
     /// What kinds of workloads have learned.
     pub baselines: Baselines,
+    /// Where violations go.
+    pub alerts: Alerts,
     /// Whether the last load of the configuration worked, and when the last one did that worked.
     pub config_reload: (bool, SystemTime),
 }
@@ -123,6 +126,7 @@ impl State {
             snapshot: SnapshotFacts { number: 0, taken: Instant::now(), time, duration: Duration::ZERO },
             first_calls: VecDeque::new(),
             baselines: Baselines::default(),
+            alerts: Alerts::default(),
             config_reload: (true, time),
         }
     }

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ConfigFile;
 use crate::{
+    alert::Alerts,
     cgroup::{Hierarchies, Tree},
     export::{
         Site,
@@ -109,6 +110,7 @@ impl Run {
         let shutdown = CancellationToken::new();
         let mut tasks = JoinSet::new();
         config.sources.start(&shared.lock().directory, &config.node, &shutdown, &mut tasks);
+        shared.lock().alerts = Alerts::start(&config.alert, &config.node, &shutdown, &mut tasks);
         tasks.spawn(sampler.run(shutdown.clone()));
         tasks.spawn(store.run(shutdown.clone()));
         tasks.spawn(server.run(listeners, site.router(), shutdown.clone()));
