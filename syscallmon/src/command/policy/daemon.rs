@@ -47,7 +47,7 @@ pub(super) struct Daemon {
     /// File with the user's password.
     #[arg(long, value_name = "FILE", global = true, requires = "username")]
     password_file: Option<PathBuf>,
-    /// File with the certificate of whoever signed the daemon's; https needs it.
+    /// File with the certificate of whoever signed the daemon's, where that is not one whom this host trusts.
     #[arg(long, value_name = "FILE", global = true)]
     ca_file: Option<PathBuf>,
 }
@@ -109,18 +109,27 @@ impl Daemon {
     }
 
     fn tls(&self) -> Result<TlsConnector> {
-        let file = self.ca_file.as_ref().context("https needs --ca-file")?;
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(self.roots()?)
+            .with_no_client_auth();
+        Ok(TlsConnector::from(Arc::new(config)))
+    }
+
+    /// Whom certificates must be signed by.
+    fn roots(&self) -> Result<RootCertStore> {
         let mut roots = RootCertStore::empty();
+        let Some(file) = &self.ca_file else {
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            ensure!(!roots.is_empty(), "this host trusts no certificates: --ca-file");
+            return Ok(roots);
+        };
         let unusable = || format!("cannot use the certificates in {}", file.display());
         for certificate in CertificateDer::pem_file_iter(file).with_context(unusable)? {
             roots.add(certificate.with_context(unusable)?).with_context(unusable)?;
         }
         ensure!(!roots.is_empty(), "there is no certificate in {}", file.display());
-        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(TlsConnector::from(Arc::new(config)))
+        Ok(roots)
     }
 }
 

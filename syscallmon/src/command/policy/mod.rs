@@ -17,11 +17,11 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use self::daemon::Daemon;
-use crate::policy::Kind;
+use crate::policy::{Baseline, Kind};
 
 /// Show and change what workloads have learned (baselines).
 ///
-/// Asks a daemon that runs. It lets baselines be changed from its own host, and by users of its web.config.file.
+/// Asks a daemon that runs. It lets baselines be changed over a loopback address of its host, and by users of its web.config.file.
 #[derive(Debug, Args)]
 pub(super) struct Policy {
     #[command(subcommand)]
@@ -83,6 +83,8 @@ struct List {
     baselines: Vec<Row>,
 }
 
+const OTHER_VERSION: &str = "the daemon is of another version than this command: --output=json prints what it said";
+
 impl Policy {
     pub(super) fn execute(self) -> Result<ExitCode> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -102,7 +104,7 @@ impl Policy {
         }
         match &self.action {
             Action::List => table(answer),
-            Action::Show(_) | Action::Forget(_) => pretty(&answer),
+            Action::Show(_) | Action::Forget(_) => as_file(answer),
             Action::Approve(of) | Action::Relearn(of) => {
                 Ok(format!("{}: {}\n", of.kind, answer["state"].as_str().unwrap_or("changed")))
             }
@@ -141,9 +143,14 @@ fn pretty(answer: &Value) -> Result<String> {
     Ok(serde_json::to_string_pretty(answer)? + "\n")
 }
 
+/// A baseline as its file has it.
+fn as_file(answer: Value) -> Result<String> {
+    let baseline: Baseline = serde_json::from_value(answer).context(OTHER_VERSION)?;
+    Ok(baseline.to_json()?)
+}
+
 fn table(answer: Value) -> Result<String> {
-    let List { baselines } =
-        serde_json::from_value(answer).context("the daemon has another version than this command")?;
+    let List { baselines } = serde_json::from_value(answer).context(OTHER_VERSION)?;
     let head = ["KIND", "STATE", "CALLS", "WORKLOADS", "BEGAN", "LEARNED", "QUIET", "POLICY", "NOTES"];
     let rows: Vec<_> = std::iter::once(head.map(str::to_owned)).chain(baselines.into_iter().map(Row::cells)).collect();
     let mut widths = [0; 9];
