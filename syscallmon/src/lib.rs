@@ -6,12 +6,14 @@
 pub mod alert;
 pub mod cgroup;
 pub mod command;
+pub mod detector;
 pub mod durations;
 pub mod export;
 pub mod kernel;
 pub mod memory;
 pub mod model;
 pub mod policy;
+pub mod policy_watch;
 pub mod privileges;
 pub mod process;
 pub mod sampler;

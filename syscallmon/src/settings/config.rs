@@ -275,7 +275,7 @@ mod tests {
             checked += 1;
         }
         assert_eq!(
-            checked, 30,
+            checked, 36,
             "every setting names its default but files, path.cgroupfs, latency.syscalls, selectors and kubernetes.node-name"
         );
     }

@@ -178,9 +178,14 @@ impl CallTable {
     /// The call that a number means in an ABI; the number is without x32's bit.
     #[must_use]
     pub fn resolve(&self, abi: Abi, number: u64) -> Call {
+        self.call(self.position(abi, number))
+    }
+
+    /// The same by its id.
+    #[must_use]
+    pub fn position(&self, abi: Abi, number: u64) -> CallId {
         let index = usize::try_from(number).ok().filter(|&number| number < NUMBERS_PER_ABI);
-        let position = index.map_or(abi as u16, |number| self.positions[abi as usize * NUMBERS_PER_ABI + number]);
-        self.call(CallId(position))
+        CallId(index.map_or(abi as u16, |number| self.positions[abi as usize * NUMBERS_PER_ABI + number]))
     }
 
     /// Names of the architecture's ABIs.
