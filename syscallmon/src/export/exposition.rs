@@ -138,6 +138,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        alert::Alerts,
         durations::{Bound, Durations},
         kernel::{Capacity, Probe, ProbeStatus},
         model::Model,
@@ -157,6 +158,7 @@ mod tests {
         directory.set_status(SourceName::Docker, Some("gone".to_owned()));
         let known = (Model::new(usize::MAX), directory);
         let mut state = State::new(CallTable::x86_64(), probes, capacity, 1, "cgroup2".into(), bounds, known);
+        state.alerts = Alerts::to_nobody("webhook");
         let mut took = Durations { sum_ns: 20_000_000, ..Durations::default() };
         (took.buckets[14], took.buckets[25]) = (2, 1);
         let openat = state.calls.named("openat").next().unwrap();

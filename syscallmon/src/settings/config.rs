@@ -249,8 +249,9 @@ mod tests {
             checked += 1;
         }
         assert_eq!(
-            checked, 28,
-            "every setting names its default but files, path.cgroupfs, latency.syscalls, selectors and kubernetes.node-name"
+            checked, 34,
+            "every setting names its default but files, path.cgroupfs, latency.syscalls, selectors, kubernetes.node-name, and what \
+             belongs to an Alertmanager or a webhook"
         );
     }
 
