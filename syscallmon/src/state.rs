@@ -15,13 +15,14 @@ use crate::{
     durations::Bound,
     kernel::{Capacity, ProbeStatus},
     model::Model,
+    policy::{Baselines, Policies, Process, Violations},
     snapshot::Losses,
     syscalls::CallTable,
     workload::{Directory, Workload},
 };
 
 /// How many of the newest first calls are remembered.
-const FIRST_CALLS: usize = 100;
+const FIRST_CALLS: usize = 300;
 
 /// A workload made a call, or was refused it, for the first time (since its cgroup was made, or since the daemon started).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -37,16 +38,11 @@ pub struct FirstCall {
     pub syscall: &'static str,
     /// Its number within the ABI.
     pub number: u64,
-    /// Process id.
-    pub pid: u32,
-    /// Thread id.
-    pub tid: u32,
-    /// Real user id.
-    pub uid: u32,
     /// Whether seccomp refused the call.
     pub denied: bool,
-    /// The thread's name.
-    pub comm: String,
+    /// Who made it.
+    #[serde(flatten)]
+    pub process: Process,
 }
 
 /// Facts about the newest snapshot.
@@ -93,6 +89,14 @@ pub struct State {
     pub snapshot: SnapshotFacts,
     /// The newest first calls, newest first.
     pub first_calls: VecDeque<FirstCall>,
+    /// What is expected of workloads.
+    pub policies: Arc<Policies>,
+    /// Whether the last load of the policies worked, and when the last one did that worked.
+    pub policy_reload: (bool, SystemTime),
+    /// What was not expected.
+    pub violations: Violations,
+    /// What kinds of workloads have learned.
+    pub baselines: Baselines,
     /// Where violations go.
     pub alerts: Alerts,
     /// Whether the last load of the configuration worked, and when the last one did that worked.
@@ -127,6 +131,10 @@ impl State {
             kernel_memory_bytes,
             snapshot: SnapshotFacts { number: 0, taken: Instant::now(), time, duration: Duration::ZERO },
             first_calls: VecDeque::new(),
+            policies: Arc::default(),
+            policy_reload: (true, time),
+            violations: Violations::default(),
+            baselines: Baselines::default(),
             alerts: Alerts::default(),
             config_reload: (true, time),
         }

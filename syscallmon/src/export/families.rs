@@ -249,6 +249,90 @@ pub const FAMILIES: &[Family] = &[
         collect: |state, samples| samples.add(&[], state.directory.unresolved() as f64),
     },
     Family {
+        name: "syscallmon_policy_baselines",
+        kind: MetricType::GAUGE,
+        labels: &["policy", "state"],
+        help: "Baselines of policies that learn: learning, or guarding, which is when calls that were not learned are unexpected.",
+        collect: |state, samples| {
+            let all = state.baselines.iter().map(|baseline| ((baseline.policy.as_ref(), baseline.state.name()), 1));
+            let counts: Tally<(&str, &str)> = all.collect();
+            for ((policy, state), &count) in counts.iter() {
+                samples.add(&[("policy", policy), ("state", state)], count as f64);
+            }
+        },
+    },
+    Family {
+        name: "syscallmon_policy_baseline_calls",
+        kind: MetricType::GAUGE,
+        labels: &["kind", "policy", "state"],
+        help: "Calls that a kind of workloads has learned.",
+        collect: |state, samples| {
+            for baseline in state.baselines.iter() {
+                let state = ("state", baseline.state.name());
+                samples.add(
+                    &[("kind", baseline.kind.as_str()), ("policy", &baseline.policy), state],
+                    baseline.size() as f64,
+                );
+            }
+        },
+    },
+    Family {
+        name: "syscallmon_policy_baseline_began_timestamp_seconds",
+        kind: MetricType::GAUGE,
+        labels: &["kind", "policy"],
+        help: "When a kind of workloads began to learn, in seconds since 1970.",
+        collect: |state, samples| {
+            for baseline in state.baselines.iter() {
+                let labels = [("kind", baseline.kind.as_str()), ("policy", &baseline.policy)];
+                samples.add(&labels, unix_time(baseline.began));
+            }
+        },
+    },
+    Family {
+        name: "syscallmon_policy_baseline_partial",
+        kind: MetricType::GAUGE,
+        labels: &["kind", "policy"],
+        help: "Whether a kind of workloads began to learn after its containers started, and has not seen a start since.",
+        collect: |state, samples| {
+            for baseline in state.baselines.iter() {
+                let labels = [("kind", baseline.kind.as_str()), ("policy", &baseline.policy)];
+                samples.add(&labels, f64::from(u8::from(baseline.partial)));
+            }
+        },
+    },
+    Family {
+        name: "syscallmon_policy_baselines_refused",
+        kind: MetricType::GAUGE,
+        labels: &[],
+        help: "Kinds of workloads that are not learned, since there are too many baselines.",
+        collect: |state, samples| samples.add(&[], state.baselines.refused() as f64),
+    },
+    Family {
+        name: "syscallmon_policy_store_up",
+        kind: MetricType::GAUGE,
+        labels: &[],
+        help: "Whether all baselines are on disk; absent as long as there are none.",
+        collect: |state, samples| {
+            if let Some(is_up) = state.baselines.store.is_up {
+                samples.add(&[], f64::from(u8::from(is_up)));
+            }
+        },
+    },
+    Family {
+        name: "syscallmon_policy_store_errors_total",
+        kind: MetricType::COUNTER,
+        labels: &[],
+        help: "How often baselines could not be read from disk or written to it.",
+        collect: |state, samples| samples.add(&[], state.baselines.store.errors as f64),
+    },
+    Family {
+        name: "syscallmon_policy_store_unreadable_files",
+        kind: MetricType::GAUGE,
+        labels: &[],
+        help: "Files of baselines that cannot be used, and are left as they are: the log says which, and why.",
+        collect: |state, samples| samples.add(&[], state.baselines.store.unreadable as f64),
+    },
+    Family {
         name: "syscallmon_alerts_sent_total",
         kind: MetricType::COUNTER,
         labels: &["sink"],

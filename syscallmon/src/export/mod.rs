@@ -3,6 +3,7 @@
 //! Reads [`crate::state`], asks the sampler for fresh counts, and never sees aya.
 
 mod api;
+mod baselines;
 mod exposition;
 pub mod families;
 mod landing;
@@ -31,7 +32,7 @@ use crate::{
 };
 
 /// Paths that `--web.telemetry-path` cannot take.
-pub const PATHS: [&str; 4] = ["/", "/healthz", "/readyz", "/api/v1/workloads"];
+pub const PATHS: [&str; 5] = ["/", "/healthz", "/readyz", "/api/v1/workloads", "/api/v1/policies"];
 
 /// A snapshot this much older than the poll interval means that the sampler is stuck.
 const STUCK: Duration = Duration::from_mins(1);
@@ -74,6 +75,7 @@ impl Site {
 
     /// The pages.
     pub fn router(self) -> Router {
+        let baselines = baselines::router(self.shared.clone());
         Router::new()
             .route(&self.telemetry_path, get(metrics))
             .route("/", get(landing::page))
@@ -81,6 +83,7 @@ impl Site {
             .route("/readyz", get(readyz))
             .route("/api/v1/workloads", get(api::workloads))
             .with_state(self)
+            .merge(baselines)
     }
 }
 

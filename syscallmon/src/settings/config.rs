@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{AlertError, FileError, LatencyConfig, LatencyError, LogFormat, LogLevel, Merge, Settings};
+use super::{AlertError, FileError, LatencyConfig, LatencyError, LogFormat, LogLevel, Merge, PolicySources, Settings};
 use crate::{
     alert::AlertConfig,
     cgroup::HierarchyChoice,
@@ -50,6 +50,10 @@ pub struct Config {
     pub node: String,
     /// Which cgroup hierarchies to count by.
     pub hierarchy: HierarchyChoice,
+    /// Where baselines are kept.
+    pub state_directory: PathBuf,
+    /// What is expected of workloads, and where that is written.
+    pub policies: PolicySources,
     /// Where violations go.
     pub alert: AlertConfig,
     /// What to log.
@@ -103,10 +107,24 @@ impl Config {
     ///
     /// When the file cannot be read, or a value cannot be.
     pub fn resolve(flags: Settings, file: Option<&Path>) -> Result<Self, InvalidError> {
-        let file = file.map(Settings::read).transpose()?.unwrap_or_default();
-        let settings = flags.or(file);
-        let Settings { web, poll, workload, names, kubernetes, cgroup, capacity, probe, latency, alert, log, path } =
-            settings;
+        let settings = flags.or(file.map(Settings::read).transpose()?.unwrap_or_default());
+        let Settings {
+            web,
+            poll,
+            workload,
+            names,
+            kubernetes,
+            cgroup,
+            capacity,
+            probe,
+            latency,
+            policy,
+            policies,
+            state,
+            alert,
+            log,
+            path,
+        } = settings;
         let poll_interval = poll.interval.unwrap_or(Duration::from_secs(5));
         let alert = alert.resolve(poll_interval, kubernetes.kubeconfig.clone())?;
         let config = Self {
@@ -149,6 +167,13 @@ impl Config {
             },
             node: kubernetes.node_name.unwrap_or_else(node_name),
             hierarchy: cgroup.hierarchy.unwrap_or_default(),
+            state_directory: state.directory.unwrap_or_else(|| "/var/lib/syscallmon".into()),
+            policies: PolicySources {
+                built_in: policy.runtime_default.unwrap_or(true),
+                configured: policies.unwrap_or_default(),
+                file: file.map(Path::to_owned),
+                directory: policy.directory,
+            },
             alert,
             log_level: log.level.unwrap_or_default(),
             log_format: log.format.unwrap_or_default(),
@@ -205,6 +230,7 @@ impl Config {
             ("workload", (&self.rules, self.max_series) != (&new.rules, new.max_series)),
             ("names", (&self.sources, &self.node) != (&new.sources, &new.node)),
             ("cgroup.hierarchy", self.hierarchy != new.hierarchy),
+            ("state.directory", self.state_directory != new.state_directory),
             ("alert", self.alert != new.alert),
             ("log.format", self.log_format != new.log_format),
             ("path", (&self.procfs, &self.sysfs, &self.cgroupfs) != (&new.procfs, &new.sysfs, &new.cgroupfs)),
@@ -249,7 +275,7 @@ mod tests {
             checked += 1;
         }
         assert_eq!(
-            checked, 34,
+            checked, 42,
             "every setting names its default but files, path.cgroupfs, latency.syscalls, selectors, kubernetes.node-name, and what \
              belongs to an Alertmanager or a webhook"
         );
@@ -283,6 +309,11 @@ mod tests {
             ("--workload.expire-after=0s", "workload.expire-after"),
             ("--web.max-connections=0", "web.max-connections"),
             ("--workload.max-series=0", "workload.max-series"),
+            ("--alert.resolve-after=0s", "alert.resolve-after"),
+            ("--alert.repeat-interval=0s", "alert.repeat-interval"),
+            ("--alert.webhook.template={{ message }}", "alert.webhook.template needs alert.webhook.url"),
+            ("--alert.webhook.username=me", "alert.webhook.username"),
+            ("--alert.alertmanager.labels=cluster=prod", "alert.alertmanager.labels needs alert.alertmanager.url"),
         ] {
             let error = resolve(&[flag]).unwrap_err().to_string();
             assert!(error.starts_with(name), "{flag}: {error}");

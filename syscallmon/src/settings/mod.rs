@@ -9,6 +9,7 @@ mod config;
 mod file;
 mod latency;
 mod log;
+mod policies;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -22,12 +23,14 @@ pub use self::{
     file::FileError,
     latency::{Latency as LatencyConfig, LatencyError},
     log::{LogFormat, LogHandle, LogLevel, start as start_log},
+    policies::{LoadedPolicies, PoliciesError, PolicyProblem, PolicySources, Watched},
 };
 use crate::{
     alert::{ExtraLabel, Header, LogTarget, RateLimit, Template, Url},
     cgroup::HierarchyChoice,
     durations::Bound,
     kernel::SysEnter,
+    policy::PolicySpec,
     workload::{
         Label, Selector,
         source::{KubernetesChoice, SocketChoice},
@@ -93,6 +96,15 @@ group! {
         /// Durations of calls.
         #[command(flatten)]
         latency: Latency,
+        /// What is expected of workloads.
+        #[command(flatten)]
+        policy: Policy,
+        /// Policies; nothing that a flag could say.
+        #[arg(skip)]
+        policies: Option<Vec<PolicySpec>>,
+        /// What is kept on disk.
+        #[command(flatten)]
+        state: State,
         /// Where violations go.
         #[command(flatten)]
         alert: Alert,
@@ -270,6 +282,20 @@ group! {
 }
 
 group! {
+    /// What is expected of workloads.
+    Policy {
+        /// Whether containers that no other policy selects have the built-in one, which expects what the default seccomp profile of
+        /// container runtimes allows. [default: true]
+        #[arg(long = "policy.runtime-default", value_name = "BOOL")]
+        runtime_default: Option<bool>,
+        /// Directory of files with policies, besides those under the key policies of the configuration file: all *.yaml and *.yml in it,
+        /// in the order of their names; re-read when they change.
+        #[arg(id = "policy.directory", long = "policy.directory", value_name = "DIR")]
+        directory: Option<PathBuf>,
+    }
+}
+
+group! {
     /// Where violations go.
     Alert {
         /// Where each violation is written as a line of JSON: stdout, stderr, off, or the path of a file. [default: stdout]
@@ -296,6 +322,16 @@ group! {
         /// A webhook.
         #[command(flatten)]
         webhook: Webhook,
+    }
+}
+
+group! {
+    /// What is kept on disk.
+    State {
+        /// Where baselines of policies that learn are kept; made when the first one is, if the directory above it is there.
+        /// [default: /var/lib/syscallmon]
+        #[arg(id = "state.directory", long = "state.directory", value_name = "DIR")]
+        directory: Option<PathBuf>,
     }
 }
 

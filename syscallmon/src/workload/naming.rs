@@ -114,7 +114,14 @@ impl Naming {
         self.by(place, |id, api| self.directory.container(id, api))
     }
 
-    /// The same without asking anybody.
+    /// Whether the name of a container may still come soon.
+    #[must_use]
+    pub fn waits(&self, place: &Place) -> bool {
+        let is_new = |id: &ContainerId| self.directory.wanted_for(id) < PATIENCE;
+        self.directory.has_sources() && matches!(place, Place::Container { id, .. } if is_new(id))
+    }
+
+    /// The same as [`Self::of_place`] without asking anybody.
     #[must_use]
     pub fn of_known(&self, place: &Arc<Place>) -> Named {
         self.by(place, |id, _| self.directory.known(id))
@@ -137,7 +144,7 @@ impl Naming {
         let about = about.or_else(|| Some((false, self.of_pod_alone(place)?)));
         match about {
             Some((is_pause, about)) => Named { workload: self.workload(is_pause, &about), about },
-            None => Named { workload: Workload::Unresolved(Arc::clone(place)), about: Labels::default() },
+            None => Named { workload: Workload::Unresolved(Arc::clone(place)), about: self.about_unresolved(place) },
         }
     }
 
@@ -198,6 +205,16 @@ impl Naming {
             (Label::Owner, owner),
             (Label::OwnerKind, kind),
         ]
+    }
+
+    /// What its path tells of a container that nobody has named yet.
+    fn about_unresolved(&self, place: &Place) -> Labels {
+        let id = match place {
+            Place::Container { id, .. } => Some((Label::ContainerId, id.to_string().into())),
+            Place::Pod { .. } | Place::Cgroup(_) => None,
+        };
+        let pod = place.pod().map(|uid| (Label::PodUid, Arc::clone(uid)));
+        Labels::new(id.into_iter().chain(pod).chain(self.common(place.path())))
     }
 
     fn common(&self, path: &Arc<str>) -> [(Label, Arc<str>); 2] {
