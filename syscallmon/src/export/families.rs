@@ -6,6 +6,7 @@ use super::sample::Samples;
 use crate::{
     alert::SinkStatus,
     durations::Durations,
+    policy::Counted,
     snapshot::Failure,
     state::{State, unix_time},
     syscalls::{self, IO_URING},
@@ -67,6 +68,14 @@ pub const FAMILIES: &[Family] = &[
         labels: &["namespace", "pod", "container", "cgroup", "op"],
         help: "Operations given to io_uring, by workload and opcode; they make no system calls of their own.",
         collect: io_uring_requests_total,
+    },
+    Family {
+        name: "syscallmon_unexpected_syscalls_total",
+        kind: MetricType::COUNTER,
+        labels: &["namespace", "pod", "container", "cgroup", "syscall", "abi", "policy", "severity"],
+        help: "System calls, operations of io_uring (abi io_uring) and refused attempts that a workload's policy does not expect, since it is \
+               in force.",
+        collect: unexpected_syscalls_total,
     },
     Family {
         name: "syscallmon_workload_info",
@@ -247,6 +256,41 @@ pub const FAMILIES: &[Family] = &[
         labels: &[],
         help: "Containers whose name no source has told yet.",
         collect: |state, samples| samples.add(&[], state.directory.unresolved() as f64),
+    },
+    Family {
+        name: "syscallmon_policies",
+        kind: MetricType::GAUGE,
+        labels: &[],
+        help: "Policies in force, the built-in one among them.",
+        collect: |state, samples| samples.add(&[], state.policies.iter().len() as f64),
+    },
+    Family {
+        name: "syscallmon_policy_reload_success",
+        kind: MetricType::GAUGE,
+        labels: &[],
+        help: "Whether the policies could be read when they were read last; if not, the older ones are in force.",
+        collect: |state, samples| samples.add(&[], f64::from(u8::from(state.policy_reload.0))),
+    },
+    Family {
+        name: "syscallmon_policy_reload_success_timestamp_seconds",
+        kind: MetricType::GAUGE,
+        labels: &[],
+        help: "When the policies were last read with success, in seconds since 1970.",
+        collect: |state, samples| samples.add(&[], unix_time(state.policy_reload.1)),
+    },
+    Family {
+        name: "syscallmon_violations",
+        kind: MetricType::GAUGE,
+        labels: &[],
+        help: "Violations of policies that the API has.",
+        collect: |state, samples| samples.add(&[], state.violations.iter().len() as f64),
+    },
+    Family {
+        name: "syscallmon_violations_dropped_total",
+        kind: MetricType::COUNTER,
+        labels: &[],
+        help: "Violations that the API has no room for, of one workload or in all; their calls are counted.",
+        collect: |state, samples| samples.add(&[], state.violations.dropped() as f64),
     },
     Family {
         name: "syscallmon_policy_baselines",
@@ -443,6 +487,14 @@ fn syscalls_total(state: &State, samples: &mut Samples) {
                 samples.add_of(workload, &[("syscall", call.syscall), ("abi", call.abi)], calls as f64);
             }
         }
+    }
+}
+
+fn unexpected_syscalls_total(state: &State, samples: &mut Samples) {
+    for (Counted { workload, call, policy, severity }, count) in state.violations.counts() {
+        let call = state.calls.call(*call);
+        let labels = [("syscall", call.syscall), ("abi", call.abi), ("policy", policy), ("severity", severity.name())];
+        samples.add(&workload.labels().chain(labels).collect::<Vec<_>>(), count as f64);
     }
 }
 

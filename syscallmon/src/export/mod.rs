@@ -8,6 +8,7 @@ mod exposition;
 pub mod families;
 mod landing;
 mod sample;
+mod violations;
 pub mod web;
 
 use std::{sync::Arc, time::Duration};
@@ -32,7 +33,8 @@ use crate::{
 };
 
 /// Paths that `--web.telemetry-path` cannot take.
-pub const PATHS: [&str; 5] = ["/", "/healthz", "/readyz", "/api/v1/workloads", "/api/v1/policies"];
+pub const PATHS: [&str; 6] =
+    ["/", "/healthz", "/readyz", "/api/v1/workloads", "/api/v1/violations", "/api/v1/policies"];
 
 /// A snapshot this much older than the poll interval means that the sampler is stuck.
 const STUCK: Duration = Duration::from_mins(1);
@@ -82,6 +84,7 @@ impl Site {
             .route("/healthz", get(healthz))
             .route("/readyz", get(readyz))
             .route("/api/v1/workloads", get(api::workloads))
+            .route("/api/v1/violations", get(violations::violations))
             .with_state(self)
             .merge(baselines)
     }

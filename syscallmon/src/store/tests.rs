@@ -2,6 +2,7 @@ use std::{
     fs,
     os::unix::fs::{PermissionsExt, symlink},
     process::{Command, Stdio},
+    sync::Arc,
     time::{Instant, SystemTime},
 };
 
