@@ -25,6 +25,7 @@ pub mod workspace;
 
 mod apt;
 mod clients;
+mod dashboards;
 mod generated;
 mod parallel;
 mod pypi;
