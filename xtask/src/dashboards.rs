@@ -10,7 +10,7 @@ mod variable;
 mod workload;
 
 pub(crate) use self::{
-    panel::{Kind, Panel, Query},
+    panel::{Kind, Panel},
     promql::{Values, selectors},
     variable::Variable,
 };
@@ -47,6 +47,44 @@ impl Dashboard {
     }
 }
 
+impl Row {
+    /// Where each panel is, in columns and lines of the grid: side by side for as long as there is room.
+    pub(crate) fn positions(&self) -> Vec<(u32, u32)> {
+        let (mut x, mut y, mut tallest) = (0, 0, 0);
+        let place = |panel: &Panel| {
+            if x + panel.width > COLUMNS {
+                (x, y, tallest) = (0, y + tallest, 0);
+            }
+            let position = (x, y);
+            x += panel.width;
+            tallest = tallest.max(panel.height);
+            position
+        };
+        self.panels.iter().map(place).collect()
+    }
+
+    /// In lines of the grid.
+    pub(crate) fn height(&self) -> u32 {
+        self.positions().iter().zip(&self.panels).map(|((_, y), panel)| y + panel.height).max().unwrap_or(0)
+    }
+}
+
+/// Of Grafana's grid.
+const COLUMNS: u32 = 24;
+
 fn row(title: &'static str, panels: Vec<Panel>) -> Row {
     Row { title, panels }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{panel::lines, *};
+
+    #[test]
+    fn panels_are_side_by_side_while_there_is_room() {
+        let panels = [(8, 8), (8, 9), (8, 8), (12, 4)].map(|(width, height)| lines("", "", "").size(width, height));
+        let row = row("", panels.into());
+        assert_eq!(row.positions(), [(0, 0), (8, 0), (16, 0), (0, 9)]);
+        assert_eq!(row.height(), 13);
+    }
 }

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{
-    Dashboard,
-    panel::{Kind, LeadsTo, Panel, unit},
+    COLUMNS, Dashboard,
+    panel::{Kind, LeadsTo, Panel, Query, unit},
 };
 
 /// Of a line in the files.
@@ -63,41 +63,20 @@ fn panels(dashboard: &Dashboard) -> Vec<Value> {
     let mut panels = Vec::new();
     let mut top = 0;
     for row in &dashboard.rows {
-        let grid = json!({"x": 0, "y": top, "w": 24, "h": 1});
+        let grid = json!({"x": 0, "y": top, "w": COLUMNS, "h": 1});
         panels.push(json!({
             "id": panels.len() + 1, "type": "row", "title": row.title, "collapsed": false, "gridPos": grid, "panels": [],
         }));
         top += 1;
-        for (panel, (x, y)) in row.panels.iter().zip(positions(&row.panels)) {
+        for (panel, (x, y)) in row.panels.iter().zip(row.positions()) {
             let mut made = self::panel(panel);
             made["id"] = json!(panels.len() + 1);
             made["gridPos"] = json!({"x": x, "y": top + y, "w": panel.width, "h": panel.height});
             panels.push(made);
         }
-        top += height(&row.panels);
+        top += row.height();
     }
     panels
-}
-
-/// Where each panel is within its row, in columns and lines of the grid: side by side for as long as there is room.
-pub(super) fn positions(panels: &[Panel]) -> Vec<(u32, u32)> {
-    let (mut x, mut y, mut tallest) = (0, 0, 0);
-    panels
-        .iter()
-        .map(|panel| {
-            if x + panel.width > 24 {
-                (x, y, tallest) = (0, y + tallest, 0);
-            }
-            let position = (x, y);
-            x += panel.width;
-            tallest = tallest.max(panel.height);
-            position
-        })
-        .collect()
-}
-
-fn height(panels: &[Panel]) -> u32 {
-    positions(panels).iter().zip(panels).map(|((_, y), panel)| y + panel.height).max().unwrap_or(0)
 }
 
 fn panel(panel: &Panel) -> Value {
@@ -118,7 +97,8 @@ fn panel(panel: &Panel) -> Value {
         "targets": targets(panel),
     });
     if panel.kind == Kind::Table {
-        let hide = json!({"excludeByName": {"Time": true}, "renameByName": {"Value": value_of(panel)}, "indexByName": {}});
+        let hide =
+            json!({"excludeByName": {"Time": true}, "renameByName": {"Value": value_of(panel)}, "indexByName": {}});
         made["transformations"] = json!([{"id": "organize", "options": hide}]);
     }
     made
@@ -162,7 +142,9 @@ fn custom(panel: &Panel) -> Option<Value> {
         Kind::Lines => Some(series("line", 8, "none")),
         Kind::Stacked => Some(series("line", 25, "normal")),
         Kind::Bars => Some(series("bars", 80, "normal")),
-        Kind::Table => Some(json!({"align": "auto", "cellOptions": {"type": "auto"}, "filterable": true, "inspect": false})),
+        Kind::Table => {
+            Some(json!({"align": "auto", "cellOptions": {"type": "auto"}, "filterable": true, "inspect": false}))
+        }
         Kind::States => Some(json!({"fillOpacity": 70, "lineWidth": 0})),
         Kind::Stat | Kind::Heatmap => None,
     }
@@ -220,7 +202,7 @@ fn options(kind: Kind) -> Value {
 }
 
 fn targets(panel: &Panel) -> Vec<Value> {
-    let target = |(number, query): (u8, &super::Query)| {
+    let target = |(number, query): (u8, &Query)| {
         let format = match panel.kind {
             Kind::Table => "table",
             Kind::Heatmap => "heatmap",
@@ -300,14 +282,7 @@ fn write(text: &mut String, value: &Value, depth: usize, taken: usize) {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::panel::lines, *};
-
-    #[test]
-    fn panels_are_side_by_side_while_there_is_room() {
-        let panels = [(8, 8), (8, 9), (8, 8), (12, 4)].map(|(w, h)| lines("", "", unit::COUNT).size(w, h));
-        assert_eq!(positions(&panels), [(0, 0), (8, 0), (16, 0), (0, 9)]);
-        assert_eq!(height(&panels), 13);
-    }
+    use super::*;
 
     #[test]
     fn text_is_the_same_json_in_lines_that_can_be_read() {
@@ -316,7 +291,11 @@ mod tests {
         assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
         // Only queries and links, which are one string each, may be longer.
         let long = text.lines().filter(|line| line.len() > WIDTH + 1);
-        assert!(long.clone().all(|line| ["\"expr\"", "\"url\"", "\"query\""].iter().any(|key| line.contains(key))), "{:?}", long.collect::<Vec<_>>());
+        assert!(
+            long.clone().all(|line| ["\"expr\"", "\"url\"", "\"query\""].iter().any(|key| line.contains(key))),
+            "{:?}",
+            long.collect::<Vec<_>>()
+        );
     }
 
     #[test]

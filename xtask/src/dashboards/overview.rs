@@ -176,7 +176,8 @@ fn failures() -> Vec<Panel> {
 
 fn itself() -> Vec<Panel> {
     vec![
-        states("Probes", "Whether each is attached.").query("min by (instance, probe) (syscallmon_probe_up{NODE})", "{{instance}} {{probe}}"),
+        states("Probes", "Whether each is attached.")
+            .query("min by (instance, probe) (syscallmon_probe_up{NODE})", "{{instance}} {{probe}}"),
         states("Sources of names", "Whether each answered when it was last asked.")
             .query("min by (instance, source) (syscallmon_names_source_up{NODE})", "{{instance}} {{source}}"),
         lines("Capacity in use", "The fullest node. At 100 %, calls are counted in a remainder.", unit::SHARE)
@@ -201,16 +202,23 @@ fn itself() -> Vec<Panel> {
             .query(r#"topk(5, process_resident_memory_bytes{job="syscallmon",NODE})"#, "{{instance}} daemon")
             .query("topk(5, syscallmon_kernel_memory_bytes{NODE})", "{{instance}} kernel")
             .size(8, 8),
-        lines("Reading the kernel's tables", "How long the newest snapshot took; the 10 nodes where it is most.", unit::SECONDS)
-            .query("topk(10, syscallmon_snapshot_duration_seconds{NODE})", "{{instance}}")
-            .size(8, 8),
+        lines(
+            "Reading the kernel's tables",
+            "How long the newest snapshot took; the 10 nodes where it is most.",
+            unit::SECONDS,
+        )
+        .query("topk(10, syscallmon_snapshot_duration_seconds{NODE})", "{{instance}}")
+        .size(8, 8),
         lines("Series", "What Prometheus has to store, by node.", unit::COUNT)
             .query("topk(10, syscallmon_workload_series{NODE})", "{{instance}}")
             .size(8, 8),
-        states("Configuration and policies", "Whether the newest could be loaded; otherwise those before are in force.")
-            .query("min by (instance) (syscallmon_config_last_reload_successful{NODE})", "{{instance}} configuration")
-            .query("min by (instance) (syscallmon_policy_reload_success{NODE})", "{{instance}} policies")
-            .size(8, 8),
+        states(
+            "Configuration and policies",
+            "Whether the newest could be loaded; otherwise those before are in force.",
+        )
+        .query("min by (instance) (syscallmon_config_last_reload_successful{NODE})", "{{instance}} configuration")
+        .query("min by (instance) (syscallmon_policy_reload_success{NODE})", "{{instance}} policies")
+        .size(8, 8),
         lines("Versions", "Daemons by version.", unit::COUNT)
             .query("count by (version, arch) (syscallmon_build_info{NODE})", "{{version}} {{arch}}")
             .size(8, 8),

@@ -20,9 +20,7 @@ pub(super) fn expand(promql: &str) -> String {
 /// How often a counter went up within a time, by series. One that was not there before counts as a whole: `increase` does not see how a
 /// series begins, and what is rare is often a beginning and nothing else.
 pub(super) fn occurrences(selector: &str, time: &str) -> String {
-    format!(
-        "((max_over_time({selector}[{time}]) unless {selector} offset {time}) or increase({selector}[{time}]) > 0)"
-    )
+    format!("((max_over_time({selector}[{time}]) unless {selector} offset {time}) or increase({selector}[{time}]) > 0)")
 }
 
 /// What variables stand for; `.*` is "All".
@@ -39,7 +37,7 @@ pub(crate) struct Values {
 static VARIABLE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\$(\w+)").expect("the pattern is right"));
 /// A metric, a recorded one too, with its labels.
 static SELECTOR: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r#"\b(?:[a-z_0-9]+:)?(?:syscallmon|process)_[a-z0-9_]+(?::[a-z0-9]+)?(?:\{[^}]*\})?|\bup\{[^}]*\}"#)
+    Regex::new(r"\b(?:[a-z_0-9]+:)?(?:syscallmon|process)_[a-z0-9_]+(?::[a-z0-9]+)?(?:\{[^}]*\})?|\bup\{[^}]*\}")
         .expect("the pattern is right")
 });
 
@@ -89,12 +87,8 @@ mod tests {
     fn every_selector_of_a_query_is_found() {
         let promql = r#"sum by (namespace) (rate(syscallmon_a_total{pod=~"$pod"}[5m])) / namespace:syscallmon_b:rate5m
             + syscallmon_c or sum(up{job="x"})"#;
-        let expected = [
-            r#"syscallmon_a_total{pod=~"$pod"}"#,
-            "namespace:syscallmon_b:rate5m",
-            "syscallmon_c",
-            r#"up{job="x"}"#,
-        ];
+        let expected =
+            [r#"syscallmon_a_total{pod=~"$pod"}"#, "namespace:syscallmon_b:rate5m", "syscallmon_c", r#"up{job="x"}"#];
         assert_eq!(selectors(promql), expected);
     }
 }

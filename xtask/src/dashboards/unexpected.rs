@@ -34,8 +34,13 @@ fn glance() -> Vec<Panel> {
     vec![
         stat("Unexpected", "Calls within the time that is shown.", unit::COUNT, &format!("sum({all}) or vector(0)"))
             .thresholds(FEW_IS_GOOD),
-        stat("Critical", "Of those, the ones that escapes and tampering need.", unit::COUNT, &format!("sum({critical}) or vector(0)"))
-            .thresholds(NONE_IS_GOOD),
+        stat(
+            "Critical",
+            "Of those, the ones that escapes and tampering need.",
+            unit::COUNT,
+            &format!("sum({critical}) or vector(0)"),
+        )
+        .thresholds(NONE_IS_GOOD),
         stat(
             "Workloads",
             "Workloads that made them.",
@@ -133,18 +138,26 @@ fn delivery() -> Vec<Panel> {
         lines("Waiting", "By sink, of all nodes that are chosen.", unit::COUNT)
             .query("sum by (sink) (syscallmon_alerts_queued{NODE})", "{{sink}}")
             .size(8, 8),
-        lines("Since the last success", "By sink; the node where it is longest. Long is bad only while something waits.", unit::SECONDS)
-            .query(
-                "max by (sink) (time() - (syscallmon_alerts_last_success_timestamp_seconds{NODE} > 0))",
-                "{{sink}}",
-            )
-            .size(8, 8),
-        lines("Dropped and suppressed", "Alerts that were not sent; the calls are counted all the same.", unit::OPERATIONS_PER_SECOND)
-            .query(
-                "sum by (sink, reason) (rate(syscallmon_alerts_dropped_total{NODE}[$__rate_interval]))",
-                "{{sink}}: {{reason}}",
-            )
-            .query("sum(rate(syscallmon_alerts_suppressed_total{NODE}[$__rate_interval]))", "suppressed: too many of one kind"),
+        lines(
+            "Since the last success",
+            "By sink; the node where it is longest. Long is bad only while something waits.",
+            unit::SECONDS,
+        )
+        .query("max by (sink) (time() - (syscallmon_alerts_last_success_timestamp_seconds{NODE} > 0))", "{{sink}}")
+        .size(8, 8),
+        lines(
+            "Dropped and suppressed",
+            "Alerts that were not sent; the calls are counted all the same.",
+            unit::OPERATIONS_PER_SECOND,
+        )
+        .query(
+            "sum by (sink, reason) (rate(syscallmon_alerts_dropped_total{NODE}[$__rate_interval]))",
+            "{{sink}}: {{reason}}",
+        )
+        .query(
+            "sum(rate(syscallmon_alerts_suppressed_total{NODE}[$__rate_interval]))",
+            "suppressed: too many of one kind",
+        ),
         lines("Violations", "That the daemons keep, and that they had no room for.", unit::COUNT)
             .query("sum(syscallmon_violations{NODE})", "kept")
             .query("sum(increase(syscallmon_violations_dropped_total{NODE}[$__rate_interval]))", "dropped"),
@@ -154,7 +167,10 @@ fn delivery() -> Vec<Panel> {
 fn baselines() -> Vec<Panel> {
     vec![
         lines("Baselines by state", "What is learned, what guards.", unit::COUNT)
-            .query("sum by (policy, state) (syscallmon_policy_baselines{NODE,policy=~\"$policy\"})", "{{policy}}: {{state}}")
+            .query(
+                "sum by (policy, state) (syscallmon_policy_baselines{NODE,policy=~\"$policy\"})",
+                "{{policy}}: {{state}}",
+            )
             .size(8, 8),
         table(
             "Calls in each baseline",

@@ -77,9 +77,12 @@ mod tests {
     #[test]
     fn an_alert_without_a_part_is_refused() {
         complete(&alert()).unwrap();
-        for (part, key) in
-            [("labels", "severity"), ("annotations", "summary"), ("annotations", "description"), ("annotations", "runbook_url")]
-        {
+        for (part, key) in [
+            ("labels", "severity"),
+            ("annotations", "summary"),
+            ("annotations", "description"),
+            ("annotations", "runbook_url"),
+        ] {
             let mut lacking = alert();
             lacking[part].as_object_mut().unwrap().remove(key);
             assert!(complete(&lacking).unwrap_err().to_string().contains(key), "{key}");
@@ -88,7 +91,8 @@ mod tests {
 
     #[test]
     fn an_alert_that_is_tested_in_one_way_only_is_refused() {
-        let test = |alerts: Value| json!({"tests": [{"alert_rule_test": [{"alertname": "Down", "exp_alerts": alerts}]}]});
+        let test =
+            |alerts: Value| json!({"tests": [{"alert_rule_test": [{"alertname": "Down", "exp_alerts": alerts}]}]});
         assert!(tested("Down", &test(json!([{}]))).unwrap_err().to_string().contains("stay away"));
         assert!(tested("Down", &test(json!([]))).unwrap_err().to_string().contains("come"));
     }

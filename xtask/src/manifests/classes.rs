@@ -46,15 +46,15 @@ fn replace(rules: &str, group: &str) -> Option<String> {
 }
 
 fn group() -> Result<String> {
-    let mut group = "- name: syscallmon.classes\n  rules:\n".to_owned();
-    for (class, calls) in classes()? {
+    let rule = |(class, calls): (&str, Vec<&str>)| {
         let calls = calls.join("|");
-        group += &format!(
+        format!(
             "  - record: namespace_class:syscallmon_syscalls:rate5m\n    labels: {{class: {class}}}\n    \
              expr: sum by (cluster, namespace) (rate(syscallmon_syscalls_total{{syscall=~\"{calls}\"}}[5m]))\n"
-        );
-    }
-    Ok(group)
+        )
+    };
+    let rules: String = classes()?.into_iter().map(rule).collect();
+    Ok(format!("- name: syscallmon.classes\n  rules:\n{rules}"))
 }
 
 /// Every class with its calls, none of which is in two.

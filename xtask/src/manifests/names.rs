@@ -34,7 +34,8 @@ pub(crate) const AWAITED: &[&str] = &[
 pub(super) fn check(deploy: &Deploy) -> Result<()> {
     let mut files = vec!["prometheus/rules.yaml".to_owned(), "prometheus/rules_test.yaml".to_owned()];
     files.extend(deploy.list(DASHBOARDS, "json")?.into_iter().map(|name| format!("{DASHBOARDS}/{name}")));
-    let rules: Value = serde_saphyr::from_str(&deploy.read("prometheus/rules.yaml")?).context("rules.yaml is no YAML")?;
+    let rules: Value =
+        serde_saphyr::from_str(&deploy.read("prometheus/rules.yaml")?).context("rules.yaml is no YAML")?;
     let recorded: BTreeSet<&str> = alerts::all(&rules, "record").filter_map(|rule| rule["record"].as_str()).collect();
     for file in files {
         let text = deploy.read(&file)?;
