@@ -5,6 +5,7 @@ use prometheus::proto::MetricType;
 use super::sample::Samples;
 use crate::{
     durations::Durations,
+    policy::Counted,
     snapshot::Failure,
     state::{State, unix_time},
     syscalls::{self, IO_URING},
@@ -66,6 +67,14 @@ pub const FAMILIES: &[Family] = &[
         labels: &["namespace", "pod", "container", "cgroup", "op"],
         help: "Operations given to io_uring, by workload and opcode; they make no system calls of their own.",
         collect: io_uring_requests_total,
+    },
+    Family {
+        name: "syscallmon_unexpected_syscalls_total",
+        kind: MetricType::COUNTER,
+        labels: &["namespace", "pod", "container", "cgroup", "syscall", "abi", "policy", "severity"],
+        help: "System calls, operations of io_uring (abi io_uring) and refused attempts that a workload's policy does not expect, since it is \
+               in force.",
+        collect: unexpected_syscalls_total,
     },
     Family {
         name: "syscallmon_workload_info",
@@ -248,6 +257,125 @@ pub const FAMILIES: &[Family] = &[
         collect: |state, samples| samples.add(&[], state.directory.unresolved() as f64),
     },
     Family {
+        name: "syscallmon_policies",
+        kind: MetricType::GAUGE,
+        labels: &[],
+        help: "Policies in force, the built-in one among them.",
+        collect: |state, samples| samples.add(&[], state.policies.iter().len() as f64),
+    },
+    Family {
+        name: "syscallmon_policy_reload_success",
+        kind: MetricType::GAUGE,
+        labels: &[],
+        help: "Whether the policies could be read when they were read last; if not, the older ones are in force.",
+        collect: |state, samples| samples.add(&[], f64::from(u8::from(state.policy_reload.0))),
+    },
+    Family {
+        name: "syscallmon_policy_reload_success_timestamp_seconds",
+        kind: MetricType::GAUGE,
+        labels: &[],
+        help: "When the policies were last read with success, in seconds since 1970.",
+        collect: |state, samples| samples.add(&[], unix_time(state.policy_reload.1)),
+    },
+    Family {
+        name: "syscallmon_violations",
+        kind: MetricType::GAUGE,
+        labels: &[],
+        help: "Violations of policies that the API has.",
+        collect: |state, samples| samples.add(&[], state.violations.iter().len() as f64),
+    },
+    Family {
+        name: "syscallmon_violations_dropped_total",
+        kind: MetricType::COUNTER,
+        labels: &[],
+        help: "Violations that the API has no room for, of one workload or in all; their calls are counted.",
+        collect: |state, samples| samples.add(&[], state.violations.dropped() as f64),
+    },
+    Family {
+        name: "syscallmon_policy_baselines",
+        kind: MetricType::GAUGE,
+        labels: &["policy", "state"],
+        help: "Baselines of policies that learn: learning, or guarding, which is when calls that were not learned are unexpected.",
+        collect: |state, samples| {
+            let all = state.baselines.iter().map(|baseline| ((baseline.policy.as_ref(), baseline.state.name()), 1));
+            let counts: Tally<(&str, &str)> = all.collect();
+            for ((policy, state), &count) in counts.iter() {
+                samples.add(&[("policy", policy), ("state", state)], count as f64);
+            }
+        },
+    },
+    Family {
+        name: "syscallmon_policy_baseline_calls",
+        kind: MetricType::GAUGE,
+        labels: &["kind", "policy", "state"],
+        help: "Calls that a kind of workloads has learned.",
+        collect: |state, samples| {
+            for baseline in state.baselines.iter() {
+                let state = ("state", baseline.state.name());
+                samples.add(
+                    &[("kind", baseline.kind.as_str()), ("policy", &baseline.policy), state],
+                    baseline.size() as f64,
+                );
+            }
+        },
+    },
+    Family {
+        name: "syscallmon_policy_baseline_began_timestamp_seconds",
+        kind: MetricType::GAUGE,
+        labels: &["kind", "policy"],
+        help: "When a kind of workloads began to learn, in seconds since 1970.",
+        collect: |state, samples| {
+            for baseline in state.baselines.iter() {
+                let labels = [("kind", baseline.kind.as_str()), ("policy", &baseline.policy)];
+                samples.add(&labels, unix_time(baseline.began));
+            }
+        },
+    },
+    Family {
+        name: "syscallmon_policy_baseline_partial",
+        kind: MetricType::GAUGE,
+        labels: &["kind", "policy"],
+        help: "Whether a kind of workloads began to learn after its containers started, and has not seen a start since.",
+        collect: |state, samples| {
+            for baseline in state.baselines.iter() {
+                let labels = [("kind", baseline.kind.as_str()), ("policy", &baseline.policy)];
+                samples.add(&labels, f64::from(u8::from(baseline.partial)));
+            }
+        },
+    },
+    Family {
+        name: "syscallmon_policy_baselines_refused",
+        kind: MetricType::GAUGE,
+        labels: &[],
+        help: "Kinds of workloads that are not learned, since there are too many baselines.",
+        collect: |state, samples| samples.add(&[], state.baselines.refused() as f64),
+    },
+    Family {
+        name: "syscallmon_policy_store_up",
+        kind: MetricType::GAUGE,
+        labels: &[],
+        help: "Whether all baselines are on disk; absent as long as there are none.",
+        collect: |state, samples| {
+            if let Some(is_up) = state.baselines.store.is_up {
+                samples.add(&[], f64::from(u8::from(is_up)));
+            }
+        },
+    },
+    Family {
+        name: "syscallmon_policy_store_errors_total",
+        kind: MetricType::COUNTER,
+        labels: &[],
+        help: "How often baselines could not be read from disk or written to it.",
+        collect: |state, samples| samples.add(&[], state.baselines.store.errors as f64),
+    },
+    Family {
+        name: "syscallmon_policy_store_unreadable_files",
+        kind: MetricType::GAUGE,
+        labels: &[],
+        help: "Files of baselines that cannot be used, and are left as they are: the log says which, and why.",
+        collect: |state, samples| samples.add(&[], state.baselines.store.unreadable as f64),
+    },
+    Family {
         name: "syscallmon_snapshots_total",
         kind: MetricType::COUNTER,
         labels: &[],
@@ -302,6 +430,14 @@ fn syscalls_total(state: &State, samples: &mut Samples) {
                 samples.add_of(workload, &[("syscall", call.syscall), ("abi", call.abi)], calls as f64);
             }
         }
+    }
+}
+
+fn unexpected_syscalls_total(state: &State, samples: &mut Samples) {
+    for (Counted { workload, call, policy, severity }, count) in state.violations.counts() {
+        let call = state.calls.call(*call);
+        let labels = [("syscall", call.syscall), ("abi", call.abi), ("policy", policy), ("severity", severity.name())];
+        samples.add(&workload.labels().chain(labels).collect::<Vec<_>>(), count as f64);
     }
 }
 

@@ -126,6 +126,12 @@ impl Policy {
         self.unless_excepted(about, call, Unexpected { severity: row.severity, reason })
     }
 
+    /// Whether it may find a call unexpected, of some workload.
+    #[must_use]
+    pub fn may_object(&self, call: CallId) -> bool {
+        matches!(self.row(call).standing, Standing::Denied | Standing::Unlisted(_))
+    }
+
     /// Whether a call of a workload is denied: all that is judged while its calls are learned.
     #[must_use]
     pub fn judge_deny(&self, about: &Labels, call: CallId) -> Option<Unexpected> {
