@@ -73,7 +73,7 @@ _syscallmon() {
             return 0
             ;;
         syscallmon__subcmd__check)
-            opts="-h --config.file --web.listen-address --web.telemetry-path --web.max-connections --web.config.file --poll.interval --workload.expire-after --workload.labels --workload.keep --workload.drop --workload.pause-containers --workload.max-series --names.cri --names.docker --names.podman --names.kubernetes --kubernetes.node-name --kubernetes.kubeconfig --cgroup.hierarchy --capacity.cgroups --capacity.series --capacity.errors --capacity.histograms --capacity.timed-calls --probe.sys-enter --probe.errors --probe.denied --probe.latency --probe.io-uring --latency.syscalls --latency.buckets --policy.runtime-default --policy.directory --log.level --log.format --path.procfs --path.sysfs --path.cgroupfs --help"
+            opts="-h --config.file --web.listen-address --web.telemetry-path --web.max-connections --web.config.file --poll.interval --workload.expire-after --workload.labels --workload.keep --workload.drop --workload.pause-containers --workload.max-series --names.cri --names.docker --names.podman --names.kubernetes --kubernetes.node-name --kubernetes.kubeconfig --cgroup.hierarchy --capacity.cgroups --capacity.series --capacity.errors --capacity.histograms --capacity.timed-calls --probe.sys-enter --probe.errors --probe.denied --probe.latency --probe.io-uring --latency.syscalls --latency.buckets --policy.runtime-default --policy.directory --state.directory --alert.log --alert.repeat-interval --alert.rate-limit --alert.resolve-after --alert.kubernetes-events --alert.alertmanager.url --alert.alertmanager.labels --alert.alertmanager.ca-file --alert.alertmanager.bearer-token-file --alert.alertmanager.username --alert.alertmanager.password-file --alert.webhook.url --alert.webhook.template --alert.webhook.content-type --alert.webhook.headers --alert.webhook.ca-file --alert.webhook.bearer-token-file --alert.webhook.username --alert.webhook.password-file --log.level --log.format --path.procfs --path.sysfs --path.cgroupfs --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -208,6 +208,86 @@ _syscallmon() {
                     return 0
                     ;;
                 --policy.directory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state.directory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --alert.log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --alert.repeat-interval)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --alert.rate-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --alert.resolve-after)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --alert.kubernetes-events)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --alert.alertmanager.url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --alert.alertmanager.labels)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --alert.alertmanager.ca-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --alert.alertmanager.bearer-token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --alert.alertmanager.username)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --alert.alertmanager.password-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --alert.webhook.url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --alert.webhook.template)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --alert.webhook.content-type)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --alert.webhook.headers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --alert.webhook.ca-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --alert.webhook.bearer-token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --alert.webhook.username)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --alert.webhook.password-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -365,7 +445,7 @@ _syscallmon() {
             return 0
             ;;
         syscallmon__subcmd__run)
-            opts="-h --config.file --once --web.listen-address --web.telemetry-path --web.max-connections --web.config.file --poll.interval --workload.expire-after --workload.labels --workload.keep --workload.drop --workload.pause-containers --workload.max-series --names.cri --names.docker --names.podman --names.kubernetes --kubernetes.node-name --kubernetes.kubeconfig --cgroup.hierarchy --capacity.cgroups --capacity.series --capacity.errors --capacity.histograms --capacity.timed-calls --probe.sys-enter --probe.errors --probe.denied --probe.latency --probe.io-uring --latency.syscalls --latency.buckets --policy.runtime-default --policy.directory --log.level --log.format --path.procfs --path.sysfs --path.cgroupfs --help"
+            opts="-h --config.file --once --web.listen-address --web.telemetry-path --web.max-connections --web.config.file --poll.interval --workload.expire-after --workload.labels --workload.keep --workload.drop --workload.pause-containers --workload.max-series --names.cri --names.docker --names.podman --names.kubernetes --kubernetes.node-name --kubernetes.kubeconfig --cgroup.hierarchy --capacity.cgroups --capacity.series --capacity.errors --capacity.histograms --capacity.timed-calls --probe.sys-enter --probe.errors --probe.denied --probe.latency --probe.io-uring --latency.syscalls --latency.buckets --policy.runtime-default --policy.directory --state.directory --alert.log --alert.repeat-interval --alert.rate-limit --alert.resolve-after --alert.kubernetes-events --alert.alertmanager.url --alert.alertmanager.labels --alert.alertmanager.ca-file --alert.alertmanager.bearer-token-file --alert.alertmanager.username --alert.alertmanager.password-file --alert.webhook.url --alert.webhook.template --alert.webhook.content-type --alert.webhook.headers --alert.webhook.ca-file --alert.webhook.bearer-token-file --alert.webhook.username --alert.webhook.password-file --log.level --log.format --path.procfs --path.sysfs --path.cgroupfs --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -500,6 +580,86 @@ _syscallmon() {
                     return 0
                     ;;
                 --policy.directory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state.directory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --alert.log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --alert.repeat-interval)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --alert.rate-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --alert.resolve-after)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --alert.kubernetes-events)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --alert.alertmanager.url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --alert.alertmanager.labels)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --alert.alertmanager.ca-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --alert.alertmanager.bearer-token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --alert.alertmanager.username)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --alert.alertmanager.password-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --alert.webhook.url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --alert.webhook.template)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --alert.webhook.content-type)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --alert.webhook.headers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --alert.webhook.ca-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --alert.webhook.bearer-token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --alert.webhook.username)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --alert.webhook.password-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

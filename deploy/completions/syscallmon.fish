@@ -76,6 +76,27 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l latency.bu
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l policy.runtime-default -d 'Whether containers that no other policy selects have the built-in one, which expects what the default seccomp profile of container runtimes allows. [default: true]' -r -f -a "true\t''
 false\t''"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l policy.directory -d 'Directory of files with policies, besides those under the key policies of the configuration file: all *.yaml and *.yml in it, in the order of their names; re-read when they change' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l state.directory -d 'Where baselines of policies that learn are kept; made when the first one is, if the directory above it is there. [default: /var/lib/syscallmon]' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.log -d 'Where each violation is written as a line of JSON: stdout, stderr, off, or the path of a file. [default: stdout]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.repeat-interval -d 'Least time between two lines, webhooks or Events of one violation that goes on. [default: 1h]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.rate-limit -d 'Most violations of each workload, policy and severity to be told for the first time; of more, one summary. All are counted. [default: 20/10m]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.resolve-after -d 'After which time without such a call its alert is resolved. [default: 15m]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.kubernetes-events -d 'Whether to make a Kubernetes Event on the pod for each violation; needs the rights to create and patch events. [default: false]' -r -f -a "true\t''
+false\t''"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.alertmanager.url -d 'Send alerts to this Alertmanager, such as https://alertmanager.example:9093; repeatable: each gets all' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.alertmanager.labels -d 'One more label of every alert, such as cluster=prod; repeatable' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.alertmanager.ca-file -d 'File with the certificates (PEM) that the Alertmanager\'s must be signed by; by default those of the host' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.alertmanager.bearer-token-file -d 'File with a token to be let in by; re-read when it is needed' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.alertmanager.username -d 'Name to be let in by, with a password' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.alertmanager.password-file -d 'File with the password; re-read when it is needed' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.webhook.url -d 'Post each violation to this URL, as the same JSON as in the log' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.webhook.template -d 'Text to post instead, in which {{ message }} stands for the field message of that JSON, as within a string' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.webhook.content-type -d 'Its Content-Type. [default: application/json]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.webhook.headers -d 'One more header, such as \'X-Scope: prod\'; repeatable' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.webhook.ca-file -d 'File with the certificates (PEM) that the webhook\'s must be signed by; by default those of the host' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.webhook.bearer-token-file -d 'File with a token to be let in by; re-read when it is needed' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.webhook.username -d 'Name to be let in by, with a password' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.webhook.password-file -d 'File with the password; re-read when it is needed' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l log.level -d 'Only log messages of this level and above. [default: info]' -r -f -a "debug\t'Everything'
 info\t'Changes of state'
 warn\t'What is not as it should be'
@@ -131,6 +152,27 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l latency.
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l policy.runtime-default -d 'Whether containers that no other policy selects have the built-in one, which expects what the default seccomp profile of container runtimes allows. [default: true]' -r -f -a "true\t''
 false\t''"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l policy.directory -d 'Directory of files with policies, besides those under the key policies of the configuration file: all *.yaml and *.yml in it, in the order of their names; re-read when they change' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l state.directory -d 'Where baselines of policies that learn are kept; made when the first one is, if the directory above it is there. [default: /var/lib/syscallmon]' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.log -d 'Where each violation is written as a line of JSON: stdout, stderr, off, or the path of a file. [default: stdout]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.repeat-interval -d 'Least time between two lines, webhooks or Events of one violation that goes on. [default: 1h]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.rate-limit -d 'Most violations of each workload, policy and severity to be told for the first time; of more, one summary. All are counted. [default: 20/10m]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.resolve-after -d 'After which time without such a call its alert is resolved. [default: 15m]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.kubernetes-events -d 'Whether to make a Kubernetes Event on the pod for each violation; needs the rights to create and patch events. [default: false]' -r -f -a "true\t''
+false\t''"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.alertmanager.url -d 'Send alerts to this Alertmanager, such as https://alertmanager.example:9093; repeatable: each gets all' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.alertmanager.labels -d 'One more label of every alert, such as cluster=prod; repeatable' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.alertmanager.ca-file -d 'File with the certificates (PEM) that the Alertmanager\'s must be signed by; by default those of the host' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.alertmanager.bearer-token-file -d 'File with a token to be let in by; re-read when it is needed' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.alertmanager.username -d 'Name to be let in by, with a password' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.alertmanager.password-file -d 'File with the password; re-read when it is needed' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.webhook.url -d 'Post each violation to this URL, as the same JSON as in the log' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.webhook.template -d 'Text to post instead, in which {{ message }} stands for the field message of that JSON, as within a string' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.webhook.content-type -d 'Its Content-Type. [default: application/json]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.webhook.headers -d 'One more header, such as \'X-Scope: prod\'; repeatable' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.webhook.ca-file -d 'File with the certificates (PEM) that the webhook\'s must be signed by; by default those of the host' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.webhook.bearer-token-file -d 'File with a token to be let in by; re-read when it is needed' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.webhook.username -d 'Name to be let in by, with a password' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.webhook.password-file -d 'File with the password; re-read when it is needed' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l log.level -d 'Only log messages of this level and above. [default: info]' -r -f -a "debug\t'Everything'
 info\t'Changes of state'
 warn\t'What is not as it should be'
