@@ -2,9 +2,11 @@
 
 use std::{
     fs,
-    net::TcpListener,
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
     path::Path,
     process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
     thread,
     time::{Duration, Instant, SystemTime},
 };
@@ -70,14 +72,14 @@ impl Drop for Alertmanager {
 /// What an Alertmanager notifies of: `firing mount`, `resolved mount`.
 struct Receiver {
     address: String,
-    notified: std::sync::Arc<std::sync::Mutex<Vec<String>>>,
+    notified: Arc<Mutex<Vec<String>>>,
 }
 
 impl Receiver {
     fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let (address, notified) = (listener.local_addr().unwrap().to_string(), std::sync::Arc::default());
-        let log = std::sync::Arc::clone(&notified);
+        let (address, notified) = (listener.local_addr().unwrap().to_string(), Arc::<Mutex<Vec<String>>>::default());
+        let log = Arc::clone(&notified);
         thread::spawn(move || {
             for stream in listener.incoming() {
                 for alert in notification(&mut stream.unwrap()) {
@@ -94,8 +96,7 @@ impl Receiver {
 }
 
 /// Reads one request of an Alertmanager's, and answers it.
-fn notification(stream: &mut std::net::TcpStream) -> Vec<String> {
-    use std::io::{Read, Write};
+fn notification(stream: &mut TcpStream) -> Vec<String> {
     let (mut bytes, mut buffer) = (Vec::new(), [0; 4096]);
     let body = loop {
         let length = stream.read(&mut buffer).unwrap_or(0);
