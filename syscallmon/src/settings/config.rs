@@ -170,8 +170,8 @@ impl Config {
             state_directory: state.directory.unwrap_or_else(|| "/var/lib/syscallmon".into()),
             policies: PolicySources {
                 built_in: policy.runtime_default.unwrap_or(true),
+                file: policies.as_ref().and(file).map(Path::to_owned),
                 configured: policies.unwrap_or_default(),
-                file: file.map(Path::to_owned),
                 directory: policy.directory,
             },
             alert,

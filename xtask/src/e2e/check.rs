@@ -1,6 +1,7 @@
 //! What is checked in each environment: known numbers of calls, by the names that people know, through a real Prometheus.
 
 mod cluster;
+mod dashboards;
 mod exporter;
 mod hostile;
 mod outages;
@@ -10,7 +11,7 @@ mod workloads;
 
 pub(super) use self::{
     cluster::kubernetes,
-    runtimes::{containerd, docker, podman},
+    runtimes::{busy, containerd, docker, podman},
 };
 
 use std::time::{Duration, Instant};
