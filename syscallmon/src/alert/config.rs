@@ -285,3 +285,67 @@ macro_rules! from_string {
     };
 }
 from_string!(RateLimit, Url, ExtraLabel, Header, Template);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_that_cannot_be_sent_to_are_refused_without_their_secrets() {
+        for (url, says) in [
+            ("alertmanager:9093", "http://"),
+            ("ftp://host/", "http://"),
+            ("https://", "form"),
+            ("http://me:secret@host/", "password_file"),
+            ("http://host/secret path", "form"),
+            ("/secret", ""),
+        ] {
+            let error = url.parse::<Url>().unwrap_err().to_string();
+            assert!(error.contains(says) && !error.contains("secret "), "{url}: {error}");
+            assert!(!error.contains("secret@") && !error.contains("secret\""), "{url}: {error}");
+        }
+        let url: Url = "https://hooks.example/services/secret".parse().unwrap();
+        assert_eq!(format!("{url} {url:?}"), "https://hooks.example https://hooks.example");
+    }
+
+    #[test]
+    fn a_path_goes_below_that_of_the_url() {
+        for (url, below) in [
+            ("http://a:9093", "http://a:9093/api"),
+            ("http://a:9093/", "http://a:9093/api"),
+            ("https://[::1]/am/", "https://[::1]/am/api"),
+        ] {
+            assert_eq!(url.parse::<Url>().unwrap().below("/api").to_string(), below);
+        }
+    }
+
+    #[test]
+    fn limits_are_read_as_they_are_shown() {
+        for (text, shown) in [("20/10m", "20/10m"), (" 1 / 90s", "1/1m30s"), ("10000/1day", "10000/1day")] {
+            assert_eq!(text.parse::<RateLimit>().unwrap().to_string(), shown);
+            assert_eq!(shown.parse::<RateLimit>().unwrap(), text.parse().unwrap());
+        }
+        for text in ["", "20", "0/10m", "20/0s", "10001/1m", "-1/1m", "1/2days", "20/10m/2"] {
+            assert!(text.parse::<RateLimit>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn labels_that_alerts_have_are_not_overwritten() {
+        let label = "cluster=a=b".parse::<ExtraLabel>().unwrap();
+        assert_eq!((label.name.as_str(), label.value.as_str()), ("cluster", "a=b"));
+        for text in ["cluster", "=a", "1a=b", "a-b=c", "severity=none", "pod=mine"] {
+            assert!(text.parse::<ExtraLabel>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn headers_are_not_shown() {
+        let header: Header = "X-Key: secret".parse().unwrap();
+        assert!(!format!("{header:?}").contains("secret"));
+        for text in ["X-Key", "X Key: secret", "X-Key: secret\nX: y"] {
+            let error = text.parse::<Header>().unwrap_err().to_string();
+            assert!(!error.contains("secret"), "{error}");
+        }
+    }
+}

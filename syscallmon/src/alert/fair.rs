@@ -1,6 +1,9 @@
 //! What waits or is remembered for each workload, in limited room that no workload can take from the others.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    ops::Bound::{Excluded, Unbounded},
+};
 
 use crate::workload::Workload;
 
@@ -16,9 +19,19 @@ pub(super) struct Room {
 #[derive(Debug)]
 pub(super) struct Fair<K, V> {
     room: Room,
-    lines: BTreeMap<Workload, VecDeque<Entry<K, V>>>,
-    turns: VecDeque<Workload>,
+    lines: BTreeMap<Workload, Line<K, V>>,
+    /// Workloads by the room that they take.
+    by_bytes: BTreeSet<(usize, Workload)>,
+    /// Whose turn it was last.
+    last: Option<Workload>,
     entries: usize,
+    bytes: usize,
+}
+
+/// The entries of one workload, the oldest first; never empty.
+#[derive(Debug)]
+struct Line<K, V> {
+    entries: VecDeque<Entry<K, V>>,
     bytes: usize,
 }
 
@@ -31,7 +44,7 @@ struct Entry<K, V> {
 
 impl<K: PartialEq, V> Fair<K, V> {
     pub(super) fn new(room: Room) -> Self {
-        Self { room, lines: BTreeMap::new(), turns: VecDeque::new(), entries: 0, bytes: 0 }
+        Self { room, lines: BTreeMap::new(), by_bytes: BTreeSet::new(), last: None, entries: 0, bytes: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -39,11 +52,12 @@ impl<K: PartialEq, V> Fair<K, V> {
     }
 
     pub(super) fn get_mut(&mut self, workload: &Workload, key: &K) -> Option<&mut V> {
-        self.lines.get_mut(workload)?.iter_mut().find(|entry| entry.key == *key).map(|entry| &mut entry.value)
+        let entries = &mut self.lines.get_mut(workload)?.entries;
+        entries.iter_mut().find(|entry| entry.key == *key).map(|entry| &mut entry.value)
     }
 
     pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
-        self.lines.values_mut().flatten().map(|entry| &mut entry.value)
+        self.lines.values_mut().flat_map(|line| &mut line.entries).map(|entry| &mut entry.value)
     }
 
     /// Puts an entry at the end of its workload's line; one that is there already keeps its place, and `merge` makes one value of
@@ -56,46 +70,43 @@ impl<K: PartialEq, V> Fair<K, V> {
         bytes: usize,
         merge: impl FnOnce(&mut V, V),
     ) -> usize {
-        let line = self.lines.entry(workload.clone()).or_insert_with(|| {
-            self.turns.push_back(workload.clone());
-            VecDeque::new()
-        });
-        self.bytes += bytes;
-        if let Some(entry) = line.iter_mut().find(|entry| entry.key == key) {
+        let mut line = self.take_line(workload).unwrap_or(Line { entries: VecDeque::new(), bytes: 0 });
+        line.bytes += bytes;
+        if let Some(entry) = line.entries.iter_mut().find(|entry| entry.key == key) {
             merge(&mut entry.value, value);
-            self.bytes -= std::mem::replace(&mut entry.bytes, bytes);
+            line.bytes -= std::mem::replace(&mut entry.bytes, bytes);
         } else {
-            line.push_back(Entry { key, value, bytes });
-            self.entries += 1;
+            line.entries.push_back(Entry { key, value, bytes });
         }
+        self.put_line(workload.clone(), line);
         self.make_room()
     }
 
     /// Takes the oldest entry of the workload whose turn it is.
     pub(super) fn pop(&mut self) -> Option<(K, V)> {
-        let workload = self.turns.front()?.clone();
-        self.turns.rotate_left(1);
+        let after = self.last.take().map_or(Unbounded, Excluded);
+        let next = self.lines.range((after, Unbounded)).next().or_else(|| self.lines.first_key_value());
+        let workload = next.map(|(workload, _)| workload.clone())?;
         let entry = self.take(&workload, VecDeque::pop_front)?;
+        self.last = Some(workload);
         Some((entry.key, entry.value))
     }
 
     /// Keeps what `keep` says.
     pub(super) fn retain(&mut self, mut keep: impl FnMut(&mut V) -> bool) {
-        for line in self.lines.values_mut() {
-            line.retain_mut(|entry| keep(&mut entry.value));
+        let lines = std::mem::take(&mut self.lines);
+        (self.by_bytes, self.entries, self.bytes) = (BTreeSet::new(), 0, 0);
+        for (workload, mut line) in lines {
+            line.entries.retain_mut(|entry| keep(&mut entry.value));
+            line.bytes = line.entries.iter().map(|entry| entry.bytes).sum();
+            self.put_line(workload, line);
         }
-        self.lines.retain(|_, line| !line.is_empty());
-        self.turns.retain(|workload| self.lines.contains_key(workload));
-        self.entries = self.lines.values().map(VecDeque::len).sum();
-        self.bytes = self.lines.values().flatten().map(|entry| entry.bytes).sum();
     }
 
     fn make_room(&mut self) -> usize {
         let mut gone = 0;
         while self.entries > self.room.entries || self.bytes > self.room.bytes {
-            let weight = |line: &VecDeque<Entry<K, V>>| line.iter().map(|entry| entry.bytes).sum::<usize>();
-            let heaviest = self.lines.iter().max_by_key(|(_, line)| weight(line)).map(|(workload, _)| workload.clone());
-            let Some(workload) = heaviest else { break };
+            let Some((_, workload)) = self.by_bytes.last().cloned() else { break };
             self.take(&workload, VecDeque::pop_back);
             gone += 1;
         }
@@ -107,15 +118,29 @@ impl<K: PartialEq, V> Fair<K, V> {
         workload: &Workload,
         end: impl FnOnce(&mut VecDeque<Entry<K, V>>) -> Option<Entry<K, V>>,
     ) -> Option<Entry<K, V>> {
-        let line = self.lines.get_mut(workload)?;
-        let entry = end(line)?;
-        if line.is_empty() {
-            self.lines.remove(workload);
-            self.turns.retain(|turn| turn != workload);
+        let mut line = self.take_line(workload)?;
+        let entry = end(&mut line.entries);
+        line.bytes -= entry.as_ref().map_or(0, |entry| entry.bytes);
+        self.put_line(workload.clone(), line);
+        entry
+    }
+
+    /// Takes a line out, to be changed and put back.
+    fn take_line(&mut self, workload: &Workload) -> Option<Line<K, V>> {
+        let (workload, line) = self.lines.remove_entry(workload)?;
+        self.by_bytes.remove(&(line.bytes, workload));
+        self.entries -= line.entries.len();
+        self.bytes -= line.bytes;
+        Some(line)
+    }
+
+    fn put_line(&mut self, workload: Workload, line: Line<K, V>) {
+        if !line.entries.is_empty() {
+            self.entries += line.entries.len();
+            self.bytes += line.bytes;
+            self.by_bytes.insert((line.bytes, workload.clone()));
+            self.lines.insert(workload, line);
         }
-        self.entries -= 1;
-        self.bytes -= entry.bytes;
-        Some(entry)
     }
 }
 
@@ -160,7 +185,7 @@ mod tests {
         }
         let order: Vec<u32> = std::iter::from_fn(|| fair.pop()).map(|(key, _)| key).collect();
         assert_eq!(order, [1, 4, 5, 2, 3]);
-        assert_eq!((fair.len(), fair.bytes, fair.turns.len(), fair.lines.len()), (0, 0, 0, 0));
+        assert_eq!((fair.len(), fair.bytes, fair.by_bytes.len(), fair.lines.len()), (0, 0, 0, 0));
     }
 
     #[test]
@@ -183,6 +208,6 @@ mod tests {
         assert_eq!((fair.len(), fair.bytes), (1, 10));
         assert_eq!(fair.pop(), Some((1, 1)));
         fair.retain(|_| false);
-        assert_eq!(fair.turns.len(), 0);
+        assert_eq!((fair.lines.len(), fair.by_bytes.len()), (0, 0));
     }
 }

@@ -24,7 +24,7 @@ use tokio_rustls::rustls::{
 use super::Access;
 use crate::workload::source::chain;
 
-/// Time for a connection, and for all of a request.
+/// Time for a connection, and for all of a request with it.
 const CONNECT: Duration = Duration::from_secs(5);
 const WHOLE: Duration = Duration::from_secs(10);
 /// Of an answer's body, more is not read.
@@ -59,6 +59,8 @@ pub(super) struct Http {
     uri: Uri,
     access: Access,
     headers: HeaderMap,
+    /// Time for all of a request.
+    time: Duration,
     /// Made anew after failures, so that renewed certificates are noticed.
     client: Option<Https>,
 }
@@ -68,14 +70,14 @@ impl Http {
         headers
             .entry(USER_AGENT)
             .or_insert(HeaderValue::from_static(concat!("syscallmon/", env!("CARGO_PKG_VERSION"))));
-        Self { uri, access, headers, client: None }
+        Self { uri, access, headers, time: WHOLE, client: None }
     }
 
     /// Posts a body.
     pub(super) async fn post(&mut self, body: String) -> Result<(), Failure> {
-        let answer = match timeout(WHOLE, self.answer(body)).await {
+        let answer = match timeout(self.time, self.answer(body)).await {
             Ok(answer) => answer,
-            Err(_) => Err(Failure::retry(format!("no answer within {} s", WHOLE.as_secs()))),
+            Err(_) => Err(Failure::retry(format!("no answer within {} s", self.time.as_secs()))),
         };
         if answer.is_err() {
             self.client = None;
@@ -202,5 +204,128 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
         Ok(length) if length as u64 > FILE_BYTES => Err(format!("{}: longer than 4 MiB", path.display())),
         Ok(_) => Ok(bytes),
         Err(error) => Err(format!("cannot read {}: {error}", path.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use tempfile::NamedTempFile;
+
+    use super::*;
+    use crate::alert::tests::{Answer, Server};
+
+    fn http(uri: &Uri, access: Access) -> Http {
+        Http { time: Duration::from_secs(1), ..Http::new(uri.clone(), access, HeaderMap::new()) }
+    }
+
+    fn file(text: &str) -> NamedTempFile {
+        let mut file = NamedTempFile::new().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        file
+    }
+
+    /// What becomes of one request.
+    async fn post(answer: Answer) -> Result<(), Failure> {
+        let server = Server::start([answer]).await;
+        http(&server.uri("/"), Access::default()).post("{}".to_owned()).await
+    }
+
+    fn is_retried(result: &Result<(), Failure>) -> bool {
+        matches!(result, Err(Failure::Retry { .. }))
+    }
+
+    #[tokio::test]
+    async fn what_may_work_later_is_tried_again() {
+        for answer in [
+            Answer::Status(500, ""),
+            Answer::Status(503, ""),
+            Answer::Status(429, ""),
+            Answer::Status(408, ""),
+            Answer::Garbage,
+            Answer::HangUp,
+            Answer::Silence,
+            Answer::EndlessHead,
+        ] {
+            let result = post(answer).await;
+            assert!(is_retried(&result), "{answer:?}: {result:?}");
+        }
+        let nobody = Server::nobody().await;
+        assert!(is_retried(&http(&nobody, Access::default()).post(String::new()).await));
+    }
+
+    #[tokio::test]
+    async fn what_is_refused_says_why() {
+        for (status, says) in [(400, "400 Bad Request: bad labels"), (401, "401"), (302, "302"), (404, "404")] {
+            let Err(Failure::Refused(why)) = post(Answer::Status(status, "bad labels\nmore")).await else {
+                panic!("{status}")
+            };
+            assert!(why.starts_with(says) && !why.contains("more"), "{why}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_status_counts_and_not_how_long_the_body_is() {
+        assert_eq!(post(Answer::EndlessBody(200)).await, Ok(()));
+        assert!(is_retried(&post(Answer::EndlessBody(500)).await));
+        assert_eq!(post(Answer::Status(202, "anything")).await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn a_server_says_how_long_to_wait() {
+        let result = post(Answer::Busy).await;
+        assert_eq!(
+            result,
+            Err(Failure::Retry { why: "429 Too Many Requests".into(), after: Some(Duration::from_secs(7)) })
+        );
+    }
+
+    #[tokio::test]
+    async fn credentials_are_read_anew_for_each_request() {
+        let server = Server::start([Answer::Status(200, ""), Answer::Status(200, ""), Answer::Status(200, "")]).await;
+        let token = file("one\n");
+        let access = Access { bearer_token_file: Some(token.path().into()), ..Access::default() };
+        let mut client = http(&server.uri("/"), access);
+        client.post(String::new()).await.unwrap();
+        std::fs::write(token.path(), "two").unwrap();
+        client.post(String::new()).await.unwrap();
+        let password = file("secret\n");
+        let access = Access { basic: Some(("me".to_owned(), password.path().into())), ..Access::default() };
+        http(&server.uri("/"), access).post(String::new()).await.unwrap();
+        let sent: Vec<_> = server.requests().iter().map(|request| request.header("authorization").to_owned()).collect();
+        assert_eq!(sent, ["Bearer one", "Bearer two", "Basic bWU6c2VjcmV0"]);
+    }
+
+    #[tokio::test]
+    async fn files_that_cannot_be_used_are_named() {
+        let (empty, long) = (file(" \n"), Path::new("/dev/zero"));
+        let missing = Path::new("/nonexistent");
+        for (path, says) in [(empty.path(), "empty"), (long, "longer"), (missing, "No such file")] {
+            let access = Access { bearer_token_file: Some(path.into()), ..Access::default() };
+            let Err(Failure::Retry { why, .. }) = http(&Server::nobody().await, access).post(String::new()).await
+            else {
+                panic!("{}", path.display())
+            };
+            assert!(why.contains(says) && why.contains(&path.display().to_string()), "{why}");
+        }
+        let error = roots(Some(empty.path())).unwrap_err();
+        assert!(error.contains("no certificate"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_server_of_another_authority_is_not_trusted() {
+        let names = vec!["127.0.0.1".to_owned()];
+        let [(ours, key), (others, _)] = [(); 2]
+            .map(|()| rcgen::generate_simple_self_signed(names.clone()).unwrap())
+            .map(|made| (made.cert.pem(), (made.cert.der().clone(), made.signing_key.serialize_der())));
+        let answers = [Answer::Status(200, ""), Answer::Status(200, "")];
+        let server = Server::start_tls(answers, key.0, key.1).await;
+        for (authority, is_trusted) in [(&ours, true), (&others, false)] {
+            let file = file(authority);
+            let access = Access { ca_file: Some(file.path().into()), ..Access::default() };
+            let result = http(&server.uri("/"), access).post("{}".to_owned()).await;
+            assert_eq!(result.is_ok(), is_trusted, "{result:?}");
+        }
     }
 }

@@ -151,3 +151,105 @@ impl Bucket {
         has_token
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alert::tests::violation;
+
+    const HOUR: Duration = Duration::from_hours(1);
+
+    struct Test {
+        ledger: Ledger,
+        now: Instant,
+    }
+
+    impl Test {
+        fn new(rate: &str) -> Self {
+            let now = Instant::now();
+            Self { ledger: Ledger::new("node-1".into(), rate.parse().unwrap(), HOUR, now), now }
+        }
+
+        fn note(&mut self, violation: Violation, is_new: bool) -> Verdict {
+            self.ledger.note(Notice { violation, is_new }, self.now)
+        }
+
+        /// How many of these violations are told, and how many summaries.
+        fn told(&mut self, workload: &str, calls: impl IntoIterator<Item = u32>, severity: Severity) -> (usize, usize) {
+            let verdicts = calls.into_iter().map(|call| {
+                let call = crate::syscalls::Call {
+                    abi: "x86_64",
+                    syscall: Box::leak(format!("call-{call}").into_boxed_str()),
+                };
+                self.note(Violation { call, severity, ..violation(workload, "") }, true)
+            });
+            let told: Vec<Verdict> = verdicts.filter(|verdict| verdict.tell).collect();
+            let summaries = told.iter().filter(|told| matches!(told.record.content, Content::Suppressed(_))).count();
+            (told.len() - summaries, summaries)
+        }
+    }
+
+    #[test]
+    fn repeats_are_told_once_an_interval() {
+        let mut test = Test::new("1/10m");
+        let first = test.note(violation("web", "mount"), true);
+        assert!(first.tell && first.record.first);
+        for _ in 0..719 {
+            test.now += Duration::from_secs(5);
+            assert!(!test.note(violation("web", "mount"), false).tell);
+        }
+        test.now += Duration::from_secs(5);
+        let repeated = test.note(Violation { count: 721, ..violation("web", "mount") }, false);
+        assert!(repeated.tell && !repeated.record.first);
+        assert!(!test.note(violation("web", "mount"), true).tell, "also when it is taken for new");
+    }
+
+    #[test]
+    fn refused_and_ran_are_told_apart() {
+        let mut test = Test::new("20/10m");
+        assert!(test.note(violation("web", "mount"), true).tell);
+        assert!(test.note(Violation { refused: true, ..violation("web", "mount") }, true).tell);
+    }
+
+    #[test]
+    fn a_flood_is_told_up_to_its_limit_with_one_summary() {
+        let mut test = Test::new("20/10m");
+        assert_eq!(test.told("web", 0..400, Severity::Warning), (20, 1));
+        assert_eq!(test.ledger.suppressed(), 380);
+        let again = test.note(violation("web", "mount"), true);
+        assert_eq!((again.tell, again.record.first), (true, true), "a critical one is told all the same");
+        assert_eq!(test.told("other", 0..5, Severity::Warning), (5, 0), "and other workloads' are");
+    }
+
+    #[test]
+    fn what_was_suppressed_is_told_when_there_is_room_again() {
+        let mut test = Test::new("2/10m");
+        assert_eq!(test.told("web", 0..5, Severity::Warning), (2, 1));
+        test.now += Duration::from_mins(5);
+        assert_eq!(test.told("web", 0..5, Severity::Warning), (1, 0));
+        assert_eq!(test.told("web", 0..2, Severity::Warning), (0, 0), "those that were told are not told again");
+    }
+
+    #[test]
+    fn a_summary_says_how_many() {
+        let mut test = Test::new("1/1h");
+        test.note(violation("web", "mount"), true);
+        let summary = test.note(violation("web", "bpf"), true);
+        assert!(summary.tell);
+        assert_eq!(
+            summary.record.message(),
+            "shop/web-1/web has 1 more violations (critical) of policy runtime-default that are not told: more than 1/1h"
+        );
+        test.note(violation("web", "bpf"), false);
+        assert_eq!(test.ledger.suppressed(), 1, "a repeat is no new one");
+    }
+
+    #[test]
+    fn what_is_long_over_is_forgotten() {
+        let mut test = Test::new("20/10m");
+        assert_eq!(test.told("web", 0..20, Severity::Warning), (20, 0));
+        test.now += 2 * HOUR;
+        assert!(test.note(violation("other", "mount"), true).tell);
+        assert_eq!((test.ledger.told.len(), test.ledger.buckets.len()), (1, 1));
+    }
+}

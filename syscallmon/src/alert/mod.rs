@@ -13,6 +13,8 @@ mod outbox;
 mod record;
 mod sink;
 mod template;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -69,6 +71,14 @@ impl Alerts {
             return Self::default();
         }
         let ledger = Ledger::new(node.into(), config.rate_limit, config.repeat_interval, Instant::now());
+        Self(Some(Arc::new(Shared { ledger: Mutex::new(ledger), outboxes })))
+    }
+
+    /// One sink that nobody empties.
+    #[cfg(test)]
+    pub(crate) fn to_nobody(sink: &str) -> Self {
+        let ledger = Ledger::new("node".into(), RateLimit::default(), std::time::Duration::MAX, Instant::now());
+        let outboxes = vec![Arc::new(Outbox::new(sink.to_owned(), false))];
         Self(Some(Arc::new(Shared { ledger: Mutex::new(ledger), outboxes })))
     }
 

@@ -1,6 +1,7 @@
 //! `/api/v1/policies` and `/api/v1/baselines/<kind>`: what was learned, and what people do about it.
 //!
-//! Changes are for those who may: with a user and password, or from this host, and never for a web page that somebody looks at there.
+//! Changes are for those who may: with a user and password, or over a loopback address, and never for a web page
+//! that somebody looks at there.
 
 use std::{
     collections::HashMap,
@@ -77,7 +78,7 @@ enum Action {
 }
 
 /// The routes.
-pub(super) fn router(shared: Shared) -> Router {
+pub(crate) fn router(shared: Shared) -> Router {
     Router::new()
         .route("/api/v1/policies", get(list))
         .route("/api/v1/baselines/{*kind}", get(show).post(change))
@@ -187,7 +188,9 @@ fn may_change(caller: Caller, headers: &HeaderMap) -> Result<(), &'static str> {
     let is_forwarded = headers.contains_key(FORWARDED) || headers.contains_key(FORWARDED_FOR);
     let is_json = headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes() == b"application/json");
     if !caller.is_authenticated && (!caller.is_local || is_forwarded) {
-        return Err("baselines are changed from the daemon's own host, or with a user and password of web.config.file");
+        return Err(
+            "baselines are changed over a loopback address of the daemon's host, or with a user and password of its web.config.file",
+        );
     }
     // A browser asks before it sends this for a page of another origin, and says of which one the page is.
     if !is_json || headers.contains_key(ORIGIN) {

@@ -143,6 +143,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        alert::Alerts,
         durations::{Bound, Durations},
         kernel::{Capacity, Probe, ProbeStatus},
         model::Model,
@@ -163,6 +164,7 @@ mod tests {
         directory.set_status(SourceName::Docker, Some("gone".to_owned()));
         let known = (Model::new(usize::MAX), directory);
         let mut state = State::new(CallTable::x86_64(), probes, capacity, 1, "cgroup2".into(), bounds, known);
+        state.alerts = Alerts::to_nobody("webhook");
         let kind = "shop/Deployment/web/httpd".parse().unwrap();
         let policy = (&"learned".into(), Learn::default());
         state.baselines.begin_or_get(&kind, policy, SystemTime::UNIX_EPOCH, true);

@@ -4,6 +4,7 @@ use prometheus::proto::MetricType;
 
 use super::sample::Samples;
 use crate::{
+    alert::SinkStatus,
     durations::Durations,
     policy::Counted,
     snapshot::Failure,
@@ -376,6 +377,56 @@ pub const FAMILIES: &[Family] = &[
         collect: |state, samples| samples.add(&[], state.baselines.store.unreadable as f64),
     },
     Family {
+        name: "syscallmon_alerts_sent_total",
+        kind: MetricType::COUNTER,
+        labels: &["sink"],
+        help: "Alerts that were delivered, by sink; an alert that is resolved counts once more, one that goes on does not.",
+        collect: |state, samples| of_sinks(state, samples, |sink| sink.sent as f64),
+    },
+    Family {
+        name: "syscallmon_alerts_failed_total",
+        kind: MetricType::COUNTER,
+        labels: &["sink"],
+        help: "Attempts to deliver alerts that failed, by sink. They are repeated unless the other side refuses the alert.",
+        collect: |state, samples| of_sinks(state, samples, |sink| sink.failed as f64),
+    },
+    Family {
+        name: "syscallmon_alerts_dropped_total",
+        kind: MetricType::COUNTER,
+        labels: &["sink", "reason"],
+        help: "Alerts that will not be delivered, by sink: queue_full found no room, refused were refused by the other side.",
+        collect: |state, samples| {
+            for sink in state.alerts.status().sinks {
+                for (reason, alerts) in [("queue_full", sink.queue_full), ("refused", sink.refused)] {
+                    samples.add(&[("sink", &sink.sink), ("reason", reason)], alerts as f64);
+                }
+            }
+        },
+    },
+    Family {
+        name: "syscallmon_alerts_suppressed_total",
+        kind: MetricType::COUNTER,
+        labels: &[],
+        help: "New violations that were counted and not told, since their workload had more than alert.rate-limit.",
+        collect: |state, samples| samples.add(&[], state.alerts.status().suppressed as f64),
+    },
+    Family {
+        name: "syscallmon_alerts_queued",
+        kind: MetricType::GAUGE,
+        labels: &["sink"],
+        help: "Alerts that wait to be delivered, by sink.",
+        collect: |state, samples| of_sinks(state, samples, |sink| sink.queued as f64),
+    },
+    Family {
+        name: "syscallmon_alerts_last_success_timestamp_seconds",
+        kind: MetricType::GAUGE,
+        labels: &["sink"],
+        help: "When a sink last took what it was sent, in seconds since 1970; 0 if it never did.",
+        collect: |state, samples| {
+            of_sinks(state, samples, |sink| sink.last_success.map_or(0.0, unix_time));
+        },
+    },
+    Family {
         name: "syscallmon_snapshots_total",
         kind: MetricType::COUNTER,
         labels: &[],
@@ -421,6 +472,12 @@ pub const FAMILIES: &[Family] = &[
         },
     },
 ];
+
+fn of_sinks(state: &State, samples: &mut Samples, value: fn(&SinkStatus) -> f64) {
+    for sink in state.alerts.status().sinks {
+        samples.add(&[("sink", &sink.sink)], value(&sink));
+    }
+}
 
 fn syscalls_total(state: &State, samples: &mut Samples) {
     for (workload, totals) in state.model.workloads() {

@@ -26,6 +26,8 @@ use axum::{
 };
 use tokio::sync::watch;
 
+#[cfg(test)]
+pub(crate) use self::baselines::router as baseline_routes;
 pub use self::exposition::{Error, Exposition, Renderer};
 use crate::{
     sampler::{Refresher, Tunables},

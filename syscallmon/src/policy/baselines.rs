@@ -273,7 +273,9 @@ mod tests {
         /// Passes so many minutes, in which a workload of each of these kinds is there; how many are frozen meanwhile.
         fn minutes(&mut self, minutes: u64, alive: &[&str]) -> usize {
             let tick = |learning: &mut Self| {
-                alive.iter().for_each(|name| assert!(learning.see(name, false)));
+                for name in alive {
+                    assert!(learning.see(name, false));
+                }
                 learning.seconds += 60;
                 let at = learning.start + Duration::from_secs(learning.seconds);
                 learning.baselines.tick(at, learning.now()).len()

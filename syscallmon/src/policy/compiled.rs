@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{Entry, Learn, Match, PolicyError, PolicySpec, Profile, Reason, Severity, Unprefixed};
+use super::{Entry, ExceptionSpec, Learn, Match, PolicyError, PolicySpec, Profile, Reason, Severity, Unprefixed};
 use crate::{
     syscalls::{Call, CallId, CallTable, UNKNOWN},
     workload::{Label, Labels},
@@ -68,7 +68,7 @@ impl Policy {
     ) -> Result<Self, PolicyError> {
         spec.check()?;
         let rows = rows(&spec, profiles, table);
-        let exception = |exception: super::ExceptionSpec| {
+        let exception = |exception: ExceptionSpec| {
             let allowed = table.iter().filter(|&(_, call)| names(&exception.allow, call, table, Unprefixed::Native));
             Exception { allowed: allowed.map(|(id, _)| id).collect(), selects: exception.selects }
         };
@@ -179,7 +179,7 @@ fn rows(spec: &PolicySpec, profiles: &[Profile], table: &CallTable) -> Vec<Row> 
         } else {
             Standing::Unlisted(match call {
                 Call { syscall: UNKNOWN, .. } => Reason::UnknownNumber,
-                // Where nothing is allowed at all, the ABI is not what is wrong.
+                // The architecture's own ABI is never what is wrong, also where nothing is allowed yet.
                 Call { abi, .. } if !allowed_abis.contains(abi) && abi != table.native_abi() => Reason::Abi,
                 Call { .. } => Reason::NotAllowed,
             })

@@ -47,9 +47,9 @@ impl Kind {
         let get = |label| about.get(label).map(AsRef::<str>::as_ref);
         let container = get(Label::Container);
         if let (Some(namespace), Some(pod)) = (get(Label::Namespace), get(Label::Pod)) {
-            let owned = get(Label::OwnerKind).zip(get(Label::Owner));
-            let (kind, owner) = owned.map_or((BARE_POD, pod), |(kind, owner)| of_cron_job(kind, owner));
-            let parts = [Some(namespace), Some(kind), Some(owner), container];
+            let owner = get(Label::OwnerKind).zip(get(Label::Owner));
+            let (kind, name) = owner.map_or((BARE_POD, pod), |(kind, name)| of_cron_job(kind, name));
+            let parts = [Some(namespace), Some(kind), Some(name), container];
             return Some(Self::new(&parts.into_iter().flatten().map(escaped).collect::<Vec<_>>().join("/")));
         }
         if let Some(container) = container {
@@ -75,8 +75,8 @@ impl Kind {
         let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
         let slug: String = self.0.trim_start_matches('.').chars().map(plain).take(MAX_SLUG).collect();
         let hash = digest(&SHA256, self.0.as_bytes());
-        let hash: String = hash.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("{slug}-{hash}.json")
+        let hash = hash.as_ref().iter().take(8).fold(0, |hash, &byte| hash << 8 | u64::from(byte));
+        format!("{slug}-{hash:016x}.json")
     }
 }
 

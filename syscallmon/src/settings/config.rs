@@ -170,8 +170,8 @@ impl Config {
             state_directory: state.directory.unwrap_or_else(|| "/var/lib/syscallmon".into()),
             policies: PolicySources {
                 built_in: policy.runtime_default.unwrap_or(true),
+                file: policies.as_ref().and(file).map(Path::to_owned),
                 configured: policies.unwrap_or_default(),
-                file: file.map(Path::to_owned),
                 directory: policy.directory,
             },
             alert,
@@ -275,8 +275,9 @@ mod tests {
             checked += 1;
         }
         assert_eq!(
-            checked, 36,
-            "every setting names its default but files, path.cgroupfs, latency.syscalls, selectors and kubernetes.node-name"
+            checked, 42,
+            "every setting names its default but files, path.cgroupfs, latency.syscalls, selectors, kubernetes.node-name, and what \
+             belongs to an Alertmanager or a webhook"
         );
     }
 
@@ -308,6 +309,11 @@ mod tests {
             ("--workload.expire-after=0s", "workload.expire-after"),
             ("--web.max-connections=0", "web.max-connections"),
             ("--workload.max-series=0", "workload.max-series"),
+            ("--alert.resolve-after=0s", "alert.resolve-after"),
+            ("--alert.repeat-interval=0s", "alert.repeat-interval"),
+            ("--alert.webhook.template={{ message }}", "alert.webhook.template needs alert.webhook.url"),
+            ("--alert.webhook.username=me", "alert.webhook.username"),
+            ("--alert.alertmanager.labels=cluster=prod", "alert.alertmanager.labels needs alert.alertmanager.url"),
         ] {
             let error = resolve(&[flag]).unwrap_err().to_string();
             assert!(error.starts_with(name), "{flag}: {error}");

@@ -264,7 +264,8 @@ impl Store {
         }
         match change {
             Change::Write(baseline) => {
-                let stamp = file::replace(&path, &baseline.to_json());
+                let text = baseline.to_json().map_err(io::Error::from);
+                let stamp = text.and_then(|text| file::replace(&path, &text));
                 let stamp = stamp.map_err(|source| StoreError::Write { path, source })?;
                 self.files.insert(name, OnDisk { stamp, kind: Some(baseline.kind.clone()) });
             }

@@ -178,7 +178,9 @@ fn files_that_are_no_baselines_are_left_alone_and_counted() {
         (stored.path("other"), stored.text("renamed")),
     ];
     drop(stored);
-    bad.iter().for_each(|(path, text)| fs::write(path, text).unwrap());
+    for (path, text) in &bad {
+        fs::write(path, text).unwrap();
+    }
     symlink("/dev/zero", path.join("baselines/link.json")).unwrap();
 
     let mut stored = open(&path);
@@ -188,7 +190,9 @@ fn files_that_are_no_baselines_are_left_alone_and_counted() {
         stored.learn(name, "write");
     }
     stored.store.synchronize();
-    bad.iter().for_each(|(path, text)| assert_eq!(&fs::read_to_string(path).unwrap(), text));
+    for (path, text) in &bad {
+        assert_eq!(&fs::read_to_string(path).unwrap(), text);
+    }
     assert_eq!(stored.status().is_up, Some(true));
 
     fs::remove_file(stored.path("broken")).unwrap();

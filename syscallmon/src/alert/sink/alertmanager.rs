@@ -54,6 +54,7 @@ impl Alertmanager {
             while let Some(record) = outbox.take() {
                 self.take_up(record);
             }
+            self.outbox.held.store(self.board.undelivered() as u64, Relaxed);
             let wake = self.board.due().map(|due| due.max(blocked_until));
             if wake.is_some_and(|wake| wake <= Instant::now()) {
                 let pause = self.send(&mut progress).await;
@@ -72,7 +73,6 @@ impl Alertmanager {
     fn take_up(&mut self, record: Record) {
         let dropped = self.board.take_up(record, Instant::now());
         self.outbox.queue_full.fetch_add(dropped as u64, Relaxed);
-        self.outbox.held.store(self.board.undelivered() as u64, Relaxed);
     }
 
     /// Tells what is due. How long to wait before the next request.
@@ -86,7 +86,6 @@ impl Alertmanager {
             Err(Failure::Retry { .. }) => Outcome::Failed,
         };
         let changes = self.board.settle(outcome, Instant::now());
-        self.outbox.held.store(self.board.undelivered() as u64, Relaxed);
         match sent {
             Ok(()) => {
                 self.outbox.delivered(changes);

@@ -114,3 +114,104 @@ impl Board {
         self.alerts.values_mut().filter(|alert| alert.progress == Progress::New).count()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alert::tests::{record, violation};
+
+    const QUIET: Duration = Duration::from_mins(15);
+    const MINUTE: Duration = Duration::from_mins(1);
+
+    struct Test {
+        board: Board,
+        now: Instant,
+        told: u64,
+    }
+
+    impl Test {
+        fn new() -> Self {
+            Self { board: Board::new(QUIET), now: Instant::now(), told: 0 }
+        }
+
+        fn notice(&mut self) {
+            self.board.take_up(record(violation("web", "mount")), self.now);
+        }
+
+        /// What is told at this moment: whether each is over.
+        fn tell(&mut self, outcome: Outcome) -> Vec<bool> {
+            let batch = self.board.batch(self.now).iter().map(|(_, is_over)| *is_over).collect();
+            self.told += self.board.settle(outcome, self.now);
+            batch
+        }
+    }
+
+    #[test]
+    fn an_alert_is_told_at_once_then_every_minute_until_it_is_resolved() {
+        let mut test = Test::new();
+        test.notice();
+        assert_eq!(test.tell(Outcome::Delivered), [false]);
+        for _ in 0..14 {
+            assert!(test.tell(Outcome::Delivered).is_empty());
+            test.now += MINUTE;
+            assert_eq!(test.tell(Outcome::Delivered), [false]);
+        }
+        assert_eq!(test.told, 1, "it is one alert");
+        test.now += MINUTE;
+        assert_eq!(test.tell(Outcome::Delivered), [true]);
+        assert_eq!((test.told, test.board.due()), (2, None));
+    }
+
+    #[test]
+    fn an_alert_that_goes_on_is_not_resolved() {
+        let mut test = Test::new();
+        for _ in 0..60 {
+            test.notice();
+            assert_eq!(test.tell(Outcome::Delivered), [false]);
+            test.now += MINUTE;
+        }
+        assert_eq!(test.told, 1);
+    }
+
+    #[test]
+    fn what_was_not_delivered_is_told_though_it_is_over() {
+        let mut test = Test::new();
+        test.notice();
+        for _ in 0..120 {
+            assert_eq!(test.tell(Outcome::Failed), [false]);
+            test.now += MINUTE;
+        }
+        assert_eq!(test.board.undelivered(), 1);
+        assert_eq!(test.tell(Outcome::Delivered), [false]);
+        test.now += QUIET;
+        assert_eq!(test.tell(Outcome::Failed), [true]);
+        test.now += MINUTE;
+        assert_eq!(test.tell(Outcome::Delivered), [true], "so is its end");
+        assert_eq!((test.told, test.board.due()), (2, None));
+    }
+
+    #[test]
+    fn what_begins_again_before_its_end_was_told_goes_on() {
+        let mut test = Test::new();
+        test.notice();
+        test.tell(Outcome::Delivered);
+        test.now += QUIET;
+        assert_eq!(test.tell(Outcome::Failed), [true]);
+        test.notice();
+        assert_eq!(test.tell(Outcome::Delivered), [false]);
+        assert_eq!(test.told, 1);
+    }
+
+    #[test]
+    fn what_is_refused_is_counted_once_and_forgotten_in_the_end() {
+        let mut test = Test::new();
+        test.notice();
+        for _ in 0..15 {
+            assert_eq!(test.tell(Outcome::Refused), [false]);
+            test.now += MINUTE;
+        }
+        assert_eq!(test.told, 1);
+        assert_eq!(test.tell(Outcome::Refused), [true]);
+        assert_eq!(test.board.due(), None);
+    }
+}

@@ -69,7 +69,12 @@ impl Deliver for Events {
         // What is in no pod has nobody to tell.
         let Some(pod) = Pod::of(violation) else { return Ok(()) };
         let sent = timeout(WHOLE, self.send(violation, &pod, record)).await;
-        sent.unwrap_or_else(|_| Err(Failure::retry(format!("no answer within {} s", WHOLE.as_secs()))))
+        let sent = sent.unwrap_or_else(|_| Err(Failure::retry(format!("no answer within {} s", WHOLE.as_secs()))));
+        if sent.is_err() {
+            // A new one reads the certificates anew.
+            self.client = None;
+        }
+        sent
     }
 }
 

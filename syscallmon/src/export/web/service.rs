@@ -22,7 +22,7 @@ const OPEN_PATHS: [&str; 2] = ["/healthz", "/readyz"];
 /// Who sent a request, for pages that are not for everybody: an extension of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caller {
-    /// Whether the connection comes from this host.
+    /// Whether the connection comes from a loopback address.
     pub is_local: bool,
     /// Whether the request had a right user and password; never, where none are configured.
     pub is_authenticated: bool,
