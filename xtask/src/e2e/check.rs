@@ -3,13 +3,16 @@
 mod cluster;
 mod exporter;
 mod hostile;
+mod ordinary;
 mod outages;
 mod privileges;
 mod runtimes;
+mod web;
 mod workloads;
 
 pub(super) use self::{
     cluster::kubernetes,
+    ordinary::software,
     runtimes::{containerd, docker, podman},
 };
 

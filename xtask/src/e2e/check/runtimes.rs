@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::{CALL, calls_and_waits, exporter::Exporter, step};
 use crate::e2e::{
-    cri::{Cri, Pod},
+    cri::{Container, Cri, Pod, Seccomp},
     docker::Docker,
     images::BUSYBOX,
     namespaces::Namespaces,
@@ -35,7 +35,8 @@ pub(in crate::e2e) fn containerd(
         let command = command.each_ref().map(String::as_str);
         let id = cri.run_pod(&pod)?;
         for name in ["httpd", "side"] {
-            cri.run_container(&pod, &id, name, BUSYBOX, &command)?;
+            let container = Container { name, image: BUSYBOX, command: &command, seccomp: Seccomp::Unconfined };
+            cri.run_container(&pod, &id, &container)?;
         }
         Ok(id)
     };
