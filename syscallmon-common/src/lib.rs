@@ -160,13 +160,17 @@ pub struct SlotCache {
     pub entries: [CachedSlot; SLOT_CACHE_LEN],
 }
 
+/// Flag of an entry of [`IndexRow::series`]: so far only whoever sets the cgroup's container up made the call. Such calls are counted in
+/// `SETUP_COUNTS`, and the container's own first one is still to come. An entry with it is negative as an `i32`.
+pub const SERIES_OF_SETUP: u32 = 1 << 31;
+
 /// The series of one cgroup's calls.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct IndexRow {
     /// Id of the cgroup that has the slot; 0 when it is free or being taken back.
     pub owner: u64,
-    /// By position; 0 where there is none yet.
+    /// By position; 0 where there is none yet, and perhaps with [`SERIES_OF_SETUP`].
     pub series: [u32; POSITIONS_PER_CGROUP],
 }
 
@@ -248,7 +252,30 @@ pub struct CgroupEvent {
     pub path_len: u32,
 }
 
-/// A record of the ring buffer `FIRST_SEEN`: a cgroup made a call for the first time, or was refused it for the first time.
+/// How many names of an executable's path a [`FirstSeen`] has room for, from the last one up.
+pub const EXE_PARTS: usize = 8;
+/// Bytes of each, with a NUL; longer ones are cut.
+pub const EXE_PART_LEN: usize = 48;
+
+/// A process that a container's runtime puts into its cgroup, until it becomes the container's program: an entry of the map `SETTING_UP`, by the
+/// process id.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SettingUp {
+    /// Its mount namespace when it was put there, by address.
+    pub mount_namespace: u64,
+    /// `CLOCK_MONOTONIC`, in nanoseconds: after that, it is taken for the container's.
+    pub until_ns: u64,
+}
+
+/// For how long a process is taken to set a container up, at most.
+pub const SETUP_NS: u64 = 60_000_000_000;
+
+/// Entries of `SETTING_UP`.
+pub const SETTING_UP_LEN: u32 = 4096;
+
+/// A record of the ring buffer `FIRST_SEEN`: a cgroup made a call for the first time, or was refused it for the first time. What is called to set
+/// its container up is not the cgroup's.
 ///
 /// Two CPUs that make the same first call at the same moment may both report it.
 #[repr(C)]
@@ -262,18 +289,26 @@ pub struct FirstSeen {
     pub nr: i64,
     /// The ABI, as [`Abi`]'s discriminant.
     pub abi: u32,
-    /// Process id (the kernel's tgid) in the initial pid namespace.
+    /// Process id (the kernel's tgid) in the daemon's pid namespace; in the initial one for processes that are not in the daemon's.
     pub tgid: u32,
-    /// Thread id (the kernel's pid) in the initial pid namespace.
+    /// Thread id (the kernel's pid), likewise.
     pub pid: u32,
     /// Real user id in the initial user namespace.
     pub uid: u32,
     /// 1 when the call was refused, 0 when it was made.
     pub denied: u32,
-    /// Keeps the layout explicit.
-    pub padding: u32,
+    /// Names that `exe` has.
+    pub exe_parts: u32,
     /// The thread's name, NUL-padded.
     pub comm: [u8; 16],
+    /// Process id of the parent, likewise; 0 where it is not known.
+    pub parent: u32,
+    /// Keeps the layout explicit.
+    pub padding: u32,
+    /// The parent's name, NUL-padded.
+    pub parent_comm: [u8; 16],
+    /// The executable's path within its file system, by names, the last one first; each ends with a NUL.
+    pub exe: [[u8; EXE_PART_LEN]; EXE_PARTS],
 }
 
 /// Why something could not be done as it should: an index of the map `LOST`.
@@ -313,5 +348,6 @@ const _: () = {
     assert!(size_of::<Start>() == 16 && align_of::<Start>() == 8);
     assert!(POSITIONS_PER_CGROUP <= POSITION_MASK as usize + 1 && NUMBERS_PER_ABI.is_power_of_two());
     assert!(size_of::<CgroupEvent>() == 24 && align_of::<CgroupEvent>() == 8);
-    assert!(size_of::<FirstSeen>() == 64 && align_of::<FirstSeen>() == 8);
+    assert!(size_of::<SettingUp>() == 16 && align_of::<SettingUp>() == 8);
+    assert!(size_of::<FirstSeen>() == 88 + EXE_PARTS * EXE_PART_LEN && align_of::<FirstSeen>() == 8);
 };

@@ -8,20 +8,22 @@ use core::intrinsics::{AtomicOrdering, atomic_xadd};
 use aya_ebpf::{
     EbpfContext,
     bindings::{BPF_ANY, BPF_NOEXIST},
-    helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_uid_gid, bpf_ktime_get_ns},
+    helpers::{bpf_get_current_comm, bpf_get_current_uid_gid, bpf_ktime_get_ns},
     maps::{Array, HashMap, Queue},
 };
 use aya_log_ebpf::warn;
 use syscallmon_common::{
-    Abi, FirstSeen, Loss, OUTCOME_DENIED, OUTCOME_ENTERED, OUTCOME_OTHER_ERRORS, SeriesKey, Supply,
+    Abi, FirstSeen, Loss, OUTCOME_DENIED, OUTCOME_ENTERED, OUTCOME_OTHER_ERRORS, SERIES_OF_SETUP, SeriesKey, Supply,
 };
 
 use crate::{
     globals::ERRORS_PER_CGROUP,
     maps::{
         DENIED, DENIED_REMAINDER, ERRORS, ERRORS_OF_SLOT, EXHAUSTED, FIRST_SEEN, FREE_HISTOGRAMS, FREE_SERIES,
-        FREE_SLOTS, HISTOGRAM_KEYS, LOST, REMAINDER, SERIES_INDEX, SERIES_KEYS, SLOT_OF_CGROUP, SLOTS, TIMED, WARNED,
+        FREE_SLOTS, HISTOGRAM_KEYS, LOST, REMAINDER, SERIES_INDEX, SERIES_KEYS, SETUP_COUNTS, SLOT_OF_CGROUP, SLOTS,
+        TIMED, WARNED,
     },
+    origin, setup,
 };
 
 /// Least time between two warnings of the same thing.
@@ -73,10 +75,32 @@ fn known_slot(cgroup_id: u64) -> Option<u32> {
     unsafe { SLOT_OF_CGROUP.get(cgroup_id) }.copied()
 }
 
-/// A new series for the call, entered in the index. `None`: the call was counted in the remainder.
+/// The series for a call that the cgroup makes for the first time, entered in the index. `None`: the call was counted, in the remainder or as
+/// one of those that set a container up.
 #[cold]
 #[inline(never)]
 pub fn series<C: EbpfContext>(ctx: &C, call: &Call, slot: u32, entry: *mut u32) -> Option<u32> {
+    // SAFETY: `entry` is in a row of SERIES_INDEX, bounds checked by the caller.
+    let known = unsafe { entry.read_volatile() };
+    let is_setup = setup::is_under_way();
+    let series = if known == 0 { new_series_of_call(ctx, call, slot)? } else { known & !SERIES_OF_SETUP };
+    let entered = if is_setup { series | SERIES_OF_SETUP } else { series };
+    // Not back to where it was, if the container's own first call came meanwhile: then it is one of its repeats.
+    if !(is_setup && known != 0) {
+        // SAFETY: as above.
+        unsafe { entry.write_volatile(entered) };
+    }
+    if is_setup {
+        add(&SETUP_COUNTS, series);
+        return None;
+    }
+    report(call, OUTCOME_ENTERED);
+    Some(series)
+}
+
+/// A new series for a call. `None`: the call was counted in the remainder.
+#[inline(always)]
+fn new_series_of_call<C: EbpfContext>(ctx: &C, call: &Call, slot: u32) -> Option<u32> {
     let Some(series) = take(&FREE_SERIES, Supply::Series) else {
         if exhausted(Supply::Series) {
             warn!(ctx, "every series is taken: more calls are counted in the remainder (raise capacity.series)");
@@ -87,9 +111,6 @@ pub fn series<C: EbpfContext>(ctx: &C, call: &Call, slot: u32, entry: *mut u32) 
     let key = SERIES_KEYS.get_ptr_mut(series)?;
     // SAFETY: a valid map value, whose series this CPU alone has.
     unsafe { *key = SeriesKey { slot, position: call.position as u16, outcome: OUTCOME_ENTERED } };
-    // SAFETY: `entry` is in a row of SERIES_INDEX, bounds checked by the caller.
-    unsafe { entry.write_volatile(series) };
-    report(call, OUTCOME_ENTERED);
     Some(series)
 }
 
@@ -266,25 +287,25 @@ fn add(array: &Array<u64>, index: u32) {
 }
 
 /// Tells user space who made the call first, or was refused it first.
-#[inline(always)]
+#[cold]
+#[inline(never)]
 fn report(call: &Call, outcome: u16) {
     let Some(mut event) = FIRST_SEEN.reserve::<FirstSeen>(0) else {
         lost(Loss::FirstSeenEvents);
         return;
     };
-    let pid_tgid = bpf_get_current_pid_tgid();
-    event.write(FirstSeen {
-        // SAFETY: the helper takes nothing.
-        time_ns: unsafe { bpf_ktime_get_ns() },
-        cgroup_id: call.cgroup_id,
-        nr: call.nr,
-        abi: call.abi as u32,
-        tgid: (pid_tgid >> 32) as u32,
-        pid: pid_tgid as u32,
-        uid: bpf_get_current_uid_gid() as u32,
-        denied: u32::from(outcome == OUTCOME_DENIED),
-        padding: 0,
-        comm: bpf_get_current_comm().unwrap_or_default(),
-    });
+    let record = event.as_mut_ptr();
+    // By field: the whole is too large for the stack.
+    // SAFETY: the record has room for one, and nobody else has it.
+    unsafe {
+        (*record).time_ns = bpf_ktime_get_ns();
+        (*record).cgroup_id = call.cgroup_id;
+        (*record).nr = call.nr;
+        (*record).abi = call.abi as u32;
+        (*record).uid = bpf_get_current_uid_gid() as u32;
+        (*record).denied = u32::from(outcome == OUTCOME_DENIED);
+        (*record).comm = bpf_get_current_comm().unwrap_or_default();
+        origin::write(record);
+    }
     event.submit(0);
 }

@@ -52,7 +52,8 @@ fn count<C: EbpfContext>(ctx: &C, cgroup_id: u64, position: u32, call: impl Fn()
     let entry = unsafe { &raw mut (*row).series[position as usize] };
     // SAFETY: as above; other CPUs write the entry as one aligned word.
     let mut series = unsafe { entry.read_volatile() };
-    if series == 0 {
+    // None yet, or none of the container's own: the flag is the sign.
+    if series as i32 <= 0 {
         match allocate::series(ctx, &call(), slot, entry) {
             Some(new) => series = new,
             None => return,

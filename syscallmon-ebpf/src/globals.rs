@@ -47,6 +47,58 @@ pub static OFFSET_TASK_FLAGS: Global<u64> = Global::new(UNKNOWN_OFFSET);
 /// `offsetof(struct task_struct, pending.signal)`: the signals that wait for the thread.
 #[unsafe(no_mangle)]
 pub static OFFSET_TASK_PENDING: Global<u64> = Global::new(UNKNOWN_OFFSET);
+/// `offsetof(struct task_struct, tgid)`, `nsproxy`, `real_parent`, `comm` and `mm`.
+#[unsafe(no_mangle)]
+pub static OFFSET_TASK_TGID: Global<u64> = Global::new(UNKNOWN_OFFSET);
+#[unsafe(no_mangle)]
+pub static OFFSET_TASK_NSPROXY: Global<u64> = Global::new(UNKNOWN_OFFSET);
+#[unsafe(no_mangle)]
+pub static OFFSET_TASK_REAL_PARENT: Global<u64> = Global::new(UNKNOWN_OFFSET);
+#[unsafe(no_mangle)]
+pub static OFFSET_TASK_COMM: Global<u64> = Global::new(UNKNOWN_OFFSET);
+#[unsafe(no_mangle)]
+pub static OFFSET_TASK_MM: Global<u64> = Global::new(UNKNOWN_OFFSET);
+/// `offsetof(struct task_struct, thread_pid)` and `group_leader`.
+#[unsafe(no_mangle)]
+pub static OFFSET_TASK_THREAD_PID: Global<u64> = Global::new(UNKNOWN_OFFSET);
+#[unsafe(no_mangle)]
+pub static OFFSET_TASK_GROUP_LEADER: Global<u64> = Global::new(UNKNOWN_OFFSET);
+/// `offsetof(struct pid, numbers)`, `sizeof(struct upid)`, `offsetof(struct upid, nr)` and `ns`, `offsetof(struct pid_namespace, ns.inum)`.
+#[unsafe(no_mangle)]
+pub static OFFSET_PID_NUMBERS: Global<u64> = Global::new(UNKNOWN_OFFSET);
+#[unsafe(no_mangle)]
+pub static SIZE_UPID: Global<u64> = Global::new(0);
+#[unsafe(no_mangle)]
+pub static OFFSET_UPID_NR: Global<u64> = Global::new(UNKNOWN_OFFSET);
+#[unsafe(no_mangle)]
+pub static OFFSET_UPID_NS: Global<u64> = Global::new(UNKNOWN_OFFSET);
+#[unsafe(no_mangle)]
+pub static OFFSET_PID_NAMESPACE_INUM: Global<u64> = Global::new(UNKNOWN_OFFSET);
+/// The inode number of the daemon's pid namespace; 0 where that is the initial one.
+#[unsafe(no_mangle)]
+pub static PID_NAMESPACE: Global<u32> = Global::new(0);
+/// `offsetof(struct nsproxy, mnt_ns)`.
+#[unsafe(no_mangle)]
+pub static OFFSET_NSPROXY_MNT_NS: Global<u64> = Global::new(UNKNOWN_OFFSET);
+/// `offsetof(struct cgroup, self)` and `offsetof(struct cgroup_subsys_state, parent)`.
+#[unsafe(no_mangle)]
+pub static OFFSET_CGROUP_SELF: Global<u64> = Global::new(UNKNOWN_OFFSET);
+#[unsafe(no_mangle)]
+pub static OFFSET_CSS_PARENT: Global<u64> = Global::new(UNKNOWN_OFFSET);
+/// `offsetof(struct linux_binprm, fdpath)`; unknown before Linux 5.9.
+#[unsafe(no_mangle)]
+pub static OFFSET_BPRM_FDPATH: Global<u64> = Global::new(UNKNOWN_OFFSET);
+/// `offsetof(struct mm_struct, exe_file)`.
+#[unsafe(no_mangle)]
+pub static OFFSET_MM_EXE_FILE: Global<u64> = Global::new(UNKNOWN_OFFSET);
+/// `offsetof(struct file, f_path.dentry)`.
+#[unsafe(no_mangle)]
+pub static OFFSET_FILE_DENTRY: Global<u64> = Global::new(UNKNOWN_OFFSET);
+/// `offsetof(struct dentry, d_parent)` and `d_name.name`.
+#[unsafe(no_mangle)]
+pub static OFFSET_DENTRY_PARENT: Global<u64> = Global::new(UNKNOWN_OFFSET);
+#[unsafe(no_mangle)]
+pub static OFFSET_DENTRY_NAME: Global<u64> = Global::new(UNKNOWN_OFFSET);
 /// `offsetof(struct seccomp_filter, prev)` and `notif`; the latter unknown where the kernel has no supervisors.
 #[unsafe(no_mangle)]
 pub static OFFSET_FILTER_PREV: Global<u64> = Global::new(UNKNOWN_OFFSET);

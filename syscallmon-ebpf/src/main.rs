@@ -2,7 +2,7 @@
 //!
 //! What they share is one idea a file: [`task`] (who calls), [`number`] (what), [`count`] (the hot path), [`allocate`] (its
 //! slow path, taken once a series), [`outcome`] (how calls end), [`denied`] (those that never began), [`duration`] (how long they take),
-//! [`returns`] (what comes back), [`io_uring`] (calls that are none), [`cgroup`] (births and deaths), [`globals`] (what user
+//! [`returns`] (what comes back), [`io_uring`] (calls that are none), [`setup`] (calls that are the runtime's), [`origin`] (where a caller comes from), [`cgroup`] (births and deaths), [`globals`] (what user
 //! space sets before loading) and [`maps`]. User space loads only the programs that this kernel can run, and only those that
 //! somebody wants; see `syscallmon/src/kernel/`.
 
@@ -25,9 +25,11 @@ mod globals;
 mod io_uring;
 mod maps;
 mod number;
+mod origin;
 mod outcome;
 mod preemption;
 mod returns;
+mod setup;
 mod task;
 
 use aya_ebpf::{
@@ -171,6 +173,30 @@ pub fn task_exit(ctx: RawTracePointContext) -> i32 {
 #[tracepoint]
 pub fn task_exit_tp(ctx: TracePointContext) -> u32 {
     ended(&ctx);
+    0
+}
+
+/// Notes that a process was put into a cgroup, for [`setup`].
+#[raw_tracepoint(tracepoint = "cgroup_attach_task")]
+pub fn setup_moved(ctx: RawTracePointContext) -> i32 {
+    // `struct cgroup *dst_cgrp, const char *path, struct task_struct *task, bool threadgroup`
+    setup::moved(ctx.arg(0), ctx.arg(2));
+    0
+}
+
+/// Notes that a process was made, for [`setup`].
+#[raw_tracepoint(tracepoint = "sched_process_fork")]
+pub fn setup_forked(ctx: RawTracePointContext) -> i32 {
+    // `struct task_struct *parent, struct task_struct *child`
+    setup::forked(ctx.arg(0), ctx.arg(1));
+    0
+}
+
+/// Notes that a process runs another program, for [`setup`].
+#[raw_tracepoint(tracepoint = "sched_process_exec")]
+pub fn setup_executed(ctx: RawTracePointContext) -> i32 {
+    // `struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm`
+    setup::executed(ctx.arg(0), ctx.arg(2));
     0
 }
 

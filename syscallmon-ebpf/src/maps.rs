@@ -6,11 +6,11 @@
 use aya_ebpf::{
     bindings::BPF_F_MMAPABLE,
     macros::map,
-    maps::{Array, HashMap, PerCpuArray, Queue, RingBuf},
+    maps::{Array, HashMap, LruHashMap, PerCpuArray, Queue, RingBuf},
 };
 use syscallmon_common::{
-    Durations, IndexRow, Loss, MARK_ROWS, MARKS_PER_ROW, POSITIONS_PER_CGROUP, RETURNS_LEN, Return, SeriesKey,
-    SlotCache, Start, Supply,
+    Durations, IndexRow, Loss, MARK_ROWS, MARKS_PER_ROW, POSITIONS_PER_CGROUP, RETURNS_LEN, Return, SETTING_UP_LEN,
+    SeriesKey, SettingUp, SlotCache, Start, Supply,
 };
 
 /// Calls counted, one row for each possible CPU: index = cpu * `SERIES_PER_CPU` + series.
@@ -22,6 +22,14 @@ pub static COUNTERS: Array<u64> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 /// What each series counts. Two series may have one key (two CPUs met its first call): they add up.
 #[map]
 pub static SERIES_KEYS: Array<SeriesKey> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// Calls of each series that were made to set a container up, over all CPUs (atomic adds).
+#[map]
+pub static SETUP_COUNTS: Array<u64> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// Processes that set containers up: see [`crate::setup`]. The oldest give way, of those that ended without having become a container's.
+#[map]
+pub static SETTING_UP: LruHashMap<u32, SettingUp> = LruHashMap::with_max_entries(SETTING_UP_LEN, 0);
 
 /// The series of each cgroup's calls: one row a slot.
 #[map]
@@ -115,4 +123,4 @@ pub static CGROUP_EVENTS: RingBuf = RingBuf::with_byte_size(512 * 1024, 0);
 
 /// `FirstSeen` records.
 #[map]
-pub static FIRST_SEEN: RingBuf = RingBuf::with_byte_size(256 * 1024, 0);
+pub static FIRST_SEEN: RingBuf = RingBuf::with_byte_size(512 * 1024, 0);

@@ -12,6 +12,7 @@ pub mod memory;
 pub mod model;
 pub mod policy;
 pub mod privileges;
+pub mod process;
 pub mod sampler;
 pub mod settings;
 pub mod snapshot;

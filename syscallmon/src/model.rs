@@ -14,6 +14,8 @@ use std::{
 
 use crate::{
     snapshot::{Counts, SlotCounts, Snapshot},
+    syscalls::CallId,
+    tally::Tally,
     workload::{Labels, Named, Place, Workload},
 };
 
@@ -46,6 +48,28 @@ pub struct Model {
     capped: u64,
 }
 
+/// What a workload has done since it was last asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct News {
+    /// The workload, and all that is known of it.
+    pub named: Named,
+    /// How often it made each call, without what was called to set it up.
+    pub calls: Tally<CallId>,
+    /// How often it was refused each.
+    pub refused: Tally<CallId>,
+}
+
+impl News {
+    fn new(named: Named, counts: &Counts) -> Self {
+        Self { named, calls: counts.calls.since(&counts.setup), refused: counts.denied.clone() }
+    }
+
+    /// Whether it is of one workload, and there is something.
+    fn is_news(&self) -> bool {
+        self.named.workload.is_one() && self.calls.len() + self.refused.len() > 0
+    }
+}
+
 /// How far the counts of a slot are in the totals.
 #[derive(Debug)]
 struct Counted {
@@ -69,25 +93,33 @@ impl Model {
     }
 
     /// Adds what happened since the last snapshot. `name` names a cgroup; what it cannot name goes to
-    /// [`Workload::Unknown`], and its later calls to the right one as soon as it can.
-    pub fn apply(&mut self, snapshot: &Snapshot, now: Instant, mut name: impl FnMut(u64) -> Option<Named>) {
-        for slot in &snapshot.slots {
-            let unknown = || Named { workload: Workload::Unknown, about: Labels::default() };
-            self.apply_slot(slot, now, name(slot.cgroup_id).unwrap_or_else(unknown));
-        }
+    /// [`Workload::Unknown`], and its later calls to the right one as soon as it can. What is new is returned, by slots; what waits for its
+    /// name is told when it has one, or waits no longer.
+    pub fn apply(
+        &mut self,
+        snapshot: &Snapshot,
+        now: Instant,
+        mut name: impl FnMut(u64) -> Option<Named>,
+    ) -> Vec<News> {
+        let unknown = || Named { workload: Workload::Unknown, about: Labels::default() };
+        let slots = snapshot.slots.iter();
+        let news = slots.filter_map(|slot| self.apply_slot(slot, now, name(slot.cgroup_id).unwrap_or_else(unknown)));
+        let news = news.collect();
         let new = snapshot.remainder.since(&self.remainder);
         if !new.is_empty() {
             self.add(&Workload::Remainder, &new);
             self.remainder.clone_from(&snapshot.remainder);
         }
+        news
     }
 
-    fn apply_slot(&mut self, slot: &SlotCounts, now: Instant, Named { workload, about }: Named) {
+    fn apply_slot(&mut self, slot: &SlotCounts, now: Instant, named: Named) -> Option<News> {
+        let Named { workload, about } = named.clone();
         let known = self.slots.get(&slot.slot);
         let new = known.map_or_else(|| slot.counts.clone(), |known| slot.counts.since(&known.counts));
         let is_same = known.is_some_and(|known| known.workload == workload);
         if new.is_empty() && known.is_none() {
-            return;
+            return None;
         }
         if !is_same {
             self.leave(slot.slot, now);
@@ -103,6 +135,8 @@ impl Model {
             self.add(&workload, &new);
             self.slots.insert(slot.slot, Counted { workload, counts: slot.counts.clone() });
         }
+        let is_held = self.workloads.get(&named.workload).is_some_and(|totals| totals.held_since.is_some());
+        (!is_held).then(|| News::new(named, &new)).filter(News::is_news)
     }
 
     /// The totals of a workload, new ones if it has none yet.
@@ -148,18 +182,22 @@ impl Model {
         })
     }
 
-    /// Gives workloads another name: all that was counted of them goes there.
-    pub fn rename(&mut self, names: &HashMap<Workload, Named>, now: Instant) {
+    /// Gives workloads another name: all that was counted of them goes there. What was not told yet is returned.
+    pub fn rename(&mut self, names: &HashMap<Workload, Named>, now: Instant) -> Vec<News> {
         for counted in self.slots.values_mut() {
             if let Some(named) = names.get(&counted.workload) {
                 counted.workload = named.workload.clone();
             }
         }
+        let mut news = Vec::new();
         for (from, to) in names {
             if let Some(old) = self.remove(from) {
                 self.merge(&old, to, now);
+                news.extend(old.held_since.map(|_| News::new(to.clone(), &old.counts)));
             }
         }
+        news.retain(News::is_news);
+        news
     }
 
     /// Adds the totals of a workload that is no more to another's.
@@ -181,11 +219,23 @@ impl Model {
         self.add(&to.workload, &old.counts);
     }
 
-    /// Lets workloads be exported that have waited for their name for so long.
-    pub fn release(&mut self, now: Instant, after: Duration) {
-        for totals in self.workloads.values_mut() {
-            totals.held_since = totals.held_since.filter(|&since| now.duration_since(since) < after);
+    /// Lets workloads be exported that have waited for their name for so long. All that they have done is returned.
+    pub fn release(&mut self, now: Instant, after: Duration) -> Vec<News> {
+        let mut news = Vec::new();
+        for (workload, totals) in &mut self.workloads {
+            if totals.held_since.take_if(|since| now.duration_since(*since) >= after).is_some() {
+                let named = Named { workload: workload.clone(), about: totals.about.clone() };
+                news.push(News::new(named, &totals.counts));
+            }
         }
+        news.retain(News::is_news);
+        news
+    }
+
+    /// Whether there are totals of a workload.
+    #[must_use]
+    pub fn has(&self, workload: &Workload) -> bool {
+        self.workloads.contains_key(workload)
     }
 
     /// Forgets slots that were freed, after their last counts were applied: they start anew.

@@ -22,6 +22,7 @@ use crate::{
     cgroup::{Change, Tree},
     kernel::{self, CgroupChange, EventStreams, Kernel, Probe},
     model::Totals,
+    process,
     snapshot::Snapshot,
     state::{FirstCall, Shared, SnapshotFacts, State},
     workload::{Label, Named, Naming, PATIENCE, Place, Workload},
@@ -295,7 +296,7 @@ impl Sampler {
                 let path = self.tree.path(call.cgroup_id).cloned();
                 let workload =
                     path.map_or(Workload::Unknown, |path| self.naming.name(call.cgroup_id, &path).workload.clone());
-                let call = first_call(call, workload, &state.calls, now);
+                let call = first_call(&call, workload, &state.calls, now);
                 state.push_first_call(call);
             }
         }
@@ -342,7 +343,7 @@ impl Alive {
 }
 
 fn first_call(
-    call: kernel::FirstCall,
+    call: &kernel::FirstCall,
     workload: Workload,
     calls: &crate::syscalls::CallTable,
     (monotonic, time): (Duration, SystemTime),
@@ -354,11 +355,8 @@ fn first_call(
         abi: name.abi,
         syscall: name.syscall,
         number: call.number,
-        pid: call.pid,
-        tid: call.tid,
-        uid: call.uid,
         denied: call.denied,
-        comm: call.comm,
+        process: process::of_event(call),
     }
 }
 

@@ -16,6 +16,9 @@ use crate::{
 pub struct Counts {
     /// How often each call entered the kernel, and each operation was given to io_uring.
     pub calls: Tally<CallId>,
+    /// How many of these a runtime made to set the container up, or to have a command run in it: no calls of the container's.
+    #[serde(default)]
+    pub setup: Tally<CallId>,
     /// How often calls failed.
     pub errors: Tally<Failure>,
     /// How often seccomp refused each call.
@@ -42,6 +45,7 @@ impl Counts {
     pub fn since(&self, before: &Self) -> Self {
         Self {
             calls: self.calls.since(&before.calls),
+            setup: self.setup.since(&before.setup),
             errors: self.errors.since(&before.errors),
             denied: self.denied.since(&before.denied),
             durations: self.durations.since(&before.durations),
@@ -51,6 +55,7 @@ impl Counts {
     /// Adds others.
     pub fn add(&mut self, other: &Self) {
         self.calls.add(&other.calls);
+        self.setup.add(&other.setup);
         self.errors.add(&other.errors);
         self.denied.add(&other.denied);
         self.durations.add(&other.durations);
@@ -60,12 +65,19 @@ impl Counts {
     #[must_use]
     pub fn split(&self, known: &Self) -> (Self, Self) {
         let (calls, other_calls) = self.calls.split(&known.calls);
+        let (setup, other_setup) = self.setup.split(&known.calls);
         let (errors, other_errors) = self.errors.split(&known.errors);
         let (denied, other_denied) = self.denied.split(&known.denied);
         let (durations, other_durations) = self.durations.split(&known.durations);
         (
-            Self { calls, errors, denied, durations },
-            Self { calls: other_calls, errors: other_errors, denied: other_denied, durations: other_durations },
+            Self { calls, setup, errors, denied, durations },
+            Self {
+                calls: other_calls,
+                setup: other_setup,
+                errors: other_errors,
+                denied: other_denied,
+                durations: other_durations,
+            },
         )
     }
 

@@ -14,13 +14,14 @@ use crate::{
     durations::Bound,
     kernel::{Capacity, ProbeStatus},
     model::Model,
+    policy::Process,
     snapshot::Losses,
     syscalls::CallTable,
     workload::{Directory, Workload},
 };
 
 /// How many of the newest first calls are remembered.
-const FIRST_CALLS: usize = 100;
+const FIRST_CALLS: usize = 300;
 
 /// A workload made a call, or was refused it, for the first time (since its cgroup was made, or since the daemon started).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -36,16 +37,11 @@ pub struct FirstCall {
     pub syscall: &'static str,
     /// Its number within the ABI.
     pub number: u64,
-    /// Process id.
-    pub pid: u32,
-    /// Thread id.
-    pub tid: u32,
-    /// Real user id.
-    pub uid: u32,
     /// Whether seccomp refused the call.
     pub denied: bool,
-    /// The thread's name.
-    pub comm: String,
+    /// Who made it.
+    #[serde(flatten)]
+    pub process: Process,
 }
 
 /// Facts about the newest snapshot.

@@ -92,6 +92,9 @@ fn requirements(config: &Config, file: Option<&Path>) -> Vec<(&'static str, Find
     let mut requirements = vec![
         ("config", Fine(file.map_or("defaults and flags".to_owned(), |file| file.display().to_string()))),
         ("web config", web_config(config)),
+    ];
+    requirements.extend(policies(config).into_iter().map(|finding| ("policies", finding)));
+    requirements.extend([
         ("listen", listen(config)),
         ("kernel", kernel_version(&config.procfs)),
         ("btf", btf(&options)),
@@ -100,7 +103,7 @@ fn requirements(config: &Config, file: Option<&Path>) -> Vec<(&'static str, Find
         ("lockdown", lockdown(&config.sysfs)),
         ("cgroups", cgroups(hierarchies)),
         ("memory", memory(&options, &config.procfs)),
-    ];
+    ]);
     requirements.extend(names(config));
     requirements.extend(probes(&options, config));
     requirements
@@ -123,6 +126,23 @@ fn web_config(config: &Config) -> Finding {
         Ok(_) => Fine(path.display().to_string()),
         Err(error) => Missing(chain(&error)),
     }
+}
+
+/// How many policies there are in each file, or all that is wrong with them.
+fn policies(config: &Config) -> Vec<Finding> {
+    let policies = match config.policies.load().policies {
+        Ok(policies) => policies,
+        Err(error) => return error.problems.iter().map(|problem| Missing(problem.to_string())).collect(),
+    };
+    let mut origins: Vec<(&str, usize)> = Vec::new();
+    for policy in policies.iter() {
+        match origins.last_mut().filter(|(origin, _)| **origin == **policy.origin()) {
+            Some((_, count)) => *count += 1,
+            None => origins.push((policy.origin(), 1)),
+        }
+    }
+    let listed: Vec<String> = origins.iter().map(|(origin, count)| format!("{count} ({origin})")).collect();
+    vec![Fine(if listed.is_empty() { "none: no call is unexpected".to_owned() } else { listed.join(", ") })]
 }
 
 fn listen(config: &Config) -> Finding {
@@ -285,6 +305,7 @@ fn label(probe: Probe) -> &'static str {
         Probe::SysExit => "probe sys_exit",
         Probe::Task => "probe task",
         Probe::Cgroup => "probe cgroup",
+        Probe::Setup => "probe setup",
         Probe::IoUring => "probe io_uring",
     }
 }

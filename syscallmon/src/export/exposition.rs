@@ -161,6 +161,7 @@ mod tests {
         (took.buckets[14], took.buckets[25]) = (2, 1);
         let openat = state.calls.named("openat").next().unwrap();
         let counts = Counts {
+            setup: crate::tally::Tally::default(),
             calls: (0..500).map(|call| (CallId(call), if call < 3 { 2 } else { 1 })).collect(),
             errors: [(Failure::Of(openat, Errno::new(2)), 5000), (Failure::Other, 7)].into_iter().collect(),
             denied: [(openat, 777)].into_iter().collect(),

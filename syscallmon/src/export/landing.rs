@@ -171,7 +171,7 @@ impl FirstRow {
                 call.number.cast_signed(),
                 if call.denied { ", denied" } else { "" }
             ),
-            process: format!("{} (pid {}, uid {})", call.comm, call.pid, call.uid),
+            process: format!("{} (pid {}, uid {})", call.process.comm, call.process.pid, call.process.uid),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use btf_rs::{Backend, Btf, BtfType, EnumMember, Type};
+use btf_rs::{Backend, Btf, BtfType, EnumMember, Member, Type};
 use rustix::fs::MemfdFlags;
 
 /// Why something cannot be known from BTF.
@@ -44,6 +44,9 @@ fn copy_in_memory(path: &Path) -> io::Result<File> {
     Ok(copy)
 }
 
+/// How deep structs in structs are looked into; the kernel's are less.
+const MOST_NESTED: u32 = 8;
+
 /// What a program is handed by a tracepoint, as far as anybody needs to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Argument {
@@ -74,15 +77,30 @@ impl KernelBtf {
         btf.map(Self).map_err(|source| BtfError::Unreadable { path: path.to_owned(), reason: source.to_string() })
     }
 
-    /// Offset of a field that is a direct member of the struct, in bytes.
+    /// Offset of a field of the struct, in bytes; also one in an unnamed struct or union in it.
     pub(super) fn offset_of(&self, structure: &str, field: &str) -> Option<u64> {
         let types = self.0.resolve_types_by_name(structure).ok()?;
-        let members = types.iter().filter_map(|kind| match kind {
-            Type::Struct(structure) => Some(&structure.members),
+        types.iter().find_map(|kind| match kind {
+            Type::Struct(structure) => self.offset_in(&structure.members, field, MOST_NESTED),
             _ => None,
-        });
-        let member = members.flatten().find(|&member| self.is_named(member, field))?;
-        Some(u64::from(member.bit_offset() / 8))
+        })
+    }
+
+    fn offset_in(&self, members: &[Member], field: &str, depth: u32) -> Option<u64> {
+        members.iter().find_map(|member| {
+            let start = u64::from(member.bit_offset() / 8);
+            if self.is_named(member, field) {
+                return Some(start);
+            }
+            let is_unnamed = depth > 0 && self.is_named(member, "");
+            let nested = is_unnamed.then(|| self.0.resolve_chained_type(member).ok()).flatten()?;
+            match nested {
+                Type::Struct(inner) | Type::Union(inner) => {
+                    Some(start + self.offset_in(&inner.members, field, depth - 1)?)
+                }
+                _ => None,
+            }
+        })
     }
 
     /// Size of a struct, in bytes.

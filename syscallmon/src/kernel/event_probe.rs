@@ -46,6 +46,22 @@ pub(super) fn cgroup(ebpf: &mut Ebpf, facts: &Facts, extent: Extent) -> ProbeSta
     place(ebpf, Probe::Cgroup, &ways, extent)
 }
 
+/// Who sets containers up.
+pub(super) fn setup(ebpf: &mut Ebpf, facts: &Facts, extent: Extent) -> ProbeStatus {
+    let placed = vec![
+        ("setup_moved", "cgroup_attach_task"),
+        ("setup_forked", "sched_process_fork"),
+        ("setup_executed", "sched_process_exec"),
+    ];
+    let known = facts.offsets.as_ref().err().or(facts.processes.as_ref().err());
+    let ways = Ways {
+        raw: known.map_or(Ok(placed), |error| Err(one_line(error))),
+        classic: Err("the classic tracepoints do not tell".to_owned()),
+        category: "cgroup",
+    };
+    place(ebpf, Probe::Setup, &ways, extent)
+}
+
 /// Births and deaths of threads; `None` when no signal needs them.
 pub(super) fn task(ebpf: &mut Ebpf, options: &Options, facts: &Facts, extent: Extent) -> Option<ProbeStatus> {
     let counts_denied = facts.counts_denied(options);

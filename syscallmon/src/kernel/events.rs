@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use syscallmon_common::{Abi, CGROUP_BORN, CGROUP_DIED, CgroupEvent, FirstSeen};
+use syscallmon_common::{Abi, CGROUP_BORN, CGROUP_DIED, CgroupEvent, EXE_PART_LEN, EXE_PARTS, FirstSeen};
 
 /// A cgroup was made or removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,9 +35,9 @@ pub struct FirstCall {
     pub abi: Abi,
     /// The number within the ABI's table, without x32's bit.
     pub number: u64,
-    /// Process id in the initial pid namespace.
+    /// Process id in the daemon's pid namespace; of a process that is not in it, in the initial one.
     pub pid: u32,
-    /// Thread id in the initial pid namespace.
+    /// Thread id, likewise.
     pub tid: u32,
     /// Real user id in the initial user namespace.
     pub uid: u32,
@@ -45,6 +45,10 @@ pub struct FirstCall {
     pub denied: bool,
     /// The thread's name; bytes that are not UTF-8 are replaced.
     pub comm: String,
+    /// The parent's process id and name, where they are known.
+    pub parent: Option<(u32, String)>,
+    /// The executable's path within its file system, where it is known. `...` stands for what there was no room for.
+    pub exe: Option<String>,
 }
 
 /// Reads a record of `CGROUP_EVENTS`.
@@ -66,8 +70,7 @@ pub(super) fn first_call(record: &[u8]) -> Option<FirstCall> {
     }
     let abi = *Abi::ALL.get(u32_at(record, 24)? as usize)?;
     let nr = u64_at(record, 16)?;
-    let comm = record.get(48..64)?;
-    let comm = comm.split(|&byte| byte == 0).next().unwrap_or_default();
+    let parent = u32_at(record, 64)?;
     Some(FirstCall {
         monotonic: Duration::from_nanos(u64_at(record, 0)?),
         cgroup_id: u64_at(record, 8)?,
@@ -77,8 +80,30 @@ pub(super) fn first_call(record: &[u8]) -> Option<FirstCall> {
         tid: u32_at(record, 32)?,
         uid: u32_at(record, 36)?,
         denied: u32_at(record, 40)? != 0,
-        comm: String::from_utf8_lossy(comm).into_owned(),
+        comm: text(record.get(48..64)?),
+        parent: (parent != 0).then_some((parent, text(record.get(72..88)?))),
+        exe: exe(record.get(88..)?, u32_at(record, 44)? as usize),
     })
+}
+
+/// The path whose names a record has, the last one first; `None` where it has none.
+fn exe(names: &[u8], parts: usize) -> Option<String> {
+    let parts = parts.min(EXE_PARTS);
+    let mut path = if parts == EXE_PARTS { "/...".to_owned() } else { String::new() };
+    for name in names.chunks_exact(EXE_PART_LEN).take(parts).rev() {
+        path.push('/');
+        path.push_str(&text(name));
+        if !name[..EXE_PART_LEN - 1].contains(&0) {
+            path.push_str("...");
+        }
+    }
+    (parts > 0).then_some(path)
+}
+
+/// What is before the first NUL; bytes that are not UTF-8 are replaced.
+fn text(bytes: &[u8]) -> String {
+    let text = bytes.split(|&byte| byte == 0).next().unwrap_or_default();
+    String::from_utf8_lossy(text).into_owned()
 }
 
 fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
@@ -119,6 +144,8 @@ mod tests {
         );
         assert_eq!((offset_of!(FirstSeen, tgid), offset_of!(FirstSeen, pid), offset_of!(FirstSeen, uid)), (28, 32, 36));
         assert_eq!((offset_of!(FirstSeen, denied), offset_of!(FirstSeen, comm)), (40, 48));
+        assert_eq!((offset_of!(FirstSeen, exe_parts), offset_of!(FirstSeen, parent)), (44, 64));
+        assert_eq!((offset_of!(FirstSeen, parent_comm), offset_of!(FirstSeen, exe)), (72, 88));
     }
 
     #[test]
@@ -138,19 +165,41 @@ mod tests {
         for len in 0..size_of::<FirstSeen>() {
             assert_eq!(first_call(&vec![0; len]), None, "{len}");
         }
-        let mut record = [0; 64];
+        let mut record = [0; size_of::<FirstSeen>()];
         record[24] = 77;
         assert_eq!(first_call(&record), None);
     }
 
     #[test]
     fn a_first_call_of_x32_has_the_number_of_its_table() {
-        let mut record = [0; 64];
+        let mut record = [0; size_of::<FirstSeen>()];
         record[16..24].copy_from_slice(&0x4000_0027_u64.to_ne_bytes());
         record[24] = 2;
         record[40] = 1;
         record[48..52].copy_from_slice(b"cat\0");
         let call = first_call(&record).unwrap();
         assert_eq!((call.abi, call.number, call.denied, call.comm.as_str()), (Abi::X32, 39, true, "cat"));
+    }
+
+    #[test]
+    fn a_first_call_tells_where_its_process_comes_from() {
+        let record = |names: &[&[u8]]| {
+            let mut record = [0; size_of::<FirstSeen>()];
+            record[44] = u8::try_from(names.len()).unwrap();
+            record[64] = 9;
+            record[72..75].copy_from_slice(b"zsh");
+            for (part, name) in names.iter().enumerate() {
+                record[88 + part * EXE_PART_LEN..][..name.len()].copy_from_slice(name);
+            }
+            first_call(&record).unwrap()
+        };
+        let call = record(&[b"nginx", b"sbin", b"usr"]);
+        assert_eq!(call.exe.as_deref(), Some("/usr/sbin/nginx"));
+        assert_eq!(call.parent, Some((9, "zsh".to_owned())));
+        assert_eq!(record(&[]).exe, None);
+        let deep = record(&[b"h", b"g", b"f", b"e", b"d", b"c", b"b", b"a"]);
+        assert_eq!(deep.exe.as_deref(), Some("/.../a/b/c/d/e/f/g/h"));
+        let long = record(&[&[b'x'; EXE_PART_LEN - 1], b"bin"]);
+        assert_eq!(long.exe, Some(format!("/bin/{}...", "x".repeat(EXE_PART_LEN - 1))));
     }
 }

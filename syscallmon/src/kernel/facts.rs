@@ -1,6 +1,6 @@
 //! What this kernel offers, asked once before anything is loaded: by trying, never by its version.
 
-use std::{cell::OnceCell, path::PathBuf};
+use std::{cell::OnceCell, fs, os::unix::fs::MetadataExt, path::PathBuf};
 
 use aya::{
     Btf, Endianness,
@@ -13,7 +13,7 @@ use super::{
     btf::{BtfError, KernelBtf},
     explain::privileges,
     io_uring::IoUring,
-    offsets::{Offsets, RegisterOffsets, SeccompOffsets, css_of_controller},
+    offsets::{Offsets, ProcessOffsets, RegisterOffsets, SeccompOffsets, css_of_controller},
     sleepable,
     tracefs::{self, TracefsError},
 };
@@ -27,8 +27,12 @@ pub(super) struct Facts {
     pub(super) offsets: Result<Offsets, BtfError>,
     /// The same for what tells of refused calls.
     pub(super) seccomp: Result<SeccompOffsets, BtfError>,
+    /// The same for what tells of processes.
+    pub(super) processes: Result<ProcessOffsets, BtfError>,
     /// The same for what tells of calls that end.
     pub(super) registers: Result<RegisterOffsets, BtfError>,
+    /// The daemon's pid namespace, by which events tell ids; 0 where it is the initial one, or nothing can be known.
+    pub(super) pid_namespace: u32,
     /// Whether `bpf_task_pt_regs` can be used (Linux 5.15 with BTF).
     pub(super) has_task_pt_regs: bool,
     /// Where records of `sched_process_fork` have the child's id.
@@ -64,7 +68,9 @@ impl Facts {
             btf_path: options.btf_path(),
             program_btf: OnceCell::new(),
             seccomp: btf.as_ref().map_err(Clone::clone).and_then(SeccompOffsets::read),
+            processes: btf.as_ref().map_err(Clone::clone).and_then(ProcessOffsets::read),
             registers: btf.as_ref().map_err(Clone::clone).and_then(RegisterOffsets::read),
+            pid_namespace: pid_namespace(),
             has_task_btf: offsets.is_ok() && has_helper(BpfHelper::BPF_FUNC_get_current_task_btf)?,
             has_task_pt_regs: offsets.is_ok() && has_helper(BpfHelper::BPF_FUNC_task_pt_regs)?,
             fork_record: tracefs::offsets("sched/sched_process_fork", ["child_pid"]),
@@ -99,6 +105,14 @@ impl Facts {
     pub(super) fn counts_cgroup2(&self, options: &Options) -> bool {
         options.hierarchies.cgroup2 || self.v1_css.is_none()
     }
+}
+
+/// The number of the initial pid namespace (`PROC_PID_INIT_INO` of `include/linux/proc_ns.h`).
+const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
+
+fn pid_namespace() -> u32 {
+    let number = fs::metadata("/proc/self/ns/pid").map(|namespace| namespace.ino());
+    number.ok().filter(|&number| number != INITIAL_PID_NAMESPACE).and_then(|number| number.try_into().ok()).unwrap_or(0)
 }
 
 fn has_helper(helper: BpfHelper) -> Result<bool, Error> {

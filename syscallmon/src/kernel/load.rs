@@ -19,7 +19,7 @@ use super::{
     facts::Facts,
     fdinfo,
     log::KernelLog,
-    offsets::{COMPAT_MASK, Offsets, RegisterOffsets, SeccompOffsets},
+    offsets::{COMPAT_MASK, Offsets, ProcessOffsets, RegisterOffsets, SeccompOffsets},
     preemption, program, returns,
     sizes::Sizes,
     sys_enter, sys_exit,
@@ -48,6 +48,7 @@ pub(super) fn load(options: &Options, positions: &[u16]) -> Result<(Kernel, Even
     let sys_enter = sys_enter.settle(&mut ebpf, options, &facts)?;
     let mut sys_exit = sys_exit::load(&mut ebpf, options, &facts, sys_enter.implementation())?;
     let cgroup = event_probe::cgroup(&mut ebpf, &facts, Extent::Attached);
+    let setup = event_probe::setup(&mut ebpf, &facts, Extent::Attached);
     let io_uring = event_probe::io_uring(&mut ebpf, options, &facts, Extent::Attached);
     // Calls are seen to begin before threads are known, and threads are known before calls are seen to end: a thread that is
     // known begins every call before our eyes, so what it ends without having begun was refused.
@@ -57,7 +58,7 @@ pub(super) fn load(options: &Options, positions: &[u16]) -> Result<(Kernel, Even
         sys_exit.attach(&mut ebpf);
     }
     let counting = Counting { enter: sys_enter.program(), exit: sys_exit.as_ref().and_then(sys_exit::Chosen::program) };
-    let probes = statuses(&sys_enter, sys_exit.as_ref(), [task, Some(cgroup), io_uring]);
+    let probes = statuses(&sys_enter, sys_exit.as_ref(), [task, Some(cgroup), Some(setup), io_uring]);
     Ok((Kernel { ebpf, counting, probes, tables }, events))
 }
 
@@ -70,16 +71,17 @@ pub(super) fn verify(options: &Options, positions: &[u16]) -> Result<Vec<ProbeSt
     let sys_enter = sys_enter::load(&mut ebpf, options, &facts)?;
     let sys_exit = sys_exit::load(&mut ebpf, options, &facts, sys_enter.implementation())?;
     let cgroup = event_probe::cgroup(&mut ebpf, &facts, Extent::Verified);
+    let setup = event_probe::setup(&mut ebpf, &facts, Extent::Verified);
     let task = event_probe::task(&mut ebpf, options, &facts, Extent::Verified);
     let io_uring = event_probe::io_uring(&mut ebpf, options, &facts, Extent::Verified);
-    Ok(statuses(&sys_enter, sys_exit.as_ref(), [task, Some(cgroup), io_uring]))
+    Ok(statuses(&sys_enter, sys_exit.as_ref(), [task, Some(cgroup), Some(setup), io_uring]))
 }
 
 /// Of all probes that are wanted.
 fn statuses(
     sys_enter: &sys_enter::Chosen,
     sys_exit: Option<&sys_exit::Chosen>,
-    others: [Option<ProbeStatus>; 3],
+    others: [Option<ProbeStatus>; 4],
 ) -> Vec<ProbeStatus> {
     let syscalls = [Some(sys_enter.status()), sys_exit.map(sys_exit::Chosen::status)];
     syscalls.into_iter().chain(others).flatten().collect()
@@ -96,6 +98,7 @@ fn load_object(
     let sizes = Sizes::new(options, capacity);
     let offset = |field: fn(&Offsets) -> u64| facts.offsets.as_ref().map_or(UNKNOWN_OFFSET, field);
     let seccomp = |field: fn(&SeccompOffsets) -> u64| facts.seccomp.as_ref().map_or(UNKNOWN_OFFSET, field);
+    let process = |field: fn(&ProcessOffsets) -> u64| facts.processes.as_ref().map_or(UNKNOWN_OFFSET, field);
     let register = |field: fn(&RegisterOffsets) -> u64| facts.registers.as_ref().map_or(UNKNOWN_OFFSET, field);
     let records = facts.cgroup_records.as_ref().copied().unwrap_or([UNKNOWN_OFFSET; 3]);
     let io_uring = facts.io_uring.arguments.as_ref().copied().unwrap_or_default();
@@ -117,6 +120,26 @@ fn load_object(
         ("OFFSET_TASK_PENDING", seccomp(|o| o.pending)),
         ("OFFSET_FILTER_PREV", seccomp(|o| o.filter_prev)),
         ("OFFSET_FILTER_NOTIF", seccomp(|o| o.filter_notif)),
+        ("OFFSET_TASK_TGID", process(|o| o.tgid)),
+        ("OFFSET_TASK_NSPROXY", process(|o| o.nsproxy)),
+        ("OFFSET_TASK_REAL_PARENT", process(|o| o.real_parent)),
+        ("OFFSET_TASK_COMM", process(|o| o.comm)),
+        ("OFFSET_TASK_MM", process(|o| o.mm)),
+        ("OFFSET_TASK_THREAD_PID", process(|o| o.thread_pid)),
+        ("OFFSET_TASK_GROUP_LEADER", process(|o| o.group_leader)),
+        ("OFFSET_PID_NUMBERS", process(|o| o.pid_numbers)),
+        ("SIZE_UPID", process(|o| o.upid_len)),
+        ("OFFSET_UPID_NR", process(|o| o.upid_nr)),
+        ("OFFSET_UPID_NS", process(|o| o.upid_ns)),
+        ("OFFSET_PID_NAMESPACE_INUM", process(|o| o.pid_namespace_inum)),
+        ("OFFSET_NSPROXY_MNT_NS", process(|o| o.mnt_ns)),
+        ("OFFSET_CGROUP_SELF", process(|o| o.cgroup_self)),
+        ("OFFSET_CSS_PARENT", process(|o| o.css_parent)),
+        ("OFFSET_BPRM_FDPATH", process(|o| o.fdpath.unwrap_or(UNKNOWN_OFFSET))),
+        ("OFFSET_MM_EXE_FILE", process(|o| o.exe_file)),
+        ("OFFSET_FILE_DENTRY", process(|o| o.file_dentry)),
+        ("OFFSET_DENTRY_PARENT", process(|o| o.dentry_parent)),
+        ("OFFSET_DENTRY_NAME", process(|o| o.dentry_name)),
         ("OFFSET_REGS_NR", register(|o| o.nr)),
         ("OFFSET_TASK_STACK", register(|o| o.task_stack)),
         ("OFFSET_STACK_REGS", register(|o| o.on_stack)),
@@ -131,6 +154,7 @@ fn load_object(
     let flags = [
         ("COUNTS_CGROUP2", u32::from(facts.counts_cgroup2(options))),
         ("HAS_TASK_BTF", u32::from(facts.has_task_btf)),
+        ("PID_NAMESPACE", facts.pid_namespace),
         ("HAS_TASK_PT_REGS", u32::from(facts.has_task_pt_regs)),
         ("COUNTS_ERRORS", u32::from(signals.errors)),
         ("COUNTS_DENIED", u32::from(facts.counts_denied(options))),
@@ -181,9 +205,12 @@ fn memory_bytes(ebpf: &Ebpf) -> u64 {
     use aya::maps::Map;
     ebpf.maps()
         .filter_map(|(_, map)| match map {
-            Map::Array(map) | Map::PerCpuArray(map) | Map::HashMap(map) | Map::Queue(map) | Map::RingBuf(map) => {
-                fdinfo::field(map.fd().as_fd(), "memlock")
-            }
+            Map::Array(map)
+            | Map::PerCpuArray(map)
+            | Map::HashMap(map)
+            | Map::LruHashMap(map)
+            | Map::Queue(map)
+            | Map::RingBuf(map) => fdinfo::field(map.fd().as_fd(), "memlock"),
             _ => None,
         })
         .sum()

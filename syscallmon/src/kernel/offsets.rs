@@ -71,6 +71,51 @@ pub(super) struct SeccompOffsets {
     pub(super) pending: u64,
 }
 
+/// Where what tells of processes is, named as in the kernel: who sets containers up, and where callers come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ProcessOffsets {
+    /// `task_struct.tgid`
+    pub(super) tgid: u64,
+    /// `task_struct.nsproxy`
+    pub(super) nsproxy: u64,
+    /// `task_struct.real_parent`
+    pub(super) real_parent: u64,
+    /// `task_struct.comm`
+    pub(super) comm: u64,
+    /// `task_struct.mm`
+    pub(super) mm: u64,
+    /// `task_struct.thread_pid`
+    pub(super) thread_pid: u64,
+    /// `task_struct.group_leader`
+    pub(super) group_leader: u64,
+    /// `pid.numbers`
+    pub(super) pid_numbers: u64,
+    /// Size of `upid`
+    pub(super) upid_len: u64,
+    /// `upid.nr`
+    pub(super) upid_nr: u64,
+    /// `upid.ns`
+    pub(super) upid_ns: u64,
+    /// `pid_namespace.ns.inum`
+    pub(super) pid_namespace_inum: u64,
+    /// `nsproxy.mnt_ns`
+    pub(super) mnt_ns: u64,
+    /// `cgroup.self`
+    pub(super) cgroup_self: u64,
+    /// `cgroup_subsys_state.parent`
+    pub(super) css_parent: u64,
+    /// `mm_struct.exe_file`
+    pub(super) exe_file: u64,
+    /// `file.f_path.dentry`
+    pub(super) file_dentry: u64,
+    /// `dentry.d_parent`
+    pub(super) dentry_parent: u64,
+    /// `dentry.d_name.name`
+    pub(super) dentry_name: u64,
+    /// `linux_binprm.fdpath`; unknown before Linux 5.9.
+    pub(super) fdpath: Option<u64>,
+}
+
 /// Where `pt_regs` has what tells of a call that ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RegisterOffsets {
@@ -102,6 +147,39 @@ impl SeccompOffsets {
             exit_code: offset(btf, "task_struct", "exit_code")?,
             flags: offset(btf, "task_struct", "flags")?,
             pending: offset(btf, "task_struct", "pending")? + offset(btf, "sigpending", "signal")?,
+        })
+    }
+}
+
+impl ProcessOffsets {
+    /// Looks them up.
+    ///
+    /// # Errors
+    ///
+    /// When one of the fields is missing.
+    pub(super) fn read(btf: &KernelBtf) -> Result<Self, BtfError> {
+        let offset = |structure, field| offset(btf, structure, field);
+        Ok(Self {
+            tgid: offset("task_struct", "tgid")?,
+            nsproxy: offset("task_struct", "nsproxy")?,
+            real_parent: offset("task_struct", "real_parent")?,
+            comm: offset("task_struct", "comm")?,
+            mm: offset("task_struct", "mm")?,
+            thread_pid: offset("task_struct", "thread_pid")?,
+            group_leader: offset("task_struct", "group_leader")?,
+            pid_numbers: offset("pid", "numbers")?,
+            upid_len: btf.size_of("upid").ok_or(BtfError::Missing { structure: "upid", field: "nr" })?,
+            upid_nr: offset("upid", "nr")?,
+            upid_ns: offset("upid", "ns")?,
+            pid_namespace_inum: offset("pid_namespace", "ns")? + offset("ns_common", "inum")?,
+            mnt_ns: offset("nsproxy", "mnt_ns")?,
+            cgroup_self: offset("cgroup", "self")?,
+            css_parent: offset("cgroup_subsys_state", "parent")?,
+            exe_file: offset("mm_struct", "exe_file")?,
+            file_dentry: offset("file", "f_path")? + offset("path", "dentry")?,
+            dentry_parent: offset("dentry", "d_parent")?,
+            dentry_name: offset("dentry", "d_name")? + offset("qstr", "name")?,
+            fdpath: btf.offset_of("linux_binprm", "fdpath"),
         })
     }
 }

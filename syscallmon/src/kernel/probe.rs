@@ -16,6 +16,9 @@ pub enum Probe {
     /// Births and deaths of cgroups. Without it, cgroups are found by walking the tree at each poll, and those
     /// that live shorter than the poll interval have no name.
     Cgroup,
+    /// Tells what runtimes call while they set containers up from what the containers call. Without it, such calls look like the
+    /// containers' own.
+    Setup,
     /// Counts operations given to io_uring.
     IoUring,
 }
@@ -29,6 +32,7 @@ impl Probe {
             Self::SysExit => "sys_exit",
             Self::Task => "task",
             Self::Cgroup => "cgroup",
+            Self::Setup => "setup",
             Self::IoUring => "io_uring",
         }
     }

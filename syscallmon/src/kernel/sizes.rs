@@ -1,7 +1,7 @@
 //! How large the kernel's tables are made.
 
 use syscallmon_common::{
-    CGROUP_PATH_MAX, Durations, IndexRow, MARK_ROWS, MARKS_PER_ROW, POSITIONS_PER_CGROUP, SlotCache,
+    CGROUP_PATH_MAX, Durations, IndexRow, MARK_ROWS, MARKS_PER_ROW, POSITIONS_PER_CGROUP, SETTING_UP_LEN, SlotCache,
 };
 
 use super::{Capacity, Error, Options};
@@ -50,7 +50,7 @@ impl Sizes {
     /// # Errors
     ///
     /// When a table would have more entries than a table can.
-    pub(super) fn maps(&self, cpus: usize) -> Result<[(&'static str, u32); 16], Error> {
+    pub(super) fn maps(&self, cpus: usize) -> Result<[(&'static str, u32); 17], Error> {
         let rows = |entries: u32, too_many| {
             u32::try_from(cpus).ok().and_then(|cpus| entries.checked_mul(cpus)).ok_or(too_many)
         };
@@ -58,6 +58,7 @@ impl Sizes {
         Ok([
             ("COUNTERS", rows(self.series, too_many("series", self.series - 1))?),
             ("SERIES_KEYS", self.series),
+            ("SETUP_COUNTS", self.series),
             ("SERIES_INDEX", self.slots),
             ("SLOTS", self.slots),
             ("ERRORS_OF_SLOT", self.slots),
@@ -81,12 +82,13 @@ impl Sizes {
         let per_cpu = of(self.series, 8)
             + of(self.histograms, size_of::<Durations>())
             + (size_of::<SlotCache>() + CGROUP_PATH_MAX) as u64;
-        // Keys and free lists of numbers; index rows, counts of errors and ids of slots.
-        let lists = of(self.series + self.histograms, 8 + 4);
+        // Keys and free lists of numbers, calls of setups; index rows, counts of errors and ids of slots.
+        let lists = of(self.series + self.histograms, 8 + 4) + of(self.series, 8);
         let slots = of(self.slots, size_of::<IndexRow>() + 8 + 8 + 4);
-        let hashes = u64::from(self.slots + self.errors + self.denied + self.histograms + self.starts) * HASH_ENTRY;
+        let entries = self.slots + self.errors + self.denied + self.histograms + self.starts + SETTING_UP_LEN;
+        let hashes = u64::from(entries) * HASH_ENTRY;
         // Ring buffers, remainders and the rest.
-        let rest = (1 << 20) + 16 * POSITIONS_PER_CGROUP as u64;
+        let rest = (5 << 18) + 16 * POSITIONS_PER_CGROUP as u64;
         cpus as u64 * per_cpu + lists + slots + hashes + of(self.mark_rows, MARKS_PER_ROW) + rest
     }
 }

@@ -32,6 +32,7 @@ pub(super) struct Tables {
     cpus: usize,
     counters: MappedArray,
     series_keys: MappedArray,
+    setup_counts: MappedArray,
     series_index: MappedArray,
     slots: MappedArray,
     errors_of_slot: MappedArray,
@@ -52,6 +53,7 @@ pub(super) struct Tables {
 #[derive(Clone, Default)]
 struct Row {
     calls: Vec<(CallId, u64)>,
+    setup: Vec<(CallId, u64)>,
     errors: Vec<(Failure, u64)>,
     denied: Vec<(CallId, u64)>,
     durations: Vec<(CallId, Durations)>,
@@ -67,6 +69,7 @@ impl Tables {
             cpus,
             counters: words("COUNTERS", cpus * series)?,
             series_keys: words("SERIES_KEYS", series)?,
+            setup_counts: words("SETUP_COUNTS", series)?,
             series_index: mapped(ebpf, "SERIES_INDEX", rows * size_of::<IndexRow>())?,
             slots: words("SLOTS", rows)?,
             errors_of_slot: words("ERRORS_OF_SLOT", rows)?,
@@ -128,7 +131,11 @@ impl Tables {
             in_use += 1;
             let call = CallId(position);
             match outcome {
-                OUTCOME_ENTERED => row.calls.push((call, count)),
+                OUTCOME_ENTERED => {
+                    let of_setup = self.setup_counts.u64(number).load(Relaxed);
+                    row.calls.push((call, count + of_setup));
+                    row.setup.push((call, of_setup));
+                }
                 OUTCOME_DENIED => row.denied.push((call, count)),
                 OUTCOME_OTHER_ERRORS => row.errors.push((Failure::Other, count)),
                 errno => row.errors.push((Failure::Of(call, Errno::new(errno)), count)),
@@ -176,9 +183,10 @@ impl Tables {
     /// it two series, which add up here.
     fn slot_counts(&self, slot: u32, row: Row) -> Option<SlotCounts> {
         let cgroup_id = self.slots.u64(slot as usize).load(Relaxed);
-        let Row { calls, errors, denied, durations } = row;
+        let Row { calls, setup, errors, denied, durations } = row;
         let counts = || Counts {
             calls: calls.into_iter().collect(),
+            setup: setup.into_iter().collect(),
             errors: errors.into_iter().collect(),
             denied: denied.into_iter().collect(),
             durations: durations.into_iter().collect(),
@@ -193,6 +201,7 @@ impl Tables {
         };
         Counts {
             calls: by_call(&self.remainder),
+            setup: Tally::default(),
             errors: [(Failure::Other, losses.errors_full)].into_iter().collect(),
             denied: by_call(&self.denied_remainder),
             durations: Tally::default(),
@@ -281,6 +290,7 @@ impl Tables {
         for cpu in 0..self.cpus {
             self.counters.u64(cpu * row + series).store(0, Relaxed);
         }
+        self.setup_counts.u64(series).store(0, Relaxed);
         if key.outcome == OUTCOME_ENTERED {
             let entry = row_start(key.slot) + ROW_HEAD + usize::from(key.position);
             self.series_index.u32(entry).store(0, Relaxed);

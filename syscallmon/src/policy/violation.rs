@@ -66,7 +66,7 @@ pub enum Reason {
 /// Who made a call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Process {
-    /// Process id, in the initial pid namespace.
+    /// Process id, in the daemon's pid namespace.
     pub pid: u32,
     /// Thread id.
     pub tid: u32,
@@ -87,7 +87,7 @@ pub struct Process {
 /// A process that another one comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Ancestor {
-    /// Process id, in the initial pid namespace.
+    /// Process id, in the daemon's pid namespace.
     pub pid: u32,
     /// Its name.
     pub comm: String,

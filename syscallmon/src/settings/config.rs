@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{FileError, LatencyConfig, LatencyError, LogFormat, LogLevel, Merge, Settings};
+use super::{FileError, LatencyConfig, LatencyError, LogFormat, LogLevel, Merge, PolicySources, Settings};
 use crate::{
     cgroup::HierarchyChoice,
     export::{PATHS, web::Limits},
@@ -49,6 +49,8 @@ pub struct Config {
     pub node: String,
     /// Which cgroup hierarchies to count by.
     pub hierarchy: HierarchyChoice,
+    /// What is expected of workloads, and where that is written.
+    pub policies: PolicySources,
     /// What to log.
     pub log_level: LogLevel,
     /// How to log.
@@ -97,9 +99,22 @@ impl Config {
     ///
     /// When the file cannot be read, or a value cannot be.
     pub fn resolve(flags: Settings, file: Option<&Path>) -> Result<Self, InvalidError> {
-        let file = file.map(Settings::read).transpose()?.unwrap_or_default();
-        let settings = flags.or(file);
-        let Settings { web, poll, workload, names, kubernetes, cgroup, capacity, probe, latency, log, path } = settings;
+        let settings = flags.or(file.map(Settings::read).transpose()?.unwrap_or_default());
+        let Settings {
+            web,
+            poll,
+            workload,
+            names,
+            kubernetes,
+            cgroup,
+            capacity,
+            probe,
+            latency,
+            policy,
+            policies,
+            log,
+            path,
+        } = settings;
         let config = Self {
             listen_addresses: web
                 .listen_address
@@ -143,6 +158,12 @@ impl Config {
             },
             node: kubernetes.node_name.unwrap_or_else(node_name),
             hierarchy: cgroup.hierarchy.unwrap_or_default(),
+            policies: PolicySources {
+                built_in: policy.runtime_default.unwrap_or(true),
+                configured: policies.unwrap_or_default(),
+                file: file.map(Path::to_owned),
+                directory: policy.directory,
+            },
             log_level: log.level.unwrap_or_default(),
             log_format: log.format.unwrap_or_default(),
             procfs: path.procfs.unwrap_or_else(|| "/proc".into()),
@@ -241,7 +262,7 @@ mod tests {
             checked += 1;
         }
         assert_eq!(
-            checked, 28,
+            checked, 29,
             "every setting names its default but files, path.cgroupfs, latency.syscalls, selectors and kubernetes.node-name"
         );
     }

@@ -5,6 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use serde::de::DeserializeOwned;
+
 use super::Settings;
 
 /// Why a configuration file could not be read.
@@ -37,16 +39,17 @@ impl Settings {
     /// When it cannot be read or understood.
     pub fn read(path: &Path) -> Result<Self, FileError> {
         let text = fs::read_to_string(path).map_err(|source| FileError::Read { path: path.to_owned(), source })?;
-        Self::parse(&text).map_err(|message| FileError::Parse { path: path.to_owned(), message })
+        parse(&text).map_err(|message| FileError::Parse { path: path.to_owned(), message })
     }
+}
 
-    fn parse(text: &str) -> Result<Self, String> {
-        // A file of comments only is a document without a value.
-        if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
-            return Ok(Self::default());
-        }
-        serde_saphyr::from_str(text).map_err(|error| in_one_line(&error.to_string()))
+/// What a text in YAML says, or in one line what is wrong with it and where.
+pub(super) fn parse<T: DeserializeOwned + Default>(text: &str) -> Result<T, String> {
+    // A file of comments only is a document without a value.
+    if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
+        return Ok(T::default());
     }
+    serde_saphyr::from_str(text).map_err(|error| in_one_line(&error.to_string()))
 }
 
 /// The message without the excerpt of the file that follows it.
@@ -60,28 +63,32 @@ mod tests {
 
     use super::*;
 
+    fn settings(text: &str) -> Result<Settings, String> {
+        parse(text)
+    }
+
     #[test]
     fn keys_follow_the_flags() {
-        let settings = Settings::parse(
+        let read = settings(
             "web:\n  listen_address: ['127.0.0.1:1', '[::1]:2']\n  config:\n    file: web.yml\npoll:\n  interval: 10s\nprobe:\n  sys_enter: raw_tp\nlog:\n  level: debug\n",
         )
         .unwrap();
-        assert_eq!(settings.web.listen_address.unwrap().len(), 2);
-        assert_eq!(settings.web.config.file.as_deref(), Some(Path::new("web.yml")));
-        assert_eq!(settings.poll.interval, Some(Duration::from_secs(10)));
+        assert_eq!(read.web.listen_address.unwrap().len(), 2);
+        assert_eq!(read.web.config.file.as_deref(), Some(Path::new("web.yml")));
+        assert_eq!(read.poll.interval, Some(Duration::from_secs(10)));
     }
 
     #[test]
     fn a_file_of_comments_sets_nothing() {
-        assert_eq!(Settings::parse("").unwrap(), Settings::default());
-        assert_eq!(Settings::parse("# nothing\n\n  # at all\n").unwrap(), Settings::default());
+        assert_eq!(settings("").unwrap(), Settings::default());
+        assert_eq!(settings("# nothing\n\n  # at all\n").unwrap(), Settings::default());
     }
 
     #[test]
     fn an_unknown_key_is_named_with_its_line() {
-        let error = Settings::parse("poll:\n  interval: 5s\n  intervall: 5s\n").unwrap_err();
+        let error = settings("poll:\n  interval: 5s\n  intervall: 5s\n").unwrap_err();
         assert!(error.contains("intervall") && error.contains("line 3"), "{error}");
-        let error = Settings::parse("log:\n  level: loud\n").unwrap_err();
+        let error = settings("log:\n  level: loud\n").unwrap_err();
         assert!(error.contains("loud") && error.contains("line 2"), "{error}");
     }
 

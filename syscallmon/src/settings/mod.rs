@@ -8,6 +8,7 @@ mod config;
 mod file;
 mod latency;
 mod log;
+mod policies;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -20,11 +21,13 @@ pub use self::{
     file::FileError,
     latency::{Latency as LatencyConfig, LatencyError},
     log::{LogFormat, LogHandle, LogLevel, start as start_log},
+    policies::{LoadedPolicies, PoliciesError, PolicyProblem, PolicySources, Watched},
 };
 use crate::{
     cgroup::HierarchyChoice,
     durations::Bound,
     kernel::SysEnter,
+    policy::PolicySpec,
     workload::{
         Label, Selector,
         source::{KubernetesChoice, SocketChoice},
@@ -90,6 +93,12 @@ group! {
         /// Durations of calls.
         #[command(flatten)]
         latency: Latency,
+        /// What is expected of workloads.
+        #[command(flatten)]
+        policy: Policy,
+        /// Policies; nothing that a flag could say.
+        #[arg(skip)]
+        policies: Option<Vec<PolicySpec>>,
         /// Logging.
         #[command(flatten)]
         log: Log,
@@ -260,6 +269,20 @@ group! {
         /// 1ms is 1,024 us. [default: 1us,4us,16us,64us,256us,1ms,4ms,16ms,64ms,256ms,1s,4s,16s]
         #[arg(long = "latency.buckets", value_name = "DURATIONS", value_delimiter = ',')]
         buckets: Option<Vec<Bound>>,
+    }
+}
+
+group! {
+    /// What is expected of workloads.
+    Policy {
+        /// Whether containers that no other policy selects have the built-in one, which expects what the default seccomp profile of
+        /// container runtimes allows. [default: true]
+        #[arg(long = "policy.runtime-default", value_name = "BOOL")]
+        runtime_default: Option<bool>,
+        /// Directory of files with policies, besides those under the key policies of the configuration file: all *.yaml and *.yml in it,
+        /// in the order of their names; re-read when they change.
+        #[arg(id = "policy.directory", long = "policy.directory", value_name = "DIR")]
+        directory: Option<PathBuf>,
     }
 }
 

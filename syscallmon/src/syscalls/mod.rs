@@ -5,6 +5,8 @@
 //! for names.
 
 pub mod errno;
+pub mod names;
+pub mod runtime_default;
 pub mod sets;
 mod table;
 
@@ -49,7 +51,7 @@ impl Errno {
 }
 
 /// The name of a call, as the labels `abi` and `syscall` show it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Call {
     /// `x86_64`, `ia32`, `x32`, `aarch64` or `aarch32`; [`IO_URING`] for an operation of io_uring.
     pub abi: &'static str,
@@ -154,6 +156,17 @@ impl CallTable {
     #[must_use]
     pub fn call(&self, id: CallId) -> Call {
         self.calls.get(usize::from(id.0)).copied().unwrap_or(self.calls[Abi::Native as usize])
+    }
+
+    /// Every call, in the order of ids, and first each ABI's unknown numbers.
+    pub fn iter(&self) -> impl Iterator<Item = (CallId, Call)> {
+        (0..).map(CallId).zip(self.calls.iter().copied())
+    }
+
+    /// Name of the architecture's own ABI.
+    #[must_use]
+    pub fn native_abi(&self) -> &'static str {
+        self.calls[Abi::Native as usize].abi
     }
 
     /// The call that a number means in an ABI; the number is without x32's bit.

@@ -1,14 +1,17 @@
-//! Sets of system calls, with the names and the meaning that they have in systemd's `SystemCallFilter=`.
+//! Sets of system calls, with the names and the meaning that they have in systemd's `SystemCallFilter=`, and [`RUNTIME_DEFAULT`].
 //!
 //! Owns no state and never asks an installed systemd. A set names calls of all architectures, so some of its members
 //! are in no table here; calls that systemd left out of all sets are in none.
 
 use std::collections::BTreeSet;
 
-use super::table::sets::SETS;
+use super::{runtime_default, table::sets::SETS};
 
 /// The systemd release that the sets come from.
 pub use super::table::sets::SYSTEMD_VERSION;
+
+/// The set of what container runtimes allow by default; systemd has none of this name.
+pub const RUNTIME_DEFAULT: &str = "@runtime-default";
 
 /// A table of (set, members), sorted by set; members that begin with `@` are sets.
 type Sets<'a> = &'a [(&'a str, &'a [&'a str])];
@@ -18,12 +21,12 @@ type Sets<'a> = &'a [(&'a str, &'a [&'a str])];
 /// `set` is with its `@`: `@file-system`. Source: `systemd-analyze syscall-filter`; systemd's `@known` is left out.
 #[must_use]
 pub fn members(set: &str) -> Option<Vec<&'static str>> {
-    resolve(SETS, set)
+    if set == RUNTIME_DEFAULT { Some(runtime_default::ALLOWED.to_vec()) } else { resolve(SETS, set) }
 }
 
-/// Names of all sets, with their `@`, sorted.
+/// Names of all sets, with their `@`.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    SETS.iter().map(|&(set, _)| set)
+    SETS.iter().map(|&(set, _)| set).chain([RUNTIME_DEFAULT])
 }
 
 /// Goes through every set once, also where sets contain each other.
@@ -93,6 +96,7 @@ mod tests {
     #[test]
     fn table_is_sorted_and_names_no_set_that_it_lacks() {
         assert!(SETS.is_sorted_by(|(a, _), (b, _)| a < b));
+        assert_eq!(direct(SETS, RUNTIME_DEFAULT), None);
         let nested = SETS.iter().flat_map(|(_, members)| *members).filter(|member| member.starts_with('@'));
         assert!(nested.copied().all(|set| members(set).is_some()));
     }

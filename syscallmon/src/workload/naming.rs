@@ -137,7 +137,7 @@ impl Naming {
         let about = about.or_else(|| Some((false, self.of_pod_alone(place)?)));
         match about {
             Some((is_pause, about)) => Named { workload: self.workload(is_pause, &about), about },
-            None => Named { workload: Workload::Unresolved(Arc::clone(place)), about: Labels::default() },
+            None => Named { workload: Workload::Unresolved(Arc::clone(place)), about: self.about_unresolved(place) },
         }
     }
 
@@ -198,6 +198,16 @@ impl Naming {
             (Label::Owner, owner),
             (Label::OwnerKind, kind),
         ]
+    }
+
+    /// What its path tells of a container that nobody has named yet.
+    fn about_unresolved(&self, place: &Place) -> Labels {
+        let id = match place {
+            Place::Container { id, .. } => Some((Label::ContainerId, id.to_string().into())),
+            Place::Pod { .. } | Place::Cgroup(_) => None,
+        };
+        let pod = place.pod().map(|uid| (Label::PodUid, Arc::clone(uid)));
+        Labels::new(id.into_iter().chain(pod).chain(self.common(place.path())))
     }
 
     fn common(&self, path: &Arc<str>) -> [(Label, Arc<str>); 2] {

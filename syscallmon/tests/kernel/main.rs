@@ -20,3 +20,4 @@ mod lifecycle;
 mod names;
 mod privileges;
 mod prometheus;
+mod setup;

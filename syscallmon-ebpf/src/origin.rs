@@ -1,0 +1,88 @@
+//! Who the current process is and where it comes from: its ids, its executable, its parent. Told with its first calls, since it may be gone before anybody can ask.
+
+use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_probe_read_kernel_buf, bpf_probe_read_kernel_str_bytes};
+use syscallmon_common::{EXE_PARTS, FirstSeen, UNKNOWN_OFFSET};
+
+use crate::{
+    globals::{
+        OFFSET_DENTRY_NAME, OFFSET_DENTRY_PARENT, OFFSET_FILE_DENTRY, OFFSET_MM_EXE_FILE, OFFSET_PID_NAMESPACE_INUM,
+        OFFSET_PID_NUMBERS, OFFSET_TASK_COMM, OFFSET_TASK_GROUP_LEADER, OFFSET_TASK_MM, OFFSET_TASK_REAL_PARENT,
+        OFFSET_TASK_TGID, OFFSET_TASK_THREAD_PID, OFFSET_UPID_NR, OFFSET_UPID_NS, PID_NAMESPACE, SIZE_UPID,
+    },
+    task::{Plain, Task, field},
+};
+
+/// Levels of pid namespaces that are looked at: the kernel has 32, hosts two or three.
+const MOST_LEVELS: u64 = 6;
+
+/// Fills in the ids, the parent and the executable.
+///
+/// # Safety
+///
+/// The record must be the caller's alone.
+#[inline(always)]
+pub unsafe fn write(record: *mut FirstSeen) {
+    // SAFETY: as the caller says.
+    let record = unsafe { &mut *record };
+    let pid_tgid = bpf_get_current_pid_tgid();
+    (record.tgid, record.pid) = ((pid_tgid >> 32) as u32, pid_tgid as u32);
+    (record.parent, record.padding, record.parent_comm, record.exe_parts) = (0, 0, [0; 16], 0);
+    if OFFSET_TASK_MM.load() == UNKNOWN_OFFSET {
+        return;
+    }
+    let task = Plain::current().address() as *const u8;
+    if let Some(tid) = id(task) {
+        record.pid = tid;
+        record.tgid = process_id(task).unwrap_or(record.tgid);
+    }
+    if let Some(parent) = field::<*const u8>(task, OFFSET_TASK_REAL_PARENT.load()) {
+        record.parent = process_id(parent).or_else(|| field(parent, OFFSET_TASK_TGID.load())).unwrap_or(0);
+        let comm = parent.wrapping_add(OFFSET_TASK_COMM.load() as usize);
+        // SAFETY: the kernel checks the read.
+        let _ = unsafe { bpf_probe_read_kernel_buf(comm, &mut record.parent_comm) };
+    }
+    executable(task, record);
+}
+
+/// The process id of a task in the daemon's pid namespace, where that is not the initial one.
+#[inline(always)]
+fn process_id(task: *const u8) -> Option<u32> {
+    if PID_NAMESPACE.load() == 0 { None } else { id(field(task, OFFSET_TASK_GROUP_LEADER.load())?) }
+}
+
+/// The id of a task, likewise.
+#[inline(always)]
+fn id(task: *const u8) -> Option<u32> {
+    if PID_NAMESPACE.load() == 0 {
+        return None;
+    }
+    let pid: *const u8 = field(task, OFFSET_TASK_THREAD_PID.load())?;
+    for level in 0..MOST_LEVELS {
+        let number = pid.wrapping_add((OFFSET_PID_NUMBERS.load() + level * SIZE_UPID.load()) as usize);
+        let namespace: *const u8 = field(number, OFFSET_UPID_NS.load())?;
+        if field::<u32>(namespace, OFFSET_PID_NAMESPACE_INUM.load())? == PID_NAMESPACE.load() {
+            return field(number, OFFSET_UPID_NR.load());
+        }
+    }
+    None
+}
+
+/// The names of the executable's path, from the last one up to the root of its file system.
+#[inline(always)]
+fn executable(task: *const u8, record: &mut FirstSeen) -> Option<()> {
+    let memory: *const u8 = field(task, OFFSET_TASK_MM.load())?;
+    let file: *const u8 = field(memory, OFFSET_MM_EXE_FILE.load())?;
+    let mut dentry: *const u8 = field(file, OFFSET_FILE_DENTRY.load())?;
+    for part in 0..EXE_PARTS {
+        let parent: *const u8 = field(dentry, OFFSET_DENTRY_PARENT.load())?;
+        if parent == dentry {
+            break;
+        }
+        let name: *const u8 = field(dentry, OFFSET_DENTRY_NAME.load())?;
+        // SAFETY: the kernel checks the read.
+        unsafe { bpf_probe_read_kernel_str_bytes(name, &mut record.exe[part]) }.ok()?;
+        record.exe_parts = part as u32 + 1;
+        dentry = parent;
+    }
+    Some(())
+}

@@ -1,0 +1,252 @@
+//! One item of a list of calls: `openat`, `@file-system`, `ia32:*`, `io_uring:openat`.
+
+use std::{fmt, str::FromStr};
+
+use serde::Deserialize;
+
+use crate::syscalls::{Call, IO_URING, UNKNOWN, names, sets};
+
+/// What stands for everything: every call, or every ABI.
+const EVERYTHING: &str = "*";
+
+/// The calls that one item of a list names.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Entry {
+    text: String,
+    abi: Prefix,
+    calls: Named,
+}
+
+/// The ABI that an item names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Prefix {
+    None,
+    Every,
+    One(&'static str),
+}
+
+/// The calls of whatever ABI.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Named {
+    Everything,
+    /// Sorted.
+    These(Vec<&'static str>),
+}
+
+/// What an item without an ABI is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unprefixed {
+    /// Only the architecture's own ABI: no more is allowed than was said.
+    Native,
+    /// Every ABI and operations of io_uring: what is denied has no way around it.
+    Every,
+}
+
+/// Why a text names no calls.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EntryError {
+    /// What is before the colon is no ABI.
+    #[error("{entry:?}: {abi:?} is no ABI: needs one of {}, or * for every one", names::ABIS.join(", "))]
+    Abi {
+        /// The whole text.
+        entry: String,
+        /// What was taken for an ABI.
+        abi: String,
+    },
+    /// There is no such set.
+    #[error("{entry:?}: there is no such set of system calls{suggestion}: needs one of {}", sets::names().collect::<Vec<_>>().join(", "))]
+    Set {
+        /// The whole text.
+        entry: String,
+        /// What may have been meant.
+        suggestion: String,
+    },
+    /// No architecture has it.
+    #[error("{entry:?}: no architecture has a system call of this name{suggestion}")]
+    SystemCall {
+        /// The whole text.
+        entry: String,
+        /// What may have been meant.
+        suggestion: String,
+    },
+    /// io_uring does not have it.
+    #[error("{entry:?}: io_uring has no operation of this name{suggestion}")]
+    Operation {
+        /// The whole text.
+        entry: String,
+        /// What may have been meant.
+        suggestion: String,
+    },
+}
+
+impl Entry {
+    /// Whether it names this call, on an architecture whose own ABI is `native`.
+    #[must_use]
+    pub fn names(&self, call: Call, native: &str, unprefixed: Unprefixed) -> bool {
+        let of_abi = match self.abi {
+            Prefix::Every => true,
+            Prefix::One(abi) => call.abi == abi,
+            Prefix::None => unprefixed == Unprefixed::Every || call.abi == native,
+        };
+        of_abi
+            && match &self.calls {
+                Named::Everything => true,
+                Named::These(names) => names.binary_search(&call.syscall).is_ok(),
+            }
+    }
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.text)
+    }
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.text)
+    }
+}
+
+impl FromStr for Entry {
+    type Err = EntryError;
+
+    fn from_str(text: &str) -> Result<Self, EntryError> {
+        let entry = text.trim();
+        let (abi, name) = match entry.split_once(':') {
+            None => (Prefix::None, entry),
+            Some((EVERYTHING, name)) => (Prefix::Every, name),
+            Some((abi, name)) => {
+                let known = names::ABIS.into_iter().find(|&known| known == abi);
+                let unknown = || EntryError::Abi { entry: entry.to_owned(), abi: abi.to_owned() };
+                (Prefix::One(known.ok_or_else(unknown)?), name)
+            }
+        };
+        Ok(Self { text: entry.to_owned(), abi, calls: named(entry, abi, name)? })
+    }
+}
+
+impl TryFrom<String> for Entry {
+    type Error = EntryError;
+
+    fn try_from(text: String) -> Result<Self, EntryError> {
+        text.parse()
+    }
+}
+
+/// The calls that a name stands for, in ABIs where it can mean something.
+fn named(entry: &str, abi: Prefix, name: &str) -> Result<Named, EntryError> {
+    let entry = || entry.to_owned();
+    if name == EVERYTHING {
+        return Ok(Named::Everything);
+    }
+    if name.starts_with('@') {
+        let members = sets::members(name);
+        let error = || EntryError::Set { entry: entry(), suggestion: names::suggestion(name, sets::names()) };
+        return members.map(Named::These).ok_or_else(error);
+    }
+    if name == UNKNOWN {
+        return Ok(Named::These(vec![UNKNOWN]));
+    }
+    let calls = names::system_calls();
+    let operations = names::operations();
+    let known = match abi {
+        Prefix::One(IO_URING) => operations.get(name),
+        Prefix::One(_) => calls.get(name),
+        Prefix::None | Prefix::Every => calls.get(name).or_else(|| operations.get(name)),
+    };
+    match known {
+        // An operation that is no system call is one of io_uring's, and must say so.
+        Some(name) if abi != Prefix::None || calls.contains(name) => Ok(Named::These(vec![name])),
+        Some(name) => {
+            Err(EntryError::SystemCall { entry: entry(), suggestion: format!(" (did you mean {IO_URING}:{name}?)") })
+        }
+        None if abi == Prefix::One(IO_URING) => {
+            let suggestion = names::suggestion(name, operations.iter().copied());
+            Err(EntryError::Operation { entry: entry(), suggestion })
+        }
+        None => {
+            let suggestion = names::suggestion(name, calls.iter().copied());
+            Err(EntryError::SystemCall { entry: entry(), suggestion })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::syscalls::CallTable;
+
+    /// What an entry names on x86_64, as `abi:name`.
+    fn calls(entry: &str, unprefixed: Unprefixed) -> Vec<String> {
+        let (table, entry) = (CallTable::x86_64(), entry.parse::<Entry>().unwrap());
+        let named = table.iter().filter(|&(_, call)| entry.names(call, table.native_abi(), unprefixed));
+        named.map(|(_, call)| format!("{}:{}", call.abi, call.syscall)).collect()
+    }
+
+    fn error(entry: &str) -> String {
+        entry.parse::<Entry>().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_name_without_an_abi_is_the_native_one_where_calls_are_allowed() {
+        assert_eq!(calls("openat", Unprefixed::Native), ["x86_64:openat"]);
+        assert_eq!(calls("ia32:openat", Unprefixed::Native), ["ia32:openat"]);
+        assert_eq!(calls("io_uring:openat", Unprefixed::Native), ["io_uring:openat"]);
+    }
+
+    #[test]
+    fn a_name_without_an_abi_is_every_one_where_calls_are_denied() {
+        let every = ["x86_64:openat", "ia32:openat", "x32:openat", "io_uring:openat"];
+        assert_eq!(calls("openat", Unprefixed::Every), every);
+        assert_eq!(calls("*:openat", Unprefixed::Native), every);
+        assert_eq!(calls("ia32:openat", Unprefixed::Every), ["ia32:openat"]);
+    }
+
+    #[test]
+    fn a_set_in_io_uring_is_its_names_that_are_operations() {
+        let operations = calls("io_uring:@file-system", Unprefixed::Native);
+        assert!(operations.contains(&"io_uring:openat".to_owned()), "{operations:?}");
+        assert!(operations.iter().all(|call| call.starts_with("io_uring:")), "{operations:?}");
+    }
+
+    #[test]
+    fn everything_has_the_unknown_numbers_of_its_abi() {
+        assert!(calls("*", Unprefixed::Native).contains(&"x86_64:unknown".to_owned()));
+        assert!(!calls("*", Unprefixed::Native).contains(&"ia32:unknown".to_owned()));
+        assert_eq!(calls("ia32:unknown", Unprefixed::Native), ["ia32:unknown"]);
+        assert!(!calls("@system-service", Unprefixed::Native).contains(&"x86_64:unknown".to_owned()));
+    }
+
+    #[test]
+    fn what_only_another_architecture_has_names_nothing_and_is_no_mistake() {
+        for entry in ["aarch32:*", "aarch64:openat", "arm_fadvise64_64"] {
+            assert_eq!(calls(entry, Unprefixed::Native), [""; 0], "{entry}");
+        }
+    }
+
+    #[test]
+    fn what_names_nothing_anywhere_is_refused_with_what_may_have_been_meant() {
+        assert_eq!(
+            error("opennat"),
+            "\"opennat\": no architecture has a system call of this name (did you mean openat?)"
+        );
+        assert!(error("io_uring:opennat").ends_with("io_uring has no operation of this name (did you mean openat?)"));
+        assert!(error("read_fixed").ends_with("(did you mean io_uring:read_fixed?)"));
+        assert!(error("@filesystem").contains("(did you mean @file-system?)"));
+        assert!(error("i386:openat").contains("\"i386\" is no ABI: needs one of x86_64, ia32"));
+        for entry in ["", ":", "ia32:", "@", "open at", "ia32:ia32:open", "**", "@*"] {
+            assert!(entry.parse::<Entry>().is_err(), "{entry}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_is_too_much(text in "\\PC{0,40}") {
+            let _ = text.parse::<Entry>();
+        }
+    }
+}

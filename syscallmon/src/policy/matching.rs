@@ -1,0 +1,249 @@
+//! Which workloads a policy is for.
+
+use std::{collections::BTreeMap, fmt};
+
+use regex::escape;
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error as _, MapAccess, Visitor, value::MapAccessDeserializer},
+};
+
+use crate::workload::{Label, Labels, Selector};
+
+/// Selectors of which one is enough; never empty.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Match(Vec<Selector>);
+
+impl Match {
+    /// Whether a workload of which this is known is meant.
+    #[must_use]
+    pub fn selects(&self, about: &Labels) -> bool {
+        self.0.iter().any(|selector| selector.matches(about))
+    }
+
+    /// The labels that it looks at.
+    pub fn labels(&self) -> impl Iterator<Item = Label> {
+        self.0.iter().flat_map(Selector::labels)
+    }
+}
+
+impl<'de> Deserialize<'de> for Match {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let selectors = Vec::<Written>::deserialize(deserializer)?;
+        if selectors.is_empty() {
+            return Err(D::Error::custom(
+                "match selects nothing: needs a selector, such as 'container_id!=\"\"' for every container",
+            ));
+        }
+        Ok(Self(selectors.into_iter().map(|written| written.0).collect()))
+    }
+}
+
+/// A selector in either of its forms.
+struct Written(Selector);
+
+impl<'de> Deserialize<'de> for Written {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Forms;
+
+        impl<'de> Visitor<'de> for Forms {
+            type Value = Written;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a selector such as 'namespace=\"shop\"', or labels such as {namespace: shop}")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Written, E> {
+                text.parse().map(Written).map_err(E::custom)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Written, A::Error> {
+                let labels = BTreeMap::<Label, Pattern>::deserialize(MapAccessDeserializer::new(map))?;
+                if labels.is_empty() {
+                    return Err(A::Error::custom("a selector without labels: needs one, such as {namespace: shop}"));
+                }
+                let matchers = labels.iter().map(|(label, pattern)| pattern.matcher(*label));
+                let text = matchers.collect::<Vec<_>>().join(",");
+                text.parse().map(Written).map_err(A::Error::custom)
+            }
+        }
+
+        deserializer.deserialize_any(Forms)
+    }
+}
+
+/// What a label's value is like.
+enum Pattern {
+    Glob(String),
+    NotGlob(String),
+    Regex(String),
+}
+
+impl Pattern {
+    /// As a matcher of `PromQL`.
+    fn matcher(&self, label: Label) -> String {
+        let (operator, value) = match self {
+            Self::Glob(glob) if is_exact(glob) => ("=", glob.clone()),
+            Self::Glob(glob) => ("=~", regex(glob)),
+            Self::NotGlob(glob) if is_exact(glob) => ("!=", glob.clone()),
+            Self::NotGlob(glob) => ("!~", regex(glob)),
+            Self::Regex(regex) => ("=~", regex.clone()),
+        };
+        format!("{}{operator}\"{}\"", label.name(), value.replace('\\', "\\\\").replace('"', "\\\""))
+    }
+}
+
+impl<'de> Deserialize<'de> for Pattern {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Forms;
+
+        impl<'de> Visitor<'de> for Forms {
+            type Value = Pattern;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a name or glob in quotes, {regex: ...} or {not: ...}")
+            }
+
+            fn visit_str<E>(self, glob: &str) -> Result<Pattern, E> {
+                Ok(Pattern::Glob(glob.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pattern, A::Error> {
+                let form = map.next_entry::<String, String>()?;
+                if map.next_key::<String>()?.is_some() {
+                    return Err(A::Error::custom("needs regex or not, and nothing else"));
+                }
+                match form {
+                    Some((key, regex)) if key == "regex" => Ok(Pattern::Regex(regex)),
+                    Some((key, glob)) if key == "not" => Ok(Pattern::NotGlob(glob)),
+                    Some((key, _)) => Err(A::Error::custom(format!("{key:?} is neither regex nor not"))),
+                    None => Err(A::Error::custom("needs regex or not")),
+                }
+            }
+        }
+
+        deserializer.deserialize_any(Forms)
+    }
+}
+
+/// Whether a glob stands for itself.
+fn is_exact(glob: &str) -> bool {
+    !glob.contains(['*', '?', '['])
+}
+
+/// The regular expression of a glob: `*` is any text, `?` any character, `[a-f]` and `[!a-f]` one of, or none of, these.
+fn regex(glob: &str) -> String {
+    let mut regex = String::new();
+    let mut rest = glob;
+    while let Some(char) = rest.chars().next() {
+        let after = &rest[char.len_utf8()..];
+        rest = match char {
+            '*' => {
+                regex.push_str(".*");
+                after
+            }
+            '?' => {
+                regex.push('.');
+                after
+            }
+            '[' => {
+                let (class, after) = class(after).unwrap_or_else(|| (r"\[".to_owned(), after));
+                regex.push_str(&class);
+                after
+            }
+            _ => {
+                regex.push_str(&escape(&rest[..char.len_utf8()]));
+                after
+            }
+        };
+    }
+    regex
+}
+
+/// The class of characters whose `[` was just read, and what follows it; `None` where it has no end, and is a bracket as any.
+fn class(text: &str) -> Option<(String, &str)> {
+    let (negation, inner) = match text.strip_prefix(['!', '^']) {
+        Some(inner) => ("^", inner),
+        None => ("", text),
+    };
+    // A bracket that comes first is of the class.
+    let end = inner.char_indices().skip(1).find(|&(_, char)| char == ']')?.0;
+    let escaped: String = inner[..end]
+        .chars()
+        .map(|char| if char == '-' || char.is_alphanumeric() { char.to_string() } else { format!("\\{char}") })
+        .collect();
+    Some((format!("[{negation}{escaped}]"), &inner[end + 1..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn selects(yaml: &str, namespace: &str, container: &str) -> bool {
+        let labels = [(Label::Namespace, namespace.into()), (Label::Container, container.into())];
+        serde_saphyr::from_str::<Match>(yaml).unwrap().selects(&Labels::new(labels))
+    }
+
+    fn error(yaml: &str) -> String {
+        serde_saphyr::from_str::<Match>(yaml).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn any_selector_in_any_form_is_enough() {
+        let yaml = "['namespace=\"shop\",container=~\"web-.*\"', {namespace: pay, container: 'db-*'}]";
+        assert!(selects(yaml, "shop", "web-1") && selects(yaml, "pay", "db-1"));
+        assert!(!selects(yaml, "shop", "db-1") && !selects(yaml, "pay", "web-1"));
+    }
+
+    #[test]
+    fn names_globs_and_regular_expressions_match_whole_values() {
+        for (pattern, value, expected) in [
+            ("web.1", "web.1", true),
+            ("web.1", "web-1", false),
+            ("'web.*'", "web.1", true),
+            ("'web.*'", "web-1", false),
+            ("'*'", "", true),
+            ("'web-?'", "web-12", false),
+            ("'web-[0-9a]'", "web-a", true),
+            ("'web-[!0-9]'", "web-7", false),
+            ("'[]x]'", "]", true),
+            ("'web-[0'", "web-[0", true),
+            ("{regex: 'web-(1|2)'}", "web-2", true),
+            ("{regex: 'web'}", "web-2", false),
+            ("{not: web}", "web", false),
+            ("{not: 'web-*'}", "db", true),
+            ("{not: 'web-*'}", "web-1", false),
+        ] {
+            assert_eq!(selects(&format!("[{{container: {pattern}}}]"), "shop", value), expected, "{pattern} {value}");
+        }
+    }
+
+    #[test]
+    fn what_selects_nothing_is_refused() {
+        for (yaml, expected) in [
+            ("[]", "match selects nothing"),
+            ("[{}]", "a selector without labels"),
+            ("[{name: web}]", "\"name\" is no label of workloads"),
+            ("['namespace']", "needs matchers such as"),
+            ("[{container: {regex: '('}}]", "not a regular expression"),
+            ("[{container: {glob: a}}]", "\"glob\" is neither regex nor not"),
+            ("[{container: {regex: a, not: b}}]", "nothing else"),
+            ("[{container: [a]}]", "a name or glob in quotes"),
+            ("[{container: '[z-a]'}]", "not a regular expression"),
+        ] {
+            let error = error(yaml);
+            assert!(error.contains(expected), "{yaml}: {error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_glob_without_wildcards_matches_itself_alone(value in "[^*?\\[]{1,20}", other in "\\PC{0,20}") {
+            let regex = regex::Regex::new(&format!("^(?s:{})$", regex(&value))).unwrap();
+            prop_assert!(regex.is_match(&value));
+            prop_assert_eq!(regex.is_match(&other), other == value);
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Which names mean something on any architecture: one configuration is for nodes of all of them.
+
+use std::{collections::BTreeSet, sync::LazyLock};
+
+use super::{CallTable, IO_URING, UNKNOWN};
+
+/// Names of (system calls, io_uring's operations) of every table.
+static NAMES: LazyLock<[BTreeSet<&'static str>; 2]> = LazyLock::new(|| {
+    let mut names = [BTreeSet::new(), BTreeSet::new()];
+    for table in [CallTable::x86_64(), CallTable::aarch64()] {
+        for (_, call) in table.iter().filter(|(_, call)| call.syscall != UNKNOWN) {
+            names[usize::from(call.abi == IO_URING)].insert(call.syscall);
+        }
+    }
+    names
+});
+
+/// ABIs of every architecture, and what stands for one where io_uring's operations are named.
+pub const ABIS: [&str; 6] = ["x86_64", "ia32", "x32", "aarch64", "aarch32", IO_URING];
+
+/// Names of system calls.
+#[must_use]
+pub fn system_calls() -> &'static BTreeSet<&'static str> {
+    &NAMES[0]
+}
+
+/// Names of io_uring's operations.
+#[must_use]
+pub fn operations() -> &'static BTreeSet<&'static str> {
+    &NAMES[1]
+}
+
+/// A name that may have been meant, for an error's message: ` (did you mean openat?)`, or nothing.
+pub(crate) fn suggestion(typed: &str, names: impl IntoIterator<Item = &'static str>) -> String {
+    let most = (typed.len() / 3).clamp(1, 3);
+    let distance = |name: &&'static str| (strsim::osa_distance(typed, name), *name);
+    let nearest = names.into_iter().map(|name| distance(&name)).min().filter(|&(distance, _)| distance <= most);
+    nearest.map_or_else(String::new, |(_, name)| format!(" (did you mean {name}?)"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_architectures_calls_have_names() {
+        for name in ["openat", "arch_prctl", "arm_fadvise64_64", "socketcall"] {
+            assert!(system_calls().contains(name), "{name}");
+        }
+        assert!(operations().contains("openat") && !operations().contains("arch_prctl"));
+        assert!(!system_calls().contains(UNKNOWN) && !operations().contains(UNKNOWN));
+    }
+
+    #[test]
+    fn abis_are_those_of_the_tables() {
+        for table in [CallTable::x86_64(), CallTable::aarch64()] {
+            assert!(table.iter().all(|(_, call)| ABIS.contains(&call.abi)));
+        }
+    }
+
+    #[test]
+    fn what_is_nearly_a_name_is_suggested() {
+        let suggest = |typed| suggestion(typed, system_calls().iter().copied());
+        assert_eq!(suggest("opennat"), " (did you mean openat?)");
+        assert_eq!(suggest("umuont2"), " (did you mean umount2?)");
+        assert_eq!(suggest("frobnicate"), "");
+    }
+}
