@@ -12,8 +12,6 @@ use serde_json::Value;
 use syscallmon::syscalls::CallTable;
 use syscallmon_common::Abi;
 
-use crate::workspace;
-
 /// cgroup2's root has the id 1, and everything that is in no container here.
 const SCRIPT: &str = "tracepoint:raw_syscalls:sys_enter /cgroup != 1/ { @calls[cgroup, comm, args->id] = count(); }";
 /// bpftrace keeps 4096 of them unless told otherwise.

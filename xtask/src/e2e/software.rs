@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
 };
 
@@ -59,9 +60,9 @@ fn web_server(place: &Place) -> Result<PathBuf> {
     Ok(file)
 }
 
-/// Made of packages, once; kept in the user's cache.
+/// Made of packages as this file says, once; kept in the user's cache.
 fn debian() -> Result<PathBuf> {
-    let name = format!("{}-{}", Arch::native(), &sha256(PACKAGES.join(" ").as_bytes())[..16]);
+    let name = format!("{}-{}", Arch::native(), &sha256(include_bytes!("software.rs"))[..16]);
     let place = workspace::cache_dir()?.join("software").join(name);
     let file = |dir: &Path| dir.join("image.tar");
     if !place.exists() {
@@ -89,6 +90,8 @@ fn file_system(work: &Path) -> Result<PathBuf> {
     for unwanted in UNWANTED.map(|path| root.join(path)) {
         fs::remove_dir_all(&unwanted).with_context(|| format!("cannot remove {}", unwanted.display()))?;
     }
+    // Another thing that a script makes.
+    symlink("/run", root.join("var/run")).context("cannot link to /run")?;
     for (file, more) in [("passwd", USERS), ("group", GROUPS)] {
         let (master, file) =
             (root.join("usr/share/base-passwd").join(format!("{file}.master")), root.join("etc").join(file));
