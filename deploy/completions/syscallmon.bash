@@ -73,7 +73,7 @@ _syscallmon() {
             return 0
             ;;
         syscallmon__subcmd__check)
-            opts="-h --config.file --web.listen-address --web.telemetry-path --web.max-connections --web.config.file --poll.interval --workload.expire-after --workload.labels --workload.keep --workload.drop --workload.pause-containers --workload.max-series --names.cri --names.docker --names.podman --names.kubernetes --kubernetes.node-name --kubernetes.kubeconfig --cgroup.hierarchy --capacity.cgroups --capacity.series --capacity.errors --capacity.histograms --capacity.timed-calls --probe.sys-enter --probe.errors --probe.denied --probe.latency --probe.io-uring --latency.syscalls --latency.buckets --log.level --log.format --path.procfs --path.sysfs --path.cgroupfs --help"
+            opts="-h --config.file --web.listen-address --web.telemetry-path --web.max-connections --web.config.file --poll.interval --workload.expire-after --workload.labels --workload.keep --workload.drop --workload.pause-containers --workload.max-series --names.cri --names.docker --names.podman --names.kubernetes --kubernetes.node-name --kubernetes.kubeconfig --cgroup.hierarchy --capacity.cgroups --capacity.series --capacity.errors --capacity.histograms --capacity.timed-calls --probe.sys-enter --probe.errors --probe.denied --probe.latency --probe.io-uring --latency.syscalls --latency.buckets --policy.runtime-default --policy.directory --log.level --log.format --path.procfs --path.sysfs --path.cgroupfs --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -200,6 +200,14 @@ _syscallmon() {
                     return 0
                     ;;
                 --latency.buckets)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --policy.runtime-default)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --policy.directory)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -357,7 +365,7 @@ _syscallmon() {
             return 0
             ;;
         syscallmon__subcmd__run)
-            opts="-h --config.file --once --web.listen-address --web.telemetry-path --web.max-connections --web.config.file --poll.interval --workload.expire-after --workload.labels --workload.keep --workload.drop --workload.pause-containers --workload.max-series --names.cri --names.docker --names.podman --names.kubernetes --kubernetes.node-name --kubernetes.kubeconfig --cgroup.hierarchy --capacity.cgroups --capacity.series --capacity.errors --capacity.histograms --capacity.timed-calls --probe.sys-enter --probe.errors --probe.denied --probe.latency --probe.io-uring --latency.syscalls --latency.buckets --log.level --log.format --path.procfs --path.sysfs --path.cgroupfs --help"
+            opts="-h --config.file --once --web.listen-address --web.telemetry-path --web.max-connections --web.config.file --poll.interval --workload.expire-after --workload.labels --workload.keep --workload.drop --workload.pause-containers --workload.max-series --names.cri --names.docker --names.podman --names.kubernetes --kubernetes.node-name --kubernetes.kubeconfig --cgroup.hierarchy --capacity.cgroups --capacity.series --capacity.errors --capacity.histograms --capacity.timed-calls --probe.sys-enter --probe.errors --probe.denied --probe.latency --probe.io-uring --latency.syscalls --latency.buckets --policy.runtime-default --policy.directory --log.level --log.format --path.procfs --path.sysfs --path.cgroupfs --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -484,6 +492,14 @@ _syscallmon() {
                     return 0
                     ;;
                 --latency.buckets)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --policy.runtime-default)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --policy.directory)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -73,6 +73,9 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l probe.io-u
 false\t''"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l latency.syscalls -d 'Calls that are measured: names, and sets such as @file-system with systemd\'s names and meaning, separated by commas. By default those that wait on disk and network: read, write, openat, fsync, connect, recvmsg and their like' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l latency.buckets -d 'Upper bounds of the buckets to export, of 1us, 2us, 4us, ... 512us, 1ms, ... 512ms, 1s, ... 16s: powers of two, where 1ms is 1,024 us. [default: 1us,4us,16us,64us,256us,1ms,4ms,16ms,64ms,256ms,1s,4s,16s]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l policy.runtime-default -d 'Whether containers that no other policy selects have the built-in one, which expects what the default seccomp profile of container runtimes allows. [default: true]' -r -f -a "true\t''
+false\t''"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l policy.directory -d 'Directory of files with policies, besides those under the key policies of the configuration file: all *.yaml and *.yml in it, in the order of their names; re-read when they change' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l log.level -d 'Only log messages of this level and above. [default: info]' -r -f -a "debug\t'Everything'
 info\t'Changes of state'
 warn\t'What is not as it should be'
@@ -125,6 +128,9 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l probe.io
 false\t''"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l latency.syscalls -d 'Calls that are measured: names, and sets such as @file-system with systemd\'s names and meaning, separated by commas. By default those that wait on disk and network: read, write, openat, fsync, connect, recvmsg and their like' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l latency.buckets -d 'Upper bounds of the buckets to export, of 1us, 2us, 4us, ... 512us, 1ms, ... 512ms, 1s, ... 16s: powers of two, where 1ms is 1,024 us. [default: 1us,4us,16us,64us,256us,1ms,4ms,16ms,64ms,256ms,1s,4s,16s]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l policy.runtime-default -d 'Whether containers that no other policy selects have the built-in one, which expects what the default seccomp profile of container runtimes allows. [default: true]' -r -f -a "true\t''
+false\t''"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l policy.directory -d 'Directory of files with policies, besides those under the key policies of the configuration file: all *.yaml and *.yml in it, in the order of their names; re-read when they change' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l log.level -d 'Only log messages of this level and above. [default: info]' -r -f -a "debug\t'Everything'
 info\t'Changes of state'
 warn\t'What is not as it should be'

@@ -3,20 +3,24 @@
 //! Data flows one way: [`kernel`] -> [`snapshot`] -> [`cgroup`] (names of cgroups) -> [`workload`] -> [`model`]
 //! (totals that never fall) -> [`export`]. `ARCHITECTURE.md` says why; [`command`] wires it.
 
+pub mod alert;
 pub mod cgroup;
 pub mod command;
+pub mod detector;
 pub mod durations;
 pub mod export;
 pub mod kernel;
 pub mod memory;
 pub mod model;
 pub mod policy;
+pub mod policy_watch;
 pub mod privileges;
 pub mod process;
 pub mod sampler;
 pub mod settings;
 pub mod snapshot;
 pub mod state;
+pub mod store;
 pub mod syscalls;
 pub mod tally;
 pub mod workload;

@@ -31,6 +31,8 @@ pub struct Totals {
     /// Slots that count towards it now, and the one that came last: it is the one that `about` tells of.
     slots: usize,
     newest_slot: u32,
+    /// The cgroup that has it.
+    cgroup_id: u64,
     /// When its last slot was freed.
     gone_since: Option<Instant>,
 }
@@ -53,6 +55,8 @@ pub struct Model {
 pub struct News {
     /// The workload, and all that is known of it.
     pub named: Named,
+    /// The cgroup that did it; of several, the one that came last.
+    pub cgroup_id: u64,
     /// How often it made each call, without what was called to set it up.
     pub calls: Tally<CallId>,
     /// How often it was refused each.
@@ -60,8 +64,8 @@ pub struct News {
 }
 
 impl News {
-    fn new(named: Named, counts: &Counts) -> Self {
-        Self { named, calls: counts.calls.since(&counts.setup), refused: counts.denied.clone() }
+    fn new(named: Named, cgroup_id: u64, counts: &Counts) -> Self {
+        Self { named, cgroup_id, calls: counts.calls.since(&counts.setup), refused: counts.denied.clone() }
     }
 
     /// Whether it is of one workload, and there is something.
@@ -126,7 +130,7 @@ impl Model {
             let totals = self.totals(&workload, now);
             totals.slots += 1;
             totals.gone_since = None;
-            totals.newest_slot = slot.slot;
+            (totals.newest_slot, totals.cgroup_id) = (slot.slot, slot.cgroup_id);
         }
         if let Some(totals) = self.workloads.get_mut(&workload).filter(|totals| totals.newest_slot == slot.slot) {
             totals.about = about;
@@ -136,7 +140,7 @@ impl Model {
             self.slots.insert(slot.slot, Counted { workload, counts: slot.counts.clone() });
         }
         let is_held = self.workloads.get(&named.workload).is_some_and(|totals| totals.held_since.is_some());
-        (!is_held).then(|| News::new(named, &new)).filter(News::is_news)
+        (!is_held).then(|| News::new(named, slot.cgroup_id, &new)).filter(News::is_news)
     }
 
     /// The totals of a workload, new ones if it has none yet.
@@ -193,7 +197,7 @@ impl Model {
         for (from, to) in names {
             if let Some(old) = self.remove(from) {
                 self.merge(&old, to, now);
-                news.extend(old.held_since.map(|_| News::new(to.clone(), &old.counts)));
+                news.extend(old.held_since.map(|_| News::new(to.clone(), old.cgroup_id, &old.counts)));
             }
         }
         news.retain(News::is_news);
@@ -214,7 +218,7 @@ impl Model {
         };
         if is_new || old.slots > 0 {
             totals.about = to.about.clone();
-            totals.newest_slot = old.newest_slot;
+            (totals.newest_slot, totals.cgroup_id) = (old.newest_slot, old.cgroup_id);
         }
         self.add(&to.workload, &old.counts);
     }
@@ -225,11 +229,17 @@ impl Model {
         for (workload, totals) in &mut self.workloads {
             if totals.held_since.take_if(|since| now.duration_since(*since) >= after).is_some() {
                 let named = Named { workload: workload.clone(), about: totals.about.clone() };
-                news.push(News::new(named, &totals.counts));
+                news.push(News::new(named, totals.cgroup_id, &totals.counts));
             }
         }
         news.retain(News::is_news);
         news
+    }
+
+    /// Whether there are totals of a workload that is not gone.
+    #[must_use]
+    pub fn is_there(&self, workload: &Workload) -> bool {
+        self.workloads.get(workload).is_some_and(|totals| !totals.is_gone())
     }
 
     /// Whether there are totals of a workload.

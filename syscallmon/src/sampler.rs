@@ -14,18 +14,20 @@ use std::{
 use rustix::time::{ClockId, clock_gettime};
 use tokio::{
     sync::{mpsc, oneshot, watch},
-    time::{MissedTickBehavior, interval, sleep_until},
+    time::{MissedTickBehavior, interval, sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     cgroup::{Change, Tree},
+    detector::Detector,
     kernel::{self, CgroupChange, EventStreams, Kernel, Probe},
     model::Totals,
     process,
     snapshot::Snapshot,
     state::{FirstCall, Shared, SnapshotFacts, State},
-    workload::{Label, Named, Naming, PATIENCE, Place, Workload},
+    syscalls::CallTable,
+    workload::{Label, Labels, Named, Naming, PATIENCE, Place, Workload},
 };
 
 /// A scrape is answered from a snapshot that is at most this old.
@@ -34,6 +36,9 @@ pub const FRESH: Duration = Duration::from_secs(1);
 /// Least time between two early samples, and between two walks for cgroups without a name.
 const EARLY: Duration = Duration::from_millis(20);
 const WALK: Duration = Duration::from_secs(1);
+
+/// How often names are looked for that first calls wait for.
+const NAMES: Duration = Duration::from_millis(50);
 
 /// A walk buries what it and the one before did not see.
 const WALKS_AFTER_LOSS: u32 = 2;
@@ -68,8 +73,12 @@ impl Refresher {
 pub struct Sampler {
     kernel: Kernel,
     events: EventStreams,
+    calls: CallTable,
     tree: Tree,
     naming: Naming,
+    detector: Detector,
+    /// Cgroups whose births were seen: all that they ever called is known.
+    born: HashSet<u64>,
     shared: Shared,
     tunables: watch::Receiver<Tunables>,
     requests: mpsc::Receiver<oneshot::Sender<()>>,
@@ -90,7 +99,7 @@ impl Sampler {
     pub fn new(
         kernel: Kernel,
         events: EventStreams,
-        (mut tree, naming): (Tree, Naming),
+        (mut tree, naming, detector): (Tree, Naming, Detector),
         shared: Shared,
         tunables: watch::Receiver<Tunables>,
     ) -> (Self, Refresher) {
@@ -98,11 +107,15 @@ impl Sampler {
         tree.walk();
         let has_cgroup_events = kernel.probes().iter().any(|status| status.probe == Probe::Cgroup && status.is_up());
         let many_dead = (shared.lock().capacity.cgroups as usize / 8).max(1);
+        let calls = shared.lock().calls.clone();
         let sampler = Self {
             kernel,
             events,
+            calls,
             tree,
             naming,
+            detector,
+            born: HashSet::new(),
             shared,
             tunables,
             requests,
@@ -119,18 +132,25 @@ impl Sampler {
     pub async fn run(mut self, shutdown: CancellationToken) {
         let mut poll = poll_interval(self.tunables.borrow_and_update().poll_interval);
         loop {
-            let early = self.early_sample();
+            let (early, waits) = (self.early_sample(), self.detector.is_waiting());
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 _ = poll.tick() => self.sample(),
                 Some(request) = self.requests.recv() => self.serve(request),
                 () = sleep_until(early.unwrap_or_else(far_away).into()), if early.is_some() => self.sample(),
                 Ok(()) = self.events.ready() => self.take_events(),
+                () = sleep(NAMES), if waits => self.judge_named(),
                 Ok(()) = self.tunables.changed() => {
                     poll = poll_interval(self.tunables.borrow_and_update().poll_interval);
                 }
             }
         }
+    }
+
+    /// Judges first calls that have waited for names.
+    fn judge_named(&mut self) {
+        self.naming.refresh();
+        self.detector.named(&mut self.shared.lock(), &self.naming);
     }
 
     /// When to sample before the next poll, if at all.
@@ -206,22 +226,30 @@ impl Sampler {
     fn count(&mut self, snapshot: &Snapshot, now: Instant) {
         let mut state = self.shared.lock();
         self.naming.refresh();
-        let named = newly_named(&state, &self.naming);
+        let (named, mut news) = (newly_named(&state, &self.naming), Vec::new());
         if !named.is_empty() {
             self.naming.set(&named);
-            state.model.rename(&named, now);
+            self.detector.renamed(&mut state, &named);
+            news = state.model.rename(&named, now);
         }
         name_first_calls(&mut state, &self.naming);
+        self.detector.named(&mut state, &self.naming);
         let (tree, naming) = (&self.tree, &mut self.naming);
-        state.model.apply(snapshot, now, |id| Some(naming.name(id, tree.path(id)?).clone()));
+        news.extend(state.model.apply(snapshot, now, |id| Some(naming.name(id, tree.path(id)?).clone())));
         // A little longer than for its pod's name to do.
         let patience = if naming.directory().has_sources() { PATIENCE + EARLY } else { Duration::ZERO };
-        state.model.release(now, patience);
+        news.extend(state.model.release(now, patience));
+        let (time, born) = (SystemTime::now(), &self.born);
+        self.detector.counted(&mut state, &news, time, |id| !born.contains(&id));
+        self.detector.tick(&mut state, now, time);
     }
 
     /// Forgets cgroups whose last counts were read.
     fn forget(&mut self, dead: &[u64]) {
         self.tree.forget(dead);
+        dead.iter().for_each(|id| {
+            self.born.remove(id);
+        });
         let state = self.shared.lock();
         self.naming.forget(dead, state.model.unresolved());
     }
@@ -274,6 +302,7 @@ impl Sampler {
         for change in self.events.cgroup_changes() {
             match &change {
                 CgroupChange::Born { id, path } => {
+                    self.born.insert(*id);
                     self.tree.apply(Change::Born { id: *id, path });
                     // So that whoever lives for a moment only is asked for in time.
                     if let Some(path) = self.tree.path(*id) {
@@ -287,19 +316,26 @@ impl Sampler {
         if calls.is_empty() {
             return;
         }
-        let now = (monotonic_now(), SystemTime::now());
+        let (monotonic, now) = (monotonic_now(), SystemTime::now());
         let mut seen = HashSet::new();
-        let mut state = self.shared.lock();
         for call in calls {
             // Two CPUs may report one first call.
             if seen.insert((call.cgroup_id, call.abi as u32, call.number, call.denied)) {
-                let path = self.tree.path(call.cgroup_id).cloned();
-                let workload =
-                    path.map_or(Workload::Unknown, |path| self.naming.name(call.cgroup_id, &path).workload.clone());
-                let call = first_call(&call, workload, &state.calls, now);
-                state.push_first_call(call);
+                let time = now.checked_sub(monotonic.saturating_sub(call.monotonic)).unwrap_or(now);
+                self.take_first_call(&call, time);
             }
         }
+    }
+
+    fn take_first_call(&mut self, call: &kernel::FirstCall, time: SystemTime) {
+        let path = self.tree.path(call.cgroup_id).cloned();
+        let unknown = || Named { workload: Workload::Unknown, about: Labels::default() };
+        let named = path.map_or_else(unknown, |path| self.naming.name(call.cgroup_id, &path).clone());
+        // Not under the lock: processes are looked at.
+        let first = self.detector.look_at(call, &self.calls, time, !self.born.contains(&call.cgroup_id));
+        let mut state = self.shared.lock();
+        state.push_first_call(first_call(call, named.workload.clone(), &self.calls, time));
+        self.detector.first(&mut state, &self.naming, &named, first);
     }
 }
 
@@ -342,15 +378,10 @@ impl Alive {
     }
 }
 
-fn first_call(
-    call: &kernel::FirstCall,
-    workload: Workload,
-    calls: &crate::syscalls::CallTable,
-    (monotonic, time): (Duration, SystemTime),
-) -> FirstCall {
+fn first_call(call: &kernel::FirstCall, workload: Workload, calls: &CallTable, time: SystemTime) -> FirstCall {
     let name = calls.resolve(call.abi, call.number);
     FirstCall {
-        time: time.checked_sub(monotonic.saturating_sub(call.monotonic)).unwrap_or(time),
+        time,
         workload,
         abi: name.abi,
         syscall: name.syscall,

@@ -11,10 +11,11 @@ use std::{
 use serde::Serialize;
 
 use crate::{
+    alert::Alerts,
     durations::Bound,
     kernel::{Capacity, ProbeStatus},
     model::Model,
-    policy::Process,
+    policy::{Baselines, Policies, Process, Violations},
     snapshot::Losses,
     syscalls::CallTable,
     workload::{Directory, Workload},
@@ -88,6 +89,16 @@ pub struct State {
     pub snapshot: SnapshotFacts,
     /// The newest first calls, newest first.
     pub first_calls: VecDeque<FirstCall>,
+    /// What is expected of workloads.
+    pub policies: Arc<Policies>,
+    /// Whether the last load of the policies worked, and when the last one did that worked.
+    pub policy_reload: (bool, SystemTime),
+    /// What was not expected.
+    pub violations: Violations,
+    /// What kinds of workloads have learned.
+    pub baselines: Baselines,
+    /// Where violations go.
+    pub alerts: Alerts,
     /// Whether the last load of the configuration worked, and when the last one did that worked.
     pub config_reload: (bool, SystemTime),
 }
@@ -120,6 +131,11 @@ impl State {
             kernel_memory_bytes,
             snapshot: SnapshotFacts { number: 0, taken: Instant::now(), time, duration: Duration::ZERO },
             first_calls: VecDeque::new(),
+            policies: Arc::default(),
+            policy_reload: (true, time),
+            violations: Violations::default(),
+            baselines: Baselines::default(),
+            alerts: Alerts::default(),
             config_reload: (true, time),
         }
     }

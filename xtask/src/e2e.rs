@@ -15,7 +15,7 @@ mod place;
 mod podman;
 mod process;
 mod programs;
-mod prometheus;
+pub(crate) mod prometheus;
 mod software;
 mod wait;
 
@@ -30,6 +30,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use self::{
     containerd::Containerd, docker::Docker, kubernetes::Node, namespaces::Namespaces, place::Place, podman::Podman,
+    prometheus::Prometheus,
 };
 use crate::{
     apt,
@@ -101,6 +102,18 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
     Ok(())
 }
 
+/// Containers that do this and that for some time, and what a Prometheus knows of them then.
+pub(crate) fn busy_containers(
+    root: &Path,
+    time: Duration,
+    look: impl FnOnce(&Prometheus<'_>) -> Result<()>,
+) -> Result<()> {
+    let place = Place::claim(root, "containerd", containerd::CGROUPS)?;
+    let namespaces = Namespaces::start(root, &[(&place.directory("containerd")?, containerd::ROOT)])?;
+    let _containerd = Containerd::start(root, &namespaces, &place)?;
+    check::busy(root, &namespaces, &place, &Containerd::cri(&namespaces)?, time, look)
+}
+
 /// Every environment that has something to check, one after the other.
 ///
 /// # Errors
@@ -117,7 +130,7 @@ fn kubernetes(root: &Path, keep: bool) -> Result<()> {
 }
 
 fn containerd(root: &Path, pods: u32, keep: bool) -> Result<()> {
-    let place = Place::claim(root, "containerd", &["k8s.io", "kubepods"])?;
+    let place = Place::claim(root, "containerd", containerd::CGROUPS)?;
     let namespaces = Namespaces::start(root, &[(&place.directory("containerd")?, containerd::ROOT)])?;
     let containerd = Containerd::start(root, &namespaces, &place)?;
     let result = check::containerd(root, &namespaces, &place, &Containerd::cri(&namespaces)?, pods);
@@ -126,7 +139,7 @@ fn containerd(root: &Path, pods: u32, keep: bool) -> Result<()> {
 }
 
 fn images(root: &Path, load: Duration, keep: bool) -> Result<()> {
-    let place = Place::claim(root, "containerd", &["k8s.io", "kubepods"])?;
+    let place = Place::claim(root, "containerd", containerd::CGROUPS)?;
     let namespaces = Namespaces::start(root, &[(&place.directory("containerd")?, containerd::ROOT)])?;
     let containerd = Containerd::start(root, &namespaces, &place)?;
     for image in software::write(&place)? {

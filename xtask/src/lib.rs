@@ -11,6 +11,7 @@ pub mod ebpf;
 pub mod fuzz;
 pub mod image;
 pub mod manifests;
+pub mod pictures;
 pub mod run;
 pub mod setup;
 pub mod syscalls;
@@ -25,6 +26,7 @@ pub mod workspace;
 
 mod apt;
 mod clients;
+mod dashboards;
 mod generated;
 mod parallel;
 mod pypi;

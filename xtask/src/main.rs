@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{bench, ci, dist, docs, e2e, ebpf, fuzz, image, manifests, run, setup, syscalls, test, vm, workspace};
+use xtask::{
+    bench, ci, dist, docs, e2e, ebpf, fuzz, image, manifests, pictures, run, setup, syscalls, test, vm, workspace,
+};
 
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask", about = "Developer tasks of syscallmon")]
@@ -33,6 +35,8 @@ enum Verb {
     Docs(docs::Args),
     /// Make the Kubernetes manifests from the chart, and check everything in deploy/
     Manifests(manifests::Args),
+    /// Draw the dashboards for the README, from the data of a real Prometheus
+    Pictures(pictures::Args),
     /// Measure what the daemon costs, and compare that with the limits
     Bench(bench::Args),
     /// Put into the parsers what nobody thought of, for a while
@@ -57,6 +61,7 @@ fn main() -> ExitCode {
         Verb::Vm(args) => vm::run(&root, &args),
         Verb::Docs(args) => docs::run(&root, &args),
         Verb::Manifests(args) => manifests::run(&root, &args),
+        Verb::Pictures(args) => pictures::run(&root, &args),
         Verb::Bench(args) => bench::run(&root, &args),
         Verb::Fuzz(args) => fuzz::run(&root, &args),
         Verb::Setup(args) => setup::run(&root, &args),

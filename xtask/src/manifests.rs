@@ -1,13 +1,15 @@
 //! `cargo xtask manifests`: what is in `deploy/`. Makes what is made from the chart, and checks all of it with real tools.
 
+pub(crate) mod alerts;
 mod chart;
+mod classes;
 mod copies;
 mod dashboards;
 mod documents;
 mod grafana;
 mod kubernetes;
 mod meaning;
-mod names;
+pub(crate) mod names;
 mod pods;
 mod promtool;
 mod schema;
@@ -41,6 +43,9 @@ pub struct Args {
     grafana_schema: bool,
 }
 
+/// Where dashboards are in `deploy/`.
+const DASHBOARDS: &str = "grafana";
+
 const REMEDY: &str = "run `cargo xtask manifests` and commit the result";
 
 /// Runs the verb.
@@ -66,6 +71,8 @@ fn judge(root: &Path, only_check: bool) -> Result<()> {
     let deploy = Deploy::new(root, only_check)?;
     let chart = Chart::new(root)?;
     let judge = Judge::new(root)?;
+    step("rules by class", || classes::make(&deploy))?;
+    step("dashboards from their source", || dashboards::make(&deploy))?;
     step("copies in the chart", || copies::make(&deploy))?;
     step("versions", || version::check(&deploy))?;
     step("kubernetes/*.yaml", || kubernetes::make(&deploy, &chart, &judge))?;
@@ -73,6 +80,7 @@ fn judge(root: &Path, only_check: bool) -> Result<()> {
     step("the chart with bad values", || values::bad(&chart))?;
     step("what the chart's switches mean", || meaning::check(&chart))?;
     step("rules and their tests", || promtool::rules(&deploy))?;
+    step("alerts and their runbook", || alerts::check(&deploy))?;
     step("dashboards", || dashboards::check(&deploy))?;
     step("names of metrics", || names::check(&deploy))?;
     step("seccomp profile", || seccomp::check(&deploy))?;

@@ -134,6 +134,13 @@ const TOOLS: &[Tool] = {
             "judges the exposition and rules; unpacked only, runs no service",
         )
         .unpacked(&["promtool", "prometheus"]),
+        Tool::new(
+            "prometheus-alertmanager",
+            Program("prometheus-alertmanager"),
+            &[Test],
+            "gets real alerts; unpacked only, runs no service",
+        )
+        .unpacked(&["prometheus-alertmanager", "amtool"]),
         // The same; these start at once.
         Tool::new(
             "docker.io",
@@ -304,7 +311,9 @@ mod tests {
 
     #[test]
     fn package_with_a_service_is_never_installed() {
-        for package in ["prometheus", "docker.io", "containerd", "podman", "etcd-server", "systemd"] {
+        for package in
+            ["prometheus", "prometheus-alertmanager", "docker.io", "containerd", "podman", "etcd-server", "systemd"]
+        {
             let mut rows = TOOLS.iter().filter(|tool| tool.package == package).peekable();
             assert!(rows.peek().is_some(), "{package}");
             assert!(rows.all(|tool| matches!(tool.method, Method::Unpack(_))), "{package}");

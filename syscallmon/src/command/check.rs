@@ -323,3 +323,38 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(directory: Option<&Path>) -> Config {
+        let mut config = Config::resolve(Settings::default(), None).expect("the defaults are valid");
+        config.policies.directory = directory.map(Path::to_owned);
+        config
+    }
+
+    #[test]
+    fn policies_are_counted_by_file() {
+        assert_eq!(policies(&config(None)), [Fine("1 (built in)".to_owned())]);
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("a.yaml");
+        let policy = |name| format!("- {{name: {name}, match: [{{pod: a}}], allow: [read]}}\n");
+        fs::write(&file, format!("policies:\n{}{}", policy("a"), policy("b"))).unwrap();
+        let listed = format!("2 ({}), 1 (built in)", file.display());
+        assert_eq!(policies(&config(Some(directory.path()))), [Fine(listed)]);
+        let mut none = config(None);
+        none.policies.built_in = false;
+        assert_eq!(policies(&none), [Fine("none: no call is unexpected".to_owned())]);
+    }
+
+    #[test]
+    fn every_bad_policy_is_a_line_of_its_own() {
+        let directory = tempfile::tempdir().unwrap();
+        for file in ["a.yaml", "b.yaml"] {
+            fs::write(directory.path().join(file), "policies: [{name: a}]\n").unwrap();
+        }
+        let findings = policies(&config(Some(directory.path())));
+        assert!(findings.len() == 2 && findings.iter().all(|finding| matches!(finding, Missing(_))), "{findings:?}");
+    }
+}

@@ -3,6 +3,7 @@
 mod check;
 mod completions;
 mod man;
+mod policy;
 mod run;
 mod seccomp_profile;
 
@@ -35,6 +36,7 @@ enum Command {
     Check(check::Check),
     Completions(completions::Completions),
     Man(man::Man),
+    Policy(policy::Policy),
     SeccompProfile(seccomp_profile::SeccompProfile),
 }
 
@@ -58,6 +60,7 @@ impl Cli {
             Command::Check(check) => check.execute(),
             Command::Completions(completions) => completions.execute(),
             Command::Man(man) => man.execute(),
+            Command::Policy(policy) => policy.execute(),
             Command::SeccompProfile(profile) => profile.execute(),
         }
     }

@@ -4,6 +4,7 @@ use std::{
     io::{self, Write},
     net::{SocketAddr, TcpListener},
     process::ExitCode,
+    sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -18,17 +19,21 @@ use tokio_util::sync::CancellationToken;
 
 use super::ConfigFile;
 use crate::{
+    alert::Alerts,
     cgroup::{Hierarchies, Tree},
+    detector::Detector,
     export::{
         Site,
         web::{Limits, Server},
     },
     kernel::{self, Events, Kernel, Options, V1Hierarchy},
     model::Model,
+    policy_watch::PolicyWatch,
     privileges,
     sampler::{Sampler, Tunables},
-    settings::{self, Config, LogHandle, Settings},
+    settings::{self, Config, LoadedPolicies, LogHandle, PolicySources, Settings, Watched},
     state::{Shared, State},
+    store::Store,
     syscalls::CallTable,
     workload::{Directory, Naming},
 };
@@ -56,6 +61,8 @@ struct Attached {
     events: Events,
     tree: Tree,
     naming: Naming,
+    detector: Detector,
+    policy_files: Watched,
     shared: Shared,
 }
 
@@ -97,24 +104,38 @@ impl Run {
         let (tunables, watched) = watch::channel(config.tunables);
         let shared = attached.shared.clone();
         let events = attached.events.watch()?;
-        let (sampler, refresher) =
-            Sampler::new(attached.kernel, events, (attached.tree, attached.naming), shared.clone(), watched.clone());
+        let naming = (attached.tree, attached.naming, attached.detector);
+        let (sampler, refresher) = Sampler::new(attached.kernel, events, naming, shared.clone(), watched.clone());
         let site = Site::new(shared.clone(), refresher, &config.telemetry_path, watched)?;
+        // What was learned before is known before the first call is judged.
+        let mut store = Store::new(&config.state_directory, shared.clone());
+        tokio::task::block_in_place(|| store.synchronize());
         let listeners = listeners.into_iter().map(tokio::net::TcpListener::from_std).collect::<io::Result<_>>()?;
 
         let shutdown = CancellationToken::new();
         let mut tasks = JoinSet::new();
         config.sources.start(&shared.lock().directory, &config.node, &shutdown, &mut tasks);
+        shared.lock().alerts = Alerts::start(&config.alert, &config.node, &shutdown, &mut tasks);
         tasks.spawn(sampler.run(shutdown.clone()));
+        tasks.spawn(store.run(shutdown.clone()));
+        let (policies, sources) = watch::channel(config.policies.clone());
+        tasks.spawn(PolicyWatch::new(sources, attached.policy_files, shared.clone()).run(shutdown.clone()));
         tasks.spawn(server.run(listeners, site.router(), shutdown.clone()));
-        let reload = |config: &mut Config| self.reload(config, &tunables, &log, &shared);
+        let reload = |config: &mut Config| self.reload(config, &tunables, &policies, &log, &shared);
         until_stopped(config, reload, &mut tasks, &shutdown).await?;
         tracing::info!("stopped");
         Ok(())
     }
 
     /// Puts a changed configuration in force as far as that goes; a bad one changes nothing.
-    fn reload(&self, config: &mut Config, tunables: &watch::Sender<Tunables>, log: &LogHandle, shared: &Shared) {
+    fn reload(
+        &self,
+        config: &mut Config,
+        tunables: &watch::Sender<Tunables>,
+        policies: &watch::Sender<PolicySources>,
+        log: &LogHandle,
+        shared: &Shared,
+    ) {
         let new = match self.resolve() {
             Ok(new) => new,
             Err(error) => {
@@ -130,6 +151,9 @@ impl Run {
         tunables.send_replace(new.tunables);
         config.log_level = new.log_level;
         config.tunables = new.tunables;
+        // Read again even if the configuration says the same: who asks may not want to wait.
+        policies.send_replace(new.policies.clone());
+        config.policies = new.policies;
         shared.lock().config_reload = (true, SystemTime::now());
         tracing::info!("configuration reloaded");
     }
@@ -212,6 +236,9 @@ fn attach(config: &Config) -> anyhow::Result<Attached> {
     if !hierarchies.are_whole() {
         tracing::warn!("only a part of the cgroup hierarchy is mounted here: {PART_OF_HIERARCHY}");
     }
+    let LoadedPolicies { policies, files: policy_files } = config.policies.load();
+    let policies = Arc::new(policies.context("cannot use the policies")?);
+    tracing::info!(policies = policies.iter().len(), "policies in force");
     let calls = CallTable::native();
     let (kernel, events) = Kernel::load(&options(config, &hierarchies), &calls.positions(&config.latency.calls))?;
     for status in kernel.probes() {
@@ -228,9 +255,12 @@ fn attach(config: &Config) -> anyhow::Result<Attached> {
     let (memory, directory) = (kernel.memory_bytes(), Directory::default());
     config.sources.expect(&directory);
     let known = (Model::new(config.max_series), directory.clone());
-    let state = State::new(calls, kernel.probes().to_vec(), config.capacity, memory, hierarchy, bounds, known);
+    let mut state = State::new(calls, kernel.probes().to_vec(), config.capacity, memory, hierarchy, bounds, known);
+    state.policies = policies;
+    let detector = Detector::new(Arc::clone(&state.policies), config.procfs.clone());
     let naming = Naming::new(directory, config.rules.clone(), config.node.as_str().into());
-    Ok(Attached { kernel, events, tree: Tree::new(hierarchies.mounts()), naming, shared: Shared::new(state) })
+    let (tree, shared) = (Tree::new(hierarchies.mounts()), Shared::new(state));
+    Ok(Attached { kernel, events, tree, naming, detector, policy_files, shared })
 }
 
 /// What the kernel side is told.
@@ -251,8 +281,8 @@ async fn once(attached: Attached, config: &Config) -> anyhow::Result<()> {
     let shared = attached.shared.clone();
     let events = attached.events.watch()?;
     let directory = attached.naming.directory().clone();
-    let (sampler, refresher) =
-        Sampler::new(attached.kernel, events, (attached.tree, attached.naming), shared.clone(), watched.clone());
+    let naming = (attached.tree, attached.naming, attached.detector);
+    let (sampler, refresher) = Sampler::new(attached.kernel, events, naming, shared.clone(), watched.clone());
     let site = Site::new(shared.clone(), refresher, &config.telemetry_path, watched)?;
     let shutdown = CancellationToken::new();
     let mut tasks = JoinSet::new();

@@ -54,6 +54,16 @@ struct Envelope<T> {
     error: Option<String>,
 }
 
+/// An answer that has what was asked for.
+pub(super) fn success(data: impl Serialize) -> Response {
+    Json(Envelope { status: "success", data: Some(data), error: None }).into_response()
+}
+
+/// An answer that says why it has not.
+pub(super) fn failure(code: StatusCode, error: String) -> Response {
+    (code, Json(Envelope::<()> { status: "error", data: None, error: Some(error) })).into_response()
+}
+
 #[derive(Serialize)]
 struct Workloads {
     /// Seconds since 1970.
@@ -137,15 +147,10 @@ pub(super) async fn workloads(
 ) -> Response {
     let query = match query {
         Ok(Query(query)) => query,
-        Err(rejection) => {
-            let error = Some(rejection.body_text());
-            return (StatusCode::BAD_REQUEST, Json(Envelope::<()> { status: "error", data: None, error }))
-                .into_response();
-        }
+        Err(rejection) => return failure(StatusCode::BAD_REQUEST, rejection.body_text()),
     };
     site.refresher.refresh().await;
-    let data = Some(tokio::task::block_in_place(|| answer(&site.shared.lock(), &query)));
-    Json(Envelope { status: "success", data, error: None }).into_response()
+    success(tokio::task::block_in_place(|| answer(&site.shared.lock(), &query)))
 }
 
 fn answer(state: &State, query: &WorkloadsQuery) -> Workloads {

@@ -132,15 +132,22 @@ fn families(state: &State) -> Vec<MetricFamily> {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::HashSet, io::Read, sync::Arc, time::Instant};
+    use std::{
+        collections::HashSet,
+        io::Read,
+        sync::Arc,
+        time::{Instant, SystemTime},
+    };
 
     use flate2::read::GzDecoder;
 
     use super::*;
     use crate::{
+        alert::Alerts,
         durations::{Bound, Durations},
         kernel::{Capacity, Probe, ProbeStatus},
         model::Model,
+        policy::Learn,
         snapshot::{Counts, Failure, SlotCounts, Snapshot},
         syscalls::{CallId, CallTable, Errno},
         workload::{Directory, Named, Workload, source::SourceName},
@@ -157,6 +164,11 @@ mod tests {
         directory.set_status(SourceName::Docker, Some("gone".to_owned()));
         let known = (Model::new(usize::MAX), directory);
         let mut state = State::new(CallTable::x86_64(), probes, capacity, 1, "cgroup2".into(), bounds, known);
+        state.alerts = Alerts::to_nobody("webhook");
+        let kind = "shop/Deployment/web/httpd".parse().unwrap();
+        let policy = (&"learned".into(), Learn::default());
+        state.baselines.begin_or_get(&kind, policy, SystemTime::UNIX_EPOCH, true);
+        state.baselines.store.is_up = Some(false);
         let mut took = Durations { sum_ns: 20_000_000, ..Durations::default() };
         (took.buckets[14], took.buckets[25]) = (2, 1);
         let openat = state.calls.named("openat").next().unwrap();
@@ -203,6 +215,10 @@ mod tests {
             r#"syscallmon_syscall_duration_seconds_bucket{cgroup="/a",syscall="read",le="+Inf"} 9"#,
             r#"syscallmon_syscall_duration_seconds_sum{cgroup="/a",syscall="read"} 0.06"#,
             r#"syscallmon_syscall_duration_seconds_count{cgroup="/a",syscall="read"} 9"#,
+            r#"syscallmon_policy_baselines{policy="learned",state="learning"} 1"#,
+            r#"syscallmon_policy_baseline_calls{kind="shop/Deployment/web/httpd",policy="learned",state="learning"} 0"#,
+            r#"syscallmon_policy_baseline_partial{kind="shop/Deployment/web/httpd",policy="learned"} 1"#,
+            "syscallmon_policy_store_up 0",
         ] {
             assert!(text.lines().any(|line| line == series), "no {series} in {text}");
         }

@@ -4,7 +4,9 @@ use prometheus::proto::MetricType;
 
 use super::sample::Samples;
 use crate::{
+    alert::SinkStatus,
     durations::Durations,
+    policy::Counted,
     snapshot::Failure,
     state::{State, unix_time},
     syscalls::{self, IO_URING},
@@ -66,6 +68,14 @@ pub const FAMILIES: &[Family] = &[
         labels: &["namespace", "pod", "container", "cgroup", "op"],
         help: "Operations given to io_uring, by workload and opcode; they make no system calls of their own.",
         collect: io_uring_requests_total,
+    },
+    Family {
+        name: "syscallmon_unexpected_syscalls_total",
+        kind: MetricType::COUNTER,
+        labels: &["namespace", "pod", "container", "cgroup", "syscall", "abi", "policy", "severity"],
+        help: "System calls, operations of io_uring (abi io_uring) and refused attempts that a workload's policy does not expect, since it is \
+               in force.",
+        collect: unexpected_syscalls_total,
     },
     Family {
         name: "syscallmon_workload_info",
@@ -248,6 +258,175 @@ pub const FAMILIES: &[Family] = &[
         collect: |state, samples| samples.add(&[], state.directory.unresolved() as f64),
     },
     Family {
+        name: "syscallmon_policies",
+        kind: MetricType::GAUGE,
+        labels: &[],
+        help: "Policies in force, the built-in one among them.",
+        collect: |state, samples| samples.add(&[], state.policies.iter().len() as f64),
+    },
+    Family {
+        name: "syscallmon_policy_reload_success",
+        kind: MetricType::GAUGE,
+        labels: &[],
+        help: "Whether the policies could be read when they were read last; if not, the older ones are in force.",
+        collect: |state, samples| samples.add(&[], f64::from(u8::from(state.policy_reload.0))),
+    },
+    Family {
+        name: "syscallmon_policy_reload_success_timestamp_seconds",
+        kind: MetricType::GAUGE,
+        labels: &[],
+        help: "When the policies were last read with success, in seconds since 1970.",
+        collect: |state, samples| samples.add(&[], unix_time(state.policy_reload.1)),
+    },
+    Family {
+        name: "syscallmon_violations",
+        kind: MetricType::GAUGE,
+        labels: &[],
+        help: "Violations of policies that the API has.",
+        collect: |state, samples| samples.add(&[], state.violations.iter().len() as f64),
+    },
+    Family {
+        name: "syscallmon_violations_dropped_total",
+        kind: MetricType::COUNTER,
+        labels: &[],
+        help: "Violations that the API has no room for, of one workload or in all; their calls are counted.",
+        collect: |state, samples| samples.add(&[], state.violations.dropped() as f64),
+    },
+    Family {
+        name: "syscallmon_policy_baselines",
+        kind: MetricType::GAUGE,
+        labels: &["policy", "state"],
+        help: "Baselines of policies that learn: learning, or guarding, which is when calls that were not learned are unexpected.",
+        collect: |state, samples| {
+            let all = state.baselines.iter().map(|baseline| ((baseline.policy.as_ref(), baseline.state.name()), 1));
+            let counts: Tally<(&str, &str)> = all.collect();
+            for ((policy, state), &count) in counts.iter() {
+                samples.add(&[("policy", policy), ("state", state)], count as f64);
+            }
+        },
+    },
+    Family {
+        name: "syscallmon_policy_baseline_calls",
+        kind: MetricType::GAUGE,
+        labels: &["kind", "policy", "state"],
+        help: "Calls that a kind of workloads has learned.",
+        collect: |state, samples| {
+            for baseline in state.baselines.iter() {
+                let state = ("state", baseline.state.name());
+                samples.add(
+                    &[("kind", baseline.kind.as_str()), ("policy", &baseline.policy), state],
+                    baseline.size() as f64,
+                );
+            }
+        },
+    },
+    Family {
+        name: "syscallmon_policy_baseline_began_timestamp_seconds",
+        kind: MetricType::GAUGE,
+        labels: &["kind", "policy"],
+        help: "When a kind of workloads began to learn, in seconds since 1970.",
+        collect: |state, samples| {
+            for baseline in state.baselines.iter() {
+                let labels = [("kind", baseline.kind.as_str()), ("policy", &baseline.policy)];
+                samples.add(&labels, unix_time(baseline.began));
+            }
+        },
+    },
+    Family {
+        name: "syscallmon_policy_baseline_partial",
+        kind: MetricType::GAUGE,
+        labels: &["kind", "policy"],
+        help: "Whether a kind of workloads began to learn after its containers started, and has not seen a start since.",
+        collect: |state, samples| {
+            for baseline in state.baselines.iter() {
+                let labels = [("kind", baseline.kind.as_str()), ("policy", &baseline.policy)];
+                samples.add(&labels, f64::from(u8::from(baseline.partial)));
+            }
+        },
+    },
+    Family {
+        name: "syscallmon_policy_baselines_refused",
+        kind: MetricType::GAUGE,
+        labels: &[],
+        help: "Kinds of workloads that are not learned, since there are too many baselines.",
+        collect: |state, samples| samples.add(&[], state.baselines.refused() as f64),
+    },
+    Family {
+        name: "syscallmon_policy_store_up",
+        kind: MetricType::GAUGE,
+        labels: &[],
+        help: "Whether all baselines are on disk; absent as long as there are none.",
+        collect: |state, samples| {
+            if let Some(is_up) = state.baselines.store.is_up {
+                samples.add(&[], f64::from(u8::from(is_up)));
+            }
+        },
+    },
+    Family {
+        name: "syscallmon_policy_store_errors_total",
+        kind: MetricType::COUNTER,
+        labels: &[],
+        help: "How often baselines could not be read from disk or written to it.",
+        collect: |state, samples| samples.add(&[], state.baselines.store.errors as f64),
+    },
+    Family {
+        name: "syscallmon_policy_store_unreadable_files",
+        kind: MetricType::GAUGE,
+        labels: &[],
+        help: "Files of baselines that cannot be used, and are left as they are: the log says which, and why.",
+        collect: |state, samples| samples.add(&[], state.baselines.store.unreadable as f64),
+    },
+    Family {
+        name: "syscallmon_alerts_sent_total",
+        kind: MetricType::COUNTER,
+        labels: &["sink"],
+        help: "Alerts that were delivered, by sink; an alert that is resolved counts once more, one that goes on does not.",
+        collect: |state, samples| of_sinks(state, samples, |sink| sink.sent as f64),
+    },
+    Family {
+        name: "syscallmon_alerts_failed_total",
+        kind: MetricType::COUNTER,
+        labels: &["sink"],
+        help: "Attempts to deliver alerts that failed, by sink. They are repeated unless the other side refuses the alert.",
+        collect: |state, samples| of_sinks(state, samples, |sink| sink.failed as f64),
+    },
+    Family {
+        name: "syscallmon_alerts_dropped_total",
+        kind: MetricType::COUNTER,
+        labels: &["sink", "reason"],
+        help: "Alerts that will not be delivered, by sink: queue_full found no room, refused were refused by the other side.",
+        collect: |state, samples| {
+            for sink in state.alerts.status().sinks {
+                for (reason, alerts) in [("queue_full", sink.queue_full), ("refused", sink.refused)] {
+                    samples.add(&[("sink", &sink.sink), ("reason", reason)], alerts as f64);
+                }
+            }
+        },
+    },
+    Family {
+        name: "syscallmon_alerts_suppressed_total",
+        kind: MetricType::COUNTER,
+        labels: &[],
+        help: "New violations that were counted and not told, since their workload had more than alert.rate-limit.",
+        collect: |state, samples| samples.add(&[], state.alerts.status().suppressed as f64),
+    },
+    Family {
+        name: "syscallmon_alerts_queued",
+        kind: MetricType::GAUGE,
+        labels: &["sink"],
+        help: "Alerts that wait to be delivered, by sink.",
+        collect: |state, samples| of_sinks(state, samples, |sink| sink.queued as f64),
+    },
+    Family {
+        name: "syscallmon_alerts_last_success_timestamp_seconds",
+        kind: MetricType::GAUGE,
+        labels: &["sink"],
+        help: "When a sink last took what it was sent, in seconds since 1970; 0 if it never did.",
+        collect: |state, samples| {
+            of_sinks(state, samples, |sink| sink.last_success.map_or(0.0, unix_time));
+        },
+    },
+    Family {
         name: "syscallmon_snapshots_total",
         kind: MetricType::COUNTER,
         labels: &[],
@@ -294,6 +473,12 @@ pub const FAMILIES: &[Family] = &[
     },
 ];
 
+fn of_sinks(state: &State, samples: &mut Samples, value: fn(&SinkStatus) -> f64) {
+    for sink in state.alerts.status().sinks {
+        samples.add(&[("sink", &sink.sink)], value(&sink));
+    }
+}
+
 fn syscalls_total(state: &State, samples: &mut Samples) {
     for (workload, totals) in state.model.workloads() {
         for (call, &calls) in totals.counts.calls.iter() {
@@ -302,6 +487,14 @@ fn syscalls_total(state: &State, samples: &mut Samples) {
                 samples.add_of(workload, &[("syscall", call.syscall), ("abi", call.abi)], calls as f64);
             }
         }
+    }
+}
+
+fn unexpected_syscalls_total(state: &State, samples: &mut Samples) {
+    for (Counted { workload, call, policy, severity }, count) in state.violations.counts() {
+        let call = state.calls.call(*call);
+        let labels = [("syscall", call.syscall), ("abi", call.abi), ("policy", policy), ("severity", severity.name())];
+        samples.add(&workload.labels().chain(labels).collect::<Vec<_>>(), count as f64);
     }
 }
 

@@ -1,6 +1,9 @@
 //! `/`: a page for people. What runs, whether it is well, who is busy, and what was called for the first time.
 
-use std::time::Duration;
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use askama::Template;
 use axum::{
@@ -9,10 +12,11 @@ use axum::{
     response::{Html, IntoResponse, Response},
 };
 
-use super::{Site, api::most_first};
+use super::{Site, api::most_first, violations::newest};
 use crate::{
     kernel::ProbeStatus,
     model::Totals,
+    policy::{Process, Severity, Violation},
     snapshot::Failure,
     state::{FirstCall, State},
     syscalls::{Call, IO_URING},
@@ -40,6 +44,21 @@ struct Page {
     workloads: Vec<Row>,
     more: usize,
     first_calls: Vec<FirstRow>,
+    policies: usize,
+    policies_reloaded: bool,
+    violations: Vec<ViolationRow>,
+    more_violations: usize,
+}
+
+struct ViolationRow {
+    ago: String,
+    severity: Severity,
+    is_critical: bool,
+    workload: String,
+    call: String,
+    count: String,
+    process: String,
+    policy: Arc<str>,
 }
 
 struct Row {
@@ -102,8 +121,36 @@ impl Page {
             more: busiest.len().saturating_sub(ROWS),
             workloads: busiest.into_iter().take(ROWS).map(|(name, totals)| Row::new(state, name, totals)).collect(),
             first_calls: state.first_calls.iter().take(ROWS).map(FirstRow::new).collect(),
+            policies: state.policies.iter().len(),
+            policies_reloaded: state.policy_reload.0,
+            more_violations: state.violations.iter().len().saturating_sub(ROWS),
+            violations: newest(state).into_iter().take(ROWS).map(ViolationRow::new).collect(),
         }
     }
+}
+
+impl ViolationRow {
+    fn new(violation: &Violation) -> Self {
+        let Violation { call, severity, policy, .. } = violation;
+        let process = |process: &Process| {
+            let program = process.exe.as_ref().unwrap_or(&process.comm);
+            format!("{program} (pid {}, uid {})", process.pid, process.uid)
+        };
+        Self {
+            ago: ago(violation.last_seen),
+            severity: *severity,
+            is_critical: *severity == Severity::Critical,
+            workload: violation.workload.to_string(),
+            call: format!("{} ({}){}", call.syscall, call.abi, if violation.refused { ", denied" } else { "" }),
+            count: thousands(violation.count),
+            process: violation.process.as_ref().map(process).unwrap_or_default(),
+            policy: Arc::clone(policy),
+        }
+    }
+}
+
+fn ago(time: SystemTime) -> String {
+    format!("{} s ago", time.elapsed().unwrap_or_default().as_secs())
 }
 
 impl Row {
@@ -162,7 +209,7 @@ fn most_of(counts: impl Iterator<Item = (String, u64)>) -> String {
 impl FirstRow {
     fn new(call: &FirstCall) -> Self {
         Self {
-            ago: format!("{} s ago", call.time.elapsed().unwrap_or_default().as_secs()),
+            ago: ago(call.time),
             workload: call.workload.to_string(),
             call: format!(
                 "{} ({} {}){}",

@@ -3,10 +3,12 @@
 //! Reads [`crate::state`], asks the sampler for fresh counts, and never sees aya.
 
 mod api;
+mod baselines;
 mod exposition;
 pub mod families;
 mod landing;
 mod sample;
+mod violations;
 pub mod web;
 
 use std::{sync::Arc, time::Duration};
@@ -24,6 +26,8 @@ use axum::{
 };
 use tokio::sync::watch;
 
+#[cfg(test)]
+pub(crate) use self::baselines::router as baseline_routes;
 pub use self::exposition::{Error, Exposition, Renderer};
 use crate::{
     sampler::{Refresher, Tunables},
@@ -31,7 +35,8 @@ use crate::{
 };
 
 /// Paths that `--web.telemetry-path` cannot take.
-pub const PATHS: [&str; 4] = ["/", "/healthz", "/readyz", "/api/v1/workloads"];
+pub const PATHS: [&str; 6] =
+    ["/", "/healthz", "/readyz", "/api/v1/workloads", "/api/v1/violations", "/api/v1/policies"];
 
 /// A snapshot this much older than the poll interval means that the sampler is stuck.
 const STUCK: Duration = Duration::from_mins(1);
@@ -74,13 +79,16 @@ impl Site {
 
     /// The pages.
     pub fn router(self) -> Router {
+        let baselines = baselines::router(self.shared.clone());
         Router::new()
             .route(&self.telemetry_path, get(metrics))
             .route("/", get(landing::page))
             .route("/healthz", get(healthz))
             .route("/readyz", get(readyz))
             .route("/api/v1/workloads", get(api::workloads))
+            .route("/api/v1/violations", get(violations::violations))
             .with_state(self)
+            .merge(baselines)
     }
 }
 

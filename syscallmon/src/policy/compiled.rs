@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{Entry, Learn, Match, PolicyError, PolicySpec, Profile, Reason, Severity, Unprefixed};
+use super::{Entry, ExceptionSpec, Learn, Match, PolicyError, PolicySpec, Profile, Reason, Severity, Unprefixed};
 use crate::{
     syscalls::{Call, CallId, CallTable, UNKNOWN},
     workload::{Label, Labels},
@@ -68,7 +68,7 @@ impl Policy {
     ) -> Result<Self, PolicyError> {
         spec.check()?;
         let rows = rows(&spec, profiles, table);
-        let exception = |exception: super::ExceptionSpec| {
+        let exception = |exception: ExceptionSpec| {
             let allowed = table.iter().filter(|&(_, call)| names(&exception.allow, call, table, Unprefixed::Native));
             Exception { allowed: allowed.map(|(id, _)| id).collect(), selects: exception.selects }
         };
@@ -126,6 +126,12 @@ impl Policy {
         self.unless_excepted(about, call, Unexpected { severity: row.severity, reason })
     }
 
+    /// Whether it may find a call unexpected, of some workload.
+    #[must_use]
+    pub fn may_object(&self, call: CallId) -> bool {
+        matches!(self.row(call).standing, Standing::Denied | Standing::Unlisted(_))
+    }
+
     /// Whether a call of a workload is denied: all that is judged while its calls are learned.
     #[must_use]
     pub fn judge_deny(&self, about: &Labels, call: CallId) -> Option<Unexpected> {
@@ -173,7 +179,7 @@ fn rows(spec: &PolicySpec, profiles: &[Profile], table: &CallTable) -> Vec<Row> 
         } else {
             Standing::Unlisted(match call {
                 Call { syscall: UNKNOWN, .. } => Reason::UnknownNumber,
-                // Where nothing is allowed at all, the ABI is not what is wrong.
+                // The architecture's own ABI is never what is wrong, also where nothing is allowed yet.
                 Call { abi, .. } if !allowed_abis.contains(abi) && abi != table.native_abi() => Reason::Abi,
                 Call { .. } => Reason::NotAllowed,
             })

@@ -1,9 +1,13 @@
-//! What is expected of a workload, and what was not. Pure: no I/O, no clock.
+//! What is expected of a workload, what was learned of it, and what was not expected. Pure: no I/O, no clock.
 //!
-//! A [`PolicySpec`] is what was written; a [`Policy`], what judges. [`Policies`] are all of them, of which a workload has one.
+//! A [`PolicySpec`] is what was written; a [`Policy`], what judges. [`Policies`] are all of them, of which a workload has one. A
+//! [`Baseline`] is what a kind of workloads has learned under a policy that learns.
 
+mod baseline;
+mod baselines;
 mod compiled;
 mod entry;
+mod kind;
 mod matching;
 mod policies;
 mod seccomp;
@@ -14,9 +18,13 @@ mod tests;
 mod violation;
 mod violations;
 
+pub(crate) use self::baseline::in_seconds;
 pub use self::{
+    baseline::{Baseline, BaselineError, FirstSeen, Phase},
+    baselines::{Baselines, Change, StoreStatus},
     compiled::{Policy, Unexpected},
     entry::{Entry, EntryError, Unprefixed},
+    kind::{Kind, KindError},
     matching::Match,
     policies::{Policies, PolicyList, Source},
     seccomp::Profile,

@@ -34,7 +34,7 @@ pub struct PolicyList {
 }
 
 /// All policies: a workload has the first one that selects it, or none.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Default, PartialEq)]
 pub struct Policies {
     policies: Vec<Arc<Policy>>,
     /// By [`CallId`].

@@ -3,9 +3,11 @@
 //! Arguments are not seen by syscallmon, so what is allowed for some arguments counts as allowed. So does what is refused with ENOSYS by
 //! name: such a profile expects programs to try, and to fall back (clone3 in Docker's).
 
+use std::collections::HashMap;
+
 use serde::Deserialize;
 
-use crate::syscalls::{Call, CallTable, UNKNOWN, runtime_default::CAPABILITIES};
+use crate::syscalls::{CallTable, UNKNOWN, runtime_default::CAPABILITIES};
 
 /// The error number by which a profile says that a call does not exist.
 const ENOSYS: u32 = 38;
@@ -61,6 +63,13 @@ struct Rule {
     excludes: Condition,
 }
 
+/// What all rules together say of one name.
+#[derive(Default)]
+struct Ruling {
+    may_try: bool,
+    is_for_all_arguments: bool,
+}
+
 /// Where a rule holds, or does not.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -109,18 +118,24 @@ impl Profile {
         serde_json::from_str(json)
     }
 
-    /// The calls that it allows. Filters do not see operations of io_uring, so none is among them.
-    pub(super) fn calls(&self, table: &CallTable) -> Vec<bool> {
+    /// Whether it allows each call, by id. Filters do not see operations of io_uring, so none of them is allowed.
+    #[must_use]
+    pub fn calls(&self, table: &CallTable) -> Vec<bool> {
         let native = table.native_abi();
         let abis = self.abis(native);
-        let rules: Vec<&Rule> = self.syscalls.iter().filter(|rule| rule.holds(native)).collect();
-        let allows = |call: Call| {
-            let mut of_name = rules.iter().filter(|rule| rule.names.iter().any(|name| name == call.syscall)).peekable();
-            let default = self.default_action.allows() && !of_name.clone().any(|rule| rule.args.is_empty());
-            default || of_name.any(|rule| rule.lets_try())
-        };
-        let known = |call: Call| if call.syscall == UNKNOWN { self.default_action.allows() } else { allows(call) };
-        table.iter().map(|(_, call)| abis.contains(&call.abi) && known(call)).collect()
+        let mut rulings: HashMap<&str, Ruling> = HashMap::new();
+        for rule in self.syscalls.iter().filter(|rule| rule.holds(native)) {
+            for name in &rule.names {
+                let ruling = rulings.entry(name).or_default();
+                ruling.may_try |= rule.may_try();
+                ruling.is_for_all_arguments |= rule.args.is_empty();
+            }
+        }
+        let default = self.default_action.allows();
+        // A number without a name is in no rule.
+        rulings.remove(UNKNOWN);
+        let allows = |name| rulings.get(name).map_or(default, |of| of.may_try || (default && !of.is_for_all_arguments));
+        table.iter().map(|(_, call)| abis.contains(&call.abi) && allows(call.syscall)).collect()
     }
 
     /// The ABIs that the filter lets make calls at all. The architecture's own always may; others where the profile has them.
@@ -144,7 +159,7 @@ impl Rule {
     }
 
     /// Whether programs may try the call.
-    fn lets_try(&self) -> bool {
+    fn may_try(&self) -> bool {
         self.action.allows() || (self.action == Action::Errno && self.errno_ret == Some(ENOSYS))
     }
 }
@@ -236,6 +251,11 @@ mod tests {
             let rule = format!(r#"{{"names": ["read"], "action": "SCMP_ACT_ALLOW", {condition}}}"#);
             assert_eq!(!with_rules(&rule).is_empty(), holds, "{condition}");
         }
+    }
+
+    #[test]
+    fn an_unknown_number_is_no_name_that_a_profile_could_have() {
+        assert_eq!(with_rules(r#"{"names": ["unknown", "read"], "action": "SCMP_ACT_ALLOW"}"#), ["x86_64:read"]);
     }
 
     #[test]

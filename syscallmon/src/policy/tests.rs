@@ -239,3 +239,38 @@ fn the_runtimes_default_profile_is_told_as_it_is() {
     assert!(!allows("x86_64", "mount") && !allows("io_uring", "openat") && !allows("x86_64", "unknown"));
     assert!(!policies.runtime_default_allows(CallId(u16::MAX)));
 }
+
+#[test]
+fn every_example_of_the_documentation_is_a_policy() {
+    let examples: Vec<&str> = include_str!("../../../docs/policies.md").split("```").skip(1).step_by(2).collect();
+    assert!(examples.len() >= 5);
+    for example in examples {
+        policies(example.strip_prefix("yaml").unwrap());
+    }
+}
+
+#[test]
+fn the_documentation_says_of_every_critical_call_what_it_is_for() {
+    let documentation = include_str!("../../../docs/policies.md");
+    let rows = documentation.lines().filter_map(|line| line.strip_prefix("| `")?.split_once(" | "));
+    let documented: BTreeSet<&str> = rows.flat_map(|(calls, _)| calls.trim_end_matches('`').split("`, `")).collect();
+    let list = include_str!("runtime_default.yaml").split_once("critical:").unwrap().1;
+    for call in list.lines().filter_map(|line| line.trim().strip_prefix("- ")) {
+        assert!(documented.contains(call), "{call}");
+    }
+}
+
+#[test]
+fn the_built_in_policy_means_the_same_on_arm() {
+    let table = CallTable::aarch64();
+    let policies = Policies::new(Vec::new(), true, &table).unwrap();
+    let policy = policies.of(&container("web")).unwrap();
+    let reason = |abi, name| {
+        let (id, _) = table.iter().find(|(_, call)| (call.abi, call.syscall) == (abi, name)).unwrap();
+        policy.judge(&container("web"), id, None).map(|unexpected| unexpected.reason)
+    };
+    assert_eq!((reason("aarch64", "openat"), reason("aarch64", "clone3")), (None, None));
+    assert_eq!(reason("aarch64", "mount"), Some(Reason::NotAllowed));
+    assert_eq!(reason("aarch32", "openat"), Some(Reason::Abi));
+    assert_eq!(reason("aarch64", "ptrace"), Some(Reason::Denied));
+}

@@ -6,8 +6,9 @@ use std::{
     time::Duration,
 };
 
-use super::{FileError, LatencyConfig, LatencyError, LogFormat, LogLevel, Merge, PolicySources, Settings};
+use super::{AlertError, FileError, LatencyConfig, LatencyError, LogFormat, LogLevel, Merge, PolicySources, Settings};
 use crate::{
+    alert::AlertConfig,
     cgroup::HierarchyChoice,
     export::{PATHS, web::Limits},
     kernel::{Capacity, Signals, SysEnter},
@@ -49,8 +50,12 @@ pub struct Config {
     pub node: String,
     /// Which cgroup hierarchies to count by.
     pub hierarchy: HierarchyChoice,
+    /// Where baselines are kept.
+    pub state_directory: PathBuf,
     /// What is expected of workloads, and where that is written.
     pub policies: PolicySources,
+    /// Where violations go.
+    pub alert: AlertConfig,
     /// What to log.
     pub log_level: LogLevel,
     /// How to log.
@@ -82,6 +87,9 @@ pub enum InvalidError {
     /// The calls to be measured, or the buckets.
     #[error(transparent)]
     Latency(#[from] LatencyError),
+    /// Where violations go.
+    #[error(transparent)]
+    Alert(#[from] AlertError),
     /// The path of the metrics is somebody else's.
     #[error(
         "web.telemetry-path: {path:?} must begin with /, have only letters, digits and /-_.~, and be none of the other pages"
@@ -112,9 +120,13 @@ impl Config {
             latency,
             policy,
             policies,
+            state,
+            alert,
             log,
             path,
         } = settings;
+        let poll_interval = poll.interval.unwrap_or(Duration::from_secs(5));
+        let alert = alert.resolve(poll_interval, kubernetes.kubeconfig.clone())?;
         let config = Self {
             listen_addresses: web
                 .listen_address
@@ -123,10 +135,7 @@ impl Config {
             telemetry_path: web.telemetry_path.unwrap_or_else(|| "/metrics".to_owned()),
             web_config_file: web.config.file,
             max_connections: web.max_connections.unwrap_or(Limits::default().connections),
-            tunables: Tunables {
-                poll_interval: poll.interval.unwrap_or(Duration::from_secs(5)),
-                expire_after: workload.expire_after.unwrap_or(Duration::from_mins(5)),
-            },
+            tunables: Tunables { poll_interval, expire_after: workload.expire_after.unwrap_or(Duration::from_mins(5)) },
             capacity: Capacity {
                 cgroups: capacity.cgroups.unwrap_or(1024),
                 series: capacity.series.unwrap_or(65_536),
@@ -158,12 +167,14 @@ impl Config {
             },
             node: kubernetes.node_name.unwrap_or_else(node_name),
             hierarchy: cgroup.hierarchy.unwrap_or_default(),
+            state_directory: state.directory.unwrap_or_else(|| "/var/lib/syscallmon".into()),
             policies: PolicySources {
                 built_in: policy.runtime_default.unwrap_or(true),
+                file: policies.as_ref().and(file).map(Path::to_owned),
                 configured: policies.unwrap_or_default(),
-                file: file.map(Path::to_owned),
                 directory: policy.directory,
             },
+            alert,
             log_level: log.level.unwrap_or_default(),
             log_format: log.format.unwrap_or_default(),
             procfs: path.procfs.unwrap_or_else(|| "/proc".into()),
@@ -219,6 +230,8 @@ impl Config {
             ("workload", (&self.rules, self.max_series) != (&new.rules, new.max_series)),
             ("names", (&self.sources, &self.node) != (&new.sources, &new.node)),
             ("cgroup.hierarchy", self.hierarchy != new.hierarchy),
+            ("state.directory", self.state_directory != new.state_directory),
+            ("alert", self.alert != new.alert),
             ("log.format", self.log_format != new.log_format),
             ("path", (&self.procfs, &self.sysfs, &self.cgroupfs) != (&new.procfs, &new.sysfs, &new.cgroupfs)),
         ];
@@ -262,8 +275,9 @@ mod tests {
             checked += 1;
         }
         assert_eq!(
-            checked, 29,
-            "every setting names its default but files, path.cgroupfs, latency.syscalls, selectors and kubernetes.node-name"
+            checked, 42,
+            "every setting names its default but files, path.cgroupfs, latency.syscalls, selectors, kubernetes.node-name, and what \
+             belongs to an Alertmanager or a webhook"
         );
     }
 
@@ -295,6 +309,11 @@ mod tests {
             ("--workload.expire-after=0s", "workload.expire-after"),
             ("--web.max-connections=0", "web.max-connections"),
             ("--workload.max-series=0", "workload.max-series"),
+            ("--alert.resolve-after=0s", "alert.resolve-after"),
+            ("--alert.repeat-interval=0s", "alert.repeat-interval"),
+            ("--alert.webhook.template={{ message }}", "alert.webhook.template needs alert.webhook.url"),
+            ("--alert.webhook.username=me", "alert.webhook.username"),
+            ("--alert.alertmanager.labels=cluster=prod", "alert.alertmanager.labels needs alert.alertmanager.url"),
         ] {
             let error = resolve(&[flag]).unwrap_err().to_string();
             assert!(error.starts_with(name), "{flag}: {error}");

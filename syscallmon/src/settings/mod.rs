@@ -4,6 +4,7 @@
 //! the file over the defaults. [`Config`] is the validated result; nothing else reads settings.
 
 mod address;
+mod alert;
 mod config;
 mod file;
 mod latency;
@@ -17,6 +18,7 @@ use serde::Deserialize;
 
 pub use self::{
     address::{AddressError, ListenAddress},
+    alert::AlertError,
     config::{Config, InvalidError},
     file::FileError,
     latency::{Latency as LatencyConfig, LatencyError},
@@ -24,6 +26,7 @@ pub use self::{
     policies::{LoadedPolicies, PoliciesError, PolicyProblem, PolicySources, Watched},
 };
 use crate::{
+    alert::{ExtraLabel, Header, LogTarget, RateLimit, Template, Url},
     cgroup::HierarchyChoice,
     durations::Bound,
     kernel::SysEnter,
@@ -99,6 +102,12 @@ group! {
         /// Policies; nothing that a flag could say.
         #[arg(skip)]
         policies: Option<Vec<PolicySpec>>,
+        /// What is kept on disk.
+        #[command(flatten)]
+        state: State,
+        /// Where violations go.
+        #[command(flatten)]
+        alert: Alert,
         /// Logging.
         #[command(flatten)]
         log: Log,
@@ -283,6 +292,100 @@ group! {
         /// in the order of their names; re-read when they change.
         #[arg(id = "policy.directory", long = "policy.directory", value_name = "DIR")]
         directory: Option<PathBuf>,
+    }
+}
+
+group! {
+    /// Where violations go.
+    Alert {
+        /// Where each violation is written as a line of JSON: stdout, stderr, off, or the path of a file. [default: stdout]
+        #[arg(id = "alert.log", long = "alert.log", value_name = "WHERE")]
+        log: Option<LogTarget>,
+        /// Least time between two lines, webhooks or Events of one violation that goes on. [default: 1h]
+        #[arg(long = "alert.repeat-interval", value_name = "DURATION", value_parser = humantime::parse_duration)]
+        #[serde(with = "humantime_serde")]
+        repeat_interval: Option<Duration>,
+        /// Most violations of each workload, policy and severity to be told for the first time; of more, one summary. All are
+        /// counted. [default: 20/10m]
+        #[arg(long = "alert.rate-limit", value_name = "NUMBER/DURATION")]
+        rate_limit: Option<RateLimit>,
+        /// After which time without such a call its alert is resolved. [default: 15m]
+        #[arg(long = "alert.resolve-after", value_name = "DURATION", value_parser = humantime::parse_duration)]
+        #[serde(with = "humantime_serde")]
+        resolve_after: Option<Duration>,
+        /// Whether to make a Kubernetes Event on the pod for each violation; needs the rights to create and patch events. [default: false]
+        #[arg(id = "alert.kubernetes-events", long = "alert.kubernetes-events", value_name = "BOOL")]
+        kubernetes_events: Option<bool>,
+        /// Alertmanagers.
+        #[command(flatten)]
+        alertmanager: Alertmanager,
+        /// A webhook.
+        #[command(flatten)]
+        webhook: Webhook,
+    }
+}
+
+group! {
+    /// What is kept on disk.
+    State {
+        /// Where baselines of policies that learn are kept; made when the first one is, if the directory above it is there.
+        /// [default: /var/lib/syscallmon]
+        #[arg(id = "state.directory", long = "state.directory", value_name = "DIR")]
+        directory: Option<PathBuf>,
+    }
+}
+
+group! {
+    /// Alertmanagers.
+    Alertmanager {
+        /// Send alerts to this Alertmanager, such as https://alertmanager.example:9093; repeatable: each gets all.
+        #[arg(id = "alert.alertmanager.url", long = "alert.alertmanager.url", value_name = "URL", action = clap::ArgAction::Append)]
+        url: Option<Vec<Url>>,
+        /// One more label of every alert, such as cluster=prod; repeatable.
+        #[arg(id = "alert.alertmanager.labels", long = "alert.alertmanager.labels", value_name = "NAME=VALUE", action = clap::ArgAction::Append)]
+        labels: Option<Vec<ExtraLabel>>,
+        /// File with the certificates (PEM) that the Alertmanager's must be signed by; by default those of the host.
+        #[arg(id = "alert.alertmanager.ca-file", long = "alert.alertmanager.ca-file", value_name = "FILE")]
+        ca_file: Option<PathBuf>,
+        /// File with a token to be let in by; re-read when it is needed.
+        #[arg(id = "alert.alertmanager.bearer-token-file", long = "alert.alertmanager.bearer-token-file", value_name = "FILE")]
+        bearer_token_file: Option<PathBuf>,
+        /// Name to be let in by, with a password.
+        #[arg(id = "alert.alertmanager.username", long = "alert.alertmanager.username", value_name = "NAME")]
+        username: Option<String>,
+        /// File with the password; re-read when it is needed.
+        #[arg(id = "alert.alertmanager.password-file", long = "alert.alertmanager.password-file", value_name = "FILE")]
+        password_file: Option<PathBuf>,
+    }
+}
+
+group! {
+    /// A webhook.
+    Webhook {
+        /// Post each violation to this URL, as the same JSON as in the log.
+        #[arg(id = "alert.webhook.url", long = "alert.webhook.url", value_name = "URL")]
+        url: Option<Url>,
+        /// Text to post instead, in which {{ message }} stands for the field message of that JSON, as within a string.
+        #[arg(id = "alert.webhook.template", long = "alert.webhook.template", value_name = "TEXT")]
+        template: Option<Template>,
+        /// Its Content-Type. [default: application/json]
+        #[arg(id = "alert.webhook.content-type", long = "alert.webhook.content-type", value_name = "TYPE")]
+        content_type: Option<String>,
+        /// One more header, such as 'X-Scope: prod'; repeatable.
+        #[arg(id = "alert.webhook.headers", long = "alert.webhook.headers", value_name = "NAME: VALUE", action = clap::ArgAction::Append)]
+        headers: Option<Vec<Header>>,
+        /// File with the certificates (PEM) that the webhook's must be signed by; by default those of the host.
+        #[arg(id = "alert.webhook.ca-file", long = "alert.webhook.ca-file", value_name = "FILE")]
+        ca_file: Option<PathBuf>,
+        /// File with a token to be let in by; re-read when it is needed.
+        #[arg(id = "alert.webhook.bearer-token-file", long = "alert.webhook.bearer-token-file", value_name = "FILE")]
+        bearer_token_file: Option<PathBuf>,
+        /// Name to be let in by, with a password.
+        #[arg(id = "alert.webhook.username", long = "alert.webhook.username", value_name = "NAME")]
+        username: Option<String>,
+        /// File with the password; re-read when it is needed.
+        #[arg(id = "alert.webhook.password-file", long = "alert.webhook.password-file", value_name = "FILE")]
+        password_file: Option<PathBuf>,
     }
 }
 

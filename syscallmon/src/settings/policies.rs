@@ -30,7 +30,7 @@ pub struct PolicySources {
     pub built_in: bool,
     /// Those in the configuration file.
     pub configured: Vec<PolicySpec>,
-    /// That file.
+    /// That file, where there are any.
     pub file: Option<PathBuf>,
     /// Where files with more are.
     pub directory: Option<PathBuf>,

@@ -152,6 +152,12 @@ impl CallTable {
         (0..).zip(&self.calls).filter(move |(_, call)| named(call)).map(|(id, _)| CallId(id))
     }
 
+    /// The call of an ABI's, or of io_uring's, that has this name.
+    #[must_use]
+    pub fn id(&self, abi: &str, syscall: &str) -> Option<CallId> {
+        self.iter().find(|(_, call)| call.abi == abi && call.syscall == syscall).map(|(id, _)| id)
+    }
+
     /// The name of a call; an id that is not this table's is [`UNKNOWN`] in the native ABI.
     #[must_use]
     pub fn call(&self, id: CallId) -> Call {
@@ -172,9 +178,14 @@ impl CallTable {
     /// The call that a number means in an ABI; the number is without x32's bit.
     #[must_use]
     pub fn resolve(&self, abi: Abi, number: u64) -> Call {
+        self.call(self.position(abi, number))
+    }
+
+    /// The same by its id.
+    #[must_use]
+    pub fn position(&self, abi: Abi, number: u64) -> CallId {
         let index = usize::try_from(number).ok().filter(|&number| number < NUMBERS_PER_ABI);
-        let position = index.map_or(abi as u16, |number| self.positions[abi as usize * NUMBERS_PER_ABI + number]);
-        self.call(CallId(position))
+        CallId(index.map_or(abi as u16, |number| self.positions[abi as usize * NUMBERS_PER_ABI + number]))
     }
 
     /// Names of the architecture's ABIs.
@@ -206,6 +217,15 @@ mod tests {
             assert_eq!(name(18), Call { abi: IO_URING, syscall: "openat" });
             assert_eq!(name(250), Call { abi: IO_URING, syscall: UNKNOWN });
         }
+    }
+
+    #[test]
+    fn a_call_is_found_by_abi_and_name() {
+        let table = CallTable::x86_64();
+        for (id, Call { abi, syscall }) in table.iter() {
+            assert_eq!(table.id(abi, syscall), Some(id), "{abi}/{syscall}");
+        }
+        assert_eq!((table.id("x86_64", "opennat"), table.id("aarch64", "openat")), (None, None));
     }
 
     #[test]

@@ -114,7 +114,14 @@ impl Naming {
         self.by(place, |id, api| self.directory.container(id, api))
     }
 
-    /// The same without asking anybody.
+    /// Whether the name of a container may still come soon.
+    #[must_use]
+    pub fn waits(&self, place: &Place) -> bool {
+        let is_new = |id: &ContainerId| self.directory.wanted_for(id) < PATIENCE;
+        self.directory.has_sources() && matches!(place, Place::Container { id, .. } if is_new(id))
+    }
+
+    /// The same as [`Self::of_place`] without asking anybody.
     #[must_use]
     pub fn of_known(&self, place: &Arc<Place>) -> Named {
         self.by(place, |id, _| self.directory.known(id))

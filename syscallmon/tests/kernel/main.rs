@@ -18,6 +18,7 @@ mod kernels;
 mod latency;
 mod lifecycle;
 mod names;
+mod policies;
 mod privileges;
 mod prometheus;
 mod setup;

@@ -1,6 +1,7 @@
 //! What is checked in each environment: known numbers of calls, by the names that people know, through a real Prometheus.
 
 mod cluster;
+mod dashboards;
 mod exporter;
 mod hostile;
 mod ordinary;
@@ -13,7 +14,7 @@ mod workloads;
 pub(super) use self::{
     cluster::kubernetes,
     ordinary::software,
-    runtimes::{containerd, docker, podman},
+    runtimes::{busy, containerd, docker, podman},
 };
 
 use std::time::{Duration, Instant};

@@ -14,6 +14,8 @@ use crate::workspace;
 pub(crate) const SOCKET: &str = "/run/containerd/containerd.sock";
 /// Where it keeps images and containers, inside; on a disk, since overlayfs does not stack.
 pub(crate) const ROOT: &str = "/var/lib/containerd";
+/// cgroups that it makes for pods.
+pub(crate) const CGROUPS: &[&str] = &["k8s.io", "kubepods"];
 /// Where CNI's plugins are: Debian's place.
 const CNI_PLUGINS: &str = "/usr/lib/cni";
 const CONFIG: &str = "/etc/containerd/config.toml";

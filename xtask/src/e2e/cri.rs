@@ -72,8 +72,20 @@ impl Cri {
         Ok(response.pod_sandbox_id)
     }
 
+    /// Starts a container in a pod as Kubernetes does unless told otherwise; its id.
+    pub(crate) fn run_container(
+        &self,
+        pod: &Pod,
+        pod_id: &str,
+        name: &str,
+        image: &str,
+        command: &[&str],
+    ) -> Result<String> {
+        self.run(pod, pod_id, &Container { name, image, command, seccomp: Seccomp::Unconfined })
+    }
+
     /// Starts a container in a pod; its id.
-    pub(crate) fn run_container(&self, pod: &Pod, pod_id: &str, container: &Container<'_>) -> Result<String> {
+    pub(crate) fn run(&self, pod: &Pod, pod_id: &str, container: &Container<'_>) -> Result<String> {
         let mut labels = pod.labels();
         labels.insert("io.kubernetes.container.name".to_owned(), container.name.to_owned());
         let seccomp = SecurityProfile { profile_type: container.seccomp as i32 };

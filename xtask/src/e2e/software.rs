@@ -39,8 +39,15 @@ const PACKAGES: [&str; 12] = [
     "util-linux",
 ];
 /// What programs do without, and is large.
-const UNWANTED: [&str; 5] =
-    ["usr/share/doc", "usr/share/i18n", "usr/share/locale", "usr/share/man", "usr/lib/postgresql/15/lib/bitcode"];
+const UNWANTED: [&str; 6] = [
+    "usr/lib/postgresql/15/lib/bitcode",
+    "usr/share/doc",
+    "usr/share/i18n",
+    "usr/share/locale",
+    "usr/share/man",
+    // A link takes its place.
+    "var/run",
+];
 /// Users that scripts of packages make, which do not run.
 const USERS: &str = "redis:x:100:100::/var/lib/redis:/usr/sbin/nologin\n\
                      postgres:x:101:101::/var/lib/postgresql:/bin/sh\n";
@@ -90,7 +97,7 @@ fn file_system(work: &Path) -> Result<PathBuf> {
     for unwanted in UNWANTED.map(|path| root.join(path)) {
         fs::remove_dir_all(&unwanted).with_context(|| format!("cannot remove {}", unwanted.display()))?;
     }
-    // Another thing that a script makes.
+    // Made by a script, too.
     symlink("/run", root.join("var/run")).context("cannot link to /run")?;
     for (file, more) in [("passwd", USERS), ("group", GROUPS)] {
         let (master, file) =

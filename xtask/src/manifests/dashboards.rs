@@ -1,4 +1,4 @@
-//! Dashboards: by Grafana's own types, and their queries by Prometheus.
+//! Dashboards: made from their source, checked by Grafana's own types, and their queries by Prometheus.
 
 use std::collections::HashSet;
 
@@ -6,13 +6,27 @@ use anyhow::{Context, Result, ensure};
 use regex::Regex;
 use serde_json::{Value, json};
 
-use super::{Deploy, grafana, or_else_mend, promtool::Promtool, schema::Schemas};
+use super::{DASHBOARDS as DIRECTORY, Deploy, grafana, or_else_mend, promtool::Promtool, schema::Schemas};
+use crate::dashboards;
+
+/// Writes all of them, or checks that they are as they would be written.
+pub(super) fn make(deploy: &Deploy) -> Result<()> {
+    let all = dashboards::all();
+    for dashboard in &all {
+        deploy.put(&format!("{DIRECTORY}/{}.json", dashboard.name), &dashboard.json())?;
+    }
+    for file in deploy.list(DIRECTORY, "json")? {
+        let is_made = all.iter().any(|dashboard| file == format!("{}.json", dashboard.name));
+        ensure!(is_made, "deploy/{DIRECTORY}/{file} is made from nothing in xtask/src/dashboards: remove it");
+    }
+    Ok(())
+}
 
 /// Checks all of them.
 pub(super) fn check(deploy: &Deploy) -> Result<()> {
     let (schemas, promtool) = (grafana::schemas()?, Promtool::find(&deploy.root)?);
-    for name in deploy.list("dashboards", "json")? {
-        let file = format!("dashboards/{name}");
+    for name in deploy.list(DIRECTORY, "json")? {
+        let file = format!("{DIRECTORY}/{name}");
         let dashboard: Value = serde_json::from_str(&deploy.read(&file)?).with_context(|| format!("deploy/{file}"))?;
         let checked = check_types(&schemas, &dashboard).context("Grafana would not understand it");
         let checked = checked.and_then(|()| check_ids(&dashboard));
@@ -42,13 +56,15 @@ fn check_types(schemas: &Schemas, dashboard: &Value) -> Result<()> {
             continue;
         }
         schemas.check("panel", panel).with_context(at)?;
+        // The package leaves out what is between the words.
+        let module = kind.replace('-', "");
         ensure!(
-            schemas.definitions().contains_key(&format!("{kind}.options")),
+            schemas.definitions().contains_key(&format!("{module}.options")),
             "{}: no schema for it: add it to xtask/src/manifests/grafana.rs and run `cargo xtask manifests --grafana-schema`",
             at()
         );
         for (what, pointer) in [("options", "/options"), ("custom", "/fieldConfig/defaults/custom")] {
-            let name = format!("{kind}.{what}");
+            let name = format!("{module}.{what}");
             if let Some(value) = panel.pointer(pointer)
                 && schemas.definitions().contains_key(&name)
             {

@@ -51,23 +51,24 @@ pub(super) struct Connection {
 impl Connection {
     /// Serves until the client leaves, a deadline passes, or shutdown lets it end.
     pub(super) async fn serve(&self, stream: TcpStream) {
+        let is_local = stream.peer_addr().is_ok_and(|peer| peer.ip().to_canonical().is_loopback());
         // Responses are written whole; waiting to fill a packet only delays their tail.
         let _ = stream.set_nodelay(true);
         match self.source.current().await.tls() {
-            None => Box::pin(self.http1(stream)).await,
-            Some(config) => self.secured(config, stream).await,
+            None => Box::pin(self.http1(stream, is_local)).await,
+            Some(config) => self.secured(config, stream, is_local).await,
         }
     }
 
     // Each protocol's future is boxed: a connection is to hold the one it speaks, not room for all.
-    async fn secured(&self, config: Arc<ServerConfig>, stream: TcpStream) {
+    async fn secured(&self, config: Arc<ServerConfig>, stream: TcpStream, is_local: bool) {
         let Some(stream) = self.handshake(config, stream).await else {
             return;
         };
         if stream.get_ref().1.alpn_protocol() == Some(tls::HTTP2) {
-            Box::pin(self.http2(stream)).await;
+            Box::pin(self.http2(stream, is_local)).await;
         } else {
-            Box::pin(self.http1(stream)).await;
+            Box::pin(self.http1(stream, is_local)).await;
         }
     }
 
@@ -86,7 +87,7 @@ impl Connection {
         }
     }
 
-    async fn http1<S: AsyncRead + AsyncWrite + Unpin + 'static>(&self, stream: S) {
+    async fn http1<S: AsyncRead + AsyncWrite + Unpin + 'static>(&self, stream: S, is_local: bool) {
         let watchdog = Watchdog::new(self.limits.clone());
         let stream = Heard::http1(stream, &watchdog);
         let connection = http1::Builder::new()
@@ -94,11 +95,11 @@ impl Connection {
             .header_read_timeout(None)
             .max_header_size(self.limits.header_bytes)
             .max_buf_size(self.limits.header_bytes.max(MIN_BUFFER))
-            .serve_connection(TokioIo::new(stream), service_fn(self.handler(&watchdog)));
+            .serve_connection(TokioIo::new(stream), service_fn(self.handler(&watchdog, is_local)));
         self.drive(connection, &watchdog).await;
     }
 
-    async fn http2(&self, stream: TlsStream<TcpStream>) {
+    async fn http2(&self, stream: TlsStream<TcpStream>, is_local: bool) {
         let watchdog = Watchdog::new(self.limits.clone());
         let stream = Heard::http2(stream, &watchdog);
         let connection = http2::Builder::new(TokioExecutor::new())
@@ -106,17 +107,21 @@ impl Connection {
             .max_header_list_size(u32::try_from(self.limits.header_bytes).unwrap_or(u32::MAX))
             .max_concurrent_streams(MAX_STREAMS)
             .max_send_buf_size(MAX_SEND_BUFFER)
-            .serve_connection(TokioIo::new(stream), service_fn(self.handler(&watchdog)));
+            .serve_connection(TokioIo::new(stream), service_fn(self.handler(&watchdog, is_local)));
         self.drive(connection, &watchdog).await;
     }
 
     /// Owns what it needs: HTTP/2 runs each request as a task of its own.
-    fn handler(&self, watchdog: &Arc<Watchdog>) -> impl Fn(Request<Incoming>) -> Answer + Clone + use<> {
+    fn handler(
+        &self,
+        watchdog: &Arc<Watchdog>,
+        is_local: bool,
+    ) -> impl Fn(Request<Incoming>) -> Answer + Clone + use<> {
         let (service, watchdog) = (Arc::clone(&self.service), Arc::clone(watchdog));
         move |request| {
             let (service, in_flight) = (Arc::clone(&service), watchdog.begin());
             Box::pin(async move {
-                let (head, body) = service.answer(request).await.into_parts();
+                let (head, body) = service.answer(request, is_local).await.into_parts();
                 Ok(Response::from_parts(head, Tracked::new(body, in_flight)))
             })
         }

@@ -27,3 +27,4 @@ pub use config::WebConfig;
 pub use error::Error;
 pub use limits::Limits;
 pub use server::Server;
+pub use service::Caller;

@@ -1,6 +1,6 @@
 //! One request: password, method, the router's answer within its time, security headers.
 //!
-//! Called by `connection`. Never touches the connection itself.
+//! Called by `connection`. Never touches the connection itself. Tells the router who asks, and lets it decide what they may.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +19,15 @@ use super::reload::Source;
 /// Kubernetes' probes cannot hold a password safely, and the pages say no more than "up".
 const OPEN_PATHS: [&str; 2] = ["/healthz", "/readyz"];
 
+/// Who sent a request, for pages that are not for everybody: an extension of the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// Whether the connection comes from a loopback address.
+    pub is_local: bool,
+    /// Whether the request had a right user and password; never, where none are configured.
+    pub is_authenticated: bool,
+}
+
 /// Answers requests of all connections.
 pub(super) struct Service {
     source: Arc<Source>,
@@ -33,10 +42,10 @@ impl Service {
     }
 
     /// The response, whatever happens: 401, 405 and 503 are responses too.
-    pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+    pub(super) async fn answer(&self, request: Request<Incoming>, is_local: bool) -> Response<Body> {
         let config = self.source.current().await;
         let is_head = request.method() == Method::HEAD;
-        let response = tokio::time::timeout(self.timeout, self.admit(&config, request)).await;
+        let response = tokio::time::timeout(self.timeout, self.admit(&config, request, is_local)).await;
         let mut response = response.unwrap_or_else(|_| status(StatusCode::SERVICE_UNAVAILABLE));
         for (name, value) in config.headers() {
             response.headers_mut().insert(name, value.clone());
@@ -48,14 +57,16 @@ impl Service {
         response
     }
 
-    async fn admit(&self, config: &WebConfig, request: Request<Incoming>) -> Response<Body> {
+    async fn admit(&self, config: &WebConfig, mut request: Request<Incoming>, is_local: bool) -> Response<Body> {
         let open = OPEN_PATHS.contains(&request.uri().path());
         if !open && !self.gate.admits(config.users(), request.headers()).await {
             return with_header(status(StatusCode::UNAUTHORIZED), WWW_AUTHENTICATE, "Basic");
         }
-        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        if !matches!(*request.method(), Method::GET | Method::HEAD | Method::POST) {
             return with_header(status(StatusCode::METHOD_NOT_ALLOWED), ALLOW, "GET, HEAD");
         }
+        let is_authenticated = !open && !config.users().is_empty();
+        request.extensions_mut().insert(Caller { is_local, is_authenticated });
         self.route(request).await
     }
 

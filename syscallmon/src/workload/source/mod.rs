@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::{
     choice::{KubernetesChoice, SocketChoice},
     error::SourceError,
-    kubernetes::{Pod, PodChange},
+    kubernetes::{Pod, PodChange, connect as connect_kubernetes},
 };
 use self::{kubernetes::Kubernetes, socket::Socket};
 use super::{Directory, runtimes::Api};
@@ -186,7 +186,7 @@ impl Report {
 }
 
 /// An error with its reasons.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let reasons = std::iter::successors(error.source(), |error| error.source());
     std::iter::once(error.to_string()).chain(reasons.map(ToString::to_string)).collect::<Vec<_>>().join(": ")
 }

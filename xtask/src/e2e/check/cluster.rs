@@ -6,7 +6,9 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use super::{
-    CALL, expect_count, expect_nothing, hostile, outages, privileges, step, value,
+    CALL,
+    dashboards::Shown,
+    expect_count, expect_nothing, hostile, outages, privileges, step, value,
     workloads::{self, CRASH_CALLS, EXPECTED, JOB_CALLS, JOBS},
 };
 use crate::{
@@ -20,7 +22,7 @@ const NAME: &str = "syscallmon";
 /// As prometheus-operator makes it from the chart's `PodMonitor`. Debian's Prometheus cannot ask Kubernetes itself, so it is handed what
 /// it would find there, in [`TARGETS`].
 const SCRAPE: &str = r"
-global: {scrape_interval: 1s}
+global: {scrape_interval: 1s, evaluation_interval: 1s}
 scrape_configs:
 - job_name: podMonitor/syscallmon/syscallmon/0
   honor_labels: true
@@ -48,6 +50,7 @@ pub(in crate::e2e) fn kubernetes(root: &Path, node: &Node) -> Result<()> {
     let cluster = step("the chart installs", || Cluster::start(root, node))?;
     step("its rights are to get, list and watch pods", || privileges::only_pods(&cluster))?;
     cluster.counts_by_name()?;
+    cluster.shows_dashboards(root)?;
     hostile::names(&cluster)?;
     outages::all(&cluster)?;
     privileges::each_capability(&cluster)
@@ -76,7 +79,10 @@ impl<'a> Cluster<'a> {
         let repository = format!("image.repository={repository}");
         let tag = format!("image.tag={tag}");
         let mut args = vec!["upgrade", "--install", NAME, &self.chart, "--namespace", NAME, "--create-namespace"];
-        for value in [&repository, &tag, "config.workload.expire_after=20s"].into_iter().chain(values.iter().copied()) {
+        for value in [&repository, &tag, "config.workload.expire_after=20s", "config.probe.latency=true"]
+            .into_iter()
+            .chain(values.iter().copied())
+        {
             args.extend(["--set", value]);
         }
         self.node.helm(&args).map(drop)
@@ -162,6 +168,15 @@ impl<'a> Cluster<'a> {
             self.expect_count(r#"count(syscallmon_syscalls_total{cgroup="(pause)",syscall="execve"})"#, 1)
         })?;
         step("nothing is left under a raw path, and nothing lacks a label", || self.no_raw_paths())
+    }
+
+    fn shows_dashboards(&self, root: &Path) -> Result<()> {
+        let container_id = &self.container("app=web", "httpd")?;
+        let info = format!(r#"syscallmon_workload_info{{container_id="containerd://{container_id}"}}"#);
+        let pods = self.prometheus.label_values(&info, "pod")?;
+        let pod = pods.last().with_context(|| format!("no pod for {info}"))?;
+        let labels = [("namespace", "shop"), ("pod", pod.as_str()), ("container", "httpd")];
+        Shown { root, prometheus: &self.prometheus, container_id, labels, empty_rules: &[] }.check()
     }
 
     fn crashes_add_up(&self) -> Result<()> {

@@ -19,17 +19,18 @@ const ADDRESS: &str = "127.0.0.1:9778";
 /// Both of them.
 pub(super) struct Exporter<'a> {
     daemon: Process,
-    prometheus: Prometheus<'a>,
+    pub(super) prometheus: Prometheus<'a>,
 }
 
 impl<'a> Exporter<'a> {
     /// Starts both. Runtimes are found where they usually are; what is gone leaves after some seconds.
     pub(super) fn start(root: &Path, namespaces: &'a Namespaces, place: &Place) -> Result<Self> {
         let mut command = namespaces.command(binary(root)?);
-        command.args(["run", "--web.listen-address", ADDRESS, "--workload.expire-after=5s"]);
+        command.args(["run", "--web.listen-address", ADDRESS, "--workload.expire-after=5s", "--probe.latency=true"]);
         let daemon = Process::start("syscallmon", &mut command, &place.logs)?;
         let scrape = format!(
-            "global: {{scrape_interval: 1s}}\nscrape_configs:\n- {{job_name: syscallmon, static_configs: [{{targets: [\"{ADDRESS}\"]}}]}}\n"
+            "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\nscrape_configs:\n\
+             - {{job_name: syscallmon, static_configs: [{{targets: [\"{ADDRESS}\"], labels: {{cluster: e2e}}}}]}}\n"
         );
         let exporter = Self { daemon, prometheus: Prometheus::start(namespaces, place, &scrape)? };
         exporter.expect_count(r#"up{job="syscallmon"}"#, 1)?;

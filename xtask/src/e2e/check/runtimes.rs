@@ -1,17 +1,22 @@
 //! containerd's CRI, Docker and Podman, each without Kubernetes.
 
-use std::{path::Path, time::Instant};
+use std::{
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
-use super::{CALL, calls_and_waits, exporter::Exporter, step};
+use super::{CALL, calls_and_waits, dashboards::Shown, exporter::Exporter, step};
 use crate::e2e::{
-    cri::{Container, Cri, Pod, Seccomp},
+    cri::{Cri, Pod},
     docker::Docker,
     images::BUSYBOX,
     namespaces::Namespaces,
     place::Place,
     podman::Podman,
+    prometheus::Prometheus,
 };
 
 /// What a shell is to do in a container.
@@ -30,18 +35,16 @@ pub(in crate::e2e) fn containerd(
     println!("{}", cri.version()?);
     let exporter = Exporter::start(root, namespaces, place)?;
     let pod = |number: u32| Pod::burstable("shop", &format!("web-{number}"), &uid(number));
-    let run = |number| -> Result<String> {
+    let run = |number| -> Result<(String, String)> {
         let (pod, command) = (pod(number), shell(100));
         let command = command.each_ref().map(String::as_str);
         let id = cri.run_pod(&pod)?;
-        for name in ["httpd", "side"] {
-            let container = Container { name, image: BUSYBOX, command: &command, seccomp: Seccomp::Unconfined };
-            cri.run_container(&pod, &id, &container)?;
-        }
-        Ok(id)
+        let httpd = cri.run_container(&pod, &id, "httpd", BUSYBOX, &command)?;
+        cri.run_container(&pod, &id, "side", BUSYBOX, &command)?;
+        Ok((id, httpd))
     };
     let before = (Instant::now(), exporter.cpu_seconds()?);
-    let sandboxes = step(&format!("{pods} pods of 2 containers"), || (0..pods).map(run).collect::<Result<Vec<_>>>())?;
+    let ids = step(&format!("{pods} pods of 2 containers"), || (0..pods).map(run).collect::<Result<Vec<_>>>())?;
     let selector = format!(r#"syscallmon_syscalls_total{{syscall="{CALL}""#);
     step("every container has its calls", || {
         exporter.expect_count(&format!(r#"sum({selector},namespace="shop"}})"#), 200 * u64::from(pods))?;
@@ -61,10 +64,50 @@ pub(in crate::e2e) fn containerd(
         exporter.expect_count(r#"count(syscallmon_syscalls_total{cgroup="(pause)",syscall="execve"})"#, 1)?;
         exporter.expect_nothing(r#"syscallmon_syscalls_total{cgroup=~"/kubepods.*"}"#)
     })?;
+    if let Some((_, container_id)) = ids.first() {
+        let labels = [("namespace", "shop"), ("pod", "web-0"), ("container", "httpd")];
+        // Only Kubernetes knows owners.
+        let empty_rules = &["namespace_owner:syscallmon_syscalls:rate5m"];
+        Shown { root, prometheus: &exporter.prometheus, container_id, labels, empty_rules }.check()?;
+    }
     step("pods that are gone leave", || {
-        sandboxes.iter().try_for_each(|id| cri.remove_pod(id))?;
+        ids.iter().try_for_each(|(sandbox, _)| cri.remove_pod(sandbox))?;
         exporter.expect_nothing(r#"syscallmon_syscalls_total{namespace="shop"}"#)
     })
+}
+
+/// What ordinary containers do, over and over.
+const BUSY: [(&str, &str); 3] = [
+    ("web", "while :; do ls -lR /etc /bin >/dev/null; cat /etc/passwd /missing >/dev/null 2>&1; usleep 30000; done"),
+    ("batch", "while :; do dd if=/dev/zero of=/tmp/x bs=4k count=500 2>/dev/null; sync; sleep 1; done"),
+    ("idle", "while :; do sleep 1; done"),
+];
+
+/// Pods that are busy for some time, one of which does all that dashboards show now and then; then somebody looks.
+pub(in crate::e2e) fn busy(
+    root: &Path,
+    namespaces: &Namespaces,
+    place: &Place,
+    cri: &Cri,
+    time: Duration,
+    look: impl FnOnce(&Prometheus<'_>) -> Result<()>,
+) -> Result<()> {
+    let exporter = Exporter::start(root, namespaces, place)?;
+    let mut containers = Vec::new();
+    for (number, (name, script)) in (0..).zip(BUSY) {
+        let pod = Pod::burstable("shop", &format!("{name}-0"), &uid(number));
+        let id = cri.run_pod(&pod)?;
+        containers.push(cri.run_container(&pod, &id, name, BUSYBOX, &["sh", "-c", script])?);
+    }
+    let begin = Instant::now();
+    let labels = [("namespace", "shop"), ("pod", "web-0"), ("container", "web")];
+    let [first, ..] = containers.as_slice() else { bail!("no containers") };
+    let shown = Shown { root, prometheus: &exporter.prometheus, container_id: first, labels, empty_rules: &[] };
+    while begin.elapsed() < time {
+        shown.act()?;
+        thread::sleep(Duration::from_secs(20));
+    }
+    look(&exporter.prometheus)
 }
 
 fn uid(number: u32) -> String {

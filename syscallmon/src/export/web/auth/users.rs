@@ -39,7 +39,7 @@ impl Users {
         Ok(Self { hashes, decoy: decoy(costliest.unwrap_or(USUAL_COST)) })
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::export::web) fn is_empty(&self) -> bool {
         self.hashes.is_empty()
     }
 

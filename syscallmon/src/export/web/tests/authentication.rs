@@ -39,3 +39,11 @@ async fn probes_need_no_password_and_nothing_near_them_is_open() {
         assert_eq!(code(&server.get(path, "").await), "401", "{path}");
     }
 }
+
+#[tokio::test]
+async fn pages_are_told_who_asks() {
+    let response = protected().await.get_as("/caller", "prometheus", "secret").await;
+    assert!(response.ends_with("Caller { is_local: true, is_authenticated: true }"), "{response}");
+    let response = Running::plain().await.get_as("/caller", "prometheus", "secret").await;
+    assert!(response.ends_with("Caller { is_local: true, is_authenticated: false }"), "{response}");
+}

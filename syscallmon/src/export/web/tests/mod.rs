@@ -12,8 +12,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use axum::Router;
 use axum::routing::get;
+use axum::{Extension, Router};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -21,7 +21,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{Error, Limits, Server};
+use super::{Caller, Error, Limits, Server};
 
 /// How long `/slow` takes.
 const SLOW: Duration = Duration::from_millis(400);
@@ -84,6 +84,7 @@ fn router() -> Router {
         .route("/readyz", get(async || "ready"))
         .route("/slow", get(slow))
         .route("/large", get(large))
+        .route("/caller", get(async |Extension(caller): Extension<Caller>| format!("{caller:?}")))
 }
 
 async fn bind() -> TcpListener {

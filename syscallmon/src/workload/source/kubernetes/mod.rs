@@ -85,6 +85,9 @@ impl Limits {
         requests: 5,
         period: Duration::from_secs(10),
     };
+
+    /// Of a client whose answers are one object each.
+    const SHORT: Self = Self { answer: 1 << 20, silence: Duration::from_secs(10), requests: 50, ..Self::DEFAULT };
 }
 
 impl Kubernetes {
@@ -169,6 +172,16 @@ impl Kubernetes {
         let request = watcher::Config::default().fields(&format!("spec.nodeName={}", self.node));
         if in_pages { request.page_size(PAGE) } else { watcher::Config { page_size: None, ..request.any_semantic() } }
     }
+}
+
+/// A client for short requests, as the service account of the pod or as a kubeconfig says.
+///
+/// # Errors
+///
+/// When the service account or the kubeconfig cannot be read, or cannot be used.
+pub async fn connect(kubeconfig: Option<&Path>) -> Result<Client, SourceError> {
+    let config = configuration(kubeconfig).await?;
+    client(config, Limits::SHORT, || {}).map_err(|error| SourceError::Answer(description(&error)))
 }
 
 /// As a kubeconfig says, or else the service account.

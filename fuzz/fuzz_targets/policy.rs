@@ -1,0 +1,48 @@
+//! Any text as a file of policies, and each of its lines as an item of a list of calls.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use syscallmon::{
+    policy::{Entry, Policies, PolicyList, Reason, Source, Unprefixed},
+    syscalls::{CallId, CallTable},
+    workload::{Label, Labels},
+};
+
+fuzz_target!(|data: &[u8]| {
+    let text = String::from_utf8_lossy(data);
+    let table = CallTable::native();
+    text.lines().take(20).for_each(|line| entry(line, &table));
+    if let Ok(list) = serde_saphyr::from_str::<PolicyList>(&text) {
+        judged(list, &table);
+    }
+});
+
+/// What is allowed by an item is never more than what the same item denies.
+fn entry(line: &str, table: &CallTable) {
+    match line.parse::<Entry>() {
+        Ok(entry) => {
+            for (_, call) in table.iter() {
+                let names = |unprefixed| entry.names(call, table.native_abi(), unprefixed);
+                assert!(names(Unprefixed::Every) || !names(Unprefixed::Native), "{entry}: {call:?}");
+            }
+            assert_eq!(entry.to_string().parse(), Ok(entry));
+        }
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+}
+
+/// What can be compiled judges every call, and tells the same when it only judges what is denied.
+fn judged(list: PolicyList, table: &CallTable) {
+    let source = |spec| Source { spec, profiles: Vec::new(), origin: "fuzz".into() };
+    let sources = list.policies.into_iter().map(source).collect();
+    let Ok(policies) = Policies::new(sources, true, table) else { return };
+    let about = Labels::new([(Label::Namespace, "shop".into()), (Label::ContainerId, "containerd://1".into())]);
+    assert!(policies.of(&about).is_some(), "the built-in policy is for every container");
+    for policy in policies.iter() {
+        for (id, _) in table.iter().chain([(CallId(u16::MAX), table.call(CallId(0)))]) {
+            let denied = policy.judge(&about, id, None).filter(|unexpected| unexpected.reason == Reason::Denied);
+            assert_eq!(policy.judge_deny(&about, id), denied, "{}", policy.name());
+        }
+    }
+}

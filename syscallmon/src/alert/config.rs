@@ -1,0 +1,351 @@
+//! What can be configured of alerts, in types that only hold what can be.
+
+use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
+
+use http::{HeaderName, HeaderValue, Uri};
+use serde::{Deserialize, Serialize, Serializer};
+
+pub use super::template::Template;
+
+/// Where alerts go, and how many.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AlertConfig {
+    /// Where lines of JSON go.
+    pub log: LogTarget,
+    /// Least time between two tellings of one violation.
+    pub repeat_interval: Duration,
+    /// Most violations to be told for the first time.
+    pub rate_limit: RateLimit,
+    /// Alertmanagers.
+    pub alertmanager: Alertmanagers,
+    /// A webhook.
+    pub webhook: Option<Webhook>,
+    /// Whether to make Kubernetes Events.
+    pub kubernetes_events: bool,
+    /// How to reach the Kubernetes API, where that is not as pods do.
+    pub kubeconfig: Option<PathBuf>,
+}
+
+/// Alertmanagers, each of which gets every alert.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Alertmanagers {
+    /// Where they are.
+    pub urls: Vec<Url>,
+    /// How to be let in.
+    pub access: Access,
+    /// More labels of every alert.
+    pub labels: Vec<ExtraLabel>,
+    /// After which quiet time an alert is resolved.
+    pub resolve_after: Duration,
+}
+
+/// A webhook.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Webhook {
+    /// Where it is.
+    pub url: Url,
+    /// How to be let in.
+    pub access: Access,
+    /// What to send; the record as JSON if there is none.
+    pub template: Option<Template>,
+    /// Its content type.
+    pub content_type: HeaderValue,
+    /// More headers.
+    pub headers: Vec<Header>,
+}
+
+/// How to be let in by a server. Files are read anew before each attempt.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Access {
+    /// Certificates that the server's must be signed by; those of the host if there is none.
+    pub ca_file: Option<PathBuf>,
+    /// A file with a token.
+    pub bearer_token_file: Option<PathBuf>,
+    /// A name for basic authentication, and a file with its password.
+    pub basic: Option<(String, PathBuf)>,
+}
+
+/// A value that cannot be.
+#[derive(Debug, thiserror::Error)]
+pub enum AlertValueError {
+    /// Not a URL to send to.
+    #[error("{url:?} is no URL to send to: {why}")]
+    Url {
+        /// What was set; without what could be a secret.
+        url: String,
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// Not a limit.
+    #[error("{0:?} is no limit: needs a number and a time, such as 20/10m (1 to 10000, 1s to 1day)")]
+    RateLimit(String),
+    /// Not a label.
+    #[error("{0:?} is no label: needs NAME=VALUE, the name of letters, digits and _")]
+    Label(String),
+    /// A label that alerts have anyway.
+    #[error("{0:?} is a label that alerts have already: choose another name")]
+    TakenLabel(String),
+    /// Not a header.
+    #[error("{0:?} is no header: needs NAME: VALUE")]
+    Header(String),
+    /// Not a template.
+    #[error("template: {0}")]
+    Template(String),
+}
+
+/// Where lines of JSON go.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(from = "String")]
+pub enum LogTarget {
+    /// To the standard output.
+    #[default]
+    Stdout,
+    /// To the standard error output, between the daemon's own lines.
+    Stderr,
+    /// Nowhere.
+    Off,
+    /// To the end of a file.
+    File(PathBuf),
+}
+
+impl From<String> for LogTarget {
+    fn from(text: String) -> Self {
+        match text.as_str() {
+            "stdout" => Self::Stdout,
+            "stderr" => Self::Stderr,
+            "off" => Self::Off,
+            _ => Self::File(text.into()),
+        }
+    }
+}
+
+/// So many in so much time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct RateLimit {
+    /// How many.
+    pub count: u32,
+    /// In which time.
+    pub period: Duration,
+}
+
+impl Default for RateLimit {
+    fn default() -> Self {
+        Self { count: 20, period: Duration::from_mins(10) }
+    }
+}
+
+impl FromStr for RateLimit {
+    type Err = AlertValueError;
+
+    fn from_str(text: &str) -> Result<Self, AlertValueError> {
+        let parsed = text.split_once('/').and_then(|(count, period)| {
+            Some(Self { count: count.trim().parse().ok()?, period: humantime::parse_duration(period.trim()).ok()? })
+        });
+        let periods = Duration::from_secs(1)..=Duration::from_hours(24);
+        parsed
+            .filter(|limit| (1..=10_000).contains(&limit.count) && periods.contains(&limit.period))
+            .ok_or_else(|| AlertValueError::RateLimit(text.to_owned()))
+    }
+}
+
+impl fmt::Display for RateLimit {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}", self.count, humantime::format_duration(self.period).to_string().replace(' ', ""))
+    }
+}
+
+impl Serialize for RateLimit {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// A URL to send to. Its path may be a secret, so it is not shown.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Url(Uri);
+
+impl Url {
+    /// The URL.
+    #[must_use]
+    pub fn uri(&self) -> &Uri {
+        &self.0
+    }
+
+    /// The same host, and a path below its path.
+    #[must_use]
+    pub fn below(&self, path: &str) -> Uri {
+        let mut parts = self.0.clone().into_parts();
+        let whole = format!("{}{path}", self.0.path().trim_end_matches('/'));
+        parts.path_and_query = whole.parse().ok();
+        Uri::from_parts(parts).unwrap_or_else(|_| self.0.clone())
+    }
+}
+
+impl FromStr for Url {
+    type Err = AlertValueError;
+
+    fn from_str(text: &str) -> Result<Self, AlertValueError> {
+        let start = text.split_once("://").map_or(text, |(_, rest)| rest).split('/').next().unwrap_or_default();
+        let host = start.rsplit('@').next().unwrap_or_default().to_owned();
+        let wrong = |why| AlertValueError::Url { url: host.clone(), why };
+        let uri: Uri = text.parse().map_err(|_| wrong("needs the form https://HOST:PORT/PATH"))?;
+        if !matches!(uri.scheme_str(), Some("http" | "https")) {
+            return Err(wrong("needs http:// or https:// at its beginning"));
+        }
+        let authority = uri.authority().ok_or_else(|| wrong("needs a host"))?;
+        if authority.as_str().contains('@') {
+            return Err(wrong("a password in a URL is seen by everybody: needs username and password_file"));
+        }
+        if authority.host().is_empty() {
+            return Err(wrong("needs a host"));
+        }
+        Ok(Self(uri))
+    }
+}
+
+impl fmt::Display for Url {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = self.0.scheme_str().unwrap_or_default();
+        write!(formatter, "{scheme}://{}", self.0.authority().map_or("", |authority| authority.as_str()))
+    }
+}
+
+impl fmt::Debug for Url {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
+}
+
+/// A label that every alert gets.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct ExtraLabel {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+}
+
+/// Labels that tell alerts apart, besides those of workloads.
+const OWN_LABELS: [&str; 6] = ["alertname", "severity", "policy", "syscall", "abi", "node"];
+
+impl FromStr for ExtraLabel {
+    type Err = AlertValueError;
+
+    fn from_str(text: &str) -> Result<Self, AlertValueError> {
+        let invalid = || AlertValueError::Label(text.to_owned());
+        let (name, value) = text.split_once('=').ok_or_else(invalid)?;
+        let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) || !name.chars().all(is_word) {
+            return Err(invalid());
+        }
+        if OWN_LABELS.contains(&name) || name.parse::<crate::workload::Label>().is_ok() {
+            return Err(AlertValueError::TakenLabel(name.to_owned()));
+        }
+        Ok(Self { name: name.to_owned(), value: value.to_owned() })
+    }
+}
+
+/// A header of every request.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Header {
+    /// Its name.
+    pub name: HeaderName,
+    /// Its value, which is not shown.
+    pub value: HeaderValue,
+}
+
+impl FromStr for Header {
+    type Err = AlertValueError;
+
+    fn from_str(text: &str) -> Result<Self, AlertValueError> {
+        let (name, value) = text.split_once(':').ok_or_else(|| AlertValueError::Header(text.to_owned()))?;
+        // The value may be a secret.
+        let invalid = || AlertValueError::Header(name.to_owned());
+        let name: HeaderName = name.trim().parse().map_err(|_| invalid())?;
+        let mut value: HeaderValue = value.trim().parse().map_err(|_| invalid())?;
+        value.set_sensitive(true);
+        Ok(Self { name, value })
+    }
+}
+
+/// Strings of the configuration file are read as flags are.
+macro_rules! from_string {
+    ($($name:ident),+) => {
+        $(impl TryFrom<String> for $name {
+            type Error = AlertValueError;
+
+            fn try_from(text: String) -> Result<Self, AlertValueError> {
+                text.parse()
+            }
+        })+
+    };
+}
+from_string!(RateLimit, Url, ExtraLabel, Header, Template);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_that_cannot_be_sent_to_are_refused_without_their_secrets() {
+        for (url, says) in [
+            ("alertmanager:9093", "http://"),
+            ("ftp://host/", "http://"),
+            ("https://", "form"),
+            ("http://me:secret@host/", "password_file"),
+            ("http://host/secret path", "form"),
+            ("/secret", ""),
+        ] {
+            let error = url.parse::<Url>().unwrap_err().to_string();
+            assert!(error.contains(says) && !error.contains("secret "), "{url}: {error}");
+            assert!(!error.contains("secret@") && !error.contains("secret\""), "{url}: {error}");
+        }
+        let url: Url = "https://hooks.example/services/secret".parse().unwrap();
+        assert_eq!(format!("{url} {url:?}"), "https://hooks.example https://hooks.example");
+    }
+
+    #[test]
+    fn a_path_goes_below_that_of_the_url() {
+        for (url, below) in [
+            ("http://a:9093", "http://a:9093/api"),
+            ("http://a:9093/", "http://a:9093/api"),
+            ("https://[::1]/am/", "https://[::1]/am/api"),
+        ] {
+            assert_eq!(url.parse::<Url>().unwrap().below("/api").to_string(), below);
+        }
+    }
+
+    #[test]
+    fn limits_are_read_as_they_are_shown() {
+        for (text, shown) in [("20/10m", "20/10m"), (" 1 / 90s", "1/1m30s"), ("10000/1day", "10000/1day")] {
+            assert_eq!(text.parse::<RateLimit>().unwrap().to_string(), shown);
+            assert_eq!(shown.parse::<RateLimit>().unwrap(), text.parse().unwrap());
+        }
+        for text in ["", "20", "0/10m", "20/0s", "10001/1m", "-1/1m", "1/2days", "20/10m/2"] {
+            assert!(text.parse::<RateLimit>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn labels_that_alerts_have_are_not_overwritten() {
+        let label = "cluster=a=b".parse::<ExtraLabel>().unwrap();
+        assert_eq!((label.name.as_str(), label.value.as_str()), ("cluster", "a=b"));
+        for text in ["cluster", "=a", "1a=b", "a-b=c", "severity=none", "pod=mine"] {
+            assert!(text.parse::<ExtraLabel>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn headers_are_not_shown() {
+        let header: Header = "X-Key: secret".parse().unwrap();
+        assert!(!format!("{header:?}").contains("secret"));
+        for text in ["X-Key", "X Key: secret", "X-Key: secret\nX: y"] {
+            let error = text.parse::<Header>().unwrap_err().to_string();
+            assert!(!error.contains("secret"), "{error}");
+        }
+    }
+}

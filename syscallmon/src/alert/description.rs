@@ -1,0 +1,62 @@
+//! What is known of a violation, as text for people.
+
+use std::fmt::Write;
+
+use super::record::{Content, Record};
+use crate::policy::{Ancestor, Process, Reason, Violation};
+
+/// Several lines: who did it, how they came to be, and why it was not expected.
+pub(super) fn description(record: &Record) -> String {
+    match &record.content {
+        Content::Violation(violation) => of_violation(violation),
+        Content::Suppressed(suppressed) => format!(
+            "Of new violations, {} are told of each workload, policy and severity. All are counted in \
+             syscallmon_unexpected_syscalls_total.",
+            suppressed.limit
+        ),
+    }
+}
+
+fn of_violation(violation: &Violation) -> String {
+    let mut text = format!("Why: {}.", why(violation.reason));
+    let more = if violation.runtime_default_allows { "allows" } else { "does not allow" };
+    line(&mut text, format_args!("The runtimes' default seccomp profile {more} it."));
+    if let Some(process) = &violation.process {
+        of_process(&mut text, process);
+    }
+    for (name, value) in violation.about.iter() {
+        line(&mut text, format_args!("{name}: {value}"));
+    }
+    text
+}
+
+fn of_process(text: &mut String, process: &Process) {
+    let Process { pid, tid, uid, comm, exe, command_line, parents } = process;
+    line(text, format_args!("Process: {comm} (pid {pid}, tid {tid}, uid {uid})"));
+    if let Some(exe) = exe {
+        line(text, format_args!("Executable: {exe}"));
+    }
+    if let Some(command_line) = command_line {
+        line(text, format_args!("Command line: {}", command_line.join(" ")));
+    }
+    if !parents.is_empty() {
+        let parents: Vec<String> = parents.iter().map(|Ancestor { pid, comm, .. }| format!("{comm} ({pid})")).collect();
+        line(text, format_args!("Parents: {}", parents.join(", ")));
+    }
+}
+
+fn why(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Denied => "the policy denies this call",
+        Reason::NotAllowed => "the policy does not allow this call",
+        Reason::NotLearned => "the workload was not seen to make this call while it was learned",
+        Reason::Abi => "the policy allows nothing of this ABI",
+        Reason::UnknownNumber => "the ABI does not know this number",
+    }
+}
+
+/// A line of its own: what processes say of themselves has no line breaks here.
+fn line(text: &mut String, line: std::fmt::Arguments<'_>) {
+    let line = line.to_string().replace(char::is_control, " ");
+    write!(text, "\n{line}").expect("writing to a string");
+}

@@ -1,0 +1,109 @@
+//! Where violations go: to a log, to Alertmanagers, to a webhook, to Kubernetes.
+//!
+//! [`Alerts::notify`] is all that the sampler knows of it, and never waits. The [`ledger`] decides what is told, once for all sinks. Each
+//! sink has an [`outbox`] and a task of its own, so that one that is slow or gone delays no other.
+
+mod backoff;
+mod config;
+mod description;
+mod fair;
+mod http;
+mod ledger;
+mod outbox;
+mod record;
+mod sink;
+mod template;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::{task::JoinSet, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+pub use self::{
+    config::{
+        Access, AlertConfig, AlertValueError, Alertmanagers, ExtraLabel, Header, LogTarget, RateLimit, Template, Url,
+        Webhook,
+    },
+    outbox::SinkStatus,
+};
+use self::{
+    ledger::{Ledger, Verdict},
+    outbox::Outbox,
+};
+use crate::policy::Violation;
+
+/// A violation is new, or has been repeated.
+#[derive(Clone, Debug)]
+pub struct Notice {
+    /// All that is known of it now.
+    pub violation: Violation,
+    /// Whether it was not there before; otherwise its count has grown.
+    pub is_new: bool,
+}
+
+/// Takes notices of violations and has them delivered. The default delivers nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Alerts(Option<Arc<Shared>>);
+
+#[derive(Debug)]
+struct Shared {
+    ledger: Mutex<Ledger>,
+    outboxes: Vec<Arc<Outbox>>,
+}
+
+/// How delivery fares.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AlertStatus {
+    /// Each sink.
+    pub sinks: Vec<SinkStatus>,
+    /// New violations that were not told, since their workload and policy had too many.
+    pub suppressed: u64,
+}
+
+impl Alerts {
+    /// Starts to deliver, until `shutdown`. `node` is this host's name.
+    #[must_use]
+    pub fn start(config: &AlertConfig, node: &str, shutdown: &CancellationToken, tasks: &mut JoinSet<()>) -> Self {
+        let outboxes = sink::start(config, shutdown, tasks);
+        if outboxes.is_empty() {
+            return Self::default();
+        }
+        let ledger = Ledger::new(node.into(), config.rate_limit, config.repeat_interval, Instant::now());
+        Self(Some(Arc::new(Shared { ledger: Mutex::new(ledger), outboxes })))
+    }
+
+    /// One sink that nobody empties.
+    #[cfg(test)]
+    pub(crate) fn to_nobody(sink: &str) -> Self {
+        let ledger = Ledger::new("node".into(), RateLimit::default(), std::time::Duration::MAX, Instant::now());
+        let outboxes = vec![Arc::new(Outbox::new(sink.to_owned(), false))];
+        Self(Some(Arc::new(Shared { ledger: Mutex::new(ledger), outboxes })))
+    }
+
+    /// Tells of a violation that is new, or whose count has grown. Never waits: what finds no room is counted.
+    pub fn notify(&self, notice: Notice) {
+        let Some(shared) = &self.0 else { return };
+        let Verdict { record, tell } = shared.ledger().note(notice, Instant::now());
+        for outbox in shared.outboxes.iter().filter(|outbox| tell || outbox.follows) {
+            outbox.put(record.clone());
+        }
+    }
+
+    /// How delivery fares.
+    #[must_use]
+    pub fn status(&self) -> AlertStatus {
+        self.0.as_ref().map_or_else(AlertStatus::default, |shared| AlertStatus {
+            sinks: shared.outboxes.iter().map(|outbox| outbox.status()).collect(),
+            suppressed: shared.ledger().suppressed(),
+        })
+    }
+}
+
+impl Shared {
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        // Whoever panicked with it left what was told.
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,132 @@
+//! What waits for one sink, and how that sink fares.
+
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::SystemTime,
+};
+
+use tokio::sync::Notify;
+
+use super::{
+    fair::{Fair, Room},
+    record::{Record, Subject},
+};
+
+/// What waits for a sink, at most. A record is at most a command line and a few names.
+const ROOM: Room = Room { entries: 4096, bytes: 8 << 20 };
+
+/// Records on their way to a sink: at most one for each subject, the newest.
+#[derive(Debug)]
+pub(super) struct Outbox {
+    /// As metrics call the sink.
+    pub(super) sink: String,
+    /// Whether the sink wants to know whenever a violation goes on.
+    pub(super) follows: bool,
+    queue: Mutex<Fair<Subject, Record>>,
+    arrived: Notify,
+    /// What the sink holds itself and has not delivered.
+    pub(super) held: AtomicU64,
+    pub(super) sent: AtomicU64,
+    pub(super) failed: AtomicU64,
+    pub(super) queue_full: AtomicU64,
+    pub(super) refused: AtomicU64,
+    last_success_ms: AtomicU64,
+}
+
+/// How a sink fares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SinkStatus {
+    /// The sink: `log`, `alertmanager`, `alertmanager-2`, `webhook`, `kubernetes_events`.
+    pub sink: String,
+    /// Alerts that were delivered.
+    pub sent: u64,
+    /// Attempts that failed.
+    pub failed: u64,
+    /// Alerts for which there was no room.
+    pub queue_full: u64,
+    /// Alerts that the other side does not want.
+    pub refused: u64,
+    /// Alerts that wait.
+    pub queued: u64,
+    /// When the last one was delivered.
+    pub last_success: Option<SystemTime>,
+}
+
+impl Outbox {
+    pub(super) fn new(sink: String, follows: bool) -> Self {
+        Self {
+            sink,
+            follows,
+            queue: Mutex::new(Fair::new(ROOM)),
+            arrived: Notify::new(),
+            held: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            queue_full: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            last_success_ms: AtomicU64::new(0),
+        }
+    }
+
+    /// Puts a record in; the newest of a subject replaces the one that waits.
+    pub(super) fn put(&self, record: Record) {
+        self.insert(record, |old, new| *old = Record { first: old.first || new.first, ..new });
+        self.arrived.notify_one();
+    }
+
+    /// Puts back what could not be delivered, unless something newer came.
+    pub(super) fn put_back(&self, record: Record) {
+        self.insert(record, |newer, old| newer.first |= old.first);
+        self.arrived.notify_one();
+    }
+
+    fn insert(&self, record: Record, merge: impl FnOnce(&mut Record, Record)) {
+        let (workload, subject, bytes) = (record.workload().clone(), record.subject(), record.bytes());
+        let dropped = self.lock().put(&workload, subject, record, bytes, merge);
+        self.queue_full.fetch_add(dropped as u64, Relaxed);
+    }
+
+    /// Takes the next record, if there is one.
+    pub(super) fn take(&self) -> Option<Record> {
+        self.lock().pop().map(|(_, record)| record)
+    }
+
+    /// Waits for the next record.
+    pub(super) async fn next(&self) -> Record {
+        loop {
+            if let Some(record) = self.take() {
+                return record;
+            }
+            self.arrived.notified().await;
+        }
+    }
+
+    /// Notes that alerts were delivered.
+    pub(super) fn delivered(&self, alerts: u64) {
+        self.sent.fetch_add(alerts, Relaxed);
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        self.last_success_ms.store(u64::try_from(since.as_millis()).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    pub(super) fn status(&self) -> SinkStatus {
+        let last_success = self.last_success_ms.load(Relaxed);
+        SinkStatus {
+            sink: self.sink.clone(),
+            sent: self.sent.load(Relaxed),
+            failed: self.failed.load(Relaxed),
+            queue_full: self.queue_full.load(Relaxed),
+            refused: self.refused.load(Relaxed),
+            queued: self.held.load(Relaxed) + self.lock().len() as u64,
+            last_success: (last_success > 0)
+                .then(|| SystemTime::UNIX_EPOCH + std::time::Duration::from_millis(last_success)),
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Fair<Subject, Record>> {
+        // Whoever panicked with it left a queue that still holds.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,162 @@
+//! What is told of a violation: the record that every sink gets, and that the log and webhooks have as JSON.
+
+use std::{
+    io::{self, Write},
+    sync::Arc,
+    time::SystemTime,
+};
+
+use serde::Serialize;
+
+use super::RateLimit;
+use crate::{
+    policy::{Severity, Violation},
+    state::unix_seconds,
+    syscalls::Call,
+    workload::Workload,
+};
+
+/// Changes when a field goes or means something else; not when one is added.
+const SCHEMA: u32 = 1;
+
+/// What is told, at one moment.
+#[derive(Clone, Debug)]
+pub(super) struct Record {
+    pub(super) node: Arc<str>,
+    /// Whether it is the first that is told of its subject.
+    pub(super) first: bool,
+    pub(super) content: Content,
+}
+
+/// What it is about.
+#[derive(Clone, Debug)]
+pub(super) enum Content {
+    Violation(Arc<Violation>),
+    Suppressed(Arc<Suppressed>),
+}
+
+/// Violations that were too many to be told.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Suppressed {
+    /// When the newest was suppressed.
+    #[serde(serialize_with = "unix_seconds")]
+    pub(super) time: SystemTime,
+    pub(super) workload: Workload,
+    pub(super) policy: Arc<str>,
+    pub(super) severity: Severity,
+    /// How many so far, since all were told.
+    pub(super) count: u64,
+    pub(super) limit: RateLimit,
+}
+
+/// What records of the same are known by, within a workload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Subject {
+    policy: Arc<str>,
+    what: What,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum What {
+    Call { call: Call, refused: bool },
+    Suppressed(Severity),
+}
+
+impl Subject {
+    pub(super) fn of(violation: &Violation) -> Self {
+        let what = What::Call { call: violation.call, refused: violation.refused };
+        Self { policy: Arc::clone(&violation.policy), what }
+    }
+
+    /// The same for calls that ran and for those that were refused.
+    pub(super) fn refused_or_not(mut self) -> Self {
+        if let What::Call { refused, .. } = &mut self.what {
+            *refused = false;
+        }
+        self
+    }
+
+    pub(super) fn suppressed(policy: &Arc<str>, severity: Severity) -> Self {
+        Self { policy: Arc::clone(policy), what: What::Suppressed(severity) }
+    }
+}
+
+impl Record {
+    pub(super) fn subject(&self) -> Subject {
+        match &self.content {
+            Content::Violation(violation) => Subject::of(violation),
+            Content::Suppressed(suppressed) => Subject::suppressed(&suppressed.policy, suppressed.severity),
+        }
+    }
+
+    pub(super) fn workload(&self) -> &Workload {
+        match &self.content {
+            Content::Violation(violation) => &violation.workload,
+            Content::Suppressed(suppressed) => &suppressed.workload,
+        }
+    }
+
+    /// One sentence.
+    pub(super) fn message(&self) -> String {
+        match &self.content {
+            Content::Violation(violation) => {
+                let Violation { workload, call, count, policy, .. } = &**violation;
+                let did = if violation.refused { "was refused" } else { "made" };
+                let times = if *count > 1 { format!(", {count} times") } else { String::new() };
+                format!("{workload} {did} an unexpected call: {} ({}){times}, policy {policy}", call.syscall, call.abi)
+            }
+            Content::Suppressed(suppressed) => {
+                let Suppressed { workload, policy, severity, count, limit, .. } = &**suppressed;
+                format!(
+                    "{workload} has {count} more violations ({severity}) of policy {policy} that are not told: more than {limit}"
+                )
+            }
+        }
+    }
+
+    /// How much room it takes: about its length as JSON.
+    pub(super) fn bytes(&self) -> usize {
+        struct Length(usize);
+        impl Write for Length {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0 += bytes.len();
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut length = Length(0);
+        // Counting cannot fail.
+        let _ = serde_json::to_writer(&mut length, self);
+        length.0
+    }
+
+    /// As JSON, without a line break.
+    pub(super) fn json(&self) -> String {
+        serde_json::to_string(self).expect("keys are strings, and nothing in it can fail")
+    }
+}
+
+/// The documented JSON object.
+impl Serialize for Record {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Flat<'a, T> {
+            schema: u32,
+            kind: &'static str,
+            node: &'a str,
+            first: bool,
+            message: String,
+            #[serde(flatten)]
+            content: &'a T,
+        }
+        fn flat<'a, T>(record: &'a Record, kind: &'static str, content: &'a T) -> Flat<'a, T> {
+            Flat { schema: SCHEMA, kind, node: &record.node, first: record.first, message: record.message(), content }
+        }
+        match &self.content {
+            Content::Violation(violation) => flat(self, "violation", &**violation).serialize(serializer),
+            Content::Suppressed(suppressed) => flat(self, "suppressed", &**suppressed).serialize(serializer),
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! One Alertmanager, by its API v2: what goes on is told every minute, and what is quiet is resolved.
+//!
+//! An Alertmanager knows alerts by their labels, so what is told again is no new alert, and several Alertmanagers that know each other
+//! notify once. What was noticed while it was away is told when it is back, as it is then.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::{Duration, SystemTime},
+};
+
+use http::{HeaderMap, HeaderValue, header::CONTENT_TYPE};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Progress,
+    board::{Alert, Board, Outcome},
+};
+use crate::alert::{
+    Alertmanagers, ExtraLabel, Url,
+    description::description,
+    http::{Failure, Http},
+    outbox::Outbox,
+    record::{Content, Record},
+};
+
+/// For how long an Alertmanager believes what it was told; a few tellings may get lost.
+const VALID: Duration = Duration::from_mins(5);
+/// What to do when one comes.
+const RUNBOOK: &str = "https://github.com/syscallmon/syscallmon/blob/main/docs/alerts.md";
+
+pub(super) struct Alertmanager {
+    http: Http,
+    outbox: Arc<Outbox>,
+    labels: Vec<ExtraLabel>,
+    board: Board,
+}
+
+impl Alertmanager {
+    pub(super) fn new(url: &Url, config: &Alertmanagers, outbox: Arc<Outbox>) -> Self {
+        let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
+        let http = Http::new(url.below("/api/v2/alerts"), config.access.clone(), headers);
+        Self { http, outbox, labels: config.labels.clone(), board: Board::new(config.resolve_after) }
+    }
+
+    pub(super) async fn run(mut self, shutdown: CancellationToken) {
+        let outbox = Arc::clone(&self.outbox);
+        let mut progress = Progress::new(&outbox);
+        let mut blocked_until = Instant::now();
+        loop {
+            // All that is there goes into one request.
+            while let Some(record) = outbox.take() {
+                self.take_up(record);
+            }
+            self.outbox.held.store(self.board.undelivered() as u64, Relaxed);
+            let wake = self.board.due().map(|due| due.max(blocked_until));
+            if wake.is_some_and(|wake| wake <= Instant::now()) {
+                let pause = self.send(&mut progress).await;
+                blocked_until = Instant::now() + pause;
+                continue;
+            }
+            tokio::select! {
+                biased;
+                record = outbox.next() => self.take_up(record),
+                () = shutdown.cancelled() => return,
+                () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
+            }
+        }
+    }
+
+    fn take_up(&mut self, record: Record) {
+        let dropped = self.board.take_up(record, Instant::now());
+        self.outbox.queue_full.fetch_add(dropped as u64, Relaxed);
+    }
+
+    /// Tells what is due. How long to wait before the next request.
+    async fn send(&mut self, progress: &mut Progress<'_>) -> Duration {
+        let batch = self.board.batch(Instant::now());
+        let alerts: Vec<Value> = batch.iter().map(|(alert, is_over)| post(alert, *is_over, &self.labels)).collect();
+        let sent = self.http.post(Value::Array(alerts).to_string()).await;
+        let outcome = match &sent {
+            Ok(()) => Outcome::Delivered,
+            Err(Failure::Refused(_)) => Outcome::Refused,
+            Err(Failure::Retry { .. }) => Outcome::Failed,
+        };
+        let changes = self.board.settle(outcome, Instant::now());
+        match sent {
+            Ok(()) => {
+                self.outbox.delivered(changes);
+                progress.succeeded();
+                Duration::ZERO
+            }
+            Err(failure) => {
+                self.outbox.refused.fetch_add(changes, Relaxed);
+                progress.failed(&failure)
+            }
+        }
+    }
+}
+
+/// An alert as the API has it.
+fn post(alert: &Alert, is_over: bool, extra: &[ExtraLabel]) -> Value {
+    let Alert { record, starts_at, .. } = alert;
+    let now = SystemTime::now();
+    let ends_at = if is_over { now } else { now + VALID };
+    let time = |time| humantime::format_rfc3339_millis(time).to_string();
+    json!({
+        "labels": labels(record, extra),
+        "annotations": {
+            "summary": record.message(),
+            "description": description(record),
+            "runbook_url": RUNBOOK,
+        },
+        "startsAt": time(*starts_at),
+        "endsAt": time(ends_at),
+    })
+}
+
+/// What the alert is known by: the same whenever it is told.
+fn labels<'a>(record: &'a Record, extra: &'a [ExtraLabel]) -> BTreeMap<&'a str, &'a str> {
+    let mut labels: BTreeMap<&str, &str> = record.workload().labels().collect();
+    labels.extend(extra.iter().map(|label| (label.name.as_str(), label.value.as_str())));
+    labels.insert("node", &record.node);
+    let (name, severity, policy) = match &record.content {
+        Content::Violation(violation) => {
+            labels.extend([("syscall", violation.call.syscall), ("abi", violation.call.abi)]);
+            ("UnexpectedSyscall", violation.severity, &violation.policy)
+        }
+        Content::Suppressed(suppressed) => ("UnexpectedSyscallsSuppressed", suppressed.severity, &suppressed.policy),
+    };
+    labels.extend([("alertname", name), ("severity", severity.name()), ("policy", policy)]);
+    labels
+}

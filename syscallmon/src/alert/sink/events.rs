@@ -1,0 +1,155 @@
+//! A Kubernetes Event on the pod for each violation; what comes again raises the count of the same Event.
+
+use std::{path::PathBuf, time::SystemTime};
+
+use http::{Method, Request, StatusCode, header::CONTENT_TYPE};
+use kube::Client;
+use ring::digest::{SHA256, digest};
+use serde_json::{Value, json};
+use tokio::time::{Duration, timeout};
+
+use super::Deliver;
+use crate::{
+    alert::{
+        description::description,
+        http::Failure,
+        record::{Content, Record},
+    },
+    policy::Violation,
+    workload::{
+        Label,
+        source::{chain, connect_kubernetes},
+    },
+};
+
+/// Time for a request.
+const WHOLE: Duration = Duration::from_secs(10);
+/// What the API server takes of a message, and of a name.
+const MESSAGE_BYTES: usize = 1024;
+const POD_BYTES: usize = 200;
+
+pub(super) struct Events {
+    kubeconfig: Option<PathBuf>,
+    client: Option<Client>,
+}
+
+impl Events {
+    pub(super) fn new(kubeconfig: Option<PathBuf>) -> Self {
+        Self { kubeconfig, client: None }
+    }
+
+    async fn client(&mut self) -> Result<Client, Failure> {
+        if let Some(client) = &self.client {
+            return Ok(client.clone());
+        }
+        let client = connect_kubernetes(self.kubeconfig.as_deref()).await;
+        Ok(self.client.insert(client.map_err(|error| Failure::retry(chain(&error)))?).clone())
+    }
+
+    /// Makes the Event, or raises the count of the one that is there.
+    async fn send(&mut self, violation: &Violation, pod: &Pod<'_>, record: &Record) -> Result<(), Failure> {
+        let client = self.client().await?;
+        let name = name(violation, pod);
+        let path = format!("/api/v1/namespaces/{}/events", pod.namespace);
+        let whole = event(&name, violation, pod, record);
+        let created = request(&client, Method::POST, &path, "application/json", &whole).await?;
+        if created != StatusCode::CONFLICT {
+            return Ok(());
+        }
+        let keys = ["count", "lastTimestamp", "message"];
+        let change: Value = keys.into_iter().map(|key| (key.to_owned(), whole[key].clone())).collect();
+        let path = format!("{path}/{name}");
+        request(&client, Method::PATCH, &path, "application/merge-patch+json", &change).await.map(drop)
+    }
+}
+
+impl Deliver for Events {
+    async fn deliver(&mut self, record: &Record) -> Result<(), Failure> {
+        let Content::Violation(violation) = &record.content else { return Ok(()) };
+        // What is in no pod has nobody to tell.
+        let Some(pod) = Pod::of(violation) else { return Ok(()) };
+        let sent = timeout(WHOLE, self.send(violation, &pod, record)).await;
+        let sent = sent.unwrap_or_else(|_| Err(Failure::retry(format!("no answer within {} s", WHOLE.as_secs()))));
+        if sent.is_err() {
+            // A new one reads the certificates anew.
+            self.client = None;
+        }
+        sent
+    }
+}
+
+/// The pod that an Event is about.
+struct Pod<'a> {
+    namespace: &'a str,
+    name: &'a str,
+    uid: Option<&'a str>,
+    container: Option<&'a str>,
+}
+
+impl<'a> Pod<'a> {
+    fn of(violation: &'a Violation) -> Option<Self> {
+        let label = |label| violation.about.get(label).map(AsRef::as_ref);
+        let (namespace, name) = (label(Label::Namespace)?, label(Label::Pod)?);
+        // They become part of a path; names in Kubernetes have nothing else.
+        let is_name = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || "-.".contains(c));
+        let (uid, container) = (label(Label::PodUid), label(Label::Container));
+        (is_name(namespace) && is_name(name)).then_some(Self { namespace, name, uid, container })
+    }
+}
+
+/// The same for the same violation of the same pod.
+fn name(violation: &Violation, pod: &Pod<'_>) -> String {
+    let Violation { call, policy, refused, .. } = violation;
+    let identity = format!("{:?} {:?} {policy} {call:?} {refused}", pod.uid, pod.container);
+    let hash = digest(&SHA256, identity.as_bytes());
+    let hash: String = hash.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+    let pod = &pod.name[..pod.name.len().min(POD_BYTES)];
+    format!("{}.{hash}", pod.trim_end_matches(['-', '.']))
+}
+
+fn event(name: &str, violation: &Violation, pod: &Pod<'_>, record: &Record) -> Value {
+    let time = |time: SystemTime| humantime::format_rfc3339_seconds(time).to_string();
+    let mut message = format!("{}\n{}", record.message(), description(record));
+    message.truncate(message.floor_char_boundary(MESSAGE_BYTES));
+    json!({
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": name, "namespace": pod.namespace},
+        "involvedObject": {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "namespace": pod.namespace,
+            "name": pod.name,
+            "uid": pod.uid,
+            "fieldPath": pod.container.map(|container| format!("spec.containers{{{container}}}")),
+        },
+        "type": "Warning",
+        "reason": "UnexpectedSyscall",
+        "message": message,
+        "count": i32::try_from(violation.count).unwrap_or(i32::MAX),
+        "firstTimestamp": time(violation.time),
+        "lastTimestamp": time(violation.last_seen),
+        "source": {"component": "syscallmon", "host": &*record.node},
+    })
+}
+
+/// Sends a request. A conflict is an answer as well.
+async fn request(
+    client: &Client,
+    method: Method,
+    path: &str,
+    content_type: &str,
+    body: &Value,
+) -> Result<StatusCode, Failure> {
+    let request = Request::builder().method(method).uri(path).header(CONTENT_TYPE, content_type);
+    let request = request.body(body.to_string().into_bytes()).map_err(|error| Failure::Refused(error.to_string()))?;
+    match client.request_text(request).await {
+        Ok(_) => Ok(StatusCode::OK),
+        Err(kube::Error::Api(status)) => match status.code {
+            409 => Ok(StatusCode::CONFLICT),
+            408 | 429 | 500.. => Err(Failure::retry(format!("{}: {}", status.code, status.message))),
+            code => Err(Failure::Refused(format!("{code}: {}", status.message))),
+        },
+        Err(error) => Err(Failure::retry(chain(&error))),
+    }
+}

@@ -1,0 +1,91 @@
+//! One line of JSON for each record, to the standard output or a file.
+//!
+//! It is written by a thread of its own: a pipe that nobody reads, or a disk that hangs, keeps nobody else waiting, nor the end of the
+//! daemon.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::MetadataExt,
+    path::Path,
+    sync::mpsc,
+    thread,
+};
+
+use tokio::sync::oneshot;
+
+use super::Deliver;
+use crate::alert::{LogTarget, http::Failure, record::Record};
+
+type Job = (String, oneshot::Sender<io::Result<()>>);
+
+pub(super) struct Log {
+    jobs: mpsc::Sender<Job>,
+}
+
+impl Log {
+    pub(super) fn new(target: LogTarget) -> Self {
+        let (jobs, receiver) = mpsc::channel::<Job>();
+        let mut writer = Writer { target, file: None, is_torn: false };
+        thread::spawn(move || {
+            for (line, done) in receiver {
+                // An error means that nobody waits for it any more.
+                let _ = done.send(writer.write(&line));
+            }
+        });
+        Self { jobs }
+    }
+}
+
+impl Deliver for Log {
+    async fn deliver(&mut self, record: &Record) -> Result<(), Failure> {
+        let (done, result) = oneshot::channel();
+        let gone = || Failure::retry("the thread that writes the log has ended");
+        self.jobs.send((record.json(), done)).map_err(|_| gone())?;
+        let written = result.await.map_err(|_| gone())?;
+        written.map_err(|error| Failure::retry(format!("cannot write the log of violations: {error}")))
+    }
+}
+
+struct Writer {
+    target: LogTarget,
+    file: Option<File>,
+    /// Whether the last line may have no end, since the disk was full.
+    is_torn: bool,
+}
+
+impl Writer {
+    fn write(&mut self, line: &str) -> io::Result<()> {
+        let whole = format!("{}{line}\n", if self.is_torn { "\n" } else { "" });
+        let written = match &self.target {
+            LogTarget::Off => Ok(()),
+            LogTarget::Stdout => write_all(io::stdout().lock(), &whole),
+            LogTarget::Stderr => write_all(io::stderr().lock(), &whole),
+            LogTarget::File(path) => {
+                let file = current(&mut self.file, path)?;
+                write_all(file, &whole)
+            }
+        };
+        self.is_torn = written.is_err();
+        written
+    }
+}
+
+fn write_all(mut to: impl Write, text: &str) -> io::Result<()> {
+    to.write_all(text.as_bytes())?;
+    to.flush()
+}
+
+/// The file of that name: opened anew where it was moved away or removed, as by logrotate.
+fn current<'a>(file: &'a mut Option<File>, path: &Path) -> io::Result<&'a File> {
+    let id = |metadata: &fs::Metadata| (metadata.dev(), metadata.ino());
+    let is_same = |file: &File| {
+        let (open, named) = (file.metadata(), fs::metadata(path));
+        open.is_ok_and(|open| named.is_ok_and(|named| id(&open) == id(&named)))
+    };
+    let open = match file.take().filter(is_same) {
+        Some(open) => open,
+        None => OpenOptions::new().append(true).create(true).open(path)?,
+    };
+    Ok(file.insert(open))
+}

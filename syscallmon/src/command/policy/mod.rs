@@ -1,0 +1,179 @@
+//! `syscallmon policy`: what workloads have learned, and what to do about it, through a daemon's API.
+
+mod daemon;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fmt::Write as _,
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use anyhow::{Context, Result};
+use clap::{Args, Subcommand, ValueEnum};
+use http::Method;
+use serde::Deserialize;
+use serde_json::Value;
+
+use self::daemon::Daemon;
+use crate::policy::{Baseline, Kind};
+
+/// Show and change what workloads have learned (baselines).
+///
+/// Asks a daemon that runs. It lets baselines be changed over a loopback address of its host, and by users of its web.config.file.
+#[derive(Debug, Args)]
+pub(super) struct Policy {
+    #[command(subcommand)]
+    action: Action,
+
+    #[command(flatten)]
+    daemon: Daemon,
+
+    /// How to print what the daemon answers.
+    #[arg(long, value_enum, value_name = "FORMAT", global = true, default_value_t = Format::Table)]
+    output: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people. A single baseline is JSON, as its file.
+    Table,
+    /// For programs.
+    Json,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum Action {
+    /// List the baselines.
+    List,
+    /// Print one, with its calls.
+    Show(OfKind),
+    /// Let it guard from now on: what it has not learned is unexpected.
+    Approve(OfKind),
+    /// Forget it. Where a policy still learns, another one begins with nothing; prints what it was.
+    Forget(OfKind),
+    /// Let it learn on, with the calls that it has.
+    Relearn(OfKind),
+}
+
+#[derive(Clone, Debug, Args)]
+struct OfKind {
+    /// Kind of workloads, as the list has it: shop/Deployment/web/httpd, docker:web, or unit: and a path.
+    kind: Kind,
+}
+
+/// Of a baseline in the list, what the table shows.
+#[derive(Deserialize)]
+struct Row {
+    kind: String,
+    state: String,
+    calls: u64,
+    workloads: u64,
+    began: String,
+    learned_for: String,
+    quiet_for: String,
+    policy: String,
+    approved: bool,
+    partial: bool,
+}
+
+#[derive(Deserialize)]
+struct List {
+    baselines: Vec<Row>,
+}
+
+const OTHER_VERSION: &str = "the daemon is of another version than this command: --output=json prints what it said";
+
+impl Policy {
+    pub(super) fn execute(self) -> Result<ExitCode> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let text = runtime.context("cannot start the async runtime")?.block_on(self.text())?;
+        match io::stdout().write_all(text.as_bytes()) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("cannot write to stdout"),
+            _ => Ok(ExitCode::SUCCESS),
+        }
+    }
+
+    /// What is to be printed.
+    async fn text(&self) -> Result<String> {
+        let (method, path) = self.action.request();
+        let answer = self.daemon.ask(method, &path).await?;
+        if self.output == Format::Json {
+            return pretty(&answer);
+        }
+        match &self.action {
+            Action::List => table(answer),
+            Action::Show(_) | Action::Forget(_) => as_file(answer),
+            Action::Approve(of) | Action::Relearn(of) => {
+                Ok(format!("{}: {}\n", of.kind, answer["state"].as_str().unwrap_or("changed")))
+            }
+        }
+    }
+}
+
+impl Action {
+    /// What the API is asked.
+    fn request(&self) -> (Method, String) {
+        let (method, of, action) = match self {
+            Self::List => return (Method::GET, "/api/v1/policies".to_owned()),
+            Self::Show(of) => (Method::GET, of, ""),
+            Self::Approve(of) => (Method::POST, of, "/approve"),
+            Self::Forget(of) => (Method::POST, of, "/forget"),
+            Self::Relearn(of) => (Method::POST, of, "/relearn"),
+        };
+        (method, format!("/api/v1/baselines/{}{action}", in_path(of.kind.as_str())))
+    }
+}
+
+/// A kind as a part of a URL: its own `%` is escaped, too.
+fn in_path(kind: &str) -> String {
+    let mut path = String::with_capacity(kind.len());
+    for byte in kind.bytes() {
+        if byte.is_ascii_alphanumeric() || b"/:-_.~".contains(&byte) {
+            path.push(char::from(byte));
+        } else {
+            write!(path, "%{byte:02X}").expect("writing to a string");
+        }
+    }
+    path
+}
+
+fn pretty(answer: &Value) -> Result<String> {
+    Ok(serde_json::to_string_pretty(answer)? + "\n")
+}
+
+/// A baseline as its file has it.
+fn as_file(answer: Value) -> Result<String> {
+    let baseline: Baseline = serde_json::from_value(answer).context(OTHER_VERSION)?;
+    Ok(baseline.to_json()?)
+}
+
+fn table(answer: Value) -> Result<String> {
+    let List { baselines } = serde_json::from_value(answer).context(OTHER_VERSION)?;
+    let head = ["KIND", "STATE", "CALLS", "WORKLOADS", "BEGAN", "LEARNED", "QUIET", "POLICY", "NOTES"];
+    let rows: Vec<_> = std::iter::once(head.map(str::to_owned)).chain(baselines.into_iter().map(Row::cells)).collect();
+    let mut widths = [0; 9];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    let mut text = String::new();
+    for row in &rows {
+        let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        text += cells.join("  ").trim_end();
+        text.push('\n');
+    }
+    Ok(text)
+}
+
+impl Row {
+    fn cells(self) -> [String; 9] {
+        let notes = [(self.partial, "partial"), (self.approved, "approved")];
+        let notes: Vec<&str> = notes.into_iter().filter_map(|(is, note)| is.then_some(note)).collect();
+        let (calls, workloads) = (self.calls.to_string(), self.workloads.to_string());
+        let (learned, quiet, notes) = (self.learned_for, self.quiet_for, notes.join(", "));
+        [self.kind, self.state, calls, workloads, self.began, learned, quiet, self.policy, notes]
+    }
+}

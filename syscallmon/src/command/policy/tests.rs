@@ -1,0 +1,146 @@
+use std::{net::SocketAddr, path::Path, sync::Arc, time::SystemTime};
+
+use clap::{CommandFactory, FromArgMatches, Parser};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+
+use super::*;
+use crate::{
+    export::{
+        baseline_routes,
+        web::{Limits, Server},
+    },
+    kernel::Capacity,
+    model::Model,
+    policy::Learn,
+    state::{Shared, State},
+    syscalls::CallTable,
+    workload::Directory,
+};
+
+#[derive(Debug, Parser)]
+struct Flags {
+    #[command(flatten)]
+    policy: Policy,
+}
+
+/// A daemon with one baseline, whose kind has to be escaped in a URL.
+struct Running {
+    address: SocketAddr,
+    shared: Shared,
+    _server: AbortOnDropHandle<()>,
+}
+
+const KIND: &str = "shop/Deployment/a%2Fé b/httpd";
+
+impl Running {
+    async fn start(web_config: Option<&Path>) -> Self {
+        let capacity = Capacity { cgroups: 1, series: 1, errors: 1, histograms: 1, timed_calls: 1 };
+        let known = (Model::new(1), Directory::default());
+        let mut state = State::new(CallTable::x86_64(), vec![], capacity, 1, "cgroup2".into(), vec![], known);
+        let policy: Arc<str> = "web".into();
+        let begun = state.baselines.begin_or_get(
+            &KIND.parse().unwrap(),
+            (&policy, Learn::default()),
+            SystemTime::UNIX_EPOCH,
+            true,
+        );
+        assert!(begun.is_some());
+        let shared = Shared::new(state);
+        let server = Server::new(web_config.map(Path::to_owned), Limits::default()).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let serving = server.run(vec![listener], baseline_routes(shared.clone()), CancellationToken::new());
+        Self { address, shared, _server: AbortOnDropHandle::new(tokio::spawn(serving)) }
+    }
+
+    async fn run(&self, flags: &[&str]) -> Result<String> {
+        run_at(&format!("http://{}", self.address), flags).await
+    }
+}
+
+async fn run_at(url: &str, flags: &[&str]) -> Result<String> {
+    let matches = Flags::command().try_get_matches_from([&["test", "--url", url], flags].concat())?;
+    Flags::from_arg_matches(&matches)?.policy.text().await
+}
+
+fn error(result: Result<String>) -> String {
+    format!("{:#}", result.unwrap_err())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_list_is_a_table_and_one_baseline_is_json() {
+    let daemon = Running::start(None).await;
+    let table = daemon.run(&["list"]).await.unwrap();
+    let lines: Vec<&str> = table.lines().collect();
+    assert!(lines[0].starts_with("KIND                           STATE     CALLS  WORKLOADS  BEGAN "), "{table}");
+    assert!(lines[1].starts_with(&format!("{KIND}  learning  0      0          1970-01-01T00:00:00Z  0s")), "{table}");
+    assert!(lines[1].ends_with("web     partial"), "{table}");
+    let json: Value = serde_json::from_str(&daemon.run(&["list", "--output=json"]).await.unwrap()).unwrap();
+    assert_eq!(json["baselines"][0]["kind"], KIND);
+    let file = daemon.shared.lock().baselines.get(&KIND.parse().unwrap()).unwrap().to_json().unwrap();
+    assert_eq!(daemon.run(&["show", KIND]).await.unwrap(), file);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_baseline_is_approved_relearned_and_forgotten() {
+    let daemon = Running::start(None).await;
+    assert_eq!(daemon.run(&["approve", KIND]).await.unwrap(), format!("{KIND}: guarding\n"));
+    assert!(daemon.shared.lock().baselines.is_guarding(&KIND.parse().unwrap()));
+    assert_eq!(daemon.run(&["relearn", KIND]).await.unwrap(), format!("{KIND}: learning\n"));
+    assert!(daemon.run(&["forget", KIND]).await.unwrap().contains("\"version\": 1"));
+    let refusal = error(daemon.run(&["show", KIND]).await);
+    assert!(refusal.contains("there is no baseline of"), "{refusal}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_is_asked_for_and_taken_from_its_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let (config, password) = (directory.path().join("web.yml"), directory.path().join("password"));
+    let hash = bcrypt::hash_with_salt("secret", 4, [7; 16]).unwrap();
+    std::fs::write(&config, format!("basic_auth_users:\n  admin: {hash}\n")).unwrap();
+    std::fs::write(&password, "secret\n").unwrap();
+    let daemon = Running::start(Some(&config)).await;
+    assert!(error(daemon.run(&["list"]).await).contains("--username and --password-file"));
+    let credentials = ["--username=admin", "--password-file", password.to_str().unwrap()];
+    assert!(daemon.run(&[&["approve", KIND], &credentials[..]].concat()).await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn https_is_spoken_with_the_authority_that_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name| directory.path().join(name);
+    let mut authority = CertificateParams::default();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap().signed_by(&key, &authority).unwrap();
+    for (name, text) in [("ca.pem", authority.pem()), ("cert.pem", certificate.pem()), ("key.pem", key.serialize_pem())]
+    {
+        std::fs::write(path(name), text).unwrap();
+    }
+    std::fs::write(path("web.yml"), "tls_server_config:\n  cert_file: cert.pem\n  key_file: key.pem\n").unwrap();
+    let daemon = Running::start(Some(&path("web.yml"))).await;
+    let url = format!("https://{}", daemon.address);
+    assert!(run_at(&url, &["list"]).await.is_err(), "whom this host trusts did not sign it");
+    let authority = path("ca.pem");
+    assert!(run_at(&url, &["list", "--ca-file", authority.to_str().unwrap()]).await.unwrap().contains(KIND));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_not_there_or_no_syscallmon_is_said_to_be() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let refusal = error(run_at(&url, &["list"]).await);
+    assert!(
+        refusal.contains(&format!("cannot ask the daemon at {url}")) && refusal.contains("does it run"),
+        "{refusal}"
+    );
+    assert!(error(run_at("ftp://127.0.0.1", &["list"]).await).contains("begins with http:// or https://"));
+    let daemon = Running::start(None).await;
+    let elsewhere = format!("http://{}/elsewhere", daemon.address);
+    assert!(error(run_at(&elsewhere, &["list"]).await).contains("not as a syscallmon does"));
+    assert!(error(daemon.run(&["show", "web"]).await).contains("is no kind of workloads"));
+}

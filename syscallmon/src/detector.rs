@@ -1,0 +1,227 @@
+//! Judges calls: first ones at the moment when they are made, by the kernel's events, and repeats by the counters.
+//!
+//! Whatever the events miss, the counters tell at the next snapshot, without the process. A container whose name is not known yet waits for
+//! it a little, since its name decides which policy it has.
+
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use crate::{
+    alert::Notice,
+    kernel::FirstCall,
+    model::News,
+    policy::{Kind, Phase, Policies, Policy, Process, Told, Unexpected, Violation},
+    process,
+    state::State,
+    syscalls::{CallId, CallTable},
+    workload::{Labels, Named, Naming, Place, Workload},
+};
+
+/// How long violations are kept after they were last seen.
+const KEEP: Duration = Duration::from_hours(24);
+
+/// Most first calls that wait for a name, of all containers and of one.
+const MOST_WAITING: usize = 4096;
+const MOST_WAITING_OF_ONE: usize = 256;
+
+/// A call that was made for the first time, or refused for the first time.
+#[derive(Debug)]
+pub struct First {
+    call: CallId,
+    number: u64,
+    time: SystemTime,
+    refused: bool,
+    process: Process,
+    is_partial: bool,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Detector {
+    policies: Arc<Policies>,
+    procfs: PathBuf,
+    /// Which policy each workload has, as long as what is known of it stays the same.
+    watched: HashMap<Workload, Watched>,
+    waiting: Vec<(Arc<Place>, First)>,
+}
+
+#[derive(Clone, Debug)]
+struct Watched {
+    about: Labels,
+    policy: Option<Arc<Policy>>,
+    /// Whose baseline it has, where its policy learns.
+    kind: Option<Kind>,
+}
+
+/// Calls that are judged together.
+struct Calls<'a> {
+    named: &'a Named,
+    call: CallId,
+    comm: Option<&'a str>,
+    is_partial: bool,
+    time: SystemTime,
+}
+
+impl Detector {
+    /// Judges by these policies.
+    #[must_use]
+    pub fn new(policies: Arc<Policies>, procfs: PathBuf) -> Self {
+        Self { policies, procfs, watched: HashMap::new(), waiting: Vec::new() }
+    }
+
+    /// Asks, while it is there, who made a call that somebody may not expect. `is_partial` says of its cgroup that it was there before it was watched.
+    #[must_use]
+    pub fn look_at(&self, call: &FirstCall, calls: &CallTable, time: SystemTime, is_partial: bool) -> First {
+        let id = calls.position(call.abi, call.number);
+        let mut process = process::of_event(call);
+        if self.policies.iter().any(|policy| policy.may_object(id)) {
+            process::complete(&mut process, &self.procfs);
+        }
+        First { call: id, number: call.number, time, refused: call.denied, process, is_partial }
+    }
+
+    /// Judges a first call.
+    pub fn first(&mut self, state: &mut State, naming: &Naming, named: &Named, first: First) {
+        match &named.workload {
+            Workload::Unresolved(place) if naming.waits(place) => {
+                let of_one = self.waiting.iter().filter(|(waiting, _)| waiting == place).count();
+                if self.waiting.len() < MOST_WAITING && of_one < MOST_WAITING_OF_ONE {
+                    self.waiting.push((Arc::clone(place), first));
+                }
+            }
+            workload if workload.is_one() => self.judge_first(state, named, first),
+            _ => {}
+        }
+    }
+
+    /// Whether first calls wait for names.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Judges first calls whose containers' names are known now, or are waited for no longer.
+    pub fn named(&mut self, state: &mut State, naming: &Naming) {
+        for (place, first) in std::mem::take(&mut self.waiting) {
+            self.first(state, naming, &naming.of_known(&place), first);
+        }
+    }
+
+    fn judge_first(&mut self, state: &mut State, named: &Named, first: First) {
+        let First { call, number, time, refused, process, is_partial } = first;
+        let calls = Calls { named, call, comm: Some(&process.comm), is_partial, time };
+        let Some(violation) = self.judge(state, &calls) else { return };
+        let told =
+            state.violations.first(Violation { number: Some(number), process: Some(process), refused, ..violation });
+        tell(state, told);
+    }
+
+    /// Judges what the counters tell.
+    pub fn counted(&mut self, state: &mut State, news: &[News], now: SystemTime, is_partial: impl Fn(u64) -> bool) {
+        for News { named, cgroup_id, calls, refused } in news {
+            let is_partial = is_partial(*cgroup_id);
+            let calls = calls.iter().map(|(call, &count)| (call, count, false));
+            let refused = refused.iter().map(|(call, &count)| (call, count, true));
+            for (call, count, refused) in calls.chain(refused) {
+                let calls = Calls { named, call, comm: None, is_partial, time: now };
+                if let Some(violation) = self.judge(state, &calls) {
+                    let told = state.violations.counted(call, Violation { count, refused, ..violation });
+                    tell(state, told);
+                }
+            }
+        }
+    }
+
+    /// One call; what is wrong with it, if anything is. What is being learned is learned.
+    fn judge(&mut self, state: &mut State, calls: &Calls<'_>) -> Option<Violation> {
+        let &Calls { named, call, comm, is_partial, time } = calls;
+        let Watched { about, policy, kind } = self.watched(named).clone();
+        let policy = policy?;
+        let Unexpected { severity, reason } = match (policy.learn(), kind) {
+            (None, _) => policy.judge(&about, call, None),
+            (Some(_), None) => policy.judge_deny(&about, call),
+            (Some(learn), Some(kind)) => {
+                let State { baselines, calls, .. } = state;
+                let baseline = baselines.begin_or_get(&kind, (policy.name(), *learn), time, is_partial);
+                if baseline.is_some_and(|baseline| baseline.state == Phase::Guarding) {
+                    policy.judge(&about, call, baselines.calls(&kind))
+                } else {
+                    let denied = policy.judge_deny(&about, call);
+                    if denied.is_none() {
+                        baselines.learn(&kind, call, calls, time, comm);
+                    }
+                    denied
+                }
+            }
+        }?;
+        Some(Violation {
+            time,
+            last_seen: time,
+            count: 1,
+            workload: named.workload.clone(),
+            about,
+            call: state.calls.call(call),
+            number: None,
+            refused: false,
+            process: None,
+            policy: Arc::clone(policy.name()),
+            severity,
+            reason,
+            runtime_default_allows: self.policies.runtime_default_allows(call),
+        })
+    }
+
+    fn watched(&mut self, named: &Named) -> &Watched {
+        let Named { workload, about } = named;
+        if self.watched.get(workload).is_none_or(|watched| watched.about != *about) {
+            let policy = self.policies.of(about).cloned();
+            let learns = policy.as_ref().is_some_and(|policy| policy.learn().is_some());
+            let kind = learns.then(|| Kind::of(about)).flatten();
+            self.watched.insert(workload.clone(), Watched { about: about.clone(), policy, kind });
+        }
+        &self.watched[workload]
+    }
+
+    /// Takes up other policies, lets learning go on, and forgets what is gone. To be called after each snapshot.
+    pub fn tick(&mut self, state: &mut State, at: Instant, now: SystemTime) {
+        if !Arc::ptr_eq(&self.policies, &state.policies) {
+            self.policies = Arc::clone(&state.policies);
+            self.watched.clear();
+        }
+        let State { model, baselines, violations, .. } = state;
+        self.watched.retain(|workload, _| model.has(workload));
+        for (workload, watched) in &self.watched {
+            if let Watched { policy: Some(policy), kind: Some(kind), .. } = watched
+                && let Some(learn) = policy.learn()
+                && model.is_there(workload)
+            {
+                // Whether it was there before was told with its first call.
+                baselines.begin_or_get(kind, (policy.name(), *learn), now, true);
+            }
+        }
+        for baseline in baselines.tick(at, now) {
+            let (kind, calls) = (&baseline.kind, baseline.size());
+            tracing::info!(%kind, calls, policy = %baseline.policy, "baseline is complete: other calls are unexpected from now on");
+        }
+        let oldest = now.checked_sub(KEEP).unwrap_or(SystemTime::UNIX_EPOCH);
+        violations.forget(|workload| model.has(workload), oldest);
+    }
+
+    /// Takes along what is known of workloads that have another name now.
+    pub fn renamed(&mut self, state: &mut State, names: &HashMap<Workload, Named>) {
+        for (from, to) in names {
+            self.watched.remove(from);
+            state.violations.rename(from, &to.workload);
+        }
+    }
+}
+
+fn tell(state: &State, told: Option<Told>) {
+    if let Some(Told { violation, is_new }) = told {
+        state.alerts.notify(Notice { violation, is_new });
+    }
+}

@@ -1,0 +1,329 @@
+//! `/api/v1/policies` and `/api/v1/baselines/<kind>`: what was learned, and what people do about it.
+//!
+//! Changes are for those who may: with a user and password, or over a loopback address, and never for a web page
+//! that somebody looks at there.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, SystemTime},
+};
+
+use axum::{
+    Extension, Router,
+    extract::{Path, State as Extract},
+    http::{
+        HeaderMap, StatusCode,
+        header::{CONTENT_TYPE, FORWARDED, ORIGIN},
+    },
+    response::Response,
+    routing::get,
+};
+use serde::Serialize;
+
+use super::{
+    api::{failure, success},
+    web::Caller,
+};
+use crate::{
+    policy::{Baseline, Kind, Phase, in_seconds},
+    state::{Shared, State},
+};
+
+#[derive(Serialize)]
+struct Listed<'a> {
+    store: Store,
+    /// Sorted by kind.
+    baselines: Vec<Entry<'a>>,
+}
+
+/// How the store of baselines fares.
+#[derive(Serialize)]
+struct Store {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    up: Option<bool>,
+    errors: u64,
+    unreadable_files: usize,
+}
+
+/// A baseline without its calls.
+#[derive(Serialize)]
+struct Entry<'a> {
+    kind: &'a Kind,
+    policy: &'a str,
+    state: Phase,
+    approved: bool,
+    partial: bool,
+    #[serde(with = "humantime_serde")]
+    began: SystemTime,
+    #[serde(with = "humantime_serde")]
+    last_new: Option<SystemTime>,
+    #[serde(with = "humantime_serde")]
+    frozen_at: Option<SystemTime>,
+    #[serde(serialize_with = "in_seconds")]
+    learned_for: Duration,
+    #[serde(serialize_with = "in_seconds")]
+    quiet_for: Duration,
+    /// How many there are.
+    calls: usize,
+    /// How many workloads of the kind are there now.
+    workloads: usize,
+}
+
+/// What can be done to a baseline.
+#[derive(Clone, Copy, Debug)]
+enum Action {
+    Approve,
+    Forget,
+    Relearn,
+}
+
+/// The routes.
+pub(crate) fn router(shared: Shared) -> Router {
+    Router::new()
+        .route("/api/v1/policies", get(list))
+        .route("/api/v1/baselines/{*kind}", get(show).post(change))
+        .with_state(shared)
+}
+
+async fn list(Extract(shared): Extract<Shared>) -> Response {
+    let state = shared.lock();
+    let workloads = workloads_by_kind(&state);
+    let status = state.baselines.store;
+    let entry = |baseline| Entry::new(baseline, &workloads);
+    success(Listed {
+        store: Store { up: status.is_up, errors: status.errors, unreadable_files: status.unreadable },
+        baselines: state.baselines.iter().map(|baseline| entry(baseline)).collect(),
+    })
+}
+
+fn workloads_by_kind(state: &State) -> HashMap<Kind, usize> {
+    let mut workloads = HashMap::new();
+    let alive = state.model.workloads().filter(|(_, totals)| !totals.is_gone());
+    for kind in alive.filter_map(|(_, totals)| Kind::of(&totals.about)) {
+        *workloads.entry(kind).or_default() += 1;
+    }
+    workloads
+}
+
+impl<'a> Entry<'a> {
+    fn new(baseline: &'a Baseline, workloads: &HashMap<Kind, usize>) -> Self {
+        Self {
+            kind: &baseline.kind,
+            policy: &baseline.policy,
+            state: baseline.state,
+            approved: baseline.approved,
+            partial: baseline.partial,
+            began: baseline.began,
+            last_new: baseline.last_new,
+            frozen_at: baseline.frozen_at,
+            learned_for: baseline.learned_for,
+            quiet_for: baseline.quiet_for,
+            calls: baseline.size(),
+            workloads: workloads.get(&baseline.kind).copied().unwrap_or_default(),
+        }
+    }
+}
+
+async fn show(Extract(shared): Extract<Shared>, Path(kind): Path<String>) -> Response {
+    let kind: Kind = match kind.parse() {
+        Ok(kind) => kind,
+        Err(error) => return failure(StatusCode::BAD_REQUEST, format!("{error}")),
+    };
+    let baseline = shared.lock().baselines.get(&kind).cloned();
+    baseline.map_or_else(|| unknown(&kind), |baseline| success(&*baseline))
+}
+
+fn unknown(kind: &Kind) -> Response {
+    failure(
+        StatusCode::NOT_FOUND,
+        format!("there is no baseline of {kind}: /api/v1/policies lists those that there are"),
+    )
+}
+
+/// Answers with the baseline as it is then; or as it was, if it is forgotten.
+async fn change(
+    Extract(shared): Extract<Shared>,
+    Path(path): Path<String>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+) -> Response {
+    if let Err(reason) = may_change(caller, &headers) {
+        return failure(StatusCode::FORBIDDEN, reason.to_owned());
+    }
+    let Some((kind, action)) = path.rsplit_once('/').and_then(|(kind, name)| Some((kind, Action::named(name)?))) else {
+        return failure(StatusCode::NOT_FOUND, "needs /approve, /forget or /relearn at the end of the path".to_owned());
+    };
+    let kind: Kind = match kind.parse() {
+        Ok(kind) => kind,
+        Err(error) => return failure(StatusCode::BAD_REQUEST, format!("{error}")),
+    };
+    let baselines = &mut shared.lock().baselines;
+    let Some(before) = baselines.get(&kind).cloned() else { return unknown(&kind) };
+    let now = SystemTime::now();
+    match action {
+        Action::Approve => baselines.approve(&kind, now),
+        Action::Forget => baselines.forget(&kind),
+        Action::Relearn => baselines.relearn(&kind, now),
+    };
+    tracing::info!(%kind, ?action, "somebody changed a baseline");
+    success(baselines.get(&kind).map_or(&*before, |baseline| baseline))
+}
+
+impl Action {
+    fn named(name: &str) -> Option<Self> {
+        match name {
+            "approve" => Some(Self::Approve),
+            "forget" => Some(Self::Forget),
+            "relearn" => Some(Self::Relearn),
+            _ => None,
+        }
+    }
+}
+
+/// What proxies say whom they ask for.
+const FORWARDED_FOR: &str = "x-forwarded-for";
+
+/// Whether a request may change anything; otherwise why not.
+fn may_change(caller: Caller, headers: &HeaderMap) -> Result<(), &'static str> {
+    let is_forwarded = headers.contains_key(FORWARDED) || headers.contains_key(FORWARDED_FOR);
+    let is_json = headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes() == b"application/json");
+    if !caller.is_authenticated && (!caller.is_local || is_forwarded) {
+        return Err(
+            "baselines are changed over a loopback address of the daemon's host, or with a user and password of its web.config.file",
+        );
+    }
+    // A browser asks before it sends this for a page of another origin, and says of which one the page is.
+    if !is_json || headers.contains_key(ORIGIN) {
+        return Err("needs the header Content-Type: application/json, and is not for web pages");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use axum::body::Body;
+    use http::{Method, Request};
+    use http_body_util::BodyExt;
+    use serde_json::Value;
+    use tower::ServiceExt as _;
+
+    use super::*;
+    use crate::{kernel::Capacity, model::Model, policy::Learn, syscalls::CallTable, workload::Directory};
+
+    const LOCAL: Caller = Caller { is_local: true, is_authenticated: false };
+    const JSON: (&str, &str) = ("content-type", "application/json");
+
+    /// A state with one baseline, which has learned one call.
+    fn shared() -> Shared {
+        let capacity = Capacity { cgroups: 1, series: 1, errors: 1, histograms: 1, timed_calls: 1 };
+        let known = (Model::new(1), Directory::default());
+        let mut state = State::new(CallTable::x86_64(), vec![], capacity, 1, "cgroup2".into(), vec![], known);
+        let State { baselines, calls, .. } = &mut state;
+        let policy: Arc<str> = "web".into();
+        baselines.begin_or_get(&kind(), (&policy, Learn::default()), SystemTime::UNIX_EPOCH, true).unwrap();
+        let read = calls.id("x86_64", "read").unwrap();
+        baselines.learn(&kind(), read, calls, SystemTime::UNIX_EPOCH, Some("nginx"));
+        Shared::new(state)
+    }
+
+    fn kind() -> Kind {
+        "shop/Deployment/a%2Fb/httpd".parse().unwrap()
+    }
+
+    /// The kind in a path: what is escaped in it is escaped once more.
+    const PATH: &str = "/api/v1/baselines/shop/Deployment/a%252Fb/httpd";
+
+    async fn ask(
+        shared: &Shared,
+        method: Method,
+        path: &str,
+        caller: Caller,
+        headers: &[(&str, &str)],
+    ) -> (u16, Value) {
+        let mut request = Request::builder().method(method).uri(path).extension(caller);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = router(shared.clone()).oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let status = answer.status().as_u16();
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        (status, serde_json::from_slice(&body).unwrap_or_default())
+    }
+
+    async fn get(shared: &Shared, path: &str) -> (u16, Value) {
+        ask(shared, Method::GET, path, Caller { is_local: false, is_authenticated: false }, &[]).await
+    }
+
+    async fn post(shared: &Shared, action: &str) -> (u16, Value) {
+        ask(shared, Method::POST, &format!("{PATH}/{action}"), LOCAL, &[JSON]).await
+    }
+
+    #[tokio::test]
+    async fn baselines_are_listed_and_shown() {
+        let shared = shared();
+        let (status, answer) = get(&shared, "/api/v1/policies").await;
+        let listed = &answer["data"]["baselines"][0];
+        assert_eq!((status, &answer["status"], &listed["kind"]), (200, &"success".into(), &kind().as_str().into()));
+        assert_eq!(
+            (&listed["calls"], &listed["state"], &listed["partial"]),
+            (&1.into(), &"learning".into(), &true.into())
+        );
+        let (status, answer) = get(&shared, PATH).await;
+        assert_eq!((status, &answer["data"]["calls"]["x86_64/read"]), (200, &"1970-01-01T00:00:00Z nginx".into()));
+    }
+
+    #[tokio::test]
+    async fn what_is_not_there_and_what_is_no_kind_are_told_apart() {
+        let shared = shared();
+        let (status, answer) = get(&shared, "/api/v1/baselines/docker:web").await;
+        assert_eq!(status, 404);
+        assert!(answer["error"].as_str().unwrap().contains("no baseline of docker:web"), "{answer}");
+        assert_eq!(get(&shared, "/api/v1/baselines/web").await.0, 400);
+        let post = async |path| ask(&shared, Method::POST, path, LOCAL, &[JSON]).await.0;
+        assert_eq!(post("/api/v1/baselines/docker:web/approve").await, 404);
+        assert_eq!(post("/api/v1/baselines/web/approve").await, 400);
+        assert_eq!(post(PATH).await, 404);
+        assert_eq!(post("/api/v1/policies").await, 405);
+    }
+
+    #[tokio::test]
+    async fn a_baseline_is_approved_relearned_and_forgotten() {
+        let shared = shared();
+        let (status, answer) = post(&shared, "approve").await;
+        let data = &answer["data"];
+        assert_eq!((status, &data["state"], &data["approved"]), (200, &"guarding".into(), &true.into()));
+        assert!(shared.lock().baselines.is_guarding(&kind()));
+        assert_eq!(post(&shared, "relearn").await.1["data"]["state"], "learning");
+        let (status, answer) = post(&shared, "forget").await;
+        assert_eq!(status, 200);
+        assert!(answer["data"]["calls"]["x86_64/read"].is_string(), "so that it can be put back: {answer}");
+        assert!(shared.lock().baselines.get(&kind()).is_none());
+        assert_eq!(post(&shared, "forget").await.0, 404);
+    }
+
+    #[tokio::test]
+    async fn only_those_who_may_change_anything() {
+        let shared = shared();
+        let stranger = Caller { is_local: false, is_authenticated: false };
+        let user = Caller { is_local: false, is_authenticated: true };
+        for (caller, headers, expected) in [
+            (LOCAL, &[JSON][..], 200),
+            (user, &[JSON], 200),
+            (user, &[JSON, ("x-forwarded-for", "192.0.2.1")], 200),
+            (stranger, &[JSON], 403),
+            (LOCAL, &[JSON, ("x-forwarded-for", "192.0.2.1")], 403),
+            (LOCAL, &[JSON, ("forwarded", "for=192.0.2.1")], 403),
+            (LOCAL, &[], 403),
+            (LOCAL, &[("content-type", "text/plain")], 403),
+            (user, &[("content-type", "application/x-www-form-urlencoded")], 403),
+            (LOCAL, &[JSON, ("origin", "http://127.0.0.1:9778")], 403),
+        ] {
+            let path = format!("{PATH}/approve");
+            let (status, answer) = ask(&shared, Method::POST, &path, caller, headers).await;
+            assert_eq!(status, expected, "{caller:?} {headers:?}");
+            assert_eq!(answer["error"].is_string(), expected == 403, "{answer}");
+        }
+    }
+}

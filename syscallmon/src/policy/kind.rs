@@ -1,0 +1,249 @@
+//! What workloads share a baseline, and what that is called: in files, in the API, on the command line.
+
+use std::{fmt, str::FromStr, sync::Arc};
+
+use ring::digest::{SHA256, digest};
+use serde::{Deserialize, Serialize};
+
+use crate::workload::{Label, Labels};
+
+/// A kind of workloads, by its text:
+///
+/// | workload | text |
+/// |---|---|
+/// | container of a pod | `shop/Deployment/web/httpd`: namespace, kind and name of the owner, container |
+/// | container of a pod that nobody owns | `shop/pod/web-0/httpd`; kinds of Kubernetes begin with a capital |
+/// | pod, outside its containers | `shop/Deployment/web` |
+/// | container without a pod | `docker:web`: runtime and name |
+/// | anything else | `unit:/system.slice/nginx.service`: path of the cgroup |
+///
+/// Characters that would make it ambiguous, or unreadable, are written as `%2F`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Kind(Arc<str>);
+
+/// What paths begin with; `docker:unit` has no `/` behind its colon.
+const UNIT: &str = "unit:";
+
+/// Stands for the owner's kind of a pod that nobody owns.
+const BARE_POD: &str = "pod";
+
+/// The most of its text that the name of a file shows.
+const MAX_SLUG: usize = 120;
+
+/// A text that is no kind of workloads.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{text:?} is no kind of workloads: needs the form shop/Deployment/web/httpd, docker:web or unit:/system.slice/nginx.service"
+)]
+pub struct KindError {
+    text: String,
+}
+
+impl Kind {
+    /// The kind of a workload, by all that is known of it; `None` where that is nothing.
+    #[must_use]
+    pub fn of(about: &Labels) -> Option<Self> {
+        let get = |label| about.get(label).map(AsRef::<str>::as_ref);
+        let container = get(Label::Container);
+        if let (Some(namespace), Some(pod)) = (get(Label::Namespace), get(Label::Pod)) {
+            let owner = get(Label::OwnerKind).zip(get(Label::Owner));
+            let (kind, name) = owner.map_or((BARE_POD, pod), |(kind, name)| of_cron_job(kind, name));
+            let parts = [Some(namespace), Some(kind), Some(name), container];
+            return Some(Self::new(&parts.into_iter().flatten().map(escaped).collect::<Vec<_>>().join("/")));
+        }
+        if let Some(container) = container {
+            let runtime = get(Label::Runtime).unwrap_or("container");
+            return Some(Self::new(&format!("{}:{}", escaped(runtime), escaped(container))));
+        }
+        get(Label::Cgroup).map(|path| Self::new(&format!("{UNIT}{}", escaped_path(path))))
+    }
+
+    fn new(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// As a text, which [`str::parse`] reads.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The name of its file: readable as far as the text is plain, and unique by a hash of all of it. Never hidden, never a path.
+    #[must_use]
+    pub fn file_name(&self) -> String {
+        let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
+        let slug: String = self.0.trim_start_matches('.').chars().map(plain).take(MAX_SLUG).collect();
+        let hash = digest(&SHA256, self.0.as_bytes());
+        let hash = hash.as_ref().iter().take(8).fold(0, |hash, &byte| hash << 8 | u64::from(byte));
+        format!("{slug}-{hash:016x}.json")
+    }
+}
+
+/// Jobs that a `CronJob` makes are one kind: their names end in the minute that they were due at.
+fn of_cron_job<'a>(kind: &'a str, owner: &'a str) -> (&'a str, &'a str) {
+    let is_minute = |text: &str| (8..=10).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    match owner.rsplit_once('-') {
+        Some((cron_job, minute)) if kind == "Job" && is_minute(minute) => ("CronJob", cron_job),
+        _ => (kind, owner),
+    }
+}
+
+/// One part of a kind.
+fn escaped(part: &str) -> String {
+    escape(part, |c| c == '/' || c == ':')
+}
+
+/// A path, whose slashes stay.
+fn escaped_path(path: &str) -> String {
+    escape(path, |_| false)
+}
+
+fn escape(text: &str, is_special: impl Fn(char) -> bool) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c == '%' || c.is_control() || is_special(c) {
+            let mut bytes = [0; 4];
+            escaped.extend(c.encode_utf8(&mut bytes).bytes().map(|byte| format!("%{byte:02X}")));
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
+}
+
+/// The text that was escaped; `None` if none was.
+fn unescaped(text: &str) -> Option<String> {
+    let mut parts = text.split('%');
+    let mut bytes = parts.next()?.as_bytes().to_vec();
+    for part in parts {
+        let (hex, rest) = part.split_at_checked(2)?;
+        bytes.push(u8::from_str_radix(hex, 16).ok()?);
+        bytes.extend(rest.bytes());
+    }
+    String::from_utf8(bytes).ok()
+}
+
+impl FromStr for Kind {
+    type Err = KindError;
+
+    fn from_str(text: &str) -> Result<Self, KindError> {
+        let is = |text: &str, escaped: fn(&str) -> String| unescaped(text).is_some_and(|plain| escaped(&plain) == text);
+        let is_part = |part: &str| !part.is_empty() && is(part, escaped);
+        let is_kind = match text.strip_prefix(UNIT).filter(|path| path.starts_with('/')) {
+            Some(path) => is(path, escaped_path),
+            None => match text.split_once(':') {
+                Some((runtime, name)) => is_part(runtime) && is_part(name),
+                None => matches!(text.split('/').count(), 3 | 4) && text.split('/').all(is_part),
+            },
+        };
+        if is_kind { Ok(Self::new(text)) } else { Err(KindError { text: text.to_owned() }) }
+    }
+}
+
+impl TryFrom<String> for Kind {
+    type Error = KindError;
+
+    fn try_from(text: String) -> Result<Self, KindError> {
+        text.parse()
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Component, Path};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn about(labels: &[(Label, &str)]) -> Labels {
+        Labels::new(labels.iter().map(|&(label, value)| (label, value.into())))
+    }
+
+    fn kind(labels: &[(Label, &str)]) -> String {
+        Kind::of(&about(labels)).unwrap().to_string()
+    }
+
+    const POD: [(Label, &str); 3] =
+        [(Label::Namespace, "shop"), (Label::Pod, "web-7d4b-x2k"), (Label::Cgroup, "/kubepods/pod1/abc")];
+
+    #[test]
+    fn pods_of_an_owner_are_one_kind_and_each_other_pod_is_its_own() {
+        let owned = [(Label::OwnerKind, "Deployment"), (Label::Owner, "web"), (Label::Container, "httpd")];
+        assert_eq!(kind(&[&POD[..], &owned].concat()), "shop/Deployment/web/httpd");
+        assert_eq!(kind(&[&POD[..], &owned[..2]].concat()), "shop/Deployment/web");
+        assert_eq!(kind(&[&POD[..], &owned[2..]].concat()), "shop/pod/web-7d4b-x2k/httpd");
+        let by_pod = [(Label::OwnerKind, "Pod"), (Label::Owner, "web-7d4b-x2k"), (Label::Container, "httpd")];
+        assert_ne!(kind(&[&POD[..], &by_pod].concat()), kind(&[&POD[..], &owned[2..]].concat()));
+    }
+
+    #[test]
+    fn jobs_of_a_cron_job_are_one_kind() {
+        let job = |name| kind(&[&POD[..], &[(Label::OwnerKind, "Job"), (Label::Owner, name)]].concat());
+        assert_eq!(job("backup-29103845"), "shop/CronJob/backup");
+        assert_eq!(
+            (job("import-2"), job("29103845")),
+            ("shop/Job/import-2".to_owned(), "shop/Job/29103845".to_owned())
+        );
+    }
+
+    #[test]
+    fn containers_without_a_pod_are_told_apart_by_runtime_and_units_by_path() {
+        let named =
+            [(Label::Container, "web"), (Label::Runtime, "docker"), (Label::Cgroup, "/system.slice/docker-1.scope")];
+        assert_eq!(kind(&named), "docker:web");
+        assert_eq!(kind(&[(Label::Cgroup, "/system.slice/nginx.service")]), "unit:/system.slice/nginx.service");
+        assert_eq!(Kind::of(&about(&[(Label::Node, "a")])), None);
+    }
+
+    #[test]
+    fn no_two_workloads_have_one_text() {
+        let container = |runtime, name| kind(&[(Label::Runtime, runtime), (Label::Container, name)]);
+        assert_eq!(container("unit", "/a"), "unit:%2Fa");
+        assert_ne!(container("unit", "/a"), kind(&[(Label::Cgroup, "/a")]));
+        let pod = |namespace, pod| kind(&[(Label::Namespace, namespace), (Label::Pod, pod)]);
+        assert_ne!(pod("a/pod/b", "c"), pod("a", "b/pod/c"));
+    }
+
+    #[test]
+    fn what_is_no_kind_is_refused() {
+        for text in [
+            "",
+            "web",
+            "a/b",
+            "a//c",
+            "a/b/c/d/e",
+            "docker:",
+            ":web",
+            "docker:a/b",
+            "a/b/%2f",
+            "a/b/%",
+            "a/b/%FF",
+            "a/b/c\n",
+        ] {
+            assert!(text.parse::<Kind>().is_err(), "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_kind_is_read_as_it_was_written_and_its_file_is_in_the_directory(
+            namespace in "\\PC{0,5}|\\.\\.", pod in ".{0,9}|\\.\\./\\.\\.", container in ".{0,300}", cgroup in "/.{0,9}"
+        ) {
+            let labels =
+                [(Label::Namespace, namespace.as_str()), (Label::Pod, &pod), (Label::Container, &container), (Label::Cgroup, &cgroup)];
+            let kind = Kind::of(&about(&labels)).unwrap();
+            prop_assert_eq!(&kind.as_str().parse::<Kind>().unwrap(), &kind);
+            let name = kind.file_name();
+            let parts: Vec<Component<'_>> = Path::new(&name).components().collect();
+            prop_assert!(matches!(parts[..], [Component::Normal(_)]) && name.len() < 200 && !name.starts_with('.'), "{}", name);
+        }
+    }
+}

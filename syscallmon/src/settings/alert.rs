@@ -1,0 +1,141 @@
+//! Brings the settings of alerts into what they mean together.
+
+use std::{path::PathBuf, time::Duration};
+
+use http::HeaderValue;
+
+use super::{Alert, Alertmanager, Webhook};
+use crate::alert::{self, Access, AlertConfig, Alertmanagers};
+
+/// Settings that do not fit.
+#[derive(Debug, thiserror::Error)]
+pub enum AlertError {
+    /// A time is out of its range.
+    #[error("{setting}: {value} is out of range: needs {range}", value = humantime::format_duration(*value))]
+    Range {
+        /// The setting.
+        setting: &'static str,
+        /// What was set.
+        value: Duration,
+        /// What can be.
+        range: &'static str,
+    },
+    /// An alert would be resolved between two looks.
+    #[error(
+        "alert.resolve-after: {resolve_after} is less than two poll.interval of {poll_interval}: alerts would be resolved \
+         between two readings",
+        resolve_after = humantime::format_duration(*resolve_after), poll_interval = humantime::format_duration(*poll_interval)
+    )]
+    ResolveAfter {
+        /// The one.
+        resolve_after: Duration,
+        /// The other.
+        poll_interval: Duration,
+    },
+    /// A name without a password, or the other way round.
+    #[error("{0}.username and {0}.password-file need each other")]
+    HalfOfPassword(&'static str),
+    /// Both ways to be let in.
+    #[error("{0}.bearer-token-file and {0}.username exclude each other: both are sent as the same header")]
+    TwoCredentials(&'static str),
+    /// Something is set for a webhook that is not there.
+    #[error("alert.webhook.{0} needs alert.webhook.url")]
+    NoWebhook(&'static str),
+    /// Something is set for an Alertmanager that is not there.
+    #[error("alert.alertmanager.{0} needs alert.alertmanager.url")]
+    NoAlertmanager(&'static str),
+    /// The content type cannot be a header.
+    #[error("alert.webhook.content-type: {0:?} is no content type")]
+    ContentType(String),
+}
+
+impl Alert {
+    /// What they mean, where the kernel's tables are read every `poll_interval`.
+    ///
+    /// # Errors
+    ///
+    /// When they do not fit.
+    pub(super) fn resolve(
+        self,
+        poll_interval: Duration,
+        kubeconfig: Option<PathBuf>,
+    ) -> Result<AlertConfig, AlertError> {
+        let within = |setting, value: Option<Duration>, default| {
+            let value = value.unwrap_or(default);
+            let range = Duration::from_secs(1)..=Duration::from_hours(365 * 24);
+            if range.contains(&value) {
+                Ok(value)
+            } else {
+                Err(AlertError::Range { setting, value, range: "1s to 365days" })
+            }
+        };
+        let resolve_after = within("alert.resolve-after", self.resolve_after, Duration::from_mins(15))?;
+        let alertmanager = self.alertmanager.resolve(resolve_after)?;
+        if !alertmanager.urls.is_empty() && resolve_after < 2 * poll_interval {
+            return Err(AlertError::ResolveAfter { resolve_after, poll_interval });
+        }
+        Ok(AlertConfig {
+            log: self.log.unwrap_or_default(),
+            repeat_interval: within("alert.repeat-interval", self.repeat_interval, Duration::from_hours(1))?,
+            rate_limit: self.rate_limit.unwrap_or_default(),
+            alertmanager,
+            webhook: self.webhook.resolve()?,
+            kubernetes_events: self.kubernetes_events.unwrap_or(false),
+            kubeconfig,
+        })
+    }
+}
+
+impl Alertmanager {
+    fn resolve(self, resolve_after: Duration) -> Result<Alertmanagers, AlertError> {
+        let Self { url, labels, ca_file, bearer_token_file, username, password_file } = self;
+        let urls = url.unwrap_or_default();
+        let labels = labels.unwrap_or_default();
+        let access = access("alert.alertmanager", ca_file, bearer_token_file, username, password_file)?;
+        if urls.is_empty() && (!labels.is_empty() || access != Access::default()) {
+            return Err(AlertError::NoAlertmanager(if labels.is_empty() {
+                "ca-file (or credentials)"
+            } else {
+                "labels"
+            }));
+        }
+        Ok(Alertmanagers { urls, access, labels, resolve_after })
+    }
+}
+
+impl Webhook {
+    fn resolve(self) -> Result<Option<alert::Webhook>, AlertError> {
+        let Self { url, template, content_type, headers, ca_file, bearer_token_file, username, password_file } = self;
+        let access = access("alert.webhook", ca_file, bearer_token_file, username, password_file)?;
+        let content_type = content_type.unwrap_or_else(|| "application/json".to_owned());
+        let Some(url) = url else {
+            let lonely = [
+                ("template", template.is_some()),
+                ("headers", headers.is_some_and(|headers| !headers.is_empty())),
+                ("ca-file (or credentials)", access != Access::default()),
+            ];
+            let first = lonely.into_iter().find(|(_, is_set)| *is_set);
+            return first.map_or(Ok(None), |(name, _)| Err(AlertError::NoWebhook(name)));
+        };
+        let content_type = HeaderValue::try_from(&content_type).map_err(|_| AlertError::ContentType(content_type))?;
+        Ok(Some(alert::Webhook { url, access, template, content_type, headers: headers.unwrap_or_default() }))
+    }
+}
+
+fn access(
+    group: &'static str,
+    ca_file: Option<PathBuf>,
+    bearer_token_file: Option<PathBuf>,
+    username: Option<String>,
+    password_file: Option<PathBuf>,
+) -> Result<Access, AlertError> {
+    let basic = match (username, password_file) {
+        (Some(username), Some(file)) => Some((username, file)),
+        (None, None) => None,
+        _ => return Err(AlertError::HalfOfPassword(group)),
+    };
+    if basic.is_some() && bearer_token_file.is_some() {
+        return Err(AlertError::TwoCredentials(group));
+    }
+    Ok(Access { ca_file, bearer_token_file, basic })
+}

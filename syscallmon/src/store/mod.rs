@@ -1,0 +1,285 @@
+//! Keeps baselines on disk: one file a kind, in `baselines` below the state directory.
+//!
+//! A task of its own, which takes what has changed from the [`State`](crate::state::State) and then goes on without its lock: counting never waits for a
+//! disk. What people write wins: a file that was edited is taken over, one that was removed is forgotten, one that cannot be read is left as
+//! it is. When the disk fails, everything goes on in memory and is written when that works again.
+
+mod file;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::{DirBuilder, File},
+    io,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rustix::fs::{FlockOperation, flock};
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use self::file::Stamp;
+use crate::{
+    policy::{Baseline, BaselineError, Change, Kind},
+    state::Shared,
+    syscalls::CallTable,
+};
+
+/// How often the disk is brought up to date, and looked at for edits. A crash loses at most so much.
+const PERIOD: Duration = Duration::from_secs(5);
+
+/// Most files that are looked at.
+const MOST_FILES: usize = 16_384;
+
+/// Why baselines are not on disk.
+#[derive(Debug, thiserror::Error)]
+enum StoreError {
+    #[error("cannot make the directory {}: make it, or choose another one with --state.directory", path.display())]
+    Make { path: PathBuf, source: io::Error },
+    #[error("cannot read the directory {}", path.display())]
+    List { path: PathBuf, source: io::Error },
+    #[error("another syscallmon uses {}: give this one another --state.directory", path.display())]
+    Locked { path: PathBuf },
+    #[error("cannot write {}: it needs a file system that is writable and not full", path.display())]
+    Write { path: PathBuf, source: io::Error },
+    #[error("cannot remove {}", path.display())]
+    Remove { path: PathBuf, source: io::Error },
+}
+
+/// Why the file of a baseline is left alone.
+#[derive(Debug, thiserror::Error)]
+enum FileError {
+    #[error("cannot read it")]
+    Read(#[from] io::Error),
+    #[error(transparent)]
+    Baseline(#[from] BaselineError),
+    #[error("it is of {kind}, whose file is called {}", kind.file_name())]
+    Name { kind: Kind },
+    #[error("there are too many baselines: forget some, and touch it")]
+    TooMany,
+}
+
+/// See the module.
+pub struct Store {
+    directory: PathBuf,
+    shared: Shared,
+    calls: CallTable,
+    /// The directory, locked, where it is there.
+    open: Option<File>,
+    /// What is in the directory, by its name.
+    files: BTreeMap<String, OnDisk>,
+    /// What could not be written yet.
+    pending: BTreeMap<Kind, Change>,
+    has_problem: bool,
+}
+
+/// A file as it was when it was last read or written.
+struct OnDisk {
+    stamp: Stamp,
+    /// Whose it is; `None` when it cannot be read.
+    kind: Option<Kind>,
+}
+
+impl Store {
+    /// A store below this state directory, which nobody needs to have made.
+    #[must_use]
+    pub fn new(state_directory: &Path, shared: Shared) -> Self {
+        let directory = state_directory.join("baselines");
+        let calls = shared.lock().calls.clone();
+        let (files, pending) = (BTreeMap::new(), BTreeMap::new());
+        Self { directory, shared, calls, open: None, files, pending, has_problem: false }
+    }
+
+    /// Brings memory and disk together until `shutdown`, and once more then. Blocks one thread at a time.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        let mut period = interval(PERIOD);
+        period.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while shutdown.run_until_cancelled(period.tick()).await.is_some() {
+            tokio::task::block_in_place(|| self.synchronize());
+        }
+        tokio::task::block_in_place(|| self.synchronize());
+    }
+
+    /// Takes over what people changed on disk, then writes what has changed here. The first time, it reads everything.
+    pub fn synchronize(&mut self) {
+        let result = self.read().and_then(|()| self.write());
+        let is_used = self.open.is_some() || result.is_err();
+        let unreadable = self.files.values().filter(|file| file.kind.is_none()).count();
+        let mut state = self.shared.lock();
+        let status = &mut state.baselines.store;
+        status.unreadable = unreadable;
+        status.errors += u64::from(result.is_err());
+        if is_used {
+            status.is_up = Some(result.is_ok());
+        }
+        drop(state);
+        match &result {
+            Err(error) if !self.has_problem => {
+                let error = error as &dyn std::error::Error;
+                tracing::error!(
+                    error,
+                    "baselines are not on disk: they go on in memory, and are written when that works again"
+                );
+            }
+            Ok(()) if self.has_problem => tracing::info!("baselines are on disk again"),
+            _ => {}
+        }
+        self.has_problem = result.is_err();
+    }
+
+    fn read(&mut self) -> Result<(), StoreError> {
+        if !self.is_open()? {
+            return Ok(());
+        }
+        let list = |source| StoreError::List { path: self.directory.clone(), source };
+        let names = file::names(&self.directory, MOST_FILES).map_err(list)?;
+        for name in &names {
+            // Gone again since it was listed: the next time.
+            let Ok(stamp) = Stamp::of(&self.directory.join(name)) else { continue };
+            if self.files.get(name).is_none_or(|known| known.stamp != stamp) {
+                self.take_over(name, stamp);
+            }
+        }
+        self.forget_removed(&names);
+        Ok(())
+    }
+
+    /// Opens the directory, if it is there, for this process alone; whether it is open.
+    fn is_open(&mut self) -> Result<bool, StoreError> {
+        let failed = |source| StoreError::List { path: self.directory.clone(), source };
+        let is_there = self.directory.try_exists().map_err(failed)?;
+        if !is_there {
+            if self.open.take().is_some() {
+                // Nobody forgets everything by losing a directory.
+                tracing::warn!(directory = %self.directory.display(), "gone: baselines are written anew");
+                self.files.clear();
+                self.shared.lock().baselines.mark_all();
+            }
+        } else if self.open.is_none() {
+            let directory = File::open(&self.directory).map_err(failed)?;
+            flock(&directory, FlockOperation::NonBlockingLockExclusive)
+                .map_err(|_| StoreError::Locked { path: self.directory.clone() })?;
+            file::remove_leftovers(&self.directory).map_err(failed)?;
+            self.open = Some(directory);
+        }
+        Ok(is_there)
+    }
+
+    /// Takes over a file that is new, or not what it was.
+    fn take_over(&mut self, name: &str, stamp: Stamp) {
+        let path = self.directory.join(name);
+        let is_known = self.files.contains_key(name);
+        let taken = file::read(&path).map_err(FileError::Read).and_then(|text| self.adopt(name, &text));
+        let kind = match taken {
+            Ok(kind) => {
+                // Whatever was learned meanwhile: what somebody wrote was meant.
+                if self.pending.remove(&kind).is_some() || is_known {
+                    tracing::info!(%kind, "the file of this baseline was edited: taken over, instead of what was in memory");
+                }
+                Some(kind)
+            }
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(file = %path.display(), error, "not used, and left as it is: correct or remove it");
+                None
+            }
+        };
+        self.files.insert(name.to_owned(), OnDisk { stamp, kind });
+    }
+
+    fn adopt(&self, name: &str, text: &[u8]) -> Result<Kind, FileError> {
+        let baseline = Baseline::from_json(text, &self.calls)?;
+        let kind = baseline.kind.clone();
+        if kind.file_name() != name {
+            return Err(FileError::Name { kind });
+        }
+        let unknown: Vec<&str> = baseline.unknown_calls(&self.calls).take(10).collect();
+        if !unknown.is_empty() {
+            tracing::warn!(%kind, calls = unknown.join(","), "calls that this syscallmon does not know: kept, and without effect");
+        }
+        if self.shared.lock().baselines.adopt(baseline) { Ok(kind) } else { Err(FileError::TooMany) }
+    }
+
+    /// Forgets baselines whose file somebody has removed.
+    fn forget_removed(&mut self, names: &BTreeSet<String>) {
+        let removed: Vec<String> = self.files.keys().filter(|name| !names.contains(*name)).cloned().collect();
+        for name in removed {
+            let Some(kind) = self.files.remove(&name).and_then(|file| file.kind) else { continue };
+            self.pending.remove(&kind);
+            if self.shared.lock().baselines.drop(&kind) {
+                tracing::info!(%kind, "the file of this baseline was removed: forgotten");
+            }
+        }
+    }
+
+    fn write(&mut self) -> Result<(), StoreError> {
+        let changes = self.shared.lock().baselines.take_changes();
+        self.pending.extend(changes.into_iter().map(|change| (change.kind().clone(), change)));
+        if self.pending.values().all(|change| self.is_unreadable(change.kind())) {
+            return Ok(());
+        }
+        self.make_directories()?;
+        if !self.is_open()? {
+            return Ok(());
+        }
+        let mut result = Ok(());
+        for (kind, change) in std::mem::take(&mut self.pending) {
+            let written = self.put(&change);
+            if !matches!(written, Ok(true)) {
+                self.pending.insert(kind, change);
+            }
+            result = result.and(written.map(drop));
+        }
+        // A rename is on disk when its directory is.
+        let synced = self.open.as_ref().map_or(Ok(()), File::sync_all);
+        result.and(synced.map_err(|source| StoreError::Write { path: self.directory.clone(), source }))
+    }
+
+    fn is_unreadable(&self, kind: &Kind) -> bool {
+        self.files.get(&kind.file_name()).is_some_and(|file| file.kind.is_none())
+    }
+
+    /// Makes the state directory and the one in it, but nothing above them.
+    fn make_directories(&self) -> Result<(), StoreError> {
+        for path in self.directory.parent().into_iter().chain([self.directory.as_path()]) {
+            match DirBuilder::new().mode(0o700).create(path) {
+                Err(source) if source.kind() != io::ErrorKind::AlreadyExists && !path.is_dir() => {
+                    return Err(StoreError::Make { path: path.to_owned(), source });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings one change to disk; `false` where somebody else has changed the file, which is seen to the next time.
+    fn put(&mut self, change: &Change) -> Result<bool, StoreError> {
+        let name = change.kind().file_name();
+        let path = self.directory.join(&name);
+        if Stamp::of(&path).ok() != self.files.get(&name).map(|file| file.stamp) || self.is_unreadable(change.kind()) {
+            return Ok(false);
+        }
+        match change {
+            Change::Write(baseline) => {
+                let text = baseline.to_json().map_err(io::Error::from);
+                let stamp = text.and_then(|text| file::replace(&path, &text));
+                let stamp = stamp.map_err(|source| StoreError::Write { path, source })?;
+                self.files.insert(name, OnDisk { stamp, kind: Some(baseline.kind.clone()) });
+            }
+            Change::Remove(_) => {
+                file::remove(&path).map_err(|source| StoreError::Remove { path, source })?;
+                self.files.remove(&name);
+            }
+        }
+        Ok(true)
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Store").field("directory", &self.directory).finish_non_exhaustive()
+    }
+}

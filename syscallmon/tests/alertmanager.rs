@@ -1,0 +1,245 @@
+//! Real Alertmanagers get violations: once, resolved, and also when they were away.
+
+use std::{
+    fs,
+    net::TcpListener,
+    path::Path,
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant, SystemTime},
+};
+
+use serde_json::Value;
+use syscallmon::{
+    alert::{Access, AlertConfig, Alertmanagers, Alerts, LogTarget, Notice, RateLimit},
+    policy::{Reason, Severity, Violation},
+    syscalls::Call,
+    workload::{Label, Labels, Workload},
+};
+use tokio::{runtime::Runtime, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+/// After which quiet time alerts are resolved here.
+const QUIET: Duration = Duration::from_secs(3);
+
+/// An Alertmanager that hands on to a webhook at once.
+struct Alertmanager {
+    child: Child,
+    address: String,
+}
+
+impl Alertmanager {
+    fn start(address: &str, directory: &Path, receiver: &str) -> Self {
+        let config = directory.join("alertmanager.yml");
+        let yaml = format!(
+            "route: {{receiver: hook, group_by: ['...'], group_wait: 100ms, group_interval: 200ms, repeat_interval: 1h}}\n\
+             receivers:\n- name: hook\n  webhook_configs: [{{url: 'http://{receiver}/', send_resolved: true}}]\n"
+        );
+        fs::write(&config, yaml).unwrap();
+        let child = Command::new("prometheus-alertmanager")
+            .arg(format!("--config.file={}", config.display()))
+            .arg(format!("--storage.path={}", directory.join("data").display()))
+            .arg(format!("--web.listen-address={address}"))
+            .args(["--cluster.listen-address=", "--log.level=error"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("prometheus-alertmanager: run `cargo xtask setup --for test`");
+        let alertmanager = Self { child, address: address.to_owned() };
+        wait_for("an Alertmanager", || {
+            ureq::get(format!("http://{address}/-/ready")).call().ok().filter(|answer| answer.status() == 200)
+        });
+        alertmanager
+    }
+
+    /// What it says is firing.
+    fn firing(&self) -> Vec<Value> {
+        let mut answer = ureq::get(format!("http://{}/api/v2/alerts", self.address)).call().expect("alerts");
+        let alerts = answer.body_mut().read_to_string().expect("a body");
+        serde_json::from_str::<Value>(&alerts).expect("JSON").as_array().expect("alerts").clone()
+    }
+}
+
+impl Drop for Alertmanager {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What an Alertmanager notifies of: `firing mount`, `resolved mount`.
+struct Receiver {
+    address: String,
+    notified: std::sync::Arc<std::sync::Mutex<Vec<String>>>,
+}
+
+impl Receiver {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (address, notified) = (listener.local_addr().unwrap().to_string(), std::sync::Arc::default());
+        let log = std::sync::Arc::clone(&notified);
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                for alert in notification(&mut stream.unwrap()) {
+                    log.lock().unwrap().push(alert);
+                }
+            }
+        });
+        Self { address, notified }
+    }
+
+    fn notified(&self) -> Vec<String> {
+        self.notified.lock().unwrap().clone()
+    }
+}
+
+/// Reads one request of an Alertmanager's, and answers it.
+fn notification(stream: &mut std::net::TcpStream) -> Vec<String> {
+    use std::io::{Read, Write};
+    let (mut bytes, mut buffer) = (Vec::new(), [0; 4096]);
+    let body = loop {
+        let length = stream.read(&mut buffer).unwrap_or(0);
+        bytes.extend_from_slice(&buffer[..length]);
+        let whole = bytes.windows(4).position(|window| window == b"\r\n\r\n").map(|end| &bytes[end + 4..]);
+        match whole.and_then(|body| serde_json::from_slice::<Value>(body).ok()) {
+            Some(body) => break body,
+            None if length == 0 => return Vec::new(),
+            None => {}
+        }
+    };
+    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+    let of = |alert: &Value| {
+        format!("{} {}", alert["status"].as_str().unwrap(), alert["labels"]["syscall"].as_str().unwrap())
+    };
+    body["alerts"].as_array().unwrap().iter().map(of).collect()
+}
+
+fn free_address() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let begin = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(begin.elapsed() < Duration::from_secs(60), "{what}: not within 60 s");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// What delivers, in a runtime of its own.
+struct Delivery {
+    alerts: Alerts,
+    _runtime: Runtime,
+}
+
+impl Delivery {
+    fn start(urls: &[&str]) -> Self {
+        let runtime = Runtime::new().unwrap();
+        let config = AlertConfig {
+            log: LogTarget::Off,
+            repeat_interval: Duration::from_hours(1),
+            rate_limit: RateLimit::default(),
+            alertmanager: Alertmanagers {
+                urls: urls.iter().map(|address| format!("http://{address}").parse().unwrap()).collect(),
+                access: Access::default(),
+                labels: vec!["cluster=test".parse().unwrap()],
+                resolve_after: QUIET,
+            },
+            webhook: None,
+            kubernetes_events: false,
+            kubeconfig: None,
+        };
+        let alerts = runtime.block_on(async {
+            let mut tasks = JoinSet::new();
+            let alerts = Alerts::start(&config, "node-1", &CancellationToken::new(), &mut tasks);
+            tasks.detach_all();
+            alerts
+        });
+        Self { alerts, _runtime: runtime }
+    }
+
+    /// A workload makes a call, for the `count`th time.
+    fn notify(&self, syscall: &'static str, count: u64) {
+        let labels = [(Label::Namespace, "shop"), (Label::Pod, "web-1"), (Label::Container, "web \"1\" \u{e9}")];
+        let labels = Labels::new(labels.map(|(label, value)| (label, value.into())));
+        let violation = Violation {
+            time: SystemTime::now(),
+            last_seen: SystemTime::now(),
+            count,
+            workload: Workload::Named(labels.clone()),
+            about: labels,
+            call: Call { abi: "x86_64", syscall },
+            number: None,
+            refused: false,
+            process: None,
+            policy: "runtime-default".into(),
+            severity: Severity::Critical,
+            reason: Reason::Denied,
+            runtime_default_allows: false,
+        };
+        self.alerts.notify(Notice { violation, is_new: count == 1 });
+    }
+}
+
+#[test]
+fn two_alertmanagers_are_told_once_and_of_the_end() {
+    let directories = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let receivers = [(); 2].map(|()| Receiver::start());
+    let alertmanagers =
+        [0, 1].map(|index| Alertmanager::start(&free_address(), directories[index].path(), &receivers[index].address));
+    let delivery = Delivery::start(&[&alertmanagers[0].address, &alertmanagers[1].address]);
+    let begin = Instant::now();
+    delivery.notify("mount", 1);
+    for (alertmanager, receiver) in alertmanagers.iter().zip(&receivers) {
+        let firing = wait_for("an alert", || Some(alertmanager.firing()).filter(|alerts| !alerts.is_empty()));
+        assert_eq!(firing.len(), 1);
+        let (labels, annotations) = (&firing[0]["labels"], &firing[0]["annotations"]);
+        assert_eq!(labels["container"], "web \"1\" \u{e9}");
+        assert_eq!((&labels["node"], &labels["cluster"]), (&"node-1".into(), &"test".into()));
+        assert!(annotations["summary"].as_str().unwrap().contains("unexpected call: mount"), "{annotations}");
+        wait_for("a notification", || (receiver.notified() == ["firing mount"]).then_some(()));
+    }
+    // Repeats keep it, and are no new alerts.
+    for count in 2..=20 {
+        thread::sleep(QUIET / 10);
+        delivery.notify("mount", count);
+    }
+    let quiet = Instant::now();
+    for receiver in &receivers {
+        assert_eq!(receiver.notified(), ["firing mount"], "after {:?}", begin.elapsed());
+        let both = ["firing mount", "resolved mount"];
+        wait_for("the end", || (receiver.notified() == both).then_some(()));
+        assert!(quiet.elapsed() >= QUIET - Duration::from_millis(500), "{:?}", quiet.elapsed());
+    }
+    assert!(alertmanagers.iter().all(|alertmanager| alertmanager.firing().is_empty()));
+    let sent: Vec<u64> = delivery.alerts.status().sinks.iter().map(|sink| sink.sent).collect();
+    assert_eq!(sent, [2, 2], "a beginning and an end each");
+}
+
+#[test]
+fn an_alertmanager_that_was_away_is_told_once_when_it_is_back() {
+    let (directory, receiver, address) = (tempfile::tempdir().unwrap(), Receiver::start(), free_address());
+    let delivery = Delivery::start(&[&address]);
+    delivery.notify("mount", 1);
+    delivery.notify("bpf", 1);
+    let status = || delivery.alerts.status().sinks.remove(0);
+    wait_for("a failure", || (status().failed >= 2).then_some(()));
+    for count in 2..=1000 {
+        delivery.notify("mount", count);
+    }
+    // By then both are over, and nobody knows of them yet.
+    thread::sleep(QUIET + Duration::from_secs(1));
+    assert_eq!((status().sent, status().queued), (0, 2));
+    let alertmanager = Alertmanager::start(&address, directory.path(), &receiver.address);
+    wait_for("both", || (receiver.notified().len() >= 2).then_some(()));
+    wait_for("their ends", || (receiver.notified().len() >= 4).then_some(()));
+    thread::sleep(Duration::from_secs(1));
+    let mut notified = receiver.notified();
+    notified.sort();
+    assert_eq!(notified, ["firing bpf", "firing mount", "resolved bpf", "resolved mount"]);
+    assert!(alertmanager.firing().is_empty());
+    assert_eq!((status().sent, status().queued), (4, 0));
+}

@@ -1,0 +1,271 @@
+//! Calls that nobody expects are told at once, with who made them, and the ones that are expected never.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process,
+    time::Duration,
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::harness::{Daemon, Docker, KnownCalls, TestCgroup, number, syscallmon, wait_for};
+
+/// A daemon that tells a file of violations, and names nothing.
+struct Guard {
+    daemon: Daemon,
+    directory: TempDir,
+}
+
+impl Guard {
+    /// With these policies, and flags.
+    fn start(policies: &str, flags: &[&str]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir(directory.path().join("policies")).unwrap();
+        fs::write(directory.path().join("policies/test.yaml"), format!("policies:\n{policies}")).unwrap();
+        let daemon = daemon(directory.path(), flags);
+        Self { daemon, directory }
+    }
+
+    /// The lines that were written, as far as they are about a workload that has this in its labels.
+    fn lines(&self, part: &str) -> Vec<Value> {
+        let text = fs::read_to_string(self.directory.path().join("violations")).unwrap_or_default();
+        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("a line of JSON"));
+        lines.filter(|line| line["workload"].to_string().contains(part)).collect()
+    }
+
+    /// Waits for so many lines, which must be all that there are.
+    fn wait_for_lines(&self, part: &str, count: usize) -> Vec<Value> {
+        wait_for(&format!("{count} violations"), Duration::from_secs(10), || {
+            (self.lines(part).len() >= count).then_some(())
+        });
+        std::thread::sleep(Duration::from_millis(300));
+        let lines = self.lines(part);
+        assert_eq!(lines.len(), count, "{lines:#?}");
+        lines
+    }
+
+    /// What the API has of workloads with this in their labels: by call, whether it was refused, and how often.
+    fn violations(&self, part: &str) -> BTreeMap<String, (bool, u64)> {
+        let (status, body) = self.daemon.get("/api/v1/violations?limit=1000");
+        assert_eq!(status, 200, "{body}");
+        let answer: Value = serde_json::from_str(&body).unwrap();
+        let of_it = answer["data"]["violations"].as_array().unwrap().iter();
+        of_it
+            .filter(|violation| violation["workload"].to_string().contains(part))
+            .map(|violation| {
+                let call = format!("{}:{}", text(violation, "abi"), text(violation, "syscall"));
+                (call, (violation["refused"].as_bool().unwrap(), violation["count"].as_u64().unwrap()))
+            })
+            .collect()
+    }
+
+    /// The counter, over all calls of workloads with this in their labels.
+    fn counted(&self, part: &str) -> BTreeMap<String, u64> {
+        let scrape = self.daemon.settled_scrape();
+        let series = scrape
+            .text
+            .lines()
+            .filter(|line| line.starts_with("syscallmon_unexpected_syscalls_total{") && line.contains(part));
+        let label = |line: &str, name: &str| -> String {
+            let rest = line.split_once(&format!("{name}=\"")).expect("a label").1;
+            rest.split_once('"').unwrap().0.to_owned()
+        };
+        series
+            .map(|line| {
+                let call = format!("{}:{}", label(line, "abi"), label(line, "syscall"));
+                (call, line.rsplit_once(' ').unwrap().1.parse().unwrap())
+            })
+            .collect()
+    }
+}
+
+fn daemon(directory: &Path, flags: &[&str]) -> Daemon {
+    let path = |name: &str| directory.join(name).display().to_string();
+    let mut command = syscallmon();
+    command.args(["run", "--web.listen-address=127.0.0.1:0"]);
+    command.args(["--policy.directory", &path("policies"), "--alert.log", &path("violations")]);
+    command.args(["--state.directory", &path("state")]).args(flags);
+    Daemon::start_command(&mut command)
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value[key].as_str().unwrap_or_default()
+}
+
+/// A cgroup that has the name of a container's, whose name nobody knows.
+fn container(parent: &TestCgroup) -> PathBuf {
+    let docker = parent.child("docker");
+    let id = format!("{:064x}", process::id());
+    fs::create_dir(docker.join(&id)).expect("make a cgroup");
+    docker.join(id)
+}
+
+#[test]
+fn nothing_needs_to_be_configured_to_be_told_of_a_container_s_unexpected_calls() {
+    let parent = TestCgroup::new("unexpected");
+    let path = container(&parent);
+    let guard = Guard::start("  []", &[]);
+    let part = parent.label();
+    let (mount, getppid) = (number(libc::SYS_mount), number(libc::SYS_getppid));
+    KnownCalls::run(&[&"calls", &path, &getppid, &"5", &mount, &"3", &number(libc::SYS_unshare), &"1", &"9999", &"2"]);
+
+    let lines = guard.wait_for_lines(&part, 3);
+    let line = lines.iter().find(|line| text(line, "syscall") == "mount").expect("told of the mounts");
+    assert_eq!((text(line, "severity"), text(line, "policy")), ("critical", "runtime-default"), "{line}");
+    assert_eq!((text(line, "kind"), text(line, "reason")), ("violation", "not_allowed"), "{line}");
+    assert_eq!((&line["refused"], &line["runtime_default_allows"]), (&false.into(), &false.into()), "{line}");
+    let process = &line["process"];
+    assert_eq!(text(process, "comm"), "known_calls");
+    assert!(text(process, "exe").ends_with("/known_calls"), "{process}");
+    let parents: Vec<u64> = process["parents"].as_array().unwrap().iter().map(|p| p["pid"].as_u64().unwrap()).collect();
+    assert!(parents.contains(&process::id().into()), "this test is among the parents: {process}");
+    let unknown = lines.iter().find(|line| text(line, "syscall") == "unknown").expect("told of the unknown number");
+    assert_eq!((text(unknown, "reason"), &unknown["number"]), ("unknown_number", &9999.into()));
+
+    let native = std::env::consts::ARCH;
+    let expected =
+        [("mount", 3), ("unshare", 1), ("unknown", 2)].map(|(call, count)| (format!("{native}:{call}"), count));
+    assert_eq!(guard.counted(&part), BTreeMap::from(expected.clone()));
+    assert_eq!(guard.violations(&part), expected.map(|(call, count)| (call, (false, count))).into());
+    let (_, page) = guard.daemon.get("/");
+    assert!(page.contains("Unexpected calls") && page.contains("mount (") && page.contains("critical"), "{page}");
+}
+
+#[test]
+fn repeats_are_counted_and_not_told_one_by_one() {
+    let parent = TestCgroup::new("repeats");
+    let path = container(&parent);
+    let guard = Guard::start("  []", &[]);
+    KnownCalls::run(&[&"calls", &path, &number(libc::SYS_keyctl), &"100000"]);
+    guard.wait_for_lines(&parent.label(), 1);
+    assert_eq!(guard.counted(&parent.label()).into_values().collect::<Vec<_>>(), [100_000]);
+    KnownCalls::run(&[&"calls", &path, &number(libc::SYS_keyctl), &"100000"]);
+    assert_eq!(guard.counted(&parent.label()).into_values().collect::<Vec<_>>(), [200_000]);
+    guard.wait_for_lines(&parent.label(), 1);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn calls_by_another_way_in_are_unexpected() {
+    let parent = TestCgroup::new("other-ways");
+    let path = container(&parent);
+    let guard = Guard::start("  []", &[]);
+    // write of ia32 has the number of stat.
+    KnownCalls::run(&[&"int80", &path, &"20", &"7"]);
+    KnownCalls::run(&[&"io-uring", &path, &"10"]);
+    wait_for("violations", Duration::from_secs(10), || {
+        let counted = guard.counted(&parent.label());
+        let of = |call: &str| counted.get(call).copied();
+        (of("ia32:getpid") == Some(7) && of("io_uring:openat") == Some(10) && of("x86_64:io_uring_setup") == Some(1))
+            .then_some(())
+    });
+    let abi = guard.lines(&parent.label()).into_iter().find(|line| text(line, "abi") == "ia32").expect("told");
+    assert_eq!((text(&abi, "reason"), text(&abi, "syscall")), ("abi", "getpid"));
+}
+
+#[test]
+fn what_lives_for_a_moment_is_told_of_with_its_executable() {
+    let parent = TestCgroup::new("moment");
+    let guard = Guard::start("  []", &[]);
+    let base = parent.child("docker");
+    for container in 0..20 {
+        let path = base.join(format!("{:060x}{container:04x}", process::id()));
+        fs::create_dir(&path).unwrap();
+        KnownCalls::run(&[&"calls", &path, &number(libc::SYS_mount), &"1"]);
+        fs::remove_dir(&path).unwrap();
+    }
+    let lines = wait_for("violations", Duration::from_secs(10), || {
+        let lines = guard.lines(&parent.label());
+        let mounts = lines.iter().filter(|line| text(line, "syscall") == "mount");
+        (mounts.count() == 20).then_some(lines)
+    });
+    for line in lines {
+        assert!(text(&line["process"], "exe").ends_with("/known_calls"), "{line}");
+    }
+}
+
+#[test]
+fn a_container_that_is_set_up_by_its_runtime_does_nothing_unexpected() {
+    let docker = Docker::start();
+    let guard = Guard::start("  []", &["--names.docker", &docker.socket()]);
+    let calls = |pairs: &[(i64, u64)]| -> Vec<String> {
+        let pairs = pairs.iter().flat_map(|(nr, count)| [number(*nr), count.to_string()]);
+        ["calls".to_owned(), "-".to_owned()].into_iter().chain(pairs).collect()
+    };
+    docker.run(&["--name=ordinary"], &calls(&[(libc::SYS_getppid, 1000)]));
+    docker.run(&["--name=refused"], &calls(&[(libc::SYS_mount, 4)]));
+    docker.run(
+        &["--name=bad", "--security-opt=seccomp=unconfined"],
+        &calls(&[(libc::SYS_mount, 3), (libc::SYS_setns, 2)]),
+    );
+    let native = std::env::consts::ARCH;
+    let bad = BTreeMap::from([(format!("{native}:mount"), (false, 3)), (format!("{native}:setns"), (false, 2))]);
+    wait_for("the names", Duration::from_secs(15), || (guard.violations(r#""bad""#) == bad).then_some(()));
+    let lines = guard.wait_for_lines(r#""bad""#, 2);
+    assert!(lines.iter().all(|line| text(&line["process"], "comm") == "known_calls"), "{lines:#?}");
+    assert_eq!(guard.violations(r#""refused""#), BTreeMap::from([(format!("{native}:mount"), (true, 4))]));
+    assert_eq!(guard.violations("ordinary"), BTreeMap::new());
+    assert!(guard.counted("container=").into_keys().eq(bad.into_keys()), "nothing else");
+}
+
+#[test]
+fn policies_are_read_again_when_their_files_change() {
+    let cgroup = TestCgroup::new("reload");
+    let policy =
+        |allow: &str| format!("  - name: test\n    match: [{{cgroup: {}}}]\n    allow: [{allow}]\n", cgroup.label());
+    let guard = Guard::start(&policy("\"*\""), &[]);
+    let file = guard.directory.path().join("policies/test.yaml");
+    let priority = (libc::SYS_getpriority, "getpriority");
+    KnownCalls::run(&[&"calls", &cgroup.path(), &number(priority.0), &"5"]);
+    assert_eq!(guard.counted(&cgroup.label()), BTreeMap::new());
+
+    fs::write(&file, "policies: [nonsense]").unwrap();
+    wait_for("an error", Duration::from_secs(15), || guard.daemon.log_line("the new policies are not in force"));
+    assert_eq!(guard.daemon.scrape().value("syscallmon_policy_reload_success"), Some(0));
+    KnownCalls::run(&[&"calls", &cgroup.path(), &number(priority.0), &"5"]);
+    assert_eq!(guard.counted(&cgroup.label()), BTreeMap::new(), "the old one is in force");
+
+    fs::write(&file, format!("policies:\n{}", policy("\"@system-service\""))).unwrap();
+    wait_for("the new policy", Duration::from_secs(15), || guard.daemon.log_line("policies reloaded"));
+    assert_eq!(guard.daemon.scrape().value("syscallmon_policy_reload_success"), Some(1));
+    guard.daemon.settled_scrape();
+    KnownCalls::run(&[&"calls", &cgroup.path(), &number(libc::SYS_reboot), &"7", &number(priority.0), &"5"]);
+    let counted = guard.counted(&cgroup.label());
+    assert_eq!(counted, BTreeMap::from([(format!("{}:reboot", std::env::consts::ARCH), 7)]));
+}
+
+#[test]
+fn what_was_learned_guards_and_survives_a_kill() {
+    let cgroup = TestCgroup::new("learns");
+    let policy = format!(
+        "  - name: test\n    match: [{{cgroup: {}}}]\n    learn: {{quiet_for: 3s, at_least: 3s}}\n",
+        cgroup.label()
+    );
+    let mut guard = Guard::start(&policy, &["--poll.interval=200ms"]);
+    let calls = |nr: i64| KnownCalls::run(&[&"calls", &cgroup.path(), &number(nr), &"5"]);
+    calls(libc::SYS_getpriority);
+    wait_for("the end of learning", Duration::from_secs(20), || guard.daemon.log_line("baseline is complete"));
+    assert_eq!(guard.lines(&cgroup.label()).len(), 0);
+    let state = guard.directory.path().join("state/baselines");
+    wait_for("the baseline on disk", Duration::from_secs(10), || {
+        let files = fs::read_dir(&state).ok()?.flatten();
+        let is_whole = |path: PathBuf| fs::read_to_string(path).is_ok_and(|text| text.contains("guarding"));
+        files.map(|file| file.path()).any(is_whole).then_some(())
+    });
+    guard.daemon.signal(libc::SIGKILL);
+    guard.daemon.wait();
+    guard.daemon = daemon(guard.directory.path(), &["--poll.interval=200ms"]);
+    calls(libc::SYS_getpriority);
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(guard.lines(&cgroup.label()).len(), 0, "it was learned");
+    calls(libc::SYS_keyctl);
+    let lines = guard.wait_for_lines(&cgroup.label(), 1);
+    assert_eq!((text(&lines[0], "syscall"), text(&lines[0], "reason")), ("keyctl", "not_learned"));
+    // After the first event, the counters tell.
+    wait_for("the count", Duration::from_secs(5), || {
+        (guard.counted(&cgroup.label()).into_values().eq([5])).then_some(())
+    });
+}

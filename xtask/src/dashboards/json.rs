@@ -1,0 +1,313 @@
+//! Dashboards as Grafana imports them. Of what has a default, only what differs from it is written.
+
+use serde_json::{Value, json};
+
+use super::{
+    COLUMNS, Dashboard,
+    panel::{Kind, LeadsTo, Panel, Query, unit},
+};
+
+/// Of a line in the files.
+const WIDTH: usize = 120;
+
+/// What Grafana calls the source that was chosen.
+fn source() -> Value {
+    json!({"type": "prometheus", "uid": "${datasource}"})
+}
+
+pub(super) fn dashboard(dashboard: &Dashboard) -> Value {
+    json!({
+        "uid": format!("syscallmon-{}", dashboard.name),
+        "title": dashboard.title,
+        "description": dashboard.description,
+        "tags": ["syscallmon"],
+        "schemaVersion": 39,
+        "version": 1,
+        "id": null,
+        "editable": true,
+        "graphTooltip": 1,
+        "timezone": "browser",
+        "refresh": "30s",
+        "time": {"from": "now-1h", "to": "now"},
+        "links": [links_to_the_others()],
+        "templating": {"list": variables(dashboard)},
+        "panels": panels(dashboard),
+    })
+}
+
+fn links_to_the_others() -> Value {
+    json!({
+        "type": "dashboards", "title": "syscallmon", "tags": ["syscallmon"], "includeVars": true, "keepTime": true,
+        "asDropdown": false, "targetBlank": false, "icon": "external link", "tooltip": "",
+    })
+}
+
+fn variables(dashboard: &Dashboard) -> Vec<Value> {
+    let source_of_data = json!({
+        "name": "datasource", "label": "Data source", "type": "datasource", "query": "prometheus", "refresh": 1,
+        "current": {"text": "default", "value": "default"},
+    });
+    let by_label = dashboard.variables.iter().map(|variable| {
+        let query = format!("label_values({}, {})", variable.selector, variable.name);
+        json!({
+            "name": variable.name, "label": variable.title, "type": "query", "datasource": source(),
+            "query": {"query": query, "refId": variable.name}, "refresh": 2, "sort": 1,
+            "multi": true, "includeAll": true, "allValue": ".*", "current": {"text": ["All"], "value": ["$__all"]},
+        })
+    });
+    std::iter::once(source_of_data).chain(by_label).collect()
+}
+
+/// Rows with their panels below them, from left to right.
+fn panels(dashboard: &Dashboard) -> Vec<Value> {
+    let mut panels = Vec::new();
+    let mut top = 0;
+    for row in &dashboard.rows {
+        let grid = json!({"x": 0, "y": top, "w": COLUMNS, "h": 1});
+        panels.push(json!({
+            "id": panels.len() + 1, "type": "row", "title": row.title, "collapsed": false, "gridPos": grid, "panels": [],
+        }));
+        top += 1;
+        for (panel, (x, y)) in row.panels.iter().zip(row.positions()) {
+            let mut made = self::panel(panel);
+            made["id"] = json!(panels.len() + 1);
+            made["gridPos"] = json!({"x": x, "y": top + y, "w": panel.width, "h": panel.height});
+            panels.push(made);
+        }
+        top += row.height();
+    }
+    panels
+}
+
+fn panel(panel: &Panel) -> Value {
+    let kind = match panel.kind {
+        Kind::Stat => "stat",
+        Kind::Lines | Kind::Stacked | Kind::Bars => "timeseries",
+        Kind::Table => "table",
+        Kind::States => "state-timeline",
+        Kind::Heatmap => "heatmap",
+    };
+    let mut made = json!({
+        "type": kind,
+        "title": panel.title,
+        "description": panel.description,
+        "datasource": source(),
+        "fieldConfig": {"defaults": defaults(panel), "overrides": overrides(panel)},
+        "options": options(panel.kind),
+        "targets": targets(panel),
+    });
+    if panel.kind == Kind::Table {
+        let hide =
+            json!({"excludeByName": {"Time": true}, "renameByName": {"Value": value_of(panel)}, "indexByName": {}});
+        made["transformations"] = json!([{"id": "organize", "options": hide}]);
+    }
+    made
+}
+
+/// What the column of a table is called that has its values.
+fn value_of(panel: &Panel) -> &'static str {
+    if panel.unit == unit::COUNT { "count" } else { "per second" }
+}
+
+fn defaults(panel: &Panel) -> Value {
+    let by_threshold = matches!(panel.kind, Kind::Stat | Kind::States);
+    let mut defaults = json!({
+        "unit": panel.unit,
+        "color": {"mode": if by_threshold { "thresholds" } else { "palette-classic" }},
+        "links": panel.leads_to.map(links).unwrap_or_default(),
+        "thresholds": {"mode": "absolute", "steps": thresholds(panel)},
+    });
+    if let Some(custom) = custom(panel) {
+        defaults["custom"] = custom;
+    }
+    if matches!(panel.kind, Kind::Lines | Kind::Stacked | Kind::Bars) {
+        defaults["min"] = json!(0);
+    }
+    if panel.kind == Kind::States {
+        let states = json!({"0": {"text": "down", "color": "red", "index": 0}, "1": {"text": "up", "color": "green", "index": 1}});
+        defaults["mappings"] = json!([{"type": "value", "options": states}]);
+    }
+    defaults
+}
+
+fn custom(panel: &Panel) -> Option<Value> {
+    let series = |style: &str, fill: u32, stacking: &str| {
+        let limits = if panel.thresholds.is_empty() { "off" } else { "line" };
+        json!({
+            "drawStyle": style, "lineWidth": 1, "fillOpacity": fill, "showPoints": "auto", "spanNulls": false,
+            "stacking": {"mode": stacking, "group": "A"}, "thresholdsStyle": {"mode": limits},
+        })
+    };
+    match panel.kind {
+        Kind::Lines => Some(series("line", 8, "none")),
+        Kind::Stacked => Some(series("line", 25, "normal")),
+        Kind::Bars => Some(series("bars", 80, "normal")),
+        Kind::Table => {
+            Some(json!({"align": "auto", "cellOptions": {"type": "auto"}, "filterable": true, "inspect": false}))
+        }
+        Kind::States => Some(json!({"fillOpacity": 70, "lineWidth": 0})),
+        Kind::Stat | Kind::Heatmap => None,
+    }
+}
+
+fn thresholds(panel: &Panel) -> Vec<Value> {
+    let below = if panel.thresholds.is_empty() { "text" } else { "green" };
+    let above = panel.thresholds.iter().filter(|(value, _)| *value > 0.0);
+    let above = above.map(|(value, color)| json!({"color": color, "value": value}));
+    std::iter::once(json!({"color": below, "value": null})).chain(above).collect()
+}
+
+/// Severities are coloured wherever a table has them.
+fn overrides(panel: &Panel) -> Value {
+    if panel.kind != Kind::Table || !panel.queries.iter().any(|query| query.promql.contains("severity")) {
+        return json!([]);
+    }
+    let colors = json!({"critical": {"color": "red"}, "warning": {"color": "orange"}, "info": {"color": "blue"}});
+    let properties = json!([
+        {"id": "mappings", "value": [{"type": "value", "options": colors}]},
+        {"id": "custom.cellOptions", "value": {"type": "color-text"}},
+    ]);
+    json!([{"matcher": {"id": "byName", "options": "severity"}, "properties": properties}])
+}
+
+fn options(kind: Kind) -> Value {
+    let tooltip = json!({"mode": "multi", "sort": "desc"});
+    match kind {
+        Kind::Stat => json!({
+            "colorMode": "value", "graphMode": "area", "justifyMode": "auto", "orientation": "auto", "textMode": "auto",
+            "wideLayout": true, "showPercentChange": false, "percentChangeColorMode": "standard",
+            "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": false},
+        }),
+        Kind::Lines | Kind::Stacked | Kind::Bars => json!({
+            "legend": {
+                "displayMode": "table", "placement": "right", "showLegend": true, "calcs": ["mean", "max"],
+                "sortBy": "Mean", "sortDesc": true,
+            },
+            "tooltip": tooltip,
+        }),
+        Kind::Table => json!({"frameIndex": 0, "showHeader": true, "cellHeight": "sm"}),
+        Kind::States => json!({
+            "rowHeight": 0.8, "showValue": "never", "mergeValues": true, "tooltip": tooltip,
+            "legend": {"displayMode": "list", "placement": "bottom", "showLegend": false, "calcs": []},
+        }),
+        Kind::Heatmap => json!({
+            "calculate": false, "showValue": "never", "cellGap": 1, "yAxis": {"unit": "s"}, "legend": {"show": true},
+            "color": {
+                "mode": "scheme", "scheme": "Oranges", "fill": "dark-orange", "exponent": 0.5, "steps": 64,
+                "reverse": false,
+            },
+            "exemplars": {"color": "rgba(255,0,255,0.7)"}, "tooltip": {"mode": "single"}, "rowsFrame": {"layout": "auto"},
+        }),
+    }
+}
+
+fn targets(panel: &Panel) -> Vec<Value> {
+    let target = |(number, query): (u8, &Query)| {
+        let format = match panel.kind {
+            Kind::Table => "table",
+            Kind::Heatmap => "heatmap",
+            Kind::Stat | Kind::Lines | Kind::Stacked | Kind::Bars | Kind::States => "time_series",
+        };
+        let legend = if query.legend.is_empty() { "__auto" } else { query.legend };
+        json!({
+            "datasource": source(), "refId": char::from(b'A' + number).to_string(), "editorMode": "code",
+            "expr": query.promql, "legendFormat": legend, "format": format,
+            "instant": panel.kind.is_instant(), "range": !panel.kind.is_instant(),
+        })
+    };
+    (0..).zip(&panel.queries).map(target).collect()
+}
+
+/// Links keep the time, the source and the nodes. A row of a table may be a container or a service, and lacks the other's columns.
+fn links(there: LeadsTo) -> Vec<Value> {
+    let to = |title: &str, dashboard: &str, choice: &str| {
+        let kept = "${__url_time_range}&${datasource:queryparam}&${cluster:queryparam}&${instance:queryparam}";
+        json!({"title": title, "url": format!("/d/syscallmon-{dashboard}?{kept}{choice}"), "targetBlank": false})
+    };
+    let to_pod = "&var-namespace=${__field.labels.namespace}&var-pod=${__field.labels.pod}";
+    match there {
+        LeadsTo::WorkloadOfRow => vec![
+            to(
+                "Container ${__data.fields.container}",
+                "workload",
+                "&var-namespace=${__data.fields.namespace}&var-pod=${__data.fields.pod}&var-container=${__data.fields.container}",
+            ),
+            to("Service ${__data.fields.cgroup}", "workload", "&var-cgroup=${__data.fields.cgroup:percentencode}"),
+        ],
+        LeadsTo::Namespace => {
+            vec![to("Workloads of the namespace", "workload", "&var-namespace=${__field.labels.namespace}")]
+        }
+        LeadsTo::Pod => vec![to("The pod", "workload", to_pod)],
+        LeadsTo::Cgroup => {
+            vec![to("The service", "workload", "&var-cgroup=${__field.labels.cgroup:percentencode}")]
+        }
+        LeadsTo::Unexpected => vec![to("Unexpected calls", "unexpected", "&${namespace:queryparam}")],
+    }
+}
+
+/// JSON with as much on a line as fits.
+pub(super) fn text(value: &Value) -> String {
+    let mut text = String::new();
+    write(&mut text, value, 0, 0);
+    text.push('\n');
+    text
+}
+
+/// `taken` is how much of the line is written already.
+fn write(text: &mut String, value: &Value, depth: usize, taken: usize) {
+    let whole = value.to_string();
+    let is_leaf = !value.is_array() && !value.is_object();
+    if is_leaf || taken + whole.len() < WIDTH {
+        text.push_str(&whole);
+        return;
+    }
+    let entries: Vec<(String, &Value)> = match value {
+        Value::Object(object) => object.iter().map(|(key, value)| (format!("{}: ", json!(key)), value)).collect(),
+        Value::Array(array) => array.iter().map(|value| (String::new(), value)).collect(),
+        _ => Vec::new(),
+    };
+    let (open, close) = if value.is_object() { ('{', '}') } else { ('[', ']') };
+    text.push(open);
+    let indent = " ".repeat(depth + 1);
+    for (number, (key, value)) in entries.iter().enumerate() {
+        text.push_str(if number == 0 { "\n" } else { ",\n" });
+        text.push_str(&indent);
+        text.push_str(key);
+        write(text, value, depth + 1, depth + 1 + key.len());
+    }
+    text.push('\n');
+    text.push_str(&" ".repeat(depth));
+    text.push(close);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_the_same_json_in_lines_that_can_be_read() {
+        let value = dashboard(&super::super::all()[0]);
+        let text = text(&value);
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
+        // Only queries and links, which are one string each, may be longer.
+        let long = text.lines().filter(|line| line.len() > WIDTH + 1);
+        assert!(
+            long.clone().all(|line| ["\"expr\"", "\"url\"", "\"query\""].iter().any(|key| line.contains(key))),
+            "{:?}",
+            long.collect::<Vec<_>>()
+        );
+    }
+
+    #[test]
+    fn every_dashboard_can_be_told_apart_and_leads_to_the_others() {
+        let all = super::super::all().map(|it| dashboard(&it));
+        for dashboard in &all {
+            assert_eq!(dashboard["links"][0]["tags"], dashboard["tags"]);
+            let text = dashboard.to_string();
+            for found in text.split("/d/").skip(1) {
+                let uid = found.split('?').next().unwrap();
+                assert!(all.iter().any(|other| other["uid"] == uid), "{uid}");
+            }
+        }
+    }
+}

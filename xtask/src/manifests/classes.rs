@@ -1,0 +1,95 @@
+//! Rules that sum calls by class, in `prometheus/rules.yaml`: made from systemd's sets, since `PromQL` knows none.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result};
+use syscallmon::syscalls::sets;
+
+use super::Deploy;
+
+const FILE: &str = "prometheus/rules.yaml";
+const BEGIN: &str = "# classes:begin\n";
+const END: &str = "# classes:end\n";
+const REMARK: &str = "\
+# Made by `cargo xtask manifests` from systemd's sets. Sets overlap; a call is in the first of these classes that has it, so that
+# classes add up to what there is, but for the calls that are in none of them.
+";
+
+/// Classes, the most telling first, and the sets that each is made of.
+const CLASSES: [(&str, &[&str]); 9] = [
+    (
+        "administration",
+        &["@module", "@mount", "@raw-io", "@reboot", "@swap", "@clock", "@debug", "@keyring", "@cpu-emulation"],
+    ),
+    ("network-io", &["@network-io"]),
+    ("file-system", &["@file-system"]),
+    ("basic-io", &["@basic-io"]),
+    ("io-event", &["@io-event", "@aio"]),
+    ("ipc", &["@ipc"]),
+    ("process", &["@process", "@signal", "@setuid"]),
+    ("timer", &["@timer"]),
+    ("default", &["@default"]),
+];
+
+/// Writes the group into the rules, or checks that it is as it would be written.
+pub(super) fn make(deploy: &Deploy) -> Result<()> {
+    let rules = deploy.read(FILE)?;
+    let with_group = replace(&rules, &group()?)
+        .with_context(|| format!("deploy/{FILE} needs the line {BEGIN:?}, and {END:?} after it: put them back"))?;
+    deploy.put(FILE, &with_group)
+}
+
+fn replace(rules: &str, group: &str) -> Option<String> {
+    let (before, rest) = rules.split_once(BEGIN)?;
+    let (_, after) = rest.split_once(END)?;
+    Some(format!("{before}{BEGIN}{REMARK}{group}{END}{after}"))
+}
+
+fn group() -> Result<String> {
+    let rule = |(class, calls): (&str, Vec<&str>)| {
+        let calls = calls.join("|");
+        format!(
+            "  - record: namespace_class:syscallmon_syscalls:rate5m\n    labels: {{class: {class}}}\n    \
+             expr: sum by (cluster, namespace) (rate(syscallmon_syscalls_total{{syscall=~\"{calls}\"}}[5m]))\n"
+        )
+    };
+    let rules: String = classes()?.into_iter().map(rule).collect();
+    Ok(format!("- name: syscallmon.classes\n  rules:\n{rules}"))
+}
+
+/// Every class with its calls, none of which is in two.
+fn classes() -> Result<Vec<(&'static str, Vec<&'static str>)>> {
+    let mut taken = BTreeSet::new();
+    let mut calls_of = |sets: &[&str]| -> Result<Vec<&'static str>> {
+        let mut calls = Vec::new();
+        for set in sets {
+            let members = sets::members(set).with_context(|| format!("systemd has no {set}: mend CLASSES"))?;
+            calls.extend(members.into_iter().filter(|call| taken.insert(*call)));
+        }
+        Ok(calls)
+    };
+    CLASSES.iter().map(|(class, sets)| Ok((*class, calls_of(sets)?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_is_in_one_class_at_most() {
+        let classes = classes().unwrap();
+        let all: Vec<&str> = classes.iter().flat_map(|(_, calls)| calls.iter().copied()).collect();
+        assert_eq!(all.len(), all.iter().collect::<BTreeSet<_>>().len());
+        for (call, class) in [("mount", "administration"), ("openat", "file-system"), ("read", "basic-io")] {
+            let found = classes.iter().find(|(_, calls)| calls.contains(&call)).map(|(class, _)| *class);
+            assert_eq!(found, Some(class), "{call}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_between_the_marks_is_replaced() {
+        let rules = format!("a\n{BEGIN}old\n{END}b\n");
+        assert_eq!(replace(&rules, "new\n").unwrap(), format!("a\n{BEGIN}{REMARK}new\n{END}b\n"));
+        assert_eq!(replace("a\nb\n", "new\n"), None);
+    }
+}
