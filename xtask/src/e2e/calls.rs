@@ -33,8 +33,7 @@ impl Tracer {
         let mut command = Command::new("bpftrace");
         command.args(["-f", "json", "-e", SCRIPT]).env("BPFTRACE_MAP_KEYS_MAX", MOST);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut bpftrace =
-            command.spawn().context("cannot start bpftrace: run `cargo xtask setup --for e2e`")?;
+        let mut bpftrace = command.spawn().context("cannot start bpftrace: run `cargo xtask setup --for e2e`")?;
         let output = BufReader::new(bpftrace.stdout.take().expect("it is piped"));
         let mut tracer = Self { bpftrace, output };
         let mut line = String::new();

@@ -155,7 +155,9 @@ fn start<'a>(namespaces: &Namespaces, cri: &Cri, load: Duration) -> Result<Vec<R
     for (software, number) in ALL.iter().zip(0_u16..) {
         for (seccomp, base) in [(Seccomp::Unconfined, 7100), (Seccomp::RuntimeDefault, 7200)] {
             let server = Running::start(cri, software, seccomp, base + number, load)?;
-            wait_for(software.name, PATIENCE, || Ok(namespaces.in_network(|| web::answers(server.port))?.then_some(())))?;
+            wait_for(software.name, PATIENCE, || {
+                Ok(namespaces.in_network(|| web::answers(server.port))?.then_some(()))
+            })?;
             running.push(server);
         }
     }
@@ -184,7 +186,8 @@ impl<'a> Running<'a> {
 
     fn run(&mut self, cri: &Cri, name: &'static str, command: &[&str], load: Duration) -> Result<()> {
         let seconds = load.as_secs().to_string();
-        let command: Vec<String> = self.filled_in(command).iter().map(|word| word.replace("SECONDS", &seconds)).collect();
+        let command: Vec<String> =
+            self.filled_in(command).iter().map(|word| word.replace("SECONDS", &seconds)).collect();
         let command: Vec<&str> = command.iter().map(String::as_str).collect();
         let container = Container { name, image: self.software.image, command: &command, seccomp: self.seccomp };
         let id = cri.run(&self.definition(), &self.pod, &container)?;
@@ -224,7 +227,8 @@ fn print(running: &[Running<'_>], calls: &Calls, set: &BTreeSet<&str>) {
             for (container, (_, cgroup)) in &server.containers {
                 for (comm, call, count) in calls.of(*cgroup).filter(|(_, call, _)| !set.contains(call)) {
                     let by = if is_setup(comm) { "the runtime" } else { comm };
-                    rows.entry((container, call, by)).or_default()[usize::from(server.seccomp != Seccomp::Unconfined)] += count;
+                    rows.entry((container, call, by)).or_default()
+                        [usize::from(server.seccomp != Seccomp::Unconfined)] += count;
                 }
             }
         }
