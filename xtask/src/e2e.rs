@@ -2,6 +2,7 @@
 //!
 //! Each lives in namespaces of its own and leaves nothing behind, however it ends: not even this program has to.
 
+mod calls;
 mod cgroups;
 mod check;
 mod containerd;
@@ -10,11 +11,12 @@ mod docker;
 mod images;
 mod kubernetes;
 mod namespaces;
-mod pause;
 mod place;
 mod podman;
 mod process;
+mod programs;
 pub(crate) mod prometheus;
+mod software;
 mod wait;
 
 use std::{
@@ -37,6 +39,8 @@ use crate::{
 
 /// Pods that containerd runs unless told otherwise.
 const PODS: u32 = 3;
+/// How long ordinary software is under load unless told otherwise.
+const MINUTES: u64 = 1;
 
 /// Arguments of `cargo xtask e2e`.
 #[derive(clap::Args)]
@@ -50,6 +54,9 @@ pub struct Args {
     /// Pods of two containers each that containerd runs
     #[arg(long, value_name = "NUMBER", default_value_t = PODS)]
     pods: u32,
+    /// How long ordinary software is under load
+    #[arg(long, value_name = "NUMBER", default_value_t = MINUTES)]
+    minutes: u64,
 }
 
 /// What runs containers.
@@ -63,6 +70,8 @@ enum Environment {
     Docker,
     /// Podman with runc
     Podman,
+    /// Ordinary software: prints what it calls outside @runtime-default
+    Images,
 }
 
 /// Runs the verb.
@@ -86,6 +95,7 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
             Environment::Containerd => containerd(root, args.pods, args.keep),
             Environment::Docker => docker(root, args.keep),
             Environment::Podman => podman(root, args.keep),
+            Environment::Images => images(root, Duration::from_mins(args.minutes), args.keep),
         }?;
         eprintln!("{environment:?}: ok, {:.1} s with the end of it", begin.elapsed().as_secs_f64());
     }
@@ -104,13 +114,14 @@ pub(crate) fn busy_containers(
     check::busy(root, &namespaces, &place, &Containerd::cri(&namespaces)?, time, look)
 }
 
-/// Every environment, one after the other.
+/// Every environment that has something to check, one after the other.
 ///
 /// # Errors
 ///
 /// As for [`run`].
 pub fn ci(root: &Path) -> Result<()> {
-    run(root, &Args { environments: Environment::value_variants().to_vec(), keep: false, pods: PODS })
+    let environments = Environment::value_variants().iter().copied().filter(|kind| *kind != Environment::Images);
+    run(root, &Args { environments: environments.collect(), keep: false, pods: PODS, minutes: MINUTES })
 }
 
 fn kubernetes(root: &Path, keep: bool) -> Result<()> {
@@ -123,6 +134,18 @@ fn containerd(root: &Path, pods: u32, keep: bool) -> Result<()> {
     let namespaces = Namespaces::start(root, &[(&place.directory("containerd")?, containerd::ROOT)])?;
     let containerd = Containerd::start(root, &namespaces, &place)?;
     let result = check::containerd(root, &namespaces, &place, &Containerd::cri(&namespaces)?, pods);
+    let use_it = format!("{} ctr --namespace k8s.io", namespaces.how_to_enter());
+    finish(result, || containerd.tail(), &use_it, keep)
+}
+
+fn images(root: &Path, load: Duration, keep: bool) -> Result<()> {
+    let place = Place::claim(root, "containerd", containerd::CGROUPS)?;
+    let namespaces = Namespaces::start(root, &[(&place.directory("containerd")?, containerd::ROOT)])?;
+    let containerd = Containerd::start(root, &namespaces, &place)?;
+    for image in software::write(&place)? {
+        Containerd::import(&namespaces, &image)?;
+    }
+    let result = check::software(&namespaces, &Containerd::cri(&namespaces)?, load);
     let use_it = format!("{} ctr --namespace k8s.io", namespaces.how_to_enter());
     finish(result, || containerd.tail(), &use_it, keep)
 }

@@ -4,13 +4,16 @@ mod cluster;
 mod dashboards;
 mod exporter;
 mod hostile;
+mod ordinary;
 mod outages;
 mod privileges;
 mod runtimes;
+mod web;
 mod workloads;
 
 pub(super) use self::{
     cluster::kubernetes,
+    ordinary::software,
     runtimes::{busy, containerd, docker, podman},
 };
 

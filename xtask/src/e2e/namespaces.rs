@@ -23,7 +23,7 @@ use rustix::{
     thread::{LinkNameSpaceType, move_into_link_name_space},
 };
 
-use super::{pause, process};
+use super::{process, programs};
 use crate::{shell, workspace};
 
 const INIT: &str = include_str!("init.sh");
@@ -46,7 +46,7 @@ impl Namespaces {
     pub(crate) fn start(root: &Path, binds: &[(&Path, &str)]) -> Result<Self> {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "unshare", "--mount", "--net", "--pid", "--mount-proc", "--fork"]);
-        command.args(["--kill-child", "sh", "-c", INIT, "init"]).arg(pause::program()?);
+        command.args(["--kill-child", "sh", "-c", INIT, "init"]).arg(programs::pause()?);
         for (source, target) in binds {
             command.arg(source).arg(target);
         }

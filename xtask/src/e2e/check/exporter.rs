@@ -15,6 +15,9 @@ use crate::{
 };
 
 const ADDRESS: &str = "127.0.0.1:9778";
+/// What containers of this name do is learned; all others have the built-in policy.
+const POLICIES: &str = "policies: [{name: learned, match: [{container: side}], learn: {}}]\n";
+const CONFIG: &str = "/etc/syscallmon.yaml";
 
 /// Both of them.
 pub(super) struct Exporter<'a> {
@@ -25,8 +28,10 @@ pub(super) struct Exporter<'a> {
 impl<'a> Exporter<'a> {
     /// Starts both. Runtimes are found where they usually are; what is gone leaves after some seconds.
     pub(super) fn start(root: &Path, namespaces: &'a Namespaces, place: &Place) -> Result<Self> {
+        namespaces.write(CONFIG, POLICIES)?;
         let mut command = namespaces.command(binary(root)?);
         command.args(["run", "--web.listen-address", ADDRESS, "--workload.expire-after=5s", "--probe.latency=true"]);
+        command.args(["--config.file", CONFIG, "--state.directory", "/run/syscallmon"]);
         let daemon = Process::start("syscallmon", &mut command, &place.logs)?;
         let scrape = format!(
             "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\nscrape_configs:\n\
