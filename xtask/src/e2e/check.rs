@@ -6,6 +6,7 @@ mod exporter;
 mod hostile;
 mod ordinary;
 mod outages;
+mod policies;
 mod privileges;
 mod runtimes;
 mod web;
@@ -14,6 +15,7 @@ mod workloads;
 pub(super) use self::{
     cluster::kubernetes,
     ordinary::software,
+    policies::policies,
     runtimes::{busy, containerd, docker, podman},
 };
 

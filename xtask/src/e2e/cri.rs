@@ -11,6 +11,8 @@ use http::{HeaderMap, Request};
 use prost::Message;
 use tokio::{net::UnixStream, runtime::Runtime};
 
+use crate::record::sha256;
+
 /// The network of the node (`NamespaceMode`).
 const NODE: i32 = 2;
 /// Of each gRPC message: a flag and the length.
@@ -186,6 +188,12 @@ fn check_status(headers: &HeaderMap) -> Result<()> {
 }
 
 impl Pod {
+    /// The same, with an UID that comes from the names.
+    pub(crate) fn named(namespace: &str, name: &str) -> Self {
+        let hash = sha256(format!("{namespace}/{name}").as_bytes());
+        Self::burstable(namespace, name, &format!("{}-0000-4000-8000-{}", &hash[..8], &hash[8..20]))
+    }
+
     /// A pod of these names, whose cgroups are where a kubelet puts those of a burstable one.
     pub(crate) fn burstable(namespace: &str, name: &str, uid: &str) -> Self {
         Self {

@@ -23,6 +23,11 @@ pub(crate) fn web_server() -> Result<PathBuf> {
     rust("web_server", include_str!("programs/web_server.rs"))
 }
 
+/// Makes calls that nobody expects.
+pub(crate) fn deeds() -> Result<PathBuf> {
+    rust("deeds", include_str!("programs/deeds.rs"))
+}
+
 fn rust(name: &str, source: &str) -> Result<PathBuf> {
     compiled(name, "rs", source, |source, output| {
         let args = ["--edition=2024", "-Copt-level=2", "-Cstrip=symbols", "-Ctarget-feature=+crt-static", "-o"];
@@ -57,7 +62,7 @@ mod tests {
 
     #[test]
     fn programs_are_linked_statically() {
-        for program in [pause().unwrap(), web_server().unwrap()] {
+        for program in [pause().unwrap(), web_server().unwrap(), deeds().unwrap()] {
             let binary = fs::read(&program).unwrap();
             assert!(!binary.windows(8).any(|bytes| bytes == b"ld-linux"), "{}", program.display());
         }

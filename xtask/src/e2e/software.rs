@@ -19,10 +19,12 @@ use crate::{
 
 /// Servers of Debian 12's, and the shell and tools that images of Debian have.
 pub(crate) const DEBIAN: &str = "localhost/debian-servers:12";
-/// A web server in Rust, and nothing else.
-pub(crate) const WEB_SERVER: &str = "localhost/web-server:1";
-/// Where [`WEB_SERVER`] has its program.
-pub(crate) const WEB_SERVER_PROGRAM: &str = "/web_server";
+/// Programs of our own, and nothing else.
+pub(crate) const PROGRAMS: &str = "localhost/programs:1";
+/// In [`PROGRAMS`]: a web server.
+pub(crate) const WEB_SERVER: &str = "/web_server";
+/// In [`PROGRAMS`]: what ordinary software does not do.
+pub(crate) const DEEDS: &str = "/deeds";
 
 const PACKAGES: [&str; 12] = [
     "nginx",
@@ -55,15 +57,17 @@ const GROUPS: &str = "redis:x:100:\npostgres:x:101:\n";
 
 /// Writes both, as `docker load` reads them.
 pub(crate) fn write(place: &Place) -> Result<[PathBuf; 2]> {
-    Ok([debian()?, web_server(place)?])
+    Ok([debian()?, programs(place)?])
 }
 
-fn web_server(place: &Place) -> Result<PathBuf> {
-    let program = programs::web_server()?;
-    let binary = fs::read(&program).with_context(|| format!("cannot read {}", program.display()))?;
-    let layer = Layer::new().file(WEB_SERVER_PROGRAM.trim_start_matches('/'), &binary, 0o755)?;
-    let file = place.directory("images")?.join("web-server.tar");
-    write_archive(&file, &images::image(layer)?, WEB_SERVER)?;
+fn programs(place: &Place) -> Result<PathBuf> {
+    let mut layer = Layer::new();
+    for (path, program) in [(WEB_SERVER, programs::web_server()?), (DEEDS, programs::deeds()?)] {
+        let binary = fs::read(&program).with_context(|| format!("cannot read {}", program.display()))?;
+        layer = layer.file(path.trim_start_matches('/'), &binary, 0o755)?;
+    }
+    let file = place.directory("images")?.join("programs.tar");
+    write_archive(&file, &images::image(layer)?, PROGRAMS)?;
     Ok(file)
 }
 

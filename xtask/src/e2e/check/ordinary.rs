@@ -19,7 +19,7 @@ use crate::e2e::{
     cri::{Container, Cri, Pod, Seccomp},
     images::BUSYBOX,
     namespaces::Namespaces,
-    software::{DEBIAN, WEB_SERVER, WEB_SERVER_PROGRAM},
+    software::{DEBIAN, PROGRAMS, WEB_SERVER},
     wait::wait_for,
 };
 
@@ -50,10 +50,10 @@ const ALL: [Software; 6] = [
     },
     Software {
         name: "a static Rust server",
-        image: WEB_SERVER,
-        serve: &[WEB_SERVER_PROGRAM, "PORT"],
+        image: PROGRAMS,
+        serve: &[WEB_SERVER, "PORT"],
         client: None,
-        health: &[WEB_SERVER_PROGRAM, "PORT", "check"],
+        health: &[WEB_SERVER, "PORT", "check"],
     },
     Software {
         name: "nginx",
@@ -109,6 +109,12 @@ const ALL: [Software; 6] = [
         health: &["python3", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:PORT/').read()"],
     },
 ];
+
+/// How Debian's nginx is run, at this port.
+pub(super) fn nginx(port: u16) -> Vec<String> {
+    let nginx = ALL.iter().find(|software| software.name == "nginx").expect("it is in the list");
+    nginx.serve.iter().map(|word| word.replace("PORT", &port.to_string())).collect()
+}
 
 /// A server that runs, and whoever uses it.
 struct Running<'a> {
@@ -177,7 +183,7 @@ impl<'a> Running<'a> {
     }
 
     fn definition(&self) -> Pod {
-        Pod::burstable("ordinary", &format!("pod-{}", self.port), &format!("0rd1nary-0000-4000-8000-{:012}", self.port))
+        Pod::named("ordinary", &format!("pod-{}", self.port))
     }
 
     fn start_client(&mut self, cri: &Cri, load: Duration) -> Result<()> {
