@@ -12,7 +12,7 @@ use super::Deliver;
 use crate::{
     alert::{
         description::description,
-        http::Failure,
+        http::{Failure, beginning, judge},
         record::{Content, Record},
     },
     policy::Violation,
@@ -142,16 +142,15 @@ async fn request(
     body: &Value,
 ) -> Result<StatusCode, Failure> {
     let request = Request::builder().method(method).uri(path).header(CONTENT_TYPE, content_type);
-    let request = request.body(body.to_string().into_bytes()).map_err(|error| Failure::Refused(error.to_string()))?;
-    match client.request_text(request).await {
-        Ok(_) => Ok(StatusCode::OK),
-        Err(kube::Error::Api(status)) => match status.code {
-            409 => Ok(StatusCode::CONFLICT),
-            408 | 429 | 500.. => Err(Failure::retry(format!("{}: {}", status.code, status.message))),
-            code => Err(Failure::Refused(format!("{code}: {}", status.message))),
-        },
-        Err(error) => Err(Failure::retry(chain(&error))),
+    let request = request.body(body.to_string().into_bytes().into());
+    let request = request.map_err(|error| Failure::Refused(error.to_string()))?;
+    let response = client.send(request).await.map_err(|error| Failure::retry(chain(&error)))?;
+    let (parts, body) = response.into_parts();
+    let said = beginning(body).await;
+    if parts.status != StatusCode::CONFLICT {
+        judge(parts.status, &parts.headers, &said)?;
     }
+    Ok(parts.status)
 }
 
 #[cfg(test)]
