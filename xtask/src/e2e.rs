@@ -17,6 +17,8 @@ mod process;
 pub(crate) mod prometheus;
 mod wait;
 
+pub(crate) use self::check::SHOWN;
+
 use std::{
     path::Path,
     time::{Duration, Instant},

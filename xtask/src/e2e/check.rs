@@ -9,6 +9,7 @@ mod privileges;
 mod runtimes;
 mod workloads;
 
+pub(crate) use self::runtimes::SHOWN;
 pub(super) use self::{
     cluster::kubernetes,
     runtimes::{busy, containerd, docker, podman},

@@ -28,14 +28,19 @@ pub(super) struct Exporter<'a> {
 impl<'a> Exporter<'a> {
     /// Starts both. Runtimes are found where they usually are; what is gone leaves after some seconds.
     pub(super) fn start(root: &Path, namespaces: &'a Namespaces, place: &Place) -> Result<Self> {
+        Self::start_with(root, namespaces, place, &[])
+    }
+
+    /// The same, the daemon with more flags.
+    pub(super) fn start_with(root: &Path, namespaces: &'a Namespaces, place: &Place, flags: &[&str]) -> Result<Self> {
         namespaces.write(CONFIG, POLICIES)?;
         let mut command = namespaces.command(binary(root)?);
         command.args(["run", "--web.listen-address", ADDRESS, "--workload.expire-after=5s", "--probe.latency=true"]);
-        command.args(["--config.file", CONFIG, "--state.directory", "/run/syscallmon"]);
+        command.args(["--config.file", CONFIG, "--state.directory", "/run/syscallmon"]).args(flags);
         let daemon = Process::start("syscallmon", &mut command, &place.logs)?;
         let scrape = format!(
             "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\nscrape_configs:\n\
-             - {{job_name: syscallmon, static_configs: [{{targets: [\"{ADDRESS}\"], labels: {{cluster: e2e}}}}]}}\n"
+             - {{job_name: syscallmon, static_configs: [{{targets: [\"{ADDRESS}\"], labels: {{cluster: e2e, instance: node1}}}}]}}\n"
         );
         let exporter = Self { daemon, prometheus: Prometheus::start(namespaces, place, &scrape)? };
         exporter.expect_count(r#"up{job="syscallmon"}"#, 1)?;
