@@ -129,7 +129,7 @@ impl Detector {
             for (call, count, refused) in calls.chain(refused) {
                 let calls = Calls { named, call, comm: None, is_partial, time: now };
                 if let Some(violation) = self.judge(state, &calls) {
-                    let told = state.violations.counted(call, Violation { count, refused, ..violation });
+                    let told = state.violations.counted(call, &Violation { count, refused, ..violation });
                     tell(state, told);
                 }
             }

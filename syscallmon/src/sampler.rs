@@ -247,9 +247,9 @@ impl Sampler {
     /// Forgets cgroups whose last counts were read.
     fn forget(&mut self, dead: &[u64]) {
         self.tree.forget(dead);
-        dead.iter().for_each(|id| {
+        for id in dead {
             self.born.remove(id);
-        });
+        }
         let state = self.shared.lock();
         self.naming.forget(dead, state.model.unresolved());
     }

@@ -3,6 +3,7 @@
 //! Each lives in namespaces of its own and leaves nothing behind, however it ends: not even this program has to.
 
 mod alertmanager;
+mod calls;
 mod cgroups;
 mod check;
 mod containerd;
@@ -11,7 +12,6 @@ mod docker;
 mod images;
 mod kubernetes;
 mod namespaces;
-mod calls;
 mod place;
 mod podman;
 mod process;

@@ -76,11 +76,11 @@ impl Violations {
     }
 
     /// Takes up calls that the counters tell of; as many as its `count` says. `None` if nobody needs to know more than before.
-    pub fn counted(&mut self, call: CallId, violation: Violation) -> Option<Told> {
-        let Violation { workload, policy, severity, count: new, .. } = &violation;
+    pub fn counted(&mut self, call: CallId, violation: &Violation) -> Option<Told> {
+        let Violation { workload, policy, severity, count: new, .. } = violation;
         let counted = Counted { workload: workload.clone(), call, policy: Arc::clone(policy), severity: *severity };
         *self.counts.entry(counted).or_default() += new;
-        let Some(kept) = self.kept.get_mut(&Key::of(&violation)) else { return self.keep(violation.clone(), *new) };
+        let Some(kept) = self.kept.get_mut(&Key::of(violation)) else { return self.keep(violation.clone(), *new) };
         kept.counted += new;
         kept.violation.last_seen = kept.violation.last_seen.max(violation.last_seen);
         // The first one was told of when it was made.
@@ -170,6 +170,7 @@ impl Violations {
     }
 
     /// Those that are kept, in no order.
+    #[must_use]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Violation> {
         self.kept.values().map(|kept| &kept.violation)
     }
@@ -249,7 +250,7 @@ mod tests {
     fn a_first_call_is_told_at_once_and_its_count_tells_nothing_more() {
         let mut violations = Violations::default();
         assert!(violations.first(by_event("/a", "mount", 1)).unwrap().is_new);
-        assert_eq!(violations.counted(call("mount").0, made("/a", "mount", 1, 2)), None);
+        assert_eq!(violations.counted(call("mount").0, &made("/a", "mount", 1, 2)), None);
         assert_eq!((total(&violations), violations.iter().next().unwrap().count), (1, 1));
     }
 
@@ -257,7 +258,7 @@ mod tests {
     fn repeats_are_told_with_how_many_there_are() {
         let mut violations = Violations::default();
         violations.first(by_event("/a", "mount", 1));
-        let told = violations.counted(call("mount").0, made("/a", "mount", 100_000, 2)).unwrap();
+        let told = violations.counted(call("mount").0, &made("/a", "mount", 100_000, 2)).unwrap();
         assert_eq!((told.is_new, told.violation.count, told.violation.last_seen), (false, 100_000, at(2)));
         assert_eq!(told.violation.process.unwrap().comm, "sh");
         assert_eq!(total(&violations), 100_000);
@@ -266,7 +267,7 @@ mod tests {
     #[test]
     fn a_call_that_only_the_counters_know_is_told_and_gets_its_process_later() {
         let mut violations = Violations::default();
-        assert!(violations.counted(call("mount").0, made("/a", "mount", 3, 2)).unwrap().is_new);
+        assert!(violations.counted(call("mount").0, &made("/a", "mount", 3, 2)).unwrap().is_new);
         assert_eq!(violations.first(by_event("/a", "mount", 3)), None);
         let violation = violations.iter().next().unwrap();
         assert_eq!((violation.count, violation.process.as_ref().unwrap().pid), (3, 7));
@@ -276,8 +277,8 @@ mod tests {
     fn refused_attempts_are_violations_of_their_own_and_one_count() {
         let mut violations = Violations::default();
         let refused = Violation { refused: true, ..made("/a", "mount", 2, 1) };
-        assert!(violations.counted(call("mount").0, made("/a", "mount", 1, 1)).unwrap().is_new);
-        assert!(violations.counted(call("mount").0, refused).unwrap().is_new);
+        assert!(violations.counted(call("mount").0, &made("/a", "mount", 1, 1)).unwrap().is_new);
+        assert!(violations.counted(call("mount").0, &refused).unwrap().is_new);
         assert_eq!((violations.iter().len(), violations.counts().count(), total(&violations)), (2, 1, 3));
     }
 
@@ -288,7 +289,7 @@ mod tests {
         let table = CallTable::x86_64();
         for id in 4..1000 {
             let call = table.call(CallId(id));
-            violations.counted(CallId(id), Violation { call, ..made("/flood", "mount", 1, 2) });
+            violations.counted(CallId(id), &Violation { call, ..made("/flood", "mount", 1, 2) });
         }
         assert_eq!((violations.iter().len(), violations.dropped()), (MOST_OF_ONE + 1, 996 - MOST_OF_ONE as u64));
         assert_eq!(total(&violations), 996, "all are counted");
@@ -304,18 +305,18 @@ mod tests {
     fn a_name_that_comes_later_takes_them_along() {
         let mut violations = Violations::default();
         let (from, to) = (Workload::cgroup("/a".into()), Workload::cgroup("/b".into()));
-        violations.counted(call("mount").0, made("/a", "mount", 3, 2));
+        violations.counted(call("mount").0, &made("/a", "mount", 3, 2));
         violations.rename(&from, &to);
         assert_eq!(violations.iter().next().unwrap().workload, to);
         assert_eq!(violations.counts().next().unwrap().0.workload, to);
-        assert!(violations.counted(call("mount").0, made("/b", "mount", 1, 3)).is_some_and(|told| !told.is_new));
+        assert!(violations.counted(call("mount").0, &made("/b", "mount", 1, 3)).is_some_and(|told| !told.is_new));
     }
 
     #[test]
     fn counts_go_with_their_workload_and_violations_when_they_are_old() {
         let mut violations = Violations::default();
-        violations.counted(call("mount").0, made("/a", "mount", 3, 20));
-        violations.counted(call("mount").0, made("/b", "mount", 3, 10));
+        violations.counted(call("mount").0, &made("/a", "mount", 3, 20));
+        violations.counted(call("mount").0, &made("/b", "mount", 3, 10));
         violations.forget(|workload| *workload == Workload::cgroup("/b".into()), at(15));
         assert_eq!(violations.counts().next().unwrap().0.workload, Workload::cgroup("/b".into()));
         assert_eq!(violations.iter().next().unwrap().workload, Workload::cgroup("/a".into()));

@@ -195,6 +195,12 @@ fn files_that_are_no_baselines_are_left_alone_and_counted() {
     }
     assert_eq!(stored.status().is_up, Some(true));
 
+    let corrected = bad[1].1.replace("\"version\": 2, \"more\": 1", "\"version\": 1");
+    fs::write(stored.path("newer"), &corrected).unwrap();
+    stored.store.synchronize();
+    stored.store.synchronize();
+    assert_eq!((stored.calls("newer"), stored.text("newer")), (Some(vec!["read"]), corrected));
+
     fs::remove_file(stored.path("broken")).unwrap();
     stored.store.synchronize();
     assert!(stored.text("broken").contains("x86_64/write"), "what was learned meanwhile takes its place");

@@ -15,6 +15,9 @@ use crate::{
 };
 
 const ADDRESS: &str = "127.0.0.1:9778";
+/// What containers of this name do is learned; all others have the built-in policy.
+const POLICIES: &str = "policies: [{name: learned, match: [{container: side}], learn: {}}]\n";
+const CONFIG: &str = "/etc/syscallmon.yaml";
 
 /// Both of them.
 pub(super) struct Exporter<'a> {
@@ -29,7 +32,10 @@ pub(super) struct Exporter<'a> {
 impl<'a> Exporter<'a> {
     /// Starts both. Runtimes are found where they usually are; what is gone leaves after some seconds.
     pub(super) fn start(root: &Path, namespaces: &'a Namespaces, place: &Place) -> Result<Self> {
-        Self::with_options(root, namespaces, place, &["--workload.expire-after=5s", "--probe.latency=true"])
+        namespaces.write(CONFIG, POLICIES)?;
+        let expiry = "--workload.expire-after=5s";
+        let options = &[expiry, "--probe.latency=true", "--config.file", CONFIG, "--state.directory", "/run/syscallmon"];
+        Self::with_options(root, namespaces, place, options)
     }
 
     /// The same with these options of the daemon's.

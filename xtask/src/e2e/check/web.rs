@@ -20,7 +20,8 @@ pub(super) fn answers(port: u16) -> bool {
 /// So many requests, each on a connection of its own.
 pub(super) fn requests(port: u16, count: usize) -> Result<()> {
     for request in REQUESTS.iter().cycle().take(count) {
-        let mut stream = TcpStream::connect(("127.0.0.1", port)).with_context(|| format!("nothing listens at {port}"))?;
+        let mut stream =
+            TcpStream::connect(("127.0.0.1", port)).with_context(|| format!("nothing listens at {port}"))?;
         stream.set_read_timeout(Some(PATIENCE))?;
         write!(stream, "{request}HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")?;
         let mut answer = Vec::new();
