@@ -193,7 +193,7 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn help" -l output -d 'How to print what the daemon answers' -r -f -a "table\t'For people. A single baseline is JSON, as its file'
 json\t'For programs'"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn help" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn help" -f -a "list" -d 'List the baselines'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn help" -f -a "list" -d 'List the policies and the baselines'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn help" -f -a "show" -d 'Print one, with its calls'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn help" -f -a "approve" -d 'Let it guard from now on: what it has not learned is unexpected'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn help" -f -a "forget" -d 'Forget it. Where a policy still learns, another one begins with nothing; prints what it was'
@@ -234,7 +234,7 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from relearn" -l output -d 'How to print what the daemon answers' -r -f -a "table\t'For people. A single baseline is JSON, as its file'
 json\t'For programs'"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from relearn" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from help" -f -a "list" -d 'List the baselines'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from help" -f -a "list" -d 'List the policies and the baselines'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from help" -f -a "show" -d 'Print one, with its calls'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from help" -f -a "approve" -d 'Let it guard from now on: what it has not learned is unexpected'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from help" -f -a "forget" -d 'Forget it. Where a policy still learns, another one begins with nothing; prints what it was'
@@ -249,7 +249,7 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fi
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man policy seccomp-profile help" -f -a "policy" -d 'Show and change what workloads have learned (baselines)'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man policy seccomp-profile help" -f -a "seccomp-profile" -d 'Print the seccomp profile that syscallmon itself can run under, or install it where the kubelet looks for it'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man policy seccomp-profile help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "list" -d 'List the baselines'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "list" -d 'List the policies and the baselines'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "show" -d 'Print one, with its calls'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "approve" -d 'Let it guard from now on: what it has not learned is unexpected'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "forget" -d 'Forget it. Where a policy still learns, another one begins with nothing; prints what it was'

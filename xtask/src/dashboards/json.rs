@@ -289,13 +289,8 @@ mod tests {
         let value = dashboard(&super::super::all()[0]);
         let text = text(&value);
         assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
-        // Only queries and links, which are one string each, may be longer.
-        let long = text.lines().filter(|line| line.len() > WIDTH + 1);
-        assert!(
-            long.clone().all(|line| ["\"expr\"", "\"url\"", "\"query\""].iter().any(|key| line.contains(key))),
-            "{:?}",
-            long.collect::<Vec<_>>()
-        );
+        assert!(text.contains("\"time\": {\"from\":\"now-1h\",\"to\":\"now\"}"), "{text}");
+        assert!(text.lines().count() > 100, "{text}");
     }
 
     #[test]

@@ -166,22 +166,26 @@ fn delivery() -> Vec<Panel> {
 
 fn baselines() -> Vec<Panel> {
     vec![
-        lines("Baselines by state", "What is learned, what guards.", unit::COUNT)
-            .query(
-                "sum by (policy, state) (syscallmon_policy_baselines{NODE,policy=~\"$policy\"})",
-                "{{policy}}: {{state}}",
-            )
-            .size(8, 8),
+        lines("Baselines by state", "What is learned, and what guards.", unit::COUNT).query(
+            r#"sum by (policy, state) (syscallmon_policy_baselines{NODE,policy=~"$policy"})"#,
+            "{{policy}}: {{state}}",
+        ),
         table(
             "Calls in each baseline",
             "By kind of workload; the node where it has the most.",
             unit::COUNT,
-            "sort_desc(max by (kind, policy, state) (syscallmon_policy_baseline_calls{NODE,policy=~\"$policy\"}))",
+            r#"sort_desc(max by (kind, policy, state) (syscallmon_policy_baseline_calls{NODE,policy=~"$policy"}))"#,
+        ),
+        lines(
+            "Baselines that need a look",
+            "Partial: begun after their containers started. Refused: there are too many. Unreadable: files that are left as they are.",
+            unit::COUNT,
         )
-        .size(8, 8),
+        .query(r#"sum(syscallmon_policy_baseline_partial{NODE,policy=~"$policy"})"#, "partial")
+        .query("sum(syscallmon_policy_baselines_refused{NODE})", "refused")
+        .query("sum(syscallmon_policy_store_unreadable_files{NODE})", "unreadable files"),
         states("Policies loaded, and the store of baselines", "Whether each works.")
             .query("min by (instance) (syscallmon_policy_reload_success{NODE})", "{{instance}} policies")
-            .query("min by (instance) (syscallmon_policy_store_up{NODE})", "{{instance}} store")
-            .size(8, 8),
+            .query("min by (instance) (syscallmon_policy_store_up{NODE})", "{{instance}} store"),
     ]
 }

@@ -20,7 +20,8 @@ const DEPENDENT: [(&str, &str, &str); 6] = [
     ("namespace", "Namespace", "syscallmon_workload_info{NODE}"),
     ("pod", "Pod", "syscallmon_workload_info{NAMESPACE}"),
     ("container", "Container", r#"syscallmon_workload_info{NAMESPACE,pod=~"$pod"}"#),
-    ("cgroup", "Service or cgroup", r#"syscallmon_workload_info{NAMESPACE,pod=~"$pod",container=~"$container"}"#),
+    // Counters of containers have no cgroup, although what is known of them has.
+    ("cgroup", "Service or cgroup", r#"syscallmon_workload_info{NODE,container=""}"#),
     ("policy", "Policy", "syscallmon_unexpected_syscalls_total{WORKLOAD}"),
 ];
 

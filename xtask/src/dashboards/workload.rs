@@ -65,7 +65,7 @@ fn glance() -> Vec<Panel> {
         )
         .thresholds(NONE_IS_GOOD)
         .leads_to(LeadsTo::Unexpected),
-        workloads(
+        table(
             "Who it is",
             "The newest container of each workload that is alive.",
             unit::COUNT,

@@ -15,6 +15,11 @@
 {{- end }}
 {{- end }}
 
+{{/* The ConfigMap of policies. */}}
+{{- define "syscallmon.policiesName" -}}
+{{- printf "%s-policies" (include "syscallmon.fullname" . | trunc 54 | trimSuffix "-") }}
+{{- end }}
+
 {{/* What pods are selected by: must never change. */}}
 {{- define "syscallmon.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "syscallmon.name" . }}

@@ -79,7 +79,7 @@ impl<'a> Cluster<'a> {
         let repository = format!("image.repository={repository}");
         let tag = format!("image.tag={tag}");
         let mut args = vec!["upgrade", "--install", NAME, &self.chart, "--namespace", NAME, "--create-namespace"];
-        for value in [&repository, &tag, "config.workload.expire_after=20s", "config.probe.latency=true"]
+        for value in [&repository, &tag, "config.workload.expire_after=20s", "config.probe.latency=true", LEARNS]
             .into_iter()
             .chain(values.iter().copied())
         {
@@ -212,6 +212,10 @@ impl<'a> Cluster<'a> {
         Ok(id.trim().trim_start_matches("containerd://").to_owned())
     }
 }
+
+/// What containers of this name do is learned; all others have the built-in policy.
+const LEARNS: &str = "config.policies[0].name=learned,config.policies[0].match[0].container=side,\
+    config.policies[0].learn.quiet_for=1h";
 
 /// What the pods of the daemon are selected by.
 pub(super) const DAEMON: [&str; 3] = ["--namespace", NAME, "--selector=app.kubernetes.io/name=syscallmon"];

@@ -127,8 +127,11 @@ impl Shown<'_> {
         let all = dashboards::all();
         let find = |name| all.iter().find(|dashboard| dashboard.name == name).context("a dashboard has gone");
         self.panels(find("workload")?, &values(&self.labels))?;
-        let services = self.prometheus.query(r#"syscallmon_workload_info{cgroup=~"/.+"}"#)?;
-        let service = services.first().context("no service runs here")?.labels["cgroup"].as_str();
+        let cgroups = find("workload")?.variables.iter().find(|variable| variable.name == "cgroup");
+        let services =
+            self.prometheus.query(&values(&[]).put_into(&cgroups.context("a variable has gone")?.selector))?;
+        let service =
+            services.iter().find_map(|service| service.labels.get("cgroup")).context("no service runs here")?;
         let of_service = values(&[("cgroup", service)]);
         let calls = find("workload")?.panels().find(|panel| panel.title == "All calls").context("a panel has gone")?;
         calls.queries.iter().try_for_each(|query| self.ask(&of_service.put_into(&query.promql)))

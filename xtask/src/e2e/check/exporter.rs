@@ -15,9 +15,24 @@ use crate::{
 };
 
 const ADDRESS: &str = "127.0.0.1:9778";
+/// What containers of this name do is learned; all others have the built-in policy.
+const POLICIES: &str = "policies: [{name: learned, match: [{container: side}], learn: {}}]\n";
+const CONFIG: &str = "/etc/syscallmon.yaml";
+const OPTIONS: [&str; 6] = [
+    "--workload.expire-after=5s",
+    "--probe.latency=true",
+    "--config.file",
+    CONFIG,
+    "--state.directory",
+    "/run/syscallmon",
+];
 
 /// Both of them.
 pub(super) struct Exporter<'a> {
+    namespaces: &'a Namespaces,
+    logs: PathBuf,
+    binary: PathBuf,
+    options: &'a [&'a str],
     daemon: Process,
     pub(super) prometheus: Prometheus<'a>,
 }
@@ -25,16 +40,45 @@ pub(super) struct Exporter<'a> {
 impl<'a> Exporter<'a> {
     /// Starts both. Runtimes are found where they usually are; what is gone leaves after some seconds.
     pub(super) fn start(root: &Path, namespaces: &'a Namespaces, place: &Place) -> Result<Self> {
-        let mut command = namespaces.command(binary(root)?);
-        command.args(["run", "--web.listen-address", ADDRESS, "--workload.expire-after=5s", "--probe.latency=true"]);
-        let daemon = Process::start("syscallmon", &mut command, &place.logs)?;
+        namespaces.write(CONFIG, POLICIES)?;
+        Self::with_options(root, namespaces, place, &OPTIONS)
+    }
+
+    /// The same with these options of the daemon's.
+    pub(super) fn with_options(
+        root: &Path,
+        namespaces: &'a Namespaces,
+        place: &Place,
+        options: &'a [&'a str],
+    ) -> Result<Self> {
+        let (binary, logs) = (binary(root)?, place.logs.clone());
+        let daemon = run(namespaces, &binary, options, &logs)?;
         let scrape = format!(
             "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\nscrape_configs:\n\
              - {{job_name: syscallmon, static_configs: [{{targets: [\"{ADDRESS}\"], labels: {{cluster: e2e}}}}]}}\n"
         );
-        let exporter = Self { daemon, prometheus: Prometheus::start(namespaces, place, &scrape)? };
+        let prometheus = Prometheus::start(namespaces, place, &scrape)?;
+        let exporter = Self { namespaces, logs, binary, options, daemon, prometheus };
         exporter.expect_count(r#"up{job="syscallmon"}"#, 1)?;
         Ok(exporter)
+    }
+
+    /// Kills the daemon and starts it again, as after a crash.
+    pub(super) fn crash(&mut self) -> Result<()> {
+        self.daemon.kill();
+        self.expect_count(r#"up{job="syscallmon"}"#, 0)?;
+        self.daemon = run(self.namespaces, &self.binary, self.options, &self.logs)?;
+        self.expect_count(r#"up{job="syscallmon"}"#, 1)
+    }
+
+    /// What the daemon's API answers, as a page or as JSON.
+    pub(super) fn get(&self, path: &str, args: &[(&str, &str)]) -> Result<String> {
+        self.namespaces.get(&format!("http://{ADDRESS}{path}"), args)
+    }
+
+    /// Where the daemon's log is, with the lines of JSON.
+    pub(super) fn log(&self) -> PathBuf {
+        self.logs.join("syscallmon.log")
     }
 
     pub(super) fn expect_count(&self, promql: &str, count: u64) -> Result<()> {
@@ -49,6 +93,12 @@ impl<'a> Exporter<'a> {
     pub(super) fn cpu_seconds(&self) -> Result<f64> {
         Ok(super::value(&self.prometheus, "process_cpu_seconds_total")?.unwrap_or_default())
     }
+}
+
+fn run(namespaces: &Namespaces, binary: &Path, options: &[&str], logs: &Path) -> Result<Process> {
+    let mut command = namespaces.command(binary);
+    command.args(["run", "--web.listen-address", ADDRESS]).args(options);
+    Process::start("syscallmon", &mut command, logs)
 }
 
 /// The daemon, built as the tests have it, unless `SYSCALLMON_TEST_BINARY` names another, such as the released one to measure.

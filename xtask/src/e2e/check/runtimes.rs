@@ -80,7 +80,7 @@ pub(in crate::e2e) fn containerd(
 const BUSY: [(&str, &str); 3] = [
     ("web", "while :; do ls -lR /etc /bin >/dev/null; cat /etc/passwd /missing >/dev/null 2>&1; usleep 30000; done"),
     ("batch", "while :; do dd if=/dev/zero of=/tmp/x bs=4k count=500 2>/dev/null; sync; sleep 1; done"),
-    ("idle", "while :; do sleep 1; done"),
+    ("side", "while :; do sleep 1; done"),
 ];
 
 /// Pods that are busy for some time, one of which does all that dashboards show now and then; then somebody looks.
