@@ -30,6 +30,7 @@ complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "run" -d 'Coun
 complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "check" -d 'Check whether this host can run syscallmon, and whether a configuration is valid'
 complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "completions" -d 'Print completions for a shell'
 complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "man" -d 'Print the man page of syscallmon or of one of its commands'
+complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "policy" -d 'Show and change what workloads have learned (baselines)'
 complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "seccomp-profile" -d 'Print the seccomp profile that syscallmon itself can run under, or install it where the kubelet looks for it'
 complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l config.file -d 'Configuration file; flags win over it. Reloaded on SIGHUP' -r -F
@@ -76,6 +77,28 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l latency.bu
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l policy.runtime-default -d 'Whether containers that no other policy selects have the built-in one, which expects what the default seccomp profile of container runtimes allows. [default: true]' -r -f -a "true\t''
 false\t''"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l policy.directory -d 'Directory of files with policies, besides those under the key policies of the configuration file: all *.yaml and *.yml in it, in the order of their names; re-read when they change' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l state.directory -d 'Where baselines of policies that learn are kept; made when the first one is, if the directory above it is there. [default: /var/lib/syscallmon]' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.log -d 'Where each violation is written as a line of JSON: stdout, stderr, off, or the path of a file. [default: stdout]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.repeat-interval -d 'Least time between two lines, webhooks or Events of one violation that goes on. [default: 1h]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.rate-limit -d 'Most violations of each workload, policy and severity to be told for the first time; of more, one summary. All are counted. [default: 20/10m]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.resolve-after -d 'After which time without such a call its alert is resolved. [default: 15m]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.kubernetes-events -d 'Whether to make a Kubernetes Event on the pod for each violation; needs the rights to create and patch events. [default: false]' -r -f -a "true\t''
+false\t''"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.alertmanager.url -d 'Send alerts to this Alertmanager, such as https://alertmanager.example:9093; repeatable: each gets all' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.alertmanager.url -d 'Send alerts to the Alertmanager at this URL, http:// or https:// with a host and a port; repeatable: each gets all' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.alertmanager.labels -d 'One more label of every alert, such as cluster=prod; repeatable' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.alertmanager.ca-file -d 'File with the certificates (PEM) that the Alertmanager\'s must be signed by; by default those of the host' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.alertmanager.bearer-token-file -d 'File with a token to be let in by; re-read when it is needed' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.alertmanager.username -d 'Name to be let in by, with a password' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.alertmanager.password-file -d 'File with the password; re-read when it is needed' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.webhook.url -d 'Post each violation to this URL, as the same JSON as in the log' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.webhook.template -d 'Text to post instead, in which {{ message }} stands for the field message of that JSON, as within a string' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.webhook.content-type -d 'Its Content-Type. [default: application/json]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.webhook.headers -d 'One more header, such as \'X-Scope: prod\'; repeatable' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.webhook.ca-file -d 'File with the certificates (PEM) that the webhook\'s must be signed by; by default those of the host' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.webhook.bearer-token-file -d 'File with a token to be let in by; re-read when it is needed' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.webhook.username -d 'Name to be let in by, with a password' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.webhook.password-file -d 'File with the password; re-read when it is needed' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l log.level -d 'Only log messages of this level and above. [default: info]' -r -f -a "debug\t'Everything'
 info\t'Changes of state'
 warn\t'What is not as it should be'
@@ -131,6 +154,28 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l latency.
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l policy.runtime-default -d 'Whether containers that no other policy selects have the built-in one, which expects what the default seccomp profile of container runtimes allows. [default: true]' -r -f -a "true\t''
 false\t''"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l policy.directory -d 'Directory of files with policies, besides those under the key policies of the configuration file: all *.yaml and *.yml in it, in the order of their names; re-read when they change' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l state.directory -d 'Where baselines of policies that learn are kept; made when the first one is, if the directory above it is there. [default: /var/lib/syscallmon]' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.log -d 'Where each violation is written as a line of JSON: stdout, stderr, off, or the path of a file. [default: stdout]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.repeat-interval -d 'Least time between two lines, webhooks or Events of one violation that goes on. [default: 1h]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.rate-limit -d 'Most violations of each workload, policy and severity to be told for the first time; of more, one summary. All are counted. [default: 20/10m]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.resolve-after -d 'After which time without such a call its alert is resolved. [default: 15m]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.kubernetes-events -d 'Whether to make a Kubernetes Event on the pod for each violation; needs the rights to create and patch events. [default: false]' -r -f -a "true\t''
+false\t''"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.alertmanager.url -d 'Send alerts to this Alertmanager, such as https://alertmanager.example:9093; repeatable: each gets all' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.alertmanager.url -d 'Send alerts to the Alertmanager at this URL, http:// or https:// with a host and a port; repeatable: each gets all' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.alertmanager.labels -d 'One more label of every alert, such as cluster=prod; repeatable' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.alertmanager.ca-file -d 'File with the certificates (PEM) that the Alertmanager\'s must be signed by; by default those of the host' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.alertmanager.bearer-token-file -d 'File with a token to be let in by; re-read when it is needed' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.alertmanager.username -d 'Name to be let in by, with a password' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.alertmanager.password-file -d 'File with the password; re-read when it is needed' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.webhook.url -d 'Post each violation to this URL, as the same JSON as in the log' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.webhook.template -d 'Text to post instead, in which {{ message }} stands for the field message of that JSON, as within a string' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.webhook.content-type -d 'Its Content-Type. [default: application/json]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.webhook.headers -d 'One more header, such as \'X-Scope: prod\'; repeatable' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.webhook.ca-file -d 'File with the certificates (PEM) that the webhook\'s must be signed by; by default those of the host' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.webhook.bearer-token-file -d 'File with a token to be let in by; re-read when it is needed' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.webhook.username -d 'Name to be let in by, with a password' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.webhook.password-file -d 'File with the password; re-read when it is needed' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l log.level -d 'Only log messages of this level and above. [default: info]' -r -f -a "debug\t'Everything'
 info\t'Changes of state'
 warn\t'What is not as it should be'
@@ -143,11 +188,74 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l path.cgr
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand completions" -s h -l help -d 'Print help'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand man" -s h -l help -d 'Print help'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn help" -l url -d 'Where the daemon listens' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn help" -l username -d 'User of its web.config.file' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn help" -l password-file -d 'File with the user\'s password' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn help" -l ca-file -d 'File with the certificate of whoever signed the daemon\'s, where that is not one whom this host trusts' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn help" -l output -d 'How to print what the daemon answers' -r -f -a "table\t'For people. A single baseline is JSON, as its file'
+json\t'For programs'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn help" -f -a "list" -d 'List the policies and the baselines'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn help" -f -a "list" -d 'List the baselines'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn help" -f -a "show" -d 'Print one, with its calls'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn help" -f -a "approve" -d 'Let it guard from now on: what it has not learned is unexpected'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn help" -f -a "forget" -d 'Forget it. Where a policy still learns, another one begins with nothing; prints what it was'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn help" -f -a "relearn" -d 'Let it learn on, with the calls that it has'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from list" -l url -d 'Where the daemon listens' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from list" -l username -d 'User of its web.config.file' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from list" -l password-file -d 'File with the user\'s password' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from list" -l ca-file -d 'File with the certificate of whoever signed the daemon\'s, where that is not one whom this host trusts' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from list" -l output -d 'How to print what the daemon answers' -r -f -a "table\t'For people. A single baseline is JSON, as its file'
+json\t'For programs'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from show" -l url -d 'Where the daemon listens' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from show" -l username -d 'User of its web.config.file' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from show" -l password-file -d 'File with the user\'s password' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from show" -l ca-file -d 'File with the certificate of whoever signed the daemon\'s, where that is not one whom this host trusts' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from show" -l output -d 'How to print what the daemon answers' -r -f -a "table\t'For people. A single baseline is JSON, as its file'
+json\t'For programs'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from approve" -l url -d 'Where the daemon listens' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from approve" -l username -d 'User of its web.config.file' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from approve" -l password-file -d 'File with the user\'s password' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from approve" -l ca-file -d 'File with the certificate of whoever signed the daemon\'s, where that is not one whom this host trusts' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from approve" -l output -d 'How to print what the daemon answers' -r -f -a "table\t'For people. A single baseline is JSON, as its file'
+json\t'For programs'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from approve" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from forget" -l url -d 'Where the daemon listens' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from forget" -l username -d 'User of its web.config.file' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from forget" -l password-file -d 'File with the user\'s password' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from forget" -l ca-file -d 'File with the certificate of whoever signed the daemon\'s, where that is not one whom this host trusts' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from forget" -l output -d 'How to print what the daemon answers' -r -f -a "table\t'For people. A single baseline is JSON, as its file'
+json\t'For programs'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from forget" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from relearn" -l url -d 'Where the daemon listens' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from relearn" -l username -d 'User of its web.config.file' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from relearn" -l password-file -d 'File with the user\'s password' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from relearn" -l ca-file -d 'File with the certificate of whoever signed the daemon\'s, where that is not one whom this host trusts' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from relearn" -l output -d 'How to print what the daemon answers' -r -f -a "table\t'For people. A single baseline is JSON, as its file'
+json\t'For programs'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from relearn" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from help" -f -a "list" -d 'List the policies and the baselines'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from help" -f -a "list" -d 'List the baselines'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from help" -f -a "show" -d 'Print one, with its calls'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from help" -f -a "approve" -d 'Let it guard from now on: what it has not learned is unexpected'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from help" -f -a "forget" -d 'Forget it. Where a policy still learns, another one begins with nothing; prints what it was'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from help" -f -a "relearn" -d 'Let it learn on, with the calls that it has'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand seccomp-profile" -l output -d 'Write it to this file instead; its directory is made, and a profile that is there is replaced at once' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand seccomp-profile" -s h -l help -d 'Print help'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man seccomp-profile help" -f -a "run" -d 'Count system calls and export them until SIGTERM or SIGINT'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man seccomp-profile help" -f -a "check" -d 'Check whether this host can run syscallmon, and whether a configuration is valid'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man seccomp-profile help" -f -a "completions" -d 'Print completions for a shell'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man seccomp-profile help" -f -a "man" -d 'Print the man page of syscallmon or of one of its commands'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man seccomp-profile help" -f -a "seccomp-profile" -d 'Print the seccomp profile that syscallmon itself can run under, or install it where the kubelet looks for it'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man seccomp-profile help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man policy seccomp-profile help" -f -a "run" -d 'Count system calls and export them until SIGTERM or SIGINT'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man policy seccomp-profile help" -f -a "check" -d 'Check whether this host can run syscallmon, and whether a configuration is valid'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man policy seccomp-profile help" -f -a "completions" -d 'Print completions for a shell'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man policy seccomp-profile help" -f -a "man" -d 'Print the man page of syscallmon or of one of its commands'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man policy seccomp-profile help" -f -a "policy" -d 'Show and change what workloads have learned (baselines)'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man policy seccomp-profile help" -f -a "seccomp-profile" -d 'Print the seccomp profile that syscallmon itself can run under, or install it where the kubelet looks for it'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man policy seccomp-profile help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "list" -d 'List the policies and the baselines'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "list" -d 'List the baselines'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "show" -d 'Print one, with its calls'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "approve" -d 'Let it guard from now on: what it has not learned is unexpected'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "forget" -d 'Forget it. Where a policy still learns, another one begins with nothing; prints what it was'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "relearn" -d 'Let it learn on, with the calls that it has'

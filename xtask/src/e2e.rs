@@ -2,6 +2,8 @@
 //!
 //! Each lives in namespaces of its own and leaves nothing behind, however it ends: not even this program has to.
 
+mod alertmanager;
+mod calls;
 mod cgroups;
 mod check;
 mod containerd;
@@ -10,11 +12,12 @@ mod docker;
 mod images;
 mod kubernetes;
 mod namespaces;
-mod pause;
 mod place;
 mod podman;
 mod process;
+mod programs;
 pub(crate) mod prometheus;
+mod software;
 mod wait;
 
 pub(crate) use self::check::SHOWN;
@@ -29,8 +32,8 @@ use clap::ValueEnum;
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::{
-    containerd::Containerd, docker::Docker, kubernetes::Node, namespaces::Namespaces, place::Place, podman::Podman,
-    prometheus::Prometheus,
+    containerd::Containerd, cri::Cri, docker::Docker, kubernetes::Node, namespaces::Namespaces, place::Place,
+    podman::Podman, prometheus::Prometheus,
 };
 use crate::{
     apt,
@@ -39,6 +42,8 @@ use crate::{
 
 /// Pods that containerd runs unless told otherwise.
 const PODS: u32 = 3;
+/// How long ordinary software is under load unless told otherwise.
+const LOAD: Duration = Duration::from_secs(20);
 
 /// Arguments of `cargo xtask e2e`.
 #[derive(clap::Args)]
@@ -52,6 +57,15 @@ pub struct Args {
     /// Pods of two containers each that containerd runs
     #[arg(long, value_name = "NUMBER", default_value_t = PODS)]
     pods: u32,
+    /// How long ordinary software is under load; as short as makes sense, unless given
+    #[arg(long, value_name = "NUMBER")]
+    minutes: Option<u64>,
+}
+
+impl Args {
+    fn load(&self) -> Duration {
+        self.minutes.map_or(LOAD, Duration::from_mins)
+    }
 }
 
 /// What runs containers.
@@ -65,6 +79,10 @@ enum Environment {
     Docker,
     /// Podman with runc
     Podman,
+    /// containerd, and what nobody expects of containers
+    Policies,
+    /// Ordinary software: prints what it calls outside @runtime-default
+    Images,
 }
 
 /// Runs the verb.
@@ -88,6 +106,12 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
             Environment::Containerd => containerd(root, args.pods, args.keep),
             Environment::Docker => docker(root, args.keep),
             Environment::Podman => podman(root, args.keep),
+            Environment::Policies => software(root, args.keep, |namespaces, place, cri| {
+                check::policies(root, namespaces, place, cri, args.load())
+            }),
+            Environment::Images => {
+                software(root, args.keep, |namespaces, _, cri| check::software(namespaces, cri, args.load()))
+            }
         }?;
         eprintln!("{environment:?}: ok, {:.1} s with the end of it", begin.elapsed().as_secs_f64());
     }
@@ -106,13 +130,14 @@ pub(crate) fn busy_containers(
     check::busy(root, &namespaces, &place, &Containerd::cri(&namespaces)?, time, look)
 }
 
-/// Every environment, one after the other.
+/// Every environment that has something to check, one after the other.
 ///
 /// # Errors
 ///
 /// As for [`run`].
 pub fn ci(root: &Path) -> Result<()> {
-    run(root, &Args { environments: Environment::value_variants().to_vec(), keep: false, pods: PODS })
+    let environments = Environment::value_variants().iter().copied().filter(|kind| *kind != Environment::Images);
+    run(root, &Args { environments: environments.collect(), keep: false, pods: PODS, minutes: None })
 }
 
 fn kubernetes(root: &Path, keep: bool) -> Result<()> {
@@ -125,6 +150,19 @@ fn containerd(root: &Path, pods: u32, keep: bool) -> Result<()> {
     let namespaces = Namespaces::start(root, &[(&place.directory("containerd")?, containerd::ROOT)])?;
     let containerd = Containerd::start(root, &namespaces, &place)?;
     let result = check::containerd(root, &namespaces, &place, &Containerd::cri(&namespaces)?, pods);
+    let use_it = format!("{} ctr --namespace k8s.io", namespaces.how_to_enter());
+    finish(result, || containerd.tail(), &use_it, keep)
+}
+
+/// containerd with ordinary software.
+fn software(root: &Path, keep: bool, check: impl FnOnce(&Namespaces, &Place, &Cri) -> Result<()>) -> Result<()> {
+    let place = Place::claim(root, "containerd", containerd::CGROUPS)?;
+    let namespaces = Namespaces::start(root, &[(&place.directory("containerd")?, containerd::ROOT)])?;
+    let containerd = Containerd::start(root, &namespaces, &place)?;
+    for image in software::write(&place)? {
+        Containerd::import(&namespaces, &image)?;
+    }
+    let result = check(&namespaces, &place, &Containerd::cri(&namespaces)?);
     let use_it = format!("{} ctr --namespace k8s.io", namespaces.how_to_enter());
     finish(result, || containerd.tail(), &use_it, keep)
 }

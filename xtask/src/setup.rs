@@ -189,7 +189,7 @@ const TOOLS: &[Tool] = {
             "judges the unit; unpacked only, runs no service",
         )
         .unpacked(&["systemd-analyze"]),
-        Tool::new("bpftrace", Program("bpftrace"), &[Bench], "one of the tools that the daemon is compared with"),
+        Tool::new("bpftrace", Program("bpftrace"), &[Bench, E2e], "one of the tools that the daemon is compared with"),
         Tool::new("libbpf-tools", Program("syscount"), &[Bench], "another one; unpacked only").unpacked(&["syscount"]),
         Tool::new("bpftool", Program("bpftool"), &[Bench], "shows what the kernel made of the programs"),
     ]

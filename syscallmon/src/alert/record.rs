@@ -160,3 +160,48 @@ impl Serialize for Record {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::alert::tests::{record, violation};
+
+    #[test]
+    fn the_documented_line_is_what_is_written() {
+        let document = include_str!("../../../docs/violations.md");
+        let example = document.split("```json").nth(1).unwrap().split("```").next().unwrap();
+        let line = record(violation("web", "mount")).json();
+        assert!(!line.contains('\n'));
+        let (written, documented): (Value, Value) =
+            (serde_json::from_str(&line).unwrap(), serde_json::from_str(example).unwrap());
+        assert_eq!(written, documented);
+    }
+
+    #[test]
+    fn every_field_of_a_line_can_be_in_a_template() {
+        let suppressed = Suppressed {
+            time: SystemTime::now(),
+            workload: Workload::Unknown,
+            policy: "p".into(),
+            severity: Severity::Info,
+            count: 3,
+            limit: RateLimit::default(),
+        };
+        let suppressed = Content::Suppressed(Arc::new(suppressed));
+        let suppressed = Record { content: suppressed, ..record(violation("web", "mount")) };
+        for record in [record(violation("web", "mount")), suppressed] {
+            let line: Value = serde_json::from_str(&record.json()).unwrap();
+            for field in line.as_object().unwrap().keys() {
+                format!("{{{{ {field} }}}}").parse::<crate::alert::Template>().unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn a_record_takes_as_much_room_as_its_line() {
+        let record = record(violation("web", "mount"));
+        assert_eq!(record.bytes(), record.json().len());
+    }
+}

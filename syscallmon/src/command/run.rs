@@ -26,7 +26,7 @@ use crate::{
         Site,
         web::{Limits, Server},
     },
-    kernel::{self, Events, Kernel, Options, V1Hierarchy},
+    kernel::{self, Events, Kernel, Options, Probe, V1Hierarchy},
     model::Model,
     policy_watch::PolicyWatch,
     privileges,
@@ -63,6 +63,8 @@ struct Attached {
     naming: Naming,
     detector: Detector,
     policy_files: Watched,
+    /// Whether what runtimes call to set containers up is told apart.
+    tells_setup: bool,
     shared: Shared,
 }
 
@@ -118,10 +120,12 @@ impl Run {
         shared.lock().alerts = Alerts::start(&config.alert, &config.node, &shutdown, &mut tasks);
         tasks.spawn(sampler.run(shutdown.clone()));
         tasks.spawn(store.run(shutdown.clone()));
-        let (policies, sources) = watch::channel(config.policies.clone());
+        let tells_setup = attached.tells_setup;
+        let (policies, sources) = watch::channel(usable(&config.policies, tells_setup));
         tasks.spawn(PolicyWatch::new(sources, attached.policy_files, shared.clone()).run(shutdown.clone()));
         tasks.spawn(server.run(listeners, site.router(), shutdown.clone()));
-        let reload = |config: &mut Config| self.reload(config, &tunables, &policies, &log, &shared);
+        let set_policies = |sources: &PolicySources| drop(policies.send_replace(usable(sources, tells_setup)));
+        let reload = |config: &mut Config| self.reload(config, &tunables, set_policies, &log, &shared);
         until_stopped(config, reload, &mut tasks, &shutdown).await?;
         tracing::info!("stopped");
         Ok(())
@@ -132,7 +136,7 @@ impl Run {
         &self,
         config: &mut Config,
         tunables: &watch::Sender<Tunables>,
-        policies: &watch::Sender<PolicySources>,
+        set_policies: impl Fn(&PolicySources),
         log: &LogHandle,
         shared: &Shared,
     ) {
@@ -152,7 +156,7 @@ impl Run {
         config.log_level = new.log_level;
         config.tunables = new.tunables;
         // Read again even if the configuration says the same: who asks may not want to wait.
-        policies.send_replace(new.policies.clone());
+        set_policies(&new.policies);
         config.policies = new.policies;
         shared.lock().config_reload = (true, SystemTime::now());
         tracing::info!("configuration reloaded");
@@ -236,9 +240,7 @@ fn attach(config: &Config) -> anyhow::Result<Attached> {
     if !hierarchies.are_whole() {
         tracing::warn!("only a part of the cgroup hierarchy is mounted here: {PART_OF_HIERARCHY}");
     }
-    let LoadedPolicies { policies, files: policy_files } = config.policies.load();
-    let policies = Arc::new(policies.context("cannot use the policies")?);
-    tracing::info!(policies = policies.iter().len(), "policies in force");
+    config.policies.load().policies.context("cannot use the policies")?;
     let calls = CallTable::native();
     let (kernel, events) = Kernel::load(&options(config, &hierarchies), &calls.positions(&config.latency.calls))?;
     for status in kernel.probes() {
@@ -248,6 +250,15 @@ fn attach(config: &Config) -> anyhow::Result<Attached> {
             Some(problem) => tracing::warn!(probe, implementation, "{problem}"),
         }
     }
+    let tells_setup = kernel.probes().iter().any(|status| status.probe == Probe::Setup && status.is_up());
+    if !tells_setup && config.policies.built_in {
+        tracing::warn!(
+            "the policy runtime-default is not in force: what runtimes call to set containers up would look like the containers' own calls"
+        );
+    }
+    let LoadedPolicies { policies, files: policy_files } = usable(&config.policies, tells_setup).load();
+    let policies = Arc::new(policies.context("cannot use the policies")?);
+    tracing::info!(policies = policies.iter().len(), "policies in force");
     let kept = privileges::drop_all(|| kernel.is_accessible()).context("cannot drop privileges")?;
     tracing::info!(kept = ?kept, "dropped privileges");
     let hierarchy = hierarchies.set().to_string();
@@ -260,7 +271,12 @@ fn attach(config: &Config) -> anyhow::Result<Attached> {
     let detector = Detector::new(Arc::clone(&state.policies), config.procfs.clone());
     let naming = Naming::new(directory, config.rules.clone(), config.node.as_str().into());
     let (tree, shared) = (Tree::new(hierarchies.mounts()), Shared::new(state));
-    Ok(Attached { kernel, events, tree, naming, detector, policy_files, shared })
+    Ok(Attached { kernel, events, tree, naming, detector, policy_files, tells_setup, shared })
+}
+
+/// The policies that can be in force on this kernel: the built-in one would alarm at every start of a container where that is not told apart.
+fn usable(sources: &PolicySources, tells_setup: bool) -> PolicySources {
+    PolicySources { built_in: sources.built_in && tells_setup, ..sources.clone() }
 }
 
 /// What the kernel side is told.

@@ -25,15 +25,28 @@ use super::{
     web::Caller,
 };
 use crate::{
-    policy::{Baseline, Kind, Phase, in_seconds},
+    policy::{Baseline, Kind, Learn, Phase, Policy, in_seconds},
     state::{Shared, State},
 };
 
 #[derive(Serialize)]
 struct Listed<'a> {
+    /// In order: a workload has the first that selects it.
+    policies: Vec<PolicyEntry<'a>>,
     store: Store,
     /// Sorted by kind.
     baselines: Vec<Entry<'a>>,
+}
+
+#[derive(Serialize)]
+struct PolicyEntry<'a> {
+    name: &'a str,
+    /// The file that it is from, or `built in`.
+    origin: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    learn: Option<Learn>,
+    /// How many workloads that are there now have it.
+    workloads: usize,
 }
 
 /// How the store of baselines fares.
@@ -86,23 +99,33 @@ pub(crate) fn router(shared: Shared) -> Router {
 }
 
 async fn list(Extract(shared): Extract<Shared>) -> Response {
-    let state = shared.lock();
-    let workloads = workloads_by_kind(&state);
+    tokio::task::block_in_place(|| listed(&shared.lock()))
+}
+
+fn listed(state: &State) -> Response {
+    let (mut by_policy, mut by_kind) = (HashMap::<&str, usize>::new(), HashMap::new());
+    for (workload, totals) in state.model.workloads().filter(|(_, totals)| !totals.is_gone()) {
+        if let Some(policy) = state.policies.of(&totals.about).filter(|_| workload.is_one()) {
+            *by_policy.entry(policy.name()).or_default() += 1;
+        }
+        if let Some(kind) = Kind::of(&totals.about) {
+            *by_kind.entry(kind).or_default() += 1;
+        }
+    }
     let status = state.baselines.store;
-    let entry = |baseline| Entry::new(baseline, &workloads);
     success(Listed {
+        policies: state.policies.iter().map(|policy| PolicyEntry::new(policy, &by_policy)).collect(),
         store: Store { up: status.is_up, errors: status.errors, unreadable_files: status.unreadable },
-        baselines: state.baselines.iter().map(|baseline| entry(baseline)).collect(),
+        baselines: state.baselines.iter().map(|baseline| Entry::new(baseline, &by_kind)).collect(),
     })
 }
 
-fn workloads_by_kind(state: &State) -> HashMap<Kind, usize> {
-    let mut workloads = HashMap::new();
-    let alive = state.model.workloads().filter(|(_, totals)| !totals.is_gone());
-    for kind in alive.filter_map(|(_, totals)| Kind::of(&totals.about)) {
-        *workloads.entry(kind).or_default() += 1;
+impl<'a> PolicyEntry<'a> {
+    fn new(policy: &'a Policy, workloads: &HashMap<&str, usize>) -> Self {
+        let name = policy.name().as_ref();
+        let workloads = workloads.get(name).copied().unwrap_or_default();
+        Self { name, origin: policy.origin(), learn: policy.learn().copied(), workloads }
     }
-    workloads
 }
 
 impl<'a> Entry<'a> {
@@ -210,7 +233,7 @@ mod tests {
     use tower::ServiceExt as _;
 
     use super::*;
-    use crate::{kernel::Capacity, model::Model, policy::Learn, syscalls::CallTable, workload::Directory};
+    use crate::{kernel::Capacity, model::Model, policy::Policies, syscalls::CallTable, workload::Directory};
 
     const LOCAL: Caller = Caller { is_local: true, is_authenticated: false };
     const JSON: (&str, &str) = ("content-type", "application/json");
@@ -220,6 +243,7 @@ mod tests {
         let capacity = Capacity { cgroups: 1, series: 1, errors: 1, histograms: 1, timed_calls: 1 };
         let known = (Model::new(1), Directory::default());
         let mut state = State::new(CallTable::x86_64(), vec![], capacity, 1, "cgroup2".into(), vec![], known);
+        state.policies = Arc::new(Policies::new(vec![], true, &state.calls).unwrap());
         let State { baselines, calls, .. } = &mut state;
         let policy: Arc<str> = "web".into();
         baselines.begin_or_get(&kind(), (&policy, Learn::default()), SystemTime::UNIX_EPOCH, true).unwrap();
@@ -260,10 +284,12 @@ mod tests {
         ask(shared, Method::POST, &format!("{PATH}/{action}"), LOCAL, &[JSON]).await
     }
 
-    #[tokio::test]
+    #[tokio::test(flavor = "multi_thread")]
     async fn baselines_are_listed_and_shown() {
         let shared = shared();
         let (status, answer) = get(&shared, "/api/v1/policies").await;
+        let policy = serde_json::json!({"name": "runtime-default", "origin": "built in", "workloads": 0});
+        assert_eq!(answer["data"]["policies"], serde_json::json!([policy]));
         let listed = &answer["data"]["baselines"][0];
         assert_eq!((status, &answer["status"], &listed["kind"]), (200, &"success".into(), &kind().as_str().into()));
         assert_eq!(

@@ -147,10 +147,10 @@ mod tests {
         durations::{Bound, Durations},
         kernel::{Capacity, Probe, ProbeStatus},
         model::Model,
-        policy::Learn,
+        policy::{Learn, Reason, Severity, Violation},
         snapshot::{Counts, Failure, SlotCounts, Snapshot},
-        syscalls::{CallId, CallTable, Errno},
-        workload::{Directory, Named, Workload, source::SourceName},
+        syscalls::{Call, CallId, CallTable, Errno},
+        workload::{Directory, Labels, Named, Workload, source::SourceName},
     };
 
     /// A state in which one cgroup of this name made 499 calls of the table once, unknown ones twice, and gave an unknown
@@ -185,7 +185,27 @@ mod tests {
         state
             .model
             .apply(&snapshot, Instant::now(), |_| Some(Named { workload: workload.clone(), about: about.clone() }));
+        state.violations.counted(openat, &unexpected(&workload, state.calls.call(openat)));
         Shared::new(state)
+    }
+
+    fn unexpected(workload: &Workload, call: Call) -> Violation {
+        let time = SystemTime::UNIX_EPOCH;
+        Violation {
+            time,
+            last_seen: time,
+            count: 5,
+            workload: workload.clone(),
+            about: Labels::default(),
+            call,
+            number: None,
+            refused: false,
+            process: None,
+            policy: "web".into(),
+            severity: Severity::Critical,
+            reason: Reason::Denied,
+            runtime_default_allows: true,
+        }
     }
 
     fn text(exposition: &Exposition) -> String {
@@ -208,6 +228,7 @@ mod tests {
             r#"syscallmon_syscall_errors_total{cgroup="/a",syscall="openat",abi="x86_64",errno="ENOENT"} 5000"#,
             r#"syscallmon_syscall_errors_total{cgroup="/a",syscall="(remainder)",abi="(remainder)",errno="(remainder)"} 7"#,
             r#"syscallmon_syscalls_denied_total{cgroup="/a",syscall="openat",abi="x86_64"} 777"#,
+            r#"syscallmon_unexpected_syscalls_total{cgroup="/a",syscall="openat",abi="x86_64",policy="web",severity="critical"} 5"#,
             // Three calls in each of two ABIs and x32.
             r#"syscallmon_syscall_duration_seconds_bucket{cgroup="/a",syscall="read",le="0.004096"} 0"#,
             r#"syscallmon_syscall_duration_seconds_bucket{cgroup="/a",syscall="read",le="0.016384"} 6"#,

@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Entry, Match, Severity};
 
@@ -53,7 +53,7 @@ pub struct ExceptionSpec {
 }
 
 /// How calls are learned: for at least a time, and until there was no new one for a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Learn {
     /// How long there must have been no new call.

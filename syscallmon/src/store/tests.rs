@@ -162,6 +162,10 @@ fn a_lost_directory_is_written_anew() {
     fs::remove_dir_all(&path).unwrap();
     stored.store.synchronize();
     assert!(stored.text("a").contains("x86_64/read"));
+    fs::rename(&path, path.with_extension("old")).unwrap();
+    fs::create_dir_all(path.join("baselines")).unwrap();
+    stored.store.synchronize();
+    assert!(stored.text("a").contains("x86_64/read"), "an empty one in its place");
 }
 
 #[test]
@@ -194,6 +198,12 @@ fn files_that_are_no_baselines_are_left_alone_and_counted() {
         assert_eq!(&fs::read_to_string(path).unwrap(), text);
     }
     assert_eq!(stored.status().is_up, Some(true));
+
+    let corrected = bad[1].1.replace("\"version\": 2, \"more\": 1", "\"version\": 1");
+    fs::write(stored.path("newer"), &corrected).unwrap();
+    stored.store.synchronize();
+    stored.store.synchronize();
+    assert_eq!((stored.calls("newer"), stored.text("newer")), (Some(vec!["read"]), corrected));
 
     fs::remove_file(stored.path("broken")).unwrap();
     stored.store.synchronize();

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use super::{CHECK_MIRROR, apt_get, download};
+use super::{CHECK_MIRROR, apt_get, debs, download};
 use crate::{cross::Arch, shell, workspace};
 
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
@@ -111,6 +111,19 @@ impl Lists {
     /// Downloads a package (`name` or `name=version`) into `dir`, where no other is.
     pub(crate) fn download(&self, package: &str, dir: &Path) -> Result<PathBuf> {
         download(&mut self.ask(apt_get()), package, dir)
+    }
+
+    /// Downloads packages into `dir`, with all that they depend on down to the C library; the files, in the order of their names.
+    pub(crate) fn download_with_dependencies(&self, packages: &[&str], dir: &Path) -> Result<Vec<PathBuf>> {
+        let partial = dir.join("partial");
+        fs::create_dir_all(&partial).with_context(|| format!("cannot create {}", partial.display()))?;
+        let mut apt_get = self.ask(apt_get());
+        apt_get.arg("-o").arg(format!("Dir::Cache::archives={}", dir.display()));
+        apt_get.args(["install", "--yes", "--download-only", "--no-install-recommends"]).args(packages);
+        shell::query(&mut apt_get, CHECK_MIRROR)?;
+        let mut files = debs(dir)?;
+        files.sort_unstable();
+        Ok(files)
     }
 
     /// Downloads the files of a source package into `dir`, and unpacks none.

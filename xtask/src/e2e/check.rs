@@ -4,14 +4,19 @@ mod cluster;
 mod dashboards;
 mod exporter;
 mod hostile;
+mod ordinary;
 mod outages;
+mod policies;
 mod privileges;
 mod runtimes;
+mod web;
 mod workloads;
 
 pub(crate) use self::runtimes::SHOWN;
 pub(super) use self::{
     cluster::kubernetes,
+    ordinary::software,
+    policies::policies,
     runtimes::{busy, containerd, docker, podman},
 };
 

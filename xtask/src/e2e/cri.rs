@@ -11,6 +11,8 @@ use http::{HeaderMap, Request};
 use prost::Message;
 use tokio::{net::UnixStream, runtime::Runtime};
 
+use crate::record::sha256;
+
 /// The network of the node (`NamespaceMode`).
 const NODE: i32 = 2;
 /// Of each gRPC message: a flag and the length.
@@ -34,6 +36,24 @@ pub(crate) struct Pod {
     pub(crate) labels: Vec<(String, String)>,
 }
 
+/// What a container of a pod shall be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Container<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) image: &'a str,
+    pub(crate) command: &'a [&'a str],
+    pub(crate) seccomp: Seccomp,
+}
+
+/// What keeps a container from making calls (`SecurityProfile.ProfileType`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Seccomp {
+    /// The runtime's own profile.
+    RuntimeDefault = 0,
+    /// Nothing: what Kubernetes does unless told otherwise.
+    Unconfined = 1,
+}
+
 impl Cri {
     /// A client of whatever listens there.
     pub(crate) fn new(socket: PathBuf) -> Result<Self> {
@@ -54,7 +74,7 @@ impl Cri {
         Ok(response.pod_sandbox_id)
     }
 
-    /// Starts a container in a pod; its id.
+    /// Starts a container in a pod as Kubernetes does unless told otherwise; its id.
     pub(crate) fn run_container(
         &self,
         pod: &Pod,
@@ -63,14 +83,20 @@ impl Cri {
         image: &str,
         command: &[&str],
     ) -> Result<String> {
+        self.run(pod, pod_id, &Container { name, image, command, seccomp: Seccomp::Unconfined })
+    }
+
+    /// Starts a container in a pod; its id.
+    pub(crate) fn run(&self, pod: &Pod, pod_id: &str, container: &Container<'_>) -> Result<String> {
         let mut labels = pod.labels();
-        labels.insert("io.kubernetes.container.name".to_owned(), name.to_owned());
+        labels.insert("io.kubernetes.container.name".to_owned(), container.name.to_owned());
+        let seccomp = SecurityProfile { profile_type: container.seccomp as i32 };
         let config = ContainerConfig {
-            metadata: Some(ContainerMetadata { name: name.to_owned() }),
-            image: Some(ImageSpec { image: image.to_owned() }),
-            command: command.iter().map(ToString::to_string).collect(),
+            metadata: Some(ContainerMetadata { name: container.name.to_owned() }),
+            image: Some(ImageSpec { image: container.image.to_owned() }),
+            command: container.command.iter().map(ToString::to_string).collect(),
             labels,
-            linux: Some(LinuxContainerConfig { security_context: Some(ContainerSecurity::default()) }),
+            linux: Some(LinuxContainerConfig { security_context: Some(ContainerSecurity { seccomp: Some(seccomp) }) }),
         };
         let request = CreateContainerRequest {
             pod_sandbox_id: pod_id.to_owned(),
@@ -93,10 +119,10 @@ impl Cri {
         String::from_utf8(done.stdout).context("the command printed something other than UTF-8")
     }
 
-    /// Ends a container at once.
-    pub(crate) fn stop_container(&self, id: &str) -> Result<()> {
-        // The time to wait, which comes after the id, is 0 by default.
-        let _: Empty = self.call("RuntimeService", "StopContainer", &Id { id: id.to_owned() })?;
+    /// Asks a container to end; forces it to when its time is over.
+    pub(crate) fn stop_container(&self, id: &str, seconds: u32) -> Result<()> {
+        let request = StopContainerRequest { container_id: id.to_owned(), timeout: i64::from(seconds) };
+        let _: Empty = self.call("RuntimeService", "StopContainer", &request)?;
         Ok(())
     }
 
@@ -162,6 +188,12 @@ fn check_status(headers: &HeaderMap) -> Result<()> {
 }
 
 impl Pod {
+    /// The same, with an UID that comes from the names.
+    pub(crate) fn named(namespace: &str, name: &str) -> Self {
+        let hash = sha256(format!("{namespace}/{name}").as_bytes());
+        Self::burstable(namespace, name, &format!("{}-0000-4000-8000-{}", &hash[..8], &hash[8..20]))
+    }
+
     /// A pod of these names, whose cgroups are where a kubelet puts those of a burstable one.
     pub(crate) fn burstable(namespace: &str, name: &str, uid: &str) -> Self {
         Self {
@@ -280,8 +312,14 @@ struct ImageSpec {
 
 #[derive(Clone, PartialEq, Message)]
 struct ContainerSecurity {
-    #[prost(message, optional, tag = "3")]
-    namespace_options: Option<NamespaceOption>,
+    #[prost(message, optional, tag = "15")]
+    seccomp: Option<SecurityProfile>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct SecurityProfile {
+    #[prost(int32, tag = "1")]
+    profile_type: i32,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -318,6 +356,14 @@ struct CreateContainerRequest {
 struct CreateContainerResponse {
     #[prost(string, tag = "1")]
     container_id: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct StopContainerRequest {
+    #[prost(string, tag = "1")]
+    container_id: String,
+    #[prost(int64, tag = "2")]
+    timeout: i64,
 }
 
 #[derive(Clone, PartialEq, Message)]

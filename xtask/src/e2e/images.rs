@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, path::PathBuf, process::Command};
 
 use anyhow::{Context, Result};
 
-use super::{pause, place::Place};
+use super::{place::Place, programs};
 use crate::{
     cross::Arch,
     image::{self, Image, Layer},
@@ -35,7 +35,7 @@ pub(crate) fn write(place: &Place) -> Result<Vec<PathBuf>> {
 }
 
 fn pause() -> Result<Image> {
-    let program = pause::program()?;
+    let program = programs::pause()?;
     let binary = fs::read(&program).with_context(|| format!("cannot read {}", program.display()))?;
     Ok(Image { entrypoint: vec!["/pause".to_owned()], ..image(Layer::new().file("pause", &binary, 0o755)?)? })
 }
@@ -56,7 +56,7 @@ fn busybox() -> Result<Image> {
     Ok(Image { command: vec!["sh".to_owned()], ..image(layer)? })
 }
 
-fn image(layer: Layer) -> Result<Image> {
+pub(super) fn image(layer: Layer) -> Result<Image> {
     Ok(Image {
         arch: Arch::native(),
         layer: layer.finish()?,

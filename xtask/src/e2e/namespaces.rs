@@ -23,12 +23,14 @@ use rustix::{
     thread::{LinkNameSpaceType, move_into_link_name_space},
 };
 
-use super::{pause, process};
+use super::{process, programs};
 use crate::{shell, workspace};
 
 const INIT: &str = include_str!("init.sh");
 /// How long the first process may take to end, with all others.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a server inside may take to answer.
+const REQUEST: Duration = Duration::from_mins(1);
 const NEEDS: &str =
     "this needs root, CAP_SYS_ADMIN, overlayfs and tmpfs; `cargo xtask setup --for e2e` installs the programs";
 
@@ -46,7 +48,7 @@ impl Namespaces {
     pub(crate) fn start(root: &Path, binds: &[(&Path, &str)]) -> Result<Self> {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "unshare", "--mount", "--net", "--pid", "--mount-proc", "--fork"]);
-        command.args(["--kill-child", "sh", "-c", INIT, "init"]).arg(pause::program()?);
+        command.args(["--kill-child", "sh", "-c", INIT, "init"]).arg(programs::pause()?);
         for (source, target) in binds {
             command.arg(source).arg(target);
         }
@@ -105,6 +107,16 @@ impl Namespaces {
             });
             visitor.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
+    }
+
+    /// What a server inside answers to a request with these arguments, whatever its status.
+    pub(crate) fn get(&self, url: &str, args: &[(&str, &str)]) -> Result<String> {
+        self.in_network(|| {
+            let agent = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(REQUEST)).build();
+            let request = agent.new_agent().get(url).query_pairs(args.iter().copied());
+            let answer = request.call().with_context(|| format!("no answer from {url}"));
+            answer?.body_mut().read_to_string().with_context(|| format!("cannot read the answer of {url}"))
+        })?
     }
 
     /// How somebody else gets in, with the same programs at hand.

@@ -72,15 +72,9 @@ impl<'a> Prometheus<'a> {
     }
 
     fn get<T: DeserializeOwned>(&self, path: &str, args: &[(&str, &str)]) -> Result<T> {
-        let answer = self.namespaces.in_network(|| get(path, args))?;
+        let answer = self.namespaces.get(&format!("http://{ADDRESS}/api/v1/{path}"), args);
         parse(&answer.with_context(|| format!("cannot ask Prometheus for {path} {args:?}"))?)
     }
-}
-
-fn get(path: &str, args: &[(&str, &str)]) -> Result<String> {
-    let agent = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE)).build();
-    let request = agent.new_agent().get(format!("http://{ADDRESS}/api/v1/{path}")).query_pairs(args.iter().copied());
-    Ok(request.call()?.body_mut().read_to_string()?)
 }
 
 /// One series of an answer, over time.

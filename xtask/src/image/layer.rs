@@ -1,9 +1,11 @@
 //! The file system of an image: one tar whose bytes depend on nothing but what is put in.
 
+use std::path::Path;
+
 use anyhow::{Context, Result};
 use tar::{Builder, EntryType, Header};
 
-/// A file system in the making; everything belongs to root and is from 1970.
+/// A file system in the making; everything belongs to root and is from 1970, but for what is taken from a [`Self::tree`].
 pub(crate) struct Layer(Builder<Vec<u8>>);
 
 impl Layer {
@@ -29,6 +31,13 @@ impl Layer {
     pub(crate) fn link(mut self, path: &str, target: &str) -> Result<Self> {
         let mut header = header(EntryType::Symlink, 0o777, 0)?;
         self.0.append_link(&mut header, path, target).with_context(|| cannot(path))?;
+        Ok(self)
+    }
+
+    /// Adds a directory of this machine's with all that is in it, as it is: owners, permissions, links.
+    pub(crate) fn tree(mut self, dir: &Path) -> Result<Self> {
+        self.0.follow_symlinks(false);
+        self.0.append_dir_all("", dir).with_context(|| cannot(&dir.display().to_string()))?;
         Ok(self)
     }
 

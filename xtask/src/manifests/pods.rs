@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-/// The one volume that is written to: where the node's seccomp profiles are.
-const WRITABLE: &str = "seccomp";
+/// The volumes that are written to: where the node's seccomp profiles are, and what was learned.
+const WRITABLE: [&str; 2] = ["seccomp", "state"];
 
 /// Checks the pods of the daemon, and what selects them.
 pub(super) fn check(documents: &[Value]) -> Result<()> {
@@ -59,7 +59,8 @@ fn check_privileges(container: &Value) -> Result<()> {
     }
     let dropped = &context["capabilities"]["drop"];
     ensure!(*dropped == serde_json::json!(["ALL"]), "container {name} drops capabilities {dropped}, not all");
-    for mount in container["volumeMounts"].as_array().into_iter().flatten().filter(|mount| mount["name"] != WRITABLE) {
+    let is_writable = |mount: &&Value| WRITABLE.iter().any(|name| mount["name"] == *name);
+    for mount in container["volumeMounts"].as_array().into_iter().flatten().filter(|mount| !is_writable(mount)) {
         ensure!(mount["readOnly"] == true, "container {name} can write to {}", mount["name"]);
     }
     Ok(())

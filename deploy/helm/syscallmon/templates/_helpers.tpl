@@ -15,6 +15,11 @@
 {{- end }}
 {{- end }}
 
+{{/* The ConfigMap of policies. */}}
+{{- define "syscallmon.policiesName" -}}
+{{- printf "%s-policies" (include "syscallmon.fullname" . | trunc 54 | trimSuffix "-") }}
+{{- end }}
+
 {{/* What pods are selected by: must never change. */}}
 {{- define "syscallmon.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "syscallmon.name" . }}
@@ -63,8 +68,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 
 {{/* "true" where the Kubernetes API is asked, else empty. */}}
-{{- define "syscallmon.usesApi" -}}
+{{- define "syscallmon.asksApiForNames" -}}
 {{- if ne (include "syscallmon.switch" .Values.names.kubernetes) "off" }}true{{ end }}
+{{- end }}
+
+{{- define "syscallmon.usesApi" -}}
+{{- if or (include "syscallmon.asksApiForNames" .) .Values.alerts.kubernetesEvents }}true{{ end }}
 {{- end }}
 
 {{/* What PodMonitor and ServiceMonitor have in common, for one endpoint. */}}

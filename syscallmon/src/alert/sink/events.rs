@@ -12,7 +12,7 @@ use super::Deliver;
 use crate::{
     alert::{
         description::description,
-        http::Failure,
+        http::{Failure, beginning, judge},
         record::{Content, Record},
     },
     policy::Violation,
@@ -102,9 +102,9 @@ fn name(violation: &Violation, pod: &Pod<'_>) -> String {
     let Violation { call, policy, refused, .. } = violation;
     let identity = format!("{:?} {:?} {policy} {call:?} {refused}", pod.uid, pod.container);
     let hash = digest(&SHA256, identity.as_bytes());
-    let hash: String = hash.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = hash.as_ref()[..8].iter().fold(0, |hash, byte| hash << 8 | u64::from(*byte));
     let pod = &pod.name[..pod.name.len().min(POD_BYTES)];
-    format!("{}.{hash}", pod.trim_end_matches(['-', '.']))
+    format!("{}.{hash:016x}", pod.trim_end_matches(['-', '.']))
 }
 
 fn event(name: &str, violation: &Violation, pod: &Pod<'_>, record: &Record) -> Value {
@@ -142,14 +142,85 @@ async fn request(
     body: &Value,
 ) -> Result<StatusCode, Failure> {
     let request = Request::builder().method(method).uri(path).header(CONTENT_TYPE, content_type);
-    let request = request.body(body.to_string().into_bytes()).map_err(|error| Failure::Refused(error.to_string()))?;
-    match client.request_text(request).await {
-        Ok(_) => Ok(StatusCode::OK),
-        Err(kube::Error::Api(status)) => match status.code {
-            409 => Ok(StatusCode::CONFLICT),
-            408 | 429 | 500.. => Err(Failure::retry(format!("{}: {}", status.code, status.message))),
-            code => Err(Failure::Refused(format!("{code}: {}", status.message))),
-        },
-        Err(error) => Err(Failure::retry(chain(&error))),
+    let request = request.body(body.to_string().into_bytes().into());
+    let request = request.map_err(|error| Failure::Refused(error.to_string()))?;
+    let response = client.send(request).await.map_err(|error| Failure::retry(chain(&error)))?;
+    let (parts, body) = response.into_parts();
+    let said = beginning(body).await;
+    if parts.status != StatusCode::CONFLICT {
+        judge(parts.status, &parts.headers, &said)?;
+    }
+    Ok(parts.status)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+    use crate::alert::tests::{Answer, Received, Server, record, violation};
+
+    fn kubeconfig(server: &Server) -> tempfile::NamedTempFile {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        let uri = server.uri("");
+        write!(file, "{{current-context: c, contexts: [{{name: c, context: {{cluster: k, user: u}}}}], ").unwrap();
+        write!(file, "clusters: [{{name: k, cluster: {{server: '{uri}'}}}}], users: []}}").unwrap();
+        file
+    }
+
+    #[tokio::test]
+    async fn an_event_is_made_once_and_counts_what_comes_again() {
+        let server =
+            Server::start([Answer::Status(201, "{}"), Answer::Status(409, "{}"), Answer::Status(200, "{}")]).await;
+        let kubeconfig = kubeconfig(&server);
+        let mut events = Events::new(Some(kubeconfig.path().into()));
+        events.deliver(&record(violation("web", "mount"))).await.unwrap();
+        events.deliver(&record(Violation { count: 7, ..violation("web", "mount") })).await.unwrap();
+        let requests = server.requests();
+        let body = |index: usize| serde_json::from_str::<Value>(&requests[index].body).unwrap();
+        let name = body(0)["metadata"]["name"].as_str().unwrap().to_owned();
+        assert!(name.starts_with("web-1."), "{name}");
+        let lines: Vec<&str> = requests.iter().map(Received::line).collect();
+        let path = "/api/v1/namespaces/shop/events";
+        assert_eq!(lines, [format!("POST {path}"), format!("POST {path}"), format!("PATCH {path}/{name}")]);
+        let involved = &body(0)["involvedObject"];
+        assert_eq!(involved["uid"], "11111111-2222-3333-4444-555555555555");
+        assert_eq!(involved["fieldPath"], "spec.containers{web}");
+        assert_eq!((&body(0)["type"], &body(0)["reason"]), (&"Warning".into(), &"UnexpectedSyscall".into()));
+        assert_eq!(body(2)["count"], 7);
+        assert_eq!(body(2).as_object().unwrap().len(), 3);
+    }
+
+    #[tokio::test]
+    async fn what_the_api_server_forbids_is_refused_and_the_rest_is_tried_again() {
+        for (status, is_refused) in [(403, true), (404, true), (429, false), (500, false)] {
+            let server = Server::start([Answer::Status(status, "{}")]).await;
+            let kubeconfig = kubeconfig(&server);
+            let failure = Events::new(Some(kubeconfig.path().into())).deliver(&record(violation("web", "mount"))).await;
+            assert_eq!(matches!(failure, Err(Failure::Refused(_))), is_refused, "{status}: {failure:?}");
+            assert!(failure.is_err());
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_in_no_pod_makes_no_event() {
+        let mut events = Events::new(Some("/nonexistent".into()));
+        let about = crate::workload::Labels::default();
+        assert_eq!(events.deliver(&record(Violation { about, ..violation("web", "mount") })).await, Ok(()));
+    }
+
+    #[test]
+    fn a_long_event_fits() {
+        let mut long = violation("web", "mount");
+        if let Some(process) = &mut long.process {
+            process.command_line = Some(vec!["\u{e9}".repeat(4000)]);
+        }
+        let namespace = "n".repeat(63);
+        let name_of_pod = "p".repeat(253);
+        let pod = Pod { namespace: &namespace, name: &name_of_pod, uid: None, container: None };
+        let name = name(&long, &pod);
+        assert!(name.len() <= 253, "{name}");
+        let event = event(&name, &long, &pod, &record(long.clone()));
+        assert!(event["message"].as_str().unwrap().len() <= 1024);
     }
 }

@@ -7,6 +7,7 @@ mod tests;
 use std::{
     fmt::Write as _,
     io::{self, Write},
+    iter,
     process::ExitCode,
 };
 
@@ -17,7 +18,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use self::daemon::Daemon;
-use crate::policy::{Baseline, Kind};
+use crate::policy::{Baseline, Kind, Learn};
 
 /// Show and change what workloads have learned (baselines).
 ///
@@ -45,7 +46,7 @@ enum Format {
 
 #[derive(Clone, Debug, Subcommand)]
 enum Action {
-    /// List the baselines.
+    /// List the policies and the baselines.
     List,
     /// Print one, with its calls.
     Show(OfKind),
@@ -78,8 +79,18 @@ struct Row {
     partial: bool,
 }
 
+/// Of a policy in the list, the same.
+#[derive(Deserialize)]
+struct PolicyRow {
+    name: String,
+    origin: String,
+    workloads: u64,
+    learn: Option<Learn>,
+}
+
 #[derive(Deserialize)]
 struct List {
+    policies: Vec<PolicyRow>,
     baselines: Vec<Row>,
 }
 
@@ -103,7 +114,7 @@ impl Policy {
             return pretty(&answer);
         }
         match &self.action {
-            Action::List => table(answer),
+            Action::List => list(answer),
             Action::Show(_) | Action::Forget(_) => as_file(answer),
             Action::Approve(of) | Action::Relearn(of) => {
                 Ok(format!("{}: {}\n", of.kind, answer["state"].as_str().unwrap_or("changed")))
@@ -149,11 +160,21 @@ fn as_file(answer: Value) -> Result<String> {
     Ok(baseline.to_json()?)
 }
 
-fn table(answer: Value) -> Result<String> {
-    let List { baselines } = serde_json::from_value(answer).context(OTHER_VERSION)?;
+/// All policies, and below them all baselines.
+fn list(answer: Value) -> Result<String> {
+    let List { policies, baselines } = serde_json::from_value(answer).context(OTHER_VERSION)?;
+    let head = ["POLICY", "WORKLOADS", "LEARNS", "FROM"];
+    let policies = table(head, policies.into_iter().map(PolicyRow::cells));
+    if baselines.is_empty() {
+        return Ok(policies);
+    }
     let head = ["KIND", "STATE", "CALLS", "WORKLOADS", "BEGAN", "LEARNED", "QUIET", "POLICY", "NOTES"];
-    let rows: Vec<_> = std::iter::once(head.map(str::to_owned)).chain(baselines.into_iter().map(Row::cells)).collect();
-    let mut widths = [0; 9];
+    Ok(policies + "\n" + &table(head, baselines.into_iter().map(Row::cells)))
+}
+
+fn table<const N: usize>(head: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
+    let rows: Vec<_> = iter::once(head.map(str::to_owned)).chain(rows).collect();
+    let mut widths = [0; N];
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = cell.chars().count().max(*width);
@@ -165,7 +186,17 @@ fn table(answer: Value) -> Result<String> {
         text += cells.join("  ").trim_end();
         text.push('\n');
     }
-    Ok(text)
+    text
+}
+
+impl PolicyRow {
+    fn cells(self) -> [String; 4] {
+        let learns = self.learn.map_or_else(String::new, |Learn { quiet_for, at_least }| {
+            let [quiet_for, at_least] = [quiet_for, at_least].map(humantime::format_duration);
+            format!("until {quiet_for} quiet, at least {at_least}")
+        });
+        [self.name, self.workloads.to_string(), learns, self.origin]
+    }
 }
 
 impl Row {

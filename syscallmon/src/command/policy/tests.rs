@@ -13,7 +13,7 @@ use crate::{
     },
     kernel::Capacity,
     model::Model,
-    policy::Learn,
+    policy::{Learn, Policies},
     state::{Shared, State},
     syscalls::CallTable,
     workload::Directory,
@@ -39,6 +39,7 @@ impl Running {
         let capacity = Capacity { cgroups: 1, series: 1, errors: 1, histograms: 1, timed_calls: 1 };
         let known = (Model::new(1), Directory::default());
         let mut state = State::new(CallTable::x86_64(), vec![], capacity, 1, "cgroup2".into(), vec![], known);
+        state.policies = Arc::new(Policies::new(vec![], true, &state.calls).unwrap());
         let policy: Arc<str> = "web".into();
         let begun = state.baselines.begin_or_get(
             &KIND.parse().unwrap(),
@@ -73,6 +74,9 @@ fn error(result: Result<String>) -> String {
 async fn the_list_is_a_table_and_one_baseline_is_json() {
     let daemon = Running::start(None).await;
     let table = daemon.run(&["list"]).await.unwrap();
+    let (policies, table) = table.split_once("\n\n").unwrap();
+    let built_in = "POLICY           WORKLOADS  LEARNS  FROM\nruntime-default  0                  built in";
+    assert_eq!(policies, built_in);
     let lines: Vec<&str> = table.lines().collect();
     assert!(lines[0].starts_with("KIND                           STATE     CALLS  WORKLOADS  BEGAN "), "{table}");
     assert!(lines[1].starts_with(&format!("{KIND}  learning  0      0          1970-01-01T00:00:00Z  0s")), "{table}");

@@ -61,7 +61,7 @@ fn api_server_away(cluster: &Cluster<'_>) -> Result<()> {
     cluster.expect_count(&of_httpd, 2 * 1000 + 100)?;
     // The kubelet starts it again by itself, under another id: only containerd can tell its name now.
     let _ = cluster.node.cri()?.exec(&side, &["sh", "-c", "kill 1"]);
-    cluster.node.cri()?.stop_container(&side)?;
+    cluster.node.cri()?.stop_container(&side, 0)?;
     cluster.expect_count(&of_side, 2 * 2000 + 1 + 2000)?;
     cluster.node.restart_containerd()?;
     // It answers a little before it can do this.

@@ -1,0 +1,99 @@
+//! Which calls processes of cgroups make, by their names, as bpftrace counts them: what the daemon says is held against this.
+
+use std::{
+    collections::BTreeMap,
+    io::{BufRead, BufReader, Read},
+    process::{Child, ChildStdout, Command, Stdio},
+};
+
+use anyhow::{Context, Result, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use syscallmon::syscalls::CallTable;
+use syscallmon_common::Abi;
+
+/// cgroup2's root has the id 1, and everything that is in no container here.
+const SCRIPT: &str = "tracepoint:raw_syscalls:sys_enter /cgroup != 1/ { @calls[cgroup, comm, args->id] = count(); }";
+/// bpftrace keeps 4096 of them unless told otherwise.
+const MOST: &str = "65536";
+
+/// A bpftrace that counts.
+pub(crate) struct Tracer {
+    bpftrace: Child,
+    output: BufReader<ChildStdout>,
+}
+
+/// Numbers of calls, by cgroup, the caller's name and the call's name.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Calls(BTreeMap<(u64, String, String), u64>);
+
+impl Tracer {
+    /// Starts one; it counts when this returns.
+    pub(crate) fn start() -> Result<Self> {
+        let mut command = Command::new("bpftrace");
+        command.args(["-f", "json", "-e", SCRIPT]).env("BPFTRACE_MAP_KEYS_MAX", MOST);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut bpftrace = command.spawn().context("cannot start bpftrace: run `cargo xtask setup --for e2e`")?;
+        let output = BufReader::new(bpftrace.stdout.take().expect("it is piped"));
+        let mut tracer = Self { bpftrace, output };
+        let mut line = String::new();
+        tracer.output.read_line(&mut line).context("cannot hear from bpftrace")?;
+        ensure!(line.contains("attached_probes"), "bpftrace did not attach: run its script by hand: {SCRIPT}");
+        Ok(tracer)
+    }
+
+    /// Ends it; what it has counted.
+    pub(crate) fn finish(mut self) -> Result<Calls> {
+        kill_process(Pid::from_child(&self.bpftrace), Signal::INT).context("bpftrace has ended by itself")?;
+        let mut output = String::new();
+        self.output.read_to_string(&mut output).context("cannot read what bpftrace has counted")?;
+        self.bpftrace.wait().context("cannot wait for bpftrace")?;
+        parse(&output, &CallTable::native())
+    }
+}
+
+impl Drop for Tracer {
+    fn drop(&mut self) {
+        let _ = self.bpftrace.kill();
+        let _ = self.bpftrace.wait();
+    }
+}
+
+impl Calls {
+    /// Who made which calls in a cgroup, how often.
+    pub(crate) fn of(&self, cgroup: u64) -> impl Iterator<Item = (&str, &str, u64)> {
+        let here = self.0.iter().filter(move |((id, ..), _)| *id == cgroup);
+        here.map(|((_, comm, call), count)| (comm.as_str(), call.as_str(), *count))
+    }
+}
+
+/// Each line is an object; the keys of the map are `CGROUP,COMM,NUMBER`.
+fn parse(output: &str, table: &CallTable) -> Result<Calls> {
+    let mut calls = Calls::default();
+    for line in output.lines().filter(|line| line.contains("\"@calls\"")) {
+        let line: Value = serde_json::from_str(line).context("cannot understand bpftrace")?;
+        let counts = line["data"]["@calls"].as_object().context("bpftrace has no counts")?;
+        for (key, count) in counts {
+            let (cgroup, rest) = key.split_once(',').with_context(|| format!("bpftrace has a key {key:?}"))?;
+            let (comm, number) = rest.rsplit_once(',').with_context(|| format!("bpftrace has a key {key:?}"))?;
+            let number: i64 = number.parse().with_context(|| format!("bpftrace has a key {key:?}"))?;
+            let name = table.resolve(Abi::Native, number.cast_unsigned()).syscall.to_owned();
+            let cgroup = cgroup.parse().with_context(|| format!("bpftrace has a key {key:?}"))?;
+            *calls.0.entry((cgroup, comm.to_owned(), name)).or_default() += count.as_u64().unwrap_or_default();
+        }
+    }
+    Ok(calls)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_by_cgroup_caller_and_call() {
+        let output = "{\"type\": \"x\"}\n{\"type\": \"map\", \"data\": {\"@calls\": {\"7,a,b,0\": 2, \"7,sh,1\": 3, \"8,sh,1\": 1}}}\n";
+        let calls = parse(output, &CallTable::x86_64()).unwrap();
+        assert_eq!(calls.of(7).collect::<Vec<_>>(), [("a,b", "read", 2), ("sh", "write", 3)]);
+        assert_eq!(parse("", &CallTable::x86_64()).unwrap(), Calls::default());
+    }
+}

@@ -1,0 +1,140 @@
+//! Does what ordinary software does not, once or so many times, and says when: nanoseconds since 1970.
+//!
+//! `deeds DEED [TIMES]`: makes one of [`DEEDS`], however it ends. `deeds x32 COUNT`: makes as many different calls of an ABI that
+//! kernels have not, one after the other, and prints the number and the time of each. `deeds flood SECONDS`: every number of
+//! every ABI, by processes that live for a moment.
+
+use std::{
+    arch::asm,
+    env, io,
+    ptr::null_mut,
+    sync::atomic::{AtomicU32, Ordering},
+    thread,
+    time::{Duration, Instant, SystemTime},
+};
+
+/// Their numbers on x86_64; all fail, but the first, with nothing done.
+const DEEDS: [(&str, i64); 8] = [
+    ("unshare", 272),
+    ("mount", 165),
+    ("ptrace", 101),
+    ("bpf", 321),
+    ("setns", 308),
+    ("swapon", 167),
+    ("swapoff", 168),
+    ("unknown", 9999),
+];
+const X32: i64 = 0x4000_0000;
+/// Calls that end, stop or multiply whoever makes them: of x86_64 and of ia32.
+const NEVER: [&[i64]; 2] =
+    [&[15, 34, 56, 57, 58, 60, 61, 62, 169, 200, 231, 234, 435], &[1, 2, 29, 37, 72, 88, 119, 120, 173, 179, 190, 238, 252, 270, 435]];
+/// How long one process of a flood may take: some calls wait.
+const LIFE: u64 = 50;
+
+unsafe extern "C" {
+    fn syscall(number: i64, ...) -> i64;
+    fn fork() -> i32;
+    fn kill(pid: i32, signal: i32) -> i32;
+    fn waitpid(pid: i32, status: *mut i32, options: i32) -> i32;
+    fn mmap(at: *mut u8, length: usize, protection: i32, flags: i32, fd: i32, offset: i64) -> *mut u8;
+    fn _exit(code: i32) -> !;
+}
+
+fn main() {
+    let args: Vec<String> = env::args().skip(1).collect();
+    let number = |index: usize| args.get(index).map_or(1, |text| text.parse().expect("a number"));
+    match args[0].as_str() {
+        "x32" => different(number(1)),
+        "flood" => flood(Duration::from_secs(number(1) as u64)),
+        deed => {
+            println!("{}", now());
+            (0..number(1)).for_each(|_| act(deed));
+        }
+    }
+}
+
+fn now() -> u128 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("it is later than 1970").as_nanos()
+}
+
+fn act(deed: &str) {
+    match deed {
+        "int80" => int80(20),
+        "io_uring" => open_by_ring(),
+        _ => {
+            let (_, number) = DEEDS.iter().find(|(name, _)| *name == deed).expect("a deed");
+            call(*number);
+        }
+    }
+}
+
+/// Without arguments that mean anything: no address, no file, no flag that a kernel knows.
+fn call(number: i64) -> i64 {
+    // Namespaces are made only by flags; a request to be traced is one to the parent.
+    let first = if number == 272 { 0 } else { -1 };
+    unsafe { syscall(number, first, -1_i64, -1_i64, -1_i64, -1_i64, -1_i64) }
+}
+
+fn int80(number: i64) {
+    unsafe {
+        asm!("push rbx", "mov rbx, -1", "int 0x80", "pop rbx", inlateout("rax") number => _, in("rcx") -1_i64,
+             in("rdx") -1_i64, in("rsi") -1_i64, in("rdi") -1_i64, out("r8") _, out("r9") _, out("r10") _, out("r11") _);
+    }
+}
+
+fn different(count: i64) {
+    for number in (0..).filter(|number| !NEVER[0].contains(number)).take(count as usize) {
+        thread::sleep(Duration::from_millis(30));
+        println!("{number} {}", now());
+        call(X32 | number);
+    }
+}
+
+/// Opens a file as an operation of a ring: `struct io_uring_params` and `struct io_uring_sqe` of include/uapi/linux/io_uring.h.
+fn open_by_ring() {
+    let mut params = [0_u32; 30];
+    let ring = unsafe { syscall(425, 2_i64, params.as_mut_ptr()) };
+    assert!(ring >= 0, "io_uring_setup: {}", io::Error::last_os_error());
+    let map = |offset| unsafe { mmap(null_mut(), 4096, 3, 1, ring as i32, offset) };
+    let (submissions, entries) = (map(0), map(0x1000_0000));
+    let at = |offset: u32| unsafe { submissions.add(offset as usize).cast::<u32>() };
+    let path = c"/dev/null";
+    unsafe {
+        // IORING_OP_OPENAT, AT_FDCWD, the path; read-only.
+        entries.write(18);
+        entries.add(4).cast::<i32>().write(-100);
+        entries.add(16).cast::<u64>().write(path.as_ptr() as u64);
+        // The array's first place has the first entry; the tail is one further.
+        at(params[16]).write(0);
+        AtomicU32::from_ptr(at(params[11])).store(1, Ordering::Release);
+        let submitted = syscall(426, ring, 1_i64, 1_i64, 1_i64, 0_i64, 0_i64);
+        assert!(submitted == 1, "io_uring_enter: {}", io::Error::last_os_error());
+    }
+}
+
+fn flood(time: Duration) {
+    let begin = Instant::now();
+    let mut next = 0;
+    while begin.elapsed() < time {
+        next = (next + 1) % 600;
+        let pid = unsafe { fork() };
+        if pid == 0 {
+            if !NEVER[0].contains(&next) {
+                call(next);
+                call(X32 | next);
+            }
+            if !NEVER[1].contains(&next) {
+                int80(next);
+            }
+            call(next << 32 | 0x7fff_0000);
+            unsafe { _exit(0) };
+        }
+        let born = Instant::now();
+        while unsafe { waitpid(pid, null_mut(), 1) } == 0 {
+            if born.elapsed() > Duration::from_millis(LIFE) {
+                unsafe { kill(pid, 9) };
+            }
+        }
+    }
+    println!("flooded for {} s", begin.elapsed().as_secs());
+}
