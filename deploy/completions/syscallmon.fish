@@ -84,7 +84,6 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.rate
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.resolve-after -d 'After which time without such a call its alert is resolved. [default: 15m]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.kubernetes-events -d 'Whether to make a Kubernetes Event on the pod for each violation; needs the rights to create and patch events. [default: false]' -r -f -a "true\t''
 false\t''"
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.alertmanager.url -d 'Send alerts to this Alertmanager, such as https://alertmanager.example:9093; repeatable: each gets all' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.alertmanager.url -d 'Send alerts to the Alertmanager at this URL, http:// or https:// with a host and a port; repeatable: each gets all' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.alertmanager.labels -d 'One more label of every alert, such as cluster=prod; repeatable' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.alertmanager.ca-file -d 'File with the certificates (PEM) that the Alertmanager\'s must be signed by; by default those of the host' -r -F
@@ -161,7 +160,6 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.ra
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.resolve-after -d 'After which time without such a call its alert is resolved. [default: 15m]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.kubernetes-events -d 'Whether to make a Kubernetes Event on the pod for each violation; needs the rights to create and patch events. [default: false]' -r -f -a "true\t''
 false\t''"
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.alertmanager.url -d 'Send alerts to this Alertmanager, such as https://alertmanager.example:9093; repeatable: each gets all' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.alertmanager.url -d 'Send alerts to the Alertmanager at this URL, http:// or https:// with a host and a port; repeatable: each gets all' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.alertmanager.labels -d 'One more label of every alert, such as cluster=prod; repeatable' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.alertmanager.ca-file -d 'File with the certificates (PEM) that the Alertmanager\'s must be signed by; by default those of the host' -r -F
@@ -196,7 +194,6 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __
 json\t'For programs'"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn help" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn help" -f -a "list" -d 'List the policies and the baselines'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn help" -f -a "list" -d 'List the baselines'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn help" -f -a "show" -d 'Print one, with its calls'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn help" -f -a "approve" -d 'Let it guard from now on: what it has not learned is unexpected'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn help" -f -a "forget" -d 'Forget it. Where a policy still learns, another one begins with nothing; prints what it was'
@@ -238,7 +235,6 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish
 json\t'For programs'"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from relearn" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from help" -f -a "list" -d 'List the policies and the baselines'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from help" -f -a "list" -d 'List the baselines'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from help" -f -a "show" -d 'Print one, with its calls'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from help" -f -a "approve" -d 'Let it guard from now on: what it has not learned is unexpected'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from help" -f -a "forget" -d 'Forget it. Where a policy still learns, another one begins with nothing; prints what it was'
@@ -254,7 +250,6 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fi
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man policy seccomp-profile help" -f -a "seccomp-profile" -d 'Print the seccomp profile that syscallmon itself can run under, or install it where the kubelet looks for it'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man policy seccomp-profile help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "list" -d 'List the policies and the baselines'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "list" -d 'List the baselines'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "show" -d 'Print one, with its calls'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "approve" -d 'Let it guard from now on: what it has not learned is unexpected'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "forget" -d 'Forget it. Where a policy still learns, another one begins with nothing; prints what it was'

@@ -13,7 +13,12 @@ use syscallmon::syscalls::CallTable;
 use syscallmon_common::Abi;
 
 /// cgroup2's root has the id 1, and everything that is in no container here.
-const SCRIPT: &str = "tracepoint:raw_syscalls:sys_enter /cgroup != 1/ { @calls[cgroup, comm, args->id] = count(); }";
+const SCRIPT: &str = "
+    tracepoint:raw_syscalls:sys_enter /cgroup != 1/ { @calls[cgroup, comm, args->id] = count(); }
+    interval:ms:100 /@is_ready == 0/ { printf(\"ready\"); @is_ready = 1; }
+";
+/// What it prints when everything is attached.
+const READY: &str = "ready";
 /// bpftrace keeps 4096 of them unless told otherwise.
 const MOST: &str = "65536";
 
@@ -37,8 +42,11 @@ impl Tracer {
         let output = BufReader::new(bpftrace.stdout.take().expect("it is piped"));
         let mut tracer = Self { bpftrace, output };
         let mut line = String::new();
-        tracer.output.read_line(&mut line).context("cannot hear from bpftrace")?;
-        ensure!(line.contains("attached_probes"), "bpftrace did not attach: run its script by hand: {SCRIPT}");
+        while !line.contains(READY) {
+            line.clear();
+            let read = tracer.output.read_line(&mut line).context("cannot hear from bpftrace")?;
+            ensure!(read > 0, "bpftrace did not attach: run its script by hand:{SCRIPT}");
+        }
         Ok(tracer)
     }
 
