@@ -32,7 +32,7 @@ const OPTIONAL: &str = "cluster";
 /// expects of containers.
 fn deeds() -> Vec<String> {
     // One of each class, all without arguments; mount is unexpected, and critical.
-    let calls = [libc::SYS_getpid, libc::SYS_times, libc::SYS_socket, libc::SYS_epoll_create1, libc::SYS_shmget];
+    let calls = [libc::SYS_getpid, libc::SYS_getitimer, libc::SYS_socket, libc::SYS_epoll_create1, libc::SYS_shmget];
     let calls = calls.iter().chain(&[libc::SYS_mount, UNKNOWN]).map(|number| format!(" {number} 3"));
     let mut deeds = vec![
         "failing CGROUP 20 5 3".to_owned(),
