@@ -17,7 +17,7 @@ const ENDING: &str = "-values.yaml";
 /// What the message has to name, and values that are to be refused.
 const BAD: &[(&str, &str)] = &[
     ("capabilites", "{capabilites: [BPF]}"),
-    ("policies", "{policies: {web.txt: {policies: []}}}"),
+    ("web.txt", "{policies: {web.txt: {policies: []}}}"),
     ("policies", "{policies: {web.yaml: {policy: []}}}"),
     ("hostPath", "{state: {hostPath: var/lib}}"),
     ("cri", "{cri: {sockt: /run/a}}"),
