@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::harness::{Daemon, KnownCalls, TestCgroup, is_short, mount_tracefs};
+use crate::harness::{Daemon, KnownCalls, TestCgroup, is_short, mount_tracefs, number};
 
 /// Sleeps, and how long each is: between the bounds 8 ms and 16 ms, in steps of 1,024.
 const SLEEPS: u64 = 1000;
