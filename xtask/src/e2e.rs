@@ -30,8 +30,8 @@ use clap::ValueEnum;
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::{
-    containerd::Containerd, cri::Cri, docker::Docker, kubernetes::Node, namespaces::Namespaces, place::Place, podman::Podman,
-    prometheus::Prometheus,
+    containerd::Containerd, cri::Cri, docker::Docker, kubernetes::Node, namespaces::Namespaces, place::Place,
+    podman::Podman, prometheus::Prometheus,
 };
 use crate::{
     apt,
@@ -104,11 +104,9 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
             Environment::Containerd => containerd(root, args.pods, args.keep),
             Environment::Docker => docker(root, args.keep),
             Environment::Podman => podman(root, args.keep),
-            Environment::Policies => {
-                software(root, args.keep, |namespaces, place, cri| {
-                    check::policies(root, namespaces, place, cri, args.load())
-                })
-            }
+            Environment::Policies => software(root, args.keep, |namespaces, place, cri| {
+                check::policies(root, namespaces, place, cri, args.load())
+            }),
             Environment::Images => {
                 software(root, args.keep, |namespaces, _, cri| check::software(namespaces, cri, args.load()))
             }

@@ -19,6 +19,16 @@ const ADDRESS: &str = "127.0.0.1:9778";
 const POLICIES: &str = "policies: [{name: learned, match: [{container: side}], learn: {}}]\n";
 const CONFIG: &str = "/etc/syscallmon.yaml";
 
+/// What is gone leaves soon.
+const OPTIONS: [&str; 6] = [
+    "--workload.expire-after=5s",
+    "--probe.latency=true",
+    "--config.file",
+    CONFIG,
+    "--state.directory",
+    "/run/syscallmon",
+];
+
 /// Both of them.
 pub(super) struct Exporter<'a> {
     namespaces: &'a Namespaces,
@@ -33,9 +43,7 @@ impl<'a> Exporter<'a> {
     /// Starts both. Runtimes are found where they usually are; what is gone leaves after some seconds.
     pub(super) fn start(root: &Path, namespaces: &'a Namespaces, place: &Place) -> Result<Self> {
         namespaces.write(CONFIG, POLICIES)?;
-        let expiry = "--workload.expire-after=5s";
-        let options = &[expiry, "--probe.latency=true", "--config.file", CONFIG, "--state.directory", "/run/syscallmon"];
-        Self::with_options(root, namespaces, place, options)
+        Self::with_options(root, namespaces, place, &OPTIONS)
     }
 
     /// The same with these options of the daemon's.

@@ -234,7 +234,9 @@ fn print(running: &[Running<'_>], calls: &Calls, set: &BTreeSet<&str>) {
         let mut rows: BTreeMap<(&str, &str, &str), [u64; 2]> = BTreeMap::new();
         for server in running.iter().filter(|server| server.software.name == software.name) {
             for (container, (_, cgroup)) in &server.containers {
-                for (comm, call, count) in calls.of(*cgroup).filter(|(_, call, _)| !set.contains(call) || *call == EXCEPTION) {
+                for (comm, call, count) in
+                    calls.of(*cgroup).filter(|(_, call, _)| !set.contains(call) || *call == EXCEPTION)
+                {
                     let by = if is_setup(comm) { "the runtime" } else { comm };
                     rows.entry((container, call, by)).or_default()
                         [usize::from(server.seccomp != Seccomp::Unconfined)] += count;
