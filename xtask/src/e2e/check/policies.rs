@@ -313,7 +313,7 @@ impl Scene<'_> {
         self.load(7330, load)?;
         wait_for("the policy to guard", Duration::from_mins(2), || Ok(self.guards(&nginx.name)?.then_some(())))?;
         self.exporter.crash()?;
-        ensure!(self.guards(&nginx.name)?, "after a crash, nothing is guarded");
+        wait_for("the policy to guard again", PATIENCE, || Ok(self.guards(&nginx.name)?.then_some(())))?;
         self.load(7330, load)?;
         let told = self.violations(&nginx.name)?;
         ensure!(told.is_empty(), "what was learned is told: {told:#?}");
