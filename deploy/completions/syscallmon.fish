@@ -84,7 +84,7 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.rate
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.resolve-after -d 'After which time without such a call its alert is resolved. [default: 15m]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.kubernetes-events -d 'Whether to make a Kubernetes Event on the pod for each violation; needs the rights to create and patch events. [default: false]' -r -f -a "true\t''
 false\t''"
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.alertmanager.url -d 'Send alerts to this Alertmanager, such as https://alertmanager.example:9093; repeatable: each gets all' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.alertmanager.url -d 'Send alerts to the Alertmanager at this URL, http:// or https:// with a host and a port; repeatable: each gets all' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.alertmanager.labels -d 'One more label of every alert, such as cluster=prod; repeatable' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.alertmanager.ca-file -d 'File with the certificates (PEM) that the Alertmanager\'s must be signed by; by default those of the host' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.alertmanager.bearer-token-file -d 'File with a token to be let in by; re-read when it is needed' -r -F
@@ -160,7 +160,7 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.ra
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.resolve-after -d 'After which time without such a call its alert is resolved. [default: 15m]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.kubernetes-events -d 'Whether to make a Kubernetes Event on the pod for each violation; needs the rights to create and patch events. [default: false]' -r -f -a "true\t''
 false\t''"
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.alertmanager.url -d 'Send alerts to this Alertmanager, such as https://alertmanager.example:9093; repeatable: each gets all' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.alertmanager.url -d 'Send alerts to the Alertmanager at this URL, http:// or https:// with a host and a port; repeatable: each gets all' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.alertmanager.labels -d 'One more label of every alert, such as cluster=prod; repeatable' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.alertmanager.ca-file -d 'File with the certificates (PEM) that the Alertmanager\'s must be signed by; by default those of the host' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.alertmanager.bearer-token-file -d 'File with a token to be let in by; re-read when it is needed' -r -F

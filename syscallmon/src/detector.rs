@@ -18,7 +18,7 @@ use crate::{
     process,
     state::State,
     syscalls::{CallId, CallTable},
-    workload::{Labels, Named, Naming, Place, Workload},
+    workload::{Label, Labels, Named, Naming, Place, Workload},
 };
 
 /// How long violations are kept after they were last seen.
@@ -71,6 +71,13 @@ impl Detector {
     #[must_use]
     pub fn new(policies: Arc<Policies>, procfs: PathBuf) -> Self {
         Self { policies, procfs, watched: HashMap::new(), waiting: Vec::new() }
+    }
+
+    /// Whether which policy or baseline a workload has depends on what made its pod.
+    #[must_use]
+    pub fn uses_owner(&self) -> bool {
+        let learns = self.policies.iter().any(|policy| policy.learn().is_some());
+        learns || [Label::Owner, Label::OwnerKind].into_iter().any(|label| self.policies.look_at(label))
     }
 
     /// Asks, while it is there, who made a call that somebody may not expect. `is_partial` says of its cgroup that it was there before it was watched.

@@ -99,12 +99,13 @@ impl Sampler {
     pub fn new(
         kernel: Kernel,
         events: EventStreams,
-        (mut tree, naming, detector): (Tree, Naming, Detector),
+        (mut tree, mut naming, detector): (Tree, Naming, Detector),
         shared: Shared,
         tunables: watch::Receiver<Tunables>,
     ) -> (Self, Refresher) {
         let (sender, requests) = mpsc::channel(64);
         tree.walk();
+        naming.policies_use_owner(detector.uses_owner());
         let has_cgroup_events = kernel.probes().iter().any(|status| status.probe == Probe::Cgroup && status.is_up());
         let many_dead = (shared.lock().capacity.cgroups as usize / 8).max(1);
         let calls = shared.lock().calls.clone();
@@ -242,6 +243,7 @@ impl Sampler {
         let (time, born) = (SystemTime::now(), &self.born);
         self.detector.counted(&mut state, &news, time, |id| !born.contains(&id));
         self.detector.tick(&mut state, now, time);
+        self.naming.policies_use_owner(self.detector.uses_owner());
     }
 
     /// Forgets cgroups whose last counts were read.

@@ -129,7 +129,7 @@ fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         if let Some(found) = look() {
             return found;
         }
-        assert!(begin.elapsed() < Duration::from_secs(60), "{what}: not within 60 s");
+        assert!(begin.elapsed() < Duration::from_mins(1), "{what}: not within 60 s");
         thread::sleep(Duration::from_millis(20));
     }
 }
@@ -225,7 +225,7 @@ fn two_alertmanagers_are_told_once_and_of_the_end() {
     for receiver in &receivers {
         let both = ["firing mount", "resolved mount"];
         wait_for("the end", || (receiver.notified() == both).then_some(()));
-        assert!(quiet.elapsed() >= QUIET - Duration::from_millis(500), "{:?}", quiet.elapsed());
+        assert!(quiet.elapsed() + Duration::from_millis(500) >= QUIET, "{:?}", quiet.elapsed());
     }
     assert!(alertmanagers.iter().all(|alertmanager| alertmanager.firing().is_empty()));
     let sent: Vec<u64> = delivery.alerts.status().sinks.iter().map(|sink| sink.sent).collect();

@@ -20,6 +20,8 @@ pub(crate) mod prometheus;
 mod software;
 mod wait;
 
+pub(crate) use self::check::SHOWN;
+
 use std::{
     path::Path,
     time::{Duration, Instant},

@@ -9,7 +9,7 @@ mod documents;
 mod grafana;
 mod kubernetes;
 mod meaning;
-pub(crate) mod names;
+mod names;
 mod pods;
 mod promtool;
 mod schema;

@@ -26,7 +26,7 @@ const DIRECTORY: &str = "docs/pictures";
 const ROWS: [(&str, &[&str]); 3] = [
     ("overview", &["At a glance", "Calls", "Errors and refused attempts"]),
     ("workload", &["At a glance", "Calls", "Durations, with probe.latency, of calls in latency.syscalls", "io_uring"]),
-    ("unexpected", &["At a glance", "Unexpected calls"]),
+    ("unexpected", &["At a glance", "Unexpected calls", "Policies and what they learned"]),
 ];
 /// How far points are apart, and what a rate is taken over, in seconds.
 const STEP: f64 = 5.0;
@@ -66,9 +66,13 @@ impl Shown<'_> {
         let (_, titles) = ROWS.iter().find(|(name, _)| *name == dashboard.name).context("ROWS lacks a dashboard")?;
         let rows: Vec<_> = dashboard.rows.iter().filter(|row| titles.contains(&row.title)).collect();
         ensure!(rows.len() == titles.len(), "{} has no longer all of the rows {titles:?}: mend ROWS", dashboard.name);
+        // One workload in depth, and everything there is elsewhere.
+        let chosen = if dashboard.name == "workload" { e2e::SHOWN.as_slice() } else { &[] };
+        let chosen = chosen.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let values = Values { chosen, range: format!("{}s", self.seconds), interval: INTERVAL.to_owned() };
         let mut drawn = Vec::new();
         for row in rows {
-            let answers = row.panels.iter().map(|panel| self.answers(panel)).collect::<Result<Vec<_>>>()?;
+            let answers = row.panels.iter().map(|panel| self.answers(panel, &values)).collect::<Result<Vec<_>>>()?;
             drawn.push(Drawn { row, answers });
         }
         let path = root.join(DIRECTORY).join(format!("{}.svg", dashboard.name));
@@ -80,8 +84,7 @@ impl Shown<'_> {
     }
 
     /// What each series of a panel is called, and its points; of tables and numbers, the last one.
-    fn answers(&self, panel: &Panel) -> Result<Vec<Answer>> {
-        let values = Values { range: format!("{}s", self.seconds), interval: INTERVAL.to_owned(), ..Values::default() };
+    fn answers(&self, panel: &Panel, values: &Values) -> Result<Vec<Answer>> {
         let mut answers = Vec::new();
         for query in &panel.queries {
             let promql = values.put_into(&query.promql);

@@ -1,6 +1,6 @@
 //! Sends requests to servers of others: limited in time and in what is read of the answer.
 
-use std::{fs::File, io::Read, path::Path, time::Duration};
+use std::{fs::File, io::Read, path::Path, pin::pin, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use http::{
@@ -8,7 +8,7 @@ use http::{
     header::{AUTHORIZATION, RETRY_AFTER, USER_AGENT},
 };
 use http_body_util::{BodyExt, Full};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body, Bytes};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
@@ -105,7 +105,8 @@ impl Http {
     }
 }
 
-fn judge(status: StatusCode, headers: &HeaderMap, said: &str) -> Result<(), Failure> {
+/// What an answer means.
+pub(super) fn judge(status: StatusCode, headers: &HeaderMap, said: &str) -> Result<(), Failure> {
     if status.is_success() {
         return Ok(());
     }
@@ -120,7 +121,8 @@ fn judge(status: StatusCode, headers: &HeaderMap, said: &str) -> Result<(), Fail
 }
 
 /// The first line of an answer, as far as it is for a log.
-async fn beginning(mut body: Incoming) -> String {
+pub(super) async fn beginning(body: impl Body<Data = Bytes>) -> String {
+    let mut body = pin!(body);
     let mut bytes = Vec::new();
     while let Some(Ok(frame)) = body.frame().await {
         bytes.extend_from_slice(frame.data_ref().map_or(&[], |data| &data[..data.len().min(ANSWER_BYTES)]));

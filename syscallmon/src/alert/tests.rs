@@ -257,10 +257,10 @@ fn nowhere() -> AlertConfig {
     }
 }
 
-fn webhook(uri: &Uri) -> Option<Webhook> {
+fn webhook(uri: &Uri) -> Webhook {
     let url = uri.to_string().parse().unwrap();
     let content_type = "application/json".parse().unwrap();
-    Some(Webhook { url, access: Access::default(), template: None, content_type, headers: Vec::new() })
+    Webhook { url, access: Access::default(), template: None, content_type, headers: Vec::new() }
 }
 
 async fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
@@ -277,8 +277,11 @@ async fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
 async fn after_an_outage_a_violation_is_told_once_as_it_is_then() {
     let answers = [Answer::Status(500, ""), Answer::Garbage, Answer::HangUp, Answer::Status(200, "")];
     let server = Server::start(answers).await;
-    let config =
-        AlertConfig { webhook: webhook(&server.uri("/hook")), repeat_interval: Duration::from_millis(1), ..nowhere() };
+    let config = AlertConfig {
+        webhook: Some(webhook(&server.uri("/hook"))),
+        repeat_interval: Duration::from_millis(1),
+        ..nowhere()
+    };
     let running = Running::start(&config);
     running.notify(violation("web", "mount"), true);
     wait_until("a failure", || running.sink().failed >= 1).await;
@@ -303,7 +306,7 @@ async fn after_an_outage_a_violation_is_told_once_as_it_is_then() {
 #[tokio::test]
 async fn what_is_refused_is_dropped_and_counted_and_the_next_one_is_told() {
     let server = Server::start([Answer::Status(400, "no"), Answer::Status(200, "")]).await;
-    let running = Running::start(&AlertConfig { webhook: webhook(&server.uri("/")), ..nowhere() });
+    let running = Running::start(&AlertConfig { webhook: Some(webhook(&server.uri("/"))), ..nowhere() });
     running.notify(violation("web", "mount"), true);
     running.notify(violation("web", "bpf"), true);
     wait_until("delivery", || running.sink().sent == 1).await;
@@ -316,7 +319,7 @@ async fn what_is_refused_is_dropped_and_counted_and_the_next_one_is_told() {
 #[tokio::test]
 async fn a_sink_that_never_answers_delays_no_other_and_holds_little() {
     let (silent, server) = (Server::start([Answer::Silence]).await, Server::start([Answer::Status(200, "")]).await);
-    let mut config = AlertConfig { webhook: webhook(&silent.uri("/")), ..nowhere() };
+    let mut config = AlertConfig { webhook: Some(webhook(&silent.uri("/"))), ..nowhere() };
     config.alertmanager.urls = vec![server.uri("/am/").to_string().parse().unwrap()];
     let running = Running::start(&config);
     for workload in 0..6000 {

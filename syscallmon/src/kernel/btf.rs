@@ -1,13 +1,15 @@
 //! The kernel's BTF: its types as it publishes them in `/sys/kernel/btf/vmlinux` (Linux 5.2, `CONFIG_DEBUG_INFO_BTF`).
 
 use std::{
+    cell::RefCell,
+    collections::HashMap,
     fs::File,
     io,
     os::fd::AsRawFd,
     path::{Path, PathBuf},
 };
 
-use btf_rs::{Backend, Btf, BtfType, EnumMember, Member, Type};
+use btf_rs::{Backend, Btf, BtfType, EnumMember, Member, Struct, Type};
 use rustix::fs::MemfdFlags;
 
 /// Why something cannot be known from BTF.
@@ -59,7 +61,11 @@ pub(super) enum Argument {
 }
 
 /// See the module.
-pub(super) struct KernelBtf(Btf);
+pub(super) struct KernelBtf {
+    btf: Btf,
+    /// Structs that were looked for: each search goes through every type.
+    structs: RefCell<HashMap<String, Option<Struct>>>,
+}
 
 impl KernelBtf {
     /// Reads a file.
@@ -74,14 +80,21 @@ impl KernelBtf {
             let Ok(copy) = copy_in_memory(path) else { return Err(error) };
             Btf::from_file_with_backend(format!("/proc/self/fd/{}", copy.as_raw_fd()), Backend::Mmap)
         });
-        btf.map(Self).map_err(|source| BtfError::Unreadable { path: path.to_owned(), reason: source.to_string() })
+        btf.map(|btf| Self { btf, structs: RefCell::default() })
+            .map_err(|source| BtfError::Unreadable { path: path.to_owned(), reason: source.to_string() })
     }
 
     /// Offset of a field of the struct, in bytes; also one in an unnamed struct or union in it.
     pub(super) fn offset_of(&self, structure: &str, field: &str) -> Option<u64> {
-        let types = self.0.resolve_types_by_name(structure).ok()?;
-        types.iter().find_map(|kind| match kind {
-            Type::Struct(structure) => self.offset_in(&structure.members, field, MOST_NESTED),
+        let mut structs = self.structs.borrow_mut();
+        let found = structs.entry(structure.to_owned()).or_insert_with(|| self.find_struct(structure));
+        self.offset_in(&found.as_ref()?.members, field, MOST_NESTED)
+    }
+
+    fn find_struct(&self, name: &str) -> Option<Struct> {
+        let types = self.btf.resolve_types_by_name(name).ok()?;
+        types.into_iter().find_map(|kind| match kind {
+            Type::Struct(found) => Some(found),
             _ => None,
         })
     }
@@ -93,7 +106,7 @@ impl KernelBtf {
                 return Some(start);
             }
             let is_unnamed = depth > 0 && self.is_named(member, "");
-            let nested = is_unnamed.then(|| self.0.resolve_chained_type(member).ok()).flatten()?;
+            let nested = is_unnamed.then(|| self.btf.resolve_chained_type(member).ok()).flatten()?;
             match nested {
                 Type::Struct(inner) | Type::Union(inner) => {
                     Some(start + self.offset_in(&inner.members, field, depth - 1)?)
@@ -105,16 +118,12 @@ impl KernelBtf {
 
     /// Size of a struct, in bytes.
     pub(super) fn size_of(&self, structure: &str) -> Option<u64> {
-        let types = self.0.resolve_types_by_name(structure).ok()?;
-        types.iter().find_map(|kind| match kind {
-            Type::Struct(structure) => Some(structure.size() as u64),
-            _ => None,
-        })
+        self.find_struct(structure).map(|found| found.size() as u64)
     }
 
     /// The value of an enumerator.
     pub(super) fn enum_value(&self, name: &str, enumerator: &str) -> Option<u32> {
-        let types = self.0.resolve_types_by_name(name).ok()?;
+        let types = self.btf.resolve_types_by_name(name).ok()?;
         let members = types.iter().filter_map(|kind| match kind {
             Type::Enum(definition) => Some(&definition.members),
             _ => None,
@@ -124,13 +133,15 @@ impl KernelBtf {
 
     /// The id of the type that stands for a tracepoint that programs can attach to (`include/trace/bpf_probe.h`).
     pub(super) fn tracepoint(&self, name: &str) -> Option<u32> {
-        self.0.resolve_ids_by_name(&format!("btf_trace_{name}")).ok()?.first().copied()
+        self.btf.resolve_ids_by_name(&format!("btf_trace_{name}")).ok()?.first().copied()
     }
 
     /// What a tracepoint hands to programs.
     pub(super) fn arguments(&self, tracepoint: &str) -> Option<Vec<Argument>> {
-        let Type::Typedef(handler) = self.0.resolve_type_by_id(self.tracepoint(tracepoint)?).ok()? else { return None };
-        let proto = self.0.chained_type_iter(&handler).find_map(|kind| match kind {
+        let Type::Typedef(handler) = self.btf.resolve_type_by_id(self.tracepoint(tracepoint)?).ok()? else {
+            return None;
+        };
+        let proto = self.btf.chained_type_iter(&handler).find_map(|kind| match kind {
             Type::FuncProto(proto) => Some(proto),
             _ => None,
         })?;
@@ -139,10 +150,10 @@ impl KernelBtf {
     }
 
     fn argument(&self, parameter: &dyn BtfType) -> Argument {
-        let types: Vec<Type> = self.0.chained_type_iter(parameter).collect();
+        let types: Vec<Type> = self.btf.chained_type_iter(parameter).collect();
         match types.as_slice() {
             [Type::Ptr(_), .., Type::Struct(pointed)] => {
-                Argument::Pointer(self.0.resolve_name(pointed).unwrap_or_default())
+                Argument::Pointer(self.btf.resolve_name(pointed).unwrap_or_default())
             }
             [.., Type::Int(int)] if int.size() == 1 && !int.is_bool() => Argument::Byte,
             _ => Argument::Other,
@@ -150,7 +161,7 @@ impl KernelBtf {
     }
 
     fn is_named(&self, member: &dyn BtfType, name: &str) -> bool {
-        self.0.resolve_name(member).is_ok_and(|own| own == name)
+        self.btf.resolve_name(member).is_ok_and(|own| own == name)
     }
 }
 

@@ -338,7 +338,7 @@ group! {
 group! {
     /// Alertmanagers.
     Alertmanager {
-        /// Send alerts to this Alertmanager, such as https://alertmanager.example:9093; repeatable: each gets all.
+        /// Send alerts to the Alertmanager at this URL, http:// or https:// with a host and a port; repeatable: each gets all.
         #[arg(id = "alert.alertmanager.url", long = "alert.alertmanager.url", value_name = "URL", action = clap::ArgAction::Append)]
         url: Option<Vec<Url>>,
         /// One more label of every alert, such as cluster=prod; repeatable.

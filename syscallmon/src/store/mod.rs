@@ -10,9 +10,9 @@ mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::{DirBuilder, File},
+    fs::{self, DirBuilder, File, Metadata},
     io,
-    os::unix::fs::DirBuilderExt,
+    os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -150,22 +150,27 @@ impl Store {
     /// Opens the directory, if it is there, for this process alone; whether it is open.
     fn is_open(&mut self) -> Result<bool, StoreError> {
         let failed = |source| StoreError::List { path: self.directory.clone(), source };
-        let is_there = self.directory.try_exists().map_err(failed)?;
-        if !is_there {
-            if self.open.take().is_some() {
-                // Nobody forgets everything by losing a directory.
-                tracing::warn!(directory = %self.directory.display(), "gone: baselines are written anew");
-                self.files.clear();
-                self.shared.lock().baselines.mark_all();
-            }
-        } else if self.open.is_none() {
+        let there = match fs::metadata(&self.directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            metadata => Some(metadata.map_err(failed)?),
+        };
+        let inode = |metadata: &Metadata| (metadata.dev(), metadata.ino());
+        let open = self.open.as_ref().map(File::metadata).transpose().map_err(failed)?;
+        if open.is_some() && open.as_ref().map(inode) != there.as_ref().map(inode) {
+            // Nobody forgets everything by losing a directory, or by mounting something over it.
+            tracing::warn!(directory = %self.directory.display(), "not the one that it was: baselines are written anew");
+            self.open = None;
+            self.files.clear();
+            self.shared.lock().baselines.mark_all();
+        }
+        if there.is_some() && self.open.is_none() {
             let directory = File::open(&self.directory).map_err(failed)?;
             flock(&directory, FlockOperation::NonBlockingLockExclusive)
                 .map_err(|_| StoreError::Locked { path: self.directory.clone() })?;
             file::remove_leftovers(&self.directory).map_err(failed)?;
             self.open = Some(directory);
         }
-        Ok(is_there)
+        Ok(there.is_some())
     }
 
     /// Takes over a file that is new, or not what it was.

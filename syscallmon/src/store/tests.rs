@@ -162,6 +162,10 @@ fn a_lost_directory_is_written_anew() {
     fs::remove_dir_all(&path).unwrap();
     stored.store.synchronize();
     assert!(stored.text("a").contains("x86_64/read"));
+    fs::rename(&path, path.with_extension("old")).unwrap();
+    fs::create_dir_all(path.join("baselines")).unwrap();
+    stored.store.synchronize();
+    assert!(stored.text("a").contains("x86_64/read"), "an empty one in its place");
 }
 
 #[test]

@@ -50,6 +50,8 @@ pub struct Named {
 pub struct Naming {
     directory: Directory,
     rules: Rules,
+    /// Whether anybody wants to know what made a pod.
+    uses_owner: bool,
     node: Arc<str>,
     cgroups: HashMap<u64, (Arc<Place>, Named)>,
     /// The directory's, of which the names are.
@@ -60,7 +62,13 @@ impl Naming {
     /// With the node's name, for the label.
     #[must_use]
     pub fn new(directory: Directory, rules: Rules, node: Arc<str>) -> Self {
-        Self { directory, rules, node, cgroups: HashMap::new(), generation: 0 }
+        let uses_owner = rules.use_owner();
+        Self { directory, rules, uses_owner, node, cgroups: HashMap::new(), generation: 0 }
+    }
+
+    /// Whether policies want to know what made a pod, besides the rules.
+    pub fn policies_use_owner(&mut self, use_owner: bool) {
+        self.uses_owner = use_owner || self.rules.use_owner();
     }
 
     /// What is known of containers and pods.
@@ -152,7 +160,7 @@ impl Naming {
     fn waits_for_owner(&self, facts: &ContainerFacts) -> bool {
         let is_new = || self.directory.wanted_for(&facts.id) < PATIENCE;
         let is_unknown = |uid: &str| self.directory.expects(SourceName::Kubernetes) && !self.directory.has_pod(uid);
-        self.rules.use_owner() && facts.pod.as_ref().is_some_and(|pod| is_unknown(&pod.uid)) && is_new()
+        self.uses_owner && facts.pod.as_ref().is_some_and(|pod| is_unknown(&pod.uid)) && is_new()
     }
 
     /// A container that nobody calls by a name after a while is something of its pod's, where that is known.
@@ -372,12 +380,20 @@ mod tests {
 
     #[test]
     fn what_is_told_apart_by_its_owner_waits_for_the_api() {
-        let mut naming = naming(Rules { labels: vec![Label::Owner], ..rules() });
-        naming.directory().set_status(SourceName::Kubernetes, None);
-        naming.name(1, &path());
-        tell(&naming, Some(pod()), false);
-        naming.refresh();
-        assert!(matches!(naming.name(1, &path()).workload, Workload::Unresolved(_)));
+        let waits = |mut naming: Naming| {
+            naming.directory().set_status(SourceName::Kubernetes, None);
+            naming.name(1, &path());
+            tell(&naming, Some(pod()), false);
+            naming.refresh();
+            matches!(naming.name(1, &path()).workload, Workload::Unresolved(_))
+        };
+        let by_policies = |use_owner| {
+            let mut naming = naming(rules());
+            naming.policies_use_owner(use_owner);
+            naming
+        };
+        assert!(waits(naming(Rules { labels: vec![Label::Owner], ..rules() })));
+        assert!(waits(by_policies(true)) && !waits(by_policies(false)));
     }
 
     #[test]

@@ -77,5 +77,5 @@ fn a_hostile_cgroup_name_reaches_promql_unharmed() {
         (!values.is_empty()).then_some(values)
     });
     assert_eq!(values, ["12345"]);
-    assert_eq!(prometheus.query("syscallmon_probe_up"), ["1"; 5]);
+    assert_eq!(prometheus.query("syscallmon_probe_up"), ["1"; 6]);
 }

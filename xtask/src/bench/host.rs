@@ -24,6 +24,8 @@ pub(super) struct Host {
     pub(super) bpftrace: PathBuf,
     /// Of libbpf-tools.
     pub(super) syscount: PathBuf,
+    /// Where files for variants go.
+    pub(super) scratch: PathBuf,
     /// Where cgroup2 is mounted.
     pub(super) cgroup2: PathBuf,
     /// The CPU to measure on: the last one, since the first has more interrupts.
@@ -46,6 +48,7 @@ impl Host {
             bpftool: program("bpftool")?,
             bpftrace: program("bpftrace")?,
             syscount: program("syscount")?,
+            scratch: workspace::target_dir(root).join("bench"),
             cgroup2: cgroup2_mount()?,
             cpu: last_cpu(&status).context("/proc/self/status tells no CPUs")?,
         })

@@ -16,6 +16,7 @@ mod interrupt;
 mod measuring;
 mod observers;
 mod pingpong;
+mod policies;
 mod report;
 mod rounds;
 mod scale;
@@ -61,6 +62,8 @@ enum Scenario {
     Filtered,
     /// A call that fails
     Failing,
+    /// One call again and again, with many policies and with none
+    Policies,
     /// Tasks of many cgroups that take turns on one CPU
     Pingpong,
     /// Many series: the cost of a snapshot, of a scrape, of memory
@@ -92,6 +95,7 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
             Scenario::Measuring => measuring::measure(&host, fewer)?,
             Scenario::Filtered => filtered::measure(&host, fewer)?,
             Scenario::Failing => failing::measure(&host, fewer)?,
+            Scenario::Policies => policies::measure(&host, args.rounds)?,
             Scenario::Pingpong => pingpong::measure(&host, args.rounds)?,
             Scenario::Scale => scale::measure(&host)?,
             Scenario::Idle => idle::measure(&host)?,

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
     time::Duration,
 };
@@ -28,6 +28,9 @@ const HISTOGRAMS: &str = "tracepoint:raw_syscalls:sys_enter { @start[tid] = nsec
         @took[cgroup, args->id] = hist(nsecs - @start[tid]); delete(@start[tid]); @[cgroup, args->id] = count(); }";
 /// One of these must be there for classic tracepoints.
 const TRACEFS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
+
+/// How many policies are many.
+const POLICIES: u32 = 50;
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// For what attaching and detaching leave to do in the kernel.
@@ -55,6 +58,10 @@ pub(super) enum Variant {
     RawTp,
     /// The daemon as it comes on kernels that preempt raw tracepoint programs.
     Tracepoint,
+    /// The daemon without a policy.
+    NoPolicies,
+    /// The daemon with many policies, the last of which is the workload's.
+    Policies,
     /// The published design of Rezolus' sampler of latency.
     Rezolus,
     /// bpftrace that counts.
@@ -87,6 +94,8 @@ impl Variant {
             Self::LatencyListed => "syscallmon, measuring",
             Self::RawTp => "syscallmon, raw_tp",
             Self::Tracepoint => "syscallmon, tracepoint",
+            Self::NoPolicies => "syscallmon, no policy",
+            Self::Policies => "syscallmon, 50 policies",
             Self::Rezolus => "Rezolus' design, measuring",
             Self::Bpftrace => "bpftrace",
             Self::BpftraceLatency => "bpftrace, measuring",
@@ -108,6 +117,11 @@ impl Variant {
             Self::Latency => daemon(&["--probe.latency=true"])?,
             Self::LatencyListed => daemon(&["--probe.latency=true", "--latency.syscalls=getppid"])?,
             Self::RawTp => daemon(&["--probe.sys-enter=raw_tp"])?,
+            Self::NoPolicies => daemon(&["--policy.runtime-default=false"])?,
+            Self::Policies => {
+                let directory = policies(host)?;
+                daemon(&["--policy.directory", &directory.display().to_string()])?
+            }
             Self::Tracepoint => {
                 ensure_tracefs()?;
                 daemon(&["--probe.sys-enter=tracepoint"])?
@@ -145,6 +159,25 @@ impl Attachment {
             }
         }
     }
+}
+
+/// Writes policies of which the last is that of every cgroup that is measured in, and expects what is measured; their directory.
+fn policies(host: &Host) -> Result<PathBuf> {
+    let policy = |number: u32| {
+        let selector = if number == POLICIES {
+            "cgroup=~\"/syscallmon-bench-.*\""
+        } else {
+            "namespace=~\"shop-.*\",pod!~\"web-.*\""
+        };
+        format!(
+            "- name: bench-{number}\n  match: ['{selector}']\n  allow: ['@system-service', getppid]\n  deny: [ptrace]\n"
+        )
+    };
+    let directory = host.scratch.join("policies");
+    fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
+    let text: String = (1..=POLICIES).map(policy).collect();
+    fs::write(directory.join("bench.yaml"), format!("policies:\n{text}")).context("cannot write policies")?;
+    Ok(directory)
 }
 
 /// Attaches programs of the yardstick object to their tracepoints.

@@ -18,13 +18,16 @@ pub(super) fn expand(promql: &str) -> String {
 }
 
 /// How often a counter went up within a time, by series. One that was not there before counts as a whole: `increase` does not see how a
-/// series begins, and what is rare is often a beginning and nothing else.
+/// series begins, and what is rare is often a beginning and nothing else. Before means the 5 minutes before:
+/// a scrape that fails makes all series absent for a moment.
 pub(super) fn occurrences(selector: &str, time: &str) -> String {
-    format!("((max_over_time({selector}[{time}]) unless {selector} offset {time}) or increase({selector}[{time}]) > 0)")
+    format!(
+        "((max_over_time({selector}[{time}]) unless max_over_time({selector}[5m] offset {time})) \
+         or round(increase({selector}[{time}])) > 0)"
+    )
 }
 
 /// What variables stand for; `.*` is "All".
-#[derive(Clone, Debug, Default)]
 pub(crate) struct Values {
     /// By name; what is not here is "All".
     pub(crate) chosen: BTreeMap<String, String>,

@@ -93,10 +93,7 @@ fn calls() -> Vec<Panel> {
             "All calls",
             "How often each was made within the time that is shown.",
             unit::COUNT,
-            &format!(
-                "sort_desc(sum by (syscall, abi) ({}))",
-                occurrences("syscallmon_syscalls_total{WORKLOAD}", "$__range")
-            ),
+            "sort_desc(sum by (syscall, abi) (increase(syscallmon_syscalls_total{WORKLOAD}[$__range])))",
         ),
         lines("By ABI", "More than one is rare.", unit::CALLS_PER_SECOND)
             .query("sum by (abi) (rate(syscallmon_syscalls_total{WORKLOAD}[$__rate_interval]))", "{{abi}}"),

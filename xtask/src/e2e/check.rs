@@ -12,6 +12,7 @@ mod runtimes;
 mod web;
 mod workloads;
 
+pub(crate) use self::runtimes::SHOWN;
 pub(super) use self::{
     cluster::kubernetes,
     ordinary::software,

@@ -12,16 +12,6 @@ use super::{DASHBOARDS, Deploy, alerts};
 /// What Prometheus adds to the names of histograms.
 const PARTS: [&str; 3] = ["_bucket", "_count", "_sum"];
 
-/// Families that rules and dashboards ask for already, and that the daemon is about to have. Remove each when it does.
-pub(crate) const AWAITED: &[&str] = &[
-    "syscallmon_alerts_sent_total",
-    "syscallmon_alerts_failed_total",
-    "syscallmon_alerts_dropped_total",
-    "syscallmon_alerts_suppressed_total",
-    "syscallmon_alerts_queued",
-    "syscallmon_alerts_last_success_timestamp_seconds",
-];
-
 /// Checks every name in them.
 pub(super) fn check(deploy: &Deploy) -> Result<()> {
     let mut files = vec!["prometheus/rules.yaml".to_owned(), "prometheus/rules_test.yaml".to_owned()];
@@ -47,7 +37,7 @@ fn unknown<'a>(text: &'a str, recorded: &BTreeSet<&str>) -> Result<Vec<&'a str>>
         Regex::new(r"\b(?:[a-z_]+:)?syscallmon_[a-z0-9_]+\b(?::[a-z0-9]+)?").context("the pattern is right")?;
     let is_known = |name: &str| {
         let whole = PARTS.iter().find_map(|part| name.strip_suffix(part)).unwrap_or(name);
-        recorded.contains(name) || AWAITED.contains(&name) || is_exported(name) || is_exported(whole)
+        recorded.contains(name) || is_exported(name) || is_exported(whole)
     };
     Ok(pattern.find_iter(text).map(|found| found.as_str()).filter(|name| !is_known(name)).collect())
 }
@@ -59,12 +49,6 @@ fn is_exported(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn nothing_is_awaited_that_has_come() {
-        let come: Vec<&&str> = AWAITED.iter().filter(|name| is_exported(name)).collect();
-        assert!(come.is_empty(), "remove from AWAITED: {come:?}");
-    }
 
     #[test]
     fn only_exported_names_are_known() {

@@ -17,6 +17,9 @@ const ENDING: &str = "-values.yaml";
 /// What the message has to name, and values that are to be refused.
 const BAD: &[(&str, &str)] = &[
     ("capabilites", "{capabilites: [BPF]}"),
+    ("web.txt", "{policies: {web.txt: {policies: []}}}"),
+    ("policies", "{policies: {web.yaml: {policy: []}}}"),
+    ("hostPath", "{state: {hostPath: var/lib}}"),
     ("cri", "{cri: {sockt: /run/a}}"),
     ("port", "{port: 99999}"),
     ("port", "{port: '9778; rm'}"),

@@ -170,7 +170,7 @@ fn graph(svg: &mut Svg, place: Place, panel: &Panel, answers: &[Answer], range: 
             Kind::Bars => {
                 let bar = (across(begin + step) - across(begin)) * 0.8;
                 for &(time, from, to) in curve {
-                    svg.rect((across(time), up(to)), (bar, up(from) - up(to)), color);
+                    svg.rect((across(time) - bar, up(to)), (bar, up(from) - up(to)), color);
                 }
             }
             _ => svg.line(&top, color),
@@ -187,14 +187,16 @@ fn table(svg: &mut Svg, Place { at: (x, y), size: (width, height) }: Place, pane
     let columns: Vec<&str> = {
         let all = answers.iter().flat_map(|answer| answer.labels.keys().map(String::as_str));
         let mut columns: Vec<&str> = all.collect();
-        columns.sort_unstable_by_key(|label| (ORDER.iter().position(|known| known == label), *label));
+        columns.sort_unstable_by_key(|label| {
+            (ORDER.iter().position(|known| known == label).unwrap_or(ORDER.len()), *label)
+        });
         columns.dedup();
         columns
     };
     let column = width / (columns.len() + 1) as f64;
     let place = |number: usize, row: f64| (x + number as f64 * column, y + SMALL * (row + 0.8));
     for (number, name) in columns.iter().chain([&"value"]).enumerate() {
-        svg.text(place(number, 0.0), name, (11, FAINT), column);
+        svg.text(place(number, 0.0), name, (11, FAINT), column - GAP);
     }
     let mut sorted: Vec<&Answer> = answers.iter().collect();
     sorted.sort_by(|a, b| last(b).total_cmp(&last(a)));
@@ -202,7 +204,7 @@ fn table(svg: &mut Svg, Place { at: (x, y), size: (width, height) }: Place, pane
         let row = row as f64 + 1.0;
         for (number, name) in columns.iter().enumerate() {
             let value = answer.labels.get(*name).map_or("", String::as_str);
-            svg.text(place(number, row), value, (11, INK), column);
+            svg.text(place(number, row), value, (11, INK), column - GAP);
         }
         svg.text(place(columns.len(), row), &number::text(last(answer), panel.unit), (11, INK), column);
     }
@@ -220,7 +222,11 @@ fn states(svg: &mut Svg, Place { at: (x, y), size: (width, height) }: Place, ans
         svg.text((x, line + 11.0), &answer.legend, (11, INK), name);
         for &(time, value) in &answer.points {
             let color = if value > 0.0 { "#73bf69" } else { "#c4162a" };
-            svg.rect((x + name + (time - begin) * scale, line + 2.0), (step * scale + 1.0, SMALL - 4.0), color);
+            svg.rect(
+                (x + name + (time - begin) * scale, line + 2.0),
+                (step.min(end - time) * scale + 1.0, SMALL - 4.0),
+                color,
+            );
         }
     }
 }
@@ -246,10 +252,11 @@ fn heatmap(svg: &mut Svg, Place { at: (x, y), size: (width, height) }: Place, an
         let at = y + height - line * row as f64;
         svg.text((x, at - 2.0), &number::text(bound(bucket), "s"), (9, FAINT), AXIS);
     }
-    for (row, time, count) in cells.into_iter().filter(|(_, _, count)| *count > 0.0) {
+    // What a point tells was before it.
+    for (row, time, count) in cells.into_iter().filter(|(_, time, count)| *count > 0.0 && *time > begin) {
         // Few are to be seen, too.
         let lightness = 92.0 - 55.0 * (count / most).sqrt();
-        let at = (x + AXIS + (time - begin) * scale, y + height - line * (row as f64 + 1.0));
+        let at = (x + AXIS + (time - step - begin) * scale, y + height - line * (row as f64 + 1.0));
         svg.rect(at, (step * scale, line - 1.0), &format!("hsl(24,90%,{lightness:.0}%)"));
     }
 }

@@ -12,6 +12,9 @@ pub(super) fn text(value: f64, unit: &str) -> String {
 }
 
 fn seconds(value: f64) -> String {
+    if value.is_infinite() {
+        return "+Inf".to_owned();
+    }
     let (scale, unit) = match value.abs() {
         value if value < 1e-3 => (1e6, "us"),
         value if value < 1.0 => (1e3, "ms"),

@@ -37,7 +37,7 @@ impl Svg {
     /// Text that begins here, cut at a width.
     pub(super) fn text(&mut self, (x, y): Point, text: &str, (size, color): (u32, &str), width: f64) {
         // Letters are a little more than half as wide as high.
-        let room = (width / (f64::from(size) * 0.53)).max(1.0);
+        let room = (width / (f64::from(size) * 0.57)).max(1.0);
         let is_cut = text.chars().count() as f64 > room;
         let mut shown = String::new();
         for letter in text.chars().scan(0.0, |used, letter| {
@@ -88,6 +88,6 @@ mod tests {
         svg.text((1.0, 2.0), "a<b & c", (10, "black"), 1000.0);
         svg.text((1.0, 2.0), "abcdefghij", (10, "black"), 27.0);
         let made = svg.finish();
-        assert!(made.contains(">a&lt;b &amp; c<") && made.contains(">abcde…<"), "{made}");
+        assert!(made.contains(">a&lt;b &amp; c<") && made.contains(">abcd…<"), "{made}");
     }
 }

@@ -29,7 +29,7 @@ use crate::alert::{
 /// For how long an Alertmanager believes what it was told; a few tellings may get lost.
 const VALID: Duration = Duration::from_mins(5);
 /// What to do when one comes.
-const RUNBOOK: &str = "https://github.com/syscallmon/syscallmon/blob/main/docs/alerts.md";
+const RUNBOOK: &str = "https://github.com/syscallmon/syscallmon/blob/main/docs/alerts.md#syscallmonunexpectedcall";
 
 pub(super) struct Alertmanager {
     http: Http,

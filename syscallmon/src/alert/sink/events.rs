@@ -12,7 +12,7 @@ use super::Deliver;
 use crate::{
     alert::{
         description::description,
-        http::Failure,
+        http::{Failure, beginning, judge},
         record::{Content, Record},
     },
     policy::Violation,
@@ -102,9 +102,9 @@ fn name(violation: &Violation, pod: &Pod<'_>) -> String {
     let Violation { call, policy, refused, .. } = violation;
     let identity = format!("{:?} {:?} {policy} {call:?} {refused}", pod.uid, pod.container);
     let hash = digest(&SHA256, identity.as_bytes());
-    let hash: String = hash.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = hash.as_ref()[..8].iter().fold(0, |hash, byte| hash << 8 | u64::from(*byte));
     let pod = &pod.name[..pod.name.len().min(POD_BYTES)];
-    format!("{}.{hash}", pod.trim_end_matches(['-', '.']))
+    format!("{}.{hash:016x}", pod.trim_end_matches(['-', '.']))
 }
 
 fn event(name: &str, violation: &Violation, pod: &Pod<'_>, record: &Record) -> Value {
@@ -142,16 +142,15 @@ async fn request(
     body: &Value,
 ) -> Result<StatusCode, Failure> {
     let request = Request::builder().method(method).uri(path).header(CONTENT_TYPE, content_type);
-    let request = request.body(body.to_string().into_bytes()).map_err(|error| Failure::Refused(error.to_string()))?;
-    match client.request_text(request).await {
-        Ok(_) => Ok(StatusCode::OK),
-        Err(kube::Error::Api(status)) => match status.code {
-            409 => Ok(StatusCode::CONFLICT),
-            408 | 429 | 500.. => Err(Failure::retry(format!("{}: {}", status.code, status.message))),
-            code => Err(Failure::Refused(format!("{code}: {}", status.message))),
-        },
-        Err(error) => Err(Failure::retry(chain(&error))),
+    let request = request.body(body.to_string().into_bytes().into());
+    let request = request.map_err(|error| Failure::Refused(error.to_string()))?;
+    let response = client.send(request).await.map_err(|error| Failure::retry(chain(&error)))?;
+    let (parts, body) = response.into_parts();
+    let said = beginning(body).await;
+    if parts.status != StatusCode::CONFLICT {
+        judge(parts.status, &parts.headers, &said)?;
     }
+    Ok(parts.status)
 }
 
 #[cfg(test)]
@@ -159,7 +158,7 @@ mod tests {
     use std::io::Write;
 
     use super::*;
-    use crate::alert::tests::{Answer, Server, record, violation};
+    use crate::alert::tests::{Answer, Received, Server, record, violation};
 
     fn kubeconfig(server: &Server) -> tempfile::NamedTempFile {
         let mut file = tempfile::NamedTempFile::new().unwrap();
@@ -181,7 +180,7 @@ mod tests {
         let body = |index: usize| serde_json::from_str::<Value>(&requests[index].body).unwrap();
         let name = body(0)["metadata"]["name"].as_str().unwrap().to_owned();
         assert!(name.starts_with("web-1."), "{name}");
-        let lines: Vec<&str> = requests.iter().map(|request| request.line()).collect();
+        let lines: Vec<&str> = requests.iter().map(Received::line).collect();
         let path = "/api/v1/namespaces/shop/events";
         assert_eq!(lines, [format!("POST {path}"), format!("POST {path}"), format!("PATCH {path}/{name}")]);
         let involved = &body(0)["involvedObject"];

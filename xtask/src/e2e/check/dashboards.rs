@@ -15,7 +15,7 @@ use super::step;
 use crate::{
     dashboards::{self, Dashboard, Values, Variable, selectors},
     e2e::{cgroups, prometheus::Prometheus, wait::wait_for},
-    manifests::{alerts, names::AWAITED},
+    manifests::alerts,
     shell, workspace,
 };
 
@@ -31,12 +31,14 @@ const OPTIONAL: &str = "cluster";
 /// What a container does so that every panel has something to show: failures, refused attempts, io_uring, 32-bit calls, and what nobody
 /// expects of containers.
 fn deeds() -> Vec<String> {
-    let [harmless, critical] = [libc::SYS_getpid, libc::SYS_mount];
+    // One of each class, all without arguments; mount is unexpected, and critical.
+    let calls = [libc::SYS_getpid, libc::SYS_getitimer, libc::SYS_socket, libc::SYS_epoll_create1, libc::SYS_shmget];
+    let calls = calls.iter().chain(&[libc::SYS_mount, UNKNOWN]).map(|number| format!(" {number} 3"));
     let mut deeds = vec![
         "failing CGROUP 20 5 3".to_owned(),
         "refused CGROUP errno 25".to_owned(),
         "io-uring CGROUP 30".to_owned(),
-        format!("calls CGROUP {harmless} 200 {critical} 2 {UNKNOWN} 3"),
+        format!("calls CGROUP{}", calls.collect::<String>()),
     ];
     if cfg!(target_arch = "x86_64") {
         deeds.push("int80 CGROUP 20 40".to_owned());
@@ -45,7 +47,7 @@ fn deeds() -> Vec<String> {
 }
 
 /// No call has this number.
-const UNKNOWN: u32 = 9999;
+const UNKNOWN: i64 = 9999;
 
 /// A container that has done everything, and how panels are asked for it alone.
 pub(super) struct Shown<'a> {
@@ -90,10 +92,11 @@ impl Shown<'_> {
         let rules = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
         let rules: Value = serde_saphyr::from_str(&rules).context("the rules are no YAML")?;
         for rule in alerts::all(&rules, "record") {
-            let (name, promql) =
-                (rule["record"].as_str().unwrap_or_default(), rule["expr"].as_str().unwrap_or_default());
-            if self.can_be_asked(name) && self.can_be_asked(promql) {
-                self.ask(name)?;
+            let name = rule["record"].as_str().unwrap_or_default();
+            let labels = rule["labels"].as_object().into_iter().flatten();
+            let labels: Vec<String> = labels.map(|(label, value)| format!("{label}={value}")).collect();
+            if self.can_be_asked(name) {
+                self.ask(&format!("{name}{{{}}}", labels.join(",")))?;
             }
         }
         let failed = self.prometheus.failed_rules()?;
@@ -103,7 +106,7 @@ impl Shown<'_> {
 
     fn variable(&self, variable: &Variable, values: &Values) -> Result<()> {
         let selector = values.put_into(&variable.selector);
-        if variable.name == OPTIONAL || !self.can_be_asked(&selector) {
+        if variable.name == OPTIONAL {
             return Ok(());
         }
         let found = self.prometheus.label_values(&selector, variable.name)?;
@@ -137,13 +140,9 @@ impl Shown<'_> {
         calls.queries.iter().try_for_each(|query| self.ask(&of_service.put_into(&query.promql)))
     }
 
-    /// Whether there can be an answer.
+    /// Whether there can be an answer here.
     fn can_be_asked(&self, promql: &str) -> bool {
-        let of_awaited = selectors(promql).iter().any(|selector| {
-            // Recorded from it, in a rule.
-            AWAITED.iter().any(|family| selector.contains(family.trim_end_matches("_total")))
-        });
-        !of_awaited && !self.empty_rules.iter().any(|rule| promql.contains(rule))
+        !self.empty_rules.iter().any(|rule| promql.contains(rule))
     }
 
     /// Waits for an answer with at least one series.

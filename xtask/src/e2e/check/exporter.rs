@@ -18,7 +18,6 @@ const ADDRESS: &str = "127.0.0.1:9778";
 /// What containers of this name do is learned; all others have the built-in policy.
 const POLICIES: &str = "policies: [{name: learned, match: [{container: side}], learn: {}}]\n";
 const CONFIG: &str = "/etc/syscallmon.yaml";
-
 /// What is gone leaves soon.
 const OPTIONS: [&str; 6] = [
     "--workload.expire-after=5s",
@@ -34,7 +33,7 @@ pub(super) struct Exporter<'a> {
     namespaces: &'a Namespaces,
     logs: PathBuf,
     binary: PathBuf,
-    options: &'a [&'a str],
+    options: Vec<String>,
     daemon: Process,
     pub(super) prometheus: Prometheus<'a>,
 }
@@ -42,8 +41,13 @@ pub(super) struct Exporter<'a> {
 impl<'a> Exporter<'a> {
     /// Starts both. Runtimes are found where they usually are; what is gone leaves after some seconds.
     pub(super) fn start(root: &Path, namespaces: &'a Namespaces, place: &Place) -> Result<Self> {
+        Self::start_with(root, namespaces, place, &[])
+    }
+
+    /// The same, the daemon with more flags.
+    pub(super) fn start_with(root: &Path, namespaces: &'a Namespaces, place: &Place, flags: &[&str]) -> Result<Self> {
         namespaces.write(CONFIG, POLICIES)?;
-        Self::with_options(root, namespaces, place, &OPTIONS)
+        Self::with_options(root, namespaces, place, &[&OPTIONS, flags].concat())
     }
 
     /// The same with these options of the daemon's.
@@ -51,13 +55,14 @@ impl<'a> Exporter<'a> {
         root: &Path,
         namespaces: &'a Namespaces,
         place: &Place,
-        options: &'a [&'a str],
+        options: &[&str],
     ) -> Result<Self> {
+        let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
         let (binary, logs) = (binary(root)?, place.logs.clone());
-        let daemon = run(namespaces, &binary, options, &logs)?;
+        let daemon = run(namespaces, &binary, &options, &logs)?;
         let scrape = format!(
             "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\nscrape_configs:\n\
-             - {{job_name: syscallmon, static_configs: [{{targets: [\"{ADDRESS}\"], labels: {{cluster: e2e}}}}]}}\n"
+             - {{job_name: syscallmon, static_configs: [{{targets: [\"{ADDRESS}\"], labels: {{cluster: e2e, instance: node1}}}}]}}\n"
         );
         let prometheus = Prometheus::start(namespaces, place, &scrape)?;
         let exporter = Self { namespaces, logs, binary, options, daemon, prometheus };
@@ -68,7 +73,7 @@ impl<'a> Exporter<'a> {
     /// Kills the daemon and starts it again, as after a crash.
     pub(super) fn crash(&mut self) -> Result<()> {
         self.daemon.kill();
-        self.daemon = run(self.namespaces, &self.binary, self.options, &self.logs)?;
+        self.daemon = run(self.namespaces, &self.binary, &self.options, &self.logs)?;
         wait_for("the daemon", PATIENCE, || Ok(self.get("/readyz", &[]).ok().filter(|answer| answer.contains("ready"))))
             .map(drop)
     }
@@ -97,7 +102,7 @@ impl<'a> Exporter<'a> {
     }
 }
 
-fn run(namespaces: &Namespaces, binary: &Path, options: &[&str], logs: &Path) -> Result<Process> {
+fn run(namespaces: &Namespaces, binary: &Path, options: &[String], logs: &Path) -> Result<Process> {
     let mut command = namespaces.command(binary);
     command.args(["run", "--web.listen-address", ADDRESS]).args(options);
     Process::start("syscallmon", &mut command, logs)
