@@ -137,7 +137,7 @@ const TOOLS: &[Tool] = {
         Tool::new(
             "prometheus-alertmanager",
             Program("prometheus-alertmanager"),
-            &[Test],
+            &[Test, E2e],
             "gets real alerts; unpacked only, runs no service",
         )
         .unpacked(&["prometheus-alertmanager", "amtool"]),

@@ -11,6 +11,9 @@ use super::{namespaces::Namespaces, place::Place, process::Process, wait::wait_f
 pub(crate) const URL: &str = "http://127.0.0.1:9093";
 const ADDRESS: &str = "127.0.0.1:9093";
 const CONFIG: &str = "/etc/prometheus/alertmanager.yml";
+/// Debian's does not start without templates, which are in a part of the package that is not unpacked; nobody is told, so empty ones do.
+const SCRIPT: &str = "mount -t tmpfs none /usr/share && mkdir -p /usr/share/prometheus/alertmanager \
+    && cd /usr/share/prometheus/alertmanager && touch default.tmpl email.tmpl && exec prometheus-alertmanager \"$@\"";
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// An Alertmanager that tells nobody.
@@ -30,7 +33,8 @@ impl<'a> Alertmanager<'a> {
     pub(crate) fn start(namespaces: &'a Namespaces, place: &Place) -> Result<Self> {
         namespaces.write(CONFIG, "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n")?;
         namespaces.run("rm", &["-rf", "/run/alertmanager"])?;
-        let mut command = namespaces.command("prometheus-alertmanager");
+        let mut command = namespaces.command("unshare");
+        command.args(["--mount", "sh", "-c", SCRIPT, "alertmanager"]);
         command.args([&format!("--config.file={CONFIG}"), &format!("--web.listen-address={ADDRESS}")]);
         command.args(["--cluster.listen-address=", "--storage.path=/run/alertmanager"]);
         let process = Process::start("alertmanager", &mut command, &place.logs)?;

@@ -8,9 +8,9 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use super::{expect_count, expect_nothing};
+use super::{PATIENCE, expect_count, expect_nothing};
 use crate::{
-    e2e::{namespaces::Namespaces, place::Place, process::Process, prometheus::Prometheus},
+    e2e::{namespaces::Namespaces, place::Place, process::Process, prometheus::Prometheus, wait::wait_for},
     shell, workspace,
 };
 
@@ -18,6 +18,7 @@ const ADDRESS: &str = "127.0.0.1:9778";
 /// What containers of this name do is learned; all others have the built-in policy.
 const POLICIES: &str = "policies: [{name: learned, match: [{container: side}], learn: {}}]\n";
 const CONFIG: &str = "/etc/syscallmon.yaml";
+/// What is gone leaves soon.
 const OPTIONS: [&str; 6] = [
     "--workload.expire-after=5s",
     "--probe.latency=true",
@@ -72,9 +73,9 @@ impl<'a> Exporter<'a> {
     /// Kills the daemon and starts it again, as after a crash.
     pub(super) fn crash(&mut self) -> Result<()> {
         self.daemon.kill();
-        self.expect_count(r#"up{job="syscallmon"}"#, 0)?;
         self.daemon = run(self.namespaces, &self.binary, &self.options, &self.logs)?;
-        self.expect_count(r#"up{job="syscallmon"}"#, 1)
+        wait_for("the daemon", PATIENCE, || Ok(self.get("/readyz", &[]).ok().filter(|answer| answer.contains("ready"))))
+            .map(drop)
     }
 
     /// What the daemon's API answers, as a page or as JSON.

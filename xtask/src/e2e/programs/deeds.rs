@@ -1,11 +1,10 @@
 //! Does what ordinary software does not, once or so many times, and says when: nanoseconds since 1970.
 //!
-//! `deeds DEED [TIMES]`: makes one of [`DEEDS`], however it ends. `deeds x32 COUNT`: makes as many different calls of an ABI that
-//! kernels have not, one after the other, and prints the number and the time of each. `deeds flood SECONDS`: every number of
+//! `deeds DEED [TIMES]`: makes one of [`DEEDS`], however it ends. `deeds x32 COUNT`: makes as many of [`X32_CALLS`], an ABI
+//! that hardly a kernel has, one after the other, and prints the number and the time of each. `deeds flood SECONDS`: every number of
 //! every ABI, by processes that live for a moment.
 
 use std::{
-    arch::asm,
     env, io,
     ptr::null_mut,
     sync::atomic::{AtomicU32, Ordering},
@@ -25,9 +24,13 @@ const DEEDS: [(&str, i64); 8] = [
     ("unknown", 9999),
 ];
 const X32: i64 = 0x4000_0000;
+/// Numbers that x32 has names for; others are all one call.
+const X32_CALLS: [i64; 20] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 17, 18, 21, 22, 23, 24];
 /// Calls that end, stop or multiply whoever makes them: of x86_64 and of ia32.
-const NEVER: [&[i64]; 2] =
-    [&[15, 34, 56, 57, 58, 60, 61, 62, 169, 200, 231, 234, 435], &[1, 2, 29, 37, 72, 88, 119, 120, 173, 179, 190, 238, 252, 270, 435]];
+const NEVER: [&[i64]; 2] = [
+    &[15, 34, 56, 57, 58, 60, 61, 62, 169, 200, 231, 234, 435],
+    &[1, 2, 29, 37, 72, 88, 119, 120, 173, 179, 190, 238, 252, 270, 435],
+];
 /// How long one process of a flood may take: some calls wait.
 const LIFE: u64 = 50;
 
@@ -75,15 +78,21 @@ fn call(number: i64) -> i64 {
     unsafe { syscall(number, first, -1_i64, -1_i64, -1_i64, -1_i64, -1_i64) }
 }
 
+#[cfg(target_arch = "x86_64")]
 fn int80(number: i64) {
     unsafe {
-        asm!("push rbx", "mov rbx, -1", "int 0x80", "pop rbx", inlateout("rax") number => _, in("rcx") -1_i64,
+        std::arch::asm!("push rbx", "mov rbx, -1", "int 0x80", "pop rbx", inlateout("rax") number => _, in("rcx") -1_i64,
              in("rdx") -1_i64, in("rsi") -1_i64, in("rdi") -1_i64, out("r8") _, out("r9") _, out("r10") _, out("r11") _);
     }
 }
 
+#[cfg(not(target_arch = "x86_64"))]
+fn int80(_: i64) {
+    panic!("int 0x80 exists on x86_64 only");
+}
+
 fn different(count: i64) {
-    for number in (0..).filter(|number| !NEVER[0].contains(number)).take(count as usize) {
+    for &number in X32_CALLS.iter().take(count as usize) {
         thread::sleep(Duration::from_millis(30));
         println!("{number} {}", now());
         call(X32 | number);
