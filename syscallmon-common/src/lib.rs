@@ -271,7 +271,7 @@ pub struct SettingUp {
 /// For how long a process is taken to set a container up, at most.
 pub const SETUP_NS: u64 = 60_000_000_000;
 
-/// Entries of `SETTING_UP`.
+/// Entries of `SETTING_UP`, at least.
 pub const SETTING_UP_LEN: u32 = 4096;
 
 /// A record of the ring buffer `FIRST_SEEN`: a cgroup made a call for the first time, or was refused it for the first time. What is called to set

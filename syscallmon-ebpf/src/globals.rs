@@ -63,6 +63,9 @@ pub static OFFSET_TASK_MM: Global<u64> = Global::new(UNKNOWN_OFFSET);
 pub static OFFSET_TASK_THREAD_PID: Global<u64> = Global::new(UNKNOWN_OFFSET);
 #[unsafe(no_mangle)]
 pub static OFFSET_TASK_GROUP_LEADER: Global<u64> = Global::new(UNKNOWN_OFFSET);
+/// `offsetof(struct pid, level)`.
+#[unsafe(no_mangle)]
+pub static OFFSET_PID_LEVEL: Global<u64> = Global::new(UNKNOWN_OFFSET);
 /// `offsetof(struct pid, numbers)`, `sizeof(struct upid)`, `offsetof(struct upid, nr)` and `ns`, `offsetof(struct pid_namespace, ns.inum)`.
 #[unsafe(no_mangle)]
 pub static OFFSET_PID_NUMBERS: Global<u64> = Global::new(UNKNOWN_OFFSET);
@@ -85,7 +88,9 @@ pub static OFFSET_NSPROXY_MNT_NS: Global<u64> = Global::new(UNKNOWN_OFFSET);
 pub static OFFSET_CGROUP_SELF: Global<u64> = Global::new(UNKNOWN_OFFSET);
 #[unsafe(no_mangle)]
 pub static OFFSET_CSS_PARENT: Global<u64> = Global::new(UNKNOWN_OFFSET);
-/// `offsetof(struct linux_binprm, fdpath)`; unknown before Linux 5.9.
+/// `offsetof(struct linux_binprm, filename)`, and `fdpath`; the latter unknown before Linux 5.9.
+#[unsafe(no_mangle)]
+pub static OFFSET_BPRM_FILENAME: Global<u64> = Global::new(UNKNOWN_OFFSET);
 #[unsafe(no_mangle)]
 pub static OFFSET_BPRM_FDPATH: Global<u64> = Global::new(UNKNOWN_OFFSET);
 /// `offsetof(struct mm_struct, exe_file)`.

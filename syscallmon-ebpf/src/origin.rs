@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Levels of pid namespaces that are looked at: the kernel has 32, hosts two or three.
-const MOST_LEVELS: u64 = 6;
+const MOST_LEVELS: u32 = 6;
 
 /// Fills in the ids, the parent and the executable.
 ///
@@ -58,13 +58,23 @@ fn id(task: *const u8) -> Option<u32> {
     }
     let pid: *const u8 = field(task, OFFSET_TASK_THREAD_PID.load())?;
     for level in 0..MOST_LEVELS {
-        let number = pid.wrapping_add((OFFSET_PID_NUMBERS.load() + level * SIZE_UPID.load()) as usize);
-        let namespace: *const u8 = field(number, OFFSET_UPID_NS.load())?;
-        if field::<u32>(namespace, OFFSET_PID_NAMESPACE_INUM.load())? == PID_NAMESPACE.load() {
-            return field(number, OFFSET_UPID_NR.load());
+        if pid_namespace(pid, level)? == PID_NAMESPACE.load() {
+            return field(number_of(pid, level), OFFSET_UPID_NR.load());
         }
     }
     None
+}
+
+/// The pid namespace of a level that a `struct pid` has.
+#[inline(always)]
+pub fn pid_namespace(pid: *const u8, level: u32) -> Option<u32> {
+    let namespace: *const u8 = field(number_of(pid, level), OFFSET_UPID_NS.load())?;
+    field(namespace, OFFSET_PID_NAMESPACE_INUM.load())
+}
+
+#[inline(always)]
+fn number_of(pid: *const u8, level: u32) -> *const u8 {
+    pid.wrapping_add((OFFSET_PID_NUMBERS.load() + u64::from(level) * SIZE_UPID.load()) as usize)
 }
 
 /// The names of the executable's path, from the last one up to the root of its file system.

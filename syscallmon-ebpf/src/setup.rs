@@ -6,7 +6,7 @@
 //!
 //! A process is taken for a runtime's when another one puts it into the cgroup from outside, and its children are, too, until
 //! they exec. Nothing inside a container can do that: who puts it there must be neither in the cgroup nor above it, as those are who
-//! sort themselves into cgroups of their own.
+//! sort themselves into cgroups of their own; and in the daemon's pid namespace or the initial one, which is not a container's.
 
 use aya_ebpf::{
     bindings::BPF_ANY,
@@ -16,21 +16,30 @@ use syscallmon_common::{SETUP_NS, SettingUp, UNKNOWN_OFFSET};
 
 use crate::{
     globals::{
-        COUNTS_CGROUP2, OFFSET_BPRM_FDPATH, OFFSET_CGROUP_ROOT, OFFSET_CGROUP_ROOT_HIERARCHY_ID, OFFSET_CGROUP_SELF,
-        OFFSET_CSS_CGROUP, OFFSET_CSS_PARENT, OFFSET_CSS_SET_CSS, OFFSET_CSS_SET_DFL_CGRP, OFFSET_NSPROXY_MNT_NS,
-        OFFSET_TASK_CGROUPS, OFFSET_TASK_NSPROXY, OFFSET_TASK_TGID, V1_HIERARCHY,
+        COUNTS_CGROUP2, OFFSET_BPRM_FDPATH, OFFSET_BPRM_FILENAME, OFFSET_CGROUP_ROOT, OFFSET_CGROUP_ROOT_HIERARCHY_ID,
+        OFFSET_CGROUP_SELF, OFFSET_CSS_CGROUP, OFFSET_CSS_PARENT, OFFSET_CSS_SET_CSS, OFFSET_CSS_SET_DFL_CGRP,
+        OFFSET_NSPROXY_MNT_NS, OFFSET_PID_LEVEL, OFFSET_TASK_CGROUPS, OFFSET_TASK_NSPROXY, OFFSET_TASK_REAL_PARENT,
+        OFFSET_TASK_TGID, OFFSET_TASK_THREAD_PID, PID_NAMESPACE, V1_HIERARCHY,
     },
     maps::SETTING_UP,
+    origin::pid_namespace,
     task::{Plain, Task, field},
 };
 
 /// Levels of cgroups that are looked at; who makes more does not set up containers.
 const MOST_LEVELS: u32 = 32;
 
+/// What the path of a runtime's own copy begins with: `/proc/self/exe`, `/proc/self/fd/6`.
+const OWN_COPY: [u8; 11] = *b"/proc/self/";
+
 /// Whether the current process sets a container up.
 #[inline(always)]
 pub fn is_under_way() -> bool {
-    let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
+    sets_up((bpf_get_current_pid_tgid() >> 32) as u32)
+}
+
+#[inline(always)]
+fn sets_up(tgid: u32) -> bool {
     // SAFETY: a copy of the value; whoever changes it meanwhile writes another process', as the table is full.
     let until = unsafe { SETTING_UP.get(tgid) }.map(|entry| entry.until_ns);
     // SAFETY: the helper takes nothing.
@@ -77,17 +86,34 @@ pub fn forked(parent: *const u8, child: *const u8) {
 }
 
 /// Notes that the current process runs another program now: the container's, unless the runtime has run itself once more from a copy of its own,
-/// which it does by descriptor and before it leaves its mount namespace.
+/// which it does by descriptor and before it leaves its mount namespace, or runs a hook to set the container up.
 #[inline(always)]
 pub fn executed(task: *const u8, program: *const u8) {
     let Some(tgid) = field::<u32>(task, OFFSET_TASK_TGID.load()) else { return };
     // SAFETY: a copy of the value, as above.
     let Some(entry) = unsafe { SETTING_UP.get(tgid) }.copied() else { return };
-    let by_descriptor = OFFSET_BPRM_FDPATH.load() != UNKNOWN_OFFSET
-        && field::<u64>(program, OFFSET_BPRM_FDPATH.load()).is_some_and(|path| path != 0);
-    if !by_descriptor || mount_namespace(task) != Some(entry.mount_namespace) {
+    let is_copy = is_own_copy(program) && mount_namespace(task) == Some(entry.mount_namespace);
+    if !is_copy && !is_hook(task) {
         let _ = SETTING_UP.remove(tgid);
     }
+}
+
+/// Whether a program is run by a descriptor, in either way to say so.
+#[inline(always)]
+fn is_own_copy(program: *const u8) -> bool {
+    let by_descriptor = OFFSET_BPRM_FDPATH.load() != UNKNOWN_OFFSET
+        && field::<u64>(program, OFFSET_BPRM_FDPATH.load()).is_some_and(|path| path != 0);
+    let name: Option<*const u8> = field(program, OFFSET_BPRM_FILENAME.load());
+    by_descriptor || name.and_then(|name| field::<[u8; OWN_COPY.len()]>(name, 0)) == Some(OWN_COPY)
+}
+
+/// Whether who runs the program is the child of somebody who sets the container up, in the same cgroups: the container's own program is the child
+/// of a runtime outside.
+#[inline(always)]
+fn is_hook(task: *const u8) -> bool {
+    let Some(parent) = field::<*const u8>(task, OFFSET_TASK_REAL_PARENT.load()) else { return false };
+    let css_set = |task| field::<u64>(task, OFFSET_TASK_CGROUPS.load());
+    css_set(parent) == css_set(task) && field(parent, OFFSET_TASK_TGID.load()).is_some_and(sets_up)
 }
 
 #[inline(always)]
@@ -104,9 +130,25 @@ fn mount_namespace(task: *const u8) -> Option<u64> {
     field(namespaces, OFFSET_NSPROXY_MNT_NS.load())
 }
 
-/// Whether the current task is neither in a cgroup nor above it; the root is above nobody. Of hierarchies that nobody counts by: no.
+/// Whether the current task is in a pid namespace that is no container's.
+#[inline(always)]
+fn is_host_s() -> bool {
+    let task = Plain::current().address() as *const u8;
+    let Some(pid) = field::<*const u8>(task, OFFSET_TASK_THREAD_PID.load()) else { return false };
+    match field::<u32>(pid, OFFSET_PID_LEVEL.load()) {
+        Some(0) => true,
+        Some(level) => PID_NAMESPACE.load() != 0 && pid_namespace(pid, level) == Some(PID_NAMESPACE.load()),
+        None => false,
+    }
+}
+
+/// Whether the current task is of the host, and neither in a cgroup nor above it; the root is above nobody. Of hierarchies that nobody
+/// counts by: no.
 #[inline(always)]
 fn from_outside(cgroup: *const u8) -> bool {
+    if !is_host_s() {
+        return false;
+    }
     let root: Option<*const u8> = field(cgroup, OFFSET_CGROUP_ROOT.load());
     let hierarchy: Option<i32> = root.and_then(|root| field(root, OFFSET_CGROUP_ROOT_HIERARCHY_ID.load()));
     let own = match hierarchy {

@@ -15,10 +15,10 @@ use crate::{
     kernel::FirstCall,
     model::News,
     policy::{Kind, Phase, Policies, Policy, Process, Told, Unexpected, Violation},
-    process,
+    process::{self, ProcessReader},
     state::State,
     syscalls::{CallId, CallTable},
-    workload::{Label, Labels, Named, Naming, Place, Workload},
+    workload::{Label, Labels, Named, Naming, PATIENCE, Place, Workload, source::SourceName},
 };
 
 /// How long violations are kept after they were last seen.
@@ -27,6 +27,9 @@ const KEEP: Duration = Duration::from_hours(24);
 /// Most first calls that wait for a name, of all containers and of one.
 const MOST_WAITING: usize = 4096;
 const MOST_WAITING_OF_ONE: usize = 256;
+
+/// Processes that are asked for in a second, at most: of more, only what the kernel told is known.
+const PROCESSES_PER_SECOND: u32 = 200;
 
 /// A call that was made for the first time, or refused for the first time.
 #[derive(Debug)]
@@ -43,10 +46,19 @@ pub struct First {
 #[derive(Debug)]
 pub struct Detector {
     policies: Arc<Policies>,
-    procfs: PathBuf,
     /// Which policy each workload has, as long as what is known of it stays the same.
     watched: HashMap<Workload, Watched>,
-    waiting: Vec<(Arc<Place>, First)>,
+    waiting: HashMap<Arc<Place>, Waiting>,
+    processes: ProcessReader,
+    /// The second that is going on, and how many processes were asked for in it.
+    asked: (Instant, u32),
+}
+
+/// First calls of a container whose name is not known.
+#[derive(Debug)]
+struct Waiting {
+    since: Instant,
+    calls: Vec<First>,
 }
 
 #[derive(Clone, Debug)]
@@ -70,7 +82,13 @@ impl Detector {
     /// Judges by these policies.
     #[must_use]
     pub fn new(policies: Arc<Policies>, procfs: PathBuf) -> Self {
-        Self { policies, procfs, watched: HashMap::new(), waiting: Vec::new() }
+        Self {
+            policies,
+            watched: HashMap::new(),
+            waiting: HashMap::new(),
+            processes: ProcessReader::new(procfs),
+            asked: (Instant::now(), 0),
+        }
     }
 
     /// Whether which policy or baseline a workload has depends on what made its pod.
@@ -80,24 +98,43 @@ impl Detector {
         learns || [Label::Owner, Label::OwnerKind].into_iter().any(|label| self.policies.look_at(label))
     }
 
-    /// Asks, while it is there, who made a call that somebody may not expect. `is_partial` says of its cgroup that it was there before it was watched.
-    #[must_use]
-    pub fn look_at(&self, call: &FirstCall, calls: &CallTable, time: SystemTime, is_partial: bool) -> First {
+    /// Asks, while it is there, who made a call that the workload's policy may not expect. `is_partial` says of its cgroup that it was there before
+    /// it was watched.
+    pub fn look_at(
+        &mut self,
+        named: &Named,
+        call: &FirstCall,
+        calls: &CallTable,
+        time: SystemTime,
+        is_partial: bool,
+    ) -> First {
         let id = calls.position(call.abi, call.number);
-        let mut process = process::of_event(call);
-        if self.policies.iter().any(|policy| policy.may_object(id)) {
-            process::complete(&mut process, &self.procfs);
-        }
+        let may_object = match &named.workload {
+            Workload::Named(_) => self.watched(named).policy.as_ref().is_some_and(|policy| policy.may_object(id)),
+            Workload::Unresolved(_) => self.policies.iter().any(|policy| policy.may_object(id)),
+            _ => false,
+        };
+        let process = process::of_event(call);
+        let process = if may_object && self.may_ask() { self.processes.complete(process) } else { process };
         First { call: id, number: call.number, time, refused: call.denied, process, is_partial }
+    }
+
+    /// Whether another process may be asked for in this second.
+    fn may_ask(&mut self) -> bool {
+        let (begin, asked) = &mut self.asked;
+        if begin.elapsed() >= Duration::from_secs(1) {
+            (*begin, *asked) = (Instant::now(), 0);
+        }
+        *asked += 1;
+        *asked <= PROCESSES_PER_SECOND
     }
 
     /// Judges a first call.
     pub fn first(&mut self, state: &mut State, naming: &Naming, named: &Named, first: First) {
         match &named.workload {
             Workload::Unresolved(place) if naming.waits(place) => {
-                let of_one = self.waiting.iter().filter(|(waiting, _)| waiting == place).count();
-                if self.waiting.len() < MOST_WAITING && of_one < MOST_WAITING_OF_ONE {
-                    self.waiting.push((Arc::clone(place), first));
+                if let Some(waiting) = self.waiting_at(place) {
+                    waiting.calls.push(first);
                 }
             }
             workload if workload.is_one() => self.judge_first(state, named, first),
@@ -111,10 +148,24 @@ impl Detector {
         !self.waiting.is_empty()
     }
 
+    /// Where first calls of a container wait for its name; `None` where there are too many already.
+    fn waiting_at(&mut self, place: &Arc<Place>) -> Option<&mut Waiting> {
+        let all: usize = self.waiting.values().map(|waiting| waiting.calls.len()).sum();
+        let waiting = self.waiting.entry(Arc::clone(place));
+        let waiting = waiting.or_insert_with(|| Waiting { since: Instant::now(), calls: Vec::new() });
+        (all < MOST_WAITING && waiting.calls.len() < MOST_WAITING_OF_ONE).then_some(waiting)
+    }
+
     /// Judges first calls whose containers' names are known now, or are waited for no longer.
     pub fn named(&mut self, state: &mut State, naming: &Naming) {
-        for (place, first) in std::mem::take(&mut self.waiting) {
-            self.first(state, naming, &naming.of_known(&place), first);
+        for (place, waiting) in std::mem::take(&mut self.waiting) {
+            let named = naming.of_known(&place);
+            let is_unknown = matches!(named.workload, Workload::Unresolved(_));
+            if is_unknown && naming.waits(&place) && waiting.since.elapsed() < PATIENCE {
+                self.waiting.insert(place, waiting);
+            } else if named.workload.is_one() {
+                waiting.calls.into_iter().for_each(|first| self.judge_first(state, &named, first));
+            }
         }
     }
 
@@ -129,7 +180,10 @@ impl Detector {
 
     /// Judges what the counters tell.
     pub fn counted(&mut self, state: &mut State, news: &[News], now: SystemTime, is_partial: impl Fn(u64) -> bool) {
-        for News { named, cgroup_id, calls, refused } in news {
+        for News { named, cgroup_id, before, calls, refused } in news {
+            if before.as_ref().is_some_and(|before| self.is_judged_alike(before, named)) {
+                continue;
+            }
             let is_partial = is_partial(*cgroup_id);
             let calls = calls.iter().map(|(call, &count)| (call, count, false));
             let refused = refused.iter().map(|(call, &count)| (call, count, true));
@@ -148,6 +202,7 @@ impl Detector {
         let &Calls { named, call, comm, is_partial, time } = calls;
         let Watched { about, policy, kind } = self.watched(named).clone();
         let policy = policy?;
+        let kind = kind.filter(|_| is_owner_known(state, &about));
         let Unexpected { severity, reason } = match (policy.learn(), kind) {
             (None, _) => policy.judge(&about, call, None),
             (Some(_), None) => policy.judge_deny(&about, call),
@@ -187,7 +242,8 @@ impl Detector {
         if self.watched.get(workload).is_none_or(|watched| watched.about != *about) {
             let policy = self.policies.of(about).cloned();
             let learns = policy.as_ref().is_some_and(|policy| policy.learn().is_some());
-            let kind = learns.then(|| Kind::of(about)).flatten();
+            // What has no name has no kind: it would be one of its own.
+            let kind = (learns && matches!(workload, Workload::Named(_))).then(|| Kind::of(about)).flatten();
             self.watched.insert(workload.clone(), Watched { about: about.clone(), policy, kind });
         }
         &self.watched[workload]
@@ -218,13 +274,29 @@ impl Detector {
         violations.forget(|workload| model.has(workload), oldest);
     }
 
-    /// Takes along what is known of workloads that have another name now.
+    /// Takes along what is known of workloads that have another name now, unless it gives them another policy: then they are judged anew.
     pub fn renamed(&mut self, state: &mut State, names: &HashMap<Workload, Named>) {
         for (from, to) in names {
-            self.watched.remove(from);
-            state.violations.rename(from, &to.workload);
+            if self.is_judged_alike(from, to) {
+                state.violations.rename(from, &to.workload);
+            } else {
+                state.violations.forget_all_of(from);
+            }
         }
     }
+
+    /// Whether a workload had the same policy under the name that it had before.
+    fn is_judged_alike(&mut self, before: &Workload, named: &Named) -> bool {
+        let old = self.watched.get(before).and_then(|watched| watched.policy.clone());
+        let new = self.watched(named);
+        old.as_ref().map(|policy| policy.name()) == new.policy.as_ref().map(|policy| policy.name())
+    }
+}
+
+/// Whether what made a pod is known, as far as anybody knows it: before, its container is of another kind.
+fn is_owner_known(state: &State, about: &Labels) -> bool {
+    let is_known = |uid: &Arc<str>| !state.directory.expects(SourceName::Kubernetes) || state.directory.has_pod(uid);
+    about.get(Label::Owner).is_some() || about.get(Label::PodUid).is_none_or(is_known)
 }
 
 fn tell(state: &State, told: Option<Told>) {

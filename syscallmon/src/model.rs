@@ -57,6 +57,8 @@ pub struct News {
     pub named: Named,
     /// The cgroup that did it; of several, the one that came last.
     pub cgroup_id: u64,
+    /// The name under which all of this was told before, if it was.
+    pub before: Option<Workload>,
     /// How often it made each call, without what was called to set it up.
     pub calls: Tally<CallId>,
     /// How often it was refused each.
@@ -65,7 +67,13 @@ pub struct News {
 
 impl News {
     fn new(named: Named, cgroup_id: u64, counts: &Counts) -> Self {
-        Self { named, cgroup_id, calls: counts.calls.since(&counts.setup), refused: counts.denied.clone() }
+        Self {
+            named,
+            cgroup_id,
+            before: None,
+            calls: counts.calls.since(&counts.setup),
+            refused: counts.denied.clone(),
+        }
     }
 
     /// Whether it is of one workload, and there is something.
@@ -186,7 +194,7 @@ impl Model {
         })
     }
 
-    /// Gives workloads another name: all that was counted of them goes there. What was not told yet is returned.
+    /// Gives workloads another name: all that was counted of them goes there, and is returned.
     pub fn rename(&mut self, names: &HashMap<Workload, Named>, now: Instant) -> Vec<News> {
         for counted in self.slots.values_mut() {
             if let Some(named) = names.get(&counted.workload) {
@@ -197,7 +205,8 @@ impl Model {
         for (from, to) in names {
             if let Some(old) = self.remove(from) {
                 self.merge(&old, to, now);
-                news.extend(old.held_since.map(|_| News::new(to.clone(), old.cgroup_id, &old.counts)));
+                let before = old.held_since.is_none().then(|| from.clone());
+                news.push(News { before, ..News::new(to.clone(), old.cgroup_id, &old.counts) });
             }
         }
         news.retain(News::is_news);

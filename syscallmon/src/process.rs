@@ -7,6 +7,9 @@ use std::{
     fs::File,
     io::Read,
     path::{Path, PathBuf},
+    sync::mpsc::{self, Receiver, SyncSender},
+    thread,
+    time::Duration,
 };
 
 use crate::{
@@ -19,6 +22,9 @@ const COMMAND_LINE_MAX: u64 = 4096;
 
 /// How many ancestors are told.
 const MOST_ANCESTORS: usize = 16;
+
+/// How long an answer is waited for.
+const PATIENCE: Duration = Duration::from_millis(50);
 
 /// What the kernel told of the process of a first call.
 #[must_use]
@@ -35,8 +41,47 @@ pub fn of_event(call: &FirstCall) -> Process {
     }
 }
 
+/// Reads in a thread of its own: a process can keep whoever reads its command line waiting, for as long as it likes.
+#[derive(Debug)]
+pub struct ProcessReader {
+    questions: SyncSender<Process>,
+    answers: Receiver<Process>,
+}
+
+impl ProcessReader {
+    /// A reader of this procfs.
+    #[must_use]
+    pub fn new(procfs: PathBuf) -> Self {
+        let (questions, asked) = mpsc::sync_channel::<Process>(1);
+        let (answer, answers) = mpsc::channel();
+        thread::spawn(move || {
+            for mut process in asked {
+                complete(&mut process, &procfs);
+                if answer.send(process).is_err() {
+                    break;
+                }
+            }
+        });
+        Self { questions, answers }
+    }
+
+    /// The process with what procfs tells; as it was given, if that takes longer than [`PATIENCE`].
+    #[must_use]
+    pub fn complete(&self, process: Process) -> Process {
+        // Answers to earlier questions, which came too late.
+        self.answers.try_iter().for_each(drop);
+        if self.questions.try_send(process.clone()).is_err() {
+            return process;
+        }
+        match self.answers.recv_timeout(PATIENCE) {
+            Ok(complete) if (complete.pid, complete.tid) == (process.pid, process.tid) => complete,
+            _ => process,
+        }
+    }
+}
+
 /// Adds what procfs tells, as far as it still does.
-pub fn complete(process: &mut Process, procfs: &Path) {
+fn complete(process: &mut Process, procfs: &Path) {
     let directory = procfs.join(process.pid.to_string());
     if comm(&directory.join("task").join(process.tid.to_string())).as_ref() == Some(&process.comm) {
         process.command_line = command_line(&directory);
@@ -88,7 +133,7 @@ fn parent(directory: &Path) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{fs, time::Instant};
 
     use super::*;
 
@@ -105,7 +150,7 @@ mod tests {
 
     fn process(comm: &str, parent: Option<(u32, &str)>) -> Process {
         of_event(&FirstCall {
-            monotonic: std::time::Duration::ZERO,
+            monotonic: Duration::ZERO,
             cgroup_id: 1,
             abi: syscallmon_common::Abi::Native,
             number: 1,
@@ -154,5 +199,26 @@ mod tests {
         let mut process = process("ls", Some((20, "a")));
         complete(&mut process, procfs.path());
         assert_eq!(process.parents.len(), MOST_ANCESTORS + 1);
+    }
+
+    #[test]
+    fn a_process_that_keeps_its_reader_waiting_keeps_nobody_else() {
+        let procfs = tempfile::tempdir().unwrap();
+        make(procfs.path(), 30, "ls", 1);
+        let pipe = procfs.path().join("30/cmdline");
+        fs::remove_file(&pipe).unwrap();
+        // Whoever opens it waits for a writer.
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        let reader = ProcessReader::new(procfs.path().to_owned());
+        let begin = Instant::now();
+        for _ in 0..100 {
+            assert_eq!(reader.complete(process("ls", None)).command_line, None);
+        }
+        assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+        fs::write(&pipe, "late").unwrap();
+        let answered = || reader.complete(process("ls", None)).command_line.is_none();
+        let writer = thread::spawn(move || (0..3).for_each(|_| fs::write(&pipe, "late").unwrap()));
+        assert!((0..100).any(|_| !answered()), "it goes on when it can");
+        drop(writer);
     }
 }

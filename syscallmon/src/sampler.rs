@@ -334,7 +334,8 @@ impl Sampler {
         let unknown = || Named { workload: Workload::Unknown, about: Labels::default() };
         let named = path.map_or_else(unknown, |path| self.naming.name(call.cgroup_id, &path).clone());
         // Not under the lock: processes are looked at.
-        let first = self.detector.look_at(call, &self.calls, time, !self.born.contains(&call.cgroup_id));
+        let is_partial = !self.born.contains(&call.cgroup_id);
+        let first = self.detector.look_at(&named, call, &self.calls, time, is_partial);
         let mut state = self.shared.lock();
         state.push_first_call(first_call(call, named.workload.clone(), &self.calls, time));
         self.detector.first(&mut state, &self.naming, &named, first);

@@ -35,7 +35,9 @@ pub(super) fn load(options: &Options, positions: &[u16]) -> Result<(Kernel, Even
     let cpus = possible_cpus()?;
     let mut ebpf = load_object(options, options.capacity, cpus, &facts, positions)?;
 
-    // Everything is loaded and ready before anything is attached; cgroups first, so that none is missed.
+    // Before everything else: who sets a container up must have been seen to begin before a call of theirs is counted.
+    let setup = event_probe::setup(&mut ebpf, &facts, Extent::Attached);
+    // All others are loaded and ready before they are attached; cgroups first, so that none is missed.
     let sys_enter = sys_enter::load(&mut ebpf, options, &facts)?;
     program::<RawTracePoint>(&mut ebpf, returns::PROGRAM)?.load()?;
     let memory_bytes = memory_bytes(&ebpf);
@@ -48,7 +50,6 @@ pub(super) fn load(options: &Options, positions: &[u16]) -> Result<(Kernel, Even
     let sys_enter = sys_enter.settle(&mut ebpf, options, &facts)?;
     let mut sys_exit = sys_exit::load(&mut ebpf, options, &facts, sys_enter.implementation())?;
     let cgroup = event_probe::cgroup(&mut ebpf, &facts, Extent::Attached);
-    let setup = event_probe::setup(&mut ebpf, &facts, Extent::Attached);
     let io_uring = event_probe::io_uring(&mut ebpf, options, &facts, Extent::Attached);
     // Calls are seen to begin before threads are known, and threads are known before calls are seen to end: a thread that is
     // known begins every call before our eyes, so what it ends without having begun was refused.
@@ -127,6 +128,7 @@ fn load_object(
         ("OFFSET_TASK_MM", process(|o| o.mm)),
         ("OFFSET_TASK_THREAD_PID", process(|o| o.thread_pid)),
         ("OFFSET_TASK_GROUP_LEADER", process(|o| o.group_leader)),
+        ("OFFSET_PID_LEVEL", process(|o| o.pid_level)),
         ("OFFSET_PID_NUMBERS", process(|o| o.pid_numbers)),
         ("SIZE_UPID", process(|o| o.upid_len)),
         ("OFFSET_UPID_NR", process(|o| o.upid_nr)),
@@ -135,6 +137,7 @@ fn load_object(
         ("OFFSET_NSPROXY_MNT_NS", process(|o| o.mnt_ns)),
         ("OFFSET_CGROUP_SELF", process(|o| o.cgroup_self)),
         ("OFFSET_CSS_PARENT", process(|o| o.css_parent)),
+        ("OFFSET_BPRM_FILENAME", process(|o| o.filename)),
         ("OFFSET_BPRM_FDPATH", process(|o| o.fdpath.unwrap_or(UNKNOWN_OFFSET))),
         ("OFFSET_MM_EXE_FILE", process(|o| o.exe_file)),
         ("OFFSET_FILE_DENTRY", process(|o| o.file_dentry)),

@@ -88,6 +88,8 @@ pub(super) struct ProcessOffsets {
     pub(super) thread_pid: u64,
     /// `task_struct.group_leader`
     pub(super) group_leader: u64,
+    /// `pid.level`
+    pub(super) pid_level: u64,
     /// `pid.numbers`
     pub(super) pid_numbers: u64,
     /// Size of `upid`
@@ -112,6 +114,8 @@ pub(super) struct ProcessOffsets {
     pub(super) dentry_parent: u64,
     /// `dentry.d_name.name`
     pub(super) dentry_name: u64,
+    /// `linux_binprm.filename`
+    pub(super) filename: u64,
     /// `linux_binprm.fdpath`; unknown before Linux 5.9.
     pub(super) fdpath: Option<u64>,
 }
@@ -167,6 +171,7 @@ impl ProcessOffsets {
             mm: offset("task_struct", "mm")?,
             thread_pid: offset("task_struct", "thread_pid")?,
             group_leader: offset("task_struct", "group_leader")?,
+            pid_level: offset("pid", "level")?,
             pid_numbers: offset("pid", "numbers")?,
             upid_len: btf.size_of("upid").ok_or(BtfError::Missing { structure: "upid", field: "nr" })?,
             upid_nr: offset("upid", "nr")?,
@@ -179,6 +184,7 @@ impl ProcessOffsets {
             file_dentry: offset("file", "f_path")? + offset("path", "dentry")?,
             dentry_parent: offset("dentry", "d_parent")?,
             dentry_name: offset("dentry", "d_name")? + offset("qstr", "name")?,
+            filename: offset("linux_binprm", "filename")?,
             fdpath: btf.offset_of("linux_binprm", "fdpath"),
         })
     }

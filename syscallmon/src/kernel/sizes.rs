@@ -14,6 +14,11 @@ const DENIED_PART: u32 = 8;
 /// What the kernel needs for an entry of a hash table besides its key and value, about.
 const HASH_ENTRY: u64 = 80;
 
+/// Entries of `SETTING_UP`: every CPU takes free ones by 128 from such a table, and forgets its own when there are none left.
+fn setting_up(cpus: usize) -> u32 {
+    u32::try_from(cpus).unwrap_or(u32::MAX).saturating_mul(256).max(SETTING_UP_LEN)
+}
+
 /// Numbers of entries; where numbers are from 1, one more than there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Sizes {
@@ -50,7 +55,7 @@ impl Sizes {
     /// # Errors
     ///
     /// When a table would have more entries than a table can.
-    pub(super) fn maps(&self, cpus: usize) -> Result<[(&'static str, u32); 17], Error> {
+    pub(super) fn maps(&self, cpus: usize) -> Result<[(&'static str, u32); 18], Error> {
         let rows = |entries: u32, too_many| {
             u32::try_from(cpus).ok().and_then(|cpus| entries.checked_mul(cpus)).ok_or(too_many)
         };
@@ -59,6 +64,7 @@ impl Sizes {
             ("COUNTERS", rows(self.series, too_many("series", self.series - 1))?),
             ("SERIES_KEYS", self.series),
             ("SETUP_COUNTS", self.series),
+            ("SETTING_UP", setting_up(cpus)),
             ("SERIES_INDEX", self.slots),
             ("SLOTS", self.slots),
             ("ERRORS_OF_SLOT", self.slots),
@@ -85,7 +91,7 @@ impl Sizes {
         // Keys and free lists of numbers, calls of setups; index rows, counts of errors and ids of slots.
         let lists = of(self.series + self.histograms, 8 + 4) + of(self.series, 8);
         let slots = of(self.slots, size_of::<IndexRow>() + 8 + 8 + 4);
-        let entries = self.slots + self.errors + self.denied + self.histograms + self.starts + SETTING_UP_LEN;
+        let entries = self.slots + self.errors + self.denied + self.histograms + self.starts + setting_up(cpus);
         let hashes = u64::from(entries) * HASH_ENTRY;
         // Ring buffers, remainders and the rest.
         let rest = (5 << 18) + 16 * POSITIONS_PER_CGROUP as u64;

@@ -277,3 +277,32 @@ fn series_beyond_the_limit_are_counted_in_the_remainder() {
     names.apply(&mut model, &snapshot(&[(1, &[(A, 5), (B, 8)])]));
     assert_eq!((calls(&model, "/a", B), calls(&model, "(remainder)", B)), (Some(1), Some(7)));
 }
+
+#[test]
+fn what_a_workload_does_is_told_once_and_when_it_has_its_name() {
+    let (mut model, now, unresolved) = (model(), Instant::now(), unresolved());
+    let held = model.apply(&snapshot(&[(1, &[(A, 3)])]), now, |_| Some(unresolved.clone()));
+    assert_eq!(held, []);
+    let told = model.rename(&HashMap::from([(unresolved.workload, web())]), now);
+    assert_eq!((told.len(), told[0].before.clone(), told[0].calls.sum(), told[0].cgroup_id), (1, None, 3, 1));
+    let more = model.apply(&snapshot(&[(1, &[(A, 4)])]), now, |_| Some(web()));
+    assert_eq!((more.len(), more[0].calls.sum()), (1, 1));
+}
+
+#[test]
+fn what_was_told_under_a_path_is_told_again_with_the_name_and_the_path() {
+    let (mut model, now, unresolved) = (model(), Instant::now(), unresolved());
+    model.apply(&snapshot(&[(1, &[(A, 3)])]), now, |_| Some(unresolved.clone()));
+    assert_eq!(model.release(now, Duration::ZERO).len(), 1);
+    let told = model.rename(&HashMap::from([(unresolved.workload.clone(), web())]), now);
+    assert_eq!((told[0].before.clone(), told[0].calls.sum()), (Some(unresolved.workload), 3));
+}
+
+#[test]
+fn what_set_a_container_up_is_no_news_of_it() {
+    let (mut model, now) = (model(), Instant::now());
+    let mut snapshot = snapshot(&[(1, &[(A, 3), (B, 2)])]);
+    snapshot.slots[0].counts.setup = [(A, 3), (B, 1)].into_iter().collect();
+    let told = model.apply(&snapshot, now, |_| Some(web()));
+    assert_eq!(told[0].calls.iter().map(|(call, &count)| (call, count)).collect::<Vec<_>>(), [(B, 1)]);
+}

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap, hash_map::Entry},
     sync::Arc,
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use super::{Severity, Violation};
@@ -12,9 +12,13 @@ use crate::{
     workload::Workload,
 };
 
-/// Most violations that are kept, of all workloads and of one: who makes every call there is hides nobody else's.
+/// Most violations that are kept, of all workloads, and of one workload and severity: who makes every call there is hides nobody else's, nor a bad
+/// one behind many others.
 const MOST: usize = 4096;
 const MOST_OF_ONE: usize = 256;
+
+/// What was seen within so long gives no room to others, so that they do not push each other out all the time.
+const FRESH: Duration = Duration::from_mins(1);
 
 /// What is counted, as the labels of `syscallmon_unexpected_syscalls_total` name it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,6 +32,8 @@ pub struct Counted {
     /// How bad that is.
     pub severity: Severity,
 }
+
+type Share = (Workload, Severity);
 
 /// What makes two calls one violation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -50,7 +56,8 @@ struct Kept {
 pub struct Violations {
     counts: BTreeMap<Counted, u64>,
     kept: HashMap<Key, Kept>,
-    of_workload: HashMap<Workload, usize>,
+    /// How many are kept of each workload and severity.
+    shares: HashMap<Share, usize>,
     dropped: u64,
 }
 
@@ -64,13 +71,17 @@ pub struct Told {
 }
 
 impl Violations {
-    /// Takes up a call that the kernel told of at once. `None` if it is one of a violation that is known.
+    /// Takes up a call that the kernel told of at once. `None` if it is one of a violation that is known, unless another container of the workload
+    /// has made it.
     pub fn first(&mut self, violation: Violation) -> Option<Told> {
         if let Some(kept) = self.kept.get_mut(&Key::of(&violation)) {
-            kept.violation.last_seen = kept.violation.last_seen.max(violation.last_seen);
-            kept.violation.process = kept.violation.process.take().or(violation.process);
-            kept.violation.number = kept.violation.number.or(violation.number);
-            return None;
+            let known = &mut kept.violation;
+            known.last_seen = known.last_seen.max(violation.last_seen);
+            let is_another = known.about != violation.about;
+            if known.process.is_none() || is_another {
+                (known.process, known.number, known.about) = (violation.process, violation.number, violation.about);
+            }
+            return is_another.then(|| Told { violation: known.clone(), is_new: false });
         }
         self.keep(violation, 0)
     }
@@ -90,63 +101,79 @@ impl Violations {
     }
 
     fn keep(&mut self, violation: Violation, counted: u64) -> Option<Told> {
-        if self.of_workload.get(&violation.workload).copied().unwrap_or_default() >= MOST_OF_ONE {
+        let share = (violation.workload.clone(), violation.severity);
+        let has_its_share = self.shares.get(&share).copied().unwrap_or_default() >= MOST_OF_ONE;
+        if has_its_share || (self.kept.len() >= MOST && !self.drop_oldest(violation.last_seen)) {
             self.dropped += 1;
             return None;
         }
-        if self.kept.len() >= MOST {
-            self.drop_oldest();
-        }
-        *self.of_workload.entry(violation.workload.clone()).or_default() += 1;
+        *self.shares.entry(share).or_default() += 1;
         self.kept.insert(Key::of(&violation), Kept { violation: violation.clone(), counted });
         Some(Told { violation, is_new: true })
     }
 
-    /// Makes room: of the workload that has the most, what has not happened for the longest.
-    fn drop_oldest(&mut self) {
-        let Some(workload) = self.of_workload.iter().max_by_key(|(_, kept)| **kept).map(|(workload, _)| workload)
+    /// Makes room: of the workload that has the most of one severity, what has not happened for the longest. Whether it could.
+    fn drop_oldest(&mut self, now: SystemTime) -> bool {
+        let Some((workload, severity)) = self.shares.iter().max_by_key(|(_, kept)| **kept).map(|(share, _)| share)
         else {
-            return;
+            return false;
         };
-        let of_it = self.kept.iter().filter(|(key, _)| key.workload == *workload);
-        let Some(key) = of_it.min_by_key(|(_, kept)| kept.violation.last_seen).map(|(key, _)| key.clone()) else {
-            return;
-        };
-        self.kept.remove(&key);
-        self.one_less(&key.workload);
+        let of_it = |violation: &Violation| violation.workload == *workload && violation.severity == *severity;
+        let kept = self.kept.iter().filter(|(_, kept)| of_it(&kept.violation));
+        let oldest = kept.min_by_key(|(_, kept)| kept.violation.last_seen);
+        let is_fresh = |kept: &Kept| now.duration_since(kept.violation.last_seen).is_ok_and(|age| age < FRESH);
+        let Some(key) = oldest.filter(|(_, kept)| !is_fresh(kept)).map(|(key, _)| key.clone()) else { return false };
+        self.remove(&key);
         self.dropped += 1;
+        true
     }
 
-    fn one_less(&mut self, workload: &Workload) {
-        if let Entry::Occupied(mut entry) = self.of_workload.entry(workload.clone()) {
+    fn remove(&mut self, key: &Key) -> Option<Kept> {
+        let kept = self.kept.remove(key)?;
+        let share = (kept.violation.workload.clone(), kept.violation.severity);
+        if let Entry::Occupied(mut entry) = self.shares.entry(share) {
             *entry.get_mut() -= 1;
             if *entry.get() == 0 {
                 entry.remove();
             }
         }
+        Some(kept)
     }
 
     /// Gives a workload its name.
     pub fn rename(&mut self, from: &Workload, to: &Workload) {
-        if !self.of_workload.contains_key(from) {
-            return;
-        }
-        for (mut counted, count) in std::mem::take(&mut self.counts) {
-            if counted.workload == *from {
-                counted.workload = to.clone();
-            }
+        for (mut counted, count) in self.take_counts(from) {
+            counted.workload = to.clone();
             *self.counts.entry(counted).or_default() += count;
         }
-        let keys: Vec<Key> = self.kept.keys().filter(|key| key.workload == *from).cloned().collect();
-        for key in keys {
-            let Some(mut kept) = self.kept.remove(&key) else { continue };
-            self.one_less(from);
+        for key in self.keys_of(from) {
+            let Some(mut kept) = self.remove(&key) else { continue };
             kept.violation.workload = to.clone();
             if let Entry::Vacant(entry) = self.kept.entry(Key { workload: to.clone(), ..key }) {
+                *self.shares.entry((to.clone(), kept.violation.severity)).or_default() += 1;
                 entry.insert(kept);
-                *self.of_workload.entry(to.clone()).or_default() += 1;
             }
         }
+    }
+
+    /// Forgets all of a workload: another policy is to judge it.
+    pub fn forget_all_of(&mut self, workload: &Workload) {
+        self.take_counts(workload);
+        for key in self.keys_of(workload) {
+            self.remove(&key);
+        }
+    }
+
+    fn take_counts(&mut self, workload: &Workload) -> Vec<(Counted, u64)> {
+        let (of_it, others) =
+            std::mem::take(&mut self.counts).into_iter().partition(|(counted, _)| counted.workload == *workload);
+        self.counts = others;
+        let of_it: BTreeMap<Counted, u64> = of_it;
+        of_it.into_iter().collect()
+    }
+
+    fn keys_of(&self, workload: &Workload) -> Vec<Key> {
+        self.kept.keys().filter(|key| key.workload == *workload).cloned().collect()
     }
 
     /// Forgets the counts of workloads that are not there any more, and violations that were last seen before `oldest`.
@@ -159,8 +186,7 @@ impl Violations {
             .map(|(key, _)| key.clone())
             .collect();
         for key in old {
-            self.kept.remove(&key);
-            self.one_less(&key.workload);
+            self.remove(&key);
         }
     }
 
@@ -293,9 +319,10 @@ mod tests {
         }
         assert_eq!((violations.iter().len(), violations.dropped()), (MOST_OF_ONE + 1, 996 - MOST_OF_ONE as u64));
         assert_eq!(total(&violations), 996, "all are counted");
+        // Much later: what is old gives way.
         for (workload, id) in (0..20).flat_map(|workload| (4..300).map(move |id| (workload, id))) {
             let call = table.call(CallId(id));
-            violations.first(Violation { call, ..by_event(&format!("/{workload}"), "mount", 3) });
+            violations.first(Violation { call, ..by_event(&format!("/{workload}"), "mount", 1000 * (workload + 1)) });
         }
         assert_eq!(violations.iter().len(), MOST);
         assert!(violations.iter().any(|violation| violation.workload == Workload::cgroup("/victim".into())));
@@ -321,5 +348,38 @@ mod tests {
         assert_eq!(violations.counts().next().unwrap().0.workload, Workload::cgroup("/b".into()));
         assert_eq!(violations.iter().next().unwrap().workload, Workload::cgroup("/a".into()));
         assert_eq!((violations.counts().count(), violations.iter().len()), (1, 1));
+    }
+
+    #[test]
+    fn a_bad_one_is_not_hidden_behind_many_others() {
+        let (mut violations, table) = (Violations::default(), CallTable::x86_64());
+        for id in 4..400 {
+            let call = table.call(CallId(id));
+            violations.first(Violation { call, severity: Severity::Warning, ..by_event("/a", "mount", 1) });
+        }
+        assert!(violations.first(by_event("/a", "mount", 2)).is_some_and(|told| told.is_new));
+    }
+
+    #[test]
+    fn another_container_of_the_workload_is_told_of() {
+        let mut violations = Violations::default();
+        let of = |id: &str, seconds| {
+            let about = Labels::new([(crate::workload::Label::ContainerId, id.into())]);
+            Violation { about, ..by_event("/a", "mount", seconds) }
+        };
+        violations.first(of("1", 1));
+        assert_eq!(violations.first(of("1", 2)), None);
+        let told = violations.first(of("2", 3)).unwrap();
+        assert_eq!((told.is_new, told.violation.about, told.violation.time), (false, of("2", 3).about, at(1)));
+    }
+
+    #[test]
+    fn what_another_policy_judges_is_forgotten() {
+        let mut violations = Violations::default();
+        violations.counted(call("mount").0, &made("/a", "mount", 3, 2));
+        violations.counted(call("mount").0, &made("/b", "mount", 3, 2));
+        violations.forget_all_of(&Workload::cgroup("/a".into()));
+        assert_eq!((violations.iter().len(), total(&violations)), (1, 3));
+        assert!(violations.counted(call("mount").0, &made("/a", "mount", 1, 3)).is_some_and(|told| told.is_new));
     }
 }

@@ -4,14 +4,14 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    process,
+    process::{self, Command},
     time::Duration,
 };
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::harness::{Daemon, Docker, KnownCalls, TestCgroup, number, syscallmon, wait_for};
+use crate::harness::{Daemon, Docker, KnownCalls, TestCgroup, binary, number, syscallmon, wait_for};
 
 /// A daemon that tells a file of violations, and names nothing.
 struct Guard {
@@ -25,7 +25,17 @@ impl Guard {
         let directory = tempfile::tempdir().unwrap();
         fs::create_dir(directory.path().join("policies")).unwrap();
         fs::write(directory.path().join("policies/test.yaml"), format!("policies:\n{policies}")).unwrap();
-        let daemon = daemon(directory.path(), flags);
+        let daemon = daemon(syscallmon(), directory.path(), flags);
+        Self { daemon, directory }
+    }
+
+    /// With the built-in policy alone, in the pid namespace of a Docker daemon, which sets containers up.
+    fn beside(docker: &Docker) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir(directory.path().join("policies")).unwrap();
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--pid={}", docker.pid_namespace())).arg(binary());
+        let daemon = daemon(command, directory.path(), &["--names.docker", &docker.socket()]);
         Self { daemon, directory }
     }
 
@@ -82,9 +92,8 @@ impl Guard {
     }
 }
 
-fn daemon(directory: &Path, flags: &[&str]) -> Daemon {
+fn daemon(mut command: Command, directory: &Path, flags: &[&str]) -> Daemon {
     let path = |name: &str| directory.join(name).display().to_string();
-    let mut command = syscallmon();
     command.args(["run", "--web.listen-address=127.0.0.1:0"]);
     command.args(["--policy.directory", &path("policies"), "--alert.log", &path("violations")]);
     command.args(["--state.directory", &path("state")]).args(flags);
@@ -190,7 +199,7 @@ fn what_lives_for_a_moment_is_told_of_with_its_executable() {
 #[test]
 fn a_container_that_is_set_up_by_its_runtime_does_nothing_unexpected() {
     let docker = Docker::start();
-    let guard = Guard::start("  []", &["--names.docker", &docker.socket()]);
+    let guard = Guard::beside(&docker);
     let calls = |pairs: &[(i64, u64)]| -> Vec<String> {
         let pairs = pairs.iter().flat_map(|(nr, count)| [number(*nr), count.to_string()]);
         ["calls".to_owned(), "-".to_owned()].into_iter().chain(pairs).collect()
@@ -257,7 +266,7 @@ fn what_was_learned_guards_and_survives_a_kill() {
     });
     guard.daemon.signal(libc::SIGKILL);
     guard.daemon.wait();
-    guard.daemon = daemon(guard.directory.path(), &["--poll.interval=200ms"]);
+    guard.daemon = daemon(syscallmon(), guard.directory.path(), &["--poll.interval=200ms"]);
     calls(libc::SYS_getpriority);
     std::thread::sleep(Duration::from_millis(500));
     assert_eq!(guard.lines(&cgroup.label()).len(), 0, "it was learned");

@@ -64,6 +64,11 @@ impl Docker {
         output_of(&mut self.command(&["rm", "--force", id]));
     }
 
+    /// Where its pid namespace is, for `nsenter`: it and its containers see other process ids than the host.
+    pub(crate) fn pid_namespace(&self) -> String {
+        format!("/proc/{}/ns/pid_for_children", self.unshare.id())
+    }
+
     /// The socket of its API.
     pub(crate) fn socket(&self) -> String {
         socket(self.directory.path()).replace("unix://", "")
