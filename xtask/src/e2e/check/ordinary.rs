@@ -29,6 +29,8 @@ const SET: &str = "@runtime-default";
 const EXCEPTION: &str = "clone3";
 /// How long a server may take until it answers, or until it has ended.
 const PATIENCE: Duration = Duration::from_mins(3);
+/// Who is under load, or makes it, makes more calls.
+const BUSY: u64 = 5000;
 /// Names that runtimes have until they run the program.
 const SETUP: [&str; 2] = ["runc", "runc:["];
 
@@ -151,6 +153,8 @@ pub(in crate::e2e) fn software(namespaces: &Namespaces, cri: &Cri, load: Duratio
     let calls = tracer.finish()?;
     for server in &running {
         for (container, (_, cgroup)) in &server.containers {
+            let made: u64 = calls.of(*cgroup).map(|(.., count)| count).sum();
+            ensure!(made > BUSY, "{} ({container}) was not busy: {made} calls", server.software.name);
             let has_started = calls.of(*cgroup).any(|(_, call, _)| call == "execve");
             ensure!(has_started, "the start of {} ({container}) was not seen", server.software.name);
         }
