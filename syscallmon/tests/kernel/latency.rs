@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::harness::{Daemon, KnownCalls, TestCgroup, is_short, mount_tracefs};
+use crate::harness::{Daemon, KnownCalls, TestCgroup, is_short, mount_tracefs, number};
 
 /// Sleeps, and how long each is: between the bounds 8 ms and 16 ms, in steps of 1,024.
 const SLEEPS: u64 = 1000;
@@ -82,16 +82,16 @@ fn threads_that_die_inside_a_call_leave_nothing_behind() {
 
 #[test]
 fn calls_that_find_no_histogram_are_counted_as_lost() {
-    // Nobody else makes this call.
-    let flags = ["--probe.latency=true", "--latency.syscalls=nanosleep", "--capacity.histograms=1"];
+    // Nobody else makes this call; programs in Go, such as another test's dockerd, sleep all the time.
+    let flags = ["--probe.latency=true", "--latency.syscalls=getpriority", "--capacity.histograms=1"];
     let daemon = Daemon::start_alone(&flags);
     let cgroups = ["first", "second"].map(TestCgroup::new);
     for cgroup in &cgroups {
-        KnownCalls::run(&[&"sleeps", &cgroup.path(), &"5", &"1000"]);
+        KnownCalls::run(&[&"calls", &cgroup.path(), &number(libc::SYS_getpriority), &"5"]);
     }
     let scrape = daemon.settled_scrape();
     let measured = cgroups.map(|cgroup| {
-        let labels = format!(r#"cgroup="{}",syscall="nanosleep""#, cgroup.label());
+        let labels = format!(r#"cgroup="{}",syscall="getpriority""#, cgroup.label());
         scrape.value(&format!("syscallmon_syscall_duration_seconds_count{{{labels}}}"))
     });
     assert_eq!(measured, [Some(5), None]);
