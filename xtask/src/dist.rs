@@ -1,7 +1,7 @@
 //! `cargo xtask dist`: static release binaries for both architectures, packed as Prometheus' exporters are.
 
 mod archive;
-mod elf;
+pub(crate) mod elf;
 mod verify;
 
 use std::{

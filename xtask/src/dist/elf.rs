@@ -9,11 +9,11 @@ const SHT_SYMTAB: u32 = 2;
 
 /// A 64-bit little-endian ELF file.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Elf {
+pub(crate) struct Elf {
     /// `e_machine`.
     pub(super) machine: u16,
     /// Whether it wants a dynamic linker.
-    pub(super) has_interpreter: bool,
+    pub(crate) has_interpreter: bool,
     /// Whether it has a table of symbols beyond those of dynamic linking.
     pub(super) has_symbols: bool,
 }
@@ -28,7 +28,7 @@ pub(super) fn machine(arch: Arch) -> u16 {
 
 impl Elf {
     /// Reads the headers.
-    pub(super) fn parse(file: &[u8]) -> Result<Self> {
+    pub(crate) fn parse(file: &[u8]) -> Result<Self> {
         ensure!(file.starts_with(b"\x7fELF\x02\x01\x01"), "no 64-bit little-endian ELF file");
         let segments = headers(file, 32, 54)?;
         let sections = headers(file, 40, 58)?;

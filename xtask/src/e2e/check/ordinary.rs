@@ -29,6 +29,8 @@ const SET: &str = "@runtime-default";
 const EXCEPTION: &str = "clone3";
 /// How long a server may take until it answers, or until it has ended.
 const PATIENCE: Duration = Duration::from_mins(3);
+/// Who makes load makes more calls, unless it cannot connect.
+const BUSY: u64 = 50_000;
 /// Names that runtimes have until they run the program.
 const SETUP: [&str; 2] = ["runc", "runc:["];
 
@@ -96,10 +98,10 @@ const ALL: [Software; 6] = [
              exec $as /usr/lib/postgresql/15/bin/postgres -D /data -p PORT -c listen_addresses=127.0.0.1",
         ],
         client: Some(
-            "PATH=$PATH:/usr/lib/postgresql/15/bin; export PGHOST=127.0.0.1 PGPORT=PORT PGUSER=postgres; \
-             pgbench -i -s 1 postgres; pgbench -c 4 -j 2 -T SECONDS postgres; \
-             psql -c 'set max_parallel_workers_per_gather = 2; select count(*) from pgbench_accounts a, pgbench_branches b' postgres; \
-             psql -c 'vacuum full analyze' postgres; pg_dump postgres >/dev/null",
+            "PATH=$PATH:/usr/lib/postgresql/15/bin; export PGHOST=127.0.0.1 PGUSER=postgres; \
+             pgbench -p PORT -i -s 1 postgres; pgbench -p PORT -c 4 -j 2 -T SECONDS postgres; \
+             psql -p PORT -c 'set max_parallel_workers_per_gather = 2; select count(*) from pgbench_accounts a, pgbench_branches b' postgres; \
+             psql -p PORT -c 'vacuum full analyze' postgres; pg_dump -p PORT postgres >/dev/null",
         ),
         health: &["/usr/lib/postgresql/15/bin/pg_isready", "-h", "127.0.0.1", "-p", "PORT"],
     },
@@ -132,7 +134,7 @@ struct Running<'a> {
 pub(in crate::e2e) fn software(namespaces: &Namespaces, cri: &Cri, load: Duration) -> Result<()> {
     let set: BTreeSet<&str> = sets::members(SET).with_context(|| format!("there is no {SET}"))?.into_iter().collect();
     let tracer = Tracer::start()?;
-    let mut running = step("all of it starts, with seccomp and without", || start(namespaces, cri, load))?;
+    let running = step("all of it starts, with seccomp and without", || start(namespaces, cri, load))?;
     step(&format!("{} s of load, and health checks in it", load.as_secs()), || {
         let begin = Instant::now();
         loop {
@@ -147,10 +149,16 @@ pub(in crate::e2e) fn software(namespaces: &Namespaces, cri: &Cri, load: Duratio
             }
         }
     })?;
-    step("all of it ends when asked", || running.iter_mut().try_for_each(|server| server.stop(cri)))?;
+    step("all of it ends when asked", || running.iter().try_for_each(|server| server.stop(cri)))?;
     let calls = tracer.finish()?;
     for server in &running {
         for (container, (_, cgroup)) in &server.containers {
+            let made: u64 = calls.of(*cgroup).map(|(.., count)| count).sum();
+            ensure!(
+                made > BUSY || *container != "client",
+                "{} ({container}) was not busy: {made} calls",
+                server.software.name
+            );
             let has_started = calls.of(*cgroup).any(|(_, call, _)| call == "execve");
             ensure!(has_started, "the start of {} ({container}) was not seen", server.software.name);
         }
@@ -216,8 +224,10 @@ impl<'a> Running<'a> {
         cri.exec(id, &command).map(drop).with_context(|| format!("{} is not healthy", self.software.name))
     }
 
-    fn stop(&mut self, cri: &Cri) -> Result<()> {
-        self.containers.values().rev().try_for_each(|(id, _)| cri.stop_container(id, 10))
+    /// Asks the server to end; its client does so by itself.
+    fn stop(&self, cri: &Cri) -> Result<()> {
+        let (id, _) = self.containers.get("server").context("it has started")?;
+        cri.stop_container(id, 10)
     }
 }
 

@@ -1,13 +1,13 @@
 //! Calls that nobody expects, in real containers: who is told, of what, how soon and how often.
 
+mod latency;
+
 use std::{
-    collections::BTreeMap,
-    fs::{self, File},
-    io::{Read, Seek, SeekFrom},
+    fs,
     os::unix::fs::PermissionsExt,
     path::Path,
     thread,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::{exporter::Exporter, ordinary, step, value, web};
 use crate::e2e::{
-    alertmanager::{self, Alertmanager},
+    alertmanager::{self, Alert, Alertmanager},
     cgroups,
     containerd::Containerd,
     cri::{Cri, Pod},
@@ -47,10 +47,6 @@ const TOLD: [(&str, &str, &str); 7] = [
     ("io_uring", "openat", "io_uring"),
 ];
 const REPEATS: u64 = 100_000;
-/// Pods in which latency is measured, and calls of each: no more are told of one workload.
-const LATENCY: [u64; 2] = [5, 20];
-/// What the slowest but one of a hundred may take.
-const SLOWEST: Duration = Duration::from_millis(100);
 const FLOOD: Duration = Duration::from_secs(10);
 /// Cgroups that whoever floods has inside its own.
 const NESTED: u32 = 2000;
@@ -88,7 +84,7 @@ pub(in crate::e2e) fn policies(
     let nginx = step("a server under load: no violation", || scene.quiet(load))?;
     step("each deed is told once, with who did it", || scene.deeds(&nginx))?;
     step("Alertmanager has an alert of each", || {
-        wait_for("the alerts", PATIENCE, || Ok(scene.has_alerts_of_all(&alertmanager)?.then_some(())))
+        wait_for("the alerts", PATIENCE, || Ok(has_alerts_of_all(&alertmanager)?.then_some(())))
     })?;
     step(&format!("{REPEATS} repeats are counted, and told once"), || scene.repeats(&nginx, &alertmanager))?;
     step("a container that is gone at once is told of by its names", || scene.brief())?;
@@ -200,14 +196,6 @@ impl Scene<'_> {
         Ok(())
     }
 
-    fn has_alerts_of_all(&self, alertmanager: &Alertmanager<'_>) -> Result<bool> {
-        let alerts = alertmanager.alerts()?;
-        let has = |call: &str, abi: &str| {
-            alerts.iter().filter(|alert| alert.labels["syscall"] == call && alert.labels["abi"] == abi).count() == 1
-        };
-        Ok(TOLD.iter().all(|(_, call, abi)| has(call, abi)))
-    }
-
     fn repeats(&self, nginx: &Running, alertmanager: &Alertmanager<'_>) -> Result<()> {
         self.run(nginx, &["setns", &REPEATS.to_string()])?;
         let labels = format!(r#"pod="{}",syscall="setns""#, nginx.name);
@@ -232,49 +220,6 @@ impl Scene<'_> {
         self.cri.remove_pod(&brief.sandbox)
     }
 
-    /// From the moment before a call to the moment at which its line is in the log.
-    fn latency(&self) -> Result<()> {
-        let [pods, calls] = LATENCY;
-        let mut took = Vec::new();
-        for number in 0..pods {
-            let name = format!("latency-{number}");
-            let running = self.start("shop", &name, PROGRAMS, &[WEB_SERVER, &(7310 + number).to_string()])?;
-            // A container has its names a moment after its start.
-            thread::sleep(Duration::from_secs(1));
-            took.extend(self.measure(&running, calls)?);
-            self.cri.remove_pod(&running.sandbox)?;
-        }
-        took.sort_unstable();
-        let percentile = |percent: usize| took[(took.len() * percent).div_ceil(100) - 1];
-        let [median, slow, slowest] = [50, 99, 100].map(percentile);
-        println!(
-            "  from a call to its line: {median:.1?}, p99 {slow:.1?}, at most {slowest:.1?}, of {} calls",
-            took.len()
-        );
-        ensure!(slow <= SLOWEST, "p99 is {slow:?}, more than {SLOWEST:?}");
-        Ok(())
-    }
-
-    fn measure(&self, running: &Running, calls: u64) -> Result<Vec<Duration>> {
-        let mut log = File::open(self.exporter.log()).context("cannot open the log")?;
-        log.seek(SeekFrom::End(0)).context("cannot go to the end of the log")?;
-        let arrivals = thread::scope(|scope| {
-            let watcher = scope.spawn(|| watch(log, &running.name, calls as usize));
-            let printed = self.run(running, &["x32", &calls.to_string()])?;
-            let arrivals = watcher.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-            Ok::<_, anyhow::Error>((printed, arrivals))
-        });
-        let (printed, arrivals) = arrivals?;
-        let mut took = Vec::new();
-        for line in printed.lines() {
-            let (number, called) = line.split_once(' ').with_context(|| format!("the program printed {line:?}"))?;
-            let called: u64 = called.parse().with_context(|| format!("the program printed {line:?}"))?;
-            let arrived = arrivals.get(&number.parse()?).with_context(|| format!("call {number} has no line"))?;
-            took.push(Duration::from_nanos(arrived.saturating_sub(called)));
-        }
-        Ok(took)
-    }
-
     fn flood(&self, nginx: &Running) -> Result<()> {
         let flooding = self.start("shop", "flood", PROGRAMS, &[WEB_SERVER, "7320"])?;
         let own = cgroups::containing(&flooding.container).into_iter().next().context("the container has no cgroup")?;
@@ -292,7 +237,7 @@ impl Scene<'_> {
             let called: u64 = printed.trim().parse().context("the program did not print when it called")?;
             let is_it = |line: &Value| line["syscall"] == "swapon";
             wait_for("the line", PATIENCE, || Ok(self.lines(&nginx.name)?.iter().any(is_it).then_some(())))?;
-            println!("  in the flood, a line was there within {:.1?}", since(called));
+            println!("  in the flood, a line was there within {:.1?}", latency::since(called));
             flood.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)).map(drop)
         })?;
         let cpu = self.exporter.cpu_seconds()? - cpu;
@@ -337,44 +282,18 @@ impl Scene<'_> {
     }
 }
 
+/// Whether there is one alert of each deed.
+fn has_alerts_of_all(alertmanager: &Alertmanager<'_>) -> Result<bool> {
+    let alerts = alertmanager.alerts()?;
+    let is_it = |alert: &Alert, call: &str, abi: &str| alert.labels["syscall"] == call && alert.labels["abi"] == abi;
+    let count = |call, abi| alerts.iter().filter(|alert| is_it(alert, call, abi)).count();
+    Ok(TOLD.iter().all(|(_, call, abi)| count(call, abi) == 1))
+}
+
 /// How many alerts there are of a call in a pod.
 fn alerts_of(alertmanager: &Alertmanager<'_>, pod: &str, syscall: &str) -> Result<usize> {
-    let has =
-        |labels: &BTreeMap<String, String>, name: &str, value: &str| labels.get(name).is_some_and(|own| own == value);
+    let has = |alert: &Alert, name: &str, value: &str| alert.labels.get(name).is_some_and(|own| own == value);
     let alerts = alertmanager.alerts()?;
-    let of_it = alerts.iter().filter(|alert| has(&alert.labels, "pod", pod) && has(&alert.labels, "syscall", syscall));
+    let of_it = alerts.iter().filter(|alert| has(alert, "pod", pod) && has(alert, "syscall", syscall));
     Ok(of_it.count())
-}
-
-/// When lines of a pod's x32 calls arrive in the log, in nanoseconds since 1970, by the calls' numbers.
-fn watch(mut log: File, pod: &str, count: usize) -> Result<BTreeMap<u64, u64>> {
-    let begin = Instant::now();
-    let (mut arrivals, mut text) = (BTreeMap::new(), String::new());
-    while arrivals.len() < count {
-        ensure!(begin.elapsed() < PATIENCE, "{} of {count} calls have a line", arrivals.len());
-        log.read_to_string(&mut text).context("cannot read the log")?;
-        let now = now();
-        let Some(end) = text.rfind('\n') else {
-            thread::sleep(Duration::from_micros(500));
-            continue;
-        };
-        for line in text.drain(..=end).collect::<String>().lines() {
-            let Ok(line) = serde_json::from_str::<Value>(line) else { continue };
-            if let (Some(number), true) =
-                (line["number"].as_u64(), line["workload"]["pod"] == pod && line["abi"] == "x32")
-            {
-                arrivals.entry(number).or_insert(now);
-            }
-        }
-    }
-    Ok(arrivals)
-}
-
-fn now() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
-}
-
-fn since(nanoseconds: u64) -> Duration {
-    Duration::from_nanos(now().saturating_sub(nanoseconds))
 }
