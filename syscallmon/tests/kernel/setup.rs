@@ -45,18 +45,18 @@ fn what_is_called_before_the_program_begins_is_counted_and_not_the_program_s() {
     tell(&mut shell, "umask 077; (umask 022; : </dev/null); exec 5<$(command -v bash); exec /proc/self/fd/5");
     tell(&mut shell, "umask 077");
     let program = KnownCalls::binary();
-    tell(&mut shell, &format!("exec {} calls - {} 7", program.display(), libc::SYS_getppid));
+    tell(&mut shell, &format!("exec {} calls - {} 7", program.display(), libc::SYS_getpriority));
     assert!(shell.wait().unwrap().success());
 
     let first = first_calls(&daemon, &cgroup);
     assert!(first.iter().all(|(_, comm, _)| comm == "known_calls"), "{first:?}");
-    let getppid = first.iter().find(|(call, ..)| call == "getppid").expect("the program's own");
-    assert_eq!(getppid.1, "known_calls");
-    assert!(getppid.2.ends_with("/known_calls"), "{getppid:?}");
+    let own = first.iter().find(|(call, ..)| call == "getpriority").expect("the program's own");
+    assert_eq!(own.1, "known_calls");
+    assert!(own.2.ends_with("/known_calls"), "{own:?}");
     assert!(first.iter().any(|(call, ..)| call == "openat"), "a call of both is the program's first, too: {first:?}");
     let scrape = daemon.settled_scrape();
     assert_eq!(scrape.calls(&cgroup.label(), "umask"), 3, "counted all the same");
-    assert_eq!(scrape.calls(&cgroup.label(), "getppid"), 7);
+    assert_eq!(scrape.calls(&cgroup.label(), "getpriority"), 7);
 }
 
 #[test]
