@@ -50,6 +50,8 @@ pub(in crate::e2e) fn kubernetes(root: &Path, node: &Node) -> Result<()> {
     let cluster = step("the chart installs", || Cluster::start(root, node))?;
     step("its rights are to get, list and watch pods", || privileges::only_pods(&cluster))?;
     cluster.counts_by_name()?;
+    step("unexpected calls, and only those, are told of with their pod", || cluster.tells_of_unexpected_calls())?;
+    step("pods of a Deployment learn together", || cluster.learns_by_owner())?;
     cluster.shows_dashboards(root)?;
     hostile::names(&cluster)?;
     outages::all(&cluster)?;
@@ -168,6 +170,33 @@ impl<'a> Cluster<'a> {
             self.expect_count(r#"count(syscallmon_syscalls_total{cgroup="(pause)",syscall="execve"})"#, 1)
         })?;
         step("nothing is left under a raw path, and nothing lacks a label", || self.no_raw_paths())
+    }
+
+    fn tells_of_unexpected_calls(&self) -> Result<()> {
+        let unexpected = r#"syscallmon_unexpected_syscalls_total{namespace="shop"}"#;
+        self.expect_nothing(unexpected)?;
+        self.node.kubectl(&["exec", "guaranteed", "--namespace=shop", "--", "unshare", "-m", "true"]).ok();
+        let labels = r#"pod="guaranteed",container="c",syscall="unshare",policy="runtime-default",severity="critical""#;
+        self.expect_count(&format!(r#"syscallmon_unexpected_syscalls_total{{namespace="shop",{labels}}}"#), 1)?;
+        // Neither what ran it in the container, nor anybody else.
+        self.expect_count(&format!("count({unexpected})"), 1)?;
+        let lines = self.daemon_log();
+        let line = lines.lines().find(|line| line.starts_with('{') && line.contains(r#""syscall":"unshare""#));
+        let line: Value = serde_json::from_str(line.with_context(|| format!("no line of JSON in {lines}"))?)?;
+        let process = &line["process"];
+        ensure!(
+            line["workload"]["pod"] == "guaranteed"
+                && process["exe"].as_str().is_some_and(|exe| exe.ends_with("/busybox"))
+                && process["command_line"] == json!(["unshare", "-m", "true"]),
+            "{line}"
+        );
+        Ok(())
+    }
+
+    fn learns_by_owner(&self) -> Result<()> {
+        let baselines = r#"syscallmon_policy_baseline_calls{policy="learned",state="learning"}"#;
+        self.expect_count(&format!(r"count({baselines})"), 1)?;
+        self.expect_count(r#"count(syscallmon_policy_baseline_calls{kind="shop/Deployment/web/side"} > 0)"#, 1)
     }
 
     fn shows_dashboards(&self, root: &Path) -> Result<()> {
