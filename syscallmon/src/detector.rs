@@ -18,7 +18,7 @@ use crate::{
     process::{self, ProcessReader},
     state::State,
     syscalls::{CallId, CallTable},
-    workload::{Label, Labels, Named, Naming, PATIENCE, Place, Workload, source::SourceName},
+    workload::{Directory, Label, Labels, Named, Naming, PATIENCE, Place, Workload, source::SourceName},
 };
 
 /// How long violations are kept after they were last seen.
@@ -202,7 +202,7 @@ impl Detector {
         let &Calls { named, call, comm, is_partial, time } = calls;
         let Watched { about, policy, kind } = self.watched(named).clone();
         let policy = policy?;
-        let kind = kind.filter(|_| is_owner_known(state, &about));
+        let kind = kind.filter(|_| is_owner_known(&state.directory, &about));
         let Unexpected { severity, reason } = match (policy.learn(), kind) {
             (None, _) => policy.judge(&about, call, None),
             (Some(_), None) => policy.judge_deny(&about, call),
@@ -255,12 +255,13 @@ impl Detector {
             self.policies = Arc::clone(&state.policies);
             self.watched.clear();
         }
-        let State { model, baselines, violations, .. } = state;
+        let State { model, directory, baselines, violations, .. } = state;
         self.watched.retain(|workload, _| model.has(workload));
         for (workload, watched) in &self.watched {
-            if let Watched { policy: Some(policy), kind: Some(kind), .. } = watched
+            if let Watched { policy: Some(policy), kind: Some(kind), about } = watched
                 && let Some(learn) = policy.learn()
                 && model.is_there(workload)
+                && is_owner_known(directory, about)
             {
                 // Whether it was there before was told with its first call.
                 baselines.begin_or_get(kind, (policy.name(), *learn), now, true);
@@ -285,17 +286,18 @@ impl Detector {
         }
     }
 
-    /// Whether a workload had the same policy under the name that it had before.
+    /// Whether a workload had the same policy under the name that it had before, and that does not learn by the name.
     fn is_judged_alike(&mut self, before: &Workload, named: &Named) -> bool {
         let old = self.watched.get(before).and_then(|watched| watched.policy.clone());
-        let new = self.watched(named);
-        old.as_ref().map(|policy| policy.name()) == new.policy.as_ref().map(|policy| policy.name())
+        let new = &self.watched(named).policy;
+        let learns = new.as_ref().is_some_and(|policy| policy.learn().is_some());
+        !learns && old.as_ref().map(|policy| policy.name()) == new.as_ref().map(|policy| policy.name())
     }
 }
 
 /// Whether what made a pod is known, as far as anybody knows it: before, its container is of another kind.
-fn is_owner_known(state: &State, about: &Labels) -> bool {
-    let is_known = |uid: &Arc<str>| !state.directory.expects(SourceName::Kubernetes) || state.directory.has_pod(uid);
+fn is_owner_known(directory: &Directory, about: &Labels) -> bool {
+    let is_known = |uid: &Arc<str>| !directory.expects(SourceName::Kubernetes) || directory.has_pod(uid);
     about.get(Label::Owner).is_some() || about.get(Label::PodUid).is_none_or(is_known)
 }
 
