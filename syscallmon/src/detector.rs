@@ -3,6 +3,9 @@
 //! Whatever the events miss, the counters tell at the next snapshot, without the process. A container whose name is not known yet waits for
 //! it a little, since its name decides which policy it has.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::HashMap,
     path::PathBuf,

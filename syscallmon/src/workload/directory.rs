@@ -201,7 +201,7 @@ impl Directory {
     }
 
     /// Takes up what a source answered to a question for these.
-    pub(super) fn answered(&self, source: SourceName, asked: &[ContainerId], answer: Vec<ContainerFacts>) {
+    pub(crate) fn answered(&self, source: SourceName, asked: &[ContainerId], answer: Vec<ContainerFacts>) {
         let mut known = self.lock();
         let now = Instant::now();
         let mut is_news = false;
