@@ -37,7 +37,8 @@ pub(super) fn each_capability(cluster: &Cluster<'_>) -> Result<()> {
     for (lacking, left) in [("BPF", "PERFMON"), ("PERFMON", "BPF")] {
         step(&format!("without CAP_{lacking}, it says so"), || {
             cluster.install(&[&format!("capabilities={{{left}}}")])?;
-            wait_for("a message of the daemon", Duration::from_mins(1), || {
+            // The kubelet may take a minute, until it collects its garbage, to let the old pod go.
+            wait_for("a message of the daemon", Duration::from_mins(3), || {
                 // Not of the one before, which may lack the other.
                 let is_new = cluster.node.kubectl(&[&["get", "pods", CAPABILITIES], DAEMON.as_slice()].concat())?
                     == format!(r#"["{left}"]"#);
