@@ -9,6 +9,7 @@ pub mod command;
 pub mod detector;
 pub mod durations;
 pub mod export;
+pub mod fair_share;
 pub mod kernel;
 pub mod memory;
 pub mod model;

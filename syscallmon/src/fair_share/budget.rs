@@ -1,0 +1,85 @@
+//! A budget for each second, or the like, that tenants share: of time, of look-ups, of bytes.
+
+use std::{collections::HashMap, sync::Arc};
+
+use super::Tenant;
+
+/// So much may be spent until the next [`Self::renew`]. A group may spend as long as it has spent less than what is left for the
+/// others, so one group leaves half of the budget, two a quarter each, and so on. Who has spent nothing may always spend once.
+///
+/// What is spent in all is at most the budget, and besides one expense of each group and one more.
+#[derive(Debug)]
+pub struct FairBudget {
+    budget: u64,
+    left: u64,
+    spent: HashMap<Arc<str>, u64>,
+}
+
+impl FairBudget {
+    /// So much until the next renewal, in any unit.
+    #[must_use]
+    pub fn new(budget: u64) -> Self {
+        Self { budget, left: budget, spent: HashMap::new() }
+    }
+
+    /// Whether a tenant may spend now. What it spends need not be known before.
+    #[must_use]
+    pub fn may_spend(&self, tenant: &Tenant) -> bool {
+        self.spent.get(tenant.group()).is_none_or(|&spent| spent < self.left)
+    }
+
+    /// Notes what a tenant has spent.
+    pub fn spend(&mut self, tenant: &Tenant, amount: u64) {
+        self.left = self.left.saturating_sub(amount);
+        *self.spent.entry(Arc::clone(tenant.group())).or_default() += amount;
+    }
+
+    /// Gives everybody the whole budget again.
+    pub fn renew(&mut self) {
+        self.left = self.budget;
+        self.spent.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tenant(group: &str) -> Tenant {
+        Tenant::new(group.into(), "member".into())
+    }
+
+    /// How much a group spends that takes all it can, in parts.
+    fn take_all(budget: &mut FairBudget, group: &str, part: u64) -> u64 {
+        let mut spent = 0;
+        while budget.may_spend(&tenant(group)) {
+            budget.spend(&tenant(group), part);
+            spent += part;
+        }
+        spent
+    }
+
+    #[test]
+    fn a_group_that_takes_all_it_can_leaves_others_theirs() {
+        let mut budget = FairBudget::new(200);
+        assert_eq!(take_all(&mut budget, "flood", 1), 100);
+        assert_eq!(take_all(&mut budget, "quiet", 1), 50);
+        budget.renew();
+        assert_eq!(take_all(&mut budget, "flood", 1), 100);
+    }
+
+    #[test]
+    fn after_any_number_of_groups_there_is_one_for_the_next() {
+        let mut budget = FairBudget::new(200);
+        let spent: u64 = (0..100).map(|group| take_all(&mut budget, &group.to_string(), 1)).sum();
+        assert!(spent <= 200 + 100, "{spent}");
+        assert!(budget.may_spend(&tenant("late")));
+    }
+
+    #[test]
+    fn one_expense_may_be_more_than_all() {
+        let mut budget = FairBudget::new(200);
+        assert_eq!(take_all(&mut budget, "slow", 1000), 1000);
+        assert!(!budget.may_spend(&tenant("slow")) && budget.may_spend(&tenant("quiet")));
+    }
+}

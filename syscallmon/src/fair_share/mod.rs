@@ -1,0 +1,287 @@
+//! Bounded room that tenants share fairly, for every table and queue that workloads can fill.
+//!
+//! A [`Tenant`] is a group (a namespace; without one, the container or unit itself) and a member of the group (the workload). Each group
+//! may use as much as nobody else needs. When room is short:
+//!
+//! - A group within its fair share (the capacity, by the number of groups) loses nothing, whatever other groups do.
+//! - Of the groups above their fair share, one with an entry of the lowest priority loses such an entry; of several, the largest group.
+//!   So a critical entry is lost for a lesser one only where its group has more than its fair share and no other group above its own share
+//!   has a lesser entry.
+//! - Within the group, the largest member with such an entry loses the oldest one.
+//!
+//! Every operation takes O(log n). No clock, no I/O.
+
+mod budget;
+mod tenant;
+#[cfg(test)]
+mod tests;
+mod usage;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    hash::Hash,
+    sync::Arc,
+};
+
+use self::usage::{FULL, Usage};
+pub use self::{budget::FairBudget, tenant::Tenant};
+use crate::policy::Severity;
+
+/// How much there may be.
+#[derive(Clone, Copy, Debug)]
+pub struct Capacity {
+    /// Entries, at most.
+    pub entries: usize,
+    /// The sum of their bytes, at most.
+    pub bytes: usize,
+}
+
+impl Capacity {
+    /// So many entries, of whatever size.
+    #[must_use]
+    pub const fn of_entries(entries: usize) -> Self {
+        Self { entries, bytes: usize::MAX }
+    }
+}
+
+/// Which entry is lost first when room is short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Priority {
+    /// Lost first.
+    Low,
+    /// Lost next.
+    Normal,
+    /// Lost last.
+    High,
+}
+
+impl Priority {
+    const ALL: [Self; 3] = [Self::Low, Self::Normal, Self::High];
+}
+
+impl From<Severity> for Priority {
+    fn from(severity: Severity) -> Self {
+        match severity {
+            Severity::Info => Self::Low,
+            Severity::Warning => Self::Normal,
+            Severity::Critical => Self::High,
+        }
+    }
+}
+
+/// Entries by key, each of one tenant. See the module.
+#[derive(Debug)]
+pub struct FairShare<K, V> {
+    capacity: Capacity,
+    entries: BTreeMap<Position, Entry<K, V>>,
+    positions: HashMap<K, Position>,
+    groups: Usage,
+    /// The members of each group.
+    members: HashMap<Arc<str>, Usage>,
+    sequence: u64,
+}
+
+/// Where an entry is: by tenant and priority, the oldest first.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Position {
+    tenant: Tenant,
+    priority: Priority,
+    sequence: u64,
+}
+
+#[derive(Debug)]
+struct Entry<K, V> {
+    key: K,
+    value: V,
+    bytes: usize,
+}
+
+impl<K: Clone + Eq + Hash, V> FairShare<K, V> {
+    /// Empty, with this capacity.
+    #[must_use]
+    pub fn new(capacity: Capacity) -> Self {
+        Self {
+            capacity,
+            entries: BTreeMap::new(),
+            positions: HashMap::new(),
+            groups: Usage::new(capacity),
+            members: HashMap::new(),
+            sequence: 0,
+        }
+    }
+
+    /// Number of entries.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is no entry.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The sum of the entries' bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.groups.bytes()
+    }
+
+    /// Whether there is an entry with this key.
+    #[must_use]
+    pub fn contains(&self, key: &K) -> bool {
+        self.positions.contains_key(key)
+    }
+
+    /// The value of this key.
+    #[must_use]
+    pub fn get(&self, key: &K) -> Option<&V> {
+        self.entries.get(self.positions.get(key)?).map(|entry| &entry.value)
+    }
+
+    /// The value of this key, to be changed.
+    pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        self.entries.get_mut(self.positions.get(key)?).map(|entry| &mut entry.value)
+    }
+
+    /// All entries, by tenant and priority, the oldest first.
+    #[must_use]
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&K, &V)> {
+        self.entries.values().map(|entry| (&entry.key, &entry.value))
+    }
+
+    /// All values, to be changed.
+    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
+        self.entries.values_mut().map(|entry| &mut entry.value)
+    }
+
+    /// Puts an entry in, as the newest of its tenant and priority; replaces the one with the same key. Returns what had to go for it,
+    /// which may be the new entry itself.
+    pub fn put(&mut self, tenant: Tenant, priority: Priority, key: K, value: V, bytes: usize) -> Vec<(K, V)> {
+        self.remove(&key);
+        if bytes > self.capacity.bytes {
+            return vec![(key, value)];
+        }
+        self.sequence += 1;
+        self.insert(Position { tenant, priority, sequence: self.sequence }, Entry { key, value, bytes });
+        self.make_room()
+    }
+
+    /// Replaces the value of a key, which keeps its place in line. Returns what had to go for it. Does nothing where there is no such key.
+    pub fn replace(&mut self, key: &K, value: V, bytes: usize) -> Vec<(K, V)> {
+        if let Some((position, entry)) = self.take(key) {
+            self.insert(position, Entry { value, bytes, ..entry });
+        }
+        self.make_room()
+    }
+
+    /// Makes an entry the newest of its tenant and priority.
+    pub fn touch(&mut self, key: &K) {
+        if let Some((position, entry)) = self.take(key) {
+            self.sequence += 1;
+            self.insert(Position { sequence: self.sequence, ..position }, entry);
+        }
+    }
+
+    /// Gives an entry to another tenant; it stays as old as it is.
+    pub fn reassign(&mut self, key: &K, tenant: &Tenant) {
+        if self.positions.get(key).is_some_and(|position| position.tenant != *tenant)
+            && let Some((position, entry)) = self.take(key)
+        {
+            self.insert(Position { tenant: tenant.clone(), ..position }, entry);
+        }
+    }
+
+    /// Takes an entry out.
+    pub fn remove(&mut self, key: &K) -> Option<V> {
+        self.take(key).map(|(_, entry)| entry.value)
+    }
+
+    /// Takes all entries of a member of a group out, those of the highest priority first, the oldest of these first.
+    pub fn take_tenant(&mut self, tenant: &Tenant) -> Vec<(K, V)> {
+        let next = |shared: &mut Self| {
+            let position = shared.highest(tenant)?;
+            shared.take_at(&position).map(|entry| (entry.key, entry.value))
+        };
+        std::iter::from_fn(|| next(self)).collect()
+    }
+
+    /// Takes the next entry out: from each group in turn, of the group from each member in turn, of the member the oldest of the
+    /// highest priority.
+    pub fn pop(&mut self) -> Option<(K, V)> {
+        let group = self.groups.take_turn()?;
+        let member = self.members.get_mut(&group)?.take_turn()?;
+        let position = self.highest(&Tenant::new(group, member))?;
+        self.take_at(&position).map(|entry| (entry.key, entry.value))
+    }
+
+    /// Keeps the entries that `keep` chooses.
+    pub fn retain(&mut self, mut keep: impl FnMut(&K, &mut V) -> bool) {
+        let entries = self.entries.iter_mut();
+        let gone = entries.filter_map(|(position, entry)| {
+            let keeps = keep(&entry.key, &mut entry.value);
+            (!keeps).then(|| position.clone())
+        });
+        for position in gone.collect::<Vec<_>>() {
+            self.take_at(&position);
+        }
+    }
+
+    fn make_room(&mut self) -> Vec<(K, V)> {
+        let mut gone = Vec::new();
+        while self.len() > self.capacity.entries || self.bytes() > self.capacity.bytes {
+            let Some(entry) = self.victim().and_then(|position| self.take_at(&position)) else { break };
+            gone.push((entry.key, entry.value));
+        }
+        gone
+    }
+
+    /// The entry that is lost next.
+    fn victim(&self) -> Option<Position> {
+        let groups = self.groups.len() as u128;
+        let largest = |priority| Some((priority, self.groups.largest(priority)?));
+        let mut candidates = Priority::ALL.into_iter().filter_map(largest);
+        let (priority, (_, group)) = candidates.find(|(_, (used, _))| used.saturating_mul(groups) > FULL)?;
+        let (_, member) = self.members.get(&group)?.largest(priority)?;
+        self.oldest(&Tenant::new(group, member), priority)
+    }
+
+    fn oldest(&self, tenant: &Tenant, priority: Priority) -> Option<Position> {
+        let at = |sequence| Position { tenant: tenant.clone(), priority, sequence };
+        self.entries.range(at(0)..=at(u64::MAX)).next().map(|(position, _)| position.clone())
+    }
+
+    fn highest(&self, tenant: &Tenant) -> Option<Position> {
+        Priority::ALL.into_iter().rev().find_map(|priority| self.oldest(tenant, priority))
+    }
+
+    fn take(&mut self, key: &K) -> Option<(Position, Entry<K, V>)> {
+        let position = self.positions.get(key)?.clone();
+        let entry = self.take_at(&position)?;
+        Some((position, entry))
+    }
+
+    fn take_at(&mut self, position: &Position) -> Option<Entry<K, V>> {
+        let entry = self.entries.remove(position)?;
+        self.positions.remove(&entry.key);
+        let Position { tenant, priority, .. } = position;
+        self.groups.remove(tenant.group(), *priority, entry.bytes);
+        if let Some(members) = self.members.get_mut(tenant.group()) {
+            members.remove(tenant.member(), *priority, entry.bytes);
+            if members.len() == 0 {
+                self.members.remove(tenant.group());
+            }
+        }
+        Some(entry)
+    }
+
+    fn insert(&mut self, position: Position, entry: Entry<K, V>) {
+        let Position { tenant, priority, .. } = &position;
+        self.groups.add(tenant.group(), *priority, entry.bytes);
+        let members = self.members.entry(Arc::clone(tenant.group())).or_insert_with(|| Usage::new(self.capacity));
+        members.add(tenant.member(), *priority, entry.bytes);
+        self.positions.insert(entry.key.clone(), position.clone());
+        self.entries.insert(position, entry);
+    }
+}

@@ -1,0 +1,132 @@
+//! Who shares room with whom.
+
+use std::sync::Arc;
+
+use crate::workload::{Label, Labels, Place, Workload};
+
+/// Pods whose namespaces are not known.
+const UNNAMED_PODS: &str = "(pods without a name)";
+
+/// Below this, units and cgroups are made by users, each in a slice of their own.
+const USERS: &str = "/user.slice";
+
+/// A member of a group. What many members of one group have together is what the group has.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tenant {
+    group: Arc<str>,
+    member: Arc<str>,
+}
+
+impl Tenant {
+    /// By name.
+    #[must_use]
+    pub fn new(group: Arc<str>, member: Arc<str>) -> Self {
+        Self { group, member }
+    }
+
+    /// The tenant that a workload is, of which this is known. The group is the namespace of a pod; for a container without one, the container;
+    /// for a unit, the unit; for what a user's session makes, the user.
+    #[must_use]
+    pub fn of(workload: &Workload, about: &Labels) -> Self {
+        let member: Arc<str> = workload.to_string().into();
+        if let Some(namespace) = about.get(Label::Namespace) {
+            return Self::new(Arc::clone(namespace), member);
+        }
+        match workload {
+            Workload::Unresolved(place) => Self::of_place(place),
+            // Paths begin with a slash, namespaces do not.
+            _ => match (about.get(Label::Cgroup), about.get(Label::ContainerId)) {
+                (Some(path), Some(_)) => Self::new(Arc::clone(path), member),
+                (Some(path), None) => Self::new(group_of_path(path), member),
+                (None, _) => Self::new(Arc::clone(&member), member),
+            },
+        }
+    }
+
+    /// The tenant that is at a place whose name is not known.
+    #[must_use]
+    pub fn of_place(place: &Place) -> Self {
+        let path = place.path();
+        let group = match place {
+            _ if place.pod().is_some() => UNNAMED_PODS.into(),
+            Place::Container { .. } => Arc::clone(path),
+            Place::Pod { .. } | Place::Cgroup(_) => group_of_path(path),
+        };
+        Self::new(group, Arc::clone(path))
+    }
+
+    /// The group.
+    #[must_use]
+    pub fn group(&self) -> &Arc<str> {
+        &self.group
+    }
+
+    /// The member of the group.
+    #[must_use]
+    pub fn member(&self) -> &Arc<str> {
+        &self.member
+    }
+}
+
+/// The part of a cgroup's path that one tenant has: up to the first name that is no slice, or to a user's slice.
+fn group_of_path(path: &Arc<str>) -> Arc<str> {
+    let is_users = path.starts_with(USERS);
+    let mut end = 0;
+    for (depth, name) in path.split('/').enumerate().skip(1) {
+        end += name.len() + 1;
+        let is_slice = matches!(name.rsplit_once('.'), Some((_, "slice")));
+        if !is_slice || (is_users && depth == 2) {
+            break;
+        }
+    }
+    if end == path.len() { Arc::clone(path) } else { path[..end].into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn group(workload: &Workload, about: &[(Label, &str)]) -> String {
+        let about = about.iter().map(|&(label, value)| (label, value.into()));
+        Tenant::of(workload, &Labels::new(about)).group.to_string()
+    }
+
+    fn at(path: &str) -> String {
+        group(&Workload::cgroup(path.into()), &[(Label::Cgroup, path)])
+    }
+
+    #[test]
+    fn pods_of_one_namespace_are_one_group() {
+        for pod in ["web-1", "web-2"] {
+            let about = [(Label::Namespace, "shop"), (Label::Pod, pod), (Label::Cgroup, "/kubepods/a")];
+            let labels = Labels::new(about.map(|(label, value)| (label, value.into())));
+            assert_eq!(group(&Workload::Named(labels), &about), "shop");
+        }
+    }
+
+    #[test]
+    fn containers_and_units_are_groups_of_their_own_and_a_user_is_one() {
+        let id = "a".repeat(64);
+        assert_eq!(at("/system.slice/web.service"), "/system.slice/web.service");
+        let path = format!("/docker/{id}");
+        let about = [(Label::Cgroup, path.as_str()), (Label::ContainerId, "docker://a")];
+        assert_eq!(group(&Workload::cgroup(path.as_str().into()), &about), path);
+        assert_eq!(at("/user.slice/user-1000.slice/session-3.scope"), "/user.slice/user-1000.slice");
+        assert_eq!(
+            at("/user.slice/user-1000.slice/user@1000.service/app.slice/a.scope"),
+            "/user.slice/user-1000.slice"
+        );
+        assert_eq!(at("/made/by/hand"), "/made", "however many someone makes there");
+        assert_eq!(at("/"), "/");
+        assert_eq!(group(&Workload::Unknown, &[]), "(unknown)");
+    }
+
+    #[test]
+    fn containers_without_a_name_are_themselves_and_pods_without_one_are_together() {
+        let id = "a".repeat(64);
+        let group = |path: String| Tenant::of_place(&Place::of(&path.into())).group.to_string();
+        assert_eq!(group(format!("/docker/{id}/made/inside")), format!("/docker/{id}"));
+        let pod = "pod2f6d8a0e-4b7c-4a55-9d32-6a1f0c9b8e71";
+        assert_eq!(group(format!("/kubepods/{pod}/{id}")), UNNAMED_PODS);
+    }
+}
