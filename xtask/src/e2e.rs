@@ -4,7 +4,7 @@
 
 mod alertmanager;
 mod calls;
-mod cgroups;
+pub(crate) mod cgroups;
 mod check;
 mod containerd;
 mod cri;

@@ -28,6 +28,7 @@ mod apt;
 mod clients;
 mod dashboards;
 mod generated;
+mod load;
 mod parallel;
 mod pypi;
 mod readme;

@@ -42,6 +42,8 @@ pub enum Purpose {
     Manifests,
     /// `cargo xtask fuzz`
     Fuzz,
+    /// `cargo xtask test --beside-load`
+    Load,
 }
 
 /// What shows that a tool is there.
@@ -84,7 +86,7 @@ impl Tool {
 /// In the order of installation: the compiler comes before the LLVM that must fit it.
 const TOOLS: &[Tool] = {
     use Proof::{Dpkg, File, Program};
-    use Purpose::{Bench, Build, Dist, E2e, Ebpf, Fuzz, Manifests, Test, Vm};
+    use Purpose::{Bench, Build, Dist, E2e, Ebpf, Fuzz, Load, Manifests, Test, Vm};
     &[
         Tool::new(
             "gcc",
@@ -99,6 +101,7 @@ const TOOLS: &[Tool] = {
             "the C library to link with",
         ),
         Tool::new("g++", Program("c++"), &[Fuzz], "compiles libFuzzer"),
+        Tool::new("stress-ng", Program("stress-ng"), &[Load], "keeps the machine busy beside the tests"),
         Tool::new(
             "rustc-web",
             Dpkg,

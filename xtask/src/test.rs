@@ -1,4 +1,4 @@
-//! `cargo xtask test`: the whole suite, with what it needs installed first.
+//! `cargo xtask test`: the whole suite, with what it needs installed first, on an idle machine or beside load.
 
 use std::{
     env,
@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::{
     apt,
+    load::Load,
     setup::{self, Purpose},
     shell, workspace,
 };
@@ -21,6 +22,14 @@ pub struct Args {
     /// Run with this eBPF object instead of the committed one
     #[arg(long, value_name = "FILE")]
     bpf_object: Option<PathBuf>,
+
+    /// Run on a busy machine: stress-ng, a build, and containers with violations of their own run beside the tests
+    #[arg(long)]
+    beside_load: bool,
+
+    /// How many times to run the suite
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    times: u32,
 
     /// What to hand on to the test runner, such as a name to filter by
     #[arg(last = true)]
@@ -33,7 +42,12 @@ pub struct Args {
 ///
 /// If a test fails, or the suite cannot run here.
 pub fn run(root: &Path, args: &Args) -> Result<()> {
-    suite(root, args.bpf_object.as_deref(), &args.filter)
+    let load = args.beside_load.then(|| Load::start(root)).transpose()?;
+    for _ in 0..args.times {
+        suite(root, args.bpf_object.as_deref(), &args.filter)?;
+    }
+    drop(load);
+    Ok(())
 }
 
 /// Runs every test of the workspace, those on the real kernel among them.

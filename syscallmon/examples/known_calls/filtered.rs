@@ -122,10 +122,20 @@ pub(crate) fn synchronized(threads: usize) {
             });
         }
         barrier.wait();
-        thread::sleep(std::time::Duration::from_millis(50));
+        while reading() < threads {
+            thread::yield_now();
+        }
         install(libc::SECCOMP_RET_ERRNO | 1, libc::SECCOMP_FILTER_FLAG_TSYNC);
         drop(writer);
     });
+}
+
+/// How many threads of this process are inside `read`.
+fn reading() -> usize {
+    let read = format!("{} ", libc::SYS_read);
+    let threads = std::fs::read_dir("/proc/self/task").expect("procfs").flatten();
+    let calls = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("syscall")).ok());
+    calls.filter(|call| call.starts_with(&read)).count()
 }
 
 /// Threads that read stdin until it ends, under a filter that permits it.

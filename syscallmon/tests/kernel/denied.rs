@@ -1,6 +1,8 @@
 //! Calls that seccomp refuses are counted, in every way that it refuses them; nothing else looks like them.
 
-use crate::harness::{Daemon, KnownCalls, Scrape, TestCgroup, is_short, mount_tracefs};
+use std::time::Duration;
+
+use crate::harness::{Daemon, KnownCalls, Scrape, TestCgroup, is_short, mount_tracefs, wait_for};
 
 /// What the program's filter refuses.
 const REFUSED: &str = "mkdirat";
@@ -80,7 +82,7 @@ fn calls_under_way_when_the_probes_attach_were_not_refused() {
     let cgroup = TestCgroup::new("inflight");
     // Its threads are in their reads, under a filter, before there is a daemon.
     let program = KnownCalls::start(&[&"filtered-wait", &cgroup.path(), &"16"]);
-    std::thread::sleep(std::time::Duration::from_millis(500));
+    wait_for("every thread to be in its read", Duration::from_secs(20), || (program.reading() == 16).then_some(()));
     let daemon = Daemon::start(&[]);
     program.finish();
     let scrape = daemon.settled_scrape();
@@ -94,8 +96,10 @@ fn threads_that_begin_while_the_probes_attach_were_not_refused() {
     let program = KnownCalls::start(&[&"filtered-forks", &cgroup.path()]);
     for _ in 0..if is_short() { 1 } else { 5 } {
         let daemon = Daemon::start(&[]);
-        let scrape = daemon.settled_scrape();
-        assert!(scrape.calls(&cgroup.label(), "clock_nanosleep") > 100, "too few threads to prove anything");
+        let scrape = wait_for("threads enough to prove anything", Duration::from_secs(60), || {
+            let scrape = daemon.settled_scrape();
+            (scrape.calls(&cgroup.label(), "clock_nanosleep") > 100).then_some(scrape)
+        });
         assert_eq!(scrape.denied(&cgroup.label()), []);
     }
     program.finish();

@@ -51,10 +51,19 @@ impl Guard {
         wait_for(&format!("{count} violations"), Duration::from_secs(10), || {
             (self.lines(part).len() >= count).then_some(())
         });
-        std::thread::sleep(Duration::from_millis(300));
+        self.settle();
         let lines = self.lines(part);
         assert_eq!(lines.len(), count, "{lines:#?}");
         lines
+    }
+
+    /// Waits until everything that was called before is judged, and the lines of it are written.
+    fn settle(&self) {
+        self.daemon.settled_scrape();
+        wait_for("lines to be written", Duration::from_secs(30), || {
+            let queued = self.daemon.scrape().value(r#"syscallmon_alerts_queued{sink="log"}"#);
+            (queued == Some(0)).then_some(())
+        });
     }
 
     /// What the API has of workloads with this in their labels: by call, whether it was refused, and how often.
@@ -268,7 +277,7 @@ fn what_was_learned_guards_and_survives_a_kill() {
     guard.daemon.wait();
     guard.daemon = daemon(syscallmon(), guard.directory.path(), &["--poll.interval=200ms"]);
     calls(libc::SYS_getpriority);
-    std::thread::sleep(Duration::from_millis(500));
+    guard.settle();
     assert_eq!(guard.lines(&cgroup.label()).len(), 0, "it was learned");
     calls(libc::SYS_keyctl);
     let lines = guard.wait_for_lines(&cgroup.label(), 1);

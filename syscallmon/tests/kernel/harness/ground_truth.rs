@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsStr,
+    fs,
     path::PathBuf,
     process::{Child, Command, Stdio},
 };
@@ -47,6 +48,14 @@ impl KnownCalls {
     /// Its process id.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// How many of its threads are inside `read`, as `/proc/PID/task/TID/syscall` says.
+    pub(crate) fn reading(&self) -> usize {
+        let read = format!("{} ", libc::SYS_read);
+        let threads = fs::read_dir(format!("/proc/{}/task", self.pid())).into_iter().flatten().flatten();
+        let calls = threads.filter_map(|thread| fs::read_to_string(thread.path().join("syscall")).ok());
+        calls.filter(|call| call.starts_with(&read)).count()
     }
 
     /// Whether it still runs.
