@@ -176,8 +176,9 @@ impl Detector {
         let First { call, number, time, refused, process, is_partial } = first;
         let calls = Calls { named, call, comm: Some(&process.comm), is_partial, time };
         let Some(violation) = self.judge(state, &calls) else { return };
-        let told =
-            state.violations.first(Violation { number: Some(number), process: Some(process), refused, ..violation });
+        let told = state
+            .violations
+            .first(Violation { number: Some(number), process: Some(process), refused, ..violation }, Instant::now());
         tell(state, told);
     }
 
@@ -193,7 +194,8 @@ impl Detector {
             for (call, count, refused) in calls.chain(refused) {
                 let calls = Calls { named, call, comm: None, is_partial, time: now };
                 if let Some(violation) = self.judge(state, &calls) {
-                    let told = state.violations.counted(call, &Violation { count, refused, ..violation });
+                    let told =
+                        state.violations.counted(call, &Violation { count, refused, ..violation }, Instant::now());
                     tell(state, told);
                 }
             }
@@ -274,8 +276,7 @@ impl Detector {
             let (kind, calls) = (&baseline.kind, baseline.size());
             tracing::info!(%kind, calls, policy = %baseline.policy, "baseline is complete: other calls are unexpected from now on");
         }
-        let oldest = now.checked_sub(KEEP).unwrap_or(SystemTime::UNIX_EPOCH);
-        violations.forget(|workload| model.has(workload), oldest);
+        violations.forget(|workload| model.has(workload), at, KEEP);
     }
 
     /// Takes along what is known of workloads that have another name now, unless it gives them another policy: then they are judged anew.

@@ -2,19 +2,28 @@
 
 use std::fmt::Write;
 
-use super::record::{Content, Record};
+use super::record::{Content, Record, Suppressed};
 use crate::policy::{Ancestor, Process, Reason, Violation};
 
 /// Several lines: who did it, how they came to be, and why it was not expected.
 pub(super) fn description(record: &Record) -> String {
     match &record.content {
         Content::Violation(violation) => of_violation(violation),
-        Content::Suppressed(suppressed) => format!(
-            "Of new violations, {} are told of each workload, policy and severity. All are counted in \
-             syscallmon_unexpected_syscalls_total.",
-            suppressed.limit
-        ),
+        Content::Suppressed(suppressed) => of_suppressed(suppressed),
     }
+}
+
+fn of_suppressed(suppressed: &Suppressed) -> String {
+    let mut text = format!(
+        "Of new violations, {} are told of each workload, policy and severity, of each ABI apart, and of refused calls. All are counted in \
+         syscallmon_unexpected_syscalls_total, and listed at /api/v1/violations.",
+        suppressed.limit
+    );
+    line(&mut text, format_args!("The worst that was not told: {}", suppressed.worst));
+    if let Some(process) = &suppressed.worst.process {
+        of_process(&mut text, process);
+    }
+    text
 }
 
 fn of_violation(violation: &Violation) -> String {

@@ -1,25 +1,28 @@
 //! What was told of which violation, and when: decides whether more is told. Pure: it is told the time.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
 use super::{
     Notice, RateLimit,
-    fair::{Fair, Room},
+    quota::{Asked, Quota},
     record::{Content, Record, Subject, Suppressed},
 };
 use crate::{
+    fair_share::{Capacity, FairShare},
     policy::{Severity, Violation},
     workload::Workload,
 };
 
 /// Subjects that are remembered.
-const ROOM: Room = Room { entries: 16_384, bytes: usize::MAX };
+const SUBJECTS: Capacity = Capacity::of_entries(16_384);
+/// Sources whose quotas are remembered.
+const SOURCES: Capacity = Capacity::of_entries(8192);
 /// Time between two looks for what can be forgotten.
 const SWEEP: Duration = Duration::from_mins(1);
 
-/// Who has a limit of its own. A flood of harmless violations must not hide a critical one, so severities are apart.
+/// What has a quota of its own. A flood of harmless violations must not hide a critical one, so severities are apart.
 type Source = (Workload, Arc<str>, Severity);
 
 #[derive(Debug)]
@@ -28,8 +31,10 @@ pub(super) struct Ledger {
     rate: RateLimit,
     repeat_interval: Duration,
     /// What was told, for as long as it may be told again.
-    told: Fair<Subject, Told>,
-    buckets: BTreeMap<Source, Bucket>,
+    told: FairShare<(Workload, Subject), Told>,
+    quotas: FairShare<Source, Quota>,
+    /// Of all sources for whose quotas there is no room.
+    overflow: Quota,
     suppressed: u64,
     swept: Instant,
 }
@@ -48,18 +53,11 @@ struct Told {
     noticed: Instant,
 }
 
-/// Tokens for what is told for the first time.
-#[derive(Debug)]
-struct Bucket {
-    tokens: f64,
-    at: Instant,
-    suppressed: u64,
-}
-
 impl Ledger {
     pub(super) fn new(node: Arc<str>, rate: RateLimit, repeat_interval: Duration, now: Instant) -> Self {
-        let (told, buckets) = (Fair::new(ROOM), BTreeMap::new());
-        Self { node, rate, repeat_interval, told, buckets, suppressed: 0, swept: now }
+        let (told, quotas) = (FairShare::new(SUBJECTS), FairShare::new(SOURCES));
+        let overflow = Quota::new(rate, repeat_interval);
+        Self { node, rate, repeat_interval, told, quotas, overflow, suppressed: 0, swept: now }
     }
 
     /// Violations that were new and not told.
@@ -70,85 +68,53 @@ impl Ledger {
     /// Takes up a notice.
     pub(super) fn note(&mut self, Notice { violation, is_new }: Notice, now: Instant) -> Verdict {
         self.sweep(now);
-        let subject = Subject::of(&violation);
-        let is_known = self.told.get_mut(&violation.workload, &subject).is_some();
-        let summary = if is_known { None } else { self.suppress(&violation, is_new, now) };
-        let (workload, subject, content) = match summary {
-            Some(summary) => {
-                let subject = Subject::suppressed(&summary.policy, summary.severity);
-                (summary.workload.clone(), subject, Content::Suppressed(Arc::new(summary)))
-            }
-            None => (violation.workload.clone(), subject, Content::Violation(Arc::new(violation))),
-        };
-        let (tell, first) = self.is_due(&workload, subject, now);
-        Verdict { record: Record { node: Arc::clone(&self.node), first, content }, tell }
-    }
-
-    /// Takes a token; where there is none, what to say of that.
-    fn suppress(&mut self, violation: &Violation, is_new: bool, now: Instant) -> Option<Suppressed> {
-        let Violation { workload, policy, severity, .. } = violation;
-        let source = (workload.clone(), Arc::clone(policy), *severity);
-        let bucket = self.buckets.entry(source).or_insert_with(|| Bucket::full(self.rate, now));
-        if bucket.take(self.rate, now) {
-            return None;
-        }
-        self.suppressed += u64::from(is_new);
-        bucket.suppressed += u64::from(is_new);
-        Some(Suppressed {
-            time: violation.last_seen,
-            workload: workload.clone(),
-            policy: Arc::clone(policy),
-            severity: *severity,
-            count: bucket.suppressed,
-            limit: self.rate,
-        })
-    }
-
-    /// Whether it is told now, and whether for the first time.
-    fn is_due(&mut self, workload: &Workload, subject: Subject, now: Instant) -> (bool, bool) {
-        if let Some(known) = self.told.get_mut(workload, &subject) {
+        let key = (violation.workload.clone(), Subject::of(&violation));
+        let (content, tell, first) = if let Some(known) = self.told.get_mut(&key) {
             known.noticed = now;
             let is_due = now.duration_since(known.told) >= self.repeat_interval;
             if is_due {
                 known.told = now;
             }
-            return (is_due, false);
+            (Content::Violation(Arc::new(violation)), is_due, false)
+        } else {
+            match self.ask(&violation, is_new, now) {
+                Asked::Granted => {
+                    // Who is forgotten for lack of room may be told again.
+                    let told = Told { told: now, noticed: now };
+                    self.told.put(violation.tenant(), violation.severity.into(), key, told, 1);
+                    (Content::Violation(Arc::new(violation)), true, true)
+                }
+                Asked::Suppressed { count, worst, tell, first } => {
+                    let Violation { last_seen: time, severity, .. } = violation;
+                    let (tenant, limit) = (violation.tenant(), self.rate);
+                    let Violation { workload, policy, .. } = violation;
+                    let summary = Suppressed { time, workload, policy, severity, count, limit, worst, tenant };
+                    (Content::Suppressed(Arc::new(summary)), tell, first)
+                }
+            }
+        };
+        Verdict { record: Record { node: Arc::clone(&self.node), first, content }, tell }
+    }
+
+    /// Asks the quota of a violation's source whether it may be told.
+    fn ask(&mut self, violation: &Violation, is_new: bool, now: Instant) -> Asked {
+        let Violation { workload, policy, severity, .. } = violation;
+        let source = (workload.clone(), Arc::clone(policy), *severity);
+        if !self.quotas.contains(&source) {
+            let quota = Quota::new(self.rate, self.repeat_interval);
+            self.quotas.put(violation.tenant(), (*severity).into(), source.clone(), quota, 1);
         }
-        // Who is forgotten for lack of room may be told again.
-        self.told.put(workload, subject, Told { told: now, noticed: now }, 1, |old, new| *old = new);
-        (true, true)
+        let asked = self.quotas.get_mut(&source).unwrap_or(&mut self.overflow).ask(violation, is_new, now);
+        self.suppressed += u64::from(is_new && matches!(asked, Asked::Suppressed { .. }));
+        asked
     }
 
     fn sweep(&mut self, now: Instant) {
         if now.duration_since(self.swept) >= SWEEP {
             self.swept = now;
-            self.told.retain(|told| now.duration_since(told.noticed) < self.repeat_interval);
-            self.buckets.retain(|_, bucket| !bucket.is_full(self.rate, now));
+            self.told.retain(|_, told| now.duration_since(told.noticed) < self.repeat_interval);
+            self.quotas.retain(|_, quota| !quota.is_full(now));
         }
-    }
-}
-
-impl Bucket {
-    fn full(rate: RateLimit, now: Instant) -> Self {
-        Self { tokens: f64::from(rate.count), at: now, suppressed: 0 }
-    }
-
-    fn is_full(&mut self, rate: RateLimit, now: Instant) -> bool {
-        let (count, elapsed) = (f64::from(rate.count), now.duration_since(self.at));
-        self.tokens = (self.tokens + count * elapsed.as_secs_f64() / rate.period.as_secs_f64()).min(count);
-        self.at = now;
-        self.tokens >= count
-    }
-
-    fn take(&mut self, rate: RateLimit, now: Instant) -> bool {
-        if self.is_full(rate, now) {
-            self.suppressed = 0;
-        }
-        let has_token = self.tokens >= 1.0;
-        if has_token {
-            self.tokens -= 1.0;
-        }
-        has_token
     }
 }
 
@@ -238,7 +204,8 @@ mod tests {
         assert!(summary.tell);
         assert_eq!(
             summary.record.message(),
-            "shop/web-1/web has 1 more violations (critical) of policy runtime-default that are not told: more than 1/1h"
+            "shop/web-1/web has 1 more violations (critical) of policy runtime-default that are not told: more than 1/1h, \
+             the worst: bpf (x86_64), by sh (pid 4711)"
         );
         test.note(violation("web", "bpf"), false);
         assert_eq!(test.ledger.suppressed(), 1, "a repeat is no new one");
@@ -250,6 +217,92 @@ mod tests {
         assert_eq!(test.told("web", 0..20, Severity::Warning), (20, 0));
         test.now += 2 * HOUR;
         assert!(test.note(violation("other", "mount"), true).tell);
-        assert_eq!((test.ledger.told.len(), test.ledger.buckets.len()), (1, 1));
+        assert_eq!((test.ledger.told.len(), test.ledger.quotas.len()), (1, 1));
+    }
+
+    /// Calls of one ABI that a container makes, each for the first time: how many are told, and the summaries' messages.
+    fn of_abi(test: &mut Test, abi: &'static str, calls: std::ops::Range<u32>) -> (usize, Vec<String>) {
+        let calls = calls.map(|call| {
+            let syscall = Box::leak(format!("call-{call}").into_boxed_str());
+            Violation { call: crate::syscalls::Call { abi, syscall }, ..violation("web", "") }
+        });
+        let told: Vec<Verdict> = calls.map(|violation| test.note(violation, true)).filter(|told| told.tell).collect();
+        let is_summary = |told: &&Verdict| matches!(told.record.content, Content::Suppressed(_));
+        let summaries: Vec<String> = told.iter().filter(is_summary).map(|told| told.record.message()).collect();
+        (told.len() - summaries.len(), summaries)
+    }
+
+    #[test]
+    fn calls_of_foreign_abis_and_refused_ones_hide_no_call_that_ran() {
+        let mut test = Test::new("20/10m");
+        for abi in ["x32", "ia32", "io_uring"] {
+            assert_eq!(of_abi(&mut test, abi, 0..400).0, 20, "{abi} has a quota of its own");
+        }
+        for call in 0..400 {
+            let syscall = Box::leak(format!("call-{call}").into_boxed_str());
+            let call = crate::syscalls::Call { abi: "x86_64", syscall };
+            test.note(Violation { call, refused: true, ..violation("web", "") }, true);
+        }
+        let real = test.note(violation("web", "mount"), true);
+        assert!(real.tell && matches!(real.record.content, Content::Violation(_)), "{real:?}");
+    }
+
+    #[test]
+    fn a_summary_names_the_worst_and_is_told_again_when_that_is_worse() {
+        let mut test = Test::new("2/10m");
+        let (told, summaries) = of_abi(&mut test, "x32", 0..400);
+        assert_eq!((told, summaries.len()), (2, 1));
+        assert!(summaries[0].ends_with("the worst: call-2 (x32), by sh (pid 4711)"), "{}", summaries[0]);
+        assert_eq!(of_abi(&mut test, "x86_64", 0..2), (2, Vec::new()));
+        let worse = test.note(violation("web", "mount"), true);
+        assert!(worse.tell && worse.record.message().contains("has 399 more"), "{}", worse.record.message());
+        assert!(worse.record.message().ends_with("the worst: mount (x86_64), by sh (pid 4711)"));
+        // It stays the worst, whatever else is tried.
+        of_abi(&mut test, "x32", 500..600);
+        test.note(Violation { refused: true, ..violation("web", "bpf") }, true);
+        let (_, again) = of_abi(&mut test, "x32", 600..601);
+        assert_eq!(again, [""; 0]);
+        test.now += Duration::from_mins(9);
+        let later = test.note(violation("web", "bpf"), true);
+        assert!(later.tell && matches!(later.record.content, Content::Violation(_)), "there is room again");
+    }
+
+    #[test]
+    fn summaries_are_told_again_while_it_goes_on() {
+        let mut test = Test::new("2/10m");
+        let summaries: usize = (0..60_u32)
+            .map(|minute| {
+                test.now += Duration::from_mins(1);
+                of_abi(&mut test, "x86_64", minute * 100..minute * 100 + 100).1.len()
+            })
+            .sum();
+        assert_eq!(summaries, 6, "once a period");
+    }
+
+    #[test]
+    fn quotas_are_bounded_and_nobody_takes_another_s() {
+        let mut test = Test::new("1/1h");
+        assert!(test.note(violation("web", "mount"), true).tell);
+        for pod in 0..SOURCES.entries + 100 {
+            let name = format!("evil-{pod}").into();
+            let about = crate::workload::Labels::new([
+                (crate::workload::Label::Namespace, "evil".into()),
+                (crate::workload::Label::Pod, name),
+            ]);
+            test.note(Violation { workload: Workload::Named(about.clone()), about, ..violation("", "mount") }, true);
+        }
+        assert_eq!(test.ledger.quotas.len(), SOURCES.entries);
+        assert_eq!(test.ledger.told.len(), SOURCES.entries + 101);
+        let more = test.note(violation("web", "bpf"), true);
+        assert!(matches!(more.record.content, Content::Suppressed(_)), "its quota is still known");
+        assert_eq!(test.told("evil", 0..1, Severity::Warning).0, 1);
+        let about = crate::workload::Labels::new([(crate::workload::Label::Namespace, "evil".into())]);
+        let warned = (0..100).filter(|call| {
+            let workload = Workload::cgroup(format!("/evil-{call}").into());
+            let severity = Severity::Info;
+            let notice = Violation { workload, severity, about: about.clone(), ..violation("", "mount") };
+            test.note(notice, true).tell
+        });
+        assert_eq!(warned.count(), 2, "one, and the summary: what finds no room for a quota is limited all the same");
     }
 }

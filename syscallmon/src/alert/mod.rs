@@ -6,10 +6,10 @@
 mod backoff;
 mod config;
 mod description;
-mod fair;
 mod http;
 mod ledger;
 mod outbox;
+mod quota;
 mod record;
 mod sink;
 mod template;

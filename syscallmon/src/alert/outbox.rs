@@ -10,13 +10,16 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::{
-    fair::{Fair, Room},
-    record::{Record, Subject},
+use super::record::{Record, Subject};
+use crate::{
+    fair_share::{Capacity, FairShare},
+    workload::Workload,
 };
 
 /// What waits for a sink, at most. A record is at most a command line and a few names.
-const ROOM: Room = Room { entries: 4096, bytes: 8 << 20 };
+const CAPACITY: Capacity = Capacity { entries: 4096, bytes: 8 << 20 };
+
+type Queue = FairShare<(Workload, Subject), Record>;
 
 /// Records on their way to a sink: at most one for each subject, the newest.
 #[derive(Debug)]
@@ -25,7 +28,7 @@ pub(super) struct Outbox {
     pub(super) sink: String,
     /// Whether the sink wants to know whenever a violation goes on.
     pub(super) follows: bool,
-    queue: Mutex<Fair<Subject, Record>>,
+    queue: Mutex<Queue>,
     arrived: Notify,
     /// What the sink holds itself and has not delivered.
     pub(super) held: AtomicU64,
@@ -60,7 +63,7 @@ impl Outbox {
         Self {
             sink,
             follows,
-            queue: Mutex::new(Fair::new(ROOM)),
+            queue: Mutex::new(Queue::new(CAPACITY)),
             arrived: Notify::new(),
             held: AtomicU64::new(0),
             sent: AtomicU64::new(0),
@@ -73,7 +76,7 @@ impl Outbox {
 
     /// Puts a record in; the newest of a subject replaces the one that waits.
     pub(super) fn put(&self, record: Record) {
-        self.insert(record, |old, new| *old = Record { first: old.first || new.first, ..new });
+        self.insert(record, |waiting, new| *waiting = Record { first: waiting.first || new.first, ..new });
         self.arrived.notify_one();
     }
 
@@ -84,9 +87,16 @@ impl Outbox {
     }
 
     fn insert(&self, record: Record, merge: impl FnOnce(&mut Record, Record)) {
-        let (workload, subject, bytes) = (record.workload().clone(), record.subject(), record.bytes());
-        let dropped = self.lock().put(&workload, subject, record, bytes, merge);
-        self.queue_full.fetch_add(dropped as u64, Relaxed);
+        let (key, mut queue) = ((record.workload().clone(), record.subject()), self.lock());
+        let dropped = if let Some(waiting) = queue.get_mut(&key) {
+            merge(waiting, record);
+            let bytes = waiting.bytes();
+            queue.resize(&key, bytes)
+        } else {
+            let ((tenant, priority), bytes) = (record.share(), record.bytes());
+            queue.put(tenant, priority, key, record, bytes)
+        };
+        self.queue_full.fetch_add(dropped.len() as u64, Relaxed);
     }
 
     /// Takes the next record, if there is one.
@@ -125,7 +135,7 @@ impl Outbox {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Fair<Subject, Record>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Queue> {
         // Whoever panicked with it left a queue that still holds.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,6 +1,7 @@
 //! What is told of a violation: the record that every sink gets, and that the log and webhooks have as JSON.
 
 use std::{
+    fmt,
     io::{self, Write},
     sync::Arc,
     time::SystemTime,
@@ -10,7 +11,8 @@ use serde::Serialize;
 
 use super::RateLimit;
 use crate::{
-    policy::{Severity, Violation},
+    fair_share::{Priority, Tenant},
+    policy::{Process, Severity, Violation},
     state::unix_seconds,
     syscalls::Call,
     workload::Workload,
@@ -47,16 +49,31 @@ pub(super) struct Suppressed {
     /// How many so far, since all were told.
     pub(super) count: u64,
     pub(super) limit: RateLimit,
+    pub(super) worst: Worst,
+    #[serde(skip)]
+    pub(super) tenant: Tenant,
+}
+
+/// The worst one of several violations of the same severity: one that did something rather than an attempt, the newest of those.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Worst {
+    #[serde(flatten)]
+    pub(super) call: Call,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) number: Option<u64>,
+    pub(super) refused: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) process: Option<Process>,
 }
 
 /// What records of the same are known by, within a workload.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Subject {
     policy: Arc<str>,
     what: What,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum What {
     Call { call: Call, refused: bool },
     Suppressed(Severity),
@@ -96,6 +113,14 @@ impl Record {
         }
     }
 
+    /// Whose room it takes where there is little, and how long it is kept there.
+    pub(super) fn share(&self) -> (Tenant, Priority) {
+        match &self.content {
+            Content::Violation(violation) => (violation.tenant(), violation.severity.into()),
+            Content::Suppressed(suppressed) => (suppressed.tenant.clone(), suppressed.severity.into()),
+        }
+    }
+
     /// One sentence.
     pub(super) fn message(&self) -> String {
         match &self.content {
@@ -106,9 +131,10 @@ impl Record {
                 format!("{workload} {did} an unexpected call: {} ({}){times}, policy {policy}", call.syscall, call.abi)
             }
             Content::Suppressed(suppressed) => {
-                let Suppressed { workload, policy, severity, count, limit, .. } = &**suppressed;
+                let Suppressed { workload, policy, severity, count, limit, worst, .. } = &**suppressed;
                 format!(
-                    "{workload} has {count} more violations ({severity}) of policy {policy} that are not told: more than {limit}"
+                    "{workload} has {count} more violations ({severity}) of policy {policy} that are not told: more than {limit}, \
+                     the worst: {worst}"
                 )
             }
         }
@@ -135,6 +161,25 @@ impl Record {
     /// As JSON, without a line break.
     pub(super) fn json(&self) -> String {
         serde_json::to_string(self).expect("keys are strings, and nothing in it can fail")
+    }
+}
+
+impl Worst {
+    pub(super) fn of(violation: &Violation) -> Self {
+        let &Violation { call, number, refused, ref process, .. } = violation;
+        Self { call, number, refused, process: process.clone() }
+    }
+}
+
+impl fmt::Display for Worst {
+    /// `mount (x86_64), refused, by sh (pid 4711)`.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Call { abi, syscall } = self.call;
+        write!(formatter, "{syscall} ({abi}){}", if self.refused { ", refused" } else { "" })?;
+        match &self.process {
+            Some(process) => write!(formatter, ", by {} (pid {})", process.comm, process.pid),
+            None => Ok(()),
+        }
     }
 }
 
@@ -188,6 +233,8 @@ mod tests {
             severity: Severity::Info,
             count: 3,
             limit: RateLimit::default(),
+            worst: Worst::of(&violation("web", "mount")),
+            tenant: violation("web", "mount").tenant(),
         };
         let suppressed = Content::Suppressed(Arc::new(suppressed));
         let suppressed = Record { content: suppressed, ..record(violation("web", "mount")) };

@@ -20,7 +20,7 @@ enum Piece {
 }
 
 /// What records have at their top. Others would be mistyped.
-const FIELDS: [&str; 20] = [
+const FIELDS: [&str; 21] = [
     "schema",
     "kind",
     "node",
@@ -41,6 +41,7 @@ const FIELDS: [&str; 20] = [
     "reason",
     "runtime_default_allows",
     "limit",
+    "worst",
 ];
 
 impl FromStr for Template {

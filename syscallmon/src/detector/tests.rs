@@ -99,7 +99,7 @@ fn a_name_decides_which_policy_judges_a_first_call() {
     let event = first(&state, "mount");
     detector.first(&mut state, &naming, &unresolved(), event);
     detector.named(&mut state, &naming);
-    assert!(detector.is_waiting() && state.violations.iter().len() == 0);
+    assert!(detector.is_waiting() && state.violations.is_empty());
     let [name, runtime] = ["web", "containerd"].map(Arc::from);
     let pod =
         crate::workload::PodFacts { uid: UID.into(), namespace: "shop".into(), name: "web-1".into(), owner: None };
@@ -108,7 +108,7 @@ fn a_name_decides_which_policy_judges_a_first_call() {
     state.directory.answered(SourceName::Cri, &[], vec![facts]);
     detector.named(&mut state, &naming);
     assert!(!detector.is_waiting());
-    assert_eq!(state.violations.iter().len(), 0, "the policy of its namespace allows it");
+    assert_eq!(state.violations.len(), 0, "the policy of its namespace allows it");
 }
 
 #[test]

@@ -185,7 +185,7 @@ mod tests {
         state
             .model
             .apply(&snapshot, Instant::now(), |_| Some(Named { workload: workload.clone(), about: about.clone() }));
-        state.violations.counted(openat, &unexpected(&workload, state.calls.call(openat)));
+        state.violations.counted(openat, &unexpected(&workload, state.calls.call(openat)), Instant::now());
         Shared::new(state)
     }
 

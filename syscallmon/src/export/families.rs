@@ -283,13 +283,13 @@ pub const FAMILIES: &[Family] = &[
         kind: MetricType::GAUGE,
         labels: &[],
         help: "Violations of policies that the API has.",
-        collect: |state, samples| samples.add(&[], state.violations.iter().len() as f64),
+        collect: |state, samples| samples.add(&[], state.violations.len() as f64),
     },
     Family {
         name: "syscallmon_violations_dropped_total",
         kind: MetricType::COUNTER,
         labels: &[],
-        help: "Violations that the API has no room for, of one workload or in all; their calls are counted.",
+        help: "Violations that the API has no room for; they are reported, and their calls are counted.",
         collect: |state, samples| samples.add(&[], state.violations.dropped() as f64),
     },
     Family {

@@ -123,7 +123,7 @@ impl Page {
             first_calls: state.first_calls.iter().take(ROWS).map(FirstRow::new).collect(),
             policies: state.policies.iter().len(),
             policies_reloaded: state.policy_reload.0,
-            more_violations: state.violations.iter().len().saturating_sub(ROWS),
+            more_violations: state.violations.len().saturating_sub(ROWS),
             violations: newest(state).into_iter().take(ROWS).map(ViolationRow::new).collect(),
         }
     }

@@ -168,10 +168,10 @@ impl<K: Clone + Eq + Hash, V> FairShare<K, V> {
         self.make_room()
     }
 
-    /// Replaces the value of a key, which keeps its place in line. Returns what had to go for it. Does nothing where there is no such key.
-    pub fn replace(&mut self, key: &K, value: V, bytes: usize) -> Vec<(K, V)> {
+    /// Notes how large the value of a key is now; it keeps its place in line. Returns what had to go for it.
+    pub fn resize(&mut self, key: &K, bytes: usize) -> Vec<(K, V)> {
         if let Some((position, entry)) = self.take(key) {
-            self.insert(position, Entry { value, bytes, ..entry });
+            self.insert(position, Entry { bytes, ..entry });
         }
         self.make_room()
     }

@@ -83,7 +83,8 @@ fn what_comes_again_keeps_its_place_and_takes_no_room() {
     let mut shared = FairShare::new(Capacity { entries: 2, bytes: 100 });
     put(&mut shared, "a", 1, 10);
     put(&mut shared, "a", 2, 10);
-    assert!(shared.replace(&1, 101, 20).is_empty());
+    *shared.get_mut(&1).unwrap() = 101;
+    assert!(shared.resize(&1, 20).is_empty());
     assert_eq!((shared.len(), shared.bytes(), shared.pop()), (2, 30, Some((1, 101))));
     put(&mut shared, "a", 3, 10);
     shared.touch(&2);
@@ -111,7 +112,7 @@ fn assert_is_empty<K: Clone + Eq + Hash, V>(shared: &FairShare<K, V>) {
 #[derive(Clone, Debug)]
 enum Act {
     Put { group: u8, member: u8, priority: Priority, key: u16, bytes: usize },
-    Replace { key: u16, bytes: usize },
+    Resize { key: u16, bytes: usize },
     Touch(u16),
     Reassign { key: u16, group: u8, member: u8 },
     Remove(u16),
@@ -125,7 +126,7 @@ fn act() -> impl Strategy<Value = Act> {
     let put = (group(), 0..3_u8, priority, 0..200_u16, 0..40_usize);
     prop_oneof![
         12 => put.prop_map(|(group, member, priority, key, bytes)| Act::Put { group, member, priority, key, bytes }),
-        1 => (0..200_u16, 0..40_usize).prop_map(|(key, bytes)| Act::Replace { key, bytes }),
+        1 => (0..200_u16, 0..40_usize).prop_map(|(key, bytes)| Act::Resize { key, bytes }),
         1 => (0..200_u16).prop_map(Act::Touch),
         1 => (0..200_u16, group(), 0..3_u8).prop_map(|(key, group, member)| Act::Reassign { key, group, member }),
         1 => (0..200_u16).prop_map(Act::Remove),
@@ -208,11 +209,11 @@ proptest! {
                     plain.put(named(group, member), priority, key, bytes);
                     shared.put(named(group, member), priority, key, (), bytes)
                 }
-                Act::Replace { key, bytes } => {
+                Act::Resize { key, bytes } => {
                     if let Some(entry) = plain.entries.get_mut(&key) {
                         entry.3 = bytes;
                     }
-                    shared.replace(&key, (), bytes)
+                    shared.resize(&key, bytes)
                 }
                 Act::Touch(key) => {
                     plain.sequence += 1;

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::Severity;
 use crate::{
+    fair_share::Tenant,
     state::unix_seconds,
     syscalls::Call,
     workload::{Labels, Workload},
@@ -47,6 +48,22 @@ pub struct Violation {
     pub runtime_default_allows: bool,
 }
 
+impl Violation {
+    /// About how much memory it takes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let about: usize = self.about.iter().map(|(_, value)| value.len()).sum();
+        // What it shares with others counts as well: it may be the last one that has it.
+        size_of::<Self>() + about + self.process.as_ref().map_or(0, Process::bytes)
+    }
+
+    /// The tenant that it is of.
+    #[must_use]
+    pub fn tenant(&self) -> Tenant {
+        Tenant::of(&self.workload, &self.about)
+    }
+}
+
 /// Why a call was not expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -82,6 +99,15 @@ pub struct Process {
     pub command_line: Option<Vec<String>>,
     /// Its parent, its parent's parent, and so on, as far as they are known.
     pub parents: Vec<Ancestor>,
+}
+
+impl Process {
+    fn bytes(&self) -> usize {
+        let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let arguments = self.command_line.iter().flatten().map(|argument| size_of::<String>() + argument.len());
+        let parents = self.parents.iter().map(|parent| size_of::<Ancestor>() + parent.comm.len() + text(&parent.exe));
+        self.comm.len() + text(&self.exe) + arguments.sum::<usize>() + parents.sum::<usize>()
+    }
 }
 
 /// A process that another one comes from.

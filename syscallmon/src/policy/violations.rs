@@ -1,24 +1,20 @@
 //! The calls that nobody expected, of all workloads: how often each was made, and the newest with what is known of them.
 
 use std::{
-    collections::{BTreeMap, HashMap, hash_map::Entry},
+    collections::BTreeMap,
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant},
 };
 
 use super::{Severity, Violation};
 use crate::{
+    fair_share::{Capacity, FairShare},
     syscalls::{Call, CallId},
     workload::Workload,
 };
 
-/// Most violations that are kept, of all workloads, and of one workload and severity: who makes every call there is hides nobody else's, nor a bad
-/// one behind many others.
-const MOST: usize = 4096;
-const MOST_OF_ONE: usize = 256;
-
-/// What was seen within so long gives no room to others, so that they do not push each other out all the time.
-const FRESH: Duration = Duration::from_mins(1);
+/// Violations that are kept, of all workloads together.
+const CAPACITY: Capacity = Capacity { entries: 4096, bytes: 16 << 20 };
 
 /// What is counted, as the labels of `syscallmon_unexpected_syscalls_total` name it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,8 +28,6 @@ pub struct Counted {
     /// How bad that is.
     pub severity: Severity,
 }
-
-type Share = (Workload, Severity);
 
 /// What makes two calls one violation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -49,16 +43,22 @@ struct Kept {
     violation: Violation,
     /// How many of its calls the counters have told.
     counted: u64,
+    /// When the last one of them was told of.
+    seen: Instant,
 }
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Violations {
     counts: BTreeMap<Counted, u64>,
-    kept: HashMap<Key, Kept>,
-    /// How many are kept of each workload and severity.
-    shares: HashMap<Share, usize>,
+    kept: FairShare<Key, Kept>,
     dropped: u64,
+}
+
+impl Default for Violations {
+    fn default() -> Self {
+        Self { counts: BTreeMap::new(), kept: FairShare::new(CAPACITY), dropped: 0 }
+    }
 }
 
 /// What there is to tell of a violation.
@@ -72,72 +72,52 @@ pub struct Told {
 
 impl Violations {
     /// Takes up a call that the kernel told of at once. `None` if it is one of a violation that is known, unless another container of the workload
-    /// has made it.
-    pub fn first(&mut self, violation: Violation) -> Option<Told> {
-        if let Some(kept) = self.kept.get_mut(&Key::of(&violation)) {
-            let known = &mut kept.violation;
-            known.last_seen = known.last_seen.max(violation.last_seen);
-            let is_another = known.about != violation.about;
-            if known.process.is_none() || is_another {
-                (known.process, known.number, known.about) = (violation.process, violation.number, violation.about);
-            }
-            return is_another.then(|| Told { violation: known.clone(), is_new: false });
+    /// has made it. What there is no room for is told all the same.
+    pub fn first(&mut self, violation: Violation, now: Instant) -> Option<Told> {
+        let key = Key::of(&violation);
+        let Some(Kept { violation: mut known, counted, .. }) = self.kept.remove(&key) else {
+            return Some(self.begin(violation, 0, now));
+        };
+        known.last_seen = known.last_seen.max(violation.last_seen);
+        let is_another = known.about != violation.about;
+        if known.process.is_none() || is_another {
+            (known.process, known.number, known.about) = (violation.process, violation.number, violation.about);
         }
-        self.keep(violation, 0)
+        let told = is_another.then(|| Told { violation: known.clone(), is_new: false });
+        self.keep(Kept { violation: known, counted, seen: now });
+        told
     }
 
     /// Takes up calls that the counters tell of; as many as its `count` says. `None` if nobody needs to know more than before.
-    pub fn counted(&mut self, call: CallId, violation: &Violation) -> Option<Told> {
+    pub fn counted(&mut self, call: CallId, violation: &Violation, now: Instant) -> Option<Told> {
         let Violation { workload, policy, severity, count: new, .. } = violation;
-        let counted = Counted { workload: workload.clone(), call, policy: Arc::clone(policy), severity: *severity };
-        *self.counts.entry(counted).or_default() += new;
-        let Some(kept) = self.kept.get_mut(&Key::of(violation)) else { return self.keep(violation.clone(), *new) };
-        kept.counted += new;
-        kept.violation.last_seen = kept.violation.last_seen.max(violation.last_seen);
-        // The first one was told of when it was made.
-        let is_more = kept.counted > kept.violation.count;
-        kept.violation.count = kept.counted.max(1);
-        is_more.then(|| Told { violation: kept.violation.clone(), is_new: false })
-    }
-
-    fn keep(&mut self, violation: Violation, counted: u64) -> Option<Told> {
-        let share = (violation.workload.clone(), violation.severity);
-        let has_its_share = self.shares.get(&share).copied().unwrap_or_default() >= MOST_OF_ONE;
-        if has_its_share || (self.kept.len() >= MOST && !self.drop_oldest(violation.last_seen)) {
-            self.dropped += 1;
-            return None;
-        }
-        *self.shares.entry(share).or_default() += 1;
-        self.kept.insert(Key::of(&violation), Kept { violation: violation.clone(), counted });
-        Some(Told { violation, is_new: true })
-    }
-
-    /// Makes room: of the workload that has the most of one severity, what has not happened for the longest. Whether it could.
-    fn drop_oldest(&mut self, now: SystemTime) -> bool {
-        let Some((workload, severity)) = self.shares.iter().max_by_key(|(_, kept)| **kept).map(|(share, _)| share)
-        else {
-            return false;
+        let count = Counted { workload: workload.clone(), call, policy: Arc::clone(policy), severity: *severity };
+        *self.counts.entry(count).or_default() += new;
+        let Some(Kept { violation: mut known, counted, .. }) = self.kept.remove(&Key::of(violation)) else {
+            return Some(self.begin(violation.clone(), *new, now));
         };
-        let of_it = |violation: &Violation| violation.workload == *workload && violation.severity == *severity;
-        let kept = self.kept.iter().filter(|(_, kept)| of_it(&kept.violation));
-        let oldest = kept.min_by_key(|(_, kept)| kept.violation.last_seen);
-        let is_fresh = |kept: &Kept| now.duration_since(kept.violation.last_seen).is_ok_and(|age| age < FRESH);
-        let Some(key) = oldest.filter(|(_, kept)| !is_fresh(kept)).map(|(key, _)| key.clone()) else { return false };
-        self.remove(&key);
-        self.dropped += 1;
-        true
+        let counted = counted + new;
+        // The clock may have been set back.
+        known.last_seen = violation.last_seen.max(known.time);
+        // The first one was told of when it was made.
+        let is_more = counted > known.count;
+        known.count = counted.max(1);
+        let told = is_more.then(|| Told { violation: known.clone(), is_new: false });
+        self.keep(Kept { violation: known, counted, seen: now });
+        told
     }
 
-    fn remove(&mut self, key: &Key) -> Option<Kept> {
-        let kept = self.kept.remove(key)?;
-        let share = (kept.violation.workload.clone(), kept.violation.severity);
-        if let Entry::Occupied(mut entry) = self.shares.entry(share) {
-            *entry.get_mut() -= 1;
-            if *entry.get() == 0 {
-                entry.remove();
-            }
-        }
-        Some(kept)
+    fn begin(&mut self, violation: Violation, counted: u64, now: Instant) -> Told {
+        self.keep(Kept { violation: violation.clone(), counted, seen: now });
+        Told { violation, is_new: true }
+    }
+
+    /// Keeps it as the newest of its workload, as far as there is room.
+    fn keep(&mut self, kept: Kept) {
+        let violation = &kept.violation;
+        let (tenant, priority, bytes) = (violation.tenant(), violation.severity.into(), violation.bytes());
+        let gone = self.kept.put(tenant, priority, Key::of(violation), kept, bytes);
+        self.dropped += gone.len() as u64;
     }
 
     /// Gives a workload its name.
@@ -147,11 +127,10 @@ impl Violations {
             *self.counts.entry(counted).or_default() += count;
         }
         for key in self.keys_of(from) {
-            let Some(mut kept) = self.remove(&key) else { continue };
+            let Some(mut kept) = self.kept.remove(&key) else { continue };
             kept.violation.workload = to.clone();
-            if let Entry::Vacant(entry) = self.kept.entry(Key { workload: to.clone(), ..key }) {
-                *self.shares.entry((to.clone(), kept.violation.severity)).or_default() += 1;
-                entry.insert(kept);
+            if !self.kept.contains(&Key::of(&kept.violation)) {
+                self.keep(kept);
             }
         }
     }
@@ -159,35 +138,29 @@ impl Violations {
     /// Forgets all of a workload: another policy is to judge it.
     pub fn forget_all_of(&mut self, workload: &Workload) {
         self.take_counts(workload);
-        for key in self.keys_of(workload) {
-            self.remove(&key);
-        }
+        self.kept.retain(|key, _| key.workload != *workload);
     }
 
     fn take_counts(&mut self, workload: &Workload) -> Vec<(Counted, u64)> {
-        let (of_it, others) =
-            std::mem::take(&mut self.counts).into_iter().partition(|(counted, _)| counted.workload == *workload);
-        self.counts = others;
-        let of_it: BTreeMap<Counted, u64> = of_it;
-        of_it.into_iter().collect()
+        let first =
+            Counted { workload: workload.clone(), call: CallId(0), policy: Arc::default(), severity: Severity::Info };
+        let of_it = self.counts.range(first..).take_while(|(counted, _)| counted.workload == *workload);
+        let of_it: Vec<(Counted, u64)> = of_it.map(|(counted, &count)| (counted.clone(), count)).collect();
+        for (counted, _) in &of_it {
+            self.counts.remove(counted);
+        }
+        of_it
     }
 
     fn keys_of(&self, workload: &Workload) -> Vec<Key> {
-        self.kept.keys().filter(|key| key.workload == *workload).cloned().collect()
+        let keys = self.kept.iter().map(|(key, _)| key);
+        keys.filter(|key| key.workload == *workload).cloned().collect()
     }
 
-    /// Forgets the counts of workloads that are not there any more, and violations that were last seen before `oldest`.
-    pub fn forget(&mut self, is_there: impl Fn(&Workload) -> bool, oldest: SystemTime) {
+    /// Forgets the counts of workloads that are not there any more, and violations that were not seen for so long.
+    pub fn forget(&mut self, is_there: impl Fn(&Workload) -> bool, now: Instant, after: Duration) {
         self.counts.retain(|counted, _| is_there(&counted.workload));
-        let old: Vec<Key> = self
-            .kept
-            .iter()
-            .filter(|(_, kept)| kept.violation.last_seen < oldest)
-            .map(|(key, _)| key.clone())
-            .collect();
-        for key in old {
-            self.remove(&key);
-        }
+        self.kept.retain(|_, kept| now.saturating_duration_since(kept.seen) < after);
     }
 
     /// How often each was made, in order.
@@ -196,12 +169,23 @@ impl Violations {
     }
 
     /// Those that are kept, in no order.
-    #[must_use]
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Violation> {
-        self.kept.values().map(|kept| &kept.violation)
+    pub fn iter(&self) -> impl Iterator<Item = &Violation> {
+        self.kept.iter().map(|(_, kept)| &kept.violation)
     }
 
-    /// How many were not kept, or not for as long as they should.
+    /// How many are kept.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.kept.len()
+    }
+
+    /// Whether none is kept.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+
+    /// How many had to go for others.
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.dropped
@@ -217,13 +201,13 @@ impl Key {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::time::SystemTime;
 
     use super::*;
     use crate::{
         policy::{Process, Reason},
         syscalls::CallTable,
-        workload::Labels,
+        workload::{Label, Labels},
     };
 
     fn at(seconds: u64) -> SystemTime {
@@ -268,6 +252,14 @@ mod tests {
         Violation { process: Some(process), ..made(workload, name, 1, seconds) }
     }
 
+    fn first(violations: &mut Violations, violation: Violation) -> Option<Told> {
+        violations.first(violation, Instant::now())
+    }
+
+    fn counted(violations: &mut Violations, call: CallId, violation: &Violation) -> Option<Told> {
+        violations.counted(call, violation, Instant::now())
+    }
+
     fn total(violations: &Violations) -> u64 {
         violations.counts().map(|(_, count)| count).sum()
     }
@@ -275,16 +267,16 @@ mod tests {
     #[test]
     fn a_first_call_is_told_at_once_and_its_count_tells_nothing_more() {
         let mut violations = Violations::default();
-        assert!(violations.first(by_event("/a", "mount", 1)).unwrap().is_new);
-        assert_eq!(violations.counted(call("mount").0, &made("/a", "mount", 1, 2)), None);
+        assert!(first(&mut violations, by_event("/a", "mount", 1)).unwrap().is_new);
+        assert_eq!(counted(&mut violations, call("mount").0, &made("/a", "mount", 1, 2)), None);
         assert_eq!((total(&violations), violations.iter().next().unwrap().count), (1, 1));
     }
 
     #[test]
     fn repeats_are_told_with_how_many_there_are() {
         let mut violations = Violations::default();
-        violations.first(by_event("/a", "mount", 1));
-        let told = violations.counted(call("mount").0, &made("/a", "mount", 100_000, 2)).unwrap();
+        first(&mut violations, by_event("/a", "mount", 1));
+        let told = counted(&mut violations, call("mount").0, &made("/a", "mount", 100_000, 2)).unwrap();
         assert_eq!((told.is_new, told.violation.count, told.violation.last_seen), (false, 100_000, at(2)));
         assert_eq!(told.violation.process.unwrap().comm, "sh");
         assert_eq!(total(&violations), 100_000);
@@ -293,8 +285,8 @@ mod tests {
     #[test]
     fn a_call_that_only_the_counters_know_is_told_and_gets_its_process_later() {
         let mut violations = Violations::default();
-        assert!(violations.counted(call("mount").0, &made("/a", "mount", 3, 2)).unwrap().is_new);
-        assert_eq!(violations.first(by_event("/a", "mount", 3)), None);
+        assert!(counted(&mut violations, call("mount").0, &made("/a", "mount", 3, 2)).unwrap().is_new);
+        assert_eq!(first(&mut violations, by_event("/a", "mount", 3)), None);
         let violation = violations.iter().next().unwrap();
         assert_eq!((violation.count, violation.process.as_ref().unwrap().pid), (3, 7));
     }
@@ -303,51 +295,119 @@ mod tests {
     fn refused_attempts_are_violations_of_their_own_and_one_count() {
         let mut violations = Violations::default();
         let refused = Violation { refused: true, ..made("/a", "mount", 2, 1) };
-        assert!(violations.counted(call("mount").0, &made("/a", "mount", 1, 1)).unwrap().is_new);
-        assert!(violations.counted(call("mount").0, &refused).unwrap().is_new);
-        assert_eq!((violations.iter().len(), violations.counts().count(), total(&violations)), (2, 1, 3));
+        assert!(counted(&mut violations, call("mount").0, &made("/a", "mount", 1, 1)).unwrap().is_new);
+        assert!(counted(&mut violations, call("mount").0, &refused).unwrap().is_new);
+        assert_eq!((violations.len(), violations.counts().count(), total(&violations)), (2, 1, 3));
+    }
+
+    /// The violations that there are of a pod: all calls of a foreign ABI, or so many.
+    fn flood(
+        violations: &mut Violations,
+        (namespace, pod): (&str, &str),
+        calls: std::ops::Range<u16>,
+        severity: Severity,
+    ) {
+        let (table, about) = (CallTable::x86_64(), about(namespace, pod));
+        for id in calls {
+            let call = table.call(CallId(id));
+            let workload = Workload::Named(about.clone());
+            let violation = Violation { workload, about: about.clone(), call, severity, ..by_event("", "mount", 1) };
+            first(violations, violation);
+        }
+    }
+
+    fn about(namespace: &str, pod: &str) -> Labels {
+        Labels::new([(Label::Namespace, namespace.into()), (Label::Pod, pod.into())])
+    }
+
+    fn of_pod(violations: &Violations, namespace: &str, pod: &str) -> usize {
+        violations.iter().filter(|violation| violation.about == about(namespace, pod)).count()
     }
 
     #[test]
-    fn one_workload_cannot_displace_another_s() {
+    fn sixteen_workloads_that_fill_everything_hide_no_seventeenth_s() {
+        for is_one_namespace in [true, false] {
+            let mut violations = Violations::default();
+            for pod in 0..16 {
+                let namespace = if is_one_namespace { "evil".to_owned() } else { format!("evil-{pod}") };
+                flood(&mut violations, (&namespace, &format!("pod-{pod}")), 500..800, Severity::Critical);
+            }
+            assert_eq!(violations.len(), CAPACITY.entries);
+            for name in ["mount", "ptrace", "bpf"] {
+                let told = first(&mut violations, by_event("/victim", name, 1)).unwrap();
+                assert!(told.is_new);
+            }
+            // They go on, and have all that they had before.
+            flood(&mut violations, ("evil", "pod-16"), 0..1300, Severity::Critical);
+            let victims = violations.iter().filter(|kept| kept.workload == Workload::cgroup("/victim".into()));
+            assert_eq!(victims.count(), 3);
+            assert_eq!(violations.len(), CAPACITY.entries);
+        }
+    }
+
+    #[test]
+    fn many_pods_of_one_namespace_have_what_one_has() {
         let mut violations = Violations::default();
-        violations.first(by_event("/victim", "mount", 1));
-        let table = CallTable::x86_64();
-        for id in 4..1000 {
-            let call = table.call(CallId(id));
-            violations.counted(CallId(id), &Violation { call, ..made("/flood", "mount", 1, 2) });
+        flood(&mut violations, ("shop", "web"), 0..1280, Severity::Warning);
+        for pod in 0..50 {
+            flood(&mut violations, ("evil", &format!("pod-{pod}")), 0..300, Severity::Warning);
         }
-        assert_eq!((violations.iter().len(), violations.dropped()), (MOST_OF_ONE + 1, 996 - MOST_OF_ONE as u64));
-        assert_eq!(total(&violations), 996, "all are counted");
-        // Much later: what is old gives way.
-        for (workload, id) in (0..20).flat_map(|workload| (4..300).map(move |id| (workload, id))) {
-            let call = table.call(CallId(id));
-            violations.first(Violation { call, ..by_event(&format!("/{workload}"), "mount", 1000 * (workload + 1)) });
+        assert_eq!(of_pod(&violations, "shop", "web"), 1280, "fewer than half of all");
+        flood(&mut violations, ("evil", "late"), 0..100, Severity::Warning);
+        assert!((50..60).contains(&of_pod(&violations, "evil", "late")), "its share within its namespace");
+    }
+
+    #[test]
+    fn what_is_not_kept_is_told_and_counted() {
+        let mut violations = Violations::default();
+        flood(&mut violations, ("evil", "pod"), 0..1300, Severity::Critical);
+        for pod in 0..4 {
+            flood(&mut violations, ("evil", &format!("pod-{pod}")), 0..1300, Severity::Critical);
         }
-        assert_eq!(violations.iter().len(), MOST);
-        assert!(violations.iter().any(|violation| violation.workload == Workload::cgroup("/victim".into())));
+        let dropped = violations.dropped();
+        let warning =
+            Violation { about: about("evil", "pod"), severity: Severity::Warning, ..made("/evil", "read", 7, 1) };
+        let told = counted(&mut violations, call("read").0, &warning).unwrap();
+        assert!(told.is_new && violations.dropped() == dropped + 1);
+        assert!(violations.iter().all(|kept| kept.severity == Severity::Critical), "it is the least of its namespace");
+        assert_eq!(total(&violations), 7);
     }
 
     #[test]
     fn a_name_that_comes_later_takes_them_along() {
         let mut violations = Violations::default();
         let (from, to) = (Workload::cgroup("/a".into()), Workload::cgroup("/b".into()));
-        violations.counted(call("mount").0, &made("/a", "mount", 3, 2));
+        counted(&mut violations, call("mount").0, &made("/a", "mount", 3, 2));
         violations.rename(&from, &to);
         assert_eq!(violations.iter().next().unwrap().workload, to);
         assert_eq!(violations.counts().next().unwrap().0.workload, to);
-        assert!(violations.counted(call("mount").0, &made("/b", "mount", 1, 3)).is_some_and(|told| !told.is_new));
+        assert!(counted(&mut violations, call("mount").0, &made("/b", "mount", 1, 3)).is_some_and(|told| !told.is_new));
     }
 
     #[test]
     fn counts_go_with_their_workload_and_violations_when_they_are_old() {
-        let mut violations = Violations::default();
-        violations.counted(call("mount").0, &made("/a", "mount", 3, 20));
-        violations.counted(call("mount").0, &made("/b", "mount", 3, 10));
-        violations.forget(|workload| *workload == Workload::cgroup("/b".into()), at(15));
+        const DAY: Duration = Duration::from_hours(24);
+        let (mut violations, begin) = (Violations::default(), Instant::now());
+        violations.counted(call("mount").0, &made("/a", "mount", 3, 20), begin + DAY / 2);
+        violations.counted(call("mount").0, &made("/b", "mount", 3, 10), begin);
+        violations.forget(|workload| *workload == Workload::cgroup("/b".into()), begin + DAY, DAY);
         assert_eq!(violations.counts().next().unwrap().0.workload, Workload::cgroup("/b".into()));
         assert_eq!(violations.iter().next().unwrap().workload, Workload::cgroup("/a".into()));
-        assert_eq!((violations.counts().count(), violations.iter().len()), (1, 1));
+        assert_eq!((violations.counts().count(), violations.len()), (1, 1));
+    }
+
+    #[test]
+    fn steps_of_the_wall_clock_make_nothing_old_and_no_end_before_a_begin() {
+        let (mut violations, begin) = (Violations::default(), Instant::now());
+        let id = call("mount").0;
+        violations.first(by_event("/a", "mount", 90_000), begin);
+        violations.counted(id, &made("/a", "mount", 2, 10), begin);
+        let kept = violations.iter().next().unwrap();
+        assert!(kept.last_seen >= kept.time, "the clock was set back");
+        // Forward, by 25 hours.
+        violations.counted(id, &made("/b", "mount", 1, 180_000), begin);
+        violations.forget(|_| true, begin + Duration::from_mins(1), Duration::from_hours(24));
+        assert_eq!(violations.len(), 2);
     }
 
     #[test]
@@ -356,31 +416,31 @@ mod tests {
         // Of another ABI.
         for id in 500..900 {
             let call = table.call(CallId(id));
-            violations.first(Violation { call, severity: Severity::Warning, ..by_event("/a", "mount", 1) });
+            first(&mut violations, Violation { call, severity: Severity::Warning, ..by_event("/a", "mount", 1) });
         }
-        assert!(violations.first(by_event("/a", "mount", 2)).is_some_and(|told| told.is_new));
+        assert!(first(&mut violations, by_event("/a", "mount", 2)).is_some_and(|told| told.is_new));
     }
 
     #[test]
     fn another_container_of_the_workload_is_told_of() {
         let mut violations = Violations::default();
         let of = |id: &str, seconds| {
-            let about = Labels::new([(crate::workload::Label::ContainerId, id.into())]);
+            let about = Labels::new([(Label::ContainerId, id.into())]);
             Violation { about, ..by_event("/a", "mount", seconds) }
         };
-        violations.first(of("1", 1));
-        assert_eq!(violations.first(of("1", 2)), None);
-        let told = violations.first(of("2", 3)).unwrap();
+        first(&mut violations, of("1", 1));
+        assert_eq!(first(&mut violations, of("1", 2)), None);
+        let told = first(&mut violations, of("2", 3)).unwrap();
         assert_eq!((told.is_new, told.violation.about, told.violation.time), (false, of("2", 3).about, at(1)));
     }
 
     #[test]
     fn what_another_policy_judges_is_forgotten() {
         let mut violations = Violations::default();
-        violations.counted(call("mount").0, &made("/a", "mount", 3, 2));
-        violations.counted(call("mount").0, &made("/b", "mount", 3, 2));
+        counted(&mut violations, call("mount").0, &made("/a", "mount", 3, 2));
+        counted(&mut violations, call("mount").0, &made("/b", "mount", 3, 2));
         violations.forget_all_of(&Workload::cgroup("/a".into()));
-        assert_eq!((violations.iter().len(), total(&violations)), (1, 3));
-        assert!(violations.counted(call("mount").0, &made("/a", "mount", 1, 3)).is_some_and(|told| told.is_new));
+        assert_eq!((violations.len(), total(&violations)), (1, 3));
+        assert!(counted(&mut violations, call("mount").0, &made("/a", "mount", 1, 3)).is_some_and(|told| told.is_new));
     }
 }

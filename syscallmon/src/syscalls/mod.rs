@@ -59,6 +59,14 @@ pub struct Call {
     pub syscall: &'static str,
 }
 
+impl Call {
+    /// Whether it is of an architecture's own ABI.
+    #[must_use]
+    pub fn is_native(&self) -> bool {
+        matches!(self.abi, "x86_64" | "aarch64")
+    }
+}
+
 /// The calls that one architecture's kernel can see.
 #[derive(Clone, Debug)]
 pub struct CallTable {

@@ -102,9 +102,8 @@ impl Alertmanager {
 
 /// An alert as the API has it.
 fn post(alert: &Alert, is_over: bool, extra: &[ExtraLabel]) -> Value {
-    let Alert { record, starts_at, .. } = alert;
-    let now = SystemTime::now();
-    let ends_at = if is_over { now } else { now + VALID };
+    let record = &alert.record;
+    let (starts_at, ends_at) = span(alert.starts_at, SystemTime::now(), is_over);
     let time = |time| humantime::format_rfc3339_millis(time).to_string();
     json!({
         "labels": labels(record, extra),
@@ -113,9 +112,14 @@ fn post(alert: &Alert, is_over: bool, extra: &[ExtraLabel]) -> Value {
             "description": description(record),
             "runbook_url": RUNBOOK,
         },
-        "startsAt": time(*starts_at),
+        "startsAt": time(starts_at),
         "endsAt": time(ends_at),
     })
+}
+
+/// When it began and ends, as far as is known now. Where the clock was set back, it began now: an end before the start is refused.
+fn span(starts_at: SystemTime, now: SystemTime, is_over: bool) -> (SystemTime, SystemTime) {
+    (starts_at.min(now), if is_over { now } else { now + VALID })
 }
 
 /// What the alert is known by: the same whenever it is told.
@@ -132,4 +136,21 @@ fn labels<'a>(record: &'a Record, extra: &'a [ExtraLabel]) -> BTreeMap<&'a str, 
     };
     labels.extend([("alertname", name), ("severity", severity.name()), ("policy", policy)]);
     labels
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_alert_ends_before_it_began_whatever_the_clock_does() {
+        let at = |hours| SystemTime::UNIX_EPOCH + Duration::from_hours(hours);
+        for (began, now) in [(100, 101), (100, 99), (100, 1), (100, 126)] {
+            for is_over in [true, false] {
+                let (starts_at, ends_at) = span(at(began), at(now), is_over);
+                assert!(starts_at <= ends_at && starts_at <= at(now), "{began} {now}");
+                assert!(ends_at >= at(now), "it lives on until it is over");
+            }
+        }
+    }
 }

@@ -1,25 +1,33 @@
 //! The alerts that one Alertmanager is told of, and what is to be told when. Pure: it is told the time.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    cmp::Reverse,
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use tokio::time::Instant;
 
-use crate::alert::{
-    fair::{Fair, Room},
-    record::{Content, Record, Subject},
+use crate::{
+    alert::record::{Content, Record, Subject},
+    fair_share::{Capacity, FairShare, Priority, Tenant},
+    workload::Workload,
 };
 
 /// How often what goes on is told.
 const RESEND: Duration = Duration::from_mins(1);
 /// Alerts that are remembered.
-const ROOM: Room = Room { entries: 4096, bytes: 8 << 20 };
+const CAPACITY: Capacity = Capacity { entries: 4096, bytes: 8 << 20 };
 /// Alerts in one request.
 const BATCH: usize = 64;
+
+type Key = (Workload, Subject);
 
 /// The alerts of one Alertmanager.
 pub(super) struct Board {
     resolve_after: Duration,
-    alerts: Fair<Subject, Alert>,
+    alerts: FairShare<Key, Alert>,
 }
 
 /// An alert: a violation, whether its call ran or was refused.
@@ -51,22 +59,26 @@ pub(super) enum Outcome {
 
 impl Board {
     pub(super) fn new(resolve_after: Duration) -> Self {
-        Self { resolve_after, alerts: Fair::new(ROOM) }
+        Self { resolve_after, alerts: FairShare::new(CAPACITY) }
     }
 
     /// Takes up that a violation is new, or goes on. How many alerts had to go for it.
     pub(super) fn take_up(&mut self, record: Record, now: Instant) -> usize {
-        let (workload, bytes) = (record.workload().clone(), record.bytes());
         let starts_at = match &record.content {
             Content::Violation(violation) => violation.time,
             Content::Suppressed(suppressed) => suppressed.time,
         };
-        let key = record.subject().refused_or_not();
-        let alert = Alert { record, starts_at, noticed: now, next: now, progress: Progress::New, sending: None };
-        self.alerts.put(&workload, key, alert, bytes, |old, new| {
-            (old.record, old.noticed) = (new.record, now);
-            old.starts_at = old.starts_at.min(new.starts_at);
-        })
+        let key = (record.workload().clone(), record.subject().refused_or_not());
+        let ((tenant, priority), bytes) = (record.share(), record.bytes());
+        let gone = if let Some(alert) = self.alerts.get_mut(&key) {
+            (alert.record, alert.noticed) = (record, now);
+            alert.starts_at = alert.starts_at.min(starts_at);
+            self.alerts.resize(&key, bytes)
+        } else {
+            let alert = Alert { record, starts_at, noticed: now, next: now, progress: Progress::New, sending: None };
+            self.alerts.put(tenant, priority, key, alert, bytes)
+        };
+        gone.len()
     }
 
     /// When the next alert is to be told.
@@ -77,20 +89,39 @@ impl Board {
     /// What is to be told now, and whether each is over. [`Self::settle`] follows.
     pub(super) fn batch(&mut self, now: Instant) -> Vec<(&Alert, bool)> {
         let resolve_after = self.resolve_after;
-        let due = self.alerts.values_mut().filter(|alert| alert.next <= now).take(BATCH);
-        due.map(|alert| {
+        for key in self.turns(now) {
+            let Some(alert) = self.alerts.get_mut(&key) else { continue };
             let is_quiet = now.duration_since(alert.noticed) >= resolve_after;
-            let is_over = is_quiet && alert.progress != Progress::New;
-            alert.sending = Some(is_over);
-            (&*alert, is_over)
-        })
-        .collect()
+            alert.sending = Some(is_quiet && alert.progress != Progress::New);
+        }
+        let alerts = self.alerts.iter().map(|(_, alert)| alert);
+        alerts.filter_map(|alert| Some((alert, alert.sending?))).collect()
+    }
+
+    /// The alerts whose turn it is: what nobody knows yet and what waits for the longest first, of each tenant in turn. So those of one
+    /// tenant delay nobody else's, also where requests take long.
+    fn turns(&self, now: Instant) -> Vec<Key> {
+        let due = self.alerts.iter().filter(|(_, alert)| alert.next <= now);
+        let mut due: Vec<(&Key, &Alert, (Tenant, Priority))> =
+            due.map(|(key, alert)| (key, alert, alert.record.share())).collect();
+        due.sort_by_key(|(_, alert, (_, priority))| (alert.progress != Progress::New, Reverse(*priority), alert.next));
+        let mut turns: HashMap<Arc<str>, usize> = HashMap::new();
+        let mut in_turn: Vec<(usize, &Key)> = due
+            .into_iter()
+            .map(|(key, _, (tenant, _))| {
+                let turn = turns.entry(Arc::clone(tenant.group())).or_default();
+                *turn += 1;
+                (*turn, key)
+            })
+            .collect();
+        in_turn.sort_by_key(|(turn, _)| *turn);
+        in_turn.into_iter().take(BATCH).map(|(_, key)| key.clone()).collect()
     }
 
     /// Notes what became of the batch: how many alerts, or ends of alerts, are known or refused for the first time.
     pub(super) fn settle(&mut self, outcome: Outcome, now: Instant) -> u64 {
         let (mut changes, resolve_after) = (0, self.resolve_after);
-        self.alerts.retain(|alert| {
+        self.alerts.retain(|_, alert| {
             let Some(is_over) = alert.sending.take().filter(|_| outcome != Outcome::Failed) else { return true };
             let is_new = alert.progress == Progress::New;
             if outcome == Outcome::Delivered {
@@ -118,7 +149,11 @@ impl Board {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::alert::tests::{record, violation};
+    use crate::{
+        alert::tests::{record, violation},
+        policy::Violation,
+        workload::Labels,
+    };
 
     const QUIET: Duration = Duration::from_mins(15);
     const MINUTE: Duration = Duration::from_mins(1);
@@ -200,6 +235,32 @@ mod tests {
         test.notice();
         assert_eq!(test.tell(Outcome::Delivered), [false]);
         assert_eq!(test.told, 1);
+    }
+
+    #[test]
+    fn a_flood_delays_no_other_s_alerts() {
+        let mut test = Test::new();
+        for call in 0..1000 {
+            let call =
+                crate::syscalls::Call { abi: "x32", syscall: Box::leak(format!("call-{call}").into_boxed_str()) };
+            test.board.take_up(record(Violation { call, ..violation("web", "") }), test.now);
+        }
+        test.tell(Outcome::Delivered);
+        let other =
+            Violation { workload: Workload::cgroup("/zzz".into()), about: Labels::default(), ..violation("", "bpf") };
+        test.board.take_up(record(other), test.now);
+        let batch = test.board.batch(test.now);
+        assert_eq!(batch.len(), BATCH);
+        assert!(batch.iter().any(|(alert, _)| *alert.record.workload() == Workload::cgroup("/zzz".into())));
+        test.tell(Outcome::Delivered);
+        // Each request takes a minute, so all that are known are due again.
+        let mut known = std::collections::HashSet::new();
+        for _ in 0..20 {
+            test.now += MINUTE;
+            known.extend(test.board.batch(test.now).iter().map(|(alert, _)| alert.record.message()));
+            test.tell(Outcome::Delivered);
+        }
+        assert!(known.len() > 990, "{} of 1000 were told", known.len());
     }
 
     #[test]

@@ -128,7 +128,7 @@ fn event(name: &str, violation: &Violation, pod: &Pod<'_>, record: &Record) -> V
         "message": message,
         "count": i32::try_from(violation.count).unwrap_or(i32::MAX),
         "firstTimestamp": time(violation.time),
-        "lastTimestamp": time(violation.last_seen),
+        "lastTimestamp": time(violation.last_seen.max(violation.time)),
         "source": {"component": "syscallmon", "host": &*record.node},
     })
 }
