@@ -127,6 +127,13 @@ impl Config {
         } = settings;
         let poll_interval = poll.interval.unwrap_or(Duration::from_secs(5));
         let alert = alert.resolve(poll_interval, kubernetes.kubeconfig.clone())?;
+        let sources = Sources {
+            cri: names.cri.unwrap_or_default(),
+            docker: names.docker.unwrap_or_default(),
+            podman: names.podman.unwrap_or_default(),
+            kubernetes: names.kubernetes.unwrap_or_default(),
+            kubeconfig: kubernetes.kubeconfig,
+        };
         let config = Self {
             listen_addresses: web
                 .listen_address
@@ -158,14 +165,8 @@ impl Config {
                 pause: workload.pause_containers.unwrap_or(false),
             },
             max_series: workload.max_series.unwrap_or(200_000),
-            sources: Sources {
-                cri: names.cri.unwrap_or_default(),
-                docker: names.docker.unwrap_or_default(),
-                podman: names.podman.unwrap_or_default(),
-                kubernetes: names.kubernetes.unwrap_or_default(),
-                kubeconfig: kubernetes.kubeconfig,
-            },
-            node: kubernetes.node_name.unwrap_or_else(node_name),
+            node: node_name(kubernetes.node_name, sources.asks_kubernetes()),
+            sources,
             hierarchy: cgroup.hierarchy.unwrap_or_default(),
             state_directory: state.directory.unwrap_or_else(|| "/var/lib/syscallmon".into()),
             policies: PolicySources {
@@ -239,10 +240,13 @@ impl Config {
     }
 }
 
-/// The name that Kubernetes' downward API gives, or the host's own.
-fn node_name() -> String {
-    let given = std::env::var("NODE_NAME").ok().filter(|name| !name.is_empty());
-    given.unwrap_or_else(|| rustix::system::uname().nodename().to_string_lossy().into_owned())
+/// The name that was set, or that Kubernetes' downward API gives, or the host's own; without the line break that a file ends with.
+/// Kubernetes writes names of nodes in lower case, whatever the host is called.
+fn node_name(set: Option<String>, in_kubernetes: bool) -> String {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let names = [set, std::env::var("NODE_NAME").ok(), Some(host)].into_iter().flatten();
+    let name = names.map(|name| name.trim().to_owned()).find(|name| !name.is_empty()).unwrap_or_default();
+    if in_kubernetes { name.to_lowercase() } else { name }
 }
 
 #[cfg(test)]
@@ -318,6 +322,15 @@ mod tests {
             let error = resolve(&[flag]).unwrap_err().to_string();
             assert!(error.starts_with(name), "{flag}: {error}");
         }
+    }
+
+    #[test]
+    fn the_node_is_called_as_kubernetes_writes_it() {
+        let name = |set: &str, in_kubernetes| node_name(Some(set.to_owned()), in_kubernetes);
+        assert_eq!(name("Web01.Example.com\n", true), "web01.example.com");
+        assert_eq!(name(" Web01\n", false), "Web01");
+        assert!(!name("\n", true).is_empty(), "the host has a name");
+        assert_eq!(resolve(&["--kubernetes.node-name=NODE1", "--names.kubernetes=on"]).unwrap().node, "node1");
     }
 
     #[test]
