@@ -171,7 +171,7 @@ fn node(path: &str) -> Answer {
 }
 
 fn pod(uid: &str, namespace: &str, name: &str) -> PodFacts {
-    PodFacts { uid: uid.into(), namespace: namespace.into(), name: name.into(), owner: None }
+    PodFacts { uid: uid.into(), namespace: namespace.into(), name: name.into() }
 }
 
 #[tokio::test]
@@ -342,10 +342,9 @@ async fn endless(head: Bytes) -> (Result<Vec<ContainerFacts>, SourceError>, usiz
         let body = Endless { head: Some(head.clone()), chunk: vec![0; 16 << 10].into(), sent: Arc::clone(&count) };
         if path.ends_with("Version") { node(path) } else { Response::new(body.boxed()) }
     });
-    let mut cri = Cri { timeout: 50 * SHORT, ..server.cri() };
-    let start = Instant::now();
+    // Longer than any host needs: the answer is an error because of what was read.
+    let mut cri = Cri { timeout: Duration::from_mins(1), ..server.cri() };
     let answer = cri.look_up(&[id('a')]).await;
-    assert!(start.elapsed() < 25 * SHORT);
     (answer, sent.load(Relaxed))
 }
 
