@@ -282,7 +282,7 @@ impl Detector {
     /// Takes along what is known of workloads that have another name now, unless it gives them another policy: then they are judged anew.
     pub fn renamed(&mut self, state: &mut State, names: &HashMap<Workload, Named>) {
         for (from, to) in names {
-            if self.is_judged_alike(from, to) {
+            if to.workload.is_one() && self.is_judged_alike(from, to) {
                 state.violations.rename(from, &to.workload);
             } else {
                 state.violations.forget_all_of(from);
@@ -301,7 +301,7 @@ impl Detector {
 
 /// Whether what made a pod is known, as far as anybody knows it: before, its container is of another kind.
 fn is_owner_known(directory: &Directory, about: &Labels) -> bool {
-    let is_known = |uid: &Arc<str>| !directory.expects(SourceName::Kubernetes) || directory.has_pod(uid);
+    let is_known = |uid: &Arc<str>| !directory.expects(SourceName::Kubernetes) || directory.knows_owner(uid);
     about.get(Label::Owner).is_some() || about.get(Label::PodUid).is_none_or(is_known)
 }
 

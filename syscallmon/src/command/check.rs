@@ -296,6 +296,7 @@ fn source_label(source: SourceName) -> &'static str {
         SourceName::Docker => "names docker",
         SourceName::Podman => "names podman",
         SourceName::Kubernetes => "kubernetes",
+        SourceName::KubernetesOwners => "kubernetes owners",
     }
 }
 

@@ -101,8 +101,7 @@ fn a_name_decides_which_policy_judges_a_first_call() {
     detector.named(&mut state, &naming);
     assert!(detector.is_waiting() && state.violations.is_empty());
     let [name, runtime] = ["web", "containerd"].map(Arc::from);
-    let pod =
-        crate::workload::PodFacts { uid: UID.into(), namespace: "shop".into(), name: "web-1".into(), owner: None };
+    let pod = crate::workload::PodFacts { uid: UID.into(), namespace: "shop".into(), name: "web-1".into() };
     let facts =
         crate::workload::ContainerFacts { id: ID.into(), name, pod: Some(pod), image: None, runtime, is_pause: false };
     state.directory.answered(SourceName::Cri, &[], vec![facts]);

@@ -12,7 +12,7 @@ use crate::workload::{Label, Labels};
 /// | workload | text |
 /// |---|---|
 /// | container of a pod | `shop/Deployment/web/httpd`: namespace, kind and name of the owner, container |
-/// | container of a pod that nobody owns | `shop/pod/web-0/httpd`; kinds of Kubernetes begin with a capital |
+/// | container of a pod that nobody owns | `shop/pod/web-0/httpd`; no kind of an API is written like that |
 /// | pod, outside its containers | `shop/Deployment/web` |
 /// | container without a pod | `docker:web`: runtime and name |
 /// | anything else | `unit:/system.slice/nginx.service`: path of the cgroup |
@@ -48,7 +48,7 @@ impl Kind {
         let container = get(Label::Container);
         if let (Some(namespace), Some(pod)) = (get(Label::Namespace), get(Label::Pod)) {
             let owner = get(Label::OwnerKind).zip(get(Label::Owner));
-            let (kind, name) = owner.map_or((BARE_POD, pod), |(kind, name)| of_cron_job(kind, name));
+            let (kind, name) = owner.unwrap_or((BARE_POD, pod));
             let parts = [Some(namespace), Some(kind), Some(name), container];
             return Some(Self::new(&parts.into_iter().flatten().map(escaped).collect::<Vec<_>>().join("/")));
         }
@@ -77,15 +77,6 @@ impl Kind {
         let hash = digest(&SHA256, self.0.as_bytes());
         let hash = hash.as_ref().iter().take(8).fold(0, |hash, &byte| hash << 8 | u64::from(byte));
         format!("{slug}-{hash:016x}.json")
-    }
-}
-
-/// Jobs that a `CronJob` makes are one kind: their names end in the minute that they were due at.
-fn of_cron_job<'a>(kind: &'a str, owner: &'a str) -> (&'a str, &'a str) {
-    let is_minute = |text: &str| (8..=10).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
-    match owner.rsplit_once('-') {
-        Some((cron_job, minute)) if kind == "Job" && is_minute(minute) => ("CronJob", cron_job),
-        _ => (kind, owner),
     }
 }
 
@@ -185,13 +176,13 @@ mod tests {
     }
 
     #[test]
-    fn jobs_of_a_cron_job_are_one_kind() {
-        let job = |name| kind(&[&POD[..], &[(Label::OwnerKind, "Job"), (Label::Owner, name)]].concat());
-        assert_eq!(job("backup-29103845"), "shop/CronJob/backup");
-        assert_eq!(
-            (job("import-2"), job("29103845")),
-            ("shop/Job/import-2".to_owned(), "shop/Job/29103845".to_owned())
-        );
+    fn a_job_is_no_cron_job_whatever_its_name_is() {
+        let owned = |kind_of_owner, name| {
+            kind(&[&POD[..], &[(Label::OwnerKind, kind_of_owner), (Label::Owner, name)]].concat())
+        };
+        assert_eq!(owned("CronJob", "backup"), "shop/CronJob/backup");
+        assert_eq!(owned("Job", "backup-29103845"), "shop/Job/backup-29103845");
+        assert_eq!(owned("Rollout.argoproj.io", "web"), "shop/Rollout.argoproj.io/web");
     }
 
     #[test]

@@ -3,6 +3,9 @@
 //! Both sides take its lock for moments only. Only what was asked for is kept, and no more than [`MOST`] of it, so neither
 //! a source that says too much nor somebody who makes cgroups with names of containers can make it large.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -12,7 +15,8 @@ use std::{
 use tokio::sync::watch;
 
 use super::{
-    facts::{ContainerFacts, ContainerId, Owner, PodFacts},
+    facts::{ContainerFacts, ContainerId, PodFacts},
+    owner::{Answer, Known as KnownOwner, Owner, OwnerCache, Reference},
     place::Place,
     runtimes::Api,
     source::{Pod, PodChange, SourceName},
@@ -23,6 +27,10 @@ const MOST: usize = 16_384;
 
 /// A container is new for so long.
 const NEW: Duration = Duration::from_mins(1);
+
+/// What is wrong where the API server answers and has no pods for this node.
+const ELSEWHERE: &str = "the API server has no pods for this node, and there are some here: set kubernetes.node-name to the \
+    name that `kubectl get nodes` shows for it, and kubernetes.kubeconfig to its cluster";
 
 /// A container that nobody knows is asked for again after this, then after twice that, and so on.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
@@ -37,9 +45,11 @@ struct Inner {
     known: Mutex<Known>,
     /// Changes when there is a container that nobody has been asked for yet.
     wanted: watch::Sender<()>,
+    /// Changes when there is a controller of a pod that nobody has been asked for yet.
+    owners_wanted: watch::Sender<()>,
 }
 
-/// Tells when there is a container that nobody has been asked for yet.
+/// Tells when there is something that nobody has been asked for yet.
 pub(super) struct Wanted(watch::Receiver<()>);
 
 impl Wanted {
@@ -58,6 +68,12 @@ struct Known {
     pods: HashMap<Arc<str>, Pod>,
     /// Pods of a list that is not complete yet.
     listed: Option<HashSet<Arc<str>>>,
+    /// When a list was first complete.
+    synced: Option<Instant>,
+    /// Whether there are pods here and none in the API server's lists.
+    is_elsewhere: bool,
+    /// What pods' controllers lead to.
+    owners: OwnerCache,
     sources: Vec<SourceStatus>,
     /// Grows with everything that could change an answer.
     generation: u64,
@@ -73,6 +89,8 @@ struct Container {
     since: Instant,
     /// When each source is to be asked again, and after how long after that.
     retries: HashMap<SourceName, (Instant, Duration)>,
+    /// The source that knows it, and when it last said so.
+    told_by: Option<(SourceName, Instant)>,
 }
 
 /// How a source fares.
@@ -109,7 +127,8 @@ impl Directory {
         }
         let facts = known.of_pods(id).map(Arc::new);
         let is_unknown = facts.is_none();
-        let container = Container { facts: facts.clone(), api, since: Instant::now(), retries: HashMap::new() };
+        let container =
+            Container { facts: facts.clone(), api, since: Instant::now(), retries: HashMap::new(), told_by: None };
         known.containers.insert(Arc::clone(id), container);
         drop(known);
         if is_unknown {
@@ -124,10 +143,11 @@ impl Directory {
         self.lock().containers.get(id)?.facts.clone()
     }
 
-    /// Whether Kubernetes has told of this pod.
+    /// Whether Kubernetes has told what made this pod, or that nothing did.
     #[must_use]
-    pub fn has_pod(&self, uid: &str) -> bool {
-        self.lock().pods.contains_key(uid)
+    pub fn knows_owner(&self, uid: &str) -> bool {
+        let known = self.lock();
+        known.pods.get(uid).is_some_and(|pod| known.owner(pod) != KnownOwner::Pending)
     }
 
     /// What is known of a pod.
@@ -144,7 +164,11 @@ impl Directory {
     /// What made a pod, where Kubernetes says so.
     #[must_use]
     pub fn owner(&self, uid: &str) -> Option<Owner> {
-        self.lock().pods.get(uid).and_then(|pod| pod.facts.owner.clone())
+        let known = self.lock();
+        match known.owner(known.pods.get(uid)?) {
+            KnownOwner::Owner(owner) => Some(owner),
+            KnownOwner::Pending | KnownOwner::Nobody => None,
+        }
     }
 
     /// Asks for what a path mentions, before it is needed.
@@ -160,6 +184,14 @@ impl Directory {
         self.lock().containers.get(id).map_or(Duration::ZERO, |container| container.since.elapsed())
     }
 
+    /// Lets a container have been wanted for so long.
+    #[cfg(test)]
+    pub(super) fn age(&self, id: &ContainerId, by: Duration) {
+        let mut known = self.lock();
+        let container = known.containers.get_mut(id).expect("a container that is wanted");
+        container.since = container.since.checked_sub(by).expect("a host that is up for longer");
+    }
+
     /// Forgets containers that are not among these, but those that are so new that they may not have made a call yet.
     pub fn retain(&self, wanted: &HashSet<&ContainerId>) {
         self.lock().containers.retain(|id, container| wanted.contains(id) || container.since.elapsed() < NEW);
@@ -169,6 +201,13 @@ impl Directory {
     #[must_use]
     pub fn has_sources(&self) -> bool {
         !self.lock().sources.is_empty()
+    }
+
+    /// Whether a source that may know names did not answer when it was last asked.
+    #[must_use]
+    pub fn has_failing_source(&self) -> bool {
+        let names = |status: &&SourceStatus| status.source != SourceName::KubernetesOwners;
+        self.lock().sources.iter().filter(names).any(|status| status.was_asked && !status.is_up())
     }
 
     /// Whether a source is there.
@@ -206,21 +245,27 @@ impl Directory {
         let now = Instant::now();
         let mut is_news = false;
         for facts in answer {
-            if let Some(container) = known.containers.get_mut(&facts.id).filter(|container| container.facts.is_none()) {
-                container.facts = Some(Arc::new(facts));
-                is_news = true;
+            if let Some(container) = known.containers.get_mut(&facts.id) {
+                is_news |= container.told(source, facts, now);
             }
         }
         known.generation += u64::from(is_news);
         for id in asked {
             if let Some(container) = known.containers.get_mut(id) {
-                container
-                    .retries
-                    .entry(source)
-                    .and_modify(|retry| *retry = later(now, retry.1))
-                    .or_insert_with(|| later(now, FIRST_RETRY));
+                container.was_asked(source, now);
             }
         }
+    }
+
+    /// Containers that this API's source knows and was not asked for lately, the longest ago first: they may have been renamed.
+    pub(super) fn stale(&self, api: Api, after: Duration, most: usize) -> Vec<ContainerId> {
+        let (known, now) = (self.lock(), Instant::now());
+        let told = known.containers.iter().filter_map(|(id, container)| Some((container.told_by?, id)));
+        let of_source = told.filter(|((source, _), _)| *source == SourceName::of(api));
+        let mut stale: Vec<_> =
+            of_source.map(|((_, at), id)| (at, id)).filter(|(at, _)| now.duration_since(*at) >= after).collect();
+        stale.sort_unstable();
+        stale.into_iter().take(most).map(|(_, id)| Arc::clone(id)).collect()
     }
 
     /// Takes up what Kubernetes says of pods.
@@ -228,22 +273,68 @@ impl Directory {
         let mut known = self.lock();
         match change {
             PodChange::Restarted => known.listed = Some(HashSet::new()),
-            PodChange::Applied(pod) => known.add_pod(pod),
+            PodChange::Applied(pod) => {
+                if known.add_pod(pod) {
+                    self.0.owners_wanted.send_replace(());
+                }
+            }
             PodChange::Deleted { uid } => {
                 known.pods.remove(&uid);
+                known.forget_owners();
             }
             PodChange::Synced => {
                 if let Some(listed) = known.listed.take() {
                     known.pods.retain(|uid, _| listed.contains(uid));
                 }
+                known.synced.get_or_insert_with(Instant::now);
+                known.forget_owners();
             }
         }
         known.generation += 1;
     }
 
+    /// The controller that the API server is to be asked for now; otherwise, when.
+    pub(super) fn due_owner(&self) -> Result<Reference, Option<Instant>> {
+        self.lock().owners.due(Instant::now())
+    }
+
+    /// Whether a controller was there when it was last asked for: then a cached answer will do.
+    pub(super) fn is_verified(&self, reference: &Reference) -> bool {
+        self.lock().owners.is_verified(reference)
+    }
+
+    /// Takes up what the API server says of a controller.
+    pub(super) fn owner_answered(&self, reference: &Reference, answer: Answer) {
+        let mut known = self.lock();
+        let is_news = known.owners.answered(reference, answer, Instant::now());
+        known.generation += u64::from(is_news);
+    }
+
+    /// Tells when there may be a controller to be asked for.
+    pub(super) fn owners_wanted(&self) -> Wanted {
+        Wanted(self.0.owners_wanted.subscribe())
+    }
+
+    /// Takes up whether there are pods here: where the API server has none, this node has another name there.
+    pub(super) fn check_node(&self, has_pods: impl FnOnce() -> bool) {
+        let mut known = self.lock();
+        let is_empty = known.pods.is_empty() && known.synced.is_some_and(|since| since.elapsed() >= NEW);
+        let is_elsewhere = is_empty && has_pods();
+        let is_other = std::mem::replace(&mut known.is_elsewhere, is_elsewhere) != is_elsewhere;
+        drop(known);
+        if is_other {
+            self.set_status(SourceName::Kubernetes, None);
+            if is_elsewhere {
+                tracing::warn!(source = SourceName::Kubernetes.name(), "{ELSEWHERE}");
+            }
+        }
+    }
+
     /// Notes how a source fares; whether that is another state than before.
     pub(crate) fn set_status(&self, source: SourceName, problem: Option<String>) -> bool {
         let mut known = self.lock();
+        let is_elsewhere = source == SourceName::Kubernetes && known.is_elsewhere;
+        let problem = problem.or_else(|| is_elsewhere.then(|| ELSEWHERE.to_owned()));
         let status = known.status(source);
         let is_other = !status.was_asked || status.problem.is_some() != problem.is_some();
         status.failures += u64::from(problem.is_some());
@@ -284,6 +375,35 @@ impl Directory {
     }
 }
 
+impl Container {
+    /// Takes up what a source says of it; whether that is news. Its name is what can change of a container: its image stays the
+    /// one that it was started from, even when that has another name by now.
+    fn told(&mut self, source: SourceName, facts: ContainerFacts, now: Instant) -> bool {
+        let new = match &self.facts {
+            None => facts,
+            Some(_) if self.told_by.is_none_or(|(by, _)| by != source) => return false,
+            Some(old) if old.name == facts.name => return false,
+            Some(old) => ContainerFacts { name: facts.name, ..old.as_ref().clone() },
+        };
+        self.told_by = Some((source, now));
+        self.facts = Some(Arc::new(new));
+        true
+    }
+
+    /// Notes that a source was asked for it.
+    fn was_asked(&mut self, source: SourceName, now: Instant) {
+        match &mut self.told_by {
+            Some((by, at)) if *by == source => *at = now,
+            _ => {
+                self.retries
+                    .entry(source)
+                    .and_modify(|retry| *retry = later(now, retry.1))
+                    .or_insert_with(|| later(now, FIRST_RETRY));
+            }
+        }
+    }
+}
+
 /// When to ask again, and how long to wait the next time.
 fn later(now: Instant, after: Duration) -> (Instant, Duration) {
     (now + after, (after * 2).min(LAST_RETRY))
@@ -305,10 +425,22 @@ impl Known {
         self.pods.values().flat_map(|pod| &pod.containers).find(|container| container.id == *id).cloned()
     }
 
-    fn add_pod(&mut self, pod: Pod) {
+    /// What is known of what made a pod.
+    fn owner(&self, pod: &Pod) -> KnownOwner {
+        self.owners.of_pod(&pod.facts.namespace, pod.controller.as_ref(), pod.is_static)
+    }
+
+    /// Forgets controllers that no pod has any more.
+    fn forget_owners(&mut self) {
+        let pods = self.pods.values();
+        self.owners.retain(pods.filter_map(|pod| Some((&pod.facts.namespace, pod.controller.as_ref()?))));
+    }
+
+    /// Takes up a pod; whether its controller is to be asked for.
+    fn add_pod(&mut self, pod: Pod) -> bool {
         let uid = Arc::clone(&pod.facts.uid);
         if self.pods.len() >= MOST && !self.pods.contains_key(&uid) {
-            return;
+            return false;
         }
         for facts in &pod.containers {
             if let Some(container) = self.containers.get_mut(&facts.id).filter(|container| container.facts.is_none()) {
@@ -318,111 +450,12 @@ impl Known {
         if let Some(listed) = &mut self.listed {
             listed.insert(Arc::clone(&uid));
         }
-        self.pods.insert(uid, pod);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn id(text: &str) -> ContainerId {
-        text.into()
-    }
-
-    fn facts(id: &str, pod: Option<PodFacts>) -> ContainerFacts {
-        let [name, runtime] = ["web", "containerd"].map(Arc::from);
-        ContainerFacts { id: id.into(), name, pod, image: None, runtime, is_pause: false }
-    }
-
-    fn pod(uid: &str, containers: &[&str]) -> Pod {
-        let [namespace, name] = ["shop", "web-1"].map(Arc::from);
-        let owner = Some(Owner { kind: "Deployment".into(), name: "web".into() });
-        let facts_of_pod = PodFacts { uid: uid.into(), namespace, name, owner };
-        let containers = containers.iter().map(|id| facts(id, Some(facts_of_pod.clone()))).collect();
-        Pod { facts: facts_of_pod, containers }
-    }
-
-    #[test]
-    fn an_unknown_container_is_asked_for_at_once_and_again_later() {
-        let directory = Directory::default();
-        assert_eq!(directory.due(Api::Cri, 9), Err(None), "nobody wants anything");
-        assert_eq!(directory.container(&id("a"), None), None);
-        assert_eq!(directory.due(Api::Cri, 9), Ok(vec![id("a")]));
-        directory.answered(SourceName::Cri, &[id("a")], Vec::new());
-        let next = directory.due(Api::Cri, 9).unwrap_err().expect("it is asked for again");
-        assert!(next > Instant::now() && next <= Instant::now() + FIRST_RETRY);
-        assert_eq!(directory.due(Api::Docker, 9), Ok(vec![id("a")]), "others have their own time");
-        assert_eq!(directory.unresolved(), 1);
-    }
-
-    #[test]
-    fn only_podman_is_asked_for_podman_s_containers_and_for_no_others() {
-        let directory = Directory::default();
-        let _ = directory.container(&id("a"), None);
-        let _ = directory.container(&id("b"), Some(Api::Podman));
-        assert_eq!(directory.due(Api::Cri, 9), Ok(vec![id("a")]));
-        assert_eq!(directory.due(Api::Podman, 9), Ok(vec![id("b")]));
-    }
-
-    #[test]
-    fn the_first_answer_is_kept_and_what_nobody_asked_for_is_not() {
-        let directory = Directory::default();
-        let _ = directory.container(&id("a"), None);
-        let before = directory.generation();
-        directory.answered(SourceName::Cri, &[id("a")], vec![facts("a", None), facts("b", None)]);
-        assert!(directory.generation() > before);
-        assert_eq!(directory.container(&id("a"), None).as_deref(), Some(&facts("a", None)));
-        assert_eq!((directory.unresolved(), directory.due(Api::Docker, 9)), (0, Err(None)));
-        let known = directory.lock().containers.len();
-        assert_eq!(known, 1);
-    }
-
-    #[test]
-    fn pods_name_containers_that_are_wanted_before_and_after() {
-        let directory = Directory::default();
-        let _ = directory.container(&id("a"), None);
-        directory.pod_changed(PodChange::Applied(pod("1", &["a", "b"])));
-        for container in ["a", "b"] {
-            assert!(directory.container(&id(container), None).is_some(), "{container}");
+        let controller = pod.controller.clone();
+        let namespace = Arc::clone(&pod.facts.namespace);
+        let is_other = self.pods.insert(uid, pod).is_some_and(|before| before.controller != controller);
+        if is_other {
+            self.forget_owners();
         }
-        directory.pod_changed(PodChange::Deleted { uid: "1".into() });
-        assert!(directory.container(&id("a"), None).is_some(), "it may still run for a moment");
-        assert_eq!((directory.owner("1"), directory.pod("1").map(|pod| pod.name)), (None, Some("web-1".into())));
-    }
-
-    #[test]
-    fn pods_that_a_new_list_does_not_have_are_gone() {
-        let directory = Directory::default();
-        for uid in ["1", "2"] {
-            directory.pod_changed(PodChange::Applied(pod(uid, &[])));
-        }
-        directory.pod_changed(PodChange::Restarted);
-        directory.pod_changed(PodChange::Applied(pod("2", &[])));
-        assert!(directory.pod("1").is_some(), "as long as the list is not complete");
-        directory.pod_changed(PodChange::Synced);
-        assert_eq!((directory.pod("1"), directory.pod("2").is_some()), (None, true));
-    }
-
-    #[test]
-    fn nobody_can_make_it_large() {
-        let directory = Directory::default();
-        for number in 0..2 * MOST {
-            let _ = directory.container(&number.to_string().into(), None);
-            directory.pod_changed(PodChange::Applied(pod(&number.to_string(), &[])));
-        }
-        let known = directory.lock();
-        assert_eq!((known.containers.len(), known.pods.len()), (MOST, MOST));
-    }
-
-    #[test]
-    fn a_change_of_a_source_s_state_is_told_once() {
-        let directory = Directory::default();
-        directory.expect(SourceName::Cri);
-        assert!(directory.has_sources() && directory.sources().is_empty(), "it is there, but was not asked");
-        let told = [None, None, Some("gone"), Some("gone"), None]
-            .map(|problem: Option<&str>| directory.set_status(SourceName::Cri, problem.map(str::to_owned)));
-        assert_eq!(told, [true, false, true, false, true]);
-        assert_eq!(directory.sources()[0].failures, 2);
+        controller.is_some_and(|controller| self.owners.want(&namespace, &controller))
     }
 }

@@ -41,8 +41,6 @@ pub struct PodFacts {
     pub namespace: Arc<str>,
     /// Its name.
     pub name: Arc<str>,
-    /// What made it.
-    pub owner: Option<Owner>,
 }
 
 impl PodFacts {
@@ -55,18 +53,8 @@ impl PodFacts {
             uid: value("io.kubernetes.pod.uid")?,
             namespace: value("io.kubernetes.pod.namespace")?,
             name: value("io.kubernetes.pod.name")?,
-            owner: None,
         })
     }
-}
-
-/// What made a pod: the Deployment rather than its `ReplicaSet`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Owner {
-    /// `Deployment`, `StatefulSet`, `Job`, ...
-    pub kind: Arc<str>,
-    /// Its name.
-    pub name: Arc<str>,
 }
 
 /// Text from a source, cut at a character's boundary where it is longer than 1,024 bytes; `None` when it is empty. Control

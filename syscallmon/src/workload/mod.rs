@@ -7,6 +7,7 @@ mod directory;
 mod facts;
 mod labels;
 mod naming;
+mod owner;
 mod place;
 mod runtimes;
 mod selector;
@@ -14,9 +15,10 @@ pub mod source;
 
 pub use self::{
     directory::{Directory, SourceStatus},
-    facts::{ContainerFacts, ContainerId, Owner, PodFacts},
+    facts::{ContainerFacts, ContainerId, PodFacts},
     labels::{Label, LabelError, Labels},
     naming::{Named, Naming, PATIENCE, Rules},
+    owner::{Controller, Owner},
     place::Place,
     runtimes::{Api, RUNTIMES, Runtime},
     selector::{Selector, SelectorError},

@@ -1,5 +1,8 @@
 //! Gives cgroups their workloads: what the path says, what the directory knows, what the configuration wants.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
@@ -56,6 +59,8 @@ pub struct Naming {
     cgroups: HashMap<u64, (Arc<Place>, Named)>,
     /// The directory's, of which the names are.
     generation: u64,
+    /// Cgroups that were something else before.
+    renamed: Vec<u64>,
 }
 
 impl Naming {
@@ -63,7 +68,7 @@ impl Naming {
     #[must_use]
     pub fn new(directory: Directory, rules: Rules, node: Arc<str>) -> Self {
         let uses_owner = rules.use_owner();
-        Self { directory, rules, uses_owner, node, cgroups: HashMap::new(), generation: 0 }
+        Self { directory, rules, uses_owner, node, cgroups: HashMap::new(), generation: 0, renamed: Vec::new() }
     }
 
     /// Whether policies want to know what made a pod, besides the rules.
@@ -85,16 +90,29 @@ impl Naming {
         }
         self.generation = generation;
         let mut cgroups = std::mem::take(&mut self.cgroups);
-        for (place, named) in cgroups.values_mut() {
+        for (id, (place, named)) in &mut cgroups {
             let new = self.of_place(place);
-            // Who told may have forgotten, such as when a pod is deleted; the cgroup is still what it was.
-            let is_less = |label| new.about.get(label).is_none() && named.about.get(label).is_some();
-            if !matches!(new.workload, Workload::Unresolved(_)) && !is_less(Label::Owner) {
+            if !matches!(new.workload, Workload::Unresolved(_)) && !self.is_forgotten(&new.about, &named.about) {
+                if !matches!(named.workload, Workload::Unresolved(_)) && new.workload != named.workload {
+                    self.renamed.push(*id);
+                }
                 *named = new;
             }
         }
         self.cgroups = cgroups;
         true
+    }
+
+    /// Cgroups that had another name until now. What they did under that name stays there.
+    pub fn take_renamed(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.renamed)
+    }
+
+    /// Whether less is known of a container than before, as its pod was deleted: its cgroup is still what it was.
+    fn is_forgotten(&self, new: &Labels, old: &Labels) -> bool {
+        let is_gone = |uid: &Arc<str>| !self.directory.knows_owner(uid);
+        let has_lost = new.get(Label::Owner).is_none() && old.get(Label::Owner).is_some();
+        has_lost && new.get(Label::PodUid).is_none_or(is_gone)
     }
 
     /// Takes up names of what had none: they became known without anything new in the directory.
@@ -104,6 +122,11 @@ impl Naming {
                 *named = new.clone();
             }
         }
+    }
+
+    /// Tells whether the API server calls this node by another name: it has no pods for it, and there are cgroups of some.
+    pub fn check_node(&self) {
+        self.directory.check_node(|| self.cgroups.values().any(|(place, _)| place.pod().is_some()));
     }
 
     /// The name of the cgroup with this id and path.
@@ -150,16 +173,47 @@ impl Naming {
             }
         };
         let about = about.or_else(|| Some((false, self.of_pod_alone(place)?)));
-        match about {
-            Some((is_pause, about)) => Named { workload: self.workload(is_pause, &about), about },
-            None => Named { workload: Workload::Unresolved(Arc::clone(place)), about: self.about_unresolved(place) },
+        if let Some((is_pause, about)) = about {
+            return Named { workload: self.workload(is_pause, &about), about };
+        }
+        let about = self.about_unresolved(place);
+        let is_dropped = self.is_dropped_without_name(place, &about);
+        let workload = if is_dropped { Workload::Dropped } else { Workload::Unresolved(Arc::clone(place)) };
+        Named { workload, about }
+    }
+
+    /// Whether the configuration drops a container whatever its name may be, or one that nobody will name.
+    fn is_dropped_without_name(&self, place: &Place, about: &Labels) -> bool {
+        let Rules { keep, drop, .. } = &self.rules;
+        if keep.is_empty() && drop.is_empty() {
+            return false;
+        }
+        let is_final = self.is_nameless(place);
+        let is_known = |label| match label {
+            Label::Cgroup | Label::Node => true,
+            // Without the runtime it is half of what the label will be.
+            Label::ContainerId => is_final || about.get(Label::Runtime).is_some(),
+            _ => is_final || about.get(label).is_some(),
+        };
+        let matches = |selector: &Selector| selector.matches_known(about, is_known);
+        drop.iter().any(|selector| matches(selector) == Some(true))
+            || !keep.is_empty() && keep.iter().all(|selector| matches(selector) == Some(false))
+    }
+
+    /// Whether nobody knows the name of a container, as far as all that could know it have answered.
+    fn is_nameless(&self, place: &Place) -> bool {
+        let has_waited = |id: &ContainerId| self.directory.wanted_for(id) >= PATIENCE;
+        match place {
+            _ if !self.directory.has_sources() => true,
+            Place::Container { id, .. } => has_waited(id) && !self.directory.has_failing_source(),
+            Place::Pod { .. } | Place::Cgroup(_) => false,
         }
     }
 
     /// Whether its owner decides what it is, and the Kubernetes API may still tell it. Runtimes know names only, and are quicker.
     fn waits_for_owner(&self, facts: &ContainerFacts) -> bool {
         let is_new = || self.directory.wanted_for(&facts.id) < PATIENCE;
-        let is_unknown = |uid: &str| self.directory.expects(SourceName::Kubernetes) && !self.directory.has_pod(uid);
+        let is_unknown = |uid: &str| self.directory.expects(SourceName::Kubernetes) && !self.directory.knows_owner(uid);
         self.uses_owner && facts.pod.as_ref().is_some_and(|pod| is_unknown(&pod.uid)) && is_new()
     }
 
@@ -204,7 +258,7 @@ impl Naming {
 
     fn pod_labels(&self, pod: &PodFacts) -> [(Label, Arc<str>); 5] {
         // Runtimes do not know what made a pod.
-        let owner = pod.owner.clone().or_else(|| self.directory.owner(&pod.uid));
+        let owner = self.directory.owner(&pod.uid);
         let (kind, owner) = owner.map(|owner| (owner.kind, owner.name)).unwrap_or_default();
         [
             (Label::Namespace, Arc::clone(&pod.namespace)),
@@ -217,12 +271,15 @@ impl Naming {
 
     /// What its path tells of a container that nobody has named yet.
     fn about_unresolved(&self, place: &Place) -> Labels {
-        let id = match place {
-            Place::Container { id, .. } => Some((Label::ContainerId, id.to_string().into())),
-            Place::Pod { .. } | Place::Cgroup(_) => None,
+        let (id, runtime) = match place {
+            Place::Container { id, api, .. } => (Some(id), api.and_then(Api::runtime)),
+            Place::Pod { .. } | Place::Cgroup(_) => (None, None),
         };
-        let pod = place.pod().map(|uid| (Label::PodUid, Arc::clone(uid)));
-        Labels::new(id.into_iter().chain(pod).chain(self.common(place.path())))
+        let id = id.map(|id| runtime.map_or_else(|| Arc::clone(id), |runtime| format!("{runtime}://{id}").into()));
+        let container = [(Label::ContainerId, id), (Label::Runtime, runtime.map(Arc::from))];
+        let known = container.into_iter().chain([(Label::PodUid, place.pod().cloned())]);
+        let known = known.filter_map(|(label, value)| Some((label, value?)));
+        Labels::new(known.chain(self.common(place.path())))
     }
 
     fn common(&self, path: &Arc<str>) -> [(Label, Arc<str>); 2] {
@@ -245,162 +302,5 @@ impl Naming {
             })
             .collect();
         self.directory.retain(&containers);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::workload::{
-        Owner,
-        source::{Pod, PodChange, SourceName},
-    };
-
-    const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
-    const UID: &str = "2f6d8a0e-4b7c-4a55-9d32-6a1f0c9b8e71";
-
-    fn rules() -> Rules {
-        Rules { labels: Label::DEFAULT.to_vec(), keep: Vec::new(), drop: Vec::new(), pause: false }
-    }
-
-    fn naming(rules: Rules) -> Naming {
-        Naming::new(Directory::default(), rules, "node1".into())
-    }
-
-    fn path() -> Arc<str> {
-        format!("/kubepods/burstable/pod{UID}/{ID}/inner").into()
-    }
-
-    fn pod() -> PodFacts {
-        let [uid, namespace, name] = [UID, "shop", "web-1"].map(Arc::from);
-        PodFacts { uid, namespace, name, owner: None }
-    }
-
-    /// A runtime tells of the container.
-    fn tell(naming: &Naming, pod: Option<PodFacts>, is_pause: bool) {
-        let [id, name, runtime] = [ID, "httpd", "containerd"].map(Arc::from);
-        let facts = ContainerFacts { id, name, pod, image: Some("nginx:1".into()), runtime, is_pause };
-        naming.directory().answered(SourceName::Cri, &[], vec![facts]);
-    }
-
-    /// What the cgroup is called once a runtime has told.
-    fn told(rules: Rules, pod: Option<PodFacts>, is_pause: bool) -> String {
-        let mut naming = naming(rules);
-        naming.name(1, &path());
-        tell(&naming, pod, is_pause);
-        assert!(naming.refresh() && !naming.refresh());
-        naming.name(1, &path()).workload.to_string()
-    }
-
-    #[test]
-    fn a_container_is_called_by_its_path_until_somebody_tells() {
-        let mut naming = naming(rules());
-        let unresolved = naming.name(1, &path()).workload.clone();
-        assert!(matches!(&unresolved, Workload::Unresolved(place) if place.path().ends_with(ID)));
-        assert_eq!(told(rules(), Some(pod()), false), "shop/web-1/httpd");
-        assert_eq!(told(rules(), None, false), "httpd");
-    }
-
-    #[test]
-    fn pause_containers_are_one_unless_they_shall_not_be() {
-        assert_eq!(told(rules(), Some(pod()), true), "(pause)");
-        assert_eq!(told(Rules { pause: true, ..rules() }, Some(pod()), true), "shop/web-1/httpd");
-    }
-
-    #[test]
-    fn what_is_not_kept_or_is_dropped_is_one() {
-        let selector = |text: &str| vec![text.parse().unwrap()];
-        for (keep, drop, expected) in [
-            (vec![], selector(r#"image=~"nginx.*""#), "(dropped)"),
-            (selector(r#"namespace="shop""#), vec![], "shop/web-1/httpd"),
-            (selector(r#"namespace="db""#), vec![], "(dropped)"),
-            (selector(r#"namespace="shop""#), selector(r#"node="node1""#), "(dropped)"),
-        ] {
-            assert_eq!(told(Rules { keep, drop, ..rules() }, Some(pod()), false), expected);
-        }
-    }
-
-    #[test]
-    fn labels_are_those_that_were_asked_for() {
-        let labels = vec![Label::Image, Label::Namespace, Label::Cgroup];
-        assert_eq!(told(Rules { labels: labels.clone(), ..rules() }, Some(pod()), false), "shop/nginx:1");
-        let mut naming = naming(Rules { labels, ..rules() });
-        assert_eq!(
-            naming.name(2, &"/system.slice/cron.service".into()).workload.to_string(),
-            "/system.slice/cron.service"
-        );
-    }
-
-    #[test]
-    fn all_that_is_known_is_told_besides() {
-        let mut naming = naming(rules());
-        naming.name(1, &path());
-        tell(&naming, Some(pod()), false);
-        let owner = Some(Owner { kind: "Deployment".into(), name: "web".into() });
-        let applied = Pod { facts: PodFacts { owner, ..pod() }, containers: Vec::new() };
-        naming.directory().pod_changed(PodChange::Applied(applied));
-        naming.refresh();
-        let about: Vec<String> =
-            naming.name(1, &path()).about.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let id = format!("container_id=containerd://{ID}");
-        let cgroup = format!("cgroup=/kubepods/burstable/pod{UID}/{ID}");
-        let uid = format!("pod_uid={UID}");
-        assert_eq!(
-            about,
-            [
-                "namespace=shop",
-                "pod=web-1",
-                "container=httpd",
-                &cgroup,
-                &id,
-                "image=nginx:1",
-                "runtime=containerd",
-                &uid,
-                "node=node1",
-                "owner=web",
-                "owner_kind=Deployment"
-            ]
-        );
-    }
-
-    #[test]
-    fn a_container_keeps_its_owner_when_its_pod_is_deleted() {
-        let mut naming = naming(Rules { labels: vec![Label::Owner], ..rules() });
-        let owner = Some(Owner { kind: "Deployment".into(), name: "web".into() });
-        let applied = Pod { facts: PodFacts { owner, ..pod() }, containers: Vec::new() };
-        naming.directory().pod_changed(PodChange::Applied(applied));
-        naming.name(1, &path());
-        tell(&naming, Some(pod()), false);
-        naming.refresh();
-        assert_eq!(naming.name(1, &path()).workload.to_string(), "web");
-        naming.directory().pod_changed(PodChange::Deleted { uid: UID.into() });
-        assert!(naming.refresh());
-        assert_eq!(naming.name(1, &path()).workload.to_string(), "web");
-    }
-
-    #[test]
-    fn what_is_told_apart_by_its_owner_waits_for_the_api() {
-        let waits = |mut naming: Naming| {
-            naming.directory().set_status(SourceName::Kubernetes, None);
-            naming.name(1, &path());
-            tell(&naming, Some(pod()), false);
-            naming.refresh();
-            matches!(naming.name(1, &path()).workload, Workload::Unresolved(_))
-        };
-        let by_policies = |use_owner| {
-            let mut naming = naming(rules());
-            naming.policies_use_owner(use_owner);
-            naming
-        };
-        assert!(waits(naming(Rules { labels: vec![Label::Owner], ..rules() })));
-        assert!(waits(by_policies(true)) && !waits(by_policies(false)));
-    }
-
-    #[test]
-    fn cgroups_that_are_gone_are_forgotten_with_their_containers() {
-        let mut naming = naming(rules());
-        naming.name(1, &path());
-        naming.forget(&[1], [].into_iter());
-        assert!(naming.cgroups.is_empty());
     }
 }

@@ -33,6 +33,16 @@ pub enum Api {
 }
 
 impl Api {
+    /// The runtime that it is the API of, where that is one alone.
+    #[must_use]
+    pub fn runtime(self) -> Option<&'static str> {
+        match self {
+            Self::Cri => None,
+            Self::Docker => Some("docker"),
+            Self::Podman => Some("podman"),
+        }
+    }
+
     /// Whether it may know a container whose cgroup's name tells this of its runtime.
     #[must_use]
     pub fn may_know(self, told: Option<Self>) -> bool {

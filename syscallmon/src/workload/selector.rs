@@ -60,14 +60,29 @@ impl Selector {
     /// Whether a workload of these labels is selected.
     #[must_use]
     pub fn matches(&self, labels: &Labels) -> bool {
-        self.matchers.iter().all(|matcher| {
-            let value = labels.get(matcher.label).map_or("", AsRef::as_ref);
-            let is_match = match &matcher.test {
-                Test::Equals(expected) => expected == value,
-                Test::Matches(regex) => regex.is_match(value),
-            };
-            is_match != matcher.not
-        })
+        self.matchers.iter().all(|matcher| matcher.matches(labels))
+    }
+
+    /// Whether a workload of which only some labels are known is selected; `None` where the others decide.
+    #[must_use]
+    pub fn matches_known(&self, labels: &Labels, is_known: impl Fn(Label) -> bool) -> Option<bool> {
+        let (known, unknown): (Vec<_>, Vec<_>) = self.matchers.iter().partition(|matcher| is_known(matcher.label));
+        if known.iter().all(|matcher| matcher.matches(labels)) {
+            unknown.is_empty().then_some(true)
+        } else {
+            Some(false)
+        }
+    }
+}
+
+impl Matcher {
+    fn matches(&self, labels: &Labels) -> bool {
+        let value = labels.get(self.label).map_or("", AsRef::as_ref);
+        let is_match = match &self.test {
+            Test::Equals(expected) => expected == value,
+            Test::Matches(regex) => regex.is_match(value),
+        };
+        is_match != self.not
     }
 }
 
@@ -177,6 +192,21 @@ mod tests {
             [r#"namespace="Shop""#, r#"pod=~"web""#, r#"namespace="shop",pod="db""#, r#"cgroup!="""#, r#"pod!~"web.*""#]
         {
             assert!(!selects(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn labels_that_are_not_known_leave_it_open_unless_others_decide() {
+        for (text, expected) in [
+            (r#"namespace="shop""#, Some(true)),
+            (r#"namespace="db""#, Some(false)),
+            (r#"pod="web-1""#, None),
+            (r#"pod!="web-1""#, None),
+            (r#"namespace="shop",pod="other""#, None),
+            (r#"namespace="db",pod="web-1""#, Some(false)),
+        ] {
+            let selector: Selector = text.parse().unwrap();
+            assert_eq!(selector.matches_known(&web(), |label| label == Label::Namespace), expected, "{text}");
         }
     }
 

@@ -18,7 +18,7 @@ Every metric that `syscallmon run` exports at `/metrics`, in the
 | `namespace`, `pod`, `container` | of a container in Kubernetes; Docker's and Podman's have `container` alone |
 | `cgroup` | of what is in no container whose name is known: path of the cgroup, of its unit if it is in one, beginning with `/`; `(pause)` for all containers that only hold a pod's namespaces; `(dropped)` for what `workload.keep` and `workload.drop` leave out; `(remainder)` for what found the kernel's tables full, or `workload.max-series` reached; `(unknown)` for cgroups whose path could not be found out; `(gone)` for removed ones that were too many to be kept apart until their time was over |
 | `container_id` | as kube-state-metrics has it: `containerd://` and 64 hexadecimal digits |
-| `owner`, `owner_kind` | what made the pod, a Deployment rather than its ReplicaSet; only from the Kubernetes API |
+| `owner`, `owner_kind` | what made the pod: a Deployment rather than its ReplicaSet, a CronJob rather than its Job, as the API server confirms it by UID; kinds of other API groups with their group, such as `Rollout.argoproj.io`; only from the Kubernetes API |
 | `syscall` | the kernel's name of the system call; `unknown` for every number that the ABI does not know |
 | `abi` | `x86_64`, `ia32` (int 0x80 and 32-bit programs), `x32`, `aarch64`, `aarch32` |
 | `errno` | the kernel's name of the error (`ENOENT`); `unknown` for a number that has none |
@@ -32,6 +32,7 @@ A workload is what has the same labels of those in `workload.labels`; labels tha
 their workload lives: a container that is started again goes on in its series, also after a while, as long as its pod is there. One that is removed is
 exported for `workload.expire-after` (5 minutes) longer, then its series end. The same name, made again within that time, goes on in its series.
 A container is exported when its name is known, or after 10 seconds by its path; if the name comes later, all of its calls move there.
+A container that is renamed goes on under its new name; what it called before stays under the old one, whose series end like those of a removed workload.
 
 ## Families
 

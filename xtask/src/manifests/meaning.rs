@@ -36,6 +36,10 @@ const MEANINGS: &[Meaning] = &[
     has_not("initContainers", &["--set=seccomp.type=RuntimeDefault"]),
     // What its account may read: pods, and nothing of theirs or beside them.
     has_not(r"pods/|secrets|nodes\b", &[]),
+    // Controllers are read one at a time: lists of the whole cluster are not needed.
+    has(r"resources: \[replicasets\]\n *verbs: \[get\]\n", &[]),
+    has(r"resources: \[jobs\]\n *verbs: \[get\]\n", &[]),
+    has_not(r"replicasets|jobs\]", &["--set=alerts.kubernetesEvents=true,names.kubernetes=off"]),
     // Only the image's name decides where it comes from.
     has_not(r"ghcr\.io|docker\.io|quay\.io", &[]),
     has("recursiveReadOnly", &["--kube-version=1.37.0"]),

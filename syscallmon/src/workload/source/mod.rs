@@ -8,6 +8,7 @@ mod cri;
 mod engine;
 mod error;
 mod kubernetes;
+mod owners;
 mod socket;
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
@@ -44,8 +45,11 @@ pub enum SourceName {
     Docker,
     /// Podman's API.
     Podman,
-    /// The Kubernetes API.
+    /// The Kubernetes API, for pods.
     Kubernetes,
+    /// The Kubernetes API, for the controllers of pods.
+    #[serde(rename = "kubernetes-owners")]
+    KubernetesOwners,
 }
 
 impl SourceName {
@@ -57,6 +61,15 @@ impl SourceName {
             Self::Docker => "docker",
             Self::Podman => "podman",
             Self::Kubernetes => "kubernetes",
+            Self::KubernetesOwners => "kubernetes-owners",
+        }
+    }
+
+    /// What is missing where it does not answer.
+    fn consequence(self) -> &'static str {
+        match self {
+            Self::Cri | Self::Docker | Self::Podman | Self::Kubernetes => "gives no names of containers",
+            Self::KubernetesOwners => "does not tell which Deployment or CronJob a ReplicaSet or Job belongs to",
         }
     }
 
@@ -132,6 +145,8 @@ impl Sources {
         if self.asks_kubernetes() {
             let watch = watch_pods(self.kubeconfig.clone(), node.to_owned(), directory.clone());
             tasks.spawn(until(shutdown.clone(), watch));
+            let owners = owners::keep(self.kubeconfig.clone(), directory.clone());
+            tasks.spawn(until(shutdown.clone(), owners));
         }
     }
 }
@@ -180,7 +195,7 @@ impl Report {
     fn failed(&self, error: &SourceError) {
         let problem = chain(error);
         if self.directory.set_status(self.source, Some(problem.clone())) {
-            tracing::warn!(source = self.source.name(), "gives no names of containers, is tried again: {problem}");
+            tracing::warn!(source = self.source.name(), "{}; is tried again: {problem}", self.source.consequence());
         }
     }
 }

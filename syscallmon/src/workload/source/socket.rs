@@ -17,6 +17,9 @@ const MOST_OF_ENGINES: usize = 16;
 /// Least time between two questions: what comes meanwhile is asked for together.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// A container that is known is asked for again, since it may have been renamed: not earlier than after this.
+const RECHECK: Duration = Duration::from_secs(30);
+
 /// How often to look whether a runtime that is not installed has come.
 const RESCAN: Duration = Duration::from_secs(10);
 
@@ -64,6 +67,26 @@ impl Socket {
         result
     }
 
+    /// How many containers that are known are asked for at once, and how long it is before more are. Podman is asked rarely: its
+    /// service ends when nobody asks, and it works longer on an answer. The CRI has no way to rename a container.
+    fn rechecks(&self) -> Option<(usize, Duration)> {
+        match self.api {
+            Api::Cri => None,
+            Api::Docker => Some((4, Duration::from_secs(1))),
+            Api::Podman => Some((16, Duration::from_mins(1))),
+        }
+    }
+
+    /// Known containers to be asked for now. `next` is when there may be more.
+    fn stale(&self, next: &mut Instant) -> Vec<ContainerId> {
+        let Some((most, pause)) = self.rechecks() else { return Vec::new() };
+        if *next > Instant::now() {
+            return Vec::new();
+        }
+        *next = Instant::now() + pause;
+        self.directory.stale(self.api, RECHECK, most)
+    }
+
     /// Asks over this socket for as long as it is the one.
     async fn ask_over(&self, socket: &PathBuf) {
         let mut wanted = self.directory.wanted();
@@ -72,17 +95,23 @@ impl Socket {
         // Podman's is started by whoever connects.
         let mut is_known_to_be_there = self.api == Api::Podman;
         let most = if self.api == Api::Cri { MOST } else { MOST_OF_ENGINES };
+        let mut next_recheck = Instant::now();
         while self.choice.socket(self.api).as_ref() == Some(socket) {
             let answer = match self.directory.due(self.api, most) {
                 Ok(ids) => self.look_up(&mut client, &ids).await,
                 Err(_) if !is_known_to_be_there => client.check(socket).await,
                 Err(next) => {
-                    let next = next.map_or_else(|| Instant::now() + RESCAN, Instant::from_std);
-                    tokio::select! {
-                        () = wanted.changed() => {}
-                        () = sleep_until(next) => {}
+                    let stale = self.stale(&mut next_recheck);
+                    if stale.is_empty() {
+                        let next = next.map_or_else(|| Instant::now() + RESCAN, Instant::from_std);
+                        let next = if self.rechecks().is_some() { next.min(next_recheck) } else { next };
+                        tokio::select! {
+                            () = wanted.changed() => {}
+                            () = sleep_until(next) => {}
+                        }
+                        continue;
                     }
-                    continue;
+                    self.look_up(&mut client, &stale).await
                 }
             };
             is_known_to_be_there = answer.is_ok();

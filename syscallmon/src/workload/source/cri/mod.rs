@@ -168,12 +168,7 @@ impl Sandbox {
 
 impl SandboxMetadata {
     fn pod(&self) -> Option<PodFacts> {
-        Some(PodFacts {
-            uid: text(&self.uid)?,
-            namespace: text(&self.namespace)?,
-            name: text(&self.name)?,
-            owner: None,
-        })
+        Some(PodFacts { uid: text(&self.uid)?, namespace: text(&self.namespace)?, name: text(&self.name)? })
     }
 }
 

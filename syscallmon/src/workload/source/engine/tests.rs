@@ -117,7 +117,7 @@ async fn containers_of_cri_dockerd_are_in_pods() {
     for (name, kind) in answers {
         found.extend(answer_to(ok(&listed(&id('a'), name, &labels(kind)))).await.unwrap());
     }
-    let pod = PodFacts { uid: "1-2".into(), namespace: "shop".into(), name: "web-0".into(), owner: None };
+    let pod = PodFacts { uid: "1-2".into(), namespace: "shop".into(), name: "web-0".into() };
     let seen = |facts: &ContainerFacts| (facts.name.to_string(), facts.pod.clone(), facts.is_pause);
     assert_eq!(seen(&found[0]), ("web".to_owned(), Some(pod.clone()), false));
     assert_eq!(seen(&found[1]), ("POD".to_owned(), Some(pod), true));

@@ -1,11 +1,13 @@
 //! What the API server knows of the pods of this node: one list, then one watch for as long as the daemon runs.
 //!
-//! It needs `get`, `list` and `watch` of pods, and never writes. Nothing is kept here: whoever calls is told of each change.
+//! It needs `list` and `watch` of pods, `get` of their controllers, and never writes. Nothing is kept here: whoever calls is told of each change.
 
+mod controllers;
 mod failure;
+mod owner_reference;
 mod pod;
 #[cfg(test)]
-mod server;
+pub(super) mod server;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +25,7 @@ use kube::{
 use tokio::time::{sleep, timeout};
 use tower::{limit::RateLimitLayer, util::MapResponseLayer};
 
+pub(super) use self::controllers::Controllers;
 pub use self::pod::Pod;
 use self::{
     failure::{Failure, description},
@@ -84,6 +87,15 @@ impl Limits {
         silence: Duration::from_mins(5),
         requests: 5,
         period: Duration::from_secs(10),
+    };
+
+    /// Of a client that asks for controllers, one at a time.
+    const CONTROLLERS: Self = Self {
+        answer: 1 << 20,
+        silence: Duration::from_secs(10),
+        requests: 10,
+        period: Duration::from_secs(1),
+        ..Self::DEFAULT
     };
 
     /// Of a client whose answers are one object each.

@@ -7,7 +7,11 @@ use std::{borrow::Cow, collections::HashMap, sync::Arc};
 use kube::core::{NamespaceResourceScope, ObjectMeta, Resource};
 use serde::Deserialize;
 
-use crate::workload::facts::{ContainerFacts, Owner, PodFacts};
+use super::owner_reference::{OwnerReference, controller};
+use crate::workload::{
+    facts::{ContainerFacts, PodFacts},
+    owner::Controller,
+};
 
 /// Bytes of a text that are kept: Kubernetes' own names have 253 at most, images may have any.
 const TEXT_LIMIT: usize = 1024;
@@ -15,8 +19,6 @@ const TEXT_LIMIT: usize = 1024;
 const MIRROR: &str = "kubernetes.io/config.mirror";
 /// The annotation with the UID that the kubelet gave a static pod: the one in cgroup paths, and not its mirror's.
 const STATIC_UID: &str = "kubernetes.io/config.hash";
-/// The label by which a Deployment tells the pods of its `ReplicaSet`s apart.
-const TEMPLATE_HASH: &str = "pod-template-hash";
 
 /// A pod and its containers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +27,10 @@ pub struct Pod {
     pub facts: PodFacts,
     /// Its containers that have run, be they init, ephemeral or others: of each the present one, and the one before it.
     pub containers: Vec<ContainerFacts>,
+    /// What it names as its controller.
+    pub controller: Option<Controller>,
+    /// Whether the kubelet made it, from a file.
+    pub is_static: bool,
 }
 
 /// A pod, as kube's watcher wants it: of its metadata there is only the version.
@@ -88,17 +94,8 @@ struct Metadata {
     namespace: String,
     name: String,
     resource_version: Option<String>,
-    labels: Option<HashMap<String, String>>,
     annotations: Option<HashMap<String, String>>,
     owner_references: Option<Vec<OwnerReference>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct OwnerReference {
-    kind: String,
-    name: String,
-    controller: Option<bool>,
 }
 
 #[derive(Default, Deserialize)]
@@ -154,19 +151,15 @@ impl Manifest {
         let facts = self.metadata.facts()?;
         let images = self.spec.images();
         let containers = self.status.all().flat_map(|status| status.facts(&facts, &images)).collect();
-        Some(Pod { facts, containers })
+        let controller = self.metadata.owner_references.as_deref().and_then(controller);
+        Some(Pod { facts, containers, controller, is_static: self.metadata.static_uid().is_some() })
     }
 }
 
 impl Metadata {
     fn facts(&self) -> Option<PodFacts> {
         let uid = self.static_uid().unwrap_or(&self.uid);
-        (!uid.is_empty()).then(|| PodFacts {
-            uid: text(uid),
-            namespace: text(&self.namespace),
-            name: text(&self.name),
-            owner: self.owner(),
-        })
+        (!uid.is_empty()).then(|| PodFacts { uid: text(uid), namespace: text(&self.namespace), name: text(&self.name) })
     }
 
     /// The UID of the static pod that this one mirrors.
@@ -175,22 +168,6 @@ impl Metadata {
         // A hash, unlike the UIDs that the API server gives: nobody can call his pod by another's.
         let is_hash = |uid: &&str| uid.len() == 32 && uid.bytes().all(|byte| byte.is_ascii_hexdigit());
         annotations.get(STATIC_UID).map(String::as_str).filter(is_hash)
-    }
-
-    fn owner(&self) -> Option<Owner> {
-        let owner = self.owner_references.iter().flatten().find(|owner| owner.controller == Some(true))?;
-        let hash = self.labels.as_ref().and_then(|labels| labels.get(TEMPLATE_HASH));
-        let deployment = hash.and_then(|hash| owner.deployment(hash));
-        let (kind, name) = deployment.map_or((owner.kind.as_str(), owner.name.as_str()), |name| ("Deployment", name));
-        Some(Owner { kind: text(kind), name: text(name) })
-    }
-}
-
-impl OwnerReference {
-    /// The Deployment that made this `ReplicaSet`, for pods of this template: it is named `<Deployment>-<hash>`.
-    fn deployment(&self, hash: &str) -> Option<&str> {
-        let name = self.name.strip_suffix(hash)?.strip_suffix('-')?;
-        (self.kind == "ReplicaSet" && !hash.is_empty() && !name.is_empty()).then_some(name)
     }
 }
 
@@ -252,7 +229,7 @@ impl State {
 }
 
 /// A text of bounded length.
-fn text(whole: &str) -> Arc<str> {
+pub(super) fn text(whole: &str) -> Arc<str> {
     cut(whole).into()
 }
 
@@ -276,19 +253,10 @@ mod tests {
         pod.containers.iter().map(|c| (&*c.name, c.image.as_deref().unwrap(), &*c.runtime, &c.id[..1])).collect()
     }
 
-    fn owner(pod: &Pod) -> (&str, &str) {
-        let owner = pod.facts.owner.as_ref().unwrap();
-        (&owner.kind, &owner.name)
-    }
-
-    /// The owner of a pod with this label whose controller this is.
-    fn owned(hash: Option<&str>, kind: &str, name: &str) -> (String, String) {
-        let references = json!([{"kind": kind, "name": name, "controller": true}]);
-        let metadata =
-            json!({"uid": "u", "labels": {TEMPLATE_HASH: hash.unwrap_or("")}, "ownerReferences": references});
-        let pod = pod(&json!({"metadata": metadata}).to_string());
-        let (kind, name) = owner(&pod);
-        (kind.to_owned(), name.to_owned())
+    /// Group, kind and name of a pod's controller.
+    fn controller(pod: &Pod) -> (&str, &str, &str) {
+        let Controller { group, kind, name, .. } = pod.controller.as_ref().unwrap();
+        (group, kind, name)
     }
 
     #[test]
@@ -296,7 +264,7 @@ mod tests {
         let pod = pod(include_str!("fixtures/deployment.json"));
         assert_eq!(&*pod.facts.uid, "0f6b3a52-3b0e-4f0c-9a41-7a3f2e0c5d11");
         assert_eq!((&*pod.facts.namespace, &*pod.facts.name), ("shop", "web-6d4cf56db6-x7k2p"));
-        assert_eq!(owner(&pod), ("Deployment", "web"));
+        assert_eq!(controller(&pod), ("apps", "ReplicaSet", "web-6d4cf56db6"));
         assert_eq!(
             containers(&pod),
             [
@@ -315,28 +283,28 @@ mod tests {
         let pod = pod(include_str!("fixtures/crash_loop.json"));
         let image = "postgres:17@sha256:22";
         assert_eq!(containers(&pod), [("db", image, "cri-o", "f"), ("db", image, "cri-o", "e")]);
-        assert_eq!(owner(&pod), ("StatefulSet", "db"));
+        assert_eq!(controller(&pod), ("apps", "StatefulSet", "db"));
     }
 
     #[test]
     fn a_container_that_has_ended_is_named_once() {
         let pod = pod(include_str!("fixtures/job.json"));
         assert_eq!(containers(&pod), [("backup", "ghcr.io/example/backup", "docker", "9")]);
-        assert_eq!(owner(&pod), ("Job", "backup-28871040"));
+        assert_eq!(controller(&pod), ("batch", "Job", "backup-28871040"));
     }
 
     #[test]
     fn a_static_pod_has_the_uid_that_its_cgroup_has() {
         let pod = pod(include_str!("fixtures/mirror.json"));
         assert_eq!(&*pod.facts.uid, "8c1c2f3e0b5e4d1f9a8b7c6d5e4f3a2b");
-        assert_eq!(owner(&pod), ("Node", "node1"));
+        assert_eq!((controller(&pod), pod.is_static), (("", "Node", "node1"), true));
         assert_eq!(pod.containers[0].pod.as_ref(), Some(&pod.facts));
     }
 
     #[test]
     fn a_pod_that_has_not_started_has_no_containers() {
         let pod = pod(include_str!("fixtures/pending.json"));
-        assert_eq!((pod.facts.owner, pod.containers), (None, vec![]));
+        assert_eq!((pod.controller, pod.containers, pod.is_static), (None, vec![], false));
     }
 
     #[test]
@@ -354,31 +322,6 @@ mod tests {
         for no_pod in ["{}", r#"{"metadata":{"name":"a"}}"#] {
             assert!(serde_json::from_str::<PodObject>(no_pod).unwrap().pod.is_none());
         }
-    }
-
-    #[test]
-    fn only_a_deployment_s_replica_set_is_its_deployment_s() {
-        let known = [
-            (Some("6d4cf56db6"), "ReplicaSet", "web-6d4cf56db6", ("Deployment", "web")),
-            (Some("6d4cf56db6"), "ReplicaSet", "a-b-6d4cf56db6", ("Deployment", "a-b")),
-            (Some("6d4cf56db6"), "ReplicaSet", "web6d4cf56db6", ("ReplicaSet", "web6d4cf56db6")),
-            (Some("6d4cf56db6"), "ReplicaSet", "-6d4cf56db6", ("ReplicaSet", "-6d4cf56db6")),
-            (Some("6d4cf56db6"), "ReplicaSet", "6d4cf56db6", ("ReplicaSet", "6d4cf56db6")),
-            (None, "ReplicaSet", "web-", ("ReplicaSet", "web-")),
-            (Some("x"), "DaemonSet", "web-x", ("DaemonSet", "web-x")),
-            (None, "ReplicationController", "old", ("ReplicationController", "old")),
-        ];
-        for (hash, kind, name, (owner_kind, owner_name)) in known {
-            assert_eq!(owned(hash, kind, name), (owner_kind.to_owned(), owner_name.to_owned()), "{kind} {name}");
-        }
-    }
-
-    #[test]
-    fn an_owner_that_is_no_controller_is_none() {
-        let references =
-            json!([{"kind": "ConfigMap", "name": "a"}, {"kind": "Gang", "name": "b", "controller": false}]);
-        let pod = pod(&json!({"metadata": {"uid": "u", "ownerReferences": references}}).to_string());
-        assert_eq!(pod.facts.owner, None);
     }
 
     #[test]

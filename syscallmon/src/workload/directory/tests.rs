@@ -1,0 +1,180 @@
+//! What is kept, what is asked for, and when.
+
+use super::*;
+use crate::workload::owner::tests::controller;
+
+fn id(text: &str) -> ContainerId {
+    text.into()
+}
+
+fn facts(id: &str, pod: Option<PodFacts>) -> ContainerFacts {
+    let [name, runtime] = ["web", "containerd"].map(Arc::from);
+    ContainerFacts { id: id.into(), name, pod, image: None, runtime, is_pause: false }
+}
+
+fn pod(uid: &str, containers: &[&str]) -> Pod {
+    let [namespace, name] = ["shop", "web-1"].map(Arc::from);
+    let facts_of_pod = PodFacts { uid: uid.into(), namespace, name };
+    let containers = containers.iter().map(|id| facts(id, Some(facts_of_pod.clone()))).collect();
+    let controller = Some(controller("apps/ReplicaSet", &format!("web-{uid}")));
+    Pod { facts: facts_of_pod, containers, controller, is_static: false }
+}
+
+#[test]
+fn an_unknown_container_is_asked_for_at_once_and_again_later() {
+    let directory = Directory::default();
+    assert_eq!(directory.due(Api::Cri, 9), Err(None), "nobody wants anything");
+    assert_eq!(directory.container(&id("a"), None), None);
+    assert_eq!(directory.due(Api::Cri, 9), Ok(vec![id("a")]));
+    directory.answered(SourceName::Cri, &[id("a")], Vec::new());
+    let next = directory.due(Api::Cri, 9).unwrap_err().expect("it is asked for again");
+    assert!(next > Instant::now() && next <= Instant::now() + FIRST_RETRY);
+    assert_eq!(directory.due(Api::Docker, 9), Ok(vec![id("a")]), "others have their own time");
+    assert_eq!(directory.unresolved(), 1);
+}
+
+#[test]
+fn only_podman_is_asked_for_podman_s_containers_and_for_no_others() {
+    let directory = Directory::default();
+    let _ = directory.container(&id("a"), None);
+    let _ = directory.container(&id("b"), Some(Api::Podman));
+    assert_eq!(directory.due(Api::Cri, 9), Ok(vec![id("a")]));
+    assert_eq!(directory.due(Api::Podman, 9), Ok(vec![id("b")]));
+}
+
+#[test]
+fn the_first_answer_is_kept_and_what_nobody_asked_for_is_not() {
+    let directory = Directory::default();
+    let _ = directory.container(&id("a"), None);
+    let before = directory.generation();
+    directory.answered(SourceName::Cri, &[id("a")], vec![facts("a", None), facts("b", None)]);
+    assert!(directory.generation() > before);
+    assert_eq!(directory.container(&id("a"), None).as_deref(), Some(&facts("a", None)));
+    assert_eq!((directory.unresolved(), directory.due(Api::Docker, 9)), (0, Err(None)));
+    let known = directory.lock().containers.len();
+    assert_eq!(known, 1);
+}
+
+#[test]
+fn a_container_gets_its_new_name_from_whoever_told_the_old_one() {
+    let directory = Directory::default();
+    let _ = directory.container(&id("a"), None);
+    directory.answered(SourceName::Docker, &[id("a")], vec![facts("a", None)]);
+    assert_eq!(directory.stale(Api::Docker, Duration::ZERO, 9), [id("a")]);
+    assert!(directory.stale(Api::Docker, NEW, 9).is_empty() && directory.stale(Api::Cri, Duration::ZERO, 9).is_empty());
+    let before = directory.generation();
+    let renamed = || ContainerFacts { name: "shop".into(), image: Some("sha256:1".into()), ..facts("a", None) };
+    directory.answered(SourceName::Cri, &[id("a")], vec![renamed()]);
+    directory.answered(SourceName::Docker, &[id("a")], vec![facts("a", None)]);
+    directory.answered(SourceName::Docker, &[id("a")], Vec::new());
+    assert_eq!(directory.generation(), before, "nothing has changed");
+    directory.answered(SourceName::Docker, &[id("a")], vec![renamed()]);
+    let known = directory.container(&id("a"), None).unwrap();
+    assert_eq!((&*known.name, &known.image), ("shop", &None), "it is still of the image that it was started from");
+    assert!(directory.generation() > before);
+}
+
+#[test]
+fn pods_name_containers_that_are_wanted_before_and_after() {
+    let directory = Directory::default();
+    let _ = directory.container(&id("a"), None);
+    directory.pod_changed(PodChange::Applied(pod("1", &["a", "b"])));
+    for container in ["a", "b"] {
+        assert!(directory.container(&id(container), None).is_some(), "{container}");
+    }
+    directory.pod_changed(PodChange::Deleted { uid: "1".into() });
+    assert!(directory.container(&id("a"), None).is_some(), "it may still run for a moment");
+    assert_eq!((directory.owner("1"), directory.pod("1").map(|pod| pod.name)), (None, Some("web-1".into())));
+}
+
+/// What the directory says of the owner of a pod whose controller the API server describes so.
+fn owner_after(answer: Answer) -> (bool, Option<String>) {
+    let directory = Directory::default();
+    directory.pod_changed(PodChange::Applied(pod("1", &[])));
+    assert!(!directory.knows_owner("1") && directory.owner("1").is_none());
+    let before = directory.generation();
+    let reference = directory.due_owner().unwrap();
+    directory.owner_answered(&reference, answer);
+    let owner = directory.owner("1").map(|Owner { kind, name }| format!("{kind}/{name}"));
+    (directory.knows_owner("1") && directory.generation() > before, owner)
+}
+
+#[test]
+fn an_owner_is_what_the_api_server_says_and_unknown_until_then() {
+    let above = |uid: &str| Answer::Found { uid: uid.into(), controller: Some(controller("apps/Deployment", "web")) };
+    assert_eq!(owner_after(above("u-web-1")), (true, Some("Deployment/web".to_owned())));
+    assert_eq!(owner_after(above("u-web-2")), (true, None), "a false claim");
+    assert_eq!(owner_after(Answer::Forbidden), (true, Some("ReplicaSet/web-1".to_owned())));
+    assert_eq!(owner_after(Answer::Failed), (false, None), "it is asked for again");
+}
+
+#[test]
+fn controllers_are_forgotten_with_the_last_pod_that_names_them() {
+    let directory = Directory::default();
+    for change in [
+        PodChange::Applied(pod("1", &[])),
+        PodChange::Applied(Pod { controller: None, ..pod("1", &[]) }),
+        PodChange::Applied(pod("1", &[])),
+        PodChange::Deleted { uid: "1".into() },
+    ] {
+        let has_controller = matches!(&change, PodChange::Applied(pod) if pod.controller.is_some());
+        directory.pod_changed(change);
+        assert_eq!(directory.due_owner().is_ok(), has_controller);
+    }
+}
+
+#[test]
+fn pods_that_a_new_list_does_not_have_are_gone() {
+    let directory = Directory::default();
+    for uid in ["1", "2"] {
+        directory.pod_changed(PodChange::Applied(pod(uid, &[])));
+    }
+    directory.pod_changed(PodChange::Restarted);
+    directory.pod_changed(PodChange::Applied(pod("2", &[])));
+    assert!(directory.pod("1").is_some(), "as long as the list is not complete");
+    directory.pod_changed(PodChange::Synced);
+    assert_eq!((directory.pod("1"), directory.pod("2").is_some()), (None, true));
+}
+
+#[test]
+fn a_node_that_the_api_server_calls_otherwise_is_a_problem() {
+    let directory = Directory::default();
+    let problem = || directory.sources().first().and_then(|status| status.problem.clone());
+    directory.set_status(SourceName::Kubernetes, None);
+    for change in [PodChange::Restarted, PodChange::Synced] {
+        directory.pod_changed(change);
+    }
+    directory.check_node(|| true);
+    assert_eq!(problem(), None, "pods may still come");
+    directory.lock().synced = Instant::now().checked_sub(NEW);
+    directory.check_node(|| false);
+    assert_eq!(problem(), None, "no node of a cluster");
+    directory.check_node(|| true);
+    directory.set_status(SourceName::Kubernetes, None);
+    assert!(problem().is_some_and(|problem| problem.contains("kubernetes.node-name")));
+    directory.pod_changed(PodChange::Applied(pod("1", &[])));
+    directory.check_node(|| true);
+    assert_eq!(problem(), None);
+}
+
+#[test]
+fn nobody_can_make_it_large() {
+    let directory = Directory::default();
+    for number in 0..2 * MOST {
+        let _ = directory.container(&number.to_string().into(), None);
+        directory.pod_changed(PodChange::Applied(pod(&number.to_string(), &[])));
+    }
+    let known = directory.lock();
+    assert_eq!((known.containers.len(), known.pods.len()), (MOST, MOST));
+}
+
+#[test]
+fn a_change_of_a_source_s_state_is_told_once() {
+    let directory = Directory::default();
+    directory.expect(SourceName::Cri);
+    assert!(directory.has_sources() && directory.sources().is_empty(), "it is there, but was not asked");
+    let told = [None, None, Some("gone"), Some("gone"), None]
+        .map(|problem: Option<&str>| directory.set_status(SourceName::Cri, problem.map(str::to_owned)));
+    assert_eq!(told, [true, false, true, false, true]);
+    assert_eq!(directory.sources()[0].failures, 2);
+}

@@ -1,0 +1,250 @@
+//! What becomes of cgroups when names, rules and time go on.
+
+use super::*;
+use crate::workload::{
+    owner::tests::controller,
+    source::{Pod, PodChange, SourceName},
+};
+
+const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+const UID: &str = "2f6d8a0e-4b7c-4a55-9d32-6a1f0c9b8e71";
+
+fn rules() -> Rules {
+    Rules { labels: Label::DEFAULT.to_vec(), keep: Vec::new(), drop: Vec::new(), pause: false }
+}
+
+fn naming(rules: Rules) -> Naming {
+    Naming::new(Directory::default(), rules, "node1".into())
+}
+
+fn path() -> Arc<str> {
+    format!("/kubepods/burstable/pod{UID}/{ID}/inner").into()
+}
+
+fn pod() -> PodFacts {
+    let [uid, namespace, name] = [UID, "shop", "web-1"].map(Arc::from);
+    PodFacts { uid, namespace, name }
+}
+
+/// The pod as the API server has it, with a controller.
+fn owned() -> Pod {
+    let controller = Some(controller("apps/StatefulSet", "web"));
+    Pod { facts: pod(), containers: Vec::new(), controller, is_static: false }
+}
+
+/// A runtime tells of the container.
+fn tell(naming: &Naming, pod: Option<PodFacts>, is_pause: bool) {
+    let [id, name, runtime] = [ID, "httpd", "containerd"].map(Arc::from);
+    let facts = ContainerFacts { id, name, pod, image: Some("nginx:1".into()), runtime, is_pause };
+    naming.directory().answered(SourceName::Cri, &[], vec![facts]);
+}
+
+/// What the cgroup is called once a runtime has told.
+fn told(rules: Rules, pod: Option<PodFacts>, is_pause: bool) -> String {
+    let mut naming = naming(rules);
+    naming.name(1, &path());
+    tell(&naming, pod, is_pause);
+    assert!(naming.refresh() && !naming.refresh());
+    naming.name(1, &path()).workload.to_string()
+}
+
+#[test]
+fn a_container_is_called_by_its_path_until_somebody_tells() {
+    let mut naming = naming(rules());
+    let unresolved = naming.name(1, &path()).workload.clone();
+    assert!(matches!(&unresolved, Workload::Unresolved(place) if place.path().ends_with(ID)));
+    assert_eq!(told(rules(), Some(pod()), false), "shop/web-1/httpd");
+    assert_eq!(told(rules(), None, false), "httpd");
+}
+
+#[test]
+fn pause_containers_are_one_unless_they_shall_not_be() {
+    assert_eq!(told(rules(), Some(pod()), true), "(pause)");
+    assert_eq!(told(Rules { pause: true, ..rules() }, Some(pod()), true), "shop/web-1/httpd");
+}
+
+#[test]
+fn what_is_not_kept_or_is_dropped_is_one() {
+    let selector = |text: &str| vec![text.parse().unwrap()];
+    for (keep, drop, expected) in [
+        (vec![], selector(r#"image=~"nginx.*""#), "(dropped)"),
+        (selector(r#"namespace="shop""#), vec![], "shop/web-1/httpd"),
+        (selector(r#"namespace="db""#), vec![], "(dropped)"),
+        (selector(r#"namespace="shop""#), selector(r#"node="node1""#), "(dropped)"),
+    ] {
+        assert_eq!(told(Rules { keep, drop, ..rules() }, Some(pod()), false), expected);
+    }
+}
+
+#[test]
+fn labels_are_those_that_were_asked_for() {
+    let labels = vec![Label::Image, Label::Namespace, Label::Cgroup];
+    assert_eq!(told(Rules { labels: labels.clone(), ..rules() }, Some(pod()), false), "shop/nginx:1");
+    let mut naming = naming(Rules { labels, ..rules() });
+    assert_eq!(naming.name(2, &"/system.slice/cron.service".into()).workload.to_string(), "/system.slice/cron.service");
+}
+
+#[test]
+fn all_that_is_known_is_told_besides() {
+    let mut naming = naming(rules());
+    naming.name(1, &path());
+    tell(&naming, Some(pod()), false);
+    naming.directory().pod_changed(PodChange::Applied(owned()));
+    naming.refresh();
+    let about: Vec<String> =
+        naming.name(1, &path()).about.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let id = format!("container_id=containerd://{ID}");
+    let cgroup = format!("cgroup=/kubepods/burstable/pod{UID}/{ID}");
+    let uid = format!("pod_uid={UID}");
+    assert_eq!(
+        about,
+        [
+            "namespace=shop",
+            "pod=web-1",
+            "container=httpd",
+            &cgroup,
+            &id,
+            "image=nginx:1",
+            "runtime=containerd",
+            &uid,
+            "node=node1",
+            "owner=web",
+            "owner_kind=StatefulSet"
+        ]
+    );
+}
+
+#[test]
+fn a_container_keeps_its_owner_when_its_pod_is_deleted() {
+    let mut naming = naming(Rules { labels: vec![Label::Owner], ..rules() });
+    naming.directory().pod_changed(PodChange::Applied(owned()));
+    naming.name(1, &path());
+    tell(&naming, Some(pod()), false);
+    naming.refresh();
+    assert_eq!(naming.name(1, &path()).workload.to_string(), "web");
+    naming.directory().pod_changed(PodChange::Deleted { uid: UID.into() });
+    assert!(naming.refresh());
+    assert_eq!(naming.name(1, &path()).workload.to_string(), "web");
+}
+
+#[test]
+fn a_pod_that_is_taken_from_its_owner_has_none() {
+    let mut naming = naming(Rules { labels: vec![Label::Owner, Label::Pod], ..rules() });
+    naming.directory().pod_changed(PodChange::Applied(owned()));
+    naming.name(1, &path());
+    tell(&naming, Some(pod()), false);
+    naming.refresh();
+    assert_eq!(naming.name(1, &path()).workload.to_string(), "web-1/web");
+    naming.directory().pod_changed(PodChange::Applied(Pod { controller: None, ..owned() }));
+    assert!(naming.refresh());
+    assert_eq!(naming.name(1, &path()).workload.to_string(), "web-1");
+}
+
+#[test]
+fn what_is_told_apart_by_its_owner_waits_for_the_api() {
+    let waits = |mut naming: Naming| {
+        naming.directory().set_status(SourceName::Kubernetes, None);
+        naming.name(1, &path());
+        tell(&naming, Some(pod()), false);
+        naming.refresh();
+        matches!(naming.name(1, &path()).workload, Workload::Unresolved(_))
+    };
+    let by_policies = |use_owner| {
+        let mut naming = naming(rules());
+        naming.policies_use_owner(use_owner);
+        naming
+    };
+    assert!(waits(naming(Rules { labels: vec![Label::Owner], ..rules() })));
+    assert!(waits(by_policies(true)) && !waits(by_policies(false)));
+}
+
+/// Rules that keep or drop by one selector.
+fn selecting(keep: &str, drop: &str) -> Rules {
+    let selectors = |text: &str| (!text.is_empty()).then(|| text.parse().unwrap()).into_iter().collect();
+    Rules { keep: selectors(keep), drop: selectors(drop), ..rules() }
+}
+
+/// What a container is that has waited for its name for so long, where these sources answer, or fail to.
+fn unnamed(rules: Rules, waited: Duration, sources: &[(SourceName, bool)]) -> String {
+    let mut naming = naming(rules);
+    for &(source, is_up) in sources {
+        naming.directory().set_status(source, (!is_up).then(|| "gone".to_owned()));
+    }
+    naming.name(1, &path());
+    naming.directory().age(&ID.into(), waited);
+    let place = Arc::new(Place::of(&path()));
+    match naming.of_place(&place).workload {
+        Workload::Unresolved(_) => "unresolved".to_owned(),
+        workload => workload.to_string(),
+    }
+}
+
+#[test]
+fn a_container_without_a_name_is_dropped_by_what_is_known_of_it() {
+    let (up, long) = ([(SourceName::Cri, true)], PATIENCE);
+    let uid = format!(r#"pod_uid="{UID}""#);
+    let dropped = "(dropped)";
+    for (keep, drop, at_once, in_the_end) in [
+        ("", r#"cgroup=~"/kubepods/.*""#, dropped, dropped),
+        ("", r#"node="node1""#, dropped, dropped),
+        ("", uid.as_str(), dropped, dropped),
+        (r#"cgroup=~"/system.slice/.*""#, "", dropped, dropped),
+        (r#"cgroup=~"/kubepods/.*""#, "", "unresolved", "unresolved"),
+        // Its name decides, as long as one may come.
+        (r#"namespace="shop""#, "", "unresolved", dropped),
+        (r#"namespace="shop",node="node2""#, "", dropped, dropped),
+        ("", r#"namespace="""#, "unresolved", dropped),
+        ("", r#"container="web""#, "unresolved", "unresolved"),
+    ] {
+        let rules = || selecting(keep, drop);
+        assert_eq!(unnamed(rules(), Duration::ZERO, &up), at_once, "{keep} {drop}");
+        assert_eq!(unnamed(rules(), long, &up), in_the_end, "{keep} {drop}, in the end");
+        assert_eq!(unnamed(rules(), Duration::ZERO, &[]), in_the_end, "{keep} {drop}, without sources");
+        let failing = [(SourceName::Cri, true), (SourceName::Kubernetes, false)];
+        assert_eq!(unnamed(rules(), long, &failing), at_once, "{keep} {drop}: a dead source hides nothing");
+    }
+}
+
+#[test]
+fn a_dropped_container_is_decided_anew_when_its_name_comes() {
+    let mut naming = naming(selecting(r#"namespace="shop""#, ""));
+    assert_eq!(naming.name(1, &path()).workload, Workload::Dropped);
+    tell(&naming, Some(pod()), false);
+    assert!(naming.refresh());
+    assert_eq!(naming.name(1, &path()).workload.to_string(), "shop/web-1/httpd");
+    assert_eq!(naming.take_renamed(), [1], "what it did before is in another workload");
+}
+
+#[test]
+fn a_renamed_container_is_another_workload() {
+    let mut naming = naming(rules());
+    naming.name(1, &path());
+    let tell = |naming: &Naming, name: &str| {
+        let [id, name, runtime] = [ID, name, "docker"].map(Arc::from);
+        let facts = ContainerFacts { id, name, pod: None, image: None, runtime, is_pause: false };
+        naming.directory().answered(SourceName::Docker, &[], vec![facts]);
+    };
+    tell(&naming, "web");
+    naming.refresh();
+    assert_eq!((naming.name(1, &path()).workload.to_string(), naming.take_renamed()), ("web".to_owned(), vec![]));
+    tell(&naming, "web_old");
+    assert!(naming.refresh());
+    assert_eq!((naming.name(1, &path()).workload.to_string(), naming.take_renamed()), ("web_old".to_owned(), vec![1]));
+}
+
+#[test]
+fn what_a_path_tells_of_an_unnamed_container_is_written_as_its_source_will() {
+    let mut naming = naming(rules());
+    let path: Arc<str> = format!("/system.slice/docker-{ID}.scope").into();
+    let about = naming.name(1, &path).about.clone();
+    assert_eq!(about.get(Label::ContainerId).map(ToString::to_string), Some(format!("docker://{ID}")));
+    assert_eq!(about.get(Label::Runtime).map(AsRef::as_ref), Some("docker"));
+}
+
+#[test]
+fn cgroups_that_are_gone_are_forgotten_with_their_containers() {
+    let mut naming = naming(rules());
+    naming.name(1, &path());
+    naming.forget(&[1], [].into_iter());
+    assert!(naming.cgroups.is_empty());
+}

@@ -1,0 +1,323 @@
+//! `ReplicaSet`s and Jobs that pods of this node name as their controllers, and the owners that they lead to.
+//!
+//! There are never more than pods that name them. Namespaces take turns, so that one with many names does not delay others.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{Claim, Controller, Intermediate, Owner, is_object_name};
+
+/// A controller that did not answer is asked for again after this, then after twice that, and so on.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LAST_RETRY: Duration = Duration::from_mins(1);
+
+/// What is known is looked at again, since a controller can be given to another: soon once, as Kubernetes takes back within
+/// seconds what was claimed wrongly, and then rarely.
+const FIRST_CHECK: Duration = Duration::from_mins(1);
+const NEXT_CHECK: Duration = Duration::from_hours(1);
+
+/// Rights may be granted while the daemon runs.
+const FORBIDDEN_CHECK: Duration = Duration::from_mins(5);
+
+/// A `ReplicaSet` or Job as a pod names it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(in crate::workload) struct Reference {
+    /// What it is.
+    pub level: Intermediate,
+    /// The pod's namespace, which is also that of its controller.
+    pub namespace: Arc<str>,
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its UID, as the pod says.
+    pub uid: Arc<str>,
+}
+
+/// What the API server says of a controller.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::workload) enum Answer {
+    /// It is there, with this UID and this controller.
+    Found { uid: Arc<str>, controller: Option<Controller> },
+    /// There is none of that name.
+    Missing,
+    /// Nobody here may know.
+    Forbidden,
+    /// It did not answer.
+    Failed,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(in crate::workload) struct OwnerCache {
+    entries: HashMap<Reference, Entry>,
+    /// When each namespace last had its turn, by a number that grows.
+    turns: HashMap<Arc<str>, u64>,
+    turn: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    state: State,
+    /// When to ask for it, and how long to wait after that.
+    next: Instant,
+    pause: Duration,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum State {
+    /// Nobody has told yet.
+    Pending,
+    /// It is what the pod says that it is.
+    Verified(Owner),
+    /// Nobody may know whether it is: the pod is believed, but not what its names look like.
+    Unverified,
+    /// It is not.
+    False,
+}
+
+/// What is known of a pod's owner.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::workload) enum Known {
+    /// Not yet anything.
+    Pending,
+    /// That it has none.
+    Nobody,
+    /// This.
+    Owner(Owner),
+}
+
+impl OwnerCache {
+    /// What is known of the owner of a pod in this namespace with this controller.
+    pub(in crate::workload) fn of_pod(
+        &self,
+        namespace: &Arc<str>,
+        claim: Option<&Controller>,
+        is_static: bool,
+    ) -> Known {
+        let Some(controller) = claim else { return Known::Nobody };
+        let reference = match controller.claim(is_static) {
+            Claim::Nothing => return Known::Nobody,
+            Claim::Owner(owner) => return Known::Owner(owner),
+            Claim::Through(level) => Reference::new(level, namespace, controller),
+        };
+        let Some(reference) = reference else { return Known::Nobody };
+        match self.entries.get(&reference).map(|entry| &entry.state) {
+            None | Some(State::Pending) => Known::Pending,
+            Some(State::Verified(owner)) => Known::Owner(owner.clone()),
+            Some(State::Unverified) => Known::Owner(reference.level.owner(&reference.name, None)),
+            Some(State::False) => Known::Nobody,
+        }
+    }
+
+    /// Wants to know what is above the controller of a pod; whether that is something to ask for.
+    pub(in crate::workload) fn want(&mut self, namespace: &Arc<str>, controller: &Controller) -> bool {
+        let Claim::Through(level) = controller.claim(false) else { return false };
+        let Some(reference) = Reference::new(level, namespace, controller) else { return false };
+        if self.entries.contains_key(&reference) {
+            return false;
+        }
+        let entry = Entry { state: State::Pending, next: Instant::now(), pause: FIRST_RETRY };
+        self.entries.insert(reference, entry);
+        true
+    }
+
+    /// Forgets what no pod names any more.
+    pub(in crate::workload) fn retain<'a>(&mut self, named: impl Iterator<Item = (&'a Arc<str>, &'a Controller)>) {
+        let named: HashSet<Reference> = named
+            .filter_map(|(namespace, controller)| match controller.claim(false) {
+                Claim::Through(level) => Reference::new(level, namespace, controller),
+                _ => None,
+            })
+            .collect();
+        self.entries.retain(|reference, _| named.contains(reference));
+        let namespaces: HashSet<&Arc<str>> = self.entries.keys().map(|reference| &reference.namespace).collect();
+        self.turns.retain(|namespace, _| namespaces.contains(namespace));
+    }
+
+    /// What is to be asked for now; otherwise, when.
+    pub(in crate::workload) fn due(&mut self, now: Instant) -> Result<Reference, Option<Instant>> {
+        let turn = |reference: &Reference| self.turns.get(&reference.namespace).copied().unwrap_or(0);
+        let due = self.entries.iter().filter(|(_, entry)| entry.next <= now);
+        // What nobody knows anything of comes first.
+        let first = due.min_by_key(|(reference, entry)| (entry.state != State::Pending, turn(reference), entry.next));
+        let Some(reference) = first.map(|(reference, _)| reference.clone()) else {
+            return Err(self.entries.values().map(|entry| entry.next).min());
+        };
+        self.turn += 1;
+        self.turns.insert(Arc::clone(&reference.namespace), self.turn);
+        Ok(reference)
+    }
+
+    /// Whether what is known of it came from an answer.
+    pub(in crate::workload) fn is_verified(&self, reference: &Reference) -> bool {
+        self.entries.get(reference).is_some_and(|entry| matches!(entry.state, State::Verified(_)))
+    }
+
+    /// Takes up what the API server says; whether that is news.
+    pub(in crate::workload) fn answered(&mut self, reference: &Reference, answer: Answer, now: Instant) -> bool {
+        let Some(entry) = self.entries.get_mut(reference) else { return false };
+        let state = match answer {
+            Answer::Found { uid, controller } if uid == reference.uid => {
+                Some(State::Verified(reference.level.owner(&reference.name, controller.as_ref())))
+            }
+            // What is deleted may have pods for a while, and was what it was.
+            Answer::Found { .. } | Answer::Missing | Answer::Forbidden if entry.is_verified() => None,
+            Answer::Found { .. } | Answer::Missing => Some(State::False),
+            Answer::Forbidden => {
+                entry.next = now + FORBIDDEN_CHECK;
+                return std::mem::replace(&mut entry.state, State::Unverified) != State::Unverified;
+            }
+            Answer::Failed => {
+                entry.next = now + entry.pause;
+                entry.pause = (entry.pause * 2).min(LAST_RETRY);
+                return false;
+            }
+        };
+        let is_first = entry.state == State::Pending;
+        (entry.next, entry.pause) = (now + if is_first { FIRST_CHECK } else { NEXT_CHECK }, FIRST_RETRY);
+        let is_news = state.as_ref().is_some_and(|state| *state != entry.state);
+        if let Some(state) = state {
+            entry.state = state;
+        }
+        is_news
+    }
+}
+
+impl Entry {
+    fn is_verified(&self) -> bool {
+        matches!(self.state, State::Verified(_))
+    }
+}
+
+impl Reference {
+    /// `None` where no API server can have such an object.
+    fn new(level: Intermediate, namespace: &Arc<str>, controller: &Controller) -> Option<Self> {
+        let Controller { name, uid, .. } = controller;
+        let is_whole = is_object_name(namespace) && is_object_name(name) && !uid.is_empty();
+        is_whole.then(|| Self { level, namespace: Arc::clone(namespace), name: Arc::clone(name), uid: Arc::clone(uid) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::tests::controller, *};
+
+    const SHOP: &str = "shop";
+
+    fn found(reference: &Reference, above: &str) -> Answer {
+        Answer::Found { uid: Arc::clone(&reference.uid), controller: Some(controller(above, "web")) }
+    }
+
+    fn owner(cache: &OwnerCache, claim: &Controller) -> String {
+        match cache.of_pod(&SHOP.into(), Some(claim), false) {
+            Known::Pending => "pending".to_owned(),
+            Known::Nobody => "nobody".to_owned(),
+            Known::Owner(Owner { kind, name }) => format!("{kind}/{name}"),
+        }
+    }
+
+    /// A cache that was asked for a controller in `shop`, and what is to be asked for.
+    fn wanted(claim: &Controller) -> (OwnerCache, Reference) {
+        let mut cache = OwnerCache::default();
+        assert!(cache.want(&SHOP.into(), claim) && !cache.want(&SHOP.into(), claim));
+        let reference = cache.due(Instant::now()).unwrap();
+        (cache, reference)
+    }
+
+    #[test]
+    fn an_owner_is_known_when_the_api_server_has_told() {
+        let claim = controller("apps/ReplicaSet", "web-5d4f");
+        let (mut cache, reference) = wanted(&claim);
+        assert_eq!(owner(&cache, &claim), "pending");
+        assert!(!cache.answered(&reference, Answer::Failed, Instant::now()));
+        assert_eq!(owner(&cache, &claim), "pending");
+        assert!(cache.answered(&reference, found(&reference, "apps/Deployment"), Instant::now()));
+        assert_eq!(owner(&cache, &claim), "Deployment/web");
+        assert!(!cache.answered(&reference, Answer::Missing, Instant::now()));
+        assert_eq!(owner(&cache, &claim), "Deployment/web", "its last pods may still end");
+        assert!(cache.answered(&reference, found(&reference, "argoproj.io/Rollout"), Instant::now()));
+        assert_eq!(owner(&cache, &claim), "Rollout.argoproj.io/web");
+    }
+
+    #[test]
+    fn another_uid_or_no_object_is_a_false_claim() {
+        let claim = controller("apps/ReplicaSet", "web-5d4f");
+        let other = || Answer::Found { uid: "other".into(), controller: Some(controller("apps/Deployment", "web")) };
+        for answer in [other(), Answer::Missing] {
+            let (mut cache, reference) = wanted(&claim);
+            assert!(cache.answered(&reference, answer, Instant::now()));
+            assert_eq!(owner(&cache, &claim), "nobody");
+        }
+    }
+
+    #[test]
+    fn the_same_uid_under_another_name_is_another_claim() {
+        let (mut cache, reference) = wanted(&controller("apps/ReplicaSet", "web-5d4f"));
+        cache.answered(&reference, found(&reference, "apps/Deployment"), Instant::now());
+        let forged = Controller { name: "other".into(), ..controller("apps/ReplicaSet", "web-5d4f") };
+        assert_eq!(owner(&cache, &forged), "pending");
+        let job = Controller { group: "batch".into(), kind: "Job".into(), ..controller("", "web-5d4f") };
+        assert_eq!(owner(&cache, &job), "pending");
+    }
+
+    #[test]
+    fn where_nobody_may_know_the_pod_is_believed_but_no_pattern() {
+        for (claim, expected) in [
+            (controller("apps/ReplicaSet", "web-5d4f"), "ReplicaSet/web-5d4f"),
+            (controller("batch/Job", "backup-29103845"), "Job/backup-29103845"),
+        ] {
+            let (mut cache, reference) = wanted(&claim);
+            assert!(cache.answered(&reference, Answer::Forbidden, Instant::now()));
+            assert_eq!(owner(&cache, &claim), expected);
+            assert!(cache.due(Instant::now() + FORBIDDEN_CHECK).is_ok(), "rights may be granted later");
+        }
+    }
+
+    #[test]
+    fn names_that_are_paths_are_never_asked_for() {
+        let mut cache = OwnerCache::default();
+        let path = controller("apps/ReplicaSet", "../../secrets/token");
+        assert!(!cache.want(&SHOP.into(), &path));
+        assert_eq!(owner(&cache, &path), "nobody");
+        assert!(!cache.want(&"../x".into(), &controller("apps/ReplicaSet", "web")));
+    }
+
+    #[test]
+    fn a_namespace_with_many_controllers_does_not_delay_another() {
+        let mut cache = OwnerCache::default();
+        for number in 0..500 {
+            cache.want(&"evil".into(), &controller("apps/ReplicaSet", &format!("x-{number}")));
+        }
+        let _ = cache.due(Instant::now());
+        cache.want(&SHOP.into(), &controller("apps/ReplicaSet", "web-5d4f"));
+        let next = [cache.due(Instant::now()), cache.due(Instant::now())];
+        assert!(next.iter().flatten().any(|reference| &*reference.namespace == SHOP), "{next:?}");
+    }
+
+    #[test]
+    fn what_no_pod_names_is_forgotten() {
+        let claim = controller("batch/Job", "backup-1");
+        let (mut cache, reference) = wanted(&claim);
+        cache.retain([(&SHOP.into(), &claim)].into_iter());
+        assert!(cache.entries.contains_key(&reference));
+        cache.retain(std::iter::empty());
+        assert!(cache.entries.is_empty() && cache.turns.is_empty());
+        assert!(!cache.answered(&reference, Answer::Missing, Instant::now()));
+    }
+
+    #[test]
+    fn answers_are_looked_at_again_and_failures_with_growing_pauses() {
+        let (mut cache, reference) = wanted(&controller("batch/Job", "backup-1"));
+        let now = Instant::now();
+        for pause in [1, 2, 4, 8, 16, 32, 60, 60] {
+            cache.answered(&reference, Answer::Failed, now);
+            assert_eq!(cache.due(now), Err(Some(now + Duration::from_secs(pause))));
+        }
+        for check in [FIRST_CHECK, NEXT_CHECK, NEXT_CHECK] {
+            cache.answered(&reference, found(&reference, "batch/CronJob"), now);
+            assert_eq!(cache.due(now), Err(Some(now + check)));
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Asks the API server for the `ReplicaSet`s and Jobs that pods of this node name as their controllers: for their metadata, one
+//! at a time.
+//!
+//! It needs `get` of `replicasets.apps` and `jobs.batch`. A watch would need no fewer rights and would carry those of the
+//! whole cluster to each node.
+
+use std::{path::Path, time::Duration};
+
+use kube::{
+    Client, Config,
+    core::{Request, params::GetParams},
+};
+use serde::Deserialize;
+use tokio::time::timeout;
+
+use super::{
+    Limits, client, configuration,
+    failure::description,
+    owner_reference::{OwnerReference, controller},
+    pod::text,
+};
+use crate::workload::{
+    owner::{Answer, Reference},
+    source::SourceError,
+};
+
+/// How long an answer may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A way to ask.
+pub(in crate::workload::source) struct Controllers {
+    client: Client,
+    timeout: Duration,
+}
+
+/// What is read of `PartialObjectMetadata`.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Object {
+    metadata: Metadata,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Metadata {
+    uid: String,
+    owner_references: Option<Vec<OwnerReference>>,
+}
+
+impl Controllers {
+    /// Gets ready to ask, as the service account of the pod or as a kubeconfig says.
+    ///
+    /// # Errors
+    ///
+    /// When the service account or the kubeconfig cannot be read, or cannot be used.
+    pub(in crate::workload::source) async fn connect(kubeconfig: Option<&Path>) -> Result<Self, SourceError> {
+        Self::with_limits(configuration(kubeconfig).await?, Limits::CONTROLLERS, TIMEOUT)
+    }
+
+    fn with_limits(config: Config, limits: Limits, timeout: Duration) -> Result<Self, SourceError> {
+        let client = client(config, limits, || {}).map_err(|error| SourceError::Answer(description(&error)))?;
+        Ok(Self { client, timeout })
+    }
+
+    /// What the API server says of a controller, and what is wrong if it says nothing. An answer from its cache may be some
+    /// seconds old, and costs it little.
+    pub(in crate::workload::source) async fn ask(
+        &self,
+        reference: &Reference,
+        from_cache: bool,
+    ) -> (Answer, Option<SourceError>) {
+        let Ok(answer) = timeout(self.timeout, self.get(reference, from_cache)).await else {
+            return (Answer::Failed, Some(SourceError::Timeout(self.timeout)));
+        };
+        let error = match answer {
+            Ok(text) => match serde_json::from_str::<Object>(&text) {
+                Ok(object) => return (object.metadata.into(), None),
+                Err(error) => {
+                    return (Answer::Failed, Some(SourceError::answer("cannot understand a controller", &error)));
+                }
+            },
+            Err(error) => error,
+        };
+        let answer = match &error {
+            kube::Error::Api(status) if status.code == 404 => return (Answer::Missing, None),
+            kube::Error::Api(status) if status.code == 403 => Answer::Forbidden,
+            _ => Answer::Failed,
+        };
+        (answer, Some(SourceError::Answer(description(&error))))
+    }
+
+    async fn get(&self, reference: &Reference, from_cache: bool) -> kube::Result<String> {
+        let resource = Request::new(reference.level.path(&reference.namespace));
+        let parameters = if from_cache { GetParams::any() } else { GetParams::default() };
+        let request = resource.get_metadata(&reference.name, &parameters).map_err(kube::Error::BuildRequest)?;
+        self.client.request_text(request).await
+    }
+}
+
+impl From<Metadata> for Answer {
+    fn from(metadata: Metadata) -> Self {
+        let controller = metadata.owner_references.as_deref().and_then(controller);
+        Self::Found { uid: text(&metadata.uid), controller }
+    }
+}

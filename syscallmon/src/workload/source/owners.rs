@@ -1,0 +1,217 @@
+//! Keeps in the directory what the controllers of this node's pods belong to.
+
+use std::{collections::HashMap, path::PathBuf, time::Duration};
+
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::{FIRST_PAUSE, LAST_PAUSE, Report, SourceError, SourceName, kubernetes::Controllers};
+use crate::workload::{
+    Directory,
+    owner::{Answer, Intermediate},
+};
+
+/// Asks for ever.
+pub(super) async fn keep(kubeconfig: Option<PathBuf>, directory: Directory) {
+    let mut outcomes = Outcomes::new(&directory);
+    let controllers = loop {
+        match Controllers::connect(kubeconfig.as_deref()).await {
+            Ok(controllers) => break controllers,
+            Err(error) => outcomes.report.failed(&error),
+        }
+        sleep(LAST_PAUSE).await;
+    };
+    keep_with(&controllers, &directory, &mut outcomes, FIRST_PAUSE).await;
+}
+
+async fn keep_with(controllers: &Controllers, directory: &Directory, outcomes: &mut Outcomes, first_pause: Duration) {
+    let mut wanted = directory.owners_wanted();
+    let mut pause = first_pause;
+    loop {
+        let reference = match directory.due_owner() {
+            Ok(reference) => reference,
+            Err(next) => {
+                let next = next.map_or_else(|| Instant::now() + LAST_PAUSE, Instant::from_std);
+                tokio::select! {
+                    () = wanted.changed() => {}
+                    () = sleep_until(next) => {}
+                }
+                continue;
+            }
+        };
+        let (answer, problem) = controllers.ask(&reference, directory.is_verified(&reference)).await;
+        let is_down = answer == Answer::Failed;
+        directory.owner_answered(&reference, answer);
+        outcomes.note(reference.level, problem);
+        if is_down {
+            // Others would fare the same.
+            sleep(pause).await;
+            pause = (pause * 2).min(LAST_PAUSE);
+        } else {
+            pause = first_pause;
+        }
+    }
+}
+
+/// How asking fares: it is well when it is for each kind of controller, since rights are given for each.
+struct Outcomes {
+    report: Report,
+    problems: HashMap<Intermediate, SourceError>,
+}
+
+impl Outcomes {
+    fn new(directory: &Directory) -> Self {
+        Self { report: Report::new(SourceName::KubernetesOwners, directory.clone()), problems: HashMap::new() }
+    }
+
+    fn note(&mut self, level: Intermediate, problem: Option<SourceError>) {
+        if let Some(problem) = problem {
+            self.report.failed(&problem);
+            self.problems.insert(level, problem);
+            return;
+        }
+        self.problems.remove(&level);
+        if self.problems.is_empty() {
+            self.report.answered();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use tokio::{task::JoinHandle, time::timeout};
+
+    use super::{
+        super::{
+            Pod, PodChange,
+            kubernetes::server::{Answer as Reply, ApiServer},
+        },
+        *,
+    };
+    use crate::workload::{Controller, PodFacts};
+
+    const UID: &str = "2f6d8a0e-4b7c-4a55-9d32-6a1f0c9b8e71";
+
+    /// A pod that names a controller of this kind, name and UID.
+    fn pod(api_group: &str, kind: &str, name: &str, uid: &str) -> Pod {
+        let [group, kind, name, uid] = [api_group, kind, name, uid].map(Into::into);
+        let [pod_uid, namespace, pod] = [UID, "shop", "evil"].map(Into::into);
+        Pod {
+            facts: PodFacts { uid: pod_uid, namespace, name: pod },
+            containers: Vec::new(),
+            controller: Some(Controller { group, kind, name, uid }),
+            is_static: false,
+        }
+    }
+
+    /// An object with this UID, and a controller of this version, kind and name.
+    fn object(uid: &str, api_version: &str, kind: &str, name: &str) -> Reply {
+        let above = json!([{"apiVersion": api_version, "kind": kind, "name": name, "uid": "u9", "controller": true}]);
+        let metadata = json!({"name": "x", "namespace": "shop", "uid": uid, "ownerReferences": above});
+        let object = json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata});
+        Reply::Whole(200, object.to_string())
+    }
+
+    fn refusal(code: u16, message: &str) -> Reply {
+        let status: Value = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": message, "code": code});
+        Reply::Whole(code, status.to_string())
+    }
+
+    /// A directory with a pod, whose controller is asked for.
+    struct Kept {
+        server: ApiServer,
+        directory: Directory,
+        task: JoinHandle<()>,
+    }
+
+    impl Kept {
+        async fn start(pod: Pod, replies: impl IntoIterator<Item = Reply>) -> Self {
+            let (server, directory) = (ApiServer::start(replies).await, Directory::default());
+            directory.pod_changed(PodChange::Applied(pod));
+            let controllers = Controllers::connect(Some(server.kubeconfig())).await.unwrap();
+            let asked = directory.clone();
+            let task = tokio::spawn(async move {
+                keep_with(&controllers, &asked, &mut Outcomes::new(&asked), Duration::from_millis(10)).await;
+            });
+            Self { server, directory, task }
+        }
+
+        /// The owner, as soon as it is known.
+        async fn owner(&self) -> Option<String> {
+            let known = async {
+                while !self.directory.knows_owner(UID) {
+                    sleep(Duration::from_millis(5)).await;
+                }
+            };
+            timeout(Duration::from_secs(10), known).await.expect("in time");
+            self.directory.owner(UID).map(|owner| format!("{}/{}", owner.kind, owner.name))
+        }
+
+        fn problem(&self) -> Option<String> {
+            let sources = self.directory.sources();
+            sources.into_iter().find(|status| status.source == SourceName::KubernetesOwners)?.problem
+        }
+    }
+
+    impl Drop for Kept {
+        fn drop(&mut self) {
+            self.task.abort();
+        }
+    }
+
+    async fn owner(pod: Pod, replies: impl IntoIterator<Item = Reply>) -> Option<String> {
+        Kept::start(pod, replies).await.owner().await
+    }
+
+    #[tokio::test]
+    async fn the_chain_of_owners_is_the_api_server_s() {
+        let web = || pod("apps", "ReplicaSet", "web-5d4f", "u1");
+        let kept = Kept::start(web(), [object("u1", "apps/v1", "Deployment", "web")]).await;
+        assert_eq!(kept.owner().await.as_deref(), Some("Deployment/web"));
+        assert_eq!(kept.server.requests(), ["/apis/apps/v1/namespaces/shop/replicasets/web-5d4f"]);
+        assert_eq!(kept.problem(), None);
+        let kept =
+            Kept::start(pod("batch", "Job", "backup-29103845", "u1"), [object("u1", "batch/v1", "CronJob", "backup")]);
+        let kept = kept.await;
+        assert_eq!(kept.owner().await.as_deref(), Some("CronJob/backup"));
+        assert_eq!(kept.server.requests(), ["/apis/batch/v1/namespaces/shop/jobs/backup-29103845"]);
+        let rollout = object("u1", "argoproj.io/v1alpha1", "Rollout", "web");
+        assert_eq!(owner(web(), [rollout]).await.as_deref(), Some("Rollout.argoproj.io/web"));
+    }
+
+    #[tokio::test]
+    async fn a_pod_cannot_choose_its_owner_by_names_or_labels() {
+        let alone = Reply::Whole(200, json!({"metadata": {"uid": "u1"}}).to_string());
+        let job = pod("batch", "Job", "backup-12345678", "u1");
+        assert_eq!(owner(job, [alone]).await.as_deref(), Some("Job/backup-12345678"));
+        let forged = || pod("apps", "ReplicaSet", "web-5d4f", "mine");
+        assert_eq!(owner(forged(), [object("u1", "apps/v1", "Deployment", "web")]).await, None);
+        assert_eq!(owner(forged(), [refusal(404, "not found")]).await, None);
+        assert_eq!(owner(pod("apps", "Deployment", "web", "u1"), []).await, None);
+        assert_eq!(owner(pod("apps", "ReplicaSet", "../../secrets/a", "u1"), []).await, None);
+    }
+
+    #[tokio::test]
+    async fn without_the_right_the_pod_s_word_stands_and_it_is_said() {
+        let kept = Kept::start(
+            pod("apps", "ReplicaSet", "web-5d4f", "u1"),
+            [refusal(403, "replicasets.apps is forbidden: User \"x\" cannot get resource")],
+        );
+        let kept = kept.await;
+        assert_eq!(kept.owner().await.as_deref(), Some("ReplicaSet/web-5d4f"));
+        let problem = kept.problem().expect("it is a problem");
+        assert!(problem.contains("replicasets.apps is forbidden"), "{problem}");
+    }
+
+    #[tokio::test]
+    async fn an_api_server_in_trouble_is_asked_again_and_nothing_is_assumed() {
+        let replies = [
+            refusal(500, "etcd is ill"),
+            Reply::Whole(200, "{\"metadata\": 1".to_owned()),
+            object("u1", "apps/v1", "Deployment", "web"),
+        ];
+        let kept = Kept::start(pod("apps", "ReplicaSet", "web-5d4f", "u1"), replies).await;
+        assert_eq!(kept.owner().await.as_deref(), Some("Deployment/web"));
+        assert_eq!(kept.server.requests().len(), 3);
+    }
+}
