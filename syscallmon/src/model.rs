@@ -35,6 +35,8 @@ pub struct Totals {
     cgroup_id: u64,
     /// When its last slot was freed.
     gone_since: Option<Instant>,
+    /// Whether its cgroup is another workload now.
+    is_renamed: bool,
 }
 
 /// Every workload that made a call and was not forgotten yet.
@@ -134,10 +136,13 @@ impl Model {
             return None;
         }
         if !is_same {
-            self.leave(slot.slot, now);
+            let left = self.leave(slot.slot, now);
+            if let Some(totals) = left.and_then(|left| self.workloads.get_mut(&left)) {
+                totals.is_renamed = totals.is_gone();
+            }
             let totals = self.totals(&workload, now);
             totals.slots += 1;
-            totals.gone_since = None;
+            (totals.gone_since, totals.is_renamed) = (None, false);
             (totals.newest_slot, totals.cgroup_id) = (slot.slot, slot.cgroup_id);
         }
         if let Some(totals) = self.workloads.get_mut(&workload).filter(|totals| totals.newest_slot == slot.slot) {
@@ -264,15 +269,16 @@ impl Model {
         }
     }
 
-    /// Takes a slot out of its workload: it was freed, or what it is counted for has another name now.
-    fn leave(&mut self, slot: u32, now: Instant) {
-        let Some(counted) = self.slots.remove(&slot) else { return };
-        let Some(totals) = self.workloads.get_mut(&counted.workload) else { return };
+    /// Takes a slot out of its workload, which is returned: it was freed, or what it is counted for has another name now.
+    fn leave(&mut self, slot: u32, now: Instant) -> Option<Workload> {
+        let counted = self.slots.remove(&slot)?;
+        let totals = self.workloads.get_mut(&counted.workload)?;
         totals.slots -= 1;
         // What stands for many stays: somebody else's calls are in there too.
         if totals.slots == 0 && counted.workload.is_one() {
             totals.gone_since = Some(now);
         }
+        Some(counted.workload)
     }
 
     /// Forgets workloads that have been gone for longer than `keep`, unless `is_there` says of what is known of one that it is there
@@ -280,6 +286,7 @@ impl Model {
     /// are folded into [`Workload::Gone`], where their calls stay counted.
     pub fn expire(&mut self, now: Instant, keep: Duration, most_series: usize, is_there: impl Fn(&Totals) -> bool) {
         let is_due = |totals: &Totals| totals.gone_since.is_some_and(|since| now.duration_since(since) >= keep);
+        let is_there = |totals: &Totals| !totals.is_renamed && is_there(totals);
         let due = self.workloads.iter().filter(|(_, totals)| is_due(totals) && !is_there(totals));
         for workload in due.map(|(workload, _)| workload.clone()).collect::<Vec<_>>() {
             self.remove(&workload);

@@ -227,6 +227,11 @@ impl Sampler {
     fn count(&mut self, snapshot: &Snapshot, now: Instant) {
         let mut state = self.shared.lock();
         self.naming.refresh();
+        for id in self.naming.take_renamed() {
+            // Of what it is now, not all that it ever called is known.
+            self.born.remove(&id);
+        }
+        self.naming.check_node();
         let (named, mut news) = (newly_named(&state, &self.naming), Vec::new());
         if !named.is_empty() {
             self.naming.set(&named);

@@ -238,6 +238,42 @@ fn a_workload_whose_cgroup_gets_another_name_leaves() {
     assert_eq!((calls(&model, "/a", A), calls(&model, "", A), model.series()), (None, Some(2), 1));
 }
 
+/// A container under this name, in a cgroup that is there.
+fn called(name: &str) -> Named {
+    let about = [(Label::Container, name.into()), (Label::Cgroup, "/a".into())];
+    Named { workload: Workload::Named(Labels::new([(Label::Container, name.into())])), about: Labels::new(about) }
+}
+
+#[test]
+fn counts_stay_under_the_name_that_they_were_made_under_and_no_counter_falls() {
+    let (mut model, now) = (model(), Instant::now());
+    let calls = |model: &Model, name: &str| {
+        let (_, totals) = model.workloads().find(|(workload, _)| workload.label("container") == name)?;
+        totals.counts.calls.get(A).copied()
+    };
+    model.apply(&snapshot(&[(1, &[(A, 5)])]), now, |_| Some(called("web")));
+    // It is renamed, and another one gets its name.
+    let names = |id| Some(called(if id == 1 { "web_old" } else { "web" }));
+    let news = model.apply(&snapshot(&[(1, &[(A, 7)]), (2, &[(A, 1)])]), now, names);
+    assert_eq!((calls(&model, "web"), calls(&model, "web_old")), (Some(6), Some(2)));
+    assert!(news.iter().any(|news| news.named == called("web_old") && news.calls.get(A) == Some(&2)), "{news:?}");
+}
+
+#[test]
+fn a_name_that_nobody_has_any_more_is_gone_though_its_cgroup_is_there() {
+    let (mut model, now) = (model(), Instant::now());
+    let has = |model: &Model, name: &str| model.has(&called(name).workload);
+    model.apply(&snapshot(&[(1, &[(A, 5)])]), now, |_| Some(called("web")));
+    model.apply(&snapshot(&[(1, &[(A, 5)])]), now, |_| Some(called("shop")));
+    model.expire(now + Duration::from_secs(1), Duration::ZERO, usize::MAX, |_| true);
+    assert!(!has(&model, "web") && has(&model, "shop"));
+    // It may get its name back.
+    model.apply(&snapshot(&[(1, &[(A, 6)])]), now, |_| Some(called("web")));
+    model.forget_slots(&[1], now);
+    model.expire(now + Duration::from_secs(1), Duration::ZERO, usize::MAX, |_| true);
+    assert!(has(&model, "web") && !has(&model, "shop"));
+}
+
 #[test]
 fn what_stands_for_many_is_never_gone() {
     let (mut model, now) = (model(), Instant::now());

@@ -82,6 +82,66 @@ fn rules_choose_the_labels_and_what_is_exported() {
     assert_eq!(called(&scrape, r#"cgroup="(dropped)""#), Some(111), "counted, but together");
 }
 
+/// How often a container of this name slept.
+fn slept(scrape: &Scrape, name: &str) -> Option<u64> {
+    let abi = std::env::consts::ARCH;
+    scrape.value(&format!(r#"syscallmon_syscalls_total{{container="{name}",syscall="nanosleep",abi="{abi}"}}"#))
+}
+
+#[test]
+fn a_container_that_is_renamed_goes_on_under_its_new_name_and_is_judged_anew() {
+    let docker = Docker::start();
+    let policies = tempfile::tempdir().unwrap();
+    let policy = "policies: [{name: strict, match: [{container: renamed}], allow: ['*:*'], deny: [nanosleep]}]";
+    fs::write(policies.path().join("p.yaml"), policy).unwrap();
+    let directory = policies.path().display().to_string();
+    let daemon = Daemon::start(&["--names.docker", &docker.socket(), "--policy.directory", &directory]);
+    let asleep = ["sleeps", "-", "3000", "50000000"].map(str::to_owned);
+    let id = docker.start_container(&["--name=original"], &asleep);
+    wait_for("the container's calls", Duration::from_secs(30), || slept(&daemon.scrape(), "original"));
+    docker.rename(&id, "renamed");
+    let limit = Duration::from_secs(90);
+    let first = wait_for("its calls under the new name", limit, || {
+        let scrape = daemon.scrape();
+        slept(&scrape, "renamed").map(|_| scrape)
+    });
+    let later = wait_for("more of them", limit, || {
+        let scrape = daemon.scrape();
+        (slept(&scrape, "renamed") > slept(&first, "renamed")).then_some(scrape)
+    });
+    assert_eq!(slept(&later, "original"), slept(&first, "original"), "what it did under its old name stays there");
+    wait_for("a violation of the policy for the new name", limit, || {
+        let scrape = daemon.scrape();
+        let unexpected = |name: &str| {
+            let line = format!(r#"syscallmon_unexpected_syscalls_total{{container="{name}",syscall="nanosleep""#);
+            scrape.text.lines().any(|shown| shown.starts_with(&line))
+        };
+        assert!(!unexpected("original"));
+        unexpected("renamed").then_some(())
+    });
+    docker.remove(&id);
+}
+
+#[test]
+fn a_container_without_a_name_is_dropped_by_its_cgroup_and_not_judged() {
+    let cgroup = TestCgroup::new("unnamed");
+    let [dropped, kept] = ["0123456789abcdef", "fedcba9876543210"].map(|part| cgroup.child(&part.repeat(4)));
+    let rule = format!(r#"--workload.drop=cgroup="{}""#, cgroup.label_of(&dropped));
+    let daemon = Daemon::start(&["--names.cri=off", "--names.docker=off", "--names.podman=off", &rule]);
+    for (container, calls) in [(&dropped, "30"), (&kept, "12")] {
+        KnownCalls::run(&[&"calls", container, &number(CALL.1), &calls, &number(libc::SYS_mount), &"7"]);
+    }
+    let scrape = wait_for_calls(&daemon, &format!(r#"cgroup="{}""#, cgroup.label_of(&kept)), 12);
+    assert!(called(&scrape, r#"cgroup="(dropped)""#) >= Some(30), "counted, but together");
+    let unexpected = |container: &Path| {
+        let line =
+            format!(r#"syscallmon_unexpected_syscalls_total{{cgroup="{}",syscall="mount""#, cgroup.label_of(container));
+        daemon.settled_scrape().text.lines().any(|shown| shown.starts_with(&line))
+    };
+    assert!(unexpected(&kept), "an ordinary one is judged");
+    assert!(!unexpected(&dropped) && !daemon.settled_scrape().text.contains(&cgroup.label_of(&dropped)));
+}
+
 /// How a runtime can fail to answer.
 fn serve(socket: &Path, answer: fn(UnixStream)) {
     let listener = UnixListener::bind(socket).expect("a socket");

@@ -46,6 +46,24 @@ impl Docker {
     ///
     /// `options` are those of `docker create`.
     pub(crate) fn run(&self, options: &[&str], args: &[String]) -> String {
+        let id = self.create(options, args);
+        output_of(&mut self.command(&["start", "--attach", &id]));
+        id
+    }
+
+    /// The same without waiting for its end.
+    pub(crate) fn start_container(&self, options: &[&str], args: &[String]) -> String {
+        let id = self.create(options, args);
+        output_of(&mut self.command(&["start", &id]));
+        id
+    }
+
+    /// Gives a container another name.
+    pub(crate) fn rename(&self, id: &str, name: &str) {
+        output_of(&mut self.command(&["rename", id, name]));
+    }
+
+    fn create(&self, options: &[&str], args: &[String]) -> String {
         // AppArmor's profile would be loaded for the whole host.
         let mut create = self.command(&["create", "--network=none", "--security-opt=apparmor=unconfined"]);
         let libraries = ["/lib", "/lib64"].map(PathBuf::from).into_iter().filter(|path| path.exists());
@@ -54,9 +72,7 @@ impl Docker {
             let (source, target) = (source.display(), target.display());
             create.args(["--mount", &format!("type=bind,source={source},target={target},readonly")]);
         }
-        let id = output_of(create.args(options).args([IMAGE, "/known_calls"]).args(args));
-        output_of(&mut self.command(&["start", "--attach", &id]));
-        id
+        output_of(create.args(options).args([IMAGE, "/known_calls"]).args(args))
     }
 
     /// Forgets a container.
