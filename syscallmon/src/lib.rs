@@ -4,6 +4,7 @@
 //! (totals that never fall) -> [`export`]. `ARCHITECTURE.md` says why; [`command`] wires it.
 
 pub mod alert;
+pub mod blocking;
 pub mod cgroup;
 pub mod command;
 pub mod detector;
@@ -17,6 +18,7 @@ pub mod policy;
 pub mod policy_watch;
 pub mod privileges;
 pub mod process;
+pub mod resolver;
 pub mod sampler;
 pub mod settings;
 pub mod snapshot;

@@ -1,6 +1,12 @@
 //! Sends requests to servers of others: limited in time and in what is read of the answer.
 
-use std::{fs::File, io::Read, path::Path, pin::pin, time::Duration};
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::Path,
+    pin::pin,
+    time::Duration,
+};
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use http::{
@@ -11,7 +17,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Bytes};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
+    client::legacy::Client,
     rt::{TokioExecutor, TokioTimer},
 };
 use tokio::time::timeout;
@@ -22,7 +28,11 @@ use tokio_rustls::rustls::{
 };
 
 use super::Access;
-use crate::workload::source::chain;
+use crate::{
+    blocking::{self, Work},
+    resolver::{Connector, Resolver},
+    workload::source::chain,
+};
 
 /// Time for a connection, and for all of a request with it.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -51,7 +61,7 @@ impl Failure {
     }
 }
 
-type Https = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+type Https = Client<HttpsConnector<Connector>, Full<Bytes>>;
 
 /// Sends requests to one server.
 #[derive(Debug)]
@@ -90,12 +100,12 @@ impl Http {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.uri.clone();
         *request.headers_mut() = self.headers.clone();
-        if let Some(credentials) = credentials(&self.access).map_err(Failure::retry)? {
+        if let Some(credentials) = credentials(&self.access).await.map_err(Failure::retry)? {
             request.headers_mut().insert(AUTHORIZATION, credentials);
         }
         let client = match &self.client {
             Some(client) => client,
-            None => self.client.insert(client(&self.uri, &self.access).map_err(Failure::retry)?),
+            None => self.client.insert(client(&self.uri, &self.access).await.map_err(Failure::retry)?),
         };
         let response = client.request(request).await.map_err(|error| Failure::retry(chain(&error)))?;
         let (parts, body) = response.into_parts();
@@ -134,13 +144,16 @@ pub(super) async fn beginning(body: impl Body<Data = Bytes>) -> String {
     text.trim().lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).take(200).collect()
 }
 
-fn client(uri: &Uri, access: &Access) -> Result<Https, String> {
-    let mut connector = HttpConnector::new();
+async fn client(uri: &Uri, access: &Access) -> Result<Https, String> {
+    let mut connector = Connector::new_with_resolver(Resolver);
     connector.enforce_http(false);
     connector.set_connect_timeout(Some(CONNECT));
     connector.set_nodelay(true);
-    let roots =
-        if uri.scheme_str() == Some("https") { roots(access.ca_file.as_deref())? } else { RootCertStore::empty() };
+    let roots = if uri.scheme_str() == Some("https") {
+        roots(access.ca_file.as_deref()).await?
+    } else {
+        RootCertStore::empty()
+    };
     let tls = ClientConfig::builder_with_provider(ring::default_provider().into())
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
@@ -157,17 +170,21 @@ fn client(uri: &Uri, access: &Access) -> Result<Https, String> {
 }
 
 /// Whom certificates must be signed by.
-fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, String> {
+async fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     let Some(path) = ca_file else {
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        let load = || Ok(rustls_native_certs::load_native_certs().certs);
+        let certificates = blocking::file(Work::Secret, "certificates of this host", load).await;
+        let certificates =
+            certificates.map_err(|error| format!("cannot read the certificates of this host: {error}"))?;
+        roots.add_parsable_certificates(certificates);
         return if roots.is_empty() {
             Err("this host has no certificates of authorities: name a file with them in ca_file".to_owned())
         } else {
             Ok(roots)
         };
     };
-    let pem = read(path)?;
+    let pem = read(path).await?;
     for certificate in CertificateDer::pem_slice_iter(&pem) {
         let added = certificate
             .map_err(|error| error.to_string())
@@ -178,11 +195,11 @@ fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, String> {
 }
 
 /// The header that lets in.
-fn credentials(access: &Access) -> Result<Option<HeaderValue>, String> {
+async fn credentials(access: &Access) -> Result<Option<HeaderValue>, String> {
     let (text, path) = if let Some(path) = &access.bearer_token_file {
-        (format!("Bearer {}", secret(path)?), path)
+        (format!("Bearer {}", secret(path).await?), path)
     } else if let Some((name, path)) = &access.basic {
-        (format!("Basic {}", BASE64.encode(format!("{name}:{}", secret(path)?))), path)
+        (format!("Basic {}", BASE64.encode(format!("{name}:{}", secret(path).await?))), path)
     } else {
         return Ok(None);
     };
@@ -193,20 +210,22 @@ fn credentials(access: &Access) -> Result<Option<HeaderValue>, String> {
 }
 
 /// The first line of a file.
-fn secret(path: &Path) -> Result<String, String> {
-    let text = String::from_utf8(read(path)?).map_err(|_| format!("{}: is no text", path.display()))?;
+async fn secret(path: &Path) -> Result<String, String> {
+    let text = String::from_utf8(read(path).await?).map_err(|_| format!("{}: is no text", path.display()))?;
     let line = text.lines().next().unwrap_or_default().trim();
     if line.is_empty() { Err(format!("{}: is empty", path.display())) } else { Ok(line.to_owned()) }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, String> {
+async fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let owned = path.to_owned();
+    let read = blocking::file(Work::Secret, &path.to_string_lossy(), move || read_blocking(&owned)).await;
+    read.map_err(|error| format!("cannot read {}: {error}", path.display()))
+}
+
+fn read_blocking(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(FILE_BYTES + 1).read_to_end(&mut bytes));
-    match read {
-        Ok(length) if length as u64 > FILE_BYTES => Err(format!("{}: longer than 4 MiB", path.display())),
-        Ok(_) => Ok(bytes),
-        Err(error) => Err(format!("cannot read {}: {error}", path.display())),
-    }
+    let length = File::open(path)?.take(FILE_BYTES + 1).read_to_end(&mut bytes)?;
+    if length as u64 > FILE_BYTES { Err(io::Error::other("longer than 4 MiB")) } else { Ok(bytes) }
 }
 
 #[cfg(test)]
@@ -311,8 +330,22 @@ mod tests {
             };
             assert!(why.contains(says) && why.contains(&path.display().to_string()), "{why}");
         }
-        let error = roots(Some(empty.path())).unwrap_err();
+        let error = roots(Some(empty.path())).await.unwrap_err();
         assert!(error.contains("no certificate"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_secret_that_hangs_is_a_failure_and_stops_no_other_task() {
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("token");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        let access = Access { bearer_token_file: Some(pipe.clone()), ..Access::default() };
+        let mut client = http(&Server::nobody().await, access);
+        // This runtime has one thread.
+        let (result, ()) = tokio::join!(client.post(String::new()), tokio::time::sleep(Duration::from_millis(10)));
+        assert!(is_retried(&result), "{result:?}");
+        // So that the thread of this test ends.
+        drop(File::options().read(true).write(true).open(&pipe).unwrap());
     }
 
     #[tokio::test]

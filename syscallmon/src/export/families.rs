@@ -5,6 +5,7 @@ use prometheus::proto::MetricType;
 use super::sample::Samples;
 use crate::{
     alert::SinkStatus,
+    blocking::{self, WorkStatus},
     durations::Durations,
     policy::Counted,
     snapshot::Failure,
@@ -427,6 +428,20 @@ pub const FAMILIES: &[Family] = &[
         },
     },
     Family {
+        name: "syscallmon_blocking_timeouts_total",
+        kind: MetricType::COUNTER,
+        labels: &["work"],
+        help: "File reads, writes and DNS look-ups that were given up at their deadline, by kind of work.",
+        collect: |_, samples| of_blocking(samples, |status| status.timeouts as f64),
+    },
+    Family {
+        name: "syscallmon_blocking_stuck_threads",
+        kind: MetricType::GAUGE,
+        labels: &["work"],
+        help: "Threads that have not returned from the kernel, although their deadline has passed.",
+        collect: |_, samples| of_blocking(samples, |status| status.stuck as f64),
+    },
+    Family {
         name: "syscallmon_snapshots_total",
         kind: MetricType::COUNTER,
         labels: &[],
@@ -476,6 +491,12 @@ pub const FAMILIES: &[Family] = &[
 fn of_sinks(state: &State, samples: &mut Samples, value: fn(&SinkStatus) -> f64) {
     for sink in state.alerts.status().sinks {
         samples.add(&[("sink", &sink.sink)], value(&sink));
+    }
+}
+
+fn of_blocking(samples: &mut Samples, value: fn(&WorkStatus) -> f64) {
+    for status in blocking::status() {
+        samples.add(&[("work", status.work.name())], value(&status));
     }
 }
 
