@@ -1,10 +1,11 @@
 //! Judges calls: first ones at the moment when they are made, by the kernel's events, and repeats by the counters.
 //!
 //! Whatever the events miss, the counters tell at the next snapshot, without the process. A container whose name is not known yet waits for
-//! it a little, since its name decides which policy it has.
+//! it a little, since its name decides which policy it has. Where not even the cgroup is known, what is critical is reported.
 
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 use std::{
     collections::HashMap,
@@ -13,8 +14,11 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use self::waiting::{Awaited, WaitingCall, WaitingCalls};
 use crate::{
     alert::Notice,
+    cgroup::Tree,
+    fair_share::Priority,
     kernel::FirstCall,
     model::News,
     policy::{Kind, Phase, Policies, Policy, Process, Told, Unexpected, Violation},
@@ -27,16 +31,13 @@ use crate::{
 /// How long violations are kept after they were last seen.
 const KEEP: Duration = Duration::from_hours(24);
 
-/// Most first calls that wait for a name, of all containers and of one.
-const MOST_WAITING: usize = 4096;
-const MOST_WAITING_OF_ONE: usize = 256;
-
 /// Processes that are asked for in a second, at most: of more, only what the kernel told is known.
 const PROCESSES_PER_SECOND: u32 = 200;
 
 /// A call that was made for the first time, or refused for the first time.
 #[derive(Debug)]
 pub struct First {
+    cgroup_id: u64,
     call: CallId,
     number: u64,
     time: SystemTime,
@@ -51,17 +52,12 @@ pub struct Detector {
     policies: Arc<Policies>,
     /// Which policy each workload has, as long as what is known of it stays the same.
     watched: HashMap<Workload, Watched>,
-    waiting: HashMap<Arc<Place>, Waiting>,
+    waiting: WaitingCalls,
+    /// Whether every cgroup of the host can be seen, so that one that cannot is worth a word.
+    sees_all: bool,
     processes: ProcessReader,
     /// The second that is going on, and how many processes were asked for in it.
     asked: (Instant, u32),
-}
-
-/// First calls of a container whose name is not known.
-#[derive(Debug)]
-struct Waiting {
-    since: Instant,
-    calls: Vec<First>,
 }
 
 #[derive(Clone, Debug)]
@@ -88,7 +84,8 @@ impl Detector {
         Self {
             policies,
             watched: HashMap::new(),
-            waiting: HashMap::new(),
+            waiting: WaitingCalls::new(),
+            sees_all: false,
             processes: ProcessReader::new(procfs),
             asked: (Instant::now(), 0),
         }
@@ -113,13 +110,24 @@ impl Detector {
     ) -> First {
         let id = calls.position(call.abi, call.number);
         let may_object = match &named.workload {
-            Workload::Named(_) => self.watched(named).policy.as_ref().is_some_and(|policy| policy.may_object(id)),
+            Workload::Named(_) | Workload::Pause => {
+                self.watched(named).policy.as_ref().is_some_and(|policy| policy.may_object(id))
+            }
             Workload::Unresolved(_) => self.policies.iter().any(|policy| policy.may_object(id)),
-            _ => false,
+            Workload::Unknown => self.policies.iter().any(|policy| policy.may_object(id)),
+            Workload::Remainder | Workload::Gone | Workload::Dropped => false,
         };
         let process = process::of_event(call);
         let process = if may_object && self.may_ask() { self.processes.complete(process) } else { process };
-        First { call: id, number: call.number, time, refused: call.denied, process, is_partial }
+        First {
+            cgroup_id: call.cgroup_id,
+            call: id,
+            number: call.number,
+            time,
+            refused: call.denied,
+            process,
+            is_partial,
+        }
     }
 
     /// Whether another process may be asked for in this second.
@@ -132,16 +140,31 @@ impl Detector {
         *asked <= PROCESSES_PER_SECOND
     }
 
-    /// Judges a first call.
+    /// Says whether every cgroup of the host can be seen.
+    pub fn sees_all_cgroups(&mut self, sees_all: bool) {
+        self.sees_all = sees_all;
+    }
+
+    /// Judges a first call, unless more is to be known of its workload soon.
     pub fn first(&mut self, state: &mut State, naming: &Naming, named: &Named, first: First) {
         match &named.workload {
             Workload::Unresolved(place) if naming.waits(place) => {
-                if let Some(waiting) = self.waiting_at(place) {
-                    waiting.calls.push(first);
-                }
+                self.wait(state, naming, Awaited::Name(Arc::clone(place)), first);
             }
-            workload if workload.is_one() => self.judge_first(state, named, first),
+            Workload::Unknown => self.wait(state, naming, Awaited::Path(first.cgroup_id), first),
+            workload if workload.is_judged() => self.judge_first(state, named, first),
             _ => {}
+        }
+    }
+
+    fn wait(&mut self, state: &mut State, naming: &Naming, awaited: Awaited, first: First) {
+        let severity = self.policies.worst_severity(first.call).map_or(Priority::Low, Priority::from);
+        for WaitingCall { awaited, first, .. } in self.waiting.push(awaited, first, severity) {
+            let named = match awaited {
+                Awaited::Name(place) => naming.of_known(&place),
+                Awaited::Path(id) => unknown(id),
+            };
+            self.judge_first(state, &named, first);
         }
     }
 
@@ -151,29 +174,48 @@ impl Detector {
         !self.waiting.is_empty()
     }
 
-    /// Where first calls of a container wait for its name; `None` where there are too many already.
-    fn waiting_at(&mut self, place: &Arc<Place>) -> Option<&mut Waiting> {
-        let all: usize = self.waiting.values().map(|waiting| waiting.calls.len()).sum();
-        let waiting = self.waiting.entry(Arc::clone(place));
-        let waiting = waiting.or_insert_with(|| Waiting { since: Instant::now(), calls: Vec::new() });
-        (all < MOST_WAITING && waiting.calls.len() < MOST_WAITING_OF_ONE).then_some(waiting)
+    /// Cgroups that made first calls, and whose paths are not known.
+    pub fn without_path(&self) -> impl Iterator<Item = u64> {
+        self.waiting.cgroups()
+    }
+
+    /// Takes up first calls whose cgroups' paths are known now, and judges those whose cgroups have none.
+    pub fn found(&mut self, state: &mut State, naming: &mut Naming, tree: &Tree) {
+        let is_found = |awaited: &Awaited, age| match awaited {
+            Awaited::Path(id) => tree.knows(*id) || age >= PATIENCE,
+            Awaited::Name(_) => false,
+        };
+        for WaitingCall { first, .. } in self.waiting.take(is_found) {
+            match tree.path(first.cgroup_id) {
+                Some(path) => {
+                    let named = naming.name(first.cgroup_id, path).clone();
+                    self.first(state, naming, &named, first);
+                }
+                None => self.judge_first(state, &unknown(first.cgroup_id), first),
+            }
+        }
     }
 
     /// Judges first calls whose containers' names are known now, or are waited for no longer.
     pub fn named(&mut self, state: &mut State, naming: &Naming) {
-        for (place, waiting) in std::mem::take(&mut self.waiting) {
-            let named = naming.of_known(&place);
+        let mut names: HashMap<Arc<Place>, Named> = HashMap::new();
+        let ready = self.waiting.take(|awaited, age| {
+            let Awaited::Name(place) = awaited else { return false };
+            let named = names.entry(Arc::clone(place)).or_insert_with(|| naming.of_known(place));
             let is_unknown = matches!(named.workload, Workload::Unresolved(_));
-            if is_unknown && naming.waits(&place) && waiting.since.elapsed() < PATIENCE {
-                self.waiting.insert(place, waiting);
-            } else if named.workload.is_one() {
-                waiting.calls.into_iter().for_each(|first| self.judge_first(state, &named, first));
+            !is_unknown || !naming.waits(place) || age >= PATIENCE
+        });
+        for WaitingCall { awaited, first, .. } in ready {
+            if let Awaited::Name(place) = awaited
+                && let Some(named) = names.get(&place).filter(|named| named.workload.is_judged())
+            {
+                self.judge_first(state, named, first);
             }
         }
     }
 
     fn judge_first(&mut self, state: &mut State, named: &Named, first: First) {
-        let First { call, number, time, refused, process, is_partial } = first;
+        let First { call, number, time, refused, process, is_partial, .. } = first;
         let calls = Calls { named, call, comm: Some(&process.comm), is_partial, time };
         let Some(violation) = self.judge(state, &calls) else { return };
         let told = state
@@ -189,6 +231,7 @@ impl Detector {
                 continue;
             }
             let is_partial = is_partial(*cgroup_id);
+            let named = &if named.workload == Workload::Unknown { unknown(*cgroup_id) } else { named.clone() };
             let calls = calls.iter().map(|(call, &count)| (call, count, false));
             let refused = refused.iter().map(|(call, &count)| (call, count, true));
             for (call, count, refused) in calls.chain(refused) {
@@ -205,6 +248,9 @@ impl Detector {
     /// One call; what is wrong with it, if anything is. What is being learned is learned.
     fn judge(&mut self, state: &mut State, calls: &Calls<'_>) -> Option<Violation> {
         let &Calls { named, call, comm, is_partial, time } = calls;
+        if matches!(named.workload, Workload::Unknown | Workload::Remainder) {
+            return self.judge_unattributed(state, calls);
+        }
         let Watched { about, policy, kind } = self.watched(named).clone();
         let policy = policy?;
         let kind = kind.filter(|_| is_owner_known(&state.directory, &about));
@@ -231,6 +277,30 @@ impl Detector {
             count: 1,
             workload: named.workload.clone(),
             about,
+            call: state.calls.call(call),
+            number: None,
+            refused: false,
+            process: None,
+            policy: Arc::clone(policy.name()),
+            severity,
+            reason,
+            runtime_default_allows: self.policies.runtime_default_allows(call),
+        })
+    }
+
+    /// A call of which nobody knows whose it is: what is wrong with it, where a container's would be critical.
+    fn judge_unattributed(&self, state: &State, calls: &Calls<'_>) -> Option<Violation> {
+        let &Calls { named, call, time, .. } = calls;
+        if named.workload == Workload::Unknown && !self.sees_all {
+            return None;
+        }
+        let (policy, Unexpected { severity, reason }) = self.policies.judge_unattributed(call)?;
+        Some(Violation {
+            time,
+            last_seen: time,
+            count: 1,
+            workload: named.workload.clone(),
+            about: named.about.clone(),
             call: state.calls.call(call),
             number: None,
             refused: false,
@@ -297,6 +367,13 @@ impl Detector {
         let learns = new.as_ref().is_some_and(|policy| policy.learn().is_some());
         !learns && old.as_ref().map(|policy| policy.name()) == new.as_ref().map(|policy| policy.name())
     }
+}
+
+/// A cgroup of which nothing is known but its id.
+fn unknown(cgroup_id: u64) -> Named {
+    // No path looks like this.
+    let about = Labels::new([(Label::Cgroup, format!("(id {cgroup_id})").into())]);
+    Named { workload: Workload::Unknown, about }
 }
 
 /// Whether what made a pod is known, as far as anybody knows it: before, its container is of another kind.

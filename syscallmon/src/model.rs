@@ -78,9 +78,9 @@ impl News {
         }
     }
 
-    /// Whether it is of one workload, and there is something.
+    /// Whether there is something to be judged.
     fn is_news(&self) -> bool {
-        self.named.workload.is_one() && self.calls.len() + self.refused.len() > 0
+        self.named.workload.is_judged() && self.calls.len() + self.refused.len() > 0
     }
 }
 
@@ -118,11 +118,13 @@ impl Model {
         let unknown = || Named { workload: Workload::Unknown, about: Labels::default() };
         let slots = snapshot.slots.iter();
         let news = slots.filter_map(|slot| self.apply_slot(slot, now, name(slot.cgroup_id).unwrap_or_else(unknown)));
-        let news = news.collect();
+        let mut news: Vec<News> = news.collect();
         let new = snapshot.remainder.since(&self.remainder);
         if !new.is_empty() {
             self.add(&Workload::Remainder, &new);
             self.remainder.clone_from(&snapshot.remainder);
+            let named = Named { workload: Workload::Remainder, about: Labels::default() };
+            news.extend(Some(News::new(named, 0, &new)).filter(News::is_news));
         }
         news
     }

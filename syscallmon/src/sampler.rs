@@ -86,6 +86,8 @@ pub struct Sampler {
     has_cgroup_events: bool,
     /// Lost cgroup events that were noticed.
     losses_seen: u64,
+    /// Lost first calls that were noticed.
+    first_calls_lost: u64,
     /// Complete walks that are to make up for lost events.
     walks_due: u32,
     last_walk: Instant,
@@ -99,7 +101,7 @@ impl Sampler {
     pub fn new(
         kernel: Kernel,
         events: EventStreams,
-        (mut tree, mut naming, detector): (Tree, Naming, Detector),
+        (mut tree, mut naming, mut detector): (Tree, Naming, Detector),
         shared: Shared,
         tunables: watch::Receiver<Tunables>,
     ) -> (Self, Refresher) {
@@ -107,6 +109,7 @@ impl Sampler {
         tree.walk();
         naming.policies_use_owner(detector.uses_owner());
         let has_cgroup_events = kernel.probes().iter().any(|status| status.probe == Probe::Cgroup && status.is_up());
+        detector.sees_all_cgroups(tree.sees_all());
         let many_dead = (shared.lock().capacity.cgroups as usize / 8).max(1);
         let calls = shared.lock().calls.clone();
         let sampler = Self {
@@ -122,6 +125,7 @@ impl Sampler {
             requests,
             has_cgroup_events,
             losses_seen: 0,
+            first_calls_lost: 0,
             walks_due: 0,
             last_walk: Instant::now(),
             many_dead,
@@ -150,8 +154,14 @@ impl Sampler {
 
     /// Judges first calls that have waited for names.
     fn judge_named(&mut self) {
+        self.find_paths_of(&self.detector.without_path().collect::<HashSet<u64>>());
         self.naming.refresh();
-        self.detector.named(&mut self.shared.lock(), &self.naming);
+        self.judge_waiting(&mut self.shared.clone().lock());
+    }
+
+    fn judge_waiting(&mut self, state: &mut State) {
+        self.detector.found(state, &mut self.naming, &self.tree);
+        self.detector.named(state, &self.naming);
     }
 
     /// When to sample before the next poll, if at all.
@@ -185,8 +195,10 @@ impl Sampler {
         }
         let (dead, retired) = self.retire_dead();
         let taken = Instant::now();
-        let snapshot = self.kernel.snapshot();
+        let mut snapshot = self.kernel.snapshot();
         self.find_paths(&snapshot);
+        // What was never heard of is counted, all of it, when a walk has looked for its path.
+        snapshot.slots.retain(|slot| self.tree.knows(slot.cgroup_id));
         self.count(&snapshot, taken);
         // Not under the lock: this may take many system calls, and pages can be answered meanwhile.
         self.free(&retired);
@@ -239,12 +251,18 @@ impl Sampler {
             news = state.model.rename(&named, now);
         }
         name_first_calls(&mut state, &self.naming);
+        self.detector.found(&mut state, &mut self.naming, &self.tree);
         self.detector.named(&mut state, &self.naming);
         let (tree, naming) = (&self.tree, &mut self.naming);
         news.extend(state.model.apply(snapshot, now, |id| Some(naming.name(id, tree.path(id)?).clone())));
         // A little longer than for its pod's name to do.
         let patience = if naming.directory().has_sources() { PATIENCE + EARLY } else { Duration::ZERO };
         news.extend(state.model.release(now, patience));
+        // Each first call in the remainder is an event, with its cgroup. Where events were lost, only the counters tell.
+        let losses = snapshot.losses.first_seen_events;
+        if std::mem::replace(&mut self.first_calls_lost, losses) == losses {
+            news.retain(|news| news.named.workload != Workload::Remainder);
+        }
         let (time, born) = (SystemTime::now(), &self.born);
         self.detector.counted(&mut state, &news, time, |id| !born.contains(&id));
         self.detector.tick(&mut state, now, time);
@@ -269,9 +287,13 @@ impl Sampler {
             self.losses_seen = snapshot.losses.cgroup_events;
             self.walks_due = WALKS_AFTER_LOSS;
         }
-        let unheard = |tree: &Tree| -> Vec<u64> {
-            snapshot.slots.iter().map(|slot| slot.cgroup_id).filter(|&id| !tree.knows(id)).collect()
-        };
+        let waiting = self.detector.without_path();
+        self.find_paths_of(&snapshot.slots.iter().map(|slot| slot.cgroup_id).chain(waiting).collect());
+    }
+
+    /// Walks where the path of one of these cgroups is not known, though not all the time.
+    fn find_paths_of(&mut self, cgroups: &HashSet<u64>) {
+        let unheard = |tree: &Tree| -> Vec<u64> { cgroups.iter().copied().filter(|&id| !tree.knows(id)).collect() };
         if (self.walks_due == 0 && unheard(&self.tree).is_empty()) || self.last_walk.elapsed() < WALK {
             return;
         }

@@ -144,6 +144,12 @@ impl Tree {
         self.cgroups.get(&id).map(|cgroup| &cgroup.path).filter(|path| !path.is_empty())
     }
 
+    /// Whether every cgroup can be seen: not where only a part of a hierarchy is mounted.
+    #[must_use]
+    pub fn sees_all(&self) -> bool {
+        self.sees_all
+    }
+
     /// Whether the cgroup was heard of, be it without a name.
     #[must_use]
     pub fn knows(&self, id: u64) -> bool {

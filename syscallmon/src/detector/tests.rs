@@ -71,7 +71,7 @@ fn first(state: &State, name: &str) -> First {
     let process =
         Process { pid: 7, tid: 7, uid: 0, comm: "sh".to_owned(), exe: None, command_line: None, parents: Vec::new() };
     let (call, time) = (state.calls.id("x86_64", name).unwrap(), SystemTime::UNIX_EPOCH);
-    First { call, number: 165, time, refused: false, process, is_partial: false }
+    First { cgroup_id: 1, call, number: 165, time, refused: false, process, is_partial: false }
 }
 
 #[test]
@@ -90,9 +90,7 @@ fn a_first_call_and_the_counters_make_one_violation() {
 fn a_name_decides_which_policy_judges_a_first_call() {
     let shop = "[{name: shop, match: [{namespace: shop}], allow: [mount]}]";
     let (mut state, mut detector) = judges(shop);
-    state.directory.set_status(SourceName::Cri, None);
-    let rules = Rules { labels: Label::DEFAULT.to_vec(), keep: Vec::new(), drop: Vec::new(), pause: false };
-    let naming = Naming::new(state.directory.clone(), rules, "node1".into());
+    let naming = naming(&state);
     let Workload::Unresolved(place) = unresolved().workload else { unreachable!() };
     // Asked for, so that it is waited for.
     assert!(matches!(naming.of_place(&place).workload, Workload::Unresolved(_)));
@@ -164,6 +162,118 @@ fn nothing_is_learned_before_it_is_known_whose_it_is() {
     let news = made(&state, named(Some("web")), &[("mount", 3)]);
     count(&mut state, &mut detector, news);
     assert_eq!(state.baselines.iter().next().unwrap().kind.as_str(), "shop/Deployment/web/web");
+}
+
+/// Names, with a source of them that never answers.
+fn naming(state: &State) -> Naming {
+    state.directory.set_status(SourceName::Cri, None);
+    let rules = Rules { labels: Label::DEFAULT.to_vec(), keep: Vec::new(), drop: Vec::new(), pause: false };
+    Naming::new(state.directory.clone(), rules, "node1".into())
+}
+
+fn tree() -> Tree {
+    Tree::new([].into_iter())
+}
+
+/// The violations: whose, of which cgroup, and by which process.
+fn violations(state: &State) -> Vec<(String, String, u32)> {
+    let of = |violation: &Violation| {
+        let cgroup = violation.about.get(Label::Cgroup).map(ToString::to_string).unwrap_or_default();
+        (violation.workload.to_string(), cgroup, violation.process.as_ref().map_or(0, |process| process.pid))
+    };
+    let mut violations: Vec<_> = state.violations.iter().map(of).collect();
+    violations.sort();
+    violations
+}
+
+#[test]
+fn a_call_of_an_unknown_cgroup_is_judged_when_its_path_is_known() {
+    let (mut state, mut detector) = judges("[]");
+    let (mut naming, mut tree) = (naming(&state), tree());
+    let event = First { cgroup_id: 7, ..first(&state, "mount") };
+    detector.first(&mut state, &naming, &unknown(7), event);
+    detector.found(&mut state, &mut naming, &tree);
+    assert_eq!((detector.without_path().collect::<Vec<_>>(), violations(&state)), (vec![7], Vec::new()));
+    let path = format!("/system.slice/lxc.payload/docker-{ID}.scope");
+    tree.apply(crate::cgroup::Change::Born { id: 7, path: path.as_bytes() });
+    detector.found(&mut state, &mut naming, &tree);
+    detector.named(&mut state, &naming);
+    // Its container's name is waited for.
+    assert!(detector.without_path().next().is_none() && detector.is_waiting());
+    // A host's unit is nobody's.
+    let event = First { cgroup_id: 8, ..first(&state, "mount") };
+    detector.first(&mut state, &naming, &unknown(8), event);
+    tree.apply(crate::cgroup::Change::Born { id: 8, path: b"/system.slice/a.service" });
+    detector.found(&mut state, &mut naming, &tree);
+    assert_eq!(violations(&state), []);
+}
+
+#[test]
+fn what_stays_unknown_is_reported_as_such_where_it_would_be_critical() {
+    let (mut state, mut detector) = judges("[]");
+    let (mut naming, mut tree) = (naming(&state), tree());
+    tree.add_unnamed(7);
+    for sees_all in [false, true] {
+        detector.sees_all_cgroups(sees_all);
+        for name in ["mount", "read", "getcpu", "vhangup"] {
+            let event = First { cgroup_id: 7, ..first(&state, name) };
+            detector.first(&mut state, &naming, &unknown(7), event);
+        }
+        detector.found(&mut state, &mut naming, &tree);
+        let news = News { cgroup_id: 7, ..made(&state, unknown(0), &[("mount", 3), ("read", 5)]) };
+        count(&mut state, &mut detector, news);
+        let expected = ("(unknown)".to_owned(), "(id 7)".to_owned(), 7);
+        assert_eq!(violations(&state), if sees_all { vec![expected] } else { Vec::new() });
+    }
+    assert_eq!(unexpected(&state), [("runtime-default".to_owned(), "mount", 3)]);
+}
+
+#[test]
+fn the_remainder_and_pause_containers_are_judged() {
+    let (mut state, mut detector) = judges("[]");
+    let remainder = Named { workload: Workload::Remainder, about: Labels::default() };
+    let news = made(&state, remainder, &[("mount", 3), ("read", 5)]);
+    count(&mut state, &mut detector, news);
+    let pause = Named { workload: Workload::Pause, about: about(None) };
+    let naming = naming(&state);
+    let event = first(&state, "ptrace");
+    detector.first(&mut state, &naming, &pause, event);
+    let workloads: Vec<String> = violations(&state).into_iter().map(|(workload, ..)| workload).collect();
+    assert_eq!(workloads, ["(pause)", "(remainder)"]);
+    let dropped = Named { workload: Workload::Dropped, about: about(None) };
+    let event = first(&state, "bpf");
+    detector.first(&mut state, &naming, &dropped, event);
+    assert_eq!(violations(&state).len(), 2);
+}
+
+#[test]
+fn a_flood_of_calls_that_wait_for_names_delays_no_other_and_loses_none() {
+    let (mut state, mut detector) = judges("[]");
+    let naming = naming(&state);
+    let container = |number: u32| {
+        let place = Arc::new(Place::of(&format!("/kubepods/pod{UID}/{number:064x}").into()));
+        Named { workload: naming.of_place(&place).workload, about: Labels::new([(Label::ContainerId, ID.into())]) }
+    };
+    let critical = ["mount", "ptrace", "bpf"];
+    for number in 0..40 {
+        for _ in 0..300 {
+            let event = first(&state, "mount");
+            detector.first(&mut state, &naming, &container(number), event);
+        }
+    }
+    let before = state.violations.len();
+    for name in critical {
+        let event = first(&state, name);
+        detector.first(&mut state, &naming, &container(1000), event);
+    }
+    let waits = |detector: &Detector| detector.waiting.of(&container(1000).workload);
+    assert_eq!(waits(&detector), 3);
+    assert!(before > 0, "what could wait no longer was judged at once");
+    for _ in 0..300 {
+        let event = first(&state, "mount");
+        detector.first(&mut state, &naming, &container(41), event);
+    }
+    assert_eq!(waits(&detector), 3, "its calls still wait");
 }
 
 #[test]

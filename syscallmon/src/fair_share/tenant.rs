@@ -34,6 +34,10 @@ impl Tenant {
         }
         match workload {
             Workload::Unresolved(place) => Self::of_place(place),
+            // Many, of which nobody is told apart.
+            Workload::Unknown | Workload::Remainder | Workload::Gone | Workload::Dropped => {
+                Self::new(Arc::clone(&member), member)
+            }
             // Paths begin with a slash, namespaces do not.
             _ => match (about.get(Label::Cgroup), about.get(Label::ContainerId)) {
                 (Some(path), Some(_)) => Self::new(Arc::clone(path), member),

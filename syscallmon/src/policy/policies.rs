@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{BUILT_IN, Policy, PolicyError, PolicySpec, Profile};
+use super::{BUILT_IN, Policy, PolicyError, PolicySpec, Profile, Severity, Unexpected};
 use crate::{
     syscalls::{CallId, CallTable, IO_URING, runtime_default},
     workload::{Label, Labels},
@@ -72,6 +72,26 @@ impl Policies {
     #[must_use]
     pub fn of(&self, about: &Labels) -> Option<&Arc<Policy>> {
         self.policies.iter().find(|policy| policy.selects(about))
+    }
+
+    /// What is wrong with a call of which nobody knows whose it is: whether a container's would be critical, by the built-in policy, or by any
+    /// where that is off.
+    #[must_use]
+    pub fn judge_unattributed(&self, call: CallId) -> Option<(&Arc<Policy>, Unexpected)> {
+        let built_in = self.policies.iter().find(|policy| policy.name().as_ref() == BUILT_IN);
+        let judged_by = built_in.map_or(&self.policies[..], std::slice::from_ref);
+        let mut judged = judged_by.iter().filter_map(|policy| {
+            let unexpected = policy.judge(&Labels::default(), call, None)?;
+            Some((policy, unexpected))
+        });
+        judged.find(|(_, unexpected)| unexpected.severity == Severity::Critical)
+    }
+
+    /// How bad a call may be, of some workload; `None` where all policies expect it.
+    #[must_use]
+    pub fn worst_severity(&self, call: CallId) -> Option<Severity> {
+        let judged = self.policies.iter().filter_map(|policy| policy.judge(&Labels::default(), call, None));
+        judged.map(|unexpected| unexpected.severity).max()
     }
 
     /// All of them, in order.

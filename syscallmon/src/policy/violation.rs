@@ -102,7 +102,9 @@ pub struct Process {
 }
 
 impl Process {
-    fn bytes(&self) -> usize {
+    /// About how much memory it takes, besides its own size.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
         let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
         let arguments = self.command_line.iter().flatten().map(|argument| size_of::<String>() + argument.len());
         let parents = self.parents.iter().map(|parent| size_of::<Ancestor>() + parent.comm.len() + text(&parent.exe));

@@ -80,6 +80,12 @@ impl Workload {
         self.labels().find(|(label, _)| *label == name).map_or("", |(_, value)| value)
     }
 
+    /// Whether policies judge its calls: those of all but what is gone, and of what nobody wants to know of.
+    #[must_use]
+    pub fn is_judged(&self) -> bool {
+        !matches!(self, Self::Gone | Self::Dropped)
+    }
+
     /// Whether it can be gone: everything but what stands for many.
     #[must_use]
     pub fn is_one(&self) -> bool {
