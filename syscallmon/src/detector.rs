@@ -198,16 +198,16 @@ impl Detector {
 
     /// Judges first calls whose containers' names are known now, or are waited for no longer.
     pub fn named(&mut self, state: &mut State, naming: &Naming) {
-        let mut names: HashMap<Arc<Place>, Named> = HashMap::new();
+        let mut known: HashMap<Arc<Place>, Named> = HashMap::new();
         let ready = self.waiting.take(|awaited, age| {
             let Awaited::Name(place) = awaited else { return false };
-            let named = names.entry(Arc::clone(place)).or_insert_with(|| naming.of_known(place));
+            let named = known.entry(Arc::clone(place)).or_insert_with(|| naming.of_known(place));
             let is_unknown = matches!(named.workload, Workload::Unresolved(_));
             !is_unknown || !naming.waits(place) || age >= PATIENCE
         });
         for WaitingCall { awaited, first, .. } in ready {
             if let Awaited::Name(place) = awaited
-                && let Some(named) = names.get(&place).filter(|named| named.workload.is_judged())
+                && let Some(named) = known.get(&place).filter(|named| named.workload.is_judged())
             {
                 self.judge_first(state, named, first);
             }
