@@ -2,6 +2,8 @@
 
 #![no_main]
 
+use std::collections::BTreeSet;
+
 use libfuzzer_sys::fuzz_target;
 use syscallmon::{
     policy::{Entry, Policies, PolicyList, Reason, Source, Unprefixed},
@@ -32,7 +34,7 @@ fn entry(line: &str, table: &CallTable) {
     }
 }
 
-/// What can be compiled judges every call, and tells the same when it only judges what is denied.
+/// What can be compiled judges every call. What is judged without a baseline, and while nothing was learned yet, is judged with one too.
 fn judged(list: PolicyList, table: &CallTable) {
     let source = |spec| Source { spec, profiles: Vec::new(), origin: "fuzz".into() };
     let sources = list.policies.into_iter().map(source).collect();
@@ -41,8 +43,13 @@ fn judged(list: PolicyList, table: &CallTable) {
     assert!(policies.of(&about).is_some(), "the built-in policy is for every container");
     for policy in policies.iter() {
         for (id, _) in table.iter().chain([(CallId(u16::MAX), table.call(CallId(0)))]) {
-            let denied = policy.judge(&about, id, None).filter(|unexpected| unexpected.reason == Reason::Denied);
-            assert_eq!(policy.judge_deny(&about, id), denied, "{}", policy.name());
+            let unexpected = policy.judge(&about, id, Some(&BTreeSet::new()));
+            let is_denied = unexpected.is_some_and(|unexpected| unexpected.reason == Reason::Denied);
+            let learning = policies.judge_while_learning(policy, &about, id, &BTreeSet::new());
+            assert!(unexpected.is_some() || learning.is_none(), "{}", policy.name());
+            assert!(learning.is_some() || !is_denied, "{}", policy.name());
+            let unlearned = policies.judge_unlearned(policy, &about, id);
+            assert!(unlearned.is_some() || !is_denied, "{}", policy.name());
         }
     }
 }

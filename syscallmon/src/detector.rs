@@ -254,20 +254,24 @@ impl Detector {
         let Watched { about, policy, kind } = self.watched(named).clone();
         let policy = policy?;
         let kind = kind.filter(|_| is_owner_known(&state.directory, &about));
-        let Unexpected { severity, reason } = match (policy.learn(), kind) {
-            (None, _) => policy.judge(&about, call, None),
-            (Some(_), None) => policy.judge_deny(&about, call),
+        let by_policy = |unexpected| (unexpected, Arc::clone(policy.name()));
+        let (Unexpected { severity, reason }, policy) = match (policy.learn(), kind) {
+            (None, _) => policy.judge(&about, call, None).map(by_policy),
+            (Some(_), None) => self.policies.judge_unlearned(&policy, &about, call),
             (Some(learn), Some(kind)) => {
                 let State { baselines, calls, .. } = state;
-                let baseline = baselines.begin_or_get(&kind, (policy.name(), *learn), time, is_partial);
-                if baseline.is_some_and(|baseline| baseline.state == Phase::Guarding) {
-                    policy.judge(&about, call, baselines.calls(&kind))
-                } else {
-                    let denied = policy.judge_deny(&about, call);
-                    if denied.is_none() {
-                        baselines.learn(&kind, call, calls, time, comm);
+                match baselines.begin_or_get(&kind, (policy.name(), *learn), time, is_partial) {
+                    None => self.policies.judge_unlearned(&policy, &about, call),
+                    Some(baseline) if baseline.state == Phase::Guarding => {
+                        policy.judge(&about, call, Some(baseline.calls())).map(by_policy)
                     }
-                    denied
+                    Some(baseline) => {
+                        let found = self.policies.judge_while_learning(&policy, &about, call, baseline.calls());
+                        if found.is_none() {
+                            baselines.learn(&kind, call, calls, time, comm);
+                        }
+                        found.map(by_policy)
+                    }
                 }
             }
         }?;
@@ -281,7 +285,7 @@ impl Detector {
             number: None,
             refused: false,
             process: None,
-            policy: Arc::clone(policy.name()),
+            policy,
             severity,
             reason,
             runtime_default_allows: self.policies.runtime_default_allows(call),

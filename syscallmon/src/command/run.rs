@@ -274,9 +274,10 @@ fn attach(config: &Config) -> anyhow::Result<Attached> {
     Ok(Attached { kernel, events, tree, naming, detector, policy_files, tells_setup, shared })
 }
 
-/// The policies that can be in force on this kernel: the built-in one would alarm at every start of a container where that is not told apart.
+/// The policies that can be in force on this kernel: the built-in one, and critical calls of policies that learn, would alarm at every start
+/// of a container where that is not told apart.
 fn usable(sources: &PolicySources, tells_setup: bool) -> PolicySources {
-    PolicySources { built_in: sources.built_in && tells_setup, ..sources.clone() }
+    PolicySources { built_in: sources.built_in && tells_setup, mixes_setup: !tells_setup, ..sources.clone() }
 }
 
 /// What the kernel side is told.

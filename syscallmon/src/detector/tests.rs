@@ -136,12 +136,12 @@ fn what_the_same_policy_judged_goes_along_and_is_not_counted_twice() {
 fn while_it_learns_a_policy_judges_what_it_denies_and_then_the_rest() {
     let (mut state, mut detector) = judges("[{name: shop, match: [{namespace: shop}], learn: {}, deny: [ptrace]}]");
     let web = named(Some("web"));
-    let news = made(&state, web.clone(), &[("mount", 3), ("ptrace", 1)]);
+    let news = made(&state, web.clone(), &[("chroot", 3), ("ptrace", 1)]);
     count(&mut state, &mut detector, news);
     assert_eq!(unexpected(&state), [("shop".to_owned(), "ptrace", 1)]);
     let kind: Kind = "shop/Deployment/web/web".parse().unwrap();
     assert!(state.baselines.approve(&kind, SystemTime::UNIX_EPOCH));
-    let news = made(&state, web, &[("mount", 1), ("setns", 2)]);
+    let news = made(&state, web, &[("chroot", 1), ("exit_group", 1), ("setns", 2)]);
     count(&mut state, &mut detector, news);
     assert_eq!(unexpected(&state), [("shop".to_owned(), "ptrace", 1), ("shop".to_owned(), "setns", 2)]);
 }
@@ -284,4 +284,21 @@ fn other_policies_are_taken_up_at_the_next_snapshot() {
     let news = made(&state, named(None), &[("mount", 3)]);
     count(&mut state, &mut detector, news);
     assert_eq!(unexpected(&state), []);
+}
+
+#[test]
+fn what_is_critical_is_judged_while_it_learns_and_not_learned() {
+    let (mut state, mut detector) = judges("[{name: shop, match: [{namespace: shop}], learn: {}}]");
+    let news = made(&state, named(Some("web")), &[("unshare", 2), ("read", 1)]);
+    count(&mut state, &mut detector, news);
+    assert_eq!(unexpected(&state), [("shop".to_owned(), "unshare", 2)]);
+    assert_eq!(state.baselines.iter().next().unwrap().size(), 1);
+}
+
+#[test]
+fn a_container_without_a_name_is_judged_by_the_built_in_policy_where_its_own_would_learn() {
+    let (mut state, mut detector) = judges("[{name: all, match: ['container_id!=\"\"'], learn: {}}]");
+    let news = made(&state, unresolved(), &[("mount", 3), ("read", 1)]);
+    count(&mut state, &mut detector, news);
+    assert_eq!(unexpected(&state), [("runtime-default".to_owned(), "mount", 3)]);
 }

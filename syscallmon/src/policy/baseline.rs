@@ -9,7 +9,7 @@ use std::{
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Kind, Learn};
+use super::{Kind, Learn, essential};
 use crate::syscalls::{CallId, CallTable};
 
 /// The version of the format that this binary writes, and the newest that it reads.
@@ -182,8 +182,11 @@ impl Baseline {
         let name = calls.call(call);
         let seen = FirstSeen { time: Some(now), comm: comm.filter(|comm| !comm.is_empty()).map(Into::into) };
         self.calls.insert(format!("{}/{}", name.abi, name.syscall).into(), seen);
-        self.last_new = Some(now);
-        self.quiet_for = Duration::ZERO;
+        // What every program calls at some time is no sign that there is more to learn.
+        if !essential::is_essential(name) {
+            self.last_new = Some(now);
+            self.quiet_for = Duration::ZERO;
+        }
         true
     }
 
@@ -195,10 +198,11 @@ impl Baseline {
         self.learned_for.as_secs() / SAVE_PROGRESS != saves
     }
 
-    /// Whether all has been learned that there is. What made no call at all has not been seen to do anything.
+    /// Whether all has been learned that there is, or that there is time for. What made no call at all has not been seen to do anything.
     pub(super) fn is_complete(&self, learn: Learn) -> bool {
-        let is_long = self.learned_for >= learn.at_least && self.quiet_for >= learn.quiet_for;
-        is_long && self.state == Phase::Learning && !self.calls.is_empty()
+        let is_quiet = self.learned_for >= learn.at_least && self.quiet_for >= learn.quiet_for;
+        let is_long = self.learned_for >= learn.at_most;
+        (is_quiet || is_long) && self.state == Phase::Learning && !self.calls.is_empty()
     }
 
     pub(super) fn freeze(&mut self, now: SystemTime) {

@@ -234,6 +234,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::policy::essential;
 
     /// A clock, and a policy that learns for at least 10 min and until 1 h is quiet.
     struct Learning {
@@ -323,7 +324,7 @@ mod tests {
     #[test]
     fn a_short_silence_is_not_enough_before_the_least_time() {
         let mut learning = Learning::new();
-        let learn = Learn { quiet_for: Duration::from_mins(1), at_least: Duration::from_mins(10) };
+        let learn = Learn { quiet_for: Duration::from_mins(1), ..Learn::default() };
         let mut frozen = 0;
         for minute in 0..10 {
             assert_eq!(frozen, 0, "{minute}");
@@ -336,6 +337,33 @@ mod tests {
             frozen += learning.baselines.tick(at, learning.now()).len();
         }
         assert_eq!(frozen, 1);
+    }
+
+    #[test]
+    fn a_new_call_now_and_then_does_not_keep_a_baseline_from_guarding() {
+        let mut learning = Learning::new();
+        learning.see("a", false);
+        let table = learning.table.clone();
+        let mut calls = table.iter().filter(|(_, call)| call.abi == "x86_64" && !essential::is_essential(*call));
+        let days = 7 * 24 * 60;
+        let new_ones = (0..days / 59).map(|_| {
+            assert!(!learning.is_guarding("a"));
+            learning.call("a", calls.next().expect("there are enough").1.syscall);
+            learning.minutes(59, &["a"])
+        });
+        assert_eq!(new_ones.sum::<usize>(), 0, "there is always a new one");
+        learning.minutes(days % 59, &["a"]);
+        assert!(learning.is_guarding("a"), "it has learned for as long as it may");
+    }
+
+    #[test]
+    fn what_every_program_calls_is_no_news() {
+        let mut learning = Learning::new();
+        learning.see("a", false);
+        learning.call("a", "read");
+        assert_eq!(learning.minutes(59, &["a"]), 0);
+        assert!(learning.call("a", "exit_group") && learning.call("a", "rt_sigreturn"));
+        assert_eq!(learning.minutes(1, &["a"]), 1);
     }
 
     #[test]

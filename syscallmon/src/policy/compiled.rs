@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{Entry, ExceptionSpec, Learn, Match, PolicyError, PolicySpec, Profile, Reason, Severity, Unprefixed};
+use super::{
+    Entry, ExceptionSpec, Learn, Match, PolicyError, PolicySpec, Profile, Reason, Severity, Source, Unprefixed,
+    essential,
+};
 use crate::{
     syscalls::{Call, CallId, CallTable, UNKNOWN},
     workload::{Label, Labels},
@@ -30,6 +33,11 @@ struct Row {
     severity: Severity,
     /// Place of the call's ABI among the table's.
     abi: u8,
+    is_native: bool,
+    /// Whether it is one of the calls that are critical.
+    is_critical: bool,
+    /// Whether no program can do without it.
+    is_essential: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -60,14 +68,12 @@ pub struct Unexpected {
 
 impl Policy {
     /// From what was written in `origin`, and the seccomp profiles that it names.
-    pub(super) fn new(
-        spec: PolicySpec,
-        profiles: &[Profile],
-        origin: Arc<str>,
-        table: &CallTable,
-    ) -> Result<Self, PolicyError> {
+    pub(super) fn new(source: Source, default_critical: &[Entry], table: &CallTable) -> Result<Self, PolicyError> {
+        let Source { spec, profiles, origin } = source;
         spec.check()?;
-        let rows = rows(&spec, profiles, table);
+        let default_critical = if spec.learn.is_some() { default_critical } else { &[] };
+        let critical = spec.critical.as_deref().unwrap_or(default_critical);
+        let rows = rows(&spec, critical, &profiles, table);
         let exception = |exception: ExceptionSpec| {
             let allowed = table.iter().filter(|&(_, call)| names(&exception.allow, call, table, Unprefixed::Native));
             Exception { allowed: allowed.map(|(id, _)| id).collect(), selects: exception.selects }
@@ -118,7 +124,7 @@ impl Policy {
         let reason = match (row.standing, learned) {
             (Standing::NeverUnexpected | Standing::Allowed, _) => return None,
             (Standing::Denied, _) => Reason::Denied,
-            (Standing::Unlisted(_), Some(learned)) if learned.contains(&call) => return None,
+            (Standing::Unlisted(_), Some(learned)) if self.is_expected_of(learned, call) => return None,
             (Standing::Unlisted(Reason::NotAllowed), Some(_)) => Reason::NotLearned,
             (Standing::Unlisted(Reason::Abi), Some(learned)) if self.has_abi(learned, row.abi) => Reason::NotLearned,
             (Standing::Unlisted(reason), _) => reason,
@@ -132,12 +138,36 @@ impl Policy {
         matches!(self.row(call).standing, Standing::Denied | Standing::Unlisted(_))
     }
 
-    /// Whether a call of a workload is denied: all that is judged while its calls are learned.
+    /// Whether a call of a workload is unexpected while the workload's calls are learned: denied ones are, and critical ones that neither
+    /// the policy allows nor somebody has added to the baseline. All others are learned.
     #[must_use]
-    pub fn judge_deny(&self, about: &Labels, call: CallId) -> Option<Unexpected> {
-        let row = self.row(call);
-        let denied = Unexpected { severity: row.severity, reason: Reason::Denied };
-        if row.standing == Standing::Denied { self.unless_excepted(about, call, denied) } else { None }
+    pub fn judge_while_learning(&self, about: &Labels, call: CallId, learned: &BTreeSet<CallId>) -> Option<Unexpected> {
+        let unexpected = self.judge(about, call, Some(learned))?;
+        match unexpected.reason {
+            Reason::Denied => Some(unexpected),
+            _ if self.row(call).is_critical => Some(Unexpected { reason: Reason::NotAllowed, ..unexpected }),
+            _ => None,
+        }
+    }
+
+    /// Whether a call of a workload is unexpected that should have been learned, and is not: what the policy says of it, or else what
+    /// another one does.
+    #[must_use]
+    pub fn judge_unlearned(
+        &self,
+        about: &Labels,
+        call: CallId,
+        other: Option<&Self>,
+    ) -> Option<(Unexpected, Arc<str>)> {
+        match self.row(call).standing {
+            Standing::NeverUnexpected | Standing::Allowed => None,
+            Standing::Denied => self.judge(about, call, None).map(|unexpected| (unexpected, Arc::clone(&self.name))),
+            Standing::Unlisted(_) => {
+                let other = other?;
+                let unexpected = other.judge(about, call, None)?;
+                self.unless_excepted(about, call, unexpected).map(|unexpected| (unexpected, Arc::clone(&other.name)))
+            }
+        }
     }
 
     fn unless_excepted(&self, about: &Labels, call: CallId, unexpected: Unexpected) -> Option<Unexpected> {
@@ -150,6 +180,12 @@ impl Policy {
         self.rows.get(usize::from(call.0)).copied().unwrap_or(self.rows[0])
     }
 
+    /// Whether a call was learned, or is none that anybody needs to learn: essential ones of each ABI that is used at all.
+    fn is_expected_of(&self, learned: &BTreeSet<CallId>, call: CallId) -> bool {
+        let row = self.row(call);
+        learned.contains(&call) || (row.is_essential && (row.is_native || self.has_abi(learned, row.abi)))
+    }
+
     fn has_abi(&self, calls: &BTreeSet<CallId>, abi: u8) -> bool {
         calls.iter().any(|&call| self.row(call).abi == abi)
     }
@@ -160,7 +196,7 @@ fn names(entries: &[Entry], call: Call, table: &CallTable, unprefixed: Unprefixe
     entries.iter().any(|entry| entry.names(call, table.native_abi(), unprefixed))
 }
 
-fn rows(spec: &PolicySpec, profiles: &[Profile], table: &CallTable) -> Vec<Row> {
+fn rows(spec: &PolicySpec, critical: &[Entry], profiles: &[Profile], table: &CallTable) -> Vec<Row> {
     let profiles: Vec<Vec<bool>> = profiles.iter().map(|profile| profile.calls(table)).collect();
     let is_allowed = |id: CallId, call| {
         names(&spec.allow, call, table, Unprefixed::Native) || profiles.iter().any(|profile| profile[usize::from(id.0)])
@@ -184,7 +220,7 @@ fn rows(spec: &PolicySpec, profiles: &[Profile], table: &CallTable) -> Vec<Row> 
                 Call { .. } => Reason::NotAllowed,
             })
         };
-        let is_critical = names(&spec.critical, call, table, Unprefixed::Every);
+        let is_critical = names(critical, call, table, Unprefixed::Every);
         let abi = abis.iter().position(|&abi| abi == call.abi).unwrap_or_else(|| {
             abis.push(call.abi);
             abis.len() - 1
@@ -193,6 +229,9 @@ fn rows(spec: &PolicySpec, profiles: &[Profile], table: &CallTable) -> Vec<Row> 
             standing,
             severity: if is_critical { Severity::Critical } else { spec.severity },
             abi: u8::try_from(abi).expect("an architecture has four ABIs at most"),
+            is_critical,
+            is_native: call.abi == table.native_abi(),
+            is_essential: essential::is_essential(call),
         }
     };
     table.iter().zip(allowed).map(row).collect()

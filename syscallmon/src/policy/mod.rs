@@ -7,6 +7,7 @@ mod baseline;
 mod baselines;
 mod compiled;
 mod entry;
+mod essential;
 mod kind;
 mod matching;
 mod policies;

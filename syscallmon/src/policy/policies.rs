@@ -1,8 +1,8 @@
 //! All policies, in the order in which they are asked.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
-use super::{BUILT_IN, Policy, PolicyError, PolicySpec, Profile, Severity, Unexpected};
+use super::{BUILT_IN, Policy, PolicyError, PolicySpec, Profile, Reason, Severity, Unexpected};
 use crate::{
     syscalls::{CallId, CallTable, IO_URING, runtime_default},
     workload::{Label, Labels},
@@ -36,7 +36,11 @@ pub struct PolicyList {
 /// All policies: a workload has the first one that selects it, or none.
 #[derive(Debug, Default, PartialEq)]
 pub struct Policies {
-    policies: Vec<Arc<Policy>>,
+    ordered: Vec<Arc<Policy>>,
+    /// Judges workloads that should be learned, and have no baseline.
+    fallback: Option<Arc<Policy>>,
+    /// Whether calls that a runtime makes to set a container up may look like the container's own.
+    mixes_setup: bool,
     /// By [`CallId`].
     runtime_default: Vec<bool>,
 }
@@ -50,36 +54,68 @@ impl Policies {
     pub fn new(sources: Vec<Source>, built_in: bool, table: &CallTable) -> Result<Self, Vec<(Arc<str>, PolicyError)>> {
         let mut policies: Vec<Arc<Policy>> = Vec::new();
         let mut errors = Vec::new();
-        let replaced = sources.iter().any(|source| source.spec.name.text().as_ref() == BUILT_IN);
-        for Source { spec, profiles, origin } in
-            sources.into_iter().chain((built_in && !replaced).then(built_in_source))
-        {
-            let name = spec.name.clone();
+        let is_built_in = |source: &Source| source.spec.name.text().as_ref() == BUILT_IN;
+        let replaced = sources.iter().any(is_built_in);
+        let critical = built_in_source().spec.critical.unwrap_or_default();
+        for source in sources.into_iter().chain((built_in && !replaced).then(built_in_source)) {
+            let (name, origin) = (source.spec.name.clone(), Arc::clone(&source.origin));
             let other = policies.iter().find(|policy| policy.name() == name.text());
             let policy = match other {
                 Some(other) => Err(PolicyError::Duplicate { name, other: Arc::clone(other.origin()) }),
-                None => Policy::new(spec, &profiles, Arc::clone(&origin), table),
+                None => Policy::new(source, &critical, table),
             };
             match policy {
                 Ok(policy) => policies.push(Arc::new(policy)),
                 Err(error) => errors.push((origin, error)),
             }
         }
-        if errors.is_empty() { Ok(Self { policies, runtime_default: runtime_default(table) }) } else { Err(errors) }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let fallback = policies.iter().find(|policy| policy.name().as_ref() == BUILT_IN && policy.learn().is_none());
+        let fallback = fallback.cloned().or_else(|| Policy::new(built_in_source(), &[], table).ok().map(Arc::new));
+        Ok(Self { ordered: policies, fallback, mixes_setup: false, runtime_default: runtime_default(table) })
+    }
+
+    /// The same where calls that runtimes make to set containers up are not told apart: nothing is judged then that they make at every
+    /// start, unless a policy lists it.
+    #[must_use]
+    pub fn mixing_setup(self) -> Self {
+        Self { fallback: None, mixes_setup: true, ..self }
+    }
+
+    /// What is unexpected of a workload while its calls are learned; `learned` are those that were.
+    #[must_use]
+    pub fn judge_while_learning(
+        &self,
+        policy: &Policy,
+        about: &Labels,
+        call: CallId,
+        learned: &BTreeSet<CallId>,
+    ) -> Option<Unexpected> {
+        let unexpected = policy.judge_while_learning(about, call, learned);
+        unexpected.filter(|unexpected| !self.mixes_setup || unexpected.reason == Reason::Denied)
+    }
+
+    /// What is unexpected of a workload whose policy learns, and that has no baseline: it is unnamed, or there is no room. And the name
+    /// of the policy that says so: the workload's own, or the built-in one.
+    #[must_use]
+    pub fn judge_unlearned(&self, policy: &Policy, about: &Labels, call: CallId) -> Option<(Unexpected, Arc<str>)> {
+        policy.judge_unlearned(about, call, self.fallback.as_deref())
     }
 
     /// The policy of a workload of which this is known.
     #[must_use]
     pub fn of(&self, about: &Labels) -> Option<&Arc<Policy>> {
-        self.policies.iter().find(|policy| policy.selects(about))
+        self.ordered.iter().find(|policy| policy.selects(about))
     }
 
     /// What is wrong with a call of which nobody knows whose it is: whether a container's would be critical, by the built-in policy, or by any
     /// where that is off.
     #[must_use]
     pub fn judge_unattributed(&self, call: CallId) -> Option<(&Arc<Policy>, Unexpected)> {
-        let built_in = self.policies.iter().find(|policy| policy.name().as_ref() == BUILT_IN);
-        let judged_by = built_in.map_or(&self.policies[..], std::slice::from_ref);
+        let built_in = self.ordered.iter().find(|policy| policy.name().as_ref() == BUILT_IN);
+        let judged_by = built_in.map_or(&self.ordered[..], std::slice::from_ref);
         let mut judged = judged_by.iter().filter_map(|policy| {
             let unexpected = policy.judge(&Labels::default(), call, None)?;
             Some((policy, unexpected))
@@ -90,20 +126,20 @@ impl Policies {
     /// How bad a call may be, of some workload; `None` where all policies expect it.
     #[must_use]
     pub fn worst_severity(&self, call: CallId) -> Option<Severity> {
-        let judged = self.policies.iter().filter_map(|policy| policy.judge(&Labels::default(), call, None));
+        let judged = self.ordered.iter().filter_map(|policy| policy.judge(&Labels::default(), call, None));
         judged.map(|unexpected| unexpected.severity).max()
     }
 
     /// All of them, in order.
     #[must_use]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Arc<Policy>> {
-        self.policies.iter()
+        self.ordered.iter()
     }
 
     /// Whether which policy a workload has, or what it may, depends on this label.
     #[must_use]
     pub fn look_at(&self, label: Label) -> bool {
-        self.policies.iter().any(|policy| policy.labels().any(|looked_at| looked_at == label))
+        self.ordered.iter().any(|policy| policy.labels().any(|looked_at| looked_at == label))
     }
 
     /// Whether the default seccomp profile of container runtimes lets a container make a call; 32-bit ones, too, as it does.

@@ -30,9 +30,10 @@ pub struct PolicySpec {
     /// Calls that are unexpected although they are allowed or were learned; without ABI, in every one.
     #[serde(default)]
     pub deny: Vec<Entry>,
-    /// Calls that are critical when they are unexpected; without ABI, in every one.
+    /// Calls that are critical when they are unexpected; without ABI, in every one. A policy that learns, and names none, has the built-in
+    /// policy's.
     #[serde(default)]
-    pub critical: Vec<Entry>,
+    pub critical: Option<Vec<Entry>>,
     /// What some of its workloads may besides.
     #[serde(default)]
     pub exceptions: Vec<ExceptionSpec>,
@@ -52,7 +53,7 @@ pub struct ExceptionSpec {
     pub allow: Vec<Entry>,
 }
 
-/// How calls are learned: for at least a time, and until there was no new one for a time.
+/// How calls are learned: for at least a time, until there was no new one for a time, and never longer than a third time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Learn {
@@ -62,11 +63,18 @@ pub struct Learn {
     /// How long it takes at least.
     #[serde(with = "humantime_serde")]
     pub at_least: Duration,
+    /// How long it takes at most, also where new calls go on to appear.
+    #[serde(with = "humantime_serde")]
+    pub at_most: Duration,
 }
 
 impl Default for Learn {
     fn default() -> Self {
-        Self { quiet_for: Duration::from_hours(1), at_least: Duration::from_mins(10) }
+        Self {
+            quiet_for: Duration::from_hours(1),
+            at_least: Duration::from_mins(10),
+            at_most: Duration::from_hours(7 * 24),
+        }
     }
 }
 
@@ -133,6 +141,14 @@ pub enum PolicyError {
         /// Which one.
         key: &'static str,
     },
+    /// The longest time of learning ends before the others.
+    #[error("policy {name}: learn.at_most is shorter than learn.{key}: needs at least as much")]
+    LearnsTooShort {
+        /// Its name.
+        name: PolicyName,
+        /// Which one.
+        key: &'static str,
+    },
     /// Another policy has its name.
     #[error("policy {name}: there is another one of this name in {other}")]
     Duplicate {
@@ -153,11 +169,14 @@ impl PolicySpec {
         if self.exceptions.iter().any(|exception| exception.allow.is_empty()) {
             return Err(PolicyError::EmptyException { name: name() });
         }
-        if let Some(Learn { quiet_for, at_least }) = self.learn {
+        if let Some(Learn { quiet_for, at_least, at_most }) = self.learn {
             let range = Duration::from_secs(1)..=Duration::from_hours(365 * 24);
-            let keys = [("quiet_for", quiet_for), ("at_least", at_least)];
+            let keys = [("quiet_for", quiet_for), ("at_least", at_least), ("at_most", at_most)];
             if let Some((key, _)) = keys.into_iter().find(|(_, duration)| !range.contains(duration)) {
                 return Err(PolicyError::Learn { name: name(), key });
+            }
+            if let Some((key, _)) = keys.into_iter().find(|(_, duration)| *duration > at_most) {
+                return Err(PolicyError::LearnsTooShort { name: name(), key });
             }
         }
         Ok(())
@@ -181,8 +200,9 @@ mod tests {
         )
         .unwrap();
         assert_eq!((spec.name.text().as_ref(), spec.severity), ("web", Severity::Info));
-        assert_eq!((spec.allow.len(), spec.deny.len(), spec.critical.len(), spec.exceptions.len()), (2, 1, 1, 1));
-        let learn = Learn { quiet_for: Duration::from_hours(2), at_least: Duration::from_mins(10) };
+        assert_eq!((spec.allow.len(), spec.deny.len(), spec.exceptions.len()), (2, 1, 1));
+        assert_eq!(spec.critical.as_ref().map(Vec::len), Some(1));
+        let learn = Learn { quiet_for: Duration::from_hours(2), ..Learn::default() };
         assert_eq!(spec.learn, Some(learn));
         assert_eq!(spec.check(), Ok(()));
     }
@@ -209,5 +229,7 @@ mod tests {
         let exception = "name: a\nmatch: [{pod: a}]\nallow: [read]\nexceptions: [{match: [{pod: a}], allow: []}]\n";
         assert!(check(exception).contains("an exception allows nothing"));
         assert!(check("name: a\nmatch: [{pod: a}]\nlearn: {at_least: 0s}\n").contains("learn.at_least"));
+        let short = check("name: a\nmatch: [{pod: a}]\nlearn: {at_most: 30m}\n");
+        assert!(short.contains("learn.at_most is shorter than learn.quiet_for"), "{short}");
     }
 }

@@ -154,7 +154,11 @@ fn exceptions_are_for_those_that_they_select_and_win_over_deny() {
     assert_eq!((reason("gdb", "ptrace"), reason("gdb", "mount")), (None, None));
     assert_eq!((reason("web", "ptrace"), reason("web", "mount")), (Some(Reason::Denied), Some(Reason::NotAllowed)));
     assert_eq!(reason("gdb", "setns"), Some(Reason::NotAllowed));
-    let denied = |pod| policy.judge_deny(&container(pod), call("x86_64", "ptrace")).map(|found| found.reason);
+    let learned = BTreeSet::new();
+    let denied = |pod| {
+        let found = policies.judge_while_learning(policy, &container(pod), call("x86_64", "ptrace"), &learned);
+        found.map(|found| found.reason)
+    };
     assert_eq!((denied("gdb"), denied("web")), (None, Some(Reason::Denied)));
     assert!(policies.look_at(Label::Pod) && !policies.look_at(Label::Owner));
 }
@@ -172,14 +176,78 @@ fn what_was_learned_is_expected_unless_it_is_denied() {
     assert_eq!(reason("x86_64", "ptrace"), Some(Reason::Denied));
 }
 
-#[test]
-fn while_a_policy_learns_only_what_is_denied_is_judged() {
-    let policies = policies(&every_container("learn: {}\ndeny: [ptrace]\ncritical: [ptrace]"));
+/// What a policy for every container says of native calls while it learns, of which these were learned.
+fn while_learning(yaml: &str, name: &str, learned: &[&str]) -> Option<Unexpected> {
+    let policies = policies(&every_container(yaml));
+    let learned = learned.iter().map(|name| call("x86_64", name)).collect();
     let policy = policies.iter().next().unwrap();
-    assert!(policy.learn().is_some());
-    let denied = Unexpected { severity: Severity::Critical, reason: Reason::Denied };
-    assert_eq!(policy.judge_deny(&container("web"), call("x86_64", "ptrace")), Some(denied));
-    assert_eq!(policy.judge_deny(&container("web"), call("x86_64", "mount")), None);
+    policies.judge_while_learning(policy, &container("web"), call("x86_64", name), &learned)
+}
+
+#[test]
+fn while_a_policy_learns_what_is_denied_or_critical_is_judged() {
+    let critical = |reason| Some(Unexpected { severity: Severity::Critical, reason });
+    let listed = "learn: {}\ndeny: [ptrace]\ncritical: [ptrace, mount]";
+    assert_eq!(while_learning(listed, "ptrace", &["ptrace"]), critical(Reason::Denied));
+    assert_eq!(while_learning(listed, "mount", &[]), critical(Reason::NotAllowed));
+    assert_eq!(while_learning(listed, "mount", &["mount"]), None, "somebody has added it");
+    assert_eq!(while_learning(listed, "unshare", &[]), None);
+    assert_eq!(while_learning("learn: {}\nseverity: critical", "openat", &[]), None, "a severity is no list");
+}
+
+#[test]
+fn a_policy_that_learns_has_the_built_in_one_s_critical_calls_unless_it_says_otherwise() {
+    let critical = Some(Unexpected { severity: Severity::Critical, reason: Reason::NotAllowed });
+    assert_eq!(while_learning("learn: {}", "unshare", &[]), critical);
+    assert_eq!(while_learning("learn: {}\nallow: [unshare]", "unshare", &[]), None);
+    assert_eq!(while_learning("learn: {}\ncritical: []", "unshare", &[]), None);
+    assert_eq!(while_learning("learn: {}\ncritical: [mount]", "unshare", &[]), None);
+    let listed = policies(&every_container("allow: [read]"));
+    let unshare = listed.iter().next().unwrap().judge(&container("web"), call("x86_64", "unshare"), None).unwrap();
+    assert_eq!(unshare.severity, Severity::Warning, "what does not learn has its own list alone");
+}
+
+#[test]
+fn what_has_no_baseline_is_judged_by_its_policy_s_lists_and_the_built_in_policy() {
+    let policies = policies(&every_container(
+        "learn: {}\nallow: [bpf]\ndeny: [read]\nexceptions: [{match: [{pod: csi}], allow: [mount]}]",
+    ));
+    let judge = |pod, name| {
+        let policy = policies.iter().next().unwrap();
+        let found = policies.judge_unlearned(policy, &container(pod), call("x86_64", name));
+        found.map(|(unexpected, policy)| (policy.to_string(), unexpected.severity, unexpected.reason))
+    };
+    let by = |policy: &str, severity, reason| Some((policy.to_owned(), severity, reason));
+    assert_eq!(judge("web", "mount"), by("runtime-default", Severity::Critical, Reason::NotAllowed));
+    assert_eq!(judge("web", "read"), by("p", Severity::Warning, Reason::Denied));
+    assert_eq!((judge("web", "openat"), judge("web", "bpf"), judge("csi", "mount")), (None, None, None));
+}
+
+#[test]
+fn where_setup_is_not_told_apart_only_what_is_denied_is_judged_without_a_baseline() {
+    let policies = policies(&every_container("learn: {}\ndeny: [ptrace]")).mixing_setup();
+    let policy = policies.iter().next().unwrap();
+    for (name, is_unexpected) in [("mount", false), ("ptrace", true)] {
+        let (about, call) = (container("web"), call("x86_64", name));
+        assert_eq!(policies.judge_while_learning(policy, &about, call, &BTreeSet::new()).is_some(), is_unexpected);
+        assert_eq!(policies.judge_unlearned(policy, &about, call).is_some(), is_unexpected, "{name}");
+    }
+}
+
+#[test]
+fn what_no_program_can_do_without_is_never_news() {
+    let yaml = every_container("learn: {}");
+    let judge = |learned: &[(&str, &str)], abi, name| {
+        let learned: BTreeSet<CallId> = learned.iter().map(|&(abi, name)| call(abi, name)).collect();
+        judge(&yaml, abi, name, Some(&learned)).map(|unexpected| unexpected.reason)
+    };
+    let native = [("x86_64", "read")];
+    for name in ["exit_group", "rt_sigreturn", "restart_syscall", "futex", "munmap"] {
+        assert_eq!(judge(&native, "x86_64", name), None, "{name}");
+        assert_eq!(judge(&[("x86_64", "read"), ("ia32", "read")], "ia32", name), None, "{name}");
+    }
+    assert_eq!(judge(&native, "ia32", "exit_group"), Some(Reason::Abi), "nothing of this ABI was learned");
+    assert_eq!(judge(&native, "x86_64", "execve"), Some(Reason::NotLearned), "another program");
 }
 
 #[test]

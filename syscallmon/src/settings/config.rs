@@ -171,6 +171,7 @@ impl Config {
             state_directory: state.directory.unwrap_or_else(|| "/var/lib/syscallmon".into()),
             policies: PolicySources {
                 built_in: policy.runtime_default.unwrap_or(true),
+                mixes_setup: false,
                 file: policies.as_ref().and(file).map(Path::to_owned),
                 configured: policies.unwrap_or_default(),
                 directory: policy.directory,

@@ -28,6 +28,8 @@ const MOST_POLICIES: usize = 1000;
 pub struct PolicySources {
     /// Whether there is the built-in policy.
     pub built_in: bool,
+    /// Whether calls that a runtime makes to set a container up may look like the container's own.
+    pub mixes_setup: bool,
     /// Those in the configuration file.
     pub configured: Vec<PolicySpec>,
     /// That file, where there are any.
@@ -151,6 +153,7 @@ impl PolicySources {
             return LoadedPolicies { policies: Err(PoliciesError { problems }), files };
         }
         let policies = Policies::new(sources, self.built_in, &CallTable::native());
+        let policies = policies.map(|policies| if self.mixes_setup { policies.mixing_setup() } else { policies });
         let policies = policies.map_err(|errors| {
             problems.extend(errors.into_iter().map(|(origin, source)| PolicyProblem::Policy { origin, source }));
         });
@@ -272,7 +275,13 @@ mod tests {
     }
 
     fn sources(directory: &Path) -> PolicySources {
-        PolicySources { built_in: true, configured: Vec::new(), file: None, directory: Some(directory.to_owned()) }
+        PolicySources {
+            built_in: true,
+            mixes_setup: false,
+            configured: Vec::new(),
+            file: None,
+            directory: Some(directory.to_owned()),
+        }
     }
 
     fn names(loaded: &LoadedPolicies) -> Vec<String> {

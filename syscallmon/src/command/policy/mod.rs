@@ -191,9 +191,9 @@ fn table<const N: usize>(head: [&str; N], rows: impl Iterator<Item = [String; N]
 
 impl PolicyRow {
     fn cells(self) -> [String; 4] {
-        let learns = self.learn.map_or_else(String::new, |Learn { quiet_for, at_least }| {
-            let [quiet_for, at_least] = [quiet_for, at_least].map(humantime::format_duration);
-            format!("until {quiet_for} quiet, at least {at_least}")
+        let learns = self.learn.map_or_else(String::new, |Learn { quiet_for, at_least, at_most }| {
+            let [quiet_for, at_least, at_most] = [quiet_for, at_least, at_most].map(humantime::format_duration);
+            format!("until {quiet_for} quiet, {at_least} to {at_most}")
         });
         [self.name, self.workloads.to_string(), learns, self.origin]
     }
