@@ -19,6 +19,7 @@ pub mod policy_watch;
 pub mod privileges;
 pub mod process;
 pub mod resolver;
+pub mod rfc3339;
 pub mod sampler;
 pub mod settings;
 pub mod snapshot;

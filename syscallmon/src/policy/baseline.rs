@@ -10,7 +10,10 @@ use std::{
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{Kind, Learn, essential};
-use crate::syscalls::{CallId, CallTable};
+use crate::{
+    rfc3339,
+    syscalls::{CallId, CallTable},
+};
 
 /// The version of the format that this binary writes, and the newest that it reads.
 const VERSION: u32 = 1;
@@ -39,13 +42,23 @@ pub struct Baseline {
     #[serde(default)]
     pub partial: bool,
     /// When it began to learn.
-    #[serde(with = "humantime_serde")]
+    #[serde(serialize_with = "humantime_serde::serialize", deserialize_with = "rfc3339::deserialize")]
     pub began: SystemTime,
     /// When the newest call appeared.
-    #[serde(with = "humantime_serde", default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        serialize_with = "humantime_serde::serialize",
+        deserialize_with = "rfc3339::deserialize_some",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
     pub last_new: Option<SystemTime>,
     /// When it ceased to learn.
-    #[serde(with = "humantime_serde", default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        serialize_with = "humantime_serde::serialize",
+        deserialize_with = "rfc3339::deserialize_some",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
     pub frozen_at: Option<SystemTime>,
     /// For how long workloads of the kind were there while it learned.
     #[serde(deserialize_with = "humantime_serde::deserialize", serialize_with = "in_seconds", default)]
@@ -274,10 +287,9 @@ impl<'de> Deserialize<'de> for FirstSeen {
             return Ok(Self::default());
         }
         let (time, comm) = text.split_once(' ').map_or((text.as_str(), None), |(time, comm)| (time, Some(comm)));
-        let time = humantime::parse_rfc3339(time);
         let needed =
-            |_| serde::de::Error::custom(format!("{text:?}: needs a time such as 2026-01-31T12:00:00Z, or nothing"));
-        Ok(Self { time: Some(time.map_err(needed)?), comm: comm.map(Into::into) })
+            || serde::de::Error::custom(format!("{text:?}: needs a time such as 2026-01-31T12:00:00Z, or nothing"));
+        Ok(Self { time: Some(rfc3339::parse(time).ok_or_else(needed)?), comm: comm.map(Into::into) })
     }
 }
 
@@ -307,6 +319,19 @@ mod tests {
         assert!(text.contains("\"learned_for\": \"1m 1s\""), "{text}");
         (written.learned_for, written.quiet_for) = (Duration::from_secs(61), Duration::from_secs(61));
         assert_eq!(Baseline::from_json(text.as_bytes(), &CallTable::x86_64()).unwrap(), written);
+    }
+
+    #[test]
+    fn times_are_read_in_whatever_zone_they_were_written() {
+        let mut written = baseline();
+        written.approve(time(2));
+        let text = written.to_json().unwrap();
+        let elsewhere =
+            text.replace("T08:00:0", "T13:30:0").replace("Z\"", "+05:30\"").replace("Z nginx", "+05:30 nginx");
+        assert_ne!(elsewhere, text);
+        let [here, there] =
+            [text, elsewhere].map(|text| Baseline::from_json(text.as_bytes(), &CallTable::x86_64()).unwrap());
+        assert_eq!(here, there);
     }
 
     #[test]

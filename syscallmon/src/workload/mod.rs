@@ -18,7 +18,7 @@ pub use self::{
     facts::{ContainerFacts, ContainerId, PodFacts},
     labels::{Label, LabelError, Labels},
     naming::{Named, Naming, PATIENCE, Rules},
-    owner::{Controller, Owner},
+    owner::{Controller, Owner, is_object_name},
     place::Place,
     runtimes::{Api, RUNTIMES, Runtime},
     selector::{Selector, SelectorError},

@@ -17,7 +17,7 @@ use crate::{
     },
     policy::Violation,
     workload::{
-        Label,
+        Label, is_object_name,
         source::{chain, connect_kubernetes},
     },
 };
@@ -91,9 +91,8 @@ impl<'a> Pod<'a> {
         let label = |label| violation.about.get(label).map(AsRef::as_ref);
         let (namespace, name) = (label(Label::Namespace)?, label(Label::Pod)?);
         // They become part of a path; names in Kubernetes have nothing else.
-        let is_name = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || "-.".contains(c));
         let (uid, container) = (label(Label::PodUid), label(Label::Container));
-        (is_name(namespace) && is_name(name)).then_some(Self { namespace, name, uid, container })
+        (is_object_name(namespace) && is_object_name(name)).then_some(Self { namespace, name, uid, container })
     }
 }
 

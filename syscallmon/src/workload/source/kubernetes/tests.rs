@@ -271,6 +271,25 @@ async fn nobody_there_is_a_failure_to_connect() {
 }
 
 #[tokio::test]
+async fn files_that_a_kubeconfig_names_are_beside_it_wherever_the_daemon_runs() {
+    let directory = tempfile::tempdir().unwrap();
+    let certificate = rcgen::generate_simple_self_signed(["api".to_owned()]).unwrap();
+    std::fs::write(directory.path().join("ca.pem"), certificate.cert.pem()).unwrap();
+    let kubeconfig = directory.path().join("kubeconfig");
+    let write = |authority: &str| {
+        let cluster = json!({"server": "https://127.0.0.1:1", "certificate-authority": authority});
+        let context = json!({"name": "c", "context": {"cluster": "k", "user": "u"}});
+        let clusters = json!([{"name": "k", "cluster": cluster}]);
+        let config = json!({"current-context": "c", "contexts": [context], "clusters": clusters, "users": []});
+        std::fs::write(&kubeconfig, config.to_string()).unwrap();
+    };
+    write("ca.pem");
+    assert!(Kubernetes::connect(Some(&kubeconfig), "node1", || {}).await.is_ok());
+    write("other.pem");
+    assert!(Kubernetes::connect(Some(&kubeconfig), "node1", || {}).await.is_err());
+}
+
+#[tokio::test]
 async fn a_kubeconfig_that_is_none_is_refused() {
     for bad in ["/nonexistent", "/proc/self/cmdline"] {
         let error = Kubernetes::connect(Some(Path::new(bad)), "node1", || {}).await.err().unwrap();

@@ -1,0 +1,84 @@
+//! Points of time as RFC 3339 writes them, in whatever zone: people and other programs do not all write UTC.
+
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Deserializer, de::Error};
+
+/// Reads one, for serde.
+///
+/// # Errors
+///
+/// When the text is none.
+pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SystemTime, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    parse(&text).ok_or_else(|| D::Error::custom(format!("{text:?}: needs a time such as 2026-01-31T12:00:00Z")))
+}
+
+/// Reads one that may be missing, for serde.
+///
+/// # Errors
+///
+/// When there is a text that is none.
+pub fn deserialize_some<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SystemTime>, D::Error> {
+    #[derive(Deserialize)]
+    struct Time(#[serde(deserialize_with = "deserialize")] SystemTime);
+    Ok(Option::<Time>::deserialize(deserializer)?.map(|time| time.0))
+}
+
+/// The point of time; `None` where the text is none.
+#[must_use]
+pub fn parse(text: &str) -> Option<SystemTime> {
+    let text = text.to_ascii_uppercase();
+    if text.ends_with('Z') {
+        return humantime::parse_rfc3339(&text).ok();
+    }
+    let (local, zone) = text.split_at_checked(text.len().checked_sub("+00:00".len())?)?;
+    let (hours, minutes) = zone.get(1..)?.split_once(':')?;
+    let number = |digits: &str, limit: u64| {
+        let is_number = digits.len() == 2 && digits.bytes().all(|byte| byte.is_ascii_digit());
+        is_number.then(|| digits.parse::<u64>().ok()).flatten().filter(|number| *number < limit)
+    };
+    let offset = Duration::from_secs(60 * (60 * number(hours, 24)? + number(minutes, 60)?));
+    let local = humantime::parse_rfc3339(&format!("{local}Z")).ok()?;
+    match zone.chars().next()? {
+        // Where the clock is ahead, it is earlier in UTC.
+        '+' => local.checked_sub(offset),
+        '-' => local.checked_add(offset),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn utc(text: &str) -> Option<String> {
+        parse(text).map(|time| humantime::format_rfc3339_seconds(time).to_string())
+    }
+
+    #[test]
+    fn every_zone_is_understood() {
+        for text in [
+            "2026-01-31T12:00:00Z",
+            "2026-01-31t12:00:00z",
+            "2026-01-31T14:00:00+02:00",
+            "2026-01-31T06:30:00-05:30",
+            "2026-01-31T12:00:00.250-00:00",
+            "2026-02-01T01:45:00+13:45",
+        ] {
+            assert_eq!(utc(text).as_deref(), Some("2026-01-31T12:00:00Z"), "{text}");
+        }
+        for zone in ["", "+2:00", "+24:00", "+00:60", "*02:00", "+-1:00"] {
+            assert_eq!(utc(&format!("2026-01-31T12:00:00{zone}")), None, "{zone}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_is_too_much(text in "\\PC{0,40}") {
+            let _ = parse(&text);
+        }
+    }
+}
