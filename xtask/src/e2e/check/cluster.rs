@@ -48,12 +48,15 @@ pub(super) struct Cluster<'a> {
 /// Installs the chart, runs what clusters run, and asks Prometheus.
 pub(in crate::e2e) fn kubernetes(root: &Path, node: &Node) -> Result<()> {
     let cluster = step("the chart installs", || Cluster::start(root, node))?;
-    step("its rights are to get, list and watch pods", || privileges::only_pods(&cluster))?;
+    step("its rights are to read pods and to get their controllers", || {
+        privileges::only_pods_and_their_controllers(&cluster)
+    })?;
     cluster.counts_by_name()?;
     step("unexpected calls, and only those, are told of with their pod", || cluster.tells_of_unexpected_calls())?;
     step("pods of a Deployment learn together", || cluster.learns_by_owner())?;
     cluster.shows_dashboards(root)?;
     hostile::names(&cluster)?;
+    hostile::owners(&cluster)?;
     outages::all(&cluster)?;
     privileges::each_capability(&cluster)
 }

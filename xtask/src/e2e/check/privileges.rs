@@ -13,8 +13,8 @@ use crate::e2e::wait::wait_for;
 /// What all pods of the daemon have, one after the other.
 const CAPABILITIES: &str = "-o=jsonpath={.items[*].spec.containers[0].securityContext.capabilities.add}";
 
-/// The service account can read pods, and nothing else.
-pub(super) fn only_pods(cluster: &Cluster<'_>) -> Result<()> {
+/// The service account can read pods, look at controllers one at a time, and nothing else.
+pub(super) fn only_pods_and_their_controllers(cluster: &Cluster<'_>) -> Result<()> {
     let may = |verb: &str, what: &str| {
         let account = "--as=system:serviceaccount:syscallmon:syscallmon";
         // Its exit code says the same.
@@ -26,8 +26,14 @@ pub(super) fn only_pods(cluster: &Cluster<'_>) -> Result<()> {
             ensure!(!may(verb, other), "it may {verb} {other}");
         }
     }
+    for controller in ["replicasets.apps", "jobs.batch"] {
+        ensure!(may("get", controller), "it may not get {controller}");
+        ensure!(!may("list", controller) && !may("watch", controller), "it may list {controller}");
+    }
     for verb in ["create", "update", "patch", "delete", "deletecollection"] {
-        ensure!(!may(verb, "pods"), "it may {verb} pods");
+        for what in ["pods", "replicasets.apps", "jobs.batch"] {
+            ensure!(!may(verb, what), "it may {verb} {what}");
+        }
     }
     Ok(())
 }

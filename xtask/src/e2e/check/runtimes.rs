@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Result, bail};
 
-use super::{CALL, calls_and_waits, dashboards::Shown, exporter::Exporter, step};
+use super::{CALL, calls_and_waits, dashboards::Shown, exporter::Exporter, step, value};
 use crate::e2e::{
     cri::{Cri, Pod},
     docker::Docker,
@@ -17,6 +17,7 @@ use crate::e2e::{
     place::Place,
     podman::Podman,
     prometheus::Prometheus,
+    wait::wait_for,
 };
 
 /// What a shell is to do in a container.
@@ -161,8 +162,19 @@ fn engine(runtime: &str, exporter: &Exporter<'_>, run: impl Fn(&[&str]) -> Resul
         run(&create)?;
         exporter.expect_count(&series("web"), 3000)
     })?;
+    step("it goes on under a new name when it is renamed", || {
+        run(&["rename", "web", "shop"])?;
+        // Podman is asked once a minute.
+        let info = format!(r#"count(syscallmon_workload_info{{container="shop",runtime="{runtime}"}})"#);
+        wait_for("its new name", Duration::from_mins(3), || {
+            Ok(value(&exporter.prometheus, &info)?.is_some().then_some(()))
+        })?;
+        run(&["restart", "--time=0", "shop"])?;
+        exporter.expect_count(&series("shop"), 1000)
+    })?;
     step("it leaves when it is gone", || {
-        run(&["rm", "--force", "web"])?;
-        exporter.expect_nothing(&series("web"))
+        run(&["rm", "--force", "shop"])?;
+        exporter.expect_nothing(&series("web"))?;
+        exporter.expect_nothing(&series("shop"))
     })
 }

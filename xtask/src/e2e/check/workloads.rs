@@ -82,6 +82,26 @@ pub(super) fn lasting() -> String {
     ])
 }
 
+/// What is called as if a Deployment or `CronJob` had made it, or says so, and a `CronJob` that does make something. `uid` is that of the
+/// Deployment `web`.
+pub(super) fn pretenders(uid: &str) -> String {
+    let containers = json!([container("c", &calls_and_waits(10))]);
+    let mut set = controller("ReplicaSet", "web-evil", json!({"replicas": 1}), &containers);
+    set["spec"]["selector"]["matchLabels"]["pod-template-hash"] = "evil".into();
+    set["spec"]["template"]["metadata"]["labels"]["pod-template-hash"] = "evil".into();
+    let mut claims = pod("claims", &containers);
+    claims["metadata"]["ownerReferences"] =
+        json!([{"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": uid, "controller": true}]);
+    let metadata = |name: &str| json!({"name": name, "namespace": "shop"});
+    let spec = json!({"restartPolicy": "Never", "terminationGracePeriodSeconds": 1, "containers": containers});
+    let spec = json!({"template": {"spec": spec}});
+    let job = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata("backup-12345678"), "spec": spec});
+    let schedule = json!({"schedule": "* * * * *", "concurrencyPolicy": "Forbid", "jobTemplate": {"spec": spec}});
+    let cron =
+        json!({"apiVersion": "batch/v1beta1", "kind": "CronJob", "metadata": metadata("nightly"), "spec": schedule});
+    documents([set, claims, job, cron])
+}
+
 /// The jobs.
 pub(super) fn jobs() -> String {
     documents((0..JOBS).map(job))
