@@ -11,6 +11,7 @@ pub mod detector;
 pub mod durations;
 pub mod export;
 pub mod fair_share;
+pub mod first_calls;
 pub mod kernel;
 pub mod memory;
 pub mod model;

@@ -21,11 +21,13 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     cgroup::{Change, Tree},
     detector::Detector,
+    fair_share::Tenant,
+    first_calls::FirstCall,
     kernel::{self, CgroupChange, EventStreams, Kernel, Probe},
     model::Totals,
     process,
     snapshot::Snapshot,
-    state::{FirstCall, Shared, SnapshotFacts, State},
+    state::{Shared, SnapshotFacts, State},
     syscalls::CallTable,
     workload::{Label, Labels, Named, Naming, PATIENCE, Place, Workload},
 };
@@ -364,7 +366,8 @@ impl Sampler {
         let is_partial = !self.born.contains(&call.cgroup_id);
         let first = self.detector.look_at(&named, call, &self.calls, time, is_partial);
         let mut state = self.shared.lock();
-        state.push_first_call(first_call(call, named.workload.clone(), &self.calls, time));
+        let tenant = Tenant::of(&named.workload, &named.about);
+        state.first_calls.push(tenant, first_call(call, named.workload.clone(), &self.calls, time));
         self.detector.first(&mut state, &self.naming, &named, first);
     }
 }
@@ -377,11 +380,10 @@ fn newly_named(state: &State, naming: &Naming) -> HashMap<Workload, Named> {
 
 /// Gives first calls their workloads' names.
 fn name_first_calls(state: &mut State, naming: &Naming) {
-    for call in &mut state.first_calls {
-        if let Workload::Unresolved(place) = &call.workload {
-            call.workload = naming.of_known(place).workload;
-        }
-    }
+    state.first_calls.rename(|place| {
+        let named = naming.of_known(place);
+        (!matches!(named.workload, Workload::Unresolved(_))).then_some(named)
+    });
 }
 
 /// What is there now, as paths tell.

@@ -3,47 +3,21 @@
 //! Written by [`crate::sampler`] after each snapshot, read by `export` under the lock of [`Shared`]. Plain data.
 
 use std::{
-    collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant, SystemTime},
 };
 
-use serde::Serialize;
-
 use crate::{
     alert::Alerts,
     durations::Bound,
+    first_calls::FirstCalls,
     kernel::{Capacity, ProbeStatus},
     model::Model,
-    policy::{Baselines, Policies, Process, Violations},
+    policy::{Baselines, Policies, Violations},
     snapshot::Losses,
     syscalls::CallTable,
-    workload::{Directory, Workload},
+    workload::Directory,
 };
-
-/// How many of the newest first calls are remembered.
-const FIRST_CALLS: usize = 300;
-
-/// A workload made a call, or was refused it, for the first time (since its cgroup was made, or since the daemon started).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct FirstCall {
-    /// When.
-    #[serde(serialize_with = "unix_seconds")]
-    pub time: SystemTime,
-    /// Who.
-    pub workload: Workload,
-    /// The call's ABI.
-    pub abi: &'static str,
-    /// The call's name.
-    pub syscall: &'static str,
-    /// Its number within the ABI.
-    pub number: u64,
-    /// Whether seccomp refused the call.
-    pub denied: bool,
-    /// Who made it.
-    #[serde(flatten)]
-    pub process: Process,
-}
 
 /// Facts about the newest snapshot.
 #[derive(Clone, Copy, Debug)]
@@ -87,8 +61,8 @@ pub struct State {
     pub kernel_memory_bytes: u64,
     /// The newest snapshot.
     pub snapshot: SnapshotFacts,
-    /// The newest first calls, newest first.
-    pub first_calls: VecDeque<FirstCall>,
+    /// The newest first calls of each workload.
+    pub first_calls: FirstCalls,
     /// What is expected of workloads.
     pub policies: Arc<Policies>,
     /// Whether the last load of the policies worked, and when the last one did that worked.
@@ -130,7 +104,7 @@ impl State {
             cgroups: 0,
             kernel_memory_bytes,
             snapshot: SnapshotFacts { number: 0, taken: Instant::now(), time, duration: Duration::ZERO },
-            first_calls: VecDeque::new(),
+            first_calls: FirstCalls::default(),
             policies: Arc::default(),
             policy_reload: (true, time),
             violations: Violations::default(),
@@ -138,12 +112,6 @@ impl State {
             alerts: Alerts::default(),
             config_reload: (true, time),
         }
-    }
-
-    /// Remembers a first call, and forgets the oldest when there are too many.
-    pub fn push_first_call(&mut self, call: FirstCall) {
-        self.first_calls.push_front(call);
-        self.first_calls.truncate(FIRST_CALLS);
     }
 }
 

@@ -13,10 +13,11 @@ use serde::{Deserialize, Serialize};
 use super::Site;
 use crate::{
     durations::{Bound, Durations},
+    first_calls::FirstCall,
     kernel::ProbeStatus,
     model::Totals,
     snapshot::{Failure, Losses},
-    state::{FirstCall, State, unix_time},
+    state::{State, unix_time},
     syscalls::{Call, CallId, IO_URING},
     tally::Tally,
     workload::{Labels, REMAINDER, Selector, Workload},
@@ -165,7 +166,7 @@ fn answer(state: &State, query: &WorkloadsQuery) -> Workloads {
         lost: state.losses,
         total,
         entries: chosen.into_iter().map(|(workload, totals)| entry(state, workload, totals)).collect(),
-        first_calls: state.first_calls.iter().cloned().collect(),
+        first_calls: state.first_calls.newest().into_iter().cloned().collect(),
     }
 }
 

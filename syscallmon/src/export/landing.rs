@@ -14,11 +14,12 @@ use axum::{
 
 use super::{Site, api::most_first, violations::newest};
 use crate::{
+    first_calls::FirstCall,
     kernel::ProbeStatus,
     model::Totals,
     policy::{Process, Severity, Violation},
     snapshot::Failure,
-    state::{FirstCall, State},
+    state::State,
     syscalls::{Call, IO_URING},
     workload::{SourceStatus, Workload},
 };
@@ -120,7 +121,7 @@ impl Page {
             cgroups: format!("{} of {}", state.cgroups, state.capacity.cgroups),
             more: busiest.len().saturating_sub(ROWS),
             workloads: busiest.into_iter().take(ROWS).map(|(name, totals)| Row::new(state, name, totals)).collect(),
-            first_calls: state.first_calls.iter().take(ROWS).map(FirstRow::new).collect(),
+            first_calls: state.first_calls.newest().into_iter().take(ROWS).map(FirstRow::new).collect(),
             policies: state.policies.iter().len(),
             policies_reloaded: state.policy_reload.0,
             more_violations: state.violations.len().saturating_sub(ROWS),

@@ -11,6 +11,7 @@ mod errors;
 mod exact;
 mod export;
 mod failure;
+mod fairness;
 mod harness;
 mod hierarchy;
 mod io_uring;

@@ -1,0 +1,137 @@
+//! No tenant silences another: not by many violations, not by cheap ones, not from cgroups that have no name.
+
+use std::{collections::BTreeSet, fs, path::PathBuf, process, time::Duration};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::harness::{Daemon, KnownCalls, TestCgroup, number, syscallmon, wait_for};
+
+/// Numbers of x32 that can do no harm, since the kernel does not have the ABI.
+#[cfg(target_arch = "x86_64")]
+const X32: u64 = 0x4000_0000;
+
+/// A daemon that tells a file of violations.
+struct Guard {
+    daemon: Daemon,
+    directory: TempDir,
+}
+
+impl Guard {
+    fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let mut command = syscallmon();
+        command.args(["run", "--web.listen-address=127.0.0.1:0"]);
+        command.arg("--state.directory").arg(directory.path().join("state"));
+        command.arg("--alert.log").arg(directory.path().join("violations"));
+        Self { daemon: Daemon::start_command(&mut command), directory }
+    }
+
+    /// The lines about workloads whose labels, or what is known of them, have this.
+    fn lines(&self, part: &str) -> Vec<Value> {
+        let text = fs::read_to_string(self.directory.path().join("violations")).unwrap_or_default();
+        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("a line of JSON"));
+        lines.filter(|line| line["workload"].to_string().contains(part)).collect()
+    }
+
+    /// The calls that lines tell of.
+    fn told(&self, part: &str) -> BTreeSet<String> {
+        self.lines(part).iter().map(|line| line["syscall"].as_str().unwrap_or_default().to_owned()).collect()
+    }
+
+    /// The calls that the API has of a workload.
+    fn listed(&self, part: &str) -> BTreeSet<String> {
+        let (_, body) = self.daemon.get("/api/v1/violations?limit=5000");
+        let answer: Value = serde_json::from_str(&body).unwrap();
+        let violations = answer["data"]["violations"].as_array().unwrap().iter();
+        let of_it = violations.filter(|violation| violation["workload"].to_string().contains(part));
+        of_it.map(|violation| violation["syscall"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+/// A cgroup that has the name of a container's.
+fn container(base: &std::path::Path, index: usize) -> PathBuf {
+    let path = base.join(format!("{:060x}{index:04x}", process::id()));
+    fs::create_dir(&path).unwrap();
+    path
+}
+
+/// Whether the kernel has x32: then its calls do something.
+#[cfg(target_arch = "x86_64")]
+fn has_x32() -> bool {
+    // SAFETY: getpid has no arguments and no effect.
+    unsafe { libc::syscall(i64::try_from(X32).unwrap() + libc::SYS_getpid) >= 0 }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn sixteen_containers_that_make_every_foreign_call_silence_no_seventeenth() {
+    if has_x32() {
+        return;
+    }
+    let parent = TestCgroup::new("sixteen");
+    let base = parent.child("docker");
+    let guard = Guard::start();
+    for index in 0..16 {
+        let path = container(&base, index);
+        KnownCalls::run(&[&"range", &path, &X32.to_string(), &(X32 + 547).to_string()]);
+    }
+    wait_for("the room to be full", Duration::from_secs(30), || {
+        (guard.daemon.settled_scrape().value("syscallmon_violations")? >= 4096).then_some(())
+    });
+    let victim = container(&base, 17);
+    let calls = [libc::SYS_mount, libc::SYS_bpf, libc::SYS_unshare].map(number);
+    KnownCalls::run(&[&"calls", &victim, &calls[0], &"1", &calls[1], &"1", &calls[2], &"1"]);
+    let (part, expected) = (parent.label_of(&victim), ["bpf", "mount", "unshare"].map(str::to_owned).into());
+    wait_for("the seventeenth's", Duration::from_secs(15), || (guard.told(&part) == expected).then_some(()));
+    assert_eq!(guard.listed(&part), expected);
+    // They go on, and every one has its share still.
+    for index in 20..24 {
+        let path = container(&base, index);
+        KnownCalls::run(&[&"range", &path, &X32.to_string(), &(X32 + 547).to_string()]);
+    }
+    guard.daemon.settled_scrape();
+    assert_eq!(guard.listed(&part), expected);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn failing_calls_of_a_foreign_abi_hide_no_call_that_ran() {
+    if has_x32() {
+        return;
+    }
+    let parent = TestCgroup::new("foreign");
+    let path = container(&parent.child("docker"), 0);
+    let guard = Guard::start();
+    // Everything that is critical, in another ABI: far more than a quota.
+    KnownCalls::run(&[&"range", &path, &X32.to_string(), &(X32 + 547).to_string()]);
+    let part = parent.label();
+    wait_for("the summary of critical ones", Duration::from_secs(15), || {
+        let lines = guard.lines(&part);
+        lines.into_iter().find(|line| line["kind"] == "suppressed" && line["severity"] == "critical")
+    });
+    KnownCalls::run(&[&"calls", &path, &number(libc::SYS_mount), &"1"]);
+    wait_for("the mount that ran", Duration::from_secs(15), || {
+        let lines = guard.lines(&part);
+        lines.into_iter().find(|line| line["syscall"] == "mount" && line["abi"] == "x86_64")
+    });
+}
+
+#[test]
+fn a_cgroup_that_has_no_name_is_judged_as_what_it_is() {
+    let parent = TestCgroup::new("nameless");
+    // Longer than the kernel's events and labels may be, and in no container.
+    let mut path = parent.path().to_owned();
+    while path.as_os_str().len() < 1200 {
+        path.push("x".repeat(200));
+        fs::create_dir(&path).unwrap();
+    }
+    let guard = Guard::start();
+    KnownCalls::run(&[&"calls", &path, &number(libc::SYS_umount2), &"1"]);
+    let line = wait_for("a violation", Duration::from_secs(15), || {
+        let lines = guard.lines("(unknown)");
+        lines.into_iter().find(|line| line["process"]["comm"] == "known_calls")
+    });
+    assert_eq!((&line["syscall"], &line["severity"]), (&"umount2".into(), &"critical".into()), "{line}");
+    assert!(line["about"]["cgroup"].as_str().unwrap().starts_with("(id "), "{line}");
+}
