@@ -252,21 +252,49 @@ pub struct CgroupEvent {
     pub path_len: u32,
 }
 
-/// How many names of an executable's path a [`FirstSeen`] has room for, from the last one up.
+/// How many names of an executable's path an [`Executable`] has room for, from the last one up.
 pub const EXE_PARTS: usize = 8;
 /// Bytes of each, with a NUL; longer ones are cut.
 pub const EXE_PART_LEN: usize = 48;
+
+/// The file is removed, or never had a path: [`Executable::flags`].
+pub const EXE_DELETED: u32 = 1;
+/// The file has a name and no path: [`Executable::flags`].
+pub const EXE_NO_PATH: u32 = 2;
+
+/// The path of an executable within its file system.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Executable {
+    /// Names that there are.
+    pub parts: u32,
+    /// [`EXE_DELETED`] and [`EXE_NO_PATH`].
+    pub flags: u32,
+    /// The names, the last one first; each ends with a NUL.
+    pub names: [[u8; EXE_PART_LEN]; EXE_PARTS],
+}
 
 /// A process that a container's runtime puts into its cgroup, until it becomes the container's program: an entry of the map `SETTING_UP`, by the
 /// process id.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SettingUp {
-    /// Its mount namespace when it was put there, by address.
+    /// The runtime's mount namespace, by address.
     pub mount_namespace: u64,
-    /// `CLOCK_MONOTONIC`, in nanoseconds: after that, it is taken for the container's.
+    /// The inode of the runtime's executable, by address.
+    pub exe_inode: u64,
+    /// Bytes of the runtime's executable.
+    pub exe_len: u64,
+    /// `CLOCK_MONOTONIC`, in nanoseconds: after that, the process is taken for the container's.
     pub until_ns: u64,
+    /// How often the process may still run a copy of the runtime.
+    pub copies_left: u32,
+    /// Keeps the layout explicit.
+    pub padding: u32,
 }
+
+/// How often a process may run a copy of the runtime: runc does it once.
+pub const SETUP_COPIES: u32 = 1;
 
 /// For how long a process is taken to set a container up, at most.
 pub const SETUP_NS: u64 = 60_000_000_000;
@@ -297,18 +325,16 @@ pub struct FirstSeen {
     pub uid: u32,
     /// 1 when the call was refused, 0 when it was made.
     pub denied: u32,
-    /// Names that `exe` has.
-    pub exe_parts: u32,
-    /// The thread's name, NUL-padded.
-    pub comm: [u8; 16],
     /// Process id of the parent, likewise; 0 where it is not known.
     pub parent: u32,
-    /// Keeps the layout explicit.
-    pub padding: u32,
+    /// The thread's name, NUL-padded.
+    pub comm: [u8; 16],
     /// The parent's name, NUL-padded.
     pub parent_comm: [u8; 16],
-    /// The executable's path within its file system, by names, the last one first; each ends with a NUL.
-    pub exe: [[u8; EXE_PART_LEN]; EXE_PARTS],
+    /// What the process runs.
+    pub exe: Executable,
+    /// What the parent runs.
+    pub parent_exe: Executable,
 }
 
 /// Why something could not be done as it should: an index of the map `LOST`.
@@ -348,6 +374,7 @@ const _: () = {
     assert!(size_of::<Start>() == 16 && align_of::<Start>() == 8);
     assert!(POSITIONS_PER_CGROUP <= POSITION_MASK as usize + 1 && NUMBERS_PER_ABI.is_power_of_two());
     assert!(size_of::<CgroupEvent>() == 24 && align_of::<CgroupEvent>() == 8);
-    assert!(size_of::<SettingUp>() == 16 && align_of::<SettingUp>() == 8);
-    assert!(size_of::<FirstSeen>() == 88 + EXE_PARTS * EXE_PART_LEN && align_of::<FirstSeen>() == 8);
+    assert!(size_of::<SettingUp>() == 40 && align_of::<SettingUp>() == 8);
+    assert!(size_of::<Executable>() == 8 + EXE_PARTS * EXE_PART_LEN && align_of::<Executable>() == 4);
+    assert!(size_of::<FirstSeen>() == 80 + 2 * size_of::<Executable>() && align_of::<FirstSeen>() == 8);
 };

@@ -83,22 +83,56 @@ pub static PID_NAMESPACE: Global<u32> = Global::new(0);
 /// `offsetof(struct nsproxy, mnt_ns)`.
 #[unsafe(no_mangle)]
 pub static OFFSET_NSPROXY_MNT_NS: Global<u64> = Global::new(UNKNOWN_OFFSET);
+/// `offsetof(struct task_struct, real_cred)`, `offsetof(struct cred, cap_effective)` and `user_ns`.
+#[unsafe(no_mangle)]
+pub static OFFSET_TASK_REAL_CRED: Global<u64> = Global::new(UNKNOWN_OFFSET);
+#[unsafe(no_mangle)]
+pub static OFFSET_CRED_CAP_EFFECTIVE: Global<u64> = Global::new(UNKNOWN_OFFSET);
+#[unsafe(no_mangle)]
+pub static OFFSET_CRED_USER_NS: Global<u64> = Global::new(UNKNOWN_OFFSET);
+/// `offsetof(struct user_namespace, level)` and `owner`.
+#[unsafe(no_mangle)]
+pub static OFFSET_USER_NAMESPACE_LEVEL: Global<u64> = Global::new(UNKNOWN_OFFSET);
+#[unsafe(no_mangle)]
+pub static OFFSET_USER_NAMESPACE_OWNER: Global<u64> = Global::new(UNKNOWN_OFFSET);
+/// `offsetof(struct cgroup, level)`, `offsetof(struct kernfs_node, name)`.
+#[unsafe(no_mangle)]
+pub static OFFSET_CGROUP_LEVEL: Global<u64> = Global::new(UNKNOWN_OFFSET);
+#[unsafe(no_mangle)]
+pub static OFFSET_KERNFS_NODE_NAME: Global<u64> = Global::new(UNKNOWN_OFFSET);
+/// Ids of the cgroups that are mounted as roots, without a mark: cgroup2's, and the v1 hierarchy's.
+#[unsafe(no_mangle)]
+pub static CGROUP2_ROOT_ID: Global<u64> = Global::new(1);
+#[unsafe(no_mangle)]
+pub static V1_ROOT_ID: Global<u64> = Global::new(1);
 /// `offsetof(struct cgroup, self)` and `offsetof(struct cgroup_subsys_state, parent)`.
 #[unsafe(no_mangle)]
 pub static OFFSET_CGROUP_SELF: Global<u64> = Global::new(UNKNOWN_OFFSET);
 #[unsafe(no_mangle)]
 pub static OFFSET_CSS_PARENT: Global<u64> = Global::new(UNKNOWN_OFFSET);
-/// `offsetof(struct linux_binprm, filename)`, and `fdpath`; the latter unknown before Linux 5.9.
-#[unsafe(no_mangle)]
-pub static OFFSET_BPRM_FILENAME: Global<u64> = Global::new(UNKNOWN_OFFSET);
-#[unsafe(no_mangle)]
-pub static OFFSET_BPRM_FDPATH: Global<u64> = Global::new(UNKNOWN_OFFSET);
 /// `offsetof(struct mm_struct, exe_file)`.
 #[unsafe(no_mangle)]
 pub static OFFSET_MM_EXE_FILE: Global<u64> = Global::new(UNKNOWN_OFFSET);
-/// `offsetof(struct file, f_path.dentry)`.
+/// `offsetof(struct file, f_path.dentry)`, `f_path.mnt` and `f_inode`.
 #[unsafe(no_mangle)]
 pub static OFFSET_FILE_DENTRY: Global<u64> = Global::new(UNKNOWN_OFFSET);
+#[unsafe(no_mangle)]
+pub static OFFSET_FILE_MNT: Global<u64> = Global::new(UNKNOWN_OFFSET);
+#[unsafe(no_mangle)]
+pub static OFFSET_FILE_INODE: Global<u64> = Global::new(UNKNOWN_OFFSET);
+/// `offsetof(struct inode, i_size)` and `i_nlink`.
+#[unsafe(no_mangle)]
+pub static OFFSET_INODE_SIZE: Global<u64> = Global::new(UNKNOWN_OFFSET);
+#[unsafe(no_mangle)]
+pub static OFFSET_INODE_NLINK: Global<u64> = Global::new(UNKNOWN_OFFSET);
+/// `offsetof(struct mount, mnt)` and `mnt_ns`.
+#[unsafe(no_mangle)]
+pub static OFFSET_MOUNT_MNT: Global<u64> = Global::new(UNKNOWN_OFFSET);
+#[unsafe(no_mangle)]
+pub static OFFSET_MOUNT_MNT_NS: Global<u64> = Global::new(UNKNOWN_OFFSET);
+/// `offsetof(struct dentry, d_hash.pprev)`: 0 in one that no name leads to.
+#[unsafe(no_mangle)]
+pub static OFFSET_DENTRY_HASHED: Global<u64> = Global::new(UNKNOWN_OFFSET);
 /// `offsetof(struct dentry, d_parent)` and `d_name.name`.
 #[unsafe(no_mangle)]
 pub static OFFSET_DENTRY_PARENT: Global<u64> = Global::new(UNKNOWN_OFFSET);

@@ -2,7 +2,7 @@
 //!
 //! What they share is one idea a file: [`task`] (who calls), [`number`] (what), [`count`] (the hot path), [`allocate`] (its
 //! slow path, taken once a series), [`outcome`] (how calls end), [`denied`] (those that never began), [`duration`] (how long they take),
-//! [`returns`] (what comes back), [`io_uring`] (calls that are none), [`setup`] (calls that are the runtime's), [`origin`] (where a caller comes from), [`cgroup`] (births and deaths), [`globals`] (what user
+//! [`returns`] (what comes back), [`io_uring`] (calls that are none), [`setup`] (calls that are the runtime's), [`outside`] (who can be one), [`executable`] (what a process runs), [`origin`] (where a caller comes from), [`cgroup`] (births and deaths), [`globals`] (what user
 //! space sets before loading) and [`maps`]. User space loads only the programs that this kernel can run, and only those that
 //! somebody wants; see `syscallmon/src/kernel/`.
 
@@ -21,12 +21,14 @@ mod cgroup;
 mod count;
 mod denied;
 mod duration;
+mod executable;
 mod globals;
 mod io_uring;
 mod maps;
 mod number;
 mod origin;
 mod outcome;
+mod outside;
 mod preemption;
 mod returns;
 mod setup;
@@ -196,7 +198,7 @@ pub fn setup_forked(ctx: RawTracePointContext) -> i32 {
 #[raw_tracepoint(tracepoint = "sched_process_exec")]
 pub fn setup_executed(ctx: RawTracePointContext) -> i32 {
     // `struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm`
-    setup::executed(ctx.arg(0), ctx.arg(2));
+    setup::executed(ctx.arg(0));
     0
 }
 
@@ -237,9 +239,10 @@ pub fn preemption_test(ctx: RawTracePointContext) -> i32 {
     0
 }
 
-/// Puts back what user space lists; run by it, never attached.
+/// Puts back what user space lists; run by it, never attached: so whoever runs it is the daemon.
 #[raw_tracepoint(tracepoint = "sys_enter")]
 pub fn put_back(_: RawTracePointContext) -> i32 {
+    setup::current_is_daemon();
     returns::put_back();
     0
 }

@@ -31,6 +31,10 @@ pub static SETUP_COUNTS: Array<u64> = Array::with_max_entries(1, BPF_F_MMAPABLE)
 #[map]
 pub static SETTING_UP: LruHashMap<u32, SettingUp> = LruHashMap::with_max_entries(SETTING_UP_LEN, 0);
 
+/// The process of the daemon, in the initial pid namespace; 0 until user space has run `put_back` for the first time.
+#[map]
+pub static DAEMON: Array<u32> = Array::with_max_entries(1, 0);
+
 /// The series of each cgroup's calls: one row a slot.
 #[map]
 pub static SERIES_INDEX: Array<IndexRow> = Array::with_max_entries(1, BPF_F_MMAPABLE);
@@ -123,4 +127,4 @@ pub static CGROUP_EVENTS: RingBuf = RingBuf::with_byte_size(512 * 1024, 0);
 
 /// `FirstSeen` records.
 #[map]
-pub static FIRST_SEEN: RingBuf = RingBuf::with_byte_size(512 * 1024, 0);
+pub static FIRST_SEEN: RingBuf = RingBuf::with_byte_size(1024 * 1024, 0);

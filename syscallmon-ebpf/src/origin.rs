@@ -1,13 +1,14 @@
-//! Who the current process is and where it comes from: its ids, its executable, its parent. Told with its first calls, since it may be gone before anybody can ask.
+//! Who the current process is and where it comes from: its ids, its executable, its parent and the parent's executable. Told with its first calls, since it may be gone before anybody can ask.
 
-use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_probe_read_kernel_buf, bpf_probe_read_kernel_str_bytes};
-use syscallmon_common::{EXE_PARTS, FirstSeen, UNKNOWN_OFFSET};
+use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_probe_read_kernel_buf};
+use syscallmon_common::{FirstSeen, UNKNOWN_OFFSET};
 
 use crate::{
+    executable::write_names,
     globals::{
-        OFFSET_DENTRY_NAME, OFFSET_DENTRY_PARENT, OFFSET_FILE_DENTRY, OFFSET_MM_EXE_FILE, OFFSET_PID_NAMESPACE_INUM,
-        OFFSET_PID_NUMBERS, OFFSET_TASK_COMM, OFFSET_TASK_GROUP_LEADER, OFFSET_TASK_MM, OFFSET_TASK_REAL_PARENT,
-        OFFSET_TASK_TGID, OFFSET_TASK_THREAD_PID, OFFSET_UPID_NR, OFFSET_UPID_NS, PID_NAMESPACE, SIZE_UPID,
+        OFFSET_PID_NAMESPACE_INUM, OFFSET_PID_NUMBERS, OFFSET_TASK_COMM, OFFSET_TASK_GROUP_LEADER, OFFSET_TASK_MM,
+        OFFSET_TASK_REAL_PARENT, OFFSET_TASK_TGID, OFFSET_TASK_THREAD_PID, OFFSET_UPID_NR, OFFSET_UPID_NS,
+        PID_NAMESPACE, SIZE_UPID,
     },
     task::{Plain, Task, field},
 };
@@ -15,7 +16,7 @@ use crate::{
 /// Levels of pid namespaces that are looked at: the kernel has 32, hosts two or three.
 const MOST_LEVELS: u32 = 6;
 
-/// Fills in the ids, the parent and the executable.
+/// Fills in the ids, the parent and the executables.
 ///
 /// # Safety
 ///
@@ -26,7 +27,8 @@ pub unsafe fn write(record: *mut FirstSeen) {
     let record = unsafe { &mut *record };
     let pid_tgid = bpf_get_current_pid_tgid();
     (record.tgid, record.pid) = ((pid_tgid >> 32) as u32, pid_tgid as u32);
-    (record.parent, record.padding, record.parent_comm, record.exe_parts) = (0, 0, [0; 16], 0);
+    (record.parent, record.parent_comm) = (0, [0; 16]);
+    (record.exe.parts, record.parent_exe.parts) = (0, 0);
     if OFFSET_TASK_MM.load() == UNKNOWN_OFFSET {
         return;
     }
@@ -40,8 +42,9 @@ pub unsafe fn write(record: *mut FirstSeen) {
         let comm = parent.wrapping_add(OFFSET_TASK_COMM.load() as usize);
         // SAFETY: the kernel checks the read.
         let _ = unsafe { bpf_probe_read_kernel_buf(comm, &mut record.parent_comm) };
+        let _ = write_names(parent, &mut record.parent_exe);
     }
-    executable(task, record);
+    let _ = write_names(task, &mut record.exe);
 }
 
 /// The process id of a task in the daemon's pid namespace, where that is not the initial one.
@@ -75,24 +78,4 @@ pub fn pid_namespace(pid: *const u8, level: u32) -> Option<u32> {
 #[inline(always)]
 fn number_of(pid: *const u8, level: u32) -> *const u8 {
     pid.wrapping_add((OFFSET_PID_NUMBERS.load() + u64::from(level) * SIZE_UPID.load()) as usize)
-}
-
-/// The names of the executable's path, from the last one up to the root of its file system.
-#[inline(always)]
-fn executable(task: *const u8, record: &mut FirstSeen) -> Option<()> {
-    let memory: *const u8 = field(task, OFFSET_TASK_MM.load())?;
-    let file: *const u8 = field(memory, OFFSET_MM_EXE_FILE.load())?;
-    let mut dentry: *const u8 = field(file, OFFSET_FILE_DENTRY.load())?;
-    for part in 0..EXE_PARTS {
-        let parent: *const u8 = field(dentry, OFFSET_DENTRY_PARENT.load())?;
-        if parent == dentry {
-            break;
-        }
-        let name: *const u8 = field(dentry, OFFSET_DENTRY_NAME.load())?;
-        // SAFETY: the kernel checks the read.
-        unsafe { bpf_probe_read_kernel_str_bytes(name, &mut record.exe[part]) }.ok()?;
-        record.exe_parts = part as u32 + 1;
-        dentry = parent;
-    }
-    Some(())
 }

@@ -146,7 +146,7 @@ fn id_of(cgroup: *const u8) -> u64 {
 pub fn cgroup_of(task: *const u8) -> Option<u64> {
     let css_set: *const u8 = field(task, OFFSET_TASK_CGROUPS.load())?;
     let cgroup2: *const u8 = field(css_set, OFFSET_CSS_SET_DFL_CGRP.load())?;
-    Some(choose(|| read_id(cgroup2).unwrap_or(0), || v1_id(task).unwrap_or(0)))
+    Some(choose(|| cgroup_node_id(cgroup2).unwrap_or(0), || v1_id(task).unwrap_or(0)))
 }
 
 /// Whether seccomp judges the calls of any task, read through a helper.
@@ -159,12 +159,12 @@ pub fn has_seccomp(task: *const u8) -> bool {
 fn v1_id(task: *const u8) -> Option<u64> {
     let css_set: *const u8 = field(task, OFFSET_TASK_CGROUPS.load())?;
     let css: *const u8 = field(css_set, OFFSET_CSS_SET_CSS.load())?;
-    read_id(field(css, OFFSET_CSS_CGROUP.load())?)
+    cgroup_node_id(field(css, OFFSET_CSS_CGROUP.load())?)
 }
 
 /// `cgroup->kn->id`, read through a helper.
 #[inline(always)]
-fn read_id(cgroup: *const u8) -> Option<u64> {
+pub fn cgroup_node_id(cgroup: *const u8) -> Option<u64> {
     let kernfs_node: *const u8 = field(cgroup, OFFSET_CGROUP_KN.load())?;
     field(kernfs_node, OFFSET_KERNFS_NODE_ID.load())
 }

@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_millis(50);
 /// What the kernel told of the process of a first call.
 #[must_use]
 pub fn of_event(call: &FirstCall) -> Process {
-    let parent = |(pid, comm): &(u32, String)| Ancestor { pid: *pid, comm: comm.clone(), exe: None };
+    let parent = |(pid, comm): &(u32, String)| Ancestor { pid: *pid, comm: comm.clone(), exe: call.parent_exe.clone() };
     Process {
         pid: call.pid,
         tid: call.tid,
@@ -93,7 +93,7 @@ fn complete(process: &mut Process, procfs: &Path) {
         if comm(&directory).as_ref() != Some(&ancestor.comm) {
             break;
         }
-        ancestor.exe = executable(&directory);
+        ancestor.exe = ancestor.exe.take().or_else(|| executable(&directory));
         let parent = parent(&directory).filter(|&pid| pid != 0);
         let next = parent.and_then(|pid| Some(Ancestor { pid, comm: comm(&procfs.join(pid.to_string()))?, exe: None }));
         let Some(next) = next else { break };
@@ -161,6 +161,7 @@ mod tests {
             comm: comm.to_owned(),
             parent: parent.map(|(pid, comm)| (pid, comm.to_owned())),
             exe: Some("/bin/ls".to_owned()),
+            parent_exe: parent.map(|(_, comm)| format!("/bin/{comm}")),
         })
     }
 
@@ -178,6 +179,7 @@ mod tests {
         complete(&mut process, procfs.path());
         assert_eq!(process.command_line, Some(vec!["/bin/ls".to_owned(), "--all".to_owned(), String::new()]));
         assert_eq!(parents(&process), [(20, "sh"), (1, "init")]);
+        assert_eq!(process.parents[0].exe.as_deref(), Some("/bin/sh"), "the kernel side knows it without privileges");
     }
 
     #[test]

@@ -116,7 +116,8 @@ pub struct V1 {
     pub controller: &'static str,
     /// Its number (`/proc/<pid>/cgroup`).
     pub number: i32,
-    mount: Mount,
+    /// Where it is mounted.
+    pub mount: Mount,
 }
 
 impl Hierarchies {
@@ -147,10 +148,10 @@ impl Hierarchies {
         }
     }
 
-    /// Whether cgroup2's is one of them.
+    /// Where cgroup2's is mounted, if it is one of them.
     #[must_use]
-    pub fn has_cgroup2(&self) -> bool {
-        self.cgroup2.is_some()
+    pub fn cgroup2(&self) -> Option<&Mount> {
+        self.cgroup2.as_ref()
     }
 
     /// The v1 hierarchy, if one is counted by.

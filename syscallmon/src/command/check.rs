@@ -11,6 +11,7 @@ use std::{
 
 use caps::{CapSet, Capability};
 use clap::Args;
+use syscallmon_common::ROOT_CGROUP_ID;
 
 use super::{
     ConfigFile,
@@ -116,7 +117,7 @@ fn options_without_cgroups(config: &Config) -> Options {
         sysfs: config.sysfs.clone(),
         sys_enter: config.sys_enter,
         signals: config.signals,
-        hierarchies: kernel::Hierarchies { cgroup2: true, v1: None },
+        hierarchies: kernel::Hierarchies { cgroup2: true, cgroup2_root: ROOT_CGROUP_ID, v1: None },
     }
 }
 

@@ -3,6 +3,8 @@
 use std::{
     io::{self, Write},
     net::{SocketAddr, TcpListener},
+    os::unix::fs::MetadataExt,
+    path::Path,
     process::ExitCode,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
@@ -10,6 +12,7 @@ use std::{
 
 use anyhow::Context;
 use clap::Args;
+use syscallmon_common::ROOT_CGROUP_ID;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
@@ -282,13 +285,19 @@ fn usable(sources: &PolicySources, tells_setup: bool) -> PolicySources {
 
 /// What the kernel side is told.
 pub(super) fn options(config: &Config, hierarchies: &Hierarchies) -> Options {
-    let v1 = hierarchies.v1().map(|v1| V1Hierarchy { number: v1.number, controller: v1.controller });
+    let mounted_as_root = |path: &Path| path.metadata().map_or(ROOT_CGROUP_ID, |directory| directory.ino());
+    let v1 = hierarchies.v1().map(|v1| V1Hierarchy {
+        number: v1.number,
+        controller: v1.controller,
+        root: mounted_as_root(&v1.mount.path),
+    });
+    let cgroup2_root = hierarchies.cgroup2().map_or(ROOT_CGROUP_ID, |mount| mounted_as_root(&mount.path));
     Options {
         capacity: config.capacity,
         sysfs: config.sysfs.clone(),
         sys_enter: config.sys_enter,
         signals: config.signals,
-        hierarchies: kernel::Hierarchies { cgroup2: hierarchies.has_cgroup2(), v1 },
+        hierarchies: kernel::Hierarchies { cgroup2: hierarchies.cgroup2().is_some(), cgroup2_root, v1 },
     }
 }
 

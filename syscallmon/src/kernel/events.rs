@@ -2,9 +2,12 @@
 //!
 //! Records are bytes from the kernel: one that is too short or of an unknown kind is dropped, never trusted.
 
-use std::time::Duration;
+use std::{mem::offset_of, time::Duration};
 
-use syscallmon_common::{Abi, CGROUP_BORN, CGROUP_DIED, CgroupEvent, EXE_PART_LEN, EXE_PARTS, FirstSeen};
+use syscallmon_common::{
+    Abi, CGROUP_BORN, CGROUP_DIED, CgroupEvent, EXE_DELETED, EXE_NO_PATH, EXE_PART_LEN, EXE_PARTS, Executable,
+    FirstSeen,
+};
 
 /// A cgroup was made or removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,8 +50,11 @@ pub struct FirstCall {
     pub comm: String,
     /// The parent's process id and name, where they are known.
     pub parent: Option<(u32, String)>,
-    /// The executable's path within its file system, where it is known. `...` stands for what there was no room for.
+    /// The executable's path within its file system, where it is known; as `/proc/<pid>/exe` has it, ` (deleted)` follows what is removed, and memory
+    /// that was given a name is `/memfd:name (deleted)`. `...` stands for what there was no room for.
     pub exe: Option<String>,
+    /// That of the parent, likewise.
+    pub parent_exe: Option<String>,
 }
 
 /// Reads a record of `CGROUP_EVENTS`.
@@ -70,7 +76,7 @@ pub(super) fn first_call(record: &[u8]) -> Option<FirstCall> {
     }
     let abi = *Abi::ALL.get(u32_at(record, 24)? as usize)?;
     let nr = u64_at(record, 16)?;
-    let parent = u32_at(record, 64)?;
+    let parent = u32_at(record, offset_of!(FirstSeen, parent))?;
     Some(FirstCall {
         monotonic: Duration::from_nanos(u64_at(record, 0)?),
         cgroup_id: u64_at(record, 8)?,
@@ -81,21 +87,26 @@ pub(super) fn first_call(record: &[u8]) -> Option<FirstCall> {
         uid: u32_at(record, 36)?,
         denied: u32_at(record, 40)? != 0,
         comm: text(record.get(48..64)?),
-        parent: (parent != 0).then_some((parent, text(record.get(72..88)?))),
-        exe: exe(record.get(88..)?, u32_at(record, 44)? as usize),
+        parent: (parent != 0).then_some((parent, text(record.get(64..80)?))),
+        exe: exe(record.get(offset_of!(FirstSeen, exe)..)?),
+        parent_exe: exe(record.get(offset_of!(FirstSeen, parent_exe)..)?).filter(|_| parent != 0),
     })
 }
 
-/// The path whose names a record has, the last one first; `None` where it has none.
-fn exe(names: &[u8], parts: usize) -> Option<String> {
-    let parts = parts.min(EXE_PARTS);
-    let mut path = if parts == EXE_PARTS { "/...".to_owned() } else { String::new() };
+/// The path that an [`Executable`] has the names of; `None` where it has none.
+fn exe(record: &[u8]) -> Option<String> {
+    let (head, names) = record.split_at_checked(offset_of!(Executable, names))?;
+    let (parts, flags) = ((u32_at(head, 0)? as usize).min(EXE_PARTS), u32_at(head, 4)?);
+    let mut path = if parts == EXE_PARTS && flags & EXE_NO_PATH == 0 { "/...".to_owned() } else { String::new() };
     for name in names.chunks_exact(EXE_PART_LEN).take(parts).rev() {
         path.push('/');
         path.push_str(&text(name));
         if !name[..EXE_PART_LEN - 1].contains(&0) {
             path.push_str("...");
         }
+    }
+    if flags & EXE_DELETED != 0 {
+        path.push_str(" (deleted)");
     }
     (parts > 0).then_some(path)
 }
@@ -118,8 +129,6 @@ fn u64_at(bytes: &[u8], offset: usize) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use std::mem::offset_of;
-
     use super::*;
 
     fn birth(kind: u32, path_len: u32, path: &[u8]) -> Vec<u8> {
@@ -144,8 +153,8 @@ mod tests {
         );
         assert_eq!((offset_of!(FirstSeen, tgid), offset_of!(FirstSeen, pid), offset_of!(FirstSeen, uid)), (28, 32, 36));
         assert_eq!((offset_of!(FirstSeen, denied), offset_of!(FirstSeen, comm)), (40, 48));
-        assert_eq!((offset_of!(FirstSeen, exe_parts), offset_of!(FirstSeen, parent)), (44, 64));
-        assert_eq!((offset_of!(FirstSeen, parent_comm), offset_of!(FirstSeen, exe)), (72, 88));
+        assert_eq!((offset_of!(FirstSeen, parent), offset_of!(FirstSeen, parent_comm)), (44, 64));
+        assert_eq!((offset_of!(Executable, parts), offset_of!(Executable, flags)), (0, 4));
     }
 
     #[test]
@@ -181,25 +190,41 @@ mod tests {
         assert_eq!((call.abi, call.number, call.denied, call.comm.as_str()), (Abi::X32, 39, true, "cat"));
     }
 
+    /// Writes an executable's names into a record.
+    fn write_exe(record: &mut [u8], at: usize, names: &[&[u8]], flags: u32) {
+        record[at] = u8::try_from(names.len()).unwrap();
+        record[at + 4..at + 8].copy_from_slice(&flags.to_ne_bytes());
+        for (part, name) in names.iter().enumerate() {
+            record[at + 8 + part * EXE_PART_LEN..][..name.len()].copy_from_slice(name);
+        }
+    }
+
+    fn call_of(names: &[&[u8]], flags: u32) -> FirstCall {
+        let mut record = [0; size_of::<FirstSeen>()];
+        record[44] = 9;
+        record[64..67].copy_from_slice(b"zsh");
+        write_exe(&mut record, offset_of!(FirstSeen, exe), names, flags);
+        write_exe(&mut record, offset_of!(FirstSeen, parent_exe), &[b"zsh", b"bin"], 0);
+        first_call(&record).unwrap()
+    }
+
     #[test]
     fn a_first_call_tells_where_its_process_comes_from() {
-        let record = |names: &[&[u8]]| {
-            let mut record = [0; size_of::<FirstSeen>()];
-            record[44] = u8::try_from(names.len()).unwrap();
-            record[64] = 9;
-            record[72..75].copy_from_slice(b"zsh");
-            for (part, name) in names.iter().enumerate() {
-                record[88 + part * EXE_PART_LEN..][..name.len()].copy_from_slice(name);
-            }
-            first_call(&record).unwrap()
-        };
-        let call = record(&[b"nginx", b"sbin", b"usr"]);
+        let call = call_of(&[b"nginx", b"sbin", b"usr"], 0);
         assert_eq!(call.exe.as_deref(), Some("/usr/sbin/nginx"));
         assert_eq!(call.parent, Some((9, "zsh".to_owned())));
-        assert_eq!(record(&[]).exe, None);
-        let deep = record(&[b"h", b"g", b"f", b"e", b"d", b"c", b"b", b"a"]);
+        assert_eq!(call.parent_exe.as_deref(), Some("/bin/zsh"));
+        assert_eq!(call_of(&[], 0).exe, None);
+        let deep = call_of(&[b"h", b"g", b"f", b"e", b"d", b"c", b"b", b"a"], 0);
         assert_eq!(deep.exe.as_deref(), Some("/.../a/b/c/d/e/f/g/h"));
-        let long = record(&[&[b'x'; EXE_PART_LEN - 1], b"bin"]);
+        let long = call_of(&[&[b'x'; EXE_PART_LEN - 1], b"bin"], 0);
         assert_eq!(long.exe, Some(format!("/bin/{}...", "x".repeat(EXE_PART_LEN - 1))));
+    }
+
+    #[test]
+    fn what_is_removed_or_has_no_path_is_called_as_proc_calls_it() {
+        assert_eq!(call_of(&[b"nginx", b"sbin"], EXE_DELETED).exe.as_deref(), Some("/sbin/nginx (deleted)"));
+        let memory = call_of(&[b"memfd:x"], EXE_DELETED | EXE_NO_PATH);
+        assert_eq!(memory.exe.as_deref(), Some("/memfd:x (deleted)"));
     }
 }

@@ -10,7 +10,7 @@ use aya::{
     programs::RawTracePoint,
 };
 use aya_log::EbpfLogger;
-use syscallmon_common::UNKNOWN_OFFSET;
+use syscallmon_common::{ROOT_CGROUP_ID, UNKNOWN_OFFSET};
 
 use super::{
     Capacity, Counting, Error, Events, Kernel, Options, POSSIBLE_CPUS, ProbeStatus,
@@ -40,6 +40,8 @@ pub(super) fn load(options: &Options, positions: &[u16]) -> Result<(Kernel, Even
     // All others are loaded and ready before they are attached; cgroups first, so that none is missed.
     let sys_enter = sys_enter::load(&mut ebpf, options, &facts)?;
     program::<RawTracePoint>(&mut ebpf, returns::PROGRAM)?.load()?;
+    // What the daemon calls is its own from the first call on that is counted.
+    returns::run(&ebpf)?;
     let memory_bytes = memory_bytes(&ebpf);
     let events = Events {
         logger: EbpfLogger::init_with_logger(&mut ebpf, KernelLog)?,
@@ -99,7 +101,6 @@ fn load_object(
     let sizes = Sizes::new(options, capacity);
     let offset = |field: fn(&Offsets) -> u64| facts.offsets.as_ref().map_or(UNKNOWN_OFFSET, field);
     let seccomp = |field: fn(&SeccompOffsets) -> u64| facts.seccomp.as_ref().map_or(UNKNOWN_OFFSET, field);
-    let process = |field: fn(&ProcessOffsets) -> u64| facts.processes.as_ref().map_or(UNKNOWN_OFFSET, field);
     let register = |field: fn(&RegisterOffsets) -> u64| facts.registers.as_ref().map_or(UNKNOWN_OFFSET, field);
     let records = facts.cgroup_records.as_ref().copied().unwrap_or([UNKNOWN_OFFSET; 3]);
     let io_uring = facts.io_uring.arguments.as_ref().copied().unwrap_or_default();
@@ -121,28 +122,8 @@ fn load_object(
         ("OFFSET_TASK_PENDING", seccomp(|o| o.pending)),
         ("OFFSET_FILTER_PREV", seccomp(|o| o.filter_prev)),
         ("OFFSET_FILTER_NOTIF", seccomp(|o| o.filter_notif)),
-        ("OFFSET_TASK_TGID", process(|o| o.tgid)),
-        ("OFFSET_TASK_NSPROXY", process(|o| o.nsproxy)),
-        ("OFFSET_TASK_REAL_PARENT", process(|o| o.real_parent)),
-        ("OFFSET_TASK_COMM", process(|o| o.comm)),
-        ("OFFSET_TASK_MM", process(|o| o.mm)),
-        ("OFFSET_TASK_THREAD_PID", process(|o| o.thread_pid)),
-        ("OFFSET_TASK_GROUP_LEADER", process(|o| o.group_leader)),
-        ("OFFSET_PID_LEVEL", process(|o| o.pid_level)),
-        ("OFFSET_PID_NUMBERS", process(|o| o.pid_numbers)),
-        ("SIZE_UPID", process(|o| o.upid_len)),
-        ("OFFSET_UPID_NR", process(|o| o.upid_nr)),
-        ("OFFSET_UPID_NS", process(|o| o.upid_ns)),
-        ("OFFSET_PID_NAMESPACE_INUM", process(|o| o.pid_namespace_inum)),
-        ("OFFSET_NSPROXY_MNT_NS", process(|o| o.mnt_ns)),
-        ("OFFSET_CGROUP_SELF", process(|o| o.cgroup_self)),
-        ("OFFSET_CSS_PARENT", process(|o| o.css_parent)),
-        ("OFFSET_BPRM_FILENAME", process(|o| o.filename)),
-        ("OFFSET_BPRM_FDPATH", process(|o| o.fdpath.unwrap_or(UNKNOWN_OFFSET))),
-        ("OFFSET_MM_EXE_FILE", process(|o| o.exe_file)),
-        ("OFFSET_FILE_DENTRY", process(|o| o.file_dentry)),
-        ("OFFSET_DENTRY_PARENT", process(|o| o.dentry_parent)),
-        ("OFFSET_DENTRY_NAME", process(|o| o.dentry_name)),
+        ("CGROUP2_ROOT_ID", options.hierarchies.cgroup2_root),
+        ("V1_ROOT_ID", options.hierarchies.v1.map_or(ROOT_CGROUP_ID, |v1| v1.root)),
         ("OFFSET_REGS_NR", register(|o| o.nr)),
         ("OFFSET_TASK_STACK", register(|o| o.task_stack)),
         ("OFFSET_STACK_REGS", register(|o| o.on_stack)),
@@ -170,7 +151,8 @@ fn load_object(
     ];
     let v1_hierarchy = options.hierarchies.v1.map_or(-1, |v1| v1.number);
     let mut loader = EbpfLoader::new();
-    for (name, value) in &offsets {
+    let of_processes = ProcessOffsets::globals(facts.processes.as_ref().ok());
+    for (name, value) in offsets.iter().chain(&of_processes) {
         loader.override_global(name, value, true);
     }
     for (name, value) in &flags {

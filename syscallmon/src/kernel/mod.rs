@@ -108,6 +108,8 @@ pub struct Options {
 pub struct Hierarchies {
     /// Whether by cgroup2's. Where both are, v1 is for tasks in cgroup2's root.
     pub cgroup2: bool,
+    /// The id of the cgroup that is mounted as cgroup2's root: another than the host's in a nested cgroup namespace.
+    pub cgroup2_root: u64,
     /// A v1 hierarchy. The ids of its cgroups have the mark [`syscallmon_common::V1_CGROUP`] everywhere.
     pub v1: Option<V1Hierarchy>,
 }
@@ -119,6 +121,8 @@ pub struct V1Hierarchy {
     pub number: i32,
     /// One of its controllers.
     pub controller: &'static str,
+    /// The id of the cgroup that is mounted as its root, without a mark.
+    pub root: u64,
 }
 
 impl Options {

@@ -1,5 +1,7 @@
 //! Where the running kernel keeps the fields that the programs read; they differ by version and configuration.
 
+use syscallmon_common::UNKNOWN_OFFSET;
+
 use super::btf::{BtfError, KernelBtf};
 
 /// Byte offsets of fields, named as in the kernel.
@@ -110,14 +112,36 @@ pub(super) struct ProcessOffsets {
     pub(super) exe_file: u64,
     /// `file.f_path.dentry`
     pub(super) file_dentry: u64,
+    /// `file.f_path.mnt`
+    pub(super) file_mnt: u64,
+    /// `file.f_inode`
+    pub(super) file_inode: u64,
+    /// `inode.i_size`
+    pub(super) inode_size: u64,
+    /// `inode.i_nlink`
+    pub(super) inode_nlink: u64,
+    /// `mount.mnt` and `mount.mnt_ns`; unknown where the BTF has only what modules may know.
+    pub(super) mount: Option<(u64, u64)>,
+    /// `dentry.d_hash.pprev`
+    pub(super) dentry_hashed: u64,
     /// `dentry.d_parent`
     pub(super) dentry_parent: u64,
     /// `dentry.d_name.name`
     pub(super) dentry_name: u64,
-    /// `linux_binprm.filename`
-    pub(super) filename: u64,
-    /// `linux_binprm.fdpath`; unknown before Linux 5.9.
-    pub(super) fdpath: Option<u64>,
+    /// `task_struct.real_cred`
+    pub(super) real_cred: u64,
+    /// `cred.cap_effective`
+    pub(super) cap_effective: u64,
+    /// `cred.user_ns`
+    pub(super) user_ns: u64,
+    /// `user_namespace.level`
+    pub(super) user_namespace_level: u64,
+    /// `user_namespace.owner`
+    pub(super) user_namespace_owner: u64,
+    /// `cgroup.level`
+    pub(super) cgroup_level: u64,
+    /// `kernfs_node.name`
+    pub(super) kernfs_node_name: u64,
 }
 
 /// Where `pt_regs` has what tells of a call that ends.
@@ -184,9 +208,63 @@ impl ProcessOffsets {
             file_dentry: offset("file", "f_path")? + offset("path", "dentry")?,
             dentry_parent: offset("dentry", "d_parent")?,
             dentry_name: offset("dentry", "d_name")? + offset("qstr", "name")?,
-            filename: offset("linux_binprm", "filename")?,
-            fdpath: btf.offset_of("linux_binprm", "fdpath"),
+            file_mnt: offset("file", "f_path")? + offset("path", "mnt")?,
+            file_inode: offset("file", "f_inode")?,
+            inode_size: offset("inode", "i_size")?,
+            inode_nlink: offset("inode", "i_nlink")?,
+            mount: btf.offset_of("mount", "mnt").zip(btf.offset_of("mount", "mnt_ns")),
+            dentry_hashed: offset("dentry", "d_hash")? + offset("hlist_bl_node", "pprev")?,
+            real_cred: offset("task_struct", "real_cred")?,
+            cap_effective: offset("cred", "cap_effective")?,
+            user_ns: offset("cred", "user_ns")?,
+            user_namespace_level: offset("user_namespace", "level")?,
+            user_namespace_owner: offset("user_namespace", "owner")?,
+            cgroup_level: offset("cgroup", "level")?,
+            kernfs_node_name: offset("kernfs_node", "name")?,
         })
+    }
+}
+
+impl ProcessOffsets {
+    /// The globals of the programs that take them; unknown where they could not be read.
+    pub(super) fn globals(found: Option<&Self>) -> [(&'static str, u64); 34] {
+        let offset = |field: fn(&Self) -> u64| found.map_or(UNKNOWN_OFFSET, field);
+        [
+            ("OFFSET_TASK_TGID", offset(|o| o.tgid)),
+            ("OFFSET_TASK_NSPROXY", offset(|o| o.nsproxy)),
+            ("OFFSET_TASK_REAL_PARENT", offset(|o| o.real_parent)),
+            ("OFFSET_TASK_COMM", offset(|o| o.comm)),
+            ("OFFSET_TASK_MM", offset(|o| o.mm)),
+            ("OFFSET_TASK_THREAD_PID", offset(|o| o.thread_pid)),
+            ("OFFSET_TASK_GROUP_LEADER", offset(|o| o.group_leader)),
+            ("OFFSET_PID_LEVEL", offset(|o| o.pid_level)),
+            ("OFFSET_PID_NUMBERS", offset(|o| o.pid_numbers)),
+            ("SIZE_UPID", offset(|o| o.upid_len)),
+            ("OFFSET_UPID_NR", offset(|o| o.upid_nr)),
+            ("OFFSET_UPID_NS", offset(|o| o.upid_ns)),
+            ("OFFSET_PID_NAMESPACE_INUM", offset(|o| o.pid_namespace_inum)),
+            ("OFFSET_NSPROXY_MNT_NS", offset(|o| o.mnt_ns)),
+            ("OFFSET_CGROUP_SELF", offset(|o| o.cgroup_self)),
+            ("OFFSET_CSS_PARENT", offset(|o| o.css_parent)),
+            ("OFFSET_MM_EXE_FILE", offset(|o| o.exe_file)),
+            ("OFFSET_FILE_DENTRY", offset(|o| o.file_dentry)),
+            ("OFFSET_FILE_MNT", offset(|o| o.file_mnt)),
+            ("OFFSET_FILE_INODE", offset(|o| o.file_inode)),
+            ("OFFSET_INODE_SIZE", offset(|o| o.inode_size)),
+            ("OFFSET_INODE_NLINK", offset(|o| o.inode_nlink)),
+            ("OFFSET_MOUNT_MNT", offset(|o| o.mount.map_or(UNKNOWN_OFFSET, |(mnt, _)| mnt))),
+            ("OFFSET_MOUNT_MNT_NS", offset(|o| o.mount.map_or(UNKNOWN_OFFSET, |(_, namespace)| namespace))),
+            ("OFFSET_DENTRY_HASHED", offset(|o| o.dentry_hashed)),
+            ("OFFSET_TASK_REAL_CRED", offset(|o| o.real_cred)),
+            ("OFFSET_CRED_CAP_EFFECTIVE", offset(|o| o.cap_effective)),
+            ("OFFSET_CRED_USER_NS", offset(|o| o.user_ns)),
+            ("OFFSET_USER_NAMESPACE_LEVEL", offset(|o| o.user_namespace_level)),
+            ("OFFSET_USER_NAMESPACE_OWNER", offset(|o| o.user_namespace_owner)),
+            ("OFFSET_CGROUP_LEVEL", offset(|o| o.cgroup_level)),
+            ("OFFSET_KERNFS_NODE_NAME", offset(|o| o.kernfs_node_name)),
+            ("OFFSET_DENTRY_PARENT", offset(|o| o.dentry_parent)),
+            ("OFFSET_DENTRY_NAME", offset(|o| o.dentry_name)),
+        ]
     }
 }
 

@@ -71,8 +71,8 @@ impl Returns {
     }
 }
 
-/// Runs the program.
-fn run(ebpf: &Ebpf) -> Result<(), Error> {
+/// Runs the program, which also tells the kernel side which process the daemon is.
+pub(super) fn run(ebpf: &Ebpf) -> Result<(), Error> {
     let program = ebpf.program(PROGRAM).ok_or(Error::Object { name: PROGRAM })?;
     let program: &RawTracePoint = program.try_into()?;
     let run: Result<_, ProgramError> = program.test_run(RawTracePointRunOptions::new());

@@ -94,7 +94,7 @@ impl Sizes {
         let entries = self.slots + self.errors + self.denied + self.histograms + self.starts + setting_up(cpus);
         let hashes = u64::from(entries) * HASH_ENTRY;
         // Ring buffers, remainders and the rest.
-        let rest = (5 << 18) + 16 * POSITIONS_PER_CGROUP as u64;
+        let rest = (7 << 18) + 16 * POSITIONS_PER_CGROUP as u64;
         cpus as u64 * per_cpu + lists + slots + hashes + of(self.mark_rows, MARKS_PER_ROW) + rest
     }
 }

@@ -1,89 +1,197 @@
-//! What somebody else's process calls after it was put into a cgroup and before it becomes the cgroup's program.
+//! What a container runtime calls after it has put a process into a cgroup and before that becomes the cgroup's program; and who is none.
 
-use std::{
-    fs,
-    io::Write,
-    process::{Child, Command, Stdio},
-};
+use std::{fs, path::Path, process::Command};
 
 use serde_json::Value;
 
-use crate::harness::{Daemon, KnownCalls, TestCgroup};
+use crate::harness::{Daemon, KnownCalls, TestCgroup, example, number};
 
-/// First calls of a cgroup: each with the names of its call, thread and executable.
-fn first_calls(daemon: &Daemon, cgroup: &TestCgroup) -> Vec<(String, String, String)> {
+/// How often `known_runtime` calls `umask` in the cgroup: once itself, and once in a hook.
+const UMASKS: u64 = 2;
+
+/// An id as runtimes give containers.
+const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+/// Nobody is asked for names, so that containers that are none have their paths for names at once.
+const NAMELESS: [&str; 2] = ["--names.docker=off", "--names.podman=off"];
+
+/// The first call of this name in a cgroup.
+#[derive(Debug)]
+struct First {
+    syscall: String,
+    comm: String,
+    exe: String,
+}
+
+/// First calls of the cgroups with this label.
+fn first_calls(daemon: &Daemon, label: &str) -> Vec<First> {
     daemon.settled_scrape();
     let (_, body) = daemon.get("/api/v1/workloads?limit=0");
     let answer: Value = serde_json::from_str(&body).unwrap();
-    let of_cgroup = answer["data"]["first_calls"].as_array().unwrap().iter();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    of_cgroup
-        .filter(|call| call["workload"]["cgroup"] == cgroup.label())
-        .map(|call| (text(&call["syscall"]), text(&call["comm"]), text(&call["exe"])))
-        .collect()
+    let first =
+        |call: &Value| First { syscall: text(&call["syscall"]), comm: text(&call["comm"]), exe: text(&call["exe"]) };
+    let all = answer["data"]["first_calls"].as_array().unwrap().iter();
+    all.filter(|call| call["workload"]["cgroup"] == label).map(first).collect()
 }
 
-/// A shell that does what it is told on its standard input.
-fn shell() -> Child {
-    Command::new("bash").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("a shell")
+/// The first call of a name.
+fn find<'a>(calls: &'a [First], syscall: &str) -> Option<&'a First> {
+    calls.iter().find(|call| call.syscall == syscall)
 }
 
-fn tell(shell: &mut Child, line: &str) {
-    writeln!(shell.stdin.as_mut().unwrap(), "{line}").unwrap();
+/// Has a runtime run a program that calls `getpriority` 7 times.
+fn run_by_runtime(way: &str, cgroup: &Path, copy: &str, program: &str) {
+    let status = Command::new(example("known_runtime"))
+        .args([way.as_ref(), cgroup.as_os_str(), copy.as_ref(), program.as_ref()])
+        .args(["calls", "-", &number(libc::SYS_getpriority), "7"])
+        .status()
+        .expect("known_runtime");
+    assert!(status.success(), "{way} {copy} {program}: {status}");
 }
 
-fn put(shell: &Child, cgroup: &TestCgroup) {
-    fs::write(cgroup.path().join("cgroup.procs"), shell.id().to_string()).unwrap();
+/// The ways that runtimes have to get into a cgroup, and to run themselves once more there.
+const WAYS: [(&str, &str); 5] =
+    [("moves", "none"), ("moves", "same"), ("moves", "memory"), ("spawns", "memory"), ("clones", "none")];
+
+#[test]
+fn what_a_runtime_calls_before_the_program_begins_is_counted_and_not_the_program_s() {
+    let daemon = Daemon::start(&[]);
+    let program = KnownCalls::binary();
+    for (way, copy) in WAYS {
+        let cgroup = TestCgroup::new("setup");
+        run_by_runtime(way, cgroup.path(), copy, &program.display().to_string());
+        let first = first_calls(&daemon, &cgroup.label());
+        assert!(first.iter().all(|call| call.comm == "known_calls"), "{way} {copy}: {first:?}");
+        let own = find(&first, "getpriority").unwrap_or_else(|| panic!("{way} {copy}: {first:?}"));
+        assert!(own.exe.ends_with("/known_calls"), "{own:?}");
+        assert!(find(&first, "execve").is_none(), "{first:?}");
+        assert!(find(&first, "openat").is_some(), "a call of both is the program's first, too: {first:?}");
+        let scrape = daemon.settled_scrape();
+        assert_eq!(scrape.calls(&cgroup.label(), "umask"), UMASKS, "{way} {copy}: counted all the same");
+        assert_eq!(scrape.calls(&cgroup.label(), "getpriority"), 7);
+    }
 }
 
 #[test]
-fn what_is_called_before_the_program_begins_is_counted_and_not_the_program_s() {
-    let (daemon, cgroup) = (Daemon::start(&[]), TestCgroup::new("setup"));
-    let mut shell = shell();
-    put(&shell, &cgroup);
-    // By the shell itself, by a child of it, which opens a file, and by the shell again after it has run itself from a descriptor, as runc does.
-    tell(&mut shell, "umask 077; (umask 022; : </dev/null); exec 5<$(command -v bash); exec /proc/self/fd/5");
-    tell(&mut shell, "umask 077");
-    let program = KnownCalls::binary();
-    tell(&mut shell, &format!("exec {} calls - {} 7", program.display(), libc::SYS_getpriority));
-    assert!(shell.wait().unwrap().success());
+fn a_program_is_told_from_its_runtime_by_what_it_is_and_not_by_its_path() {
+    let daemon = Daemon::start(&[]);
+    let binary = KnownCalls::binary().display().to_string();
+    for program in [format!("/proc/self/root{binary}"), format!("memory:{binary}")] {
+        for (way, copy) in WAYS {
+            let cgroup = TestCgroup::new("path");
+            run_by_runtime(way, cgroup.path(), copy, &program);
+            let first = first_calls(&daemon, &cgroup.label());
+            let own = find(&first, "getpriority");
+            assert!(own.is_some(), "{way} {copy} {program}: {first:?}");
+            if program.starts_with("memory:") {
+                assert_eq!(own.unwrap().exe, "/memfd:own (deleted)");
+            }
+        }
+    }
+}
 
-    let first = first_calls(&daemon, &cgroup);
-    assert!(first.iter().all(|(_, comm, _)| comm == "known_calls"), "{first:?}");
-    let own = first.iter().find(|(call, ..)| call == "getpriority").expect("the program's own");
-    assert_eq!(own.1, "known_calls");
-    assert!(own.2.ends_with("/known_calls"), "{own:?}");
-    assert!(first.iter().any(|(call, ..)| call == "openat"), "a call of both is the program's first, too: {first:?}");
-    let scrape = daemon.settled_scrape();
-    assert_eq!(scrape.calls(&cgroup.label(), "umask"), 3, "counted all the same");
-    assert_eq!(scrape.calls(&cgroup.label(), "getpriority"), 7);
+#[test]
+fn an_executable_that_is_gone_is_marked() {
+    let (daemon, cgroup, directory) = (Daemon::start(&[]), TestCgroup::new("gone"), tempfile::tempdir().unwrap());
+    let copy = directory.path().join("copy");
+    fs::copy(KnownCalls::binary(), &copy).unwrap();
+    let script = "echo 0 >$1/cgroup.procs; exec 5<$2; rm $2; exec /proc/self/fd/5 calls - $3 1";
+    KnownCalls::run_through(script, &[&cgroup.path(), &copy, &number(libc::SYS_getpriority)]);
+    let first = first_calls(&daemon, &cgroup.label());
+    let own = find(&first, "getpriority").expect("seen");
+    assert!(own.exe.ends_with("/copy (deleted)"), "{own:?}");
+}
+
+/// A shell that moves a child of its own, which then calls `umask`, into the cgroup `$1`.
+const MOVES: &str = r#"(read -r _; umask 077) < <(until grep -q . "$1/cgroup.procs"; do :; done; echo) &
+    echo $! >"$1/cgroup.procs"; wait"#;
+
+/// Enters a cgroup, then moves a child into another one below the same test's.
+fn moves_a_child(cgroup: &TestCgroup, from: &str, to: &str, prefix: &[&str]) {
+    let [from, to] = [from, to].map(|name| cgroup.path().join(name));
+    fs::create_dir_all(&from).unwrap();
+    fs::create_dir_all(&to).unwrap();
+    let enter = r#"echo 0 >"$1/cgroup.procs"; shift; exec "$@""#;
+    let mut command = Command::new("bash");
+    command.args(["-c", enter, "bash"]).arg(from).args(prefix);
+    let status = command.args(["bash", "-c", MOVES, "bash"]).arg(to).status().unwrap();
+    assert!(status.success());
+}
+
+/// Whether the child's `umask` is seen as the own call of the workload that has this directory.
+fn is_seen(daemon: &Daemon, cgroup: &TestCgroup, directory: &str) -> bool {
+    let label = cgroup.label_of(&cgroup.path().join(directory));
+    let label = label.trim_end_matches('/');
+    assert_eq!(daemon.settled_scrape().calls(label, "umask"), 1, "{label}: counted in any case");
+    find(&first_calls(daemon, label), "umask").is_some()
+}
+
+#[test]
+fn who_is_in_the_same_container_or_unit_cannot_hide_in_it() {
+    let daemon = Daemon::start(&NAMELESS);
+    let scope = format!("docker-{ID}.scope");
+    for workload in ["web.service", "run-u1.scope", ID, &scope, "lxc.payload.web"] {
+        let cgroup = TestCgroup::new("siblings");
+        moves_a_child(&cgroup, &format!("{workload}/a"), &format!("{workload}/b"), &[]);
+        assert!(is_seen(&daemon, &cgroup, workload), "{workload}");
+    }
+}
+
+#[test]
+fn a_container_in_a_unit_of_its_own_is_set_up_from_the_unit() {
+    // As Quadlet's are.
+    let (daemon, cgroup) = (Daemon::start(&NAMELESS), TestCgroup::new("quadlet"));
+    let payload = format!("web.service/libpod-payload-{ID}");
+    moves_a_child(&cgroup, "web.service/runtime", &payload, &[]);
+    assert!(!is_seen(&daemon, &cgroup, &payload));
 }
 
 #[test]
 fn who_is_in_a_cgroup_cannot_hide_below_it() {
-    // A shell in the cgroup puts a child of its own into a cgroup below, and the child execs nothing.
-    is_seen("echo 0 >$1/cgroup.procs", "bash");
+    let (daemon, cgroup) = (Daemon::start(&[]), TestCgroup::new("below"));
+    moves_a_child(&cgroup, "", "inner", &[]);
+    assert!(is_seen(&daemon, &cgroup, "inner"));
 }
 
 #[test]
-fn who_is_in_a_container_cannot_hide_beside_itself() {
-    // The same from a cgroup beside that one, in a pid namespace, which containers have.
-    is_seen("mkdir $1/beside; echo 0 >$1/beside/cgroup.procs", "unshare --pid --fork bash");
+fn who_is_in_a_pid_namespace_cannot_hide_beside_itself() {
+    let (daemon, cgroup) = (Daemon::start(&[]), TestCgroup::new("namespace"));
+    moves_a_child(&cgroup, "beside", "inner", &["unshare", "--pid", "--fork"]);
+    assert!(is_seen(&daemon, &cgroup, "inner"));
 }
 
-/// Moves a child from a cgroup into another; what the child calls must be seen as its own.
-fn is_seen(enter: &str, shell: &str) {
-    let (daemon, cgroup) = (Daemon::start(&[]), TestCgroup::new("hides"));
-    cgroup.child("inner");
-    let child = "(read _; umask 077) < <(sleep 1; echo) & echo $! >$1/inner/cgroup.procs; wait";
-    let script = format!("{enter}; exec {shell} -c '{child}' bash $1");
-    let done = Command::new("bash").args(["-c", &script, "bash"]).arg(cgroup.path()).status().unwrap();
-    assert!(done.success());
-    daemon.settled_scrape();
-    let (_, body) = daemon.get("/api/v1/workloads?limit=0");
-    let answer: Value = serde_json::from_str(&body).unwrap();
-    let label = format!("{}/inner", cgroup.label());
-    let calls = answer["data"]["first_calls"].as_array().unwrap();
-    let umask = calls.iter().find(|call| call["workload"]["cgroup"] == label && call["syscall"] == "umask");
-    assert_eq!(umask.expect("seen")["comm"], "bash");
+#[test]
+fn who_may_not_administer_the_host_is_no_runtime() {
+    let (daemon, cgroup) = (Daemon::start(&[]), TestCgroup::new("dropped"));
+    moves_a_child(&cgroup, "beside", "inner", &["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-all"]);
+    assert!(is_seen(&daemon, &cgroup, "inner"));
+}
+
+#[test]
+fn a_process_without_privileges_that_is_moved_is_no_runtime_s() {
+    // What systemd does for a user who asks it to (`AttachProcessesToUnit`, `StartTransientUnit` with a process that runs).
+    let (daemon, cgroup) = (Daemon::start(&[]), TestCgroup::new("user"));
+    let user = "setpriv --reuid=65534 --regid=65534 --clear-groups";
+    let child = r#"read -r _ < <(until grep -q . "$1/cgroup.procs"; do :; done; echo); umask 077"#;
+    let script = format!(r#"{user} bash -c '{child}' bash "$1" & echo $! >"$1/cgroup.procs"; wait"#);
+    let status = Command::new("bash").args(["-c", &script, "bash"]).arg(cgroup.path()).status().unwrap();
+    assert!(status.success());
+    assert!(is_seen(&daemon, &cgroup, ""));
+}
+
+#[test]
+fn the_daemon_s_calls_are_its_own_wherever_it_runs() {
+    let cgroup = TestCgroup::new("own");
+    let enter = r#"echo 0 >"$1/cgroup.procs"; shift; exec "$@""#;
+    let mut command = Command::new("sh");
+    command.args(["-c", enter, "sh"]).arg(cgroup.path()).arg(crate::harness::binary());
+    let daemon = Daemon::start_command(command.args(["run", "--web.listen-address", "127.0.0.1:0"]));
+    let script = "echo 0 >$1/cgroup.procs; umask 077";
+    KnownCalls::run_through(script, &[&cgroup.path()]);
+    let first = first_calls(&daemon, &cgroup.label());
+    assert!(find(&first, "umask").is_some(), "somebody else in its cgroup is seen: {first:?}");
+    assert!(first.iter().all(|call| call.comm == "sh"), "{first:?}");
+    let scrape = daemon.settled_scrape();
+    assert!(scrape.calls(&cgroup.label(), "bpf") > 0, "counted all the same");
 }

@@ -15,11 +15,7 @@ pub(crate) struct KnownCalls {
 impl KnownCalls {
     /// The program: cargo builds examples with the tests, beside them.
     pub(crate) fn binary() -> PathBuf {
-        let test = std::env::current_exe().expect("our own path");
-        let profile = test.parent().and_then(|deps| deps.parent()).expect("target/<profile>/deps/<test>");
-        let binary = profile.join("examples/known_calls");
-        assert!(binary.is_file(), "no {}: build it with `cargo build --examples`", binary.display());
-        binary
+        example("known_calls")
     }
 
     /// Starts it. Its stdin ends with [`Self::finish`].
@@ -69,6 +65,15 @@ impl KnownCalls {
         assert!(output.status.success(), "known_calls failed: {}", output.status);
         String::from_utf8(output.stdout).expect("text")
     }
+}
+
+/// A program for tests: cargo builds examples with the tests, beside them.
+pub(crate) fn example(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("our own path");
+    let profile = test.parent().and_then(|deps| deps.parent()).expect("target/<profile>/deps/<test>");
+    let binary = profile.join("examples").join(name);
+    assert!(binary.is_file(), "no {}: build it with `cargo build --examples`", binary.display());
+    binary
 }
 
 /// The number of a syscall, as an argument for `known_calls`.

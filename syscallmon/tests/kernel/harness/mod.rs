@@ -10,7 +10,7 @@ pub(crate) use self::{
     cgroup::TestCgroup,
     daemon::{Daemon, Output, binary, finished, syscallmon},
     docker::Docker,
-    ground_truth::{KnownCalls, number},
+    ground_truth::{KnownCalls, example, number},
     scrape::Scrape,
 };
 

@@ -1,0 +1,86 @@
+//! The executable of a process: which file it is, and the names of its path.
+
+use aya_ebpf::helpers::bpf_probe_read_kernel_str_bytes;
+use syscallmon_common::{EXE_DELETED, EXE_NO_PATH, EXE_PARTS, Executable, UNKNOWN_OFFSET};
+
+use crate::{
+    globals::{
+        OFFSET_DENTRY_HASHED, OFFSET_DENTRY_NAME, OFFSET_DENTRY_PARENT, OFFSET_FILE_DENTRY, OFFSET_FILE_INODE,
+        OFFSET_FILE_MNT, OFFSET_INODE_NLINK, OFFSET_INODE_SIZE, OFFSET_MM_EXE_FILE, OFFSET_MOUNT_MNT,
+        OFFSET_MOUNT_MNT_NS, OFFSET_TASK_MM,
+    },
+    task::field,
+};
+
+/// The file that a task runs.
+#[inline(always)]
+pub fn of(task: *const u8) -> Option<*const u8> {
+    let memory: *const u8 = field(task, OFFSET_TASK_MM.load())?;
+    field(memory, OFFSET_MM_EXE_FILE.load())
+}
+
+/// What tells an executable from others: its inode, by address, and its length.
+#[derive(Clone, Copy)]
+pub struct Identity {
+    pub inode: u64,
+    pub len: u64,
+}
+
+/// The identity of a file.
+#[inline(always)]
+pub fn identity(file: *const u8) -> Option<Identity> {
+    let inode: u64 = field(file, OFFSET_FILE_INODE.load())?;
+    Some(Identity { inode, len: field(inode as *const u8, OFFSET_INODE_SIZE.load())? })
+}
+
+/// Whether a file is that executable, or a copy that no path in that mount namespace leads to: what container runtimes make of themselves.
+#[inline(always)]
+pub fn is_copy(file: *const u8, original: Identity, mount_namespace: u64) -> bool {
+    let Some(Identity { inode, len }) = identity(file) else { return false };
+    if inode == original.inode {
+        return true;
+    }
+    let is_unlinked = field::<u32>(inode as *const u8, OFFSET_INODE_NLINK.load()) == Some(0);
+    len == original.len && (is_unlinked || is_mounted_elsewhere(file, mount_namespace))
+}
+
+/// Whether the mount that a file was opened through belongs to another mount namespace, or to none.
+#[inline(always)]
+fn is_mounted_elsewhere(file: *const u8, mount_namespace: u64) -> bool {
+    if OFFSET_MOUNT_MNT_NS.load() == UNKNOWN_OFFSET {
+        return false;
+    }
+    let Some(mnt) = field::<u64>(file, OFFSET_FILE_MNT.load()) else { return false };
+    let mount = mnt.wrapping_sub(OFFSET_MOUNT_MNT.load());
+    field::<u64>(mount as *const u8, OFFSET_MOUNT_MNT_NS.load()).is_some_and(|of_mount| of_mount != mount_namespace)
+}
+
+/// Writes the names of a task's executable, from the last one up to the root of its file system. What has no parent, as memory that was given a
+/// name (memfd), has that name alone.
+#[inline(always)]
+pub fn write_names(task: *const u8, to: &mut Executable) -> Option<()> {
+    (to.parts, to.flags) = (0, 0);
+    let mut dentry: *const u8 = field(of(task)?, OFFSET_FILE_DENTRY.load())?;
+    // As `d_path` has it: what is not in the table of names was removed, or never had a path.
+    if field::<u64>(dentry, OFFSET_DENTRY_HASHED.load()) == Some(0) {
+        to.flags |= EXE_DELETED;
+    }
+    for part in 0..EXE_PARTS {
+        let parent: *const u8 = field(dentry, OFFSET_DENTRY_PARENT.load())?;
+        if parent == dentry {
+            if part > 0 {
+                break;
+            }
+            to.flags |= EXE_NO_PATH;
+        }
+        let name: *const u8 = field(dentry, OFFSET_DENTRY_NAME.load())?;
+        // SAFETY: the kernel checks the read.
+        unsafe { bpf_probe_read_kernel_str_bytes(name, &mut to.names[part]) }.ok()?;
+        to.parts = part as u32 + 1;
+        if parent == dentry {
+            break;
+        }
+        dentry = parent;
+    }
+    Some(())
+}

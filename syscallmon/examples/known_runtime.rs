@@ -1,0 +1,127 @@
+//! A container runtime in small, for the tests: puts a child of its own into a cgroup in one of the ways that real runtimes have, makes known calls
+//! there, runs a hook, and becomes a program. Not part of the product.
+//!
+//! `known_runtime WAY CGROUP COPY PROGRAM [ARGUMENT...]`; `WAY` is `moves` (as runc), `spawns` (as newer ones for `exec`) or `clones` (as crun, in a mount
+//! namespace of its own at once), `COPY` what it runs of itself inside: `none`, `same` or `memory`. The program `memory:PATH` is run from a copy in
+//! memory. In the cgroup it calls `umask` twice: itself, and in a hook.
+
+use std::{
+    env,
+    ffi::CString,
+    fs::{self, File},
+    io::{self, Read, Write},
+    os::{
+        fd::{AsRawFd, FromRawFd},
+        unix::process::CommandExt,
+    },
+    path::Path,
+    process::Command,
+};
+
+/// Of `include/uapi/linux/sched.h`; libc's is too narrow.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+fn main() {
+    let args: Vec<String> = env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match args.as_slice() {
+        ["moves", cgroup, copy, program @ ..] => wait_for(moved(Path::new(cgroup), || inside(copy, program))),
+        ["spawns", cgroup, copy, program @ ..] => wait_for(cloned(Path::new(cgroup), 0, || inside(copy, program))),
+        ["clones", cgroup, "none", program @ ..] => {
+            wait_for(cloned(Path::new(cgroup), libc::CLONE_NEWNS, || sets_up(program)));
+        }
+        ["copied", program @ ..] => unshares_and_sets_up(program),
+        ["hook"] => umask(),
+        _ => panic!("known_runtime moves|spawns|clones CGROUP none|same|memory PROGRAM [ARGUMENT...]"),
+    }
+}
+
+/// Forks, and moves the child into a cgroup before it goes on, as runc does.
+fn moved(cgroup: &Path, child: impl FnOnce()) -> libc::pid_t {
+    let (mut reader, writer) = io::pipe().expect("a pipe");
+    // SAFETY: this process has one thread.
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        drop(writer);
+        reader.read_to_end(&mut Vec::new()).expect("the parent closes it");
+        child();
+        unreachable!("it has become the program");
+    }
+    fs::write(cgroup.join("cgroup.procs"), pid.to_string()).expect("move the child");
+    drop(writer);
+    pid
+}
+
+/// Makes a child that is in the cgroup at once.
+fn cloned(cgroup: &Path, namespaces: libc::c_int, child: impl FnOnce()) -> libc::pid_t {
+    let directory = File::open(cgroup).expect("the cgroup");
+    // SAFETY: all of its fields are integers.
+    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+    args.flags = CLONE_INTO_CGROUP | u64::from(namespaces.cast_unsigned());
+    args.exit_signal = u64::from(libc::SIGCHLD.cast_unsigned());
+    args.cgroup = u64::from(directory.as_raw_fd().cast_unsigned());
+    // SAFETY: a struct of that size, and a child with a copy of this process' memory, which has one thread.
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of_val(&args)) };
+    assert!(pid >= 0, "clone3: {}", io::Error::last_os_error());
+    if pid == 0 {
+        child();
+    }
+    libc::pid_t::try_from(pid).expect("a process id")
+}
+
+/// What the child does: runs a copy of itself, or goes on at once.
+fn inside(copy: &str, program: &[&str]) {
+    let path = match copy {
+        "none" => return unshares_and_sets_up(program),
+        "same" => "/proc/self/exe".to_owned(),
+        "memory" => in_memory(Path::new("/proc/self/exe"), "known_runtime"),
+        other => panic!("no way to copy: {other}"),
+    };
+    panic!("{}", Command::new(path).arg("copied").args(program).exec());
+}
+
+/// Goes into a mount namespace of its own first.
+fn unshares_and_sets_up(program: &[&str]) {
+    // SAFETY: takes an integer.
+    assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNS) }, 0, "{}", io::Error::last_os_error());
+    sets_up(program);
+}
+
+/// Sets the container up and becomes its program.
+fn sets_up(program: &[&str]) {
+    umask();
+    let hook = Command::new("/proc/self/exe").arg("hook").status().expect("run the hook");
+    assert!(hook.success());
+    let [path, args @ ..] = program else { panic!("no program") };
+    let path =
+        path.strip_prefix("memory:").map_or_else(|| (*path).to_owned(), |path| in_memory(Path::new(path), "own"));
+    panic!("{path}: {}", Command::new(&path).args(args).exec());
+}
+
+fn umask() {
+    // SAFETY: takes an integer.
+    unsafe { libc::syscall(libc::SYS_umask, 0o22) };
+}
+
+/// Copies a program into memory of that name; a path to it, for as long as this process does not become another.
+fn in_memory(program: &Path, name: &str) -> String {
+    let name = CString::new(name).expect("no NUL");
+    // SAFETY: a string that ends with a NUL, and no flag: the descriptor must survive the exec of a script, too.
+    let descriptor = unsafe { libc::memfd_create(name.as_ptr(), 0) };
+    assert!(descriptor >= 0, "{}", io::Error::last_os_error());
+    // SAFETY: it was just made, and is nobody else's.
+    let mut copy = unsafe { File::from_raw_fd(descriptor) };
+    copy.write_all(&fs::read(program).expect("the program")).expect("write the copy");
+    // Reopened, as what is open for writing cannot be run.
+    let readable = File::open(format!("/proc/self/fd/{descriptor}")).expect("the copy");
+    // SAFETY: a descriptor of this process; its copy survives the exec, and is left open on purpose.
+    let kept = unsafe { libc::dup(readable.as_raw_fd()) };
+    format!("/proc/self/fd/{kept}")
+}
+
+fn wait_for(pid: libc::pid_t) {
+    let mut status = 0;
+    // SAFETY: a child of this process, and a place for its status.
+    assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
+    assert_eq!(status, 0, "the program fails");
+}
