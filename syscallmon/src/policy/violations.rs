@@ -8,13 +8,20 @@ use std::{
 
 use super::{Severity, Violation};
 use crate::{
-    fair_share::{Capacity, FairShare},
+    fair_share::{Capacity, FairBudget, FairShare, Priority},
     syscalls::{Call, CallId},
     workload::Workload,
 };
 
 /// Violations that are kept, of all workloads together.
 const CAPACITY: Capacity = Capacity { entries: 4096, bytes: 16 << 20 };
+
+/// An entry that was seen again is made the newest of its tenant once in so long.
+const FRESH: Duration = Duration::from_mins(1);
+
+/// New violations that are kept between two ticks, of all tenants together, where only the counters tell of them. What is critical, and
+/// what an event told of, always is.
+const NEW_BY_COUNTERS: u64 = 2048;
 
 /// What is counted, as the labels of `syscallmon_unexpected_syscalls_total` name it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,6 +52,8 @@ struct Kept {
     counted: u64,
     /// When the last one of them was told of.
     seen: Instant,
+    /// When it became the newest of its tenant.
+    touched: Instant,
 }
 
 /// See the module.
@@ -52,12 +61,19 @@ struct Kept {
 pub struct Violations {
     counts: BTreeMap<Counted, u64>,
     kept: FairShare<Key, Kept>,
+    /// Who makes calls faster than they can be kept takes no time from others.
+    budget: FairBudget,
     dropped: u64,
 }
 
 impl Default for Violations {
     fn default() -> Self {
-        Self { counts: BTreeMap::new(), kept: FairShare::new(CAPACITY), dropped: 0 }
+        Self {
+            counts: BTreeMap::new(),
+            kept: FairShare::new(CAPACITY),
+            budget: FairBudget::new(NEW_BY_COUNTERS),
+            dropped: 0,
+        }
     }
 }
 
@@ -75,16 +91,20 @@ impl Violations {
     /// has made it. What there is no room for is told all the same.
     pub fn first(&mut self, violation: Violation, now: Instant) -> Option<Told> {
         let key = Key::of(&violation);
-        let Some(Kept { violation: mut known, counted, .. }) = self.kept.remove(&key) else {
-            return Some(self.begin(violation, 0, now));
+        let Some(kept) = self.kept.get_mut(&key) else {
+            self.keep(Kept { violation: violation.clone(), counted: 0, seen: now, touched: now });
+            return Some(Told { violation, is_new: true });
         };
+        let known = &mut kept.violation;
         known.last_seen = known.last_seen.max(violation.last_seen);
         let is_another = known.about != violation.about;
         if known.process.is_none() || is_another {
             (known.process, known.number, known.about) = (violation.process, violation.number, violation.about);
         }
         let told = is_another.then(|| Told { violation: known.clone(), is_new: false });
-        self.keep(Kept { violation: known, counted, seen: now });
+        let bytes = known.bytes();
+        self.dropped += self.kept.resize(&key, bytes).len() as u64;
+        self.touch(&key, now);
         told
     }
 
@@ -93,23 +113,41 @@ impl Violations {
         let Violation { workload, policy, severity, count: new, .. } = violation;
         let count = Counted { workload: workload.clone(), call, policy: Arc::clone(policy), severity: *severity };
         *self.counts.entry(count).or_default() += new;
-        let Some(Kept { violation: mut known, counted, .. }) = self.kept.remove(&Key::of(violation)) else {
-            return Some(self.begin(violation.clone(), *new, now));
+        let key = Key::of(violation);
+        let Some(kept) = self.kept.get_mut(&key) else {
+            self.begin_counted(violation, now);
+            return Some(Told { violation: violation.clone(), is_new: true });
         };
-        let counted = counted + new;
+        let known = &mut kept.violation;
+        kept.counted += new;
         // The clock may have been set back.
         known.last_seen = violation.last_seen.max(known.time);
         // The first one was told of when it was made.
-        let is_more = counted > known.count;
-        known.count = counted.max(1);
+        let is_more = kept.counted > known.count;
+        known.count = kept.counted.max(1);
         let told = is_more.then(|| Told { violation: known.clone(), is_new: false });
-        self.keep(Kept { violation: known, counted, seen: now });
+        self.touch(&key, now);
         told
     }
 
-    fn begin(&mut self, violation: Violation, counted: u64, now: Instant) -> Told {
-        self.keep(Kept { violation: violation.clone(), counted, seen: now });
-        Told { violation, is_new: true }
+    fn begin_counted(&mut self, violation: &Violation, now: Instant) {
+        let (tenant, priority) = (violation.tenant(), Priority::from(violation.severity));
+        if priority < Priority::High && !self.budget.may_spend(&tenant) {
+            self.dropped += 1;
+            return;
+        }
+        self.budget.spend(&tenant, 1);
+        self.keep(Kept { violation: violation.clone(), counted: violation.count, seen: now, touched: now });
+    }
+
+    /// Notes that it was seen now.
+    fn touch(&mut self, key: &Key, now: Instant) {
+        let Some(kept) = self.kept.get_mut(key) else { return };
+        kept.seen = now;
+        if now.saturating_duration_since(kept.touched) >= FRESH {
+            kept.touched = now;
+            self.kept.touch(key);
+        }
     }
 
     /// Keeps it as the newest of its workload, as far as there is room.
@@ -157,8 +195,9 @@ impl Violations {
         keys.filter(|key| key.workload == *workload).cloned().collect()
     }
 
-    /// Forgets the counts of workloads that are not there any more, and violations that were not seen for so long.
+    /// To be called after each snapshot. Forgets the counts of workloads that are not there any more, and violations that were not seen for so long.
     pub fn forget(&mut self, is_there: impl Fn(&Workload) -> bool, now: Instant, after: Duration) {
+        self.budget.renew();
         self.counts.retain(|counted, _| is_there(&counted.workload));
         self.kept.retain(|_, kept| now.saturating_duration_since(kept.seen) < after);
     }
@@ -382,6 +421,27 @@ mod tests {
         assert_eq!(violations.iter().next().unwrap().workload, to);
         assert_eq!(violations.counts().next().unwrap().0.workload, to);
         assert!(counted(&mut violations, call("mount").0, &made("/b", "mount", 1, 3)).is_some_and(|told| !told.is_new));
+    }
+
+    #[test]
+    fn who_makes_more_than_can_be_kept_takes_no_time_from_others() {
+        let (mut violations, table) = (Violations::default(), CallTable::x86_64());
+        let mut told = 0;
+        for pod in 0..8 {
+            for id in 0..1280 {
+                let about = about("evil", &format!("pod-{pod}"));
+                let (workload, call) = (Workload::Named(about.clone()), table.call(CallId(id)));
+                let severity = Severity::Warning;
+                let violation = Violation { workload, about, call, severity, ..made("", "mount", 1, 1) };
+                told += usize::from(counted(&mut violations, CallId(id), &violation).is_some());
+            }
+        }
+        assert_eq!((told, violations.len()), (8 * 1280, 1024), "half of what can be kept until the next tick");
+        assert!(counted(&mut violations, CallId(0), &made("/victim", "mount", 1, 1)).is_some());
+        let warning = Violation { severity: Severity::Warning, ..made("/victim", "read", 1, 1) };
+        assert!(counted(&mut violations, CallId(0), &warning).is_some());
+        assert_eq!(violations.len(), 1026);
+        assert_eq!(violations.dropped(), 8 * 1280 - 1024);
     }
 
     #[test]
