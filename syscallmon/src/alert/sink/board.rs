@@ -246,6 +246,7 @@ mod tests {
             test.board.take_up(record(Violation { call, ..violation("web", "") }), test.now);
         }
         test.tell(Outcome::Delivered);
+        test.now += Duration::from_secs(1);
         let other =
             Violation { workload: Workload::cgroup("/zzz".into()), about: Labels::default(), ..violation("", "bpf") };
         test.board.take_up(record(other), test.now);
