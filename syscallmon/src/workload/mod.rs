@@ -8,6 +8,7 @@ mod facts;
 mod labels;
 mod naming;
 mod owner;
+mod pattern;
 mod place;
 mod runtimes;
 mod selector;
@@ -19,6 +20,8 @@ pub use self::{
     labels::{Label, LabelError, Labels},
     naming::{Named, Naming, PATIENCE, Rules},
     owner::{Controller, Owner, is_object_name},
+    owner::{Controller, Owner},
+    pattern::{Budget, PatternError},
     place::Place,
     runtimes::{Api, RUNTIMES, Runtime},
     selector::{Selector, SelectorError},

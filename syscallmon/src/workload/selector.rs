@@ -3,12 +3,17 @@
 //! <https://prometheus.io/docs/prometheus/latest/querying/basics/#instant-vector-selectors>. Regular expressions match whole
 //! values; a label that a workload does not have is empty.
 
-use std::str::FromStr;
+use std::{str::FromStr, sync::Arc};
 
-use regex::Regex;
 use serde::Deserialize;
 
-use super::{Label, LabelError, Labels};
+use super::{
+    Label, LabelError, Labels,
+    pattern::{Budget, Pattern, PatternError},
+};
+
+/// Most matchers of one selector.
+const MAX_MATCHERS: usize = 100;
 
 /// Matchers that must all match.
 #[derive(Clone, Debug, Deserialize)]
@@ -29,7 +34,7 @@ struct Matcher {
 #[derive(Clone, Debug)]
 enum Test {
     Equals(String),
-    Matches(Regex),
+    Matches(Pattern),
 }
 
 /// Why a text selects nothing.
@@ -46,12 +51,51 @@ pub enum SelectorError {
     /// It names a label that workloads do not have.
     #[error(transparent)]
     Label(#[from] LabelError),
-    /// A regular expression is none.
-    #[error("not a regular expression: {0}")]
-    Regex(#[from] Box<regex::Error>),
+    /// A regular expression is none, or too large.
+    #[error(transparent)]
+    Pattern(#[from] PatternError),
+    /// Its text is too long.
+    #[error("a selector of {length} bytes is too long: at most {limit}")]
+    TooLong {
+        /// Bytes.
+        length: usize,
+        /// Bytes.
+        limit: usize,
+    },
+    /// It has too many matchers.
+    #[error(
+        "a selector with more than {MAX_MATCHERS} matchers: one regular expression such as pod=~\"a|b\" can stand for many"
+    )]
+    TooMany,
 }
 
 impl Selector {
+    /// Reads one, and compiles its regular expressions within a budget.
+    ///
+    /// # Errors
+    ///
+    /// When the text is none, or more than the budget allows.
+    pub fn parse(text: &str, budget: &Arc<Budget>) -> Result<Self, SelectorError> {
+        if text.len() > budget.max_text() {
+            return Err(SelectorError::TooLong { length: text.len(), limit: budget.max_text() });
+        }
+        let trimmed = text.trim();
+        let mut rest = trimmed.strip_prefix('{').and_then(|inner| inner.strip_suffix('}')).unwrap_or(trimmed).trim();
+        let mut matchers = Vec::new();
+        loop {
+            let syntax = || SelectorError::Syntax { text: text.to_owned(), rest: rest.to_owned() };
+            let (matcher, after) = matcher(rest, budget)?.ok_or_else(syntax)?;
+            matchers.push(matcher);
+            if matchers.len() > MAX_MATCHERS {
+                return Err(SelectorError::TooMany);
+            }
+            rest = match after.trim_start() {
+                "" | "," => return Ok(Self { text: text.to_owned(), matchers }),
+                more => more.strip_prefix(',').ok_or_else(syntax)?.trim_start(),
+            };
+        }
+    }
+
     /// The labels that it looks at.
     pub fn labels(&self) -> impl Iterator<Item = Label> {
         self.matchers.iter().map(|matcher| matcher.label)
@@ -80,7 +124,7 @@ impl Matcher {
         let value = labels.get(self.label).map_or("", AsRef::as_ref);
         let is_match = match &self.test {
             Test::Equals(expected) => expected == value,
-            Test::Matches(regex) => regex.is_match(value),
+            Test::Matches(pattern) => pattern.matches(value),
         };
         is_match != self.not
     }
@@ -95,19 +139,9 @@ impl PartialEq for Selector {
 impl FromStr for Selector {
     type Err = SelectorError;
 
+    /// One of the configuration: see [`Budget::of_configuration`].
     fn from_str(text: &str) -> Result<Self, SelectorError> {
-        let trimmed = text.trim();
-        let mut rest = trimmed.strip_prefix('{').and_then(|inner| inner.strip_suffix('}')).unwrap_or(trimmed).trim();
-        let mut matchers = Vec::new();
-        loop {
-            let syntax = || SelectorError::Syntax { text: text.to_owned(), rest: rest.to_owned() };
-            let (matcher, after) = matcher(rest)?.ok_or_else(syntax)?;
-            matchers.push(matcher);
-            rest = match after.trim_start() {
-                "" | "," => return Ok(Self { text: text.to_owned(), matchers }),
-                more => more.strip_prefix(',').ok_or_else(syntax)?.trim_start(),
-            };
-        }
+        Self::parse(text, Budget::of_configuration())
     }
 }
 
@@ -120,7 +154,7 @@ impl TryFrom<String> for Selector {
 }
 
 /// The first matcher of a text, and what follows it; `None` where there is none.
-fn matcher(text: &str) -> Result<Option<(Matcher, &str)>, SelectorError> {
+fn matcher<'a>(text: &'a str, budget: &Arc<Budget>) -> Result<Option<(Matcher, &'a str)>, SelectorError> {
     let Some(end) = text.find(['=', '!']) else { return Ok(None) };
     let (label, rest) = (text[..end].trim_end(), &text[end..]);
     // The longer ones first.
@@ -131,14 +165,8 @@ fn matcher(text: &str) -> Result<Option<(Matcher, &str)>, SelectorError> {
         return Ok(None);
     };
     let Some((value, rest)) = quoted(rest.trim_start()) else { return Ok(None) };
-    let compared = if is_regex { Test::Matches(whole(&value)?) } else { Test::Equals(value) };
+    let compared = if is_regex { Test::Matches(Pattern::compile(&value, budget)?) } else { Test::Equals(value) };
     Ok(Some((Matcher { label: label.parse()?, not, test: compared }, rest)))
-}
-
-/// A regular expression that matches all of a value. Newlines are text like any other, as in Prometheus.
-fn whole(regex: &str) -> Result<Regex, Box<regex::Error>> {
-    // By itself first: `a)|(b` would be none, but one that matches parts when parentheses are around it.
-    Regex::new(regex).and_then(|_| Regex::new(&format!("^(?s:{regex})$"))).map_err(Box::new)
 }
 
 /// The string in quotes that a text begins with, and what follows it.
@@ -225,6 +253,19 @@ mod tests {
             let error = text.parse::<Selector>().unwrap_err().to_string();
             assert!(error.contains(expected), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn a_request_chooses_neither_memory_nor_time() {
+        let parse =
+            |text: &str| Selector::parse(text, &Budget::of_request()).map(drop).map_err(|error| error.to_string());
+        let large = vec![r#"pod=~"\w{100}""#; 60].join(",");
+        let started = std::time::Instant::now();
+        assert!(parse(&large).unwrap_err().contains("too large"));
+        assert!(parse(&[r#"pod=~"web-.*""#; 8].join(",")).is_ok());
+        assert!(parse(&vec![r#"pod="web""#; 101].join(",")).unwrap_err().contains("more than 100 matchers"));
+        assert!(parse(&format!("pod=\"{}\"", "w".repeat(2048))).unwrap_err().contains("too long: at most 2048"));
+        assert!(started.elapsed() < std::time::Duration::from_secs(2), "{:?}", started.elapsed());
     }
 
     proptest! {

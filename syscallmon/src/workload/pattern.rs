@@ -1,0 +1,180 @@
+//! Regular expressions of selectors, compiled within a budget.
+//!
+//! A client of the API and the author of a configuration choose them, and a short one can be large when it is compiled: `\w{100}` takes
+//! megabytes. [`Budget`] bounds all that live at the same time. [`super::Selector`] is the only caller.
+
+use std::sync::{
+    Arc, LazyLock,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use regex_automata::{
+    Input,
+    meta::{Config, Regex},
+};
+use regex_syntax::{
+    ParserBuilder,
+    hir::{Hir, Look},
+};
+
+/// Deepest nesting of parentheses and sets.
+const MAX_NESTING: u32 = 50;
+
+/// Memory of the states of one lazily built automaton, while a value is matched.
+const MAX_LAZY_STATES: usize = 256 * 1024;
+
+/// Memory of an automaton that speeds matching up; without it where it would be larger.
+const MAX_ONE_PASS: usize = 16 * 1024;
+
+/// Memory for compiled regular expressions.
+#[derive(Debug)]
+pub struct Budget {
+    total: usize,
+    used: AtomicUsize,
+    /// Longest text of one selector, in bytes.
+    max_text: usize,
+}
+
+/// A part of a budget; given back when dropped.
+#[derive(Debug)]
+struct Charge {
+    budget: Arc<Budget>,
+    bytes: usize,
+}
+
+/// Why a regular expression is not compiled.
+#[derive(Debug, thiserror::Error)]
+pub enum PatternError {
+    /// It is none.
+    #[error("not a regular expression: {0}")]
+    Syntax(#[from] Box<regex_syntax::Error>),
+    /// It does not fit into what is left of the budget.
+    #[error(
+        "the regular expression {pattern:?} is too large: compiled, all together have at most {} KiB (\\w and \\d are large, as they \
+         match all of Unicode: write [A-Za-z0-9_] and [0-9]; so are counts such as {{100}})",
+        limit / 1024
+    )]
+    TooLarge {
+        /// The expression.
+        pattern: String,
+        /// The budget, in bytes.
+        limit: usize,
+    },
+}
+
+impl Budget {
+    /// For one request.
+    #[must_use]
+    pub fn of_request() -> Arc<Self> {
+        Self::new(256 * 1024, 2048)
+    }
+
+    /// For all that flags, configuration and policies say: the sum over the process, of old and new ones during a reload.
+    #[must_use]
+    pub fn of_configuration() -> &'static Arc<Self> {
+        static CONFIGURATION: LazyLock<Arc<Budget>> = LazyLock::new(|| Budget::new(16 * 1024 * 1024, 16 * 1024));
+        &CONFIGURATION
+    }
+
+    /// Bytes for compiled expressions, and for the text of one selector.
+    pub(super) fn new(total: usize, max_text: usize) -> Arc<Self> {
+        Arc::new(Self { total, used: AtomicUsize::new(0), max_text })
+    }
+
+    /// Longest text of one selector, in bytes.
+    pub(super) fn max_text(&self) -> usize {
+        self.max_text
+    }
+
+    fn left(&self) -> usize {
+        self.total.saturating_sub(self.used.load(Ordering::Relaxed))
+    }
+
+    fn charge(self: &Arc<Self>, bytes: usize) -> Option<Charge> {
+        let fits = |used: usize| used.checked_add(bytes).filter(|&sum| sum <= self.total);
+        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).ok()?;
+        Some(Charge { budget: Arc::clone(self), bytes })
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// A regular expression that matches whole values. Newlines are text like any other, as in Prometheus.
+#[derive(Clone, Debug)]
+pub(super) struct Pattern(Arc<Compiled>);
+
+#[derive(Debug)]
+struct Compiled {
+    regex: Regex,
+    _charge: Charge,
+}
+
+impl Pattern {
+    /// Compiles one within what is left of a budget.
+    pub(super) fn compile(pattern: &str, budget: &Arc<Budget>) -> Result<Self, PatternError> {
+        let too_large = || PatternError::TooLarge { pattern: pattern.to_owned(), limit: budget.total };
+        // The expression by itself: `a)|(b` would be none, but one that matches parts when parentheses are around it.
+        let mut parser = ParserBuilder::new().nest_limit(MAX_NESTING).dot_matches_new_line(true).build();
+        let expression = parser.parse(pattern).map_err(Box::new)?;
+        let whole = Hir::concat(vec![Hir::look(Look::Start), expression, Hir::look(Look::End)]);
+        let config = Config::new()
+            // Forwards and backwards.
+            .nfa_size_limit(Some(budget.left() / 2))
+            .onepass_size_limit(Some(MAX_ONE_PASS))
+            .hybrid_cache_capacity(MAX_LAZY_STATES);
+        let regex = Regex::builder().configure(config).build_from_hir(&whole).map_err(|_| too_large())?;
+        let charge = budget.charge(regex.memory_usage()).ok_or_else(too_large)?;
+        Ok(Self(Arc::new(Compiled { regex, _charge: charge })))
+    }
+
+    /// Whether it matches all of a value.
+    pub(super) fn matches(&self, value: &str) -> bool {
+        self.0.regex.is_match(Input::new(value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_dropped_gives_its_memory_back() {
+        let budget = Budget::of_request();
+        let pattern = Pattern::compile("web-.*", &budget).unwrap();
+        let (left, same) = (budget.left(), pattern.clone());
+        assert!(left < budget.total);
+        drop(pattern);
+        assert_eq!(budget.left(), left, "the other still has it");
+        drop(same);
+        assert_eq!(budget.left(), budget.total);
+    }
+
+    #[test]
+    fn usual_expressions_take_little_and_some_short_ones_do_not_fit() {
+        let budget = Budget::of_request();
+        let usual =
+            ["web-.*", "web-[0-9]|db", "shop|cart|kube-.+", "[a-z0-9]{1,63}", ".*nginx:1\\.[0-9]+.*", "(?i)Web.*"];
+        let kept = usual.map(|pattern| Pattern::compile(pattern, &budget).unwrap());
+        assert!(budget.left() > budget.total / 2, "{} of {} left", budget.left(), budget.total);
+        drop(kept);
+        for large in [r"\w{100}", r"(\w{10}){10}", "(((.{10}){10}){10}){10}", r"\p{L}{100}", "((a{100}){100}){100}"] {
+            let error = Pattern::compile(large, &budget).unwrap_err();
+            assert!(matches!(&error, PatternError::TooLarge { .. }), "{large}: {error}");
+            assert!(error.to_string().contains("256 KiB"), "{error}");
+        }
+        let deep = format!("{}a{}", "(".repeat(60), ")".repeat(60));
+        assert!(matches!(Pattern::compile(&deep, &budget), Err(PatternError::Syntax(_))));
+    }
+
+    #[test]
+    fn many_that_fit_alone_do_not_fit_together() {
+        let budget = Budget::of_request();
+        let compile = |_| Pattern::compile(r"\w+", &budget);
+        let kept: Result<Vec<_>, _> = (0..60).map(compile).collect();
+        assert!(matches!(kept, Err(PatternError::TooLarge { .. })), "{} left", budget.left());
+    }
+}
