@@ -3,7 +3,6 @@
 use std::{
     fs,
     io::{self, Write},
-    net::TcpListener,
     os::unix::net::UnixStream,
     path::Path,
     process::ExitCode,
@@ -148,7 +147,7 @@ fn policies(config: &Config) -> Vec<Finding> {
 
 fn listen(config: &Config) -> Finding {
     for address in &config.listen_addresses {
-        if let Err(error) = TcpListener::bind(address) {
+        if let Err(error) = address.listen() {
             return Missing(format!("{address}: {error}: choose another address with --web.listen-address"));
         }
     }

@@ -1,13 +1,38 @@
 //! Addresses to listen on, written as Prometheus' exporters take them.
 
-use std::{fmt, net::SocketAddr, str::FromStr};
+use std::{
+    fmt, io,
+    net::{SocketAddr, TcpListener},
+    str::FromStr,
+};
 
 use serde::Deserialize;
+
+use crate::export::web::{listen, listen_everywhere};
 
 /// An address and port: `127.0.0.1:9778`, `[::1]:9778`, or `:9778` for every address of the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub struct ListenAddress(pub SocketAddr);
+pub enum ListenAddress {
+    /// This port of every address, of IPv6 and of IPv4.
+    Every(u16),
+    /// One address.
+    One(SocketAddr),
+}
+
+impl ListenAddress {
+    /// Listens on it, without blocking.
+    ///
+    /// # Errors
+    ///
+    /// When the address is in use, not this host's, or not permitted.
+    pub fn listen(self) -> io::Result<TcpListener> {
+        match self {
+            Self::Every(port) => listen_everywhere(port),
+            Self::One(address) => listen(address),
+        }
+    }
+}
 
 /// A text that is no address.
 #[derive(Debug, thiserror::Error)]
@@ -18,8 +43,11 @@ impl FromStr for ListenAddress {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        let whole = if text.starts_with(':') { format!("[::]{text}") } else { text.to_owned() };
-        whole.parse().map(Self).map_err(|_| AddressError(text.to_owned()))
+        let parsed = match text.strip_prefix(':') {
+            Some(port) => port.parse().map(Self::Every).ok(),
+            None => text.parse().map(Self::One).ok(),
+        };
+        parsed.ok_or_else(|| AddressError(text.to_owned()))
     }
 }
 
@@ -33,7 +61,10 @@ impl TryFrom<String> for ListenAddress {
 
 impl fmt::Display for ListenAddress {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(formatter)
+        match self {
+            Self::Every(port) => write!(formatter, ":{port}"),
+            Self::One(address) => address.fmt(formatter),
+        }
     }
 }
 
@@ -44,7 +75,8 @@ mod tests {
     #[test]
     fn a_port_alone_means_every_address() {
         let parse = |text: &str| text.parse::<ListenAddress>().map(|address| address.to_string());
-        assert_eq!(parse(":9778").unwrap(), "[::]:9778");
+        assert_eq!(parse(":9778").unwrap(), ":9778");
+        assert_eq!(":9778".parse::<ListenAddress>().unwrap(), ListenAddress::Every(9778));
         assert_eq!(parse("127.0.0.1:0").unwrap(), "127.0.0.1:0");
         assert_eq!(parse("[::1]:80").unwrap(), "[::1]:80");
         for text in ["9778", "localhost", "127.0.0.1", ":", ":99999", "[::1]"] {

@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use super::{AlertError, FileError, LatencyConfig, LatencyError, LogFormat, LogLevel, Merge, PolicySources, Settings};
+use super::{
+    AlertError, FileError, LatencyConfig, LatencyError, ListenAddress, LogFormat, LogLevel, Merge, PolicySources,
+    Settings,
+};
 use crate::{
     alert::AlertConfig,
     cgroup::HierarchyChoice,
@@ -17,13 +20,13 @@ use crate::{
 };
 
 /// Where to listen unless told otherwise: not reachable from outside, which is for the user to decide.
-const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9778);
+const DEFAULT_ADDRESS: ListenAddress = ListenAddress::One(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9778));
 
 /// What the daemon runs with.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// Where to listen; never empty.
-    pub listen_addresses: Vec<SocketAddr>,
+    pub listen_addresses: Vec<ListenAddress>,
     /// Path of the metrics.
     pub telemetry_path: String,
     /// exporter-toolkit's web configuration.
@@ -138,7 +141,7 @@ impl Config {
             listen_addresses: web
                 .listen_address
                 .filter(|addresses| !addresses.is_empty())
-                .map_or_else(|| vec![DEFAULT_ADDRESS], |addresses| addresses.iter().map(|address| address.0).collect()),
+                .unwrap_or_else(|| vec![DEFAULT_ADDRESS]),
             telemetry_path: web.telemetry_path.unwrap_or_else(|| "/metrics".to_owned()),
             web_config_file: web.config.file,
             max_connections: web.max_connections.unwrap_or(Limits::default().connections),
