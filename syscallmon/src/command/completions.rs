@@ -1,11 +1,11 @@
 //! `syscallmon completions`: shell completions on stdout.
 
-use std::{io, process::ExitCode};
+use std::process::ExitCode;
 
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
-use super::Cli;
+use super::{Cli, output::print};
 
 /// Print completions for a shell.
 #[derive(Debug, Args)]
@@ -15,9 +15,11 @@ pub(super) struct Completions {
 }
 
 impl Completions {
-    #[expect(clippy::unnecessary_wraps, reason = "every command has this shape")]
     pub(super) fn execute(self) -> anyhow::Result<ExitCode> {
-        clap_complete::generate(self.shell, &mut Cli::command(), "syscallmon", &mut io::stdout());
+        // It panics where it cannot write.
+        let mut text = Vec::new();
+        clap_complete::generate(self.shell, &mut Cli::command(), "syscallmon", &mut text);
+        print(&text)?;
         Ok(ExitCode::SUCCESS)
     }
 }

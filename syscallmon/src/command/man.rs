@@ -1,11 +1,11 @@
 //! `syscallmon man`: the man page of a command on stdout.
 
-use std::{io, process::ExitCode};
+use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, CommandFactory};
 
-use super::Cli;
+use super::{Cli, output::print};
 
 /// Print the man page of syscallmon or of one of its commands.
 #[derive(Debug, Args)]
@@ -24,7 +24,9 @@ impl Man {
                 cli.find_subcommand(name).with_context(|| format!("no command is called {name}: see --help"))?
             }
         };
-        clap_mangen::Man::new(page.clone()).render(&mut io::stdout())?;
+        let mut text = Vec::new();
+        clap_mangen::Man::new(page.clone()).render(&mut text)?;
+        print(&text)?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -3,6 +3,7 @@
 mod check;
 mod completions;
 mod man;
+mod output;
 mod policy;
 mod run;
 mod seccomp_profile;

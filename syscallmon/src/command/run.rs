@@ -1,8 +1,8 @@
 //! `syscallmon run`: the daemon. Brings everything up in the order that fails cleanly, and down again.
 
 use std::{
-    io::{self, Write},
-    net::{SocketAddr, TcpListener},
+    io,
+    net::TcpListener,
     os::unix::fs::MetadataExt,
     path::Path,
     process::ExitCode,
@@ -20,7 +20,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::ConfigFile;
+use super::{ConfigFile, output::print};
 use crate::{
     alert::Alerts,
     cgroup::{Hierarchies, Tree},
@@ -34,7 +34,7 @@ use crate::{
     policy_watch::PolicyWatch,
     privileges,
     sampler::{Sampler, Tunables},
-    settings::{self, Config, LoadedPolicies, LogHandle, PolicySources, Settings, Watched},
+    settings::{self, Config, ListenAddress, LoadedPolicies, LogHandle, PolicySources, Settings, Watched},
     state::{Shared, State},
     store::Store,
     syscalls::CallTable,
@@ -76,7 +76,7 @@ impl Run {
         let config = self.resolve()?;
         let log = settings::start_log(config.log_level, config.log_format).context("cannot start logging")?;
         let listeners = if self.once { Vec::new() } else { bind(&config.listen_addresses)? };
-        let limits = Limits { connections: config.max_connections, ..Limits::default() };
+        let limits = Limits::with_connections(config.max_connections);
         let server = Server::new(config.web_config_file.clone(), limits)?;
         let attached = attach(&config)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -221,11 +221,11 @@ impl StopSignals {
 }
 
 /// Binds every address, before anything is attached and while privileges for low ports are there.
-fn bind(addresses: &[SocketAddr]) -> anyhow::Result<Vec<TcpListener>> {
-    let bind = |address: &SocketAddr| {
-        let listener = TcpListener::bind(address)
+fn bind(addresses: &[ListenAddress]) -> anyhow::Result<Vec<TcpListener>> {
+    let bind = |address: &ListenAddress| {
+        let listener = address
+            .listen()
             .with_context(|| format!("cannot listen on {address}: choose another address with --web.listen-address"))?;
-        listener.set_nonblocking(true)?;
         tracing::info!(address = %listener.local_addr()?, "listening");
         Ok(listener)
     };
@@ -324,8 +324,5 @@ async fn once(attached: Attached, config: &Config) -> anyhow::Result<()> {
     let exposition = site.exposition().await?;
     shutdown.cancel();
     sampling.await.context("the sampler failed")?;
-    match io::stdout().write_all(&exposition.plain) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.context("cannot write to stdout"),
-    }
+    print(&exposition.plain)
 }

@@ -1,14 +1,15 @@
 //! `syscallmon seccomp-profile`: the seccomp profile that the daemon itself runs under.
 
 use std::{
-    fs,
-    io::{self, Write},
+    fs, io,
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use anyhow::Context;
 use clap::Args;
+
+use super::output::print;
 
 /// In the format of the OCI runtimes.
 pub const PROFILE: &str = include_str!("seccomp_profile.json");
@@ -25,7 +26,7 @@ impl SeccompProfile {
     pub(super) fn execute(self) -> anyhow::Result<ExitCode> {
         match self.output {
             Some(path) => install(&path).with_context(|| format!("cannot write {}", path.display()))?,
-            None => io::stdout().write_all(PROFILE.as_bytes()).context("cannot write to stdout")?,
+            None => print(PROFILE.as_bytes())?,
         }
         Ok(ExitCode::SUCCESS)
     }
