@@ -341,6 +341,12 @@ impl Model {
         self.workloads.iter().filter(|(_, totals)| totals.held_since.is_none())
     }
 
+    /// One workload's totals, unless it waits for its name.
+    #[must_use]
+    pub fn get(&self, workload: &Workload) -> Option<&Totals> {
+        self.workloads.get(workload).filter(|totals| totals.held_since.is_none())
+    }
+
     /// How many wait for their name.
     #[must_use]
     pub fn held(&self) -> usize {

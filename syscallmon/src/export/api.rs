@@ -3,28 +3,32 @@
 //! Answers have the envelope of Prometheus' own API: `{"status": "success", "data": ...}`.
 
 use axum::{
-    Json,
     extract::{Query, State as Extract, rejection::QueryRejection},
     http::StatusCode,
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use serde::{Deserialize, Serialize};
 
-use super::Site;
+use super::{
+    Site,
+    json::{Answer, failure},
+    query::{MatchError, Selection},
+};
 use crate::{
     durations::{Bound, Durations},
     first_calls::FirstCall,
     kernel::ProbeStatus,
     model::Totals,
     snapshot::{Failure, Losses},
-    state::{State, unix_time},
+    state::{Shared, State, unix_time},
     syscalls::{Call, CallId, IO_URING},
     tally::Tally,
-    workload::{Labels, REMAINDER, Selector, Workload},
+    workload::{Labels, REMAINDER, Workload},
 };
 
-/// Workloads in an answer, unless the query says otherwise.
+/// Workloads in an answer, unless the query says otherwise, and at most.
 const DEFAULT_LIMIT: usize = 500;
+const MAX_LIMIT: usize = 10_000;
 
 /// The query of `/api/v1/workloads`.
 #[derive(Debug, Default, Deserialize)]
@@ -34,47 +38,20 @@ pub(super) struct WorkloadsQuery {
     prefix: String,
     /// Only workloads that this selects, by all that is known of them: `namespace="shop",owner=~"web|api"`.
     #[serde(rename = "match")]
-    selector: Option<Selector>,
+    selector: Option<String>,
     /// At most so many, the busiest first; [`DEFAULT_LIMIT`] unless given.
     limit: Option<usize>,
 }
 
-impl WorkloadsQuery {
-    fn chooses(&self, workload: &Workload, totals: &Totals) -> bool {
-        let is_selected = self.selector.as_ref().is_none_or(|selector| selector.matches(&totals.about));
-        is_selected && workload.label("cgroup").starts_with(&self.prefix)
-    }
-}
-
+/// What an answer says besides the workloads.
 #[derive(Serialize)]
-struct Envelope<T> {
-    status: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<T>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
-}
-
-/// An answer that has what was asked for.
-pub(super) fn success(data: impl Serialize) -> Response {
-    Json(Envelope { status: "success", data: Some(data), error: None }).into_response()
-}
-
-/// An answer that says why it has not.
-pub(super) fn failure(code: StatusCode, error: String) -> Response {
-    (code, Json(Envelope::<()> { status: "error", data: None, error: Some(error) })).into_response()
-}
-
-#[derive(Serialize)]
-struct Workloads {
+struct Head {
     /// Seconds since 1970.
     snapshot_time: f64,
     probes: Vec<ProbeStatus>,
     lost: Losses,
-    /// How many workloads match; as many of them as the limit permits follow.
+    /// How many workloads match; as many of them as the limits permit follow.
     total: usize,
-    #[serde(rename = "workloads")]
-    entries: Vec<WorkloadEntry>,
     first_calls: Vec<FirstCall>,
 }
 
@@ -151,23 +128,47 @@ pub(super) async fn workloads(
         Err(rejection) => return failure(StatusCode::BAD_REQUEST, rejection.body_text()),
     };
     site.refresher.refresh().await;
-    success(tokio::task::block_in_place(|| answer(&site.shared.lock(), &query)))
+    let shared = site.shared.clone();
+    let build =
+        move || answer(&shared, &query).unwrap_or_else(|error| failure(StatusCode::BAD_REQUEST, error.to_string()));
+    site.builders.build(build).await
 }
 
-fn answer(state: &State, query: &WorkloadsQuery) -> Workloads {
-    let mut chosen: Vec<(&Workload, &Totals)> =
-        state.model.workloads().filter(|(workload, totals)| query.chooses(workload, totals)).collect();
-    chosen.sort_by_key(|(_, totals)| std::cmp::Reverse(totals.counts.calls.sum()));
-    let total = chosen.len();
-    chosen.truncate(query.limit.unwrap_or(DEFAULT_LIMIT));
-    Workloads {
+/// The state is locked for one workload at a time: there can be many, and the sampler waits.
+fn answer(shared: &Shared, query: &WorkloadsQuery) -> Result<Response, MatchError> {
+    let known = || shared.lock().model.workloads().map(|(_, totals)| totals.about.clone()).collect();
+    let selection = Selection::of(query.selector.as_deref(), known)?;
+    let (head, chosen) = chosen(&shared.lock(), query, &selection);
+    let mut answer = Answer::new(&head, "workloads");
+    for workload in chosen {
+        let state = shared.lock();
+        let Some(totals) = state.model.get(&workload) else { continue };
+        let entry = entry(&state, &workload, totals);
+        drop(state);
+        if !answer.push(&entry) {
+            break;
+        }
+    }
+    Ok(answer.finish())
+}
+
+fn chosen(state: &State, query: &WorkloadsQuery, selection: &Selection) -> (Head, Vec<Workload>) {
+    let is_chosen = |workload: &Workload, totals: &Totals| {
+        selection.has(&totals.about) && workload.label("cgroup").starts_with(&query.prefix)
+    };
+    let workloads = state.model.workloads().filter(|(workload, totals)| is_chosen(workload, totals));
+    let mut chosen: Vec<(u64, &Workload)> =
+        workloads.map(|(workload, totals)| (totals.counts.calls.sum(), workload)).collect();
+    chosen.sort_by_key(|(calls, _)| std::cmp::Reverse(*calls));
+    let head = Head {
         snapshot_time: unix_time(state.snapshot.time),
         probes: state.probes.clone(),
         lost: state.losses,
-        total,
-        entries: chosen.into_iter().map(|(workload, totals)| entry(state, workload, totals)).collect(),
+        total: chosen.len(),
         first_calls: state.first_calls.newest().into_iter().cloned().collect(),
-    }
+    };
+    chosen.truncate(query.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT));
+    (head, chosen.into_iter().map(|(_, workload)| workload.clone()).collect())
 }
 
 fn entry(state: &State, workload: &Workload, totals: &Totals) -> WorkloadEntry {

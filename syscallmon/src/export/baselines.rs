@@ -12,8 +12,8 @@ use axum::{
     Extension, Router,
     extract::{Path, State as Extract},
     http::{
-        HeaderMap, StatusCode,
-        header::{CONTENT_TYPE, FORWARDED, ORIGIN},
+        HeaderMap, StatusCode, Uri, Version,
+        header::{CONTENT_TYPE, ORIGIN},
     },
     response::Response,
     routing::get,
@@ -21,7 +21,9 @@ use axum::{
 use serde::Serialize;
 
 use super::{
-    api::{failure, success},
+    builders::Builders,
+    json::{failure, success},
+    local::refusal,
     web::Caller,
 };
 use crate::{
@@ -94,12 +96,13 @@ enum Action {
 pub(crate) fn router(shared: Shared) -> Router {
     Router::new()
         .route("/api/v1/policies", get(list))
+        .layer(Extension(Builders::default()))
         .route("/api/v1/baselines/{*kind}", get(show).post(change))
         .with_state(shared)
 }
 
-async fn list(Extract(shared): Extract<Shared>) -> Response {
-    tokio::task::block_in_place(|| listed(&shared.lock()))
+async fn list(Extract(shared): Extract<Shared>, Extension(builders): Extension<Builders>) -> Response {
+    builders.build(move || listed(&shared.lock())).await
 }
 
 fn listed(state: &State) -> Response {
@@ -168,10 +171,10 @@ async fn change(
     Extract(shared): Extract<Shared>,
     Path(path): Path<String>,
     Extension(caller): Extension<Caller>,
-    headers: HeaderMap,
+    (version, uri, headers): (Version, Uri, HeaderMap),
 ) -> Response {
-    if let Err(reason) = may_change(caller, &headers) {
-        return failure(StatusCode::FORBIDDEN, reason.to_owned());
+    if let Err(reason) = may_change(caller, version, &uri, &headers) {
+        return failure(StatusCode::FORBIDDEN, reason);
     }
     let Some((kind, action)) = path.rsplit_once('/').and_then(|(kind, name)| Some((kind, Action::named(name)?))) else {
         return failure(StatusCode::NOT_FOUND, "needs /approve, /forget or /relearn at the end of the path".to_owned());
@@ -203,21 +206,21 @@ impl Action {
     }
 }
 
-/// What proxies say whom they ask for.
-const FORWARDED_FOR: &str = "x-forwarded-for";
-
 /// Whether a request may change anything; otherwise why not.
-fn may_change(caller: Caller, headers: &HeaderMap) -> Result<(), &'static str> {
-    let is_forwarded = headers.contains_key(FORWARDED) || headers.contains_key(FORWARDED_FOR);
-    let is_json = headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes() == b"application/json");
-    if !caller.is_authenticated && (!caller.is_local || is_forwarded) {
-        return Err(
-            "baselines are changed over a loopback address of the daemon's host, or with a user and password of its web.config.file",
-        );
+fn may_change(caller: Caller, version: Version, uri: &Uri, headers: &HeaderMap) -> Result<(), String> {
+    if !caller.is_authenticated {
+        let why =
+            if caller.is_local { refusal(version, uri, headers) } else { Some("it comes from elsewhere".to_owned()) };
+        if let Some(why) = why {
+            return Err(format!(
+                "baselines are changed with a user and password of the daemon's web.config.file, or by a local client over a loopback address; this request is not from one: {why}"
+            ));
+        }
     }
+    let is_json = headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes() == b"application/json");
     // A browser asks before it sends this for a page of another origin, and says of which one the page is.
     if !is_json || headers.contains_key(ORIGIN) {
-        return Err("needs the header Content-Type: application/json, and is not for web pages");
+        return Err("needs the header Content-Type: application/json, and is not for web pages".to_owned());
     }
     Ok(())
 }
@@ -267,6 +270,9 @@ mod tests {
         headers: &[(&str, &str)],
     ) -> (u16, Value) {
         let mut request = Request::builder().method(method).uri(path).extension(caller);
+        if !headers.iter().any(|(name, _)| *name == "host") {
+            request = request.header("host", "127.0.0.1:9778");
+        }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -341,6 +347,10 @@ mod tests {
             (stranger, &[JSON], 403),
             (LOCAL, &[JSON, ("x-forwarded-for", "192.0.2.1")], 403),
             (LOCAL, &[JSON, ("forwarded", "for=192.0.2.1")], 403),
+            (LOCAL, &[JSON, ("via", "1.1 proxy")], 403),
+            (LOCAL, &[JSON, ("host", "node.example")], 403),
+            (LOCAL, &[JSON, ("host", "localhost:9778")], 200),
+            (user, &[JSON, ("host", "node.example"), ("via", "1.1 proxy")], 200),
             (LOCAL, &[], 403),
             (LOCAL, &[("content-type", "text/plain")], 403),
             (user, &[("content-type", "application/x-www-form-urlencoded")], 403),

@@ -39,6 +39,9 @@ pub enum Error {
     /// The compressor refused.
     #[error("cannot compress the metrics")]
     Compress(#[from] std::io::Error),
+    /// Rendering panicked.
+    #[error("cannot render the metrics")]
+    Render(#[from] tokio::task::JoinError),
 }
 
 /// Renders, and remembers what it rendered last.

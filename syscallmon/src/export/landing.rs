@@ -83,11 +83,15 @@ struct FirstRow {
 /// Answers with the page.
 pub(super) async fn page(Extract(site): Extract<Site>) -> Response {
     site.refresher.refresh().await;
-    let page = Page::new(&site.shared.lock(), &site.telemetry_path);
-    match page.render() {
-        Ok(html) => Html(html).into_response(),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
-    }
+    let (shared, telemetry_path) = (site.shared.clone(), Arc::clone(&site.telemetry_path));
+    let build = move || {
+        let page = Page::new(&shared.lock(), &telemetry_path);
+        match page.render() {
+            Ok(html) => Html(html).into_response(),
+            Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+        }
+    };
+    site.builders.build(build).await
 }
 
 impl Page {

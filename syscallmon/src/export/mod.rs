@@ -4,9 +4,13 @@
 
 mod api;
 mod baselines;
+mod builders;
 mod exposition;
 pub mod families;
+mod json;
 mod landing;
+mod local;
+mod query;
 mod sample;
 mod violations;
 pub mod web;
@@ -18,17 +22,24 @@ use axum::{
     body::Body,
     extract::State as Extract,
     http::{
-        HeaderMap, HeaderValue, StatusCode,
+        HeaderMap, HeaderValue, StatusCode, Uri,
         header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, VARY},
     },
     response::{IntoResponse, Response},
     routing::get,
 };
-use tokio::sync::watch;
+use tokio::{
+    sync::{Semaphore, watch},
+    task::spawn_blocking,
+};
 
 #[cfg(test)]
 pub(crate) use self::baselines::router as baseline_routes;
-pub use self::exposition::{Error, Exposition, Renderer};
+use self::{builders::Builders, json::failure};
+pub use self::{
+    exposition::{Error, Exposition, Renderer},
+    query::{Since, SinceError},
+};
 use crate::{
     sampler::{Refresher, Tunables},
     state::Shared,
@@ -47,6 +58,9 @@ pub struct Site {
     shared: Shared,
     refresher: Refresher,
     renderer: Arc<Renderer>,
+    /// One rendering at a time. Held by the work, not by the request.
+    rendering: Arc<Semaphore>,
+    builders: Builders,
     telemetry_path: Arc<str>,
     tunables: watch::Receiver<Tunables>,
 }
@@ -64,7 +78,8 @@ impl Site {
         tunables: watch::Receiver<Tunables>,
     ) -> Result<Self, Error> {
         let renderer = Arc::new(Renderer::new(shared.clone())?);
-        Ok(Self { shared, refresher, renderer, telemetry_path: telemetry_path.into(), tunables })
+        let (rendering, builders) = (Arc::new(Semaphore::new(1)), Builders::default());
+        Ok(Self { shared, refresher, renderer, rendering, builders, telemetry_path: telemetry_path.into(), tunables })
     }
 
     /// The newest exposition, of a snapshot that is fresh.
@@ -74,7 +89,13 @@ impl Site {
     /// When encoding or compressing fails.
     pub async fn exposition(&self) -> Result<Exposition, Error> {
         self.refresher.refresh().await;
-        tokio::task::block_in_place(|| self.renderer.render())
+        let turn = Arc::clone(&self.rendering).acquire_owned().await;
+        let renderer = Arc::clone(&self.renderer);
+        let work = spawn_blocking(move || {
+            let _turn = turn;
+            renderer.render()
+        });
+        work.await?
     }
 
     /// The pages.
@@ -89,7 +110,16 @@ impl Site {
             .route("/api/v1/violations", get(violations::violations))
             .with_state(self)
             .merge(baselines)
+            .fallback(nothing_here)
     }
+}
+
+async fn nothing_here(uri: Uri) -> Response {
+    let text = "there is no such page: / has links to those that there are";
+    if uri.path().starts_with("/api/") {
+        return failure(StatusCode::NOT_FOUND, text.to_owned());
+    }
+    (StatusCode::NOT_FOUND, format!("{text}\n")).into_response()
 }
 
 async fn metrics(Extract(site): Extract<Site>, headers: HeaderMap) -> Response {

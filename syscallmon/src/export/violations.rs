@@ -9,16 +9,17 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Site,
-    api::{failure, success},
+    json::{Answer, failure},
+    query::{MatchError, Selection, Since},
 };
 use crate::{
     policy::{Severity, Violation},
-    state::{State, unix_time},
-    workload::Selector,
+    state::{Shared, State},
 };
 
-/// Violations in an answer, unless the query says otherwise.
+/// Violations in an answer, unless the query says otherwise, and at most: the state is locked while they are written.
 const DEFAULT_LIMIT: usize = 100;
+const MAX_LIMIT: usize = 1000;
 
 /// The query; what is absent chooses all.
 #[derive(Debug, Default, Deserialize)]
@@ -26,35 +27,35 @@ const DEFAULT_LIMIT: usize = 100;
 pub(super) struct ViolationsQuery {
     /// Only of workloads that this selects, by all that is known of them.
     #[serde(rename = "match")]
-    selector: Option<Selector>,
+    selector: Option<String>,
     /// Only of this policy.
     policy: Option<String>,
     /// Only as bad as this.
     severity: Option<Severity>,
     /// Only of this call.
     syscall: Option<String>,
-    /// Only those that were seen at this time, in seconds since 1970, or later.
-    since: Option<f64>,
+    /// Only those that were seen at this time or later.
+    since: Option<Since>,
     /// At most so many; [`DEFAULT_LIMIT`] unless given.
     limit: Option<usize>,
 }
 
 impl ViolationsQuery {
-    fn chooses(&self, violation: &Violation) -> bool {
-        let Self { selector, policy, severity, syscall, since, .. } = self;
-        selector.as_ref().is_none_or(|selector| selector.matches(&violation.about))
-            && policy.as_ref().is_none_or(|policy| *policy == *violation.policy)
+    fn chooses(&self, violation: &Violation, selection: &Selection) -> bool {
+        let Self { policy, severity, syscall, since, .. } = self;
+        policy.as_ref().is_none_or(|policy| *policy == *violation.policy)
             && severity.is_none_or(|severity| severity == violation.severity)
             && syscall.as_ref().is_none_or(|syscall| syscall == violation.call.syscall)
-            && since.is_none_or(|since| unix_time(violation.last_seen) >= since)
+            && since.is_none_or(|Since(since)| violation.last_seen >= since)
+            && selection.has(&violation.about)
     }
 }
 
+/// What an answer says besides the violations.
 #[derive(Serialize)]
-struct Violations<'a> {
-    /// How many match; as many of them as the limit permits follow.
+struct Head {
+    /// How many match; as many of them as the limits permit follow.
     total: usize,
-    violations: Vec<&'a Violation>,
 }
 
 /// Answers with the violations.
@@ -67,15 +68,23 @@ pub(super) async fn violations(
         Err(rejection) => return failure(StatusCode::BAD_REQUEST, rejection.body_text()),
     };
     site.refresher.refresh().await;
-    tokio::task::block_in_place(|| success(answer(&site.shared.lock(), &query)))
+    let shared = site.shared.clone();
+    let build =
+        move || answer(&shared, &query).unwrap_or_else(|error| failure(StatusCode::BAD_REQUEST, error.to_string()));
+    site.builders.build(build).await
 }
 
-fn answer<'a>(state: &'a State, query: &ViolationsQuery) -> Violations<'a> {
-    let mut violations = newest(state);
-    violations.retain(|violation| query.chooses(violation));
-    let total = violations.len();
-    violations.truncate(query.limit.unwrap_or(DEFAULT_LIMIT));
-    Violations { total, violations }
+fn answer(shared: &Shared, query: &ViolationsQuery) -> Result<Response, MatchError> {
+    let known = || shared.lock().violations.iter().map(|violation| violation.about.clone()).collect();
+    let selection = Selection::of(query.selector.as_deref(), known)?;
+    let state = shared.lock();
+    let mut violations = newest(&state);
+    violations.retain(|violation| query.chooses(violation, &selection));
+    let mut answer = Answer::new(&Head { total: violations.len() }, "violations");
+    violations.truncate(query.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT));
+    // One after the other until it is full.
+    let _ = violations.iter().all(|violation| answer.push(violation));
+    Ok(answer.finish())
 }
 
 /// All that are kept, the one that was seen last first.

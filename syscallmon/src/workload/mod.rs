@@ -20,7 +20,6 @@ pub use self::{
     labels::{Label, LabelError, Labels},
     naming::{Named, Naming, PATIENCE, Rules},
     owner::{Controller, Owner, is_object_name},
-    owner::{Controller, Owner},
     pattern::{Budget, PatternError},
     place::Place,
     runtimes::{Api, RUNTIMES, Runtime},

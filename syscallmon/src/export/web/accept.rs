@@ -1,18 +1,21 @@
-//! Takes connections from all listeners, no more at once than allowed.
+//! Takes connections from all listeners, and a place in `connections` for each.
 //!
-//! `server` calls it in a loop. A permit is taken before a connection is: when all are in use, clients wait in the
-//! kernel's backlog, where they cost this process nothing.
+//! `server` calls it in a loop.
 
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep};
 use tracing::warn;
+
+use super::client::Client;
+use super::connections::{Connections, Place};
+use super::limits::Limits;
 
 /// Long enough not to spin when descriptors run out, short enough to be ready when one is free.
 const BACK_OFF: Duration = Duration::from_millis(200);
@@ -20,48 +23,45 @@ const BACK_OFF: Duration = Duration::from_millis(200);
 /// Clients can bring either trouble about many times a second; the log is to show it once.
 const WARNING_INTERVAL: Duration = Duration::from_mins(1);
 
-/// The listeners and the permits of one server.
+/// The listeners and the connections of one server.
 pub(super) struct Acceptor {
     listeners: Vec<TcpListener>,
     /// Where to look first, so that a busy listener does not starve the others.
     first: usize,
-    permits: Arc<Semaphore>,
+    connections: Arc<Connections>,
     full: Rarely,
     failed: Rarely,
 }
 
 impl Acceptor {
-    /// `connections` counts over all listeners; 0 is taken as 1.
-    pub(super) fn new(listeners: Vec<TcpListener>, connections: usize) -> Self {
-        let permits = Arc::new(Semaphore::new(connections.max(1)));
-        Self { listeners, first: 0, permits, full: Rarely::default(), failed: Rarely::default() }
+    pub(super) fn new(listeners: Vec<TcpListener>, limits: &Limits) -> Self {
+        let connections = Connections::new(limits.clone());
+        Self { listeners, first: 0, connections, full: Rarely::default(), failed: Rarely::default() }
     }
 
-    /// The next connection. Its place is free again when the permit is dropped. Errors are logged and waited out.
-    pub(super) async fn accept(&mut self) -> (TcpStream, OwnedSemaphorePermit) {
-        let permit = self.permit().await;
+    /// The next connection and its place. Errors are logged and waited out.
+    pub(super) async fn accept(&mut self) -> (TcpStream, Place) {
+        self.connections.room().await;
         loop {
             match poll_fn(|cx| self.poll_accept(cx)).await {
-                Ok(stream) => return (stream, permit),
+                Ok((stream, peer)) => {
+                    let (place, is_full) = self.connections.admit(Client::of(peer.ip()));
+                    if is_full && self.full.is_due() {
+                        warn!("too many web connections; the idlest are closed for new ones");
+                    }
+                    return (stream, place);
+                }
                 Err(error) => self.back_off(&error).await,
             }
         }
     }
 
-    async fn permit(&mut self) -> OwnedSemaphorePermit {
-        if self.permits.available_permits() == 0 && self.full.is_due() {
-            warn!("all web connections are in use; new ones wait");
-        }
-        let permit = Arc::clone(&self.permits).acquire_owned().await;
-        permit.expect("the semaphore is never closed")
-    }
-
-    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<TcpStream>> {
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
         let count = self.listeners.len();
         for index in (0..count).map(|offset| (self.first + offset) % count) {
             if let Poll::Ready(accepted) = self.listeners[index].poll_accept(cx) {
                 self.first = index + 1;
-                return Poll::Ready(accepted.map(|(stream, _)| stream));
+                return Poll::Ready(accepted);
             }
         }
         Poll::Pending
@@ -107,7 +107,7 @@ mod tests {
 
     #[tokio::test]
     async fn lack_of_descriptors_is_waited_out_and_a_vanished_client_is_not() {
-        let mut acceptor = Acceptor::new(Vec::new(), 1);
+        let mut acceptor = Acceptor::new(Vec::new(), &Limits::default());
         let start = Instant::now();
         acceptor.back_off(&ErrorKind::ConnectionAborted.into()).await;
         assert!(start.elapsed() < BACK_OFF);

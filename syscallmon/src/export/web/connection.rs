@@ -4,6 +4,7 @@
 //! debugging only: a stranger must not be able to fill the log.
 
 use std::convert::Infallible;
+use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -22,8 +23,11 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+use super::connections::Place;
 use super::limits::Limits;
+use super::memory::PIECE;
 use super::reload::Source;
+use super::request_line::not_tls;
 use super::service::Service;
 use super::tls;
 use super::watchdog::{Heard, Tracked, Watchdog};
@@ -32,10 +36,10 @@ use super::watchdog::{Heard, Tracked, Watchdog};
 const MIN_BUFFER: usize = 8192;
 
 /// Requests at once on one HTTP/2 connection. Prometheus sends one.
-const MAX_STREAMS: u32 = 8;
+const MAX_STREAMS: u32 = 4;
 
-/// Response bytes buffered for one HTTP/2 stream.
-const MAX_SEND_BUFFER: usize = 64 * 1024;
+/// Streams that a client has reset, and hyper has not yet forgotten; beyond, the connection is closed.
+const MAX_RESET_STREAMS: usize = 16;
 
 type Answer = Pin<Box<dyn Future<Output = Result<Response<Tracked>, Infallible>> + Send>>;
 
@@ -50,30 +54,29 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Serves until the client leaves, a deadline passes, or shutdown lets it end.
-    pub(super) async fn serve(&self, stream: TcpStream) {
-        let is_local = stream.peer_addr().is_ok_and(|peer| peer.ip().to_canonical().is_loopback());
+    pub(super) async fn serve(&self, stream: TcpStream, place: &Place) {
         // Responses are written whole; waiting to fill a packet only delays their tail.
         let _ = stream.set_nodelay(true);
         match self.source.current().await.tls() {
-            None => Box::pin(self.http1(stream, is_local)).await,
-            Some(config) => self.secured(config, stream, is_local).await,
+            None => Box::pin(self.http1(stream, place)).await,
+            Some(config) => self.secured(config, stream, place).await,
         }
     }
 
     // Each protocol's future is boxed: a connection is to hold the one it speaks, not room for all.
-    async fn secured(&self, config: Arc<ServerConfig>, stream: TcpStream, is_local: bool) {
+    async fn secured(&self, config: Arc<ServerConfig>, stream: TcpStream, place: &Place) {
         let Some(stream) = self.handshake(config, stream).await else {
             return;
         };
         if stream.get_ref().1.alpn_protocol() == Some(tls::HTTP2) {
-            Box::pin(self.http2(stream, is_local)).await;
+            Box::pin(self.http2(stream, place)).await;
         } else {
-            Box::pin(self.http1(stream, is_local)).await;
+            Box::pin(self.http1(stream, place)).await;
         }
     }
 
     async fn handshake(&self, config: Arc<ServerConfig>, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
-        let handshake = timeout(self.limits.handshake_timeout, TlsAcceptor::from(config).accept(stream));
+        let handshake = timeout(self.limits.handshake_timeout, Box::pin(accept_tls(config, stream)));
         match self.shutdown.run_until_cancelled(handshake).await? {
             Ok(Ok(stream)) => Some(stream),
             Ok(Err(error)) => {
@@ -87,41 +90,39 @@ impl Connection {
         }
     }
 
-    async fn http1<S: AsyncRead + AsyncWrite + Unpin + 'static>(&self, stream: S, is_local: bool) {
-        let watchdog = Watchdog::new(self.limits.clone());
-        let stream = Heard::http1(stream, &watchdog);
+    async fn http1<S: AsyncRead + AsyncWrite + Unpin + 'static>(&self, stream: S, place: &Place) {
+        let watchdog = &place.watchdog;
+        let stream = Heard::http1(stream, watchdog);
         let connection = http1::Builder::new()
             // The watchdog's deadline covers it.
             .header_read_timeout(None)
             .max_header_size(self.limits.header_bytes)
             .max_buf_size(self.limits.header_bytes.max(MIN_BUFFER))
-            .serve_connection(TokioIo::new(stream), service_fn(self.handler(&watchdog, is_local)));
-        self.drive(connection, &watchdog).await;
+            .serve_connection(TokioIo::new(stream), service_fn(self.handler(place)));
+        self.drive(connection, watchdog).await;
     }
 
-    async fn http2(&self, stream: TlsStream<TcpStream>, is_local: bool) {
-        let watchdog = Watchdog::new(self.limits.clone());
-        let stream = Heard::http2(stream, &watchdog);
+    async fn http2(&self, stream: TlsStream<TcpStream>, place: &Place) {
+        let watchdog = &place.watchdog;
+        let stream = Heard::http2(stream, watchdog);
         let connection = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .max_header_list_size(u32::try_from(self.limits.header_bytes).unwrap_or(u32::MAX))
             .max_concurrent_streams(MAX_STREAMS)
-            .max_send_buf_size(MAX_SEND_BUFFER)
-            .serve_connection(TokioIo::new(stream), service_fn(self.handler(&watchdog, is_local)));
-        self.drive(connection, &watchdog).await;
+            .max_send_buf_size(PIECE)
+            .max_pending_accept_reset_streams(MAX_RESET_STREAMS)
+            .max_local_error_reset_streams(MAX_RESET_STREAMS)
+            .serve_connection(TokioIo::new(stream), service_fn(self.handler(place)));
+        self.drive(connection, watchdog).await;
     }
 
     /// Owns what it needs: HTTP/2 runs each request as a task of its own.
-    fn handler(
-        &self,
-        watchdog: &Arc<Watchdog>,
-        is_local: bool,
-    ) -> impl Fn(Request<Incoming>) -> Answer + Clone + use<> {
-        let (service, watchdog) = (Arc::clone(&self.service), Arc::clone(watchdog));
+    fn handler(&self, place: &Place) -> impl Fn(Request<Incoming>) -> Answer + Clone + use<> {
+        let (service, watchdog, client) = (Arc::clone(&self.service), Arc::clone(&place.watchdog), place.client);
         move |request| {
             let (service, in_flight) = (Arc::clone(&service), watchdog.begin());
             Box::pin(async move {
-                let (head, body) = service.answer(request, is_local).await.into_parts();
+                let (head, body) = service.answer(request, client).await.into_parts();
                 Ok(Response::from_parts(head, Tracked::new(body, in_flight)))
             })
         }
@@ -150,4 +151,18 @@ impl Connection {
             }
         }
     }
+}
+
+async fn accept_tls(config: Arc<ServerConfig>, mut stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    let mut first = [0];
+    stream.peek(&mut first).await?;
+    if first[0].is_ascii_uppercase() {
+        stream.write_all(&not_tls()).await?;
+        stream.shutdown().await?;
+        // What is unread when a socket is closed resets the connection, and the client may not see the answer.
+        let mut request = [0; 4096];
+        while stream.read(&mut request).await? > 0 {}
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "plain HTTP"));
+    }
+    TlsAcceptor::from(config).accept(stream).await
 }

@@ -7,14 +7,19 @@
 
 mod accept;
 mod auth;
+mod client;
 mod config;
 mod connection;
+mod connections;
 mod error;
 mod files;
 mod form;
 mod headers;
 mod limits;
+mod listen;
+mod memory;
 mod reload;
+mod request_line;
 mod server;
 mod service;
 mod tls;
@@ -26,5 +31,6 @@ mod tests;
 pub use config::WebConfig;
 pub use error::Error;
 pub use limits::Limits;
+pub use listen::{listen, listen_everywhere};
 pub use server::Server;
 pub use service::Caller;

@@ -12,14 +12,19 @@ use tracing::{info, warn};
 use super::config::WebConfig;
 use super::error::Error;
 use super::files::Change;
+use crate::blocking::{self, FILE_TIMEOUT, Work};
 
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long a request waits for a look at the file, which may be on a file system that does not answer.
+const MAX_WAIT: Duration = Duration::from_millis(200);
 
 /// The configuration in force, and where it comes from.
 pub(super) struct Source {
     path: Option<PathBuf>,
     current: RwLock<Arc<WebConfig>>,
-    next_check: Mutex<Instant>,
+    /// `None` while somebody looks.
+    next_check: Mutex<Option<Instant>>,
     /// The last warning, so that a file that stays bad is reported once.
     complaint: Mutex<Option<String>>,
 }
@@ -31,30 +36,33 @@ impl Source {
         Ok(Self {
             path,
             current: RwLock::new(Arc::new(config)),
-            next_check: Mutex::new(Instant::now() + CHECK_INTERVAL),
+            next_check: Mutex::new(Some(Instant::now() + CHECK_INTERVAL)),
             complaint: Mutex::default(),
         })
     }
 
-    /// The configuration to use now. The caller that finds a check due waits for it; others go on meanwhile.
+    /// The configuration to use now. The caller that finds a check due waits for it, for a moment; others go on meanwhile.
     pub(super) async fn current(self: &Arc<Self>) -> Arc<WebConfig> {
         if let Some(path) = self.due() {
-            let (source, path) = (Arc::clone(self), path.to_owned());
-            // A panic while loading shows as a JoinError here, and the previous configuration stays.
-            let _ = tokio::task::spawn_blocking(move || source.refresh(&path)).await;
+            let looking = tokio::spawn(Arc::clone(self).look(path.to_owned()));
+            let _ = tokio::time::timeout(MAX_WAIT, looking).await;
         }
         self.in_force()
     }
 
+    /// Refreshes; if that hangs or panics, the previous configuration stays.
+    async fn look(self: Arc<Self>, path: PathBuf) {
+        let (source, key) = (Arc::clone(&self), path.to_string_lossy().into_owned());
+        let _ = blocking::run(Work::WebConfig, &key, FILE_TIMEOUT, move || source.refresh(&path)).await;
+        *lock(&self.next_check) = Some(Instant::now() + CHECK_INTERVAL);
+    }
+
+    /// Whether it is time to look, for one caller at a time: a look that does not come back must not bring on more.
     fn due(&self) -> Option<&Path> {
         let path = self.path.as_deref()?;
         let now = Instant::now();
         let mut next_check = lock(&self.next_check);
-        if now < *next_check {
-            return None;
-        }
-        *next_check = now + CHECK_INTERVAL;
-        Some(path)
+        next_check.take_if(|due| now >= *due).map(|_| path)
     }
 
     fn in_force(&self) -> Arc<WebConfig> {

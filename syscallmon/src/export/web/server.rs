@@ -37,7 +37,7 @@ impl Server {
     /// Serves `router` on all listeners until `shutdown` is cancelled, then lets requests in flight finish for
     /// [`Limits::shutdown_timeout`].
     pub async fn run(self, listeners: Vec<TcpListener>, router: Router, shutdown: CancellationToken) {
-        let acceptor = Acceptor::new(listeners, self.limits.connections);
+        let acceptor = Acceptor::new(listeners, &self.limits);
         let connection = Arc::new(self.connection(router, shutdown));
         let (tasks, abort) = (TaskTracker::new(), CancellationToken::new());
         // Dropping the acceptor closes the listeners: a client then learns at once that nobody is there.
@@ -51,7 +51,7 @@ impl Server {
     }
 
     fn connection(&self, router: Router, shutdown: CancellationToken) -> Connection {
-        let service = Service::new(Arc::clone(&self.source), router, self.limits.request_timeout);
+        let service = Service::new(Arc::clone(&self.source), router, &self.limits);
         let (source, limits) = (Arc::clone(&self.source), self.limits.clone());
         Connection { source, service: Arc::new(service), limits, shutdown }
     }
@@ -64,11 +64,11 @@ async fn serve_all(
     abort: &CancellationToken,
 ) {
     loop {
-        let (stream, permit) = acceptor.accept().await;
+        let (stream, place) = acceptor.accept().await;
         let (connection, abort) = (Arc::clone(connection), abort.clone());
         tasks.spawn(async move {
-            let _permit = permit;
-            abort.run_until_cancelled(connection.serve(stream)).await;
+            let serve = place.close.run_until_cancelled(connection.serve(stream, &place));
+            abort.run_until_cancelled(serve).await;
         });
     }
 }

@@ -1,4 +1,4 @@
-//! One request: password, method, the router's answer within its time, security headers.
+//! One request: password, the router's answer within its time and memory, security headers.
 //!
 //! Called by `connection`. Never touches the connection itself. Tells the router who asks, and lets it decide what they may.
 
@@ -7,13 +7,18 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::header::{ALLOW, CONTENT_LENGTH, WWW_AUTHENTICATE};
-use axum::http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, Method, Request, Response, StatusCode};
+use futures_util::FutureExt as _;
+use http_body_util::{BodyExt as _, Collected};
+use hyper::body::{Body as _, Incoming};
 use tower::ServiceExt as _;
 
-use super::auth::Gate;
+use super::auth::{Admission, Gate};
+use super::client::Client;
 use super::config::WebConfig;
+use super::limits::Limits;
+use super::memory::{AnswerMemory, PIECE};
 use super::reload::Source;
 
 /// Kubernetes' probes cannot hold a password safely, and the pages say no more than "up".
@@ -32,21 +37,24 @@ pub struct Caller {
 pub(super) struct Service {
     source: Arc<Source>,
     gate: Gate,
+    memory: Arc<AnswerMemory>,
     router: Router,
     timeout: Duration,
 }
 
 impl Service {
-    pub(super) fn new(source: Arc<Source>, router: Router, timeout: Duration) -> Self {
-        Self { source, gate: Gate::new(), router, timeout }
+    pub(super) fn new(source: Arc<Source>, router: Router, limits: &Limits) -> Self {
+        let memory = AnswerMemory::new(limits.answer_bytes);
+        Self { source, gate: Gate::new(), memory, router, timeout: limits.request_timeout }
     }
 
     /// The response, whatever happens: 401, 405 and 503 are responses too.
-    pub(super) async fn answer(&self, request: Request<Incoming>, is_local: bool) -> Response<Body> {
+    pub(super) async fn answer(&self, request: Request<Incoming>, client: Client) -> Response<Body> {
         let config = self.source.current().await;
-        let is_head = request.method() == Method::HEAD;
-        let response = tokio::time::timeout(self.timeout, self.admit(&config, request, is_local)).await;
-        let mut response = response.unwrap_or_else(|_| status(StatusCode::SERVICE_UNAVAILABLE));
+        let (is_head, is_api) = (request.method() == Method::HEAD, request.uri().path().starts_with("/api/"));
+        let answered = tokio::time::timeout(self.timeout, self.admit(&config, request, client)).await;
+        let response = answered.unwrap_or_else(|_| unavailable("the answer took too long to make"));
+        let mut response = explained(self.counted(response, client, is_head).await, is_api);
         for (name, value) in config.headers() {
             response.headers_mut().insert(name, value.clone());
         }
@@ -57,16 +65,18 @@ impl Service {
         response
     }
 
-    async fn admit(&self, config: &WebConfig, mut request: Request<Incoming>, is_local: bool) -> Response<Body> {
+    async fn admit(&self, config: &WebConfig, mut request: Request<Incoming>, client: Client) -> Response<Body> {
         let open = OPEN_PATHS.contains(&request.uri().path());
-        if !open && !self.gate.admits(config.users(), request.headers()).await {
-            return with_header(status(StatusCode::UNAUTHORIZED), WWW_AUTHENTICATE, "Basic");
-        }
-        if !matches!(*request.method(), Method::GET | Method::HEAD | Method::POST) {
-            return with_header(status(StatusCode::METHOD_NOT_ALLOWED), ALLOW, "GET, HEAD");
+        if !open {
+            match self.gate.admits(config.users(), request.headers(), client).await {
+                Admission::Granted => {}
+                Admission::Missing => return unauthorized("needs a user and a password (HTTP basic authentication)"),
+                Admission::Wrong => return unauthorized("the user or the password is wrong"),
+                Admission::Busy => return unavailable("too many passwords are being checked; try again in a second"),
+            }
         }
         let is_authenticated = !open && !config.users().is_empty();
-        request.extensions_mut().insert(Caller { is_local, is_authenticated });
+        request.extensions_mut().insert(Caller { is_local: client.is_local(), is_authenticated });
         self.route(request).await
     }
 
@@ -76,19 +86,67 @@ impl Service {
         let answered = self.router.clone().oneshot(Request::from_parts(head, Body::empty())).await;
         answered.unwrap_or_else(|never| match never {})
     }
+
+    /// With a body that counts towards the memory of all answers; 503 if there is no room for it.
+    async fn counted(&self, response: Response<Body>, client: Client, is_head: bool) -> Response<Body> {
+        let is_small = response.body().size_hint().upper().is_some_and(|upper| upper <= PIECE as u64);
+        if is_small || is_head {
+            return response;
+        }
+        let (head, body) = response.into_parts();
+        // Pages are made whole: nothing is waited for here.
+        let Ok(content) = body.collect().await else { return unavailable("the answer could not be made") };
+        match self.memory.admit(client, content.to_bytes()) {
+            Ok(body) => Response::from_parts(head, Body::new(body)),
+            Err(_) => unavailable("too many large answers are under way; try again in a second"),
+        }
+    }
 }
 
-fn status(code: StatusCode) -> Response<Body> {
-    let text = format!("{}\n", code.canonical_reason().unwrap_or_default());
-    let length = HeaderValue::from(text.len());
-    let mut response = Response::new(Body::from(text));
+fn unauthorized(text: &str) -> Response<Body> {
+    let mut response = status(StatusCode::UNAUTHORIZED, text);
+    response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic"));
+    response
+}
+
+fn unavailable(text: &str) -> Response<Body> {
+    let mut response = status(StatusCode::SERVICE_UNAVAILABLE, text);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
+fn status(code: StatusCode, text: &str) -> Response<Body> {
+    let mut response = Response::new(Body::from(text.to_owned()));
     *response.status_mut() = code;
-    // Said here because an answer to HEAD loses its body before hyper can measure it.
-    response.headers_mut().insert(CONTENT_LENGTH, length);
     response
 }
 
-fn with_header(mut response: Response<Body>, name: HeaderName, value: &'static str) -> Response<Body> {
-    response.headers_mut().insert(name, HeaderValue::from_static(value));
-    response
+/// An error with a text for people, or for programs that use the API. Those of this module and of the router have none of their own.
+fn explained(response: Response<Body>, is_api: bool) -> Response<Body> {
+    let code = response.status();
+    let is_error = code.is_client_error() || code.is_server_error();
+    if !is_error || response.headers().contains_key(CONTENT_TYPE) {
+        return response;
+    }
+    let (mut head, body) = response.into_parts();
+    // Of this module, or empty: a text that is there already.
+    let given = body.collect().now_or_never().and_then(Result::ok).map(Collected::to_bytes).unwrap_or_default();
+    let given = String::from_utf8_lossy(&given);
+    let reason = code.canonical_reason().unwrap_or_default();
+    let text = match (given.is_empty(), code) {
+        (false, _) => format!("{reason}: {given}"),
+        (true, StatusCode::METHOD_NOT_ALLOWED) => {
+            format!("{reason}: the header Allow says which methods this page has")
+        }
+        (true, _) => reason.to_owned(),
+    };
+    let (kind, text) = if is_api {
+        ("application/json", serde_json::json!({"status": "error", "error": text}).to_string())
+    } else {
+        ("text/plain; charset=utf-8", format!("{text}\n"))
+    };
+    head.headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    // Said here because an answer to HEAD loses its body before hyper can measure it.
+    head.headers.insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
+    Response::from_parts(head, Body::from(text))
 }

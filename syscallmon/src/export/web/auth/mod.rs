@@ -3,58 +3,82 @@
 //! Called by `service` for every request but the probes'. Never answers the request, never reads the file.
 
 mod credentials;
+mod turns;
 mod users;
 mod verified;
 
-use std::sync::Arc;
+use std::time::Duration;
 
 use axum::http::HeaderMap;
-use tokio::sync::Semaphore;
 
 pub(super) use users::Users;
 
+use super::client::Client;
 use credentials::Credentials;
+use turns::Turns;
 use verified::Verified;
 
-/// bcrypt runs at once. One, as in the toolkit: it is meant to cost a core, and the node needs the others.
-const CONCURRENT_HASHES: usize = 1;
+/// How long a request waits for the answer that too many others are being checked.
+const BUSY_DELAY: Duration = Duration::from_secs(1);
 
 /// Checks passwords, and remembers those that were right.
 pub(super) struct Gate {
-    turns: Arc<Semaphore>,
+    /// One at a time, as in the toolkit: bcrypt is meant to cost a core, and the node needs the others.
+    turns: Turns,
     verified: Verified,
+}
+
+/// Whether a request may pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Admission {
+    /// It may.
+    Granted,
+    /// It carries no user and password.
+    Missing,
+    /// They are wrong.
+    Wrong,
+    /// Too many others wait to be checked.
+    Busy,
 }
 
 impl Gate {
     pub(super) fn new() -> Self {
-        Self { turns: Arc::new(Semaphore::new(CONCURRENT_HASHES)), verified: Verified::new() }
+        Self { turns: Turns::default(), verified: Verified::new() }
     }
 
     /// Whether a request with these headers may pass.
-    pub(super) async fn admits(&self, users: &Users, headers: &HeaderMap) -> bool {
+    pub(super) async fn admits(&self, users: &Users, headers: &HeaderMap, client: Client) -> Admission {
         if users.is_empty() {
-            return true;
+            return Admission::Granted;
         }
         match Credentials::from_headers(headers) {
-            Some(credentials) => self.verify(users, credentials).await,
-            None => false,
+            Some(credentials) => self.verify(users, credentials, client).await,
+            None => Admission::Missing,
         }
     }
 
     /// An unknown user's password is hashed too: the answer's time must not tell which users exist.
-    async fn verify(&self, users: &Users, credentials: Credentials) -> bool {
+    async fn verify(&self, users: &Users, credentials: Credentials, client: Client) -> Admission {
         let (hash, known) = users.hash_of(&credentials.user);
         let mark = self.verified.mark(&credentials, hash);
         let is_verified = || known && self.verified.contains(&mark);
         if is_verified() {
-            return true;
+            return Admission::Granted;
         }
-        let Ok(turn) = Arc::clone(&self.turns).acquire_owned().await else {
-            return false;
+        if self.verified.is_wrong(&mark) {
+            return Admission::Wrong;
+        }
+        let Some(turn) = self.turns.take(client).await else {
+            // Whoever tries passwords one after the other on many connections is to lose time by it.
+            tokio::time::sleep(BUSY_DELAY).await;
+            return if is_verified() { Admission::Granted } else { Admission::Busy };
         };
         // Prometheus' first requests come together; the first one's result serves the rest.
         if is_verified() {
-            return true;
+            return Admission::Granted;
+        }
+        if self.verified.is_wrong(&mark) {
+            return Admission::Wrong;
         }
         let hash = hash.to_owned();
         let hashing = tokio::task::spawn_blocking(move || {
@@ -62,11 +86,13 @@ impl Gate {
             let _turn = turn;
             bcrypt::verify(&credentials.password, &hash).unwrap_or(false)
         });
-        let admitted = hashing.await.unwrap_or(false) && known;
-        if admitted {
-            self.verified.insert(mark);
+        let Ok(is_right) = hashing.await else { return Admission::Wrong };
+        if !(is_right && known) {
+            self.verified.insert_wrong(mark);
+            return Admission::Wrong;
         }
-        admitted
+        self.verified.insert(mark);
+        Admission::Granted
     }
 }
 
@@ -80,6 +106,10 @@ mod tests {
     use super::*;
 
     const COST: u32 = 4;
+
+    async fn admits(gate: &Gate, users: &Users, headers: &HeaderMap) -> bool {
+        gate.admits(users, headers, Client::of([10, 0, 0, 1].into())).await == Admission::Granted
+    }
 
     fn users(name: &str, password: &str) -> Users {
         let hash = bcrypt::hash_with_salt(password, COST, [7; 16]).unwrap().to_string();
@@ -95,19 +125,19 @@ mod tests {
     #[tokio::test]
     async fn remembered_password_is_refused_once_the_users_hash_changed() {
         let gate = Gate::new();
-        assert!(gate.admits(&users("a", "old"), &basic("a:old")).await);
-        assert!(!gate.admits(&users("a", "new"), &basic("a:old")).await);
-        assert!(!gate.admits(&users("b", "old"), &basic("a:old")).await);
+        assert!(admits(&gate, &users("a", "old"), &basic("a:old")).await);
+        assert!(!admits(&gate, &users("a", "new"), &basic("a:old")).await);
+        assert!(!admits(&gate, &users("b", "old"), &basic("a:old")).await);
     }
 
     #[tokio::test]
     async fn only_a_right_password_is_remembered() {
         let gate = Gate::new();
         let users = users("a", "right");
-        assert!(!gate.admits(&users, &basic("a:wrong")).await);
-        assert!(!gate.admits(&users, &basic("b:right")).await);
+        assert!(!admits(&gate, &users, &basic("a:wrong")).await);
+        assert!(!admits(&gate, &users, &basic("b:right")).await);
         assert_eq!(gate.verified.len(), 0);
-        assert!(gate.admits(&users, &basic("a:right")).await);
+        assert!(admits(&gate, &users, &basic("a:right")).await);
         assert_eq!(gate.verified.len(), 1);
     }
 
@@ -116,16 +146,16 @@ mod tests {
         let gate = Gate::new();
         let hash = users::decoy(10);
         let users = Users::validate(BTreeMap::from([("a".to_owned(), hash)]), Path::new("web.yml")).unwrap();
-        assert!(gate.admits(&users, &basic("a:fakepassword")).await);
-        assert!(!gate.admits(&users, &basic("b:fakepassword")).await);
+        assert!(admits(&gate, &users, &basic("a:fakepassword")).await);
+        assert!(!admits(&gate, &users, &basic("b:fakepassword")).await);
     }
 
     #[tokio::test]
     async fn remembered_password_passes_while_hashing_is_busy() {
         let gate = Gate::new();
         let users = users("a", "right");
-        assert!(gate.admits(&users, &basic("a:right")).await);
-        let _busy = gate.turns.acquire().await.unwrap();
-        assert!(gate.admits(&users, &basic("a:right")).await);
+        assert!(admits(&gate, &users, &basic("a:right")).await);
+        let _busy = gate.turns.take(Client::of([10, 0, 0, 1].into())).await.unwrap();
+        assert!(admits(&gate, &users, &basic("a:right")).await);
     }
 }

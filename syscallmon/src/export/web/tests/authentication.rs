@@ -1,3 +1,8 @@
+use std::time::Instant;
+
+use futures_util::future::join_all;
+use tokio::net::TcpSocket;
+
 use super::*;
 
 async fn protected() -> Running {
@@ -27,6 +32,37 @@ async fn wrong_password_unknown_user_and_no_password_are_asked_to_authenticate()
         assert_eq!(code(&response), "401", "{response}");
         assert!(response.contains("www-authenticate: Basic\r\n"), "{response}");
         assert!(!response.contains("the metrics"), "{response}");
+    }
+    let wrong = server.get_as("/metrics", "prometheus", "wrong").await;
+    assert!(wrong.ends_with("Unauthorized: the user or the password is wrong\n"), "{wrong}");
+    let missing = server.get("/metrics", "").await;
+    assert!(missing.contains("Unauthorized: needs a user and a password"), "{missing}");
+    let api = server.get_as("/api/v1/workloads", "prometheus", "wrong").await;
+    assert!(api.contains(r#""error":"Unauthorized: the user or the password is wrong""#), "{api}");
+}
+
+#[tokio::test]
+async fn a_right_password_waits_for_few_wrong_ones_of_others() {
+    let server = protected().await;
+    let attack = async |connection: usize| {
+        for attempt in 0.. {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+            let Ok(stream) = socket.connect(server.addresses[0]).await else { continue };
+            get_over(stream, "/metrics", &basic("prometheus", &format!("{connection} {attempt}"))).await;
+        }
+    };
+    let attacks = join_all((0..60).map(attack));
+    let right = async {
+        tokio::time::sleep(SLOW).await;
+        let start = Instant::now();
+        let response = server.get_as("/metrics", "prometheus", "secret").await;
+        assert_eq!(code(&response), "200", "{response}");
+        start.elapsed()
+    };
+    tokio::select! {
+        _ = attacks => unreachable!("they go on"),
+        waited = right => assert!(waited < Duration::from_secs(5), "{waited:?}"),
     }
 }
 

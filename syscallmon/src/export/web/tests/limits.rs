@@ -70,25 +70,66 @@ async fn handshake_that_does_not_come_is_dropped() {
     std::fs::write(dir.path().join("k"), issued.signing_key.serialize_pem()).unwrap();
     let config = write_config(dir.path(), "tls_server_config: {cert_file: c, key_file: k}\n");
     let limits = Limits { handshake_timeout: SHORT, ..Limits::default() };
-    let server = Running::start(dir, Some(config), limits).await;
+    let server = Running::start(dir, Some(config), limits);
     let stream = server.connect().await;
     assert_eq!(tokio::time::timeout(PATIENCE, read_all(stream)).await.unwrap(), "");
 }
 
-#[tokio::test]
-async fn connections_above_the_limit_wait_on_every_listener() {
-    let limits = Limits { connections: 2, header_timeout: 2 * SHORT, ..Limits::default() };
-    let server = Running::open(limits).await;
-    let held = [server.connect().await, server.connect().await];
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    for address in &server.addresses {
-        let stream = TcpStream::connect(address).await.unwrap();
-        let early = tokio::time::timeout(SHORT / 3, get_over(stream, "/metrics", "")).await;
-        assert!(early.is_err(), "{early:?}");
+/// Health and a page at once, while many connections do nothing.
+async fn serves_beside_idle_ones(server: &Running, ask: impl AsyncFn(&str) -> String) {
+    let mut idle = Vec::new();
+    for address in server.addresses.iter().cycle().take(300) {
+        idle.push(TcpStream::connect(address).await.unwrap());
     }
-    drop(held);
-    let late = tokio::time::timeout(PATIENCE, server.get("/metrics", "")).await.unwrap();
-    assert_eq!(code(&late), "200");
+    for path in ["/healthz", "/metrics", "/readyz"] {
+        let response = tokio::time::timeout(PATIENCE, ask(path)).await.expect("an answer");
+        assert_eq!(code(&response), "200", "{response}");
+    }
+}
+
+#[tokio::test]
+async fn idle_connections_do_not_shut_others_out() {
+    let server = Running::open(Limits { connections: 16, ..Limits::default() }).await;
+    serves_beside_idle_ones(&server, async |path| server.get(path, "").await).await;
+    let server = Running::open(Limits { connections_per_client: 8, ..Limits::default() }).await;
+    serves_beside_idle_ones(&server, async |path| server.get(path, "").await).await;
+}
+
+#[tokio::test]
+async fn a_kept_connection_of_another_client_survives_a_flood() {
+    let server = Running::open(Limits { connections: 16, ..Limits::default() }).await;
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.3:0".parse().unwrap()).unwrap();
+    let mut kept = socket.connect(server.addresses[0]).await.unwrap();
+    kept.write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    read_until(&mut kept, "the metrics").await;
+    serves_beside_idle_ones(&server, async |path| server.get(path, "").await).await;
+    kept.write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    read_until(&mut kept, "the metrics").await;
+}
+
+#[tokio::test]
+async fn slow_readers_of_large_answers_pin_a_bounded_memory() {
+    let server = Running::open(Limits { answer_bytes: 10 << 20, ..Limits::default() }).await;
+    let ask = async || {
+        let mut stream = server.connect().await;
+        stream.write_all(b"GET /medium HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
+        let head = read_until(&mut stream, "\r\n\r\n").await;
+        (code(&head).to_owned(), head.to_lowercase().contains("retry-after: 1"), stream)
+    };
+    let mut readers = Vec::new();
+    for _ in 0..20 {
+        readers.push(ask().await);
+    }
+    let codes: Vec<&str> = readers.iter().map(|(code, ..)| code.as_str()).collect();
+    assert_eq!(codes.iter().filter(|code| **code == "200").count(), 2, "{codes:?}");
+    assert!(readers.iter().all(|(code, retry, _)| (code == "503") == *retry), "{codes:?}");
+    assert_eq!(code(&server.get("/healthz", "").await), "200");
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let whole = server.get("/medium", "").await;
+    assert!(whole.len() > 4 << 20, "the slow ones make room: {} bytes", whole.len());
+    let (.., slow) = readers.swap_remove(0);
+    assert!(read_all(slow).await.len() < 4 << 20, "its answer ends in the middle");
 }
 
 #[tokio::test]
@@ -109,10 +150,10 @@ async fn request_that_takes_too_long_is_answered_503() {
 
 #[tokio::test]
 async fn client_that_does_not_read_is_dropped() {
-    let server = Running::open(Limits { connections: 1, request_timeout: SHORT, ..Limits::default() }).await;
+    let server = Running::open(Limits { request_timeout: SHORT, ..Limits::default() }).await;
     let mut deaf = server.connect().await;
-    deaf.write_all(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
-    let response = tokio::time::timeout(PATIENCE, server.get("/metrics", "")).await.unwrap();
-    assert_eq!(code(&response), "200");
-    drop(deaf);
+    deaf.write_all(b"GET /medium HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    tokio::time::sleep(5 * SHORT).await;
+    let read = tokio::time::timeout(PATIENCE, read_all(deaf)).await.unwrap();
+    assert!(read.len() < 4 << 20, "{}", read.len());
 }

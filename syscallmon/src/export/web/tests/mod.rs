@@ -39,19 +39,21 @@ impl Running {
         Self::open(Limits::default()).await
     }
 
+    #[expect(clippy::unused_async, reason = "every server of a test is awaited")]
     async fn open(limits: Limits) -> Self {
-        Self::start(tempfile::tempdir().unwrap(), None, limits).await
+        Self::start(tempfile::tempdir().unwrap(), None, limits)
     }
 
     /// With `web.yml` of this text beside whatever `dir` holds.
+    #[expect(clippy::unused_async, reason = "every server of a test is awaited")]
     async fn configured(dir: TempDir, text: &str) -> Self {
         let path = write_config(dir.path(), text);
-        Self::start(dir, Some(path), Limits::default()).await
+        Self::start(dir, Some(path), Limits::default())
     }
 
-    async fn start(dir: TempDir, config: Option<PathBuf>, limits: Limits) -> Self {
+    fn start(dir: TempDir, config: Option<PathBuf>, limits: Limits) -> Self {
         let server = Server::new(config, limits).unwrap();
-        let listeners = vec![bind().await, bind().await];
+        let listeners = vec![bind(), bind()];
         let addresses = listeners.iter().map(|listener| listener.local_addr().unwrap()).collect();
         let shutdown = CancellationToken::new();
         let task = tokio::spawn(server.run(listeners, router(), shutdown.clone()));
@@ -77,18 +79,20 @@ fn router() -> Router {
         tokio::time::sleep(SLOW).await;
         "slow done"
     };
-    let large = || async { vec![b'x'; 64 << 20] };
+    let medium = || async { vec![b'x'; 4 << 20] };
     Router::new()
         .route("/metrics", get(async || "the metrics"))
         .route("/healthz", get(async || "healthy"))
         .route("/readyz", get(async || "ready"))
+        .route("/query", get(async |uri: http::Uri| format!("query {}", uri.query().unwrap_or_default())))
         .route("/slow", get(slow))
-        .route("/large", get(large))
+        .route("/medium", get(medium))
         .route("/caller", get(async |Extension(caller): Extension<Caller>| format!("{caller:?}")))
 }
 
-async fn bind() -> TcpListener {
-    TcpListener::bind("127.0.0.1:0").await.unwrap()
+fn bind() -> TcpListener {
+    let listener = super::listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    TcpListener::from_std(listener).unwrap()
 }
 
 fn write_config(dir: &Path, text: &str) -> PathBuf {

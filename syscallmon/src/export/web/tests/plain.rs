@@ -34,6 +34,45 @@ async fn post_is_refused_without_waiting_for_its_body() {
 }
 
 #[tokio::test]
+async fn every_error_says_what_is_wrong() {
+    let server = Running::plain().await;
+    let ask = async |text: &str| {
+        let mut stream = server.connect().await;
+        stream.write_all(text.as_bytes()).await.unwrap();
+        read_all(stream).await
+    };
+    for (request, expected, said) in [
+        ("GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", "400", "percent-encoded"),
+        ("nonsense\r\n\r\n", "400", "no HTTP request"),
+        ("DELETE /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "405", "Allow"),
+        ("OPTIONS /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "405", "Allow"),
+        ("GET /nothing HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "404", "Not Found"),
+        (
+            "GET /api/nothing HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+            "404",
+            r#"{"error":"Not Found","status":"error"}"#,
+        ),
+    ] {
+        let response = ask(request).await;
+        assert_eq!(code(&response), expected, "{request}: {response}");
+        let body = response.split_once("\r\n\r\n").unwrap().1;
+        assert!(body.contains(said), "{request}: {response}");
+    }
+    let long = ask(&format!("GET /metrics HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(20_000))).await;
+    assert!(code(&long) == "431" && long.contains("more than 16384 bytes"), "{long}");
+}
+
+#[tokio::test]
+async fn quotes_in_a_query_need_no_encoding() {
+    let server = Running::plain().await;
+    let mut stream = server.connect().await;
+    for _ in 0..2 {
+        stream.write_all(b"GET /query?match=namespace=\"shop\" HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        read_until(&mut stream, "query match=namespace=%22shop%22").await;
+    }
+}
+
+#[tokio::test]
 async fn connection_serves_one_request_after_the_other() {
     let server = Running::plain().await;
     let mut stream = server.connect().await;

@@ -46,3 +46,20 @@ async fn removed_file_does_not_open_the_server() {
     wait_for_check(&server).await;
     assert_eq!(code(&server.get("/metrics", "").await), "401");
 }
+
+#[tokio::test]
+async fn a_file_that_hangs_holds_nobody_up() {
+    let server = Running::configured(tempfile::tempdir().unwrap(), &user_section("a", "old")).await;
+    assert_eq!(code(&server.get_as("/metrics", "a", "old").await), "200");
+    let path = server.dir.path().join("web.yml");
+    std::fs::remove_file(&path).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
+    assert!(made.success());
+    for _ in 0..30 {
+        let start = Instant::now();
+        assert_eq!(code(&server.get("/healthz", "").await), "200");
+        assert_eq!(code(&server.get_as("/metrics", "a", "old").await), "200");
+        assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}

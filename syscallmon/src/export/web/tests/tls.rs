@@ -106,7 +106,22 @@ async fn get_over_tls_is_answered_and_clear_text_is_not() {
     let Pki { dir, ca } = Pki::new();
     let server = Running::configured(dir, SECTION).await;
     assert!(Client::trusting(&ca).get(&server).await.ends_with("the metrics"));
-    assert!(!server.get("/metrics", "").await.contains("the metrics"));
+    let response = server.get("/metrics", "").await;
+    assert_eq!(code(&response), "400", "{response}");
+    assert!(response.ends_with("\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"), "{response}");
+}
+
+#[tokio::test]
+async fn handshakes_that_do_not_come_do_not_shut_others_out() {
+    let Pki { dir, ca } = Pki::new();
+    let config = write_config(dir.path(), SECTION);
+    let server = Running::start(dir, Some(config), Limits { connections: 16, ..Limits::default() });
+    let mut idle = Vec::new();
+    for _ in 0..300 {
+        idle.push(server.connect().await);
+    }
+    let response = tokio::time::timeout(Duration::from_secs(5), Client::trusting(&ca).get(&server)).await.unwrap();
+    assert!(response.ends_with("the metrics"), "{response}");
 }
 
 #[tokio::test]
@@ -160,7 +175,10 @@ async fn get_over_http2_is_answered() {
 async fn refusal_over_http2_has_a_body_for_get_and_none_for_head() {
     let Pki { dir, ca } = Pki::new();
     let server = Running::configured(dir, &format!("{SECTION}{}", user_section("a", "secret"))).await;
-    assert_eq!(request_over_http2(&server, &ca, "GET").await, (401, "Unauthorized\n".to_owned()));
+    assert_eq!(
+        request_over_http2(&server, &ca, "GET").await,
+        (401, "Unauthorized: needs a user and a password (HTTP basic authentication)\n".to_owned())
+    );
     assert_eq!(request_over_http2(&server, &ca, "HEAD").await, (401, String::new()));
 }
 

@@ -1,0 +1,133 @@
+//! HTTP/1 as clients write it, for hyper, which is strict and says nothing about what it refuses.
+//!
+//! `curl 'host/api/v1/workloads?match=namespace="shop"'` sends its quotes as they are; hyper would answer 400 without a word. [`Repair`]
+//! percent-encodes them. [`refusal`] is an answer with a text in place of hyper's empty one.
+
+/// Percent-encodes what may not stand in a query, in the first line of each request of a connection.
+#[derive(Debug, Default)]
+pub(super) enum Repair {
+    /// Nothing but empty lines has come.
+    #[default]
+    Before,
+    /// In the first line, before or in the query.
+    Line { in_query: bool },
+    /// In the headers; whether the line is empty so far.
+    Headers { is_empty_line: bool },
+    /// A request may have a body, which nobody here finds the end of.
+    Off,
+}
+
+impl Repair {
+    /// Appends `bytes`, repaired, to `out`: at most three times as many.
+    pub(super) fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        for &byte in bytes {
+            if matches!(self, Self::Line { in_query: true }) && must_be_encoded(byte) {
+                out.extend_from_slice(format!("%{byte:02X}").as_bytes());
+            } else {
+                out.push(byte);
+            }
+            self.step(byte);
+        }
+    }
+
+    fn step(&mut self, byte: u8) {
+        *self = match (&self, byte) {
+            (Self::Before, b'\r' | b'\n') | (Self::Headers { is_empty_line: true }, b'\n') => Self::Before,
+            // GET and HEAD: without a body.
+            (Self::Before, b'G' | b'H') => Self::Line { in_query: false },
+            (Self::Before | Self::Off, _) => Self::Off,
+            (Self::Line { .. }, b'\n') => Self::Headers { is_empty_line: true },
+            (Self::Line { in_query }, _) => Self::Line { in_query: *in_query || byte == b'?' },
+            (Self::Headers { is_empty_line }, b'\r') => Self::Headers { is_empty_line: *is_empty_line },
+            (Self::Headers { .. }, _) => Self::Headers { is_empty_line: byte == b'\n' },
+        };
+    }
+}
+
+/// RFC 3986 has none of these in a query, and `http::Uri` refuses them; whitespace ends it.
+fn must_be_encoded(byte: u8) -> bool {
+    matches!(byte, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}') || !byte.is_ascii()
+}
+
+/// An answer in place of hyper's own to what is no request: those have no text. `None` if `bytes` do not begin with an error's head.
+pub(super) fn refusal(bytes: &[u8], max_header_bytes: usize) -> Option<Vec<u8>> {
+    let code = bytes.strip_prefix(b"HTTP/1.1 ")?.get(..3)?;
+    let (reason, text) = match code {
+        b"414" => ("URI Too Long", "the URL is too long".to_owned()),
+        b"431" => {
+            ("Request Header Fields Too Large", format!("the headers have more than {max_header_bytes} bytes together"))
+        }
+        b"505" => ("HTTP Version Not Supported", "needs HTTP/1.1 or HTTP/1.0".to_owned()),
+        [b'4' | b'5', ..] => (
+            "Bad Request",
+            "this is no HTTP request, or its URL has characters that must be percent-encoded (curl: -G --data-urlencode)"
+                .to_owned(),
+        ),
+        _ => return None,
+    };
+    Some(answer(std::str::from_utf8(code).ok()?, reason, &text))
+}
+
+/// What a client is told that speaks plain HTTP to a port with TLS; as Go's servers say it.
+pub(super) fn not_tls() -> Vec<u8> {
+    answer("400", "Bad Request", "Client sent an HTTP request to an HTTPS server.")
+}
+
+fn answer(code: &str, reason: &str, text: &str) -> Vec<u8> {
+    let length = text.len() + 1;
+    format!(
+        "HTTP/1.1 {code} {reason}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{text}\n"
+    )
+    .into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn repaired(text: &str) -> String {
+        let mut out = Vec::new();
+        Repair::default().push(text.as_bytes(), &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn quotes_in_a_query_are_encoded_and_nothing_else() {
+        let request = "GET /a\"b?match={namespace=\"shop\",pod=~'a|b'}&c=%22 HTTP/1.1\r\nX: \"a\"?\"\r\n\r\n";
+        let expected = "GET /a\"b?match=%7Bnamespace=%22shop%22,pod=~'a%7Cb'%7D&c=%22 HTTP/1.1\r\nX: \"a\"?\"\r\n\r\n";
+        assert_eq!(repaired(request), expected);
+        assert_eq!(repaired(&format!("{request}\r\n{request}")), format!("{expected}\r\n{expected}"), "pipelined");
+        let post = "POST /?a=\" HTTP/1.1\r\n\r\nGET /?\"";
+        assert_eq!(repaired(post), post, "a body is left alone");
+    }
+
+    #[test]
+    fn refusals_have_a_text() {
+        let said = |bytes: &[u8]| refusal(bytes, 16384).map(|answer| String::from_utf8(answer).unwrap());
+        assert!(said(b"HTTP/1.1 400 Bad Request\r\n").unwrap().contains("percent-encoded"));
+        assert!(said(b"HTTP/1.1 431 x\r\n").unwrap().contains("more than 16384 bytes"));
+        assert_eq!(said(b"HTTP/1.1 200 OK\r\n"), None);
+        assert_eq!(said(b"HTTP/1.1 4"), None);
+        assert!(
+            String::from_utf8(not_tls())
+                .unwrap()
+                .ends_with("\r\n\r\nClient sent an HTTP request to an HTTPS server.\n")
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_make_no_difference(bytes in proptest::collection::vec(prop_oneof![Just(b'\n'), Just(b'G'), Just(b'?'), any::<u8>()], 0..60), at in 0..60_usize) {
+            let (mut whole, mut split) = (Vec::new(), Vec::new());
+            Repair::default().push(&bytes, &mut whole);
+            let mut repair = Repair::default();
+            let (head, tail) = bytes.split_at(at.min(bytes.len()));
+            repair.push(head, &mut split);
+            repair.push(tail, &mut split);
+            prop_assert_eq!(&whole, &split);
+            prop_assert!(whole.len() <= 3 * bytes.len());
+        }
+    }
+}
