@@ -128,7 +128,7 @@ fn slots_that_become_free_are_given_out_again() {
     }
     // Other cgroups of the host take slots, too: one of these finds a free one.
     let mut attempts = 0;
-    wait_for("a slot for a new cgroup", Duration::from_secs(60), || {
+    wait_for("a slot for a new cgroup", Duration::from_mins(1), || {
         attempts += 1;
         let cgroup = base.child(&format!("late{attempts}"));
         KnownCalls::run(&[&"calls", &cgroup, &kcmp, &"9"]);

@@ -96,7 +96,7 @@ fn threads_that_begin_while_the_probes_attach_were_not_refused() {
     let program = KnownCalls::start(&[&"filtered-forks", &cgroup.path()]);
     for _ in 0..if is_short() { 1 } else { 5 } {
         let daemon = Daemon::start(&[]);
-        let scrape = wait_for("threads enough to prove anything", Duration::from_secs(60), || {
+        let scrape = wait_for("threads enough to prove anything", Duration::from_mins(1), || {
             let scrape = daemon.settled_scrape();
             (scrape.calls(&cgroup.label(), "clock_nanosleep") > 100).then_some(scrape)
         });

@@ -29,7 +29,7 @@ fn raw_get(daemon: &Daemon, path: &str, header: &str) -> (String, Vec<u8>) {
 fn metrics_are_plain_text_and_gzip_for_those_who_ask() {
     let daemon = Daemon::start(&["--poll.interval=1h"]);
     // Two requests within a second get one snapshot; a busy machine may need several tries.
-    wait_for("two answers of one snapshot", Duration::from_secs(60), || {
+    wait_for("two answers of one snapshot", Duration::from_mins(1), || {
         let (head, plain) = raw_get(&daemon, "/metrics", "");
         assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");
         assert!(!head.contains("content-encoding"), "{head}");

@@ -23,3 +23,4 @@ mod policies;
 mod privileges;
 mod prometheus;
 mod setup;
+mod web;
