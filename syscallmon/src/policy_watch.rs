@@ -12,9 +12,13 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    blocking::{self, FILE_TIMEOUT, Work},
     settings::{LoadedPolicies, PolicySources, Watched},
     state::Shared,
 };
+
+/// All files of policies are one job.
+const KEY: &str = "policies";
 
 /// How often files are looked at.
 const PERIOD: Duration = Duration::from_secs(5);
@@ -22,7 +26,7 @@ const PERIOD: Duration = Duration::from_secs(5);
 /// See the module.
 pub struct PolicyWatch {
     sources: watch::Receiver<PolicySources>,
-    files: Watched,
+    files: Arc<Watched>,
     shared: Shared,
 }
 
@@ -30,7 +34,7 @@ impl PolicyWatch {
     /// Watches the files that policies were read from, and the part of the configuration that says where they are.
     #[must_use]
     pub fn new(sources: watch::Receiver<PolicySources>, files: Watched, shared: Shared) -> Self {
-        Self { sources, files, shared }
+        Self { sources, files: Arc::new(files), shared }
     }
 
     /// Watches until `shutdown`.
@@ -40,19 +44,34 @@ impl PolicyWatch {
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => break,
-                _ = period.tick() => tokio::task::block_in_place(|| {
-                    if self.files.have_changed() {
-                        self.load();
+                _ = period.tick() => {
+                    if self.have_changed().await {
+                        self.load().await;
                     }
-                }),
-                Ok(()) = self.sources.changed() => tokio::task::block_in_place(|| self.load()),
+                }
+                Ok(()) = self.sources.changed() => self.load().await,
             }
         }
     }
 
-    fn load(&mut self) {
-        let LoadedPolicies { policies, files } = self.sources.borrow_and_update().load();
-        self.files = files;
+    /// Files that hang have not changed: their old content stays in force.
+    async fn have_changed(&self) -> bool {
+        let files = Arc::clone(&self.files);
+        blocking::run(Work::Policy, KEY, FILE_TIMEOUT, move || files.have_changed()).await.unwrap_or(false)
+    }
+
+    async fn load(&mut self) {
+        let sources = self.sources.borrow_and_update().clone();
+        let loaded = blocking::run(Work::Policy, KEY, FILE_TIMEOUT, move || sources.load()).await;
+        let LoadedPolicies { policies, files } = match loaded {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                self.shared.lock().policy_reload.0 = false;
+                tracing::error!("the files of policies hang, the old policies stay: {error}");
+                return;
+            }
+        };
+        self.files = Arc::new(files);
         let mut state = self.shared.lock();
         match policies {
             Ok(policies) => {

@@ -31,6 +31,18 @@ pub fn drop_all(is_accessible: impl Fn() -> bool) -> Result<Vec<Capability>, Cap
     Ok(kept.into_iter().collect())
 }
 
+/// Clears the capabilities of this thread, which needs none.
+///
+/// # Errors
+///
+/// When the kernel refuses.
+pub fn clear_of_this_thread() -> Result<(), CapsError> {
+    rustix::thread::set_no_new_privs(true).map_err(|error| CapsError::from(error.to_string()))?;
+    [CapSet::Effective, CapSet::Permitted, CapSet::Inheritable, CapSet::Ambient]
+        .into_iter()
+        .try_for_each(|set| caps::clear(None, set))
+}
+
 fn try_with(capability: Capability, is_accessible: impl Fn() -> bool) -> bool {
     caps::set(None, CapSet::Effective, &CapsHashSet::from([capability])).is_ok() && is_accessible()
 }

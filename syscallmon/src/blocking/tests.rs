@@ -13,7 +13,7 @@ fn of(work: Work) -> WorkStatus {
 
 #[tokio::test]
 async fn a_job_that_hangs_takes_no_thread_from_other_keys() {
-    let work = Work::Socket;
+    let work = Work::AlertLog;
     let (release, hang) = mpsc::channel::<()>();
     let begin = Instant::now();
     let hangs = run(work, "a", SOON, move || hang.recv()).await;
@@ -31,7 +31,7 @@ async fn a_job_that_hangs_takes_no_thread_from_other_keys() {
 
 #[tokio::test]
 async fn the_threads_of_a_kind_are_bounded_and_other_kinds_have_theirs() {
-    let work = Work::AlertLog;
+    let work = Work::Config;
     let mut releases = Vec::new();
     for key in 0..MAX_THREADS {
         let (release, hang) = mpsc::channel::<()>();
@@ -40,24 +40,96 @@ async fn the_threads_of_a_kind_are_bounded_and_other_kinds_have_theirs() {
     }
     assert_eq!(of(work).stuck, MAX_THREADS);
     assert!(run(work, "one more", SOON, || ()).await.is_err());
-    assert_eq!(run(Work::Config, "other", LATER, || ()).await, Ok(()));
+    assert_eq!(run(Work::AlertLog, "other", LATER, || ()).await, Ok(()));
     drop(releases);
     assert_eq!(run(work, "one more", LATER, || ()).await, Ok(()));
 }
 
 #[tokio::test]
 async fn a_job_that_panics_makes_room() {
-    let panics = run(Work::Config, "a", LATER, || panic!("as tested")).await;
+    let panics = run(Work::Baseline, "a", LATER, || panic!("as tested")).await;
     assert_eq!(panics, Err::<(), _>(BlockingError::Failed));
-    assert_eq!(run(Work::Config, "a", LATER, || ()).await, Ok(()));
+    assert_eq!(run(Work::Baseline, "a", LATER, || ()).await, Ok(()));
 }
 
 #[test]
 fn the_end_of_the_runtime_waits_for_no_job() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (_release, hang) = mpsc::channel::<()>();
-    assert!(runtime.block_on(run(Work::Kubeconfig, "hangs", SOON, move || hang.recv())).is_err());
+    assert!(runtime.block_on(run(Work::Baseline, "hangs", SOON, move || hang.recv())).is_err());
     let begin = Instant::now();
     drop(runtime);
     assert!(begin.elapsed() < LATER);
+}
+
+/// What may block on a disk or a resolver.
+const BLOCKING_CALLS: [&str; 20] = [
+    "fs::read",
+    "fs::write(",
+    "fs::metadata(",
+    "fs::symlink_metadata(",
+    "fs::rename(",
+    "fs::remove_",
+    "fs::create_dir",
+    "fs::canonicalize(",
+    "File::open(",
+    "File::options(",
+    "OpenOptions::new(",
+    "tokio::fs",
+    "spawn_blocking",
+    "to_socket_addrs(",
+    "lookup_host(",
+    "load_native_certs(",
+    "HttpConnector::new()",
+    ".exists()",
+    ".is_dir()",
+    "read_to_string(path",
+];
+
+/// Files whose blocking calls no async task makes, and why.
+const BLOCKING_FILES: [(&str, &str); 21] = [
+    ("alert/http.rs", "in a thread of blocking"),
+    ("alert/sink/log.rs", "in a thread of its own, for which nobody waits"),
+    ("blocking.rs", "says what blocks"),
+    ("cgroup/", "procfs and cgroupfs, which cannot be remote, by the sampler"),
+    ("command/check.rs", "not the daemon"),
+    ("command/policy/", "not the daemon"),
+    ("command/seccomp_profile.rs", "not the daemon"),
+    ("export/web/auth/", "computes hashes and reads nothing"),
+    ("export/web/files.rs", "in a thread of blocking, and at the start"),
+    ("kernel/", "procfs, sysfs and tracefs, at the start"),
+    ("process.rs", "in threads of its own"),
+    ("process/", "in threads of its own"),
+    ("export/process_metrics.rs", "procfs of the daemon itself"),
+    ("resolver.rs", "in a thread of blocking"),
+    ("settings/file.rs", "at the start, and in a thread of blocking"),
+    ("settings/policies.rs", "at the start, and in a thread of blocking"),
+    ("store/", "in a thread of blocking"),
+    ("workload/source/choice.rs", "in a thread of blocking, and at the start"),
+    ("workload/source/kubernetes/mod.rs", "whether there is a token, on a tmpfs, at the start"),
+    ("workload/source/kubernetes/token.rs", "in a thread of blocking"),
+    ("workload/place.rs", "in tests"),
+];
+
+#[test]
+fn async_code_opens_no_file_and_asks_no_resolver() {
+    let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    for entry in walkdir::WalkDir::new(&source).into_iter().map(Result::unwrap) {
+        let path = entry.path().strip_prefix(&source).unwrap().to_str().unwrap();
+        let is_test = path.ends_with("tests.rs") || path.contains("tests/") || path.ends_with("server.rs");
+        let may_block = BLOCKING_FILES.iter().any(|(file, _)| path.starts_with(file));
+        if !entry.file_type().is_file() || is_test || may_block {
+            continue;
+        }
+        let text = std::fs::read_to_string(entry.path()).unwrap();
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+        for (number, line) in code.lines().enumerate() {
+            let is_comment = line.trim_start().starts_with("//");
+            if !is_comment && BLOCKING_CALLS.iter().any(|call| line.contains(call)) {
+                found.push(format!("{path}:{}: {line}", number + 1));
+            }
+        }
+    }
+    assert!(found.is_empty(), "use blocking::run, or say in BLOCKING_FILES why not: {found:#?}");
 }

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::{ConfigFile, output::print};
 use crate::{
     alert::Alerts,
+    blocking::{self, FILE_TIMEOUT, Work},
     cgroup::{Hierarchies, Tree},
     detector::Detector,
     export::{
@@ -84,18 +85,28 @@ impl Run {
             .enable_all()
             .build()
             .context("cannot start the async runtime")?;
-        runtime.block_on(async {
+        let outcome = runtime.block_on(async {
             if self.once {
                 once(attached, &config).await
             } else {
                 self.serve(attached, config, server, listeners, log).await
             }
-        })?;
-        Ok(ExitCode::SUCCESS)
+        });
+        // All tasks have ended. A thread that still waits for a resolver or a disk ends with the process.
+        runtime.shutdown_background();
+        outcome.map(|()| ExitCode::SUCCESS)
     }
 
     fn resolve(&self) -> anyhow::Result<Config> {
         Ok(Config::resolve(self.settings.clone(), self.config.config_file.as_deref())?)
+    }
+
+    /// The same, where other tasks must go on while the file is read.
+    async fn resolve_again(&self) -> anyhow::Result<Config> {
+        let (settings, file) = (self.settings.clone(), self.config.config_file.clone());
+        let resolve = move || Config::resolve(settings, file.as_deref());
+        let config = blocking::run(Work::Config, "config.file", FILE_TIMEOUT, resolve).await;
+        Ok(config.context("cannot read the configuration file")??)
     }
 
     async fn serve(
@@ -113,8 +124,8 @@ impl Run {
         let (sampler, refresher) = Sampler::new(attached.kernel, events, naming, shared.clone(), watched.clone());
         let site = Site::new(shared.clone(), refresher, &config.telemetry_path, watched)?;
         // What was learned before is known before the first call is judged.
-        let mut store = Store::new(&config.state_directory, shared.clone());
-        tokio::task::block_in_place(|| store.synchronize());
+        let store = Store::new(&config.state_directory, shared.clone());
+        store.synchronize().await;
         let listeners = listeners.into_iter().map(tokio::net::TcpListener::from_std).collect::<io::Result<_>>()?;
 
         let shutdown = CancellationToken::new();
@@ -128,14 +139,14 @@ impl Run {
         tasks.spawn(PolicyWatch::new(sources, attached.policy_files, shared.clone()).run(shutdown.clone()));
         tasks.spawn(server.run(listeners, site.router(), shutdown.clone()));
         let set_policies = |sources: &PolicySources| drop(policies.send_replace(usable(sources, tells_setup)));
-        let reload = |config: &mut Config| self.reload(config, &tunables, set_policies, &log, &shared);
+        let reload = async |config: &mut Config| self.reload(config, &tunables, &set_policies, &log, &shared).await;
         until_stopped(config, reload, &mut tasks, &shutdown).await?;
         tracing::info!("stopped");
         Ok(())
     }
 
     /// Puts a changed configuration in force as far as that goes; a bad one changes nothing.
-    fn reload(
+    async fn reload(
         &self,
         config: &mut Config,
         tunables: &watch::Sender<Tunables>,
@@ -143,7 +154,7 @@ impl Run {
         log: &LogHandle,
         shared: &Shared,
     ) {
-        let new = match self.resolve() {
+        let new = match self.resolve_again().await {
             Ok(new) => new,
             Err(error) => {
                 tracing::error!("the new configuration is not in force, the old one stays: {error:#}");
@@ -169,7 +180,7 @@ impl Run {
 /// Waits for SIGTERM or SIGINT, reloads on SIGHUP; then stops the tasks and waits for them. A second signal does not wait.
 async fn until_stopped(
     mut config: Config,
-    reload: impl Fn(&mut Config),
+    reload: impl AsyncFn(&mut Config),
     tasks: &mut JoinSet<()>,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
@@ -177,7 +188,7 @@ async fn until_stopped(
     let mut hangup = signal(SignalKind::hangup())?;
     loop {
         tokio::select! {
-            _ = hangup.recv() => reload(&mut config),
+            _ = hangup.recv() => reload(&mut config).await,
             name = stop.received() => {
                 tracing::info!(signal = name, "stopping");
                 break;

@@ -8,6 +8,7 @@ use crate::{
     blocking::{self, WorkStatus},
     durations::Durations,
     policy::Counted,
+    settings,
     snapshot::Failure,
     state::{State, unix_time},
     syscalls::{self, IO_URING},
@@ -440,6 +441,13 @@ pub const FAMILIES: &[Family] = &[
         labels: &["work"],
         help: "Threads that have not returned from the kernel, although their deadline has passed.",
         collect: |_, samples| of_blocking(samples, |status| status.stuck as f64),
+    },
+    Family {
+        name: "syscallmon_log_lines_dropped_total",
+        kind: MetricType::COUNTER,
+        labels: &[],
+        help: "Log lines that were not written, since stderr is blocked or closed.",
+        collect: |_, samples| samples.add(&[], settings::dropped_lines() as f64),
     },
     Family {
         name: "syscallmon_snapshots_total",

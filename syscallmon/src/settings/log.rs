@@ -1,5 +1,8 @@
 //! How and what to log, and the start of logging.
 
+use std::{io, panic};
+
+use super::log_writer;
 use clap::ValueEnum;
 use serde::Deserialize;
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, reload, util::SubscriberInitExt};
@@ -41,22 +44,26 @@ impl LogHandle {
     }
 }
 
-/// Starts logging to stderr. Records of the `log` crate, aya-log's among them, come too.
+/// Starts logging to stderr, from a thread of its own. Records of the `log` crate, aya-log's among them, come too, and panics.
 ///
 /// # Errors
 ///
-/// When a log was started before.
-pub fn start(level: LogLevel, format: LogFormat) -> Result<LogHandle, tracing_subscriber::util::TryInitError> {
+/// When a log was started before, or its thread cannot be.
+pub fn start(level: LogLevel, format: LogFormat) -> io::Result<LogHandle> {
+    let writer = log_writer::start()?;
     let (filter, handle) = reload::Layer::new(filter(level));
     let registry = tracing_subscriber::registry().with(filter);
     match format {
-        LogFormat::Logfmt => registry
-            .with(tracing_logfmt::builder().with_target(false).layer().with_writer(std::io::stderr))
-            .try_init()?,
-        LogFormat::Json => registry
-            .with(fmt::layer().json().flatten_event(true).with_target(false).with_writer(std::io::stderr))
-            .try_init()?,
+        LogFormat::Logfmt => {
+            registry.with(tracing_logfmt::builder().with_target(false).layer().with_writer(writer)).try_init()
+        }
+        LogFormat::Json => {
+            registry.with(fmt::layer().json().flatten_event(true).with_target(false).with_writer(writer)).try_init()
+        }
     }
+    .map_err(io::Error::other)?;
+    // The usual hook writes to stderr, which may block.
+    panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
     Ok(LogHandle(handle))
 }
 

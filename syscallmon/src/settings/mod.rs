@@ -9,6 +9,7 @@ mod config;
 mod file;
 mod latency;
 mod log;
+mod log_writer;
 mod policies;
 
 use std::{path::PathBuf, time::Duration};
@@ -23,6 +24,7 @@ pub use self::{
     file::FileError,
     latency::{Latency as LatencyConfig, LatencyError},
     log::{LogFormat, LogHandle, LogLevel, start as start_log},
+    log_writer::{dropped_lines, flush_log},
     policies::{LoadedPolicies, PoliciesError, PolicyProblem, PolicySources, Watched},
 };
 use crate::{

@@ -1,7 +1,7 @@
 //! Keeps baselines on disk: one file a kind, in `baselines` below the state directory.
 //!
 //! A task of its own, which takes what has changed from the [`State`](crate::state::State) and then goes on without its lock: counting never waits for a
-//! disk. What people write wins: a file that was edited is taken over, one that was removed is forgotten, one that cannot be read is left as
+//! disk, and the end of the daemon not for one that hangs. What people write wins: a file that was edited is taken over, one that was removed is forgotten, one that cannot be read is left as
 //! it is. When the disk fails, everything goes on in memory and is written when that works again.
 
 mod file;
@@ -14,6 +14,7 @@ use std::{
     io,
     os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -23,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::file::Stamp;
 use crate::{
+    blocking::{self, FILE_TIMEOUT, Work},
     policy::{Baseline, BaselineError, Change, Kind},
     state::Shared,
     syscalls::CallTable,
@@ -63,7 +65,14 @@ enum FileError {
 }
 
 /// See the module.
+#[derive(Clone, Debug)]
 pub struct Store {
+    shared: Shared,
+    disk: Arc<Mutex<Disk>>,
+}
+
+/// What is known of the directory. Only a thread of `blocking` may look at it: every method may take for ever.
+struct Disk {
     directory: PathBuf,
     shared: Shared,
     calls: CallTable,
@@ -87,24 +96,46 @@ impl Store {
     /// A store below this state directory, which nobody needs to have made.
     #[must_use]
     pub fn new(state_directory: &Path, shared: Shared) -> Self {
+        let disk = Disk::new(state_directory, shared.clone());
+        Self { shared, disk: Arc::new(Mutex::new(disk)) }
+    }
+
+    /// Brings memory and disk together until `shutdown`, and once more then.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let mut period = interval(PERIOD);
+        period.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while shutdown.run_until_cancelled(period.tick()).await.is_some() {
+            self.synchronize().await;
+        }
+        self.synchronize().await;
+    }
+
+    /// Brings memory and disk together. A disk that hangs is waited for until the deadline, and by one thread.
+    pub async fn synchronize(&self) {
+        let disk = Arc::clone(&self.disk);
+        let synchronize = move || disk.lock().unwrap_or_else(PoisonError::into_inner).synchronize();
+        if let Err(error) = blocking::run(Work::Baseline, "state.directory", FILE_TIMEOUT, synchronize).await {
+            let mut state = self.shared.lock();
+            state.baselines.store.errors += 1;
+            let was_up = state.baselines.store.is_up.replace(false) != Some(false);
+            drop(state);
+            if was_up {
+                tracing::error!("the state directory hangs, baselines go on in memory: {error}");
+            }
+        }
+    }
+}
+
+impl Disk {
+    fn new(state_directory: &Path, shared: Shared) -> Self {
         let directory = state_directory.join("baselines");
         let calls = shared.lock().calls.clone();
         let (files, pending) = (BTreeMap::new(), BTreeMap::new());
         Self { directory, shared, calls, open: None, files, pending, has_problem: false }
     }
 
-    /// Brings memory and disk together until `shutdown`, and once more then. Blocks one thread at a time.
-    pub async fn run(mut self, shutdown: CancellationToken) {
-        let mut period = interval(PERIOD);
-        period.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while shutdown.run_until_cancelled(period.tick()).await.is_some() {
-            tokio::task::block_in_place(|| self.synchronize());
-        }
-        tokio::task::block_in_place(|| self.synchronize());
-    }
-
     /// Takes over what people changed on disk, then writes what has changed here. The first time, it reads everything.
-    pub fn synchronize(&mut self) {
+    fn synchronize(&mut self) {
         let result = self.read().and_then(|()| self.write());
         let is_used = self.open.is_some() || result.is_err();
         let unreadable = self.files.values().filter(|file| file.kind.is_none()).count();
@@ -283,8 +314,8 @@ impl Store {
     }
 }
 
-impl std::fmt::Debug for Store {
+impl std::fmt::Debug for Disk {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Store").field("directory", &self.directory).finish_non_exhaustive()
+        formatter.debug_struct("Disk").field("directory", &self.directory).finish_non_exhaustive()
     }
 }

@@ -19,7 +19,7 @@ use crate::{
 
 /// A store, and what a sampler would do to its baselines.
 struct Stored {
-    store: Store,
+    store: Disk,
     state_directory: PathBuf,
 }
 
@@ -31,7 +31,7 @@ fn open(state_directory: &Path) -> Stored {
     let capacity = Capacity { cgroups: 1, series: 1, errors: 1, histograms: 1, timed_calls: 1 };
     let known = (Model::new(1), Directory::default());
     let state = State::new(CallTable::x86_64(), vec![], capacity, 1, "cgroup2".into(), vec![], known);
-    let mut store = Store::new(state_directory, Shared::new(state));
+    let mut store = Disk::new(state_directory, Shared::new(state));
     store.synchronize();
     Stored { store, state_directory: state_directory.to_owned() }
 }

@@ -4,6 +4,7 @@
 //! removes them when it ends, also when it fails.
 
 mod abi;
+mod blocked;
 mod churn;
 mod container;
 mod denied;

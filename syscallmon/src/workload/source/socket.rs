@@ -1,6 +1,10 @@
 //! Asks a runtime over its socket for the containers that somebody wants to know.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use tokio::{
     net::UnixStream,
@@ -8,7 +12,10 @@ use tokio::{
 };
 
 use super::{FIRST_PAUSE, LAST_PAUSE, Report, SocketChoice, SourceError, SourceName, cri::Cri, engine::Engine};
-use crate::workload::{ContainerFacts, ContainerId, Directory, runtimes::Api};
+use crate::{
+    blocking::{self, FILE_TIMEOUT, Work},
+    workload::{ContainerFacts, ContainerId, Directory, runtimes::Api},
+};
 
 /// Most containers in one question. Docker and Podman are asked for one at a time: those that take long keep others waiting.
 const MOST: usize = 256;
@@ -45,13 +52,20 @@ impl Socket {
     /// Asks for ever.
     pub(super) async fn run(self) {
         loop {
-            if let Some(socket) = self.choice.socket(self.api) {
+            if let Some(socket) = self.find_socket().await {
                 self.ask_over(&socket).await;
             }
             // Not installed, or another's socket: no problem.
             self.directory.remove_status(SourceName::of(self.api));
             sleep(RESCAN).await;
         }
+    }
+
+    /// The socket to connect to, if there is any now.
+    async fn find_socket(&self) -> Option<PathBuf> {
+        let (choice, api) = (self.choice.clone(), self.api);
+        let key = SourceName::of(api).name();
+        blocking::run(Work::Socket, key, FILE_TIMEOUT, move || choice.socket(api)).await.unwrap_or_default()
     }
 
     /// Asks for containers, which are then asked for again later, whatever the answer.
@@ -96,7 +110,7 @@ impl Socket {
         let mut is_known_to_be_there = self.api == Api::Podman;
         let most = if self.api == Api::Cri { MOST } else { MOST_OF_ENGINES };
         let mut next_recheck = Instant::now();
-        while self.choice.socket(self.api).as_ref() == Some(socket) {
+        while self.find_socket().await.as_ref() == Some(socket) {
             let answer = match self.directory.due(self.api, most) {
                 Ok(ids) => self.look_up(&mut client, &ids).await,
                 Err(_) if !is_known_to_be_there => client.check(socket).await,
@@ -133,6 +147,15 @@ impl Socket {
     }
 }
 
+/// Connects; a path can be on a file system that hangs.
+pub(super) async fn connect(socket: &Path) -> io::Result<UnixStream> {
+    let path = socket.to_owned();
+    let connect = move || std::os::unix::net::UnixStream::connect(path);
+    let stream = blocking::file(Work::Socket, &socket.to_string_lossy(), connect).await?;
+    stream.set_nonblocking(true)?;
+    UnixStream::from_std(stream)
+}
+
 impl Client {
     fn new(api: Api, socket: PathBuf) -> Self {
         match api {
@@ -143,10 +166,10 @@ impl Client {
     }
 
     /// Whether it is there.
-    async fn check(&mut self, socket: &PathBuf) -> Result<(), SourceError> {
+    async fn check(&mut self, socket: &Path) -> Result<(), SourceError> {
         match self {
             Self::Cri(cri) => cri.check().await,
-            Self::Engine(_) => UnixStream::connect(socket).await.map(drop).map_err(SourceError::Connect),
+            Self::Engine(_) => connect(socket).await.map(drop).map_err(SourceError::Connect),
         }
     }
 

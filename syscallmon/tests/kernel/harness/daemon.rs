@@ -7,7 +7,10 @@ use std::{
     io::{BufRead, BufReader, Read},
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
-    sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     thread,
     time::Duration,
 };
@@ -39,6 +42,8 @@ pub(crate) struct Daemon {
     child: Child,
     _claim: Claim,
     log: Arc<Mutex<Vec<String>>>,
+    /// Whether nobody reads its log any more.
+    is_unread: Arc<AtomicBool>,
     address: String,
 }
 
@@ -63,13 +68,19 @@ impl Daemon {
         let mut child = command.stderr(Stdio::piped()).spawn().expect("start the daemon");
         let stderr = child.stderr.take().expect("piped");
         let log = Arc::new(Mutex::new(Vec::new()));
-        let lines = Arc::clone(&log);
+        // So that little fills it where nobody reads it.
+        let _ = rustix::pipe::fcntl_setpipe_size(&stderr, 4096);
+        let (lines, is_unread) = (Arc::clone(&log), Arc::<AtomicBool>::default());
+        let stops = Arc::clone(&is_unread);
         thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 lines.lock().unwrap().push(line);
+                while stops.load(Relaxed) {
+                    thread::park();
+                }
             }
         });
-        let mut daemon = Self { child, _claim: claim, log, address: String::new() };
+        let mut daemon = Self { child, _claim: claim, log, is_unread, address: String::new() };
         daemon.address = wait_for("an address to be listened on", Duration::from_secs(20), || {
             daemon.assert_running();
             daemon.log_line("message=listening")?.split_once("address=").map(|(_, address)| address.to_owned())
@@ -95,6 +106,11 @@ impl Daemon {
     /// The first log line that has all of these texts.
     pub(crate) fn log_line_with(&self, texts: &[&str]) -> Option<String> {
         self.log.lock().unwrap().iter().find(|line| texts.iter().all(|text| line.contains(text))).cloned()
+    }
+
+    /// Leaves the pipe of its log open, and reads no more than one line from it.
+    pub(crate) fn stop_reading_log(&self) {
+        self.is_unread.store(true, Relaxed);
     }
 
     /// `host:port`.

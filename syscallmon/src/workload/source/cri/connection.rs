@@ -13,7 +13,6 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
-use tokio::net::UnixStream;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::{
     Code, Status,
@@ -25,7 +24,10 @@ use tonic_prost::ProstEncoder;
 use tower::{service_fn, util::BoxService};
 
 use super::messages::{Container, Containers, Image, Images, Sandbox, Sandboxes, Version, decode};
-use crate::workload::{facts::text, source::SourceError};
+use crate::workload::{
+    facts::text,
+    source::{SourceError, socket::connect},
+};
 
 /// The longest answer, in bytes: what kubelet takes (`maxMsgSize` in `k8s.io/cri-client`).
 pub(super) const MAX_ANSWER_BYTES: usize = 16 << 20;
@@ -118,7 +120,7 @@ struct Rpc {
 
 impl Rpc {
     async fn open(socket: &Path, timeout: Duration) -> Result<Self, SourceError> {
-        let stream = UnixStream::connect(socket).await.map_err(SourceError::Connect)?;
+        let stream = connect(socket).await.map_err(SourceError::Connect)?;
         let (sender, driver) = handshake(TokioExecutor::new(), TokioIo::new(stream))
             .await
             .map_err(|error| SourceError::answer("HTTP/2", &error))?;

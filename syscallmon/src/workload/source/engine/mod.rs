@@ -14,12 +14,11 @@ use http_body_util::{BodyExt, Collected, Empty, Limited};
 use hyper::{Request, StatusCode, body::Bytes, client::conn::http1::handshake, header::HOST};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
-use tokio::net::UnixStream;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::workload::{
     facts::{CONTAINER_NAME_LABEL, ContainerFacts, ContainerId, PAUSE_NAME, PodFacts, text},
-    source::SourceError,
+    source::{SourceError, socket::connect},
 };
 
 /// How long a request may take.
@@ -98,7 +97,7 @@ impl Engine {
 
     /// The list of one container, in whatever state, as JSON.
     async fn list(&self, id: &ContainerId) -> Result<Bytes, SourceError> {
-        let stream = UnixStream::connect(&self.socket).await.map_err(SourceError::Connect)?;
+        let stream = connect(&self.socket).await.map_err(SourceError::Connect)?;
         let (mut sender, driver) = handshake(TokioIo::new(stream)).await.map_err(|error| self.failure(&error))?;
         let _driver = AbortOnDropHandle::new(tokio::spawn(driver));
         // {"id":["..."]}

@@ -54,11 +54,11 @@ impl Controllers {
     ///
     /// When the service account or the kubeconfig cannot be read, or cannot be used.
     pub(in crate::workload::source) async fn connect(kubeconfig: Option<&Path>) -> Result<Self, SourceError> {
-        Self::with_limits(configuration(kubeconfig).await?, Limits::CONTROLLERS, TIMEOUT)
+        Self::with_limits(configuration(kubeconfig).await?, Limits::CONTROLLERS, TIMEOUT).await
     }
 
-    fn with_limits(config: Config, limits: Limits, timeout: Duration) -> Result<Self, SourceError> {
-        let client = client(config, limits, || {}).map_err(|error| SourceError::Answer(description(&error)))?;
+    async fn with_limits(config: Config, limits: Limits, timeout: Duration) -> Result<Self, SourceError> {
+        let client = client(config, limits, || {}).await?;
         Ok(Self { client, timeout })
     }
 

@@ -10,6 +10,7 @@ mod pod;
 pub(super) mod server;
 #[cfg(test)]
 mod tests;
+mod token;
 
 use std::{env, path::Path, pin::pin, sync::Arc, time::Duration};
 
@@ -22,16 +23,26 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
     runtime::watcher::{self, DefaultBackoff, Event, watcher},
 };
-use tokio::time::{sleep, timeout};
-use tower::{limit::RateLimitLayer, util::MapResponseLayer};
+use tokio::{
+    runtime::Handle,
+    time::{sleep, timeout},
+};
+use tower::{
+    limit::RateLimitLayer,
+    util::{MapRequestLayer, MapResponseLayer},
+};
 
 pub(super) use self::controllers::Controllers;
 pub use self::pod::Pod;
 use self::{
     failure::{Failure, description},
     pod::PodObject,
+    token::Token,
 };
-use crate::workload::source::SourceError;
+use crate::{
+    blocking::{self, BlockingError, FILE_TIMEOUT, Work},
+    workload::source::SourceError,
+};
 
 /// Where a pod finds the token of its service account. kube reads it at least once a minute, so it may be rotated.
 const TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
@@ -121,17 +132,17 @@ impl Kubernetes {
         answered: impl Fn() + Clone + Send + Sync + 'static,
     ) -> Result<Self, SourceError> {
         let config = configuration(kubeconfig).await?;
-        Self::with_limits(config, node, Limits::DEFAULT, DefaultBackoff::default(), answered)
+        Self::with_limits(config, node, Limits::DEFAULT, DefaultBackoff::default(), answered).await
     }
 
-    fn with_limits(
+    async fn with_limits(
         config: Config,
         node: &str,
         limits: Limits,
         delays: impl Iterator<Item = Duration> + Send + 'static,
         answered: impl Fn() + Clone + Send + Sync + 'static,
     ) -> Result<Self, SourceError> {
-        let client = client(config, limits, answered).map_err(|error| SourceError::Answer(description(&error)))?;
+        let client = client(config, limits, answered).await?;
         Ok(Self { pods: Api::all(client), node: node.into(), limits, delays: Box::new(delays) })
     }
 
@@ -193,20 +204,27 @@ impl Kubernetes {
 /// When the service account or the kubeconfig cannot be read, or cannot be used.
 pub async fn connect(kubeconfig: Option<&Path>) -> Result<Client, SourceError> {
     let config = configuration(kubeconfig).await?;
-    client(config, Limits::SHORT, || {}).map_err(|error| SourceError::Answer(description(&error)))
+    client(config, Limits::SHORT, || {}).await
 }
 
 /// As a kubeconfig says, or else the service account.
 async fn configuration(kubeconfig: Option<&Path>) -> Result<Config, SourceError> {
-    let Some(path) = kubeconfig else {
-        return Config::incluster().map_err(|error| SourceError::Answer(description(&error)));
+    let (path, runtime) = (kubeconfig.map(Path::to_owned), Handle::current());
+    let key = path.as_ref().map_or_else(|| "service account".into(), |path| path.to_string_lossy().into_owned());
+    let read = move || {
+        let Some(path) = path else {
+            return Config::incluster().map_err(|error| SourceError::Answer(description(&error)));
+        };
+        let options = KubeConfigOptions::default();
+        let file = Kubeconfig::read_from(path);
+        let config = file.and_then(|file| runtime.block_on(Config::from_custom_kubeconfig(file, &options)));
+        config.map_err(|error| SourceError::Answer(description(&error)))
     };
-    let options = KubeConfigOptions::default();
-    match Kubeconfig::read_from(path) {
-        Ok(file) => Config::from_custom_kubeconfig(file, &options).await,
-        Err(error) => Err(error),
-    }
-    .map_err(|error| SourceError::Answer(description(&error)))
+    blocking::run(Work::Kubeconfig, &key, FILE_TIMEOUT, read).await.map_err(|error| hangs(&error))?
+}
+
+fn hangs(error: &BlockingError) -> SourceError {
+    SourceError::Answer(format!("cannot read the kubeconfig or its files: {error}"))
 }
 
 /// The next event. A list has to come in time; a watch may be silent, and kube asks for it anew every 290 s.
@@ -221,25 +239,40 @@ async fn next(
     event.unwrap_or(Err(watcher::Error::NoResourceVersion)).map_err(Failure::from)
 }
 
-/// A client that keeps the limits.
-fn client(
+/// A client that keeps the limits. Certificates are read, and a kubeconfig's command is run, in a thread with a deadline.
+async fn client(
     mut config: Config,
     limits: Limits,
     answered: impl Fn() + Clone + Send + Sync + 'static,
-) -> kube::Result<Client> {
+) -> Result<Client, SourceError> {
     config.read_timeout = Some(limits.silence);
     config.reset_reader_on_write = true;
     // Each failure is told and waited for here.
     config.default_retry = false;
-    Ok(ClientBuilder::try_from(config)?
-        .with_layer(&MapResponseLayer::new(move |response: Response<_>| {
+    let token = match config.auth_info.token_file.take().filter(|_| config.auth_info.token.is_none()) {
+        Some(file) => Some(Token::watch(file.into()).await.map_err(SourceError::Answer)?),
+        None => None,
+    };
+    let runtime = Handle::current();
+    let key = config.cluster_url.to_string();
+    let build = move || {
+        let _in_runtime = runtime.enter();
+        let builder = ClientBuilder::try_from(config)?;
+        let builder = builder.with_layer(&MapResponseLayer::new(move |response: Response<_>| {
             if response.status().is_success() {
                 answered();
             }
             response.map(|body| Limited::new(body, limits.answer))
-        }))
-        .with_layer(&RateLimitLayer::new(limits.requests, limits.period))
-        .build())
+        }));
+        let add_token = move |request| match &token {
+            Some(token) => token.add_to(request),
+            None => request,
+        };
+        let builder = builder.with_layer(&MapRequestLayer::new(add_token));
+        Ok(builder.with_layer(&RateLimitLayer::new(limits.requests, limits.period)).build())
+    };
+    let client = blocking::run(Work::Kubeconfig, &key, FILE_TIMEOUT, build).await.map_err(|error| hangs(&error))?;
+    client.map_err(|error: kube::Error| SourceError::Answer(description(&error)))
 }
 
 /// `None` for a pod without a UID, which no API server sends.

@@ -44,7 +44,7 @@ impl Watch {
         let server = ApiServer::start(answers).await;
         let config = configuration(Some(server.kubeconfig())).await.unwrap();
         let delays = iter::repeat(Duration::from_millis(10));
-        let kubernetes = Kubernetes::with_limits(config, "node1", limits, delays, || {}).unwrap();
+        let kubernetes = Kubernetes::with_limits(config, "node1", limits, delays, || {}).await.unwrap();
         let (sender, told) = unbounded_channel();
         let failures = sender.clone();
         let task = tokio::spawn(kubernetes.watch(
@@ -259,7 +259,7 @@ async fn watches_that_end_at_once_are_not_asked_for_without_a_pause() {
 async fn nobody_there_is_a_failure_to_connect() {
     let config = Config::new("http://127.0.0.1:1".parse().unwrap());
     let kubernetes =
-        Kubernetes::with_limits(config, "node1", LIMITS, iter::repeat(Duration::from_secs(9)), || {}).unwrap();
+        Kubernetes::with_limits(config, "node1", LIMITS, iter::repeat(Duration::from_secs(9)), || {}).await.unwrap();
     let (sender, mut failures) = unbounded_channel();
     let task = tokio::spawn(kubernetes.watch(|_| (), move |error| sender.send(error).unwrap()));
     let failure = timeout(Duration::from_secs(10), failures.recv()).await.unwrap().unwrap();

@@ -1,0 +1,58 @@
+//! The token of a file, sent with each request and read anew every minute.
+//!
+//! kube reads it within its requests; here a file that hangs delays no request: the token read last goes on.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, RwLock, Weak},
+    time::Duration,
+};
+
+use http::{HeaderValue, Request, header::AUTHORIZATION};
+use tokio::time::sleep;
+
+use crate::blocking::{self, Work};
+
+/// kubelet renews tokens when a fifth of their time is left, which is at least 2 min.
+const REREAD: Duration = Duration::from_mins(1);
+
+/// The header with the token.
+#[derive(Clone, Debug)]
+pub(super) struct Token(Arc<RwLock<HeaderValue>>);
+
+impl Token {
+    /// Reads the file, and starts a task that reads it again until all copies of this are dropped.
+    pub(super) async fn watch(path: PathBuf) -> Result<Self, String> {
+        let token = Self(Arc::new(RwLock::new(read(&path).await?)));
+        tokio::spawn(reread(path, Arc::downgrade(&token.0)));
+        Ok(token)
+    }
+
+    /// Puts the header into a request.
+    pub(super) fn add_to<B>(&self, mut request: Request<B>) -> Request<B> {
+        let header = self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        request.headers_mut().insert(AUTHORIZATION, header);
+        request
+    }
+}
+
+async fn reread(path: PathBuf, token: Weak<RwLock<HeaderValue>>) {
+    loop {
+        sleep(REREAD).await;
+        let Some(token) = token.upgrade() else { return };
+        // The API server says so when the old one is no longer good.
+        if let Ok(header) = read(&path).await {
+            *token.write().unwrap_or_else(std::sync::PoisonError::into_inner) = header;
+        }
+    }
+}
+
+async fn read(path: &std::path::Path) -> Result<HeaderValue, String> {
+    let owned = path.to_owned();
+    let text = blocking::file(Work::Kubeconfig, &path.to_string_lossy(), move || std::fs::read_to_string(owned)).await;
+    let text = text.map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    let header = HeaderValue::try_from(format!("Bearer {}", text.trim()));
+    let mut header = header.map_err(|_| format!("{}: has what cannot be in a header", path.display()))?;
+    header.set_sensitive(true);
+    Ok(header)
+}

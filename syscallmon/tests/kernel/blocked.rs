@@ -1,0 +1,113 @@
+//! Files, pipes and resolvers that never answer: counting, health and the end of the daemon go on.
+
+use std::{
+    fs,
+    net::UdpSocket,
+    path::{Path, PathBuf},
+    process::{self, Command},
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+use crate::harness::{Daemon, KnownCalls, TestCgroup, binary, number, wait_for};
+
+/// The documented 3 s, and what a busy host takes beside them.
+const END: Duration = Duration::from_secs(8);
+
+/// A cgroup with the name of a container.
+fn container(parent: &TestCgroup, name: u32) -> PathBuf {
+    let id = format!("{:032x}{name:032x}", process::id());
+    let path = parent.path().join("docker").join(id);
+    fs::create_dir_all(&path).expect("make a cgroup");
+    path
+}
+
+/// Calls `mount` there, which no container should.
+fn violate(path: &Path) {
+    KnownCalls::run(&[&"calls", &path, &number(libc::SYS_mount), &"1"]);
+}
+
+fn flags(directory: &TempDir) -> Vec<String> {
+    vec![format!("--state.directory={}", directory.path().join("state").display())]
+}
+
+/// Whether the API has a violation of this container.
+fn has_violation(daemon: &Daemon, path: &Path) -> bool {
+    let id = path.file_name().expect("a name").to_str().expect("text");
+    daemon.get("/api/v1/violations?limit=1000").1.contains(id)
+}
+
+/// Asserts that the daemon answers, judges and ends in time.
+fn assert_goes_on(mut daemon: Daemon, path: &Path) {
+    let begin = Instant::now();
+    assert_eq!(daemon.get("/healthz").0, 200);
+    daemon.scrape();
+    violate(path);
+    wait_for("a violation in the API", Duration::from_secs(10), || has_violation(&daemon, path).then_some(()));
+    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+    let begin = Instant::now();
+    daemon.signal(libc::SIGTERM);
+    assert_eq!(daemon.wait().code(), Some(0));
+    println!("ended after {:?}", begin.elapsed());
+    assert!(begin.elapsed() < END, "{:?}", begin.elapsed());
+}
+
+#[test]
+fn a_log_pipe_that_nobody_reads_stops_nothing() {
+    let (parent, directory) = (TestCgroup::new("unread"), tempfile::tempdir().unwrap());
+    let mut flags = flags(&directory);
+    flags.push("--alert.log=stderr".to_owned());
+    let daemon = Daemon::start(&flags.iter().map(String::as_str).collect::<Vec<_>>());
+    daemon.stop_reading_log();
+    // Alerts fill the pipe, and lines of the log come after them.
+    for name in 0..20 {
+        violate(&container(&parent, name));
+    }
+    let waits = r#"syscallmon_alerts_queued{sink="log"}"#;
+    wait_for("alerts that wait", Duration::from_secs(20), || daemon.scrape().value(waits).filter(|&queued| queued > 0));
+    for _ in 0..100 {
+        daemon.signal(libc::SIGHUP);
+        assert_eq!(daemon.get("/healthz").0, 200);
+    }
+    assert_goes_on(daemon, &container(&parent, 20));
+}
+
+#[test]
+fn a_secret_file_that_hangs_stops_nothing() {
+    let (parent, directory) = (TestCgroup::new("hanging"), tempfile::tempdir().unwrap());
+    let pipe = directory.path().join("token");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    let mut flags = flags(&directory);
+    // Nobody listens there: the file comes first.
+    flags.extend(["http://127.0.0.1:1", "http://127.0.0.1:2"].map(|url| format!("--alert.alertmanager.url={url}")));
+    flags.push(format!("--alert.alertmanager.bearer-token-file={}", pipe.display()));
+    flags.push("--alert.log=off".to_owned());
+    let daemon = Daemon::start(&flags.iter().map(String::as_str).collect::<Vec<_>>());
+    violate(&container(&parent, 0));
+    let timeouts = r#"syscallmon_blocking_timeouts_total{work="secret"}"#;
+    let stuck = r#"syscallmon_blocking_stuck_threads{work="secret"}"#;
+    wait_for("both to give up", Duration::from_secs(20), || {
+        daemon.scrape().value(timeouts).filter(|&count| count >= 2)
+    });
+    assert_eq!(daemon.scrape().value(stuck), Some(1), "one thread for one file");
+    assert_goes_on(daemon, &container(&parent, 1));
+}
+
+#[test]
+fn a_silent_resolver_does_not_delay_the_end() {
+    let (parent, directory) = (TestCgroup::new("silent"), tempfile::tempdir().unwrap());
+    let nameserver = UdpSocket::bind("127.97.11.53:53").expect("an address for a nameserver that says nothing");
+    nameserver.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let resolv_conf = directory.path().join("resolv.conf");
+    fs::write(&resolv_conf, "nameserver 127.97.11.53\noptions timeout:20 attempts:3\n").unwrap();
+    let script = format!("mount --bind {} /etc/resolv.conf && exec \"$@\"", resolv_conf.display());
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", &script, "sh"]).arg(binary());
+    command.args(["run", "--web.listen-address=127.0.0.1:0", "--alert.log=off"]).args(flags(&directory));
+    command.arg("--alert.webhook.url=http://webhook.test/");
+    let daemon = Daemon::start_command(&mut command);
+    violate(&container(&parent, 0));
+    nameserver.recv_from(&mut [0; 512]).expect("a question");
+    assert_goes_on(daemon, &container(&parent, 1));
+}
