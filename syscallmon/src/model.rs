@@ -7,12 +7,14 @@
 mod tests;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap, HashMap},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use crate::{
+    fair_share::Tenant,
     snapshot::{Counts, SlotCounts, Snapshot},
     syscalls::CallId,
     tally::Tally,
@@ -296,25 +298,35 @@ impl Model {
         self.fold_oldest(most_series);
     }
 
+    /// Folds workloads that are gone until the others have so many series at most: each time the oldest one of the tenant that has most, so
+    /// that nobody's last counts are gone before they are scraped since somebody else starts and ends many workloads.
     fn fold_oldest(&mut self, most_series: usize) {
-        let gone = |(workload, totals): (&Workload, &Totals)| {
-            Some((totals.gone_since?, workload.clone(), totals.counts.series()))
-        };
-        let series = self.workloads.values().filter(|totals| totals.is_gone()).map(|totals| totals.counts.series());
-        let mut excess = series.sum::<usize>().saturating_sub(most_series);
+        let gone = || self.workloads.iter().filter(|(_, totals)| totals.is_gone());
+        let mut excess = gone().map(|(_, totals)| totals.counts.series()).sum::<usize>().saturating_sub(most_series);
         if excess == 0 {
             return;
         }
-        let mut oldest: Vec<_> = self.workloads.iter().filter_map(gone).collect();
-        oldest.sort_unstable();
-        for (_, workload, series) in oldest {
-            if excess == 0 {
-                break;
-            }
+        let mut tenants: HashMap<Arc<str>, (usize, Vec<_>)> = HashMap::new();
+        for (workload, totals) in gone() {
+            let group = Arc::clone(Tenant::of(workload, &totals.about).group());
+            let (series, workloads) = tenants.entry(group).or_default();
+            *series += totals.counts.series();
+            workloads.push((Reverse(totals.gone_since), workload.clone()));
+        }
+        // The oldest last.
+        for (_, workloads) in tenants.values_mut() {
+            workloads.sort_unstable();
+        }
+        let mut by_series: BinaryHeap<(usize, Vec<_>)> = tenants.into_values().collect();
+        while excess > 0
+            && let Some((series, mut workloads)) = by_series.pop()
+        {
+            let Some((_, workload)) = workloads.pop() else { continue };
             let counts = self.remove(&workload).map(|totals| totals.counts).unwrap_or_default();
             self.add(&Workload::Gone, &counts);
             self.folded += 1;
-            excess = excess.saturating_sub(series);
+            excess = excess.saturating_sub(counts.series());
+            by_series.push((series - counts.series(), workloads));
         }
     }
 

@@ -139,6 +139,23 @@ fn a_path_that_was_made_again_is_kept_even_if_it_makes_no_call() {
 }
 
 #[test]
+fn who_ends_many_workloads_folds_nobody_else_s() {
+    let (mut model, begin) = (model(), Instant::now());
+    let names: Vec<String> =
+        ["/victim/a".to_owned()].into_iter().chain((1..20).map(|n| format!("/evil/{n}"))).collect();
+    let names = Names((1..).zip(names.iter().map(|name| name.as_str().into())).collect());
+    let slots: Vec<u32> = (1..=20).collect();
+    let calls_of = |&slot: &u32| (slot, &[(A, 1), (B, 2)][..]);
+    names.apply(&mut model, &snapshot(&slots.iter().map(calls_of).collect::<Vec<_>>()));
+    for (after, &slot) in (0..).zip(&slots) {
+        model.forget_slots(&[slot], begin + Duration::from_millis(after));
+    }
+    model.expire(begin + Duration::from_secs(1), Duration::from_mins(5), 10, |_| false);
+    assert_eq!((calls(&model, "/victim/a", A), model.folded()), (Some(1), 15), "though it is the oldest");
+    assert_eq!(calls(&model, "(gone)", B), Some(30));
+}
+
+#[test]
 fn the_oldest_of_too_many_gone_are_folded_together() {
     let mut model = model();
     let now = Instant::now();
