@@ -204,6 +204,13 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_controller_that_is_too_long_to_read_owns_nothing_and_holds_nobody_up() {
+        let long = json!({"metadata": {"uid": "u1", "annotations": {"a": "x".repeat(2 << 20)}}});
+        let pod = pod("apps", "ReplicaSet", "web-5d4f", "u1");
+        assert_eq!(owner(pod, [Reply::Whole(200, long.to_string())]).await, None);
+    }
+
+    #[tokio::test]
     async fn an_api_server_in_trouble_is_asked_again_and_nothing_is_assumed() {
         let replies = [
             refusal(500, "etcd is ill"),

@@ -6,6 +6,7 @@
 
 use std::{path::Path, time::Duration};
 
+use http_body_util::LengthLimitError;
 use kube::{
     Client, Config,
     core::{Request, params::GetParams},
@@ -15,7 +16,7 @@ use tokio::time::timeout;
 
 use super::{
     Limits, client, configuration,
-    failure::description,
+    failure::{cause, description},
     owner_reference::{OwnerReference, controller},
     pod::text,
 };
@@ -84,6 +85,8 @@ impl Controllers {
         let answer = match &error {
             kube::Error::Api(status) if status.code == 404 => return (Answer::Missing, None),
             kube::Error::Api(status) if status.code == 403 => Answer::Forbidden,
+            // Whoever wrote it made it so long: its pods' claims cannot be verified, and must not be waited for.
+            error if cause::<LengthLimitError>(error).is_some() => Answer::Missing,
             _ => Answer::Failed,
         };
         (answer, Some(SourceError::Answer(description(&error))))
