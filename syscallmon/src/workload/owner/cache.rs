@@ -14,8 +14,8 @@ use super::{Claim, Controller, Intermediate, Owner, is_object_name};
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_mins(1);
 
-/// What is known is looked at again, since a controller can be given to another: soon once, as Kubernetes takes back within
-/// seconds what was claimed wrongly, and then rarely.
+/// What is known is looked at again, since a controller can be given to another: soon after a change, as Kubernetes takes back
+/// within seconds what was claimed wrongly, and then rarely.
 const FIRST_CHECK: Duration = Duration::from_mins(1);
 const NEXT_CHECK: Duration = Duration::from_hours(1);
 
@@ -175,9 +175,8 @@ impl OwnerCache {
                 return false;
             }
         };
-        let is_first = entry.state == State::Pending;
-        (entry.next, entry.pause) = (now + if is_first { FIRST_CHECK } else { NEXT_CHECK }, FIRST_RETRY);
         let is_news = state.as_ref().is_some_and(|state| *state != entry.state);
+        (entry.next, entry.pause) = (now + if is_news { FIRST_CHECK } else { NEXT_CHECK }, FIRST_RETRY);
         if let Some(state) = state {
             entry.state = state;
         }
@@ -319,5 +318,8 @@ mod tests {
             cache.answered(&reference, found(&reference, "batch/CronJob"), now);
             assert_eq!(cache.due(now), Err(Some(now + check)));
         }
+        // Given to another, which may have claimed it wrongly.
+        cache.answered(&reference, found(&reference, "example.com/Evil"), now);
+        assert_eq!(cache.due(now), Err(Some(now + FIRST_CHECK)));
     }
 }
