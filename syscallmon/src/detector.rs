@@ -3,9 +3,12 @@
 //! Whatever the events miss, the counters tell at the next snapshot, without the process. A container whose name is not known yet waits for
 //! it a little, since its name decides which policy it has. Where not even the cgroup is known, what is critical is reported.
 
+mod anew;
+mod provisional;
 #[cfg(test)]
 mod tests;
 mod waiting;
+mod watched;
 
 use std::{
     collections::HashMap,
@@ -14,18 +17,22 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use self::waiting::{Awaited, WaitingCall, WaitingCalls};
+use self::{
+    provisional::Provisional,
+    waiting::{Awaited, WaitingCall, WaitingCalls},
+    watched::{Basis, Watched},
+};
 use crate::{
     alert::Notice,
     cgroup::Tree,
     fair_share::Priority,
     kernel::FirstCall,
     model::News,
-    policy::{Kind, Phase, Policies, Policy, Process, Told, Unexpected, Violation},
+    policy::{Phase, Policies, Process, Told, Unexpected, Violation},
     process::{self, ProcessReader},
     state::State,
     syscalls::{CallId, CallTable},
-    workload::{Directory, Label, Labels, Named, Naming, PATIENCE, Place, Workload, source::SourceName},
+    workload::{Directory, Label, Labels, Named, Naming, PATIENCE, Place, Workload},
 };
 
 /// How long violations are kept after they were last seen.
@@ -35,7 +42,7 @@ const KEEP: Duration = Duration::from_hours(24);
 const PROCESSES_PER_SECOND: u32 = 200;
 
 /// A call that was made for the first time, or refused for the first time.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct First {
     cgroup_id: u64,
     call: CallId,
@@ -53,19 +60,12 @@ pub struct Detector {
     /// Which policy each workload has, as long as what is known of it stays the same.
     watched: HashMap<Workload, Watched>,
     waiting: WaitingCalls,
+    provisional: Provisional,
     /// Whether every cgroup of the host can be seen, so that one that cannot is worth a word.
     sees_all: bool,
     processes: ProcessReader,
     /// The second that is going on, and how many processes were asked for in it.
     asked: (Instant, u32),
-}
-
-#[derive(Clone, Debug)]
-struct Watched {
-    about: Labels,
-    policy: Option<Arc<Policy>>,
-    /// Whose baseline it has, where its policy learns.
-    kind: Option<Kind>,
 }
 
 /// Calls that are judged together.
@@ -85,6 +85,7 @@ impl Detector {
             policies,
             watched: HashMap::new(),
             waiting: WaitingCalls::new(),
+            provisional: Provisional::new(),
             sees_all: false,
             processes: ProcessReader::new(procfs),
             asked: (Instant::now(), 0),
@@ -111,7 +112,7 @@ impl Detector {
         let id = calls.position(call.abi, call.number);
         let may_object = match &named.workload {
             Workload::Named(_) | Workload::Pause => {
-                self.watched(named).policy.as_ref().is_some_and(|policy| policy.may_object(id))
+                self.policies.of(&named.about).is_some_and(|policy| policy.may_object(id))
             }
             Workload::Unresolved(_) => self.policies.iter().any(|policy| policy.may_object(id)),
             Workload::Unknown => self.policies.iter().any(|policy| policy.may_object(id)),
@@ -215,6 +216,10 @@ impl Detector {
     }
 
     fn judge_first(&mut self, state: &mut State, named: &Named, first: First) {
+        if self.is_provisional(state, named) {
+            let priority = self.policies.worst_severity(first.call).map_or(Priority::Low, Priority::from);
+            self.provisional.keep(named, &first, priority);
+        }
         let First { call, number, time, refused, process, is_partial, .. } = first;
         let calls = Calls { named, call, comm: Some(&process.comm), is_partial, time };
         let Some(violation) = self.judge(state, &calls) else { return };
@@ -224,10 +229,22 @@ impl Detector {
         tell(state, told);
     }
 
+    /// Whether something else may judge a workload's calls when more is known.
+    fn is_provisional(&mut self, state: &State, named: &Named) -> bool {
+        match &named.workload {
+            Workload::Unresolved(_) => true,
+            Workload::Named(_) => {
+                let watched = self.watch(&state.directory, named);
+                !watched.has_owner || watched.judged_by.as_ref().is_some_and(watched::JudgedBy::is_without_baseline)
+            }
+            _ => false,
+        }
+    }
+
     /// Judges what the counters tell.
     pub fn counted(&mut self, state: &mut State, news: &[News], now: SystemTime, is_partial: impl Fn(u64) -> bool) {
         for News { named, cgroup_id, before, calls, refused } in news {
-            if before.as_ref().is_some_and(|before| self.is_judged_alike(before, named)) {
+            if before.as_ref().is_some_and(|before| self.is_judged_alike(&state.directory, before, named)) {
                 continue;
             }
             let is_partial = is_partial(*cgroup_id);
@@ -247,34 +264,18 @@ impl Detector {
 
     /// One call; what is wrong with it, if anything is. What is being learned is learned.
     fn judge(&mut self, state: &mut State, calls: &Calls<'_>) -> Option<Violation> {
-        let &Calls { named, call, comm, is_partial, time } = calls;
+        let &Calls { named, call, time, .. } = calls;
         if matches!(named.workload, Workload::Unknown | Workload::Remainder) {
             return self.judge_unattributed(state, calls);
         }
-        let Watched { about, policy, kind } = self.watched(named).clone();
-        let policy = policy?;
-        let kind = kind.filter(|_| is_owner_known(&state.directory, &about));
-        let by_policy = |unexpected| (unexpected, Arc::clone(policy.name()));
-        let (Unexpected { severity, reason }, policy) = match (policy.learn(), kind) {
-            (None, _) => policy.judge(&about, call, None).map(by_policy),
-            (Some(_), None) => self.policies.judge_unlearned(&policy, &about, call),
-            (Some(learn), Some(kind)) => {
-                let State { baselines, calls, .. } = state;
-                match baselines.begin_or_get(&kind, (policy.name(), *learn), time, is_partial) {
-                    None => self.policies.judge_unlearned(&policy, &about, call),
-                    Some(baseline) if baseline.state == Phase::Guarding => {
-                        policy.judge(&about, call, Some(baseline.calls())).map(by_policy)
-                    }
-                    Some(baseline) => {
-                        let found = self.policies.judge_while_learning(&policy, &about, call, baseline.calls());
-                        if found.is_none() {
-                            baselines.learn(&kind, call, calls, time, comm);
-                        }
-                        found.map(by_policy)
-                    }
-                }
-            }
-        }?;
+        let watched = self.watch(&state.directory, named).clone();
+        let (found, basis) = self.verdict(state, &watched, calls);
+        let judged_by = watched.judged_by(basis);
+        if let Some(watched) = self.watched.get_mut(&named.workload) {
+            watched.judged_by.get_or_insert(judged_by);
+        }
+        let (Unexpected { severity, reason }, policy) = found?;
+        let about = watched.about;
         Some(Violation {
             time,
             last_seen: time,
@@ -290,6 +291,40 @@ impl Detector {
             reason,
             runtime_default_allows: self.policies.runtime_default_allows(call),
         })
+    }
+
+    /// What is unexpected of a call, by which policy; and what says so.
+    fn verdict(
+        &self,
+        state: &mut State,
+        watched: &Watched,
+        calls: &Calls<'_>,
+    ) -> (Option<(Unexpected, Arc<str>)>, Basis) {
+        let &Calls { call, comm, is_partial, time, .. } = calls;
+        let Some(policy) = &watched.policy else { return (None, Basis::Lists) };
+        let (about, by_policy) = (&watched.about, |unexpected| (unexpected, Arc::clone(policy.name())));
+        let Some(learn) = policy.learn() else {
+            return (policy.judge(about, call, None).map(by_policy), Basis::Lists);
+        };
+        let State { baselines, calls, .. } = state;
+        let baseline = watched.certain_kind().and_then(|kind| {
+            baselines.hand_over(kind, policy.name(), |name| self.policies.learns(name));
+            let baseline = baselines.begin_or_get(kind, (policy.name(), *learn), time, is_partial)?;
+            Some((kind, baseline))
+        });
+        let Some((kind, baseline)) = baseline else {
+            return (self.policies.judge_unlearned(policy, about, call), Basis::NoBaseline);
+        };
+        let found = if baseline.state == Phase::Guarding {
+            policy.judge(about, call, Some(baseline.calls()))
+        } else {
+            let found = self.policies.judge_while_learning(policy, about, call, baseline.calls());
+            if found.is_none() {
+                baselines.learn(kind, call, calls, time, comm);
+            }
+            found
+        };
+        (found.map(by_policy), Basis::of(baselines.edition(kind)))
     }
 
     /// A call of which nobody knows whose it is: what is wrong with it, where a container's would be critical.
@@ -316,36 +351,12 @@ impl Detector {
         })
     }
 
-    fn watched(&mut self, named: &Named) -> &Watched {
-        let Named { workload, about } = named;
-        if self.watched.get(workload).is_none_or(|watched| watched.about != *about) {
-            let policy = self.policies.of(about).cloned();
-            let learns = policy.as_ref().is_some_and(|policy| policy.learn().is_some());
-            // What has no name has no kind: it would be one of its own.
-            let kind = (learns && matches!(workload, Workload::Named(_))).then(|| Kind::of(about)).flatten();
-            self.watched.insert(workload.clone(), Watched { about: about.clone(), policy, kind });
-        }
-        &self.watched[workload]
-    }
-
     /// Takes up other policies, lets learning go on, and forgets what is gone. To be called after each snapshot.
     pub fn tick(&mut self, state: &mut State, at: Instant, now: SystemTime) {
-        if !Arc::ptr_eq(&self.policies, &state.policies) {
-            self.policies = Arc::clone(&state.policies);
-            self.watched.clear();
-        }
-        let State { model, directory, baselines, violations, .. } = state;
-        self.watched.retain(|workload, _| model.has(workload));
-        for (workload, watched) in &self.watched {
-            if let Watched { policy: Some(policy), kind: Some(kind), about } = watched
-                && let Some(learn) = policy.learn()
-                && model.is_there(workload)
-                && is_owner_known(directory, about)
-            {
-                // Whether it was there before was told with its first call.
-                baselines.begin_or_get(kind, (policy.name(), *learn), now, true);
-            }
-        }
+        self.reload(state);
+        self.watched.retain(|workload, _| state.model.has(workload));
+        self.take_up_facts(state, now);
+        let State { model, baselines, violations, .. } = state;
         for baseline in baselines.tick(at, now) {
             let (kind, calls) = (&baseline.kind, baseline.size());
             tracing::info!(%kind, calls, policy = %baseline.policy, "baseline is complete: other calls are unexpected from now on");
@@ -353,21 +364,10 @@ impl Detector {
         violations.forget(|workload| model.has(workload), at, KEEP);
     }
 
-    /// Takes along what is known of workloads that have another name now, unless it gives them another policy: then they are judged anew.
-    pub fn renamed(&mut self, state: &mut State, names: &HashMap<Workload, Named>) {
-        for (from, to) in names {
-            if to.workload.is_one() && self.is_judged_alike(from, to) {
-                state.violations.rename(from, &to.workload);
-            } else {
-                state.violations.forget_all_of(from);
-            }
-        }
-    }
-
     /// Whether a workload had the same policy under the name that it had before, and that does not learn by the name.
-    fn is_judged_alike(&mut self, before: &Workload, named: &Named) -> bool {
+    fn is_judged_alike(&mut self, directory: &Directory, before: &Workload, named: &Named) -> bool {
         let old = self.watched.get(before).and_then(|watched| watched.policy.clone());
-        let new = &self.watched(named).policy;
+        let new = &self.watch(directory, named).policy;
         let learns = new.as_ref().is_some_and(|policy| policy.learn().is_some());
         !learns && old.as_ref().map(|policy| policy.name()) == new.as_ref().map(|policy| policy.name())
     }
@@ -378,12 +378,6 @@ fn unknown(cgroup_id: u64) -> Named {
     // No path looks like this.
     let about = Labels::new([(Label::Cgroup, format!("(id {cgroup_id})").into())]);
     Named { workload: Workload::Unknown, about }
-}
-
-/// Whether what made a pod is known, as far as anybody knows it: before, its container is of another kind.
-fn is_owner_known(directory: &Directory, about: &Labels) -> bool {
-    let is_known = |uid: &Arc<str>| !directory.expects(SourceName::Kubernetes) || directory.knows_owner(uid);
-    about.get(Label::Owner).is_some() || about.get(Label::PodUid).is_none_or(is_known)
 }
 
 fn tell(state: &State, told: Option<Told>) {

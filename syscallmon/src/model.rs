@@ -254,6 +254,19 @@ impl Model {
         news
     }
 
+    /// All that a workload has done so far.
+    #[must_use]
+    pub fn all_of(&self, named: &Named) -> Option<News> {
+        let totals = self.workloads.get(&named.workload)?;
+        Some(News::new(named.clone(), totals.cgroup_id, &totals.counts))
+    }
+
+    /// What is known of a workload.
+    #[must_use]
+    pub fn about(&self, workload: &Workload) -> Option<&Labels> {
+        self.workloads.get(workload).map(|totals| &totals.about)
+    }
+
     /// Whether there are totals of a workload that is not gone.
     #[must_use]
     pub fn is_there(&self, workload: &Workload) -> bool {

@@ -124,6 +124,7 @@ impl Run {
         let (sampler, refresher) = Sampler::new(attached.kernel, events, naming, shared.clone(), watched.clone());
         let site = Site::new(shared.clone(), refresher, &config.telemetry_path, watched)?;
         // What was learned before is known before the first call is judged.
+        shared.lock().baselines.retention = config.baseline_retention;
         let store = Store::new(&config.state_directory, shared.clone());
         store.synchronize().await;
         let listeners = listeners.into_iter().map(tokio::net::TcpListener::from_std).collect::<io::Result<_>>()?;

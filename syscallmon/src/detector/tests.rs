@@ -1,12 +1,14 @@
+mod anew;
+
 use std::path::Path;
 
 use super::*;
 use crate::{
     kernel::Capacity,
     model::Model,
-    policy::{PolicyList, Source},
+    policy::{Kind, PolicyList, Source},
     tally::Tally,
-    workload::{Label, Rules},
+    workload::{Label, Rules, source::SourceName},
 };
 
 const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";

@@ -7,7 +7,7 @@ use crate::{
     alert::SinkStatus,
     blocking::{self, WorkStatus},
     durations::Durations,
-    policy::Counted,
+    policy::{Counted, MAX_BASELINES, Removed},
     settings,
     snapshot::Failure,
     state::{State, unix_time},
@@ -350,8 +350,26 @@ pub const FAMILIES: &[Family] = &[
         name: "syscallmon_policy_baselines_refused",
         kind: MetricType::GAUGE,
         labels: &[],
-        help: "Kinds of workloads that are not learned, since there are too many baselines.",
+        help: "Kinds of workloads that were there lately and are not learned, since there are too many baselines.",
         collect: |state, samples| samples.add(&[], state.baselines.refused() as f64),
+    },
+    Family {
+        name: "syscallmon_policy_baselines_limit",
+        kind: MetricType::GAUGE,
+        labels: &[],
+        help: "Most baselines that there can be.",
+        collect: |_, samples| samples.add(&[], MAX_BASELINES as f64),
+    },
+    Family {
+        name: "syscallmon_policy_baselines_removed_total",
+        kind: MetricType::COUNTER,
+        labels: &["reason"],
+        help: "Baselines that the daemon removed: no workload had them for too long, or others needed the room.",
+        collect: |state, samples| {
+            let Removed { expired, displaced } = state.baselines.removed;
+            samples.add(&[("reason", "expired")], expired as f64);
+            samples.add(&[("reason", "displaced")], displaced as f64);
+        },
     },
     Family {
         name: "syscallmon_policy_store_up",

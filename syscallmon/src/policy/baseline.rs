@@ -66,6 +66,14 @@ pub struct Baseline {
     /// For how long of that, up to now, no new call appeared.
     #[serde(deserialize_with = "humantime_serde::deserialize", serialize_with = "in_seconds", default)]
     pub quiet_for: Duration,
+    /// For how long no workload of the kind was there, to the day.
+    #[serde(
+        deserialize_with = "humantime_serde::deserialize",
+        serialize_with = "in_seconds",
+        default,
+        skip_serializing_if = "Duration::is_zero"
+    )]
+    pub unseen_for: Duration,
     /// By ABI and name, as `x86_64/openat`. Those that this binary's tables do not know stay.
     calls: BTreeMap<Arc<str>, FirstSeen>,
     /// Those that they do know.
@@ -140,6 +148,7 @@ impl Baseline {
             frozen_at: None,
             learned_for: Duration::ZERO,
             quiet_for: Duration::ZERO,
+            unseen_for: Duration::ZERO,
             calls: BTreeMap::new(),
             known: BTreeSet::new(),
         }

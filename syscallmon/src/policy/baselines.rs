@@ -1,27 +1,73 @@
 //! All baselines: which learn, when they are complete, and what of it is not on disk yet.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
-use super::{Baseline, Kind, Learn, Phase};
+use super::{
+    Baseline, Kind, Learn, Phase,
+    room::{MAX_BASELINES, Room},
+};
 use crate::syscalls::{CallId, CallTable};
 
-/// Most baselines; kinds beyond that are not learned.
-const MOST: usize = 4096;
+/// How long a baseline is kept that no workload has, unless somebody says otherwise. Longer than from one monthly Job to the next.
+pub const RETENTION: Duration = Duration::from_hours(40 * 24);
+
+/// How much of the time without a workload may be lost when the daemon dies.
+const SAVE_UNSEEN: Duration = Duration::from_hours(24);
 
 /// Every kind's baseline. The sampler feeds it, the store keeps it on disk, people manage it through the API.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Baselines {
     all: BTreeMap<Kind, Entry>,
+    room: Room,
     /// Those whose files are to go.
     forgotten: BTreeSet<Kind>,
     last_tick: Option<Instant>,
+    /// Kinds that found no room before the last tick, and since then.
     refused: BTreeSet<Kind>,
+    refused_now: BTreeSet<Kind>,
+    /// How many baselines there were so far, and those that people have ended.
+    editions: u64,
+    ended: BTreeSet<u64>,
+    /// How long a baseline is kept that no workload has.
+    pub retention: Duration,
+    /// Baselines that were removed though nobody said so.
+    pub removed: Removed,
     /// How their store fares.
     pub store: StoreStatus,
+}
+
+impl Default for Baselines {
+    fn default() -> Self {
+        Self {
+            all: BTreeMap::new(),
+            room: Room::default(),
+            forgotten: BTreeSet::new(),
+            last_tick: None,
+            refused: BTreeSet::new(),
+            refused_now: BTreeSet::new(),
+            editions: 0,
+            ended: BTreeSet::new(),
+            retention: RETENTION,
+            removed: Removed::default(),
+            store: StoreStatus::default(),
+        }
+    }
+}
+
+/// How many baselines were removed though nobody said so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// No workload had them for too long.
+    pub expired: u64,
+    /// Others needed the room.
+    pub displaced: u64,
 }
 
 #[derive(Debug)]
@@ -30,9 +76,13 @@ struct Entry {
     baseline: Arc<Baseline>,
     /// How the policy learns; not known before a workload of the kind was seen.
     learn: Option<Learn>,
-    /// Whether a workload of the kind was seen since the last tick.
+    /// Whether a workload of the kind was seen since the last tick, and before it.
     is_alive: bool,
+    was_alive: bool,
+    /// For how long none was seen.
+    unseen_for: Duration,
     is_dirty: bool,
+    edition: u64,
 }
 
 /// What is not on disk yet.
@@ -68,7 +118,7 @@ pub struct StoreStatus {
 
 impl Baselines {
     /// A workload of this kind is there, and this policy, which learns, is its own. Begins a baseline where there is none, which is
-    /// partial if the workload was there before it was watched. `None` where there are too many.
+    /// partial if the workload was there before it was watched. `None` where there is no room.
     pub fn begin_or_get(
         &mut self,
         kind: &Kind,
@@ -77,18 +127,19 @@ impl Baselines {
         is_partial: bool,
     ) -> Option<&Baseline> {
         if !self.all.contains_key(kind) {
-            if self.all.len() >= MOST {
-                self.refuse(kind);
+            if !self.make_room(kind, policy) {
                 return None;
             }
             self.forgotten.remove(kind);
-            let baseline = Arc::new(Baseline::new(kind.clone(), Arc::clone(policy), now, is_partial));
-            self.all.insert(kind.clone(), Entry { baseline, learn: None, is_alive: true, is_dirty: true });
+            let baseline = Baseline::new(kind.clone(), Arc::clone(policy), now, is_partial);
+            let entry = Entry { is_dirty: true, ..self.entry(baseline) };
+            self.all.insert(kind.clone(), entry);
         }
         let entry = self.all.get_mut(kind)?;
-        (entry.learn, entry.is_alive) = (Some(learn), true);
-        if entry.baseline.policy != *policy {
-            entry.change(|baseline| baseline.policy = Arc::clone(policy));
+        entry.is_alive = true;
+        // Where two policies share a kind, the times of the one whose baseline it is.
+        if entry.baseline.policy == *policy || entry.learn.is_none() {
+            entry.learn = Some(learn);
         }
         // A start has been seen.
         if !is_partial && entry.baseline.partial && entry.baseline.state == Phase::Learning {
@@ -97,10 +148,60 @@ impl Baselines {
         Some(&entry.baseline)
     }
 
+    /// Gives a kind's baseline to a policy, unless it is another one's that `learns`: of two that share a kind, the first one keeps it.
+    pub fn hand_over(&mut self, kind: &Kind, policy: &Arc<str>, learns: impl Fn(&str) -> bool) {
+        if let Some(entry) = self.all.get_mut(kind)
+            && entry.baseline.policy != *policy
+            && !learns(&entry.baseline.policy)
+        {
+            entry.change(|baseline| baseline.policy = Arc::clone(policy));
+            entry.learn = None;
+            self.room.put(&entry.baseline, entry.was_alive);
+        }
+    }
+
+    fn entry(&mut self, baseline: Baseline) -> Entry {
+        self.editions += 1;
+        Entry {
+            learn: None,
+            is_alive: false,
+            was_alive: false,
+            unseen_for: baseline.unseen_for,
+            is_dirty: false,
+            edition: self.editions,
+            baseline: Arc::new(baseline),
+        }
+    }
+
+    /// Whether there is room for one more, after another one had to go for it at most.
+    fn make_room(&mut self, kind: &Kind, policy: &str) -> bool {
+        let Some(gone) = self.room.add(kind, policy) else { return true };
+        let Some((baseline, is_protected)) = self.all.get(&gone).map(Entry::standing) else {
+            self.refuse(kind);
+            return false;
+        };
+        if is_protected {
+            self.room.remove(kind);
+            self.room.put(&baseline, true);
+            self.refuse(kind);
+            return false;
+        }
+        if baseline.state == Phase::Guarding {
+            tracing::warn!(kind = %gone, "baseline removed: no workload has it, and others need the room");
+        }
+        self.removed.displaced += 1;
+        self.all.remove(&gone);
+        self.forgotten.insert(gone);
+        true
+    }
+
     fn refuse(&mut self, kind: &Kind) {
         // Bounded as the others are.
-        if self.refused.len() < MOST && self.refused.insert(kind.clone()) && self.refused.len() == 1 {
-            tracing::warn!(%kind, "there are {MOST} baselines: no more kinds of workloads are learned; forget some");
+        if self.refused_now.len() < MAX_BASELINES && self.refused_now.insert(kind.clone()) && self.refused() == 1 {
+            tracing::warn!(
+                %kind,
+                "there are {MAX_BASELINES} baselines: no more kinds of workloads are learned, and runtime-default judges them; forget some"
+            );
         }
     }
 
@@ -114,24 +215,31 @@ impl Baselines {
         entry.change(|baseline| baseline.learn(call, calls, now, comm))
     }
 
-    /// Lets time pass for those whose workloads were seen since the last tick, and freezes those that are complete: these.
+    /// Lets time pass: freezes baselines that are complete, which are returned, and removes those that no workload has had for too long.
     pub fn tick(&mut self, at: Instant, now: SystemTime) -> Vec<Arc<Baseline>> {
         let passed = self.last_tick.replace(at).map(|last| at.saturating_duration_since(last)).unwrap_or_default();
+        self.refused = std::mem::take(&mut self.refused_now);
+        self.ended.clear();
         let mut frozen = Vec::new();
         for entry in self.all.values_mut() {
-            let is_alive = std::mem::take(&mut entry.is_alive);
-            let Some(learn) = entry.learn.filter(|_| is_alive && entry.baseline.state == Phase::Learning) else {
-                continue;
-            };
-            let baseline = Arc::make_mut(&mut entry.baseline);
-            entry.is_dirty |= baseline.pass(passed);
-            if baseline.is_complete(learn) {
-                baseline.freeze(now);
-                entry.is_dirty = true;
-                frozen.push(Arc::clone(&entry.baseline));
-            }
+            entry.was_alive = std::mem::take(&mut entry.is_alive);
+            entry.pass_unseen(passed);
+            frozen.extend(entry.pass_learning(passed, now));
+            self.room.update(&entry.baseline, entry.was_alive);
         }
+        self.expire();
         frozen
+    }
+
+    fn expire(&mut self) {
+        let is_due = |entry: &Entry| entry.unseen_for >= self.retention && !entry.baseline.approved;
+        let due = self.all.iter().filter(|(_, entry)| is_due(entry)).map(|(kind, _)| kind.clone());
+        for kind in due.collect::<Vec<_>>() {
+            tracing::info!(%kind, "baseline removed: no workload has had it for the time of state.baseline-retention");
+            self.removed.expired += 1;
+            self.remove(&kind);
+            self.forgotten.insert(kind);
+        }
     }
 
     /// Freezes it now, whatever it has learned; `false` if there is none.
@@ -146,6 +254,7 @@ impl Baselines {
 
     /// Forgets it, and its file. Where a policy still learns, another one begins with nothing.
     pub fn forget(&mut self, kind: &Kind) -> bool {
+        self.ended.extend(self.edition(kind));
         let is_there = self.drop(kind);
         if is_there {
             self.forgotten.insert(kind.clone());
@@ -181,29 +290,50 @@ impl Baselines {
         self.all.values().map(|entry| &entry.baseline)
     }
 
-    /// How many kinds are not learned, since there are too many.
+    /// How many kinds that were there lately are not learned, since there is no room.
     #[must_use]
     pub fn refused(&self) -> usize {
-        self.refused.len()
+        self.refused.len().max(self.refused_now.len())
+    }
+
+    /// Tells one baseline of a kind from the next, and from what its file says.
+    #[must_use]
+    pub fn edition(&self, kind: &Kind) -> Option<u64> {
+        self.all.get(kind).map(|entry| entry.edition)
+    }
+
+    /// Whether somebody has ended this baseline since the last tick: the next one begins with nothing.
+    #[must_use]
+    pub fn is_ended(&self, edition: u64) -> bool {
+        self.ended.contains(&edition)
     }
 
     /// Takes over a baseline from disk, whatever was here. `false` where there are too many.
     pub fn adopt(&mut self, baseline: Baseline) -> bool {
         let kind = baseline.kind.clone();
-        let old = self.all.get(&kind);
-        if old.is_none() && self.all.len() >= MOST {
+        if !self.all.contains_key(&kind) && self.room.is_full() {
             self.refuse(&kind);
             return false;
         }
-        let (learn, is_alive) = old.map_or((None, false), |old| (old.learn, old.is_alive));
         self.forgotten.remove(&kind);
-        self.all.insert(kind, Entry { baseline: Arc::new(baseline), learn, is_alive, is_dirty: false });
+        let entry = self.entry(baseline);
+        let old = self.all.get(&kind);
+        let (learn, is_alive, was_alive) =
+            old.map_or((None, false, false), |old| (old.learn, old.is_alive, old.was_alive));
+        self.room.put(&entry.baseline, is_alive || was_alive);
+        self.all.insert(kind, Entry { learn, is_alive, was_alive, ..entry });
         true
     }
 
     /// Drops a baseline whose file is gone; whether there was one.
     pub fn drop(&mut self, kind: &Kind) -> bool {
         self.refused.clear();
+        self.refused_now.clear();
+        self.remove(kind)
+    }
+
+    fn remove(&mut self, kind: &Kind) -> bool {
+        self.room.remove(kind);
         self.all.remove(kind).is_some()
     }
 
@@ -227,213 +357,33 @@ impl Entry {
         self.is_dirty = true;
         change(Arc::make_mut(&mut self.baseline))
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::policy::essential;
-
-    /// A clock, and a policy that learns for at least 10 min and until 1 h is quiet.
-    struct Learning {
-        baselines: Baselines,
-        table: CallTable,
-        start: Instant,
-        seconds: u64,
+    /// The baseline, and whether others may not have its room: it guards what is there, or somebody wants it.
+    fn standing(&self) -> (Arc<Baseline>, bool) {
+        let is_alive = self.is_alive || self.was_alive;
+        let is_protected = self.baseline.approved || (is_alive && self.baseline.state == Phase::Guarding);
+        (Arc::clone(&self.baseline), is_protected)
     }
 
-    fn kind(name: &str) -> Kind {
-        format!("docker:{name}").parse().unwrap()
-    }
-
-    impl Learning {
-        fn new() -> Self {
-            let mut learning =
-                Self { baselines: Baselines::default(), table: CallTable::x86_64(), start: Instant::now(), seconds: 0 };
-            learning.baselines.tick(learning.start, learning.now());
-            learning
-        }
-
-        fn now(&self) -> SystemTime {
-            SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000 + self.seconds)
-        }
-
-        fn see(&mut self, name: &str, is_partial: bool) -> bool {
-            let now = self.now();
-            self.baselines.begin_or_get(&kind(name), (&"p".into(), Learn::default()), now, is_partial).is_some()
-        }
-
-        fn call(&mut self, name: &str, syscall: &str) -> bool {
-            let call = self.table.id("x86_64", syscall).unwrap();
-            let now = self.now();
-            self.baselines.learn(&kind(name), call, &self.table, now, Some("sh"))
-        }
-
-        /// Passes so many minutes, in which a workload of each of these kinds is there; how many are frozen meanwhile.
-        fn minutes(&mut self, minutes: u64, alive: &[&str]) -> usize {
-            let tick = |learning: &mut Self| {
-                for name in alive {
-                    assert!(learning.see(name, false));
-                }
-                learning.seconds += 60;
-                let at = learning.start + Duration::from_secs(learning.seconds);
-                learning.baselines.tick(at, learning.now()).len()
-            };
-            (0..minutes).map(|_| tick(self)).sum()
-        }
-
-        fn is_guarding(&self, name: &str) -> bool {
-            self.baselines.is_guarding(&kind(name))
+    /// Lets time pass without a workload, if there is none.
+    fn pass_unseen(&mut self, passed: Duration) {
+        self.unseen_for = if self.was_alive { Duration::ZERO } else { self.unseen_for.saturating_add(passed) };
+        let saved = self.baseline.unseen_for;
+        if self.unseen_for >= saved + SAVE_UNSEEN || self.unseen_for < saved {
+            let unseen_for = self.unseen_for;
+            self.change(|baseline| baseline.unseen_for = unseen_for);
         }
     }
 
-    #[test]
-    fn a_baseline_is_frozen_when_nothing_new_came_for_long_enough() {
-        let mut learning = Learning::new();
-        learning.see("a", false);
-        assert!(learning.call("a", "read") && !learning.call("a", "read"));
-        assert_eq!(learning.minutes(59, &["a"]), 0);
-        assert!(learning.call("a", "write"), "it begins anew");
-        assert_eq!(learning.minutes(59, &["a"]), 0);
-        assert_eq!(learning.minutes(1, &["a"]), 1);
-        assert!(learning.is_guarding("a") && !learning.call("a", "open"));
-        assert_eq!(learning.baselines.calls(&kind("a")).unwrap().len(), 2);
-    }
-
-    #[test]
-    fn time_passes_only_while_a_workload_of_the_kind_is_there() {
-        let mut learning = Learning::new();
-        for name in ["a", "b"] {
-            learning.see(name, false);
-            learning.call(name, "read");
+    /// Lets time pass with a workload, if there is one; the baseline if it is complete now.
+    fn pass_learning(&mut self, passed: Duration, now: SystemTime) -> Option<Arc<Baseline>> {
+        let learn = self.learn.filter(|_| self.was_alive && self.baseline.state == Phase::Learning)?;
+        let baseline = Arc::make_mut(&mut self.baseline);
+        self.is_dirty |= baseline.pass(passed);
+        if !baseline.is_complete(learn) {
+            return None;
         }
-        assert_eq!(learning.minutes(59, &["a", "b"]), 0);
-        assert_eq!(learning.minutes(600, &["b"]), 1);
-        assert!(!learning.is_guarding("a"));
-        assert_eq!(learning.minutes(1, &["a"]), 1, "what has passed before counts");
-    }
-
-    #[test]
-    fn what_made_no_call_is_not_frozen() {
-        let mut learning = Learning::new();
-        assert_eq!(learning.minutes(600, &["a"]), 0);
-    }
-
-    #[test]
-    fn a_short_silence_is_not_enough_before_the_least_time() {
-        let mut learning = Learning::new();
-        let learn = Learn { quiet_for: Duration::from_mins(1), ..Learn::default() };
-        let mut frozen = 0;
-        for minute in 0..10 {
-            assert_eq!(frozen, 0, "{minute}");
-            let now = learning.now();
-            learning.baselines.begin_or_get(&kind("a"), (&"p".into(), learn), now, false);
-            learning.call("a", "read");
-            frozen = learning.minutes(0, &[]);
-            learning.seconds += 60;
-            let at = learning.start + Duration::from_secs(learning.seconds);
-            frozen += learning.baselines.tick(at, learning.now()).len();
-        }
-        assert_eq!(frozen, 1);
-    }
-
-    #[test]
-    fn a_new_call_now_and_then_does_not_keep_a_baseline_from_guarding() {
-        let mut learning = Learning::new();
-        learning.see("a", false);
-        let table = learning.table.clone();
-        let mut calls = table.iter().filter(|(_, call)| call.abi == "x86_64" && !essential::is_essential(*call));
-        let days = 7 * 24 * 60;
-        let new_ones = (0..days / 59).map(|_| {
-            assert!(!learning.is_guarding("a"));
-            learning.call("a", calls.next().expect("there are enough").1.syscall);
-            learning.minutes(59, &["a"])
-        });
-        assert_eq!(new_ones.sum::<usize>(), 0, "there is always a new one");
-        learning.minutes(days % 59, &["a"]);
-        assert!(learning.is_guarding("a"), "it has learned for as long as it may");
-    }
-
-    #[test]
-    fn what_every_program_calls_is_no_news() {
-        let mut learning = Learning::new();
-        learning.see("a", false);
-        learning.call("a", "read");
-        assert_eq!(learning.minutes(59, &["a"]), 0);
-        assert!(learning.call("a", "exit_group") && learning.call("a", "rt_sigreturn"));
-        assert_eq!(learning.minutes(1, &["a"]), 1);
-    }
-
-    #[test]
-    fn a_baseline_is_partial_until_a_start_was_seen() {
-        let mut learning = Learning::new();
-        let is_partial = |learning: &Learning| learning.baselines.get(&kind("a")).unwrap().partial;
-        learning.see("a", true);
-        assert!(is_partial(&learning));
-        learning.see("a", false);
-        assert!(!is_partial(&learning));
-        learning.see("a", true);
-        assert!(!is_partial(&learning), "it has seen one");
-    }
-
-    #[test]
-    fn approved_is_frozen_at_once_and_relearned_keeps_its_calls() {
-        let mut learning = Learning::new();
-        learning.see("a", false);
-        learning.call("a", "read");
-        let now = learning.now();
-        assert!(learning.baselines.approve(&kind("a"), now) && learning.is_guarding("a"));
-        assert!(learning.baselines.relearn(&kind("a"), now) && !learning.is_guarding("a"));
-        assert!(learning.call("a", "write"));
-        assert_eq!(learning.baselines.calls(&kind("a")).unwrap().len(), 2);
-        assert!(!learning.baselines.approve(&kind("b"), now) && !learning.baselines.relearn(&kind("b"), now));
-    }
-
-    #[test]
-    fn each_change_is_given_to_the_store_once() {
-        let mut learning = Learning::new();
-        learning.see("a", false);
-        let changes = |learning: &mut Learning| learning.baselines.take_changes();
-        assert!(matches!(&changes(&mut learning)[..], [Change::Write(baseline)] if baseline.size() == 0));
-        learning.minutes(1, &["a"]);
-        assert_eq!(changes(&mut learning), []);
-        learning.call("a", "read");
-        assert!(matches!(&changes(&mut learning)[..], [Change::Write(baseline)] if baseline.size() == 1));
-        assert!(learning.baselines.forget(&kind("a")) && !learning.baselines.forget(&kind("a")));
-        assert_eq!(changes(&mut learning), [Change::Remove(kind("a"))]);
-    }
-
-    #[test]
-    fn what_was_forgotten_and_comes_again_is_written_and_not_removed() {
-        let mut learning = Learning::new();
-        learning.see("a", false);
-        learning.baselines.forget(&kind("a"));
-        learning.see("a", true);
-        assert!(matches!(&learning.baselines.take_changes()[..], [Change::Write(baseline)] if baseline.partial));
-    }
-
-    #[test]
-    fn an_edit_replaces_what_was_learned_and_is_not_written_again() {
-        let mut learning = Learning::new();
-        learning.see("a", false);
-        learning.call("a", "read");
-        let mut edited = Baseline::clone(learning.baselines.get(&kind("a")).unwrap());
-        edited.approve(learning.now());
-        learning.call("a", "write");
-        assert!(learning.baselines.adopt(edited));
-        assert_eq!(learning.baselines.calls(&kind("a")).unwrap().len(), 1);
-        assert!(learning.is_guarding("a") && learning.baselines.take_changes().is_empty());
-    }
-
-    #[test]
-    fn nobody_can_make_it_large() {
-        let mut learning = Learning::new();
-        let began = (0..MOST + 5).filter(|number| learning.see(&number.to_string(), false)).count();
-        assert_eq!((began, learning.baselines.refused()), (MOST, 5));
-        assert!(learning.see("7", false), "those that are there go on");
-        learning.baselines.forget(&kind("7"));
-        assert!(learning.see("new", false));
+        self.change(|baseline| baseline.freeze(now));
+        Some(Arc::clone(&self.baseline))
     }
 }

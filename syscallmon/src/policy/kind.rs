@@ -25,6 +25,9 @@ pub struct Kind(Arc<str>);
 /// What paths begin with; `docker:unit` has no `/` behind its colon.
 const UNIT: &str = "unit:";
 
+/// Below this, units are made by users, each in a slice of their own.
+const USERS: &str = "/user.slice/";
+
 /// Stands for the owner's kind of a pod that nobody owns.
 const BARE_POD: &str = "pod";
 
@@ -67,6 +70,18 @@ impl Kind {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// What shares room with it: the namespace, the container runtime, or the slice of a unit; of users, that of the user.
+    #[must_use]
+    pub fn scope(&self) -> &str {
+        let end_of = |separators: usize| self.0.match_indices('/').nth(separators).map_or(self.0.len(), |(end, _)| end);
+        match (self.0.strip_prefix(UNIT).is_some_and(|path| path.starts_with('/')), self.0.split_once(':')) {
+            (true, _) if self.0[UNIT.len()..].starts_with(USERS) => &self.0[..end_of(2)],
+            (true, _) => &self.0[..end_of(1)],
+            (false, Some((runtime, _))) => runtime,
+            (false, None) => &self.0[..end_of(0)],
+        }
     }
 
     /// The name of its file: readable as far as the text is plain, and unique by a hash of all of it. Never hidden, never a path.
@@ -201,6 +216,20 @@ mod tests {
         assert_ne!(container("unit", "/a"), kind(&[(Label::Cgroup, "/a")]));
         let pod = |namespace, pod| kind(&[(Label::Namespace, namespace), (Label::Pod, pod)]);
         assert_ne!(pod("a/pod/b", "c"), pod("a", "b/pod/c"));
+    }
+
+    #[test]
+    fn what_one_tenant_makes_shares_its_room() {
+        for (text, scope) in [
+            ("shop/Deployment/web/httpd", "shop"),
+            ("docker:web", "docker"),
+            ("unit:/system.slice/nginx.service", "unit:/system.slice"),
+            ("unit:/system.slice", "unit:/system.slice"),
+            ("unit:/user.slice/user-1000.slice/session-3.scope", "unit:/user.slice/user-1000.slice"),
+            ("unit:/", "unit:/"),
+        ] {
+            assert_eq!(text.parse::<Kind>().unwrap().scope(), scope);
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod essential;
 mod kind;
 mod matching;
 mod policies;
+mod room;
 mod seccomp;
 mod severity;
 mod spec;
@@ -22,12 +23,13 @@ mod violations;
 pub(crate) use self::baseline::in_seconds;
 pub use self::{
     baseline::{Baseline, BaselineError, FirstSeen, Phase},
-    baselines::{Baselines, Change, StoreStatus},
+    baselines::{Baselines, Change, RETENTION, Removed, StoreStatus},
     compiled::{Policy, Unexpected},
     entry::{Entry, EntryError, Unprefixed},
     kind::{Kind, KindError},
     matching::Match,
     policies::{Policies, PolicyList, Source},
+    room::MAX_BASELINES,
     seccomp::Profile,
     severity::Severity,
     spec::{BUILT_IN, ExceptionSpec, Learn, PolicyError, PolicyName, PolicySpec},

@@ -110,6 +110,12 @@ impl Policies {
         self.ordered.iter().find(|policy| policy.selects(about))
     }
 
+    /// Whether a policy of this name is in force, and learns.
+    #[must_use]
+    pub fn learns(&self, name: &str) -> bool {
+        self.ordered.iter().any(|policy| policy.name().as_ref() == name && policy.learn().is_some())
+    }
+
     /// What is wrong with a call of which nobody knows whose it is: whether a container's would be critical, by the built-in policy, or by any
     /// where that is off.
     #[must_use]

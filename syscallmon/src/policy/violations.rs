@@ -173,6 +173,13 @@ impl Violations {
         }
     }
 
+    /// Takes all out that is kept of a workload, and forgets how often its calls were made: they are judged anew.
+    pub fn take_all_of(&mut self, workload: &Workload) -> Vec<Violation> {
+        self.take_counts(workload);
+        let keys = self.keys_of(workload);
+        keys.iter().filter_map(|key| self.kept.remove(key)).map(|kept| kept.violation).collect()
+    }
+
     /// Forgets all of a workload: another policy is to judge it.
     pub fn forget_all_of(&mut self, workload: &Workload) {
         self.take_counts(workload);

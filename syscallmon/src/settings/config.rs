@@ -15,6 +15,7 @@ use crate::{
     cgroup::HierarchyChoice,
     export::{PATHS, web::Limits},
     kernel::{Capacity, Signals, SysEnter},
+    policy::RETENTION,
     sampler::Tunables,
     workload::{Label, Rules, source::Sources},
 };
@@ -55,6 +56,8 @@ pub struct Config {
     pub hierarchy: HierarchyChoice,
     /// Where baselines are kept.
     pub state_directory: PathBuf,
+    /// How long a baseline is kept that no workload has.
+    pub baseline_retention: Duration,
     /// What is expected of workloads, and where that is written.
     pub policies: PolicySources,
     /// Where violations go.
@@ -172,6 +175,7 @@ impl Config {
             sources,
             hierarchy: cgroup.hierarchy.unwrap_or_default(),
             state_directory: state.directory.unwrap_or_else(|| "/var/lib/syscallmon".into()),
+            baseline_retention: state.baseline_retention.unwrap_or(RETENTION),
             policies: PolicySources {
                 built_in: policy.runtime_default.unwrap_or(true),
                 mixes_setup: false,
@@ -236,6 +240,7 @@ impl Config {
             ("names", (&self.sources, &self.node) != (&new.sources, &new.node)),
             ("cgroup.hierarchy", self.hierarchy != new.hierarchy),
             ("state.directory", self.state_directory != new.state_directory),
+            ("state.baseline-retention", self.baseline_retention != new.baseline_retention),
             ("alert", self.alert != new.alert),
             ("log.format", self.log_format != new.log_format),
             ("path", (&self.procfs, &self.sysfs, &self.cgroupfs) != (&new.procfs, &new.sysfs, &new.cgroupfs)),

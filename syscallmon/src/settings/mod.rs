@@ -334,6 +334,10 @@ group! {
         /// [default: /var/lib/syscallmon]
         #[arg(id = "state.directory", long = "state.directory", value_name = "DIR")]
         directory: Option<PathBuf>,
+        /// How long a baseline is kept that no workload has; an approved one is kept for ever. [default: 40days]
+        #[arg(long = "state.baseline-retention", value_name = "DURATION", value_parser = humantime::parse_duration)]
+        #[serde(with = "humantime_serde")]
+        baseline_retention: Option<Duration>,
     }
 }
 

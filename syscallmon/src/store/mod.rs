@@ -253,7 +253,15 @@ impl Disk {
 
     fn write(&mut self) -> Result<(), StoreError> {
         let changes = self.shared.lock().baselines.take_changes();
-        self.pending.extend(changes.into_iter().map(|change| (change.kind().clone(), change)));
+        for change in changes {
+            self.pending.insert(change.kind().clone(), change);
+        }
+        // What never was on disk needs no disk to be removed, and there may be no end of it.
+        let files = &self.files;
+        self.pending.retain(|kind, change| match change {
+            Change::Write(_) => true,
+            Change::Remove(_) => files.contains_key(&kind.file_name()),
+        });
         if self.pending.values().all(|change| self.is_unreadable(change.kind())) {
             return Ok(());
         }

@@ -269,7 +269,7 @@ impl Directory {
     }
 
     /// Takes up what Kubernetes says of pods.
-    pub(super) fn pod_changed(&self, change: PodChange) {
+    pub(crate) fn pod_changed(&self, change: PodChange) {
         let mut known = self.lock();
         match change {
             PodChange::Restarted => known.listed = Some(HashSet::new()),

@@ -108,6 +108,14 @@ impl Labels {
         Self(self.0.iter().filter(|(label, _)| *label != name).cloned().collect())
     }
 
+    /// These, and others instead of what they have of the same names.
+    #[must_use]
+    pub fn with<const N: usize>(&self, labels: [(Label, Arc<str>); N]) -> Self {
+        let is_new = |name: &Label| labels.iter().any(|(label, _)| label == name);
+        let kept = self.0.iter().filter(|(label, _)| !is_new(label)).cloned();
+        Self::new(kept.collect::<Vec<_>>().into_iter().chain(labels))
+    }
+
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
