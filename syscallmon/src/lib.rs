@@ -28,4 +28,5 @@ pub mod state;
 pub mod store;
 pub mod syscalls;
 pub mod tally;
+pub mod tls;
 pub mod workload;

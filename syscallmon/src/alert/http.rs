@@ -21,16 +21,12 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 use tokio::time::timeout;
-use tokio_rustls::rustls::{
-    ClientConfig, RootCertStore,
-    crypto::ring,
-    pki_types::{CertificateDer, pem::PemObject},
-};
 
 use super::Access;
 use crate::{
     blocking::{self, Work},
     resolver::{Connector, Resolver},
+    tls::{self, Trust},
     workload::source::chain,
 };
 
@@ -85,7 +81,16 @@ impl Http {
 
     /// Posts a body.
     pub(super) async fn post(&mut self, body: String) -> Result<(), Failure> {
-        let answer = match timeout(self.time, self.answer(body)).await {
+        self.send(Method::POST, body).await
+    }
+
+    /// Asks for the page.
+    pub(super) async fn get(&mut self) -> Result<(), Failure> {
+        self.send(Method::GET, String::new()).await
+    }
+
+    async fn send(&mut self, method: Method, body: String) -> Result<(), Failure> {
+        let answer = match timeout(self.time, self.answer(method, body)).await {
             Ok(answer) => answer,
             Err(_) => Err(Failure::retry(format!("no answer within {} s", self.time.as_secs()))),
         };
@@ -95,9 +100,9 @@ impl Http {
         answer
     }
 
-    async fn answer(&mut self, body: String) -> Result<(), Failure> {
+    async fn answer(&mut self, method: Method, body: String) -> Result<(), Failure> {
         let mut request = Request::new(Full::new(body.into()));
-        *request.method_mut() = Method::POST;
+        *request.method_mut() = method;
         *request.uri_mut() = self.uri.clone();
         *request.headers_mut() = self.headers.clone();
         if let Some(credentials) = credentials(&self.access).await.map_err(Failure::retry)? {
@@ -145,22 +150,7 @@ pub(super) async fn beginning(body: impl Body<Data = Bytes>) -> String {
 }
 
 async fn client(uri: &Uri, access: &Access) -> Result<Https, String> {
-    let mut connector = Connector::new_with_resolver(Resolver);
-    connector.enforce_http(false);
-    connector.set_connect_timeout(Some(CONNECT));
-    connector.set_nodelay(true);
-    let roots = if uri.scheme_str() == Some("https") {
-        roots(access.ca_file.as_deref()).await?
-    } else {
-        RootCertStore::empty()
-    };
-    let tls = ClientConfig::builder_with_provider(ring::default_provider().into())
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let connector =
-        HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(connector);
+    let connector = connector(uri, access).await?;
     Ok(Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(Duration::from_mins(2))
@@ -169,33 +159,33 @@ async fn client(uri: &Uri, access: &Access) -> Result<Https, String> {
         .build(connector))
 }
 
+/// How connections are made.
+pub(super) async fn connector(uri: &Uri, access: &Access) -> Result<HttpsConnector<Connector>, String> {
+    let mut connector = Connector::new_with_resolver(Resolver);
+    connector.enforce_http(false);
+    connector.set_connect_timeout(Some(CONNECT));
+    connector.set_nodelay(true);
+    let is_https = uri.scheme_str() == Some("https");
+    let tls = if is_https { trust(access.ca_file.as_deref()).await?.client_config() } else { tls::no_trust() };
+    let tls = tls.map_err(|error| error.to_string())?;
+    Ok(HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(connector))
+}
+
 /// Whom certificates must be signed by.
-async fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, String> {
-    let mut roots = RootCertStore::empty();
-    let Some(path) = ca_file else {
-        let load = || Ok(rustls_native_certs::load_native_certs().certs);
-        let certificates = blocking::file(Work::Secret, "certificates of this host", load).await;
-        let certificates =
-            certificates.map_err(|error| format!("cannot read the certificates of this host: {error}"))?;
-        roots.add_parsable_certificates(certificates);
-        return if roots.is_empty() {
-            Err("this host has no certificates of authorities: name a file with them in ca_file".to_owned())
-        } else {
-            Ok(roots)
-        };
+async fn trust(ca_file: Option<&Path>) -> Result<Trust, String> {
+    let trust = match ca_file {
+        None => {
+            let load = || Ok(Trust::of_host("ca-file"));
+            let read = blocking::file(Work::Secret, "certificates of this host", load).await;
+            read.map_err(|error| format!("cannot read the certificates of this host: {error}"))?
+        }
+        Some(path) => Trust::from_pem(&read(path).await?, path),
     };
-    let pem = read(path).await?;
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let added = certificate
-            .map_err(|error| error.to_string())
-            .and_then(|certificate| roots.add(certificate).map_err(|error| error.to_string()));
-        added.map_err(|error| format!("{}: not a certificate: {error}", path.display()))?;
-    }
-    if roots.is_empty() { Err(format!("{}: no certificate in PEM format in it", path.display())) } else { Ok(roots) }
+    trust.map_err(|error| error.to_string())
 }
 
 /// The header that lets in.
-async fn credentials(access: &Access) -> Result<Option<HeaderValue>, String> {
+pub(super) async fn credentials(access: &Access) -> Result<Option<HeaderValue>, String> {
     let (text, path) = if let Some(path) = &access.bearer_token_file {
         (format!("Bearer {}", secret(path).await?), path)
     } else if let Some((name, path)) = &access.basic {
@@ -330,7 +320,7 @@ mod tests {
             };
             assert!(why.contains(says) && why.contains(&path.display().to_string()), "{why}");
         }
-        let error = roots(Some(empty.path())).await.unwrap_err();
+        let error = trust(Some(empty.path())).await.unwrap_err();
         assert!(error.contains("no certificate"), "{error}");
     }
 

@@ -1,8 +1,8 @@
 //! One question to a daemon's API: a connection, a request, an answer within bounds.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use clap::Args;
 use http::{
@@ -21,13 +21,11 @@ use tokio::{
 };
 use tokio_rustls::{
     TlsConnector,
-    rustls::{
-        ClientConfig, RootCertStore,
-        crypto::ring,
-        pki_types::{CertificateDer, ServerName, pem::PemObject},
-    },
+    rustls::{Error as TlsError, pki_types::ServerName},
 };
 use tokio_util::task::AbortOnDropHandle;
+
+use crate::tls::{self, Trust};
 
 /// How long connecting, asking and the answer may take together.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -65,15 +63,30 @@ impl Daemon {
         let answer = answer.map_err(|_| anyhow::anyhow!("no answer within {} s", TIMEOUT.as_secs()));
         let (status, body) = answer.flatten().with_context(|| format!("cannot ask the daemon at {}", self.url))?;
         if status == StatusCode::UNAUTHORIZED {
-            bail!("the daemon at {} wants a user and password: --username and --password-file", self.url);
+            bail!(self.unauthorized());
         }
         let Ok(Envelope { data, error }) = serde_json::from_slice(&body) else {
-            bail!("{} answered {status}, and not as a syscallmon does that has baselines", self.url);
+            bail!(
+                "{} answered {status}{}: this is no API of syscallmon, or of an older version; --url needs the address of the daemon \
+                 without a path, such as http://127.0.0.1:9778",
+                self.url,
+                first_line(&body)
+            );
         };
         match (data, error) {
             (Some(data), None) if status == StatusCode::OK => Ok(data),
             (_, Some(error)) => bail!("the daemon refused: {error}"),
             _ => bail!("{} answered {status}", self.url),
+        }
+    }
+
+    fn unauthorized(&self) -> String {
+        match &self.username {
+            None => format!("the daemon at {} requires a user and password: --username and --password-file", self.url),
+            Some(user) => format!(
+                "the daemon at {} refused user {user:?}: wrong user or password (see basic_auth_users in its web.config.file)",
+                self.url
+            ),
         }
     }
 
@@ -94,11 +107,13 @@ impl Daemon {
         let request = request.body(Empty::new())?;
         let tls = if is_tls { Some(self.tls()?) } else { None };
         let port = authority.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
-        let stream = TcpStream::connect((host, port)).await.context("does it run, and listen there? (--url)")?;
-        match tls {
-            Some(tls) => send(tls.connect(ServerName::try_from(host.to_owned())?, stream).await?, request).await,
-            None => send(stream, request).await,
-        }
+        let refused = || format!("cannot connect to {host} port {port}: is it running, and listening there? (--url)");
+        let stream = TcpStream::connect((host, port)).await.with_context(refused)?;
+        let Some(tls) = tls else {
+            return send(stream, request).await.map_err(|error| no_http(error, authority.as_str()));
+        };
+        let connected = tls.connect(ServerName::try_from(host.to_owned())?, stream).await;
+        send(connected.map_err(|error| no_tls(error, authority.as_str()))?, request).await
     }
 
     fn authorization(&self) -> Result<Option<String>> {
@@ -109,28 +124,44 @@ impl Daemon {
     }
 
     fn tls(&self) -> Result<TlsConnector> {
-        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(self.roots()?)
-            .with_no_client_auth();
-        Ok(TlsConnector::from(Arc::new(config)))
-    }
-
-    /// Whom certificates must be signed by.
-    fn roots(&self) -> Result<RootCertStore> {
-        let mut roots = RootCertStore::empty();
-        let Some(file) = &self.ca_file else {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            ensure!(!roots.is_empty(), "this host trusts no certificates: --ca-file");
-            return Ok(roots);
+        let trust = match &self.ca_file {
+            None => Trust::of_host("--ca-file")?,
+            Some(file) => {
+                let pem = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+                Trust::from_pem(&pem, file)?
+            }
         };
-        let unusable = || format!("cannot use the certificates in {}", file.display());
-        for certificate in CertificateDer::pem_file_iter(file).with_context(unusable)? {
-            roots.add(certificate.with_context(unusable)?).with_context(unusable)?;
-        }
-        ensure!(!roots.is_empty(), "there is no certificate in {}", file.display());
-        Ok(roots)
+        Ok(TlsConnector::from(Arc::new(trust.client_config()?)))
     }
+}
+
+/// What is wrong with an answer to plain HTTP.
+fn no_http(error: anyhow::Error, authority: &str) -> anyhow::Error {
+    let is_other_protocol = error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse);
+    if is_other_protocol {
+        error.context(format!("it does not speak HTTP: for TLS, use --url=https://{authority}"))
+    } else {
+        error
+    }
+}
+
+/// What is wrong with a TLS handshake.
+fn no_tls(error: io::Error, authority: &str) -> anyhow::Error {
+    let is_other_protocol = matches!(tls::cause(&error), Some(TlsError::InvalidMessage(_)));
+    let error = anyhow::Error::from(error);
+    if is_other_protocol {
+        error.context(format!("it does not speak TLS: use --url=http://{authority}"))
+    } else {
+        error
+    }
+}
+
+/// The beginning of a text that is not what was expected, as it can stand in a message.
+fn first_line(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&body[..body.len().min(400)]);
+    let line: String =
+        text.trim().lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).take(200).collect();
+    if line.is_empty() { line } else { format!(" ({line})") }
 }
 
 async fn send<S>(stream: S, request: Request<Empty<Bytes>>) -> Result<(StatusCode, Bytes)>

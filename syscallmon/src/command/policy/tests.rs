@@ -109,6 +109,9 @@ async fn a_password_is_asked_for_and_taken_from_its_file() {
     assert!(error(daemon.run(&["list"]).await).contains("--username and --password-file"));
     let credentials = ["--username=admin", "--password-file", password.to_str().unwrap()];
     assert!(daemon.run(&[&["approve", KIND], &credentials[..]].concat()).await.is_ok());
+    std::fs::write(&password, "wrong\n").unwrap();
+    let refusal = error(daemon.run(&[&["list"], &credentials[..]].concat()).await);
+    assert!(refusal.contains("refused user \"admin\": wrong user or password"), "{refusal}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -127,9 +130,31 @@ async fn https_is_spoken_with_the_authority_that_is_named() {
     std::fs::write(path("web.yml"), "tls_server_config:\n  cert_file: cert.pem\n  key_file: key.pem\n").unwrap();
     let daemon = Running::start(Some(&path("web.yml"))).await;
     let url = format!("https://{}", daemon.address);
-    assert!(run_at(&url, &["list"]).await.is_err(), "whom this host trusts did not sign it");
+    let refusal = error(run_at(&url, &["list"]).await);
+    for part in ["127.0.0.1, SHA-256 fingerprint", "is not trusted", "--ca-file"] {
+        assert!(refusal.contains(part), "whom this host trusts did not sign it: {refusal}");
+    }
     let authority = path("ca.pem");
     assert!(run_at(&url, &["list", "--ca-file", authority.to_str().unwrap()]).await.unwrap().contains(KIND));
+    let listed = path("cert.pem");
+    assert!(run_at(&url, &["list", "--ca-file", listed.to_str().unwrap()]).await.unwrap().contains(KIND));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_other_scheme_is_named_where_the_daemon_speaks_that() {
+    let directory = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let (cert, key) = (directory.path().join("cert.pem"), directory.path().join("key.pem"));
+    std::fs::write(&cert, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let config = directory.path().join("web.yml");
+    std::fs::write(&config, "tls_server_config:\n  cert_file: cert.pem\n  key_file: key.pem\n").unwrap();
+    let (secured, plain) = (Running::start(Some(&config)).await, Running::start(None).await);
+    let refusal = error(secured.run(&["list"]).await);
+    assert!(refusal.contains(&format!("--url=https://{}", secured.address)), "{refusal}");
+    let url = format!("https://{}", plain.address);
+    let refusal = error(run_at(&url, &["list", "--ca-file", cert.to_str().unwrap()]).await);
+    assert!(refusal.contains(&format!("--url=http://{}", plain.address)), "{refusal}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -139,12 +164,15 @@ async fn who_is_not_there_or_no_syscallmon_is_said_to_be() {
     drop(listener);
     let refusal = error(run_at(&url, &["list"]).await);
     assert!(
-        refusal.contains(&format!("cannot ask the daemon at {url}")) && refusal.contains("does it run"),
+        refusal.contains(&format!("cannot ask the daemon at {url}"))
+            && refusal.contains("is it running")
+            && refusal.contains("Connection refused"),
         "{refusal}"
     );
     assert!(error(run_at("ftp://127.0.0.1", &["list"]).await).contains("begins with http:// or https://"));
     let daemon = Running::start(None).await;
     let elsewhere = format!("http://{}/elsewhere", daemon.address);
-    assert!(error(run_at(&elsewhere, &["list"]).await).contains("not as a syscallmon does"));
+    let refusal = error(run_at(&elsewhere, &["list"]).await);
+    assert!(refusal.contains("404 Not Found") && refusal.contains("without a path"), "{refusal}");
     assert!(error(daemon.run(&["show", "web"]).await).contains("is no kind of workloads"));
 }

@@ -20,6 +20,16 @@ pub enum SourceError {
 }
 
 impl SourceError {
+    /// Whether it may answer later, as it is: nobody was there, or it took too long. A certificate that is not trusted stays so.
+    #[must_use]
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::Connect(error) => error.kind() != io::ErrorKind::InvalidData,
+            Self::Timeout(_) => true,
+            Self::Absent(_) | Self::Answer(_) => false,
+        }
+    }
+
     /// A refusal or misunderstanding in `operation`, with everything that led to it.
     #[must_use]
     pub fn answer(operation: &str, error: &(dyn Error + 'static)) -> Self {

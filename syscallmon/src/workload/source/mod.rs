@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::{
     choice::{KubernetesChoice, SocketChoice},
     error::SourceError,
-    kubernetes::{Pod, PodChange, connect as connect_kubernetes},
+    kubernetes::{Pod, PodChange, can_list_pods, connect as connect_kubernetes},
 };
 use self::{kubernetes::Kubernetes, socket::Socket};
 use super::{Directory, runtimes::Api};

@@ -264,3 +264,35 @@ fn key_of_another_certificate_is_refused() {
     let error = super::super::WebConfig::load(&write_config(pki.dir.path(), SECTION)).unwrap_err().chain();
     assert!(error.contains("key_file"), "{error}");
 }
+
+/// Whether curl is answered, with a certificate that `openssl req -x509` made (CA:TRUE) for itself.
+async fn curl(server: &Running, name: &str) -> bool {
+    let path = |file: String| server.dir.path().join(file);
+    let mut curl = std::process::Command::new("curl");
+    curl.args(["--silent", "--max-time", "30", "--insecure"]);
+    curl.arg("--cert").arg(path(format!("{name}.pem"))).arg("--key").arg(path(format!("{name}.key")));
+    curl.arg(format!("https://{}/metrics", server.addresses[0]));
+    let output = tokio::task::spawn_blocking(move || curl.output().expect("curl")).await.unwrap();
+    output.stdout == b"the metrics"
+}
+
+#[tokio::test]
+async fn a_self_signed_client_of_openssl_is_admitted_where_it_is_listed() {
+    let pki = Pki::new();
+    for (name, purpose) in [("mine", "clientAuth"), ("other", "clientAuth"), ("server", "serverAuth")] {
+        let path = |file: &str| pki.dir.path().join(format!("{name}.{file}"));
+        let mut openssl = std::process::Command::new("openssl");
+        openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]);
+        openssl.args(["-days", "30", "-subj", &format!("/CN={name}"), "-addext", "subjectAltName=DNS:scraper.example"]);
+        openssl.args(["-addext", &format!("extendedKeyUsage={purpose}")]);
+        openssl.arg("-keyout").arg(path("key")).arg("-out").arg(path("pem"));
+        assert!(openssl.output().expect("openssl").status.success());
+    }
+    let listed = ["mine.pem", "server.pem"].map(|file| std::fs::read_to_string(pki.dir.path().join(file)).unwrap());
+    pki.write("clients.pem", &listed.concat());
+    let require = REQUIRE.replace("ca.pem", "clients.pem");
+    let server = Running::configured(pki.dir, &format!("{SECTION}{require}")).await;
+    for (name, is_admitted) in [("mine", true), ("other", false), ("server", false)] {
+        assert_eq!(curl(&server, name).await, is_admitted, "{name}");
+    }
+}

@@ -11,14 +11,14 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, UnixTime};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use tokio_rustls::rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error as TlsError, RootCertStore, SignatureScheme,
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error as TlsError, SignatureScheme,
 };
 
 use super::super::error::Error;
 use super::super::form::TlsForm;
 use super::identity::Material;
 use super::names::Refused;
-use super::san;
+use crate::tls::{self, Trust};
 
 #[derive(Clone, Copy, Default, Deserialize, PartialEq)]
 #[serde(try_from = "String")]
@@ -60,8 +60,8 @@ pub(super) fn verifier(
     material: &mut Material,
 ) -> Result<Arc<dyn ClientCertVerifier>, Error> {
     let auth = form.client_auth_type.unwrap_or_default();
-    let roots = roots(form, material)?;
-    if auth == ClientAuth::None && roots.is_some() {
+    let trust = trusted(form, material)?;
+    if auth == ClientAuth::None && trust.is_some() {
         return Err(material.refuse("client_ca_file", "has no effect without client_auth_type"));
     }
     let algorithms = provider.signature_verification_algorithms;
@@ -69,36 +69,31 @@ pub(super) fn verifier(
         ClientAuth::None => WebPkiClientVerifier::no_client_auth(),
         ClientAuth::Request => Arc::new(AnyCertificate { mandatory: false, algorithms }),
         ClientAuth::RequireAny => Arc::new(AnyCertificate { mandatory: true, algorithms }),
-        ClientAuth::VerifyIfGiven => signed(roots, false, provider, material)?,
-        ClientAuth::RequireAndVerify => signed(roots, true, provider, material)?,
+        ClientAuth::VerifyIfGiven => signed(trust, false, provider, material)?,
+        ClientAuth::RequireAndVerify => signed(trust, true, provider, material)?,
     };
     restrict(verifier, auth, form.client_allowed_sans.as_deref(), material)
 }
 
-fn roots(form: &TlsForm, material: &mut Material) -> Result<Option<RootCertStore>, Error> {
+fn trusted(form: &TlsForm, material: &mut Material) -> Result<Option<Trust>, Error> {
     let text = ("client_ca", form.client_ca.as_ref());
     let Some(pem) = material.find(text, ("client_ca_file", form.client_ca_file.as_ref()))? else {
         return Ok(None);
     };
-    let mut store = RootCertStore::empty();
-    for certificate in material.certificates(&pem)? {
-        store.add(certificate).map_err(|error| material.refuse("client_ca_file", error.to_string()))?;
-    }
-    Ok(Some(store))
+    let trust = Trust::from_certificates(material.certificates(&pem)?, "client_ca_file");
+    trust.map(Some).map_err(|error| material.refuse("client_ca_file", error.to_string()))
 }
 
-/// A verifier that wants a certificate signed by one of `roots`.
+/// A verifier that wants a certificate that is trusted, or signed by one that is.
 fn signed(
-    roots: Option<RootCertStore>,
+    trust: Option<Trust>,
     mandatory: bool,
     provider: &Arc<CryptoProvider>,
     material: &Material,
 ) -> Result<Arc<dyn ClientCertVerifier>, Error> {
     let why = "is needed to verify client certificates (Go would trust every CA of the system; this does not)";
-    let roots = roots.ok_or_else(|| material.refuse("client_ca_file", why))?;
-    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
-    let builder = if mandatory { builder } else { builder.allow_unauthenticated() };
-    builder.build().map_err(|error| material.refuse("client_ca_file", error.to_string()))
+    let trust = trust.ok_or_else(|| material.refuse("client_ca_file", why))?;
+    trust.client_verifier(mandatory, provider).map_err(|error| material.refuse("client_ca_file", error.to_string()))
 }
 
 fn restrict(
@@ -186,7 +181,7 @@ impl ClientCertVerifier for AllowedSans {
         now: UnixTime,
     ) -> Result<ClientCertVerified, TlsError> {
         let verified = self.inner.verify_client_cert(end_entity, intermediates, now)?;
-        if san::names(end_entity).iter().any(|name| self.allowed.contains(name)) {
+        if tls::names(end_entity).iter().any(|name| self.allowed.contains(name)) {
             Ok(verified)
         } else {
             Err(TlsError::InvalidCertificate(CertificateError::ApplicationVerificationFailure))

@@ -6,7 +6,6 @@
 mod clients;
 mod identity;
 mod names;
-mod san;
 
 use std::path::Path;
 use std::sync::Arc;

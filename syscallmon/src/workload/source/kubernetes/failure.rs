@@ -12,7 +12,7 @@ use kube::{
 };
 
 use super::pod::cut;
-use crate::workload::source::SourceError;
+use crate::{tls, workload::source::SourceError};
 
 /// Why a list or a watch ended.
 #[derive(Debug)]
@@ -92,6 +92,7 @@ fn answer(status: &Status) -> SourceError {
 /// A request that did not come through. (The end of a watch that did is no failure to connect.)
 fn connection(error: &watcher::Error) -> Option<SourceError> {
     let kind = match error {
+        InitialListFailed(error) | WatchStartFailed(error) if tls::cause(error).is_some() => io::ErrorKind::InvalidData,
         InitialListFailed(error) | WatchStartFailed(error) => cause::<io::Error>(error)?.kind(),
         WatchError(_) | WatchFailed(_) | NoResourceVersion => return None,
     };

@@ -2,6 +2,7 @@
 //!
 //! It needs `list` and `watch` of pods, `get` of their controllers, and never writes. Nothing is kept here: whoever calls is told of each change.
 
+mod connector;
 mod controllers;
 mod failure;
 mod owner_reference;
@@ -19,7 +20,7 @@ use http_body_util::Limited;
 use hyper::Response;
 use kube::{
     Api, Client, Config,
-    client::ClientBuilder,
+    api::ListParams,
     config::{KubeConfigOptions, Kubeconfig},
     runtime::watcher::{self, DefaultBackoff, Event, watcher},
 };
@@ -207,6 +208,19 @@ pub async fn connect(kubeconfig: Option<&Path>) -> Result<Client, SourceError> {
     client(config, Limits::SHORT, || {}).await
 }
 
+/// Asks for one pod of `node`, to see whether the API server lets this daemon list them.
+///
+/// # Errors
+///
+/// What `run` would report.
+pub async fn can_list_pods(kubeconfig: Option<&Path>, node: &str) -> Result<(), SourceError> {
+    let pods: Api<PodObject> = Api::all(connect(kubeconfig).await?);
+    let one = ListParams::default().fields(&format!("spec.nodeName={node}")).limit(1);
+    let Err(error) = pods.list(&one).await else { return Ok(()) };
+    let failure = Failure::from(watcher::Error::InitialListFailed(error));
+    Err(failure.to_report().unwrap_or_else(|| SourceError::Answer("the list has expired".to_owned())))
+}
+
 /// As a kubeconfig says, or else the service account.
 async fn configuration(kubeconfig: Option<&Path>) -> Result<Config, SourceError> {
     let (path, runtime) = (kubeconfig.map(Path::to_owned), Handle::current());
@@ -257,7 +271,7 @@ async fn client(
     let key = config.cluster_url.to_string();
     let build = move || {
         let _in_runtime = runtime.enter();
-        let builder = ClientBuilder::try_from(config)?;
+        let builder = connector::builder(config)?;
         let builder = builder.with_layer(&MapResponseLayer::new(move |response: Response<_>| {
             if response.status().is_success() {
                 answered();

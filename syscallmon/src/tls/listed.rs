@@ -1,0 +1,216 @@
+//! Verifiers that also trust a certificate that is listed itself.
+//!
+//! What webpki trusts stays trusted. Of what it refuses, a certificate is trusted if the very same one, byte by byte, is listed, and the
+//! only thing against it was who signed it. Its dates, names and purposes count as ever; that the peer has its key is shown by the
+//! handshake.
+
+use std::{fmt, sync::Arc};
+
+use tokio_rustls::rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error as TlsError, OtherError, SignatureScheme,
+    client::{
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        verify_server_name,
+    },
+    pki_types::{CertificateDer, ServerName, UnixTime},
+    server::{
+        ParsedCertificate,
+        danger::{ClientCertVerified, ClientCertVerifier},
+    },
+};
+
+use super::{
+    certificate::{Purpose, allows, describe},
+    trust::Trust,
+};
+
+/// Verifies servers.
+#[derive(Debug)]
+pub(super) struct ListedServers {
+    pub(super) trust: Trust,
+    pub(super) inner: Arc<dyn ServerCertVerifier>,
+}
+
+/// Verifies clients.
+#[derive(Debug)]
+pub(super) struct ListedClients {
+    pub(super) trust: Trust,
+    pub(super) inner: Arc<dyn ClientCertVerifier>,
+}
+
+/// Why a certificate is refused, in words that name it.
+#[derive(thiserror::Error)]
+struct Refused {
+    certificate: String,
+    source: TlsError,
+    remedy: Remedy,
+}
+
+/// What helps.
+#[derive(Debug)]
+enum Remedy {
+    /// The certificate has to be listed.
+    List(Arc<str>),
+    Rename,
+    Renew,
+    NoRemedy,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { certificate, source, remedy } = self;
+        match remedy {
+            Remedy::List(remedy) => write!(formatter, "{certificate} is not trusted: {remedy}"),
+            Remedy::Rename => write!(
+                formatter,
+                "{certificate}: {source}: use one of its names, or issue a certificate with this name as subjectAltName (CN does not count)"
+            ),
+            Remedy::Renew => write!(formatter, "{certificate}: {source}: renew it, or set the clocks right"),
+            Remedy::NoRemedy => write!(formatter, "{certificate}: {source}"),
+        }
+    }
+}
+
+/// The same: rustls shows some errors in this way only.
+impl fmt::Debug for Refused {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
+}
+
+impl Trust {
+    /// Whether a certificate that webpki refused is trusted since it is listed; otherwise why not.
+    fn reconsider(
+        &self,
+        certificate: &CertificateDer<'_>,
+        refusal: TlsError,
+        purpose: Purpose,
+    ) -> Result<(), TlsError> {
+        let is_listed = self.listed.iter().any(|listed| listed == certificate);
+        if !is_about_issuer(&refusal) {
+            return Err(refusal);
+        }
+        if is_listed && !allows(certificate, purpose) {
+            return Err(TlsError::InvalidCertificate(CertificateError::InvalidPurpose));
+        }
+        if is_listed { Ok(()) } else { Err(refusal) }
+    }
+
+    /// The refusal of a certificate, with its name and what helps.
+    fn explain(&self, certificate: &CertificateDer<'_>, source: TlsError) -> Refused {
+        use CertificateError as Why;
+        let remedy = match &source {
+            refusal if is_about_issuer(refusal) => Remedy::List(Arc::clone(&self.remedy)),
+            TlsError::InvalidCertificate(Why::NotValidForName | Why::NotValidForNameContext { .. }) => Remedy::Rename,
+            TlsError::InvalidCertificate(
+                Why::Expired | Why::ExpiredContext { .. } | Why::NotValidYet | Why::NotValidYetContext { .. },
+            ) => Remedy::Renew,
+            _ => Remedy::NoRemedy,
+        };
+        Refused { certificate: describe(certificate), source, remedy }
+    }
+}
+
+/// Whether all that is wrong is who signed a certificate, or that it is one of a CA. webpki looks at dates before, but at names and
+/// purposes after. A signature is bad where a CA of the issuer's name is listed that did not make it.
+fn is_about_issuer(refusal: &TlsError) -> bool {
+    match refusal {
+        TlsError::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => true,
+        TlsError::InvalidCertificate(CertificateError::Other(OtherError(error))) => {
+            matches!(error.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
+        }
+        _ => false,
+    }
+}
+
+impl ServerCertVerifier for ListedServers {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, TlsError> {
+        let verified = self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        verified
+            .or_else(|refusal| {
+                self.trust.reconsider(end_entity, refusal, Purpose::Server)?;
+                verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+                Ok(ServerCertVerified::assertion())
+            })
+            .map_err(|refusal| TlsError::Other(OtherError(Arc::new(self.trust.explain(end_entity, refusal)))))
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        self.inner.verify_tls12_signature(message, cert, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        self.inner.verify_tls13_signature(message, cert, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
+}
+
+impl ClientCertVerifier for ListedClients {
+    fn client_auth_mandatory(&self) -> bool {
+        self.inner.client_auth_mandatory()
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.inner.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, TlsError> {
+        let verified = self.inner.verify_client_cert(end_entity, intermediates, now);
+        verified
+            .or_else(|refusal| {
+                self.trust.reconsider(end_entity, refusal, Purpose::Client)?;
+                Ok(ClientCertVerified::assertion())
+            })
+            .inspect_err(|refusal: &TlsError| {
+                // The client gets an alert that says why, which an error of our own would not.
+                tracing::debug!("a client is refused: {}", self.trust.explain(end_entity, refusal.clone()));
+            })
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        self.inner.verify_tls12_signature(message, cert, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        self.inner.verify_tls13_signature(message, cert, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
+}

@@ -1,0 +1,160 @@
+//! The certificates that a file or this host lists, and what is built on them.
+
+use std::{path::Path, sync::Arc};
+
+use tokio_rustls::rustls::{
+    ClientConfig, Error as TlsError, RootCertStore,
+    client::{WebPkiServerVerifier, danger::ServerCertVerifier},
+    crypto::{CryptoProvider, ring},
+    pki_types::{
+        CertificateDer,
+        pem::{self, PemObject},
+    },
+    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
+};
+
+use super::listed::{ListedClients, ListedServers};
+
+/// Certificates that peers' must be signed by, or be.
+#[derive(Clone, Debug)]
+pub struct Trust {
+    roots: Arc<RootCertStore>,
+    pub(super) listed: Arc<[CertificateDer<'static>]>,
+    /// What to do where a certificate is not among them.
+    pub(super) remedy: Arc<str>,
+}
+
+/// Why there is no one to trust.
+#[derive(Debug, thiserror::Error)]
+pub enum TrustError {
+    /// The file is no PEM.
+    #[error("{origin}: no certificate in PEM format in it: {source}")]
+    Pem {
+        /// The file.
+        origin: String,
+        /// What is wrong.
+        source: pem::Error,
+    },
+    /// The file has none.
+    #[error("{origin}: no certificate in PEM format in it")]
+    Empty {
+        /// The file.
+        origin: String,
+    },
+    /// One of its certificates is broken.
+    #[error("{origin}: not a certificate: {source}")]
+    Certificate {
+        /// The file.
+        origin: String,
+        /// What is wrong.
+        source: TlsError,
+    },
+    /// The host trusts nobody.
+    #[error("this host has no CA certificates: name a file with them in {setting}")]
+    NoneOnHost {
+        /// The setting or flag.
+        setting: String,
+    },
+    /// They cannot be used.
+    #[error("the CA certificates cannot be used: {0}")]
+    Unusable(String),
+}
+
+impl Trust {
+    /// The certificates in a PEM file's text.
+    ///
+    /// # Errors
+    ///
+    /// When it has none, or one that is broken.
+    pub fn from_pem(text: &[u8], path: &Path) -> Result<Self, TrustError> {
+        let origin = path.display().to_string();
+        let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
+        let certificates = read.map_err(|source| TrustError::Pem { origin: origin.clone(), source })?;
+        Self::from_certificates(certificates, &origin)
+    }
+
+    /// These certificates, which are from this file.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or one is broken.
+    pub fn from_certificates(listed: Vec<CertificateDer<'static>>, origin: &str) -> Result<Self, TrustError> {
+        let mut roots = RootCertStore::empty();
+        for certificate in &listed {
+            let broken = |source| TrustError::Certificate { origin: origin.to_owned(), source };
+            roots.add(certificate.clone()).map_err(broken)?;
+        }
+        if roots.is_empty() {
+            return Err(TrustError::Empty { origin: origin.to_owned() });
+        }
+        let remedy = format!("add it, or the certificate of the CA that signed it, to {origin}");
+        Ok(Self { roots: Arc::new(roots), listed: listed.into(), remedy: remedy.into() })
+    }
+
+    /// The certificates that this host trusts. `setting` is where a file with others can be named.
+    ///
+    /// # Errors
+    ///
+    /// When there are none.
+    pub fn of_host(setting: &str) -> Result<Self, TrustError> {
+        let listed = rustls_native_certs::load_native_certs().certs;
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(listed.iter().cloned());
+        if roots.is_empty() {
+            return Err(TrustError::NoneOnHost { setting: setting.to_owned() });
+        }
+        let remedy = format!("name a file with it, or with the certificate of the CA that signed it, in {setting}");
+        Ok(Self { roots: Arc::new(roots), listed: listed.into(), remedy: remedy.into() })
+    }
+
+    /// What a client verifies servers with.
+    ///
+    /// # Errors
+    ///
+    /// When the certificates cannot be used.
+    pub fn server_verifier(self) -> Result<Arc<dyn ServerCertVerifier>, TrustError> {
+        let provider = Arc::new(ring::default_provider());
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::clone(&self.roots), Arc::clone(&provider));
+        let inner = verifier.build().map_err(|error| TrustError::Unusable(error.to_string()))?;
+        Ok(Arc::new(ListedServers { trust: self, inner }))
+    }
+
+    /// What a server verifies clients with, of whom each may, or must, show a certificate.
+    ///
+    /// # Errors
+    ///
+    /// When the certificates cannot be used.
+    pub fn client_verifier(
+        self,
+        is_mandatory: bool,
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<Arc<dyn ClientCertVerifier>, TrustError> {
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::clone(&self.roots), Arc::clone(provider));
+        let verifier = if is_mandatory { verifier } else { verifier.allow_unauthenticated() };
+        let inner = verifier.build().map_err(|error| TrustError::Unusable(error.to_string()))?;
+        Ok(Arc::new(ListedClients { trust: self, inner }))
+    }
+
+    /// The configuration of a client that shows no certificate itself.
+    ///
+    /// # Errors
+    ///
+    /// When the certificates cannot be used.
+    pub fn client_config(self) -> Result<ClientConfig, TrustError> {
+        let mut config = no_trust()?;
+        config.dangerous().set_certificate_verifier(self.server_verifier()?);
+        Ok(config)
+    }
+}
+
+/// The configuration of a client that trusts nobody: for a connector that needs one although it speaks plain HTTP.
+///
+/// # Errors
+///
+/// When rustls has no protocol version.
+pub fn no_trust() -> Result<ClientConfig, TrustError> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let builder = builder.with_safe_default_protocol_versions();
+    let builder = builder.map_err(|error| TrustError::Unusable(error.to_string()))?;
+    Ok(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
+}
