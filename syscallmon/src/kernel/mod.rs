@@ -46,6 +46,24 @@ pub use self::{
     events::{CgroupChange, FirstCall},
     probe::{Probe, ProbeStatus, SysEnter},
 };
+
+/// What `fuzz/` puts records of ring buffers into.
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    use super::{CgroupChange, FirstCall, events};
+
+    /// As [`Events::cgroup_changes`](super::Events) reads one.
+    #[must_use]
+    pub fn cgroup_change(record: &[u8]) -> Option<CgroupChange> {
+        events::cgroup_change(record)
+    }
+
+    /// As [`Events::first_calls`](super::Events) reads one.
+    #[must_use]
+    pub fn first_call(record: &[u8]) -> Option<FirstCall> {
+        events::first_call(record)
+    }
+}
 use crate::snapshot::Snapshot;
 use tables::Tables;
 
