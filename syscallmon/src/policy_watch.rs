@@ -1,4 +1,4 @@
-//! Reads policies again when their files have changed, and puts them in force. What cannot be read leaves the old ones in force.
+//! Reads policies again when their files have changed, and puts them in force. A file with a mistake leaves its older policies in force.
 
 use std::{
     sync::Arc,
@@ -61,9 +61,11 @@ impl PolicyWatch {
     }
 
     async fn load(&mut self) {
+        let before = Arc::clone(&self.shared.lock().policies);
         let sources = self.sources.borrow_and_update().clone();
-        let loaded = blocking::run(Work::Policy, KEY, FILE_TIMEOUT, move || sources.load()).await;
-        let LoadedPolicies { policies, files } = match loaded {
+        let is_strict = sources.strict;
+        let loaded = blocking::run(Work::Policy, KEY, FILE_TIMEOUT, move || sources.load(&before)).await;
+        let LoadedPolicies { policies, problems, files } = match loaded {
             Ok(loaded) => loaded,
             Err(error) => {
                 self.shared.lock().policy_reload.0 = false;
@@ -72,20 +74,23 @@ impl PolicyWatch {
             }
         };
         self.files = Arc::new(files);
+        for problem in &problems {
+            tracing::error!("a new policy is not in force: {problem}");
+        }
+        let refuses_all = is_strict && !problems.is_empty();
         let mut state = self.shared.lock();
-        match policies {
-            Ok(policies) => {
-                state.policy_reload = (true, SystemTime::now());
-                if *state.policies != policies {
-                    tracing::info!(policies = policies.iter().len(), "policies reloaded");
-                    state.policies = Arc::new(policies);
-                }
-            }
-            Err(error) => {
-                state.policy_reload.0 = false;
-                drop(state);
-                tracing::error!("the new policies are not in force, the old ones stay: {error}");
-            }
+        state.policy_problems = problems.len();
+        if problems.is_empty() {
+            state.policy_reload = (true, SystemTime::now());
+        } else {
+            state.policy_reload.0 = false;
+        }
+        if refuses_all {
+            drop(state);
+            tracing::error!("no new policy is in force, the older ones stay (policy.strict)");
+        } else if *state.policies != policies {
+            tracing::info!(policies = policies.iter().len(), "policies reloaded");
+            state.policies = Arc::new(policies);
         }
     }
 }

@@ -67,6 +67,8 @@ pub struct State {
     pub policies: Arc<Policies>,
     /// Whether the last load of the policies worked, and when the last one did that worked.
     pub policy_reload: (bool, SystemTime),
+    /// What was wrong with the policies at the last load.
+    pub policy_problems: usize,
     /// What was not expected.
     pub violations: Violations,
     /// What kinds of workloads have learned.
@@ -107,6 +109,7 @@ impl State {
             first_calls: FirstCalls::default(),
             policies: Arc::default(),
             policy_reload: (true, time),
+            policy_problems: 0,
             violations: Violations::default(),
             baselines: Baselines::default(),
             alerts: Alerts::default(),

@@ -108,6 +108,17 @@ pub enum LogTarget {
     File(PathBuf),
 }
 
+impl fmt::Display for LogTarget {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stdout => formatter.write_str("stdout"),
+            Self::Stderr => formatter.write_str("stderr"),
+            Self::Off => formatter.write_str("off"),
+            Self::File(path) => path.display().fmt(formatter),
+        }
+    }
+}
+
 impl From<String> for LogTarget {
     fn from(text: String) -> Self {
         match text.as_str() {

@@ -9,6 +9,7 @@ mod description;
 mod http;
 mod ledger;
 mod outbox;
+mod peers;
 mod quota;
 mod record;
 mod sink;
@@ -27,6 +28,7 @@ pub use self::{
         Webhook,
     },
     outbox::SinkStatus,
+    peers::{PeerProblem, check_peers},
 };
 use self::{
     ledger::{Ledger, Verdict},

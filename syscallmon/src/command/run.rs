@@ -32,6 +32,7 @@ use crate::{
     },
     kernel::{self, Events, Kernel, Options, Probe, V1Hierarchy},
     model::Model,
+    policy::Policies,
     policy_watch::PolicyWatch,
     privileges,
     sampler::{Sampler, Tunables},
@@ -255,7 +256,9 @@ fn attach(config: &Config) -> anyhow::Result<Attached> {
     if !hierarchies.are_whole() {
         tracing::warn!("only a part of the cgroup hierarchy is mounted here: {PART_OF_HIERARCHY}");
     }
-    config.policies.load().policies.context("cannot use the policies")?;
+    if config.policies.strict {
+        config.policies.load(&Policies::default()).all().context("cannot use the policies")?;
+    }
     let calls = CallTable::native();
     let (kernel, events) = Kernel::load(&options(config, &hierarchies), &calls.positions(&config.latency.calls))?;
     for status in kernel.probes() {
@@ -271,9 +274,12 @@ fn attach(config: &Config) -> anyhow::Result<Attached> {
             "the policy runtime-default is not in force: what runtimes call to set containers up would look like the containers' own calls"
         );
     }
-    let LoadedPolicies { policies, files: policy_files } = usable(&config.policies, tells_setup).load();
-    let policies = Arc::new(policies.context("cannot use the policies")?);
-    tracing::info!(policies = policies.iter().len(), "policies in force");
+    let loaded = usable(&config.policies, tells_setup).load(&Policies::default());
+    let LoadedPolicies { policies, problems, files: policy_files } = loaded;
+    for problem in &problems {
+        tracing::error!("a policy is not in force: {problem}");
+    }
+    tracing::info!(policies = policies.iter().len(), problems = problems.len(), "policies in force");
     let kept = privileges::drop_all(|| kernel.is_accessible()).context("cannot drop privileges")?;
     tracing::info!(kept = ?kept, "dropped privileges");
     let hierarchy = hierarchies.set().to_string();
@@ -282,7 +288,11 @@ fn attach(config: &Config) -> anyhow::Result<Attached> {
     config.sources.expect(&directory);
     let known = (Model::new(config.max_series), directory.clone());
     let mut state = State::new(calls, kernel.probes().to_vec(), config.capacity, memory, hierarchy, bounds, known);
-    state.policies = policies;
+    state.policies = Arc::new(policies);
+    state.policy_problems = problems.len();
+    if !problems.is_empty() {
+        state.policy_reload = (false, SystemTime::UNIX_EPOCH);
+    }
     let detector = Detector::new(Arc::clone(&state.policies), config.procfs.clone());
     let naming = Naming::new(directory, config.rules.clone(), config.node.as_str().into());
     let (tree, shared) = (Tree::new(hierarchies.mounts()), Shared::new(state));

@@ -270,8 +270,15 @@ pub const FAMILIES: &[Family] = &[
         name: "syscallmon_policy_reload_success",
         kind: MetricType::GAUGE,
         labels: &[],
-        help: "Whether the policies could be read when they were read last; if not, the older ones are in force.",
+        help: "Whether every policy was valid when the policies were last read.",
         collect: |state, samples| samples.add(&[], f64::from(u8::from(state.policy_reload.0))),
+    },
+    Family {
+        name: "syscallmon_policy_problems",
+        kind: MetricType::GAUGE,
+        labels: &[],
+        help: "Bad policies, and files with policies that cannot be read, when the policies were last read.",
+        collect: |state, samples| samples.add(&[], state.policy_problems as f64),
     },
     Family {
         name: "syscallmon_policy_reload_success_timestamp_seconds",

@@ -28,7 +28,7 @@ pub use self::{
     entry::{Entry, EntryError, Unprefixed},
     kind::{Kind, KindError},
     matching::Match,
-    policies::{Policies, PolicyList, Source},
+    policies::{Policies, PolicyFile, PolicyList, Source},
     room::MAX_BASELINES,
     seccomp::Profile,
     severity::Severity,

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{BUILT_IN, Policy, PolicyError, PolicySpec, Profile, Reason, Severity, Unexpected};
+use super::{BUILT_IN, Entry, Policy, PolicyError, PolicySpec, Profile, Reason, Severity, Unexpected};
 use crate::{
     syscalls::{CallId, CallTable, IO_URING, runtime_default},
     workload::{Label, Labels},
@@ -23,6 +23,17 @@ pub struct Source {
     pub profiles: Vec<Profile>,
     /// The file that it was read from.
     pub origin: Arc<str>,
+}
+
+/// The policies of one file.
+#[derive(Debug)]
+pub struct PolicyFile {
+    /// The file.
+    pub origin: Arc<str>,
+    /// Those that could be read.
+    pub sources: Vec<Source>,
+    /// Whether these are all of them.
+    pub is_whole: bool,
 }
 
 /// A list of policies, as files have it.
@@ -52,29 +63,84 @@ impl Policies {
     ///
     /// All that is wrong with any of them.
     pub fn new(sources: Vec<Source>, built_in: bool, table: &CallTable) -> Result<Self, Vec<(Arc<str>, PolicyError)>> {
-        let mut policies: Vec<Arc<Policy>> = Vec::new();
-        let mut errors = Vec::new();
-        let is_built_in = |source: &Source| source.spec.name.text().as_ref() == BUILT_IN;
-        let replaced = sources.iter().any(is_built_in);
+        let is_whole = true;
+        let files = sources.into_iter().map(|source| PolicyFile {
+            origin: Arc::clone(&source.origin),
+            sources: vec![source],
+            is_whole,
+        });
+        let (policies, errors) = Self::from_files(files, built_in, &Self::default(), table);
+        if errors.is_empty() { Ok(policies) } else { Err(errors) }
+    }
+
+    /// The policies of these files, and after them the built-in one, if it is wanted and none of them has its name; and what is wrong.
+    ///
+    /// Where something is wrong with a file, its policies in `before` stay. Without such, those that are right are taken.
+    #[must_use]
+    pub fn from_files(
+        files: impl IntoIterator<Item = PolicyFile>,
+        built_in: bool,
+        before: &Self,
+        table: &CallTable,
+    ) -> (Self, Vec<(Arc<str>, PolicyError)>) {
+        let mut policies =
+            Self { ordered: Vec::new(), fallback: None, mixes_setup: false, runtime_default: runtime_default(table) };
         let critical = built_in_source().spec.critical.unwrap_or_default();
-        for source in sources.into_iter().chain((built_in && !replaced).then(built_in_source)) {
-            let (name, origin) = (source.spec.name.clone(), Arc::clone(&source.origin));
-            let other = policies.iter().find(|policy| policy.name() == name.text());
-            let policy = match other {
-                Some(other) => Err(PolicyError::Duplicate { name, other: Arc::clone(other.origin()) }),
-                None => Policy::new(source, &critical, table),
-            };
-            match policy {
-                Ok(policy) => policies.push(Arc::new(policy)),
-                Err(error) => errors.push((origin, error)),
+        let mut errors = Vec::new();
+        for PolicyFile { origin, sources, is_whole } in files {
+            let (read, wrong) = policies.compile(sources, &critical, table);
+            let is_whole = is_whole && wrong.is_empty();
+            errors.extend(wrong.into_iter().map(|error| (Arc::clone(&origin), error)));
+            let mut older = before.ordered.iter().filter(|policy| *policy.origin() == origin).peekable();
+            if is_whole || older.peek().is_none() {
+                policies.ordered.extend(read);
+            } else {
+                older.for_each(|policy| policies.keep(policy));
             }
         }
-        if !errors.is_empty() {
-            return Err(errors);
+        if built_in && policies.named(BUILT_IN).is_none() {
+            let (read, wrong) = policies.compile(vec![built_in_source()], &critical, table);
+            assert!(wrong.is_empty(), "the built-in policy is right");
+            policies.ordered.extend(read);
         }
-        let fallback = policies.iter().find(|policy| policy.name().as_ref() == BUILT_IN && policy.learn().is_none());
-        let fallback = fallback.cloned().or_else(|| Policy::new(built_in_source(), &[], table).ok().map(Arc::new));
-        Ok(Self { ordered: policies, fallback, mixes_setup: false, runtime_default: runtime_default(table) })
+        let fallback = policies.named(BUILT_IN).filter(|policy| policy.learn().is_none()).cloned();
+        policies.fallback = fallback.or_else(|| Policy::new(built_in_source(), &[], table).ok().map(Arc::new));
+        (policies, errors)
+    }
+
+    /// Those that can follow the ones that are there, and what is wrong with the others.
+    fn compile(
+        &self,
+        sources: Vec<Source>,
+        critical: &[Entry],
+        table: &CallTable,
+    ) -> (Vec<Arc<Policy>>, Vec<PolicyError>) {
+        let mut read: Vec<Arc<Policy>> = Vec::new();
+        let mut wrong = Vec::new();
+        for source in sources {
+            let name = source.spec.name.clone();
+            let other = self.ordered.iter().chain(&read).find(|policy| policy.name() == name.text());
+            let policy = match other {
+                Some(other) => Err(PolicyError::Duplicate { name, other: Arc::clone(other.origin()) }),
+                None => Policy::new(source, critical, table),
+            };
+            match policy {
+                Ok(policy) => read.push(Arc::new(policy)),
+                Err(error) => wrong.push(error),
+            }
+        }
+        (read, wrong)
+    }
+
+    /// Adds a policy that was in force before, unless another one has taken its name.
+    fn keep(&mut self, policy: &Arc<Policy>) {
+        if self.named(policy.name()).is_none() {
+            self.ordered.push(Arc::clone(policy));
+        }
+    }
+
+    fn named(&self, name: &str) -> Option<&Arc<Policy>> {
+        self.ordered.iter().find(|policy| **policy.name() == *name)
     }
 
     /// The same where calls that runtimes make to set containers up are not told apart: nothing is judged then that they make at every

@@ -21,6 +21,15 @@ pub enum ListenAddress {
 }
 
 impl ListenAddress {
+    /// Its port.
+    #[must_use]
+    pub fn port(self) -> u16 {
+        match self {
+            Self::Every(port) => port,
+            Self::One(address) => address.port(),
+        }
+    }
+
     /// Listens on it, without blocking.
     ///
     /// # Errors

@@ -182,6 +182,7 @@ impl Config {
                 file: policies.as_ref().and(file).map(Path::to_owned),
                 configured: policies.unwrap_or_default(),
                 directory: policy.directory,
+                strict: policy.strict.unwrap_or(false),
             },
             alert,
             log_level: log.level.unwrap_or_default(),

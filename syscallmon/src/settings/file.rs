@@ -7,7 +7,10 @@ use std::{
 
 use serde::de::DeserializeOwned;
 
-use super::Settings;
+use super::{
+    Settings,
+    policy_list::{self, OtherKeys},
+};
 
 /// Why a configuration file could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -32,29 +35,36 @@ pub enum FileError {
 }
 
 impl Settings {
-    /// Reads a file; unknown keys are errors. An empty file sets nothing.
+    /// Reads a file; unknown keys are errors. An empty file sets nothing. What is wrong with its policies is kept beside them.
     ///
     /// # Errors
     ///
     /// When it cannot be read or understood.
     pub fn read(path: &Path) -> Result<Self, FileError> {
         let text = fs::read_to_string(path).map_err(|source| FileError::Read { path: path.to_owned(), source })?;
-        parse(&text).map_err(|message| FileError::Parse { path: path.to_owned(), message })
+        let mut settings: Self = parse(&text).map_err(|message| FileError::Parse { path: path.to_owned(), message })?;
+        settings.policies = settings.policies.map(|_| policy_list::read(&text, OtherKeys::Ignored));
+        Ok(settings)
     }
 }
 
 /// What a text in YAML says, or in one line what is wrong with it and where.
 pub(super) fn parse<T: DeserializeOwned + Default>(text: &str) -> Result<T, String> {
-    // A file of comments only is a document without a value.
-    if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
+    if is_empty(text) {
         return Ok(T::default());
     }
     serde_saphyr::from_str(text).map_err(|error| in_one_line(&error.to_string()))
 }
 
+/// Whether a text has comments only: for YAML, a document without a value.
+pub(super) fn is_empty(text: &str) -> bool {
+    text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'))
+}
+
 /// The message without the excerpt of the file that follows it.
-fn in_one_line(message: &str) -> String {
-    message.lines().next().unwrap_or_default().trim().to_owned()
+pub(super) fn in_one_line(message: &str) -> String {
+    let line = message.lines().next().unwrap_or_default().trim();
+    line.strip_prefix("error: ").unwrap_or(line).to_owned()
 }
 
 #[cfg(test)]

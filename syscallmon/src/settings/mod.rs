@@ -11,6 +11,7 @@ mod latency;
 mod log;
 mod log_writer;
 mod policies;
+mod policy_list;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -26,13 +27,13 @@ pub use self::{
     log::{LogFormat, LogHandle, LogLevel, start as start_log},
     log_writer::{dropped_lines, flush_log},
     policies::{LoadedPolicies, PoliciesError, PolicyProblem, PolicySources, Watched},
+    policy_list::PolicyItems,
 };
 use crate::{
     alert::{ExtraLabel, Header, LogTarget, RateLimit, Template, Url},
     cgroup::HierarchyChoice,
     durations::Bound,
     kernel::SysEnter,
-    policy::PolicySpec,
     workload::{
         Label, Selector,
         source::{KubernetesChoice, SocketChoice},
@@ -103,7 +104,7 @@ group! {
         policy: Policy,
         /// Policies; nothing that a flag could say.
         #[arg(skip)]
-        policies: Option<Vec<PolicySpec>>,
+        policies: Option<PolicyItems>,
         /// What is kept on disk.
         #[command(flatten)]
         state: State,
@@ -294,6 +295,10 @@ group! {
         /// in the order of their names; re-read when they change.
         #[arg(id = "policy.directory", long = "policy.directory", value_name = "DIR")]
         directory: Option<PathBuf>,
+        /// Whether one bad policy is enough to refuse all: the start fails, and a reload changes nothing. Otherwise valid policies are
+        /// in force, and bad ones are logged and counted in syscallmon_policy_problems. [default: false]
+        #[arg(id = "policy.strict", long = "policy.strict", value_name = "BOOL")]
+        strict: Option<bool>,
     }
 }
 

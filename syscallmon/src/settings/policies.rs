@@ -10,9 +10,9 @@ use std::{
     sync::Arc,
 };
 
-use super::file;
+use super::policy_list::{self, OtherKeys, PolicyItems};
 use crate::{
-    policy::{Policies, PolicyError, PolicyList, PolicySpec, Profile, Source},
+    policy::{Policies, PolicyError, PolicyFile, Profile, Source},
     syscalls::CallTable,
 };
 
@@ -31,18 +31,22 @@ pub struct PolicySources {
     /// Whether calls that a runtime makes to set a container up may look like the container's own.
     pub mixes_setup: bool,
     /// Those in the configuration file.
-    pub configured: Vec<PolicySpec>,
+    pub configured: PolicyItems,
     /// That file, where there are any.
     pub file: Option<PathBuf>,
     /// Where files with more are.
     pub directory: Option<PathBuf>,
+    /// Whether one bad policy is enough to refuse all.
+    pub strict: bool,
 }
 
 /// What was read, and from which files.
 #[derive(Debug)]
 pub struct LoadedPolicies {
-    /// All policies, or what is wrong with any of them.
-    pub policies: Result<Policies, PoliciesError>,
+    /// Those that can be in force.
+    pub policies: Policies,
+    /// What is wrong with the others.
+    pub problems: Vec<PolicyProblem>,
     /// To know when it is time to read again, also where it failed.
     pub files: Watched,
 }
@@ -99,16 +103,18 @@ pub enum PolicyProblem {
         path: PathBuf,
     },
     /// There are too many policies.
-    #[error("{count} policies are more than {MOST_POLICIES}")]
+    #[error("{origin}: with its policies there are {count}, which is more than {MOST_POLICIES}")]
     TooMany {
+        /// The file that is too much.
+        origin: Arc<str>,
         /// How many.
         count: usize,
     },
-    /// A file has no policies in it.
-    #[error("{path}: {message}", path = path.display())]
+    /// A policy cannot be read, or a file not to its end.
+    #[error("{origin}: {message}")]
     Parse {
-        /// Which.
-        path: PathBuf,
+        /// The file.
+        origin: Arc<str>,
         /// What is wrong, with line and column.
         message: String,
     },
@@ -133,35 +139,38 @@ pub enum PolicyProblem {
 /// What a reading has come to.
 #[derive(Default)]
 struct Reading {
-    sources: Vec<Source>,
+    files: Vec<PolicyFile>,
     watched: Watched,
     problems: Vec<PolicyProblem>,
 }
 
 impl PolicySources {
-    /// Reads everything. What is wrong in one place does not keep the rest from being looked at.
+    /// Reads everything. What is wrong in one place does not keep the rest from being in force; where something is wrong with a
+    /// file, the policies that it had `before` stay.
     #[must_use]
-    pub fn load(&self) -> LoadedPolicies {
+    pub fn load(&self, before: &Policies) -> LoadedPolicies {
         let mut reading = Reading::default();
         reading.add(self.configured.clone(), self.file.as_deref());
         if let Some(directory) = &self.directory {
-            reading.directory(directory);
+            reading.directory(directory, before);
         }
-        let Reading { sources, watched: files, mut problems } = reading;
-        if sources.len() > MOST_POLICIES {
-            problems.push(PolicyProblem::TooMany { count: sources.len() });
-            return LoadedPolicies { policies: Err(PoliciesError { problems }), files };
-        }
-        let policies = Policies::new(sources, self.built_in, &CallTable::native());
-        let policies = policies.map(|policies| if self.mixes_setup { policies.mixing_setup() } else { policies });
-        let policies = policies.map_err(|errors| {
-            problems.extend(errors.into_iter().map(|(origin, source)| PolicyProblem::Policy { origin, source }));
-        });
-        let policies = match policies {
-            Ok(policies) if problems.is_empty() => Ok(policies),
-            _ => Err(PoliciesError { problems }),
-        };
-        LoadedPolicies { policies, files }
+        reading.limit();
+        let Reading { files: read, watched: files, mut problems } = reading;
+        let (policies, errors) = Policies::from_files(read, self.built_in, before, &CallTable::native());
+        let policies = if self.mixes_setup { policies.mixing_setup() } else { policies };
+        problems.extend(errors.into_iter().map(|(origin, source)| PolicyProblem::Policy { origin, source }));
+        LoadedPolicies { policies, problems, files }
+    }
+}
+
+impl LoadedPolicies {
+    /// The policies, if nothing is wrong with any of them.
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong.
+    pub fn all(self) -> Result<Policies, PoliciesError> {
+        if self.problems.is_empty() { Ok(self.policies) } else { Err(PoliciesError { problems: self.problems }) }
     }
 }
 
@@ -192,43 +201,87 @@ impl Stamp {
 }
 
 impl Reading {
-    fn directory(&mut self, directory: &Path) {
+    fn directory(&mut self, directory: &Path, before: &Policies) {
         self.watched.watch(directory);
         match files(directory) {
             Ok(files) => files.iter().for_each(|file| self.file(file)),
-            Err(problem) => self.problems.push(problem),
+            Err(problem) => {
+                self.problems.push(problem);
+                self.files.extend(unreadable_files(directory, before));
+            }
         }
     }
 
     fn file(&mut self, path: &Path) {
         self.watched.watch(path);
-        let parse = |text: String| {
-            file::parse(&text).map_err(|message| PolicyProblem::Parse { path: path.to_owned(), message })
-        };
-        match read(path).and_then(parse) {
-            Ok(PolicyList { policies }) => self.add(policies, Some(path)),
-            Err(problem) => self.problems.push(problem),
+        match read(path) {
+            Ok(text) => self.add(policy_list::read(&text, OtherKeys::Refused), Some(path)),
+            Err(problem) => {
+                self.problems.push(problem);
+                self.files.push(PolicyFile { origin: origin(Some(path)), sources: Vec::new(), is_whole: false });
+            }
         }
     }
 
     /// Policies of one file, with the profiles that they name.
-    fn add(&mut self, policies: Vec<PolicySpec>, file: Option<&Path>) {
-        let origin: Arc<str> =
-            file.map_or_else(|| "the configuration".into(), |file| file.display().to_string().into());
+    fn add(&mut self, items: PolicyItems, file: Option<&Path>) {
+        let PolicyItems { valid, problems } = items;
+        let origin = origin(file);
         let directory = file.and_then(Path::parent).unwrap_or(Path::new(""));
-        for spec in policies {
-            let profiles = spec.seccomp.iter().filter_map(|profile| self.profile(&directory.join(profile))).collect();
-            self.sources.push(Source { spec, profiles, origin: Arc::clone(&origin) });
+        let mut is_whole = problems.is_empty();
+        let mut sources = Vec::new();
+        for spec in valid {
+            let (profiles, wrong): (Vec<_>, Vec<_>) =
+                spec.seccomp.iter().map(|profile| self.profile(&directory.join(profile))).partition(Result::is_ok);
+            // Without one of its profiles, a policy would report calls that it expects.
+            if wrong.is_empty() {
+                let profiles = profiles.into_iter().flatten().collect();
+                sources.push(Source { spec, profiles, origin: Arc::clone(&origin) });
+            }
+            is_whole &= wrong.is_empty();
+            self.problems.extend(wrong.into_iter().filter_map(Result::err));
         }
+        let problem = |message| PolicyProblem::Parse { origin: Arc::clone(&origin), message };
+        self.problems.extend(problems.into_iter().map(problem));
+        self.files.push(PolicyFile { origin, sources, is_whole });
     }
 
-    fn profile(&mut self, path: &Path) -> Option<Profile> {
+    fn profile(&mut self, path: &Path) -> Result<Profile, PolicyProblem> {
         self.watched.watch(path);
         let parse = |json: String| {
             Profile::parse(&json).map_err(|source| PolicyProblem::Profile { path: path.to_owned(), source })
         };
-        read(path).and_then(parse).map_err(|problem| self.problems.push(problem)).ok()
+        read(path).and_then(parse)
     }
+
+    /// Takes no policies of the files that exceed the limit.
+    fn limit(&mut self) {
+        let mut count = 0;
+        for file in &mut self.files {
+            let sum = count + file.sources.len();
+            if sum > MOST_POLICIES {
+                self.problems.push(PolicyProblem::TooMany { origin: Arc::clone(&file.origin), count: sum });
+                file.sources.clear();
+                file.is_whole = false;
+            } else {
+                count = sum;
+            }
+        }
+    }
+}
+
+/// What violations and messages call a file.
+fn origin(file: Option<&Path>) -> Arc<str> {
+    file.map_or_else(|| "the configuration".into(), |file| file.display().to_string().into())
+}
+
+/// The files of a directory that cannot be listed, as far as policies that are in force are from them.
+fn unreadable_files(directory: &Path, before: &Policies) -> Vec<PolicyFile> {
+    let mut origins: Vec<&Arc<str>> = before.iter().map(|policy| policy.origin()).collect();
+    origins.retain(|origin| Path::new(&***origin).starts_with(directory));
+    origins.dedup();
+    let file = |origin: &Arc<str>| PolicyFile { origin: Arc::clone(origin), sources: Vec::new(), is_whole: false };
+    origins.into_iter().map(file).collect()
 }
 
 /// The files with policies in a directory, by name. What begins with a dot is an editor's, or the machinery of a `ConfigMap`.
@@ -275,22 +328,22 @@ mod tests {
     }
 
     fn sources(directory: &Path) -> PolicySources {
-        PolicySources {
-            built_in: true,
-            mixes_setup: false,
-            configured: Vec::new(),
-            file: None,
-            directory: Some(directory.to_owned()),
-        }
+        let (configured, directory) = (PolicyItems::default(), Some(directory.to_owned()));
+        PolicySources { built_in: true, mixes_setup: false, configured, file: None, directory, strict: false }
+    }
+
+    /// Reads as at a start.
+    fn load(sources: &PolicySources) -> LoadedPolicies {
+        sources.load(&Policies::default())
     }
 
     fn names(loaded: &LoadedPolicies) -> Vec<String> {
-        let policies = loaded.policies.as_ref().unwrap_or_else(|error| panic!("{error}"));
-        policies.iter().map(|policy| policy.name().to_string()).collect()
+        loaded.policies.iter().map(|policy| policy.name().to_string()).collect()
     }
 
     fn error(loaded: &LoadedPolicies) -> String {
-        loaded.policies.as_ref().unwrap_err().to_string()
+        let problems: Vec<String> = loaded.problems.iter().map(ToString::to_string).collect();
+        problems.join("; ")
     }
 
     #[test]
@@ -303,10 +356,10 @@ mod tests {
         for ignored in [".hidden.yaml", "readme.md", "yaml"] {
             fs::write(directory.path().join(ignored), "not: [policies").unwrap();
         }
-        let configured = file::parse::<PolicyList>(&policy("z", "")).unwrap().policies;
+        let configured = policy_list::read(&policy("z", ""), OtherKeys::Refused);
         let sources = PolicySources { configured, file: Some("main.yaml".into()), ..sources(directory.path()) };
-        assert_eq!(names(&sources.load()), ["z", "a", "b", "runtime-default"]);
-        assert_eq!(names(&PolicySources { built_in: false, ..sources }.load()), ["z", "a", "b"]);
+        assert_eq!(names(&load(&sources)), ["z", "a", "b", "runtime-default"]);
+        assert_eq!(names(&load(&PolicySources { built_in: false, ..sources })), ["z", "a", "b"]);
     }
 
     #[test]
@@ -319,13 +372,13 @@ mod tests {
         }
         symlink("..1", at("..data")).unwrap();
         symlink("..data/p.yaml", at("p.yaml")).unwrap();
-        let loaded = sources(volume.path()).load();
+        let loaded = load(&sources(volume.path()));
         assert_eq!(names(&loaded), ["old", "runtime-default"]);
         assert!(!loaded.files.have_changed());
         symlink("..2", at("..data_tmp")).unwrap();
         fs::rename(at("..data_tmp"), at("..data")).unwrap();
         assert!(loaded.files.have_changed());
-        assert_eq!(names(&sources(volume.path()).load()), ["new", "runtime-default"]);
+        assert_eq!(names(&load(&sources(volume.path()))), ["new", "runtime-default"]);
     }
 
     #[test]
@@ -335,22 +388,22 @@ mod tests {
         let profile = directory.path().join("profiles/a.json");
         fs::write(&profile, PROFILE).unwrap();
         fs::write(directory.path().join("a.yaml"), policy("a", "  seccomp: [profiles/a.json]\n")).unwrap();
-        let before = sources(directory.path()).load();
-        let old = before.policies.unwrap();
-        assert_eq!(sources(directory.path()).load().policies.unwrap(), old);
+        let before = load(&sources(directory.path()));
+        let old = before.policies;
+        assert_eq!(load(&sources(directory.path())).policies, old);
         fs::write(&profile, PROFILE.replace("read", "bind")).unwrap();
         assert!(before.files.have_changed());
-        assert_ne!(sources(directory.path()).load().policies.unwrap(), old);
+        assert_ne!(load(&sources(directory.path())).policies, old);
     }
 
     #[test]
     fn files_that_come_and_go_are_changes() {
         let directory = tempfile::tempdir().unwrap();
-        let empty = sources(directory.path()).load().files;
+        let empty = load(&sources(directory.path())).files;
         assert!(!empty.have_changed());
         fs::write(directory.path().join("a.yaml"), policy("a", "")).unwrap();
         assert!(empty.have_changed());
-        let one = sources(directory.path()).load().files;
+        let one = load(&sources(directory.path())).files;
         fs::remove_file(directory.path().join("a.yaml")).unwrap();
         assert!(one.have_changed());
     }
@@ -365,7 +418,7 @@ mod tests {
         write("c.yaml", &policy("c", ""));
         write("d.yaml", &policy("c", ""));
         fs::create_dir(directory.path().join("e.yaml")).unwrap();
-        let loaded = sources(directory.path()).load();
+        let loaded = load(&sources(directory.path()));
         let error = error(&loaded);
         for expected in [
             "a.yaml: ",
@@ -378,14 +431,71 @@ mod tests {
         ] {
             assert!(error.contains(expected), "{expected}: {error}");
         }
-        assert_eq!(loaded.policies.unwrap_err().problems.len(), 5);
+        assert_eq!((loaded.problems.len(), names(&loaded)), (5, vec!["c".to_owned(), "runtime-default".to_owned()]));
         write("nowhere.json", PROFILE);
         assert!(loaded.files.have_changed(), "what was missing is there");
     }
 
     #[test]
+    fn a_mistake_leaves_the_older_policies_of_its_file_in_force_and_no_others() {
+        let directory = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
+        let named = |name: &str, more: &str| policy(name, more).replace("policies:\n", "");
+        write("a.yaml", &(policy("a", "") + &named("b", "")));
+        write("c.yaml", &policy("c", ""));
+        let sources = sources(directory.path());
+        let before = load(&sources).policies;
+
+        // Both files change, one of them to something with a mistake.
+        write("a.yaml", &(policy("a", "  alow: []\n") + &named("new", "")));
+        write("c.yaml", &policy("d", ""));
+        let after = sources.load(&before);
+        assert_eq!((names(&after), after.problems.len()), (strings(["a", "b", "d", "runtime-default"]), 1));
+        assert_eq!(names(&load(&sources)), strings(["new", "d", "runtime-default"]), "at a start, what is valid");
+
+        // Another file takes the name of a policy that stays.
+        write("c.yaml", &(policy("b", "") + &named("d", "")));
+        let after = sources.load(&before);
+        assert_eq!((names(&after), after.problems.len()), (strings(["a", "b", "c", "runtime-default"]), 2));
+
+        // A file that is gone has no policies, a directory that is gone keeps them.
+        fs::remove_file(directory.path().join("a.yaml")).unwrap();
+        assert_eq!(names(&sources.load(&before)), strings(["b", "d", "runtime-default"]));
+        fs::rename(directory.path(), directory.path().with_extension("away")).unwrap();
+        let after = sources.load(&before);
+        assert_eq!((names(&after), after.problems.len()), (strings(["a", "b", "c", "runtime-default"]), 1));
+        fs::rename(directory.path().with_extension("away"), directory.path()).unwrap();
+    }
+
+    #[test]
+    fn a_policy_whose_profile_is_bad_is_not_in_force() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("a.yaml"), policy("a", "  seccomp: [nowhere.json]\n")).unwrap();
+        assert_eq!(names(&load(&sources(directory.path()))), ["runtime-default"]);
+    }
+
+    #[test]
+    fn policies_beyond_the_limit_are_not_in_force() {
+        let directory = tempfile::tempdir().unwrap();
+        let many = |prefix: &str, count: usize| -> String {
+            (0..count).map(|n| policy(&format!("{prefix}-{n}"), "").replace("policies:\n", "")).collect()
+        };
+        for (name, count) in [("a", 600), ("b", 401), ("c", 400)] {
+            let text = format!("policies:\n{}", many(name, count));
+            fs::write(directory.path().join(format!("{name}.yaml")), text).unwrap();
+        }
+        let loaded = load(&sources(directory.path()));
+        assert_eq!((loaded.policies.iter().len(), loaded.problems.len()), (1001, 1));
+        assert!(error(&loaded).contains("b.yaml: with its policies there are 1001"), "{}", error(&loaded));
+    }
+
+    fn strings<const N: usize>(texts: [&str; N]) -> Vec<String> {
+        texts.map(str::to_owned).to_vec()
+    }
+
+    #[test]
     fn a_missing_directory_is_an_error() {
-        let loaded = sources(Path::new("/nonexistent")).load();
+        let loaded = load(&sources(Path::new("/nonexistent")));
         assert!(error(&loaded).contains("cannot read /nonexistent: No such file"), "{}", error(&loaded));
         assert!(!loaded.files.have_changed());
     }
@@ -395,8 +505,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let comment = |bytes| "#".repeat(usize::try_from(bytes).unwrap());
         fs::write(directory.path().join("a.yaml"), comment(MOST_BYTES)).unwrap();
-        assert_eq!(names(&sources(directory.path()).load()), ["runtime-default"]);
+        assert_eq!(names(&load(&sources(directory.path()))), ["runtime-default"]);
         fs::write(directory.path().join("a.yaml"), comment(MOST_BYTES + 1)).unwrap();
-        assert!(error(&sources(directory.path()).load()).contains("more than 1048576 bytes"));
+        assert!(error(&load(&sources(directory.path()))).contains("more than 1048576 bytes"));
     }
 }

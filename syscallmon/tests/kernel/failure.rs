@@ -39,11 +39,85 @@ fn check_finds_the_same_mistakes() {
     let file = config("poll:\n  intervall: 5s\n");
     let output = finished(["check", "--config.file", file.path().to_str().unwrap()]);
     assert_eq!(output.code, Some(1));
-    assert!(output.stdout.starts_with("missing") && output.stdout.contains("intervall"), "{}", output.stdout);
+    assert!(output.stdout.starts_with("failed") && output.stdout.contains("intervall"), "{}", output.stdout);
     let output = finished(["check", "--web.listen-address", "127.0.0.1:0"]);
     assert_eq!(output.code, Some(0), "{}", output.stdout);
-    let is_fine = |line: &str| line.starts_with("ok ") || line.starts_with("fallback ");
+    let is_fine = |line: &str| line.starts_with("ok ") || line.starts_with("remark ");
     assert!(output.stdout.lines().all(is_fine), "{}", output.stdout);
+}
+
+/// Asserts that `check` prints a line that begins and goes on like this, and ends with this status.
+fn assert_checked(flags: &[&str], code: i32, start: &str, part: &str) {
+    let output = finished([&["check", "--web.listen-address=127.0.0.1:0"], flags].concat());
+    let line = output.stdout.lines().find(|line| line.starts_with(start));
+    assert!(line.is_some_and(|line| line.contains(part)), "{start} {part}: {}", output.stdout);
+    assert_eq!(output.code, Some(code), "{}", output.stdout);
+}
+
+#[test]
+fn check_tries_what_a_configuration_names() {
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (alertmanager, webhook) =
+        (format!("--alert.alertmanager.url=http://{nobody}"), format!("--alert.webhook.url=http://{nobody}/hook"));
+    assert_checked(&["--kubernetes.kubeconfig=/nonexistent.yaml"], 1, "failed   kubernetes", "/nonexistent.yaml");
+    let kubeconfig = config(&format!(
+        "{{current-context: c, contexts: [{{name: c, context: {{cluster: k, user: u}}}}], users: [], \
+         clusters: [{{name: k, cluster: {{server: 'http://{nobody}'}}}}]}}"
+    ));
+    let kubeconfig = format!("--kubernetes.kubeconfig={}", kubeconfig.path().display());
+    assert_checked(&[&kubeconfig], 0, "remark   kubernetes", "Connection refused");
+    assert_checked(&["--alert.log=/nonexistent/alert.log"], 1, "failed   alert log", "--alert.log");
+    assert_checked(&["--state.directory=/nonexistent/state"], 0, "remark   state", "no policy learns");
+    assert_checked(&[&alertmanager], 0, "remark   alertmanager", "Connection refused");
+    assert_checked(&[&webhook], 0, "remark   webhook", "Connection refused");
+    let token = "--alert.webhook.bearer-token-file=/nonexistent";
+    assert_checked(&[&webhook, token], 1, "failed   alert files", "/nonexistent");
+    assert_checked(&["--policy.directory=/nonexistent"], 1, "failed   policies", "/nonexistent");
+    let file =
+        config("policies:\n- {name: a, match: [{pod: a}], learn: {}}\n- {name: b, match: [{pod: b}], alow: []}\n");
+    let config_file = format!("--config.file={}", file.path().display());
+    assert_checked(&[&config_file], 1, "failed   policies", "line 3");
+    assert_checked(&[&config_file, "--state.directory=/nonexistent/state"], 1, "failed   state", "--state.directory");
+}
+
+#[test]
+fn check_knows_a_daemon_that_runs_from_a_stranger() {
+    let state = tempfile::tempdir().unwrap();
+    fs::create_dir(state.path().join("baselines")).unwrap();
+    let flag = format!("--state.directory={}", state.path().display());
+    let daemon = Daemon::start(&[&flag]);
+    let address = daemon.address().to_string();
+    let output = finished(["check", "--web.listen-address", &address, &flag]);
+    for start in [format!("remark   listen          {address}: a syscallmon that runs"), "remark   state ".to_owned()] {
+        assert!(output.stdout.lines().any(|line| line.starts_with(&start)), "{start}: {}", output.stdout);
+    }
+    assert_eq!(output.code, Some(0), "{}", output.stdout);
+    let stranger = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = stranger.local_addr().unwrap().to_string();
+    let output = finished(["check", "--web.listen-address", &address]);
+    assert!(output.stdout.contains(&format!("failed   listen          {address}: ")), "{}", output.stdout);
+    assert_eq!(output.code, Some(1));
+}
+
+#[test]
+fn check_is_for_scripts_too() {
+    let output = finished(["check", "--output=json", "--alert.log=/nonexistent/alert.log"]);
+    let findings: serde_json::Value = serde_json::from_str(&output.stdout).expect("JSON");
+    let of = |name: &str| findings.as_array().unwrap().iter().find(|finding| finding["name"] == name).unwrap();
+    assert_eq!((&of("config")["state"], &of("alert log")["state"]), (&"ok".into(), &"failed".into()));
+    assert_eq!(output.code, Some(1));
+    assert_eq!(finished(["check", "--no-such-flag"]).code, Some(2));
+}
+
+#[test]
+fn capabilities_in_a_user_namespace_are_not_enough() {
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user"]).arg(crate::privileges::binary_for_everybody().path()).arg("check");
+    let output = command.output().unwrap();
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let line = stdout.lines().find(|line| line.starts_with("failed   capabilities"));
+    assert!(line.is_some_and(|line| line.contains("user namespace")), "{stdout} {output:?}");
+    assert_eq!(output.status.code(), Some(1));
 }
 
 #[test]
@@ -101,9 +175,9 @@ fn without_btf_the_best_probe_is_refused_and_the_other_counts() {
     let output = finished(["check", "--path.sysfs", sysfs, "--web.listen-address", "127.0.0.1:0"]);
     assert_eq!(output.code, Some(0), "it can run: {}", output.stdout);
     for line in [
-        "missing  btf             (optional)",
-        "fallback probe sys_enter raw_tp:",
-        "fallback probe cgroup    tracepoint:",
+        "remark   btf             no kernel BTF",
+        "remark   probe sys_enter raw_tp:",
+        "remark   probe cgroup    tracepoint:",
     ] {
         assert!(output.stdout.contains(line), "{line}: {}", output.stdout);
     }

@@ -241,10 +241,11 @@ fn policies_are_read_again_when_their_files_change() {
     assert_eq!(guard.counted(&cgroup.label()), BTreeMap::new());
 
     fs::write(&file, "policies: [nonsense]").unwrap();
-    wait_for("an error", Duration::from_secs(15), || guard.daemon.log_line("the new policies are not in force"));
+    wait_for("an error", Duration::from_secs(15), || guard.daemon.log_line("a new policy is not in force"));
     assert_eq!(guard.daemon.scrape().value("syscallmon_policy_reload_success"), Some(0));
     KnownCalls::run(&[&"calls", &cgroup.path(), &number(priority.0), &"5"]);
     assert_eq!(guard.counted(&cgroup.label()), BTreeMap::new(), "the old one is in force");
+    assert_eq!(guard.daemon.scrape().value("syscallmon_policy_problems"), Some(1));
 
     fs::write(&file, format!("policies:\n{}", policy("\"@system-service\""))).unwrap();
     wait_for("the new policy", Duration::from_secs(15), || guard.daemon.log_line("policies reloaded"));
@@ -253,6 +254,38 @@ fn policies_are_read_again_when_their_files_change() {
     KnownCalls::run(&[&"calls", &cgroup.path(), &number(libc::SYS_reboot), &"7", &number(priority.0), &"5"]);
     let counted = guard.counted(&cgroup.label());
     assert_eq!(counted, BTreeMap::from([(format!("{}:reboot", std::env::consts::ARCH), 7)]));
+}
+
+#[test]
+fn a_bad_policy_at_the_start_stops_neither_counting_nor_the_other_policies() {
+    let cgroup = TestCgroup::new("bad-policy");
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
+    fs::create_dir(directory.path().join("policies")).unwrap();
+    let policy = |name: &str, allow: &str| {
+        format!("  - name: {name}\n    match: [{{cgroup: {}}}]\n    allow: [{allow}]\n", cgroup.label())
+    };
+    let bad = policy("bad", "opennat");
+    write("policies/a.yaml", &format!("policies:\n{bad}{}", policy("good", "\"@system-service\"")));
+    write("policies/b.yaml", "policies: [}");
+    write("config.yaml", &format!("policies:\n{}{bad}", bad.replace("name: bad", "name: also-bad")));
+    let config = directory.path().join("config.yaml").display().to_string();
+    let guard = Guard { daemon: daemon(syscallmon(), directory.path(), &["--config.file", &config]), directory };
+    for line in ["config.yaml: ", "a.yaml: ", "b.yaml: "] {
+        assert!(guard.daemon.log_line(line).is_some_and(|line| line.contains("line ")), "{line}");
+    }
+    let scrape = guard.daemon.scrape();
+    assert_eq!(scrape.value("syscallmon_policy_problems"), Some(4));
+    assert_eq!(scrape.value("syscallmon_policy_reload_success"), Some(0));
+    KnownCalls::run(&[&"calls", &cgroup.path(), &number(libc::SYS_reboot), &"7", &number(libc::SYS_getpid), &"5"]);
+    let reboots = BTreeMap::from([(format!("{}:reboot", std::env::consts::ARCH), 7)]);
+    assert_eq!(guard.counted(&cgroup.label()), reboots, "the good policy judges");
+
+    let directory = guard.directory.path().join("policies").display().to_string();
+    let strict = ["run", "--once", "--policy.strict=true", "--policy.directory", &directory];
+    let output = syscallmon().args(strict).output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && error.contains("a.yaml: ") && error.contains("b.yaml: "), "{error}");
 }
 
 #[test]

@@ -158,7 +158,7 @@ running 2 tests\r
 ";
     const TAIL: &str = "\
 @check ok       btf           /sys/kernel/btf/vmlinux\r
-@check missing  tracepoints   (optional) no cgroup_mkdir\r
+@check remark   tracepoints     no cgroup_mkdir\r
 @metric syscallmon_probe_info{probe=\"sys_enter\",implementation=\"tp_btf\"} 1\r
 @log ts=1 level=warn message=\"no cgroup events\"\r
 @end 99.1\r
@@ -178,7 +178,7 @@ running 2 tests\r
         assert_eq!((outcome.page_kib.as_str(), outcome.runs_32_bit), ("4", true));
         assert_eq!((outcome.implementation("sys_enter"), outcome.implementation("cgroup")), ("tp_btf", "none"));
         assert_eq!(outcome.explanations.len(), 2);
-        assert!(outcome.explanations[0].starts_with("missing  tracepoints"));
+        assert!(outcome.explanations[0].starts_with("remark   tracepoints"));
     }
 
     #[test]

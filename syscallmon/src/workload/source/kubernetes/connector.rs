@@ -9,10 +9,7 @@ use std::{
 use http::Request;
 use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_timeout::TimeoutConnector;
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
-};
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use kube::{
     Config, Error,
     client::{Body, ClientBuilder, ConfigExt},
@@ -26,6 +23,7 @@ use tower::{BoxError, ServiceBuilder, util::BoxService};
 
 use crate::{
     blocking::{self, Work},
+    resolver::{Connector, Resolver},
     tls::{Trust, TrustError},
 };
 
@@ -54,7 +52,7 @@ pub(super) fn builder(config: Config) -> kube::Result<ClientBuilder<BoxService<R
     Ok(ClientBuilder::new(BoxService::new(service), config.default_namespace))
 }
 
-fn https(config: &Config) -> kube::Result<HttpsConnector<HttpConnector>> {
+fn https(config: &Config) -> kube::Result<HttpsConnector<Connector>> {
     let mut tls = config.rustls_client_config()?;
     // Without a CA in the kubeconfig, what the host trusts counts.
     if let Some(listed) = config.root_cert.as_ref().filter(|_| !config.accept_invalid_certs) {
@@ -66,7 +64,7 @@ fn https(config: &Config) -> kube::Result<HttpsConnector<HttpConnector>> {
         let name = ServerName::try_from(name.clone()).map_err(|error| Error::Service(error.into()))?;
         builder = builder.with_server_name_resolver(FixedServerNameResolver::new(name));
     }
-    let mut connector = HttpConnector::new();
+    let mut connector = Connector::new_with_resolver(Resolver);
     connector.enforce_http(false);
     Ok(builder.enable_http1().wrap_connector(connector))
 }

@@ -1,0 +1,125 @@
+//! `syscallmon check`: whether those who are told are there, without telling them anything.
+
+use std::time::Duration;
+
+use http::{HeaderMap, Uri};
+use tokio::time::timeout;
+use tower::Service;
+
+use super::{
+    Access, AlertConfig,
+    http::{Failure, Http, connector, credentials},
+};
+use crate::{tls, workload::source::chain};
+
+/// What keeps alerts from a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PeerProblem {
+    /// It does not answer now, and may later.
+    Away(String),
+    /// It will not be reached as things are configured.
+    Refused(String),
+}
+
+/// Connects to every Alertmanager and the webhook, and asks Alertmanagers whether they are ready; what they are called, and how they fare.
+pub async fn check_peers(config: &AlertConfig, time: Duration) -> Vec<(&'static str, Result<String, PeerProblem>)> {
+    let mut results = Vec::new();
+    for url in &config.alertmanager.urls {
+        let ready = url.below("/-/ready");
+        let result = match within(time, connect(&ready, &config.alertmanager.access)).await {
+            Ok(()) => within(time, ask(ready.clone(), &config.alertmanager.access)).await,
+            failed => failed,
+        };
+        results.push(("alertmanager", named(&ready, result)));
+    }
+    if let Some(webhook) = &config.webhook {
+        // What a webhook does with a request that it does not expect, nobody knows.
+        let result = within(time, connect(webhook.url.uri(), &webhook.access)).await;
+        results.push(("webhook", named(webhook.url.uri(), result)));
+    }
+    results
+}
+
+/// The result, with whose it is; without the path, which may be a secret.
+fn named(uri: &Uri, result: Result<(), PeerProblem>) -> Result<String, PeerProblem> {
+    let scheme = uri.scheme_str().unwrap_or_default();
+    let host = uri.authority().map(|authority| authority.as_str().rsplit('@').next().unwrap_or_default());
+    let name = format!("{scheme}://{}", host.unwrap_or_default());
+    match result {
+        Ok(()) => Ok(name),
+        Err(PeerProblem::Away(why)) => Err(PeerProblem::Away(format!("{name}: {why}"))),
+        Err(PeerProblem::Refused(why)) => Err(PeerProblem::Refused(format!("{name}: {why}"))),
+    }
+}
+
+async fn within(time: Duration, work: impl Future<Output = Result<(), PeerProblem>>) -> Result<(), PeerProblem> {
+    let late = || Err(PeerProblem::Away(format!("no answer within {} s", time.as_secs())));
+    timeout(time, work).await.unwrap_or_else(|_| late())
+}
+
+/// Makes a connection, with TLS where that is spoken, and ends it.
+async fn connect(uri: &Uri, access: &Access) -> Result<(), PeerProblem> {
+    credentials(access).await.map_err(PeerProblem::Refused)?;
+    let mut connector = connector(uri, access).await.map_err(PeerProblem::Refused)?;
+    let Err(error) = connector.call(uri.clone()).await else { return Ok(()) };
+    let why = chain(&*error);
+    Err(if tls::cause(&*error).is_some() { PeerProblem::Refused(why) } else { PeerProblem::Away(why) })
+}
+
+async fn ask(uri: Uri, access: &Access) -> Result<(), PeerProblem> {
+    match Http::new(uri, access.clone(), HeaderMap::new()).get().await {
+        Ok(()) => Ok(()),
+        Err(Failure::Retry { why, .. }) => Err(PeerProblem::Away(why)),
+        Err(Failure::Refused(why)) => Err(PeerProblem::Refused(why)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alert::tests::{Answer, Server};
+
+    async fn reached(uri: &Uri, access: &Access) -> Result<(), PeerProblem> {
+        let time = Duration::from_secs(5);
+        match within(time, connect(uri, access)).await {
+            Ok(()) => within(time, ask(uri.clone(), access)).await,
+            failed => failed,
+        }
+    }
+
+    #[tokio::test]
+    async fn who_is_away_may_come_back_and_who_refuses_will_not() {
+        let ready = Server::start([Answer::Status(200, "OK")]).await;
+        assert_eq!(reached(&ready.uri("/-/ready"), &Access::default()).await, Ok(()));
+        let away = reached(&Server::nobody().await, &Access::default()).await;
+        assert!(matches!(&away, Err(PeerProblem::Away(why)) if why.contains("Connection refused")), "{away:?}");
+        let locked = Server::start([Answer::Status(401, "")]).await;
+        let refused = reached(&locked.uri("/-/ready"), &Access::default()).await;
+        assert!(matches!(&refused, Err(PeerProblem::Refused(why)) if why.contains("401")), "{refused:?}");
+        let access = Access { bearer_token_file: Some("/nonexistent".into()), ..Access::default() };
+        let refused = reached(&ready.uri("/-/ready"), &access).await;
+        assert!(matches!(&refused, Err(PeerProblem::Refused(why)) if why.contains("/nonexistent")), "{refused:?}");
+    }
+
+    #[tokio::test]
+    async fn a_certificate_of_somebody_else_is_named() {
+        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        let key = made.signing_key.serialize_der();
+        let server = Server::start_tls([Answer::Status(200, "")], made.cert.der().clone(), key).await;
+        let other = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        let ca_file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(ca_file.path(), other.cert.pem()).unwrap();
+        let access = Access { ca_file: Some(ca_file.path().into()), ..Access::default() };
+        let refused = reached(&server.uri("/-/ready"), &access).await;
+        assert!(
+            matches!(&refused, Err(PeerProblem::Refused(why)) if why.contains("SHA-256 fingerprint")),
+            "{refused:?}"
+        );
+    }
+
+    #[test]
+    fn a_path_that_may_be_a_secret_is_not_shown() {
+        let uri = Uri::from_static("https://me:secret@hooks.example:444/services/secret");
+        assert_eq!(named(&uri, Ok(())), Ok("https://hooks.example:444".to_owned()));
+    }
+}

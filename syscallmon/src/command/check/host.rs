@@ -1,0 +1,188 @@
+//! What the host has to have: a kernel with its features, rights, cgroups, memory.
+
+use std::{fs, path::Path};
+
+use caps::{CapSet, Capability};
+use syscallmon_common::ROOT_CGROUP_ID;
+
+use super::{
+    Finding::{self, Failed, Fine, Remark},
+    chain,
+};
+use crate::{
+    cgroup::{Hierarchies, HierarchyError},
+    command::run::{PART_OF_HIERARCHY, options},
+    kernel::{self, Kernel, Options, Probe, ProbeStatus},
+    settings::Config,
+    syscalls::CallTable,
+};
+
+/// What the host has, and lacks.
+pub(super) fn requirements(config: &Config) -> Vec<(&'static str, Finding)> {
+    let hierarchies = Hierarchies::find(&config.procfs, config.cgroupfs.as_deref(), config.hierarchy);
+    let options = hierarchies.as_ref().map_or_else(|_| options_without_cgroups(config), |found| options(config, found));
+    let mut requirements = vec![
+        ("kernel", kernel_version(&config.procfs)),
+        ("btf", btf(&options)),
+        ("tracepoints", tracepoints(&options)),
+        ("capabilities", capabilities()),
+        ("lockdown", lockdown(&config.sysfs)),
+        ("cgroups", cgroups(hierarchies)),
+        ("memory", memory(&options, &config.procfs)),
+    ];
+    requirements.extend(probes(&options, config));
+    requirements
+}
+
+/// What the programs are tried with where no cgroups can be found.
+fn options_without_cgroups(config: &Config) -> Options {
+    Options {
+        capacity: config.capacity,
+        sysfs: config.sysfs.clone(),
+        sys_enter: config.sys_enter,
+        signals: config.signals,
+        hierarchies: kernel::Hierarchies { cgroup2: true, cgroup2_root: ROOT_CGROUP_ID, v1: None },
+    }
+}
+
+/// The oldest kernel: mapped arrays came with 5.5, ring buffers with 5.8, programs run on demand with 5.10.
+const OLDEST: (u32, u32) = (5, 10);
+
+fn kernel_version(procfs: &Path) -> Finding {
+    let release = fs::read_to_string(procfs.join("sys/kernel/osrelease")).unwrap_or_default();
+    let release = release.trim();
+    let mut numbers = release.split(['.', '-']).map_while(|number| number.parse::<u32>().ok());
+    match (numbers.next(), numbers.next()) {
+        (Some(major), Some(minor)) if (major, minor) >= OLDEST => Fine(format!("Linux {release}")),
+        (Some(_), Some(_)) => Failed(format!("Linux {release}: needs {}.{} or newer", OLDEST.0, OLDEST.1)),
+        _ => Remark(format!("release unknown: is procfs at {}? (--path.procfs)", procfs.display())),
+    }
+}
+
+fn btf(options: &Options) -> Finding {
+    match kernel::check_btf(&options.btf_path()) {
+        Ok(()) => Fine(options.btf_path().display().to_string()),
+        Err(error) => {
+            let lost = "without it counting costs more, and 32-bit calls, v1 cgroups and refused calls are not told";
+            let finding = if options.sys_enter == kernel::SysEnter::TpBtf { Failed } else { Remark };
+            finding(format!("{}; {lost}", chain(&error)))
+        }
+    }
+}
+
+/// The tracepoints that the probes attach to.
+const WANTED: [&str; 3] = ["raw_syscalls/sys_enter", "cgroup/cgroup_mkdir", "cgroup/cgroup_rmdir"];
+
+fn tracepoints(options: &Options) -> Finding {
+    let Some(missing) = kernel::missing_tracepoints(&options.btf_path(), &WANTED) else {
+        return Remark(
+            "cannot be looked up without BTF or tracefs (mount -t tracefs nodev /sys/kernel/tracing)".to_owned(),
+        );
+    };
+    if missing.contains(&WANTED[0]) {
+        Failed("no raw_syscalls tracepoints: needs a kernel with CONFIG_FTRACE_SYSCALLS=y".to_owned())
+    } else if missing.is_empty() {
+        Fine(WANTED.join(", "))
+    } else {
+        Remark(format!("no {}: short-lived cgroups will have no name", missing.join(", ")))
+    }
+}
+
+/// The inode of the initial user namespace (`USER_NS_INIT_INO`), the same on every kernel since 3.8.
+const INITIAL_USER_NAMESPACE: &str = "user:[4026531837]";
+
+fn capabilities() -> Finding {
+    let Ok(effective) = caps::read(None, CapSet::Effective) else {
+        return Remark("cannot be read".to_owned());
+    };
+    let has = |capability| effective.contains(&capability) || effective.contains(&Capability::CAP_SYS_ADMIN);
+    let lacking: Vec<String> = [Capability::CAP_BPF, Capability::CAP_PERFMON]
+        .into_iter()
+        .filter(|&capability| !has(capability))
+        .map(|capability| capability.to_string())
+        .collect();
+    if !lacking.is_empty() {
+        return Failed(format!(
+            "{}: run as root, or with these capabilities (setpriv, systemd's AmbientCapabilities)",
+            lacking.join(", ")
+        ));
+    }
+    match fs::read_link("/proc/self/ns/user") {
+        Ok(namespace) if namespace.as_os_str() != INITIAL_USER_NAMESPACE => Failed(
+            "CAP_BPF and CAP_PERFMON count in a user namespace only (rootless container, unshare --user): run it outside"
+                .to_owned(),
+        ),
+        _ => Fine("CAP_BPF, CAP_PERFMON".to_owned()),
+    }
+}
+
+fn lockdown(sysfs: &Path) -> Finding {
+    let Ok(text) = fs::read_to_string(sysfs.join("kernel/security/lockdown")) else {
+        return Fine("not in force, or not to be seen".to_owned());
+    };
+    if text.contains("[confidentiality]") {
+        Failed(
+            "confidentiality: the kernel lets no eBPF program read its memory; boot with lockdown=integrity or none"
+                .to_owned(),
+        )
+    } else {
+        Fine(text.trim().to_owned())
+    }
+}
+
+fn cgroups(hierarchies: Result<Hierarchies, HierarchyError>) -> Finding {
+    match hierarchies {
+        Ok(found) if !found.are_whole() => {
+            Remark(format!("{found} shows a part of the hierarchy only: {PART_OF_HIERARCHY}"))
+        }
+        Ok(found) => Fine(format!("counted by {}: {found}", found.set())),
+        Err(error) => Failed(chain(&error)),
+    }
+}
+
+fn memory(options: &Options, procfs: &Path) -> Finding {
+    let Ok(needed) = kernel::memory_needed(options) else {
+        return Remark("the number of CPUs is unknown".to_owned());
+    };
+    let meminfo = fs::read_to_string(procfs.join("meminfo")).unwrap_or_default();
+    let available = meminfo
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:")?.trim().split(' ').next()?.parse::<u64>().ok());
+    let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+    match available.map(|kib| kib * 1024) {
+        Some(available) if available < 2 * needed => Remark(format!(
+            "the kernel's tables need {} MiB of {} MiB available: lower capacity.*",
+            mib(needed),
+            mib(available)
+        )),
+        _ => Fine(format!("the kernel's tables need {} MiB", mib(needed))),
+    }
+}
+
+/// The proof: the kernel's verifier takes the programs.
+fn probes(options: &Options, config: &Config) -> Vec<(&'static str, Finding)> {
+    let probes = match Kernel::verify(options, &CallTable::native().positions(&config.latency.calls)) {
+        Ok(probes) => probes,
+        Err(error) => return vec![("programs", Failed(chain(&error)))],
+    };
+    probes.iter().map(|status| (label(status.probe), finding(status))).collect()
+}
+
+fn label(probe: Probe) -> &'static str {
+    match probe {
+        Probe::SysEnter => "probe sys_enter",
+        Probe::SysExit => "probe sys_exit",
+        Probe::Task => "probe task",
+        Probe::Cgroup => "probe cgroup",
+        Probe::Setup => "probe setup",
+        Probe::IoUring => "probe io_uring",
+    }
+}
+
+fn finding(status: &ProbeStatus) -> Finding {
+    match (status.implementation, &status.problem) {
+        (Some(implementation), None) => Fine(implementation.to_owned()),
+        (Some(implementation), Some(problem)) => Remark(format!("{implementation}: {problem}")),
+        (None, problem) => Remark(problem.clone().unwrap_or_default()),
+    }
+}

@@ -1,0 +1,115 @@
+//! `syscallmon check`: can this host run it? One line per requirement, with the remedy.
+
+mod files;
+mod host;
+mod peers;
+
+use std::{
+    io::{self, Write},
+    path::Path,
+    process::ExitCode,
+};
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+use self::Finding::{Failed, Fine, Remark};
+use super::ConfigFile;
+use crate::settings::{Config, Settings};
+
+/// Check whether this host can run syscallmon, and whether a configuration is valid.
+///
+/// Tries what `syscallmon run` needs with the same flags: reads the files, connects to the peers, loads the eBPF programs. Attaches
+/// nothing, and changes no file. Prints one line per requirement: ok; remark, where syscallmon runs with less, or a peer is away; failed,
+/// where `syscallmon run` would fail or could not do what the configuration says.
+///
+/// Ends with status 0 when nothing failed, 1 when something did, and 2 when the command line is wrong.
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    #[command(flatten)]
+    config: ConfigFile,
+
+    /// How to print what was found.
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Table)]
+    output: Format,
+
+    #[command(flatten)]
+    settings: Settings,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people: one line per requirement.
+    Table,
+    /// For programs: a list of objects with name, state and text.
+    Json,
+}
+
+/// How a requirement fares.
+#[derive(Debug, PartialEq, Eq)]
+enum Finding {
+    /// As it should be.
+    Fine(String),
+    /// `run` works with less than the best, or a peer is away that may come back.
+    Remark(String),
+    /// `run` fails, or cannot do what the configuration says.
+    Failed(String),
+}
+
+impl Check {
+    pub(super) fn execute(self) -> anyhow::Result<ExitCode> {
+        let file = self.config.config_file.as_deref();
+        let findings = match Config::resolve(self.settings, file) {
+            Ok(config) => requirements(&config, file)?,
+            Err(error) => vec![("config", Failed(error.to_string()))],
+        };
+        let text = match self.output {
+            Format::Table => findings.iter().map(line).collect(),
+            Format::Json => serde_json::to_string_pretty(&findings.iter().map(object).collect::<Vec<_>>())? + "\n",
+        };
+        // Whoever reads the first lines only may be gone.
+        let _ = io::stdout().write_all(text.as_bytes());
+        let has_failed = findings.iter().any(|(_, finding)| matches!(finding, Failed(_)));
+        Ok(if has_failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    }
+}
+
+impl Finding {
+    fn parts(&self) -> (&'static str, &str) {
+        match self {
+            Fine(text) => ("ok", text),
+            Remark(text) => ("remark", text),
+            Failed(text) => ("failed", text),
+        }
+    }
+}
+
+fn line((name, finding): &(&str, Finding)) -> String {
+    let (state, text) = finding.parts();
+    format!("{state:<8} {name:<15} {text}\n")
+}
+
+fn object((name, finding): &(&str, Finding)) -> serde_json::Value {
+    let (state, text) = finding.parts();
+    json!({"name": name, "state": state, "text": text})
+}
+
+fn requirements(config: &Config, file: Option<&Path>) -> anyhow::Result<Vec<(&'static str, Finding)>> {
+    let from = file.map_or("defaults and flags".to_owned(), |file| file.display().to_string());
+    let mut findings = vec![("config", Fine(from))];
+    findings.extend(files::requirements(config));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.context("cannot start the async runtime")?;
+    findings.extend(runtime.block_on(peers::requirements(config)));
+    // Without waiting for a resolver that is silent.
+    runtime.shutdown_background();
+    findings.extend(host::requirements(config));
+    Ok(findings)
+}
+
+/// An error and its causes in one line.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

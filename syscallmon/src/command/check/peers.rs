@@ -1,0 +1,107 @@
+//! Who `run` talks to: those who scrape it, who know names, and who take violations.
+
+use std::{os::unix::net::UnixStream, time::Duration};
+
+use tokio::time::timeout;
+
+use super::{
+    Finding::{self, Failed, Fine, Remark},
+    chain,
+};
+use crate::{
+    alert::{self, PeerProblem},
+    settings::{Config, ListenAddress},
+    workload::{
+        Api,
+        source::{SocketChoice, SourceName, can_list_pods},
+    },
+};
+
+/// How long a peer may take.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How the peers of a configuration fare.
+pub(super) async fn requirements(config: &Config) -> Vec<(&'static str, Finding)> {
+    let mut findings: Vec<_> = config.listen_addresses.iter().map(|address| ("listen", listen(*address))).collect();
+    findings.extend(config.sources.sockets().map(socket));
+    findings.push((source_label(SourceName::Kubernetes), kubernetes(config).await));
+    for (name, result) in alert::check_peers(&config.alert, TIMEOUT).await {
+        findings.push((name, peer(result)));
+    }
+    findings
+}
+
+fn listen(address: ListenAddress) -> Finding {
+    let Err(error) = address.listen() else { return Fine(address.to_string()) };
+    if error.kind() == std::io::ErrorKind::AddrInUse && is_of_a_daemon(address.port()) {
+        return Remark(format!("{address}: a syscallmon that runs listens there"));
+    }
+    Failed(format!("{address}: {error}: choose another address with --web.listen-address"))
+}
+
+/// Whether a running syscallmon, and nobody else, listens on a port.
+fn is_of_a_daemon(port: u16) -> bool {
+    let sockets = [procfs::net::tcp(), procfs::net::tcp6()].into_iter().flatten().flatten();
+    let is_listening = |entry: &procfs::net::TcpNetEntry| {
+        entry.state == procfs::net::TcpState::Listen && entry.local_address.port() == port
+    };
+    let inodes: Vec<u64> = sockets.filter(is_listening).map(|entry| entry.inode).collect();
+    let has_one = |process: &procfs::process::Process| {
+        process.fd().is_ok_and(|mut fds| {
+            fds.any(|fd| {
+                fd.is_ok_and(
+                    |fd| matches!(fd.target, procfs::process::FDTarget::Socket(inode) if inodes.contains(&inode)),
+                )
+            })
+        })
+    };
+    let is_daemon = |process: &procfs::process::Process| process.stat().is_ok_and(|stat| stat.comm == "syscallmon");
+    let processes = procfs::process::all_processes().into_iter().flatten().flatten();
+    !inodes.is_empty() && processes.filter(is_daemon).any(|process| has_one(&process))
+}
+
+/// Who could tell names of containers.
+fn socket((api, choice): (Api, &SocketChoice)) -> (&'static str, Finding) {
+    let finding = match choice.socket(api) {
+        None => Fine("off, or not installed".to_owned()),
+        Some(socket) => match UnixStream::connect(&socket) {
+            Ok(_) => Fine(socket.display().to_string()),
+            Err(error) => Remark(format!("{}: {error}: its containers will have no names", socket.display())),
+        },
+    };
+    (source_label(SourceName::of(api)), finding)
+}
+
+async fn kubernetes(config: &Config) -> Finding {
+    let sources = &config.sources;
+    if !sources.asks_kubernetes() {
+        return Fine("off, or not in a pod and no --kubernetes.kubeconfig".to_owned());
+    }
+    let asked = timeout(TIMEOUT, can_list_pods(sources.kubeconfig.as_deref(), &config.node)).await;
+    match asked {
+        Ok(Ok(())) => Fine(format!("pods of node {} are watched", config.node)),
+        Ok(Err(error)) if error.is_temporary() => {
+            Remark(format!("{}: it is asked again until it answers", chain(&error)))
+        }
+        Ok(Err(error)) => Failed(chain(&error)),
+        Err(_) => Remark(format!("no answer within {} s: it is asked again until it answers", TIMEOUT.as_secs())),
+    }
+}
+
+fn peer(result: Result<String, PeerProblem>) -> Finding {
+    match result {
+        Ok(text) => Fine(text),
+        Err(PeerProblem::Away(text)) => Remark(format!("{text}: alerts wait until it is back")),
+        Err(PeerProblem::Refused(text)) => Failed(text),
+    }
+}
+
+fn source_label(source: SourceName) -> &'static str {
+    match source {
+        SourceName::Cri => "names cri",
+        SourceName::Docker => "names docker",
+        SourceName::Podman => "names podman",
+        SourceName::Kubernetes => "kubernetes",
+        SourceName::KubernetesOwners => "kubernetes owners",
+    }
+}
