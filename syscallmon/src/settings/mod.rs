@@ -296,7 +296,7 @@ group! {
         #[arg(id = "policy.directory", long = "policy.directory", value_name = "DIR")]
         directory: Option<PathBuf>,
         /// Whether one bad policy is enough to refuse all: the start fails, and a reload changes nothing. Otherwise valid policies are
-        /// in force, and bad ones are logged and counted in syscallmon_policy_problems. [default: false]
+        /// in force, and bad ones are logged, and counted by a metric. [default: false]
         #[arg(id = "policy.strict", long = "policy.strict", value_name = "BOOL")]
         strict: Option<bool>,
     }

@@ -55,9 +55,12 @@ pub(super) fn read(text: &str, other_keys: OtherKeys) -> PolicyItems {
             with_deserializer_from_str_with_options(text, Options::default(), |yaml| yaml.deserialize_any(&mut pass));
         let Pass { valid, at, .. } = pass;
         let Err(error) = read else { return PolicyItems { valid, problems } };
+        if at.is_some_and(|at| bad.contains(&at)) {
+            // It is no YAML, and cannot even be passed over: this error says so better.
+            problems.pop();
+        }
         problems.push(file::in_one_line(&error.to_string()));
         match at {
-            // What is no YAML cannot even be passed over.
             Some(at) if bad.insert(at) && bad.len() < MAX_BAD_POLICIES => {}
             Some(_) if bad.len() >= MAX_BAD_POLICIES => {
                 problems.push(format!("{MAX_BAD_POLICIES} policies are wrong: those after them are not read"));
@@ -169,7 +172,7 @@ mod tests {
     fn what_is_before_broken_yaml_is_read() {
         let text = format!("policies:\n{}- name: [}}\n{}", policy("a"), policy("b"));
         let items = read(&text, OtherKeys::Refused);
-        assert_eq!((names(&items), items.problems.len()), (vec!["a"], 2), "{:?}", items.problems);
+        assert_eq!((names(&items), items.problems.len()), (vec!["a"], 1), "{:?}", items.problems);
         assert!(items.problems[0].contains("line 5"), "{:?}", items.problems);
     }
 

@@ -53,7 +53,7 @@ enum Remedy {
     List(Arc<str>),
     Rename,
     Renew,
-    NoRemedy,
+    Unknown,
 }
 
 impl fmt::Display for Refused {
@@ -66,7 +66,7 @@ impl fmt::Display for Refused {
                 "{certificate}: {source}: use one of its names, or issue a certificate with this name as subjectAltName (CN does not count)"
             ),
             Remedy::Renew => write!(formatter, "{certificate}: {source}: renew it, or set the clocks right"),
-            Remedy::NoRemedy => write!(formatter, "{certificate}: {source}"),
+            Remedy::Unknown => write!(formatter, "{certificate}: {source}"),
         }
     }
 }
@@ -105,7 +105,7 @@ impl Trust {
             TlsError::InvalidCertificate(
                 Why::Expired | Why::ExpiredContext { .. } | Why::NotValidYet | Why::NotValidYetContext { .. },
             ) => Remedy::Renew,
-            _ => Remedy::NoRemedy,
+            _ => Remedy::Unknown,
         };
         Refused { certificate: describe(certificate), source, remedy }
     }

@@ -112,8 +112,11 @@ impl Drop for Server {
     }
 }
 
+/// Certificate served, file that lists the trusted ones, name that the client asks for, and what the refusal says, if there is one.
+type Case<'a> = (&'a str, &'a str, &'static str, Result<(), &'a [&'a str]>);
+
 /// Serves each of these with its own certificate, and asserts that curl and we trust, or do not trust, alike.
-fn assert_alike(certificates: &Certificates, cases: &[(&str, &str, &'static str, Result<(), &[&str]>)]) {
+fn assert_alike(certificates: &Certificates, cases: &[Case<'_>]) {
     for &(served, listed, name, expected) in cases {
         let server = Server::start(certificates, served);
         let ca_file = certificates.path(&format!("{listed}.pem"));
@@ -122,7 +125,9 @@ fn assert_alike(certificates: &Certificates, cases: &[(&str, &str, &'static str,
         match (server.is_trusted_by_us(&ca_file, name), expected) {
             (Ok(()), Ok(())) => {}
             (Err(error), Err(words)) => {
-                words.iter().for_each(|word| assert!(error.contains(word), "{case}: {word}: {error}"));
+                for word in words {
+                    assert!(error.contains(word), "{case}: {word}: {error}");
+                }
             }
             (result, _) => panic!("{case}: {result:?}"),
         }

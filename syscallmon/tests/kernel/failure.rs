@@ -111,8 +111,9 @@ fn check_is_for_scripts_too() {
 
 #[test]
 fn capabilities_in_a_user_namespace_are_not_enough() {
+    let binary = crate::privileges::binary_for_everybody();
     let mut command = Command::new("unshare");
-    command.args(["--user", "--map-root-user"]).arg(crate::privileges::binary_for_everybody().path()).arg("check");
+    command.args(["--user", "--map-root-user"]).arg(binary.path()).arg("check");
     let output = command.output().unwrap();
     let stdout = String::from_utf8_lossy(&output.stdout);
     let line = stdout.lines().find(|line| line.starts_with("failed   capabilities"));

@@ -4,18 +4,14 @@ mod files;
 mod host;
 mod peers;
 
-use std::{
-    io::{self, Write},
-    path::Path,
-    process::ExitCode,
-};
+use std::{path::Path, process::ExitCode};
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use self::Finding::{Failed, Fine, Remark};
-use super::ConfigFile;
+use super::{ConfigFile, output};
 use crate::settings::{Config, Settings};
 
 /// Check whether this host can run syscallmon, and whether a configuration is valid.
@@ -68,8 +64,7 @@ impl Check {
             Format::Table => findings.iter().map(line).collect(),
             Format::Json => serde_json::to_string_pretty(&findings.iter().map(object).collect::<Vec<_>>())? + "\n",
         };
-        // Whoever reads the first lines only may be gone.
-        let _ = io::stdout().write_all(text.as_bytes());
+        output::print(text.as_bytes())?;
         let has_failed = findings.iter().any(|(_, finding)| matches!(finding, Failed(_)));
         Ok(if has_failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
