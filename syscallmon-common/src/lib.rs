@@ -104,6 +104,12 @@ pub const ERRNO_MAX: u16 = 511;
 pub const OUTCOME_DENIED: u16 = 0xffff;
 /// Errors of any call, in a cgroup that has too many different ones; position 0: [`SeriesKey::outcome`].
 pub const OUTCOME_OTHER_ERRORS: u16 = 0xfffe;
+/// Refused calls of any kind, in a cgroup that has too many different ones; position 0: [`SeriesKey::outcome`].
+pub const OUTCOME_OTHER_DENIED: u16 = 0xfffd;
+/// The call was refused with `ENOSYS`, as if the kernel did not have it: [`SeriesKey::outcome`].
+pub const OUTCOME_DENIED_ENOSYS: u16 = 0xfffc;
+/// `ENOSYS` of `include/uapi/asm-generic/errno.h`, the same on every architecture that is supported.
+pub const ENOSYS: i64 = 38;
 
 /// Upper bounds of the buckets of [`Durations`]: 2^0 to 2^24 microseconds, that is 1 us to 16.8 s.
 pub const DURATION_BOUNDS: usize = 25;
@@ -128,8 +134,10 @@ pub struct Start {
     pub time_ns: u64,
     /// Position of the call.
     pub position: u32,
-    /// Keeps the layout explicit.
-    pub padding: u32,
+    /// Slot of the cgroup that the task was in, from 1.
+    pub slot: u32,
+    /// [`IndexRow::owner`] of that slot: another one means that the slot was taken back meanwhile.
+    pub owner: u64,
 }
 
 /// Rows of the map `MARKS`, one for each value of the low bits of a thread id, so that threads whose ids follow each other
@@ -140,16 +148,18 @@ pub const MARKS_PER_ROW: usize = (1 << 22) / MARK_ROWS as usize;
 
 /// One entry of the per-CPU cache that remembers which slot a cgroup has.
 ///
-/// Valid as long as the slot's [`IndexRow::owner`] is that cgroup: user space takes slots back without asking the caches.
+/// Valid as long as the slot's [`IndexRow::owner`] is the one that is cached: user space takes slots back without asking the caches.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CachedSlot {
     /// The cgroup's id; 0 in an entry that was never used.
     pub cgroup_id: u64,
-    /// Its slot, from 1.
+    /// The cgroup that the slot belongs to: this one, or an ancestor that is an [attribution root](ROOT_OF_ALL).
+    pub owner: u64,
+    /// The slot, from 1.
     pub slot: u32,
-    /// Keeps the layout explicit.
-    pub padding: u32,
+    /// Keeps the layout explicit, and entries within cache lines.
+    pub padding: [u32; 3],
 }
 
 /// The per-CPU cache from cgroup id to slot, indexed by the low bits of the id.
@@ -168,7 +178,7 @@ pub const SERIES_OF_SETUP: u32 = 1 << 31;
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct IndexRow {
-    /// Id of the cgroup that has the slot; 0 when it is free or being taken back.
+    /// Id of the cgroup that has the slot, for itself and for nested ones without a slot; 0 when it is free or being taken back.
     pub owner: u64,
     /// By position; 0 where there is none yet, and perhaps with [`SERIES_OF_SETUP`].
     pub series: [u32; POSITIONS_PER_CGROUP],
@@ -180,7 +190,14 @@ pub const V1_CGROUP: u64 = 1 << 63;
 /// The id of every hierarchy's root (`kernfs_create_root`).
 pub const ROOT_CGROUP_ID: u64 = 1;
 
-/// What user space wants back in the kernel's tables: an entry of the map `RETURNS`. A kind of 0 is the end of the list,
+/// Value of the map `ATTRIBUTION_ROOTS`: every cgroup nested in this one is counted in its slot, as in a container.
+pub const ROOT_OF_ALL: u32 = 1;
+/// Value of the map `ATTRIBUTION_ROOTS`: likewise, unless a root below it is nearer, as in a unit that has containers.
+pub const ROOT_OF_REST: u32 = 2;
+/// How many levels below the hierarchy's root are searched for an attribution root. Runtimes use up to 12 (kind in an LXC container).
+pub const ROOT_LEVELS: u32 = 16;
+
+/// What user space wants back in the kernel's tables, or changed there: an entry of the map `RETURNS`. A kind of 0 is the end of the list,
 /// or an entry that is done.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -208,6 +225,10 @@ pub const RETURN_DENIED: u32 = 5;
 pub const RETURN_TIMED: u32 = 6;
 /// Gives a histogram back: [`Return::kind`].
 pub const RETURN_HISTOGRAM: u32 = 7;
+/// Makes a cgroup an attribution root of the kind in [`Return::number`]: [`Return::kind`].
+pub const RETURN_ADD_ROOT: u32 = 8;
+/// Makes it none: [`Return::kind`].
+pub const RETURN_REMOVE_ROOT: u32 = 9;
 
 /// Entries of `RETURNS`: how many are done in one run.
 pub const RETURNS_LEN: usize = 64;
@@ -233,6 +254,21 @@ impl Supply {
     pub const COUNT: usize = 5;
 }
 
+/// Key of the map `REPORTED`: a call that has no series of its own, and whose first-seen event was sent.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reported {
+    /// The cgroup that it is attributed to.
+    pub cgroup_id: u64,
+    /// Position of the call.
+    pub position: u32,
+    /// 1 when it was refused, 0 when it was made.
+    pub denied: u32,
+}
+
+/// Entries of `REPORTED`, at least.
+pub const REPORTED_LEN: u32 = 8192;
+
 /// A cgroup was made: [`CgroupEvent::kind`].
 pub const CGROUP_BORN: u32 = 1;
 /// A cgroup was removed: [`CgroupEvent::kind`].
@@ -250,6 +286,8 @@ pub struct CgroupEvent {
     pub kind: u32,
     /// Bytes of path after this head, without a NUL; 0 for a death, at most [`CGROUP_PATH_MAX`] - 1.
     pub path_len: u32,
+    /// The id of the cgroup that it was made in, with the same mark; 0 for a death, and where the kernel's BTF does not tell.
+    pub parent_id: u64,
 }
 
 /// How many names of an executable's path an [`Executable`] has room for, from the last one up.
@@ -302,6 +340,9 @@ pub const SETUP_NS: u64 = 60_000_000_000;
 /// Entries of `SETTING_UP`, at least.
 pub const SETTING_UP_LEN: u32 = 4096;
 
+/// Size of the ring buffer `FIRST_SEEN`, in bytes.
+pub const FIRST_SEEN_BYTES: u64 = 1024 * 1024;
+
 /// A record of the ring buffer `FIRST_SEEN`: a cgroup made a call for the first time, or was refused it for the first time. What is called to set
 /// its container up is not the cgroup's.
 ///
@@ -311,7 +352,7 @@ pub const SETTING_UP_LEN: u32 = 4096;
 pub struct FirstSeen {
     /// `CLOCK_MONOTONIC`, in nanoseconds.
     pub time_ns: u64,
-    /// The cgroup's id.
+    /// The id of the cgroup that the call is attributed to: of nested cgroups that share a container's slot, the container's.
     pub cgroup_id: u64,
     /// The number as the kernel reported it; any value is possible.
     pub nr: i64,
@@ -335,6 +376,10 @@ pub struct FirstSeen {
     pub exe: Executable,
     /// What the parent runs.
     pub parent_exe: Executable,
+    /// 1 when the call has no series of its own: the cgroup's counters do not tell of it.
+    pub uncounted: u32,
+    /// Keeps the layout explicit.
+    pub padding: u32,
 }
 
 /// Why something could not be done as it should: an index of the map `LOST`.
@@ -357,24 +402,29 @@ pub enum Loss {
     HistogramsFull = 6,
     /// Calls that were not measured, since too many were under way.
     StartsFull = 7,
+    /// Calls whose position is outside of the tables: a mistake in the position table.
+    Position = 8,
+    /// Numbers that could not be put back after another CPU was first.
+    Numbers = 9,
 }
 
 impl Loss {
     /// Number of reasons.
-    pub const COUNT: usize = 8;
+    pub const COUNT: usize = 10;
 }
 
 const _: () = {
     assert!(size_of::<SeriesKey>() == 8 && align_of::<SeriesKey>() == 4);
-    assert!(size_of::<CachedSlot>() == 16 && align_of::<CachedSlot>() == 8);
-    assert!(size_of::<SlotCache>() == 16 * SLOT_CACHE_LEN && SLOT_CACHE_LEN.is_power_of_two());
+    assert!(size_of::<CachedSlot>() == 32 && align_of::<CachedSlot>() == 8);
+    assert!(size_of::<SlotCache>() == 32 * SLOT_CACHE_LEN && SLOT_CACHE_LEN.is_power_of_two());
     assert!(size_of::<IndexRow>() == 8 + 4 * POSITIONS_PER_CGROUP && POSITIONS_PER_CGROUP.is_multiple_of(2));
     assert!(size_of::<Return>() == 16 && align_of::<Return>() == 8);
     assert!(size_of::<Durations>() == 216 && align_of::<Durations>() == 8);
-    assert!(size_of::<Start>() == 16 && align_of::<Start>() == 8);
+    assert!(size_of::<Start>() == 24 && align_of::<Start>() == 8);
     assert!(POSITIONS_PER_CGROUP <= POSITION_MASK as usize + 1 && NUMBERS_PER_ABI.is_power_of_two());
-    assert!(size_of::<CgroupEvent>() == 24 && align_of::<CgroupEvent>() == 8);
+    assert!(size_of::<CgroupEvent>() == 32 && align_of::<CgroupEvent>() == 8);
+    assert!(size_of::<Reported>() == 16 && align_of::<Reported>() == 8);
     assert!(size_of::<SettingUp>() == 40 && align_of::<SettingUp>() == 8);
     assert!(size_of::<Executable>() == 8 + EXE_PARTS * EXE_PART_LEN && align_of::<Executable>() == 4);
-    assert!(size_of::<FirstSeen>() == 80 + 2 * size_of::<Executable>() && align_of::<FirstSeen>() == 8);
+    assert!(size_of::<FirstSeen>() == 88 + 2 * size_of::<Executable>() && align_of::<FirstSeen>() == 8);
 };

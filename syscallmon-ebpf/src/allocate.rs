@@ -7,21 +7,23 @@ use core::intrinsics::{AtomicOrdering, atomic_xadd};
 
 use aya_ebpf::{
     EbpfContext,
-    bindings::{BPF_ANY, BPF_NOEXIST},
+    bindings::{BPF_ANY, BPF_NOEXIST, BPF_RB_AVAIL_DATA},
     helpers::{bpf_get_current_comm, bpf_get_current_uid_gid, bpf_ktime_get_ns},
     maps::{Array, HashMap, Queue},
 };
 use aya_log_ebpf::warn;
 use syscallmon_common::{
-    Abi, FirstSeen, Loss, OUTCOME_DENIED, OUTCOME_ENTERED, OUTCOME_OTHER_ERRORS, SERIES_OF_SETUP, SeriesKey, Supply,
+    Abi, FIRST_SEEN_BYTES, FirstSeen, Loss, OUTCOME_DENIED, OUTCOME_DENIED_ENOSYS, OUTCOME_ENTERED,
+    OUTCOME_OTHER_DENIED, OUTCOME_OTHER_ERRORS, Reported, SERIES_OF_SETUP, SeriesKey, Supply,
 };
 
 use crate::{
-    globals::ERRORS_PER_CGROUP,
+    ancestry,
+    globals::{DENIED_PER_CGROUP, ERRORS_PER_CGROUP},
     maps::{
-        DENIED, DENIED_REMAINDER, ERRORS, ERRORS_OF_SLOT, EXHAUSTED, FIRST_SEEN, FREE_HISTOGRAMS, FREE_SERIES,
-        FREE_SLOTS, HISTOGRAM_KEYS, LOST, REMAINDER, SERIES_INDEX, SERIES_KEYS, SETUP_COUNTS, SLOT_OF_CGROUP, SLOTS,
-        TIMED, WARNED,
+        DENIED, DENIED_OF_SLOT, DENIED_REMAINDER, ERRORS, ERRORS_OF_SLOT, EXHAUSTED, FIRST_SEEN, FREE_HISTOGRAMS,
+        FREE_SERIES, FREE_SLOTS, HISTOGRAM_KEYS, LOST, REMAINDER, REPORTED, SERIES_INDEX, SERIES_KEYS, SETUP_COUNTS,
+        SLOT_OF_CGROUP, SLOTS, TIMED, WARNED,
     },
     origin, setup,
 };
@@ -37,11 +39,18 @@ pub struct Call {
     pub position: u32,
 }
 
-/// The slot of a cgroup, given now if it had none. `None`: there are no more.
+/// The slot that a cgroup's calls are counted in: its own, or that of the attribution root that it is nested in. Given now if there was
+/// none. `None`: there are no more.
 #[cold]
 #[inline(never)]
 pub fn slot<C: EbpfContext>(ctx: &C, cgroup_id: u64) -> Option<u32> {
     if let Some(slot) = known_slot(cgroup_id) {
+        return Some(slot);
+    }
+    let owner = ancestry::owner(cgroup_id);
+    if owner != cgroup_id
+        && let Some(slot) = known_slot(owner)
+    {
         return Some(slot);
     }
     let Some(slot) = take(&FREE_SLOTS, Supply::Slots) else {
@@ -53,26 +62,33 @@ pub fn slot<C: EbpfContext>(ctx: &C, cgroup_id: u64) -> Option<u32> {
         }
         return None;
     };
-    if SLOT_OF_CGROUP.insert(cgroup_id, slot, BPF_NOEXIST.into()).is_ok() {
+    if SLOT_OF_CGROUP.insert(owner, slot, BPF_NOEXIST.into()).is_ok() {
         // Until the owner is set, other CPUs that find the slot in the hash table come here each time: no harm.
         if let (Some(id), Some(row)) = (SLOTS.get_ptr_mut(slot), SERIES_INDEX.get_ptr_mut(slot)) {
             // SAFETY: valid map values; nobody else writes them before user space takes the slot back.
             unsafe {
-                *id = cgroup_id;
-                (&raw mut (*row).owner).write_volatile(cgroup_id);
+                *id = owner;
+                (&raw mut (*row).owner).write_volatile(owner);
             }
         }
         return Some(slot);
     }
     // Another CPU was first, or the table is full.
-    let _ = FREE_SLOTS.push(slot, BPF_ANY.into());
-    known_slot(cgroup_id)
+    give_back(&FREE_SLOTS, slot);
+    known_slot(owner)
 }
 
 #[inline(always)]
 fn known_slot(cgroup_id: u64) -> Option<u32> {
     // SAFETY: user space removes an entry only when its cgroup is dead, that is, not this one's.
     unsafe { SLOT_OF_CGROUP.get(cgroup_id) }.copied()
+}
+
+/// The cgroup that has a slot, also while it is taken back.
+#[inline(always)]
+fn holder_of(slot: u32) -> u64 {
+    // SAFETY: a valid map value, read as one word.
+    SLOTS.get_ptr(slot).map_or(0, |id| unsafe { id.read_volatile() })
 }
 
 /// The series for a call that the cgroup makes for the first time, entered in the index. `None`: the call was counted, in the remainder or as
@@ -94,7 +110,7 @@ pub fn series<C: EbpfContext>(ctx: &C, call: &Call, slot: u32, entry: *mut u32) 
         add(&SETUP_COUNTS, series);
         return None;
     }
-    report(call, OUTCOME_ENTERED);
+    report(call, OUTCOME_ENTERED, holder_of(slot), false);
     Some(series)
 }
 
@@ -105,7 +121,7 @@ fn new_series_of_call<C: EbpfContext>(ctx: &C, call: &Call, slot: u32) -> Option
         if exhausted(Supply::Series) {
             warn!(ctx, "every series is taken: more calls are counted in the remainder (raise capacity.series)");
         }
-        remainder(call, Loss::SeriesFull);
+        remainder(call, Loss::SeriesFull, holder_of(slot));
         return None;
     };
     let key = SERIES_KEYS.get_ptr_mut(series)?;
@@ -114,43 +130,95 @@ fn new_series_of_call<C: EbpfContext>(ctx: &C, call: &Call, slot: u32) -> Option
     Some(series)
 }
 
+/// Counts a call whose cgroup gets no slot.
+#[cold]
+#[inline(never)]
+pub fn without_slot(call: &Call) {
+    remainder(call, Loss::CgroupsFull, ancestry::owner(call.cgroup_id));
+}
+
 /// A new series for an error, entered in the hash table; one for all others when the cgroup has too many. `None`: it was counted
 /// as lost.
 #[cold]
 #[inline(never)]
 pub fn error<C: EbpfContext>(ctx: &C, call: &Call, key: SeriesKey) -> Option<u32> {
-    let of_slot = ERRORS_OF_SLOT.get_ptr_mut(key.slot)?;
-    // SAFETY: a valid map value, read as one word.
-    let errors = unsafe { of_slot.read_volatile() };
-    let others = SeriesKey { position: 0, outcome: OUTCOME_OTHER_ERRORS, ..key };
-    let is_one_of_others = errors >= u64::from(ERRORS_PER_CGROUP.load());
-    let key = if is_one_of_others { others } else { key };
-    if let Some(series) = known(&ERRORS, key) {
-        return Some(series);
-    }
-    let Some((series, is_new)) = new_series(ctx, &ERRORS, Supply::Errors, key) else {
-        outcome_lost(call, key.outcome);
+    let share = Share {
+        table: &ERRORS,
+        places: Supply::Errors,
+        of_slot: &ERRORS_OF_SLOT,
+        most: ERRORS_PER_CGROUP.load(),
+        others: OUTCOME_OTHER_ERRORS,
+    };
+    let Some(Outcome { series, .. }) = share.series(ctx, key) else {
+        outcome_lost(call, key.outcome, holder_of(key.slot));
         return None;
     };
-    if is_new && !is_one_of_others {
-        // SAFETY: as above. Two CPUs at once may let a cgroup have a pair too many.
-        unsafe { of_slot.write_volatile(errors + 1) };
+    Some(series)
+}
+
+/// The same for a refused call. `None`: it was counted in the remainder.
+#[cold]
+#[inline(never)]
+pub fn denied<C: EbpfContext>(ctx: &C, call: &Call, key: SeriesKey) -> Option<u32> {
+    let share = Share {
+        table: &DENIED,
+        places: Supply::Denied,
+        of_slot: &DENIED_OF_SLOT,
+        most: DENIED_PER_CGROUP.load(),
+        others: OUTCOME_OTHER_DENIED,
+    };
+    let Some(Outcome { series, is_new, is_other }) = share.series(ctx, key) else {
+        outcome_lost(call, key.outcome, holder_of(key.slot));
+        return None;
+    };
+    if key.outcome == OUTCOME_DENIED {
+        if is_other {
+            report_once(call, OUTCOME_DENIED, holder_of(key.slot));
+        } else if is_new {
+            report(call, OUTCOME_DENIED, holder_of(key.slot), false);
+        }
     }
     Some(series)
 }
 
-/// A new series for a refused call, entered in the hash table. `None`: it was counted in the remainder.
-#[cold]
-#[inline(never)]
-pub fn denied<C: EbpfContext>(ctx: &C, call: &Call, key: SeriesKey) -> Option<u32> {
-    let Some((series, is_new)) = new_series(ctx, &DENIED, Supply::Denied, key) else {
-        outcome_lost(call, OUTCOME_DENIED);
-        return None;
-    };
-    if is_new {
-        report(call, OUTCOME_DENIED);
+/// What one cgroup may have of a table of outcomes, so that no cgroup takes the room of others.
+struct Share<'a> {
+    table: &'a HashMap<u64, u32>,
+    places: Supply,
+    /// How many each slot has.
+    of_slot: &'a Array<u64>,
+    most: u32,
+    /// The outcome that stands for all beyond that.
+    others: u16,
+}
+
+/// The series of an outcome.
+struct Outcome {
+    series: u32,
+    is_new: bool,
+    /// Whether it stands for all outcomes beyond the cgroup's share.
+    is_other: bool,
+}
+
+impl Share<'_> {
+    /// A series for an outcome that the table does not have: a new one, or that of all others. `None`: there are no more.
+    #[inline(always)]
+    fn series<C: EbpfContext>(&self, ctx: &C, key: SeriesKey) -> Option<Outcome> {
+        let of_slot = self.of_slot.get_ptr_mut(key.slot)?;
+        // SAFETY: a valid map value, read as one word.
+        let has = unsafe { of_slot.read_volatile() };
+        let is_other = has >= u64::from(self.most);
+        let key = if is_other { SeriesKey { position: 0, outcome: self.others, ..key } } else { key };
+        if let Some(series) = known(self.table, key) {
+            return Some(Outcome { series, is_new: false, is_other });
+        }
+        let (series, is_new) = new_series(ctx, self.table, self.places, key)?;
+        if is_new && !is_other {
+            // SAFETY: as above. Two CPUs at once may let a cgroup have a series too many.
+            unsafe { of_slot.write_volatile(has + 1) };
+        }
+        Some(Outcome { series, is_new, is_other })
     }
-    Some(series)
 }
 
 /// A series for a key that the table does not have, and whether it is new: another CPU may be first.
@@ -182,7 +250,7 @@ fn new_series<C: EbpfContext>(
     // Another CPU was first, or the table is full.
     // SAFETY: as above.
     unsafe { *entry = SeriesKey::default() };
-    let _ = FREE_SERIES.push(series, BPF_ANY.into());
+    give_back(&FREE_SERIES, series);
     let known = known(table, key);
     if known.is_none() && exhausted(places) {
         warn!(
@@ -212,7 +280,7 @@ pub fn histogram<C: EbpfContext>(ctx: &C, key: SeriesKey) -> Option<u32> {
     // Another CPU was first: the table has a place for each histogram.
     // SAFETY: as above.
     unsafe { *entry = SeriesKey::default() };
-    let _ = FREE_HISTOGRAMS.push(histogram, BPF_ANY.into());
+    give_back(&FREE_HISTOGRAMS, histogram);
     known(&TIMED, key)
 }
 
@@ -223,14 +291,32 @@ pub fn known(table: &HashMap<u64, u32>, key: SeriesKey) -> Option<u32> {
     unsafe { table.get(key.word()) }.copied()
 }
 
-/// Counts an outcome that has no series.
+/// Counts an outcome that has no series, of a cgroup or of those that are attributed to it.
 #[inline(always)]
-pub fn outcome_lost(call: &Call, outcome: u16) {
-    if outcome == OUTCOME_DENIED {
-        add(&DENIED_REMAINDER, call.position);
-        lost(Loss::DeniedFull);
-    } else {
+pub fn outcome_lost(call: &Call, outcome: u16, owner: u64) {
+    if !matches!(outcome, OUTCOME_DENIED | OUTCOME_DENIED_ENOSYS) {
         lost(Loss::ErrorsFull);
+        return;
+    }
+    add(&DENIED_REMAINDER, call.position);
+    lost(Loss::DeniedFull);
+    if outcome == OUTCOME_DENIED {
+        report_once(call, OUTCOME_DENIED, owner);
+    }
+}
+
+/// The same where not even the cgroup has a slot.
+#[cold]
+#[inline(never)]
+pub fn outcome_without_slot(call: &Call, outcome: u16) {
+    outcome_lost(call, outcome, ancestry::owner(call.cgroup_id));
+}
+
+/// Puts a number back that was taken for nothing.
+#[inline(always)]
+fn give_back(free: &Queue<u32>, number: u32) {
+    if free.push(number, BPF_ANY.into()).is_err() {
+        lost(Loss::Numbers);
     }
 }
 
@@ -264,11 +350,14 @@ fn exhausted(supply: Supply) -> bool {
     }
 }
 
-/// Counts a call that has no series.
+/// Counts a call that has no series. It is reported all the same, once: whoever fills the tables hides nothing.
 #[inline(always)]
-pub fn remainder(call: &Call, reason: Loss) {
+fn remainder(call: &Call, reason: Loss, owner: u64) {
     add(&REMAINDER, call.position);
     lost(reason);
+    if !setup::is_under_way() {
+        report_once(call, OUTCOME_ENTERED, owner);
+    }
 }
 
 /// Counts one loss.
@@ -286,10 +375,31 @@ fn add(array: &Array<u64>, index: u32) {
     }
 }
 
-/// Tells user space who made the call first, or was refused it first.
+/// Reports a call that has no series of its own, unless that was done. Leaves half of the ring to calls that have one: nobody fills it
+/// with calls in the remainder. What does not fit is reported by a later call.
 #[cold]
 #[inline(never)]
-fn report(call: &Call, outcome: u16) {
+fn report_once(call: &Call, outcome: u16, owner: u64) {
+    let denied = u32::from(outcome == OUTCOME_DENIED);
+    let key = Reported { cgroup_id: owner, position: call.position, denied };
+    // SAFETY: only whether it is there.
+    if unsafe { REPORTED.get(key) }.is_some() {
+        return;
+    }
+    if FIRST_SEEN.query(BPF_RB_AVAIL_DATA.into()) > FIRST_SEEN_BYTES / 2 {
+        lost(Loss::FirstSeenEvents);
+        return;
+    }
+    if REPORTED.insert(key, 1, BPF_NOEXIST.into()).is_ok() {
+        report(call, outcome, owner, true);
+    }
+}
+
+/// Reports a call that was made for the first time, or refused for the first time, and the process. `owner` is the cgroup that
+/// it is attributed to; `uncounted` says that the call has no series of its own.
+#[cold]
+#[inline(never)]
+fn report(call: &Call, outcome: u16, owner: u64, uncounted: bool) {
     let Some(mut event) = FIRST_SEEN.reserve::<FirstSeen>(0) else {
         lost(Loss::FirstSeenEvents);
         return;
@@ -299,11 +409,12 @@ fn report(call: &Call, outcome: u16) {
     // SAFETY: the record has room for one, and nobody else has it.
     unsafe {
         (*record).time_ns = bpf_ktime_get_ns();
-        (*record).cgroup_id = call.cgroup_id;
+        (*record).cgroup_id = owner;
         (*record).nr = call.nr;
         (*record).abi = call.abi as u32;
         (*record).uid = bpf_get_current_uid_gid() as u32;
         (*record).denied = u32::from(outcome == OUTCOME_DENIED);
+        ((*record).uncounted, (*record).padding) = (u32::from(uncounted), 0);
         (*record).comm = bpf_get_current_comm().unwrap_or_default();
         origin::write(record);
     }

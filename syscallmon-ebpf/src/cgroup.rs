@@ -9,6 +9,7 @@ use syscallmon_common::{CGROUP_BORN, CGROUP_DIED, CGROUP_PATH_MAX, CgroupEvent, 
 
 use crate::{
     allocate::lost,
+    ancestry::parent,
     globals::{
         COUNTS_CGROUP2, OFFSET_CGROUP_KN, OFFSET_CGROUP_ROOT, OFFSET_CGROUP_ROOT_HIERARCHY_ID, OFFSET_EVENT_ID,
         OFFSET_EVENT_PATH, OFFSET_EVENT_ROOT, OFFSET_KERNFS_NODE_ID, V1_HIERARCHY,
@@ -35,6 +36,7 @@ const HEAD_LEN: usize = size_of::<CgroupEvent>();
 pub struct Subject {
     hierarchy: i32,
     id: u64,
+    parent_id: u64,
     path: *const u8,
 }
 
@@ -47,6 +49,7 @@ impl Subject {
         Some(Self {
             hierarchy: field(root, OFFSET_CGROUP_ROOT_HIERARCHY_ID.load())?,
             id: field(kernfs_node, OFFSET_KERNFS_NODE_ID.load())?,
+            parent_id: parent(cgroup),
             path,
         })
     }
@@ -59,6 +62,7 @@ impl Subject {
         Some(Self {
             hierarchy: field(record, OFFSET_EVENT_ROOT.load())?,
             id: field(record, OFFSET_EVENT_ID.load())?,
+            parent_id: 0,
             path: record.wrapping_add((location & 0xffff) as usize),
         })
     }
@@ -77,15 +81,16 @@ impl Subject {
 /// Reports a birth.
 #[inline(always)]
 pub fn born(cgroup: Option<Subject>) {
-    let Some(Subject { path, .. }) = cgroup else { return };
+    let Some(Subject { path, parent_id, .. }) = cgroup else { return };
     let Some(cgroup_id) = cgroup.and_then(Subject::cgroup_id) else { return };
+    let parent_id = if parent_id == 0 { 0 } else { parent_id | cgroup_id & V1_CGROUP };
     let Some(birth) = SCRATCH.get_ptr_mut(0) else { return };
     // SAFETY: a whole map value of this CPU; the kernel calls this tracepoint with interrupts off, under the lock of its
     // own path buffer (`trace_cgroup_path_lock`), so one birth or death is reported at a time.
     let birth = unsafe { &mut *birth };
     // SAFETY: the kernel checks the read.
     let path_len = unsafe { bpf_probe_read_kernel_str_bytes(path, &mut birth.path) }.map_or(0, <[u8]>::len);
-    birth.head = event(CGROUP_BORN, cgroup_id, path_len as u32);
+    birth.head = CgroupEvent { parent_id, ..event(CGROUP_BORN, cgroup_id, path_len as u32) };
     // The mask tells the verifier the bound; a path is at most CGROUP_PATH_MAX - 1 bytes without its NUL.
     let len = HEAD_LEN + (path_len & (CGROUP_PATH_MAX - 1));
     // SAFETY: `len` is at most the size of `Birth`, which this slice does not outlive.
@@ -108,5 +113,5 @@ pub fn died(cgroup: Option<Subject>) {
 #[inline(always)]
 fn event(kind: u32, cgroup_id: u64, path_len: u32) -> CgroupEvent {
     // SAFETY: the helper takes nothing.
-    CgroupEvent { time_ns: unsafe { bpf_ktime_get_ns() }, cgroup_id, kind, path_len }
+    CgroupEvent { time_ns: unsafe { bpf_ktime_get_ns() }, cgroup_id, kind, path_len, parent_id: 0 }
 }

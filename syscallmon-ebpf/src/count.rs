@@ -9,7 +9,7 @@ use syscallmon_common::{IndexRow, Loss, POSITIONS_PER_CGROUP, SLOT_CACHE_LEN};
 use crate::{
     allocate::{self, Call},
     denied, duration,
-    globals::{COUNTS_DENIED, SERIES_PER_CPU, TIMES_CALLS},
+    globals::{SERIES_PER_CPU, TIMES_CALLS},
     maps::{COUNTERS, SERIES_INDEX, SLOT_CACHE},
     number::{Numbered, of_call, of_operation},
     task::Task,
@@ -18,15 +18,13 @@ use crate::{
 /// Counts a call that a task begins.
 #[inline(always)]
 pub fn call<C: EbpfContext>(ctx: &C, task: impl Task, nr: i64) {
-    if COUNTS_DENIED.load() != 0 {
-        denied::entered(task);
-    }
+    denied::entered(task);
     let Numbered { abi, entry } = of_call(task, nr);
     let (cgroup_id, position) = (task.cgroup_id(), entry.position());
     // Made where it is needed only, on the slow paths.
-    count(ctx, cgroup_id, position, || Call { cgroup_id, nr, abi, position });
+    let slot = count(ctx, cgroup_id, position, || Call { cgroup_id, nr, abi, position });
     if TIMES_CALLS.load() != 0 && entry.is_timed() {
-        duration::begin(task, position);
+        duration::begin(task, position, slot);
     }
 }
 
@@ -39,14 +37,16 @@ pub fn operation<C: EbpfContext>(ctx: &C, cgroup_id: u64, opcode: u8) {
     count(ctx, cgroup_id, position, || Call { cgroup_id, nr, abi, position });
 }
 
+/// Counts a call; the slot that it belongs to, 0 for the remainder.
 #[inline(always)]
-fn count<C: EbpfContext>(ctx: &C, cgroup_id: u64, position: u32, call: impl Fn() -> Call) {
+fn count<C: EbpfContext>(ctx: &C, cgroup_id: u64, position: u32, call: impl Fn() -> Call) -> u32 {
     let Some((slot, row)) = slot(ctx, cgroup_id) else {
-        allocate::remainder(&call(), Loss::CgroupsFull);
-        return;
+        allocate::without_slot(&call());
+        return 0;
     };
     if position as usize >= POSITIONS_PER_CGROUP {
-        return;
+        allocate::lost(Loss::Position);
+        return slot;
     }
     // SAFETY: `row` points to a whole map value, and the position was just checked.
     let entry = unsafe { &raw mut (*row).series[position as usize] };
@@ -56,10 +56,11 @@ fn count<C: EbpfContext>(ctx: &C, cgroup_id: u64, position: u32, call: impl Fn()
     if series as i32 <= 0 {
         match allocate::series(ctx, &call(), slot, entry) {
             Some(new) => series = new,
-            None => return,
+            None => return slot,
         }
     }
     one_more(series);
+    slot
 }
 
 /// Adds one to this CPU's counter of a series.
@@ -73,7 +74,7 @@ pub fn one_more(series: u32) {
     }
 }
 
-/// The cgroup's slot and its row; `None` when every slot is taken.
+/// The slot that a cgroup's calls are counted in, and its row; `None` when every slot is taken.
 #[inline(always)]
 pub fn slot<C: EbpfContext>(ctx: &C, cgroup_id: u64) -> Option<(u32, *mut IndexRow)> {
     let cache = SLOT_CACHE.get_ptr_mut(0)?;
@@ -81,13 +82,22 @@ pub fn slot<C: EbpfContext>(ctx: &C, cgroup_id: u64) -> Option<(u32, *mut IndexR
     let cached = unsafe { &mut (*cache).entries[cgroup_id as usize & (SLOT_CACHE_LEN - 1)] };
     if cached.cgroup_id == cgroup_id {
         let row = SERIES_INDEX.get_ptr_mut(cached.slot)?;
-        // SAFETY: a whole map value, whose owner everybody reads and writes as one word.
-        if unsafe { (&raw const (*row).owner).read_volatile() } == cgroup_id {
+        if owner_of(row) == cached.owner {
             return Some((cached.slot, row));
         }
     }
     let slot = allocate::slot(ctx, cgroup_id)?;
-    cached.cgroup_id = cgroup_id;
+    let row = SERIES_INDEX.get_ptr_mut(slot)?;
+    // 0 while another CPU gives it out, or user space takes it back: then it is looked for again, since no cgroup has this id.
+    cached.cgroup_id = if owner_of(row) == 0 { 0 } else { cgroup_id };
+    cached.owner = owner_of(row);
     cached.slot = slot;
-    Some((slot, SERIES_INDEX.get_ptr_mut(slot)?))
+    Some((slot, row))
+}
+
+/// The cgroup that a slot belongs to now.
+#[inline(always)]
+pub fn owner_of(row: *const IndexRow) -> u64 {
+    // SAFETY: callers have a whole map value, whose owner everybody reads and writes as one word.
+    unsafe { (&raw const (*row).owner).read_volatile() }
 }

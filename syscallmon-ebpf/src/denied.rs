@@ -12,9 +12,9 @@ use syscallmon_common::{MARK_ROWS, MARKS_PER_ROW, UNKNOWN_OFFSET};
 
 use crate::{
     globals::{
-        HAS_TASK_PT_REGS, OFFSET_FILTER_NOTIF, OFFSET_FILTER_PREV, OFFSET_REGS_NR, OFFSET_STACK_REGS,
-        OFFSET_TASK_EXIT_CODE, OFFSET_TASK_FLAGS, OFFSET_TASK_PENDING, OFFSET_TASK_PID, OFFSET_TASK_SECCOMP_FILTER,
-        OFFSET_TASK_SECCOMP_MODE, OFFSET_TASK_STACK,
+        COUNTS_DENIED, COUNTS_ERRORS, HAS_TASK_PT_REGS, OFFSET_FILTER_NOTIF, OFFSET_FILTER_PREV, OFFSET_REGS_NR,
+        OFFSET_STACK_REGS, OFFSET_TASK_EXIT_CODE, OFFSET_TASK_FLAGS, OFFSET_TASK_PENDING, OFFSET_TASK_PID,
+        OFFSET_TASK_SECCOMP_FILTER, OFFSET_TASK_SECCOMP_MODE, OFFSET_TASK_STACK,
     },
     maps::MARKS,
     number::Entry,
@@ -29,6 +29,10 @@ const OUTSIDE: u8 = 1;
 const INSIDE: u8 = 2;
 /// It was just made, and has done nothing yet. On x86 it is seen to return from the call that made it.
 const NEWBORN: u8 = 3;
+/// It has a tracer and no filter, and is in no call. Whether seccomp refused one is not to be concluded from these two.
+const TRACED_OUTSIDE: u8 = 4;
+/// It has a tracer and no filter, and is in a call that has entered the kernel.
+const TRACED_INSIDE: u8 = 5;
 
 /// The highest errno that a call can return (`include/linux/err.h`).
 const MAX_ERRNO: i64 = 4095;
@@ -64,12 +68,24 @@ fn set(pid: u32, to: u8) -> u8 {
 /// Notes that a task's call has entered the kernel.
 #[inline(always)]
 pub fn entered(task: impl Task) {
-    if task.has_seccomp()
-        && let Some(mark) = mark(task.pid())
-    {
+    let to = if COUNTS_DENIED.load() != 0 && task.has_seccomp() {
+        INSIDE
+    } else if COUNTS_ERRORS.load() != 0 && task.is_traced() {
+        TRACED_INSIDE
+    } else {
+        return;
+    };
+    if let Some(mark) = mark(task.pid()) {
         // SAFETY: as in `set`.
-        unsafe { mark.write_volatile(INSIDE) };
+        unsafe { mark.write_volatile(to) };
     }
+}
+
+/// Notes that the call of a task with a tracer and without a filter has ended; whether it had entered the kernel, as far as that is known.
+/// A tracer can take a call away (`PTRACE_SYSEMU`), and say what it returns.
+#[inline(always)]
+pub fn left_traced(task: impl Task) -> bool {
+    set(task.pid(), TRACED_OUTSIDE) != TRACED_OUTSIDE
 }
 
 /// Notes that the call of a task with a filter has ended; the task's mark, if that says that the call had not entered.

@@ -12,17 +12,18 @@ use syscallmon_common::{DURATION_BUCKETS, Loss, OUTCOME_ENTERED, SeriesKey, Star
 
 use crate::{
     allocate::{self, Call, known, lost},
-    count::slot,
+    count::{owner_of, slot},
     globals::HISTOGRAMS_PER_CPU,
-    maps::{HISTOGRAMS, STARTS, TIMED},
+    maps::{HISTOGRAMS, SERIES_INDEX, STARTS, TIMED},
     task::Task,
 };
 
-/// Notes that a task begins a call.
+/// Notes that a task begins a call, which belongs to a slot, or to none (0).
 #[inline(always)]
-pub fn begin(task: impl Task, position: u32) {
+pub fn begin(task: impl Task, position: u32, slot: u32) {
+    let owner = SERIES_INDEX.get_ptr(slot).map_or(0, owner_of);
     // SAFETY: the helper takes nothing.
-    let start = Start { time_ns: unsafe { bpf_ktime_get_ns() }, position, padding: 0 };
+    let start = Start { time_ns: unsafe { bpf_ktime_get_ns() }, position, slot, owner };
     if STARTS.insert(task.address(), start, BPF_ANY.into()).is_err() {
         lost(Loss::StartsFull);
     }
@@ -33,14 +34,19 @@ pub fn begin(task: impl Task, position: u32) {
 pub fn end<C: EbpfContext>(ctx: &C, task: impl Task, call: &Call) {
     let address = task.address();
     // SAFETY: only this task's own programs touch its entry.
-    let Some(&Start { time_ns, position, .. }) = (unsafe { STARTS.get(address) }) else { return };
+    let Some(&Start { time_ns, position, slot: slot_at_begin, owner }) = (unsafe { STARTS.get(address) }) else {
+        return;
+    };
     let _ = STARTS.remove(address);
     if position != call.position {
         return;
     }
     // SAFETY: the helper takes nothing.
     let took_ns = unsafe { bpf_ktime_get_ns() }.saturating_sub(time_ns);
-    let Some((slot, _)) = slot(ctx, call.cgroup_id) else {
+    // The task may have been moved to another cgroup meanwhile; and the slot may have been taken back.
+    let is_same = owner != 0 && SERIES_INDEX.get_ptr(slot_at_begin).map_or(0, owner_of) == owner;
+    let slot = if is_same { Some(slot_at_begin) } else { slot(ctx, call.cgroup_id).map(|(slot, _)| slot) };
+    let Some(slot) = slot else {
         lost(Loss::HistogramsFull);
         return;
     };

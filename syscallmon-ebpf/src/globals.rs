@@ -26,6 +26,18 @@ pub static OFFSET_CGROUP_ROOT_HIERARCHY_ID: Global<u64> = Global::new(UNKNOWN_OF
 /// `offsetof(struct kernfs_node, id)`.
 #[unsafe(no_mangle)]
 pub static OFFSET_KERNFS_NODE_ID: Global<u64> = Global::new(UNKNOWN_OFFSET);
+/// `offsetof(struct cgroup, level)`.
+#[unsafe(no_mangle)]
+pub static OFFSET_CGROUP_LEVEL: Global<u64> = Global::new(UNKNOWN_OFFSET);
+/// `offsetof(struct cgroup, ancestors)`: pointers to cgroups, from the root down (Linux 6.1).
+#[unsafe(no_mangle)]
+pub static OFFSET_CGROUP_ANCESTORS: Global<u64> = Global::new(UNKNOWN_OFFSET);
+/// `offsetof(struct cgroup, ancestor_ids)`: ids of cgroups, likewise (before Linux 6.1).
+#[unsafe(no_mangle)]
+pub static OFFSET_CGROUP_ANCESTOR_IDS: Global<u64> = Global::new(UNKNOWN_OFFSET);
+/// `offsetof(struct task_struct, ptrace)`.
+#[unsafe(no_mangle)]
+pub static OFFSET_TASK_PTRACE: Global<u64> = Global::new(UNKNOWN_OFFSET);
 /// Where in `task_struct` the word with the 32-bit flag is: `thread_info.status` on x86, `.flags` on arm64.
 #[unsafe(no_mangle)]
 pub static OFFSET_TASK_COMPAT: Global<u64> = Global::new(UNKNOWN_OFFSET);
@@ -203,6 +215,9 @@ pub static TIMES_CALLS: Global<u32> = Global::new(0);
 /// Pairs of call and errno that are told apart in one cgroup.
 #[unsafe(no_mangle)]
 pub static ERRORS_PER_CGROUP: Global<u32> = Global::new(0);
+/// Refused calls that are told apart in one cgroup.
+#[unsafe(no_mangle)]
+pub static DENIED_PER_CGROUP: Global<u32> = Global::new(0);
 /// Length of one CPU's row in `HISTOGRAMS`: the number of histograms, and 1 since histogram 0 is none.
 #[unsafe(no_mangle)]
 pub static HISTOGRAMS_PER_CPU: Global<u32> = Global::new(0);

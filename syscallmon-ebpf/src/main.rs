@@ -1,7 +1,7 @@
 //! The kernel side of syscallmon: the programs, and which tracepoint each belongs to.
 //!
 //! What they share is one idea a file: [`task`] (who calls), [`number`] (what), [`count`] (the hot path), [`allocate`] (its
-//! slow path, taken once a series), [`outcome`] (how calls end), [`denied`] (those that never began), [`duration`] (how long they take),
+//! slow path, taken once a series), [`ancestry`] (which cgroup a call is attributed to), [`outcome`] (how calls end), [`denied`] (those that never began), [`duration`] (how long they take),
 //! [`returns`] (what comes back), [`io_uring`] (calls that are none), [`setup`] (calls that are the runtime's), [`outside`] (who can be one), [`executable`] (what a process runs), [`origin`] (where a caller comes from), [`cgroup`] (births and deaths), [`globals`] (what user
 //! space sets before loading) and [`maps`]. User space loads only the programs that this kernel can run, and only those that
 //! somebody wants; see `syscallmon/src/kernel/`.
@@ -17,6 +17,7 @@
 #![expect(missing_docs, reason = "the functions that the macros make around programs have none")]
 
 mod allocate;
+mod ancestry;
 mod cgroup;
 mod count;
 mod denied;

@@ -9,8 +9,8 @@ use aya_ebpf::{
     maps::{Array, HashMap, LruHashMap, PerCpuArray, Queue, RingBuf},
 };
 use syscallmon_common::{
-    Durations, IndexRow, Loss, MARK_ROWS, MARKS_PER_ROW, POSITIONS_PER_CGROUP, RETURNS_LEN, Return, SETTING_UP_LEN,
-    SeriesKey, SettingUp, SlotCache, Start, Supply,
+    Durations, FIRST_SEEN_BYTES, IndexRow, Loss, MARK_ROWS, MARKS_PER_ROW, POSITIONS_PER_CGROUP, REPORTED_LEN,
+    RETURNS_LEN, Reported, Return, SETTING_UP_LEN, SeriesKey, SettingUp, SlotCache, Start, Supply,
 };
 
 /// Calls counted, one row for each possible CPU: index = cpu * `SERIES_PER_CPU` + series.
@@ -63,7 +63,16 @@ pub static EXHAUSTED: Array<u64> = Array::with_max_entries(Supply::COUNT as u32,
 #[map]
 pub static WARNED: Array<u64> = Array::with_max_entries(Supply::COUNT as u32, 0);
 
-/// Slot of each cgroup, behind [`SLOT_CACHE`].
+/// Cgroups whose slot is that of all cgroups nested in them, with the kind of root that each is: containers, and units that have too many
+/// nested cgroups. Filled by user space.
+#[map]
+pub static ATTRIBUTION_ROOTS: HashMap<u64, u32> = HashMap::with_max_entries(1, 0);
+
+/// First calls that have no series of their own, but were reported. The oldest give way, and are then reported once more.
+#[map]
+pub static REPORTED: LruHashMap<Reported, u32> = LruHashMap::with_max_entries(REPORTED_LEN, 0);
+
+/// Slot of each cgroup that has one of its own, behind [`SLOT_CACHE`].
 #[map]
 pub static SLOT_OF_CGROUP: HashMap<u64, u32> = HashMap::with_max_entries(1, 0);
 
@@ -94,6 +103,10 @@ pub static TIMED: HashMap<u64, u32> = HashMap::with_max_entries(1, 0);
 /// Pairs of call and errno that each slot has a series for.
 #[map]
 pub static ERRORS_OF_SLOT: Array<u64> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// Refused calls that each slot has a series for.
+#[map]
+pub static DENIED_OF_SLOT: Array<u64> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
 /// Marks of threads by the low, then the high bits of their ids: see [`crate::denied`].
 #[map]
@@ -127,4 +140,4 @@ pub static CGROUP_EVENTS: RingBuf = RingBuf::with_byte_size(512 * 1024, 0);
 
 /// `FirstSeen` records.
 #[map]
-pub static FIRST_SEEN: RingBuf = RingBuf::with_byte_size(1024 * 1024, 0);
+pub static FIRST_SEEN: RingBuf = RingBuf::with_byte_size(FIRST_SEEN_BYTES as u32, 0);

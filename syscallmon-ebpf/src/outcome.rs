@@ -4,7 +4,7 @@
 //! task has a filter. What there is to count is counted by a hash lookup, as a series of its own.
 
 use aya_ebpf::EbpfContext;
-use syscallmon_common::{ERRNO_MAX, OUTCOME_DENIED, SeriesKey};
+use syscallmon_common::{ENOSYS, ERRNO_MAX, OUTCOME_DENIED, OUTCOME_DENIED_ENOSYS, SeriesKey};
 
 use crate::{
     allocate::{self, Call, known},
@@ -33,7 +33,11 @@ pub trait Exit {
 /// that this one is short, and the task is asked for only where it matters.
 #[inline(always)]
 pub fn call<C: EbpfContext + Exit, T: Task>(ctx: &C) {
-    if COUNTS_DENIED.load() != 0 && T::current().has_seccomp() && !had_entered::<C, T>(ctx) {
+    if COUNTS_DENIED.load() != 0 && T::current().has_seccomp() {
+        if !had_entered::<C, T>(ctx) {
+            return;
+        }
+    } else if COUNTS_ERRORS.load() != 0 && T::current().is_traced() && !denied::left_traced(T::current()) {
         return;
     }
     if TIMES_CALLS.load() != 0 {
@@ -63,7 +67,9 @@ fn had_entered<C: EbpfContext + Exit, T: Task>(ctx: &C) -> bool {
     let Some(mark) = denied::left(task) else { return true };
     let (call, entry) = call_of(task, ctx.nr());
     if denied::is_refusal(mark, entry, ctx.returned()) {
-        count(ctx, &call, OUTCOME_DENIED);
+        // A filter that says so tells the program to do without, as on an old kernel.
+        let outcome = if ctx.returned() == -ENOSYS { OUTCOME_DENIED_ENOSYS } else { OUTCOME_DENIED };
+        count(ctx, &call, outcome);
     }
     false
 }
@@ -103,11 +109,11 @@ fn errno(returned: i64) -> Option<u16> {
 #[inline(never)]
 fn count<C: EbpfContext>(ctx: &C, call: &Call, outcome: u16) {
     let Some((slot, _)) = slot(ctx, call.cgroup_id) else {
-        allocate::outcome_lost(call, outcome);
+        allocate::outcome_without_slot(call, outcome);
         return;
     };
     let key = SeriesKey { slot, position: call.position as u16, outcome };
-    let series = if outcome == OUTCOME_DENIED {
+    let series = if matches!(outcome, OUTCOME_DENIED | OUTCOME_DENIED_ENOSYS) {
         known(&DENIED, key).or_else(|| allocate::denied(ctx, call, key))
     } else {
         known(&ERRORS, key).or_else(|| allocate::error(ctx, call, key))

@@ -6,11 +6,16 @@
 
 use aya_ebpf::bindings::BPF_ANY;
 use syscallmon_common::{
-    RETURN_CGROUP, RETURN_DENIED, RETURN_ERROR, RETURN_HISTOGRAM, RETURN_SERIES, RETURN_SLOT, RETURN_TIMED,
-    RETURNS_LEN, Return,
+    RETURN_ADD_ROOT, RETURN_CGROUP, RETURN_DENIED, RETURN_ERROR, RETURN_HISTOGRAM, RETURN_REMOVE_ROOT, RETURN_SERIES,
+    RETURN_SLOT, RETURN_TIMED, RETURNS_LEN, Return,
 };
 
-use crate::maps::{DENIED, ERRORS, FREE_HISTOGRAMS, FREE_SERIES, FREE_SLOTS, RETURNS, SLOT_OF_CGROUP, TIMED};
+use crate::maps::{
+    ATTRIBUTION_ROOTS, DENIED, ERRORS, FREE_HISTOGRAMS, FREE_SERIES, FREE_SLOTS, RETURNS, SLOT_OF_CGROUP, TIMED,
+};
+
+/// The kernel's answer for a key that a table does not have: it was removed by an earlier attempt.
+const ENOENT: i32 = -2;
 
 /// Works through the list, and strikes off what is done.
 #[inline(always)]
@@ -20,11 +25,12 @@ pub fn put_back() {
         // SAFETY: a whole map value, which user space does not touch meanwhile.
         let Return { kind, number, key } = unsafe { *entry };
         let done = match kind {
-            // One that is not there was removed by an earlier attempt.
-            RETURN_CGROUP => SLOT_OF_CGROUP.remove(key).map_or(true, |()| true),
-            RETURN_ERROR => ERRORS.remove(key).map_or(true, |()| true),
-            RETURN_DENIED => DENIED.remove(key).map_or(true, |()| true),
-            RETURN_TIMED => TIMED.remove(key).map_or(true, |()| true),
+            RETURN_CGROUP => is_gone(SLOT_OF_CGROUP.remove(key)),
+            RETURN_ERROR => is_gone(ERRORS.remove(key)),
+            RETURN_DENIED => is_gone(DENIED.remove(key)),
+            RETURN_TIMED => is_gone(TIMED.remove(key)),
+            RETURN_ADD_ROOT => ATTRIBUTION_ROOTS.insert(key, number, BPF_ANY.into()).is_ok(),
+            RETURN_REMOVE_ROOT => is_gone(ATTRIBUTION_ROOTS.remove(key)),
             RETURN_SLOT => FREE_SLOTS.push(number, BPF_ANY.into()).is_ok(),
             RETURN_SERIES => FREE_SERIES.push(number, BPF_ANY.into()).is_ok(),
             RETURN_HISTOGRAM => FREE_HISTOGRAMS.push(number, BPF_ANY.into()).is_ok(),
@@ -36,4 +42,10 @@ pub fn put_back() {
         // SAFETY: as above.
         unsafe { (*entry).kind = 0 };
     }
+}
+
+/// Whether a key is in a table no more. Anything but `ENOENT` is no answer: a lock that is held (`EBUSY`) is tried again.
+#[inline(always)]
+fn is_gone(removed: Result<(), i32>) -> bool {
+    removed.map_or_else(|error| error == ENOENT, |()| true)
 }

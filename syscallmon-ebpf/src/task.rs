@@ -12,7 +12,8 @@ use syscallmon_common::{ROOT_CGROUP_ID, UNKNOWN_OFFSET, V1_CGROUP};
 
 use crate::globals::{
     COMPAT_MASK, COUNTS_CGROUP2, OFFSET_CGROUP_KN, OFFSET_CSS_CGROUP, OFFSET_CSS_SET_CSS, OFFSET_CSS_SET_DFL_CGRP,
-    OFFSET_KERNFS_NODE_ID, OFFSET_TASK_CGROUPS, OFFSET_TASK_COMPAT, OFFSET_TASK_PID, OFFSET_TASK_SECCOMP_MODE,
+    OFFSET_KERNFS_NODE_ID, OFFSET_TASK_CGROUPS, OFFSET_TASK_COMPAT, OFFSET_TASK_PID, OFFSET_TASK_PTRACE,
+    OFFSET_TASK_SECCOMP_MODE,
 };
 
 /// The current task.
@@ -25,6 +26,8 @@ pub trait Task: Copy {
     fn is_compat(self) -> bool;
     /// Whether seccomp judges its calls; no other task can be refused one.
     fn has_seccomp(self) -> bool;
+    /// Whether a tracer (`ptrace`) sees its calls, and may take them away before they enter the kernel.
+    fn is_traced(self) -> bool;
     /// The thread's id in the initial pid namespace.
     fn pid(self) -> u32;
     /// Where it is in the kernel's memory: its identity from fork to exit, also through an exec that changes its id.
@@ -69,6 +72,11 @@ impl Task for Typed {
     }
 
     #[inline(always)]
+    fn is_traced(self) -> bool {
+        OFFSET_TASK_PTRACE.load() != UNKNOWN_OFFSET && typed::<u32>(self.0, OFFSET_TASK_PTRACE.load()) != 0
+    }
+
+    #[inline(always)]
     fn pid(self) -> u32 {
         typed(self.0, OFFSET_TASK_PID.load())
     }
@@ -101,6 +109,12 @@ impl Task for Plain {
     #[inline(always)]
     fn has_seccomp(self) -> bool {
         has_seccomp(self.0)
+    }
+
+    #[inline(always)]
+    fn is_traced(self) -> bool {
+        let offset = OFFSET_TASK_PTRACE.load();
+        offset != UNKNOWN_OFFSET && field::<u32>(self.0, offset).is_some_and(|flags| flags != 0)
     }
 
     #[inline(always)]

@@ -4,6 +4,7 @@
 //! (totals that never fall) -> [`export`]. `ARCHITECTURE.md` says why; [`command`] wires it.
 
 pub mod alert;
+pub mod attribution;
 pub mod blocking;
 pub mod cgroup;
 pub mod command;

@@ -15,7 +15,7 @@ use std::{
 
 use crate::{
     fair_share::Tenant,
-    snapshot::{Counts, SlotCounts, Snapshot},
+    snapshot::{Counts, Denial, SlotCounts, Snapshot},
     syscalls::CallId,
     tally::Tally,
     workload::{Labels, Named, Place, Workload},
@@ -65,7 +65,7 @@ pub struct News {
     pub before: Option<Workload>,
     /// How often it made each call, without what was called to set it up.
     pub calls: Tally<CallId>,
-    /// How often it was refused each.
+    /// How often it was refused each, but not with `ENOSYS`: that tells programs to do without.
     pub refused: Tally<CallId>,
 }
 
@@ -76,13 +76,21 @@ impl News {
             cgroup_id,
             before: None,
             calls: counts.calls.since(&counts.setup),
-            refused: counts.denied.clone(),
+            refused: counts.denied.iter().filter_map(refused).collect(),
         }
     }
 
     /// Whether there is something to be judged.
     fn is_news(&self) -> bool {
         self.named.workload.is_judged() && self.calls.len() + self.refused.len() > 0
+    }
+}
+
+/// A call that was refused, and how often; none for what is not told apart, or is no attack.
+fn refused((denial, &attempts): (Denial, &u64)) -> Option<(CallId, u64)> {
+    match denial {
+        Denial::Of(call) => Some((call, attempts)),
+        Denial::Unsupported(_) | Denial::Other => None,
     }
 }
 

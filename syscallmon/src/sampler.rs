@@ -19,6 +19,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    attribution::Attribution,
     cgroup::{Change, Tree},
     detector::Detector,
     fair_share::Tenant,
@@ -35,8 +36,10 @@ use crate::{
 /// A scrape is answered from a snapshot that is at most this old.
 pub const FRESH: Duration = Duration::from_secs(1);
 
-/// Least time between two early samples, and between two walks for cgroups without a name.
+/// Least time between two early samples: when many slots can be freed, when there are none left, and between two walks for cgroups without
+/// a name.
 const EARLY: Duration = Duration::from_millis(20);
+const EXHAUSTED: Duration = Duration::from_secs(1);
 const WALK: Duration = Duration::from_secs(1);
 
 /// How often names are looked for that first calls wait for.
@@ -77,6 +80,7 @@ pub struct Sampler {
     events: EventStreams,
     calls: CallTable,
     tree: Tree,
+    attribution: Attribution,
     naming: Naming,
     detector: Detector,
     /// Cgroups whose births were seen: all that they ever called is known.
@@ -112,13 +116,16 @@ impl Sampler {
         naming.policies_use_owner(detector.uses_owner());
         let has_cgroup_events = kernel.probes().iter().any(|status| status.probe == Probe::Cgroup && status.is_up());
         detector.sees_all_cgroups(tree.sees_all());
-        let many_dead = (shared.lock().capacity.cgroups as usize / 8).max(1);
+        let slots = shared.lock().capacity.cgroups as usize;
+        let many_dead = (slots / 8).max(1);
+        let attribution = Attribution::new(kernel.most_roots(), slots);
         let calls = shared.lock().calls.clone();
         let sampler = Self {
             kernel,
             events,
             calls,
             tree,
+            attribution,
             naming,
             detector,
             born: HashSet::new(),
@@ -168,7 +175,15 @@ impl Sampler {
 
     /// When to sample before the next poll, if at all.
     fn early_sample(&self) -> Option<Instant> {
-        (self.tree.dead().len() >= self.many_dead).then(|| self.shared.lock().snapshot.taken + EARLY)
+        let to_free = self.tree.dead().len() + self.attribution.misplaced().len();
+        let pause = if to_free >= self.many_dead {
+            EARLY
+        } else if self.kernel.are_slots_exhausted() {
+            EXHAUSTED
+        } else {
+            return None;
+        };
+        Some(self.shared.lock().snapshot.taken + pause)
     }
 
     /// Takes a snapshot unless the newest is fresh, then answers everybody who waits.
@@ -201,6 +216,8 @@ impl Sampler {
         self.find_paths(&snapshot);
         // What was never heard of is counted, all of it, when a walk has looked for its path.
         snapshot.slots.retain(|slot| self.tree.knows(slot.cgroup_id));
+        self.attribution.look_at(snapshot.slots.iter().map(|slot| slot.cgroup_id), &self.tree);
+        self.set_roots();
         self.count(&snapshot, taken);
         // Not under the lock: this may take many system calls, and pages can be answered meanwhile.
         self.free(&retired);
@@ -209,21 +226,34 @@ impl Sampler {
     }
 
     /// Frees retired slots.
-    fn free(&self, retired: &[u32]) {
+    fn free(&mut self, retired: &[u32]) {
         if let Err(error) = self.kernel.free(retired) {
-            // Some of their numbers are lost to the kernel side; nobody counts in them any more.
-            tracing::error!(error = &error as &dyn std::error::Error, "cannot free slots of dead cgroups");
+            tracing::error!(error = &error as &dyn std::error::Error, "cannot free slots of cgroups yet; trying again");
         }
     }
 
-    /// Makes the counts of the dead final; the dead, and the slots that they had.
+    /// Tells the kernel side which cgroups are attribution roots.
+    fn set_roots(&mut self) {
+        let changes = self.attribution.take_changes();
+        if changes.is_empty() {
+            return;
+        }
+        if let Err(error) = self.kernel.set_roots(&changes) {
+            tracing::error!(error = &error as &dyn std::error::Error, "cannot note containers yet; trying again");
+        }
+    }
+
+    /// Makes the counts final of the dead, and of nested cgroups that are to share another's slot; the dead, and the slots that all had.
     fn retire_dead(&mut self) -> (Vec<u64>, Vec<u32>) {
         let dead = self.tree.dead().to_vec();
-        if dead.is_empty() {
+        let misplaced = self.attribution.misplaced().iter().copied();
+        let all: Vec<u64> = dead.iter().copied().chain(misplaced).collect();
+        if all.is_empty() {
             return (dead, Vec::new());
         }
-        match self.kernel.retire(&dead) {
+        match self.kernel.retire(&all) {
             Ok(retired) => {
+                self.attribution.retired(&all);
                 if !retired.is_empty() {
                     kernel::wait_for_programs();
                 }
@@ -274,8 +304,13 @@ impl Sampler {
     /// Forgets cgroups whose last counts were read.
     fn forget(&mut self, dead: &[u64]) {
         self.tree.forget(dead);
+        self.attribution.forget(dead);
+        self.set_roots();
         for id in dead {
             self.born.remove(id);
+        }
+        if self.born.capacity() > 1024 && self.born.len() < self.born.capacity() / 4 {
+            self.born.shrink_to_fit();
         }
         let state = self.shared.lock();
         self.naming.forget(dead, state.model.unresolved());
@@ -304,6 +339,21 @@ impl Sampler {
             // Looked for once, and not again at every snapshot.
             self.tree.add_unnamed(id);
         }
+        self.take_names();
+    }
+
+    /// Takes up cgroups whose paths became known.
+    fn take_names(&mut self) {
+        for id in self.tree.take_named() {
+            let Some(path) = self.tree.path(id) else { continue };
+            let place = Place::of(path);
+            self.attribution.named(id, &place, path);
+            // So that whoever lives for a moment only is asked for in time.
+            if self.born.contains(&id) {
+                self.naming.directory().prepare(&place);
+            }
+        }
+        self.set_roots();
     }
 
     fn walk(&mut self) {
@@ -330,20 +380,18 @@ impl Sampler {
 
     /// Takes up what the ring buffers have.
     fn take_events(&mut self) {
+        // Drained before cgroups' births: whatever made a call was born before, so its birth is there when births are drained.
+        let calls = self.events.first_calls();
         for change in self.events.cgroup_changes() {
             match &change {
-                CgroupChange::Born { id, path } => {
+                CgroupChange::Born { id, parent, path } => {
                     self.born.insert(*id);
-                    self.tree.apply(Change::Born { id: *id, path });
-                    // So that whoever lives for a moment only is asked for in time.
-                    if let Some(path) = self.tree.path(*id) {
-                        self.naming.directory().prepare(&Place::of(path));
-                    }
+                    self.tree.apply(Change::Born { id: *id, parent: *parent, path });
                 }
                 CgroupChange::Died { id } => self.tree.apply(Change::Died { id: *id }),
             }
         }
-        let calls = self.events.first_calls();
+        self.take_names();
         if calls.is_empty() {
             return;
         }

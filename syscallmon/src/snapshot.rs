@@ -22,7 +22,7 @@ pub struct Counts {
     /// How often calls failed.
     pub errors: Tally<Failure>,
     /// How often seccomp refused each call.
-    pub denied: Tally<CallId>,
+    pub denied: Tally<Denial>,
     /// How long the calls took for which that is measured.
     pub durations: Tally<CallId, Durations>,
 }
@@ -36,6 +36,17 @@ pub enum Failure {
     /// This call, with this errno.
     Of(CallId, Errno),
     /// Calls and errnos of a cgroup that had too many different ones.
+    Other,
+}
+
+/// How seccomp refused a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Denial {
+    /// It refused this call.
+    Of(CallId),
+    /// It answered `ENOSYS`, as a kernel does that does not have the call.
+    Unsupported(CallId),
+    /// Refused calls of a cgroup that had too many different ones.
     Other,
 }
 
@@ -124,6 +135,13 @@ pub struct Losses {
     pub histograms_full: u64,
     /// Calls that were not measured, since too many were under way at once.
     pub timed_calls_full: u64,
+    /// Calls that have no place in the tables, by a mistake in the table of positions.
+    #[serde(default)]
+    pub position: u64,
+    /// Numbers of slots, series and histograms that the kernel side did not take back when it was asked to: it is asked again at
+    /// the next snapshot, each time counted once more.
+    #[serde(default)]
+    pub reclaim: u64,
     /// Times that the kernel skipped a program that would have met itself on its CPU: calls not counted at all.
     /// `None` where the kernel does not tell (before Linux 5.12).
     pub recursion: Option<u64>,

@@ -1,7 +1,9 @@
 //! Which cgroups there are: id <-> path, from a walk of cgroupfs and from the kernel's events.
 //!
 //! A cgroup that is gone keeps its name here until [`Tree::forget`], that is, until its last counts were
-//! read. Paths are those of the hierarchy, from its root, whatever part of it is mounted here.
+//! read. Where the whole hierarchy is mounted, paths are those from its root. Where only a part is, as in a cgroup namespace of a container,
+//! events have paths from a root that walks do not see; so a new cgroup is named after the cgroup that it was made in, by their ids, and
+//! cgroups outside of the mount have no name.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -10,6 +12,7 @@ use std::{
     sync::Arc,
 };
 
+use syscallmon_common::V1_CGROUP;
 use walkdir::{DirEntryExt, WalkDir};
 
 use super::Mount;
@@ -21,6 +24,8 @@ pub enum Change<'a> {
     Born {
         /// Its id.
         id: u64,
+        /// The id of the cgroup that it was made in, where that is known.
+        parent: Option<u64>,
         /// Its path from the root of the hierarchy.
         path: &'a [u8],
     },
@@ -40,13 +45,17 @@ pub struct Tree {
     dead: Vec<u64>,
     /// Whether a cgroup that a walk does not see may be gone: only where whole hierarchies are mounted.
     sees_all: bool,
+    /// Marks of hierarchies that are mounted in part.
+    partial: Vec<u64>,
+    /// Cgroups whose paths became known, as a whole, since they were last asked for.
+    named: Vec<u64>,
     /// Cgroups that the last complete walk did not see.
     missed: HashSet<u64>,
 }
 
 #[derive(Debug)]
 struct Cgroup {
-    /// Empty when the path is not known.
+    /// Empty when the path is not known. Of one whose path is too long, that of the nearest cgroup above with one that is not.
     path: Arc<str>,
     alive: bool,
 }
@@ -55,30 +64,95 @@ struct Cgroup {
 /// names, wherever they come from: labels stay bounded.
 const TOO_LONG: usize = 1023;
 
+/// Room for cgroups that is kept when they go, and by how much it may be too large before it is given back.
+const LEAST_ROOM: usize = 256;
+const TOO_MUCH_ROOM: usize = 4;
+
 impl Tree {
     /// An empty tree of the cgroups in these mounts, each with the mark that their ids have; [`Self::walk`] fills it.
     #[must_use]
     pub fn new<'a>(mounts: impl Iterator<Item = (&'a Mount, u64)>) -> Self {
         let mounts: Vec<(Mount, u64)> = mounts.map(|(mount, mark)| (mount.clone(), mark)).collect();
         let sees_all = mounts.iter().all(|(mount, _)| mount.is_whole());
-        Self { mounts, cgroups: HashMap::new(), dead: Vec::new(), sees_all, missed: HashSet::new() }
+        let partial = mounts.iter().filter(|(mount, _)| !mount.is_whole()).map(|&(_, mark)| mark).collect();
+        Self {
+            mounts,
+            cgroups: HashMap::new(),
+            dead: Vec::new(),
+            sees_all,
+            partial,
+            named: Vec::new(),
+            missed: HashSet::new(),
+        }
+    }
+
+    /// A tree that only events fill.
+    #[cfg(test)]
+    pub(crate) fn of_nothing() -> Self {
+        Self::new(std::iter::empty())
     }
 
     /// Takes up one event of the kernel.
     pub fn apply(&mut self, change: Change<'_>) {
         match change {
-            Change::Born { id, path } => self.add(id, &String::from_utf8_lossy(path)),
+            Change::Born { id, parent, path } => {
+                let path = String::from_utf8_lossy(path);
+                if self.partial.contains(&(id & V1_CGROUP)) {
+                    self.add_below(id, parent, &path);
+                } else {
+                    self.add(id, &path);
+                }
+            }
             Change::Died { id } => self.bury(id),
+        }
+    }
+
+    /// Takes up a cgroup of a hierarchy that is mounted in part: named after its parent, and without a name outside of the mount.
+    /// Where the parent is not known, a walk has to find it.
+    fn add_below(&mut self, id: u64, parent: Option<u64>, path: &str) {
+        let Some(parent) = parent else { return };
+        let above = self.path(parent).map_or("", AsRef::as_ref);
+        let name = path.rsplit('/').next().unwrap_or_default();
+        if above.is_empty() {
+            self.add(id, "");
+        } else if path.len() < TOO_LONG {
+            self.add(id, &[above.trim_end_matches('/'), "/", name].concat());
+        } else {
+            // The name may be cut.
+            self.add_nameless_below(id, &Arc::from(above));
+        }
+    }
+
+    /// Takes up a cgroup whose own path is too long for a name.
+    fn add_nameless_below(&mut self, id: u64, above: &Arc<str>) {
+        let cgroup = self.cgroups.entry(id).or_insert_with(|| Cgroup { path: Arc::default(), alive: true });
+        if cgroup.path.is_empty() {
+            cgroup.path = Arc::clone(above);
         }
     }
 
     /// Takes up a cgroup, or the name of one that had none.
     fn add(&mut self, id: u64, path: &str) {
-        let path = if path.len() < TOO_LONG { path } else { "" };
+        if path.len() >= TOO_LONG {
+            return self.add_nameless_below(id, &whole_part(path).into());
+        }
         let cgroup = self.cgroups.entry(id).or_insert_with(|| Cgroup { path: Arc::default(), alive: true });
         if cgroup.path.is_empty() && !path.is_empty() {
             cgroup.path = path.into();
+            self.named.push(id);
         }
+    }
+
+    /// Cgroups whose paths became known since this was last asked, but for those whose paths are too long.
+    pub fn take_named(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.named)
+    }
+
+    /// The id of a cgroup that is there, by its path. Looks at every cgroup.
+    #[must_use]
+    pub fn id_of(&self, path: &str) -> Option<u64> {
+        let mut alive = self.cgroups.iter().filter(|(_, cgroup)| cgroup.alive && cgroup.path.as_ref() == path);
+        alive.next().map(|(&id, _)| id)
     }
 
     fn bury(&mut self, id: u64) {
@@ -175,7 +249,20 @@ impl Tree {
         }
         let cgroups = &self.cgroups;
         self.dead.retain(|id| cgroups.contains_key(id));
+        // What a storm of cgroups took is given back when it is over.
+        if self.cgroups.capacity() > LEAST_ROOM.max(TOO_MUCH_ROOM * self.cgroups.len()) {
+            self.cgroups.shrink_to_fit();
+        }
+        if self.dead.capacity() > LEAST_ROOM.max(TOO_MUCH_ROOM * self.dead.len()) {
+            self.dead.shrink_to_fit();
+        }
     }
+}
+
+/// The longest path of a cgroup above that is short enough for a name.
+fn whole_part(path: &str) -> &str {
+    let end = path.bytes().take(TOO_LONG).rposition(|byte| byte == b'/').unwrap_or(0);
+    if end == 0 { "/" } else { &path[..end] }
 }
 
 /// Whether a directory could not be read because it was removed meanwhile.
@@ -211,7 +298,7 @@ mod tests {
     fn tree() -> (Tree, tempfile::TempDir) {
         let dir = tempfile::tempdir().unwrap();
         // A temporary directory does not have the hierarchy's root inode, but is all there is.
-        (Tree { sees_all: true, ..tree_at(dir.path(), "/") }, dir)
+        (Tree { sees_all: true, partial: Vec::new(), ..tree_at(dir.path(), "/") }, dir)
     }
 
     fn tree_at(path: &Path, root: &str) -> Tree {
@@ -258,7 +345,7 @@ mod tests {
     #[test]
     fn a_dead_cgroup_keeps_its_name_until_it_is_forgotten() {
         let (mut tree, _dir) = tree();
-        tree.apply(Change::Born { id: 7, path: b"/a" });
+        tree.apply(Change::Born { id: 7, parent: None, path: b"/a" });
         assert!(tree.dead().is_empty() && tree.paths_alive().contains(&Arc::from("/a")));
         tree.apply(Change::Died { id: 7 });
         tree.apply(Change::Died { id: 7 });
@@ -293,22 +380,57 @@ mod tests {
     fn a_walk_that_does_not_see_everything_buries_nobody() {
         let dir = tempfile::tempdir().unwrap();
         let mut partial = tree_at(dir.path(), "/");
-        partial.apply(Change::Born { id: 5, path: b"/elsewhere" });
+        partial.apply(Change::Born { id: 5, parent: Some(4), path: b"/elsewhere" });
         assert!(!partial.walk() && !partial.walk());
         assert_eq!(partial.dead(), [0; 0]);
 
         let (mut unreadable, dir) = tree();
-        unreadable.apply(Change::Born { id: 5, path: b"/a/b" });
+        unreadable.apply(Change::Born { id: 5, parent: None, path: b"/a/b" });
         drop(dir);
         assert!(!unreadable.walk() && !unreadable.walk(), "the root itself cannot be read");
         assert_eq!(unreadable.dead(), [0; 0]);
     }
 
     #[test]
-    fn a_path_that_the_kernel_may_have_cut_is_no_name() {
+    fn a_cgroup_whose_path_is_too_long_has_the_name_of_the_one_above() {
         let (mut tree, _dir) = tree();
-        tree.apply(Change::Born { id: 5, path: &[b'x'; 1023] });
-        assert_eq!((tree.path(5), tree.knows(5)), (None, true));
+        let path = format!("/a/{}/{}/{}", "b".repeat(250), "c".repeat(250), "d".repeat(600));
+        let above = &path[..path.rfind('/').unwrap()];
+        tree.apply(Change::Born { id: 5, parent: None, path: &path.as_bytes()[..1023] });
+        assert_eq!(tree.path(5).map(AsRef::as_ref), Some(above));
+        assert_eq!(tree.take_named(), [0; 0], "its own is not known");
+        tree.add(6, &path);
+        assert_eq!(tree.path(6), tree.path(5), "a walk says the same");
+    }
+
+    #[test]
+    fn in_a_part_of_the_hierarchy_new_cgroups_are_named_after_the_ones_that_they_are_in() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("kubepods")).unwrap();
+        let mut tree = tree_at(dir.path(), "/");
+        tree.walk();
+        let kubepods = dir.path().join("kubepods").metadata().unwrap().ino();
+        // The event's path is from a root that nobody here sees.
+        let born = |id, parent, path| Change::Born { id, parent: Some(parent), path };
+        tree.apply(born(1 << 40, kubepods, b"/docker/0123/kubepods/pod"));
+        tree.apply(born(2 << 40, 1 << 40, b"/docker/0123/kubepods/pod/container"));
+        assert_eq!(tree.path(2 << 40).map(AsRef::as_ref), Some("/kubepods/pod/container"));
+        tree.apply(born(3 << 40, 7 << 40, b"/system.slice/other"));
+        assert_eq!((tree.path(3 << 40), tree.knows(3 << 40)), (None, true), "it is outside of the mount");
+        tree.apply(Change::Born { id: 4 << 40, parent: None, path: b"/docker/0123/late" });
+        assert!(!tree.knows(4 << 40), "a walk has to find it");
+    }
+
+    #[test]
+    fn the_room_for_cgroups_is_given_back_when_they_go() {
+        let (mut tree, _dir) = tree();
+        for id in 1..=20_000 {
+            tree.apply(Change::Born { id, parent: None, path: format!("/storm/{id}").as_bytes() });
+        }
+        (1..=20_000).for_each(|id| tree.apply(Change::Died { id }));
+        tree.take_named();
+        tree.forget(&(1..=20_000).collect::<Vec<u64>>());
+        assert!(tree.cgroups.capacity() <= LEAST_ROOM && tree.dead.capacity() <= LEAST_ROOM);
     }
 
     #[test]
@@ -317,7 +439,7 @@ mod tests {
         tree.add_unnamed(5);
         assert_eq!(tree.path(5), None);
         for path in [b"/a", b"/b"] {
-            tree.apply(Change::Born { id: 5, path });
+            tree.apply(Change::Born { id: 5, parent: None, path });
             assert_eq!(tree.path(5).map(AsRef::as_ref), Some("/a"));
         }
     }
@@ -325,7 +447,7 @@ mod tests {
     #[test]
     fn bytes_that_are_not_text_are_replaced() {
         let (mut tree, _dir) = tree();
-        tree.apply(Change::Born { id: 5, path: b"/a\xff\n\"" });
+        tree.apply(Change::Born { id: 5, parent: None, path: b"/a\xff\n\"" });
         assert_eq!(tree.path(5).map(AsRef::as_ref), Some("/a\u{fffd}\n\""));
     }
 }

@@ -16,7 +16,7 @@ const UID: &str = "2f6d8a0e-4b7c-4a55-9d32-6a1f0c9b8e71";
 
 /// A state with these policies and the built-in one, and who judges by them.
 fn judges(policies: &str) -> (State, Detector) {
-    let capacity = Capacity { cgroups: 1, series: 1, errors: 1, histograms: 1, timed_calls: 1 };
+    let capacity = Capacity { cgroups: 1, series: 1, errors: 1, denied: 1, histograms: 1, timed_calls: 1 };
     let known = (Model::new(usize::MAX), Directory::default());
     let mut state = State::new(CallTable::x86_64(), Vec::new(), capacity, 1, "cgroup2".into(), Vec::new(), known);
     let list: PolicyList = serde_saphyr::from_str(&format!("policies: {policies}")).unwrap();

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Site,
+    families::denied_call,
     json::{Answer, failure},
     query::{MatchError, Selection},
 };
@@ -86,6 +87,8 @@ struct ErrorEntry {
 struct DeniedEntry {
     abi: &'static str,
     syscall: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errno: Option<&'static str>,
     attempts: u64,
 }
 
@@ -184,7 +187,10 @@ fn entry(state: &State, workload: &Workload, totals: &Totals) -> WorkloadEntry {
         let Call { abi, syscall } = call;
         ErrorEntry { abi, syscall, errno, errors }
     };
-    let denied = |(call, attempts): (Call, u64)| DeniedEntry { abi: call.abi, syscall: call.syscall, attempts };
+    let denied = |((call, errno), attempts): ((Call, _), u64)| {
+        let Call { abi, syscall } = call;
+        DeniedEntry { abi, syscall, errno, attempts }
+    };
     WorkloadEntry {
         workload: workload.clone(),
         about: totals.about.clone(),
@@ -192,7 +198,7 @@ fn entry(state: &State, workload: &Workload, totals: &Totals) -> WorkloadEntry {
         calls: calls.iter().map(|(_, calls)| calls).sum(),
         syscalls: calls.into_iter().map(call).collect(),
         errors: most_first(&totals.counts.errors, failure).map(error).collect(),
-        denied: most_first(&totals.counts.denied, |call| state.calls.call(call)).map(denied).collect(),
+        denied: most_first(&totals.counts.denied, |denial| denied_call(state, denial)).map(denied).collect(),
         durations: totals.counts.durations.iter().map(|(call, durations)| duration(state, call, durations)).collect(),
         io_uring: operations.into_iter().map(operation).collect(),
     }

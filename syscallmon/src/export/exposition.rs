@@ -151,7 +151,7 @@ mod tests {
         kernel::{Capacity, Probe, ProbeStatus},
         model::Model,
         policy::{Learn, Reason, Severity, Violation},
-        snapshot::{Counts, Failure, SlotCounts, Snapshot},
+        snapshot::{Counts, Denial, Failure, SlotCounts, Snapshot},
         syscalls::{Call, CallId, CallTable, Errno},
         workload::{Directory, Labels, Named, Workload, source::SourceName},
     };
@@ -160,7 +160,8 @@ mod tests {
     /// operation to io_uring; of its calls two failed, one was refused, and one was measured in two ABIs.
     fn shared(cgroup: &str) -> Shared {
         let up = |probe| ProbeStatus { probe, implementation: Some("tp_btf"), problem: None };
-        let capacity = Capacity { cgroups: 1024, series: 65_536, errors: 256, histograms: 2048, timed_calls: 1024 };
+        let capacity =
+            Capacity { cgroups: 1024, series: 65_536, errors: 256, denied: 256, histograms: 2048, timed_calls: 1024 };
         let probes = vec![up(Probe::SysEnter), up(Probe::Cgroup)];
         let bounds = Bound::defaults().collect();
         let directory = Directory::default();
@@ -179,7 +180,7 @@ mod tests {
             setup: crate::tally::Tally::default(),
             calls: (0..500).map(|call| (CallId(call), if call < 3 { 2 } else { 1 })).collect(),
             errors: [(Failure::Of(openat, Errno::new(2)), 5000), (Failure::Other, 7)].into_iter().collect(),
-            denied: [(openat, 777)].into_iter().collect(),
+            denied: [(Denial::Of(openat), 777)].into_iter().collect(),
             durations: state.calls.named("read").map(|call| (call, took)).collect(),
         };
         let snapshot = Snapshot { slots: vec![SlotCounts { slot: 1, cgroup_id: 7, counts }], ..Snapshot::default() };

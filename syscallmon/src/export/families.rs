@@ -9,9 +9,9 @@ use crate::{
     durations::Durations,
     policy::{Counted, MAX_BASELINES, Removed},
     settings,
-    snapshot::Failure,
+    snapshot::{Denial, Failure},
     state::{State, unix_time},
-    syscalls::{self, IO_URING},
+    syscalls::{self, Call, IO_URING},
     tally::Tally,
     workload::REMAINDER,
 };
@@ -53,8 +53,9 @@ pub const FAMILIES: &[Family] = &[
     Family {
         name: "syscallmon_syscalls_denied_total",
         kind: MetricType::COUNTER,
-        labels: CALLS,
-        help: "System calls that seccomp refused before they entered the kernel; they are in no other family.",
+        labels: &["namespace", "pod", "container", "cgroup", "syscall", "abi", "errno"],
+        help: "System calls that seccomp refused before they entered the kernel; they are in no other family. Only refusals with ENOSYS, which \
+               tell programs to do without, have an errno. Beyond capacity.denied, those of a workload are counted under (remainder).",
         collect: syscalls_denied_total,
     },
     Family {
@@ -106,6 +107,8 @@ pub const FAMILIES: &[Family] = &[
                errors_full and denied_full are errors and refused calls counted there, histograms_full and timed_calls_full are \
                calls that were not measured, recursion are calls not counted at all, exit_recursion are calls whose end was not \
                seen (both absent where the kernel does not tell), cgroup_events and first_seen_events are events, \
+               position are calls that the tables have no place for, reclaim are numbers of removed cgroups that the kernel's tables did not \
+               take back at once, \
                workloads_folded are gone workloads whose calls were moved to (gone), max_series are calls counted in the remainder since \
                workload.max-series was reached.",
         collect: |state, samples| {
@@ -119,6 +122,8 @@ pub const FAMILIES: &[Family] = &[
                 ("denied_full", Some(losses.denied_full)),
                 ("histograms_full", Some(losses.histograms_full)),
                 ("timed_calls_full", Some(losses.timed_calls_full)),
+                ("position", Some(losses.position)),
+                ("reclaim", Some(losses.reclaim)),
                 ("recursion", losses.recursion),
                 ("exit_recursion", losses.exit_recursion),
                 ("workloads_folded", Some(state.model.folded())),
@@ -579,10 +584,21 @@ fn syscall_errors_total(state: &State, samples: &mut Samples) {
 
 fn syscalls_denied_total(state: &State, samples: &mut Samples) {
     for (workload, totals) in state.model.workloads() {
-        for (call, &attempts) in totals.counts.denied.iter() {
-            let call = state.calls.call(call);
-            samples.add_of(workload, &[("syscall", call.syscall), ("abi", call.abi)], attempts as f64);
+        for (denial, &attempts) in totals.counts.denied.iter() {
+            let (call, errno) = denied_call(state, denial);
+            let labels = [("syscall", call.syscall), ("abi", call.abi)].into_iter();
+            let labels: Vec<_> = labels.chain(errno.map(|errno| ("errno", errno))).collect();
+            samples.add_of(workload, &labels, attempts as f64);
         }
+    }
+}
+
+/// Names what was refused, and the errno where that tells the program to do without.
+pub(super) fn denied_call(state: &State, denial: Denial) -> (Call, Option<&'static str>) {
+    match denial {
+        Denial::Of(call) => (state.calls.call(call), None),
+        Denial::Unsupported(call) => (state.calls.call(call), Some("ENOSYS")),
+        Denial::Other => (Call { abi: REMAINDER, syscall: REMAINDER }, None),
     }
 }
 

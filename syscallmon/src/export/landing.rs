@@ -12,7 +12,7 @@ use axum::{
     response::{Html, IntoResponse, Response},
 };
 
-use super::{Site, api::most_first, violations::newest};
+use super::{Site, api::most_first, families::denied_call, violations::newest};
 use crate::{
     first_calls::FirstCall,
     kernel::ProbeStatus,
@@ -168,11 +168,15 @@ impl Row {
             Failure::Of(call, errno) => format!("{} {}", name(state.calls.call(call)), errno.name()),
             Failure::Other => "others".to_owned(),
         };
+        let denial = |denial| match denied_call(state, denial) {
+            (call, Some(errno)) => format!("{} {errno}", name(call)),
+            (call, None) => name(call),
+        };
         let sum = |counts: &[(Call, u64)]| thousands(counts.iter().map(|(_, count)| count).sum());
         let most = [
             ("calls", most_of(calls.iter().map(|&(call, count)| (name(call), count)))),
             ("errors", most_of(most_first(&counts.errors, failure))),
-            ("denied", most_of(most_first(&counts.denied, |call| name(state.calls.call(call))))),
+            ("denied", most_of(most_first(&counts.denied, denial))),
             ("took", Self::slowest(state, totals)),
             ("io_uring", most_of(operations.iter().map(|&(call, count)| (call.syscall.to_owned(), count)))),
         ];

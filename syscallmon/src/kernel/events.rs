@@ -16,6 +16,8 @@ pub enum CgroupChange {
     Born {
         /// Its id.
         id: u64,
+        /// The id of the cgroup that it was made in; `None` where the kernel's BTF does not tell.
+        parent: Option<u64>,
         /// Its path from the root of its hierarchy, as the kernel wrote it (any bytes but NUL); cut
         /// after 1,023 bytes.
         path: Vec<u8>,
@@ -32,7 +34,7 @@ pub enum CgroupChange {
 pub struct FirstCall {
     /// When, on `CLOCK_MONOTONIC`.
     pub monotonic: Duration,
-    /// The cgroup's id.
+    /// The id of the cgroup that the call is attributed to.
     pub cgroup_id: u64,
     /// The ABI.
     pub abi: Abi,
@@ -46,6 +48,8 @@ pub struct FirstCall {
     pub uid: u32,
     /// Whether seccomp refused the call.
     pub denied: bool,
+    /// Whether no counter tells of the call: the kernel's tables are full, or the cgroup's share of them.
+    pub uncounted: bool,
     /// The thread's name; bytes that are not UTF-8 are replaced.
     pub comm: String,
     /// The parent's process id and name, where they are known.
@@ -62,8 +66,9 @@ pub(super) fn cgroup_change(record: &[u8]) -> Option<CgroupChange> {
     let (head, path) = record.split_at_checked(size_of::<CgroupEvent>())?;
     let id = u64_at(head, 8)?;
     let path_len = u32_at(head, 20)? as usize;
+    let parent = Some(u64_at(head, 24)?).filter(|&parent| parent != 0);
     match u32_at(head, 16)? {
-        CGROUP_BORN => Some(CgroupChange::Born { id, path: path.get(..path_len)?.to_vec() }),
+        CGROUP_BORN => Some(CgroupChange::Born { id, parent, path: path.get(..path_len)?.to_vec() }),
         CGROUP_DIED => Some(CgroupChange::Died { id }),
         _ => None,
     }
@@ -86,6 +91,7 @@ pub(super) fn first_call(record: &[u8]) -> Option<FirstCall> {
         tid: u32_at(record, 32)?,
         uid: u32_at(record, 36)?,
         denied: u32_at(record, 40)? != 0,
+        uncounted: u32_at(record, 68)? != 0,
         comm: text(record.get(48..64)?),
         parent: (parent != 0).then_some((parent, text(record.get(64..80)?))),
         exe: exe(record.get(offset_of!(FirstSeen, exe)..)?),
@@ -137,6 +143,7 @@ mod tests {
         record.extend(42_u64.to_ne_bytes());
         record.extend(kind.to_ne_bytes());
         record.extend(path_len.to_ne_bytes());
+        record.extend(6_u64.to_ne_bytes());
         record.extend(path);
         record
     }
@@ -147,6 +154,7 @@ mod tests {
             (offset_of!(CgroupEvent, cgroup_id), offset_of!(CgroupEvent, kind), offset_of!(CgroupEvent, path_len)),
             (8, 16, 20)
         );
+        assert_eq!((offset_of!(CgroupEvent, parent_id), offset_of!(FirstSeen, uncounted)), (24, 68));
         assert_eq!(
             (offset_of!(FirstSeen, cgroup_id), offset_of!(FirstSeen, nr), offset_of!(FirstSeen, abi)),
             (8, 16, 24)
@@ -160,7 +168,7 @@ mod tests {
     #[test]
     fn a_birth_has_its_path_and_a_death_its_id() {
         let born = cgroup_change(&birth(CGROUP_BORN, 4, b"/a\xffbrest"));
-        assert_eq!(born, Some(CgroupChange::Born { id: 42, path: b"/a\xffb".to_vec() }));
+        assert_eq!(born, Some(CgroupChange::Born { id: 42, parent: Some(6), path: b"/a\xffb".to_vec() }));
         assert_eq!(cgroup_change(&birth(CGROUP_DIED, 0, b"")), Some(CgroupChange::Died { id: 42 }));
     }
 

@@ -19,7 +19,7 @@ use super::{
     facts::Facts,
     fdinfo,
     log::KernelLog,
-    offsets::{COMPAT_MASK, Offsets, ProcessOffsets, RegisterOffsets, SeccompOffsets},
+    offsets::{AncestryOffsets, COMPAT_MASK, Offsets, ProcessOffsets, RegisterOffsets, SeccompOffsets},
     preemption, program, returns,
     sizes::Sizes,
     sys_enter, sys_exit,
@@ -69,7 +69,7 @@ pub(super) fn load(options: &Options, positions: &[u16]) -> Result<(Kernel, Even
 pub(super) fn verify(options: &Options, positions: &[u16]) -> Result<Vec<ProbeStatus>, Error> {
     let facts = Facts::find(options)?;
     // The smallest tables will do: the verifier does not care, beyond knowing that there are some.
-    let capacity = Capacity { cgroups: 1, series: 1, errors: 1, histograms: 1, timed_calls: 1 };
+    let capacity = Capacity { cgroups: 1, series: 1, errors: 1, denied: 1, histograms: 1, timed_calls: 1 };
     let mut ebpf = load_object(options, capacity, possible_cpus()?, &facts, positions)?;
     let sys_enter = sys_enter::load(&mut ebpf, options, &facts)?;
     let sys_exit = sys_exit::load(&mut ebpf, options, &facts, sys_enter.implementation())?;
@@ -100,6 +100,10 @@ fn load_object(
     let signals = &options.signals;
     let sizes = Sizes::new(options, capacity);
     let offset = |field: fn(&Offsets) -> u64| facts.offsets.as_ref().map_or(UNKNOWN_OFFSET, field);
+    let ancestry = |field: fn(&AncestryOffsets) -> Option<u64>| {
+        let ancestry = facts.offsets.as_ref().ok().and_then(|offsets| offsets.ancestry.as_ref());
+        ancestry.and_then(field).unwrap_or(UNKNOWN_OFFSET)
+    };
     let seccomp = |field: fn(&SeccompOffsets) -> u64| facts.seccomp.as_ref().map_or(UNKNOWN_OFFSET, field);
     let register = |field: fn(&RegisterOffsets) -> u64| facts.registers.as_ref().map_or(UNKNOWN_OFFSET, field);
     let records = facts.cgroup_records.as_ref().copied().unwrap_or([UNKNOWN_OFFSET; 3]);
@@ -114,6 +118,10 @@ fn load_object(
         ("OFFSET_CGROUP_ROOT_HIERARCHY_ID", offset(|o| o.cgroup_root_hierarchy_id)),
         ("OFFSET_KERNFS_NODE_ID", offset(|o| o.kernfs_node_id)),
         ("OFFSET_TASK_COMPAT", offset(|o| o.task_compat)),
+        ("OFFSET_TASK_PTRACE", offset(|o| o.task_ptrace.unwrap_or(UNKNOWN_OFFSET))),
+        ("OFFSET_CGROUP_LEVEL", ancestry(|o| Some(o.level))),
+        ("OFFSET_CGROUP_ANCESTORS", ancestry(|o| o.ancestors)),
+        ("OFFSET_CGROUP_ANCESTOR_IDS", ancestry(|o| o.ancestor_ids)),
         ("OFFSET_TASK_SECCOMP_MODE", seccomp(|o| o.mode)),
         ("OFFSET_TASK_SECCOMP_FILTER", seccomp(|o| o.filter)),
         ("OFFSET_TASK_PID", seccomp(|o| o.pid)),
@@ -144,6 +152,7 @@ fn load_object(
         ("COUNTS_DENIED", u32::from(facts.counts_denied(options))),
         ("TIMES_CALLS", u32::from(signals.latency)),
         ("ERRORS_PER_CGROUP", capacity.errors),
+        ("DENIED_PER_CGROUP", capacity.denied),
         ("HISTOGRAMS_PER_CPU", sizes.histograms),
         ("SERIES_PER_CPU", sizes.series),
         ("COMPAT_MASK", COMPAT_MASK),

@@ -6,7 +6,10 @@
 use std::{
     io,
     os::fd::{AsFd, AsRawFd},
-    sync::atomic::{AtomicU32, AtomicU64},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64},
+    },
 };
 
 use aya::{
@@ -22,7 +25,7 @@ const _: () = assert!(cfg!(target_endian = "little"), "the layouts of 64-bit wor
 /// A mapped array.
 #[derive(Debug)]
 pub(super) struct MappedArray {
-    memory: MmapRaw,
+    memory: Arc<MmapRaw>,
 }
 
 impl MappedArray {
@@ -34,7 +37,19 @@ impl MappedArray {
     pub(super) fn new(map: &MapData, len: usize) -> io::Result<Self> {
         let fd = map.fd().as_fd().as_raw_fd();
         let memory = MmapOptions::new().len(len).map_raw(fd)?;
-        Ok(Self { memory })
+        Ok(Self { memory: Arc::new(memory) })
+    }
+
+    /// Memory that is no map, for tests.
+    #[cfg(test)]
+    pub(super) fn anonymous(len: usize) -> Self {
+        Self { memory: Arc::new(memmap2::MmapMut::map_anon(len).unwrap().into()) }
+    }
+
+    /// The same memory once more, for tests that play the kernel side.
+    #[cfg(test)]
+    pub(super) fn same(other: &Self) -> Self {
+        Self { memory: Arc::clone(&other.memory) }
     }
 
     /// The 64-bit word at an index.

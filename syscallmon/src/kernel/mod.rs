@@ -79,6 +79,8 @@ pub struct Capacity {
     pub series: u32,
     /// Pairs of syscall and errno that are told apart in one cgroup; the rest go to a remainder of the cgroup.
     pub errors: u32,
+    /// Refused syscalls that are told apart in one cgroup; the rest go to a remainder of the cgroup.
+    pub denied: u32,
     /// (cgroup, ABI, syscall) triples whose durations can be measured at the same time.
     pub histograms: u32,
     /// Calls that are measured and under way at the same time.
@@ -285,7 +287,7 @@ impl Kernel {
     /// # Errors
     ///
     /// When the kernel refuses; trying again is harmless.
-    pub fn retire(&self, cgroups: &[u64]) -> Result<Vec<u32>, Error> {
+    pub fn retire(&mut self, cgroups: &[u64]) -> Result<Vec<u32>, Error> {
         self.tables.retire(&self.ebpf, &cgroups.iter().copied().collect())
     }
 
@@ -294,8 +296,29 @@ impl Kernel {
     /// # Errors
     ///
     /// When the kernel refuses.
-    pub fn free(&self, retired: &[u32]) -> Result<(), Error> {
+    pub fn free(&mut self, retired: &[u32]) -> Result<(), Error> {
         self.tables.free(&self.ebpf, retired)
+    }
+
+    /// Makes cgroups attribution roots, or none any more.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses; what was not done by then is tried again by the next call, or by [`Self::free`].
+    pub fn set_roots(&mut self, changes: &[(u64, Option<Root>)]) -> Result<(), Error> {
+        self.tables.set_roots(&self.ebpf, changes)
+    }
+
+    /// Cgroups that can be attribution roots at the same time.
+    #[must_use]
+    pub fn most_roots(&self) -> usize {
+        self.tables.most_roots()
+    }
+
+    /// Whether a cgroup has found no free slot since slots were last freed.
+    #[must_use]
+    pub fn are_slots_exhausted(&self) -> bool {
+        self.tables.are_slots_exhausted()
     }
 
     /// Whether [`Self::retire`] and [`Self::free`] work with the privileges that the process has now.
@@ -309,6 +332,15 @@ impl Kernel {
         let program = self.ebpf.program(name)?.fd().ok()?;
         fdinfo::field(program.as_fd(), "recursion_misses")
     }
+}
+
+/// What a cgroup is an attribution root of: whose calls are counted in its slot besides its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Root {
+    /// Every cgroup nested in it.
+    OfAll,
+    /// Nested cgroups that are in no other root below it.
+    OfRest,
 }
 
 /// Whether the kernel's BTF tells everything that the programs need.

@@ -23,6 +23,30 @@ pub(super) struct Offsets {
     pub(super) css_cgroup: u64,
     /// Where the flag of 32-bit calls is, from the start of `task_struct`.
     pub(super) task_compat: u64,
+    /// `task_struct.ptrace`
+    pub(super) task_ptrace: Option<u64>,
+    /// Where a cgroup has its ancestors.
+    pub(super) ancestry: Option<AncestryOffsets>,
+}
+
+/// Where a cgroup has its ancestors, named as in the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct AncestryOffsets {
+    /// `cgroup.level`
+    pub(super) level: u64,
+    /// `cgroup.ancestors`, from Linux 6.1 on.
+    pub(super) ancestors: Option<u64>,
+    /// `cgroup.ancestor_ids`, before.
+    pub(super) ancestor_ids: Option<u64>,
+}
+
+impl AncestryOffsets {
+    fn read(btf: &KernelBtf) -> Option<Self> {
+        let level = btf.offset_of("cgroup", "level")?;
+        let ancestors = btf.offset_of("cgroup", "ancestors");
+        let ancestor_ids = btf.offset_of("cgroup", "ancestor_ids");
+        (ancestors.is_some() || ancestor_ids.is_some()).then_some(Self { level, ancestors, ancestor_ids })
+    }
 }
 
 /// `TS_COMPAT` of `arch/x86/include/asm/thread_info.h`, or `TIF_32BIT` (bit 22) of arm64's.
@@ -48,6 +72,8 @@ impl Offsets {
             kernfs_node_id: offset("kernfs_node", "id")?,
             css_cgroup: offset("cgroup_subsys_state", "cgroup")?,
             task_compat: offset("task_struct", "thread_info")? + offset("thread_info", COMPAT_FIELD)?,
+            task_ptrace: btf.offset_of("task_struct", "ptrace"),
+            ancestry: AncestryOffsets::read(btf),
         })
     }
 }

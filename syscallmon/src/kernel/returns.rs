@@ -2,9 +2,10 @@
 //!
 //! Such calls would stop counting for as long as they take: the kernel runs no classic tracepoint program on a CPU where one
 //! is under way (`bpf_disable_instrumentation`), not even for the tasks that preempted it there. So a list goes into mapped memory,
-//! and a program that works through it is run on demand (`BPF_PROG_TEST_RUN` for raw tracepoints, Linux 5.10).
+//! and a program that works through it is run on demand (`BPF_PROG_TEST_RUN` for raw tracepoints, Linux 5.10). What the program could not do
+//! stays in a queue, and is tried again: nothing leaks.
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::{collections::VecDeque, sync::atomic::Ordering::Relaxed};
 
 use aya::{
     Ebpf,
@@ -24,26 +25,51 @@ pub(super) const PROGRAM: &str = "put_back";
 /// The list.
 pub(super) struct Returns {
     list: MappedArray,
+    /// What is not done yet, in order: a number must not be given out again before its key has left the hash table.
+    queue: VecDeque<Return>,
+    /// Entries that the program could not do, each time that it was asked.
+    refused: u64,
 }
 
 impl Returns {
     /// Maps the list of an object whose program is loaded.
     pub(super) fn new(ebpf: &Ebpf) -> Result<Self, Error> {
-        Ok(Self { list: mapped(ebpf, "RETURNS", RETURNS_LEN * size_of::<Return>())? })
+        let list = mapped(ebpf, "RETURNS", RETURNS_LEN * size_of::<Return>())?;
+        Ok(Self { list, queue: VecDeque::new(), refused: 0 })
     }
 
-    /// Gives all of these back, in order.
+    /// Gives what is left from earlier attempts and all of these back, in order.
     ///
     /// # Errors
     ///
-    /// When the kernel refuses; those before are done then.
-    pub(super) fn put_back(&self, ebpf: &Ebpf, entries: &[Return]) -> Result<(), Error> {
-        for chunk in entries.chunks(RETURNS_LEN) {
-            self.write(chunk);
-            run(ebpf)?;
-            let left = (0..chunk.len()).filter(|&index| !self.is_done(index)).count();
-            if left != 0 {
-                return Err(Error::Returns { left, wanted: chunk.len() });
+    /// When the kernel refuses; those before are done then, and the others are tried again at the next attempt.
+    pub(super) fn put_back(&mut self, ebpf: &Ebpf, entries: impl IntoIterator<Item = Return>) -> Result<(), Error> {
+        self.queue.extend(entries);
+        let done = self.work_off(|| run(ebpf));
+        if done.is_err() {
+            self.refused += self.queue.len() as u64;
+        } else {
+            self.queue.shrink_to(RETURNS_LEN);
+        }
+        done
+    }
+
+    /// Entries that were not done when they were asked for, each time.
+    pub(super) fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    /// Has lists worked through until nothing is left.
+    fn work_off(&mut self, run: impl Fn() -> Result<(), Error>) -> Result<(), Error> {
+        while !self.queue.is_empty() {
+            let chunk: Vec<Return> = self.queue.iter().take(RETURNS_LEN).copied().collect();
+            self.write(&chunk);
+            run()?;
+            // The program stops at the first that it cannot do.
+            let done = (0..chunk.len()).take_while(|&index| self.is_done(index)).count();
+            self.queue.drain(..done);
+            if done < chunk.len() {
+                return Err(Error::Returns { left: chunk.len() - done, wanted: chunk.len() });
             }
         }
         Ok(())
@@ -77,4 +103,30 @@ pub(super) fn run(ebpf: &Ebpf) -> Result<(), Error> {
     let program: &RawTracePoint = program.try_into()?;
     let run: Result<_, ProgramError> = program.test_run(RawTracePointRunOptions::new());
     run.map(drop).map_err(|error| privileges(&error, "running a program").unwrap_or(Error::Program(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_kernel_side_did_not_do_is_tried_again_in_order() {
+        let entry = |number: u32| Return { key: 0, kind: syscallmon_common::RETURN_SLOT, number };
+        let list = MappedArray::anonymous(RETURNS_LEN * size_of::<Return>());
+        let mut returns = Returns { list, queue: (1..=100).map(entry).collect(), refused: 0 };
+        assert!(returns.work_off(|| Ok(())).is_err(), "a program that does nothing");
+        assert_eq!((returns.queue.len(), returns.queue[0]), (100, entry(1)), "nothing is lost");
+        // Now the program does what is listed.
+        let (done, list) = (std::cell::RefCell::new(Vec::new()), MappedArray::same(&returns.list));
+        let program = || {
+            for index in (0..RETURNS_LEN).take_while(|index| list.u32(4 * index + 2).load(Relaxed) != 0) {
+                done.borrow_mut().push(list.u32(4 * index + 3).load(Relaxed));
+                list.u32(4 * index + 2).store(0, Relaxed);
+            }
+            Ok(())
+        };
+        returns.work_off(program).unwrap();
+        assert_eq!((*done.borrow()).clone(), (1..=100).collect::<Vec<u32>>());
+        assert!(returns.queue.is_empty());
+    }
 }

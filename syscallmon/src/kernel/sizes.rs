@@ -1,7 +1,8 @@
 //! How large the kernel's tables are made.
 
 use syscallmon_common::{
-    CGROUP_PATH_MAX, Durations, IndexRow, MARK_ROWS, MARKS_PER_ROW, POSITIONS_PER_CGROUP, SETTING_UP_LEN, SlotCache,
+    CGROUP_PATH_MAX, Durations, IndexRow, MARK_ROWS, MARKS_PER_ROW, POSITIONS_PER_CGROUP, REPORTED_LEN, SETTING_UP_LEN,
+    SlotCache,
 };
 
 use super::{Capacity, Error, Options};
@@ -14,10 +15,15 @@ const DENIED_PART: u32 = 8;
 /// What the kernel needs for an entry of a hash table besides its key and value, about.
 const HASH_ENTRY: u64 = 80;
 
-/// Entries of `SETTING_UP`: every CPU takes free ones by 128 from such a table, and forgets its own when there are none left.
-fn setting_up(cpus: usize) -> u32 {
-    u32::try_from(cpus).unwrap_or(u32::MAX).saturating_mul(256).max(SETTING_UP_LEN)
+/// Entries of a table whose oldest entries give way: every CPU takes free ones by 128 from such a table, and forgets its own when there are
+/// none left.
+fn lru(least: u32, cpus: usize) -> u32 {
+    u32::try_from(cpus).unwrap_or(u32::MAX).saturating_mul(256).max(least)
 }
+
+/// Attribution roots for each slot: containers that make no calls have no slot, but are roots. 4,096 at least.
+const ROOTS_PER_SLOT: u32 = 4;
+const LEAST_ROOTS: u32 = 4096;
 
 /// Numbers of entries; where numbers are from 1, one more than there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +51,7 @@ impl Sizes {
             histograms: of(signals.latency, capacity.histograms) + 1,
             errors: of(signals.errors, capacity.series / ERRORS_PART),
             denied: of(signals.denied, capacity.series / DENIED_PART),
-            mark_rows: if signals.denied { MARK_ROWS } else { 1 },
+            mark_rows: if signals.denied || signals.errors { MARK_ROWS } else { 1 },
             starts: of(signals.latency, capacity.timed_calls),
         }
     }
@@ -55,7 +61,7 @@ impl Sizes {
     /// # Errors
     ///
     /// When a table would have more entries than a table can.
-    pub(super) fn maps(&self, cpus: usize) -> Result<[(&'static str, u32); 18], Error> {
+    pub(super) fn maps(&self, cpus: usize) -> Result<[(&'static str, u32); 21], Error> {
         let rows = |entries: u32, too_many| {
             u32::try_from(cpus).ok().and_then(|cpus| entries.checked_mul(cpus)).ok_or(too_many)
         };
@@ -64,10 +70,13 @@ impl Sizes {
             ("COUNTERS", rows(self.series, too_many("series", self.series - 1))?),
             ("SERIES_KEYS", self.series),
             ("SETUP_COUNTS", self.series),
-            ("SETTING_UP", setting_up(cpus)),
+            ("SETTING_UP", lru(SETTING_UP_LEN, cpus)),
+            ("REPORTED", lru(REPORTED_LEN, cpus)),
+            ("ATTRIBUTION_ROOTS", self.roots()),
             ("SERIES_INDEX", self.slots),
             ("SLOTS", self.slots),
             ("ERRORS_OF_SLOT", self.slots),
+            ("DENIED_OF_SLOT", self.slots),
             ("SLOT_OF_CGROUP", self.slots - 1),
             ("FREE_SLOTS", self.slots - 1),
             ("FREE_SERIES", self.series - 1),
@@ -82,6 +91,11 @@ impl Sizes {
         ])
     }
 
+    /// Cgroups that can be attribution roots at the same time.
+    pub(super) fn roots(&self) -> u32 {
+        self.slots.saturating_mul(ROOTS_PER_SLOT).max(LEAST_ROOTS)
+    }
+
     /// Kernel memory that they will take, in bytes, within some percent.
     pub(super) fn memory_needed(&self, cpus: usize) -> u64 {
         let of = |entries: u32, bytes: usize| u64::from(entries) * bytes as u64;
@@ -90,8 +104,9 @@ impl Sizes {
             + (size_of::<SlotCache>() + CGROUP_PATH_MAX) as u64;
         // Keys and free lists of numbers, calls of setups; index rows, counts of errors and ids of slots.
         let lists = of(self.series + self.histograms, 8 + 4) + of(self.series, 8);
-        let slots = of(self.slots, size_of::<IndexRow>() + 8 + 8 + 4);
-        let entries = self.slots + self.errors + self.denied + self.histograms + self.starts + setting_up(cpus);
+        let slots = of(self.slots, size_of::<IndexRow>() + 8 + 8 + 8 + 4);
+        let lru = lru(SETTING_UP_LEN, cpus) + lru(REPORTED_LEN, cpus);
+        let entries = self.slots + self.errors + self.denied + self.histograms + self.starts + self.roots() + lru;
         let hashes = u64::from(entries) * HASH_ENTRY;
         // Ring buffers, remainders and the rest.
         let rest = (7 << 18) + 16 * POSITIONS_PER_CGROUP as u64;

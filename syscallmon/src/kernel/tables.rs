@@ -8,20 +8,21 @@ use std::{collections::HashSet, mem::offset_of, sync::atomic::Ordering::Relaxed}
 
 use aya::Ebpf;
 use syscallmon_common::{
-    Durations as KernelDurations, IndexRow, Loss, OUTCOME_DENIED, OUTCOME_ENTERED, OUTCOME_OTHER_ERRORS,
-    POSITIONS_PER_CGROUP, RETURN_CGROUP, RETURN_DENIED, RETURN_ERROR, RETURN_HISTOGRAM, RETURN_SERIES, RETURN_SLOT,
-    RETURN_TIMED, Return, SeriesKey, Supply,
+    Durations as KernelDurations, IndexRow, Loss, OUTCOME_DENIED, OUTCOME_DENIED_ENOSYS, OUTCOME_ENTERED,
+    OUTCOME_OTHER_DENIED, OUTCOME_OTHER_ERRORS, POSITIONS_PER_CGROUP, RETURN_ADD_ROOT, RETURN_CGROUP, RETURN_DENIED,
+    RETURN_ERROR, RETURN_HISTOGRAM, RETURN_REMOVE_ROOT, RETURN_SERIES, RETURN_SLOT, RETURN_TIMED, ROOT_OF_ALL,
+    ROOT_OF_REST, Return, SeriesKey, Supply,
 };
 
 use super::{
-    Error,
+    Error, Root,
     mapped::{MappedArray, mapped},
     returns::Returns,
     sizes::Sizes,
 };
 use crate::{
     durations::Durations,
-    snapshot::{Counts, Failure, Losses, SlotCounts, Snapshot},
+    snapshot::{Counts, Denial, Failure, Losses, SlotCounts, Snapshot},
     syscalls::{CallId, Errno},
     tally::Tally,
 };
@@ -36,6 +37,7 @@ pub(super) struct Tables {
     series_index: MappedArray,
     slots: MappedArray,
     errors_of_slot: MappedArray,
+    denied_of_slot: MappedArray,
     histograms: MappedArray,
     histogram_keys: MappedArray,
     remainder: MappedArray,
@@ -55,7 +57,7 @@ struct Row {
     calls: Vec<(CallId, u64)>,
     setup: Vec<(CallId, u64)>,
     errors: Vec<(Failure, u64)>,
-    denied: Vec<(CallId, u64)>,
+    denied: Vec<(Denial, u64)>,
     durations: Vec<(CallId, Durations)>,
 }
 
@@ -64,7 +66,7 @@ impl Tables {
     pub(super) fn new(ebpf: &Ebpf, sizes: &Sizes, cpus: usize, memory_bytes: u64) -> Result<Self, Error> {
         let (rows, series, histograms) = (sizes.slots as usize, sizes.series as usize, sizes.histograms as usize);
         let words = |name, count: usize| mapped(ebpf, name, count * size_of::<u64>());
-        let tables = Self {
+        let mut tables = Self {
             sizes: *sizes,
             cpus,
             counters: words("COUNTERS", cpus * series)?,
@@ -73,6 +75,7 @@ impl Tables {
             series_index: mapped(ebpf, "SERIES_INDEX", rows * size_of::<IndexRow>())?,
             slots: words("SLOTS", rows)?,
             errors_of_slot: words("ERRORS_OF_SLOT", rows)?,
+            denied_of_slot: words("DENIED_OF_SLOT", rows)?,
             histograms: words("HISTOGRAMS", cpus * histograms * HISTOGRAM_WORDS)?,
             histogram_keys: words("HISTOGRAM_KEYS", histograms)?,
             remainder: words("REMAINDER", POSITIONS_PER_CGROUP)?,
@@ -87,7 +90,7 @@ impl Tables {
         let free = numbers(sizes.slots, slot_back)
             .chain(numbers(sizes.series, series_back))
             .chain(numbers(sizes.histograms, histogram_back));
-        tables.returns.put_back(ebpf, &free.collect::<Vec<_>>())?;
+        tables.returns.put_back(ebpf, free)?;
         Ok(tables)
     }
 
@@ -136,7 +139,9 @@ impl Tables {
                     row.calls.push((call, count + of_setup));
                     row.setup.push((call, of_setup));
                 }
-                OUTCOME_DENIED => row.denied.push((call, count)),
+                OUTCOME_DENIED => row.denied.push((Denial::Of(call), count)),
+                OUTCOME_DENIED_ENOSYS => row.denied.push((Denial::Unsupported(call), count)),
+                OUTCOME_OTHER_DENIED => row.denied.push((Denial::Other, count)),
                 OUTCOME_OTHER_ERRORS => row.errors.push((Failure::Other, count)),
                 errno => row.errors.push((Failure::Of(call, Errno::new(errno)), count)),
             }
@@ -203,7 +208,7 @@ impl Tables {
             calls: by_call(&self.remainder),
             setup: Tally::default(),
             errors: [(Failure::Other, losses.errors_full)].into_iter().collect(),
-            denied: by_call(&self.denied_remainder),
+            denied: by_call(&self.denied_remainder).iter().map(|(call, &count)| (Denial::Of(call), count)).collect(),
             durations: Tally::default(),
         }
     }
@@ -219,6 +224,8 @@ impl Tables {
             denied_full: lost(Loss::DeniedFull),
             histograms_full: lost(Loss::HistogramsFull),
             timed_calls_full: lost(Loss::StartsFull),
+            position: lost(Loss::Position),
+            reclaim: lost(Loss::Numbers) + self.returns.refused(),
             recursion: None,
             exit_recursion: None,
         }
@@ -232,12 +239,12 @@ impl Tables {
     /// # Errors
     ///
     /// When the kernel refuses; trying again is harmless.
-    pub(super) fn retire(&self, ebpf: &Ebpf, cgroups: &HashSet<u64>) -> Result<Vec<u32>, Error> {
+    pub(super) fn retire(&mut self, ebpf: &Ebpf, cgroups: &HashSet<u64>) -> Result<Vec<u32>, Error> {
         let taken = (1..self.sizes.slots).map(|slot| (slot, self.slots.u64(slot as usize).load(Relaxed)));
         let dead: Vec<(u32, u64)> = taken.filter(|&(_, id)| id != 0 && cgroups.contains(&id)).collect();
         let removals = dead.iter().map(|&(_, cgroup_id)| Return { key: cgroup_id, kind: RETURN_CGROUP, number: 0 });
         // Out of the hash table first: whoever finds a slot there does not look at its owner.
-        self.returns.put_back(ebpf, &removals.collect::<Vec<_>>())?;
+        self.returns.put_back(ebpf, removals)?;
         let retired: Vec<u32> = dead.into_iter().map(|(slot, _)| slot).collect();
         for &slot in &retired {
             // A little-endian word at the head of the row.
@@ -252,11 +259,11 @@ impl Tables {
     ///
     /// # Errors
     ///
-    /// When the kernel refuses; what was not freed by then stays taken.
-    pub(super) fn free(&self, ebpf: &Ebpf, retired: &[u32]) -> Result<(), Error> {
+    /// When the kernel refuses; what was not freed by then stays taken until the next call.
+    pub(super) fn free(&mut self, ebpf: &Ebpf, retired: &[u32]) -> Result<(), Error> {
+        let mut list = Vec::new();
         if !retired.is_empty() {
             let retired: HashSet<u32> = retired.iter().copied().collect();
-            let mut list = Vec::new();
             for series in 1..self.sizes.series {
                 let key = self.series_key(series as usize);
                 if retired.contains(&key.slot) {
@@ -276,13 +283,33 @@ impl Tables {
             for slot in retired {
                 self.slots.u64(slot as usize).store(0, Relaxed);
                 self.errors_of_slot.u64(slot as usize).store(0, Relaxed);
+                self.denied_of_slot.u64(slot as usize).store(0, Relaxed);
                 list.push(slot_back(slot));
             }
-            self.returns.put_back(ebpf, &list)?;
         }
+        let done = self.returns.put_back(ebpf, list);
         // A program may have found a queue empty just before the last numbers were given back: always let it look again.
         (0..Supply::COUNT).for_each(|supply| self.exhausted.u64(supply).store(0, Relaxed));
-        Ok(())
+        done
+    }
+
+    /// Whether a cgroup has found no free slot since numbers were last given back.
+    pub(super) fn are_slots_exhausted(&self) -> bool {
+        self.exhausted.u64(Supply::Slots as usize).load(Relaxed) != 0
+    }
+
+    /// Cgroups that can be attribution roots at the same time.
+    pub(super) fn most_roots(&self) -> usize {
+        self.sizes.roots() as usize
+    }
+
+    /// Makes cgroups attribution roots, or none.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses; what was not done by then is tried again by the next call, or by [`Self::free`].
+    pub(super) fn set_roots(&mut self, ebpf: &Ebpf, changes: &[(u64, Option<Root>)]) -> Result<(), Error> {
+        self.returns.put_back(ebpf, changes.iter().map(|&(cgroup_id, root)| root_change(cgroup_id, root)))
     }
 
     fn clear_series(&self, series: usize, key: SeriesKey) {
@@ -319,6 +346,15 @@ fn histogram_back(number: u32) -> Return {
     Return { key: 0, kind: RETURN_HISTOGRAM, number }
 }
 
+fn root_change(cgroup_id: u64, root: Option<Root>) -> Return {
+    let (kind, number) = match root {
+        Some(Root::OfAll) => (RETURN_ADD_ROOT, ROOT_OF_ALL),
+        Some(Root::OfRest) => (RETURN_ADD_ROOT, ROOT_OF_REST),
+        None => (RETURN_REMOVE_ROOT, 0),
+    };
+    Return { key: cgroup_id, kind, number }
+}
+
 fn timed_back(key: SeriesKey) -> Return {
     Return { key: key.word(), kind: RETURN_TIMED, number: 0 }
 }
@@ -327,7 +363,7 @@ fn timed_back(key: SeriesKey) -> Return {
 fn outcome_back(key: SeriesKey) -> Option<Return> {
     let kind = match key.outcome {
         OUTCOME_ENTERED => return None,
-        OUTCOME_DENIED => RETURN_DENIED,
+        OUTCOME_DENIED | OUTCOME_DENIED_ENOSYS | OUTCOME_OTHER_DENIED => RETURN_DENIED,
         _ => RETURN_ERROR,
     };
     Some(Return { key: key.word(), kind, number: 0 })

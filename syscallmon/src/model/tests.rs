@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    snapshot::Failure,
+    snapshot::{Denial, Failure},
     syscalls::{CallId, Errno},
     workload::Label,
 };
@@ -176,13 +176,13 @@ fn every_kind_of_count_follows_the_kernel_s() {
     let (mut model, names) = (model(), Names::new(&[(1, "/a")]));
     let enoent = Failure::Of(A, Errno::new(2));
     for times in [2, 5, 5] {
-        let of = |call| [(call, times)].into_iter().collect();
-        let counts = Counts { errors: [(enoent, times)].into_iter().collect(), denied: of(B), ..Counts::default() };
+        let denied = [(Denial::Of(B), times)].into_iter().collect();
+        let counts = Counts { errors: [(enoent, times)].into_iter().collect(), denied, ..Counts::default() };
         let slot = SlotCounts { slot: 1, cgroup_id: 1, counts };
         names.apply(&mut model, &Snapshot { slots: vec![slot], ..Snapshot::default() });
     }
     let (_, totals) = model.workloads().next().unwrap();
-    assert_eq!((totals.counts.errors.get(enoent), totals.counts.denied.get(B)), (Some(&5), Some(&5)));
+    assert_eq!((totals.counts.errors.get(enoent), totals.counts.denied.get(Denial::Of(B))), (Some(&5), Some(&5)));
     assert_eq!(totals.counts.series(), 2);
 }
 

@@ -153,6 +153,7 @@ impl Config {
                 cgroups: capacity.cgroups.unwrap_or(1024),
                 series: capacity.series.unwrap_or(65_536),
                 errors: capacity.errors.unwrap_or(256),
+                denied: capacity.denied.unwrap_or(256),
                 histograms: capacity.histograms.unwrap_or(2048),
                 timed_calls: capacity.timed_calls.unwrap_or(16_384),
             },
@@ -200,12 +201,13 @@ impl Config {
             if valid { Ok(()) } else { Err(InvalidError::Range { setting, value, range }) }
         };
         let duration = |duration: Duration| humantime::format_duration(duration).to_string();
-        let Capacity { cgroups, series, errors, histograms, timed_calls } = self.capacity;
+        let Capacity { cgroups, series, errors, denied, histograms, timed_calls } = self.capacity;
         let Tunables { poll_interval, expire_after } = self.tunables;
         let (millisecond, day) = (Duration::from_millis(1), Duration::from_hours(24));
         range("capacity.cgroups", (1..=65_536).contains(&cgroups), cgroups.to_string(), "1 to 65536")?;
         range("capacity.series", (1..=4_194_304).contains(&series), series.to_string(), "1 to 4194304")?;
         range("capacity.errors", (1..=65_536).contains(&errors), errors.to_string(), "1 to 65536")?;
+        range("capacity.denied", (1..=65_536).contains(&denied), denied.to_string(), "1 to 65536")?;
         let in_range = |number| (1..=1_048_576).contains(&number);
         range("capacity.histograms", in_range(histograms), histograms.to_string(), "1 to 1048576")?;
         range("capacity.timed-calls", in_range(timed_calls), timed_calls.to_string(), "1 to 1048576")?;
@@ -311,6 +313,7 @@ mod tests {
             ("--capacity.cgroups=0", "capacity.cgroups"),
             ("--capacity.series=4194305", "capacity.series"),
             ("--capacity.errors=0", "capacity.errors"),
+            ("--capacity.denied=0", "capacity.denied"),
             ("--capacity.histograms=1048577", "capacity.histograms"),
             ("--capacity.timed-calls=0", "capacity.timed-calls"),
             ("--latency.syscalls=openat,opennat", "latency.syscalls"),

@@ -240,6 +240,9 @@ group! {
         /// Pairs of syscall and errno that are told apart in one cgroup; more go to a remainder of the cgroup. [default: 256]
         #[arg(id = "capacity.errors", long = "capacity.errors", value_name = "NUMBER")]
         errors: Option<u32>,
+        /// Refused syscalls that are told apart in one cgroup; more go to a remainder of the cgroup. [default: 256]
+        #[arg(id = "capacity.denied", long = "capacity.denied", value_name = "NUMBER")]
+        denied: Option<u32>,
         /// Triples of cgroup, ABI and syscall whose durations can be measured at the same time. [default: 2048]
         #[arg(long = "capacity.histograms", value_name = "NUMBER")]
         histograms: Option<u32>,

@@ -28,7 +28,7 @@ fn kind(name: &str) -> Kind {
 }
 
 fn open(state_directory: &Path) -> Stored {
-    let capacity = Capacity { cgroups: 1, series: 1, errors: 1, histograms: 1, timed_calls: 1 };
+    let capacity = Capacity { cgroups: 1, series: 1, errors: 1, denied: 1, histograms: 1, timed_calls: 1 };
     let known = (Model::new(1), Directory::default());
     let state = State::new(CallTable::x86_64(), vec![], capacity, 1, "cgroup2".into(), vec![], known);
     let mut store = Disk::new(state_directory, Shared::new(state));

@@ -21,7 +21,7 @@ pub use self::{
     naming::{Named, Naming, PATIENCE, Rules},
     owner::{Controller, Owner, is_object_name},
     pattern::{Budget, PatternError},
-    place::Place,
+    place::{Place, outermost_unit},
     runtimes::{Api, RUNTIMES, Runtime},
     selector::{Selector, SelectorError},
 };

@@ -78,6 +78,14 @@ impl Place {
         }
     }
 
+    /// Whether every cgroup below its own is its, whatever it is called: so it is in containers, but units and pods may have containers.
+    #[must_use]
+    pub fn owns_all_below(&self) -> bool {
+        let path = self.path();
+        let container: Arc<str> = format!("{path}/{}", "0".repeat(64)).into();
+        path.as_ref() != "/" && Self::of(&container).path() == path
+    }
+
     /// Whether it is a container.
     #[must_use]
     pub fn is_container(&self) -> bool {
@@ -95,6 +103,17 @@ impl Place {
     }
 }
 
+/// The path of the outermost unit in a path: of a user's own manager, where it is one of its units.
+#[must_use]
+pub fn outermost_unit(path: &str) -> Option<&str> {
+    let end = components(path).find(|(name, _)| is_unit(name)).map(|(_, end)| end)?;
+    Some(&path[..end])
+}
+
+fn is_unit(name: &str) -> bool {
+    matches!(name.rsplit_once('.'), Some((_, "service" | "scope")))
+}
+
 /// The names in a path, each with where it ends.
 fn components(path: &str) -> impl Iterator<Item = (&str, usize)> {
     let mut end = 0;
@@ -107,7 +126,6 @@ fn components(path: &str) -> impl Iterator<Item = (&str, usize)> {
 
 /// Where the name of the outermost unit ends: a service or a scope, of a user's own manager if that is where it is.
 fn unit(path: &str) -> Option<usize> {
-    let is_unit = |name: &str| matches!(name.rsplit_once('.'), Some((_, "service" | "scope")));
     let mut units = components(path).filter(|(name, _)| is_unit(name));
     let (name, end) = units.next()?;
     if name.starts_with("user@") { units.next().map(|(_, end)| end) } else { Some(end) }
@@ -187,6 +205,25 @@ mod tests {
         }
         // From no root, which no kernel says.
         let _ = Place::of(&monitor.as_str().into());
+    }
+
+    #[test]
+    fn only_containers_own_all_that_is_below() {
+        let id = "a".repeat(64);
+        for (path, owns) in [
+            (format!("/docker/{id}"), true),
+            (format!("/system.slice/web.service/libpod-payload-{id}"), true),
+            ("/lxc.payload.web".to_owned(), true),
+            ("/system.slice/web.service".to_owned(), false),
+            ("/user.slice/user-1.slice/user@1.service/app.slice/a.scope".to_owned(), false),
+            ("/kubepods/pod2f6d8a0e-4b7c-4a55-9d32-6a1f0c9b8e71".to_owned(), false),
+            ("/x".to_owned(), false),
+            ("/".to_owned(), false),
+        ] {
+            assert_eq!(Place::of(&path.as_str().into()).owns_all_below(), owns, "{path}");
+        }
+        assert_eq!(outermost_unit("/user.slice/user@1.service/a.scope/x"), Some("/user.slice/user@1.service"));
+        assert_eq!(outermost_unit("/docker/x"), None);
     }
 
     #[test]

@@ -36,7 +36,7 @@ const KIND: &str = "shop/Deployment/a%2Fé b/httpd";
 
 impl Running {
     async fn start(web_config: Option<&Path>) -> Self {
-        let capacity = Capacity { cgroups: 1, series: 1, errors: 1, histograms: 1, timed_calls: 1 };
+        let capacity = Capacity { cgroups: 1, series: 1, errors: 1, denied: 1, histograms: 1, timed_calls: 1 };
         let known = (Model::new(1), Directory::default());
         let mut state = State::new(CallTable::x86_64(), vec![], capacity, 1, "cgroup2".into(), vec![], known);
         state.policies = Arc::new(Policies::new(vec![], true, &state.calls).unwrap());
