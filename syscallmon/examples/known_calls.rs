@@ -18,6 +18,8 @@ mod failing;
 mod filtered;
 #[path = "known_calls/timed.rs"]
 mod timed;
+#[path = "known_calls/traced.rs"]
+mod traced;
 #[path = "known_calls/uring.rs"]
 mod uring;
 
@@ -74,6 +76,15 @@ fn main() {
             enter(cgroup);
             filtered::refused(action, number(tries));
         }
+        ["refused-from", cgroup, first, last] => {
+            enter(cgroup);
+            filtered::refused_from(number(first), number(last));
+        }
+        ["emulated", cgroup, times] => {
+            enter(cgroup);
+            traced::emulated(number(times));
+        }
+        ["moved-in-a-call", before, after] => traced::moved_in_a_call(before, after),
         ["lives", cgroup, times] => {
             enter(cgroup);
             filtered::lives(number(times));

@@ -23,6 +23,10 @@ pub(crate) fn refused(action: &str, tries: i64) {
             install(libc::SECCOMP_RET_ERRNO | 1, 0);
             (0..tries).for_each(|_| assert_eq!(syscall(REFUSED), -1));
         }
+        "enosys" => {
+            install(libc::SECCOMP_RET_ERRNO | libc::ENOSYS.cast_unsigned(), 0);
+            (0..tries).for_each(|_| assert_eq!(syscall(REFUSED), -1));
+        }
         "trap" => {
             handle_sigsys();
             install(libc::SECCOMP_RET_TRAP, 0);
@@ -242,18 +246,31 @@ fn handle_sigsys() {
     }
 }
 
+/// Makes each call of a range once under a filter that refuses them all.
+pub(crate) fn refused_from(first: i64, last: i64) {
+    install_range(libc::SECCOMP_RET_ERRNO | 1, 0, (first, last));
+    (first..=last).for_each(|nr| assert_eq!(syscall(nr), -1));
+}
+
 /// Installs a filter that does this with [`REFUSED`], and permits everything else. What the kernel answers: 0, or a listener.
 fn install(action: u32, flags: libc::c_ulong) -> i64 {
+    install_range(action, flags, (REFUSED, REFUSED))
+}
+
+/// The same for all numbers from one to another.
+fn install_range(action: u32, flags: libc::c_ulong, (first, last): (i64, i64)) -> i64 {
     const LOAD_NUMBER: libc::sock_filter = libc::sock_filter { code: 0x20, jt: 0, jf: 0, k: 0 };
     let answer = |k| libc::sock_filter { code: 0x06, jt: 0, jf: 0, k };
-    let refused = u32::try_from(REFUSED).expect("a number");
+    let bound = |nr: i64| u32::try_from(nr).expect("a number");
     let filter = [
         LOAD_NUMBER,
-        libc::sock_filter { code: 0x15, jt: 0, jf: 1, k: refused },
+        // At least the first, and not above the last.
+        libc::sock_filter { code: 0x35, jt: 0, jf: 2, k: bound(first) },
+        libc::sock_filter { code: 0x25, jt: 1, jf: 0, k: bound(last) },
         answer(action),
         answer(libc::SECCOMP_RET_ALLOW),
     ];
-    let program = libc::sock_fprog { len: 4, filter: filter.as_ptr().cast_mut() };
+    let program = libc::sock_fprog { len: 5, filter: filter.as_ptr().cast_mut() };
     // SAFETY: a filter to read; the kernel copies it.
     let installed = unsafe {
         libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);

@@ -139,3 +139,14 @@ fn what_is_switched_off_is_not_attached() {
     assert_eq!(scrape.errors(&cgroup.label()), []);
     assert_eq!(scrape.calls(&cgroup.label(), "openat"), 5000);
 }
+
+#[test]
+fn a_call_that_a_tracer_takes_away_is_no_error() {
+    let (daemon, cgroup) = (Daemon::start(&[]), TestCgroup::new("emulated"));
+    KnownCalls::run(&[&"emulated", &cgroup.path(), &"1000"]);
+    let scrape = daemon.settled_scrape();
+    let of_mkdirat = |(syscall, ..): &(String, String, u64)| syscall == "mkdirat";
+    let errors: Vec<_> = scrape.errors(&cgroup.label()).into_iter().filter(of_mkdirat).collect();
+    assert_eq!(errors, [("mkdirat".to_owned(), "EFAULT".to_owned(), 1)], "the one that the kernel ran");
+    assert_eq!(scrape.calls(&cgroup.label(), "mkdirat"), 1);
+}

@@ -104,3 +104,17 @@ fn calls_that_are_too_many_at_once_are_counted_as_lost() {
     KnownCalls::run(&[&"die-in-a-call", &TestCgroup::new("atonce").path(), &"100"]);
     assert!(daemon.settled_scrape().lost("timed_calls_full") >= 90);
 }
+
+#[test]
+fn a_call_belongs_to_the_cgroup_that_its_task_was_in_when_it_began() {
+    let daemon = Daemon::start(&FLAGS);
+    let (before, after) = (TestCgroup::new("before"), TestCgroup::new("after"));
+    KnownCalls::run(&[&"moved-in-a-call", &before.path(), &after.path()]);
+    let scrape = daemon.settled_scrape();
+    let count = |cgroup: &TestCgroup| {
+        let labels = format!(r#"cgroup="{}",syscall="nanosleep""#, cgroup.label());
+        scrape.value(&format!("syscallmon_syscall_duration_seconds_count{{{labels}}}"))
+    };
+    assert_eq!((count(&before), count(&after)), (Some(1), None));
+    assert_eq!(scrape.calls(&before.label(), "nanosleep"), 1);
+}

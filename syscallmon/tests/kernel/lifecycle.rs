@@ -1,10 +1,14 @@
 //! Start, reload, stop: orderly and otherwise.
 
-use std::fs;
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    process::Stdio,
+};
 
 use aya::programs::loaded_programs;
 
-use crate::harness::{Daemon, KnownCalls, TestCgroup, finished, number, wait_for};
+use crate::harness::{Daemon, KnownCalls, TestCgroup, finished, number, syscallmon, wait_for};
 
 /// Programs of a process that are in the kernel, by looking through its descriptors.
 fn programs_of(daemon: &Daemon) -> Vec<u32> {
@@ -31,6 +35,25 @@ fn sigterm_and_sigint_detach_everything_and_end_with_status_0() {
         daemon.signal(signal);
         assert_eq!(daemon.wait().code(), Some(0));
         assert_gone(&programs);
+    }
+}
+
+#[test]
+fn a_signal_while_it_attaches_ends_it_with_status_0() {
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        let mut child = syscallmon()
+            .args(["run", "--web.listen-address=127.0.0.1:0"])
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("start the daemon");
+        let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok);
+        // The first thing that it says, before anything is loaded.
+        lines.find(|line| line.contains("listening")).expect("a line");
+        // SAFETY: kill takes integers; the process is our child and was not reaped.
+        assert_eq!(unsafe { libc::kill(child.id().cast_signed(), signal) }, 0);
+        let rest: Vec<String> = lines.collect();
+        assert_eq!(child.wait().expect("wait").code(), Some(0), "{rest:#?}");
+        assert!(rest.iter().any(|line| line.contains("stopped")), "{rest:#?}");
     }
 }
 

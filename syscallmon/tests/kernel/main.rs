@@ -20,6 +20,7 @@ mod kernels;
 mod latency;
 mod lifecycle;
 mod names;
+mod nesting;
 mod policies;
 mod privileges;
 mod prometheus;
