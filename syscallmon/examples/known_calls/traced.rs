@@ -13,7 +13,9 @@ pub(crate) fn emulated(times: i64) {
         // SAFETY: takes integers only.
         unsafe { libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) };
         stop_self();
-        (0..times).for_each(|_| drop(syscall(libc::SYS_mkdirat)));
+        for _ in 0..times {
+            syscall(libc::SYS_mkdirat);
+        }
         stop_self();
         syscall(libc::SYS_mkdirat);
     });

@@ -75,6 +75,8 @@ struct Attached {
 
 impl Run {
     pub(super) fn execute(self) -> anyhow::Result<ExitCode> {
+        // Before everything that takes long: a signal meanwhile is not lost, and ends the daemon as it does later.
+        let mut stop = StopSignals::new()?;
         let config = self.resolve()?;
         let log = settings::start_log(config.log_level, config.log_format).context("cannot start logging")?;
         let listeners = if self.once { Vec::new() } else { bind(&config.listen_addresses)? };
@@ -88,9 +90,9 @@ impl Run {
             .context("cannot start the async runtime")?;
         let outcome = runtime.block_on(async {
             if self.once {
-                once(attached, &config).await
+                once(attached, &config, &mut stop).await
             } else {
-                self.serve(attached, config, server, listeners, log).await
+                self.serve(attached, config, server, (listeners, &mut stop), log).await
             }
         });
         // All tasks have ended. A thread that still waits for a resolver or a disk ends with the process.
@@ -115,7 +117,7 @@ impl Run {
         attached: Attached,
         config: Config,
         server: Server,
-        listeners: Vec<TcpListener>,
+        (listeners, stop): (Vec<TcpListener>, &mut StopSignals),
         log: LogHandle,
     ) -> anyhow::Result<()> {
         let (tunables, watched) = watch::channel(config.tunables);
@@ -142,7 +144,7 @@ impl Run {
         tasks.spawn(server.run(listeners, site.router(), shutdown.clone()));
         let set_policies = |sources: &PolicySources| drop(policies.send_replace(usable(sources, tells_setup)));
         let reload = async |config: &mut Config| self.reload(config, &tunables, &set_policies, &log, &shared).await;
-        until_stopped(config, reload, &mut tasks, &shutdown).await?;
+        until_stopped(config, reload, (&mut tasks, stop), &shutdown).await?;
         tracing::info!("stopped");
         Ok(())
     }
@@ -183,10 +185,9 @@ impl Run {
 async fn until_stopped(
     mut config: Config,
     reload: impl AsyncFn(&mut Config),
-    tasks: &mut JoinSet<()>,
+    (tasks, stop): (&mut JoinSet<()>, &mut StopSignals),
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let mut stop = StopSignals::new()?;
     let mut hangup = signal(SignalKind::hangup())?;
     loop {
         tokio::select! {
@@ -220,7 +221,11 @@ struct StopSignals {
 }
 
 impl StopSignals {
+    /// Handles them from now on, whether a runtime is there or not: what arrives waits for one.
     fn new() -> io::Result<Self> {
+        // Only registers them; starts no thread.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let _guard = runtime.enter();
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
@@ -324,7 +329,7 @@ pub(super) fn options(config: &Config, hierarchies: &Hierarchies) -> Options {
 }
 
 /// Counts for one poll interval and prints what it saw.
-async fn once(attached: Attached, config: &Config) -> anyhow::Result<()> {
+async fn once(attached: Attached, config: &Config, stop: &mut StopSignals) -> anyhow::Result<()> {
     let (_tunables, watched) = watch::channel(config.tunables);
     let shared = attached.shared.clone();
     let events = attached.events.watch()?;
@@ -336,7 +341,6 @@ async fn once(attached: Attached, config: &Config) -> anyhow::Result<()> {
     let mut tasks = JoinSet::new();
     config.sources.start(&directory, &config.node, &shutdown, &mut tasks);
     let sampling = tokio::spawn(sampler.run(shutdown.clone()));
-    let mut stop = StopSignals::new()?;
     tokio::select! {
         () = tokio::time::sleep(config.tunables.poll_interval) => {}
         _ = stop.received() => {}

@@ -197,7 +197,7 @@ fn a_call_of_an_unknown_cgroup_is_judged_when_its_path_is_known() {
     detector.found(&mut state, &mut naming, &tree);
     assert_eq!((detector.without_path().collect::<Vec<_>>(), violations(&state)), (vec![7], Vec::new()));
     let path = format!("/system.slice/lxc.payload/docker-{ID}.scope");
-    tree.apply(crate::cgroup::Change::Born { id: 7, path: path.as_bytes() });
+    tree.apply(crate::cgroup::Change::Born { id: 7, parent: None, path: path.as_bytes() });
     detector.found(&mut state, &mut naming, &tree);
     detector.named(&mut state, &naming);
     // Its container's name is waited for.
@@ -205,7 +205,7 @@ fn a_call_of_an_unknown_cgroup_is_judged_when_its_path_is_known() {
     // A host's unit is nobody's.
     let event = First { cgroup_id: 8, ..first(&state, "mount") };
     detector.first(&mut state, &naming, &unknown(8), event);
-    tree.apply(crate::cgroup::Change::Born { id: 8, path: b"/system.slice/a.service" });
+    tree.apply(crate::cgroup::Change::Born { id: 8, parent: None, path: b"/system.slice/a.service" });
     detector.found(&mut state, &mut naming, &tree);
     assert_eq!(violations(&state), []);
 }

@@ -91,7 +91,7 @@ pub(super) fn first_call(record: &[u8]) -> Option<FirstCall> {
         tid: u32_at(record, 32)?,
         uid: u32_at(record, 36)?,
         denied: u32_at(record, 40)? != 0,
-        uncounted: u32_at(record, 68)? != 0,
+        uncounted: u32_at(record, offset_of!(FirstSeen, uncounted))? != 0,
         comm: text(record.get(48..64)?),
         parent: (parent != 0).then_some((parent, text(record.get(64..80)?))),
         exe: exe(record.get(offset_of!(FirstSeen, exe)..)?),
@@ -154,7 +154,7 @@ mod tests {
             (offset_of!(CgroupEvent, cgroup_id), offset_of!(CgroupEvent, kind), offset_of!(CgroupEvent, path_len)),
             (8, 16, 20)
         );
-        assert_eq!((offset_of!(CgroupEvent, parent_id), offset_of!(FirstSeen, uncounted)), (24, 68));
+        assert_eq!((offset_of!(CgroupEvent, parent_id), offset_of!(FirstSeen, uncounted)), (24, 864));
         assert_eq!(
             (offset_of!(FirstSeen, cgroup_id), offset_of!(FirstSeen, nr), offset_of!(FirstSeen, abi)),
             (8, 16, 24)

@@ -25,7 +25,7 @@ pub(super) fn dashboard() -> Dashboard {
 
 fn glance() -> Vec<Panel> {
     let unexpected = occurrences("syscallmon_unexpected_syscalls_total{NAMESPACE}", "$__range");
-    let refused = occurrences("syscallmon_syscalls_denied_total{NAMESPACE}", "$__range");
+    let refused = occurrences("syscallmon_syscalls_denied_total{NAMESPACE,errno!=\"ENOSYS\"}", "$__range");
     vec![
         stat("Nodes", "Daemons that could be scraped.", unit::COUNT, r#"sum(up{job="syscallmon",NODE})"#),
         stat(
@@ -149,13 +149,13 @@ fn recorded() -> Vec<Panel> {
 }
 
 fn failures() -> Vec<Panel> {
-    let refused = occurrences("syscallmon_syscalls_denied_total{NAMESPACE}", "$__range");
+    let refused = occurrences("syscallmon_syscalls_denied_total{NAMESPACE,errno!=\"ENOSYS\"}", "$__range");
     vec![
         lines("Errors by errno", "All calls that returned one.", unit::CALLS_PER_SECOND)
             .query("sum by (errno) (rate(syscallmon_syscall_errors_total{NAMESPACE}[$__rate_interval]))", "{{errno}}"),
         lines("Refused attempts by namespace", "Calls that seccomp refused.", unit::CALLS_PER_SECOND)
             .query(
-                r#"label_replace(sum by (namespace) (rate(syscallmon_syscalls_denied_total{NAMESPACE}[$__rate_interval])), "namespace", "(host)", "namespace", "^$")"#,
+                r#"label_replace(sum by (namespace) (rate(syscallmon_syscalls_denied_total{NAMESPACE,errno!="ENOSYS"}[$__rate_interval])), "namespace", "(host)", "namespace", "^$")"#,
                 "{{namespace}}",
             )
             .leads_to(LeadsTo::Namespace),

@@ -112,7 +112,7 @@ fn violations() -> Vec<Panel> {
 }
 
 fn beside() -> Vec<Panel> {
-    let refused = occurrences("syscallmon_syscalls_denied_total{WORKLOAD}", "$__range");
+    let refused = occurrences("syscallmon_syscalls_denied_total{WORKLOAD,errno!=\"ENOSYS\"}", "$__range");
     vec![
         workloads(
             "Refused by seccomp",

@@ -29,7 +29,7 @@ pub(super) fn dashboard() -> Dashboard {
 
 fn glance() -> Vec<Panel> {
     let unexpected = occurrences("syscallmon_unexpected_syscalls_total{WORKLOAD}", "$__range");
-    let refused = occurrences("syscallmon_syscalls_denied_total{WORKLOAD}", "$__range");
+    let refused = occurrences("syscallmon_syscalls_denied_total{WORKLOAD,errno!=\"ENOSYS\"}", "$__range");
     vec![
         stat(
             "Calls",
@@ -129,7 +129,7 @@ fn new() -> Vec<Panel> {
 }
 
 fn failures() -> Vec<Panel> {
-    let refused = |time| occurrences("syscallmon_syscalls_denied_total{WORKLOAD}", time);
+    let refused = |time| occurrences("syscallmon_syscalls_denied_total{WORKLOAD,errno!=\"ENOSYS\"}", time);
     vec![
         stacked("Errors", "The 15 most frequent, by call and errno.", unit::CALLS_PER_SECOND).query(
             "topk(15, sum by (syscall, errno) (rate(syscallmon_syscall_errors_total{WORKLOAD}[$__rate_interval])))",

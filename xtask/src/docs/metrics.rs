@@ -21,12 +21,16 @@ Every metric that `syscallmon run` exports at `/metrics`, in the
 | `owner`, `owner_kind` | what made the pod: a Deployment rather than its ReplicaSet, a CronJob rather than its Job, as the API server confirms it by UID; kinds of other API groups with their group, such as `Rollout.argoproj.io`; only from the Kubernetes API |
 | `syscall` | the kernel's name of the system call; `unknown` for every number that the ABI does not know |
 | `abi` | `x86_64`, `ia32` (int 0x80 and 32-bit programs), `x32`, `aarch64`, `aarch32` |
-| `errno` | the kernel's name of the error (`ENOENT`); `unknown` for a number that has none |
+| `errno` | the kernel's name of the error (`ENOENT`); `unknown` for a number that has none; of refused calls, only `ENOSYS` |
 | `op` | the kernel's name of the io_uring operation; `unknown` for an opcode that has none |
 | `le` | upper bound of a bucket, in seconds: powers of two of microseconds, those in `latency.buckets` |
 
 Errors of a workload that has more than `capacity.errors` different pairs of syscall and errno are counted under
-`syscall=\"(remainder)\",abi=\"(remainder)\",errno=\"(remainder)\"`.
+`syscall=\"(remainder)\",abi=\"(remainder)\",errno=\"(remainder)\"`. Refused calls of a workload that has more than `capacity.denied` different ones
+are counted under `syscall=\"(remainder)\",abi=\"(remainder)\"`.
+
+Cgroups that a container makes inside its own are counted as the container. A cgroup outside of containers whose path has 1,023 bytes or more is counted as the
+nearest one above it with a shorter path.
 
 A workload is what has the same labels of those in `workload.labels`; labels that it does not have are absent. Counters never fall while
 their workload lives: a container that is started again goes on in its series, also after a while, as long as its pod is there. One that is removed is
@@ -45,12 +49,21 @@ A system call that returned -1 to -511 (an errno), as `sys_exit` shows it. Not e
 (above all `ERESTARTSYS` and its like: the call is restarted, or ends with `EINTR` later than anybody can see here), what `rt_sigreturn` and
 `sigreturn` restore, what the function under a `uretprobe` returns, and results that are large numbers (addresses). A call of the number -1
 cannot be told from a `sigreturn`, so its `ENOSYS` is not counted. Calls that were refused are no errors, unless they are not
-known to be refused: with `probe.denied` off, without BTF, and in the one exception below.
+known to be refused: with `probe.denied` off, without BTF, and in the one exception below. A call that a tracer takes away (`PTRACE_SYSEMU`)
+is no error either, whatever the tracer has it return; this requires BTF. An error that ends a call in which a tracer attaches to a thread for the second
+time may be missed.
+
+A process that moves to another cgroup while it is in a call has the error or refusal counted in the new cgroup.
 
 ## What a refused attempt is
 
 A system call that seccomp did not let enter the kernel, whatever it did instead: `ERRNO`, `TRAP`, `KILL_THREAD`, `KILL_PROCESS`, `TRACE`
-without a tracer, strict mode, or a supervisor (`USER_NOTIF`) that answered with an error. It is in no other family. What is none:
+without a tracer, strict mode, or a supervisor (`USER_NOTIF`) that answered with an error. It is in no other family.
+
+Refusals with `ENOSYS` have the label `errno=\"ENOSYS\"`. A filter answers so when programs shall do without the call, as on an old kernel: Docker's and containerd's
+profiles refuse `clone3` so, and every thread that glibc starts tries it. Policies, alerting rules and dashboards leave these out.
+
+What is none:
 
 - A call that a supervisor answered with a result, or let go on: the former ran elsewhere and is not counted at all, the latter is an ordinary call.
 - A call of the `vsyscall` page that seccomp refuses: no tracepoint shows it.
@@ -66,7 +79,7 @@ taken for refused.
 
 ## What a duration is
 
-The time from `sys_enter` to `sys_exit` of a call in `latency.syscalls`, waiting included; it is counted when the call ends, also when a
+The time from `sys_enter` to `sys_exit` of a call in `latency.syscalls`, waiting included, counted in the cgroup that the task was in at `sys_enter`; it is counted when the call ends, also when a
 signal ends it, or its thread. Calls that were under way when the daemon came are not in it, nor, on x86, an `execveat` that
 succeeds: the kernel ends it as another call.
 
