@@ -58,6 +58,7 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l cgroup.hie
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l capacity.cgroups -d 'Cgroups that can be counted at the same time; the calls of more go to a remainder. [default: 1024]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l capacity.series -d 'Triples of cgroup, ABI and syscall that can be counted at the same time; a quarter is also for their errors and refused attempts. [default: 65536]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l capacity.errors -d 'Pairs of syscall and errno that are told apart in one cgroup; more go to a remainder of the cgroup. [default: 256]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l capacity.denied -d 'Refused syscalls that are told apart in one cgroup; more go to a remainder of the cgroup. [default: 256]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l capacity.histograms -d 'Triples of cgroup, ABI and syscall whose durations can be measured at the same time. [default: 2048]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l capacity.timed-calls -d 'Calls that are measured and under way at the same time. [default: 16384]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l probe.sys-enter -d 'How to attach to sys_enter and sys_exit: auto takes the cheapest that this kernel has. [default: auto]' -r -f -a "auto\t'The first that this kernel takes'
@@ -134,6 +135,7 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l cgroup.h
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l capacity.cgroups -d 'Cgroups that can be counted at the same time; the calls of more go to a remainder. [default: 1024]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l capacity.series -d 'Triples of cgroup, ABI and syscall that can be counted at the same time; a quarter is also for their errors and refused attempts. [default: 65536]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l capacity.errors -d 'Pairs of syscall and errno that are told apart in one cgroup; more go to a remainder of the cgroup. [default: 256]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l capacity.denied -d 'Refused syscalls that are told apart in one cgroup; more go to a remainder of the cgroup. [default: 256]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l capacity.histograms -d 'Triples of cgroup, ABI and syscall whose durations can be measured at the same time. [default: 2048]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l capacity.timed-calls -d 'Calls that are measured and under way at the same time. [default: 16384]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l probe.sys-enter -d 'How to attach to sys_enter and sys_exit: auto takes the cheapest that this kernel has. [default: auto]' -r -f -a "auto\t'The first that this kernel takes'

@@ -12,7 +12,7 @@ use crate::{
         OFFSET_CSS_SET_CSS, OFFSET_CSS_SET_DFL_CGRP, OFFSET_TASK_CGROUPS,
     },
     maps::ATTRIBUTION_ROOTS,
-    task::{Plain, Task, field, cgroup_node_id},
+    task::{Plain, Task, cgroup_node_id, field},
 };
 
 /// The cgroup that calls of the current task's cgroup are attributed to: an attribution root, or the cgroup itself.

@@ -107,9 +107,7 @@ pub static OFFSET_CRED_USER_NS: Global<u64> = Global::new(UNKNOWN_OFFSET);
 pub static OFFSET_USER_NAMESPACE_LEVEL: Global<u64> = Global::new(UNKNOWN_OFFSET);
 #[unsafe(no_mangle)]
 pub static OFFSET_USER_NAMESPACE_OWNER: Global<u64> = Global::new(UNKNOWN_OFFSET);
-/// `offsetof(struct cgroup, level)`, `offsetof(struct kernfs_node, name)`.
-#[unsafe(no_mangle)]
-pub static OFFSET_CGROUP_LEVEL: Global<u64> = Global::new(UNKNOWN_OFFSET);
+/// `offsetof(struct kernfs_node, name)`.
 #[unsafe(no_mangle)]
 pub static OFFSET_KERNFS_NODE_NAME: Global<u64> = Global::new(UNKNOWN_OFFSET);
 /// Ids of the cgroups that are mounted as roots, without a mark: cgroup2's, and the v1 hierarchy's.

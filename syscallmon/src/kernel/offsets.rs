@@ -164,8 +164,6 @@ pub(super) struct ProcessOffsets {
     pub(super) user_namespace_level: u64,
     /// `user_namespace.owner`
     pub(super) user_namespace_owner: u64,
-    /// `cgroup.level`
-    pub(super) cgroup_level: u64,
     /// `kernfs_node.name`
     pub(super) kernfs_node_name: u64,
 }
@@ -245,7 +243,6 @@ impl ProcessOffsets {
             user_ns: offset("cred", "user_ns")?,
             user_namespace_level: offset("user_namespace", "level")?,
             user_namespace_owner: offset("user_namespace", "owner")?,
-            cgroup_level: offset("cgroup", "level")?,
             kernfs_node_name: offset("kernfs_node", "name")?,
         })
     }
@@ -253,7 +250,7 @@ impl ProcessOffsets {
 
 impl ProcessOffsets {
     /// The globals of the programs that take them; unknown where they could not be read.
-    pub(super) fn globals(found: Option<&Self>) -> [(&'static str, u64); 34] {
+    pub(super) fn globals(found: Option<&Self>) -> [(&'static str, u64); 33] {
         let offset = |field: fn(&Self) -> u64| found.map_or(UNKNOWN_OFFSET, field);
         [
             ("OFFSET_TASK_TGID", offset(|o| o.tgid)),
@@ -286,7 +283,6 @@ impl ProcessOffsets {
             ("OFFSET_CRED_USER_NS", offset(|o| o.user_ns)),
             ("OFFSET_USER_NAMESPACE_LEVEL", offset(|o| o.user_namespace_level)),
             ("OFFSET_USER_NAMESPACE_OWNER", offset(|o| o.user_namespace_owner)),
-            ("OFFSET_CGROUP_LEVEL", offset(|o| o.cgroup_level)),
             ("OFFSET_KERNFS_NODE_NAME", offset(|o| o.kernfs_node_name)),
             ("OFFSET_DENTRY_PARENT", offset(|o| o.dentry_parent)),
             ("OFFSET_DENTRY_NAME", offset(|o| o.dentry_name)),
