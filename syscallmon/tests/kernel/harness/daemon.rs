@@ -81,11 +81,11 @@ impl Daemon {
             }
         });
         let mut daemon = Self { child, _claim: claim, log, is_unread, address: String::new() };
-        daemon.address = wait_for("an address to be listened on", Duration::from_secs(20), || {
+        daemon.address = wait_for("an address to be listened on", Duration::from_secs(90), || {
             daemon.assert_running();
             daemon.log_line("message=listening")?.split_once("address=").map(|(_, address)| address.to_owned())
         });
-        wait_for("readiness", Duration::from_secs(20), || {
+        wait_for("readiness", Duration::from_secs(90), || {
             daemon.assert_running();
             daemon.try_get("/readyz").filter(|response| response.status() == 200)
         });
