@@ -3,6 +3,7 @@
 //! Both sides take its lock for moments only. Only what was asked for is kept, and no more than [`MOST`] of it, so neither
 //! a source that says too much nor somebody who makes cgroups with names of containers can make it large.
 
+mod container;
 #[cfg(test)]
 mod tests;
 
@@ -14,6 +15,7 @@ use std::{
 
 use tokio::sync::watch;
 
+use self::container::Container;
 use super::{
     facts::{ContainerFacts, ContainerId, PodFacts},
     owner::{Answer, Known as KnownOwner, Owner, OwnerCache, Reference},
@@ -31,10 +33,6 @@ const NEW: Duration = Duration::from_mins(1);
 /// What is wrong where the API server answers and has no pods for this node.
 const ELSEWHERE: &str = "the API server has no pods for this node, and there are some here: set kubernetes.node-name to the \
     name that `kubectl get nodes` shows for it, and kubernetes.kubeconfig to its cluster";
-
-/// A container that nobody knows is asked for again after this, then after twice that, and so on.
-const FIRST_RETRY: Duration = Duration::from_millis(100);
-const LAST_RETRY: Duration = Duration::from_mins(1);
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
@@ -77,20 +75,6 @@ struct Known {
     sources: Vec<SourceStatus>,
     /// Grows with everything that could change an answer.
     generation: u64,
-}
-
-/// A container that somebody wants to know.
-#[derive(Debug)]
-struct Container {
-    facts: Option<Arc<ContainerFacts>>,
-    /// Who knows it, where its path tells.
-    api: Option<Api>,
-    /// Since when.
-    since: Instant,
-    /// When each source is to be asked again, and after how long after that.
-    retries: HashMap<SourceName, (Instant, Duration)>,
-    /// The source that knows it, and when it last said so.
-    told_by: Option<(SourceName, Instant)>,
 }
 
 /// How a source fares.
@@ -373,40 +357,6 @@ impl Directory {
         // Whoever panicked with it left facts that are still true.
         self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-impl Container {
-    /// Takes up what a source says of it; whether that is news. Its name is what can change of a container: its image stays the
-    /// one that it was started from, even when that has another name by now.
-    fn told(&mut self, source: SourceName, facts: ContainerFacts, now: Instant) -> bool {
-        let new = match &self.facts {
-            None => facts,
-            Some(_) if self.told_by.is_none_or(|(by, _)| by != source) => return false,
-            Some(old) if old.name == facts.name => return false,
-            Some(old) => ContainerFacts { name: facts.name, ..old.as_ref().clone() },
-        };
-        self.told_by = Some((source, now));
-        self.facts = Some(Arc::new(new));
-        true
-    }
-
-    /// Notes that a source was asked for it.
-    fn was_asked(&mut self, source: SourceName, now: Instant) {
-        match &mut self.told_by {
-            Some((by, at)) if *by == source => *at = now,
-            _ => {
-                self.retries
-                    .entry(source)
-                    .and_modify(|retry| *retry = later(now, retry.1))
-                    .or_insert_with(|| later(now, FIRST_RETRY));
-            }
-        }
-    }
-}
-
-/// When to ask again, and how long to wait the next time.
-fn later(now: Instant, after: Duration) -> (Instant, Duration) {
-    (now + after, (after * 2).min(LAST_RETRY))
 }
 
 impl Known {

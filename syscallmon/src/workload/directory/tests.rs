@@ -1,6 +1,6 @@
 //! What is kept, what is asked for, and when.
 
-use super::*;
+use super::{container::FIRST_RETRY, *};
 use crate::workload::owner::tests::controller;
 
 fn id(text: &str) -> ContainerId {
