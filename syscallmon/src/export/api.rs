@@ -39,7 +39,7 @@ pub(super) struct WorkloadsQuery {
     prefix: String,
     /// Only workloads that this selects, by all that is known of them: `namespace="shop",owner=~"web|api"`.
     #[serde(rename = "match")]
-    selector: Option<String>,
+    pub(super) selector: Option<String>,
     /// At most so many, the busiest first; [`DEFAULT_LIMIT`] unless given.
     limit: Option<usize>,
 }

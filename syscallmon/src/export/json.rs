@@ -10,7 +10,7 @@ use axum::{
 use serde::Serialize;
 
 /// Most bytes of the entries of one answer.
-const MAX_BYTES: usize = 8 * 1024 * 1024;
+const MAX_BYTES: usize = 16 * 1024 * 1024;
 
 #[derive(Serialize)]
 struct Envelope<T> {

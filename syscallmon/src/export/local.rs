@@ -46,6 +46,12 @@ pub(super) fn refusal(version: Version, uri: &Uri, headers: &HeaderMap) -> Optio
         .map(|_| "its Host is not a loopback address such as 127.0.0.1:9778, [::1]:9778 or localhost:9778".to_owned())
 }
 
+/// For `fuzz/`.
+#[cfg(fuzzing)]
+pub fn refused(version: Version, uri: &Uri, headers: &HeaderMap) -> Option<String> {
+    refusal(version, uri, headers)
+}
+
 fn is_loopback(authority: &Authority) -> bool {
     // A user before the host is no part of Host.
     if authority.as_str().contains('@') {

@@ -45,6 +45,12 @@ use crate::{
     state::Shared,
 };
 
+/// What `fuzz/` needs and nobody else: what clients send, without a socket.
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    pub use super::{local::refused as refusal, query::fuzzing::queries, web::fuzzing::*};
+}
+
 /// Paths that `--web.telemetry-path` cannot take.
 pub const PATHS: [&str; 6] =
     ["/", "/healthz", "/readyz", "/api/v1/workloads", "/api/v1/violations", "/api/v1/policies"];

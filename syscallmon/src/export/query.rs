@@ -104,6 +104,31 @@ impl Selection {
     }
 }
 
+/// For `fuzz/`.
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    use axum::{extract::Query, http::Uri};
+
+    use super::{
+        super::{api::WorkloadsQuery, violations::ViolationsQuery},
+        Selection,
+    };
+    use crate::workload::Labels;
+
+    /// Takes a URI for one of both pages with a query, and matches these labels with what it selects. Texts of what is refused.
+    pub fn queries(uri: &Uri, known: &Labels) -> Vec<String> {
+        let workloads = Query::<WorkloadsQuery>::try_from_uri(uri).map(|Query(query)| query.selector);
+        let violations = Query::<ViolationsQuery>::try_from_uri(uri).map(|Query(query)| query.selector);
+        let of = |query: Result<Option<String>, axum::extract::rejection::QueryRejection>| match query {
+            Ok(selector) => {
+                Selection::of(selector.as_deref(), || vec![known.clone()]).err().map(|error| error.to_string())
+            }
+            Err(rejection) => Some(rejection.body_text()),
+        };
+        [of(workloads), of(violations)].into_iter().flatten().collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

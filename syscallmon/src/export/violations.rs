@@ -17,9 +17,9 @@ use crate::{
     state::{Shared, State},
 };
 
-/// Violations in an answer, unless the query says otherwise, and at most: the state is locked while they are written.
+/// Violations in an answer, unless the query says otherwise, and at most.
 const DEFAULT_LIMIT: usize = 100;
-const MAX_LIMIT: usize = 1000;
+const MAX_LIMIT: usize = 5000;
 
 /// The query; what is absent chooses all.
 #[derive(Debug, Default, Deserialize)]
@@ -27,7 +27,7 @@ const MAX_LIMIT: usize = 1000;
 pub(super) struct ViolationsQuery {
     /// Only of workloads that this selects, by all that is known of them.
     #[serde(rename = "match")]
-    selector: Option<String>,
+    pub(super) selector: Option<String>,
     /// Only of this policy.
     policy: Option<String>,
     /// Only as bad as this.
@@ -77,14 +77,20 @@ pub(super) async fn violations(
 fn answer(shared: &Shared, query: &ViolationsQuery) -> Result<Response, MatchError> {
     let known = || shared.lock().violations.iter().map(|violation| violation.about.clone()).collect();
     let selection = Selection::of(query.selector.as_deref(), known)?;
-    let state = shared.lock();
-    let mut violations = newest(&state);
-    violations.retain(|violation| query.chooses(violation, &selection));
-    let mut answer = Answer::new(&Head { total: violations.len() }, "violations");
-    violations.truncate(query.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT));
+    let (head, violations) = chosen(&shared.lock(), query, &selection);
+    let mut answer = Answer::new(&head, "violations");
     // One after the other until it is full.
     let _ = violations.iter().all(|violation| answer.push(violation));
     Ok(answer.finish())
+}
+
+/// Copies, so that nobody waits for the state while they are written.
+fn chosen(state: &State, query: &ViolationsQuery, selection: &Selection) -> (Head, Vec<Violation>) {
+    let mut violations = newest(state);
+    violations.retain(|violation| query.chooses(violation, selection));
+    let head = Head { total: violations.len() };
+    violations.truncate(query.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT));
+    (head, violations.into_iter().cloned().collect())
 }
 
 /// All that are kept, the one that was seen last first.

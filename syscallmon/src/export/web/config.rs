@@ -38,7 +38,13 @@ impl WebConfig {
     /// A file cannot be read, a key is unknown, or a value cannot be honoured; nothing is ignored silently.
     pub fn load(path: &Path) -> Result<Self, Error> {
         let mut files = Files::default();
-        let form = Form::parse(path, &text(&mut files, path)?)?;
+        let text = text(&mut files, path)?;
+        Self::parse(path, &text, files)
+    }
+
+    /// Takes the text of the file, and reads the certificates that it names.
+    pub(super) fn parse(path: &Path, text: &str, mut files: Files) -> Result<Self, Error> {
+        let form = Form::parse(path, text)?;
         refuse_rate_limit(path, &form)?;
         let HttpForm { http2, headers } = form.http_server_config.unwrap_or_default();
         let tls = match form.tls_server_config {

@@ -96,6 +96,12 @@ impl Gate {
     }
 }
 
+/// For `fuzz/`.
+#[cfg(fuzzing)]
+pub(super) fn has_credentials(headers: &HeaderMap) -> bool {
+    Credentials::from_headers(headers).is_some()
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
