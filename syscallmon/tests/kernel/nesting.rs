@@ -127,6 +127,21 @@ fn a_container_with_more_cgroups_than_slots_takes_no_others_away() {
 }
 
 #[test]
+fn a_unit_with_too_many_cgroups_is_counted_as_one_and_takes_no_others_slots() {
+    let parent = TestCgroup::new("crowded");
+    let guard = Guard::start_alone(&["--capacity.cgroups=150"]);
+    let (unit, kcmp) = (parent.child("greedy.service"), number(libc::SYS_kcmp));
+    let label = parent.label_of(&unit);
+    KnownCalls::run(&[&"populate", &unit, &"40", &kcmp]);
+    guard.wait_for_scrape("a warning", |_| guard.daemon.log_line("a unit has too many cgroups").is_some());
+    let more = unit.join("more");
+    fs::create_dir(&more).unwrap();
+    KnownCalls::run(&[&"populate", &more, &"400", &kcmp]);
+    let scrape = guard.wait_for_scrape("exact counts", |scrape| scrape.calls(&label, "kcmp") == 440);
+    assert_eq!(scrape.lost("cgroups_full"), 0);
+}
+
+#[test]
 fn nested_cgroups_that_were_there_first_share_their_container_s_slot_in_the_end() {
     let parent = TestCgroup::new("nested-first");
     let path = container(&parent, 1);
