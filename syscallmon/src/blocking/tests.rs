@@ -87,14 +87,16 @@ const BLOCKING_CALLS: [&str; 20] = [
 ];
 
 /// Files whose blocking calls no async task makes, and why.
-const BLOCKING_FILES: [(&str, &str); 21] = [
+const BLOCKING_FILES: [(&str, &str); 25] = [
     ("alert/http.rs", "in a thread of blocking"),
     ("alert/sink/log.rs", "in a thread of its own, for which nobody waits"),
     ("blocking.rs", "says what blocks"),
     ("cgroup/", "procfs and cgroupfs, which cannot be remote, by the sampler"),
-    ("command/check.rs", "not the daemon"),
+    ("command/check/", "not the daemon"),
     ("command/policy/", "not the daemon"),
     ("command/seccomp_profile.rs", "not the daemon"),
+    ("export/builders.rs", "builds answers and reads nothing, a few at a time"),
+    ("export/mod.rs", "builds the exposition and reads nothing"),
     ("export/web/auth/", "computes hashes and reads nothing"),
     ("export/web/files.rs", "in a thread of blocking, and at the start"),
     ("kernel/", "procfs, sysfs and tracefs, at the start"),
@@ -105,7 +107,9 @@ const BLOCKING_FILES: [(&str, &str); 21] = [
     ("settings/file.rs", "at the start, and in a thread of blocking"),
     ("settings/policies.rs", "at the start, and in a thread of blocking"),
     ("store/", "in a thread of blocking"),
+    ("tls/trust.rs", "in a thread of blocking, and not by the daemon"),
     ("workload/source/choice.rs", "in a thread of blocking, and at the start"),
+    ("workload/source/kubernetes/connector.rs", "in a thread of blocking"),
     ("workload/source/kubernetes/mod.rs", "whether there is a token, on a tmpfs, at the start"),
     ("workload/source/kubernetes/token.rs", "in a thread of blocking"),
     ("workload/place.rs", "in tests"),

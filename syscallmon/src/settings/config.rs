@@ -291,7 +291,7 @@ mod tests {
             checked += 1;
         }
         assert_eq!(
-            checked, 37,
+            checked, 39,
             "every setting names its default but files, path.cgroupfs, latency.syscalls, selectors, kubernetes.node-name, and what \
              belongs to an Alertmanager or a webhook"
         );

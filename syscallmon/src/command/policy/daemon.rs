@@ -33,6 +33,9 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest answer: 4,096 baselines without their calls take about 2 MiB.
 const MAX_ANSWER_BYTES: usize = 16 << 20;
 
+/// In the answer to plain HTTP on a port with TLS.
+const HTTPS_SERVER: &[u8] = b"HTTP request to an HTTPS server";
+
 /// The daemon that is asked.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Daemon {
@@ -64,6 +67,14 @@ impl Daemon {
         let (status, body) = answer.flatten().with_context(|| format!("cannot ask the daemon at {}", self.url))?;
         if status == StatusCode::UNAUTHORIZED {
             bail!(self.unauthorized());
+        }
+        // What Go's servers and syscallmon say in clear text on a port with TLS.
+        if status == StatusCode::BAD_REQUEST && body.windows(HTTPS_SERVER.len()).any(|part| part == HTTPS_SERVER) {
+            bail!(
+                "{} speaks TLS: use --url=https://{}",
+                self.url,
+                self.url.authority().map_or("", |host| host.as_str())
+            );
         }
         let Ok(Envelope { data, error }) = serde_json::from_slice(&body) else {
             bail!(
