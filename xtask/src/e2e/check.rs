@@ -3,6 +3,7 @@
 mod cluster;
 mod dashboards;
 mod exporter;
+mod fresh;
 mod hostile;
 mod ordinary;
 mod outages;

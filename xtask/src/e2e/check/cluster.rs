@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{
     CALL,
     dashboards::Shown,
-    expect_count, expect_nothing, hostile, outages, privileges, step, value,
+    expect_count, expect_nothing, fresh, hostile, outages, privileges, step, value,
     workloads::{self, CRASH_CALLS, EXPECTED, JOB_CALLS, JOBS},
 };
 use crate::{
@@ -48,6 +48,9 @@ pub(super) struct Cluster<'a> {
 /// Installs the chart, runs what clusters run, and asks Prometheus.
 pub(in crate::e2e) fn kubernetes(root: &Path, node: &Node) -> Result<()> {
     let cluster = step("the chart installs", || Cluster::start(root, node))?;
+    step("a fresh installation is silent, in all namespaces", || fresh::is_silent(&cluster))?;
+    step("others in its container are judged", || fresh::judges_others_in_its_container(&cluster))?;
+    step("the configuration of these checks", || cluster.configure())?;
     step("its rights are to read pods and to get their controllers", || {
         privileges::only_pods_and_their_controllers(&cluster)
     })?;
@@ -71,23 +74,34 @@ impl<'a> Cluster<'a> {
         node.write(TARGETS, "[]")?;
         let prometheus = node.prometheus(&SCRAPE.replace("TARGETS", TARGETS))?;
         let cluster = Self { node, prometheus, chart };
-        cluster.install(&[])?;
+        cluster.install_with(&[])?;
         cluster.wait_for_daemon()?;
         cluster.expect_count(r#"up{job="syscallmon",instance="node1"}"#, 1)?;
         Ok(cluster)
     }
 
-    /// Installs the chart, or changes its values.
+    /// Changes what came with the chart to what the checks need.
+    fn configure(&self) -> Result<()> {
+        self.install(&[])?;
+        self.wait_for_daemon()?;
+        self.expect_count(r#"up{job="syscallmon",instance="node1"}"#, 1)?;
+        self.expect_nothing("syscallmon_unexpected_syscalls_total")
+    }
+
+    /// Changes the values of the chart, besides those that the checks need.
     pub(super) fn install(&self, values: &[&str]) -> Result<()> {
+        let own = ["config.workload.expire_after=20s", "config.probe.latency=true", LEARNS];
+        self.install_with(&[own.as_slice(), values].concat())
+    }
+
+    /// Installs the chart, or changes its values, all that are not its defaults.
+    fn install_with(&self, values: &[&str]) -> Result<()> {
         let (repository, tag) =
             image::default_name().rsplit_once(':').map(|(a, b)| (a.to_owned(), b.to_owned())).context("no tag")?;
         let repository = format!("image.repository={repository}");
         let tag = format!("image.tag={tag}");
         let mut args = vec!["upgrade", "--install", NAME, &self.chart, "--namespace", NAME, "--create-namespace"];
-        for value in [&repository, &tag, "config.workload.expire_after=20s", "config.probe.latency=true", LEARNS]
-            .into_iter()
-            .chain(values.iter().copied())
-        {
+        for value in [repository.as_str(), &tag].into_iter().chain(values.iter().copied()) {
             args.extend(["--set", value]);
         }
         self.node.helm(&args).map(drop)
@@ -177,7 +191,8 @@ impl<'a> Cluster<'a> {
 
     fn tells_of_unexpected_calls(&self) -> Result<()> {
         let unexpected = r#"syscallmon_unexpected_syscalls_total{namespace="shop"}"#;
-        self.expect_nothing(unexpected)?;
+        // Of no namespace, also not of what the cluster runs itself.
+        self.expect_nothing("syscallmon_unexpected_syscalls_total")?;
         self.node.kubectl(&["exec", "guaranteed", "--namespace=shop", "--", "unshare", "-m", "true"]).ok();
         let labels = r#"pod="guaranteed",container="c",syscall="unshare",policy="runtime-default",severity="critical""#;
         self.expect_count(&format!(r#"syscallmon_unexpected_syscalls_total{{namespace="shop",{labels}}}"#), 1)?;
