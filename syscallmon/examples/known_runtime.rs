@@ -1,8 +1,8 @@
 //! A container runtime in small, for the tests: puts a child of its own into a cgroup in one of the ways that real runtimes have, makes known calls
 //! there, runs a hook, and becomes a program. Not part of the product.
 //!
-//! `known_runtime WAY CGROUP COPY PROGRAM [ARGUMENT...]`; `WAY` is `moves` (as runc), `spawns` (as newer ones for `exec`) or `clones` (as crun, in a mount
-//! namespace of its own at once), `COPY` what it runs of itself inside: `none`, `same` or `memory`. The program `memory:PATH` is run from a copy in
+//! `known_runtime WAY CGROUP COPY PROGRAM [ARGUMENT...]`; `WAY` is `moves` (as runc), `asks` (somebody else to move it, as systemd does), `spawns` (as newer
+//! ones for `exec`), `clones` (as crun, in a mount namespace of its own at once) or `clones-user` (in a user namespace, too), `COPY` what it runs of itself inside: `none`, `same` or `memory`. The program `memory:PATH` is run from a copy in
 //! memory. In the cgroup it calls `umask` twice: itself, and in a hook.
 
 use std::{
@@ -25,19 +25,28 @@ fn main() {
     let args: Vec<String> = env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match args.as_slice() {
-        ["moves", cgroup, copy, program @ ..] => wait_for(moved(Path::new(cgroup), || inside(copy, program))),
+        ["moves", cgroup, copy, program @ ..] => {
+            wait_for(moved(Path::new(cgroup), move_in, || inside(copy, program)));
+        }
+        ["asks", cgroup, copy, program @ ..] => {
+            wait_for(moved(Path::new(cgroup), have_moved_in, || inside(copy, program)));
+        }
         ["spawns", cgroup, copy, program @ ..] => wait_for(cloned(Path::new(cgroup), 0, || inside(copy, program))),
         ["clones", cgroup, "none", program @ ..] => {
             wait_for(cloned(Path::new(cgroup), libc::CLONE_NEWNS, || sets_up(program)));
         }
+        ["clones-user", cgroup, "none", program @ ..] => {
+            let namespaces = libc::CLONE_NEWNS | libc::CLONE_NEWUSER;
+            wait_for(cloned(Path::new(cgroup), namespaces, || sets_up(program)));
+        }
         ["copied", program @ ..] => unshares_and_sets_up(program),
         ["hook"] => umask(),
-        _ => panic!("known_runtime moves|spawns|clones CGROUP none|same|memory PROGRAM [ARGUMENT...]"),
+        _ => panic!("known_runtime moves|asks|spawns|clones|clones-user CGROUP none|same|memory PROGRAM [ARGUMENT...]"),
     }
 }
 
 /// Forks, and moves the child into a cgroup before it goes on, as runc does.
-fn moved(cgroup: &Path, child: impl FnOnce()) -> libc::pid_t {
+fn moved(cgroup: &Path, mover: fn(&Path, libc::pid_t), child: impl FnOnce()) -> libc::pid_t {
     let (mut reader, writer) = io::pipe().expect("a pipe");
     // SAFETY: this process has one thread.
     let pid = unsafe { libc::fork() };
@@ -47,9 +56,18 @@ fn moved(cgroup: &Path, child: impl FnOnce()) -> libc::pid_t {
         child();
         unreachable!("it has become the program");
     }
-    fs::write(cgroup.join("cgroup.procs"), pid.to_string()).expect("move the child");
+    mover(cgroup, pid);
     drop(writer);
     pid
+}
+
+fn move_in(cgroup: &Path, pid: libc::pid_t) {
+    fs::write(cgroup.join("cgroup.procs"), pid.to_string()).expect("move the child");
+}
+
+fn have_moved_in(cgroup: &Path, pid: libc::pid_t) {
+    let script = format!("echo {pid} >{}/cgroup.procs", cgroup.display());
+    assert!(Command::new("sh").args(["-c", &script]).status().expect("sh").success());
 }
 
 /// Makes a child that is in the cgroup at once.

@@ -51,8 +51,16 @@ fn run_by_runtime(way: &str, cgroup: &Path, copy: &str, program: &str) {
 }
 
 /// The ways that runtimes have to get into a cgroup, and to run themselves once more there.
-const WAYS: [(&str, &str); 5] =
-    [("moves", "none"), ("moves", "same"), ("moves", "memory"), ("spawns", "memory"), ("clones", "none")];
+const WAYS: [(&str, &str); 8] = [
+    ("moves", "none"),
+    ("moves", "same"),
+    ("moves", "memory"),
+    ("asks", "none"),
+    ("asks", "memory"),
+    ("spawns", "memory"),
+    ("clones", "none"),
+    ("clones-user", "none"),
+];
 
 #[test]
 fn what_a_runtime_calls_before_the_program_begins_is_counted_and_not_the_program_s() {

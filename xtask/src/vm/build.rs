@@ -1,4 +1,4 @@
-//! Builds what runs in a VM: the daemon as `dist` builds it, the tests, and the program that they take as ground truth.
+//! Builds what runs in a VM: the daemon as `dist` builds it, the tests, and the programs that they take as ground truth.
 
 use std::path::{Path, PathBuf};
 
@@ -20,13 +20,14 @@ pub(super) struct Built {
     pub(super) daemon: PathBuf,
     pub(super) tests: PathBuf,
     pub(super) known_calls: PathBuf,
+    pub(super) known_runtime: PathBuf,
 }
 
 /// Builds them with this eBPF object, or the committed one.
 pub(super) fn build(root: &Path, arch: Arch, bpf_object: Option<&Path>) -> Result<Built> {
     let mut command = cross::cargo(&dist::place(root))?;
     command.args(["build", "--quiet", "--locked", "--package", "syscallmon", "--profile", PROFILE]);
-    command.args(["--bin", "syscallmon", "--test", "kernel", "--example", "known_calls"]);
+    command.args(["--bin", "syscallmon", "--test", "kernel", "--example", "known_calls", "--example", "known_runtime"]);
     command.args(["--message-format", "json-render-diagnostics", "--target", &arch.target()]);
     command.envs(bpf_object.iter().map(|object| ("SYSCALLMON_BPF_OBJECT", object)));
     programs(&shell::output(&mut command, REMEDY)?)
@@ -58,6 +59,7 @@ fn programs(messages: &str) -> Result<Built> {
         daemon: find("bin", "syscallmon")?,
         tests: find("test", "kernel")?,
         known_calls: find("example", "known_calls")?,
+        known_runtime: find("example", "known_runtime")?,
     })
 }
 
@@ -70,6 +72,7 @@ mod tests {
         let messages = r#"{"reason":"compiler-artifact","target":{"kind":["lib"],"name":"syscallmon"},"executable":null}
 {"reason":"compiler-artifact","target":{"kind":["bin"],"name":"syscallmon"},"executable":"/t/syscallmon"}
 {"reason":"compiler-artifact","target":{"kind":["example"],"name":"known_calls"},"executable":"/t/examples/known_calls"}
+{"reason":"compiler-artifact","target":{"kind":["example"],"name":"known_runtime"},"executable":"/t/examples/known_runtime"}
 {"reason":"compiler-artifact","target":{"kind":["test"],"name":"kernel"},"executable":"/t/deps/kernel-1"}
 {"reason":"build-finished","success":true}
 "#;
@@ -77,6 +80,7 @@ mod tests {
             daemon: "/t/syscallmon".into(),
             tests: "/t/deps/kernel-1".into(),
             known_calls: "/t/examples/known_calls".into(),
+            known_runtime: "/t/examples/known_runtime".into(),
         };
         assert_eq!(programs(messages).unwrap(), expected);
         let error = programs("{\"reason\":\"build-finished\"}\n").unwrap_err();

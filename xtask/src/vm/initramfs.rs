@@ -26,6 +26,7 @@ pub(super) fn make(built: &Built, busybox: &Path, extent: Extent) -> Result<Vec<
         ("bin/syscallmon", built.daemon.as_path()),
         ("test/deps/kernel", built.tests.as_path()),
         ("test/examples/known_calls", built.known_calls.as_path()),
+        ("test/examples/known_runtime", built.known_runtime.as_path()),
     ];
     for (name, path) in programs {
         let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
