@@ -5,11 +5,11 @@
 //! counted, but they are not the container's: they would look like an attack.
 //!
 //! A process is taken for a runtime's when a runtime puts it into the cgroup (see [`crate::outside`] for who can be one) while it still runs the
-//! runtime's own program; and its children are, too, until they exec. What runtimes do, as seen on Linux 6.18:
+//! runtime's own program; and its children are, too, until they exec. What runtimes do (runc 1.1.5, 1.1.15 and 1.3.6, crun 1.21 and 1.28):
 //!
 //! - runc 1.1 starts `/proc/self/exe init` outside, moves it in, and that runs itself once more from a bind mount of the same file, or from a
 //!   sealed memfd of the same length. runc 1.2 and later seal the file before (an overlay that is mounted nowhere, or a memfd), start
-//!   `/proc/self/fd/N init` from it, and move that in; for `exec`, runc 1.4 lets the kernel do it (`CLONE_INTO_CGROUP`) and runs the copy inside.
+//!   `/proc/self/fd/N init` from it, and move that in. For `exec`, the process is in the container's namespaces before it is moved.
 //! - crun seals itself before all else, and then clones, in new namespaces at once, into the cgroup or to be moved there.
 //! - With systemd's cgroups, it is systemd that moves the process, which is a child of the runtime.
 //!
