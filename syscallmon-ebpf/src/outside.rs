@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Steps up from two cgroups to where their paths meet; who makes deeper ones does not set up containers.
-const MOST_STEPS: u32 = 32;
+const MOST_STEPS: u32 = 20;
 
 /// `CAP_SYS_ADMIN` of `include/uapi/linux/capability.h`: no runtime does without.
 const CAP_SYS_ADMIN: u64 = 1 << 21;
