@@ -71,7 +71,7 @@ pub struct Baseline {
         deserialize_with = "humantime_serde::deserialize",
         serialize_with = "in_seconds",
         default,
-        skip_serializing_if = "Duration::is_zero"
+        skip_serializing_if = "is_no_second"
     )]
     pub unseen_for: Duration,
     /// By ABI and name, as `x86_64/openat`. Those that this binary's tables do not know stay.
@@ -268,6 +268,11 @@ impl Baseline {
 fn whole_seconds(time: SystemTime) -> SystemTime {
     let seconds = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it")]
+fn is_no_second(duration: &Duration) -> bool {
+    duration.as_secs() == 0
 }
 
 /// A duration as people read it, to the second.

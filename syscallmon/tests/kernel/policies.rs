@@ -320,3 +320,107 @@ fn what_was_learned_guards_and_survives_a_kill() {
         (guard.counted(&cgroup.label()).into_values().eq([5])).then_some(())
     });
 }
+
+/// A policy for a cgroup, which learns.
+fn learns(cgroup: &TestCgroup, learn: &str) -> String {
+    format!("  - name: test\n    match: [{{cgroup: {}}}]\n    learn: {learn}\n", cgroup.label())
+}
+
+fn native(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| format!("{}:{name}", std::env::consts::ARCH)).collect()
+}
+
+/// Changes the file of the only baseline, once it is on disk and has this call.
+fn edit_baseline(guard: &Guard, call: &str, edit: impl Fn(&mut Value)) {
+    let directory = guard.directory.path().join("state/baselines");
+    let (path, mut baseline) = wait_for("the baseline on disk", Duration::from_secs(30), || {
+        let path = fs::read_dir(&directory).ok()?.flatten().next()?.path();
+        let baseline: Value = serde_json::from_str(&fs::read_to_string(&path).ok()?).ok()?;
+        baseline["calls"].get(call).is_some().then_some((path, baseline))
+    });
+    edit(&mut baseline);
+    fs::write(path, baseline.to_string()).unwrap();
+}
+
+#[test]
+fn what_is_critical_is_reported_while_it_learns() {
+    let cgroup = TestCgroup::new("learns-critical");
+    let guard = Guard::start(&learns(&cgroup, "{}"), &[]);
+    let (unshare, getpriority) = (number(libc::SYS_unshare), number(libc::SYS_getpriority));
+    KnownCalls::run(&[&"calls", &cgroup.path(), &unshare, &"3", &getpriority, &"5"]);
+    let lines = guard.wait_for_lines(&cgroup.label(), 1);
+    let seen = (text(&lines[0], "syscall"), text(&lines[0], "severity"), text(&lines[0], "reason"));
+    assert_eq!(seen, ("unshare", "critical", "not_allowed"));
+    assert_eq!(guard.counted(&cgroup.label()), native(&["unshare"]).into_iter().map(|call| (call, 3)).collect());
+}
+
+#[test]
+fn new_calls_now_and_then_do_not_keep_a_baseline_from_guarding() {
+    let cgroup = TestCgroup::new("learns-long");
+    let policy = learns(&cgroup, "{quiet_for: 6s, at_least: 1s, at_most: 6s}");
+    let guard = Guard::start(&policy, &["--poll.interval=200ms"]);
+    let new_ones = [libc::SYS_getpriority, libc::SYS_times, libc::SYS_sysinfo, libc::SYS_getcwd, libc::SYS_umask];
+    let more = [libc::SYS_getitimer, libc::SYS_capget, libc::SYS_ioprio_get, libc::SYS_getcpu, libc::SYS_getrusage];
+    let even_more = [libc::SYS_mincore, libc::SYS_msync, libc::SYS_sched_getparam, libc::SYS_epoll_create1];
+    for nr in new_ones.into_iter().chain(more).chain(even_more) {
+        if guard.daemon.log_line("baseline is complete").is_some() {
+            break;
+        }
+        KnownCalls::run(&[&"calls", &cgroup.path(), &number(nr), &"1"]);
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    assert!(guard.daemon.log_line("baseline is complete").is_some(), "each call was new, and came before it was quiet");
+}
+
+#[test]
+fn a_learned_workload_is_silent_when_it_ends() {
+    let cgroup = TestCgroup::new("learned-end");
+    let guard = Guard::start(&learns(&cgroup, "{}"), &["--poll.interval=200ms"]);
+    let calls = |nr: i64| KnownCalls::run(&[&"calls", &cgroup.path(), &number(nr), &"5"]);
+    calls(libc::SYS_getpriority);
+    let essential = ["exit_group", "munmap", "mmap", "futex", "rt_sigreturn", "brk", "mprotect"];
+    let native = std::env::consts::ARCH;
+    edit_baseline(&guard, &format!("{native}/getpriority"), |baseline| {
+        baseline["state"] = "guarding".into();
+        let learned = baseline["calls"].as_object_mut().unwrap();
+        essential.iter().for_each(|name| drop(learned.remove(&format!("{native}/{name}"))));
+        assert!(!learned.contains_key(&format!("{native}/exit_group")));
+    });
+    wait_for("the edited file", Duration::from_secs(15), || {
+        guard.daemon.log_line("the file of this baseline was edited")
+    });
+    calls(libc::SYS_getpriority);
+    guard.settle();
+    assert_eq!(guard.lines(&cgroup.label()), [] as [Value; 0], "it has ended twice, as every program does");
+    calls(libc::SYS_chroot);
+    let lines = guard.wait_for_lines(&cgroup.label(), 1);
+    assert_eq!((text(&lines[0], "syscall"), text(&lines[0], "reason")), ("chroot", "not_learned"));
+}
+
+#[test]
+fn a_baseline_that_arrives_late_judges_what_was_called_before() {
+    let cgroup = TestCgroup::new("learned-late");
+    let guard = Guard::start(&learns(&cgroup, "{}"), &["--poll.interval=200ms"]);
+    KnownCalls::run(&[&"calls", &cgroup.path(), &number(libc::SYS_chroot), &"5"]);
+    guard.settle();
+    assert_eq!(guard.lines(&cgroup.label()), [] as [Value; 0], "it is learned");
+    let chroot = format!("{}/chroot", std::env::consts::ARCH);
+    edit_baseline(&guard, &chroot, |baseline| {
+        baseline["state"] = "guarding".into();
+        baseline["calls"].as_object_mut().unwrap().remove(&chroot);
+    });
+    let lines = guard.wait_for_lines(&cgroup.label(), 1);
+    assert_eq!((text(&lines[0], "syscall"), text(&lines[0], "reason")), ("chroot", "not_learned"));
+    assert_eq!(guard.counted(&cgroup.label()).into_values().collect::<Vec<_>>(), [5], "although none is made any more");
+}
+
+#[test]
+fn a_container_without_a_name_is_judged_although_its_policy_learns() {
+    let parent = TestCgroup::new("nameless");
+    let path = container(&parent);
+    let guard = Guard::start("  - {name: test, match: ['container_id!=\"\"'], learn: {}}\n", &[]);
+    KnownCalls::run(&[&"calls", &path, &number(libc::SYS_mount), &"3", &number(libc::SYS_getpriority), &"5"]);
+    let lines = guard.wait_for_lines(&parent.label(), 1);
+    let seen = (text(&lines[0], "syscall"), text(&lines[0], "severity"), text(&lines[0], "policy"));
+    assert_eq!(seen, ("mount", "critical", "runtime-default"));
+}

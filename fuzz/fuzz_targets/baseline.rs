@@ -1,0 +1,42 @@
+//! Files of baselines: people write them, and copy them from node to node.
+
+#![no_main]
+
+use std::alloc::System;
+
+use cap::Cap;
+use libfuzzer_sys::fuzz_target;
+use syscallmon::{
+    policy::{Baseline, Baselines, Kind},
+    syscalls::CallTable,
+};
+
+/// More is a finding: files have 1 MiB at most.
+#[global_allocator]
+static MEMORY: Cap<System> = Cap::new(System, 64 << 20);
+
+fuzz_target!(|text: &[u8]| {
+    let table = CallTable::x86_64();
+    if let Ok(text) = std::str::from_utf8(text) {
+        text.lines().take(20).filter_map(|line| line.parse::<Kind>().ok()).for_each(|kind| is_whole(&kind));
+    }
+    let Ok(baseline) = Baseline::from_json(text, &table) else { return };
+    is_whole(&baseline.kind);
+    assert_eq!(baseline.size(), baseline.calls().len() + baseline.unknown_calls(&table).count());
+    // Times beyond the year 9999 can be read and not written.
+    if let Ok(written) = baseline.to_json() {
+        let read = Baseline::from_json(written.as_bytes(), &table).expect("what was written can be read");
+        assert_eq!(read.to_json().expect("it was written before"), written);
+    }
+    let (kind, mut baselines) = (baseline.kind.clone(), Baselines::default());
+    assert!(baselines.adopt(baseline) && baselines.get(&kind).is_some() && baselines.take_changes().is_empty());
+    assert!(baselines.forget(&kind) && baselines.iter().next().is_none());
+});
+
+/// A kind is read as it is written, shares room with what begins alike, and its file is in the directory.
+fn is_whole(kind: &Kind) {
+    assert_eq!(kind.as_str().parse::<Kind>().as_ref().ok(), Some(kind));
+    assert!(kind.as_str().starts_with(kind.scope()) && !kind.scope().is_empty());
+    let file = kind.file_name();
+    assert!(file.len() < 256 && !file.starts_with('.') && !file.contains('/') && file.ends_with(".json"));
+}
