@@ -334,12 +334,17 @@ fn native(names: &[&str]) -> Vec<String> {
 fn edit_baseline(guard: &Guard, call: &str, edit: impl Fn(&mut Value)) {
     let directory = guard.directory.path().join("state/baselines");
     let (path, mut baseline) = wait_for("the baseline on disk", Duration::from_secs(30), || {
-        let path = fs::read_dir(&directory).ok()?.flatten().next()?.path();
+        // One that begins with a dot is being written.
+        let is_written =
+            |path: &PathBuf| !path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        let path = fs::read_dir(&directory).ok()?.flatten().map(|file| file.path()).find(is_written)?;
         let baseline: Value = serde_json::from_str(&fs::read_to_string(&path).ok()?).ok()?;
         baseline["calls"].get(call).is_some().then_some((path, baseline))
     });
     edit(&mut baseline);
     fs::write(path, baseline.to_string()).unwrap();
+    let is_taken = || guard.daemon.log_line("the file of this baseline was edited");
+    wait_for("the edited file to be read", Duration::from_secs(60), is_taken);
 }
 
 #[test]
@@ -385,9 +390,6 @@ fn a_learned_workload_is_silent_when_it_ends() {
         let learned = baseline["calls"].as_object_mut().unwrap();
         essential.iter().for_each(|name| drop(learned.remove(&format!("{native}/{name}"))));
         assert!(!learned.contains_key(&format!("{native}/exit_group")));
-    });
-    wait_for("the edited file", Duration::from_secs(15), || {
-        guard.daemon.log_line("the file of this baseline was edited")
     });
     calls(libc::SYS_getpriority);
     guard.settle();
