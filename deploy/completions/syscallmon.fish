@@ -78,7 +78,10 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l latency.bu
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l policy.runtime-default -d 'Whether containers that no other policy selects have the built-in one, which expects what the default seccomp profile of container runtimes allows. [default: true]' -r -f -a "true\t''
 false\t''"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l policy.directory -d 'Directory of files with policies, besides those under the key policies of the configuration file: all *.yaml and *.yml in it, in the order of their names; re-read when they change' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l policy.strict -d 'Whether one bad policy is enough to refuse all: the start fails, and a reload changes nothing. Otherwise valid policies are in force, and bad ones are logged, and counted by a metric. [default: false]' -r -f -a "true\t''
+false\t''"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l state.directory -d 'Where baselines of policies that learn are kept; made when the first one is, if the directory above it is there. [default: /var/lib/syscallmon]' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l state.baseline-retention -d 'How long a baseline is kept that no workload has; an approved one is kept for ever. [default: 40days]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.log -d 'Where each violation is written as a line of JSON: stdout, stderr, off, or the path of a file. [default: stdout]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.repeat-interval -d 'Least time between two lines, webhooks or Events of one violation that goes on. [default: 1h]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.rate-limit -d 'Most violations of each workload, policy and severity to be told for the first time; of more, one summary. All are counted. [default: 20/10m]' -r
@@ -111,6 +114,8 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l path.cgrou
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l once -d 'Attach, wait one poll interval, print the metrics to stdout and exit'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l config.file -d 'Configuration file; flags win over it. Reloaded on SIGHUP' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l output -d 'How to print what was found' -r -f -a "table\t'For people: one line per requirement'
+json\t'For programs: a list of objects with name, state and text'"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l web.listen-address -d 'Address and port to listen on; :PORT means every address; repeatable. [default: 127.0.0.1:9778]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l web.telemetry-path -d 'Path of the metrics. [default: /metrics]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l web.max-connections -d 'Most connections that are open at the same time. [default: 256]' -r
@@ -155,7 +160,10 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l latency.
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l policy.runtime-default -d 'Whether containers that no other policy selects have the built-in one, which expects what the default seccomp profile of container runtimes allows. [default: true]' -r -f -a "true\t''
 false\t''"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l policy.directory -d 'Directory of files with policies, besides those under the key policies of the configuration file: all *.yaml and *.yml in it, in the order of their names; re-read when they change' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l policy.strict -d 'Whether one bad policy is enough to refuse all: the start fails, and a reload changes nothing. Otherwise valid policies are in force, and bad ones are logged, and counted by a metric. [default: false]' -r -f -a "true\t''
+false\t''"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l state.directory -d 'Where baselines of policies that learn are kept; made when the first one is, if the directory above it is there. [default: /var/lib/syscallmon]' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l state.baseline-retention -d 'How long a baseline is kept that no workload has; an approved one is kept for ever. [default: 40days]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.log -d 'Where each violation is written as a line of JSON: stdout, stderr, off, or the path of a file. [default: stdout]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.repeat-interval -d 'Least time between two lines, webhooks or Events of one violation that goes on. [default: 1h]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.rate-limit -d 'Most violations of each workload, policy and severity to be told for the first time; of more, one summary. All are counted. [default: 20/10m]' -r
