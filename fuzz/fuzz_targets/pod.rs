@@ -15,8 +15,7 @@ static MEMORY: Cap<System> = Cap::new(System, 64 << 20);
 fuzz_target!(|json: &[u8]| {
     let Some(pod) = fuzzing::pod(json) else { return };
     assert!(!pod.facts.uid.is_empty());
-    let owner = pod.facts.owner.iter().flat_map(|owner| [&owner.kind, &owner.name]);
-    let mut texts: Vec<_> = [&pod.facts.uid, &pod.facts.namespace, &pod.facts.name].into_iter().chain(owner).collect();
+    let mut texts: Vec<_> = [&pod.facts.uid, &pod.facts.namespace, &pod.facts.name].into_iter().collect();
     for container in &pod.containers {
         let ContainerFacts { id, name, pod: of_pod, image, runtime, is_pause } = container;
         assert!(of_pod.as_ref() == Some(&pod.facts) && !is_pause && !id.is_empty(), "{container:?}");

@@ -106,7 +106,7 @@ impl Selection {
 
 /// For `fuzz/`.
 #[cfg(fuzzing)]
-pub mod fuzzing {
+pub(super) mod fuzzing {
     use axum::{extract::Query, http::Uri};
 
     use super::{
