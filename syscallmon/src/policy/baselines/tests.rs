@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::policy::essential;
+use crate::{policy::essential, syscalls::Call};
 
 /// A clock, and a policy that learns for at least 10 min and until 1 h is quiet.
 struct Learning {
@@ -113,14 +113,16 @@ fn a_new_call_now_and_then_does_not_keep_a_baseline_from_guarding() {
     let mut learning = Learning::new();
     learning.see("a", false);
     let table = learning.table.clone();
-    let mut calls = table.iter().filter(|(_, call)| call.abi == "x86_64" && !essential::is_essential(*call));
+    let is_new = |call: &Call| call.abi == "x86_64" && !essential::is_essential(*call);
+    let mut calls = table.iter().map(|(_, call)| call).filter(is_new);
     let days = 7 * 24 * 60;
     let new_ones = (0..days / 59).map(|_| {
         assert!(!learning.is_guarding("a"));
-        learning.call("a", calls.next().expect("there are enough").1.syscall);
+        learning.call("a", calls.next().expect("there are enough").syscall);
         learning.minutes(59, &["a"])
     });
     assert_eq!(new_ones.sum::<usize>(), 0, "there is always a new one");
+    assert!(learning.call("a", "tkill"), "and one more");
     learning.minutes(days % 59, &["a"]);
     assert!(learning.is_guarding("a"), "it has learned for as long as it may");
 }
