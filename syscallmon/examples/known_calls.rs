@@ -16,6 +16,8 @@ use std::{
 mod failing;
 #[path = "known_calls/filtered.rs"]
 mod filtered;
+#[path = "known_calls/locked.rs"]
+mod locked;
 #[path = "known_calls/timed.rs"]
 mod timed;
 #[path = "known_calls/traced.rs"]
@@ -104,6 +106,12 @@ fn main() {
         ["execveat", cgroup, times] => {
             enter(cgroup);
             failing::exec_by_descriptor(number(times));
+        }
+        ["locked", cgroup, threads, seconds, numbers @ ..] => {
+            enter(cgroup);
+            let numbers: Vec<i64> = numbers.iter().map(|text| number(text)).collect();
+            let (threads, seconds) = (threads.parse().expect("a number"), seconds.parse().expect("a number"));
+            locked::calls(threads, seconds, &numbers);
         }
         ["nothing"] => {}
         ["mkdir-rmdir", base, count] => mkdir_rmdir(Path::new(base), number(count)),

@@ -4,6 +4,7 @@
 //! it a little, since its name decides which policy it has. Where not even the cgroup is known, what is critical is reported.
 
 mod anew;
+mod lookups;
 mod provisional;
 #[cfg(test)]
 mod tests;
@@ -11,13 +12,16 @@ mod waiting;
 mod watched;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
+use tokio::sync::Notify;
+
 use self::{
+    lookups::LookUps,
     provisional::Provisional,
     waiting::{Awaited, WaitingCall, WaitingCalls},
     watched::{Basis, Watched},
@@ -29,7 +33,7 @@ use crate::{
     kernel::FirstCall,
     model::News,
     policy::{Phase, Policies, Process, Told, Unexpected, Violation},
-    process::{self, ProcessReader},
+    process::{self, CommandLines},
     state::State,
     syscalls::{CallId, CallTable},
     workload::{Directory, Label, Labels, Named, Naming, PATIENCE, Place, Workload},
@@ -37,9 +41,6 @@ use crate::{
 
 /// How long violations are kept after they were last seen.
 const KEEP: Duration = Duration::from_hours(24);
-
-/// Processes that are asked for in a second, at most: of more, only what the kernel told is known.
-const PROCESSES_PER_SECOND: u32 = 200;
 
 /// A call that was made for the first time, or refused for the first time.
 #[derive(Clone, Debug)]
@@ -63,9 +64,7 @@ pub struct Detector {
     provisional: Provisional,
     /// Whether every cgroup of the host can be seen, so that one that cannot is worth a word.
     sees_all: bool,
-    processes: ProcessReader,
-    /// The second that is going on, and how many processes were asked for in it.
-    asked: (Instant, u32),
+    lookups: LookUps,
 }
 
 /// Calls that are judged together.
@@ -80,15 +79,14 @@ struct Calls<'a> {
 impl Detector {
     /// Judges by these policies.
     #[must_use]
-    pub fn new(policies: Arc<Policies>, procfs: PathBuf) -> Self {
+    pub fn new(policies: Arc<Policies>, procfs: PathBuf, command_lines: CommandLines) -> Self {
         Self {
             policies,
             watched: HashMap::new(),
             waiting: WaitingCalls::new(),
             provisional: Provisional::new(),
             sees_all: false,
-            processes: ProcessReader::new(procfs),
-            asked: (Instant::now(), 0),
+            lookups: LookUps::new(procfs, command_lines),
         }
     }
 
@@ -99,8 +97,9 @@ impl Detector {
         learns || [Label::Owner, Label::OwnerKind].into_iter().any(|label| self.policies.look_at(label))
     }
 
-    /// Asks, while it is there, who made a call that the workload's policy may not expect. `is_partial` says of its cgroup that it was there before
-    /// it was watched.
+    /// Takes up a first call. While the process is there, `/proc` is asked who made a call that the workload's policy may not expect;
+    /// then the call is judged by [`Self::answered`], and `None` is returned. `is_partial` says of its cgroup that it was there before it
+    /// was watched.
     pub fn look_at(
         &mut self,
         named: &Named,
@@ -108,7 +107,7 @@ impl Detector {
         calls: &CallTable,
         time: SystemTime,
         is_partial: bool,
-    ) -> First {
+    ) -> Option<First> {
         let id = calls.position(call.abi, call.number);
         let may_object = match &named.workload {
             Workload::Named(_) | Workload::Pause => {
@@ -119,8 +118,7 @@ impl Detector {
             Workload::Remainder | Workload::Gone | Workload::Dropped => false,
         };
         let process = process::of_event(call);
-        let process = if may_object && self.may_ask() { self.processes.complete(process) } else { process };
-        First {
+        let first = First {
             cgroup_id: call.cgroup_id,
             call: id,
             number: call.number,
@@ -128,17 +126,38 @@ impl Detector {
             refused: call.denied,
             process,
             is_partial,
-        }
+        };
+        if may_object { self.lookups.ask(named, first) } else { Some(first) }
     }
 
-    /// Whether another process may be asked for in this second.
-    fn may_ask(&mut self) -> bool {
-        let (begin, asked) = &mut self.asked;
-        if begin.elapsed() >= Duration::from_secs(1) {
-            (*begin, *asked) = (Instant::now(), 0);
+    /// Notified when there are answers for [`Self::answered`].
+    #[must_use]
+    pub fn answers(&self) -> Arc<Notify> {
+        self.lookups.answered()
+    }
+
+    /// When [`Self::answered`] is to be called at the latest.
+    #[must_use]
+    pub fn answer_deadline(&self) -> Option<Instant> {
+        self.lookups.deadline()
+    }
+
+    /// Takes up first calls about whose processes there are answers, or which have waited for long enough. With a time to wait, no
+    /// first call is left behind: what is counted next must not be reported without its process.
+    #[must_use]
+    pub fn answered(&mut self, patience: Option<Duration>) -> VecDeque<(Named, First)> {
+        self.lookups.take(patience)
+    }
+
+    /// Judges first calls that were [`Self::answered`].
+    pub fn judge_answered(&mut self, state: &mut State, naming: &Naming, answered: VecDeque<(Named, First)>) {
+        for (mut named, first) in answered {
+            if let Workload::Unresolved(place) = &named.workload {
+                // Its name may have come meanwhile.
+                named = naming.of_known(place);
+            }
+            self.first(state, naming, &named, first);
         }
-        *asked += 1;
-        *asked <= PROCESSES_PER_SECOND
     }
 
     /// Says whether every cgroup of the host can be seen.

@@ -1,15 +1,22 @@
 //! What `/proc` tells of a process: its command line, and where it comes from.
 //!
 //! Asked at the moment of a call that nobody expected, while the process may already be gone: whatever is not there is left out, and
-//! whatever belongs to another process, which has its id now, too.
+//! whatever belongs to another process, which has its id now, too. [`readers`] ask, in threads of their own.
+
+mod command_line;
+mod readers;
+mod text;
 
 use std::{
     fs::File,
     io::Read,
     path::{Path, PathBuf},
-    sync::mpsc::{self, Receiver, SyncSender},
-    thread,
-    time::Duration,
+};
+
+pub use self::{
+    command_line::{CommandLines, shortened},
+    readers::{LOOKUP_TIMEOUT, LookupResult, ProcessReaders, Ticket},
+    text::printable,
 };
 
 use crate::{
@@ -17,14 +24,15 @@ use crate::{
     policy::{Ancestor, Process},
 };
 
-/// Bytes of a command line that are told.
-const COMMAND_LINE_MAX: u64 = 4096;
+/// Bytes that are read of a file: one more than of a command line that is not cut.
+const READ_MAX: u64 = command_line::MAX_BYTES as u64 + 1;
+
+/// Bytes of JSON that the parents of a process may take, and of its executable.
+const PARENTS_MAX: usize = 2048;
+const EXE_MAX: usize = 512;
 
 /// How many ancestors are told.
 const MOST_ANCESTORS: usize = 16;
-
-/// How long an answer is waited for.
-const PATIENCE: Duration = Duration::from_millis(50);
 
 /// What the kernel told of the process of a first call.
 #[must_use]
@@ -34,57 +42,35 @@ pub fn of_event(call: &FirstCall) -> Process {
         pid: call.pid,
         tid: call.tid,
         uid: call.uid,
-        comm: call.comm.clone(),
-        exe: call.exe.clone(),
+        comm: printable(&call.comm),
+        exe: call.exe.as_deref().map(printable),
         command_line: None,
         parents: call.parent.iter().map(parent).collect(),
     }
 }
 
-/// Reads in a thread of its own: a process can keep whoever reads its command line waiting, for as long as it likes.
-#[derive(Debug)]
-pub struct ProcessReader {
-    questions: SyncSender<Process>,
-    answers: Receiver<Process>,
-}
-
-impl ProcessReader {
-    /// A reader of this procfs.
-    #[must_use]
-    pub fn new(procfs: PathBuf) -> Self {
-        let (questions, asked) = mpsc::sync_channel::<Process>(1);
-        let (answer, answers) = mpsc::channel();
-        thread::spawn(move || {
-            for mut process in asked {
-                complete(&mut process, &procfs);
-                if answer.send(process).is_err() {
-                    break;
-                }
-            }
-        });
-        Self { questions, answers }
+/// Keeps what is told of a process within bounds; the command line is already.
+fn bound(process: &mut Process) {
+    let exes = process.parents.iter_mut().map(|parent| &mut parent.exe).chain([&mut process.exe]);
+    for exe in exes.flatten() {
+        *exe = shortened(std::slice::from_ref(exe), EXE_MAX, false).swap_remove(0);
     }
-
-    /// The process with what procfs tells; as it was given, if that takes longer than [`PATIENCE`].
-    #[must_use]
-    pub fn complete(&self, process: Process) -> Process {
-        // Answers to earlier questions, which came too late.
-        self.answers.try_iter().for_each(drop);
-        if self.questions.try_send(process.clone()).is_err() {
-            return process;
-        }
-        match self.answers.recv_timeout(PATIENCE) {
-            Ok(complete) if (complete.pid, complete.tid) == (process.pid, process.tid) => complete,
-            _ => process,
-        }
+    let is_long = |parents: &[Ancestor]| serde_json::to_string(parents).is_ok_and(|json| json.len() > PARENTS_MAX);
+    while is_long(&process.parents) {
+        process.parents.pop();
     }
 }
 
 /// Adds what procfs tells, as far as it still does.
-fn complete(process: &mut Process, procfs: &Path) {
+pub fn complete(process: &mut Process, procfs: &Path, command_lines: CommandLines) {
+    add(process, procfs, command_lines);
+    bound(process);
+}
+
+fn add(process: &mut Process, procfs: &Path, command_lines: CommandLines) {
     let directory = procfs.join(process.pid.to_string());
     if comm(&directory.join("task").join(process.tid.to_string())).as_ref() == Some(&process.comm) {
-        process.command_line = command_line(&directory);
+        process.command_line = command_lines.parse(&read(directory.join("cmdline")).unwrap_or_default());
         process.exe = process.exe.take().or_else(|| executable(&directory));
     }
     let Some(mut ancestor) = process.parents.pop() else { return };
@@ -104,26 +90,18 @@ fn complete(process: &mut Process, procfs: &Path) {
 
 fn read(path: PathBuf) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path).ok()?.take(COMMAND_LINE_MAX).read_to_end(&mut bytes).ok()?;
+    File::open(path).ok()?.take(READ_MAX).read_to_end(&mut bytes).ok()?;
     Some(bytes)
 }
 
 fn comm(directory: &Path) -> Option<String> {
     let bytes = read(directory.join("comm"))?;
-    Some(String::from_utf8_lossy(bytes.strip_suffix(b"\n").unwrap_or(&bytes)).into_owned())
-}
-
-/// The arguments; `None` for who has none, such as threads of the kernel.
-fn command_line(directory: &Path) -> Option<Vec<String>> {
-    let bytes = read(directory.join("cmdline"))?;
-    let arguments = bytes.strip_suffix(b"\0").unwrap_or(&bytes);
-    let text = |argument: &[u8]| String::from_utf8_lossy(argument).into_owned();
-    (!arguments.is_empty()).then(|| arguments.split(|&byte| byte == 0).map(text).collect())
+    Some(printable(&String::from_utf8_lossy(bytes.strip_suffix(b"\n").unwrap_or(&bytes))))
 }
 
 /// Only those may know who could trace the process.
 fn executable(directory: &Path) -> Option<String> {
-    Some(directory.join("exe").read_link().ok()?.to_string_lossy().into_owned())
+    Some(printable(&directory.join("exe").read_link().ok()?.to_string_lossy()))
 }
 
 fn parent(directory: &Path) -> Option<u32> {
@@ -133,7 +111,7 @@ fn parent(directory: &Path) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, time::Instant};
+    use std::{fs, time::Duration};
 
     use super::*;
 
@@ -177,8 +155,8 @@ mod tests {
         make(procfs.path(), 20, "sh", 1);
         make(procfs.path(), 1, "init", 0);
         let mut process = process("ls", Some((20, "sh")));
-        complete(&mut process, procfs.path());
-        assert_eq!(process.command_line, Some(vec!["/bin/ls".to_owned(), "--all".to_owned(), String::new()]));
+        complete(&mut process, procfs.path(), CommandLines::Full);
+        assert_eq!(process.command_line, Some(vec!["/bin/ls".to_owned(), "--all".to_owned()]));
         assert_eq!(parents(&process), [(20, "sh"), (1, "init")]);
         assert_eq!(process.parents[0].exe.as_deref(), Some("/bin/sh"), "the kernel side knows it without privileges");
     }
@@ -189,7 +167,7 @@ mod tests {
         make(procfs.path(), 30, "other", 20);
         make(procfs.path(), 20, "sh", 1);
         let mut process = process("ls", Some((20, "zsh")));
-        complete(&mut process, procfs.path());
+        complete(&mut process, procfs.path(), CommandLines::Full);
         assert_eq!((&process.command_line, parents(&process)), (&None, vec![(20, "zsh")]));
         assert_eq!(process.exe.as_deref(), Some("/bin/ls"));
     }
@@ -200,37 +178,7 @@ mod tests {
         make(procfs.path(), 20, "a", 21);
         make(procfs.path(), 21, "b", 20);
         let mut process = process("ls", Some((20, "a")));
-        complete(&mut process, procfs.path());
+        complete(&mut process, procfs.path(), CommandLines::Full);
         assert_eq!(process.parents.len(), MOST_ANCESTORS + 1);
-    }
-
-    #[test]
-    fn a_process_that_keeps_its_reader_waiting_keeps_nobody_else() {
-        let procfs = tempfile::tempdir().unwrap();
-        make(procfs.path(), 30, "ls", 1);
-        let pipe = procfs.path().join("30/cmdline");
-        fs::remove_file(&pipe).unwrap();
-        // Whoever opens it waits for a writer.
-        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
-        let reader = ProcessReader::new(procfs.path().to_owned());
-        let begin = Instant::now();
-        for _ in 0..100 {
-            assert_eq!(reader.complete(process("ls", None)).command_line, None);
-        }
-        assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
-        // What waits gets its answer, and what comes later an ordinary file.
-        let mut writer = fs::OpenOptions::new().read(true).write(true).open(&pipe).unwrap();
-        fs::write(procfs.path().join("file"), "/bin/ls").unwrap();
-        fs::rename(procfs.path().join("file"), &pipe).unwrap();
-        std::io::Write::write_all(&mut writer, b"late").unwrap();
-        drop(writer);
-        let answered = || reader.complete(process("ls", None)).command_line.is_some();
-        assert!(
-            (0..500).any(|_| answered() || {
-                thread::sleep(Duration::from_millis(10));
-                false
-            }),
-            "it goes on"
-        );
     }
 }

@@ -42,6 +42,9 @@ const EARLY: Duration = Duration::from_millis(20);
 const EXHAUSTED: Duration = Duration::from_secs(1);
 const WALK: Duration = Duration::from_secs(1);
 
+/// How long a snapshot waits for answers of `/proc` about calls that it has counted.
+const ANSWERS: Duration = Duration::from_millis(5);
+
 /// How often names are looked for that first calls wait for.
 const NAMES: Duration = Duration::from_millis(50);
 
@@ -145,19 +148,33 @@ impl Sampler {
     /// Samples until `shutdown`; then detaches everything, by dropping the kernel's programs.
     pub async fn run(mut self, shutdown: CancellationToken) {
         let mut poll = poll_interval(self.tunables.borrow_and_update().poll_interval);
+        let answers = self.detector.answers();
         loop {
             let (early, waits) = (self.early_sample(), self.detector.is_waiting());
+            let answer_deadline = self.detector.answer_deadline();
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 _ = poll.tick() => self.sample(),
                 Some(request) = self.requests.recv() => self.serve(request),
                 () = sleep_until(early.unwrap_or_else(far_away).into()), if early.is_some() => self.sample(),
                 Ok(()) = self.events.ready() => self.take_events(),
+                () = answers.notified() => self.judge_answered(None),
+                () = sleep_until(answer_deadline.unwrap_or_else(far_away).into()), if answer_deadline.is_some() => {
+                    self.judge_answered(None);
+                }
                 () = sleep(NAMES), if waits => self.judge_named(),
                 Ok(()) = self.tunables.changed() => {
                     poll = poll_interval(self.tunables.borrow_and_update().poll_interval);
                 }
             }
+        }
+    }
+
+    /// Judges first calls about whose processes `/proc` has answered.
+    fn judge_answered(&mut self, patience: Option<Duration>) {
+        let answered = self.detector.answered(patience);
+        if !answered.is_empty() {
+            self.detector.judge_answered(&mut self.shared.lock(), &self.naming, answered);
         }
     }
 
@@ -269,6 +286,7 @@ impl Sampler {
 
     /// Gives names that have become known to what was counted before, then counts what is new.
     fn count(&mut self, snapshot: &Snapshot, now: Instant) {
+        self.judge_answered(Some(ANSWERS));
         let mut state = self.shared.lock();
         self.naming.refresh();
         for id in self.naming.take_renamed() {
@@ -410,13 +428,14 @@ impl Sampler {
         let path = self.tree.path(call.cgroup_id).cloned();
         let unknown = || Named { workload: Workload::Unknown, about: Labels::default() };
         let named = path.map_or_else(unknown, |path| self.naming.name(call.cgroup_id, &path).clone());
-        // Not under the lock: processes are looked at.
         let is_partial = !self.born.contains(&call.cgroup_id);
-        let first = self.detector.look_at(&named, call, &self.calls, time, is_partial);
+        let judged_now = self.detector.look_at(&named, call, &self.calls, time, is_partial);
         let mut state = self.shared.lock();
         let tenant = Tenant::of(&named.workload, &named.about);
         state.first_calls.push(tenant, first_call(call, named.workload.clone(), &self.calls, time));
-        self.detector.first(&mut state, &self.naming, &named, first);
+        if let Some(first) = judged_now {
+            self.detector.first(&mut state, &self.naming, &named, first);
+        }
     }
 }
 

@@ -144,6 +144,7 @@ impl Delivery {
     fn start(urls: &[&str]) -> Self {
         let runtime = Runtime::new().unwrap();
         let config = AlertConfig {
+            command_line: syscallmon::process::CommandLines::Redacted,
             log: LogTarget::Off,
             repeat_interval: Duration::from_hours(1),
             rate_limit: RateLimit::default(),

@@ -6,12 +6,15 @@ use http::{HeaderName, HeaderValue, Uri};
 use serde::{Deserialize, Serialize, Serializer};
 
 pub use super::template::Template;
+use crate::process::CommandLines;
 
 /// Where alerts go, and how many.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AlertConfig {
     /// Where lines of JSON go.
     pub log: LogTarget,
+    /// What is kept of command lines.
+    pub command_line: CommandLines,
     /// Least time between two tellings of one violation.
     pub repeat_interval: Duration,
     /// Most violations to be told for the first time.

@@ -3,7 +3,10 @@
 use std::fmt::Write;
 
 use super::record::{Content, Record, Suppressed};
-use crate::policy::{Ancestor, Process, Reason, Violation};
+use crate::{
+    policy::{Ancestor, Process, Reason, Violation},
+    process::printable,
+};
 
 /// Several lines: who did it, how they came to be, and why it was not expected.
 pub(super) fn description(record: &Record) -> String {
@@ -66,6 +69,6 @@ fn why(reason: Reason) -> &'static str {
 
 /// A line of its own: what processes say of themselves has no line breaks here.
 fn line(text: &mut String, line: std::fmt::Arguments<'_>) {
-    let line = line.to_string().replace(char::is_control, " ");
+    let line = printable(&line.to_string());
     write!(text, "\n{line}").expect("writing to a string");
 }

@@ -13,10 +13,15 @@ use super::RateLimit;
 use crate::{
     fair_share::{Priority, Tenant},
     policy::{Process, Severity, Violation},
+    process::{printable, shortened},
     state::unix_seconds,
     syscalls::Call,
     workload::Workload,
 };
+
+/// Bytes of a line: collectors of logs split longer ones (containerd and CRI-O at 16 KiB), and some have less room.
+const MAX_LINE: usize = 8 << 10;
+const SHORT_COMMAND_LINE: usize = 1024;
 
 /// Changes when a field goes or means something else; not when one is added.
 const SCHEMA: u32 = 1;
@@ -128,14 +133,15 @@ impl Record {
                 let Violation { workload, call, count, policy, .. } = &**violation;
                 let did = if violation.refused { "was refused" } else { "made" };
                 let times = if *count > 1 { format!(", {count} times") } else { String::new() };
-                format!("{workload} {did} an unexpected call: {} ({}){times}, policy {policy}", call.syscall, call.abi)
+                let (call, abi) = (call.syscall, call.abi);
+                printable(&format!("{workload} {did} an unexpected call: {call} ({abi}){times}, policy {policy}"))
             }
             Content::Suppressed(suppressed) => {
                 let Suppressed { workload, policy, severity, count, limit, worst, .. } = &**suppressed;
-                format!(
+                printable(&format!(
                     "{workload} has {count} more violations ({severity}) of policy {policy} that are not told: more than {limit}, \
                      the worst: {worst}"
-                )
+                ))
             }
         }
     }
@@ -158,9 +164,24 @@ impl Record {
         length.0
     }
 
-    /// As JSON, without a line break.
+    /// As JSON, without a line break. Of one longer than [`MAX_LINE`], what is told of the process is cut.
     pub(super) fn json(&self) -> String {
-        serde_json::to_string(self).expect("keys are strings, and nothing in it can fail")
+        let json = |record: &Self| serde_json::to_string(record).expect("keys are strings, and nothing in it can fail");
+        let whole = json(self);
+        if whole.len() <= MAX_LINE { whole } else { json(&self.shortened()) }
+    }
+
+    fn shortened(&self) -> Self {
+        let mut short = self.clone();
+        let process = match &mut short.content {
+            Content::Violation(violation) => &mut Arc::make_mut(violation).process,
+            Content::Suppressed(suppressed) => &mut Arc::make_mut(suppressed).worst.process,
+        };
+        if let Some(process) = process {
+            process.command_line = process.command_line.take().map(|line| shortened(&line, SHORT_COMMAND_LINE, false));
+            process.parents.truncate(1);
+        }
+        short
     }
 }
 

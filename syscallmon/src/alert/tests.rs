@@ -242,6 +242,7 @@ impl Running {
 /// Nowhere, until a test says where.
 fn nowhere() -> AlertConfig {
     AlertConfig {
+        command_line: crate::process::CommandLines::Redacted,
         log: LogTarget::Off,
         repeat_interval: Duration::from_hours(1),
         rate_limit: RateLimit::default(),

@@ -298,7 +298,7 @@ fn attach(config: &Config) -> anyhow::Result<Attached> {
     if !problems.is_empty() {
         state.policy_reload = (false, SystemTime::UNIX_EPOCH);
     }
-    let detector = Detector::new(Arc::clone(&state.policies), config.procfs.clone());
+    let detector = Detector::new(Arc::clone(&state.policies), config.procfs.clone(), config.alert.command_line);
     let naming = Naming::new(directory, config.rules.clone(), config.node.as_str().into());
     let (tree, shared) = (Tree::new(hierarchies.mounts()), Shared::new(state));
     Ok(Attached { kernel, events, tree, naming, detector, policy_files, tells_setup, shared })

@@ -23,7 +23,7 @@ fn judges(policies: &str) -> (State, Detector) {
     let source = |spec| Source { spec, profiles: Vec::new(), origin: "test".into() };
     state.policies =
         Arc::new(Policies::new(list.policies.into_iter().map(source).collect(), true, &state.calls).unwrap());
-    let detector = Detector::new(Arc::clone(&state.policies), Path::new("/nonexistent").to_owned());
+    let detector = Detector::new(Arc::clone(&state.policies), Path::new("/nonexistent").to_owned(), CommandLines::Full);
     (state, detector)
 }
 

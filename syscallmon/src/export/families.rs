@@ -8,6 +8,7 @@ use crate::{
     blocking::{self, WorkStatus},
     durations::Durations,
     policy::{Counted, MAX_BASELINES, Removed},
+    process::LookupResult,
     settings,
     snapshot::{Denial, Failure},
     state::{State, unix_time},
@@ -471,6 +472,17 @@ pub const FAMILIES: &[Family] = &[
         labels: &["work"],
         help: "Threads that have not returned from the kernel, although their deadline has passed.",
         collect: |_, samples| of_blocking(samples, |status| status.stuck as f64),
+    },
+    Family {
+        name: "syscallmon_process_lookups_total",
+        kind: MetricType::COUNTER,
+        labels: &["result"],
+        help: "Questions to /proc about processes that made unexpected calls: read, gone, timed_out, or skipped for lack of a share.",
+        collect: |_, samples| {
+            for result in LookupResult::ALL {
+                samples.add(&[("result", result.name())], result.count() as f64);
+            }
+        },
     },
     Family {
         name: "syscallmon_log_lines_dropped_total",

@@ -76,6 +76,7 @@ impl Alert {
         }
         Ok(AlertConfig {
             log: self.log.unwrap_or_default(),
+            command_line: self.command_line.unwrap_or_default(),
             repeat_interval: within("alert.repeat-interval", self.repeat_interval, Duration::from_hours(1))?,
             rate_limit: self.rate_limit.unwrap_or_default(),
             alertmanager,

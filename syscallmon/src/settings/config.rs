@@ -291,7 +291,7 @@ mod tests {
             checked += 1;
         }
         assert_eq!(
-            checked, 39,
+            checked, 40,
             "every setting names its default but files, path.cgroupfs, latency.syscalls, selectors, kubernetes.node-name, and what \
              belongs to an Alertmanager or a webhook"
         );

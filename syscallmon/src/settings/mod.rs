@@ -34,6 +34,7 @@ use crate::{
     cgroup::HierarchyChoice,
     durations::Bound,
     kernel::SysEnter,
+    process::CommandLines,
     workload::{
         Label, Selector,
         source::{KubernetesChoice, SocketChoice},
@@ -311,6 +312,9 @@ group! {
         /// Where each violation is written as a line of JSON: stdout, stderr, off, or the path of a file. [default: stdout]
         #[arg(id = "alert.log", long = "alert.log", value_name = "WHERE")]
         log: Option<LogTarget>,
+        /// What is kept of command lines: redacted (without what looks like a secret), full, program or none. [default: redacted]
+        #[arg(long = "alert.command-line", value_name = "HOW", hide_possible_values = true)]
+        command_line: Option<CommandLines>,
         /// Least time between two lines, webhooks or Events of one violation that goes on. [default: 1h]
         #[arg(long = "alert.repeat-interval", value_name = "DURATION", value_parser = humantime::parse_duration)]
         #[serde(with = "humantime_serde")]

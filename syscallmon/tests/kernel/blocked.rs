@@ -1,6 +1,7 @@
 //! Files, pipes and resolvers that never answer: counting, health and the end of the daemon go on.
 
 use std::{
+    ffi::OsStr,
     fs,
     net::UdpSocket,
     path::{Path, PathBuf},
@@ -8,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::harness::{Daemon, KnownCalls, TestCgroup, binary, number, wait_for};
@@ -51,6 +53,49 @@ fn assert_goes_on(mut daemon: Daemon, path: &Path) {
     assert_eq!(daemon.wait().code(), Some(0));
     println!("ended after {:?}", begin.elapsed());
     assert!(begin.elapsed() < END, "{:?}", begin.elapsed());
+}
+
+/// The command lines of this container's violations.
+fn command_lines(daemon: &Daemon, path: &Path) -> Vec<Value> {
+    let id = path.file_name().expect("a name").to_str().expect("text");
+    let answer: Value = serde_json::from_str(&daemon.get("/api/v1/violations?limit=1000").1).expect("JSON");
+    let violations = answer["data"]["violations"].as_array().expect("a list").iter();
+    let of_it = violations.filter(|violation| violation.to_string().contains(id));
+    of_it.map(|violation| violation["process"]["command_line"].clone()).collect()
+}
+
+#[test]
+fn a_process_that_keeps_its_memory_map_locked_hides_only_itself() {
+    let (parent, directory) = (TestCgroup::new("locked"), tempfile::tempdir().unwrap());
+    let mut flags = flags(&directory);
+    flags.extend(["--alert.log=off".to_owned()]);
+    let daemon = Daemon::start(&flags.iter().map(String::as_str).collect::<Vec<_>>());
+    let calls = [libc::SYS_mount, libc::SYS_bpf, libc::SYS_ptrace, libc::SYS_swapon, libc::SYS_init_module].map(number);
+    let run = |path: &Path, threads: &str, seconds: &str| {
+        let mut args: Vec<&dyn AsRef<OsStr>> = vec![&"locked", &path, &threads, &seconds];
+        args.extend(calls.iter().map(|call| call as &dyn AsRef<OsStr>));
+        KnownCalls::start(&args)
+    };
+    // Four that lock, two of which alone would fill as many readers as one tenant may have.
+    let locked: Vec<KnownCalls> = (0..4).map(|name| run(&container(&parent, name), "4", "3")).collect();
+    let timed_out = r#"syscallmon_process_lookups_total{result="timed_out"}"#;
+    wait_for("a look-up that times out", Duration::from_secs(20), || {
+        daemon.scrape().value(timed_out).filter(|&count| count > 0)
+    });
+    let others: Vec<PathBuf> = (10..14).map(|name| container(&parent, name)).collect();
+    let running: Vec<KnownCalls> = others.iter().map(|path| run(path, "0", "1")).collect();
+    for run in running {
+        run.finish();
+    }
+    daemon.settled_scrape();
+    for path in &others {
+        let command_lines = command_lines(&daemon, path);
+        assert_eq!(command_lines.len(), calls.len(), "{command_lines:?}");
+        assert!(command_lines.iter().all(Value::is_array), "{command_lines:?}");
+    }
+    for run in locked {
+        run.finish();
+    }
 }
 
 #[test]

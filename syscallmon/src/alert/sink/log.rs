@@ -6,7 +6,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::Path,
     sync::mpsc,
     thread,
@@ -76,6 +76,17 @@ fn write_all(mut to: impl Write, text: &str) -> io::Result<()> {
     to.flush()
 }
 
+/// Opens a file that its owner alone may read: it has command lines in it. What was made by hand or by an older version is tightened.
+fn open_private(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+    let mode = file.metadata()?.mode();
+    if file.metadata()?.is_file() && mode & 0o007 != 0 {
+        // Only its owner may; others' files stay as they are.
+        let _ = file.set_permissions(fs::Permissions::from_mode(mode & 0o770));
+    }
+    Ok(file)
+}
+
 /// The file of that name: opened anew where it was moved away or removed, as by logrotate.
 fn current<'a>(file: &'a mut Option<File>, path: &Path) -> io::Result<&'a File> {
     let id = |metadata: &fs::Metadata| (metadata.dev(), metadata.ino());
@@ -85,7 +96,7 @@ fn current<'a>(file: &'a mut Option<File>, path: &Path) -> io::Result<&'a File> 
     };
     let open = match file.take().filter(is_same) {
         Some(open) => open,
-        None => OpenOptions::new().append(true).create(true).open(path)?,
+        None => open_private(path)?,
     };
     Ok(file.insert(open))
 }
