@@ -46,7 +46,7 @@ impl Detector {
             (None, _) => Basis::Lists,
             (Some(_), None) => Basis::NoBaseline,
             (Some((policy, learn)), Some(kind)) => {
-                let was_unlearned = watched.judged_by.as_ref().is_some_and(|judged| judged.is_without_baseline());
+                let was_unlearned = watched.judged_by.as_ref().is_some_and(JudgedBy::is_without_baseline);
                 if state.model.is_there(&named.workload) || was_unlearned {
                     state.baselines.hand_over(kind, policy, |name| self.policies.learns(name));
                     // Whether it was there before was told with its first call.
@@ -90,7 +90,7 @@ impl Detector {
         let calls = Calls { named, call, comm, is_partial: true, time: known.time };
         let Some(Violation { policy, severity, reason, about, .. }) = self.judge(state, &calls) else { return };
         let is_told = known.policy == policy;
-        let told = state.violations.first(Violation { policy, severity, reason, about, ..known }, Instant::now());
+        let told = state.violations.first(Violation { about, policy, severity, reason, ..known }, Instant::now());
         tell(state, told.filter(|_| !is_told));
     }
 
@@ -104,7 +104,9 @@ impl Detector {
             }
             state.violations.forget_all_of(from);
             if to.workload.is_judged() {
-                provisional.into_iter().for_each(|first| self.judge_first(state, to, first));
+                for first in provisional {
+                    self.judge_first(state, to, first);
+                }
             }
         }
     }
@@ -113,7 +115,9 @@ impl Detector {
     pub(super) fn reload(&mut self, state: &State) {
         if !Arc::ptr_eq(&self.policies, &state.policies) {
             self.policies = Arc::clone(&state.policies);
-            self.watched.iter_mut().for_each(|(workload, watched)| watched.reload(workload, &state.policies));
+            for (workload, watched) in &mut self.watched {
+                watched.reload(workload, &state.policies);
+            }
         }
     }
 

@@ -270,7 +270,6 @@ fn whole_seconds(time: SystemTime) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it")]
 fn is_no_second(duration: &Duration) -> bool {
     duration.as_secs() == 0
 }

@@ -344,7 +344,7 @@ fn edit_baseline(guard: &Guard, call: &str, edit: impl Fn(&mut Value)) {
     edit(&mut baseline);
     fs::write(path, baseline.to_string()).unwrap();
     let is_taken = || guard.daemon.log_line("the file of this baseline was edited");
-    wait_for("the edited file to be read", Duration::from_secs(60), is_taken);
+    wait_for("the edited file to be read", Duration::from_mins(1), is_taken);
 }
 
 #[test]
@@ -388,7 +388,9 @@ fn a_learned_workload_is_silent_when_it_ends() {
     edit_baseline(&guard, &format!("{native}/getpriority"), |baseline| {
         baseline["state"] = "guarding".into();
         let learned = baseline["calls"].as_object_mut().unwrap();
-        essential.iter().for_each(|name| drop(learned.remove(&format!("{native}/{name}"))));
+        for name in essential {
+            learned.remove(&format!("{native}/{name}"));
+        }
         assert!(!learned.contains_key(&format!("{native}/exit_group")));
     });
     calls(libc::SYS_getpriority);
