@@ -83,6 +83,10 @@ false\t''"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l state.directory -d 'Where baselines of policies that learn are kept; made when the first one is, if the directory above it is there. [default: /var/lib/syscallmon]' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l state.baseline-retention -d 'How long a baseline is kept that no workload has; an approved one is kept for ever. [default: 40days]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.log -d 'Where each violation is written as a line of JSON: stdout, stderr, off, or the path of a file. [default: stdout]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.command-line -d 'What is kept of command lines: redacted (without what looks like a secret), full, program or none. [default: redacted]' -r -f -a "redacted\t'All arguments; what looks like a password, token or key is replaced by `[redacted]`'
+full\t'All arguments as they are'
+program\t'The first one, by which the program was called'
+none\t'Nothing'"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.repeat-interval -d 'Least time between two lines, webhooks or Events of one violation that goes on. [default: 1h]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.rate-limit -d 'Most violations of each workload, policy and severity to be told for the first time; of more, one summary. All are counted. [default: 20/10m]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l alert.resolve-after -d 'After which time without such a call its alert is resolved. [default: 15m]' -r
@@ -165,6 +169,10 @@ false\t''"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l state.directory -d 'Where baselines of policies that learn are kept; made when the first one is, if the directory above it is there. [default: /var/lib/syscallmon]' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l state.baseline-retention -d 'How long a baseline is kept that no workload has; an approved one is kept for ever. [default: 40days]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.log -d 'Where each violation is written as a line of JSON: stdout, stderr, off, or the path of a file. [default: stdout]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.command-line -d 'What is kept of command lines: redacted (without what looks like a secret), full, program or none. [default: redacted]' -r -f -a "redacted\t'All arguments; what looks like a password, token or key is replaced by `[redacted]`'
+full\t'All arguments as they are'
+program\t'The first one, by which the program was called'
+none\t'Nothing'"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.repeat-interval -d 'Least time between two lines, webhooks or Events of one violation that goes on. [default: 1h]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.rate-limit -d 'Most violations of each workload, policy and severity to be told for the first time; of more, one summary. All are counted. [default: 20/10m]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l alert.resolve-after -d 'After which time without such a call its alert is resolved. [default: 15m]' -r

@@ -232,7 +232,10 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::alert::tests::{record, violation};
+    use crate::{
+        alert::tests::{record, violation},
+        policy::Ancestor,
+    };
 
     #[test]
     fn the_documented_line_is_what_is_written() {
@@ -243,6 +246,19 @@ mod tests {
         let (written, documented): (Value, Value) =
             (serde_json::from_str(&line).unwrap(), serde_json::from_str(example).unwrap());
         assert_eq!(written, documented);
+    }
+
+    #[test]
+    fn a_line_is_valid_and_short_whatever_the_process_says_of_itself() {
+        let mut long = violation("web", "mount");
+        let process = long.process.as_mut().unwrap();
+        process.command_line = crate::process::CommandLines::Full.parse(&[b'"'; 5000]);
+        let parent = process.parents[0].clone();
+        process.parents = vec![Ancestor { exe: Some("/\"".repeat(250)), ..parent }; 17];
+        let line = record(long).json();
+        assert!(line.len() <= MAX_LINE, "{}", line.len());
+        let line: Value = serde_json::from_str(&line).unwrap();
+        assert!(line["process"]["command_line"][0].as_str().unwrap().ends_with('\u{2026}'));
     }
 
     #[test]

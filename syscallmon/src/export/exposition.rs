@@ -14,11 +14,10 @@ use flate2::{Compression, write::GzEncoder};
 use prometheus::{
     Encoder, Registry, TextEncoder,
     core::{Collector, Desc},
-    process_collector::ProcessCollector,
     proto::MetricFamily,
 };
 
-use super::{families::FAMILIES, sample::Samples};
+use super::{families::FAMILIES, process_metrics::ProcessMetrics, sample::Samples};
 use crate::state::{Shared, State};
 
 /// An exposition, in both encodings.
@@ -61,7 +60,7 @@ impl Renderer {
     pub fn new(shared: Shared) -> Result<Self, Error> {
         let registry = Registry::new();
         registry.register(Box::new(StateCollector::new(shared.clone())?))?;
-        registry.register(Box::new(ProcessCollector::for_self()))?;
+        registry.register(Box::new(ProcessMetrics::new()))?;
         Ok(Self { shared, registry, last: Mutex::new(None) })
     }
 

@@ -10,6 +10,7 @@ pub mod families;
 mod json;
 mod landing;
 mod local;
+mod process_metrics;
 mod query;
 mod sample;
 mod violations;
