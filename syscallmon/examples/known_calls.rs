@@ -74,35 +74,11 @@ fn main() {
             enter(cgroup);
             failing::die_in_a_call(threads.parse().expect("a number"));
         }
-        ["refused", cgroup, action, tries] => {
-            enter(cgroup);
-            filtered::refused(action, number(tries));
-        }
-        ["refused-from", cgroup, first, last] => {
-            enter(cgroup);
-            filtered::refused_from(number(first), number(last));
-        }
         ["emulated", cgroup, times] => {
             enter(cgroup);
             traced::emulated(number(times));
         }
         ["moved-in-a-call", before, after] => traced::moved_in_a_call(before, after),
-        ["lives", cgroup, times] => {
-            enter(cgroup);
-            filtered::lives(number(times));
-        }
-        ["synchronized", cgroup, threads] => {
-            enter(cgroup);
-            filtered::synchronized(threads.parse().expect("a number"));
-        }
-        ["filtered-wait", cgroup, threads] => {
-            enter(cgroup);
-            filtered::wait(threads.parse().expect("a number"));
-        }
-        ["filtered-forks", cgroup] => {
-            enter(cgroup);
-            filtered::keep_forking();
-        }
         ["execveat", cgroup, times] => {
             enter(cgroup);
             failing::exec_by_descriptor(number(times));
@@ -127,6 +103,37 @@ fn main() {
         }
         ["ring", base, cgroups, laps, cpu] => {
             timed::ring(Path::new(base), number(cgroups), number(laps), number(cpu));
+        }
+        other => under_a_filter(other),
+    }
+}
+
+/// The modes that install a seccomp filter.
+fn under_a_filter(args: &[&str]) {
+    match args {
+        ["refused", cgroup, action, tries] => {
+            enter(cgroup);
+            filtered::refused(action, number(tries));
+        }
+        ["refused-from", cgroup, first, last] => {
+            enter(cgroup);
+            filtered::refused_from(number(first), number(last));
+        }
+        ["lives", cgroup, times] => {
+            enter(cgroup);
+            filtered::lives(number(times));
+        }
+        ["synchronized", cgroup, threads] => {
+            enter(cgroup);
+            filtered::synchronized(threads.parse().expect("a number"));
+        }
+        ["filtered-wait", cgroup, threads] => {
+            enter(cgroup);
+            filtered::wait(threads.parse().expect("a number"));
+        }
+        ["filtered-forks", cgroup] => {
+            enter(cgroup);
+            filtered::keep_forking();
         }
         other => panic!("no such mode: {other:?}"),
     }

@@ -147,14 +147,20 @@ fn nested_cgroups_that_were_there_first_share_their_container_s_slot_in_the_end(
     let path = container(&parent, 1);
     let label = parent.label_of(&path);
     let inside: Vec<PathBuf> = (0..3).map(|index| path.join(format!("n{index}"))).collect();
-    inside.iter().for_each(|inside| fs::create_dir(inside).unwrap());
+    for path in &inside {
+        fs::create_dir(path).unwrap();
+    }
     // They call while the daemon starts, before it can know the container.
     let programs: Vec<KnownCalls> =
         inside.iter().map(|inside| KnownCalls::start(&[&"mixed", inside, &"6", &"1"])).collect();
     let guard = Guard::start(&[]);
-    programs.into_iter().for_each(|program| drop(program.finish()));
+    for program in programs {
+        program.finish();
+    }
     let before = guard.daemon.settled_scrape().calls(&label, "kcmp");
-    inside.iter().for_each(|inside| call(inside, libc::SYS_kcmp, "7"));
+    for path in &inside {
+        call(path, libc::SYS_kcmp, "7");
+    }
     guard.wait_for_scrape("exact counts", |scrape| scrape.calls(&label, "kcmp") == before + 21);
 }
 
