@@ -6,6 +6,7 @@ use std::{
     net::UdpSocket,
     path::{Path, PathBuf},
     process::{self, Command},
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
@@ -17,9 +18,10 @@ use crate::harness::{Daemon, KnownCalls, TestCgroup, binary, number, wait_for};
 /// The documented 3 s, and what a busy host takes beside them.
 const END: Duration = Duration::from_secs(8);
 
-/// A cgroup with the name of a container.
-fn container(parent: &TestCgroup, name: u32) -> PathBuf {
-    let id = format!("{:032x}{name:032x}", process::id());
+/// A cgroup with the name of a container that no other test has.
+fn container(parent: &TestCgroup) -> PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let id = format!("{:032x}{:032x}", process::id(), NEXT.fetch_add(1, Relaxed));
     let path = parent.path().join("docker").join(id);
     fs::create_dir_all(&path).expect("make a cgroup");
     path
@@ -55,13 +57,14 @@ fn assert_goes_on(mut daemon: Daemon, path: &Path) {
     assert!(begin.elapsed() < END, "{:?}", begin.elapsed());
 }
 
-/// The command lines of this container's violations.
-fn command_lines(daemon: &Daemon, path: &Path) -> Vec<Value> {
+/// The calls of this container's violations, and the command lines.
+fn command_lines(daemon: &Daemon, path: &Path) -> Vec<(String, Value)> {
     let id = path.file_name().expect("a name").to_str().expect("text");
     let answer: Value = serde_json::from_str(&daemon.get("/api/v1/violations?limit=1000").1).expect("JSON");
     let violations = answer["data"]["violations"].as_array().expect("a list").iter();
     let of_it = violations.filter(|violation| violation.to_string().contains(id));
-    of_it.map(|violation| violation["process"]["command_line"].clone()).collect()
+    let call = |violation: &Value| format!("{} by {}", violation["syscall"], violation["process"]["comm"]);
+    of_it.map(|violation| (call(violation), violation["process"]["command_line"].clone())).collect()
 }
 
 #[test]
@@ -77,12 +80,12 @@ fn a_process_that_keeps_its_memory_map_locked_hides_only_itself() {
         KnownCalls::start(&args)
     };
     // Four that lock, two of which alone would fill as many readers as one tenant may have.
-    let locked: Vec<KnownCalls> = (0..4).map(|name| run(&container(&parent, name), "4", "3")).collect();
+    let locked: Vec<KnownCalls> = (0..4).map(|_| run(&container(&parent), "4", "3")).collect();
     let timed_out = r#"syscallmon_process_lookups_total{result="timed_out"}"#;
     wait_for("a look-up that times out", Duration::from_secs(20), || {
         daemon.scrape().value(timed_out).filter(|&count| count > 0)
     });
-    let others: Vec<PathBuf> = (10..14).map(|name| container(&parent, name)).collect();
+    let others: Vec<PathBuf> = (0..4).map(|_| container(&parent)).collect();
     let running: Vec<KnownCalls> = others.iter().map(|path| run(path, "0", "1")).collect();
     for run in running {
         run.finish();
@@ -91,7 +94,7 @@ fn a_process_that_keeps_its_memory_map_locked_hides_only_itself() {
     for path in &others {
         let command_lines = command_lines(&daemon, path);
         assert_eq!(command_lines.len(), calls.len(), "{command_lines:?}");
-        assert!(command_lines.iter().all(Value::is_array), "{command_lines:?}");
+        assert!(command_lines.iter().all(|(_, line)| line.is_array()), "{command_lines:?}");
     }
     for run in locked {
         run.finish();
@@ -106,8 +109,8 @@ fn a_log_pipe_that_nobody_reads_stops_nothing() {
     let daemon = Daemon::start(&flags.iter().map(String::as_str).collect::<Vec<_>>());
     daemon.stop_reading_log();
     // Alerts fill the pipe, and lines of the log come after them.
-    for name in 0..20 {
-        violate(&container(&parent, name));
+    for _ in 0..20 {
+        violate(&container(&parent));
     }
     let waits = r#"syscallmon_alerts_queued{sink="log"}"#;
     wait_for("alerts that wait", Duration::from_secs(20), || daemon.scrape().value(waits).filter(|&queued| queued > 0));
@@ -115,7 +118,7 @@ fn a_log_pipe_that_nobody_reads_stops_nothing() {
         daemon.signal(libc::SIGHUP);
         assert_eq!(daemon.get("/healthz").0, 200);
     }
-    assert_goes_on(daemon, &container(&parent, 20));
+    assert_goes_on(daemon, &container(&parent));
 }
 
 #[test]
@@ -129,14 +132,14 @@ fn a_secret_file_that_hangs_stops_nothing() {
     flags.push(format!("--alert.alertmanager.bearer-token-file={}", pipe.display()));
     flags.push("--alert.log=off".to_owned());
     let daemon = Daemon::start(&flags.iter().map(String::as_str).collect::<Vec<_>>());
-    violate(&container(&parent, 0));
+    violate(&container(&parent));
     let timeouts = r#"syscallmon_blocking_timeouts_total{work="secret"}"#;
     let stuck = r#"syscallmon_blocking_stuck_threads{work="secret"}"#;
     wait_for("both to give up", Duration::from_secs(20), || {
         daemon.scrape().value(timeouts).filter(|&count| count >= 2)
     });
     assert_eq!(daemon.scrape().value(stuck), Some(1), "one thread for one file");
-    assert_goes_on(daemon, &container(&parent, 1));
+    assert_goes_on(daemon, &container(&parent));
 }
 
 #[test]
@@ -152,7 +155,7 @@ fn a_silent_resolver_does_not_delay_the_end() {
     command.args(["run", "--web.listen-address=127.0.0.1:0", "--alert.log=off"]).args(flags(&directory));
     command.arg("--alert.webhook.url=http://webhook.test/");
     let daemon = Daemon::start_command(&mut command);
-    violate(&container(&parent, 0));
+    violate(&container(&parent));
     nameserver.recv_from(&mut [0; 512]).expect("a question");
-    assert_goes_on(daemon, &container(&parent, 1));
+    assert_goes_on(daemon, &container(&parent));
 }

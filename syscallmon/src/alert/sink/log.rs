@@ -100,3 +100,25 @@ fn current<'a>(file: &'a mut Option<File>, path: &Path) -> io::Result<&'a File> 
     };
     Ok(file.insert(open))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().mode() & 0o777
+    }
+
+    #[test]
+    fn others_cannot_read_a_file_of_alerts_whoever_made_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let (new, old) = (directory.path().join("new"), directory.path().join("old"));
+        fs::write(&old, "").unwrap();
+        fs::set_permissions(&old, fs::Permissions::from_mode(0o644)).unwrap();
+        for path in [&new, &old] {
+            let mut writer = Writer { target: LogTarget::File(path.clone()), file: None, is_torn: false };
+            writer.write("line").unwrap();
+        }
+        assert_eq!((mode(&new), mode(&old)), (0o600, 0o640));
+    }
+}
