@@ -176,7 +176,9 @@ const TOOLS: &[Tool] = {
             .unpacked(&["etcdctl"]),
         Tool::new("containernetworking-plugins", File("/usr/lib/cni/bridge"), &[E2e], "the network of pods"),
         Tool::new("iptables", Program("iptables"), &[E2e], "what they, dockerd and the kubelet make rules with"),
-        Tool::new("iproute2", Program("ip"), &[E2e], "makes the network of a node"),
+        Tool::new("iproute2", Program("ip"), &[Test, E2e], "makes the networks of a node and of tests"),
+        Tool::new("openssl", Program("openssl"), &[Test], "makes certificates, and judges who trusts them"),
+        Tool::new("curl", Program("curl"), &[Test], "judges which servers it trusts"),
         Tool::new("make", Program("make"), &[E2e], "builds Kubernetes"),
         Tool::new(
             "python3-pip",
