@@ -107,6 +107,9 @@ impl Connection {
         let stream = Heard::http2(stream, watchdog);
         let connection = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
+            // No page reads a body: a client may send little of one.
+            .initial_stream_window_size(16 * 1024)
+            .initial_connection_window_size(64 * 1024)
             .max_header_list_size(u32::try_from(self.limits.header_bytes).unwrap_or(u32::MAX))
             .max_concurrent_streams(MAX_STREAMS)
             .max_send_buf_size(PIECE)

@@ -1,9 +1,10 @@
 //! HTTP/1 as clients write it, for hyper, which is strict and says nothing about what it refuses.
 //!
 //! `curl 'host/api/v1/workloads?match=namespace="shop"'` sends its quotes as they are; hyper would answer 400 without a word. [`Repair`]
-//! percent-encodes them. [`refusal`] is an answer with a text in place of hyper's empty one.
+//! percent-encodes them in the first request of a connection, whose beginning cannot be another request's body. [`refusal`] is an answer with a text in place of hyper's empty one.
 
-/// Percent-encodes what may not stand in a query, in the first line of each request of a connection.
+/// Percent-encodes what may not stand in a query, in the first line of a connection. Nothing after the first head is touched: it may be a
+/// body, whose length the client has announced, and a longer one would be read as another request.
 #[derive(Debug, Default)]
 pub(super) enum Repair {
     /// Nothing but empty lines has come.
@@ -13,7 +14,7 @@ pub(super) enum Repair {
     Line { in_query: bool },
     /// In the headers; whether the line is empty so far.
     Headers { is_empty_line: bool },
-    /// A request may have a body, which nobody here finds the end of.
+    /// After the first head, or no GET or HEAD.
     Off,
 }
 
@@ -32,10 +33,9 @@ impl Repair {
 
     fn step(&mut self, byte: u8) {
         *self = match (&self, byte) {
-            (Self::Before, b'\r' | b'\n') | (Self::Headers { is_empty_line: true }, b'\n') => Self::Before,
-            // GET and HEAD: without a body.
+            (Self::Before, b'\r' | b'\n') => Self::Before,
             (Self::Before, b'G' | b'H') => Self::Line { in_query: false },
-            (Self::Before | Self::Off, _) => Self::Off,
+            (Self::Before | Self::Off, _) | (Self::Headers { is_empty_line: true }, b'\n') => Self::Off,
             (Self::Line { .. }, b'\n') => Self::Headers { is_empty_line: true },
             (Self::Line { in_query }, _) => Self::Line { in_query: *in_query || byte == b'?' },
             (Self::Headers { is_empty_line }, b'\r') => Self::Headers { is_empty_line: *is_empty_line },
@@ -98,7 +98,17 @@ mod tests {
         let request = "GET /a\"b?match={namespace=\"shop\",pod=~'a|b'}&c=%22 HTTP/1.1\r\nX: \"a\"?\"\r\n\r\n";
         let expected = "GET /a\"b?match=%7Bnamespace=%22shop%22,pod=~'a%7Cb'%7D&c=%22 HTTP/1.1\r\nX: \"a\"?\"\r\n\r\n";
         assert_eq!(repaired(request), expected);
-        assert_eq!(repaired(&format!("{request}\r\n{request}")), format!("{expected}\r\n{expected}"), "pipelined");
+        assert_eq!(
+            repaired(&format!("\r\n{request}{request}")),
+            format!("\r\n{expected}{request}"),
+            "once a connection"
+        );
+        let head = "GET /healthz HTTP/1.1\r\nContent-Length: 9\r\n\r\n";
+        assert_eq!(
+            repaired(&format!("{head}G?\"\"\"\"\"\"\"")),
+            format!("{head}G?\"\"\"\"\"\"\""),
+            "a body stays as long as it is"
+        );
         let post = "POST /?a=\" HTTP/1.1\r\n\r\nGET /?\"";
         assert_eq!(repaired(post), post, "a body is left alone");
     }

@@ -7,7 +7,7 @@
 const REDACTED: &str = "[redacted]";
 
 /// Parts of names that secrets have.
-const SECRET_PARTS: [&str; 12] = [
+const SECRET_PARTS: [&str; 18] = [
     "password",
     "passwd",
     "passphrase",
@@ -16,14 +16,39 @@ const SECRET_PARTS: [&str; 12] = [
     "apikey",
     "api_key",
     "access_key",
+    "accesskey",
+    "accountkey",
     "private_key",
+    "encryption_key",
+    "signing_key",
+    "master_key",
+    "signature",
     "credential",
     "authorization",
     "cookie",
 ];
 
 /// Whole words of names that secrets have.
-const SECRET_WORDS: [&str; 5] = ["pass", "pwd", "pw", "auth", "bearer"];
+const SECRET_WORDS: [&str; 14] = [
+    "pass",
+    "pwd",
+    "pw",
+    "auth",
+    "bearer",
+    "psk",
+    "pat",
+    "sig",
+    "dbpass",
+    "dbpwd",
+    "rootpw",
+    "userpass",
+    "storepass",
+    "keypass",
+];
+
+/// What tokens of well-known services begin with.
+const TOKEN_PREFIXES: [&str; 9] =
+    ["ghp_", "gho_", "ghs_", "github_pat_", "glpat-", "xoxb-", "xoxp-", "eyJ", "-----BEGIN"];
 
 /// What stands before a token in a header.
 const SCHEMES: [&str; 3] = ["bearer", "basic", "token"];
@@ -31,107 +56,192 @@ const SCHEMES: [&str; 3] = ["bearer", "basic", "token"];
 /// Names of places of secrets, which are none themselves.
 const PLACE_WORDS: [&str; 5] = ["file", "path", "dir", "fd", "name"];
 
-/// Programs that take a password with a flag of one letter, and the flags.
-const PASSWORD_FLAGS: [(&str, &str); 12] = [
+/// Programs, by what their names begin with, that take a password with a flag of one letter, and the flags.
+const PASSWORD_FLAGS: [(&str, &str); 8] = [
     ("mysql", "p"),
-    ("mysqldump", "p"),
-    ("mysqladmin", "p"),
     ("mariadb", "p"),
-    ("mariadb-dump", "p"),
     ("sshpass", "p"),
     ("docker", "p"),
     ("podman", "p"),
     ("redis-cli", "a"),
-    ("ldapsearch", "w"),
-    ("ldapmodify", "w"),
+    ("ldap", "w"),
     ("smbclient", "U"),
 ];
 
+/// The program that takes `USER:PASSWORD`, and its flags.
+const CURL: &str = "curl";
+const CURL_FLAGS: [&str; 2] = ["--user", "--proxy-user"];
+
 /// The command line without what looks like a secret.
 pub(super) fn redacted(arguments: Vec<String>) -> Vec<String> {
-    let program = arguments.first().cloned().unwrap_or_default();
-    let mut is_secret_next = false;
-    let mut redact = |argument: String| {
-        let is_scheme = SCHEMES.iter().any(|scheme| argument.eq_ignore_ascii_case(scheme));
-        if is_scheme {
-            is_secret_next = true;
-            return argument;
-        }
-        let is_secret = std::mem::take(&mut is_secret_next) && !argument.starts_with('-');
-        if is_secret {
-            return of_flag_value(&argument);
-        }
-        if argument.contains(char::is_whitespace) && !is_header(&argument) {
-            // The command of a shell, or a title: a command line in itself.
-            let words = argument.split(' ').map(str::to_owned).collect();
-            return redacted(words).join(" ");
-        }
-        is_secret_next = takes_secret(&program, &argument);
-        of_argument(&program, &argument)
-    };
-    arguments.into_iter().map(&mut redact).collect()
+    let mut words = Words::default();
+    arguments.into_iter().map(|argument| words.redact_argument(argument)).collect()
 }
 
-/// The value of a flag that takes a secret: of `USER:PASSWORD` the user stays.
-fn of_flag_value(value: &str) -> String {
+/// What the next word is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Next {
+    #[default]
+    Word,
+    Secret,
+    UserAndSecret,
+}
+
+/// What is known from the words so far.
+#[derive(Debug, Default)]
+struct Words {
+    /// The last word that names a program which takes passwords.
+    program: String,
+    next: Next,
+}
+
+impl Words {
+    /// An argument, which can be a command line in itself: the command of a shell, or a title.
+    fn redact_argument(&mut self, argument: String) -> String {
+        let is_one_word = !argument.contains(char::is_whitespace);
+        if is_one_word || self.next != Next::Word || is_header(&argument) {
+            return self.redact_word(argument);
+        }
+        let is_name = |name: &str| !name.contains(char::is_whitespace) && is_secret_name(name);
+        if let Some((name, _)) = argument.split_once('=').filter(|(name, _)| is_name(name)) {
+            return format!("{name}={REDACTED}");
+        }
+        let mut text = String::with_capacity(argument.len());
+        for piece in argument.split_inclusive(char::is_whitespace) {
+            let word = piece.trim_end_matches(char::is_whitespace);
+            text.push_str(&self.redact_word(word.to_owned()));
+            text.push_str(&piece[word.len()..]);
+        }
+        text
+    }
+
+    fn redact_word(&mut self, word: String) -> String {
+        if word.is_empty() {
+            return word;
+        }
+        if SCHEMES.iter().any(|scheme| word.eq_ignore_ascii_case(scheme)) {
+            self.next = Next::Secret;
+            return word;
+        }
+        match std::mem::take(&mut self.next) {
+            Next::Secret if !word.starts_with("--") => return REDACTED.to_owned(),
+            Next::UserAndSecret => return without_password(&word),
+            _ => {}
+        }
+        if password_flag(&word).is_some() || is_program(&word, CURL) {
+            self.program.clone_from(&word);
+        }
+        self.next = self.after(&word);
+        self.of_word(&word)
+    }
+
+    /// What the word after this one is.
+    fn after(&self, word: &str) -> Next {
+        let is_short = word.starts_with('-') && !word.starts_with("--");
+        if is_program(&self.program, CURL) && (CURL_FLAGS.contains(&word) || (is_short && word.ends_with('u'))) {
+            return Next::UserAndSecret;
+        }
+        let is_flag = word.starts_with('-') && !word.contains('=');
+        let is_named = (is_flag || word.ends_with(':')) && is_secret_name(word.trim_end_matches(':'));
+        let is_password = password_flag(&self.program).is_some_and(|flag| word.strip_prefix('-') == Some(flag));
+        if is_named || is_password { Next::Secret } else { Next::Word }
+    }
+
+    fn of_word(&self, word: &str) -> String {
+        if let Some((name, value)) = word.split_once(':').filter(|_| is_header(word)) {
+            return if value.is_empty() { word.to_owned() } else { format!("{name}: {REDACTED}") };
+        }
+        if TOKEN_PREFIXES.iter().any(|prefix| word.trim_start_matches(['"', '\'']).starts_with(prefix)) {
+            return REDACTED.to_owned();
+        }
+        let rest_after = |flag: &str| word.strip_prefix('-')?.strip_prefix(flag).filter(|rest| !rest.is_empty());
+        if let Some(flag) = password_flag(&self.program).filter(|flag| rest_after(flag).is_some()) {
+            return format!("-{flag}{REDACTED}");
+        }
+        if is_program(&self.program, CURL) {
+            let long = word.split_once('=').filter(|(flag, _)| CURL_FLAGS.contains(flag));
+            if let Some((flag, value)) = long {
+                return format!("{flag}={}", without_password(value));
+            }
+            if let Some(value) = rest_after("u") {
+                return format!("-u{}", without_password(value));
+            }
+        }
+        without_userinfo(&without_values(word))
+    }
+}
+
+/// `USER:PASSWORD`: the user stays.
+fn without_password(value: &str) -> String {
     value.split_once(':').map_or_else(|| REDACTED.to_owned(), |(user, _)| format!("{user}:{REDACTED}"))
 }
 
-/// Whether the next argument is a secret.
-fn takes_secret(program: &str, argument: &str) -> bool {
-    let is_user = ["-u", "--user", "--proxy-user"].contains(&argument) && is_program(program, "curl");
-    let is_flag = argument.starts_with('-') && !argument.contains('=');
-    let is_named = (is_flag || argument.ends_with(':')) && is_secret_name(argument.trim_end_matches(':'));
-    is_user || is_named || password_flag(program).is_some_and(|flag| argument.strip_prefix('-') == Some(flag))
-}
-
-fn of_argument(program: &str, argument: &str) -> String {
-    if let Some((name, value)) = argument.split_once(':').filter(|_| is_header(argument)) {
-        if value.is_empty() {
-            return argument.to_owned();
-        }
-        return format!("{name}: {REDACTED}");
-    }
-    if let Some(flag) = password_flag(program)
-        && argument.strip_prefix('-').and_then(|rest| rest.strip_prefix(flag)).is_some_and(|value| !value.is_empty())
-    {
-        return format!("-{flag}{REDACTED}");
-    }
-    // KEY=VALUE, also of a query in a URL and of lists.
+/// `KEY=VALUE` and `"KEY":VALUE`, also of the query of a URL and of lists.
+fn without_values(word: &str) -> String {
     let is_separator = |c| matches!(c, '?' | '&' | ';' | ',');
-    let mut text = String::with_capacity(argument.len());
-    for part in argument.split_inclusive(is_separator) {
-        match part.split_once('=').filter(|(name, value)| !value.is_empty() && is_secret_name(name)) {
-            Some((name, value)) => {
-                let separator = value.strip_prefix(value.trim_end_matches(is_separator)).unwrap_or_default();
-                text.extend([name, "=", REDACTED, separator]);
+    let mut text = String::with_capacity(word.len());
+    let is_list = word.contains("://") || word.contains('{');
+    let mut rest = word;
+    while !rest.is_empty() {
+        let end = rest.find(is_separator).map_or(rest.len(), |at| at + 1);
+        let (part, after) = rest.split_at(end);
+        match value_of_secret(part) {
+            Some(at) if is_list || !text.is_empty() => {
+                let value = &part[at..];
+                let separator = &value[value.trim_end_matches(is_separator).len()..];
+                text.extend([&part[..at], REDACTED, separator]);
+            }
+            // The value of a flag may have any character.
+            Some(at) => {
+                text.extend([&part[..at], REDACTED]);
+                return text;
             }
             None => text.push_str(part),
         }
+        rest = after;
     }
-    without_userinfo(&text)
+    text
 }
 
-/// `scheme://USER:PASSWORD@host`, and `https://TOKEN@host`.
-fn without_userinfo(text: &str) -> String {
-    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let Some((userinfo, _)) = authority.rsplit_once('@') else { return text.to_owned() };
-    let shown = match userinfo.split_once(':') {
-        Some((user, _)) => format!("{user}:{REDACTED}"),
-        None if scheme.ends_with("http") || scheme.ends_with("https") => REDACTED.to_owned(),
-        None => return text.to_owned(),
+/// Where the value of a secret begins in `NAME=VALUE`, `--env=NAME=VALUE` or `"NAME":VALUE`.
+fn value_of_secret(part: &str) -> Option<usize> {
+    let begins = part.match_indices('=').map(|(at, _)| (at, at + 1));
+    let of_json = part.match_indices("\":").map(|(at, _)| (at, at + 2));
+    let is_secret = |&(end, value): &(usize, usize)| {
+        let name = part[..end].rsplit('=').next().unwrap_or_default();
+        value < part.len() && is_secret_name(name)
     };
-    format!("{scheme}://{shown}{}", &rest[userinfo.len()..])
+    begins.chain(of_json).filter(is_secret).map(|(_, value)| value).min()
+}
+
+/// `scheme://USER:PASSWORD@host`, and `https://TOKEN@host`, of the whole text.
+fn without_userinfo(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((scheme, after)) = rest.split_once("://") {
+        shown.extend([scheme, "://"]);
+        let authority = after.split(['/', '?', '#', ',']).next().unwrap_or_default();
+        rest = after;
+        let Some((userinfo, _)) = authority.rsplit_once('@') else { continue };
+        match userinfo.split_once(':') {
+            Some((user, _)) => shown.extend([user, ":", REDACTED]),
+            None if scheme.ends_with("http") || scheme.ends_with("https") => shown.push_str(REDACTED),
+            None => shown.push_str(userinfo),
+        }
+        rest = &after[userinfo.len()..];
+    }
+    shown.push_str(rest);
+    shown
 }
 
 /// `Authorization: Bearer ...`.
 fn is_header(argument: &str) -> bool {
-    argument.split_once(':').is_some_and(|(name, _)| !name.contains([' ', '=', '/']) && is_secret_name(name))
+    let is_name = |name: &str| !name.contains(|c: char| c.is_whitespace() || matches!(c, '=' | '/' | '{'));
+    argument.split_once(':').is_some_and(|(name, _)| is_name(name) && is_secret_name(name))
 }
 
 fn is_secret_name(name: &str) -> bool {
-    let name = name.trim_start_matches('-').to_ascii_lowercase().replace(['-', '.', '_'], "_");
+    let name = name.trim_start_matches('-').to_ascii_lowercase().replace(['-', '.', '"', '{'], "_");
     let mut words = name.split('_').filter(|word| !word.is_empty());
     if words.clone().next_back().is_some_and(|last| PLACE_WORDS.contains(&last)) {
         return false;
@@ -140,15 +250,23 @@ fn is_secret_name(name: &str) -> bool {
 }
 
 fn password_flag(program: &str) -> Option<&'static str> {
-    PASSWORD_FLAGS.iter().find(|(name, _)| is_program(program, name)).map(|(_, flag)| *flag)
+    let program = base_name(program);
+    PASSWORD_FLAGS.iter().find(|(name, _)| program.starts_with(name)).map(|(_, flag)| *flag)
 }
 
 fn is_program(path: &str, name: &str) -> bool {
-    path.rsplit('/').next() == Some(name)
+    base_name(path) == name
+}
+
+/// Without the path, and without the quotes and signs of a shell before it.
+fn base_name(path: &str) -> &str {
+    path.rsplit(['/', '\'', '"', ';', '(', '`', '&', '|']).next().unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn redact(line: &[&str]) -> Vec<String> {
@@ -178,6 +296,22 @@ mod tests {
                 "sh -c curl -H 'Authorization: Bearer [redacted] host",
             ),
             (vec!["worker --api-key hunter2"], "worker --api-key [redacted]"),
+            (vec!["worker --api-key  hunter2"], "worker --api-key  [redacted]"),
+            (vec!["sh", "-c", "a\tb\nmysql\u{a0}-phunter2\n"], "sh -c a\tb\nmysql\u{a0}-p[redacted]\n"),
+            (vec!["sudo", "mysqldump", "-phunter2"], "sudo mysqldump -p[redacted]"),
+            (vec!["sh", "-c", "cd /x && mysql -phunter2"], "sh -c cd /x && mysql -p[redacted]"),
+            (vec!["sh", "-c", "foo;curl -u me:hunter2"], "sh -c foo;curl -u me:[redacted]"),
+            (vec!["curl", "--user=me:hunter2", "-sSu", "me:hunter2"], "curl --user=me:[redacted] -sSu me:[redacted]"),
+            (vec!["curl", "-ume:hunter2"], "curl -ume:[redacted]"),
+            (vec!["app", "--password=a,hunter2&b"], "app --password=[redacted]"),
+            (vec!["app", "--password=a b hunter2"], "app --password=[redacted]"),
+            (vec!["app", "--env=PASSWORD=hunter2"], "app --env=PASSWORD=[redacted]"),
+            (vec!["app", "--password", "hunter2:y"], "app --password [redacted]"),
+            (vec!["app", "--password", "-hunter2"], "app --password [redacted]"),
+            (vec!["app", r#"{"user":"a","token":"hunter2"}"#], r#"app {"user":"a","token":[redacted]"#),
+            (vec!["curl", "https://h/?r=https://u:hunter2@h2"], "curl https://h/?r=https://u:[redacted]@h2"),
+            (vec!["git", "push", "ghp_hunter2"], "git push [redacted]"),
+            (vec!["app", "AccountKey=hunter2"], "app AccountKey=[redacted]"),
         ] {
             assert_eq!(redact(&line).join(" "), expected);
         }
@@ -193,6 +327,13 @@ mod tests {
             vec!["mkdir", "-p", "/a/b"],
         ] {
             assert_eq!(redact(&line), line);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_argument_is_read_to_its_end(arguments in proptest::collection::vec("\\PC{0,40}|[\\s\\x00-\\x20 a=:\"-]{0,40}", 0..5)) {
+            prop_assert_eq!(redacted(arguments.clone()).len(), arguments.len());
         }
     }
 }

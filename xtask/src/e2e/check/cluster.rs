@@ -85,7 +85,7 @@ impl<'a> Cluster<'a> {
         self.install(&[])?;
         self.wait_for_daemon()?;
         self.expect_count(r#"up{job="syscallmon",instance="node1"}"#, 1)?;
-        self.expect_nothing("syscallmon_unexpected_syscalls_total")
+        self.expect_nothing(fresh::UNEXPECTED)
     }
 
     /// Changes the values of the chart, besides those that the checks need.
@@ -192,14 +192,17 @@ impl<'a> Cluster<'a> {
     fn tells_of_unexpected_calls(&self) -> Result<()> {
         let unexpected = r#"syscallmon_unexpected_syscalls_total{namespace="shop"}"#;
         // Of no namespace, also not of what the cluster runs itself.
-        self.expect_nothing("syscallmon_unexpected_syscalls_total")?;
+        self.expect_nothing(fresh::UNEXPECTED)?;
         self.node.kubectl(&["exec", "guaranteed", "--namespace=shop", "--", "unshare", "-m", "true"]).ok();
         let labels = r#"pod="guaranteed",container="c",syscall="unshare",policy="runtime-default",severity="critical""#;
         self.expect_count(&format!(r#"syscallmon_unexpected_syscalls_total{{namespace="shop",{labels}}}"#), 1)?;
         // Neither what ran it in the container, nor anybody else.
         self.expect_count(&format!("count({unexpected})"), 1)?;
         let lines = self.daemon_log();
-        let line = lines.lines().find(|line| line.starts_with('{') && line.contains(r#""syscall":"unshare""#));
+        let is_it = |line: &&str| {
+            line.starts_with('{') && line.contains(r#""syscall":"unshare""#) && line.contains(r#""pod":"guaranteed""#)
+        };
+        let line = lines.lines().find(is_it);
         let line: Value = serde_json::from_str(line.with_context(|| format!("no line of JSON in {lines}"))?)?;
         // It is gone before anybody can ask for its command line.
         let exe = line["process"]["exe"].as_str().unwrap_or_default();

@@ -66,10 +66,22 @@ async fn every_error_says_what_is_wrong() {
 async fn quotes_in_a_query_need_no_encoding() {
     let server = Running::plain().await;
     let mut stream = server.connect().await;
-    for _ in 0..2 {
-        stream.write_all(b"GET /query?match=namespace=\"shop\" HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
-        read_until(&mut stream, "query match=namespace=%22shop%22").await;
-    }
+    stream.write_all(b"GET /query?match=namespace=\"shop\" HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    read_until(&mut stream, "query match=namespace=%22shop%22").await;
+}
+
+#[tokio::test]
+async fn a_body_is_never_read_as_another_request() {
+    let server = Running::plain().await;
+    let hidden = "POST /query HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    // Encoded, each quote would have three bytes, and what is hidden would begin after the announced length.
+    let body = format!("G?{}\n{hidden}", "\"".repeat(hidden.len() / 2));
+    let head =
+        format!("GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+    let mut stream = server.connect().await;
+    stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+    let answers = read_all(stream).await;
+    assert_eq!(answers.matches("HTTP/1.1 ").count(), 1, "{answers}");
 }
 
 #[tokio::test]
