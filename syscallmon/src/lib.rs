@@ -12,6 +12,7 @@ pub mod detector;
 pub mod durations;
 pub mod export;
 pub mod fair_share;
+pub mod files;
 pub mod first_calls;
 pub mod kernel;
 pub mod memory;

@@ -1,7 +1,7 @@
 //! Reads the configuration file.
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -11,6 +11,7 @@ use super::{
     Settings,
     policy_list::{self, OtherKeys},
 };
+use crate::files;
 
 /// Why a configuration file could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +42,7 @@ impl Settings {
     ///
     /// When it cannot be read or understood.
     pub fn read(path: &Path) -> Result<Self, FileError> {
-        let text = fs::read_to_string(path).map_err(|source| FileError::Read { path: path.to_owned(), source })?;
+        let text = files::read_text(path).map_err(|source| FileError::Read { path: path.to_owned(), source })?;
         let mut settings: Self = parse(&text).map_err(|message| FileError::Parse { path: path.to_owned(), message })?;
         settings.policies = settings.policies.map(|_| policy_list::read(&text, OtherKeys::Ignored));
         Ok(settings)

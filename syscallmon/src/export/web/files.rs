@@ -2,7 +2,7 @@
 //!
 //! `config` and `tls` read through [`Files`]; `reload` asks it for changes. Contents are never kept here.
 
-use std::fs::{File, Metadata};
+use std::fs::Metadata;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -87,7 +87,7 @@ impl Stamp {
 
 /// The stamp is taken before the bytes, so that a change in between shows as a change later.
 fn read_stamped(path: &Path) -> io::Result<(Stamp, Vec<u8>)> {
-    let file = File::open(path)?;
+    let file = crate::files::open(path)?;
     let stamp = Stamp::from(file.metadata()?);
     let mut bytes = Vec::new();
     file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
@@ -121,9 +121,13 @@ mod tests {
     }
 
     #[test]
-    fn endless_file_is_refused() {
+    fn endless_and_long_files_are_refused() {
         let result = Files::default().read("cert_file", Path::new("/dev/zero"));
-        assert!(matches!(result, Err(Error::TooLarge { .. })));
+        assert!(matches!(result, Err(Error::Read { .. })), "{result:?}");
+        let long = tempfile::NamedTempFile::new().unwrap();
+        long.as_file().set_len(MAX_BYTES + 1).unwrap();
+        let result = Files::default().read("cert_file", long.path());
+        assert!(matches!(result, Err(Error::TooLarge { .. })), "{result:?}");
     }
 
     #[test]

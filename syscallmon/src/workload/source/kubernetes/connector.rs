@@ -23,6 +23,7 @@ use tower::{BoxError, ServiceBuilder, util::BoxService};
 
 use crate::{
     blocking::{self, Work},
+    files,
     resolver::{Connector, Resolver},
     tls::{Trust, TrustError},
 };
@@ -103,7 +104,7 @@ impl Reloading {
 
 async fn reload(file: PathBuf, current: Arc<RwLock<(Arc<dyn ServerCertVerifier>, Instant)>>) {
     let path = file.clone();
-    let pem = blocking::file(Work::Kubeconfig, &file.to_string_lossy(), move || std::fs::read(path)).await;
+    let pem = blocking::file(Work::Kubeconfig, &file.to_string_lossy(), move || files::read(&path)).await;
     let verifier = pem.map_err(|error| error.to_string()).and_then(|pem| {
         let trust = Trust::from_pem(&pem, &file).and_then(Trust::server_verifier);
         trust.map_err(|error| error.to_string())

@@ -42,6 +42,7 @@ use self::{
 };
 use crate::{
     blocking::{self, BlockingError, FILE_TIMEOUT, Work},
+    files,
     workload::source::SourceError,
 };
 
@@ -230,7 +231,10 @@ async fn configuration(kubeconfig: Option<&Path>) -> Result<Config, SourceError>
             return Config::incluster().map_err(|error| SourceError::Answer(description(&error)));
         };
         let options = KubeConfigOptions::default();
-        let file = Kubeconfig::read_from(path);
+        let unreadable = |error: std::io::Error| SourceError::Answer(format!("{}: {error}", path.display()));
+        // No pipe and no endless file; kube reads it anew, and what it names.
+        files::read(&path).map_err(unreadable)?;
+        let file = Kubeconfig::read_from(&path);
         let config = file.and_then(|file| runtime.block_on(Config::from_custom_kubeconfig(file, &options)));
         config.map_err(|error| SourceError::Answer(description(&error)))
     };

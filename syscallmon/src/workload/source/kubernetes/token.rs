@@ -11,7 +11,10 @@ use std::{
 use http::{HeaderValue, Request, header::AUTHORIZATION};
 use tokio::time::sleep;
 
-use crate::blocking::{self, Work};
+use crate::{
+    blocking::{self, Work},
+    files,
+};
 
 /// kubelet renews tokens when a fifth of their time is left, which is at least 2 min.
 const REREAD: Duration = Duration::from_mins(1);
@@ -49,7 +52,7 @@ async fn reread(path: PathBuf, token: Weak<RwLock<HeaderValue>>) {
 
 async fn read(path: &std::path::Path) -> Result<HeaderValue, String> {
     let owned = path.to_owned();
-    let text = blocking::file(Work::Kubeconfig, &path.to_string_lossy(), move || std::fs::read_to_string(owned)).await;
+    let text = blocking::file(Work::Kubeconfig, &path.to_string_lossy(), move || files::read_text(&owned)).await;
     let text = text.map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     let header = HeaderValue::try_from(format!("Bearer {}", text.trim()));
     let mut header = header.map_err(|_| format!("{}: has what cannot be in a header", path.display()))?;
