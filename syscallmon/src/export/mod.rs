@@ -5,6 +5,8 @@
 mod api;
 mod baselines;
 mod builders;
+#[cfg_attr(not(test), expect(dead_code, reason = "the renderer of views will use it"))]
+mod encode;
 mod exposition;
 pub mod families;
 mod json;
