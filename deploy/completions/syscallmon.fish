@@ -45,6 +45,8 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l workload.k
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l workload.drop -d 'Do not export workloads that this selects; repeatable. They are counted together' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l workload.pause-containers -d 'Whether to export each container that only holds a pod\'s namespaces, as container "POD"; otherwise they are counted together. [default: false]' -r -f -a "true\t''
 false\t''"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l workload.group-transient-units -d 'Whether to count units together whose names are made for one session or run, such as session-12.scope and run-u7.service, under cgroup paths such as /user.slice/user-1000.slice/session-*.scope. [default: true]' -r -f -a "true\t''
+false\t''"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l workload.max-series -d 'Most series of workloads to export, about; what is beyond is counted in a remainder. [default: 200000]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l names.cri -d 'Names of containers from a runtime\'s CRI (containerd, CRI-O): a socket, auto for the usual ones, or off. Whoever can connect to it can control the runtime; only names are asked for. [default: auto]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l names.docker -d 'The same from Docker. [default: auto]' -r
@@ -130,6 +132,8 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l workload
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l workload.keep -d 'Export workloads that this selects and no others, such as namespace="shop",pod=~"web-.*" (any of the labels above, matched as in PromQL); repeatable. The others are counted together' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l workload.drop -d 'Do not export workloads that this selects; repeatable. They are counted together' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l workload.pause-containers -d 'Whether to export each container that only holds a pod\'s namespaces, as container "POD"; otherwise they are counted together. [default: false]' -r -f -a "true\t''
+false\t''"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l workload.group-transient-units -d 'Whether to count units together whose names are made for one session or run, such as session-12.scope and run-u7.service, under cgroup paths such as /user.slice/user-1000.slice/session-*.scope. [default: true]' -r -f -a "true\t''
 false\t''"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l workload.max-series -d 'Most series of workloads to export, about; what is beyond is counted in a remainder. [default: 200000]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l names.cri -d 'Names of containers from a runtime\'s CRI (containerd, CRI-O): a socket, auto for the usual ones, or off. Whoever can connect to it can control the runtime; only names are asked for. [default: auto]' -r

@@ -466,7 +466,7 @@ impl Alive {
         let places: Vec<Place> = tree.paths_alive().into_iter().map(Place::of).collect();
         Self {
             pods: places.iter().filter(|place| place.is_container()).filter_map(Place::pod).cloned().collect(),
-            paths: places.iter().map(|place| Arc::clone(place.path())).collect(),
+            paths: places.iter().flat_map(Place::paths).collect(),
         }
     }
 

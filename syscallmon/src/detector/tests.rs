@@ -169,7 +169,13 @@ fn nothing_is_learned_before_it_is_known_whose_it_is() {
 /// Names, with a source of them that never answers.
 fn naming(state: &State) -> Naming {
     state.directory.set_status(SourceName::Cri, None);
-    let rules = Rules { labels: Label::DEFAULT.to_vec(), keep: Vec::new(), drop: Vec::new(), pause: false };
+    let rules = Rules {
+        labels: Label::DEFAULT.to_vec(),
+        keep: Vec::new(),
+        drop: Vec::new(),
+        pause: false,
+        group_transient: true,
+    };
     Naming::new(state.directory.clone(), rules, "node1".into())
 }
 

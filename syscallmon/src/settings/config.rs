@@ -170,6 +170,7 @@ impl Config {
                 keep: workload.keep.unwrap_or_default(),
                 drop: workload.drop.unwrap_or_default(),
                 pause: workload.pause_containers.unwrap_or(false),
+                group_transient: workload.group_transient_units.unwrap_or(true),
             },
             max_series: workload.max_series.unwrap_or(200_000),
             node: node_name(kubernetes.node_name, sources.asks_kubernetes()),
@@ -291,7 +292,7 @@ mod tests {
             checked += 1;
         }
         assert_eq!(
-            checked, 40,
+            checked, 41,
             "every setting names its default but files, path.cgroupfs, latency.syscalls, selectors, kubernetes.node-name, and what \
              belongs to an Alertmanager or a webhook"
         );

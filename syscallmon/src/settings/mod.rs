@@ -180,6 +180,10 @@ group! {
         /// together. [default: false]
         #[arg(long = "workload.pause-containers", value_name = "BOOL")]
         pause_containers: Option<bool>,
+        /// Whether to count units together whose names are made for one session or run, such as session-12.scope and run-u7.service, under
+        /// cgroup paths such as /user.slice/user-1000.slice/session-*.scope. [default: true]
+        #[arg(long = "workload.group-transient-units", value_name = "BOOL")]
+        group_transient_units: Option<bool>,
         /// Most series of workloads to export, about; what is beyond is counted in a remainder. [default: 200000]
         #[arg(long = "workload.max-series", value_name = "NUMBER")]
         max_series: Option<usize>,

@@ -13,6 +13,7 @@ mod place;
 mod runtimes;
 mod selector;
 pub mod source;
+mod transient;
 
 pub use self::{
     directory::{Directory, SourceStatus},

@@ -28,6 +28,8 @@ pub struct Rules {
     pub drop: Vec<Selector>,
     /// Whether pause containers are workloads of their own.
     pub pause: bool,
+    /// Whether transient units of one kind are one workload.
+    pub group_transient: bool,
 }
 
 impl Rules {
@@ -169,7 +171,8 @@ impl Naming {
                 .map(|facts| (facts.is_pause, self.about_container(&facts, path))),
             Place::Pod { uid, path } => self.directory.pod(uid).map(|pod| (false, self.about_pod(&pod, path))),
             Place::Cgroup(path) => {
-                Some((false, Labels::new([(Label::Cgroup, Arc::clone(path)), (Label::Node, Arc::clone(&self.node))])))
+                let group = self.rules.group_transient.then(|| place.group()).flatten();
+                Some((false, Labels::new(self.common(group.as_ref().unwrap_or(path)))))
             }
         };
         let about = about.or_else(|| Some((false, self.of_pod_alone(place)?)));
@@ -226,7 +229,7 @@ impl Naming {
 
     fn workload(&self, is_pause: bool, about: &Labels) -> Workload {
         let selects = |selector: &Selector| selector.matches(about);
-        let Rules { labels, keep, drop, pause } = &self.rules;
+        let Rules { labels, keep, drop, pause, .. } = &self.rules;
         if is_pause && !pause {
             Workload::Pause
         } else if drop.iter().any(selects) || !(keep.is_empty() || keep.iter().any(selects)) {

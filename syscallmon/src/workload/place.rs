@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::{
     facts::ContainerId,
     runtimes::{Api, Mention, mentioned},
+    transient,
 };
 
 /// Whose a cgroup is, as far as its path tells.
@@ -76,6 +77,22 @@ impl Place {
         match self {
             Self::Container { path, .. } | Self::Pod { path, .. } | Self::Cgroup(path) => path,
         }
+    }
+
+    /// The path of the group of a transient unit, such as `/user.slice/user-1000.slice/session-*.scope`; `None` for all else. Containers are
+    /// in no group, whatever they are called.
+    #[must_use]
+    pub fn group(&self) -> Option<Arc<str>> {
+        let Self::Cgroup(path) = self else { return None };
+        let (above, unit) = path.rsplit_once('/')?;
+        let parent = above.rsplit('/').next().unwrap_or_default();
+        let group = transient::group(unit).filter(|_| mentioned(parent, unit).is_none())?;
+        Some(format!("{above}/{group}").into())
+    }
+
+    /// The path that it is exported by, and that of its group.
+    pub fn paths(&self) -> impl Iterator<Item = Arc<str>> {
+        [Some(Arc::clone(self.path())), self.group()].into_iter().flatten()
     }
 
     /// Whether every cgroup below its own is its, whatever it is called: so it is in containers, but units and pods may have containers.
@@ -224,6 +241,35 @@ mod tests {
         }
         assert_eq!(outermost_unit("/user.slice/user@1.service/a.scope/x"), Some("/user.slice/user@1.service"));
         assert_eq!(outermost_unit("/docker/x"), None);
+    }
+
+    #[test]
+    fn transient_units_have_a_group_and_containers_none() {
+        let id = "a".repeat(64);
+        let user = "/user.slice/user-1000.slice";
+        let in_unit = format!("{user}/user@1000.service/app.slice/app-x-1.scope/libpod-payload-{id}");
+        for (path, group) in [
+            (format!("{user}/session-12.scope"), Some(format!("{user}/session-*.scope"))),
+            (format!("{user}/session-12.scope/inside/run-u1.service"), Some(format!("{user}/session-*.scope"))),
+            (
+                format!("{user}/user@1000.service/run-u7.service"),
+                Some(format!("{user}/user@1000.service/run-*.service")),
+            ),
+            ("/session-1.scope".to_owned(), Some("/session-*.scope".to_owned())),
+            (format!("{user}/user@1000.service"), None),
+            (format!("{user}/user@1000.service/user.slice/libpod-{id}.scope"), None),
+            (format!("{user}/session-3.scope/libpod_parent/libpod-{id}"), None),
+            (in_unit, None),
+            (format!("/system.slice/run-u12.service/libpod-payload-{id}"), None),
+            (format!("/docker/{id}/session-1.scope"), None),
+            ("/lxc/session-1.scope".to_owned(), None),
+            ("/lxc.payload/app-web-1.scope/session-1.scope".to_owned(), None),
+            ("/".to_owned(), None),
+        ] {
+            let place = Place::of(&path.as_str().into());
+            assert_eq!(place.group().as_deref(), group.as_deref(), "{path}");
+            assert!(place.paths().any(|known| known == *place.path()));
+        }
     }
 
     #[test]

@@ -25,4 +25,5 @@ mod policies;
 mod privileges;
 mod prometheus;
 mod setup;
+mod transient;
 mod web;

@@ -10,7 +10,7 @@ const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd
 const UID: &str = "2f6d8a0e-4b7c-4a55-9d32-6a1f0c9b8e71";
 
 fn rules() -> Rules {
-    Rules { labels: Label::DEFAULT.to_vec(), keep: Vec::new(), drop: Vec::new(), pause: false }
+    Rules { labels: Label::DEFAULT.to_vec(), keep: Vec::new(), drop: Vec::new(), pause: false, group_transient: true }
 }
 
 fn naming(rules: Rules) -> Naming {
@@ -82,6 +82,18 @@ fn labels_are_those_that_were_asked_for() {
     assert_eq!(told(Rules { labels: labels.clone(), ..rules() }, Some(pod()), false), "shop/nginx:1");
     let mut naming = naming(Rules { labels, ..rules() });
     assert_eq!(naming.name(2, &"/system.slice/cron.service".into()).workload.to_string(), "/system.slice/cron.service");
+}
+
+#[test]
+fn transient_units_are_called_by_their_group_unless_told_apart() {
+    let session = |id: u32| Arc::from(format!("/user.slice/user-1000.slice/session-{id}.scope"));
+    let mut grouped = naming(rules());
+    let named = grouped.name(1, &session(1)).clone();
+    assert_eq!(named.workload.to_string(), "/user.slice/user-1000.slice/session-*.scope");
+    assert_eq!(named.about.get(Label::Cgroup).map(AsRef::as_ref), Some("/user.slice/user-1000.slice/session-*.scope"));
+    assert_eq!(*grouped.name(2, &session(2)), named);
+    let mut apart = naming(Rules { group_transient: false, ..rules() });
+    assert_eq!(apart.name(1, &session(1)).workload.to_string(), *session(1));
 }
 
 #[test]
