@@ -31,10 +31,9 @@ use crate::{
     cgroup::Tree,
     fair_share::Priority,
     kernel::FirstCall,
-    model::News,
-    policy::{Phase, Policies, Process, Told, Unexpected, Violation},
+    model::{Model, News},
+    policy::{Baselines, Phase, Policies, Process, Told, Unexpected, Violation, Violations},
     process::{self, CommandLines},
-    state::State,
     syscalls::{CallId, CallTable},
     workload::{Directory, Label, Labels, Named, Naming, PATIENCE, Place, Workload},
 };
@@ -58,6 +57,12 @@ pub struct First {
 #[derive(Debug)]
 pub struct Detector {
     policies: Arc<Policies>,
+    baselines: Baselines,
+    violations: Violations,
+    /// What is to be said about violations, and is not delivered yet.
+    notices: Vec<Notice>,
+    calls: Arc<CallTable>,
+    directory: Directory,
     /// Which policy each workload has, as long as what is known of it stays the same.
     watched: HashMap<Workload, Watched>,
     waiting: WaitingCalls,
@@ -77,11 +82,21 @@ struct Calls<'a> {
 }
 
 impl Detector {
-    /// Judges by these policies.
+    /// Judges by these policies, and by what was learned.
     #[must_use]
-    pub fn new(policies: Arc<Policies>, procfs: PathBuf, command_lines: CommandLines) -> Self {
+    pub fn new(
+        (policies, baselines): (Arc<Policies>, Baselines),
+        calls: Arc<CallTable>,
+        directory: Directory,
+        (procfs, command_lines): (PathBuf, CommandLines),
+    ) -> Self {
         Self {
             policies,
+            baselines,
+            violations: Violations::default(),
+            notices: Vec::new(),
+            calls,
+            directory,
             watched: HashMap::new(),
             waiting: WaitingCalls::new(),
             provisional: Provisional::new(),
@@ -100,15 +115,8 @@ impl Detector {
     /// Takes up a first call. While the process is there, `/proc` is asked who made a call that the workload's policy may not expect;
     /// then the call is judged by [`Self::answered`], and `None` is returned. `is_partial` says of its cgroup that it was there before it
     /// was watched.
-    pub fn look_at(
-        &mut self,
-        named: &Named,
-        call: &FirstCall,
-        calls: &CallTable,
-        time: SystemTime,
-        is_partial: bool,
-    ) -> Option<First> {
-        let id = calls.position(call.abi, call.number);
+    pub fn look_at(&mut self, named: &Named, call: &FirstCall, time: SystemTime, is_partial: bool) -> Option<First> {
+        let id = self.calls.position(call.abi, call.number);
         let may_object = match &named.workload {
             Workload::Named(_) | Workload::Pause => {
                 self.policies.of(&named.about).is_some_and(|policy| policy.may_object(id))
@@ -150,14 +158,45 @@ impl Detector {
     }
 
     /// Judges first calls that were [`Self::answered`].
-    pub fn judge_answered(&mut self, state: &mut State, naming: &Naming, answered: VecDeque<(Named, First)>) {
+    pub fn judge_answered(&mut self, naming: &Naming, answered: VecDeque<(Named, First)>) {
         for (mut named, first) in answered {
             if let Workload::Unresolved(place) = &named.workload {
                 // Its name may have come meanwhile.
                 named = naming.of_known(place);
             }
-            self.first(state, naming, &named, first);
+            self.first(naming, &named, first);
         }
+    }
+
+    /// Has calls judged by other policies from now on.
+    pub fn set_policies(&mut self, policies: Arc<Policies>) {
+        for (workload, watched) in &mut self.watched {
+            watched.reload(workload, &policies);
+        }
+        self.policies = policies;
+    }
+
+    /// The policies in force.
+    #[must_use]
+    pub fn policies(&self) -> &Arc<Policies> {
+        &self.policies
+    }
+
+    /// What was learned.
+    #[must_use]
+    pub fn baselines(&self) -> &Baselines {
+        &self.baselines
+    }
+
+    /// The same, for who manages it.
+    pub fn baselines_mut(&mut self) -> &mut Baselines {
+        &mut self.baselines
+    }
+
+    /// What was unexpected.
+    #[must_use]
+    pub fn violations(&self) -> &Violations {
+        &self.violations
     }
 
     /// Says whether every cgroup of the host can be seen.
@@ -166,25 +205,25 @@ impl Detector {
     }
 
     /// Judges a first call, unless more is to be known of its workload soon.
-    pub fn first(&mut self, state: &mut State, naming: &Naming, named: &Named, first: First) {
+    pub fn first(&mut self, naming: &Naming, named: &Named, first: First) {
         match &named.workload {
             Workload::Unresolved(place) if naming.waits(place) => {
-                self.wait(state, naming, Awaited::Name(Arc::clone(place)), first);
+                self.wait(naming, Awaited::Name(Arc::clone(place)), first);
             }
-            Workload::Unknown => self.wait(state, naming, Awaited::Path(first.cgroup_id), first),
-            workload if workload.is_judged() => self.judge_first(state, named, first),
+            Workload::Unknown => self.wait(naming, Awaited::Path(first.cgroup_id), first),
+            workload if workload.is_judged() => self.judge_first(named, first),
             _ => {}
         }
     }
 
-    fn wait(&mut self, state: &mut State, naming: &Naming, awaited: Awaited, first: First) {
+    fn wait(&mut self, naming: &Naming, awaited: Awaited, first: First) {
         let severity = self.policies.worst_severity(first.call).map_or(Priority::Low, Priority::from);
         for WaitingCall { awaited, first, .. } in self.waiting.push(awaited, first, severity) {
             let named = match awaited {
                 Awaited::Name(place) => naming.of_known(&place),
                 Awaited::Path(id) => unknown(id),
             };
-            self.judge_first(state, &named, first);
+            self.judge_first(&named, first);
         }
     }
 
@@ -200,7 +239,7 @@ impl Detector {
     }
 
     /// Takes up first calls whose cgroups' paths are known now, and judges those whose cgroups have none.
-    pub fn found(&mut self, state: &mut State, naming: &mut Naming, tree: &Tree) {
+    pub fn found(&mut self, naming: &mut Naming, tree: &Tree) {
         let is_found = |awaited: &Awaited, age| match awaited {
             Awaited::Path(id) => tree.knows(*id) || age >= PATIENCE,
             Awaited::Name(_) => false,
@@ -209,15 +248,15 @@ impl Detector {
             match tree.path(first.cgroup_id) {
                 Some(path) => {
                     let named = naming.name(first.cgroup_id, path).clone();
-                    self.first(state, naming, &named, first);
+                    self.first(naming, &named, first);
                 }
-                None => self.judge_first(state, &unknown(first.cgroup_id), first),
+                None => self.judge_first(&unknown(first.cgroup_id), first),
             }
         }
     }
 
     /// Judges first calls whose containers' names are known now, or are waited for no longer.
-    pub fn named(&mut self, state: &mut State, naming: &Naming) {
+    pub fn named(&mut self, naming: &Naming) {
         let mut known: HashMap<Arc<Place>, Named> = HashMap::new();
         let ready = self.waiting.take(|awaited, age| {
             let Awaited::Name(place) = awaited else { return false };
@@ -229,31 +268,30 @@ impl Detector {
             if let Awaited::Name(place) = awaited
                 && let Some(named) = known.get(&place).filter(|named| named.workload.is_judged())
             {
-                self.judge_first(state, named, first);
+                self.judge_first(named, first);
             }
         }
     }
 
-    fn judge_first(&mut self, state: &mut State, named: &Named, first: First) {
-        if self.is_provisional(state, named) {
+    fn judge_first(&mut self, named: &Named, first: First) {
+        if self.is_provisional(named) {
             let priority = self.policies.worst_severity(first.call).map_or(Priority::Low, Priority::from);
             self.provisional.keep(named, &first, priority);
         }
         let First { call, number, time, refused, process, is_partial, .. } = first;
         let calls = Calls { named, call, comm: Some(&process.comm), is_partial, time };
-        let Some(violation) = self.judge(state, &calls) else { return };
-        let told = state
-            .violations
-            .first(Violation { number: Some(number), process: Some(process), refused, ..violation }, Instant::now());
-        tell(state, told);
+        let Some(violation) = self.judge(&calls) else { return };
+        let violation = Violation { number: Some(number), process: Some(process), refused, ..violation };
+        let recorded = self.violations.first(violation, Instant::now());
+        self.tell(recorded);
     }
 
     /// Whether something else may judge a workload's calls when more is known.
-    fn is_provisional(&mut self, state: &State, named: &Named) -> bool {
+    fn is_provisional(&mut self, named: &Named) -> bool {
         match &named.workload {
             Workload::Unresolved(_) => true,
             Workload::Named(_) => {
-                let watched = self.watch(&state.directory, named);
+                let watched = self.watch(named);
                 !watched.has_owner || watched.judged_by.as_ref().is_some_and(watched::JudgedBy::is_without_baseline)
             }
             _ => false,
@@ -261,9 +299,9 @@ impl Detector {
     }
 
     /// Judges what the counters tell.
-    pub fn counted(&mut self, state: &mut State, news: &[News], now: SystemTime, is_partial: impl Fn(u64) -> bool) {
+    pub fn counted(&mut self, news: &[News], now: SystemTime, is_partial: impl Fn(u64) -> bool) {
         for News { named, cgroup_id, before, calls, refused } in news {
-            if before.as_ref().is_some_and(|before| self.is_judged_alike(&state.directory, before, named)) {
+            if before.as_ref().is_some_and(|before| self.is_judged_alike(before, named)) {
                 continue;
             }
             let is_partial = is_partial(*cgroup_id);
@@ -272,23 +310,23 @@ impl Detector {
             let refused = refused.iter().map(|(call, &count)| (call, count, true));
             for (call, count, refused) in calls.chain(refused) {
                 let calls = Calls { named, call, comm: None, is_partial, time: now };
-                if let Some(violation) = self.judge(state, &calls) {
-                    let told =
-                        state.violations.counted(call, &Violation { count, refused, ..violation }, Instant::now());
-                    tell(state, told);
+                if let Some(violation) = self.judge(&calls) {
+                    let violation = Violation { count, refused, ..violation };
+                    let recorded = self.violations.counted(call, &violation, Instant::now());
+                    self.tell(recorded);
                 }
             }
         }
     }
 
     /// One call; what is wrong with it, if anything is. What is being learned is learned.
-    fn judge(&mut self, state: &mut State, calls: &Calls<'_>) -> Option<Violation> {
+    fn judge(&mut self, calls: &Calls<'_>) -> Option<Violation> {
         let &Calls { named, call, time, .. } = calls;
         if matches!(named.workload, Workload::Unknown | Workload::Remainder) {
-            return self.judge_unattributed(state, calls);
+            return self.judge_unattributed(calls);
         }
-        let watched = self.watch(&state.directory, named).clone();
-        let (found, basis) = self.verdict(state, &watched, calls);
+        let watched = self.watch(named).clone();
+        let (found, basis) = self.verdict(&watched, calls);
         let judged_by = watched.judged_by(basis);
         if let Some(watched) = self.watched.get_mut(&named.workload) {
             watched.judged_by.get_or_insert(judged_by);
@@ -301,7 +339,7 @@ impl Detector {
             count: 1,
             workload: named.workload.clone(),
             about,
-            call: state.calls.call(call),
+            call: self.calls.call(call),
             number: None,
             refused: false,
             process: None,
@@ -313,31 +351,26 @@ impl Detector {
     }
 
     /// What is unexpected of a call, by which policy; and what says so.
-    fn verdict(
-        &self,
-        state: &mut State,
-        watched: &Watched,
-        calls: &Calls<'_>,
-    ) -> (Option<(Unexpected, Arc<str>)>, Basis) {
+    fn verdict(&mut self, watched: &Watched, calls: &Calls<'_>) -> (Option<(Unexpected, Arc<str>)>, Basis) {
         let &Calls { call, comm, is_partial, time, .. } = calls;
         let Some(policy) = &watched.policy else { return (None, Basis::Lists) };
         let (about, by_policy) = (&watched.about, |unexpected| (unexpected, Arc::clone(policy.name())));
         let Some(learn) = policy.learn() else {
             return (policy.judge(about, call, None).map(by_policy), Basis::Lists);
         };
-        let State { baselines, calls, .. } = state;
+        let Self { baselines, calls, policies, .. } = self;
         let baseline = watched.certain_kind().and_then(|kind| {
-            baselines.hand_over(kind, policy.name(), |name| self.policies.learns(name));
+            baselines.hand_over(kind, policy.name(), |name| policies.learns(name));
             let baseline = baselines.begin_or_get(kind, (policy.name(), *learn), time, is_partial)?;
             Some((kind, baseline))
         });
         let Some((kind, baseline)) = baseline else {
-            return (self.policies.judge_unlearned(policy, about, call), Basis::NoBaseline);
+            return (policies.judge_unlearned(policy, about, call), Basis::NoBaseline);
         };
         let found = if baseline.state == Phase::Guarding {
             policy.judge(about, call, Some(baseline.calls()))
         } else {
-            let found = self.policies.judge_while_learning(policy, about, call, baseline.calls());
+            let found = policies.judge_while_learning(policy, about, call, baseline.calls());
             if found.is_none() {
                 baselines.learn(kind, call, calls, time, comm);
             }
@@ -347,7 +380,7 @@ impl Detector {
     }
 
     /// A call of which nobody knows whose it is: what is wrong with it, where a container's would be critical.
-    fn judge_unattributed(&self, state: &State, calls: &Calls<'_>) -> Option<Violation> {
+    fn judge_unattributed(&self, calls: &Calls<'_>) -> Option<Violation> {
         let &Calls { named, call, time, .. } = calls;
         if named.workload == Workload::Unknown && !self.sees_all {
             return None;
@@ -359,7 +392,7 @@ impl Detector {
             count: 1,
             workload: named.workload.clone(),
             about: named.about.clone(),
-            call: state.calls.call(call),
+            call: self.calls.call(call),
             number: None,
             refused: false,
             process: None,
@@ -371,22 +404,30 @@ impl Detector {
     }
 
     /// Takes up other policies, lets learning go on, and forgets what is gone. To be called after each snapshot.
-    pub fn tick(&mut self, state: &mut State, at: Instant, now: SystemTime) {
-        self.reload(state);
-        self.watched.retain(|workload, _| state.model.has(workload));
-        self.take_up_facts(state, now);
-        let State { model, baselines, violations, .. } = state;
-        for baseline in baselines.tick(at, now) {
+    pub fn tick(&mut self, model: &Model, at: Instant, now: SystemTime) {
+        self.watched.retain(|workload, _| model.has(workload));
+        self.take_up_facts(model, now);
+        for baseline in self.baselines.tick(at, now) {
             let (kind, calls) = (&baseline.kind, baseline.size());
             tracing::info!(%kind, calls, policy = %baseline.policy, "baseline is complete: other calls are unexpected from now on");
         }
-        violations.forget(|workload| model.has(workload), at, KEEP);
+        self.violations.forget(|workload| model.has(workload), at, KEEP);
+    }
+
+    /// Keeps what is to be said about a violation for [`Self::take_notices`].
+    fn tell(&mut self, recorded: Option<Told>) {
+        self.notices.extend(recorded.map(|Told { violation, is_new }| Notice { violation, is_new }));
+    }
+
+    /// Takes what is to be said about violations since the last time.
+    pub fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
     }
 
     /// Whether a workload had the same policy under the name that it had before, and that does not learn by the name.
-    fn is_judged_alike(&mut self, directory: &Directory, before: &Workload, named: &Named) -> bool {
+    fn is_judged_alike(&mut self, before: &Workload, named: &Named) -> bool {
         let old = self.watched.get(before).and_then(|watched| watched.policy.clone());
-        let new = &self.watch(directory, named).policy;
+        let new = &self.watch(named).policy;
         let learns = new.as_ref().is_some_and(|policy| policy.learn().is_some());
         !learns && old.as_ref().map(|policy| policy.name()) == new.as_ref().map(|policy| policy.name())
     }
@@ -397,10 +438,4 @@ fn unknown(cgroup_id: u64) -> Named {
     // No path looks like this.
     let about = Labels::new([(Label::Cgroup, format!("(id {cgroup_id})").into())]);
     Named { workload: Workload::Unknown, about }
-}
-
-fn tell(state: &State, told: Option<Told>) {
-    if let Some(Told { violation, is_new }) = told {
-        state.alerts.notify(Notice { violation, is_new });
-    }
 }

@@ -5,9 +5,9 @@ use std::{sync::Arc, time::SystemTime};
 use serde::Serialize;
 
 use crate::{
+    clock::unix_seconds,
     fair_share::{Capacity, FairShare, Priority, Tenant},
     policy::Process,
-    state::unix_seconds,
     workload::{Named, Place, Workload},
 };
 
@@ -38,7 +38,7 @@ pub struct FirstCall {
 /// See the module. No workload displaces what others did.
 #[derive(Debug)]
 pub struct FirstCalls {
-    calls: FairShare<u64, FirstCall>,
+    calls: FairShare<u64, Arc<FirstCall>>,
     number: u64,
 }
 
@@ -53,27 +53,27 @@ impl FirstCalls {
     pub fn push(&mut self, tenant: Tenant, call: FirstCall) {
         self.number += 1;
         let bytes = size_of::<FirstCall>() + call.process.bytes();
-        self.calls.put(tenant, Priority::Normal, self.number, call, bytes);
+        self.calls.put(tenant, Priority::Normal, self.number, Arc::new(call), bytes);
     }
 
     /// All that are remembered, the newest first.
     #[must_use]
-    pub fn newest(&self) -> Vec<&FirstCall> {
-        let mut calls: Vec<(&u64, &FirstCall)> = self.calls.iter().collect();
+    pub fn newest(&self) -> Vec<Arc<FirstCall>> {
+        let mut calls: Vec<(&u64, &Arc<FirstCall>)> = self.calls.iter().collect();
         calls.sort_unstable_by_key(|(number, _)| std::cmp::Reverse(**number));
-        calls.into_iter().map(|(_, call)| call).collect()
+        calls.into_iter().map(|(_, call)| Arc::clone(call)).collect()
     }
 
     /// Gives names to the workloads that have none yet.
     pub fn rename(&mut self, name: impl Fn(&Arc<Place>) -> Option<Named>) {
-        let named = |(&number, call): (&u64, &FirstCall)| match &call.workload {
+        let named = |(&number, call): (&u64, &Arc<FirstCall>)| match &call.workload {
             Workload::Unresolved(place) => Some((number, name(place)?)),
             _ => None,
         };
         for (number, Named { workload, about }) in self.calls.iter().filter_map(named).collect::<Vec<_>>() {
             self.calls.reassign(&number, &Tenant::of(&workload, &about));
             if let Some(call) = self.calls.get_mut(&number) {
-                call.workload = workload;
+                Arc::make_mut(call).workload = workload;
             }
         }
     }

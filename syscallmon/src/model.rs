@@ -5,14 +5,16 @@
 
 #[cfg(test)]
 mod tests;
+mod workloads;
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap, HashMap},
+    collections::{BinaryHeap, HashMap},
     sync::Arc,
     time::{Duration, Instant},
 };
 
+pub use self::workloads::ModelView;
 use crate::{
     fair_share::Tenant,
     snapshot::{Counts, Denial, SlotCounts, Snapshot},
@@ -44,14 +46,12 @@ pub struct Totals {
 /// Every workload that made a call and was not forgotten yet.
 #[derive(Debug)]
 pub struct Model {
-    workloads: BTreeMap<Workload, Totals>,
+    /// What is exported, and what waits for its name.
+    view: ModelView,
     slots: HashMap<u32, Counted>,
     remainder: Counts,
-    folded: u64,
-    /// Most series that workloads may have together, and how many they have.
+    /// Most series that workloads may have together.
     most_series: usize,
-    series: usize,
-    capped: u64,
 }
 
 /// What a workload has done since it was last asked.
@@ -105,15 +105,7 @@ impl Model {
     /// A model of nothing yet, with room for so many series.
     #[must_use]
     pub fn new(most_series: usize) -> Self {
-        Self {
-            workloads: BTreeMap::new(),
-            slots: HashMap::new(),
-            remainder: Counts::default(),
-            folded: 0,
-            most_series,
-            series: 0,
-            capped: 0,
-        }
+        Self { view: ModelView::default(), slots: HashMap::new(), remainder: Counts::default(), most_series }
     }
 
     /// Adds what happened since the last snapshot. `name` names a cgroup; what it cannot name goes to
@@ -149,7 +141,7 @@ impl Model {
         }
         if !is_same {
             let left = self.leave(slot.slot, now);
-            if let Some(totals) = left.and_then(|left| self.workloads.get_mut(&left)) {
+            if let Some(totals) = left.and_then(|left| self.view.workloads.get_mut(&left)) {
                 totals.is_renamed = totals.is_gone();
             }
             let totals = self.totals(&workload, now);
@@ -157,55 +149,58 @@ impl Model {
             (totals.gone_since, totals.is_renamed) = (None, false);
             (totals.newest_slot, totals.cgroup_id) = (slot.slot, slot.cgroup_id);
         }
-        if let Some(totals) = self.workloads.get_mut(&workload).filter(|totals| totals.newest_slot == slot.slot) {
+        let is_changed = |totals: &Arc<Totals>| totals.newest_slot == slot.slot && totals.about != about;
+        if self.view.workloads.get(&workload).is_some_and(is_changed)
+            && let Some(totals) = self.view.workloads.get_mut(&workload)
+        {
             totals.about = about;
         }
         if !new.is_empty() || !is_same {
             self.add(&workload, &new);
             self.slots.insert(slot.slot, Counted { workload, counts: slot.counts.clone() });
         }
-        let is_held = self.workloads.get(&named.workload).is_some_and(|totals| totals.held_since.is_some());
+        let is_held = self.view.workloads.get(&named.workload).is_some_and(|totals| totals.held_since.is_some());
         (!is_held).then(|| News::new(named, slot.cgroup_id, &new)).filter(News::is_news)
     }
 
     /// The totals of a workload, new ones if it has none yet.
     fn totals(&mut self, workload: &Workload, now: Instant) -> &mut Totals {
         let held_since = matches!(workload, Workload::Unresolved(_)).then_some(now);
-        self.workloads.entry(workload.clone()).or_insert_with(|| Totals { held_since, ..Totals::default() })
+        self.view.workloads.get_or_insert(workload, || Totals { held_since, ..Totals::default() })
     }
 
     /// Adds counts to a workload's totals. Where series would become too many, those that it does not have yet go to the
     /// remainder.
     fn add(&mut self, workload: &Workload, new: &Counts) {
-        let totals = self.workloads.entry(workload.clone()).or_default();
+        let totals = self.view.workloads.get_or_insert(workload, Totals::default);
         if !workload.is_one() {
             totals.counts.add(new);
             return;
         }
         let before = totals.counts.series();
-        if self.series + new.series() <= self.most_series {
+        if self.view.series + new.series() <= self.most_series {
             totals.counts.add(new);
-            self.series += totals.counts.series() - before;
+            self.view.series += totals.counts.series() - before;
             return;
         }
         let (fitting, excess) = new.split(&totals.counts);
         totals.counts.add(&fitting);
         if !excess.is_empty() {
-            self.capped += excess.calls.sum();
+            self.view.capped += excess.calls.sum();
             self.add(&Workload::Remainder, &excess);
         }
     }
 
     /// Takes a workload out, with its series.
     fn remove(&mut self, workload: &Workload) -> Option<Totals> {
-        let totals = self.workloads.remove(workload)?;
-        self.series -= if workload.is_one() { totals.counts.series() } else { 0 };
+        let totals = self.view.workloads.remove(workload)?;
+        self.view.series -= if workload.is_one() { totals.counts.series() } else { 0 };
         Some(totals)
     }
 
     /// Places of the workloads that have no name yet.
     pub fn unresolved(&self) -> impl Iterator<Item = &Arc<Place>> {
-        self.workloads.keys().filter_map(|workload| match workload {
+        self.view.workloads.iter().filter_map(|(workload, _)| match workload {
             Workload::Unresolved(place) => Some(place),
             _ => None,
         })
@@ -232,7 +227,7 @@ impl Model {
 
     /// Adds the totals of a workload that is no more to another's.
     fn merge(&mut self, old: &Totals, to: &Named, now: Instant) {
-        let is_new = !self.workloads.contains_key(&to.workload);
+        let is_new = !self.view.workloads.contains(&to.workload);
         let totals = self.totals(&to.workload, now);
         totals.slots += old.slots;
         totals.gone_since = match (is_new, totals.slots) {
@@ -252,11 +247,13 @@ impl Model {
     /// Lets workloads be exported that have waited for their name for so long. All that they have done is returned.
     pub fn release(&mut self, now: Instant, after: Duration) -> Vec<News> {
         let mut news = Vec::new();
-        for (workload, totals) in &mut self.workloads {
-            if totals.held_since.take_if(|since| now.duration_since(*since) >= after).is_some() {
-                let named = Named { workload: workload.clone(), about: totals.about.clone() };
-                news.push(News::new(named, totals.cgroup_id, &totals.counts));
-            }
+        let is_due = |totals: &Totals| totals.held_since.is_some_and(|since| now.duration_since(since) >= after);
+        let due = self.view.workloads.iter().filter(|(_, totals)| is_due(totals)).map(|(workload, _)| workload.clone());
+        for workload in due.collect::<Vec<_>>() {
+            let Some(totals) = self.view.workloads.get_mut(&workload) else { continue };
+            totals.held_since = None;
+            let named = Named { workload, about: totals.about.clone() };
+            news.push(News::new(named, totals.cgroup_id, &totals.counts));
         }
         news.retain(News::is_news);
         news
@@ -265,26 +262,26 @@ impl Model {
     /// All that a workload has done so far.
     #[must_use]
     pub fn all_of(&self, named: &Named) -> Option<News> {
-        let totals = self.workloads.get(&named.workload)?;
+        let totals = self.view.workloads.get(&named.workload)?;
         Some(News::new(named.clone(), totals.cgroup_id, &totals.counts))
     }
 
     /// What is known of a workload.
     #[must_use]
     pub fn about(&self, workload: &Workload) -> Option<&Labels> {
-        self.workloads.get(workload).map(|totals| &totals.about)
+        self.view.workloads.get(workload).map(|totals| &totals.about)
     }
 
     /// Whether there are totals of a workload that is not gone.
     #[must_use]
     pub fn is_there(&self, workload: &Workload) -> bool {
-        self.workloads.get(workload).is_some_and(|totals| !totals.is_gone())
+        self.view.workloads.get(workload).is_some_and(|totals| !totals.is_gone())
     }
 
     /// Whether there are totals of a workload.
     #[must_use]
     pub fn has(&self, workload: &Workload) -> bool {
-        self.workloads.contains_key(workload)
+        self.view.workloads.contains(workload)
     }
 
     /// Forgets slots that were freed, after their last counts were applied: they start anew.
@@ -297,7 +294,7 @@ impl Model {
     /// Takes a slot out of its workload, which is returned: it was freed, or what it is counted for has another name now.
     fn leave(&mut self, slot: u32, now: Instant) -> Option<Workload> {
         let counted = self.slots.remove(&slot)?;
-        let totals = self.workloads.get_mut(&counted.workload)?;
+        let totals = self.view.workloads.get_mut(&counted.workload)?;
         totals.slots -= 1;
         // What stands for many stays: somebody else's calls are in there too.
         if totals.slots == 0 && counted.workload.is_one() {
@@ -312,7 +309,7 @@ impl Model {
     pub fn expire(&mut self, now: Instant, keep: Duration, most_series: usize, is_there: impl Fn(&Totals) -> bool) {
         let is_due = |totals: &Totals| totals.gone_since.is_some_and(|since| now.duration_since(since) >= keep);
         let is_there = |totals: &Totals| !totals.is_renamed && is_there(totals);
-        let due = self.workloads.iter().filter(|(_, totals)| is_due(totals) && !is_there(totals));
+        let due = self.view.workloads.iter().filter(|(_, totals)| is_due(totals) && !is_there(totals));
         for workload in due.map(|(workload, _)| workload.clone()).collect::<Vec<_>>() {
             self.remove(&workload);
         }
@@ -322,7 +319,7 @@ impl Model {
     /// Folds workloads that are gone until the others have so many series at most: each time the oldest one of the tenant that has most, so
     /// that nobody's last counts are gone before they are scraped since somebody else starts and ends many workloads.
     fn fold_oldest(&mut self, most_series: usize) {
-        let gone = || self.workloads.iter().filter(|(_, totals)| totals.is_gone());
+        let gone = || self.view.workloads.iter().filter(|(_, totals)| totals.is_gone());
         let mut excess = gone().map(|(_, totals)| totals.counts.series()).sum::<usize>().saturating_sub(most_series);
         if excess == 0 {
             return;
@@ -345,45 +342,16 @@ impl Model {
             let Some((_, workload)) = workloads.pop() else { continue };
             let counts = self.remove(&workload).map(|totals| totals.counts).unwrap_or_default();
             self.add(&Workload::Gone, &counts);
-            self.folded += 1;
+            self.view.folded += 1;
             excess = excess.saturating_sub(counts.series());
             by_series.push((series - counts.series(), workloads));
         }
     }
 
-    /// Workloads that were folded into [`Workload::Gone`] so far.
+    /// What is exported of it now.
     #[must_use]
-    pub fn folded(&self) -> u64 {
-        self.folded
-    }
-
-    /// Calls that went to the remainder since there was no room for their series.
-    #[must_use]
-    pub fn capped(&self) -> u64 {
-        self.capped
-    }
-
-    /// Series that there are, of all workloads together but those that stand for many.
-    #[must_use]
-    pub fn series(&self) -> usize {
-        self.series
-    }
-
-    /// Every workload and its totals, sorted, but those that wait for their name.
-    pub fn workloads(&self) -> impl Iterator<Item = (&Workload, &Totals)> {
-        self.workloads.iter().filter(|(_, totals)| totals.held_since.is_none())
-    }
-
-    /// One workload's totals, unless it waits for its name.
-    #[must_use]
-    pub fn get(&self, workload: &Workload) -> Option<&Totals> {
-        self.workloads.get(workload).filter(|totals| totals.held_since.is_none())
-    }
-
-    /// How many wait for their name.
-    #[must_use]
-    pub fn held(&self) -> usize {
-        self.workloads.values().filter(|totals| totals.held_since.is_some()).count()
+    pub fn view(&self) -> &ModelView {
+        &self.view
     }
 }
 

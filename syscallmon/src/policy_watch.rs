@@ -1,9 +1,6 @@
 //! Reads policies again when their files have changed, and puts them in force. A file with a mistake leaves its older policies in force.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::watch,
@@ -13,8 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     blocking::{self, FILE_TIMEOUT, Work},
+    policy::Policies,
+    requests::Requester,
     settings::{LoadedPolicies, PolicySources, Watched},
-    state::Shared,
 };
 
 /// All files of policies are one job.
@@ -27,14 +25,20 @@ const PERIOD: Duration = Duration::from_secs(5);
 pub struct PolicyWatch {
     sources: watch::Receiver<PolicySources>,
     files: Arc<Watched>,
-    shared: Shared,
+    /// Those in force.
+    policies: Arc<Policies>,
+    owner: Requester,
 }
 
 impl PolicyWatch {
     /// Watches the files that policies were read from, and the part of the configuration that says where they are.
     #[must_use]
-    pub fn new(sources: watch::Receiver<PolicySources>, files: Watched, shared: Shared) -> Self {
-        Self { sources, files: Arc::new(files), shared }
+    pub fn new(
+        sources: watch::Receiver<PolicySources>,
+        (policies, files): (Arc<Policies>, Watched),
+        owner: Requester,
+    ) -> Self {
+        Self { sources, files: Arc::new(files), policies, owner }
     }
 
     /// Watches until `shutdown`.
@@ -61,14 +65,14 @@ impl PolicyWatch {
     }
 
     async fn load(&mut self) {
-        let before = Arc::clone(&self.shared.lock().policies);
+        let before = Arc::clone(&self.policies);
         let sources = self.sources.borrow_and_update().clone();
         let is_strict = sources.strict;
         let loaded = blocking::run(Work::Policy, KEY, FILE_TIMEOUT, move || sources.load(&before)).await;
         let LoadedPolicies { policies, problems, files } = match loaded {
             Ok(loaded) => loaded,
             Err(error) => {
-                self.shared.lock().policy_reload.0 = false;
+                self.owner.set_policies(None, 1).await;
                 tracing::error!("the files of policies hang, the old policies stay: {error}");
                 return;
             }
@@ -77,20 +81,14 @@ impl PolicyWatch {
         for problem in &problems {
             tracing::error!("a new policy is not in force: {problem}");
         }
-        let refuses_all = is_strict && !problems.is_empty();
-        let mut state = self.shared.lock();
-        state.policy_problems = problems.len();
-        if problems.is_empty() {
-            state.policy_reload = (true, SystemTime::now());
-        } else {
-            state.policy_reload.0 = false;
-        }
-        if refuses_all {
-            drop(state);
+        let mut usable = Some(policies).filter(|policies| *policies != *self.policies).map(Arc::new);
+        if is_strict && !problems.is_empty() {
             tracing::error!("no new policy is in force, the older ones stay (policy.strict)");
-        } else if *state.policies != policies {
+            usable = None;
+        } else if let Some(policies) = &usable {
+            self.policies = Arc::clone(policies);
             tracing::info!(policies = policies.iter().len(), "policies reloaded");
-            state.policies = Arc::new(policies);
         }
+        self.owner.set_policies(usable, problems.len()).await;
     }
 }

@@ -1,8 +1,12 @@
 //! The daemon's heart: takes snapshots, one at a time, and keeps names and totals up to date.
 //!
-//! One task owns the kernel's tables, the tree and the writing side of the state, so two snapshots can never
-//! run at once. It samples at each poll, when a scrape wants fresher counts, and early when many cgroups died,
+//! One task owns the kernel's tables, the tree, totals, baselines and violations, so two snapshots can never run at once, and nobody
+//! else changes anything: others ask for it ([`crate::requests`]), and read views ([`crate::view`]). It samples at each poll, when a scrape wants fresher counts, and early when many cgroups died,
 //! whose slots others wait for.
+
+mod alive;
+mod paths;
+mod publisher;
 
 use std::{
     cell::OnceCell,
@@ -11,45 +15,46 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use rustix::time::{ClockId, clock_gettime};
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::watch,
     time::{MissedTickBehavior, interval, sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
+use self::{
+    alive::Alive,
+    publisher::{Parts, Publisher},
+};
 use crate::{
+    alert::Alerts,
     attribution::Attribution,
     cgroup::{Change, Tree},
+    clock::monotonic_now,
     detector::Detector,
     fair_share::Tenant,
-    first_calls::FirstCall,
+    first_calls::{FirstCall, FirstCalls},
     kernel::{self, CgroupChange, EventStreams, Kernel, Probe},
-    model::Totals,
+    model::{Model, News, Totals},
     process,
+    requests::{Request, Requester, Requests},
     snapshot::Snapshot,
-    state::{Shared, SnapshotFacts, State},
     syscalls::CallTable,
-    workload::{Label, Labels, Named, Naming, PATIENCE, Place, Workload},
+    view::{SnapshotFacts, View},
+    workload::{Labels, Named, Naming, PATIENCE, Workload},
 };
 
 /// A scrape is answered from a snapshot that is at most this old.
 pub const FRESH: Duration = Duration::from_secs(1);
 
-/// Least time between two early samples: when many slots can be freed, when there are none left, and between two walks for cgroups without
-/// a name.
+/// Least time between two early samples: when many slots can be freed, and when there are none left.
 const EARLY: Duration = Duration::from_millis(20);
 const EXHAUSTED: Duration = Duration::from_secs(1);
-const WALK: Duration = Duration::from_secs(1);
 
 /// How long a snapshot waits for answers of `/proc` about calls that it has counted.
 const ANSWERS: Duration = Duration::from_millis(5);
 
 /// How often names are looked for that first calls wait for.
 const NAMES: Duration = Duration::from_millis(50);
-
-/// A walk buries what it and the one before did not see.
-const WALKS_AFTER_LOSS: u32 = 2;
 
 /// What can be changed while the daemon runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,37 +65,22 @@ pub struct Tunables {
     pub expire_after: Duration,
 }
 
-/// Asks the sampler for fresh counts.
-#[derive(Clone, Debug)]
-pub struct Refresher {
-    requests: mpsc::Sender<oneshot::Sender<()>>,
-}
-
-impl Refresher {
-    /// Returns when the newest snapshot is younger than [`FRESH`], or when there will be no more.
-    pub async fn refresh(&self) {
-        let (done, wait) = oneshot::channel();
-        if self.requests.send(done).await.is_ok() {
-            // An error means that the sampler has stopped: the last snapshot is the newest there will be.
-            let _ = wait.await;
-        }
-    }
-}
-
 /// See the module.
 pub struct Sampler {
     kernel: Kernel,
     events: EventStreams,
-    calls: CallTable,
     tree: Tree,
     attribution: Attribution,
     naming: Naming,
+    model: Model,
     detector: Detector,
+    first_calls: FirstCalls,
+    alerts: Alerts,
+    publisher: Publisher,
     /// Cgroups whose births were seen: all that they ever called is known.
     born: HashSet<u64>,
-    shared: Shared,
     tunables: watch::Receiver<Tunables>,
-    requests: mpsc::Receiver<oneshot::Sender<()>>,
+    requests: Requests,
     /// Without the cgroup probe, the tree is walked before every snapshot.
     has_cgroup_events: bool,
     /// Lost cgroup events that were noticed.
@@ -104,35 +94,52 @@ pub struct Sampler {
     many_dead: usize,
 }
 
+/// What a sampler begins with.
+pub struct Beginning {
+    /// The programs and their tables.
+    pub kernel: Kernel,
+    /// What they report.
+    pub events: EventStreams,
+    /// Cgroups.
+    pub tree: Tree,
+    /// Names of workloads.
+    pub naming: Naming,
+    /// Totals, none yet.
+    pub model: Model,
+    /// Who judges calls.
+    pub detector: Detector,
+    /// Where violations go.
+    pub alerts: Alerts,
+}
+
 impl Sampler {
-    /// A sampler, and the handle to ask it for fresh counts. Walks the tree once.
+    /// A sampler, and the handle to ask it for things. Walks the tree once.
     #[must_use]
     pub fn new(
-        kernel: Kernel,
-        events: EventStreams,
-        (mut tree, mut naming, mut detector): (Tree, Naming, Detector),
-        shared: Shared,
+        beginning: Beginning,
+        views: watch::Sender<Arc<View>>,
         tunables: watch::Receiver<Tunables>,
-    ) -> (Self, Refresher) {
-        let (sender, requests) = mpsc::channel(64);
+    ) -> (Self, Requester) {
+        let Beginning { kernel, events, mut tree, mut naming, model, mut detector, alerts } = beginning;
+        let (requester, requests) = Requester::new();
         tree.walk();
         naming.policies_use_owner(detector.uses_owner());
         let has_cgroup_events = kernel.probes().iter().any(|status| status.probe == Probe::Cgroup && status.is_up());
         detector.sees_all_cgroups(tree.sees_all());
-        let slots = shared.lock().capacity.cgroups as usize;
-        let many_dead = (slots / 8).max(1);
-        let attribution = Attribution::new(kernel.most_roots(), slots);
-        let calls = shared.lock().calls.clone();
+        let publisher = Publisher::new(views);
+        let slots = publisher.host.capacity.cgroups as usize;
         let sampler = Self {
+            attribution: Attribution::new(kernel.most_roots(), slots),
             kernel,
             events,
-            calls,
             tree,
-            attribution,
             naming,
+            model,
             detector,
+            first_calls: FirstCalls::default(),
+            alerts,
+            publisher,
             born: HashSet::new(),
-            shared,
             tunables,
             requests,
             has_cgroup_events,
@@ -140,13 +147,25 @@ impl Sampler {
             first_calls_lost: 0,
             walks_due: 0,
             last_walk: Instant::now(),
-            many_dead,
+            many_dead: (slots / 8).max(1),
         };
-        (sampler, Refresher { requests: sender })
+        (sampler, requester)
     }
 
-    /// Samples until `shutdown`; then detaches everything, by dropping the kernel's programs.
-    pub async fn run(mut self, shutdown: CancellationToken) {
+    /// Samples from `begin` until `shutdown`; then detaches everything, by dropping the kernel's programs. Baselines are there for whoever
+    /// asks before and after it, until `end`.
+    pub async fn run(mut self, begin: CancellationToken, shutdown: CancellationToken, end: CancellationToken) {
+        let begun = async {
+            tokio::select! { () = begin.cancelled() => {}, () = shutdown.cancelled() => {} }
+        };
+        serve_idle(&mut self.requests, &mut self.detector, begun).await;
+        self.sample_until(&shutdown).await;
+        let Self { kernel, events, mut requests, mut detector, .. } = self;
+        drop((events, kernel));
+        serve_idle(&mut requests, &mut detector, end.cancelled()).await;
+    }
+
+    async fn sample_until(&mut self, shutdown: &CancellationToken) {
         let mut poll = poll_interval(self.tunables.borrow_and_update().poll_interval);
         let answers = self.detector.answers();
         loop {
@@ -167,6 +186,7 @@ impl Sampler {
                     poll = poll_interval(self.tunables.borrow_and_update().poll_interval);
                 }
             }
+            self.deliver();
         }
     }
 
@@ -174,7 +194,7 @@ impl Sampler {
     fn judge_answered(&mut self, patience: Option<Duration>) {
         let answered = self.detector.answered(patience);
         if !answered.is_empty() {
-            self.detector.judge_answered(&mut self.shared.lock(), &self.naming, answered);
+            self.detector.judge_answered(&self.naming, answered);
         }
     }
 
@@ -182,12 +202,25 @@ impl Sampler {
     fn judge_named(&mut self) {
         self.find_paths_of(&self.detector.without_path().collect::<HashSet<u64>>());
         self.naming.refresh();
-        self.judge_waiting(&mut self.shared.clone().lock());
+        self.judge_waiting();
     }
 
-    fn judge_waiting(&mut self, state: &mut State) {
-        self.detector.found(state, &mut self.naming, &self.tree);
-        self.detector.named(state, &self.naming);
+    fn judge_waiting(&mut self) {
+        self.detector.found(&mut self.naming, &self.tree);
+        self.detector.named(&self.naming);
+    }
+
+    /// Has delivered what was found when calls were judged.
+    fn deliver(&mut self) {
+        for notice in self.detector.take_notices() {
+            self.alerts.notify(notice);
+            self.publisher.changed();
+        }
+    }
+
+    fn publish(&mut self) {
+        let Self { model, detector, first_calls, naming, alerts, .. } = self;
+        self.publisher.publish(&Parts { model, detector, first_calls, directory: naming.directory(), alerts });
     }
 
     /// When to sample before the next poll, if at all.
@@ -200,18 +233,40 @@ impl Sampler {
         } else {
             return None;
         };
-        Some(self.shared.lock().snapshot.taken + pause)
+        Some(self.publisher.snapshot.taken + pause)
     }
 
-    /// Takes a snapshot unless the newest is fresh, then answers everybody who waits.
-    fn serve(&mut self, request: oneshot::Sender<()>) {
-        let snapshot = self.shared.lock().snapshot;
-        if snapshot.number == 0 || snapshot.taken.elapsed() >= FRESH {
+    /// Does what others have asked for so far; of those who want a fresh snapshot, one is for all.
+    fn serve(&mut self, request: Request) {
+        let waiting = std::iter::from_fn(|| self.requests.try_recv().ok());
+        let requests: Vec<Request> = std::iter::once(request).chain(waiting).collect();
+        let mut refreshed = Vec::new();
+        for request in requests {
+            match request {
+                Request::Refresh(done) => refreshed.push(done),
+                Request::Release(done) => {
+                    self.release(Duration::ZERO);
+                    refreshed.push(done);
+                }
+                Request::Baselines(work) => {
+                    work(self.detector.baselines_mut());
+                    self.publisher.changed();
+                }
+                Request::Policies(policies, problems) => {
+                    policies.into_iter().for_each(|policies| self.detector.set_policies(policies));
+                    self.publisher.policies_were_read(problems);
+                }
+                Request::Configuration(problems) => self.publisher.configuration_was_read(problems),
+            }
+        }
+        let snapshot = self.publisher.snapshot;
+        if !refreshed.is_empty() && (snapshot.number == 0 || snapshot.taken.elapsed() >= FRESH) {
             self.sample();
         }
-        let waiting = std::iter::from_fn(|| self.requests.try_recv().ok());
-        for done in std::iter::once(request).chain(waiting) {
-            // Whoever gave up waiting needs no answer.
+        self.deliver();
+        self.publish();
+        for done in refreshed {
+            // Who gave up waiting needs no answer.
             let _ = done.send(());
         }
     }
@@ -287,36 +342,48 @@ impl Sampler {
     /// Gives names that have become known to what was counted before, then counts what is new.
     fn count(&mut self, snapshot: &Snapshot, now: Instant) {
         self.judge_answered(Some(ANSWERS));
-        let mut state = self.shared.lock();
-        self.naming.refresh();
-        for id in self.naming.take_renamed() {
-            // Of what it is now, not all that it ever called is known.
-            self.born.remove(&id);
-        }
-        self.naming.check_node();
-        let (named, mut news) = (newly_named(&state, &self.naming), Vec::new());
-        if !named.is_empty() {
-            self.naming.set(&named);
-            self.detector.renamed(&mut state, &named);
-            news = state.model.rename(&named, now);
-        }
-        name_first_calls(&mut state, &self.naming);
-        self.detector.found(&mut state, &mut self.naming, &self.tree);
-        self.detector.named(&mut state, &self.naming);
+        let mut news = self.take_names_up(now);
+        self.judge_waiting();
         let (tree, naming) = (&self.tree, &mut self.naming);
-        news.extend(state.model.apply(snapshot, now, |id| Some(naming.name(id, tree.path(id)?).clone())));
+        news.extend(self.model.apply(snapshot, now, |id| Some(naming.name(id, tree.path(id)?).clone())));
         // A little longer than for its pod's name to do.
-        let patience = if naming.directory().has_sources() { PATIENCE + EARLY } else { Duration::ZERO };
-        news.extend(state.model.release(now, patience));
+        let patience = if self.naming.directory().has_sources() { PATIENCE + EARLY } else { Duration::ZERO };
+        news.extend(self.model.release(now, patience));
         // Each first call in the remainder is an event, with its cgroup. Where events were lost, only the counters tell.
         let losses = snapshot.losses.first_seen_events;
         if std::mem::replace(&mut self.first_calls_lost, losses) == losses {
             news.retain(|news| news.named.workload != Workload::Remainder);
         }
         let (time, born) = (SystemTime::now(), &self.born);
-        self.detector.counted(&mut state, &news, time, |id| !born.contains(&id));
-        self.detector.tick(&mut state, now, time);
+        self.detector.counted(&news, time, |id| !born.contains(&id));
+        self.detector.tick(&self.model, now, time);
         self.naming.policies_use_owner(self.detector.uses_owner());
+    }
+
+    /// Gives names that have become known to workloads, and to their first calls. What they have called is to be judged by these.
+    fn take_names_up(&mut self, now: Instant) -> Vec<News> {
+        self.naming.refresh();
+        for id in self.naming.take_renamed() {
+            // Of what it is now, not all that it ever called is known.
+            self.born.remove(&id);
+        }
+        self.naming.check_node();
+        let named = newly_named(&self.model, &self.naming);
+        let mut news = Vec::new();
+        if !named.is_empty() {
+            self.naming.set(&named);
+            self.detector.renamed(&named);
+            news = self.model.rename(&named, now);
+        }
+        name_first_calls(&mut self.first_calls, &self.naming);
+        news
+    }
+
+    /// Exports workloads that have waited for their names for so long.
+    fn release(&mut self, after: Duration) {
+        let news = self.model.release(Instant::now(), after);
+        self.detector.counted(&news, SystemTime::now(), |id| !self.born.contains(&id));
+        self.publisher.changed();
     }
 
     /// Forgets cgroups whose last counts were read.
@@ -330,70 +397,28 @@ impl Sampler {
         if self.born.capacity() > 1024 && self.born.len() < self.born.capacity() / 4 {
             self.born.shrink_to_fit();
         }
-        let state = self.shared.lock();
-        self.naming.forget(dead, state.model.unresolved());
-    }
-
-    /// Makes sure that every cgroup of the snapshot has a path that can have one.
-    fn find_paths(&mut self, snapshot: &Snapshot) {
-        // Whatever made a call was born before, so its birth has been reported by now.
-        self.take_events();
-        if snapshot.losses.cgroup_events > self.losses_seen {
-            self.losses_seen = snapshot.losses.cgroup_events;
-            self.walks_due = WALKS_AFTER_LOSS;
-        }
-        let waiting = self.detector.without_path();
-        self.find_paths_of(&snapshot.slots.iter().map(|slot| slot.cgroup_id).chain(waiting).collect());
-    }
-
-    /// Walks where the path of one of these cgroups is not known, though not all the time.
-    fn find_paths_of(&mut self, cgroups: &HashSet<u64>) {
-        let unheard = |tree: &Tree| -> Vec<u64> { cgroups.iter().copied().filter(|&id| !tree.knows(id)).collect() };
-        if (self.walks_due == 0 && unheard(&self.tree).is_empty()) || self.last_walk.elapsed() < WALK {
-            return;
-        }
-        self.walk();
-        for id in unheard(&self.tree) {
-            // Looked for once, and not again at every snapshot.
-            self.tree.add_unnamed(id);
-        }
-        self.take_names();
-    }
-
-    /// Takes up cgroups whose paths became known.
-    fn take_names(&mut self) {
-        for id in self.tree.take_named() {
-            let Some(path) = self.tree.path(id) else { continue };
-            let place = Place::of(path);
-            self.attribution.named(id, &place, path);
-            // So that whoever lives for a moment only is asked for in time.
-            if self.born.contains(&id) {
-                self.naming.directory().prepare(&place);
-            }
-        }
-        self.set_roots();
-    }
-
-    fn walk(&mut self) {
-        self.last_walk = Instant::now();
-        if self.tree.walk() {
-            self.walks_due = self.walks_due.saturating_sub(1);
-        }
+        self.naming.forget(dead, self.model.unresolved());
     }
 
     fn take_up(&mut self, snapshot: &Snapshot, freed: &[u32], taken: Instant, begin: Instant) {
-        let mut state = self.shared.lock();
-        state.model.forget_slots(freed, taken);
+        self.model.forget_slots(freed, taken);
         let alive = OnceCell::new();
         let is_there = |totals: &Totals| alive.get_or_init(|| Alive::of(&self.tree)).has(totals);
-        let (expire_after, most) = (self.tunables.borrow().expire_after, state.capacity.series as usize);
-        state.model.expire(taken, expire_after, most, is_there);
-        state.losses = snapshot.losses;
-        state.series = snapshot.series;
-        state.histograms = snapshot.histograms;
-        state.cgroups = snapshot.slots.len() - freed.len();
-        let number = state.snapshot.number + 1;
-        state.snapshot = SnapshotFacts { number, taken, time: SystemTime::now(), duration: begin.elapsed() };
+        let expire_after = self.tunables.borrow().expire_after;
+        self.model.expire(taken, expire_after, self.publisher.host.capacity.series as usize, is_there);
+        self.deliver();
+        self.publisher.snapshot = SnapshotFacts {
+            number: self.publisher.snapshot.number + 1,
+            taken,
+            time: SystemTime::now(),
+            duration: begin.elapsed(),
+            series: snapshot.series,
+            histograms: snapshot.histograms,
+            cgroups: snapshot.slots.len() - freed.len(),
+            losses: snapshot.losses,
+        };
+        self.publisher.changed();
+        self.publish();
     }
 
     /// Takes up what the ring buffers have.
@@ -429,52 +454,46 @@ impl Sampler {
         let unknown = || Named { workload: Workload::Unknown, about: Labels::default() };
         let named = path.map_or_else(unknown, |path| self.naming.name(call.cgroup_id, &path).clone());
         let is_partial = !self.born.contains(&call.cgroup_id);
-        let judged_now = self.detector.look_at(&named, call, &self.calls, time, is_partial);
-        let mut state = self.shared.lock();
+        let judged_now = self.detector.look_at(&named, call, time, is_partial);
         let tenant = Tenant::of(&named.workload, &named.about);
-        state.first_calls.push(tenant, first_call(call, named.workload.clone(), &self.calls, time));
+        let calls = &self.publisher.host.calls;
+        self.first_calls.push(tenant, first_call(call, named.workload.clone(), calls, time));
+        self.publisher.changed();
         if let Some(first) = judged_now {
-            self.detector.first(&mut state, &self.naming, &named, first);
+            self.detector.first(&self.naming, &named, first);
         }
     }
 }
 
+/// Gives whoever asks what needs no kernel, until `end`.
+async fn serve_idle(requests: &mut Requests, detector: &mut Detector, end: impl Future<Output = ()>) {
+    let serve = async {
+        while let Some(request) = requests.recv().await {
+            match request {
+                Request::Baselines(work) => work(detector.baselines_mut()),
+                Request::Policies(policies, _) => {
+                    policies.into_iter().for_each(|policies| detector.set_policies(policies));
+                }
+                // Dropped, which is an answer.
+                Request::Refresh(_) | Request::Release(_) | Request::Configuration(_) => {}
+            }
+        }
+    };
+    tokio::select! { () = end => {}, () = serve => {} }
+}
+
 /// Workloads that waited for a name which is known now.
-fn newly_named(state: &State, naming: &Naming) -> HashMap<Workload, Named> {
-    let named = state.model.unresolved().map(|place| (Workload::Unresolved(Arc::clone(place)), naming.of_place(place)));
+fn newly_named(model: &Model, naming: &Naming) -> HashMap<Workload, Named> {
+    let named = model.unresolved().map(|place| (Workload::Unresolved(Arc::clone(place)), naming.of_place(place)));
     named.filter(|(_, named)| !matches!(named.workload, Workload::Unresolved(_))).collect()
 }
 
 /// Gives first calls their workloads' names.
-fn name_first_calls(state: &mut State, naming: &Naming) {
-    state.first_calls.rename(|place| {
+fn name_first_calls(first_calls: &mut FirstCalls, naming: &Naming) {
+    first_calls.rename(|place| {
         let named = naming.of_known(place);
         (!matches!(named.workload, Workload::Unresolved(_))).then_some(named)
     });
-}
-
-/// What is there now, as paths tell.
-struct Alive {
-    paths: HashSet<Arc<str>>,
-    /// Pods that have a container, be it only the one that holds their namespaces. Their own cgroup may stay when they are gone: on
-    /// hybrid hosts the kubelet removes it from v1 hierarchies only.
-    pods: HashSet<Arc<str>>,
-}
-
-impl Alive {
-    fn of(tree: &Tree) -> Self {
-        let places: Vec<Place> = tree.paths_alive().into_iter().map(Place::of).collect();
-        Self {
-            pods: places.iter().filter(|place| place.is_container()).filter_map(Place::pod).cloned().collect(),
-            paths: places.iter().flat_map(Place::paths).collect(),
-        }
-    }
-
-    /// Whether a workload's cgroup was made again, or its pod is still there: it may be about to start it once more.
-    fn has(&self, totals: &Totals) -> bool {
-        let is_in = |all: &HashSet<Arc<str>>, label| totals.about.get(label).is_some_and(|value| all.contains(value));
-        is_in(&self.paths, Label::Cgroup) || is_in(&self.pods, Label::PodUid)
-    }
 }
 
 fn first_call(call: &kernel::FirstCall, workload: Workload, calls: &CallTable, time: SystemTime) -> FirstCall {
@@ -488,12 +507,6 @@ fn first_call(call: &kernel::FirstCall, workload: Workload, calls: &CallTable, t
         denied: call.denied,
         process: process::of_event(call),
     }
-}
-
-/// `CLOCK_MONOTONIC`, the clock of the kernel's events.
-fn monotonic_now() -> Duration {
-    let now = clock_gettime(ClockId::Monotonic);
-    Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or_default())
 }
 
 /// Ticks at once, then at each interval; late ticks are not made up for.

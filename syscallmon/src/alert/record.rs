@@ -11,10 +11,10 @@ use serde::Serialize;
 
 use super::RateLimit;
 use crate::{
+    clock::unix_seconds,
     fair_share::{Priority, Tenant},
     policy::{Process, Severity, Violation},
     process::{printable, shortened},
-    state::unix_seconds,
     syscalls::Call,
     workload::Workload,
 };

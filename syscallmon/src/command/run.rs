@@ -1,13 +1,7 @@
 //! `syscallmon run`: the daemon. Brings everything up in the order that fails cleanly, and down again.
 
 use std::{
-    io,
-    net::TcpListener,
-    os::unix::fs::MetadataExt,
-    path::Path,
-    process::ExitCode,
-    sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    io, net::TcpListener, os::unix::fs::MetadataExt, path::Path, process::ExitCode, sync::Arc, time::SystemTime,
 };
 
 use anyhow::Context;
@@ -16,7 +10,7 @@ use syscallmon_common::ROOT_CGROUP_ID;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
-    task::JoinSet,
+    task::{JoinHandle, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -32,14 +26,15 @@ use crate::{
     },
     kernel::{self, Events, Kernel, Options, Probe, V1Hierarchy},
     model::Model,
-    policy::Policies,
+    policy::{Baselines, Policies},
     policy_watch::PolicyWatch,
     privileges,
-    sampler::{Sampler, Tunables},
+    requests::Requester,
+    sampler::{Beginning, Sampler, Tunables},
     settings::{self, Config, ListenAddress, LoadedPolicies, LogHandle, PolicySources, Settings, Watched},
-    state::{Shared, State},
     store::Store,
     syscalls::CallTable,
+    view::{Host, Reload, View, Views},
     workload::{Directory, Naming},
 };
 
@@ -66,11 +61,30 @@ struct Attached {
     events: Events,
     tree: Tree,
     naming: Naming,
+    model: Model,
     detector: Detector,
     policy_files: Watched,
     /// Whether what runtimes call to set containers up is told apart.
     tells_setup: bool,
-    shared: Shared,
+    first: View,
+}
+
+/// What samples, and how to ask it for things and to see what it knows.
+struct Sampling {
+    sampler: Sampler,
+    owner: Requester,
+    views: Views,
+    policy_files: Watched,
+}
+
+impl Attached {
+    fn into_sampling(self, alerts: Alerts, tunables: watch::Receiver<Tunables>) -> anyhow::Result<Sampling> {
+        let Self { kernel, events, tree, naming, model, detector, policy_files, first, .. } = self;
+        let (publish, views) = Views::new(first);
+        let beginning = Beginning { kernel, events: events.watch()?, tree, naming, model, detector, alerts };
+        let (sampler, owner) = Sampler::new(beginning, publish, tunables);
+        Ok(Sampling { sampler, owner, views, policy_files })
+    }
 }
 
 impl Run {
@@ -121,30 +135,28 @@ impl Run {
         log: LogHandle,
     ) -> anyhow::Result<()> {
         let (tunables, watched) = watch::channel(config.tunables);
-        let shared = attached.shared.clone();
-        let events = attached.events.watch()?;
-        let naming = (attached.tree, attached.naming, attached.detector);
-        let (sampler, refresher) = Sampler::new(attached.kernel, events, naming, shared.clone(), watched.clone());
-        let site = Site::new(shared.clone(), refresher, &config.telemetry_path, watched)?;
+        let (shutdown, mut tasks) = (CancellationToken::new(), JoinSet::new());
+        let alerts = Alerts::start(&config.alert, &config.node, &shutdown, &mut tasks);
+        let (calls, tells_setup) = (Arc::clone(&attached.first.host.calls), attached.tells_setup);
+        let (policies, directory) = (Arc::clone(&attached.first.policies), attached.naming.directory().clone());
+        let Sampling { sampler, owner, views, policy_files } = attached.into_sampling(alerts, watched.clone())?;
+        let site = Site::new(views, owner.clone(), &config.telemetry_path, watched)?;
+        let (begin, end) = (CancellationToken::new(), CancellationToken::new());
+        let sampling = tokio::spawn(sampler.run(begin.clone(), shutdown.clone(), end.clone()));
         // What was learned before is known before the first call is judged.
-        shared.lock().baselines.retention = config.baseline_retention;
-        let store = Store::new(&config.state_directory, shared.clone());
+        let store = Store::new(&config.state_directory, owner.clone(), calls);
         store.synchronize().await;
+        begin.cancel();
         let listeners = listeners.into_iter().map(tokio::net::TcpListener::from_std).collect::<io::Result<_>>()?;
 
-        let shutdown = CancellationToken::new();
-        let mut tasks = JoinSet::new();
-        config.sources.start(&shared.lock().directory, &config.node, &shutdown, &mut tasks);
-        shared.lock().alerts = Alerts::start(&config.alert, &config.node, &shutdown, &mut tasks);
-        tasks.spawn(sampler.run(shutdown.clone()));
+        config.sources.start(&directory, &config.node, &shutdown, &mut tasks);
         tasks.spawn(store.run(shutdown.clone()));
-        let tells_setup = attached.tells_setup;
-        let (policies, sources) = watch::channel(usable(&config.policies, tells_setup));
-        tasks.spawn(PolicyWatch::new(sources, attached.policy_files, shared.clone()).run(shutdown.clone()));
+        let (sources, changed) = watch::channel(usable(&config.policies, tells_setup));
+        tasks.spawn(PolicyWatch::new(changed, (policies, policy_files), owner.clone()).run(shutdown.clone()));
         tasks.spawn(server.run(listeners, site.router(), shutdown.clone()));
-        let set_policies = |sources: &PolicySources| drop(policies.send_replace(usable(sources, tells_setup)));
-        let reload = async |config: &mut Config| self.reload(config, &tunables, &set_policies, &log, &shared).await;
-        until_stopped(config, reload, (&mut tasks, stop), &shutdown).await?;
+        let set_policies = |policies: &PolicySources| drop(sources.send_replace(usable(policies, tells_setup)));
+        let reload = async |config: &mut Config| self.reload(config, &tunables, &set_policies, &log, &owner).await;
+        until_stopped(config, reload, (&mut tasks, stop), (sampling, &shutdown, &end)).await?;
         tracing::info!("stopped");
         Ok(())
     }
@@ -156,13 +168,13 @@ impl Run {
         tunables: &watch::Sender<Tunables>,
         set_policies: impl Fn(&PolicySources),
         log: &LogHandle,
-        shared: &Shared,
+        owner: &Requester,
     ) {
         let new = match self.resolve_again().await {
             Ok(new) => new,
             Err(error) => {
                 tracing::error!("the new configuration is not in force, the old one stays: {error:#}");
-                shared.lock().config_reload.0 = false;
+                owner.configuration_was_read(1).await;
                 return;
             }
         };
@@ -176,17 +188,18 @@ impl Run {
         // Read again even if the configuration says the same: who asks may not want to wait.
         set_policies(&new.policies);
         config.policies = new.policies;
-        shared.lock().config_reload = (true, SystemTime::now());
+        owner.configuration_was_read(0).await;
         tracing::info!("configuration reloaded");
     }
 }
 
-/// Waits for SIGTERM or SIGINT, reloads on SIGHUP; then stops the tasks and waits for them. A second signal does not wait.
+/// Waits for SIGTERM or SIGINT, reloads on SIGHUP; then stops the tasks and waits for them, and for the sampler last: others may ask it for
+/// something until they end. A second signal does not wait.
 async fn until_stopped(
     mut config: Config,
     reload: impl AsyncFn(&mut Config),
     (tasks, stop): (&mut JoinSet<()>, &mut StopSignals),
-    shutdown: &CancellationToken,
+    (mut sampling, shutdown, end): (JoinHandle<()>, &CancellationToken, &CancellationToken),
 ) -> anyhow::Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
     loop {
@@ -200,17 +213,23 @@ async fn until_stopped(
                 ended.context("a task failed")?;
                 anyhow::bail!("a task ended that should not");
             }
+            ended = &mut sampling => {
+                ended.context("the sampler failed")?;
+                anyhow::bail!("the sampler ended, and should not");
+            }
         }
     }
     shutdown.cancel();
-    loop {
-        tokio::select! {
-            ended = tasks.join_next() => match ended {
-                Some(ended) => ended.context("a task failed")?,
-                None => return Ok(()),
-            },
-            _ = stop.received() => anyhow::bail!("stopped by a second signal"),
+    let ended = async {
+        while let Some(ended) = tasks.join_next().await {
+            ended.context("a task failed")?;
         }
+        end.cancel();
+        sampling.await.context("the sampler failed")
+    };
+    tokio::select! {
+        ended = ended => ended,
+        _ = stop.received() => anyhow::bail!("stopped by a second signal"),
     }
 }
 
@@ -287,21 +306,27 @@ fn attach(config: &Config) -> anyhow::Result<Attached> {
     tracing::info!(policies = policies.iter().len(), problems = problems.len(), "policies in force");
     let kept = privileges::drop_all(|| kernel.is_accessible()).context("cannot drop privileges")?;
     tracing::info!(kept = ?kept, "dropped privileges");
-    let hierarchy = hierarchies.set().to_string();
-    let bounds = config.latency.bounds.clone();
-    let (memory, directory) = (kernel.memory_bytes(), Directory::default());
+    let (calls, policies, directory) = (Arc::new(calls), Arc::new(policies), Directory::default());
     config.sources.expect(&directory);
-    let known = (Model::new(config.max_series), directory.clone());
-    let mut state = State::new(calls, kernel.probes().to_vec(), config.capacity, memory, hierarchy, bounds, known);
-    state.policies = Arc::new(policies);
-    state.policy_problems = problems.len();
+    let host = Host {
+        calls: Arc::clone(&calls),
+        hierarchy: hierarchies.set().to_string(),
+        probes: kernel.probes().to_vec(),
+        capacity: config.capacity,
+        duration_bounds: config.latency.bounds.clone(),
+        kernel_memory_bytes: kernel.memory_bytes(),
+    };
+    let mut first = View { policies: Arc::clone(&policies), ..View::empty(Arc::new(host)) };
     if !problems.is_empty() {
-        state.policy_reload = (false, SystemTime::UNIX_EPOCH);
+        first.policy_reload = Reload { is_ok: false, last_success: SystemTime::UNIX_EPOCH, problems: problems.len() };
     }
-    let detector = Detector::new(Arc::clone(&state.policies), config.procfs.clone(), config.alert.command_line);
+    let mut baselines = Baselines::default();
+    baselines.retention = config.baseline_retention;
+    let processes = (config.procfs.clone(), config.alert.command_line);
+    let detector = Detector::new((policies, baselines), calls, directory.clone(), processes);
     let naming = Naming::new(directory, config.rules.clone(), config.node.as_str().into());
-    let (tree, shared) = (Tree::new(hierarchies.mounts()), Shared::new(state));
-    Ok(Attached { kernel, events, tree, naming, detector, policy_files, tells_setup, shared })
+    let (tree, model) = (Tree::new(hierarchies.mounts()), Model::new(config.max_series));
+    Ok(Attached { kernel, events, tree, naming, model, detector, policy_files, tells_setup, first })
 }
 
 /// The policies that can be in force on this kernel: the built-in one, and critical calls of policies that learn, would alarm at every start
@@ -331,22 +356,20 @@ pub(super) fn options(config: &Config, hierarchies: &Hierarchies) -> Options {
 /// Counts for one poll interval and prints what it saw.
 async fn once(attached: Attached, config: &Config, stop: &mut StopSignals) -> anyhow::Result<()> {
     let (_tunables, watched) = watch::channel(config.tunables);
-    let shared = attached.shared.clone();
-    let events = attached.events.watch()?;
     let directory = attached.naming.directory().clone();
-    let naming = (attached.tree, attached.naming, attached.detector);
-    let (sampler, refresher) = Sampler::new(attached.kernel, events, naming, shared.clone(), watched.clone());
-    let site = Site::new(shared.clone(), refresher, &config.telemetry_path, watched)?;
-    let shutdown = CancellationToken::new();
-    let mut tasks = JoinSet::new();
+    let Sampling { sampler, owner, views, .. } = attached.into_sampling(Alerts::default(), watched.clone())?;
+    let site = Site::new(views, owner.clone(), &config.telemetry_path, watched)?;
+    let (shutdown, mut tasks) = (CancellationToken::new(), JoinSet::new());
     config.sources.start(&directory, &config.node, &shutdown, &mut tasks);
-    let sampling = tokio::spawn(sampler.run(shutdown.clone()));
+    let begin = CancellationToken::new();
+    begin.cancel();
+    let sampling = tokio::spawn(sampler.run(begin, shutdown.clone(), shutdown.clone()));
     tokio::select! {
         () = tokio::time::sleep(config.tunables.poll_interval) => {}
         _ = stop.received() => {}
     }
     // There is no later: what has no name now goes by its path.
-    shared.lock().model.release(Instant::now(), Duration::ZERO);
+    owner.release().await;
     let exposition = site.exposition().await?;
     shutdown.cancel();
     sampling.await.context("the sampler failed")?;

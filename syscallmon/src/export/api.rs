@@ -2,6 +2,8 @@
 //!
 //! Answers have the envelope of Prometheus' own API: `{"status": "success", "data": ...}`.
 
+use std::sync::Arc;
+
 use axum::{
     extract::{Query, State as Extract, rejection::QueryRejection},
     http::StatusCode,
@@ -16,14 +18,15 @@ use super::{
     query::{MatchError, Selection},
 };
 use crate::{
+    clock::unix_time,
     durations::{Bound, Durations},
     first_calls::FirstCall,
     kernel::ProbeStatus,
     model::Totals,
     snapshot::{Failure, Losses},
-    state::{Shared, State, unix_time},
     syscalls::{Call, CallId, IO_URING},
     tally::Tally,
+    view::View,
     workload::{Labels, REMAINDER, Workload},
 };
 
@@ -53,7 +56,7 @@ struct Head {
     lost: Losses,
     /// How many workloads match; as many of them as the limits permit follow.
     total: usize,
-    first_calls: Vec<FirstCall>,
+    first_calls: Vec<Arc<FirstCall>>,
 }
 
 #[derive(Serialize)]
@@ -130,57 +133,52 @@ pub(super) async fn workloads(
         Ok(Query(query)) => query,
         Err(rejection) => return failure(StatusCode::BAD_REQUEST, rejection.body_text()),
     };
-    site.refresher.refresh().await;
-    let shared = site.shared.clone();
+    site.owner.refresh().await;
+    let view = site.views.newest();
     let build =
-        move || answer(&shared, &query).unwrap_or_else(|error| failure(StatusCode::BAD_REQUEST, error.to_string()));
+        move || answer(&view, &query).unwrap_or_else(|error| failure(StatusCode::BAD_REQUEST, error.to_string()));
     site.builders.build(build).await
 }
 
-/// The state is locked for one workload at a time: there can be many, and the sampler waits.
-fn answer(shared: &Shared, query: &WorkloadsQuery) -> Result<Response, MatchError> {
-    let known = || shared.lock().model.workloads().map(|(_, totals)| totals.about.clone()).collect();
+fn answer(view: &View, query: &WorkloadsQuery) -> Result<Response, MatchError> {
+    let known = || view.model.workloads().map(|(_, totals)| totals.about.clone()).collect();
     let selection = Selection::of(query.selector.as_deref(), known)?;
-    let (head, chosen) = chosen(&shared.lock(), query, &selection);
+    let (head, chosen) = chosen(view, query, &selection);
     let mut answer = Answer::new(&head, "workloads");
-    for workload in chosen {
-        let state = shared.lock();
-        let Some(totals) = state.model.get(&workload) else { continue };
-        let entry = entry(&state, &workload, totals);
-        drop(state);
-        if !answer.push(&entry) {
-            break;
-        }
-    }
+    // One after the other until it is full.
+    let _ = chosen.iter().all(|(workload, totals)| answer.push(&entry(view, workload, totals)));
     Ok(answer.finish())
 }
 
-fn chosen(state: &State, query: &WorkloadsQuery, selection: &Selection) -> (Head, Vec<Workload>) {
+fn chosen<'a>(
+    view: &'a View,
+    query: &WorkloadsQuery,
+    selection: &Selection,
+) -> (Head, Vec<(&'a Workload, &'a Arc<Totals>)>) {
     let is_chosen = |workload: &Workload, totals: &Totals| {
         selection.has(&totals.about) && workload.label("cgroup").starts_with(&query.prefix)
     };
-    let workloads = state.model.workloads().filter(|(workload, totals)| is_chosen(workload, totals));
-    let mut chosen: Vec<(u64, &Workload)> =
-        workloads.map(|(workload, totals)| (totals.counts.calls.sum(), workload)).collect();
-    chosen.sort_by_key(|(calls, _)| std::cmp::Reverse(*calls));
+    let workloads = view.model.workloads().filter(|(workload, totals)| is_chosen(workload, totals));
+    let mut chosen: Vec<_> = workloads.collect();
+    chosen.sort_by_cached_key(|(_, totals)| std::cmp::Reverse(totals.counts.calls.sum()));
     let head = Head {
-        snapshot_time: unix_time(state.snapshot.time),
-        probes: state.probes.clone(),
-        lost: state.losses,
+        snapshot_time: unix_time(view.snapshot.time),
+        probes: view.host.probes.clone(),
+        lost: view.snapshot.losses,
         total: chosen.len(),
-        first_calls: state.first_calls.newest().into_iter().cloned().collect(),
+        first_calls: view.first_calls.clone(),
     };
     chosen.truncate(query.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT));
-    (head, chosen.into_iter().map(|(_, workload)| workload.clone()).collect())
+    (head, chosen)
 }
 
-fn entry(state: &State, workload: &Workload, totals: &Totals) -> WorkloadEntry {
+fn entry(view: &View, workload: &Workload, totals: &Totals) -> WorkloadEntry {
     let (operations, calls): (Vec<_>, Vec<_>) =
-        most_first(&totals.counts.calls, |call| state.calls.call(call)).partition(|(call, _)| call.abi == IO_URING);
+        most_first(&totals.counts.calls, |call| view.host.calls.call(call)).partition(|(call, _)| call.abi == IO_URING);
     let call = |(call, calls): (Call, u64)| CallEntry { abi: call.abi, syscall: call.syscall, calls };
     let operation = |(call, requests): (Call, u64)| OperationEntry { op: call.syscall, requests };
     let failure = |failure| match failure {
-        Failure::Of(call, errno) => (state.calls.call(call), errno.name()),
+        Failure::Of(call, errno) => (view.host.calls.call(call), errno.name()),
         Failure::Other => (Call { abi: REMAINDER, syscall: REMAINDER }, REMAINDER),
     };
     let error = |((call, errno), errors): ((Call, _), u64)| {
@@ -198,21 +196,21 @@ fn entry(state: &State, workload: &Workload, totals: &Totals) -> WorkloadEntry {
         calls: calls.iter().map(|(_, calls)| calls).sum(),
         syscalls: calls.into_iter().map(call).collect(),
         errors: most_first(&totals.counts.errors, failure).map(error).collect(),
-        denied: most_first(&totals.counts.denied, |denial| denied_call(state, denial)).map(denied).collect(),
-        durations: totals.counts.durations.iter().map(|(call, durations)| duration(state, call, durations)).collect(),
+        denied: most_first(&totals.counts.denied, |denial| denied_call(view, denial)).map(denied).collect(),
+        durations: totals.counts.durations.iter().map(|(call, durations)| duration(view, call, durations)).collect(),
         io_uring: operations.into_iter().map(operation).collect(),
     }
 }
 
-fn duration(state: &State, call: CallId, durations: &Durations) -> DurationEntry {
-    let Call { abi, syscall } = state.calls.call(call);
+fn duration(view: &View, call: CallId, durations: &Durations) -> DurationEntry {
+    let Call { abi, syscall } = view.host.calls.call(call);
     let bucket = |&bound: &Bound| BucketEntry { le: bound.seconds(), calls: durations.at_most(bound) };
     DurationEntry {
         abi,
         syscall,
         calls: durations.count(),
         seconds: durations.seconds(),
-        buckets: state.duration_bounds.iter().map(bucket).collect(),
+        buckets: view.host.duration_bounds.iter().map(bucket).collect(),
     }
 }
 

@@ -28,7 +28,8 @@ use super::{
 };
 use crate::{
     policy::{Baseline, Kind, Learn, Phase, Policy, in_seconds},
-    state::{Shared, State},
+    requests::Requester,
+    view::{View, Views},
 };
 
 #[derive(Serialize)]
@@ -92,34 +93,43 @@ enum Action {
     Relearn,
 }
 
+/// Where baselines are looked at and changed.
+#[derive(Clone, Debug)]
+struct Baselines {
+    views: Views,
+    owner: Requester,
+}
+
 /// The routes.
-pub(crate) fn router(shared: Shared) -> Router {
+pub(crate) fn router(views: Views, owner: Requester) -> Router {
     Router::new()
         .route("/api/v1/policies", get(list))
         .layer(Extension(Builders::default()))
         .route("/api/v1/baselines/{*kind}", get(show).post(change))
-        .with_state(shared)
+        .with_state(Baselines { views, owner })
 }
 
-async fn list(Extract(shared): Extract<Shared>, Extension(builders): Extension<Builders>) -> Response {
-    builders.build(move || listed(&shared.lock())).await
+async fn list(Extract(baselines): Extract<Baselines>, Extension(builders): Extension<Builders>) -> Response {
+    baselines.owner.refresh().await;
+    let view = baselines.views.newest();
+    builders.build(move || listed(&view)).await
 }
 
-fn listed(state: &State) -> Response {
+fn listed(view: &View) -> Response {
     let (mut by_policy, mut by_kind) = (HashMap::<&str, usize>::new(), HashMap::new());
-    for (workload, totals) in state.model.workloads().filter(|(_, totals)| !totals.is_gone()) {
-        if let Some(policy) = state.policies.of(&totals.about).filter(|_| workload.is_one()) {
+    for (workload, totals) in view.model.workloads().filter(|(_, totals)| !totals.is_gone()) {
+        if let Some(policy) = view.policies.of(&totals.about).filter(|_| workload.is_one()) {
             *by_policy.entry(policy.name()).or_default() += 1;
         }
         if let Some(kind) = Kind::of(&totals.about) {
             *by_kind.entry(kind).or_default() += 1;
         }
     }
-    let status = state.baselines.store;
+    let status = view.baselines.store;
     success(Listed {
-        policies: state.policies.iter().map(|policy| PolicyEntry::new(policy, &by_policy)).collect(),
+        policies: view.policies.iter().map(|policy| PolicyEntry::new(policy, &by_policy)).collect(),
         store: Store { up: status.is_up, errors: status.errors, unreadable_files: status.unreadable },
-        baselines: state.baselines.iter().map(|baseline| Entry::new(baseline, &by_kind)).collect(),
+        baselines: view.baselines.iter().map(|baseline| Entry::new(baseline, &by_kind)).collect(),
     })
 }
 
@@ -150,13 +160,14 @@ impl<'a> Entry<'a> {
     }
 }
 
-async fn show(Extract(shared): Extract<Shared>, Path(kind): Path<String>) -> Response {
+async fn show(Extract(baselines): Extract<Baselines>, Path(kind): Path<String>) -> Response {
     let kind: Kind = match kind.parse() {
         Ok(kind) => kind,
         Err(error) => return failure(StatusCode::BAD_REQUEST, format!("{error}")),
     };
-    let baseline = shared.lock().baselines.get(&kind).cloned();
-    baseline.map_or_else(|| unknown(&kind), |baseline| success(&*baseline))
+    baselines.owner.refresh().await;
+    let view = baselines.views.newest();
+    view.baselines.get(&kind).map_or_else(|| unknown(&kind), |baseline| success(&**baseline))
 }
 
 fn unknown(kind: &Kind) -> Response {
@@ -168,7 +179,7 @@ fn unknown(kind: &Kind) -> Response {
 
 /// Answers with the baseline as it is then; or as it was, if it is forgotten.
 async fn change(
-    Extract(shared): Extract<Shared>,
+    Extract(baselines): Extract<Baselines>,
     Path(path): Path<String>,
     Extension(caller): Extension<Caller>,
     (version, uri, headers): (Version, Uri, HeaderMap),
@@ -183,16 +194,19 @@ async fn change(
         Ok(kind) => kind,
         Err(error) => return failure(StatusCode::BAD_REQUEST, format!("{error}")),
     };
-    let baselines = &mut shared.lock().baselines;
-    let Some(before) = baselines.get(&kind).cloned() else { return unknown(&kind) };
-    let now = SystemTime::now();
-    match action {
-        Action::Approve => baselines.approve(&kind, now),
-        Action::Forget => baselines.forget(&kind),
-        Action::Relearn => baselines.relearn(&kind, now),
-    };
+    let (of, now) = (kind.clone(), SystemTime::now());
+    let changed = baselines.owner.baselines(move |baselines| {
+        let before = baselines.get(&of).cloned()?;
+        match action {
+            Action::Approve => baselines.approve(&of, now),
+            Action::Forget => baselines.forget(&of),
+            Action::Relearn => baselines.relearn(&of, now),
+        };
+        Some(baselines.get(&of).cloned().unwrap_or(before))
+    });
+    let Some(Some(baseline)) = changed.await else { return unknown(&kind) };
     tracing::info!(%kind, ?action, "somebody changed a baseline");
-    success(baselines.get(&kind).map_or(&*before, |baseline| baseline))
+    success(&*baseline)
 }
 
 impl Action {
@@ -236,23 +250,24 @@ mod tests {
     use tower::ServiceExt as _;
 
     use super::*;
-    use crate::{kernel::Capacity, model::Model, policy::Policies, syscalls::CallTable, workload::Directory};
+    use crate::{
+        policy::{self, Policies},
+        requests::testing::{Owned, host},
+        syscalls::CallTable,
+    };
 
     const LOCAL: Caller = Caller { is_local: true, is_authenticated: false };
     const JSON: (&str, &str) = ("content-type", "application/json");
 
-    /// A state with one baseline, which has learned one call.
-    fn shared() -> Shared {
-        let capacity = Capacity { cgroups: 1, series: 1, errors: 1, denied: 1, histograms: 1, timed_calls: 1 };
-        let known = (Model::new(1), Directory::default());
-        let mut state = State::new(CallTable::x86_64(), vec![], capacity, 1, "cgroup2".into(), vec![], known);
-        state.policies = Arc::new(Policies::new(vec![], true, &state.calls).unwrap());
-        let State { baselines, calls, .. } = &mut state;
-        let policy: Arc<str> = "web".into();
+    /// An owner of one baseline, which has learned one call.
+    fn owned() -> Owned {
+        let calls = CallTable::x86_64();
+        let policies = Arc::new(Policies::new(vec![], true, &calls).unwrap());
+        let (policy, mut baselines): (Arc<str>, _) = ("web".into(), policy::Baselines::default());
         baselines.begin_or_get(&kind(), (&policy, Learn::default()), SystemTime::UNIX_EPOCH, true).unwrap();
         let read = calls.id("x86_64", "read").unwrap();
-        baselines.learn(&kind(), read, calls, SystemTime::UNIX_EPOCH, Some("nginx"));
-        Shared::new(state)
+        baselines.learn(&kind(), read, &calls, SystemTime::UNIX_EPOCH, Some("nginx"));
+        Owned::new(baselines, View { policies, ..View::empty(Arc::new(host())) })
     }
 
     fn kind() -> Kind {
@@ -262,13 +277,7 @@ mod tests {
     /// The kind in a path: what is escaped in it is escaped once more.
     const PATH: &str = "/api/v1/baselines/shop/Deployment/a%252Fb/httpd";
 
-    async fn ask(
-        shared: &Shared,
-        method: Method,
-        path: &str,
-        caller: Caller,
-        headers: &[(&str, &str)],
-    ) -> (u16, Value) {
+    async fn ask(owned: &Owned, method: Method, path: &str, caller: Caller, headers: &[(&str, &str)]) -> (u16, Value) {
         let mut request = Request::builder().method(method).uri(path).extension(caller);
         if !headers.iter().any(|(name, _)| *name == "host") {
             request = request.header("host", "127.0.0.1:9778");
@@ -276,24 +285,27 @@ mod tests {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let answer = router(shared.clone()).oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let answer = router(owned.views.clone(), owned.owner.clone())
+            .oneshot(request.body(Body::empty()).unwrap())
+            .await
+            .unwrap();
         let status = answer.status().as_u16();
         let body = answer.into_body().collect().await.unwrap().to_bytes();
         (status, serde_json::from_slice(&body).unwrap_or_default())
     }
 
-    async fn get(shared: &Shared, path: &str) -> (u16, Value) {
-        ask(shared, Method::GET, path, Caller { is_local: false, is_authenticated: false }, &[]).await
+    async fn get(owned: &Owned, path: &str) -> (u16, Value) {
+        ask(owned, Method::GET, path, Caller { is_local: false, is_authenticated: false }, &[]).await
     }
 
-    async fn post(shared: &Shared, action: &str) -> (u16, Value) {
-        ask(shared, Method::POST, &format!("{PATH}/{action}"), LOCAL, &[JSON]).await
+    async fn post(owned: &Owned, action: &str) -> (u16, Value) {
+        ask(owned, Method::POST, &format!("{PATH}/{action}"), LOCAL, &[JSON]).await
     }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn baselines_are_listed_and_shown() {
-        let shared = shared();
-        let (status, answer) = get(&shared, "/api/v1/policies").await;
+        let owned = owned();
+        let (status, answer) = get(&owned, "/api/v1/policies").await;
         let policy = serde_json::json!({"name": "runtime-default", "origin": "built in", "workloads": 0});
         assert_eq!(answer["data"]["policies"], serde_json::json!([policy]));
         let listed = &answer["data"]["baselines"][0];
@@ -302,18 +314,18 @@ mod tests {
             (&listed["calls"], &listed["state"], &listed["partial"]),
             (&1.into(), &"learning".into(), &true.into())
         );
-        let (status, answer) = get(&shared, PATH).await;
+        let (status, answer) = get(&owned, PATH).await;
         assert_eq!((status, &answer["data"]["calls"]["x86_64/read"]), (200, &"1970-01-01T00:00:00Z nginx".into()));
     }
 
     #[tokio::test]
     async fn what_is_not_there_and_what_is_no_kind_are_told_apart() {
-        let shared = shared();
-        let (status, answer) = get(&shared, "/api/v1/baselines/docker:web").await;
+        let owned = owned();
+        let (status, answer) = get(&owned, "/api/v1/baselines/docker:web").await;
         assert_eq!(status, 404);
         assert!(answer["error"].as_str().unwrap().contains("no baseline of docker:web"), "{answer}");
-        assert_eq!(get(&shared, "/api/v1/baselines/web").await.0, 400);
-        let post = async |path| ask(&shared, Method::POST, path, LOCAL, &[JSON]).await.0;
+        assert_eq!(get(&owned, "/api/v1/baselines/web").await.0, 400);
+        let post = async |path| ask(&owned, Method::POST, path, LOCAL, &[JSON]).await.0;
         assert_eq!(post("/api/v1/baselines/docker:web/approve").await, 404);
         assert_eq!(post("/api/v1/baselines/web/approve").await, 400);
         assert_eq!(post(PATH).await, 404);
@@ -322,22 +334,22 @@ mod tests {
 
     #[tokio::test]
     async fn a_baseline_is_approved_relearned_and_forgotten() {
-        let shared = shared();
-        let (status, answer) = post(&shared, "approve").await;
+        let owned = owned();
+        let (status, answer) = post(&owned, "approve").await;
         let data = &answer["data"];
         assert_eq!((status, &data["state"], &data["approved"]), (200, &"guarding".into(), &true.into()));
-        assert!(shared.lock().baselines.is_guarding(&kind()));
-        assert_eq!(post(&shared, "relearn").await.1["data"]["state"], "learning");
-        let (status, answer) = post(&shared, "forget").await;
+        assert!(owned.baselines().is_guarding(&kind()));
+        assert_eq!(post(&owned, "relearn").await.1["data"]["state"], "learning");
+        let (status, answer) = post(&owned, "forget").await;
         assert_eq!(status, 200);
         assert!(answer["data"]["calls"]["x86_64/read"].is_string(), "so that it can be put back: {answer}");
-        assert!(shared.lock().baselines.get(&kind()).is_none());
-        assert_eq!(post(&shared, "forget").await.0, 404);
+        assert!(owned.baselines().get(&kind()).is_none());
+        assert_eq!(post(&owned, "forget").await.0, 404);
     }
 
     #[tokio::test]
     async fn only_those_who_may_change_anything() {
-        let shared = shared();
+        let owned = owned();
         let stranger = Caller { is_local: false, is_authenticated: false };
         let user = Caller { is_local: false, is_authenticated: true };
         for (caller, headers, expected) in [
@@ -357,7 +369,7 @@ mod tests {
             (LOCAL, &[JSON, ("origin", "http://127.0.0.1:9778")], 403),
         ] {
             let path = format!("{PATH}/approve");
-            let (status, answer) = ask(&shared, Method::POST, &path, caller, headers).await;
+            let (status, answer) = ask(&owned, Method::POST, &path, caller, headers).await;
             assert_eq!(status, expected, "{caller:?} {headers:?}");
             assert_eq!(answer["error"].is_string(), expected == 403, "{answer}");
         }

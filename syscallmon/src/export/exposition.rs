@@ -18,7 +18,7 @@ use prometheus::{
 };
 
 use super::{families::FAMILIES, process_metrics::ProcessMetrics, sample::Samples};
-use crate::state::{Shared, State};
+use crate::view::{View, Views};
 
 /// An exposition, in both encodings.
 #[derive(Clone, Debug)]
@@ -46,22 +46,22 @@ pub enum Error {
 /// Renders, and remembers what it rendered last.
 #[derive(Debug)]
 pub struct Renderer {
-    shared: Shared,
+    views: Views,
     registry: Registry,
     last: Mutex<Option<(u64, Exposition)>>,
 }
 
 impl Renderer {
-    /// A renderer of this state.
+    /// A renderer of these views.
     ///
     /// # Errors
     ///
     /// When the table of families has a mistake.
-    pub fn new(shared: Shared) -> Result<Self, Error> {
+    pub fn new(views: Views) -> Result<Self, Error> {
         let registry = Registry::new();
-        registry.register(Box::new(StateCollector::new(shared.clone())?))?;
+        registry.register(Box::new(ViewCollector::new(views.clone())?))?;
         registry.register(Box::new(ProcessMetrics::new()))?;
-        Ok(Self { shared, registry, last: Mutex::new(None) })
+        Ok(Self { views, registry, last: Mutex::new(None) })
     }
 
     /// The exposition of the newest snapshot. Blocks for as long as rendering takes.
@@ -71,7 +71,7 @@ impl Renderer {
     /// When encoding or compressing fails.
     pub fn render(&self) -> Result<Exposition, Error> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let number = self.shared.lock().snapshot.number;
+        let number = self.views.newest().snapshot.number;
         if let Some((_, exposition)) = last.as_ref().filter(|(of, _)| *of == number) {
             return Ok(exposition.clone());
         }
@@ -91,37 +91,37 @@ fn gzip(text: &[u8]) -> Result<Bytes, std::io::Error> {
     Ok(encoder.finish()?.into())
 }
 
-/// The families of [`FAMILIES`], from the state at the moment of collecting.
-struct StateCollector {
-    shared: Shared,
+/// The families of [`FAMILIES`], from the view at the moment of collecting.
+struct ViewCollector {
+    views: Views,
     descs: Vec<Desc>,
 }
 
-impl StateCollector {
-    fn new(shared: Shared) -> Result<Self, prometheus::Error> {
+impl ViewCollector {
+    fn new(views: Views) -> Result<Self, prometheus::Error> {
         let desc = |family: &super::families::Family| {
             let labels = family.labels.iter().map(|&label| label.to_owned()).collect();
             Desc::new(family.name.to_owned(), family.help.to_owned(), labels, HashMap::new())
         };
-        Ok(Self { shared, descs: FAMILIES.iter().map(desc).collect::<Result<_, _>>()? })
+        Ok(Self { views, descs: FAMILIES.iter().map(desc).collect::<Result<_, _>>()? })
     }
 }
 
-impl Collector for StateCollector {
+impl Collector for ViewCollector {
     fn desc(&self) -> Vec<&Desc> {
         self.descs.iter().collect()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        families(&self.shared.lock())
+        families(&self.views.newest())
     }
 }
 
-/// Every family of a state; those without a series have no metrics.
-fn families(state: &State) -> Vec<MetricFamily> {
+/// Every family of a view; those without a series have no metrics.
+fn families(view: &View) -> Vec<MetricFamily> {
     let family = |row: &super::families::Family| {
         let mut samples = Samples::new(row.kind);
-        (row.collect)(state, &mut samples);
+        (row.collect)(view, &mut samples);
         let mut family = MetricFamily::default();
         family.set_name(row.name.to_owned());
         family.set_help(row.help.to_owned());
@@ -147,49 +147,56 @@ mod tests {
     use crate::{
         alert::Alerts,
         durations::{Bound, Durations},
-        kernel::{Capacity, Probe, ProbeStatus},
+        kernel::{Probe, ProbeStatus},
         model::Model,
-        policy::{Learn, Reason, Severity, Violation},
+        policy::{Baselines, Learn, Reason, Severity, Violation, Violations},
+        requests::testing::host,
         snapshot::{Counts, Denial, Failure, SlotCounts, Snapshot},
         syscalls::{Call, CallId, CallTable, Errno},
+        view::{Host, SnapshotFacts},
         workload::{Directory, Labels, Named, Workload, source::SourceName},
     };
 
-    /// A state in which one cgroup of this name made 499 calls of the table once, unknown ones twice, and gave an unknown
+    /// A view in which one cgroup of this name made 499 calls of the table once, unknown ones twice, and gave an unknown
     /// operation to io_uring; of its calls two failed, one was refused, and one was measured in two ABIs.
-    fn shared(cgroup: &str) -> Shared {
+    fn view(cgroup: &str) -> View {
         let up = |probe| ProbeStatus { probe, implementation: Some("tp_btf"), problem: None };
-        let capacity =
-            Capacity { cgroups: 1024, series: 65_536, errors: 256, denied: 256, histograms: 2048, timed_calls: 1024 };
-        let probes = vec![up(Probe::SysEnter), up(Probe::Cgroup)];
-        let bounds = Bound::defaults().collect();
+        let (probes, calls) = (vec![up(Probe::SysEnter), up(Probe::Cgroup)], CallTable::x86_64());
         let directory = Directory::default();
         directory.set_status(SourceName::Docker, Some("gone".to_owned()));
-        let known = (Model::new(usize::MAX), directory);
-        let mut state = State::new(CallTable::x86_64(), probes, capacity, 1, "cgroup2".into(), bounds, known);
-        state.alerts = Alerts::to_nobody("webhook");
+        let mut baselines = Baselines::default();
         let kind = "shop/Deployment/web/httpd".parse().unwrap();
-        let policy = (&"learned".into(), Learn::default());
-        state.baselines.begin_or_get(&kind, policy, SystemTime::UNIX_EPOCH, true);
-        state.baselines.store.is_up = Some(false);
+        baselines.begin_or_get(&kind, (&"learned".into(), Learn::default()), SystemTime::UNIX_EPOCH, true);
+        baselines.store.is_up = Some(false);
         let mut took = Durations { sum_ns: 20_000_000, ..Durations::default() };
         (took.buckets[14], took.buckets[25]) = (2, 1);
-        let openat = state.calls.named("openat").next().unwrap();
+        let openat = calls.named("openat").next().unwrap();
         let counts = Counts {
             setup: crate::tally::Tally::default(),
             calls: (0..500).map(|call| (CallId(call), if call < 3 { 2 } else { 1 })).collect(),
             errors: [(Failure::Of(openat, Errno::new(2)), 5000), (Failure::Other, 7)].into_iter().collect(),
             denied: [(Denial::Of(openat), 777)].into_iter().collect(),
-            durations: state.calls.named("read").map(|call| (call, took)).collect(),
+            durations: calls.named("read").map(|call| (call, took)).collect(),
         };
         let snapshot = Snapshot { slots: vec![SlotCounts { slot: 1, cgroup_id: 7, counts }], ..Snapshot::default() };
         let workload = Workload::cgroup(Arc::from(cgroup));
         let Workload::Named(about) = workload.clone() else { unreachable!() };
-        state
-            .model
-            .apply(&snapshot, Instant::now(), |_| Some(Named { workload: workload.clone(), about: about.clone() }));
-        state.violations.counted(openat, &unexpected(&workload, state.calls.call(openat)), Instant::now());
-        Shared::new(state)
+        let (mut model, mut violations) = (Model::new(usize::MAX), Violations::default());
+        model.apply(&snapshot, Instant::now(), |_| Some(Named { workload: workload.clone(), about: about.clone() }));
+        violations.counted(openat, &unexpected(&workload, calls.call(openat)), Instant::now());
+        let host = Host { calls: Arc::new(calls), probes, duration_bounds: Bound::defaults().collect(), ..host() };
+        View {
+            model: model.view().clone(),
+            sources: directory.sources(),
+            violations: violations.view(),
+            baselines: baselines.view(),
+            alerts: Alerts::to_nobody("webhook").status(),
+            ..View::empty(Arc::new(host))
+        }
+    }
+
+    fn renderer(cgroup: &str) -> Renderer {
+        Renderer::new(Views::new(view(cgroup)).1).unwrap()
     }
 
     fn unexpected(workload: &Workload, call: Call) -> Violation {
@@ -217,7 +224,7 @@ mod tests {
 
     #[test]
     fn names_are_escaped_whatever_a_cgroup_is_called() {
-        let exposition = Renderer::new(shared("/a\"b\\\nc{}\u{e9}")).unwrap().render().unwrap();
+        let exposition = renderer("/a\"b\\\nc{}\u{e9}").render().unwrap();
         let text = text(&exposition);
         let series = r#"syscallmon_syscalls_total{cgroup="/a\"b\\\nc{}é",syscall="read",abi="x86_64"} 1"#;
         assert!(text.lines().any(|line| line == series), "{text}");
@@ -225,7 +232,7 @@ mod tests {
 
     #[test]
     fn every_signal_has_its_series() {
-        let exposition = Renderer::new(shared("/a")).unwrap().render().unwrap();
+        let exposition = renderer("/a").render().unwrap();
         let text = text(&exposition);
         for series in [
             r#"syscallmon_syscall_errors_total{cgroup="/a",syscall="openat",abi="x86_64",errno="ENOENT"} 5000"#,
@@ -250,7 +257,7 @@ mod tests {
 
     #[test]
     fn every_series_is_there_once_and_every_family_has_its_head() {
-        let exposition = Renderer::new(shared("/a")).unwrap().render().unwrap();
+        let exposition = renderer("/a").render().unwrap();
         let text = text(&exposition);
         let series: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
         let names: HashSet<&str> = series.iter().filter_map(|line| Some(line.rsplit_once(' ')?.0)).collect();
@@ -267,11 +274,14 @@ mod tests {
 
     #[test]
     fn an_exposition_is_rendered_once_per_snapshot() {
-        let shared = shared("/a");
-        let renderer = Renderer::new(shared.clone()).unwrap();
+        let first = view("/a");
+        let (publish, views) = Views::new(first.clone());
+        let renderer = Renderer::new(views).unwrap();
+        let snapshot = SnapshotFacts { number: 1, ..first.snapshot };
+        let next = View { snapshot, ..first };
         let first = renderer.render().unwrap();
         assert_eq!(first.plain.as_ptr(), renderer.render().unwrap().plain.as_ptr(), "the same bytes");
-        shared.lock().snapshot.number += 1;
+        publish.send_replace(Arc::new(next));
         assert_ne!(text(&first), "");
         let second = renderer.render().unwrap();
         assert!(text(&second).contains("syscallmon_snapshots_total 1"));
@@ -280,7 +290,7 @@ mod tests {
 
     #[test]
     fn gzip_is_the_same_text() {
-        let exposition = Renderer::new(shared("/a")).unwrap().render().unwrap();
+        let exposition = renderer("/a").render().unwrap();
         let mut unzipped = Vec::new();
         GzDecoder::new(exposition.gzip.as_ref()).read_to_end(&mut unzipped).unwrap();
         assert_eq!(unzipped, exposition.plain);

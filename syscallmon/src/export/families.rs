@@ -6,14 +6,15 @@ use super::sample::Samples;
 use crate::{
     alert::SinkStatus,
     blocking::{self, WorkStatus},
+    clock::unix_time,
     durations::Durations,
     policy::{Counted, MAX_BASELINES, Removed},
     process::LookupResult,
     settings,
     snapshot::{Denial, Failure},
-    state::{State, unix_time},
     syscalls::{self, Call, IO_URING},
     tally::Tally,
+    view::View,
     workload::REMAINDER,
 };
 
@@ -28,7 +29,7 @@ pub struct Family {
     /// Its HELP text: what it counts, and in which unit.
     pub help: &'static str,
     /// Makes its series.
-    pub collect: fn(&State, &mut Samples),
+    pub collect: fn(&View, &mut Samples),
 }
 
 /// The labels of calls, after those that name the workload unless configured otherwise.
@@ -112,8 +113,8 @@ pub const FAMILIES: &[Family] = &[
                take back at once, \
                workloads_folded are gone workloads whose calls were moved to (gone), max_series are calls counted in the remainder since \
                workload.max-series was reached.",
-        collect: |state, samples| {
-            let losses = &state.losses;
+        collect: |view, samples| {
+            let losses = &view.snapshot.losses;
             for (reason, count) in [
                 ("cgroups_full", Some(losses.cgroups_full)),
                 ("series_full", Some(losses.series_full)),
@@ -127,8 +128,8 @@ pub const FAMILIES: &[Family] = &[
                 ("reclaim", Some(losses.reclaim)),
                 ("recursion", losses.recursion),
                 ("exit_recursion", losses.exit_recursion),
-                ("workloads_folded", Some(state.model.folded())),
-                ("max_series", Some(state.model.capped())),
+                ("workloads_folded", Some(view.model.folded())),
+                ("max_series", Some(view.model.capped())),
             ] {
                 if let Some(count) = count {
                     samples.add(&[("reason", reason)], count as f64);
@@ -141,8 +142,8 @@ pub const FAMILIES: &[Family] = &[
         kind: MetricType::GAUGE,
         labels: &["probe"],
         help: "Whether a probe is attached.",
-        collect: |state, samples| {
-            for status in &state.probes {
+        collect: |view, samples| {
+            for status in &view.host.probes {
                 samples.add(&[("probe", status.probe.name())], f64::from(u8::from(status.is_up())));
             }
         },
@@ -152,8 +153,8 @@ pub const FAMILIES: &[Family] = &[
         kind: MetricType::GAUGE,
         labels: &["probe", "implementation"],
         help: "Which implementation of a probe runs on this kernel; always 1.",
-        collect: |state, samples| {
-            for status in &state.probes {
+        collect: |view, samples| {
+            for status in &view.host.probes {
                 let implementation = status.implementation.unwrap_or("none");
                 samples.add(&[("probe", status.probe.name()), ("implementation", implementation)], 1.0);
             }
@@ -165,68 +166,68 @@ pub const FAMILIES: &[Family] = &[
         labels: &["hierarchy"],
         help: "By the cgroups of which hierarchy workloads are told apart: cgroup2, a v1 controller, or cgroup2 and, for tasks in \
                its root, a v1 controller (cgroup2+memory); always 1.",
-        collect: |state, samples| samples.add(&[("hierarchy", &state.hierarchy)], 1.0),
+        collect: |view, samples| samples.add(&[("hierarchy", &view.host.hierarchy)], 1.0),
     },
     Family {
         name: "syscallmon_series",
         kind: MetricType::GAUGE,
         labels: &[],
         help: "Series in use in the kernel's tables: (cgroup, ABI, syscall), each with its errnos, and once more if refused.",
-        collect: |state, samples| samples.add(&[], f64::from(state.series)),
+        collect: |view, samples| samples.add(&[], f64::from(view.snapshot.series)),
     },
     Family {
         name: "syscallmon_series_capacity",
         kind: MetricType::GAUGE,
         labels: &[],
         help: "Series that the kernel's tables have room for.",
-        collect: |state, samples| samples.add(&[], f64::from(state.capacity.series)),
+        collect: |view, samples| samples.add(&[], f64::from(view.host.capacity.series)),
     },
     Family {
         name: "syscallmon_histograms",
         kind: MetricType::GAUGE,
         labels: &[],
         help: "Histograms of durations (cgroup, ABI, syscall) in use in the kernel's tables.",
-        collect: |state, samples| samples.add(&[], f64::from(state.histograms)),
+        collect: |view, samples| samples.add(&[], f64::from(view.snapshot.histograms)),
     },
     Family {
         name: "syscallmon_histograms_capacity",
         kind: MetricType::GAUGE,
         labels: &[],
         help: "Histograms of durations that the kernel's tables have room for.",
-        collect: |state, samples| samples.add(&[], f64::from(state.capacity.histograms)),
+        collect: |view, samples| samples.add(&[], f64::from(view.host.capacity.histograms)),
     },
     Family {
         name: "syscallmon_cgroups",
         kind: MetricType::GAUGE,
         labels: &[],
         help: "Cgroups that have a slot in the kernel's tables: those that made a call and are not freed yet.",
-        collect: |state, samples| samples.add(&[], state.cgroups as f64),
+        collect: |view, samples| samples.add(&[], view.snapshot.cgroups as f64),
     },
     Family {
         name: "syscallmon_cgroups_capacity",
         kind: MetricType::GAUGE,
         labels: &[],
         help: "Cgroups that the kernel's tables have room for.",
-        collect: |state, samples| samples.add(&[], f64::from(state.capacity.cgroups)),
+        collect: |view, samples| samples.add(&[], f64::from(view.host.capacity.cgroups)),
     },
     Family {
         name: "syscallmon_kernel_memory_bytes",
         kind: MetricType::GAUGE,
         labels: &[],
         help: "Memory of the kernel's tables, as the kernel accounts it.",
-        collect: |state, samples| samples.add(&[], state.kernel_memory_bytes as f64),
+        collect: |view, samples| samples.add(&[], view.host.kernel_memory_bytes as f64),
     },
     Family {
         name: "syscallmon_workloads",
         kind: MetricType::GAUGE,
         labels: &["state"],
         help: "Workloads: alive or gone and not forgotten yet, both exported; waiting for a name, and not exported until then.",
-        collect: |state, samples| {
-            let gone = state.model.workloads().filter(|(_, totals)| totals.is_gone()).count();
-            let all = state.model.workloads().count();
+        collect: |view, samples| {
+            let gone = view.model.workloads().filter(|(_, totals)| totals.is_gone()).count();
+            let all = view.model.workloads().count();
             samples.add(&[("state", "alive")], (all - gone) as f64);
             samples.add(&[("state", "gone")], gone as f64);
-            samples.add(&[("state", "waiting")], state.model.held() as f64);
+            samples.add(&[("state", "waiting")], view.model.held() as f64);
         },
     },
     Family {
@@ -234,15 +235,15 @@ pub const FAMILIES: &[Family] = &[
         kind: MetricType::GAUGE,
         labels: &[],
         help: "Series of workloads, of all families together; a histogram is 16.",
-        collect: |state, samples| samples.add(&[], state.model.series() as f64),
+        collect: |view, samples| samples.add(&[], view.model.series() as f64),
     },
     Family {
         name: "syscallmon_names_source_up",
         kind: MetricType::GAUGE,
         labels: &["source"],
         help: "Whether a source of names answered when it was last asked; absent where it is not there or switched off.",
-        collect: |state, samples| {
-            for status in state.directory.sources() {
+        collect: |view, samples| {
+            for status in &view.sources {
                 samples.add(&[("source", status.source.name())], f64::from(u8::from(status.is_up())));
             }
         },
@@ -252,8 +253,8 @@ pub const FAMILIES: &[Family] = &[
         kind: MetricType::COUNTER,
         labels: &["source"],
         help: "How often a source of names did not answer, or not so that it could be understood.",
-        collect: |state, samples| {
-            for status in state.directory.sources() {
+        collect: |view, samples| {
+            for status in &view.sources {
                 samples.add(&[("source", status.source.name())], status.failures as f64);
             }
         },
@@ -263,57 +264,57 @@ pub const FAMILIES: &[Family] = &[
         kind: MetricType::GAUGE,
         labels: &[],
         help: "Containers whose name no source has told yet.",
-        collect: |state, samples| samples.add(&[], state.directory.unresolved() as f64),
+        collect: |view, samples| samples.add(&[], view.unresolved as f64),
     },
     Family {
         name: "syscallmon_policies",
         kind: MetricType::GAUGE,
         labels: &[],
         help: "Policies in force, the built-in one among them.",
-        collect: |state, samples| samples.add(&[], state.policies.iter().len() as f64),
+        collect: |view, samples| samples.add(&[], view.policies.iter().len() as f64),
     },
     Family {
         name: "syscallmon_policy_reload_success",
         kind: MetricType::GAUGE,
         labels: &[],
         help: "Whether every policy was valid when the policies were last read.",
-        collect: |state, samples| samples.add(&[], f64::from(u8::from(state.policy_reload.0))),
+        collect: |view, samples| samples.add(&[], f64::from(u8::from(view.policy_reload.is_ok))),
     },
     Family {
         name: "syscallmon_policy_problems",
         kind: MetricType::GAUGE,
         labels: &[],
         help: "Bad policies, and files with policies that cannot be read, when the policies were last read.",
-        collect: |state, samples| samples.add(&[], state.policy_problems as f64),
+        collect: |view, samples| samples.add(&[], view.policy_reload.problems as f64),
     },
     Family {
         name: "syscallmon_policy_reload_success_timestamp_seconds",
         kind: MetricType::GAUGE,
         labels: &[],
         help: "When the policies were last read with success, in seconds since 1970.",
-        collect: |state, samples| samples.add(&[], unix_time(state.policy_reload.1)),
+        collect: |view, samples| samples.add(&[], unix_time(view.policy_reload.last_success)),
     },
     Family {
         name: "syscallmon_violations",
         kind: MetricType::GAUGE,
         labels: &[],
         help: "Violations of policies that the API has.",
-        collect: |state, samples| samples.add(&[], state.violations.len() as f64),
+        collect: |view, samples| samples.add(&[], view.violations.kept.len() as f64),
     },
     Family {
         name: "syscallmon_violations_dropped_total",
         kind: MetricType::COUNTER,
         labels: &[],
         help: "Violations that the API has no room for; they are reported, and their calls are counted.",
-        collect: |state, samples| samples.add(&[], state.violations.dropped() as f64),
+        collect: |view, samples| samples.add(&[], view.violations.dropped as f64),
     },
     Family {
         name: "syscallmon_policy_baselines",
         kind: MetricType::GAUGE,
         labels: &["policy", "state"],
         help: "Baselines of policies that learn: learning, or guarding, which is when calls that were not learned are unexpected.",
-        collect: |state, samples| {
-            let all = state.baselines.iter().map(|baseline| ((baseline.policy.as_ref(), baseline.state.name()), 1));
+        collect: |view, samples| {
+            let all = view.baselines.iter().map(|baseline| ((baseline.policy.as_ref(), baseline.state.name()), 1));
             let counts: Tally<(&str, &str)> = all.collect();
             for ((policy, state), &count) in counts.iter() {
                 samples.add(&[("policy", policy), ("state", state)], count as f64);
@@ -325,8 +326,8 @@ pub const FAMILIES: &[Family] = &[
         kind: MetricType::GAUGE,
         labels: &["kind", "policy", "state"],
         help: "Calls that a kind of workloads has learned.",
-        collect: |state, samples| {
-            for baseline in state.baselines.iter() {
+        collect: |view, samples| {
+            for baseline in view.baselines.iter() {
                 let state = ("state", baseline.state.name());
                 samples.add(
                     &[("kind", baseline.kind.as_str()), ("policy", &baseline.policy), state],
@@ -340,8 +341,8 @@ pub const FAMILIES: &[Family] = &[
         kind: MetricType::GAUGE,
         labels: &["kind", "policy"],
         help: "When a kind of workloads began to learn, in seconds since 1970.",
-        collect: |state, samples| {
-            for baseline in state.baselines.iter() {
+        collect: |view, samples| {
+            for baseline in view.baselines.iter() {
                 let labels = [("kind", baseline.kind.as_str()), ("policy", &baseline.policy)];
                 samples.add(&labels, unix_time(baseline.began));
             }
@@ -352,8 +353,8 @@ pub const FAMILIES: &[Family] = &[
         kind: MetricType::GAUGE,
         labels: &["kind", "policy"],
         help: "Whether a kind of workloads began to learn after its containers started, and has not seen a start since.",
-        collect: |state, samples| {
-            for baseline in state.baselines.iter() {
+        collect: |view, samples| {
+            for baseline in view.baselines.iter() {
                 let labels = [("kind", baseline.kind.as_str()), ("policy", &baseline.policy)];
                 samples.add(&labels, f64::from(u8::from(baseline.partial)));
             }
@@ -364,7 +365,7 @@ pub const FAMILIES: &[Family] = &[
         kind: MetricType::GAUGE,
         labels: &[],
         help: "Kinds of workloads that were there lately and are not learned, since there are too many baselines.",
-        collect: |state, samples| samples.add(&[], state.baselines.refused() as f64),
+        collect: |view, samples| samples.add(&[], view.baselines.refused as f64),
     },
     Family {
         name: "syscallmon_policy_baselines_limit",
@@ -378,8 +379,8 @@ pub const FAMILIES: &[Family] = &[
         kind: MetricType::COUNTER,
         labels: &["reason"],
         help: "Baselines that the daemon removed: no workload had them for too long, or others needed the room.",
-        collect: |state, samples| {
-            let Removed { expired, displaced } = state.baselines.removed;
+        collect: |view, samples| {
+            let Removed { expired, displaced } = view.baselines.removed;
             samples.add(&[("reason", "expired")], expired as f64);
             samples.add(&[("reason", "displaced")], displaced as f64);
         },
@@ -389,8 +390,8 @@ pub const FAMILIES: &[Family] = &[
         kind: MetricType::GAUGE,
         labels: &[],
         help: "Whether all baselines are on disk; absent as long as there are none.",
-        collect: |state, samples| {
-            if let Some(is_up) = state.baselines.store.is_up {
+        collect: |view, samples| {
+            if let Some(is_up) = view.baselines.store.is_up {
                 samples.add(&[], f64::from(u8::from(is_up)));
             }
         },
@@ -400,36 +401,36 @@ pub const FAMILIES: &[Family] = &[
         kind: MetricType::COUNTER,
         labels: &[],
         help: "How often baselines could not be read from disk or written to it.",
-        collect: |state, samples| samples.add(&[], state.baselines.store.errors as f64),
+        collect: |view, samples| samples.add(&[], view.baselines.store.errors as f64),
     },
     Family {
         name: "syscallmon_policy_store_unreadable_files",
         kind: MetricType::GAUGE,
         labels: &[],
         help: "Files of baselines that cannot be used, and are left as they are: the log says which, and why.",
-        collect: |state, samples| samples.add(&[], state.baselines.store.unreadable as f64),
+        collect: |view, samples| samples.add(&[], view.baselines.store.unreadable as f64),
     },
     Family {
         name: "syscallmon_alerts_sent_total",
         kind: MetricType::COUNTER,
         labels: &["sink"],
         help: "Alerts that were delivered, by sink; an alert that is resolved counts once more, one that goes on does not.",
-        collect: |state, samples| of_sinks(state, samples, |sink| sink.sent as f64),
+        collect: |view, samples| of_sinks(view, samples, |sink| sink.sent as f64),
     },
     Family {
         name: "syscallmon_alerts_failed_total",
         kind: MetricType::COUNTER,
         labels: &["sink"],
         help: "Attempts to deliver alerts that failed, by sink. They are repeated unless the other side refuses the alert.",
-        collect: |state, samples| of_sinks(state, samples, |sink| sink.failed as f64),
+        collect: |view, samples| of_sinks(view, samples, |sink| sink.failed as f64),
     },
     Family {
         name: "syscallmon_alerts_dropped_total",
         kind: MetricType::COUNTER,
         labels: &["sink", "reason"],
         help: "Alerts that will not be delivered, by sink: queue_full found no room, refused were refused by the other side.",
-        collect: |state, samples| {
-            for sink in state.alerts.status().sinks {
+        collect: |view, samples| {
+            for sink in &view.alerts.sinks {
                 for (reason, alerts) in [("queue_full", sink.queue_full), ("refused", sink.refused)] {
                     samples.add(&[("sink", &sink.sink), ("reason", reason)], alerts as f64);
                 }
@@ -441,22 +442,22 @@ pub const FAMILIES: &[Family] = &[
         kind: MetricType::COUNTER,
         labels: &[],
         help: "New violations that were counted and not told, since their workload had more than alert.rate-limit.",
-        collect: |state, samples| samples.add(&[], state.alerts.status().suppressed as f64),
+        collect: |view, samples| samples.add(&[], view.alerts.suppressed as f64),
     },
     Family {
         name: "syscallmon_alerts_queued",
         kind: MetricType::GAUGE,
         labels: &["sink"],
         help: "Alerts that wait to be delivered, by sink.",
-        collect: |state, samples| of_sinks(state, samples, |sink| sink.queued as f64),
+        collect: |view, samples| of_sinks(view, samples, |sink| sink.queued as f64),
     },
     Family {
         name: "syscallmon_alerts_last_success_timestamp_seconds",
         kind: MetricType::GAUGE,
         labels: &["sink"],
         help: "When a sink last took what it was sent, in seconds since 1970; 0 if it never did.",
-        collect: |state, samples| {
-            of_sinks(state, samples, |sink| sink.last_success.map_or(0.0, unix_time));
+        collect: |view, samples| {
+            of_sinks(view, samples, |sink| sink.last_success.map_or(0.0, unix_time));
         },
     },
     Family {
@@ -496,35 +497,35 @@ pub const FAMILIES: &[Family] = &[
         kind: MetricType::COUNTER,
         labels: &[],
         help: "Snapshots taken of the kernel's tables.",
-        collect: |state, samples| samples.add(&[], state.snapshot.number as f64),
+        collect: |view, samples| samples.add(&[], view.snapshot.number as f64),
     },
     Family {
         name: "syscallmon_snapshot_duration_seconds",
         kind: MetricType::GAUGE,
         labels: &[],
         help: "How long the newest snapshot took to read and to take up.",
-        collect: |state, samples| samples.add(&[], state.snapshot.duration.as_secs_f64()),
+        collect: |view, samples| samples.add(&[], view.snapshot.duration.as_secs_f64()),
     },
     Family {
         name: "syscallmon_snapshot_timestamp_seconds",
         kind: MetricType::GAUGE,
         labels: &[],
         help: "When the newest snapshot was taken, in seconds since 1970.",
-        collect: |state, samples| samples.add(&[], unix_time(state.snapshot.time)),
+        collect: |view, samples| samples.add(&[], unix_time(view.snapshot.time)),
     },
     Family {
         name: "syscallmon_config_last_reload_successful",
         kind: MetricType::GAUGE,
         labels: &[],
         help: "Whether the last load of the configuration worked; if not, the one before is in force.",
-        collect: |state, samples| samples.add(&[], f64::from(u8::from(state.config_reload.0))),
+        collect: |view, samples| samples.add(&[], f64::from(u8::from(view.config_reload.is_ok))),
     },
     Family {
         name: "syscallmon_config_last_reload_success_timestamp_seconds",
         kind: MetricType::GAUGE,
         labels: &[],
         help: "When the configuration in force was loaded, in seconds since 1970.",
-        collect: |state, samples| samples.add(&[], unix_time(state.config_reload.1)),
+        collect: |view, samples| samples.add(&[], unix_time(view.config_reload.last_success)),
     },
     Family {
         name: "syscallmon_build_info",
@@ -538,9 +539,9 @@ pub const FAMILIES: &[Family] = &[
     },
 ];
 
-fn of_sinks(state: &State, samples: &mut Samples, value: fn(&SinkStatus) -> f64) {
-    for sink in state.alerts.status().sinks {
-        samples.add(&[("sink", &sink.sink)], value(&sink));
+fn of_sinks(view: &View, samples: &mut Samples, value: fn(&SinkStatus) -> f64) {
+    for sink in &view.alerts.sinks {
+        samples.add(&[("sink", &sink.sink)], value(sink));
     }
 }
 
@@ -550,10 +551,10 @@ fn of_blocking(samples: &mut Samples, value: fn(&WorkStatus) -> f64) {
     }
 }
 
-fn syscalls_total(state: &State, samples: &mut Samples) {
-    for (workload, totals) in state.model.workloads() {
+fn syscalls_total(view: &View, samples: &mut Samples) {
+    for (workload, totals) in view.model.workloads() {
         for (call, &calls) in totals.counts.calls.iter() {
-            let call = state.calls.call(call);
+            let call = view.host.calls.call(call);
             if call.abi != IO_URING {
                 samples.add_of(workload, &[("syscall", call.syscall), ("abi", call.abi)], calls as f64);
             }
@@ -561,16 +562,16 @@ fn syscalls_total(state: &State, samples: &mut Samples) {
     }
 }
 
-fn unexpected_syscalls_total(state: &State, samples: &mut Samples) {
-    for (Counted { workload, call, policy, severity }, count) in state.violations.counts() {
-        let call = state.calls.call(*call);
+fn unexpected_syscalls_total(view: &View, samples: &mut Samples) {
+    for (Counted { workload, call, policy, severity }, count) in view.violations.counts.iter() {
+        let call = view.host.calls.call(*call);
         let labels = [("syscall", call.syscall), ("abi", call.abi), ("policy", policy), ("severity", severity.name())];
-        samples.add(&workload.labels().chain(labels).collect::<Vec<_>>(), count as f64);
+        samples.add(&workload.labels().chain(labels).collect::<Vec<_>>(), *count as f64);
     }
 }
 
-fn workload_info(state: &State, samples: &mut Samples) {
-    for (workload, totals) in state.model.workloads() {
+fn workload_info(view: &View, samples: &mut Samples) {
+    for (workload, totals) in view.model.workloads() {
         let own: Vec<(&str, &str)> = workload.labels().collect();
         let about = totals.about.iter().filter(|(name, _)| own.iter().all(|(label, _)| label != name));
         if workload.is_one() {
@@ -579,12 +580,12 @@ fn workload_info(state: &State, samples: &mut Samples) {
     }
 }
 
-fn syscall_errors_total(state: &State, samples: &mut Samples) {
-    for (workload, totals) in state.model.workloads() {
+fn syscall_errors_total(view: &View, samples: &mut Samples) {
+    for (workload, totals) in view.model.workloads() {
         for (failure, &errors) in totals.counts.errors.iter() {
             let (syscall, abi, errno) = match failure {
                 Failure::Of(call, errno) => {
-                    let call = state.calls.call(call);
+                    let call = view.host.calls.call(call);
                     (call.syscall, call.abi, errno.name())
                 }
                 Failure::Other => (REMAINDER, REMAINDER, REMAINDER),
@@ -594,10 +595,10 @@ fn syscall_errors_total(state: &State, samples: &mut Samples) {
     }
 }
 
-fn syscalls_denied_total(state: &State, samples: &mut Samples) {
-    for (workload, totals) in state.model.workloads() {
+fn syscalls_denied_total(view: &View, samples: &mut Samples) {
+    for (workload, totals) in view.model.workloads() {
         for (denial, &attempts) in totals.counts.denied.iter() {
-            let (call, errno) = denied_call(state, denial);
+            let (call, errno) = denied_call(view, denial);
             let labels = [("syscall", call.syscall), ("abi", call.abi)].into_iter();
             let labels: Vec<_> = labels.chain(errno.map(|errno| ("errno", errno))).collect();
             samples.add_of(workload, &labels, attempts as f64);
@@ -606,30 +607,30 @@ fn syscalls_denied_total(state: &State, samples: &mut Samples) {
 }
 
 /// Names what was refused, and the errno where that tells the program to do without.
-pub(super) fn denied_call(state: &State, denial: Denial) -> (Call, Option<&'static str>) {
+pub(super) fn denied_call(view: &View, denial: Denial) -> (Call, Option<&'static str>) {
     match denial {
-        Denial::Of(call) => (state.calls.call(call), None),
-        Denial::Unsupported(call) => (state.calls.call(call), Some("ENOSYS")),
+        Denial::Of(call) => (view.host.calls.call(call), None),
+        Denial::Unsupported(call) => (view.host.calls.call(call), Some("ENOSYS")),
         Denial::Other => (Call { abi: REMAINDER, syscall: REMAINDER }, None),
     }
 }
 
-fn syscall_duration_seconds(state: &State, samples: &mut Samples) {
-    for (workload, totals) in state.model.workloads() {
+fn syscall_duration_seconds(view: &View, samples: &mut Samples) {
+    for (workload, totals) in view.model.workloads() {
         let durations = totals.counts.durations.iter();
         // Calls of one name in several ABIs are one series.
         let by_name: Tally<&str, Durations> =
-            durations.map(|(call, durations)| (state.calls.call(call).syscall, *durations)).collect();
+            durations.map(|(call, durations)| (view.host.calls.call(call).syscall, *durations)).collect();
         for (syscall, durations) in by_name.iter() {
-            samples.add_durations(workload, &[("syscall", syscall)], durations, &state.duration_bounds);
+            samples.add_durations(workload, &[("syscall", syscall)], durations, &view.host.duration_bounds);
         }
     }
 }
 
-fn io_uring_requests_total(state: &State, samples: &mut Samples) {
-    for (workload, totals) in state.model.workloads() {
+fn io_uring_requests_total(view: &View, samples: &mut Samples) {
+    for (workload, totals) in view.model.workloads() {
         for (call, &requests) in totals.counts.calls.iter() {
-            let call = state.calls.call(call);
+            let call = view.host.calls.call(call);
             if call.abi == IO_URING {
                 samples.add_of(workload, &[("op", call.syscall)], requests as f64);
             }

@@ -19,8 +19,8 @@ use crate::{
     model::Totals,
     policy::{Process, Severity, Violation},
     snapshot::Failure,
-    state::State,
     syscalls::{Call, IO_URING},
+    view::View,
     workload::{SourceStatus, Workload},
 };
 
@@ -82,10 +82,10 @@ struct FirstRow {
 
 /// Answers with the page.
 pub(super) async fn page(Extract(site): Extract<Site>) -> Response {
-    site.refresher.refresh().await;
-    let (shared, telemetry_path) = (site.shared.clone(), Arc::clone(&site.telemetry_path));
+    site.owner.refresh().await;
+    let (view, telemetry_path) = (site.views.newest(), Arc::clone(&site.telemetry_path));
     let build = move || {
-        let page = Page::new(&shared.lock(), &telemetry_path);
+        let page = Page::new(&view, &telemetry_path);
         match page.render() {
             Ok(html) => Html(html).into_response(),
             Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
@@ -95,10 +95,10 @@ pub(super) async fn page(Extract(site): Extract<Site>) -> Response {
 }
 
 impl Page {
-    fn new(state: &State, telemetry_path: &str) -> Self {
-        let mut busiest: Vec<(&Workload, &Totals)> = state.model.workloads().collect();
+    fn new(view: &View, telemetry_path: &str) -> Self {
+        let mut busiest: Vec<(&Workload, &Arc<Totals>)> = view.model.workloads().collect();
         busiest.sort_by_key(|(_, totals)| std::cmp::Reverse(totals.counts.calls.sum()));
-        let losses = &state.losses;
+        let losses = &view.snapshot.losses;
         let lost = [
             ("calls counted in the remainder, cgroup slots full", losses.cgroups_full),
             ("calls counted in the remainder, series full", losses.series_full),
@@ -108,28 +108,28 @@ impl Page {
             ("calls not measured, too many under way", losses.timed_calls_full),
             ("calls not counted (recursion)", losses.recursion.unwrap_or(0)),
             ("ends of calls not seen (recursion)", losses.exit_recursion.unwrap_or(0)),
-            ("gone workloads folded together", state.model.folded()),
-            ("calls counted in the remainder, workload.max-series reached", state.model.capped()),
+            ("gone workloads folded together", view.model.folded()),
+            ("calls counted in the remainder, workload.max-series reached", view.model.capped()),
             ("cgroup events", losses.cgroup_events),
             ("first-seen events", losses.first_seen_events),
         ];
         Self {
             version: env!("CARGO_PKG_VERSION"),
             telemetry_path: telemetry_path.to_owned(),
-            snapshot_age: format!("{:.1} s", state.snapshot.taken.elapsed().as_secs_f64()),
-            probes: state.probes.clone(),
-            sources: state.directory.sources(),
-            unresolved: state.directory.unresolved(),
+            snapshot_age: format!("{:.1} s", view.snapshot.taken.elapsed().as_secs_f64()),
+            probes: view.host.probes.clone(),
+            sources: view.sources.clone(),
+            unresolved: view.unresolved,
             lost: lost.into_iter().filter(|(_, count)| *count != 0).collect(),
-            series: format!("{} of {}", state.series, state.capacity.series),
-            cgroups: format!("{} of {}", state.cgroups, state.capacity.cgroups),
+            series: format!("{} of {}", view.snapshot.series, view.host.capacity.series),
+            cgroups: format!("{} of {}", view.snapshot.cgroups, view.host.capacity.cgroups),
             more: busiest.len().saturating_sub(ROWS),
-            workloads: busiest.into_iter().take(ROWS).map(|(name, totals)| Row::new(state, name, totals)).collect(),
-            first_calls: state.first_calls.newest().into_iter().take(ROWS).map(FirstRow::new).collect(),
-            policies: state.policies.iter().len(),
-            policies_reloaded: state.policy_reload.0,
-            more_violations: state.violations.len().saturating_sub(ROWS),
-            violations: newest(state).into_iter().take(ROWS).map(ViolationRow::new).collect(),
+            workloads: busiest.into_iter().take(ROWS).map(|(name, totals)| Row::new(view, name, totals)).collect(),
+            first_calls: view.first_calls.iter().take(ROWS).map(|call| FirstRow::new(call)).collect(),
+            policies: view.policies.iter().len(),
+            policies_reloaded: view.policy_reload.is_ok,
+            more_violations: view.violations.kept.len().saturating_sub(ROWS),
+            violations: newest(view).into_iter().take(ROWS).map(ViolationRow::new).collect(),
         }
     }
 }
@@ -159,16 +159,16 @@ fn ago(time: SystemTime) -> String {
 }
 
 impl Row {
-    fn new(state: &State, workload: &Workload, totals: &Totals) -> Self {
+    fn new(view: &View, workload: &Workload, totals: &Totals) -> Self {
         let counts = &totals.counts;
         let (operations, calls): (Vec<_>, Vec<_>) =
-            most_first(&counts.calls, |call| state.calls.call(call)).partition(|(call, _)| call.abi == IO_URING);
-        let name = |call| Self::name(state, call);
+            most_first(&counts.calls, |call| view.host.calls.call(call)).partition(|(call, _)| call.abi == IO_URING);
+        let name = |call| Self::name(view, call);
         let failure = |failure| match failure {
-            Failure::Of(call, errno) => format!("{} {}", name(state.calls.call(call)), errno.name()),
+            Failure::Of(call, errno) => format!("{} {}", name(view.host.calls.call(call)), errno.name()),
             Failure::Other => "others".to_owned(),
         };
-        let denial = |denial| match denied_call(state, denial) {
+        let denial = |denial| match denied_call(view, denial) {
             (call, Some(errno)) => format!("{} {errno}", name(call)),
             (call, None) => name(call),
         };
@@ -177,7 +177,7 @@ impl Row {
             ("calls", most_of(calls.iter().map(|&(call, count)| (name(call), count)))),
             ("errors", most_of(most_first(&counts.errors, failure))),
             ("denied", most_of(most_first(&counts.denied, denial))),
-            ("took", Self::slowest(state, totals)),
+            ("took", Self::slowest(view, totals)),
             ("io_uring", most_of(operations.iter().map(|&(call, count)| (call.syscall.to_owned(), count)))),
         ];
         Self {
@@ -192,18 +192,18 @@ impl Row {
     }
 
     /// A call, with its ABI where that is not the usual one.
-    fn name(state: &State, call: Call) -> String {
-        let is_usual = Some(call.abi) == state.calls.abis().next();
+    fn name(view: &View, call: Call) -> String {
+        let is_usual = Some(call.abi) == view.host.calls.abis().next();
         if is_usual { call.syscall.to_owned() } else { format!("{}/{}", call.syscall, call.abi) }
     }
 
     /// The calls that took most time, and the mean of each.
-    fn slowest(state: &State, totals: &Totals) -> String {
+    fn slowest(view: &View, totals: &Totals) -> String {
         let mut durations: Vec<_> = totals.counts.durations.iter().collect();
         durations.sort_by_key(|(_, durations)| std::cmp::Reverse(durations.sum_ns));
         let texts = durations.iter().take(CALLS).map(|(call, durations)| {
             let mean = Duration::from_nanos(durations.sum_ns / durations.count().max(1));
-            format!("{} {mean:.1?}", Self::name(state, state.calls.call(*call)))
+            format!("{} {mean:.1?}", Self::name(view, view.host.calls.call(*call)))
         });
         texts.collect::<Vec<_>>().join(", ")
     }

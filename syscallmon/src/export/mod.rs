@@ -1,6 +1,6 @@
 //! What the outside sees: the pages of the HTTP server and what they say.
 //!
-//! Reads [`crate::state`], asks the sampler for fresh counts, and never sees aya.
+//! Reads [`crate::view`], asks the sampler for fresh counts, and never sees aya.
 
 mod api;
 mod baselines;
@@ -43,10 +43,7 @@ pub use self::{
     exposition::{Error, Exposition, Renderer},
     query::{Since, SinceError},
 };
-use crate::{
-    sampler::{Refresher, Tunables},
-    state::Shared,
-};
+use crate::{requests::Requester, sampler::Tunables, view::Views};
 
 /// What `fuzz/` needs and nobody else: what clients send, without a socket.
 #[cfg(fuzzing)]
@@ -64,8 +61,8 @@ const STUCK: Duration = Duration::from_mins(1);
 /// What the pages need.
 #[derive(Clone)]
 pub struct Site {
-    shared: Shared,
-    refresher: Refresher,
+    views: Views,
+    owner: Requester,
     renderer: Arc<Renderer>,
     /// One rendering at a time. Held by the work, not by the request.
     rendering: Arc<Semaphore>,
@@ -81,14 +78,14 @@ impl Site {
     ///
     /// When the table of families has a mistake.
     pub fn new(
-        shared: Shared,
-        refresher: Refresher,
+        views: Views,
+        owner: Requester,
         telemetry_path: &str,
         tunables: watch::Receiver<Tunables>,
     ) -> Result<Self, Error> {
-        let renderer = Arc::new(Renderer::new(shared.clone())?);
+        let renderer = Arc::new(Renderer::new(views.clone())?);
         let (rendering, builders) = (Arc::new(Semaphore::new(1)), Builders::default());
-        Ok(Self { shared, refresher, renderer, rendering, builders, telemetry_path: telemetry_path.into(), tunables })
+        Ok(Self { views, owner, renderer, rendering, builders, telemetry_path: telemetry_path.into(), tunables })
     }
 
     /// The newest exposition, of a snapshot that is fresh.
@@ -97,7 +94,7 @@ impl Site {
     ///
     /// When encoding or compressing fails.
     pub async fn exposition(&self) -> Result<Exposition, Error> {
-        self.refresher.refresh().await;
+        self.owner.refresh().await;
         let turn = Arc::clone(&self.rendering).acquire_owned().await;
         let renderer = Arc::clone(&self.renderer);
         let work = spawn_blocking(move || {
@@ -109,7 +106,7 @@ impl Site {
 
     /// The pages.
     pub fn router(self) -> Router {
-        let baselines = baselines::router(self.shared.clone());
+        let baselines = baselines::router(self.views.clone(), self.owner.clone());
         Router::new()
             .route(&self.telemetry_path, get(metrics))
             .route("/", get(landing::page))
@@ -160,7 +157,7 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
 
 /// Whether the daemon works: its sampler still takes snapshots.
 async fn healthz(Extract(site): Extract<Site>) -> (StatusCode, &'static str) {
-    let age = site.shared.lock().snapshot.taken.elapsed();
+    let age = site.views.newest().snapshot.taken.elapsed();
     if age <= site.tunables.borrow().poll_interval + STUCK {
         (StatusCode::OK, "ok\n")
     } else {
@@ -170,7 +167,7 @@ async fn healthz(Extract(site): Extract<Site>) -> (StatusCode, &'static str) {
 
 /// Whether there is something to scrape.
 async fn readyz(Extract(site): Extract<Site>) -> (StatusCode, &'static str) {
-    if site.shared.lock().snapshot.number > 0 {
+    if site.views.newest().snapshot.number > 0 {
         (StatusCode::OK, "ready\n")
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "no snapshot yet\n")

@@ -13,7 +13,7 @@ use rustix::{
     time::{ClockId, clock_gettime},
 };
 
-use crate::state::unix_time;
+use crate::clock::unix_time;
 
 /// See the module.
 pub(super) struct ProcessMetrics {

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     policy::{Severity, Violation},
-    state::{Shared, State},
+    view::View,
 };
 
 /// Violations in an answer, unless the query says otherwise, and at most.
@@ -67,35 +67,34 @@ pub(super) async fn violations(
         Ok(Query(query)) => query,
         Err(rejection) => return failure(StatusCode::BAD_REQUEST, rejection.body_text()),
     };
-    site.refresher.refresh().await;
-    let shared = site.shared.clone();
+    site.owner.refresh().await;
+    let view = site.views.newest();
     let build =
-        move || answer(&shared, &query).unwrap_or_else(|error| failure(StatusCode::BAD_REQUEST, error.to_string()));
+        move || answer(&view, &query).unwrap_or_else(|error| failure(StatusCode::BAD_REQUEST, error.to_string()));
     site.builders.build(build).await
 }
 
-fn answer(shared: &Shared, query: &ViolationsQuery) -> Result<Response, MatchError> {
-    let known = || shared.lock().violations.iter().map(|violation| violation.about.clone()).collect();
+fn answer(view: &View, query: &ViolationsQuery) -> Result<Response, MatchError> {
+    let known = || view.violations.kept.iter().map(|violation| violation.about.clone()).collect();
     let selection = Selection::of(query.selector.as_deref(), known)?;
-    let (head, violations) = chosen(&shared.lock(), query, &selection);
+    let (head, violations) = chosen(view, query, &selection);
     let mut answer = Answer::new(&head, "violations");
     // One after the other until it is full.
     let _ = violations.iter().all(|violation| answer.push(violation));
     Ok(answer.finish())
 }
 
-/// Copies, so that nobody waits for the state while they are written.
-fn chosen(state: &State, query: &ViolationsQuery, selection: &Selection) -> (Head, Vec<Violation>) {
-    let mut violations = newest(state);
+fn chosen<'a>(view: &'a View, query: &ViolationsQuery, selection: &Selection) -> (Head, Vec<&'a Violation>) {
+    let mut violations = newest(view);
     violations.retain(|violation| query.chooses(violation, selection));
     let head = Head { total: violations.len() };
     violations.truncate(query.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT));
-    (head, violations.into_iter().cloned().collect())
+    (head, violations)
 }
 
 /// All that are kept, the one that was seen last first.
-pub(super) fn newest(state: &State) -> Vec<&Violation> {
-    let mut violations: Vec<&Violation> = state.violations.iter().collect();
+pub(super) fn newest(view: &View) -> Vec<&Violation> {
+    let mut violations: Vec<&Violation> = view.violations.kept.iter().map(AsRef::as_ref).collect();
     violations.sort_by_key(|violation| std::cmp::Reverse((violation.last_seen, violation.time)));
     violations
 }

@@ -49,7 +49,7 @@ impl Names {
 }
 
 fn calls(model: &Model, cgroup: &str, call: CallId) -> Option<u64> {
-    let (_, totals) = model.workloads().find(|(workload, _)| workload.label("cgroup") == cgroup)?;
+    let (_, totals) = model.view().workloads().find(|(workload, _)| workload.label("cgroup") == cgroup)?;
     Some(totals.counts.calls.get(call).copied().unwrap_or(0))
 }
 
@@ -123,7 +123,7 @@ fn two_slots_of_one_cgroup_add_up() {
     model.forget_slots(&[3], Instant::now());
     names.apply(&mut model, &Snapshot { slots: vec![slot(4, 6)], ..Snapshot::default() });
     assert_eq!(calls(&model, "/a", A), Some(16));
-    assert!(model.workloads().all(|(_, totals)| !totals.is_gone()));
+    assert!(model.view().workloads().all(|(_, totals)| !totals.is_gone()));
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn who_ends_many_workloads_folds_nobody_else_s() {
         model.forget_slots(&[slot], begin + Duration::from_millis(after));
     }
     model.expire(begin + Duration::from_secs(1), Duration::from_mins(5), 10, |_| false);
-    assert_eq!((calls(&model, "/victim/a", A), model.folded()), (Some(1), 15), "though it is the oldest");
+    assert_eq!((calls(&model, "/victim/a", A), model.view().folded()), (Some(1), 15), "though it is the oldest");
     assert_eq!(calls(&model, "(gone)", B), Some(30));
 }
 
@@ -166,7 +166,7 @@ fn the_oldest_of_too_many_gone_are_folded_together() {
     }
     model.expire(now, Duration::from_mins(5), 7, |_| false);
     assert_eq!((calls(&model, "(gone)", A), calls(&model, "(gone)", B)), (Some(7), Some(14)));
-    assert_eq!((calls(&model, "/7", A), calls(&model, "/8", A), model.folded()), (None, Some(1), 7));
+    assert_eq!((calls(&model, "/7", A), calls(&model, "/8", A), model.view().folded()), (None, Some(1), 7));
     model.expire(now + Duration::from_mins(99), Duration::from_mins(5), 7, |_| false);
     assert_eq!(calls(&model, "(gone)", A), Some(7), "what was folded never falls");
 }
@@ -181,7 +181,7 @@ fn every_kind_of_count_follows_the_kernel_s() {
         let slot = SlotCounts { slot: 1, cgroup_id: 1, counts };
         names.apply(&mut model, &Snapshot { slots: vec![slot], ..Snapshot::default() });
     }
-    let (_, totals) = model.workloads().next().unwrap();
+    let (_, totals) = model.view().workloads().next().unwrap();
     assert_eq!((totals.counts.errors.get(enoent), totals.counts.denied.get(Denial::Of(B))), (Some(&5), Some(&5)));
     assert_eq!(totals.counts.series(), 2);
 }
@@ -190,7 +190,7 @@ fn every_kind_of_count_follows_the_kernel_s() {
 fn a_cgroup_that_made_no_call_is_no_workload() {
     let (mut model, names) = (model(), Names::new(&[(1, "/a")]));
     names.apply(&mut model, &snapshot(&[(1, &[])]));
-    assert_eq!(model.workloads().count(), 0);
+    assert_eq!(model.view().workloads().count(), 0);
 }
 
 const HOLD: Duration = Duration::from_secs(10);
@@ -211,12 +211,12 @@ fn a_container_waits_for_its_name_and_takes_all_its_calls_there() {
     let (mut model, now) = (model(), Instant::now());
     model.apply(&snapshot(&[(1, &[(A, 5)])]), now, |_| Some(unresolved()));
     model.release(now, HOLD);
-    assert_eq!((model.workloads().count(), model.held(), model.unresolved().count()), (0, 1, 1));
+    assert_eq!((model.view().workloads().count(), model.view().held(), model.unresolved().count()), (0, 1, 1));
     model.rename(&HashMap::from([(unresolved().workload, web())]), now);
     model.apply(&snapshot(&[(1, &[(A, 7)])]), now, |_| Some(web()));
-    let (workload, totals) = model.workloads().next().unwrap();
+    let (workload, totals) = model.view().workloads().next().unwrap();
     assert_eq!((workload, totals.counts.calls.get(A)), (&web().workload, Some(&7)));
-    assert_eq!((model.held(), model.series()), (0, 1));
+    assert_eq!((model.view().held(), model.view().series()), (0, 1));
 }
 
 #[test]
@@ -236,13 +236,13 @@ fn a_name_that_comes_after_the_end_still_comes_and_starts_no_new_life() {
     model.apply(&snapshot(&[(1, &[(A, 5)])]), now, |_| Some(unresolved()));
     model.forget_slots(&[1], now);
     model.rename(&HashMap::from([(unresolved().workload, web())]), now);
-    assert_eq!(model.workloads().map(|(_, totals)| totals.is_gone()).collect::<Vec<_>>(), [true]);
+    assert_eq!(model.view().workloads().map(|(_, totals)| totals.is_gone()).collect::<Vec<_>>(), [true]);
     // The next instance goes on where it ended.
     model.apply(&snapshot(&[(2, &[(A, 2)])]), now, |_| Some(web()));
-    let (_, totals) = model.workloads().next().unwrap();
+    let (_, totals) = model.view().workloads().next().unwrap();
     assert_eq!((totals.is_gone(), totals.counts.calls.get(A)), (false, Some(&7)));
     expire(&mut model, now + 99 * HOLD, HOLD);
-    assert_eq!(model.workloads().count(), 1);
+    assert_eq!(model.view().workloads().count(), 1);
 }
 
 #[test]
@@ -252,7 +252,7 @@ fn a_workload_whose_cgroup_gets_another_name_leaves() {
     model.apply(&snapshot(&[(1, &[(A, 7)])]), now, |_| Some(web()));
     assert_eq!((calls(&model, "/a", A), calls(&model, "", A)), (Some(5), Some(2)));
     expire(&mut model, now + HOLD, HOLD);
-    assert_eq!((calls(&model, "/a", A), calls(&model, "", A), model.series()), (None, Some(2), 1));
+    assert_eq!((calls(&model, "/a", A), calls(&model, "", A), model.view().series()), (None, Some(2), 1));
 }
 
 /// A container under this name, in a cgroup that is there.
@@ -265,7 +265,7 @@ fn called(name: &str) -> Named {
 fn counts_stay_under_the_name_that_they_were_made_under_and_no_counter_falls() {
     let (mut model, now) = (model(), Instant::now());
     let calls = |model: &Model, name: &str| {
-        let (_, totals) = model.workloads().find(|(workload, _)| workload.label("container") == name)?;
+        let (_, totals) = model.view().workloads().find(|(workload, _)| workload.label("container") == name)?;
         totals.counts.calls.get(A).copied()
     };
     model.apply(&snapshot(&[(1, &[(A, 5)])]), now, |_| Some(called("web")));
@@ -313,7 +313,7 @@ fn what_is_known_is_known_of_the_newest_even_if_it_makes_no_call() {
     model.apply(&one, now, |_| Some(about("old")));
     model.apply(&both, now, |id| Some(about(if id == 1 { "new" } else { "old" })));
     model.apply(&both, now, |id| Some(about(if id == 1 { "newer" } else { "old" })));
-    let (_, totals) = model.workloads().next().unwrap();
+    let (_, totals) = model.view().workloads().next().unwrap();
     assert_eq!(totals.about.get(Label::Image).map(AsRef::as_ref), Some("newer"));
 }
 
@@ -323,7 +323,7 @@ fn series_beyond_the_limit_are_counted_in_the_remainder() {
     names.apply(&mut model, &snapshot(&[(1, &[(A, 1)]), (2, &[(A, 2)])]));
     names.apply(&mut model, &snapshot(&[(1, &[(A, 5), (B, 7)]), (2, &[(A, 3)])]));
     assert_eq!((calls(&model, "/a", A), calls(&model, "/a", B), calls(&model, "/b", A)), (Some(5), Some(0), Some(3)));
-    assert_eq!((calls(&model, "(remainder)", B), model.capped()), (Some(7), 7));
+    assert_eq!((calls(&model, "(remainder)", B), model.view().capped()), (Some(7), 7));
     // Room that others leave is for what comes then.
     model.forget_slots(&[2], Instant::now());
     expire(&mut model, Instant::now() + HOLD, HOLD);

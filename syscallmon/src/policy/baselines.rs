@@ -105,6 +105,31 @@ impl Change {
     }
 }
 
+/// Baselines at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct BaselinesView {
+    all: BTreeMap<Kind, Arc<Baseline>>,
+    /// Kinds that were there lately and are not learned, since there is no room.
+    pub refused: usize,
+    /// Baselines that were removed though nobody said so.
+    pub removed: Removed,
+    /// How their store fares.
+    pub store: StoreStatus,
+}
+
+impl BaselinesView {
+    /// Every baseline, by its kind.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Baseline>> {
+        self.all.values()
+    }
+
+    /// The baseline of a kind.
+    #[must_use]
+    pub fn get(&self, kind: &Kind) -> Option<&Arc<Baseline>> {
+        self.all.get(kind)
+    }
+}
+
 /// How the store of baselines fares.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StoreStatus {
@@ -283,6 +308,13 @@ impl Baselines {
     #[must_use]
     pub fn is_guarding(&self, kind: &Kind) -> bool {
         self.get(kind).is_some_and(|baseline| baseline.state == Phase::Guarding)
+    }
+
+    /// What is exported of them now.
+    #[must_use]
+    pub fn view(&self) -> BaselinesView {
+        let all = self.all.iter().map(|(kind, entry)| (kind.clone(), Arc::clone(&entry.baseline))).collect();
+        BaselinesView { all, refused: self.refused(), removed: self.removed, store: self.store }
     }
 
     /// Every baseline, by its kind.

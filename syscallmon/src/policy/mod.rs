@@ -23,7 +23,7 @@ mod violations;
 pub(crate) use self::baseline::in_seconds;
 pub use self::{
     baseline::{Baseline, BaselineError, FirstSeen, Phase},
-    baselines::{Baselines, Change, RETENTION, Removed, StoreStatus},
+    baselines::{Baselines, BaselinesView, Change, RETENTION, Removed, StoreStatus},
     compiled::{Policy, Unexpected},
     entry::{Entry, EntryError, Unprefixed},
     kind::{Kind, KindError},
@@ -34,5 +34,5 @@ pub use self::{
     severity::Severity,
     spec::{BUILT_IN, ExceptionSpec, Learn, PolicyError, PolicyName, PolicySpec},
     violation::{Ancestor, Process, Reason, Violation},
-    violations::{Counted, Told, Violations},
+    violations::{Counted, Told, Violations, ViolationsView},
 };

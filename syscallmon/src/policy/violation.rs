@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::Severity;
 use crate::{
+    clock::unix_seconds,
     fair_share::Tenant,
-    state::unix_seconds,
     syscalls::Call,
     workload::{Labels, Workload},
 };

@@ -50,7 +50,7 @@ struct Key {
 
 #[derive(Debug)]
 struct Kept {
-    violation: Violation,
+    violation: Arc<Violation>,
     /// How many of its calls the counters have told.
     counted: u64,
     /// When the last one of them was told of.
@@ -62,7 +62,7 @@ struct Kept {
 /// See the module.
 #[derive(Debug)]
 pub struct Violations {
-    counts: BTreeMap<Counted, u64>,
+    counts: Arc<BTreeMap<Counted, u64>>,
     kept: FairShare<Key, Kept>,
     /// Who makes calls faster than they can be kept takes no time from others.
     budget: FairBudget,
@@ -72,7 +72,7 @@ pub struct Violations {
 impl Default for Violations {
     fn default() -> Self {
         Self {
-            counts: BTreeMap::new(),
+            counts: Arc::default(),
             kept: FairShare::new(CAPACITY),
             budget: FairBudget::new(NEW_BY_COUNTERS),
             dropped: 0,
@@ -95,10 +95,10 @@ impl Violations {
     pub fn first(&mut self, violation: Violation, now: Instant) -> Option<Told> {
         let key = Key::of(&violation);
         let Some(kept) = self.kept.get_mut(&key) else {
-            self.keep(Kept { violation: violation.clone(), counted: 0, seen: now, touched: now });
+            self.keep(Kept { violation: Arc::new(violation.clone()), counted: 0, seen: now, touched: now });
             return Some(Told { violation, is_new: true });
         };
-        let known = &mut kept.violation;
+        let known = Arc::make_mut(&mut kept.violation);
         known.last_seen = known.last_seen.max(violation.last_seen);
         let is_another = known.about != violation.about;
         if known.process.is_none() || is_another {
@@ -115,13 +115,13 @@ impl Violations {
     pub fn counted(&mut self, call: CallId, violation: &Violation, now: Instant) -> Option<Told> {
         let Violation { workload, policy, severity, count: new, .. } = violation;
         let count = Counted { workload: workload.clone(), call, policy: Arc::clone(policy), severity: *severity };
-        *self.counts.entry(count).or_default() += new;
+        *Arc::make_mut(&mut self.counts).entry(count).or_default() += new;
         let key = Key::of(violation);
         let Some(kept) = self.kept.get_mut(&key) else {
             self.begin_counted(violation, now);
             return Some(Told { violation: violation.clone(), is_new: true });
         };
-        let known = &mut kept.violation;
+        let known = Arc::make_mut(&mut kept.violation);
         kept.counted += new;
         // The clock may have been set back.
         known.last_seen = violation.last_seen.max(known.time);
@@ -140,7 +140,8 @@ impl Violations {
             return;
         }
         self.budget.spend(&tenant, 1);
-        self.keep(Kept { violation: violation.clone(), counted: violation.count, seen: now, touched: now });
+        let kept = Arc::new(violation.clone());
+        self.keep(Kept { violation: kept, counted: violation.count, seen: now, touched: now });
     }
 
     /// Notes that it was seen now.
@@ -165,11 +166,11 @@ impl Violations {
     pub fn rename(&mut self, from: &Workload, to: &Workload) {
         for (mut counted, count) in self.take_counts(from) {
             counted.workload = to.clone();
-            *self.counts.entry(counted).or_default() += count;
+            *Arc::make_mut(&mut self.counts).entry(counted).or_default() += count;
         }
         for key in self.keys_of(from) {
             let Some(mut kept) = self.kept.remove(&key) else { continue };
-            kept.violation.workload = to.clone();
+            Arc::make_mut(&mut kept.violation).workload = to.clone();
             if !self.kept.contains(&Key::of(&kept.violation)) {
                 self.keep(kept);
             }
@@ -180,7 +181,7 @@ impl Violations {
     pub fn take_all_of(&mut self, workload: &Workload) -> Vec<Violation> {
         self.take_counts(workload);
         let keys = self.keys_of(workload);
-        keys.iter().filter_map(|key| self.kept.remove(key)).map(|kept| kept.violation).collect()
+        keys.iter().filter_map(|key| self.kept.remove(key)).map(|kept| Arc::unwrap_or_clone(kept.violation)).collect()
     }
 
     /// Forgets all of a workload: another policy is to judge it.
@@ -194,8 +195,11 @@ impl Violations {
             Counted { workload: workload.clone(), call: CallId(0), policy: Arc::default(), severity: Severity::Info };
         let of_it = self.counts.range(first..).take_while(|(counted, _)| counted.workload == *workload);
         let of_it: Vec<(Counted, u64)> = of_it.map(|(counted, &count)| (counted.clone(), count)).collect();
-        for (counted, _) in &of_it {
-            self.counts.remove(counted);
+        if !of_it.is_empty() {
+            let counts = Arc::make_mut(&mut self.counts);
+            for (counted, _) in &of_it {
+                counts.remove(counted);
+            }
         }
         of_it
     }
@@ -208,7 +212,9 @@ impl Violations {
     /// To be called after each snapshot. Forgets the counts of workloads that are not there any more, and violations that were not seen for so long.
     pub fn forget(&mut self, is_there: impl Fn(&Workload) -> bool, now: Instant, after: Duration) {
         self.budget.renew();
-        self.counts.retain(|counted, _| is_there(&counted.workload));
+        if self.counts.keys().any(|counted| !is_there(&counted.workload)) {
+            Arc::make_mut(&mut self.counts).retain(|counted, _| is_there(&counted.workload));
+        }
         self.kept.retain(|_, kept| now.saturating_duration_since(kept.seen) < after);
     }
 
@@ -219,7 +225,7 @@ impl Violations {
 
     /// Those that are kept, in no order.
     pub fn iter(&self) -> impl Iterator<Item = &Violation> {
-        self.kept.iter().map(|(_, kept)| &kept.violation)
+        self.kept.iter().map(|(_, kept)| &*kept.violation)
     }
 
     /// How many are kept.
@@ -239,6 +245,24 @@ impl Violations {
     pub fn dropped(&self) -> u64 {
         self.dropped
     }
+
+    /// What is exported of them now.
+    #[must_use]
+    pub fn view(&self) -> ViolationsView {
+        let kept = self.kept.iter().map(|(_, kept)| Arc::clone(&kept.violation)).collect();
+        ViolationsView { counts: Arc::clone(&self.counts), kept, dropped: self.dropped }
+    }
+}
+
+/// Violations at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct ViolationsView {
+    /// How often each was made, in order.
+    pub counts: Arc<BTreeMap<Counted, u64>>,
+    /// Those that are kept, in no order.
+    pub kept: Vec<Arc<Violation>>,
+    /// How many had to go for others.
+    pub dropped: u64,
 }
 
 impl Key {

@@ -1,6 +1,6 @@
 //! Keeps baselines on disk: one file a kind, in `baselines` below the state directory.
 //!
-//! A task of its own, which takes what has changed from the [`State`](crate::state::State) and then goes on without its lock: counting never waits for a
+//! A task of its own, which asks the owner of the baselines for what has changed: counting never waits for a
 //! disk, and the end of the daemon not for one that hangs. What people write wins: a file that was edited is taken over, one that was removed is forgotten, one that cannot be read is left as
 //! it is. When the disk fails, everything goes on in memory and is written when that works again.
 
@@ -25,8 +25,8 @@ use tokio_util::sync::CancellationToken;
 use self::file::Stamp;
 use crate::{
     blocking::{self, FILE_TIMEOUT, Work},
-    policy::{Baseline, BaselineError, Change, Kind},
-    state::Shared,
+    policy::{Baseline, BaselineError, Baselines, Change, Kind},
+    requests::Requester,
     syscalls::CallTable,
 };
 
@@ -67,15 +67,15 @@ enum FileError {
 /// See the module.
 #[derive(Clone, Debug)]
 pub struct Store {
-    shared: Shared,
+    owner: Requester,
     disk: Arc<Mutex<Disk>>,
 }
 
 /// What is known of the directory. Only a thread of `blocking` may look at it: every method may take for ever.
 struct Disk {
     directory: PathBuf,
-    shared: Shared,
-    calls: CallTable,
+    owner: Requester,
+    calls: Arc<CallTable>,
     /// The directory, locked, where it is there.
     open: Option<File>,
     /// What is in the directory, by its name.
@@ -95,9 +95,9 @@ struct OnDisk {
 impl Store {
     /// A store below this state directory, which nobody needs to have made.
     #[must_use]
-    pub fn new(state_directory: &Path, shared: Shared) -> Self {
-        let disk = Disk::new(state_directory, shared.clone());
-        Self { shared, disk: Arc::new(Mutex::new(disk)) }
+    pub fn new(state_directory: &Path, owner: Requester, calls: Arc<CallTable>) -> Self {
+        let disk = Disk::new(state_directory, owner.clone(), calls);
+        Self { owner, disk: Arc::new(Mutex::new(disk)) }
     }
 
     /// Brings memory and disk together until `shutdown`, and once more then.
@@ -115,11 +115,11 @@ impl Store {
         let disk = Arc::clone(&self.disk);
         let synchronize = move || disk.lock().unwrap_or_else(PoisonError::into_inner).synchronize();
         if let Err(error) = blocking::run(Work::Baseline, "state.directory", FILE_TIMEOUT, synchronize).await {
-            let mut state = self.shared.lock();
-            state.baselines.store.errors += 1;
-            let was_up = state.baselines.store.is_up.replace(false) != Some(false);
-            drop(state);
-            if was_up {
+            let note = |baselines: &mut Baselines| {
+                baselines.store.errors += 1;
+                baselines.store.is_up.replace(false) != Some(false)
+            };
+            if self.owner.baselines(note).await.unwrap_or_default() {
                 tracing::error!("the state directory hangs, baselines go on in memory: {error}");
             }
         }
@@ -127,11 +127,10 @@ impl Store {
 }
 
 impl Disk {
-    fn new(state_directory: &Path, shared: Shared) -> Self {
+    fn new(state_directory: &Path, owner: Requester, calls: Arc<CallTable>) -> Self {
         let directory = state_directory.join("baselines");
-        let calls = shared.lock().calls.clone();
         let (files, pending) = (BTreeMap::new(), BTreeMap::new());
-        Self { directory, shared, calls, open: None, files, pending, has_problem: false }
+        Self { directory, owner, calls, open: None, files, pending, has_problem: false }
     }
 
     /// Takes over what people changed on disk, then writes what has changed here. The first time, it reads everything.
@@ -139,14 +138,15 @@ impl Disk {
         let result = self.read().and_then(|()| self.write());
         let is_used = self.open.is_some() || result.is_err();
         let unreadable = self.files.values().filter(|file| file.kind.is_none()).count();
-        let mut state = self.shared.lock();
-        let status = &mut state.baselines.store;
-        status.unreadable = unreadable;
-        status.errors += u64::from(result.is_err());
-        if is_used {
-            status.is_up = Some(result.is_ok());
-        }
-        drop(state);
+        let is_ok = result.is_ok();
+        self.owner.baselines_blocking(move |baselines| {
+            let status = &mut baselines.store;
+            status.unreadable = unreadable;
+            status.errors += u64::from(!is_ok);
+            if is_used {
+                status.is_up = Some(is_ok);
+            }
+        });
         match &result {
             Err(error) if !self.has_problem => {
                 let error = error as &dyn std::error::Error;
@@ -192,7 +192,7 @@ impl Disk {
             tracing::warn!(directory = %self.directory.display(), "not the one that it was: baselines are written anew");
             self.open = None;
             self.files.clear();
-            self.shared.lock().baselines.mark_all();
+            self.owner.baselines_blocking(Baselines::mark_all);
         }
         if there.is_some() && self.open.is_none() {
             let directory = File::open(&self.directory).map_err(failed)?;
@@ -236,7 +236,8 @@ impl Disk {
         if !unknown.is_empty() {
             tracing::warn!(%kind, calls = unknown.join(","), "calls that this syscallmon does not know: kept, and without effect");
         }
-        if self.shared.lock().baselines.adopt(baseline) { Ok(kind) } else { Err(FileError::TooMany) }
+        let is_adopted = self.owner.baselines_blocking(move |baselines| baselines.adopt(baseline)).unwrap_or_default();
+        if is_adopted { Ok(kind) } else { Err(FileError::TooMany) }
     }
 
     /// Forgets baselines whose file somebody has removed.
@@ -245,14 +246,15 @@ impl Disk {
         for name in removed {
             let Some(kind) = self.files.remove(&name).and_then(|file| file.kind) else { continue };
             self.pending.remove(&kind);
-            if self.shared.lock().baselines.drop(&kind) {
+            let of = kind.clone();
+            if self.owner.baselines_blocking(move |baselines| baselines.drop(&of)).unwrap_or_default() {
                 tracing::info!(%kind, "the file of this baseline was removed: forgotten");
             }
         }
     }
 
     fn write(&mut self) -> Result<(), StoreError> {
-        let changes = self.shared.lock().baselines.take_changes();
+        let changes = self.owner.baselines_blocking(Baselines::take_changes).unwrap_or_default();
         for change in changes {
             self.pending.insert(change.kind().clone(), change);
         }

@@ -2,7 +2,7 @@ use std::{
     fs,
     os::unix::fs::{PermissionsExt, symlink},
     process::{Command, Stdio},
-    sync::Arc,
+    sync::{Arc, MutexGuard},
     time::{Instant, SystemTime},
 };
 
@@ -10,16 +10,15 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
-    kernel::Capacity,
-    model::Model,
     policy::{Learn, Phase, StoreStatus},
-    state::State,
-    workload::Directory,
+    requests::testing::{Owned, host},
+    view::View,
 };
 
-/// A store, and what a sampler would do to its baselines.
+/// A store, and the owner of the baselines.
 struct Stored {
     store: Disk,
+    owned: Owned,
     state_directory: PathBuf,
 }
 
@@ -28,37 +27,39 @@ fn kind(name: &str) -> Kind {
 }
 
 fn open(state_directory: &Path) -> Stored {
-    let capacity = Capacity { cgroups: 1, series: 1, errors: 1, denied: 1, histograms: 1, timed_calls: 1 };
-    let known = (Model::new(1), Directory::default());
-    let state = State::new(CallTable::x86_64(), vec![], capacity, 1, "cgroup2".into(), vec![], known);
-    let mut store = Disk::new(state_directory, Shared::new(state));
+    let owned = Owned::new(Baselines::default(), View::empty(Arc::new(host())));
+    let mut store = Disk::new(state_directory, owned.owner.clone(), Arc::new(CallTable::x86_64()));
     store.synchronize();
-    Stored { store, state_directory: state_directory.to_owned() }
+    Stored { store, owned, state_directory: state_directory.to_owned() }
 }
 
 impl Stored {
+    fn baselines(&self) -> MutexGuard<'_, Baselines> {
+        self.owned.baselines()
+    }
+
     fn see(&self, name: &str) {
         let policy: Arc<str> = "p".into();
-        let mut state = self.store.shared.lock();
-        state.baselines.begin_or_get(&kind(name), (&policy, Learn::default()), SystemTime::now(), false).unwrap();
+        let now = SystemTime::now();
+        self.baselines().begin_or_get(&kind(name), (&policy, Learn::default()), now, false).unwrap();
     }
 
     fn learn(&self, name: &str, syscall: &str) {
         self.see(name);
-        let mut state = self.store.shared.lock();
-        let State { baselines, calls, .. } = &mut *state;
+        let calls = CallTable::x86_64();
         let call = calls.id("x86_64", syscall).unwrap();
-        assert!(baselines.learn(&kind(name), call, calls, SystemTime::now(), Some("sh")), "{name} {syscall}");
+        let is_new = self.baselines().learn(&kind(name), call, &calls, SystemTime::now(), Some("sh"));
+        assert!(is_new, "{name} {syscall}");
     }
 
     /// Names of what a kind has learned, in memory.
     fn calls(&self, name: &str) -> Option<Vec<&'static str>> {
-        let state = self.store.shared.lock();
-        Some(state.baselines.calls(&kind(name))?.iter().map(|&call| state.calls.call(call).syscall).collect())
+        let calls = CallTable::x86_64();
+        Some(self.baselines().calls(&kind(name))?.iter().map(|&call| calls.call(call).syscall).collect())
     }
 
     fn status(&self) -> StoreStatus {
-        self.store.shared.lock().baselines.store
+        self.baselines().store
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -86,13 +87,13 @@ fn what_was_learned_is_there_after_a_restart() {
     let mut stored = open(&path);
     stored.learn("a", "read");
     stored.learn("b", "write");
-    stored.store.shared.lock().baselines.approve(&kind("b"), SystemTime::now());
+    stored.baselines().approve(&kind("b"), SystemTime::now());
     stored.store.synchronize();
     drop(stored);
     let stored = open(&path);
     assert_eq!((stored.calls("a"), stored.calls("b")), (Some(vec!["read"]), Some(vec!["write"])));
-    let state = stored.store.shared.lock();
-    assert!(state.baselines.is_guarding(&kind("b")) && !state.baselines.is_guarding(&kind("a")));
+    let baselines = stored.baselines();
+    assert!(baselines.is_guarding(&kind("b")) && !baselines.is_guarding(&kind("a")));
 }
 
 #[test]
@@ -118,7 +119,7 @@ fn what_has_not_changed_is_not_written_again() {
     stored.store.synchronize();
     let stamp = Stamp::of(&stored.path("a")).unwrap();
     stored.see("a");
-    stored.store.shared.lock().baselines.tick(Instant::now(), SystemTime::now());
+    stored.baselines().tick(Instant::now(), SystemTime::now());
     stored.store.synchronize();
     assert_eq!(Stamp::of(&stored.path("a")).unwrap(), stamp);
 }
@@ -134,7 +135,7 @@ fn an_edited_file_wins_over_what_was_learned_meanwhile() {
     stored.learn("a", "write");
     stored.store.synchronize();
     assert_eq!(stored.calls("a"), Some(vec!["chroot"]));
-    assert_eq!(stored.store.shared.lock().baselines.get(&kind("a")).unwrap().state, Phase::Guarding);
+    assert_eq!(stored.baselines().get(&kind("a")).unwrap().state, Phase::Guarding);
     stored.store.synchronize();
     assert_eq!(stored.text("a"), edited);
 }
@@ -148,7 +149,7 @@ fn a_removed_file_is_forgotten_and_a_forgotten_baseline_has_no_file() {
     }
     stored.store.synchronize();
     fs::remove_file(stored.path("a")).unwrap();
-    stored.store.shared.lock().baselines.forget(&kind("b"));
+    stored.baselines().forget(&kind("b"));
     stored.store.synchronize();
     assert_eq!((stored.calls("a"), stored.calls("b"), stored.files()), (None, None, 0));
 }
@@ -278,7 +279,7 @@ fn writes_until_it_is_killed() {
     let mut stored = open(&given_directory());
     for call in ["read", "write"].iter().cycle() {
         for name in ["a", "b", "c", "d"] {
-            stored.store.shared.lock().baselines.forget(&kind(name));
+            stored.baselines().forget(&kind(name));
             stored.learn(name, call);
         }
         stored.store.synchronize();
@@ -323,7 +324,7 @@ fn a_small_disk_fills_up_and_becomes_read_only() {
 
     remount("remount,ro");
     stored.learn("a", "open");
-    stored.store.shared.lock().baselines.approve(&kind("a"), SystemTime::now());
+    stored.baselines().approve(&kind("a"), SystemTime::now());
     stored.store.synchronize();
     assert_eq!(stored.status(), StoreStatus { is_up: Some(false), errors: 2, unreadable: 0 });
     assert!(!stored.text("a").contains("x86_64/open") && stored.calls("a").unwrap().len() == 3);

@@ -11,12 +11,10 @@ use crate::{
         baseline_routes,
         web::{Limits, Server},
     },
-    kernel::Capacity,
-    model::Model,
-    policy::{Learn, Policies},
-    state::{Shared, State},
+    policy::{Baselines, Learn, Policies},
+    requests::testing::{Owned, host},
     syscalls::CallTable,
-    workload::Directory,
+    view::View,
 };
 
 #[derive(Debug, Parser)]
@@ -28,7 +26,7 @@ struct Flags {
 /// A daemon with one baseline, whose kind has to be escaped in a URL.
 struct Running {
     address: SocketAddr,
-    shared: Shared,
+    owned: Owned,
     _server: AbortOnDropHandle<()>,
 }
 
@@ -36,24 +34,17 @@ const KIND: &str = "shop/Deployment/a%2Fé b/httpd";
 
 impl Running {
     async fn start(web_config: Option<&Path>) -> Self {
-        let capacity = Capacity { cgroups: 1, series: 1, errors: 1, denied: 1, histograms: 1, timed_calls: 1 };
-        let known = (Model::new(1), Directory::default());
-        let mut state = State::new(CallTable::x86_64(), vec![], capacity, 1, "cgroup2".into(), vec![], known);
-        state.policies = Arc::new(Policies::new(vec![], true, &state.calls).unwrap());
-        let policy: Arc<str> = "web".into();
-        let begun = state.baselines.begin_or_get(
-            &KIND.parse().unwrap(),
-            (&policy, Learn::default()),
-            SystemTime::UNIX_EPOCH,
-            true,
-        );
-        assert!(begun.is_some());
-        let shared = Shared::new(state);
+        let policies = Arc::new(Policies::new(vec![], true, &CallTable::x86_64()).unwrap());
+        let (policy, mut baselines): (Arc<str>, _) = ("web".into(), Baselines::default());
+        let learns = (&policy, Learn::default());
+        assert!(baselines.begin_or_get(&KIND.parse().unwrap(), learns, SystemTime::UNIX_EPOCH, true).is_some());
+        let owned = Owned::new(baselines, View { policies, ..View::empty(Arc::new(host())) });
         let server = Server::new(web_config.map(Path::to_owned), Limits::default()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let serving = server.run(vec![listener], baseline_routes(shared.clone()), CancellationToken::new());
-        Self { address, shared, _server: AbortOnDropHandle::new(tokio::spawn(serving)) }
+        let routes = baseline_routes(owned.views.clone(), owned.owner.clone());
+        let serving = server.run(vec![listener], routes, CancellationToken::new());
+        Self { address, owned, _server: AbortOnDropHandle::new(tokio::spawn(serving)) }
     }
 
     async fn run(&self, flags: &[&str]) -> Result<String> {
@@ -83,7 +74,7 @@ async fn the_list_is_a_table_and_one_baseline_is_json() {
     assert!(lines[1].ends_with("web     partial"), "{table}");
     let json: Value = serde_json::from_str(&daemon.run(&["list", "--output=json"]).await.unwrap()).unwrap();
     assert_eq!(json["baselines"][0]["kind"], KIND);
-    let file = daemon.shared.lock().baselines.get(&KIND.parse().unwrap()).unwrap().to_json().unwrap();
+    let file = daemon.owned.baselines().get(&KIND.parse().unwrap()).unwrap().to_json().unwrap();
     assert_eq!(daemon.run(&["show", KIND]).await.unwrap(), file);
 }
 
@@ -91,7 +82,7 @@ async fn the_list_is_a_table_and_one_baseline_is_json() {
 async fn a_baseline_is_approved_relearned_and_forgotten() {
     let daemon = Running::start(None).await;
     assert_eq!(daemon.run(&["approve", KIND]).await.unwrap(), format!("{KIND}: guarding\n"));
-    assert!(daemon.shared.lock().baselines.is_guarding(&KIND.parse().unwrap()));
+    assert!(daemon.owned.baselines().is_guarding(&KIND.parse().unwrap()));
     assert_eq!(daemon.run(&["relearn", KIND]).await.unwrap(), format!("{KIND}: learning\n"));
     assert!(daemon.run(&["forget", KIND]).await.unwrap().contains("\"version\": 1"));
     let refusal = error(daemon.run(&["show", KIND]).await);

@@ -15,7 +15,7 @@ const KIND: &str = "shop/StatefulSet/web/web";
 
 /// A daemon with one container, whose counts and name are what they are made.
 struct Scene {
-    state: State,
+    model: Model,
     detector: Detector,
     calls: Tally<CallId>,
     start: Instant,
@@ -23,20 +23,24 @@ struct Scene {
 
 impl Scene {
     fn new(policies: &str) -> Self {
-        let (state, detector) = judges(policies);
-        Self { state, detector, calls: Tally::default(), start: Instant::now() }
+        Self {
+            model: Model::new(usize::MAX),
+            detector: judges(policies),
+            calls: Tally::default(),
+            start: Instant::now(),
+        }
     }
 
     /// The same where the Kubernetes API is away, with a baseline that guards and has these calls.
     fn without_kubernetes(learned: &[&str]) -> Self {
         let mut scene = Self::new(LEARNS);
-        scene.state.directory.set_status(SourceName::Kubernetes, Some("away".to_owned()));
-        assert!(scene.state.baselines.adopt(baseline(learned, "guarding")));
+        scene.detector.directory.set_status(SourceName::Kubernetes, Some("away".to_owned()));
+        assert!(scene.detector.baselines.adopt(baseline(learned, "guarding")));
         scene
     }
 
     fn id(&self, name: &str) -> CallId {
-        self.state.calls.id("x86_64", name).unwrap()
+        self.detector.calls.id("x86_64", name).unwrap()
     }
 
     /// The container makes calls, and the counters tell of them; then facts are taken up.
@@ -46,23 +50,23 @@ impl Scene {
         let counts = Counts { calls: self.calls.clone(), ..Counts::default() };
         let slots = vec![SlotCounts { slot: 1, cgroup_id: 1, counts }];
         let snapshot = Snapshot { slots, ..Snapshot::default() };
-        let news = self.state.model.apply(&snapshot, Instant::now(), |_| Some(named.clone()));
-        self.detector.counted(&mut self.state, &news, SystemTime::UNIX_EPOCH, |_| false);
+        let news = self.model.apply(&snapshot, Instant::now(), |_| Some(named.clone()));
+        self.detector.counted(&news, SystemTime::UNIX_EPOCH, |_| false);
         self.tick();
     }
 
     fn tick(&mut self) {
         let at = self.start + Duration::from_secs(1);
-        self.detector.tick(&mut self.state, at, SystemTime::UNIX_EPOCH);
+        self.detector.tick(&self.model, at, SystemTime::UNIX_EPOCH);
     }
 
     fn first(&mut self, named: &Named, name: &str) {
-        let first = first(&self.state, name);
-        self.detector.judge_first(&mut self.state, named, first);
+        let first = first(&self.detector, name);
+        self.detector.judge_first(named, first);
     }
 
     fn unexpected(&self) -> Vec<(String, &'static str, u64)> {
-        unexpected(&self.state)
+        unexpected(&self.detector)
     }
 
     /// Kubernetes tells what made the pod.
@@ -72,7 +76,7 @@ impl Scene {
         let [group, kind, name, uid] = ["apps", "StatefulSet", "web", "u"].map(Arc::from);
         let controller = Some(Controller { group, kind, name, uid });
         let pod = Pod { facts, containers: Vec::new(), controller, is_static: false };
-        self.state.directory.pod_changed(PodChange::Applied(pod));
+        self.detector.directory.pod_changed(PodChange::Applied(pod));
     }
 }
 
@@ -103,7 +107,7 @@ fn calls_of_a_pod_without_owner_are_judged_at_once_and_anew_when_it_is_known() {
     scene.tell_owner();
     scene.tick();
     assert_eq!(scene.unexpected(), [by("shop", "execve", 1), by("shop", "mount", 2)]);
-    for violation in scene.state.violations.iter() {
+    for violation in scene.detector.violations.iter() {
         assert_eq!(violation.process.as_ref().map(|process| process.comm.as_str()), Some("sh"), "{violation:?}");
         assert_eq!(violation.about.get(Label::Owner).map(AsRef::as_ref), Some("web"));
     }
@@ -115,7 +119,7 @@ fn calls_of_a_pod_without_owner_are_judged_at_once_and_anew_when_it_is_known() {
 fn a_container_that_is_gone_is_judged_when_its_owner_is_known() {
     let mut scene = Scene::without_kubernetes(&["read"]);
     scene.make(&named(None), &[("chroot", 1)]);
-    scene.state.model.forget_slots(&[1], Instant::now());
+    scene.model.forget_slots(&[1], Instant::now());
     scene.tick();
     assert_eq!(scene.unexpected(), [], "runtime-default allows it");
     scene.tell_owner();
@@ -126,12 +130,12 @@ fn a_container_that_is_gone_is_judged_when_its_owner_is_known() {
 #[test]
 fn what_was_called_before_the_owner_was_known_is_learned() {
     let mut scene = Scene::new(LEARNS);
-    scene.state.directory.set_status(SourceName::Kubernetes, Some("away".to_owned()));
+    scene.detector.directory.set_status(SourceName::Kubernetes, Some("away".to_owned()));
     scene.make(&named(None), &[("read", 5), ("chroot", 1)]);
-    assert_eq!(scene.state.baselines.iter().count(), 0);
+    assert_eq!(scene.detector.baselines.iter().count(), 0);
     scene.tell_owner();
     scene.make(&named(None), &[]);
-    let baseline = scene.state.baselines.get(&KIND.parse().unwrap()).unwrap();
+    let baseline = scene.detector.baselines.get(&KIND.parse().unwrap()).unwrap();
     assert_eq!(baseline.size(), 2);
     assert!(baseline.partial, "nobody saw the start");
 }
@@ -143,15 +147,15 @@ fn a_file_that_is_read_late_judges_what_was_called_before() {
     let named = named(None);
     scene.make(&named, &[("read", 5), ("chroot", 1)]);
     assert_eq!(scene.unexpected(), [], "it is learned");
-    assert!(scene.state.baselines.adopt(baseline(&["read"], "guarding")));
+    assert!(scene.detector.baselines.adopt(baseline(&["read"], "guarding")));
     scene.tick();
     assert_eq!(scene.unexpected(), [by("shop", "chroot", 1)]);
-    assert!(scene.state.baselines.adopt(baseline(&["read", "chroot"], "guarding")));
+    assert!(scene.detector.baselines.adopt(baseline(&["read", "chroot"], "guarding")));
     scene.tick();
     assert_eq!(scene.unexpected(), [], "somebody has added it");
-    assert!(scene.state.baselines.adopt(baseline(&["read"], "learning")));
+    assert!(scene.detector.baselines.adopt(baseline(&["read"], "learning")));
     scene.tick();
-    assert_eq!(scene.state.baselines.get(&KIND.parse().unwrap()).unwrap().size(), 2, "nothing learned is lost");
+    assert_eq!(scene.detector.baselines.get(&KIND.parse().unwrap()).unwrap().size(), 2, "nothing learned is lost");
 }
 
 #[test]
@@ -160,10 +164,10 @@ fn what_was_forgotten_is_not_learned_again_from_what_was_called_before() {
     scene.tell_owner();
     scene.make(&named(None), &[("read", 5), ("chroot", 1)]);
     let kind = KIND.parse().unwrap();
-    assert!(scene.state.baselines.forget(&kind));
+    assert!(scene.detector.baselines.forget(&kind));
     scene.make(&named(None), &[("read", 1)]);
     scene.tick();
-    assert_eq!(scene.state.baselines.get(&kind).unwrap().size(), 1);
+    assert_eq!(scene.detector.baselines.get(&kind).unwrap().size(), 1);
 }
 
 #[test]
@@ -183,12 +187,12 @@ fn a_label_that_becomes_known_late_gives_all_calls_to_its_policy() {
 
 #[test]
 fn a_name_that_comes_late_has_the_processes_of_the_first_calls() {
-    let (mut state, mut detector) = judges("[{name: shop, match: [{namespace: shop}], allow: [read]}]");
-    let event = first(&state, "execve");
-    detector.judge_first(&mut state, &unresolved(), event);
-    assert_eq!(state.violations.len(), 0, "runtime-default allows it");
-    detector.renamed(&mut state, &HashMap::from([(unresolved().workload, named(None))]));
-    let violation = state.violations.iter().next().expect("the policy of its name does not");
+    let mut detector = judges("[{name: shop, match: [{namespace: shop}], allow: [read]}]");
+    let event = first(&detector, "execve");
+    detector.judge_first(&unresolved(), event);
+    assert_eq!(detector.violations.len(), 0, "runtime-default allows it");
+    detector.renamed(&HashMap::from([(unresolved().workload, named(None))]));
+    let violation = detector.violations.iter().next().expect("the policy of its name does not");
     assert_eq!((violation.policy.as_ref(), violation.process.as_ref().unwrap().pid), ("shop", 7));
 }
 
@@ -196,14 +200,14 @@ fn a_name_that_comes_late_has_the_processes_of_the_first_calls() {
 fn other_policies_judge_anew_only_what_no_baseline_has_judged() {
     let mut scene = Scene::without_kubernetes(&["read"]);
     scene.make(&named(None), &[("chroot", 1)]);
-    let (state, _) = judges("[{name: shop, match: [{namespace: shop}], learn: {at_least: 1h}}]");
-    scene.state.policies = state.policies;
+    let policies = parsed("[{name: shop, match: [{namespace: shop}], learn: {at_least: 1h}}]", true);
+    scene.detector.set_policies(Arc::new(policies));
     scene.tick();
     scene.tell_owner();
     scene.tick();
     assert_eq!(scene.unexpected(), [by("shop", "chroot", 1)]);
-    let (state, _) = judges("[{name: strict, match: [{namespace: shop}], allow: [write]}]");
-    scene.state.policies = state.policies;
+    let policies = parsed("[{name: strict, match: [{namespace: shop}], allow: [write]}]", true);
+    scene.detector.set_policies(Arc::new(policies));
     scene.tick();
     scene.make(&named(None), &[("setns", 1)]);
     assert_eq!(scene.unexpected(), [by("shop", "chroot", 1), by("strict", "setns", 1)]);

@@ -1,0 +1,33 @@
+//! Which workloads are there, by the paths of cgroups.
+
+use std::{collections::HashSet, sync::Arc};
+
+use crate::{
+    cgroup::Tree,
+    model::Totals,
+    workload::{Label, Place},
+};
+
+/// What is there now, as paths tell.
+pub(super) struct Alive {
+    paths: HashSet<Arc<str>>,
+    /// Pods that have a container, be it only the one that holds their namespaces. Their own cgroup may stay when they are gone: on
+    /// hybrid hosts the kubelet removes it from v1 hierarchies only.
+    pods: HashSet<Arc<str>>,
+}
+
+impl Alive {
+    pub(super) fn of(tree: &Tree) -> Self {
+        let places: Vec<Place> = tree.paths_alive().into_iter().map(Place::of).collect();
+        Self {
+            pods: places.iter().filter(|place| place.is_container()).filter_map(Place::pod).cloned().collect(),
+            paths: places.iter().flat_map(Place::paths).collect(),
+        }
+    }
+
+    /// Whether a workload's cgroup was made again, or its pod is still there: it may be about to start it once more.
+    pub(super) fn has(&self, totals: &Totals) -> bool {
+        let is_in = |all: &HashSet<Arc<str>>, label| totals.about.get(label).is_some_and(|value| all.contains(value));
+        is_in(&self.paths, Label::Cgroup) || is_in(&self.pods, Label::PodUid)
+    }
+}

@@ -1,0 +1,168 @@
+//! What the daemon knows at one moment, for whoever shows it: published by the [`crate::sampler`], read by `export`.
+//!
+//! Plain data that nobody changes. A view shares with the one before what has not changed since.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use tokio::sync::watch;
+
+use crate::{
+    alert::AlertStatus,
+    durations::Bound,
+    first_calls::FirstCall,
+    kernel::{Capacity, ProbeStatus},
+    model::ModelView,
+    policy::{BaselinesView, Policies, ViolationsView},
+    snapshot::Losses,
+    syscalls::CallTable,
+    workload::SourceStatus,
+};
+
+/// What stays the same for as long as the daemon runs.
+#[derive(Clone, Debug)]
+pub struct Host {
+    /// Names of calls.
+    pub calls: Arc<CallTable>,
+    /// The cgroup hierarchies that are counted by: `cgroup2`, `memory`, `cgroup2+memory`.
+    pub hierarchy: String,
+    /// How each probe fares.
+    pub probes: Vec<ProbeStatus>,
+    /// Sizes of the kernel's tables.
+    pub capacity: Capacity,
+    /// Upper bounds of the buckets that are exported, in order.
+    pub duration_bounds: Vec<Bound>,
+    /// Memory of the kernel's tables.
+    pub kernel_memory_bytes: u64,
+}
+
+/// Facts about the newest snapshot.
+#[derive(Clone, Copy, Debug)]
+pub struct SnapshotFacts {
+    /// 1 for the first; 0 before it.
+    pub number: u64,
+    /// When it was taken.
+    pub taken: Instant,
+    /// The same, as people tell time.
+    pub time: SystemTime,
+    /// How long it took to read and to take up.
+    pub duration: Duration,
+    /// Series in use in the kernel.
+    pub series: u32,
+    /// Histograms in use in the kernel.
+    pub histograms: u32,
+    /// Cgroups that have a slot in the kernel.
+    pub cgroups: usize,
+    /// Running totals of what was lost.
+    pub losses: Losses,
+}
+
+/// How the last load of something fared.
+#[derive(Clone, Copy, Debug)]
+pub struct Reload {
+    /// Whether it worked.
+    pub is_ok: bool,
+    /// When the last one did that worked.
+    pub last_success: SystemTime,
+    /// What was wrong with it.
+    pub problems: usize,
+}
+
+impl Reload {
+    /// A load that has worked just now.
+    #[must_use]
+    pub fn succeeded(now: SystemTime) -> Self {
+        Self { is_ok: true, last_success: now, problems: 0 }
+    }
+
+    /// The next load, with so many problems; it worked if there are none.
+    #[must_use]
+    pub fn then(self, problems: usize, now: SystemTime) -> Self {
+        let is_ok = problems == 0;
+        Self { is_ok, problems, last_success: if is_ok { now } else { self.last_success } }
+    }
+}
+
+/// Everything there is to show.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// 1 for the first; each that is published has the next.
+    pub number: u64,
+    /// What stays the same.
+    pub host: Arc<Host>,
+    /// The newest snapshot.
+    pub snapshot: SnapshotFacts,
+    /// Totals by workload.
+    pub model: ModelView,
+    /// Sources of names.
+    pub sources: Vec<SourceStatus>,
+    /// Containers that are wanted and not known.
+    pub unresolved: usize,
+    /// The newest first calls of each workload, the newest first.
+    pub first_calls: Vec<Arc<FirstCall>>,
+    /// What is expected of workloads.
+    pub policies: Arc<Policies>,
+    /// The last load of the policies.
+    pub policy_reload: Reload,
+    /// What was not expected.
+    pub violations: ViolationsView,
+    /// What kinds of workloads have learned.
+    pub baselines: BaselinesView,
+    /// How delivery of alerts fares.
+    pub alerts: AlertStatus,
+    /// The last load of the configuration.
+    pub config_reload: Reload,
+}
+
+impl View {
+    /// What is known before the first snapshot.
+    #[must_use]
+    pub fn empty(host: Arc<Host>) -> Self {
+        let (taken, time) = (Instant::now(), SystemTime::now());
+        Self {
+            number: 0,
+            host,
+            snapshot: SnapshotFacts {
+                number: 0,
+                taken,
+                time,
+                duration: Duration::ZERO,
+                series: 0,
+                histograms: 0,
+                cgroups: 0,
+                losses: Losses::default(),
+            },
+            model: ModelView::default(),
+            sources: Vec::new(),
+            unresolved: 0,
+            first_calls: Vec::new(),
+            policies: Arc::default(),
+            policy_reload: Reload::succeeded(time),
+            violations: ViolationsView::default(),
+            baselines: BaselinesView::default(),
+            alerts: AlertStatus::default(),
+            config_reload: Reload::succeeded(time),
+        }
+    }
+}
+
+/// The newest view, whenever somebody looks. Never waits.
+#[derive(Clone, Debug)]
+pub struct Views(watch::Receiver<Arc<View>>);
+
+impl Views {
+    /// Views that are published through the sender.
+    #[must_use]
+    pub fn new(first: View) -> (watch::Sender<Arc<View>>, Self) {
+        let (sender, views) = watch::channel(Arc::new(first));
+        (sender, Self(views))
+    }
+
+    /// The newest one.
+    #[must_use]
+    pub fn newest(&self) -> Arc<View> {
+        Arc::clone(&self.0.borrow())
+    }
+}
