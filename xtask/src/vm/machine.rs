@@ -13,8 +13,9 @@ use crate::cross::Arch;
 
 /// Seconds that a VM may take; most need a third of that.
 const TIMEOUT: &str = "600";
-/// For all kernels: say little, end on a panic, know randomness, and do without what only slows down emulation.
-const APPEND: &str = "quiet loglevel=3 panic=-1 mitigations=off random.trust_cpu=on random.trust_bootloader=on";
+/// For all kernels: say little, end on a panic or when a CPU is stuck, know randomness, and do without what only slows down emulation.
+const APPEND: &str =
+    "quiet loglevel=3 panic=-1 softlockup_panic=1 mitigations=off random.trust_cpu=on random.trust_bootloader=on";
 
 /// Boots the kernel and waits until it powers off, or for [`TIMEOUT`]; what its console said.
 pub(super) fn boot(kernel: &Kernel, vmlinuz: &Path, initramfs: &Path, log: &Path) -> Result<(ExitStatus, String)> {

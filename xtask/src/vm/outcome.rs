@@ -6,6 +6,8 @@ use super::chosen::Extent;
 const MAX_MESSAGE: usize = 300;
 /// How much of the console is shown when the VM did not come to its end.
 const TAIL: usize = 12;
+/// How much of it is shown from a panic on: its stack is worth more than the last lines.
+const PANIC: usize = 48;
 
 /// What became of one VM.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -31,6 +33,8 @@ pub(super) struct Outcome {
     pub(super) explanations: Vec<String>,
     /// Whether the script came to its end.
     pub(super) is_complete: bool,
+    /// Whether the kernel found one of its CPUs stuck.
+    pub(super) is_stuck: bool,
     /// The console's end.
     pub(super) tail: Vec<String>,
 }
@@ -61,6 +65,7 @@ impl Outcome {
             runs_32_bit: !lines.iter().any(|line| line.contains("this kernel runs no 32-bit programs")),
             explanations: explanations(&lines),
             is_complete: tagged("@end ").next().is_some(),
+            is_stuck: lines.iter().any(|line| line.contains("soft lockup")),
             tail: tail(&lines),
         }
     }
@@ -129,7 +134,9 @@ fn message(said: &[&str]) -> String {
 
 fn tail(lines: &[&str]) -> Vec<String> {
     let lines: Vec<&str> = lines.iter().copied().filter(|line| !line.is_empty()).collect();
-    lines[lines.len().saturating_sub(TAIL)..].iter().map(|line| cut(line)).collect()
+    let panic = lines.iter().position(|line| line.contains("Kernel panic"));
+    let begin = panic.unwrap_or_else(|| lines.len().saturating_sub(TAIL));
+    lines[begin..].iter().take(PANIC).map(|line| cut(line)).collect()
 }
 
 fn cut(text: &str) -> String {
@@ -228,6 +235,17 @@ test result: FAILED. 0 passed; 2 failed; 0 ignored; 0 measured; 1 filtered out; 
         }
         let panicked = format!("{HEAD}Kernel panic - not syncing\r\n");
         assert_eq!(Outcome::read(&panicked, Extent::Suite).tail.last().unwrap(), "Kernel panic - not syncing");
+    }
+
+    #[test]
+    fn of_a_stuck_cpu_the_stack_is_shown() {
+        let console = format!(
+            "{HEAD}watchdog: BUG: soft lockup - CPU#1 stuck for 22s!\r\nKernel panic - not syncing: softlockup\r\n Call Trace:\r\n{}",
+            " frame\r\n".repeat(100)
+        );
+        let outcome = Outcome::read(&console, Extent::Suite);
+        assert!(outcome.is_stuck && !outcome.is_pass() && !Outcome::read(HEAD, Extent::Suite).is_stuck);
+        assert_eq!((outcome.tail[1].as_str(), outcome.tail.len()), (" Call Trace:", PANIC));
     }
 
     #[test]
