@@ -2,11 +2,15 @@
 //!
 //! - [`family`] writes families and series in both exposition [`Format`]s; [`gathered`] does it for what the prometheus crate gathered.
 //! - [`labels`] and [`number`] are the parts of a line.
+//! - [`chunks`] keeps the text of one family's series and renders only what changed.
+//! - [`gzip`] compresses each chunk once and puts gzip members together.
 //!
 //! Nothing here knows workloads or views, does I/O or holds a lock.
 
+pub(super) mod chunks;
 pub(super) mod family;
 pub(super) mod gathered;
+pub(super) mod gzip;
 pub(super) mod labels;
 pub(super) mod number;
 

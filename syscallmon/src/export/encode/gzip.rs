@@ -1,0 +1,102 @@
+//! Puts a gzip member together from texts that are compressed once each, as pigz does.
+//!
+//! Each [`Text`] becomes blocks of raw deflate that end at a byte boundary (a sync flush) and refer to nothing before them. So they can
+//! stand in any member, between any others: header, blocks, an empty last block, the combined CRC-32, the length (RFC 1951, RFC 1952).
+
+use std::sync::{Arc, OnceLock};
+
+use axum::body::Bytes;
+use flate2::{Compress, Compression, Crc, FlushCompress};
+
+/// Of 14.6 MB in chunks of 32 KiB, level 1 makes 1.43 MB in 19 ms, level 2 1.11 MB in 26 ms, level 6 1.01 MB in 57 ms (zlib-rs; the whole
+/// stream at level 1: 1.34 MB in 20 ms).
+const LEVEL: Compression = Compression::fast();
+
+/// Magic number, deflate, no flags, no time, fastest algorithm, unknown system.
+const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 255];
+
+/// A last block with fixed codes and nothing in it.
+const LAST_BLOCK: [u8; 2] = [3, 0];
+
+/// A part of an exposition, compressed when somebody first asks for it.
+#[derive(Debug)]
+pub(crate) struct Text {
+    plain: Bytes,
+    deflated: OnceLock<Deflated>,
+}
+
+impl Text {
+    /// The text itself.
+    pub(crate) fn plain(&self) -> &Bytes {
+        &self.plain
+    }
+}
+
+impl From<Bytes> for Text {
+    fn from(plain: Bytes) -> Self {
+        Self { plain, deflated: OnceLock::new() }
+    }
+}
+
+/// A compressed text.
+#[derive(Debug)]
+struct Deflated {
+    /// Whole blocks of raw deflate.
+    blocks: Bytes,
+    /// Checksum and length of the text.
+    crc: Crc,
+}
+
+/// The plain bytes of these texts.
+pub(crate) fn plain(texts: &[Arc<Text>]) -> Vec<Bytes> {
+    texts.iter().map(|text| text.plain.clone()).filter(|plain| !plain.is_empty()).collect()
+}
+
+/// One gzip member of these texts, in pieces that are to be sent one after the other. Compresses those that are not yet compressed.
+pub(crate) fn gzip(texts: &[Arc<Text>]) -> Vec<Bytes> {
+    let mut deflater = None;
+    let mut crc = Crc::new();
+    let mut pieces = vec![Bytes::from_static(&HEADER)];
+    for text in texts.iter().filter(|text| !text.plain.is_empty()) {
+        let compress = || deflater.get_or_insert_with(Deflater::new).deflate(&text.plain);
+        let Deflated { blocks, crc: of_text } = text.deflated.get_or_init(compress);
+        crc.combine(of_text);
+        pieces.push(blocks.clone());
+    }
+    pieces.push([&LAST_BLOCK[..], &crc.sum().to_le_bytes(), &crc.amount().to_le_bytes()].concat().into());
+    pieces
+}
+
+/// Compresses texts, each on its own.
+struct Deflater {
+    compress: Compress,
+    buffer: Vec<u8>,
+}
+
+impl Deflater {
+    fn new() -> Self {
+        Self { compress: Compress::new(LEVEL, false), buffer: Vec::new() }
+    }
+
+    fn deflate(&mut self, text: &[u8]) -> Deflated {
+        let mut crc = Crc::new();
+        crc.update(text);
+        self.compress.reset();
+        self.buffer.clear();
+        loop {
+            self.buffer.reserve(text.len() / 4 + 64);
+            let done = usize::try_from(self.compress.total_in()).unwrap_or(usize::MAX);
+            let rest = text.get(done..).unwrap_or_default();
+            let status = self.compress.compress_vec(rest, &mut self.buffer, FlushCompress::Sync);
+            status.expect("deflate fails only when its state is overwritten");
+            // A flush is over when it leaves room.
+            if self.buffer.len() < self.buffer.capacity() {
+                break;
+            }
+        }
+        Deflated { blocks: Bytes::copy_from_slice(&self.buffer), crc }
+    }
+}
+
+#[cfg(test)]
+mod tests;
