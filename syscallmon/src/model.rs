@@ -37,6 +37,8 @@ pub struct Totals {
     newest_slot: u32,
     /// The cgroup that has it.
     cgroup_id: u64,
+    /// When its first cgroup was born, if that was seen.
+    created: Option<Instant>,
     /// When its last slot was freed.
     gone_since: Option<Instant>,
     /// Whether its cgroup is another workload now.
@@ -48,6 +50,8 @@ pub struct Totals {
 pub struct Model {
     /// What is exported, and what waits for its name.
     view: ModelView,
+    /// Cgroups whose births were seen, and when: all that they ever called is counted.
+    births: HashMap<u64, Instant>,
     slots: HashMap<u32, Counted>,
     remainder: Counts,
     /// Most series that workloads may have together.
@@ -105,7 +109,13 @@ impl Model {
     /// A model of nothing yet, with room for so many series.
     #[must_use]
     pub fn new(most_series: usize) -> Self {
-        Self { view: ModelView::default(), slots: HashMap::new(), remainder: Counts::default(), most_series }
+        Self {
+            view: ModelView::default(),
+            births: HashMap::new(),
+            slots: HashMap::new(),
+            remainder: Counts::default(),
+            most_series,
+        }
     }
 
     /// Adds what happened since the last snapshot. `name` names a cgroup; what it cannot name goes to
@@ -144,7 +154,8 @@ impl Model {
             if let Some(totals) = left.and_then(|left| self.view.workloads.get_mut(&left)) {
                 totals.is_renamed = totals.is_gone();
             }
-            let totals = self.totals(&workload, now);
+            let created = self.births.get(&slot.cgroup_id).copied();
+            let totals = self.totals(&workload, created, now);
             totals.slots += 1;
             (totals.gone_since, totals.is_renamed) = (None, false);
             (totals.newest_slot, totals.cgroup_id) = (slot.slot, slot.cgroup_id);
@@ -164,9 +175,9 @@ impl Model {
     }
 
     /// The totals of a workload, new ones if it has none yet.
-    fn totals(&mut self, workload: &Workload, now: Instant) -> &mut Totals {
+    fn totals(&mut self, workload: &Workload, created: Option<Instant>, now: Instant) -> &mut Totals {
         let held_since = matches!(workload, Workload::Unresolved(_)).then_some(now);
-        self.view.workloads.get_or_insert(workload, || Totals { held_since, ..Totals::default() })
+        self.view.workloads.get_or_insert(workload, || Totals { held_since, created, ..Totals::default() })
     }
 
     /// Adds counts to a workload's totals. Where series would become too many, those that it does not have yet go to the
@@ -196,6 +207,27 @@ impl Model {
         let totals = self.view.workloads.remove(workload)?;
         self.view.series -= if workload.is_one() { totals.counts.series() } else { 0 };
         Some(totals)
+    }
+
+    /// A cgroup was born, and all that it calls will be counted.
+    pub fn born(&mut self, cgroup_id: u64, now: Instant) {
+        self.births.insert(cgroup_id, now);
+    }
+
+    /// Whether all that a cgroup ever called is counted, as what it is now.
+    #[must_use]
+    pub fn is_whole(&self, cgroup_id: u64) -> bool {
+        self.births.contains_key(&cgroup_id)
+    }
+
+    /// Forgets when cgroups were born: they are gone, or something else now.
+    pub fn forget_births(&mut self, cgroups: &[u64]) {
+        for id in cgroups {
+            self.births.remove(id);
+        }
+        if self.births.capacity() > 1024 && self.births.len() < self.births.capacity() / 4 {
+            self.births.shrink_to_fit();
+        }
     }
 
     /// Places of the workloads that have no name yet.
@@ -228,7 +260,7 @@ impl Model {
     /// Adds the totals of a workload that is no more to another's.
     fn merge(&mut self, old: &Totals, to: &Named, now: Instant) {
         let is_new = !self.view.workloads.contains(&to.workload);
-        let totals = self.totals(&to.workload, now);
+        let totals = self.totals(&to.workload, old.created, now);
         totals.slots += old.slots;
         totals.gone_since = match (is_new, totals.slots) {
             // What stands for many is never gone.
@@ -356,6 +388,12 @@ impl Model {
 }
 
 impl Totals {
+    /// When its counters began to count; `None` for when the daemon did.
+    #[must_use]
+    pub fn created(&self) -> Option<Instant> {
+        self.created
+    }
+
     /// Whether no slot counts towards it any more.
     #[must_use]
     pub fn is_gone(&self) -> bool {

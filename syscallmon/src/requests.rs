@@ -101,6 +101,7 @@ pub(crate) mod testing {
     use std::{
         sync::{Arc, Mutex, MutexGuard},
         thread,
+        time::{Instant, SystemTime},
     };
 
     use super::{Request, Requester};
@@ -124,10 +125,10 @@ pub(crate) mod testing {
             let first = View { baselines: baselines.view(), ..first };
             let ((publish, views), (owner, mut requests)) = (Views::new(first.clone()), Requester::new());
             let baselines = Arc::new(Mutex::new(baselines));
-            let owned = Arc::clone(&baselines);
+            let of_thread = Arc::clone(&baselines);
             thread::spawn(move || {
                 while let Some(request) = requests.blocking_recv() {
-                    let mut baselines = owned.lock().unwrap();
+                    let mut baselines = of_thread.lock().unwrap();
                     if let Request::Baselines(work) = request {
                         work(&mut baselines);
                     }
@@ -151,6 +152,7 @@ pub(crate) mod testing {
             capacity: Capacity { cgroups: 1, series: 1, errors: 1, denied: 1, histograms: 1, timed_calls: 1 },
             duration_bounds: Vec::new(),
             kernel_memory_bytes: 1,
+            started: (Instant::now(), SystemTime::UNIX_EPOCH),
         }
     }
 }

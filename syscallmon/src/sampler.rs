@@ -77,8 +77,6 @@ pub struct Sampler {
     first_calls: FirstCalls,
     alerts: Alerts,
     publisher: Publisher,
-    /// Cgroups whose births were seen: all that they ever called is known.
-    born: HashSet<u64>,
     tunables: watch::Receiver<Tunables>,
     requests: Requests,
     /// Without the cgroup probe, the tree is walked before every snapshot.
@@ -121,7 +119,7 @@ impl Sampler {
         tunables: watch::Receiver<Tunables>,
     ) -> (Self, Requester) {
         let Beginning { kernel, events, mut tree, mut naming, model, mut detector, alerts } = beginning;
-        let (requester, requests) = Requester::new();
+        let (owner, requests) = Requester::new();
         tree.walk();
         naming.policies_use_owner(detector.uses_owner());
         let has_cgroup_events = kernel.probes().iter().any(|status| status.probe == Probe::Cgroup && status.is_up());
@@ -139,7 +137,6 @@ impl Sampler {
             first_calls: FirstCalls::default(),
             alerts,
             publisher,
-            born: HashSet::new(),
             tunables,
             requests,
             has_cgroup_events,
@@ -149,16 +146,16 @@ impl Sampler {
             last_walk: Instant::now(),
             many_dead: (slots / 8).max(1),
         };
-        (sampler, requester)
+        (sampler, owner)
     }
 
     /// Samples from `begin` until `shutdown`; then detaches everything, by dropping the kernel's programs. Baselines are there for whoever
     /// asks before and after it, until `end`.
     pub async fn run(mut self, begin: CancellationToken, shutdown: CancellationToken, end: CancellationToken) {
-        let begun = async {
+        let until_begin = async {
             tokio::select! { () = begin.cancelled() => {}, () = shutdown.cancelled() => {} }
         };
-        serve_idle(&mut self.requests, &mut self.detector, begun).await;
+        serve_idle(&mut self.requests, &mut self.detector, until_begin).await;
         self.sample_until(&shutdown).await;
         let Self { kernel, events, mut requests, mut detector, .. } = self;
         drop((events, kernel));
@@ -253,7 +250,9 @@ impl Sampler {
                     self.publisher.changed();
                 }
                 Request::Policies(policies, problems) => {
-                    policies.into_iter().for_each(|policies| self.detector.set_policies(policies));
+                    if let Some(policies) = policies {
+                        self.detector.set_policies(policies);
+                    }
                     self.publisher.policies_were_read(problems);
                 }
                 Request::Configuration(problems) => self.publisher.configuration_was_read(problems),
@@ -354,8 +353,8 @@ impl Sampler {
         if std::mem::replace(&mut self.first_calls_lost, losses) == losses {
             news.retain(|news| news.named.workload != Workload::Remainder);
         }
-        let (time, born) = (SystemTime::now(), &self.born);
-        self.detector.counted(&news, time, |id| !born.contains(&id));
+        let time = SystemTime::now();
+        self.detector.counted(&news, time, |id| !self.model.is_whole(id));
         self.detector.tick(&self.model, now, time);
         self.naming.policies_use_owner(self.detector.uses_owner());
     }
@@ -363,10 +362,8 @@ impl Sampler {
     /// Gives names that have become known to workloads, and to their first calls. What they have called is to be judged by these.
     fn take_names_up(&mut self, now: Instant) -> Vec<News> {
         self.naming.refresh();
-        for id in self.naming.take_renamed() {
-            // Of what it is now, not all that it ever called is known.
-            self.born.remove(&id);
-        }
+        // Of what they are now, not all that they ever called is known.
+        self.model.forget_births(&self.naming.take_renamed());
         self.naming.check_node();
         let named = newly_named(&self.model, &self.naming);
         let mut news = Vec::new();
@@ -382,7 +379,7 @@ impl Sampler {
     /// Exports workloads that have waited for their names for so long.
     fn release(&mut self, after: Duration) {
         let news = self.model.release(Instant::now(), after);
-        self.detector.counted(&news, SystemTime::now(), |id| !self.born.contains(&id));
+        self.detector.counted(&news, SystemTime::now(), |id| !self.model.is_whole(id));
         self.publisher.changed();
     }
 
@@ -391,12 +388,7 @@ impl Sampler {
         self.tree.forget(dead);
         self.attribution.forget(dead);
         self.set_roots();
-        for id in dead {
-            self.born.remove(id);
-        }
-        if self.born.capacity() > 1024 && self.born.len() < self.born.capacity() / 4 {
-            self.born.shrink_to_fit();
-        }
+        self.model.forget_births(dead);
         self.naming.forget(dead, self.model.unresolved());
     }
 
@@ -425,10 +417,11 @@ impl Sampler {
     fn take_events(&mut self) {
         // Drained before cgroups' births: whatever made a call was born before, so its birth is there when births are drained.
         let calls = self.events.first_calls();
+        let now = Instant::now();
         for change in self.events.cgroup_changes() {
             match &change {
                 CgroupChange::Born { id, parent, path } => {
-                    self.born.insert(*id);
+                    self.model.born(*id, now);
                     self.tree.apply(Change::Born { id: *id, parent: *parent, path });
                 }
                 CgroupChange::Died { id } => self.tree.apply(Change::Died { id: *id }),
@@ -453,7 +446,7 @@ impl Sampler {
         let path = self.tree.path(call.cgroup_id).cloned();
         let unknown = || Named { workload: Workload::Unknown, about: Labels::default() };
         let named = path.map_or_else(unknown, |path| self.naming.name(call.cgroup_id, &path).clone());
-        let is_partial = !self.born.contains(&call.cgroup_id);
+        let is_partial = !self.model.is_whole(call.cgroup_id);
         let judged_now = self.detector.look_at(&named, call, time, is_partial);
         let tenant = Tenant::of(&named.workload, &named.about);
         let calls = &self.publisher.host.calls;
@@ -472,7 +465,9 @@ async fn serve_idle(requests: &mut Requests, detector: &mut Detector, end: impl 
             match request {
                 Request::Baselines(work) => work(detector.baselines_mut()),
                 Request::Policies(policies, _) => {
-                    policies.into_iter().for_each(|policies| detector.set_policies(policies));
+                    if let Some(policies) = policies {
+                        detector.set_policies(policies);
+                    }
                 }
                 // Dropped, which is an answer.
                 Request::Refresh(_) | Request::Release(_) | Request::Configuration(_) => {}

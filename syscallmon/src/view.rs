@@ -36,6 +36,17 @@ pub struct Host {
     pub duration_bounds: Vec<Bound>,
     /// Memory of the kernel's tables.
     pub kernel_memory_bytes: u64,
+    /// When counting began, by both clocks.
+    pub started: (Instant, SystemTime),
+}
+
+impl Host {
+    /// What people call a moment since counting began, and that of the beginning for `None`. Steps of the wall clock change nothing.
+    #[must_use]
+    pub fn time_of(&self, moment: Option<Instant>) -> SystemTime {
+        let (start, time) = self.started;
+        time + moment.map_or(Duration::ZERO, |moment| moment.saturating_duration_since(start))
+    }
 }
 
 /// Facts about the newest snapshot.

@@ -1,7 +1,13 @@
 //! `syscallmon run`: the daemon. Brings everything up in the order that fails cleanly, and down again.
 
 use std::{
-    io, net::TcpListener, os::unix::fs::MetadataExt, path::Path, process::ExitCode, sync::Arc, time::SystemTime,
+    io,
+    net::TcpListener,
+    os::unix::fs::MetadataExt,
+    path::Path,
+    process::ExitCode,
+    sync::Arc,
+    time::{Instant, SystemTime},
 };
 
 use anyhow::Context;
@@ -106,7 +112,7 @@ impl Run {
             if self.once {
                 once(attached, &config, &mut stop).await
             } else {
-                self.serve(attached, config, server, (listeners, &mut stop), log).await
+                Box::pin(self.serve(attached, config, server, (listeners, &mut stop), log)).await
             }
         });
         // All tasks have ended. A thread that still waits for a resolver or a disk ends with the process.
@@ -284,6 +290,8 @@ fn attach(config: &Config) -> anyhow::Result<Attached> {
         config.policies.load(&Policies::default()).all().context("cannot use the policies")?;
     }
     let calls = CallTable::native();
+    // No call is counted before.
+    let started = (Instant::now(), SystemTime::now());
     let (kernel, events) = Kernel::load(&options(config, &hierarchies), &calls.positions(&config.latency.calls))?;
     for status in kernel.probes() {
         let (probe, implementation) = (status.probe.name(), status.implementation.unwrap_or("none"));
@@ -315,6 +323,7 @@ fn attach(config: &Config) -> anyhow::Result<Attached> {
         capacity: config.capacity,
         duration_bounds: config.latency.bounds.clone(),
         kernel_memory_bytes: kernel.memory_bytes(),
+        started,
     };
     let mut first = View { policies: Arc::clone(&policies), ..View::empty(Arc::new(host)) };
     if !problems.is_empty() {
@@ -373,5 +382,5 @@ async fn once(attached: Attached, config: &Config, stop: &mut StopSignals) -> an
     let exposition = site.exposition().await?;
     shutdown.cancel();
     sampling.await.context("the sampler failed")?;
-    print(&exposition.plain)
+    print(&exposition)
 }

@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Site,
-    families::denied_call,
     json::{Answer, failure},
     query::{MatchError, Selection},
+    workload_series::denied_call,
 };
 use crate::{
     clock::unix_time,
@@ -196,7 +196,7 @@ fn entry(view: &View, workload: &Workload, totals: &Totals) -> WorkloadEntry {
         calls: calls.iter().map(|(_, calls)| calls).sum(),
         syscalls: calls.into_iter().map(call).collect(),
         errors: most_first(&totals.counts.errors, failure).map(error).collect(),
-        denied: most_first(&totals.counts.denied, |denial| denied_call(view, denial)).map(denied).collect(),
+        denied: most_first(&totals.counts.denied, |denial| denied_call(&view.host, denial)).map(denied).collect(),
         durations: totals.counts.durations.iter().map(|(call, durations)| duration(view, call, durations)).collect(),
         io_uring: operations.into_iter().map(operation).collect(),
     }

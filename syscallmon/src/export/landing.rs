@@ -12,7 +12,7 @@ use axum::{
     response::{Html, IntoResponse, Response},
 };
 
-use super::{Site, api::most_first, families::denied_call, violations::newest};
+use super::{Site, api::most_first, violations::newest, workload_series::denied_call};
 use crate::{
     first_calls::FirstCall,
     kernel::ProbeStatus,
@@ -168,7 +168,7 @@ impl Row {
             Failure::Of(call, errno) => format!("{} {}", name(view.host.calls.call(call)), errno.name()),
             Failure::Other => "others".to_owned(),
         };
-        let denial = |denial| match denied_call(view, denial) {
+        let denial = |denial| match denied_call(&view.host, denial) {
             (call, Some(errno)) => format!("{} {errno}", name(call)),
             (call, None) => name(call),
         };

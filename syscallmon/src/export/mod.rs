@@ -2,10 +2,10 @@
 //!
 //! Reads [`crate::view`], asks the sampler for fresh counts, and never sees aya.
 
+mod accept;
 mod api;
 mod baselines;
 mod builders;
-#[cfg_attr(not(test), expect(dead_code, reason = "the renderer of views will use it"))]
 mod encode;
 mod exposition;
 pub mod families;
@@ -17,16 +17,17 @@ mod query;
 mod sample;
 mod violations;
 pub mod web;
+mod workload_series;
 
 use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    body::Body,
+    body::{Body, Bytes},
     extract::State as Extract,
     http::{
         HeaderMap, HeaderValue, StatusCode, Uri,
-        header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, VARY},
+        header::{CONTENT_ENCODING, CONTENT_TYPE, VARY},
     },
     response::{IntoResponse, Response},
     routing::get,
@@ -38,7 +39,7 @@ use tokio::{
 
 #[cfg(test)]
 pub(crate) use self::baselines::router as baseline_routes;
-use self::{builders::Builders, json::failure};
+use self::{builders::Builders, encode::Format, json::failure};
 pub use self::{
     exposition::{Error, Exposition, Renderer},
     query::{Since, SinceError},
@@ -88,20 +89,29 @@ impl Site {
         Ok(Self { views, owner, renderer, rendering, builders, telemetry_path: telemetry_path.into(), tunables })
     }
 
-    /// The newest exposition, of a snapshot that is fresh.
+    /// The newest exposition in the text format, of a snapshot that is fresh.
     ///
     /// # Errors
     ///
-    /// When encoding or compressing fails.
-    pub async fn exposition(&self) -> Result<Exposition, Error> {
+    /// When rendering fails.
+    pub async fn exposition(&self) -> Result<Bytes, Error> {
+        self.rendered(Format::Text, Exposition::plain).await
+    }
+
+    /// An encoding of the newest exposition. Rendering and compressing are done once for all who ask.
+    async fn rendered(
+        &self,
+        format: Format,
+        encode: impl FnOnce(&Exposition) -> Bytes + Send + 'static,
+    ) -> Result<Bytes, Error> {
         self.owner.refresh().await;
         let turn = Arc::clone(&self.rendering).acquire_owned().await;
         let renderer = Arc::clone(&self.renderer);
         let work = spawn_blocking(move || {
             let _turn = turn;
-            renderer.render()
+            encode(&renderer.render(format))
         });
-        work.await?
+        Ok(work.await?)
     }
 
     /// The pages.
@@ -129,30 +139,20 @@ async fn nothing_here(uri: Uri) -> Response {
 }
 
 async fn metrics(Extract(site): Extract<Site>, headers: HeaderMap) -> Response {
-    let exposition = match site.exposition().await {
-        Ok(exposition) => exposition,
+    let (format, gzip) = (accept::format(&headers), accept::gzip(&headers));
+    let encode = if gzip { Exposition::gzip } else { Exposition::plain };
+    let body = match site.rendered(format, encode).await {
+        Ok(body) => body,
         Err(error) => return (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     };
-    let gzip = accepts_gzip(&headers);
-    let mut response = Response::new(Body::from(if gzip { exposition.gzip } else { exposition.plain }));
+    let mut response = Response::new(Body::from(body));
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
-    headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
+    headers.insert(VARY, HeaderValue::from_static("accept, accept-encoding"));
     if gzip {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
     response
-}
-
-/// Whether the client takes gzip (RFC 9110, section 12.5.3).
-fn accepts_gzip(headers: &HeaderMap) -> bool {
-    let values = headers.get_all(ACCEPT_ENCODING).into_iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|coding| {
-        let mut parts = coding.split(';').map(str::trim);
-        let is_gzip = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
-        let refused = parts.filter_map(|parameter| parameter.strip_prefix("q=")).any(|q| q.parse() == Ok(0.0));
-        is_gzip && !refused
-    })
 }
 
 /// Whether the daemon works: its sampler still takes snapshots.
@@ -171,22 +171,5 @@ async fn readyz(Extract(site): Extract<Site>) -> (StatusCode, &'static str) {
         (StatusCode::OK, "ready\n")
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "no snapshot yet\n")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn gzip_is_sent_to_those_who_take_it() {
-        let accepts = |value: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(ACCEPT_ENCODING, HeaderValue::from_str(value).unwrap());
-            accepts_gzip(&headers)
-        };
-        assert!(accepts("gzip") && accepts("deflate, GZIP;q=0.5") && accepts("br,gzip"));
-        assert!(!accepts("identity") && !accepts("gzip;q=0") && !accepts("gzip; q=0.0") && !accepts("xgzip"));
-        assert!(!accepts_gzip(&HeaderMap::new()));
     }
 }

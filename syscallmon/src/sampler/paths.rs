@@ -48,7 +48,7 @@ impl Sampler {
             let place = Place::of(path);
             self.attribution.named(id, &place, path);
             // So that whoever lives for a moment only is asked for in time.
-            if self.born.contains(&id) {
+            if self.model.is_whole(id) {
                 self.naming.directory().prepare(&place);
             }
         }

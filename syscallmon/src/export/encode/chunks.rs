@@ -71,7 +71,8 @@ impl<K, T> Chunks<K, T> {
         self.texts().all(|text| text.plain().is_empty())
     }
 
-    /// Forgets all text: for changes that are not in the keys' data, such as settings.
+    /// Forgets all text.
+    #[cfg(test)]
     pub(crate) fn clear(&mut self) {
         self.chunks.clear();
     }

@@ -6,11 +6,12 @@ use super::{
     Format,
     family::{Bounds, Family, Histogram, Kind, SeriesWriter},
     labels::LabelText,
+    number::Timestamp,
 };
 
-/// Writes families. Those without a series have no lines, nor have those of other types than counter, gauge and histogram: the crate's
+/// Writes families, whose counters began at this time. Those without a series have no lines, nor have those of other types than counter, gauge and histogram: the crate's
 /// collectors make no others.
-pub(crate) fn write(families: &[MetricFamily], format: Format, out: &mut Vec<u8>) {
+pub(crate) fn write(families: &[MetricFamily], format: Format, created: Option<Timestamp>, out: &mut Vec<u8>) {
     for gathered in families.iter().filter(|family| !family.get_metric().is_empty()) {
         let kind = match gathered.get_field_type() {
             MetricType::COUNTER => Kind::Counter,
@@ -22,15 +23,20 @@ pub(crate) fn write(families: &[MetricFamily], format: Format, out: &mut Vec<u8>
         family.write_head(format, out);
         let mut series = SeriesWriter::new(family, format, out);
         for metric in gathered.get_metric() {
-            write_metric(&mut series, kind, metric, format);
+            write_metric(&mut series, kind, metric, (format, created));
         }
     }
 }
 
-fn write_metric(series: &mut SeriesWriter<'_>, kind: Kind, metric: &Metric, format: Format) {
+fn write_metric(
+    series: &mut SeriesWriter<'_>,
+    kind: Kind,
+    metric: &Metric,
+    (format, created): (Format, Option<Timestamp>),
+) {
     let labels: LabelText = metric.get_label().iter().map(|label: &LabelPair| (label.name(), label.value())).collect();
     match kind {
-        Kind::Counter => series.value(&labels, &[], metric.get_counter().get_value(), None),
+        Kind::Counter => series.value(&labels, &[], metric.get_counter().get_value(), created),
         Kind::Gauge => series.value(&labels, &[], metric.get_gauge().get_value(), None),
         Kind::Histogram => {
             let histogram = metric.get_histogram();
@@ -38,7 +44,7 @@ fn write_metric(series: &mut SeriesWriter<'_>, kind: Kind, metric: &Metric, form
             let buckets = histogram.get_bucket();
             let bounds = Bounds::new(format, buckets.iter().map(prometheus::proto::Bucket::upper_bound));
             let cumulative: Vec<u64> = buckets.iter().map(prometheus::proto::Bucket::cumulative_count).collect();
-            series.histogram(&labels, &[], Histogram { bounds: &bounds, cumulative: &cumulative, count, sum }, None);
+            series.histogram(&labels, &[], Histogram { bounds: &bounds, cumulative: &cumulative, count, sum }, created);
         }
     }
 }
@@ -122,7 +128,7 @@ mod tests {
         fn the_text_is_the_prometheus_crates_byte_for_byte(families in vec(family(), 0..4)) {
             let (mut expected, mut out) = (Vec::new(), Vec::new());
             TextEncoder::new().encode(&families, &mut expected).unwrap();
-            write(&families, Format::Text, &mut out);
+            write(&families, Format::Text, None, &mut out);
             prop_assert_eq!(String::from_utf8(out).unwrap(), String::from_utf8(expected).unwrap());
         }
     }
@@ -130,7 +136,7 @@ mod tests {
     #[test]
     fn families_without_a_series_have_no_lines() {
         let mut out = Vec::new();
-        write(&[MetricFamily::default()], Format::OpenMetrics, &mut out);
+        write(&[MetricFamily::default()], Format::OpenMetrics, None, &mut out);
         assert!(out.is_empty());
     }
 }

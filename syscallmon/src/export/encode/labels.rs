@@ -13,6 +13,7 @@ impl LabelText {
     }
 
     /// The text, without braces; empty without labels.
+    #[cfg(test)]
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.0
     }
