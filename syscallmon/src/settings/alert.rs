@@ -4,22 +4,12 @@ use std::{path::PathBuf, time::Duration};
 
 use http::HeaderValue;
 
-use super::{Alert, Alertmanager, Webhook};
+use super::table::{Alert, Alertmanager, Webhook};
 use crate::alert::{self, Access, AlertConfig, Alertmanagers};
 
 /// Settings that do not fit.
 #[derive(Debug, thiserror::Error)]
 pub enum AlertError {
-    /// A time is out of its range.
-    #[error("{setting}: {value} is out of range: needs {range}", value = humantime::format_duration(*value))]
-    Range {
-        /// The setting.
-        setting: &'static str,
-        /// What was set.
-        value: Duration,
-        /// What can be.
-        range: &'static str,
-    },
     /// An alert would be resolved between two looks.
     #[error(
         "alert.resolve-after: {resolve_after} is less than two poll.interval of {poll_interval}: alerts would be resolved \
@@ -56,32 +46,23 @@ impl Alert {
     ///
     /// When they do not fit.
     pub(super) fn resolve(
-        self,
+        &self,
         poll_interval: Duration,
         kubeconfig: Option<PathBuf>,
     ) -> Result<AlertConfig, AlertError> {
-        let within = |setting, value: Option<Duration>, default| {
-            let value = value.unwrap_or(default);
-            let range = Duration::from_secs(1)..=Duration::from_hours(365 * 24);
-            if range.contains(&value) {
-                Ok(value)
-            } else {
-                Err(AlertError::Range { setting, value, range: "1s to 365days" })
-            }
-        };
-        let resolve_after = within("alert.resolve-after", self.resolve_after, Duration::from_mins(15))?;
-        let alertmanager = self.alertmanager.resolve(resolve_after)?;
+        let resolve_after = self.resolve_after();
+        let alertmanager = self.alertmanager.clone().resolve(resolve_after)?;
         if !alertmanager.urls.is_empty() && resolve_after < 2 * poll_interval {
             return Err(AlertError::ResolveAfter { resolve_after, poll_interval });
         }
         Ok(AlertConfig {
-            log: self.log.unwrap_or_default(),
-            command_line: self.command_line.unwrap_or_default(),
-            repeat_interval: within("alert.repeat-interval", self.repeat_interval, Duration::from_hours(1))?,
-            rate_limit: self.rate_limit.unwrap_or_default(),
+            log: self.log(),
+            command_line: self.command_line(),
+            repeat_interval: self.repeat_interval(),
+            rate_limit: self.rate_limit(),
             alertmanager,
-            webhook: self.webhook.resolve()?,
-            kubernetes_events: self.kubernetes_events.unwrap_or(false),
+            webhook: self.webhook.clone().resolve()?,
+            kubernetes_events: self.kubernetes_events(),
             kubeconfig,
         })
     }
@@ -106,9 +87,9 @@ impl Alertmanager {
 
 impl Webhook {
     fn resolve(self) -> Result<Option<alert::Webhook>, AlertError> {
-        let Self { url, template, content_type, headers, ca_file, bearer_token_file, username, password_file } = self;
+        let content_type = self.content_type();
+        let Self { url, template, headers, ca_file, bearer_token_file, username, password_file, .. } = self;
         let access = access("alert.webhook", ca_file, bearer_token_file, username, password_file)?;
-        let content_type = content_type.unwrap_or_else(|| "application/json".to_owned());
         let Some(url) = url else {
             let lonely = [
                 ("template", template.is_some()),

@@ -1,27 +1,22 @@
-//! The validated configuration: real types, every default in one place.
+//! The validated configuration, in the types that the rest of the program uses.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use super::{
-    AlertError, FileError, LatencyConfig, LatencyError, ListenAddress, LogFormat, LogLevel, Merge, PolicySources,
-    Settings,
+    AlertError, FileError, LatencyConfig, LatencyError, ListenAddress, LogFormat, LogLevel, PolicySources, Settings,
+    group::Group, table::Web,
 };
 use crate::{
     alert::AlertConfig,
     cgroup::HierarchyChoice,
-    export::{PATHS, web::Limits},
+    export::PATHS,
     kernel::{Capacity, Signals, SysEnter},
-    policy::RETENTION,
     sampler::Tunables,
-    workload::{Label, Rules, source::Sources},
+    workload::{Rules, source::Sources},
 };
-
-/// Where to listen unless told otherwise: not reachable from outside, which is for the user to decide.
-const DEFAULT_ADDRESS: ListenAddress = ListenAddress::One(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9778));
 
 /// What the daemon runs with.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,6 +67,8 @@ pub struct Config {
     pub sysfs: PathBuf,
     /// Where to look for cgroup mounts.
     pub cgroupfs: Option<PathBuf>,
+    /// All of the above as it was set, with the defaults: to tell what has changed.
+    settings: Settings,
 }
 
 /// A setting that cannot be.
@@ -81,14 +78,16 @@ pub enum InvalidError {
     #[error(transparent)]
     File(#[from] FileError),
     /// A value is out of its range.
-    #[error("{setting}: {value} is out of range: needs {range}")]
+    #[error("{setting}: {value} is out of range: needs {least} to {most}")]
     Range {
-        /// The flag's name.
+        /// The setting's name.
         setting: &'static str,
         /// What was set.
         value: String,
-        /// What can be.
-        range: &'static str,
+        /// The least that can be.
+        least: &'static str,
+        /// The greatest that can be.
+        most: &'static str,
     },
     /// The calls to be measured, or the buckets.
     #[error(transparent)]
@@ -113,7 +112,8 @@ impl Config {
     ///
     /// When the file cannot be read, or a value cannot be.
     pub fn resolve(flags: Settings, file: Option<&Path>) -> Result<Self, InvalidError> {
-        let settings = flags.or(file.map(Settings::read).transpose()?.unwrap_or_default());
+        let settings = flags.or(file.map(Settings::read).transpose()?.unwrap_or_default()).with_defaults();
+        settings.check()?;
         let Settings {
             web,
             poll,
@@ -130,126 +130,89 @@ impl Config {
             alert,
             log,
             path,
-        } = settings;
-        let poll_interval = poll.interval.unwrap_or(Duration::from_secs(5));
-        let alert = alert.resolve(poll_interval, kubernetes.kubeconfig.clone())?;
+        } = &settings;
         let sources = Sources {
-            cri: names.cri.unwrap_or_default(),
-            docker: names.docker.unwrap_or_default(),
-            podman: names.podman.unwrap_or_default(),
-            kubernetes: names.kubernetes.unwrap_or_default(),
-            kubeconfig: kubernetes.kubeconfig,
+            cri: names.cri(),
+            docker: names.docker(),
+            podman: names.podman(),
+            kubernetes: names.kubernetes(),
+            kubeconfig: kubernetes.kubeconfig.clone(),
         };
-        let config = Self {
-            listen_addresses: web
-                .listen_address
-                .filter(|addresses| !addresses.is_empty())
-                .unwrap_or_else(|| vec![DEFAULT_ADDRESS]),
-            telemetry_path: web.telemetry_path.unwrap_or_else(|| "/metrics".to_owned()),
-            web_config_file: web.config.file,
-            max_connections: web.max_connections.unwrap_or(Limits::default().connections),
-            tunables: Tunables { poll_interval, expire_after: workload.expire_after.unwrap_or(Duration::from_mins(5)) },
+        Ok(Self {
+            listen_addresses: addresses(web),
+            telemetry_path: telemetry_path(web.telemetry_path())?,
+            web_config_file: web.config.file.clone(),
+            max_connections: web.max_connections(),
+            tunables: Tunables { poll_interval: poll.interval(), expire_after: workload.expire_after() },
             capacity: Capacity {
-                cgroups: capacity.cgroups.unwrap_or(1024),
-                series: capacity.series.unwrap_or(65_536),
-                errors: capacity.errors.unwrap_or(256),
-                denied: capacity.denied.unwrap_or(256),
-                histograms: capacity.histograms.unwrap_or(2048),
-                timed_calls: capacity.timed_calls.unwrap_or(16_384),
+                cgroups: capacity.cgroups(),
+                series: capacity.series(),
+                errors: capacity.errors(),
+                denied: capacity.denied(),
+                histograms: capacity.histograms(),
+                timed_calls: capacity.timed_calls(),
             },
-            sys_enter: probe.sys_enter.unwrap_or_default(),
+            sys_enter: probe.sys_enter(),
             signals: Signals {
-                errors: probe.errors.unwrap_or(true),
-                denied: probe.denied.unwrap_or(true),
-                latency: probe.latency.unwrap_or(false),
-                io_uring: probe.io_uring.unwrap_or(true),
+                errors: probe.errors(),
+                denied: probe.denied(),
+                latency: probe.latency(),
+                io_uring: probe.io_uring(),
             },
-            latency: LatencyConfig::resolve(latency.syscalls.as_deref(), latency.buckets.as_deref())?,
+            latency: LatencyConfig::resolve(latency.syscalls.as_deref(), &latency.buckets())?,
             rules: Rules {
-                labels: workload.labels.unwrap_or_else(|| Label::DEFAULT.to_vec()),
-                keep: workload.keep.unwrap_or_default(),
-                drop: workload.drop.unwrap_or_default(),
-                pause: workload.pause_containers.unwrap_or(false),
-                group_transient: workload.group_transient_units.unwrap_or(true),
+                labels: workload.labels(),
+                keep: workload.keep.clone().unwrap_or_default(),
+                drop: workload.drop.clone().unwrap_or_default(),
+                pause: workload.pause_containers(),
+                group_transient: workload.group_transient_units(),
             },
-            max_series: workload.max_series.unwrap_or(200_000),
-            node: node_name(kubernetes.node_name, sources.asks_kubernetes()),
+            max_series: workload.max_series(),
+            node: node_name(kubernetes.node_name.clone(), sources.asks_kubernetes()),
             sources,
-            hierarchy: cgroup.hierarchy.unwrap_or_default(),
-            state_directory: state.directory.unwrap_or_else(|| "/var/lib/syscallmon".into()),
-            baseline_retention: state.baseline_retention.unwrap_or(RETENTION),
+            hierarchy: cgroup.hierarchy(),
+            state_directory: state.directory(),
+            baseline_retention: state.baseline_retention(),
             policies: PolicySources {
-                built_in: policy.runtime_default.unwrap_or(true),
+                built_in: policy.runtime_default(),
                 mixes_setup: false,
                 file: policies.as_ref().and(file).map(Path::to_owned),
-                configured: policies.unwrap_or_default(),
-                directory: policy.directory,
-                strict: policy.strict.unwrap_or(false),
+                configured: policies.clone().unwrap_or_default(),
+                directory: policy.directory.clone(),
+                strict: policy.strict(),
             },
-            alert,
-            log_level: log.level.unwrap_or_default(),
-            log_format: log.format.unwrap_or_default(),
-            procfs: path.procfs.unwrap_or_else(|| "/proc".into()),
-            sysfs: path.sysfs.unwrap_or_else(|| "/sys".into()),
-            cgroupfs: path.cgroupfs,
-        };
-        config.validate()?;
-        Ok(config)
-    }
-
-    fn validate(&self) -> Result<(), InvalidError> {
-        let range = |setting, valid: bool, value: String, range| {
-            if valid { Ok(()) } else { Err(InvalidError::Range { setting, value, range }) }
-        };
-        let duration = |duration: Duration| humantime::format_duration(duration).to_string();
-        let Capacity { cgroups, series, errors, denied, histograms, timed_calls } = self.capacity;
-        let Tunables { poll_interval, expire_after } = self.tunables;
-        let (millisecond, day) = (Duration::from_millis(1), Duration::from_hours(24));
-        range("capacity.cgroups", (1..=65_536).contains(&cgroups), cgroups.to_string(), "1 to 65536")?;
-        range("capacity.series", (1..=4_194_304).contains(&series), series.to_string(), "1 to 4194304")?;
-        range("capacity.errors", (1..=65_536).contains(&errors), errors.to_string(), "1 to 65536")?;
-        range("capacity.denied", (1..=65_536).contains(&denied), denied.to_string(), "1 to 65536")?;
-        let in_range = |number| (1..=1_048_576).contains(&number);
-        range("capacity.histograms", in_range(histograms), histograms.to_string(), "1 to 1048576")?;
-        range("capacity.timed-calls", in_range(timed_calls), timed_calls.to_string(), "1 to 1048576")?;
-        let polls = (100 * millisecond..=day).contains(&poll_interval);
-        range("poll.interval", polls, duration(poll_interval), "100ms to 1day")?;
-        let expiry = (1000 * millisecond..=365 * day).contains(&expire_after);
-        range("workload.expire-after", expiry, duration(expire_after), "1s to 365days")?;
-        let most = (1..=10_000_000).contains(&self.max_series);
-        range("workload.max-series", most, self.max_series.to_string(), "1 to 10000000")?;
-        let connections = (1..=100_000).contains(&self.max_connections);
-        range("web.max-connections", connections, self.max_connections.to_string(), "1 to 100000")?;
-        let path = self.telemetry_path.as_str();
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || "/-_.~".contains(c);
-        if !path.starts_with('/') || !path.chars().all(is_plain) || PATHS.contains(&path) {
-            return Err(InvalidError::TelemetryPath { path: path.to_owned() });
-        }
-        Ok(())
+            alert: alert.resolve(poll.interval(), kubernetes.kubeconfig.clone())?,
+            log_level: log.level(),
+            log_format: log.format(),
+            procfs: path.procfs(),
+            sysfs: path.sysfs(),
+            cgroupfs: path.cgroupfs.clone(),
+            settings,
+        })
     }
 
     /// Names of settings that differ from `new`'s and cannot change while the daemon runs.
     #[must_use]
     pub fn needs_restart(&self, new: &Self) -> Vec<&'static str> {
-        let changes = [
-            ("web.listen-address", self.listen_addresses != new.listen_addresses),
-            ("web.telemetry-path", self.telemetry_path != new.telemetry_path),
-            ("web.config.file", self.web_config_file != new.web_config_file),
-            ("web.max-connections", self.max_connections != new.max_connections),
-            ("capacity", self.capacity != new.capacity),
-            ("probe.sys-enter", self.sys_enter != new.sys_enter),
-            ("probe", self.signals != new.signals),
-            ("latency", self.latency != new.latency),
-            ("workload", (&self.rules, self.max_series) != (&new.rules, new.max_series)),
-            ("names", (&self.sources, &self.node) != (&new.sources, &new.node)),
-            ("cgroup.hierarchy", self.hierarchy != new.hierarchy),
-            ("state.directory", self.state_directory != new.state_directory),
-            ("state.baseline-retention", self.baseline_retention != new.baseline_retention),
-            ("alert", self.alert != new.alert),
-            ("log.format", self.log_format != new.log_format),
-            ("path", (&self.procfs, &self.sysfs, &self.cgroupfs) != (&new.procfs, &new.sysfs, &new.cgroupfs)),
-        ];
-        changes.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name).collect()
+        let mut names = Vec::new();
+        self.settings.differing(&new.settings, &mut names);
+        names
+    }
+}
+
+/// An empty list in the file means the default, too.
+fn addresses(web: &Web) -> Vec<ListenAddress> {
+    let set = web.listen_address();
+    if set.is_empty() { Settings::default().with_defaults().web.listen_address() } else { set }
+}
+
+/// A path that is no other page's.
+fn telemetry_path(path: String) -> Result<String, InvalidError> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/-_.~".contains(c);
+    if path.starts_with('/') && path.chars().all(is_plain) && !PATHS.contains(&path.as_str()) {
+        Ok(path)
+    } else {
+        Err(InvalidError::TelemetryPath { path })
     }
 }
 
@@ -267,6 +230,14 @@ mod tests {
     use clap::{CommandFactory, FromArgMatches, Parser};
 
     use super::*;
+    use crate::{
+        alert::RateLimit,
+        durations::Bound,
+        export::web::Limits,
+        policy::RETENTION,
+        settings::{Effect, Setting},
+        workload::Label,
+    };
 
     #[derive(Debug, Parser)]
     struct Flags {
@@ -280,22 +251,62 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_that_the_help_names_are_the_defaults() {
-        let default = resolve(&[]).unwrap();
-        let mut checked = 0;
-        for arg in Flags::command().get_arguments() {
+    fn every_row_of_the_table_is_whole() {
+        let (table, command, default) = (Settings::table(), Flags::command(), resolve(&[]).unwrap());
+        let flags: Vec<&str> = command.get_arguments().filter_map(clap::Arg::get_long).collect();
+        assert_eq!(table.iter().map(|row| row.name).collect::<Vec<_>>(), flags);
+        for (row, arg) in table.iter().zip(command.get_arguments()) {
             let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
-            let Some((_, rest)) = help.split_once("[default: ") else { continue };
-            let value = rest.split_once(']').unwrap().0;
-            let flag = format!("--{}={value}", arg.get_long().unwrap());
-            assert_eq!(resolve(&[&flag]).unwrap(), default, "{flag}");
-            checked += 1;
+            assert!(help.len() > 10 && !help.contains("  "), "{}: {help}", row.name);
+            assert_eq!(help.contains("[default: "), row.default.is_some(), "{}: {help}", row.name);
+            let Some(value) = row.default else { continue };
+            assert!(help.ends_with(&format!(" [default: {value}]")), "{}: {help}", row.name);
+            assert_eq!(resolve(&[&format!("--{}={value}", row.name)]).unwrap(), default, "{}", row.name);
         }
-        assert_eq!(
-            checked, 41,
-            "every setting names its default but files, path.cgroupfs, latency.syscalls, selectors, kubernetes.node-name, and what \
-             belongs to an Alertmanager or a webhook"
-        );
+    }
+
+    #[test]
+    fn what_has_a_default_of_its_own_has_that_of_the_table() {
+        let default = resolve(&[]).unwrap();
+        assert_eq!(default.max_connections, Limits::default().connections);
+        assert_eq!(default.rules.labels, Label::DEFAULT);
+        assert_eq!(default.baseline_retention, RETENTION);
+        assert_eq!(default.alert.rate_limit, RateLimit::default());
+        assert_eq!(default.latency.bounds, Bound::defaults().collect::<Vec<_>>());
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "web: {listen_address: []}\n").unwrap();
+        let empty = Config::resolve(Settings::default(), Some(file.path())).unwrap();
+        assert_eq!(empty.listen_addresses, default.listen_addresses);
+    }
+
+    /// Numbers and durations, and nothing else, have a range, and all of it can be set.
+    #[test]
+    fn every_range_holds_its_bounds_and_its_default() {
+        for Setting { name, default, range, .. } in Settings::table() {
+            let default = default.unwrap_or_default();
+            let is_quantity = default.parse::<u64>().is_ok() || humantime::parse_duration(default).is_ok();
+            assert_eq!(range.is_some(), is_quantity, "{name}: {default:?}");
+            let Some((least, most)) = range else { continue };
+            for value in [least, most] {
+                let flag = format!("--{name}={value}");
+                // The one that others have to fit.
+                let resolved = resolve(&[&flag]).map_err(|error| error.to_string());
+                assert!(resolved.is_ok(), "{flag}: {resolved:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn each_setting_that_differs_needs_a_restart_unless_its_row_says_otherwise() {
+        let old = resolve(&[]).unwrap();
+        for Setting { name, range, effect, .. } in Settings::table() {
+            let Some((least, _)) = range else { continue };
+            let expected = if effect == Effect::Restart { vec![name] } else { Vec::new() };
+            let new = resolve(&[&format!("--{name}={least}")]).unwrap();
+            assert_eq!(old.needs_restart(&new), expected, "{name}");
+        }
+        let new = resolve(&["--policy.directory=/p", "--path.cgroupfs=/c", "--alert.kubernetes-events=true"]).unwrap();
+        assert_eq!(old.needs_restart(&new), ["alert.kubernetes-events", "path.cgroupfs"]);
     }
 
     #[test]
@@ -351,6 +362,6 @@ mod tests {
     fn what_cannot_change_at_runtime_is_named() {
         let old = resolve(&[]).unwrap();
         let new = resolve(&["--capacity.cgroups=5", "--poll.interval=1s", "--log.level=debug"]).unwrap();
-        assert_eq!(old.needs_restart(&new), ["capacity"]);
+        assert_eq!(old.needs_restart(&new), ["capacity.cgroups"]);
     }
 }

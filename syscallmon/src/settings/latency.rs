@@ -99,8 +99,8 @@ impl Latency {
     /// # Errors
     ///
     /// When a name means nothing.
-    pub(super) fn resolve(syscalls: Option<&[String]>, buckets: Option<&[Bound]>) -> Result<Self, LatencyError> {
-        let mut bounds: Vec<Bound> = buckets.map_or_else(|| Bound::defaults().collect(), <[Bound]>::to_vec);
+    pub(super) fn resolve(syscalls: Option<&[String]>, buckets: &[Bound]) -> Result<Self, LatencyError> {
+        let mut bounds = buckets.to_vec();
         bounds.sort_unstable();
         bounds.dedup();
         let names = match syscalls {
@@ -139,7 +139,7 @@ mod tests {
     fn names(settings: &[&str]) -> BTreeSet<&'static str> {
         let settings: Vec<String> = settings.iter().map(|&name| name.to_owned()).collect();
         let table = CallTable::native();
-        let latency = Latency::resolve(Some(&settings), None).unwrap();
+        let latency = Latency::resolve(Some(&settings), &[]).unwrap();
         latency.calls.into_iter().map(|call| table.call(call).syscall).collect()
     }
 
@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn what_never_returns_is_refused_by_name_and_left_out_of_sets() {
         assert!(!names(&["@default", "@process"]).contains("exit_group"));
-        let error = Latency::resolve(Some(&["exit".to_owned()]), None).unwrap_err().to_string();
+        let error = Latency::resolve(Some(&["exit".to_owned()]), &[]).unwrap_err().to_string();
         assert!(error.contains("exit is never seen to return"), "{error}");
     }
 
@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn buckets_are_in_order_whatever_the_order_of_the_setting() {
         let bounds = ["1s", "1us", "1s"].map(|text| text.parse().unwrap());
-        let latency = Latency::resolve(None, Some(&bounds)).unwrap();
+        let latency = Latency::resolve(None, &bounds).unwrap();
         assert_eq!(latency.bounds.iter().map(ToString::to_string).collect::<Vec<_>>(), ["1us", "1s"]);
     }
 }

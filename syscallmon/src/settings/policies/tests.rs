@@ -1,0 +1,194 @@
+//! What becomes of files of policies, good and bad.
+
+use std::os::unix::fs::symlink;
+
+use super::*;
+
+const PROFILE: &str =
+    r#"{"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{"names": ["read"], "action": "SCMP_ACT_ALLOW"}]}"#;
+
+fn policy(name: &str, more: &str) -> String {
+    format!("policies:\n- name: {name}\n  match: [{{pod: {name}}}]\n  allow: [read]\n{more}")
+}
+
+fn sources(directory: &Path) -> PolicySources {
+    let (configured, directory) = (PolicyItems::default(), Some(directory.to_owned()));
+    PolicySources { built_in: true, mixes_setup: false, configured, file: None, directory, strict: false }
+}
+
+/// Reads as at a start.
+fn load(sources: &PolicySources) -> LoadedPolicies {
+    sources.load(&Policies::default())
+}
+
+fn names(loaded: &LoadedPolicies) -> Vec<String> {
+    loaded.policies.iter().map(|policy| policy.name().to_string()).collect()
+}
+
+fn error(loaded: &LoadedPolicies) -> String {
+    let problems: Vec<String> = loaded.problems.iter().map(ToString::to_string).collect();
+    problems.join("; ")
+}
+
+#[test]
+fn the_configurations_come_first_then_the_directorys_by_name_then_the_built_in_one() {
+    let directory = tempfile::tempdir().unwrap();
+    for (file, text) in [("b.yaml", policy("b", "")), ("a.yml", policy("a", "")), ("empty.yaml", "# none\n".into())] {
+        fs::write(directory.path().join(file), text).unwrap();
+    }
+    for ignored in [".hidden.yaml", "readme.md", "yaml"] {
+        fs::write(directory.path().join(ignored), "not: [policies").unwrap();
+    }
+    let configured = policy_list::read(&policy("z", ""), OtherKeys::Refused);
+    let sources = PolicySources { configured, file: Some("main.yaml".into()), ..sources(directory.path()) };
+    assert_eq!(names(&load(&sources)), ["z", "a", "b", "runtime-default"]);
+    assert_eq!(names(&load(&PolicySources { built_in: false, ..sources })), ["z", "a", "b"]);
+}
+
+#[test]
+fn a_configmaps_links_are_followed_and_its_update_is_a_change() {
+    let volume = tempfile::tempdir().unwrap();
+    let at = |name: &str| volume.path().join(name);
+    for (version, name) in [("..1", "old"), ("..2", "new")] {
+        fs::create_dir(at(version)).unwrap();
+        fs::write(at(version).join("p.yaml"), policy(name, "")).unwrap();
+    }
+    symlink("..1", at("..data")).unwrap();
+    symlink("..data/p.yaml", at("p.yaml")).unwrap();
+    let loaded = load(&sources(volume.path()));
+    assert_eq!(names(&loaded), ["old", "runtime-default"]);
+    assert!(!loaded.files.have_changed());
+    symlink("..2", at("..data_tmp")).unwrap();
+    fs::rename(at("..data_tmp"), at("..data")).unwrap();
+    assert!(loaded.files.have_changed());
+    assert_eq!(names(&load(&sources(volume.path()))), ["new", "runtime-default"]);
+}
+
+#[test]
+fn profiles_are_found_beside_the_file_that_names_them_and_their_change_is_one() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir(directory.path().join("profiles")).unwrap();
+    let profile = directory.path().join("profiles/a.json");
+    fs::write(&profile, PROFILE).unwrap();
+    fs::write(directory.path().join("a.yaml"), policy("a", "  seccomp: [profiles/a.json]\n")).unwrap();
+    let before = load(&sources(directory.path()));
+    let old = before.policies;
+    assert_eq!(load(&sources(directory.path())).policies, old);
+    fs::write(&profile, PROFILE.replace("read", "bind")).unwrap();
+    assert!(before.files.have_changed());
+    assert_ne!(load(&sources(directory.path())).policies, old);
+}
+
+#[test]
+fn files_that_come_and_go_are_changes() {
+    let directory = tempfile::tempdir().unwrap();
+    let empty = load(&sources(directory.path())).files;
+    assert!(!empty.have_changed());
+    fs::write(directory.path().join("a.yaml"), policy("a", "")).unwrap();
+    assert!(empty.have_changed());
+    let one = load(&sources(directory.path())).files;
+    fs::remove_file(directory.path().join("a.yaml")).unwrap();
+    assert!(one.have_changed());
+}
+
+#[test]
+fn everything_that_is_wrong_is_told_with_its_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
+    write("a.yaml", &policy("a", "  alow: []\n"));
+    write("b.yaml", &policy("b", "  seccomp: [nowhere.json, bad.json]\n"));
+    write("bad.json", "{\"defaultAction\": 1}");
+    write("c.yaml", &policy("c", ""));
+    write("d.yaml", &policy("c", ""));
+    fs::create_dir(directory.path().join("e.yaml")).unwrap();
+    let loaded = load(&sources(directory.path()));
+    let error = error(&loaded);
+    for expected in [
+        "a.yaml: ",
+        "alow",
+        "line 5",
+        "nowhere.json: No such file",
+        "bad.json is no seccomp profile",
+        "d.yaml: policy c: there is another one of this name in",
+        "e.yaml is no file",
+    ] {
+        assert!(error.contains(expected), "{expected}: {error}");
+    }
+    assert_eq!((loaded.problems.len(), names(&loaded)), (5, vec!["c".to_owned(), "runtime-default".to_owned()]));
+    write("nowhere.json", PROFILE);
+    assert!(loaded.files.have_changed(), "what was missing is there");
+}
+
+#[test]
+fn a_mistake_leaves_the_older_policies_of_its_file_in_force_and_no_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
+    let named = |name: &str, more: &str| policy(name, more).replace("policies:\n", "");
+    write("a.yaml", &(policy("a", "") + &named("b", "")));
+    write("c.yaml", &policy("c", ""));
+    let sources = sources(directory.path());
+    let before = load(&sources).policies;
+
+    // Both files change, one of them to something with a mistake.
+    write("a.yaml", &(policy("a", "  alow: []\n") + &named("new", "")));
+    write("c.yaml", &policy("d", ""));
+    let after = sources.load(&before);
+    assert_eq!((names(&after), after.problems.len()), (strings(["a", "b", "d", "runtime-default"]), 1));
+    assert_eq!(names(&load(&sources)), strings(["new", "d", "runtime-default"]), "at a start, what is valid");
+
+    // Another file takes the name of a policy that stays.
+    write("c.yaml", &(policy("b", "") + &named("d", "")));
+    let after = sources.load(&before);
+    assert_eq!((names(&after), after.problems.len()), (strings(["a", "b", "c", "runtime-default"]), 2));
+
+    // A file that is gone has no policies, a directory that is gone keeps them.
+    fs::remove_file(directory.path().join("a.yaml")).unwrap();
+    assert_eq!(names(&sources.load(&before)), strings(["b", "d", "runtime-default"]));
+    fs::rename(directory.path(), directory.path().with_extension("away")).unwrap();
+    let after = sources.load(&before);
+    assert_eq!((names(&after), after.problems.len()), (strings(["a", "b", "c", "runtime-default"]), 1));
+    fs::rename(directory.path().with_extension("away"), directory.path()).unwrap();
+}
+
+#[test]
+fn a_policy_whose_profile_is_bad_is_not_in_force() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("a.yaml"), policy("a", "  seccomp: [nowhere.json]\n")).unwrap();
+    assert_eq!(names(&load(&sources(directory.path()))), ["runtime-default"]);
+}
+
+#[test]
+fn policies_beyond_the_limit_are_not_in_force() {
+    let directory = tempfile::tempdir().unwrap();
+    let many = |prefix: &str, count: usize| -> String {
+        (0..count).map(|n| policy(&format!("{prefix}-{n}"), "").replace("policies:\n", "")).collect()
+    };
+    for (name, count) in [("a", 600), ("b", 401), ("c", 400)] {
+        let text = format!("policies:\n{}", many(name, count));
+        fs::write(directory.path().join(format!("{name}.yaml")), text).unwrap();
+    }
+    let loaded = load(&sources(directory.path()));
+    assert_eq!((loaded.policies.iter().len(), loaded.problems.len()), (1001, 1));
+    assert!(error(&loaded).contains("b.yaml: with its policies there are 1001"), "{}", error(&loaded));
+}
+
+fn strings<const N: usize>(texts: [&str; N]) -> Vec<String> {
+    texts.map(str::to_owned).to_vec()
+}
+
+#[test]
+fn a_missing_directory_is_an_error() {
+    let loaded = load(&sources(Path::new("/nonexistent")));
+    assert!(error(&loaded).contains("cannot read /nonexistent: No such file"), "{}", error(&loaded));
+    assert!(!loaded.files.have_changed());
+}
+
+#[test]
+fn what_is_larger_than_any_policy_is_not_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let comment = |bytes| "#".repeat(usize::try_from(bytes).unwrap());
+    fs::write(directory.path().join("a.yaml"), comment(MOST_BYTES)).unwrap();
+    assert_eq!(names(&load(&sources(directory.path()))), ["runtime-default"]);
+    fs::write(directory.path().join("a.yaml"), comment(MOST_BYTES + 1)).unwrap();
+    assert!(error(&load(&sources(directory.path()))).contains("more than 1048576 bytes"));
+}
