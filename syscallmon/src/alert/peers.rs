@@ -9,6 +9,7 @@ use tower::Service;
 use super::{
     Access, AlertConfig,
     http::{Failure, Http, connector, credentials},
+    sink::{self, Peer},
 };
 use crate::{tls, workload::source::chain};
 
@@ -21,21 +22,15 @@ pub enum PeerProblem {
     Refused(String),
 }
 
-/// Connects to every Alertmanager and the webhook, and asks Alertmanagers whether they are ready; what they are called, and how they fare.
+/// Connects to every server that takes records, and asks those that can be asked whether they are ready; the name of the sink, and how it fares.
 pub async fn check_peers(config: &AlertConfig, time: Duration) -> Vec<(&'static str, Result<String, PeerProblem>)> {
     let mut results = Vec::new();
-    for url in &config.alertmanager.urls {
-        let ready = url.below("/-/ready");
-        let result = match within(time, connect(&ready, &config.alertmanager.access)).await {
-            Ok(()) => within(time, ask(ready.clone(), &config.alertmanager.access)).await,
-            failed => failed,
+    for (sink, Peer { uri, access, is_asked }) in sink::peers(config) {
+        let result = match within(time, connect(&uri, access)).await {
+            Ok(()) if is_asked => within(time, ask(uri.clone(), access)).await,
+            connected => connected,
         };
-        results.push(("alertmanager", named(&ready, result)));
-    }
-    if let Some(webhook) = &config.webhook {
-        // What a webhook does with a request that it does not expect, nobody knows.
-        let result = within(time, connect(webhook.url.uri(), &webhook.access)).await;
-        results.push(("webhook", named(webhook.url.uri(), result)));
+        results.push((sink, named(&uri, result)));
     }
     results
 }

@@ -15,11 +15,11 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Progress,
+    Peer, Progress, Sink,
     board::{Alert, Board, Outcome},
 };
 use crate::alert::{
-    Alertmanagers, ExtraLabel, Url,
+    AlertConfig, Alertmanagers, ExtraLabel, Url,
     description::description,
     http::{Failure, Http},
     outbox::Outbox,
@@ -33,50 +33,24 @@ const RUNBOOK: &str = "https://github.com/syscallmon/syscallmon/blob/main/docs/a
 
 pub(super) struct Alertmanager {
     http: Http,
-    outbox: Arc<Outbox>,
     labels: Vec<ExtraLabel>,
     board: Board,
 }
 
 impl Alertmanager {
-    pub(super) fn new(url: &Url, config: &Alertmanagers, outbox: Arc<Outbox>) -> Self {
+    fn new(url: &Url, config: &Alertmanagers) -> Self {
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
         let http = Http::new(url.below("/api/v2/alerts"), config.access.clone(), headers);
-        Self { http, outbox, labels: config.labels.clone(), board: Board::new(config.resolve_after) }
+        Self { http, labels: config.labels.clone(), board: Board::new(config.resolve_after) }
     }
 
-    pub(super) async fn run(mut self, shutdown: CancellationToken) {
-        let outbox = Arc::clone(&self.outbox);
-        let mut progress = Progress::new(&outbox);
-        let mut blocked_until = Instant::now();
-        loop {
-            // All that is there goes into one request.
-            while let Some(record) = outbox.take() {
-                self.take_up(record);
-            }
-            self.outbox.held.store(self.board.undelivered() as u64, Relaxed);
-            let wake = self.board.due().map(|due| due.max(blocked_until));
-            if wake.is_some_and(|wake| wake <= Instant::now()) {
-                let pause = self.send(&mut progress).await;
-                blocked_until = Instant::now() + pause;
-                continue;
-            }
-            tokio::select! {
-                biased;
-                record = outbox.next() => self.take_up(record),
-                () = shutdown.cancelled() => return,
-                () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
-            }
-        }
-    }
-
-    fn take_up(&mut self, record: Record) {
+    fn take_up(&mut self, record: Record, outbox: &Outbox) {
         let dropped = self.board.take_up(record, Instant::now());
-        self.outbox.queue_full.fetch_add(dropped as u64, Relaxed);
+        outbox.queue_full.fetch_add(dropped as u64, Relaxed);
     }
 
     /// Tells what is due. How long to wait before the next request.
-    async fn send(&mut self, progress: &mut Progress<'_>) -> Duration {
+    async fn send(&mut self, outbox: &Outbox, progress: &mut Progress<'_>) -> Duration {
         let batch = self.board.batch(Instant::now());
         let alerts: Vec<Value> = batch.iter().map(|(alert, is_over)| post(alert, *is_over, &self.labels)).collect();
         let sent = self.http.post(Value::Array(alerts).to_string()).await;
@@ -88,15 +62,53 @@ impl Alertmanager {
         let changes = self.board.settle(outcome, Instant::now());
         match sent {
             Ok(()) => {
-                self.outbox.delivered(changes);
+                outbox.delivered(changes);
                 progress.succeeded();
                 Duration::ZERO
             }
             Err(failure) => {
-                self.outbox.refused.fetch_add(changes, Relaxed);
+                outbox.refused.fetch_add(changes, Relaxed);
                 progress.failed(&failure)
             }
         }
+    }
+}
+
+impl Sink for Alertmanager {
+    const NAME: &'static str = "alertmanager";
+    const WANTS_UPDATES: bool = true;
+
+    fn configured(config: &AlertConfig) -> Vec<Self> {
+        config.alertmanager.urls.iter().map(|url| Self::new(url, &config.alertmanager)).collect()
+    }
+
+    async fn run(mut self, outbox: Arc<Outbox>, shutdown: CancellationToken) {
+        let mut progress = Progress::new(&outbox);
+        let mut blocked_until = Instant::now();
+        loop {
+            // All that is there goes into one request.
+            while let Some(record) = outbox.take() {
+                self.take_up(record, &outbox);
+            }
+            outbox.held.store(self.board.undelivered() as u64, Relaxed);
+            let wake = self.board.due().map(|due| due.max(blocked_until));
+            if wake.is_some_and(|wake| wake <= Instant::now()) {
+                let pause = self.send(&outbox, &mut progress).await;
+                blocked_until = Instant::now() + pause;
+                continue;
+            }
+            tokio::select! {
+                biased;
+                record = outbox.next() => self.take_up(record, &outbox),
+                () = shutdown.cancelled() => return,
+                () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
+            }
+        }
+    }
+
+    fn peers(config: &AlertConfig) -> Vec<Peer<'_>> {
+        let access = &config.alertmanager.access;
+        config.alertmanager.urls.iter().map(|url| Peer { uri: url.below("/-/ready"), access, is_asked: true }).collect()
     }
 }
 

@@ -1,18 +1,21 @@
 //! A Kubernetes Event on the pod for each violation; what comes again raises the count of the same Event.
 
-use std::{path::PathBuf, time::SystemTime};
+use std::{path::PathBuf, sync::Arc, time::SystemTime};
 
 use http::{Method, Request, StatusCode, header::CONTENT_TYPE};
 use kube::Client;
 use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
 use tokio::time::{Duration, timeout};
+use tokio_util::sync::CancellationToken;
 
-use super::Deliver;
+use super::{Deliver, Sink, carry};
 use crate::{
     alert::{
+        AlertConfig,
         description::description,
         http::{Failure, beginning, judge},
+        outbox::Outbox,
         record::{Content, Record},
     },
     policy::Violation,
@@ -34,7 +37,7 @@ pub(super) struct Events {
 }
 
 impl Events {
-    pub(super) fn new(kubeconfig: Option<PathBuf>) -> Self {
+    fn new(kubeconfig: Option<PathBuf>) -> Self {
         Self { kubeconfig, client: None }
     }
 
@@ -60,6 +63,18 @@ impl Events {
         let change: Value = keys.into_iter().map(|key| (key.to_owned(), whole[key].clone())).collect();
         let path = format!("{path}/{name}");
         request(&client, Method::PATCH, &path, "application/merge-patch+json", &change).await.map(drop)
+    }
+}
+
+impl Sink for Events {
+    const NAME: &'static str = "kubernetes_events";
+
+    fn configured(config: &AlertConfig) -> Vec<Self> {
+        if config.kubernetes_events { vec![Self::new(config.kubeconfig.clone())] } else { Vec::new() }
+    }
+
+    async fn run(self, outbox: Arc<Outbox>, shutdown: CancellationToken) {
+        carry(outbox, self, shutdown).await;
     }
 }
 

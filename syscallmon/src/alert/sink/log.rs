@@ -8,14 +8,15 @@ use std::{
     io::{self, Write},
     os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::Path,
-    sync::mpsc,
+    sync::{Arc, mpsc},
     thread,
 };
 
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
-use super::Deliver;
-use crate::alert::{LogTarget, http::Failure, record::Record};
+use super::{Deliver, Sink, carry};
+use crate::alert::{AlertConfig, LogTarget, http::Failure, outbox::Outbox, record::Record};
 
 type Job = (String, oneshot::Sender<io::Result<()>>);
 
@@ -24,7 +25,7 @@ pub(super) struct Log {
 }
 
 impl Log {
-    pub(super) fn new(target: LogTarget) -> Self {
+    fn new(target: LogTarget) -> Self {
         let (jobs, receiver) = mpsc::channel::<Job>();
         let mut writer = Writer { target, file: None, is_torn: false };
         thread::spawn(move || {
@@ -34,6 +35,18 @@ impl Log {
             }
         });
         Self { jobs }
+    }
+}
+
+impl Sink for Log {
+    const NAME: &'static str = "log";
+
+    fn configured(config: &AlertConfig) -> Vec<Self> {
+        if config.log == LogTarget::Off { Vec::new() } else { vec![Self::new(config.log.clone())] }
+    }
+
+    async fn run(self, outbox: Arc<Outbox>, shutdown: CancellationToken) {
+        carry(outbox, self, shutdown).await;
     }
 }
 

@@ -1,4 +1,4 @@
-//! Those who are told: one file each, started here.
+//! Where records are delivered: one file and one row of a table for each kind of sink.
 
 mod alertmanager;
 mod board;
@@ -11,47 +11,89 @@ use std::{
     time::Duration,
 };
 
+use http::Uri;
 use tokio::{task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use self::{alertmanager::Alertmanager, events::Events, log::Log, webhook::Webhook};
-use super::{AlertConfig, LogTarget, backoff::Backoff, http::Failure, outbox::Outbox, record::Record};
+use super::{Access, AlertConfig, backoff::Backoff, http::Failure, outbox::Outbox, record::Record};
 
 /// How long the end of the daemon waits for what is on its way.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// Somebody who is told each record once.
+/// Every kind of sink, in the order in which `check` shows them. A new one is a file that implements [`Sink`], and a line here.
+const SINKS: &[Kind] = &[Kind::of::<Log>(), Kind::of::<Alertmanager>(), Kind::of::<Webhook>(), Kind::of::<Events>()];
+
+/// A kind of sink: all that is delivered to one place, in one way.
+trait Sink: Send + Sized + 'static {
+    /// As metrics and logs call it; the second one of a kind is `NAME-2`.
+    const NAME: &'static str;
+
+    /// Whether it gets a record whenever a violation goes on, not only when the ledger says that it is told again.
+    const WANTS_UPDATES: bool = false;
+
+    /// Those that are configured, in the order of the configuration.
+    fn configured(config: &AlertConfig) -> Vec<Self>;
+
+    /// Delivers what comes into the outbox until `shutdown`. One that delivers record by record hands this to [`carry`].
+    fn run(self, outbox: Arc<Outbox>, shutdown: CancellationToken) -> impl Future<Output = ()> + Send;
+
+    /// Servers that `syscallmon check` connects to.
+    fn peers(_config: &AlertConfig) -> Vec<Peer<'_>> {
+        Vec::new()
+    }
+}
+
+/// A sink that is told of one record after the other.
 trait Deliver: Send {
     fn deliver(&mut self, record: &Record) -> impl Future<Output = Result<(), Failure>> + Send;
 }
 
+/// A server that takes records.
+pub(super) struct Peer<'a> {
+    /// Where it is connected to; for one that answers without taking a record, whom to ask whether it is ready.
+    pub(super) uri: Uri,
+    /// How to be let in.
+    pub(super) access: &'a Access,
+    /// Whether that is to be asked.
+    pub(super) is_asked: bool,
+}
+
+/// A row of [`SINKS`].
+struct Kind {
+    name: &'static str,
+    start: fn(&AlertConfig, &CancellationToken, &mut JoinSet<()>) -> Vec<Arc<Outbox>>,
+    peers: fn(&AlertConfig) -> Vec<Peer<'_>>,
+}
+
+impl Kind {
+    const fn of<S: Sink>() -> Self {
+        Self { name: S::NAME, start: start_kind::<S>, peers: S::peers }
+    }
+}
+
 /// Starts all that are configured; what is put into the outboxes reaches them.
 pub(super) fn start(config: &AlertConfig, shutdown: &CancellationToken, tasks: &mut JoinSet<()>) -> Vec<Arc<Outbox>> {
-    let mut outboxes = Vec::new();
-    let mut outbox = |sink: String, follows| {
-        let outbox = Arc::new(Outbox::new(sink, follows));
-        outboxes.push(Arc::clone(&outbox));
+    SINKS.iter().flat_map(|kind| (kind.start)(config, shutdown, tasks)).collect()
+}
+
+/// The servers that take records, each with the name of its kind of sink.
+pub(super) fn peers(config: &AlertConfig) -> impl Iterator<Item = (&'static str, Peer<'_>)> {
+    SINKS.iter().flat_map(|kind| (kind.peers)(config).into_iter().map(|peer| (kind.name, peer)))
+}
+
+fn start_kind<S: Sink>(
+    config: &AlertConfig,
+    shutdown: &CancellationToken,
+    tasks: &mut JoinSet<()>,
+) -> Vec<Arc<Outbox>> {
+    let start = |(index, sink): (usize, S)| {
+        let name = if index == 0 { S::NAME.to_owned() } else { format!("{}-{}", S::NAME, index + 1) };
+        let outbox = Arc::new(Outbox::new(name, S::WANTS_UPDATES));
+        tasks.spawn(ending(shutdown.clone(), sink.run(Arc::clone(&outbox), shutdown.clone())));
         outbox
     };
-    if config.log != LogTarget::Off {
-        let log = Log::new(config.log.clone());
-        tasks.spawn(ending(shutdown.clone(), carry(outbox("log".to_owned(), false), log, shutdown.clone())));
-    }
-    for (index, url) in config.alertmanager.urls.iter().enumerate() {
-        let name = if index == 0 { "alertmanager".to_owned() } else { format!("alertmanager-{}", index + 1) };
-        let alertmanager = Alertmanager::new(url, &config.alertmanager, outbox(name, true));
-        tasks.spawn(ending(shutdown.clone(), alertmanager.run(shutdown.clone())));
-    }
-    if let Some(webhook) = &config.webhook {
-        let outbox = outbox("webhook".to_owned(), false);
-        tasks.spawn(ending(shutdown.clone(), carry(outbox, Webhook::new(webhook), shutdown.clone())));
-    }
-    if config.kubernetes_events {
-        let outbox = outbox("kubernetes_events".to_owned(), false);
-        let events = Events::new(config.kubeconfig.clone());
-        tasks.spawn(ending(shutdown.clone(), carry(outbox, events, shutdown.clone())));
-    }
-    outboxes
+    S::configured(config).into_iter().enumerate().map(start).collect()
 }
 
 /// Lets work end by itself, for a while.

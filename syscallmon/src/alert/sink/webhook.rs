@@ -1,11 +1,15 @@
 //! One request for each record, to whoever the configuration names.
 
-use http::{HeaderMap, header::CONTENT_TYPE};
+use std::sync::Arc;
 
-use super::Deliver;
+use http::{HeaderMap, header::CONTENT_TYPE};
+use tokio_util::sync::CancellationToken;
+
+use super::{Deliver, Peer, Sink, carry};
 use crate::alert::{
-    config,
+    AlertConfig, config,
     http::{Failure, Http},
+    outbox::Outbox,
     record::Record,
     template::Template,
 };
@@ -16,7 +20,7 @@ pub(super) struct Webhook {
 }
 
 impl Webhook {
-    pub(super) fn new(config: &config::Webhook) -> Self {
+    fn new(config: &config::Webhook) -> Self {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, config.content_type.clone());
         for header in &config.headers {
@@ -24,6 +28,24 @@ impl Webhook {
         }
         let http = Http::new(config.url.uri().clone(), config.access.clone(), headers);
         Self { http, template: config.template.clone() }
+    }
+}
+
+impl Sink for Webhook {
+    const NAME: &'static str = "webhook";
+
+    fn configured(config: &AlertConfig) -> Vec<Self> {
+        config.webhook.iter().map(Self::new).collect()
+    }
+
+    async fn run(self, outbox: Arc<Outbox>, shutdown: CancellationToken) {
+        carry(outbox, self, shutdown).await;
+    }
+
+    /// It is connected to and not asked: nobody knows what it does with a request that it does not expect.
+    fn peers(config: &AlertConfig) -> Vec<Peer<'_>> {
+        let webhooks = config.webhook.iter();
+        webhooks.map(|config| Peer { uri: config.url.uri().clone(), access: &config.access, is_asked: false }).collect()
     }
 }
 
