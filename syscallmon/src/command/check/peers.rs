@@ -24,7 +24,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) async fn requirements(config: &Config) -> Vec<(&'static str, Finding)> {
     let mut findings: Vec<_> = config.listen_addresses.iter().map(|address| ("listen", listen(*address))).collect();
     findings.extend(config.sources.sockets().map(socket));
-    findings.push((source_label(SourceName::Kubernetes), kubernetes(config).await));
+    findings.push((SourceName::Kubernetes.finding(), kubernetes(config).await));
     for (name, result) in alert::check_peers(&config.alert, TIMEOUT).await {
         findings.push((name, peer(result)));
     }
@@ -69,7 +69,7 @@ fn socket((api, choice): (Api, &SocketChoice)) -> (&'static str, Finding) {
             Err(error) => Remark(format!("{}: {error}: its containers will have no names", socket.display())),
         },
     };
-    (source_label(SourceName::of(api)), finding)
+    (SourceName::of(api).finding(), finding)
 }
 
 async fn kubernetes(config: &Config) -> Finding {
@@ -93,15 +93,5 @@ fn peer(result: Result<String, PeerProblem>) -> Finding {
         Ok(text) => Fine(text),
         Err(PeerProblem::Away(text)) => Remark(format!("{text}: alerts wait until it is back")),
         Err(PeerProblem::Refused(text)) => Failed(text),
-    }
-}
-
-fn source_label(source: SourceName) -> &'static str {
-    match source {
-        SourceName::Cri => "names cri",
-        SourceName::Docker => "names docker",
-        SourceName::Podman => "names podman",
-        SourceName::Kubernetes => "kubernetes",
-        SourceName::KubernetesOwners => "kubernetes owners",
     }
 }

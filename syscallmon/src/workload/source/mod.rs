@@ -9,12 +9,13 @@ mod engine;
 mod error;
 mod kubernetes;
 mod owners;
+mod pods;
 mod socket;
 
-use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
-use serde::Serialize;
-use tokio::{task::JoinSet, time::sleep};
+use serde::{Serialize, Serializer};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
@@ -22,7 +23,14 @@ pub use self::{
     error::SourceError,
     kubernetes::{Pod, PodChange, can_list_pods, connect as connect_kubernetes},
 };
-use self::{kubernetes::Kubernetes, socket::Socket};
+use self::{
+    cri::Cri,
+    engine::{Docker, Podman},
+    kubernetes::Kubernetes,
+    owners::Owners,
+    pods::Pods,
+    socket::Socket,
+};
 use super::{Directory, runtimes::Api};
 
 /// What `fuzz/` needs and nobody else: the way from bytes to facts, without a socket.
@@ -36,8 +44,7 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LAST_PAUSE: Duration = Duration::from_secs(30);
 
 /// A source of names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SourceName {
     /// A runtime's CRI.
     Cri,
@@ -48,7 +55,6 @@ pub enum SourceName {
     /// The Kubernetes API, for pods.
     Kubernetes,
     /// The Kubernetes API, for the controllers of pods.
-    #[serde(rename = "kubernetes-owners")]
     KubernetesOwners,
 }
 
@@ -56,31 +62,39 @@ impl SourceName {
     /// As metrics and logs call it.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Cri => "cri",
-            Self::Docker => "docker",
-            Self::Podman => "podman",
-            Self::Kubernetes => "kubernetes",
-            Self::KubernetesOwners => "kubernetes-owners",
-        }
+        self.names().0
     }
 
-    /// What is missing where it does not answer.
-    fn consequence(self) -> &'static str {
+    /// As `syscallmon check` calls it.
+    #[must_use]
+    pub fn finding(self) -> &'static str {
+        self.names().1
+    }
+
+    fn names(self) -> (&'static str, &'static str) {
         match self {
-            Self::Cri | Self::Docker | Self::Podman | Self::Kubernetes => "gives no names of containers",
-            Self::KubernetesOwners => "does not tell which Deployment or CronJob a ReplicaSet or Job belongs to",
+            Self::Cri => ("cri", "names cri"),
+            Self::Docker => ("docker", "names docker"),
+            Self::Podman => ("podman", "names podman"),
+            Self::Kubernetes => ("kubernetes", "kubernetes"),
+            Self::KubernetesOwners => ("kubernetes-owners", "kubernetes owners"),
         }
     }
 
     /// The source that an API is.
     #[must_use]
-    pub fn of(api: Api) -> Self {
+    pub const fn of(api: Api) -> Self {
         match api {
             Api::Cri => Self::Cri,
             Api::Docker => Self::Docker,
             Api::Podman => Self::Podman,
         }
+    }
+}
+
+impl Serialize for SourceName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
     }
 }
 
@@ -106,10 +120,9 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// The runtimes, and how each is found.
-    #[must_use]
-    pub fn sockets(&self) -> [(Api, &SocketChoice); 3] {
-        [(Api::Cri, &self.cri), (Api::Docker, &self.docker), (Api::Podman, &self.podman)]
+    /// The runtimes that are asked over a socket, and how each is found.
+    pub fn sockets(&self) -> impl Iterator<Item = (Api, &SocketChoice)> {
+        PROVIDERS.iter().filter_map(|provider| (provider.socket)(self))
     }
 
     /// Whether the Kubernetes API is asked.
@@ -124,30 +137,73 @@ impl Sources {
 
     /// Notes who is there to be asked: until they answer, containers wait for their names.
     pub fn expect(&self, directory: &Directory) {
-        for (api, choice) in self.sockets() {
-            if choice.socket(api).is_some() {
-                directory.expect(SourceName::of(api));
-            }
-        }
-        if self.asks_kubernetes() {
-            directory.expect(SourceName::Kubernetes);
+        for provider in PROVIDERS.iter().filter(|provider| (provider.is_awaited)(self)) {
+            directory.expect(provider.name);
         }
     }
 
     /// Starts to ask, until `shutdown`. `node` is the name that Kubernetes has for this host.
     pub fn start(&self, directory: &Directory, node: &str, shutdown: &CancellationToken, tasks: &mut JoinSet<()>) {
-        for (api, choice) in self.sockets() {
-            if *choice != SocketChoice::Off {
-                let socket = Socket::new(api, choice.clone(), directory.clone());
-                tasks.spawn(until(shutdown.clone(), socket.run()));
-            }
-        }
-        if self.asks_kubernetes() {
-            let watch = watch_pods(self.kubeconfig.clone(), node.to_owned(), directory.clone());
-            tasks.spawn(until(shutdown.clone(), watch));
-            let owners = owners::keep(self.kubeconfig.clone(), directory.clone());
-            tasks.spawn(until(shutdown.clone(), owners));
-        }
+        let context = Context { sources: self, directory, node };
+        PROVIDERS.iter().for_each(|provider| (provider.start)(&context, shutdown, tasks));
+    }
+}
+
+/// Every provider of names. A new one is a file that implements [`Provider`] and a row here; a container runtime with an API of its own
+/// implements [`socket::Runtime`] and is a [`Socket`].
+const PROVIDERS: &[Row] = &[
+    Row::of::<Socket<Cri>>(),
+    Row::of::<Socket<Docker>>(),
+    Row::of::<Socket<Podman>>(),
+    Row::of::<Pods>(),
+    Row::of::<Owners>(),
+];
+
+/// Somebody who knows names, and puts them into the directory by itself.
+trait Provider: Send + Sized + 'static {
+    /// As metrics and logs call it.
+    const NAME: SourceName;
+
+    /// Itself, where the configuration has it.
+    fn configured(context: &Context<'_>) -> Option<Self>;
+
+    /// Whether containers wait for its first answer: it is configured and there.
+    fn is_awaited(sources: &Sources) -> bool;
+
+    /// Its API and the choice of its socket, where it has one.
+    fn socket(_sources: &Sources) -> Option<(Api, &SocketChoice)> {
+        None
+    }
+
+    /// Asks for ever.
+    fn run(self) -> impl Future<Output = ()> + Send;
+}
+
+/// What a provider is made of.
+struct Context<'a> {
+    sources: &'a Sources,
+    directory: &'a Directory,
+    /// What Kubernetes calls this host.
+    node: &'a str,
+}
+
+/// A row of [`PROVIDERS`].
+struct Row {
+    name: SourceName,
+    is_awaited: fn(&Sources) -> bool,
+    socket: fn(&Sources) -> Option<(Api, &SocketChoice)>,
+    start: fn(&Context<'_>, &CancellationToken, &mut JoinSet<()>),
+}
+
+impl Row {
+    const fn of<P: Provider>() -> Self {
+        Self { name: P::NAME, is_awaited: P::is_awaited, socket: P::socket, start: start::<P> }
+    }
+}
+
+fn start<P: Provider>(context: &Context<'_>, shutdown: &CancellationToken, tasks: &mut JoinSet<()>) {
+    if let Some(provider) = P::configured(context) {
+        tasks.spawn(until(shutdown.clone(), provider.run()));
     }
 }
 
@@ -156,34 +212,18 @@ async fn until(shutdown: CancellationToken, work: impl Future<Output = ()>) {
     shutdown.run_until_cancelled(work).await;
 }
 
-/// Keeps the pods of this node in the directory.
-async fn watch_pods(kubeconfig: Option<PathBuf>, node: String, directory: Directory) {
-    let report = Arc::new(Report::new(SourceName::Kubernetes, directory.clone()));
-    let answered = {
-        let report = Arc::clone(&report);
-        move || report.answered()
-    };
-    let mut pause = FIRST_PAUSE;
-    let kubernetes = loop {
-        match Kubernetes::connect(kubeconfig.as_deref(), &node, answered.clone()).await {
-            Ok(kubernetes) => break kubernetes,
-            Err(error) => report.failed(&error),
-        }
-        sleep(pause).await;
-        pause = (pause * 2).min(LAST_PAUSE);
-    };
-    kubernetes.watch(|change| directory.pod_changed(change), |error| report.failed(&error)).await;
-}
-
 /// Tells the world how a source fares: a status, and a line in the log when it changes.
 struct Report {
     source: SourceName,
+    /// What is missing where it does not answer.
+    consequence: &'static str,
     directory: Directory,
 }
 
 impl Report {
+    /// Of one that tells names of containers.
     fn new(source: SourceName, directory: Directory) -> Self {
-        Self { source, directory }
+        Self { source, consequence: "gives no names of containers", directory }
     }
 
     fn answered(&self) {
@@ -195,7 +235,7 @@ impl Report {
     fn failed(&self, error: &SourceError) {
         let problem = chain(error);
         if self.directory.set_status(self.source, Some(problem.clone())) {
-            tracing::warn!(source = self.source.name(), "{}; is tried again: {problem}", self.source.consequence());
+            tracing::warn!(source = self.source.name(), "{}; is tried again: {problem}", self.consequence);
         }
     }
 }
@@ -204,4 +244,21 @@ impl Report {
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let reasons = std::iter::successors(error.source(), |error| error.source());
     std::iter::once(error.to_string()).chain(reasons.map(ToString::to_string)).collect::<Vec<_>>().join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workload::RUNTIMES;
+
+    #[test]
+    fn every_api_of_a_runtime_has_a_provider_and_every_provider_one_row() {
+        let asked: Vec<Api> = Sources::default().sockets().map(|(api, _)| api).collect();
+        for runtime in RUNTIMES {
+            assert!(runtime.api.is_none_or(|api| asked.contains(&api)), "{}", runtime.name);
+        }
+        for (index, provider) in PROVIDERS.iter().enumerate() {
+            assert!(PROVIDERS[..index].iter().all(|other| other.name != provider.name), "{}", provider.name);
+        }
+    }
 }

@@ -4,23 +4,45 @@ use std::{collections::HashMap, path::PathBuf, time::Duration};
 
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::{FIRST_PAUSE, LAST_PAUSE, Report, SourceError, SourceName, kubernetes::Controllers};
+use super::{
+    Context, FIRST_PAUSE, LAST_PAUSE, Provider, Report, SourceError, SourceName, Sources, kubernetes::Controllers,
+};
 use crate::workload::{
     Directory,
     owner::{Answer, Intermediate},
 };
 
-/// Asks for ever.
-pub(super) async fn keep(kubeconfig: Option<PathBuf>, directory: Directory) {
-    let mut outcomes = Outcomes::new(&directory);
-    let controllers = loop {
-        match Controllers::connect(kubeconfig.as_deref()).await {
-            Ok(controllers) => break controllers,
-            Err(error) => outcomes.report.failed(&error),
-        }
-        sleep(LAST_PAUSE).await;
-    };
-    keep_with(&controllers, &directory, &mut outcomes, FIRST_PAUSE).await;
+/// Questions for the controllers of pods.
+pub(super) struct Owners {
+    kubeconfig: Option<PathBuf>,
+    directory: Directory,
+}
+
+impl Provider for Owners {
+    const NAME: SourceName = SourceName::KubernetesOwners;
+
+    fn configured(context: &Context<'_>) -> Option<Self> {
+        let Context { sources, directory, .. } = *context;
+        let owners = || Self { kubeconfig: sources.kubeconfig.clone(), directory: directory.clone() };
+        sources.asks_kubernetes().then(owners)
+    }
+
+    /// It knows no containers.
+    fn is_awaited(_: &Sources) -> bool {
+        false
+    }
+
+    async fn run(self) {
+        let mut outcomes = Outcomes::new(&self.directory);
+        let controllers = loop {
+            match Controllers::connect(self.kubeconfig.as_deref()).await {
+                Ok(controllers) => break controllers,
+                Err(error) => outcomes.report.failed(&error),
+            }
+            sleep(LAST_PAUSE).await;
+        };
+        keep_with(&controllers, &self.directory, &mut outcomes, FIRST_PAUSE).await;
+    }
 }
 
 async fn keep_with(controllers: &Controllers, directory: &Directory, outcomes: &mut Outcomes, first_pause: Duration) {
@@ -60,7 +82,9 @@ struct Outcomes {
 
 impl Outcomes {
     fn new(directory: &Directory) -> Self {
-        Self { report: Report::new(SourceName::KubernetesOwners, directory.clone()), problems: HashMap::new() }
+        let consequence = "does not tell which Deployment or CronJob a ReplicaSet or Job belongs to";
+        let report = Report { consequence, ..Report::new(Owners::NAME, directory.clone()) };
+        Self { report, problems: HashMap::new() }
     }
 
     fn note(&mut self, level: Intermediate, problem: Option<SourceError>) {

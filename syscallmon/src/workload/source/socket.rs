@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    marker::PhantomData,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -11,15 +12,11 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
-use super::{FIRST_PAUSE, LAST_PAUSE, Report, SocketChoice, SourceError, SourceName, cri::Cri, engine::Engine};
+use super::{Context, FIRST_PAUSE, LAST_PAUSE, Provider, Report, SocketChoice, SourceError, SourceName, Sources};
 use crate::{
     blocking::{self, FILE_TIMEOUT, Work},
     workload::{ContainerFacts, ContainerId, Directory, runtimes::Api},
 };
-
-/// Most containers in one question. Docker and Podman are asked for one at a time: those that take long keep others waiting.
-const MOST: usize = 256;
-const MOST_OF_ENGINES: usize = 16;
 
 /// Least time between two questions: what comes meanwhile is asked for together.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -30,102 +27,128 @@ const RECHECK: Duration = Duration::from_secs(30);
 /// How often to look whether a runtime that is not installed has come.
 const RESCAN: Duration = Duration::from_secs(10);
 
+/// A container runtime's API, served at a socket.
+pub(super) trait Runtime: Send + Sized + 'static {
+    /// Which API it is.
+    const API: Api;
+
+    /// Most containers in one question.
+    const MAX_CONTAINERS: usize;
+
+    /// How many containers that are known are asked for at once, since they may have been renamed, and how long it is before more are. `None`
+    /// where containers cannot be renamed.
+    const RECHECKS: Option<(usize, Duration)>;
+
+    /// Whether connecting starts it, so that it is not connected to without a question.
+    const IS_STARTED_BY_CONNECTING: bool;
+
+    /// Whether and where it is asked.
+    fn choice(sources: &Sources) -> &SocketChoice;
+
+    /// It connects when it is first asked.
+    fn new(socket: PathBuf) -> Self;
+
+    /// Whether it is there.
+    fn check(&mut self) -> impl Future<Output = Result<(), SourceError>> + Send;
+
+    /// Facts of those of `ids` that it knows.
+    fn look_up(&mut self, ids: &[ContainerId])
+    -> impl Future<Output = Result<Vec<ContainerFacts>, SourceError>> + Send;
+}
+
 /// A runtime that is asked.
-pub(super) struct Socket {
-    api: Api,
+pub(super) struct Socket<R> {
     choice: SocketChoice,
     directory: Directory,
     report: Report,
+    runtime: PhantomData<fn() -> R>,
 }
 
-/// How a runtime is spoken to.
-enum Client {
-    Cri(Cri),
-    Engine(Engine),
-}
+impl<R: Runtime> Provider for Socket<R> {
+    const NAME: SourceName = SourceName::of(R::API);
 
-impl Socket {
-    pub(super) fn new(api: Api, choice: SocketChoice, directory: Directory) -> Self {
-        Self { api, choice, report: Report::new(SourceName::of(api), directory.clone()), directory }
+    fn configured(context: &Context<'_>) -> Option<Self> {
+        let (choice, directory) = (R::choice(context.sources), context.directory.clone());
+        let report = Report::new(Self::NAME, directory.clone());
+        let socket = || Self { choice: choice.clone(), directory, report, runtime: PhantomData };
+        (*choice != SocketChoice::Off).then(socket)
     }
 
-    /// Asks for ever.
-    pub(super) async fn run(self) {
+    fn is_awaited(sources: &Sources) -> bool {
+        R::choice(sources).socket(R::API).is_some()
+    }
+
+    fn socket(sources: &Sources) -> Option<(Api, &SocketChoice)> {
+        Some((R::API, R::choice(sources)))
+    }
+
+    async fn run(self) {
         loop {
             if let Some(socket) = self.find_socket().await {
                 self.ask_over(&socket).await;
             }
             // Not installed, or another's socket: no problem.
-            self.directory.remove_status(SourceName::of(self.api));
+            self.directory.remove_status(Self::NAME);
             sleep(RESCAN).await;
         }
     }
+}
 
+impl<R: Runtime> Socket<R> {
     /// The socket to connect to, if there is any now.
     async fn find_socket(&self) -> Option<PathBuf> {
-        let (choice, api) = (self.choice.clone(), self.api);
-        let key = SourceName::of(api).name();
-        blocking::run(Work::Socket, key, FILE_TIMEOUT, move || choice.socket(api)).await.unwrap_or_default()
+        let choice = self.choice.clone();
+        blocking::run(Work::Socket, Self::NAME.name(), FILE_TIMEOUT, move || choice.socket(R::API))
+            .await
+            .unwrap_or_default()
     }
 
     /// Asks for containers, which are then asked for again later, whatever the answer.
-    async fn look_up(&self, client: &mut Client, ids: &[ContainerId]) -> Result<(), SourceError> {
-        let answer = client.look_up(ids).await;
+    async fn look_up(&self, runtime: &mut R, ids: &[ContainerId]) -> Result<(), SourceError> {
+        let answer = runtime.look_up(ids).await;
         let (facts, result) = match answer {
             Ok(facts) => (facts, Ok(())),
             // Others may come first the next time.
             Err(error @ SourceError::Timeout(_)) => (Vec::new(), Err(error)),
             Err(error) => return Err(error),
         };
-        self.directory.answered(SourceName::of(self.api), ids, facts);
+        self.directory.answered(Self::NAME, ids, facts);
         result
-    }
-
-    /// How many containers that are known are asked for at once, and how long it is before more are. Podman is asked rarely: its
-    /// service ends when nobody asks, and it works longer on an answer. The CRI has no way to rename a container.
-    fn rechecks(&self) -> Option<(usize, Duration)> {
-        match self.api {
-            Api::Cri => None,
-            Api::Docker => Some((4, Duration::from_secs(1))),
-            Api::Podman => Some((16, Duration::from_mins(1))),
-        }
     }
 
     /// Known containers to be asked for now. `next` is when there may be more.
     fn stale(&self, next: &mut Instant) -> Vec<ContainerId> {
-        let Some((most, pause)) = self.rechecks() else { return Vec::new() };
+        let Some((most, pause)) = R::RECHECKS else { return Vec::new() };
         if *next > Instant::now() {
             return Vec::new();
         }
         *next = Instant::now() + pause;
-        self.directory.stale(self.api, RECHECK, most)
+        self.directory.stale(R::API, RECHECK, most)
     }
 
     /// Asks over this socket for as long as it is the one.
     async fn ask_over(&self, socket: &PathBuf) {
         let mut wanted = self.directory.wanted();
-        let mut client = Client::new(self.api, socket.clone());
+        let mut runtime = R::new(socket.clone());
         let mut pause = FIRST_PAUSE;
-        // Podman's is started by whoever connects.
-        let mut is_known_to_be_there = self.api == Api::Podman;
-        let most = if self.api == Api::Cri { MOST } else { MOST_OF_ENGINES };
+        let mut is_known_to_be_there = R::IS_STARTED_BY_CONNECTING;
         let mut next_recheck = Instant::now();
         while self.find_socket().await.as_ref() == Some(socket) {
-            let answer = match self.directory.due(self.api, most) {
-                Ok(ids) => self.look_up(&mut client, &ids).await,
-                Err(_) if !is_known_to_be_there => client.check(socket).await,
+            let answer = match self.directory.due(R::API, R::MAX_CONTAINERS) {
+                Ok(ids) => self.look_up(&mut runtime, &ids).await,
+                Err(_) if !is_known_to_be_there => runtime.check().await,
                 Err(next) => {
                     let stale = self.stale(&mut next_recheck);
                     if stale.is_empty() {
                         let next = next.map_or_else(|| Instant::now() + RESCAN, Instant::from_std);
-                        let next = if self.rechecks().is_some() { next.min(next_recheck) } else { next };
+                        let next = if R::RECHECKS.is_some() { next.min(next_recheck) } else { next };
                         tokio::select! {
                             () = wanted.changed() => {}
                             () = sleep_until(next) => {}
                         }
                         continue;
                     }
-                    self.look_up(&mut client, &stale).await
+                    self.look_up(&mut runtime, &stale).await
                 }
             };
             is_known_to_be_there = answer.is_ok();
@@ -154,29 +177,4 @@ pub(super) async fn connect(socket: &Path) -> io::Result<UnixStream> {
     let stream = blocking::file(Work::Socket, &socket.to_string_lossy(), connect).await?;
     stream.set_nonblocking(true)?;
     UnixStream::from_std(stream)
-}
-
-impl Client {
-    fn new(api: Api, socket: PathBuf) -> Self {
-        match api {
-            Api::Cri => Self::Cri(Cri::new(socket)),
-            Api::Docker => Self::Engine(Engine::docker(socket)),
-            Api::Podman => Self::Engine(Engine::podman(socket)),
-        }
-    }
-
-    /// Whether it is there.
-    async fn check(&mut self, socket: &Path) -> Result<(), SourceError> {
-        match self {
-            Self::Cri(cri) => cri.check().await,
-            Self::Engine(_) => connect(socket).await.map(drop).map_err(SourceError::Connect),
-        }
-    }
-
-    async fn look_up(&mut self, ids: &[ContainerId]) -> Result<Vec<ContainerFacts>, SourceError> {
-        match self {
-            Self::Cri(cri) => cri.look_up(ids).await,
-            Self::Engine(engine) => engine.look_up(ids).await,
-        }
-    }
 }

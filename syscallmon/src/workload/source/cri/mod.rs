@@ -15,8 +15,9 @@ use std::{
 };
 
 use crate::workload::{
+    Api,
     facts::{CONTAINER_NAME_LABEL, ContainerFacts, ContainerId, PAUSE_NAME, PodFacts, text},
-    source::SourceError,
+    source::{SocketChoice, SourceError, Sources, socket::Runtime},
 };
 use connection::Connection;
 use messages::{Container, Image, Sandbox, SandboxMetadata};
@@ -33,10 +34,35 @@ pub(super) struct Cri {
 }
 
 impl Cri {
-    /// Of `/run/containerd/containerd.sock`, `/run/crio/crio.sock`, ... It is connected to when it is first asked.
-    #[must_use]
-    pub(super) fn new(socket: PathBuf) -> Self {
+    /// The connection, which is to be put back after a success only.
+    async fn connect(&mut self) -> Result<Connection, SourceError> {
+        match self.connection.take().filter(Connection::is_open) {
+            Some(connection) => Ok(connection),
+            None => Connection::open(&self.socket, self.timeout).await,
+        }
+    }
+}
+
+impl Runtime for Cri {
+    const API: Api = Api::Cri;
+    const MAX_CONTAINERS: usize = 256;
+    /// The CRI has no way to rename a container.
+    const RECHECKS: Option<(usize, Duration)> = None;
+    const IS_STARTED_BY_CONNECTING: bool = false;
+
+    fn choice(sources: &Sources) -> &SocketChoice {
+        &sources.cri
+    }
+
+    /// Of `/run/containerd/containerd.sock`, `/run/crio/crio.sock`, ...
+    fn new(socket: PathBuf) -> Self {
         Self { socket, timeout: TIMEOUT, connection: None }
+    }
+
+    /// Whether somebody serves the CRI there.
+    async fn check(&mut self) -> Result<(), SourceError> {
+        self.connection = Some(self.connect().await?);
+        Ok(())
     }
 
     /// Facts of those of `ids` that the runtime knows, in the order of `ids`. Two calls at most, three when images are known by id only.
@@ -47,7 +73,7 @@ impl Cri {
     /// # Errors
     ///
     /// When nobody listens, or a call fails or takes longer than 5 s. The next look-up connects anew.
-    pub(super) async fn look_up(&mut self, ids: &[ContainerId]) -> Result<Vec<ContainerFacts>, SourceError> {
+    async fn look_up(&mut self, ids: &[ContainerId]) -> Result<Vec<ContainerFacts>, SourceError> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
@@ -55,24 +81,6 @@ impl Cri {
         let node = Node::ask(&mut connection, ids).await?;
         self.connection = Some(connection);
         Ok(ids.iter().filter_map(|id| node.facts(id)).collect())
-    }
-
-    /// Whether somebody serves the CRI there.
-    ///
-    /// # Errors
-    ///
-    /// When nobody does.
-    pub(super) async fn check(&mut self) -> Result<(), SourceError> {
-        self.connection = Some(self.connect().await?);
-        Ok(())
-    }
-
-    /// The connection, which is to be put back after a success only.
-    async fn connect(&mut self) -> Result<Connection, SourceError> {
-        match self.connection.take().filter(Connection::is_open) {
-            Some(connection) => Ok(connection),
-            None => Connection::open(&self.socket, self.timeout).await,
-        }
     }
 }
 

@@ -17,12 +17,19 @@ use serde::Deserialize;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::workload::{
+    Api,
     facts::{CONTAINER_NAME_LABEL, ContainerFacts, ContainerId, PAUSE_NAME, PodFacts, text},
-    source::{SourceError, socket::connect},
+    source::{
+        SocketChoice, SourceError, Sources,
+        socket::{Runtime, connect},
+    },
 };
 
 /// How long a request may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Most containers in one question: each is a request, and those that take long keep others waiting.
+const MAX_CONTAINERS: usize = 16;
 
 /// The longest answer, in bytes. What an engine lists of a container takes about 1 KiB.
 const MAX_ANSWER_BYTES: usize = 1 << 20;
@@ -36,10 +43,64 @@ const KUBERNETES_PREFIX: &str = "k8s_";
 /// An engine that serves Docker's or Podman's API at a unix socket.
 ///
 /// Every request has a connection of its own: on a unix socket it costs less than keeping one, and needs no mending.
-pub(super) struct Engine {
+struct Engine {
     kind: Kind,
     socket: PathBuf,
     timeout: Duration,
+}
+
+/// Docker's API.
+pub(super) struct Docker(Engine);
+
+/// Podman's.
+pub(super) struct Podman(Engine);
+
+impl Runtime for Docker {
+    const API: Api = Api::Docker;
+    const MAX_CONTAINERS: usize = MAX_CONTAINERS;
+    const RECHECKS: Option<(usize, Duration)> = Some((4, Duration::from_secs(1)));
+    const IS_STARTED_BY_CONNECTING: bool = false;
+
+    fn choice(sources: &Sources) -> &SocketChoice {
+        &sources.docker
+    }
+
+    fn new(socket: PathBuf) -> Self {
+        Self(Engine::docker(socket))
+    }
+
+    async fn check(&mut self) -> Result<(), SourceError> {
+        self.0.check().await
+    }
+
+    async fn look_up(&mut self, ids: &[ContainerId]) -> Result<Vec<ContainerFacts>, SourceError> {
+        self.0.look_up(ids).await
+    }
+}
+
+impl Runtime for Podman {
+    const API: Api = Api::Podman;
+    const MAX_CONTAINERS: usize = MAX_CONTAINERS;
+    /// Its service ends when nobody asks, and it works longer on an answer.
+    const RECHECKS: Option<(usize, Duration)> = Some((16, Duration::from_mins(1)));
+    /// By a socket unit of systemd.
+    const IS_STARTED_BY_CONNECTING: bool = true;
+
+    fn choice(sources: &Sources) -> &SocketChoice {
+        &sources.podman
+    }
+
+    fn new(socket: PathBuf) -> Self {
+        Self(Engine::podman(socket))
+    }
+
+    async fn check(&mut self) -> Result<(), SourceError> {
+        self.0.check().await
+    }
+
+    async fn look_up(&mut self, ids: &[ContainerId]) -> Result<Vec<ContainerFacts>, SourceError> {
+        self.0.look_up(ids).await
+    }
 }
 
 /// Whose API it is.
@@ -52,13 +113,13 @@ enum Kind {
 impl Engine {
     /// Docker's engine, at `/run/docker.sock`.
     #[must_use]
-    pub(super) fn docker(socket: PathBuf) -> Self {
+    fn docker(socket: PathBuf) -> Self {
         Self { kind: Kind::Docker, socket, timeout: TIMEOUT }
     }
 
     /// `podman system service`, at `/run/podman/podman.sock`; Podman 4.0 or newer.
     #[must_use]
-    pub(super) fn podman(socket: PathBuf) -> Self {
+    fn podman(socket: PathBuf) -> Self {
         Self { kind: Kind::Podman, socket, timeout: TIMEOUT }
     }
 
@@ -70,7 +131,7 @@ impl Engine {
     /// # Errors
     ///
     /// When nobody listens, or when there are no facts and a request failed or took longer than 5 s.
-    pub(super) async fn look_up(&mut self, ids: &[ContainerId]) -> Result<Vec<ContainerFacts>, SourceError> {
+    async fn look_up(&mut self, ids: &[ContainerId]) -> Result<Vec<ContainerFacts>, SourceError> {
         let mut facts = Vec::new();
         let mut failure = None;
         let mut is_slow = false;
@@ -86,6 +147,11 @@ impl Engine {
             }
         }
         if facts.is_empty() { failure.map_or(Ok(facts), Err) } else { Ok(facts) }
+    }
+
+    /// Whether somebody listens.
+    async fn check(&self) -> Result<(), SourceError> {
+        connect(&self.socket).await.map(drop).map_err(SourceError::Connect)
     }
 
     /// `None` when the engine does not know it. The id must be hexadecimal digits.
