@@ -30,7 +30,9 @@ fn sessions(slice: &Path) -> (Vec<PathBuf>, u64) {
 }
 
 fn remove(sessions: &[PathBuf]) {
-    sessions.iter().for_each(|path| fs::remove_dir(path).expect("an empty cgroup"));
+    for path in sessions {
+        fs::remove_dir(path).expect("an empty cgroup");
+    }
 }
 
 /// The cgroups below this that have made the call, as they are exported.
@@ -70,7 +72,9 @@ fn a_container_among_sessions_stays_a_container_and_a_literal_name_is_in_the_gro
     let slice = parent.child("user-1000.slice");
     let container = session(&slice, 1, 2).join(format!("libpod-payload-{:064x}", process::id()));
     let literal = slice.join("session-*.scope");
-    [&container, &literal].into_iter().for_each(|path| fs::create_dir(path).expect("make a cgroup"));
+    for path in [&container, &literal] {
+        fs::create_dir(path).expect("make a cgroup");
+    }
     let daemon = Daemon::start(&[]);
     for (path, calls) in [(&container, "5"), (&literal, "11")] {
         KnownCalls::run(&[&"calls", path, &number(libc::SYS_kcmp), &calls]);

@@ -145,7 +145,9 @@ impl Sources {
     /// Starts to ask, until `shutdown`. `node` is the name that Kubernetes has for this host.
     pub fn start(&self, directory: &Directory, node: &str, shutdown: &CancellationToken, tasks: &mut JoinSet<()>) {
         let context = Context { sources: self, directory, node };
-        PROVIDERS.iter().for_each(|provider| (provider.start)(&context, shutdown, tasks));
+        for provider in PROVIDERS {
+            (provider.start)(&context, shutdown, tasks);
+        }
     }
 }
 
