@@ -357,12 +357,12 @@ fn mkdir_rmdir(base: &Path, count: i64) {
     println!("{}", begin.elapsed().as_millis());
 }
 
-/// Makes cgroups that stay, and one process in each that makes each call once and ends.
+/// Makes cgroups that stay, unless they are there, and processes in each that make each call once and end.
 fn populate(base: &Path, cgroups: i64, numbers: &str) {
     let numbers: Vec<i64> = numbers.split(',').map(number).collect();
     for index in 0..cgroups {
         let cgroup = base.join(format!("c{index}"));
-        fs::create_dir(&cgroup).expect("make a cgroup");
+        fs::create_dir_all(&cgroup).expect("make a cgroup");
         for &nr in &numbers {
             run_inside(&cgroup, nr, 1);
         }

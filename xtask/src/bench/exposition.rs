@@ -10,6 +10,11 @@ impl Exposition {
         Self { text }
     }
 
+    /// As it came.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Its size, in bytes.
     pub(super) fn len(&self) -> usize {
         self.text.len()

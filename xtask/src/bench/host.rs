@@ -18,6 +18,8 @@ pub(super) struct Host {
     pub(super) syscallmon: PathBuf,
     /// The release build of the program that makes the calls.
     pub(super) known_calls: PathBuf,
+    /// The release build of the program that has the prometheus crate encode an exposition.
+    pub(super) gather_again: PathBuf,
     /// The object with what is compared with.
     pub(super) yardstick: PathBuf,
     pub(super) bpftool: PathBuf,
@@ -44,6 +46,7 @@ impl Host {
         Ok(Self {
             syscallmon: release.join("syscallmon"),
             known_calls: release.join("examples/known_calls"),
+            gather_again: release.join("examples/gather_again"),
             yardstick: root.join(ebpf::YARDSTICK_OBJECT),
             bpftool: program("bpftool")?,
             bpftrace: program("bpftrace")?,

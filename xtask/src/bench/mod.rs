@@ -113,7 +113,7 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
 
 /// Builds what is measured, and the program that makes the calls.
 fn build(root: &Path) -> Result<()> {
-    for what in [["--bin", "syscallmon"], ["--example", "known_calls"]] {
+    for what in [["--bin", "syscallmon"], ["--example", "known_calls"], ["--example", "gather_again"]] {
         shell::run(
             Command::new(workspace::cargo())
                 .current_dir(root)

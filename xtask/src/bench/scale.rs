@@ -1,6 +1,7 @@
 //! Many series: what a snapshot, a scrape and memory cost.
 
 use std::{
+    fs::{self, File},
     process::{Command, Stdio},
     time::Duration,
 };
@@ -16,6 +17,7 @@ use super::{
     report::{Figure, Report, Unit, grouped},
     stats::median,
 };
+use crate::shell;
 
 /// Calls that exist on every architecture and, without arguments, fail or concern the caller only.
 const CALLS: [i64; 30] = [
@@ -64,25 +66,27 @@ const POPULATE_TIMEOUT: Duration = Duration::from_mins(5);
 /// A size, with its limits.
 struct Size {
     cgroups: usize,
-    /// `None`: not measured.
-    snapshot_ms: Option<f64>,
-    scrape_ms: f64,
+    snapshot_ms: f64,
+    /// Of a scrape after one workload of a hundred has made a call, and after all have.
+    few_ms: f64,
+    all_ms: f64,
     resident_mib: f64,
 }
 
-const SIZES: [Size; 2] = [
-    Size { cgroups: 1000, snapshot_ms: Some(30.0), scrape_ms: 150.0, resident_mib: 96.0 },
-    Size { cgroups: 200, snapshot_ms: None, scrape_ms: 15.0, resident_mib: 32.0 },
+const SIZES: [Size; 3] = [
+    Size { cgroups: 3388, snapshot_ms: 10.0, few_ms: 25.0, all_ms: 80.0, resident_mib: 110.0 },
+    Size { cgroups: 1000, snapshot_ms: 10.0, few_ms: 25.0, all_ms: 25.0, resident_mib: 45.0 },
+    Size { cgroups: 200, snapshot_ms: 10.0, few_ms: 5.0, all_ms: 5.0, resident_mib: 32.0 },
 ];
+/// Room for all of them.
+const CAPACITY: [&str; 2] = ["--capacity.cgroups=8192", "--capacity.series=262144"];
 
 /// Runs the scenario.
 pub(super) fn measure(host: &Host) -> Result<Report> {
     let mut report = Report::default();
     for size in &SIZES {
-        if let Some(limit) = size.snapshot_ms {
-            report.figures.push(snapshot(host, size)?.at_most(limit));
-        }
-        report.figures.extend(scrape(host, size)?);
+        report.figures.push(snapshot(host, size)?);
+        report.figures.extend(scrapes(host, size)?);
     }
     Ok(report)
 }
@@ -99,18 +103,23 @@ impl Size {
     /// A daemon that has counted so many series, and the cgroups, which stay as long as it.
     fn populated(&self, host: &Host, flag: &str) -> Result<(Daemon, Cgroup)> {
         let cgroup = Cgroup::new(&host.cgroup2, "scale")?;
-        let daemon = Daemon::start(host, &[flag])?;
-        let (path, cgroups) = (cgroup.path(), self.cgroups.to_string());
-        let numbers = CALLS.map(|number| number.to_string()).join(",");
-        let mut command = Command::new(&host.known_calls);
-        command.arg("populate").arg(path).args([&cgroups, &numbers]).stdin(Stdio::null());
-        let status = Guarded::spawn(&mut command)?.wait(POPULATE_TIMEOUT)?;
-        ensure!(status.success(), "known_calls populate failed: {status}");
+        let daemon = Daemon::start(host, &[flag, CAPACITY[0], CAPACITY[1]])?;
+        call(host, &cgroup, self.cgroups, &CALLS)?;
         interrupt::sleep(FRESH)?;
         let series = daemon.scrape()?.series_below(cgroup.label());
         ensure!(series == self.series(), "the daemon has {series} series, not {}", self.series());
         Ok((daemon, cgroup))
     }
+}
+
+/// Makes so many cgroups, unless they are there, and has each of these calls made in each of them.
+fn call(host: &Host, cgroup: &Cgroup, cgroups: usize, calls: &[i64]) -> Result<()> {
+    let numbers = calls.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
+    let mut command = Command::new(&host.known_calls);
+    command.arg("populate").arg(cgroup.path()).args([&cgroups.to_string(), &numbers]).stdin(Stdio::null());
+    let status = Guarded::spawn(&mut command)?.wait(POPULATE_TIMEOUT)?;
+    ensure!(status.success(), "known_calls populate failed: {status}");
+    Ok(())
 }
 
 /// CPU time for each snapshot, without scrapes.
@@ -125,33 +134,58 @@ fn snapshot(host: &Host, size: &Size) -> Result<Figure> {
     let snapshots = taken_after - taken_before;
     ensure!(snapshots > 0.0, "the daemon took no snapshots");
     let ms = cpu_after.saturating_sub(cpu_before).as_secs_f64() * 1e3 / snapshots;
-    Ok(size.figure("CPU per snapshot", ms, Unit::Milliseconds))
+    Ok(size.figure("CPU per snapshot", ms, Unit::Milliseconds).at_most(size.snapshot_ms))
 }
 
-/// The time of a scrape, the memory after some, and the sizes of what is exposed.
-fn scrape(host: &Host, size: &Size) -> Result<[Figure; 6]> {
+/// The time of scrapes, the memory after some, and the sizes of what is exposed.
+fn scrapes(host: &Host, size: &Size) -> Result<Vec<Figure>> {
     eprintln!("scale: {} series: scrapes", size.series());
-    let (daemon, _cgroup) = size.populated(host, NO_POLL)?;
-    let mut times = Vec::new();
-    let mut compressed = 0;
-    for _ in 0..SCRAPES {
-        interrupt::sleep(FRESH)?;
-        let (time, len) = daemon.timed_scrape()?;
-        times.push(time.as_secs_f64() * 1e3);
-        compressed = len;
-    }
+    let (daemon, cgroup) = size.populated(host, NO_POLL)?;
+    let timed = |cgroups: usize| -> Result<(f64, usize)> {
+        let (mut times, mut compressed) = (Vec::new(), 0);
+        for _ in 0..SCRAPES {
+            call(host, &cgroup, cgroups, &CALLS[..1])?;
+            interrupt::sleep(FRESH)?;
+            let (time, len) = daemon.timed_scrape()?;
+            times.push(time.as_secs_f64() * 1e3);
+            compressed = len;
+        }
+        Ok((median(times).context("no scrapes")?, compressed))
+    };
+    // The first one compresses everything.
+    daemon.timed_scrape()?;
+    let (few, _) = timed(size.cgroups.div_ceil(100))?;
+    let (all, compressed) = timed(size.cgroups)?;
     let memory = daemon.memory()?;
-    let plain = daemon.scrape()?.len();
-    let ms = median(times).context("no scrapes")?;
+    let plain = daemon.scrape()?;
+    let crate_ms = gather_again(host, plain.text())?;
     let mib = |bytes: u64| as_f64(bytes) / f64::from(1 << 20);
-    Ok([
-        size.figure("scrape", ms, Unit::Milliseconds).at_most(size.scrape_ms),
+    Ok(vec![
+        size.figure("scrape, 1 % of the workloads changed", few, Unit::Milliseconds).at_most(size.few_ms),
+        size.figure("scrape, all of them changed", all, Unit::Milliseconds).at_most(size.all_ms),
+        size.figure(
+            "that, by what `gather` and `TextEncoder` of the prometheus crate alone take",
+            all / crate_ms,
+            Unit::Ratio,
+        ),
         size.figure("resident memory", mib(memory.resident), Unit::Mebibytes).at_most(size.resident_mib),
         size.figure("of it anonymous", mib(memory.anonymous), Unit::Mebibytes),
         size.figure("of it file and shared", mib(memory.shared), Unit::Mebibytes),
-        size.figure("exposition", as_f64(plain as u64), Unit::Bytes),
+        size.figure("exposition", as_f64(plain.len() as u64), Unit::Bytes),
         size.figure("exposition, gzip", as_f64(compressed as u64), Unit::Bytes),
     ])
+}
+
+/// How many milliseconds the prometheus crate takes for the same exposition.
+fn gather_again(host: &Host, text: &str) -> Result<f64> {
+    let path = host.scratch.join("exposition");
+    fs::create_dir_all(&host.scratch).context("cannot make the directory for benchmarks")?;
+    fs::write(&path, text).context("cannot write the exposition")?;
+    let mut command = Command::new(&host.gather_again);
+    command.arg(SCRAPES.to_string()).stdin(File::open(&path).context("cannot read the exposition")?);
+    let output = shell::query(&mut command, "build it: `cargo build --release --examples`")?;
+    let times: Vec<f64> = output.lines().filter_map(|line| line.parse::<f64>().ok()).map(|ns| ns / 1e6).collect();
+    median(times).context("gather_again printed no times")
 }
 
 #[expect(clippy::cast_precision_loss, reason = "sizes are below 2^52")]

@@ -9,7 +9,9 @@ const HEAD: &str = "\
 # Metrics
 
 Every metric that `syscallmon run` exports at `/metrics`, in the
-[text format](https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format).
+[text format](https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format) or, for clients that prefer it, in
+[OpenMetrics 1.0](https://prometheus.io/docs/specs/om/open_metrics_spec/). There, each counter and histogram has a `_created` sample: when it
+began to count, which is the birth of the workload's cgroup, or the start of the daemon where it did not see that.
 
 ## Labels
 
