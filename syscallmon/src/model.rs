@@ -102,7 +102,7 @@ fn refused((denial, &attempts): (Denial, &u64)) -> Option<(CallId, u64)> {
 #[derive(Debug)]
 struct Counted {
     workload: Workload,
-    counts: Counts,
+    counts: Arc<Counts>,
 }
 
 impl Model {
@@ -144,7 +144,12 @@ impl Model {
     fn apply_slot(&mut self, slot: &SlotCounts, now: Instant, named: Named) -> Option<News> {
         let Named { workload, about } = named.clone();
         let known = self.slots.get(&slot.slot);
-        let new = known.map_or_else(|| slot.counts.clone(), |known| slot.counts.since(&known.counts));
+        let is_unchanged = known.is_some_and(|known| Arc::ptr_eq(&known.counts, &slot.counts));
+        let new = match known {
+            _ if is_unchanged => Counts::default(),
+            Some(known) => slot.counts.since(&known.counts),
+            None => Counts::clone(&slot.counts),
+        };
         let is_same = known.is_some_and(|known| known.workload == workload);
         if new.is_empty() && known.is_none() {
             return None;
@@ -168,7 +173,7 @@ impl Model {
         }
         if !new.is_empty() || !is_same {
             self.add(&workload, &new);
-            self.slots.insert(slot.slot, Counted { workload, counts: slot.counts.clone() });
+            self.slots.insert(slot.slot, Counted { workload, counts: Arc::clone(&slot.counts) });
         }
         let is_held = self.view.workloads.get(&named.workload).is_some_and(|totals| totals.held_since.is_some());
         (!is_held).then(|| News::new(named, slot.cgroup_id, &new)).filter(News::is_news)

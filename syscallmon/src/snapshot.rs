@@ -3,6 +3,8 @@
 //! Everything to the right of `kernel` works on snapshots, so a recorded one can be replayed without
 //! privileges. Values are the kernel's running counts, not differences: [`crate::model`] takes those.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -112,8 +114,8 @@ pub struct SlotCounts {
     pub slot: u32,
     /// The id of that cgroup (its inode number in cgroupfs). Two slots have the same one only while one is taken back.
     pub cgroup_id: u64,
-    /// Its counts, since the cgroup got the slot.
-    pub counts: Counts,
+    /// Its counts, since the cgroup got the slot. The same as in the snapshot before where nothing has changed.
+    pub counts: Arc<Counts>,
 }
 
 /// Running totals of what could not be done as it should, since the probes were loaded.

@@ -11,6 +11,7 @@ mod facts;
 mod fdinfo;
 mod implementation;
 mod io_uring;
+mod last_read;
 mod load;
 mod log;
 mod mapped;

@@ -4,7 +4,11 @@
 //! given out by the kernel side (it pops a queue) and taken back here, once its cgroup is dead. Nothing here is a system
 //! call on a map: [`Returns`] says why.
 
-use std::{collections::HashSet, mem::offset_of, sync::atomic::Ordering::Relaxed};
+use std::{
+    collections::HashSet,
+    mem::offset_of,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
 use aya::Ebpf;
 use syscallmon_common::{
@@ -16,6 +20,7 @@ use syscallmon_common::{
 
 use super::{
     Error, Root,
+    last_read::{LastRead, ReadSeries, ReadSlot},
     mapped::{MappedArray, mapped},
     returns::Returns,
     sizes::Sizes,
@@ -45,8 +50,8 @@ pub(super) struct Tables {
     lost: MappedArray,
     exhausted: MappedArray,
     returns: Returns,
-    /// Sums over CPUs by series: kept, so that a snapshot allocates only what it returns.
-    sums: Vec<u64>,
+    /// What was read last.
+    last: LastRead,
     /// Kernel memory of all maps.
     memory_bytes: u64,
 }
@@ -83,7 +88,7 @@ impl Tables {
             lost: words("LOST", Loss::COUNT)?,
             exhausted: words("EXHAUSTED", Supply::COUNT)?,
             returns: Returns::new(ebpf)?,
-            sums: vec![0; series],
+            last: LastRead::new(series, rows),
             memory_bytes,
         };
         let numbers = |size: u32, back: fn(u32) -> Return| (1..size).map(back);
@@ -104,38 +109,39 @@ impl Tables {
         self.returns.are_permitted(ebpf)
     }
 
-    /// Reads every count. No system call.
+    /// Reads every count. No system call. A slot in which nothing has changed has the same [`Arc`] as in the snapshot before.
     pub(super) fn snapshot(&mut self) -> Snapshot {
-        self.sum_counters();
+        let series = self.look_for_changes();
         let mut rows = vec![Row::default(); self.sizes.slots as usize];
-        let series = self.read_series(&mut rows);
+        self.sort_changed(&mut rows);
         let histograms = self.read_histograms(&mut rows);
         let slots = (0..).zip(rows).filter_map(|(slot, row)| self.slot_counts(slot, row)).collect();
         let losses = self.losses();
         Snapshot { slots, remainder: self.remainder(&losses), losses, series, histograms }
     }
 
-    fn sum_counters(&mut self) {
-        let row = self.sums.len();
-        self.sums.fill(0);
-        for cpu in 0..self.cpus {
-            for (series, sum) in self.sums.iter_mut().enumerate() {
-                *sum += self.counters.u64(cpu * row + series).load(Relaxed);
-            }
+    /// Reads who has the slots, then all series; how many series are in use.
+    fn look_for_changes(&mut self) -> u32 {
+        for slot in 0..self.sizes.slots as usize {
+            self.last.read_owner(slot, self.slots.u64(slot).load(Relaxed));
         }
+        let (mut in_use, row) = (0, self.sizes.series as usize);
+        for number in 1..row {
+            let count = (0..self.cpus).map(|cpu| self.counters.u64(cpu * row + number).load(Relaxed)).sum();
+            let of_setup = self.setup_counts.u64(number).load(Relaxed);
+            let read = ReadSeries { key: self.series_keys.u64(number).load(Relaxed), count, of_setup };
+            in_use += u32::from(read.slot() != 0);
+            self.last.read_series(number, read);
+        }
+        in_use
     }
 
-    /// Sorts what was summed up into the rows of its slots; how many series are in use.
-    fn read_series(&self, rows: &mut [Row]) -> u32 {
-        let mut in_use = 0;
-        for (number, &count) in self.sums.iter().enumerate().skip(1) {
-            let SeriesKey { slot, position, outcome } = self.series_key(number);
-            let Some(row) = rows.get_mut(slot as usize).filter(|_| slot != 0) else { continue };
-            in_use += 1;
-            let call = CallId(position);
+    /// Sorts series into the rows of slots in which something has changed.
+    fn sort_changed(&self, rows: &mut [Row]) {
+        for (SeriesKey { slot, position, outcome }, ReadSeries { count, of_setup, .. }) in self.last.changed_series() {
+            let (row, call) = (&mut rows[slot as usize], CallId(position));
             match outcome {
                 OUTCOME_ENTERED => {
-                    let of_setup = self.setup_counts.u64(number).load(Relaxed);
                     row.calls.push((call, count + of_setup));
                     row.setup.push((call, of_setup));
                 }
@@ -146,7 +152,6 @@ impl Tables {
                 errno => row.errors.push((Failure::Of(call, Errno::new(errno)), count)),
             }
         }
-        in_use
     }
 
     /// The same for durations.
@@ -186,17 +191,27 @@ impl Tables {
 
     /// A slot's counts; `None` for a slot that no cgroup has. Two CPUs that made a first call at the same moment gave
     /// it two series, which add up here.
-    fn slot_counts(&self, slot: u32, row: Row) -> Option<SlotCounts> {
-        let cgroup_id = self.slots.u64(slot as usize).load(Relaxed);
+    fn slot_counts(&mut self, slot: u32, row: Row) -> Option<SlotCounts> {
+        let known = self.last.slots.get_mut(slot as usize)?;
         let Row { calls, setup, errors, denied, durations } = row;
-        let counts = || Counts {
-            calls: calls.into_iter().collect(),
-            setup: setup.into_iter().collect(),
-            errors: errors.into_iter().collect(),
-            denied: denied.into_iter().collect(),
-            durations: durations.into_iter().collect(),
-        };
-        (cgroup_id != 0).then(|| SlotCounts { slot, cgroup_id, counts: counts() })
+        let durations: Tally<CallId, Durations> = durations.into_iter().collect();
+        let has = |counts: &Arc<Counts>| !known.is_changed && counts.durations == durations;
+        if known.owner == 0 {
+            known.counts = None;
+        } else if !known.counts.as_ref().is_some_and(has) {
+            // Series are sorted only where one has changed; durations always are.
+            let old = known.counts.take().filter(|_| !known.is_changed).map(Arc::unwrap_or_clone);
+            let new = || Counts {
+                calls: calls.into_iter().collect(),
+                setup: setup.into_iter().collect(),
+                errors: errors.into_iter().collect(),
+                denied: denied.into_iter().collect(),
+                durations: Tally::default(),
+            };
+            known.counts = Some(Arc::new(Counts { durations, ..old.unwrap_or_else(new) }));
+        }
+        let counts = Arc::clone(known.counts.as_ref()?);
+        Some(SlotCounts { slot, cgroup_id: known.owner, counts })
     }
 
     fn remainder(&self, losses: &Losses) -> Counts {
@@ -282,6 +297,7 @@ impl Tables {
             }
             for slot in retired {
                 self.slots.u64(slot as usize).store(0, Relaxed);
+                self.last.slots[slot as usize] = ReadSlot::default();
                 self.errors_of_slot.u64(slot as usize).store(0, Relaxed);
                 self.denied_of_slot.u64(slot as usize).store(0, Relaxed);
                 list.push(slot_back(slot));
@@ -313,7 +329,7 @@ impl Tables {
     }
 
     fn clear_series(&self, series: usize, key: SeriesKey) {
-        let row = self.sums.len();
+        let row = self.sizes.series as usize;
         for cpu in 0..self.cpus {
             self.counters.u64(cpu * row + series).store(0, Relaxed);
         }

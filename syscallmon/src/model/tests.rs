@@ -16,7 +16,7 @@ fn counts(calls: &[(CallId, u64)]) -> Counts {
 
 /// A snapshot of cgroups that have the slots of their own numbers.
 fn snapshot(cgroups: &[(u32, &[(CallId, u64)])]) -> Snapshot {
-    let slot = |&(slot, calls): &(u32, _)| SlotCounts { slot, cgroup_id: slot.into(), counts: counts(calls) };
+    let slot = |&(slot, calls): &(u32, _)| SlotCounts { slot, cgroup_id: slot.into(), counts: counts(calls).into() };
     Snapshot { slots: cgroups.iter().map(slot).collect(), ..Snapshot::default() }
 }
 
@@ -116,7 +116,7 @@ fn the_remainder_is_a_workload_of_its_own() {
 #[test]
 fn two_slots_of_one_cgroup_add_up() {
     let (mut model, names) = (model(), Names::new(&[(1, "/a")]));
-    let slot = |slot, calls| SlotCounts { slot, cgroup_id: 1, counts: counts(&[(A, calls)]) };
+    let slot = |slot, calls| SlotCounts { slot, cgroup_id: 1, counts: counts(&[(A, calls)]).into() };
     for (old, new) in [(10, 1), (10, 5)] {
         names.apply(&mut model, &Snapshot { slots: vec![slot(3, old), slot(4, new)], ..Snapshot::default() });
     }
@@ -178,7 +178,7 @@ fn every_kind_of_count_follows_the_kernel_s() {
     for times in [2, 5, 5] {
         let denied = [(Denial::Of(B), times)].into_iter().collect();
         let counts = Counts { errors: [(enoent, times)].into_iter().collect(), denied, ..Counts::default() };
-        let slot = SlotCounts { slot: 1, cgroup_id: 1, counts };
+        let slot = SlotCounts { slot: 1, cgroup_id: 1, counts: counts.into() };
         names.apply(&mut model, &Snapshot { slots: vec![slot], ..Snapshot::default() });
     }
     let (_, totals) = model.view().workloads().next().unwrap();
@@ -355,7 +355,7 @@ fn what_was_told_under_a_path_is_told_again_with_the_name_and_the_path() {
 fn what_set_a_container_up_is_no_news_of_it() {
     let (mut model, now) = (model(), Instant::now());
     let mut snapshot = snapshot(&[(1, &[(A, 3), (B, 2)])]);
-    snapshot.slots[0].counts.setup = [(A, 3), (B, 1)].into_iter().collect();
+    Arc::make_mut(&mut snapshot.slots[0].counts).setup = [(A, 3), (B, 1)].into_iter().collect();
     let told = model.apply(&snapshot, now, |_| Some(web()));
     assert_eq!(told[0].calls.iter().map(|(call, &count)| (call, count)).collect::<Vec<_>>(), [(B, 1)]);
 }

@@ -47,7 +47,7 @@ impl Scene {
     fn make(&mut self, named: &Named, calls: &[(&str, u64)]) {
         let made: Tally<CallId> = calls.iter().map(|&(name, count)| (self.id(name), count)).collect();
         self.calls.add(&made);
-        let counts = Counts { calls: self.calls.clone(), ..Counts::default() };
+        let counts = Arc::new(Counts { calls: self.calls.clone(), ..Counts::default() });
         let slots = vec![SlotCounts { slot: 1, cgroup_id: 1, counts }];
         let snapshot = Snapshot { slots, ..Snapshot::default() };
         let news = self.model.apply(&snapshot, Instant::now(), |_| Some(named.clone()));

@@ -47,7 +47,8 @@ fn view(cgroup: &str) -> View {
         denied: [(Denial::Of(openat), 777)].into_iter().collect(),
         durations: calls.named("read").map(|call| (call, took)).collect(),
     };
-    let snapshot = Snapshot { slots: vec![SlotCounts { slot: 1, cgroup_id: 7, counts }], ..Snapshot::default() };
+    let snapshot =
+        Snapshot { slots: vec![SlotCounts { slot: 1, cgroup_id: 7, counts: counts.into() }], ..Snapshot::default() };
     let workload = Workload::cgroup(Arc::from(cgroup));
     let Workload::Named(about) = workload.clone() else { unreachable!() };
     let (mut model, mut violations) = (Model::new(usize::MAX), Violations::default());
@@ -204,7 +205,7 @@ proptest! {
                 gone.extend(is_gone.then_some(cgroup));
             }
             let slot = |(&cgroup, counts): (&usize, &Counts)| SlotCounts {
-                slot: u32::try_from(cgroup).unwrap() + 1, cgroup_id: cgroup as u64, counts: counts.clone(),
+                slot: u32::try_from(cgroup).unwrap() + 1, cgroup_id: cgroup as u64, counts: counts.clone().into(),
             };
             let snapshot = Snapshot { slots: counts.iter().map(slot).collect(), ..Snapshot::default() };
             model.apply(&snapshot, Instant::now(), |id| {

@@ -1,0 +1,76 @@
+//! What was read from the tables last: a snapshot costs what has changed since.
+
+use std::sync::Arc;
+
+use syscallmon_common::SeriesKey;
+
+use crate::snapshot::Counts;
+
+/// A series as it was read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct ReadSeries {
+    /// Whose it is: a word of `SERIES_KEYS`.
+    pub(super) key: u64,
+    /// Its count over all CPUs.
+    pub(super) count: u64,
+    /// Calls of container runtimes.
+    pub(super) of_setup: u64,
+}
+
+impl ReadSeries {
+    /// The slot that has it; 0 for none.
+    pub(super) fn slot(&self) -> usize {
+        SeriesKey::from_word(self.key).slot as usize
+    }
+}
+
+/// A slot as it was read.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ReadSlot {
+    /// The cgroup that has it; 0 for none.
+    pub(super) owner: u64,
+    /// What it had counted; `None` while nobody has it.
+    pub(super) counts: Option<Arc<Counts>>,
+    /// Whether something is not what it was when it was read before.
+    pub(super) is_changed: bool,
+}
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct LastRead {
+    pub(super) series: Vec<ReadSeries>,
+    pub(super) slots: Vec<ReadSlot>,
+}
+
+impl LastRead {
+    /// Of empty tables.
+    pub(super) fn new(series: usize, slots: usize) -> Self {
+        Self { series: vec![ReadSeries::default(); series], slots: vec![ReadSlot::default(); slots] }
+    }
+
+    /// Takes up who has a slot now.
+    pub(super) fn read_owner(&mut self, slot: usize, owner: u64) {
+        let known = &mut self.slots[slot];
+        known.is_changed = known.owner != owner;
+        known.owner = owner;
+    }
+
+    /// Takes up a series as it is now.
+    pub(super) fn read_series(&mut self, number: usize, read: ReadSeries) {
+        let known = std::mem::replace(&mut self.series[number], read);
+        if known != read {
+            for slot in [known.slot(), read.slot()] {
+                if let Some(slot) = self.slots.get_mut(slot) {
+                    slot.is_changed = true;
+                }
+            }
+        }
+    }
+
+    /// The series of slots in which something has changed.
+    pub(super) fn changed_series(&self) -> impl Iterator<Item = (SeriesKey, ReadSeries)> {
+        let is_changed = |slot: usize| slot != 0 && self.slots.get(slot).is_some_and(|slot| slot.is_changed);
+        let changed = self.series.iter().filter(move |series| is_changed(series.slot()));
+        changed.map(|series| (SeriesKey::from_word(series.key), *series))
+    }
+}
