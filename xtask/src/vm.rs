@@ -222,8 +222,8 @@ fn try_kernel(kernel: &Kernel, parts: &Parts, extent: Extent) -> Result<Outcome>
     if outcome.is_stuck {
         // Seen once in some hundred machines, where the host had no time for them: an interrupt between emulated CPUs got lost. Whatever
         // makes the kernel itself hang does so again.
-        let stack: String = outcome.tail.iter().map(|line| format!("     console: {line}\n")).collect();
-        println!("STUCK {}: starting it once more; it said:\n{stack}", kernel.name);
+        println!("STUCK {}: starting it once more; it said:", kernel.name);
+        outcome.tail.iter().for_each(|line| println!("     console: {line}"));
         outcome = boot(kernel, parts, extent, "-again")?;
     }
     print!("{}", report(kernel, &outcome, begin.elapsed().as_secs()));

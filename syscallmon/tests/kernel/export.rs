@@ -4,7 +4,7 @@ use std::{
     io::{Read, Write},
     net::TcpStream,
     process::Command,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use flate2::read::GzDecoder;
@@ -34,11 +34,31 @@ fn metrics_are_plain_text_and_gzip_for_those_who_ask() {
         assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");
         assert!(!head.contains("content-encoding"), "{head}");
         let (head, gzip) = raw_get(&daemon, "/metrics", "Accept-Encoding: gzip\r\n");
-        assert!(head.contains("content-encoding: gzip") && head.contains("vary: accept-encoding"), "{head}");
+        assert!(head.contains("content-encoding: gzip") && head.contains("vary: accept, accept-encoding"), "{head}");
         let mut text = String::new();
         GzDecoder::new(gzip.as_slice()).read_to_string(&mut text).unwrap();
         (text.as_bytes() == plain).then_some(())
     });
+}
+
+#[test]
+fn open_metrics_says_since_when_a_cgroup_has_called() {
+    let (daemon, base) = (Daemon::start(&[]), TestCgroup::new("born"));
+    let before = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs_f64();
+    let late = base.child("later");
+    KnownCalls::run(&[&"calls", &late, &number(libc::SYS_getppid), &"3"]);
+    daemon.settled_scrape();
+    let (head, body) =
+        raw_get(&daemon, "/metrics", "Accept: application/openmetrics-text;version=1.0.0,text/plain;q=0.5\r\n");
+    assert!(head.contains("content-type: application/openmetrics-text; version=1.0.0"), "{head}");
+    let text = String::from_utf8(body).unwrap();
+    assert!(text.ends_with("\n# EOF\n"));
+    let label = format!("{}/later", base.label());
+    let series = format!("syscallmon_syscalls_created{{cgroup=\"{label}\",syscall=\"getppid\"");
+    let created = text.lines().find(|line| line.starts_with(&series)).expect(&series).rsplit_once(' ').unwrap().1;
+    let created: f64 = created.parse().unwrap();
+    // By another clock, which may be corrected meanwhile.
+    assert!((before - 1.0..before + 60.0).contains(&created), "{created} is not after {before}");
 }
 
 #[test]

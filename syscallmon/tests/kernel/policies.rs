@@ -304,7 +304,9 @@ fn what_was_learned_guards_and_survives_a_kill() {
     wait_for("the baseline on disk", Duration::from_secs(10), || {
         let files = fs::read_dir(&state).ok()?.flatten();
         let is_whole = |path: PathBuf| fs::read_to_string(path).is_ok_and(|text| text.contains("guarding"));
-        files.map(|file| file.path()).any(is_whole).then_some(())
+        // Not one that is being written: its name begins with a dot until it is whole.
+        let is_named = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "json");
+        files.map(|file| file.path()).filter(is_named).any(is_whole).then_some(())
     });
     guard.daemon.signal(libc::SIGKILL);
     guard.daemon.wait();

@@ -11,6 +11,7 @@ const PANIC: usize = 48;
 
 /// What became of one VM.
 #[derive(Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Outcome {
     /// `uname -r`.
     pub(super) release: String,
