@@ -88,6 +88,11 @@ impl Policy {
         })
     }
 
+    /// Bytes of its compiled regular expressions.
+    pub(super) fn memory(&self) -> usize {
+        self.selects.memory() + self.exceptions.iter().map(|exception| exception.selects.memory()).sum::<usize>()
+    }
+
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &Arc<str> {

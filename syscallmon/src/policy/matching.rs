@@ -21,6 +21,11 @@ impl Match {
         self.0.iter().any(|selector| selector.matches(about))
     }
 
+    /// Bytes of its compiled regular expressions.
+    pub(super) fn memory(&self) -> usize {
+        self.0.iter().map(Selector::memory).sum()
+    }
+
     /// The labels that it looks at.
     pub fn labels(&self) -> impl Iterator<Item = Label> {
         self.0.iter().flat_map(Selector::labels)

@@ -8,6 +8,7 @@ mod baselines;
 mod compiled;
 mod entry;
 mod essential;
+mod file_share;
 mod kind;
 mod matching;
 mod policies;
@@ -26,6 +27,7 @@ pub use self::{
     baselines::{Baselines, BaselinesView, Change, RETENTION, Removed, StoreStatus},
     compiled::{Policy, Unexpected},
     entry::{Entry, EntryError, Unprefixed},
+    file_share::{FileSize, MAX_EXPRESSIONS, MAX_POLICIES, file_to_refuse},
     kind::{Kind, KindError},
     matching::Match,
     policies::{Policies, PolicyFile, PolicyList, Source},

@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{BUILT_IN, Entry, Policy, PolicyError, PolicySpec, Profile, Reason, Severity, Unexpected};
+use super::{
+    BUILT_IN, Entry, FileSize, Policy, PolicyError, PolicySpec, Profile, Reason, Severity, Unexpected, file_to_refuse,
+};
 use crate::{
     syscalls::{CallId, CallTable, IO_URING, runtime_default},
     workload::{Label, Labels},
@@ -56,6 +58,20 @@ pub struct Policies {
     runtime_default: Vec<bool>,
 }
 
+impl PolicyFile {
+    /// What its policies take.
+    #[must_use]
+    pub fn size(&self) -> FileSize {
+        self.sources.iter().map(|source| FileSize { policies: 1, expressions: source.spec.memory() }).sum()
+    }
+
+    /// Takes its policies away; those that it had before may stay in force.
+    pub fn refuse(&mut self) {
+        self.sources.clear();
+        self.is_whole = false;
+    }
+}
+
 impl Policies {
     /// These, and after them the built-in one, if it is wanted and none of them has its name.
     ///
@@ -75,7 +91,8 @@ impl Policies {
 
     /// The policies of these files, and after them the built-in one, if it is wanted and none of them has its name; and what is wrong.
     ///
-    /// Where something is wrong with a file, its policies in `before` stay. Without such, those that are right are taken.
+    /// Where something is wrong with a file, its policies in `before` stay. Without such, those that are right are taken. Where all
+    /// together are too many, the largest file has none.
     #[must_use]
     pub fn from_files(
         files: impl IntoIterator<Item = PolicyFile>,
@@ -98,6 +115,7 @@ impl Policies {
                 older.for_each(|policy| policies.keep(policy));
             }
         }
+        errors.extend(policies.refuse_largest_files());
         if built_in && policies.named(BUILT_IN).is_none() {
             let (built_in, _) = policies.compile(vec![built_in_source()], &critical, table);
             policies.ordered.extend(built_in);
@@ -136,6 +154,26 @@ impl Policies {
         if self.named(policy.name()).is_none() {
             self.ordered.push(Arc::clone(policy));
         }
+    }
+
+    /// Drops policies until the rest is no more than there may be. What stays in force from before counts, too.
+    fn refuse_largest_files(&mut self) -> Vec<(Arc<str>, PolicyError)> {
+        let mut sizes: Vec<(Arc<str>, FileSize)> = Vec::new();
+        for policy in &self.ordered {
+            let size = FileSize { policies: 1, expressions: policy.memory() };
+            match sizes.iter_mut().find(|(origin, _)| origin == policy.origin()) {
+                Some((_, sum)) => *sum = [*sum, size].into_iter().sum(),
+                None => sizes.push((Arc::clone(policy.origin()), size)),
+            }
+        }
+        let (mut origins, mut sizes): (Vec<_>, Vec<_>) = sizes.into_iter().unzip();
+        let mut refused = Vec::new();
+        while let Some(at) = file_to_refuse(&sizes) {
+            let (origin, size) = (origins.remove(at), sizes.remove(at));
+            self.ordered.retain(|policy| *policy.origin() != origin);
+            refused.push((origin, PolicyError::LargestFile(size)));
+        }
+        refused
     }
 
     fn named(&self, name: &str) -> Option<&Arc<Policy>> {

@@ -4,7 +4,7 @@ use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Entry, Match, Severity};
+use super::{Entry, FileSize, MAX_EXPRESSIONS, MAX_POLICIES, Match, Severity};
 
 /// The name of the policy that is built in.
 pub const BUILT_IN: &str = "runtime-default";
@@ -149,6 +149,13 @@ pub enum PolicyError {
         /// Which one.
         key: &'static str,
     },
+    /// All files together have too much, and its file has the most.
+    #[error(
+        "has {} policies and {} KiB of compiled regular expressions, the most of all files, which together have more than {MAX_POLICIES} or \
+         {} KiB: needs fewer or simpler ones",
+        .0.policies, .0.expressions / 1024, MAX_EXPRESSIONS / 1024
+    )]
+    LargestFile(FileSize),
     /// Another policy has its name.
     #[error("policy {name}: there is another one of this name in {other}")]
     Duplicate {
@@ -160,6 +167,11 @@ pub enum PolicyError {
 }
 
 impl PolicySpec {
+    /// Bytes of its compiled regular expressions.
+    pub(super) fn memory(&self) -> usize {
+        self.selects.memory() + self.exceptions.iter().map(|exception| exception.selects.memory()).sum::<usize>()
+    }
+
     /// Checks what the types do not.
     pub(super) fn check(&self) -> Result<(), PolicyError> {
         let name = || self.name.clone();

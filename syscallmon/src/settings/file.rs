@@ -11,7 +11,7 @@ use super::{
     Settings,
     policy_list::{self, OtherKeys},
 };
-use crate::files;
+use crate::{files, workload::Budget};
 
 /// Why a configuration file could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +43,8 @@ impl Settings {
     /// When it cannot be read or understood.
     pub fn read(path: &Path) -> Result<Self, FileError> {
         let text = files::read_text(path).map_err(|source| FileError::Read { path: path.to_owned(), source })?;
-        let mut settings: Self = parse(&text).map_err(|message| FileError::Parse { path: path.to_owned(), message })?;
+        let settings: Result<Self, _> = Budget::with_file(|| parse(&text));
+        let mut settings = settings.map_err(|message| FileError::Parse { path: path.to_owned(), message })?;
         settings.policies = settings.policies.map(|_| policy_list::read(&text, OtherKeys::Ignored));
         Ok(settings)
     }

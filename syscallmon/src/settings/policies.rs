@@ -8,6 +8,7 @@ mod tests;
 use std::{
     fs::{self, File},
     io::{self, Read},
+    mem,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -15,16 +16,15 @@ use std::{
 
 use super::policy_list::{self, OtherKeys, PolicyItems};
 use crate::{
-    policy::{Policies, PolicyError, PolicyFile, Profile, Source},
+    policy::{FileSize, Policies, PolicyError, PolicyFile, Profile, Source, file_to_refuse},
     syscalls::CallTable,
 };
 
 /// No file that is read is larger.
 const MOST_BYTES: u64 = 1 << 20;
 
-/// Most files in the directory, and most policies in all.
+/// Most files in the directory.
 const MOST_FILES: usize = 1000;
-const MOST_POLICIES: usize = 1000;
 
 /// Where policies are written, in the order in which they are asked; the built-in one comes last.
 #[derive(Clone, Debug, PartialEq)]
@@ -105,14 +105,6 @@ pub enum PolicyProblem {
         /// The directory.
         path: PathBuf,
     },
-    /// There are too many policies.
-    #[error("{origin}: with its policies there are {count}, which is more than {MOST_POLICIES}")]
-    TooMany {
-        /// The file that is too much.
-        origin: Arc<str>,
-        /// How many.
-        count: usize,
-    },
     /// A policy cannot be read, or a file not to its end.
     #[error("{origin}: {message}")]
     Parse {
@@ -157,11 +149,16 @@ impl PolicySources {
         if let Some(directory) = &self.directory {
             reading.directory(directory, before);
         }
-        reading.limit();
         let Reading { files: read, watched: files, mut problems } = reading;
         let (policies, errors) = Policies::from_files(read, self.built_in, before, &CallTable::native());
         let policies = if self.mixes_setup { policies.mixing_setup() } else { policies };
-        problems.extend(errors.into_iter().map(|(origin, source)| PolicyProblem::Policy { origin, source }));
+        for (origin, source) in errors {
+            // A file that was too large when it was read is it once more by what stays of it.
+            let is_known = |problem: &PolicyProblem| problem.is_of_largest_file(&origin);
+            if !matches!(source, PolicyError::LargestFile(_)) || !problems.iter().any(is_known) {
+                problems.push(PolicyProblem::Policy { origin, source });
+            }
+        }
         LoadedPolicies { policies, problems, files }
     }
 }
@@ -174,6 +171,12 @@ impl LoadedPolicies {
     /// All that is wrong.
     pub fn all(self) -> Result<Policies, PoliciesError> {
         if self.problems.is_empty() { Ok(self.policies) } else { Err(PoliciesError { problems: self.problems }) }
+    }
+}
+
+impl PolicyProblem {
+    fn is_of_largest_file(&self, file: &Arc<str>) -> bool {
+        matches!(self, Self::Policy { origin, source: PolicyError::LargestFile(_) } if origin == file)
     }
 }
 
@@ -247,6 +250,7 @@ impl Reading {
         let problem = |message| PolicyProblem::Parse { origin: Arc::clone(&origin), message };
         self.problems.extend(problems.into_iter().map(problem));
         self.files.push(PolicyFile { origin, sources, is_whole });
+        self.refuse_largest_files();
     }
 
     fn profile(&mut self, path: &Path) -> Result<Profile, PolicyProblem> {
@@ -257,18 +261,15 @@ impl Reading {
         read(path).and_then(parse)
     }
 
-    /// Takes no policies of the files that exceed the limit.
-    fn limit(&mut self) {
-        let mut count = 0;
-        for file in &mut self.files {
-            let sum = count + file.sources.len();
-            if sum > MOST_POLICIES {
-                self.problems.push(PolicyProblem::TooMany { origin: Arc::clone(&file.origin), count: sum });
-                file.sources.clear();
-                file.is_whole = false;
-            } else {
-                count = sum;
-            }
+    /// Keeps no more than there may be, while files are still read. The order of the files makes no difference.
+    fn refuse_largest_files(&mut self) {
+        let mut sizes: Vec<FileSize> = self.files.iter().map(PolicyFile::size).collect();
+        while let Some(at) = file_to_refuse(&sizes) {
+            let size = mem::take(&mut sizes[at]);
+            let file = &mut self.files[at];
+            file.refuse();
+            let (origin, source) = (Arc::clone(&file.origin), PolicyError::LargestFile(size));
+            self.problems.push(PolicyProblem::Policy { origin, source });
         }
     }
 }

@@ -9,7 +9,7 @@ use serde::{
 use serde_saphyr::{Options, with_deserializer_from_str_with_options};
 
 use super::file;
-use crate::policy::PolicySpec;
+use crate::{policy::PolicySpec, workload::Budget};
 
 /// The key that the list is under.
 const KEY: &str = "policies";
@@ -42,8 +42,12 @@ impl<'de> Deserialize<'de> for PolicyItems {
     }
 }
 
-/// The policies in a file's text.
+/// The policies in a file's text, with a budget of its own for regular expressions.
 pub(super) fn read(text: &str, other_keys: OtherKeys) -> PolicyItems {
+    Budget::with_file(|| read_items(text, other_keys))
+}
+
+fn read_items(text: &str, other_keys: OtherKeys) -> PolicyItems {
     let mut problems = Vec::new();
     let mut bad = BTreeSet::new();
     if file::is_empty(text) {

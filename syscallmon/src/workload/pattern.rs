@@ -1,11 +1,14 @@
 //! Regular expressions of selectors, compiled within a budget.
 //!
 //! A client of the API and the author of a configuration choose them, and a short one can be large when it is compiled: `\w{100}` takes
-//! megabytes. [`Budget`] bounds all that live at the same time. [`super::Selector`] is the only caller.
+//! megabytes. [`Budget`] bounds those of one request, or of one file. [`super::Selector`] is the only caller.
 
-use std::sync::{
-    Arc, LazyLock,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    cell::RefCell,
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use regex_automata::{
@@ -25,6 +28,14 @@ const MAX_LAZY_STATES: usize = 256 * 1024;
 
 /// Memory of an automaton that speeds matching up; without it where it would be larger.
 const MAX_ONE_PASS: usize = 16 * 1024;
+
+/// Compiled expressions of one file, in bytes.
+const MAX_OF_FILE: usize = 4 * 1024 * 1024;
+
+thread_local! {
+    /// The budget of the file that this thread reads.
+    static FILE: RefCell<Option<Arc<Budget>>> = const { RefCell::new(None) };
+}
 
 /// Memory for compiled regular expressions.
 #[derive(Debug)]
@@ -50,7 +61,7 @@ pub enum PatternError {
     Syntax(#[from] Box<regex_syntax::Error>),
     /// It does not fit into what is left of the budget.
     #[error(
-        "the regular expression {pattern:?} is too large: compiled, all together have at most {} KiB (\\w and \\d are large, as they \
+        "the regular expression {pattern:?} is too large: compiled, those of one file or request have at most {} KiB (\\w and \\d are large, as they \
          match all of Unicode: write [A-Za-z0-9_] and [0-9]; so are counts such as {{100}})",
         limit / 1024
     )]
@@ -69,11 +80,22 @@ impl Budget {
         Self::new(256 * 1024, 2048)
     }
 
-    /// For all that flags, configuration and policies say: the sum over the process, of old and new ones during a reload.
-    #[must_use]
-    pub fn of_configuration() -> &'static Arc<Self> {
-        static CONFIGURATION: LazyLock<Arc<Budget>> = LazyLock::new(|| Budget::new(16 * 1024 * 1024, 16 * 1024));
-        &CONFIGURATION
+    /// Runs `read`, which reads one file: the selectors in it have a budget of their own, whatever else is read or in force.
+    pub fn with_file<T>(read: impl FnOnce() -> T) -> T {
+        let outer = FILE.replace(Some(Self::of_file()));
+        let result = read();
+        FILE.set(outer);
+        result
+    }
+
+    /// That of the file that this thread reads, or else that of all flags.
+    pub(super) fn current() -> Arc<Self> {
+        static FLAGS: LazyLock<Arc<Budget>> = LazyLock::new(Budget::of_file);
+        FILE.with_borrow(Clone::clone).unwrap_or_else(|| Arc::clone(&FLAGS))
+    }
+
+    fn of_file() -> Arc<Self> {
+        Self::new(MAX_OF_FILE, 16 * 1024)
     }
 
     /// Bytes for compiled expressions, and for the text of one selector.
@@ -110,7 +132,7 @@ pub(super) struct Pattern(Arc<Compiled>);
 #[derive(Debug)]
 struct Compiled {
     regex: Regex,
-    _charge: Charge,
+    charge: Charge,
 }
 
 impl Pattern {
@@ -128,7 +150,12 @@ impl Pattern {
             .hybrid_cache_capacity(MAX_LAZY_STATES);
         let regex = Regex::builder().configure(config).build_from_hir(&whole).map_err(|_| too_large())?;
         let charge = budget.charge(regex.memory_usage()).ok_or_else(too_large)?;
-        Ok(Self(Arc::new(Compiled { regex, _charge: charge })))
+        Ok(Self(Arc::new(Compiled { regex, charge })))
+    }
+
+    /// Bytes that it takes.
+    pub(super) fn memory(&self) -> usize {
+        self.0.charge.bytes
     }
 
     /// Whether it matches all of a value.
@@ -168,6 +195,21 @@ mod tests {
         }
         let deep = format!("{}a{}", "(".repeat(60), ")".repeat(60));
         assert!(matches!(Pattern::compile(&deep, &budget), Err(PatternError::Syntax(_))));
+    }
+
+    #[test]
+    fn each_file_has_a_budget_of_its_own() {
+        let compile_all =
+            || (0..).map_while(|_| Pattern::compile(r"\w{10}", &Budget::current()).ok()).collect::<Vec<_>>();
+        let mut inner = Vec::new();
+        let outer = Budget::with_file(|| {
+            inner = Budget::with_file(compile_all);
+            compile_all()
+        });
+        let memory = |patterns: &[Pattern]| patterns.iter().map(Pattern::memory).sum::<usize>();
+        assert!(memory(&outer) > MAX_OF_FILE / 2 && memory(&outer) <= MAX_OF_FILE, "{}", memory(&outer));
+        assert_eq!(outer.len(), inner.len(), "the older one does not count");
+        Pattern::compile(r"\w{10}", &Budget::current()).unwrap();
     }
 
     #[test]

@@ -96,6 +96,12 @@ impl Selector {
         }
     }
 
+    /// Bytes of its compiled regular expressions.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.matchers.iter().map(Matcher::memory).sum()
+    }
+
     /// The labels that it looks at.
     pub fn labels(&self) -> impl Iterator<Item = Label> {
         self.matchers.iter().map(|matcher| matcher.label)
@@ -120,6 +126,13 @@ impl Selector {
 }
 
 impl Matcher {
+    fn memory(&self) -> usize {
+        match &self.test {
+            Test::Equals(_) => 0,
+            Test::Matches(pattern) => pattern.memory(),
+        }
+    }
+
     fn matches(&self, labels: &Labels) -> bool {
         let value = labels.get(self.label).map_or("", AsRef::as_ref);
         let is_match = match &self.test {
@@ -139,9 +152,9 @@ impl PartialEq for Selector {
 impl FromStr for Selector {
     type Err = SelectorError;
 
-    /// One of the configuration: see [`Budget::of_configuration`].
+    /// One of a file or a flag: see [`Budget::with_file`].
     fn from_str(text: &str) -> Result<Self, SelectorError> {
-        Self::parse(text, Budget::of_configuration())
+        Self::parse(text, &Budget::current())
     }
 }
 

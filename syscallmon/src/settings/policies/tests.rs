@@ -168,8 +168,42 @@ fn policies_beyond_the_limit_are_not_in_force() {
         fs::write(directory.path().join(format!("{name}.yaml")), text).unwrap();
     }
     let loaded = load(&sources(directory.path()));
-    assert_eq!((loaded.policies.iter().len(), loaded.problems.len()), (1001, 1));
-    assert!(error(&loaded).contains("b.yaml: with its policies there are 1001"), "{}", error(&loaded));
+    assert_eq!((loaded.policies.iter().len(), loaded.problems.len()), (802, 1));
+    assert!(error(&loaded).contains("a.yaml: has 600 policies and 0 KiB"), "{}", error(&loaded));
+}
+
+/// A file with so many expressions, of about 550 KiB each.
+fn expressions(name: &str, count: usize) -> String {
+    let selectors: Vec<String> = (0..count).map(|n| format!("'pod=~\"{n}\\w{{10}}\"'")).collect();
+    format!("policies:\n- name: {name}\n  match: [{}]\n  allow: [read]\n", selectors.join(", "))
+}
+
+#[test]
+fn a_file_cannot_use_up_the_expressions_of_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, count| {
+        fs::write(directory.path().join(format!("{name}.yaml")), expressions(name, count)).unwrap();
+    };
+    write("a", 40);
+    write("b", 1);
+    let loaded = load(&sources(directory.path()));
+    assert_eq!(names(&loaded), ["b", "runtime-default"], "{}", error(&loaded));
+    assert!(error(&loaded).contains("a.yaml") && error(&loaded).contains("4096 KiB"), "{}", error(&loaded));
+
+    for name in ["a", "c", "d", "e", "f", "g"] {
+        write(name, 5);
+    }
+    let before = load(&sources(directory.path()));
+    assert_eq!(names(&before), strings(["a", "b", "c", "d", "e", "f", "runtime-default"]), "{}", error(&before));
+    assert!(error(&before).contains("the most of all files"), "{}", error(&before));
+
+    // The older generation does not count, and what was refused can come into force once others are smaller.
+    assert_eq!(sources(directory.path()).load(&before.policies).policies, before.policies);
+    for name in ["a", "c"] {
+        write(name, 1);
+    }
+    let after = sources(directory.path()).load(&before.policies);
+    assert_eq!((error(&after), names(&after).len()), (String::new(), 8));
 }
 
 fn strings<const N: usize>(texts: [&str; N]) -> Vec<String> {
