@@ -8,6 +8,7 @@ mod config;
 mod description;
 mod http;
 mod ledger;
+mod line;
 mod outbox;
 mod peers;
 mod quota;

@@ -9,7 +9,10 @@ use std::{
 
 use serde::Serialize;
 
-use super::RateLimit;
+use super::{
+    RateLimit,
+    line::{MAX_LINE, line_of_short_texts},
+};
 use crate::{
     clock::unix_seconds,
     fair_share::{Priority, Tenant},
@@ -19,8 +22,7 @@ use crate::{
     workload::Workload,
 };
 
-/// Bytes of a line: collectors of logs split longer ones (containerd and CRI-O at 16 KiB), and some have less room.
-const MAX_LINE: usize = 8 << 10;
+/// Bytes of a command line where the whole one is too long.
 const SHORT_COMMAND_LINE: usize = 1024;
 
 /// Changes when a field goes or means something else; not when one is added.
@@ -164,11 +166,18 @@ impl Record {
         length.0
     }
 
-    /// As JSON, without a line break. Of one longer than [`MAX_LINE`], what is told of the process is cut.
+    /// As JSON, without a line break. Of one longer than [`MAX_LINE`], what is told of the process is cut; where that is not enough,
+    /// every long text.
     pub(super) fn json(&self) -> String {
-        let json = |record: &Self| serde_json::to_string(record).expect("keys are strings, and nothing in it can fail");
-        let whole = json(self);
-        if whole.len() <= MAX_LINE { whole } else { json(&self.shortened()) }
+        const CANNOT_FAIL: &str = "keys are strings, and nothing in it can fail";
+        let json = |record: &Self| serde_json::to_string(record).expect(CANNOT_FAIL);
+        let is_short = |line: &String| line.len() <= MAX_LINE;
+        let shortened = || {
+            let record = self.shortened();
+            let line = Some(json(&record)).filter(is_short);
+            line.unwrap_or_else(|| line_of_short_texts(&serde_json::to_value(&record).expect(CANNOT_FAIL)))
+        };
+        Some(json(self)).filter(is_short).unwrap_or_else(shortened)
     }
 
     fn shortened(&self) -> Self {

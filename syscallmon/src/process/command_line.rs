@@ -69,7 +69,7 @@ pub fn shortened(arguments: &[String], max_bytes: usize, mut is_cut: bool) -> Ve
             is_cut = true;
             break;
         }
-        room = room.saturating_sub(3 + argument.bytes().map(json_bytes).sum::<usize>());
+        room = room.saturating_sub(3 + argument.chars().map(json_bytes).sum::<usize>());
     }
     if let Some(last) = kept.last_mut().filter(|last| is_cut && !last.ends_with(CUT)) {
         last.push_str(CUT);
@@ -80,7 +80,7 @@ pub fn shortened(arguments: &[String], max_bytes: usize, mut is_cut: bool) -> Ve
 /// Bytes of the longest beginning that takes no more than `room` in JSON.
 fn length_that_fits(argument: &str, mut room: usize) -> usize {
     let does_not_fit = |c: &(usize, char)| {
-        let bytes = if matches!(c.1, '"' | '\\') { 2 } else { c.1.len_utf8() };
+        let bytes = json_bytes(c.1);
         let fits = bytes <= room;
         room = room.saturating_sub(bytes);
         !fits
@@ -88,8 +88,13 @@ fn length_that_fits(argument: &str, mut room: usize) -> usize {
     argument.char_indices().find(does_not_fit).map_or(argument.len(), |(at, _)| at)
 }
 
-fn json_bytes(byte: u8) -> usize {
-    if matches!(byte, b'"' | b'\\') { 2 } else { 1 }
+/// What JSON makes of a character, within a string.
+fn json_bytes(c: char) -> usize {
+    match c {
+        '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
+        '\0'..='\u{1f}' => 6,
+        _ => c.len_utf8(),
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,148 @@
+//! A record as one line of JSON, short enough for collectors of logs.
+
+use std::slice;
+
+use serde_json::Value;
+
+use crate::process::shortened;
+
+/// Bytes of a line: collectors of logs split longer ones (containerd and CRI-O at 16 KiB), and some have less room.
+pub(super) const MAX_LINE: usize = 8 << 10;
+
+/// Returns a record of which each text takes as little as needed for a line of [`MAX_LINE`]. A text that was cut ends with an ellipsis.
+///
+/// Paths and names can have control characters, of which JSON makes six bytes. What a record has besides such texts is short.
+pub(super) fn line_of_short_texts(record: &Value) -> String {
+    let mut room = MAX_LINE;
+    loop {
+        room /= 2;
+        let mut short = record.clone();
+        cut_texts(&mut short, room);
+        let line = short.to_string();
+        if line.len() <= MAX_LINE || room < 16 {
+            return line;
+        }
+    }
+}
+
+fn cut_texts(value: &mut Value, room: usize) {
+    match value {
+        Value::String(text) => *text = shortened(slice::from_ref(text), room, false).concat(),
+        Value::Array(items) => items.iter_mut().for_each(|item| cut_texts(item, room)),
+        Value::Object(fields) => fields.values_mut().for_each(|field| cut_texts(field, room)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::SystemTime};
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        alert::{
+            RateLimit,
+            record::{Content, Record, Suppressed, Worst},
+            tests::{record, violation},
+        },
+        policy::{Ancestor, Process, Severity},
+        workload::{Label, Labels, Workload},
+    };
+
+    /// Text that a workload may choose, up to the longest path of the kernel.
+    fn text() -> impl Strategy<Value = String> {
+        prop_oneof![
+            "[\\x00-\\x1f]{1,1023}",
+            "[\"\\\\\\x7f]{1,1023}",
+            "\\PC{1,300}",
+            "[a-z/]{1,1023}",
+            "[a-z\u{202e}\u{2028}\t\n]{1,400}"
+        ]
+    }
+
+    fn process() -> impl Strategy<Value = Process> {
+        let arguments = prop::collection::vec(text(), 0..4);
+        let parents = prop::collection::vec((text(), prop::option::of(text())), 0..4);
+        (text(), prop::option::of(text()), prop::option::of(arguments), parents).prop_map(
+            |(comm, exe, command_line, parents)| {
+                let parents = parents.into_iter().map(|(comm, exe)| Ancestor { pid: u32::MAX, comm, exe }).collect();
+                Process { pid: u32::MAX, tid: u32::MAX, uid: u32::MAX, comm, exe, command_line, parents }
+            },
+        )
+    }
+
+    fn labels() -> impl Strategy<Value = Labels> {
+        prop::collection::vec(text(), 0..=Label::ALL.len())
+            .prop_map(|values| Labels::new(Label::ALL.iter().copied().zip(values.into_iter().map(Into::into))))
+    }
+
+    fn any_record() -> impl Strategy<Value = Record> {
+        let names = (text(), text(), labels(), labels());
+        (names, prop::option::of(process()), any::<bool>()).prop_map(
+            |((node, policy, workload, about), process, is_summary)| {
+                let (workload, policy) = (Workload::Named(workload), policy.into());
+                let mut violation = violation("web", "mount");
+                violation.process = process;
+                let content = if is_summary {
+                    let (tenant, worst) = (violation.tenant(), Worst::of(&violation));
+                    let (time, severity, limit) = (SystemTime::UNIX_EPOCH, Severity::Critical, RateLimit::default());
+                    let suppressed =
+                        Suppressed { time, workload, policy, severity, count: u64::MAX, limit, worst, tenant };
+                    Content::Suppressed(Arc::new(suppressed))
+                } else {
+                    violation.workload = workload;
+                    violation.about = about;
+                    violation.policy = policy;
+                    Content::Violation(Arc::new(violation))
+                };
+                Record { node: node.into(), content, ..record(self::violation("web", "mount")) }
+            },
+        )
+    }
+
+    fn texts<'a>(value: &'a Value, into: &mut Vec<&'a str>) {
+        match value {
+            Value::String(text) => into.push(text),
+            Value::Array(items) => items.iter().for_each(|item| texts(item, into)),
+            Value::Object(fields) => fields.values().for_each(|field| texts(field, into)),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+
+    #[test]
+    fn a_path_of_control_characters_is_cut_and_marked() {
+        let path: Arc<str> = format!("/{}", "\u{1}".repeat(1022)).into();
+        let mut violation = violation("web", "mount");
+        violation.workload = Workload::cgroup(Arc::clone(&path));
+        violation.about = Labels::new([(Label::Cgroup, path)]);
+        let line = record(violation).json();
+        assert!(line.len() <= MAX_LINE, "{}", line.len());
+        let line: Value = serde_json::from_str(&line).unwrap();
+        let cgroup = line["workload"]["cgroup"].as_str().unwrap();
+        assert!(cgroup.starts_with("/\u{1}\u{1}") && cgroup.ends_with('\u{2026}'), "{cgroup:?}");
+        assert_eq!(line["process"]["command_line"][0], "sh", "what is short is whole");
+    }
+
+    proptest! {
+        #[test]
+        fn every_line_is_valid_short_and_marked_where_it_was_cut(record in any_record()) {
+            let line = record.json();
+            prop_assert!(line.len() <= MAX_LINE, "{}", line.len());
+            prop_assert!(!line.contains('\n'));
+            let line: Value = serde_json::from_str(&line).unwrap();
+            let whole = serde_json::to_value(&record).unwrap();
+            let (mut all, mut kept) = (Vec::new(), Vec::new());
+            texts(&whole, &mut all);
+            texts(&line, &mut kept);
+            for text in kept {
+                let is_part = |part: &str| all.iter().any(|whole| whole.starts_with(part));
+                prop_assert!(all.contains(&text) || text.strip_suffix('\u{2026}').is_some_and(is_part), "{text:?}");
+            }
+            if record.bytes() <= MAX_LINE {
+                prop_assert_eq!(line, whole);
+            }
+        }
+    }
+}
