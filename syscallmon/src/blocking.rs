@@ -163,6 +163,20 @@ pub async fn run<T: Send + 'static>(
     })
 }
 
+/// Runs `job` with the deadline of a file, for a caller outside of async code; see [`run`].
+///
+/// # Errors
+///
+/// When there is no result at the deadline, or no thread.
+pub fn run_and_wait<T: Send + 'static>(
+    work: Work,
+    key: &str,
+    job: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, BlockingError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    runtime.map_err(|_| BlockingError::Failed)?.block_on(run(work, key, FILE_TIMEOUT, job))
+}
+
 /// Runs a job that opens, reads or writes a file; see [`run`].
 ///
 /// # Errors

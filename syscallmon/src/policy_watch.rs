@@ -12,11 +12,8 @@ use crate::{
     blocking::{self, FILE_TIMEOUT, Work},
     policy::Policies,
     requests::Requester,
-    settings::{LoadedPolicies, PolicySources, Watched},
+    settings::{LoadedPolicies, POLICY_WORK, PolicySources, Watched},
 };
-
-/// All files of policies are one job.
-const KEY: &str = "policies";
 
 /// How often files are looked at.
 const PERIOD: Duration = Duration::from_secs(5);
@@ -61,14 +58,14 @@ impl PolicyWatch {
     /// Files that hang have not changed: their old content stays in force.
     async fn have_changed(&self) -> bool {
         let files = Arc::clone(&self.files);
-        blocking::run(Work::Policy, KEY, FILE_TIMEOUT, move || files.have_changed()).await.unwrap_or(false)
+        blocking::run(Work::Policy, POLICY_WORK, FILE_TIMEOUT, move || files.have_changed()).await.unwrap_or(false)
     }
 
     async fn load(&mut self) {
         let before = Arc::clone(&self.policies);
         let sources = self.sources.borrow_and_update().clone();
         let is_strict = sources.strict;
-        let loaded = blocking::run(Work::Policy, KEY, FILE_TIMEOUT, move || sources.load(&before)).await;
+        let loaded = blocking::run(Work::Policy, POLICY_WORK, FILE_TIMEOUT, move || sources.load(&before)).await;
         let LoadedPolicies { policies, problems, files } = match loaded {
             Ok(loaded) => loaded,
             Err(error) => {

@@ -43,6 +43,18 @@ pub fn clear_of_this_thread() -> Result<(), CapsError> {
         .try_for_each(|set| caps::clear(None, set))
 }
 
+/// Leaves this thread what reads files of other users, and nothing else: it may still hang in a file when the rest is dropped.
+///
+/// # Errors
+///
+/// When the kernel refuses.
+pub fn keep_for_files() -> Result<(), CapsError> {
+    let for_files = CapsHashSet::from([Capability::CAP_DAC_READ_SEARCH, Capability::CAP_DAC_OVERRIDE]);
+    let kept = caps::read(None, CapSet::Permitted)?.intersection(&for_files).copied().collect();
+    caps::set(None, CapSet::Effective, &kept)?;
+    caps::set(None, CapSet::Permitted, &kept)
+}
+
 fn try_with(capability: Capability, is_accessible: impl Fn() -> bool) -> bool {
     caps::set(None, CapSet::Effective, &CapsHashSet::from([capability])).is_ok() && is_accessible()
 }

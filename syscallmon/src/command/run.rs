@@ -4,7 +4,7 @@ use std::{
     io,
     net::TcpListener,
     os::unix::fs::MetadataExt,
-    path::Path,
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
     time::{Instant, SystemTime},
@@ -32,7 +32,7 @@ use crate::{
     },
     kernel::{self, Events, Kernel, Options, Probe, V1Hierarchy},
     model::Model,
-    policy::{Baselines, Policies},
+    policy::Baselines,
     policy_watch::PolicyWatch,
     privileges,
     requests::Requester,
@@ -59,6 +59,20 @@ pub(super) struct Run {
 
     #[command(flatten)]
     settings: Settings,
+}
+
+const CANNOT_READ: &str = "cannot read the configuration file";
+
+/// Reads the configuration, for a command that has not started anything yet.
+pub(super) fn resolve(settings: &Settings, file: &ConfigFile) -> anyhow::Result<Config> {
+    let (settings, file) = (settings.clone(), file.config_file.clone());
+    let resolve = move || Config::resolve(settings, file.as_deref());
+    Ok(blocking::run_and_wait(Work::Config, "config.file", resolve).context(CANNOT_READ)??)
+}
+
+fn server(web_config: Option<PathBuf>, limits: Limits) -> anyhow::Result<Server> {
+    let server = blocking::run_and_wait(Work::WebConfig, "web.config.file", move || Server::new(web_config, limits));
+    Ok(server.context("cannot read the web configuration")??)
 }
 
 /// What is up before the first thread is started.
@@ -101,7 +115,7 @@ impl Run {
         let log = settings::start_log(config.log_level, config.log_format).context("cannot start logging")?;
         let listeners = if self.once { Vec::new() } else { bind(&config.listen_addresses)? };
         let limits = Limits::with_connections(config.max_connections);
-        let server = Server::new(config.web_config_file.clone(), limits)?;
+        let server = server(config.web_config_file.clone(), limits)?;
         let attached = attach(&config)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -121,7 +135,7 @@ impl Run {
     }
 
     fn resolve(&self) -> anyhow::Result<Config> {
-        Ok(Config::resolve(self.settings.clone(), self.config.config_file.as_deref())?)
+        resolve(&self.settings, &self.config)
     }
 
     /// The same, where other tasks must go on while the file is read.
@@ -129,7 +143,7 @@ impl Run {
         let (settings, file) = (self.settings.clone(), self.config.config_file.clone());
         let resolve = move || Config::resolve(settings, file.as_deref());
         let config = blocking::run(Work::Config, "config.file", FILE_TIMEOUT, resolve).await;
-        Ok(config.context("cannot read the configuration file")??)
+        Ok(config.context(CANNOT_READ)??)
     }
 
     async fn serve(
@@ -287,7 +301,7 @@ fn attach(config: &Config) -> anyhow::Result<Attached> {
         tracing::warn!("only a part of the cgroup hierarchy is mounted here: {PART_OF_HIERARCHY}");
     }
     if config.policies.strict {
-        config.policies.load(&Policies::default()).all().context("cannot use the policies")?;
+        config.policies.load_at_start().all().context("cannot use the policies")?;
     }
     let calls = CallTable::native();
     // No call is counted before.
@@ -306,7 +320,7 @@ fn attach(config: &Config) -> anyhow::Result<Attached> {
             "the policy runtime-default is not in force: what runtimes call to set containers up would look like the containers' own calls"
         );
     }
-    let loaded = usable(&config.policies, tells_setup).load(&Policies::default());
+    let loaded = usable(&config.policies, tells_setup).load_at_start();
     let LoadedPolicies { policies, problems, files: policy_files } = loaded;
     for problem in &problems {
         tracing::error!("a policy is not in force: {problem}");

@@ -27,7 +27,7 @@ pub use self::{
     latency::{Latency as LatencyConfig, LatencyError},
     log::{LogFormat, LogHandle, LogLevel, start as start_log},
     log_writer::{dropped_lines, flush_log},
-    policies::{LoadedPolicies, PoliciesError, PolicyProblem, PolicySources, Watched},
+    policies::{LoadedPolicies, POLICY_WORK, PoliciesError, PolicyProblem, PolicySources, Watched},
     policy_list::PolicyItems,
     table::Settings,
 };

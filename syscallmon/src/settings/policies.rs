@@ -6,7 +6,7 @@
 mod tests;
 
 use std::{
-    fs::{self, File},
+    fs,
     io::{self, Read},
     mem,
     os::unix::fs::MetadataExt,
@@ -16,9 +16,15 @@ use std::{
 
 use super::policy_list::{self, OtherKeys, PolicyItems};
 use crate::{
+    blocking::{self, BlockingError, Work},
+    files,
     policy::{FileSize, Policies, PolicyError, PolicyFile, Profile, Source, file_to_refuse},
+    privileges,
     syscalls::CallTable,
 };
+
+/// All files of policies are one job.
+pub const POLICY_WORK: &str = "policies";
 
 /// No file that is read is larger.
 const MOST_BYTES: u64 = 1 << 20;
@@ -86,6 +92,12 @@ pub enum PolicyProblem {
         path: PathBuf,
         /// Why.
         source: io::Error,
+    },
+    /// Reading them takes too long.
+    #[error("the files of policies hang: {source}")]
+    Hang {
+        /// How long.
+        source: BlockingError,
     },
     /// Something else has a file's place.
     #[error("{path} is no file", path = path.display())]
@@ -163,6 +175,25 @@ impl PolicySources {
     }
 }
 
+impl PolicySources {
+    /// The same at a start, where nobody else waits. While the files hang, only the built-in policy is in force.
+    #[must_use]
+    pub fn load_at_start(&self) -> LoadedPolicies {
+        let sources = self.clone();
+        let load = move || {
+            // Whoever drops capabilities can always drop more.
+            let _ = privileges::keep_for_files();
+            sources.load(&Policies::default())
+        };
+        blocking::run_and_wait(Work::Policy, POLICY_WORK, load).unwrap_or_else(|source| {
+            let without_files = Self { configured: PolicyItems::default(), directory: None, ..self.clone() };
+            let files = Watched::unread(self.directory.as_deref().or(self.file.as_deref()).unwrap_or(Path::new("/")));
+            let problems = vec![PolicyProblem::Hang { source }];
+            LoadedPolicies { problems, files, ..without_files.load(&Policies::default()) }
+        })
+    }
+}
+
 impl LoadedPolicies {
     /// The policies, if nothing is wrong with any of them.
     ///
@@ -187,6 +218,12 @@ impl Watched {
         self.0.iter().any(|(path, stamp)| Stamp::of(path) != *stamp)
     }
 
+    /// A file that nobody has read yet: it has changed.
+    fn unread(path: &Path) -> Self {
+        let stamp = Stamp { device: 0, inode: 0, size: 0, modified: (0, 0), changed: (0, 0) };
+        Self(vec![(path.to_owned(), Some(stamp))])
+    }
+
     /// Before the file is read, so that a change while it is read is one.
     fn watch(&mut self, path: &Path) {
         self.0.push((path.to_owned(), Stamp::of(path)));
@@ -209,7 +246,7 @@ impl Stamp {
 impl Reading {
     fn directory(&mut self, directory: &Path, before: &Policies) {
         self.watched.watch(directory);
-        match files(directory) {
+        match files_in(directory) {
             Ok(files) => files.iter().for_each(|file| self.file(file)),
             Err(problem) => {
                 self.problems.push(problem);
@@ -289,7 +326,7 @@ fn unreadable_files(directory: &Path, before: &Policies) -> Vec<PolicyFile> {
 }
 
 /// The files with policies in a directory, by name. What begins with a dot is an editor's, or the machinery of a `ConfigMap`.
-fn files(directory: &Path) -> Result<Vec<PathBuf>, PolicyProblem> {
+fn files_in(directory: &Path) -> Result<Vec<PathBuf>, PolicyProblem> {
     let failed = |source| PolicyProblem::Read { path: directory.to_owned(), source };
     let is_policy = |path: &PathBuf| {
         let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
@@ -309,11 +346,12 @@ fn files(directory: &Path) -> Result<Vec<PathBuf>, PolicyProblem> {
 /// A file's text. Only files are opened: a pipe would keep its reader for ever.
 fn read(path: &Path) -> Result<String, PolicyProblem> {
     let failed = |source| PolicyProblem::Read { path: path.to_owned(), source };
+    // For the message; what has come there since is refused, too.
     if !fs::metadata(path).map_err(failed)?.is_file() {
         return Err(PolicyProblem::NoFile { path: path.to_owned() });
     }
     let mut text = String::new();
-    let mut limited = File::open(path).map_err(failed)?.take(MOST_BYTES + 1);
+    let mut limited = files::open(path).map_err(failed)?.take(MOST_BYTES + 1);
     limited.read_to_string(&mut text).map_err(failed)?;
     if limited.limit() == 0 { Err(PolicyProblem::TooLarge { path: path.to_owned() }) } else { Ok(text) }
 }

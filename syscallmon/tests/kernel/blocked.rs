@@ -2,14 +2,16 @@
 
 use std::{
     ffi::OsStr,
-    fs,
+    fs::{self, File},
     net::UdpSocket,
+    os::fd::AsRawFd,
     path::{Path, PathBuf},
     process::{self, Command},
     sync::atomic::{AtomicU32, Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
+use rustix::io::FdFlags;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -139,6 +141,58 @@ fn a_secret_file_that_hangs_stops_nothing() {
         daemon.scrape().value(timeouts).filter(|&count| count >= 2)
     });
     assert_eq!(daemon.scrape().value(stuck), Some(1), "one thread for one file");
+    assert_goes_on(daemon, &container(&parent));
+}
+
+/// A command in a mount namespace in which `directory` is of a file system that never answers, as that of a dead server.
+fn with_hanging_directory(directory: &Path, fuse: &File) -> Command {
+    rustix::io::fcntl_setfd(fuse, FdFlags::empty()).expect("a descriptor that mount inherits");
+    let options = format!("fd={},rootmode=40000,user_id=0,group_id=0", fuse.as_raw_fd());
+    let script = format!("mount -i -t fuse -o {options} hanging {} && exec \"$@\"", directory.display());
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", &script, "sh"]).arg(binary());
+    command
+}
+
+#[test]
+fn files_of_a_dead_server_end_a_check_and_a_start_in_time() {
+    let (parent, directory) = (TestCgroup::new("dead-server"), tempfile::tempdir().unwrap());
+    let hanging = directory.path().join("hanging");
+    fs::create_dir(&hanging).unwrap();
+    let file = hanging.join("file");
+    let fuse = || File::options().read(true).write(true).open("/dev/fuse").expect("FUSE");
+    let begin = Instant::now();
+    for (flag, line) in [
+        ("web.config.file", "web config"),
+        ("policy.directory", "policies"),
+        ("state.directory", "state"),
+        ("alert.log", "alert log"),
+        ("config.file", "config"),
+    ] {
+        let fuse = fuse();
+        let mut check = with_hanging_directory(&hanging, &fuse);
+        check.args(["check", "--web.listen-address=127.0.0.1:0", &format!("--{flag}={}", file.display())]);
+        let output = check.output().expect("run a check");
+        let text = String::from_utf8_lossy(&output.stdout);
+        let failed = text.lines().find(|found| found.starts_with(&format!("failed   {line} ")));
+        assert!(failed.is_some_and(|found| found.contains("no answer within 3000 ms")), "{flag}: {text}");
+    }
+    for flag in ["web.config.file", "config.file"] {
+        let fuse = fuse();
+        let mut run = with_hanging_directory(&hanging, &fuse);
+        run.args(["run", "--web.listen-address=127.0.0.1:0", &format!("--{flag}={}", file.display())]);
+        let output = run.output().expect("start the daemon");
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && text.contains("no answer within 3000 ms"), "{flag}: {text}");
+    }
+    println!("seven looks at files that hang: {:?}", begin.elapsed());
+
+    let fuse = fuse();
+    let mut run = with_hanging_directory(&hanging, &fuse);
+    run.args(["run", "--web.listen-address=127.0.0.1:0", "--alert.log=off"]).args(flags(&directory));
+    run.arg(format!("--policy.directory={}", file.display()));
+    let daemon = Daemon::start_command(&mut run);
+    assert_eq!(daemon.scrape().value("syscallmon_policy_problems"), Some(1));
     assert_goes_on(daemon, &container(&parent));
 }
 

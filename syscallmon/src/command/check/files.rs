@@ -6,6 +6,7 @@ use std::{
     io::{self, Read},
     os::unix::fs::{FileTypeExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    sync::Arc,
     thread,
 };
 
@@ -18,23 +19,39 @@ use super::{
 };
 use crate::{
     alert::{AlertConfig, LogTarget},
+    blocking::{self, Work},
     export::web::WebConfig,
     policy::Policies,
     settings::Config,
 };
 
 /// What the files of a configuration are good for.
-pub(super) fn requirements(config: &Config) -> Vec<(&'static str, Finding)> {
-    let mut requirements = vec![("web config", web_config(config))];
-    let (policies, learns) = policies(config);
+pub(super) fn requirements(config: &Arc<Config>) -> Vec<(&'static str, Finding)> {
+    let web = in_time(Work::WebConfig, config, web_config).unwrap_or_else(|hang| hang);
+    let (policies, learns) = in_time(Work::Policy, config, policies).unwrap_or_else(|hang| (vec![hang], false));
+    let state =
+        in_time(Work::Baseline, config, move |config| without_capabilities(|| state(&config.state_directory, learns)));
+    let log = in_time(Work::AlertLog, config, |config| without_capabilities(|| alert_log(&config.alert.log)));
+    let secrets = in_time(Work::Secret, config, |config| without_capabilities(|| secrets(&config.alert)));
+
+    let mut requirements = vec![("web config", web)];
     requirements.extend(policies.into_iter().map(|finding| ("policies", finding)));
-    requirements.extend(without_capabilities(|| {
-        let mut requirements =
-            vec![("state", state(&config.state_directory, learns)), ("alert log", alert_log(&config.alert.log))];
-        requirements.extend(secrets(&config.alert).into_iter().map(|finding| ("alert files", finding)));
-        requirements
-    }));
+    requirements.push(("state", state.unwrap_or_else(|hang| hang)));
+    requirements.push(("alert log", log.unwrap_or_else(|hang| hang)));
+    let secrets = secrets.unwrap_or_else(|hang| vec![hang]);
+    requirements.extend(secrets.into_iter().map(|finding| ("alert files", finding)));
     requirements
+}
+
+/// What a look at files finds, or that they hang.
+fn in_time<T: Send + 'static>(
+    work: Work,
+    config: &Arc<Config>,
+    look: impl FnOnce(&Config) -> T + Send + 'static,
+) -> Result<T, Finding> {
+    let config = Arc::clone(config);
+    let found = blocking::run_and_wait(work, "check", move || look(&config));
+    found.map_err(|error| Failed(format!("{error}: does the file system of a file hang?")))
 }
 
 /// Does something as the daemon does it once it has attached. Capabilities belong to threads.

@@ -4,14 +4,14 @@ mod files;
 mod host;
 mod peers;
 
-use std::{path::Path, process::ExitCode};
+use std::{path::Path, process::ExitCode, sync::Arc};
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use self::Finding::{Failed, Fine, Remark};
-use super::{ConfigFile, output};
+use super::{ConfigFile, output, run::resolve};
 use crate::settings::{Config, Settings};
 
 /// Check whether this host can run syscallmon, and whether a configuration is valid.
@@ -56,9 +56,9 @@ enum Finding {
 impl Check {
     pub(super) fn execute(self) -> anyhow::Result<ExitCode> {
         let file = self.config.config_file.as_deref();
-        let findings = match Config::resolve(self.settings, file) {
-            Ok(config) => requirements(&config, file)?,
-            Err(error) => vec![("config", Failed(error.to_string()))],
+        let findings = match resolve(&self.settings, &self.config) {
+            Ok(config) => requirements(&Arc::new(config), file)?,
+            Err(error) => vec![("config", Failed(format!("{error:#}")))],
         };
         let text = match self.output {
             Format::Table => findings.iter().map(line).collect(),
@@ -90,7 +90,7 @@ fn object((name, finding): &(&str, Finding)) -> serde_json::Value {
     json!({"name": name, "state": state, "text": text})
 }
 
-fn requirements(config: &Config, file: Option<&Path>) -> anyhow::Result<Vec<(&'static str, Finding)>> {
+fn requirements(config: &Arc<Config>, file: Option<&Path>) -> anyhow::Result<Vec<(&'static str, Finding)>> {
     let from = file.map_or("defaults and flags".to_owned(), |file| file.display().to_string());
     let mut findings = vec![("config", Fine(from))];
     findings.extend(files::requirements(config));

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     alert::{self, PeerProblem},
+    blocking::{self, Work},
     settings::{Config, ListenAddress},
     workload::{
         Api,
@@ -23,7 +24,12 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// How the peers of a configuration fare.
 pub(super) async fn requirements(config: &Config) -> Vec<(&'static str, Finding)> {
     let mut findings: Vec<_> = config.listen_addresses.iter().map(|address| ("listen", listen(*address))).collect();
-    findings.extend(config.sources.sockets().map(socket));
+    for (api, choice) in config.sources.sockets() {
+        let (name, choice) = (SourceName::of(api).finding(), choice.clone());
+        let socket = blocking::run(Work::Socket, name, TIMEOUT, move || socket(api, &choice)).await;
+        findings
+            .push((name, socket.unwrap_or_else(|error| Remark(format!("{error}: its containers will have no names")))));
+    }
     findings.push((SourceName::Kubernetes.finding(), kubernetes(config).await));
     for (name, result) in alert::check_peers(&config.alert, TIMEOUT).await {
         findings.push((name, peer(result)));
@@ -61,15 +67,14 @@ fn is_of_a_daemon(port: u16) -> bool {
 }
 
 /// Who could tell names of containers.
-fn socket((api, choice): (Api, &SocketChoice)) -> (&'static str, Finding) {
-    let finding = match choice.socket(api) {
+fn socket(api: Api, choice: &SocketChoice) -> Finding {
+    match choice.socket(api) {
         None => Fine("off, or not installed".to_owned()),
         Some(socket) => match UnixStream::connect(&socket) {
             Ok(_) => Fine(socket.display().to_string()),
             Err(error) => Remark(format!("{}: {error}: its containers will have no names", socket.display())),
         },
-    };
-    (SourceName::of(api).finding(), finding)
+    }
 }
 
 async fn kubernetes(config: &Config) -> Finding {
