@@ -136,7 +136,6 @@ mod tests {
             tid: 30,
             uid: 0,
             denied: false,
-            uncounted: false,
             comm: comm.to_owned(),
             parent: parent.map(|(pid, comm)| (pid, comm.to_owned())),
             exe: Some("/bin/ls".to_owned()),

@@ -415,10 +415,9 @@ impl Sampler {
 
     /// Takes up what the ring buffers have.
     fn take_events(&mut self) {
-        // Drained before cgroups' births: whatever made a call was born before, so its birth is there when births are drained.
-        let calls = self.events.first_calls();
+        let (calls, changes) = self.events.take();
         let now = Instant::now();
-        for change in self.events.cgroup_changes() {
+        for change in changes {
             match &change {
                 CgroupChange::Born { id, parent, path } => {
                     self.model.born(*id, now);

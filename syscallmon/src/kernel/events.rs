@@ -48,8 +48,6 @@ pub struct FirstCall {
     pub uid: u32,
     /// Whether seccomp refused the call.
     pub denied: bool,
-    /// Whether no counter tells of the call: the kernel's tables are full, or the cgroup's share of them.
-    pub uncounted: bool,
     /// The thread's name; bytes that are not UTF-8 are replaced.
     pub comm: String,
     /// The parent's process id and name, where they are known.
@@ -59,6 +57,13 @@ pub struct FirstCall {
     pub exe: Option<String>,
     /// That of the parent, likewise.
     pub parent_exe: Option<String>,
+}
+
+/// Takes what waits of both kinds: calls first. Whatever made a call was born before, so its birth is there when births are drained, also
+/// where both came in between.
+pub(super) fn calls_and_changes<C, G>(calls: impl FnOnce() -> C, changes: impl FnOnce() -> G) -> (C, G) {
+    let calls = calls();
+    (calls, changes())
 }
 
 /// Reads a record of `CGROUP_EVENTS`.
@@ -91,7 +96,6 @@ pub(super) fn first_call(record: &[u8]) -> Option<FirstCall> {
         tid: u32_at(record, 32)?,
         uid: u32_at(record, 36)?,
         denied: u32_at(record, 40)? != 0,
-        uncounted: u32_at(record, offset_of!(FirstSeen, uncounted))? != 0,
         comm: text(record.get(48..64)?),
         parent: (parent != 0).then_some((parent, text(record.get(64..80)?))),
         exe: exe(record.get(offset_of!(FirstSeen, exe)..)?),
@@ -135,6 +139,8 @@ fn u64_at(bytes: &[u8], offset: usize) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::{Cell, RefCell};
+
     use super::*;
 
     fn birth(kind: u32, path_len: u32, path: &[u8]) -> Vec<u8> {
@@ -163,6 +169,28 @@ mod tests {
         assert_eq!((offset_of!(FirstSeen, denied), offset_of!(FirstSeen, comm)), (40, 48));
         assert_eq!((offset_of!(FirstSeen, parent), offset_of!(FirstSeen, parent_comm)), (44, 64));
         assert_eq!((offset_of!(Executable, parts), offset_of!(Executable, flags)), (0, 4));
+    }
+
+    #[test]
+    fn a_cgroup_that_is_born_and_calls_between_the_drains_is_known_when_its_call_is_taken() {
+        // Cgroups whose births and whose calls wait; one is born and calls after each drain.
+        let (births, calls) = (RefCell::<Vec<u64>>::default(), RefCell::<Vec<u64>>::default());
+        let newest = Cell::new(0);
+        let drain = |queue: &RefCell<Vec<u64>>| {
+            let drained = queue.take();
+            newest.set(newest.get() + 1);
+            births.borrow_mut().push(newest.get());
+            calls.borrow_mut().push(newest.get());
+            drained
+        };
+        let (mut known, mut taken) = (Vec::new(), 0);
+        for _ in 0..5 {
+            let (calls, born) = calls_and_changes(|| drain(&calls), || drain(&births));
+            known.extend(born);
+            assert!(calls.iter().all(|cgroup| known.contains(cgroup)), "{calls:?} of {known:?}");
+            taken += calls.len();
+        }
+        assert_eq!(taken, 8);
     }
 
     #[test]

@@ -452,14 +452,12 @@ impl EventStreams {
         }
     }
 
-    /// Everything that waits about cgroups, in order.
-    pub fn cgroup_changes(&mut self) -> Vec<CgroupChange> {
-        self.cgroup.drain(events::cgroup_change)
-    }
-
-    /// Every first call that waits, in order.
-    pub fn first_calls(&mut self) -> Vec<FirstCall> {
-        self.first_seen.drain(events::first_call)
+    /// Everything that waits, each kind in order. The cgroup of each call was born before, or with these changes.
+    pub fn take(&mut self) -> (Vec<FirstCall>, Vec<CgroupChange>) {
+        events::calls_and_changes(
+            || self.first_seen.drain(events::first_call),
+            || self.cgroup.drain(events::cgroup_change),
+        )
     }
 }
 
