@@ -15,6 +15,7 @@ mod failure;
 mod fairness;
 mod harness;
 mod hierarchy;
+mod http2;
 mod io_uring;
 mod kernels;
 mod latency;

@@ -65,6 +65,22 @@ impl Daemon {
     }
 
     fn start_with(claim: Claim, command: &mut Command) -> Self {
+        let mut daemon = Self::start_until_bound(claim, command);
+        wait_for("readiness", Duration::from_secs(90), || {
+            daemon.assert_running();
+            daemon.try_get("/readyz").filter(|response| response.status() == 200)
+        });
+        daemon
+    }
+
+    /// Starts one whose server speaks TLS: waits until it is bound, and whoever connects waits for the rest.
+    pub(crate) fn start_with_tls(flags: &[&str]) -> Self {
+        let claim = Claim::Shared(HOST.read().unwrap_or_else(PoisonError::into_inner));
+        let mut command = syscallmon();
+        Self::start_until_bound(claim, command.arg("run").args(["--web.listen-address", "127.0.0.1:0"]).args(flags))
+    }
+
+    fn start_until_bound(claim: Claim, command: &mut Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().expect("start the daemon");
         let stderr = child.stderr.take().expect("piped");
         let log = Arc::new(Mutex::new(Vec::new()));
@@ -84,10 +100,6 @@ impl Daemon {
         daemon.address = wait_for("an address to be listened on", Duration::from_secs(90), || {
             daemon.assert_running();
             daemon.log_line("message=listening")?.split_once("address=").map(|(_, address)| address.to_owned())
-        });
-        wait_for("readiness", Duration::from_secs(90), || {
-            daemon.assert_running();
-            daemon.try_get("/readyz").filter(|response| response.status() == 200)
         });
         daemon
     }
