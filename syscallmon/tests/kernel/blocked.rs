@@ -104,6 +104,26 @@ fn a_process_that_keeps_its_memory_map_locked_hides_only_itself() {
 }
 
 #[test]
+fn of_command_lines_is_kept_what_the_setting_says() {
+    let (parent, directory) = (TestCgroup::new("command-lines"), tempfile::tempdir().unwrap());
+    for (how, is_kept) in [("none", 0..=0), ("program", 1..=1), ("full", 5..=5)] {
+        let mut flags = flags(&directory);
+        flags.extend(["--alert.log=off".to_owned(), format!("--alert.command-line={how}")]);
+        let daemon = Daemon::start(&flags.iter().map(String::as_str).collect::<Vec<_>>());
+        let path = container(&parent);
+        // It waits for a second after its call, so that /proc can be asked.
+        let running = KnownCalls::start(&[&"locked", &path, &"0", &"1", &number(libc::SYS_mount)]);
+        let lines = wait_for("a violation", Duration::from_secs(20), || {
+            let lines = command_lines(&daemon, &path);
+            (!lines.is_empty()).then_some(lines)
+        });
+        running.finish();
+        let arguments = lines[0].1.as_array().map_or(0, Vec::len);
+        assert!(is_kept.contains(&arguments), "{how}: {lines:?}");
+    }
+}
+
+#[test]
 fn a_log_pipe_that_nobody_reads_stops_nothing() {
     let (parent, directory) = (TestCgroup::new("unread"), tempfile::tempdir().unwrap());
     let mut flags = flags(&directory);
