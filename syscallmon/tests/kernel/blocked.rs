@@ -106,7 +106,7 @@ fn a_process_that_keeps_its_memory_map_locked_hides_only_itself() {
 #[test]
 fn of_command_lines_is_kept_what_the_setting_says() {
     let (parent, directory) = (TestCgroup::new("command-lines"), tempfile::tempdir().unwrap());
-    for (how, is_kept) in [("none", 0..=0), ("program", 1..=1), ("full", 5..=5)] {
+    for (how, is_kept) in [("none", 0..=0), ("program", 1..=1), ("full", 6..=6)] {
         let mut flags = flags(&directory);
         flags.extend(["--alert.log=off".to_owned(), format!("--alert.command-line={how}")]);
         let daemon = Daemon::start(&flags.iter().map(String::as_str).collect::<Vec<_>>());

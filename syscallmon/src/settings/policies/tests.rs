@@ -179,6 +179,26 @@ fn expressions(name: &str, count: usize) -> String {
 }
 
 #[test]
+fn expressions_that_stay_in_force_leave_less_room_for_new_ones() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(directory.path().join(format!("{name}.yaml")), text).unwrap();
+    for name in ["a", "b", "c", "d", "e"] {
+        write(name, &expressions(name, 5));
+    }
+    let before = load(&sources(directory.path()));
+    assert_eq!((error(&before), names(&before).len()), (String::new(), 6));
+
+    // Mistakes keep the older policies of five files in force, and a sixth of their size comes.
+    for name in ["a", "b", "c", "d", "e"] {
+        write(name, "policies: [}");
+    }
+    write("f", &expressions("f", 5));
+    let after = sources(directory.path()).load(&before.policies);
+    assert_eq!(names(&after), names(&before), "{}", error(&after));
+    assert!(error(&after).contains("f.yaml: has 1 policies"), "{}", error(&after));
+}
+
+#[test]
 fn a_file_cannot_use_up_the_expressions_of_others() {
     let directory = tempfile::tempdir().unwrap();
     let write = |name: &str, count| {
