@@ -25,9 +25,19 @@ pub fn deserialize_some<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Op
     Ok(Option::<Time>::deserialize(deserializer)?.map(|time| time.0))
 }
 
-/// The point of time; `None` where the text is none.
+/// The last second that can be written: of the year 9999.
+const LAST_SECOND: u64 = 253_402_300_799;
+
+/// The point of time, from 1970 to 9999: others can be read with an offset, and writing them fails. `None` where the text is none.
 #[must_use]
 pub fn parse(text: &str) -> Option<SystemTime> {
+    let can_be_written = |time: &SystemTime| {
+        time.duration_since(SystemTime::UNIX_EPOCH).is_ok_and(|since| since.as_secs() <= LAST_SECOND)
+    };
+    parse_any(text).filter(can_be_written)
+}
+
+fn parse_any(text: &str) -> Option<SystemTime> {
     let text = text.to_ascii_uppercase();
     if text.ends_with('Z') {
         return humantime::parse_rfc3339(&text).ok();
@@ -73,6 +83,15 @@ mod tests {
         for zone in ["", "+2:00", "+24:00", "+00:60", "*02:00", "+-1:00"] {
             assert_eq!(utc(&format!("2026-01-31T12:00:00{zone}")), None, "{zone}");
         }
+    }
+
+    #[test]
+    fn only_times_that_can_be_written_are_read() {
+        for text in ["1970-01-01T01:00:00+02:00", "9999-12-31T23:59:59-00:01"] {
+            assert_eq!(utc(text), None, "{text}");
+        }
+        assert_eq!(utc("1970-01-01T02:00:00+02:00").as_deref(), Some("1970-01-01T00:00:00Z"));
+        assert_eq!(utc("9999-12-31T23:58:59.9-00:01").as_deref(), Some("9999-12-31T23:59:59Z"));
     }
 
     proptest! {

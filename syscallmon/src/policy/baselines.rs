@@ -401,7 +401,7 @@ impl Entry {
     fn pass_unseen(&mut self, passed: Duration) {
         self.unseen_for = if self.was_alive { Duration::ZERO } else { self.unseen_for.saturating_add(passed) };
         let saved = self.baseline.unseen_for;
-        if self.unseen_for >= saved + SAVE_UNSEEN || self.unseen_for < saved {
+        if self.unseen_for >= saved.saturating_add(SAVE_UNSEEN) || self.unseen_for < saved {
             let unseen_for = self.unseen_for;
             self.change(|baseline| baseline.unseen_for = unseen_for);
         }

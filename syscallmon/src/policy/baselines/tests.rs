@@ -230,6 +230,16 @@ fn many_kinds_that_live_for_a_moment_leave_room_for_what_stays() {
 }
 
 #[test]
+fn a_file_may_have_the_longest_times() {
+    let mut learning = Learning::new();
+    let mut baseline = Baseline::new(kind("web"), "p".into(), learning.now(), false);
+    (baseline.learned_for, baseline.quiet_for, baseline.unseen_for) = (Duration::MAX, Duration::MAX, Duration::MAX);
+    assert!(learning.baselines.adopt(baseline) && learning.call("web", "mount"));
+    assert_eq!(learning.minutes(2, &["web"]), 1, "it has learned long enough");
+    assert!(learning.baselines.is_guarding(&kind("web")));
+}
+
+#[test]
 fn kinds_that_stay_take_nobody_s_share() {
     let mut learning = Learning::new();
     for number in 0..MAX_BASELINES + 5 {
