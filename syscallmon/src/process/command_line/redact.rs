@@ -125,7 +125,8 @@ impl Words {
         }
         match std::mem::take(&mut self.next) {
             Next::Secret if !word.starts_with("--") => return REDACTED.to_owned(),
-            Next::UserAndSecret => return without_password(&word),
+            // A flag follows where the user is an empty argument.
+            Next::UserAndSecret if !word.starts_with("--") || word.contains(':') => return without_password(&word),
             _ => {}
         }
         if password_flag(&word).is_some() || is_program(&word, CURL) {
@@ -208,7 +209,8 @@ fn value_of_secret(part: &str) -> Option<usize> {
     let begins = part.match_indices('=').map(|(at, _)| (at, at + 1));
     let of_json = part.match_indices("\":").map(|(at, _)| (at, at + 2));
     let is_secret = |&(end, value): &(usize, usize)| {
-        let name = part[..end].rsplit('=').next().unwrap_or_default();
+        // From the value before: looking at all names again for each would take the square of their length.
+        let name = part[..end].rsplit('=').next().and_then(|name| name.rsplit("\":").next()).unwrap_or_default();
         value < part.len() && is_secret_name(name)
     };
     begins.chain(of_json).filter(is_secret).map(|(_, value)| value).min()
@@ -303,6 +305,8 @@ mod tests {
             (vec!["sh", "-c", "foo;curl -u me:hunter2"], "sh -c foo;curl -u me:[redacted]"),
             (vec!["curl", "--user=me:hunter2", "-sSu", "me:hunter2"], "curl --user=me:[redacted] -sSu me:[redacted]"),
             (vec!["curl", "-ume:hunter2"], "curl -ume:[redacted]"),
+            (vec!["curl", "-u", "", "--password", "hunter2"], "curl -u  --password [redacted]"),
+            (vec!["curl", "-u", "--me:hunter2"], "curl -u --me:[redacted]"),
             (vec!["app", "--password=a,hunter2&b"], "app --password=[redacted]"),
             (vec!["app", "--password=a b hunter2"], "app --password=[redacted]"),
             (vec!["app", "--env=PASSWORD=hunter2"], "app --env=PASSWORD=[redacted]"),
@@ -314,6 +318,20 @@ mod tests {
             (vec!["app", "AccountKey=hunter2"], "app AccountKey=[redacted]"),
         ] {
             assert_eq!(redact(&line).join(" "), expected);
+        }
+    }
+
+    /// The names before it are not its name: with them, each of these costs as much as all before it.
+    #[test]
+    fn a_value_of_json_is_judged_by_its_own_name() {
+        for (line, expected) in [
+            (r#"{"password":{"a":"hunter2"}}"#, r#"{"password":[redacted]"#),
+            (r#"{"a":{"password":"hunter2"}}"#, r#"{"a":{"password":[redacted]"#),
+            (r#"{"token:id":"hunter2"}"#, r#"{"token:id":[redacted]"#),
+            (r#"{"password_file":{"path":"/run/x"}}"#, r#"{"password_file":{"path":"/run/x"}}"#),
+            (r#"{"password_file":{"a":"/run/x"}}"#, r#"{"password_file":{"a":"/run/x"}}"#),
+        ] {
+            assert_eq!(redact(&["app", line])[1], expected);
         }
     }
 
