@@ -63,10 +63,17 @@ pub(super) fn is_empty(text: &str) -> bool {
     text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'))
 }
 
+/// Longest message, in characters: it has what was mistyped in it, which can be all of a file.
+const MAX_MESSAGE: usize = 1000;
+
 /// The message without the excerpt of the file that follows it.
 pub(super) fn in_one_line(message: &str) -> String {
     let line = message.lines().next().unwrap_or_default().trim();
-    line.strip_prefix("error: ").unwrap_or(line).to_owned()
+    let line = line.strip_prefix("error: ").unwrap_or(line);
+    match line.char_indices().nth(MAX_MESSAGE) {
+        Some((end, _)) => format!("{}...", &line[..end]),
+        None => line.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -102,6 +109,12 @@ mod tests {
         assert!(error.contains("intervall") && error.contains("line 3"), "{error}");
         let error = settings("log:\n  level: loud\n").unwrap_err();
         assert!(error.contains("loud") && error.contains("line 2"), "{error}");
+    }
+
+    #[test]
+    fn a_message_is_short_whatever_was_mistyped() {
+        let error = settings(&format!("log:\n  level: {}\n", "loud".repeat(10_000))).unwrap_err();
+        assert!(error.contains("line 2") && error.len() < 2 * MAX_MESSAGE, "{} bytes", error.len());
     }
 
     #[test]

@@ -32,9 +32,11 @@ pub fn operations() -> &'static BTreeSet<&'static str> {
 
 /// A name that may have been meant, for an error's message: ` (did you mean openat?)`, or nothing.
 pub(crate) fn suggestion(typed: &str, names: impl IntoIterator<Item = &'static str>) -> String {
-    let most = (typed.len() / 3).clamp(1, 3);
-    let distance = |name: &&'static str| (strsim::osa_distance(typed, name), *name);
-    let nearest = names.into_iter().map(|name| distance(&name)).min().filter(|&(distance, _)| distance <= most);
+    let (most, length) = ((typed.len() / 3).clamp(1, 3), typed.chars().count());
+    // No name is near whose length is not; and a distance takes time by the length of both.
+    let names = names.into_iter().filter(|name| name.len().abs_diff(length) <= most);
+    let distances = names.map(|name| (strsim::osa_distance(typed, name), name));
+    let nearest = distances.min().filter(|&(distance, _)| distance <= most);
     nearest.map_or_else(String::new, |(_, name)| format!(" (did you mean {name}?)"))
 }
 
@@ -49,6 +51,15 @@ mod tests {
         }
         assert!(operations().contains("openat") && !operations().contains("arch_prctl"));
         assert!(!system_calls().contains(UNKNOWN) && !operations().contains(UNKNOWN));
+    }
+
+    #[test]
+    fn names_of_about_the_same_length_are_suggested() {
+        let suggest = |typed: &str| suggestion(typed, system_calls().iter().copied());
+        assert_eq!(suggest("opennat"), " (did you mean openat?)");
+        assert_eq!(suggest("\u{f6}penat"), " (did you mean openat?)");
+        // A policy of 1 MiB: compared with every name, it takes minutes.
+        assert_eq!(suggest(&"openat".repeat(1 << 17)), "");
     }
 
     #[test]
