@@ -16,7 +16,7 @@ use std::{
 pub use self::{
     command_line::{CommandLines, shortened},
     readers::{LOOKUP_TIMEOUT, LookupResult, ProcessReaders, Ticket},
-    text::printable,
+    text::{is_obeyed, printable},
 };
 
 use crate::{
@@ -37,7 +37,11 @@ const MOST_ANCESTORS: usize = 16;
 /// What the kernel told of the process of a first call.
 #[must_use]
 pub fn of_event(call: &FirstCall) -> Process {
-    let parent = |(pid, comm): &(u32, String)| Ancestor { pid: *pid, comm: comm.clone(), exe: call.parent_exe.clone() };
+    let parent = |(pid, comm): &(u32, String)| Ancestor {
+        pid: *pid,
+        comm: printable(comm),
+        exe: call.parent_exe.as_deref().map(printable),
+    };
     Process {
         pid: call.pid,
         tid: call.tid,
@@ -158,6 +162,17 @@ mod tests {
         assert_eq!(process.command_line, Some(vec!["/bin/ls".to_owned(), "--all".to_owned()]));
         assert_eq!(parents(&process), [(20, "sh"), (1, "init")]);
         assert_eq!(process.parents[0].exe.as_deref(), Some("/bin/sh"), "the kernel side knows it without privileges");
+    }
+
+    #[test]
+    fn a_parent_with_control_characters_is_printable_and_hides_no_ancestor() {
+        let procfs = tempfile::tempdir().unwrap();
+        make(procfs.path(), 20, "s\u{1b}[2Jh", 1);
+        make(procfs.path(), 1, "init", 0);
+        let mut process = process("ls", Some((20, "s\u{1b}[2Jh")));
+        complete(&mut process, procfs.path(), CommandLines::Full);
+        assert_eq!(parents(&process), [(20, r"s\u{1b}[2Jh"), (1, "init")]);
+        assert_eq!(process.parents[0].exe.as_deref(), Some(r"/bin/s\u{1b}[2Jh"));
     }
 
     #[test]

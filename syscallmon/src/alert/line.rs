@@ -2,9 +2,10 @@
 
 use std::slice;
 
+use serde::Serialize;
 use serde_json::Value;
 
-use crate::process::shortened;
+use crate::process::{is_obeyed, shortened};
 
 /// Bytes of a line: collectors of logs split longer ones (containerd and CRI-O at 16 KiB), and some have less room.
 pub(super) const MAX_LINE: usize = 8 << 10;
@@ -18,11 +19,22 @@ pub(super) fn line_of_short_texts(record: &Value) -> String {
         room /= 2;
         let mut short = record.clone();
         cut_texts(&mut short, room);
-        let line = short.to_string();
+        let line = json_line(&short);
         if line.len() <= MAX_LINE || room < 16 {
             return line;
         }
     }
+}
+
+/// As JSON, without a line break; what a terminal would obey is escaped.
+pub(super) fn json_line(value: &impl Serialize) -> String {
+    let json = serde_json::to_string(value).expect("keys are strings, and nothing in it can fail");
+    if !json.contains(is_obeyed) {
+        return json;
+    }
+    // Only strings have such characters, all of which have four digits.
+    let escape = |c: char| if is_obeyed(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
+    json.chars().map(escape).collect()
 }
 
 fn cut_texts(value: &mut Value, room: usize) {

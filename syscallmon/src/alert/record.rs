@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::{
     RateLimit,
-    line::{MAX_LINE, line_of_short_texts},
+    line::{MAX_LINE, json_line, line_of_short_texts},
 };
 use crate::{
     clock::unix_seconds,
@@ -170,14 +170,13 @@ impl Record {
     /// every long text.
     pub(super) fn json(&self) -> String {
         const CANNOT_FAIL: &str = "keys are strings, and nothing in it can fail";
-        let json = |record: &Self| serde_json::to_string(record).expect(CANNOT_FAIL);
         let is_short = |line: &String| line.len() <= MAX_LINE;
         let shortened = || {
             let record = self.shortened();
-            let line = Some(json(&record)).filter(is_short);
+            let line = Some(json_line(&record)).filter(is_short);
             line.unwrap_or_else(|| line_of_short_texts(&serde_json::to_value(&record).expect(CANNOT_FAIL)))
         };
-        Some(json(self)).filter(is_short).unwrap_or_else(shortened)
+        Some(json_line(self)).filter(is_short).unwrap_or_else(shortened)
     }
 
     fn shortened(&self) -> Self {
@@ -268,6 +267,32 @@ mod tests {
         assert!(line.len() <= MAX_LINE, "{}", line.len());
         let line: Value = serde_json::from_str(&line).unwrap();
         assert!(line["process"]["command_line"][0].as_str().unwrap().ends_with('\u{2026}'));
+    }
+
+    #[test]
+    fn a_line_is_valid_and_short_whatever_its_workload_is_called() {
+        let mut long = violation("web", "mount");
+        let path: Arc<str> = format!("/user.slice/{}", "\"\u{9b}\u{1}\u{202e}".repeat(600)).into();
+        long.workload = Workload::cgroup(Arc::clone(&path));
+        long.about = Labels::new(Label::ALL.iter().map(|&label| (label, Arc::clone(&path))));
+        let process = long.process.as_mut().unwrap();
+        process.exe = Some("\\u{1b}".repeat(400));
+        process.parents[0].exe.clone_from(&process.exe);
+        let short = record(long);
+        let line = short.json();
+        assert!(line.len() <= MAX_LINE && !line.contains(is_obeyed), "{}", line.len());
+        let read: Value = serde_json::from_str(&line).unwrap();
+        assert!(read["workload"]["cgroup"].as_str().unwrap().starts_with("/user.slice/"), "{line}");
+    }
+
+    #[test]
+    fn what_a_terminal_obeys_is_escaped_and_means_the_same() {
+        let mut odd = violation("web", "mount");
+        let path = "/a\u{9b}2J\u{7f}\u{202e}b";
+        odd.workload = Workload::cgroup(path.into());
+        let line = record(odd).json();
+        assert!(!line.contains(is_obeyed), "{line}");
+        assert_eq!(serde_json::from_str::<Value>(&line).unwrap()["workload"]["cgroup"], path);
     }
 
     #[test]

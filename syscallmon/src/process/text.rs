@@ -7,7 +7,7 @@ use std::fmt::Write;
 pub fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() || changes_direction(c) || matches!(c, '\u{2028}' | '\u{2029}') {
+        if is_obeyed(c) {
             // Writing to a string cannot fail.
             let _ = write!(shown, "{}", c.escape_unicode());
         } else {
@@ -15,6 +15,12 @@ pub fn printable(text: &str) -> String {
         }
     }
     shown
+}
+
+/// Whether a terminal obeys a character, or takes it for the end of a line.
+#[must_use]
+pub fn is_obeyed(c: char) -> bool {
+    c.is_control() || changes_direction(c) || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
 /// `Bidi_Control` of Unicode.
