@@ -1,21 +1,45 @@
-//! A certificate that a stranger sends in a TLS handshake, to the names and purposes that it has.
+//! A certificate that a stranger sends in a TLS handshake: its names and purposes, and whether it is trusted.
 
 #![no_main]
 
-use std::alloc::System;
+use std::{alloc::System, sync::LazyLock};
 
 use cap::Cap;
 use libfuzzer_sys::fuzz_target;
-use syscallmon::tls::fuzzing;
+use syscallmon::tls::fuzzing::{self, Verifiers};
 
 /// More is a finding: a handshake has at most 64 KiB of certificates.
 #[global_allocator]
 static MEMORY: Cap<System> = Cap::new(System, 64 << 20);
+
+/// Certificates that are listed. Nobody here has their keys.
+const LISTED: [&[u8]; 2] =
+    [include_bytes!("../seeds/certificate/self_signed.der"), include_bytes!("../seeds/certificate/plain.der")];
+
+/// A name in the first of them.
+const NAME: &str = "alerts.example";
+
+static VERIFIERS: LazyLock<Verifiers> = LazyLock::new(|| {
+    let verifiers = Verifiers::new(&LISTED).expect("the seeds can be listed");
+    assert!(verifiers.trust_server(LISTED[0], NAME) && verifiers.trust_client(LISTED[0]));
+    verifiers
+});
 
 fuzz_target!(|certificate: &[u8]| {
     let names = fuzzing::names(certificate);
     assert!(names.iter().map(String::len).sum::<usize>() <= 20 * certificate.len());
     let text = fuzzing::describe(certificate);
     assert!(text.len() <= 2048 && !text.contains(char::is_control), "{text:?}");
-    fuzzing::allows_servers(certificate);
+
+    if VERIFIERS.trust_server(certificate, NAME) || VERIFIERS.trust_client(certificate) {
+        assert!(LISTED.contains(&certificate), "another certificate is trusted");
+    }
+    // Whoever lists this very certificate trusts it for its own names and purposes only.
+    let Some(verifiers) = Verifiers::new(&[certificate]) else { return };
+    if verifiers.trust_server(certificate, NAME) {
+        let is_named = |name: &String| name.eq_ignore_ascii_case(NAME) || name == "*.example";
+        assert!(names.iter().any(is_named), "webpki finds {NAME} in it, and here are {names:?}");
+        assert!(fuzzing::allows_servers(certificate));
+    }
+    assert!(!verifiers.trust_client(certificate) || fuzzing::allows_clients(certificate));
 });

@@ -27,7 +27,8 @@ fuzz_target!(|data: &[u8]| {
     let Ok(uri) = target.parse::<Uri>() else { return };
     if fuzzing::refusal(Version::HTTP_11, &uri, &headers).is_none() {
         let host = headers.get("host").map(HeaderValue::as_bytes).unwrap_or_default();
-        let starts = |prefix: &str| host.len() >= prefix.len() && host[..prefix.len()].eq_ignore_ascii_case(prefix.as_bytes());
+        let starts =
+            |prefix: &str| host.len() >= prefix.len() && host[..prefix.len()].eq_ignore_ascii_case(prefix.as_bytes());
         assert!(host.is_empty() || starts("localhost") || starts("127.") || starts("["), "{headers:?}");
         assert!(!host.is_empty() || uri.authority().is_some());
         assert!(!headers.contains_key("via") && !headers.contains_key("x-real-ip"));

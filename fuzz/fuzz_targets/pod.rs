@@ -1,4 +1,4 @@
-//! What the API server tells of a pod, in a watch or in a list, to its containers.
+//! What the API server tells of a pod, in a watch or in a list, to its containers; and of the controller of one, to its owner.
 
 #![no_main]
 
@@ -13,6 +13,9 @@ use syscallmon::workload::{ContainerFacts, source::fuzzing};
 static MEMORY: Cap<System> = Cap::new(System, 64 << 20);
 
 fuzz_target!(|json: &[u8]| {
+    if let Some(texts) = std::str::from_utf8(json).ok().and_then(fuzzing::controller_texts) {
+        texts.iter().for_each(|text| assert!(text.len() <= 1024, "{text:?}"));
+    }
     let Some(pod) = fuzzing::pod(json) else { return };
     assert!(!pod.facts.uid.is_empty());
     let mut texts: Vec<_> = [&pod.facts.uid, &pod.facts.namespace, &pod.facts.name].into_iter().collect();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
 use regex::Regex;
-use syscallmon::workload::{Label, Labels, Selector, SelectorError};
+use syscallmon::workload::{Budget, Label, Labels, Selector, SelectorError};
 
 fuzz_target!(|data: &[u8]| {
     let data = String::from_utf8_lossy(data);
@@ -19,9 +19,21 @@ fuzz_target!(|data: &[u8]| {
         }
         Err(error) => assert!(!error.to_string().is_empty()),
     }
+    of_request(text, &labels);
     equals(&value, &labels);
     matches(text, &labels, &value);
 });
+
+/// What a request may say, the configuration may say too, and it means the same; a refusal is not much longer than what is refused.
+fn of_request(text: &str, labels: &Labels) {
+    match Selector::parse(text, &Budget::of_request()) {
+        Ok(selector) => {
+            let same = text.parse::<Selector>().expect("the configuration has a larger budget");
+            assert_eq!(selector.matches(labels), same.matches(labels), "{text:?}");
+        }
+        Err(error) => assert!(error.to_string().len() <= 32 * 1024, "{error}"),
+    }
+}
 
 /// A selector of a label by a value in quotes.
 fn selector(operator: &str, value: &str) -> Result<Selector, SelectorError> {

@@ -14,8 +14,8 @@ static MEMORY: Cap<System> = Cap::new(System, 256 << 20);
 
 fuzz_target!(|data: &[u8]| {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    // An absolute path would be read, and could be a device.
-    if text.contains('/') {
+    // A file with an absolute path would be read; one of these may keep its reader waiting.
+    if ["/dev", "/proc", "/sys"].iter().any(|place| text.contains(place)) {
         return;
     }
     match fuzzing::web_config(Path::new("nowhere/web.yml"), text) {

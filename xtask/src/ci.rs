@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::{
     docs, e2e,
     ebpf::{self, Check},
-    manifests,
+    fuzz, manifests,
     setup::{self, Purpose},
     shell, test, vm, workspace,
 };
@@ -25,6 +25,7 @@ pub fn run(root: &Path) -> Result<()> {
         let clippy = ["clippy", "--locked", "--all-targets", "--", "--deny", "warnings"];
         cargo(root, &clippy, "mend what clippy complains about")
     })?;
+    step("the fuzz targets compile", || fuzz::check(root))?;
     step("what is in deploy/", || manifests::check(root))?;
     step("the eBPF toolchain", || setup::ensure(root, Purpose::Ebpf))?;
     let mut rebuilt = None;

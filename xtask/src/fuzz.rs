@@ -1,40 +1,61 @@
-//! `cargo xtask fuzz`: puts into the parsers what nobody thought of, for a while.
+//! `cargo xtask fuzz`: feeds arbitrary bytes to everything that reads the bytes of others.
 //!
 //! The targets are in `fuzz/`, and say what must hold of any input. They begin with what is in `fuzz/seeds`, and with what runs before
 //! found interesting (`fuzz/corpus`). Without sanitizers, which need a nightly compiler and look for what unsafe code does wrong: the
 //! parsers have none. Overflows, failed assertions, and too much time or memory are findings.
 
+mod log;
+
 use std::{
     collections::BTreeSet,
     fs,
+    io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use anyhow::{Context, Result, bail, ensure};
 
+use self::log::Summary;
 use crate::{
     setup::{self, Purpose},
     shell, workspace,
 };
 
+/// What `--help` says besides.
+const HELP: &str = "\
+Uses stable Rust, and builds cargo-fuzz into target/tools. The first build takes 5 minutes on an idle machine. Each target then runs for
+--seconds, one after the other; Ctrl-C ends it. A table at the end says how often each ran and how much code it reached.
+
+An input that a target fails with, or is slow with, is kept in fuzz/artifacts and ends the target. CONTRIBUTING.md (\"Fuzzing\") says what to
+do with it.
+
+Examples:
+  cargo xtask fuzz                                     all targets, 75 minutes
+  cargo xtask fuzz connection selector --seconds 60    two of them, 2 minutes";
+
 /// Arguments of `cargo xtask fuzz`.
 #[derive(clap::Args)]
+#[command(after_help = HELP)]
 pub struct Args {
-    /// What is fuzzed, such as place or cri; everything, one after the other, unless given
+    /// Targets, such as `place` or `cri` (the files in fuzz/fuzz_targets); all, unless given
     #[arg(value_name = "TARGET")]
     targets: Vec<String>,
 
-    /// How long for each of them
+    /// Time for each target
     #[arg(long, value_name = "N", default_value_t = 300)]
     seconds: u32,
+
+    /// Only compile all targets, as `cargo xtask ci` does
+    #[arg(long, conflicts_with_all = ["targets", "seconds"])]
+    check: bool,
 }
 
 /// The cargo-fuzz that is installed.
 const CARGO_FUZZ: &str = "0.13.2";
 
 /// Given to every target. One that needs more for one input has a finding; so has one with more than a few inputs in memory.
-const LIMITS: [&str; 2] = ["-timeout=10", "-rss_limit_mb=1024"];
+const LIMITS: [&str; 4] = ["-timeout=10", "-report_slow_units=1", "-rss_limit_mb=512", "-print_final_stats=1"];
 
 /// Runs the verb.
 ///
@@ -42,22 +63,45 @@ const LIMITS: [&str; 2] = ["-timeout=10", "-rss_limit_mb=1024"];
 ///
 /// If an input was found that a target fails with, or a target cannot be built.
 pub fn run(root: &Path, args: &Args) -> Result<()> {
+    if args.check {
+        return check(root);
+    }
     let targets = chosen(targets(root)?, &args.targets)?;
     setup::ensure(root, Purpose::Fuzz)?;
     let cargo_fuzz = ensure_cargo_fuzz(root)?;
     lock_as_the_workspace(root)?;
-    let mut found = Vec::new();
+    let (mut found, mut rows) = (Vec::new(), vec![Summary::HEAD.to_owned()]);
     for target in &targets {
         build(root, &cargo_fuzz, target)?;
         eprintln!("== {target}: {} s", args.seconds);
-        found.extend(fuzz(root, &cargo_fuzz, target, args.seconds)?);
+        let (summary, inputs) = fuzz(root, &cargo_fuzz, target, args.seconds)?;
+        rows.push(summary.row(target));
+        found.extend(inputs);
     }
+    eprintln!("{}", rows.join("\n"));
     if found.is_empty() {
         eprintln!("== nothing found in {}", targets.join(", "));
         return Ok(());
     }
     let found: Vec<String> = found.iter().map(|input| input.display().to_string()).collect();
-    bail!("these make a target fail (above is how to run it with one of them again): {}", found.join(", "))
+    bail!(
+        "found inputs that a target fails with or is slow with: {}: see \"Fuzzing\" in CONTRIBUTING.md",
+        found.join(", ")
+    )
+}
+
+/// Compiles the targets without instrumentation: a change of what they call must not break them unseen.
+///
+/// # Errors
+///
+/// If one does not compile.
+pub fn check(root: &Path) -> Result<()> {
+    setup::ensure(root, Purpose::Fuzz)?;
+    lock_as_the_workspace(root)?;
+    let mut command = Command::new(workspace::cargo());
+    command.current_dir(root.join("fuzz")).env("RUSTFLAGS", "--cfg fuzzing --deny warnings");
+    command.args(["check", "--target-dir"]).arg(workspace::target_dir(root).join("fuzz-check"));
+    shell::run(&mut command, "see the compiler's message")
 }
 
 /// The names of the targets, sorted.
@@ -112,8 +156,8 @@ fn build(root: &Path, cargo_fuzz: &Path, target: &str) -> Result<()> {
     shell::run(&mut command(root, cargo_fuzz, "build", target), "see the compiler's message")
 }
 
-/// Fuzzes a target; inputs that it failed with, which the run ends at.
-fn fuzz(root: &Path, cargo_fuzz: &Path, target: &str, seconds: u32) -> Result<Vec<PathBuf>> {
+/// Fuzzes a target: what it did, and inputs that it failed with, which the run ends at, or was slow with.
+fn fuzz(root: &Path, cargo_fuzz: &Path, target: &str, seconds: u32) -> Result<(Summary, Vec<PathBuf>)> {
     let fuzz = root.join("fuzz");
     let [corpus, seeds, artifacts] = ["corpus", "seeds", "artifacts"].map(|dir| fuzz.join(dir).join(target));
     for dir in [&corpus, &artifacts] {
@@ -121,11 +165,45 @@ fn fuzz(root: &Path, cargo_fuzz: &Path, target: &str, seconds: u32) -> Result<Ve
     }
     let before = files(&artifacts)?;
     let mut command = command(root, cargo_fuzz, "run", target);
+    // A backtrace needs more memory than targets may have, and the input is what counts.
+    command.env("RUST_BACKTRACE", "0");
     command.arg(corpus).arg(seeds).arg("--").arg(format!("-max_total_time={seconds}")).args(LIMITS);
-    let result = shell::run(&mut command, "it could not be run");
-    let found: Vec<PathBuf> = files(&artifacts)?.difference(&before).cloned().collect();
+    let dictionary = fuzz.join("dictionaries").join(target).with_extension("dict");
+    if dictionary.exists() {
+        command.arg(format!("-dict={}", dictionary.display()));
+    }
+    let mut child = command.stderr(Stdio::piped()).spawn().context("cannot start cargo-fuzz")?;
+    let mut summary = Summary::default();
+    for line in child.stderr.take().into_iter().flat_map(|stderr| BufReader::new(stderr).split(b'\n')) {
+        let line = line.context("cannot read what the target prints")?;
+        let line = String::from_utf8_lossy(&line);
+        eprintln!("{line}");
+        summary.read(&line);
+    }
+    let status = child.wait().context("cannot wait for cargo-fuzz")?;
+    let mut found: Vec<PathBuf> = files(&artifacts)?.difference(&before).cloned().collect();
     // The failure of a run that found something is the finding.
-    if found.is_empty() { result.map(|()| found) } else { Ok(found) }
+    ensure!(status.success() || !found.is_empty(), "{target} could not be run: {status}");
+    for input in found.extract_if(.., |input| is_slow_unit(input)).collect::<Vec<_>>() {
+        if is_slow_again(root, cargo_fuzz, target, &input)? {
+            found.push(input);
+        } else {
+            fs::remove_file(&input).with_context(|| format!("cannot remove {}", input.display()))?;
+        }
+    }
+    Ok((summary, found))
+}
+
+/// Whether it is an input that took long and ended.
+fn is_slow_unit(input: &Path) -> bool {
+    input.file_name().is_some_and(|name| name.to_string_lossy().starts_with("slow-unit-"))
+}
+
+/// Whether an input takes long by itself: libFuzzer goes by the clock, and other work may have had the processors.
+fn is_slow_again(root: &Path, cargo_fuzz: &Path, target: &str, input: &Path) -> Result<bool> {
+    let output = command(root, cargo_fuzz, "run", target).arg(input).output().context("cannot start cargo-fuzz")?;
+    let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+    Ok(log::milliseconds(&printed).is_none_or(|milliseconds| milliseconds >= 1000))
 }
 
 fn command(root: &Path, cargo_fuzz: &Path, verb: &str, target: &str) -> Command {

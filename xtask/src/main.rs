@@ -39,7 +39,7 @@ enum Verb {
     Pictures(pictures::Args),
     /// Measure what the daemon costs, and compare that with the limits
     Bench(bench::Args),
-    /// Put into the parsers what nobody thought of, for a while
+    /// Feed arbitrary bytes to all that reads the bytes of others: names, requests, answers, files
     Fuzz(fuzz::Args),
     /// Install what building, testing or measuring needs and this machine lacks
     Setup(setup::Args),

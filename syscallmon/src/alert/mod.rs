@@ -6,6 +6,8 @@
 mod backoff;
 mod config;
 mod description;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod http;
 mod ledger;
 mod line;

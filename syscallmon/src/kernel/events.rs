@@ -215,6 +215,18 @@ mod tests {
         assert_eq!(first_call(&record), None);
     }
 
+    /// A seed of another layout would never get past the first check.
+    #[test]
+    fn the_seeds_of_the_fuzz_target_are_records() {
+        let born = cgroup_change(include_bytes!("../../../fuzz/seeds/events/born"));
+        assert!(matches!(born, Some(CgroupChange::Born { .. })), "{born:?}");
+        assert!(cgroup_change(include_bytes!("../../../fuzz/seeds/events/died")).is_some());
+        let call = first_call(include_bytes!("../../../fuzz/seeds/events/first_call")).unwrap();
+        assert_eq!((call.exe.as_deref(), call.parent_exe.as_deref()), (Some("/usr/sbin/nginx"), Some("/bin/zsh")));
+        let call = first_call(include_bytes!("../../../fuzz/seeds/events/first_call_x32")).unwrap();
+        assert!(call.denied && call.uncounted && call.abi == Abi::X32, "{call:?}");
+    }
+
     #[test]
     fn a_first_call_of_x32_has_the_number_of_its_table() {
         let mut record = [0; size_of::<FirstSeen>()];

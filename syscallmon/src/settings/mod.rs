@@ -32,6 +32,18 @@ pub use self::{
     table::Settings,
 };
 
+/// What `fuzz/` puts files of policies into.
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    use super::{PolicyItems, policy_list};
+
+    /// The policies in the text of a file that has nothing else.
+    #[must_use]
+    pub fn policies(text: &str) -> PolicyItems {
+        policy_list::read(text, policy_list::OtherKeys::Refused)
+    }
+}
+
 impl Settings {
     /// Every row of the table, in its order.
     #[must_use]

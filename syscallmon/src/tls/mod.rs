@@ -4,6 +4,8 @@
 //! one of a CA that is not listed. Go trusts both where that very certificate is listed, since then nobody needs to vouch for it.
 
 mod certificate;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod listed;
 #[cfg(test)]
 mod tests;
@@ -30,17 +32,5 @@ fn behind<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'stat
     match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
         Some(within) => Some(within),
         None => error.source(),
-    }
-}
-
-/// What `fuzz/` puts certificates into.
-#[cfg(fuzzing)]
-pub mod fuzzing {
-    pub use super::{describe, names};
-
-    /// Whether a certificate may be a server's.
-    #[must_use]
-    pub fn allows_servers(certificate: &[u8]) -> bool {
-        super::certificate::allows(certificate, super::certificate::Purpose::Server)
     }
 }

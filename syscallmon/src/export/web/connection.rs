@@ -90,7 +90,7 @@ impl Connection {
         }
     }
 
-    async fn http1<S: AsyncRead + AsyncWrite + Unpin + 'static>(&self, stream: S, place: &Place) {
+    pub(super) async fn http1<S: AsyncRead + AsyncWrite + Unpin + 'static>(&self, stream: S, place: &Place) {
         let watchdog = &place.watchdog;
         let stream = Heard::http1(stream, watchdog);
         let connection = http1::Builder::new()
@@ -102,7 +102,7 @@ impl Connection {
         self.drive(connection, watchdog).await;
     }
 
-    async fn http2(&self, stream: TlsStream<TcpStream>, place: &Place) {
+    pub(super) async fn http2<S: AsyncRead + AsyncWrite + Unpin + 'static>(&self, stream: S, place: &Place) {
         let watchdog = &place.watchdog;
         let stream = Heard::http2(stream, watchdog);
         let connection = http2::Builder::new(TokioExecutor::new())

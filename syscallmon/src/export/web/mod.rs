@@ -14,6 +14,8 @@ mod connections;
 mod error;
 mod files;
 mod form;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod headers;
 mod limits;
 mod listen;
@@ -34,36 +36,3 @@ pub use limits::Limits;
 pub use listen::{listen, listen_everywhere};
 pub use server::Server;
 pub use service::Caller;
-
-/// For `fuzz/`.
-#[cfg(fuzzing)]
-pub mod fuzzing {
-    use std::path::Path;
-
-    use axum::http::HeaderMap;
-
-    use super::{Error, WebConfig, auth::has_credentials, files::Files, request_line::Repair};
-
-    /// Takes a text for a web configuration file at this path.
-    ///
-    /// # Errors
-    ///
-    /// What is wrong with it.
-    pub fn web_config(path: &Path, text: &str) -> Result<WebConfig, Error> {
-        WebConfig::parse(path, text, Files::default())
-    }
-
-    /// Whether these headers carry a user and a password.
-    pub fn authorization(headers: &HeaderMap) -> bool {
-        has_credentials(headers)
-    }
-
-    /// What hyper gets of these bytes, which come in two pieces.
-    pub fn repaired(bytes: &[u8], at: usize) -> Vec<u8> {
-        let (mut repair, mut out) = (Repair::default(), Vec::new());
-        let (head, tail) = bytes.split_at(at.min(bytes.len()));
-        repair.push(head, &mut out);
-        repair.push(tail, &mut out);
-        out
-    }
-}

@@ -41,6 +41,13 @@ impl Source {
         })
     }
 
+    /// This configuration, for good. For `fuzz/`.
+    #[cfg(fuzzing)]
+    pub(super) fn fixed(config: WebConfig) -> Self {
+        let (next_check, complaint) = (Mutex::new(None), Mutex::default());
+        Self { path: None, current: RwLock::new(Arc::new(config)), next_check, complaint }
+    }
+
     /// The configuration to use now. The caller that finds a check due waits for it, for a moment; others go on meanwhile.
     pub(super) async fn current(self: &Arc<Self>) -> Arc<WebConfig> {
         if let Some(path) = self.due() {

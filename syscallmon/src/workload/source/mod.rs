@@ -36,7 +36,11 @@ use super::{Directory, runtimes::Api};
 /// What `fuzz/` needs and nobody else: the way from bytes to facts, without a socket.
 #[cfg(fuzzing)]
 pub mod fuzzing {
-    pub use super::{cri::facts as cri, engine::facts as engine, kubernetes::pod};
+    pub use super::{
+        cri::facts as cri,
+        engine::facts as engine,
+        kubernetes::{controller_texts, pod},
+    };
 }
 
 /// Pauses after failures, the first and the longest.

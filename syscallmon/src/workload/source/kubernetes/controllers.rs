@@ -100,6 +100,15 @@ impl Controllers {
     }
 }
 
+/// What `fuzz/` puts an answer into: the texts that are kept of it.
+#[cfg(fuzzing)]
+pub fn controller_texts(json: &str) -> Option<Vec<std::sync::Arc<str>>> {
+    let object = serde_json::from_str::<Object>(json).ok()?;
+    let Answer::Found { uid, controller } = object.metadata.into() else { return None };
+    let texts = controller.map(|controller| [controller.group, controller.kind, controller.name, controller.uid]);
+    Some(texts.into_iter().flatten().chain([uid]).collect())
+}
+
 impl From<Metadata> for Answer {
     fn from(metadata: Metadata) -> Self {
         let controller = metadata.owner_references.as_deref().and_then(controller);

@@ -34,6 +34,8 @@ use tower::{
 };
 
 pub(super) use self::controllers::Controllers;
+#[cfg(fuzzing)]
+pub use self::controllers::controller_texts;
 pub use self::pod::Pod;
 use self::{
     failure::{Failure, description},

@@ -1,0 +1,128 @@
+//! What a client sends over a connection without TLS around it: HTTP/1, or HTTP/2 frames, to the real pages.
+//!
+//! The first byte says what the connection is: bit 0, HTTP/2; bit 1, whether a password is needed; bit 2, whether the client is local.
+//! The second is the size of the pieces that the rest comes in, in multiples of 8 bytes.
+
+#![no_main]
+
+use std::{
+    alloc::System,
+    net::{IpAddr, Ipv4Addr},
+    path::Path,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
+
+use cap::Cap;
+use libfuzzer_sys::fuzz_target;
+use syscallmon::{
+    export::{
+        Site,
+        fuzzing::{PipeServer, web_config},
+        web::WebConfig,
+    },
+    kernel::Capacity,
+    model::Model,
+    policy::{Baseline, Baselines, Policies},
+    sampler::{Refresher, Tunables},
+    state::{Shared, State},
+    syscalls::CallTable,
+    workload::Directory,
+};
+use tokio::{runtime::Runtime, sync::watch};
+
+/// More is a finding: a connection has two buffers of 16 KiB, and HTTP/2 four streams.
+#[global_allocator]
+static MEMORY: Cap<System> = Cap::new(System, 192 << 20);
+
+/// Longest input.
+const MAX_BYTES: usize = 32 * 1024;
+
+/// The shortest request has about so many bytes (HTTP/2: a frame's head and one byte of HPACK), and the longest answer so many.
+const MIN_REQUEST: usize = 10;
+const MAX_ANSWER: usize = 64 * 1024;
+
+/// How an HTTP/2 connection begins (RFC 9113, section 3.4), with empty SETTINGS.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+/// A baseline of which nobody may learn without a password.
+const BASELINE: &[u8] = include_bytes!("../seeds/baseline/learning.json");
+const CANARY: &str = "canary-kh3";
+
+/// A user whose password nobody knows.
+const USERS: &str = "basic_auth_users:\n  u: $2a$04$abcdefghijklmnopqrstuuDoJPnFCQiKSKG3vUSCgxEwSyQy4SuFe\n";
+
+struct Servers {
+    runtime: Runtime,
+    state: Shared,
+    open: PipeServer,
+    protected: PipeServer,
+}
+
+static SERVERS: LazyLock<Servers> = LazyLock::new(|| {
+    let state = Shared::new(state());
+    let site = |state: &Shared| {
+        let tunables = Tunables { poll_interval: Duration::from_secs(5), expire_after: Duration::from_secs(300) };
+        let site = Site::new(state.clone(), Refresher::stopped(), "/metrics", watch::channel(tunables).1);
+        site.expect("the table of families is right").router()
+    };
+    let users = web_config(Path::new("web.yml"), USERS).expect("it is a web configuration");
+    // The clock goes on by itself when all wait: deadlines are reached at once.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    Servers {
+        runtime: runtime.expect("a runtime"),
+        open: PipeServer::new(WebConfig::open(), site(&state)),
+        protected: PipeServer::new(users, site(&state)),
+        state,
+    }
+});
+
+fn state() -> State {
+    let capacity = Capacity { cgroups: 1, series: 1, errors: 1, denied: 1, histograms: 1, timed_calls: 1 };
+    let known = (Model::new(1000), Directory::default());
+    let mut state = State::new(CallTable::x86_64(), vec![], capacity, 1, "cgroup2".into(), vec![], known);
+    state.policies = Arc::new(Policies::new(vec![], true, &state.calls).expect("the built-in policy is right"));
+    state.baselines = baselines(&state.calls);
+    state
+}
+
+fn baselines(table: &CallTable) -> Baselines {
+    let mut baselines = Baselines::default();
+    let mut baseline = Baseline::from_json(BASELINE, table).expect("the seed is right");
+    baseline.kind = format!("shop/Deployment/{CANARY}/web").parse().expect("it is a kind");
+    assert!(baselines.adopt(baseline));
+    baselines
+}
+
+fuzz_target!(|data: &[u8]| {
+    let Some(([options, size], request)) = data.split_first_chunk::<2>() else { return };
+    let request = &request[..request.len().min(MAX_BYTES)];
+    let [is_http2, is_protected, is_local] = [1, 2, 4].map(|bit| options & bit != 0);
+    let address = IpAddr::from(if is_local { Ipv4Addr::LOCALHOST } else { Ipv4Addr::new(192, 0, 2, 1) });
+    let Servers { runtime, state, open, protected } = &*SERVERS;
+    let server = if is_protected { protected } else { open };
+    let preface = if is_http2 { PREFACE } else { &[] };
+    let pieces = [preface].into_iter().chain(request.chunks(8 * usize::from((*size).max(1))));
+    let answer = runtime.block_on(server.answer(address, is_http2, pieces));
+
+    let has = |text: &[u8], part: &str| text.windows(part.len()).any(|window| window == part.as_bytes());
+    assert!(answer.len() <= MAX_ANSWER * (1 + request.len() / MIN_REQUEST), "{} bytes of answer", answer.len());
+    if !is_http2 && !answer.is_empty() {
+        assert!(answer.starts_with(b"HTTP/1."), "{:?}", String::from_utf8_lossy(&answer));
+        assert!(!answer[8..].starts_with(b" 500"), "{:?}", String::from_utf8_lossy(&answer));
+    }
+    assert!(!is_protected || has(request, CANARY) || !has(&answer, CANARY), "told without a password");
+    changes_are_for_local_clients(state, is_local && !is_protected, request, is_http2);
+});
+
+/// Puts back what was changed.
+fn changes_are_for_local_clients(state: &Shared, is_allowed: bool, request: &[u8], is_http2: bool) {
+    let mut state = state.lock();
+    let changes = state.baselines.take_changes();
+    if changes.is_empty() {
+        return;
+    }
+    assert!(is_allowed, "changed by {:?}", String::from_utf8_lossy(request));
+    assert!(is_http2 || request.windows(16).any(|window| window == b"application/json"));
+    state.baselines = baselines(&state.calls);
+}

@@ -1,0 +1,193 @@
+//! What workloads call themselves, to all that shows it: metrics, alerts, JSON.
+//!
+//! Fields end with a line break: the path of a cgroup, the thread's name, its executable, its parent's name, its command line (spaces
+//! stand for NUL), a pod, an image.
+
+#![no_main]
+
+use std::{
+    alloc::System,
+    iter,
+    sync::{Arc, LazyLock},
+    time::{Duration, Instant, SystemTime},
+};
+
+use cap::Cap;
+use libfuzzer_sys::fuzz_target;
+use syscallmon::{
+    alert::{Template, fuzzing::written},
+    export::Renderer,
+    kernel::{Capacity, FirstCall},
+    model::Model,
+    policy::{Policies, Process, Reason, Severity, Violation},
+    process::{self, CommandLines},
+    snapshot::{Counts, SlotCounts, Snapshot},
+    state::{Shared, State},
+    syscalls::CallTable,
+    workload::{Directory, Label, Labels, Named, Place, Workload},
+};
+
+/// More is a finding.
+#[global_allocator]
+static MEMORY: Cap<System> = Cap::new(System, 64 << 20);
+
+/// Longest path of a cgroup that the kernel has, and longest line of an alert.
+const MAX_PATH: usize = 4096;
+const MAX_LINE: usize = 8 << 10;
+
+static TABLE: LazyLock<CallTable> = LazyLock::new(CallTable::x86_64);
+static TEMPLATE: LazyLock<Template> = LazyLock::new(|| {
+    r#"{"a": "{{ message }} {{ about }} {{ process.comm }}", "b": {{ process | json }}}"#.parse().expect("a template")
+});
+
+fuzz_target!(|data: &[u8]| {
+    let text = String::from_utf8_lossy(&data[..data.len().min(4 * MAX_PATH)]);
+    let mut fields = text.split('\n').chain(iter::repeat(""));
+    let [path, comm, exe, parent, command_line, pod, image] = [(); 7].map(|()| fields.next().unwrap_or_default());
+    let (workload, about) = named(path, pod, image);
+    let process = process(comm, exe, parent, command_line);
+    exposition(&workload, &about);
+    let names = (&workload, &about);
+    alert(names, process);
+});
+
+/// What a runtime and the API server tell is cut at 1,024 bytes, a path by the kernel.
+fn named(path: &str, pod: &str, image: &str) -> (Workload, Labels) {
+    let cut = |text: &str, most: usize| -> Arc<str> { text[..text.floor_char_boundary(most)].into() };
+    let place = Place::of(&cut(path, MAX_PATH - 1));
+    let path = (Label::Cgroup, place.path().clone());
+    let names = if pod.is_empty() {
+        Labels::new([path])
+    } else {
+        Labels::new([
+            (Label::Namespace, "shop".into()),
+            (Label::Pod, cut(pod, 1024)),
+            (Label::Container, cut(pod, 1024)),
+        ])
+    };
+    let about = names.with([(Label::Image, cut(image, 1024)), (Label::Node, "node".into())]);
+    (Workload::Named(names), about)
+}
+
+fn process(comm: &str, exe: &str, parent: &str, command_line: &str) -> Process {
+    let cut = |text: &str, most: usize| text[..text.floor_char_boundary(most)].to_owned();
+    let mut process = process::of_event(&FirstCall {
+        monotonic: Duration::ZERO,
+        cgroup_id: 1,
+        abi: syscallmon_common::Abi::Native,
+        number: 1,
+        pid: 30,
+        tid: 30,
+        uid: 0,
+        denied: false,
+        uncounted: false,
+        comm: cut(comm, 45),
+        parent: Some((20, cut(parent, 45))),
+        exe: Some(cut(exe, 1200)),
+        parent_exe: Some(cut(exe, 1200)),
+    });
+    process::complete(&mut process, std::path::Path::new("/nonexistent"), CommandLines::Redacted);
+    process.command_line = CommandLines::Redacted.parse(command_line.replace(' ', "\0").as_bytes());
+    process
+}
+
+static STATE: LazyLock<(Shared, Renderer)> = LazyLock::new(|| {
+    let capacity = Capacity { cgroups: 1, series: 1, errors: 1, denied: 1, histograms: 1, timed_calls: 1 };
+    let known = (Model::new(1000), Directory::default());
+    let mut state = State::new(TABLE.clone(), vec![], capacity, 1, "cgroup2".into(), vec![], known);
+    state.policies = Arc::new(Policies::new(vec![], true, &TABLE).expect("the built-in policy is right"));
+    let state = Shared::new(state);
+    let renderer = Renderer::new(state.clone()).expect("the table of families is right");
+    (state, renderer)
+});
+
+/// Each line of the exposition is a comment or one series, however the workload is called.
+fn exposition(workload: &Workload, about: &Labels) {
+    let read = TABLE.id("x86_64", "read").expect("it is a call");
+    let counts = Counts { calls: [(read, 7)].into_iter().collect(), ..Counts::default() };
+    let slots = vec![SlotCounts { slot: 1, cgroup_id: 1, counts }];
+    let snapshot = Snapshot { slots, ..Snapshot::default() };
+    let named = Named { workload: workload.clone(), about: about.clone() };
+    let mut model = Model::new(1000);
+    model.apply(&snapshot, Instant::now(), |_| Some(named.clone()));
+    let (shared, renderer) = &*STATE;
+    let mut state = shared.lock();
+    state.model = model;
+    state.snapshot.number += 1;
+    drop(state);
+    let exposition = renderer.render().expect("an exposition");
+    let text = std::str::from_utf8(&exposition.plain).expect("UTF-8");
+    let series = text.lines().filter(|line| !line.starts_with('#')).map(series).collect::<Vec<_>>();
+    let expected: Vec<String> = workload_labels(workload);
+    let is_whole =
+        |labels: &&Vec<(String, String)>| labels.iter().any(|(name, value)| name == "syscall" && value == "read");
+    let found = series.iter().find(is_whole).expect("the call is exported");
+    for value in expected {
+        assert!(found.iter().any(|(_, exported)| *exported == value), "{value:?} is not in {found:?}");
+    }
+}
+
+fn workload_labels(workload: &Workload) -> Vec<String> {
+    let Workload::Named(labels) = workload else { return Vec::new() };
+    labels.iter().map(|(_, value)| value.to_owned()).collect()
+}
+
+/// The labels of a series, with their values as they were before they were escaped.
+fn series(line: &str) -> Vec<(String, String)> {
+    let Some((name, mut rest)) = line.split_once('{') else {
+        let (_, value) = line.split_once(' ').expect("a value");
+        assert!(value.parse::<f64>().is_ok(), "{line:?}");
+        return Vec::new();
+    };
+    assert!(name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'), "{line:?}");
+    let mut labels = Vec::new();
+    loop {
+        let (label, after) = rest.split_once("=\"").expect("a label");
+        let (mut value, mut chars) = (String::new(), after.char_indices());
+        let end = loop {
+            match chars.next().expect("a closing quote") {
+                (at, '"') => break at,
+                (_, '\\') => match chars.next().expect("an escaped character").1 {
+                    'n' => value.push('\n'),
+                    other => value.push(other),
+                },
+                (_, other) => value.push(other),
+            }
+        };
+        labels.push((label.to_owned(), value));
+        rest = &after[end + 1..];
+        match rest.strip_prefix(',') {
+            Some(more) => rest = more,
+            None => break,
+        }
+    }
+    let value = rest.strip_prefix("} ").expect("a value");
+    assert!(value.parse::<f64>().is_ok(), "{line:?}");
+    labels
+}
+
+/// An alert is one line of bounded length, and one sentence, and what a terminal obeys is in neither.
+fn alert((workload, about): (&Workload, &Labels), process: Process) {
+    let violation = Violation {
+        time: SystemTime::UNIX_EPOCH,
+        last_seen: SystemTime::UNIX_EPOCH,
+        count: 1,
+        workload: workload.clone(),
+        about: about.clone(),
+        call: TABLE.call(TABLE.id("x86_64", "mount").expect("it is a call")),
+        number: Some(165),
+        refused: false,
+        process: Some(process),
+        policy: "runtime-default".into(),
+        severity: Severity::Critical,
+        reason: Reason::Denied,
+        runtime_default_allows: false,
+    };
+    let written = written(violation, &TEMPLATE);
+    assert!(written.json.len() <= MAX_LINE, "{} bytes: {}", written.json.len(), written.json);
+    assert!(!written.json.contains(process::is_obeyed), "{}", written.json);
+    assert!(!written.message.contains(char::is_control), "{:?}", written.message);
+    assert!(!written.description.replace('\n', "").contains(char::is_control), "{:?}", written.description);
+    let rendered = serde_json::from_str::<serde_json::Value>(&written.rendered);
+    assert!(rendered.is_ok(), "{rendered:?}: {}", written.rendered);
+}

@@ -1,0 +1,31 @@
+//! What `fuzz/` puts violations into.
+
+use std::sync::Arc;
+
+use super::{
+    Template,
+    description::description,
+    record::{Content, Record},
+};
+use crate::policy::Violation;
+
+/// What sinks are told of one violation.
+pub struct Written {
+    /// The line of the log, and the body for a webhook.
+    pub json: String,
+    /// One sentence.
+    pub message: String,
+    /// Several lines.
+    pub description: String,
+    /// The body for a webhook with a template.
+    pub rendered: String,
+}
+
+/// As all sinks write it.
+#[must_use]
+pub fn written(violation: Violation, template: &Template) -> Written {
+    let record = Record { node: "node".into(), first: true, content: Content::Violation(Arc::new(violation)) };
+    let json = record.json();
+    let value = serde_json::from_str(&json).expect("a line is JSON");
+    Written { message: record.message(), description: description(&record), rendered: template.render(&value), json }
+}
