@@ -9,8 +9,8 @@ use std::{
     alloc::System,
     net::{IpAddr, Ipv4Addr},
     path::Path,
-    sync::{Arc, LazyLock},
-    time::Duration,
+    sync::{Arc, LazyLock, Mutex},
+    time::{Duration, Instant, SystemTime},
 };
 
 use cap::Cap;
@@ -22,12 +22,11 @@ use syscallmon::{
         web::WebConfig,
     },
     kernel::Capacity,
-    model::Model,
     policy::{Baseline, Baselines, Policies},
-    sampler::{Refresher, Tunables},
-    state::{Shared, State},
+    requests::fuzzing::owner,
+    sampler::Tunables,
     syscalls::CallTable,
-    workload::Directory,
+    view::{Host, View, Views},
 };
 use tokio::{runtime::Runtime, sync::watch};
 
@@ -54,36 +53,46 @@ const USERS: &str = "basic_auth_users:\n  u: $2a$04$abcdefghijklmnopqrstuuDoJPnF
 
 struct Servers {
     runtime: Runtime,
-    state: Shared,
+    table: CallTable,
+    baselines: Arc<Mutex<Baselines>>,
     open: PipeServer,
     protected: PipeServer,
 }
 
 static SERVERS: LazyLock<Servers> = LazyLock::new(|| {
-    let state = Shared::new(state());
-    let site = |state: &Shared| {
-        let tunables = Tunables { poll_interval: Duration::from_secs(5), expire_after: Duration::from_secs(300) };
-        let site = Site::new(state.clone(), Refresher::stopped(), "/metrics", watch::channel(tunables).1);
-        site.expect("the table of families is right").router()
-    };
-    let users = web_config(Path::new("web.yml"), USERS).expect("it is a web configuration");
     // The clock goes on by itself when all wait: deadlines are reached at once.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let runtime = runtime.expect("a runtime");
+    let table = CallTable::x86_64();
+    let baselines = Arc::new(Mutex::new(baselines(&table)));
+    let policies = Policies::new(vec![], true, &table).expect("the built-in policy is right");
+    let first = View { policies: Arc::new(policies), ..View::empty(Arc::new(host(&table))) };
+    let (publish, views) = Views::new(first.clone());
+    let (owner, serve) = owner(Arc::clone(&baselines), first, publish);
+    runtime.spawn(serve);
+    let tunables = Tunables { poll_interval: Duration::from_secs(5), expire_after: Duration::from_secs(300) };
+    let site = Site::new(views, owner, "/metrics", watch::channel(tunables).1);
+    let router = site.expect("the table of families is right").router();
+    let users = web_config(Path::new("web.yml"), USERS).expect("it is a web configuration");
     Servers {
-        runtime: runtime.expect("a runtime"),
-        open: PipeServer::new(WebConfig::open(), site(&state)),
-        protected: PipeServer::new(users, site(&state)),
-        state,
+        runtime,
+        table,
+        baselines,
+        open: PipeServer::new(WebConfig::open(), router.clone()),
+        protected: PipeServer::new(users, router),
     }
 });
 
-fn state() -> State {
-    let capacity = Capacity { cgroups: 1, series: 1, errors: 1, denied: 1, histograms: 1, timed_calls: 1 };
-    let known = (Model::new(1000), Directory::default());
-    let mut state = State::new(CallTable::x86_64(), vec![], capacity, 1, "cgroup2".into(), vec![], known);
-    state.policies = Arc::new(Policies::new(vec![], true, &state.calls).expect("the built-in policy is right"));
-    state.baselines = baselines(&state.calls);
-    state
+fn host(table: &CallTable) -> Host {
+    Host {
+        calls: Arc::new(table.clone()),
+        hierarchy: "cgroup2".into(),
+        probes: Vec::new(),
+        capacity: Capacity { cgroups: 1, series: 1, errors: 1, denied: 1, histograms: 1, timed_calls: 1 },
+        duration_bounds: Vec::new(),
+        kernel_memory_bytes: 1,
+        started: (Instant::now(), SystemTime::UNIX_EPOCH),
+    }
 }
 
 fn baselines(table: &CallTable) -> Baselines {
@@ -99,7 +108,7 @@ fuzz_target!(|data: &[u8]| {
     let request = &request[..request.len().min(MAX_BYTES)];
     let [is_http2, is_protected, is_local] = [1, 2, 4].map(|bit| options & bit != 0);
     let address = IpAddr::from(if is_local { Ipv4Addr::LOCALHOST } else { Ipv4Addr::new(192, 0, 2, 1) });
-    let Servers { runtime, state, open, protected } = &*SERVERS;
+    let Servers { runtime, open, protected, .. } = &*SERVERS;
     let server = if is_protected { protected } else { open };
     let preface = if is_http2 { PREFACE } else { &[] };
     let pieces = [preface].into_iter().chain(request.chunks(8 * usize::from((*size).max(1))));
@@ -112,17 +121,16 @@ fuzz_target!(|data: &[u8]| {
         assert!(!answer[8..].starts_with(b" 500"), "{:?}", String::from_utf8_lossy(&answer));
     }
     assert!(!is_protected || has(request, CANARY) || !has(&answer, CANARY), "told without a password");
-    changes_are_for_local_clients(state, is_local && !is_protected, request, is_http2);
+    changes_are_for_local_clients(is_local && !is_protected, request, is_http2);
 });
 
 /// Puts back what was changed.
-fn changes_are_for_local_clients(state: &Shared, is_allowed: bool, request: &[u8], is_http2: bool) {
-    let mut state = state.lock();
-    let changes = state.baselines.take_changes();
-    if changes.is_empty() {
+fn changes_are_for_local_clients(is_allowed: bool, request: &[u8], is_http2: bool) {
+    let mut changed = SERVERS.baselines.lock().expect("nobody panics with it");
+    if changed.take_changes().is_empty() {
         return;
     }
     assert!(is_allowed, "changed by {:?}", String::from_utf8_lossy(request));
     assert!(is_http2 || request.windows(16).any(|window| window == b"application/json"));
-    state.baselines = baselines(&state.calls);
+    *changed = baselines(&SERVERS.table);
 }

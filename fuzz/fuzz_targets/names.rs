@@ -16,16 +16,17 @@ use cap::Cap;
 use libfuzzer_sys::fuzz_target;
 use syscallmon::{
     alert::{Template, fuzzing::written},
-    export::Renderer,
+    export::{Renderer, fuzzing::expositions},
     kernel::{Capacity, FirstCall},
     model::Model,
-    policy::{Policies, Process, Reason, Severity, Violation},
+    policy::{Process, Reason, Severity, Violation},
     process::{self, CommandLines},
     snapshot::{Counts, SlotCounts, Snapshot},
-    state::{Shared, State},
     syscalls::CallTable,
-    workload::{Directory, Label, Labels, Named, Place, Workload},
+    view::{Host, SnapshotFacts, View, Views},
+    workload::{Label, Labels, Named, Place, Workload},
 };
+use tokio::sync::watch;
 
 /// More is a finding.
 #[global_allocator]
@@ -91,14 +92,25 @@ fn process(comm: &str, exe: &str, parent: &str, command_line: &str) -> Process {
     process
 }
 
-static STATE: LazyLock<(Shared, Renderer)> = LazyLock::new(|| {
-    let capacity = Capacity { cgroups: 1, series: 1, errors: 1, denied: 1, histograms: 1, timed_calls: 1 };
-    let known = (Model::new(1000), Directory::default());
-    let mut state = State::new(TABLE.clone(), vec![], capacity, 1, "cgroup2".into(), vec![], known);
-    state.policies = Arc::new(Policies::new(vec![], true, &TABLE).expect("the built-in policy is right"));
-    let state = Shared::new(state);
-    let renderer = Renderer::new(state.clone()).expect("the table of families is right");
-    (state, renderer)
+struct Shown {
+    first: View,
+    publish: watch::Sender<Arc<View>>,
+    renderer: Renderer,
+}
+
+static SHOWN: LazyLock<Shown> = LazyLock::new(|| {
+    let host = Host {
+        calls: Arc::new(TABLE.clone()),
+        hierarchy: "cgroup2".into(),
+        probes: Vec::new(),
+        capacity: Capacity { cgroups: 1, series: 1, errors: 1, denied: 1, histograms: 1, timed_calls: 1 },
+        duration_bounds: Vec::new(),
+        kernel_memory_bytes: 1,
+        started: (Instant::now(), SystemTime::UNIX_EPOCH),
+    };
+    let first = View::empty(Arc::new(host));
+    let (publish, views) = Views::new(first.clone());
+    Shown { first, publish, renderer: Renderer::new(views).expect("the table of families is right") }
 });
 
 /// Each line of the exposition is a comment or one series, however the workload is called.
@@ -110,13 +122,16 @@ fn exposition(workload: &Workload, about: &Labels) {
     let named = Named { workload: workload.clone(), about: about.clone() };
     let mut model = Model::new(1000);
     model.apply(&snapshot, Instant::now(), |_| Some(named.clone()));
-    let (shared, renderer) = &*STATE;
-    let mut state = shared.lock();
-    state.model = model;
-    state.snapshot.number += 1;
-    drop(state);
-    let exposition = renderer.render().expect("an exposition");
-    let text = std::str::from_utf8(&exposition.plain).expect("UTF-8");
+    let Shown { first, publish, renderer } = &*SHOWN;
+    let number = publish.borrow().snapshot.number + 1;
+    let snapshot = SnapshotFacts { number, ..first.snapshot };
+    publish.send_replace(Arc::new(View { snapshot, model: model.view().clone(), ..first.clone() }));
+    for text in expositions(renderer) {
+        has_series(std::str::from_utf8(&text).expect("UTF-8"), workload);
+    }
+}
+
+fn has_series(text: &str, workload: &Workload) {
     let series = text.lines().filter(|line| !line.starts_with('#')).map(series).collect::<Vec<_>>();
     let expected: Vec<String> = workload_labels(workload);
     let is_whole =
@@ -136,7 +151,7 @@ fn workload_labels(workload: &Workload) -> Vec<String> {
 fn series(line: &str) -> Vec<(String, String)> {
     let Some((name, mut rest)) = line.split_once('{') else {
         let (_, value) = line.split_once(' ').expect("a value");
-        assert!(value.parse::<f64>().is_ok(), "{line:?}");
+        assert!(is_value(value), "{line:?}");
         return Vec::new();
     };
     assert!(name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'), "{line:?}");
@@ -161,9 +176,12 @@ fn series(line: &str) -> Vec<(String, String)> {
             None => break,
         }
     }
-    let value = rest.strip_prefix("} ").expect("a value");
-    assert!(value.parse::<f64>().is_ok(), "{line:?}");
+    assert!(rest.strip_prefix("} ").is_some_and(is_value), "{line:?}");
     labels
+}
+
+fn is_value(text: &str) -> bool {
+    text.parse::<f64>().is_ok()
 }
 
 /// An alert is one line of bounded length, and one sentence, and what a terminal obeys is in neither.

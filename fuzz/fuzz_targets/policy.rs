@@ -26,8 +26,10 @@ fuzz_target!(|data: &[u8]| {
     if let Ok(PolicyList { policies }) = whole.as_ref() {
         assert!(items.problems.is_empty() && items.valid == *policies, "{:?}", items.problems);
     }
-    // The built-in policy takes most of the time, and is the same each time.
-    judged(items.valid, data.len() % 16 == 0, &table);
+    // Compiling takes most of the time, and what is built in is the same each time.
+    if !items.valid.is_empty() {
+        judged(items.valid, data.len() % 16 == 0, &table);
+    }
 });
 
 /// What is allowed by an item is never more than what the same item denies.

@@ -1,5 +1,8 @@
 //! What others ask of the [`crate::sampler`], which alone changes totals, baselines, violations and policies.
 
+#[cfg(fuzzing)]
+pub mod fuzzing;
+
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};

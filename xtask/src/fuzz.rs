@@ -38,7 +38,7 @@ Examples:
 #[derive(clap::Args)]
 #[command(after_help = HELP)]
 pub struct Args {
-    /// Targets, such as `place` or `cri` (the files in fuzz/fuzz_targets); all, unless given
+    /// Targets, such as `place` or `cri` (the files in `fuzz/fuzz_targets`); all, unless given
     #[arg(value_name = "TARGET")]
     targets: Vec<String>,
 

@@ -49,7 +49,16 @@ use crate::{requests::Requester, sampler::Tunables, view::Views};
 /// What `fuzz/` needs and nobody else: what clients send, without a socket.
 #[cfg(fuzzing)]
 pub mod fuzzing {
+    use axum::body::Bytes;
+
+    use super::{Renderer, encode::Format};
     pub use super::{local::refused as refusal, query::fuzzing::queries, web::fuzzing::*};
+
+    /// The newest exposition, in Prometheus' text format and as `OpenMetrics`.
+    #[must_use]
+    pub fn expositions(renderer: &Renderer) -> [Bytes; 2] {
+        [Format::Text, Format::OpenMetrics].map(|format| renderer.render(format).plain())
+    }
 }
 
 /// Paths that `--web.telemetry-path` cannot take.
