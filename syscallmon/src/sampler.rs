@@ -325,9 +325,6 @@ impl Sampler {
         match self.kernel.retire(&all) {
             Ok(retired) => {
                 self.attribution.retired(&all);
-                if !retired.is_empty() {
-                    kernel::wait_for_programs();
-                }
                 (dead, retired)
             }
             Err(error) => {

@@ -282,14 +282,15 @@ impl Kernel {
         snapshot
     }
 
-    /// Begins to take back the slots of these cgroups, and returns them. After [`wait_for_programs`], the counts in them
-    /// are final. Harmless for a cgroup that is alive after all: its next call gets it another slot.
+    /// Begins to take back the slots of these cgroups, and returns them: from now on, the counts in them are final. Harmless for a cgroup
+    /// that is alive after all: its next call gets it another slot. Blocks for some milliseconds.
     ///
     /// # Errors
     ///
     /// When the kernel refuses; trying again is harmless.
     pub fn retire(&mut self, cgroups: &[u64]) -> Result<Vec<u32>, Error> {
-        self.tables.retire(&self.ebpf, &cgroups.iter().copied().collect())
+        let run = || returns::run(&self.ebpf);
+        self.tables.retire(&run, wait_for_programs, &cgroups.iter().copied().collect())
     }
 
     /// Ends to take back retired slots, whose last counts were read. To be called after every snapshot.
@@ -298,7 +299,7 @@ impl Kernel {
     ///
     /// When the kernel refuses.
     pub fn free(&mut self, retired: &[u32]) -> Result<(), Error> {
-        self.tables.free(&self.ebpf, retired)
+        self.tables.free(&|| returns::run(&self.ebpf), retired)
     }
 
     /// Makes cgroups attribution roots, or none any more.
@@ -307,7 +308,7 @@ impl Kernel {
     ///
     /// When the kernel refuses; what was not done by then is tried again by the next call, or by [`Self::free`].
     pub fn set_roots(&mut self, changes: &[(u64, Option<Root>)]) -> Result<(), Error> {
-        self.tables.set_roots(&self.ebpf, changes)
+        self.tables.set_roots(&|| returns::run(&self.ebpf), changes)
     }
 
     /// Cgroups that can be attribution roots at the same time.
@@ -325,7 +326,7 @@ impl Kernel {
     /// Whether [`Self::retire`] and [`Self::free`] work with the privileges that the process has now.
     #[must_use]
     pub fn is_accessible(&self) -> bool {
-        self.tables.is_accessible(&self.ebpf)
+        self.tables.is_accessible(&|| returns::run(&self.ebpf))
     }
 
     /// Times that the kernel skipped a program; `None` before Linux 5.12, which does not tell.
@@ -385,11 +386,11 @@ pub fn memory_needed(options: &Options) -> Result<u64, Error> {
     Ok(sizes::Sizes::new(options, options.capacity).memory_needed(load::possible_cpus()?))
 }
 
-/// Waits until every program that runs now has ended, so that counts of cgroups known to be dead are final.
+/// Waits until every program that runs now has ended.
 ///
 /// Programs run with preemption off, hence inside an RCU read section; `membarrier(MEMBARRIER_CMD_GLOBAL)`
 /// waits for a grace period (`kernel/sched/membarrier.c`). Takes some milliseconds, and no CPU.
-pub fn wait_for_programs() {
+fn wait_for_programs() {
     if membarrier(MembarrierCommand::Global).is_err() {
         // Kernels with nohz_full refuse; a program runs for well under a microsecond.
         std::thread::sleep(Duration::from_millis(20));

@@ -13,14 +13,13 @@ use aya::{
 };
 use syscallmon_common::{RETURNS_LEN, Return};
 
-use super::{
-    Error,
-    explain::privileges,
-    mapped::{MappedArray, mapped},
-};
+use super::{Error, explain::privileges, mapped::MappedArray};
 
 /// The program.
 pub(super) const PROGRAM: &str = "put_back";
+
+/// Runs the program once: [`run`], but in tests.
+pub(super) type Run<'a> = &'a dyn Fn() -> Result<(), Error>;
 
 /// The list.
 pub(super) struct Returns {
@@ -32,10 +31,9 @@ pub(super) struct Returns {
 }
 
 impl Returns {
-    /// Maps the list of an object whose program is loaded.
-    pub(super) fn new(ebpf: &Ebpf) -> Result<Self, Error> {
-        let list = mapped(ebpf, "RETURNS", RETURNS_LEN * size_of::<Return>())?;
-        Ok(Self { list, queue: VecDeque::new(), refused: 0 })
+    /// With the list of an object whose program is loaded.
+    pub(super) fn new(list: MappedArray) -> Self {
+        Self { list, queue: VecDeque::new(), refused: 0 }
     }
 
     /// Gives what is left from earlier attempts and all of these back, in order.
@@ -43,9 +41,9 @@ impl Returns {
     /// # Errors
     ///
     /// When the kernel refuses; those before are done then, and the others are tried again at the next attempt.
-    pub(super) fn put_back(&mut self, ebpf: &Ebpf, entries: impl IntoIterator<Item = Return>) -> Result<(), Error> {
+    pub(super) fn put_back(&mut self, run: Run<'_>, entries: impl IntoIterator<Item = Return>) -> Result<(), Error> {
         self.queue.extend(entries);
-        let done = self.work_off(|| run(ebpf));
+        let done = self.work_off(run);
         if done.is_err() {
             self.refused += self.queue.len() as u64;
         } else {
@@ -60,7 +58,7 @@ impl Returns {
     }
 
     /// Has lists worked through until nothing is left.
-    fn work_off(&mut self, run: impl Fn() -> Result<(), Error>) -> Result<(), Error> {
+    fn work_off(&mut self, run: Run<'_>) -> Result<(), Error> {
         while !self.queue.is_empty() {
             let chunk: Vec<Return> = self.queue.iter().take(RETURNS_LEN).copied().collect();
             self.write(&chunk);
@@ -91,9 +89,9 @@ impl Returns {
 
     /// Whether the process has the privileges that this takes, which are none from Linux 5.19 on; before, where
     /// `kernel.unprivileged_bpf_disabled` is set, it is `CAP_BPF`.
-    pub(super) fn are_permitted(&self, ebpf: &Ebpf) -> bool {
+    pub(super) fn are_permitted(&self, run: Run<'_>) -> bool {
         self.write(&[]);
-        !matches!(run(ebpf), Err(Error::Privileges { .. }))
+        !matches!(run(), Err(Error::Privileges { .. }))
     }
 }
 
@@ -113,8 +111,8 @@ mod tests {
     fn what_the_kernel_side_did_not_do_is_tried_again_in_order() {
         let entry = |number: u32| Return { key: 0, kind: syscallmon_common::RETURN_SLOT, number };
         let list = MappedArray::anonymous(RETURNS_LEN * size_of::<Return>());
-        let mut returns = Returns { list, queue: (1..=100).map(entry).collect(), refused: 0 };
-        assert!(returns.work_off(|| Ok(())).is_err(), "a program that does nothing");
+        let mut returns = Returns { queue: (1..=100).map(entry).collect(), ..Returns::new(list) };
+        assert!(returns.work_off(&|| Ok(())).is_err(), "a program that does nothing");
         assert_eq!((returns.queue.len(), returns.queue[0]), (100, entry(1)), "nothing is lost");
         // Now the program does what is listed.
         let (done, list) = (std::cell::RefCell::new(Vec::new()), MappedArray::same(&returns.list));
@@ -125,7 +123,7 @@ mod tests {
             }
             Ok(())
         };
-        returns.work_off(program).unwrap();
+        returns.work_off(&program).unwrap();
         assert_eq!((*done.borrow()).clone(), (1..=100).collect::<Vec<u32>>());
         assert!(returns.queue.is_empty());
     }

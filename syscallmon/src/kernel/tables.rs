@@ -4,25 +4,33 @@
 //! given out by the kernel side (it pops a queue) and taken back here, once its cgroup is dead. Nothing here is a system
 //! call on a map: [`Returns`] says why.
 
+#[cfg(test)]
+mod programs;
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::HashSet,
     mem::offset_of,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use aya::Ebpf;
 use syscallmon_common::{
     Durations as KernelDurations, IndexRow, Loss, OUTCOME_DENIED, OUTCOME_DENIED_ENOSYS, OUTCOME_ENTERED,
     OUTCOME_OTHER_DENIED, OUTCOME_OTHER_ERRORS, POSITIONS_PER_CGROUP, RETURN_ADD_ROOT, RETURN_CGROUP, RETURN_DENIED,
-    RETURN_ERROR, RETURN_HISTOGRAM, RETURN_REMOVE_ROOT, RETURN_SERIES, RETURN_SLOT, RETURN_TIMED, ROOT_OF_ALL,
-    ROOT_OF_REST, Return, SeriesKey, Supply,
+    RETURN_ERROR, RETURN_HISTOGRAM, RETURN_REMOVE_ROOT, RETURN_SERIES, RETURN_SLOT, RETURN_TIMED, RETURNS_LEN,
+    ROOT_OF_ALL, ROOT_OF_REST, Return, SeriesKey, Supply,
 };
 
 use super::{
     Error, Root,
     last_read::{LastRead, ReadSeries, ReadSlot},
     mapped::{MappedArray, mapped},
-    returns::Returns,
+    returns::{self, Returns, Run},
     sizes::Sizes,
 };
 use crate::{
@@ -69,15 +77,27 @@ struct Row {
 impl Tables {
     /// Takes the maps out of a loaded object and fills the free lists.
     pub(super) fn new(ebpf: &Ebpf, sizes: &Sizes, cpus: usize, memory_bytes: u64) -> Result<Self, Error> {
+        let map = |name, len| mapped(ebpf, name, len);
+        Self::over(&map, &|| returns::run(ebpf), sizes, cpus, memory_bytes)
+    }
+
+    /// The same with maps from wherever: tests have no kernel side.
+    fn over(
+        map: &dyn Fn(&'static str, usize) -> Result<MappedArray, Error>,
+        run: Run<'_>,
+        sizes: &Sizes,
+        cpus: usize,
+        memory_bytes: u64,
+    ) -> Result<Self, Error> {
         let (rows, series, histograms) = (sizes.slots as usize, sizes.series as usize, sizes.histograms as usize);
-        let words = |name, count: usize| mapped(ebpf, name, count * size_of::<u64>());
+        let words = |name, count: usize| map(name, count * size_of::<u64>());
         let mut tables = Self {
             sizes: *sizes,
             cpus,
             counters: words("COUNTERS", cpus * series)?,
             series_keys: words("SERIES_KEYS", series)?,
             setup_counts: words("SETUP_COUNTS", series)?,
-            series_index: mapped(ebpf, "SERIES_INDEX", rows * size_of::<IndexRow>())?,
+            series_index: map("SERIES_INDEX", rows * size_of::<IndexRow>())?,
             slots: words("SLOTS", rows)?,
             errors_of_slot: words("ERRORS_OF_SLOT", rows)?,
             denied_of_slot: words("DENIED_OF_SLOT", rows)?,
@@ -87,7 +107,7 @@ impl Tables {
             denied_remainder: words("DENIED_REMAINDER", POSITIONS_PER_CGROUP)?,
             lost: words("LOST", Loss::COUNT)?,
             exhausted: words("EXHAUSTED", Supply::COUNT)?,
-            returns: Returns::new(ebpf)?,
+            returns: Returns::new(map("RETURNS", RETURNS_LEN * size_of::<Return>())?),
             last: LastRead::new(series, rows),
             memory_bytes,
         };
@@ -95,7 +115,7 @@ impl Tables {
         let free = numbers(sizes.slots, slot_back)
             .chain(numbers(sizes.series, series_back))
             .chain(numbers(sizes.histograms, histogram_back));
-        tables.returns.put_back(ebpf, free)?;
+        tables.returns.put_back(run, free)?;
         Ok(tables)
     }
 
@@ -105,8 +125,8 @@ impl Tables {
     }
 
     /// Whether numbers can be given back with the privileges that the process has now.
-    pub(super) fn is_accessible(&self, ebpf: &Ebpf) -> bool {
-        self.returns.are_permitted(ebpf)
+    pub(super) fn is_accessible(&self, run: Run<'_>) -> bool {
+        self.returns.are_permitted(run)
     }
 
     /// Reads every count. No system call. A slot in which nothing has changed has the same [`Arc`] as in the snapshot before.
@@ -246,28 +266,38 @@ impl Tables {
         }
     }
 
-    /// Begins to take back the slots of cgroups: no program that starts from now on counts in them. Their counts are
-    /// final once [`super::wait_for_programs`] has returned. Returns them; cgroups without a slot are passed over.
+    /// Begins to take back the slots of cgroups: when `wait` has returned for the last time, no program counts in them any more, and their
+    /// counts are final. Returns them; cgroups without a slot are passed over. `wait` returns when every program has ended that ran when
+    /// it was called.
     ///
     /// Harmless for a cgroup that is not dead after all: its next call gets it another slot.
     ///
     /// # Errors
     ///
     /// When the kernel refuses; trying again is harmless.
-    pub(super) fn retire(&mut self, ebpf: &Ebpf, cgroups: &HashSet<u64>) -> Result<Vec<u32>, Error> {
+    pub(super) fn retire(&mut self, run: Run<'_>, wait: impl Fn(), cgroups: &HashSet<u64>) -> Result<Vec<u32>, Error> {
         let taken = (1..self.sizes.slots).map(|slot| (slot, self.slots.u64(slot as usize).load(Relaxed)));
         let dead: Vec<(u32, u64)> = taken.filter(|&(_, id)| id != 0 && cgroups.contains(&id)).collect();
         let removals = dead.iter().map(|&(_, cgroup_id)| Return { key: cgroup_id, kind: RETURN_CGROUP, number: 0 });
         // Out of the hash table first: whoever finds a slot there does not look at its owner.
-        self.returns.put_back(ebpf, removals)?;
+        self.returns.put_back(run, removals)?;
         let retired: Vec<u32> = dead.into_iter().map(|(slot, _)| slot).collect();
-        for &slot in &retired {
-            // A little-endian word at the head of the row.
-            let owner = row_start(slot);
-            self.series_index.u32(owner).store(0, Relaxed);
-            self.series_index.u32(owner + 1).store(0, Relaxed);
+        let mut owned = retired.clone();
+        while !owned.is_empty() {
+            for &slot in &owned {
+                self.owner(slot).store(0, Relaxed);
+            }
+            wait();
+            // A program that was giving the slot out when its owner was cleared has written it since: programs that began later may have
+            // found it in a cache.
+            owned.retain(|&slot| self.owner(slot).load(Relaxed) != 0);
         }
         Ok(retired)
+    }
+
+    /// `IndexRow::owner` of a slot.
+    fn owner(&self, slot: u32) -> &AtomicU64 {
+        self.series_index.u64(slot as usize * size_of::<IndexRow>() / size_of::<u64>())
     }
 
     /// Ends to take back retired slots, whose last counts were read: they and their series can be given out again.
@@ -275,7 +305,7 @@ impl Tables {
     /// # Errors
     ///
     /// When the kernel refuses; what was not freed by then stays taken until the next call.
-    pub(super) fn free(&mut self, ebpf: &Ebpf, retired: &[u32]) -> Result<(), Error> {
+    pub(super) fn free(&mut self, run: Run<'_>, retired: &[u32]) -> Result<(), Error> {
         let mut list = Vec::new();
         if !retired.is_empty() {
             let retired: HashSet<u32> = retired.iter().copied().collect();
@@ -303,7 +333,7 @@ impl Tables {
                 list.push(slot_back(slot));
             }
         }
-        let done = self.returns.put_back(ebpf, list);
+        let done = self.returns.put_back(run, list);
         // A program may have found a queue empty just before the last numbers were given back: always let it look again.
         (0..Supply::COUNT).for_each(|supply| self.exhausted.u64(supply).store(0, Relaxed));
         done
@@ -324,8 +354,8 @@ impl Tables {
     /// # Errors
     ///
     /// When the kernel refuses; what was not done by then is tried again by the next call, or by [`Self::free`].
-    pub(super) fn set_roots(&mut self, ebpf: &Ebpf, changes: &[(u64, Option<Root>)]) -> Result<(), Error> {
-        self.returns.put_back(ebpf, changes.iter().map(|&(cgroup_id, root)| root_change(cgroup_id, root)))
+    pub(super) fn set_roots(&mut self, run: Run<'_>, changes: &[(u64, Option<Root>)]) -> Result<(), Error> {
+        self.returns.put_back(run, changes.iter().map(|&(cgroup_id, root)| root_change(cgroup_id, root)))
     }
 
     fn clear_series(&self, series: usize, key: SeriesKey) {

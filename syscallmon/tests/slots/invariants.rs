@@ -1,0 +1,110 @@
+//! What must hold in every state, and what must happen in some, so that the model does not hold for want of anything happening.
+
+use stateright::Property;
+
+use crate::{
+    Scenario,
+    sampler::settled,
+    state::{At, CGROUPS, Calls, Numbers, Return, SERIES, SLOTS, State, Step},
+};
+
+pub(crate) const OWN: &str = "calls are counted for their own cgroup";
+pub(crate) const TWICE: &str = "no call is counted twice";
+pub(crate) const LOST: &str = "no call is lost";
+pub(crate) const ONE_OWNER: &str = "a slot is in one place";
+pub(crate) const ONE_SLOT: &str = "a series is in one place";
+pub(crate) const FREE_AGAIN: &str = "what is retired is free again after one sample that nothing disturbs";
+pub(crate) const ALWAYS: [&str; 6] = [OWN, TWICE, LOST, ONE_OWNER, ONE_SLOT, FREE_AGAIN];
+
+const USED_AGAIN: &str = "a cached slot is another cgroup's";
+const DUPLICATE: &str = "a call has two series";
+const SECOND: &str = "a slot is put back, since another CPU was first";
+const FULL: &str = "a call is in the remainder";
+pub(crate) const SOMETIMES: [&str; 4] = [USED_AGAIN, DUPLICATE, SECOND, FULL];
+
+/// All of them.
+pub(crate) fn all() -> Vec<Property<Scenario>> {
+    vec![
+        Property::always(OWN, |scenario, state| !is_at_rest(state) || is_own(scenario, &settled(scenario, state))),
+        Property::always(TWICE, |_, state| not_twice(state)),
+        Property::always(LOST, |scenario, state| {
+            !is_at_rest(state) || counted(&settled(scenario, state)) == state.made
+        }),
+        Property::always(ONE_OWNER, |scenario, state| {
+            (1..SLOTS).all(|slot| places_of_slot(scenario, state, slot) == 1)
+        }),
+        Property::always(ONE_SLOT, |_, state| (1..SERIES).all(|series| places_of_series(state, series) == 1)),
+        Property::always(FREE_AGAIN, |scenario, state| !is_at_rest(state) || is_all_free(&settled(scenario, state))),
+        Property::sometimes(USED_AGAIN, |_, state| (1..SLOTS).any(|slot| is_used_again(state, slot))),
+        Property::sometimes(DUPLICATE, |_, state: &State| {
+            (1..SLOTS).any(|slot| state.tables.keys.iter().filter(|&&key| key == slot).count() > 1)
+        }),
+        Property::sometimes(SECOND, |_, state: &State| {
+            state.cpus.iter().any(|cpu| matches!(cpu.at, At::GiveBack { .. }))
+        }),
+        Property::sometimes(FULL, |_, state: &State| state.tables.remainder.sum() > 0),
+    ]
+}
+
+/// No program runs, and user space waits.
+fn is_at_rest(state: &State) -> bool {
+    state.sampler.at == Step::Idle && state.cpus.iter().all(|cpu| cpu.at == At::Outside)
+}
+
+/// Totals have calls of their own cgroup, or of one that is nested in it.
+fn is_own(scenario: &Scenario, state: &State) -> bool {
+    let may_have = |of, by| of == by || scenario.nested == Some((by, of));
+    let has = |of: usize, by| state.sampler.totals[of].of(by) > 0;
+    (1..CGROUPS).all(|of| (1..CGROUPS).all(|by| may_have(of, by) || !has(of, by)))
+}
+
+/// Totals and the remainder together have at most the calls that were made, or are being made.
+fn not_twice(state: &State) -> bool {
+    let mut begun = state.made;
+    for cgroup in state.cpus.iter().filter_map(|cpu| cpu.at.cgroup()) {
+        begun = begun.one_more(cgroup);
+    }
+    let counted = counted(state);
+    (1..CGROUPS).all(|cgroup| counted.of(cgroup) <= begun.of(cgroup))
+}
+
+/// What totals and the remainder have together.
+fn counted(state: &State) -> Calls {
+    let mut counted = state.tables.remainder;
+    state.sampler.totals.iter().for_each(|calls| counted.add(*calls));
+    counted
+}
+
+/// Lists that have a slot, and cgroups that hold it.
+fn places_of_slot(scenario: &Scenario, state: &State, slot: usize) -> usize {
+    let tables = &state.tables;
+    usize::from(tables.free_slots.has(slot))
+        + usize::from(tables.holders[slot] != 0)
+        + state.sampler.queue.iter().filter(|&&entry| entry == Return::Slot(slot)).count()
+        + state.cpus.iter().filter(|cpu| scenario.slot_in_hand(cpu.at) == Some(slot)).count()
+}
+
+fn places_of_series(state: &State, series: usize) -> usize {
+    let tables = &state.tables;
+    usize::from(tables.free_series.has(series))
+        + usize::from(tables.keys[series] != 0)
+        + state.sampler.queue.iter().filter(|&&entry| entry == Return::Series(series)).count()
+}
+
+/// Whether every number is free, and nothing is left of its use.
+fn is_all_free(state: &State) -> bool {
+    let tables = &state.tables;
+    tables.free_slots == Numbers::below(SLOTS)
+        && tables.free_series == Numbers::below(SERIES)
+        && tables.elements.iter().all(|element| element.key == 0)
+        && tables.entries.iter().chain(&tables.owners).all(|&entry| entry == 0)
+        && tables.exhausted == [false; 2]
+        && state.cpus.iter().all(|cpu| cpu.counters.iter().all(|calls| calls.sum() == 0))
+}
+
+/// Whether a CPU remembers a slot for a cgroup that has it no more.
+fn is_used_again(state: &State, slot: usize) -> bool {
+    let holder = state.tables.holders[slot];
+    let mut cached = state.cpus.iter().flat_map(|cpu| cpu.cache).flatten();
+    holder != 0 && cached.any(|cached| cached.slot == slot && cached.owner != holder)
+}

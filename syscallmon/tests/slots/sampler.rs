@@ -1,0 +1,166 @@
+//! What user space does: `Sampler::sample_blocking`, from `Tables::retire` to `Tables::free`.
+
+use crate::{
+    Scenario,
+    state::{At, CGROUPS, Calls, Cgroup, Numbers, Return, SERIES, SLOTS, Sampler, State, Step, Then},
+};
+
+/// `Sampler::retire_dead`: begins a sample that takes back the slots of these cgroups, which may be alive. They are looked for in `SLOTS`.
+pub(crate) fn sample(state: &mut State, retire: &[Cgroup], adds_root: bool) {
+    let State { tables, sampler, .. } = state;
+    sampler.samples_left -= 1;
+    sampler.adds_root = adds_root;
+    sampler.retired = (1..SLOTS).filter(|&slot| retire.contains(&tables.holders[slot])).collect();
+    sampler.queue.extend(sampler.retired.iter().map(|slot| Return::Cgroup(tables.holders[slot])));
+    put_back(state, Then::ClearOwners);
+}
+
+impl Scenario {
+    /// User space does what is next.
+    pub(crate) fn work(&self, state: &mut State) {
+        match state.sampler.at {
+            Step::Idle => {}
+            Step::PutBack(then) => {
+                return_one(state);
+                put_back(state, then);
+            }
+            Step::ClearOwner(mut left) => {
+                left.take().into_iter().for_each(|slot| state.tables.owners[slot] = 0);
+                if left.is_empty() {
+                    self.wait(state);
+                } else {
+                    state.sampler.at = Step::ClearOwner(left);
+                }
+            }
+            Step::Wait => self.clear_again(state),
+            Step::Snapshot => {
+                apply(state);
+                state.sampler.queue.extend(state.sampler.adds_root.then_some(Return::AddRoot));
+                put_back(state, Then::Clear);
+            }
+            Step::Clear => {
+                clear(state);
+                put_back(state, Then::ClearExhausted);
+            }
+            Step::ClearExhausted => {
+                state.tables.exhausted = [false; 2];
+                let Sampler { retired, counted, at, adds_root, .. } = &mut state.sampler;
+                retired.iter().for_each(|slot| counted[slot] = None);
+                (*retired, *at, *adds_root) = (Numbers::default(), Step::Idle, false);
+            }
+        }
+    }
+
+    /// `kernel::wait_for_programs`: from now on, whatever runs is awaited.
+    fn wait(&self, state: &mut State) {
+        state.cpus.iter_mut().for_each(|cpu| cpu.is_awaited = self.has_membarrier && cpu.at != At::Outside);
+        state.sampler.at = Step::Wait;
+    }
+
+    fn clear_again(&self, state: &mut State) {
+        let owned: Numbers = state.sampler.retired.iter().filter(|&slot| state.tables.owners[slot] != 0).collect();
+        if owned.is_empty() || !self.has_second_look {
+            state.sampler.at = Step::Snapshot;
+        } else {
+            owned.iter().for_each(|slot| state.tables.owners[slot] = 0);
+            self.wait(state);
+        }
+    }
+}
+
+/// `Returns::put_back`: nothing is run for an empty queue.
+fn put_back(state: &mut State, then: Then) {
+    if state.sampler.queue.is_empty() {
+        after(state, then);
+    } else {
+        state.sampler.at = Step::PutBack(then);
+    }
+}
+
+/// The kernel refuses: what is left stays in the queue.
+pub(crate) fn refuse(state: &mut State, then: Then) {
+    state.sampler.failures_left -= 1;
+    if then == Then::ClearOwners {
+        state.sampler.retired = Numbers::default();
+    }
+    after(state, then);
+}
+
+/// What follows a list that was worked off, or given up.
+fn after(state: &mut State, then: Then) {
+    let sampler = &mut state.sampler;
+    sampler.at = match then {
+        Then::ClearOwners if sampler.retired.is_empty() => Step::Snapshot,
+        Then::ClearOwners => Step::ClearOwner(sampler.retired),
+        Then::Clear => Step::Clear,
+        Then::ClearExhausted => Step::ClearExhausted,
+    };
+}
+
+/// `returns::put_back` in the kernel: one entry.
+fn return_one(state: &mut State) {
+    let tables = &mut state.tables;
+    match state.sampler.queue.pop_front() {
+        Some(Return::Cgroup(cgroup)) => {
+            if let Some(element) = tables.find(cgroup) {
+                tables.elements[element].key = 0;
+            }
+        }
+        Some(Return::Slot(slot)) => tables.free_slots.put(slot),
+        Some(Return::Series(series)) => tables.free_series.put(series),
+        Some(Return::AddRoot) => tables.has_root = true,
+        None => {}
+    }
+}
+
+/// `Tables::sum_counters`, `Tables::read_series`, `Tables::slot_counts` and `Model::apply`.
+fn apply(state: &mut State) {
+    let State { cpus, tables, sampler, .. } = state;
+    let mut sums = [Calls::default(); SERIES];
+    for (series, sum) in sums.iter_mut().enumerate() {
+        for cpu in cpus.iter() {
+            sum.add(cpu.counters[series]);
+        }
+    }
+    for slot in (1..SLOTS).filter(|&slot| tables.holders[slot] != 0) {
+        let mut counts = Calls::default();
+        (1..SERIES).filter(|&series| tables.keys[series] == slot).for_each(|series| counts.add(sums[series]));
+        let known = sampler.counted[slot].map_or_else(Calls::default, |(_, counts)| counts);
+        sampler.totals[tables.holders[slot]].add(counts.since(known));
+        sampler.counted[slot] = Some((tables.holders[slot], counts));
+    }
+}
+
+/// `Tables::free`, before what it lists is worked off.
+fn clear(state: &mut State) {
+    let State { cpus, tables, sampler, .. } = state;
+    let retired = sampler.retired;
+    for series in 1..SERIES {
+        let slot = tables.keys[series];
+        if !retired.has(slot) {
+            continue;
+        }
+        for cpu in cpus.iter_mut() {
+            cpu.counters[series] = Calls::default();
+        }
+        tables.entries[slot] = 0;
+        tables.keys[series] = 0;
+        sampler.queue.push_back(Return::Series(series));
+    }
+    for slot in retired.iter() {
+        tables.holders[slot] = 0;
+        sampler.queue.push_back(Return::Slot(slot));
+    }
+}
+
+/// What is there after one more sample, if nothing disturbs it: it takes back every slot. Only for states in which no program runs.
+pub(crate) fn settled(scenario: &Scenario, state: &State) -> State {
+    let mut settled = state.clone();
+    settled.sampler.samples_left += 1;
+    let everything: Vec<Cgroup> = (1..CGROUPS).collect();
+    sample(&mut settled, &everything, false);
+    while settled.sampler.at != Step::Idle {
+        scenario.work(&mut settled);
+    }
+    settled
+}

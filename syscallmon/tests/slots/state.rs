@@ -1,0 +1,267 @@
+//! What the model's steps read and write: the tables of `syscallmon-ebpf/src/maps.rs`, one CPU's part of them, and what user space keeps.
+//!
+//! A counter holds how many calls of each cgroup are in it, not a bare number: so an invariant can tell whose calls a total is made of.
+
+use std::collections::VecDeque;
+
+/// Cgroups are numbered from 1, as slots and series are; 0 is none.
+pub(crate) type Cgroup = usize;
+pub(crate) type Slot = usize;
+pub(crate) type Series = usize;
+
+/// The most that a scenario can have of each, with number 0.
+pub(crate) const CPUS: usize = 2;
+pub(crate) const CGROUPS: usize = 4;
+pub(crate) const SLOTS: usize = 3;
+pub(crate) const SERIES: usize = 4;
+
+/// How many calls of each cgroup.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Calls([u8; CGROUPS]);
+
+impl Calls {
+    pub(crate) fn one_more(mut self, cgroup: Cgroup) -> Self {
+        self.0[cgroup] += 1;
+        self
+    }
+
+    pub(crate) fn of(self, cgroup: Cgroup) -> u8 {
+        self.0[cgroup]
+    }
+
+    pub(crate) fn sum(self) -> u8 {
+        self.0.iter().sum()
+    }
+
+    pub(crate) fn add(&mut self, other: Self) {
+        self.0.iter_mut().zip(other.0).for_each(|(own, other)| *own += other);
+    }
+
+    /// As `Amount::since`: what fell started anew.
+    pub(crate) fn since(self, before: Self) -> Self {
+        if self.sum() < before.sum() {
+            return self;
+        }
+        let mut new = self;
+        new.0.iter_mut().zip(before.0).for_each(|(own, before)| *own = own.saturating_sub(before));
+        new
+    }
+}
+
+/// A set of numbers from 1.
+///
+/// `FREE_SLOTS` and `FREE_SERIES` are queues. Here the lowest number is taken: which one it is makes no difference to the protocol, and one that
+/// was just freed is used again at once, which is the worst case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Numbers(u8);
+
+impl Numbers {
+    pub(crate) fn below(end: usize) -> Self {
+        (1..end).collect()
+    }
+
+    pub(crate) fn has(self, number: usize) -> bool {
+        self.0 & 1 << number != 0
+    }
+
+    pub(crate) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    pub(crate) fn put(&mut self, number: usize) {
+        self.0 |= 1 << number;
+    }
+
+    pub(crate) fn take(&mut self) -> Option<usize> {
+        let lowest = self.iter().next()?;
+        self.0 &= !(1 << lowest);
+        Some(lowest)
+    }
+
+    pub(crate) fn iter(self) -> impl Iterator<Item = usize> {
+        (1..8).filter(move |&number| self.has(number))
+    }
+}
+
+impl FromIterator<usize> for Numbers {
+    fn from_iter<I: IntoIterator<Item = usize>>(numbers: I) -> Self {
+        let mut all = Self::default();
+        numbers.into_iter().for_each(|number| all.put(number));
+        all
+    }
+}
+
+/// Everything that can change.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct State {
+    /// Sorted: which CPU does something makes no difference.
+    pub(crate) cpus: [Cpu; CPUS],
+    pub(crate) tables: Tables,
+    pub(crate) sampler: Sampler,
+    /// Calls whose programs have ended: the truth that totals are compared with.
+    pub(crate) made: Calls,
+}
+
+/// One CPU: where its program is, and what no other CPU writes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Cpu {
+    pub(crate) calls_left: u8,
+    pub(crate) at: At,
+    /// `SLOT_CACHE`, by cgroup.
+    pub(crate) cache: [Option<Cached>; CGROUPS],
+    /// `COUNTERS`, by series.
+    pub(crate) counters: [Calls; SERIES],
+    /// Whether membarrier waits for the program that runs here.
+    pub(crate) is_awaited: bool,
+}
+
+/// `CachedSlot`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Cached {
+    pub(crate) owner: Cgroup,
+    pub(crate) slot: Slot,
+}
+
+/// The next thing that a program does, in the order of `count::count`. Each is one access to memory that others access, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum At {
+    /// No program runs.
+    Outside,
+    /// `count::slot`: reads the owner of the cached slot.
+    CheckOwner { cgroup: Cgroup, cached: Cached },
+    /// `allocate::slot`: `known_slot` of the cgroup, then of its attribution root, then after another CPU was first.
+    Find { cgroup: Cgroup, key: Cgroup, is_last: bool },
+    /// `allocate::known_slot`: reads the value of the element that was found.
+    ReadValue { cgroup: Cgroup, key: Cgroup, is_last: bool, element: usize },
+    /// `allocate::known_slot`, mended: reads the owner of the slot that was found.
+    CheckFound { cgroup: Cgroup, key: Cgroup, is_last: bool, slot: Slot },
+    /// `ancestry::owner`: looks for an attribution root.
+    FindRoot { cgroup: Cgroup },
+    /// `allocate::take` of `FREE_SLOTS`.
+    TakeSlot { cgroup: Cgroup, owner: Cgroup },
+    /// `allocate::slot`: enters the slot in `SLOT_OF_CGROUP`.
+    Insert { cgroup: Cgroup, owner: Cgroup, slot: Slot },
+    /// `allocate::slot`: writes `SLOTS`.
+    WriteHolder { cgroup: Cgroup, owner: Cgroup, slot: Slot },
+    /// `allocate::slot`: writes `IndexRow::owner`.
+    WriteOwner { cgroup: Cgroup, owner: Cgroup, slot: Slot },
+    /// `allocate::give_back`, after another CPU was first.
+    GiveBack { cgroup: Cgroup, owner: Cgroup, slot: Slot },
+    /// `count::slot`: reads `IndexRow::owner` for the cache.
+    FillCache { cgroup: Cgroup, slot: Slot },
+    /// `count::slot`: reads it once more.
+    FillCacheAgain { cgroup: Cgroup, slot: Slot },
+    /// `count::count`: reads the entry of the row.
+    ReadEntry { cgroup: Cgroup, slot: Slot },
+    /// `allocate::new_series_of_call`: `take` of `FREE_SERIES`, then writes `SERIES_KEYS`: nobody else knows of the series yet.
+    TakeSeries { cgroup: Cgroup, slot: Slot },
+    /// `allocate::series`: writes the entry of the row.
+    WriteEntry { cgroup: Cgroup, slot: Slot, series: Series },
+    /// `count::one_more`.
+    Count { cgroup: Cgroup, series: Series },
+    /// `allocate::exhausted`: notes that a supply is empty; then `allocate::remainder`.
+    Exhausted { cgroup: Cgroup, supply: Supply },
+    /// `allocate::remainder`: an atomic add.
+    Remainder { cgroup: Cgroup },
+}
+
+/// `Supply`: an index of `EXHAUSTED`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Supply {
+    Slots,
+    Series,
+}
+
+/// The maps that all CPUs and user space share.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Tables {
+    /// `SLOT_OF_CGROUP`: preallocated, so the kernel may use a removed element for another key while a program holds a pointer to it.
+    pub(crate) elements: [Element; SLOTS - 1],
+    /// `FREE_SLOTS`, `FREE_SERIES`.
+    pub(crate) free_slots: Numbers,
+    pub(crate) free_series: Numbers,
+    /// `SLOTS`.
+    pub(crate) holders: [Cgroup; SLOTS],
+    /// `SERIES_INDEX`: owner, and the entry of the one call that there is.
+    pub(crate) owners: [Cgroup; SLOTS],
+    pub(crate) entries: [Series; SLOTS],
+    /// `SERIES_KEYS`: the slot of each series.
+    pub(crate) keys: [Slot; SERIES],
+    /// `EXHAUSTED`.
+    pub(crate) exhausted: [bool; 2],
+    /// `REMAINDER`.
+    pub(crate) remainder: Calls,
+    /// Whether `ATTRIBUTION_ROOTS` has the scenario's root.
+    pub(crate) has_root: bool,
+}
+
+/// An element of the hash table; key 0: not in use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Element {
+    pub(crate) key: Cgroup,
+    pub(crate) slot: Slot,
+}
+
+impl Tables {
+    /// The element that has a key.
+    pub(crate) fn find(&self, key: Cgroup) -> Option<usize> {
+        self.elements.iter().position(|element| element.key == key)
+    }
+}
+
+/// User space: `Sampler::sample_blocking`, with `kernel::tables::Tables`, `kernel::returns::Returns` and the model of totals below it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Sampler {
+    pub(crate) at: Step,
+    pub(crate) samples_left: u8,
+    /// How often the kernel may still refuse to take something back.
+    pub(crate) failures_left: u8,
+    /// Whether this sample adds the attribution root.
+    pub(crate) adds_root: bool,
+    /// Slots between `Tables::retire` and `Tables::free`.
+    pub(crate) retired: Numbers,
+    /// `Returns::queue`.
+    pub(crate) queue: VecDeque<Return>,
+    /// `Model::slots`: whose each slot was at the last snapshot, and how far its counts are in the totals.
+    pub(crate) counted: [Option<(Cgroup, Calls)>; SLOTS],
+    /// `Model::workloads`.
+    pub(crate) totals: [Calls; CGROUPS],
+}
+
+/// The next thing that user space does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) enum Step {
+    /// Nothing: waits for the next poll.
+    #[default]
+    Idle,
+    /// `returns::put_back` in the kernel, one entry at a time, until the queue is empty.
+    PutBack(Then),
+    /// `Tables::retire`: takes the owner out of a row.
+    ClearOwner(Numbers),
+    /// `kernel::wait_for_programs`, then `Tables::retire` looks at the owners again: a program that was giving the slot out may have written one.
+    Wait,
+    /// `Tables::snapshot`, then `Model::apply`. Counters only grow until they are cleared, so a sum that is a little older than the keys is a
+    /// snapshot that was taken a little earlier.
+    Snapshot,
+    /// `Tables::free`: clears series and slots, and lists what is to be given back.
+    Clear,
+    /// `Tables::free`: clears `EXHAUSTED`; then `Model::forget_slots`.
+    ClearExhausted,
+}
+
+/// What follows a list that was worked off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Then {
+    ClearOwners,
+    Clear,
+    ClearExhausted,
+}
+
+/// `Return`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Return {
+    Cgroup(Cgroup),
+    Slot(Slot),
+    Series(Series),
+    AddRoot,
+}
