@@ -273,6 +273,10 @@ pub const REPORTED_LEN: u32 = 8192;
 pub const CGROUP_BORN: u32 = 1;
 /// A cgroup was removed: [`CgroupEvent::kind`].
 pub const CGROUP_DIED: u32 = 2;
+/// A cgroup was made by a process that may not administer the host, as container runtimes may: [`CgroupEvent::kind`].
+pub const CGROUP_BORN_UNPRIVILEGED: u32 = 3;
+/// Size of the ring buffer `CGROUP_EVENTS`, in bytes.
+pub const CGROUP_EVENTS_BYTES: u64 = 512 * 1024;
 
 /// Head of a record in the ring buffer `CGROUP_EVENTS`; `path_len` bytes of path follow a birth.
 #[repr(C)]
@@ -282,7 +286,7 @@ pub struct CgroupEvent {
     pub time_ns: u64,
     /// The cgroup's id: its inode number in cgroupfs, and [`V1_CGROUP`] where that is a v1 hierarchy's.
     pub cgroup_id: u64,
-    /// [`CGROUP_BORN`] or [`CGROUP_DIED`].
+    /// [`CGROUP_BORN`], [`CGROUP_BORN_UNPRIVILEGED`] or [`CGROUP_DIED`].
     pub kind: u32,
     /// Bytes of path after this head, without a NUL; 0 for a death, at most [`CGROUP_PATH_MAX`] - 1.
     pub path_len: u32,

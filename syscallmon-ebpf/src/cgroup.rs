@@ -1,21 +1,27 @@
 //! Births and deaths of cgroups, for user space to name them by: even one that lives for a millisecond.
 
 use aya_ebpf::{
+    bindings::BPF_RB_AVAIL_DATA,
     helpers::{bpf_ktime_get_ns, bpf_probe_read_kernel_str_bytes},
     macros::map,
     maps::PerCpuArray,
 };
-use syscallmon_common::{CGROUP_BORN, CGROUP_DIED, CGROUP_PATH_MAX, CgroupEvent, Loss, V1_CGROUP};
+use syscallmon_common::{
+    CGROUP_BORN, CGROUP_BORN_UNPRIVILEGED, CGROUP_DIED, CGROUP_EVENTS_BYTES, CGROUP_PATH_MAX, CgroupEvent, Loss,
+    UNKNOWN_OFFSET, V1_CGROUP,
+};
 
 use crate::{
     allocate::lost,
     ancestry::parent,
     globals::{
-        COUNTS_CGROUP2, OFFSET_CGROUP_KN, OFFSET_CGROUP_ROOT, OFFSET_CGROUP_ROOT_HIERARCHY_ID, OFFSET_EVENT_ID,
-        OFFSET_EVENT_PATH, OFFSET_EVENT_ROOT, OFFSET_KERNFS_NODE_ID, V1_HIERARCHY,
+        COUNTS_CGROUP2, OFFSET_CGROUP_KN, OFFSET_CGROUP_ROOT, OFFSET_CGROUP_ROOT_HIERARCHY_ID,
+        OFFSET_CRED_CAP_EFFECTIVE, OFFSET_EVENT_ID, OFFSET_EVENT_PATH, OFFSET_EVENT_ROOT, OFFSET_KERNFS_NODE_ID,
+        V1_HIERARCHY,
     },
     maps::CGROUP_EVENTS,
-    task::field,
+    outside::has_host_privileges,
+    task::{Plain, Task, field},
 };
 
 /// A birth with room for its path.
@@ -78,11 +84,33 @@ impl Subject {
     }
 }
 
+/// Whether the current task may not administer the host, as container runtimes may. Where nothing tells: no.
+#[inline(always)]
+fn is_unprivileged() -> bool {
+    OFFSET_CRED_CAP_EFFECTIVE.load() != UNKNOWN_OFFSET && !has_host_privileges(Plain::current().address() as *const u8)
+}
+
+/// Whether there is room for an event. Half of the ring is kept for cgroups of whom administers the host, so that no container and no user can take
+/// the names of others' containers.
+#[inline(always)]
+fn has_room(unprivileged: bool) -> bool {
+    let has_room = !unprivileged || CGROUP_EVENTS.query(BPF_RB_AVAIL_DATA.into()) <= CGROUP_EVENTS_BYTES / 2;
+    if !has_room {
+        lost(Loss::CgroupEvents);
+    }
+    has_room
+}
+
 /// Reports a birth.
 #[inline(always)]
 pub fn born(cgroup: Option<Subject>) {
     let Some(Subject { path, parent_id, .. }) = cgroup else { return };
     let Some(cgroup_id) = cgroup.and_then(Subject::cgroup_id) else { return };
+    let unprivileged = is_unprivileged();
+    if !has_room(unprivileged) {
+        return;
+    }
+    let kind = if unprivileged { CGROUP_BORN_UNPRIVILEGED } else { CGROUP_BORN };
     let parent_id = if parent_id == 0 { 0 } else { parent_id | cgroup_id & V1_CGROUP };
     let Some(birth) = SCRATCH.get_ptr_mut(0) else { return };
     // SAFETY: a whole map value of this CPU; the kernel calls this tracepoint with interrupts off, under the lock of its
@@ -90,7 +118,7 @@ pub fn born(cgroup: Option<Subject>) {
     let birth = unsafe { &mut *birth };
     // SAFETY: the kernel checks the read.
     let path_len = unsafe { bpf_probe_read_kernel_str_bytes(path, &mut birth.path) }.map_or(0, <[u8]>::len);
-    birth.head = CgroupEvent { parent_id, ..event(CGROUP_BORN, cgroup_id, path_len as u32) };
+    birth.head = CgroupEvent { parent_id, ..event(kind, cgroup_id, path_len as u32) };
     // The mask tells the verifier the bound; a path is at most CGROUP_PATH_MAX - 1 bytes without its NUL.
     let len = HEAD_LEN + (path_len & (CGROUP_PATH_MAX - 1));
     // SAFETY: `len` is at most the size of `Birth`, which this slice does not outlive.
@@ -104,6 +132,9 @@ pub fn born(cgroup: Option<Subject>) {
 #[inline(always)]
 pub fn died(cgroup: Option<Subject>) {
     let Some(cgroup_id) = cgroup.and_then(Subject::cgroup_id) else { return };
+    if !has_room(is_unprivileged()) {
+        return;
+    }
     let event = event(CGROUP_DIED, cgroup_id, 0);
     if CGROUP_EVENTS.output::<CgroupEvent>(&event, 0).is_err() {
         lost(Loss::CgroupEvents);

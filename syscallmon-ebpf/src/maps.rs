@@ -9,8 +9,8 @@ use aya_ebpf::{
     maps::{Array, HashMap, LruHashMap, PerCpuArray, Queue, RingBuf},
 };
 use syscallmon_common::{
-    Durations, FIRST_SEEN_BYTES, IndexRow, Loss, MARK_ROWS, MARKS_PER_ROW, POSITIONS_PER_CGROUP, REPORTED_LEN,
-    RETURNS_LEN, Reported, Return, SETTING_UP_LEN, SeriesKey, SettingUp, SlotCache, Start, Supply,
+    CGROUP_EVENTS_BYTES, Durations, FIRST_SEEN_BYTES, IndexRow, Loss, MARK_ROWS, MARKS_PER_ROW, POSITIONS_PER_CGROUP,
+    REPORTED_LEN, RETURNS_LEN, Reported, Return, SETTING_UP_LEN, SeriesKey, SettingUp, SlotCache, Start, Supply,
 };
 
 /// Calls counted, one row for each possible CPU: index = cpu * `SERIES_PER_CPU` + series.
@@ -136,7 +136,7 @@ pub static RETURNS: Array<Return> = Array::with_max_entries(RETURNS_LEN as u32, 
 
 /// Births and deaths of cgroups: `CgroupEvent`, then the path.
 #[map]
-pub static CGROUP_EVENTS: RingBuf = RingBuf::with_byte_size(512 * 1024, 0);
+pub static CGROUP_EVENTS: RingBuf = RingBuf::with_byte_size(CGROUP_EVENTS_BYTES as u32, 0);
 
 /// `FirstSeen` records.
 #[map]

@@ -32,9 +32,13 @@ const NAME_LEN: usize = 128;
 /// Whether a task may administer the host, and is in a pid namespace that is no container's.
 #[inline(always)]
 pub fn administers_host(task: *const u8) -> bool {
-    is_in_host_pid_namespace(task)
-        && administered(task)
-            .is_some_and(|namespace| field(namespace, OFFSET_USER_NAMESPACE_LEVEL.load()) == Some(0_i32))
+    is_in_host_pid_namespace(task) && has_host_privileges(task)
+}
+
+/// Whether a task may administer the host's user namespace, from wherever.
+#[inline(always)]
+pub fn has_host_privileges(task: *const u8) -> bool {
+    administered(task).is_some_and(|namespace| field(namespace, OFFSET_USER_NAMESPACE_LEVEL.load()) == Some(0_i32))
 }
 
 /// Whether a task is in a pid namespace that is no container's.

@@ -15,10 +15,18 @@ use crate::{
     workload::{Place, outermost_unit},
 };
 
-/// The part of all slots that the nested cgroups of one unit may have.
+/// The part of all slots that the nested cgroups of one unit may have, and the part of all series.
 const UNIT_PART: usize = 8;
+const UNIT_SERIES_PART: usize = 4;
 /// And how many they may have at least.
 const LEAST_OF_UNIT: usize = 16;
+
+/// What a unit's cgroups have that are in no container.
+#[derive(Debug, Default)]
+struct OfUnit {
+    cgroups: Vec<u64>,
+    series: usize,
+}
 
 /// See the module.
 #[derive(Debug)]
@@ -28,8 +36,9 @@ pub struct Attribution {
     by_path: HashMap<Arc<str>, u64>,
     /// Most roots that the kernel side has room for.
     most_roots: usize,
-    /// Most slots of one unit's nested cgroups.
+    /// Most slots of one unit's nested cgroups, and most series.
     most_of_unit: usize,
+    most_series_of_unit: usize,
     changes: Vec<(u64, Option<Root>)>,
     /// Cgroups whose slots are to be taken back.
     misplaced: HashSet<u64>,
@@ -38,14 +47,15 @@ pub struct Attribution {
 }
 
 impl Attribution {
-    /// With room for so many roots, and so many slots.
+    /// With room for so many roots, slots and series.
     #[must_use]
-    pub fn new(most_roots: usize, slots: usize) -> Self {
+    pub fn new(most_roots: usize, slots: usize, series: usize) -> Self {
         Self {
             roots: HashMap::new(),
             by_path: HashMap::new(),
             most_roots,
             most_of_unit: (slots / UNIT_PART).max(LEAST_OF_UNIT),
+            most_series_of_unit: series / UNIT_SERIES_PART,
             changes: Vec::new(),
             misplaced: HashSet::new(),
             moved: HashSet::new(),
@@ -54,12 +64,20 @@ impl Attribution {
 
     /// Takes up a cgroup whose path is known, as a whole.
     pub fn named(&mut self, id: u64, place: &Place, path: &Arc<str>) {
-        if place.path() != path || !place.owns_all_below() || !self.add(id, path, Root::OfAll) {
+        if place.path() != path || !place.owns_all_below() || !self.has_room_for(place) {
+            return;
+        }
+        if !self.add(id, path, Root::OfAll) {
             return;
         }
         // Caches may have it in the slot of the unit around it.
         let unit = outermost_unit(path).and_then(|unit| self.by_path.get(unit));
         self.misplaced.extend(unit.filter(|&&unit| unit != id));
+    }
+
+    /// Whether there is room for one more root. What only calls itself a container, as users' cgroups do, leaves room for containers.
+    fn has_room_for(&self, place: &Place) -> bool {
+        place.is_container() || self.roots.len() < self.most_roots / 2
     }
 
     /// Makes a cgroup a root. Whether it was none.
@@ -73,10 +91,10 @@ impl Attribution {
         true
     }
 
-    /// Looks at the cgroups that have slots: which are nested in a root, and which units have too many.
-    pub fn look_at(&mut self, slots: impl Iterator<Item = u64>, tree: &Tree) {
-        let mut of_units: HashMap<Arc<str>, Vec<u64>> = HashMap::new();
-        for id in slots {
+    /// Looks at the cgroups that have slots, each with how many series it has: which are nested in a root, and which units have too many.
+    pub fn look_at(&mut self, slots: impl Iterator<Item = (u64, usize)>, tree: &Tree) {
+        let mut of_units: HashMap<Arc<str>, OfUnit> = HashMap::new();
+        for (id, series) in slots {
             if self.roots.contains_key(&id) {
                 continue;
             }
@@ -84,21 +102,44 @@ impl Attribution {
             let place = Place::of(path);
             if self.by_path.contains_key(place.path()) {
                 self.move_once(id);
-            } else if let Some(unit) = outermost_unit(path).filter(|_| !place.is_container()) {
+            } else if place.is_container() {
+                self.add_late(&place, tree);
+            } else if let Some(unit) = outermost_unit(path) {
                 if self.by_path.contains_key(unit) {
                     self.move_once(id);
                 } else {
-                    of_units.entry(unit.into()).or_default().push(id);
+                    let of_unit = of_units.entry(unit.into()).or_default();
+                    of_unit.cgroups.push(id);
+                    of_unit.series += series;
                 }
             }
         }
-        of_units.retain(|_, ids| ids.len() > self.most_of_unit);
-        for (unit, ids) in of_units {
-            let Some(unit_id) = tree.id_of(&unit) else { continue };
-            tracing::warn!(%unit, cgroups = ids.len(), "a unit has too many cgroups: they are counted as one from now on");
-            if self.add(unit_id, &unit, Root::OfRest) {
-                ids.into_iter().filter(|&id| id != unit_id).for_each(|id| self.move_once(id));
-            }
+        of_units.retain(|_, of_unit| {
+            let has_many = of_unit.cgroups.len() > 1 && of_unit.series > self.most_series_of_unit;
+            has_many || of_unit.cgroups.len() > self.most_of_unit
+        });
+        for (unit, OfUnit { cgroups, series }) in of_units {
+            self.join(&unit, &cgroups, series, tree);
+        }
+    }
+
+    /// Takes up a container for which there was no room before.
+    fn add_late(&mut self, place: &Place, tree: &Tree) {
+        if self.roots.len() >= self.most_roots {
+            return;
+        }
+        if let Some(id) = tree.id_of(place.path()) {
+            self.add(id, place.path(), Root::OfAll);
+        }
+    }
+
+    /// Makes a unit the root of all its cgroups that are in no container.
+    fn join(&mut self, unit: &Arc<str>, cgroups: &[u64], series: usize, tree: &Tree) {
+        let Some(unit_id) = tree.id_of(unit) else { return };
+        let count = cgroups.len();
+        tracing::warn!(%unit, cgroups = count, series, "a unit has too many cgroups: they are counted as one from now on");
+        if self.add(unit_id, unit, Root::OfRest) {
+            cgroups.iter().filter(|&&id| id != unit_id).for_each(|&id| self.move_once(id));
         }
     }
 
@@ -151,7 +192,7 @@ mod tests {
     fn known(attribution: &mut Attribution, cgroups: &[(u64, &str)]) -> Tree {
         let mut tree = Tree::of_nothing();
         for &(id, path) in cgroups {
-            tree.apply(Change::Born { id, parent: None, path: path.as_bytes() });
+            tree.apply(Change::Born { id, parent: None, unprivileged: false, path: path.as_bytes() });
         }
         for id in tree.take_named() {
             let path = tree.path(id).unwrap();
@@ -166,14 +207,14 @@ mod tests {
 
     #[test]
     fn a_container_is_a_root_until_it_is_gone_and_what_is_nested_in_it_none() {
-        let mut attribution = Attribution::new(10, 1024);
+        let mut attribution = Attribution::new(10, 1024, 65536);
         let nested = format!("{}/nested", container());
         let tree = known(&mut attribution, &[(1, &container()), (2, &nested), (3, "/system.slice/a.service")]);
         assert_eq!(attribution.take_changes(), [(1, Some(Root::OfAll))]);
-        attribution.look_at([1, 2, 3].into_iter(), &tree);
+        attribution.look_at([(1, 9), (2, 9), (3, 9)].into_iter(), &tree);
         assert_eq!(*attribution.misplaced(), [2].into());
         attribution.retired(&[2]);
-        attribution.look_at([1, 2, 3].into_iter(), &tree);
+        attribution.look_at([(1, 9), (2, 9), (3, 9)].into_iter(), &tree);
         assert!(attribution.misplaced().is_empty(), "once");
         attribution.forget(&[1, 2]);
         assert_eq!(attribution.take_changes(), [(1, None)]);
@@ -181,35 +222,73 @@ mod tests {
 
     #[test]
     fn a_unit_with_too_many_cgroups_becomes_a_root_of_what_is_in_no_container() {
-        let mut attribution = Attribution::new(10, 1024);
+        let mut attribution = Attribution::new(10, 1024, 65536);
         let mut cgroups: Vec<(u64, String)> =
             (10..10 + 129).map(|id| (id, format!("/user.slice/user@1.service/x{id}.scope"))).collect();
         cgroups.push((1, "/user.slice/user@1.service".to_owned()));
         let written: Vec<(u64, &str)> = cgroups.iter().map(|(id, path)| (*id, path.as_str())).collect();
         let tree = known(&mut attribution, &written);
-        attribution.look_at(10..10 + 128, &tree);
+        attribution.look_at((10..10 + 128).map(|id| (id, 9)), &tree);
         assert_eq!(attribution.take_changes(), []);
-        attribution.look_at(10..10 + 129, &tree);
+        attribution.look_at((10..10 + 129).map(|id| (id, 9)), &tree);
         assert_eq!(attribution.take_changes(), [(1, Some(Root::OfRest))]);
         assert_eq!(attribution.misplaced().len(), 129);
     }
 
     #[test]
     fn the_containers_of_a_unit_are_not_its_nested_cgroups() {
-        let mut attribution = Attribution::new(1000, 1024);
+        let mut attribution = Attribution::new(1000, 1024, 65536);
         let cgroups: Vec<(u64, String)> =
             (10..310).map(|id| (id, format!("/system.slice/containerd.service/{id:064}"))).collect();
         let written: Vec<(u64, &str)> = cgroups.iter().map(|(id, path)| (*id, path.as_str())).collect();
         let tree = known(&mut attribution, &written);
-        attribution.look_at(10..310, &tree);
+        attribution.look_at((10..310).map(|id| (id, 900)), &tree);
         assert!(attribution.misplaced().is_empty());
         assert!(attribution.take_changes().iter().all(|(_, root)| *root == Some(Root::OfAll)));
     }
 
     #[test]
     fn roots_have_a_bound() {
-        let mut attribution = Attribution::new(1, 1024);
+        let mut attribution = Attribution::new(1, 1024, 65536);
         known(&mut attribution, &[(1, &container()), (2, &format!("/docker/{}", "b".repeat(64)))]);
         assert_eq!(attribution.take_changes().len(), 1);
+    }
+
+    #[test]
+    fn a_unit_whose_cgroups_have_too_many_series_becomes_a_root() {
+        let mut attribution = Attribution::new(10, 1024, 65536);
+        let unit = "/user.slice/user@1.service";
+        let cgroups: Vec<(u64, String)> = (11..31).map(|id| (id, format!("{unit}/x{id}.scope"))).collect();
+        let written: Vec<(u64, &str)> =
+            cgroups.iter().map(|(id, path)| (*id, path.as_str())).chain([(1, unit)]).collect();
+        let tree = known(&mut attribution, &written);
+        attribution.look_at((11..31).map(|id| (id, 800)), &tree);
+        assert_eq!(attribution.take_changes(), []);
+        attribution.look_at((11..31).map(|id| (id, 900)), &tree);
+        assert_eq!(attribution.take_changes(), [(1, Some(Root::OfRest))]);
+    }
+
+    #[test]
+    fn a_container_that_came_when_there_was_no_room_becomes_a_root_later() {
+        let mut attribution = Attribution::new(1, 1024, 65536);
+        let other = format!("/docker/{}", "b".repeat(64));
+        let nested = format!("{}/nested", container());
+        let tree = known(&mut attribution, &[(1, &other), (2, &container()), (3, &nested)]);
+        assert_eq!(attribution.take_changes(), [(1, Some(Root::OfAll))]);
+        attribution.forget(&[1]);
+        attribution.look_at([(3, 9)].into_iter(), &tree);
+        assert_eq!(attribution.take_changes(), [(1, None), (2, Some(Root::OfAll))]);
+    }
+
+    #[test]
+    fn cgroups_of_users_that_are_called_as_containers_leave_room_for_containers() {
+        let mut attribution = Attribution::new(4, 1024, 65536);
+        let podman = |id: u64| (id, format!("/user.slice/user@1.service/libpod-{id:064}.scope"));
+        let cgroups: Vec<(u64, String)> = (11..20).map(podman).collect();
+        let written: Vec<(u64, &str)> = cgroups.iter().map(|(id, path)| (*id, path.as_str())).collect();
+        known(&mut attribution, &written);
+        assert_eq!(attribution.take_changes().len(), 2);
+        known(&mut attribution, &[(1, &container())]);
+        assert_eq!(attribution.take_changes(), [(1, Some(Root::OfAll))]);
     }
 }

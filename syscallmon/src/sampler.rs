@@ -37,7 +37,7 @@ use crate::{
     model::{Model, News, Totals},
     process,
     requests::{Request, Requester, Requests},
-    snapshot::Snapshot,
+    snapshot::{Counts, Snapshot},
     syscalls::CallTable,
     view::{SnapshotFacts, View},
     workload::{Labels, Named, Naming, PATIENCE, Workload},
@@ -125,9 +125,10 @@ impl Sampler {
         let has_cgroup_events = kernel.probes().iter().any(|status| status.probe == Probe::Cgroup && status.is_up());
         detector.sees_all_cgroups(tree.sees_all());
         let publisher = Publisher::new(views);
-        let slots = publisher.host.capacity.cgroups as usize;
+        let capacity = publisher.host.capacity;
+        let (slots, series) = (capacity.cgroups as usize, capacity.series as usize);
         let sampler = Self {
-            attribution: Attribution::new(kernel.most_roots(), slots),
+            attribution: Attribution::new(kernel.most_roots(), slots, series),
             kernel,
             events,
             tree,
@@ -287,7 +288,9 @@ impl Sampler {
         self.find_paths(&snapshot);
         // What was never heard of is counted, all of it, when a walk has looked for its path.
         snapshot.slots.retain(|slot| self.tree.knows(slot.cgroup_id));
-        self.attribution.look_at(snapshot.slots.iter().map(|slot| slot.cgroup_id), &self.tree);
+        let series = |counts: &Counts| counts.calls.len() + counts.errors.len() + counts.denied.len();
+        let slots = snapshot.slots.iter().map(|slot| (slot.cgroup_id, series(&slot.counts)));
+        self.attribution.look_at(slots, &self.tree);
         self.set_roots();
         self.count(&snapshot, taken);
         // Not under the lock: this may take many system calls, and pages can be answered meanwhile.
@@ -416,9 +419,10 @@ impl Sampler {
         let now = Instant::now();
         for change in changes {
             match &change {
-                CgroupChange::Born { id, parent, path } => {
+                CgroupChange::Born { id, parent, unprivileged, path } => {
                     self.model.born(*id, now);
-                    self.tree.apply(Change::Born { id: *id, parent: *parent, path });
+                    let (id, parent, unprivileged) = (*id, *parent, *unprivileged);
+                    self.tree.apply(Change::Born { id, parent, unprivileged, path });
                 }
                 CgroupChange::Died { id } => self.tree.apply(Change::Died { id: *id }),
             }

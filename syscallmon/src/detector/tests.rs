@@ -203,7 +203,7 @@ fn a_call_of_an_unknown_cgroup_is_judged_when_its_path_is_known() {
     detector.found(&mut naming, &tree);
     assert_eq!((detector.without_path().collect::<Vec<_>>(), violations(&detector)), (vec![7], Vec::new()));
     let path = format!("/system.slice/lxc.payload/docker-{ID}.scope");
-    tree.apply(crate::cgroup::Change::Born { id: 7, parent: None, path: path.as_bytes() });
+    tree.apply(crate::cgroup::Change::Born { id: 7, parent: None, unprivileged: false, path: path.as_bytes() });
     detector.found(&mut naming, &tree);
     detector.named(&naming);
     // Its container's name is waited for.
@@ -211,7 +211,7 @@ fn a_call_of_an_unknown_cgroup_is_judged_when_its_path_is_known() {
     // A host's unit is nobody's.
     let event = First { cgroup_id: 8, ..first(&detector, "mount") };
     detector.first(&naming, &unknown(8), event);
-    tree.apply(crate::cgroup::Change::Born { id: 8, parent: None, path: b"/system.slice/a.service" });
+    tree.apply(crate::cgroup::Change::Born { id: 8, parent: None, unprivileged: false, path: b"/system.slice/a.service" });
     detector.found(&mut naming, &tree);
     assert_eq!(violations(&detector), []);
 }

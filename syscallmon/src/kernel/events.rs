@@ -5,8 +5,8 @@
 use std::{mem::offset_of, time::Duration};
 
 use syscallmon_common::{
-    Abi, CGROUP_BORN, CGROUP_DIED, CgroupEvent, EXE_DELETED, EXE_NO_PATH, EXE_PART_LEN, EXE_PARTS, Executable,
-    FirstSeen,
+    Abi, CGROUP_BORN, CGROUP_BORN_UNPRIVILEGED, CGROUP_DIED, CgroupEvent, EXE_DELETED, EXE_NO_PATH, EXE_PART_LEN,
+    EXE_PARTS, Executable, FirstSeen,
 };
 
 /// A cgroup was made or removed.
@@ -18,6 +18,8 @@ pub enum CgroupChange {
         id: u64,
         /// The id of the cgroup that it was made in; `None` where the kernel's BTF does not tell.
         parent: Option<u64>,
+        /// Whether its maker may not administer the host; `false` where the kernel's BTF does not tell.
+        unprivileged: bool,
         /// Its path from the root of its hierarchy, as the kernel wrote it (any bytes but NUL); cut
         /// after 1,023 bytes.
         path: Vec<u8>,
@@ -73,7 +75,10 @@ pub(super) fn cgroup_change(record: &[u8]) -> Option<CgroupChange> {
     let path_len = u32_at(head, 20)? as usize;
     let parent = Some(u64_at(head, 24)?).filter(|&parent| parent != 0);
     match u32_at(head, 16)? {
-        CGROUP_BORN => Some(CgroupChange::Born { id, parent, path: path.get(..path_len)?.to_vec() }),
+        kind @ (CGROUP_BORN | CGROUP_BORN_UNPRIVILEGED) => {
+            let unprivileged = kind == CGROUP_BORN_UNPRIVILEGED;
+            Some(CgroupChange::Born { id, parent, unprivileged, path: path.get(..path_len)?.to_vec() })
+        }
         CGROUP_DIED => Some(CgroupChange::Died { id }),
         _ => None,
     }
@@ -196,7 +201,12 @@ mod tests {
     #[test]
     fn a_birth_has_its_path_and_a_death_its_id() {
         let born = cgroup_change(&birth(CGROUP_BORN, 4, b"/a\xffbrest"));
-        assert_eq!(born, Some(CgroupChange::Born { id: 42, parent: Some(6), path: b"/a\xffb".to_vec() }));
+        assert_eq!(
+            born,
+            Some(CgroupChange::Born { id: 42, parent: Some(6), unprivileged: false, path: b"/a\xffb".to_vec() })
+        );
+        let by_user = cgroup_change(&birth(CGROUP_BORN_UNPRIVILEGED, 2, b"/a"));
+        assert!(matches!(by_user, Some(CgroupChange::Born { unprivileged: true, .. })), "{by_user:?}");
         assert_eq!(cgroup_change(&birth(CGROUP_DIED, 0, b"")), Some(CgroupChange::Died { id: 42 }));
     }
 

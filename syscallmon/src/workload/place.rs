@@ -103,6 +103,12 @@ impl Place {
         path.as_ref() != "/" && Self::of(&container).path() == path
     }
 
+    /// Whether it is of a user's session.
+    #[must_use]
+    pub fn is_users(&self) -> bool {
+        self.path().starts_with(USERS)
+    }
+
     /// Whether it is a container.
     #[must_use]
     pub fn is_container(&self) -> bool {

@@ -7,6 +7,7 @@ mod abi;
 mod blocked;
 mod churn;
 mod container;
+mod delegated;
 mod denied;
 mod errors;
 mod exact;

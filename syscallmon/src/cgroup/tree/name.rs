@@ -1,0 +1,114 @@
+//! Which cgroups have a name of their own: neither those that are nested in a container or unit, nor those that a user called as
+//! containers are called. Those have the name of what they are in, so that however many there are, they take little memory and no name.
+
+use std::sync::Arc;
+
+use crate::workload::{Place, outermost_unit};
+
+/// What a cgroup is called.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Name {
+    /// By its own path.
+    Own,
+    /// By the path of what it is in.
+    Of(Arc<str>),
+    /// That depends on the cgroup above, which is not known: a walk has to find both.
+    NotYetKnown,
+}
+
+/// What matters besides the path.
+#[derive(Debug)]
+pub(super) struct Circumstances {
+    /// What the cgroup above is called.
+    pub(super) above: Option<Arc<str>>,
+    /// Whether only a part of the hierarchy is mounted: then names of cgroups are made of the names of those above.
+    pub(super) is_partial: bool,
+    /// Whether there are very many cgroups.
+    pub(super) is_crowded: bool,
+}
+
+/// What a cgroup is called that has this path. `is_unprivileged` says whether its maker may not administer the host; container runtimes may.
+pub(super) fn of(path: &Arc<str>, around: Circumstances, is_unprivileged: impl Fn() -> bool) -> Name {
+    let Circumstances { above, is_partial, is_crowded } = around;
+    let place = Place::of(path);
+    let below_all = place.owns_all_below();
+    if place.path() != path {
+        return match above {
+            // Perhaps in one that only calls itself a container: what is above knows.
+            Some(above) if below_all => Name::Of(above),
+            None if below_all && is_unprivileged() => Name::NotYetKnown,
+            None if below_all => Name::Of(Arc::clone(place.path())),
+            Some(above) if place.pod().is_some() && is_unprivileged() => Name::Of(above),
+            above if !is_partial && place.pod().is_none() => {
+                Name::Of(above.filter(|above| above == place.path()).unwrap_or_else(|| Arc::clone(place.path())))
+            }
+            _ => Name::Own,
+        };
+    }
+    let is_claim = (below_all || place.pod().is_some()) && !place.is_users();
+    let unit = outermost_unit(path).filter(|&unit| is_crowded && unit != path.as_ref());
+    if !(is_claim || unit.is_some()) || !is_unprivileged() {
+        return Name::Own;
+    }
+    match unit {
+        Some(unit) => Name::Of(unit.into()),
+        None => above.map_or(Name::NotYetKnown, Name::Of),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn called(path: &str, above: Option<&str>, unprivileged: bool) -> String {
+        let around = Circumstances { above: above.map(Arc::from), is_partial: false, is_crowded: false };
+        match of(&path.into(), around, || unprivileged) {
+            Name::Own => path.to_owned(),
+            Name::Of(path) => path.to_string(),
+            Name::NotYetKnown => "?".to_owned(),
+        }
+    }
+
+    const UNIT: &str = "/system.slice/web.service";
+
+    #[test]
+    fn a_container_that_a_user_made_is_the_unit_s_and_so_is_what_is_in_it() {
+        let id = "a".repeat(64);
+        for name in [&id, &format!("cri-containerd-{id}.scope"), "lxc.payload.x", &format!("libpod-{id}.scope")] {
+            let path = format!("{UNIT}/{name}");
+            assert_eq!(called(&path, Some(UNIT), false), path, "root made it");
+            assert_eq!(called(&path, Some(UNIT), true), UNIT);
+            assert_eq!(called(&path, None, true), "?");
+            for unprivileged in [true, false] {
+                assert_eq!(called(&format!("{path}/x"), Some(UNIT), unprivileged), UNIT);
+                assert_eq!(called(&format!("{path}/x"), Some(&path), unprivileged), path);
+            }
+            assert_eq!(called(&format!("{path}/x"), None, true), "?");
+        }
+    }
+
+    #[test]
+    fn a_pod_that_a_user_made_is_the_unit_s() {
+        let pod = format!("{UNIT}/kubepods/pod2f6d8a0e-4b7c-4a55-9d32-6a1f0c9b8e71");
+        assert_eq!(called(&pod, Some(UNIT), false), pod);
+        assert_eq!(called(&pod, Some(UNIT), true), UNIT);
+        assert_eq!(called(&format!("{pod}/x"), Some(UNIT), true), UNIT);
+    }
+
+    #[test]
+    fn what_is_nested_in_a_unit_has_the_unit_s_name() {
+        assert_eq!(called(&format!("{UNIT}/a/b"), Some(UNIT), false), UNIT);
+        assert_eq!(called(&format!("{UNIT}/a/b"), None, true), UNIT);
+    }
+
+    #[test]
+    fn units_of_users_have_their_own_names_unless_there_are_too_many() {
+        let manager = "/user.slice/user-1.slice/user@1.service";
+        let podman = format!("{manager}/user.slice/libpod-{}.scope", "a".repeat(64));
+        for path in [&format!("{manager}/app.slice/a.scope"), &podman] {
+            assert_eq!(called(path, Some(manager), true), *path);
+            let around = Circumstances { above: None, is_partial: false, is_crowded: true };
+            assert_eq!(of(&path.as_str().into(), around, || true), Name::Of(manager.into()));
+        }
+    }
+}
