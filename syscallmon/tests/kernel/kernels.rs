@@ -33,7 +33,8 @@ fn by_default_everything_counts_exactly() {
     assert_eq!(scrape.skipped(), 0);
     see_every_end(&daemon);
     assert!(scrape.value(r#"syscallmon_workloads{state="gone"}"#) >= Some(SHORT_LIVES), "they died");
-    assert!(scrape.value("syscallmon_cgroups") < Some(SHORT_LIVES), "their slots were freed");
+    let cgroups = scrape.value("syscallmon_cgroups");
+    assert!(cgroups < Some(SHORT_LIVES), "their slots were freed: {cgroups:?} are in use");
     daemon.signal(libc::SIGTERM);
     assert_eq!(daemon.wait().code(), Some(0));
 }

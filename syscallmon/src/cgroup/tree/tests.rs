@@ -1,6 +1,10 @@
 //! Cgroups that come, go, and are walked over.
 
-use std::{fs, os::unix::fs::MetadataExt};
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt, chown},
+    path::Path,
+};
 
 use super::*;
 use crate::cgroup::Kind;
@@ -159,4 +163,47 @@ fn bytes_that_are_not_text_are_replaced() {
     let (mut tree, _dir) = tree();
     tree.apply(Change::Born { id: 5, parent: None, unprivileged: false, path: b"/a\xff\n\"" });
     assert_eq!(tree.path(5).map(AsRef::as_ref), Some("/a\u{fffd}\n\""));
+}
+
+#[test]
+fn a_walk_tells_a_container_from_a_directory_of_a_user_s() {
+    let (mut tree, dir) = tree();
+    let id = "a".repeat(64);
+    for unit in ["root.service", "user.service"] {
+        fs::create_dir_all(dir.path().join(unit).join(&id).join("x")).unwrap();
+    }
+    if chown(dir.path().join("user.service"), Some(65534), None).is_err() {
+        return;
+    }
+    tree.walk();
+    let path = |path: &str| tree.path(dir.path().join(path).metadata().unwrap().ino()).unwrap().to_string();
+    assert_eq!(path(&format!("root.service/{id}/x")), format!("/root.service/{id}"));
+    assert_eq!(path(&format!("user.service/{id}/x")), "/user.service");
+    assert_eq!((tree.id_of("/user.service").is_some(), tree.id_of(&format!("/user.service/{id}"))), (true, None));
+}
+
+#[test]
+fn no_container_makes_a_walk_long() {
+    let (mut tree, dir) = tree();
+    let container = dir.path().join("a".repeat(64));
+    let nested = |index: usize| container.join(index.to_string()).join("x");
+    let count = 5000;
+    (0..count).for_each(|index| fs::create_dir_all(nested(index)).unwrap());
+    fs::create_dir(dir.path().join("other")).unwrap();
+    tree.walk();
+    let known = (0..count).filter(|&index| tree.knows(nested(index).metadata().unwrap().ino())).count();
+    assert!(known < count, "{known}");
+    assert!(tree.knows(dir.path().join("other").metadata().unwrap().ino()));
+    // What it has not looked into is not taken for gone.
+    for index in 0..count {
+        let id = nested(index).metadata().unwrap().ino();
+        tree.apply(Change::Born {
+            id,
+            parent: None,
+            unprivileged: false,
+            path: format!("/{}/x/x", "a".repeat(64)).as_bytes(),
+        });
+    }
+    assert!(tree.walk() && tree.walk() && tree.walk());
+    assert_eq!(tree.dead(), [0; 0]);
 }
