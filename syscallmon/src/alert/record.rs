@@ -243,6 +243,8 @@ mod tests {
     use crate::{
         alert::tests::{record, violation},
         policy::Ancestor,
+        process::is_obeyed,
+        workload::{Label, Labels},
     };
 
     #[test]

@@ -211,7 +211,12 @@ fn a_call_of_an_unknown_cgroup_is_judged_when_its_path_is_known() {
     // A host's unit is nobody's.
     let event = First { cgroup_id: 8, ..first(&detector, "mount") };
     detector.first(&naming, &unknown(8), event);
-    tree.apply(crate::cgroup::Change::Born { id: 8, parent: None, unprivileged: false, path: b"/system.slice/a.service" });
+    tree.apply(crate::cgroup::Change::Born {
+        id: 8,
+        parent: None,
+        unprivileged: false,
+        path: b"/system.slice/a.service",
+    });
     detector.found(&mut naming, &tree);
     assert_eq!(violations(&detector), []);
 }
