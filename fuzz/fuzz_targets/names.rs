@@ -117,7 +117,7 @@ static SHOWN: LazyLock<Shown> = LazyLock::new(|| {
 fn exposition(workload: &Workload, about: &Labels) {
     let read = TABLE.id("x86_64", "read").expect("it is a call");
     let counts = Counts { calls: [(read, 7)].into_iter().collect(), ..Counts::default() };
-    let slots = vec![SlotCounts { slot: 1, cgroup_id: 1, counts }];
+    let slots = vec![SlotCounts { slot: 1, cgroup_id: 1, counts: counts.into() }];
     let snapshot = Snapshot { slots, ..Snapshot::default() };
     let named = Named { workload: workload.clone(), about: about.clone() };
     let mut model = Model::new(1000);

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use libfuzzer_sys::fuzz_target;
 use syscallmon::{
-    policy::{Entry, Policies, PolicyList, PolicySpec, Reason, Source, Unprefixed},
+    policy::{BUILT_IN, Entry, Policies, PolicyList, PolicySpec, Reason, Source, Unprefixed},
     settings::fuzzing::policies,
     syscalls::{CallId, CallTable},
     workload::{Label, Labels},
@@ -48,6 +48,8 @@ fn entry(line: &str, table: &CallTable) {
 
 /// What can be compiled judges every call. What is judged without a baseline, and while nothing was learned yet, is judged with one too.
 fn judged(specs: Vec<PolicySpec>, has_built_in: bool, table: &CallTable) {
+    // A policy of the built-in one's name stands for it.
+    let has_built_in = has_built_in && !specs.iter().any(|spec| spec.name.text().as_ref() == BUILT_IN);
     let source = |spec| Source { spec, profiles: Vec::new(), origin: "fuzz".into() };
     let sources = specs.into_iter().map(source).collect();
     let Ok(policies) = Policies::new(sources, has_built_in, table) else { return };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
 use regex::Regex;
-use syscallmon::workload::{Budget, Label, Labels, Selector, SelectorError};
+use syscallmon::workload::{Budget, Label, Labels, Selector};
 
 fuzz_target!(|data: &[u8]| {
     let data = String::from_utf8_lossy(data);
@@ -36,13 +36,13 @@ fn of_request(text: &str, labels: &Labels) {
 }
 
 /// A selector of a label by a value in quotes.
-fn selector(operator: &str, value: &str) -> Result<Selector, SelectorError> {
-    format!("pod{operator}\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\"")).parse()
+fn quoted(operator: &str, value: &str) -> String {
+    format!("pod{operator}\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 /// Any value can be selected, and nothing else is with it.
 fn equals(value: &str, labels: &Labels) {
-    let with = |operator| selector(operator, value).expect("any value can be quoted");
+    let with = |operator| quoted(operator, value).parse::<Selector>().expect("any value can be quoted");
     assert!(with("=").matches(labels) && !with("!=").matches(labels), "{value:?}");
     let longer = Labels::new([(Label::Pod, format!("{value}.").into())]);
     assert!(!with("=").matches(&longer) && with("!=").matches(&longer), "{value:?}");
@@ -50,7 +50,8 @@ fn equals(value: &str, labels: &Labels) {
 
 /// What is taken for a regular expression is one by itself, and has to match all of a value.
 fn matches(regex: &str, labels: &Labels, value: &str) {
-    let Ok(selector) = selector("=~", regex) else { return };
+    // Of a request's size: larger ones take the target's time.
+    let Ok(selector) = Selector::parse(&quoted("=~", regex), &Budget::of_request()) else { return };
     if let Err(error) = Regex::new(regex) {
         panic!("{regex:?} was taken: {error}");
     }
