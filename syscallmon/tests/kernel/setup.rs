@@ -139,7 +139,7 @@ fn is_seen(daemon: &Daemon, cgroup: &TestCgroup, directory: &str) -> bool {
 fn who_is_in_the_same_container_or_unit_cannot_hide_in_it() {
     let daemon = Daemon::start(&NAMELESS);
     let scope = format!("docker-{ID}.scope");
-    for workload in ["web.service", "run-u1.scope", ID, &scope, "lxc.payload.web"] {
+    for workload in ["web.service", "web.scope", ID, &scope, "lxc.payload.web"] {
         let cgroup = TestCgroup::new("siblings");
         moves_a_child(&cgroup, &format!("{workload}/a"), &format!("{workload}/b"), &[]);
         assert!(is_seen(&daemon, &cgroup, workload), "{workload}");
