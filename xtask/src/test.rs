@@ -42,12 +42,25 @@ pub struct Args {
 ///
 /// If a test fails, or the suite cannot run here.
 pub fn run(root: &Path, args: &Args) -> Result<()> {
-    let load = args.beside_load.then(|| Load::start(root)).transpose()?;
+    let load = if args.beside_load {
+        // Not beside the load, which is to slow down the tests and not their build.
+        compile(root)?;
+        Some(Load::start(root)?)
+    } else {
+        None
+    };
     for _ in 0..args.times {
         suite(root, args.bpf_object.as_deref(), &args.filter)?;
     }
     drop(load);
     Ok(())
+}
+
+fn compile(root: &Path) -> Result<()> {
+    setup::ensure(root, Purpose::Build)?;
+    let mut command = Command::new(workspace::cargo());
+    command.current_dir(root).args(["test", "--locked", "--no-run"]);
+    shell::run(&mut command, "the errors above say what to change")
 }
 
 /// Runs every test of the workspace, those on the real kernel among them.

@@ -152,7 +152,7 @@ mod tests {
                 let is_part = |part: &str| all.iter().any(|whole| whole.starts_with(part));
                 prop_assert!(all.contains(&text) || text.strip_suffix('\u{2026}').is_some_and(is_part), "{text:?}");
             }
-            if record.bytes() <= MAX_LINE {
+            if json_line(&record).len() <= MAX_LINE {
                 prop_assert_eq!(line, whole);
             }
         }
