@@ -119,7 +119,8 @@ fn long_inside(parent: &TestCgroup) -> std::path::PathBuf {
 fn a_container_that_makes_and_removes_cgroups_takes_no_others_names() {
     let parent = TestCgroup::new("storm");
     let inside = long_inside(&parent);
-    let daemon = Daemon::start(&NAMELESS);
+    // Alone, since cgroups of other tests, whose makers are privileged, would take the victims' room.
+    let daemon = Daemon::start_alone(&NAMELESS);
     // As if it were busy.
     daemon.signal(libc::SIGSTOP);
     run_as(&ROOT_IN_A_CONTAINER, &inside, r#"for _ in $(seq 1500); do mkdir "$1/x" && rmdir "$1/x"; done"#, &[]);
