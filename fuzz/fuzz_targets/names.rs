@@ -81,7 +81,6 @@ fn process(comm: &str, exe: &str, parent: &str, command_line: &str) -> Process {
         tid: 30,
         uid: 0,
         denied: false,
-        uncounted: false,
         comm: cut(comm, 45),
         parent: Some((20, cut(parent, 45))),
         exe: Some(cut(exe, 1200)),
