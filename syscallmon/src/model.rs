@@ -4,6 +4,8 @@
 //! gets its slot; totals here only ever grow by differences between two snapshots.
 
 #[cfg(test)]
+mod invariants;
+#[cfg(test)]
 mod tests;
 mod workloads;
 
@@ -342,20 +344,38 @@ impl Model {
 
     /// Forgets workloads that have been gone for longer than `keep`, unless `is_there` says of what is known of one that it is there
     /// again, or still. Of the others that are gone, at most `most_series` series are kept: the oldest workloads beyond that
-    /// are folded into [`Workload::Gone`], where their calls stay counted.
-    pub fn expire(&mut self, now: Instant, keep: Duration, most_series: usize, is_there: impl Fn(&Totals) -> bool) {
+    /// are folded into [`Workload::Gone`], where their calls stay counted. What those have done that still waited for their names is returned.
+    pub fn expire(
+        &mut self,
+        now: Instant,
+        keep: Duration,
+        most_series: usize,
+        is_there: impl Fn(&Totals) -> bool,
+    ) -> Vec<News> {
         let is_due = |totals: &Totals| totals.gone_since.is_some_and(|since| now.duration_since(since) >= keep);
         let is_there = |totals: &Totals| !totals.is_renamed && is_there(totals);
         let due = self.view.workloads.iter().filter(|(_, totals)| is_due(totals) && !is_there(totals));
+        let mut news = Vec::new();
         for workload in due.map(|(workload, _)| workload.clone()).collect::<Vec<_>>() {
-            self.remove(&workload);
+            self.end(&workload, &mut news);
         }
-        self.fold_oldest(most_series);
+        self.fold_oldest(most_series, &mut news);
+        news
+    }
+
+    /// Takes a workload out whose time is over; its counts. What it has done is news if it still waited for its name.
+    fn end(&mut self, workload: &Workload, news: &mut Vec<News>) -> Counts {
+        let Totals { counts, about, held_since, cgroup_id, .. } = self.remove(workload).unwrap_or_default();
+        if held_since.is_some() {
+            let named = Named { workload: workload.clone(), about };
+            news.extend(Some(News::new(named, cgroup_id, &counts)).filter(News::is_news));
+        }
+        counts
     }
 
     /// Folds workloads that are gone until the others have so many series at most: each time the oldest one of the tenant that has most, so
     /// that nobody's last counts are gone before they are scraped since somebody else starts and ends many workloads.
-    fn fold_oldest(&mut self, most_series: usize) {
+    fn fold_oldest(&mut self, most_series: usize, news: &mut Vec<News>) {
         let gone = || self.view.workloads.iter().filter(|(_, totals)| totals.is_gone());
         let mut excess = gone().map(|(_, totals)| totals.counts.series()).sum::<usize>().saturating_sub(most_series);
         if excess == 0 {
@@ -377,7 +397,7 @@ impl Model {
             && let Some((series, mut workloads)) = by_series.pop()
         {
             let Some((_, workload)) = workloads.pop() else { continue };
-            let counts = self.remove(&workload).map(|totals| totals.counts).unwrap_or_default();
+            let counts = self.end(&workload, news);
             self.add(&Workload::Gone, &counts);
             self.view.folded += 1;
             excess = excess.saturating_sub(counts.series());

@@ -397,7 +397,8 @@ impl Sampler {
         let alive = OnceCell::new();
         let is_there = |totals: &Totals| alive.get_or_init(|| Alive::of(&self.tree)).has(totals);
         let expire_after = self.tunables.borrow().expire_after;
-        self.model.expire(taken, expire_after, self.publisher.host.capacity.series as usize, is_there);
+        let news = self.model.expire(taken, expire_after, self.publisher.host.capacity.series as usize, is_there);
+        self.detector.counted(&news, SystemTime::now(), |id| !self.model.is_whole(id));
         self.deliver();
         self.publisher.snapshot = SnapshotFacts {
             number: self.publisher.snapshot.number + 1,

@@ -165,3 +165,71 @@ pub struct Snapshot {
     /// Histograms in use.
     pub histograms: u32,
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Any counts of five calls; as in the kernel's, no call was made more often to set a container up than it was made.
+    fn counts() -> impl Strategy<Value = Counts> {
+        let of_call = (0..5_u16, 1..9_u64, 0..9_u64, (1..4_u16, 0..3_u64), 0..3_u64, (0..4_usize, 0..3_u64));
+        proptest::collection::vec(of_call, 0..8).prop_map(|calls| {
+            let mut all = Counts::default();
+            for (call, made, setup, (errno, errors), denied, (bucket, timed)) in calls {
+                let call = CallId(call);
+                let mut durations = Durations { sum_ns: 500 * timed, ..Durations::default() };
+                durations.buckets[bucket] = timed;
+                all.add(&Counts {
+                    calls: [(call, made)].into_iter().collect(),
+                    setup: [(call, setup.min(made))].into_iter().collect(),
+                    errors: [(Failure::Of(call, Errno::new(errno)), errors)].into_iter().collect(),
+                    denied: [(Denial::Of(call), denied)].into_iter().collect(),
+                    durations: [(call, durations)].into_iter().collect(),
+                });
+            }
+            all
+        })
+    }
+
+    fn plus(counts: &Counts, more: &Counts) -> Counts {
+        let mut sum = counts.clone();
+        sum.add(more);
+        sum
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_added_is_what_is_new_since(before in counts(), new in counts()) {
+            prop_assert_eq!(plus(&before, &new).since(&before), new.clone());
+            prop_assert!(new.since(&new).is_empty());
+            prop_assert_eq!(new.since(&Counts::default()), new);
+        }
+
+        #[test]
+        fn counts_add_up_in_any_order(a in counts(), b in counts(), c in counts()) {
+            prop_assert_eq!(plus(&a, &b), plus(&b, &a));
+            prop_assert_eq!(plus(&plus(&a, &b), &c), plus(&a, &plus(&b, &c)));
+            prop_assert!(plus(&a, &b).series() <= a.series() + b.series());
+        }
+
+        #[test]
+        fn steps_add_up_to_the_whole_way(a in counts(), b in counts(), c in counts()) {
+            let (middle, end) = (plus(&a, &b), plus(&plus(&a, &b), &c));
+            prop_assert_eq!(plus(&middle.since(&a), &end.since(&middle)), end.since(&a));
+        }
+
+        #[test]
+        fn both_parts_of_a_split_are_the_whole(known in counts(), new in counts()) {
+            let (fitting, rest) = new.split(&known);
+            prop_assert_eq!(plus(&fitting, &rest), new);
+            prop_assert_eq!(plus(&known, &fitting).series(), known.series(), "no new series");
+            prop_assert!(rest.calls.iter().all(|(call, _)| known.calls.get(call).is_none()));
+            prop_assert!(rest.setup.iter().all(|(call, _)| rest.calls.get(call).is_some()));
+            prop_assert!(rest.errors.iter().all(|(failure, _)| known.errors.get(failure).is_none()));
+            prop_assert!(rest.denied.iter().all(|(denial, _)| known.denied.get(denial).is_none()));
+            prop_assert!(rest.durations.iter().all(|(call, _)| known.durations.get(call).is_none()));
+        }
+    }
+}

@@ -120,6 +120,10 @@ impl Ledger {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
     use super::*;
     use crate::alert::tests::violation;
 
@@ -304,5 +308,55 @@ mod tests {
             test.note(notice, true).tell
         });
         assert_eq!(warned.count(), 2, "one, and the summary: what finds no room for a quota is limited all the same");
+    }
+
+    const NAMES: [&str; 12] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
+
+    proptest! {
+        #[test]
+        fn every_new_violation_is_told_or_is_one_more_in_a_summary(
+            notices in proptest::collection::vec((0..3_usize, 0..12_usize, any::<bool>(), 0..400_u64), 0..200),
+        ) {
+            let mut test = Test::new("3/10m");
+            // Since all were told; and whether a violation was told.
+            let mut summaries: HashMap<usize, u64> = HashMap::new();
+            let mut known: HashMap<(usize, usize), Instant> = HashMap::new();
+            let mut suppressed = 0;
+            for (workload, call, is_critical, seconds) in notices {
+                test.now += Duration::from_secs(seconds % 20 * (seconds / 20));
+                let severity = if is_critical { Severity::Critical } else { Severity::Warning };
+                let (source, name) = (2 * workload + usize::from(is_critical), NAMES[call]);
+                let call = call + 12 * usize::from(is_critical);
+                let notice = Violation {
+                    call: crate::syscalls::Call { abi: "x86_64", syscall: name },
+                    policy: if is_critical { "strict" } else { "lax" }.into(),
+                    severity,
+                    ..violation(NAMES[workload], "")
+                };
+                let told_before = known.get(&(workload, call)).copied();
+                let verdict = test.note(notice, true);
+                match (&verdict.record.content, told_before) {
+                    (Content::Violation(_), Some(told)) if verdict.tell && !verdict.record.first => {
+                        prop_assert!(test.now.duration_since(told) >= HOUR, "told again too early");
+                        known.insert((workload, call), test.now);
+                    }
+                    (Content::Violation(_), Some(told)) if !verdict.tell => {
+                        prop_assert!(test.now.duration_since(told) < HOUR, "not told again in time");
+                    }
+                    (Content::Violation(_), _) => {
+                        prop_assert!(verdict.tell && verdict.record.first, "new, and told");
+                        known.insert((workload, call), test.now);
+                    }
+                    (Content::Suppressed(summary), _) => {
+                        suppressed += 1;
+                        let count = summaries.entry(source).or_default();
+                        prop_assert!(summary.count == *count + 1 || summary.count == 1, "one more of {count}");
+                        prop_assert!(summary.count > 1 || verdict.tell, "the first is told");
+                        *count = summary.count;
+                    }
+                }
+                prop_assert_eq!(test.ledger.suppressed(), suppressed);
+            }
+        }
     }
 }

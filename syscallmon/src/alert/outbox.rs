@@ -140,3 +140,89 @@ impl Outbox {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        alert::{
+            record::Content,
+            tests::{record, violation},
+        },
+        policy::Violation,
+    };
+
+    const CALLS: [&str; 4] = ["bpf", "mount", "ptrace", "setns"];
+
+    /// What happens to the records of four violations.
+    #[derive(Clone, Debug)]
+    enum Op {
+        Put {
+            call: usize,
+            first: bool,
+        },
+        Take,
+        /// The sink could not deliver what it took first.
+        PutBack,
+        Deliver,
+    }
+
+    fn op() -> impl Strategy<Value = Op> {
+        prop_oneof![
+            3 => (0..4_usize, any::<bool>()).prop_map(|(call, first)| Op::Put { call, first }),
+            2 => Just(Op::Take),
+            1 => Just(Op::PutBack),
+            1 => Just(Op::Deliver),
+        ]
+    }
+
+    /// The call and the count of a record, by which the newest is known.
+    fn of(record: &Record) -> (&'static str, u64) {
+        let Content::Violation(violation) = &record.content else { unreachable!() };
+        (violation.call.syscall, violation.count)
+    }
+
+    proptest! {
+        #[test]
+        fn the_newest_of_each_violation_is_delivered_once_and_says_whether_it_is_the_first(
+            ops in proptest::collection::vec(op(), 0..80),
+        ) {
+            let outbox = Outbox::new("webhook".to_owned(), true);
+            // By call: the newest that waits, and whether anything that was not delivered was the first.
+            let mut waiting: BTreeMap<&str, (u64, bool)> = BTreeMap::new();
+            let mut taken = std::collections::VecDeque::new();
+            for (count, op) in (1..).zip(ops.into_iter().chain(std::iter::repeat_n(Op::Take, CALLS.len()))) {
+                match op {
+                    Op::Put { call, first } => {
+                        let new = record(Violation { count, ..violation("web", CALLS[call]) });
+                        outbox.put(Record { first, ..new });
+                        let before = waiting.insert(CALLS[call], (count, first));
+                        waiting.get_mut(CALLS[call]).unwrap().1 |= before.is_some_and(|(_, first)| first);
+                    }
+                    Op::Take => {
+                        let Some(record) = outbox.take() else {
+                            prop_assert!(waiting.is_empty(), "{waiting:?} are lost");
+                            continue;
+                        };
+                        let (call, count) = of(&record);
+                        prop_assert_eq!(waiting.remove(call), Some((count, record.first)));
+                        taken.push_back(record);
+                    }
+                    Op::PutBack => {
+                        let Some(record) = taken.pop_front() else { continue };
+                        let (call, count) = of(&record);
+                        waiting.entry(call).or_insert((count, false)).1 |= record.first;
+                        outbox.put_back(record);
+                    }
+                    Op::Deliver => drop(taken.pop_front()),
+                }
+                prop_assert_eq!(outbox.status().queued, waiting.len() as u64);
+            }
+            prop_assert!(waiting.is_empty() && outbox.status().queue_full == 0);
+        }
+    }
+}

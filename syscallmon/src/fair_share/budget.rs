@@ -43,6 +43,8 @@ impl FairBudget {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn tenant(group: &str) -> Tenant {
@@ -81,5 +83,25 @@ mod tests {
         let mut budget = FairBudget::new(200);
         assert_eq!(take_all(&mut budget, "slow", 1000), 1000);
         assert!(!budget.may_spend(&tenant("slow")) && budget.may_spend(&tenant("quiet")));
+    }
+
+    proptest! {
+        #[test]
+        fn all_together_spend_the_budget_and_one_expense_each(
+            expenses in proptest::collection::vec((0..5_u8, 1..40_u64), 0..200), total in 1..200_u64,
+        ) {
+            let mut budget = FairBudget::new(total);
+            let mut spent: HashMap<u8, u64> = HashMap::new();
+            for (group, amount) in expenses {
+                let tenant = tenant(&group.to_string());
+                prop_assert!(budget.may_spend(&tenant) || spent.contains_key(&group), "the first expense is free");
+                if budget.may_spend(&tenant) {
+                    budget.spend(&tenant, amount);
+                    *spent.entry(group).or_default() += amount;
+                }
+            }
+            prop_assert!(spent.values().sum::<u64>() <= total + 39 * (spent.len() as u64 + 1));
+            prop_assert!(spent.values().all(|&spent| spent <= total.div_ceil(2) + 39), "nobody has all of it");
+        }
     }
 }

@@ -268,4 +268,26 @@ proptest! {
         }
         prop_assert!((0..10).all(|key| shared.contains(&key)));
     }
+
+    #[test]
+    fn who_waits_is_served_once_before_anybody_is_served_twice(
+        waiting in prop::collection::vec((0..5_u8, 0..3_u8), 1..60),
+    ) {
+        let mut shared = FairShare::new(Capacity::of_entries(60));
+        let mut left: BTreeMap<u8, usize> = BTreeMap::new();
+        for (key, (group, member)) in (0_u32..).zip(waiting) {
+            shared.put(tenant(&group.to_string(), &member.to_string()), Priority::Normal, key, group, 1);
+            *left.entry(group).or_default() += 1;
+        }
+        let mut served_since: BTreeMap<u8, Vec<u8>> = BTreeMap::new();
+        while let Some((_, group)) = shared.pop() {
+            if let Some(others) = served_since.insert(group, Vec::new()) {
+                let mut waiting = left.iter().filter(|(other, left)| **other != group && **left > 0);
+                prop_assert!(waiting.all(|(other, _)| others.contains(other)), "{group} twice, after {others:?}");
+            }
+            served_since.values_mut().for_each(|others| others.push(group));
+            *left.get_mut(&group).unwrap() -= 1;
+        }
+        prop_assert!(left.values().all(|&left| left == 0));
+    }
 }

@@ -1,4 +1,6 @@
-use std::time::SystemTime;
+use std::{collections::BTreeSet, time::SystemTime};
+
+use proptest::prelude::*;
 
 use super::*;
 use crate::{
@@ -247,4 +249,67 @@ fn what_another_policy_judges_is_forgotten() {
     violations.forget_all_of(&Workload::cgroup("/a".into()));
     assert_eq!((violations.len(), total(&violations)), (1, 3));
     assert!(counted(&mut violations, call("mount").0, &made("/a", "mount", 1, 3)).is_some_and(|told| told.is_new));
+}
+
+/// What happens to violations of four workloads.
+#[derive(Clone, Debug)]
+enum Op {
+    /// An event of a first call, which the counters tell of later.
+    First(u8, &'static str),
+    /// Calls that the counters tell of.
+    Counted(u8, &'static str, u64),
+    Rename(u8, u8),
+    /// Another policy judges.
+    Forget(u8),
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let call = || prop_oneof![Just("mount"), Just("bpf"), Just("ptrace")];
+    prop_oneof![
+        3 => (0..4_u8, call()).prop_map(|(workload, call)| Op::First(workload, call)),
+        4 => (0..4_u8, call(), 1..5_u64).prop_map(|(workload, call, count)| Op::Counted(workload, call, count)),
+        1 => (0..4_u8, 0..4_u8).prop_map(|(from, to)| Op::Rename(from, to)),
+        1 => (0..4_u8).prop_map(Op::Forget),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn whatever_happens_each_violation_is_new_once_and_every_call_is_counted(ops in proptest::collection::vec(op(), 0..60)) {
+        let path = |workload: u8| format!("/{workload}");
+        let (mut violations, now) = (Violations::default(), Instant::now());
+        let mut known: BTreeSet<(u8, &str)> = BTreeSet::new();
+        let mut counts: BTreeMap<u8, u64> = BTreeMap::new();
+        for op in ops {
+            match op {
+                Op::First(workload, name) => {
+                    let told = violations.first(by_event(&path(workload), name, 1), now);
+                    prop_assert_eq!(told.map(|told| told.is_new), known.insert((workload, name)).then_some(true));
+                }
+                Op::Counted(workload, name, count) => {
+                    let told = violations.counted(call(name).0, &made(&path(workload), name, count, 1), now);
+                    let is_new = known.insert((workload, name));
+                    prop_assert_eq!(told.is_some_and(|told| told.is_new), is_new);
+                    *counts.entry(workload).or_default() += count;
+                }
+                Op::Rename(from, to) => {
+                    violations.rename(&Workload::cgroup(path(from).into()), &Workload::cgroup(path(to).into()));
+                    let of_from: Vec<_> = known.iter().filter(|(of, _)| *of == from).copied().collect();
+                    for (_, name) in of_from {
+                        known.remove(&(from, name));
+                        known.insert((to, name));
+                    }
+                    let count = counts.remove(&from).unwrap_or(0);
+                    *counts.entry(to).or_default() += count;
+                }
+                Op::Forget(workload) => {
+                    violations.forget_all_of(&Workload::cgroup(path(workload).into()));
+                    known.retain(|(of, _)| *of != workload);
+                    counts.remove(&workload);
+                }
+            }
+            prop_assert_eq!(total(&violations), counts.values().sum::<u64>());
+            prop_assert_eq!((violations.len(), violations.dropped()), (known.len(), 0));
+        }
+    }
 }

@@ -1,0 +1,240 @@
+//! What holds of totals whatever happens: nothing is lost or counted twice, no counter falls, and what is new is told once.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    snapshot::Failure,
+    syscalls::Errno,
+    workload::{Label, REMAINDER},
+};
+
+/// Patience with names, and how long workloads that are gone are kept.
+const HOLD: Duration = Duration::from_secs(10);
+const KEEP: Duration = Duration::from_mins(1);
+
+/// What happens, one thing after the other.
+#[derive(Clone, Debug)]
+enum Op {
+    /// The cgroup of a slot makes calls, of which some set it up, and as many of each other kind.
+    Calls { slot: u32, call: u16, calls: u64, setup: u64, errors: u64, refused: u64 },
+    /// Calls find the kernel's tables full.
+    Remainder { call: u16, calls: u64 },
+    /// The name of a container becomes known, and that of a cgroup that no path is known of.
+    Name(u64),
+    /// A snapshot, in which these slots are taken back; so much time later.
+    Sample { free: Vec<u32>, most_series: usize, seconds: u64 },
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let calls = (1..6_u32, 0..4_u16, 1..9_u64, 0..3_u64, 0..3_u64, 0..3_u64);
+    prop_oneof![
+        6 => calls.prop_map(|(slot, call, calls, setup, errors, refused)| {
+            Op::Calls { slot, call, calls, setup: setup.min(calls), errors, refused }
+        }),
+        1 => (0..4_u16, 1..9_u64).prop_map(|(call, calls)| Op::Remainder { call, calls }),
+        1 => (0..9_u64).prop_map(Op::Name),
+        4 => (proptest::collection::vec(1..6_u32, 0..3), 0..20_usize, 0..40_u64)
+            .prop_map(|(free, most_series, seconds)| Op::Sample { free, most_series, seconds }),
+    ]
+}
+
+/// The kernel's counts, names, and the model of them.
+struct World {
+    model: Model,
+    now: Instant,
+    /// The kernel's running counts by slot; each new cgroup has a new id.
+    slots: HashMap<u32, SlotCounts>,
+    remainder: Counts,
+    next_id: u64,
+    named: Vec<u64>,
+    /// All that happened, and what of it has expired since.
+    truth: u64,
+    expired: u64,
+    /// Calls that no container was set up by, and those that were told of.
+    own_calls: u64,
+    told: u64,
+}
+
+/// Everything in some counts.
+fn sum(counts: &Counts) -> u64 {
+    counts.calls.sum() + counts.errors.sum() + counts.denied.sum()
+}
+
+impl World {
+    fn new(most_series: usize) -> Self {
+        Self {
+            model: Model::new(most_series),
+            now: Instant::now(),
+            slots: HashMap::new(),
+            remainder: Counts::default(),
+            next_id: 0,
+            named: Vec::new(),
+            truth: 0,
+            expired: 0,
+            own_calls: 0,
+            told: 0,
+        }
+    }
+
+    fn perform(&mut self, op: &Op) {
+        match *op {
+            Op::Calls { slot, call, calls, setup, errors, refused } => {
+                let next_id = &mut self.next_id;
+                let of_slot = self.slots.entry(slot).or_insert_with(|| {
+                    *next_id += 1;
+                    SlotCounts { slot, cgroup_id: *next_id, counts: Arc::default() }
+                });
+                let call = CallId(call);
+                Arc::make_mut(&mut of_slot.counts).add(&Counts {
+                    calls: [(call, calls)].into_iter().collect(),
+                    setup: [(call, setup)].into_iter().collect(),
+                    errors: [(Failure::Of(call, Errno::new(2)), errors)].into_iter().collect(),
+                    denied: [(Denial::Of(call), refused)].into_iter().collect(),
+                    ..Counts::default()
+                });
+                self.truth += calls + errors + refused;
+                self.own_calls += calls - setup;
+            }
+            Op::Remainder { call, calls } => {
+                let calls_of = [(CallId(call), calls)].into_iter().collect();
+                self.remainder.add(&Counts { calls: calls_of, ..Counts::default() });
+                self.truth += calls;
+                self.own_calls += calls;
+            }
+            Op::Name(container) => self.named.push(container),
+            Op::Sample { ref free, most_series, seconds } => {
+                self.sample(free, most_series);
+                self.now += Duration::from_secs(seconds);
+            }
+        }
+    }
+
+    /// What the sampler does with a snapshot.
+    fn sample(&mut self, free: &[u32], most_series: usize) {
+        let now = self.now;
+        let renamed = self.model.unresolved().map(|place| (Workload::Unresolved(Arc::clone(place)), place));
+        let renamed = renamed.filter_map(|(workload, place)| Some((workload, name_of_place(place, &self.named)?)));
+        let renamed: HashMap<Workload, Named> = renamed.collect();
+        let mut news = self.model.rename(&renamed, now);
+        let mut slots: Vec<SlotCounts> = self.slots.values().cloned().collect();
+        slots.sort_by_key(|slot| slot.slot);
+        let snapshot = Snapshot { slots, remainder: self.remainder.clone(), ..Snapshot::default() };
+        news.extend(self.model.apply(&snapshot, now, |id| name(id, &self.named)));
+        news.extend(self.model.release(now, HOLD));
+        self.model.forget_slots(free, now);
+        for slot in free {
+            self.slots.remove(slot);
+        }
+        let is_due = |totals: &Totals| totals.gone_since.is_some_and(|since| now.duration_since(since) >= KEEP);
+        let due = self.model.view.workloads.iter().filter(|(_, totals)| is_due(totals));
+        self.expired += due.map(|(_, totals)| sum(&totals.counts)).sum::<u64>();
+        news.extend(self.model.expire(now, KEEP, most_series, |_| false));
+        self.told += news.iter().filter(|news| news.before.is_none()).map(|news| news.calls.sum()).sum::<u64>();
+    }
+
+    fn everything(&self) -> u64 {
+        self.model.view.workloads.iter().map(|(_, totals)| sum(&totals.counts)).sum::<u64>() + self.expired
+    }
+
+    /// Calls of containers that wait for their names: they are told later.
+    fn held(&self) -> u64 {
+        let workloads = self.model.view.workloads.iter();
+        let held = workloads.filter(|(_, totals)| totals.held_since.is_some());
+        held.map(|(_, totals)| totals.counts.calls.since(&totals.counts.setup).sum()).sum()
+    }
+}
+
+fn called(label: Label, name: &str) -> Named {
+    let labels = Labels::new([(label, name.into())]);
+    Named { workload: Workload::Named(labels.clone()), about: labels }
+}
+
+/// Three kinds of cgroups: units, containers that have a name or not yet, and such whose path is unknown, or not known yet.
+fn name(id: u64, named: &[u64]) -> Option<Named> {
+    match id % 3 {
+        0 => Some(called(Label::Cgroup, &format!("/unit-{}", id % 4))),
+        1 => {
+            let place = Place::of(&format!("/docker/{:064x}", id % 9).into());
+            let unresolved =
+                || Named { workload: Workload::Unresolved(place.clone().into()), about: Labels::default() };
+            Some(name_of_place(&place, named).unwrap_or_else(unresolved))
+        }
+        _ => named.contains(&(id % 9)).then(|| called(Label::Cgroup, &format!("/found-{}", id % 9))),
+    }
+}
+
+/// Two containers may have one name: one came after the other.
+fn name_of_place(place: &Place, named: &[u64]) -> Option<Named> {
+    let container = place.path().bytes().last().map(|digit| u64::from(digit - b'0'))?;
+    named.contains(&container).then(|| called(Label::Container, &format!("web-{}", container % 2)))
+}
+
+proptest! {
+    #[test]
+    fn whatever_happens_every_call_is_in_one_total(
+        ops in proptest::collection::vec(op(), 0..80), most_series in prop_oneof![Just(usize::MAX), 0..12_usize],
+    ) {
+        let mut world = World::new(most_series);
+        for op in &ops {
+            world.perform(op);
+            if let Op::Sample { .. } = op {
+                prop_assert_eq!(world.everything(), world.truth);
+                let ones = world.model.view.workloads.iter().filter(|(workload, _)| workload.is_one());
+                prop_assert_eq!(world.model.view.series, ones.map(|(_, totals)| totals.counts.series()).sum::<usize>());
+                prop_assert!(world.model.view.series <= most_series);
+            }
+        }
+    }
+
+    #[test]
+    fn whatever_happens_no_total_falls_while_its_workload_is_there(
+        ops in proptest::collection::vec(op(), 0..80), most_series in prop_oneof![Just(usize::MAX), 0..12_usize],
+    ) {
+        let mut world = World::new(most_series);
+        for op in &ops {
+            let before = world.model.view().clone();
+            world.perform(op);
+            for (workload, before) in before.workloads() {
+                let Some(now) = world.model.view().get(workload) else { continue };
+                let (now, before) = (&now.counts, &before.counts);
+                prop_assert!(before.calls.iter().all(|(call, count)| now.calls.get(call) >= Some(count)));
+                prop_assert!(before.errors.iter().all(|(failure, count)| now.errors.get(failure) >= Some(count)));
+                prop_assert!(before.denied.iter().all(|(denial, count)| now.denied.get(denial) >= Some(count)));
+            }
+        }
+    }
+
+    #[test]
+    fn whatever_happens_every_call_is_told_once(ops in proptest::collection::vec(op(), 0..80)) {
+        let mut world = World::new(usize::MAX);
+        for op in &ops {
+            world.perform(op);
+            if let Op::Sample { .. } = op {
+                prop_assert_eq!(world.told + world.held(), world.own_calls);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_ops_reach_what_they_are_for() {
+    let mut world = World::new(4);
+    let calls = |slot, call| Op::Calls { slot, call, calls: 3, setup: 1, errors: 1, refused: 1 };
+    let sample = |free: &[u32], most_series, seconds| Op::Sample { free: free.to_vec(), most_series, seconds };
+    let ops = [
+        calls(1, 0),
+        calls(2, 0),
+        calls(3, 0),
+        sample(&[1], 9, 20),
+        sample(&[3], 0, 99),
+        Op::Name(1),
+        sample(&[], 9, 0),
+    ];
+    for op in ops {
+        world.perform(&op);
+    }
+    let view = world.model.view();
+    assert!(view.folded() > 0 && view.capped() > 0, "{view:?}");
+    assert!(view.workloads().any(|(workload, _)| workload.label("cgroup") == REMAINDER));
+}
