@@ -36,8 +36,8 @@ impl Durations {
 
 impl Amount for Durations {
     fn add(&mut self, other: &Self) {
-        self.buckets.iter_mut().zip(other.buckets).for_each(|(own, other)| *own += other);
-        self.sum_ns += other.sum_ns;
+        self.buckets.iter_mut().zip(other.buckets).for_each(|(own, other)| *own = own.saturating_add(other));
+        self.sum_ns = self.sum_ns.saturating_add(other.sum_ns);
     }
 
     fn since(&self, before: &Self) -> Self {

@@ -64,18 +64,21 @@ impl FirstCalls {
         calls.into_iter().map(|(_, call)| Arc::clone(call)).collect()
     }
 
-    /// Gives names to the workloads that have none yet.
-    pub fn rename(&mut self, name: impl Fn(&Arc<Place>) -> Option<Named>) {
+    /// Gives names to the workloads that have none yet, and returns them by what those were called before.
+    pub fn rename(&mut self, name: impl Fn(&Arc<Place>) -> Option<Named>) -> Vec<(Workload, Named)> {
         let named = |(&number, call): (&u64, &Arc<FirstCall>)| match &call.workload {
             Workload::Unresolved(place) => Some((number, name(place)?)),
             _ => None,
         };
-        for (number, Named { workload, about }) in self.calls.iter().filter_map(named).collect::<Vec<_>>() {
-            self.calls.reassign(&number, &Tenant::of(&workload, &about));
+        let mut names = Vec::new();
+        for (number, named) in self.calls.iter().filter_map(named).collect::<Vec<_>>() {
+            self.calls.reassign(&number, &Tenant::of(&named.workload, &named.about));
             if let Some(call) = self.calls.get_mut(&number) {
-                Arc::make_mut(call).workload = workload;
+                let before = std::mem::replace(&mut Arc::make_mut(call).workload, named.workload.clone());
+                names.push((before, named));
             }
         }
+        names
     }
 }
 

@@ -22,6 +22,7 @@ pub mod policy;
 pub mod policy_watch;
 pub mod privileges;
 pub mod process;
+pub mod recording;
 pub mod requests;
 pub mod resolver;
 pub mod rfc3339;

@@ -156,6 +156,7 @@ pub(crate) mod testing {
             duration_bounds: Vec::new(),
             kernel_memory_bytes: 1,
             started: (Instant::now(), SystemTime::UNIX_EPOCH),
+            is_replay: false,
         }
     }
 }

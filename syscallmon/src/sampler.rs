@@ -5,11 +5,15 @@
 //! whose slots others wait for.
 
 mod alive;
+mod events;
 mod paths;
 mod publisher;
+mod record;
+mod replay;
+mod slots;
 
 use std::{
-    cell::OnceCell,
+    cell::{OnceCell, RefCell},
     collections::{HashMap, HashSet},
     sync::Arc,
     time::{Duration, Instant, SystemTime},
@@ -21,26 +25,26 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+pub use self::replay::{Controls, PlayError, Player, Replay, Speed};
 use self::{
     alive::Alive,
-    publisher::{Parts, Publisher},
+    events::name_first_calls,
+    publisher::{Parts, Publisher, Sources},
+    record::Recorder,
 };
 use crate::{
     alert::Alerts,
     attribution::Attribution,
-    cgroup::{Change, Tree},
-    clock::monotonic_now,
+    cgroup::Tree,
     detector::Detector,
-    fair_share::Tenant,
-    first_calls::{FirstCall, FirstCalls},
-    kernel::{self, CgroupChange, EventStreams, Kernel, Probe},
+    first_calls::FirstCalls,
+    kernel::{EventStreams, Kernel, Probe},
     model::{Model, News, Totals},
-    process,
+    recording::Sink,
     requests::{Request, Requester, Requests},
     snapshot::{Counts, Snapshot},
-    syscalls::CallTable,
     view::{SnapshotFacts, View},
-    workload::{Labels, Named, Naming, PATIENCE, Workload},
+    workload::{Named, Naming, PATIENCE, Workload},
 };
 
 /// A scrape is answered from a snapshot that is at most this old.
@@ -90,6 +94,7 @@ pub struct Sampler {
     last_walk: Instant,
     /// Deaths that make an early sample worth while.
     many_dead: usize,
+    recorder: Recorder,
 }
 
 /// What a sampler begins with.
@@ -108,6 +113,8 @@ pub struct Beginning {
     pub detector: Detector,
     /// Where violations go.
     pub alerts: Alerts,
+    /// Where samples are recorded, if they are.
+    pub recording: Option<Sink>,
 }
 
 impl Sampler {
@@ -118,7 +125,7 @@ impl Sampler {
         views: watch::Sender<Arc<View>>,
         tunables: watch::Receiver<Tunables>,
     ) -> (Self, Requester) {
-        let Beginning { kernel, events, mut tree, mut naming, model, mut detector, alerts } = beginning;
+        let Beginning { kernel, events, mut tree, mut naming, model, mut detector, alerts, recording } = beginning;
         let (owner, requests) = Requester::new();
         tree.walk();
         naming.policies_use_owner(detector.uses_owner());
@@ -127,6 +134,7 @@ impl Sampler {
         let publisher = Publisher::new(views);
         let capacity = publisher.host.capacity;
         let (slots, series) = (capacity.cgroups as usize, capacity.series as usize);
+        let started = publisher.host.started.0;
         let sampler = Self {
             attribution: Attribution::new(kernel.most_roots(), slots, series),
             kernel,
@@ -146,6 +154,7 @@ impl Sampler {
             walks_due: 0,
             last_walk: Instant::now(),
             many_dead: (slots / 8).max(1),
+            recorder: Recorder::new(recording, started),
         };
         (sampler, owner)
     }
@@ -186,6 +195,10 @@ impl Sampler {
             }
             self.deliver();
         }
+        if self.recorder.is_active() {
+            // What was called until now is in the recording.
+            self.sample();
+        }
     }
 
     /// Judges first calls about whose processes `/proc` has answered.
@@ -218,7 +231,8 @@ impl Sampler {
 
     fn publish(&mut self) {
         let Self { model, detector, first_calls, naming, alerts, .. } = self;
-        self.publisher.publish(&Parts { model, detector, first_calls, directory: naming.directory(), alerts });
+        let sources = Sources::Live(naming.directory());
+        self.publisher.publish(&Parts { model, detector, first_calls, sources, alerts });
     }
 
     /// When to sample before the next poll, if at all.
@@ -297,45 +311,8 @@ impl Sampler {
         self.free(&retired);
         self.forget(&dead);
         self.take_up(&snapshot, &retired, taken, begin);
-    }
-
-    /// Frees retired slots.
-    fn free(&mut self, retired: &[u32]) {
-        if let Err(error) = self.kernel.free(retired) {
-            tracing::error!(error = &error as &dyn std::error::Error, "cannot free slots of cgroups yet; trying again");
-        }
-    }
-
-    /// Tells the kernel side which cgroups are attribution roots.
-    fn set_roots(&mut self) {
-        let changes = self.attribution.take_changes();
-        if changes.is_empty() {
-            return;
-        }
-        if let Err(error) = self.kernel.set_roots(&changes) {
-            tracing::error!(error = &error as &dyn std::error::Error, "cannot note containers yet; trying again");
-        }
-    }
-
-    /// Makes the counts final of the dead, and of nested cgroups that are to share another's slot; the dead, and the slots that all had.
-    fn retire_dead(&mut self) -> (Vec<u64>, Vec<u32>) {
-        let dead = self.tree.dead().to_vec();
-        let misplaced = self.attribution.misplaced().iter().copied();
-        let all: Vec<u64> = dead.iter().copied().chain(misplaced).collect();
-        if all.is_empty() {
-            return (dead, Vec::new());
-        }
-        match self.kernel.retire(&all) {
-            Ok(retired) => {
-                self.attribution.retired(&all);
-                (dead, retired)
-            }
-            Err(error) => {
-                // They stay dead in the tree, and are tried again.
-                tracing::error!(error = &error as &dyn std::error::Error, "cannot retire slots of dead cgroups");
-                (Vec::new(), Vec::new())
-            }
-        }
+        let gone = (&retired[..], self.tunables.borrow().expire_after);
+        self.recorder.finish(snapshot, gone, &self.publisher.snapshot, self.naming.directory());
     }
 
     /// Gives names that have become known to what was counted before, then counts what is new.
@@ -343,11 +320,16 @@ impl Sampler {
         self.judge_answered(Some(ANSWERS));
         let mut news = self.take_names_up(now);
         self.judge_waiting();
-        let (tree, naming) = (&self.tree, &mut self.naming);
-        news.extend(self.model.apply(snapshot, now, |id| Some(naming.name(id, tree.path(id)?).clone())));
+        let (tree, naming, recorder) = (&self.tree, &mut self.naming, &mut self.recorder);
+        news.extend(self.model.apply(snapshot, now, |id| {
+            let named = naming.name(id, tree.path(id)?).clone();
+            recorder.named(id, &named);
+            Some(named)
+        }));
         // A little longer than for its pod's name to do.
         let patience = if self.naming.directory().has_sources() { PATIENCE + EARLY } else { Duration::ZERO };
         news.extend(self.model.release(now, patience));
+        self.recorder.released(patience);
         // Each first call in the remainder is an event, with its cgroup. Where events were lost, only the counters tell.
         let losses = snapshot.losses.first_seen_events;
         if std::mem::replace(&mut self.first_calls_lost, losses) == losses {
@@ -363,7 +345,8 @@ impl Sampler {
     fn take_names_up(&mut self, now: Instant) -> Vec<News> {
         self.naming.refresh();
         // Of what they are now, not all that they ever called is known.
-        self.model.forget_births(&self.naming.take_renamed());
+        let renamed = self.naming.take_renamed();
+        self.model.forget_births(&renamed);
         self.naming.check_node();
         let named = newly_named(&self.model, &self.naming);
         let mut news = Vec::new();
@@ -372,7 +355,8 @@ impl Sampler {
             self.detector.renamed(&named);
             news = self.model.rename(&named, now);
         }
-        name_first_calls(&mut self.first_calls, &self.naming);
+        let called = name_first_calls(&mut self.first_calls, &self.naming);
+        self.recorder.renamed(&renamed, named, called);
         news
     }
 
@@ -383,19 +367,18 @@ impl Sampler {
         self.publisher.changed();
     }
 
-    /// Forgets cgroups whose last counts were read.
-    fn forget(&mut self, dead: &[u64]) {
-        self.tree.forget(dead);
-        self.attribution.forget(dead);
-        self.set_roots();
-        self.model.forget_births(dead);
-        self.naming.forget(dead, self.model.unresolved());
-    }
-
     fn take_up(&mut self, snapshot: &Snapshot, freed: &[u32], taken: Instant, begin: Instant) {
         self.model.forget_slots(freed, taken);
         let alive = OnceCell::new();
         let is_there = |totals: &Totals| alive.get_or_init(|| Alive::of(&self.tree)).has(totals);
+        let recorder = RefCell::new(&mut self.recorder);
+        let is_there = |totals: &Totals| {
+            let is_there = is_there(totals);
+            if is_there {
+                recorder.borrow_mut().kept(&totals.about);
+            }
+            is_there
+        };
         let expire_after = self.tunables.borrow().expire_after;
         let news = self.model.expire(taken, expire_after, self.publisher.host.capacity.series as usize, is_there);
         self.detector.counted(&news, SystemTime::now(), |id| !self.model.is_whole(id));
@@ -412,50 +395,6 @@ impl Sampler {
         };
         self.publisher.changed();
         self.publish();
-    }
-
-    /// Takes up what the ring buffers have.
-    fn take_events(&mut self) {
-        let (calls, changes) = self.events.take();
-        let now = Instant::now();
-        for change in changes {
-            match &change {
-                CgroupChange::Born { id, parent, unprivileged, path } => {
-                    self.model.born(*id, now);
-                    let (id, parent, unprivileged) = (*id, *parent, *unprivileged);
-                    self.tree.apply(Change::Born { id, parent, unprivileged, path });
-                }
-                CgroupChange::Died { id } => self.tree.apply(Change::Died { id: *id }),
-            }
-        }
-        self.take_names();
-        if calls.is_empty() {
-            return;
-        }
-        let (monotonic, now) = (monotonic_now(), SystemTime::now());
-        let mut seen = HashSet::new();
-        for call in calls {
-            // Two CPUs may report one first call.
-            if seen.insert((call.cgroup_id, call.abi as u32, call.number, call.denied)) {
-                let time = now.checked_sub(monotonic.saturating_sub(call.monotonic)).unwrap_or(now);
-                self.take_first_call(&call, time);
-            }
-        }
-    }
-
-    fn take_first_call(&mut self, call: &kernel::FirstCall, time: SystemTime) {
-        let path = self.tree.path(call.cgroup_id).cloned();
-        let unknown = || Named { workload: Workload::Unknown, about: Labels::default() };
-        let named = path.map_or_else(unknown, |path| self.naming.name(call.cgroup_id, &path).clone());
-        let is_partial = !self.model.is_whole(call.cgroup_id);
-        let judged_now = self.detector.look_at(&named, call, time, is_partial);
-        let tenant = Tenant::of(&named.workload, &named.about);
-        let calls = &self.publisher.host.calls;
-        self.first_calls.push(tenant, first_call(call, named.workload.clone(), calls, time));
-        self.publisher.changed();
-        if let Some(first) = judged_now {
-            self.detector.first(&self.naming, &named, first);
-        }
     }
 }
 
@@ -482,27 +421,6 @@ async fn serve_idle(requests: &mut Requests, detector: &mut Detector, end: impl 
 fn newly_named(model: &Model, naming: &Naming) -> HashMap<Workload, Named> {
     let named = model.unresolved().map(|place| (Workload::Unresolved(Arc::clone(place)), naming.of_place(place)));
     named.filter(|(_, named)| !matches!(named.workload, Workload::Unresolved(_))).collect()
-}
-
-/// Gives first calls their workloads' names.
-fn name_first_calls(first_calls: &mut FirstCalls, naming: &Naming) {
-    first_calls.rename(|place| {
-        let named = naming.of_known(place);
-        (!matches!(named.workload, Workload::Unresolved(_))).then_some(named)
-    });
-}
-
-fn first_call(call: &kernel::FirstCall, workload: Workload, calls: &CallTable, time: SystemTime) -> FirstCall {
-    let name = calls.resolve(call.abi, call.number);
-    FirstCall {
-        time,
-        workload,
-        abi: name.abi,
-        syscall: name.syscall,
-        number: call.number,
-        denied: call.denied,
-        process: process::of_event(call),
-    }
 }
 
 /// Ticks at once, then at each interval; late ticks are not made up for.

@@ -1,6 +1,6 @@
 //! Running totals by key, kept sorted: what snapshots and the model are made of.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// What a tally counts: a number, or several that belong together.
 pub trait Amount: Clone + PartialEq {
@@ -15,7 +15,7 @@ pub trait Amount: Clone + PartialEq {
 
 impl Amount for u64 {
     fn add(&mut self, other: &Self) {
-        *self += other;
+        *self = self.saturating_add(*other);
     }
 
     fn since(&self, before: &Self) -> Self {
@@ -29,8 +29,18 @@ impl Amount for u64 {
 
 /// Amounts by key, sorted by it, each key once and no amount zero.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Tally<K, V = u64>(Vec<(K, V)>);
+#[serde(transparent, bound(deserialize = "K: Ord + Copy + Deserialize<'de>, V: Amount + Deserialize<'de>"))]
+pub struct Tally<K, V = u64>(#[serde(deserialize_with = "sorted")] Vec<(K, V)>);
+
+/// Reads amounts in any order: those of one key add up.
+fn sorted<'de, K, V, D>(deserializer: D) -> Result<Vec<(K, V)>, D::Error>
+where
+    K: Ord + Copy + Deserialize<'de>,
+    V: Amount + Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    Ok(Vec::deserialize(deserializer)?.into_iter().collect::<Tally<K, V>>().0)
+}
 
 impl<K, V> Default for Tally<K, V> {
     fn default() -> Self {

@@ -38,6 +38,8 @@ pub struct Host {
     pub kernel_memory_bytes: u64,
     /// When counting began, by both clocks.
     pub started: (Instant, SystemTime),
+    /// Whether all of it comes from a recording.
+    pub is_replay: bool,
 }
 
 impl Host {

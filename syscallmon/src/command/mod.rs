@@ -5,6 +5,8 @@ mod completions;
 mod man;
 mod output;
 mod policy;
+mod record;
+mod replay;
 mod run;
 mod seccomp_profile;
 
@@ -38,6 +40,8 @@ enum Command {
     Completions(completions::Completions),
     Man(man::Man),
     Policy(policy::Policy),
+    Record(record::Record),
+    Replay(replay::Replay),
     SeccompProfile(seccomp_profile::SeccompProfile),
 }
 
@@ -62,6 +66,8 @@ impl Cli {
             Command::Completions(completions) => completions.execute(),
             Command::Man(man) => man.execute(),
             Command::Policy(policy) => policy.execute(),
+            Command::Record(record) => record.execute(),
+            Command::Replay(replay) => replay.execute(),
             Command::SeccompProfile(profile) => profile.execute(),
         }
     }

@@ -35,6 +35,7 @@ use crate::{
     policy::Baselines,
     policy_watch::PolicyWatch,
     privileges,
+    recording::Sink,
     requests::Requester,
     sampler::{Beginning, Sampler, Tunables},
     settings::{self, Config, ListenAddress, LoadedPolicies, LogHandle, PolicySources, Settings, Watched},
@@ -76,32 +77,37 @@ fn server(web_config: Option<PathBuf>, limits: Limits) -> anyhow::Result<Server>
 }
 
 /// What is up before the first thread is started.
-struct Attached {
+pub(super) struct Attached {
     kernel: Kernel,
     events: Events,
     tree: Tree,
-    naming: Naming,
+    pub(super) naming: Naming,
     model: Model,
     detector: Detector,
     policy_files: Watched,
     /// Whether what runtimes call to set containers up is told apart.
     tells_setup: bool,
-    first: View,
+    pub(super) first: View,
 }
 
 /// What samples, and how to ask it for things and to see what it knows.
-struct Sampling {
-    sampler: Sampler,
-    owner: Requester,
+pub(super) struct Sampling {
+    pub(super) sampler: Sampler,
+    pub(super) owner: Requester,
     views: Views,
     policy_files: Watched,
 }
 
 impl Attached {
-    fn into_sampling(self, alerts: Alerts, tunables: watch::Receiver<Tunables>) -> anyhow::Result<Sampling> {
+    pub(super) fn into_sampling(
+        self,
+        alerts: Alerts,
+        tunables: watch::Receiver<Tunables>,
+        recording: Option<Sink>,
+    ) -> anyhow::Result<Sampling> {
         let Self { kernel, events, tree, naming, model, detector, policy_files, first, .. } = self;
         let (publish, views) = Views::new(first);
-        let beginning = Beginning { kernel, events: events.watch()?, tree, naming, model, detector, alerts };
+        let beginning = Beginning { kernel, events: events.watch()?, tree, naming, model, detector, alerts, recording };
         let (sampler, owner) = Sampler::new(beginning, publish, tunables);
         Ok(Sampling { sampler, owner, views, policy_files })
     }
@@ -159,7 +165,7 @@ impl Run {
         let alerts = Alerts::start(&config.alert, &config.node, &shutdown, &mut tasks);
         let (calls, tells_setup) = (Arc::clone(&attached.first.host.calls), attached.tells_setup);
         let (policies, directory) = (Arc::clone(&attached.first.policies), attached.naming.directory().clone());
-        let Sampling { sampler, owner, views, policy_files } = attached.into_sampling(alerts, watched.clone())?;
+        let Sampling { sampler, owner, views, policy_files } = attached.into_sampling(alerts, watched.clone(), None)?;
         let site = Site::new(views, owner.clone(), &config.telemetry_path, watched)?;
         let (begin, end) = (CancellationToken::new(), CancellationToken::new());
         let sampling = tokio::spawn(sampler.run(begin.clone(), shutdown.clone(), end.clone()));
@@ -254,14 +260,14 @@ async fn until_stopped(
 }
 
 /// The signals that end the daemon.
-struct StopSignals {
+pub(super) struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl StopSignals {
     /// Handles them from now on, whether a runtime is there or not: what arrives waits for one.
-    fn new() -> io::Result<Self> {
+    pub(super) fn new() -> io::Result<Self> {
         // Only registers them; starts no thread.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let _guard = runtime.enter();
@@ -269,7 +275,7 @@ impl StopSignals {
     }
 
     /// Waits for one of them; its name.
-    async fn received(&mut self) -> &'static str {
+    pub(super) async fn received(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
@@ -278,7 +284,7 @@ impl StopSignals {
 }
 
 /// Binds every address, before anything is attached and while privileges for low ports are there.
-fn bind(addresses: &[ListenAddress]) -> anyhow::Result<Vec<TcpListener>> {
+pub(super) fn bind(addresses: &[ListenAddress]) -> anyhow::Result<Vec<TcpListener>> {
     let bind = |address: &ListenAddress| {
         let listener = address
             .listen()
@@ -294,7 +300,7 @@ pub(super) const PART_OF_HIERARCHY: &str = "cgroups outside it that exist alread
     mount the host's /sys/fs/cgroup and name it with --path.cgroupfs";
 
 /// Loads and attaches, then drops privileges. Single-threaded: capabilities belong to threads.
-fn attach(config: &Config) -> anyhow::Result<Attached> {
+pub(super) fn attach(config: &Config) -> anyhow::Result<Attached> {
     let hierarchies = Hierarchies::find(&config.procfs, config.cgroupfs.as_deref(), config.hierarchy)?;
     tracing::info!(counted_by = %hierarchies.set(), mounted = %hierarchies, "found cgroups");
     if !hierarchies.are_whole() {
@@ -338,6 +344,7 @@ fn attach(config: &Config) -> anyhow::Result<Attached> {
         duration_bounds: config.latency.bounds.clone(),
         kernel_memory_bytes: kernel.memory_bytes(),
         started,
+        is_replay: false,
     };
     let mut first = View { policies: Arc::clone(&policies), ..View::empty(Arc::new(host)) };
     if !problems.is_empty() {
@@ -380,7 +387,7 @@ pub(super) fn options(config: &Config, hierarchies: &Hierarchies) -> Options {
 async fn once(attached: Attached, config: &Config, stop: &mut StopSignals) -> anyhow::Result<()> {
     let (_tunables, watched) = watch::channel(config.tunables);
     let directory = attached.naming.directory().clone();
-    let Sampling { sampler, owner, views, .. } = attached.into_sampling(Alerts::default(), watched.clone())?;
+    let Sampling { sampler, owner, views, .. } = attached.into_sampling(Alerts::default(), watched.clone(), None)?;
     let site = Site::new(views, owner.clone(), &config.telemetry_path, watched)?;
     let (shutdown, mut tasks) = (CancellationToken::new(), JoinSet::new());
     config.sources.start(&directory, &config.node, &shutdown, &mut tasks);

@@ -35,6 +35,8 @@ const CALLS: usize = 5;
 struct Page {
     version: &'static str,
     telemetry_path: String,
+    /// When counting began, where this is a replay.
+    recorded: Option<String>,
     snapshot_age: String,
     probes: Vec<ProbeStatus>,
     sources: Vec<SourceStatus>,
@@ -116,6 +118,7 @@ impl Page {
         Self {
             version: env!("CARGO_PKG_VERSION"),
             telemetry_path: telemetry_path.to_owned(),
+            recorded: view.host.is_replay.then(|| humantime::format_rfc3339_seconds(view.host.started.1).to_string()),
             snapshot_age: format!("{:.1} s", view.snapshot.taken.elapsed().as_secs_f64()),
             probes: view.host.probes.clone(),
             sources: view.sources.clone(),

@@ -40,6 +40,7 @@ use aya::{
 };
 use aya_log::EbpfLogger;
 use rustix::thread::{MembarrierCommand, membarrier};
+use serde::{Deserialize, Serialize};
 use tokio::io::unix::AsyncFd;
 
 pub use self::{
@@ -72,7 +73,7 @@ use tables::Tables;
 const POSSIBLE_CPUS: &str = "/sys/devices/system/cpu/possible";
 
 /// Sizes of the kernel's tables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capacity {
     /// Cgroups that can be counted at the same time; the rest go to the remainder.
     pub cgroups: u32,

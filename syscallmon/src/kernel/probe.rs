@@ -1,9 +1,9 @@
 //! The probes: what each is called, which programs implement it, and how it fares.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A probe that can be attached, as the label `probe` names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Probe {
     /// Counts calls. Without it there is nothing to export.
@@ -58,7 +58,7 @@ impl ProbeStatus {
 }
 
 /// Which implementation of `sys_enter` may be used; `sys_exit` follows it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, serde::Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 #[value(rename_all = "snake_case")]
 pub enum SysEnter {

@@ -36,6 +36,10 @@ impl Workloads {
         self.0.contains_key(workload)
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Workload, &Arc<Totals>)> {
         self.0.iter()
     }
@@ -57,10 +61,27 @@ impl ModelView {
         self.workloads.iter().filter(|(_, totals)| totals.held_since.is_none())
     }
 
+    /// The same with those that wait for their name.
+    pub fn all(&self) -> impl Iterator<Item = (&Workload, &Arc<Totals>)> {
+        self.workloads.iter()
+    }
+
     /// One workload's totals, unless it waits for its name.
     #[must_use]
     pub fn get(&self, workload: &Workload) -> Option<&Arc<Totals>> {
         self.workloads.get(workload).filter(|totals| totals.held_since.is_none())
+    }
+
+    /// How many workloads there are, with those that wait for their name.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.workloads.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// How many wait for their name.

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::SystemTime};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Severity;
 use crate::{
@@ -81,7 +81,7 @@ pub enum Reason {
 }
 
 /// Who made a call.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Process {
     /// Process id, in the daemon's pid namespace.
     pub pid: u32,
@@ -92,10 +92,10 @@ pub struct Process {
     /// The thread's name.
     pub comm: String,
     /// The executable's path within its file system, where it is known.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exe: Option<String>,
     /// The command line, where the process was still there to be asked. Cut at 4,096 bytes.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command_line: Option<Vec<String>>,
     /// Its parent, its parent's parent, and so on, as far as they are known.
     pub parents: Vec<Ancestor>,
@@ -113,13 +113,13 @@ impl Process {
 }
 
 /// A process that another one comes from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ancestor {
     /// Process id, in the daemon's pid namespace.
     pub pid: u32,
     /// Its name.
     pub comm: String,
     /// Its executable, where it is known.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exe: Option<String>,
 }

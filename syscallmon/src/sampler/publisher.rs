@@ -10,7 +10,7 @@ use crate::{
     first_calls::FirstCalls,
     model::Model,
     view::{Host, Reload, SnapshotFacts, View},
-    workload::Directory,
+    workload::{Directory, SourceStatus},
 };
 
 /// See the module.
@@ -30,8 +30,16 @@ pub(super) struct Parts<'a> {
     pub(super) model: &'a Model,
     pub(super) detector: &'a Detector,
     pub(super) first_calls: &'a FirstCalls,
-    pub(super) directory: &'a Directory,
+    pub(super) sources: Sources<'a>,
     pub(super) alerts: &'a Alerts,
+}
+
+/// How sources of names fare.
+pub(super) enum Sources<'a> {
+    /// As they say.
+    Live(&'a Directory),
+    /// As was recorded, and how many containers they had no name of.
+    Recorded(&'a [SourceStatus], usize),
 }
 
 impl Publisher {
@@ -62,15 +70,19 @@ impl Publisher {
         if !std::mem::take(&mut self.is_due) {
             return;
         }
-        let Parts { model, detector, first_calls, directory, alerts } = parts;
+        let Parts { model, detector, first_calls, sources, alerts } = parts;
+        let (sources, unresolved) = match sources {
+            Sources::Live(directory) => (directory.sources(), directory.unresolved()),
+            Sources::Recorded(sources, unresolved) => (sources.to_vec(), *unresolved),
+        };
         self.number += 1;
         self.views.send_replace(Arc::new(View {
             number: self.number,
             host: Arc::clone(&self.host),
             snapshot: self.snapshot,
             model: model.view().clone(),
-            sources: directory.sources(),
-            unresolved: directory.unresolved(),
+            sources,
+            unresolved,
             first_calls: first_calls.newest(),
             policies: Arc::clone(detector.policies()),
             policy_reload: self.policy_reload,

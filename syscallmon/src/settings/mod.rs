@@ -29,7 +29,7 @@ pub use self::{
     log_writer::{dropped_lines, flush_log},
     policies::{LoadedPolicies, POLICY_WORK, PoliciesError, PolicyProblem, PolicySources, Watched},
     policy_list::PolicyItems,
-    table::Settings,
+    table::{Log, Settings, Web},
 };
 
 /// What `fuzz/` puts files of policies into.

@@ -49,6 +49,15 @@ pub struct PolicySources {
     pub strict: bool,
 }
 
+impl PolicySources {
+    /// Those of whoever judges nothing.
+    #[must_use]
+    pub fn none() -> Self {
+        let configured = PolicyItems::default();
+        Self { built_in: false, mixes_setup: false, configured, file: None, directory: None, strict: false }
+    }
+}
+
 /// What was read, and from which files.
 #[derive(Debug)]
 pub struct LoadedPolicies {

@@ -33,8 +33,20 @@ pub struct CallId(pub u16);
 
 /// An errno by its number; all that have no name are one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(from = "u16", into = "u16")]
 pub struct Errno(u16);
+
+impl From<u16> for Errno {
+    fn from(number: u16) -> Self {
+        Self::new(number)
+    }
+}
+
+impl From<Errno> for u16 {
+    fn from(errno: Errno) -> Self {
+        errno.0
+    }
+}
 
 impl Errno {
     /// From the number.

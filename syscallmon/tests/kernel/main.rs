@@ -26,6 +26,7 @@ mod nesting;
 mod policies;
 mod privileges;
 mod prometheus;
+mod recording;
 mod setup;
 mod transient;
 mod web;

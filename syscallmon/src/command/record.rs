@@ -1,0 +1,162 @@
+//! `syscallmon record`: counts as the daemon does, and writes what it sees into a file that `syscallmon replay` serves.
+
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::Context;
+use clap::Args;
+use tokio::{sync::watch, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    ConfigFile,
+    run::{Attached, Sampling, StopSignals, attach},
+};
+use crate::{
+    alert::Alerts,
+    recording::{self, Header, MaskNames, Outcome, WriteOptions},
+    settings::{self, Config, PolicySources, Settings},
+};
+
+/// Record the system calls of every workload of this host, to be shown anywhere by `syscallmon replay`.
+///
+/// Counts as `syscallmon run` does with the same flags, beside a running daemon or alone, and needs the same capabilities. Writes snapshots
+/// of the counts, names of workloads and first calls. Ends after --duration, when the file has --max-size, or on SIGINT or SIGTERM; with
+/// status 0 in each case.
+#[derive(Debug, Args)]
+pub(super) struct Record {
+    /// Record the whole host.
+    #[arg(long, required = true)]
+    host: bool,
+
+    /// File to write; it must not exist. Only its owner can read it.
+    #[arg(long, short, value_name = "FILE")]
+    output: PathBuf,
+
+    /// End after so long; otherwise when stopped.
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    duration: Option<Duration>,
+
+    /// End when the file has this size, in MiB. The last sample can exceed it.
+    #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=1_048_576))]
+    max_size: u64,
+
+    /// Write pseudonyms instead of names: of cgroups, pods, namespaces, containers, images, owners, nodes, executables, threads and
+    /// arguments. Numbers and names of calls stay.
+    #[arg(long)]
+    mask: bool,
+
+    #[command(flatten)]
+    config: ConfigFile,
+
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// Why a recording ended.
+enum Reason {
+    Duration,
+    Signal(&'static str),
+    /// The file is full, or could not be written.
+    Writer,
+}
+
+impl Record {
+    pub(super) fn execute(self) -> anyhow::Result<ExitCode> {
+        let mut stop = StopSignals::new()?;
+        let mut config = Config::resolve(self.settings.clone(), self.config.config_file.as_deref())?;
+        // Nothing is judged.
+        config.policies = PolicySources::none();
+        settings::start_log(config.log_level, config.log_format).context("cannot start logging")?;
+        let file = create(&self.output).with_context(|| format!("cannot create {}", self.output.display()))?;
+        let attached = attach(&config).inspect_err(|_| {
+            // Empty, and ours.
+            let _ = std::fs::remove_file(&self.output);
+        })?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .context("cannot start the async runtime")?;
+        let outcome = runtime.block_on(self.record(attached, &config, file, &mut stop));
+        runtime.shutdown_background();
+        outcome.map(|()| ExitCode::SUCCESS)
+    }
+
+    async fn record(
+        &self,
+        attached: Attached,
+        config: &Config,
+        file: File,
+        stop: &mut StopSignals,
+    ) -> anyhow::Result<()> {
+        let header = Header::new(&attached.first.host, config.max_series, self.mask);
+        let mask = if self.mask { MaskNames::Yes } else { MaskNames::No };
+        let (sink, recording) = recording::start(file, header, WriteOptions { max_size: self.max_size << 20, mask })?;
+        let (_tunables, watched) = watch::channel(config.tunables);
+        let directory = attached.naming.directory().clone();
+        let Sampling { sampler, .. } = attached.into_sampling(Alerts::default(), watched, Some(sink))?;
+        let (shutdown, begin, mut tasks) = (CancellationToken::new(), CancellationToken::new(), JoinSet::new());
+        config.sources.start(&directory, &config.node, &shutdown, &mut tasks);
+        begin.cancel();
+        let mut sampling = tokio::spawn(sampler.run(begin, shutdown.clone(), shutdown.clone()));
+        tracing::info!(file = %self.output.display(), masked = self.mask, "recording");
+        let reason = tokio::select! {
+            () = sleep_for(self.duration) => Reason::Duration,
+            name = stop.received() => Reason::Signal(name),
+            () = recording.ended() => Reason::Writer,
+            ended = &mut sampling => {
+                ended.context("the sampler failed")?;
+                anyhow::bail!("the sampler ended, and should not");
+            }
+        };
+        shutdown.cancel();
+        let ended = async {
+            sampling.await.context("the sampler failed")?;
+            let finish = tokio::task::spawn_blocking(|| recording.finish());
+            Ok::<_, anyhow::Error>(finish.await.context("cannot wait for the end of the recording")??)
+        };
+        let outcome = tokio::select! {
+            outcome = ended => outcome.with_context(|| format!("cannot record into {}", self.output.display()))?,
+            _ = stop.received() => anyhow::bail!("stopped by a second signal"),
+        };
+        self.tell(&outcome, &reason);
+        Ok(())
+    }
+
+    /// Says what is in the file, and why it ended.
+    fn tell(&self, outcome: &Outcome, reason: &Reason) {
+        let Outcome { end, bytes, is_full } = outcome;
+        let why = match reason {
+            _ if *is_full => format!("the file has {} MiB (--max-size)", self.max_size),
+            Reason::Duration => "its time is over (--duration)".to_owned(),
+            Reason::Signal(name) => format!("received {name}"),
+            Reason::Writer => "the file ended".to_owned(),
+        };
+        if end.missed > 0 {
+            tracing::warn!(
+                missed = end.missed,
+                "samples were left out: the disk was too slow; counts of short-lived cgroups may be missing"
+            );
+        }
+        tracing::info!(file = %self.output.display(), samples = end.samples, bytes, "recording ended: {why}");
+    }
+}
+
+async fn sleep_for(duration: Option<Duration>) {
+    match duration {
+        Some(duration) => tokio::time::sleep(duration).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// A new file: what somebody else recorded, or another program's file, is not overwritten.
+fn create(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+}

@@ -1,0 +1,255 @@
+//! `syscallmon replay`: serves a recording as if it were live.
+
+use std::{
+    fs::File,
+    io::BufReader,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    str::FromStr,
+    sync::Arc,
+    thread,
+    time::Instant,
+};
+
+use anyhow::Context;
+use clap::Args;
+use flate2::read::GzDecoder;
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    output::print,
+    run::{StopSignals, bind},
+};
+use crate::{
+    export::{
+        Site,
+        web::{Limits as WebLimits, Server},
+    },
+    files,
+    recording::{End, Limits, ReadError, Reader, Recorded, Sample},
+    sampler::{Controls, PlayError, Player, Replay as Playing, Speed},
+    settings::{self, Config, Settings, Web},
+    view::{View, Views},
+};
+
+/// Serve a recording of `syscallmon record` as if it were live.
+///
+/// Metrics, API and pages are those of the recorded host, at the time that it had then. Needs no privileges, and runs on any machine,
+/// whichever the recorded one was. Judges nothing: policies, baselines and alerts are not recorded. Serves on at the end of the recording
+/// until SIGTERM or SIGINT. Where the file is cut or damaged, what is before that is served.
+#[derive(Debug, Args)]
+pub(super) struct Replay {
+    /// The recording.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+
+    /// How fast time goes: so many times as fast as it was, or max for as fast as possible.
+    #[arg(long, value_name = "N|max", default_value = "1")]
+    speed: SpeedSetting,
+
+    /// Replay all of it, print the metrics at its end to stdout and exit; with status 1 if the file is cut or damaged.
+    #[arg(long)]
+    once: bool,
+
+    #[command(flatten)]
+    web: Web,
+
+    #[command(flatten)]
+    log: settings::Log,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct SpeedSetting(Speed);
+
+impl FromStr for SpeedSetting {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "max" {
+            return Ok(Self(Speed::Max));
+        }
+        let times = text.parse().ok().filter(|times| (0.001..=1e6).contains(times));
+        times.map(|times| Self(Speed::Times(times))).ok_or("needs a number from 0.001 to 1000000, or max")
+    }
+}
+
+type FileReader = Reader<BufReader<GzDecoder<File>>>;
+
+/// What has become of the file.
+type FileOutcome = Result<Option<End>, ReadError>;
+
+/// A replay that runs.
+struct Running {
+    site: Site,
+    controls: Controls,
+    read: oneshot::Receiver<FileOutcome>,
+    playing: Playing,
+}
+
+impl Replay {
+    pub(super) fn execute(self) -> anyhow::Result<ExitCode> {
+        let mut stop = StopSignals::new()?;
+        let settings = Settings { web: self.web.clone(), log: self.log.clone(), ..Settings::default() };
+        let config = Config::resolve(settings, None)?;
+        settings::start_log(config.log_level, config.log_format).context("cannot start logging")?;
+        let reader = open(&self.file).with_context(|| format!("cannot replay {}", self.file.display()))?;
+        let header = reader.header();
+        tracing::info!(
+            file = %self.file.display(), started = %humantime::format_rfc3339_seconds(header.started()),
+            syscallmon = header.syscallmon, kernel = header.kernel, masked = header.is_masked, "replaying"
+        );
+        let listeners = if self.once { Vec::new() } else { bind(&config.listen_addresses)? };
+        let server = Server::new(config.web_config_file.clone(), WebLimits::with_connections(config.max_connections))?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .context("cannot start the async runtime")?;
+        let status = runtime.block_on(async {
+            let running = self.start(reader, &config)?;
+            if self.once {
+                print_end(running, &mut stop).await
+            } else {
+                serve(running, (listeners, server), &mut stop).await
+            }
+        });
+        runtime.shutdown_background();
+        status
+    }
+
+    fn start(&self, reader: FileReader, config: &Config) -> anyhow::Result<Running> {
+        let started = Instant::now();
+        let host = reader.header().host(started);
+        let (publish, views) = Views::new(View::empty(Arc::new(host)));
+        let speed = if self.once { Speed::Max } else { self.speed.0 };
+        let player = Player::new(reader.header(), started, Limits::default());
+        let (playing, mut controls) = Playing::new(player, speed, publish);
+        let (_tunables, watched) = watch::channel(config.tunables);
+        let site = Site::new(views, controls.owner.clone(), &config.telemetry_path, watched)?;
+        let samples = controls.samples.take().context("samples are given once")?;
+        let (tell, read) = oneshot::channel();
+        let work = move || drop(tell.send(read_all(reader, &samples)));
+        thread::Builder::new().name("recording".to_owned()).spawn(work).context("cannot start a thread")?;
+        Ok(Running { site, controls, read, playing })
+    }
+}
+
+fn open(path: &Path) -> anyhow::Result<FileReader> {
+    Ok(Reader::open(files::open(path)?, Limits::default()).map_err(|error| error.problem)?)
+}
+
+/// Gives samples away until nobody takes them, or there are no more.
+fn read_all(mut reader: FileReader, samples: &mpsc::Sender<Sample>) -> FileOutcome {
+    while let Some(record) = reader.next_record() {
+        match record? {
+            Recorded::Sample(sample) => {
+                if samples.blocking_send(*sample).is_err() {
+                    return Ok(None);
+                }
+            }
+            Recorded::End(end) => return Ok(Some(end)),
+        }
+    }
+    Ok(None)
+}
+
+async fn serve(
+    running: Running,
+    (listeners, server): (Vec<TcpListener>, Server),
+    stop: &mut StopSignals,
+) -> anyhow::Result<ExitCode> {
+    let Running { site, controls, read, playing } = running;
+    let (shutdown, mut tasks) = (CancellationToken::new(), JoinSet::new());
+    let listeners = listeners.into_iter().map(tokio::net::TcpListener::from_std).collect::<Result<_, _>>()?;
+    tasks.spawn(playing.run(shutdown.clone()));
+    tasks.spawn(server.run(listeners, site.router(), shutdown.clone()));
+    let end = async {
+        if let Some(outcome) = ended(controls.over, read).await {
+            tell(&outcome);
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        name = stop.received() => tracing::info!(signal = name, "stopping"),
+        Some(ended) = tasks.join_next() => {
+            ended.context("a task failed")?;
+            anyhow::bail!("a task ended that should not");
+        }
+        () = end => {}
+    }
+    shutdown.cancel();
+    let ended = async {
+        while let Some(ended) = tasks.join_next().await {
+            ended.context("a task failed")?;
+        }
+        anyhow::Ok(ExitCode::SUCCESS)
+    };
+    tokio::select! {
+        ended = ended => ended,
+        _ = stop.received() => anyhow::bail!("stopped by a second signal"),
+    }
+}
+
+/// Prints the metrics at the end of the recording.
+async fn print_end(running: Running, stop: &mut StopSignals) -> anyhow::Result<ExitCode> {
+    let Running { site, controls, read, playing } = running;
+    let shutdown = CancellationToken::new();
+    let playing = tokio::spawn(playing.run(shutdown.clone()));
+    let outcome = tokio::select! {
+        outcome = ended(controls.over, read) => outcome.context("the replay failed")?,
+        name = stop.received() => anyhow::bail!("stopped by {name}"),
+    };
+    // There is no later: what has no name now goes by its path.
+    controls.owner.release().await;
+    print(&site.exposition().await?)?;
+    shutdown.cancel();
+    playing.await.context("the replay failed")?;
+    Ok(if tell(&outcome) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What has become of the file, and of its samples, when all were taken up.
+struct Outcome {
+    file: FileOutcome,
+    played: Result<(), PlayError>,
+}
+
+async fn ended(
+    over: oneshot::Receiver<Result<(), PlayError>>,
+    read: oneshot::Receiver<FileOutcome>,
+) -> Option<Outcome> {
+    let played = over.await.ok()?;
+    Some(Outcome { file: read.await.ok()?, played })
+}
+
+/// Says how the recording ended; whether all of it could be used.
+fn tell(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome { played: Err(error), .. } => tracing::error!("the recording cannot be used any further: {error}"),
+        Outcome { file: Err(error), .. } => tracing::error!("{error}"),
+        Outcome { file: Ok(end), .. } => {
+            let End { samples, missed } = end.unwrap_or(End { samples: 0, missed: 0 });
+            tracing::info!(samples, missed, "at the end of the recording");
+            return true;
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_goes_forward_and_not_without_end() {
+        let speed = |text: &str| text.parse::<SpeedSetting>().map(|speed| speed.0);
+        assert_eq!((speed("max"), speed("2.5")), (Ok(Speed::Max), Ok(Speed::Times(2.5))));
+        for text in ["0", "-1", "nan", "inf", "1e9", "fast", ""] {
+            assert!(speed(text).is_err(), "{text}");
+        }
+    }
+}

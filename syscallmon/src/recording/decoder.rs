@@ -1,0 +1,325 @@
+//! From frames to samples. Whatever a file says, memory is bounded, and nothing that comes out makes a model fail.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use super::{
+    Header, Sample,
+    frame::{FirstCallRow, Frame, SlotRow},
+    names::{self, NameError, NamedRow, WorkloadRow},
+};
+use crate::{
+    first_calls::FirstCall,
+    snapshot::{Counts, Denial, Failure, SlotCounts, Snapshot},
+    syscalls::{CallId, CallTable},
+    tally::Tally,
+    workload::{Labels, Named, SourceStatus, Workload},
+};
+
+/// What a file may have at most. The defaults are beyond what any daemon can be configured to.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes after decompression.
+    pub bytes: u64,
+    /// Samples.
+    pub samples: u64,
+    /// Slots at the same time.
+    pub slots: usize,
+    /// Series at the same time.
+    pub series: usize,
+    /// Births, renames and so on between two snapshots.
+    pub events: usize,
+    /// Workloads at the same time, with those that are gone and kept.
+    pub workloads: usize,
+    /// Bytes of the labels of these.
+    pub label_bytes: usize,
+    /// Whether checksums must be right; they are not where a fuzzer writes the lines.
+    pub has_checksums: bool,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            bytes: 16 << 30,
+            samples: 10_000_000,
+            slots: 65_536,
+            series: 5 << 20,
+            events: 262_144,
+            workloads: 262_144,
+            label_bytes: 256 << 20,
+            has_checksums: true,
+        }
+    }
+}
+
+/// Calls, and nanoseconds, that a file may count at most: sums of any of them fit 64 bits.
+const MAX_AMOUNT: u64 = 1 << 60;
+const MAX_NANOSECONDS: u64 = 1 << 63;
+
+/// The latest moment, since counting began.
+const MAX_MOMENT: u64 = 10 * 366 * 24 * 3600 * 1_000_000_000;
+
+/// Bytes that are known of one process, and of a problem of a source.
+const MAX_PROCESS: usize = 64 << 10;
+const MAX_PARENTS: usize = 64;
+const MAX_PROBLEM: usize = 4096;
+
+/// First calls between two snapshots.
+const MAX_FIRST_CALLS: usize = 8192;
+
+/// Why a frame cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DecodeError {
+    #[error("has more than {most} {what}")]
+    TooMany { what: &'static str, most: usize },
+    #[error("names the call {0}, which its table does not have")]
+    Call(u16),
+    #[error(transparent)]
+    Name(#[from] NameError),
+    #[error("is of a time before the one before, or of more than ten years after the beginning")]
+    Time,
+    #[error("counts more calls than there can be")]
+    Amounts,
+    #[error("adds to the slot {0}, which its cgroup does not have")]
+    Slot(u32),
+    #[error("renames a workload that had a name")]
+    Rename,
+    #[error("names a source of names twice")]
+    Source,
+    #[error("has a text that is too long")]
+    Text,
+}
+
+/// Remembers what was read.
+pub struct Decoder {
+    limits: Limits,
+    calls: CallTable,
+    translation: Vec<CallId>,
+    names: HashMap<u64, Named>,
+    slots: BTreeMap<u32, SlotCounts>,
+    series: usize,
+    amounts: u64,
+    nanoseconds: u64,
+    remainder: Counts,
+    kept: Vec<Labels>,
+    sources: Vec<SourceStatus>,
+    at: u64,
+    samples: u64,
+    /// What the parts of the next sample have brought.
+    pending: Sample,
+}
+
+impl Decoder {
+    pub(super) fn new(header: &Header, limits: Limits) -> Self {
+        let calls = header.call_table();
+        Self {
+            limits,
+            translation: header.translation(&calls),
+            calls,
+            names: HashMap::new(),
+            slots: BTreeMap::new(),
+            series: 0,
+            amounts: 0,
+            nanoseconds: 0,
+            remainder: Counts::default(),
+            kept: Vec::new(),
+            sources: Vec::new(),
+            at: 0,
+            samples: 0,
+            pending: Sample::default(),
+        }
+    }
+
+    /// Takes up a frame; the sample that it completes, unless it is a part.
+    pub(super) fn take(&mut self, mut frame: Frame) -> Result<Option<Sample>, DecodeError> {
+        self.take_events(&mut frame)?;
+        for row in frame.slots.drain(..) {
+            self.take_slot(row)?;
+        }
+        if frame.is_part {
+            return Ok(None);
+        }
+        self.samples += 1;
+        let most = usize::try_from(self.limits.samples).unwrap_or(usize::MAX);
+        at_most("samples", usize::try_from(self.samples).unwrap_or(usize::MAX), most)?;
+        let mut sample = std::mem::take(&mut self.pending);
+        self.complete(&mut sample, frame)?;
+        Ok(Some(sample))
+    }
+
+    fn take_events(&mut self, frame: &mut Frame) -> Result<(), DecodeError> {
+        for (id, at) in frame.births.drain(..) {
+            self.pending.births.push((id, moment(at)?));
+        }
+        for row in frame.first_calls.drain(..) {
+            let call = self.first_call(row)?;
+            self.pending.first_calls.push(call);
+        }
+        for (from, to) in frame.renames.drain(..) {
+            self.pending.renames.push(rename(from, to)?);
+        }
+        for (id, row) in frame.names.drain(..) {
+            self.names.insert(id, names::named(row)?);
+        }
+        let Sample { births, first_calls, renames, .. } = &self.pending;
+        at_most("first calls at once", first_calls.len(), MAX_FIRST_CALLS)?;
+        at_most("names", self.names.len(), 2 * self.limits.slots)?;
+        at_most("events at once", births.len() + renames.len(), self.limits.events)
+    }
+
+    fn take_slot(&mut self, row: SlotRow) -> Result<(), DecodeError> {
+        let counts = self.counts(row.counts)?;
+        if row.is_new {
+            let new = SlotCounts { slot: row.slot, cgroup_id: row.cgroup, counts: Arc::new(counts) };
+            self.series += weight(&new.counts);
+            let old = self.slots.insert(row.slot, new);
+            self.series -= old.map_or(0, |old| weight(&old.counts));
+        } else {
+            let slot = self.slots.get_mut(&row.slot).filter(|slot| slot.cgroup_id == row.cgroup);
+            let slot = slot.ok_or(DecodeError::Slot(row.slot))?;
+            self.series -= weight(&slot.counts);
+            Arc::make_mut(&mut slot.counts).add(&counts);
+            self.series += weight(&slot.counts);
+        }
+        at_most("slots", self.slots.len(), self.limits.slots)?;
+        at_most("series", self.series, self.limits.series)
+    }
+
+    /// Takes up what only the last frame of a sample has.
+    fn complete(&mut self, sample: &mut Sample, frame: Frame) -> Result<(), DecodeError> {
+        if frame.at < self.at {
+            return Err(DecodeError::Time);
+        }
+        (self.at, sample.taken) = (frame.at, moment(frame.at)?);
+        for slot in frame.gone {
+            self.series -= self.slots.remove(&slot).map_or(0, |old| weight(&old.counts));
+        }
+        let remainder = self.counts(frame.remainder)?;
+        self.remainder.add(&remainder);
+        if let Some(kept) = frame.kept {
+            at_most("workloads", kept.len(), self.limits.workloads)?;
+            self.kept = kept.into_iter().map(names::labels).collect::<Result<_, _>>()?;
+        }
+        if let Some(sources) = frame.sources {
+            self.sources = checked(sources)?;
+        }
+        let cgroups: HashSet<u64> = self.slots.values().map(|slot| slot.cgroup_id).collect();
+        self.names.retain(|id, _| cgroups.contains(id));
+        sample.names = self.named();
+        sample.snapshot = Snapshot {
+            slots: self.slots.values().cloned().collect(),
+            remainder: self.remainder.clone(),
+            losses: frame.losses,
+            series: frame.series,
+            histograms: frame.histograms,
+        };
+        sample.time = SystemTime::UNIX_EPOCH + Duration::from_nanos(frame.time);
+        sample.took = Duration::from_nanos(frame.took);
+        (sample.freed, sample.freed_before, sample.dead) = (frame.freed, frame.freed_before, frame.dead);
+        sample.renamed_cgroups = frame.renamed_cgroups;
+        sample.patience = Duration::from_nanos(frame.patience);
+        sample.expire_after = Duration::from_nanos(frame.expire_after);
+        (sample.kept, sample.sources) = (self.kept.clone(), self.sources.clone());
+        (sample.unresolved, sample.missed) = (frame.unresolved, frame.missed);
+        Ok(())
+    }
+
+    /// Names of the cgroups that have slots, in the order of these.
+    fn named(&self) -> Vec<(u64, Named)> {
+        let of = |slot: &SlotCounts| Some((slot.cgroup_id, self.names.get(&slot.cgroup_id)?.clone()));
+        self.slots.values().filter_map(of).collect()
+    }
+
+    /// Counts by the ids that calls have here.
+    fn counts(&mut self, counts: Counts) -> Result<Counts, DecodeError> {
+        let amounts = counts.calls.iter().map(|(_, amount)| *amount);
+        let amounts = amounts.chain(counts.setup.iter().map(|(_, amount)| *amount));
+        let amounts = amounts.chain(counts.errors.iter().map(|(_, amount)| *amount));
+        let amounts = amounts.chain(counts.denied.iter().map(|(_, amount)| *amount));
+        let mut amounts = amounts.chain(counts.durations.iter().flat_map(|(_, durations)| durations.buckets));
+        self.amounts = amounts.try_fold(self.amounts, u64::checked_add).ok_or(DecodeError::Amounts)?;
+        let mut nanoseconds = counts.durations.iter().map(|(_, durations)| durations.sum_ns);
+        self.nanoseconds = nanoseconds.try_fold(self.nanoseconds, u64::checked_add).ok_or(DecodeError::Amounts)?;
+        if self.amounts > MAX_AMOUNT || self.nanoseconds > MAX_NANOSECONDS {
+            return Err(DecodeError::Amounts);
+        }
+        let call = |id| self.call(id);
+        let failure = |failure| match failure {
+            Failure::Of(id, errno) => Ok(Failure::Of(call(id)?, errno)),
+            Failure::Other => Ok(Failure::Other),
+        };
+        let denial = |denial| match denial {
+            Denial::Of(id) => Ok(Denial::Of(call(id)?)),
+            Denial::Unsupported(id) => Ok(Denial::Unsupported(call(id)?)),
+            Denial::Other => Ok(Denial::Other),
+        };
+        let calls = |(id, &amount): (CallId, &u64)| Ok((call(id)?, amount));
+        Ok(Counts {
+            calls: counts.calls.iter().map(calls).collect::<Result<_, DecodeError>>()?,
+            setup: counts.setup.iter().map(calls).collect::<Result<_, DecodeError>>()?,
+            errors: each(counts.errors.iter(), failure)?,
+            denied: each(counts.denied.iter(), denial)?,
+            durations: counts
+                .durations
+                .iter()
+                .map(|(id, durations)| Ok((call(id)?, *durations)))
+                .collect::<Result<_, DecodeError>>()?,
+        })
+    }
+
+    fn call(&self, id: CallId) -> Result<CallId, DecodeError> {
+        self.translation.get(usize::from(id.0)).copied().ok_or(DecodeError::Call(id.0))
+    }
+
+    fn first_call(&self, row: FirstCallRow) -> Result<(Labels, FirstCall), DecodeError> {
+        let FirstCallRow { time, named, call, number, denied, process } = row;
+        if process.bytes() > MAX_PROCESS || process.parents.len() > MAX_PARENTS {
+            return Err(DecodeError::Text);
+        }
+        let call = self.calls.call(self.call(CallId(call))?);
+        let named = names::named(named)?;
+        let time = SystemTime::UNIX_EPOCH + Duration::from_nanos(time);
+        let (abi, syscall) = (call.abi, call.syscall);
+        Ok((named.about, FirstCall { time, workload: named.workload, abi, syscall, number, denied, process }))
+    }
+}
+
+fn each<'a, K: Copy + Ord>(
+    amounts: impl Iterator<Item = (K, &'a u64)>,
+    translate: impl Fn(K) -> Result<K, DecodeError>,
+) -> Result<Tally<K>, DecodeError> {
+    amounts.map(|(key, amount)| Ok((translate(key)?, *amount))).collect()
+}
+
+/// Sources of names, each once.
+fn checked(sources: Vec<SourceStatus>) -> Result<Vec<SourceStatus>, DecodeError> {
+    let names: HashSet<_> = sources.iter().map(|source| source.source).collect();
+    if names.len() < sources.len() {
+        return Err(DecodeError::Source);
+    }
+    let is_long = |source: &SourceStatus| source.problem.as_ref().is_some_and(|text| text.len() > MAX_PROBLEM);
+    if sources.iter().any(is_long) { Err(DecodeError::Text) } else { Ok(sources) }
+}
+
+/// A container whose name became known.
+fn rename(from: WorkloadRow, to: NamedRow) -> Result<(Workload, Named), DecodeError> {
+    let (from, to) = (names::workload(from)?, names::named(to)?);
+    let is_renamed = matches!(from, Workload::Unresolved(_)) && !matches!(to.workload, Workload::Unresolved(_));
+    if is_renamed { Ok((from, to)) } else { Err(DecodeError::Rename) }
+}
+
+/// How much memory counts take, in series.
+fn weight(counts: &Counts) -> usize {
+    counts.series() + counts.setup.len()
+}
+
+fn moment(at: u64) -> Result<Duration, DecodeError> {
+    if at <= MAX_MOMENT { Ok(Duration::from_nanos(at)) } else { Err(DecodeError::Time) }
+}
+
+fn at_most(what: &'static str, count: usize, most: usize) -> Result<(), DecodeError> {
+    if count <= most { Ok(()) } else { Err(DecodeError::TooMany { what, most }) }
+}

@@ -1,0 +1,187 @@
+//! From samples to frames: what is not as it was in the sample before.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use super::{
+    Sample,
+    frame::{FirstCallRow, Frame, SlotRow},
+    mask::{MASKED, Mask},
+    names::{NamedRow, named_row, values, workload_row},
+};
+use crate::{
+    first_calls::FirstCall,
+    snapshot::{Counts, Snapshot},
+    syscalls::CallTable,
+    workload::{Labels, Named, SourceStatus},
+};
+
+/// About so many entries of lists have a frame at most: a line is then far shorter than its limit.
+const ENTRIES: usize = 20_000;
+
+/// What an entry of a list weighs, in those that are numbers: texts are longer.
+const NUMBERS: usize = 1;
+const NAME: usize = 20;
+const FIRST_CALL: usize = 100;
+
+/// Remembers what was written.
+pub(super) struct Encoder {
+    calls: CallTable,
+    mask: Option<Mask>,
+    names: HashMap<u64, Named>,
+    slots: BTreeMap<u32, (u64, Arc<Counts>)>,
+    remainder: Counts,
+    kept: Vec<Labels>,
+    sources: Vec<SourceStatus>,
+}
+
+impl Encoder {
+    pub(super) fn new(calls: CallTable, mask: Option<Mask>) -> Self {
+        Self {
+            calls,
+            mask,
+            names: HashMap::new(),
+            slots: BTreeMap::new(),
+            remainder: Counts::default(),
+            kept: Vec::new(),
+            sources: Vec::new(),
+        }
+    }
+
+    /// The frames of a sample: the last one completes it.
+    pub(super) fn frames(&mut self, sample: Sample) -> Vec<Frame> {
+        let mut parts = Parts::default();
+        let mask = self.mask.as_ref();
+        for (id, born) in sample.births {
+            parts.room(NUMBERS).births.push((id, nanoseconds(born)));
+        }
+        for (about, call) in sample.first_calls {
+            let row = first_call_row(&self.calls, &about, call, mask);
+            parts.room(FIRST_CALL).first_calls.push(row);
+        }
+        for (workload, named) in sample.renames {
+            parts.room(2 * NAME).renames.push((workload_row(&workload, mask), named_row(&named, mask)));
+        }
+        for (id, row) in self.new_names(&sample.snapshot, sample.names) {
+            parts.room(NAME).names.push((id, row));
+        }
+        let (slots, gone) = self.new_slots(&sample.snapshot);
+        for row in slots {
+            parts.room(NUMBERS + row.counts.series() + row.counts.setup.len()).slots.push(row);
+        }
+        let mut frame = parts.last;
+        frame.gone = gone;
+        frame.remainder = sample.snapshot.remainder.since(&self.remainder);
+        self.remainder = sample.snapshot.remainder;
+        (frame.renamed_cgroups, frame.freed, frame.freed_before) =
+            (sample.renamed_cgroups, sample.freed, sample.freed_before);
+        (frame.dead, frame.missed, frame.unresolved) = (sample.dead, sample.missed, sample.unresolved);
+        (frame.at, frame.took) = (nanoseconds(sample.taken), nanoseconds(sample.took));
+        frame.time = unix_nanoseconds(sample.time);
+        (frame.patience, frame.expire_after) = (nanoseconds(sample.patience), nanoseconds(sample.expire_after));
+        (frame.series, frame.histograms) = (sample.snapshot.series, sample.snapshot.histograms);
+        frame.losses = sample.snapshot.losses;
+        let mask = self.mask.as_ref();
+        frame.kept = (sample.kept != self.kept).then(|| sample.kept.iter().map(|kept| values(kept, mask)).collect());
+        self.kept = sample.kept;
+        let is_other = sample.sources != self.sources;
+        frame.sources = is_other.then(|| sample.sources.iter().map(|source| status(source, mask)).collect());
+        self.sources = sample.sources;
+        parts.full.push(frame);
+        parts.full
+    }
+
+    /// Names that are not what they were. Only those of cgroups in the snapshot are remembered, here and by whoever reads.
+    fn new_names(&mut self, snapshot: &Snapshot, names: Vec<(u64, Named)>) -> Vec<(u64, NamedRow)> {
+        let cgroups: HashSet<u64> = snapshot.slots.iter().map(|slot| slot.cgroup_id).collect();
+        self.names.retain(|id, _| cgroups.contains(id));
+        let mut new = Vec::new();
+        for (id, named) in names {
+            if cgroups.contains(&id) && self.names.get(&id) != Some(&named) {
+                new.push((id, named_row(&named, self.mask.as_ref())));
+                self.names.insert(id, named);
+            }
+        }
+        new
+    }
+
+    /// What slots have more, and those that are gone.
+    fn new_slots(&mut self, snapshot: &Snapshot) -> (Vec<SlotRow>, Vec<u32>) {
+        let mut before = std::mem::take(&mut self.slots);
+        let mut rows = Vec::new();
+        for slot in &snapshot.slots {
+            let known = before.remove(&slot.slot).filter(|(cgroup, _)| *cgroup == slot.cgroup_id);
+            let mut row = SlotRow { slot: slot.slot, cgroup: slot.cgroup_id, is_new: true, counts: Counts::default() };
+            if let Some((_, known)) = &known {
+                if Arc::ptr_eq(known, &slot.counts) {
+                    self.slots.insert(slot.slot, (slot.cgroup_id, Arc::clone(known)));
+                    continue;
+                }
+                row.counts = slot.counts.since(known);
+                let mut sum = Counts::clone(known);
+                sum.add(&row.counts);
+                // Counts that fell cannot be told by a difference.
+                row.is_new = sum != *slot.counts;
+            }
+            if row.is_new {
+                row.counts = Counts::clone(&slot.counts);
+            }
+            if row.is_new || !row.counts.is_empty() || !row.counts.setup.is_empty() {
+                rows.push(row);
+            }
+            self.slots.insert(slot.slot, (slot.cgroup_id, Arc::clone(&slot.counts)));
+        }
+        (rows, before.into_keys().collect())
+    }
+}
+
+/// The frames of a sample. One that is full is a part.
+#[derive(Default)]
+struct Parts {
+    full: Vec<Frame>,
+    last: Frame,
+    weight: usize,
+}
+
+impl Parts {
+    /// The frame that has room for an entry of this weight.
+    fn room(&mut self, weight: usize) -> &mut Frame {
+        if self.weight > 0 && self.weight + weight > ENTRIES {
+            let full = std::mem::take(&mut self.last);
+            self.full.push(Frame { is_part: true, ..full });
+            self.weight = 0;
+        }
+        self.weight += weight;
+        &mut self.last
+    }
+}
+
+fn first_call_row(calls: &CallTable, about: &Labels, call: FirstCall, mask: Option<&Mask>) -> FirstCallRow {
+    let id = calls.id(call.abi, call.syscall).map_or(0, |id| id.0);
+    let named = NamedRow { workload: workload_row(&call.workload, mask), about: values(about, mask) };
+    let FirstCall { time, number, denied, mut process, .. } = call;
+    if let Some(mask) = mask {
+        mask.process(&mut process);
+    }
+    FirstCallRow { time: unix_nanoseconds(time), named, call: id, number, denied, process }
+}
+
+fn status(source: &SourceStatus, mask: Option<&Mask>) -> SourceStatus {
+    let mut status = source.clone();
+    if mask.is_some() {
+        // Has addresses and paths.
+        status.problem = status.problem.map(|_| MASKED.to_owned());
+    }
+    status
+}
+
+pub(super) fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+pub(super) fn unix_nanoseconds(time: SystemTime) -> u64 {
+    nanoseconds(time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
+}

@@ -1,0 +1,119 @@
+//! What is written of a sample: what is not as it was in the one before.
+
+use serde::{Deserialize, Serialize};
+
+use super::names::{NamedRow, Values, WorkloadRow};
+use crate::{
+    policy::Process,
+    snapshot::{Counts, Losses},
+    workload::SourceStatus,
+};
+
+/// A record after the header.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Record {
+    Frame(Box<Frame>),
+    End(End),
+}
+
+/// The last record of a recorder that ended as it should.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct End {
+    /// Samples in the file.
+    pub samples: u64,
+    /// Samples that were left out, since the disk was too slow.
+    pub missed: u64,
+}
+
+/// A sample, or a part of one. Moments are nanoseconds since counting began; differences are to the sample before.
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Frame {
+    /// Whether more of the same sample follows: of a part, the fields up to `remainder` are taken.
+    #[serde(skip_serializing_if = "is_default")]
+    pub is_part: bool,
+    /// Cgroups that were born, and when.
+    #[serde(skip_serializing_if = "is_default")]
+    pub(super) births: Vec<(u64, u64)>,
+    /// First calls.
+    #[serde(skip_serializing_if = "is_default")]
+    pub(super) first_calls: Vec<FirstCallRow>,
+    /// Cgroups that became another workload.
+    #[serde(skip_serializing_if = "is_default")]
+    pub(super) renamed_cgroups: Vec<u64>,
+    /// Workloads whose names became known.
+    #[serde(skip_serializing_if = "is_default")]
+    pub(super) renames: Vec<(WorkloadRow, NamedRow)>,
+    /// Names of cgroups that are new, or are not what they were.
+    #[serde(skip_serializing_if = "is_default")]
+    pub(super) names: Vec<(u64, NamedRow)>,
+    /// Slots whose counts are not what they were.
+    #[serde(skip_serializing_if = "is_default")]
+    pub(super) slots: Vec<SlotRow>,
+    /// Slots that nobody has any more.
+    #[serde(skip_serializing_if = "is_default")]
+    pub(super) gone: Vec<u32>,
+    /// Slots that were freed after the snapshot.
+    #[serde(skip_serializing_if = "is_default")]
+    pub(super) freed: Vec<u32>,
+    /// Slots that were freed before it.
+    #[serde(skip_serializing_if = "is_default")]
+    pub(super) freed_before: Vec<u32>,
+    /// Cgroups that are gone.
+    #[serde(skip_serializing_if = "is_default")]
+    pub(super) dead: Vec<u64>,
+    /// What the remainder has more.
+    #[serde(skip_serializing_if = "is_default")]
+    pub(super) remainder: Counts,
+    pub(super) at: u64,
+    /// Nanoseconds since 1970.
+    pub(super) time: u64,
+    pub(super) took: u64,
+    #[serde(skip_serializing_if = "is_default")]
+    pub(super) losses: Losses,
+    pub(super) series: u32,
+    #[serde(skip_serializing_if = "is_default")]
+    pub(super) histograms: u32,
+    #[serde(skip_serializing_if = "is_default")]
+    pub(super) patience: u64,
+    pub(super) expire_after: u64,
+    /// `None` where they are as they were; so are sources.
+    #[serde(skip_serializing_if = "is_default")]
+    pub(super) kept: Option<Vec<Values>>,
+    #[serde(skip_serializing_if = "is_default")]
+    pub(super) sources: Option<Vec<SourceStatus>>,
+    #[serde(skip_serializing_if = "is_default")]
+    pub(super) unresolved: usize,
+    #[serde(skip_serializing_if = "is_default")]
+    pub(super) missed: u64,
+}
+
+/// What a slot has more.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct SlotRow {
+    pub(super) slot: u32,
+    pub(super) cgroup: u64,
+    /// Whether these are all counts of the slot: it is another cgroup's now, or its counts fell.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(super) is_new: bool,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(super) counts: Counts,
+}
+
+/// A first call. The number tells the call within its ABI, `call` the same within the header's table.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct FirstCallRow {
+    /// Nanoseconds since 1970.
+    pub(super) time: u64,
+    pub(super) named: NamedRow,
+    pub(super) call: u16,
+    pub(super) number: u64,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(super) denied: bool,
+    pub(super) process: Process,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}

@@ -1,0 +1,173 @@
+//! The first record: what stays the same for as long as a daemon runs.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{FORMAT, VERSION, encoder::unix_nanoseconds};
+use crate::{
+    durations::Bound,
+    kernel::{Capacity, Probe, ProbeStatus},
+    syscalls::{CallId, CallTable, UNKNOWN},
+    view::Host,
+};
+
+/// See the module.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Header {
+    format: String,
+    version: u32,
+    /// The version of syscallmon that wrote it.
+    pub syscallmon: String,
+    /// Release of the kernel.
+    pub kernel: String,
+    /// Whether names are pseudonyms.
+    pub is_masked: bool,
+    /// When counting began, in nanoseconds since 1970.
+    started: u64,
+    hierarchy: String,
+    probes: Vec<ProbeRow>,
+    capacity: Capacity,
+    duration_bounds: Vec<Bound>,
+    kernel_memory_bytes: u64,
+    max_series: u64,
+    /// ABI and name of every call, in the order of ids.
+    calls: Vec<(String, String)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct ProbeRow {
+    probe: Probe,
+    implementation: Option<String>,
+    problem: Option<String>,
+}
+
+/// The part of a header that every version has.
+#[derive(Deserialize)]
+pub(super) struct Kind {
+    #[serde(default)]
+    format: String,
+    #[serde(default)]
+    version: u32,
+}
+
+/// Why something is no recording that can be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum KindError {
+    #[error("is no recording of syscallmon")]
+    Other,
+    #[error("is a recording of version {0}, and this syscallmon reads version {VERSION}")]
+    Version(u32),
+}
+
+impl Kind {
+    pub(super) fn check(&self) -> Result<(), KindError> {
+        if self.format != FORMAT {
+            return Err(KindError::Other);
+        }
+        if self.version == VERSION { Ok(()) } else { Err(KindError::Version(self.version)) }
+    }
+}
+
+/// Names of implementations of probes; another one is of a later version.
+const IMPLEMENTATIONS: [&str; 3] = ["tp_btf", "raw_tp", "tracepoint"];
+const OTHER_IMPLEMENTATION: &str = "other";
+
+impl Header {
+    /// Of this host, for a model of at most so many series.
+    #[must_use]
+    pub fn new(host: &Host, max_series: usize, is_masked: bool) -> Self {
+        let probe = |status: &ProbeStatus| ProbeRow {
+            probe: status.probe,
+            implementation: status.implementation.map(str::to_owned),
+            problem: status.problem.clone(),
+        };
+        Self {
+            format: FORMAT.to_owned(),
+            version: VERSION,
+            syscallmon: env!("CARGO_PKG_VERSION").to_owned(),
+            kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
+            is_masked,
+            started: unix_nanoseconds(host.started.1),
+            hierarchy: host.hierarchy.clone(),
+            probes: host.probes.iter().map(probe).collect(),
+            capacity: host.capacity,
+            duration_bounds: host.duration_bounds.clone(),
+            kernel_memory_bytes: host.kernel_memory_bytes,
+            max_series: max_series as u64,
+            calls: host.calls.iter().map(|(_, call)| (call.abi.to_owned(), call.syscall.to_owned())).collect(),
+        }
+    }
+
+    /// The host as a view has it, where counting began at this moment of this machine's clock.
+    #[must_use]
+    pub fn host(&self, started: Instant) -> Host {
+        let known = |name: &String| IMPLEMENTATIONS.into_iter().find(|known| known == name);
+        let probe = |row: &ProbeRow| ProbeStatus {
+            probe: row.probe,
+            implementation: row.implementation.as_ref().map(|name| known(name).unwrap_or(OTHER_IMPLEMENTATION)),
+            problem: row.problem.clone(),
+        };
+        // One row each, as every probe has one status.
+        let mut probes: Vec<ProbeStatus> = Vec::new();
+        for status in self.probes.iter().map(probe) {
+            if !probes.iter().any(|known| known.probe == status.probe) {
+                probes.push(status);
+            }
+        }
+        let mut duration_bounds = self.duration_bounds.clone();
+        duration_bounds.sort_unstable();
+        duration_bounds.dedup();
+        Host {
+            calls: Arc::new(self.call_table()),
+            hierarchy: self.hierarchy.clone(),
+            probes,
+            capacity: self.capacity,
+            duration_bounds,
+            kernel_memory_bytes: self.kernel_memory_bytes,
+            started: (started, self.started()),
+            is_replay: true,
+        }
+    }
+
+    /// When counting began.
+    #[must_use]
+    pub fn started(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_nanos(self.started)
+    }
+
+    /// Sizes of the recorded kernel's tables.
+    #[must_use]
+    pub fn capacity(&self) -> Capacity {
+        self.capacity
+    }
+
+    /// Most series that the recorded model had.
+    #[must_use]
+    pub fn max_series(&self) -> usize {
+        usize::try_from(self.max_series).unwrap_or(usize::MAX)
+    }
+
+    /// The calls of the architecture that was recorded, as this syscallmon knows them.
+    pub(super) fn call_table(&self) -> CallTable {
+        let is_arm = self.calls.first().is_some_and(|(abi, _)| abi == "aarch64");
+        if is_arm { CallTable::aarch64() } else { CallTable::x86_64() }
+    }
+
+    /// For each recorded id, the one of the same call here: that of the ABI's unknown calls where this syscallmon does not know it.
+    pub(super) fn translation(&self, calls: &CallTable) -> Vec<CallId> {
+        let mut ids = HashMap::new();
+        for (id, call) in calls.iter() {
+            ids.entry((call.abi, call.syscall)).or_insert(id);
+        }
+        let of = |(abi, syscall): &(String, String)| {
+            let id = ids.get(&(abi.as_str(), syscall.as_str())).or_else(|| ids.get(&(abi.as_str(), UNKNOWN)));
+            id.copied().unwrap_or(CallId(0))
+        };
+        self.calls.iter().map(of).collect()
+    }
+}

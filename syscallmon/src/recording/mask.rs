@@ -1,0 +1,130 @@
+//! Pseudonyms for names: the same one for the same name within a recording, and nobody can tell the name.
+
+use std::fmt::Write;
+
+use ring::{hmac, rand};
+
+use crate::{
+    policy::Process,
+    workload::{Label, RUNTIMES},
+};
+
+/// What stands at the end of names of systemd's units, and is kept.
+const UNITS: [&str; 3] = [".slice", ".service", ".scope"];
+
+/// What stands at the end of the path of an executable that was removed, and is kept.
+const DELETED: &str = " (deleted)";
+
+/// Bytes of the hash that a pseudonym has.
+const HASH_BYTES: usize = 8;
+
+/// What stands for a text of somebody else's, which may have names in it.
+pub(super) const MASKED: &str = "(masked)";
+
+/// Makes pseudonyms. The key is random, never written, and gone with it.
+pub(super) struct Mask(hmac::Key);
+
+impl Mask {
+    /// With a new key; `None` where the system has no random numbers.
+    pub(super) fn new() -> Option<Self> {
+        Some(Self(hmac::Key::generate(hmac::HMAC_SHA256, &rand::SystemRandom::new()).ok()?))
+    }
+
+    /// The pseudonym of a name; nothing stays nothing.
+    pub(super) fn word(&self, name: &str) -> String {
+        let mut text = String::new();
+        if !name.is_empty() {
+            text.push('m');
+            for byte in &hmac::sign(&self.0, name.as_bytes()).as_ref()[..HASH_BYTES] {
+                write!(text, "{byte:02x}").expect("a string takes everything");
+            }
+        }
+        text
+    }
+
+    /// A path of as many components, each with its pseudonym. Kinds of units, and ` (deleted)`, are kept.
+    pub(super) fn path(&self, path: &str) -> String {
+        let (path, deleted) = path.strip_suffix(DELETED).map_or((path, ""), |path| (path, DELETED));
+        let component = |name: &str| {
+            let unit = UNITS.into_iter().find(|unit| name.ends_with(unit)).unwrap_or("");
+            self.word(&name[..name.len() - unit.len()]) + unit
+        };
+        path.split('/').map(component).collect::<Vec<_>>().join("/") + deleted
+    }
+
+    /// The value of a label. Runtimes and Kubernetes' own kinds are no names.
+    pub(super) fn label(&self, name: &str, value: &str) -> String {
+        let is_runtime = |text: &str| RUNTIMES.iter().any(|runtime| runtime.name == text);
+        match name.parse() {
+            Ok(Label::Cgroup) => self.path(value),
+            Ok(Label::Runtime) if is_runtime(value) => value.to_owned(),
+            Ok(Label::OwnerKind) if is_kubernetes_own(value) => value.to_owned(),
+            Ok(Label::ContainerId) => match value.split_once("://") {
+                Some((runtime, id)) if is_runtime(runtime) => format!("{runtime}://{}", self.word(id)),
+                _ => self.word(value),
+            },
+            _ => self.word(value),
+        }
+    }
+
+    /// A process with numbers only.
+    pub(super) fn process(&self, process: &mut Process) {
+        let path = |exe: &mut Option<String>| *exe = exe.take().map(|exe| self.path(&exe));
+        process.comm = self.word(&process.comm);
+        path(&mut process.exe);
+        for argument in process.command_line.iter_mut().flatten() {
+            *argument = self.word(argument);
+        }
+        for parent in &mut process.parents {
+            parent.comm = self.word(&parent.comm);
+            path(&mut parent.exe);
+        }
+    }
+}
+
+/// Kinds of Kubernetes' own that make pods; others are what somebody called them.
+fn is_kubernetes_own(kind: &str) -> bool {
+    let kinds =
+        ["CronJob", "DaemonSet", "Deployment", "Job", "Node", "ReplicaSet", "ReplicationController", "StatefulSet"];
+    kinds.contains(&kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_name_has_the_same_pseudonym_within_a_recording_only() {
+        let (mask, other) = (Mask::new().unwrap(), Mask::new().unwrap());
+        assert_eq!(mask.word("shop"), mask.word("shop"));
+        assert_ne!(mask.word("shop"), mask.word("shop2"));
+        assert_ne!(mask.word("shop"), other.word("shop"));
+        assert_eq!(mask.word(""), "");
+    }
+
+    #[test]
+    fn paths_keep_their_shape() {
+        let mask = Mask::new().unwrap();
+        let path = mask.path("/kubepods.slice/secret/a.scope");
+        let parts: Vec<&str> = path.split('/').collect();
+        assert_eq!(parts.len(), 4);
+        assert!(parts[0].is_empty() && parts[1].ends_with(".slice") && parts[3].ends_with(".scope"), "{path}");
+        assert_eq!(parts[2], mask.word("secret"));
+        assert_eq!((mask.path("/"), mask.path("/a (deleted)")), ("/".to_owned(), mask.path("/a") + " (deleted)"));
+    }
+
+    #[test]
+    fn what_is_no_name_is_kept() {
+        let mask = Mask::new().unwrap();
+        assert_eq!(
+            (mask.label("runtime", "containerd"), mask.label("owner_kind", "Job")),
+            ("containerd".into(), "Job".into())
+        );
+        assert!(mask.label("container_id", "docker://abcdef").starts_with("docker://m"));
+        for (label, value) in
+            [("owner_kind", "Rollout.corp.example"), ("runtime", "ours"), ("image", "corp/app:1"), ("node", "n")]
+        {
+            assert_eq!(mask.label(label, value), mask.word(value));
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Reads a recording, record by record, up to its end or to where it is damaged.
+
+use std::io::{self, BufRead, BufReader, Read};
+
+use flate2::{Crc, read::GzDecoder};
+use serde::Deserialize;
+
+use super::{
+    Header, MAX_LINE, Recorded,
+    decoder::{DecodeError, Decoder, Limits},
+    frame::Record,
+    header::{Kind, KindError},
+};
+
+/// See the module.
+pub struct Reader<R> {
+    lines: R,
+    header: Header,
+    decoder: Decoder,
+    limits: Limits,
+    /// Bytes read so far, after decompression.
+    bytes: u64,
+    samples: u64,
+    is_over: bool,
+}
+
+/// The second line of every record.
+#[derive(serde::Serialize, Deserialize)]
+pub(super) struct Checksum {
+    pub(super) crc32: u32,
+}
+
+/// Where a recording cannot be read any further, and why. All samples before it are good.
+#[derive(Debug, thiserror::Error)]
+#[error("the recording can be used up to sample {samples}, and not from byte {bytes} (decompressed) on: {problem}")]
+pub struct ReadError {
+    /// Samples that were read.
+    pub samples: u64,
+    /// Bytes of what follows from decompression that were read.
+    pub bytes: u64,
+    /// What is wrong there.
+    #[source]
+    pub problem: Problem,
+}
+
+/// Why a recording cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct Problem(#[from] Inner);
+
+#[derive(Debug, thiserror::Error)]
+enum Inner {
+    #[error("{0}")]
+    Kind(#[from] KindError),
+    #[error("it ends there: the recorder was killed, or the file was cut")]
+    Cut,
+    #[error("it is damaged ({0})")]
+    Io(io::Error),
+    #[error("a line is not what its checksum says")]
+    Checksum,
+    #[error("a line is longer than {MAX_LINE} bytes")]
+    Line,
+    #[error("it has more than {0} bytes")]
+    Bytes(u64),
+    #[error("a record cannot be read ({0})")]
+    Json(#[from] serde_json::Error),
+    #[error("a record {0}")]
+    Record(#[from] DecodeError),
+}
+
+impl<R: Read> Reader<BufReader<GzDecoder<R>>> {
+    /// Reads the header of a file.
+    ///
+    /// # Errors
+    ///
+    /// When it is no recording that this version can read.
+    pub fn open(file: R, limits: Limits) -> Result<Self, ReadError> {
+        Self::of_lines(BufReader::with_capacity(64 << 10, GzDecoder::new(file)), limits)
+    }
+}
+
+impl<R: BufRead> Reader<R> {
+    /// The same of what follows from decompression.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`].
+    pub fn of_lines(mut lines: R, limits: Limits) -> Result<Self, ReadError> {
+        let mut bytes = 0;
+        let header = match read_header(&mut lines, &mut bytes, &limits) {
+            Ok(header) => header,
+            Err(problem) => return Err(ReadError { samples: 0, bytes, problem: Problem(problem) }),
+        };
+        let decoder = Decoder::new(&header, limits);
+        Ok(Self { lines, header, decoder, limits, bytes, samples: 0, is_over: false })
+    }
+
+    /// What it says of the recorded host.
+    #[must_use]
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The next sample, or the end; `None` after that, and after an error.
+    ///
+    /// # Errors
+    ///
+    /// Where it is cut or damaged.
+    pub fn next_record(&mut self) -> Option<Result<Recorded, ReadError>> {
+        if self.is_over {
+            return None;
+        }
+        let before = self.bytes;
+        let record = self.read().map_err(|problem| ReadError {
+            samples: self.samples,
+            bytes: before,
+            problem: Problem(problem),
+        });
+        self.samples += u64::from(matches!(record, Ok(Recorded::Sample(_))));
+        self.is_over = !matches!(record, Ok(Recorded::Sample(_)));
+        Some(record)
+    }
+
+    fn read(&mut self) -> Result<Recorded, Inner> {
+        loop {
+            let line = read_line(&mut self.lines, &mut self.bytes, &self.limits)?;
+            match serde_json::from_slice(&line)? {
+                Record::End(end) => return Ok(Recorded::End(end)),
+                Record::Frame(frame) => {
+                    if let Some(sample) = self.decoder.take(*frame)? {
+                        return Ok(Recorded::Sample(Box::new(sample)));
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn read_header(lines: &mut impl BufRead, bytes: &mut u64, limits: &Limits) -> Result<Header, Inner> {
+    let line = read_line(lines, bytes, limits).map_err(|error| match error {
+        // No gzip, or no lines.
+        Inner::Io(_) | Inner::Line | Inner::Checksum | Inner::Cut => Inner::Kind(KindError::Other),
+        error => error,
+    })?;
+    let kind: Kind = serde_json::from_slice(&line).map_err(|_| KindError::Other)?;
+    kind.check()?;
+    Ok(serde_json::from_slice(&line)?)
+}
+
+/// A line, once its checksum was read.
+fn read_line(lines: &mut impl BufRead, bytes: &mut u64, limits: &Limits) -> Result<Vec<u8>, Inner> {
+    let line = raw_line(lines, bytes, limits)?;
+    if !limits.has_checksums {
+        return Ok(line);
+    }
+    let checksum: Checksum = serde_json::from_slice(&raw_line(lines, bytes, limits)?).map_err(|_| Inner::Checksum)?;
+    if checksum.crc32 == crc32(&line) { Ok(line) } else { Err(Inner::Checksum) }
+}
+
+fn raw_line(lines: &mut impl BufRead, bytes: &mut u64, limits: &Limits) -> Result<Vec<u8>, Inner> {
+    let mut line = Vec::new();
+    let read = lines.take(MAX_LINE + 1).read_until(b'\n', &mut line);
+    *bytes += line.len() as u64;
+    match read {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(Inner::Cut),
+        Err(error) => return Err(Inner::Io(error)),
+        Ok(_) => {}
+    }
+    if *bytes > limits.bytes {
+        return Err(Inner::Bytes(limits.bytes));
+    }
+    if line.last() == Some(&b'\n') {
+        line.pop();
+        return Ok(line);
+    }
+    Err(if line.len() as u64 > MAX_LINE { Inner::Line } else { Inner::Cut })
+}
+
+pub(super) fn crc32(line: &[u8]) -> u32 {
+    let mut crc = Crc::new();
+    crc.update(line);
+    crc.sum()
+}

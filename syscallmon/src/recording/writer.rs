@@ -1,0 +1,208 @@
+//! Writes a recording in a thread of its own: whoever samples never waits for a disk.
+
+use std::{
+    fs::File,
+    io::{self, BufWriter, Write},
+    sync::mpsc::{self, Receiver, SyncSender, TrySendError},
+    thread::{self, JoinHandle},
+};
+
+use flate2::{Compression, write::GzEncoder};
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    End, Header, Sample,
+    encoder::Encoder,
+    frame::Record,
+    mask::Mask,
+    reader::{Checksum, crc32},
+};
+
+/// Samples that wait for the disk.
+const MAX_WAITING: usize = 4;
+
+/// Whether names are written as they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MaskNames {
+    /// As they are.
+    No,
+    /// As pseudonyms.
+    Yes,
+}
+
+/// How to write.
+#[derive(Clone, Copy, Debug)]
+pub struct WriteOptions {
+    /// The recording ends with the sample with which the file has so many bytes.
+    pub max_size: u64,
+    /// Whether names are written.
+    pub mask: MaskNames,
+}
+
+/// Why a recording could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The disk.
+    #[error("cannot write the recording")]
+    Io(#[from] io::Error),
+    /// A sample cannot be written as JSON.
+    #[error("cannot write a sample as JSON")]
+    Json(#[from] serde_json::Error),
+    /// There is no thread for it, or it failed.
+    #[error("the thread that writes the recording failed")]
+    Thread,
+    /// Pseudonyms need random numbers.
+    #[error("the system has no random numbers for pseudonyms")]
+    NoRandomNumbers,
+}
+
+/// Takes samples to be written.
+#[derive(Debug)]
+pub struct Sink(SyncSender<Sample>);
+
+/// A recording that is being written. It ends when its [`Sink`] is dropped.
+#[derive(Debug)]
+pub struct Recording {
+    thread: JoinHandle<Result<Outcome, WriteError>>,
+    ended: CancellationToken,
+}
+
+/// How a recording ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// What the file's last record says.
+    pub end: End,
+    /// Size of the file, in bytes.
+    pub bytes: u64,
+    /// Whether it ended since the file was large enough.
+    pub is_full: bool,
+}
+
+impl Sink {
+    /// Has a sample written; gives it back where too many wait, or nothing is written any more.
+    ///
+    /// # Errors
+    ///
+    /// Then.
+    pub fn offer(&self, sample: Sample) -> Result<(), Box<Sample>> {
+        self.0.try_send(sample).map_err(|error| match error {
+            TrySendError::Full(sample) | TrySendError::Disconnected(sample) => Box::new(sample),
+        })
+    }
+}
+
+/// Starts to write.
+///
+/// # Errors
+///
+/// When there is no thread, or names are to be masked and there are no random numbers.
+pub fn start(file: File, header: Header, options: WriteOptions) -> Result<(Sink, Recording), WriteError> {
+    let mask = match options.mask {
+        MaskNames::Yes => Some(Mask::new().ok_or(WriteError::NoRandomNumbers)?),
+        MaskNames::No => None,
+    };
+    let (sink, samples) = mpsc::sync_channel(MAX_WAITING);
+    let ended = CancellationToken::new();
+    let at_end = ended.clone().drop_guard();
+    let write = move || {
+        let _at_end = at_end;
+        write(file, &header, mask, &samples, options.max_size)
+    };
+    let thread = thread::Builder::new().name("recording".to_owned()).spawn(write).map_err(|_| WriteError::Thread)?;
+    Ok((Sink(sink), Recording { thread, ended }))
+}
+
+impl Recording {
+    /// Returns when nothing is written any more: the file is large enough, or cannot be written.
+    pub async fn ended(&self) {
+        self.ended.cancelled().await;
+    }
+
+    /// Waits until all is written. The sink must be dropped.
+    ///
+    /// # Errors
+    ///
+    /// When it could not be.
+    pub fn finish(self) -> Result<Outcome, WriteError> {
+        self.thread.join().map_err(|_| WriteError::Thread)?
+    }
+}
+
+/// Writes samples until there will be no more, or the file is large enough.
+pub(super) fn write(
+    file: impl Write,
+    header: &Header,
+    mask: Option<Mask>,
+    samples: &Receiver<Sample>,
+    max_size: u64,
+) -> Result<Outcome, WriteError> {
+    let mut lines = Lines::new(BufWriter::new(file));
+    lines.write(header)?;
+    lines.flush()?;
+    let mut encoder = Encoder::new(header.call_table(), mask);
+    let (mut end, mut is_full) = (End { samples: 0, missed: 0 }, false);
+    while !is_full && let Ok(sample) = samples.recv() {
+        (end.samples, end.missed) = (end.samples + 1, sample.missed);
+        for frame in encoder.frames(sample) {
+            lines.write(&Record::Frame(Box::new(frame)))?;
+        }
+        lines.flush()?;
+        is_full = lines.bytes() >= max_size;
+    }
+    lines.write(&Record::End(end))?;
+    let bytes = lines.finish()?;
+    Ok(Outcome { end, bytes, is_full })
+}
+
+/// Lines of JSON, each with its checksum, compressed.
+pub(super) struct Lines<W: Write>(GzEncoder<Counted<W>>);
+
+impl<W: Write> Lines<W> {
+    pub(super) fn new(file: W) -> Self {
+        Self(GzEncoder::new(Counted { file, bytes: 0 }, Compression::default()))
+    }
+
+    pub(super) fn write(&mut self, record: &impl Serialize) -> Result<(), WriteError> {
+        let mut line = serde_json::to_vec(record)?;
+        let checksum = Checksum { crc32: crc32(&line) };
+        line.push(b'\n');
+        self.0.write_all(&line)?;
+        serde_json::to_writer(&mut self.0, &checksum)?;
+        Ok(self.0.write_all(b"\n")?)
+    }
+
+    /// Everything so far can be read from the file.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+
+    fn bytes(&self) -> u64 {
+        self.0.get_ref().bytes
+    }
+
+    /// The size of the file.
+    pub(super) fn finish(self) -> io::Result<u64> {
+        let mut counted = self.0.finish()?;
+        counted.file.flush()?;
+        Ok(counted.bytes)
+    }
+}
+
+/// Counts what it writes.
+struct Counted<W> {
+    file: W,
+    bytes: u64,
+}
+
+impl<W: Write> Write for Counted<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}

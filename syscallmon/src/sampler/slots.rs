@@ -1,0 +1,54 @@
+//! Takes slots back from cgroups that need theirs no more, and tells the kernel side which cgroups share one.
+
+use super::Sampler;
+
+impl Sampler {
+    /// Frees retired slots.
+    pub(super) fn free(&mut self, retired: &[u32]) {
+        if let Err(error) = self.kernel.free(retired) {
+            tracing::error!(error = &error as &dyn std::error::Error, "cannot free slots of cgroups yet; trying again");
+        }
+    }
+
+    /// Tells the kernel side which cgroups are attribution roots.
+    pub(super) fn set_roots(&mut self) {
+        let changes = self.attribution.take_changes();
+        if changes.is_empty() {
+            return;
+        }
+        if let Err(error) = self.kernel.set_roots(&changes) {
+            tracing::error!(error = &error as &dyn std::error::Error, "cannot note containers yet; trying again");
+        }
+    }
+
+    /// Makes the counts final of the dead, and of nested cgroups that are to share another's slot; the dead, and the slots that all had.
+    pub(super) fn retire_dead(&mut self) -> (Vec<u64>, Vec<u32>) {
+        let dead = self.tree.dead().to_vec();
+        let misplaced = self.attribution.misplaced().iter().copied();
+        let all: Vec<u64> = dead.iter().copied().chain(misplaced).collect();
+        if all.is_empty() {
+            return (dead, Vec::new());
+        }
+        match self.kernel.retire(&all) {
+            Ok(retired) => {
+                self.attribution.retired(&all);
+                (dead, retired)
+            }
+            Err(error) => {
+                // They stay dead in the tree, and are tried again.
+                tracing::error!(error = &error as &dyn std::error::Error, "cannot retire slots of dead cgroups");
+                (Vec::new(), Vec::new())
+            }
+        }
+    }
+
+    /// Forgets cgroups whose last counts were read.
+    pub(super) fn forget(&mut self, dead: &[u64]) {
+        self.tree.forget(dead);
+        self.attribution.forget(dead);
+        self.set_roots();
+        self.model.forget_births(dead);
+        self.recorder.forgotten(dead);
+        self.naming.forget(dead, self.model.unresolved());
+    }
+}
