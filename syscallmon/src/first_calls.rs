@@ -70,15 +70,15 @@ impl FirstCalls {
             Workload::Unresolved(place) => Some((number, name(place)?)),
             _ => None,
         };
-        let mut names = Vec::new();
+        let mut renamed = Vec::new();
         for (number, named) in self.calls.iter().filter_map(named).collect::<Vec<_>>() {
             self.calls.reassign(&number, &Tenant::of(&named.workload, &named.about));
             if let Some(call) = self.calls.get_mut(&number) {
                 let before = std::mem::replace(&mut Arc::make_mut(call).workload, named.workload.clone());
-                names.push((before, named));
+                renamed.push((before, named));
             }
         }
-        names
+        renamed
     }
 }
 

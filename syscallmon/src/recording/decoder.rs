@@ -136,7 +136,7 @@ impl Decoder {
     /// Takes up a frame; the sample that it completes, unless it is a part.
     pub(super) fn take(&mut self, mut frame: Frame) -> Result<Option<Sample>, DecodeError> {
         self.take_events(&mut frame)?;
-        for row in frame.slots.drain(..) {
+        for row in &frame.slots {
             self.take_slot(row)?;
         }
         if frame.is_part {
@@ -170,8 +170,8 @@ impl Decoder {
         at_most("events at once", births.len() + renames.len(), self.limits.events)
     }
 
-    fn take_slot(&mut self, row: SlotRow) -> Result<(), DecodeError> {
-        let counts = self.counts(row.counts)?;
+    fn take_slot(&mut self, row: &SlotRow) -> Result<(), DecodeError> {
+        let counts = self.counts(&row.counts)?;
         if row.is_new {
             let new = SlotCounts { slot: row.slot, cgroup_id: row.cgroup, counts: Arc::new(counts) };
             self.series += weight(&new.counts);
@@ -197,7 +197,7 @@ impl Decoder {
         for slot in frame.gone {
             self.series -= self.slots.remove(&slot).map_or(0, |old| weight(&old.counts));
         }
-        let remainder = self.counts(frame.remainder)?;
+        let remainder = self.counts(&frame.remainder)?;
         self.remainder.add(&remainder);
         if let Some(kept) = frame.kept {
             at_most("workloads", kept.len(), self.limits.workloads)?;
@@ -234,7 +234,7 @@ impl Decoder {
     }
 
     /// Counts by the ids that calls have here.
-    fn counts(&mut self, counts: Counts) -> Result<Counts, DecodeError> {
+    fn counts(&mut self, counts: &Counts) -> Result<Counts, DecodeError> {
         let amounts = counts.calls.iter().map(|(_, amount)| *amount);
         let amounts = amounts.chain(counts.setup.iter().map(|(_, amount)| *amount));
         let amounts = amounts.chain(counts.errors.iter().map(|(_, amount)| *amount));

@@ -144,7 +144,9 @@ fn accumulate(samples: &mut [Sample]) {
 
 fn written(samples: &[Sample], is_masked: bool) -> Vec<u8> {
     let (sender, receiver) = mpsc::sync_channel(samples.len());
-    samples.iter().for_each(|sample| sender.send(sample.clone()).unwrap());
+    for sample in samples {
+        sender.send(sample.clone()).unwrap();
+    }
     drop(sender);
     let mut file = Vec::new();
     let header = Header::new(&host(), 1000, is_masked);
@@ -322,7 +324,9 @@ fn a_sample_that_is_left_out_leaves_its_events() {
 #[test]
 fn a_recording_ends_when_it_is_large_enough() {
     let (sender, receiver) = mpsc::sync_channel(100);
-    (0..100).for_each(|_| sender.send(some().remove(0)).unwrap());
+    for _ in 0..100 {
+        sender.send(some().remove(0)).unwrap();
+    }
     let mut file = Vec::new();
     let outcome = write(&mut file, &Header::new(&host(), 1, false), None, &receiver, 1).unwrap();
     assert!(outcome.is_full);

@@ -92,7 +92,7 @@ fn what_was_recorded_beside_a_daemon_is_replayed_exactly_and_without_privileges(
     let binary = binary_for_everybody();
     let flags = ["--speed=max", "--web.listen-address=127.0.0.1:0"];
     let replayed = Daemon::start_command(&mut replay(&binary, &file, &flags));
-    wait_for("the end of the recording", Duration::from_secs(60), || replayed.log_line("at the end of the recording"));
+    wait_for("the end of the recording", Duration::from_mins(1), || replayed.log_line("at the end of the recording"));
     let scrape = replayed.scrape();
     assert_eq!(scrape.calls(&cgroup.label(), "getppid"), 2 * CALLS);
     assert_eq!(live.calls(&cgroup.label(), "getppid"), 2 * CALLS);
@@ -113,7 +113,7 @@ fn a_recorder_that_is_killed_and_a_file_that_is_cut_leave_what_was_before() {
     let recorder = Recorder::start(&file, &[]);
     KnownCalls::run(&[&"calls", &cgroup.path(), &number(libc::SYS_getppid), &"77"]);
     let before = samples(&file);
-    wait_for("two more samples", Duration::from_secs(60), || (samples(&file) > before + 1).then_some(()));
+    wait_for("two more samples", Duration::from_mins(1), || (samples(&file) > before + 1).then_some(()));
     drop(recorder);
     let output = finished(["replay".as_ref(), "--once".as_ref(), file.as_os_str()]);
     let series = format!(r#"syscallmon_syscalls_total{{cgroup="{}",syscall="getppid""#, cgroup.label());

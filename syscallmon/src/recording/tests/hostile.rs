@@ -110,6 +110,9 @@ fn endless(line: impl Fn(u64) -> String, limits: Limits) -> ReadError {
     }
 }
 
+/// Makes the line of a number.
+type Line = Box<dyn Fn(u64) -> String>;
+
 #[test]
 fn what_has_no_end_is_ended() {
     let small = Limits { bytes: 1 << 20, slots: 100, events: 100, series: 1000, samples: 1000, ..Limits::default() };
@@ -117,7 +120,7 @@ fn what_has_no_end_is_ended() {
     let slot = move |slot| format!(r#"{{"slot":{slot},"cgroup":{slot},"is_new":true,"counts":{counts}}}"#);
     let calls: Vec<String> = (0..1000).map(|call| format!("[{call},1]")).collect();
     let many = format!(r#"{{"calls":[{}],"errors":[],"denied":[],"durations":[]}}"#, calls.join(","));
-    let lines: [(&str, Box<dyn Fn(u64) -> String>); 7] = [
+    let lines: [(&str, Line); 7] = [
         ("samples", Box::new(|_| r#"{"frame":{}}"#.to_owned())),
         ("bytes", Box::new(|_| r#"{"frame":{"is_part":true}}"#.to_owned())),
         ("slots", Box::new(move |n| format!(r#"{{"frame":{{"is_part":true,"slots":[{}]}}}}"#, slot(n)))),
