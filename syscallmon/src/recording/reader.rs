@@ -50,7 +50,7 @@ pub struct Problem(#[from] Inner);
 
 #[derive(Debug, thiserror::Error)]
 enum Inner {
-    #[error("{0}")]
+    #[error(transparent)]
     Kind(#[from] KindError),
     #[error("it ends there: the recorder was killed, or the file was cut")]
     Cut,
@@ -63,9 +63,22 @@ enum Inner {
     #[error("it has more than {0} bytes")]
     Bytes(u64),
     #[error("a record cannot be read ({0})")]
-    Json(#[from] serde_json::Error),
+    Json(serde_json::Error),
     #[error("a record {0}")]
-    Record(#[from] DecodeError),
+    Record(DecodeError),
+}
+
+// Not by `#[from]`: their texts are in these already.
+impl From<serde_json::Error> for Inner {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Json(error)
+    }
+}
+
+impl From<DecodeError> for Inner {
+    fn from(error: DecodeError) -> Self {
+        Self::Record(error)
+    }
 }
 
 impl<R: Read> Reader<BufReader<GzDecoder<R>>> {
