@@ -285,7 +285,9 @@ proptest! {
                 let mut waiting = left.iter().filter(|(other, left)| **other != group && **left > 0);
                 prop_assert!(waiting.all(|(other, _)| others.contains(other)), "{group} twice, after {others:?}");
             }
-            served_since.values_mut().for_each(|others| others.push(group));
+            for others in served_since.values_mut() {
+                others.push(group);
+            }
             *left.get_mut(&group).unwrap() -= 1;
         }
         prop_assert!(left.values().all(|&left| left == 0));
