@@ -1,4 +1,6 @@
 //! What others ask of the [`crate::sampler`], which alone changes totals, baselines, violations and policies.
+//!
+//! Carries requests and their answers; knows neither the kernel nor HTTP.
 
 #[cfg(fuzzing)]
 pub mod fuzzing;

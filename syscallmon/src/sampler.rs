@@ -1,8 +1,8 @@
 //! The daemon's heart: takes snapshots, one at a time, and keeps names and totals up to date.
 //!
 //! One task owns the kernel's tables, the tree, totals, baselines and violations, so two snapshots can never run at once, and nobody
-//! else changes anything: others ask for it ([`crate::requests`]), and read views ([`crate::view`]). It samples at each poll, when a scrape wants fresher counts, and early when many cgroups died,
-//! whose slots others wait for.
+//! else changes anything: others ask for it ([`crate::requests`]), and read views ([`crate::view`]). It samples at each poll, when a
+//! scrape requires fresher counts, and early when many cgroups died whose slots are needed. It never does HTTP or waits for a disk.
 
 mod alive;
 mod events;

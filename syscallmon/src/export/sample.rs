@@ -1,4 +1,4 @@
-//! Collects the series of one family, in the form that the prometheus crate wants.
+//! Collects the series of one family of the daemon and the host, in the form that the prometheus crate wants.
 
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricType};
 

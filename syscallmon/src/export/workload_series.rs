@@ -1,4 +1,6 @@
-//! The series of workloads, straight into text.
+//! Writes the series of workloads as text, from their totals and the facts of the host.
+//!
+//! Keeps nothing: [`super::exposition`] decides what is written again.
 
 use super::encode::{
     family::{Bounds, Histogram, SeriesWriter},
