@@ -21,7 +21,6 @@ use syscallmon::{
         fuzzing::{PipeServer, web_config},
         web::WebConfig,
     },
-    kernel::Capacity,
     policy::{Baseline, Baselines, Policies},
     requests::fuzzing::owner,
     sampler::Tunables,
@@ -66,7 +65,7 @@ static SERVERS: LazyLock<Servers> = LazyLock::new(|| {
     let table = CallTable::x86_64();
     let baselines = Arc::new(Mutex::new(baselines(&table)));
     let policies = Policies::new(vec![], true, &table).expect("the built-in policy is right");
-    let first = View { policies: Arc::new(policies), ..View::empty(Arc::new(host(&table))) };
+    let first = View { policies: Arc::new(policies), ..View::empty(Arc::new(Host::minimal())) };
     let (publish, views) = Views::new(first.clone());
     let (owner, serve) = owner(Arc::clone(&baselines), first, publish);
     runtime.spawn(serve);
@@ -82,18 +81,6 @@ static SERVERS: LazyLock<Servers> = LazyLock::new(|| {
         protected: PipeServer::new(users, router),
     }
 });
-
-fn host(table: &CallTable) -> Host {
-    Host {
-        calls: Arc::new(table.clone()),
-        hierarchy: "cgroup2".into(),
-        probes: Vec::new(),
-        capacity: Capacity { cgroups: 1, series: 1, errors: 1, denied: 1, histograms: 1, timed_calls: 1 },
-        duration_bounds: Vec::new(),
-        kernel_memory_bytes: 1,
-        started: (Instant::now(), SystemTime::UNIX_EPOCH),
-    }
-}
 
 fn baselines(table: &CallTable) -> Baselines {
     let mut baselines = Baselines::default();

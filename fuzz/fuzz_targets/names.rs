@@ -17,7 +17,7 @@ use libfuzzer_sys::fuzz_target;
 use syscallmon::{
     alert::{Template, fuzzing::written},
     export::{Renderer, fuzzing::expositions},
-    kernel::{Capacity, FirstCall},
+    kernel::FirstCall,
     model::Model,
     policy::{Process, Reason, Severity, Violation},
     process::{self, CommandLines},
@@ -98,16 +98,7 @@ struct Shown {
 }
 
 static SHOWN: LazyLock<Shown> = LazyLock::new(|| {
-    let host = Host {
-        calls: Arc::new(TABLE.clone()),
-        hierarchy: "cgroup2".into(),
-        probes: Vec::new(),
-        capacity: Capacity { cgroups: 1, series: 1, errors: 1, denied: 1, histograms: 1, timed_calls: 1 },
-        duration_bounds: Vec::new(),
-        kernel_memory_bytes: 1,
-        started: (Instant::now(), SystemTime::UNIX_EPOCH),
-    };
-    let first = View::empty(Arc::new(host));
+    let first = View::empty(Arc::new(Host::minimal()));
     let (publish, views) = Views::new(first.clone());
     Shown { first, publish, renderer: Renderer::new(views).expect("the table of families is right") }
 });

@@ -106,15 +106,12 @@ pub(crate) mod testing {
     use std::{
         sync::{Arc, Mutex, MutexGuard},
         thread,
-        time::{Instant, SystemTime},
     };
 
     use super::{Request, Requester};
     use crate::{
-        kernel::Capacity,
         policy::Baselines,
-        syscalls::CallTable,
-        view::{Host, View, Views},
+        view::{View, Views},
     };
 
     /// The owner ends when nobody can ask any more.
@@ -145,20 +142,6 @@ pub(crate) mod testing {
 
         pub(crate) fn baselines(&self) -> MutexGuard<'_, Baselines> {
             self.baselines.lock().unwrap()
-        }
-    }
-
-    /// What is known on a host of which nothing is known.
-    pub(crate) fn host() -> Host {
-        Host {
-            calls: Arc::new(CallTable::x86_64()),
-            hierarchy: "cgroup2".into(),
-            probes: Vec::new(),
-            capacity: Capacity { cgroups: 1, series: 1, errors: 1, denied: 1, histograms: 1, timed_calls: 1 },
-            duration_bounds: Vec::new(),
-            kernel_memory_bytes: 1,
-            started: (Instant::now(), SystemTime::UNIX_EPOCH),
-            is_replay: false,
         }
     }
 }

@@ -49,6 +49,22 @@ impl Host {
         let (start, time) = self.started;
         time + moment.map_or(Duration::ZERO, |moment| moment.saturating_duration_since(start))
     }
+
+    /// A host without probes and with the smallest tables, for tests and fuzz targets.
+    #[cfg(any(test, fuzzing))]
+    #[must_use]
+    pub fn minimal() -> Self {
+        Self {
+            calls: Arc::new(CallTable::x86_64()),
+            hierarchy: "cgroup2".into(),
+            probes: Vec::new(),
+            capacity: Capacity { cgroups: 1, series: 1, errors: 1, denied: 1, histograms: 1, timed_calls: 1 },
+            duration_bounds: Vec::new(),
+            kernel_memory_bytes: 1,
+            started: (Instant::now(), SystemTime::UNIX_EPOCH),
+            is_replay: false,
+        }
+    }
 }
 
 /// Facts about the newest snapshot.

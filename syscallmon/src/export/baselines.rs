@@ -252,8 +252,9 @@ mod tests {
     use super::*;
     use crate::{
         policy::{self, Policies},
-        requests::testing::{Owned, host},
+        requests::testing::Owned,
         syscalls::CallTable,
+        view::Host,
     };
 
     const LOCAL: Caller = Caller { is_local: true, is_authenticated: false };
@@ -267,7 +268,7 @@ mod tests {
         baselines.begin_or_get(&kind(), (&policy, Learn::default()), SystemTime::UNIX_EPOCH, true).unwrap();
         let read = calls.id("x86_64", "read").unwrap();
         baselines.learn(&kind(), read, &calls, SystemTime::UNIX_EPOCH, Some("nginx"));
-        Owned::new(baselines, View { policies, ..View::empty(Arc::new(host())) })
+        Owned::new(baselines, View { policies, ..View::empty(Arc::new(Host::minimal())) })
     }
 
     fn kind() -> Kind {

@@ -11,8 +11,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     policy::{Learn, Phase, StoreStatus},
-    requests::testing::{Owned, host},
-    view::View,
+    requests::testing::Owned,
+    view::{Host, View},
 };
 
 /// A store, and the owner of the baselines.
@@ -27,7 +27,7 @@ fn kind(name: &str) -> Kind {
 }
 
 fn open(state_directory: &Path) -> Stored {
-    let owned = Owned::new(Baselines::default(), View::empty(Arc::new(host())));
+    let owned = Owned::new(Baselines::default(), View::empty(Arc::new(Host::minimal())));
     let mut store = Disk::new(state_directory, owned.owner.clone(), Arc::new(CallTable::x86_64()));
     store.synchronize();
     Stored { store, owned, state_directory: state_directory.to_owned() }

@@ -12,9 +12,9 @@ use crate::{
         web::{Limits, Server},
     },
     policy::{Baselines, Learn, Policies},
-    requests::testing::{Owned, host},
+    requests::testing::Owned,
     syscalls::CallTable,
-    view::View,
+    view::{Host, View},
 };
 
 #[derive(Debug, Parser)]
@@ -38,7 +38,7 @@ impl Running {
         let (policy, mut baselines): (Arc<str>, _) = ("web".into(), Baselines::default());
         let learns = (&policy, Learn::default());
         assert!(baselines.begin_or_get(&KIND.parse().unwrap(), learns, SystemTime::UNIX_EPOCH, true).is_some());
-        let owned = Owned::new(baselines, View { policies, ..View::empty(Arc::new(host())) });
+        let owned = Owned::new(baselines, View { policies, ..View::empty(Arc::new(Host::minimal())) });
         let server = Server::new(web_config.map(Path::to_owned), Limits::default()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -19,7 +19,6 @@ use crate::{
     kernel::{Probe, ProbeStatus},
     model::Model,
     policy::{Baselines, Learn, Reason, Severity, Violation, Violations},
-    requests::testing::host,
     snapshot::{Counts, Denial, Failure, SlotCounts, Snapshot},
     syscalls::{Call, CallId, CallTable, Errno},
     view::{Host, SnapshotFacts},
@@ -54,7 +53,7 @@ fn view(cgroup: &str) -> View {
     let (mut model, mut violations) = (Model::new(usize::MAX), Violations::default());
     model.apply(&snapshot, Instant::now(), |_| Some(Named { workload: workload.clone(), about: about.clone() }));
     violations.counted(openat, &unexpected(&workload, calls.call(openat)), Instant::now());
-    let host = Host { calls: Arc::new(calls), probes, duration_bounds: Bound::defaults().collect(), ..host() };
+    let host = Host { calls: Arc::new(calls), probes, duration_bounds: Bound::defaults().collect(), ..Host::minimal() };
     View {
         model: model.view().clone(),
         sources: directory.sources(),

@@ -1,20 +1,25 @@
 //! Files that nobody's recorder wrote.
 
+use std::io::Write;
+
 use super::*;
 
 /// A file of these lines, with their checksums.
 fn file(lines: &[&str]) -> Vec<u8> {
+    file_with(lines.iter().map(|line| (*line, reader::crc32(line.as_bytes()))))
+}
+
+/// A file of lines, each with what stands as its checksum.
+fn file_with<'a>(lines: impl IntoIterator<Item = (&'a str, u32)>) -> Vec<u8> {
     let mut file = GzEncoder::new(Vec::new(), Compression::default());
-    for line in lines {
-        use std::io::Write;
-        let checksum = reader::crc32(line.as_bytes());
+    for (line, checksum) in lines {
         writeln!(file, "{line}\n{{\"crc32\":{checksum}}}").unwrap();
     }
     file.finish().unwrap()
 }
 
 fn header() -> String {
-    serde_json::to_string(&Header::new(&host(), 1000, false)).unwrap()
+    serde_json::to_string(&Header::new(&Host::minimal(), 1000, false)).unwrap()
 }
 
 /// What is wrong with a file of a good header and these lines.
@@ -69,6 +74,15 @@ fn what_no_recorder_writes_is_refused_and_says_why() {
         let problem = problem(&[line]);
         assert!(problem.contains(expected), "{problem}: {}", &line[..line.len().min(80)]);
     }
+}
+
+#[test]
+fn a_line_with_a_wrong_checksum_is_refused_and_what_stands_before_it_is_used() {
+    let (header, frame) = (header(), r#"{"frame":{"at":5}}"#);
+    let [of_header, of_frame] = [header.as_str(), frame].map(|line| reader::crc32(line.as_bytes()));
+    let (samples, end) = read(&file_with([(&*header, of_header), (frame, of_frame), (frame, of_frame ^ 1)]));
+    assert_eq!(samples.len(), 1);
+    assert_eq!(end.unwrap_err().problem.to_string(), "a line is not what its checksum says");
 }
 
 #[test]
