@@ -19,6 +19,7 @@ use syscallmon_common::{
 
 use crate::{
     ancestry,
+    count::owner_of,
     globals::{DENIED_PER_CGROUP, ERRORS_PER_CGROUP},
     maps::{
         DENIED, DENIED_OF_SLOT, DENIED_REMAINDER, ERRORS, ERRORS_OF_SLOT, EXHAUSTED, FIRST_SEEN, FREE_HISTOGRAMS,
@@ -62,33 +63,43 @@ pub fn slot<C: EbpfContext>(ctx: &C, cgroup_id: u64) -> Option<u32> {
         }
         return None;
     };
+    let (holder, row) = (SLOTS.get_ptr_mut(slot)?, SERIES_INDEX.get_ptr_mut(slot)?);
+    // SAFETY: valid map values. This CPU alone has the slot until it is in the hash table, and user space leaves it alone until it is in SLOTS.
+    let owner_field = unsafe { &raw mut (*row).owner };
+    // The owner comes first: a CPU that finds the slot in the hash table trusts it by its owner.
+    // SAFETY: as above, one aligned word.
+    unsafe { owner_field.write_volatile(owner) };
     if SLOT_OF_CGROUP.insert(owner, slot, BPF_NOEXIST.into()).is_ok() {
-        // Until the owner is set, other CPUs that find the slot in the hash table come here each time: no harm.
-        if let (Some(id), Some(row)) = (SLOTS.get_ptr_mut(slot), SERIES_INDEX.get_ptr_mut(slot)) {
-            // SAFETY: valid map values; nobody else writes them before user space takes the slot back.
-            unsafe {
-                *id = owner;
-                (&raw mut (*row).owner).write_volatile(owner);
-            }
-        }
+        // SAFETY: as above.
+        unsafe { holder.write_volatile(owner) };
         return Some(slot);
     }
     // Another CPU was first, or the table is full.
+    // SAFETY: as above.
+    unsafe { owner_field.write_volatile(0) };
     give_back(&FREE_SLOTS, slot);
     known_slot(owner)
 }
 
+/// The slot of a cgroup, by the hash table. The owner of the slot decides: the kernel may use an element again for another key while this
+/// program reads its value, and a slot that is being reclaimed has no owner.
 #[inline(always)]
 fn known_slot(cgroup_id: u64) -> Option<u32> {
-    // SAFETY: user space removes an entry only when its cgroup is dead, that is, not this one's.
-    unsafe { SLOT_OF_CGROUP.get(cgroup_id) }.copied()
+    // SAFETY: a value that belongs to another key by now names a slot with another owner.
+    let slot = unsafe { SLOT_OF_CGROUP.get(cgroup_id) }.copied()?;
+    let row = SERIES_INDEX.get_ptr(slot)?;
+    (owner_of(row) == cgroup_id).then_some(slot)
 }
 
-/// The cgroup that has a slot, also while it is taken back.
+/// The cgroup that has a slot, also while it is reclaimed: then the row has no owner any more. Before another CPU has written SLOTS, the row
+/// alone has it.
 #[inline(always)]
 fn holder_of(slot: u32) -> u64 {
-    // SAFETY: a valid map value, read as one word.
-    SLOTS.get_ptr(slot).map_or(0, |id| unsafe { id.read_volatile() })
+    match SERIES_INDEX.get_ptr(slot).map_or(0, owner_of) {
+        // SAFETY: a valid map value, read as one word.
+        0 => SLOTS.get_ptr(slot).map_or(0, |id| unsafe { id.read_volatile() }),
+        owner => owner,
+    }
 }
 
 /// The series for a call that the cgroup makes for the first time, entered in the index. `None`: the call was counted, in the remainder or as

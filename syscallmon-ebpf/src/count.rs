@@ -88,9 +88,10 @@ pub fn slot<C: EbpfContext>(ctx: &C, cgroup_id: u64) -> Option<(u32, *mut IndexR
     }
     let slot = allocate::slot(ctx, cgroup_id)?;
     let row = SERIES_INDEX.get_ptr_mut(slot)?;
-    // 0 while another CPU gives it out, or user space takes it back: then it is looked for again, since no cgroup has this id.
-    cached.cgroup_id = if owner_of(row) == 0 { 0 } else { cgroup_id };
-    cached.owner = owner_of(row);
+    // Read once: user space may clear it at any time. No cgroup has the id 0, so a slot that is being reclaimed is not cached.
+    let owner = owner_of(row);
+    cached.cgroup_id = if owner == 0 { 0 } else { cgroup_id };
+    cached.owner = owner;
     cached.slot = slot;
     Some((slot, row))
 }

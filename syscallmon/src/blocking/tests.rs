@@ -87,13 +87,14 @@ const BLOCKING_CALLS: [&str; 20] = [
 ];
 
 /// Files whose blocking calls no async task makes, and why.
-const BLOCKING_FILES: [(&str, &str); 26] = [
+const BLOCKING_FILES: [(&str, &str); 27] = [
     ("alert/http.rs", "in a thread of blocking"),
     ("alert/sink/log.rs", "in a thread of its own, for which nobody waits"),
     ("blocking.rs", "says what blocks"),
     ("cgroup/", "procfs and cgroupfs, which cannot be remote, by the sampler"),
     ("command/check/", "not the daemon"),
     ("command/policy/", "not the daemon"),
+    ("command/record.rs", "not the daemon"),
     ("command/seccomp_profile.rs", "not the daemon"),
     ("export/builders.rs", "builds answers and reads nothing, a few at a time"),
     ("export/mod.rs", "builds the exposition and reads nothing"),

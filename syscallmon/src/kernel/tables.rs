@@ -266,33 +266,30 @@ impl Tables {
         }
     }
 
-    /// Begins to take back the slots of cgroups: when `wait` has returned for the last time, no program counts in them any more, and their
-    /// counts are final. Returns them; cgroups without a slot are passed over. `wait` returns when every program has ended that ran when
-    /// it was called.
+    /// Begins to reclaim the slots of cgroups. Returns them; cgroups without a slot are passed over. `wait` returns when every program has ended
+    /// that ran when it was called: from then on no program counts in these slots, and their counts are final.
     ///
     /// Harmless for a cgroup that is not dead after all: its next call gets it another slot.
     ///
     /// # Errors
     ///
     /// When the kernel refuses; trying again is harmless.
-    pub(super) fn retire(&mut self, run: Run<'_>, wait: impl Fn(), cgroups: &HashSet<u64>) -> Result<Vec<u32>, Error> {
+    pub(super) fn retire(
+        &mut self,
+        run: Run<'_>,
+        wait: impl FnOnce(),
+        cgroups: &HashSet<u64>,
+    ) -> Result<Vec<u32>, Error> {
         let taken = (1..self.sizes.slots).map(|slot| (slot, self.slots.u64(slot as usize).load(Relaxed)));
         let dead: Vec<(u32, u64)> = taken.filter(|&(_, id)| id != 0 && cgroups.contains(&id)).collect();
         let removals = dead.iter().map(|&(_, cgroup_id)| Return { key: cgroup_id, kind: RETURN_CGROUP, number: 0 });
-        // Out of the hash table first: whoever finds a slot there does not look at its owner.
+        // Out of the hash table first: a cgroup that is alive gets another slot from now on.
         self.returns.put_back(run, removals)?;
-        let retired: Vec<u32> = dead.into_iter().map(|(slot, _)| slot).collect();
-        let mut owned = retired.clone();
-        while !owned.is_empty() {
-            for &slot in &owned {
-                self.owner(slot).store(0, Relaxed);
-            }
-            wait();
-            // A program that was giving the slot out when its owner was cleared has written it since: programs that began later may have
-            // found it in a cache.
-            owned.retain(|&slot| self.owner(slot).load(Relaxed) != 0);
+        for &(slot, _) in &dead {
+            self.owner(slot).store(0, Relaxed);
         }
-        Ok(retired)
+        wait();
+        Ok(dead.into_iter().map(|(slot, _)| slot).collect())
     }
 
     /// `IndexRow::owner` of a slot.

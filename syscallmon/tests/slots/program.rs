@@ -79,8 +79,7 @@ impl Scenario {
         };
         match at {
             At::Find { cgroup, key, is_last } => match tables.find(key) {
-                Some(element) if self.reuses_elements => At::ReadValue { cgroup, key, is_last, element },
-                Some(element) => self.found(cgroup, key, is_last, tables.elements[element].slot),
+                Some(element) => At::ReadValue { cgroup, key, is_last, element },
                 None => not_found(cgroup, key, is_last),
             },
             At::ReadValue { cgroup, key, is_last, element } => {

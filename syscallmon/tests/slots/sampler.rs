@@ -32,7 +32,7 @@ impl Scenario {
                     state.sampler.at = Step::ClearOwner(left);
                 }
             }
-            Step::Wait => self.clear_again(state),
+            Step::Wait => state.sampler.at = Step::Snapshot,
             Step::Snapshot => {
                 apply(state);
                 state.sampler.queue.extend(state.sampler.adds_root.then_some(Return::AddRoot));
@@ -55,16 +55,6 @@ impl Scenario {
     fn wait(&self, state: &mut State) {
         state.cpus.iter_mut().for_each(|cpu| cpu.is_awaited = self.has_membarrier && cpu.at != At::Outside);
         state.sampler.at = Step::Wait;
-    }
-
-    fn clear_again(&self, state: &mut State) {
-        let owned: Numbers = state.sampler.retired.iter().filter(|&slot| state.tables.owners[slot] != 0).collect();
-        if owned.is_empty() || !self.has_second_look {
-            state.sampler.at = Step::Snapshot;
-        } else {
-            owned.iter().for_each(|slot| state.tables.owners[slot] = 0);
-            self.wait(state);
-        }
     }
 }
 

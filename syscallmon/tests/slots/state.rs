@@ -133,7 +133,7 @@ pub(crate) enum At {
     Find { cgroup: Cgroup, key: Cgroup, is_last: bool },
     /// `allocate::known_slot`: reads the value of the element that was found.
     ReadValue { cgroup: Cgroup, key: Cgroup, is_last: bool, element: usize },
-    /// `allocate::known_slot`, mended: reads the owner of the slot that was found.
+    /// `allocate::known_slot`: reads the owner of the slot that was found.
     CheckFound { cgroup: Cgroup, key: Cgroup, is_last: bool, slot: Slot },
     /// `ancestry::owner`: looks for an attribution root.
     FindRoot { cgroup: Cgroup },
@@ -149,7 +149,7 @@ pub(crate) enum At {
     GiveBack { cgroup: Cgroup, owner: Cgroup, slot: Slot },
     /// `count::slot`: reads `IndexRow::owner` for the cache.
     FillCache { cgroup: Cgroup, slot: Slot },
-    /// `count::slot`: reads it once more.
+    /// `count::slot` without `reads_owner_once`: reads it once more.
     FillCacheAgain { cgroup: Cgroup, slot: Slot },
     /// `count::count`: reads the entry of the row.
     ReadEntry { cgroup: Cgroup, slot: Slot },
@@ -238,7 +238,7 @@ pub(crate) enum Step {
     PutBack(Then),
     /// `Tables::retire`: takes the owner out of a row.
     ClearOwner(Numbers),
-    /// `kernel::wait_for_programs`, then `Tables::retire` looks at the owners again: a program that was giving the slot out may have written one.
+    /// `kernel::wait_for_programs`.
     Wait,
     /// `Tables::snapshot`, then `Model::apply`. Counters only grow until they are cleared, so a sum that is a little older than the keys is a
     /// snapshot that was taken a little earlier.

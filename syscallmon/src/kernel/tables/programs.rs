@@ -75,7 +75,7 @@ impl Programs {
         self.with("SERIES_INDEX", |index| index.u64(slot as usize * size_of::<IndexRow>() / 8).load(Relaxed))
     }
 
-    pub(super) fn set_owner(&self, slot: u32, owner: u64) {
+    fn set_owner(&self, slot: u32, owner: u64) {
         self.with("SERIES_INDEX", |index| {
             index.u64(slot as usize * size_of::<IndexRow>() / 8).store(owner, Relaxed);
         });
