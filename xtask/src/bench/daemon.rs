@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
 use super::{child::Guarded, exposition::Exposition, host::Host, interrupt, usage, usage::Memory};
 
@@ -25,8 +25,29 @@ pub(super) struct Daemon {
     child: Guarded,
     log: Log,
     started: Instant,
+    client: Client,
+}
+
+/// A client with a connection of its own.
+pub(super) struct Client {
     address: String,
     agent: ureq::Agent,
+}
+
+impl Client {
+    fn new(address: String) -> Self {
+        Self { address, agent: ureq::Agent::new_with_defaults() }
+    }
+
+    /// The body of an answer, which must be a success; compressed or not, as it came.
+    pub(super) fn get(&self, path: &str, gzip: bool) -> Result<Vec<u8>> {
+        let accepted = if gzip { "gzip" } else { "identity" };
+        let request = self.agent.get(format!("http://{}{path}", self.address)).header("accept-encoding", accepted);
+        let mut response = request.call().with_context(|| format!("cannot get {path}"))?;
+        let mut body = Vec::new();
+        response.body_mut().as_reader().read_to_end(&mut body).with_context(|| format!("cannot read {path}"))?;
+        Ok(body)
+    }
 }
 
 impl Daemon {
@@ -40,19 +61,20 @@ impl Daemon {
         let stderr = child.take_stderr().context("the daemon has no stderr")?;
         let lines = Arc::clone(&log);
         thread::spawn(move || follow(stderr, &lines));
-        let mut daemon = Self { child, log, started, address: String::new(), agent: ureq::Agent::new_with_defaults() };
+        let mut daemon = Self { child, log, started, client: Client::new(String::new()) };
         daemon.wait_until_ready().with_context(|| format!("its log: {:#?}", daemon.log()))?;
         Ok(daemon)
     }
 
     fn wait_until_ready(&mut self) -> Result<()> {
-        self.address = interrupt::wait_for("an address to be listened on", TIMEOUT, || {
+        let address = interrupt::wait_for("an address to be listened on", TIMEOUT, || {
             self.child.ensure_running()?;
             Ok(self.logged("message=listening").and_then(|(_, line)| Some(line.split_once("address=")?.1.to_owned())))
         })?;
+        self.client = Client::new(address);
         interrupt::wait_for("readiness", TIMEOUT, || {
             self.child.ensure_running()?;
-            Ok(self.get("/readyz", false).ok())
+            Ok(self.client.get("/readyz", false).ok())
         })?;
         Ok(())
     }
@@ -75,25 +97,19 @@ impl Daemon {
 
     /// Scrapes it, as it is.
     pub(super) fn scrape(&self) -> Result<Exposition> {
-        Ok(Exposition::new(String::from_utf8(self.get("/metrics", false)?)?))
+        Ok(Exposition::new(String::from_utf8(self.client.get("/metrics", false)?)?))
     }
 
     /// Scrapes it as Prometheus does, that is, compressed: how long that took, and the size.
     pub(super) fn timed_scrape(&self) -> Result<(Duration, usize)> {
         let begin = Instant::now();
-        let body = self.get("/metrics", true)?;
+        let body = self.client.get("/metrics", true)?;
         Ok((begin.elapsed(), body.len()))
     }
 
-    fn get(&self, path: &str, gzip: bool) -> Result<Vec<u8>> {
-        let accepted = if gzip { "gzip" } else { "identity" };
-        let request = self.agent.get(format!("http://{}{path}", self.address)).header("accept-encoding", accepted);
-        let mut response = request.call().with_context(|| format!("cannot get {path}"))?;
-        let encoding = response.headers().get("content-encoding").is_some();
-        ensure!(encoding == gzip, "{path} came in another encoding than {accepted}");
-        let mut body = Vec::new();
-        response.body_mut().as_reader().read_to_end(&mut body).with_context(|| format!("cannot read {path}"))?;
-        Ok(body)
+    /// Another client of it.
+    pub(super) fn client(&self) -> Client {
+        Client::new(self.client.address.clone())
     }
 
     /// The first line of the log that has this text.

@@ -5,6 +5,7 @@
 
 mod cgroup;
 mod child;
+mod clients;
 mod daemon;
 mod exposition;
 mod failing;
@@ -68,6 +69,8 @@ enum Scenario {
     Pingpong,
     /// Many series: the cost of a snapshot, of a scrape, of memory
     Scale,
+    /// Clients that scrape many series without a pause, beside first calls
+    Clients,
     /// The daemon alone: CPU, time to start, size
     Idle,
 }
@@ -87,19 +90,12 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
     let host = Host::find(root)?;
     let mut report = Report::default();
     let scenarios = if args.only.is_empty() { Scenario::value_variants() } else { &args.only };
-    // What has no limit needs no great precision.
-    let fewer = args.rounds.min(FEWER_ROUNDS);
     for scenario in scenarios {
-        report.append(match scenario {
-            Scenario::Getppid => getppid::measure(&host, args.rounds)?,
-            Scenario::Measuring => measuring::measure(&host, fewer)?,
-            Scenario::Filtered => filtered::measure(&host, fewer)?,
-            Scenario::Failing => failing::measure(&host, fewer)?,
-            Scenario::Policies => policies::measure(&host, args.rounds)?,
-            Scenario::Pingpong => pingpong::measure(&host, args.rounds)?,
-            Scenario::Scale => scale::measure(&host)?,
-            Scenario::Idle => idle::measure(&host)?,
-        });
+        let measured = scenario.measure(&host, args.rounds).inspect_err(|_| {
+            // Minutes of work are not lost with the scenario that could not be measured.
+            println!("{}", report.render());
+        })?;
+        report.append(measured);
     }
     let text = format!("{}\n\n{}", host.describe(args.rounds)?, report.render());
     println!("{text}");
@@ -109,6 +105,24 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
     let missed = report.missed();
     ensure!(missed.is_empty(), "over the limit: {}", missed.join(", "));
     Ok(())
+}
+
+impl Scenario {
+    fn measure(self, host: &Host, rounds: NonZeroUsize) -> Result<Report> {
+        // What has no limit needs no great precision.
+        let fewer = rounds.min(FEWER_ROUNDS);
+        match self {
+            Self::Getppid => getppid::measure(host, rounds),
+            Self::Measuring => measuring::measure(host, fewer),
+            Self::Filtered => filtered::measure(host, fewer),
+            Self::Failing => failing::measure(host, fewer),
+            Self::Policies => policies::measure(host, rounds),
+            Self::Pingpong => pingpong::measure(host, rounds),
+            Self::Scale => scale::measure(host),
+            Self::Clients => clients::measure(host),
+            Self::Idle => idle::measure(host),
+        }
+    }
 }
 
 /// Builds what is measured, and the program that makes the calls.

@@ -20,7 +20,7 @@ use super::{
 use crate::shell;
 
 /// Calls that exist on every architecture and, without arguments, fail or concern the caller only.
-const CALLS: [i64; 30] = [
+pub(super) const CALLS: [i64; 30] = [
     libc::SYS_getpid,
     libc::SYS_getppid,
     libc::SYS_gettid,
@@ -64,8 +64,8 @@ const NO_POLL: &str = "--poll.interval=1h";
 const POPULATE_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// A size, with its limits.
-struct Size {
-    cgroups: usize,
+pub(super) struct Size {
+    pub(super) cgroups: usize,
     snapshot_ms: f64,
     /// Of a scrape after one workload of a hundred has made a call, and after all have.
     few_ms: f64,
@@ -73,13 +73,13 @@ struct Size {
     resident_mib: f64,
 }
 
-const SIZES: [Size; 3] = [
+pub(super) const SIZES: [Size; 3] = [
     Size { cgroups: 3388, snapshot_ms: 10.0, few_ms: 25.0, all_ms: 80.0, resident_mib: 110.0 },
     Size { cgroups: 1000, snapshot_ms: 10.0, few_ms: 25.0, all_ms: 25.0, resident_mib: 45.0 },
     Size { cgroups: 200, snapshot_ms: 10.0, few_ms: 5.0, all_ms: 5.0, resident_mib: 32.0 },
 ];
 /// Room for all of them.
-const CAPACITY: [&str; 2] = ["--capacity.cgroups=8192", "--capacity.series=262144"];
+pub(super) const CAPACITY: [&str; 2] = ["--capacity.cgroups=8192", "--capacity.series=262144"];
 
 /// Runs the scenario.
 pub(super) fn measure(host: &Host) -> Result<Report> {
@@ -92,7 +92,7 @@ pub(super) fn measure(host: &Host) -> Result<Report> {
 }
 
 impl Size {
-    fn series(&self) -> usize {
+    pub(super) fn series(&self) -> usize {
         self.cgroups * SERIES_PER_CGROUP
     }
 
@@ -113,7 +113,7 @@ impl Size {
 }
 
 /// Makes so many cgroups, unless they are there, and has each of these calls made in each of them.
-fn call(host: &Host, cgroup: &Cgroup, cgroups: usize, calls: &[i64]) -> Result<()> {
+pub(super) fn call(host: &Host, cgroup: &Cgroup, cgroups: usize, calls: &[i64]) -> Result<()> {
     let numbers = calls.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
     let mut command = Command::new(&host.known_calls);
     command.arg("populate").arg(cgroup.path()).args([&cgroups.to_string(), &numbers]).stdin(Stdio::null());
@@ -189,7 +189,7 @@ fn gather_again(host: &Host, text: &str) -> Result<f64> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "sizes are below 2^52")]
-fn as_f64(bytes: u64) -> f64 {
+pub(super) fn as_f64(bytes: u64) -> f64 {
     bytes as f64
 }
 

@@ -5,7 +5,8 @@ mod reference;
 use std::{
     collections::HashSet,
     io::Read,
-    sync::Arc,
+    sync::{Arc, Barrier},
+    thread,
     time::{Instant, SystemTime},
 };
 
@@ -155,6 +156,23 @@ fn an_exposition_is_rendered_once_per_snapshot() {
     let second = renderer.render(Format::Text);
     assert!(text(&second).contains("syscallmon_snapshots_total 1"));
     assert!(text(&first).contains("syscallmon_snapshots_total 0"));
+}
+
+#[test]
+fn a_hundred_clients_at_once_share_one_exposition() {
+    let renderer = renderer("/a");
+    let start = Barrier::new(100);
+    let expositions: Vec<Arc<Exposition>> = thread::scope(|scope| {
+        let render = || {
+            start.wait();
+            renderer.render(Format::Text)
+        };
+        let clients: Vec<_> = (0..100).map(|_| scope.spawn(render)).collect();
+        clients.into_iter().map(|client| client.join().unwrap()).collect()
+    });
+    assert!(expositions.iter().all(|exposition| Arc::ptr_eq(exposition, &expositions[0])));
+    let texts: Vec<Bytes> = expositions.iter().map(|exposition| exposition.gzip()).collect();
+    assert!(texts.iter().all(|text| text.as_ptr() == texts[0].as_ptr()), "compressed once, too");
 }
 
 #[test]
