@@ -48,7 +48,7 @@ pub fn slot<C: EbpfContext>(ctx: &C, cgroup_id: u64) -> Option<u32> {
     if let Some(slot) = known_slot(cgroup_id) {
         return Some(slot);
     }
-    let owner = ancestry::owner(cgroup_id);
+    let owner = ancestry::attributed_to(cgroup_id);
     if owner != cgroup_id
         && let Some(slot) = known_slot(owner)
     {
@@ -145,7 +145,7 @@ fn new_series_of_call<C: EbpfContext>(ctx: &C, call: &Call, slot: u32) -> Option
 #[cold]
 #[inline(never)]
 pub fn without_slot(call: &Call) {
-    remainder(call, Loss::CgroupsFull, ancestry::owner(call.cgroup_id));
+    remainder(call, Loss::CgroupsFull, ancestry::attributed_to(call.cgroup_id));
 }
 
 /// A new series for an error, entered in the hash table; one for all others when the cgroup has too many. `None`: it was counted
@@ -320,7 +320,7 @@ pub fn outcome_lost(call: &Call, outcome: u16, owner: u64) {
 #[cold]
 #[inline(never)]
 pub fn outcome_without_slot(call: &Call, outcome: u16) {
-    outcome_lost(call, outcome, ancestry::owner(call.cgroup_id));
+    outcome_lost(call, outcome, ancestry::attributed_to(call.cgroup_id));
 }
 
 /// Puts a number back that was taken for nothing.
@@ -408,12 +408,19 @@ fn report_once(call: &Call, outcome: u16, owner: u64) {
 
 /// Reports a call that was made for the first time, or refused for the first time, and the process. `owner` is the cgroup that
 /// it is attributed to; `uncounted` says that the call has no series of its own.
+#[inline(always)]
+fn report(call: &Call, outcome: u16, owner: u64, uncounted: bool) {
+    report_first_call(call.nr, call.abi as u32, owner, u32::from(outcome == OUTCOME_DENIED), u32::from(uncounted));
+}
+
+/// See [`report`]. A global function: the verifier checks it once for each program, and not for each way that leads here.
 #[cold]
 #[inline(never)]
-fn report(call: &Call, outcome: u16, owner: u64, uncounted: bool) {
+#[unsafe(no_mangle)]
+extern "C" fn report_first_call(nr: i64, abi: u32, owner: u64, denied: u32, uncounted: u32) -> u32 {
     let Some(mut event) = FIRST_SEEN.reserve::<FirstSeen>(0) else {
         lost(Loss::FirstSeenEvents);
-        return;
+        return 0;
     };
     let record = event.as_mut_ptr();
     // By field: the whole is too large for the stack.
@@ -421,13 +428,14 @@ fn report(call: &Call, outcome: u16, owner: u64, uncounted: bool) {
     unsafe {
         (*record).time_ns = bpf_ktime_get_ns();
         (*record).cgroup_id = owner;
-        (*record).nr = call.nr;
-        (*record).abi = call.abi as u32;
+        (*record).nr = nr;
+        (*record).abi = abi;
         (*record).uid = bpf_get_current_uid_gid() as u32;
-        (*record).denied = u32::from(outcome == OUTCOME_DENIED);
-        ((*record).uncounted, (*record).padding) = (u32::from(uncounted), 0);
+        (*record).denied = denied;
+        ((*record).uncounted, (*record).padding) = (uncounted, 0);
         (*record).comm = bpf_get_current_comm().unwrap_or_default();
         origin::write(record);
     }
     event.submit(0);
+    1
 }

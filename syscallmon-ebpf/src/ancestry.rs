@@ -15,9 +15,11 @@ use crate::{
     task::{Plain, Task, cgroup_node_id, field},
 };
 
-/// The cgroup that calls of the current task's cgroup are attributed to: an attribution root, or the cgroup itself.
-#[inline(always)]
-pub fn owner(cgroup_id: u64) -> u64 {
+/// The cgroup that calls of the current task's cgroup are attributed to: an attribution root, or the cgroup itself. A global function: the
+/// verifier checks it once for each program, and not for each way that leads here.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn attributed_to(cgroup_id: u64) -> u64 {
     if OFFSET_CGROUP_LEVEL.load() == UNKNOWN_OFFSET {
         return cgroup_id;
     }

@@ -78,6 +78,18 @@ const NEITHER: u32 = 0;
 /// counts by: no.
 #[inline(always)]
 pub fn is_outside(task: *const u8, cgroup: *const u8) -> bool {
+    is_task_outside(task as u64, cgroup as u64) != 0
+}
+
+/// See [`is_outside`]. A global function, as [`kind_of_cgroup`] is: the verifier checks each once, and not for each way that leads here.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn is_task_outside(task: u64, cgroup: u64) -> u32 {
+    u32::from(search_outside(task as *const u8, cgroup as *const u8))
+}
+
+#[inline(always)]
+fn search_outside(task: *const u8, cgroup: *const u8) -> bool {
     let Some((own, root_id)) = own_cgroup(task, cgroup) else { return false };
     let (mut target, mut mover, mut is_in_container) = (cgroup, own, false);
     for _ in 0..MOST_STEPS {
@@ -91,7 +103,7 @@ pub fn is_outside(task: *const u8, cgroup: *const u8) -> bool {
             mover = parent;
             continue;
         }
-        let kind = kind(target);
+        let kind = kind_of_cgroup(target as u64);
         // A unit that has a container of its own, as Quadlet's, is outside of it.
         if is_common && (target == own || kind == CONTAINER || kind == UNIT && !is_in_container) {
             return false;
@@ -133,9 +145,11 @@ fn parent(cgroup: *const u8) -> Option<*const u8> {
     Some(css.wrapping_sub(OFFSET_CGROUP_SELF.load()) as *const u8)
 }
 
-/// A function of its own in the kernel, too, since it is called for each step.
+/// What the name of a cgroup says. A global function.
 #[inline(never)]
-fn kind(cgroup: *const u8) -> u32 {
+#[unsafe(no_mangle)]
+extern "C" fn kind_of_cgroup(cgroup: u64) -> u32 {
+    let cgroup = cgroup as *const u8;
     let Some(node) = field::<*const u8>(cgroup, OFFSET_CGROUP_KN.load()) else { return NEITHER };
     let Some(name) = field::<*const u8>(node, OFFSET_KERNFS_NODE_NAME.load()) else { return NEITHER };
     let mut text = [0; NAME_LEN];

@@ -21,27 +21,36 @@ const ENOENT: i32 = -2;
 #[inline(always)]
 pub fn put_back() {
     for index in 0..RETURNS_LEN as u32 {
-        let Some(entry) = RETURNS.get_ptr_mut(index) else { return };
-        // SAFETY: a whole map value, which user space does not touch meanwhile.
-        let Return { kind, number, key } = unsafe { *entry };
-        let done = match kind {
-            RETURN_CGROUP => is_gone(SLOT_OF_CGROUP.remove(key)),
-            RETURN_ERROR => is_gone(ERRORS.remove(key)),
-            RETURN_DENIED => is_gone(DENIED.remove(key)),
-            RETURN_TIMED => is_gone(TIMED.remove(key)),
-            RETURN_ADD_ROOT => ATTRIBUTION_ROOTS.insert(key, number, BPF_ANY.into()).is_ok(),
-            RETURN_REMOVE_ROOT => is_gone(ATTRIBUTION_ROOTS.remove(key)),
-            RETURN_SLOT => FREE_SLOTS.push(number, BPF_ANY.into()).is_ok(),
-            RETURN_SERIES => FREE_SERIES.push(number, BPF_ANY.into()).is_ok(),
-            RETURN_HISTOGRAM => FREE_HISTOGRAMS.push(number, BPF_ANY.into()).is_ok(),
-            _ => false,
-        };
-        if !done {
+        if put_one_back(index) == 0 {
             return;
         }
+    }
+}
+
+/// Works off one entry: 1 if it is done. A global function: the verifier checks it once, and not for each entry.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn put_one_back(index: u32) -> u32 {
+    let Some(entry) = RETURNS.get_ptr_mut(index) else { return 0 };
+    // SAFETY: a whole map value, which user space does not touch meanwhile.
+    let Return { kind, number, key } = unsafe { *entry };
+    let done = match kind {
+        RETURN_CGROUP => is_gone(SLOT_OF_CGROUP.remove(key)),
+        RETURN_ERROR => is_gone(ERRORS.remove(key)),
+        RETURN_DENIED => is_gone(DENIED.remove(key)),
+        RETURN_TIMED => is_gone(TIMED.remove(key)),
+        RETURN_ADD_ROOT => ATTRIBUTION_ROOTS.insert(key, number, BPF_ANY.into()).is_ok(),
+        RETURN_REMOVE_ROOT => is_gone(ATTRIBUTION_ROOTS.remove(key)),
+        RETURN_SLOT => FREE_SLOTS.push(number, BPF_ANY.into()).is_ok(),
+        RETURN_SERIES => FREE_SERIES.push(number, BPF_ANY.into()).is_ok(),
+        RETURN_HISTOGRAM => FREE_HISTOGRAMS.push(number, BPF_ANY.into()).is_ok(),
+        _ => false,
+    };
+    if done {
         // SAFETY: as above.
         unsafe { (*entry).kind = 0 };
     }
+    u32::from(done)
 }
 
 /// Whether a key is in a table no more. Anything but `ENOENT` is no answer: a lock that is held (`EBUSY`) is tried again.

@@ -33,7 +33,11 @@ const PROFILE: &str = "ebpf";
 ///
 /// The instructions of v3 (Linux 5.1) work on 32 bits, too. Without them, the verifier refuses the programs: it does
 /// not see that a bound which was checked on a copy, cut to 32 bits, holds for the original. Those of v4 need Linux 6.6.
-const FLAGS: [&str; 2] = ["-Ctarget-cpu=v3", "-Clink-arg=--btf"];
+///
+/// LLVM would put cold functions into a section of their own. aya-obj 0.3.0 links a function once for each offset, whatever its section is, and so
+/// takes two functions at the same offset of two sections for one.
+const FLAGS: [&str; 3] =
+    ["-Ctarget-cpu=v3", "-Clink-arg=--btf", "-Clink-arg=--llvm-args=-profile-guided-section-prefix=false"];
 /// Relocations of the BTF, which the linker has applied; no loader reads them.
 const DISPENSABLE: [&str; 2] = [".rel.BTF", ".rel.BTF.ext"];
 /// Atomic instructions with a result, which Linux 5.10 does not take (it has `lock ... +=`).
@@ -189,6 +193,7 @@ fn finish(place: &Place, toolchain: &Toolchain, linked: &Path) -> Result<Vec<u8>
     let code =
         shell::query(Command::new(objdump).args(["--disassemble", "--no-show-raw-insn"]).arg(&stripped), REMEDY)?;
     refuse_new_atomics(&code)?;
+    refuse_second_text(&code)?;
     let object = fs::read(&stripped).with_context(|| format!("cannot read {}", stripped.display()))?;
     reproducible::refuse_paths(place, "an eBPF object", &object)?;
     Ok(object)
@@ -235,9 +240,24 @@ fn refuse_new_atomics(code: &str) -> Result<()> {
     }
 }
 
+/// See [`FLAGS`].
+fn refuse_second_text(code: &str) -> Result<()> {
+    match code.lines().find(|line| line.contains("section .text.")) {
+        Some(line) => bail!("functions in a section of their own, which aya links wrongly: {}", line.trim()),
+        None => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn functions_stand_in_one_section() {
+        assert!(refuse_second_text("Disassembly of section .text:\n").is_ok());
+        let cold = refuse_second_text("Disassembly of section .text:\nDisassembly of section .text.unlikely.:\n");
+        assert!(cold.unwrap_err().to_string().contains(".text.unlikely"));
+    }
 
     #[test]
     fn crate_hashes_are_taken_out_of_symbols() {
