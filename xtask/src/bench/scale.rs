@@ -66,6 +66,8 @@ const POPULATE_TIMEOUT: Duration = Duration::from_mins(5);
 /// A size, with its limits.
 pub(super) struct Size {
     pub(super) cgroups: usize,
+    /// Room for all of them, where the default has none.
+    pub(super) capacity: &'static [&'static str],
     snapshot_ms: f64,
     /// Of a scrape after one workload of a hundred has made a call, and after all have.
     few_ms: f64,
@@ -74,12 +76,24 @@ pub(super) struct Size {
 }
 
 pub(super) const SIZES: [Size; 3] = [
-    Size { cgroups: 3388, snapshot_ms: 10.0, few_ms: 25.0, all_ms: 80.0, resident_mib: 110.0 },
-    Size { cgroups: 1000, snapshot_ms: 10.0, few_ms: 25.0, all_ms: 25.0, resident_mib: 45.0 },
-    Size { cgroups: 200, snapshot_ms: 10.0, few_ms: 5.0, all_ms: 5.0, resident_mib: 32.0 },
+    Size {
+        cgroups: 3388,
+        capacity: &["--capacity.cgroups=8192", "--capacity.series=262144"],
+        snapshot_ms: 10.0,
+        few_ms: 25.0,
+        all_ms: 80.0,
+        resident_mib: 110.0,
+    },
+    Size {
+        cgroups: 1000,
+        capacity: &["--capacity.cgroups=2048"],
+        snapshot_ms: 10.0,
+        few_ms: 25.0,
+        all_ms: 25.0,
+        resident_mib: 45.0,
+    },
+    Size { cgroups: 200, capacity: &[], snapshot_ms: 10.0, few_ms: 5.0, all_ms: 5.0, resident_mib: 32.0 },
 ];
-/// Room for all of them.
-pub(super) const CAPACITY: [&str; 2] = ["--capacity.cgroups=8192", "--capacity.series=262144"];
 
 /// Runs the scenario.
 pub(super) fn measure(host: &Host) -> Result<Report> {
@@ -103,7 +117,7 @@ impl Size {
     /// A daemon that has counted so many series, and the cgroups, which stay as long as it.
     fn populated(&self, host: &Host, flag: &str) -> Result<(Daemon, Cgroup)> {
         let cgroup = Cgroup::new(&host.cgroup2, "scale")?;
-        let daemon = Daemon::start(host, &[flag, CAPACITY[0], CAPACITY[1]])?;
+        let daemon = Daemon::start(host, &[&[flag], self.capacity].concat())?;
         call(host, &cgroup, self.cgroups, &CALLS)?;
         interrupt::sleep(FRESH)?;
         let series = daemon.scrape()?.series_below(cgroup.label());

@@ -91,3 +91,15 @@ fn chunks_cost_little_beside_one_stream() {
     let pieces: usize = gzip(&texts(all.chunks(32 << 10))).iter().map(Bytes::len).sum();
     assert!(pieces < whole * 5 / 4, "{pieces} against {whole}");
 }
+
+#[test]
+fn much_text_is_compressed_in_threads_and_is_one_member() {
+    let parts: Vec<Vec<u8>> = (0..32).map(|number| lines(6000 + number)).collect();
+    let texts = texts(parts.iter().map(Vec::as_slice));
+    assert!(parts.iter().map(Vec::len).sum::<usize>() > MAX_THREADS * MIN_BYTES_OF_THREAD);
+    compress(&texts[1..]);
+    let is_done: Vec<bool> = texts.iter().map(|text| text.deflated.get().is_some()).collect();
+    let has_threads = thread::available_parallelism().unwrap().get() > 1;
+    assert_eq!((is_done[0], is_done[1..].iter().all(|is_done| *is_done)), (false, has_threads));
+    assert_eq!(unpacked(&gzip(&texts)), (parts.concat(), false));
+}
