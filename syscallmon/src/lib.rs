@@ -16,6 +16,7 @@ pub mod fair_share;
 pub mod files;
 pub mod first_calls;
 pub mod kernel;
+pub mod logging;
 pub mod memory;
 pub mod model;
 pub mod policy;

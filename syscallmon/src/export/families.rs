@@ -11,9 +11,10 @@ use crate::{
     alert::SinkStatus,
     blocking::{self, WorkStatus},
     clock::unix_time,
+    logging,
     policy::{MAX_BASELINES, Removed},
     process::LookupResult,
-    settings, syscalls,
+    syscalls,
     tally::Tally,
     view::View,
 };
@@ -501,7 +502,7 @@ pub const FAMILIES: &[Family] = &[
         kind: MetricType::COUNTER,
         labels: &[],
         help: "Log lines that were not written, since stderr is blocked or closed.",
-        series: Series::Host(|_, samples| samples.add(&[], settings::dropped_lines() as f64)),
+        series: Series::Host(|_, samples| samples.add(&[], logging::dropped_lines() as f64)),
     },
     Family {
         name: "syscallmon_snapshots_total",
