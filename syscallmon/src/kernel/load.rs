@@ -1,4 +1,4 @@
-//! Loads the object and attaches what this kernel can run.
+//! Loads the object and attaches what this kernel can run, probe by probe of the table [`super::PROBES`].
 //!
 //! Which implementation of a probe that is, [`super::sys_enter`], [`super::sys_exit`] and [`super::event_probe`] say.
 
@@ -13,16 +13,17 @@ use aya_log::EbpfLogger;
 use syscallmon_common::{ROOT_CGROUP_ID, UNKNOWN_OFFSET};
 
 use super::{
-    Capacity, Counting, Error, Events, Kernel, Options, POSSIBLE_CPUS, ProbeStatus,
-    event_probe::{self, Extent},
+    Capacity, Error, Events, Kernel, Options, POSSIBLE_CPUS, Probe, ProbeStatus,
+    attachments::Attachments,
     explain::privileges,
     facts::Facts,
     fdinfo,
     log::KernelLog,
     offsets::{AncestryOffsets, COMPAT_MASK, Offsets, ProcessOffsets, RegisterOffsets, SeccompOffsets},
-    preemption, program, returns,
+    preemption,
+    probe::Turn,
+    program, returns,
     sizes::Sizes,
-    sys_enter, sys_exit,
     tables::Tables,
 };
 
@@ -35,10 +36,10 @@ pub(super) fn load(options: &Options, positions: &[u16]) -> Result<(Kernel, Even
     let cpus = possible_cpus()?;
     let mut ebpf = load_object(options, options.capacity, cpus, &facts, positions)?;
 
-    // Before everything else: who sets a container up must have been seen to begin before a call of theirs is counted.
-    let setup = event_probe::setup(&mut ebpf, &facts, Extent::Attached);
-    // All others are loaded and ready before they are attached; cgroups first, so that none is missed.
-    let sys_enter = sys_enter::load(&mut ebpf, options, &facts)?;
+    let mut probes = Attachments::wanted(options, &facts);
+    probes.load(&mut ebpf, Turn::First)?;
+    probes.attach(&mut ebpf, Turn::First)?;
+    probes.load(&mut ebpf, Turn::Calls)?;
     program::<RawTracePoint>(&mut ebpf, returns::PROGRAM)?.load()?;
     // What the daemon calls is its own from the first call on that is counted.
     returns::run(&ebpf)?;
@@ -49,19 +50,16 @@ pub(super) fn load(options: &Options, positions: &[u16]) -> Result<(Kernel, Even
         first_seen: ring(&mut ebpf, "FIRST_SEEN")?,
     };
     let tables = Tables::new(&ebpf, &Sizes::new(options, options.capacity), cpus, memory_bytes)?;
-    let sys_enter = sys_enter.settle(&mut ebpf, options, &facts)?;
-    let mut sys_exit = sys_exit::load(&mut ebpf, options, &facts, sys_enter.implementation())?;
-    let cgroup = event_probe::cgroup(&mut ebpf, &facts, Extent::Attached);
-    let io_uring = event_probe::io_uring(&mut ebpf, options, &facts, Extent::Attached);
-    // Calls are seen to begin before threads are known, and threads are known before calls are seen to end: a thread that is
-    // known begins every call before our eyes, so what it ends without having begun was refused.
-    sys_enter.attach(&mut ebpf)?;
-    let task = event_probe::task(&mut ebpf, options, &facts, Extent::Attached);
-    if let Some(sys_exit) = &mut sys_exit {
-        sys_exit.attach(&mut ebpf);
+    probes.settle(&mut ebpf)?;
+    // All are loaded and ready before they are attached.
+    for turn in Turn::REST {
+        probes.load(&mut ebpf, turn)?;
     }
-    let counting = Counting { enter: sys_enter.program(), exit: sys_exit.as_ref().and_then(sys_exit::Chosen::program) };
-    let probes = statuses(&sys_enter, sys_exit.as_ref(), [task, Some(cgroup), Some(setup), io_uring]);
+    for turn in Turn::REST {
+        probes.attach(&mut ebpf, turn)?;
+    }
+    let counting = [Probe::SysEnter, Probe::SysExit].map(|probe| probes.program(probe));
+    let probes = probes.statuses();
     Ok((Kernel { ebpf, counting, probes, tables }, events))
 }
 
@@ -71,23 +69,9 @@ pub(super) fn verify(options: &Options, positions: &[u16]) -> Result<Vec<ProbeSt
     // The smallest tables will do: the verifier does not care, beyond knowing that there are some.
     let capacity = Capacity { cgroups: 1, series: 1, errors: 1, denied: 1, histograms: 1, timed_calls: 1 };
     let mut ebpf = load_object(options, capacity, possible_cpus()?, &facts, positions)?;
-    let sys_enter = sys_enter::load(&mut ebpf, options, &facts)?;
-    let sys_exit = sys_exit::load(&mut ebpf, options, &facts, sys_enter.implementation())?;
-    let cgroup = event_probe::cgroup(&mut ebpf, &facts, Extent::Verified);
-    let setup = event_probe::setup(&mut ebpf, &facts, Extent::Verified);
-    let task = event_probe::task(&mut ebpf, options, &facts, Extent::Verified);
-    let io_uring = event_probe::io_uring(&mut ebpf, options, &facts, Extent::Verified);
-    Ok(statuses(&sys_enter, sys_exit.as_ref(), [task, Some(cgroup), Some(setup), io_uring]))
-}
-
-/// Of all probes that are wanted.
-fn statuses(
-    sys_enter: &sys_enter::Chosen,
-    sys_exit: Option<&sys_exit::Chosen>,
-    others: [Option<ProbeStatus>; 4],
-) -> Vec<ProbeStatus> {
-    let syscalls = [Some(sys_enter.status()), sys_exit.map(sys_exit::Chosen::status)];
-    syscalls.into_iter().chain(others).flatten().collect()
+    let mut probes = Attachments::wanted(options, &facts);
+    probes.verify(&mut ebpf)?;
+    Ok(probes.statuses())
 }
 
 fn load_object(
