@@ -17,6 +17,7 @@ pub mod files;
 pub mod first_calls;
 pub mod kernel;
 pub mod logging;
+pub mod losses;
 pub mod memory;
 pub mod model;
 pub mod policy;

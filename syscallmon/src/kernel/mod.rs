@@ -10,6 +10,7 @@ mod events;
 mod explain;
 mod facts;
 mod fdinfo;
+mod globals;
 mod implementation;
 mod io_uring;
 mod last_read;
