@@ -2,8 +2,17 @@
 //!
 //! Everything that crosses the boundary is `repr(C)`, made of integers only, with explicit padding and
 //! its size asserted at compile time. Nothing here does anything: no I/O, no allocation, no `std`.
+//!
+//! With the feature `bytes`, what user space reads or writes as a whole can be turned into bytes and back.
 
 #![no_std]
+
+mod globals;
+mod loss;
+
+pub use self::loss::Loss;
+#[cfg(feature = "bytes")]
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// How many numbers of one ABI the position table covers: 0 up to and excluding this; a power of two.
 ///
@@ -71,6 +80,7 @@ pub const UNKNOWN_OFFSET: u64 = u64::MAX;
 /// What a series counts: an entry of the map `SERIES_KEYS`. All zero means that the series is free.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "bytes", derive(FromBytes, Immutable, IntoBytes, KnownLayout))]
 pub struct SeriesKey {
     /// Slot of the cgroup, from 1.
     pub slot: u32,
@@ -201,6 +211,7 @@ pub const ROOT_LEVELS: u32 = 16;
 /// or an entry that is done.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "bytes", derive(FromBytes, Immutable, IntoBytes, KnownLayout))]
 pub struct Return {
     /// The cgroup that is to lose its slot, or the [`SeriesKey`] that is to lose its number; 0 otherwise.
     pub key: u64,
@@ -281,6 +292,7 @@ pub const CGROUP_EVENTS_BYTES: u64 = 512 * 1024;
 /// Head of a record in the ring buffer `CGROUP_EVENTS`; `path_len` bytes of path follow a birth.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "bytes", derive(FromBytes, Immutable, IntoBytes, KnownLayout))]
 pub struct CgroupEvent {
     /// `CLOCK_MONOTONIC`, in nanoseconds.
     pub time_ns: u64,
@@ -307,6 +319,7 @@ pub const EXE_NO_PATH: u32 = 2;
 /// The path of an executable within its file system.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "bytes", derive(FromBytes, Immutable, IntoBytes, KnownLayout))]
 pub struct Executable {
     /// Names that there are.
     pub parts: u32,
@@ -353,6 +366,7 @@ pub const FIRST_SEEN_BYTES: u64 = 1024 * 1024;
 /// Two CPUs that make the same first call at the same moment may both report it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "bytes", derive(FromBytes, Immutable, IntoBytes, KnownLayout))]
 pub struct FirstSeen {
     /// `CLOCK_MONOTONIC`, in nanoseconds.
     pub time_ns: u64,
@@ -384,37 +398,6 @@ pub struct FirstSeen {
     pub uncounted: u32,
     /// Keeps the layout explicit.
     pub padding: u32,
-}
-
-/// Why something could not be done as it should: an index of the map `LOST`.
-#[repr(u32)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Loss {
-    /// Calls counted in the remainder, since every cgroup slot was taken.
-    CgroupsFull = 0,
-    /// Calls counted in the remainder, since every series was taken.
-    SeriesFull = 1,
-    /// Births and deaths of cgroups that did not fit the ring buffer.
-    CgroupEvents = 2,
-    /// First-seen events that did not fit the ring buffer.
-    FirstSeenEvents = 3,
-    /// Errors that found no slot or no series.
-    ErrorsFull = 4,
-    /// Refused calls that found no slot or no series; they are counted in `DENIED_REMAINDER`.
-    DeniedFull = 5,
-    /// Measured calls that found no slot or no histogram.
-    HistogramsFull = 6,
-    /// Calls that were not measured, since too many were under way.
-    StartsFull = 7,
-    /// Calls whose position is outside of the tables: a mistake in the position table.
-    Position = 8,
-    /// Numbers that could not be put back after another CPU was first.
-    Numbers = 9,
-}
-
-impl Loss {
-    /// Number of reasons.
-    pub const COUNT: usize = 10;
 }
 
 const _: () = {

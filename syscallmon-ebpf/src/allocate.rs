@@ -1,15 +1,13 @@
-//! The slow path: gives a cgroup its slot and a call its series, or counts the call in the remainder.
+//! The slow path: gives a call its series, or counts the call in the remainder.
 //!
-//! Numbers come from queues that user space fills and refills. Two CPUs may race for the same key:
-//! of two slots, outcomes or histograms one is given back, of two series of calls both count and user space adds them up.
-
-use core::intrinsics::{AtomicOrdering, atomic_xadd};
+//! Two CPUs may race for the same key: of two outcomes or histograms one is given back, of two series of calls both count and user space
+//! adds them up.
 
 use aya_ebpf::{
     EbpfContext,
-    bindings::{BPF_ANY, BPF_NOEXIST, BPF_RB_AVAIL_DATA},
+    bindings::{BPF_NOEXIST, BPF_RB_AVAIL_DATA},
     helpers::{bpf_get_current_comm, bpf_get_current_uid_gid, bpf_ktime_get_ns},
-    maps::{Array, HashMap, Queue},
+    maps::{Array, HashMap},
 };
 use aya_log_ebpf::warn;
 use syscallmon_common::{
@@ -19,18 +17,16 @@ use syscallmon_common::{
 
 use crate::{
     ancestry,
-    count::owner_of,
+    counter::{add, lost},
     globals::{DENIED_PER_CGROUP, ERRORS_PER_CGROUP},
     maps::{
-        DENIED, DENIED_OF_SLOT, DENIED_REMAINDER, ERRORS, ERRORS_OF_SLOT, EXHAUSTED, FIRST_SEEN, FREE_HISTOGRAMS,
-        FREE_SERIES, FREE_SLOTS, HISTOGRAM_KEYS, LOST, REMAINDER, REPORTED, SERIES_INDEX, SERIES_KEYS, SETUP_COUNTS,
-        SLOT_OF_CGROUP, SLOTS, TIMED, WARNED,
+        DENIED, DENIED_OF_SLOT, DENIED_REMAINDER, ERRORS, ERRORS_OF_SLOT, FIRST_SEEN, FREE_HISTOGRAMS, FREE_SERIES,
+        HISTOGRAM_KEYS, REMAINDER, REPORTED, SERIES_KEYS, SETUP_COUNTS, TIMED,
     },
     origin, setup,
+    slot::holder_of,
+    supply::{exhausted, give_back, is_exhausted, take},
 };
-
-/// Least time between two warnings of the same thing.
-const WARN_INTERVAL_NS: u64 = 60_000_000_000;
 
 /// One call, as counted.
 pub struct Call {
@@ -38,68 +34,6 @@ pub struct Call {
     pub nr: i64,
     pub abi: Abi,
     pub position: u32,
-}
-
-/// The slot that a cgroup's calls are counted in: its own, or that of the attribution root that it is nested in. Given now if there was
-/// none. `None`: there are no more.
-#[cold]
-#[inline(never)]
-pub fn slot<C: EbpfContext>(ctx: &C, cgroup_id: u64) -> Option<u32> {
-    if let Some(slot) = known_slot(cgroup_id) {
-        return Some(slot);
-    }
-    let owner = ancestry::attributed_to(cgroup_id);
-    if owner != cgroup_id
-        && let Some(slot) = known_slot(owner)
-    {
-        return Some(slot);
-    }
-    let Some(slot) = take(&FREE_SLOTS, Supply::Slots) else {
-        if exhausted(Supply::Slots) {
-            warn!(
-                ctx,
-                "every cgroup slot is taken: more cgroups are counted in the remainder (raise capacity.cgroups)"
-            );
-        }
-        return None;
-    };
-    let (holder, row) = (SLOTS.get_ptr_mut(slot)?, SERIES_INDEX.get_ptr_mut(slot)?);
-    // SAFETY: valid map values. This CPU alone has the slot until it is in the hash table, and user space leaves it alone until it is in SLOTS.
-    let owner_field = unsafe { &raw mut (*row).owner };
-    // The owner comes first: a CPU that finds the slot in the hash table trusts it by its owner.
-    // SAFETY: as above, one aligned word.
-    unsafe { owner_field.write_volatile(owner) };
-    if SLOT_OF_CGROUP.insert(owner, slot, BPF_NOEXIST.into()).is_ok() {
-        // SAFETY: as above.
-        unsafe { holder.write_volatile(owner) };
-        return Some(slot);
-    }
-    // Another CPU was first, or the table is full.
-    // SAFETY: as above.
-    unsafe { owner_field.write_volatile(0) };
-    give_back(&FREE_SLOTS, slot);
-    known_slot(owner)
-}
-
-/// The slot of a cgroup, by the hash table. The owner of the slot decides: the kernel may use an element again for another key while this
-/// program reads its value, and a slot that is being reclaimed has no owner.
-#[inline(always)]
-fn known_slot(cgroup_id: u64) -> Option<u32> {
-    // SAFETY: a value that belongs to another key by now names a slot with another owner.
-    let slot = unsafe { SLOT_OF_CGROUP.get(cgroup_id) }.copied()?;
-    let row = SERIES_INDEX.get_ptr(slot)?;
-    (owner_of(row) == cgroup_id).then_some(slot)
-}
-
-/// The cgroup that has a slot, also while it is reclaimed: then the row has no owner any more. Before another CPU has written SLOTS, the row
-/// alone has it.
-#[inline(always)]
-fn holder_of(slot: u32) -> u64 {
-    match SERIES_INDEX.get_ptr(slot).map_or(0, owner_of) {
-        // SAFETY: a valid map value, read as one word.
-        0 => SLOTS.get_ptr(slot).map_or(0, |id| unsafe { id.read_volatile() }),
-        owner => owner,
-    }
 }
 
 /// The series for a call that the cgroup makes for the first time, entered in the index. `None`: the call was counted, in the remainder or as
@@ -323,44 +257,6 @@ pub fn outcome_without_slot(call: &Call, outcome: u16) {
     outcome_lost(call, outcome, ancestry::attributed_to(call.cgroup_id));
 }
 
-/// Puts a number back that was taken for nothing.
-#[inline(always)]
-fn give_back(free: &Queue<u32>, number: u32) {
-    if free.push(number, BPF_ANY.into()).is_err() {
-        lost(Loss::Numbers);
-    }
-}
-
-/// A number from a free list, unless it was seen empty since user space last filled it.
-#[inline(always)]
-fn take(free: &Queue<u32>, supply: Supply) -> Option<u32> {
-    if is_exhausted(supply) { None } else { free.pop().ok().flatten() }
-}
-
-#[inline(always)]
-fn is_exhausted(supply: Supply) -> bool {
-    // SAFETY: a valid map value, read as one word.
-    EXHAUSTED.get_ptr_mut(supply as u32).is_some_and(|flag| unsafe { flag.read_volatile() } != 0)
-}
-
-/// Notes that a supply is used up; whether the log should be told, which it is once a minute at most.
-#[inline(always)]
-fn exhausted(supply: Supply) -> bool {
-    let (Some(flag), Some(warned)) = (EXHAUSTED.get_ptr_mut(supply as u32), WARNED.get_ptr_mut(supply as u32)) else {
-        return false;
-    };
-    // SAFETY: valid map values, read and written as one word each; the helper takes nothing.
-    unsafe {
-        flag.write_volatile(1);
-        let (now, last) = (bpf_ktime_get_ns(), warned.read_volatile());
-        let due = last == 0 || now - last > WARN_INTERVAL_NS;
-        if due {
-            warned.write_volatile(now);
-        }
-        due
-    }
-}
-
 /// Counts a call that has no series. It is reported all the same, once: whoever fills the tables hides nothing.
 #[inline(always)]
 fn remainder(call: &Call, reason: Loss, owner: u64) {
@@ -368,21 +264,6 @@ fn remainder(call: &Call, reason: Loss, owner: u64) {
     lost(reason);
     if !setup::is_under_way() {
         report_once(call, OUTCOME_ENTERED, owner);
-    }
-}
-
-/// Counts one loss.
-#[inline(always)]
-pub fn lost(reason: Loss) {
-    add(&LOST, reason as u32);
-}
-
-/// Adds one to an array's entry that all CPUs share.
-#[inline(always)]
-fn add(array: &Array<u64>, index: u32) {
-    if let Some(value) = array.get_ptr_mut(index) {
-        // SAFETY: a valid, aligned map value, which everybody adds to atomically.
-        unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(value, 1) };
     }
 }
 

@@ -12,8 +12,8 @@ use syscallmon_common::{
 };
 
 use crate::{
-    allocate::lost,
     ancestry::parent,
+    counter::lost,
     globals::{
         COUNTS_CGROUP2, OFFSET_CGROUP_KN, OFFSET_CGROUP_ROOT, OFFSET_CGROUP_ROOT_HIERARCHY_ID,
         OFFSET_CRED_CAP_EFFECTIVE, OFFSET_EVENT_ID, OFFSET_EVENT_PATH, OFFSET_EVENT_ROOT, OFFSET_KERNFS_NODE_ID,

@@ -1,17 +1,18 @@
 //! The hot path: (cgroup, ABI, number) -> slot -> series -> this CPU's counter.
 //!
-//! No atomic and no hash lookup, and three map lookups that the verifier inlines. Whatever is missing is
-//! made by [`crate::allocate`], once.
+//! No atomic and no hash lookup, and three map lookups that the verifier inlines: two of them in [`crate::slot`] and
+//! [`crate::counter`]. Whatever is missing is made by [`crate::allocate`], once.
 
-use aya_ebpf::{EbpfContext, helpers::bpf_get_smp_processor_id};
-use syscallmon_common::{IndexRow, Loss, POSITIONS_PER_CGROUP, SLOT_CACHE_LEN};
+use aya_ebpf::EbpfContext;
+use syscallmon_common::{Loss, POSITIONS_PER_CGROUP};
 
 use crate::{
     allocate::{self, Call},
+    counter::{lost, one_more},
     denied, duration,
-    globals::{SERIES_PER_CPU, TIMES_CALLS},
-    maps::{COUNTERS, SERIES_INDEX, SLOT_CACHE},
+    globals::TIMES_CALLS,
     number::{Numbered, of_call, of_operation},
+    slot::slot,
     task::Task,
 };
 
@@ -45,7 +46,7 @@ fn count<C: EbpfContext>(ctx: &C, cgroup_id: u64, position: u32, call: impl Fn()
         return 0;
     };
     if position as usize >= POSITIONS_PER_CGROUP {
-        allocate::lost(Loss::Position);
+        lost(Loss::Position);
         return slot;
     }
     // SAFETY: `row` points to a whole map value, and the position was just checked.
@@ -61,44 +62,4 @@ fn count<C: EbpfContext>(ctx: &C, cgroup_id: u64, position: u32, call: impl Fn()
     }
     one_more(series);
     slot
-}
-
-/// Adds one to this CPU's counter of a series.
-#[inline(always)]
-pub fn one_more(series: u32) {
-    // SAFETY: the helper takes nothing.
-    let cpu = unsafe { bpf_get_smp_processor_id() };
-    if let Some(counter) = COUNTERS.get_ptr_mut(cpu * SERIES_PER_CPU.load() + series) {
-        // SAFETY: a valid map value, which only this CPU writes.
-        unsafe { *counter += 1 };
-    }
-}
-
-/// The slot that a cgroup's calls are counted in, and its row; `None` when every slot is taken.
-#[inline(always)]
-pub fn slot<C: EbpfContext>(ctx: &C, cgroup_id: u64) -> Option<(u32, *mut IndexRow)> {
-    let cache = SLOT_CACHE.get_ptr_mut(0)?;
-    // SAFETY: `cache` points to a whole map value of this CPU; the index is masked to its length.
-    let cached = unsafe { &mut (*cache).entries[cgroup_id as usize & (SLOT_CACHE_LEN - 1)] };
-    if cached.cgroup_id == cgroup_id {
-        let row = SERIES_INDEX.get_ptr_mut(cached.slot)?;
-        if owner_of(row) == cached.owner {
-            return Some((cached.slot, row));
-        }
-    }
-    let slot = allocate::slot(ctx, cgroup_id)?;
-    let row = SERIES_INDEX.get_ptr_mut(slot)?;
-    // Read once: user space may clear it at any time. No cgroup has the id 0, so a slot that is being reclaimed is not cached.
-    let owner = owner_of(row);
-    cached.cgroup_id = if owner == 0 { 0 } else { cgroup_id };
-    cached.owner = owner;
-    cached.slot = slot;
-    Some((slot, row))
-}
-
-/// The cgroup that a slot belongs to now.
-#[inline(always)]
-pub fn owner_of(row: *const IndexRow) -> u64 {
-    // SAFETY: callers have a whole map value, whose owner everybody reads and writes as one word.
-    unsafe { (&raw const (*row).owner).read_volatile() }
 }

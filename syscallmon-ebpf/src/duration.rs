@@ -11,10 +11,11 @@ use aya_ebpf::{
 use syscallmon_common::{DURATION_BUCKETS, Loss, OUTCOME_ENTERED, SeriesKey, Start};
 
 use crate::{
-    allocate::{self, Call, known, lost},
-    count::{owner_of, slot},
+    allocate::{self, Call, known},
+    counter::lost,
     globals::HISTOGRAMS_PER_CPU,
     maps::{HISTOGRAMS, SERIES_INDEX, STARTS, TIMED},
+    slot::{owner_of, slot},
     task::Task,
 };
 
@@ -25,7 +26,7 @@ pub fn begin(task: impl Task, position: u32, slot: u32) {
     // SAFETY: the helper takes nothing.
     let start = Start { time_ns: unsafe { bpf_ktime_get_ns() }, position, slot, owner };
     if STARTS.insert(task.address(), start, BPF_ANY.into()).is_err() {
-        lost(Loss::StartsFull);
+        lost(Loss::TimedCallsFull);
     }
 }
 

@@ -1,10 +1,12 @@
 //! The kernel side of syscallmon: the programs, and which tracepoint each belongs to.
 //!
-//! What they share is one idea a file: [`task`] (who calls), [`number`] (what), [`count`] (the hot path), [`allocate`] (its
-//! slow path, taken once a series), [`ancestry`] (which cgroup a call is attributed to), [`outcome`] (how calls end), [`denied`] (those that never began), [`duration`] (how long they take),
-//! [`returns`] (what comes back), [`io_uring`] (calls that are none), [`setup`] (calls that are the runtime's), [`outside`] (who can be one), [`executable`] (what a process runs), [`origin`] (where a caller comes from), [`cgroup`] (births and deaths), [`globals`] (what user
-//! space sets before loading) and [`maps`]. User space loads only the programs that this kernel can run, and only those that
-//! somebody wants; see `syscallmon/src/kernel/`.
+//! What they share is one idea a file: [`task`] (who calls), [`number`] (what), [`count`] (the hot path), [`slot`] (which slot a cgroup
+//! has), [`counter`] (what is added to), [`allocate`] (the slow path, taken once a series), [`supply`] (the free numbers that it takes),
+//! [`ancestry`] (which cgroup a call is attributed to), [`outcome`] (how calls end), [`denied`] (those that never began), [`duration`] (how
+//! long they take), [`returns`] (what comes back), [`io_uring`] (calls that are none), [`setup`] (calls that are the runtime's), [`outside`]
+//! (who can be one), [`executable`] (what a process runs), [`origin`] (where a caller comes from), [`cgroup`] (births and deaths),
+//! [`globals`] (what user space sets before loading) and [`maps`]. User space loads only the programs that this kernel can run, and only
+//! those that somebody wants; see `syscallmon/src/kernel/`.
 
 #![no_std]
 #![no_main]
@@ -20,6 +22,7 @@ mod allocate;
 mod ancestry;
 mod cgroup;
 mod count;
+mod counter;
 mod denied;
 mod duration;
 mod executable;
@@ -33,6 +36,8 @@ mod outside;
 mod preemption;
 mod returns;
 mod setup;
+mod slot;
+mod supply;
 mod task;
 
 use aya_ebpf::{

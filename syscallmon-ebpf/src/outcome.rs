@@ -8,11 +8,12 @@ use syscallmon_common::{ENOSYS, ERRNO_MAX, OUTCOME_DENIED, OUTCOME_DENIED_ENOSYS
 
 use crate::{
     allocate::{self, Call, known},
-    count::{one_more, slot},
+    counter::one_more,
     denied, duration,
     globals::{COUNTS_DENIED, COUNTS_ERRORS, TIMES_CALLS},
     maps::{DENIED, ERRORS},
     number::{Entry, Numbered, of_call},
+    slot::slot,
     task::Task,
 };
 

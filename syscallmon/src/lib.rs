@@ -16,6 +16,8 @@ pub mod fair_share;
 pub mod files;
 pub mod first_calls;
 pub mod kernel;
+pub mod logging;
+pub mod losses;
 pub mod memory;
 pub mod model;
 pub mod policy;

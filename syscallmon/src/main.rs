@@ -19,7 +19,7 @@ fn main() -> ExitCode {
         }
     };
     let outcome = cli.execute();
-    syscallmon::settings::flush_log(PRINT_TIMEOUT);
+    syscallmon::logging::flush(PRINT_TIMEOUT);
     outcome.unwrap_or_else(|error| {
         print_error(format!("syscallmon: {error:#}"));
         ExitCode::FAILURE

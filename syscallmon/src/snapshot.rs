@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     durations::Durations,
+    losses::Losses,
     syscalls::{CallId, Errno},
     tally::Tally,
 };
@@ -116,39 +117,6 @@ pub struct SlotCounts {
     pub cgroup_id: u64,
     /// Its counts, since the cgroup got the slot. The same as in the snapshot before where nothing has changed.
     pub counts: Arc<Counts>,
-}
-
-/// Running totals of what could not be done as it should, since the probes were loaded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Losses {
-    /// Calls counted in the remainder, since every cgroup slot was taken.
-    pub cgroups_full: u64,
-    /// Calls counted in the remainder, since every series was taken.
-    pub series_full: u64,
-    /// Births and deaths of cgroups that did not fit their ring buffer.
-    pub cgroup_events: u64,
-    /// First-seen events that did not fit their ring buffer.
-    pub first_seen_events: u64,
-    /// Errors that found no slot or no series: counted as [`Failure::Other`] of the remainder.
-    pub errors_full: u64,
-    /// Refused calls that found no slot or no series: counted in the remainder.
-    pub denied_full: u64,
-    /// Calls whose duration found no slot or no histogram.
-    pub histograms_full: u64,
-    /// Calls that were not measured, since too many were under way at once.
-    pub timed_calls_full: u64,
-    /// Calls that have no place in the tables, by a mistake in the table of positions.
-    #[serde(default)]
-    pub position: u64,
-    /// Numbers of slots, series and histograms that the kernel side did not take back when it was asked to: it is asked again at
-    /// the next snapshot, each time counted once more.
-    #[serde(default)]
-    pub reclaim: u64,
-    /// Times that the kernel skipped a program that would have met itself on its CPU: calls not counted at all.
-    /// `None` where the kernel does not tell (before Linux 5.12).
-    pub recursion: Option<u64>,
-    /// The same for the program that sees how calls end; `None` also where there is none.
-    pub exit_recursion: Option<u64>,
 }
 
 /// The kernel's counts at one moment.

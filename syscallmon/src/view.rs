@@ -14,9 +14,9 @@ use crate::{
     durations::Bound,
     first_calls::FirstCall,
     kernel::{Capacity, ProbeStatus},
+    losses::{Losses, Lost},
     model::ModelView,
     policy::{BaselinesView, Policies, ViolationsView},
-    snapshot::Losses,
     syscalls::CallTable,
     workload::SourceStatus,
 };
@@ -174,6 +174,14 @@ impl View {
             alerts: AlertStatus::default(),
             config_reload: Reload::succeeded(time),
         }
+    }
+
+    /// How much was lost for each reason.
+    #[must_use]
+    pub fn losses(&self) -> Vec<Lost> {
+        let mut losses = self.snapshot.losses.all();
+        losses.extend(self.model.losses());
+        losses
     }
 }
 

@@ -15,7 +15,8 @@ use anyhow::{Context, Result, ensure};
 
 use self::elf::Elf;
 use crate::{
-    cross::{self, Arch},
+    arch::Arch,
+    cross,
     record::sha256,
     reproducible::{self, Place},
     setup::{self, Purpose},

@@ -17,7 +17,7 @@ use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 
 pub(crate) use self::{content::Image, layer::Layer};
-use crate::{cross::Arch, dist, vm, workspace};
+use crate::{arch::Arch, dist, vm, workspace};
 
 /// The most that a file may have.
 const MAX_BYTES: usize = 20_000_000;

@@ -18,6 +18,7 @@ pub mod syscalls;
 pub mod test;
 pub mod vm;
 
+pub mod arch;
 pub mod cross;
 pub mod record;
 pub mod shell;

@@ -26,7 +26,7 @@ use self::{
     outcome::Outcome,
 };
 use crate::{
-    cross::Arch,
+    arch::Arch,
     dist, parallel, readme,
     setup::{self, Purpose},
     workspace,

@@ -20,8 +20,9 @@ use super::{
 };
 use crate::{
     alert::Alerts,
+    logging,
     recording::{self, Header, MaskNames, Outcome, WriteOptions},
-    settings::{self, Config, PolicySources, Settings},
+    settings::{Config, PolicySources, Settings},
 };
 
 /// Record the system calls of every workload of this host, to be shown anywhere by `syscallmon replay`.
@@ -73,7 +74,7 @@ impl Record {
         let mut config = Config::resolve(self.settings.clone(), self.config.config_file.as_deref())?;
         // Nothing is judged.
         config.policies = PolicySources::none();
-        settings::start_log(config.log_level, config.log_format).context("cannot start logging")?;
+        logging::start(config.log_level, config.log_format).context("cannot start logging")?;
         let file = create(&self.output).with_context(|| format!("cannot create {}", self.output.display()))?;
         let attached = attach(&config).inspect_err(|_| {
             // Empty, and ours.

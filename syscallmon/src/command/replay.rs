@@ -30,7 +30,7 @@ use crate::{
         Site,
         web::{Limits as WebLimits, Server},
     },
-    files,
+    files, logging,
     recording::{End, Limits, ReadError, Reader, Recorded, Sample},
     sampler::{Controls, PlayError, Player, Replay as Playing, Speed},
     settings::{self, Config, Settings, Web},
@@ -96,7 +96,7 @@ impl Replay {
         let mut stop = StopSignals::new()?;
         let settings = Settings { web: self.web.clone(), log: self.log.clone(), ..Settings::default() };
         let config = Config::resolve(settings, None)?;
-        settings::start_log(config.log_level, config.log_format).context("cannot start logging")?;
+        logging::start(config.log_level, config.log_format).context("cannot start logging")?;
         let reader = open(&self.file).with_context(|| format!("cannot replay {}", self.file.display()))?;
         let header = reader.header();
         tracing::info!(

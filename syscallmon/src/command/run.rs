@@ -31,6 +31,7 @@ use crate::{
         web::{Limits, Server},
     },
     kernel::{self, Events, Kernel, Options, Probe, V1Hierarchy},
+    logging::{self, LogHandle},
     model::Model,
     policy::Baselines,
     policy_watch::PolicyWatch,
@@ -38,7 +39,7 @@ use crate::{
     recording::Sink,
     requests::Requester,
     sampler::{Beginning, Sampler, Tunables},
-    settings::{self, Config, ListenAddress, LoadedPolicies, LogHandle, PolicySources, Settings, Watched},
+    settings::{Config, ListenAddress, LoadedPolicies, PolicySources, Settings, Watched},
     store::Store,
     syscalls::CallTable,
     view::{Host, Reload, View, Views},
@@ -118,7 +119,7 @@ impl Run {
         // Before everything that takes long: a signal meanwhile is not lost, and ends the daemon as it does later.
         let mut stop = StopSignals::new()?;
         let config = self.resolve()?;
-        let log = settings::start_log(config.log_level, config.log_format).context("cannot start logging")?;
+        let log = logging::start(config.log_level, config.log_format).context("cannot start logging")?;
         let listeners = if self.once { Vec::new() } else { bind(&config.listen_addresses)? };
         let limits = Limits::with_connections(config.max_connections);
         let server = server(config.web_config_file.clone(), limits)?;

@@ -11,9 +11,10 @@ use crate::{
     alert::SinkStatus,
     blocking::{self, WorkStatus},
     clock::unix_time,
+    logging,
     policy::{MAX_BASELINES, Removed},
     process::LookupResult,
-    settings, syscalls,
+    syscalls,
     tally::Tally,
     view::View,
 };
@@ -116,34 +117,11 @@ pub const FAMILIES: &[Family] = &[
         name: "syscallmon_lost_total",
         kind: MetricType::COUNTER,
         labels: &["reason"],
-        help: "What could not be done as it should: cgroups_full and series_full are calls counted in the remainder, \
-               errors_full and denied_full are errors and refused calls counted there, histograms_full and timed_calls_full are \
-               calls that were not measured, recursion are calls not counted at all, exit_recursion are calls whose end was not \
-               seen (both absent where the kernel does not tell), cgroup_events and first_seen_events are events, \
-               position are calls that the tables have no place for, reclaim are numbers of removed cgroups that the kernel's tables did not \
-               take back at once, \
-               workloads_folded are gone workloads whose calls were moved to (gone), max_series are calls counted in the remainder since \
-               workload.max-series was reached.",
+        help: "Calls and events that were lost, or counted without their workload, by reason.",
         series: Series::Host(|view, samples| {
-            let losses = &view.snapshot.losses;
-            for (reason, count) in [
-                ("cgroups_full", Some(losses.cgroups_full)),
-                ("series_full", Some(losses.series_full)),
-                ("cgroup_events", Some(losses.cgroup_events)),
-                ("first_seen_events", Some(losses.first_seen_events)),
-                ("errors_full", Some(losses.errors_full)),
-                ("denied_full", Some(losses.denied_full)),
-                ("histograms_full", Some(losses.histograms_full)),
-                ("timed_calls_full", Some(losses.timed_calls_full)),
-                ("position", Some(losses.position)),
-                ("reclaim", Some(losses.reclaim)),
-                ("recursion", losses.recursion),
-                ("exit_recursion", losses.exit_recursion),
-                ("workloads_folded", Some(view.model.folded())),
-                ("max_series", Some(view.model.capped())),
-            ] {
+            for (reason, count) in view.losses() {
                 if let Some(count) = count {
-                    samples.add(&[("reason", reason)], count as f64);
+                    samples.add(&[("reason", reason.name)], count as f64);
                 }
             }
         }),
@@ -501,7 +479,7 @@ pub const FAMILIES: &[Family] = &[
         kind: MetricType::COUNTER,
         labels: &[],
         help: "Log lines that were not written, since stderr is blocked or closed.",
-        series: Series::Host(|_, samples| samples.add(&[], settings::dropped_lines() as f64)),
+        series: Series::Host(|_, samples| samples.add(&[], logging::dropped_lines() as f64)),
     },
     Family {
         name: "syscallmon_snapshots_total",

@@ -100,21 +100,7 @@ impl Page {
     fn new(view: &View, telemetry_path: &str) -> Self {
         let mut busiest: Vec<(&Workload, &Arc<Totals>)> = view.model.workloads().collect();
         busiest.sort_by_key(|(_, totals)| std::cmp::Reverse(totals.counts.calls.sum()));
-        let losses = &view.snapshot.losses;
-        let lost = [
-            ("calls counted in the remainder, cgroup slots full", losses.cgroups_full),
-            ("calls counted in the remainder, series full", losses.series_full),
-            ("errors counted in the remainder", losses.errors_full),
-            ("refused calls counted in the remainder", losses.denied_full),
-            ("calls not measured, histograms full", losses.histograms_full),
-            ("calls not measured, too many under way", losses.timed_calls_full),
-            ("calls not counted (recursion)", losses.recursion.unwrap_or(0)),
-            ("ends of calls not seen (recursion)", losses.exit_recursion.unwrap_or(0)),
-            ("gone workloads folded together", view.model.folded()),
-            ("calls counted in the remainder, workload.max-series reached", view.model.capped()),
-            ("cgroup events", losses.cgroup_events),
-            ("first-seen events", losses.first_seen_events),
-        ];
+        let lost = view.losses().into_iter().map(|(reason, count)| (reason.help, count.unwrap_or_default()));
         Self {
             version: env!("CARGO_PKG_VERSION"),
             telemetry_path: telemetry_path.to_owned(),
@@ -123,7 +109,7 @@ impl Page {
             probes: view.host.probes.clone(),
             sources: view.sources.clone(),
             unresolved: view.unresolved,
-            lost: lost.into_iter().filter(|(_, count)| *count != 0).collect(),
+            lost: lost.filter(|(_, count)| *count != 0).collect(),
             series: format!("{} of {}", view.snapshot.series, view.host.capacity.series),
             cgroups: format!("{} of {}", view.snapshot.cgroups, view.host.capacity.cgroups),
             more: busiest.len().saturating_sub(ROWS),

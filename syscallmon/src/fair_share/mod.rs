@@ -25,7 +25,6 @@ use std::{
 
 use self::usage::{FULL, Usage};
 pub use self::{budget::FairBudget, tenant::Tenant};
-use crate::policy::Severity;
 
 /// How much there may be.
 #[derive(Clone, Copy, Debug)]
@@ -57,16 +56,6 @@ pub enum Priority {
 
 impl Priority {
     const ALL: [Self; 3] = [Self::Low, Self::Normal, Self::High];
-}
-
-impl From<Severity> for Priority {
-    fn from(severity: Severity) -> Self {
-        match severity {
-            Severity::Info => Self::Low,
-            Severity::Warning => Self::Normal,
-            Severity::Critical => Self::High,
-        }
-    }
 }
 
 /// Entries by key, each of one tenant. See the module.

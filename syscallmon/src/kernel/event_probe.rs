@@ -1,37 +1,36 @@
-//! Probes on tracepoints that are not the syscalls': attached raw where the kernel's BTF tells the arguments, else classic, where
-//! tracefs tells the records.
+//! Probes on tracepoints that are not the syscalls': attached raw where the kernel's BTF tells the arguments, else
+//! classic, where tracefs tells the records.
 
 use aya::{
     Ebpf,
     programs::{RawTracePoint, TracePoint},
 };
 
-use super::{Error, Options, Probe, ProbeStatus, explain::one_line, facts::Facts, program};
+use super::{
+    Error, Options, Probe, ProbeStatus,
+    attachments::{Attachment, Host},
+    explain::one_line,
+    facts::Facts,
+    preemption::PREEMPTED,
+    program,
+};
 
 /// A program, and the tracepoint that it belongs on.
-pub(super) type Placed = (&'static str, &'static str);
+type Placed = (&'static str, &'static str);
 
 /// What can be attached for a probe, in two ways; or why not.
-pub(super) struct Ways {
+struct Ways {
     /// Raw tracepoints.
-    pub(super) raw: Result<Vec<Placed>, String>,
+    raw: Result<Vec<Placed>, String>,
     /// Classic tracepoints of `category`.
-    pub(super) classic: Result<Vec<Placed>, String>,
+    classic: Result<Vec<Placed>, String>,
     /// Where tracefs has them.
-    pub(super) category: &'static str,
-}
-
-/// Whether programs are only loaded, to see how they fare, or attached too.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Extent {
-    /// Loaded.
-    Verified,
-    /// Loaded and attached.
-    Attached,
+    category: &'static str,
 }
 
 /// Births and deaths of cgroups.
-pub(super) fn cgroup(ebpf: &mut Ebpf, facts: &Facts, extent: Extent) -> ProbeStatus {
+#[expect(clippy::unnecessary_wraps, reason = "a row of the table of probes")]
+pub(super) fn cgroup(_: &Options, facts: &Facts) -> Option<Box<dyn Attachment>> {
     let ways = Ways {
         raw: match &facts.offsets {
             Ok(_) => Ok(vec![("cgroup_mkdir", "cgroup_mkdir"), ("cgroup_rmdir", "cgroup_rmdir")]),
@@ -43,11 +42,12 @@ pub(super) fn cgroup(ebpf: &mut Ebpf, facts: &Facts, extent: Extent) -> ProbeSta
         },
         category: "cgroup",
     };
-    place(ebpf, Probe::Cgroup, &ways, extent)
+    Some(EventProbe::boxed(Probe::Cgroup, ways))
 }
 
 /// Who sets containers up.
-pub(super) fn setup(ebpf: &mut Ebpf, facts: &Facts, extent: Extent) -> ProbeStatus {
+#[expect(clippy::unnecessary_wraps, reason = "a row of the table of probes")]
+pub(super) fn setup(_: &Options, facts: &Facts) -> Option<Box<dyn Attachment>> {
     let placed = vec![
         ("setup_moved", "cgroup_attach_task"),
         ("setup_forked", "sched_process_fork"),
@@ -59,11 +59,11 @@ pub(super) fn setup(ebpf: &mut Ebpf, facts: &Facts, extent: Extent) -> ProbeStat
         classic: Err("the classic tracepoints do not tell".to_owned()),
         category: "cgroup",
     };
-    place(ebpf, Probe::Setup, &ways, extent)
+    Some(EventProbe::boxed(Probe::Setup, ways))
 }
 
 /// Births and deaths of threads; `None` when no signal needs them.
-pub(super) fn task(ebpf: &mut Ebpf, options: &Options, facts: &Facts, extent: Extent) -> Option<ProbeStatus> {
+pub(super) fn task(options: &Options, facts: &Facts) -> Option<Box<dyn Attachment>> {
     let counts_denied = facts.counts_denied(options);
     let mut raw = vec![("task_exit", "sched_process_exit")];
     let mut classic = vec![("task_exit_tp", "sched_process_exit")];
@@ -74,7 +74,7 @@ pub(super) fn task(ebpf: &mut Ebpf, options: &Options, facts: &Facts, extent: Ex
     let ways = Ways {
         // Where the better one cannot be had, one that may miss a thread is better than none.
         raw: match &facts.fork_record {
-            Ok(_) if facts.lets_programs_sleep => Err(super::preemption::PREEMPTED.to_owned()),
+            Ok(_) if facts.lets_programs_sleep => Err(PREEMPTED.to_owned()),
             _ => Ok(raw),
         },
         classic: match &facts.fork_record {
@@ -83,15 +83,15 @@ pub(super) fn task(ebpf: &mut Ebpf, options: &Options, facts: &Facts, extent: Ex
         },
         category: "sched",
     };
-    (counts_denied || options.signals.latency).then(|| place(ebpf, Probe::Task, &ways, extent))
+    (counts_denied || options.signals.latency).then(|| EventProbe::boxed(Probe::Task, ways))
 }
 
 /// Operations of io_uring; `None` when they are not asked for.
-pub(super) fn io_uring(ebpf: &mut Ebpf, options: &Options, facts: &Facts, extent: Extent) -> Option<ProbeStatus> {
+pub(super) fn io_uring(options: &Options, facts: &Facts) -> Option<Box<dyn Attachment>> {
     let io_uring = &facts.io_uring;
     let ways = Ways {
         raw: match &io_uring.arguments {
-            _ if facts.lets_programs_sleep => Err(super::preemption::PREEMPTED.to_owned()),
+            _ if facts.lets_programs_sleep => Err(PREEMPTED.to_owned()),
             Ok(_) => Ok(vec![("io_uring_submit", io_uring.tracepoint)]),
             Err(error) => Err(error.clone()),
         },
@@ -101,38 +101,142 @@ pub(super) fn io_uring(ebpf: &mut Ebpf, options: &Options, facts: &Facts, extent
         },
         category: "io_uring",
     };
-    options.signals.io_uring.then(|| place(ebpf, Probe::IoUring, &ways, extent))
+    options.signals.io_uring.then(|| EventProbe::boxed(Probe::IoUring, ways))
 }
 
-/// Takes the first way that works.
-fn place(ebpf: &mut Ebpf, probe: Probe, ways: &Ways, extent: Extent) -> ProbeStatus {
-    let status = |implementation, problem| ProbeStatus { probe, implementation, problem };
-    let raw = ways.raw.clone().and_then(|placed| use_raw(ebpf, &placed, extent).map_err(|error| one_line(&error)));
-    let Err(problem) = raw else { return status(Some("raw_tp"), None) };
-    let classic = ways.classic.clone();
-    match classic.and_then(|placed| use_classic(ebpf, ways.category, &placed, extent).map_err(|error| one_line(&error)))
-    {
-        Ok(()) => status(Some("tracepoint"), Some(problem)),
-        Err(error) => status(None, Some(format!("{problem}; {error}"))),
+/// Attaches a probe in the first way that works.
+struct EventProbe {
+    probe: Probe,
+    /// What was not tried yet, the best last.
+    ways: Vec<(Way, Result<Vec<Placed>, String>)>,
+    chosen: Option<(Way, Vec<Placed>)>,
+    /// Why no better one could be.
+    problems: Vec<String>,
+}
+
+/// How programs are run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// On raw tracepoints.
+    Raw,
+    /// On the classic tracepoints of a category.
+    Classic(&'static str),
+}
+
+impl EventProbe {
+    fn boxed(probe: Probe, Ways { raw, classic, category }: Ways) -> Box<dyn Attachment> {
+        let ways = vec![(Way::Classic(category), classic), (Way::Raw, raw)];
+        Box::new(Self { probe, ways, chosen: None, problems: Vec::new() })
+    }
+
+    /// Loads the programs of the next way that works.
+    fn choose(&mut self, mut load: impl FnMut(Way, &[Placed]) -> Result<(), Error>) {
+        while let Some((way, placed)) = self.ways.pop() {
+            match placed.and_then(|placed| load(way, &placed).map(|()| placed).map_err(|error| one_line(&error))) {
+                Ok(placed) => {
+                    self.chosen = Some((way, placed));
+                    return;
+                }
+                Err(problem) => self.problems.push(problem),
+            }
+        }
     }
 }
 
-fn use_raw(ebpf: &mut Ebpf, placed: &[Placed], extent: Extent) -> Result<(), Error> {
-    for (name, _) in placed {
-        program::<RawTracePoint>(ebpf, name)?.load()?;
+impl Attachment for EventProbe {
+    fn load(&mut self, ebpf: &mut Ebpf, _: &Host<'_>) -> Result<(), Error> {
+        self.choose(|way, placed| way.load(ebpf, placed));
+        Ok(())
     }
-    for (name, tracepoint) in placed.iter().filter(|_| extent == Extent::Attached) {
-        program::<RawTracePoint>(ebpf, name)?.attach(tracepoint)?;
+
+    fn attach(&mut self, ebpf: &mut Ebpf) -> Result<(), Error> {
+        while let Some((way, placed)) = self.chosen.take() {
+            match way.attach(ebpf, &placed) {
+                Ok(()) => {
+                    self.chosen = Some((way, placed));
+                    break;
+                }
+                Err(error) => {
+                    self.problems.push(one_line(&error));
+                    self.choose(|way, placed| way.load(ebpf, placed));
+                }
+            }
+        }
+        Ok(())
     }
-    Ok(())
+
+    fn status(&self) -> ProbeStatus {
+        ProbeStatus {
+            probe: self.probe,
+            implementation: self.chosen.as_ref().map(|(way, _)| way.name()),
+            problem: (!self.problems.is_empty()).then(|| self.problems.join("; ")),
+        }
+    }
 }
 
-fn use_classic(ebpf: &mut Ebpf, category: &str, placed: &[Placed], extent: Extent) -> Result<(), Error> {
-    for (name, _) in placed {
-        program::<TracePoint>(ebpf, name)?.load()?;
+impl Way {
+    /// The value of the label `implementation`.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Raw => "raw_tp",
+            Self::Classic(_) => "tracepoint",
+        }
     }
-    for (name, tracepoint) in placed.iter().filter(|_| extent == Extent::Attached) {
-        program::<TracePoint>(ebpf, name)?.attach(category, tracepoint)?;
+
+    fn load(self, ebpf: &mut Ebpf, placed: &[Placed]) -> Result<(), Error> {
+        for (name, _) in placed {
+            match self {
+                Self::Raw => program::<RawTracePoint>(ebpf, name)?.load()?,
+                Self::Classic(_) => program::<TracePoint>(ebpf, name)?.load()?,
+            }
+        }
+        Ok(())
     }
-    Ok(())
+
+    fn attach(self, ebpf: &mut Ebpf, placed: &[Placed]) -> Result<(), Error> {
+        for (name, tracepoint) in placed {
+            match self {
+                Self::Raw => program::<RawTracePoint>(ebpf, name)?.attach(tracepoint).map(drop)?,
+                Self::Classic(category) => {
+                    program::<TracePoint>(ebpf, name)?.attach(category, tracepoint).map(drop)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn probe(raw: Result<Vec<Placed>, String>) -> EventProbe {
+        let classic = Ok(vec![("classic", "t")]);
+        EventProbe {
+            probe: Probe::Cgroup,
+            ways: vec![(Way::Classic("c"), classic), (Way::Raw, raw)],
+            chosen: None,
+            problems: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_first_way_that_works_is_taken() {
+        let mut best = probe(Ok(vec![("raw", "t")]));
+        best.choose(|_, _| Ok(()));
+        assert_eq!(best.status(), ProbeStatus { probe: Probe::Cgroup, implementation: Some("raw_tp"), problem: None });
+        let mut unknown = probe(Err("no BTF".to_owned()));
+        unknown.choose(|_, _| Ok(()));
+        let status = unknown.status();
+        assert_eq!((status.implementation, status.problem.as_deref()), (Some("tracepoint"), Some("no BTF")));
+    }
+
+    #[test]
+    fn what_no_way_can_do_is_told_with_every_reason() {
+        let mut none = probe(Err("no BTF".to_owned()));
+        none.choose(|_, placed| Err(Error::Object { name: placed[0].0 }));
+        let status = none.status();
+        assert_eq!(status.implementation, None);
+        assert!(status.problem.unwrap().starts_with("no BTF; the eBPF object has no usable classic"));
+    }
 }

@@ -2,12 +2,13 @@
 //!
 //! Records are bytes from the kernel: one that is too short or of an unknown kind is dropped, never trusted.
 
-use std::{mem::offset_of, time::Duration};
+use std::time::Duration;
 
 use syscallmon_common::{
     Abi, CGROUP_BORN, CGROUP_BORN_UNPRIVILEGED, CGROUP_DIED, CgroupEvent, EXE_DELETED, EXE_NO_PATH, EXE_PART_LEN,
-    EXE_PARTS, Executable, FirstSeen,
+    EXE_PARTS, Executable, FirstSeen, X32_BIT,
 };
+use zerocopy::FromBytes;
 
 /// A cgroup was made or removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,14 +71,13 @@ pub(super) fn calls_and_changes<C, G>(calls: impl FnOnce() -> C, changes: impl F
 
 /// Reads a record of `CGROUP_EVENTS`.
 pub(super) fn cgroup_change(record: &[u8]) -> Option<CgroupChange> {
-    let (head, path) = record.split_at_checked(size_of::<CgroupEvent>())?;
-    let id = u64_at(head, 8)?;
-    let path_len = u32_at(head, 20)? as usize;
-    let parent = Some(u64_at(head, 24)?).filter(|&parent| parent != 0);
-    match u32_at(head, 16)? {
-        kind @ (CGROUP_BORN | CGROUP_BORN_UNPRIVILEGED) => {
+    let (event, path) = CgroupEvent::read_from_prefix(record).ok()?;
+    let CgroupEvent { cgroup_id: id, kind, path_len, parent_id, .. } = event;
+    match kind {
+        CGROUP_BORN | CGROUP_BORN_UNPRIVILEGED => {
+            let parent = Some(parent_id).filter(|&parent| parent != 0);
             let unprivileged = kind == CGROUP_BORN_UNPRIVILEGED;
-            Some(CgroupChange::Born { id, parent, unprivileged, path: path.get(..path_len)?.to_vec() })
+            Some(CgroupChange::Born { id, parent, unprivileged, path: path.get(..path_len as usize)?.to_vec() })
         }
         CGROUP_DIED => Some(CgroupChange::Died { id }),
         _ => None,
@@ -86,41 +86,38 @@ pub(super) fn cgroup_change(record: &[u8]) -> Option<CgroupChange> {
 
 /// Reads a record of `FIRST_SEEN`.
 pub(super) fn first_call(record: &[u8]) -> Option<FirstCall> {
-    if record.len() < size_of::<FirstSeen>() {
-        return None;
-    }
-    let abi = *Abi::ALL.get(u32_at(record, 24)? as usize)?;
-    let nr = u64_at(record, 16)?;
-    let parent = u32_at(record, offset_of!(FirstSeen, parent))?;
+    let (event, _) = FirstSeen::read_from_prefix(record).ok()?;
+    let abi = *Abi::ALL.get(event.abi as usize)?;
+    let number = event.nr.cast_unsigned();
+    let has_parent = event.parent != 0;
     Some(FirstCall {
-        monotonic: Duration::from_nanos(u64_at(record, 0)?),
-        cgroup_id: u64_at(record, 8)?,
+        monotonic: Duration::from_nanos(event.time_ns),
+        cgroup_id: event.cgroup_id,
         abi,
-        number: if abi == Abi::X32 { nr ^ syscallmon_common::X32_BIT } else { nr },
-        pid: u32_at(record, 28)?,
-        tid: u32_at(record, 32)?,
-        uid: u32_at(record, 36)?,
-        denied: u32_at(record, 40)? != 0,
-        comm: text(record.get(48..64)?),
-        parent: (parent != 0).then_some((parent, text(record.get(64..80)?))),
-        exe: exe(record.get(offset_of!(FirstSeen, exe)..)?),
-        parent_exe: exe(record.get(offset_of!(FirstSeen, parent_exe)..)?).filter(|_| parent != 0),
+        number: if abi == Abi::X32 { number ^ X32_BIT } else { number },
+        pid: event.tgid,
+        tid: event.pid,
+        uid: event.uid,
+        denied: event.denied != 0,
+        comm: text(&event.comm),
+        parent: has_parent.then(|| (event.parent, text(&event.parent_comm))),
+        exe: path_of(&event.exe),
+        parent_exe: path_of(&event.parent_exe).filter(|_| has_parent),
     })
 }
 
 /// The path that an [`Executable`] has the names of; `None` where it has none.
-fn exe(record: &[u8]) -> Option<String> {
-    let (head, names) = record.split_at_checked(offset_of!(Executable, names))?;
-    let (parts, flags) = ((u32_at(head, 0)? as usize).min(EXE_PARTS), u32_at(head, 4)?);
-    let mut path = if parts == EXE_PARTS && flags & EXE_NO_PATH == 0 { "/...".to_owned() } else { String::new() };
-    for name in names.chunks_exact(EXE_PART_LEN).take(parts).rev() {
+fn path_of(exe: &Executable) -> Option<String> {
+    let parts = (exe.parts as usize).min(EXE_PARTS);
+    let mut path = if parts == EXE_PARTS && exe.flags & EXE_NO_PATH == 0 { "/...".to_owned() } else { String::new() };
+    for name in exe.names[..parts].iter().rev() {
         path.push('/');
         path.push_str(&text(name));
         if !name[..EXE_PART_LEN - 1].contains(&0) {
             path.push_str("...");
         }
     }
-    if flags & EXE_DELETED != 0 {
+    if exe.flags & EXE_DELETED != 0 {
         path.push_str(" (deleted)");
     }
     (parts > 0).then_some(path)
@@ -132,48 +129,17 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(text).into_owned()
 }
 
-fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
-    let word = bytes.get(offset..)?.first_chunk()?;
-    Some(u32::from_ne_bytes(*word))
-}
-
-fn u64_at(bytes: &[u8], offset: usize) -> Option<u64> {
-    let word = bytes.get(offset..)?.first_chunk()?;
-    Some(u64::from_ne_bytes(*word))
-}
-
 #[cfg(test)]
 mod tests {
     use std::cell::{Cell, RefCell};
 
+    use zerocopy::{FromZeros, IntoBytes};
+
     use super::*;
 
     fn birth(kind: u32, path_len: u32, path: &[u8]) -> Vec<u8> {
-        let mut record = Vec::new();
-        record.extend(7_u64.to_ne_bytes());
-        record.extend(42_u64.to_ne_bytes());
-        record.extend(kind.to_ne_bytes());
-        record.extend(path_len.to_ne_bytes());
-        record.extend(6_u64.to_ne_bytes());
-        record.extend(path);
-        record
-    }
-
-    #[test]
-    fn the_offsets_are_those_of_the_shared_types() {
-        assert_eq!(
-            (offset_of!(CgroupEvent, cgroup_id), offset_of!(CgroupEvent, kind), offset_of!(CgroupEvent, path_len)),
-            (8, 16, 20)
-        );
-        assert_eq!((offset_of!(CgroupEvent, parent_id), offset_of!(FirstSeen, uncounted)), (24, 864));
-        assert_eq!(
-            (offset_of!(FirstSeen, cgroup_id), offset_of!(FirstSeen, nr), offset_of!(FirstSeen, abi)),
-            (8, 16, 24)
-        );
-        assert_eq!((offset_of!(FirstSeen, tgid), offset_of!(FirstSeen, pid), offset_of!(FirstSeen, uid)), (28, 32, 36));
-        assert_eq!((offset_of!(FirstSeen, denied), offset_of!(FirstSeen, comm)), (40, 48));
-        assert_eq!((offset_of!(FirstSeen, parent), offset_of!(FirstSeen, parent_comm)), (44, 64));
-        assert_eq!((offset_of!(Executable, parts), offset_of!(Executable, flags)), (0, 4));
+        let event = CgroupEvent { time_ns: 7, cgroup_id: 42, kind, path_len, parent_id: 6 };
+        [event.as_bytes(), path].concat()
     }
 
     #[test]
@@ -220,9 +186,8 @@ mod tests {
         for len in 0..size_of::<FirstSeen>() {
             assert_eq!(first_call(&vec![0; len]), None, "{len}");
         }
-        let mut record = [0; size_of::<FirstSeen>()];
-        record[24] = 77;
-        assert_eq!(first_call(&record), None);
+        let event = FirstSeen { abi: 77, ..FirstSeen::new_zeroed() };
+        assert_eq!(first_call(event.as_bytes()), None);
     }
 
     /// A seed of another layout would never get past the first check.
@@ -239,31 +204,25 @@ mod tests {
 
     #[test]
     fn a_first_call_of_x32_has_the_number_of_its_table() {
-        let mut record = [0; size_of::<FirstSeen>()];
-        record[16..24].copy_from_slice(&0x4000_0027_u64.to_ne_bytes());
-        record[24] = 2;
-        record[40] = 1;
-        record[48..52].copy_from_slice(b"cat\0");
-        let call = first_call(&record).unwrap();
+        let mut event = FirstSeen { nr: 0x4000_0027, abi: Abi::X32 as u32, denied: 1, ..FirstSeen::new_zeroed() };
+        event.comm[..3].copy_from_slice(b"cat");
+        let call = first_call(event.as_bytes()).unwrap();
         assert_eq!((call.abi, call.number, call.denied, call.comm.as_str()), (Abi::X32, 39, true, "cat"));
     }
 
-    /// Writes an executable's names into a record.
-    fn write_exe(record: &mut [u8], at: usize, names: &[&[u8]], flags: u32) {
-        record[at] = u8::try_from(names.len()).unwrap();
-        record[at + 4..at + 8].copy_from_slice(&flags.to_ne_bytes());
-        for (part, name) in names.iter().enumerate() {
-            record[at + 8 + part * EXE_PART_LEN..][..name.len()].copy_from_slice(name);
+    fn executable(names: &[&[u8]], flags: u32) -> Executable {
+        let mut exe = Executable { parts: u32::try_from(names.len()).unwrap(), flags, ..Executable::new_zeroed() };
+        for (room, name) in exe.names.iter_mut().zip(names) {
+            room[..name.len()].copy_from_slice(name);
         }
+        exe
     }
 
     fn call_of(names: &[&[u8]], flags: u32) -> FirstCall {
-        let mut record = [0; size_of::<FirstSeen>()];
-        record[44] = 9;
-        record[64..67].copy_from_slice(b"zsh");
-        write_exe(&mut record, offset_of!(FirstSeen, exe), names, flags);
-        write_exe(&mut record, offset_of!(FirstSeen, parent_exe), &[b"zsh", b"bin"], 0);
-        first_call(&record).unwrap()
+        let mut event = FirstSeen { parent: 9, exe: executable(names, flags), ..FirstSeen::new_zeroed() };
+        event.parent_comm[..3].copy_from_slice(b"zsh");
+        event.parent_exe = executable(&[b"zsh", b"bin"], 0);
+        first_call(event.as_bytes()).unwrap()
     }
 
     #[test]

@@ -3,12 +3,14 @@
 //! Never knows what a cgroup or a call is named, and never sees Prometheus. [`Kernel`] detaches everything
 //! when it is dropped; nothing is pinned, so nothing outlives the process, however it ends.
 
+mod attachments;
 mod btf;
 mod event_probe;
 mod events;
 mod explain;
 mod facts;
 mod fdinfo;
+mod globals;
 mod implementation;
 mod io_uring;
 mod last_read;
@@ -21,6 +23,7 @@ mod probe;
 mod returns;
 mod sizes;
 mod sleepable;
+mod streams;
 mod sys_enter;
 mod sys_exit;
 mod tables;
@@ -28,25 +31,20 @@ mod tracefs;
 
 use std::{
     io,
-    os::fd::{AsFd, AsRawFd},
+    os::fd::AsFd,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use aya::{
-    Ebpf, EbpfError,
-    maps::{MapData, MapError, RingBuf},
-    programs::ProgramError,
-};
-use aya_log::EbpfLogger;
+use aya::{Ebpf, EbpfError, maps::MapError, programs::ProgramError};
 use rustix::thread::{MembarrierCommand, membarrier};
 use serde::{Deserialize, Serialize};
-use tokio::io::unix::AsyncFd;
 
 pub use self::{
     btf::BtfError,
     events::{CgroupChange, FirstCall},
-    probe::{Probe, ProbeStatus, SysEnter},
+    probe::{PROBES, Probe, ProbeRow, ProbeStatus, SysEnter},
+    streams::{EventStreams, Events, Ring},
 };
 
 /// What `fuzz/` puts records of ring buffers into.
@@ -231,15 +229,10 @@ pub enum Error {
 /// The loaded and attached programs, and their tables.
 pub struct Kernel {
     ebpf: Ebpf,
-    counting: Counting,
+    /// Names of the programs that see calls begin and end.
+    counting: [Option<&'static str>; 2],
     probes: Vec<ProbeStatus>,
     tables: Tables,
-}
-
-/// Names of the programs that count at each call.
-struct Counting {
-    enter: &'static str,
-    exit: Option<&'static str>,
 }
 
 impl Kernel {
@@ -278,8 +271,8 @@ impl Kernel {
     /// Reads every count.
     pub fn snapshot(&mut self) -> Snapshot {
         let mut snapshot = self.tables.snapshot();
-        snapshot.losses.recursion = self.recursion_misses(self.counting.enter);
-        snapshot.losses.exit_recursion = self.counting.exit.and_then(|exit| self.recursion_misses(exit));
+        let [enter, exit] = self.counting.map(|name| self.recursion_misses(name?));
+        (snapshot.losses.recursion, snapshot.losses.exit_recursion) = (enter, exit);
         snapshot
     }
 
@@ -395,84 +388,5 @@ fn wait_for_programs() {
     if membarrier(MembarrierCommand::Global).is_err() {
         // Kernels with nohz_full refuse; a program runs for well under a microsecond.
         std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// What the programs send on their own, and its readers.
-pub struct Events {
-    cgroup: RingBuf<MapData>,
-    first_seen: RingBuf<MapData>,
-    logger: EbpfLogger<log::KernelLog>,
-}
-
-impl Events {
-    /// Makes the ring buffers awaitable. Must be called inside a tokio runtime.
-    ///
-    /// # Errors
-    ///
-    /// When the runtime cannot watch them.
-    pub fn watch(self) -> Result<EventStreams, Error> {
-        Ok(EventStreams {
-            cgroup: Ring(watch(self.cgroup)?),
-            first_seen: Ring(watch(self.first_seen)?),
-            log: watch(self.logger)?,
-        })
-    }
-}
-
-fn watch<T: AsFd + AsRawFd>(source: T) -> Result<AsyncFd<T>, Error> {
-    // SAFETY: ring buffers own their descriptor, and always give the same one for as long as they live.
-    unsafe { AsyncFd::register(source) }.map_err(|error| Error::Wait(error.into_parts().1))
-}
-
-/// The awaitable ring buffers.
-pub struct EventStreams {
-    /// Births and deaths of cgroups.
-    pub cgroup: Ring,
-    /// First calls.
-    pub first_seen: Ring,
-    log: AsyncFd<EbpfLogger<log::KernelLog>>,
-}
-
-impl EventStreams {
-    /// Waits until any of the ring buffers has something; log records are written to the log on the way.
-    ///
-    /// # Errors
-    ///
-    /// When the runtime is shutting down.
-    pub async fn ready(&mut self) -> io::Result<()> {
-        loop {
-            tokio::select! {
-                guard = self.cgroup.0.readable_mut() => return guard.map(|mut guard| guard.clear_ready()),
-                guard = self.first_seen.0.readable_mut() => return guard.map(|mut guard| guard.clear_ready()),
-                guard = self.log.readable_mut() => {
-                    let mut guard = guard?;
-                    guard.clear_ready();
-                    guard.get_inner_mut().flush();
-                }
-            }
-        }
-    }
-
-    /// Everything that waits, each kind in order. The cgroup of each call was born before, or with these changes.
-    pub fn take(&mut self) -> (Vec<FirstCall>, Vec<CgroupChange>) {
-        events::calls_and_changes(
-            || self.first_seen.drain(events::first_call),
-            || self.cgroup.drain(events::cgroup_change),
-        )
-    }
-}
-
-/// One ring buffer.
-pub struct Ring(AsyncFd<RingBuf<MapData>>);
-
-impl Ring {
-    fn drain<T>(&mut self, decode: impl Fn(&[u8]) -> Option<T>) -> Vec<T> {
-        let ring = self.0.get_mut();
-        let mut items = Vec::new();
-        while let Some(record) = ring.next() {
-            items.extend(decode(&record));
-        }
-        items
     }
 }

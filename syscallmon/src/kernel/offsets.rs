@@ -1,7 +1,5 @@
 //! Where the running kernel keeps the fields that the programs read; they differ by version and configuration.
 
-use syscallmon_common::UNKNOWN_OFFSET;
-
 use super::btf::{BtfError, KernelBtf};
 
 /// Byte offsets of fields, named as in the kernel.
@@ -245,48 +243,6 @@ impl ProcessOffsets {
             user_namespace_owner: offset("user_namespace", "owner")?,
             kernfs_node_name: offset("kernfs_node", "name")?,
         })
-    }
-}
-
-impl ProcessOffsets {
-    /// The globals of the programs that take them; unknown where they could not be read.
-    pub(super) fn globals(found: Option<&Self>) -> [(&'static str, u64); 33] {
-        let offset = |field: fn(&Self) -> u64| found.map_or(UNKNOWN_OFFSET, field);
-        [
-            ("OFFSET_TASK_TGID", offset(|o| o.tgid)),
-            ("OFFSET_TASK_NSPROXY", offset(|o| o.nsproxy)),
-            ("OFFSET_TASK_REAL_PARENT", offset(|o| o.real_parent)),
-            ("OFFSET_TASK_COMM", offset(|o| o.comm)),
-            ("OFFSET_TASK_MM", offset(|o| o.mm)),
-            ("OFFSET_TASK_THREAD_PID", offset(|o| o.thread_pid)),
-            ("OFFSET_TASK_GROUP_LEADER", offset(|o| o.group_leader)),
-            ("OFFSET_PID_LEVEL", offset(|o| o.pid_level)),
-            ("OFFSET_PID_NUMBERS", offset(|o| o.pid_numbers)),
-            ("SIZE_UPID", offset(|o| o.upid_len)),
-            ("OFFSET_UPID_NR", offset(|o| o.upid_nr)),
-            ("OFFSET_UPID_NS", offset(|o| o.upid_ns)),
-            ("OFFSET_PID_NAMESPACE_INUM", offset(|o| o.pid_namespace_inum)),
-            ("OFFSET_NSPROXY_MNT_NS", offset(|o| o.mnt_ns)),
-            ("OFFSET_CGROUP_SELF", offset(|o| o.cgroup_self)),
-            ("OFFSET_CSS_PARENT", offset(|o| o.css_parent)),
-            ("OFFSET_MM_EXE_FILE", offset(|o| o.exe_file)),
-            ("OFFSET_FILE_DENTRY", offset(|o| o.file_dentry)),
-            ("OFFSET_FILE_MNT", offset(|o| o.file_mnt)),
-            ("OFFSET_FILE_INODE", offset(|o| o.file_inode)),
-            ("OFFSET_INODE_SIZE", offset(|o| o.inode_size)),
-            ("OFFSET_INODE_NLINK", offset(|o| o.inode_nlink)),
-            ("OFFSET_MOUNT_MNT", offset(|o| o.mount.map_or(UNKNOWN_OFFSET, |(mnt, _)| mnt))),
-            ("OFFSET_MOUNT_MNT_NS", offset(|o| o.mount.map_or(UNKNOWN_OFFSET, |(_, namespace)| namespace))),
-            ("OFFSET_DENTRY_HASHED", offset(|o| o.dentry_hashed)),
-            ("OFFSET_TASK_REAL_CRED", offset(|o| o.real_cred)),
-            ("OFFSET_CRED_CAP_EFFECTIVE", offset(|o| o.cap_effective)),
-            ("OFFSET_CRED_USER_NS", offset(|o| o.user_ns)),
-            ("OFFSET_USER_NAMESPACE_LEVEL", offset(|o| o.user_namespace_level)),
-            ("OFFSET_USER_NAMESPACE_OWNER", offset(|o| o.user_namespace_owner)),
-            ("OFFSET_KERNFS_NODE_NAME", offset(|o| o.kernfs_node_name)),
-            ("OFFSET_DENTRY_PARENT", offset(|o| o.dentry_parent)),
-            ("OFFSET_DENTRY_NAME", offset(|o| o.dentry_name)),
-        ]
     }
 }
 

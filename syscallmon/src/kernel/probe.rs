@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A probe that can be attached, as the label `probe` names it.
+use super::{Options, attachments::Attachment, event_probe, facts::Facts, sys_enter, sys_exit};
+
+/// A probe that can be attached. [`PROBES`] has a row for each, in the same order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Probe {
@@ -10,31 +12,129 @@ pub enum Probe {
     SysEnter,
     /// Counts how calls end: errors, refused attempts, durations.
     SysExit,
-    /// Births and deaths of threads, which refused attempts and durations need to know of. Without it, a thread whose id was
-    /// another's may have one call too many counted as refused.
+    /// Births and deaths of threads, which refused attempts and durations need to know of. Without it, a thread whose
+    /// id was another's may have one call too many counted as refused.
     Task,
     /// Births and deaths of cgroups. Without it, cgroups are found by walking the tree at each poll, and those
     /// that live shorter than the poll interval have no name.
     Cgroup,
-    /// Tells what runtimes call while they set containers up from what the containers call. Without it, such calls look like the
-    /// containers' own.
+    /// Tells what runtimes call while they set containers up from what the containers call. Without it, such calls look
+    /// like the containers' own.
     Setup,
     /// Counts operations given to io_uring.
     IoUring,
 }
 
+/// What there is to know of a probe: a row of [`PROBES`].
+pub struct ProbeRow {
+    /// Which one.
+    pub probe: Probe,
+    /// The value of the label `probe`.
+    pub name: &'static str,
+    /// What `check` calls it.
+    pub check: &'static str,
+    /// The tracepoints that it is attached to, as `category/name`, as far as they are the same on every kernel.
+    pub tracepoints: &'static [&'static str],
+    /// What is missing without them.
+    pub without: &'static str,
+    /// When it is attached.
+    pub(super) turn: Turn,
+    /// How it is attached; `None` when these options do not ask for it.
+    pub(super) wanted: fn(&Options, &Facts) -> Option<Box<dyn Attachment>>,
+}
+
+/// When a probe is attached, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Turn {
+    /// Before all others are loaded: who sets a container up must have been seen to begin before a call of theirs is
+    /// counted.
+    First,
+    /// Before calls are counted: no birth may be missed of a cgroup that makes one.
+    BeforeCalls,
+    /// When calls begin to be counted.
+    Calls,
+    /// Then threads are known: one that is known begins every call before our eyes, so what it ends without having
+    /// begun was refused.
+    Threads,
+    /// Then calls are seen to end.
+    Ends,
+}
+
+impl Turn {
+    /// All but the first.
+    pub(super) const REST: [Self; 4] = [Self::BeforeCalls, Self::Calls, Self::Threads, Self::Ends];
+}
+
+/// Every probe. Loading, verification, `check`, and the order in which probes are told of derive from it.
+pub static PROBES: [ProbeRow; 6] = [
+    ProbeRow {
+        probe: Probe::SysEnter,
+        name: "sys_enter",
+        check: "probe sys_enter",
+        tracepoints: &["raw_syscalls/sys_enter"],
+        without: "calls are not counted",
+        turn: Turn::Calls,
+        wanted: sys_enter::wanted,
+    },
+    ProbeRow {
+        probe: Probe::SysExit,
+        name: "sys_exit",
+        check: "probe sys_exit",
+        tracepoints: &["raw_syscalls/sys_exit"],
+        without: "errors, refused calls and durations are not counted",
+        turn: Turn::Ends,
+        wanted: sys_exit::wanted,
+    },
+    ProbeRow {
+        probe: Probe::Task,
+        name: "task",
+        check: "probe task",
+        tracepoints: &["sched/sched_process_fork", "sched/sched_process_exit"],
+        without: "a call too many may be counted as refused",
+        turn: Turn::Threads,
+        wanted: event_probe::task,
+    },
+    ProbeRow {
+        probe: Probe::Cgroup,
+        name: "cgroup",
+        check: "probe cgroup",
+        tracepoints: &["cgroup/cgroup_mkdir", "cgroup/cgroup_rmdir"],
+        without: "short-lived cgroups will have no name",
+        turn: Turn::BeforeCalls,
+        wanted: event_probe::cgroup,
+    },
+    ProbeRow {
+        probe: Probe::Setup,
+        name: "setup",
+        check: "probe setup",
+        tracepoints: &["cgroup/cgroup_attach_task", "sched/sched_process_fork", "sched/sched_process_exec"],
+        without: "what runtimes call to set containers up looks like the containers' own calls",
+        turn: Turn::First,
+        wanted: event_probe::setup,
+    },
+    ProbeRow {
+        probe: Probe::IoUring,
+        name: "io_uring",
+        check: "probe io_uring",
+        // Its name differs by kernel.
+        tracepoints: &[],
+        without: "operations of io_uring are not counted",
+        turn: Turn::BeforeCalls,
+        wanted: event_probe::io_uring,
+    },
+];
+
 impl Probe {
+    /// What there is to know of it.
+    #[must_use]
+    pub fn row(self) -> &'static ProbeRow {
+        &PROBES[self as usize]
+    }
+
     /// The value of the label `probe`.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Self::SysEnter => "sys_enter",
-            Self::SysExit => "sys_exit",
-            Self::Task => "task",
-            Self::Cgroup => "cgroup",
-            Self::Setup => "setup",
-            Self::IoUring => "io_uring",
-        }
+        self.row().name
     }
 }
 
@@ -71,4 +171,24 @@ pub enum SysEnter {
     RawTp,
     /// The classic tracepoint, for kernels that preempt the others; needs tracefs.
     Tracepoint,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_probe_has_its_row_and_its_name() {
+        for (index, row) in PROBES.iter().enumerate() {
+            assert_eq!(row.probe as usize, index);
+            assert_eq!(serde_json::to_value(row.probe).unwrap(), row.name);
+            assert_eq!(row.check, format!("probe {}", row.name));
+            assert!(row.turn == Turn::First || Turn::REST.contains(&row.turn));
+        }
+    }
+
+    #[test]
+    fn turns_are_taken_in_order() {
+        assert!(Turn::First < Turn::REST[0] && Turn::REST.is_sorted());
+    }
 }

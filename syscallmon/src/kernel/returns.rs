@@ -5,7 +5,11 @@
 //! and a program that works through it is run on demand (`BPF_PROG_TEST_RUN` for raw tracepoints, Linux 5.10). What the program could not do
 //! stays in a queue, and is tried again: nothing leaks.
 
-use std::{collections::VecDeque, sync::atomic::Ordering::Relaxed};
+use std::{
+    collections::VecDeque,
+    mem::offset_of,
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
+};
 
 use aya::{
     Ebpf,
@@ -76,15 +80,16 @@ impl Returns {
     /// Writes one list; a shorter one than there is room for ends with zeros.
     fn write(&self, chunk: &[Return]) {
         for (index, entry) in chunk.iter().chain([&Return::default()]).take(RETURNS_LEN).enumerate() {
-            self.list.u64(2 * index).store(entry.key, Relaxed);
-            let word = u64::from(entry.kind) | u64::from(entry.number) << 32;
-            self.list.u64(2 * index + 1).store(word, Relaxed);
+            let words: [u64; RETURN_WORDS] = zerocopy::transmute!(*entry);
+            for (offset, word) in words.into_iter().enumerate() {
+                self.list.u64(RETURN_WORDS * index + offset).store(word, Relaxed);
+            }
         }
     }
 
     /// Whether the program has struck an entry off the list: its kind is 0.
     fn is_done(&self, index: usize) -> bool {
-        self.list.u32(4 * index + 2).load(Relaxed) == 0
+        kind_of(&self.list, index).load(Relaxed) == 0
     }
 
     /// Whether the process has the privileges that this takes, which are none from Linux 5.19 on; before, where
@@ -93,6 +98,14 @@ impl Returns {
         self.write(&[]);
         !matches!(run(), Err(Error::Privileges { .. }))
     }
+}
+
+/// Words of 64 bits in an entry of the list.
+const RETURN_WORDS: usize = size_of::<Return>() / size_of::<u64>();
+
+/// [`Return::kind`] of an entry of the list.
+fn kind_of(list: &MappedArray, index: usize) -> &AtomicU32 {
+    list.u32((index * size_of::<Return>() + offset_of!(Return, kind)) / size_of::<u32>())
 }
 
 /// Runs the program, which also tells the kernel side which process the daemon is.
@@ -117,9 +130,10 @@ mod tests {
         // Now the program does what is listed.
         let (done, list) = (std::cell::RefCell::new(Vec::new()), MappedArray::same(&returns.list));
         let program = || {
-            for index in (0..RETURNS_LEN).take_while(|index| list.u32(4 * index + 2).load(Relaxed) != 0) {
-                done.borrow_mut().push(list.u32(4 * index + 3).load(Relaxed));
-                list.u32(4 * index + 2).store(0, Relaxed);
+            for index in (0..RETURNS_LEN).take_while(|&index| kind_of(&list, index).load(Relaxed) != 0) {
+                let number = index * size_of::<Return>() + offset_of!(Return, number);
+                done.borrow_mut().push(list.u32(number / size_of::<u32>()).load(Relaxed));
+                kind_of(&list, index).store(0, Relaxed);
             }
             Ok(())
         };

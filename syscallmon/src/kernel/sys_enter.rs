@@ -4,6 +4,7 @@ use aya::Ebpf;
 
 use super::{
     Error, Options, Probe, ProbeStatus, SysEnter,
+    attachments::{Attachment, Host},
     facts::Facts,
     implementation::{
         End,
@@ -14,39 +15,18 @@ use super::{
 };
 
 /// What was chosen.
-pub(super) struct Chosen {
-    implementation: Implementation,
+#[derive(Default)]
+struct Chosen {
+    /// `None` until it is loaded.
+    implementation: Option<Implementation>,
     /// Why no better one could be.
     problems: Vec<String>,
 }
 
-/// Loads the best program that the options permit and the kernel takes.
-///
-/// # Errors
-///
-/// When there is none.
-pub(super) fn load(ebpf: &mut Ebpf, options: &Options, facts: &Facts) -> Result<Chosen, Error> {
-    let preempted = options.sys_enter == SysEnter::Auto && facts.lets_programs_sleep;
-    let candidates: &[Implementation] = match options.sys_enter {
-        SysEnter::Auto if preempted => &[Tracepoint, TpBtf, RawTp],
-        SysEnter::Auto => &[TpBtf, RawTp],
-        SysEnter::TpBtf => &[TpBtf],
-        SysEnter::RawTp => &[RawTp],
-        SysEnter::Tracepoint => &[Tracepoint],
-    };
-    let mut problems: Vec<String> = preempted.then(|| PREEMPTED.to_owned()).into_iter().collect();
-    for &implementation in candidates {
-        match implementation.load(End::Enter, ebpf, facts) {
-            Ok(()) => {
-                problems.extend(lost(options, facts));
-                return Ok(Chosen { implementation, problems });
-            }
-            Err(Problem::Fatal(error)) => return Err(error),
-            Err(Problem::Told(problem)) => problems.push(format!("no {}: {problem}", implementation.name())),
-        }
-    }
-    let names: Vec<&str> = candidates.iter().map(|implementation| implementation.name()).collect();
-    Err(Error::SysEnter { implementation: names.join(", "), reason: problems.join("; ") })
+/// Always: without it there is nothing to count.
+#[expect(clippy::unnecessary_wraps, reason = "a row of the table of probes")]
+pub(super) fn wanted(_: &Options, _: &Facts) -> Option<Box<dyn Attachment>> {
+    Some(Box::new(Chosen::default()))
 }
 
 /// What no implementation can do on this kernel.
@@ -61,23 +41,54 @@ fn lost(options: &Options, facts: &Facts) -> Vec<String> {
     lost
 }
 
-impl Chosen {
+impl Attachment for Chosen {
+    /// Loads the best program that the options permit and the kernel takes.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    fn load(&mut self, ebpf: &mut Ebpf, host: &Host<'_>) -> Result<(), Error> {
+        let &Host { options, facts, .. } = host;
+        let preempted = options.sys_enter == SysEnter::Auto && facts.lets_programs_sleep;
+        let candidates: &[Implementation] = match options.sys_enter {
+            SysEnter::Auto if preempted => &[Tracepoint, TpBtf, RawTp],
+            SysEnter::Auto => &[TpBtf, RawTp],
+            SysEnter::TpBtf => &[TpBtf],
+            SysEnter::RawTp => &[RawTp],
+            SysEnter::Tracepoint => &[Tracepoint],
+        };
+        self.problems.extend(preempted.then(|| PREEMPTED.to_owned()));
+        for &implementation in candidates {
+            match implementation.load(End::Enter, ebpf, facts) {
+                Ok(()) => {
+                    self.problems.extend(lost(options, facts));
+                    self.implementation = Some(implementation);
+                    return Ok(());
+                }
+                Err(Problem::Fatal(error)) => return Err(error),
+                Err(Problem::Told(problem)) => self.problems.push(format!("no {}: {problem}", implementation.name())),
+            }
+        }
+        let names: Vec<&str> = candidates.iter().map(|implementation| implementation.name()).collect();
+        Err(Error::SysEnter { implementation: names.join(", "), reason: self.problems.join("; ") })
+    }
+
     /// Takes the classic tracepoint instead, where this one is seen to lose calls and the choice is ours.
     ///
     /// # Errors
     ///
     /// When the kernel does not permit the test.
-    pub(super) fn settle(mut self, ebpf: &mut Ebpf, options: &Options, facts: &Facts) -> Result<Self, Error> {
-        let is_open = options.sys_enter == SysEnter::Auto && !facts.lets_programs_sleep;
+    fn settle(&mut self, ebpf: &mut Ebpf, host: &Host<'_>) -> Result<(), Error> {
+        let is_open = host.options.sys_enter == SysEnter::Auto && !host.facts.lets_programs_sleep;
         if is_open && preemption::is_seen(ebpf)? {
             self.problems.push(PREEMPTED.to_owned());
-            match Tracepoint.load(End::Enter, ebpf, facts) {
-                Ok(()) => self.implementation = Tracepoint,
+            match Tracepoint.load(End::Enter, ebpf, host.facts) {
+                Ok(()) => self.implementation = Some(Tracepoint),
                 Err(Problem::Fatal(error)) => return Err(error),
                 Err(Problem::Told(problem)) => self.problems.push(problem),
             }
         }
-        Ok(self)
+        Ok(())
     }
 
     /// Attaches it.
@@ -85,29 +96,23 @@ impl Chosen {
     /// # Errors
     ///
     /// When the kernel refuses.
-    pub(super) fn attach(&self, ebpf: &mut Ebpf) -> Result<(), Error> {
-        self.implementation.attach(End::Enter, ebpf).map_err(|problem| match problem {
+    fn attach(&mut self, ebpf: &mut Ebpf) -> Result<(), Error> {
+        let Some(implementation) = self.implementation else { return Ok(()) };
+        implementation.attach(End::Enter, ebpf).map_err(|problem| match problem {
             Problem::Fatal(error) => error,
-            Problem::Told(reason) => Error::SysEnter { implementation: self.implementation.name().to_owned(), reason },
+            Problem::Told(reason) => Error::SysEnter { implementation: implementation.name().to_owned(), reason },
         })
     }
 
-    /// How it is run.
-    pub(super) fn implementation(&self) -> Implementation {
-        self.implementation
-    }
-
-    /// The name of the program.
-    pub(super) fn program(&self) -> &'static str {
-        self.implementation.program(End::Enter)
-    }
-
-    /// What there is to say of it.
-    pub(super) fn status(&self) -> ProbeStatus {
+    fn status(&self) -> ProbeStatus {
         ProbeStatus {
             probe: Probe::SysEnter,
-            implementation: Some(self.implementation.name()),
+            implementation: self.implementation.map(Implementation::name),
             problem: (!self.problems.is_empty()).then(|| self.problems.join("; ")),
         }
+    }
+
+    fn at_each_call(&self) -> Option<(Implementation, &'static str)> {
+        self.implementation.map(|implementation| (implementation, implementation.program(End::Enter)))
     }
 }

@@ -4,6 +4,7 @@ use aya::Ebpf;
 
 use super::{
     Error, Options, Probe, ProbeStatus,
+    attachments::{Attachment, Host},
     explain::one_line,
     facts::Facts,
     implementation::{
@@ -14,58 +15,56 @@ use super::{
 };
 
 /// What was chosen.
-pub(super) struct Chosen {
-    /// `None` where no program can be used.
+#[derive(Default)]
+struct Chosen {
+    /// `None` until it is loaded, and where no program can be used.
     implementation: Option<Implementation>,
     problems: Vec<String>,
 }
 
-/// Loads the program that goes with an implementation of `sys_enter`; `None` when no signal needs it.
-///
-/// # Errors
-///
-/// When the kernel does not permit it.
-pub(super) fn load(
-    ebpf: &mut Ebpf,
-    options: &Options,
-    facts: &Facts,
-    enter: Implementation,
-) -> Result<Option<Chosen>, Error> {
-    let signals = &options.signals;
-    if !signals.need_exit() {
-        return Ok(None);
-    }
-    let mut chosen = Chosen { implementation: None, problems: Vec::new() };
-    if signals.denied
-        && let Err(error) = &facts.seccomp
-    {
-        chosen.problems.push(format!("refused calls cannot be told: {}", one_line(error)));
-    }
-    if !signals.errors && !signals.latency && !facts.counts_denied(options) {
-        return Ok(Some(chosen));
-    }
-    let candidates: &[Implementation] = match enter {
-        TpBtf => &[TpBtf, RawTp, Tracepoint],
-        RawTp => &[RawTp, Tracepoint],
-        Tracepoint => &[Tracepoint],
-    };
-    for &implementation in candidates {
-        match implementation.load(End::Exit, ebpf, facts) {
-            Ok(()) => {
-                chosen.implementation = Some(implementation);
-                break;
-            }
-            Err(Problem::Fatal(error)) => return Err(error),
-            Err(Problem::Told(problem)) => chosen.problems.push(format!("no {}: {problem}", implementation.name())),
-        }
-    }
-    Ok(Some(chosen))
+/// `None` when no signal needs it.
+pub(super) fn wanted(options: &Options, _: &Facts) -> Option<Box<dyn Attachment>> {
+    options.signals.need_exit().then(|| Box::new(Chosen::default()) as Box<dyn Attachment>)
 }
 
-impl Chosen {
-    /// Attaches it. What the kernel refuses is told by the status.
-    pub(super) fn attach(&mut self, ebpf: &mut Ebpf) {
-        let Some(implementation) = self.implementation else { return };
+impl Attachment for Chosen {
+    /// Loads the program that goes with the implementation of `sys_enter`.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel does not permit it.
+    fn load(&mut self, ebpf: &mut Ebpf, host: &Host<'_>) -> Result<(), Error> {
+        let &Host { options, facts, sys_enter } = host;
+        let signals = &options.signals;
+        if signals.denied
+            && let Err(error) = &facts.seccomp
+        {
+            self.problems.push(format!("refused calls cannot be told: {}", one_line(error)));
+        }
+        if !signals.errors && !signals.latency && !facts.counts_denied(options) {
+            return Ok(());
+        }
+        let candidates: &[Implementation] = match sys_enter {
+            Some(TpBtf) => &[TpBtf, RawTp, Tracepoint],
+            Some(RawTp) => &[RawTp, Tracepoint],
+            Some(Tracepoint) => &[Tracepoint],
+            None => &[],
+        };
+        for &implementation in candidates {
+            match implementation.load(End::Exit, ebpf, facts) {
+                Ok(()) => {
+                    self.implementation = Some(implementation);
+                    break;
+                }
+                Err(Problem::Fatal(error)) => return Err(error),
+                Err(Problem::Told(problem)) => self.problems.push(format!("no {}: {problem}", implementation.name())),
+            }
+        }
+        Ok(())
+    }
+
+    fn attach(&mut self, ebpf: &mut Ebpf) -> Result<(), Error> {
+        let Some(implementation) = self.implementation else { return Ok(()) };
         if let Err(problem) = implementation.attach(End::Exit, ebpf) {
             self.implementation = None;
             self.problems.push(match problem {
@@ -73,19 +72,18 @@ impl Chosen {
                 Problem::Told(problem) => problem,
             });
         }
+        Ok(())
     }
 
-    /// The name of the program.
-    pub(super) fn program(&self) -> Option<&'static str> {
-        self.implementation.map(|implementation| implementation.program(End::Exit))
-    }
-
-    /// What there is to say of it.
-    pub(super) fn status(&self) -> ProbeStatus {
+    fn status(&self) -> ProbeStatus {
         ProbeStatus {
             probe: Probe::SysExit,
             implementation: self.implementation.map(Implementation::name),
             problem: (!self.problems.is_empty()).then(|| self.problems.join("; ")),
         }
+    }
+
+    fn at_each_call(&self) -> Option<(Implementation, &'static str)> {
+        self.implementation.map(|implementation| (implementation, implementation.program(End::Exit)))
     }
 }

@@ -35,7 +35,8 @@ use super::{
 };
 use crate::{
     durations::Durations,
-    snapshot::{Counts, Denial, Failure, Losses, SlotCounts, Snapshot},
+    losses::Losses,
+    snapshot::{Counts, Denial, Failure, SlotCounts, Snapshot},
     syscalls::{CallId, Errno},
     tally::Tally,
 };
@@ -249,21 +250,9 @@ impl Tables {
     }
 
     fn losses(&self) -> Losses {
-        let lost = |reason: Loss| self.lost.u64(reason as usize).load(Relaxed);
-        Losses {
-            cgroups_full: lost(Loss::CgroupsFull),
-            series_full: lost(Loss::SeriesFull),
-            cgroup_events: lost(Loss::CgroupEvents),
-            first_seen_events: lost(Loss::FirstSeenEvents),
-            errors_full: lost(Loss::ErrorsFull),
-            denied_full: lost(Loss::DeniedFull),
-            histograms_full: lost(Loss::HistogramsFull),
-            timed_calls_full: lost(Loss::StartsFull),
-            position: lost(Loss::Position),
-            reclaim: lost(Loss::Numbers) + self.returns.refused(),
-            recursion: None,
-            exit_recursion: None,
-        }
+        let mut losses = Losses::of_tables(|reason| self.lost.u64(reason as usize).load(Relaxed));
+        losses.reclaim += self.returns.refused();
+        losses
     }
 
     /// Begins to reclaim the slots of cgroups. Returns them; cgroups without a slot are passed over. `wait` returns when every program has ended

@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::Totals;
-use crate::workload::Workload;
+use crate::{
+    losses::{Lost, ModelLoss},
+    workload::Workload,
+};
 
 /// Totals by workload, sorted. A clone costs nothing, and shares what neither of the two changes.
 #[derive(Clone, Debug, Default)]
@@ -100,6 +103,15 @@ impl ModelView {
     #[must_use]
     pub fn capped(&self) -> u64 {
         self.capped
+    }
+
+    /// How much was lost for each reason.
+    #[must_use]
+    pub fn losses(&self) -> Vec<Lost> {
+        ModelLoss::all(|reason| match reason {
+            ModelLoss::WorkloadsFolded => self.folded(),
+            ModelLoss::MaxSeries => self.capped(),
+        })
     }
 
     /// Series that there are, of all workloads together but those that stand for many.

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::fair_share::Priority;
+
 /// How bad an unexpected call is, as the label `severity` says it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -25,6 +27,17 @@ impl Severity {
             Self::Info => "info",
             Self::Warning => "warning",
             Self::Critical => "critical",
+        }
+    }
+}
+
+/// What is worse is lost later.
+impl From<Severity> for Priority {
+    fn from(severity: Severity) -> Self {
+        match severity {
+            Severity::Info => Self::Low,
+            Severity::Warning => Self::Normal,
+            Severity::Critical => Self::High,
         }
     }
 }

@@ -3,11 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::names::{NamedRow, Values, WorkloadRow};
-use crate::{
-    policy::Process,
-    snapshot::{Counts, Losses},
-    workload::SourceStatus,
-};
+use crate::{losses::Losses, policy::Process, snapshot::Counts, workload::SourceStatus};
 
 /// A record after the header.
 #[derive(Debug, Serialize, Deserialize)]

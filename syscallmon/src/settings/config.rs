@@ -6,14 +6,15 @@ use std::{
 };
 
 use super::{
-    AlertError, FileError, LatencyConfig, LatencyError, ListenAddress, LogFormat, LogLevel, PolicySources, Settings,
-    group::Group, table::Web,
+    AlertError, FileError, LatencyConfig, LatencyError, ListenAddress, PolicySources, Settings, group::Group,
+    table::Web,
 };
 use crate::{
     alert::AlertConfig,
     cgroup::HierarchyChoice,
     export::PATHS,
     kernel::{Capacity, Signals, SysEnter},
+    logging::{LogFormat, LogLevel},
     sampler::Tunables,
     workload::{Rules, source::Sources},
 };

@@ -9,8 +9,6 @@ mod config;
 mod file;
 mod group;
 mod latency;
-mod log;
-mod log_writer;
 mod policies;
 mod policy_list;
 mod table;
@@ -25,8 +23,6 @@ pub use self::{
     file::FileError,
     group::{Effect, Setting},
     latency::{Latency as LatencyConfig, LatencyError},
-    log::{LogFormat, LogHandle, LogLevel, start as start_log},
-    log_writer::{dropped_lines, flush_log},
     policies::{LoadedPolicies, POLICY_WORK, PoliciesError, PolicyProblem, PolicySources, Watched},
     policy_list::PolicyItems,
     table::{Log, Settings, Web},

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::ArgAction;
 
 use super::{
-    InvalidError, ListenAddress, LogFormat, LogLevel, PolicyItems,
+    InvalidError, ListenAddress, PolicyItems,
     group::{self, Effect, Group, Setting, group},
 };
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
     cgroup::HierarchyChoice,
     durations::Bound,
     kernel::SysEnter,
+    logging::{LogFormat, LogLevel},
     process::CommandLines,
     workload::{
         Label, Selector,

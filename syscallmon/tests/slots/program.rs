@@ -1,4 +1,4 @@
-//! What the programs on `sys_enter` do: `count::count` and `allocate`, one access to shared memory a step.
+//! What the programs on `sys_enter` do: `count::count`, `slot` and `allocate`, one access to shared memory a step.
 //!
 //! Left out: errors, refused calls and durations, whose hash tables are keyed by slot, and so protected as the series of the row are; and who
 //! sets containers up.
@@ -44,7 +44,7 @@ impl Scenario {
         }
     }
 
-    /// `count::slot`: the cache of this CPU.
+    /// `slot::slot`: the cache of this CPU.
     fn use_cache(&self, state: &mut State, cpu: usize, at: At) -> At {
         let owners = &state.tables.owners;
         let cache = &mut state.cpus[cpu].cache;
@@ -70,7 +70,7 @@ impl Scenario {
         }
     }
 
-    /// `allocate::known_slot`, and what follows when there is none.
+    /// `slot::known_slot`, and what follows when there is none.
     fn find(&self, tables: &Tables, at: At) -> At {
         let not_found = |cgroup, key, is_last| match is_last {
             true => At::Remainder { cgroup },
@@ -105,7 +105,7 @@ impl Scenario {
         }
     }
 
-    /// `allocate::slot`, from where no slot is known.
+    /// `slot::find_or_take`, from where no slot is known.
     fn allocate(&self, tables: &mut Tables, at: At) -> At {
         match at {
             At::TakeSlot { cgroup, owner } => match take(tables, Supply::Slots) {
@@ -192,7 +192,7 @@ fn count(state: &mut State, cpu: usize, at: At) -> At {
     }
 }
 
-/// `allocate::take`.
+/// `supply::take`.
 fn take(tables: &mut Tables, supply: Supply) -> Option<usize> {
     if tables.exhausted[supply as usize] {
         return None;

@@ -127,29 +127,29 @@ pub(crate) struct Cached {
 pub(crate) enum At {
     /// No program runs.
     Outside,
-    /// `count::slot`: reads the owner of the cached slot.
+    /// `slot::slot`: reads the owner of the cached slot.
     CheckOwner { cgroup: Cgroup, cached: Cached },
-    /// `allocate::slot`: `known_slot` of the cgroup, then of its attribution root, then after another CPU was first.
+    /// `slot::find_or_take`: `known_slot` of the cgroup, then of its attribution root, then after another CPU was first.
     Find { cgroup: Cgroup, key: Cgroup, is_last: bool },
-    /// `allocate::known_slot`: reads the value of the element that was found.
+    /// `slot::known_slot`: reads the value of the element that was found.
     ReadValue { cgroup: Cgroup, key: Cgroup, is_last: bool, element: usize },
-    /// `allocate::known_slot`: reads the owner of the slot that was found.
+    /// `slot::known_slot`: reads the owner of the slot that was found.
     CheckFound { cgroup: Cgroup, key: Cgroup, is_last: bool, slot: Slot },
     /// `ancestry::owner`: looks for an attribution root.
     FindRoot { cgroup: Cgroup },
-    /// `allocate::take` of `FREE_SLOTS`.
+    /// `supply::take` of `FREE_SLOTS`.
     TakeSlot { cgroup: Cgroup, owner: Cgroup },
-    /// `allocate::slot`: enters the slot in `SLOT_OF_CGROUP`.
+    /// `slot::find_or_take`: enters the slot in `SLOT_OF_CGROUP`.
     Insert { cgroup: Cgroup, owner: Cgroup, slot: Slot },
-    /// `allocate::slot`: writes `SLOTS`.
+    /// `slot::find_or_take`: writes `SLOTS`.
     WriteHolder { cgroup: Cgroup, owner: Cgroup, slot: Slot },
-    /// `allocate::slot`: writes `IndexRow::owner`.
+    /// `slot::find_or_take`: writes `IndexRow::owner`.
     WriteOwner { cgroup: Cgroup, owner: Cgroup, slot: Slot },
-    /// `allocate::give_back`, after another CPU was first.
+    /// `supply::give_back`, after another CPU was first.
     GiveBack { cgroup: Cgroup, owner: Cgroup, slot: Slot },
-    /// `count::slot`: reads `IndexRow::owner` for the cache.
+    /// `slot::slot`: reads `IndexRow::owner` for the cache.
     FillCache { cgroup: Cgroup, slot: Slot },
-    /// `count::slot` without `reads_owner_once`: reads it once more.
+    /// `slot::slot` without `reads_owner_once`: reads it once more.
     FillCacheAgain { cgroup: Cgroup, slot: Slot },
     /// `count::count`: reads the entry of the row.
     ReadEntry { cgroup: Cgroup, slot: Slot },

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, Result};
 
 use super::{CHECK_MIRROR, apt_get, debs, download};
-use crate::{cross::Arch, shell, workspace};
+use crate::{arch::Arch, shell, workspace};
 
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 const SOURCES: [&str; 2] = ["/etc/apt/sources.list.d/debian.sources", "/etc/apt/sources.list"];

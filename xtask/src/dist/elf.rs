@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 
-use crate::cross::Arch;
+use crate::arch::Arch;
 
 const PT_INTERP: u32 = 3;
 const SHT_SYMTAB: u32 = 2;

@@ -11,7 +11,7 @@ use walkdir::{DirEntry, WalkDir};
 
 use super::{build, cargo_build};
 use crate::{
-    cross::Arch,
+    arch::Arch,
     record::sha256,
     reproducible::{Place, refuse_paths},
 };

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use super::{place::Place, programs};
 use crate::{
-    cross::Arch,
+    arch::Arch,
     image::{self, Image, Layer},
     shell, vm,
 };

@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use super::{images, place::Place, programs};
 use crate::{
     apt::{self, Lists, Suite},
-    cross::Arch,
+    arch::Arch,
     image::{self, Image, Layer},
     record::sha256,
     workspace,

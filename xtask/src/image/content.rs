@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 
-use crate::{cross::Arch, record::sha256};
+use crate::{arch::Arch, record::sha256};
 
 /// There is no clock in an image.
 const CREATED: &str = "1970-01-01T00:00:00Z";

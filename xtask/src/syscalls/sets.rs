@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail, ensure};
 use super::{deb_version, upstream};
 use crate::{
     apt::{self, Lists, Suite},
-    cross::Arch,
+    arch::Arch,
     shell,
 };
 

@@ -5,10 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
-use crate::{
-    cross::{self, Arch},
-    dist, shell,
-};
+use crate::{arch::Arch, cross, dist, shell};
 
 /// As the released binary, but quicker to build.
 const PROFILE: &str = "vm";

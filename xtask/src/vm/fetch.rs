@@ -12,7 +12,7 @@ use walkdir::WalkDir;
 use super::kernels::Image;
 use crate::{
     apt::{self, Lists, Suite},
-    cross::Arch,
+    arch::Arch,
     workspace,
 };
 

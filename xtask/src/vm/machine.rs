@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result};
 
 use super::kernels::Kernel;
-use crate::cross::Arch;
+use crate::arch::Arch;
 
 /// Seconds that a VM may take; most need a third of that.
 const TIMEOUT: &str = "600";

@@ -1,7 +1,7 @@
 //! The table of kernels in README.md.
 
 use super::{kernels::Kernel, outcome::Outcome};
-use crate::cross::Arch;
+use crate::arch::Arch;
 
 /// One row for each kernel, in Markdown.
 pub(super) fn render(results: &[(&Kernel, Outcome)]) -> String {

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     cgroup::{Hierarchies, HierarchyError},
     command::run::{PART_OF_HIERARCHY, options},
-    kernel::{self, Kernel, Options, Probe, ProbeStatus},
+    kernel::{self, Kernel, Options, PROBES, Probe, ProbeRow, ProbeStatus},
     settings::Config,
     syscalls::CallTable,
 };
@@ -70,21 +70,32 @@ fn btf(options: &Options) -> Finding {
     }
 }
 
-/// The tracepoints that the probes attach to.
-const WANTED: [&str; 3] = ["raw_syscalls/sys_enter", "cgroup/cgroup_mkdir", "cgroup/cgroup_rmdir"];
-
 fn tracepoints(options: &Options) -> Finding {
-    let Some(missing) = kernel::missing_tracepoints(&options.btf_path(), &WANTED) else {
-        return Remark(
-            "cannot be looked up without BTF or tracefs (mount -t tracefs nodev /sys/kernel/tracing)".to_owned(),
-        );
-    };
-    if missing.contains(&WANTED[0]) {
+    let mut all: Vec<&str> = Vec::new();
+    for tracepoint in PROBES.iter().flat_map(|row| row.tracepoints) {
+        if !all.contains(tracepoint) {
+            all.push(tracepoint);
+        }
+    }
+    match kernel::missing_tracepoints(&options.btf_path(), &all) {
+        Some(missing) => judge(&all, &missing),
+        None => {
+            Remark("cannot be looked up without BTF or tracefs (mount -t tracefs nodev /sys/kernel/tracing)".to_owned())
+        }
+    }
+}
+
+/// What it means that some of all tracepoints are missing.
+fn judge(all: &[&str], missing: &[&str]) -> Finding {
+    let lacks = |row: &&ProbeRow| row.tracepoints.iter().any(|tracepoint| missing.contains(tracepoint));
+    let lacking: Vec<&ProbeRow> = PROBES.iter().filter(lacks).collect();
+    if lacking.is_empty() {
+        Fine(all.join(", "))
+    } else if lacking.iter().any(|row| row.probe == Probe::SysEnter) {
         Failed("no raw_syscalls tracepoints: needs a kernel with CONFIG_FTRACE_SYSCALLS=y".to_owned())
-    } else if missing.is_empty() {
-        Fine(WANTED.join(", "))
     } else {
-        Remark(format!("no {}: short-lived cgroups will have no name", missing.join(", ")))
+        let without: Vec<&str> = lacking.iter().map(|row| row.without).collect();
+        Remark(format!("no {}: {}", missing.join(", "), without.join("; ")))
     }
 }
 
@@ -165,18 +176,7 @@ fn probes(options: &Options, config: &Config) -> Vec<(&'static str, Finding)> {
         Ok(probes) => probes,
         Err(error) => return vec![("programs", Failed(chain(&error)))],
     };
-    probes.iter().map(|status| (label(status.probe), finding(status))).collect()
-}
-
-fn label(probe: Probe) -> &'static str {
-    match probe {
-        Probe::SysEnter => "probe sys_enter",
-        Probe::SysExit => "probe sys_exit",
-        Probe::Task => "probe task",
-        Probe::Cgroup => "probe cgroup",
-        Probe::Setup => "probe setup",
-        Probe::IoUring => "probe io_uring",
-    }
+    probes.iter().map(|status| (status.probe.row().check, finding(status))).collect()
 }
 
 fn finding(status: &ProbeStatus) -> Finding {
@@ -184,5 +184,21 @@ fn finding(status: &ProbeStatus) -> Finding {
         (Some(implementation), None) => Fine(implementation.to_owned()),
         (Some(implementation), Some(problem)) => Remark(format!("{implementation}: {problem}")),
         (None, problem) => Remark(problem.clone().unwrap_or_default()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_tracepoint_costs_what_its_probes_give() {
+        let all = ["raw_syscalls/sys_enter", "cgroup/cgroup_rmdir"];
+        assert_eq!(judge(&all, &[]), Fine("raw_syscalls/sys_enter, cgroup/cgroup_rmdir".to_owned()));
+        let names = "no cgroup/cgroup_rmdir: short-lived cgroups will have no name";
+        assert_eq!(judge(&all, &["cgroup/cgroup_rmdir"]), Remark(names.to_owned()));
+        let Remark(several) = judge(&all, &["sched/sched_process_fork"]) else { panic!("a remark") };
+        assert!(several.contains("refused; what runtimes call"), "{several}");
+        assert!(matches!(judge(&all, &all), Failed(_)));
     }
 }

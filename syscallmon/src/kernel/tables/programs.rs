@@ -105,7 +105,7 @@ impl Programs {
         }
     }
 
-    /// `allocate::take`.
+    /// `supply::take`.
     fn take(&self, kind: u32, supply: Supply) -> Option<u32> {
         if self.with("EXHAUSTED", |flags| flags.u64(supply as usize).load(Relaxed)) != 0 {
             return None;
@@ -117,7 +117,7 @@ impl Programs {
         number
     }
 
-    /// `count::slot` and `allocate::slot`.
+    /// `slot::slot` and `slot::find_or_take`.
     fn slot(&self, cpu: usize, cgroup: u64) -> Option<u32> {
         if let Some(&(owner, slot)) = self.cache.borrow().get(&(cpu, cgroup))
             && self.owner(slot) == owner

@@ -18,7 +18,7 @@ use walkdir::WalkDir;
 
 use crate::{
     apt::{self, Lists, Suite},
-    cross::Arch,
+    arch::Arch,
     e2e::place,
     workspace,
 };

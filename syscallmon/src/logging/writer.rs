@@ -35,7 +35,7 @@ pub(super) fn start() -> io::Result<LogWriter> {
 }
 
 /// Waits until all lines are written, or until the deadline.
-pub fn flush_log(deadline: Duration) {
+pub fn flush(deadline: Duration) {
     STDERR.flush(deadline);
 }
 

@@ -1,11 +1,15 @@
-//! How and what to log, and the start of logging.
+//! The log: what is logged and how, and the start of logging. Starts before everything else, and uses nothing but a
+//! thread of its own.
+
+mod writer;
 
 use std::{io, panic};
 
-use super::log_writer;
 use clap::ValueEnum;
 use serde::Deserialize;
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, reload, util::SubscriberInitExt};
+
+pub use self::writer::{dropped_lines, flush};
 
 /// The least level that is logged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
@@ -44,13 +48,14 @@ impl LogHandle {
     }
 }
 
-/// Starts logging to stderr, from a thread of its own. Records of the `log` crate, aya-log's among them, come too, and panics.
+/// Starts logging to stderr, from a thread of its own. Records of the `log` crate, aya-log's among them, come too, and
+/// panics.
 ///
 /// # Errors
 ///
 /// When a log was started before, or its thread cannot be.
 pub fn start(level: LogLevel, format: LogFormat) -> io::Result<LogHandle> {
-    let writer = log_writer::start()?;
+    let writer = writer::start()?;
     let (filter, handle) = reload::Layer::new(filter(level));
     let registry = tracing_subscriber::registry().with(filter);
     match format {

@@ -1,0 +1,107 @@
+//! What could not be done as it should, by reason: the rows of [`loss_reasons`], with what was counted of each.
+
+use serde::{Deserialize, Serialize};
+use syscallmon_common::{Loss, loss_reasons};
+
+/// Why something could not be done as it should.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LossReason {
+    /// The value of the label `reason`.
+    pub name: &'static str,
+    /// What there is a number of, in a few words.
+    pub help: &'static str,
+}
+
+/// How much was lost for a reason; `None` where nobody can tell.
+pub type Lost = (LossReason, Option<u64>);
+
+macro_rules! declare {
+    (
+        tables { $($table:ident $in_table:ident $table_help:literal;)* }
+        programs { $($program:ident $of_program:ident $program_help:literal;)* }
+        model { $($model:ident $of_model:ident $model_help:literal;)* }
+    ) => {
+        /// Every reason, in the order in which they are exported.
+        pub const LOSS_REASONS: &[LossReason] = &[
+            $(LossReason { name: stringify!($in_table), help: $table_help },)*
+            $(LossReason { name: stringify!($of_program), help: $program_help },)*
+            $(LossReason { name: stringify!($of_model), help: $model_help },)*
+        ];
+
+        /// Running totals of what a snapshot tells to be lost, since the probes were loaded.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(default)]
+        pub struct Losses {
+            $(#[doc = $table_help] pub $in_table: u64,)*
+            $(#[doc = $program_help] pub $of_program: Option<u64>,)*
+        }
+
+        impl Losses {
+            /// What the kernel side has counted; of skipped programs, nothing is known yet.
+            #[must_use]
+            pub fn of_tables(count: impl Fn(Loss) -> u64) -> Self {
+                Self { $($in_table: count(Loss::$table),)* $($of_program: None,)* }
+            }
+
+            /// How much was lost for each reason.
+            #[must_use]
+            pub fn all(&self) -> Vec<Lost> {
+                let counts = [$(Some(self.$in_table),)* $(self.$of_program,)*];
+                LOSS_REASONS.iter().copied().zip(counts).collect()
+            }
+        }
+
+        /// Why the totals of workloads are not what they should be.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum ModelLoss {
+            $(#[doc = $model_help] $model,)*
+        }
+
+        impl ModelLoss {
+            /// How much was lost for each reason.
+            #[must_use]
+            pub fn all(count: impl Fn(Self) -> u64) -> Vec<Lost> {
+                vec![$((LossReason { name: stringify!($of_model), help: $model_help }, Some(count(Self::$model))),)*]
+            }
+        }
+    };
+}
+
+loss_reasons!(declare);
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn each_count_has_the_name_of_its_reason() {
+        let losses = Losses { recursion: Some(99), ..Losses::of_tables(|reason| 10 + reason as u64) };
+        let all: Vec<(&str, Option<u64>)> = losses.all().iter().map(|(reason, count)| (reason.name, *count)).collect();
+        assert_eq!(all[0], ("cgroups_full", Some(10)));
+        assert!(all.contains(&("timed_calls_full", Some(17))), "{all:?}");
+        assert_eq!(all[Loss::COUNT..], [("recursion", Some(99)), ("exit_recursion", None)]);
+        let json = serde_json::to_value(losses).unwrap();
+        for (name, count) in all {
+            assert_eq!(json[name].as_u64(), count, "{name}");
+        }
+    }
+
+    #[test]
+    fn all_reasons_are_told_apart_and_explained() {
+        let of_model = ModelLoss::all(|_| 1);
+        let told: Vec<LossReason> =
+            Losses::default().all().into_iter().chain(of_model).map(|(reason, _)| reason).collect();
+        assert_eq!(told, LOSS_REASONS);
+        let names: HashSet<&str> = told.iter().map(|reason| reason.name).collect();
+        assert_eq!(names.len(), told.len());
+        assert!(told.iter().all(|reason| reason.help.len() > 20 && !reason.help.ends_with('.')), "{told:?}");
+    }
+
+    #[test]
+    fn a_recording_without_a_reason_has_lost_nothing_for_it() {
+        let losses: Losses = serde_json::from_str(r#"{"series_full": 3, "recursion": null}"#).unwrap();
+        assert_eq!(losses, Losses { series_full: 3, ..Losses::default() });
+    }
+}
