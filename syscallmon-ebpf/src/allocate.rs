@@ -4,12 +4,10 @@
 //! adds them up.
 
 use aya_ebpf::{
-    EbpfContext,
     bindings::{BPF_NOEXIST, BPF_RB_AVAIL_DATA},
     helpers::{bpf_get_current_comm, bpf_get_current_uid_gid, bpf_ktime_get_ns},
     maps::{Array, HashMap},
 };
-use aya_log_ebpf::warn;
 use syscallmon_common::{
     Abi, FIRST_SEEN_BYTES, FirstSeen, Loss, OUTCOME_DENIED, OUTCOME_DENIED_ENOSYS, OUTCOME_ENTERED,
     OUTCOME_OTHER_DENIED, OUTCOME_OTHER_ERRORS, Reported, SERIES_OF_SETUP, SeriesKey, Supply,
@@ -40,11 +38,11 @@ pub struct Call {
 /// one of those that set a container up.
 #[cold]
 #[inline(never)]
-pub fn series<C: EbpfContext>(ctx: &C, call: &Call, slot: u32, entry: *mut u32) -> Option<u32> {
+pub fn series(call: &Call, slot: u32, entry: *mut u32) -> Option<u32> {
     // SAFETY: `entry` is in a row of SERIES_INDEX, bounds checked by the caller.
     let known = unsafe { entry.read_volatile() };
     let is_setup = setup::is_under_way();
-    let series = if known == 0 { new_series_of_call(ctx, call, slot)? } else { known & !SERIES_OF_SETUP };
+    let series = if known == 0 { new_series_of_call(call, slot)? } else { known & !SERIES_OF_SETUP };
     let entered = if is_setup { series | SERIES_OF_SETUP } else { series };
     // Not back to where it was, if the container's own first call came meanwhile: then it is one of its repeats.
     if !(is_setup && known != 0) {
@@ -61,11 +59,9 @@ pub fn series<C: EbpfContext>(ctx: &C, call: &Call, slot: u32, entry: *mut u32) 
 
 /// A new series for a call. `None`: the call was counted in the remainder.
 #[inline(always)]
-fn new_series_of_call<C: EbpfContext>(ctx: &C, call: &Call, slot: u32) -> Option<u32> {
+fn new_series_of_call(call: &Call, slot: u32) -> Option<u32> {
     let Some(series) = take(&FREE_SERIES, Supply::Series) else {
-        if exhausted(Supply::Series) {
-            warn!(ctx, "every series is taken: more calls are counted in the remainder (raise capacity.series)");
-        }
+        exhausted(Supply::Series);
         remainder(call, Loss::SeriesFull, holder_of(slot));
         return None;
     };
@@ -86,7 +82,7 @@ pub fn without_slot(call: &Call) {
 /// as lost.
 #[cold]
 #[inline(never)]
-pub fn error<C: EbpfContext>(ctx: &C, call: &Call, key: SeriesKey) -> Option<u32> {
+pub fn error(call: &Call, key: SeriesKey) -> Option<u32> {
     let share = Share {
         table: &ERRORS,
         places: Supply::Errors,
@@ -94,7 +90,7 @@ pub fn error<C: EbpfContext>(ctx: &C, call: &Call, key: SeriesKey) -> Option<u32
         most: ERRORS_PER_CGROUP.load(),
         others: OUTCOME_OTHER_ERRORS,
     };
-    let Some(Outcome { series, .. }) = share.series(ctx, key) else {
+    let Some(Outcome { series, .. }) = share.series(key) else {
         outcome_lost(call, key.outcome, holder_of(key.slot));
         return None;
     };
@@ -104,7 +100,7 @@ pub fn error<C: EbpfContext>(ctx: &C, call: &Call, key: SeriesKey) -> Option<u32
 /// The same for a refused call. `None`: it was counted in the remainder.
 #[cold]
 #[inline(never)]
-pub fn denied<C: EbpfContext>(ctx: &C, call: &Call, key: SeriesKey) -> Option<u32> {
+pub fn denied(call: &Call, key: SeriesKey) -> Option<u32> {
     let share = Share {
         table: &DENIED,
         places: Supply::Denied,
@@ -112,7 +108,7 @@ pub fn denied<C: EbpfContext>(ctx: &C, call: &Call, key: SeriesKey) -> Option<u3
         most: DENIED_PER_CGROUP.load(),
         others: OUTCOME_OTHER_DENIED,
     };
-    let Some(Outcome { series, is_new, is_other }) = share.series(ctx, key) else {
+    let Some(Outcome { series, is_new, is_other }) = share.series(key) else {
         outcome_lost(call, key.outcome, holder_of(key.slot));
         return None;
     };
@@ -148,7 +144,7 @@ struct Outcome {
 impl Share<'_> {
     /// A series for an outcome that the table does not have: a new one, or that of all others. `None`: there are no more.
     #[inline(always)]
-    fn series<C: EbpfContext>(&self, ctx: &C, key: SeriesKey) -> Option<Outcome> {
+    fn series(&self, key: SeriesKey) -> Option<Outcome> {
         let of_slot = self.of_slot.get_ptr_mut(key.slot)?;
         // SAFETY: a valid map value, read as one word.
         let has = unsafe { of_slot.read_volatile() };
@@ -157,7 +153,7 @@ impl Share<'_> {
         if let Some(series) = known(self.table, key) {
             return Some(Outcome { series, is_new: false, is_other });
         }
-        let (series, is_new) = new_series(ctx, self.table, self.places, key)?;
+        let (series, is_new) = new_series(self.table, self.places, key)?;
         if is_new && !is_other {
             // SAFETY: as above. Two CPUs at once may let a cgroup have a series too many.
             unsafe { of_slot.write_volatile(has + 1) };
@@ -168,22 +164,12 @@ impl Share<'_> {
 
 /// A series for a key that the table does not have, and whether it is new: another CPU may be first.
 #[inline(always)]
-fn new_series<C: EbpfContext>(
-    ctx: &C,
-    table: &HashMap<u64, u32>,
-    places: Supply,
-    key: SeriesKey,
-) -> Option<(u32, bool)> {
+fn new_series(table: &HashMap<u64, u32>, places: Supply, key: SeriesKey) -> Option<(u32, bool)> {
     if is_exhausted(places) {
         return None;
     }
     let Some(series) = take(&FREE_SERIES, Supply::Series) else {
-        if exhausted(Supply::Series) {
-            warn!(
-                ctx,
-                "every series is taken: errors and refused calls are counted in the remainder (raise capacity.series)"
-            );
-        }
+        exhausted(Supply::Series);
         return None;
     };
     let entry = SERIES_KEYS.get_ptr_mut(series)?;
@@ -197,11 +183,8 @@ fn new_series<C: EbpfContext>(
     unsafe { *entry = SeriesKey::default() };
     give_back(&FREE_SERIES, series);
     let known = known(table, key);
-    if known.is_none() && exhausted(places) {
-        warn!(
-            ctx,
-            "errors or refused calls have all their series: more are counted in the remainder (raise capacity.series)"
-        );
+    if known.is_none() {
+        exhausted(places);
     }
     known.map(|series| (series, false))
 }
@@ -209,11 +192,9 @@ fn new_series<C: EbpfContext>(
 /// A new histogram, entered in the hash table. `None`: there are no more.
 #[cold]
 #[inline(never)]
-pub fn histogram<C: EbpfContext>(ctx: &C, key: SeriesKey) -> Option<u32> {
+pub fn histogram(key: SeriesKey) -> Option<u32> {
     let Some(histogram) = take(&FREE_HISTOGRAMS, Supply::Histograms) else {
-        if exhausted(Supply::Histograms) {
-            warn!(ctx, "every histogram is taken: more calls are not measured (raise capacity.histograms)");
-        }
+        exhausted(Supply::Histograms);
         return None;
     };
     let entry = HISTOGRAM_KEYS.get_ptr_mut(histogram)?;

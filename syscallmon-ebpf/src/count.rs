@@ -3,7 +3,6 @@
 //! No atomic and no hash lookup, and three map lookups that the verifier inlines: two of them in [`crate::slot`] and
 //! [`crate::counter`]. Whatever is missing is made by [`crate::allocate`], once.
 
-use aya_ebpf::EbpfContext;
 use syscallmon_common::{Loss, POSITIONS_PER_CGROUP};
 
 use crate::{
@@ -18,12 +17,12 @@ use crate::{
 
 /// Counts a call that a task begins.
 #[inline(always)]
-pub fn call<C: EbpfContext>(ctx: &C, task: impl Task, nr: i64) {
+pub fn call(task: impl Task, nr: i64) {
     denied::entered(task);
     let Numbered { abi, entry } = of_call(task, nr);
     let (cgroup_id, position) = (task.cgroup_id(), entry.position());
     // Made where it is needed only, on the slow paths.
-    let slot = count(ctx, cgroup_id, position, || Call { cgroup_id, nr, abi, position });
+    let slot = count(cgroup_id, position, || Call { cgroup_id, nr, abi, position });
     if TIMES_CALLS.load() != 0 && entry.is_timed() {
         duration::begin(task, position, slot);
     }
@@ -31,17 +30,17 @@ pub fn call<C: EbpfContext>(ctx: &C, task: impl Task, nr: i64) {
 
 /// Counts one operation that was given to io_uring.
 #[inline(always)]
-pub fn operation<C: EbpfContext>(ctx: &C, cgroup_id: u64, opcode: u8) {
+pub fn operation(cgroup_id: u64, opcode: u8) {
     let nr = i64::from(opcode);
     let Numbered { abi, entry } = of_operation(opcode);
     let position = entry.position();
-    count(ctx, cgroup_id, position, || Call { cgroup_id, nr, abi, position });
+    count(cgroup_id, position, || Call { cgroup_id, nr, abi, position });
 }
 
 /// Counts a call; the slot that it belongs to, 0 for the remainder.
 #[inline(always)]
-fn count<C: EbpfContext>(ctx: &C, cgroup_id: u64, position: u32, call: impl Fn() -> Call) -> u32 {
-    let Some((slot, row)) = slot(ctx, cgroup_id) else {
+fn count(cgroup_id: u64, position: u32, call: impl Fn() -> Call) -> u32 {
+    let Some((slot, row)) = slot(cgroup_id) else {
         allocate::without_slot(&call());
         return 0;
     };
@@ -55,7 +54,7 @@ fn count<C: EbpfContext>(ctx: &C, cgroup_id: u64, position: u32, call: impl Fn()
     let mut series = unsafe { entry.read_volatile() };
     // None yet, or none of the container's own: the flag is the sign.
     if series as i32 <= 0 {
-        match allocate::series(ctx, &call(), slot, entry) {
+        match allocate::series(&call(), slot, entry) {
             Some(new) => series = new,
             None => return slot,
         }

@@ -4,7 +4,6 @@
 //! inside. It is found by the task's address, which stays the same when an exec changes its id.
 
 use aya_ebpf::{
-    EbpfContext,
     bindings::BPF_ANY,
     helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns},
 };
@@ -32,7 +31,7 @@ pub fn begin(task: impl Task, position: u32, slot: u32) {
 
 /// Counts a call that a task ends, if its beginning was seen.
 #[inline(always)]
-pub fn end<C: EbpfContext>(ctx: &C, task: impl Task, call: &Call) {
+pub fn end(task: impl Task, call: &Call) {
     let address = task.address();
     // SAFETY: only this task's own programs touch its entry.
     let Some(&Start { time_ns, position, slot: slot_at_begin, owner }) = (unsafe { STARTS.get(address) }) else {
@@ -46,13 +45,13 @@ pub fn end<C: EbpfContext>(ctx: &C, task: impl Task, call: &Call) {
     let took_ns = unsafe { bpf_ktime_get_ns() }.saturating_sub(time_ns);
     // The task may have been moved to another cgroup meanwhile; and the slot may have been taken back.
     let is_same = owner != 0 && SERIES_INDEX.get_ptr(slot_at_begin).map_or(0, owner_of) == owner;
-    let slot = if is_same { Some(slot_at_begin) } else { slot(ctx, call.cgroup_id).map(|(slot, _)| slot) };
+    let slot = if is_same { Some(slot_at_begin) } else { slot(call.cgroup_id).map(|(slot, _)| slot) };
     let Some(slot) = slot else {
         lost(Loss::HistogramsFull);
         return;
     };
     let key = SeriesKey { slot, position: position as u16, outcome: OUTCOME_ENTERED };
-    match known(&TIMED, key).or_else(|| allocate::histogram(ctx, key)) {
+    match known(&TIMED, key).or_else(|| allocate::histogram(key)) {
         Some(histogram) => add(histogram, took_ns),
         None => lost(Loss::HistogramsFull),
     }

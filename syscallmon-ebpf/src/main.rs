@@ -57,14 +57,14 @@ use crate::{
 /// Counts a call; the cheapest. Needs `bpf_get_current_task_btf` (Linux 5.11).
 #[btf_tracepoint(function = "sys_enter")]
 pub fn sys_enter_btf(ctx: BtfTracePointContext) -> i32 {
-    count::call(&ctx, Typed::current(), ctx.arg(1));
+    count::call(Typed::current(), ctx.arg(1));
     0
 }
 
 /// Counts a call. Runs from Linux 4.18 on, with or without BTF.
 #[raw_tracepoint(tracepoint = "sys_enter")]
 pub fn sys_enter_raw(ctx: RawTracePointContext) -> i32 {
-    count::call(&ctx, Plain::current(), ctx.arg(1));
+    count::call(Plain::current(), ctx.arg(1));
     0
 }
 
@@ -75,9 +75,9 @@ pub fn sys_enter_tp(ctx: TracePointContext) -> u32 {
     // The first field after the common ones, in every kernel (`events/raw_syscalls/sys_enter/format`: `long id`, offset 8).
     let nr = word_of(&ctx, 8);
     if HAS_TASK_BTF.load() != 0 {
-        count::call(&ctx, Typed::current(), nr);
+        count::call(Typed::current(), nr);
     } else {
-        count::call(&ctx, Plain::current(), nr);
+        count::call(Plain::current(), nr);
     }
     0
 }
@@ -172,15 +172,15 @@ pub fn task_fork_tp(ctx: TracePointContext) -> u32 {
 
 /// Notes that a thread ends, for [`denied`] and [`duration`].
 #[raw_tracepoint(tracepoint = "sched_process_exit")]
-pub fn task_exit(ctx: RawTracePointContext) -> i32 {
-    ended(&ctx);
+pub fn task_exit(_: RawTracePointContext) -> i32 {
+    ended();
     0
 }
 
 /// The same on the classic tracepoint.
 #[tracepoint]
-pub fn task_exit_tp(ctx: TracePointContext) -> u32 {
-    ended(&ctx);
+pub fn task_exit_tp(_: TracePointContext) -> u32 {
+    ended();
     0
 }
 
@@ -209,12 +209,12 @@ pub fn setup_executed(ctx: RawTracePointContext) -> i32 {
 }
 
 #[inline(always)]
-fn ended<C: EbpfContext>(ctx: &C) {
+fn ended() {
     if TIMES_CALLS.load() != 0 {
         duration::forget(Plain::current());
     }
     if COUNTS_DENIED.load() != 0 && denied::ended() {
-        outcome::killed(ctx, Plain::current(), denied::current_nr());
+        outcome::killed(Plain::current(), denied::current_nr());
     }
 }
 
@@ -223,7 +223,7 @@ fn ended<C: EbpfContext>(ctx: &C) {
 #[raw_tracepoint(tracepoint = "io_uring_submit_req")]
 pub fn io_uring_submit(ctx: RawTracePointContext) -> i32 {
     if let Some(Operation { cgroup_id, opcode }) = Operation::of_arguments(&ctx) {
-        count::operation(&ctx, cgroup_id, opcode);
+        count::operation(cgroup_id, opcode);
     }
     0
 }
@@ -232,7 +232,7 @@ pub fn io_uring_submit(ctx: RawTracePointContext) -> i32 {
 #[tracepoint]
 pub fn io_uring_submit_tp(ctx: TracePointContext) -> u32 {
     if let Some(Operation { cgroup_id, opcode }) = Operation::of_record(ctx.as_ptr().cast()) {
-        count::operation(&ctx, cgroup_id, opcode);
+        count::operation(cgroup_id, opcode);
     }
     0
 }

@@ -3,7 +3,6 @@
 //! Most calls end well, unmeasured, in tasks that nobody filters: they pay for reading what they returned, and whether their
 //! task has a filter. What there is to count is counted by a hash lookup, as a series of its own.
 
-use aya_ebpf::EbpfContext;
 use syscallmon_common::{ENOSYS, ERRNO_MAX, OUTCOME_DENIED, OUTCOME_DENIED_ENOSYS, SeriesKey};
 
 use crate::{
@@ -33,7 +32,7 @@ pub trait Exit {
 /// Here is what every call pays for, and nothing else: what is counted is counted by functions of their own in the kernel, too, so
 /// that this one is short, and the task is asked for only where it matters.
 #[inline(always)]
-pub fn call<C: EbpfContext + Exit, T: Task>(ctx: &C) {
+pub fn call<C: Exit, T: Task>(ctx: &C) {
     if COUNTS_DENIED.load() != 0 && T::current().has_seccomp() {
         if !had_entered::<C, T>(ctx) {
             return;
@@ -44,7 +43,7 @@ pub fn call<C: EbpfContext + Exit, T: Task>(ctx: &C) {
     if TIMES_CALLS.load() != 0 {
         let nr = ctx.nr();
         if of_call(T::current(), nr).entry.is_timed() {
-            timed::<C, T>(ctx, nr);
+            timed::<T>(nr);
         }
     }
     if COUNTS_ERRORS.load() != 0
@@ -63,40 +62,40 @@ fn call_of(task: impl Task, nr: i64) -> (Call, Entry) {
 
 /// Whether the call of a task with a seccomp filter had entered the kernel; counts it if it was refused.
 #[inline(never)]
-fn had_entered<C: EbpfContext + Exit, T: Task>(ctx: &C) -> bool {
+fn had_entered<C: Exit, T: Task>(ctx: &C) -> bool {
     let task = T::current();
     let Some(mark) = denied::left(task) else { return true };
     let (call, entry) = call_of(task, ctx.nr());
     if denied::is_refusal(mark, entry, ctx.returned()) {
         // A filter that says so tells the program to do without, as on an old kernel.
         let outcome = if ctx.returned() == -ENOSYS { OUTCOME_DENIED_ENOSYS } else { OUTCOME_DENIED };
-        count(ctx, &call, outcome);
+        count(&call, outcome);
     }
     false
 }
 
 /// Measures a call.
 #[inline(never)]
-fn timed<C: EbpfContext + Exit, T: Task>(ctx: &C, nr: i64) {
+fn timed<T: Task>(nr: i64) {
     let task = T::current();
-    duration::end(ctx, task, &call_of(task, nr).0);
+    duration::end(task, &call_of(task, nr).0);
 }
 
 /// Counts a call that returned an error.
 #[inline(never)]
-fn failed<C: EbpfContext + Exit, T: Task>(ctx: &C, errno: u16) {
+fn failed<C: Exit, T: Task>(ctx: &C, errno: u16) {
     let (task, nr) = (T::current(), ctx.nr());
     let (call, entry) = call_of(task, nr);
     // What `sigreturn` restores is no answer, and what a probe returns is somebody else's.
     if nr != NONE && entry.answers() && !denied::is_rolled_back(task) {
-        count(ctx, &call, errno);
+        count(&call, errno);
     }
 }
 
 /// Counts a call that seccomp refused by ending its thread at once: there is no `sys_exit` for it.
 #[inline(always)]
-pub fn killed<C: EbpfContext>(ctx: &C, task: impl Task, nr: i64) {
-    count(ctx, &call_of(task, nr).0, OUTCOME_DENIED);
+pub fn killed(task: impl Task, nr: i64) {
+    count(&call_of(task, nr).0, OUTCOME_DENIED);
 }
 
 /// The errno that a call returned; `None` for what is a result, or known to the kernel only.
@@ -108,16 +107,16 @@ fn errno(returned: i64) -> Option<u16> {
 
 /// Counts an outcome. A function of its own in the kernel, too: most calls do not come here.
 #[inline(never)]
-fn count<C: EbpfContext>(ctx: &C, call: &Call, outcome: u16) {
-    let Some((slot, _)) = slot(ctx, call.cgroup_id) else {
+fn count(call: &Call, outcome: u16) {
+    let Some((slot, _)) = slot(call.cgroup_id) else {
         allocate::outcome_without_slot(call, outcome);
         return;
     };
     let key = SeriesKey { slot, position: call.position as u16, outcome };
     let series = if matches!(outcome, OUTCOME_DENIED | OUTCOME_DENIED_ENOSYS) {
-        known(&DENIED, key).or_else(|| allocate::denied(ctx, call, key))
+        known(&DENIED, key).or_else(|| allocate::denied(call, key))
     } else {
-        known(&ERRORS, key).or_else(|| allocate::error(ctx, call, key))
+        known(&ERRORS, key).or_else(|| allocate::error(call, key))
     };
     if let Some(series) = series {
         one_more(series);

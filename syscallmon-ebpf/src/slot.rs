@@ -3,8 +3,7 @@
 //! A slot is trusted by its owner alone, which is in its row of the index: user space takes slots back without asking
 //! the caches.
 
-use aya_ebpf::{EbpfContext, bindings::BPF_NOEXIST};
-use aya_log_ebpf::warn;
+use aya_ebpf::bindings::BPF_NOEXIST;
 use syscallmon_common::{IndexRow, SLOT_CACHE_LEN, Supply};
 
 use crate::{
@@ -15,7 +14,7 @@ use crate::{
 
 /// The slot that a cgroup's calls are counted in, and its row; `None` when every slot is taken.
 #[inline(always)]
-pub fn slot<C: EbpfContext>(ctx: &C, cgroup_id: u64) -> Option<(u32, *mut IndexRow)> {
+pub fn slot(cgroup_id: u64) -> Option<(u32, *mut IndexRow)> {
     let cache = SLOT_CACHE.get_ptr_mut(0)?;
     // SAFETY: `cache` points to a whole map value of this CPU; the index is masked to its length.
     let cached = unsafe { &mut (*cache).entries[cgroup_id as usize & (SLOT_CACHE_LEN - 1)] };
@@ -25,7 +24,7 @@ pub fn slot<C: EbpfContext>(ctx: &C, cgroup_id: u64) -> Option<(u32, *mut IndexR
             return Some((cached.slot, row));
         }
     }
-    let slot = find_or_take(ctx, cgroup_id)?;
+    let slot = find_or_take(cgroup_id)?;
     let row = SERIES_INDEX.get_ptr_mut(slot)?;
     // Read once: user space may clear it at any time. No cgroup has the id 0, so a slot that is being reclaimed is not
     // cached.
@@ -40,7 +39,7 @@ pub fn slot<C: EbpfContext>(ctx: &C, cgroup_id: u64) -> Option<(u32, *mut IndexR
 /// now if there was none. `None`: there are no more.
 #[cold]
 #[inline(never)]
-fn find_or_take<C: EbpfContext>(ctx: &C, cgroup_id: u64) -> Option<u32> {
+fn find_or_take(cgroup_id: u64) -> Option<u32> {
     if let Some(slot) = known_slot(cgroup_id) {
         return Some(slot);
     }
@@ -51,12 +50,7 @@ fn find_or_take<C: EbpfContext>(ctx: &C, cgroup_id: u64) -> Option<u32> {
         return Some(slot);
     }
     let Some(slot) = take(&FREE_SLOTS, Supply::Slots) else {
-        if exhausted(Supply::Slots) {
-            warn!(
-                ctx,
-                "every cgroup slot is taken: more cgroups are counted in the remainder (raise capacity.cgroups)"
-            );
-        }
+        exhausted(Supply::Slots);
         return None;
     };
     let (holder, row) = (SLOTS.get_ptr_mut(slot)?, SERIES_INDEX.get_ptr_mut(slot)?);

@@ -1,6 +1,7 @@
 //! Free numbers of slots, series and histograms: queues that user space fills and refills.
 
 use aya_ebpf::{bindings::BPF_ANY, helpers::bpf_ktime_get_ns, maps::Queue};
+use aya_log_ebpf::warn;
 use syscallmon_common::{Loss, Supply};
 
 use crate::{
@@ -32,20 +33,50 @@ pub fn is_exhausted(supply: Supply) -> bool {
     EXHAUSTED.get_ptr_mut(supply as u32).is_some_and(|flag| unsafe { flag.read_volatile() } != 0)
 }
 
-/// Notes that a supply is used up; whether the log should be told, which it is once a minute at most.
+/// Notes that a supply is used up, and logs it, once a minute at most.
 #[inline(always)]
-pub fn exhausted(supply: Supply) -> bool {
-    let (Some(flag), Some(warned)) = (EXHAUSTED.get_ptr_mut(supply as u32), WARNED.get_ptr_mut(supply as u32)) else {
-        return false;
-    };
+pub fn exhausted(supply: Supply) {
+    note_exhausted(supply as u32);
+}
+
+/// See [`exhausted`]. A global function: the verifier checks it once for each program, and not for each way that leads
+/// here.
+#[cold]
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn note_exhausted(supply: u32) -> u32 {
+    let (Some(flag), Some(warned)) = (EXHAUSTED.get_ptr_mut(supply), WARNED.get_ptr_mut(supply)) else { return 0 };
     // SAFETY: valid map values, read and written as one word each; the helper takes nothing.
-    unsafe {
+    let is_due = unsafe {
         flag.write_volatile(1);
         let (now, last) = (bpf_ktime_get_ns(), warned.read_volatile());
-        let due = last == 0 || now - last > WARN_INTERVAL_NS;
-        if due {
+        let is_due = last == 0 || now - last > WARN_INTERVAL_NS;
+        if is_due {
             warned.write_volatile(now);
         }
-        due
+        is_due
+    };
+    if is_due {
+        log(supply);
+    }
+    0
+}
+
+/// The macro has no use for the context of the program.
+#[inline(always)]
+fn log(supply: u32) {
+    const SLOTS: u32 = Supply::Slots as u32;
+    const SERIES: u32 = Supply::Series as u32;
+    const HISTOGRAMS: u32 = Supply::Histograms as u32;
+    match supply {
+        SLOTS => {
+            warn!((), "every cgroup slot is taken: more cgroups are counted in the remainder (raise capacity.cgroups)");
+        }
+        SERIES => warn!((), "every series is taken: more calls are counted in the remainder (raise capacity.series)"),
+        HISTOGRAMS => warn!((), "every histogram is taken: more calls are not measured (raise capacity.histograms)"),
+        _ => warn!(
+            (),
+            "errors or refused calls have all their series: more are counted in the remainder (raise capacity.series)"
+        ),
     }
 }
