@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use xtask::{docs, ebpf, workspace};
+use xtask::{bench, docs, ebpf, workspace};
 
 #[test]
 fn the_ebpf_object_was_built_from_these_sources() {
@@ -12,6 +12,11 @@ fn the_ebpf_object_was_built_from_these_sources() {
 #[test]
 fn the_generated_documents_are_up_to_date() {
     docs::check(&workspace::root()).unwrap_or_else(|error| panic!("{error:#}"));
+}
+
+#[test]
+fn the_readme_has_the_costs_that_were_measured() {
+    bench::summary::check(&workspace::root()).unwrap_or_else(|error| panic!("{error:#}"));
 }
 
 /// Sections "Add a ..." of ARCHITECTURE.md say at most three places, five for a probe, and each begins with a path that is there.
