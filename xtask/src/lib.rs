@@ -30,7 +30,7 @@ mod clients;
 mod dashboards;
 mod generated;
 mod load;
+mod marked;
 mod parallel;
 mod pypi;
-mod readme;
 mod reproducible;

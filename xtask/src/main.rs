@@ -35,7 +35,7 @@ enum Verb {
     Docs(docs::Args),
     /// Make the Kubernetes manifests from the chart, and check everything in deploy/
     Manifests(manifests::Args),
-    /// Draw the dashboards for the README, from the data of a real Prometheus
+    /// Draw the dashboards for the documents, from the data of a real Prometheus
     Pictures(pictures::Args),
     /// Measure what the daemon costs, and compare that with the limits
     Bench(bench::Args),

@@ -27,14 +27,15 @@ use self::{
 };
 use crate::{
     arch::Arch,
-    dist, parallel, readme,
+    dist, marked, parallel,
     setup::{self, Purpose},
     workspace,
 };
 
 pub(crate) use self::fetch::busybox;
 
-/// Where the table is in README.md.
+/// The document that has the table, and the mark that it stands between.
+const DOCUMENT: &str = "docs/kernels.md";
 const MARK: &str = "kernels";
 const DOWNLOADS: NonZeroUsize = NonZeroUsize::new(2).unwrap();
 
@@ -63,7 +64,7 @@ pub struct Args {
     /// Test the binaries that `cargo xtask dist` made, instead of ones that are quicker to build
     #[arg(long)]
     dist: bool,
-    /// Put the result in README.md
+    /// Put the result in docs/kernels.md
     #[arg(long, conflicts_with_all = ["kernel", "ci"])]
     write: bool,
 }
@@ -92,7 +93,7 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
     }
     let results = test(root, &kernels, args.jobs, args.refresh, Subject::of(args))?;
     if args.write {
-        readme::write(root, MARK, &table::render(&results))?;
+        marked::write(root, DOCUMENT, MARK, &table::render(&results))?;
     }
     judge(&results)
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use xtask::{docs, ebpf, workspace};
+use xtask::{bench, docs, ebpf, workspace};
 
 #[test]
 fn the_ebpf_object_was_built_from_these_sources() {
@@ -14,12 +14,17 @@ fn the_generated_documents_are_up_to_date() {
     docs::check(&workspace::root()).unwrap_or_else(|error| panic!("{error:#}"));
 }
 
-/// Sections "Add a ..." of ARCHITECTURE.md say at most three places, five for a probe, and each begins with a path that is there.
+#[test]
+fn the_readme_has_the_costs_that_were_measured() {
+    bench::summary::check(&workspace::root()).unwrap_or_else(|error| panic!("{error:#}"));
+}
+
+/// Sections "Add a ..." of docs/design/extending.md say at most three places, five for a probe, and each begins with a path that is there.
 #[test]
 fn what_a_change_touches_is_little_and_there() {
     let root = workspace::root();
-    let text = fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap();
-    let sections: Vec<&str> = text.split("\n### Add a").skip(1).filter_map(|rest| rest.split("\n#").next()).collect();
+    let text = fs::read_to_string(root.join("docs/design/extending.md")).unwrap();
+    let sections: Vec<&str> = text.split("\n## Add a").skip(1).filter_map(|rest| rest.split("\n#").next()).collect();
     assert!(sections.len() >= 5, "{sections:?}");
     for section in sections {
         let title = section.lines().next().unwrap_or_default();

@@ -310,10 +310,18 @@ fn the_runtimes_default_profile_is_told_as_it_is() {
 
 #[test]
 fn every_example_of_the_documentation_is_a_policy() {
-    let examples: Vec<&str> = include_str!("../../../docs/policies.md").split("```").skip(1).step_by(2).collect();
-    assert!(examples.len() >= 5);
+    let documents = [
+        include_str!("../../../README.md"),
+        include_str!("../../../docs/alerts.md"),
+        include_str!("../../../docs/faq.md"),
+        include_str!("../../../docs/learning.md"),
+        include_str!("../../../docs/policies.md"),
+    ];
+    let blocks = documents.iter().flat_map(|document| document.split("```yaml\n").skip(1));
+    let examples: Vec<&str> = blocks.filter_map(|block| block.split("```").next()).collect();
+    assert!(examples.len() >= 11, "{examples:?}");
     for example in examples {
-        policies(example.strip_prefix("yaml").unwrap());
+        policies(example);
     }
 }
 

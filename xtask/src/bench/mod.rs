@@ -22,6 +22,7 @@ mod report;
 mod rounds;
 mod scale;
 mod stats;
+pub mod summary;
 mod usage;
 mod variant;
 mod worker;
@@ -33,7 +34,7 @@ use clap::ValueEnum;
 
 use self::{host::Host, report::Report};
 use crate::{
-    readme,
+    marked,
     setup::{self, Purpose},
     shell, workspace,
 };
@@ -47,7 +48,7 @@ pub struct Args {
     /// Only this scenario; repeatable
     #[arg(long, value_name = "SCENARIO")]
     only: Vec<Scenario>,
-    /// Put the result in README.md
+    /// Put the result in docs/performance.md, and a summary of it in README.md
     #[arg(long, conflicts_with = "only")]
     write: bool,
 }
@@ -100,7 +101,8 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
     let text = format!("{}\n\n{}", host.describe(args.rounds)?, report.render());
     println!("{text}");
     if args.write {
-        readme::write(root, "bench", &text)?;
+        marked::write(root, summary::DOCUMENT, summary::MARK, &text)?;
+        summary::write(root)?;
     }
     let missed = report.missed();
     ensure!(missed.is_empty(), "over the limit: {}", missed.join(", "));

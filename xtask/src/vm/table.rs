@@ -1,4 +1,4 @@
-//! The table of kernels in README.md.
+//! The table of kernels in docs/kernels.md.
 
 use super::{kernels::Kernel, outcome::Outcome};
 use crate::arch::Arch;

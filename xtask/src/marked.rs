@@ -1,12 +1,12 @@
-//! Puts results into README.md, where people read them: between a pair of marks for each.
+//! Writes results into documents: each result between a pair of marks.
 
 use std::{fs, path::Path};
 
 use anyhow::{Context, Result};
 
-/// Replaces what is between `<!-- NAME:begin -->` and `<!-- NAME:end -->`.
-pub(crate) fn write(root: &Path, name: &str, result: &str) -> Result<()> {
-    let path = root.join("README.md");
+/// Replaces the text between `<!-- NAME:begin -->` and `<!-- NAME:end -->` of a document, whose path is below the root.
+pub(crate) fn write(root: &Path, document: &str, name: &str, result: &str) -> Result<()> {
+    let path = root.join(document);
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let [begin, end] = marks(name);
     let text = replace(&text, name, result)
@@ -16,17 +16,28 @@ pub(crate) fn write(root: &Path, name: &str, result: &str) -> Result<()> {
     Ok(())
 }
 
+/// The text between the marks; `None` without exactly one pair of them.
+pub(crate) fn read<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    split(text, name).map(|[_, old, _]| old.trim())
+}
+
 fn marks(name: &str) -> [String; 2] {
     ["begin", "end"].map(|end| format!("<!-- {name}:{end} -->"))
 }
 
 /// The text with another result between the marks; `None` without exactly one pair of them.
 fn replace(text: &str, name: &str, result: &str) -> Option<String> {
+    let [begin, end] = marks(name);
+    split(text, name).map(|[before, _, after]| format!("{before}{begin}\n{}\n{end}{after}", result.trim()))
+}
+
+/// The text before, between and after the marks.
+fn split<'a>(text: &'a str, name: &str) -> Option<[&'a str; 3]> {
     let [begin, end] = &marks(name);
     let (before, rest) = text.split_once(begin)?;
     let (old, after) = rest.split_once(end)?;
     let is_only_pair = !old.contains(begin) && !after.contains(begin) && !before.contains(end) && !after.contains(end);
-    is_only_pair.then(|| format!("{before}{begin}\n{}\n{end}{after}", result.trim()))
+    is_only_pair.then_some([before, old, after])
 }
 
 #[cfg(test)]
@@ -39,6 +50,7 @@ mod tests {
         let new = replace(text, "a", "| new |\n").unwrap();
         assert_eq!(new, text.replace("old", "| new |"));
         assert_eq!(replace(&new, "a", "| new |\n").unwrap(), new);
+        assert_eq!((read(&new, "a"), read(&new, "b"), read(&new, "c")), (Some("| new |"), Some(""), None));
     }
 
     #[test]
