@@ -29,6 +29,7 @@ mod apt;
 mod clients;
 mod dashboards;
 mod generated;
+mod interrupt;
 mod load;
 mod marked;
 mod parallel;

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use crate::{
-    apt,
+    apt, interrupt,
     load::Load,
     setup::{self, Purpose},
     shell, workspace,
@@ -45,6 +45,8 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
     let load = if args.beside_load {
         // Not beside the load, which is to slow down the tests and not their build.
         compile(root)?;
+        // Ctrl-C ends the suite, and then what runs beside it.
+        interrupt::watch()?;
         Some(Load::start(root)?)
     } else {
         None

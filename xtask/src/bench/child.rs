@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-use super::interrupt;
+use crate::interrupt;
 
 /// A running program; killed when dropped, and by the kernel when this process dies.
 ///

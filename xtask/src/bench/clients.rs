@@ -19,11 +19,11 @@ use super::{
     child::Guarded,
     daemon::{Client, Daemon, FRESH},
     host::Host,
-    interrupt,
     report::{Figure, Report, Unit},
     scale::{self, SIZES},
     usage::Memory,
 };
+use crate::interrupt;
 
 const SCRAPING: usize = 3;
 const AT_ONCE: usize = 100;

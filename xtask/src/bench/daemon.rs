@@ -10,7 +10,8 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use super::{child::Guarded, exposition::Exposition, host::Host, interrupt, usage, usage::Memory};
+use super::{child::Guarded, exposition::Exposition, host::Host, usage, usage::Memory};
+use crate::interrupt;
 
 /// A scrape after this long takes a new snapshot, that is, of everything that was called before.
 pub(super) const FRESH: Duration = syscallmon::sampler::FRESH.saturating_add(Duration::from_millis(50));

@@ -7,10 +7,10 @@ use anyhow::{Context, Result};
 use super::{
     daemon::Daemon,
     host::Host,
-    interrupt,
     report::{Figure, Report, Unit},
     stats::median,
 };
+use crate::interrupt;
 
 const STARTS: usize = 7;
 /// From the start to when it has settled.

@@ -13,7 +13,6 @@ mod filtered;
 mod getppid;
 mod host;
 mod idle;
-mod interrupt;
 mod measuring;
 mod observers;
 mod pingpong;
@@ -34,7 +33,7 @@ use clap::ValueEnum;
 
 use self::{host::Host, report::Report};
 use crate::{
-    marked,
+    interrupt, marked,
     setup::{self, Purpose},
     shell, workspace,
 };

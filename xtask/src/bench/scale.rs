@@ -13,11 +13,10 @@ use super::{
     child::Guarded,
     daemon::{Daemon, FRESH},
     host::Host,
-    interrupt,
     report::{Figure, Report, Unit, grouped},
     stats::median,
 };
-use crate::shell;
+use crate::{interrupt, shell};
 
 /// Calls that exist on every architecture and, without arguments, fail or concern the caller only.
 pub(super) const CALLS: [i64; 30] = [

@@ -18,7 +18,7 @@ use super::{
     interrupt, observers,
     worker::Workload,
 };
-use crate::shell;
+use crate::{interrupt, shell};
 
 /// What users of bpftrace write to count system calls by cgroup.
 const COUNTS: &str = "tracepoint:raw_syscalls:sys_enter { @[cgroup, args->id] = count(); }";

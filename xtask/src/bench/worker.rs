@@ -9,7 +9,8 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use super::{cgroup::Cgroup, child::Guarded, host::Host, interrupt};
+use super::{cgroup::Cgroup, child::Guarded, host::Host};
+use crate::interrupt;
 
 /// How long a worker may take to end when its stdin has ended.
 const END: Duration = Duration::from_secs(2);

@@ -19,7 +19,7 @@ extern "C" fn note(_: libc::c_int) {
 }
 
 /// From now on, a signal to end makes [`check`] fail, and a second one ends this process.
-pub(super) fn watch() -> Result<()> {
+pub(crate) fn watch() -> Result<()> {
     for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
         // SAFETY: all zero is a valid `sigaction`: no flags, an empty mask.
         let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
@@ -33,7 +33,7 @@ pub(super) fn watch() -> Result<()> {
 }
 
 /// Fails once a signal has come.
-pub(super) fn check() -> Result<()> {
+pub(crate) fn check() -> Result<()> {
     if INTERRUPTED.load(Ordering::Relaxed) {
         bail!("interrupted");
     }
@@ -41,7 +41,7 @@ pub(super) fn check() -> Result<()> {
 }
 
 /// Sleeps, unless interrupted.
-pub(super) fn sleep(duration: Duration) -> Result<()> {
+pub(crate) fn sleep(duration: Duration) -> Result<()> {
     let end = Instant::now() + duration;
     loop {
         check()?;
@@ -54,7 +54,7 @@ pub(super) fn sleep(duration: Duration) -> Result<()> {
 }
 
 /// Waits until `look` finds something; fails with `what` after `timeout`.
-pub(super) fn wait_for<T>(what: &str, timeout: Duration, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+pub(crate) fn wait_for<T>(what: &str, timeout: Duration, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     let end = Instant::now() + timeout;
     loop {
         check()?;
