@@ -48,8 +48,8 @@ pub(super) fn measure(host: &Host) -> Result<Report> {
     let series = daemon.scrape()?.series_below(cgroup.label());
     ensure!(series == size.series(), "the daemon has {series} series, not {}", size.series());
 
-    let Measured { mut reported, mut health, scrapes } = under_scrapes(host, &daemon, &cgroup, &files)?;
-    ensure!(scrapes > SCRAPING, "{scrapes} scrapes are no load");
+    let Measured { mut reported, mut health, scrape_count } = under_scrapes(host, &daemon, &cgroup, &files)?;
+    ensure!(scrape_count > SCRAPING, "{scrape_count} scrapes are no load");
     reported.sort_unstable();
     health.sort_unstable();
     let percentile = |times: &[Duration], percent: usize| {
@@ -69,7 +69,7 @@ struct Measured {
     /// From each call to its line of JSON.
     reported: Vec<Duration>,
     health: Vec<Duration>,
-    scrapes: usize,
+    scrape_count: usize,
 }
 
 /// First calls, and questions about health, while clients scrape.
@@ -86,10 +86,10 @@ fn under_scrapes(host: &Host, daemon: &Daemon, cgroup: &Cgroup, files: &Files) -
         let times = |thread: thread::ScopedJoinHandle<'_, Result<Vec<Duration>>>| {
             thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         };
-        let scrapes = scrapers.into_iter().map(|scraper| Ok(times(scraper)?.len())).sum::<Result<usize>>();
+        let scrape_count = scrapers.into_iter().map(|scraper| Ok(times(scraper)?.len())).sum::<Result<usize>>();
         let health = times(health);
         called?;
-        Ok(Measured { reported: reported?, health: health?, scrapes: scrapes? })
+        Ok(Measured { reported: reported?, health: health?, scrape_count: scrape_count? })
     })
 }
 

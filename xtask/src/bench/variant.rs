@@ -15,7 +15,7 @@ use super::{
     child::Guarded,
     daemon::{Daemon, FRESH},
     host::Host,
-    interrupt, observers,
+    observers,
     worker::Workload,
 };
 use crate::{interrupt, shell};
