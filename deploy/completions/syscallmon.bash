@@ -142,7 +142,7 @@ _syscallmon() {
             return 0
             ;;
         syscallmon__subcmd__check)
-            opts="-h --config.file --output --web.listen-address --web.telemetry-path --web.max-connections --web.config.file --poll.interval --workload.expire-after --workload.labels --workload.keep --workload.drop --workload.pause-containers --workload.group-transient-units --workload.max-series --names.cri --names.docker --names.podman --names.kubernetes --kubernetes.node-name --kubernetes.kubeconfig --cgroup.hierarchy --capacity.cgroups --capacity.series --capacity.errors --capacity.denied --capacity.histograms --capacity.timed-calls --probe.sys-enter --probe.errors --probe.denied --probe.latency --probe.io-uring --latency.syscalls --latency.buckets --policy.runtime-default --policy.directory --policy.strict --state.directory --state.baseline-retention --alert.log --alert.command-line --alert.repeat-interval --alert.rate-limit --alert.resolve-after --alert.kubernetes-events --alert.alertmanager.url --alert.alertmanager.labels --alert.alertmanager.ca-file --alert.alertmanager.bearer-token-file --alert.alertmanager.username --alert.alertmanager.password-file --alert.webhook.url --alert.webhook.template --alert.webhook.content-type --alert.webhook.headers --alert.webhook.ca-file --alert.webhook.bearer-token-file --alert.webhook.username --alert.webhook.password-file --log.level --log.format --path.procfs --path.sysfs --path.cgroupfs --help"
+            opts="-h --config.file --output --web.listen-address --web.telemetry-path --web.max-connections --web.config.file --poll.interval --workload.expire-after --workload.labels --workload.keep --workload.drop --workload.pause-containers --workload.group-transient-units --workload.max-series --metrics.syscalls --metrics.errors --metrics.denied --metrics.latency --metrics.created-timestamps --names.cri --names.docker --names.podman --names.kubernetes --kubernetes.node-name --kubernetes.kubeconfig --cgroup.hierarchy --capacity.cgroups --capacity.series --capacity.errors --capacity.denied --capacity.histograms --capacity.timed-calls --probe.sys-enter --probe.errors --probe.denied --probe.latency --probe.io-uring --latency.syscalls --latency.buckets --policy.runtime-default --policy.directory --policy.strict --state.directory --state.baseline-retention --alert.log --alert.command-line --alert.repeat-interval --alert.rate-limit --alert.resolve-after --alert.kubernetes-events --alert.alertmanager.url --alert.alertmanager.labels --alert.alertmanager.ca-file --alert.alertmanager.bearer-token-file --alert.alertmanager.username --alert.alertmanager.password-file --alert.webhook.url --alert.webhook.template --alert.webhook.content-type --alert.webhook.headers --alert.webhook.ca-file --alert.webhook.bearer-token-file --alert.webhook.username --alert.webhook.password-file --log.level --log.format --path.procfs --path.sysfs --path.cgroupfs --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -202,6 +202,26 @@ _syscallmon() {
                     ;;
                 --workload.max-series)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --metrics.syscalls)
+                    COMPREPLY=($(compgen -W "name set none" -- "${cur}"))
+                    return 0
+                    ;;
+                --metrics.errors)
+                    COMPREPLY=($(compgen -W "name set none" -- "${cur}"))
+                    return 0
+                    ;;
+                --metrics.denied)
+                    COMPREPLY=($(compgen -W "name set none" -- "${cur}"))
+                    return 0
+                    ;;
+                --metrics.latency)
+                    COMPREPLY=($(compgen -W "name set none" -- "${cur}"))
+                    return 0
+                    ;;
+                --metrics.created-timestamps)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
                     return 0
                     ;;
                 --names.cri)
@@ -952,7 +972,7 @@ _syscallmon() {
             return 0
             ;;
         syscallmon__subcmd__record)
-            opts="-o -h --host --output --duration --max-size --mask --config.file --web.listen-address --web.telemetry-path --web.max-connections --web.config.file --poll.interval --workload.expire-after --workload.labels --workload.keep --workload.drop --workload.pause-containers --workload.group-transient-units --workload.max-series --names.cri --names.docker --names.podman --names.kubernetes --kubernetes.node-name --kubernetes.kubeconfig --cgroup.hierarchy --capacity.cgroups --capacity.series --capacity.errors --capacity.denied --capacity.histograms --capacity.timed-calls --probe.sys-enter --probe.errors --probe.denied --probe.latency --probe.io-uring --latency.syscalls --latency.buckets --policy.runtime-default --policy.directory --policy.strict --state.directory --state.baseline-retention --alert.log --alert.command-line --alert.repeat-interval --alert.rate-limit --alert.resolve-after --alert.kubernetes-events --alert.alertmanager.url --alert.alertmanager.labels --alert.alertmanager.ca-file --alert.alertmanager.bearer-token-file --alert.alertmanager.username --alert.alertmanager.password-file --alert.webhook.url --alert.webhook.template --alert.webhook.content-type --alert.webhook.headers --alert.webhook.ca-file --alert.webhook.bearer-token-file --alert.webhook.username --alert.webhook.password-file --log.level --log.format --path.procfs --path.sysfs --path.cgroupfs --help"
+            opts="-o -h --host --output --duration --max-size --mask --config.file --web.listen-address --web.telemetry-path --web.max-connections --web.config.file --poll.interval --workload.expire-after --workload.labels --workload.keep --workload.drop --workload.pause-containers --workload.group-transient-units --workload.max-series --metrics.syscalls --metrics.errors --metrics.denied --metrics.latency --metrics.created-timestamps --names.cri --names.docker --names.podman --names.kubernetes --kubernetes.node-name --kubernetes.kubeconfig --cgroup.hierarchy --capacity.cgroups --capacity.series --capacity.errors --capacity.denied --capacity.histograms --capacity.timed-calls --probe.sys-enter --probe.errors --probe.denied --probe.latency --probe.io-uring --latency.syscalls --latency.buckets --policy.runtime-default --policy.directory --policy.strict --state.directory --state.baseline-retention --alert.log --alert.command-line --alert.repeat-interval --alert.rate-limit --alert.resolve-after --alert.kubernetes-events --alert.alertmanager.url --alert.alertmanager.labels --alert.alertmanager.ca-file --alert.alertmanager.bearer-token-file --alert.alertmanager.username --alert.alertmanager.password-file --alert.webhook.url --alert.webhook.template --alert.webhook.content-type --alert.webhook.headers --alert.webhook.ca-file --alert.webhook.bearer-token-file --alert.webhook.username --alert.webhook.password-file --log.level --log.format --path.procfs --path.sysfs --path.cgroupfs --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1024,6 +1044,26 @@ _syscallmon() {
                     ;;
                 --workload.max-series)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --metrics.syscalls)
+                    COMPREPLY=($(compgen -W "name set none" -- "${cur}"))
+                    return 0
+                    ;;
+                --metrics.errors)
+                    COMPREPLY=($(compgen -W "name set none" -- "${cur}"))
+                    return 0
+                    ;;
+                --metrics.denied)
+                    COMPREPLY=($(compgen -W "name set none" -- "${cur}"))
+                    return 0
+                    ;;
+                --metrics.latency)
+                    COMPREPLY=($(compgen -W "name set none" -- "${cur}"))
+                    return 0
+                    ;;
+                --metrics.created-timestamps)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
                     return 0
                     ;;
                 --names.cri)
@@ -1234,7 +1274,7 @@ _syscallmon() {
             return 0
             ;;
         syscallmon__subcmd__replay)
-            opts="-h --speed --once --web.listen-address --web.telemetry-path --web.max-connections --web.config.file --log.level --log.format --help"
+            opts="-h --speed --once --web.listen-address --web.telemetry-path --web.max-connections --web.config.file --metrics.syscalls --metrics.errors --metrics.denied --metrics.latency --metrics.created-timestamps --log.level --log.format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1260,6 +1300,26 @@ _syscallmon() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --metrics.syscalls)
+                    COMPREPLY=($(compgen -W "name set none" -- "${cur}"))
+                    return 0
+                    ;;
+                --metrics.errors)
+                    COMPREPLY=($(compgen -W "name set none" -- "${cur}"))
+                    return 0
+                    ;;
+                --metrics.denied)
+                    COMPREPLY=($(compgen -W "name set none" -- "${cur}"))
+                    return 0
+                    ;;
+                --metrics.latency)
+                    COMPREPLY=($(compgen -W "name set none" -- "${cur}"))
+                    return 0
+                    ;;
+                --metrics.created-timestamps)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
                 --log.level)
                     COMPREPLY=($(compgen -W "debug info warn error" -- "${cur}"))
                     return 0
@@ -1276,7 +1336,7 @@ _syscallmon() {
             return 0
             ;;
         syscallmon__subcmd__run)
-            opts="-h --config.file --once --web.listen-address --web.telemetry-path --web.max-connections --web.config.file --poll.interval --workload.expire-after --workload.labels --workload.keep --workload.drop --workload.pause-containers --workload.group-transient-units --workload.max-series --names.cri --names.docker --names.podman --names.kubernetes --kubernetes.node-name --kubernetes.kubeconfig --cgroup.hierarchy --capacity.cgroups --capacity.series --capacity.errors --capacity.denied --capacity.histograms --capacity.timed-calls --probe.sys-enter --probe.errors --probe.denied --probe.latency --probe.io-uring --latency.syscalls --latency.buckets --policy.runtime-default --policy.directory --policy.strict --state.directory --state.baseline-retention --alert.log --alert.command-line --alert.repeat-interval --alert.rate-limit --alert.resolve-after --alert.kubernetes-events --alert.alertmanager.url --alert.alertmanager.labels --alert.alertmanager.ca-file --alert.alertmanager.bearer-token-file --alert.alertmanager.username --alert.alertmanager.password-file --alert.webhook.url --alert.webhook.template --alert.webhook.content-type --alert.webhook.headers --alert.webhook.ca-file --alert.webhook.bearer-token-file --alert.webhook.username --alert.webhook.password-file --log.level --log.format --path.procfs --path.sysfs --path.cgroupfs --help"
+            opts="-h --config.file --once --web.listen-address --web.telemetry-path --web.max-connections --web.config.file --poll.interval --workload.expire-after --workload.labels --workload.keep --workload.drop --workload.pause-containers --workload.group-transient-units --workload.max-series --metrics.syscalls --metrics.errors --metrics.denied --metrics.latency --metrics.created-timestamps --names.cri --names.docker --names.podman --names.kubernetes --kubernetes.node-name --kubernetes.kubeconfig --cgroup.hierarchy --capacity.cgroups --capacity.series --capacity.errors --capacity.denied --capacity.histograms --capacity.timed-calls --probe.sys-enter --probe.errors --probe.denied --probe.latency --probe.io-uring --latency.syscalls --latency.buckets --policy.runtime-default --policy.directory --policy.strict --state.directory --state.baseline-retention --alert.log --alert.command-line --alert.repeat-interval --alert.rate-limit --alert.resolve-after --alert.kubernetes-events --alert.alertmanager.url --alert.alertmanager.labels --alert.alertmanager.ca-file --alert.alertmanager.bearer-token-file --alert.alertmanager.username --alert.alertmanager.password-file --alert.webhook.url --alert.webhook.template --alert.webhook.content-type --alert.webhook.headers --alert.webhook.ca-file --alert.webhook.bearer-token-file --alert.webhook.username --alert.webhook.password-file --log.level --log.format --path.procfs --path.sysfs --path.cgroupfs --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1332,6 +1392,26 @@ _syscallmon() {
                     ;;
                 --workload.max-series)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --metrics.syscalls)
+                    COMPREPLY=($(compgen -W "name set none" -- "${cur}"))
+                    return 0
+                    ;;
+                --metrics.errors)
+                    COMPREPLY=($(compgen -W "name set none" -- "${cur}"))
+                    return 0
+                    ;;
+                --metrics.denied)
+                    COMPREPLY=($(compgen -W "name set none" -- "${cur}"))
+                    return 0
+                    ;;
+                --metrics.latency)
+                    COMPREPLY=($(compgen -W "name set none" -- "${cur}"))
+                    return 0
+                    ;;
+                --metrics.created-timestamps)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
                     return 0
                     ;;
                 --names.cri)

@@ -50,6 +50,20 @@ false\t''"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l workload.group-transient-units -d 'Whether to count units together whose names are made for one session or run, such as session-12.scope and run-u7.service, under cgroup paths such as /user.slice/user-1000.slice/session-*.scope. [default: true]' -r -f -a "true\t''
 false\t''"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l workload.max-series -d 'Most series of workloads to export, about; what is beyond is counted in a remainder. [default: 200000]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l metrics.syscalls -d 'How calls are told apart in the counts of calls: by name, by set (the smallest of systemd\'s sets that has the call, such as @file-system), or none, which leaves one series for each workload and ABI. [default: name]' -r -f -a "name\t'By name, with the label `syscall`'
+set\t'By systemd\'s set, with the label `set`'
+none\t'Not at all, without a label'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l metrics.errors -d 'How calls are told apart in the counts of errors: by name, by set, or none. Errnos are told apart in any case. [default: name]' -r -f -a "name\t'By name, with the label `syscall`'
+set\t'By systemd\'s set, with the label `set`'
+none\t'Not at all, without a label'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l metrics.denied -d 'How calls are told apart in the counts of refused calls: by name, by set, or none. [default: name]' -r -f -a "name\t'By name, with the label `syscall`'
+set\t'By systemd\'s set, with the label `set`'
+none\t'Not at all, without a label'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l metrics.latency -d 'How calls are told apart in the histograms of durations: by name, by set, or none. [default: name]' -r -f -a "name\t'By name, with the label `syscall`'
+set\t'By systemd\'s set, with the label `set`'
+none\t'Not at all, without a label'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l metrics.created-timestamps -d 'Whether OpenMetrics has when each counter began. For a Prometheus with the feature created-timestamp-zero-ingestion: any other makes a second series of each counter. [default: false]' -r -f -a "true\t''
+false\t''"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l names.cri -d 'Names of containers from a runtime\'s CRI (containerd, CRI-O): a socket, auto for the usual ones, or off. Whoever can connect to it can control the runtime; only names are asked for. [default: auto]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l names.docker -d 'The same from Docker. [default: auto]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l names.podman -d 'The same from Podman. [default: auto]' -r
@@ -138,6 +152,20 @@ false\t''"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l workload.group-transient-units -d 'Whether to count units together whose names are made for one session or run, such as session-12.scope and run-u7.service, under cgroup paths such as /user.slice/user-1000.slice/session-*.scope. [default: true]' -r -f -a "true\t''
 false\t''"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l workload.max-series -d 'Most series of workloads to export, about; what is beyond is counted in a remainder. [default: 200000]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l metrics.syscalls -d 'How calls are told apart in the counts of calls: by name, by set (the smallest of systemd\'s sets that has the call, such as @file-system), or none, which leaves one series for each workload and ABI. [default: name]' -r -f -a "name\t'By name, with the label `syscall`'
+set\t'By systemd\'s set, with the label `set`'
+none\t'Not at all, without a label'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l metrics.errors -d 'How calls are told apart in the counts of errors: by name, by set, or none. Errnos are told apart in any case. [default: name]' -r -f -a "name\t'By name, with the label `syscall`'
+set\t'By systemd\'s set, with the label `set`'
+none\t'Not at all, without a label'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l metrics.denied -d 'How calls are told apart in the counts of refused calls: by name, by set, or none. [default: name]' -r -f -a "name\t'By name, with the label `syscall`'
+set\t'By systemd\'s set, with the label `set`'
+none\t'Not at all, without a label'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l metrics.latency -d 'How calls are told apart in the histograms of durations: by name, by set, or none. [default: name]' -r -f -a "name\t'By name, with the label `syscall`'
+set\t'By systemd\'s set, with the label `set`'
+none\t'Not at all, without a label'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l metrics.created-timestamps -d 'Whether OpenMetrics has when each counter began. For a Prometheus with the feature created-timestamp-zero-ingestion: any other makes a second series of each counter. [default: false]' -r -f -a "true\t''
+false\t''"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l names.cri -d 'Names of containers from a runtime\'s CRI (containerd, CRI-O): a socket, auto for the usual ones, or off. Whoever can connect to it can control the runtime; only names are asked for. [default: auto]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l names.docker -d 'The same from Docker. [default: auto]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l names.podman -d 'The same from Podman. [default: auto]' -r
@@ -282,6 +310,20 @@ false\t''"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l workload.group-transient-units -d 'Whether to count units together whose names are made for one session or run, such as session-12.scope and run-u7.service, under cgroup paths such as /user.slice/user-1000.slice/session-*.scope. [default: true]' -r -f -a "true\t''
 false\t''"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l workload.max-series -d 'Most series of workloads to export, about; what is beyond is counted in a remainder. [default: 200000]' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l metrics.syscalls -d 'How calls are told apart in the counts of calls: by name, by set (the smallest of systemd\'s sets that has the call, such as @file-system), or none, which leaves one series for each workload and ABI. [default: name]' -r -f -a "name\t'By name, with the label `syscall`'
+set\t'By systemd\'s set, with the label `set`'
+none\t'Not at all, without a label'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l metrics.errors -d 'How calls are told apart in the counts of errors: by name, by set, or none. Errnos are told apart in any case. [default: name]' -r -f -a "name\t'By name, with the label `syscall`'
+set\t'By systemd\'s set, with the label `set`'
+none\t'Not at all, without a label'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l metrics.denied -d 'How calls are told apart in the counts of refused calls: by name, by set, or none. [default: name]' -r -f -a "name\t'By name, with the label `syscall`'
+set\t'By systemd\'s set, with the label `set`'
+none\t'Not at all, without a label'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l metrics.latency -d 'How calls are told apart in the histograms of durations: by name, by set, or none. [default: name]' -r -f -a "name\t'By name, with the label `syscall`'
+set\t'By systemd\'s set, with the label `set`'
+none\t'Not at all, without a label'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l metrics.created-timestamps -d 'Whether OpenMetrics has when each counter began. For a Prometheus with the feature created-timestamp-zero-ingestion: any other makes a second series of each counter. [default: false]' -r -f -a "true\t''
+false\t''"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l names.cri -d 'Names of containers from a runtime\'s CRI (containerd, CRI-O): a socket, auto for the usual ones, or off. Whoever can connect to it can control the runtime; only names are asked for. [default: auto]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l names.docker -d 'The same from Docker. [default: auto]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l names.podman -d 'The same from Podman. [default: auto]' -r
@@ -359,6 +401,20 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand replay" -l web.lis
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand replay" -l web.telemetry-path -d 'Path of the metrics. [default: /metrics]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand replay" -l web.max-connections -d 'Most connections that are open at the same time. [default: 256]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand replay" -l web.config.file -d 'File with TLS and basic authentication, in the format of Prometheus\' exporter-toolkit; re-read when it changes' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand replay" -l metrics.syscalls -d 'How calls are told apart in the counts of calls: by name, by set (the smallest of systemd\'s sets that has the call, such as @file-system), or none, which leaves one series for each workload and ABI. [default: name]' -r -f -a "name\t'By name, with the label `syscall`'
+set\t'By systemd\'s set, with the label `set`'
+none\t'Not at all, without a label'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand replay" -l metrics.errors -d 'How calls are told apart in the counts of errors: by name, by set, or none. Errnos are told apart in any case. [default: name]' -r -f -a "name\t'By name, with the label `syscall`'
+set\t'By systemd\'s set, with the label `set`'
+none\t'Not at all, without a label'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand replay" -l metrics.denied -d 'How calls are told apart in the counts of refused calls: by name, by set, or none. [default: name]' -r -f -a "name\t'By name, with the label `syscall`'
+set\t'By systemd\'s set, with the label `set`'
+none\t'Not at all, without a label'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand replay" -l metrics.latency -d 'How calls are told apart in the histograms of durations: by name, by set, or none. [default: name]' -r -f -a "name\t'By name, with the label `syscall`'
+set\t'By systemd\'s set, with the label `set`'
+none\t'Not at all, without a label'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand replay" -l metrics.created-timestamps -d 'Whether OpenMetrics has when each counter began. For a Prometheus with the feature created-timestamp-zero-ingestion: any other makes a second series of each counter. [default: false]' -r -f -a "true\t''
+false\t''"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand replay" -l log.level -d 'Only log messages of this level and above. [default: info]' -r -f -a "debug\t'Everything'
 info\t'Changes of state'
 warn\t'What is not as it should be'

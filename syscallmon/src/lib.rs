@@ -29,6 +29,7 @@ pub mod requests;
 pub mod resolver;
 pub mod rfc3339;
 pub mod sampler;
+pub mod series;
 pub mod settings;
 pub mod snapshot;
 

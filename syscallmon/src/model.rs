@@ -19,6 +19,7 @@ use std::{
 pub use self::workloads::ModelView;
 use crate::{
     fair_share::Tenant,
+    series::SeriesLayout,
     snapshot::{Counts, Denial, SlotCounts, Snapshot},
     syscalls::CallId,
     tally::Tally,
@@ -56,8 +57,9 @@ pub struct Model {
     births: HashMap<u64, Instant>,
     slots: HashMap<u32, Counted>,
     remainder: Counts,
-    /// Most series that workloads may have together.
+    /// Most series that workloads may have together, and what one is.
     most_series: usize,
+    layout: Arc<SeriesLayout>,
 }
 
 /// What a workload has done since it was last asked.
@@ -117,7 +119,14 @@ impl Model {
             slots: HashMap::new(),
             remainder: Counts::default(),
             most_series,
+            layout: Arc::default(),
         }
+    }
+
+    /// The same, whose series are those of a layout.
+    #[must_use]
+    pub fn with_layout(self, layout: Arc<SeriesLayout>) -> Self {
+        Self { layout, ..self }
     }
 
     /// Adds what happened since the last snapshot. `name` names a cgroup; what it cannot name goes to
@@ -195,13 +204,13 @@ impl Model {
             totals.counts.add(new);
             return;
         }
-        let before = totals.counts.series();
-        if self.view.series + new.series() <= self.most_series {
+        if self.view.series + self.layout.count(new) <= self.most_series {
+            let before = self.layout.count(&totals.counts);
             totals.counts.add(new);
-            self.view.series += totals.counts.series() - before;
+            self.view.series += self.layout.count(&totals.counts) - before;
             return;
         }
-        let (fitting, excess) = new.split(&totals.counts);
+        let (fitting, excess) = self.layout.split(new, &totals.counts);
         totals.counts.add(&fitting);
         if !excess.is_empty() {
             self.view.capped += excess.calls.sum();
@@ -212,7 +221,7 @@ impl Model {
     /// Takes a workload out, with its series.
     fn remove(&mut self, workload: &Workload) -> Option<Totals> {
         let totals = self.view.workloads.remove(workload)?;
-        self.view.series -= if workload.is_one() { totals.counts.series() } else { 0 };
+        self.view.series -= if workload.is_one() { self.layout.count(&totals.counts) } else { 0 };
         Some(totals)
     }
 

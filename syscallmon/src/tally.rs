@@ -74,11 +74,11 @@ impl<K: Ord + Copy, V: Amount> Tally<K, V> {
         }
     }
 
-    /// The amounts of keys that `known` has, and the others.
+    /// The amounts of keys of which this holds, and the others.
     #[must_use]
-    pub fn split(&self, known: &Self) -> (Self, Self) {
-        let (same, other) = self.0.iter().cloned().partition(|&(key, _)| known.get(key).is_some());
-        (Self(same), Self(other))
+    pub fn split(&self, holds: impl Fn(K) -> bool) -> (Self, Self) {
+        let (first, other) = self.0.iter().cloned().partition(|&(key, _)| holds(key));
+        (Self(first), Self(other))
     }
 
     /// The amount of one key.

@@ -17,6 +17,7 @@ use crate::{
     losses::{Losses, Lost},
     model::ModelView,
     policy::{BaselinesView, Policies, ViolationsView},
+    series::SeriesLayout,
     syscalls::CallTable,
     workload::SourceStatus,
 };
@@ -34,6 +35,10 @@ pub struct Host {
     pub capacity: Capacity,
     /// Upper bounds of the buckets that are exported, in order.
     pub duration_bounds: Vec<Bound>,
+    /// Which series counts make.
+    pub layout: Arc<SeriesLayout>,
+    /// Whether `OpenMetrics` has when counters began.
+    pub created_timestamps: bool,
     /// Memory of the kernel's tables.
     pub kernel_memory_bytes: u64,
     /// When counting began, by both clocks.
@@ -50,6 +55,12 @@ impl Host {
         time + moment.map_or(Duration::ZERO, |moment| moment.saturating_duration_since(start))
     }
 
+    /// When a counter began, for expositions that say so: at a moment since counting began, or then.
+    #[must_use]
+    pub fn created(&self, moment: Option<Instant>) -> Option<SystemTime> {
+        self.created_timestamps.then(|| self.time_of(moment))
+    }
+
     /// A host without probes and with the smallest tables, for tests and fuzz targets.
     #[cfg(any(test, fuzzing))]
     #[must_use]
@@ -60,6 +71,8 @@ impl Host {
             probes: Vec::new(),
             capacity: Capacity { cgroups: 1, series: 1, errors: 1, denied: 1, histograms: 1, timed_calls: 1 },
             duration_bounds: Vec::new(),
+            layout: Arc::default(),
+            created_timestamps: false,
             kernel_memory_bytes: 1,
             started: (Instant::now(), SystemTime::UNIX_EPOCH),
             is_replay: false,

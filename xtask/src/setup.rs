@@ -11,7 +11,11 @@ use std::{
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 
-use crate::{apt, shell, toolchain, workspace};
+use crate::{
+    apt::{self, Lists, Suite},
+    arch::Arch,
+    shell, toolchain, workspace,
+};
 
 /// Arguments of `cargo xtask setup`.
 #[derive(clap::Args)]
@@ -62,6 +66,8 @@ enum Method {
     Install,
     /// These programs, and nothing else of the package, go to `target/tools/bin`.
     Unpack(&'static [&'static str]),
+    /// This program of Debian unstable's package, with the package's own name, and nothing else goes there.
+    UnpackNewest(&'static str),
 }
 
 struct Tool {
@@ -80,6 +86,10 @@ impl Tool {
 
     const fn unpacked(self, programs: &'static [&'static str]) -> Self {
         Self { method: Method::Unpack(programs), ..self }
+    }
+
+    const fn newest(self, name: &'static str) -> Self {
+        Self { method: Method::UnpackNewest(name), ..self }
     }
 }
 
@@ -137,6 +147,13 @@ const TOOLS: &[Tool] = {
             "judges the exposition and rules; unpacked only, runs no service",
         )
         .unpacked(&["promtool", "prometheus"]),
+        Tool::new(
+            "prometheus",
+            Program("prometheus-3"),
+            &[Test],
+            "ingests when counters began; Debian unstable's, unpacked only, runs no service",
+        )
+        .newest("prometheus-3"),
         Tool::new(
             "prometheus-alertmanager",
             Program("prometheus-alertmanager"),
@@ -248,6 +265,7 @@ fn install_missing(root: &Path, tools: &[&Tool], llvm_major: u32, verbose: bool)
             _ if is_there => {}
             Method::Install => packages.push(package),
             Method::Unpack(programs) => unpack(root, &package, programs)?,
+            Method::UnpackNewest(name) => unpack_newest(root, &package, name)?,
         }
     }
     if packages.is_empty() { Ok(()) } else { apt::install(&packages) }
@@ -262,15 +280,25 @@ fn report(is_there: bool, name: &str, why: &str, verbose: bool) {
 fn unpack(root: &Path, package: &str, programs: &[&str]) -> Result<()> {
     let work = tempfile::tempdir().context("cannot make a temporary directory")?;
     let files = apt::download_and_unpack(package, work.path())?;
+    programs.iter().try_for_each(|program| take(root, &files, program, program))
+}
+
+/// The program of the package in Debian unstable, whatever release this machine has.
+fn unpack_newest(root: &Path, package: &str, name: &str) -> Result<()> {
+    let work = tempfile::tempdir().context("cannot make a temporary directory")?;
+    let deb = Lists::fetch(Suite::Sid, Arch::native().debian())?.download(package, work.path())?;
+    take(root, &apt::unpack(&deb, &work.path().join("unpacked"))?, package, name)
+}
+
+/// Copies a program out of an unpacked package, to this name.
+fn take(root: &Path, files: &Path, program: &str, name: &str) -> Result<()> {
     let bin = workspace::tools_dir(root).join("bin");
     fs::create_dir_all(&bin).with_context(|| format!("cannot create {}", bin.display()))?;
-    for program in programs {
-        let places = ["usr/bin", "usr/sbin"].map(|place| files.join(place).join(program));
-        let from = places.iter().find(|place| place.exists()).unwrap_or(&places[0]);
-        let to = bin.join(program);
-        fs::copy(from, &to).with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
-        eprintln!("unpacked {}", to.display());
-    }
+    let places = ["usr/bin", "usr/sbin"].map(|place| files.join(place).join(program));
+    let from = places.iter().find(|place| place.exists()).unwrap_or(&places[0]);
+    let to = bin.join(name);
+    fs::copy(from, &to).with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
+    eprintln!("unpacked {}", to.display());
     Ok(())
 }
 
@@ -321,7 +349,7 @@ mod tests {
         {
             let mut rows = TOOLS.iter().filter(|tool| tool.package == package).peekable();
             assert!(rows.peek().is_some(), "{package}");
-            assert!(rows.all(|tool| matches!(tool.method, Method::Unpack(_))), "{package}");
+            assert!(rows.all(|tool| !matches!(tool.method, Method::Install)), "{package}");
         }
     }
 }

@@ -33,8 +33,9 @@ use crate::{
     files, logging,
     recording::{End, Limits, ReadError, Reader, Recorded, Sample},
     sampler::{Controls, PlayError, Player, Replay as Playing, Speed},
+    series::SeriesLayout,
     settings::{self, Config, Settings, Web},
-    view::{View, Views},
+    view::{Host, View, Views},
 };
 
 /// Serve a recording of `syscallmon record` as if it were live.
@@ -58,6 +59,9 @@ pub(super) struct Replay {
 
     #[command(flatten)]
     web: Web,
+
+    #[command(flatten)]
+    metrics: settings::Metrics,
 
     #[command(flatten)]
     log: settings::Log,
@@ -94,7 +98,8 @@ struct Running {
 impl Replay {
     pub(super) fn execute(self) -> anyhow::Result<ExitCode> {
         let mut stop = StopSignals::new()?;
-        let settings = Settings { web: self.web.clone(), log: self.log.clone(), ..Settings::default() };
+        let (web, metrics, log) = (self.web.clone(), self.metrics.clone(), self.log.clone());
+        let settings = Settings { web, metrics, log, ..Settings::default() };
         let config = Config::resolve(settings, None)?;
         logging::start(config.log_level, config.log_format).context("cannot start logging")?;
         let reader = open(&self.file).with_context(|| format!("cannot replay {}", self.file.display()))?;
@@ -124,10 +129,12 @@ impl Replay {
 
     fn start(&self, reader: FileReader, config: &Config) -> anyhow::Result<Running> {
         let started = Instant::now();
-        let host = reader.header().host(started);
+        let recorded = reader.header().host(started);
+        let layout = Arc::new(SeriesLayout::new(config.granularities, &recorded.calls));
+        let player = Player::new(reader.header(), started, Limits::default()).with_layout(Arc::clone(&layout));
+        let host = Host { layout, created_timestamps: config.created_timestamps, ..recorded };
         let (publish, views) = Views::new(View::empty(Arc::new(host)));
         let speed = if self.once { Speed::Max } else { self.speed.0 };
-        let player = Player::new(reader.header(), started, Limits::default());
         let (playing, mut controls) = Playing::new(player, speed, publish);
         let (_tunables, watched) = watch::channel(config.tunables);
         let site = Site::new(views, controls.owner.clone(), &config.telemetry_path, watched)?;

@@ -39,6 +39,7 @@ use crate::{
     recording::Sink,
     requests::Requester,
     sampler::{Beginning, Sampler, Tunables},
+    series::SeriesLayout,
     settings::{Config, ListenAddress, LoadedPolicies, PolicySources, Settings, Watched},
     store::Store,
     syscalls::CallTable,
@@ -335,6 +336,7 @@ pub(super) fn attach(config: &Config) -> anyhow::Result<Attached> {
     tracing::info!(policies = policies.iter().len(), problems = problems.len(), "policies in force");
     let kept = privileges::drop_all(|| kernel.is_accessible()).context("cannot drop privileges")?;
     tracing::info!(kept = ?kept, "dropped privileges");
+    let layout = Arc::new(SeriesLayout::new(config.granularities, &calls));
     let (calls, policies, directory) = (Arc::new(calls), Arc::new(policies), Directory::default());
     config.sources.expect(&directory);
     let host = Host {
@@ -343,6 +345,8 @@ pub(super) fn attach(config: &Config) -> anyhow::Result<Attached> {
         probes: kernel.probes().to_vec(),
         capacity: config.capacity,
         duration_bounds: config.latency.bounds.clone(),
+        layout: Arc::clone(&layout),
+        created_timestamps: config.created_timestamps,
         kernel_memory_bytes: kernel.memory_bytes(),
         started,
         is_replay: false,
@@ -356,7 +360,8 @@ pub(super) fn attach(config: &Config) -> anyhow::Result<Attached> {
     let processes = (config.procfs.clone(), config.alert.command_line);
     let detector = Detector::new((policies, baselines), calls, directory.clone(), processes);
     let naming = Naming::new(directory, config.rules.clone(), config.node.as_str().into());
-    let (tree, model) = (Tree::new(hierarchies.mounts()), Model::new(config.max_series));
+    let tree = Tree::new(hierarchies.mounts());
+    let model = Model::new(config.max_series).with_layout(layout);
     Ok(Attached { kernel, events, tree, naming, model, detector, policy_files, tells_setup, first })
 }
 

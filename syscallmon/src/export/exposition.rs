@@ -18,6 +18,7 @@ use super::{
         family::{Bounds, Family as Head, Kind, SeriesWriter},
         gathered,
         gzip::{self, Text},
+        number::Timestamp,
     },
     families::{FAMILIES, Family, Series},
     process_metrics::ProcessMetrics,
@@ -123,7 +124,7 @@ impl Renderer {
             write(family, (view, &bounds), format, (chunks, &mut texts));
         }
         let own = self.registry.gather();
-        gathered::write(&own, format, Some(view.host.time_of(None).into()), &mut texts.open);
+        gathered::write(&own, format, view.host.created(None).map(Timestamp::from), &mut texts.open);
         texts.open.extend_from_slice(format.end().as_bytes());
         texts.close();
         Exposition { texts: texts.closed, ..Exposition::default() }
@@ -167,13 +168,8 @@ fn write(
     let head = family.head();
     match family.series {
         Series::Host(collect) => {
-            let created = view.host.time_of(None).into();
-            gathered::write(
-                &[gather(family, |samples| collect(view, samples))],
-                format,
-                Some(created),
-                &mut texts.open,
-            );
+            let created = view.host.created(None).map(Timestamp::from);
+            gathered::write(&[gather(family, |samples| collect(view, samples))], format, created, &mut texts.open);
         }
         Series::Workloads(write) => {
             let begin = texts.open.len();

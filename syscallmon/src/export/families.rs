@@ -44,8 +44,9 @@ pub(super) enum Series {
     Workloads(fn(&View, &mut SeriesWriter<'_>)),
 }
 
-/// The labels of calls, after those that name the workload unless configured otherwise.
-const CALLS: &[&str] = &["namespace", "pod", "container", "cgroup", "syscall", "abi"];
+/// The labels of calls, after those that name the workload unless configured otherwise; of `syscall` and `set` one or
+/// none, as `metrics.syscalls` has it.
+const CALLS: &[&str] = &["namespace", "pod", "container", "cgroup", "syscall", "set", "abi"];
 
 /// Every family that syscallmon exports of its own; `process_*` come from the prometheus crate.
 pub const FAMILIES: &[Family] = &[
@@ -59,7 +60,7 @@ pub const FAMILIES: &[Family] = &[
     Family {
         name: "syscallmon_syscall_errors_total",
         kind: MetricType::COUNTER,
-        labels: &["namespace", "pod", "container", "cgroup", "syscall", "abi", "errno"],
+        labels: &["namespace", "pod", "container", "cgroup", "syscall", "set", "abi", "errno"],
         help: "System calls that returned an error, by errno. Calls that a signal interrupted and the kernel restarts, or ends with \
                EINTR afterwards, are none. Beyond capacity.errors pairs, those of a workload are counted under (remainder).",
         series: Series::Workload(workload_series::syscall_errors_total),
@@ -67,7 +68,7 @@ pub const FAMILIES: &[Family] = &[
     Family {
         name: "syscallmon_syscalls_denied_total",
         kind: MetricType::COUNTER,
-        labels: &["namespace", "pod", "container", "cgroup", "syscall", "abi", "errno"],
+        labels: &["namespace", "pod", "container", "cgroup", "syscall", "set", "abi", "errno"],
         help: "System calls that seccomp refused before they entered the kernel; they are in no other family. Only refusals with ENOSYS, which \
                tell programs to do without, have an errno. Beyond capacity.denied, those of a workload are counted under (remainder).",
         series: Series::Workload(workload_series::syscalls_denied_total),
@@ -75,7 +76,7 @@ pub const FAMILIES: &[Family] = &[
     Family {
         name: "syscallmon_syscall_duration_seconds",
         kind: MetricType::HISTOGRAM,
-        labels: &["namespace", "pod", "container", "cgroup", "syscall"],
+        labels: &["namespace", "pod", "container", "cgroup", "syscall", "set"],
         help: "How long system calls took, of those in latency.syscalls, from entering the kernel to leaving it.",
         series: Series::Workload(workload_series::syscall_duration_seconds),
     },

@@ -8,12 +8,10 @@ use super::encode::{
     number::Timestamp,
 };
 use crate::{
-    durations::Durations,
     model::Totals,
     policy::Counted,
     snapshot::{Denial, Failure},
     syscalls::{Call, IO_URING},
-    tally::Tally,
     view::{Host, View},
     workload::{REMAINDER, Workload},
 };
@@ -34,9 +32,17 @@ impl<'a> Subject<'a> {
         Self { host, workload, totals, labels: labels_of(workload), bounds }
     }
 
-    /// When its counters began to count.
-    fn created(&self) -> Timestamp {
-        self.host.time_of(self.totals.created()).into()
+    /// When its counters began to count, if that is exported.
+    fn created(&self) -> Option<Timestamp> {
+        self.host.created(self.totals.created()).map(Timestamp::from)
+    }
+}
+
+/// These labels without the first one, if that has no name: the label of calls in families that do not tell them apart.
+fn named<'a>(labels: &'a [(&'a str, &'a str)]) -> &'a [(&'a str, &'a str)] {
+    match labels {
+        [("", _), rest @ ..] => rest,
+        _ => labels,
     }
 }
 
@@ -47,17 +53,17 @@ fn labels_of(workload: &Workload) -> LabelText {
 }
 
 pub(super) fn syscalls_total(of: &Subject<'_>, series: &mut SeriesWriter<'_>) {
-    let created = Some(of.created());
-    for (call, &calls) in of.totals.counts.calls.iter() {
+    let (created, by) = (of.created(), of.host.layout.granularities().syscalls);
+    for (call, &calls) in of.host.layout.calls(&of.totals.counts).iter() {
         let Call { abi, syscall } = of.host.calls.call(call);
         if abi != IO_URING {
-            series.value(&of.labels, &[("syscall", syscall), ("abi", abi)], calls, created);
+            series.value(&of.labels, named(&[by.label(syscall), ("abi", abi)]), calls, created);
         }
     }
 }
 
 pub(super) fn io_uring_requests_total(of: &Subject<'_>, series: &mut SeriesWriter<'_>) {
-    let created = Some(of.created());
+    let created = of.created();
     for (call, &requests) in of.totals.counts.calls.iter() {
         let Call { abi, syscall } = of.host.calls.call(call);
         if abi == IO_URING {
@@ -67,23 +73,23 @@ pub(super) fn io_uring_requests_total(of: &Subject<'_>, series: &mut SeriesWrite
 }
 
 pub(super) fn syscall_errors_total(of: &Subject<'_>, series: &mut SeriesWriter<'_>) {
-    let created = Some(of.created());
-    for (failure, &errors) in of.totals.counts.errors.iter() {
+    let (created, by) = (of.created(), of.host.layout.granularities().errors);
+    for (failure, &errors) in of.host.layout.errors(&of.totals.counts).iter() {
         let (Call { abi, syscall }, errno) = match failure {
             Failure::Of(call, errno) => (of.host.calls.call(call), errno.name()),
             Failure::Other => (Call { abi: REMAINDER, syscall: REMAINDER }, REMAINDER),
         };
-        series.value(&of.labels, &[("syscall", syscall), ("abi", abi), ("errno", errno)], errors, created);
+        series.value(&of.labels, named(&[by.label(syscall), ("abi", abi), ("errno", errno)]), errors, created);
     }
 }
 
 pub(super) fn syscalls_denied_total(of: &Subject<'_>, series: &mut SeriesWriter<'_>) {
-    let created = Some(of.created());
-    for (denial, &attempts) in of.totals.counts.denied.iter() {
+    let (created, by) = (of.created(), of.host.layout.granularities().denied);
+    for (denial, &attempts) in of.host.layout.denied(&of.totals.counts).iter() {
         let (Call { abi, syscall }, errno) = denied_call(of.host, denial);
-        let labels = [("syscall", syscall), ("abi", abi), ("errno", errno.unwrap_or_default())];
+        let labels = [by.label(syscall), ("abi", abi), ("errno", errno.unwrap_or_default())];
         let labels = if errno.is_some() { &labels[..] } else { &labels[..2] };
-        series.value(&of.labels, labels, attempts, created);
+        series.value(&of.labels, named(labels), attempts, created);
     }
 }
 
@@ -97,15 +103,12 @@ pub(super) fn denied_call(host: &Host, denial: Denial) -> (Call, Option<&'static
 }
 
 pub(super) fn syscall_duration_seconds(of: &Subject<'_>, series: &mut SeriesWriter<'_>) {
-    let (created, durations) = (Some(of.created()), of.totals.counts.durations.iter());
-    // Calls of one name in several ABIs are one series.
-    let by_name: Tally<&str, Durations> =
-        durations.map(|(call, durations)| (of.host.calls.call(call).syscall, *durations)).collect();
-    for (syscall, durations) in by_name.iter() {
+    let created = of.created();
+    for (label, durations) in of.host.layout.durations(&of.totals.counts, &of.host.calls).iter() {
         let cumulative: Vec<u64> = of.host.duration_bounds.iter().map(|&bound| durations.at_most(bound)).collect();
         let (bounds, count, sum) = (of.bounds, durations.count(), durations.seconds());
         let histogram = Histogram { bounds, cumulative: &cumulative, count, sum };
-        series.histogram(&of.labels, &[("syscall", syscall)], histogram, created);
+        series.histogram(&of.labels, named(&[label]), histogram, created);
     }
 }
 
@@ -122,6 +125,6 @@ pub(super) fn unexpected_syscalls_total(view: &View, series: &mut SeriesWriter<'
         let Call { abi, syscall } = view.host.calls.call(*call);
         let created = view.model.get(workload).and_then(|totals| totals.created());
         let labels = [("syscall", syscall), ("abi", abi), ("policy", policy), ("severity", severity.name())];
-        series.value(&labels_of(workload), &labels, count, Some(view.host.time_of(created).into()));
+        series.value(&labels_of(workload), &labels, count, view.host.created(created).map(Timestamp::from));
     }
 }

@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::{
+    series::{Granularities, Granularity},
     snapshot::{Denial, Failure},
-    syscalls::{CallId, Errno},
+    syscalls::{CallId, CallTable, Errno},
     workload::Label,
 };
 
@@ -329,6 +330,19 @@ fn series_beyond_the_limit_are_counted_in_the_remainder() {
     expire(&mut model, Instant::now() + HOLD, HOLD);
     names.apply(&mut model, &snapshot(&[(1, &[(A, 5), (B, 8)])]));
     assert_eq!((calls(&model, "/a", B), calls(&model, "(remainder)", B)), (Some(1), Some(7)));
+}
+
+#[test]
+fn calls_of_a_series_that_is_there_need_no_room() {
+    let table = CallTable::x86_64();
+    let id = |syscall| table.id("x86_64", syscall).unwrap();
+    let granularities = Granularities { syscalls: Granularity::Set, ..Granularities::default() };
+    let mut model = Model::new(1).with_layout(SeriesLayout::new(granularities, &table).into());
+    let names = Names::new(&[(1, "/a")]);
+    names.apply(&mut model, &snapshot(&[(1, &[(id("read"), 1)])]));
+    names.apply(&mut model, &snapshot(&[(1, &[(id("read"), 1), (id("write"), 2), (id("openat"), 4)])]));
+    assert_eq!((calls(&model, "/a", id("write")), calls(&model, "/a", id("openat"))), (Some(2), Some(0)));
+    assert_eq!((calls(&model, "(remainder)", id("openat")), model.view().series()), (Some(4), 1));
 }
 
 #[test]

@@ -114,7 +114,7 @@ impl ModelView {
         })
     }
 
-    /// Series that there are, of all workloads together but those that stand for many.
+    /// Series that are exported, of all workloads together but those that stand for many.
     #[must_use]
     pub fn series(&self) -> usize {
         self.series

@@ -128,6 +128,8 @@ impl Header {
             probes,
             capacity: self.capacity,
             duration_bounds,
+            layout: Arc::default(),
+            created_timestamps: false,
             kernel_memory_bytes: self.kernel_memory_bytes,
             started: (started, self.started()),
             is_replay: true,

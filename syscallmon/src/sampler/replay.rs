@@ -28,6 +28,7 @@ use crate::{
     process::CommandLines,
     recording::{Header, Limits, Sample},
     requests::{Request, Requester, Requests},
+    series::SeriesLayout,
     view::{SnapshotFacts, View},
     workload::{Directory, Labels, Named, SourceStatus, Workload},
 };
@@ -80,6 +81,12 @@ impl Player {
             limits,
             label_bytes: 0,
         }
+    }
+
+    /// The same, whose series are those of a layout.
+    #[must_use]
+    pub fn with_layout(self, layout: Arc<SeriesLayout>) -> Self {
+        Self { model: self.model.with_layout(layout), ..self }
     }
 
     /// Feeds the model with a sample, as the sampler did.

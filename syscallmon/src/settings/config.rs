@@ -16,6 +16,7 @@ use crate::{
     kernel::{Capacity, Signals, SysEnter},
     logging::{LogFormat, LogLevel},
     sampler::Tunables,
+    series::Granularities,
     workload::{Rules, source::Sources},
 };
 
@@ -44,6 +45,10 @@ pub struct Config {
     pub rules: Rules,
     /// Most series of workloads.
     pub max_series: usize,
+    /// How finely each family of metrics tells calls apart.
+    pub granularities: Granularities,
+    /// Whether `OpenMetrics` has when counters began.
+    pub created_timestamps: bool,
     /// Whom to ask for names.
     pub sources: Sources,
     /// This host's name.
@@ -119,6 +124,7 @@ impl Config {
             web,
             poll,
             workload,
+            metrics,
             names,
             kubernetes,
             cgroup,
@@ -169,6 +175,13 @@ impl Config {
                 group_transient: workload.group_transient_units(),
             },
             max_series: workload.max_series(),
+            granularities: Granularities {
+                syscalls: metrics.syscalls(),
+                errors: metrics.errors(),
+                denied: metrics.denied(),
+                latency: metrics.latency(),
+            },
+            created_timestamps: metrics.created_timestamps(),
             node: node_name(kubernetes.node_name.clone(), sources.asks_kubernetes()),
             sources,
             hierarchy: cgroup.hierarchy(),
@@ -236,6 +249,7 @@ mod tests {
         durations::Bound,
         export::web::Limits,
         policy::RETENTION,
+        series::Granularity,
         settings::{Effect, Setting},
         workload::Label,
     };
@@ -318,6 +332,19 @@ mod tests {
         let flags = Flags::from_arg_matches(&matches).unwrap().settings;
         let config = Config::resolve(flags, Some(file.path())).unwrap();
         assert_eq!((config.capacity.cgroups, config.capacity.series), (30, 20));
+    }
+
+    #[test]
+    fn each_family_has_its_own_granularity() {
+        let [name, set, none] = [Granularity::Name, Granularity::Set, Granularity::None];
+        assert_eq!(resolve(&[]).unwrap().granularities, Granularities::default());
+        let config = resolve(&["--metrics.syscalls=none", "--metrics.errors=set", "--metrics.denied=name"]).unwrap();
+        assert_eq!(config.granularities, Granularities { syscalls: none, errors: set, denied: name, latency: name });
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "metrics: {syscalls: set, latency: none, created_timestamps: true}\n").unwrap();
+        let config = Config::resolve(Settings::default(), Some(file.path())).unwrap();
+        assert_eq!(config.granularities, Granularities { syscalls: set, errors: name, denied: name, latency: none });
+        assert!(config.created_timestamps);
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub use self::{
     latency::{Latency as LatencyConfig, LatencyError},
     policies::{LoadedPolicies, POLICY_WORK, PoliciesError, PolicyProblem, PolicySources, Watched},
     policy_list::PolicyItems,
-    table::{Log, Settings, Web},
+    table::{Log, Metrics, Settings, Web},
 };
 
 /// What `fuzz/` puts files of policies into.

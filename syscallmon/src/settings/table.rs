@@ -15,6 +15,7 @@ use crate::{
     kernel::SysEnter,
     logging::{LogFormat, LogLevel},
     process::CommandLines,
+    series::Granularity,
     workload::{
         Label, Selector,
         source::{KubernetesChoice, SocketChoice},
@@ -31,6 +32,8 @@ group! {
             poll: Poll;
             /// Workloads.
             workload: Workload;
+            /// What metrics tell apart.
+            metrics: Metrics;
             /// Where names come from.
             names: Names;
             /// The Kubernetes API.
@@ -117,6 +120,25 @@ group! {
         group_transient_units: bool = flag("workload.group-transient-units", "BOOL") default("true") at(Restart);
         /// Most series of workloads to export, about; what is beyond is counted in a remainder.
         max_series: usize = flag("workload.max-series", "NUMBER") default("200000") range("1", "10000000") at(Restart);
+    }
+}
+
+group! {
+    /// What metrics tell apart.
+    Metrics {
+        /// How calls are told apart in the counts of calls: by name, by set (the smallest of systemd's sets that has
+        /// the call, such as @file-system), or none, which leaves one series for each workload and ABI.
+        syscalls: Granularity = flag("metrics.syscalls", "HOW") default("name") at(Restart);
+        /// How calls are told apart in the counts of errors: by name, by set, or none. Errnos are told apart in any
+        /// case.
+        errors: Granularity = flag("metrics.errors", "HOW") default("name") at(Restart);
+        /// How calls are told apart in the counts of refused calls: by name, by set, or none.
+        denied: Granularity = flag("metrics.denied", "HOW") default("name") at(Restart);
+        /// How calls are told apart in the histograms of durations: by name, by set, or none.
+        latency: Granularity = flag("metrics.latency", "HOW") default("name") at(Restart);
+        /// Whether OpenMetrics has when each counter began. For a Prometheus with the feature
+        /// created-timestamp-zero-ingestion: any other makes a second series of each counter.
+        created_timestamps: bool = flag("metrics.created-timestamps", "BOOL") default("false") at(Restart);
     }
 }
 

@@ -3,7 +3,11 @@
 //! Owns no state and never asks an installed systemd. A set names calls of all architectures, so some of its members
 //! are in no table here; calls that systemd left out of all sets are in none.
 
-use std::collections::BTreeSet;
+use std::{
+    cmp::Reverse,
+    collections::{BTreeSet, HashMap},
+    sync::LazyLock,
+};
 
 use super::{runtime_default, table::sets::SETS};
 
@@ -27,6 +31,20 @@ pub fn members(set: &str) -> Option<Vec<&'static str>> {
 /// Names of all sets, with their `@`.
 pub fn names() -> impl Iterator<Item = &'static str> {
     SETS.iter().map(|&(set, _)| set).chain([RUNTIME_DEFAULT])
+}
+
+/// The one set that stands for a call: of systemd's sets that have it, the one with the fewest calls, and of several
+/// such the first by name. `None` for calls that are in no set.
+#[must_use]
+pub fn smallest_with(call: &str) -> Option<&'static str> {
+    static SET_OF_CALL: LazyLock<HashMap<&'static str, &'static str>> = LazyLock::new(|| {
+        let sets = SETS.iter().filter_map(|&(set, _)| Some((members(set)?, set)));
+        let mut sets: Vec<(Vec<&str>, &str)> = sets.collect();
+        // The smallest comes last, and replaces the others.
+        sets.sort_by_key(|(calls, set)| Reverse((calls.len(), *set)));
+        sets.into_iter().flat_map(|(calls, set)| calls.into_iter().map(move |call| (call, set))).collect()
+    });
+    SET_OF_CALL.get(call).copied()
 }
 
 /// Goes through every set once, also where sets contain each other.
@@ -76,6 +94,35 @@ mod tests {
             let calls = members(set).unwrap();
             assert!(!calls.is_empty() && calls.is_sorted_by(|a, b| a < b), "{set}");
             assert!(calls.iter().all(|call| !call.starts_with('@')), "{set}");
+        }
+    }
+
+    #[test]
+    fn the_smallest_set_stands_for_a_call() {
+        for (call, set) in [
+            ("close", Some("@basic-io")),
+            ("read", Some("@basic-io")),
+            ("times", Some("@timer")),
+            ("setuid", Some("@setuid")),
+            ("pivot_root", Some("@mount")),
+            ("seccomp", Some("@sandbox")),
+            ("ioctl", Some("@system-service")),
+            ("cachestat", None),
+            ("no_such_call", None),
+        ] {
+            assert_eq!(smallest_with(call), set, "{call}");
+        }
+    }
+
+    #[test]
+    fn no_other_set_of_a_call_has_fewer_calls() {
+        let size = |set: &str| members(set).unwrap().len();
+        for (set, _) in SETS {
+            for call in members(set).unwrap() {
+                let smallest = smallest_with(call).unwrap();
+                assert!(has(smallest, call), "{call}: {smallest}");
+                assert!((size(smallest), smallest) <= (size(set), *set), "{call}: {smallest}, not {set}");
+            }
         }
     }
 

@@ -43,7 +43,7 @@ fn metrics_are_plain_text_and_gzip_for_those_who_ask() {
 
 #[test]
 fn open_metrics_says_since_when_a_cgroup_has_called() {
-    let (daemon, base) = (Daemon::start(&[]), TestCgroup::new("born"));
+    let (daemon, base) = (Daemon::start(&["--metrics.created-timestamps=true"]), TestCgroup::new("born"));
     let before = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs_f64();
     let late = base.child("later");
     KnownCalls::run(&[&"calls", &late, &number(libc::SYS_getppid), &"3"]);
@@ -59,6 +59,28 @@ fn open_metrics_says_since_when_a_cgroup_has_called() {
     let created: f64 = created.parse().unwrap();
     // By another clock, which may be corrected meanwhile.
     assert!((before - 1.0..before + 60.0).contains(&created), "{created} is not after {before}");
+}
+
+#[test]
+fn families_are_as_coarse_as_they_are_set_and_the_api_is_not() {
+    let flags = ["--metrics.syscalls=set", "--metrics.errors=none"];
+    let (daemon, cgroup) = (Daemon::start(&flags), TestCgroup::new("coarse"));
+    let [failing, also_failing] = [libc::SYS_getitimer, libc::SYS_timer_delete].map(number);
+    KnownCalls::run(&[&"calls", &cgroup.path(), &failing, &"1000", &also_failing, &"234"]);
+    let scrape = daemon.settled_scrape();
+    let (label, abi) = (cgroup.label(), std::env::consts::ARCH);
+    for series in [
+        format!(r#"syscallmon_syscalls_total{{cgroup="{label}",set="@timer",abi="{abi}"}} 1234"#),
+        format!(r#"syscallmon_syscall_errors_total{{cgroup="{label}",abi="{abi}",errno="EFAULT"}} 1000"#),
+        format!(r#"syscallmon_syscall_errors_total{{cgroup="{label}",abi="{abi}",errno="EINVAL"}} 234"#),
+    ] {
+        assert!(scrape.text.lines().any(|line| line == series), "no {series} in {}", scrape.text);
+    }
+    let families = ["syscallmon_syscalls_total{", "syscallmon_syscall_errors_total{"];
+    let mut lines = scrape.text.lines().filter(|line| families.iter().any(|family| line.starts_with(family)));
+    assert_eq!(lines.find(|line| line.contains("syscall=\"")), None);
+    let (_, body) = daemon.get(&format!("/api/v1/workloads?prefix={label}"));
+    assert!(body.contains("getitimer") && body.contains("timer_delete"), "{body}");
 }
 
 #[test]

@@ -107,8 +107,8 @@ fn calls() -> Vec<Panel> {
             )
             .leads_to(LeadsTo::Cgroup),
         lines("The 10 most frequent calls", "By name and ABI.", unit::CALLS_PER_SECOND).query(
-            "topk(10, sum by (syscall, abi) (rate(syscallmon_syscalls_total{NAMESPACE}[$__rate_interval])))",
-            "{{syscall}} ({{abi}})",
+            "topk(10, sum by (syscall, set, abi) (rate(syscallmon_syscalls_total{NAMESPACE}[$__rate_interval])))",
+            "{{syscall}}{{set}} ({{abi}})",
         ),
         lines(
             "Calls of another ABI, and of no number",
@@ -163,13 +163,13 @@ fn failures() -> Vec<Panel> {
             "The 25 most frequent errors",
             "Mean over the time that is shown.",
             unit::CALLS_PER_SECOND,
-            "topk(25, sum by (namespace, pod, container, cgroup, syscall, errno) (rate(syscallmon_syscall_errors_total{NAMESPACE}[$__range])))",
+            "topk(25, sum by (namespace, pod, container, cgroup, syscall, set, errno) (rate(syscallmon_syscall_errors_total{NAMESPACE}[$__range])))",
         ),
         workloads(
             "The 25 most frequent refused attempts",
             "Within the time that is shown.",
             unit::COUNT,
-            &format!("topk(25, sum by (namespace, pod, container, cgroup, syscall, abi) ({refused}))"),
+            &format!("topk(25, sum by (namespace, pod, container, cgroup, syscall, set, abi) ({refused}))"),
         ),
     ]
 }

@@ -118,13 +118,13 @@ fn beside() -> Vec<Panel> {
             "Refused by seccomp",
             "Within the time that is shown: attempts that did nothing, of those who may try again elsewhere.",
             unit::COUNT,
-            &format!("topk(25, sum by (namespace, pod, container, cgroup, syscall, abi) ({refused}))"),
+            &format!("topk(25, sum by (namespace, pod, container, cgroup, syscall, set, abi) ({refused}))"),
         ),
         workloads(
             "Other ABIs, and unknown numbers",
             "Since the workloads began.",
             unit::COUNT,
-            r#"topk(25, sum by (namespace, pod, container, cgroup, syscall, abi) (syscallmon_syscalls_total{WORKLOAD,abi=~"ia32|x32|aarch32"} or syscallmon_syscalls_total{WORKLOAD,syscall="unknown"}))"#,
+            r#"topk(25, sum by (namespace, pod, container, cgroup, syscall, set, abi) (syscallmon_syscalls_total{WORKLOAD,abi=~"ia32|x32|aarch32"} or syscallmon_syscalls_total{WORKLOAD,syscall="unknown"}))"#,
         ),
     ]
 }

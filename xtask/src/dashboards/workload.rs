@@ -41,7 +41,7 @@ fn glance() -> Vec<Panel> {
             "Different calls",
             "How many of the kernel's calls it has used.",
             unit::COUNT,
-            "count(count by (syscall, abi) (syscallmon_syscalls_total{WORKLOAD}))",
+            "count(count by (syscall, set, abi) (syscallmon_syscalls_total{WORKLOAD}))",
         ),
         stat(
             "Failed",
@@ -79,8 +79,8 @@ fn calls() -> Vec<Panel> {
     vec![
         stacked("The 15 most frequent calls", "By name and ABI.", unit::CALLS_PER_SECOND)
             .query(
-                "topk(15, sum by (syscall, abi) (rate(syscallmon_syscalls_total{WORKLOAD}[$__rate_interval])))",
-                "{{syscall}} ({{abi}})",
+                "topk(15, sum by (syscall, set, abi) (rate(syscallmon_syscalls_total{WORKLOAD}[$__rate_interval])))",
+                "{{syscall}}{{set}} ({{abi}})",
             )
             .size(12, 9),
         lines("By container or service", "The 15 busiest.", unit::CALLS_PER_SECOND)
@@ -93,7 +93,7 @@ fn calls() -> Vec<Panel> {
             "All calls",
             "How often each was made within the time that is shown.",
             unit::COUNT,
-            "sort_desc(sum by (syscall, abi) (increase(syscallmon_syscalls_total{WORKLOAD}[$__range])))",
+            "sort_desc(sum by (syscall, set, abi) (increase(syscallmon_syscalls_total{WORKLOAD}[$__range])))",
         ),
         lines("By ABI", "More than one is rare.", unit::CALLS_PER_SECOND)
             .query("sum by (abi) (rate(syscallmon_syscalls_total{WORKLOAD}[$__rate_interval]))", "{{abi}}"),
@@ -108,7 +108,7 @@ fn new() -> Vec<Panel> {
             "Of a workload that is new itself, everything is.",
             unit::COUNT,
             &format!(
-                "sum by ({WHO}, syscall, abi) (syscallmon_syscalls_total{{WORKLOAD}} unless syscallmon_syscalls_total{{WORKLOAD}} offset $__range)"
+                "sum by ({WHO}, syscall, set, abi) (syscallmon_syscalls_total{{WORKLOAD}} unless syscallmon_syscalls_total{{WORKLOAD}} offset $__range)"
             ),
         ),
         lines("Different calls", "A workload that has settled makes no new ones: it stays flat.", unit::COUNT).query(
@@ -132,21 +132,21 @@ fn failures() -> Vec<Panel> {
     let refused = |time| occurrences("syscallmon_syscalls_denied_total{WORKLOAD,errno!=\"ENOSYS\"}", time);
     vec![
         stacked("Errors", "The 15 most frequent, by call and errno.", unit::CALLS_PER_SECOND).query(
-            "topk(15, sum by (syscall, errno) (rate(syscallmon_syscall_errors_total{WORKLOAD}[$__rate_interval])))",
-            "{{syscall}} {{errno}}",
+            "topk(15, sum by (syscall, set, errno) (rate(syscallmon_syscall_errors_total{WORKLOAD}[$__rate_interval])))",
+            "{{syscall}}{{set}} {{errno}}",
         ),
         lines("Share of calls that fail", "The 10 calls that fail most, of those that were made.", unit::SHARE).query(
-            "topk(10, sum by (syscall) (rate(syscallmon_syscall_errors_total{WORKLOAD}[$__rate_interval])) \
-             / (sum by (syscall) (rate(syscallmon_syscalls_total{WORKLOAD}[$__rate_interval])) > 0))",
-            "{{syscall}}",
+            "topk(10, sum by (syscall, set) (rate(syscallmon_syscall_errors_total{WORKLOAD}[$__rate_interval])) \
+             / (sum by (syscall, set) (rate(syscallmon_syscalls_total{WORKLOAD}[$__rate_interval])) > 0))",
+            "{{syscall}}{{set}}",
         ),
         bars("Refused attempts", "Calls that seccomp refused, within the time of one bar.")
-            .query(&format!("sum by (syscall, abi) ({})", refused("$__rate_interval")), "{{syscall}} ({{abi}})"),
+            .query(&format!("sum by (syscall, set, abi) ({})", refused("$__rate_interval")), "{{syscall}}{{set}} ({{abi}})"),
         workloads(
             "Refused attempts within the time that is shown",
             "By workload and call.",
             unit::COUNT,
-            &format!("sum by ({WHO}, syscall, abi) ({})", refused("$__range")),
+            &format!("sum by ({WHO}, syscall, set, abi) ({})", refused("$__range")),
         ),
     ]
 }
@@ -155,13 +155,13 @@ fn durations() -> Vec<Panel> {
     let buckets = "rate(syscallmon_syscall_duration_seconds_bucket{WORKLOAD}[$__rate_interval])";
     vec![
         lines("99th percentile", "By call, waiting included.", unit::SECONDS)
-            .query(&format!("histogram_quantile(0.99, sum by (syscall, le) ({buckets}))"), "{{syscall}}")
+            .query(&format!("histogram_quantile(0.99, sum by (syscall, set, le) ({buckets}))"), "{{syscall}}{{set}}")
             .size(8, 8),
         lines("Mean", "By call, waiting included.", unit::SECONDS)
             .query(
-                "sum by (syscall) (rate(syscallmon_syscall_duration_seconds_sum{WORKLOAD}[$__rate_interval])) \
-                 / (sum by (syscall) (rate(syscallmon_syscall_duration_seconds_count{WORKLOAD}[$__rate_interval])) > 0)",
-                "{{syscall}}",
+                "sum by (syscall, set) (rate(syscallmon_syscall_duration_seconds_sum{WORKLOAD}[$__rate_interval])) \
+                 / (sum by (syscall, set) (rate(syscallmon_syscall_duration_seconds_count{WORKLOAD}[$__rate_interval])) > 0)",
+                "{{syscall}}{{set}}",
             )
             .size(8, 8),
         heatmap(

@@ -13,8 +13,10 @@ const HEAD: &str = "\
 
 Every metric that `syscallmon run` exports at `/metrics`, in the
 [text format](https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format) or, for clients that prefer it, in
-[OpenMetrics 1.0](https://prometheus.io/docs/specs/om/open_metrics_spec/). There, each counter and histogram has a `_created` sample: when it
-began to count, which is the birth of the workload's cgroup, or the start of the daemon where it did not see that.
+[OpenMetrics 1.0](https://prometheus.io/docs/specs/om/open_metrics_spec/). With `metrics.created-timestamps`, each
+counter and histogram has a `_created` sample there: when it began to count, which is the birth of the workload's
+cgroup, or the start of the daemon where it did not see that.
+[How many series that makes, and how to have fewer](docs/series.md).
 
 ## Labels
 
@@ -25,6 +27,7 @@ began to count, which is the birth of the workload's cgroup, or the start of the
 | `container_id` | as kube-state-metrics has it: `containerd://` and 64 hexadecimal digits |
 | `owner`, `owner_kind` | what made the pod: a Deployment rather than its ReplicaSet, a CronJob rather than its Job, as the API server confirms it by UID; kinds of other API groups with their group, such as `Rollout.argoproj.io`; only from the Kubernetes API |
 | `syscall` | the kernel's name of the system call; `unknown` for every number that the ABI does not know |
+| `set` | instead of `syscall`, where `metrics.syscalls`, `metrics.errors`, `metrics.denied` or `metrics.latency` is `set`: the smallest of [systemd's sets](docs/series.md#sets) that has the call, such as `@file-system`; `ungrouped` for calls in no set, `unknown` for unknown numbers |
 | `abi` | `x86_64`, `ia32` (int 0x80 and 32-bit programs), `x32`, `aarch64`, `aarch32` |
 | `errno` | the kernel's name of the error (`ENOENT`); `unknown` for a number that has none; of refused calls, only `ENOSYS` |
 | `op` | the kernel's name of the io_uring operation; `unknown` for an opcode that has none |
@@ -32,7 +35,7 @@ began to count, which is the birth of the workload's cgroup, or the start of the
 
 Errors of a workload that has more than `capacity.errors` different pairs of syscall and errno are counted under
 `syscall=\"(remainder)\",abi=\"(remainder)\",errno=\"(remainder)\"`. Refused calls of a workload that has more than `capacity.denied` different ones
-are counted under `syscall=\"(remainder)\",abi=\"(remainder)\"`.
+are counted under `syscall=\"(remainder)\",abi=\"(remainder)\"`; with `set`, under `set=\"(remainder)\"`.
 
 Cgroups that a container makes inside its own are counted as the container. A cgroup outside of containers whose path has 1,023 bytes or more is counted as the
 nearest one above it with a shorter path.

@@ -211,7 +211,8 @@ fn table(svg: &mut Svg, Place { at: (x, y), size: (width, height) }: Place, pane
 }
 
 /// Labels that name the workload come first, then what it did.
-const ORDER: [&str; 9] = ["severity", "policy", "namespace", "pod", "container", "cgroup", "syscall", "abi", "errno"];
+const ORDER: [&str; 10] =
+    ["severity", "policy", "namespace", "pod", "container", "cgroup", "syscall", "set", "abi", "errno"];
 
 fn states(svg: &mut Svg, Place { at: (x, y), size: (width, height) }: Place, answers: &[Answer], range: [f64; 3]) {
     let [begin, end, step] = range;

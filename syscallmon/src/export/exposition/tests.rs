@@ -20,6 +20,7 @@ use crate::{
     kernel::{Probe, ProbeStatus},
     model::Model,
     policy::{Baselines, Learn, Reason, Severity, Violation, Violations},
+    series::{Granularities, Granularity, SeriesLayout},
     snapshot::{Counts, Denial, Failure, SlotCounts, Snapshot},
     syscalls::{Call, CallId, CallTable, Errno},
     view::{Host, SnapshotFacts},
@@ -54,7 +55,8 @@ fn view(cgroup: &str) -> View {
     let (mut model, mut violations) = (Model::new(usize::MAX), Violations::default());
     model.apply(&snapshot, Instant::now(), |_| Some(Named { workload: workload.clone(), about: about.clone() }));
     violations.counted(openat, &unexpected(&workload, calls.call(openat)), Instant::now());
-    let host = Host { calls: Arc::new(calls), probes, duration_bounds: Bound::defaults().collect(), ..Host::minimal() };
+    let (calls, duration_bounds) = (Arc::new(calls), Bound::defaults().collect());
+    let host = Host { calls, probes, duration_bounds, created_timestamps: true, ..Host::minimal() };
     View {
         model: model.view().clone(),
         sources: directory.sources(),
@@ -67,6 +69,23 @@ fn view(cgroup: &str) -> View {
 
 fn renderer(cgroup: &str) -> Renderer {
     Renderer::new(Views::new(view(cgroup)).1).unwrap()
+}
+
+/// The same view, of a host with other series.
+fn with_layout(view: View, granularities: Granularities) -> View {
+    let layout = Arc::new(SeriesLayout::new(granularities, &view.host.calls));
+    let host = Arc::new(Host { layout, ..Host::clone(&view.host) });
+    View { host, ..view }
+}
+
+fn granularity() -> impl Strategy<Value = Granularity> {
+    prop::sample::select(vec![Granularity::Name, Granularity::Set, Granularity::None])
+}
+
+fn granularities() -> impl Strategy<Value = Granularities> {
+    let all = (granularity(), granularity(), granularity(), granularity());
+    let all = all.prop_map(|(syscalls, errors, denied, latency)| Granularities { syscalls, errors, denied, latency });
+    prop_oneof![Just(Granularities::default()), all]
 }
 
 fn unexpected(workload: &Workload, call: Call) -> Violation {
@@ -189,37 +208,64 @@ struct Change {
     cgroup: usize,
     calls: Vec<(u16, u64)>,
     fails: u64,
+    refused: u64,
+    timed: u64,
     is_gone: bool,
+}
+
+impl Change {
+    /// What has happened: each call failed, was refused and was measured as often as the others.
+    fn counts(&self) -> Counts {
+        let ids: Vec<CallId> = self.calls.iter().map(|&(call, _)| CallId(call)).collect();
+        let mut took = Durations { sum_ns: 1_000_000 * self.timed, ..Durations::default() };
+        took.buckets[3] = self.timed;
+        let refused = ids.iter().flat_map(|&call| [Denial::Of(call), Denial::Unsupported(call), Denial::Other]);
+        let failed = ids.iter().map(|&call| Failure::Of(call, Errno::new(2))).chain([Failure::Other]);
+        Counts {
+            calls: self.calls.iter().map(|&(call, count)| (CallId(call), count)).collect(),
+            errors: failed.map(|failure| (failure, self.fails)).collect(),
+            denied: refused.map(|denial| (denial, self.refused)).collect(),
+            durations: ids.iter().map(|&call| (call, took)).collect(),
+            ..Counts::default()
+        }
+    }
 }
 
 fn change() -> impl Strategy<Value = Change> {
     let calls = vec((0..500_u16, 1..1000_u64), 0..6);
-    (0..40_usize, calls, 0..3_u64, prop::bool::weighted(0.2)).prop_map(|(cgroup, calls, fails, is_gone)| Change {
+    let often = (0..3_u64, 0..3_u64, 0..3_u64);
+    let all = (0..40_usize, calls, often, prop::bool::weighted(0.2));
+    all.prop_map(|(cgroup, calls, (fails, refused, timed), is_gone)| Change {
         cgroup,
         calls,
         fails,
+        refused,
+        timed,
         is_gone,
     })
 }
 
+/// Lines in an order that says nothing: series of a family may come in any.
+fn sorted(text: &str) -> Vec<&str> {
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_unstable();
+    lines
+}
+
 proptest! {
     #[test]
-    fn every_family_is_as_the_prometheus_crate_writes_it(rounds in vec(vec(change(), 0..12), 1..6)) {
-        let (mut model, first) = (Model::new(usize::MAX), view("/a"));
+    fn every_family_is_as_the_prometheus_crate_writes_it(
+        rounds in vec(vec(change(), 0..12), 1..6), granularities in granularities(),
+    ) {
+        let (mut model, first) = (Model::new(usize::MAX), with_layout(view("/a"), granularities));
         let (publish, views) = Views::new(first.clone());
         let renderer = Renderer::new(views).unwrap();
         let mut counts = std::collections::BTreeMap::<usize, Counts>::new();
         for (number, round) in (1..).zip(rounds) {
             let mut gone = Vec::new();
-            for Change { cgroup, calls, fails, is_gone } in round {
-                let counts = counts.entry(cgroup).or_default();
-                let openat = first.host.calls.named("openat").next().unwrap();
-                counts.add(&Counts {
-                    calls: calls.into_iter().map(|(call, count)| (CallId(call), count)).collect(),
-                    errors: [(Failure::Of(openat, Errno::new(2)), fails)].into_iter().collect(),
-                    ..Counts::default()
-                });
-                gone.extend(is_gone.then_some(cgroup));
+            for change in round {
+                counts.entry(change.cgroup).or_default().add(&change.counts());
+                gone.extend(change.is_gone.then_some(change.cgroup));
             }
             let slot = |(&cgroup, counts): (&usize, &Counts)| SlotCounts {
                 slot: u32::try_from(cgroup).unwrap() + 1, cgroup_id: cgroup as u64, counts: counts.clone().into(),
@@ -242,13 +288,47 @@ proptest! {
             let exposition = renderer.render(Format::Text);
             let text = text(&exposition);
             let (families, own) = text.split_at(expected.len().min(text.len()));
-            prop_assert_eq!(families, expected);
+            if granularities == Granularities::default() {
+                prop_assert_eq!(families, &expected);
+            }
+            prop_assert_eq!(sorted(families), sorted(&expected));
             prop_assert!(own.starts_with("# HELP process_"), "{}", own);
             let mut unzipped = String::new();
             GzDecoder::new(exposition.gzip().as_ref()).read_to_string(&mut unzipped).unwrap();
             prop_assert_eq!(&unzipped, &text);
         }
     }
+}
+
+#[test]
+fn nothing_but_families_of_calls_depends_on_the_granularity() {
+    let none = Granularity::None;
+    let granularities = Granularities { syscalls: Granularity::Set, errors: none, denied: none, latency: none };
+    let renderer = Renderer::new(Views::new(with_layout(view("/a"), granularities)).1).unwrap();
+    let text = text(&renderer.render(Format::Text));
+    for series in [
+        r#"syscallmon_syscalls_total{cgroup="/a",set="@basic-io",abi="x86_64"} 16"#,
+        r#"syscallmon_syscalls_total{cgroup="/a",set="unknown",abi="x32"} 2"#,
+        r#"syscallmon_syscall_errors_total{cgroup="/a",abi="x86_64",errno="ENOENT"} 5000"#,
+        r#"syscallmon_syscall_errors_total{cgroup="/a",abi="(remainder)",errno="(remainder)"} 7"#,
+        r#"syscallmon_syscalls_denied_total{cgroup="/a",abi="x86_64"} 777"#,
+        r#"syscallmon_syscall_duration_seconds_bucket{cgroup="/a",le="+Inf"} 9"#,
+        r#"syscallmon_unexpected_syscalls_total{cgroup="/a",syscall="openat",abi="x86_64",policy="web",severity="critical"} 5"#,
+        r#"syscallmon_io_uring_requests_total{cgroup="/a",op="unknown"} 1"#,
+    ] {
+        assert!(text.lines().any(|line| line == series), "no {series} in {text}");
+    }
+}
+
+#[test]
+fn open_metrics_has_created_samples_only_where_they_are_asked_for() {
+    let view = view("/a");
+    let host = Arc::new(Host { created_timestamps: false, ..Host::clone(&view.host) });
+    let renderer = Renderer::new(Views::new(View { host, ..view }).1).unwrap();
+    let text = text(&renderer.render(Format::OpenMetrics));
+    assert!(text.contains("# TYPE syscallmon_syscalls counter\n") && text.contains("\nprocess_cpu_seconds_total "));
+    let mut series = text.lines().filter(|line| !line.starts_with('#'));
+    assert_eq!(series.find(|line| line.contains("_created")), None);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! All families of a view by the prometheus crate, in the simplest way.
 
+use std::{collections::HashMap, sync::LazyLock};
+
 use prometheus::{
     Encoder, TextEncoder,
     proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily},
@@ -11,7 +13,7 @@ use crate::{
     export::workload_series::denied_call,
     policy::Counted,
     snapshot::Failure,
-    syscalls::IO_URING,
+    syscalls::{IO_URING, sets},
     tally::Tally,
     workload::REMAINDER,
 };
@@ -59,7 +61,7 @@ fn add(metrics: &mut Vec<Metric>, workload: &Workload, labels: &[(&str, &str)], 
 
 fn add_durations(
     metrics: &mut Vec<Metric>,
-    (workload, syscall): (&Workload, &str),
+    (workload, labels): (&Workload, &[(&str, &str)]),
     durations: &Durations,
     bounds: &[Bound],
 ) {
@@ -73,9 +75,52 @@ fn add_durations(
     histogram.set_bucket(bounds.iter().map(bucket).collect());
     histogram.set_sample_count(durations.count());
     histogram.set_sample_sum(durations.seconds());
-    let mut metric = Metric::from_label(pairs(workload, &[("syscall", syscall)]));
+    let mut metric = Metric::from_label(pairs(workload, labels));
     metric.set_histogram(histogram);
     metrics.push(metric);
+}
+
+/// The labels of a call: by which it is told apart, and its ABI unless that is empty.
+fn call_labels(by: Granularity, call: Call) -> Vec<(&'static str, &'static str)> {
+    let label = match by {
+        Granularity::Name => Some(("syscall", call.syscall)),
+        Granularity::Set => Some(("set", set(call.syscall))),
+        Granularity::None => None,
+    };
+    label.into_iter().chain((!call.abi.is_empty()).then_some(("abi", call.abi))).collect()
+}
+
+/// The smallest of systemd's sets with the call.
+fn set(syscall: &'static str) -> &'static str {
+    static SETS: LazyLock<HashMap<&str, &str>> = LazyLock::new(|| {
+        let calls = CallTable::x86_64().iter().map(|(_, call)| call.syscall).collect::<HashSet<_>>();
+        let of = |call: &&'static str| {
+            let sets = sets::names().filter(|&set| set != sets::RUNTIME_DEFAULT);
+            let sets =
+                sets.filter_map(|set| Some((sets::members(set).filter(|calls| calls.contains(call))?.len(), set)));
+            sets.min().map_or("ungrouped", |(_, set)| set)
+        };
+        calls.iter().map(|call| (*call, of(call))).collect()
+    });
+    if ["unknown", "(remainder)"].contains(&syscall) { syscall } else { SETS[syscall] }
+}
+
+/// Adds amounts, of which those with the same labels are one.
+fn add_sums<'a>(
+    metrics: &mut Vec<Metric>,
+    workload: &Workload,
+    amounts: impl Iterator<Item = (Vec<(&'static str, &'static str)>, &'a u64)>,
+) {
+    let mut sums: Vec<(Vec<(&str, &str)>, u64)> = Vec::new();
+    for (labels, amount) in amounts {
+        match sums.iter_mut().find(|(known, _)| *known == labels) {
+            Some((_, sum)) => *sum += amount,
+            None => sums.push((labels, *amount)),
+        }
+    }
+    for (labels, sum) in sums {
+        add(metrics, workload, &labels, sum as f64);
+    }
 }
 
 fn pairs(workload: &Workload, more: &[(&str, &str)]) -> Vec<LabelPair> {
@@ -90,12 +135,10 @@ fn pairs(workload: &Workload, more: &[(&str, &str)]) -> Vec<LabelPair> {
 
 fn syscalls_total(view: &View, samples: &mut Vec<Metric>) {
     for (workload, totals) in view.model.workloads() {
-        for (call, &calls) in totals.counts.calls.iter() {
-            let call = view.host.calls.call(call);
-            if call.abi != IO_URING {
-                add(samples, workload, &[("syscall", call.syscall), ("abi", call.abi)], calls as f64);
-            }
-        }
+        let by = view.host.layout.granularities().syscalls;
+        let calls = totals.counts.calls.iter().map(|(call, calls)| (view.host.calls.call(call), calls));
+        let calls = calls.filter(|(call, _)| call.abi != IO_URING);
+        add_sums(samples, workload, calls.map(|(call, calls)| (call_labels(by, call), calls)));
     }
 }
 
@@ -119,38 +162,44 @@ fn workload_info(view: &View, samples: &mut Vec<Metric>) {
 
 fn syscall_errors_total(view: &View, samples: &mut Vec<Metric>) {
     for (workload, totals) in view.model.workloads() {
-        for (failure, &errors) in totals.counts.errors.iter() {
-            let (syscall, abi, errno) = match failure {
-                Failure::Of(call, errno) => {
-                    let call = view.host.calls.call(call);
-                    (call.syscall, call.abi, errno.name())
-                }
-                Failure::Other => (REMAINDER, REMAINDER, REMAINDER),
+        let labels = |failure| {
+            let (call, errno) = match failure {
+                Failure::Of(call, errno) => (view.host.calls.call(call), errno.name()),
+                Failure::Other => (Call { syscall: REMAINDER, abi: REMAINDER }, REMAINDER),
             };
-            add(samples, workload, &[("syscall", syscall), ("abi", abi), ("errno", errno)], errors as f64);
-        }
+            let mut labels = call_labels(view.host.layout.granularities().errors, call);
+            labels.push(("errno", errno));
+            labels
+        };
+        let errors = totals.counts.errors.iter();
+        add_sums(samples, workload, errors.map(|(failure, errors)| (labels(failure), errors)));
     }
 }
 
 fn syscalls_denied_total(view: &View, samples: &mut Vec<Metric>) {
     for (workload, totals) in view.model.workloads() {
-        for (denial, &attempts) in totals.counts.denied.iter() {
+        let labels = |denial| {
             let (call, errno) = denied_call(&view.host, denial);
-            let labels = [("syscall", call.syscall), ("abi", call.abi)].into_iter();
-            let labels: Vec<_> = labels.chain(errno.map(|errno| ("errno", errno))).collect();
-            add(samples, workload, &labels, attempts as f64);
-        }
+            let mut labels = call_labels(view.host.layout.granularities().denied, call);
+            labels.extend(errno.map(|errno| ("errno", errno)));
+            labels
+        };
+        let denied = totals.counts.denied.iter();
+        add_sums(samples, workload, denied.map(|(denial, attempts)| (labels(denial), attempts)));
     }
 }
 
 fn syscall_duration_seconds(view: &View, samples: &mut Vec<Metric>) {
     for (workload, totals) in view.model.workloads() {
-        let durations = totals.counts.durations.iter();
-        // Calls of one name in several ABIs are one series.
-        let by_name: Tally<&str, Durations> =
-            durations.map(|(call, durations)| (view.host.calls.call(call).syscall, *durations)).collect();
-        for (syscall, durations) in by_name.iter() {
-            add_durations(samples, (workload, syscall), durations, &view.host.duration_bounds);
+        // Calls of one label in several ABIs are one series.
+        let by_label = totals.counts.durations.iter().map(|(call, durations)| {
+            let call = Call { abi: "", ..view.host.calls.call(call) };
+            let label = call_labels(view.host.layout.granularities().latency, call).first().copied();
+            (label, *durations)
+        });
+        for (label, durations) in by_label.collect::<Tally<Option<(&str, &str)>, Durations>>().iter() {
+            let labels: Vec<_> = label.into_iter().collect();
+            add_durations(samples, (workload, labels.as_slice()), durations, &view.host.duration_bounds);
         }
     }
 }
