@@ -210,6 +210,14 @@ mod tests {
         assert_eq!((call.abi, call.number, call.denied, call.comm.as_str()), (Abi::X32, 39, true, "cat"));
     }
 
+    #[test]
+    fn a_first_call_has_each_id_in_its_place() {
+        let event = FirstSeen { time_ns: 1, cgroup_id: 2, tgid: 3, pid: 4, uid: 5, ..FirstSeen::new_zeroed() };
+        let call = first_call(event.as_bytes()).unwrap();
+        assert_eq!((call.monotonic, call.cgroup_id), (Duration::from_nanos(1), 2));
+        assert_eq!((call.pid, call.tid, call.uid, call.denied, call.parent), (3, 4, 5, false, None));
+    }
+
     fn executable(names: &[&[u8]], flags: u32) -> Executable {
         let mut exe = Executable { parts: u32::try_from(names.len()).unwrap(), flags, ..Executable::new_zeroed() };
         for (room, name) in exe.names.iter_mut().zip(names) {

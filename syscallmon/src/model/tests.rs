@@ -325,6 +325,8 @@ fn series_beyond_the_limit_are_counted_in_the_remainder() {
     names.apply(&mut model, &snapshot(&[(1, &[(A, 5), (B, 7)]), (2, &[(A, 3)])]));
     assert_eq!((calls(&model, "/a", A), calls(&model, "/a", B), calls(&model, "/b", A)), (Some(5), Some(0), Some(3)));
     assert_eq!((calls(&model, "(remainder)", B), model.view().capped()), (Some(7), 7));
+    let losses: Vec<_> = model.view().losses().into_iter().map(|(reason, count)| (reason.name, count)).collect();
+    assert_eq!(losses, [("workloads_folded", Some(0)), ("max_series", Some(7))]);
     // Room that others leave is for what comes then.
     model.forget_slots(&[2], Instant::now());
     expire(&mut model, Instant::now() + HOLD, HOLD);
