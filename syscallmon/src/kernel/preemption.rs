@@ -24,10 +24,10 @@ pub(super) const PREEMPTED: &str = "this kernel preempts raw tracepoint programs
 /// The call that the program runs long in: harmless, and rare enough to slow nobody down.
 pub(super) const TEST_NR: i64 = libc::SYS_sched_getaffinity;
 
-/// Some time slices, even with a slow timer.
-const LONGEST: Duration = Duration::from_millis(100);
+/// Some time slices, even with a timer of 100 Hz: two threads that want one CPU take turns at each tick.
+const LONGEST: Duration = Duration::from_millis(60);
 
-/// Whether a raw tracepoint program is seen to be preempted. Takes 100 ms where it is not.
+/// Whether a raw tracepoint program is seen to be preempted. Takes 60 ms where it is not.
 ///
 /// # Errors
 ///

@@ -184,7 +184,7 @@ fn without_values(word: &str) -> String {
     let is_list = word.contains("://") || word.contains('{');
     let mut rest = word;
     while !rest.is_empty() {
-        let end = rest.find(is_separator).map_or(rest.len(), |at| at + 1);
+        let end = end_of_part(rest, is_separator);
         let (part, after) = rest.split_at(end);
         match value_of_secret(part) {
             Some(at) if is_list || !text.is_empty() => {
@@ -202,6 +202,19 @@ fn without_values(word: &str) -> String {
         rest = after;
     }
     text
+}
+
+/// Where the first part ends, with its separator: a text in double quotes, as JSON has, is of one part.
+fn end_of_part(text: &str, is_separator: impl Fn(char) -> bool) -> usize {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    for (at, c) in text.char_indices() {
+        if is_separator(c) && !is_quoted {
+            return at + 1;
+        }
+        is_quoted ^= c == '"' && !is_escaped;
+        is_escaped = c == '\\' && !is_escaped;
+    }
+    text.len()
 }
 
 /// Where the value of a secret begins in `NAME=VALUE`, `--env=NAME=VALUE` or `"NAME":VALUE`.
@@ -327,6 +340,10 @@ mod tests {
         for (line, expected) in [
             (r#"{"password":{"a":"hunter2"}}"#, r#"{"password":[redacted]"#),
             (r#"{"a":{"password":"hunter2"}}"#, r#"{"a":{"password":[redacted]"#),
+            (r#"{"password":"a,hunter2","b":1}"#, r#"{"password":[redacted],"b":1}"#),
+            (r#"{"password":"a\",hunter2"}"#, r#"{"password":[redacted]"#),
+            (r#"{"a":"b,c","password":"hunter2"}"#, r#"{"a":"b,c","password":[redacted]"#),
+            (r#"{"password":"a,hunter2"#, r#"{"password":[redacted]"#),
             (r#"{"token:id":"hunter2"}"#, r#"{"token:id":[redacted]"#),
             (r#"{"password_file":{"path":"/run/x"}}"#, r#"{"password_file":{"path":"/run/x"}}"#),
             (r#"{"password_file":{"a":"/run/x"}}"#, r#"{"password_file":{"a":"/run/x"}}"#),
