@@ -27,6 +27,9 @@ const MAX_THREADS: usize = 8;
 /// The usual deadline of a file.
 pub const FILE_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// The deadline of files without which the daemon does not start: a host that boots is slow before it hangs.
+pub const START_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// A kind of blocking work, as metrics name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
@@ -163,7 +166,7 @@ pub async fn run<T: Send + 'static>(
     })
 }
 
-/// Runs `job` with the deadline of a file, for a caller outside of async code; see [`run`].
+/// Runs `job` with a deadline, for a caller outside of async code; see [`run`].
 ///
 /// # Errors
 ///
@@ -171,10 +174,11 @@ pub async fn run<T: Send + 'static>(
 pub fn run_and_wait<T: Send + 'static>(
     work: Work,
     key: &str,
+    deadline: Duration,
     job: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, BlockingError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
-    runtime.map_err(|_| BlockingError::Failed)?.block_on(run(work, key, FILE_TIMEOUT, job))
+    runtime.map_err(|_| BlockingError::Failed)?.block_on(run(work, key, deadline, job))
 }
 
 /// Runs a job that opens, reads or writes a file; see [`run`].

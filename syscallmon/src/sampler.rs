@@ -299,6 +299,7 @@ impl Sampler {
         let (dead, retired) = self.retire_dead();
         let taken = Instant::now();
         let mut snapshot = self.kernel.snapshot();
+        self.report_first_calls();
         self.find_paths(&snapshot);
         // What was never heard of is counted, all of it, when a walk has looked for its path.
         snapshot.slots.retain(|slot| self.tree.knows(slot.cgroup_id));
@@ -307,12 +308,21 @@ impl Sampler {
         self.attribution.look_at(slots, &self.tree);
         self.set_roots();
         self.count(&snapshot, taken);
+        self.report_first_calls();
         // Not under the lock: this may take many system calls, and pages can be answered meanwhile.
         self.free(&retired);
         self.forget(&dead);
+        self.report_first_calls();
         self.take_up(&snapshot, &retired, taken, begin);
         let gone = (&retired[..], self.tunables.borrow().expire_after);
         self.recorder.finish(snapshot, gone, &self.publisher.snapshot, self.naming.directory());
+    }
+
+    /// Reports first calls that came while a sample is being taken: with many series, a sample takes longer than a report may.
+    fn report_first_calls(&mut self) {
+        self.take_events();
+        self.judge_answered(None);
+        self.deliver();
     }
 
     /// Gives names that have become known to what was counted before, then counts what is new.

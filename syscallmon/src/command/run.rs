@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::{ConfigFile, output::print};
 use crate::{
     alert::Alerts,
-    blocking::{self, FILE_TIMEOUT, Work},
+    blocking::{self, FILE_TIMEOUT, START_TIMEOUT, Work},
     cgroup::{Hierarchies, Tree},
     detector::Detector,
     export::{
@@ -70,11 +70,12 @@ const CANNOT_READ: &str = "cannot read the configuration file";
 pub(super) fn resolve(settings: &Settings, file: &ConfigFile) -> anyhow::Result<Config> {
     let (settings, file) = (settings.clone(), file.config_file.clone());
     let resolve = move || Config::resolve(settings, file.as_deref());
-    Ok(blocking::run_and_wait(Work::Config, "config.file", resolve).context(CANNOT_READ)??)
+    Ok(blocking::run_and_wait(Work::Config, "config.file", START_TIMEOUT, resolve).context(CANNOT_READ)??)
 }
 
 fn server(web_config: Option<PathBuf>, limits: Limits) -> anyhow::Result<Server> {
-    let server = blocking::run_and_wait(Work::WebConfig, "web.config.file", move || Server::new(web_config, limits));
+    let read = move || Server::new(web_config, limits);
+    let server = blocking::run_and_wait(Work::WebConfig, "web.config.file", START_TIMEOUT, read);
     Ok(server.context("cannot read the web configuration")??)
 }
 

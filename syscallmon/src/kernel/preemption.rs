@@ -25,9 +25,9 @@ pub(super) const PREEMPTED: &str = "this kernel preempts raw tracepoint programs
 pub(super) const TEST_NR: i64 = libc::SYS_sched_getaffinity;
 
 /// Some time slices, even with a timer of 100 Hz: two threads that want one CPU take turns at each tick.
-const LONGEST: Duration = Duration::from_millis(60);
+const LONGEST: Duration = Duration::from_millis(45);
 
-/// Whether a raw tracepoint program is seen to be preempted. Takes 60 ms where it is not.
+/// Whether a raw tracepoint program is seen to be preempted. Takes 45 ms where it is not.
 ///
 /// # Errors
 ///

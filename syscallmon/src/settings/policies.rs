@@ -16,7 +16,7 @@ use std::{
 
 use super::policy_list::{self, OtherKeys, PolicyItems};
 use crate::{
-    blocking::{self, BlockingError, Work},
+    blocking::{self, BlockingError, FILE_TIMEOUT, Work},
     files,
     policy::{FileSize, Policies, PolicyError, PolicyFile, Profile, Source, file_to_refuse},
     privileges,
@@ -194,7 +194,7 @@ impl PolicySources {
             let _ = privileges::keep_for_files();
             sources.load(&Policies::default())
         };
-        blocking::run_and_wait(Work::Policy, POLICY_WORK, load).unwrap_or_else(|source| {
+        blocking::run_and_wait(Work::Policy, POLICY_WORK, FILE_TIMEOUT, load).unwrap_or_else(|source| {
             let without_files = Self { configured: PolicyItems::default(), directory: None, ..self.clone() };
             let files = Watched::unread(self.directory.as_deref().or(self.file.as_deref()).unwrap_or(Path::new("/")));
             let problems = vec![PolicyProblem::Hang { source }];

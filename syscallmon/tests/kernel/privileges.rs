@@ -62,7 +62,8 @@ fn root_drops_its_capabilities_too() {
 fn capabilities(pid: u32) -> [u64; 4] {
     let mut sets = [0; 4];
     for task in fs::read_dir(format!("/proc/{pid}/task")).unwrap() {
-        let status = fs::read_to_string(task.unwrap().path().join("status")).unwrap();
+        // A thread may have ended since it was listed.
+        let Ok(status) = fs::read_to_string(task.unwrap().path().join("status")) else { continue };
         for (set, name) in sets.iter_mut().zip(["CapInh:", "CapPrm:", "CapEff:", "CapAmb:"]) {
             let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
             *set |= u64::from_str_radix(line.trim(), 16).unwrap();

@@ -85,7 +85,7 @@ pub(super) const SIZES: [Size; 3] = [
     },
     Size {
         cgroups: 1000,
-        capacity: &["--capacity.cgroups=2048"],
+        capacity: &["--capacity.cgroups=1200"],
         snapshot_ms: 10.0,
         few_ms: 25.0,
         all_ms: 25.0,

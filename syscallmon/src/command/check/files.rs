@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     alert::{AlertConfig, LogTarget},
-    blocking::{self, Work},
+    blocking::{self, FILE_TIMEOUT, Work},
     export::web::WebConfig,
     policy::Policies,
     settings::Config,
@@ -50,7 +50,7 @@ fn in_time<T: Send + 'static>(
     look: impl FnOnce(&Config) -> T + Send + 'static,
 ) -> Result<T, Finding> {
     let config = Arc::clone(config);
-    let found = blocking::run_and_wait(work, "check", move || look(&config));
+    let found = blocking::run_and_wait(work, "check", FILE_TIMEOUT, move || look(&config));
     found.map_err(|error| Failed(format!("{error}: does the file system of a file hang?")))
 }
 
