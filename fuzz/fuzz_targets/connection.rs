@@ -10,7 +10,7 @@ use std::{
     net::{IpAddr, Ipv4Addr},
     path::Path,
     sync::{Arc, LazyLock, Mutex},
-    time::{Duration, Instant, SystemTime},
+    time::Duration,
 };
 
 use cap::Cap;
