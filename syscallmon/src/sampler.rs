@@ -309,7 +309,7 @@ impl Sampler {
         self.set_roots();
         self.count(&snapshot, taken);
         self.report_first_calls();
-        // Not under the lock: this may take many system calls, and pages can be answered meanwhile.
+        // After the counts are taken up: this may take many system calls.
         self.free(&retired);
         self.forget(&dead);
         self.report_first_calls();
