@@ -29,10 +29,10 @@ pub mod requests;
 pub mod resolver;
 pub mod rfc3339;
 pub mod sampler;
+pub(crate) mod scheduling;
 pub mod series;
 pub mod settings;
 pub mod snapshot;
-
 pub mod store;
 pub mod syscalls;
 pub mod tally;

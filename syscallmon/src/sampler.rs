@@ -11,6 +11,7 @@ mod publisher;
 mod record;
 mod replay;
 mod slots;
+mod thread;
 
 use std::{
     cell::{OnceCell, RefCell},
@@ -25,7 +26,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub use self::replay::{Controls, PlayError, Player, Replay, Speed};
+pub use self::{
+    replay::{Controls, PlayError, Player, Replay, Speed},
+    thread::{SamplerEnd, SamplerThread},
+};
 use self::{
     alive::Alive,
     events::name_first_calls,
@@ -119,8 +123,7 @@ pub struct Beginning {
 
 impl Sampler {
     /// A sampler, and the handle to ask it for things. Walks the tree once.
-    #[must_use]
-    pub fn new(
+    fn new(
         beginning: Beginning,
         views: watch::Sender<Arc<View>>,
         tunables: watch::Receiver<Tunables>,
@@ -161,7 +164,7 @@ impl Sampler {
 
     /// Samples from `begin` until `shutdown`; then detaches everything, by dropping the kernel's programs. Baselines are there for whoever
     /// asks before and after it, until `end`.
-    pub async fn run(mut self, begin: CancellationToken, shutdown: CancellationToken, end: CancellationToken) {
+    async fn run(mut self, begin: CancellationToken, shutdown: CancellationToken, end: CancellationToken) {
         let until_begin = async {
             tokio::select! { () = begin.cancelled() => {}, () = shutdown.cancelled() => {} }
         };
@@ -287,10 +290,6 @@ impl Sampler {
 
     /// Takes one snapshot through everything. Blocks for some milliseconds.
     fn sample(&mut self) {
-        tokio::task::block_in_place(|| self.sample_blocking());
-    }
-
-    fn sample_blocking(&mut self) {
         let begin = Instant::now();
         self.take_events();
         if !self.has_cgroup_events {

@@ -106,7 +106,7 @@ impl Record {
         let (shutdown, begin, mut tasks) = (CancellationToken::new(), CancellationToken::new(), JoinSet::new());
         config.sources.start(&directory, &config.node, &shutdown, &mut tasks);
         begin.cancel();
-        let mut sampling = tokio::spawn(sampler.run(begin, shutdown.clone(), shutdown.clone()));
+        let mut sampling = sampler.start(begin, shutdown.clone(), shutdown.clone())?;
         tracing::info!(file = %self.output.display(), masked = self.mask, "recording");
         let reason = tokio::select! {
             () = sleep_for(self.duration) => Reason::Duration,

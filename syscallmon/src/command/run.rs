@@ -16,7 +16,7 @@ use syscallmon_common::ROOT_CGROUP_ID;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
-    task::{JoinHandle, JoinSet},
+    task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -38,7 +38,7 @@ use crate::{
     privileges,
     recording::Sink,
     requests::Requester,
-    sampler::{Beginning, Sampler, Tunables},
+    sampler::{Beginning, SamplerEnd, SamplerThread, Tunables},
     series::SeriesLayout,
     settings::{Config, ListenAddress, LoadedPolicies, PolicySources, Settings, Watched},
     store::Store,
@@ -95,7 +95,7 @@ pub(super) struct Attached {
 
 /// What samples, and how to ask it for things and to see what it knows.
 pub(super) struct Sampling {
-    pub(super) sampler: Sampler,
+    pub(super) sampler: SamplerThread,
     pub(super) owner: Requester,
     views: Views,
     policy_files: Watched,
@@ -110,8 +110,8 @@ impl Attached {
     ) -> anyhow::Result<Sampling> {
         let Self { kernel, events, tree, naming, model, detector, policy_files, first, .. } = self;
         let (publish, views) = Views::new(first);
-        let beginning = Beginning { kernel, events: events.watch()?, tree, naming, model, detector, alerts, recording };
-        let (sampler, owner) = Sampler::new(beginning, publish, tunables);
+        let beginning = |events| Beginning { kernel, events, tree, naming, model, detector, alerts, recording };
+        let (sampler, owner) = SamplerThread::new(events, beginning, publish, tunables)?;
         Ok(Sampling { sampler, owner, views, policy_files })
     }
 }
@@ -171,7 +171,7 @@ impl Run {
         let Sampling { sampler, owner, views, policy_files } = attached.into_sampling(alerts, watched.clone(), None)?;
         let site = Site::new(views, owner.clone(), &config.telemetry_path, watched)?;
         let (begin, end) = (CancellationToken::new(), CancellationToken::new());
-        let sampling = tokio::spawn(sampler.run(begin.clone(), shutdown.clone(), end.clone()));
+        let sampling = sampler.start(begin.clone(), shutdown.clone(), end.clone())?;
         // What was learned before is known before the first call is judged.
         let store = Store::new(&config.state_directory, owner.clone(), calls);
         store.synchronize().await;
@@ -228,7 +228,7 @@ async fn until_stopped(
     mut config: Config,
     reload: impl AsyncFn(&mut Config),
     (tasks, stop): (&mut JoinSet<()>, &mut StopSignals),
-    (mut sampling, shutdown, end): (JoinHandle<()>, &CancellationToken, &CancellationToken),
+    (mut sampling, shutdown, end): (SamplerEnd, &CancellationToken, &CancellationToken),
 ) -> anyhow::Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
     loop {
@@ -400,7 +400,7 @@ async fn once(attached: Attached, config: &Config, stop: &mut StopSignals) -> an
     config.sources.start(&directory, &config.node, &shutdown, &mut tasks);
     let begin = CancellationToken::new();
     begin.cancel();
-    let sampling = tokio::spawn(sampler.run(begin, shutdown.clone(), shutdown.clone()));
+    let sampling = sampler.start(begin, shutdown.clone(), shutdown.clone())?;
     tokio::select! {
         () = tokio::time::sleep(config.tunables.poll_interval) => {}
         _ = stop.received() => {}

@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 use crate::{
     fair_share::{FairBudget, Tenant},
     policy::Process,
+    scheduling::prefer_short_slices,
 };
 
 /// How long an answer is waited for.
@@ -135,7 +136,10 @@ impl ProcessReaders {
         let complete = Arc::new(complete);
         for _ in 0..MAX_READERS {
             let (shared, complete) = (Arc::downgrade(&shared), Arc::clone(&complete));
-            let read = move || while shared.upgrade().is_some_and(|shared| shared.read_one(&*complete)) {};
+            let read = move || {
+                prefer_short_slices();
+                while shared.upgrade().is_some_and(|shared| shared.read_one(&*complete)) {}
+            };
             // With fewer threads, more questions time out.
             let _ = thread::Builder::new().name("process".to_owned()).stack_size(256 << 10).spawn(read);
         }

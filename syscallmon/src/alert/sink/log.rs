@@ -8,34 +8,22 @@ use std::{
     io::{self, Write},
     os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::Path,
-    sync::{Arc, mpsc},
+    sync::Arc,
     thread,
 };
 
-use tokio::sync::oneshot;
+use tokio::{runtime, sync::oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::{Deliver, Sink, carry};
 use crate::alert::{AlertConfig, LogTarget, http::Failure, outbox::Outbox, record::Record};
-
-type Job = (String, oneshot::Sender<io::Result<()>>);
+use crate::scheduling::prefer_short_slices;
 
 pub(super) struct Log {
-    jobs: mpsc::Sender<Job>,
-}
-
-impl Log {
-    fn new(target: LogTarget) -> Self {
-        let (jobs, receiver) = mpsc::channel::<Job>();
-        let mut writer = Writer { target, file: None, is_torn: false };
-        thread::spawn(move || {
-            for (line, done) in receiver {
-                // An error means that nobody waits for it any more.
-                let _ = done.send(writer.write(&line));
-            }
-        });
-        Self { jobs }
-    }
+    target: LogTarget,
+    file: Option<File>,
+    /// Whether the last line may have no end, since the disk was full.
+    is_torn: bool,
 }
 
 impl Sink for Log {
@@ -46,28 +34,35 @@ impl Sink for Log {
     }
 
     async fn run(self, outbox: Arc<Outbox>, shutdown: CancellationToken) {
-        carry(outbox, self, shutdown).await;
+        let (done, ended) = oneshot::channel::<()>();
+        let write = move || {
+            prefer_short_slices();
+            // A runtime of its own: those that serve HTTP may be busy.
+            match runtime::Builder::new_current_thread().enable_time().build() {
+                Ok(runtime) => runtime.block_on(carry(outbox, self, shutdown)),
+                Err(error) => tracing::error!("cannot write the log of violations: {error}"),
+            }
+            drop(done);
+        };
+        if let Err(error) = thread::Builder::new().name("alert-log".to_owned()).spawn(write) {
+            tracing::error!("cannot write the log of violations: {error}");
+        }
+        let _ = ended.await;
     }
 }
 
 impl Deliver for Log {
     async fn deliver(&mut self, record: &Record) -> Result<(), Failure> {
-        let (done, result) = oneshot::channel();
-        let gone = || Failure::retry("the thread that writes the log has ended");
-        self.jobs.send((record.json(), done)).map_err(|_| gone())?;
-        let written = result.await.map_err(|_| gone())?;
+        let written = self.write(&record.json());
         written.map_err(|error| Failure::retry(format!("cannot write the log of violations: {error}")))
     }
 }
 
-struct Writer {
-    target: LogTarget,
-    file: Option<File>,
-    /// Whether the last line may have no end, since the disk was full.
-    is_torn: bool,
-}
+impl Log {
+    fn new(target: LogTarget) -> Self {
+        Self { target, file: None, is_torn: false }
+    }
 
-impl Writer {
     fn write(&mut self, line: &str) -> io::Result<()> {
         let whole = format!("{}{line}\n", if self.is_torn { "\n" } else { "" });
         let written = match &self.target {
@@ -129,8 +124,7 @@ mod tests {
         fs::write(&old, "").unwrap();
         fs::set_permissions(&old, fs::Permissions::from_mode(0o644)).unwrap();
         for path in [&new, &old] {
-            let mut writer = Writer { target: LogTarget::File(path.clone()), file: None, is_torn: false };
-            writer.write("line").unwrap();
+            Log::new(LogTarget::File(path.clone())).write("line").unwrap();
         }
         assert_eq!((mode(&new), mode(&old)), (0o600, 0o640));
     }
