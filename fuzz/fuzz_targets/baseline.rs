@@ -10,7 +10,7 @@ use std::{
 use cap::Cap;
 use libfuzzer_sys::fuzz_target;
 use syscallmon::{
-    policy::{Baseline, Baselines, Kind, Learn},
+    detect::{Baseline, Baselines, Kind, Learn},
     syscalls::CallTable,
 };
 

@@ -6,7 +6,7 @@ use std::{alloc::System, sync::LazyLock};
 
 use cap::Cap;
 use libfuzzer_sys::fuzz_target;
-use syscallmon::tls::fuzzing::{self, Verifiers};
+use syscallmon::client::tls::fuzzing::{self, Verifiers};
 
 /// More is a finding: a handshake has at most 64 KiB of certificates.
 #[global_allocator]

@@ -16,16 +16,15 @@ use std::{
 use cap::Cap;
 use libfuzzer_sys::fuzz_target;
 use syscallmon::{
-    export::{
+    detect::{Baseline, Baselines, Policies},
+    engine::Tunables,
+    serve::{
         Site,
         fuzzing::{PipeServer, web_config},
         web::WebConfig,
     },
-    policy::{Baseline, Baselines, Policies},
-    requests::fuzzing::owner,
-    sampler::Tunables,
     syscalls::CallTable,
-    view::{Host, View, Views},
+    view::{Host, View, Views, fuzzing::owner},
 };
 use tokio::{runtime::Runtime, sync::watch};
 

@@ -8,7 +8,7 @@ use cap::Cap;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, Version};
 use libfuzzer_sys::fuzz_target;
 use syscallmon::{
-    export::fuzzing,
+    serve::fuzzing,
     workload::{Label, Labels},
 };
 

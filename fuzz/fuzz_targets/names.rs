@@ -16,11 +16,11 @@ use cap::Cap;
 use libfuzzer_sys::fuzz_target;
 use syscallmon::{
     alert::{Template, fuzzing::written},
-    export::{Renderer, fuzzing::expositions},
+    detect::{Reason, Severity, Violation},
     kernel::FirstCall,
     model::Model,
-    policy::{Process, Reason, Severity, Violation},
-    process::{self, CommandLines},
+    process::{self, CommandLines, Process},
+    serve::{Renderer, fuzzing::expositions},
     snapshot::{Counts, SlotCounts, Snapshot},
     syscalls::CallTable,
     view::{Host, SnapshotFacts, View, Views},

@@ -7,8 +7,8 @@ use std::{alloc::System, time::Instant};
 use cap::Cap;
 use libfuzzer_sys::fuzz_target;
 use syscallmon::{
+    engine::Player,
     recording::{Limits, Reader, Recorded},
-    sampler::Player,
 };
 
 /// More is a finding: twice what limits as small as these permit.

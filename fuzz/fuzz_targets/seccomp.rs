@@ -7,7 +7,7 @@ use std::alloc::System;
 use cap::Cap;
 use libfuzzer_sys::fuzz_target;
 use syscallmon::{
-    policy::Profile,
+    detect::Profile,
     syscalls::{CallTable, IO_URING},
 };
 

@@ -6,7 +6,7 @@ use std::{alloc::System, path::Path};
 
 use cap::Cap;
 use libfuzzer_sys::fuzz_target;
-use syscallmon::export::fuzzing;
+use syscallmon::serve::fuzzing;
 
 /// More is a finding: the file has 4 MiB at most.
 #[global_allocator]

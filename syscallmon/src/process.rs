@@ -3,6 +3,7 @@
 //! Asked at the moment of a call that nobody expected, while the process may already be gone: whatever is not there is left out, and
 //! whatever belongs to another process, which has its id now, too. [`readers`] ask, in threads of their own.
 
+mod caller;
 mod command_line;
 mod readers;
 mod text;
@@ -14,15 +15,13 @@ use std::{
 };
 
 pub use self::{
+    caller::{Ancestor, Process},
     command_line::{CommandLines, shortened},
     readers::{LOOKUP_TIMEOUT, LookupResult, ProcessReaders, Ticket},
     text::{is_obeyed, printable},
 };
 
-use crate::{
-    kernel::FirstCall,
-    policy::{Ancestor, Process},
-};
+use crate::kernel::FirstCall;
 
 /// Bytes that are read of a file: one more than of a command line that is not cut.
 const READ_MAX: u64 = command_line::MAX_BYTES as u64 + 1;

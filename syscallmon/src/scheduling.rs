@@ -1,9 +1,9 @@
 //! How soon the kernel runs the threads that report a first call.
 
-use std::{io, time::Duration};
+use std::io;
 
-/// The shortest slice that the kernel takes (`kernel/sched/syscalls.c`).
-const SLICE: Duration = Duration::from_micros(100);
+/// The shortest slice that the kernel takes, in nanoseconds (`kernel/sched/syscalls.c`).
+const SLICE: u64 = 100_000;
 
 /// Asks the scheduler to run the calling thread as soon as it wakes up. Threads that it starts later ask for the same.
 ///
@@ -15,13 +15,13 @@ pub(crate) fn prefer_short_slices() {
     }
 }
 
-fn set_slice(slice: Duration) -> io::Result<()> {
+fn set_slice(nanoseconds: u64) -> io::Result<()> {
     let mut attributes = attributes()?;
     if !matches!(attributes.sched_policy.cast_signed(), libc::SCHED_OTHER | libc::SCHED_BATCH) {
         // Somebody has chosen a real-time policy, which runs sooner than any slice does.
         return Ok(());
     }
-    attributes.sched_runtime = slice.as_nanos() as u64;
+    attributes.sched_runtime = nanoseconds;
     // SAFETY: the structure is whole, says its size, and is only read.
     match unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) } {
         0 => Ok(()),
@@ -31,8 +31,10 @@ fn set_slice(slice: Duration) -> io::Result<()> {
 
 /// How the calling thread is scheduled.
 fn attributes() -> io::Result<libc::sched_attr> {
+    #[expect(clippy::cast_possible_truncation, reason = "48 bytes")]
+    let size = size_of::<libc::sched_attr>() as u32;
     let mut attributes = libc::sched_attr {
-        size: size_of::<libc::sched_attr>() as u32,
+        size,
         sched_policy: 0,
         sched_flags: 0,
         sched_nice: 0,
@@ -42,7 +44,7 @@ fn attributes() -> io::Result<libc::sched_attr> {
         sched_period: 0,
     };
     // SAFETY: the structure is whole, and the kernel is told its size.
-    match unsafe { libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attributes, attributes.size, 0) } {
+    match unsafe { libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attributes, size, 0) } {
         0 => Ok(attributes),
         _ => Err(io::Error::last_os_error()),
     }
@@ -62,7 +64,7 @@ mod tests {
             let after = attributes().unwrap();
             assert_eq!((after.sched_policy, after.sched_nice), (before.sched_policy, before.sched_nice));
             // Kernels before 6.12 report no slice, or the one that everybody has.
-            assert!(after.sched_runtime == 100_000 || after.sched_runtime == before.sched_runtime);
+            assert!(after.sched_runtime == SLICE || after.sched_runtime == before.sched_runtime);
         })
         .join()
         .unwrap();

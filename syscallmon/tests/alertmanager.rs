@@ -13,8 +13,8 @@ use std::{
 
 use serde_json::Value;
 use syscallmon::{
-    alert::{Access, AlertConfig, Alertmanagers, Alerts, LogTarget, Notice, RateLimit},
-    policy::{Reason, Severity, Violation},
+    alert::{Access, AlertConfig, Alertmanagers, Alerts, LogTarget, RateLimit},
+    detect::{Notice, Reason, Severity, Violation},
     syscalls::Call,
     workload::{Label, Labels, Workload},
 };

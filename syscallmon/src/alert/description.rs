@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use super::record::{Content, Record, Suppressed};
 use crate::{
-    policy::{Ancestor, Process, Reason, Violation},
-    process::printable,
+    detect::{Reason, Violation},
+    process::{Ancestor, Process, printable},
 };
 
 /// Several lines: who did it, how they came to be, and why it was not expected.

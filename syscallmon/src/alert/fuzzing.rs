@@ -7,7 +7,7 @@ use super::{
     description::description,
     record::{Content, Record},
 };
-use crate::policy::Violation;
+use crate::detect::Violation;
 
 /// What sinks are told of one violation.
 pub struct Written {

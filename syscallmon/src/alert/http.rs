@@ -25,8 +25,10 @@ use tokio::time::timeout;
 use super::Access;
 use crate::{
     blocking::{self, Work},
-    resolver::{Connector, Resolver},
-    tls::{self, Trust},
+    client::{
+        resolver::{Connector, Resolver},
+        tls::{self, Trust},
+    },
     workload::source::chain,
 };
 

@@ -10,8 +10,8 @@ use super::{
     record::{Content, Record, Subject, Suppressed},
 };
 use crate::{
+    detect::{Severity, Violation},
     fair_share::{Capacity, FairShare},
-    policy::{Severity, Violation},
     workload::Workload,
 };
 

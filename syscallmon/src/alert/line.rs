@@ -59,7 +59,8 @@ mod tests {
             record::{Content, Record, Suppressed, Worst},
             tests::{record, violation},
         },
-        policy::{Ancestor, Process, Severity},
+        detect::Severity,
+        process::{Ancestor, Process},
         workload::{Label, Labels, Workload},
     };
 

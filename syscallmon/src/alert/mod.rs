@@ -37,16 +37,7 @@ use self::{
     ledger::{Ledger, Verdict},
     outbox::Outbox,
 };
-use crate::policy::Violation;
-
-/// A violation is new, or has been repeated.
-#[derive(Clone, Debug)]
-pub struct Notice {
-    /// All that is known of it now.
-    pub violation: Violation,
-    /// Whether it was not there before; otherwise its count has grown.
-    pub is_new: bool,
-}
+use crate::detect::Notice;
 
 /// Takes notices of violations and has them delivered. The default delivers nothing.
 #[derive(Clone, Debug, Default)]

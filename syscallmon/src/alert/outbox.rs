@@ -153,7 +153,7 @@ mod tests {
             record::Content,
             tests::{record, violation},
         },
-        policy::Violation,
+        detect::Violation,
     };
 
     const CALLS: [&str; 4] = ["bpf", "mount", "ptrace", "setns"];

@@ -11,7 +11,7 @@ use super::{
     http::{Failure, Http, connector, credentials},
     sink::{self, Peer},
 };
-use crate::{tls, workload::source::chain};
+use crate::{client::tls, workload::source::chain};
 
 /// What keeps alerts from a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]

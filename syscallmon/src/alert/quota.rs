@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{RateLimit, record::Worst};
 use crate::{
-    policy::{Reason, Violation},
+    detect::{Reason, Violation},
     syscalls::Call,
 };
 

@@ -15,9 +15,9 @@ use super::{
 };
 use crate::{
     clock::unix_seconds,
+    detect::{Severity, Violation},
     fair_share::{Priority, Tenant},
-    policy::{Process, Severity, Violation},
-    process::{printable, shortened},
+    process::{Process, printable, shortened},
     syscalls::Call,
     workload::Workload,
 };
@@ -242,8 +242,7 @@ mod tests {
     use super::*;
     use crate::{
         alert::tests::{record, violation},
-        policy::Ancestor,
-        process::is_obeyed,
+        process::{Ancestor, is_obeyed},
         workload::{Label, Labels},
     };
 

@@ -22,7 +22,8 @@ use tokio_rustls::{
 
 use super::*;
 use crate::{
-    policy::{Ancestor, Process, Reason, Severity},
+    detect::{Reason, Severity, Violation},
+    process::{Ancestor, Process},
     syscalls::Call,
     workload::{Label, Labels, Workload},
 };

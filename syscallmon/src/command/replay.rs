@@ -26,14 +26,14 @@ use super::{
     run::{StopSignals, bind},
 };
 use crate::{
-    export::{
+    engine::{Controls, PlayError, Player, Replay as Playing, Speed},
+    files, logging,
+    model::SeriesLayout,
+    recording::{End, Limits, ReadError, Reader, Recorded, Sample},
+    serve::{
         Site,
         web::{Limits as WebLimits, Server},
     },
-    files, logging,
-    recording::{End, Limits, ReadError, Reader, Recorded, Sample},
-    sampler::{Controls, PlayError, Player, Replay as Playing, Speed},
-    series::SeriesLayout,
     settings::{self, Config, Settings, Web},
     view::{Host, View, Views},
 };

@@ -34,11 +34,8 @@ use super::{
     sizes::Sizes,
 };
 use crate::{
-    durations::Durations,
-    losses::Losses,
-    snapshot::{Counts, Denial, Failure, SlotCounts, Snapshot},
+    snapshot::{Counts, Denial, Durations, Failure, Losses, SlotCounts, Snapshot, Tally},
     syscalls::{CallId, Errno},
-    tally::Tally,
 };
 
 /// Read and written by user space only through this.

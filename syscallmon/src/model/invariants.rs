@@ -2,9 +2,11 @@
 
 use proptest::prelude::*;
 
-use super::*;
-use crate::{
+use super::{
     series::{Granularities, Granularity},
+    *,
+};
+use crate::{
     snapshot::Failure,
     syscalls::{CallTable, Errno},
     workload::{Label, REMAINDER},

@@ -1,8 +1,10 @@
 //! What becomes of totals when snapshots, names and time go on.
 
-use super::*;
-use crate::{
+use super::{
     series::{Granularities, Granularity},
+    *,
+};
+use crate::{
     snapshot::{Denial, Failure},
     syscalls::{CallId, CallTable, Errno},
     workload::Label,

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::Totals;
 use crate::{
-    losses::{Lost, ModelLoss},
+    snapshot::{Lost, ModelLoss},
     workload::Workload,
 };
 

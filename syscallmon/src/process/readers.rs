@@ -16,9 +16,9 @@ use std::{
 
 use tokio::sync::Notify;
 
+use super::Process;
 use crate::{
     fair_share::{FairBudget, Tenant},
-    policy::Process,
     scheduling::prefer_short_slices,
 };
 

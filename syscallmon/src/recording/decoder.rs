@@ -12,10 +12,9 @@ use super::{
     names::{self, NameError, NamedRow, WorkloadRow},
 };
 use crate::{
-    first_calls::FirstCall,
-    snapshot::{Counts, Denial, Failure, SlotCounts, Snapshot},
+    snapshot::{Counts, Denial, Failure, SlotCounts, Snapshot, Tally},
     syscalls::{CallId, CallTable},
-    tally::Tally,
+    view::FirstCall,
     workload::{Labels, Named, SourceStatus, Workload},
 };
 

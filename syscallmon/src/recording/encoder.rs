@@ -13,9 +13,9 @@ use super::{
     names::{NamedRow, named_row, values, workload_row},
 };
 use crate::{
-    first_calls::FirstCall,
     snapshot::{Counts, Snapshot},
     syscalls::CallTable,
+    view::FirstCall,
     workload::{Labels, Named, SourceStatus},
 };
 

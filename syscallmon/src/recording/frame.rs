@@ -3,7 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::names::{NamedRow, Values, WorkloadRow};
-use crate::{losses::Losses, policy::Process, snapshot::Counts, workload::SourceStatus};
+use crate::{
+    process::Process,
+    snapshot::{Counts, Losses},
+    workload::SourceStatus,
+};
 
 /// A record after the header.
 #[derive(Debug, Serialize, Deserialize)]

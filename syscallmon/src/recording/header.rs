@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{FORMAT, VERSION, encoder::unix_nanoseconds};
 use crate::{
-    durations::Bound,
     kernel::{Capacity, Probe, ProbeStatus},
+    snapshot::Bound,
     syscalls::{CallId, CallTable, UNKNOWN},
     view::Host,
 };

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use ring::{hmac, rand};
 
 use crate::{
-    policy::Process,
+    process::Process,
     workload::{Label, RUNTIMES},
 };
 

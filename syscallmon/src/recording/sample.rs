@@ -3,8 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use crate::{
-    first_calls::FirstCall,
     snapshot::Snapshot,
+    view::FirstCall,
     workload::{Labels, Named, SourceStatus, Workload},
 };
 

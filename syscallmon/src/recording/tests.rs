@@ -17,11 +17,10 @@ use super::{
     *,
 };
 use crate::{
-    first_calls::FirstCall,
-    policy::{Ancestor, Process},
+    process::{Ancestor, Process},
     snapshot::{Counts, Denial, Failure, SlotCounts, Snapshot},
     syscalls::{CallId, CallTable, Errno},
-    view::Host,
+    view::{FirstCall, Host},
     workload::{Label, Labels, Named, Place, Workload},
 };
 

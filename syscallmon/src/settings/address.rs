@@ -8,7 +8,7 @@ use std::{
 
 use serde::Deserialize;
 
-use crate::export::web::{listen, listen_everywhere};
+use crate::serve::web::{listen, listen_everywhere};
 
 /// An address and port: `127.0.0.1:9778`, `[::1]:9778`, or `:9778` for every address of the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

@@ -12,11 +12,11 @@ use super::{
 use crate::{
     alert::AlertConfig,
     cgroup::HierarchyChoice,
-    export::PATHS,
+    engine::Tunables,
     kernel::{Capacity, Signals, SysEnter},
     logging::{LogFormat, LogLevel},
-    sampler::Tunables,
-    series::Granularities,
+    model::Granularities,
+    serve::PATHS,
     workload::{Rules, source::Sources},
 };
 
@@ -246,11 +246,11 @@ mod tests {
     use super::*;
     use crate::{
         alert::RateLimit,
-        durations::Bound,
-        export::web::Limits,
-        policy::RETENTION,
-        series::Granularity,
+        detect::RETENTION,
+        model::Granularity,
+        serve::web::Limits,
         settings::{Effect, Setting},
+        snapshot::Bound,
         workload::Label,
     };
 

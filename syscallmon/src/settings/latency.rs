@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    durations::Bound,
+    snapshot::Bound,
     syscalls::{CallId, CallTable, sets},
 };
 

@@ -17,9 +17,8 @@ use std::{
 use super::policy_list::{self, OtherKeys, PolicyItems};
 use crate::{
     blocking::{self, BlockingError, FILE_TIMEOUT, Work},
-    files,
-    policy::{FileSize, Policies, PolicyError, PolicyFile, Profile, Source, file_to_refuse},
-    privileges,
+    detect::{FileSize, Policies, PolicyError, PolicyFile, Profile, Source, file_to_refuse},
+    files, privileges,
     syscalls::CallTable,
 };
 

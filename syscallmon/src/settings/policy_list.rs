@@ -9,7 +9,7 @@ use serde::{
 use serde_saphyr::{Options, with_deserializer_from_str_with_options};
 
 use super::file;
-use crate::{policy::PolicySpec, workload::Budget};
+use crate::{detect::PolicySpec, workload::Budget};
 
 /// The key that the list is under.
 const KEY: &str = "policies";

@@ -11,11 +11,11 @@ use super::{
 use crate::{
     alert::{ExtraLabel, Header, LogTarget, RateLimit, Template, Url},
     cgroup::HierarchyChoice,
-    durations::Bound,
     kernel::SysEnter,
     logging::{LogFormat, LogLevel},
+    model::Granularity,
     process::CommandLines,
-    series::Granularity,
+    snapshot::Bound,
     workload::{
         Label, Selector,
         source::{KubernetesChoice, SocketChoice},

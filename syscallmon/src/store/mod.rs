@@ -5,6 +5,7 @@
 //! it is. When the disk fails, everything goes on in memory and is written when that works again.
 
 mod file;
+mod policy_watch;
 #[cfg(test)]
 mod tests;
 
@@ -23,11 +24,12 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use self::file::Stamp;
+pub use self::policy_watch::PolicyWatch;
 use crate::{
     blocking::{self, FILE_TIMEOUT, Work},
-    policy::{Baseline, BaselineError, Baselines, Change, Kind},
-    requests::Requester,
+    detect::{Baseline, BaselineError, Baselines, Change, Kind},
     syscalls::CallTable,
+    view::Requester,
 };
 
 /// How often the disk is brought up to date, and looked at for edits. A crash loses at most so much.

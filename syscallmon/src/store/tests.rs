@@ -10,9 +10,8 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
-    policy::{Learn, Phase, StoreStatus},
-    requests::testing::Owned,
-    view::{Host, View},
+    detect::{Learn, Phase, StoreStatus},
+    view::{Host, View, testing::Owned},
 };
 
 /// A store, and the owner of the baselines.

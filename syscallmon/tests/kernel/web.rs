@@ -9,7 +9,7 @@ use std::{
 };
 
 use rustix::thread::{UnshareFlags, unshare_unsafe};
-use syscallmon::export::web::listen_everywhere;
+use syscallmon::serve::web::listen_everywhere;
 
 use crate::harness::{Daemon, KnownCalls, TestCgroup, syscallmon, wait_for};
 

@@ -14,7 +14,7 @@ use super::{child::Guarded, exposition::Exposition, host::Host, usage, usage::Me
 use crate::interrupt;
 
 /// A scrape after this long takes a new snapshot, that is, of everything that was called before.
-pub(super) const FRESH: Duration = syscallmon::sampler::FRESH.saturating_add(Duration::from_millis(50));
+pub(super) const FRESH: Duration = syscallmon::engine::FRESH.saturating_add(Duration::from_millis(50));
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 

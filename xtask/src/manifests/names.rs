@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, ensure};
 use regex::Regex;
 use serde_json::Value;
-use syscallmon::export::families::FAMILIES;
+use syscallmon::serve::families::FAMILIES;
 
 use super::{DASHBOARDS, Deploy, alerts};
 

@@ -151,7 +151,7 @@ mod tests {
     use super::*;
     use crate::{
         alert::tests::{record, violation},
-        policy::Violation,
+        detect::Violation,
         workload::Labels,
     };
 

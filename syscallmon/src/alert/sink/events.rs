@@ -18,7 +18,7 @@ use crate::{
         outbox::Outbox,
         record::{Content, Record},
     },
-    policy::Violation,
+    detect::Violation,
     workload::{
         Label, is_object_name,
         source::{chain, connect_kubernetes},

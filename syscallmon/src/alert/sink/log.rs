@@ -16,8 +16,10 @@ use tokio::{runtime, sync::oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::{Deliver, Sink, carry};
-use crate::alert::{AlertConfig, LogTarget, http::Failure, outbox::Outbox, record::Record};
-use crate::scheduling::prefer_short_slices;
+use crate::{
+    alert::{AlertConfig, LogTarget, http::Failure, outbox::Outbox, record::Record},
+    scheduling::prefer_short_slices,
+};
 
 pub(super) struct Log {
     target: LogTarget,

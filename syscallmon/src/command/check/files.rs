@@ -20,8 +20,8 @@ use super::{
 use crate::{
     alert::{AlertConfig, LogTarget},
     blocking::{self, FILE_TIMEOUT, Work},
-    export::web::WebConfig,
-    policy::Policies,
+    detect::Policies,
+    serve::web::WebConfig,
     settings::Config,
 };
 

@@ -25,7 +25,7 @@ use tokio_rustls::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::tls::{self, Trust};
+use crate::client::tls::{self, Trust};
 
 /// How long connecting, asking and the answer may take together.
 const TIMEOUT: Duration = Duration::from_secs(30);

@@ -18,7 +18,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use self::daemon::Daemon;
-use crate::policy::{Baseline, Kind, Learn};
+use crate::detect::{Baseline, Kind, Learn};
 
 /// Show and change what workloads have learned (baselines).
 ///

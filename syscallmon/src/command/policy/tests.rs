@@ -7,14 +7,13 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::*;
 use crate::{
-    export::{
+    detect::{Baselines, Learn, Policies},
+    serve::{
         baseline_routes,
         web::{Limits, Server},
     },
-    policy::{Baselines, Learn, Policies},
-    requests::testing::Owned,
     syscalls::CallTable,
-    view::{Host, View},
+    view::{Host, View, testing::Owned},
 };
 
 #[derive(Debug, Parser)]

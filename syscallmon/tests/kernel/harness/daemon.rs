@@ -157,7 +157,7 @@ impl Daemon {
 
     /// Scrapes it after a second, that is, with everything that was called until now.
     pub(crate) fn settled_scrape(&self) -> Scrape {
-        thread::sleep(syscallmon::sampler::FRESH + Duration::from_millis(50));
+        thread::sleep(syscallmon::engine::FRESH + Duration::from_millis(50));
         self.scrape()
     }
 

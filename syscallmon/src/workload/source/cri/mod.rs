@@ -14,10 +14,10 @@ use std::{
     time::Duration,
 };
 
+use super::{SocketChoice, SourceError, Sources, socket::Runtime};
 use crate::workload::{
     Api,
     facts::{CONTAINER_NAME_LABEL, ContainerFacts, ContainerId, PAUSE_NAME, PodFacts, text},
-    source::{SocketChoice, SourceError, Sources, socket::Runtime},
 };
 use connection::Connection;
 use messages::{Container, Image, Sandbox, SandboxMetadata};

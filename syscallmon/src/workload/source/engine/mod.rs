@@ -16,13 +16,13 @@ use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::{
+    SocketChoice, SourceError, Sources,
+    socket::{Runtime, connect},
+};
 use crate::workload::{
     Api,
     facts::{CONTAINER_NAME_LABEL, ContainerFacts, ContainerId, PAUSE_NAME, PodFacts, text},
-    source::{
-        SocketChoice, SourceError, Sources,
-        socket::{Runtime, connect},
-    },
 };
 
 /// How long a request may take.

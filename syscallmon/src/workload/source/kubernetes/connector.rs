@@ -23,9 +23,11 @@ use tower::{BoxError, ServiceBuilder, util::BoxService};
 
 use crate::{
     blocking::{self, Work},
+    client::{
+        resolver::{Connector, Resolver},
+        tls::{Trust, TrustError},
+    },
     files,
-    resolver::{Connector, Resolver},
-    tls::{Trust, TrustError},
 };
 
 type Answer = http::Response<hyper::body::Incoming>;

@@ -12,7 +12,7 @@ use kube::{
 };
 
 use super::pod::cut;
-use crate::{tls, workload::source::SourceError};
+use crate::{client::tls, workload::source::SourceError};
 
 /// Why a list or a watch ended.
 #[derive(Debug)]

@@ -42,10 +42,10 @@ use self::{
     pod::PodObject,
     token::Token,
 };
+use super::SourceError;
 use crate::{
     blocking::{self, BlockingError, FILE_TIMEOUT, Work},
     files,
-    workload::source::SourceError,
 };
 
 /// Where a pod finds the token of its service account. kube reads it at least once a minute, so it may be rotated.

@@ -8,7 +8,10 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{server::Answer::*, server::*, *};
+use super::{
+    server::{Answer::*, *},
+    *,
+};
 
 const LIMITS: Limits = Limits {
     answer: 64 << 10,

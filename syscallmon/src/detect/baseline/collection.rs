@@ -1,0 +1,421 @@
+//! All baselines: which learn, when they are complete, and what of it is not on disk yet.
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use super::capacity::{MAX_BASELINES, Room};
+use crate::{
+    detect::{Baseline, Kind, Learn, Phase},
+    syscalls::{CallId, CallTable},
+};
+
+/// How long a baseline is kept that no workload has, unless somebody says otherwise. Longer than from one monthly Job to the next.
+pub const RETENTION: Duration = Duration::from_hours(40 * 24);
+
+/// How much of the time without a workload may be lost when the daemon dies.
+const SAVE_UNSEEN: Duration = Duration::from_hours(24);
+
+/// Every kind's baseline. The sampler feeds it, the store keeps it on disk, people manage it through the API.
+#[derive(Debug)]
+pub struct Baselines {
+    all: BTreeMap<Kind, Entry>,
+    room: Room,
+    /// Those whose files are to go.
+    forgotten: BTreeSet<Kind>,
+    last_tick: Option<Instant>,
+    /// Kinds that found no room before the last tick, and since then.
+    refused: BTreeSet<Kind>,
+    refused_now: BTreeSet<Kind>,
+    /// How many baselines there were so far, and those that people have ended.
+    editions: u64,
+    ended: BTreeSet<u64>,
+    /// How long a baseline is kept that no workload has.
+    pub retention: Duration,
+    /// Baselines that were removed though nobody said so.
+    pub removed: Removed,
+    /// How their store fares.
+    pub store: StoreStatus,
+}
+
+impl Default for Baselines {
+    fn default() -> Self {
+        Self {
+            all: BTreeMap::new(),
+            room: Room::default(),
+            forgotten: BTreeSet::new(),
+            last_tick: None,
+            refused: BTreeSet::new(),
+            refused_now: BTreeSet::new(),
+            editions: 0,
+            ended: BTreeSet::new(),
+            retention: RETENTION,
+            removed: Removed::default(),
+            store: StoreStatus::default(),
+        }
+    }
+}
+
+/// How many baselines were removed though nobody said so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// No workload had them for too long.
+    pub expired: u64,
+    /// Others needed the room.
+    pub displaced: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    /// The store takes it as it is, and goes on without the lock.
+    baseline: Arc<Baseline>,
+    /// How the policy learns; not known before a workload of the kind was seen.
+    learn: Option<Learn>,
+    /// Whether a workload of the kind was seen since the last tick, and before it.
+    is_alive: bool,
+    was_alive: bool,
+    /// For how long none was seen.
+    unseen_for: Duration,
+    is_dirty: bool,
+    edition: u64,
+}
+
+/// What is not on disk yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It is new, or has changed.
+    Write(Arc<Baseline>),
+    /// It is to go.
+    Remove(Kind),
+}
+
+impl Change {
+    /// Whose baseline it is about.
+    #[must_use]
+    pub fn kind(&self) -> &Kind {
+        match self {
+            Self::Write(baseline) => &baseline.kind,
+            Self::Remove(kind) => kind,
+        }
+    }
+}
+
+/// Baselines at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct BaselinesView {
+    all: BTreeMap<Kind, Arc<Baseline>>,
+    /// Kinds that were there lately and are not learned, since there is no room.
+    pub refused: usize,
+    /// Baselines that were removed though nobody said so.
+    pub removed: Removed,
+    /// How their store fares.
+    pub store: StoreStatus,
+}
+
+impl BaselinesView {
+    /// Every baseline, by its kind.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Baseline>> {
+        self.all.values()
+    }
+
+    /// The baseline of a kind.
+    #[must_use]
+    pub fn get(&self, kind: &Kind) -> Option<&Arc<Baseline>> {
+        self.all.get(kind)
+    }
+}
+
+/// How the store of baselines fares.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoreStatus {
+    /// Whether all is on disk that should be; `None` before the store was used.
+    pub is_up: Option<bool>,
+    /// Failures to read or write, so far.
+    pub errors: u64,
+    /// Files that cannot be read, and are left alone.
+    pub unreadable: usize,
+}
+
+impl Baselines {
+    /// A workload of this kind is there, and this policy, which learns, is its own. Begins a baseline where there is none, which is
+    /// partial if the workload was there before it was watched. `None` where there is no room.
+    pub fn begin_or_get(
+        &mut self,
+        kind: &Kind,
+        (policy, learn): (&Arc<str>, Learn),
+        now: SystemTime,
+        is_partial: bool,
+    ) -> Option<&Baseline> {
+        if !self.all.contains_key(kind) {
+            if !self.make_room(kind, policy) {
+                return None;
+            }
+            self.forgotten.remove(kind);
+            let baseline = Baseline::new(kind.clone(), Arc::clone(policy), now, is_partial);
+            let entry = Entry { is_dirty: true, ..self.entry(baseline) };
+            self.all.insert(kind.clone(), entry);
+        }
+        let entry = self.all.get_mut(kind)?;
+        entry.is_alive = true;
+        // Where two policies share a kind, the times of the one whose baseline it is.
+        if entry.baseline.policy == *policy || entry.learn.is_none() {
+            entry.learn = Some(learn);
+        }
+        // A start has been seen.
+        if !is_partial && entry.baseline.partial && entry.baseline.state == Phase::Learning {
+            entry.change(|baseline| baseline.partial = false);
+        }
+        Some(&entry.baseline)
+    }
+
+    /// Gives a kind's baseline to a policy, unless it is another one's that `learns`: of two that share a kind, the first one keeps it.
+    pub fn hand_over(&mut self, kind: &Kind, policy: &Arc<str>, learns: impl Fn(&str) -> bool) {
+        if let Some(entry) = self.all.get_mut(kind)
+            && entry.baseline.policy != *policy
+            && !learns(&entry.baseline.policy)
+        {
+            entry.change(|baseline| baseline.policy = Arc::clone(policy));
+            entry.learn = None;
+            self.room.put(&entry.baseline, entry.was_alive);
+        }
+    }
+
+    fn entry(&mut self, baseline: Baseline) -> Entry {
+        self.editions += 1;
+        Entry {
+            learn: None,
+            is_alive: false,
+            was_alive: false,
+            unseen_for: baseline.unseen_for,
+            is_dirty: false,
+            edition: self.editions,
+            baseline: Arc::new(baseline),
+        }
+    }
+
+    /// Whether there is room for one more, after another one had to go for it at most.
+    fn make_room(&mut self, kind: &Kind, policy: &str) -> bool {
+        let Some(gone) = self.room.add(kind, policy) else { return true };
+        let Some((baseline, is_protected)) = self.all.get(&gone).map(Entry::standing) else {
+            self.refuse(kind);
+            return false;
+        };
+        if is_protected {
+            self.room.remove(kind);
+            self.room.put(&baseline, true);
+            self.refuse(kind);
+            return false;
+        }
+        if baseline.state == Phase::Guarding {
+            tracing::warn!(kind = %gone, "baseline removed: no workload has it, and others need the room");
+        }
+        self.removed.displaced += 1;
+        self.all.remove(&gone);
+        self.forgotten.insert(gone);
+        true
+    }
+
+    fn refuse(&mut self, kind: &Kind) {
+        // Bounded as the others are.
+        if self.refused_now.len() < MAX_BASELINES && self.refused_now.insert(kind.clone()) && self.refused() == 1 {
+            tracing::warn!(
+                %kind,
+                "there are {MAX_BASELINES} baselines: no more kinds of workloads are learned, and runtime-default judges them; forget some"
+            );
+        }
+    }
+
+    /// A workload of the kind made a call, which may be learned: no policy denies it. Whether that is new.
+    pub fn learn(&mut self, kind: &Kind, call: CallId, calls: &CallTable, now: SystemTime, comm: Option<&str>) -> bool {
+        let Some(entry) = self.all.get_mut(kind) else { return false };
+        // Most calls are known, and most baselines guard: neither copies what the store may hold.
+        if entry.baseline.state != Phase::Learning || entry.baseline.calls().contains(&call) {
+            return false;
+        }
+        entry.change(|baseline| baseline.learn(call, calls, now, comm))
+    }
+
+    /// Lets time pass: freezes baselines that are complete, which are returned, and removes those that no workload has had for too long.
+    pub fn tick(&mut self, at: Instant, now: SystemTime) -> Vec<Arc<Baseline>> {
+        let passed = self.last_tick.replace(at).map(|last| at.saturating_duration_since(last)).unwrap_or_default();
+        self.refused = std::mem::take(&mut self.refused_now);
+        self.ended.clear();
+        let mut frozen = Vec::new();
+        for entry in self.all.values_mut() {
+            entry.was_alive = std::mem::take(&mut entry.is_alive);
+            entry.pass_unseen(passed);
+            frozen.extend(entry.pass_learning(passed, now));
+            self.room.update(&entry.baseline, entry.was_alive);
+        }
+        self.expire();
+        frozen
+    }
+
+    fn expire(&mut self) {
+        let is_due = |entry: &Entry| entry.unseen_for >= self.retention && !entry.baseline.approved;
+        let due = self.all.iter().filter(|(_, entry)| is_due(entry)).map(|(kind, _)| kind.clone());
+        for kind in due.collect::<Vec<_>>() {
+            tracing::info!(%kind, "baseline removed: no workload has had it for the time of state.baseline-retention");
+            self.removed.expired += 1;
+            self.remove(&kind);
+            self.forgotten.insert(kind);
+        }
+    }
+
+    /// Freezes it now, whatever it has learned; `false` if there is none.
+    pub fn approve(&mut self, kind: &Kind, now: SystemTime) -> bool {
+        self.change(kind, |baseline| baseline.approve(now))
+    }
+
+    /// Lets it learn anew. It keeps its calls: those that are made at the start only would be missed otherwise.
+    pub fn relearn(&mut self, kind: &Kind, now: SystemTime) -> bool {
+        self.change(kind, |baseline| baseline.relearn(now))
+    }
+
+    /// Forgets it, and its file. Where a policy still learns, another one begins with nothing.
+    pub fn forget(&mut self, kind: &Kind) -> bool {
+        self.ended.extend(self.edition(kind));
+        let is_there = self.drop(kind);
+        if is_there {
+            self.forgotten.insert(kind.clone());
+        }
+        is_there
+    }
+
+    fn change(&mut self, kind: &Kind, change: impl FnOnce(&mut Baseline)) -> bool {
+        let entry = self.all.get_mut(kind);
+        entry.map(|entry| entry.change(change)).is_some()
+    }
+
+    /// The baseline of a kind.
+    #[must_use]
+    pub fn get(&self, kind: &Kind) -> Option<&Arc<Baseline>> {
+        self.all.get(kind).map(|entry| &entry.baseline)
+    }
+
+    /// What a kind has learned; `None` where it has no baseline.
+    #[must_use]
+    pub fn calls(&self, kind: &Kind) -> Option<&BTreeSet<CallId>> {
+        self.get(kind).map(|baseline| baseline.calls())
+    }
+
+    /// Whether what a kind has not learned is unexpected.
+    #[must_use]
+    pub fn is_guarding(&self, kind: &Kind) -> bool {
+        self.get(kind).is_some_and(|baseline| baseline.state == Phase::Guarding)
+    }
+
+    /// What is exported of them now.
+    #[must_use]
+    pub fn view(&self) -> BaselinesView {
+        let all = self.all.iter().map(|(kind, entry)| (kind.clone(), Arc::clone(&entry.baseline))).collect();
+        BaselinesView { all, refused: self.refused(), removed: self.removed, store: self.store }
+    }
+
+    /// Every baseline, by its kind.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Baseline>> {
+        self.all.values().map(|entry| &entry.baseline)
+    }
+
+    /// How many kinds that were there lately are not learned, since there is no room.
+    #[must_use]
+    pub fn refused(&self) -> usize {
+        self.refused.len().max(self.refused_now.len())
+    }
+
+    /// Tells one baseline of a kind from the next, and from what its file says.
+    #[must_use]
+    pub fn edition(&self, kind: &Kind) -> Option<u64> {
+        self.all.get(kind).map(|entry| entry.edition)
+    }
+
+    /// Whether somebody has ended this baseline since the last tick: the next one begins with nothing.
+    #[must_use]
+    pub fn is_ended(&self, edition: u64) -> bool {
+        self.ended.contains(&edition)
+    }
+
+    /// Takes over a baseline from disk, whatever was here. `false` where there are too many.
+    pub fn adopt(&mut self, baseline: Baseline) -> bool {
+        let kind = baseline.kind.clone();
+        if !self.all.contains_key(&kind) && self.room.is_full() {
+            self.refuse(&kind);
+            return false;
+        }
+        self.forgotten.remove(&kind);
+        let entry = self.entry(baseline);
+        let old = self.all.get(&kind);
+        let (learn, is_alive, was_alive) =
+            old.map_or((None, false, false), |old| (old.learn, old.is_alive, old.was_alive));
+        self.room.put(&entry.baseline, is_alive || was_alive);
+        self.all.insert(kind, Entry { learn, is_alive, was_alive, ..entry });
+        true
+    }
+
+    /// Drops a baseline whose file is gone; whether there was one.
+    pub fn drop(&mut self, kind: &Kind) -> bool {
+        self.refused.clear();
+        self.refused_now.clear();
+        self.remove(kind)
+    }
+
+    fn remove(&mut self, kind: &Kind) -> bool {
+        self.room.remove(kind);
+        self.all.remove(kind).is_some()
+    }
+
+    /// Nothing is on disk any more.
+    pub fn mark_all(&mut self) {
+        self.all.values_mut().for_each(|entry| entry.is_dirty = true);
+    }
+
+    /// What is not on disk yet; from here on, it counts as if it were.
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        let removed = std::mem::take(&mut self.forgotten).into_iter().map(Change::Remove);
+        let written = self.all.values_mut().filter_map(|entry| {
+            std::mem::take(&mut entry.is_dirty).then(|| Change::Write(Arc::clone(&entry.baseline)))
+        });
+        removed.chain(written).collect()
+    }
+}
+
+impl Entry {
+    fn change<T>(&mut self, change: impl FnOnce(&mut Baseline) -> T) -> T {
+        self.is_dirty = true;
+        change(Arc::make_mut(&mut self.baseline))
+    }
+
+    /// The baseline, and whether others may not have its room: it guards what is there, or somebody wants it.
+    fn standing(&self) -> (Arc<Baseline>, bool) {
+        let is_alive = self.is_alive || self.was_alive;
+        let is_protected = self.baseline.approved || (is_alive && self.baseline.state == Phase::Guarding);
+        (Arc::clone(&self.baseline), is_protected)
+    }
+
+    /// Lets time pass without a workload, if there is none.
+    fn pass_unseen(&mut self, passed: Duration) {
+        self.unseen_for = if self.was_alive { Duration::ZERO } else { self.unseen_for.saturating_add(passed) };
+        let saved = self.baseline.unseen_for;
+        if self.unseen_for >= saved.saturating_add(SAVE_UNSEEN) || self.unseen_for < saved {
+            let unseen_for = self.unseen_for;
+            self.change(|baseline| baseline.unseen_for = unseen_for);
+        }
+    }
+
+    /// Lets time pass with a workload, if there is one; the baseline if it is complete now.
+    fn pass_learning(&mut self, passed: Duration, now: SystemTime) -> Option<Arc<Baseline>> {
+        let learn = self.learn.filter(|_| self.was_alive && self.baseline.state == Phase::Learning)?;
+        let baseline = Arc::make_mut(&mut self.baseline);
+        self.is_dirty |= baseline.pass(passed);
+        if !baseline.is_complete(learn) {
+            return None;
+        }
+        self.change(|baseline| baseline.freeze(now));
+        Some(Arc::clone(&self.baseline))
+    }
+}

@@ -1,0 +1,14 @@
+//! What was learned of workloads of one kind.
+
+mod capacity;
+mod collection;
+mod document;
+mod key;
+
+pub(crate) use self::document::in_seconds;
+pub use self::{
+    capacity::MAX_BASELINES,
+    collection::{Baselines, BaselinesView, Change, RETENTION, Removed, StoreStatus},
+    document::{Baseline, BaselineError, FirstSeen, Phase},
+    key::{Kind, KindError},
+};

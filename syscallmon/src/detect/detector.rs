@@ -1,0 +1,440 @@
+//! Judges calls: first ones at the moment when they are made, by the kernel's events, and repeats by the counters.
+//!
+//! Whatever the events miss, the counters tell at the next snapshot, without the process. A container whose name is not known yet waits for
+//! it a little, since its name decides which policy it has. Where not even the cgroup is known, what is critical is reported.
+
+mod anew;
+mod lookups;
+mod provisional;
+#[cfg(test)]
+mod tests;
+mod waiting;
+mod watched;
+
+use std::{
+    collections::{HashMap, VecDeque},
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use tokio::sync::Notify;
+
+use self::{
+    lookups::LookUps,
+    provisional::Provisional,
+    waiting::{Awaited, WaitingCall, WaitingCalls},
+    watched::{Basis, Watched},
+};
+use super::{Baselines, Notice, Phase, Policies, Told, Unexpected, Violation, Violations};
+use crate::{
+    cgroup::Tree,
+    fair_share::Priority,
+    kernel::FirstCall,
+    model::{Model, News},
+    process::{self, CommandLines, Process},
+    syscalls::{CallId, CallTable},
+    workload::{Directory, Label, Labels, Named, Naming, PATIENCE, Place, Workload},
+};
+
+/// How long violations are kept after they were last seen.
+const KEEP: Duration = Duration::from_hours(24);
+
+/// A call that was made for the first time, or refused for the first time.
+#[derive(Clone, Debug)]
+pub struct First {
+    cgroup_id: u64,
+    call: CallId,
+    number: u64,
+    time: SystemTime,
+    refused: bool,
+    process: Process,
+    is_partial: bool,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Detector {
+    policies: Arc<Policies>,
+    baselines: Baselines,
+    violations: Violations,
+    /// What is to be said about violations, and is not delivered yet.
+    notices: Vec<Notice>,
+    calls: Arc<CallTable>,
+    directory: Directory,
+    /// Which policy each workload has, as long as what is known of it stays the same.
+    watched: HashMap<Workload, Watched>,
+    waiting: WaitingCalls,
+    provisional: Provisional,
+    /// Whether every cgroup of the host can be seen, so that one that cannot is worth a word.
+    sees_all: bool,
+    lookups: LookUps,
+}
+
+/// Calls that are judged together.
+struct Calls<'a> {
+    named: &'a Named,
+    call: CallId,
+    comm: Option<&'a str>,
+    is_partial: bool,
+    time: SystemTime,
+}
+
+impl Detector {
+    /// Judges by these policies, and by what was learned.
+    #[must_use]
+    pub fn new(
+        (policies, baselines): (Arc<Policies>, Baselines),
+        calls: Arc<CallTable>,
+        directory: Directory,
+        (procfs, command_lines): (PathBuf, CommandLines),
+    ) -> Self {
+        Self {
+            policies,
+            baselines,
+            violations: Violations::default(),
+            notices: Vec::new(),
+            calls,
+            directory,
+            watched: HashMap::new(),
+            waiting: WaitingCalls::new(),
+            provisional: Provisional::new(),
+            sees_all: false,
+            lookups: LookUps::new(procfs, command_lines),
+        }
+    }
+
+    /// Whether which policy or baseline a workload has depends on what made its pod.
+    #[must_use]
+    pub fn uses_owner(&self) -> bool {
+        let learns = self.policies.iter().any(|policy| policy.learn().is_some());
+        learns || [Label::Owner, Label::OwnerKind].into_iter().any(|label| self.policies.look_at(label))
+    }
+
+    /// Takes up a first call. While the process is there, `/proc` is asked who made a call that the workload's policy may not expect;
+    /// then the call is judged by [`Self::answered`], and `None` is returned. `is_partial` says of its cgroup that it was there before it
+    /// was watched.
+    pub fn look_at(&mut self, named: &Named, call: &FirstCall, time: SystemTime, is_partial: bool) -> Option<First> {
+        let id = self.calls.position(call.abi, call.number);
+        let may_object = match &named.workload {
+            Workload::Named(_) | Workload::Pause => {
+                self.policies.of(&named.about).is_some_and(|policy| policy.may_object(id))
+            }
+            Workload::Unresolved(_) => self.policies.iter().any(|policy| policy.may_object(id)),
+            Workload::Unknown => self.policies.iter().any(|policy| policy.may_object(id)),
+            Workload::Remainder | Workload::Gone | Workload::Dropped => false,
+        };
+        let process = process::of_event(call);
+        let first = First {
+            cgroup_id: call.cgroup_id,
+            call: id,
+            number: call.number,
+            time,
+            refused: call.denied,
+            process,
+            is_partial,
+        };
+        if may_object { self.lookups.ask(named, first) } else { Some(first) }
+    }
+
+    /// Notified when there are answers for [`Self::answered`].
+    #[must_use]
+    pub fn answers(&self) -> Arc<Notify> {
+        self.lookups.answered()
+    }
+
+    /// When [`Self::answered`] is to be called at the latest.
+    #[must_use]
+    pub fn answer_deadline(&self) -> Option<Instant> {
+        self.lookups.deadline()
+    }
+
+    /// Takes up first calls about whose processes there are answers, or which have waited for long enough. With a time to wait, no
+    /// first call is left behind: what is counted next must not be reported without its process.
+    #[must_use]
+    pub fn answered(&mut self, patience: Option<Duration>) -> VecDeque<(Named, First)> {
+        self.lookups.take(patience)
+    }
+
+    /// Judges first calls that were [`Self::answered`].
+    pub fn judge_answered(&mut self, naming: &Naming, answered: VecDeque<(Named, First)>) {
+        for (mut named, first) in answered {
+            if let Workload::Unresolved(place) = &named.workload {
+                // Its name may have come meanwhile.
+                named = naming.of_known(place);
+            }
+            self.first(naming, &named, first);
+        }
+    }
+
+    /// Has calls judged by other policies from now on.
+    pub fn set_policies(&mut self, policies: Arc<Policies>) {
+        for (workload, watched) in &mut self.watched {
+            watched.reload(workload, &policies);
+        }
+        self.policies = policies;
+    }
+
+    /// The policies in force.
+    #[must_use]
+    pub fn policies(&self) -> &Arc<Policies> {
+        &self.policies
+    }
+
+    /// What was learned.
+    #[must_use]
+    pub fn baselines(&self) -> &Baselines {
+        &self.baselines
+    }
+
+    /// The same, for who manages it.
+    pub fn baselines_mut(&mut self) -> &mut Baselines {
+        &mut self.baselines
+    }
+
+    /// What was unexpected.
+    #[must_use]
+    pub fn violations(&self) -> &Violations {
+        &self.violations
+    }
+
+    /// Says whether every cgroup of the host can be seen.
+    pub fn sees_all_cgroups(&mut self, sees_all: bool) {
+        self.sees_all = sees_all;
+    }
+
+    /// Judges a first call, unless more is to be known of its workload soon.
+    pub fn first(&mut self, naming: &Naming, named: &Named, first: First) {
+        match &named.workload {
+            Workload::Unresolved(place) if naming.waits(place) => {
+                self.wait(naming, Awaited::Name(Arc::clone(place)), first);
+            }
+            Workload::Unknown => self.wait(naming, Awaited::Path(first.cgroup_id), first),
+            workload if workload.is_judged() => self.judge_first(named, first),
+            _ => {}
+        }
+    }
+
+    fn wait(&mut self, naming: &Naming, awaited: Awaited, first: First) {
+        let severity = self.policies.worst_severity(first.call).map_or(Priority::Low, Priority::from);
+        for WaitingCall { awaited, first, .. } in self.waiting.push(awaited, first, severity) {
+            let named = match awaited {
+                Awaited::Name(place) => naming.of_known(&place),
+                Awaited::Path(id) => unknown(id),
+            };
+            self.judge_first(&named, first);
+        }
+    }
+
+    /// Whether first calls wait for names.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Cgroups that made first calls, and whose paths are not known.
+    pub fn without_path(&self) -> impl Iterator<Item = u64> {
+        self.waiting.cgroups()
+    }
+
+    /// Takes up first calls whose cgroups' paths are known now, and judges those whose cgroups have none.
+    pub fn found(&mut self, naming: &mut Naming, tree: &Tree) {
+        let is_found = |awaited: &Awaited, age| match awaited {
+            Awaited::Path(id) => tree.knows(*id) || age >= PATIENCE,
+            Awaited::Name(_) => false,
+        };
+        for WaitingCall { first, .. } in self.waiting.take(is_found) {
+            match tree.path(first.cgroup_id) {
+                Some(path) => {
+                    let named = naming.name(first.cgroup_id, path).clone();
+                    self.first(naming, &named, first);
+                }
+                None => self.judge_first(&unknown(first.cgroup_id), first),
+            }
+        }
+    }
+
+    /// Judges first calls whose containers' names are known now, or are waited for no longer.
+    pub fn named(&mut self, naming: &Naming) {
+        let mut known: HashMap<Arc<Place>, Named> = HashMap::new();
+        let ready = self.waiting.take(|awaited, age| {
+            let Awaited::Name(place) = awaited else { return false };
+            let named = known.entry(Arc::clone(place)).or_insert_with(|| naming.of_known(place));
+            let is_unknown = matches!(named.workload, Workload::Unresolved(_));
+            !is_unknown || !naming.waits(place) || age >= PATIENCE
+        });
+        for WaitingCall { awaited, first, .. } in ready {
+            if let Awaited::Name(place) = awaited
+                && let Some(named) = known.get(&place).filter(|named| named.workload.is_judged())
+            {
+                self.judge_first(named, first);
+            }
+        }
+    }
+
+    fn judge_first(&mut self, named: &Named, first: First) {
+        if self.is_provisional(named) {
+            let priority = self.policies.worst_severity(first.call).map_or(Priority::Low, Priority::from);
+            self.provisional.keep(named, &first, priority);
+        }
+        let First { call, number, time, refused, process, is_partial, .. } = first;
+        let calls = Calls { named, call, comm: Some(&process.comm), is_partial, time };
+        let Some(violation) = self.judge(&calls) else { return };
+        let violation = Violation { number: Some(number), process: Some(process), refused, ..violation };
+        let recorded = self.violations.first(violation, Instant::now());
+        self.tell(recorded);
+    }
+
+    /// Whether something else may judge a workload's calls when more is known.
+    fn is_provisional(&mut self, named: &Named) -> bool {
+        match &named.workload {
+            Workload::Unresolved(_) => true,
+            Workload::Named(_) => {
+                let watched = self.watch(named);
+                !watched.has_owner || watched.judged_by.as_ref().is_some_and(watched::JudgedBy::is_without_baseline)
+            }
+            _ => false,
+        }
+    }
+
+    /// Judges what the counters tell.
+    pub fn counted(&mut self, news: &[News], now: SystemTime, is_partial: impl Fn(u64) -> bool) {
+        for News { named, cgroup_id, before, calls, refused } in news {
+            if before.as_ref().is_some_and(|before| self.is_judged_alike(before, named)) {
+                continue;
+            }
+            let is_partial = is_partial(*cgroup_id);
+            let named = &if named.workload == Workload::Unknown { unknown(*cgroup_id) } else { named.clone() };
+            let calls = calls.iter().map(|(call, &count)| (call, count, false));
+            let refused = refused.iter().map(|(call, &count)| (call, count, true));
+            for (call, count, refused) in calls.chain(refused) {
+                let calls = Calls { named, call, comm: None, is_partial, time: now };
+                if let Some(violation) = self.judge(&calls) {
+                    let violation = Violation { count, refused, ..violation };
+                    let recorded = self.violations.counted(call, &violation, Instant::now());
+                    self.tell(recorded);
+                }
+            }
+        }
+    }
+
+    /// One call; what is wrong with it, if anything is. What is being learned is learned.
+    fn judge(&mut self, calls: &Calls<'_>) -> Option<Violation> {
+        let &Calls { named, call, time, .. } = calls;
+        if matches!(named.workload, Workload::Unknown | Workload::Remainder) {
+            return self.judge_unattributed(calls);
+        }
+        let watched = self.watch(named).clone();
+        let (found, basis) = self.verdict(&watched, calls);
+        let judged_by = watched.judged_by(basis);
+        if let Some(watched) = self.watched.get_mut(&named.workload) {
+            watched.judged_by.get_or_insert(judged_by);
+        }
+        let (Unexpected { severity, reason }, policy) = found?;
+        let about = watched.about;
+        Some(Violation {
+            time,
+            last_seen: time,
+            count: 1,
+            workload: named.workload.clone(),
+            about,
+            call: self.calls.call(call),
+            number: None,
+            refused: false,
+            process: None,
+            policy,
+            severity,
+            reason,
+            runtime_default_allows: self.policies.runtime_default_allows(call),
+        })
+    }
+
+    /// What is unexpected of a call, by which policy; and what says so.
+    fn verdict(&mut self, watched: &Watched, calls: &Calls<'_>) -> (Option<(Unexpected, Arc<str>)>, Basis) {
+        let &Calls { call, comm, is_partial, time, .. } = calls;
+        let Some(policy) = &watched.policy else { return (None, Basis::Lists) };
+        let (about, by_policy) = (&watched.about, |unexpected| (unexpected, Arc::clone(policy.name())));
+        let Some(learn) = policy.learn() else {
+            return (policy.judge(about, call, None).map(by_policy), Basis::Lists);
+        };
+        let Self { baselines, calls, policies, .. } = self;
+        let baseline = watched.certain_kind().and_then(|kind| {
+            baselines.hand_over(kind, policy.name(), |name| policies.learns(name));
+            let baseline = baselines.begin_or_get(kind, (policy.name(), *learn), time, is_partial)?;
+            Some((kind, baseline))
+        });
+        let Some((kind, baseline)) = baseline else {
+            return (policies.judge_unlearned(policy, about, call), Basis::NoBaseline);
+        };
+        let found = if baseline.state == Phase::Guarding {
+            policy.judge(about, call, Some(baseline.calls()))
+        } else {
+            let found = policies.judge_while_learning(policy, about, call, baseline.calls());
+            if found.is_none() {
+                baselines.learn(kind, call, calls, time, comm);
+            }
+            found
+        };
+        (found.map(by_policy), Basis::of(baselines.edition(kind)))
+    }
+
+    /// A call of which nobody knows whose it is: what is wrong with it, where a container's would be critical.
+    fn judge_unattributed(&self, calls: &Calls<'_>) -> Option<Violation> {
+        let &Calls { named, call, time, .. } = calls;
+        if named.workload == Workload::Unknown && !self.sees_all {
+            return None;
+        }
+        let (policy, Unexpected { severity, reason }) = self.policies.judge_unattributed(call)?;
+        Some(Violation {
+            time,
+            last_seen: time,
+            count: 1,
+            workload: named.workload.clone(),
+            about: named.about.clone(),
+            call: self.calls.call(call),
+            number: None,
+            refused: false,
+            process: None,
+            policy: Arc::clone(policy.name()),
+            severity,
+            reason,
+            runtime_default_allows: self.policies.runtime_default_allows(call),
+        })
+    }
+
+    /// Takes up other policies, lets learning go on, and forgets what is gone. To be called after each snapshot.
+    pub fn tick(&mut self, model: &Model, at: Instant, now: SystemTime) {
+        self.watched.retain(|workload, _| model.has(workload));
+        self.take_up_facts(model, now);
+        for baseline in self.baselines.tick(at, now) {
+            let (kind, calls) = (&baseline.kind, baseline.size());
+            tracing::info!(%kind, calls, policy = %baseline.policy, "baseline is complete: other calls are unexpected from now on");
+        }
+        self.violations.forget(|workload| model.has(workload), at, KEEP);
+    }
+
+    /// Keeps what is to be said about a violation for [`Self::take_notices`].
+    fn tell(&mut self, recorded: Option<Told>) {
+        self.notices.extend(recorded.map(|Told { violation, is_new }| Notice { violation, is_new }));
+    }
+
+    /// Takes what is to be said about violations since the last time.
+    pub fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
+    }
+
+    /// Whether a workload had the same policy under the name that it had before, and that does not learn by the name.
+    fn is_judged_alike(&mut self, before: &Workload, named: &Named) -> bool {
+        let old = self.watched.get(before).and_then(|watched| watched.policy.clone());
+        let new = &self.watch(named).policy;
+        let learns = new.as_ref().is_some_and(|policy| policy.learn().is_some());
+        !learns && old.as_ref().map(|policy| policy.name()) == new.as_ref().map(|policy| policy.name())
+    }
+}
+
+/// A cgroup of which nothing is known but its id.
+fn unknown(cgroup_id: u64) -> Named {
+    // No path looks like this.
+    let about = Labels::new([(Label::Cgroup, format!("(id {cgroup_id})").into())]);
+    Named { workload: Workload::Unknown, about }
+}

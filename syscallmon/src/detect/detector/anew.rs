@@ -1,0 +1,124 @@
+//! Judges calls anew when more is known of their workload: whatever was judged without it, however long ago.
+
+use std::{
+    collections::HashMap,
+    time::{Instant, SystemTime},
+};
+
+use super::{
+    Calls, Detector,
+    watched::{Basis, JudgedBy, Watched, is_owner_known, with_owner},
+};
+use crate::{
+    detect::Violation,
+    model::{Model, News},
+    workload::{Named, Workload},
+};
+
+impl Detector {
+    /// Takes up what has become known of workloads, lets their kinds learn, and judges all calls anew of those that are to be judged by
+    /// something else now.
+    pub(super) fn take_up_facts(&mut self, model: &Model, now: SystemTime) {
+        let workloads: Vec<Workload> = self.watched.keys().cloned().collect();
+        for workload in workloads {
+            let Some(about) = model.about(&workload).cloned() else { continue };
+            let named = Named { workload, about };
+            self.watch(&named);
+            let judged_by = self.judged_by_now(model, &named, now);
+            let Some(watched) = self.watched.get_mut(&named.workload) else { continue };
+            let is_due = watched.is_to_be_judged_anew(&judged_by, &self.baselines);
+            watched.judged_by = Some(judged_by);
+            if is_due {
+                self.judge_anew(model, &named, now);
+            }
+        }
+        let watched = &self.watched;
+        self.provisional.retain(|workload| watched.contains_key(workload));
+    }
+
+    /// What judges a workload's calls now. Begins its baseline, if it learns and is there.
+    fn judged_by_now(&mut self, model: &Model, named: &Named, now: SystemTime) -> JudgedBy {
+        let watched = &self.watched[&named.workload];
+        let learn = watched.policy.as_ref().and_then(|policy| Some((policy.name(), *policy.learn()?)));
+        let basis = match (learn, watched.certain_kind()) {
+            (None, _) => Basis::Lists,
+            (Some(_), None) => Basis::NoBaseline,
+            (Some((policy, learn)), Some(kind)) => {
+                let was_unlearned = watched.judged_by.as_ref().is_some_and(JudgedBy::is_without_baseline);
+                if model.is_there(&named.workload) || was_unlearned {
+                    let policies = &self.policies;
+                    self.baselines.hand_over(kind, policy, |name| policies.learns(name));
+                    // Whether it was there before was told with its first call.
+                    self.baselines.begin_or_get(kind, (policy, learn), now, true);
+                }
+                Basis::of(self.baselines.edition(kind))
+            }
+        };
+        watched.judged_by(basis)
+    }
+
+    /// Judges all calls that a workload has made. What was a violation and is one goes on as it was; what is none any more is gone.
+    fn judge_anew(&mut self, model: &Model, named: &Named, now: SystemTime) {
+        let before = self.violations.take_all_of(&named.workload);
+        let provisional = self.provisional.take(&named.workload);
+        for first in provisional {
+            let call = self.calls.call(first.call);
+            if !before.iter().any(|known| (known.call, known.refused) == (call, first.refused)) {
+                self.judge_first(named, first);
+            }
+        }
+        for known in before {
+            self.judge_known(named, known);
+        }
+        let Some(News { calls, refused, .. }) = model.all_of(named) else { return };
+        let calls = calls.iter().map(|(call, &count)| (call, count, false));
+        for (call, count, refused) in calls.chain(refused.iter().map(|(call, &count)| (call, count, true))) {
+            let calls = Calls { named, call, comm: None, is_partial: true, time: now };
+            if let Some(violation) = self.judge(&calls) {
+                let violation = Violation { count, refused, ..violation };
+                let told = self.violations.counted(call, &violation, Instant::now());
+                self.tell(told.filter(|told| told.is_new));
+            }
+        }
+    }
+
+    /// Judges a violation that was known.
+    fn judge_known(&mut self, named: &Named, known: Violation) {
+        let Some(call) = self.calls.id(known.call.abi, known.call.syscall) else { return };
+        let comm = known.process.as_ref().map(|process| process.comm.as_str());
+        let calls = Calls { named, call, comm, is_partial: true, time: known.time };
+        let Some(Violation { policy, severity, reason, about, .. }) = self.judge(&calls) else { return };
+        let is_told = known.policy == policy;
+        let told = self.violations.first(Violation { about, policy, severity, reason, ..known }, Instant::now());
+        self.tell(told.filter(|_| !is_told));
+    }
+
+    /// Takes along what is known of workloads that have another name now, unless it gives them another policy: then they are judged anew.
+    pub fn renamed(&mut self, names: &HashMap<Workload, Named>) {
+        for (from, to) in names {
+            let provisional = self.provisional.take(from);
+            if to.workload.is_one() && self.is_judged_alike(from, to) {
+                self.violations.rename(from, &to.workload);
+                continue;
+            }
+            self.violations.forget_all_of(from);
+            if to.workload.is_judged() {
+                for first in provisional {
+                    self.judge_first(to, first);
+                }
+            }
+        }
+    }
+
+    /// Takes up what is known of a workload.
+    pub(super) fn watch(&mut self, named: &Named) -> &Watched {
+        let workload = &named.workload;
+        let about = with_owner(&named.about, &self.directory);
+        let mut watched = match self.watched.remove(workload) {
+            Some(watched) if watched.about == about => watched,
+            before => Watched::new(workload, about, &self.policies, before),
+        };
+        watched.has_owner = watched.has_owner || is_owner_known(&self.directory, &watched.about);
+        self.watched.entry(workload.clone()).or_insert(watched)
+    }
+}

@@ -1,0 +1,87 @@
+//! First calls whose processes are asked for: they are judged when the answer is there, or at its deadline.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::Notify;
+
+use super::First;
+use crate::{
+    fair_share::Tenant,
+    process::{self, CommandLines, LOOKUP_TIMEOUT, LookupResult, Process, ProcessReaders, Ticket},
+    workload::Named,
+};
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct LookUps {
+    readers: ProcessReaders,
+    asked: BTreeMap<Ticket, Asked>,
+}
+
+/// A first call, and when it is judged at the latest. Tickets grow, so the first one has the earliest deadline.
+#[derive(Debug)]
+struct Asked {
+    named: Named,
+    first: First,
+    deadline: Instant,
+}
+
+impl LookUps {
+    pub(super) fn new(procfs: PathBuf, command_lines: CommandLines) -> Self {
+        let complete = move |process: &mut Process| process::complete(process, &procfs, command_lines);
+        Self { readers: ProcessReaders::new(complete), asked: BTreeMap::new() }
+    }
+
+    /// Asks who made a call; gives the call back where it is not asked for.
+    pub(super) fn ask(&mut self, named: &Named, first: First) -> Option<First> {
+        let tenant = Tenant::of(&named.workload, &named.about);
+        let Some(ticket) = self.readers.ask(&tenant, &first.process) else { return Some(first) };
+        let deadline = Instant::now() + LOOKUP_TIMEOUT;
+        self.asked.insert(ticket, Asked { named: named.clone(), first, deadline });
+        None
+    }
+
+    /// Notified when there are answers.
+    pub(super) fn answered(&self) -> Arc<Notify> {
+        self.readers.answered()
+    }
+
+    /// When the next call is judged without an answer.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.asked.first_key_value().map(|(_, asked)| asked.deadline)
+    }
+
+    /// Takes the calls that have an answer, or get none in time. Waits for others as long as this, and takes them all then.
+    pub(super) fn take(&mut self, patience: Option<Duration>) -> VecDeque<(Named, First)> {
+        let mut ready = VecDeque::new();
+        self.take_answers(self.readers.take(), &mut ready);
+        if let Some(patience) = patience {
+            let end = Instant::now() + patience;
+            while !self.asked.is_empty() && Instant::now() < end {
+                self.take_answers(self.readers.wait(end.saturating_duration_since(Instant::now())), &mut ready);
+            }
+        }
+        let now = Instant::now();
+        while self.deadline().is_some_and(|deadline| patience.is_some() || deadline <= now) {
+            let (_, Asked { named, first, .. }) = self.asked.pop_first().expect("it has a deadline");
+            LookupResult::TimedOut.note();
+            ready.push_back((named, first));
+        }
+        ready
+    }
+
+    fn take_answers(&mut self, answers: Vec<(Ticket, Process)>, ready: &mut VecDeque<(Named, First)>) {
+        for (ticket, process) in answers {
+            // One that came late was counted at its deadline.
+            let Some(Asked { named, first, .. }) = self.asked.remove(&ticket) else { continue };
+            let result = if process.command_line.is_some() { LookupResult::Read } else { LookupResult::Gone };
+            result.note();
+            ready.push_back((named, First { process, ..first }));
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Which policy each workload has, and by what its calls were judged.
+//!
+//! What decides that may become known late: what made a pod, labels that policies select by, a baseline on a slow disk. Then all calls of
+//! the workload are judged anew.
+
+use std::sync::Arc;
+
+use crate::{
+    detect::{Baselines, Kind, Policies, Policy},
+    workload::{Directory, Label, Labels, Workload, source::SourceName},
+};
+
+/// A workload, as far as it matters to who judges it.
+#[derive(Clone, Debug)]
+pub(super) struct Watched {
+    pub(super) about: Labels,
+    pub(super) policy: Option<Arc<Policy>>,
+    /// Whose baseline it has, where its policy learns.
+    pub(super) kind: Option<Kind>,
+    /// Whether what made its pod is known, or that nothing did. It stays known when the pod is deleted.
+    pub(super) has_owner: bool,
+    /// What all its calls up to now were judged by.
+    pub(super) judged_by: Option<JudgedBy>,
+}
+
+/// What calls were judged by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct JudgedBy {
+    policy: Option<Arc<str>>,
+    kind: Option<Kind>,
+    basis: Basis,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Basis {
+    /// The policy's lists alone, or no policy.
+    Lists,
+    /// The built-in policy, since there was no baseline.
+    NoBaseline,
+    /// A baseline.
+    Baseline {
+        /// Which one.
+        edition: u64,
+    },
+}
+
+impl Basis {
+    /// A baseline of this edition, or none.
+    pub(super) fn of(edition: Option<u64>) -> Self {
+        edition.map_or(Self::NoBaseline, |edition| Self::Baseline { edition })
+    }
+}
+
+impl JudgedBy {
+    pub(super) fn is_without_baseline(&self) -> bool {
+        self.basis == Basis::NoBaseline
+    }
+}
+
+impl Watched {
+    /// By what is known now; `before` is what was known before.
+    pub(super) fn new(workload: &Workload, about: Labels, policies: &Policies, before: Option<Self>) -> Self {
+        let (policy, kind) = selected(workload, &about, policies);
+        let is_same = |label| before.as_ref().is_some_and(|before| before.about.get(label) == about.get(label));
+        let has_owner = before.as_ref().is_some_and(|before| before.has_owner) && is_same(Label::PodUid);
+        // What another container is judged by is no news of the one that was there before.
+        let is_same_container = is_same(Label::ContainerId) && is_same(Label::Cgroup);
+        let judged_by = before.and_then(|before| before.judged_by);
+        let judged_by = judged_by.filter(|judged| is_same_container || judged.is_without_baseline());
+        Self { about, policy, kind, has_owner, judged_by }
+    }
+
+    /// Has the calls judged by other policies from now on. Those before were judged by the policy of their time, unless the facts were missing.
+    pub(super) fn reload(&mut self, workload: &Workload, policies: &Policies) {
+        (self.policy, self.kind) = selected(workload, &self.about, policies);
+        let is_missing = |judged: &JudgedBy| self.kind.is_some() && judged.is_without_baseline();
+        self.judged_by = self.judged_by.take().filter(is_missing);
+    }
+
+    /// The kind whose baseline judges it, once that is certain.
+    pub(super) fn certain_kind(&self) -> Option<&Kind> {
+        self.kind.as_ref().filter(|_| self.has_owner)
+    }
+
+    pub(super) fn judged_by(&self, basis: Basis) -> JudgedBy {
+        let policy = self.policy.as_ref().map(|policy| Arc::clone(policy.name()));
+        JudgedBy { policy, kind: self.kind.clone(), basis }
+    }
+
+    /// Whether what its calls were judged by is not what they are to be judged by now.
+    pub(super) fn is_to_be_judged_anew(&self, now: &JudgedBy, baselines: &Baselines) -> bool {
+        let Some(before) = &self.judged_by else { return false };
+        if before.policy != now.policy || before.kind != now.kind {
+            return true;
+        }
+        match (before.basis, now.basis) {
+            (Basis::Baseline { edition: before }, Basis::Baseline { edition: now }) => {
+                before != now && !baselines.is_ended(before)
+            }
+            (Basis::NoBaseline, Basis::Baseline { .. }) => true,
+            _ => false,
+        }
+    }
+}
+
+/// The policy of a workload, and whose baseline it has, where that learns.
+fn selected(workload: &Workload, about: &Labels, policies: &Policies) -> (Option<Arc<Policy>>, Option<Kind>) {
+    let policy = policies.of(about).cloned();
+    let learns = policy.as_ref().is_some_and(|policy| policy.learn().is_some());
+    // What has no name has no kind: it would be one of its own.
+    let kind = (learns && matches!(workload, Workload::Named(_))).then(|| Kind::of(about)).flatten();
+    (policy, kind)
+}
+
+/// What is known of a workload, and what made its pod, where only Kubernetes knows that by now.
+pub(super) fn with_owner(about: &Labels, directory: &Directory) -> Labels {
+    let uid = about.get(Label::PodUid).filter(|_| about.get(Label::Owner).is_none());
+    match uid.and_then(|uid| directory.owner(uid)) {
+        Some(owner) => about.with([(Label::Owner, owner.name), (Label::OwnerKind, owner.kind)]),
+        None => about.clone(),
+    }
+}
+
+/// Whether what made a pod is known, as far as anybody knows it: before, its container is of another kind.
+pub(super) fn is_owner_known(directory: &Directory, about: &Labels) -> bool {
+    let is_known = |uid: &Arc<str>| !directory.expects(SourceName::Kubernetes) || directory.knows_owner(uid);
+    about.get(Label::Owner).is_some() || about.get(Label::PodUid).is_none_or(is_known)
+}

@@ -1,0 +1,24 @@
+//! Which calls are expected of a workload: policies as they are written, and as they judge.
+
+mod collection;
+mod compiled;
+mod entry;
+pub(super) mod essential;
+mod file_share;
+mod matching;
+mod seccomp;
+mod severity;
+mod spec;
+#[cfg(test)]
+mod tests;
+
+pub use self::{
+    collection::{Policies, PolicyFile, PolicyList, Source},
+    compiled::{Policy, Unexpected},
+    entry::{Entry, EntryError, Unprefixed},
+    file_share::{FileSize, MAX_EXPRESSIONS, MAX_POLICIES, file_to_refuse},
+    matching::Match,
+    seccomp::Profile,
+    severity::Severity,
+    spec::{BUILT_IN, ExceptionSpec, Learn, PolicyError, PolicyName, PolicySpec},
+};

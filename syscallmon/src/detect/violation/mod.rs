@@ -1,0 +1,9 @@
+//! Unexpected calls: one record for each workload, policy and call.
+
+mod collection;
+mod record;
+
+pub use self::{
+    collection::{Counted, Told, Violations, ViolationsView},
+    record::{Notice, Reason, Violation},
+};

@@ -1,0 +1,294 @@
+//! Which cgroups share the slot of another: those nested in a container share the container's, however many there are.
+//!
+//! Says which cgroups are attribution roots; the kernel side looks for one among a cgroup's ancestors before it gives out a slot. Nested
+//! cgroups that got a slot before their root was known give it back, once. Units are no roots, since they may have containers. One that has
+//! too many nested cgroups becomes a root of all that is in no container. Belongs to the sampler; does no I/O.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use crate::{
+    cgroup::Tree,
+    kernel::Root,
+    workload::{Place, outermost_unit},
+};
+
+/// The part of all slots that the nested cgroups of one unit may have, and the part of all series.
+const UNIT_PART: usize = 8;
+const UNIT_SERIES_PART: usize = 4;
+/// And how many they may have at least.
+const LEAST_OF_UNIT: usize = 16;
+
+/// What a unit's cgroups have that are in no container.
+#[derive(Debug, Default)]
+struct OfUnit {
+    cgroups: Vec<u64>,
+    series: usize,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Attribution {
+    roots: HashMap<u64, (Root, Arc<str>)>,
+    /// Ids of roots by their paths. Of a container that is gone and one of the same path, the newer.
+    by_path: HashMap<Arc<str>, u64>,
+    /// Most roots that the kernel side has room for.
+    most_roots: usize,
+    /// Most slots of one unit's nested cgroups, and most series.
+    most_of_unit: usize,
+    most_series_of_unit: usize,
+    changes: Vec<(u64, Option<Root>)>,
+    /// Cgroups whose slots are to be taken back.
+    misplaced: HashSet<u64>,
+    /// Nested cgroups whose slots were taken back: should the kernel side not find their root, they keep the next one.
+    moved: HashSet<u64>,
+}
+
+impl Attribution {
+    /// With room for so many roots, slots and series.
+    #[must_use]
+    pub(super) fn new(most_roots: usize, slots: usize, series: usize) -> Self {
+        Self {
+            roots: HashMap::new(),
+            by_path: HashMap::new(),
+            most_roots,
+            most_of_unit: (slots / UNIT_PART).max(LEAST_OF_UNIT),
+            most_series_of_unit: series / UNIT_SERIES_PART,
+            changes: Vec::new(),
+            misplaced: HashSet::new(),
+            moved: HashSet::new(),
+        }
+    }
+
+    /// Takes up a cgroup whose path is known, as a whole.
+    pub(super) fn named(&mut self, id: u64, place: &Place, path: &Arc<str>) {
+        if place.path() != path || !place.owns_all_below() || !self.has_room_for(place) {
+            return;
+        }
+        if !self.add(id, path, Root::OfAll) {
+            return;
+        }
+        // Caches may have it in the slot of the unit around it.
+        let unit = outermost_unit(path).and_then(|unit| self.by_path.get(unit));
+        self.misplaced.extend(unit.filter(|&&unit| unit != id));
+    }
+
+    /// Whether there is room for one more root. What only calls itself a container, as users' cgroups do, leaves room for containers.
+    fn has_room_for(&self, place: &Place) -> bool {
+        place.is_container() || self.roots.len() < self.most_roots / 2
+    }
+
+    /// Makes a cgroup a root. Whether it was none.
+    fn add(&mut self, id: u64, path: &Arc<str>, root: Root) -> bool {
+        if self.roots.contains_key(&id) || self.roots.len() >= self.most_roots {
+            return false;
+        }
+        self.roots.insert(id, (root, Arc::clone(path)));
+        self.by_path.insert(Arc::clone(path), id);
+        self.changes.push((id, Some(root)));
+        true
+    }
+
+    /// Looks at the cgroups that have slots, each with how many series it has: which are nested in a root, and which units have too many.
+    pub(super) fn look_at(&mut self, slots: impl Iterator<Item = (u64, usize)>, tree: &Tree) {
+        let mut of_units: HashMap<Arc<str>, OfUnit> = HashMap::new();
+        for (id, series) in slots {
+            if self.roots.contains_key(&id) {
+                continue;
+            }
+            let Some(path) = tree.path(id) else { continue };
+            let place = Place::of(path);
+            if self.by_path.contains_key(place.path()) {
+                self.move_once(id);
+            } else if place.is_container() {
+                self.add_late(&place, tree);
+            } else if let Some(unit) = outermost_unit(path) {
+                if self.by_path.contains_key(unit) {
+                    self.move_once(id);
+                } else {
+                    let of_unit = of_units.entry(unit.into()).or_default();
+                    of_unit.cgroups.push(id);
+                    of_unit.series += series;
+                }
+            }
+        }
+        of_units.retain(|_, of_unit| {
+            let has_many = of_unit.cgroups.len() > 1 && of_unit.series > self.most_series_of_unit;
+            has_many || of_unit.cgroups.len() > self.most_of_unit
+        });
+        for (unit, OfUnit { cgroups, series }) in of_units {
+            self.join(&unit, &cgroups, series, tree);
+        }
+    }
+
+    /// Takes up a container for which there was no room before.
+    fn add_late(&mut self, place: &Place, tree: &Tree) {
+        if self.roots.len() >= self.most_roots {
+            return;
+        }
+        if let Some(id) = tree.id_of(place.path()) {
+            self.add(id, place.path(), Root::OfAll);
+        }
+    }
+
+    /// Makes a unit the root of all its cgroups that are in no container.
+    fn join(&mut self, unit: &Arc<str>, cgroups: &[u64], series: usize, tree: &Tree) {
+        let Some(unit_id) = tree.id_of(unit) else { return };
+        let count = cgroups.len();
+        tracing::warn!(%unit, cgroups = count, series, "a unit has too many cgroups: they are counted as one from now on");
+        if self.add(unit_id, unit, Root::OfRest) {
+            cgroups.iter().filter(|&&id| id != unit_id).for_each(|&id| self.move_once(id));
+        }
+    }
+
+    fn move_once(&mut self, id: u64) {
+        if !self.moved.contains(&id) {
+            self.misplaced.insert(id);
+        }
+    }
+
+    /// What the kernel side has to be told.
+    pub(super) fn take_changes(&mut self) -> Vec<(u64, Option<Root>)> {
+        std::mem::take(&mut self.changes)
+    }
+
+    /// Cgroups whose slots are to be taken back.
+    #[must_use]
+    pub(super) fn misplaced(&self) -> &HashSet<u64> {
+        &self.misplaced
+    }
+
+    /// Notes that their slots were taken back.
+    pub(super) fn retired(&mut self, cgroups: &[u64]) {
+        for id in cgroups.iter().filter(|id| self.misplaced.remove(id)) {
+            if !self.roots.contains_key(id) {
+                self.moved.insert(*id);
+            }
+        }
+    }
+
+    /// Forgets cgroups that are gone.
+    pub(super) fn forget(&mut self, dead: &[u64]) {
+        for id in dead {
+            self.moved.remove(id);
+            self.misplaced.remove(id);
+            let Some((_, path)) = self.roots.remove(id) else { continue };
+            if self.by_path.get(&path) == Some(id) {
+                self.by_path.remove(&path);
+            }
+            self.changes.push((*id, None));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cgroup::Change;
+
+    /// A tree with these cgroups, of which the sampler has told.
+    fn known(attribution: &mut Attribution, cgroups: &[(u64, &str)]) -> Tree {
+        let mut tree = Tree::of_nothing();
+        for &(id, path) in cgroups {
+            tree.apply(Change::Born { id, parent: None, unprivileged: false, path: path.as_bytes() });
+        }
+        for id in tree.take_named() {
+            let path = tree.path(id).unwrap();
+            attribution.named(id, &Place::of(path), path);
+        }
+        tree
+    }
+
+    fn container() -> String {
+        format!("/docker/{}", "a".repeat(64))
+    }
+
+    #[test]
+    fn a_container_is_a_root_until_it_is_gone_and_what_is_nested_in_it_none() {
+        let mut attribution = Attribution::new(10, 1024, 65536);
+        let nested = format!("{}/nested", container());
+        let tree = known(&mut attribution, &[(1, &container()), (2, &nested), (3, "/system.slice/a.service")]);
+        assert_eq!(attribution.take_changes(), [(1, Some(Root::OfAll))]);
+        attribution.look_at([(1, 9), (2, 9), (3, 9)].into_iter(), &tree);
+        assert_eq!(*attribution.misplaced(), [2].into());
+        attribution.retired(&[2]);
+        attribution.look_at([(1, 9), (2, 9), (3, 9)].into_iter(), &tree);
+        assert!(attribution.misplaced().is_empty(), "once");
+        attribution.forget(&[1, 2]);
+        assert_eq!(attribution.take_changes(), [(1, None)]);
+    }
+
+    #[test]
+    fn a_unit_with_too_many_cgroups_becomes_a_root_of_what_is_in_no_container() {
+        let mut attribution = Attribution::new(10, 1024, 65536);
+        let mut cgroups: Vec<(u64, String)> =
+            (10..10 + 129).map(|id| (id, format!("/user.slice/user@1.service/x{id}.scope"))).collect();
+        cgroups.push((1, "/user.slice/user@1.service".to_owned()));
+        let written: Vec<(u64, &str)> = cgroups.iter().map(|(id, path)| (*id, path.as_str())).collect();
+        let tree = known(&mut attribution, &written);
+        attribution.look_at((10..10 + 128).map(|id| (id, 9)), &tree);
+        assert_eq!(attribution.take_changes(), []);
+        attribution.look_at((10..10 + 129).map(|id| (id, 9)), &tree);
+        assert_eq!(attribution.take_changes(), [(1, Some(Root::OfRest))]);
+        assert_eq!(attribution.misplaced().len(), 129);
+    }
+
+    #[test]
+    fn the_containers_of_a_unit_are_not_its_nested_cgroups() {
+        let mut attribution = Attribution::new(1000, 1024, 65536);
+        let cgroups: Vec<(u64, String)> =
+            (10..310).map(|id| (id, format!("/system.slice/containerd.service/{id:064}"))).collect();
+        let written: Vec<(u64, &str)> = cgroups.iter().map(|(id, path)| (*id, path.as_str())).collect();
+        let tree = known(&mut attribution, &written);
+        attribution.look_at((10..310).map(|id| (id, 900)), &tree);
+        assert!(attribution.misplaced().is_empty());
+        assert!(attribution.take_changes().iter().all(|(_, root)| *root == Some(Root::OfAll)));
+    }
+
+    #[test]
+    fn roots_have_a_bound() {
+        let mut attribution = Attribution::new(1, 1024, 65536);
+        known(&mut attribution, &[(1, &container()), (2, &format!("/docker/{}", "b".repeat(64)))]);
+        assert_eq!(attribution.take_changes().len(), 1);
+    }
+
+    #[test]
+    fn a_unit_whose_cgroups_have_too_many_series_becomes_a_root() {
+        let mut attribution = Attribution::new(10, 1024, 65536);
+        let unit = "/user.slice/user@1.service";
+        let cgroups: Vec<(u64, String)> = (11..31).map(|id| (id, format!("{unit}/x{id}.scope"))).collect();
+        let written: Vec<(u64, &str)> =
+            cgroups.iter().map(|(id, path)| (*id, path.as_str())).chain([(1, unit)]).collect();
+        let tree = known(&mut attribution, &written);
+        attribution.look_at((11..31).map(|id| (id, 800)), &tree);
+        assert_eq!(attribution.take_changes(), []);
+        attribution.look_at((11..31).map(|id| (id, 900)), &tree);
+        assert_eq!(attribution.take_changes(), [(1, Some(Root::OfRest))]);
+    }
+
+    #[test]
+    fn a_container_that_came_when_there_was_no_room_becomes_a_root_later() {
+        let mut attribution = Attribution::new(1, 1024, 65536);
+        let other = format!("/docker/{}", "b".repeat(64));
+        let nested = format!("{}/nested", container());
+        let tree = known(&mut attribution, &[(1, &other), (2, &container()), (3, &nested)]);
+        assert_eq!(attribution.take_changes(), [(1, Some(Root::OfAll))]);
+        attribution.forget(&[1]);
+        attribution.look_at([(3, 9)].into_iter(), &tree);
+        assert_eq!(attribution.take_changes(), [(1, None), (2, Some(Root::OfAll))]);
+    }
+
+    #[test]
+    fn cgroups_of_users_that_are_called_as_containers_leave_room_for_containers() {
+        let mut attribution = Attribution::new(4, 1024, 65536);
+        let podman = |id: u64| (id, format!("/user.slice/user@1.service/libpod-{id:064}.scope"));
+        let cgroups: Vec<(u64, String)> = (11..20).map(podman).collect();
+        let written: Vec<(u64, &str)> = cgroups.iter().map(|(id, path)| (*id, path.as_str())).collect();
+        known(&mut attribution, &written);
+        assert_eq!(attribution.take_changes().len(), 2);
+        known(&mut attribution, &[(1, &container())]);
+        assert_eq!(attribution.take_changes(), [(1, Some(Root::OfAll))]);
+    }
+}

@@ -1,0 +1,94 @@
+//! Publishes what the sampler knows, as a view.
+
+use std::{sync::Arc, time::SystemTime};
+
+use tokio::sync::watch;
+
+use crate::{
+    alert::Alerts,
+    detect::Detector,
+    model::Model,
+    view::{FirstCalls, Host, Reload, SnapshotFacts, View},
+    workload::{Directory, SourceStatus},
+};
+
+/// See the module.
+pub(super) struct Publisher {
+    views: watch::Sender<Arc<View>>,
+    pub(super) host: Arc<Host>,
+    pub(super) snapshot: SnapshotFacts,
+    pub(super) policy_reload: Reload,
+    config_reload: Reload,
+    number: u64,
+    /// Whether something has changed since the last view.
+    is_due: bool,
+}
+
+/// What a view is of.
+pub(super) struct Parts<'a> {
+    pub(super) model: &'a Model,
+    pub(super) detector: &'a Detector,
+    pub(super) first_calls: &'a FirstCalls,
+    pub(super) sources: Sources<'a>,
+    pub(super) alerts: &'a Alerts,
+}
+
+/// How sources of names fare.
+pub(super) enum Sources<'a> {
+    /// As they say.
+    Live(&'a Directory),
+    /// As was recorded, and how many containers they had no name of.
+    Recorded(&'a [SourceStatus], usize),
+}
+
+impl Publisher {
+    /// Publishes to whoever has this view now.
+    pub(super) fn new(views: watch::Sender<Arc<View>>) -> Self {
+        let first = Arc::clone(&views.borrow());
+        let View { number, snapshot, policy_reload, config_reload, .. } = *first;
+        Self { views, host: Arc::clone(&first.host), snapshot, policy_reload, config_reload, number, is_due: true }
+    }
+
+    /// The next view has to be another one.
+    pub(super) fn changed(&mut self) {
+        self.is_due = true;
+    }
+
+    pub(super) fn configuration_was_read(&mut self, problems: usize) {
+        self.config_reload = self.config_reload.then(problems, SystemTime::now());
+        self.is_due = true;
+    }
+
+    pub(super) fn policies_were_read(&mut self, problems: usize) {
+        self.policy_reload = self.policy_reload.then(problems, SystemTime::now());
+        self.is_due = true;
+    }
+
+    /// Publishes what there is now, unless that is what was published last.
+    pub(super) fn publish(&mut self, parts: &Parts<'_>) {
+        if !std::mem::take(&mut self.is_due) {
+            return;
+        }
+        let Parts { model, detector, first_calls, sources, alerts } = parts;
+        let (sources, unresolved) = match sources {
+            Sources::Live(directory) => (directory.sources(), directory.unresolved()),
+            Sources::Recorded(sources, unresolved) => (sources.to_vec(), *unresolved),
+        };
+        self.number += 1;
+        self.views.send_replace(Arc::new(View {
+            number: self.number,
+            host: Arc::clone(&self.host),
+            snapshot: self.snapshot,
+            model: model.view().clone(),
+            sources,
+            unresolved,
+            first_calls: first_calls.newest(),
+            policies: Arc::clone(detector.policies()),
+            policy_reload: self.policy_reload,
+            violations: detector.violations().view(),
+            baselines: detector.baselines().view(),
+            alerts: alerts.status(),
+            config_reload: self.config_reload,
+        }));
+    }
+}

@@ -1,0 +1,323 @@
+//! Serves a recording as if it were live: feeds its samples to a model, and publishes views of that.
+//!
+//! Nothing is judged: there are no policies, baselines or alerts in a replay.
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::{MissedTickBehavior, interval, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    far_away,
+    publisher::{Parts, Publisher, Sources},
+};
+use crate::{
+    alert::Alerts,
+    detect::{Baselines, Detector},
+    fair_share::Tenant,
+    model::{Model, SeriesLayout},
+    process::CommandLines,
+    recording::{Header, Limits, Sample},
+    view::{FirstCalls, Request, Requester, Requests, SnapshotFacts, View},
+    workload::{Directory, Labels, Named, SourceStatus, Workload},
+};
+
+/// Time between two signs of life where there is nothing new.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// Time between two views, where samples follow each other without a pause.
+const VIEW: Duration = Duration::from_millis(100);
+
+/// Samples that were read, and are not due yet.
+const MAX_READ: usize = 4;
+
+/// Why a sample cannot be taken up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlayError {
+    /// More workloads than the limits permit.
+    #[error("it has more than {0} workloads at once")]
+    Workloads(usize),
+    /// Longer names than the limits permit.
+    #[error("names of its workloads have more than {0} bytes")]
+    LabelBytes(usize),
+}
+
+/// A model of what a recording says.
+#[derive(Debug)]
+pub struct Player {
+    model: Model,
+    first_calls: FirstCalls,
+    /// When counting began, and when the newest snapshot was taken, by this machine's clock.
+    started: Instant,
+    taken: Instant,
+    /// How many series workloads that are gone may have.
+    gone_series: usize,
+    limits: Limits,
+    /// Bytes of labels that there may be.
+    label_bytes: usize,
+}
+
+impl Player {
+    /// A model of nothing yet.
+    #[must_use]
+    pub fn new(header: &Header, started: Instant, limits: Limits) -> Self {
+        Self {
+            model: Model::new(header.max_series().min(limits.series)),
+            first_calls: FirstCalls::default(),
+            started,
+            taken: started,
+            gone_series: (header.capacity().series as usize).min(limits.series),
+            limits,
+            label_bytes: 0,
+        }
+    }
+
+    /// The same, whose series are those of a layout.
+    #[must_use]
+    pub fn with_layout(self, layout: Arc<SeriesLayout>) -> Self {
+        Self { model: self.model.with_layout(layout), ..self }
+    }
+
+    /// Feeds the model with a sample, as the sampler did.
+    ///
+    /// # Errors
+    ///
+    /// When more would be kept than the limits permit.
+    pub fn apply(&mut self, sample: &Sample) -> Result<(), PlayError> {
+        let taken = self.started + sample.taken;
+        self.taken = taken;
+        for &(id, born) in &sample.births {
+            self.model.born(id, self.started + born);
+        }
+        for (about, call) in &sample.first_calls {
+            self.first_calls.push(Tenant::of(&call.workload, about), call.clone());
+        }
+        self.model.forget_slots(&sample.freed_before, taken);
+        self.model.forget_births(&sample.renamed_cgroups);
+        if !sample.renames.is_empty() {
+            let renames: HashMap<Workload, Named> = sample.renames.iter().cloned().collect();
+            self.model.rename(&renames, taken);
+            self.first_calls.rename(|place| renames.get(&Workload::Unresolved(Arc::clone(place))).cloned());
+        }
+        let names: HashMap<u64, &Named> = sample.names.iter().map(|(id, named)| (*id, named)).collect();
+        self.model.apply(&sample.snapshot, taken, |id| names.get(&id).map(|&named| named.clone()));
+        self.model.release(taken, sample.patience);
+        self.model.forget_slots(&sample.freed, taken);
+        self.model.forget_births(&sample.dead);
+        let kept: HashSet<&Labels> = sample.kept.iter().collect();
+        self.model.expire(taken, sample.expire_after, self.gone_series, |totals| kept.contains(&totals.about));
+        self.check_size(sample)
+    }
+
+    /// Labels are counted again only when there may have become too many of them.
+    fn check_size(&mut self, sample: &Sample) -> Result<(), PlayError> {
+        let Limits { workloads, label_bytes, .. } = self.limits;
+        let view = self.model.view();
+        if view.len() > workloads {
+            return Err(PlayError::Workloads(workloads));
+        }
+        let bytes = |labels: &Labels| labels.iter().map(|(_, value)| value.len()).sum::<usize>();
+        let names = sample.names.iter().map(|(_, named)| named);
+        let names = names.chain(sample.renames.iter().map(|(_, named)| named));
+        self.label_bytes += names.map(|named| 2 * bytes(&named.about)).sum::<usize>();
+        if self.label_bytes > label_bytes {
+            let all = view.all().map(|(workload, totals)| {
+                bytes(&totals.about) + workload.labels().map(|(_, value)| value.len()).sum::<usize>()
+            });
+            self.label_bytes = all.sum();
+        }
+        if self.label_bytes > label_bytes { Err(PlayError::LabelBytes(label_bytes)) } else { Ok(()) }
+    }
+
+    /// The model.
+    #[must_use]
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+}
+
+/// How fast time goes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Speed {
+    /// So many times as fast as it was.
+    Times(f64),
+    /// As fast as the machine can.
+    Max,
+}
+
+/// See the module.
+pub struct Replay {
+    player: Player,
+    speed: Speed,
+    publisher: Publisher,
+    requests: Requests,
+    samples: mpsc::Receiver<Sample>,
+    /// What publishing needs and a replay has nothing of.
+    detector: Detector,
+    alerts: Alerts,
+    /// Sources of names, and containers that they had no name of.
+    sources: (Vec<SourceStatus>, usize),
+    /// When time began to go, and the moment of the recording that it began with.
+    begin: Option<(Instant, Duration)>,
+    next: Option<Sample>,
+    published: Instant,
+    over: Option<oneshot::Sender<Result<(), PlayError>>>,
+}
+
+/// What drives a [`Replay`], and what it is asked through.
+pub struct Controls {
+    /// Asks it for things.
+    pub owner: Requester,
+    /// Takes samples, until the end of the recording, when it is dropped; for whoever takes it.
+    pub samples: Option<mpsc::Sender<Sample>>,
+    /// Told when all samples have been taken up, or one could not be.
+    pub over: oneshot::Receiver<Result<(), PlayError>>,
+}
+
+impl Replay {
+    /// A replay that publishes to whoever has these views.
+    #[must_use]
+    pub fn new(player: Player, speed: Speed, views: watch::Sender<Arc<View>>) -> (Self, Controls) {
+        let publisher = Publisher::new(views);
+        let (owner, requests) = Requester::new();
+        let (sender, samples) = mpsc::channel(MAX_READ);
+        let (tell, over) = oneshot::channel();
+        let nobody = ("/proc".into(), CommandLines::None);
+        let detector = Detector::new(
+            (Arc::default(), Baselines::default()),
+            Arc::clone(&publisher.host.calls),
+            Directory::default(),
+            nobody,
+        );
+        let replay = Self {
+            player,
+            speed,
+            publisher,
+            requests,
+            samples,
+            detector,
+            alerts: Alerts::default(),
+            sources: (Vec::new(), 0),
+            begin: None,
+            next: None,
+            published: Instant::now(),
+            over: Some(tell),
+        };
+        (replay, Controls { owner, samples: Some(sender), over })
+    }
+
+    /// Serves until `shutdown`: samples when they are due, requests at once.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        let mut heartbeat = interval(HEARTBEAT);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let due = self.due();
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                Some(request) = self.requests.recv() => self.serve(request),
+                _ = heartbeat.tick() => self.beat(),
+                sample = self.samples.recv(), if self.next.is_none() && self.over.is_some() => match sample {
+                    Some(sample) => self.next = Some(sample),
+                    None => self.end(Ok(())),
+                },
+                () = sleep_until(due.unwrap_or_else(far_away).into()), if due.is_some() => self.play(),
+            }
+        }
+    }
+
+    /// When the next sample is due.
+    fn due(&mut self) -> Option<Instant> {
+        let (now, at) = (Instant::now(), self.next.as_ref()?.taken);
+        let (begin, first) = *self.begin.get_or_insert((now, at));
+        match self.speed {
+            Speed::Max => Some(now),
+            Speed::Times(times) => {
+                let pause = Duration::try_from_secs_f64(at.saturating_sub(first).as_secs_f64() / times);
+                // What is due after the end of times is never due.
+                Some(pause.ok().and_then(|pause| begin.checked_add(pause)).unwrap_or_else(far_away))
+            }
+        }
+    }
+
+    fn play(&mut self) {
+        let Some(sample) = self.next.take() else { return };
+        if let Err(error) = tokio::task::block_in_place(|| self.player.apply(&sample)) {
+            self.end(Err(error));
+            return;
+        }
+        self.publisher.snapshot = SnapshotFacts {
+            number: self.publisher.snapshot.number + 1,
+            taken: Instant::now(),
+            time: sample.time,
+            duration: sample.took,
+            series: sample.snapshot.series,
+            histograms: sample.snapshot.histograms,
+            cgroups: sample.snapshot.slots.len().saturating_sub(sample.freed.len()),
+            losses: sample.snapshot.losses,
+        };
+        self.sources = (sample.sources, sample.unresolved);
+        self.publisher.changed();
+        if self.speed != Speed::Max || self.published.elapsed() >= VIEW {
+            self.publish();
+        }
+    }
+
+    /// All samples have been taken up, or one could not be.
+    fn end(&mut self, outcome: Result<(), PlayError>) {
+        self.samples.close();
+        self.publish();
+        if let Some(over) = self.over.take() {
+            // Who does not want to know has ended.
+            let _ = over.send(outcome);
+        }
+    }
+
+    fn beat(&mut self) {
+        if self.publisher.snapshot.number > 0 {
+            self.publisher.snapshot.taken = Instant::now();
+            self.publisher.changed();
+            self.publish();
+        }
+    }
+
+    fn serve(&mut self, request: Request) {
+        let done = match request {
+            Request::Refresh(done) => Some(done),
+            Request::Release(done) => {
+                self.player.model.release(self.player.taken, Duration::ZERO);
+                self.publisher.changed();
+                Some(done)
+            }
+            Request::Baselines(work) => {
+                work(self.detector.baselines_mut());
+                self.publisher.changed();
+                None
+            }
+            // Nobody reads policies or a configuration.
+            Request::Policies(..) | Request::Configuration(_) => None,
+        };
+        self.publish();
+        if let Some(done) = done {
+            // Who gave up waiting needs no answer.
+            let _ = done.send(());
+        }
+    }
+
+    fn publish(&mut self) {
+        let Self { player, detector, alerts, sources: (sources, unresolved), .. } = self;
+        let (model, first_calls) = (&player.model, &player.first_calls);
+        let sources = Sources::Recorded(sources, *unresolved);
+        self.publisher.publish(&Parts { model, detector, first_calls, sources, alerts });
+        self.published = Instant::now();
+    }
+}

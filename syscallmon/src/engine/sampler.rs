@@ -1,0 +1,432 @@
+//! The daemon's heart: takes snapshots, one at a time, and keeps names and totals up to date.
+//!
+//! One task owns the kernel's tables, the tree, totals, baselines and violations, so two snapshots can never run at once, and nobody
+//! else changes anything: others ask for it ([`crate::view::requests`]), and read views ([`crate::view`]). It samples at each poll, when a
+//! scrape requires fresher counts, and early when many cgroups died whose slots are needed. It never does HTTP or waits for a disk.
+
+mod alive;
+mod events;
+mod paths;
+mod record;
+mod slots;
+mod thread;
+
+use std::{
+    cell::{OnceCell, RefCell},
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use tokio::{
+    sync::watch,
+    time::{MissedTickBehavior, interval, sleep, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+
+pub use self::thread::{SamplerEnd, SamplerThread};
+use self::{alive::Alive, events::name_first_calls, record::Recorder};
+use super::{
+    attribution::Attribution,
+    far_away,
+    publisher::{Parts, Publisher, Sources},
+};
+use crate::{
+    alert::Alerts,
+    cgroup::Tree,
+    detect::Detector,
+    kernel::{EventStreams, Kernel, Probe},
+    model::{Model, News, Totals},
+    recording::Sink,
+    snapshot::{Counts, Snapshot},
+    view::{FirstCalls, Request, Requester, Requests, SnapshotFacts, View},
+    workload::{Named, Naming, PATIENCE, Workload},
+};
+
+/// A scrape is answered from a snapshot that is at most this old.
+pub const FRESH: Duration = Duration::from_secs(1);
+
+/// Least time between two early samples: when many slots can be freed, and when there are none left.
+const EARLY: Duration = Duration::from_millis(20);
+const EXHAUSTED: Duration = Duration::from_secs(1);
+
+/// How long a snapshot waits for answers of `/proc` about calls that it has counted.
+const ANSWERS: Duration = Duration::from_millis(5);
+
+/// How often names are looked for that first calls wait for.
+const NAMES: Duration = Duration::from_millis(50);
+
+/// What can be changed while the daemon runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tunables {
+    /// Time between two polls.
+    pub poll_interval: Duration,
+    /// How long workloads that are gone are exported.
+    pub expire_after: Duration,
+}
+
+/// See the module.
+pub struct Sampler {
+    kernel: Kernel,
+    events: EventStreams,
+    tree: Tree,
+    attribution: Attribution,
+    naming: Naming,
+    model: Model,
+    detector: Detector,
+    first_calls: FirstCalls,
+    alerts: Alerts,
+    publisher: Publisher,
+    tunables: watch::Receiver<Tunables>,
+    requests: Requests,
+    /// Without the cgroup probe, the tree is walked before every snapshot.
+    has_cgroup_events: bool,
+    /// Lost cgroup events that were noticed.
+    losses_seen: u64,
+    /// Lost first calls that were noticed.
+    first_calls_lost: u64,
+    /// Complete walks that are to make up for lost events.
+    walks_due: u32,
+    last_walk: Instant,
+    /// Deaths that make an early sample worth while.
+    many_dead: usize,
+    recorder: Recorder,
+}
+
+/// What a sampler begins with.
+pub struct Beginning {
+    /// The programs and their tables.
+    pub kernel: Kernel,
+    /// What they report.
+    pub events: EventStreams,
+    /// Cgroups.
+    pub tree: Tree,
+    /// Names of workloads.
+    pub naming: Naming,
+    /// Totals, none yet.
+    pub model: Model,
+    /// Who judges calls.
+    pub detector: Detector,
+    /// Where violations go.
+    pub alerts: Alerts,
+    /// Where samples are recorded, if they are.
+    pub recording: Option<Sink>,
+}
+
+impl Sampler {
+    /// A sampler, and the handle to ask it for things. Walks the tree once.
+    fn new(
+        beginning: Beginning,
+        views: watch::Sender<Arc<View>>,
+        tunables: watch::Receiver<Tunables>,
+    ) -> (Self, Requester) {
+        let Beginning { kernel, events, mut tree, mut naming, model, mut detector, alerts, recording } = beginning;
+        let (owner, requests) = Requester::new();
+        tree.walk();
+        naming.policies_use_owner(detector.uses_owner());
+        let has_cgroup_events = kernel.probes().iter().any(|status| status.probe == Probe::Cgroup && status.is_up());
+        detector.sees_all_cgroups(tree.sees_all());
+        let publisher = Publisher::new(views);
+        let capacity = publisher.host.capacity;
+        let (slots, series) = (capacity.cgroups as usize, capacity.series as usize);
+        let started = publisher.host.started.0;
+        let sampler = Self {
+            attribution: Attribution::new(kernel.most_roots(), slots, series),
+            kernel,
+            events,
+            tree,
+            naming,
+            model,
+            detector,
+            first_calls: FirstCalls::default(),
+            alerts,
+            publisher,
+            tunables,
+            requests,
+            has_cgroup_events,
+            losses_seen: 0,
+            first_calls_lost: 0,
+            walks_due: 0,
+            last_walk: Instant::now(),
+            many_dead: (slots / 8).max(1),
+            recorder: Recorder::new(recording, started),
+        };
+        (sampler, owner)
+    }
+
+    /// Samples from `begin` until `shutdown`; then detaches everything, by dropping the kernel's programs. Baselines are there for whoever
+    /// asks before and after it, until `end`.
+    async fn run(mut self, begin: CancellationToken, shutdown: CancellationToken, end: CancellationToken) {
+        let until_begin = async {
+            tokio::select! { () = begin.cancelled() => {}, () = shutdown.cancelled() => {} }
+        };
+        serve_idle(&mut self.requests, &mut self.detector, until_begin).await;
+        self.sample_until(&shutdown).await;
+        let Self { kernel, events, mut requests, mut detector, .. } = self;
+        drop((events, kernel));
+        serve_idle(&mut requests, &mut detector, end.cancelled()).await;
+    }
+
+    async fn sample_until(&mut self, shutdown: &CancellationToken) {
+        let mut poll = poll_interval(self.tunables.borrow_and_update().poll_interval);
+        let answers = self.detector.answers();
+        loop {
+            let (early, waits) = (self.early_sample(), self.detector.is_waiting());
+            let answer_deadline = self.detector.answer_deadline();
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                _ = poll.tick() => self.sample(),
+                Some(request) = self.requests.recv() => self.serve(request),
+                () = sleep_until(early.unwrap_or_else(far_away).into()), if early.is_some() => self.sample(),
+                Ok(()) = self.events.ready() => self.take_events(),
+                () = answers.notified() => self.judge_answered(None),
+                () = sleep_until(answer_deadline.unwrap_or_else(far_away).into()), if answer_deadline.is_some() => {
+                    self.judge_answered(None);
+                }
+                () = sleep(NAMES), if waits => self.judge_named(),
+                Ok(()) = self.tunables.changed() => {
+                    poll = poll_interval(self.tunables.borrow_and_update().poll_interval);
+                }
+            }
+            self.deliver();
+        }
+        if self.recorder.is_active() {
+            // What was called until now is in the recording.
+            self.sample();
+        }
+    }
+
+    /// Judges first calls about whose processes `/proc` has answered.
+    fn judge_answered(&mut self, patience: Option<Duration>) {
+        let answered = self.detector.answered(patience);
+        if !answered.is_empty() {
+            self.detector.judge_answered(&self.naming, answered);
+        }
+    }
+
+    /// Judges first calls that have waited for names.
+    fn judge_named(&mut self) {
+        self.find_paths_of(&self.detector.without_path().collect::<HashSet<u64>>());
+        self.naming.refresh();
+        self.judge_waiting();
+    }
+
+    fn judge_waiting(&mut self) {
+        self.detector.found(&mut self.naming, &self.tree);
+        self.detector.named(&self.naming);
+    }
+
+    /// Has delivered what was found when calls were judged.
+    fn deliver(&mut self) {
+        for notice in self.detector.take_notices() {
+            self.alerts.notify(notice);
+            self.publisher.changed();
+        }
+    }
+
+    fn publish(&mut self) {
+        let Self { model, detector, first_calls, naming, alerts, .. } = self;
+        let sources = Sources::Live(naming.directory());
+        self.publisher.publish(&Parts { model, detector, first_calls, sources, alerts });
+    }
+
+    /// When to sample before the next poll, if at all.
+    fn early_sample(&self) -> Option<Instant> {
+        let to_free = self.tree.dead().len() + self.attribution.misplaced().len();
+        let pause = if to_free >= self.many_dead {
+            EARLY
+        } else if self.kernel.are_slots_exhausted() {
+            EXHAUSTED
+        } else {
+            return None;
+        };
+        Some(self.publisher.snapshot.taken + pause)
+    }
+
+    /// Does what others have asked for so far; of those who want a fresh snapshot, one is for all.
+    fn serve(&mut self, request: Request) {
+        let waiting = std::iter::from_fn(|| self.requests.try_recv().ok());
+        let requests: Vec<Request> = std::iter::once(request).chain(waiting).collect();
+        let mut refreshed = Vec::new();
+        for request in requests {
+            match request {
+                Request::Refresh(done) => refreshed.push(done),
+                Request::Release(done) => {
+                    self.release(Duration::ZERO);
+                    refreshed.push(done);
+                }
+                Request::Baselines(work) => {
+                    work(self.detector.baselines_mut());
+                    self.publisher.changed();
+                }
+                Request::Policies(policies, problems) => {
+                    if let Some(policies) = policies {
+                        self.detector.set_policies(policies);
+                    }
+                    self.publisher.policies_were_read(problems);
+                }
+                Request::Configuration(problems) => self.publisher.configuration_was_read(problems),
+            }
+        }
+        let snapshot = self.publisher.snapshot;
+        if !refreshed.is_empty() && (snapshot.number == 0 || snapshot.taken.elapsed() >= FRESH) {
+            self.sample();
+        }
+        self.deliver();
+        self.publish();
+        for done in refreshed {
+            // Who gave up waiting needs no answer.
+            let _ = done.send(());
+        }
+    }
+
+    /// Takes one snapshot through everything. Blocks for some milliseconds.
+    fn sample(&mut self) {
+        let begin = Instant::now();
+        self.take_events();
+        if !self.has_cgroup_events {
+            self.walk();
+        }
+        let (dead, retired) = self.retire_dead();
+        let taken = Instant::now();
+        let mut snapshot = self.kernel.snapshot();
+        self.report_first_calls();
+        self.find_paths(&snapshot);
+        // What was never heard of is counted, all of it, when a walk has looked for its path.
+        snapshot.slots.retain(|slot| self.tree.knows(slot.cgroup_id));
+        let series = |counts: &Counts| counts.calls.len() + counts.errors.len() + counts.denied.len();
+        let slots = snapshot.slots.iter().map(|slot| (slot.cgroup_id, series(&slot.counts)));
+        self.attribution.look_at(slots, &self.tree);
+        self.set_roots();
+        self.count(&snapshot, taken);
+        self.report_first_calls();
+        // After the counts are taken up: this may take many system calls.
+        self.free(&retired);
+        self.forget(&dead);
+        self.report_first_calls();
+        self.take_up(&snapshot, &retired, taken, begin);
+        let gone = (&retired[..], self.tunables.borrow().expire_after);
+        self.recorder.finish(snapshot, gone, &self.publisher.snapshot, self.naming.directory());
+    }
+
+    /// Reports first calls that came while a sample is being taken: with many series, a sample takes longer than a report may.
+    fn report_first_calls(&mut self) {
+        self.take_events();
+        self.judge_answered(None);
+        self.deliver();
+    }
+
+    /// Gives names that have become known to what was counted before, then counts what is new.
+    fn count(&mut self, snapshot: &Snapshot, now: Instant) {
+        self.judge_answered(Some(ANSWERS));
+        let mut news = self.take_names_up(now);
+        self.judge_waiting();
+        let (tree, naming, recorder) = (&self.tree, &mut self.naming, &mut self.recorder);
+        news.extend(self.model.apply(snapshot, now, |id| {
+            let named = naming.name(id, tree.path(id)?).clone();
+            recorder.named(id, &named);
+            Some(named)
+        }));
+        // A little longer than for its pod's name to do.
+        let patience = if self.naming.directory().has_sources() { PATIENCE + EARLY } else { Duration::ZERO };
+        news.extend(self.model.release(now, patience));
+        self.recorder.released(patience);
+        // Each first call in the remainder is an event, with its cgroup. Where events were lost, only the counters tell.
+        let losses = snapshot.losses.first_seen_events;
+        if std::mem::replace(&mut self.first_calls_lost, losses) == losses {
+            news.retain(|news| news.named.workload != Workload::Remainder);
+        }
+        let time = SystemTime::now();
+        self.detector.counted(&news, time, |id| !self.model.is_whole(id));
+        self.detector.tick(&self.model, now, time);
+        self.naming.policies_use_owner(self.detector.uses_owner());
+    }
+
+    /// Gives names that have become known to workloads, and to their first calls. What they have called is to be judged by these.
+    fn take_names_up(&mut self, now: Instant) -> Vec<News> {
+        self.naming.refresh();
+        // Of what they are now, not all that they ever called is known.
+        let renamed = self.naming.take_renamed();
+        self.model.forget_births(&renamed);
+        self.naming.check_node();
+        let named = newly_named(&self.model, &self.naming);
+        let mut news = Vec::new();
+        if !named.is_empty() {
+            self.naming.set(&named);
+            self.detector.renamed(&named);
+            news = self.model.rename(&named, now);
+        }
+        let called = name_first_calls(&mut self.first_calls, &self.naming);
+        self.recorder.renamed(&renamed, named, called);
+        news
+    }
+
+    /// Exports workloads that have waited for their names for so long.
+    fn release(&mut self, after: Duration) {
+        let news = self.model.release(Instant::now(), after);
+        self.detector.counted(&news, SystemTime::now(), |id| !self.model.is_whole(id));
+        self.publisher.changed();
+    }
+
+    fn take_up(&mut self, snapshot: &Snapshot, freed: &[u32], taken: Instant, begin: Instant) {
+        self.model.forget_slots(freed, taken);
+        let alive = OnceCell::new();
+        let is_there = |totals: &Totals| alive.get_or_init(|| Alive::of(&self.tree)).has(totals);
+        let recorder = RefCell::new(&mut self.recorder);
+        let is_there = |totals: &Totals| {
+            let is_there = is_there(totals);
+            if is_there {
+                recorder.borrow_mut().kept(&totals.about);
+            }
+            is_there
+        };
+        let expire_after = self.tunables.borrow().expire_after;
+        let news = self.model.expire(taken, expire_after, self.publisher.host.capacity.series as usize, is_there);
+        self.detector.counted(&news, SystemTime::now(), |id| !self.model.is_whole(id));
+        self.deliver();
+        self.publisher.snapshot = SnapshotFacts {
+            number: self.publisher.snapshot.number + 1,
+            taken,
+            time: SystemTime::now(),
+            duration: begin.elapsed(),
+            series: snapshot.series,
+            histograms: snapshot.histograms,
+            cgroups: snapshot.slots.len() - freed.len(),
+            losses: snapshot.losses,
+        };
+        self.publisher.changed();
+        self.publish();
+    }
+}
+
+/// Gives whoever asks what needs no kernel, until `end`.
+async fn serve_idle(requests: &mut Requests, detector: &mut Detector, end: impl Future<Output = ()>) {
+    let serve = async {
+        while let Some(request) = requests.recv().await {
+            match request {
+                Request::Baselines(work) => work(detector.baselines_mut()),
+                Request::Policies(policies, _) => {
+                    if let Some(policies) = policies {
+                        detector.set_policies(policies);
+                    }
+                }
+                // Dropped, which is an answer.
+                Request::Refresh(_) | Request::Release(_) | Request::Configuration(_) => {}
+            }
+        }
+    };
+    tokio::select! { () = end => {}, () = serve => {} }
+}
+
+/// Workloads that waited for a name which is known now.
+fn newly_named(model: &Model, naming: &Naming) -> HashMap<Workload, Named> {
+    let named = model.unresolved().map(|place| (Workload::Unresolved(Arc::clone(place)), naming.of_place(place)));
+    named.filter(|(_, named)| !matches!(named.workload, Workload::Unresolved(_))).collect()
+}
+
+/// Ticks at once, then at each interval; late ticks are not made up for.
+fn poll_interval(period: Duration) -> tokio::time::Interval {
+    let mut poll = interval(period);
+    poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    poll
+}

@@ -1,0 +1,88 @@
+//! Takes up what the kernel reports: births and deaths of cgroups, and first calls.
+
+use std::{
+    collections::HashSet,
+    time::{Instant, SystemTime},
+};
+
+use super::Sampler;
+use crate::{
+    cgroup::Change,
+    clock::monotonic_now,
+    fair_share::Tenant,
+    kernel::{self, CgroupChange},
+    process,
+    syscalls::CallTable,
+    view::{FirstCall, FirstCalls},
+    workload::{Labels, Named, Naming, Workload},
+};
+
+impl Sampler {
+    /// Takes up what the ring buffers have.
+    pub(super) fn take_events(&mut self) {
+        let (calls, changes) = self.events.take();
+        let now = Instant::now();
+        for change in changes {
+            match &change {
+                CgroupChange::Born { id, parent, unprivileged, path } => {
+                    self.model.born(*id, now);
+                    self.recorder.born(*id, now);
+                    let (id, parent, unprivileged) = (*id, *parent, *unprivileged);
+                    self.tree.apply(Change::Born { id, parent, unprivileged, path });
+                }
+                CgroupChange::Died { id } => self.tree.apply(Change::Died { id: *id }),
+            }
+        }
+        self.take_names();
+        if calls.is_empty() {
+            return;
+        }
+        let (monotonic, now) = (monotonic_now(), SystemTime::now());
+        let mut seen = HashSet::new();
+        for call in calls {
+            // Two CPUs may report one first call.
+            if seen.insert((call.cgroup_id, call.abi as u32, call.number, call.denied)) {
+                let time = now.checked_sub(monotonic.saturating_sub(call.monotonic)).unwrap_or(now);
+                self.take_first_call(&call, time);
+            }
+        }
+    }
+
+    fn take_first_call(&mut self, call: &kernel::FirstCall, time: SystemTime) {
+        let path = self.tree.path(call.cgroup_id).cloned();
+        let unknown = || Named { workload: Workload::Unknown, about: Labels::default() };
+        let named = path.map_or_else(unknown, |path| self.naming.name(call.cgroup_id, &path).clone());
+        let is_partial = !self.model.is_whole(call.cgroup_id);
+        let judged_now = self.detector.look_at(&named, call, time, is_partial);
+        let tenant = Tenant::of(&named.workload, &named.about);
+        let calls = &self.publisher.host.calls;
+        let first = first_call(call, named.workload.clone(), calls, time);
+        self.recorder.first_call(&named.about, &first);
+        self.first_calls.push(tenant, first);
+        self.publisher.changed();
+        if let Some(first) = judged_now {
+            self.detector.first(&self.naming, &named, first);
+        }
+    }
+}
+
+/// Gives first calls their workloads' names, and returns these.
+pub(super) fn name_first_calls(first_calls: &mut FirstCalls, naming: &Naming) -> Vec<(Workload, Named)> {
+    first_calls.rename(|place| {
+        let named = naming.of_known(place);
+        (!matches!(named.workload, Workload::Unresolved(_))).then_some(named)
+    })
+}
+
+fn first_call(call: &kernel::FirstCall, workload: Workload, calls: &CallTable, time: SystemTime) -> FirstCall {
+    let name = calls.resolve(call.abi, call.number);
+    FirstCall {
+        time,
+        workload,
+        abi: name.abi,
+        syscall: name.syscall,
+        number: call.number,
+        denied: call.denied,
+        process: process::of_event(call),
+    }
+}

@@ -1,0 +1,112 @@
+//! Collects what the model is fed with, for a recording.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    recording::{Sample, Sink},
+    snapshot::Snapshot,
+    view::{FirstCall, SnapshotFacts},
+    workload::{Directory, Labels, Named, Workload},
+};
+
+/// Collects one sample after the other, where there is a recording.
+pub(super) struct Recorder(Option<Active>);
+
+struct Active {
+    sink: Sink,
+    /// When counting began.
+    started: Instant,
+    /// The sample that is being collected.
+    next: Sample,
+}
+
+impl Recorder {
+    pub(super) fn new(sink: Option<Sink>, started: Instant) -> Self {
+        Self(sink.map(|sink| Active { sink, started, next: Sample::default() }))
+    }
+
+    pub(super) fn is_active(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Adds to the next sample.
+    fn add(&mut self, to: impl FnOnce(&mut Sample)) {
+        if let Some(Active { next, .. }) = &mut self.0 {
+            to(next);
+        }
+    }
+
+    pub(super) fn born(&mut self, cgroup_id: u64, now: Instant) {
+        if let Some(Active { started, next, .. }) = &mut self.0 {
+            next.births.push((cgroup_id, now.saturating_duration_since(*started)));
+        }
+    }
+
+    pub(super) fn first_call(&mut self, about: &Labels, call: &FirstCall) {
+        self.add(|next| next.add_first_call(about.clone(), call.clone()));
+    }
+
+    /// Cgroups that became another workload, and names of workloads: as totals have got them, and as first calls have, of which there
+    /// may be no totals.
+    pub(super) fn renamed(
+        &mut self,
+        cgroups: &[u64],
+        mut names: HashMap<Workload, Named>,
+        called: Vec<(Workload, Named)>,
+    ) {
+        self.add(|next| {
+            next.renamed_cgroups.extend(cgroups);
+            for (workload, named) in called {
+                names.entry(workload).or_insert(named);
+            }
+            next.renames.extend(names);
+        });
+    }
+
+    pub(super) fn named(&mut self, cgroup_id: u64, named: &Named) {
+        self.add(|next| next.names.push((cgroup_id, named.clone())));
+    }
+
+    pub(super) fn released(&mut self, patience: Duration) {
+        self.add(|next| next.patience = patience);
+    }
+
+    pub(super) fn forgotten(&mut self, dead: &[u64]) {
+        self.add(|next| next.dead.extend(dead));
+    }
+
+    /// Something is gone for long enough to be forgotten, and is kept.
+    pub(super) fn kept(&mut self, about: &Labels) {
+        self.add(|next| next.kept.push(about.clone()));
+    }
+
+    /// Gives the sample away. Where it finds no room, its snapshot is lost, and the next sample says so.
+    pub(super) fn finish(
+        &mut self,
+        snapshot: Snapshot,
+        (freed, expire_after): (&[u32], Duration),
+        facts: &SnapshotFacts,
+        directory: &Directory,
+    ) {
+        let Some(Active { sink, started, next }) = &mut self.0 else { return };
+        let missed = next.missed;
+        let sample = Sample {
+            taken: facts.taken.saturating_duration_since(*started),
+            time: facts.time,
+            took: facts.duration,
+            snapshot,
+            freed: freed.to_vec(),
+            expire_after,
+            sources: directory.sources(),
+            unresolved: directory.unresolved(),
+            ..std::mem::take(next)
+        };
+        *next = match sink.offer(sample) {
+            Ok(()) => Sample { missed, ..Sample::default() },
+            Err(sample) => sample.left_out(),
+        };
+    }
+}

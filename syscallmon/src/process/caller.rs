@@ -1,0 +1,47 @@
+//! The process that made a call, and the processes that it comes from.
+
+use serde::{Deserialize, Serialize};
+
+/// Who made a call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// Process id, in the daemon's pid namespace.
+    pub pid: u32,
+    /// Thread id.
+    pub tid: u32,
+    /// Real user id, in the initial user namespace.
+    pub uid: u32,
+    /// The thread's name.
+    pub comm: String,
+    /// The executable's path within its file system, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exe: Option<String>,
+    /// The command line, where the process was still there to be asked. Cut at 4,096 bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command_line: Option<Vec<String>>,
+    /// Its parent, its parent's parent, and so on, as far as they are known.
+    pub parents: Vec<Ancestor>,
+}
+
+impl Process {
+    /// About how much memory it takes, besides its own size.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let arguments = self.command_line.iter().flatten().map(|argument| size_of::<String>() + argument.len());
+        let parents = self.parents.iter().map(|parent| size_of::<Ancestor>() + parent.comm.len() + text(&parent.exe));
+        self.comm.len() + text(&self.exe) + arguments.sum::<usize>() + parents.sum::<usize>()
+    }
+}
+
+/// A process that another one comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ancestor {
+    /// Process id, in the daemon's pid namespace.
+    pub pid: u32,
+    /// Its name.
+    pub comm: String,
+    /// Its executable, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exe: Option<String>,
+}

@@ -1,0 +1,376 @@
+//! `/api/v1/policies` and `/api/v1/baselines/<kind>`: what was learned, and what people do about it.
+//!
+//! Changes are for those who may: with a user and password, or over a loopback address, and never for a web page
+//! that somebody looks at there.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, SystemTime},
+};
+
+use axum::{
+    Extension, Router,
+    extract::{Path, State as Extract},
+    http::{
+        HeaderMap, StatusCode, Uri, Version,
+        header::{CONTENT_TYPE, ORIGIN},
+    },
+    response::Response,
+    routing::get,
+};
+use serde::Serialize;
+
+use super::{
+    builders::Builders,
+    json::{failure, success},
+    local::refusal,
+};
+use crate::{
+    detect::{Baseline, Kind, Learn, Phase, Policy, in_seconds},
+    serve::web::Caller,
+    view::{Requester, View, Views},
+};
+
+#[derive(Serialize)]
+struct Listed<'a> {
+    /// In order: a workload has the first that selects it.
+    policies: Vec<PolicyEntry<'a>>,
+    store: Store,
+    /// Sorted by kind.
+    baselines: Vec<Entry<'a>>,
+}
+
+#[derive(Serialize)]
+struct PolicyEntry<'a> {
+    name: &'a str,
+    /// The file that it is from, or `built in`.
+    origin: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    learn: Option<Learn>,
+    /// How many workloads that are there now have it.
+    workloads: usize,
+}
+
+/// How the store of baselines fares.
+#[derive(Serialize)]
+struct Store {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    up: Option<bool>,
+    errors: u64,
+    unreadable_files: usize,
+}
+
+/// A baseline without its calls.
+#[derive(Serialize)]
+struct Entry<'a> {
+    kind: &'a Kind,
+    policy: &'a str,
+    state: Phase,
+    approved: bool,
+    partial: bool,
+    #[serde(with = "humantime_serde")]
+    began: SystemTime,
+    #[serde(with = "humantime_serde")]
+    last_new: Option<SystemTime>,
+    #[serde(with = "humantime_serde")]
+    frozen_at: Option<SystemTime>,
+    #[serde(serialize_with = "in_seconds")]
+    learned_for: Duration,
+    #[serde(serialize_with = "in_seconds")]
+    quiet_for: Duration,
+    /// How many there are.
+    calls: usize,
+    /// How many workloads of the kind are there now.
+    workloads: usize,
+}
+
+/// What can be done to a baseline.
+#[derive(Clone, Copy, Debug)]
+enum Action {
+    Approve,
+    Forget,
+    Relearn,
+}
+
+/// Where baselines are looked at and changed.
+#[derive(Clone, Debug)]
+struct Baselines {
+    views: Views,
+    owner: Requester,
+}
+
+/// The routes.
+pub(crate) fn router(views: Views, owner: Requester) -> Router {
+    Router::new()
+        .route("/api/v1/policies", get(list))
+        .layer(Extension(Builders::default()))
+        .route("/api/v1/baselines/{*kind}", get(show).post(change))
+        .with_state(Baselines { views, owner })
+}
+
+async fn list(Extract(baselines): Extract<Baselines>, Extension(builders): Extension<Builders>) -> Response {
+    baselines.owner.refresh().await;
+    let view = baselines.views.newest();
+    builders.build(move || listed(&view)).await
+}
+
+fn listed(view: &View) -> Response {
+    let (mut by_policy, mut by_kind) = (HashMap::<&str, usize>::new(), HashMap::new());
+    for (workload, totals) in view.model.workloads().filter(|(_, totals)| !totals.is_gone()) {
+        if let Some(policy) = view.policies.of(&totals.about).filter(|_| workload.is_one()) {
+            *by_policy.entry(policy.name()).or_default() += 1;
+        }
+        if let Some(kind) = Kind::of(&totals.about) {
+            *by_kind.entry(kind).or_default() += 1;
+        }
+    }
+    let status = view.baselines.store;
+    success(Listed {
+        policies: view.policies.iter().map(|policy| PolicyEntry::new(policy, &by_policy)).collect(),
+        store: Store { up: status.is_up, errors: status.errors, unreadable_files: status.unreadable },
+        baselines: view.baselines.iter().map(|baseline| Entry::new(baseline, &by_kind)).collect(),
+    })
+}
+
+impl<'a> PolicyEntry<'a> {
+    fn new(policy: &'a Policy, workloads: &HashMap<&str, usize>) -> Self {
+        let name = policy.name().as_ref();
+        let workloads = workloads.get(name).copied().unwrap_or_default();
+        Self { name, origin: policy.origin(), learn: policy.learn().copied(), workloads }
+    }
+}
+
+impl<'a> Entry<'a> {
+    fn new(baseline: &'a Baseline, workloads: &HashMap<Kind, usize>) -> Self {
+        Self {
+            kind: &baseline.kind,
+            policy: &baseline.policy,
+            state: baseline.state,
+            approved: baseline.approved,
+            partial: baseline.partial,
+            began: baseline.began,
+            last_new: baseline.last_new,
+            frozen_at: baseline.frozen_at,
+            learned_for: baseline.learned_for,
+            quiet_for: baseline.quiet_for,
+            calls: baseline.size(),
+            workloads: workloads.get(&baseline.kind).copied().unwrap_or_default(),
+        }
+    }
+}
+
+async fn show(Extract(baselines): Extract<Baselines>, Path(kind): Path<String>) -> Response {
+    let kind: Kind = match kind.parse() {
+        Ok(kind) => kind,
+        Err(error) => return failure(StatusCode::BAD_REQUEST, format!("{error}")),
+    };
+    baselines.owner.refresh().await;
+    let view = baselines.views.newest();
+    view.baselines.get(&kind).map_or_else(|| unknown(&kind), |baseline| success(&**baseline))
+}
+
+fn unknown(kind: &Kind) -> Response {
+    failure(
+        StatusCode::NOT_FOUND,
+        format!("there is no baseline of {kind}: /api/v1/policies lists those that there are"),
+    )
+}
+
+/// Answers with the baseline as it is then; or as it was, if it is forgotten.
+async fn change(
+    Extract(baselines): Extract<Baselines>,
+    Path(path): Path<String>,
+    Extension(caller): Extension<Caller>,
+    (version, uri, headers): (Version, Uri, HeaderMap),
+) -> Response {
+    if let Err(reason) = may_change(caller, version, &uri, &headers) {
+        return failure(StatusCode::FORBIDDEN, reason);
+    }
+    let Some((kind, action)) = path.rsplit_once('/').and_then(|(kind, name)| Some((kind, Action::named(name)?))) else {
+        return failure(StatusCode::NOT_FOUND, "needs /approve, /forget or /relearn at the end of the path".to_owned());
+    };
+    let kind: Kind = match kind.parse() {
+        Ok(kind) => kind,
+        Err(error) => return failure(StatusCode::BAD_REQUEST, format!("{error}")),
+    };
+    let (of, now) = (kind.clone(), SystemTime::now());
+    let changed = baselines.owner.baselines(move |baselines| {
+        let before = baselines.get(&of).cloned()?;
+        match action {
+            Action::Approve => baselines.approve(&of, now),
+            Action::Forget => baselines.forget(&of),
+            Action::Relearn => baselines.relearn(&of, now),
+        };
+        Some(baselines.get(&of).cloned().unwrap_or(before))
+    });
+    let Some(Some(baseline)) = changed.await else { return unknown(&kind) };
+    tracing::info!(%kind, ?action, "somebody changed a baseline");
+    success(&*baseline)
+}
+
+impl Action {
+    fn named(name: &str) -> Option<Self> {
+        match name {
+            "approve" => Some(Self::Approve),
+            "forget" => Some(Self::Forget),
+            "relearn" => Some(Self::Relearn),
+            _ => None,
+        }
+    }
+}
+
+/// Whether a request may change anything; otherwise why not.
+fn may_change(caller: Caller, version: Version, uri: &Uri, headers: &HeaderMap) -> Result<(), String> {
+    if !caller.is_authenticated {
+        let why =
+            if caller.is_local { refusal(version, uri, headers) } else { Some("it comes from elsewhere".to_owned()) };
+        if let Some(why) = why {
+            return Err(format!(
+                "baselines are changed with a user and password of the daemon's web.config.file, or by a local client over a loopback address; this request is not from one: {why}"
+            ));
+        }
+    }
+    let is_json = headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes() == b"application/json");
+    // A browser asks before it sends this for a page of another origin, and says of which one the page is.
+    if !is_json || headers.contains_key(ORIGIN) {
+        return Err("needs the header Content-Type: application/json, and is not for web pages".to_owned());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use axum::body::Body;
+    use http::{Method, Request};
+    use http_body_util::BodyExt;
+    use serde_json::Value;
+    use tower::ServiceExt as _;
+
+    use super::*;
+    use crate::{
+        detect::{self, Policies},
+        syscalls::CallTable,
+        view::{Host, testing::Owned},
+    };
+
+    const LOCAL: Caller = Caller { is_local: true, is_authenticated: false };
+    const JSON: (&str, &str) = ("content-type", "application/json");
+
+    /// An owner of one baseline, which has learned one call.
+    fn owned() -> Owned {
+        let calls = CallTable::x86_64();
+        let policies = Arc::new(Policies::new(vec![], true, &calls).unwrap());
+        let (policy, mut baselines): (Arc<str>, _) = ("web".into(), detect::Baselines::default());
+        baselines.begin_or_get(&kind(), (&policy, Learn::default()), SystemTime::UNIX_EPOCH, true).unwrap();
+        let read = calls.id("x86_64", "read").unwrap();
+        baselines.learn(&kind(), read, &calls, SystemTime::UNIX_EPOCH, Some("nginx"));
+        Owned::new(baselines, View { policies, ..View::empty(Arc::new(Host::minimal())) })
+    }
+
+    fn kind() -> Kind {
+        "shop/Deployment/a%2Fb/httpd".parse().unwrap()
+    }
+
+    /// The kind in a path: what is escaped in it is escaped once more.
+    const PATH: &str = "/api/v1/baselines/shop/Deployment/a%252Fb/httpd";
+
+    async fn ask(owned: &Owned, method: Method, path: &str, caller: Caller, headers: &[(&str, &str)]) -> (u16, Value) {
+        let mut request = Request::builder().method(method).uri(path).extension(caller);
+        if !headers.iter().any(|(name, _)| *name == "host") {
+            request = request.header("host", "127.0.0.1:9778");
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = router(owned.views.clone(), owned.owner.clone())
+            .oneshot(request.body(Body::empty()).unwrap())
+            .await
+            .unwrap();
+        let status = answer.status().as_u16();
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        (status, serde_json::from_slice(&body).unwrap_or_default())
+    }
+
+    async fn get(owned: &Owned, path: &str) -> (u16, Value) {
+        ask(owned, Method::GET, path, Caller { is_local: false, is_authenticated: false }, &[]).await
+    }
+
+    async fn post(owned: &Owned, action: &str) -> (u16, Value) {
+        ask(owned, Method::POST, &format!("{PATH}/{action}"), LOCAL, &[JSON]).await
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn baselines_are_listed_and_shown() {
+        let owned = owned();
+        let (status, answer) = get(&owned, "/api/v1/policies").await;
+        let policy = serde_json::json!({"name": "runtime-default", "origin": "built in", "workloads": 0});
+        assert_eq!(answer["data"]["policies"], serde_json::json!([policy]));
+        let listed = &answer["data"]["baselines"][0];
+        assert_eq!((status, &answer["status"], &listed["kind"]), (200, &"success".into(), &kind().as_str().into()));
+        assert_eq!(
+            (&listed["calls"], &listed["state"], &listed["partial"]),
+            (&1.into(), &"learning".into(), &true.into())
+        );
+        let (status, answer) = get(&owned, PATH).await;
+        assert_eq!((status, &answer["data"]["calls"]["x86_64/read"]), (200, &"1970-01-01T00:00:00Z nginx".into()));
+    }
+
+    #[tokio::test]
+    async fn what_is_not_there_and_what_is_no_kind_are_told_apart() {
+        let owned = owned();
+        let (status, answer) = get(&owned, "/api/v1/baselines/docker:web").await;
+        assert_eq!(status, 404);
+        assert!(answer["error"].as_str().unwrap().contains("no baseline of docker:web"), "{answer}");
+        assert_eq!(get(&owned, "/api/v1/baselines/web").await.0, 400);
+        let post = async |path| ask(&owned, Method::POST, path, LOCAL, &[JSON]).await.0;
+        assert_eq!(post("/api/v1/baselines/docker:web/approve").await, 404);
+        assert_eq!(post("/api/v1/baselines/web/approve").await, 400);
+        assert_eq!(post(PATH).await, 404);
+        assert_eq!(post("/api/v1/policies").await, 405);
+    }
+
+    #[tokio::test]
+    async fn a_baseline_is_approved_relearned_and_forgotten() {
+        let owned = owned();
+        let (status, answer) = post(&owned, "approve").await;
+        let data = &answer["data"];
+        assert_eq!((status, &data["state"], &data["approved"]), (200, &"guarding".into(), &true.into()));
+        assert!(owned.baselines().is_guarding(&kind()));
+        assert_eq!(post(&owned, "relearn").await.1["data"]["state"], "learning");
+        let (status, answer) = post(&owned, "forget").await;
+        assert_eq!(status, 200);
+        assert!(answer["data"]["calls"]["x86_64/read"].is_string(), "so that it can be put back: {answer}");
+        assert!(owned.baselines().get(&kind()).is_none());
+        assert_eq!(post(&owned, "forget").await.0, 404);
+    }
+
+    #[tokio::test]
+    async fn only_those_who_may_change_anything() {
+        let owned = owned();
+        let stranger = Caller { is_local: false, is_authenticated: false };
+        let user = Caller { is_local: false, is_authenticated: true };
+        for (caller, headers, expected) in [
+            (LOCAL, &[JSON][..], 200),
+            (user, &[JSON], 200),
+            (user, &[JSON, ("x-forwarded-for", "192.0.2.1")], 200),
+            (stranger, &[JSON], 403),
+            (LOCAL, &[JSON, ("x-forwarded-for", "192.0.2.1")], 403),
+            (LOCAL, &[JSON, ("forwarded", "for=192.0.2.1")], 403),
+            (LOCAL, &[JSON, ("via", "1.1 proxy")], 403),
+            (LOCAL, &[JSON, ("host", "node.example")], 403),
+            (LOCAL, &[JSON, ("host", "localhost:9778")], 200),
+            (user, &[JSON, ("host", "node.example"), ("via", "1.1 proxy")], 200),
+            (LOCAL, &[], 403),
+            (LOCAL, &[("content-type", "text/plain")], 403),
+            (user, &[("content-type", "application/x-www-form-urlencoded")], 403),
+            (LOCAL, &[JSON, ("origin", "http://127.0.0.1:9778")], 403),
+        ] {
+            let path = format!("{PATH}/approve");
+            let (status, answer) = ask(&owned, Method::POST, &path, caller, headers).await;
+            assert_eq!(status, expected, "{caller:?} {headers:?}");
+            assert_eq!(answer["error"].is_string(), expected == 403, "{answer}");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Answers of the API as JSON, in the envelope of Prometheus' own API: `{"status": "success", "data": ...}`.
+
+use std::io::{self, Write};
+
+use axum::{
+    Json,
+    http::{HeaderValue, StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+
+/// Most bytes of the entries of one answer.
+const MAX_BYTES: usize = 16 * 1024 * 1024;
+
+#[derive(Serialize)]
+struct Envelope<T> {
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<T>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+/// An answer that has what was asked for.
+pub(in crate::serve) fn success(data: impl Serialize) -> Response {
+    Json(Envelope { status: "success", data: Some(data), error: None }).into_response()
+}
+
+/// An answer that says why it has not.
+pub(in crate::serve) fn failure(code: StatusCode, error: String) -> Response {
+    (code, Json(Envelope::<()> { status: "error", data: None, error: Some(error) })).into_response()
+}
+
+/// A successful answer with an array that is written entry by entry, so that only its text is in memory, and not too much of that.
+pub(in crate::serve) struct Answer {
+    text: Vec<u8>,
+    entries: usize,
+    is_truncated: bool,
+}
+
+impl Answer {
+    /// `head` is an object with at least one field; the array follows them as `key`.
+    pub(in crate::serve) fn new(head: &impl Serialize, key: &str) -> Self {
+        let mut text = br#"{"status":"success","data":"#.to_vec();
+        serde_json::to_writer(&mut text, head).expect("plain data is serialized");
+        debug_assert_eq!(text.last(), Some(&b'}'));
+        text.pop();
+        text.extend_from_slice(format!(",\"{key}\":[").as_bytes());
+        Self { text, entries: 0, is_truncated: false }
+    }
+
+    /// Writes one more entry; false if it does not fit, and no further one should be tried.
+    pub(in crate::serve) fn push(&mut self, entry: &impl Serialize) -> bool {
+        let before = self.text.len();
+        if self.entries > 0 {
+            self.text.push(b',');
+        }
+        let fits = serde_json::to_writer(Bounded(&mut self.text), entry).is_ok();
+        if fits {
+            self.entries += 1;
+        } else {
+            self.text.truncate(before);
+            self.is_truncated = true;
+        }
+        fits
+    }
+
+    /// The answer; with `"truncated": true` where entries did not fit.
+    pub(in crate::serve) fn finish(mut self) -> Response {
+        let end: &[u8] = if self.is_truncated { br#"],"truncated":true}}"# } else { b"]}}" };
+        self.text.extend_from_slice(end);
+        ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], self.text).into_response()
+    }
+}
+
+/// Refuses what makes the text longer than [`MAX_BYTES`].
+struct Bounded<'a>(&'a mut Vec<u8>);
+
+impl Write for Bounded<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > MAX_BYTES {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    async fn text(answer: Answer) -> Value {
+        let body = answer.finish().into_body().collect().await.unwrap().to_bytes();
+        assert!(body.len() < MAX_BYTES + 100);
+        serde_json::from_slice(&body).unwrap()
+    }
+
+    #[tokio::test]
+    async fn entries_follow_the_other_fields() {
+        let answer = Answer::new(&json!({"total": 0}), "rows");
+        assert_eq!(text(answer).await, json!({"status": "success", "data": {"total": 0, "rows": []}}));
+        let mut answer = Answer::new(&json!({"total": 2}), "rows");
+        assert!(answer.push(&json!({"a": 1})) && answer.push(&"b"));
+        assert_eq!(text(answer).await["data"]["rows"], json!([{"a": 1}, "b"]));
+    }
+
+    #[tokio::test]
+    async fn what_does_not_fit_is_left_out_whole() {
+        let mut answer = Answer::new(&json!({"total": 2}), "rows");
+        let row = "x".repeat(MAX_BYTES / 2);
+        assert!(answer.push(&row) && !answer.push(&row));
+        let answer = text(answer).await;
+        assert_eq!((answer["data"]["rows"].as_array().unwrap().len(), &answer["data"]["truncated"]), (1, &true.into()));
+    }
+}

@@ -1,0 +1,100 @@
+//! `/api/v1/violations`: calls that nobody expected, the newest first.
+
+use axum::{
+    extract::{Query, State as Extract, rejection::QueryRejection},
+    http::StatusCode,
+    response::Response,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    json::{Answer, failure},
+    query::{MatchError, Selection, Since},
+};
+use crate::{
+    detect::{Severity, Violation},
+    serve::Site,
+    view::View,
+};
+
+/// Violations in an answer, unless the query says otherwise, and at most.
+const DEFAULT_LIMIT: usize = 100;
+const MAX_LIMIT: usize = 5000;
+
+/// The query; what is absent chooses all.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::serve) struct ViolationsQuery {
+    /// Only of workloads that this selects, by all that is known of them.
+    #[serde(rename = "match")]
+    pub(in crate::serve) selector: Option<String>,
+    /// Only of this policy.
+    policy: Option<String>,
+    /// Only as bad as this.
+    severity: Option<Severity>,
+    /// Only of this call.
+    syscall: Option<String>,
+    /// Only those that were seen at this time or later.
+    since: Option<Since>,
+    /// At most so many; [`DEFAULT_LIMIT`] unless given.
+    limit: Option<usize>,
+}
+
+impl ViolationsQuery {
+    fn chooses(&self, violation: &Violation, selection: &Selection) -> bool {
+        let Self { policy, severity, syscall, since, .. } = self;
+        policy.as_ref().is_none_or(|policy| *policy == *violation.policy)
+            && severity.is_none_or(|severity| severity == violation.severity)
+            && syscall.as_ref().is_none_or(|syscall| syscall == violation.call.syscall)
+            && since.is_none_or(|Since(since)| violation.last_seen >= since)
+            && selection.has(&violation.about)
+    }
+}
+
+/// What an answer says besides the violations.
+#[derive(Serialize)]
+struct Head {
+    /// How many match; as many of them as the limits permit follow.
+    total: usize,
+}
+
+/// Answers with the violations.
+pub(in crate::serve) async fn violations(
+    Extract(site): Extract<Site>,
+    query: Result<Query<ViolationsQuery>, QueryRejection>,
+) -> Response {
+    let query = match query {
+        Ok(Query(query)) => query,
+        Err(rejection) => return failure(StatusCode::BAD_REQUEST, rejection.body_text()),
+    };
+    site.owner.refresh().await;
+    let view = site.views.newest();
+    let build =
+        move || answer(&view, &query).unwrap_or_else(|error| failure(StatusCode::BAD_REQUEST, error.to_string()));
+    site.builders.build(build).await
+}
+
+fn answer(view: &View, query: &ViolationsQuery) -> Result<Response, MatchError> {
+    let known = || view.violations.kept.iter().map(|violation| violation.about.clone()).collect();
+    let selection = Selection::of(query.selector.as_deref(), known)?;
+    let (head, violations) = chosen(view, query, &selection);
+    let mut answer = Answer::new(&head, "violations");
+    // One after the other until it is full.
+    let _ = violations.iter().all(|violation| answer.push(violation));
+    Ok(answer.finish())
+}
+
+fn chosen<'a>(view: &'a View, query: &ViolationsQuery, selection: &Selection) -> (Head, Vec<&'a Violation>) {
+    let mut violations = newest(view);
+    violations.retain(|violation| query.chooses(violation, selection));
+    let head = Head { total: violations.len() };
+    violations.truncate(query.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT));
+    (head, violations)
+}
+
+/// All that are kept, the one that was seen last first.
+pub(in crate::serve) fn newest(view: &View) -> Vec<&Violation> {
+    let mut violations: Vec<&Violation> = view.violations.kept.iter().map(AsRef::as_ref).collect();
+    violations.sort_by_key(|violation| std::cmp::Reverse((violation.last_seen, violation.time)));
+    violations
+}

@@ -1,0 +1,221 @@
+//! `/api/v1/workloads`: what `/metrics` says, for programs that want JSON, and more than numbers.
+//!
+//! Answers have the envelope of Prometheus' own API: `{"status": "success", "data": ...}`.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Query, State as Extract, rejection::QueryRejection},
+    http::StatusCode,
+    response::Response,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    json::{Answer, failure},
+    query::{MatchError, Selection},
+};
+use crate::{
+    clock::unix_time,
+    kernel::ProbeStatus,
+    model::Totals,
+    serve::{Site, exposition::workload_series::denied_call},
+    snapshot::{Bound, Durations, Failure, Losses, Tally},
+    syscalls::{Call, CallId, IO_URING},
+    view::{FirstCall, View},
+    workload::{Labels, REMAINDER, Workload},
+};
+
+/// Workloads in an answer, unless the query says otherwise, and at most.
+const DEFAULT_LIMIT: usize = 500;
+const MAX_LIMIT: usize = 10_000;
+
+/// The query of `/api/v1/workloads`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::serve) struct WorkloadsQuery {
+    /// Only workloads whose `cgroup` begins with this.
+    prefix: String,
+    /// Only workloads that this selects, by all that is known of them: `namespace="shop",owner=~"web|api"`.
+    #[serde(rename = "match")]
+    pub(in crate::serve) selector: Option<String>,
+    /// At most so many, the busiest first; [`DEFAULT_LIMIT`] unless given.
+    limit: Option<usize>,
+}
+
+/// What an answer says besides the workloads.
+#[derive(Serialize)]
+struct Head {
+    /// Seconds since 1970.
+    snapshot_time: f64,
+    probes: Vec<ProbeStatus>,
+    lost: Losses,
+    /// How many workloads match; as many of them as the limits permit follow.
+    total: usize,
+    first_calls: Vec<Arc<FirstCall>>,
+}
+
+#[derive(Serialize)]
+struct WorkloadEntry {
+    /// Its labels, as its series have them.
+    workload: Workload,
+    /// All that is known of it.
+    about: Labels,
+    gone: bool,
+    calls: u64,
+    syscalls: Vec<CallEntry>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<ErrorEntry>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    denied: Vec<DeniedEntry>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    durations: Vec<DurationEntry>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    io_uring: Vec<OperationEntry>,
+}
+
+#[derive(Serialize)]
+struct ErrorEntry {
+    abi: &'static str,
+    syscall: &'static str,
+    errno: &'static str,
+    errors: u64,
+}
+
+#[derive(Serialize)]
+struct DeniedEntry {
+    abi: &'static str,
+    syscall: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errno: Option<&'static str>,
+    attempts: u64,
+}
+
+#[derive(Serialize)]
+struct DurationEntry {
+    abi: &'static str,
+    syscall: &'static str,
+    calls: u64,
+    seconds: f64,
+    /// Of the configured buckets: how many calls took at most so long.
+    buckets: Vec<BucketEntry>,
+}
+
+#[derive(Serialize)]
+struct BucketEntry {
+    le: f64,
+    calls: u64,
+}
+
+#[derive(Serialize)]
+struct OperationEntry {
+    op: &'static str,
+    requests: u64,
+}
+
+#[derive(Serialize)]
+struct CallEntry {
+    abi: &'static str,
+    syscall: &'static str,
+    calls: u64,
+}
+
+/// Answers with the workloads, the busiest first.
+pub(in crate::serve) async fn workloads(
+    Extract(site): Extract<Site>,
+    query: Result<Query<WorkloadsQuery>, QueryRejection>,
+) -> Response {
+    let query = match query {
+        Ok(Query(query)) => query,
+        Err(rejection) => return failure(StatusCode::BAD_REQUEST, rejection.body_text()),
+    };
+    site.owner.refresh().await;
+    let view = site.views.newest();
+    let build =
+        move || answer(&view, &query).unwrap_or_else(|error| failure(StatusCode::BAD_REQUEST, error.to_string()));
+    site.builders.build(build).await
+}
+
+fn answer(view: &View, query: &WorkloadsQuery) -> Result<Response, MatchError> {
+    let known = || view.model.workloads().map(|(_, totals)| totals.about.clone()).collect();
+    let selection = Selection::of(query.selector.as_deref(), known)?;
+    let (head, chosen) = chosen(view, query, &selection);
+    let mut answer = Answer::new(&head, "workloads");
+    // One after the other until it is full.
+    let _ = chosen.iter().all(|(workload, totals)| answer.push(&entry(view, workload, totals)));
+    Ok(answer.finish())
+}
+
+fn chosen<'a>(
+    view: &'a View,
+    query: &WorkloadsQuery,
+    selection: &Selection,
+) -> (Head, Vec<(&'a Workload, &'a Arc<Totals>)>) {
+    let is_chosen = |workload: &Workload, totals: &Totals| {
+        selection.has(&totals.about) && workload.label("cgroup").starts_with(&query.prefix)
+    };
+    let workloads = view.model.workloads().filter(|(workload, totals)| is_chosen(workload, totals));
+    let mut chosen: Vec<_> = workloads.collect();
+    chosen.sort_by_cached_key(|(_, totals)| std::cmp::Reverse(totals.counts.calls.sum()));
+    let head = Head {
+        snapshot_time: unix_time(view.snapshot.time),
+        probes: view.host.probes.clone(),
+        lost: view.snapshot.losses,
+        total: chosen.len(),
+        first_calls: view.first_calls.clone(),
+    };
+    chosen.truncate(query.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT));
+    (head, chosen)
+}
+
+fn entry(view: &View, workload: &Workload, totals: &Totals) -> WorkloadEntry {
+    let (operations, calls): (Vec<_>, Vec<_>) =
+        most_first(&totals.counts.calls, |call| view.host.calls.call(call)).partition(|(call, _)| call.abi == IO_URING);
+    let call = |(call, calls): (Call, u64)| CallEntry { abi: call.abi, syscall: call.syscall, calls };
+    let operation = |(call, requests): (Call, u64)| OperationEntry { op: call.syscall, requests };
+    let failure = |failure| match failure {
+        Failure::Of(call, errno) => (view.host.calls.call(call), errno.name()),
+        Failure::Other => (Call { abi: REMAINDER, syscall: REMAINDER }, REMAINDER),
+    };
+    let error = |((call, errno), errors): ((Call, _), u64)| {
+        let Call { abi, syscall } = call;
+        ErrorEntry { abi, syscall, errno, errors }
+    };
+    let denied = |((call, errno), attempts): ((Call, _), u64)| {
+        let Call { abi, syscall } = call;
+        DeniedEntry { abi, syscall, errno, attempts }
+    };
+    WorkloadEntry {
+        workload: workload.clone(),
+        about: totals.about.clone(),
+        gone: totals.is_gone(),
+        calls: calls.iter().map(|(_, calls)| calls).sum(),
+        syscalls: calls.into_iter().map(call).collect(),
+        errors: most_first(&totals.counts.errors, failure).map(error).collect(),
+        denied: most_first(&totals.counts.denied, |denial| denied_call(&view.host, denial)).map(denied).collect(),
+        durations: totals.counts.durations.iter().map(|(call, durations)| duration(view, call, durations)).collect(),
+        io_uring: operations.into_iter().map(operation).collect(),
+    }
+}
+
+fn duration(view: &View, call: CallId, durations: &Durations) -> DurationEntry {
+    let Call { abi, syscall } = view.host.calls.call(call);
+    let bucket = |&bound: &Bound| BucketEntry { le: bound.seconds(), calls: durations.at_most(bound) };
+    DurationEntry {
+        abi,
+        syscall,
+        calls: durations.count(),
+        seconds: durations.seconds(),
+        buckets: view.host.duration_bounds.iter().map(bucket).collect(),
+    }
+}
+
+/// Counts under the names of what they count, the highest first.
+pub(in crate::serve) fn most_first<K: Ord + Copy, N>(
+    tally: &Tally<K>,
+    name: impl Fn(K) -> N,
+) -> std::vec::IntoIter<(N, u64)> {
+    let mut counts: Vec<(K, u64)> = tally.iter().map(|(key, &count)| (key, count)).collect();
+    counts.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
+    counts.into_iter().map(|(key, count)| (name(key), count)).collect::<Vec<_>>().into_iter()
+}

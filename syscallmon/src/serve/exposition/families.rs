@@ -1,0 +1,542 @@
+//! The table of metric families: a new metric is one row here. `METRICS.md` is generated from it.
+
+use prometheus::proto::MetricType;
+
+use super::{
+    encode::family::SeriesWriter,
+    sample::Samples,
+    workload_series::{self, Subject},
+};
+use crate::{
+    alert::SinkStatus,
+    blocking::{self, WorkStatus},
+    clock::unix_time,
+    detect::{MAX_BASELINES, Removed},
+    logging,
+    process::LookupResult,
+    snapshot::Tally,
+    syscalls,
+    view::View,
+};
+
+/// One metric family.
+pub struct Family {
+    /// Its name.
+    pub name: &'static str,
+    /// Counter or gauge.
+    pub kind: MetricType,
+    /// The labels of its series.
+    pub labels: &'static [&'static str],
+    /// Its HELP text: what it counts, and in which unit.
+    pub help: &'static str,
+    /// Makes its series.
+    pub(in crate::serve) series: Series,
+}
+
+/// How the series of a family are made.
+#[derive(Clone, Copy)]
+pub(in crate::serve) enum Series {
+    /// Those of the daemon and the host, which are few.
+    Host(fn(&View, &mut Samples)),
+    /// Those of one workload, from its totals alone: their text is kept as long as these stay the same.
+    Workload(fn(&Subject<'_>, &mut SeriesWriter<'_>)),
+    /// Those of all workloads.
+    Workloads(fn(&View, &mut SeriesWriter<'_>)),
+}
+
+/// The labels of calls, after those that name the workload unless configured otherwise; of `syscall` and `set` one or
+/// none, as `metrics.syscalls` has it.
+const CALLS: &[&str] = &["namespace", "pod", "container", "cgroup", "syscall", "set", "abi"];
+
+/// Every family that syscallmon exports of its own; `process_*` come from the prometheus crate.
+pub const FAMILIES: &[Family] = &[
+    Family {
+        name: "syscallmon_syscalls_total",
+        kind: MetricType::COUNTER,
+        labels: CALLS,
+        help: "System calls that entered the kernel, by workload, syscall and ABI.",
+        series: Series::Workload(workload_series::syscalls_total),
+    },
+    Family {
+        name: "syscallmon_syscall_errors_total",
+        kind: MetricType::COUNTER,
+        labels: &["namespace", "pod", "container", "cgroup", "syscall", "set", "abi", "errno"],
+        help: "System calls that returned an error, by errno. Calls that a signal interrupted and the kernel restarts, or ends with \
+               EINTR afterwards, are none. Beyond capacity.errors pairs, those of a workload are counted under (remainder).",
+        series: Series::Workload(workload_series::syscall_errors_total),
+    },
+    Family {
+        name: "syscallmon_syscalls_denied_total",
+        kind: MetricType::COUNTER,
+        labels: &["namespace", "pod", "container", "cgroup", "syscall", "set", "abi", "errno"],
+        help: "System calls that seccomp refused before they entered the kernel; they are in no other family. Only refusals with ENOSYS, which \
+               tell programs to do without, have an errno. Beyond capacity.denied, those of a workload are counted under (remainder).",
+        series: Series::Workload(workload_series::syscalls_denied_total),
+    },
+    Family {
+        name: "syscallmon_syscall_duration_seconds",
+        kind: MetricType::HISTOGRAM,
+        labels: &["namespace", "pod", "container", "cgroup", "syscall", "set"],
+        help: "How long system calls took, of those in latency.syscalls, from entering the kernel to leaving it.",
+        series: Series::Workload(workload_series::syscall_duration_seconds),
+    },
+    Family {
+        name: "syscallmon_io_uring_requests_total",
+        kind: MetricType::COUNTER,
+        labels: &["namespace", "pod", "container", "cgroup", "op"],
+        help: "Operations given to io_uring, by workload and opcode; they make no system calls of their own.",
+        series: Series::Workload(workload_series::io_uring_requests_total),
+    },
+    Family {
+        name: "syscallmon_unexpected_syscalls_total",
+        kind: MetricType::COUNTER,
+        labels: &["namespace", "pod", "container", "cgroup", "syscall", "abi", "policy", "severity"],
+        help: "System calls, operations of io_uring (abi io_uring) and refused attempts that a workload's policy does not expect, since it is \
+               in force.",
+        series: Series::Workloads(workload_series::unexpected_syscalls_total),
+    },
+    Family {
+        name: "syscallmon_workload_info",
+        kind: MetricType::GAUGE,
+        labels: &[
+            "namespace",
+            "pod",
+            "container",
+            "cgroup",
+            "container_id",
+            "image",
+            "runtime",
+            "pod_uid",
+            "node",
+            "owner",
+            "owner_kind",
+        ],
+        help: "What is known of a workload; of its containers, the newest. Joins by the labels that the workload's other series have; always 1.",
+        series: Series::Workload(workload_series::workload_info),
+    },
+    Family {
+        name: "syscallmon_lost_total",
+        kind: MetricType::COUNTER,
+        labels: &["reason"],
+        help: "Calls and events that were lost, or counted without their workload, by reason.",
+        series: Series::Host(|view, samples| {
+            for (reason, count) in view.losses() {
+                if let Some(count) = count {
+                    samples.add(&[("reason", reason.name)], count as f64);
+                }
+            }
+        }),
+    },
+    Family {
+        name: "syscallmon_probe_up",
+        kind: MetricType::GAUGE,
+        labels: &["probe"],
+        help: "Whether a probe is attached.",
+        series: Series::Host(|view, samples| {
+            for status in &view.host.probes {
+                samples.add(&[("probe", status.probe.name())], f64::from(u8::from(status.is_up())));
+            }
+        }),
+    },
+    Family {
+        name: "syscallmon_probe_info",
+        kind: MetricType::GAUGE,
+        labels: &["probe", "implementation"],
+        help: "Which implementation of a probe runs on this kernel; always 1.",
+        series: Series::Host(|view, samples| {
+            for status in &view.host.probes {
+                let implementation = status.implementation.unwrap_or("none");
+                samples.add(&[("probe", status.probe.name()), ("implementation", implementation)], 1.0);
+            }
+        }),
+    },
+    Family {
+        name: "syscallmon_cgroup_hierarchy_info",
+        kind: MetricType::GAUGE,
+        labels: &["hierarchy"],
+        help: "By the cgroups of which hierarchy workloads are told apart: cgroup2, a v1 controller, or cgroup2 and, for tasks in \
+               its root, a v1 controller (cgroup2+memory); always 1.",
+        series: Series::Host(|view, samples| samples.add(&[("hierarchy", &view.host.hierarchy)], 1.0)),
+    },
+    Family {
+        name: "syscallmon_series",
+        kind: MetricType::GAUGE,
+        labels: &[],
+        help: "Series in use in the kernel's tables: (cgroup, ABI, syscall), each with its errnos, and once more if refused.",
+        series: Series::Host(|view, samples| samples.add(&[], f64::from(view.snapshot.series))),
+    },
+    Family {
+        name: "syscallmon_series_capacity",
+        kind: MetricType::GAUGE,
+        labels: &[],
+        help: "Series that the kernel's tables have room for.",
+        series: Series::Host(|view, samples| samples.add(&[], f64::from(view.host.capacity.series))),
+    },
+    Family {
+        name: "syscallmon_histograms",
+        kind: MetricType::GAUGE,
+        labels: &[],
+        help: "Histograms of durations (cgroup, ABI, syscall) in use in the kernel's tables.",
+        series: Series::Host(|view, samples| samples.add(&[], f64::from(view.snapshot.histograms))),
+    },
+    Family {
+        name: "syscallmon_histograms_capacity",
+        kind: MetricType::GAUGE,
+        labels: &[],
+        help: "Histograms of durations that the kernel's tables have room for.",
+        series: Series::Host(|view, samples| samples.add(&[], f64::from(view.host.capacity.histograms))),
+    },
+    Family {
+        name: "syscallmon_cgroups",
+        kind: MetricType::GAUGE,
+        labels: &[],
+        help: "Cgroups that have a slot in the kernel's tables: those that made a call and are not freed yet.",
+        series: Series::Host(|view, samples| samples.add(&[], view.snapshot.cgroups as f64)),
+    },
+    Family {
+        name: "syscallmon_cgroups_capacity",
+        kind: MetricType::GAUGE,
+        labels: &[],
+        help: "Cgroups that the kernel's tables have room for.",
+        series: Series::Host(|view, samples| samples.add(&[], f64::from(view.host.capacity.cgroups))),
+    },
+    Family {
+        name: "syscallmon_kernel_memory_bytes",
+        kind: MetricType::GAUGE,
+        labels: &[],
+        help: "Memory of the kernel's tables, as the kernel accounts it.",
+        series: Series::Host(|view, samples| samples.add(&[], view.host.kernel_memory_bytes as f64)),
+    },
+    Family {
+        name: "syscallmon_workloads",
+        kind: MetricType::GAUGE,
+        labels: &["state"],
+        help: "Workloads: alive or gone and not forgotten yet, both exported; waiting for a name, and not exported until then.",
+        series: Series::Host(|view, samples| {
+            let gone = view.model.workloads().filter(|(_, totals)| totals.is_gone()).count();
+            let all = view.model.workloads().count();
+            samples.add(&[("state", "alive")], (all - gone) as f64);
+            samples.add(&[("state", "gone")], gone as f64);
+            samples.add(&[("state", "waiting")], view.model.held() as f64);
+        }),
+    },
+    Family {
+        name: "syscallmon_workload_series",
+        kind: MetricType::GAUGE,
+        labels: &[],
+        help: "Series of workloads, of all families together; a histogram is 16.",
+        series: Series::Host(|view, samples| samples.add(&[], view.model.series() as f64)),
+    },
+    Family {
+        name: "syscallmon_names_source_up",
+        kind: MetricType::GAUGE,
+        labels: &["source"],
+        help: "Whether a source of names answered when it was last asked; absent where it is not there or switched off.",
+        series: Series::Host(|view, samples| {
+            for status in &view.sources {
+                samples.add(&[("source", status.source.name())], f64::from(u8::from(status.is_up())));
+            }
+        }),
+    },
+    Family {
+        name: "syscallmon_names_source_failures_total",
+        kind: MetricType::COUNTER,
+        labels: &["source"],
+        help: "How often a source of names did not answer, or not so that it could be understood.",
+        series: Series::Host(|view, samples| {
+            for status in &view.sources {
+                samples.add(&[("source", status.source.name())], status.failures as f64);
+            }
+        }),
+    },
+    Family {
+        name: "syscallmon_names_unresolved",
+        kind: MetricType::GAUGE,
+        labels: &[],
+        help: "Containers whose name no source has told yet.",
+        series: Series::Host(|view, samples| samples.add(&[], view.unresolved as f64)),
+    },
+    Family {
+        name: "syscallmon_policies",
+        kind: MetricType::GAUGE,
+        labels: &[],
+        help: "Policies in force, the built-in one among them.",
+        series: Series::Host(|view, samples| samples.add(&[], view.policies.iter().len() as f64)),
+    },
+    Family {
+        name: "syscallmon_policy_reload_success",
+        kind: MetricType::GAUGE,
+        labels: &[],
+        help: "Whether every policy was valid when the policies were last read.",
+        series: Series::Host(|view, samples| samples.add(&[], f64::from(u8::from(view.policy_reload.is_ok)))),
+    },
+    Family {
+        name: "syscallmon_policy_problems",
+        kind: MetricType::GAUGE,
+        labels: &[],
+        help: "Bad policies, and files with policies that cannot be read, when the policies were last read.",
+        series: Series::Host(|view, samples| samples.add(&[], view.policy_reload.problems as f64)),
+    },
+    Family {
+        name: "syscallmon_policy_reload_success_timestamp_seconds",
+        kind: MetricType::GAUGE,
+        labels: &[],
+        help: "When the policies were last read with success, in seconds since 1970.",
+        series: Series::Host(|view, samples| samples.add(&[], unix_time(view.policy_reload.last_success))),
+    },
+    Family {
+        name: "syscallmon_violations",
+        kind: MetricType::GAUGE,
+        labels: &[],
+        help: "Violations of policies that the API has.",
+        series: Series::Host(|view, samples| samples.add(&[], view.violations.kept.len() as f64)),
+    },
+    Family {
+        name: "syscallmon_violations_dropped_total",
+        kind: MetricType::COUNTER,
+        labels: &[],
+        help: "Violations that the API has no room for; they are reported, and their calls are counted.",
+        series: Series::Host(|view, samples| samples.add(&[], view.violations.dropped as f64)),
+    },
+    Family {
+        name: "syscallmon_policy_baselines",
+        kind: MetricType::GAUGE,
+        labels: &["policy", "state"],
+        help: "Baselines of policies that learn: learning, or guarding, which is when calls that were not learned are unexpected.",
+        series: Series::Host(|view, samples| {
+            let all = view.baselines.iter().map(|baseline| ((baseline.policy.as_ref(), baseline.state.name()), 1));
+            let counts: Tally<(&str, &str)> = all.collect();
+            for ((policy, state), &count) in counts.iter() {
+                samples.add(&[("policy", policy), ("state", state)], count as f64);
+            }
+        }),
+    },
+    Family {
+        name: "syscallmon_policy_baseline_calls",
+        kind: MetricType::GAUGE,
+        labels: &["kind", "policy", "state"],
+        help: "Calls that a kind of workloads has learned.",
+        series: Series::Host(|view, samples| {
+            for baseline in view.baselines.iter() {
+                let state = ("state", baseline.state.name());
+                samples.add(
+                    &[("kind", baseline.kind.as_str()), ("policy", &baseline.policy), state],
+                    baseline.size() as f64,
+                );
+            }
+        }),
+    },
+    Family {
+        name: "syscallmon_policy_baseline_began_timestamp_seconds",
+        kind: MetricType::GAUGE,
+        labels: &["kind", "policy"],
+        help: "When a kind of workloads began to learn, in seconds since 1970.",
+        series: Series::Host(|view, samples| {
+            for baseline in view.baselines.iter() {
+                let labels = [("kind", baseline.kind.as_str()), ("policy", &baseline.policy)];
+                samples.add(&labels, unix_time(baseline.began));
+            }
+        }),
+    },
+    Family {
+        name: "syscallmon_policy_baseline_partial",
+        kind: MetricType::GAUGE,
+        labels: &["kind", "policy"],
+        help: "Whether a kind of workloads began to learn after its containers started, and has not seen a start since.",
+        series: Series::Host(|view, samples| {
+            for baseline in view.baselines.iter() {
+                let labels = [("kind", baseline.kind.as_str()), ("policy", &baseline.policy)];
+                samples.add(&labels, f64::from(u8::from(baseline.partial)));
+            }
+        }),
+    },
+    Family {
+        name: "syscallmon_policy_baselines_refused",
+        kind: MetricType::GAUGE,
+        labels: &[],
+        help: "Kinds of workloads that were there lately and are not learned, since there are too many baselines.",
+        series: Series::Host(|view, samples| samples.add(&[], view.baselines.refused as f64)),
+    },
+    Family {
+        name: "syscallmon_policy_baselines_limit",
+        kind: MetricType::GAUGE,
+        labels: &[],
+        help: "Most baselines that there can be.",
+        series: Series::Host(|_, samples| samples.add(&[], MAX_BASELINES as f64)),
+    },
+    Family {
+        name: "syscallmon_policy_baselines_removed_total",
+        kind: MetricType::COUNTER,
+        labels: &["reason"],
+        help: "Baselines that the daemon removed: no workload had them for too long, or others needed the room.",
+        series: Series::Host(|view, samples| {
+            let Removed { expired, displaced } = view.baselines.removed;
+            samples.add(&[("reason", "expired")], expired as f64);
+            samples.add(&[("reason", "displaced")], displaced as f64);
+        }),
+    },
+    Family {
+        name: "syscallmon_policy_store_up",
+        kind: MetricType::GAUGE,
+        labels: &[],
+        help: "Whether all baselines are on disk; absent as long as there are none.",
+        series: Series::Host(|view, samples| {
+            if let Some(is_up) = view.baselines.store.is_up {
+                samples.add(&[], f64::from(u8::from(is_up)));
+            }
+        }),
+    },
+    Family {
+        name: "syscallmon_policy_store_errors_total",
+        kind: MetricType::COUNTER,
+        labels: &[],
+        help: "How often baselines could not be read from disk or written to it.",
+        series: Series::Host(|view, samples| samples.add(&[], view.baselines.store.errors as f64)),
+    },
+    Family {
+        name: "syscallmon_policy_store_unreadable_files",
+        kind: MetricType::GAUGE,
+        labels: &[],
+        help: "Files of baselines that cannot be used, and are left as they are: the log says which, and why.",
+        series: Series::Host(|view, samples| samples.add(&[], view.baselines.store.unreadable as f64)),
+    },
+    Family {
+        name: "syscallmon_alerts_sent_total",
+        kind: MetricType::COUNTER,
+        labels: &["sink"],
+        help: "Alerts that were delivered, by sink; an alert that is resolved counts once more, one that goes on does not.",
+        series: Series::Host(|view, samples| of_sinks(view, samples, |sink| sink.sent as f64)),
+    },
+    Family {
+        name: "syscallmon_alerts_failed_total",
+        kind: MetricType::COUNTER,
+        labels: &["sink"],
+        help: "Attempts to deliver alerts that failed, by sink. They are repeated unless the other side refuses the alert.",
+        series: Series::Host(|view, samples| of_sinks(view, samples, |sink| sink.failed as f64)),
+    },
+    Family {
+        name: "syscallmon_alerts_dropped_total",
+        kind: MetricType::COUNTER,
+        labels: &["sink", "reason"],
+        help: "Alerts that will not be delivered, by sink: queue_full found no room, refused were refused by the other side.",
+        series: Series::Host(|view, samples| {
+            for sink in &view.alerts.sinks {
+                for (reason, alerts) in [("queue_full", sink.queue_full), ("refused", sink.refused)] {
+                    samples.add(&[("sink", &sink.sink), ("reason", reason)], alerts as f64);
+                }
+            }
+        }),
+    },
+    Family {
+        name: "syscallmon_alerts_suppressed_total",
+        kind: MetricType::COUNTER,
+        labels: &[],
+        help: "New violations that were counted and not told, since their workload had more than alert.rate-limit.",
+        series: Series::Host(|view, samples| samples.add(&[], view.alerts.suppressed as f64)),
+    },
+    Family {
+        name: "syscallmon_alerts_queued",
+        kind: MetricType::GAUGE,
+        labels: &["sink"],
+        help: "Alerts that wait to be delivered, by sink.",
+        series: Series::Host(|view, samples| of_sinks(view, samples, |sink| sink.queued as f64)),
+    },
+    Family {
+        name: "syscallmon_alerts_last_success_timestamp_seconds",
+        kind: MetricType::GAUGE,
+        labels: &["sink"],
+        help: "When a sink last took what it was sent, in seconds since 1970; 0 if it never did.",
+        series: Series::Host(|view, samples| {
+            of_sinks(view, samples, |sink| sink.last_success.map_or(0.0, unix_time));
+        }),
+    },
+    Family {
+        name: "syscallmon_blocking_timeouts_total",
+        kind: MetricType::COUNTER,
+        labels: &["work"],
+        help: "File reads, writes and DNS look-ups that were given up at their deadline, by kind of work.",
+        series: Series::Host(|_, samples| of_blocking(samples, |status| status.timeouts as f64)),
+    },
+    Family {
+        name: "syscallmon_blocking_stuck_threads",
+        kind: MetricType::GAUGE,
+        labels: &["work"],
+        help: "Threads that have not returned from the kernel, although their deadline has passed.",
+        series: Series::Host(|_, samples| of_blocking(samples, |status| status.stuck as f64)),
+    },
+    Family {
+        name: "syscallmon_process_lookups_total",
+        kind: MetricType::COUNTER,
+        labels: &["result"],
+        help: "Questions to /proc about processes that made unexpected calls: read, gone, timed_out, or skipped for lack of a share.",
+        series: Series::Host(|_, samples| {
+            for result in LookupResult::ALL {
+                samples.add(&[("result", result.name())], result.count() as f64);
+            }
+        }),
+    },
+    Family {
+        name: "syscallmon_log_lines_dropped_total",
+        kind: MetricType::COUNTER,
+        labels: &[],
+        help: "Log lines that were not written, since stderr is blocked or closed.",
+        series: Series::Host(|_, samples| samples.add(&[], logging::dropped_lines() as f64)),
+    },
+    Family {
+        name: "syscallmon_snapshots_total",
+        kind: MetricType::COUNTER,
+        labels: &[],
+        help: "Snapshots taken of the kernel's tables.",
+        series: Series::Host(|view, samples| samples.add(&[], view.snapshot.number as f64)),
+    },
+    Family {
+        name: "syscallmon_snapshot_duration_seconds",
+        kind: MetricType::GAUGE,
+        labels: &[],
+        help: "How long the newest snapshot took to read and to take up.",
+        series: Series::Host(|view, samples| samples.add(&[], view.snapshot.duration.as_secs_f64())),
+    },
+    Family {
+        name: "syscallmon_snapshot_timestamp_seconds",
+        kind: MetricType::GAUGE,
+        labels: &[],
+        help: "When the newest snapshot was taken, in seconds since 1970.",
+        series: Series::Host(|view, samples| samples.add(&[], unix_time(view.snapshot.time))),
+    },
+    Family {
+        name: "syscallmon_config_last_reload_successful",
+        kind: MetricType::GAUGE,
+        labels: &[],
+        help: "Whether the last load of the configuration worked; if not, the one before is in force.",
+        series: Series::Host(|view, samples| samples.add(&[], f64::from(u8::from(view.config_reload.is_ok)))),
+    },
+    Family {
+        name: "syscallmon_config_last_reload_success_timestamp_seconds",
+        kind: MetricType::GAUGE,
+        labels: &[],
+        help: "When the configuration in force was loaded, in seconds since 1970.",
+        series: Series::Host(|view, samples| samples.add(&[], unix_time(view.config_reload.last_success))),
+    },
+    Family {
+        name: "syscallmon_build_info",
+        kind: MetricType::GAUGE,
+        labels: &["version", "arch", "syscall_table"],
+        help: "What is running: syscallmon's version, its architecture, and the Linux release that names of syscalls are from; always 1.",
+        series: Series::Host(|_, samples| {
+            let (version, arch) = (env!("CARGO_PKG_VERSION"), std::env::consts::ARCH);
+            samples.add(&[("version", version), ("arch", arch), ("syscall_table", syscalls::LINUX_VERSION)], 1.0);
+        }),
+    },
+];
+
+fn of_sinks(view: &View, samples: &mut Samples, value: fn(&SinkStatus) -> f64) {
+    for sink in &view.alerts.sinks {
+        samples.add(&[("sink", &sink.sink)], value(sink));
+    }
+}
+
+fn of_blocking(samples: &mut Samples, value: fn(&WorkStatus) -> f64) {
+    for status in blocking::status() {
+        samples.add(&[("work", status.work.name())], value(&status));
+    }
+}

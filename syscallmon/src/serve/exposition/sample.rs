@@ -1,0 +1,46 @@
+//! Collects the series of one family of the daemon and the host, in the form that the prometheus crate wants.
+
+use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricType};
+
+/// The series of one family.
+#[derive(Debug)]
+pub(in crate::serve) struct Samples {
+    kind: MetricType,
+    metrics: Vec<Metric>,
+}
+
+impl Samples {
+    pub(in crate::serve) fn new(kind: MetricType) -> Self {
+        Self { kind, metrics: Vec::new() }
+    }
+
+    /// Adds one series. Values above 2^53 lose their last digits: Prometheus' own values are 64-bit floats.
+    pub(in crate::serve) fn add(&mut self, labels: &[(&'static str, &str)], value: f64) {
+        self.push(labels.iter().map(label).collect(), value);
+    }
+
+    fn push(&mut self, labels: Vec<LabelPair>, value: f64) {
+        let mut metric = Metric::from_label(labels);
+        if self.kind == MetricType::COUNTER {
+            let mut counter = Counter::default();
+            counter.set_value(value);
+            metric.set_counter(counter);
+        } else {
+            let mut gauge = Gauge::default();
+            gauge.set_value(value);
+            metric.set_gauge(gauge);
+        }
+        self.metrics.push(metric);
+    }
+
+    pub(in crate::serve) fn into_metrics(self) -> Vec<Metric> {
+        self.metrics
+    }
+}
+
+fn label((name, value): &(&'static str, &str)) -> LabelPair {
+    let mut pair = LabelPair::default();
+    pair.set_name((*name).to_owned());
+    pair.set_value((*value).to_owned());
+    pair
+}

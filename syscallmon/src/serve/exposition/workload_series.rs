@@ -1,0 +1,135 @@
+//! Writes the series of workloads as text, from their totals and the facts of the host.
+//!
+//! Keeps nothing: [`super::exposition`] decides what is written again.
+
+use super::encode::{
+    family::{Bounds, Histogram, SeriesWriter},
+    labels::LabelText,
+    number::Timestamp,
+};
+use crate::{
+    detect::Counted,
+    model::Totals,
+    snapshot::{Denial, Failure},
+    syscalls::{Call, IO_URING},
+    view::{Host, View},
+    workload::{REMAINDER, Workload},
+};
+
+/// A workload whose series are written.
+pub(in crate::serve) struct Subject<'a> {
+    pub(in crate::serve) host: &'a Host,
+    pub(in crate::serve) workload: &'a Workload,
+    pub(in crate::serve) totals: &'a Totals,
+    /// The labels of all its series.
+    pub(in crate::serve) labels: LabelText,
+    /// The upper bounds of histograms' buckets.
+    pub(in crate::serve) bounds: &'a Bounds,
+}
+
+impl<'a> Subject<'a> {
+    pub(in crate::serve) fn new(
+        host: &'a Host,
+        bounds: &'a Bounds,
+        workload: &'a Workload,
+        totals: &'a Totals,
+    ) -> Self {
+        Self { host, workload, totals, labels: labels_of(workload), bounds }
+    }
+
+    /// When its counters began to count, if that is exported.
+    fn created(&self) -> Option<Timestamp> {
+        self.host.created(self.totals.created()).map(Timestamp::from)
+    }
+}
+
+/// These labels without the first one, if that has no name: the label of calls in families that do not tell them apart.
+fn named<'a>(labels: &'a [(&'a str, &'a str)]) -> &'a [(&'a str, &'a str)] {
+    match labels {
+        [("", _), rest @ ..] => rest,
+        _ => labels,
+    }
+}
+
+fn labels_of(workload: &Workload) -> LabelText {
+    let mut labels = LabelText::default();
+    workload.labels().for_each(|(name, value)| labels.push(name, value));
+    labels
+}
+
+pub(in crate::serve) fn syscalls_total(of: &Subject<'_>, series: &mut SeriesWriter<'_>) {
+    let (created, by) = (of.created(), of.host.layout.granularities().syscalls);
+    for (call, &calls) in of.host.layout.calls(&of.totals.counts).iter() {
+        let Call { abi, syscall } = of.host.calls.call(call);
+        if abi != IO_URING {
+            series.value(&of.labels, named(&[by.label(syscall), ("abi", abi)]), calls, created);
+        }
+    }
+}
+
+pub(in crate::serve) fn io_uring_requests_total(of: &Subject<'_>, series: &mut SeriesWriter<'_>) {
+    let created = of.created();
+    for (call, &requests) in of.totals.counts.calls.iter() {
+        let Call { abi, syscall } = of.host.calls.call(call);
+        if abi == IO_URING {
+            series.value(&of.labels, &[("op", syscall)], requests, created);
+        }
+    }
+}
+
+pub(in crate::serve) fn syscall_errors_total(of: &Subject<'_>, series: &mut SeriesWriter<'_>) {
+    let (created, by) = (of.created(), of.host.layout.granularities().errors);
+    for (failure, &errors) in of.host.layout.errors(&of.totals.counts).iter() {
+        let (Call { abi, syscall }, errno) = match failure {
+            Failure::Of(call, errno) => (of.host.calls.call(call), errno.name()),
+            Failure::Other => (Call { abi: REMAINDER, syscall: REMAINDER }, REMAINDER),
+        };
+        series.value(&of.labels, named(&[by.label(syscall), ("abi", abi), ("errno", errno)]), errors, created);
+    }
+}
+
+pub(in crate::serve) fn syscalls_denied_total(of: &Subject<'_>, series: &mut SeriesWriter<'_>) {
+    let (created, by) = (of.created(), of.host.layout.granularities().denied);
+    for (denial, &attempts) in of.host.layout.denied(&of.totals.counts).iter() {
+        let (Call { abi, syscall }, errno) = denied_call(of.host, denial);
+        let labels = [by.label(syscall), ("abi", abi), ("errno", errno.unwrap_or_default())];
+        let labels = if errno.is_some() { &labels[..] } else { &labels[..2] };
+        series.value(&of.labels, named(labels), attempts, created);
+    }
+}
+
+/// Names what was refused, and the errno where that tells the program to do without.
+pub(in crate::serve) fn denied_call(host: &Host, denial: Denial) -> (Call, Option<&'static str>) {
+    match denial {
+        Denial::Of(call) => (host.calls.call(call), None),
+        Denial::Unsupported(call) => (host.calls.call(call), Some("ENOSYS")),
+        Denial::Other => (Call { abi: REMAINDER, syscall: REMAINDER }, None),
+    }
+}
+
+pub(in crate::serve) fn syscall_duration_seconds(of: &Subject<'_>, series: &mut SeriesWriter<'_>) {
+    let created = of.created();
+    for (label, durations) in of.host.layout.durations(&of.totals.counts, &of.host.calls).iter() {
+        let cumulative: Vec<u64> = of.host.duration_bounds.iter().map(|&bound| durations.at_most(bound)).collect();
+        let (bounds, count, sum) = (of.bounds, durations.count(), durations.seconds());
+        let histogram = Histogram { bounds, cumulative: &cumulative, count, sum };
+        series.histogram(&of.labels, named(&[label]), histogram, created);
+    }
+}
+
+pub(in crate::serve) fn workload_info(of: &Subject<'_>, series: &mut SeriesWriter<'_>) {
+    if of.workload.is_one() {
+        let is_own = |name: &str| of.workload.labels().any(|(label, _)| label == name);
+        let about: Vec<(&str, &str)> = of.totals.about.iter().filter(|(name, _)| !is_own(name)).collect();
+        series.value(&of.labels, &about, 1, None);
+    }
+}
+
+pub(in crate::serve) fn unexpected_syscalls_total(view: &View, series: &mut SeriesWriter<'_>) {
+    for (Counted { workload, call, policy, severity }, &count) in view.violations.counts.iter() {
+        let Call { abi, syscall } = view.host.calls.call(*call);
+        let created = view.model.get(workload).and_then(|totals| totals.created());
+        let labels = [("syscall", syscall), ("abi", abi), ("policy", policy), ("severity", severity.name())];
+        series.value(&labels_of(workload), &labels, count, view.host.created(created).map(Timestamp::from));
+    }
+}

@@ -1,0 +1,247 @@
+//! `/`: a page for people. What runs, whether it is well, who is busy, and what was called for the first time.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use askama::Template;
+use axum::{
+    extract::State as Extract,
+    http::StatusCode,
+    response::{Html, IntoResponse, Response},
+};
+
+use super::{
+    Site,
+    api::{violations::newest, workloads::most_first},
+    exposition::workload_series::denied_call,
+};
+use crate::{
+    detect::{Severity, Violation},
+    kernel::ProbeStatus,
+    model::Totals,
+    process::Process,
+    snapshot::Failure,
+    syscalls::{Call, IO_URING},
+    view::{FirstCall, View},
+    workload::{SourceStatus, Workload},
+};
+
+/// How many workloads and first calls the page shows.
+const ROWS: usize = 25;
+
+/// How many calls of each workload it names.
+const CALLS: usize = 5;
+
+#[derive(Template)]
+#[template(path = "landing.html")]
+struct Page {
+    version: &'static str,
+    telemetry_path: String,
+    /// When counting began, where this is a replay.
+    recorded: Option<String>,
+    snapshot_age: String,
+    probes: Vec<ProbeStatus>,
+    sources: Vec<SourceStatus>,
+    unresolved: usize,
+    lost: Vec<(&'static str, u64)>,
+    series: String,
+    cgroups: String,
+    workloads: Vec<Row>,
+    more: usize,
+    first_calls: Vec<FirstRow>,
+    policies: usize,
+    policies_reloaded: bool,
+    violations: Vec<ViolationRow>,
+    more_violations: usize,
+}
+
+struct ViolationRow {
+    ago: String,
+    severity: Severity,
+    is_critical: bool,
+    workload: String,
+    call: String,
+    count: String,
+    process: String,
+    policy: Arc<str>,
+}
+
+struct Row {
+    workload: String,
+    gone: bool,
+    calls: String,
+    errors: String,
+    denied: String,
+    operations: String,
+    /// What there is to say of each signal: its name, and the most of it.
+    most: Vec<(&'static str, String)>,
+}
+
+struct FirstRow {
+    ago: String,
+    workload: String,
+    call: String,
+    process: String,
+}
+
+/// Answers with the page.
+pub(super) async fn page(Extract(site): Extract<Site>) -> Response {
+    site.owner.refresh().await;
+    let (view, telemetry_path) = (site.views.newest(), Arc::clone(&site.telemetry_path));
+    let build = move || {
+        let page = Page::new(&view, &telemetry_path);
+        match page.render() {
+            Ok(html) => Html(html).into_response(),
+            Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+        }
+    };
+    site.builders.build(build).await
+}
+
+impl Page {
+    fn new(view: &View, telemetry_path: &str) -> Self {
+        let mut busiest: Vec<(&Workload, &Arc<Totals>)> = view.model.workloads().collect();
+        busiest.sort_by_key(|(_, totals)| std::cmp::Reverse(totals.counts.calls.sum()));
+        let lost = view.losses().into_iter().map(|(reason, count)| (reason.help, count.unwrap_or_default()));
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            telemetry_path: telemetry_path.to_owned(),
+            recorded: view.host.is_replay.then(|| humantime::format_rfc3339_seconds(view.host.started.1).to_string()),
+            snapshot_age: format!("{:.1} s", view.snapshot.taken.elapsed().as_secs_f64()),
+            probes: view.host.probes.clone(),
+            sources: view.sources.clone(),
+            unresolved: view.unresolved,
+            lost: lost.filter(|(_, count)| *count != 0).collect(),
+            series: format!("{} of {}", view.snapshot.series, view.host.capacity.series),
+            cgroups: format!("{} of {}", view.snapshot.cgroups, view.host.capacity.cgroups),
+            more: busiest.len().saturating_sub(ROWS),
+            workloads: busiest.into_iter().take(ROWS).map(|(name, totals)| Row::new(view, name, totals)).collect(),
+            first_calls: view.first_calls.iter().take(ROWS).map(|call| FirstRow::new(call)).collect(),
+            policies: view.policies.iter().len(),
+            policies_reloaded: view.policy_reload.is_ok,
+            more_violations: view.violations.kept.len().saturating_sub(ROWS),
+            violations: newest(view).into_iter().take(ROWS).map(ViolationRow::new).collect(),
+        }
+    }
+}
+
+impl ViolationRow {
+    fn new(violation: &Violation) -> Self {
+        let Violation { call, severity, policy, .. } = violation;
+        let process = |process: &Process| {
+            let program = process.exe.as_ref().unwrap_or(&process.comm);
+            format!("{program} (pid {}, uid {})", process.pid, process.uid)
+        };
+        Self {
+            ago: ago(violation.last_seen),
+            severity: *severity,
+            is_critical: *severity == Severity::Critical,
+            workload: violation.workload.to_string(),
+            call: format!("{} ({}){}", call.syscall, call.abi, if violation.refused { ", denied" } else { "" }),
+            count: thousands(violation.count),
+            process: violation.process.as_ref().map(process).unwrap_or_default(),
+            policy: Arc::clone(policy),
+        }
+    }
+}
+
+fn ago(time: SystemTime) -> String {
+    format!("{} s ago", time.elapsed().unwrap_or_default().as_secs())
+}
+
+impl Row {
+    fn new(view: &View, workload: &Workload, totals: &Totals) -> Self {
+        let counts = &totals.counts;
+        let (operations, calls): (Vec<_>, Vec<_>) =
+            most_first(&counts.calls, |call| view.host.calls.call(call)).partition(|(call, _)| call.abi == IO_URING);
+        let name = |call| Self::name(view, call);
+        let failure = |failure| match failure {
+            Failure::Of(call, errno) => format!("{} {}", name(view.host.calls.call(call)), errno.name()),
+            Failure::Other => "others".to_owned(),
+        };
+        let denial = |denial| match denied_call(&view.host, denial) {
+            (call, Some(errno)) => format!("{} {errno}", name(call)),
+            (call, None) => name(call),
+        };
+        let sum = |counts: &[(Call, u64)]| thousands(counts.iter().map(|(_, count)| count).sum());
+        let most = [
+            ("calls", most_of(calls.iter().map(|&(call, count)| (name(call), count)))),
+            ("errors", most_of(most_first(&counts.errors, failure))),
+            ("denied", most_of(most_first(&counts.denied, denial))),
+            ("took", Self::slowest(view, totals)),
+            ("io_uring", most_of(operations.iter().map(|&(call, count)| (call.syscall.to_owned(), count)))),
+        ];
+        Self {
+            workload: workload.to_string(),
+            gone: totals.is_gone(),
+            calls: sum(&calls),
+            errors: thousands(counts.errors.sum()),
+            denied: thousands(counts.denied.sum()),
+            operations: sum(&operations),
+            most: most.into_iter().filter(|(_, text)| !text.is_empty()).collect(),
+        }
+    }
+
+    /// A call, with its ABI where that is not the usual one.
+    fn name(view: &View, call: Call) -> String {
+        let is_usual = Some(call.abi) == view.host.calls.abis().next();
+        if is_usual { call.syscall.to_owned() } else { format!("{}/{}", call.syscall, call.abi) }
+    }
+
+    /// The calls that took most time, and the mean of each.
+    fn slowest(view: &View, totals: &Totals) -> String {
+        let mut durations: Vec<_> = totals.counts.durations.iter().collect();
+        durations.sort_by_key(|(_, durations)| std::cmp::Reverse(durations.sum_ns));
+        let texts = durations.iter().take(CALLS).map(|(call, durations)| {
+            let mean = Duration::from_nanos(durations.sum_ns / durations.count().max(1));
+            format!("{} {mean:.1?}", Self::name(view, view.host.calls.call(*call)))
+        });
+        texts.collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// The first few of what comes most first.
+fn most_of(counts: impl Iterator<Item = (String, u64)>) -> String {
+    let texts = counts.take(CALLS).map(|(name, count)| format!("{name} {}", thousands(count)));
+    texts.collect::<Vec<_>>().join(", ")
+}
+
+impl FirstRow {
+    fn new(call: &FirstCall) -> Self {
+        Self {
+            ago: ago(call.time),
+            workload: call.workload.to_string(),
+            call: format!(
+                "{} ({} {}){}",
+                call.syscall,
+                call.abi,
+                call.number.cast_signed(),
+                if call.denied { ", denied" } else { "" }
+            ),
+            process: format!("{} (pid {}, uid {})", call.process.comm, call.process.pid, call.process.uid),
+        }
+    }
+}
+
+/// A number with its thousands apart.
+fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let groups: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().map(|group| std::str::from_utf8(group).expect("digits are ASCII")).collect();
+    groups.join("\u{202f}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_apart() {
+        let thin = |text: &str| text.replace(' ', "\u{202f}");
+        assert_eq!(thousands(0), "0");
+        assert_eq!(thousands(999), "999");
+        assert_eq!(thousands(1_234_567), thin("1 234 567"));
+    }
+}

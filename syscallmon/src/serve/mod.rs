@@ -1,0 +1,182 @@
+//! What the outside sees: the pages of the HTTP server and what they say.
+//!
+//! Reads [`crate::view`], asks the sampler for fresh counts, and never sees aya.
+
+mod api;
+mod exposition;
+mod landing;
+pub mod web;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::State as Extract,
+    http::{
+        HeaderMap, HeaderValue, StatusCode, Uri,
+        header::{CONTENT_ENCODING, CONTENT_TYPE, VARY},
+    },
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use tokio::{
+    sync::{Semaphore, watch},
+    task::spawn_blocking,
+};
+
+#[cfg(test)]
+pub(crate) use self::api::baselines::router as baseline_routes;
+pub use self::exposition::families;
+pub use self::{
+    api::query::{Since, SinceError},
+    exposition::renderer::{Error, Exposition, Renderer},
+};
+use self::{
+    api::{builders::Builders, json::failure},
+    exposition::{accept, encode::Format},
+};
+use crate::{
+    engine::Tunables,
+    view::{Requester, Views},
+};
+
+/// What `fuzz/` needs and nobody else: what clients send, without a socket.
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    use axum::body::Bytes;
+
+    use super::{
+        Renderer,
+        exposition::{accept, encode::Format},
+    };
+    pub use super::{api::local::refused as refusal, api::query::fuzzing::queries, web::fuzzing::*};
+
+    /// The newest exposition, in Prometheus' text format and as `OpenMetrics`.
+    #[must_use]
+    pub fn expositions(renderer: &Renderer) -> [Bytes; 2] {
+        [Format::Text, Format::OpenMetrics].map(|format| renderer.render(format).plain())
+    }
+}
+
+/// Paths that `--web.telemetry-path` cannot take.
+pub const PATHS: [&str; 6] =
+    ["/", "/healthz", "/readyz", "/api/v1/workloads", "/api/v1/violations", "/api/v1/policies"];
+
+/// A snapshot this much older than the poll interval means that the sampler is stuck.
+const STUCK: Duration = Duration::from_mins(1);
+
+/// What the pages need.
+#[derive(Clone)]
+pub struct Site {
+    views: Views,
+    owner: Requester,
+    renderer: Arc<Renderer>,
+    /// One rendering at a time. Held by the work, not by the request.
+    rendering: Arc<Semaphore>,
+    builders: Builders,
+    telemetry_path: Arc<str>,
+    tunables: watch::Receiver<Tunables>,
+}
+
+impl Site {
+    /// Brings it together.
+    ///
+    /// # Errors
+    ///
+    /// When the table of families has a mistake.
+    pub fn new(
+        views: Views,
+        owner: Requester,
+        telemetry_path: &str,
+        tunables: watch::Receiver<Tunables>,
+    ) -> Result<Self, Error> {
+        let renderer = Arc::new(Renderer::new(views.clone())?);
+        let (rendering, builders) = (Arc::new(Semaphore::new(1)), Builders::default());
+        Ok(Self { views, owner, renderer, rendering, builders, telemetry_path: telemetry_path.into(), tunables })
+    }
+
+    /// The newest exposition in the text format, of a snapshot that is fresh.
+    ///
+    /// # Errors
+    ///
+    /// When rendering fails.
+    pub async fn exposition(&self) -> Result<Bytes, Error> {
+        self.rendered(Format::Text, Exposition::plain).await
+    }
+
+    /// An encoding of the newest exposition. Rendering and compressing are done once for all who ask.
+    async fn rendered(
+        &self,
+        format: Format,
+        encode: impl FnOnce(&Exposition) -> Bytes + Send + 'static,
+    ) -> Result<Bytes, Error> {
+        self.owner.refresh().await;
+        let turn = Arc::clone(&self.rendering).acquire_owned().await;
+        let renderer = Arc::clone(&self.renderer);
+        let work = spawn_blocking(move || {
+            let _turn = turn;
+            encode(&renderer.render(format))
+        });
+        Ok(work.await?)
+    }
+
+    /// The pages.
+    pub fn router(self) -> Router {
+        let baselines = api::baselines::router(self.views.clone(), self.owner.clone());
+        Router::new()
+            .route(&self.telemetry_path, get(metrics))
+            .route("/", get(landing::page))
+            .route("/healthz", get(healthz))
+            .route("/readyz", get(readyz))
+            .route("/api/v1/workloads", get(api::workloads::workloads))
+            .route("/api/v1/violations", get(api::violations::violations))
+            .with_state(self)
+            .merge(baselines)
+            .fallback(nothing_here)
+    }
+}
+
+async fn nothing_here(uri: Uri) -> Response {
+    let text = "there is no such page: / has links to those that there are";
+    if uri.path().starts_with("/api/") {
+        return failure(StatusCode::NOT_FOUND, text.to_owned());
+    }
+    (StatusCode::NOT_FOUND, format!("{text}\n")).into_response()
+}
+
+async fn metrics(Extract(site): Extract<Site>, headers: HeaderMap) -> Response {
+    let (format, gzip) = (accept::format(&headers), accept::gzip(&headers));
+    let encode = if gzip { Exposition::gzip } else { Exposition::plain };
+    let body = match site.rendered(format, encode).await {
+        Ok(body) => body,
+        Err(error) => return (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    };
+    let mut response = Response::new(Body::from(body));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
+    headers.insert(VARY, HeaderValue::from_static("accept, accept-encoding"));
+    if gzip {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    response
+}
+
+/// Whether the daemon works: its sampler still takes snapshots.
+async fn healthz(Extract(site): Extract<Site>) -> (StatusCode, &'static str) {
+    let age = site.views.newest().snapshot.taken.elapsed();
+    if age <= site.tunables.borrow().poll_interval + STUCK {
+        (StatusCode::OK, "ok\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "no snapshot for too long\n")
+    }
+}
+
+/// Whether there is something to scrape.
+async fn readyz(Extract(site): Extract<Site>) -> (StatusCode, &'static str) {
+    if site.views.newest().snapshot.number > 0 {
+        (StatusCode::OK, "ready\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "no snapshot yet\n")
+    }
+}

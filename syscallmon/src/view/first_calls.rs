@@ -1,0 +1,131 @@
+//! The newest first calls of each workload, for people who want to see what a workload does.
+
+use std::{sync::Arc, time::SystemTime};
+
+use serde::Serialize;
+
+use crate::{
+    clock::unix_seconds,
+    fair_share::{Capacity, FairShare, Priority, Tenant},
+    process::Process,
+    workload::{Named, Place, Workload},
+};
+
+/// First calls that are remembered, of all workloads together.
+const CAPACITY: Capacity = Capacity { entries: 2048, bytes: 2 << 20 };
+
+/// A workload made a call, or was refused it, for the first time (since its cgroup was made, or since the daemon started).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FirstCall {
+    /// When.
+    #[serde(serialize_with = "unix_seconds")]
+    pub time: SystemTime,
+    /// Who.
+    pub workload: Workload,
+    /// The call's ABI.
+    pub abi: &'static str,
+    /// The call's name.
+    pub syscall: &'static str,
+    /// Its number within the ABI.
+    pub number: u64,
+    /// Whether seccomp refused the call.
+    pub denied: bool,
+    /// Who made it.
+    #[serde(flatten)]
+    pub process: Process,
+}
+
+/// See the module. No workload displaces what others did.
+#[derive(Debug)]
+pub struct FirstCalls {
+    calls: FairShare<u64, Arc<FirstCall>>,
+    number: u64,
+}
+
+impl Default for FirstCalls {
+    fn default() -> Self {
+        Self { calls: FairShare::new(CAPACITY), number: 0 }
+    }
+}
+
+impl FirstCalls {
+    /// Remembers a call of a tenant.
+    pub fn push(&mut self, tenant: Tenant, call: FirstCall) {
+        self.number += 1;
+        let bytes = size_of::<FirstCall>() + call.process.bytes();
+        self.calls.put(tenant, Priority::Normal, self.number, Arc::new(call), bytes);
+    }
+
+    /// All that are remembered, the newest first.
+    #[must_use]
+    pub fn newest(&self) -> Vec<Arc<FirstCall>> {
+        let mut calls: Vec<(&u64, &Arc<FirstCall>)> = self.calls.iter().collect();
+        calls.sort_unstable_by_key(|(number, _)| std::cmp::Reverse(**number));
+        calls.into_iter().map(|(_, call)| Arc::clone(call)).collect()
+    }
+
+    /// Gives names to the workloads that have none yet, and returns them by what those were called before.
+    pub fn rename(&mut self, name: impl Fn(&Arc<Place>) -> Option<Named>) -> Vec<(Workload, Named)> {
+        let named = |(&number, call): (&u64, &Arc<FirstCall>)| match &call.workload {
+            Workload::Unresolved(place) => Some((number, name(place)?)),
+            _ => None,
+        };
+        let mut renamed = Vec::new();
+        for (number, named) in self.calls.iter().filter_map(named).collect::<Vec<_>>() {
+            self.calls.reassign(&number, &Tenant::of(&named.workload, &named.about));
+            if let Some(call) = self.calls.get_mut(&number) {
+                let before = std::mem::replace(&mut Arc::make_mut(call).workload, named.workload.clone());
+                renamed.push((before, named));
+            }
+        }
+        renamed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workload::Labels;
+
+    fn made(calls: &mut FirstCalls, workload: &Workload, number: u64) {
+        let process = Process {
+            pid: 7,
+            tid: 7,
+            uid: 0,
+            comm: "sh".to_owned(),
+            exe: None,
+            command_line: None,
+            parents: Vec::new(),
+        };
+        let (time, workload) = (SystemTime::UNIX_EPOCH, workload.clone());
+        let tenant = Tenant::of(&workload, &Labels::default());
+        calls
+            .push(tenant, FirstCall { time, workload, abi: "x86_64", syscall: "read", number, denied: false, process });
+    }
+
+    #[test]
+    fn each_workload_keeps_its_newest_whatever_others_do() {
+        let (mut calls, quiet) = (FirstCalls::default(), Workload::cgroup("/quiet".into()));
+        for number in 0..300 {
+            made(&mut calls, &quiet, number);
+        }
+        for number in 0..10_000 {
+            made(&mut calls, &Workload::cgroup(format!("/flood-{}", number % 3).into()), number);
+        }
+        assert_eq!(calls.newest().len(), CAPACITY.entries);
+        let of_it = calls.newest().into_iter().filter(|call| call.workload == quiet);
+        assert_eq!(of_it.map(|call| call.number).collect::<Vec<_>>(), (0..300).rev().collect::<Vec<_>>());
+        assert_eq!(calls.newest()[0].number, 9999);
+    }
+
+    #[test]
+    fn a_name_that_comes_later_is_taken_up() {
+        let id = "a".repeat(64);
+        let place = Place::of(&format!("/docker/{id}").into());
+        let mut calls = FirstCalls::default();
+        made(&mut calls, &Workload::Unresolved(place.into()), 1);
+        let named = Named { workload: Workload::cgroup("/b".into()), about: Labels::default() };
+        calls.rename(|_| Some(named.clone()));
+        assert_eq!(calls.newest()[0].workload, named.workload);
+    }
+}
