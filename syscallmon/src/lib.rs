@@ -21,7 +21,7 @@ pub mod privileges;
 pub mod process;
 pub mod recording;
 pub mod rfc3339;
-pub(crate) mod scheduling;
+pub mod scheduling;
 pub mod serve;
 pub mod settings;
 pub mod snapshot;

@@ -9,7 +9,7 @@ const SLICE: u64 = 100_000;
 ///
 /// The thread gets short slices. Since Linux 6.12 a thread that wakes up takes the CPU from one with a longer slice, as long as it has not
 /// used more than its share. The share stays as it is, and no privilege is required. Older kernels take the request and ignore it.
-pub(crate) fn prefer_short_slices() {
+pub fn prefer_short_slices() {
     if let Err(error) = set_slice(SLICE) {
         tracing::debug!("cannot ask for short slices of CPU time: {error}");
     }

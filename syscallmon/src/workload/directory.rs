@@ -333,7 +333,8 @@ impl Directory {
         self.lock().sources.retain(|status| status.source != source);
     }
 
-    /// Containers that this API's source is to be asked for now, at most so many; otherwise, when.
+    /// Containers that this API's source is to be asked for now, at most so many; otherwise, when. New ones come first: containers that
+    /// nobody knows are asked for again and again, and may be many.
     pub(super) fn due(&self, api: Api, most: usize) -> Result<Vec<ContainerId>, Option<Instant>> {
         let (known, now, source) = (self.lock(), Instant::now(), SourceName::of(api));
         let unknown = known.containers.iter().filter(|(_, container)| container.facts.is_none());
@@ -342,10 +343,11 @@ impl Directory {
         for (id, container) in unknown {
             match container.retries.get(&source) {
                 Some((at, _)) if *at > now => next = Some(next.map_or(*at, |next| next.min(*at))),
-                _ if due.len() < most => due.push(Arc::clone(id)),
-                _ => {}
+                retry => due.push((retry.map_or(Duration::ZERO, |(_, pause)| *pause), container.since, id)),
             }
         }
+        due.sort_unstable();
+        let due: Vec<ContainerId> = due.into_iter().take(most).map(|(.., id)| Arc::clone(id)).collect();
         if due.is_empty() { Err(next) } else { Ok(due) }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::harness::{Daemon, KnownCalls, Scrape, TestCgroup, is_short, mount_tracefs, wait_for};
+use crate::harness::{Daemon, KnownCalls, ONLY_TESTS, Scrape, TestCgroup, is_short, mount_tracefs, wait_for};
 
 /// What the program's filter refuses.
 const REFUSED: &str = "mkdirat";
@@ -107,8 +107,7 @@ fn threads_that_begin_while_the_probes_attach_were_not_refused() {
 
 #[test]
 fn the_first_refusal_of_a_call_is_an_event() {
-    // Only the newest of all first calls are kept.
-    let (daemon, cgroup) = (Daemon::start_alone(&[]), TestCgroup::new("firstdenied"));
+    let (daemon, cgroup) = (Daemon::start(&[ONLY_TESTS]), TestCgroup::new("firstdenied"));
     KnownCalls::run(&[&"refused", &cgroup.path(), &"errno", &"3"]);
     daemon.settled_scrape();
     let answer: serde_json::Value = serde_json::from_str(&daemon.get("/api/v1/workloads").1).unwrap();

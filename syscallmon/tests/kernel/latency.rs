@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::harness::{Daemon, KnownCalls, TestCgroup, is_short, mount_tracefs, number};
+use crate::harness::{Daemon, KnownCalls, ONLY_TESTS, TestCgroup, is_short, mount_tracefs, number};
 
 /// Sleeps, and how long each is: between the bounds 8 ms and 16 ms, in steps of 1,024.
 const SLEEPS: u64 = 1000;
@@ -66,6 +66,7 @@ fn threads_that_die_inside_a_call_leave_nothing_behind() {
         "--latency.syscalls=read,nanosleep,execveat",
         FLAGS[2],
         "--capacity.timed-calls=1000",
+        ONLY_TESTS,
     ]);
     let cgroup = TestCgroup::new("dying");
     let (threads, execs) = if is_short() { ("2000", "100") } else { ("20000", "2000") };
@@ -82,16 +83,16 @@ fn threads_that_die_inside_a_call_leave_nothing_behind() {
 
 #[test]
 fn calls_that_find_no_histogram_are_counted_as_lost() {
-    // Nobody else makes this call; programs in Go, such as another test's dockerd, sleep all the time.
-    let flags = ["--probe.latency=true", "--latency.syscalls=getpriority", "--capacity.histograms=1"];
+    // A call that no other program makes: it fails, since there is no such timer.
+    let flags = ["--probe.latency=true", "--latency.syscalls=timer_getoverrun", "--capacity.histograms=1"];
     let daemon = Daemon::start_alone(&flags);
     let cgroups = ["first", "second"].map(TestCgroup::new);
     for cgroup in &cgroups {
-        KnownCalls::run(&[&"calls", &cgroup.path(), &number(libc::SYS_getpriority), &"5"]);
+        KnownCalls::run(&[&"calls", &cgroup.path(), &number(libc::SYS_timer_getoverrun), &"5"]);
     }
     let scrape = daemon.settled_scrape();
     let measured = cgroups.map(|cgroup| {
-        let labels = format!(r#"cgroup="{}",syscall="getpriority""#, cgroup.label());
+        let labels = format!(r#"cgroup="{}",syscall="timer_getoverrun""#, cgroup.label());
         scrape.value(&format!("syscallmon_syscall_duration_seconds_count{{{labels}}}"))
     });
     assert_eq!(measured, [Some(5), None]);

@@ -82,6 +82,43 @@ fn rules_choose_the_labels_and_what_is_exported() {
     assert_eq!(called(&scrape, r#"cgroup="(dropped)""#), Some(111), "counted, but together");
 }
 
+/// Makes cgroups that are called as Docker's containers, and makes a call in each, until it is dropped.
+struct UnknownContainers(Arc<AtomicBool>, Option<JoinHandle<()>>);
+
+impl UnknownContainers {
+    fn start() -> Self {
+        let ends = Arc::new(AtomicBool::new(false));
+        let cgroup = TestCgroup::new("unknown");
+        let make = {
+            let ends = Arc::clone(&ends);
+            move || {
+                for index in 0_u64.. {
+                    if ends.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    let directory = cgroup.path().join(format!("docker/{index:064x}"));
+                    fs::create_dir_all(&directory).unwrap();
+                    KnownCalls::run(&[&"calls", &directory, &number(libc::SYS_getppid), &"1"]);
+                    // Those that are still there are asked for again and again.
+                    if index >= 64 {
+                        let _ = fs::remove_dir(cgroup.path().join(format!("docker/{:064x}", index - 64)));
+                    }
+                }
+            }
+        };
+        Self(ends, Some(thread::spawn(make)))
+    }
+}
+
+impl Drop for UnknownContainers {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.1.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
 /// How often a container of this name slept.
 fn slept(scrape: &Scrape, name: &str) -> Option<u64> {
     let abi = std::env::consts::ARCH;
@@ -100,6 +137,8 @@ fn a_container_that_is_renamed_goes_on_under_its_new_name_and_is_judged_anew() {
     let id = docker.start_container(&["--name=original"], &asleep);
     wait_for("the container's calls", Duration::from_secs(30), || slept(&daemon.scrape(), "original"));
     docker.rename(&id, "renamed");
+    // Whoever makes containers that Docker does not know keeps it from nobody else's names.
+    let _unknown = UnknownContainers::start();
     let limit = Duration::from_secs(90);
     let first = wait_for("its calls under the new name", limit, || {
         let scrape = daemon.scrape();

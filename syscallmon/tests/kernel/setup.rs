@@ -4,7 +4,7 @@ use std::{fs, path::Path, process::Command};
 
 use serde_json::Value;
 
-use crate::harness::{Daemon, KnownCalls, TestCgroup, example, number};
+use crate::harness::{Daemon, KnownCalls, ONLY_TESTS, TestCgroup, example, number};
 
 /// How often `known_runtime` calls `umask` in the cgroup: once itself, and once in a hook.
 const UMASKS: u64 = 2;
@@ -13,7 +13,7 @@ const UMASKS: u64 = 2;
 const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
 /// Nobody is asked for names, so that containers that are none have their paths for names at once.
-const NAMELESS: [&str; 2] = ["--names.docker=off", "--names.podman=off"];
+const NAMELESS: [&str; 3] = ["--names.docker=off", "--names.podman=off", ONLY_TESTS];
 
 /// The first call of this name in a cgroup.
 #[derive(Debug)]
@@ -64,7 +64,7 @@ const WAYS: [(&str, &str); 8] = [
 
 #[test]
 fn what_a_runtime_calls_before_the_program_begins_is_counted_and_not_the_program_s() {
-    let daemon = Daemon::start(&[]);
+    let daemon = Daemon::start(&[ONLY_TESTS]);
     let program = KnownCalls::binary();
     for (way, copy) in WAYS {
         let cgroup = TestCgroup::new("setup");
@@ -83,7 +83,7 @@ fn what_a_runtime_calls_before_the_program_begins_is_counted_and_not_the_program
 
 #[test]
 fn a_program_is_told_from_its_runtime_by_what_it_is_and_not_by_its_path() {
-    let daemon = Daemon::start(&[]);
+    let daemon = Daemon::start(&[ONLY_TESTS]);
     let binary = KnownCalls::binary().display().to_string();
     for program in [format!("/proc/self/root{binary}"), format!("memory:{binary}")] {
         for (way, copy) in WAYS {
@@ -101,7 +101,8 @@ fn a_program_is_told_from_its_runtime_by_what_it_is_and_not_by_its_path() {
 
 #[test]
 fn an_executable_that_is_gone_is_marked() {
-    let (daemon, cgroup, directory) = (Daemon::start(&[]), TestCgroup::new("gone"), tempfile::tempdir().unwrap());
+    let (daemon, cgroup, directory) =
+        (Daemon::start(&[ONLY_TESTS]), TestCgroup::new("gone"), tempfile::tempdir().unwrap());
     let copy = directory.path().join("copy");
     fs::copy(KnownCalls::binary(), &copy).unwrap();
     let script = "echo 0 >$1/cgroup.procs; exec 5<$2; rm $2; exec /proc/self/fd/5 calls - $3 1";
@@ -157,21 +158,21 @@ fn a_container_in_a_unit_of_its_own_is_set_up_from_the_unit() {
 
 #[test]
 fn who_is_in_a_cgroup_cannot_hide_below_it() {
-    let (daemon, cgroup) = (Daemon::start(&[]), TestCgroup::new("below"));
+    let (daemon, cgroup) = (Daemon::start(&[ONLY_TESTS]), TestCgroup::new("below"));
     moves_a_child(&cgroup, "", "inner", &[]);
     assert!(is_seen(&daemon, &cgroup, "inner"));
 }
 
 #[test]
 fn who_is_in_a_pid_namespace_cannot_hide_beside_itself() {
-    let (daemon, cgroup) = (Daemon::start(&[]), TestCgroup::new("namespace"));
+    let (daemon, cgroup) = (Daemon::start(&[ONLY_TESTS]), TestCgroup::new("namespace"));
     moves_a_child(&cgroup, "beside", "inner", &["unshare", "--pid", "--fork"]);
     assert!(is_seen(&daemon, &cgroup, "inner"));
 }
 
 #[test]
 fn who_may_not_administer_the_host_is_no_runtime() {
-    let (daemon, cgroup) = (Daemon::start(&[]), TestCgroup::new("dropped"));
+    let (daemon, cgroup) = (Daemon::start(&[ONLY_TESTS]), TestCgroup::new("dropped"));
     moves_a_child(&cgroup, "beside", "inner", &["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-all"]);
     assert!(is_seen(&daemon, &cgroup, "inner"));
 }
@@ -179,7 +180,7 @@ fn who_may_not_administer_the_host_is_no_runtime() {
 #[test]
 fn a_process_without_privileges_that_is_moved_is_no_runtime_s() {
     // What systemd does for a user who asks it to (`AttachProcessesToUnit`, `StartTransientUnit` with a process that runs).
-    let (daemon, cgroup) = (Daemon::start(&[]), TestCgroup::new("user"));
+    let (daemon, cgroup) = (Daemon::start(&[ONLY_TESTS]), TestCgroup::new("user"));
     let user = "setpriv --reuid=65534 --regid=65534 --clear-groups";
     let child = r#"read -r _ < <(until grep -q . "$1/cgroup.procs"; do :; done; echo); umask 077"#;
     let script = format!(r#"{user} bash -c '{child}' bash "$1" & echo $! >"$1/cgroup.procs"; wait"#);
@@ -194,7 +195,7 @@ fn the_daemon_s_calls_are_its_own_wherever_it_runs() {
     let enter = r#"echo 0 >"$1/cgroup.procs"; shift; exec "$@""#;
     let mut command = Command::new("sh");
     command.args(["-c", enter, "sh"]).arg(cgroup.path()).arg(crate::harness::binary());
-    let daemon = Daemon::start_command(command.args(["run", "--web.listen-address", "127.0.0.1:0"]));
+    let daemon = Daemon::start_command(command.args(["run", ONLY_TESTS, "--web.listen-address", "127.0.0.1:0"]));
     let script = "echo 0 >$1/cgroup.procs; umask 077";
     KnownCalls::run_through(script, &[&cgroup.path()]);
     let first = first_calls(&daemon, &cgroup.label());

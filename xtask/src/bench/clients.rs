@@ -3,7 +3,9 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
+    fs::{self, File},
+    io::{BufRead, BufReader},
+    mem,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::atomic::{AtomicBool, Ordering},
@@ -13,6 +15,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
+use syscallmon::scheduling::prefer_short_slices;
 
 use super::{
     cgroup::Cgroup,
@@ -127,6 +130,8 @@ fn call_all(host: &Host, cgroup: &Cgroup) -> Result<()> {
 fn at_once(daemon: &Daemon) -> Result<[Figure; 2]> {
     let clients: Vec<Client> = (0..AT_ONCE).map(|_| daemon.client()).collect();
     clients.iter().try_for_each(|client| client.get("/healthz", false).map(drop))?;
+    // The first one renders as well.
+    interrupt::sleep(FRESH)?;
     let (cpu, before) = (daemon.cpu_time()?, daemon.memory()?);
     daemon.timed_scrape()?;
     let one = daemon.cpu_time()?.saturating_sub(cpu);
@@ -202,32 +207,58 @@ impl Files {
 
     /// Waits for lines about so many first calls; from each call, as its event tells it, to its line.
     fn watch(&self, count: usize) -> Result<Vec<Duration>> {
+        // Its own delays are none of the daemon's.
+        prefer_short_slices();
         let begin = Instant::now();
-        let mut reported = BTreeMap::new();
+        let (mut reported, mut lines) = (BTreeMap::new(), NewLines::default());
         while reported.len() < count {
             ensure!(begin.elapsed() < REPORT_TIMEOUT, "{} of {count} first calls have a line", reported.len());
             interrupt::check()?;
-            take_new(&self.lines(), &self.label, &mut reported)?;
+            let new = lines.take(&self.lines())?;
+            let now = SystemTime::now();
+            for line in new {
+                note(&line, now, &self.label, &mut reported)?;
+            }
             thread::sleep(Duration::from_micros(500));
         }
         Ok(reported.into_values().collect())
     }
 }
 
-/// Adds the calls of x32 whose lines were not there before: by cgroup and number, how long it took.
-fn take_new(path: &Path, label: &str, reported: &mut BTreeMap<(String, u64), Duration>) -> Result<()> {
-    let Ok(text) = fs::read_to_string(path) else { return Ok(()) };
-    let now = SystemTime::now();
-    let Some((whole, _)) = text.rsplit_once('\n') else { return Ok(()) };
-    for line in whole.lines() {
-        let line: Value = serde_json::from_str(line).context("a line is not JSON")?;
-        let cgroup = line["workload"]["cgroup"].as_str().unwrap_or_default();
-        let (Some(number), true) = (line["number"].as_u64(), cgroup.starts_with(label) && line["abi"] == "x32") else {
-            continue;
-        };
-        let seconds = line["time"].as_f64().context("a line has no time")?;
-        let time = SystemTime::UNIX_EPOCH + Duration::try_from_secs_f64(seconds).context("a line has no time")?;
-        reported.entry((cgroup.to_owned(), number)).or_insert_with(|| now.duration_since(time).unwrap_or_default());
+/// Reads a file that grows.
+#[derive(Default)]
+struct NewLines {
+    file: Option<BufReader<File>>,
+    /// The beginning of a line whose end is not there yet.
+    begun: String,
+}
+
+impl NewLines {
+    /// The lines that were not there before; none while there is no file.
+    fn take(&mut self, path: &Path) -> Result<Vec<String>> {
+        if self.file.is_none() {
+            self.file = File::open(path).ok().map(BufReader::new);
+        }
+        let Some(file) = &mut self.file else { return Ok(Vec::new()) };
+        let mut lines = Vec::new();
+        while file.read_line(&mut self.begun).context("cannot read the lines")? > 0 {
+            if self.begun.ends_with('\n') {
+                lines.push(mem::take(&mut self.begun));
+            }
+        }
+        Ok(lines)
     }
+}
+
+/// Notes how long it took to a line, if it is about a call of x32 of these cgroups: by cgroup and number.
+fn note(line: &str, now: SystemTime, label: &str, reported: &mut BTreeMap<(String, u64), Duration>) -> Result<()> {
+    let line: Value = serde_json::from_str(line).context("a line is not JSON")?;
+    let cgroup = line["workload"]["cgroup"].as_str().unwrap_or_default();
+    let (Some(number), true) = (line["number"].as_u64(), cgroup.starts_with(label) && line["abi"] == "x32") else {
+        return Ok(());
+    };
+    let seconds = line["time"].as_f64().context("a line has no time")?;
+    let time = SystemTime::UNIX_EPOCH + Duration::try_from_secs_f64(seconds).context("a line has no time")?;
+    reported.entry((cgroup.to_owned(), number)).or_insert_with(|| now.duration_since(time).unwrap_or_default());
     Ok(())
 }

@@ -34,6 +34,20 @@ fn an_unknown_container_is_asked_for_at_once_and_again_later() {
 }
 
 #[test]
+fn new_containers_are_asked_for_before_those_that_nobody_knew() {
+    let directory = Directory::default();
+    let unknown: Vec<ContainerId> = (0..100).map(|number| id(&format!("unknown-{number}"))).collect();
+    for id in &unknown {
+        let _ = directory.container(id, None);
+    }
+    directory.answered(SourceName::Cri, &unknown, Vec::new());
+    std::thread::sleep(FIRST_RETRY);
+    let _ = directory.container(&id("new"), None);
+    let due = directory.due(Api::Cri, 16).unwrap();
+    assert_eq!((due.len(), &due[0]), (16, &id("new")));
+}
+
+#[test]
 fn only_podman_is_asked_for_podman_s_containers_and_for_no_others() {
     let directory = Directory::default();
     let _ = directory.container(&id("a"), None);

@@ -134,22 +134,27 @@ impl<R: Runtime> Socket<R> {
         let mut is_known_to_be_there = R::IS_STARTED_BY_CONNECTING;
         let mut next_recheck = Instant::now();
         while self.find_socket().await.as_ref() == Some(socket) {
-            let answer = match self.directory.due(R::API, R::MAX_CONTAINERS) {
-                Ok(ids) => self.look_up(&mut runtime, &ids).await,
-                Err(_) if !is_known_to_be_there => runtime.check().await,
-                Err(next) => {
-                    let stale = self.stale(&mut next_recheck);
-                    if stale.is_empty() {
-                        let next = next.map_or_else(|| Instant::now() + RESCAN, Instant::from_std);
-                        let next = if R::RECHECKS.is_some() { next.min(next_recheck) } else { next };
-                        tokio::select! {
-                            () = wanted.changed() => {}
-                            () = sleep_until(next) => {}
-                        }
-                        continue;
-                    }
-                    self.look_up(&mut runtime, &stale).await
+            // A few at a time. They do not wait until nothing is due: unknown containers may come without end.
+            let mut ids = if is_known_to_be_there { self.stale(&mut next_recheck) } else { Vec::new() };
+            let next = match self.directory.due(R::API, R::MAX_CONTAINERS) {
+                Ok(due) => {
+                    ids.extend(due);
+                    None
                 }
+                Err(next) => next,
+            };
+            let answer = if !ids.is_empty() {
+                self.look_up(&mut runtime, &ids).await
+            } else if !is_known_to_be_there {
+                runtime.check().await
+            } else {
+                let next = next.map_or_else(|| Instant::now() + RESCAN, Instant::from_std);
+                let next = if R::RECHECKS.is_some() { next.min(next_recheck) } else { next };
+                tokio::select! {
+                    () = wanted.changed() => {}
+                    () = sleep_until(next) => {}
+                }
+                continue;
             };
             is_known_to_be_there = answer.is_ok();
             match answer {

@@ -29,6 +29,9 @@ pub(crate) fn many_calls() -> u64 {
     if is_short() { 50_000 } else { 1_000_000 }
 }
 
+/// Exports the tests' cgroups alone: what other programs of the host do takes no memory, and none of the room for first calls.
+pub(crate) const ONLY_TESTS: &str = r#"--workload.keep=cgroup=~"/syscallmon-test.*""#;
+
 /// Mounts tracefs, which classic tracepoints are looked up in; where it is mounted, this fails and does nothing.
 pub(crate) fn mount_tracefs() {
     let _ = Command::new("mount").args(["-t", "tracefs", "nodev", "/sys/kernel/tracing"]).output();
