@@ -5,7 +5,11 @@ use std::{
     io::{Read, Write},
     os::unix::net::{UnixListener, UnixStream},
     path::Path,
-    thread,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
     time::Duration,
 };
 
@@ -132,7 +136,8 @@ fn a_container_that_is_renamed_goes_on_under_its_new_name_and_is_judged_anew() {
     let policy = "policies: [{name: strict, match: [{container: renamed}], allow: ['*:*'], deny: [nanosleep]}]";
     fs::write(policies.path().join("p.yaml"), policy).unwrap();
     let directory = policies.path().display().to_string();
-    let daemon = Daemon::start(&["--names.docker", &docker.socket(), "--policy.directory", &directory]);
+    // Alone, as the containers that nobody knows leave other daemons few first calls of others.
+    let daemon = Daemon::start_alone(&["--names.docker", &docker.socket(), "--policy.directory", &directory]);
     let asleep = ["sleeps", "-", "3000", "50000000"].map(str::to_owned);
     let id = docker.start_container(&["--name=original"], &asleep);
     wait_for("the container's calls", Duration::from_secs(30), || slept(&daemon.scrape(), "original"));
