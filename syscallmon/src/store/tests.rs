@@ -271,7 +271,7 @@ fn whenever_it_is_killed_every_file_is_whole() {
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        std::thread::sleep(Duration::from_millis(40 + 7 * round));
+        thread::sleep(Duration::from_millis(40 + 7 * round));
         writer.kill().unwrap();
         writer.wait().unwrap();
         let stored = open(&path);
