@@ -10,7 +10,7 @@ use std::{
 use cap::Cap;
 use libfuzzer_sys::fuzz_target;
 use syscallmon::{
-    detect::{Baseline, Baselines, Kind, Learn},
+    detect::{Baseline, Baselines, BaselineKey, Learn},
     syscalls::CallTable,
 };
 
@@ -21,7 +21,7 @@ static MEMORY: Cap<System> = Cap::new(System, 64 << 20);
 fuzz_target!(|text: &[u8]| {
     let table = CallTable::x86_64();
     if let Ok(text) = std::str::from_utf8(text) {
-        text.lines().take(20).filter_map(|line| line.parse::<Kind>().ok()).for_each(|kind| is_whole(&kind));
+        text.lines().take(20).filter_map(|line| line.parse::<BaselineKey>().ok()).for_each(|kind| is_whole(&kind));
     }
     let Ok(baseline) = Baseline::from_json(text, &table) else { return };
     is_whole(&baseline.kind);
@@ -36,7 +36,7 @@ fuzz_target!(|text: &[u8]| {
 });
 
 /// Lets it live for a year of days, with a workload on every other one, whatever times it says.
-fn lives(kind: &Kind, baselines: &mut Baselines, table: &CallTable) {
+fn lives(kind: &BaselineKey, baselines: &mut Baselines, table: &CallTable) {
     let (start, epoch) = (Instant::now(), SystemTime::UNIX_EPOCH);
     let call = table.id("x86_64", "mount").expect("it is a call");
     let policy = "p".into();
@@ -59,8 +59,8 @@ fn lives(kind: &Kind, baselines: &mut Baselines, table: &CallTable) {
 }
 
 /// A kind is read as it is written, shares room with what begins alike, and its file is in the directory.
-fn is_whole(kind: &Kind) {
-    assert_eq!(kind.as_str().parse::<Kind>().as_ref().ok(), Some(kind));
+fn is_whole(kind: &BaselineKey) {
+    assert_eq!(kind.as_str().parse::<BaselineKey>().as_ref().ok(), Some(kind));
     assert!(kind.as_str().starts_with(kind.scope()) && !kind.scope().is_empty());
     let file = kind.file_name();
     assert!(file.len() < 256 && !file.starts_with('.') && !file.contains('/') && file.ends_with(".json"));

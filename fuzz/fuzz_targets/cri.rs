@@ -10,7 +10,7 @@ use std::alloc::System;
 
 use cap::Cap;
 use libfuzzer_sys::fuzz_target;
-use syscallmon::workload::{ContainerFacts, source::fuzzing};
+use syscallmon::workload::{ContainerInfo, providers::fuzzing};
 
 /// More is a finding. It has to be enough for the longest answer, and what becomes of it.
 #[global_allocator]
@@ -36,8 +36,8 @@ fn split(bytes: &[u8], length: [u8; 2]) -> (&[u8], &[u8]) {
     bytes.split_at(usize::from(u16::from_le_bytes(length)).min(bytes.len()))
 }
 
-fn check(facts: &ContainerFacts) {
-    let ContainerFacts { id, name, pod, image, is_pause, .. } = facts;
+fn check(facts: &ContainerInfo) {
+    let ContainerInfo { id, name, pod, image, is_pause, .. } = facts;
     let of_pod = pod.iter().flat_map(|pod| [&pod.uid, &pod.namespace, &pod.name]);
     for text in [name].into_iter().filter(|name| *name != id).chain(image).chain(of_pod) {
         assert!((1..=1024).contains(&text.len()), "{facts:?}");

@@ -6,7 +6,7 @@ use std::{alloc::System, sync::Arc};
 
 use cap::Cap;
 use libfuzzer_sys::fuzz_target;
-use syscallmon::workload::{ContainerFacts, source::fuzzing};
+use syscallmon::workload::{ContainerInfo, providers::fuzzing};
 
 /// More is a finding: answers have 1 MiB at most.
 #[global_allocator]
@@ -16,7 +16,7 @@ fuzz_target!(|list: &[u8]| {
     let id: Arc<str> = "a".repeat(64).into();
     for facts in fuzzing::engine(&id, list) {
         assert_eq!(facts.id, id);
-        let ContainerFacts { name, pod, image, .. } = &facts;
+        let ContainerInfo { name, pod, image, .. } = &facts;
         let of_pod = pod.iter().flat_map(|pod| [&pod.uid, &pod.namespace, &pod.name]);
         for text in [name].into_iter().chain(image).chain(of_pod) {
             assert!((1..=1024).contains(&text.len()), "{facts:?}");

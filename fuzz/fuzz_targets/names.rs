@@ -17,14 +17,14 @@ use libfuzzer_sys::fuzz_target;
 use syscallmon::{
     alert::{Template, fuzzing::written},
     detect::{Reason, Severity, Violation},
-    kernel::FirstCall,
+    kernel::FirstCallEvent,
     model::Model,
     process::{self, CommandLines, Process},
     serve::{Renderer, fuzzing::expositions},
     snapshot::{Counts, SlotCounts, Snapshot},
     syscalls::CallTable,
-    view::{Host, SnapshotFacts, View, Views},
-    workload::{Label, Labels, Named, Place, Workload},
+    view::{Host, SnapshotInfo, View, Views},
+    workload::{Label, Labels, ResolvedWorkload, CgroupIdentity, Workload},
 };
 use tokio::sync::watch;
 
@@ -45,17 +45,17 @@ fuzz_target!(|data: &[u8]| {
     let text = String::from_utf8_lossy(&data[..data.len().min(4 * MAX_PATH)]);
     let mut fields = text.split('\n').chain(iter::repeat(""));
     let [path, comm, exe, parent, command_line, pod, image] = [(); 7].map(|()| fields.next().unwrap_or_default());
-    let (workload, about) = named(path, pod, image);
+    let (workload, metadata) = named(path, pod, image);
     let process = process(comm, exe, parent, command_line);
-    exposition(&workload, &about);
-    let names = (&workload, &about);
+    exposition(&workload, &metadata);
+    let names = (&workload, &metadata);
     alert(names, process);
 });
 
 /// What a runtime and the API server tell is cut at 1,024 bytes, a path by the kernel.
 fn named(path: &str, pod: &str, image: &str) -> (Workload, Labels) {
     let cut = |text: &str, most: usize| -> Arc<str> { text[..text.floor_char_boundary(most)].into() };
-    let place = Place::of(&cut(path, MAX_PATH - 1));
+    let place = CgroupIdentity::of(&cut(path, MAX_PATH - 1));
     let path = (Label::Cgroup, place.path().clone());
     let names = if pod.is_empty() {
         Labels::new([path])
@@ -66,13 +66,13 @@ fn named(path: &str, pod: &str, image: &str) -> (Workload, Labels) {
             (Label::Container, cut(pod, 1024)),
         ])
     };
-    let about = names.with([(Label::Image, cut(image, 1024)), (Label::Node, "node".into())]);
-    (Workload::Named(names), about)
+    let metadata = names.with([(Label::Image, cut(image, 1024)), (Label::Node, "node".into())]);
+    (Workload::Resolved(names), metadata)
 }
 
 fn process(comm: &str, exe: &str, parent: &str, command_line: &str) -> Process {
     let cut = |text: &str, most: usize| text[..text.floor_char_boundary(most)].to_owned();
-    let mut process = process::of_event(&FirstCall {
+    let mut process = process::of_event(&FirstCallEvent {
         monotonic: Duration::ZERO,
         cgroup_id: 1,
         abi: syscallmon_common::Abi::Native,
@@ -104,17 +104,17 @@ static SHOWN: LazyLock<Shown> = LazyLock::new(|| {
 });
 
 /// Each line of the exposition is a comment or one series, however the workload is called.
-fn exposition(workload: &Workload, about: &Labels) {
+fn exposition(workload: &Workload, metadata: &Labels) {
     let read = TABLE.id("x86_64", "read").expect("it is a call");
     let counts = Counts { calls: [(read, 7)].into_iter().collect(), ..Counts::default() };
     let slots = vec![SlotCounts { slot: 1, cgroup_id: 1, counts: counts.into() }];
     let snapshot = Snapshot { slots, ..Snapshot::default() };
-    let named = Named { workload: workload.clone(), about: about.clone() };
+    let named = ResolvedWorkload { workload: workload.clone(), metadata: metadata.clone() };
     let mut model = Model::new(1000);
     model.apply(&snapshot, Instant::now(), |_| Some(named.clone()));
     let Shown { first, publish, renderer } = &*SHOWN;
     let number = publish.borrow().snapshot.number + 1;
-    let snapshot = SnapshotFacts { number, ..first.snapshot };
+    let snapshot = SnapshotInfo { number, ..first.snapshot };
     publish.send_replace(Arc::new(View { snapshot, model: model.view().clone(), ..first.clone() }));
     for text in expositions(renderer) {
         has_series(std::str::from_utf8(&text).expect("UTF-8"), workload);
@@ -133,7 +133,7 @@ fn has_series(text: &str, workload: &Workload) {
 }
 
 fn workload_labels(workload: &Workload) -> Vec<String> {
-    let Workload::Named(labels) = workload else { return Vec::new() };
+    let Workload::Resolved(labels) = workload else { return Vec::new() };
     labels.iter().map(|(_, value)| value.to_owned()).collect()
 }
 
@@ -175,13 +175,13 @@ fn is_value(text: &str) -> bool {
 }
 
 /// An alert is one line of bounded length, and one sentence, and what a terminal obeys is in neither.
-fn alert((workload, about): (&Workload, &Labels), process: Process) {
+fn alert((workload, metadata): (&Workload, &Labels), process: Process) {
     let violation = Violation {
         time: SystemTime::UNIX_EPOCH,
         last_seen: SystemTime::UNIX_EPOCH,
         count: 1,
         workload: workload.clone(),
-        about: about.clone(),
+        metadata: metadata.clone(),
         call: TABLE.call(TABLE.id("x86_64", "mount").expect("it is a call")),
         number: Some(165),
         refused: false,

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
-use syscallmon::workload::Place;
+use syscallmon::workload::CgroupIdentity;
 
 fuzz_target!(|host: &[u8]| {
     let host = String::from_utf8_lossy(host);
@@ -20,19 +20,19 @@ fuzz_target!(|host: &[u8]| {
 
 /// What must hold of any path, and of whatever else is `below` it.
 fn check(path: &Arc<str>, below: &str) {
-    let place = Place::of(path);
+    let place = CgroupIdentity::of(path);
     if !path.starts_with('/') {
         return;
     }
     let own = place.path();
     let rest = path.strip_prefix(own.as_ref()).expect("its path begins the path");
     assert!(rest.is_empty() || rest.starts_with('/') || own.as_ref() == "/", "{own:?} of {path:?} ends within a name");
-    assert_eq!(Place::of(own), place, "{path:?}");
-    if let Place::Container { id, .. } = &place {
+    assert_eq!(CgroupIdentity::of(own), place, "{path:?}");
+    if let CgroupIdentity::Container { id, .. } = &place {
         assert!(id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id:?}");
         let inside = format!("{own}/{below}");
-        assert_eq!(Place::of(&inside.as_str().into()), place, "{inside:?}");
+        assert_eq!(CgroupIdentity::of(&inside.as_str().into()), place, "{inside:?}");
     }
     let is_users = path.starts_with("/user.slice/");
-    assert!(!is_users || matches!(place, Place::Cgroup(_)), "{path:?} is a user's");
+    assert!(!is_users || matches!(place, CgroupIdentity::Cgroup(_)), "{path:?} is a user's");
 }

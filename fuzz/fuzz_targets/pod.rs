@@ -6,7 +6,7 @@ use std::alloc::System;
 
 use cap::Cap;
 use libfuzzer_sys::fuzz_target;
-use syscallmon::workload::{ContainerFacts, source::fuzzing};
+use syscallmon::workload::{ContainerInfo, providers::fuzzing};
 
 /// More is a finding.
 #[global_allocator]
@@ -20,7 +20,7 @@ fuzz_target!(|json: &[u8]| {
     assert!(!pod.facts.uid.is_empty());
     let mut texts: Vec<_> = [&pod.facts.uid, &pod.facts.namespace, &pod.facts.name].into_iter().collect();
     for container in &pod.containers {
-        let ContainerFacts { id, name, pod: of_pod, image, runtime, is_pause } = container;
+        let ContainerInfo { id, name, pod: of_pod, image, runtime, is_pause } = container;
         assert!(of_pod.as_ref() == Some(&pod.facts) && !is_pause && !id.is_empty(), "{container:?}");
         texts.extend([id, name, runtime].into_iter().chain(image));
     }

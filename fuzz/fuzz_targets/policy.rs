@@ -53,16 +53,16 @@ fn judged(specs: Vec<PolicySpec>, has_built_in: bool, table: &CallTable) {
     let source = |spec| Source { spec, profiles: Vec::new(), origin: "fuzz".into() };
     let sources = specs.into_iter().map(source).collect();
     let Ok(policies) = Policies::new(sources, has_built_in, table) else { return };
-    let about = Labels::new([(Label::Namespace, "shop".into()), (Label::ContainerId, "containerd://1".into())]);
-    assert!(!has_built_in || policies.of(&about).is_some(), "the built-in policy is for every container");
+    let metadata = Labels::new([(Label::Namespace, "shop".into()), (Label::ContainerId, "containerd://1".into())]);
+    assert!(!has_built_in || policies.of(&metadata).is_some(), "the built-in policy is for every container");
     for policy in policies.iter() {
         for (id, _) in table.iter().step_by(7).chain([(CallId(u16::MAX), table.call(CallId(0)))]) {
-            let unexpected = policy.judge(&about, id, Some(&BTreeSet::new()));
+            let unexpected = policy.judge(&metadata, id, Some(&BTreeSet::new()));
             let is_denied = unexpected.is_some_and(|unexpected| unexpected.reason == Reason::Denied);
-            let learning = policies.judge_while_learning(policy, &about, id, &BTreeSet::new());
+            let learning = policies.judge_while_learning(policy, &metadata, id, &BTreeSet::new());
             assert!(unexpected.is_some() || learning.is_none(), "{}", policy.name());
             assert!(learning.is_some() || !is_denied, "{}", policy.name());
-            let unlearned = policies.judge_unlearned(policy, &about, id);
+            let unlearned = policies.judge_unlearned(policy, &metadata, id);
             assert!(unlearned.is_some() || !is_denied, "{}", policy.name());
         }
     }

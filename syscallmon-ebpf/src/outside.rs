@@ -1,7 +1,7 @@
 //! Who can be a container runtime: a privileged process of the host, in another container or unit than the cgroup that it fills.
 //!
 //! Nothing inside a container can be one, whatever it may write: neither who is in the cgroup or above it, nor who is beside it in the same container
-//! or unit. Where one begins, the names of cgroups say, as they do in user space: `workload/place.rs`.
+//! or unit. Where one begins, the names of cgroups say, as they do in user space: `workload/cgroup_identity.rs`.
 
 use aya_ebpf::helpers::bpf_probe_read_kernel_str_bytes;
 

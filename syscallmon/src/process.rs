@@ -21,7 +21,7 @@ pub use self::{
     text::{is_obeyed, printable},
 };
 
-use crate::kernel::FirstCall;
+use crate::kernel::FirstCallEvent;
 
 /// Bytes that are read of a file: one more than of a command line that is not cut.
 const READ_MAX: u64 = command_line::MAX_BYTES as u64 + 1;
@@ -35,7 +35,7 @@ const MOST_ANCESTORS: usize = 16;
 
 /// What the kernel told of the process of a first call.
 #[must_use]
-pub fn of_event(call: &FirstCall) -> Process {
+pub fn of_event(call: &FirstCallEvent) -> Process {
     let parent = |(pid, comm): &(u32, String)| Ancestor {
         pid: *pid,
         comm: printable(comm),
@@ -130,7 +130,7 @@ mod tests {
     }
 
     fn process(comm: &str, parent: Option<(u32, &str)>) -> Process {
-        of_event(&FirstCall {
+        of_event(&FirstCallEvent {
             monotonic: Duration::ZERO,
             cgroup_id: 1,
             abi: syscallmon_common::Abi::Native,

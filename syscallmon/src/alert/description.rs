@@ -36,7 +36,7 @@ fn of_violation(violation: &Violation) -> String {
     if let Some(process) = &violation.process {
         of_process(&mut text, process);
     }
-    for (name, value) in violation.about.iter() {
+    for (name, value) in violation.metadata.iter() {
         line(&mut text, format_args!("{name}: {value}"));
     }
     text

@@ -29,7 +29,7 @@ use crate::{
         resolver::{Connector, Resolver},
         tls::{self, Trust},
     },
-    workload::source::chain,
+    workload::providers::chain,
 };
 
 /// Time for a connection, and for all of a request with it.
@@ -42,7 +42,7 @@ const FILE_BYTES: u64 = 4 << 20;
 
 /// Why something was not delivered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Failure {
+pub(super) enum DeliveryError {
     /// It may work later.
     Retry {
         why: String,
@@ -53,7 +53,7 @@ pub(super) enum Failure {
     Refused(String),
 }
 
-impl Failure {
+impl DeliveryError {
     pub(super) fn retry(why: impl Into<String>) -> Self {
         Self::Retry { why: why.into(), after: None }
     }
@@ -82,19 +82,19 @@ impl Http {
     }
 
     /// Posts a body.
-    pub(super) async fn post(&mut self, body: String) -> Result<(), Failure> {
+    pub(super) async fn post(&mut self, body: String) -> Result<(), DeliveryError> {
         self.send(Method::POST, body).await
     }
 
     /// Asks for the page.
-    pub(super) async fn get(&mut self) -> Result<(), Failure> {
+    pub(super) async fn get(&mut self) -> Result<(), DeliveryError> {
         self.send(Method::GET, String::new()).await
     }
 
-    async fn send(&mut self, method: Method, body: String) -> Result<(), Failure> {
+    async fn send(&mut self, method: Method, body: String) -> Result<(), DeliveryError> {
         let answer = match timeout(self.time, self.answer(method, body)).await {
             Ok(answer) => answer,
-            Err(_) => Err(Failure::retry(format!("no answer within {} s", self.time.as_secs()))),
+            Err(_) => Err(DeliveryError::retry(format!("no answer within {} s", self.time.as_secs()))),
         };
         if answer.is_err() {
             self.client = None;
@@ -102,19 +102,19 @@ impl Http {
         answer
     }
 
-    async fn answer(&mut self, method: Method, body: String) -> Result<(), Failure> {
+    async fn answer(&mut self, method: Method, body: String) -> Result<(), DeliveryError> {
         let mut request = Request::new(Full::new(body.into()));
         *request.method_mut() = method;
         *request.uri_mut() = self.uri.clone();
         *request.headers_mut() = self.headers.clone();
-        if let Some(credentials) = credentials(&self.access).await.map_err(Failure::retry)? {
+        if let Some(credentials) = credentials(&self.access).await.map_err(DeliveryError::retry)? {
             request.headers_mut().insert(AUTHORIZATION, credentials);
         }
         let client = match &self.client {
             Some(client) => client,
-            None => self.client.insert(client(&self.uri, &self.access).await.map_err(Failure::retry)?),
+            None => self.client.insert(client(&self.uri, &self.access).await.map_err(DeliveryError::retry)?),
         };
-        let response = client.request(request).await.map_err(|error| Failure::retry(chain(&error)))?;
+        let response = client.request(request).await.map_err(|error| DeliveryError::retry(chain(&error)))?;
         let (parts, body) = response.into_parts();
         // To the end if that is near: then the connection can be used again.
         let said = beginning(body).await;
@@ -123,7 +123,7 @@ impl Http {
 }
 
 /// What an answer means.
-pub(super) fn judge(status: StatusCode, headers: &HeaderMap, said: &str) -> Result<(), Failure> {
+pub(super) fn judge(status: StatusCode, headers: &HeaderMap, said: &str) -> Result<(), DeliveryError> {
     if status.is_success() {
         return Ok(());
     }
@@ -131,10 +131,10 @@ pub(super) fn judge(status: StatusCode, headers: &HeaderMap, said: &str) -> Resu
     let may_work_later =
         status.is_server_error() || [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT].contains(&status);
     if !may_work_later {
-        return Err(Failure::Refused(why));
+        return Err(DeliveryError::Refused(why));
     }
     let seconds = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
-    Err(Failure::Retry { why, after: seconds.map(Duration::from_secs) })
+    Err(DeliveryError::Retry { why, after: seconds.map(Duration::from_secs) })
 }
 
 /// The first line of an answer, as far as it is for a log.
@@ -240,13 +240,13 @@ mod tests {
     }
 
     /// What becomes of one request.
-    async fn post(answer: Answer) -> Result<(), Failure> {
+    async fn post(answer: Answer) -> Result<(), DeliveryError> {
         let server = Server::start([answer]).await;
         http(&server.uri("/"), Access::default()).post("{}".to_owned()).await
     }
 
-    fn is_retried(result: &Result<(), Failure>) -> bool {
-        matches!(result, Err(Failure::Retry { .. }))
+    fn is_retried(result: &Result<(), DeliveryError>) -> bool {
+        matches!(result, Err(DeliveryError::Retry { .. }))
     }
 
     #[tokio::test]
@@ -271,7 +271,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_refused_says_why() {
         for (status, says) in [(400, "400 Bad Request: bad labels"), (401, "401"), (302, "302"), (404, "404")] {
-            let Err(Failure::Refused(why)) = post(Answer::Status(status, "bad labels\nmore")).await else {
+            let Err(DeliveryError::Refused(why)) = post(Answer::Status(status, "bad labels\nmore")).await else {
                 panic!("{status}")
             };
             assert!(why.starts_with(says) && !why.contains("more"), "{why}");
@@ -290,7 +290,7 @@ mod tests {
         let result = post(Answer::Busy).await;
         assert_eq!(
             result,
-            Err(Failure::Retry { why: "429 Too Many Requests".into(), after: Some(Duration::from_secs(7)) })
+            Err(DeliveryError::Retry { why: "429 Too Many Requests".into(), after: Some(Duration::from_secs(7)) })
         );
     }
 
@@ -316,7 +316,7 @@ mod tests {
         let missing = Path::new("/nonexistent");
         for (path, says) in [(empty.path(), "empty"), (long, "longer"), (missing, "No such file")] {
             let access = Access { bearer_token_file: Some(path.into()), ..Access::default() };
-            let Err(Failure::Retry { why, .. }) = http(&Server::nobody().await, access).post(String::new()).await
+            let Err(DeliveryError::Retry { why, .. }) = http(&Server::nobody().await, access).post(String::new()).await
             else {
                 panic!("{}", path.display())
             };

@@ -94,8 +94,8 @@ mod tests {
     fn any_record() -> impl Strategy<Value = Record> {
         let names = (text(), text(), labels(), labels());
         (names, prop::option::of(process()), any::<bool>()).prop_map(
-            |((node, policy, workload, about), process, is_summary)| {
-                let (workload, policy) = (Workload::Named(workload), policy.into());
+            |((node, policy, workload, metadata), process, is_summary)| {
+                let (workload, policy) = (Workload::Resolved(workload), policy.into());
                 let mut violation = violation("web", "mount");
                 violation.process = process;
                 let content = if is_summary {
@@ -106,7 +106,7 @@ mod tests {
                     Content::Suppressed(Arc::new(suppressed))
                 } else {
                     violation.workload = workload;
-                    violation.about = about;
+                    violation.metadata = metadata;
                     violation.policy = policy;
                     Content::Violation(Arc::new(violation))
                 };
@@ -129,7 +129,7 @@ mod tests {
         let path: Arc<str> = format!("/{}", "\u{1}".repeat(1022)).into();
         let mut violation = violation("web", "mount");
         violation.workload = Workload::cgroup(Arc::clone(&path));
-        violation.about = Labels::new([(Label::Cgroup, path)]);
+        violation.metadata = Labels::new([(Label::Cgroup, path)]);
         let line = record(violation).json();
         assert!(line.len() <= MAX_LINE, "{}", line.len());
         let line: Value = serde_json::from_str(&line).unwrap();

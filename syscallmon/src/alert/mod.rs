@@ -1,6 +1,6 @@
 //! Where violations go: to a log, to Alertmanagers, to a webhook, to Kubernetes.
 //!
-//! [`Alerts::notify`] is all that the sampler knows of it, and never waits. The [`ledger`] decides what is told, once for all sinks. Each
+//! [`Alerts::notify`] is all that the sampler knows of it, and never waits. The [`throttle`] decides what is sent, once for all sinks. Each
 //! sink has an [`outbox`] and a task of its own, so that one that is slow or gone delays no other.
 
 mod backoff;
@@ -9,7 +9,6 @@ mod description;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod http;
-mod ledger;
 mod line;
 mod outbox;
 mod peers;
@@ -19,6 +18,7 @@ mod sink;
 mod template;
 #[cfg(test)]
 mod tests;
+mod throttle;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -34,8 +34,8 @@ pub use self::{
     peers::{PeerProblem, check_peers},
 };
 use self::{
-    ledger::{Ledger, Verdict},
     outbox::Outbox,
+    throttle::{AlertThrottle, Decision},
 };
 use crate::detect::Notice;
 
@@ -45,7 +45,7 @@ pub struct Alerts(Option<Arc<Shared>>);
 
 #[derive(Debug)]
 struct Shared {
-    ledger: Mutex<Ledger>,
+    throttle: Mutex<AlertThrottle>,
     outboxes: Vec<Arc<Outbox>>,
 }
 
@@ -66,23 +66,24 @@ impl Alerts {
         if outboxes.is_empty() {
             return Self::default();
         }
-        let ledger = Ledger::new(node.into(), config.rate_limit, config.repeat_interval, Instant::now());
-        Self(Some(Arc::new(Shared { ledger: Mutex::new(ledger), outboxes })))
+        let throttle = AlertThrottle::new(node.into(), config.rate_limit, config.repeat_interval, Instant::now());
+        Self(Some(Arc::new(Shared { throttle: Mutex::new(throttle), outboxes })))
     }
 
     /// One sink that nobody empties.
     #[cfg(test)]
     pub(crate) fn to_nobody(sink: &str) -> Self {
-        let ledger = Ledger::new("node".into(), RateLimit::default(), std::time::Duration::MAX, Instant::now());
+        let throttle =
+            AlertThrottle::new("node".into(), RateLimit::default(), std::time::Duration::MAX, Instant::now());
         let outboxes = vec![Arc::new(Outbox::new(sink.to_owned(), false))];
-        Self(Some(Arc::new(Shared { ledger: Mutex::new(ledger), outboxes })))
+        Self(Some(Arc::new(Shared { throttle: Mutex::new(throttle), outboxes })))
     }
 
     /// Tells of a violation that is new, or whose count has grown. Never waits: what finds no room is counted.
     pub fn notify(&self, notice: Notice) {
         let Some(shared) = &self.0 else { return };
-        let Verdict { record, tell } = shared.ledger().note(notice, Instant::now());
-        for outbox in shared.outboxes.iter().filter(|outbox| tell || outbox.follows) {
+        let Decision { record, tell } = shared.throttle().note(notice, Instant::now());
+        for outbox in shared.outboxes.iter().filter(|outbox| tell || outbox.wants_updates) {
             outbox.put(record.clone());
         }
     }
@@ -92,14 +93,14 @@ impl Alerts {
     pub fn status(&self) -> AlertStatus {
         self.0.as_ref().map_or_else(AlertStatus::default, |shared| AlertStatus {
             sinks: shared.outboxes.iter().map(|outbox| outbox.status()).collect(),
-            suppressed: shared.ledger().suppressed(),
+            suppressed: shared.throttle().suppressed(),
         })
     }
 }
 
 impl Shared {
-    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+    fn throttle(&self) -> MutexGuard<'_, AlertThrottle> {
         // Whoever panicked with it left what was told.
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+        self.throttle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -27,7 +27,7 @@ pub(super) struct Outbox {
     /// As metrics call the sink.
     pub(super) sink: String,
     /// Whether the sink wants to know whenever a violation goes on.
-    pub(super) follows: bool,
+    pub(super) wants_updates: bool,
     queue: Mutex<Queue>,
     arrived: Notify,
     /// What the sink holds itself and has not delivered.
@@ -59,10 +59,10 @@ pub struct SinkStatus {
 }
 
 impl Outbox {
-    pub(super) fn new(sink: String, follows: bool) -> Self {
+    pub(super) fn new(sink: String, wants_updates: bool) -> Self {
         Self {
             sink,
-            follows,
+            wants_updates,
             queue: Mutex::new(Queue::new(CAPACITY)),
             arrived: Notify::new(),
             held: AtomicU64::new(0),
@@ -81,7 +81,7 @@ impl Outbox {
     }
 
     /// Puts back what could not be delivered, unless something newer came.
-    pub(super) fn put_back(&self, record: Record) {
+    pub(super) fn requeue(&self, record: Record) {
         self.insert(record, |newer, old| newer.first |= old.first);
         self.arrived.notify_one();
     }
@@ -216,7 +216,7 @@ mod tests {
                         let Some(record) = taken.pop_front() else { continue };
                         let (call, count) = of(&record);
                         waiting.entry(call).or_insert((count, false)).1 |= record.first;
-                        outbox.put_back(record);
+                        outbox.requeue(record);
                     }
                     Op::Deliver => drop(taken.pop_front()),
                 }

@@ -8,10 +8,10 @@ use tower::Service;
 
 use super::{
     Access, AlertConfig,
-    http::{Failure, Http, connector, credentials},
+    http::{DeliveryError, Http, connector, credentials},
     sink::{self, Peer},
 };
-use crate::{client::tls, workload::source::chain};
+use crate::{client::tls, workload::providers::chain};
 
 /// What keeps alerts from a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,8 +64,8 @@ async fn connect(uri: &Uri, access: &Access) -> Result<(), PeerProblem> {
 async fn ask(uri: Uri, access: &Access) -> Result<(), PeerProblem> {
     match Http::new(uri, access.clone(), HeaderMap::new()).get().await {
         Ok(()) => Ok(()),
-        Err(Failure::Retry { why, .. }) => Err(PeerProblem::Away(why)),
-        Err(Failure::Refused(why)) => Err(PeerProblem::Refused(why)),
+        Err(DeliveryError::Retry { why, .. }) => Err(PeerProblem::Away(why)),
+        Err(DeliveryError::Refused(why)) => Err(PeerProblem::Refused(why)),
     }
 }
 

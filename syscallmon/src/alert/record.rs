@@ -275,7 +275,7 @@ mod tests {
         let mut long = violation("web", "mount");
         let path: Arc<str> = format!("/user.slice/{}", "\"\u{9b}\u{1}\u{202e}".repeat(600)).into();
         long.workload = Workload::cgroup(Arc::clone(&path));
-        long.about = Labels::new(Label::ALL.iter().map(|&label| (label, Arc::clone(&path))));
+        long.metadata = Labels::new(Label::ALL.iter().map(|&label| (label, Arc::clone(&path))));
         let process = long.process.as_mut().unwrap();
         process.exe = Some("\\u{1b}".repeat(400));
         process.parents[0].exe.clone_from(&process.exe);

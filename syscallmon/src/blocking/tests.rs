@@ -110,11 +110,11 @@ const BLOCKING_FILES: [(&str, &str); 27] = [
     ("settings/policies.rs", "at the start, and in a thread of blocking"),
     ("store/", "in a thread of blocking"),
     ("client/tls/trust.rs", "in a thread of blocking, and not by the daemon"),
-    ("workload/source/choice.rs", "in a thread of blocking, and at the start"),
-    ("workload/source/kubernetes/connector.rs", "in a thread of blocking"),
-    ("workload/source/kubernetes/mod.rs", "whether there is a token, on a tmpfs, at the start"),
-    ("workload/source/kubernetes/token.rs", "in a thread of blocking"),
-    ("workload/place.rs", "in tests"),
+    ("workload/providers/choice.rs", "in a thread of blocking, and at the start"),
+    ("workload/providers/kubernetes/connector.rs", "in a thread of blocking"),
+    ("workload/providers/kubernetes/mod.rs", "whether there is a token, on a tmpfs, at the start"),
+    ("workload/providers/kubernetes/token.rs", "in a thread of blocking"),
+    ("workload/cgroup_identity.rs", "in tests"),
 ];
 
 #[test]

@@ -9,7 +9,7 @@ use procfs::{FromBufRead, ProcError, ProcessCGroup, ProcessCGroups};
 use serde::Deserialize;
 use syscallmon_common::V1_CGROUP;
 
-use super::{Mount, mount::Kind};
+use super::{Mount, mount::MountKind};
 
 /// Controllers in whose hierarchies container runtimes make cgroups, the likeliest first.
 const RUNTIMES_USE: [&str; 8] = ["memory", "pids", "devices", "cpu", "cpuacct", "cpuset", "freezer", "blkio"];
@@ -201,7 +201,7 @@ impl Mounted {
             Some(V1 { controller, number: i32::try_from(hierarchy.hierarchy).ok()?, mount: mount.clone() })
         };
         Ok(Self {
-            cgroup2: mounts.iter().find(|mount| mount.kind == Kind::Cgroup2).cloned(),
+            cgroup2: mounts.iter().find(|mount| mount.kind == MountKind::Cgroup2).cloned(),
             v1: RUNTIMES_USE.into_iter().chain(OTHERS).filter_map(v1).collect(),
         })
     }

@@ -8,6 +8,6 @@ mod tree;
 
 pub use self::{
     hierarchy::{ChoiceError, Hierarchies, HierarchyChoice, HierarchyError, HierarchySet, V1},
-    mount::{Kind, Mount},
-    tree::{Change, Tree},
+    mount::{Mount, MountKind},
+    tree::{Tree, TreeChange},
 };

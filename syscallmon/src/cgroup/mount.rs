@@ -20,12 +20,12 @@ pub struct Mount {
     /// The path, in the hierarchy, of what is mounted there: `/`, or something below it in a container.
     pub root: String,
     /// Which hierarchy it is.
-    pub kind: Kind,
+    pub kind: MountKind,
 }
 
 /// Which hierarchy is mounted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum MountKind {
     /// cgroup2's.
     Cgroup2,
     /// One of cgroup v1.
@@ -54,8 +54,8 @@ impl Mount {
     /// `None` for other file systems.
     fn of(info: MountInfo) -> Option<Self> {
         let kind = match info.fs_type.as_str() {
-            "cgroup2" => Kind::Cgroup2,
-            "cgroup" => Kind::V1 { options: info.super_options.into_keys().collect() },
+            "cgroup2" => MountKind::Cgroup2,
+            "cgroup" => MountKind::V1 { options: info.super_options.into_keys().collect() },
             _ => return None,
         };
         Some(Self { path: info.mount_point, root: hierarchy_root(&info.root), kind })
@@ -64,7 +64,7 @@ impl Mount {
     /// Whether it is the v1 hierarchy of this controller.
     #[must_use]
     pub fn has_controller(&self, controller: &str) -> bool {
-        matches!(&self.kind, Kind::V1 { options } if options.iter().any(|option| option == controller))
+        matches!(&self.kind, MountKind::V1 { options } if options.iter().any(|option| option == controller))
     }
 
     /// Whether the whole hierarchy is to be seen, that is, its root.
@@ -111,7 +111,7 @@ mod tests {
         assert_eq!(paths, [Path::new("/sys/fs/cgroup/unified"), Path::new("/sys/fs/cgroup/cpu,cpuacct")]);
         assert!(mounts[1].has_controller("cpu") && mounts[1].has_controller("cpuacct"));
         assert!(!mounts[1].has_controller("memory") && !mounts[0].has_controller("cpu"));
-        assert_eq!(mounts[0].kind, Kind::Cgroup2);
+        assert_eq!(mounts[0].kind, MountKind::Cgroup2);
     }
 
     #[test]

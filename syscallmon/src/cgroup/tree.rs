@@ -22,7 +22,7 @@ use super::Mount;
 
 /// A change of the tree, without the kernel's details.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change<'a> {
+pub enum TreeChange<'a> {
     /// A cgroup was made. The path is as the kernel wrote it: any bytes but NUL, perhaps cut.
     Born {
         /// Its id.
@@ -103,9 +103,9 @@ impl Tree {
     }
 
     /// Takes up one event of the kernel.
-    pub fn apply(&mut self, change: Change<'_>) {
+    pub fn apply(&mut self, change: TreeChange<'_>) {
         match change {
-            Change::Born { id, parent, unprivileged, path } => {
+            TreeChange::Born { id, parent, unprivileged, path } => {
                 let path = String::from_utf8_lossy(path);
                 if self.is_partial(id) {
                     self.add_below(id, parent, &path, unprivileged);
@@ -113,7 +113,7 @@ impl Tree {
                     self.add(id, &path, parent, || unprivileged);
                 }
             }
-            Change::Died { id } => self.bury(id),
+            TreeChange::Died { id } => self.bury(id),
         }
     }
 
@@ -162,7 +162,7 @@ impl Tree {
                 self.insert(id, path, true);
                 self.named.push(id);
             }
-            Name::Of(place) => self.insert(id, place, false),
+            Name::Of(identity) => self.insert(id, identity, false),
             Name::NotYetKnown => {}
         }
     }

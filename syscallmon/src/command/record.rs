@@ -101,10 +101,10 @@ impl Record {
         let mask = if self.mask { MaskNames::Yes } else { MaskNames::No };
         let (sink, recording) = recording::start(file, header, WriteOptions { max_size: self.max_size << 20, mask })?;
         let (_tunables, watched) = watch::channel(config.tunables);
-        let directory = attached.naming.directory().clone();
+        let cache = attached.resolver.cache().clone();
         let Sampling { sampler, .. } = attached.into_sampling(Alerts::default(), watched, Some(sink))?;
         let (shutdown, begin, mut tasks) = (CancellationToken::new(), CancellationToken::new(), JoinSet::new());
-        config.sources.start(&directory, &config.node, &shutdown, &mut tasks);
+        config.sources.start(&cache, &config.node, &shutdown, &mut tasks);
         begin.cancel();
         let mut sampling = sampler.start(begin, shutdown.clone(), shutdown.clone())?;
         tracing::info!(file = %self.output.display(), masked = self.mask, "recording");

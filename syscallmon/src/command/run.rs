@@ -36,11 +36,11 @@ use crate::{
         Site,
         web::{Limits, Server},
     },
-    settings::{Config, ListenAddress, LoadedPolicies, PolicySources, Settings, Watched},
+    settings::{Config, ListenAddress, LoadedPolicies, PolicyFileStamps, PolicySources, Settings},
     store::{PolicyWatch, Store},
     syscalls::CallTable,
     view::{Host, Reload, Requester, View, Views},
-    workload::{Directory, Naming},
+    workload::{MetadataCache, WorkloadResolver},
 };
 
 /// Count system calls and export them until SIGTERM or SIGINT.
@@ -80,10 +80,10 @@ pub(super) struct Attached {
     kernel: Kernel,
     events: Events,
     tree: Tree,
-    pub(super) naming: Naming,
+    pub(super) resolver: WorkloadResolver,
     model: Model,
     detector: Detector,
-    policy_files: Watched,
+    policy_files: PolicyFileStamps,
     /// Whether what runtimes call to set containers up is told apart.
     tells_setup: bool,
     pub(super) first: View,
@@ -94,7 +94,7 @@ pub(super) struct Sampling {
     pub(super) sampler: SamplerThread,
     pub(super) owner: Requester,
     views: Views,
-    policy_files: Watched,
+    policy_files: PolicyFileStamps,
 }
 
 impl Attached {
@@ -104,9 +104,9 @@ impl Attached {
         tunables: watch::Receiver<Tunables>,
         recording: Option<Sink>,
     ) -> anyhow::Result<Sampling> {
-        let Self { kernel, events, tree, naming, model, detector, policy_files, first, .. } = self;
+        let Self { kernel, events, tree, resolver, model, detector, policy_files, first, .. } = self;
         let (publish, views) = Views::new(first);
-        let beginning = |events| Beginning { kernel, events, tree, naming, model, detector, alerts, recording };
+        let beginning = |events| Beginning { kernel, events, tree, resolver, model, detector, alerts, recording };
         let (sampler, owner) = SamplerThread::new(events, beginning, publish, tunables)?;
         Ok(Sampling { sampler, owner, views, policy_files })
     }
@@ -163,7 +163,7 @@ impl Run {
         let (shutdown, mut tasks) = (CancellationToken::new(), JoinSet::new());
         let alerts = Alerts::start(&config.alert, &config.node, &shutdown, &mut tasks);
         let (calls, tells_setup) = (Arc::clone(&attached.first.host.calls), attached.tells_setup);
-        let (policies, directory) = (Arc::clone(&attached.first.policies), attached.naming.directory().clone());
+        let (policies, cache) = (Arc::clone(&attached.first.policies), attached.resolver.cache().clone());
         let Sampling { sampler, owner, views, policy_files } = attached.into_sampling(alerts, watched.clone(), None)?;
         let site = Site::new(views, owner.clone(), &config.telemetry_path, watched)?;
         let (begin, end) = (CancellationToken::new(), CancellationToken::new());
@@ -174,7 +174,7 @@ impl Run {
         begin.cancel();
         let listeners = listeners.into_iter().map(tokio::net::TcpListener::from_std).collect::<io::Result<_>>()?;
 
-        config.sources.start(&directory, &config.node, &shutdown, &mut tasks);
+        config.sources.start(&cache, &config.node, &shutdown, &mut tasks);
         tasks.spawn(store.run(shutdown.clone()));
         let (sources, changed) = watch::channel(usable(&config.policies, tells_setup));
         tasks.spawn(PolicyWatch::new(changed, (policies, policy_files), owner.clone()).run(shutdown.clone()));
@@ -334,8 +334,8 @@ pub(super) fn attach(config: &Config) -> anyhow::Result<Attached> {
     let kept = privileges::drop_all(|| kernel.is_accessible()).context("cannot drop privileges")?;
     tracing::info!(kept = ?kept, "dropped privileges");
     let layout = Arc::new(SeriesLayout::new(config.granularities, &calls));
-    let (calls, policies, directory) = (Arc::new(calls), Arc::new(policies), Directory::default());
-    config.sources.expect(&directory);
+    let (calls, policies, cache) = (Arc::new(calls), Arc::new(policies), MetadataCache::default());
+    config.sources.expect(&cache);
     let host = Host {
         calls: Arc::clone(&calls),
         hierarchy: hierarchies.set().to_string(),
@@ -355,11 +355,11 @@ pub(super) fn attach(config: &Config) -> anyhow::Result<Attached> {
     let mut baselines = Baselines::default();
     baselines.retention = config.baseline_retention;
     let processes = (config.procfs.clone(), config.alert.command_line);
-    let detector = Detector::new((policies, baselines), calls, directory.clone(), processes);
-    let naming = Naming::new(directory, config.rules.clone(), config.node.as_str().into());
+    let detector = Detector::new((policies, baselines), calls, cache.clone(), processes);
+    let resolver = WorkloadResolver::new(cache, config.rules.clone(), config.node.as_str().into());
     let tree = Tree::new(hierarchies.mounts());
     let model = Model::new(config.max_series).with_layout(layout);
-    Ok(Attached { kernel, events, tree, naming, model, detector, policy_files, tells_setup, first })
+    Ok(Attached { kernel, events, tree, resolver, model, detector, policy_files, tells_setup, first })
 }
 
 /// The policies that can be in force on this kernel: the built-in one, and critical calls of policies that learn, would alarm at every start
@@ -370,7 +370,7 @@ fn usable(sources: &PolicySources, tells_setup: bool) -> PolicySources {
 
 /// What the kernel side is told.
 pub(super) fn options(config: &Config, hierarchies: &Hierarchies) -> Options {
-    let mounted_as_root = |path: &Path| path.metadata().map_or(ROOT_CGROUP_ID, |directory| directory.ino());
+    let mounted_as_root = |path: &Path| path.metadata().map_or(ROOT_CGROUP_ID, |cache| cache.ino());
     let v1 = hierarchies.v1().map(|v1| V1Hierarchy {
         number: v1.number,
         controller: v1.controller,
@@ -382,18 +382,18 @@ pub(super) fn options(config: &Config, hierarchies: &Hierarchies) -> Options {
         sysfs: config.sysfs.clone(),
         sys_enter: config.sys_enter,
         signals: config.signals,
-        hierarchies: kernel::Hierarchies { cgroup2: hierarchies.cgroup2().is_some(), cgroup2_root, v1 },
+        hierarchies: kernel::CountedHierarchies { cgroup2: hierarchies.cgroup2().is_some(), cgroup2_root, v1 },
     }
 }
 
 /// Counts for one poll interval and prints what it saw.
 async fn once(attached: Attached, config: &Config, stop: &mut StopSignals) -> anyhow::Result<()> {
     let (_tunables, watched) = watch::channel(config.tunables);
-    let directory = attached.naming.directory().clone();
+    let cache = attached.resolver.cache().clone();
     let Sampling { sampler, owner, views, .. } = attached.into_sampling(Alerts::default(), watched.clone(), None)?;
     let site = Site::new(views, owner.clone(), &config.telemetry_path, watched)?;
     let (shutdown, mut tasks) = (CancellationToken::new(), JoinSet::new());
-    config.sources.start(&directory, &config.node, &shutdown, &mut tasks);
+    config.sources.start(&cache, &config.node, &shutdown, &mut tasks);
     let begin = CancellationToken::new();
     begin.cancel();
     let sampling = sampler.start(begin, shutdown.clone(), shutdown.clone())?;

@@ -21,20 +21,22 @@ use std::{
 use tokio::sync::Notify;
 
 use self::{
-    lookups::LookUps,
+    lookups::ProcessLookups,
     provisional::Provisional,
     waiting::{Awaited, WaitingCall, WaitingCalls},
-    watched::{Basis, Watched},
+    watched::{Basis, WorkloadPolicy},
 };
-use super::{Baselines, Notice, Phase, Policies, Told, Unexpected, Violation, Violations};
+use super::{Baselines, Notice, Phase, Policies, Recorded, Unexpected, Violation, Violations};
 use crate::{
     cgroup::Tree,
     fair_share::Priority,
-    kernel::FirstCall,
-    model::{Model, News},
+    kernel::FirstCallEvent,
+    model::{Delta, Model},
     process::{self, CommandLines, Process},
     syscalls::{CallId, CallTable},
-    workload::{Directory, Label, Labels, Named, Naming, PATIENCE, Place, Workload},
+    workload::{
+        CgroupIdentity, Label, Labels, MetadataCache, NAME_TIMEOUT, ResolvedWorkload, Workload, WorkloadResolver,
+    },
 };
 
 /// How long violations are kept after they were last seen.
@@ -42,7 +44,7 @@ const KEEP: Duration = Duration::from_hours(24);
 
 /// A call that was made for the first time, or refused for the first time.
 #[derive(Clone, Debug)]
-pub struct First {
+pub struct FirstCall {
     cgroup_id: u64,
     call: CallId,
     number: u64,
@@ -61,19 +63,19 @@ pub struct Detector {
     /// What is to be said about violations, and is not delivered yet.
     notices: Vec<Notice>,
     calls: Arc<CallTable>,
-    directory: Directory,
+    cache: MetadataCache,
     /// Which policy each workload has, as long as what is known of it stays the same.
-    watched: HashMap<Workload, Watched>,
+    watched: HashMap<Workload, WorkloadPolicy>,
     waiting: WaitingCalls,
     provisional: Provisional,
     /// Whether every cgroup of the host can be seen, so that one that cannot is worth a word.
     sees_all: bool,
-    lookups: LookUps,
+    lookups: ProcessLookups,
 }
 
 /// Calls that are judged together.
 struct Calls<'a> {
-    named: &'a Named,
+    named: &'a ResolvedWorkload,
     call: CallId,
     comm: Option<&'a str>,
     is_partial: bool,
@@ -86,7 +88,7 @@ impl Detector {
     pub fn new(
         (policies, baselines): (Arc<Policies>, Baselines),
         calls: Arc<CallTable>,
-        directory: Directory,
+        cache: MetadataCache,
         (procfs, command_lines): (PathBuf, CommandLines),
     ) -> Self {
         Self {
@@ -95,12 +97,12 @@ impl Detector {
             violations: Violations::default(),
             notices: Vec::new(),
             calls,
-            directory,
+            cache,
             watched: HashMap::new(),
             waiting: WaitingCalls::new(),
             provisional: Provisional::new(),
             sees_all: false,
-            lookups: LookUps::new(procfs, command_lines),
+            lookups: ProcessLookups::new(procfs, command_lines),
         }
     }
 
@@ -114,18 +116,24 @@ impl Detector {
     /// Takes up a first call. While the process is there, `/proc` is asked who made a call that the workload's policy may not expect;
     /// then the call is judged by [`Self::answered`], and `None` is returned. `is_partial` says of its cgroup that it was there before it
     /// was watched.
-    pub fn look_at(&mut self, named: &Named, call: &FirstCall, time: SystemTime, is_partial: bool) -> Option<First> {
+    pub fn look_at(
+        &mut self,
+        named: &ResolvedWorkload,
+        call: &FirstCallEvent,
+        time: SystemTime,
+        is_partial: bool,
+    ) -> Option<FirstCall> {
         let id = self.calls.position(call.abi, call.number);
         let may_object = match &named.workload {
-            Workload::Named(_) | Workload::Pause => {
-                self.policies.of(&named.about).is_some_and(|policy| policy.may_object(id))
+            Workload::Resolved(_) | Workload::Pause => {
+                self.policies.of(&named.metadata).is_some_and(|policy| policy.may_object(id))
             }
             Workload::Unresolved(_) => self.policies.iter().any(|policy| policy.may_object(id)),
             Workload::Unknown => self.policies.iter().any(|policy| policy.may_object(id)),
             Workload::Remainder | Workload::Gone | Workload::Dropped => false,
         };
         let process = process::of_event(call);
-        let first = First {
+        let first = FirstCall {
             cgroup_id: call.cgroup_id,
             call: id,
             number: call.number,
@@ -152,18 +160,18 @@ impl Detector {
     /// Takes up first calls about whose processes there are answers, or which have waited for long enough. With a time to wait, no
     /// first call is left behind: what is counted next must not be reported without its process.
     #[must_use]
-    pub fn answered(&mut self, patience: Option<Duration>) -> VecDeque<(Named, First)> {
+    pub fn answered(&mut self, patience: Option<Duration>) -> VecDeque<(ResolvedWorkload, FirstCall)> {
         self.lookups.take(patience)
     }
 
     /// Judges first calls that were [`Self::answered`].
-    pub fn judge_answered(&mut self, naming: &Naming, answered: VecDeque<(Named, First)>) {
+    pub fn judge_answered(&mut self, resolver: &WorkloadResolver, answered: VecDeque<(ResolvedWorkload, FirstCall)>) {
         for (mut named, first) in answered {
-            if let Workload::Unresolved(place) = &named.workload {
+            if let Workload::Unresolved(identity) = &named.workload {
                 // Its name may have come meanwhile.
-                named = naming.of_known(place);
+                named = resolver.of_known(identity);
             }
-            self.first(naming, &named, first);
+            self.first(resolver, &named, first);
         }
     }
 
@@ -204,22 +212,22 @@ impl Detector {
     }
 
     /// Judges a first call, unless more is to be known of its workload soon.
-    pub fn first(&mut self, naming: &Naming, named: &Named, first: First) {
+    pub fn first(&mut self, resolver: &WorkloadResolver, named: &ResolvedWorkload, first: FirstCall) {
         match &named.workload {
-            Workload::Unresolved(place) if naming.waits(place) => {
-                self.wait(naming, Awaited::Name(Arc::clone(place)), first);
+            Workload::Unresolved(identity) if resolver.waits(identity) => {
+                self.wait(resolver, Awaited::Name(Arc::clone(identity)), first);
             }
-            Workload::Unknown => self.wait(naming, Awaited::Path(first.cgroup_id), first),
+            Workload::Unknown => self.wait(resolver, Awaited::Path(first.cgroup_id), first),
             workload if workload.is_judged() => self.judge_first(named, first),
             _ => {}
         }
     }
 
-    fn wait(&mut self, naming: &Naming, awaited: Awaited, first: First) {
+    fn wait(&mut self, resolver: &WorkloadResolver, awaited: Awaited, first: FirstCall) {
         let severity = self.policies.worst_severity(first.call).map_or(Priority::Low, Priority::from);
         for WaitingCall { awaited, first, .. } in self.waiting.push(awaited, first, severity) {
             let named = match awaited {
-                Awaited::Name(place) => naming.of_known(&place),
+                Awaited::Name(identity) => resolver.of_known(&identity),
                 Awaited::Path(id) => unknown(id),
             };
             self.judge_first(&named, first);
@@ -238,16 +246,16 @@ impl Detector {
     }
 
     /// Takes up first calls whose cgroups' paths are known now, and judges those whose cgroups have none.
-    pub fn found(&mut self, naming: &mut Naming, tree: &Tree) {
+    pub fn found(&mut self, resolver: &mut WorkloadResolver, tree: &Tree) {
         let is_found = |awaited: &Awaited, age| match awaited {
-            Awaited::Path(id) => tree.knows(*id) || age >= PATIENCE,
+            Awaited::Path(id) => tree.knows(*id) || age >= NAME_TIMEOUT,
             Awaited::Name(_) => false,
         };
         for WaitingCall { first, .. } in self.waiting.take(is_found) {
             match tree.path(first.cgroup_id) {
                 Some(path) => {
-                    let named = naming.name(first.cgroup_id, path).clone();
-                    self.first(naming, &named, first);
+                    let named = resolver.name(first.cgroup_id, path).clone();
+                    self.first(resolver, &named, first);
                 }
                 None => self.judge_first(&unknown(first.cgroup_id), first),
             }
@@ -255,29 +263,29 @@ impl Detector {
     }
 
     /// Judges first calls whose containers' names are known now, or are waited for no longer.
-    pub fn named(&mut self, naming: &Naming) {
-        let mut known: HashMap<Arc<Place>, Named> = HashMap::new();
+    pub fn named(&mut self, resolver: &WorkloadResolver) {
+        let mut known: HashMap<Arc<CgroupIdentity>, ResolvedWorkload> = HashMap::new();
         let ready = self.waiting.take(|awaited, age| {
-            let Awaited::Name(place) = awaited else { return false };
-            let named = known.entry(Arc::clone(place)).or_insert_with(|| naming.of_known(place));
+            let Awaited::Name(identity) = awaited else { return false };
+            let named = known.entry(Arc::clone(identity)).or_insert_with(|| resolver.of_known(identity));
             let is_unknown = matches!(named.workload, Workload::Unresolved(_));
-            !is_unknown || !naming.waits(place) || age >= PATIENCE
+            !is_unknown || !resolver.waits(identity) || age >= NAME_TIMEOUT
         });
         for WaitingCall { awaited, first, .. } in ready {
-            if let Awaited::Name(place) = awaited
-                && let Some(named) = known.get(&place).filter(|named| named.workload.is_judged())
+            if let Awaited::Name(identity) = awaited
+                && let Some(named) = known.get(&identity).filter(|named| named.workload.is_judged())
             {
                 self.judge_first(named, first);
             }
         }
     }
 
-    fn judge_first(&mut self, named: &Named, first: First) {
+    fn judge_first(&mut self, named: &ResolvedWorkload, first: FirstCall) {
         if self.is_provisional(named) {
             let priority = self.policies.worst_severity(first.call).map_or(Priority::Low, Priority::from);
             self.provisional.keep(named, &first, priority);
         }
-        let First { call, number, time, refused, process, is_partial, .. } = first;
+        let FirstCall { call, number, time, refused, process, is_partial, .. } = first;
         let calls = Calls { named, call, comm: Some(&process.comm), is_partial, time };
         let Some(violation) = self.judge(&calls) else { return };
         let violation = Violation { number: Some(number), process: Some(process), refused, ..violation };
@@ -286,10 +294,10 @@ impl Detector {
     }
 
     /// Whether something else may judge a workload's calls when more is known.
-    fn is_provisional(&mut self, named: &Named) -> bool {
+    fn is_provisional(&mut self, named: &ResolvedWorkload) -> bool {
         match &named.workload {
             Workload::Unresolved(_) => true,
-            Workload::Named(_) => {
+            Workload::Resolved(_) => {
                 let watched = self.watch(named);
                 !watched.has_owner || watched.judged_by.as_ref().is_some_and(watched::JudgedBy::is_without_baseline)
             }
@@ -298,8 +306,8 @@ impl Detector {
     }
 
     /// Judges what the counters tell.
-    pub fn counted(&mut self, news: &[News], now: SystemTime, is_partial: impl Fn(u64) -> bool) {
-        for News { named, cgroup_id, before, calls, refused } in news {
+    pub fn counted(&mut self, news: &[Delta], now: SystemTime, is_partial: impl Fn(u64) -> bool) {
+        for Delta { named, cgroup_id, before, calls, refused } in news {
             if before.as_ref().is_some_and(|before| self.is_judged_alike(before, named)) {
                 continue;
             }
@@ -331,13 +339,13 @@ impl Detector {
             watched.judged_by.get_or_insert(judged_by);
         }
         let (Unexpected { severity, reason }, policy) = found?;
-        let about = watched.about;
+        let metadata = watched.metadata;
         Some(Violation {
             time,
             last_seen: time,
             count: 1,
             workload: named.workload.clone(),
-            about,
+            metadata,
             call: self.calls.call(call),
             number: None,
             refused: false,
@@ -350,12 +358,12 @@ impl Detector {
     }
 
     /// What is unexpected of a call, by which policy; and what says so.
-    fn verdict(&mut self, watched: &Watched, calls: &Calls<'_>) -> (Option<(Unexpected, Arc<str>)>, Basis) {
+    fn verdict(&mut self, watched: &WorkloadPolicy, calls: &Calls<'_>) -> (Option<(Unexpected, Arc<str>)>, Basis) {
         let &Calls { call, comm, is_partial, time, .. } = calls;
         let Some(policy) = &watched.policy else { return (None, Basis::Lists) };
-        let (about, by_policy) = (&watched.about, |unexpected| (unexpected, Arc::clone(policy.name())));
+        let (metadata, by_policy) = (&watched.metadata, |unexpected| (unexpected, Arc::clone(policy.name())));
         let Some(learn) = policy.learn() else {
-            return (policy.judge(about, call, None).map(by_policy), Basis::Lists);
+            return (policy.judge(metadata, call, None).map(by_policy), Basis::Lists);
         };
         let Self { baselines, calls, policies, .. } = self;
         let baseline = watched.certain_kind().and_then(|kind| {
@@ -364,12 +372,12 @@ impl Detector {
             Some((kind, baseline))
         });
         let Some((kind, baseline)) = baseline else {
-            return (policies.judge_unlearned(policy, about, call), Basis::NoBaseline);
+            return (policies.judge_unlearned(policy, metadata, call), Basis::NoBaseline);
         };
         let found = if baseline.state == Phase::Guarding {
-            policy.judge(about, call, Some(baseline.calls()))
+            policy.judge(metadata, call, Some(baseline.calls()))
         } else {
-            let found = policies.judge_while_learning(policy, about, call, baseline.calls());
+            let found = policies.judge_while_learning(policy, metadata, call, baseline.calls());
             if found.is_none() {
                 baselines.learn(kind, call, calls, time, comm);
             }
@@ -390,7 +398,7 @@ impl Detector {
             last_seen: time,
             count: 1,
             workload: named.workload.clone(),
-            about: named.about.clone(),
+            metadata: named.metadata.clone(),
             call: self.calls.call(call),
             number: None,
             refused: false,
@@ -414,8 +422,8 @@ impl Detector {
     }
 
     /// Keeps what is to be said about a violation for [`Self::take_notices`].
-    fn tell(&mut self, recorded: Option<Told>) {
-        self.notices.extend(recorded.map(|Told { violation, is_new }| Notice { violation, is_new }));
+    fn tell(&mut self, recorded: Option<Recorded>) {
+        self.notices.extend(recorded.map(|Recorded { violation, is_new }| Notice { violation, is_new }));
     }
 
     /// Takes what is to be said about violations since the last time.
@@ -424,7 +432,7 @@ impl Detector {
     }
 
     /// Whether a workload had the same policy under the name that it had before, and that does not learn by the name.
-    fn is_judged_alike(&mut self, before: &Workload, named: &Named) -> bool {
+    fn is_judged_alike(&mut self, before: &Workload, named: &ResolvedWorkload) -> bool {
         let old = self.watched.get(before).and_then(|watched| watched.policy.clone());
         let new = &self.watch(named).policy;
         let learns = new.as_ref().is_some_and(|policy| policy.learn().is_some());
@@ -433,8 +441,8 @@ impl Detector {
 }
 
 /// A cgroup of which nothing is known but its id.
-fn unknown(cgroup_id: u64) -> Named {
+fn unknown(cgroup_id: u64) -> ResolvedWorkload {
     // No path looks like this.
-    let about = Labels::new([(Label::Cgroup, format!("(id {cgroup_id})").into())]);
-    Named { workload: Workload::Unknown, about }
+    let metadata = Labels::new([(Label::Cgroup, format!("(id {cgroup_id})").into())]);
+    ResolvedWorkload { workload: Workload::Unknown, metadata }
 }

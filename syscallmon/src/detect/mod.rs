@@ -11,8 +11,8 @@ mod violation;
 pub(crate) use self::baseline::in_seconds;
 pub use self::{
     baseline::{
-        Baseline, BaselineError, Baselines, BaselinesView, Change, FirstSeen, Kind, KindError, MAX_BASELINES, Phase,
-        RETENTION, Removed, StoreStatus,
+        Baseline, BaselineChange, BaselineError, BaselineKey, BaselineKeyError, Baselines, BaselinesView, LearnedFrom,
+        MAX_BASELINES, Phase, RETENTION, Removed, StoreStatus,
     },
     detector::Detector,
     policy::{
@@ -20,5 +20,5 @@ pub use self::{
         Policy, PolicyError, PolicyFile, PolicyList, PolicyName, PolicySpec, Profile, Severity, Source, Unexpected,
         Unprefixed, file_to_refuse,
     },
-    violation::{Counted, Notice, Reason, Told, Violation, Violations, ViolationsView},
+    violation::{Notice, Reason, Recorded, Violation, ViolationKey, Violations, ViolationsView},
 };

@@ -12,7 +12,7 @@ use std::{
 use crate::{
     cgroup::Tree,
     kernel::Root,
-    workload::{Place, outermost_unit},
+    workload::{CgroupIdentity, outermost_unit},
 };
 
 /// The part of all slots that the nested cgroups of one unit may have, and the part of all series.
@@ -63,8 +63,8 @@ impl Attribution {
     }
 
     /// Takes up a cgroup whose path is known, as a whole.
-    pub(super) fn named(&mut self, id: u64, place: &Place, path: &Arc<str>) {
-        if place.path() != path || !place.owns_all_below() || !self.has_room_for(place) {
+    pub(super) fn named(&mut self, id: u64, identity: &CgroupIdentity, path: &Arc<str>) {
+        if identity.path() != path || !identity.owns_all_below() || !self.has_room_for(identity) {
             return;
         }
         if !self.add(id, path, Root::OfAll) {
@@ -76,8 +76,8 @@ impl Attribution {
     }
 
     /// Whether there is room for one more root. What only calls itself a container, as users' cgroups do, leaves room for containers.
-    fn has_room_for(&self, place: &Place) -> bool {
-        place.is_container() || self.roots.len() < self.most_roots / 2
+    fn has_room_for(&self, identity: &CgroupIdentity) -> bool {
+        identity.is_container() || self.roots.len() < self.most_roots / 2
     }
 
     /// Makes a cgroup a root. Whether it was none.
@@ -99,11 +99,11 @@ impl Attribution {
                 continue;
             }
             let Some(path) = tree.path(id) else { continue };
-            let place = Place::of(path);
-            if self.by_path.contains_key(place.path()) {
+            let identity = CgroupIdentity::of(path);
+            if self.by_path.contains_key(identity.path()) {
                 self.move_once(id);
-            } else if place.is_container() {
-                self.add_late(&place, tree);
+            } else if identity.is_container() {
+                self.add_late(&identity, tree);
             } else if let Some(unit) = outermost_unit(path) {
                 if self.by_path.contains_key(unit) {
                     self.move_once(id);
@@ -124,12 +124,12 @@ impl Attribution {
     }
 
     /// Takes up a container for which there was no room before.
-    fn add_late(&mut self, place: &Place, tree: &Tree) {
+    fn add_late(&mut self, identity: &CgroupIdentity, tree: &Tree) {
         if self.roots.len() >= self.most_roots {
             return;
         }
-        if let Some(id) = tree.id_of(place.path()) {
-            self.add(id, place.path(), Root::OfAll);
+        if let Some(id) = tree.id_of(identity.path()) {
+            self.add(id, identity.path(), Root::OfAll);
         }
     }
 
@@ -186,17 +186,17 @@ impl Attribution {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cgroup::Change;
+    use crate::cgroup::TreeChange;
 
     /// A tree with these cgroups, of which the sampler has told.
     fn known(attribution: &mut Attribution, cgroups: &[(u64, &str)]) -> Tree {
         let mut tree = Tree::of_nothing();
         for &(id, path) in cgroups {
-            tree.apply(Change::Born { id, parent: None, unprivileged: false, path: path.as_bytes() });
+            tree.apply(TreeChange::Born { id, parent: None, unprivileged: false, path: path.as_bytes() });
         }
         for id in tree.take_named() {
             let path = tree.path(id).unwrap();
-            attribution.named(id, &Place::of(path), path);
+            attribution.named(id, &CgroupIdentity::of(path), path);
         }
         tree
     }

@@ -8,15 +8,15 @@ use crate::{
     alert::Alerts,
     detect::Detector,
     model::Model,
-    view::{FirstCalls, Host, Reload, SnapshotFacts, View},
-    workload::{Directory, SourceStatus},
+    view::{FirstCalls, Host, Reload, SnapshotInfo, View},
+    workload::{MetadataCache, ProviderStatus},
 };
 
 /// See the module.
 pub(super) struct Publisher {
     views: watch::Sender<Arc<View>>,
     pub(super) host: Arc<Host>,
-    pub(super) snapshot: SnapshotFacts,
+    pub(super) snapshot: SnapshotInfo,
     pub(super) policy_reload: Reload,
     config_reload: Reload,
     number: u64,
@@ -36,9 +36,9 @@ pub(super) struct Parts<'a> {
 /// How sources of names fare.
 pub(super) enum Sources<'a> {
     /// As they say.
-    Live(&'a Directory),
+    Live(&'a MetadataCache),
     /// As was recorded, and how many containers they had no name of.
-    Recorded(&'a [SourceStatus], usize),
+    Recorded(&'a [ProviderStatus], usize),
 }
 
 impl Publisher {
@@ -71,7 +71,7 @@ impl Publisher {
         }
         let Parts { model, detector, first_calls, sources, alerts } = parts;
         let (sources, unresolved) = match sources {
-            Sources::Live(directory) => (directory.sources(), directory.unresolved()),
+            Sources::Live(cache) => (cache.sources(), cache.unresolved()),
             Sources::Recorded(sources, unresolved) => (sources.to_vec(), *unresolved),
         };
         self.number += 1;

@@ -28,8 +28,8 @@ use crate::{
     model::{Model, SeriesLayout},
     process::CommandLines,
     recording::{Header, Limits, Sample},
-    view::{FirstCalls, Request, Requester, Requests, SnapshotFacts, View},
-    workload::{Directory, Labels, Named, SourceStatus, Workload},
+    view::{FirstCalls, Request, Requester, Requests, SnapshotInfo, View},
+    workload::{Labels, MetadataCache, ProviderStatus, ResolvedWorkload, Workload},
 };
 
 /// Time between two signs of life where there is nothing new.
@@ -99,23 +99,23 @@ impl Player {
         for &(id, born) in &sample.births {
             self.model.born(id, self.started + born);
         }
-        for (about, call) in &sample.first_calls {
-            self.first_calls.push(Tenant::of(&call.workload, about), call.clone());
+        for (metadata, call) in &sample.first_calls {
+            self.first_calls.push(Tenant::of(&call.workload, metadata), call.clone());
         }
         self.model.forget_slots(&sample.freed_before, taken);
         self.model.forget_births(&sample.renamed_cgroups);
         if !sample.renames.is_empty() {
-            let renames: HashMap<Workload, Named> = sample.renames.iter().cloned().collect();
+            let renames: HashMap<Workload, ResolvedWorkload> = sample.renames.iter().cloned().collect();
             self.model.rename(&renames, taken);
-            self.first_calls.rename(|place| renames.get(&Workload::Unresolved(Arc::clone(place))).cloned());
+            self.first_calls.rename(|identity| renames.get(&Workload::Unresolved(Arc::clone(identity))).cloned());
         }
-        let names: HashMap<u64, &Named> = sample.names.iter().map(|(id, named)| (*id, named)).collect();
+        let names: HashMap<u64, &ResolvedWorkload> = sample.names.iter().map(|(id, named)| (*id, named)).collect();
         self.model.apply(&sample.snapshot, taken, |id| names.get(&id).map(|&named| named.clone()));
         self.model.release(taken, sample.patience);
         self.model.forget_slots(&sample.freed, taken);
         self.model.forget_births(&sample.dead);
         let kept: HashSet<&Labels> = sample.kept.iter().collect();
-        self.model.expire(taken, sample.expire_after, self.gone_series, |totals| kept.contains(&totals.about));
+        self.model.expire(taken, sample.expire_after, self.gone_series, |totals| kept.contains(&totals.metadata));
         self.check_size(sample)
     }
 
@@ -129,10 +129,10 @@ impl Player {
         let bytes = |labels: &Labels| labels.iter().map(|(_, value)| value.len()).sum::<usize>();
         let names = sample.names.iter().map(|(_, named)| named);
         let names = names.chain(sample.renames.iter().map(|(_, named)| named));
-        self.label_bytes += names.map(|named| 2 * bytes(&named.about)).sum::<usize>();
+        self.label_bytes += names.map(|named| 2 * bytes(&named.metadata)).sum::<usize>();
         if self.label_bytes > label_bytes {
             let all = view.all().map(|(workload, totals)| {
-                bytes(&totals.about) + workload.labels().map(|(_, value)| value.len()).sum::<usize>()
+                bytes(&totals.metadata) + workload.labels().map(|(_, value)| value.len()).sum::<usize>()
             });
             self.label_bytes = all.sum();
         }
@@ -166,7 +166,7 @@ pub struct Replay {
     detector: Detector,
     alerts: Alerts,
     /// Sources of names, and containers that they had no name of.
-    sources: (Vec<SourceStatus>, usize),
+    sources: (Vec<ProviderStatus>, usize),
     /// When time began to go, and the moment of the recording that it began with.
     begin: Option<(Instant, Duration)>,
     next: Option<Sample>,
@@ -196,7 +196,7 @@ impl Replay {
         let detector = Detector::new(
             (Arc::default(), Baselines::default()),
             Arc::clone(&publisher.host.calls),
-            Directory::default(),
+            MetadataCache::default(),
             nobody,
         );
         let replay = Self {
@@ -255,7 +255,7 @@ impl Replay {
             self.end(Err(error));
             return;
         }
-        self.publisher.snapshot = SnapshotFacts {
+        self.publisher.snapshot = SnapshotInfo {
             number: self.publisher.snapshot.number + 1,
             taken: Instant::now(),
             time: sample.time,

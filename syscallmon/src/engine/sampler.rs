@@ -36,11 +36,11 @@ use crate::{
     cgroup::Tree,
     detect::Detector,
     kernel::{EventStreams, Kernel, Probe},
-    model::{Model, News, Totals},
+    model::{Delta, Model, Totals},
     recording::Sink,
     snapshot::{Counts, Snapshot},
-    view::{FirstCalls, Request, Requester, Requests, SnapshotFacts, View},
-    workload::{Named, Naming, PATIENCE, Workload},
+    view::{FirstCalls, Request, Requester, Requests, SnapshotInfo, View},
+    workload::{NAME_TIMEOUT, ResolvedWorkload, Workload, WorkloadResolver},
 };
 
 /// A scrape is answered from a snapshot that is at most this old.
@@ -71,7 +71,7 @@ pub struct Sampler {
     events: EventStreams,
     tree: Tree,
     attribution: Attribution,
-    naming: Naming,
+    resolver: WorkloadResolver,
     model: Model,
     detector: Detector,
     first_calls: FirstCalls,
@@ -102,7 +102,7 @@ pub struct Beginning {
     /// Cgroups.
     pub tree: Tree,
     /// Names of workloads.
-    pub naming: Naming,
+    pub resolver: WorkloadResolver,
     /// Totals, none yet.
     pub model: Model,
     /// Who judges calls.
@@ -120,10 +120,10 @@ impl Sampler {
         views: watch::Sender<Arc<View>>,
         tunables: watch::Receiver<Tunables>,
     ) -> (Self, Requester) {
-        let Beginning { kernel, events, mut tree, mut naming, model, mut detector, alerts, recording } = beginning;
+        let Beginning { kernel, events, mut tree, mut resolver, model, mut detector, alerts, recording } = beginning;
         let (owner, requests) = Requester::new();
         tree.walk();
-        naming.policies_use_owner(detector.uses_owner());
+        resolver.policies_use_owner(detector.uses_owner());
         let has_cgroup_events = kernel.probes().iter().any(|status| status.probe == Probe::Cgroup && status.is_up());
         detector.sees_all_cgroups(tree.sees_all());
         let publisher = Publisher::new(views);
@@ -135,7 +135,7 @@ impl Sampler {
             kernel,
             events,
             tree,
-            naming,
+            resolver,
             model,
             detector,
             first_calls: FirstCalls::default(),
@@ -200,20 +200,20 @@ impl Sampler {
     fn judge_answered(&mut self, patience: Option<Duration>) {
         let answered = self.detector.answered(patience);
         if !answered.is_empty() {
-            self.detector.judge_answered(&self.naming, answered);
+            self.detector.judge_answered(&self.resolver, answered);
         }
     }
 
     /// Judges first calls that have waited for names.
     fn judge_named(&mut self) {
         self.find_paths_of(&self.detector.without_path().collect::<HashSet<u64>>());
-        self.naming.refresh();
+        self.resolver.refresh();
         self.judge_waiting();
     }
 
     fn judge_waiting(&mut self) {
-        self.detector.found(&mut self.naming, &self.tree);
-        self.detector.named(&self.naming);
+        self.detector.found(&mut self.resolver, &self.tree);
+        self.detector.named(&self.resolver);
     }
 
     /// Has delivered what was found when calls were judged.
@@ -225,8 +225,8 @@ impl Sampler {
     }
 
     fn publish(&mut self) {
-        let Self { model, detector, first_calls, naming, alerts, .. } = self;
-        let sources = Sources::Live(naming.directory());
+        let Self { model, detector, first_calls, resolver, alerts, .. } = self;
+        let sources = Sources::Live(resolver.cache());
         self.publisher.publish(&Parts { model, detector, first_calls, sources, alerts });
     }
 
@@ -306,7 +306,7 @@ impl Sampler {
         self.report_first_calls();
         self.take_up(&snapshot, &retired, taken, begin);
         let gone = (&retired[..], self.tunables.borrow().expire_after);
-        self.recorder.finish(snapshot, gone, &self.publisher.snapshot, self.naming.directory());
+        self.recorder.finish(snapshot, gone, &self.publisher.snapshot, self.resolver.cache());
     }
 
     /// Reports first calls that came while a sample is being taken: with many series, a sample takes longer than a report may.
@@ -321,14 +321,14 @@ impl Sampler {
         self.judge_answered(Some(ANSWERS));
         let mut news = self.take_names_up(now);
         self.judge_waiting();
-        let (tree, naming, recorder) = (&self.tree, &mut self.naming, &mut self.recorder);
+        let (tree, resolver, recorder) = (&self.tree, &mut self.resolver, &mut self.recorder);
         news.extend(self.model.apply(snapshot, now, |id| {
-            let named = naming.name(id, tree.path(id)?).clone();
+            let named = resolver.name(id, tree.path(id)?).clone();
             recorder.named(id, &named);
             Some(named)
         }));
         // A little longer than for its pod's name to do.
-        let patience = if self.naming.directory().has_sources() { PATIENCE + EARLY } else { Duration::ZERO };
+        let patience = if self.resolver.cache().has_sources() { NAME_TIMEOUT + EARLY } else { Duration::ZERO };
         news.extend(self.model.release(now, patience));
         self.recorder.released(patience);
         // Each first call in the remainder is an event, with its cgroup. Where events were lost, only the counters tell.
@@ -339,24 +339,24 @@ impl Sampler {
         let time = SystemTime::now();
         self.detector.counted(&news, time, |id| !self.model.is_whole(id));
         self.detector.tick(&self.model, now, time);
-        self.naming.policies_use_owner(self.detector.uses_owner());
+        self.resolver.policies_use_owner(self.detector.uses_owner());
     }
 
     /// Gives names that have become known to workloads, and to their first calls. What they have called is to be judged by these.
-    fn take_names_up(&mut self, now: Instant) -> Vec<News> {
-        self.naming.refresh();
+    fn take_names_up(&mut self, now: Instant) -> Vec<Delta> {
+        self.resolver.refresh();
         // Of what they are now, not all that they ever called is known.
-        let renamed = self.naming.take_renamed();
+        let renamed = self.resolver.take_renamed();
         self.model.forget_births(&renamed);
-        self.naming.check_node();
-        let named = newly_named(&self.model, &self.naming);
+        self.resolver.check_node();
+        let named = newly_named(&self.model, &self.resolver);
         let mut news = Vec::new();
         if !named.is_empty() {
-            self.naming.set(&named);
+            self.resolver.set(&named);
             self.detector.renamed(&named);
             news = self.model.rename(&named, now);
         }
-        let called = name_first_calls(&mut self.first_calls, &self.naming);
+        let called = name_first_calls(&mut self.first_calls, &self.resolver);
         self.recorder.renamed(&renamed, named, called);
         news
     }
@@ -376,7 +376,7 @@ impl Sampler {
         let is_there = |totals: &Totals| {
             let is_there = is_there(totals);
             if is_there {
-                recorder.borrow_mut().kept(&totals.about);
+                recorder.borrow_mut().kept(&totals.metadata);
             }
             is_there
         };
@@ -384,7 +384,7 @@ impl Sampler {
         let news = self.model.expire(taken, expire_after, self.publisher.host.capacity.series as usize, is_there);
         self.detector.counted(&news, SystemTime::now(), |id| !self.model.is_whole(id));
         self.deliver();
-        self.publisher.snapshot = SnapshotFacts {
+        self.publisher.snapshot = SnapshotInfo {
             number: self.publisher.snapshot.number + 1,
             taken,
             time: SystemTime::now(),
@@ -419,8 +419,9 @@ async fn serve_idle(requests: &mut Requests, detector: &mut Detector, end: impl 
 }
 
 /// Workloads that waited for a name which is known now.
-fn newly_named(model: &Model, naming: &Naming) -> HashMap<Workload, Named> {
-    let named = model.unresolved().map(|place| (Workload::Unresolved(Arc::clone(place)), naming.of_place(place)));
+fn newly_named(model: &Model, resolver: &WorkloadResolver) -> HashMap<Workload, ResolvedWorkload> {
+    let named =
+        model.unresolved().map(|identity| (Workload::Unresolved(Arc::clone(identity)), resolver.of_identity(identity)));
     named.filter(|(_, named)| !matches!(named.workload, Workload::Unresolved(_))).collect()
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::workload::{Label, Labels, Place, Workload};
+use crate::workload::{CgroupIdentity, Label, Labels, Workload};
 
 /// Pods whose namespaces are not known.
 const UNNAMED_PODS: &str = "(pods without a name)";
@@ -27,19 +27,19 @@ impl Tenant {
     /// The tenant that a workload is, of which this is known. The group is the namespace of a pod; for a container without one, the container;
     /// for a unit, the unit; for what a user's session makes, the user.
     #[must_use]
-    pub fn of(workload: &Workload, about: &Labels) -> Self {
+    pub fn of(workload: &Workload, metadata: &Labels) -> Self {
         let member: Arc<str> = workload.to_string().into();
-        if let Some(namespace) = about.get(Label::Namespace) {
+        if let Some(namespace) = metadata.get(Label::Namespace) {
             return Self::new(Arc::clone(namespace), member);
         }
         match workload {
-            Workload::Unresolved(place) => Self::of_place(place),
+            Workload::Unresolved(identity) => Self::of_identity(identity),
             // Many, of which nobody is told apart.
             Workload::Unknown | Workload::Remainder | Workload::Gone | Workload::Dropped => {
                 Self::new(Arc::clone(&member), member)
             }
             // Paths begin with a slash, namespaces do not.
-            _ => match (about.get(Label::Cgroup), about.get(Label::ContainerId)) {
+            _ => match (metadata.get(Label::Cgroup), metadata.get(Label::ContainerId)) {
                 (Some(path), Some(_)) => Self::new(Arc::clone(path), member),
                 (Some(path), None) => Self::new(group_of_path(path), member),
                 (None, _) => Self::new(Arc::clone(&member), member),
@@ -49,12 +49,12 @@ impl Tenant {
 
     /// The tenant that is at a place whose name is not known.
     #[must_use]
-    pub fn of_place(place: &Place) -> Self {
-        let path = place.path();
-        let group = match place {
-            _ if place.pod().is_some() => UNNAMED_PODS.into(),
-            Place::Container { .. } => Arc::clone(path),
-            Place::Pod { .. } | Place::Cgroup(_) => group_of_path(path),
+    pub fn of_identity(identity: &CgroupIdentity) -> Self {
+        let path = identity.path();
+        let group = match identity {
+            _ if identity.pod().is_some() => UNNAMED_PODS.into(),
+            CgroupIdentity::Container { .. } => Arc::clone(path),
+            CgroupIdentity::Pod { .. } | CgroupIdentity::Cgroup(_) => group_of_path(path),
         };
         Self::new(group, Arc::clone(path))
     }
@@ -90,9 +90,9 @@ fn group_of_path(path: &Arc<str>) -> Arc<str> {
 mod tests {
     use super::*;
 
-    fn group(workload: &Workload, about: &[(Label, &str)]) -> String {
-        let about = about.iter().map(|&(label, value)| (label, value.into()));
-        Tenant::of(workload, &Labels::new(about)).group.to_string()
+    fn group(workload: &Workload, metadata: &[(Label, &str)]) -> String {
+        let metadata = metadata.iter().map(|&(label, value)| (label, value.into()));
+        Tenant::of(workload, &Labels::new(metadata)).group.to_string()
     }
 
     fn at(path: &str) -> String {
@@ -102,9 +102,9 @@ mod tests {
     #[test]
     fn pods_of_one_namespace_are_one_group() {
         for pod in ["web-1", "web-2"] {
-            let about = [(Label::Namespace, "shop"), (Label::Pod, pod), (Label::Cgroup, "/kubepods/a")];
-            let labels = Labels::new(about.map(|(label, value)| (label, value.into())));
-            assert_eq!(group(&Workload::Named(labels), &about), "shop");
+            let metadata = [(Label::Namespace, "shop"), (Label::Pod, pod), (Label::Cgroup, "/kubepods/a")];
+            let labels = Labels::new(metadata.map(|(label, value)| (label, value.into())));
+            assert_eq!(group(&Workload::Resolved(labels), &metadata), "shop");
         }
     }
 
@@ -113,8 +113,8 @@ mod tests {
         let id = "a".repeat(64);
         assert_eq!(at("/system.slice/web.service"), "/system.slice/web.service");
         let path = format!("/docker/{id}");
-        let about = [(Label::Cgroup, path.as_str()), (Label::ContainerId, "docker://a")];
-        assert_eq!(group(&Workload::cgroup(path.as_str().into()), &about), path);
+        let metadata = [(Label::Cgroup, path.as_str()), (Label::ContainerId, "docker://a")];
+        assert_eq!(group(&Workload::cgroup(path.as_str().into()), &metadata), path);
         assert_eq!(at("/user.slice/user-1000.slice/session-3.scope"), "/user.slice/user-1000.slice");
         assert_eq!(
             at("/user.slice/user-1000.slice/user@1000.service/app.slice/a.scope"),
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn containers_without_a_name_are_themselves_and_pods_without_one_are_together() {
         let id = "a".repeat(64);
-        let group = |path: String| Tenant::of_place(&Place::of(&path.into())).group.to_string();
+        let group = |path: String| Tenant::of_identity(&CgroupIdentity::of(&path.into())).group.to_string();
         assert_eq!(group(format!("/docker/{id}/made/inside")), format!("/docker/{id}"));
         let pod = "pod2f6d8a0e-4b7c-4a55-9d32-6a1f0c9b8e71";
         assert_eq!(group(format!("/kubepods/{pod}/{id}")), UNNAMED_PODS);

@@ -34,7 +34,7 @@ pub enum CgroupChange {
 
 /// A cgroup made a call for the first time, or was refused it for the first time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FirstCall {
+pub struct FirstCallEvent {
     /// When, on `CLOCK_MONOTONIC`.
     pub monotonic: Duration,
     /// The id of the cgroup that the call is attributed to.
@@ -85,12 +85,12 @@ pub(super) fn cgroup_change(record: &[u8]) -> Option<CgroupChange> {
 }
 
 /// Reads a record of `FIRST_SEEN`.
-pub(super) fn first_call(record: &[u8]) -> Option<FirstCall> {
+pub(super) fn first_call(record: &[u8]) -> Option<FirstCallEvent> {
     let (event, _) = FirstSeen::read_from_prefix(record).ok()?;
     let abi = *Abi::ALL.get(event.abi as usize)?;
     let number = event.nr.cast_unsigned();
     let has_parent = event.parent != 0;
-    Some(FirstCall {
+    Some(FirstCallEvent {
         monotonic: Duration::from_nanos(event.time_ns),
         cgroup_id: event.cgroup_id,
         abi,
@@ -226,7 +226,7 @@ mod tests {
         exe
     }
 
-    fn call_of(names: &[&[u8]], flags: u32) -> FirstCall {
+    fn call_of(names: &[&[u8]], flags: u32) -> FirstCallEvent {
         let mut event = FirstSeen { parent: 9, exe: executable(names, flags), ..FirstSeen::new_zeroed() };
         event.parent_comm[..3].copy_from_slice(b"zsh");
         event.parent_exe = executable(&[b"zsh", b"bin"], 0);

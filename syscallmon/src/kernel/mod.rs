@@ -42,7 +42,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     btf::BtfError,
-    events::{CgroupChange, FirstCall},
+    events::{CgroupChange, FirstCallEvent},
     probe::{PROBES, Probe, ProbeRow, ProbeStatus, SysEnter},
     streams::{EventStreams, Events, Ring},
 };
@@ -50,7 +50,7 @@ pub use self::{
 /// What `fuzz/` puts records of ring buffers into.
 #[cfg(fuzzing)]
 pub mod fuzzing {
-    use super::{CgroupChange, FirstCall, events};
+    use super::{CgroupChange, FirstCallEvent, events};
 
     /// As [`Events::cgroup_changes`](super::Events) reads one.
     #[must_use]
@@ -60,7 +60,7 @@ pub mod fuzzing {
 
     /// As [`Events::first_calls`](super::Events) reads one.
     #[must_use]
-    pub fn first_call(record: &[u8]) -> Option<FirstCall> {
+    pub fn first_call(record: &[u8]) -> Option<FirstCallEvent> {
         events::first_call(record)
     }
 }
@@ -120,12 +120,12 @@ pub struct Options {
     /// What to count besides calls.
     pub signals: Signals,
     /// Which cgroups to count by.
-    pub hierarchies: Hierarchies,
+    pub hierarchies: CountedHierarchies,
 }
 
 /// The cgroup hierarchies that calls are counted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hierarchies {
+pub struct CountedHierarchies {
     /// Whether by cgroup2's. Where both are, v1 is for tasks in cgroup2's root.
     pub cgroup2: bool,
     /// The id of the cgroup that is mounted as cgroup2's root: another than the host's in a nested cgroup namespace.

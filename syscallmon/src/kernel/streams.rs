@@ -11,7 +11,7 @@ use tokio::io::unix::AsyncFd;
 
 use super::{
     Error,
-    events::{self, CgroupChange, FirstCall},
+    events::{self, CgroupChange, FirstCallEvent},
     log::KernelLog,
 };
 
@@ -72,7 +72,7 @@ impl EventStreams {
     }
 
     /// Everything that waits, each kind in order. The cgroup of each call was born before, or with these changes.
-    pub fn take(&mut self) -> (Vec<FirstCall>, Vec<CgroupChange>) {
+    pub fn take(&mut self) -> (Vec<FirstCallEvent>, Vec<CgroupChange>) {
         events::calls_and_changes(
             || self.first_seen.drain(events::first_call),
             || self.cgroup.drain(events::cgroup_change),

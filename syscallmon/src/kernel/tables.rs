@@ -34,7 +34,7 @@ use super::{
     sizes::Sizes,
 };
 use crate::{
-    snapshot::{Counts, Denial, Durations, Failure, Losses, SlotCounts, Snapshot, Tally},
+    snapshot::{Counts, DeniedKey, Durations, ErrorKey, Losses, SlotCounts, Snapshot, SortedCounts},
     syscalls::{CallId, Errno},
 };
 
@@ -67,8 +67,8 @@ pub(super) struct Tables {
 struct Row {
     calls: Vec<(CallId, u64)>,
     setup: Vec<(CallId, u64)>,
-    errors: Vec<(Failure, u64)>,
-    denied: Vec<(Denial, u64)>,
+    errors: Vec<(ErrorKey, u64)>,
+    denied: Vec<(DeniedKey, u64)>,
     durations: Vec<(CallId, Durations)>,
 }
 
@@ -163,11 +163,11 @@ impl Tables {
                     row.calls.push((call, count + of_setup));
                     row.setup.push((call, of_setup));
                 }
-                OUTCOME_DENIED => row.denied.push((Denial::Of(call), count)),
-                OUTCOME_DENIED_ENOSYS => row.denied.push((Denial::Unsupported(call), count)),
-                OUTCOME_OTHER_DENIED => row.denied.push((Denial::Other, count)),
-                OUTCOME_OTHER_ERRORS => row.errors.push((Failure::Other, count)),
-                errno => row.errors.push((Failure::Of(call, Errno::new(errno)), count)),
+                OUTCOME_DENIED => row.denied.push((DeniedKey::Of(call), count)),
+                OUTCOME_DENIED_ENOSYS => row.denied.push((DeniedKey::Unsupported(call), count)),
+                OUTCOME_OTHER_DENIED => row.denied.push((DeniedKey::Other, count)),
+                OUTCOME_OTHER_ERRORS => row.errors.push((ErrorKey::Other, count)),
+                errno => row.errors.push((ErrorKey::Of(call, Errno::new(errno)), count)),
             }
         }
     }
@@ -212,7 +212,7 @@ impl Tables {
     fn slot_counts(&mut self, slot: u32, row: Row) -> Option<SlotCounts> {
         let known = self.last.slots.get_mut(slot as usize)?;
         let Row { calls, setup, errors, denied, durations } = row;
-        let durations: Tally<CallId, Durations> = durations.into_iter().collect();
+        let durations: SortedCounts<CallId, Durations> = durations.into_iter().collect();
         let has = |counts: &Arc<Counts>| !known.is_changed && counts.durations == durations;
         if known.owner == 0 {
             known.counts = None;
@@ -224,7 +224,7 @@ impl Tables {
                 setup: setup.into_iter().collect(),
                 errors: errors.into_iter().collect(),
                 denied: denied.into_iter().collect(),
-                durations: Tally::default(),
+                durations: SortedCounts::default(),
             };
             known.counts = Some(Arc::new(Counts { durations, ..old.unwrap_or_else(new) }));
         }
@@ -233,16 +233,16 @@ impl Tables {
     }
 
     fn remainder(&self, losses: &Losses) -> Counts {
-        let by_call = |array: &MappedArray| -> Tally<CallId> {
+        let by_call = |array: &MappedArray| -> SortedCounts<CallId> {
             let positions = (0..).zip(0..POSITIONS_PER_CGROUP);
             positions.map(|(call, position)| (CallId(call), array.u64(position).load(Relaxed))).collect()
         };
         Counts {
             calls: by_call(&self.remainder),
-            setup: Tally::default(),
-            errors: [(Failure::Other, losses.errors_full)].into_iter().collect(),
-            denied: by_call(&self.denied_remainder).iter().map(|(call, &count)| (Denial::Of(call), count)).collect(),
-            durations: Tally::default(),
+            setup: SortedCounts::default(),
+            errors: [(ErrorKey::Other, losses.errors_full)].into_iter().collect(),
+            denied: by_call(&self.denied_remainder).iter().map(|(call, &count)| (DeniedKey::Of(call), count)).collect(),
+            durations: SortedCounts::default(),
         }
     }
 

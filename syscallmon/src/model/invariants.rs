@@ -7,7 +7,7 @@ use super::{
     *,
 };
 use crate::{
-    snapshot::Failure,
+    snapshot::ErrorKey,
     syscalls::{CallTable, Errno},
     workload::{Label, REMAINDER},
 };
@@ -95,8 +95,8 @@ impl World {
                 Arc::make_mut(&mut of_slot.counts).add(&Counts {
                     calls: [(call, calls)].into_iter().collect(),
                     setup: [(call, setup)].into_iter().collect(),
-                    errors: [(Failure::Of(call, Errno::new(2)), errors)].into_iter().collect(),
-                    denied: [(Denial::Of(call), refused)].into_iter().collect(),
+                    errors: [(ErrorKey::Of(call, Errno::new(2)), errors)].into_iter().collect(),
+                    denied: [(DeniedKey::Of(call), refused)].into_iter().collect(),
                     ..Counts::default()
                 });
                 self.truth += calls + errors + refused;
@@ -119,9 +119,10 @@ impl World {
     /// What the sampler does with a snapshot.
     fn sample(&mut self, free: &[u32], most_series: usize) {
         let now = self.now;
-        let renamed = self.model.unresolved().map(|place| (Workload::Unresolved(Arc::clone(place)), place));
-        let renamed = renamed.filter_map(|(workload, place)| Some((workload, name_of_place(place, &self.named)?)));
-        let renamed: HashMap<Workload, Named> = renamed.collect();
+        let renamed = self.model.unresolved().map(|identity| (Workload::Unresolved(Arc::clone(identity)), identity));
+        let renamed =
+            renamed.filter_map(|(workload, identity)| Some((workload, name_of_place(identity, &self.named)?)));
+        let renamed: HashMap<Workload, ResolvedWorkload> = renamed.collect();
         let mut news = self.model.rename(&renamed, now);
         let mut slots: Vec<SlotCounts> = self.slots.values().cloned().collect();
         slots.sort_by_key(|slot| slot.slot);
@@ -151,28 +152,30 @@ impl World {
     }
 }
 
-fn called(label: Label, name: &str) -> Named {
+fn called(label: Label, name: &str) -> ResolvedWorkload {
     let labels = Labels::new([(label, name.into())]);
-    Named { workload: Workload::Named(labels.clone()), about: labels }
+    ResolvedWorkload { workload: Workload::Resolved(labels.clone()), metadata: labels }
 }
 
 /// Three kinds of cgroups: units, containers that have a name or not yet, and such whose path is unknown, or not known yet.
-fn name(id: u64, named: &[u64]) -> Option<Named> {
+fn name(id: u64, named: &[u64]) -> Option<ResolvedWorkload> {
     match id % 3 {
         0 => Some(called(Label::Cgroup, &format!("/unit-{}", id % 4))),
         1 => {
-            let place = Place::of(&format!("/docker/{:064x}", id % 9).into());
-            let unresolved =
-                || Named { workload: Workload::Unresolved(place.clone().into()), about: Labels::default() };
-            Some(name_of_place(&place, named).unwrap_or_else(unresolved))
+            let identity = CgroupIdentity::of(&format!("/docker/{:064x}", id % 9).into());
+            let unresolved = || ResolvedWorkload {
+                workload: Workload::Unresolved(identity.clone().into()),
+                metadata: Labels::default(),
+            };
+            Some(name_of_place(&identity, named).unwrap_or_else(unresolved))
         }
         _ => named.contains(&(id % 9)).then(|| called(Label::Cgroup, &format!("/found-{}", id % 9))),
     }
 }
 
 /// Two containers may have one name: one came after the other.
-fn name_of_place(place: &Place, named: &[u64]) -> Option<Named> {
-    let container = place.path().bytes().last().map(|digit| u64::from(digit - b'0'))?;
+fn name_of_place(identity: &CgroupIdentity, named: &[u64]) -> Option<ResolvedWorkload> {
+    let container = identity.path().bytes().last().map(|digit| u64::from(digit - b'0'))?;
     named.contains(&container).then(|| called(Label::Container, &format!("web-{}", container % 2)))
 }
 

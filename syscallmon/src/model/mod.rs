@@ -21,9 +21,9 @@ pub use self::series::{Granularities, Granularity, SeriesLayout};
 pub use self::workloads::ModelView;
 use crate::{
     fair_share::Tenant,
-    snapshot::{Counts, Denial, SlotCounts, Snapshot, Tally},
+    snapshot::{Counts, DeniedKey, SlotCounts, Snapshot, SortedCounts},
     syscalls::CallId,
-    workload::{Labels, Named, Place, Workload},
+    workload::{CgroupIdentity, Labels, ResolvedWorkload, Workload},
 };
 
 /// What is known of one workload.
@@ -32,7 +32,7 @@ pub struct Totals {
     /// What was counted.
     pub counts: Counts,
     /// All that is known of the workload.
-    pub about: Labels,
+    pub metadata: Labels,
     /// Since when it waits for its name; not exported for so long.
     held_since: Option<Instant>,
     /// Slots that count towards it now, and the one that came last: it is the one that `about` tells of.
@@ -55,7 +55,7 @@ pub struct Model {
     view: ModelView,
     /// Cgroups whose births were seen, and when: all that they ever called is counted.
     births: HashMap<u64, Instant>,
-    slots: HashMap<u32, Counted>,
+    slots: HashMap<u32, SlotBaseline>,
     remainder: Counts,
     /// Most series that workloads may have together, and what one is.
     most_series: usize,
@@ -64,21 +64,21 @@ pub struct Model {
 
 /// What a workload has done since it was last asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct News {
+pub struct Delta {
     /// The workload, and all that is known of it.
-    pub named: Named,
+    pub named: ResolvedWorkload,
     /// The cgroup that did it; of several, the one that came last.
     pub cgroup_id: u64,
     /// The name under which all of this was told before, if it was.
     pub before: Option<Workload>,
     /// How often it made each call, without what was called to set it up.
-    pub calls: Tally<CallId>,
+    pub calls: SortedCounts<CallId>,
     /// How often it was refused each, but not with `ENOSYS`: that tells programs to do without.
-    pub refused: Tally<CallId>,
+    pub refused: SortedCounts<CallId>,
 }
 
-impl News {
-    fn new(named: Named, cgroup_id: u64, counts: &Counts) -> Self {
+impl Delta {
+    fn new(named: ResolvedWorkload, cgroup_id: u64, counts: &Counts) -> Self {
         Self {
             named,
             cgroup_id,
@@ -95,16 +95,16 @@ impl News {
 }
 
 /// A call that was refused, and how often; none for what is not told apart, or is no attack.
-fn refused((denial, &attempts): (Denial, &u64)) -> Option<(CallId, u64)> {
+fn refused((denial, &attempts): (DeniedKey, &u64)) -> Option<(CallId, u64)> {
     match denial {
-        Denial::Of(call) => Some((call, attempts)),
-        Denial::Unsupported(_) | Denial::Other => None,
+        DeniedKey::Of(call) => Some((call, attempts)),
+        DeniedKey::Unsupported(_) | DeniedKey::Other => None,
     }
 }
 
 /// How far the counts of a slot are in the totals.
 #[derive(Debug)]
-struct Counted {
+struct SlotBaseline {
     workload: Workload,
     counts: Arc<Counts>,
 }
@@ -136,24 +136,24 @@ impl Model {
         &mut self,
         snapshot: &Snapshot,
         now: Instant,
-        mut name: impl FnMut(u64) -> Option<Named>,
-    ) -> Vec<News> {
-        let unknown = || Named { workload: Workload::Unknown, about: Labels::default() };
+        mut name: impl FnMut(u64) -> Option<ResolvedWorkload>,
+    ) -> Vec<Delta> {
+        let unknown = || ResolvedWorkload { workload: Workload::Unknown, metadata: Labels::default() };
         let slots = snapshot.slots.iter();
         let news = slots.filter_map(|slot| self.apply_slot(slot, now, name(slot.cgroup_id).unwrap_or_else(unknown)));
-        let mut news: Vec<News> = news.collect();
+        let mut news: Vec<Delta> = news.collect();
         let new = snapshot.remainder.since(&self.remainder);
         if !new.is_empty() {
             self.add(&Workload::Remainder, &new);
             self.remainder.clone_from(&snapshot.remainder);
-            let named = Named { workload: Workload::Remainder, about: Labels::default() };
-            news.extend(Some(News::new(named, 0, &new)).filter(News::is_news));
+            let named = ResolvedWorkload { workload: Workload::Remainder, metadata: Labels::default() };
+            news.extend(Some(Delta::new(named, 0, &new)).filter(Delta::is_news));
         }
         news
     }
 
-    fn apply_slot(&mut self, slot: &SlotCounts, now: Instant, named: Named) -> Option<News> {
-        let Named { workload, about } = named.clone();
+    fn apply_slot(&mut self, slot: &SlotCounts, now: Instant, named: ResolvedWorkload) -> Option<Delta> {
+        let ResolvedWorkload { workload, metadata } = named.clone();
         let known = self.slots.get(&slot.slot);
         let is_unchanged = known.is_some_and(|known| Arc::ptr_eq(&known.counts, &slot.counts));
         let new = match known {
@@ -176,18 +176,18 @@ impl Model {
             (totals.gone_since, totals.is_renamed) = (None, false);
             (totals.newest_slot, totals.cgroup_id) = (slot.slot, slot.cgroup_id);
         }
-        let is_changed = |totals: &Arc<Totals>| totals.newest_slot == slot.slot && totals.about != about;
+        let is_changed = |totals: &Arc<Totals>| totals.newest_slot == slot.slot && totals.metadata != metadata;
         if self.view.workloads.get(&workload).is_some_and(is_changed)
             && let Some(totals) = self.view.workloads.get_mut(&workload)
         {
-            totals.about = about;
+            totals.metadata = metadata;
         }
         if !new.is_empty() || !is_same {
             self.add(&workload, &new);
-            self.slots.insert(slot.slot, Counted { workload, counts: Arc::clone(&slot.counts) });
+            self.slots.insert(slot.slot, SlotBaseline { workload, counts: Arc::clone(&slot.counts) });
         }
         let is_held = self.view.workloads.get(&named.workload).is_some_and(|totals| totals.held_since.is_some());
-        (!is_held).then(|| News::new(named, slot.cgroup_id, &new)).filter(News::is_news)
+        (!is_held).then(|| Delta::new(named, slot.cgroup_id, &new)).filter(Delta::is_news)
     }
 
     /// The totals of a workload, new ones if it has none yet.
@@ -247,15 +247,15 @@ impl Model {
     }
 
     /// Places of the workloads that have no name yet.
-    pub fn unresolved(&self) -> impl Iterator<Item = &Arc<Place>> {
+    pub fn unresolved(&self) -> impl Iterator<Item = &Arc<CgroupIdentity>> {
         self.view.workloads.iter().filter_map(|(workload, _)| match workload {
-            Workload::Unresolved(place) => Some(place),
+            Workload::Unresolved(identity) => Some(identity),
             _ => None,
         })
     }
 
     /// Gives workloads another name: all that was counted of them goes there, and is returned.
-    pub fn rename(&mut self, names: &HashMap<Workload, Named>, now: Instant) -> Vec<News> {
+    pub fn rename(&mut self, names: &HashMap<Workload, ResolvedWorkload>, now: Instant) -> Vec<Delta> {
         for counted in self.slots.values_mut() {
             if let Some(named) = names.get(&counted.workload) {
                 counted.workload = named.workload.clone();
@@ -266,15 +266,15 @@ impl Model {
             if let Some(old) = self.remove(from) {
                 self.merge(&old, to, now);
                 let before = old.held_since.is_none().then(|| from.clone());
-                news.push(News { before, ..News::new(to.clone(), old.cgroup_id, &old.counts) });
+                news.push(Delta { before, ..Delta::new(to.clone(), old.cgroup_id, &old.counts) });
             }
         }
-        news.retain(News::is_news);
+        news.retain(Delta::is_news);
         news
     }
 
     /// Adds the totals of a workload that is no more to another's.
-    fn merge(&mut self, old: &Totals, to: &Named, now: Instant) {
+    fn merge(&mut self, old: &Totals, to: &ResolvedWorkload, now: Instant) {
         let is_new = !self.view.workloads.contains(&to.workload);
         let totals = self.totals(&to.workload, old.created, now);
         totals.slots += old.slots;
@@ -286,38 +286,38 @@ impl Model {
             _ => None,
         };
         if is_new || old.slots > 0 {
-            totals.about = to.about.clone();
+            totals.metadata = to.metadata.clone();
             (totals.newest_slot, totals.cgroup_id) = (old.newest_slot, old.cgroup_id);
         }
         self.add(&to.workload, &old.counts);
     }
 
     /// Lets workloads be exported that have waited for their name for so long. All that they have done is returned.
-    pub fn release(&mut self, now: Instant, after: Duration) -> Vec<News> {
+    pub fn release(&mut self, now: Instant, after: Duration) -> Vec<Delta> {
         let mut news = Vec::new();
         let is_due = |totals: &Totals| totals.held_since.is_some_and(|since| now.duration_since(since) >= after);
         let due = self.view.workloads.iter().filter(|(_, totals)| is_due(totals)).map(|(workload, _)| workload.clone());
         for workload in due.collect::<Vec<_>>() {
             let Some(totals) = self.view.workloads.get_mut(&workload) else { continue };
             totals.held_since = None;
-            let named = Named { workload, about: totals.about.clone() };
-            news.push(News::new(named, totals.cgroup_id, &totals.counts));
+            let named = ResolvedWorkload { workload, metadata: totals.metadata.clone() };
+            news.push(Delta::new(named, totals.cgroup_id, &totals.counts));
         }
-        news.retain(News::is_news);
+        news.retain(Delta::is_news);
         news
     }
 
     /// All that a workload has done so far.
     #[must_use]
-    pub fn all_of(&self, named: &Named) -> Option<News> {
+    pub fn all_of(&self, named: &ResolvedWorkload) -> Option<Delta> {
         let totals = self.view.workloads.get(&named.workload)?;
-        Some(News::new(named.clone(), totals.cgroup_id, &totals.counts))
+        Some(Delta::new(named.clone(), totals.cgroup_id, &totals.counts))
     }
 
     /// What is known of a workload.
     #[must_use]
-    pub fn about(&self, workload: &Workload) -> Option<&Labels> {
-        self.view.workloads.get(workload).map(|totals| &totals.about)
+    pub fn metadata(&self, workload: &Workload) -> Option<&Labels> {
+        self.view.workloads.get(workload).map(|totals| &totals.metadata)
     }
 
     /// Whether there are totals of a workload that is not gone.
@@ -360,7 +360,7 @@ impl Model {
         keep: Duration,
         most_series: usize,
         is_there: impl Fn(&Totals) -> bool,
-    ) -> Vec<News> {
+    ) -> Vec<Delta> {
         let is_due = |totals: &Totals| totals.gone_since.is_some_and(|since| now.duration_since(since) >= keep);
         let is_there = |totals: &Totals| !totals.is_renamed && is_there(totals);
         let due = self.view.workloads.iter().filter(|(_, totals)| is_due(totals) && !is_there(totals));
@@ -373,18 +373,18 @@ impl Model {
     }
 
     /// Takes a workload out whose time is over; its counts. What it has done is news if it still waited for its name.
-    fn end(&mut self, workload: &Workload, news: &mut Vec<News>) -> Counts {
-        let Totals { counts, about, held_since, cgroup_id, .. } = self.remove(workload).unwrap_or_default();
+    fn end(&mut self, workload: &Workload, news: &mut Vec<Delta>) -> Counts {
+        let Totals { counts, metadata, held_since, cgroup_id, .. } = self.remove(workload).unwrap_or_default();
         if held_since.is_some() {
-            let named = Named { workload: workload.clone(), about };
-            news.extend(Some(News::new(named, cgroup_id, &counts)).filter(News::is_news));
+            let named = ResolvedWorkload { workload: workload.clone(), metadata };
+            news.extend(Some(Delta::new(named, cgroup_id, &counts)).filter(Delta::is_news));
         }
         counts
     }
 
     /// Folds workloads that are gone until the others have so many series at most: each time the oldest one of the tenant that has most, so
     /// that nobody's last counts are gone before they are scraped since somebody else starts and ends many workloads.
-    fn fold_oldest(&mut self, most_series: usize, news: &mut Vec<News>) {
+    fn fold_oldest(&mut self, most_series: usize, news: &mut Vec<Delta>) {
         let gone = || self.view.workloads.iter().filter(|(_, totals)| totals.is_gone());
         let mut excess = gone().map(|(_, totals)| totals.counts.series()).sum::<usize>().saturating_sub(most_series);
         if excess == 0 {
@@ -392,7 +392,7 @@ impl Model {
         }
         let mut tenants: HashMap<Arc<str>, (usize, Vec<_>)> = HashMap::new();
         for (workload, totals) in gone() {
-            let group = Arc::clone(Tenant::of(workload, &totals.about).group());
+            let group = Arc::clone(Tenant::of(workload, &totals.metadata).group());
             let (series, workloads) = tenants.entry(group).or_default();
             *series += totals.counts.series();
             workloads.push((Reverse(totals.gone_since), workload.clone()));

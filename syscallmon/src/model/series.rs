@@ -12,7 +12,7 @@ use clap::ValueEnum;
 use serde::Deserialize;
 
 use crate::{
-    snapshot::{Amount, Counts, Denial, Durations, Failure, SERIES_PER_HISTOGRAM, Tally},
+    snapshot::{Amount, Counts, DeniedKey, Durations, ErrorKey, SERIES_PER_HISTOGRAM, SortedCounts},
     syscalls::{Call, CallId, CallTable, IO_URING, UNKNOWN, sets},
     workload::REMAINDER,
 };
@@ -100,26 +100,30 @@ impl SeriesLayout {
 
     /// What was called, as it is exported: each series under the first call that it has.
     #[must_use]
-    pub fn calls<'a>(&self, counts: &'a Counts) -> Cow<'a, Tally<CallId>> {
+    pub fn calls<'a>(&self, counts: &'a Counts) -> Cow<'a, SortedCounts<CallId>> {
         let by = self.granularities.syscalls;
         grouped(by, &counts.calls, |call| self.first(by, call))
     }
 
     /// The same of errors.
     #[must_use]
-    pub fn errors<'a>(&self, counts: &'a Counts) -> Cow<'a, Tally<Failure>> {
+    pub fn errors<'a>(&self, counts: &'a Counts) -> Cow<'a, SortedCounts<ErrorKey>> {
         grouped(self.granularities.errors, &counts.errors, |failure| self.failure(failure))
     }
 
     /// The same of refused calls.
     #[must_use]
-    pub fn denied<'a>(&self, counts: &'a Counts) -> Cow<'a, Tally<Denial>> {
+    pub fn denied<'a>(&self, counts: &'a Counts) -> Cow<'a, SortedCounts<DeniedKey>> {
         grouped(self.granularities.denied, &counts.denied, |denial| self.denial(denial))
     }
 
     /// How long calls took, by the label of the series. Calls of all ABIs are together.
     #[must_use]
-    pub fn durations(&self, counts: &Counts, calls: &CallTable) -> Tally<(&'static str, &'static str), Durations> {
+    pub fn durations(
+        &self,
+        counts: &Counts,
+        calls: &CallTable,
+    ) -> SortedCounts<(&'static str, &'static str), Durations> {
         let by = self.granularities.latency;
         counts.durations.iter().map(|(call, durations)| (by.label(calls.call(call).syscall), *durations)).collect()
     }
@@ -166,25 +170,29 @@ impl SeriesLayout {
         first.get(usize::from(call.0)).copied().unwrap_or(call)
     }
 
-    fn failure(&self, failure: Failure) -> Failure {
+    fn failure(&self, failure: ErrorKey) -> ErrorKey {
         match failure {
-            Failure::Of(call, errno) => Failure::Of(self.first(self.granularities.errors, call), errno),
-            Failure::Other => Failure::Other,
+            ErrorKey::Of(call, errno) => ErrorKey::Of(self.first(self.granularities.errors, call), errno),
+            ErrorKey::Other => ErrorKey::Other,
         }
     }
 
-    fn denial(&self, denial: Denial) -> Denial {
+    fn denial(&self, denial: DeniedKey) -> DeniedKey {
         let first = |call| self.first(self.granularities.denied, call);
         match denial {
-            Denial::Of(call) => Denial::Of(first(call)),
-            Denial::Unsupported(call) => Denial::Unsupported(first(call)),
-            Denial::Other => Denial::Other,
+            DeniedKey::Of(call) => DeniedKey::Of(first(call)),
+            DeniedKey::Unsupported(call) => DeniedKey::Unsupported(first(call)),
+            DeniedKey::Other => DeniedKey::Other,
         }
     }
 }
 
 /// Amounts by group. What is by name is as it was.
-fn grouped<K: Ord + Copy>(by: Granularity, tally: &Tally<K>, group: impl Fn(K) -> K) -> Cow<'_, Tally<K>> {
+fn grouped<K: Ord + Copy>(
+    by: Granularity,
+    tally: &SortedCounts<K>,
+    group: impl Fn(K) -> K,
+) -> Cow<'_, SortedCounts<K>> {
     match by {
         Granularity::Name => Cow::Borrowed(tally),
         Granularity::Set | Granularity::None => {
@@ -194,7 +202,7 @@ fn grouped<K: Ord + Copy>(by: Granularity, tally: &Tally<K>, group: impl Fn(K) -
 }
 
 /// How many groups there are.
-fn distinct<K: Ord + Copy, V: Amount>(by: Granularity, tally: &Tally<K, V>, group: impl Fn(K) -> K) -> usize {
+fn distinct<K: Ord + Copy, V: Amount>(by: Granularity, tally: &SortedCounts<K, V>, group: impl Fn(K) -> K) -> usize {
     match by {
         Granularity::Name => tally.len(),
         Granularity::Set | Granularity::None => tally.iter().map(|(key, _)| group(key)).collect::<BTreeSet<K>>().len(),
@@ -202,7 +210,7 @@ fn distinct<K: Ord + Copy, V: Amount>(by: Granularity, tally: &Tally<K, V>, grou
 }
 
 /// Whether a key is in a group that the tally has.
-fn is_in<K: Ord + Copy, V: Amount>(tally: &Tally<K, V>, group: impl Fn(K) -> K) -> impl Fn(K) -> bool {
+fn is_in<K: Ord + Copy, V: Amount>(tally: &SortedCounts<K, V>, group: impl Fn(K) -> K) -> impl Fn(K) -> bool {
     let groups: BTreeSet<K> = tally.iter().map(|(key, _)| group(key)).collect();
     move |key| groups.contains(&group(key))
 }

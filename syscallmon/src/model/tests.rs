@@ -5,7 +5,7 @@ use super::{
     *,
 };
 use crate::{
-    snapshot::{Denial, Failure},
+    snapshot::{DeniedKey, ErrorKey},
     syscalls::{CallId, CallTable, Errno},
     workload::Label,
 };
@@ -32,10 +32,10 @@ fn model() -> Model {
     Model::new(usize::MAX)
 }
 
-fn named(path: &Arc<str>) -> Named {
+fn named(path: &Arc<str>) -> ResolvedWorkload {
     let workload = Workload::cgroup(Arc::clone(path));
-    let Workload::Named(about) = workload.clone() else { unreachable!() };
-    Named { workload, about }
+    let Workload::Resolved(metadata) = workload.clone() else { unreachable!() };
+    ResolvedWorkload { workload, metadata }
 }
 
 /// Names: id -> path.
@@ -136,7 +136,7 @@ fn a_path_that_was_made_again_is_kept_even_if_it_makes_no_call() {
     model.forget_slots(&[1, 2], now);
     let later = now + Duration::from_mins(9);
     model.expire(later, Duration::from_mins(5), usize::MAX, |totals| {
-        totals.about.get(Label::Cgroup).is_some_and(|path| path.as_ref() == "/a")
+        totals.metadata.get(Label::Cgroup).is_some_and(|path| path.as_ref() == "/a")
     });
     assert_eq!((calls(&model, "/a", A), calls(&model, "/b", A)), (Some(5), None));
 }
@@ -177,15 +177,15 @@ fn the_oldest_of_too_many_gone_are_folded_together() {
 #[test]
 fn every_kind_of_count_follows_the_kernel_s() {
     let (mut model, names) = (model(), Names::new(&[(1, "/a")]));
-    let enoent = Failure::Of(A, Errno::new(2));
+    let enoent = ErrorKey::Of(A, Errno::new(2));
     for times in [2, 5, 5] {
-        let denied = [(Denial::Of(B), times)].into_iter().collect();
+        let denied = [(DeniedKey::Of(B), times)].into_iter().collect();
         let counts = Counts { errors: [(enoent, times)].into_iter().collect(), denied, ..Counts::default() };
         let slot = SlotCounts { slot: 1, cgroup_id: 1, counts: counts.into() };
         names.apply(&mut model, &Snapshot { slots: vec![slot], ..Snapshot::default() });
     }
     let (_, totals) = model.view().workloads().next().unwrap();
-    assert_eq!((totals.counts.errors.get(enoent), totals.counts.denied.get(Denial::Of(B))), (Some(&5), Some(&5)));
+    assert_eq!((totals.counts.errors.get(enoent), totals.counts.denied.get(DeniedKey::Of(B))), (Some(&5), Some(&5)));
     assert_eq!(totals.counts.series(), 2);
 }
 
@@ -199,14 +199,14 @@ fn a_cgroup_that_made_no_call_is_no_workload() {
 const HOLD: Duration = Duration::from_secs(10);
 
 /// A container that has no name yet.
-fn unresolved() -> Named {
-    let place = Place::of(&format!("/docker/{}", "a".repeat(64)).into());
-    Named { workload: Workload::Unresolved(place.into()), about: Labels::default() }
+fn unresolved() -> ResolvedWorkload {
+    let identity = CgroupIdentity::of(&format!("/docker/{}", "a".repeat(64)).into());
+    ResolvedWorkload { workload: Workload::Unresolved(identity.into()), metadata: Labels::default() }
 }
 
-fn web() -> Named {
+fn web() -> ResolvedWorkload {
     let labels = Labels::new([(Label::Container, "web".into())]);
-    Named { workload: Workload::Named(labels.clone()), about: labels }
+    ResolvedWorkload { workload: Workload::Resolved(labels.clone()), metadata: labels }
 }
 
 #[test]
@@ -259,9 +259,12 @@ fn a_workload_whose_cgroup_gets_another_name_leaves() {
 }
 
 /// A container under this name, in a cgroup that is there.
-fn called(name: &str) -> Named {
-    let about = [(Label::Container, name.into()), (Label::Cgroup, "/a".into())];
-    Named { workload: Workload::Named(Labels::new([(Label::Container, name.into())])), about: Labels::new(about) }
+fn called(name: &str) -> ResolvedWorkload {
+    let metadata = [(Label::Container, name.into()), (Label::Cgroup, "/a".into())];
+    ResolvedWorkload {
+        workload: Workload::Resolved(Labels::new([(Label::Container, name.into())])),
+        metadata: Labels::new(metadata),
+    }
 }
 
 #[test]
@@ -297,7 +300,7 @@ fn a_name_that_nobody_has_any_more_is_gone_though_its_cgroup_is_there() {
 #[test]
 fn what_stands_for_many_is_never_gone() {
     let (mut model, now) = (model(), Instant::now());
-    let pause = Named { workload: Workload::Pause, about: Labels::default() };
+    let pause = ResolvedWorkload { workload: Workload::Pause, metadata: Labels::default() };
     model.apply(&snapshot(&[(1, &[(A, 5)])]), now, |_| Some(unresolved()));
     model.forget_slots(&[1], now);
     model.rename(&HashMap::from([(unresolved().workload, pause)]), now);
@@ -308,16 +311,16 @@ fn what_stands_for_many_is_never_gone() {
 #[test]
 fn what_is_known_is_known_of_the_newest_even_if_it_makes_no_call() {
     let (mut model, now) = (model(), Instant::now());
-    let about = |image: &str| {
-        let about = Labels::new([(Label::Container, "web".into()), (Label::Image, image.into())]);
-        Named { workload: web().workload, about }
+    let metadata = |image: &str| {
+        let metadata = Labels::new([(Label::Container, "web".into()), (Label::Image, image.into())]);
+        ResolvedWorkload { workload: web().workload, metadata }
     };
     let (one, both) = (snapshot(&[(2, &[(A, 5)])]), snapshot(&[(1, &[(A, 5)]), (2, &[(A, 5)])]));
-    model.apply(&one, now, |_| Some(about("old")));
-    model.apply(&both, now, |id| Some(about(if id == 1 { "new" } else { "old" })));
-    model.apply(&both, now, |id| Some(about(if id == 1 { "newer" } else { "old" })));
+    model.apply(&one, now, |_| Some(metadata("old")));
+    model.apply(&both, now, |id| Some(metadata(if id == 1 { "new" } else { "old" })));
+    model.apply(&both, now, |id| Some(metadata(if id == 1 { "newer" } else { "old" })));
     let (_, totals) = model.view().workloads().next().unwrap();
-    assert_eq!(totals.about.get(Label::Image).map(AsRef::as_ref), Some("newer"));
+    assert_eq!(totals.metadata.get(Label::Image).map(AsRef::as_ref), Some("newer"));
 }
 
 #[test]

@@ -12,10 +12,10 @@ use super::{
     names::{self, NameError, NamedRow, WorkloadRow},
 };
 use crate::{
-    snapshot::{Counts, Denial, Failure, SlotCounts, Snapshot, Tally},
+    snapshot::{Counts, DeniedKey, ErrorKey, SlotCounts, Snapshot, SortedCounts},
     syscalls::{CallId, CallTable},
-    view::FirstCall,
-    workload::{Labels, Named, SourceStatus, Workload},
+    view::RecordedFirstCall,
+    workload::{Labels, ProviderStatus, ResolvedWorkload, Workload},
 };
 
 /// What a file may have at most. The defaults are beyond what any daemon can be configured to.
@@ -97,14 +97,14 @@ pub struct Decoder {
     limits: Limits,
     calls: CallTable,
     translation: Vec<CallId>,
-    names: HashMap<u64, Named>,
+    names: HashMap<u64, ResolvedWorkload>,
     slots: BTreeMap<u32, SlotCounts>,
     series: usize,
     amounts: u64,
     nanoseconds: u64,
     remainder: Counts,
     kept: Vec<Labels>,
-    sources: Vec<SourceStatus>,
+    sources: Vec<ProviderStatus>,
     at: u64,
     samples: u64,
     /// What the parts of the next sample have brought.
@@ -227,7 +227,7 @@ impl Decoder {
     }
 
     /// Names of the cgroups that have slots, in the order of these.
-    fn named(&self) -> Vec<(u64, Named)> {
+    fn named(&self) -> Vec<(u64, ResolvedWorkload)> {
         let of = |slot: &SlotCounts| Some((slot.cgroup_id, self.names.get(&slot.cgroup_id)?.clone()));
         self.slots.values().filter_map(of).collect()
     }
@@ -247,13 +247,13 @@ impl Decoder {
         }
         let call = |id| self.call(id);
         let failure = |failure| match failure {
-            Failure::Of(id, errno) => Ok(Failure::Of(call(id)?, errno)),
-            Failure::Other => Ok(Failure::Other),
+            ErrorKey::Of(id, errno) => Ok(ErrorKey::Of(call(id)?, errno)),
+            ErrorKey::Other => Ok(ErrorKey::Other),
         };
         let denial = |denial| match denial {
-            Denial::Of(id) => Ok(Denial::Of(call(id)?)),
-            Denial::Unsupported(id) => Ok(Denial::Unsupported(call(id)?)),
-            Denial::Other => Ok(Denial::Other),
+            DeniedKey::Of(id) => Ok(DeniedKey::Of(call(id)?)),
+            DeniedKey::Unsupported(id) => Ok(DeniedKey::Unsupported(call(id)?)),
+            DeniedKey::Other => Ok(DeniedKey::Other),
         };
         let calls = |(id, &amount): (CallId, &u64)| Ok((call(id)?, amount));
         Ok(Counts {
@@ -273,7 +273,7 @@ impl Decoder {
         self.translation.get(usize::from(id.0)).copied().ok_or(DecodeError::Call(id.0))
     }
 
-    fn first_call(&self, row: FirstCallRow) -> Result<(Labels, FirstCall), DecodeError> {
+    fn first_call(&self, row: FirstCallRow) -> Result<(Labels, RecordedFirstCall), DecodeError> {
         let FirstCallRow { time, named, call, number, denied, process } = row;
         if process.bytes() > MAX_PROCESS || process.parents.len() > MAX_PARENTS {
             return Err(DecodeError::Text);
@@ -282,29 +282,32 @@ impl Decoder {
         let named = names::named(named)?;
         let time = SystemTime::UNIX_EPOCH + Duration::from_nanos(time);
         let (abi, syscall) = (call.abi, call.syscall);
-        Ok((named.about, FirstCall { time, workload: named.workload, abi, syscall, number, denied, process }))
+        Ok((
+            named.metadata,
+            RecordedFirstCall { time, workload: named.workload, abi, syscall, number, denied, process },
+        ))
     }
 }
 
 fn each<'a, K: Copy + Ord>(
     amounts: impl Iterator<Item = (K, &'a u64)>,
     translate: impl Fn(K) -> Result<K, DecodeError>,
-) -> Result<Tally<K>, DecodeError> {
+) -> Result<SortedCounts<K>, DecodeError> {
     amounts.map(|(key, amount)| Ok((translate(key)?, *amount))).collect()
 }
 
 /// Sources of names, each once.
-fn checked(sources: Vec<SourceStatus>) -> Result<Vec<SourceStatus>, DecodeError> {
+fn checked(sources: Vec<ProviderStatus>) -> Result<Vec<ProviderStatus>, DecodeError> {
     let names: HashSet<_> = sources.iter().map(|source| source.source).collect();
     if names.len() < sources.len() {
         return Err(DecodeError::Source);
     }
-    let is_long = |source: &SourceStatus| source.problem.as_ref().is_some_and(|text| text.len() > MAX_PROBLEM);
+    let is_long = |source: &ProviderStatus| source.problem.as_ref().is_some_and(|text| text.len() > MAX_PROBLEM);
     if sources.iter().any(is_long) { Err(DecodeError::Text) } else { Ok(sources) }
 }
 
 /// A container whose name became known.
-fn rename(from: WorkloadRow, to: NamedRow) -> Result<(Workload, Named), DecodeError> {
+fn rename(from: WorkloadRow, to: NamedRow) -> Result<(Workload, ResolvedWorkload), DecodeError> {
     let (from, to) = (names::workload(from)?, names::named(to)?);
     let is_renamed = matches!(from, Workload::Unresolved(_)) && !matches!(to.workload, Workload::Unresolved(_));
     if is_renamed { Ok((from, to)) } else { Err(DecodeError::Rename) }

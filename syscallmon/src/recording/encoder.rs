@@ -15,8 +15,8 @@ use super::{
 use crate::{
     snapshot::{Counts, Snapshot},
     syscalls::CallTable,
-    view::FirstCall,
-    workload::{Labels, Named, SourceStatus},
+    view::RecordedFirstCall,
+    workload::{Labels, ProviderStatus, ResolvedWorkload},
 };
 
 /// About so many entries of lists have a frame at most: a line is then far shorter than its limit.
@@ -31,11 +31,11 @@ const FIRST_CALL: usize = 100;
 pub(super) struct Encoder {
     calls: CallTable,
     mask: Option<Mask>,
-    names: HashMap<u64, Named>,
+    names: HashMap<u64, ResolvedWorkload>,
     slots: BTreeMap<u32, (u64, Arc<Counts>)>,
     remainder: Counts,
     kept: Vec<Labels>,
-    sources: Vec<SourceStatus>,
+    sources: Vec<ProviderStatus>,
 }
 
 impl Encoder {
@@ -58,8 +58,8 @@ impl Encoder {
         for (id, born) in sample.births {
             parts.room(NUMBERS).births.push((id, nanoseconds(born)));
         }
-        for (about, call) in sample.first_calls {
-            let row = first_call_row(&self.calls, &about, call, mask);
+        for (metadata, call) in sample.first_calls {
+            let row = first_call_row(&self.calls, &metadata, call, mask);
             parts.room(FIRST_CALL).first_calls.push(row);
         }
         for (workload, named) in sample.renames {
@@ -95,7 +95,7 @@ impl Encoder {
     }
 
     /// Names that are not what they were. Only those of cgroups in the snapshot are remembered, here and by whoever reads.
-    fn new_names(&mut self, snapshot: &Snapshot, names: Vec<(u64, Named)>) -> Vec<(u64, NamedRow)> {
+    fn new_names(&mut self, snapshot: &Snapshot, names: Vec<(u64, ResolvedWorkload)>) -> Vec<(u64, NamedRow)> {
         let cgroups: HashSet<u64> = snapshot.slots.iter().map(|slot| slot.cgroup_id).collect();
         self.names.retain(|id, _| cgroups.contains(id));
         let mut new = Vec::new();
@@ -159,17 +159,17 @@ impl Parts {
     }
 }
 
-fn first_call_row(calls: &CallTable, about: &Labels, call: FirstCall, mask: Option<&Mask>) -> FirstCallRow {
+fn first_call_row(calls: &CallTable, metadata: &Labels, call: RecordedFirstCall, mask: Option<&Mask>) -> FirstCallRow {
     let id = calls.id(call.abi, call.syscall).map_or(0, |id| id.0);
-    let named = NamedRow { workload: workload_row(&call.workload, mask), about: values(about, mask) };
-    let FirstCall { time, number, denied, mut process, .. } = call;
+    let named = NamedRow { workload: workload_row(&call.workload, mask), metadata: values(metadata, mask) };
+    let RecordedFirstCall { time, number, denied, mut process, .. } = call;
     if let Some(mask) = mask {
         mask.process(&mut process);
     }
     FirstCallRow { time: unix_nanoseconds(time), named, call: id, number, denied, process }
 }
 
-fn status(source: &SourceStatus, mask: Option<&Mask>) -> SourceStatus {
+fn status(source: &ProviderStatus, mask: Option<&Mask>) -> ProviderStatus {
     let mut status = source.clone();
     if mask.is_some() {
         // Has addresses and paths.

@@ -6,7 +6,7 @@ use super::names::{NamedRow, Values, WorkloadRow};
 use crate::{
     process::Process,
     snapshot::{Counts, Losses},
-    workload::SourceStatus,
+    workload::ProviderStatus,
 };
 
 /// A record after the header.
@@ -82,7 +82,7 @@ pub struct Frame {
     #[serde(skip_serializing_if = "is_default")]
     pub(super) kept: Option<Vec<Values>>,
     #[serde(skip_serializing_if = "is_default")]
-    pub(super) sources: Option<Vec<SourceStatus>>,
+    pub(super) sources: Option<Vec<ProviderStatus>>,
     #[serde(skip_serializing_if = "is_default")]
     pub(super) unresolved: usize,
     #[serde(skip_serializing_if = "is_default")]

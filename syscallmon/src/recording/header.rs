@@ -57,7 +57,7 @@ pub(super) struct Kind {
 
 /// Why something is no recording that can be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum KindError {
+pub(super) enum BaselineKeyError {
     #[error("is no recording of syscallmon")]
     Other,
     #[error("is a recording of version {0}, and this syscallmon reads version {VERSION}")]
@@ -65,11 +65,11 @@ pub(super) enum KindError {
 }
 
 impl Kind {
-    pub(super) fn check(&self) -> Result<(), KindError> {
+    pub(super) fn check(&self) -> Result<(), BaselineKeyError> {
         if self.format != FORMAT {
-            return Err(KindError::Other);
+            return Err(BaselineKeyError::Other);
         }
-        if self.version == VERSION { Ok(()) } else { Err(KindError::Version(self.version)) }
+        if self.version == VERSION { Ok(()) } else { Err(BaselineKeyError::Version(self.version)) }
     }
 }
 

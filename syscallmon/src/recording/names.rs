@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use super::mask::Mask;
-use crate::workload::{Label, LabelError, Labels, Named, Place, Workload};
+use crate::workload::{CgroupIdentity, Label, LabelError, Labels, ResolvedWorkload, Workload};
 
 /// Labels by their names.
 pub(super) type Values = BTreeMap<String, String>;
@@ -14,7 +14,7 @@ pub(super) type Values = BTreeMap<String, String>;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum WorkloadRow {
-    Named(Values),
+    ResolvedWorkload(Values),
     /// By its path.
     Unresolved(String),
     Unknown,
@@ -29,7 +29,7 @@ pub(super) enum WorkloadRow {
 pub(super) struct NamedRow {
     pub(super) workload: WorkloadRow,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub(super) about: Values,
+    pub(super) metadata: Values,
 }
 
 pub(super) fn values(labels: &Labels, mask: Option<&Mask>) -> Values {
@@ -39,9 +39,9 @@ pub(super) fn values(labels: &Labels, mask: Option<&Mask>) -> Values {
 
 pub(super) fn workload_row(workload: &Workload, mask: Option<&Mask>) -> WorkloadRow {
     match workload {
-        Workload::Named(labels) => WorkloadRow::Named(values(labels, mask)),
-        Workload::Unresolved(place) => {
-            let path = place.path();
+        Workload::Resolved(labels) => WorkloadRow::ResolvedWorkload(values(labels, mask)),
+        Workload::Unresolved(identity) => {
+            let path = identity.path();
             WorkloadRow::Unresolved(mask.map_or_else(|| path.to_string(), |mask| mask.path(path)))
         }
         Workload::Unknown => WorkloadRow::Unknown,
@@ -52,8 +52,8 @@ pub(super) fn workload_row(workload: &Workload, mask: Option<&Mask>) -> Workload
     }
 }
 
-pub(super) fn named_row(named: &Named, mask: Option<&Mask>) -> NamedRow {
-    NamedRow { workload: workload_row(&named.workload, mask), about: values(&named.about, mask) }
+pub(super) fn named_row(named: &ResolvedWorkload, mask: Option<&Mask>) -> NamedRow {
+    NamedRow { workload: workload_row(&named.workload, mask), metadata: values(&named.metadata, mask) }
 }
 
 /// A name that cannot be one.
@@ -81,13 +81,13 @@ pub(super) fn labels(values: Values) -> Result<Labels, NameError> {
 
 pub(super) fn workload(row: WorkloadRow) -> Result<Workload, NameError> {
     Ok(match row {
-        WorkloadRow::Named(values) => Workload::Named(labels(values)?),
+        WorkloadRow::ResolvedWorkload(values) => Workload::Resolved(labels(values)?),
         WorkloadRow::Unresolved(path) if path.len() > MAX_NAME => return Err(NameError::TooLong(path.len())),
         WorkloadRow::Unresolved(path) => {
             let path: Arc<str> = path.into();
-            let place = Place::of(&path);
-            let is_whole = *place.path() == path;
-            Workload::Unresolved(Arc::new(if is_whole { place } else { Place::Cgroup(path) }))
+            let identity = CgroupIdentity::of(&path);
+            let is_whole = *identity.path() == path;
+            Workload::Unresolved(Arc::new(if is_whole { identity } else { CgroupIdentity::Cgroup(path) }))
         }
         WorkloadRow::Unknown => Workload::Unknown,
         WorkloadRow::Remainder => Workload::Remainder,
@@ -97,6 +97,6 @@ pub(super) fn workload(row: WorkloadRow) -> Result<Workload, NameError> {
     })
 }
 
-pub(super) fn named(row: NamedRow) -> Result<Named, NameError> {
-    Ok(Named { workload: workload(row.workload)?, about: labels(row.about)? })
+pub(super) fn named(row: NamedRow) -> Result<ResolvedWorkload, NameError> {
+    Ok(ResolvedWorkload { workload: workload(row.workload)?, metadata: labels(row.metadata)? })
 }

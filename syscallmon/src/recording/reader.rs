@@ -9,7 +9,7 @@ use super::{
     Header, MAX_LINE, Recorded,
     decoder::{DecodeError, Decoder, Limits},
     frame::Record,
-    header::{Kind, KindError},
+    header::{BaselineKeyError, Kind},
 };
 
 /// See the module.
@@ -51,7 +51,7 @@ pub struct Problem(#[from] Inner);
 #[derive(Debug, thiserror::Error)]
 enum Inner {
     #[error(transparent)]
-    Kind(#[from] KindError),
+    Kind(#[from] BaselineKeyError),
     #[error("it ends there: the recorder was killed, or the file was cut")]
     Cut,
     #[error("it is damaged ({0})")]
@@ -152,10 +152,10 @@ impl<R: BufRead> Reader<R> {
 fn read_header(lines: &mut impl BufRead, bytes: &mut u64, limits: &Limits) -> Result<Header, Inner> {
     let line = read_line(lines, bytes, limits).map_err(|error| match error {
         // No gzip, or no lines.
-        Inner::Io(_) | Inner::Line | Inner::Checksum | Inner::Cut => Inner::Kind(KindError::Other),
+        Inner::Io(_) | Inner::Line | Inner::Checksum | Inner::Cut => Inner::Kind(BaselineKeyError::Other),
         error => error,
     })?;
-    let kind: Kind = serde_json::from_slice(&line).map_err(|_| KindError::Other)?;
+    let kind: Kind = serde_json::from_slice(&line).map_err(|_| BaselineKeyError::Other)?;
     kind.check()?;
     Ok(serde_json::from_slice(&line)?)
 }

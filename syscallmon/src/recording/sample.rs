@@ -4,8 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use crate::{
     snapshot::Snapshot,
-    view::FirstCall,
-    workload::{Labels, Named, SourceStatus, Workload},
+    view::RecordedFirstCall,
+    workload::{Labels, ProviderStatus, ResolvedWorkload, Workload},
 };
 
 /// Everything that a model is fed with at one snapshot, in the order in which it is. Moments are durations since counting began.
@@ -20,17 +20,17 @@ pub struct Sample {
     /// Cgroups that were born, and when.
     pub births: Vec<(u64, Duration)>,
     /// First calls, and what was known of the workload that made each.
-    pub first_calls: Vec<(Labels, FirstCall)>,
+    pub first_calls: Vec<(Labels, RecordedFirstCall)>,
     /// Cgroups that became another workload: of what they are now, not all calls are known.
     pub renamed_cgroups: Vec<u64>,
     /// Workloads whose names became known.
-    pub renames: Vec<(Workload, Named)>,
+    pub renames: Vec<(Workload, ResolvedWorkload)>,
     /// Slots that were freed before the snapshot, in samples that were left out.
     pub freed_before: Vec<u32>,
     /// The kernel's counts.
     pub snapshot: Snapshot,
     /// The name of each cgroup in the snapshot.
-    pub names: Vec<(u64, Named)>,
+    pub names: Vec<(u64, ResolvedWorkload)>,
     /// How long a container without a name waits for one.
     pub patience: Duration,
     /// Slots that were freed after the snapshot.
@@ -42,7 +42,7 @@ pub struct Sample {
     /// What is known of workloads that are gone for so long, and are kept since their cgroup or pod is there.
     pub kept: Vec<Labels>,
     /// Sources of names.
-    pub sources: Vec<SourceStatus>,
+    pub sources: Vec<ProviderStatus>,
     /// Containers that are wanted and not known.
     pub unresolved: usize,
     /// Samples that were left out so far, since the disk was too slow.
@@ -98,11 +98,11 @@ impl Sample {
     }
 
     /// Adds a first call; beyond a limit, the oldest one goes.
-    pub fn add_first_call(&mut self, about: Labels, call: FirstCall) {
+    pub fn add_first_call(&mut self, metadata: Labels, call: RecordedFirstCall) {
         if self.first_calls.len() >= 2 * MAX_FIRST_CALLS {
             self.first_calls.drain(..MAX_FIRST_CALLS);
         }
-        self.first_calls.push((about, call));
+        self.first_calls.push((metadata, call));
     }
 }
 

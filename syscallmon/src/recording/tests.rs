@@ -18,10 +18,10 @@ use super::{
 };
 use crate::{
     process::{Ancestor, Process},
-    snapshot::{Counts, Denial, Failure, SlotCounts, Snapshot},
+    snapshot::{Counts, DeniedKey, ErrorKey, SlotCounts, Snapshot},
     syscalls::{CallId, CallTable, Errno},
-    view::{FirstCall, Host},
-    workload::{Label, Labels, Named, Place, Workload},
+    view::{Host, RecordedFirstCall},
+    workload::{CgroupIdentity, Label, Labels, ResolvedWorkload, Workload},
 };
 
 mod hostile;
@@ -49,9 +49,9 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-fn named(name: &str) -> Named {
-    let about = Labels::new([(Label::Cgroup, format!("/{name}").into()), (Label::Node, "node".into())]);
-    Named { workload: Workload::Named(about.only(&[Label::Cgroup])), about }
+fn named(name: &str) -> ResolvedWorkload {
+    let metadata = Labels::new([(Label::Cgroup, format!("/{name}").into()), (Label::Node, "node".into())]);
+    ResolvedWorkload { workload: Workload::Resolved(metadata.only(&[Label::Cgroup])), metadata }
 }
 
 fn counts(call: u16, count: u64) -> Counts {
@@ -59,14 +59,14 @@ fn counts(call: u16, count: u64) -> Counts {
     Counts {
         calls: [(call, count)].into_iter().collect(),
         setup: [(call, count / 2)].into_iter().collect(),
-        errors: [(Failure::Of(call, Errno::new(2)), count / 3), (Failure::Other, 1)].into_iter().collect(),
-        denied: [(Denial::Of(call), count / 5), (Denial::Unsupported(call), 1)].into_iter().collect(),
+        errors: [(ErrorKey::Of(call, Errno::new(2)), count / 3), (ErrorKey::Other, 1)].into_iter().collect(),
+        denied: [(DeniedKey::Of(call), count / 5), (DeniedKey::Unsupported(call), 1)].into_iter().collect(),
         ..Counts::default()
     }
 }
 
-fn first_call(name: &str) -> (Labels, FirstCall) {
-    let Named { workload, about } = named(name);
+fn first_call(name: &str) -> (Labels, RecordedFirstCall) {
+    let ResolvedWorkload { workload, metadata } = named(name);
     let parents = vec![Ancestor { pid: 1, comm: "forebear".to_owned(), exe: Some("/sbin/forebear".to_owned()) }];
     let process = Process {
         pid: 7,
@@ -79,7 +79,7 @@ fn first_call(name: &str) -> (Labels, FirstCall) {
     };
     let (abi, syscall) = ("x86_64", "openat");
     let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-    (about, FirstCall { time, workload, abi, syscall, number: 257, denied: false, process })
+    (metadata, RecordedFirstCall { time, workload, abi, syscall, number: 257, denied: false, process })
 }
 
 /// Samples as the sampler makes them: one after each list of events.
@@ -111,9 +111,9 @@ fn samples(steps: &[Vec<Event>]) -> Vec<Sample> {
                     names.retain(|(known, _)| known != slot);
                     names.push((*slot, named(name)));
                     sample.first_calls.push(first_call(name));
-                    let place = Arc::new(Place::of(&format!("/docker/{}", "a".repeat(64)).into()));
-                    sample.renames.push((Workload::Unresolved(place), named(name)));
-                    sample.kept.push(named(name).about);
+                    let identity = Arc::new(CgroupIdentity::of(&format!("/docker/{}", "a".repeat(64)).into()));
+                    sample.renames.push((Workload::Unresolved(identity), named(name)));
+                    sample.kept.push(named(name).metadata);
                 }
             }
         }
@@ -271,16 +271,16 @@ fn only_what_changed_is_written() {
 
 #[test]
 fn names_are_not_in_a_masked_file() {
-    let place = Arc::new(Place::of(&"/hiddenslice.slice/docker-0123456789abcdef.scope/hiddenpath".into()));
-    let about = Label::ALL.iter().map(|&label| (label, format!("hidden{}", label.name()).into()));
-    let hidden = Named { workload: Workload::Unresolved(place), about: Labels::new(about) };
+    let identity = Arc::new(CgroupIdentity::of(&"/hiddenslice.slice/docker-0123456789abcdef.scope/hiddenpath".into()));
+    let metadata = Label::ALL.iter().map(|&label| (label, format!("hidden{}", label.name()).into()));
+    let hidden = ResolvedWorkload { workload: Workload::Unresolved(identity), metadata: Labels::new(metadata) };
     let mut samples = some();
     let slot = samples[0].snapshot.slots[0].cgroup_id;
     samples[0].names = vec![(slot, hidden.clone())];
     samples[0].renames = vec![(hidden.workload.clone(), named("hiddenrename"))];
     let (labels, call) = first_call("hiddencall");
-    samples[0].first_calls = vec![(labels, FirstCall { workload: hidden.workload.clone(), ..call })];
-    samples[0].kept = vec![hidden.about.clone()];
+    samples[0].first_calls = vec![(labels, RecordedFirstCall { workload: hidden.workload.clone(), ..call })];
+    samples[0].kept = vec![hidden.metadata.clone()];
     let plain = text(&written(&samples, false));
     assert!(plain.matches("hidden").count() > 20, "{plain}");
     let masked = text(&written(&samples, true));

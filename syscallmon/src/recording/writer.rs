@@ -156,11 +156,11 @@ pub(super) fn write(
 }
 
 /// Lines of JSON, each with its checksum, compressed.
-pub(super) struct Lines<W: Write>(GzEncoder<Counted<W>>);
+pub(super) struct Lines<W: Write>(GzEncoder<CountingWriter<W>>);
 
 impl<W: Write> Lines<W> {
     pub(super) fn new(file: W) -> Self {
-        Self(GzEncoder::new(Counted { file, bytes: 0 }, Compression::default()))
+        Self(GzEncoder::new(CountingWriter { file, bytes: 0 }, Compression::default()))
     }
 
     pub(super) fn write(&mut self, record: &impl Serialize) -> Result<(), WriteError> {
@@ -190,12 +190,12 @@ impl<W: Write> Lines<W> {
 }
 
 /// Counts what it writes.
-struct Counted<W> {
+struct CountingWriter<W> {
     file: W,
     bytes: u64,
 }
 
-impl<W: Write> Write for Counted<W> {
+impl<W: Write> Write for CountingWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.file.write(bytes)?;
         self.bytes += written as u64;

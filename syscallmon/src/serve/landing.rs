@@ -22,10 +22,10 @@ use crate::{
     kernel::ProbeStatus,
     model::Totals,
     process::Process,
-    snapshot::Failure,
+    snapshot::ErrorKey,
     syscalls::{Call, IO_URING},
-    view::{FirstCall, View},
-    workload::{SourceStatus, Workload},
+    view::{RecordedFirstCall, View},
+    workload::{ProviderStatus, Workload},
 };
 
 /// How many workloads and first calls the page shows.
@@ -43,7 +43,7 @@ struct Page {
     recorded: Option<String>,
     snapshot_age: String,
     probes: Vec<ProbeStatus>,
-    sources: Vec<SourceStatus>,
+    sources: Vec<ProviderStatus>,
     unresolved: usize,
     lost: Vec<(&'static str, u64)>,
     series: String,
@@ -158,8 +158,8 @@ impl Row {
             most_first(&counts.calls, |call| view.host.calls.call(call)).partition(|(call, _)| call.abi == IO_URING);
         let name = |call| Self::name(view, call);
         let failure = |failure| match failure {
-            Failure::Of(call, errno) => format!("{} {}", name(view.host.calls.call(call)), errno.name()),
-            Failure::Other => "others".to_owned(),
+            ErrorKey::Of(call, errno) => format!("{} {}", name(view.host.calls.call(call)), errno.name()),
+            ErrorKey::Other => "others".to_owned(),
         };
         let denial = |denial| match denied_call(&view.host, denial) {
             (call, Some(errno)) => format!("{} {errno}", name(call)),
@@ -209,7 +209,7 @@ fn most_of(counts: impl Iterator<Item = (String, u64)>) -> String {
 }
 
 impl FirstRow {
-    fn new(call: &FirstCall) -> Self {
+    fn new(call: &RecordedFirstCall) -> Self {
         Self {
             ago: ago(call.time),
             workload: call.workload.to_string(),

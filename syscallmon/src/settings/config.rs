@@ -17,7 +17,7 @@ use crate::{
     logging::{LogFormat, LogLevel},
     model::Granularities,
     serve::PATHS,
-    workload::{Rules, source::Sources},
+    workload::{Rules, providers::Sources},
 };
 
 /// What the daemon runs with.

@@ -23,7 +23,7 @@ pub use self::{
     file::FileError,
     group::{Effect, Setting},
     latency::{Latency as LatencyConfig, LatencyError},
-    policies::{LoadedPolicies, POLICY_WORK, PoliciesError, PolicyProblem, PolicySources, Watched},
+    policies::{LoadedPolicies, POLICY_WORK, PoliciesError, PolicyFileStamps, PolicyProblem, PolicySources},
     policy_list::PolicyItems,
     table::{Log, Metrics, Settings, Web},
 };

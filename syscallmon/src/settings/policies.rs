@@ -65,12 +65,12 @@ pub struct LoadedPolicies {
     /// What is wrong with the others.
     pub problems: Vec<PolicyProblem>,
     /// To know when it is time to read again, also where it failed.
-    pub files: Watched,
+    pub files: PolicyFileStamps,
 }
 
 /// Files as they were when they were read.
 #[derive(Debug, Default, PartialEq)]
-pub struct Watched(Vec<(PathBuf, Option<Stamp>)>);
+pub struct PolicyFileStamps(Vec<(PathBuf, Option<Stamp>)>);
 
 /// What changes when a file does; other files that take its name have another inode.
 #[derive(Debug, PartialEq)]
@@ -155,7 +155,7 @@ pub enum PolicyProblem {
 #[derive(Default)]
 struct Reading {
     files: Vec<PolicyFile>,
-    watched: Watched,
+    watched: PolicyFileStamps,
     problems: Vec<PolicyProblem>,
 }
 
@@ -195,7 +195,8 @@ impl PolicySources {
         };
         blocking::run_and_wait(Work::Policy, POLICY_WORK, FILE_TIMEOUT, load).unwrap_or_else(|source| {
             let without_files = Self { configured: PolicyItems::default(), directory: None, ..self.clone() };
-            let files = Watched::unread(self.directory.as_deref().or(self.file.as_deref()).unwrap_or(Path::new("/")));
+            let files =
+                PolicyFileStamps::unread(self.directory.as_deref().or(self.file.as_deref()).unwrap_or(Path::new("/")));
             let problems = vec![PolicyProblem::Hang { source }];
             LoadedPolicies { problems, files, ..without_files.load(&Policies::default()) }
         })
@@ -219,7 +220,7 @@ impl PolicyProblem {
     }
 }
 
-impl Watched {
+impl PolicyFileStamps {
     /// Whether any of them is not what it was. Looks at no file's content.
     #[must_use]
     pub fn have_changed(&self) -> bool {

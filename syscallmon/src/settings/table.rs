@@ -18,7 +18,7 @@ use crate::{
     snapshot::Bound,
     workload::{
         Label, Selector,
-        source::{KubernetesChoice, SocketChoice},
+        providers::{KubernetesChoice, SocketChoice},
     },
 };
 

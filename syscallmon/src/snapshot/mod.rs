@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     durations::{Bound, Durations},
     losses::{LOSS_REASONS, LossReason, Losses, Lost, ModelLoss},
-    tally::{Amount, Tally},
+    tally::{Amount, SortedCounts},
 };
 use crate::syscalls::{CallId, Errno};
 
@@ -22,16 +22,16 @@ use crate::syscalls::{CallId, Errno};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// How often each call entered the kernel, and each operation was given to io_uring.
-    pub calls: Tally<CallId>,
+    pub calls: SortedCounts<CallId>,
     /// How many of these a runtime made to set the container up, or to have a command run in it: no calls of the container's.
     #[serde(default)]
-    pub setup: Tally<CallId>,
+    pub setup: SortedCounts<CallId>,
     /// How often calls failed.
-    pub errors: Tally<Failure>,
+    pub errors: SortedCounts<ErrorKey>,
     /// How often seccomp refused each call.
-    pub denied: Tally<Denial>,
+    pub denied: SortedCounts<DeniedKey>,
     /// How long the calls took for which that is measured.
-    pub durations: Tally<CallId, Durations>,
+    pub durations: SortedCounts<CallId, Durations>,
 }
 
 /// Buckets, sum and count, as many as are exported unless configured otherwise.
@@ -39,7 +39,7 @@ pub const SERIES_PER_HISTOGRAM: usize = 16;
 
 /// How a call failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Failure {
+pub enum ErrorKey {
     /// This call, with this errno.
     Of(CallId, Errno),
     /// Calls and errnos of a cgroup that had too many different ones.
@@ -48,7 +48,7 @@ pub enum Failure {
 
 /// How seccomp refused a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Denial {
+pub enum DeniedKey {
     /// It refused this call.
     Of(CallId),
     /// It answered `ENOSYS`, as a kernel does that does not have the call.
@@ -136,8 +136,8 @@ mod tests {
                 all.add(&Counts {
                     calls: [(call, made)].into_iter().collect(),
                     setup: [(call, setup.min(made))].into_iter().collect(),
-                    errors: [(Failure::Of(call, Errno::new(errno)), errors)].into_iter().collect(),
-                    denied: [(Denial::Of(call), denied)].into_iter().collect(),
+                    errors: [(ErrorKey::Of(call, Errno::new(errno)), errors)].into_iter().collect(),
+                    denied: [(DeniedKey::Of(call), denied)].into_iter().collect(),
                     durations: [(call, durations)].into_iter().collect(),
                 });
             }

@@ -30,7 +30,7 @@ impl Amount for u64 {
 /// Amounts by key, sorted by it, each key once and no amount zero.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent, bound(deserialize = "K: Ord + Copy + Deserialize<'de>, V: Amount + Deserialize<'de>"))]
-pub struct Tally<K, V = u64>(#[serde(deserialize_with = "sorted")] Vec<(K, V)>);
+pub struct SortedCounts<K, V = u64>(#[serde(deserialize_with = "sorted")] Vec<(K, V)>);
 
 /// Reads amounts in any order: those of one key add up.
 fn sorted<'de, K, V, D>(deserializer: D) -> Result<Vec<(K, V)>, D::Error>
@@ -39,16 +39,16 @@ where
     V: Amount + Deserialize<'de>,
     D: Deserializer<'de>,
 {
-    Ok(Vec::deserialize(deserializer)?.into_iter().collect::<Tally<K, V>>().0)
+    Ok(Vec::deserialize(deserializer)?.into_iter().collect::<SortedCounts<K, V>>().0)
 }
 
-impl<K, V> Default for Tally<K, V> {
+impl<K, V> Default for SortedCounts<K, V> {
     fn default() -> Self {
         Self(Vec::new())
     }
 }
 
-impl<K: Ord + Copy, V: Amount> Tally<K, V> {
+impl<K: Ord + Copy, V: Amount> SortedCounts<K, V> {
     /// What `self` has over an earlier tally of the same things.
     #[must_use]
     pub fn since(&self, before: &Self) -> Self {
@@ -106,7 +106,7 @@ impl<K: Ord + Copy, V: Amount> Tally<K, V> {
     }
 }
 
-impl<K: Ord + Copy> Tally<K> {
+impl<K: Ord + Copy> SortedCounts<K> {
     /// All amounts together.
     #[must_use]
     pub fn sum(&self) -> u64 {
@@ -115,7 +115,7 @@ impl<K: Ord + Copy> Tally<K> {
 }
 
 /// In any order; amounts of the same key add up.
-impl<K: Ord + Copy, V: Amount> FromIterator<(K, V)> for Tally<K, V> {
+impl<K: Ord + Copy, V: Amount> FromIterator<(K, V)> for SortedCounts<K, V> {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(amounts: I) -> Self {
         let mut amounts: Vec<(K, V)> = amounts.into_iter().filter(|(_, amount)| !amount.is_zero()).collect();
         amounts.sort_by_key(|(key, _)| *key);
@@ -134,20 +134,20 @@ impl<K: Ord + Copy, V: Amount> FromIterator<(K, V)> for Tally<K, V> {
 mod tests {
     use super::*;
 
-    fn tally(amounts: &[(u8, u64)]) -> Tally<u8> {
+    fn tally(amounts: &[(u8, u64)]) -> SortedCounts<u8> {
         amounts.iter().copied().collect()
     }
 
     #[test]
     fn amounts_of_one_key_add_up_and_nothing_is_no_amount() {
-        assert_eq!(tally(&[(2, 5), (1, 3), (2, 6), (7, 0)]), Tally(vec![(1, 3), (2, 11)]));
+        assert_eq!(tally(&[(2, 5), (1, 3), (2, 6), (7, 0)]), SortedCounts(vec![(1, 3), (2, 11)]));
     }
 
     #[test]
     fn the_difference_has_what_is_new_only() {
         let (old, new) = (tally(&[(1, 3), (2, 5), (9, 1)]), tally(&[(0, 1), (1, 3), (2, 7), (9, 2)]));
         assert_eq!(new.since(&old), tally(&[(0, 1), (2, 2), (9, 1)]));
-        assert_eq!(new.since(&Tally::default()), new);
+        assert_eq!(new.since(&SortedCounts::default()), new);
         assert!(new.since(&new).is_empty());
     }
 

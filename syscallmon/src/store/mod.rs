@@ -27,7 +27,7 @@ use self::file::Stamp;
 pub use self::policy_watch::PolicyWatch;
 use crate::{
     blocking::{self, FILE_TIMEOUT, Work},
-    detect::{Baseline, BaselineError, Baselines, Change, Kind},
+    detect::{Baseline, BaselineChange, BaselineError, BaselineKey, Baselines},
     syscalls::CallTable,
     view::Requester,
 };
@@ -61,7 +61,7 @@ enum FileError {
     #[error(transparent)]
     Baseline(#[from] BaselineError),
     #[error("it is of {kind}, whose file is called {}", kind.file_name())]
-    Name { kind: Kind },
+    Name { kind: BaselineKey },
     #[error("there are too many baselines: forget some, and touch it")]
     TooMany,
 }
@@ -83,7 +83,7 @@ struct Disk {
     /// What is in the directory, by its name.
     files: BTreeMap<String, OnDisk>,
     /// What could not be written yet.
-    pending: BTreeMap<Kind, Change>,
+    pending: BTreeMap<BaselineKey, BaselineChange>,
     has_problem: bool,
 }
 
@@ -91,7 +91,7 @@ struct Disk {
 struct OnDisk {
     stamp: Stamp,
     /// Whose it is; `None` when it cannot be read.
-    kind: Option<Kind>,
+    kind: Option<BaselineKey>,
 }
 
 impl Store {
@@ -228,7 +228,7 @@ impl Disk {
         self.files.insert(name.to_owned(), OnDisk { stamp, kind });
     }
 
-    fn adopt(&self, name: &str, text: &[u8]) -> Result<Kind, FileError> {
+    fn adopt(&self, name: &str, text: &[u8]) -> Result<BaselineKey, FileError> {
         let baseline = Baseline::from_json(text, &self.calls)?;
         let kind = baseline.kind.clone();
         if kind.file_name() != name {
@@ -263,8 +263,8 @@ impl Disk {
         // What never was on disk needs no disk to be removed, and there may be no end of it.
         let files = &self.files;
         self.pending.retain(|kind, change| match change {
-            Change::Write(_) => true,
-            Change::Remove(_) => files.contains_key(&kind.file_name()),
+            BaselineChange::Write(_) => true,
+            BaselineChange::Remove(_) => files.contains_key(&kind.file_name()),
         });
         if self.pending.values().all(|change| self.is_unreadable(change.kind())) {
             return Ok(());
@@ -286,7 +286,7 @@ impl Disk {
         result.and(synced.map_err(|source| StoreError::Write { path: self.directory.clone(), source }))
     }
 
-    fn is_unreadable(&self, kind: &Kind) -> bool {
+    fn is_unreadable(&self, kind: &BaselineKey) -> bool {
         self.files.get(&kind.file_name()).is_some_and(|file| file.kind.is_none())
     }
 
@@ -304,20 +304,20 @@ impl Disk {
     }
 
     /// Brings one change to disk; `false` where somebody else has changed the file, which is seen to the next time.
-    fn put(&mut self, change: &Change) -> Result<bool, StoreError> {
+    fn put(&mut self, change: &BaselineChange) -> Result<bool, StoreError> {
         let name = change.kind().file_name();
         let path = self.directory.join(&name);
         if Stamp::of(&path).ok() != self.files.get(&name).map(|file| file.stamp) || self.is_unreadable(change.kind()) {
             return Ok(false);
         }
         match change {
-            Change::Write(baseline) => {
+            BaselineChange::Write(baseline) => {
                 let text = baseline.to_json().map_err(io::Error::from);
                 let stamp = text.and_then(|text| file::replace(&path, &text));
                 let stamp = stamp.map_err(|source| StoreError::Write { path, source })?;
                 self.files.insert(name, OnDisk { stamp, kind: Some(baseline.kind.clone()) });
             }
-            Change::Remove(_) => {
+            BaselineChange::Remove(_) => {
                 file::remove(&path).map_err(|source| StoreError::Remove { path, source })?;
                 self.files.remove(&name);
             }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     blocking::{self, FILE_TIMEOUT, Work},
     detect::Policies,
-    settings::{LoadedPolicies, POLICY_WORK, PolicySources, Watched},
+    settings::{LoadedPolicies, POLICY_WORK, PolicyFileStamps, PolicySources},
     view::Requester,
 };
 
@@ -21,7 +21,7 @@ const PERIOD: Duration = Duration::from_secs(5);
 /// See the module.
 pub struct PolicyWatch {
     sources: watch::Receiver<PolicySources>,
-    files: Arc<Watched>,
+    files: Arc<PolicyFileStamps>,
     /// Those in force.
     policies: Arc<Policies>,
     owner: Requester,
@@ -32,7 +32,7 @@ impl PolicyWatch {
     #[must_use]
     pub fn new(
         sources: watch::Receiver<PolicySources>,
-        (policies, files): (Arc<Policies>, Watched),
+        (policies, files): (Arc<Policies>, PolicyFileStamps),
         owner: Requester,
     ) -> Self {
         Self { sources, files: Arc::new(files), policies, owner }

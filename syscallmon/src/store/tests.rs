@@ -22,7 +22,7 @@ struct Stored {
     state_directory: PathBuf,
 }
 
-fn kind(name: &str) -> Kind {
+fn kind(name: &str) -> BaselineKey {
     format!("docker:{name}").parse().unwrap()
 }
 

@@ -8,7 +8,7 @@ use crate::{
     clock::unix_seconds,
     fair_share::{Capacity, FairShare, Priority, Tenant},
     process::Process,
-    workload::{Named, Place, Workload},
+    workload::{CgroupIdentity, ResolvedWorkload, Workload},
 };
 
 /// First calls that are remembered, of all workloads together.
@@ -16,7 +16,7 @@ const CAPACITY: Capacity = Capacity { entries: 2048, bytes: 2 << 20 };
 
 /// A workload made a call, or was refused it, for the first time (since its cgroup was made, or since the daemon started).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct FirstCall {
+pub struct RecordedFirstCall {
     /// When.
     #[serde(serialize_with = "unix_seconds")]
     pub time: SystemTime,
@@ -38,7 +38,7 @@ pub struct FirstCall {
 /// See the module. No workload displaces what others did.
 #[derive(Debug)]
 pub struct FirstCalls {
-    calls: FairShare<u64, Arc<FirstCall>>,
+    calls: FairShare<u64, Arc<RecordedFirstCall>>,
     number: u64,
 }
 
@@ -50,29 +50,32 @@ impl Default for FirstCalls {
 
 impl FirstCalls {
     /// Remembers a call of a tenant.
-    pub fn push(&mut self, tenant: Tenant, call: FirstCall) {
+    pub fn push(&mut self, tenant: Tenant, call: RecordedFirstCall) {
         self.number += 1;
-        let bytes = size_of::<FirstCall>() + call.process.bytes();
+        let bytes = size_of::<RecordedFirstCall>() + call.process.bytes();
         self.calls.put(tenant, Priority::Normal, self.number, Arc::new(call), bytes);
     }
 
     /// All that are remembered, the newest first.
     #[must_use]
-    pub fn newest(&self) -> Vec<Arc<FirstCall>> {
-        let mut calls: Vec<(&u64, &Arc<FirstCall>)> = self.calls.iter().collect();
+    pub fn newest(&self) -> Vec<Arc<RecordedFirstCall>> {
+        let mut calls: Vec<(&u64, &Arc<RecordedFirstCall>)> = self.calls.iter().collect();
         calls.sort_unstable_by_key(|(number, _)| std::cmp::Reverse(**number));
         calls.into_iter().map(|(_, call)| Arc::clone(call)).collect()
     }
 
     /// Gives names to the workloads that have none yet, and returns them by what those were called before.
-    pub fn rename(&mut self, name: impl Fn(&Arc<Place>) -> Option<Named>) -> Vec<(Workload, Named)> {
-        let named = |(&number, call): (&u64, &Arc<FirstCall>)| match &call.workload {
-            Workload::Unresolved(place) => Some((number, name(place)?)),
+    pub fn rename(
+        &mut self,
+        name: impl Fn(&Arc<CgroupIdentity>) -> Option<ResolvedWorkload>,
+    ) -> Vec<(Workload, ResolvedWorkload)> {
+        let named = |(&number, call): (&u64, &Arc<RecordedFirstCall>)| match &call.workload {
+            Workload::Unresolved(identity) => Some((number, name(identity)?)),
             _ => None,
         };
         let mut renamed = Vec::new();
         for (number, named) in self.calls.iter().filter_map(named).collect::<Vec<_>>() {
-            self.calls.reassign(&number, &Tenant::of(&named.workload, &named.about));
+            self.calls.reassign(&number, &Tenant::of(&named.workload, &named.metadata));
             if let Some(call) = self.calls.get_mut(&number) {
                 let before = std::mem::replace(&mut Arc::make_mut(call).workload, named.workload.clone());
                 renamed.push((before, named));
@@ -99,8 +102,10 @@ mod tests {
         };
         let (time, workload) = (SystemTime::UNIX_EPOCH, workload.clone());
         let tenant = Tenant::of(&workload, &Labels::default());
-        calls
-            .push(tenant, FirstCall { time, workload, abi: "x86_64", syscall: "read", number, denied: false, process });
+        calls.push(
+            tenant,
+            RecordedFirstCall { time, workload, abi: "x86_64", syscall: "read", number, denied: false, process },
+        );
     }
 
     #[test]
@@ -121,10 +126,10 @@ mod tests {
     #[test]
     fn a_name_that_comes_later_is_taken_up() {
         let id = "a".repeat(64);
-        let place = Place::of(&format!("/docker/{id}").into());
+        let identity = CgroupIdentity::of(&format!("/docker/{id}").into());
         let mut calls = FirstCalls::default();
-        made(&mut calls, &Workload::Unresolved(place.into()), 1);
-        let named = Named { workload: Workload::cgroup("/b".into()), about: Labels::default() };
+        made(&mut calls, &Workload::Unresolved(identity.into()), 1);
+        let named = ResolvedWorkload { workload: Workload::cgroup("/b".into()), metadata: Labels::default() };
         calls.rename(|_| Some(named.clone()));
         assert_eq!(calls.newest()[0].workload, named.workload);
     }

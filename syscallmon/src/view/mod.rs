@@ -18,7 +18,7 @@ pub use self::requests::fuzzing;
 pub(crate) use self::requests::testing;
 pub(crate) use self::requests::{Request, Requests};
 pub use self::{
-    first_calls::{FirstCall, FirstCalls},
+    first_calls::{FirstCalls, RecordedFirstCall},
     requests::Requester,
 };
 use crate::{
@@ -28,7 +28,7 @@ use crate::{
     model::{ModelView, SeriesLayout},
     snapshot::{Bound, Losses, Lost},
     syscalls::CallTable,
-    workload::SourceStatus,
+    workload::ProviderStatus,
 };
 
 /// What stays the same for as long as the daemon runs.
@@ -91,7 +91,7 @@ impl Host {
 
 /// Facts about the newest snapshot.
 #[derive(Clone, Copy, Debug)]
-pub struct SnapshotFacts {
+pub struct SnapshotInfo {
     /// 1 for the first; 0 before it.
     pub number: u64,
     /// When it was taken.
@@ -144,15 +144,15 @@ pub struct View {
     /// What stays the same.
     pub host: Arc<Host>,
     /// The newest snapshot.
-    pub snapshot: SnapshotFacts,
+    pub snapshot: SnapshotInfo,
     /// Totals by workload.
     pub model: ModelView,
     /// Sources of names.
-    pub sources: Vec<SourceStatus>,
+    pub sources: Vec<ProviderStatus>,
     /// Containers that are wanted and not known.
     pub unresolved: usize,
     /// The newest first calls of each workload, the newest first.
-    pub first_calls: Vec<Arc<FirstCall>>,
+    pub first_calls: Vec<Arc<RecordedFirstCall>>,
     /// What is expected of workloads.
     pub policies: Arc<Policies>,
     /// The last load of the policies.
@@ -175,7 +175,7 @@ impl View {
         Self {
             number: 0,
             host,
-            snapshot: SnapshotFacts {
+            snapshot: SnapshotInfo {
                 number: 0,
                 taken,
                 time,

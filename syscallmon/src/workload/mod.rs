@@ -1,28 +1,28 @@
 //! Whose calls they are, as people name it: what becomes of a cgroup in the labels.
 //!
-//! [`Place`] is what a cgroup's path says. Names come from [`source`]s into the [`Directory`]; [`Naming`] brings both
+//! [`CgroupIdentity`] is what a cgroup's path says. Names come from [`providers`] into the [`MetadataCache`]; [`WorkloadResolver`] brings both
 //! together. Nobody who counts waits for a source.
 
-mod directory;
-mod facts;
+mod cgroup_identity;
 mod labels;
-mod naming;
+mod metadata;
+mod metadata_cache;
 mod owner;
 mod pattern;
-mod place;
+pub mod providers;
+mod resolver;
 mod runtimes;
 mod selector;
-pub mod source;
 mod transient;
 
 pub use self::{
-    directory::{Directory, SourceStatus},
-    facts::{ContainerFacts, ContainerId, PodFacts},
+    cgroup_identity::{CgroupIdentity, outermost_unit},
     labels::{Label, LabelError, Labels},
-    naming::{Named, Naming, PATIENCE, Rules},
+    metadata::{ContainerId, ContainerInfo, PodInfo},
+    metadata_cache::{MetadataCache, ProviderStatus},
     owner::{Controller, Owner, is_object_name},
     pattern::{Budget, PatternError},
-    place::{Place, outermost_unit},
+    resolver::{NAME_TIMEOUT, ResolvedWorkload, Rules, WorkloadResolver},
     runtimes::{Api, RUNTIMES, Runtime},
     selector::{Selector, SelectorError},
 };
@@ -36,9 +36,9 @@ use serde::{Serialize, Serializer};
 pub enum Workload {
     /// One that has a name: a container, or a cgroup by its path. Whatever has the same labels, at the same time or one after the
     /// other, is one workload.
-    Named(Labels),
+    Resolved(Labels),
     /// A container or pod whose name is not known, or not yet.
-    Unresolved(Arc<Place>),
+    Unresolved(Arc<CgroupIdentity>),
     /// Cgroups whose path could not be found out, all together.
     Unknown,
     /// Calls that found the kernel's tables full, of whatever cgroup, and series beyond what shall be exported.
@@ -58,15 +58,15 @@ impl Workload {
     /// A cgroup by its path.
     #[must_use]
     pub fn cgroup(path: Arc<str>) -> Self {
-        Self::Named(Labels::new([(Label::Cgroup, path)]))
+        Self::Resolved(Labels::new([(Label::Cgroup, path)]))
     }
 
     /// Its labels, in order. What is told apart by nothing else has a `cgroup`; no cgroup has a name in brackets, since paths
     /// start with `/`.
     pub fn labels(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let (named, cgroup) = match self {
-            Self::Named(labels) => (Some(labels), None),
-            Self::Unresolved(place) => (None, Some(place.path().as_ref())),
+            Self::Resolved(labels) => (Some(labels), None),
+            Self::Unresolved(cgroup_identity) => (None, Some(cgroup_identity.path().as_ref())),
             Self::Unknown => (None, Some("(unknown)")),
             Self::Remainder => (None, Some(REMAINDER)),
             Self::Gone => (None, Some("(gone)")),
@@ -92,7 +92,7 @@ impl Workload {
     /// Whether it can be gone: everything but what stands for many.
     #[must_use]
     pub fn is_one(&self) -> bool {
-        matches!(self, Self::Named(_) | Self::Unresolved(_))
+        matches!(self, Self::Resolved(_) | Self::Unresolved(_))
     }
 }
 
@@ -100,7 +100,7 @@ impl fmt::Display for Workload {
     /// `shop/web-1/httpd`, or a path.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Named(labels) => labels.fmt(formatter),
+            Self::Resolved(labels) => labels.fmt(formatter),
             _ => formatter.write_str(self.label(Label::Cgroup.name())),
         }
     }

@@ -112,7 +112,7 @@ pub(super) enum Mention<'a> {
     /// It is the container with this id, and may be known to this API only.
     Container(&'a str, Option<Api>),
     /// It is a container that has no other name than its cgroup's.
-    Named,
+    ResolvedWorkload,
     /// It is of whoever looks after a container.
     Monitor,
 }
@@ -141,7 +141,7 @@ impl Runtime {
             return after(self.prefixes, is_id).map(|id| Mention::Container(id, self.api));
         }
         let is_one = after(self.prefixes, |_| true).is_some() || self.parents.contains(&parent);
-        is_one.then_some(Mention::Named)
+        is_one.then_some(Mention::ResolvedWorkload)
     }
 }
 

@@ -16,12 +16,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Peer, Progress, Sink,
-    board::{Alert, Board, Outcome},
+    active_alerts::{ActiveAlerts, Alert, Outcome},
 };
 use crate::alert::{
     AlertConfig, Alertmanagers, ExtraLabel, Url,
     description::description,
-    http::{Failure, Http},
+    http::{DeliveryError, Http},
     outbox::Outbox,
     record::{Content, Record},
 };
@@ -34,32 +34,32 @@ const RUNBOOK: &str = "https://github.com/syscallmon/syscallmon/blob/main/docs/a
 pub(super) struct Alertmanager {
     http: Http,
     labels: Vec<ExtraLabel>,
-    board: Board,
+    active_alerts: ActiveAlerts,
 }
 
 impl Alertmanager {
     fn new(url: &Url, config: &Alertmanagers) -> Self {
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
         let http = Http::new(url.below("/api/v2/alerts"), config.access.clone(), headers);
-        Self { http, labels: config.labels.clone(), board: Board::new(config.resolve_after) }
+        Self { http, labels: config.labels.clone(), active_alerts: ActiveAlerts::new(config.resolve_after) }
     }
 
-    fn take_up(&mut self, record: Record, outbox: &Outbox) {
-        let dropped = self.board.take_up(record, Instant::now());
+    fn upsert(&mut self, record: Record, outbox: &Outbox) {
+        let dropped = self.active_alerts.upsert(record, Instant::now());
         outbox.queue_full.fetch_add(dropped as u64, Relaxed);
     }
 
     /// Tells what is due. How long to wait before the next request.
     async fn send(&mut self, outbox: &Outbox, progress: &mut Progress<'_>) -> Duration {
-        let batch = self.board.batch(Instant::now());
+        let batch = self.active_alerts.batch(Instant::now());
         let alerts: Vec<Value> = batch.iter().map(|(alert, is_over)| post(alert, *is_over, &self.labels)).collect();
         let sent = self.http.post(Value::Array(alerts).to_string()).await;
         let outcome = match &sent {
             Ok(()) => Outcome::Delivered,
-            Err(Failure::Refused(_)) => Outcome::Refused,
-            Err(Failure::Retry { .. }) => Outcome::Failed,
+            Err(DeliveryError::Refused(_)) => Outcome::Refused,
+            Err(DeliveryError::Retry { .. }) => Outcome::Failed,
         };
-        let changes = self.board.settle(outcome, Instant::now());
+        let changes = self.active_alerts.complete_batch(outcome, Instant::now());
         match sent {
             Ok(()) => {
                 outbox.delivered(changes);
@@ -88,10 +88,10 @@ impl Sink for Alertmanager {
         loop {
             // All that is there goes into one request.
             while let Some(record) = outbox.take() {
-                self.take_up(record, &outbox);
+                self.upsert(record, &outbox);
             }
-            outbox.held.store(self.board.undelivered() as u64, Relaxed);
-            let wake = self.board.due().map(|due| due.max(blocked_until));
+            outbox.held.store(self.active_alerts.undelivered() as u64, Relaxed);
+            let wake = self.active_alerts.due().map(|due| due.max(blocked_until));
             if wake.is_some_and(|wake| wake <= Instant::now()) {
                 let pause = self.send(&outbox, &mut progress).await;
                 blocked_until = Instant::now() + pause;
@@ -99,7 +99,7 @@ impl Sink for Alertmanager {
             }
             tokio::select! {
                 biased;
-                record = outbox.next() => self.take_up(record, &outbox),
+                record = outbox.next() => self.upsert(record, &outbox),
                 () = shutdown.cancelled() => return,
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
             }

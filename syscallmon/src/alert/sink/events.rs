@@ -14,14 +14,14 @@ use crate::{
     alert::{
         AlertConfig,
         description::description,
-        http::{Failure, beginning, judge},
+        http::{DeliveryError, beginning, judge},
         outbox::Outbox,
         record::{Content, Record},
     },
     detect::Violation,
     workload::{
         Label, is_object_name,
-        source::{chain, connect_kubernetes},
+        providers::{chain, connect_kubernetes},
     },
 };
 
@@ -41,16 +41,16 @@ impl Events {
         Self { kubeconfig, client: None }
     }
 
-    async fn client(&mut self) -> Result<Client, Failure> {
+    async fn client(&mut self) -> Result<Client, DeliveryError> {
         if let Some(client) = &self.client {
             return Ok(client.clone());
         }
         let client = connect_kubernetes(self.kubeconfig.as_deref()).await;
-        Ok(self.client.insert(client.map_err(|error| Failure::retry(chain(&error)))?).clone())
+        Ok(self.client.insert(client.map_err(|error| DeliveryError::retry(chain(&error)))?).clone())
     }
 
     /// Makes the Event, or raises the count of the one that is there.
-    async fn send(&mut self, violation: &Violation, pod: &Pod<'_>, record: &Record) -> Result<(), Failure> {
+    async fn send(&mut self, violation: &Violation, pod: &Pod<'_>, record: &Record) -> Result<(), DeliveryError> {
         let client = self.client().await?;
         let name = name(violation, pod);
         let path = format!("/api/v1/namespaces/{}/events", pod.namespace);
@@ -79,12 +79,13 @@ impl Sink for Events {
 }
 
 impl Deliver for Events {
-    async fn deliver(&mut self, record: &Record) -> Result<(), Failure> {
+    async fn deliver(&mut self, record: &Record) -> Result<(), DeliveryError> {
         let Content::Violation(violation) = &record.content else { return Ok(()) };
         // What is in no pod has nobody to tell.
         let Some(pod) = Pod::of(violation) else { return Ok(()) };
         let sent = timeout(WHOLE, self.send(violation, &pod, record)).await;
-        let sent = sent.unwrap_or_else(|_| Err(Failure::retry(format!("no answer within {} s", WHOLE.as_secs()))));
+        let sent =
+            sent.unwrap_or_else(|_| Err(DeliveryError::retry(format!("no answer within {} s", WHOLE.as_secs()))));
         if sent.is_err() {
             // A new one reads the certificates anew.
             self.client = None;
@@ -103,7 +104,7 @@ struct Pod<'a> {
 
 impl<'a> Pod<'a> {
     fn of(violation: &'a Violation) -> Option<Self> {
-        let label = |label| violation.about.get(label).map(AsRef::as_ref);
+        let label = |label| violation.metadata.get(label).map(AsRef::as_ref);
         let (namespace, name) = (label(Label::Namespace)?, label(Label::Pod)?);
         // They become part of a path; names in Kubernetes have nothing else.
         let (uid, container) = (label(Label::PodUid), label(Label::Container));
@@ -154,11 +155,11 @@ async fn request(
     path: &str,
     content_type: &str,
     body: &Value,
-) -> Result<StatusCode, Failure> {
+) -> Result<StatusCode, DeliveryError> {
     let request = Request::builder().method(method).uri(path).header(CONTENT_TYPE, content_type);
     let request = request.body(body.to_string().into_bytes().into());
-    let request = request.map_err(|error| Failure::Refused(error.to_string()))?;
-    let response = client.send(request).await.map_err(|error| Failure::retry(chain(&error)))?;
+    let request = request.map_err(|error| DeliveryError::Refused(error.to_string()))?;
+    let response = client.send(request).await.map_err(|error| DeliveryError::retry(chain(&error)))?;
     let (parts, body) = response.into_parts();
     let said = beginning(body).await;
     if parts.status != StatusCode::CONFLICT {
@@ -211,7 +212,7 @@ mod tests {
             let server = Server::start([Answer::Status(status, "{}")]).await;
             let kubeconfig = kubeconfig(&server);
             let failure = Events::new(Some(kubeconfig.path().into())).deliver(&record(violation("web", "mount"))).await;
-            assert_eq!(matches!(failure, Err(Failure::Refused(_))), is_refused, "{status}: {failure:?}");
+            assert_eq!(matches!(failure, Err(DeliveryError::Refused(_))), is_refused, "{status}: {failure:?}");
             assert!(failure.is_err());
         }
     }
@@ -219,8 +220,8 @@ mod tests {
     #[tokio::test]
     async fn what_is_in_no_pod_makes_no_event() {
         let mut events = Events::new(Some("/nonexistent".into()));
-        let about = crate::workload::Labels::default();
-        assert_eq!(events.deliver(&record(Violation { about, ..violation("web", "mount") })).await, Ok(()));
+        let metadata = crate::workload::Labels::default();
+        assert_eq!(events.deliver(&record(Violation { metadata, ..violation("web", "mount") })).await, Ok(()));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Deliver, Sink, carry};
 use crate::{
-    alert::{AlertConfig, LogTarget, http::Failure, outbox::Outbox, record::Record},
+    alert::{AlertConfig, LogTarget, http::DeliveryError, outbox::Outbox, record::Record},
     scheduling::prefer_short_slices,
 };
 
@@ -54,9 +54,9 @@ impl Sink for Log {
 }
 
 impl Deliver for Log {
-    async fn deliver(&mut self, record: &Record) -> Result<(), Failure> {
+    async fn deliver(&mut self, record: &Record) -> Result<(), DeliveryError> {
         let written = self.write(&record.json());
-        written.map_err(|error| Failure::retry(format!("cannot write the log of violations: {error}")))
+        written.map_err(|error| DeliveryError::retry(format!("cannot write the log of violations: {error}")))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Where records are delivered: one file and one row of a table for each kind of sink.
 
+mod active_alerts;
 mod alertmanager;
-mod board;
 mod events;
 mod log;
 mod webhook;
@@ -16,7 +16,7 @@ use tokio::{task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use self::{alertmanager::Alertmanager, events::Events, log::Log, webhook::Webhook};
-use super::{Access, AlertConfig, backoff::Backoff, http::Failure, outbox::Outbox, record::Record};
+use super::{Access, AlertConfig, backoff::Backoff, http::DeliveryError, outbox::Outbox, record::Record};
 
 /// How long the end of the daemon waits for what is on its way.
 const GRACE: Duration = Duration::from_secs(3);
@@ -29,7 +29,7 @@ trait Sink: Send + Sized + 'static {
     /// As metrics and logs call it; the second one of a kind is `NAME-2`.
     const NAME: &'static str;
 
-    /// Whether it gets a record whenever a violation goes on, not only when the ledger says that it is told again.
+    /// Whether it gets a record whenever a violation goes on, not only when the throttle lets it be sent again.
     const WANTS_UPDATES: bool = false;
 
     /// Those that are configured, in the order of the configuration.
@@ -46,7 +46,7 @@ trait Sink: Send + Sized + 'static {
 
 /// A sink that is told of one record after the other.
 trait Deliver: Send {
-    fn deliver(&mut self, record: &Record) -> impl Future<Output = Result<(), Failure>> + Send;
+    fn deliver(&mut self, record: &Record) -> impl Future<Output = Result<(), DeliveryError>> + Send;
 }
 
 /// A server that takes records.
@@ -122,13 +122,13 @@ async fn carry(outbox: Arc<Outbox>, mut sink: impl Deliver, shutdown: Cancellati
                 outbox.delivered(1);
                 progress.succeeded();
             }
-            Err(failure @ Failure::Refused(_)) => {
+            Err(failure @ DeliveryError::Refused(_)) => {
                 progress.failed(&failure);
                 outbox.refused.fetch_add(1, Relaxed);
             }
             Err(failure) => {
                 let pause = progress.failed(&failure);
-                outbox.put_back(record);
+                outbox.requeue(record);
                 if shutdown.is_cancelled() {
                     return;
                 }
@@ -160,11 +160,11 @@ impl<'a> Progress<'a> {
     }
 
     /// The pause until the next attempt.
-    fn failed(&mut self, failure: &Failure) -> Duration {
+    fn failed(&mut self, failure: &DeliveryError) -> Duration {
         self.outbox.failed.fetch_add(1, Relaxed);
         let sink = self.outbox.sink.as_str();
         match failure {
-            Failure::Refused(why) => {
+            DeliveryError::Refused(why) => {
                 if !self.is_refused {
                     tracing::error!(sink, "alerts are refused and dropped: {why}");
                 }
@@ -172,7 +172,7 @@ impl<'a> Progress<'a> {
                 self.backoff.succeeded();
                 Duration::ZERO
             }
-            Failure::Retry { why, after } => {
+            DeliveryError::Retry { why, after } => {
                 if !self.backoff.is_failing() {
                     tracing::warn!(sink, "alerts cannot be delivered, are kept and tried again: {why}");
                 }

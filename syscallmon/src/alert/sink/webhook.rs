@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Deliver, Peer, Sink, carry};
 use crate::alert::{
     AlertConfig, config,
-    http::{Failure, Http},
+    http::{DeliveryError, Http},
     outbox::Outbox,
     record::Record,
     template::Template,
@@ -50,7 +50,7 @@ impl Sink for Webhook {
 }
 
 impl Deliver for Webhook {
-    async fn deliver(&mut self, record: &Record) -> Result<(), Failure> {
+    async fn deliver(&mut self, record: &Record) -> Result<(), DeliveryError> {
         let body = match &self.template {
             None => record.json(),
             Some(template) => template.render(&serde_json::json!(record)),

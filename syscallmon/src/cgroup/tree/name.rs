@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::workload::{Place, outermost_unit};
+use crate::workload::{CgroupIdentity, outermost_unit};
 
 /// What a cgroup is called.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,22 +30,22 @@ pub(super) struct Circumstances {
 /// What a cgroup is called that has this path. `is_unprivileged` says whether its maker may not administer the host; container runtimes may.
 pub(super) fn of(path: &Arc<str>, around: Circumstances, is_unprivileged: impl Fn() -> bool) -> Name {
     let Circumstances { above, is_partial, is_crowded } = around;
-    let place = Place::of(path);
-    let below_all = place.owns_all_below();
-    if place.path() != path {
+    let identity = CgroupIdentity::of(path);
+    let below_all = identity.owns_all_below();
+    if identity.path() != path {
         return match above {
             // Perhaps in one that only calls itself a container: what is above knows.
             Some(above) if below_all => Name::Of(above),
             None if below_all && is_unprivileged() => Name::NotYetKnown,
-            None if below_all => Name::Of(Arc::clone(place.path())),
-            Some(above) if place.pod().is_some() && is_unprivileged() => Name::Of(above),
-            above if !is_partial && place.pod().is_none() => {
-                Name::Of(above.filter(|above| above == place.path()).unwrap_or_else(|| Arc::clone(place.path())))
+            None if below_all => Name::Of(Arc::clone(identity.path())),
+            Some(above) if identity.pod().is_some() && is_unprivileged() => Name::Of(above),
+            above if !is_partial && identity.pod().is_none() => {
+                Name::Of(above.filter(|above| above == identity.path()).unwrap_or_else(|| Arc::clone(identity.path())))
             }
             _ => Name::Own,
         };
     }
-    let is_claim = (below_all || place.pod().is_some()) && !place.is_users();
+    let is_claim = (below_all || identity.pod().is_some()) && !identity.is_users();
     let unit = outermost_unit(path).filter(|&unit| is_crowded && unit != path.as_ref());
     if !(is_claim || unit.is_some()) || !is_unprivileged() {
         return Name::Own;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::*;
-use crate::cgroup::Kind;
+use crate::cgroup::MountKind;
 
 fn tree() -> (Tree, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
@@ -16,7 +16,7 @@ fn tree() -> (Tree, tempfile::TempDir) {
 }
 
 fn tree_at(path: &Path, root: &str) -> Tree {
-    let mount = Mount { path: path.to_owned(), root: root.into(), kind: Kind::Cgroup2 };
+    let mount = Mount { path: path.to_owned(), root: root.into(), kind: MountKind::Cgroup2 };
     Tree::new([(&mount, 0)].into_iter())
 }
 
@@ -36,12 +36,12 @@ fn a_walk_names_every_directory_by_its_inode() {
 #[test]
 fn cgroups_of_two_hierarchies_are_kept_apart_by_their_marks() {
     let dir = tempfile::tempdir().unwrap();
-    let mount = Mount { path: dir.path().to_owned(), root: "/".into(), kind: Kind::Cgroup2 };
+    let mount = Mount { path: dir.path().to_owned(), root: "/".into(), kind: MountKind::Cgroup2 };
     let mut tree = Tree::new([(&mount, 0), (&mount, 1 << 63)].into_iter());
     fs::create_dir(dir.path().join("a")).unwrap();
     tree.walk();
     let id = dir.path().join("a").metadata().unwrap().ino();
-    tree.apply(Change::Died { id });
+    tree.apply(TreeChange::Died { id });
     assert_eq!((tree.dead(), tree.path(id | 1 << 63).map(AsRef::as_ref)), (&[id][..], Some("/a")));
     assert!(tree.paths_alive().contains(&Arc::from("/a")), "the other one is");
 }
@@ -59,10 +59,10 @@ fn a_part_of_the_hierarchy_has_the_hierarchy_s_paths() {
 #[test]
 fn a_dead_cgroup_keeps_its_name_until_it_is_forgotten() {
     let (mut tree, _dir) = tree();
-    tree.apply(Change::Born { id: 7, parent: None, unprivileged: false, path: b"/a" });
+    tree.apply(TreeChange::Born { id: 7, parent: None, unprivileged: false, path: b"/a" });
     assert!(tree.dead().is_empty() && tree.paths_alive().contains(&Arc::from("/a")));
-    tree.apply(Change::Died { id: 7 });
-    tree.apply(Change::Died { id: 7 });
+    tree.apply(TreeChange::Died { id: 7 });
+    tree.apply(TreeChange::Died { id: 7 });
     assert_eq!((tree.dead(), tree.path(7).map(AsRef::as_ref)), (&[7][..], Some("/a")));
     assert!(!tree.paths_alive().contains(&Arc::from("/a")));
     tree.forget(&[7]);
@@ -72,7 +72,7 @@ fn a_dead_cgroup_keeps_its_name_until_it_is_forgotten() {
 #[test]
 fn a_death_without_a_birth_is_a_death_without_a_name() {
     let (mut tree, _dir) = tree();
-    tree.apply(Change::Died { id: 9 });
+    tree.apply(TreeChange::Died { id: 9 });
     assert_eq!((tree.dead(), tree.path(9)), (&[9][..], None));
 }
 
@@ -94,12 +94,12 @@ fn a_cgroup_that_two_complete_walks_miss_is_buried() {
 fn a_walk_that_does_not_see_everything_buries_nobody() {
     let dir = tempfile::tempdir().unwrap();
     let mut partial = tree_at(dir.path(), "/");
-    partial.apply(Change::Born { id: 5, parent: Some(4), unprivileged: false, path: b"/elsewhere" });
+    partial.apply(TreeChange::Born { id: 5, parent: Some(4), unprivileged: false, path: b"/elsewhere" });
     assert!(!partial.walk() && !partial.walk());
     assert_eq!(partial.dead(), [0; 0]);
 
     let (mut unreadable, dir) = tree();
-    unreadable.apply(Change::Born { id: 5, parent: None, unprivileged: false, path: b"/a/b" });
+    unreadable.apply(TreeChange::Born { id: 5, parent: None, unprivileged: false, path: b"/a/b" });
     drop(dir);
     assert!(!unreadable.walk() && !unreadable.walk(), "the root itself cannot be read");
     assert_eq!(unreadable.dead(), [0; 0]);
@@ -110,7 +110,7 @@ fn a_cgroup_whose_path_is_too_long_has_the_name_of_the_one_above() {
     let (mut tree, _dir) = tree();
     let path = format!("/a/{}/{}/{}", "b".repeat(250), "c".repeat(250), "d".repeat(600));
     let above = &path[..path.rfind('/').unwrap()];
-    tree.apply(Change::Born { id: 5, parent: None, unprivileged: false, path: &path.as_bytes()[..1023] });
+    tree.apply(TreeChange::Born { id: 5, parent: None, unprivileged: false, path: &path.as_bytes()[..1023] });
     assert_eq!(tree.path(5).map(AsRef::as_ref), Some(above));
     assert_eq!(tree.take_named(), [0; 0], "its own is not known");
     tree.add(6, &path, None, || false);
@@ -125,13 +125,13 @@ fn in_a_part_of_the_hierarchy_new_cgroups_are_named_after_the_ones_that_they_are
     tree.walk();
     let kubepods = dir.path().join("kubepods").metadata().unwrap().ino();
     // The event's path is from a root that nobody here sees.
-    let born = |id, parent, path| Change::Born { id, parent: Some(parent), unprivileged: false, path };
+    let born = |id, parent, path| TreeChange::Born { id, parent: Some(parent), unprivileged: false, path };
     tree.apply(born(1 << 40, kubepods, b"/docker/0123/kubepods/pod"));
     tree.apply(born(2 << 40, 1 << 40, b"/docker/0123/kubepods/pod/container"));
     assert_eq!(tree.path(2 << 40).map(AsRef::as_ref), Some("/kubepods/pod/container"));
     tree.apply(born(3 << 40, 7 << 40, b"/system.slice/other"));
     assert_eq!((tree.path(3 << 40), tree.knows(3 << 40)), (None, true), "it is outside of the mount");
-    tree.apply(Change::Born { id: 4 << 40, parent: None, unprivileged: false, path: b"/docker/0123/late" });
+    tree.apply(TreeChange::Born { id: 4 << 40, parent: None, unprivileged: false, path: b"/docker/0123/late" });
     assert!(!tree.knows(4 << 40), "a walk has to find it");
 }
 
@@ -139,9 +139,9 @@ fn in_a_part_of_the_hierarchy_new_cgroups_are_named_after_the_ones_that_they_are
 fn the_room_for_cgroups_is_given_back_when_they_go() {
     let (mut tree, _dir) = tree();
     for id in 1..=20_000 {
-        tree.apply(Change::Born { id, parent: None, unprivileged: false, path: format!("/storm/{id}").as_bytes() });
+        tree.apply(TreeChange::Born { id, parent: None, unprivileged: false, path: format!("/storm/{id}").as_bytes() });
     }
-    (1..=20_000).for_each(|id| tree.apply(Change::Died { id }));
+    (1..=20_000).for_each(|id| tree.apply(TreeChange::Died { id }));
     tree.take_named();
     tree.forget(&(1..=20_000).collect::<Vec<u64>>());
     assert!(tree.cgroups.capacity() <= LEAST_ROOM && tree.dead.capacity() <= LEAST_ROOM);
@@ -153,7 +153,7 @@ fn a_name_that_comes_late_is_taken_and_then_kept() {
     tree.add_unnamed(5);
     assert_eq!(tree.path(5), None);
     for path in [b"/a", b"/b"] {
-        tree.apply(Change::Born { id: 5, parent: None, unprivileged: false, path });
+        tree.apply(TreeChange::Born { id: 5, parent: None, unprivileged: false, path });
         assert_eq!(tree.path(5).map(AsRef::as_ref), Some("/a"));
     }
 }
@@ -161,7 +161,7 @@ fn a_name_that_comes_late_is_taken_and_then_kept() {
 #[test]
 fn bytes_that_are_not_text_are_replaced() {
     let (mut tree, _dir) = tree();
-    tree.apply(Change::Born { id: 5, parent: None, unprivileged: false, path: b"/a\xff\n\"" });
+    tree.apply(TreeChange::Born { id: 5, parent: None, unprivileged: false, path: b"/a\xff\n\"" });
     assert_eq!(tree.path(5).map(AsRef::as_ref), Some("/a\u{fffd}\n\""));
 }
 
@@ -197,7 +197,7 @@ fn no_container_makes_a_walk_long() {
     // What it has not looked into is not taken for gone.
     for index in 0..count {
         let id = nested(index).metadata().unwrap().ino();
-        tree.apply(Change::Born {
+        tree.apply(TreeChange::Born {
             id,
             parent: None,
             unprivileged: false,

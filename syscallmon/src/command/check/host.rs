@@ -41,7 +41,7 @@ fn options_without_cgroups(config: &Config) -> Options {
         sysfs: config.sysfs.clone(),
         sys_enter: config.sys_enter,
         signals: config.signals,
-        hierarchies: kernel::Hierarchies { cgroup2: true, cgroup2_root: ROOT_CGROUP_ID, v1: None },
+        hierarchies: kernel::CountedHierarchies { cgroup2: true, cgroup2_root: ROOT_CGROUP_ID, v1: None },
     }
 }
 

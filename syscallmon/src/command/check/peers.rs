@@ -14,7 +14,7 @@ use crate::{
     settings::{Config, ListenAddress},
     workload::{
         Api,
-        source::{SocketChoice, SourceName, can_list_pods},
+        providers::{ProviderName, SocketChoice, can_list_pods},
     },
 };
 
@@ -25,12 +25,12 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) async fn requirements(config: &Config) -> Vec<(&'static str, Finding)> {
     let mut findings: Vec<_> = config.listen_addresses.iter().map(|address| ("listen", listen(*address))).collect();
     for (api, choice) in config.sources.sockets() {
-        let (name, choice) = (SourceName::of(api).finding(), choice.clone());
+        let (name, choice) = (ProviderName::of(api).finding(), choice.clone());
         let socket = blocking::run(Work::Socket, name, TIMEOUT, move || socket(api, &choice)).await;
         findings
             .push((name, socket.unwrap_or_else(|error| Remark(format!("{error}: its containers will have no names")))));
     }
-    findings.push((SourceName::Kubernetes.finding(), kubernetes(config).await));
+    findings.push((ProviderName::Kubernetes.finding(), kubernetes(config).await));
     for (name, result) in alert::check_peers(&config.alert, TIMEOUT).await {
         findings.push((name, peer(result)));
     }

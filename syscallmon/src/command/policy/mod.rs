@@ -18,7 +18,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use self::daemon::Daemon;
-use crate::detect::{Baseline, Kind, Learn};
+use crate::detect::{Baseline, BaselineKey, Learn};
 
 /// Show and change what workloads have learned (baselines).
 ///
@@ -61,7 +61,7 @@ enum Action {
 #[derive(Clone, Debug, Args)]
 struct OfKind {
     /// Kind of workloads, as the list has it: shop/Deployment/web/httpd, docker:web, or unit: and a path.
-    kind: Kind,
+    kind: BaselineKey,
 }
 
 /// Of a baseline in the list, what the table shows.

@@ -4,7 +4,7 @@
 //! approved, is never pushed out.
 
 use crate::{
-    detect::{Baseline, Kind, Phase},
+    detect::{Baseline, BaselineKey, Phase},
     fair_share::{Capacity, FairShare, Priority, Tenant},
 };
 
@@ -14,7 +14,7 @@ pub const MAX_BASELINES: usize = 4096;
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Room {
-    kinds: FairShare<Kind, Priority>,
+    kinds: FairShare<BaselineKey, Priority>,
 }
 
 impl Default for Room {
@@ -29,7 +29,7 @@ impl Room {
     }
 
     /// Takes a new kind in, for this policy. Returns the kind that has to go for it, which may be the new one.
-    pub(super) fn add(&mut self, kind: &Kind, policy: &str) -> Option<Kind> {
+    pub(super) fn add(&mut self, kind: &BaselineKey, policy: &str) -> Option<BaselineKey> {
         let gone = self.kinds.put(tenant(kind, policy), Priority::Low, kind.clone(), Priority::Low, 0);
         gone.into_iter().next().map(|(kind, _)| kind)
     }
@@ -48,13 +48,13 @@ impl Room {
         }
     }
 
-    pub(super) fn remove(&mut self, kind: &Kind) {
+    pub(super) fn remove(&mut self, kind: &BaselineKey) {
         self.kinds.remove(kind);
     }
 }
 
 /// Baselines of one policy and scope are one group, with one member: of all of them, the oldest goes.
-fn tenant(kind: &Kind, policy: &str) -> Tenant {
+fn tenant(kind: &BaselineKey, policy: &str) -> Tenant {
     Tenant::new(format!("{policy} {}", kind.scope()).into(), "".into())
 }
 

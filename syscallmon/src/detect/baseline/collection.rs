@@ -11,7 +11,7 @@ use std::{
 
 use super::capacity::{MAX_BASELINES, Room};
 use crate::{
-    detect::{Baseline, Kind, Learn, Phase},
+    detect::{Baseline, BaselineKey, Learn, Phase},
     syscalls::{CallId, CallTable},
 };
 
@@ -24,14 +24,14 @@ const SAVE_UNSEEN: Duration = Duration::from_hours(24);
 /// Every kind's baseline. The sampler feeds it, the store keeps it on disk, people manage it through the API.
 #[derive(Debug)]
 pub struct Baselines {
-    all: BTreeMap<Kind, Entry>,
+    all: BTreeMap<BaselineKey, Entry>,
     room: Room,
     /// Those whose files are to go.
-    forgotten: BTreeSet<Kind>,
+    forgotten: BTreeSet<BaselineKey>,
     last_tick: Option<Instant>,
     /// Kinds that found no room before the last tick, and since then.
-    refused: BTreeSet<Kind>,
-    refused_now: BTreeSet<Kind>,
+    refused: BTreeSet<BaselineKey>,
+    refused_now: BTreeSet<BaselineKey>,
     /// How many baselines there were so far, and those that people have ended.
     editions: u64,
     ended: BTreeSet<u64>,
@@ -87,17 +87,17 @@ struct Entry {
 
 /// What is not on disk yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum BaselineChange {
     /// It is new, or has changed.
     Write(Arc<Baseline>),
     /// It is to go.
-    Remove(Kind),
+    Remove(BaselineKey),
 }
 
-impl Change {
+impl BaselineChange {
     /// Whose baseline it is about.
     #[must_use]
-    pub fn kind(&self) -> &Kind {
+    pub fn kind(&self) -> &BaselineKey {
         match self {
             Self::Write(baseline) => &baseline.kind,
             Self::Remove(kind) => kind,
@@ -108,7 +108,7 @@ impl Change {
 /// Baselines at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct BaselinesView {
-    all: BTreeMap<Kind, Arc<Baseline>>,
+    all: BTreeMap<BaselineKey, Arc<Baseline>>,
     /// Kinds that were there lately and are not learned, since there is no room.
     pub refused: usize,
     /// Baselines that were removed though nobody said so.
@@ -125,7 +125,7 @@ impl BaselinesView {
 
     /// The baseline of a kind.
     #[must_use]
-    pub fn get(&self, kind: &Kind) -> Option<&Arc<Baseline>> {
+    pub fn get(&self, kind: &BaselineKey) -> Option<&Arc<Baseline>> {
         self.all.get(kind)
     }
 }
@@ -146,7 +146,7 @@ impl Baselines {
     /// partial if the workload was there before it was watched. `None` where there is no room.
     pub fn begin_or_get(
         &mut self,
-        kind: &Kind,
+        kind: &BaselineKey,
         (policy, learn): (&Arc<str>, Learn),
         now: SystemTime,
         is_partial: bool,
@@ -174,7 +174,7 @@ impl Baselines {
     }
 
     /// Gives a kind's baseline to a policy, unless it is another one's that `learns`: of two that share a kind, the first one keeps it.
-    pub fn hand_over(&mut self, kind: &Kind, policy: &Arc<str>, learns: impl Fn(&str) -> bool) {
+    pub fn hand_over(&mut self, kind: &BaselineKey, policy: &Arc<str>, learns: impl Fn(&str) -> bool) {
         if let Some(entry) = self.all.get_mut(kind)
             && entry.baseline.policy != *policy
             && !learns(&entry.baseline.policy)
@@ -199,7 +199,7 @@ impl Baselines {
     }
 
     /// Whether there is room for one more, after another one had to go for it at most.
-    fn make_room(&mut self, kind: &Kind, policy: &str) -> bool {
+    fn make_room(&mut self, kind: &BaselineKey, policy: &str) -> bool {
         let Some(gone) = self.room.add(kind, policy) else { return true };
         let Some((baseline, is_protected)) = self.all.get(&gone).map(Entry::standing) else {
             self.refuse(kind);
@@ -220,7 +220,7 @@ impl Baselines {
         true
     }
 
-    fn refuse(&mut self, kind: &Kind) {
+    fn refuse(&mut self, kind: &BaselineKey) {
         // Bounded as the others are.
         if self.refused_now.len() < MAX_BASELINES && self.refused_now.insert(kind.clone()) && self.refused() == 1 {
             tracing::warn!(
@@ -231,7 +231,14 @@ impl Baselines {
     }
 
     /// A workload of the kind made a call, which may be learned: no policy denies it. Whether that is new.
-    pub fn learn(&mut self, kind: &Kind, call: CallId, calls: &CallTable, now: SystemTime, comm: Option<&str>) -> bool {
+    pub fn learn(
+        &mut self,
+        kind: &BaselineKey,
+        call: CallId,
+        calls: &CallTable,
+        now: SystemTime,
+        comm: Option<&str>,
+    ) -> bool {
         let Some(entry) = self.all.get_mut(kind) else { return false };
         // Most calls are known, and most baselines guard: neither copies what the store may hold.
         if entry.baseline.state != Phase::Learning || entry.baseline.calls().contains(&call) {
@@ -268,17 +275,17 @@ impl Baselines {
     }
 
     /// Freezes it now, whatever it has learned; `false` if there is none.
-    pub fn approve(&mut self, kind: &Kind, now: SystemTime) -> bool {
+    pub fn approve(&mut self, kind: &BaselineKey, now: SystemTime) -> bool {
         self.change(kind, |baseline| baseline.approve(now))
     }
 
     /// Lets it learn anew. It keeps its calls: those that are made at the start only would be missed otherwise.
-    pub fn relearn(&mut self, kind: &Kind, now: SystemTime) -> bool {
+    pub fn relearn(&mut self, kind: &BaselineKey, now: SystemTime) -> bool {
         self.change(kind, |baseline| baseline.relearn(now))
     }
 
     /// Forgets it, and its file. Where a policy still learns, another one begins with nothing.
-    pub fn forget(&mut self, kind: &Kind) -> bool {
+    pub fn forget(&mut self, kind: &BaselineKey) -> bool {
         self.ended.extend(self.edition(kind));
         let is_there = self.drop(kind);
         if is_there {
@@ -287,26 +294,26 @@ impl Baselines {
         is_there
     }
 
-    fn change(&mut self, kind: &Kind, change: impl FnOnce(&mut Baseline)) -> bool {
+    fn change(&mut self, kind: &BaselineKey, change: impl FnOnce(&mut Baseline)) -> bool {
         let entry = self.all.get_mut(kind);
         entry.map(|entry| entry.change(change)).is_some()
     }
 
     /// The baseline of a kind.
     #[must_use]
-    pub fn get(&self, kind: &Kind) -> Option<&Arc<Baseline>> {
+    pub fn get(&self, kind: &BaselineKey) -> Option<&Arc<Baseline>> {
         self.all.get(kind).map(|entry| &entry.baseline)
     }
 
     /// What a kind has learned; `None` where it has no baseline.
     #[must_use]
-    pub fn calls(&self, kind: &Kind) -> Option<&BTreeSet<CallId>> {
+    pub fn calls(&self, kind: &BaselineKey) -> Option<&BTreeSet<CallId>> {
         self.get(kind).map(|baseline| baseline.calls())
     }
 
     /// Whether what a kind has not learned is unexpected.
     #[must_use]
-    pub fn is_guarding(&self, kind: &Kind) -> bool {
+    pub fn is_guarding(&self, kind: &BaselineKey) -> bool {
         self.get(kind).is_some_and(|baseline| baseline.state == Phase::Guarding)
     }
 
@@ -330,7 +337,7 @@ impl Baselines {
 
     /// Tells one baseline of a kind from the next, and from what its file says.
     #[must_use]
-    pub fn edition(&self, kind: &Kind) -> Option<u64> {
+    pub fn edition(&self, kind: &BaselineKey) -> Option<u64> {
         self.all.get(kind).map(|entry| entry.edition)
     }
 
@@ -358,13 +365,13 @@ impl Baselines {
     }
 
     /// Drops a baseline whose file is gone; whether there was one.
-    pub fn drop(&mut self, kind: &Kind) -> bool {
+    pub fn drop(&mut self, kind: &BaselineKey) -> bool {
         self.refused.clear();
         self.refused_now.clear();
         self.remove(kind)
     }
 
-    fn remove(&mut self, kind: &Kind) -> bool {
+    fn remove(&mut self, kind: &BaselineKey) -> bool {
         self.room.remove(kind);
         self.all.remove(kind).is_some()
     }
@@ -375,10 +382,10 @@ impl Baselines {
     }
 
     /// What is not on disk yet; from here on, it counts as if it were.
-    pub fn take_changes(&mut self) -> Vec<Change> {
-        let removed = std::mem::take(&mut self.forgotten).into_iter().map(Change::Remove);
+    pub fn take_changes(&mut self) -> Vec<BaselineChange> {
+        let removed = std::mem::take(&mut self.forgotten).into_iter().map(BaselineChange::Remove);
         let written = self.all.values_mut().filter_map(|entry| {
-            std::mem::take(&mut entry.is_dirty).then(|| Change::Write(Arc::clone(&entry.baseline)))
+            std::mem::take(&mut entry.is_dirty).then(|| BaselineChange::Write(Arc::clone(&entry.baseline)))
         });
         removed.chain(written).collect()
     }

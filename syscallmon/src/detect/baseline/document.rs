@@ -10,7 +10,7 @@ use std::{
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{
-    detect::{Kind, Learn, policy::essential},
+    detect::{BaselineKey, Learn, policy::essential},
     rfc3339,
     syscalls::{CallId, CallTable},
 };
@@ -30,7 +30,7 @@ const SAVE_PROGRESS: u64 = 300;
 pub struct Baseline {
     version: u32,
     /// What workloads it is of.
-    pub kind: Kind,
+    pub kind: BaselineKey,
     /// The policy that learns, or learned, it.
     pub policy: Arc<str>,
     /// Whether it still learns.
@@ -75,7 +75,7 @@ pub struct Baseline {
     )]
     pub unseen_for: Duration,
     /// By ABI and name, as `x86_64/openat`. Those that this binary's tables do not know stay.
-    calls: BTreeMap<Arc<str>, FirstSeen>,
+    calls: BTreeMap<Arc<str>, LearnedFrom>,
     /// Those that they do know.
     #[serde(skip)]
     known: BTreeSet<CallId>,
@@ -104,7 +104,7 @@ impl Phase {
 
 /// When a call appeared, and in which thread. As text `2026-01-31T12:00:00Z nginx`; empty for calls that were added by hand.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FirstSeen {
+pub struct LearnedFrom {
     /// When; to the second.
     pub time: Option<SystemTime>,
     /// The thread's name.
@@ -135,7 +135,7 @@ pub enum BaselineError {
 }
 
 impl Baseline {
-    pub(super) fn new(kind: Kind, policy: Arc<str>, now: SystemTime, partial: bool) -> Self {
+    pub(super) fn new(kind: BaselineKey, policy: Arc<str>, now: SystemTime, partial: bool) -> Self {
         Self {
             version: VERSION,
             kind,
@@ -202,7 +202,7 @@ impl Baseline {
         }
         let now = whole_seconds(now);
         let name = calls.call(call);
-        let seen = FirstSeen { time: Some(now), comm: comm.filter(|comm| !comm.is_empty()).map(Into::into) };
+        let seen = LearnedFrom { time: Some(now), comm: comm.filter(|comm| !comm.is_empty()).map(Into::into) };
         self.calls.insert(format!("{}/{}", name.abi, name.syscall).into(), seen);
         // What every program calls at some time is no sign that there is more to learn.
         if !essential::is_essential(name) {
@@ -279,7 +279,7 @@ pub(crate) fn in_seconds<S: Serializer>(duration: &Duration, serializer: S) -> R
     humantime_serde::serialize(&Duration::from_secs(duration.as_secs()), serializer)
 }
 
-impl fmt::Display for FirstSeen {
+impl fmt::Display for LearnedFrom {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(time) = self.time else { return Ok(()) };
         write!(formatter, "{}", humantime::format_rfc3339_seconds(time))?;
@@ -287,13 +287,13 @@ impl fmt::Display for FirstSeen {
     }
 }
 
-impl Serialize for FirstSeen {
+impl Serialize for LearnedFrom {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
 }
 
-impl<'de> Deserialize<'de> for FirstSeen {
+impl<'de> Deserialize<'de> for LearnedFrom {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         if text.is_empty() {

@@ -20,7 +20,7 @@ use crate::workload::{Label, Labels};
 /// Characters that would make it ambiguous, or unreadable, are written as `%2F`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Kind(Arc<str>);
+pub struct BaselineKey(Arc<str>);
 
 /// What paths begin with; `docker:unit` has no `/` behind its colon.
 const UNIT: &str = "unit:";
@@ -39,15 +39,15 @@ const MAX_SLUG: usize = 120;
 #[error(
     "{text:?} is no kind of workloads: needs the form shop/Deployment/web/httpd, docker:web or unit:/system.slice/nginx.service"
 )]
-pub struct KindError {
+pub struct BaselineKeyError {
     text: String,
 }
 
-impl Kind {
+impl BaselineKey {
     /// The kind of a workload, by all that is known of it; `None` where that is nothing.
     #[must_use]
-    pub fn of(about: &Labels) -> Option<Self> {
-        let get = |label| about.get(label).map(AsRef::<str>::as_ref);
+    pub fn of(metadata: &Labels) -> Option<Self> {
+        let get = |label| metadata.get(label).map(AsRef::<str>::as_ref);
         let container = get(Label::Container);
         if let (Some(namespace), Some(pod)) = (get(Label::Namespace), get(Label::Pod)) {
             let owner = get(Label::OwnerKind).zip(get(Label::Owner));
@@ -130,10 +130,10 @@ fn unescaped(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-impl FromStr for Kind {
-    type Err = KindError;
+impl FromStr for BaselineKey {
+    type Err = BaselineKeyError;
 
-    fn from_str(text: &str) -> Result<Self, KindError> {
+    fn from_str(text: &str) -> Result<Self, BaselineKeyError> {
         let is = |text: &str, escaped: fn(&str) -> String| unescaped(text).is_some_and(|plain| escaped(&plain) == text);
         let is_part = |part: &str| !part.is_empty() && is(part, escaped);
         let is_kind = match text.strip_prefix(UNIT).filter(|path| path.starts_with('/')) {
@@ -143,19 +143,19 @@ impl FromStr for Kind {
                 None => matches!(text.split('/').count(), 3 | 4) && text.split('/').all(is_part),
             },
         };
-        if is_kind { Ok(Self::new(text)) } else { Err(KindError { text: text.to_owned() }) }
+        if is_kind { Ok(Self::new(text)) } else { Err(BaselineKeyError { text: text.to_owned() }) }
     }
 }
 
-impl TryFrom<String> for Kind {
-    type Error = KindError;
+impl TryFrom<String> for BaselineKey {
+    type Error = BaselineKeyError;
 
-    fn try_from(text: String) -> Result<Self, KindError> {
+    fn try_from(text: String) -> Result<Self, BaselineKeyError> {
         text.parse()
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for BaselineKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.0)
     }
@@ -169,12 +169,12 @@ mod tests {
 
     use super::*;
 
-    fn about(labels: &[(Label, &str)]) -> Labels {
+    fn metadata(labels: &[(Label, &str)]) -> Labels {
         Labels::new(labels.iter().map(|&(label, value)| (label, value.into())))
     }
 
     fn kind(labels: &[(Label, &str)]) -> String {
-        Kind::of(&about(labels)).unwrap().to_string()
+        BaselineKey::of(&metadata(labels)).unwrap().to_string()
     }
 
     const POD: [(Label, &str); 3] =
@@ -206,7 +206,7 @@ mod tests {
             [(Label::Container, "web"), (Label::Runtime, "docker"), (Label::Cgroup, "/system.slice/docker-1.scope")];
         assert_eq!(kind(&named), "docker:web");
         assert_eq!(kind(&[(Label::Cgroup, "/system.slice/nginx.service")]), "unit:/system.slice/nginx.service");
-        assert_eq!(Kind::of(&about(&[(Label::Node, "a")])), None);
+        assert_eq!(BaselineKey::of(&metadata(&[(Label::Node, "a")])), None);
     }
 
     #[test]
@@ -228,7 +228,7 @@ mod tests {
             ("unit:/user.slice/user-1000.slice/session-3.scope", "unit:/user.slice/user-1000.slice"),
             ("unit:/", "unit:/"),
         ] {
-            assert_eq!(text.parse::<Kind>().unwrap().scope(), scope);
+            assert_eq!(text.parse::<BaselineKey>().unwrap().scope(), scope);
         }
     }
 
@@ -248,7 +248,7 @@ mod tests {
             "a/b/%FF",
             "a/b/c\n",
         ] {
-            assert!(text.parse::<Kind>().is_err(), "{text:?}");
+            assert!(text.parse::<BaselineKey>().is_err(), "{text:?}");
         }
     }
 
@@ -259,8 +259,8 @@ mod tests {
         ) {
             let labels =
                 [(Label::Namespace, namespace.as_str()), (Label::Pod, &pod), (Label::Container, &container), (Label::Cgroup, &cgroup)];
-            let kind = Kind::of(&about(&labels)).unwrap();
-            prop_assert_eq!(&kind.as_str().parse::<Kind>().unwrap(), &kind);
+            let kind = BaselineKey::of(&metadata(&labels)).unwrap();
+            prop_assert_eq!(&kind.as_str().parse::<BaselineKey>().unwrap(), &kind);
             let name = kind.file_name();
             let parts: Vec<Component<'_>> = Path::new(&name).components().collect();
             prop_assert!(matches!(parts[..], [Component::Normal(_)]) && name.len() < 200 && !name.starts_with('.'), "{}", name);

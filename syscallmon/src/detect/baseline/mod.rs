@@ -8,7 +8,7 @@ mod key;
 pub(crate) use self::document::in_seconds;
 pub use self::{
     capacity::MAX_BASELINES,
-    collection::{Baselines, BaselinesView, Change, RETENTION, Removed, StoreStatus},
-    document::{Baseline, BaselineError, FirstSeen, Phase},
-    key::{Kind, KindError},
+    collection::{BaselineChange, Baselines, BaselinesView, RETENTION, Removed, StoreStatus},
+    document::{Baseline, BaselineError, LearnedFrom, Phase},
+    key::{BaselineKey, BaselineKeyError},
 };

@@ -7,12 +7,12 @@ use std::{
 
 use super::{
     Calls, Detector,
-    watched::{Basis, JudgedBy, Watched, is_owner_known, with_owner},
+    watched::{Basis, JudgedBy, WorkloadPolicy, is_owner_known, with_owner},
 };
 use crate::{
     detect::Violation,
-    model::{Model, News},
-    workload::{Named, Workload},
+    model::{Delta, Model},
+    workload::{ResolvedWorkload, Workload},
 };
 
 impl Detector {
@@ -21,8 +21,8 @@ impl Detector {
     pub(super) fn take_up_facts(&mut self, model: &Model, now: SystemTime) {
         let workloads: Vec<Workload> = self.watched.keys().cloned().collect();
         for workload in workloads {
-            let Some(about) = model.about(&workload).cloned() else { continue };
-            let named = Named { workload, about };
+            let Some(metadata) = model.metadata(&workload).cloned() else { continue };
+            let named = ResolvedWorkload { workload, metadata };
             self.watch(&named);
             let judged_by = self.judged_by_now(model, &named, now);
             let Some(watched) = self.watched.get_mut(&named.workload) else { continue };
@@ -37,7 +37,7 @@ impl Detector {
     }
 
     /// What judges a workload's calls now. Begins its baseline, if it learns and is there.
-    fn judged_by_now(&mut self, model: &Model, named: &Named, now: SystemTime) -> JudgedBy {
+    fn judged_by_now(&mut self, model: &Model, named: &ResolvedWorkload, now: SystemTime) -> JudgedBy {
         let watched = &self.watched[&named.workload];
         let learn = watched.policy.as_ref().and_then(|policy| Some((policy.name(), *policy.learn()?)));
         let basis = match (learn, watched.certain_kind()) {
@@ -58,7 +58,7 @@ impl Detector {
     }
 
     /// Judges all calls that a workload has made. What was a violation and is one goes on as it was; what is none any more is gone.
-    fn judge_anew(&mut self, model: &Model, named: &Named, now: SystemTime) {
+    fn judge_anew(&mut self, model: &Model, named: &ResolvedWorkload, now: SystemTime) {
         let before = self.violations.take_all_of(&named.workload);
         let provisional = self.provisional.take(&named.workload);
         for first in provisional {
@@ -70,7 +70,7 @@ impl Detector {
         for known in before {
             self.judge_known(named, known);
         }
-        let Some(News { calls, refused, .. }) = model.all_of(named) else { return };
+        let Some(Delta { calls, refused, .. }) = model.all_of(named) else { return };
         let calls = calls.iter().map(|(call, &count)| (call, count, false));
         for (call, count, refused) in calls.chain(refused.iter().map(|(call, &count)| (call, count, true))) {
             let calls = Calls { named, call, comm: None, is_partial: true, time: now };
@@ -83,18 +83,18 @@ impl Detector {
     }
 
     /// Judges a violation that was known.
-    fn judge_known(&mut self, named: &Named, known: Violation) {
+    fn judge_known(&mut self, named: &ResolvedWorkload, known: Violation) {
         let Some(call) = self.calls.id(known.call.abi, known.call.syscall) else { return };
         let comm = known.process.as_ref().map(|process| process.comm.as_str());
         let calls = Calls { named, call, comm, is_partial: true, time: known.time };
-        let Some(Violation { policy, severity, reason, about, .. }) = self.judge(&calls) else { return };
+        let Some(Violation { policy, severity, reason, metadata, .. }) = self.judge(&calls) else { return };
         let is_told = known.policy == policy;
-        let told = self.violations.first(Violation { about, policy, severity, reason, ..known }, Instant::now());
+        let told = self.violations.first(Violation { metadata, policy, severity, reason, ..known }, Instant::now());
         self.tell(told.filter(|_| !is_told));
     }
 
     /// Takes along what is known of workloads that have another name now, unless it gives them another policy: then they are judged anew.
-    pub fn renamed(&mut self, names: &HashMap<Workload, Named>) {
+    pub fn renamed(&mut self, names: &HashMap<Workload, ResolvedWorkload>) {
         for (from, to) in names {
             let provisional = self.provisional.take(from);
             if to.workload.is_one() && self.is_judged_alike(from, to) {
@@ -111,14 +111,14 @@ impl Detector {
     }
 
     /// Takes up what is known of a workload.
-    pub(super) fn watch(&mut self, named: &Named) -> &Watched {
+    pub(super) fn watch(&mut self, named: &ResolvedWorkload) -> &WorkloadPolicy {
         let workload = &named.workload;
-        let about = with_owner(&named.about, &self.directory);
+        let metadata = with_owner(&named.metadata, &self.cache);
         let mut watched = match self.watched.remove(workload) {
-            Some(watched) if watched.about == about => watched,
-            before => Watched::new(workload, about, &self.policies, before),
+            Some(watched) if watched.metadata == metadata => watched,
+            before => WorkloadPolicy::new(workload, metadata, &self.policies, before),
         };
-        watched.has_owner = watched.has_owner || is_owner_known(&self.directory, &watched.about);
+        watched.has_owner = watched.has_owner || is_owner_known(&self.cache, &watched.metadata);
         self.watched.entry(workload.clone()).or_insert(watched)
     }
 }

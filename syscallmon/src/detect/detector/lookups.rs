@@ -9,16 +9,16 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::First;
+use super::FirstCall;
 use crate::{
     fair_share::Tenant,
     process::{self, CommandLines, LOOKUP_TIMEOUT, LookupResult, Process, ProcessReaders, Ticket},
-    workload::Named,
+    workload::ResolvedWorkload,
 };
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct LookUps {
+pub(super) struct ProcessLookups {
     readers: ProcessReaders,
     asked: BTreeMap<Ticket, Asked>,
 }
@@ -26,20 +26,20 @@ pub(super) struct LookUps {
 /// A first call, and when it is judged at the latest. Tickets grow, so the first one has the earliest deadline.
 #[derive(Debug)]
 struct Asked {
-    named: Named,
-    first: First,
+    named: ResolvedWorkload,
+    first: FirstCall,
     deadline: Instant,
 }
 
-impl LookUps {
+impl ProcessLookups {
     pub(super) fn new(procfs: PathBuf, command_lines: CommandLines) -> Self {
         let complete = move |process: &mut Process| process::complete(process, &procfs, command_lines);
         Self { readers: ProcessReaders::new(complete), asked: BTreeMap::new() }
     }
 
     /// Asks who made a call; gives the call back where it is not asked for.
-    pub(super) fn ask(&mut self, named: &Named, first: First) -> Option<First> {
-        let tenant = Tenant::of(&named.workload, &named.about);
+    pub(super) fn ask(&mut self, named: &ResolvedWorkload, first: FirstCall) -> Option<FirstCall> {
+        let tenant = Tenant::of(&named.workload, &named.metadata);
         let Some(ticket) = self.readers.ask(&tenant, &first.process) else { return Some(first) };
         let deadline = Instant::now() + LOOKUP_TIMEOUT;
         self.asked.insert(ticket, Asked { named: named.clone(), first, deadline });
@@ -57,7 +57,7 @@ impl LookUps {
     }
 
     /// Takes the calls that have an answer, or get none in time. Waits for others as long as this, and takes them all then.
-    pub(super) fn take(&mut self, patience: Option<Duration>) -> VecDeque<(Named, First)> {
+    pub(super) fn take(&mut self, patience: Option<Duration>) -> VecDeque<(ResolvedWorkload, FirstCall)> {
         let mut ready = VecDeque::new();
         self.take_answers(self.readers.take(), &mut ready);
         if let Some(patience) = patience {
@@ -75,13 +75,13 @@ impl LookUps {
         ready
     }
 
-    fn take_answers(&mut self, answers: Vec<(Ticket, Process)>, ready: &mut VecDeque<(Named, First)>) {
+    fn take_answers(&mut self, answers: Vec<(Ticket, Process)>, ready: &mut VecDeque<(ResolvedWorkload, FirstCall)>) {
         for (ticket, process) in answers {
             // One that came late was counted at its deadline.
             let Some(Asked { named, first, .. }) = self.asked.remove(&ticket) else { continue };
             let result = if process.command_line.is_some() { LookupResult::Read } else { LookupResult::Gone };
             result.note();
-            ready.push_back((named, First { process, ..first }));
+            ready.push_back((named, FirstCall { process, ..first }));
         }
     }
 }

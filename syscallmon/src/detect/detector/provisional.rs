@@ -1,11 +1,11 @@
 //! First calls that were judged before all was known that decides who judges them. Kept, so that their processes are known when they are
 //! judged anew.
 
-use super::First;
+use super::FirstCall;
 use crate::{
     fair_share::{Capacity, FairShare, Priority, Tenant},
     syscalls::CallId,
-    workload::{Named, Workload},
+    workload::{ResolvedWorkload, Workload},
 };
 
 /// Calls that are kept, of all together.
@@ -14,7 +14,7 @@ const CAPACITY: Capacity = Capacity { entries: 2048, bytes: 4 << 20 };
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Provisional {
-    calls: FairShare<Key, First>,
+    calls: FairShare<Key, FirstCall>,
 }
 
 /// A call of a workload, and whether it was refused.
@@ -26,18 +26,18 @@ impl Provisional {
     }
 
     /// Keeps a call as far as there is room: the first one of its kind.
-    pub(super) fn keep(&mut self, named: &Named, first: &First, priority: Priority) {
+    pub(super) fn keep(&mut self, named: &ResolvedWorkload, first: &FirstCall, priority: Priority) {
         let key = (named.workload.clone(), first.call, first.refused);
         if !self.calls.contains(&key) {
-            let bytes = size_of::<First>() + first.process.bytes();
-            let tenant = Tenant::of(&named.workload, &named.about);
+            let bytes = size_of::<FirstCall>() + first.process.bytes();
+            let tenant = Tenant::of(&named.workload, &named.metadata);
             // What has no room was judged, and is counted.
             drop(self.calls.put(tenant, priority, key, first.clone(), bytes));
         }
     }
 
     /// Takes those of a workload out.
-    pub(super) fn take(&mut self, workload: &Workload) -> Vec<First> {
+    pub(super) fn take(&mut self, workload: &Workload) -> Vec<FirstCall> {
         let keys: Vec<Key> = self.calls.iter().map(|(key, _)| key).filter(|(of, ..)| of == workload).cloned().collect();
         keys.iter().filter_map(|key| self.calls.remove(key)).collect()
     }

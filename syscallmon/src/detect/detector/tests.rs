@@ -4,10 +4,10 @@ use std::path::Path;
 
 use super::*;
 use crate::{
-    detect::{Kind, PolicyList, Source},
+    detect::{BaselineKey, PolicyList, Source},
     model::Model,
-    snapshot::Tally,
-    workload::{Label, Rules, source::SourceName},
+    snapshot::SortedCounts,
+    workload::{Label, Rules, providers::ProviderName},
 };
 
 const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -18,7 +18,7 @@ fn judges(policies: &str) -> Detector {
     let calls = Arc::new(CallTable::x86_64());
     let policies = Arc::new(parsed(policies, true));
     let processes = (Path::new("/nonexistent").to_owned(), CommandLines::Full);
-    Detector::new((policies, Baselines::default()), calls, Directory::default(), processes)
+    Detector::new((policies, Baselines::default()), calls, MetadataCache::default(), processes)
 }
 
 fn parsed(policies: &str, built_in: bool) -> Policies {
@@ -27,7 +27,7 @@ fn parsed(policies: &str, built_in: bool) -> Policies {
     Policies::new(list.policies.into_iter().map(source).collect(), built_in, &CallTable::x86_64()).unwrap()
 }
 
-fn about(owner: Option<&str>) -> Labels {
+fn metadata(owner: Option<&str>) -> Labels {
     let labels = [
         (Label::Namespace, "shop"),
         (Label::Pod, "web-1"),
@@ -40,26 +40,26 @@ fn about(owner: Option<&str>) -> Labels {
     Labels::new(labels.map(|(label, value)| (label, value.into())))
 }
 
-fn named(owner: Option<&str>) -> Named {
-    let about = about(owner);
-    Named { workload: Workload::Named(about.only(&Label::DEFAULT)), about }
+fn named(owner: Option<&str>) -> ResolvedWorkload {
+    let metadata = metadata(owner);
+    ResolvedWorkload { workload: Workload::Resolved(metadata.only(&Label::DEFAULT)), metadata }
 }
 
 /// The same before anybody knew its name.
-fn unresolved() -> Named {
+fn unresolved() -> ResolvedWorkload {
     let path: Arc<str> = format!("/kubepods/pod{UID}/{ID}").into();
-    let place = Arc::new(Place::of(&path));
-    let about = Labels::new([(Label::ContainerId, ID.into()), (Label::Cgroup, path)]);
-    Named { workload: Workload::Unresolved(place), about }
+    let identity = Arc::new(CgroupIdentity::of(&path));
+    let metadata = Labels::new([(Label::ContainerId, ID.into()), (Label::Cgroup, path)]);
+    ResolvedWorkload { workload: Workload::Unresolved(identity), metadata }
 }
 
-fn made(detector: &Detector, named: Named, calls: &[(&str, u64)]) -> News {
+fn made(detector: &Detector, named: ResolvedWorkload, calls: &[(&str, u64)]) -> Delta {
     let id = |name| detector.calls.id("x86_64", name).unwrap();
-    let calls: Tally<CallId> = calls.iter().map(|&(name, count)| (id(name), count)).collect();
-    News { named, cgroup_id: 1, before: None, calls, refused: Tally::default() }
+    let calls: SortedCounts<CallId> = calls.iter().map(|&(name, count)| (id(name), count)).collect();
+    Delta { named, cgroup_id: 1, before: None, calls, refused: SortedCounts::default() }
 }
 
-fn count(detector: &mut Detector, news: News) {
+fn count(detector: &mut Detector, news: Delta) {
     detector.counted(&[news], SystemTime::UNIX_EPOCH, |_| false);
 }
 
@@ -69,11 +69,11 @@ fn unexpected(detector: &Detector) -> Vec<(String, &'static str, u64)> {
     all.map(|(counted, count)| (counted.policy.to_string(), detector.calls.call(counted.call).syscall, count)).collect()
 }
 
-fn first(detector: &Detector, name: &str) -> First {
+fn first(detector: &Detector, name: &str) -> FirstCall {
     let process =
         Process { pid: 7, tid: 7, uid: 0, comm: "sh".to_owned(), exe: None, command_line: None, parents: Vec::new() };
     let (call, time) = (detector.calls.id("x86_64", name).unwrap(), SystemTime::UNIX_EPOCH);
-    First { cgroup_id: 1, call, number: 165, time, refused: false, process, is_partial: false }
+    FirstCall { cgroup_id: 1, call, number: 165, time, refused: false, process, is_partial: false }
 }
 
 #[test]
@@ -92,20 +92,20 @@ fn a_first_call_and_the_counters_make_one_violation() {
 fn a_name_decides_which_policy_judges_a_first_call() {
     let shop = "[{name: shop, match: [{namespace: shop}], allow: [mount]}]";
     let mut detector = judges(shop);
-    let naming = naming(&detector);
-    let Workload::Unresolved(place) = unresolved().workload else { unreachable!() };
+    let resolver = resolver(&detector);
+    let Workload::Unresolved(identity) = unresolved().workload else { unreachable!() };
     // Asked for, so that it is waited for.
-    assert!(matches!(naming.of_place(&place).workload, Workload::Unresolved(_)));
+    assert!(matches!(resolver.of_identity(&identity).workload, Workload::Unresolved(_)));
     let event = first(&detector, "mount");
-    detector.first(&naming, &unresolved(), event);
-    detector.named(&naming);
+    detector.first(&resolver, &unresolved(), event);
+    detector.named(&resolver);
     assert!(detector.is_waiting() && detector.violations.is_empty());
     let [name, runtime] = ["web", "containerd"].map(Arc::from);
-    let pod = crate::workload::PodFacts { uid: UID.into(), namespace: "shop".into(), name: "web-1".into() };
+    let pod = crate::workload::PodInfo { uid: UID.into(), namespace: "shop".into(), name: "web-1".into() };
     let facts =
-        crate::workload::ContainerFacts { id: ID.into(), name, pod: Some(pod), image: None, runtime, is_pause: false };
-    detector.directory.answered(SourceName::Cri, &[], vec![facts]);
-    detector.named(&naming);
+        crate::workload::ContainerInfo { id: ID.into(), name, pod: Some(pod), image: None, runtime, is_pause: false };
+    detector.cache.answered(ProviderName::Cri, &[], vec![facts]);
+    detector.named(&resolver);
     assert!(!detector.is_waiting());
     assert_eq!(detector.violations.len(), 0, "the policy of its namespace allows it");
 }
@@ -118,7 +118,7 @@ fn what_was_judged_under_a_path_is_judged_anew_by_the_policy_of_the_name() {
     assert_eq!(unexpected(&detector).len(), 2);
     detector.renamed(&HashMap::from([(unresolved().workload, named(None))]));
     let news = made(&detector, named(None), &[("mount", 3), ("setns", 2)]);
-    count(&mut detector, News { before: Some(unresolved().workload), ..news });
+    count(&mut detector, Delta { before: Some(unresolved().workload), ..news });
     assert_eq!(unexpected(&detector), [("shop".to_owned(), "setns", 2)]);
 }
 
@@ -129,7 +129,7 @@ fn what_the_same_policy_judged_goes_along_and_is_not_counted_twice() {
     count(&mut detector, news);
     detector.renamed(&HashMap::from([(unresolved().workload, named(None))]));
     let news = made(&detector, named(None), &[("mount", 3)]);
-    count(&mut detector, News { before: Some(unresolved().workload), ..news });
+    count(&mut detector, Delta { before: Some(unresolved().workload), ..news });
     assert_eq!(unexpected(&detector), [("runtime-default".to_owned(), "mount", 3)]);
     assert_eq!(detector.violations.iter().next().unwrap().workload, named(None).workload);
 }
@@ -141,7 +141,7 @@ fn while_it_learns_a_policy_judges_what_it_denies_and_then_the_rest() {
     let news = made(&detector, web.clone(), &[("chroot", 3), ("ptrace", 1)]);
     count(&mut detector, news);
     assert_eq!(unexpected(&detector), [("shop".to_owned(), "ptrace", 1)]);
-    let kind: Kind = "shop/Deployment/web/web".parse().unwrap();
+    let kind: BaselineKey = "shop/Deployment/web/web".parse().unwrap();
     assert!(detector.baselines.approve(&kind, SystemTime::UNIX_EPOCH));
     let news = made(&detector, web, &[("chroot", 1), ("exit_group", 1), ("setns", 2)]);
     count(&mut detector, news);
@@ -151,7 +151,7 @@ fn while_it_learns_a_policy_judges_what_it_denies_and_then_the_rest() {
 #[test]
 fn nothing_is_learned_before_it_is_known_whose_it_is() {
     let mut detector = judges("[{name: all, match: ['container_id!=\"\"'], learn: {}}]");
-    detector.directory.set_status(SourceName::Kubernetes, None);
+    detector.cache.set_status(ProviderName::Kubernetes, None);
     for named in [unresolved(), named(None)] {
         let news = made(&detector, named, &[("mount", 3)]);
         count(&mut detector, news);
@@ -167,8 +167,8 @@ fn nothing_is_learned_before_it_is_known_whose_it_is() {
 }
 
 /// Names, with a source of them that never answers.
-fn naming(detector: &Detector) -> Naming {
-    detector.directory.set_status(SourceName::Cri, None);
+fn resolver(detector: &Detector) -> WorkloadResolver {
+    detector.cache.set_status(ProviderName::Cri, None);
     let rules = Rules {
         labels: Label::DEFAULT.to_vec(),
         keep: Vec::new(),
@@ -176,7 +176,7 @@ fn naming(detector: &Detector) -> Naming {
         pause: false,
         group_transient: true,
     };
-    Naming::new(detector.directory.clone(), rules, "node1".into())
+    WorkloadResolver::new(detector.cache.clone(), rules, "node1".into())
 }
 
 fn tree() -> Tree {
@@ -186,7 +186,7 @@ fn tree() -> Tree {
 /// The violations: whose, of which cgroup, and by which process.
 fn violations(detector: &Detector) -> Vec<(String, String, u32)> {
     let of = |violation: &Violation| {
-        let cgroup = violation.about.get(Label::Cgroup).map(ToString::to_string).unwrap_or_default();
+        let cgroup = violation.metadata.get(Label::Cgroup).map(ToString::to_string).unwrap_or_default();
         (violation.workload.to_string(), cgroup, violation.process.as_ref().map_or(0, |process| process.pid))
     };
     let mut violations: Vec<_> = detector.violations.iter().map(of).collect();
@@ -197,43 +197,43 @@ fn violations(detector: &Detector) -> Vec<(String, String, u32)> {
 #[test]
 fn a_call_of_an_unknown_cgroup_is_judged_when_its_path_is_known() {
     let mut detector = judges("[]");
-    let (mut naming, mut tree) = (naming(&detector), tree());
-    let event = First { cgroup_id: 7, ..first(&detector, "mount") };
-    detector.first(&naming, &unknown(7), event);
-    detector.found(&mut naming, &tree);
+    let (mut resolver, mut tree) = (resolver(&detector), tree());
+    let event = FirstCall { cgroup_id: 7, ..first(&detector, "mount") };
+    detector.first(&resolver, &unknown(7), event);
+    detector.found(&mut resolver, &tree);
     assert_eq!((detector.without_path().collect::<Vec<_>>(), violations(&detector)), (vec![7], Vec::new()));
     let path = format!("/system.slice/lxc.payload/docker-{ID}.scope");
-    tree.apply(crate::cgroup::Change::Born { id: 7, parent: None, unprivileged: false, path: path.as_bytes() });
-    detector.found(&mut naming, &tree);
-    detector.named(&naming);
+    tree.apply(crate::cgroup::TreeChange::Born { id: 7, parent: None, unprivileged: false, path: path.as_bytes() });
+    detector.found(&mut resolver, &tree);
+    detector.named(&resolver);
     // Its container's name is waited for.
     assert!(detector.without_path().next().is_none() && detector.is_waiting());
     // A host's unit is nobody's.
-    let event = First { cgroup_id: 8, ..first(&detector, "mount") };
-    detector.first(&naming, &unknown(8), event);
-    tree.apply(crate::cgroup::Change::Born {
+    let event = FirstCall { cgroup_id: 8, ..first(&detector, "mount") };
+    detector.first(&resolver, &unknown(8), event);
+    tree.apply(crate::cgroup::TreeChange::Born {
         id: 8,
         parent: None,
         unprivileged: false,
         path: b"/system.slice/a.service",
     });
-    detector.found(&mut naming, &tree);
+    detector.found(&mut resolver, &tree);
     assert_eq!(violations(&detector), []);
 }
 
 #[test]
 fn what_stays_unknown_is_reported_as_such_where_it_would_be_critical() {
     let mut detector = judges("[]");
-    let (mut naming, mut tree) = (naming(&detector), tree());
+    let (mut resolver, mut tree) = (resolver(&detector), tree());
     tree.add_unnamed(7);
     for sees_all in [false, true] {
         detector.sees_all_cgroups(sees_all);
         for name in ["mount", "read", "getcpu", "vhangup"] {
-            let event = First { cgroup_id: 7, ..first(&detector, name) };
-            detector.first(&naming, &unknown(7), event);
+            let event = FirstCall { cgroup_id: 7, ..first(&detector, name) };
+            detector.first(&resolver, &unknown(7), event);
         }
-        detector.found(&mut naming, &tree);
-        let news = News { cgroup_id: 7, ..made(&detector, unknown(0), &[("mount", 3), ("read", 5)]) };
+        detector.found(&mut resolver, &tree);
+        let news = Delta { cgroup_id: 7, ..made(&detector, unknown(0), &[("mount", 3), ("read", 5)]) };
         count(&mut detector, news);
         let expected = ("(unknown)".to_owned(), "(id 7)".to_owned(), 7);
         assert_eq!(violations(&detector), if sees_all { vec![expected] } else { Vec::new() });
@@ -244,47 +244,50 @@ fn what_stays_unknown_is_reported_as_such_where_it_would_be_critical() {
 #[test]
 fn the_remainder_and_pause_containers_are_judged() {
     let mut detector = judges("[]");
-    let remainder = Named { workload: Workload::Remainder, about: Labels::default() };
+    let remainder = ResolvedWorkload { workload: Workload::Remainder, metadata: Labels::default() };
     let news = made(&detector, remainder, &[("mount", 3), ("read", 5)]);
     count(&mut detector, news);
-    let pause = Named { workload: Workload::Pause, about: about(None) };
-    let naming = naming(&detector);
+    let pause = ResolvedWorkload { workload: Workload::Pause, metadata: metadata(None) };
+    let resolver = resolver(&detector);
     let event = first(&detector, "ptrace");
-    detector.first(&naming, &pause, event);
+    detector.first(&resolver, &pause, event);
     let workloads: Vec<String> = violations(&detector).into_iter().map(|(workload, ..)| workload).collect();
     assert_eq!(workloads, ["(pause)", "(remainder)"]);
-    let dropped = Named { workload: Workload::Dropped, about: about(None) };
+    let dropped = ResolvedWorkload { workload: Workload::Dropped, metadata: metadata(None) };
     let event = first(&detector, "bpf");
-    detector.first(&naming, &dropped, event);
+    detector.first(&resolver, &dropped, event);
     assert_eq!(violations(&detector).len(), 2);
 }
 
 #[test]
 fn a_flood_of_calls_that_wait_for_names_delays_no_other_and_loses_none() {
     let mut detector = judges("[]");
-    let naming = naming(&detector);
+    let resolver = resolver(&detector);
     let container = |number: u32| {
-        let place = Arc::new(Place::of(&format!("/kubepods/pod{UID}/{number:064x}").into()));
-        Named { workload: naming.of_place(&place).workload, about: Labels::new([(Label::ContainerId, ID.into())]) }
+        let identity = Arc::new(CgroupIdentity::of(&format!("/kubepods/pod{UID}/{number:064x}").into()));
+        ResolvedWorkload {
+            workload: resolver.of_identity(&identity).workload,
+            metadata: Labels::new([(Label::ContainerId, ID.into())]),
+        }
     };
     let critical = ["mount", "ptrace", "bpf"];
     for number in 0..40 {
         for _ in 0..300 {
             let event = first(&detector, "mount");
-            detector.first(&naming, &container(number), event);
+            detector.first(&resolver, &container(number), event);
         }
     }
     let before = detector.violations.len();
     for name in critical {
         let event = first(&detector, name);
-        detector.first(&naming, &container(1000), event);
+        detector.first(&resolver, &container(1000), event);
     }
     let waits = |detector: &Detector| detector.waiting.of(&container(1000).workload);
     assert_eq!(waits(&detector), 3);
     assert!(before > 0, "what could wait no longer was judged at once");
     for _ in 0..300 {
         let event = first(&detector, "mount");
-        detector.first(&naming, &container(41), event);
+        detector.first(&resolver, &container(41), event);
     }
     assert_eq!(waits(&detector), 3, "its calls still wait");
 }

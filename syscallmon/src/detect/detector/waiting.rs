@@ -7,10 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::First;
+use super::FirstCall;
 use crate::{
     fair_share::{Capacity, FairShare, Priority, Tenant},
-    workload::Place,
+    workload::CgroupIdentity,
 };
 
 /// Calls that wait, of all together. One has a command line of up to 4 KiB and a few names.
@@ -22,14 +22,14 @@ pub(super) enum Awaited {
     /// The path of the cgroup with this id.
     Path(u64),
     /// The name of the container at this place.
-    Name(Arc<Place>),
+    Name(Arc<CgroupIdentity>),
 }
 
 #[derive(Debug)]
 pub(super) struct WaitingCall {
     pub(super) awaited: Awaited,
     pub(super) since: Instant,
-    pub(super) first: First,
+    pub(super) first: FirstCall,
 }
 
 /// See the module.
@@ -49,10 +49,10 @@ impl WaitingCalls {
     }
 
     /// Lets a call wait; returns those that can wait no longer.
-    pub(super) fn push(&mut self, awaited: Awaited, first: First, priority: Priority) -> Vec<WaitingCall> {
+    pub(super) fn push(&mut self, awaited: Awaited, first: FirstCall, priority: Priority) -> Vec<WaitingCall> {
         let tenant = match &awaited {
             Awaited::Path(id) => Tenant::new("(unknown)".into(), id.to_string().into()),
-            Awaited::Name(place) => Tenant::of_place(place),
+            Awaited::Name(identity) => Tenant::of_identity(identity),
         };
         self.number += 1;
         let bytes = size_of::<WaitingCall>() + first.process.bytes();
@@ -81,7 +81,7 @@ impl WaitingCalls {
     #[cfg(test)]
     pub(super) fn of(&self, workload: &crate::workload::Workload) -> usize {
         let is_its = |call: &&WaitingCall| match (&call.awaited, workload) {
-            (Awaited::Name(place), crate::workload::Workload::Unresolved(of)) => place == of,
+            (Awaited::Name(identity), crate::workload::Workload::Unresolved(of)) => identity == of,
             _ => false,
         };
         self.calls.iter().map(|(_, call)| call).filter(is_its).count()

@@ -6,17 +6,17 @@
 use std::sync::Arc;
 
 use crate::{
-    detect::{Baselines, Kind, Policies, Policy},
-    workload::{Directory, Label, Labels, Workload, source::SourceName},
+    detect::{BaselineKey, Baselines, Policies, Policy},
+    workload::{Label, Labels, MetadataCache, Workload, providers::ProviderName},
 };
 
 /// A workload, as far as it matters to who judges it.
 #[derive(Clone, Debug)]
-pub(super) struct Watched {
-    pub(super) about: Labels,
+pub(super) struct WorkloadPolicy {
+    pub(super) metadata: Labels,
     pub(super) policy: Option<Arc<Policy>>,
     /// Whose baseline it has, where its policy learns.
-    pub(super) kind: Option<Kind>,
+    pub(super) kind: Option<BaselineKey>,
     /// Whether what made its pod is known, or that nothing did. It stays known when the pod is deleted.
     pub(super) has_owner: bool,
     /// What all its calls up to now were judged by.
@@ -27,7 +27,7 @@ pub(super) struct Watched {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct JudgedBy {
     policy: Option<Arc<str>>,
-    kind: Option<Kind>,
+    kind: Option<BaselineKey>,
     basis: Basis,
 }
 
@@ -57,28 +57,28 @@ impl JudgedBy {
     }
 }
 
-impl Watched {
+impl WorkloadPolicy {
     /// By what is known now; `before` is what was known before.
-    pub(super) fn new(workload: &Workload, about: Labels, policies: &Policies, before: Option<Self>) -> Self {
-        let (policy, kind) = selected(workload, &about, policies);
-        let is_same = |label| before.as_ref().is_some_and(|before| before.about.get(label) == about.get(label));
+    pub(super) fn new(workload: &Workload, metadata: Labels, policies: &Policies, before: Option<Self>) -> Self {
+        let (policy, kind) = selected(workload, &metadata, policies);
+        let is_same = |label| before.as_ref().is_some_and(|before| before.metadata.get(label) == metadata.get(label));
         let has_owner = before.as_ref().is_some_and(|before| before.has_owner) && is_same(Label::PodUid);
         // What another container is judged by is no news of the one that was there before.
         let is_same_container = is_same(Label::ContainerId) && is_same(Label::Cgroup);
         let judged_by = before.and_then(|before| before.judged_by);
         let judged_by = judged_by.filter(|judged| is_same_container || judged.is_without_baseline());
-        Self { about, policy, kind, has_owner, judged_by }
+        Self { metadata, policy, kind, has_owner, judged_by }
     }
 
     /// Has the calls judged by other policies from now on. Those before were judged by the policy of their time, unless the facts were missing.
     pub(super) fn reload(&mut self, workload: &Workload, policies: &Policies) {
-        (self.policy, self.kind) = selected(workload, &self.about, policies);
+        (self.policy, self.kind) = selected(workload, &self.metadata, policies);
         let is_missing = |judged: &JudgedBy| self.kind.is_some() && judged.is_without_baseline();
         self.judged_by = self.judged_by.take().filter(is_missing);
     }
 
     /// The kind whose baseline judges it, once that is certain.
-    pub(super) fn certain_kind(&self) -> Option<&Kind> {
+    pub(super) fn certain_kind(&self) -> Option<&BaselineKey> {
         self.kind.as_ref().filter(|_| self.has_owner)
     }
 
@@ -104,25 +104,25 @@ impl Watched {
 }
 
 /// The policy of a workload, and whose baseline it has, where that learns.
-fn selected(workload: &Workload, about: &Labels, policies: &Policies) -> (Option<Arc<Policy>>, Option<Kind>) {
-    let policy = policies.of(about).cloned();
+fn selected(workload: &Workload, metadata: &Labels, policies: &Policies) -> (Option<Arc<Policy>>, Option<BaselineKey>) {
+    let policy = policies.of(metadata).cloned();
     let learns = policy.as_ref().is_some_and(|policy| policy.learn().is_some());
     // What has no name has no kind: it would be one of its own.
-    let kind = (learns && matches!(workload, Workload::Named(_))).then(|| Kind::of(about)).flatten();
+    let kind = (learns && matches!(workload, Workload::Resolved(_))).then(|| BaselineKey::of(metadata)).flatten();
     (policy, kind)
 }
 
 /// What is known of a workload, and what made its pod, where only Kubernetes knows that by now.
-pub(super) fn with_owner(about: &Labels, directory: &Directory) -> Labels {
-    let uid = about.get(Label::PodUid).filter(|_| about.get(Label::Owner).is_none());
-    match uid.and_then(|uid| directory.owner(uid)) {
-        Some(owner) => about.with([(Label::Owner, owner.name), (Label::OwnerKind, owner.kind)]),
-        None => about.clone(),
+pub(super) fn with_owner(metadata: &Labels, cache: &MetadataCache) -> Labels {
+    let uid = metadata.get(Label::PodUid).filter(|_| metadata.get(Label::Owner).is_none());
+    match uid.and_then(|uid| cache.owner(uid)) {
+        Some(owner) => metadata.with([(Label::Owner, owner.name), (Label::OwnerKind, owner.kind)]),
+        None => metadata.clone(),
     }
 }
 
 /// Whether what made a pod is known, as far as anybody knows it: before, its container is of another kind.
-pub(super) fn is_owner_known(directory: &Directory, about: &Labels) -> bool {
-    let is_known = |uid: &Arc<str>| !directory.expects(SourceName::Kubernetes) || directory.knows_owner(uid);
-    about.get(Label::Owner).is_some() || about.get(Label::PodUid).is_none_or(is_known)
+pub(super) fn is_owner_known(cache: &MetadataCache, metadata: &Labels) -> bool {
+    let is_known = |uid: &Arc<str>| !cache.expects(ProviderName::Kubernetes) || cache.knows_owner(uid);
+    metadata.get(Label::Owner).is_some() || metadata.get(Label::PodUid).is_none_or(is_known)
 }

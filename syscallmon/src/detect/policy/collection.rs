@@ -193,25 +193,25 @@ impl Policies {
     pub fn judge_while_learning(
         &self,
         policy: &Policy,
-        about: &Labels,
+        metadata: &Labels,
         call: CallId,
         learned: &BTreeSet<CallId>,
     ) -> Option<Unexpected> {
-        let unexpected = policy.judge_while_learning(about, call, learned);
+        let unexpected = policy.judge_while_learning(metadata, call, learned);
         unexpected.filter(|unexpected| !self.mixes_setup || unexpected.reason == Reason::Denied)
     }
 
     /// What is unexpected of a workload whose policy learns, and that has no baseline: it is unnamed, or there is no room. And the name
     /// of the policy that says so: the workload's own, or the built-in one.
     #[must_use]
-    pub fn judge_unlearned(&self, policy: &Policy, about: &Labels, call: CallId) -> Option<(Unexpected, Arc<str>)> {
-        policy.judge_unlearned(about, call, self.fallback.as_deref())
+    pub fn judge_unlearned(&self, policy: &Policy, metadata: &Labels, call: CallId) -> Option<(Unexpected, Arc<str>)> {
+        policy.judge_unlearned(metadata, call, self.fallback.as_deref())
     }
 
     /// The policy of a workload of which this is known.
     #[must_use]
-    pub fn of(&self, about: &Labels) -> Option<&Arc<Policy>> {
-        self.ordered.iter().find(|policy| policy.selects(about))
+    pub fn of(&self, metadata: &Labels) -> Option<&Arc<Policy>> {
+        self.ordered.iter().find(|policy| policy.selects(metadata))
     }
 
     /// Whether a policy of this name is in force, and learns.

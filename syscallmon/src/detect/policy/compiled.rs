@@ -113,8 +113,8 @@ impl Policy {
 
     /// Whether it is for a workload of which this is known.
     #[must_use]
-    pub fn selects(&self, about: &Labels) -> bool {
-        self.selects.selects(about)
+    pub fn selects(&self, metadata: &Labels) -> bool {
+        self.selects.selects(metadata)
     }
 
     /// The labels that it looks at.
@@ -124,7 +124,7 @@ impl Policy {
 
     /// Whether a call of a workload is unexpected; `learned` are the calls that the workload made while it was learned, if it was.
     #[must_use]
-    pub fn judge(&self, about: &Labels, call: CallId, learned: Option<&BTreeSet<CallId>>) -> Option<Unexpected> {
+    pub fn judge(&self, metadata: &Labels, call: CallId, learned: Option<&BTreeSet<CallId>>) -> Option<Unexpected> {
         let row = self.row(call);
         let reason = match (row.standing, learned) {
             (Standing::NeverUnexpected | Standing::Allowed, _) => return None,
@@ -134,7 +134,7 @@ impl Policy {
             (Standing::Unlisted(Reason::Abi), Some(learned)) if self.has_abi(learned, row.abi) => Reason::NotLearned,
             (Standing::Unlisted(reason), _) => reason,
         };
-        self.unless_excepted(about, call, Unexpected { severity: row.severity, reason })
+        self.unless_excepted(metadata, call, Unexpected { severity: row.severity, reason })
     }
 
     /// Whether it may find a call unexpected, of some workload.
@@ -146,8 +146,13 @@ impl Policy {
     /// Whether a call of a workload is unexpected while the workload's calls are learned: denied ones are, and critical ones that neither
     /// the policy allows nor somebody has added to the baseline. All others are learned.
     #[must_use]
-    pub fn judge_while_learning(&self, about: &Labels, call: CallId, learned: &BTreeSet<CallId>) -> Option<Unexpected> {
-        let unexpected = self.judge(about, call, Some(learned))?;
+    pub fn judge_while_learning(
+        &self,
+        metadata: &Labels,
+        call: CallId,
+        learned: &BTreeSet<CallId>,
+    ) -> Option<Unexpected> {
+        let unexpected = self.judge(metadata, call, Some(learned))?;
         match unexpected.reason {
             Reason::Denied => Some(unexpected),
             _ if self.row(call).is_critical => Some(Unexpected { reason: Reason::NotAllowed, ..unexpected }),
@@ -160,23 +165,23 @@ impl Policy {
     #[must_use]
     pub fn judge_unlearned(
         &self,
-        about: &Labels,
+        metadata: &Labels,
         call: CallId,
         other: Option<&Self>,
     ) -> Option<(Unexpected, Arc<str>)> {
         match self.row(call).standing {
             Standing::NeverUnexpected | Standing::Allowed => None,
-            Standing::Denied => self.judge(about, call, None).map(|unexpected| (unexpected, Arc::clone(&self.name))),
+            Standing::Denied => self.judge(metadata, call, None).map(|unexpected| (unexpected, Arc::clone(&self.name))),
             Standing::Unlisted(_) => {
                 let other = other?;
-                let unexpected = other.judge(about, call, None)?;
-                self.unless_excepted(about, call, unexpected).map(|unexpected| (unexpected, Arc::clone(&other.name)))
+                let unexpected = other.judge(metadata, call, None)?;
+                self.unless_excepted(metadata, call, unexpected).map(|unexpected| (unexpected, Arc::clone(&other.name)))
             }
         }
     }
 
-    fn unless_excepted(&self, about: &Labels, call: CallId, unexpected: Unexpected) -> Option<Unexpected> {
-        let excepts = |exception: &Exception| exception.allowed.contains(&call) && exception.selects.selects(about);
+    fn unless_excepted(&self, metadata: &Labels, call: CallId, unexpected: Unexpected) -> Option<Unexpected> {
+        let excepts = |exception: &Exception| exception.allowed.contains(&call) && exception.selects.selects(metadata);
         (!self.exceptions.iter().any(excepts)).then_some(unexpected)
     }
 

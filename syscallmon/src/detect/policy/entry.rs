@@ -15,7 +15,7 @@ const EVERYTHING: &str = "*";
 pub struct Entry {
     text: String,
     abi: Prefix,
-    calls: Named,
+    calls: ResolvedWorkload,
 }
 
 /// The ABI that an item names.
@@ -28,7 +28,7 @@ enum Prefix {
 
 /// The calls of whatever ABI.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Named {
+enum ResolvedWorkload {
     Everything,
     /// Sorted.
     These(Vec<&'static str>),
@@ -91,8 +91,8 @@ impl Entry {
         };
         of_abi
             && match &self.calls {
-                Named::Everything => true,
-                Named::These(names) => names.binary_search(&call.syscall).is_ok(),
+                ResolvedWorkload::Everything => true,
+                ResolvedWorkload::These(names) => names.binary_search(&call.syscall).is_ok(),
             }
     }
 }
@@ -136,18 +136,18 @@ impl TryFrom<String> for Entry {
 }
 
 /// The calls that a name stands for, in ABIs where it can mean something.
-fn named(entry: &str, abi: Prefix, name: &str) -> Result<Named, EntryError> {
+fn named(entry: &str, abi: Prefix, name: &str) -> Result<ResolvedWorkload, EntryError> {
     let entry = || entry.to_owned();
     if name == EVERYTHING {
-        return Ok(Named::Everything);
+        return Ok(ResolvedWorkload::Everything);
     }
     if name.starts_with('@') {
         let members = sets::members(name);
         let error = || EntryError::Set { entry: entry(), suggestion: names::suggestion(name, sets::names()) };
-        return members.map(Named::These).ok_or_else(error);
+        return members.map(ResolvedWorkload::These).ok_or_else(error);
     }
     if name == UNKNOWN {
-        return Ok(Named::These(vec![UNKNOWN]));
+        return Ok(ResolvedWorkload::These(vec![UNKNOWN]));
     }
     let calls = names::system_calls();
     let operations = names::operations();
@@ -158,7 +158,7 @@ fn named(entry: &str, abi: Prefix, name: &str) -> Result<Named, EntryError> {
     };
     match known {
         // An operation that is no system call is one of io_uring's, and must say so.
-        Some(name) if abi != Prefix::None || calls.contains(name) => Ok(Named::These(vec![name])),
+        Some(name) if abi != Prefix::None || calls.contains(name) => Ok(ResolvedWorkload::These(vec![name])),
         Some(name) => {
             Err(EntryError::SystemCall { entry: entry(), suggestion: format!(" (did you mean {IO_URING}:{name}?)") })
         }

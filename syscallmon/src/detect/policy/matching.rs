@@ -17,8 +17,8 @@ pub struct Match(Vec<Selector>);
 impl Match {
     /// Whether a workload of which this is known is meant.
     #[must_use]
-    pub fn selects(&self, about: &Labels) -> bool {
-        self.0.iter().any(|selector| selector.matches(about))
+    pub fn selects(&self, metadata: &Labels) -> bool {
+        self.0.iter().any(|selector| selector.matches(metadata))
     }
 
     /// Bytes of its compiled regular expressions.

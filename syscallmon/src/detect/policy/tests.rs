@@ -228,9 +228,9 @@ fn where_setup_is_not_told_apart_only_what_is_denied_is_judged_without_a_baselin
     let policies = policies(&every_container("learn: {}\ndeny: [ptrace]")).mixing_setup();
     let policy = policies.iter().next().unwrap();
     for (name, is_unexpected) in [("mount", false), ("ptrace", true)] {
-        let (about, call) = (container("web"), call("x86_64", name));
-        assert_eq!(policies.judge_while_learning(policy, &about, call, &BTreeSet::new()).is_some(), is_unexpected);
-        assert_eq!(policies.judge_unlearned(policy, &about, call).is_some(), is_unexpected, "{name}");
+        let (metadata, call) = (container("web"), call("x86_64", name));
+        assert_eq!(policies.judge_while_learning(policy, &metadata, call, &BTreeSet::new()).is_some(), is_unexpected);
+        assert_eq!(policies.judge_unlearned(policy, &metadata, call).is_some(), is_unexpected, "{name}");
     }
 }
 

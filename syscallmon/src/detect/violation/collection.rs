@@ -28,7 +28,7 @@ const NEW_BY_COUNTERS: u64 = 2048;
 
 /// What is counted, as the labels of `syscallmon_unexpected_syscalls_total` name it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Counted {
+pub struct ViolationKey {
     /// Who.
     pub workload: Workload,
     /// What.
@@ -62,7 +62,7 @@ struct Kept {
 /// See the module.
 #[derive(Debug)]
 pub struct Violations {
-    counts: Arc<BTreeMap<Counted, u64>>,
+    counts: Arc<BTreeMap<ViolationKey, u64>>,
     kept: FairShare<Key, Kept>,
     /// Who makes calls faster than they can be kept takes no time from others.
     budget: FairBudget,
@@ -82,7 +82,7 @@ impl Default for Violations {
 
 /// What there is to tell of a violation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct Recorded {
     /// As it is now.
     pub violation: Violation,
     /// Whether it was not there before.
@@ -92,19 +92,19 @@ pub struct Told {
 impl Violations {
     /// Takes up a call that the kernel told of at once. `None` if it is one of a violation that is known, unless another container of the workload
     /// has made it. What there is no room for is told all the same.
-    pub fn first(&mut self, violation: Violation, now: Instant) -> Option<Told> {
+    pub fn first(&mut self, violation: Violation, now: Instant) -> Option<Recorded> {
         let key = Key::of(&violation);
         let Some(kept) = self.kept.get_mut(&key) else {
             self.keep(Kept { violation: Arc::new(violation.clone()), counted: 0, seen: now, touched: now });
-            return Some(Told { violation, is_new: true });
+            return Some(Recorded { violation, is_new: true });
         };
         let known = Arc::make_mut(&mut kept.violation);
         known.last_seen = known.last_seen.max(violation.last_seen);
-        let is_another = known.about != violation.about;
+        let is_another = known.metadata != violation.metadata;
         if known.process.is_none() || is_another {
-            (known.process, known.number, known.about) = (violation.process, violation.number, violation.about);
+            (known.process, known.number, known.metadata) = (violation.process, violation.number, violation.metadata);
         }
-        let told = is_another.then(|| Told { violation: known.clone(), is_new: false });
+        let told = is_another.then(|| Recorded { violation: known.clone(), is_new: false });
         let bytes = known.bytes();
         self.dropped += self.kept.resize(&key, bytes).len() as u64;
         self.touch(&key, now);
@@ -112,14 +112,14 @@ impl Violations {
     }
 
     /// Takes up calls that the counters tell of; as many as its `count` says. `None` if nobody needs to know more than before.
-    pub fn counted(&mut self, call: CallId, violation: &Violation, now: Instant) -> Option<Told> {
+    pub fn counted(&mut self, call: CallId, violation: &Violation, now: Instant) -> Option<Recorded> {
         let Violation { workload, policy, severity, count: new, .. } = violation;
-        let count = Counted { workload: workload.clone(), call, policy: Arc::clone(policy), severity: *severity };
+        let count = ViolationKey { workload: workload.clone(), call, policy: Arc::clone(policy), severity: *severity };
         *Arc::make_mut(&mut self.counts).entry(count).or_default() += new;
         let key = Key::of(violation);
         let Some(kept) = self.kept.get_mut(&key) else {
             self.begin_counted(violation, now);
-            return Some(Told { violation: violation.clone(), is_new: true });
+            return Some(Recorded { violation: violation.clone(), is_new: true });
         };
         let known = Arc::make_mut(&mut kept.violation);
         kept.counted += new;
@@ -128,7 +128,7 @@ impl Violations {
         // The first one was told of when it was made.
         let is_more = kept.counted > known.count;
         known.count = kept.counted.max(1);
-        let told = is_more.then(|| Told { violation: known.clone(), is_new: false });
+        let told = is_more.then(|| Recorded { violation: known.clone(), is_new: false });
         self.touch(&key, now);
         told
     }
@@ -190,11 +190,15 @@ impl Violations {
         self.kept.retain(|key, _| key.workload != *workload);
     }
 
-    fn take_counts(&mut self, workload: &Workload) -> Vec<(Counted, u64)> {
-        let first =
-            Counted { workload: workload.clone(), call: CallId(0), policy: Arc::default(), severity: Severity::Info };
+    fn take_counts(&mut self, workload: &Workload) -> Vec<(ViolationKey, u64)> {
+        let first = ViolationKey {
+            workload: workload.clone(),
+            call: CallId(0),
+            policy: Arc::default(),
+            severity: Severity::Info,
+        };
         let of_it = self.counts.range(first..).take_while(|(counted, _)| counted.workload == *workload);
-        let of_it: Vec<(Counted, u64)> = of_it.map(|(counted, &count)| (counted.clone(), count)).collect();
+        let of_it: Vec<(ViolationKey, u64)> = of_it.map(|(counted, &count)| (counted.clone(), count)).collect();
         if !of_it.is_empty() {
             let counts = Arc::make_mut(&mut self.counts);
             for (counted, _) in &of_it {
@@ -219,7 +223,7 @@ impl Violations {
     }
 
     /// How often each was made, in order.
-    pub fn counts(&self) -> impl Iterator<Item = (&Counted, u64)> {
+    pub fn counts(&self) -> impl Iterator<Item = (&ViolationKey, u64)> {
         self.counts.iter().map(|(counted, &count)| (counted, count))
     }
 
@@ -258,7 +262,7 @@ impl Violations {
 #[derive(Clone, Debug, Default)]
 pub struct ViolationsView {
     /// How often each was made, in order.
-    pub counts: Arc<BTreeMap<Counted, u64>>,
+    pub counts: Arc<BTreeMap<ViolationKey, u64>>,
     /// Those that are kept, in no order.
     pub kept: Vec<Arc<Violation>>,
     /// How many had to go for others.

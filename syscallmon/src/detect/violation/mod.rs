@@ -4,6 +4,6 @@ mod collection;
 mod record;
 
 pub use self::{
-    collection::{Counted, Told, Violations, ViolationsView},
+    collection::{Recorded, ViolationKey, Violations, ViolationsView},
     record::{Notice, Reason, Violation},
 };

@@ -27,7 +27,7 @@ pub struct Violation {
     /// The workload, as the labels of its series name it.
     pub workload: Workload,
     /// All that is known of it: namespace, owner, pod, container, image, `container_id`, node, ...
-    pub about: Labels,
+    pub metadata: Labels,
     /// What was called.
     #[serde(flatten)]
     pub call: Call,
@@ -53,15 +53,15 @@ impl Violation {
     /// About how much memory it takes.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let about: usize = self.about.iter().map(|(_, value)| value.len()).sum();
+        let metadata: usize = self.metadata.iter().map(|(_, value)| value.len()).sum();
         // What it shares with others counts as well: it may be the last one that has it.
-        size_of::<Self>() + about + self.process.as_ref().map_or(0, Process::bytes)
+        size_of::<Self>() + metadata + self.process.as_ref().map_or(0, Process::bytes)
     }
 
     /// The tenant that it is of.
     #[must_use]
     pub fn tenant(&self) -> Tenant {
-        Tenant::of(&self.workload, &self.about)
+        Tenant::of(&self.workload, &self.metadata)
     }
 }
 

@@ -51,11 +51,11 @@ fn a_container_gets_its_name_and_is_gone_at_the_end() {
 /// A sample with a cgroup that nobody had before, and the one before is gone.
 fn another(number: u32, name: &str) -> Sample {
     let workload = Workload::cgroup(format!("/{number}{name}").into());
-    let Workload::Named(about) = &workload else { unreachable!() };
+    let Workload::Resolved(metadata) = &workload else { unreachable!() };
     let counts = Counts { calls: [(CallId(9), 1)].into_iter().collect(), ..Counts::default() };
     let slot = SlotCounts { slot: number, cgroup_id: number.into(), counts: Arc::new(counts) };
     Sample {
-        names: vec![(number.into(), Named { workload: workload.clone(), about: about.clone() })],
+        names: vec![(number.into(), ResolvedWorkload { workload: workload.clone(), metadata: metadata.clone() })],
         snapshot: Snapshot { slots: vec![slot], ..Snapshot::default() },
         freed: vec![number],
         expire_after: Duration::from_hours(1),

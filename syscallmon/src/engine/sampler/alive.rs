@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::Arc};
 use crate::{
     cgroup::Tree,
     model::Totals,
-    workload::{Label, Place},
+    workload::{CgroupIdentity, Label},
 };
 
 /// What is there now, as paths tell.
@@ -18,16 +18,22 @@ pub(super) struct Alive {
 
 impl Alive {
     pub(super) fn of(tree: &Tree) -> Self {
-        let places: Vec<Place> = tree.paths_alive().into_iter().map(Place::of).collect();
+        let identities: Vec<CgroupIdentity> = tree.paths_alive().into_iter().map(CgroupIdentity::of).collect();
         Self {
-            pods: places.iter().filter(|place| place.is_container()).filter_map(Place::pod).cloned().collect(),
-            paths: places.iter().flat_map(Place::paths).collect(),
+            pods: identities
+                .iter()
+                .filter(|identity| identity.is_container())
+                .filter_map(CgroupIdentity::pod)
+                .cloned()
+                .collect(),
+            paths: identities.iter().flat_map(CgroupIdentity::paths).collect(),
         }
     }
 
     /// Whether a workload's cgroup was made again, or its pod is still there: it may be about to start it once more.
     pub(super) fn has(&self, totals: &Totals) -> bool {
-        let is_in = |all: &HashSet<Arc<str>>, label| totals.about.get(label).is_some_and(|value| all.contains(value));
+        let is_in =
+            |all: &HashSet<Arc<str>>, label| totals.metadata.get(label).is_some_and(|value| all.contains(value));
         is_in(&self.paths, Label::Cgroup) || is_in(&self.pods, Label::PodUid)
     }
 }

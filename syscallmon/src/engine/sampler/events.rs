@@ -7,14 +7,14 @@ use std::{
 
 use super::Sampler;
 use crate::{
-    cgroup::Change,
+    cgroup::TreeChange,
     clock::monotonic_now,
     fair_share::Tenant,
     kernel::{self, CgroupChange},
     process,
     syscalls::CallTable,
-    view::{FirstCall, FirstCalls},
-    workload::{Labels, Named, Naming, Workload},
+    view::{FirstCalls, RecordedFirstCall},
+    workload::{Labels, ResolvedWorkload, Workload, WorkloadResolver},
 };
 
 impl Sampler {
@@ -28,9 +28,9 @@ impl Sampler {
                     self.model.born(*id, now);
                     self.recorder.born(*id, now);
                     let (id, parent, unprivileged) = (*id, *parent, *unprivileged);
-                    self.tree.apply(Change::Born { id, parent, unprivileged, path });
+                    self.tree.apply(TreeChange::Born { id, parent, unprivileged, path });
                 }
-                CgroupChange::Died { id } => self.tree.apply(Change::Died { id: *id }),
+                CgroupChange::Died { id } => self.tree.apply(TreeChange::Died { id: *id }),
             }
         }
         self.take_names();
@@ -48,35 +48,43 @@ impl Sampler {
         }
     }
 
-    fn take_first_call(&mut self, call: &kernel::FirstCall, time: SystemTime) {
+    fn take_first_call(&mut self, call: &kernel::FirstCallEvent, time: SystemTime) {
         let path = self.tree.path(call.cgroup_id).cloned();
-        let unknown = || Named { workload: Workload::Unknown, about: Labels::default() };
-        let named = path.map_or_else(unknown, |path| self.naming.name(call.cgroup_id, &path).clone());
+        let unknown = || ResolvedWorkload { workload: Workload::Unknown, metadata: Labels::default() };
+        let named = path.map_or_else(unknown, |path| self.resolver.name(call.cgroup_id, &path).clone());
         let is_partial = !self.model.is_whole(call.cgroup_id);
         let judged_now = self.detector.look_at(&named, call, time, is_partial);
-        let tenant = Tenant::of(&named.workload, &named.about);
+        let tenant = Tenant::of(&named.workload, &named.metadata);
         let calls = &self.publisher.host.calls;
         let first = first_call(call, named.workload.clone(), calls, time);
-        self.recorder.first_call(&named.about, &first);
+        self.recorder.first_call(&named.metadata, &first);
         self.first_calls.push(tenant, first);
         self.publisher.changed();
         if let Some(first) = judged_now {
-            self.detector.first(&self.naming, &named, first);
+            self.detector.first(&self.resolver, &named, first);
         }
     }
 }
 
 /// Gives first calls their workloads' names, and returns these.
-pub(super) fn name_first_calls(first_calls: &mut FirstCalls, naming: &Naming) -> Vec<(Workload, Named)> {
-    first_calls.rename(|place| {
-        let named = naming.of_known(place);
+pub(super) fn name_first_calls(
+    first_calls: &mut FirstCalls,
+    resolver: &WorkloadResolver,
+) -> Vec<(Workload, ResolvedWorkload)> {
+    first_calls.rename(|identity| {
+        let named = resolver.of_known(identity);
         (!matches!(named.workload, Workload::Unresolved(_))).then_some(named)
     })
 }
 
-fn first_call(call: &kernel::FirstCall, workload: Workload, calls: &CallTable, time: SystemTime) -> FirstCall {
+fn first_call(
+    call: &kernel::FirstCallEvent,
+    workload: Workload,
+    calls: &CallTable,
+    time: SystemTime,
+) -> RecordedFirstCall {
     let name = calls.resolve(call.abi, call.number);
-    FirstCall {
+    RecordedFirstCall {
         time,
         workload,
         abi: name.abi,

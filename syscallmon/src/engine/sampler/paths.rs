@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::Sampler;
-use crate::{cgroup::Tree, snapshot::Snapshot, workload::Place};
+use crate::{cgroup::Tree, snapshot::Snapshot, workload::CgroupIdentity};
 
 /// Least time between two walks for cgroups without a name.
 const WALK: Duration = Duration::from_secs(1);
@@ -45,11 +45,11 @@ impl Sampler {
     pub(super) fn take_names(&mut self) {
         for id in self.tree.take_named() {
             let Some(path) = self.tree.path(id) else { continue };
-            let place = Place::of(path);
-            self.attribution.named(id, &place, path);
+            let identity = CgroupIdentity::of(path);
+            self.attribution.named(id, &identity, path);
             // So that whoever lives for a moment only is asked for in time.
             if self.model.is_whole(id) {
-                self.naming.directory().prepare(&place);
+                self.resolver.cache().prepare(&identity);
             }
         }
         self.set_roots();

@@ -8,8 +8,8 @@ use std::{
 use crate::{
     recording::{Sample, Sink},
     snapshot::Snapshot,
-    view::{FirstCall, SnapshotFacts},
-    workload::{Directory, Labels, Named, Workload},
+    view::{RecordedFirstCall, SnapshotInfo},
+    workload::{Labels, MetadataCache, ResolvedWorkload, Workload},
 };
 
 /// Collects one sample after the other, where there is a recording.
@@ -45,8 +45,8 @@ impl Recorder {
         }
     }
 
-    pub(super) fn first_call(&mut self, about: &Labels, call: &FirstCall) {
-        self.add(|next| next.add_first_call(about.clone(), call.clone()));
+    pub(super) fn first_call(&mut self, metadata: &Labels, call: &RecordedFirstCall) {
+        self.add(|next| next.add_first_call(metadata.clone(), call.clone()));
     }
 
     /// Cgroups that became another workload, and names of workloads: as totals have got them, and as first calls have, of which there
@@ -54,8 +54,8 @@ impl Recorder {
     pub(super) fn renamed(
         &mut self,
         cgroups: &[u64],
-        mut names: HashMap<Workload, Named>,
-        called: Vec<(Workload, Named)>,
+        mut names: HashMap<Workload, ResolvedWorkload>,
+        called: Vec<(Workload, ResolvedWorkload)>,
     ) {
         self.add(|next| {
             next.renamed_cgroups.extend(cgroups);
@@ -66,7 +66,7 @@ impl Recorder {
         });
     }
 
-    pub(super) fn named(&mut self, cgroup_id: u64, named: &Named) {
+    pub(super) fn named(&mut self, cgroup_id: u64, named: &ResolvedWorkload) {
         self.add(|next| next.names.push((cgroup_id, named.clone())));
     }
 
@@ -79,8 +79,8 @@ impl Recorder {
     }
 
     /// Something is gone for long enough to be forgotten, and is kept.
-    pub(super) fn kept(&mut self, about: &Labels) {
-        self.add(|next| next.kept.push(about.clone()));
+    pub(super) fn kept(&mut self, metadata: &Labels) {
+        self.add(|next| next.kept.push(metadata.clone()));
     }
 
     /// Gives the sample away. Where it finds no room, its snapshot is lost, and the next sample says so.
@@ -88,8 +88,8 @@ impl Recorder {
         &mut self,
         snapshot: Snapshot,
         (freed, expire_after): (&[u32], Duration),
-        facts: &SnapshotFacts,
-        directory: &Directory,
+        facts: &SnapshotInfo,
+        cache: &MetadataCache,
     ) {
         let Some(Active { sink, started, next }) = &mut self.0 else { return };
         let missed = next.missed;
@@ -100,8 +100,8 @@ impl Recorder {
             snapshot,
             freed: freed.to_vec(),
             expire_after,
-            sources: directory.sources(),
-            unresolved: directory.unresolved(),
+            sources: cache.sources(),
+            unresolved: cache.unresolved(),
             ..std::mem::take(next)
         };
         *next = match sink.offer(sample) {

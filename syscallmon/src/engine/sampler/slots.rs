@@ -49,6 +49,6 @@ impl Sampler {
         self.set_roots();
         self.model.forget_births(dead);
         self.recorder.forgotten(dead);
-        self.naming.forget(dead, self.model.unresolved());
+        self.resolver.forget(dead, self.model.unresolved());
     }
 }

@@ -6,9 +6,9 @@ use proptest::prelude::*;
 
 use super::{programs::Programs, *};
 use crate::{
-    kernel::{Capacity, Hierarchies, Options, Signals, SysEnter},
+    kernel::{Capacity, CountedHierarchies, Options, Signals, SysEnter},
     model::Model,
-    workload::{Named, Workload},
+    workload::{ResolvedWorkload, Workload},
 };
 
 const CPUS: usize = 2;
@@ -98,7 +98,7 @@ impl World {
             sysfs: PathBuf::new(),
             sys_enter: SysEnter::Auto,
             signals: Signals { errors: true, denied: true, latency: true, io_uring: false },
-            hierarchies: Hierarchies { cgroup2: true, cgroup2_root: 1, v1: None },
+            hierarchies: CountedHierarchies { cgroup2: true, cgroup2_root: 1, v1: None },
         };
         let sizes = Sizes::new(&options, capacity);
         let programs = Programs::new(sizes);
@@ -164,10 +164,10 @@ impl World {
     }
 }
 
-fn named(cgroup: u64) -> Named {
+fn named(cgroup: u64) -> ResolvedWorkload {
     let workload = Workload::cgroup(format!("/{cgroup}").into());
-    let Workload::Named(about) = workload.clone() else { unreachable!() };
-    Named { workload, about }
+    let Workload::Resolved(metadata) = workload.clone() else { unreachable!() };
+    ResolvedWorkload { workload, metadata }
 }
 
 proptest! {

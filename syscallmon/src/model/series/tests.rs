@@ -27,11 +27,13 @@ fn counts() -> impl Strategy<Value = Counts> {
             let mut durations = Durations { sum_ns: 500 * timed, ..Durations::default() };
             durations.buckets[usize::from(call.0) % 4] = timed;
             let denials =
-                [(Denial::Of(call), denied), (Denial::Unsupported(call), unsupported), (Denial::Other, other)];
+                [(DeniedKey::Of(call), denied), (DeniedKey::Unsupported(call), unsupported), (DeniedKey::Other, other)];
             all.add(&Counts {
                 calls: [(call, made)].into_iter().collect(),
                 setup: [(call, setup.min(made))].into_iter().collect(),
-                errors: [(Failure::Of(call, Errno::new(errno)), errors), (Failure::Other, other)].into_iter().collect(),
+                errors: [(ErrorKey::Of(call, Errno::new(errno)), errors), (ErrorKey::Other, other)]
+                    .into_iter()
+                    .collect(),
                 denied: denials.into_iter().collect(),
                 durations: [(call, durations)].into_iter().collect(),
             });
@@ -47,11 +49,11 @@ fn plus(counts: &Counts, more: &Counts) -> Counts {
 }
 
 /// Sums by what is left of a key.
-fn sums<K: Ord + Copy, T: Ord + Copy>(tally: &Tally<K>, rest: impl Fn(K) -> T) -> Tally<T> {
+fn sums<K: Ord + Copy, T: Ord + Copy>(tally: &SortedCounts<K>, rest: impl Fn(K) -> T) -> SortedCounts<T> {
     tally.iter().map(|(key, &count)| (rest(key), count)).collect()
 }
 
-fn everything(durations: &Tally<(&'static str, &'static str), Durations>) -> Durations {
+fn everything(durations: &SortedCounts<(&'static str, &'static str), Durations>) -> Durations {
     let mut all = Durations::default();
     durations.iter().for_each(|(_, durations)| all.add(durations));
     all
@@ -63,13 +65,13 @@ proptest! {
         let table = CallTable::x86_64();
         let abi = |call| table.call(call).abi;
         let of_failure = |failure| match failure {
-            Failure::Of(call, errno) => Some((abi(call), errno)),
-            Failure::Other => None,
+            ErrorKey::Of(call, errno) => Some((abi(call), errno)),
+            ErrorKey::Other => None,
         };
         let of_denial = |denial| match denial {
-            Denial::Of(call) => Some((abi(call), false)),
-            Denial::Unsupported(call) => Some((abi(call), true)),
-            Denial::Other => None,
+            DeniedKey::Of(call) => Some((abi(call), false)),
+            DeniedKey::Unsupported(call) => Some((abi(call), true)),
+            DeniedKey::Other => None,
         };
         prop_assert_eq!(sums(&layout.calls(&counts), abi), sums(&counts.calls, abi));
         prop_assert_eq!(sums(&layout.errors(&counts), of_failure), sums(&counts.errors, of_failure));

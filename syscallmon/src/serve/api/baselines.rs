@@ -26,7 +26,7 @@ use super::{
     local::refusal,
 };
 use crate::{
-    detect::{Baseline, Kind, Learn, Phase, Policy, in_seconds},
+    detect::{Baseline, BaselineKey, Learn, Phase, Policy, in_seconds},
     serve::web::Caller,
     view::{Requester, View, Views},
 };
@@ -63,7 +63,7 @@ struct Store {
 /// A baseline without its calls.
 #[derive(Serialize)]
 struct Entry<'a> {
-    kind: &'a Kind,
+    kind: &'a BaselineKey,
     policy: &'a str,
     state: Phase,
     approved: bool,
@@ -117,10 +117,10 @@ async fn list(Extract(baselines): Extract<Baselines>, Extension(builders): Exten
 fn listed(view: &View) -> Response {
     let (mut by_policy, mut by_kind) = (HashMap::<&str, usize>::new(), HashMap::new());
     for (workload, totals) in view.model.workloads().filter(|(_, totals)| !totals.is_gone()) {
-        if let Some(policy) = view.policies.of(&totals.about).filter(|_| workload.is_one()) {
+        if let Some(policy) = view.policies.of(&totals.metadata).filter(|_| workload.is_one()) {
             *by_policy.entry(policy.name()).or_default() += 1;
         }
-        if let Some(kind) = Kind::of(&totals.about) {
+        if let Some(kind) = BaselineKey::of(&totals.metadata) {
             *by_kind.entry(kind).or_default() += 1;
         }
     }
@@ -141,7 +141,7 @@ impl<'a> PolicyEntry<'a> {
 }
 
 impl<'a> Entry<'a> {
-    fn new(baseline: &'a Baseline, workloads: &HashMap<Kind, usize>) -> Self {
+    fn new(baseline: &'a Baseline, workloads: &HashMap<BaselineKey, usize>) -> Self {
         Self {
             kind: &baseline.kind,
             policy: &baseline.policy,
@@ -160,7 +160,7 @@ impl<'a> Entry<'a> {
 }
 
 async fn show(Extract(baselines): Extract<Baselines>, Path(kind): Path<String>) -> Response {
-    let kind: Kind = match kind.parse() {
+    let kind: BaselineKey = match kind.parse() {
         Ok(kind) => kind,
         Err(error) => return failure(StatusCode::BAD_REQUEST, format!("{error}")),
     };
@@ -169,7 +169,7 @@ async fn show(Extract(baselines): Extract<Baselines>, Path(kind): Path<String>) 
     view.baselines.get(&kind).map_or_else(|| unknown(&kind), |baseline| success(&**baseline))
 }
 
-fn unknown(kind: &Kind) -> Response {
+fn unknown(kind: &BaselineKey) -> Response {
     failure(
         StatusCode::NOT_FOUND,
         format!("there is no baseline of {kind}: /api/v1/policies lists those that there are"),
@@ -189,7 +189,7 @@ async fn change(
     let Some((kind, action)) = path.rsplit_once('/').and_then(|(kind, name)| Some((kind, Action::named(name)?))) else {
         return failure(StatusCode::NOT_FOUND, "needs /approve, /forget or /relearn at the end of the path".to_owned());
     };
-    let kind: Kind = match kind.parse() {
+    let kind: BaselineKey = match kind.parse() {
         Ok(kind) => kind,
         Err(error) => return failure(StatusCode::BAD_REQUEST, format!("{error}")),
     };
@@ -269,7 +269,7 @@ mod tests {
         Owned::new(baselines, View { policies, ..View::empty(Arc::new(Host::minimal())) })
     }
 
-    fn kind() -> Kind {
+    fn kind() -> BaselineKey {
         "shop/Deployment/a%2Fb/httpd".parse().unwrap()
     }
 

@@ -92,18 +92,18 @@ impl Selection {
         let Some(text) = selector else { return Ok(Self(None)) };
         let selector = Selector::parse(text, &Budget::of_request())?;
         let (mut selected, started) = (HashMap::new(), Instant::now());
-        for about in known() {
+        for metadata in known() {
             if started.elapsed() > MAX_MATCHING {
                 return Err(MatchError::TooSlow);
             }
-            selected.entry(about).or_insert_with_key(|about| selector.matches(about));
+            selected.entry(metadata).or_insert_with_key(|metadata| selector.matches(metadata));
         }
         Ok(Self(Some(selected)))
     }
 
     /// Whether these are selected; not, if they came later.
-    pub(in crate::serve) fn has(&self, about: &Labels) -> bool {
-        self.0.as_ref().is_none_or(|selected| selected.get(about).copied().unwrap_or(false))
+    pub(in crate::serve) fn has(&self, metadata: &Labels) -> bool {
+        self.0.as_ref().is_none_or(|selected| selected.get(metadata).copied().unwrap_or(false))
     }
 }
 

@@ -47,7 +47,7 @@ impl ViolationsQuery {
             && severity.is_none_or(|severity| severity == violation.severity)
             && syscall.as_ref().is_none_or(|syscall| syscall == violation.call.syscall)
             && since.is_none_or(|Since(since)| violation.last_seen >= since)
-            && selection.has(&violation.about)
+            && selection.has(&violation.metadata)
     }
 }
 
@@ -75,7 +75,7 @@ pub(in crate::serve) async fn violations(
 }
 
 fn answer(view: &View, query: &ViolationsQuery) -> Result<Response, MatchError> {
-    let known = || view.violations.kept.iter().map(|violation| violation.about.clone()).collect();
+    let known = || view.violations.kept.iter().map(|violation| violation.metadata.clone()).collect();
     let selection = Selection::of(query.selector.as_deref(), known)?;
     let (head, violations) = chosen(view, query, &selection);
     let mut answer = Answer::new(&head, "violations");

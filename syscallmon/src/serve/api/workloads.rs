@@ -20,9 +20,9 @@ use crate::{
     kernel::ProbeStatus,
     model::Totals,
     serve::{Site, exposition::workload_series::denied_call},
-    snapshot::{Bound, Durations, Failure, Losses, Tally},
+    snapshot::{Bound, Durations, ErrorKey, Losses, SortedCounts},
     syscalls::{Call, CallId, IO_URING},
-    view::{FirstCall, View},
+    view::{RecordedFirstCall, View},
     workload::{Labels, REMAINDER, Workload},
 };
 
@@ -52,7 +52,7 @@ struct Head {
     lost: Losses,
     /// How many workloads match; as many of them as the limits permit follow.
     total: usize,
-    first_calls: Vec<Arc<FirstCall>>,
+    first_calls: Vec<Arc<RecordedFirstCall>>,
 }
 
 #[derive(Serialize)]
@@ -60,7 +60,7 @@ struct WorkloadEntry {
     /// Its labels, as its series have them.
     workload: Workload,
     /// All that is known of it.
-    about: Labels,
+    metadata: Labels,
     gone: bool,
     calls: u64,
     syscalls: Vec<CallEntry>,
@@ -137,7 +137,7 @@ pub(in crate::serve) async fn workloads(
 }
 
 fn answer(view: &View, query: &WorkloadsQuery) -> Result<Response, MatchError> {
-    let known = || view.model.workloads().map(|(_, totals)| totals.about.clone()).collect();
+    let known = || view.model.workloads().map(|(_, totals)| totals.metadata.clone()).collect();
     let selection = Selection::of(query.selector.as_deref(), known)?;
     let (head, chosen) = chosen(view, query, &selection);
     let mut answer = Answer::new(&head, "workloads");
@@ -152,7 +152,7 @@ fn chosen<'a>(
     selection: &Selection,
 ) -> (Head, Vec<(&'a Workload, &'a Arc<Totals>)>) {
     let is_chosen = |workload: &Workload, totals: &Totals| {
-        selection.has(&totals.about) && workload.label("cgroup").starts_with(&query.prefix)
+        selection.has(&totals.metadata) && workload.label("cgroup").starts_with(&query.prefix)
     };
     let workloads = view.model.workloads().filter(|(workload, totals)| is_chosen(workload, totals));
     let mut chosen: Vec<_> = workloads.collect();
@@ -174,8 +174,8 @@ fn entry(view: &View, workload: &Workload, totals: &Totals) -> WorkloadEntry {
     let call = |(call, calls): (Call, u64)| CallEntry { abi: call.abi, syscall: call.syscall, calls };
     let operation = |(call, requests): (Call, u64)| OperationEntry { op: call.syscall, requests };
     let failure = |failure| match failure {
-        Failure::Of(call, errno) => (view.host.calls.call(call), errno.name()),
-        Failure::Other => (Call { abi: REMAINDER, syscall: REMAINDER }, REMAINDER),
+        ErrorKey::Of(call, errno) => (view.host.calls.call(call), errno.name()),
+        ErrorKey::Other => (Call { abi: REMAINDER, syscall: REMAINDER }, REMAINDER),
     };
     let error = |((call, errno), errors): ((Call, _), u64)| {
         let Call { abi, syscall } = call;
@@ -187,7 +187,7 @@ fn entry(view: &View, workload: &Workload, totals: &Totals) -> WorkloadEntry {
     };
     WorkloadEntry {
         workload: workload.clone(),
-        about: totals.about.clone(),
+        metadata: totals.metadata.clone(),
         gone: totals.is_gone(),
         calls: calls.iter().map(|(_, calls)| calls).sum(),
         syscalls: calls.into_iter().map(call).collect(),
@@ -212,7 +212,7 @@ fn duration(view: &View, call: CallId, durations: &Durations) -> DurationEntry {
 
 /// Counts under the names of what they count, the highest first.
 pub(in crate::serve) fn most_first<K: Ord + Copy, N>(
-    tally: &Tally<K>,
+    tally: &SortedCounts<K>,
     name: impl Fn(K) -> N,
 ) -> std::vec::IntoIter<(N, u64)> {
     let mut counts: Vec<(K, u64)> = tally.iter().map(|(key, &count)| (key, count)).collect();

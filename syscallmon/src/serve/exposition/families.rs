@@ -14,7 +14,7 @@ use crate::{
     detect::{MAX_BASELINES, Removed},
     logging,
     process::LookupResult,
-    snapshot::Tally,
+    snapshot::SortedCounts,
     syscalls,
     view::View,
 };
@@ -305,7 +305,7 @@ pub const FAMILIES: &[Family] = &[
         help: "Baselines of policies that learn: learning, or guarding, which is when calls that were not learned are unexpected.",
         series: Series::Host(|view, samples| {
             let all = view.baselines.iter().map(|baseline| ((baseline.policy.as_ref(), baseline.state.name()), 1));
-            let counts: Tally<(&str, &str)> = all.collect();
+            let counts: SortedCounts<(&str, &str)> = all.collect();
             for ((policy, state), &count) in counts.iter() {
                 samples.add(&[("policy", policy), ("state", state)], count as f64);
             }

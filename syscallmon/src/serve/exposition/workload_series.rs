@@ -8,9 +8,9 @@ use super::encode::{
     number::Timestamp,
 };
 use crate::{
-    detect::Counted,
+    detect::ViolationKey,
     model::Totals,
-    snapshot::{Denial, Failure},
+    snapshot::{DeniedKey, ErrorKey},
     syscalls::{Call, IO_URING},
     view::{Host, View},
     workload::{REMAINDER, Workload},
@@ -81,8 +81,8 @@ pub(in crate::serve) fn syscall_errors_total(of: &Subject<'_>, series: &mut Seri
     let (created, by) = (of.created(), of.host.layout.granularities().errors);
     for (failure, &errors) in of.host.layout.errors(&of.totals.counts).iter() {
         let (Call { abi, syscall }, errno) = match failure {
-            Failure::Of(call, errno) => (of.host.calls.call(call), errno.name()),
-            Failure::Other => (Call { abi: REMAINDER, syscall: REMAINDER }, REMAINDER),
+            ErrorKey::Of(call, errno) => (of.host.calls.call(call), errno.name()),
+            ErrorKey::Other => (Call { abi: REMAINDER, syscall: REMAINDER }, REMAINDER),
         };
         series.value(&of.labels, named(&[by.label(syscall), ("abi", abi), ("errno", errno)]), errors, created);
     }
@@ -99,11 +99,11 @@ pub(in crate::serve) fn syscalls_denied_total(of: &Subject<'_>, series: &mut Ser
 }
 
 /// Names what was refused, and the errno where that tells the program to do without.
-pub(in crate::serve) fn denied_call(host: &Host, denial: Denial) -> (Call, Option<&'static str>) {
+pub(in crate::serve) fn denied_call(host: &Host, denial: DeniedKey) -> (Call, Option<&'static str>) {
     match denial {
-        Denial::Of(call) => (host.calls.call(call), None),
-        Denial::Unsupported(call) => (host.calls.call(call), Some("ENOSYS")),
-        Denial::Other => (Call { abi: REMAINDER, syscall: REMAINDER }, None),
+        DeniedKey::Of(call) => (host.calls.call(call), None),
+        DeniedKey::Unsupported(call) => (host.calls.call(call), Some("ENOSYS")),
+        DeniedKey::Other => (Call { abi: REMAINDER, syscall: REMAINDER }, None),
     }
 }
 
@@ -120,13 +120,13 @@ pub(in crate::serve) fn syscall_duration_seconds(of: &Subject<'_>, series: &mut 
 pub(in crate::serve) fn workload_info(of: &Subject<'_>, series: &mut SeriesWriter<'_>) {
     if of.workload.is_one() {
         let is_own = |name: &str| of.workload.labels().any(|(label, _)| label == name);
-        let about: Vec<(&str, &str)> = of.totals.about.iter().filter(|(name, _)| !is_own(name)).collect();
-        series.value(&of.labels, &about, 1, None);
+        let metadata: Vec<(&str, &str)> = of.totals.metadata.iter().filter(|(name, _)| !is_own(name)).collect();
+        series.value(&of.labels, &metadata, 1, None);
     }
 }
 
 pub(in crate::serve) fn unexpected_syscalls_total(view: &View, series: &mut SeriesWriter<'_>) {
-    for (Counted { workload, call, policy, severity }, &count) in view.violations.counts.iter() {
+    for (ViolationKey { workload, call, policy, severity }, &count) in view.violations.counts.iter() {
         let Call { abi, syscall } = view.host.calls.call(*call);
         let created = view.model.get(workload).and_then(|totals| totals.created());
         let labels = [("syscall", syscall), ("abi", abi), ("policy", policy), ("severity", severity.name())];

@@ -15,7 +15,7 @@ use tracing::warn;
 
 use super::{
     client::Client,
-    connections::{Connections, Place},
+    connections::{CgroupIdentity, Connections},
     limits::Limits,
 };
 
@@ -42,7 +42,7 @@ impl Acceptor {
     }
 
     /// The next connection and its place. Errors are logged and waited out.
-    pub(super) async fn accept(&mut self) -> (TcpStream, Place) {
+    pub(super) async fn accept(&mut self) -> (TcpStream, CgroupIdentity) {
         self.connections.room().await;
         loop {
             match poll_fn(|cx| self.poll_accept(cx)).await {

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::{
-    connections::Place,
+    connections::CgroupIdentity,
     limits::Limits,
     memory::PIECE,
     reload::Source,
@@ -56,7 +56,7 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Serves until the client leaves, a deadline passes, or shutdown lets it end.
-    pub(super) async fn serve(&self, stream: TcpStream, place: &Place) {
+    pub(super) async fn serve(&self, stream: TcpStream, place: &CgroupIdentity) {
         // Responses are written whole; waiting to fill a packet only delays their tail.
         let _ = stream.set_nodelay(true);
         match self.source.current().await.tls() {
@@ -66,7 +66,7 @@ impl Connection {
     }
 
     // Each protocol's future is boxed: a connection is to hold the one it speaks, not room for all.
-    async fn secured(&self, config: Arc<ServerConfig>, stream: TcpStream, place: &Place) {
+    async fn secured(&self, config: Arc<ServerConfig>, stream: TcpStream, place: &CgroupIdentity) {
         let Some(stream) = self.handshake(config, stream).await else {
             return;
         };
@@ -92,7 +92,7 @@ impl Connection {
         }
     }
 
-    pub(super) async fn http1<S: AsyncRead + AsyncWrite + Unpin + 'static>(&self, stream: S, place: &Place) {
+    pub(super) async fn http1<S: AsyncRead + AsyncWrite + Unpin + 'static>(&self, stream: S, place: &CgroupIdentity) {
         let watchdog = &place.watchdog;
         let stream = Heard::http1(stream, watchdog);
         let connection = http1::Builder::new()
@@ -104,7 +104,7 @@ impl Connection {
         self.drive(connection, watchdog).await;
     }
 
-    pub(super) async fn http2<S: AsyncRead + AsyncWrite + Unpin + 'static>(&self, stream: S, place: &Place) {
+    pub(super) async fn http2<S: AsyncRead + AsyncWrite + Unpin + 'static>(&self, stream: S, place: &CgroupIdentity) {
         let watchdog = &place.watchdog;
         let stream = Heard::http2(stream, watchdog);
         let connection = http2::Builder::new(TokioExecutor::new())
@@ -122,7 +122,7 @@ impl Connection {
     }
 
     /// Owns what it needs: HTTP/2 runs each request as a task of its own.
-    fn handler(&self, place: &Place) -> impl Fn(Request<Incoming>) -> Answer + Clone + use<> {
+    fn handler(&self, place: &CgroupIdentity) -> impl Fn(Request<Incoming>) -> Answer + Clone + use<> {
         let (service, watchdog, client) = (Arc::clone(&self.service), Arc::clone(&place.watchdog), place.client);
         move |request| {
             let (service, in_flight) = (Arc::clone(&service), watchdog.begin());

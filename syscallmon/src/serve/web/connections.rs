@@ -40,7 +40,7 @@ impl Entry {
 }
 
 /// A connection's place; free again when dropped.
-pub(super) struct Place {
+pub(super) struct CgroupIdentity {
     connections: Arc<Connections>,
     number: u64,
     /// Who connected.
@@ -64,7 +64,7 @@ impl Connections {
     }
 
     /// A place for a new connection, and whether another one was closed for it.
-    pub(super) fn admit(self: &Arc<Self>, client: Client) -> (Place, bool) {
+    pub(super) fn admit(self: &Arc<Self>, client: Client) -> (CgroupIdentity, bool) {
         let mut table = self.lock();
         let victim = table.victim(client, &self.limits);
         if let Some(entry) = victim.and_then(|number| table.entries.get(&number)) {
@@ -74,7 +74,7 @@ impl Connections {
         table.next += 1;
         table.entries.insert(number, Entry { client, watchdog: Arc::clone(&watchdog), close: close.clone() });
         drop(table);
-        (Place { connections: Arc::clone(self), number, client, watchdog, close }, victim.is_some())
+        (CgroupIdentity { connections: Arc::clone(self), number, client, watchdog, close }, victim.is_some())
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -115,7 +115,7 @@ impl Table {
     }
 }
 
-impl Drop for Place {
+impl Drop for CgroupIdentity {
     fn drop(&mut self) {
         self.connections.lock().entries.remove(&self.number);
         self.connections.ended.notify_one();
@@ -134,7 +134,7 @@ mod tests {
         Connections::new(Limits { connections, connections_per_client, ..Limits::default() })
     }
 
-    fn is_open(place: &Place) -> bool {
+    fn is_open(place: &CgroupIdentity) -> bool {
         !place.close.is_cancelled()
     }
 
@@ -155,7 +155,7 @@ mod tests {
     async fn the_client_with_most_makes_room_for_others() {
         let connections = connections(4, 4);
         let (probe, _) = connections.admit(client(2));
-        let many: Vec<Place> = (0..3).map(|_| connections.admit(client(1)).0).collect();
+        let many: Vec<CgroupIdentity> = (0..3).map(|_| connections.admit(client(1)).0).collect();
         let (next, closed) = connections.admit(client(3));
         assert!(closed && is_open(&probe) && is_open(&next));
         assert_eq!(many.iter().filter(|place| is_open(place)).count(), 2);

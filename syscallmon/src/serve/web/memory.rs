@@ -22,7 +22,7 @@ pub(super) const PIECE: usize = 16 * 1024;
 
 /// A reader that is slower than this may lose its answer to a faster one of the same client, after a second.
 const MIN_BYTES_PER_SECOND: f64 = 1024.0 * 1024.0;
-const PATIENCE: Duration = Duration::from_secs(1);
+const NAME_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Bytes of all answers under way.
 #[derive(Debug)]
@@ -133,7 +133,7 @@ impl Sending {
     }
 
     fn is_slow(&self) -> bool {
-        self.began.elapsed() > PATIENCE && self.rate() < MIN_BYTES_PER_SECOND
+        self.began.elapsed() > NAME_TIMEOUT && self.rate() < MIN_BYTES_PER_SECOND
     }
 
     fn take(&self) -> Option<Bytes> {
@@ -234,7 +234,7 @@ mod tests {
         let mut slow = memory.admit(client(1), pinned.clone()).unwrap();
         assert!(slow.frame().await.unwrap().is_ok());
         assert!(memory.admit(client(1), content(60)).is_err(), "it has had no time yet");
-        tokio::time::sleep(PATIENCE + Duration::from_millis(10)).await;
+        tokio::time::sleep(NAME_TIMEOUT + Duration::from_millis(10)).await;
         let next = memory.admit(client(1), content(60)).unwrap();
         assert!(pinned.is_unique(), "given back before the slow reader reads again");
         assert!(slow.frame().await.unwrap().is_err());

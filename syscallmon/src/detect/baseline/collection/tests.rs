@@ -13,7 +13,7 @@ struct Learning {
     seconds: u64,
 }
 
-fn kind(name: &str) -> Kind {
+fn kind(name: &str) -> BaselineKey {
     format!("docker:{name}").parse().unwrap()
 }
 
@@ -167,13 +167,13 @@ fn each_change_is_given_to_the_store_once() {
     let mut learning = Learning::new();
     learning.see("a", false);
     let changes = |learning: &mut Learning| learning.baselines.take_changes();
-    assert!(matches!(&changes(&mut learning)[..], [Change::Write(baseline)] if baseline.size() == 0));
+    assert!(matches!(&changes(&mut learning)[..], [BaselineChange::Write(baseline)] if baseline.size() == 0));
     learning.minutes(1, &["a"]);
     assert_eq!(changes(&mut learning), []);
     learning.call("a", "read");
-    assert!(matches!(&changes(&mut learning)[..], [Change::Write(baseline)] if baseline.size() == 1));
+    assert!(matches!(&changes(&mut learning)[..], [BaselineChange::Write(baseline)] if baseline.size() == 1));
     assert!(learning.baselines.forget(&kind("a")) && !learning.baselines.forget(&kind("a")));
-    assert_eq!(changes(&mut learning), [Change::Remove(kind("a"))]);
+    assert_eq!(changes(&mut learning), [BaselineChange::Remove(kind("a"))]);
 }
 
 #[test]
@@ -182,7 +182,7 @@ fn what_was_forgotten_and_comes_again_is_written_and_not_removed() {
     learning.see("a", false);
     learning.baselines.forget(&kind("a"));
     learning.see("a", true);
-    assert!(matches!(&learning.baselines.take_changes()[..], [Change::Write(baseline)] if baseline.partial));
+    assert!(matches!(&learning.baselines.take_changes()[..], [BaselineChange::Write(baseline)] if baseline.partial));
 }
 
 #[test]
@@ -226,7 +226,7 @@ fn many_kinds_that_live_for_a_moment_leave_room_for_what_stays() {
     assert!(learning.baselines.removed.displaced > 0);
     assert!(learning.see("new", false));
     let removals = learning.baselines.take_changes();
-    assert!(removals.iter().any(|change| matches!(change, Change::Remove(_))), "their files go, too");
+    assert!(removals.iter().any(|change| matches!(change, BaselineChange::Remove(_))), "their files go, too");
 }
 
 #[test]
@@ -245,7 +245,7 @@ fn kinds_that_stay_take_nobody_s_share() {
     for number in 0..MAX_BASELINES + 5 {
         begins(&mut learning, &format!("flood/Job/{number}/a"), "p");
     }
-    let alive: Vec<Kind> = learning.baselines.iter().map(|baseline| baseline.kind.clone()).collect();
+    let alive: Vec<BaselineKey> = learning.baselines.iter().map(|baseline| baseline.kind.clone()).collect();
     tick(&mut learning, 1);
     for kind in &alive {
         begins(&mut learning, kind.as_str(), "p");
@@ -253,7 +253,7 @@ fn kinds_that_stay_take_nobody_s_share() {
     tick(&mut learning, 1);
     assert!(begins(&mut learning, "shop/Deployment/web/httpd", "p"), "another namespace has its share");
     assert!(begins(&mut learning, "flood/Job/again/a", "q"), "and so has another policy");
-    let alive: Vec<Kind> = learning.baselines.iter().map(|baseline| baseline.kind.clone()).collect();
+    let alive: Vec<BaselineKey> = learning.baselines.iter().map(|baseline| baseline.kind.clone()).collect();
     for kind in &alive {
         learning.baselines.all.get_mut(kind).unwrap().is_alive = true;
     }
@@ -324,7 +324,7 @@ fn what_no_workload_has_for_too_long_is_removed_unless_somebody_approved_it() {
     tick(&mut learning, day);
     let left: Vec<&str> = learning.baselines.iter().map(|baseline| baseline.kind.as_str()).collect();
     assert_eq!((left, learning.baselines.removed.expired), (vec!["docker:approved", "docker:there"], 1));
-    assert!(learning.baselines.take_changes().contains(&Change::Remove(kind("gone"))));
+    assert!(learning.baselines.take_changes().contains(&BaselineChange::Remove(kind("gone"))));
 }
 
 #[test]

@@ -5,8 +5,8 @@ use crate::{
     detect::Baseline,
     snapshot::{Counts, SlotCounts, Snapshot},
     workload::{
-        Controller, PodFacts,
-        source::{Pod, PodChange},
+        Controller, PodInfo,
+        providers::{Pod, PodChange},
     },
 };
 
@@ -17,7 +17,7 @@ const KIND: &str = "shop/StatefulSet/web/web";
 struct Scene {
     model: Model,
     detector: Detector,
-    calls: Tally<CallId>,
+    calls: SortedCounts<CallId>,
     start: Instant,
 }
 
@@ -26,7 +26,7 @@ impl Scene {
         Self {
             model: Model::new(usize::MAX),
             detector: judges(policies),
-            calls: Tally::default(),
+            calls: SortedCounts::default(),
             start: Instant::now(),
         }
     }
@@ -34,7 +34,7 @@ impl Scene {
     /// The same where the Kubernetes API is away, with a baseline that guards and has these calls.
     fn without_kubernetes(learned: &[&str]) -> Self {
         let mut scene = Self::new(LEARNS);
-        scene.detector.directory.set_status(SourceName::Kubernetes, Some("away".to_owned()));
+        scene.detector.cache.set_status(ProviderName::Kubernetes, Some("away".to_owned()));
         assert!(scene.detector.baselines.adopt(baseline(learned, "guarding")));
         scene
     }
@@ -44,8 +44,8 @@ impl Scene {
     }
 
     /// The container makes calls, and the counters tell of them; then facts are taken up.
-    fn make(&mut self, named: &Named, calls: &[(&str, u64)]) {
-        let made: Tally<CallId> = calls.iter().map(|&(name, count)| (self.id(name), count)).collect();
+    fn make(&mut self, named: &ResolvedWorkload, calls: &[(&str, u64)]) {
+        let made: SortedCounts<CallId> = calls.iter().map(|&(name, count)| (self.id(name), count)).collect();
         self.calls.add(&made);
         let counts = Arc::new(Counts { calls: self.calls.clone(), ..Counts::default() });
         let slots = vec![SlotCounts { slot: 1, cgroup_id: 1, counts }];
@@ -60,7 +60,7 @@ impl Scene {
         self.detector.tick(&self.model, at, SystemTime::UNIX_EPOCH);
     }
 
-    fn first(&mut self, named: &Named, name: &str) {
+    fn first(&mut self, named: &ResolvedWorkload, name: &str) {
         let first = first(&self.detector, name);
         self.detector.judge_first(named, first);
     }
@@ -72,11 +72,11 @@ impl Scene {
     /// Kubernetes tells what made the pod.
     fn tell_owner(&self) {
         let [uid, namespace, name] = [UID, "shop", "web-1"].map(Arc::from);
-        let facts = PodFacts { uid, namespace, name };
+        let facts = PodInfo { uid, namespace, name };
         let [group, kind, name, uid] = ["apps", "StatefulSet", "web", "u"].map(Arc::from);
         let controller = Some(Controller { group, kind, name, uid });
         let pod = Pod { facts, containers: Vec::new(), controller, is_static: false };
-        self.detector.directory.pod_changed(PodChange::Applied(pod));
+        self.detector.cache.pod_changed(PodChange::Applied(pod));
     }
 }
 
@@ -109,7 +109,7 @@ fn calls_of_a_pod_without_owner_are_judged_at_once_and_anew_when_it_is_known() {
     assert_eq!(scene.unexpected(), [by("shop", "execve", 1), by("shop", "mount", 2)]);
     for violation in scene.detector.violations.iter() {
         assert_eq!(violation.process.as_ref().map(|process| process.comm.as_str()), Some("sh"), "{violation:?}");
-        assert_eq!(violation.about.get(Label::Owner).map(AsRef::as_ref), Some("web"));
+        assert_eq!(violation.metadata.get(Label::Owner).map(AsRef::as_ref), Some("web"));
     }
     scene.make(&named, &[("mount", 1)]);
     assert_eq!(scene.unexpected(), [by("shop", "execve", 1), by("shop", "mount", 3)], "each is counted once");
@@ -130,7 +130,7 @@ fn a_container_that_is_gone_is_judged_when_its_owner_is_known() {
 #[test]
 fn what_was_called_before_the_owner_was_known_is_learned() {
     let mut scene = Scene::new(LEARNS);
-    scene.detector.directory.set_status(SourceName::Kubernetes, Some("away".to_owned()));
+    scene.detector.cache.set_status(ProviderName::Kubernetes, Some("away".to_owned()));
     scene.make(&named(None), &[("read", 5), ("chroot", 1)]);
     assert_eq!(scene.detector.baselines.iter().count(), 0);
     scene.tell_owner();
@@ -176,12 +176,12 @@ fn a_label_that_becomes_known_late_gives_all_calls_to_its_policy() {
     let before = named(None);
     scene.make(&before, &[("mount", 2), ("setns", 1)]);
     assert_eq!(scene.unexpected(), [by("runtime-default", "mount", 2), by("runtime-default", "setns", 1)]);
-    let about = before.about.with([(Label::Image, "nginx:1".into())]);
-    scene.make(&Named { about: about.clone(), ..before.clone() }, &[]);
+    let metadata = before.metadata.with([(Label::Image, "nginx:1".into())]);
+    scene.make(&ResolvedWorkload { metadata: metadata.clone(), ..before.clone() }, &[]);
     assert_eq!(scene.unexpected(), [by("web", "setns", 1)]);
     // The next container of the pod has another image: what the first one did stays as it was judged.
-    let about = about.with([(Label::Image, "other:1".into()), (Label::ContainerId, "b".into())]);
-    scene.make(&Named { about, ..before }, &[("mount", 1)]);
+    let metadata = metadata.with([(Label::Image, "other:1".into()), (Label::ContainerId, "b".into())]);
+    scene.make(&ResolvedWorkload { metadata, ..before }, &[("mount", 1)]);
     assert_eq!(scene.unexpected(), [by("runtime-default", "mount", 1), by("web", "setns", 1)]);
 }
 

@@ -27,7 +27,7 @@ fn made(workload: &str, name: &str, count: u64, seconds: u64) -> Violation {
         last_seen: at(seconds),
         count,
         workload: Workload::cgroup(workload.into()),
-        about: Labels::default(),
+        metadata: Labels::default(),
         call: call(name).1,
         number: None,
         refused: false,
@@ -45,11 +45,11 @@ fn by_event(workload: &str, name: &str, seconds: u64) -> Violation {
     Violation { process: Some(process), ..made(workload, name, 1, seconds) }
 }
 
-fn first(violations: &mut Violations, violation: Violation) -> Option<Told> {
+fn first(violations: &mut Violations, violation: Violation) -> Option<Recorded> {
     violations.first(violation, Instant::now())
 }
 
-fn counted(violations: &mut Violations, call: CallId, violation: &Violation) -> Option<Told> {
+fn counted(violations: &mut Violations, call: CallId, violation: &Violation) -> Option<Recorded> {
     violations.counted(call, violation, Instant::now())
 }
 
@@ -95,21 +95,21 @@ fn refused_attempts_are_violations_of_their_own_and_one_count() {
 
 /// The violations that there are of a pod: all calls of a foreign ABI, or so many.
 fn flood(violations: &mut Violations, (namespace, pod): (&str, &str), calls: std::ops::Range<u16>, severity: Severity) {
-    let (table, about) = (CallTable::x86_64(), about(namespace, pod));
+    let (table, metadata) = (CallTable::x86_64(), metadata(namespace, pod));
     for id in calls {
         let call = table.call(CallId(id));
-        let workload = Workload::Named(about.clone());
-        let violation = Violation { workload, about: about.clone(), call, severity, ..by_event("", "mount", 1) };
+        let workload = Workload::Resolved(metadata.clone());
+        let violation = Violation { workload, metadata: metadata.clone(), call, severity, ..by_event("", "mount", 1) };
         first(violations, violation);
     }
 }
 
-fn about(namespace: &str, pod: &str) -> Labels {
+fn metadata(namespace: &str, pod: &str) -> Labels {
     Labels::new([(Label::Namespace, namespace.into()), (Label::Pod, pod.into())])
 }
 
 fn of_pod(violations: &Violations, namespace: &str, pod: &str) -> usize {
-    violations.iter().filter(|violation| violation.about == about(namespace, pod)).count()
+    violations.iter().filter(|violation| violation.metadata == metadata(namespace, pod)).count()
 }
 
 #[test]
@@ -153,7 +153,8 @@ fn what_is_not_kept_is_told_and_counted() {
         flood(&mut violations, ("evil", &format!("pod-{pod}")), 0..1300, Severity::Critical);
     }
     let dropped = violations.dropped();
-    let warning = Violation { about: about("evil", "pod"), severity: Severity::Warning, ..made("/evil", "read", 7, 1) };
+    let warning =
+        Violation { metadata: metadata("evil", "pod"), severity: Severity::Warning, ..made("/evil", "read", 7, 1) };
     let told = counted(&mut violations, call("read").0, &warning).unwrap();
     assert!(told.is_new && violations.dropped() == dropped + 1);
     assert!(violations.iter().all(|kept| kept.severity == Severity::Critical), "it is the least of its namespace");
@@ -177,10 +178,10 @@ fn who_makes_more_than_can_be_kept_takes_no_time_from_others() {
     let mut told = 0;
     for pod in 0..8 {
         for id in 0..1280 {
-            let about = about("evil", &format!("pod-{pod}"));
-            let (workload, call) = (Workload::Named(about.clone()), table.call(CallId(id)));
+            let metadata = metadata("evil", &format!("pod-{pod}"));
+            let (workload, call) = (Workload::Resolved(metadata.clone()), table.call(CallId(id)));
             let severity = Severity::Warning;
-            let violation = Violation { workload, about, call, severity, ..made("", "mount", 1, 1) };
+            let violation = Violation { workload, metadata, call, severity, ..made("", "mount", 1, 1) };
             told += usize::from(counted(&mut violations, CallId(id), &violation).is_some());
         }
     }
@@ -233,13 +234,13 @@ fn a_bad_one_is_not_hidden_behind_many_others() {
 fn another_container_of_the_workload_is_told_of() {
     let mut violations = Violations::default();
     let of = |id: &str, seconds| {
-        let about = Labels::new([(Label::ContainerId, id.into())]);
-        Violation { about, ..by_event("/a", "mount", seconds) }
+        let metadata = Labels::new([(Label::ContainerId, id.into())]);
+        Violation { metadata, ..by_event("/a", "mount", seconds) }
     };
     first(&mut violations, of("1", 1));
     assert_eq!(first(&mut violations, of("1", 2)), None);
     let told = first(&mut violations, of("2", 3)).unwrap();
-    assert_eq!((told.is_new, told.violation.about, told.violation.time), (false, of("2", 3).about, at(1)));
+    assert_eq!((told.is_new, told.violation.metadata, told.violation.time), (false, of("2", 3).metadata, at(1)));
 }
 
 #[test]
@@ -256,9 +257,9 @@ fn what_another_policy_judges_is_forgotten() {
 #[derive(Clone, Debug)]
 enum Op {
     /// An event of a first call, which the counters tell of later.
-    First(u8, &'static str),
+    FirstCall(u8, &'static str),
     /// Calls that the counters tell of.
-    Counted(u8, &'static str, u64),
+    ViolationKey(u8, &'static str, u64),
     Rename(u8, u8),
     /// Another policy judges.
     Forget(u8),
@@ -267,8 +268,8 @@ enum Op {
 fn op() -> impl Strategy<Value = Op> {
     let call = || prop_oneof![Just("mount"), Just("bpf"), Just("ptrace")];
     prop_oneof![
-        3 => (0..4_u8, call()).prop_map(|(workload, call)| Op::First(workload, call)),
-        4 => (0..4_u8, call(), 1..5_u64).prop_map(|(workload, call, count)| Op::Counted(workload, call, count)),
+        3 => (0..4_u8, call()).prop_map(|(workload, call)| Op::FirstCall(workload, call)),
+        4 => (0..4_u8, call(), 1..5_u64).prop_map(|(workload, call, count)| Op::ViolationKey(workload, call, count)),
         1 => (0..4_u8, 0..4_u8).prop_map(|(from, to)| Op::Rename(from, to)),
         1 => (0..4_u8).prop_map(Op::Forget),
     ]
@@ -283,11 +284,11 @@ proptest! {
         let mut counts: BTreeMap<u8, u64> = BTreeMap::new();
         for op in ops {
             match op {
-                Op::First(workload, name) => {
+                Op::FirstCall(workload, name) => {
                     let told = violations.first(by_event(&path(workload), name, 1), now);
                     prop_assert_eq!(told.map(|told| told.is_new), known.insert((workload, name)).then_some(true));
                 }
-                Op::Counted(workload, name, count) => {
+                Op::ViolationKey(workload, name, count) => {
                     let told = violations.counted(call(name).0, &made(&path(workload), name, count, 1), now);
                     let is_new = known.insert((workload, name));
                     prop_assert_eq!(told.is_some_and(|told| told.is_new), is_new);

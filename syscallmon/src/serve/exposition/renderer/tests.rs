@@ -19,10 +19,10 @@ use crate::{
     detect::{Baselines, Learn, Reason, Severity, Violation, Violations},
     kernel::{Probe, ProbeStatus},
     model::{Granularities, Granularity, Model, SeriesLayout},
-    snapshot::{Bound, Counts, Denial, Durations, Failure, SlotCounts, Snapshot},
+    snapshot::{Bound, Counts, DeniedKey, Durations, ErrorKey, SlotCounts, Snapshot},
     syscalls::{Call, CallId, CallTable, Errno},
-    view::{Host, SnapshotFacts},
-    workload::{Directory, Labels, Named, Workload, source::SourceName},
+    view::{Host, SnapshotInfo},
+    workload::{Labels, MetadataCache, ResolvedWorkload, Workload, providers::ProviderName},
 };
 
 /// A view in which one cgroup of this name made 499 calls of the table once, unknown ones twice, and gave an unknown
@@ -30,8 +30,8 @@ use crate::{
 fn view(cgroup: &str) -> View {
     let up = |probe| ProbeStatus { probe, implementation: Some("tp_btf"), problem: None };
     let (probes, calls) = (vec![up(Probe::SysEnter), up(Probe::Cgroup)], CallTable::x86_64());
-    let directory = Directory::default();
-    directory.set_status(SourceName::Docker, Some("gone".to_owned()));
+    let directory = MetadataCache::default();
+    directory.set_status(ProviderName::Docker, Some("gone".to_owned()));
     let mut baselines = Baselines::default();
     let kind = "shop/Deployment/web/httpd".parse().unwrap();
     baselines.begin_or_get(&kind, (&"learned".into(), Learn::default()), SystemTime::UNIX_EPOCH, true);
@@ -40,18 +40,20 @@ fn view(cgroup: &str) -> View {
     (took.buckets[14], took.buckets[25]) = (2, 1);
     let openat = calls.named("openat").next().unwrap();
     let counts = Counts {
-        setup: crate::snapshot::Tally::default(),
+        setup: crate::snapshot::SortedCounts::default(),
         calls: (0..500).map(|call| (CallId(call), if call < 3 { 2 } else { 1 })).collect(),
-        errors: [(Failure::Of(openat, Errno::new(2)), 5000), (Failure::Other, 7)].into_iter().collect(),
-        denied: [(Denial::Of(openat), 777)].into_iter().collect(),
+        errors: [(ErrorKey::Of(openat, Errno::new(2)), 5000), (ErrorKey::Other, 7)].into_iter().collect(),
+        denied: [(DeniedKey::Of(openat), 777)].into_iter().collect(),
         durations: calls.named("read").map(|call| (call, took)).collect(),
     };
     let snapshot =
         Snapshot { slots: vec![SlotCounts { slot: 1, cgroup_id: 7, counts: counts.into() }], ..Snapshot::default() };
     let workload = Workload::cgroup(Arc::from(cgroup));
-    let Workload::Named(about) = workload.clone() else { unreachable!() };
+    let Workload::Resolved(metadata) = workload.clone() else { unreachable!() };
     let (mut model, mut violations) = (Model::new(usize::MAX), Violations::default());
-    model.apply(&snapshot, Instant::now(), |_| Some(Named { workload: workload.clone(), about: about.clone() }));
+    model.apply(&snapshot, Instant::now(), |_| {
+        Some(ResolvedWorkload { workload: workload.clone(), metadata: metadata.clone() })
+    });
     violations.counted(openat, &unexpected(&workload, calls.call(openat)), Instant::now());
     let (calls, duration_bounds) = (Arc::new(calls), Bound::defaults().collect());
     let host = Host { calls, probes, duration_bounds, created_timestamps: true, ..Host::minimal() };
@@ -93,7 +95,7 @@ fn unexpected(workload: &Workload, call: Call) -> Violation {
         last_seen: time,
         count: 5,
         workload: workload.clone(),
-        about: Labels::default(),
+        metadata: Labels::default(),
         call,
         number: None,
         refused: false,
@@ -164,7 +166,7 @@ fn an_exposition_is_rendered_once_per_snapshot() {
     let first = view("/a");
     let (publish, views) = Views::new(first.clone());
     let renderer = Renderer::new(views).unwrap();
-    let snapshot = SnapshotFacts { number: 1, ..first.snapshot };
+    let snapshot = SnapshotInfo { number: 1, ..first.snapshot };
     let next = View { snapshot, ..first };
     let first = renderer.render(Format::Text);
     assert_eq!(first.plain().as_ptr(), renderer.render(Format::Text).plain().as_ptr(), "the same bytes");
@@ -217,8 +219,9 @@ impl Change {
         let ids: Vec<CallId> = self.calls.iter().map(|&(call, _)| CallId(call)).collect();
         let mut took = Durations { sum_ns: 1_000_000 * self.timed, ..Durations::default() };
         took.buckets[3] = self.timed;
-        let refused = ids.iter().flat_map(|&call| [Denial::Of(call), Denial::Unsupported(call), Denial::Other]);
-        let failed = ids.iter().map(|&call| Failure::Of(call, Errno::new(2))).chain([Failure::Other]);
+        let refused =
+            ids.iter().flat_map(|&call| [DeniedKey::Of(call), DeniedKey::Unsupported(call), DeniedKey::Other]);
+        let failed = ids.iter().map(|&call| ErrorKey::Of(call, Errno::new(2))).chain([ErrorKey::Other]);
         Counts {
             calls: self.calls.iter().map(|&(call, count)| (CallId(call), count)).collect(),
             errors: failed.map(|failure| (failure, self.fails)).collect(),
@@ -271,15 +274,15 @@ proptest! {
             let snapshot = Snapshot { slots: counts.iter().map(slot).collect(), ..Snapshot::default() };
             model.apply(&snapshot, Instant::now(), |id| {
                 let workload = Workload::cgroup(format!("/c\"{id}").into());
-                let Workload::Named(about) = workload.clone() else { unreachable!() };
-                Some(Named { workload, about })
+                let Workload::Resolved(metadata) = workload.clone() else { unreachable!() };
+                Some(ResolvedWorkload { workload, metadata })
             });
             for cgroup in gone {
                 counts.remove(&cgroup);
                 model.forget_slots(&[u32::try_from(cgroup).unwrap() + 1], Instant::now());
             }
             model.expire(Instant::now(), Duration::ZERO, usize::MAX, |_| false);
-            let snapshot = SnapshotFacts { number, ..first.snapshot };
+            let snapshot = SnapshotInfo { number, ..first.snapshot };
             let next = View { snapshot, model: model.view().clone(), ..first.clone() };
             let expected = reference::text(&next);
             publish.send_replace(Arc::new(next));

@@ -9,9 +9,9 @@ use prometheus::{
 
 use super::*;
 use crate::{
-    detect::Counted,
+    detect::ViolationKey,
     serve::exposition::workload_series::denied_call,
-    snapshot::{Bound, Durations, Failure, Tally},
+    snapshot::{Bound, Durations, ErrorKey, SortedCounts},
     syscalls::{IO_URING, sets},
     workload::REMAINDER,
 };
@@ -141,7 +141,7 @@ fn syscalls_total(view: &View, samples: &mut Vec<Metric>) {
 }
 
 fn unexpected_syscalls_total(view: &View, samples: &mut Vec<Metric>) {
-    for (Counted { workload, call, policy, severity }, count) in view.violations.counts.iter() {
+    for (ViolationKey { workload, call, policy, severity }, count) in view.violations.counts.iter() {
         let call = view.host.calls.call(*call);
         let labels = [("syscall", call.syscall), ("abi", call.abi), ("policy", policy), ("severity", severity.name())];
         add(samples, workload, &labels, *count as f64);
@@ -151,9 +151,9 @@ fn unexpected_syscalls_total(view: &View, samples: &mut Vec<Metric>) {
 fn workload_info(view: &View, samples: &mut Vec<Metric>) {
     for (workload, totals) in view.model.workloads() {
         let own: Vec<(&str, &str)> = workload.labels().collect();
-        let about = totals.about.iter().filter(|(name, _)| own.iter().all(|(label, _)| label != name));
+        let metadata = totals.metadata.iter().filter(|(name, _)| own.iter().all(|(label, _)| label != name));
         if workload.is_one() {
-            add(samples, workload, &about.collect::<Vec<_>>(), 1.0);
+            add(samples, workload, &metadata.collect::<Vec<_>>(), 1.0);
         }
     }
 }
@@ -162,8 +162,8 @@ fn syscall_errors_total(view: &View, samples: &mut Vec<Metric>) {
     for (workload, totals) in view.model.workloads() {
         let labels = |failure| {
             let (call, errno) = match failure {
-                Failure::Of(call, errno) => (view.host.calls.call(call), errno.name()),
-                Failure::Other => (Call { syscall: REMAINDER, abi: REMAINDER }, REMAINDER),
+                ErrorKey::Of(call, errno) => (view.host.calls.call(call), errno.name()),
+                ErrorKey::Other => (Call { syscall: REMAINDER, abi: REMAINDER }, REMAINDER),
             };
             let mut labels = call_labels(view.host.layout.granularities().errors, call);
             labels.push(("errno", errno));
@@ -195,7 +195,7 @@ fn syscall_duration_seconds(view: &View, samples: &mut Vec<Metric>) {
             let label = call_labels(view.host.layout.granularities().latency, call).first().copied();
             (label, *durations)
         });
-        for (label, durations) in by_label.collect::<Tally<Option<(&str, &str)>, Durations>>().iter() {
+        for (label, durations) in by_label.collect::<SortedCounts<Option<(&str, &str)>, Durations>>().iter() {
             let labels: Vec<_> = label.into_iter().collect();
             add_durations(samples, (workload, labels.as_slice()), durations, &view.host.duration_bounds);
         }

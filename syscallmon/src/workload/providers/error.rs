@@ -4,7 +4,7 @@ use std::{error::Error, io, iter, time::Duration};
 
 /// Why a source did not answer.
 #[derive(Debug, thiserror::Error)]
-pub enum SourceError {
+pub enum ProviderError {
     /// Its socket cannot be connected to.
     #[error("cannot connect")]
     Connect(#[source] io::Error),
@@ -19,7 +19,7 @@ pub enum SourceError {
     Answer(String),
 }
 
-impl SourceError {
+impl ProviderError {
     /// Whether it may answer later, as it is: nobody was there, or it took too long. A certificate that is not trusted stays so.
     #[must_use]
     pub fn is_temporary(&self) -> bool {

@@ -1,6 +1,6 @@
 //! Who knows the names of containers: runtimes over their sockets, and Kubernetes.
 //!
-//! Each source is a task of its own that puts what it learns into the [`Directory`]. A source that is wrong, slow or gone delays
+//! Each source is a task of its own that puts what it learns into the [`MetadataCache`]. A source that is wrong, slow or gone delays
 //! nobody else, is asked again with growing pauses, and says so once.
 
 mod choice;
@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::{
     choice::{KubernetesChoice, SocketChoice},
-    error::SourceError,
+    error::ProviderError,
     kubernetes::{Pod, PodChange, can_list_pods, connect as connect_kubernetes},
 };
 use self::{
@@ -31,7 +31,7 @@ use self::{
     pods::Pods,
     socket::Socket,
 };
-use super::{Directory, runtimes::Api};
+use super::{MetadataCache, runtimes::Api};
 
 /// What `fuzz/` needs and nobody else: the way from bytes to facts, without a socket.
 #[cfg(fuzzing)]
@@ -50,7 +50,7 @@ const LAST_PAUSE: Duration = Duration::from_secs(30);
 /// A source of names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum SourceName {
+pub enum ProviderName {
     /// A runtime's CRI.
     Cri,
     /// Docker's API.
@@ -63,7 +63,7 @@ pub enum SourceName {
     KubernetesOwners,
 }
 
-impl SourceName {
+impl ProviderName {
     /// As metrics and logs call it.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -97,13 +97,13 @@ impl SourceName {
     }
 }
 
-impl Serialize for SourceName {
+impl Serialize for ProviderName {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.name())
     }
 }
 
-impl fmt::Display for SourceName {
+impl fmt::Display for ProviderName {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.name())
     }
@@ -141,15 +141,15 @@ impl Sources {
     }
 
     /// Notes who is there to be asked: until they answer, containers wait for their names.
-    pub fn expect(&self, directory: &Directory) {
+    pub fn expect(&self, cache: &MetadataCache) {
         for provider in PROVIDERS.iter().filter(|provider| (provider.is_awaited)(self)) {
-            directory.expect(provider.name);
+            cache.expect(provider.name);
         }
     }
 
     /// Starts to ask, until `shutdown`. `node` is the name that Kubernetes has for this host.
-    pub fn start(&self, directory: &Directory, node: &str, shutdown: &CancellationToken, tasks: &mut JoinSet<()>) {
-        let context = Context { sources: self, directory, node };
+    pub fn start(&self, cache: &MetadataCache, node: &str, shutdown: &CancellationToken, tasks: &mut JoinSet<()>) {
+        let context = Context { sources: self, cache, node };
         for provider in PROVIDERS {
             (provider.start)(&context, shutdown, tasks);
         }
@@ -169,7 +169,7 @@ const PROVIDERS: &[Row] = &[
 /// Somebody who knows names, and puts them into the directory by itself.
 trait Provider: Send + Sized + 'static {
     /// As metrics and logs call it.
-    const NAME: SourceName;
+    const NAME: ProviderName;
 
     /// Itself, where the configuration has it.
     fn configured(context: &Context<'_>) -> Option<Self>;
@@ -189,14 +189,14 @@ trait Provider: Send + Sized + 'static {
 /// What a provider is made of.
 struct Context<'a> {
     sources: &'a Sources,
-    directory: &'a Directory,
+    cache: &'a MetadataCache,
     /// What Kubernetes calls this host.
     node: &'a str,
 }
 
 /// A row of [`PROVIDERS`].
 struct Row {
-    name: SourceName,
+    name: ProviderName,
     is_awaited: fn(&Sources) -> bool,
     socket: fn(&Sources) -> Option<(Api, &SocketChoice)>,
     start: fn(&Context<'_>, &CancellationToken, &mut JoinSet<()>),
@@ -221,27 +221,27 @@ async fn until(shutdown: CancellationToken, work: impl Future<Output = ()>) {
 
 /// Tells the world how a source fares: a status, and a line in the log when it changes.
 struct Report {
-    source: SourceName,
+    source: ProviderName,
     /// What is missing where it does not answer.
     consequence: &'static str,
-    directory: Directory,
+    cache: MetadataCache,
 }
 
 impl Report {
     /// Of one that tells names of containers.
-    fn new(source: SourceName, directory: Directory) -> Self {
-        Self { source, consequence: "gives no names of containers", directory }
+    fn new(source: ProviderName, cache: MetadataCache) -> Self {
+        Self { source, consequence: "gives no names of containers", cache }
     }
 
     fn answered(&self) {
-        if self.directory.set_status(self.source, None) {
+        if self.cache.set_status(self.source, None) {
             tracing::info!(source = self.source.name(), "source of names is up");
         }
     }
 
-    fn failed(&self, error: &SourceError) {
+    fn failed(&self, error: &ProviderError) {
         let problem = chain(error);
-        if self.directory.set_status(self.source, Some(problem.clone())) {
+        if self.cache.set_status(self.source, Some(problem.clone())) {
             tracing::warn!(source = self.source.name(), "{}; is tried again: {problem}", self.consequence);
         }
     }

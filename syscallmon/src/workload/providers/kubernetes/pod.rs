@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::owner_reference::{OwnerReference, controller};
 use crate::workload::{
-    facts::{ContainerFacts, PodFacts},
+    metadata::{ContainerInfo, PodInfo},
     owner::Controller,
 };
 
@@ -24,9 +24,9 @@ const STATIC_UID: &str = "kubernetes.io/config.hash";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pod {
     /// What is known of the pod.
-    pub facts: PodFacts,
+    pub facts: PodInfo,
     /// Its containers that have run, be they init, ephemeral or others: of each the present one, and the one before it.
-    pub containers: Vec<ContainerFacts>,
+    pub containers: Vec<ContainerInfo>,
     /// What it names as its controller.
     pub controller: Option<Controller>,
     /// Whether the kubelet made it, from a file.
@@ -157,9 +157,9 @@ impl Manifest {
 }
 
 impl Metadata {
-    fn facts(&self) -> Option<PodFacts> {
+    fn facts(&self) -> Option<PodInfo> {
         let uid = self.static_uid().unwrap_or(&self.uid);
-        (!uid.is_empty()).then(|| PodFacts { uid: text(uid), namespace: text(&self.namespace), name: text(&self.name) })
+        (!uid.is_empty()).then(|| PodInfo { uid: text(uid), namespace: text(&self.namespace), name: text(&self.name) })
     }
 
     /// The UID of the static pod that this one mirrors.
@@ -194,11 +194,11 @@ impl Status {
 
 impl ContainerStatus {
     /// The container, and the one that it replaced.
-    fn facts(&self, pod: &PodFacts, images: &HashMap<&str, &str>) -> Vec<ContainerFacts> {
+    fn facts(&self, pod: &PodInfo, images: &HashMap<&str, &str>) -> Vec<ContainerInfo> {
         let name = text(&self.name);
         let image = images.get(self.name.as_str()).copied().unwrap_or(&self.image);
         let image = (!image.is_empty()).then(|| text(image));
-        let facts = |(runtime, id): (&str, &str)| ContainerFacts {
+        let facts = |(runtime, id): (&str, &str)| ContainerInfo {
             id: text(id),
             name: name.clone(),
             pod: Some(pod.clone()),

@@ -18,11 +18,11 @@ use tokio::sync::watch;
 
 use self::container::Container;
 use super::{
-    facts::{ContainerFacts, ContainerId, PodFacts},
+    cgroup_identity::CgroupIdentity,
+    metadata::{ContainerId, ContainerInfo, PodInfo},
     owner::{Answer, Known as KnownOwner, Owner, OwnerCache, Reference},
-    place::Place,
+    providers::{Pod, PodChange, ProviderName},
     runtimes::Api,
-    source::{Pod, PodChange, SourceName},
 };
 
 /// Most containers, and most pods, that are kept.
@@ -37,7 +37,7 @@ const ELSEWHERE: &str = "the API server has no pods for this node, and there are
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
-pub struct Directory(Arc<Inner>);
+pub struct MetadataCache(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -73,16 +73,16 @@ struct Known {
     is_elsewhere: bool,
     /// What pods' controllers lead to.
     owners: OwnerCache,
-    sources: Vec<SourceStatus>,
+    sources: Vec<ProviderStatus>,
     /// Grows with everything that could change an answer.
     generation: u64,
 }
 
 /// How a source fares.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SourceStatus {
+pub struct ProviderStatus {
     /// Which.
-    pub source: SourceName,
+    pub source: ProviderName,
     /// Why it does not answer, if it does not.
     pub problem: Option<String>,
     /// How often it did not, since the daemon started.
@@ -91,7 +91,7 @@ pub struct SourceStatus {
     was_asked: bool,
 }
 
-impl SourceStatus {
+impl ProviderStatus {
     /// Whether it answered when it was last asked.
     #[must_use]
     pub fn is_up(&self) -> bool {
@@ -99,10 +99,10 @@ impl SourceStatus {
     }
 }
 
-impl Directory {
+impl MetadataCache {
     /// What is known of a container; where that is nothing, sources are asked, or only the one that can know it.
     #[must_use]
-    pub fn container(&self, id: &ContainerId, api: Option<Api>) -> Option<Arc<ContainerFacts>> {
+    pub fn container(&self, id: &ContainerId, api: Option<Api>) -> Option<Arc<ContainerInfo>> {
         let mut known = self.lock();
         if let Some(container) = known.containers.get(id) {
             return container.facts.clone();
@@ -124,7 +124,7 @@ impl Directory {
 
     /// What is known of a container, without asking anybody.
     #[must_use]
-    pub fn known(&self, id: &ContainerId) -> Option<Arc<ContainerFacts>> {
+    pub fn known(&self, id: &ContainerId) -> Option<Arc<ContainerInfo>> {
         self.lock().containers.get(id)?.facts.clone()
     }
 
@@ -137,7 +137,7 @@ impl Directory {
 
     /// What is known of a pod.
     #[must_use]
-    pub fn pod(&self, uid: &str) -> Option<PodFacts> {
+    pub fn pod(&self, uid: &str) -> Option<PodInfo> {
         let known = self.lock();
         if let Some(pod) = known.pods.get(uid) {
             return Some(pod.facts.clone());
@@ -157,8 +157,8 @@ impl Directory {
     }
 
     /// Asks for what a path mentions, before it is needed.
-    pub fn prepare(&self, place: &Place) {
-        if let Place::Container { id, api, .. } = place {
+    pub fn prepare(&self, identity: &CgroupIdentity) {
+        if let CgroupIdentity::Container { id, api, .. } = identity {
             let _ = self.container(id, *api);
         }
     }
@@ -191,18 +191,18 @@ impl Directory {
     /// Whether a source that may know names did not answer when it was last asked.
     #[must_use]
     pub fn has_failing_source(&self) -> bool {
-        let names = |status: &&SourceStatus| status.source != SourceName::KubernetesOwners;
+        let names = |status: &&ProviderStatus| status.source != ProviderName::KubernetesOwners;
         self.lock().sources.iter().filter(names).any(|status| status.was_asked && !status.is_up())
     }
 
     /// Whether a source is there.
     #[must_use]
-    pub fn expects(&self, source: SourceName) -> bool {
+    pub fn expects(&self, source: ProviderName) -> bool {
         self.lock().sources.iter().any(|status| status.source == source)
     }
 
     /// Notes that a source is there, before it has answered.
-    pub(super) fn expect(&self, source: SourceName) {
+    pub(super) fn expect(&self, source: ProviderName) {
         self.lock().status(source);
     }
 
@@ -214,7 +214,7 @@ impl Directory {
 
     /// How every source fares that was asked and is still there.
     #[must_use]
-    pub fn sources(&self) -> Vec<SourceStatus> {
+    pub fn sources(&self) -> Vec<ProviderStatus> {
         self.lock().sources.iter().filter(|status| status.was_asked).cloned().collect()
     }
 
@@ -225,7 +225,7 @@ impl Directory {
     }
 
     /// Takes up what a source answered to a question for these.
-    pub(crate) fn answered(&self, source: SourceName, asked: &[ContainerId], answer: Vec<ContainerFacts>) {
+    pub(crate) fn answered(&self, source: ProviderName, asked: &[ContainerId], answer: Vec<ContainerInfo>) {
         let mut known = self.lock();
         let now = Instant::now();
         let mut is_news = false;
@@ -246,7 +246,7 @@ impl Directory {
     pub(super) fn stale(&self, api: Api, after: Duration, most: usize) -> Vec<ContainerId> {
         let (known, now) = (self.lock(), Instant::now());
         let told = known.containers.iter().filter_map(|(id, container)| Some((container.told_by?, id)));
-        let of_source = told.filter(|((source, _), _)| *source == SourceName::of(api));
+        let of_source = told.filter(|((source, _), _)| *source == ProviderName::of(api));
         let mut stale: Vec<_> =
             of_source.map(|((_, at), id)| (at, id)).filter(|(at, _)| now.duration_since(*at) >= after).collect();
         stale.sort_unstable();
@@ -308,17 +308,17 @@ impl Directory {
         let is_other = std::mem::replace(&mut known.is_elsewhere, is_elsewhere) != is_elsewhere;
         drop(known);
         if is_other {
-            self.set_status(SourceName::Kubernetes, None);
+            self.set_status(ProviderName::Kubernetes, None);
             if is_elsewhere {
-                tracing::warn!(source = SourceName::Kubernetes.name(), "{ELSEWHERE}");
+                tracing::warn!(source = ProviderName::Kubernetes.name(), "{ELSEWHERE}");
             }
         }
     }
 
     /// Notes how a source fares; whether that is another state than before.
-    pub(crate) fn set_status(&self, source: SourceName, problem: Option<String>) -> bool {
+    pub(crate) fn set_status(&self, source: ProviderName, problem: Option<String>) -> bool {
         let mut known = self.lock();
-        let is_elsewhere = source == SourceName::Kubernetes && known.is_elsewhere;
+        let is_elsewhere = source == ProviderName::Kubernetes && known.is_elsewhere;
         let problem = problem.or_else(|| is_elsewhere.then(|| ELSEWHERE.to_owned()));
         let status = known.status(source);
         let is_other = !status.was_asked || status.problem.is_some() != problem.is_some();
@@ -329,14 +329,14 @@ impl Directory {
     }
 
     /// Takes a source out of those that there are: it is not installed (any more).
-    pub(super) fn remove_status(&self, source: SourceName) {
+    pub(super) fn remove_status(&self, source: ProviderName) {
         self.lock().sources.retain(|status| status.source != source);
     }
 
     /// Containers that this API's source is to be asked for now, at most so many; otherwise, when. New ones come first: containers that
     /// nobody knows are asked for again and again, and may be many.
     pub(super) fn due(&self, api: Api, most: usize) -> Result<Vec<ContainerId>, Option<Instant>> {
-        let (known, now, source) = (self.lock(), Instant::now(), SourceName::of(api));
+        let (known, now, source) = (self.lock(), Instant::now(), ProviderName::of(api));
         let unknown = known.containers.iter().filter(|(_, container)| container.facts.is_none());
         let unknown = unknown.filter(|(_, container)| api.may_know(container.api));
         let (mut due, mut next) = (Vec::new(), None::<Instant>);
@@ -364,17 +364,17 @@ impl Directory {
 
 impl Known {
     /// The status of a source, a new one if it has none yet.
-    fn status(&mut self, source: SourceName) -> &mut SourceStatus {
-        let place = self.sources.iter().position(|status| status.source == source).unwrap_or_else(|| {
+    fn status(&mut self, source: ProviderName) -> &mut ProviderStatus {
+        let identity = self.sources.iter().position(|status| status.source == source).unwrap_or_else(|| {
             let problem = Some("not asked yet".to_owned());
-            self.sources.push(SourceStatus { source, problem, failures: 0, was_asked: false });
+            self.sources.push(ProviderStatus { source, problem, failures: 0, was_asked: false });
             self.sources.len() - 1
         });
-        &mut self.sources[place]
+        &mut self.sources[identity]
     }
 
     /// What pods say of a container.
-    fn of_pods(&self, id: &ContainerId) -> Option<ContainerFacts> {
+    fn of_pods(&self, id: &ContainerId) -> Option<ContainerInfo> {
         self.pods.values().flat_map(|pod| &pod.containers).find(|container| container.id == *id).cloned()
     }
 

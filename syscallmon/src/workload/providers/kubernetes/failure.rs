@@ -12,24 +12,24 @@ use kube::{
 };
 
 use super::pod::cut;
-use crate::{client::tls, workload::source::SourceError};
+use crate::{client::tls, workload::providers::ProviderError};
 
 /// Why a list or a watch ended.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(super) enum ApiFailure {
     /// A page of the list did not come in time.
     Slow(Duration),
     /// What the API server, or the way to it, had against it.
     Watcher(watcher::Error),
 }
 
-impl From<watcher::Error> for Failure {
+impl From<watcher::Error> for ApiFailure {
     fn from(error: watcher::Error) -> Self {
         Self::Watcher(error)
     }
 }
 
-impl Failure {
+impl ApiFailure {
     /// Whether a watch from where it ended would miss something, or end at once.
     ///
     /// The watcher would skip an event that it cannot read, and ask again and again for a version that is gone.
@@ -59,13 +59,13 @@ impl Failure {
     }
 
     /// What is to be told of it: that a version is forgotten happens to the best.
-    pub(super) fn to_report(&self) -> Option<SourceError> {
+    pub(super) fn to_report(&self) -> Option<ProviderError> {
         (!self.is_expired()).then(|| match self {
-            Self::Slow(time) => SourceError::Timeout(*time),
-            Self::Watcher(_) if self.is_too_long() => SourceError::Answer("an answer without an end".to_owned()),
+            Self::Slow(time) => ProviderError::Timeout(*time),
+            Self::Watcher(_) if self.is_too_long() => ProviderError::Answer("an answer without an end".to_owned()),
             Self::Watcher(error) => {
                 let told = self.status().map(answer).or_else(|| connection(error));
-                told.unwrap_or_else(|| SourceError::Answer(description(error)))
+                told.unwrap_or_else(|| ProviderError::Answer(description(error)))
             }
         })
     }
@@ -84,19 +84,19 @@ impl Failure {
 }
 
 /// What the API server said, such as: `403: pods is forbidden: User "..." cannot list resource "pods"`.
-fn answer(status: &Status) -> SourceError {
+fn answer(status: &Status) -> ProviderError {
     let text = if status.message.is_empty() { &status.reason } else { &status.message };
-    SourceError::Answer(format!("{}: {}", status.code, cut(text)))
+    ProviderError::Answer(format!("{}: {}", status.code, cut(text)))
 }
 
 /// A request that did not come through. (The end of a watch that did is no failure to connect.)
-fn connection(error: &watcher::Error) -> Option<SourceError> {
+fn connection(error: &watcher::Error) -> Option<ProviderError> {
     let kind = match error {
         InitialListFailed(error) | WatchStartFailed(error) if tls::cause(error).is_some() => io::ErrorKind::InvalidData,
         InitialListFailed(error) | WatchStartFailed(error) => cause::<io::Error>(error)?.kind(),
         WatchError(_) | WatchFailed(_) | NoResourceVersion => return None,
     };
-    Some(SourceError::Connect(io::Error::new(kind, description(error))))
+    Some(ProviderError::Connect(io::Error::new(kind, description(error))))
 }
 
 /// The error and what is behind it, in one line; kube's messages have some of it twice.

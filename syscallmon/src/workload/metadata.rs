@@ -17,13 +17,13 @@ pub type ContainerId = Arc<str>;
 
 /// What a source knows of a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ContainerFacts {
+pub struct ContainerInfo {
     /// Its id, without a scheme such as `containerd://`.
     pub id: ContainerId,
     /// Its name: in its pod, or the one that its runtime knows it by.
     pub name: Arc<str>,
     /// The pod that it is in.
-    pub pod: Option<PodFacts>,
+    pub pod: Option<PodInfo>,
     /// Its image, as whoever started it named it.
     pub image: Option<Arc<str>>,
     /// Who runs it: `containerd`, `cri-o`, `docker`, `podman`.
@@ -34,7 +34,7 @@ pub struct ContainerFacts {
 
 /// What a source knows of a pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PodFacts {
+pub struct PodInfo {
     /// Its UID, as Kubernetes writes it.
     pub uid: Arc<str>,
     /// Its namespace.
@@ -43,7 +43,7 @@ pub struct PodFacts {
     pub name: Arc<str>,
 }
 
-impl PodFacts {
+impl PodInfo {
     /// From the labels that kubelet gives to containers and sandboxes (`k8s.io/kubelet/pkg/types/labels.go`); `None` when one
     /// of the three is missing.
     #[must_use]
@@ -93,9 +93,9 @@ mod tests {
             ]
             .map(|(label, value)| (label.to_owned(), value.to_owned())),
         );
-        let pod = PodFacts::from_labels(&labels).unwrap();
+        let pod = PodInfo::from_labels(&labels).unwrap();
         assert_eq!((&*pod.name, &*pod.namespace, &*pod.uid), ("web-0", "shop", "1-2"));
         labels.insert("io.kubernetes.pod.uid".to_owned(), String::new());
-        assert_eq!(PodFacts::from_labels(&labels), None);
+        assert_eq!(PodInfo::from_labels(&labels), None);
     }
 }

@@ -6,14 +6,14 @@
 use std::sync::Arc;
 
 use super::{
-    facts::ContainerId,
+    metadata::ContainerId,
     runtimes::{Api, Mention, mentioned},
     transient,
 };
 
 /// Whose a cgroup is, as far as its path tells.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Place {
+pub enum CgroupIdentity {
     /// A container, whose name others know.
     Container {
         /// Its id.
@@ -39,7 +39,7 @@ pub enum Place {
 /// Below this, units are made by users, who can call a cgroup of theirs whatever they like: nobody is asked about those.
 const USERS: &str = "/user.slice/";
 
-impl Place {
+impl CgroupIdentity {
     /// Reads a path, from the root of the hierarchy.
     #[must_use]
     pub fn of(path: &Arc<str>) -> Self {
@@ -54,7 +54,7 @@ impl Place {
                 Some(Mention::Container(id, api)) if !is_users => {
                     return Self::Container { id: id.into(), pod: pod.map(|(uid, _)| uid), api, path: upto(path, end) };
                 }
-                Some(Mention::Container(..) | Mention::Named) => return Self::Cgroup(upto(path, end)),
+                Some(Mention::Container(..) | Mention::ResolvedWorkload) => return Self::Cgroup(upto(path, end)),
                 Some(Mention::Monitor) => return Self::outside(path, pod, (end - name.len()).saturating_sub(1)),
                 None => {}
             }
@@ -162,7 +162,7 @@ fn pod_uid(name: &str) -> Option<Arc<str>> {
     // A static pod's is a hash.
     let is_hash = uid.len() == 32 && uid.bytes().all(|byte| byte.is_ascii_hexdigit());
     let is_uuid = uid.len() == 36
-        && uid.bytes().enumerate().all(|(place, byte)| match place {
+        && uid.bytes().enumerate().all(|(identity, byte)| match identity {
             8 | 13 | 18 | 23 => byte == b'-',
             _ => byte.is_ascii_hexdigit(),
         });
@@ -183,12 +183,12 @@ mod tests {
     use super::*;
 
     /// A place, as the fixtures write it.
-    fn written(place: &Place) -> String {
-        match place {
-            Place::Container { id, pod: Some(pod), .. } => format!("container {id} of {pod}"),
-            Place::Container { id, pod: None, .. } => format!("container {id}"),
-            Place::Pod { uid, .. } => format!("pod {uid}"),
-            Place::Cgroup(path) => format!("cgroup {path}"),
+    fn written(identity: &CgroupIdentity) -> String {
+        match identity {
+            CgroupIdentity::Container { id, pod: Some(pod), .. } => format!("container {id} of {pod}"),
+            CgroupIdentity::Container { id, pod: None, .. } => format!("container {id}"),
+            CgroupIdentity::Pod { uid, .. } => format!("pod {uid}"),
+            CgroupIdentity::Cgroup(path) => format!("cgroup {path}"),
         }
     }
 
@@ -200,8 +200,8 @@ mod tests {
         for host in fs::read_dir(&hosts).unwrap() {
             let host = host.unwrap().path();
             for line in fs::read_to_string(&host).unwrap().lines().filter(|line| line.starts_with('/')) {
-                let (path, place) = line.split_once(" => ").unwrap();
-                assert_eq!(written(&Place::of(&path.into())), place, "{}: {path}", host.display());
+                let (path, identity) = line.split_once(" => ").unwrap();
+                assert_eq!(written(&CgroupIdentity::of(&path.into())), identity, "{}: {path}", host.display());
                 checked += 1;
             }
         }
@@ -219,15 +219,15 @@ mod tests {
     #[test]
     fn what_looks_after_a_container_is_its_unit_s_however_deep_it_is() {
         let monitor = format!("libpod-conmon-{}", "a".repeat(64));
-        for (path, place) in [
+        for (path, identity) in [
             (format!("/system.slice/web.service/supervisor/{monitor}"), "cgroup /system.slice/web.service"),
             (format!("/machine.slice/{monitor}.scope"), "cgroup /machine.slice"),
             (format!("/{monitor}"), "cgroup /"),
         ] {
-            assert_eq!(written(&Place::of(&path.as_str().into())), place, "{path}");
+            assert_eq!(written(&CgroupIdentity::of(&path.as_str().into())), identity, "{path}");
         }
         // From no root, which no kernel says.
-        let _ = Place::of(&monitor.as_str().into());
+        let _ = CgroupIdentity::of(&monitor.as_str().into());
     }
 
     #[test]
@@ -243,7 +243,7 @@ mod tests {
             ("/x".to_owned(), false),
             ("/".to_owned(), false),
         ] {
-            assert_eq!(Place::of(&path.as_str().into()).owns_all_below(), owns, "{path}");
+            assert_eq!(CgroupIdentity::of(&path.as_str().into()).owns_all_below(), owns, "{path}");
         }
         assert_eq!(outermost_unit("/user.slice/user@1.service/a.scope/x"), Some("/user.slice/user@1.service"));
         assert_eq!(outermost_unit("/docker/x"), None);
@@ -272,16 +272,16 @@ mod tests {
             ("/lxc.payload/app-web-1.scope/session-1.scope".to_owned(), None),
             ("/".to_owned(), None),
         ] {
-            let place = Place::of(&path.as_str().into());
-            assert_eq!(place.group().as_deref(), group.as_deref(), "{path}");
-            assert!(place.paths().any(|known| known == *place.path()));
+            let identity = CgroupIdentity::of(&path.as_str().into());
+            assert_eq!(identity.group().as_deref(), group.as_deref(), "{path}");
+            assert!(identity.paths().any(|known| known == *identity.path()));
         }
     }
 
     #[test]
     fn what_is_not_cut_is_not_copied() {
         let path: Arc<str> = "/system.slice/a.service".into();
-        let Place::Cgroup(same) = Place::of(&path) else { panic!() };
+        let CgroupIdentity::Cgroup(same) = CgroupIdentity::of(&path) else { panic!() };
         assert!(Arc::ptr_eq(&path, &same));
     }
 
@@ -290,14 +290,14 @@ mod tests {
         fn any_path_has_a_place_that_begins_it(
             path in "(/(kubepods|pod|[a-f0-9]{64}|user@1\\.service|x\\.scope|libpod-|:|\\PC{0,9})(\\.slice)?){0,6}",
         ) {
-            let place = Place::of(&path.as_str().into());
-            prop_assert!(path.starts_with(place.path().as_ref()) || place.path().as_ref() == "/");
+            let identity = CgroupIdentity::of(&path.as_str().into());
+            prop_assert!(path.starts_with(identity.path().as_ref()) || identity.path().as_ref() == "/");
         }
 
         #[test]
         fn what_a_container_makes_is_its_own(below in "(/\\PC{0,80}){0,4}") {
             let path = format!("/docker/{}", "a".repeat(64));
-            prop_assert_eq!(Place::of(&format!("{path}{below}").into()), Place::of(&path.into()));
+            prop_assert_eq!(CgroupIdentity::of(&format!("{path}{below}").into()), CgroupIdentity::of(&path.into()));
         }
     }
 }

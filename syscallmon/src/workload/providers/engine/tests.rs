@@ -80,7 +80,7 @@ fn listed(id: &str, name: &str, labels: &str) -> String {
     format!(r#"[{{"Id":"{id}","Names":["{name}"],"Image":"shop/web:2","Labels":{labels},"State":"created"}}]"#)
 }
 
-async fn answer_to(bytes: Vec<u8>) -> Result<Vec<ContainerFacts>, SourceError> {
+async fn answer_to(bytes: Vec<u8>) -> Result<Vec<ContainerInfo>, ProviderError> {
     Server::start(move |_| bytes.clone()).docker().look_up(&[id('a')]).await
 }
 
@@ -90,7 +90,7 @@ async fn a_container_of_docker() {
         Server::start(|_| ok(&listed(&id('a'), "/w\\\"eb\u{1f980}\\n", r#"{"io.kubernetes.pod.name":"image's"}"#)));
     let facts = server.docker().look_up(&[id('a')]).await.unwrap();
     let name = "w\"eb\u{1f980}\n".into();
-    let expected = ContainerFacts {
+    let expected = ContainerInfo {
         id: id('a'),
         name,
         pod: None,
@@ -117,8 +117,8 @@ async fn containers_of_cri_dockerd_are_in_pods() {
     for (name, kind) in answers {
         found.extend(answer_to(ok(&listed(&id('a'), name, &labels(kind)))).await.unwrap());
     }
-    let pod = PodFacts { uid: "1-2".into(), namespace: "shop".into(), name: "web-0".into() };
-    let seen = |facts: &ContainerFacts| (facts.name.to_string(), facts.pod.clone(), facts.is_pause);
+    let pod = PodInfo { uid: "1-2".into(), namespace: "shop".into(), name: "web-0".into() };
+    let seen = |facts: &ContainerInfo| (facts.name.to_string(), facts.pod.clone(), facts.is_pause);
     assert_eq!(seen(&found[0]), ("web".to_owned(), Some(pod.clone()), false));
     assert_eq!(seen(&found[1]), ("POD".to_owned(), Some(pod), true));
     assert_eq!(seen(&found[2]), ("x".to_owned(), None, false), "labels that are perhaps the image's");
@@ -168,10 +168,10 @@ async fn a_container_without_names_has_its_id() {
 async fn garbage_is_an_error() {
     let deep = "[".repeat(100_000);
     for body in ["", "{", "{}", "[1]", r#"[{"Id":1}]"#, "\0\u{1}", &deep] {
-        assert!(matches!(answer_to(ok(body)).await, Err(SourceError::Answer(_))), "{}", &body[..body.len().min(20)]);
+        assert!(matches!(answer_to(ok(body)).await, Err(ProviderError::Answer(_))), "{}", &body[..body.len().min(20)]);
     }
     for bytes in [&b"SSH-2.0-OpenSSH\r\n"[..], b"\x16\x03\x01\x00", b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n"] {
-        assert!(matches!(answer_to(bytes.to_vec()).await, Err(SourceError::Answer(_))));
+        assert!(matches!(answer_to(bytes.to_vec()).await, Err(ProviderError::Answer(_))));
     }
 }
 
@@ -194,14 +194,14 @@ async fn a_container_that_fails_does_not_cost_others_their_facts() {
     let facts = server.docker().look_up(&[id('b'), id('c'), id('d')]).await.unwrap();
     assert_eq!(facts.len(), 1);
     let error = server.docker().look_up(&[id('b')]).await.unwrap_err();
-    assert!(matches!(error, SourceError::Answer(_)));
+    assert!(matches!(error, ProviderError::Answer(_)));
 }
 
 #[tokio::test]
 async fn an_engine_that_hangs_is_asked_twice_at_most() {
     let server = Server::start(|_| Vec::new());
     let error = server.docker().look_up(&[id('a'), id('b'), id('c'), id('d')]).await.unwrap_err();
-    assert!(matches!(error, SourceError::Timeout(SHORT)));
+    assert!(matches!(error, ProviderError::Timeout(SHORT)));
     assert_eq!(server.requests.lock().unwrap().len(), 2);
 }
 
@@ -209,12 +209,12 @@ async fn an_engine_that_hangs_is_asked_twice_at_most() {
 async fn an_absent_engine_is_told_from_a_broken_one() {
     let dir = tempfile::tempdir().unwrap();
     let mut engine = Engine::docker(dir.path().join("none"));
-    assert!(matches!(engine.look_up(&[id('a')]).await, Err(SourceError::Connect(_))));
+    assert!(matches!(engine.look_up(&[id('a')]).await, Err(ProviderError::Connect(_))));
     assert_eq!(engine.look_up(&[]).await.unwrap(), []);
 }
 
 /// Serves `head`, then `chunk` without end, and counts the bytes that it got rid of.
-async fn endless(head: &'static str, chunk: Vec<u8>) -> (Result<Vec<ContainerFacts>, SourceError>, usize) {
+async fn endless(head: &'static str, chunk: Vec<u8>) -> (Result<Vec<ContainerInfo>, ProviderError>, usize) {
     let dir = tempfile::tempdir().unwrap();
     let listener = UnixListener::bind(dir.path().join("s")).unwrap();
     let sent = Arc::new(AtomicUsize::new(0));
@@ -244,7 +244,7 @@ async fn of_an_endless_answer_little_is_read() {
     ];
     for (head, chunk) in answers {
         let (answer, sent) = endless(head, chunk).await;
-        assert!(matches!(answer, Err(SourceError::Answer(_))), "{answer:?}");
+        assert!(matches!(answer, Err(ProviderError::Answer(_))), "{answer:?}");
         assert!(sent < 3 * MAX_ANSWER_BYTES, "{head}: {sent}");
     }
 }

@@ -25,7 +25,7 @@ const BATCH: usize = 64;
 type Key = (Workload, Subject);
 
 /// The alerts of one Alertmanager.
-pub(super) struct Board {
+pub(super) struct ActiveAlerts {
     resolve_after: Duration,
     alerts: FairShare<Key, Alert>,
 }
@@ -57,13 +57,13 @@ pub(super) enum Outcome {
     Failed,
 }
 
-impl Board {
+impl ActiveAlerts {
     pub(super) fn new(resolve_after: Duration) -> Self {
         Self { resolve_after, alerts: FairShare::new(CAPACITY) }
     }
 
     /// Takes up that a violation is new, or goes on. How many alerts had to go for it.
-    pub(super) fn take_up(&mut self, record: Record, now: Instant) -> usize {
+    pub(super) fn upsert(&mut self, record: Record, now: Instant) -> usize {
         let starts_at = match &record.content {
             Content::Violation(violation) => violation.time,
             Content::Suppressed(suppressed) => suppressed.time,
@@ -86,7 +86,7 @@ impl Board {
         self.alerts.values_mut().map(|alert| alert.next).min()
     }
 
-    /// What is to be told now, and whether each is over. [`Self::settle`] follows.
+    /// What is to be told now, and whether each is over. [`Self::complete_batch`] follows.
     pub(super) fn batch(&mut self, now: Instant) -> Vec<(&Alert, bool)> {
         let resolve_after = self.resolve_after;
         for key in self.turns(now) {
@@ -119,7 +119,7 @@ impl Board {
     }
 
     /// Notes what became of the batch: how many alerts, or ends of alerts, are known or refused for the first time.
-    pub(super) fn settle(&mut self, outcome: Outcome, now: Instant) -> u64 {
+    pub(super) fn complete_batch(&mut self, outcome: Outcome, now: Instant) -> u64 {
         let (mut changes, resolve_after) = (0, self.resolve_after);
         self.alerts.retain(|_, alert| {
             let Some(is_over) = alert.sending.take().filter(|_| outcome != Outcome::Failed) else { return true };
@@ -159,24 +159,24 @@ mod tests {
     const MINUTE: Duration = Duration::from_mins(1);
 
     struct Test {
-        board: Board,
+        active_alerts: ActiveAlerts,
         now: Instant,
         told: u64,
     }
 
     impl Test {
         fn new() -> Self {
-            Self { board: Board::new(QUIET), now: Instant::now(), told: 0 }
+            Self { active_alerts: ActiveAlerts::new(QUIET), now: Instant::now(), told: 0 }
         }
 
         fn notice(&mut self) {
-            self.board.take_up(record(violation("web", "mount")), self.now);
+            self.active_alerts.upsert(record(violation("web", "mount")), self.now);
         }
 
         /// What is told at this moment: whether each is over.
         fn tell(&mut self, outcome: Outcome) -> Vec<bool> {
-            let batch = self.board.batch(self.now).iter().map(|(_, is_over)| *is_over).collect();
-            self.told += self.board.settle(outcome, self.now);
+            let batch = self.active_alerts.batch(self.now).iter().map(|(_, is_over)| *is_over).collect();
+            self.told += self.active_alerts.complete_batch(outcome, self.now);
             batch
         }
     }
@@ -194,7 +194,7 @@ mod tests {
         assert_eq!(test.told, 1, "it is one alert");
         test.now += MINUTE;
         assert_eq!(test.tell(Outcome::Delivered), [true]);
-        assert_eq!((test.told, test.board.due()), (2, None));
+        assert_eq!((test.told, test.active_alerts.due()), (2, None));
     }
 
     #[test]
@@ -216,13 +216,13 @@ mod tests {
             assert_eq!(test.tell(Outcome::Failed), [false]);
             test.now += MINUTE;
         }
-        assert_eq!(test.board.undelivered(), 1);
+        assert_eq!(test.active_alerts.undelivered(), 1);
         assert_eq!(test.tell(Outcome::Delivered), [false]);
         test.now += QUIET;
         assert_eq!(test.tell(Outcome::Failed), [true]);
         test.now += MINUTE;
         assert_eq!(test.tell(Outcome::Delivered), [true], "so is its end");
-        assert_eq!((test.told, test.board.due()), (2, None));
+        assert_eq!((test.told, test.active_alerts.due()), (2, None));
     }
 
     #[test]
@@ -243,14 +243,17 @@ mod tests {
         for call in 0..1000 {
             let call =
                 crate::syscalls::Call { abi: "x32", syscall: Box::leak(format!("call-{call}").into_boxed_str()) };
-            test.board.take_up(record(Violation { call, ..violation("web", "") }), test.now);
+            test.active_alerts.upsert(record(Violation { call, ..violation("web", "") }), test.now);
         }
         test.tell(Outcome::Delivered);
         test.now += Duration::from_secs(1);
-        let other =
-            Violation { workload: Workload::cgroup("/zzz".into()), about: Labels::default(), ..violation("", "bpf") };
-        test.board.take_up(record(other), test.now);
-        let batch = test.board.batch(test.now);
+        let other = Violation {
+            workload: Workload::cgroup("/zzz".into()),
+            metadata: Labels::default(),
+            ..violation("", "bpf")
+        };
+        test.active_alerts.upsert(record(other), test.now);
+        let batch = test.active_alerts.batch(test.now);
         assert_eq!(batch.len(), BATCH);
         assert!(batch.iter().any(|(alert, _)| *alert.record.workload() == Workload::cgroup("/zzz".into())));
         test.tell(Outcome::Delivered);
@@ -258,7 +261,7 @@ mod tests {
         let mut known = std::collections::HashSet::new();
         for _ in 0..20 {
             test.now += MINUTE;
-            known.extend(test.board.batch(test.now).iter().map(|(alert, _)| alert.record.message()));
+            known.extend(test.active_alerts.batch(test.now).iter().map(|(alert, _)| alert.record.message()));
             test.tell(Outcome::Delivered);
         }
         assert!(known.len() > 990, "{} of 1000 were told", known.len());
@@ -274,6 +277,6 @@ mod tests {
         }
         assert_eq!(test.told, 1);
         assert_eq!(test.tell(Outcome::Refused), [true]);
-        assert_eq!(test.board.due(), None);
+        assert_eq!(test.active_alerts.due(), None);
     }
 }

@@ -22,14 +22,14 @@ use super::{
 };
 use crate::workload::{
     owner::{Answer, Reference},
-    source::SourceError,
+    providers::ProviderError,
 };
 
 /// How long an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A way to ask.
-pub(in crate::workload::source) struct Controllers {
+pub(in crate::workload::providers) struct Controllers {
     client: Client,
     timeout: Duration,
 }
@@ -54,30 +54,30 @@ impl Controllers {
     /// # Errors
     ///
     /// When the service account or the kubeconfig cannot be read, or cannot be used.
-    pub(in crate::workload::source) async fn connect(kubeconfig: Option<&Path>) -> Result<Self, SourceError> {
+    pub(in crate::workload::providers) async fn connect(kubeconfig: Option<&Path>) -> Result<Self, ProviderError> {
         Self::with_limits(configuration(kubeconfig).await?, Limits::CONTROLLERS, TIMEOUT).await
     }
 
-    async fn with_limits(config: Config, limits: Limits, timeout: Duration) -> Result<Self, SourceError> {
+    async fn with_limits(config: Config, limits: Limits, timeout: Duration) -> Result<Self, ProviderError> {
         let client = client(config, limits, || {}).await?;
         Ok(Self { client, timeout })
     }
 
     /// What the API server says of a controller, and what is wrong if it says nothing. An answer from its cache may be some
     /// seconds old, and costs it little.
-    pub(in crate::workload::source) async fn ask(
+    pub(in crate::workload::providers) async fn ask(
         &self,
         reference: &Reference,
         from_cache: bool,
-    ) -> (Answer, Option<SourceError>) {
+    ) -> (Answer, Option<ProviderError>) {
         let Ok(answer) = timeout(self.timeout, self.get(reference, from_cache)).await else {
-            return (Answer::Failed, Some(SourceError::Timeout(self.timeout)));
+            return (Answer::Failed, Some(ProviderError::Timeout(self.timeout)));
         };
         let error = match answer {
             Ok(text) => match serde_json::from_str::<Object>(&text) {
                 Ok(object) => return (object.metadata.into(), None),
                 Err(error) => {
-                    return (Answer::Failed, Some(SourceError::answer("cannot understand a controller", &error)));
+                    return (Answer::Failed, Some(ProviderError::answer("cannot understand a controller", &error)));
                 }
             },
             Err(error) => error,
@@ -89,7 +89,7 @@ impl Controllers {
             error if cause::<LengthLimitError>(error).is_some() => Answer::Missing,
             _ => Answer::Failed,
         };
-        (answer, Some(SourceError::Answer(description(&error))))
+        (answer, Some(ProviderError::Answer(description(&error))))
     }
 
     async fn get(&self, reference: &Reference, from_cache: bool) -> kube::Result<String> {

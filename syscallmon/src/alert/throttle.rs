@@ -16,23 +16,23 @@ use crate::{
 };
 
 /// Subjects that are remembered.
-const SUBJECTS: Capacity = Capacity::of_entries(16_384);
+const MAX_SUBJECTS: Capacity = Capacity::of_entries(16_384);
 /// Sources whose quotas are remembered.
-const SOURCES: Capacity = Capacity::of_entries(8192);
+const MAX_QUOTAS: Capacity = Capacity::of_entries(8192);
 /// Time between two looks for what can be forgotten.
 const SWEEP: Duration = Duration::from_mins(1);
 
 /// What has a quota of its own. A flood of harmless violations must not hide a critical one, so severities are apart.
-type Source = (Workload, Arc<str>, Severity);
+type QuotaKey = (Workload, Arc<str>, Severity);
 
 #[derive(Debug)]
-pub(super) struct Ledger {
+pub(super) struct AlertThrottle {
     node: Arc<str>,
     rate: RateLimit,
     repeat_interval: Duration,
     /// What was told, for as long as it may be told again.
-    told: FairShare<(Workload, Subject), Told>,
-    quotas: FairShare<Source, Quota>,
+    told: FairShare<(Workload, Subject), LastAlert>,
+    quotas: FairShare<QuotaKey, Quota>,
     /// Of all sources for whose quotas there is no room.
     overflow: Quota,
     suppressed: u64,
@@ -41,21 +41,21 @@ pub(super) struct Ledger {
 
 /// What is to be done with a notice.
 #[derive(Debug)]
-pub(super) struct Verdict {
+pub(super) struct Decision {
     pub(super) record: Record,
     /// Whether everybody is to be told; otherwise only those who want to know that it goes on.
     pub(super) tell: bool,
 }
 
 #[derive(Debug)]
-struct Told {
+struct LastAlert {
     told: Instant,
     noticed: Instant,
 }
 
-impl Ledger {
+impl AlertThrottle {
     pub(super) fn new(node: Arc<str>, rate: RateLimit, repeat_interval: Duration, now: Instant) -> Self {
-        let (told, quotas) = (FairShare::new(SUBJECTS), FairShare::new(SOURCES));
+        let (told, quotas) = (FairShare::new(MAX_SUBJECTS), FairShare::new(MAX_QUOTAS));
         let overflow = Quota::new(rate, repeat_interval);
         Self { node, rate, repeat_interval, told, quotas, overflow, suppressed: 0, swept: now }
     }
@@ -66,7 +66,7 @@ impl Ledger {
     }
 
     /// Takes up a notice.
-    pub(super) fn note(&mut self, Notice { violation, is_new }: Notice, now: Instant) -> Verdict {
+    pub(super) fn note(&mut self, Notice { violation, is_new }: Notice, now: Instant) -> Decision {
         self.sweep(now);
         let key = (violation.workload.clone(), Subject::of(&violation));
         let (content, tell, first) = if let Some(known) = self.told.get_mut(&key) {
@@ -80,7 +80,7 @@ impl Ledger {
             match self.ask(&violation, is_new, now) {
                 Asked::Granted => {
                     // Who is forgotten for lack of room may be told again.
-                    let told = Told { told: now, noticed: now };
+                    let told = LastAlert { told: now, noticed: now };
                     self.told.put(violation.tenant(), violation.severity.into(), key, told, 1);
                     (Content::Violation(Arc::new(violation)), true, true)
                 }
@@ -93,7 +93,7 @@ impl Ledger {
                 }
             }
         };
-        Verdict { record: Record { node: Arc::clone(&self.node), first, content }, tell }
+        Decision { record: Record { node: Arc::clone(&self.node), first, content }, tell }
     }
 
     /// Asks the quota of a violation's source whether it may be told.
@@ -130,18 +130,18 @@ mod tests {
     const HOUR: Duration = Duration::from_hours(1);
 
     struct Test {
-        ledger: Ledger,
+        throttle: AlertThrottle,
         now: Instant,
     }
 
     impl Test {
         fn new(rate: &str) -> Self {
             let now = Instant::now();
-            Self { ledger: Ledger::new("node-1".into(), rate.parse().unwrap(), HOUR, now), now }
+            Self { throttle: AlertThrottle::new("node-1".into(), rate.parse().unwrap(), HOUR, now), now }
         }
 
-        fn note(&mut self, violation: Violation, is_new: bool) -> Verdict {
-            self.ledger.note(Notice { violation, is_new }, self.now)
+        fn note(&mut self, violation: Violation, is_new: bool) -> Decision {
+            self.throttle.note(Notice { violation, is_new }, self.now)
         }
 
         /// How many of these violations are told, and how many summaries.
@@ -153,7 +153,7 @@ mod tests {
                 };
                 self.note(Violation { call, severity, ..violation(workload, "") }, true)
             });
-            let told: Vec<Verdict> = verdicts.filter(|verdict| verdict.tell).collect();
+            let told: Vec<Decision> = verdicts.filter(|verdict| verdict.tell).collect();
             let summaries = told.iter().filter(|told| matches!(told.record.content, Content::Suppressed(_))).count();
             (told.len() - summaries, summaries)
         }
@@ -185,7 +185,7 @@ mod tests {
     fn a_flood_is_told_up_to_its_limit_with_one_summary() {
         let mut test = Test::new("20/10m");
         assert_eq!(test.told("web", 0..400, Severity::Warning), (20, 1));
-        assert_eq!(test.ledger.suppressed(), 380);
+        assert_eq!(test.throttle.suppressed(), 380);
         let again = test.note(violation("web", "mount"), true);
         assert_eq!((again.tell, again.record.first), (true, true), "a critical one is told all the same");
         assert_eq!(test.told("other", 0..5, Severity::Warning), (5, 0), "and other workloads' are");
@@ -212,7 +212,7 @@ mod tests {
              the worst: bpf (x86_64), by sh (pid 4711)"
         );
         test.note(violation("web", "bpf"), false);
-        assert_eq!(test.ledger.suppressed(), 1, "a repeat is no new one");
+        assert_eq!(test.throttle.suppressed(), 1, "a repeat is no new one");
     }
 
     #[test]
@@ -221,7 +221,7 @@ mod tests {
         assert_eq!(test.told("web", 0..20, Severity::Warning), (20, 0));
         test.now += 2 * HOUR;
         assert!(test.note(violation("other", "mount"), true).tell);
-        assert_eq!((test.ledger.told.len(), test.ledger.quotas.len()), (1, 1));
+        assert_eq!((test.throttle.told.len(), test.throttle.quotas.len()), (1, 1));
     }
 
     /// Calls of one ABI that a container makes, each for the first time: how many are told, and the summaries' messages.
@@ -230,8 +230,8 @@ mod tests {
             let syscall = Box::leak(format!("call-{call}").into_boxed_str());
             Violation { call: crate::syscalls::Call { abi, syscall }, ..violation("web", "") }
         });
-        let told: Vec<Verdict> = calls.map(|violation| test.note(violation, true)).filter(|told| told.tell).collect();
-        let is_summary = |told: &&Verdict| matches!(told.record.content, Content::Suppressed(_));
+        let told: Vec<Decision> = calls.map(|violation| test.note(violation, true)).filter(|told| told.tell).collect();
+        let is_summary = |told: &&Decision| matches!(told.record.content, Content::Suppressed(_));
         let summaries: Vec<String> = told.iter().filter(is_summary).map(|told| told.record.message()).collect();
         (told.len() - summaries.len(), summaries)
     }
@@ -287,24 +287,27 @@ mod tests {
     fn quotas_are_bounded_and_nobody_takes_another_s() {
         let mut test = Test::new("1/1h");
         assert!(test.note(violation("web", "mount"), true).tell);
-        for pod in 0..SOURCES.entries + 100 {
+        for pod in 0..MAX_QUOTAS.entries + 100 {
             let name = format!("evil-{pod}").into();
-            let about = crate::workload::Labels::new([
+            let metadata = crate::workload::Labels::new([
                 (crate::workload::Label::Namespace, "evil".into()),
                 (crate::workload::Label::Pod, name),
             ]);
-            test.note(Violation { workload: Workload::Named(about.clone()), about, ..violation("", "mount") }, true);
+            test.note(
+                Violation { workload: Workload::Resolved(metadata.clone()), metadata, ..violation("", "mount") },
+                true,
+            );
         }
-        assert_eq!(test.ledger.quotas.len(), SOURCES.entries);
-        assert_eq!(test.ledger.told.len(), SOURCES.entries + 101);
+        assert_eq!(test.throttle.quotas.len(), MAX_QUOTAS.entries);
+        assert_eq!(test.throttle.told.len(), MAX_QUOTAS.entries + 101);
         let more = test.note(violation("web", "bpf"), true);
         assert!(matches!(more.record.content, Content::Suppressed(_)), "its quota is still known");
         assert_eq!(test.told("evil", 0..1, Severity::Warning).0, 1);
-        let about = crate::workload::Labels::new([(crate::workload::Label::Namespace, "evil".into())]);
+        let metadata = crate::workload::Labels::new([(crate::workload::Label::Namespace, "evil".into())]);
         let warned = (0..100).filter(|call| {
             let workload = Workload::cgroup(format!("/evil-{call}").into());
             let severity = Severity::Info;
-            let notice = Violation { workload, severity, about: about.clone(), ..violation("", "mount") };
+            let notice = Violation { workload, severity, metadata: metadata.clone(), ..violation("", "mount") };
             test.note(notice, true).tell
         });
         assert_eq!(warned.count(), 2, "one, and the summary: what finds no room for a quota is limited all the same");
@@ -355,7 +358,7 @@ mod tests {
                         *count = summary.count;
                     }
                 }
-                prop_assert_eq!(test.ledger.suppressed(), suppressed);
+                prop_assert_eq!(test.throttle.suppressed(), suppressed);
             }
         }
     }

@@ -12,7 +12,7 @@ use tokio::{
 };
 
 /// An answer.
-pub(in crate::workload::source) enum Answer {
+pub(in crate::workload::providers) enum Answer {
     /// A whole one: its status, and its body.
     Whole(u16, String),
     /// These lines of a watch, which ends then.
@@ -26,13 +26,13 @@ pub(in crate::workload::source) enum Answer {
 }
 
 /// Runs until the runtime ends. When it has no more answers, it says nothing.
-pub(in crate::workload::source) struct ApiServer {
+pub(in crate::workload::providers) struct ApiServer {
     requests: Arc<Mutex<Vec<String>>>,
     kubeconfig: NamedTempFile,
 }
 
 impl ApiServer {
-    pub(in crate::workload::source) async fn start(answers: impl IntoIterator<Item = Answer>) -> Self {
+    pub(in crate::workload::providers) async fn start(answers: impl IntoIterator<Item = Answer>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut kubeconfig = NamedTempFile::new().unwrap();
         let address = listener.local_addr().unwrap();
@@ -45,12 +45,12 @@ impl ApiServer {
         Self { requests, kubeconfig }
     }
 
-    pub(in crate::workload::source) fn kubeconfig(&self) -> &std::path::Path {
+    pub(in crate::workload::providers) fn kubeconfig(&self) -> &std::path::Path {
         self.kubeconfig.path()
     }
 
     /// Paths and queries of the requests so far.
-    pub(in crate::workload::source) fn requests(&self) -> Vec<String> {
+    pub(in crate::workload::providers) fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }
 }

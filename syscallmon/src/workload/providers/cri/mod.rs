@@ -14,10 +14,10 @@ use std::{
     time::Duration,
 };
 
-use super::{SocketChoice, SourceError, Sources, socket::Runtime};
+use super::{ProviderError, SocketChoice, Sources, socket::Runtime};
 use crate::workload::{
     Api,
-    facts::{CONTAINER_NAME_LABEL, ContainerFacts, ContainerId, PAUSE_NAME, PodFacts, text},
+    metadata::{CONTAINER_NAME_LABEL, ContainerId, ContainerInfo, PAUSE_NAME, PodInfo, text},
 };
 use connection::Connection;
 use messages::{Container, Image, Sandbox, SandboxMetadata};
@@ -35,7 +35,7 @@ pub(super) struct Cri {
 
 impl Cri {
     /// The connection, which is to be put back after a success only.
-    async fn connect(&mut self) -> Result<Connection, SourceError> {
+    async fn connect(&mut self) -> Result<Connection, ProviderError> {
         match self.connection.take().filter(Connection::is_open) {
             Some(connection) => Ok(connection),
             None => Connection::open(&self.socket, self.timeout).await,
@@ -60,7 +60,7 @@ impl Runtime for Cri {
     }
 
     /// Whether somebody serves the CRI there.
-    async fn check(&mut self) -> Result<(), SourceError> {
+    async fn check(&mut self) -> Result<(), ProviderError> {
         self.connection = Some(self.connect().await?);
         Ok(())
     }
@@ -73,7 +73,7 @@ impl Runtime for Cri {
     /// # Errors
     ///
     /// When nobody listens, or a call fails or takes longer than 5 s. The next look-up connects anew.
-    async fn look_up(&mut self, ids: &[ContainerId]) -> Result<Vec<ContainerFacts>, SourceError> {
+    async fn look_up(&mut self, ids: &[ContainerId]) -> Result<Vec<ContainerInfo>, ProviderError> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
@@ -96,7 +96,7 @@ struct Node {
 }
 
 impl Node {
-    async fn ask(connection: &mut Connection, ids: &[ContainerId]) -> Result<Self, SourceError> {
+    async fn ask(connection: &mut Connection, ids: &[ContainerId]) -> Result<Self, ProviderError> {
         let wanted: HashSet<&str> = ids.iter().map(|id| &**id).collect();
         let mut node = Self {
             runtime: Arc::clone(connection.runtime()),
@@ -115,14 +115,14 @@ impl Node {
         Ok(node)
     }
 
-    fn facts(&self, id: &ContainerId) -> Option<ContainerFacts> {
+    fn facts(&self, id: &ContainerId) -> Option<ContainerInfo> {
         let container = self.containers.get(&**id).map(|container| self.container(id, container));
         container.or_else(|| Some(self.sandbox(id, self.sandboxes.get(&**id)?)))
     }
 
-    fn container(&self, id: &ContainerId, container: &Container) -> ContainerFacts {
+    fn container(&self, id: &ContainerId, container: &Container) -> ContainerInfo {
         let sandbox = self.sandboxes.get(&container.pod_sandbox_id);
-        ContainerFacts {
+        ContainerInfo {
             id: Arc::clone(id),
             name: container.name().unwrap_or_else(|| Arc::clone(id)),
             pod: sandbox.and_then(Sandbox::pod).or_else(|| container.pod()),
@@ -133,8 +133,8 @@ impl Node {
     }
 
     /// The pause container has the id of its sandbox.
-    fn sandbox(&self, id: &ContainerId, sandbox: &Sandbox) -> ContainerFacts {
-        ContainerFacts {
+    fn sandbox(&self, id: &ContainerId, sandbox: &Sandbox) -> ContainerInfo {
+        ContainerInfo {
             id: Arc::clone(id),
             name: PAUSE_NAME.into(),
             pod: sandbox.pod(),
@@ -157,8 +157,8 @@ impl Container {
         name.or_else(|| self.labels.get(CONTAINER_NAME_LABEL).and_then(|name| text(name)))
     }
 
-    fn pod(&self) -> Option<PodFacts> {
-        PodFacts::from_labels(&self.labels)
+    fn pod(&self) -> Option<PodInfo> {
+        PodInfo::from_labels(&self.labels)
     }
 
     /// As whoever started it named it, or its id; empty when neither is known.
@@ -169,14 +169,14 @@ impl Container {
 }
 
 impl Sandbox {
-    fn pod(&self) -> Option<PodFacts> {
-        self.metadata.as_ref().and_then(SandboxMetadata::pod).or_else(|| PodFacts::from_labels(&self.labels))
+    fn pod(&self) -> Option<PodInfo> {
+        self.metadata.as_ref().and_then(SandboxMetadata::pod).or_else(|| PodInfo::from_labels(&self.labels))
     }
 }
 
 impl SandboxMetadata {
-    fn pod(&self) -> Option<PodFacts> {
-        Some(PodFacts { uid: text(&self.uid)?, namespace: text(&self.namespace)?, name: text(&self.name)? })
+    fn pod(&self) -> Option<PodInfo> {
+        Some(PodInfo { uid: text(&self.uid)?, namespace: text(&self.namespace)?, name: text(&self.name)? })
     }
 }
 
@@ -200,7 +200,7 @@ fn by_id<T>(items: Vec<T>, id: impl Fn(&T) -> &String) -> HashMap<String, T> {
 
 /// What `fuzz/` puts lists of containers, sandboxes and images into: facts of everybody in them.
 #[cfg(fuzzing)]
-pub fn facts(containers: &[u8], sandboxes: &[u8], images: &[u8]) -> Option<Vec<ContainerFacts>> {
+pub fn facts(containers: &[u8], sandboxes: &[u8], images: &[u8]) -> Option<Vec<ContainerInfo>> {
     let messages::Containers { containers } = messages::decode(containers).ok()?;
     let messages::Sandboxes { items } = messages::decode(sandboxes).ok()?;
     let messages::Images { images } = messages::decode(images).ok()?;

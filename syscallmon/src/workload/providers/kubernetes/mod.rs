@@ -38,11 +38,11 @@ pub(super) use self::controllers::Controllers;
 pub use self::controllers::controller_texts;
 pub use self::pod::Pod;
 use self::{
-    failure::{Failure, description},
+    failure::{ApiFailure, description},
     pod::PodObject,
     token::Token,
 };
-use super::SourceError;
+use super::ProviderError;
 use crate::{
     blocking::{self, BlockingError, FILE_TIMEOUT, Work},
     files,
@@ -73,7 +73,7 @@ pub enum PodChange {
     Applied(Pod),
     /// It is gone.
     Deleted {
-        /// Its UID, as in the `PodFacts`.
+        /// Its UID, as in the `PodInfo`.
         uid: Arc<str>,
     },
     /// The list is complete.
@@ -134,7 +134,7 @@ impl Kubernetes {
         kubeconfig: Option<&Path>,
         node: &str,
         answered: impl Fn() + Clone + Send + Sync + 'static,
-    ) -> Result<Self, SourceError> {
+    ) -> Result<Self, ProviderError> {
         let config = configuration(kubeconfig).await?;
         Self::with_limits(config, node, Limits::DEFAULT, DefaultBackoff::default(), answered).await
     }
@@ -145,14 +145,14 @@ impl Kubernetes {
         limits: Limits,
         delays: impl Iterator<Item = Duration> + Send + 'static,
         answered: impl Fn() + Clone + Send + Sync + 'static,
-    ) -> Result<Self, SourceError> {
+    ) -> Result<Self, ProviderError> {
         let client = client(config, limits, answered).await?;
         Ok(Self { pods: Api::all(client), node: node.into(), limits, delays: Box::new(delays) })
     }
 
     /// Watches for ever. `change` is told of every change; `failed` once of each failure, after which it goes on by itself: where
     /// it was if that is possible, otherwise with a new list.
-    pub(super) async fn watch(mut self, mut change: impl FnMut(PodChange), mut failed: impl FnMut(SourceError)) {
+    pub(super) async fn watch(mut self, mut change: impl FnMut(PodChange), mut failed: impl FnMut(ProviderError)) {
         let mut in_pages = false;
         loop {
             let failure = self.watch_until_lost(in_pages, &mut change, &mut failed).await;
@@ -165,8 +165,8 @@ impl Kubernetes {
         &mut self,
         in_pages: bool,
         change: &mut impl FnMut(PodChange),
-        failed: &mut impl FnMut(SourceError),
-    ) -> Failure {
+        failed: &mut impl FnMut(ProviderError),
+    ) -> ApiFailure {
         let mut events = pin!(watcher(self.pods.clone(), self.request(in_pages)));
         let (mut is_listing, mut has_changes) = (false, false);
         loop {
@@ -206,7 +206,7 @@ impl Kubernetes {
 /// # Errors
 ///
 /// When the service account or the kubeconfig cannot be read, or cannot be used.
-pub async fn connect(kubeconfig: Option<&Path>) -> Result<Client, SourceError> {
+pub async fn connect(kubeconfig: Option<&Path>) -> Result<Client, ProviderError> {
     let config = configuration(kubeconfig).await?;
     client(config, Limits::SHORT, || {}).await
 }
@@ -216,47 +216,47 @@ pub async fn connect(kubeconfig: Option<&Path>) -> Result<Client, SourceError> {
 /// # Errors
 ///
 /// What `run` would report.
-pub async fn can_list_pods(kubeconfig: Option<&Path>, node: &str) -> Result<(), SourceError> {
+pub async fn can_list_pods(kubeconfig: Option<&Path>, node: &str) -> Result<(), ProviderError> {
     let pods: Api<PodObject> = Api::all(connect(kubeconfig).await?);
     let one = ListParams::default().fields(&format!("spec.nodeName={node}")).limit(1);
     let Err(error) = pods.list(&one).await else { return Ok(()) };
-    let failure = Failure::from(watcher::Error::InitialListFailed(error));
-    Err(failure.to_report().unwrap_or_else(|| SourceError::Answer("the list has expired".to_owned())))
+    let failure = ApiFailure::from(watcher::Error::InitialListFailed(error));
+    Err(failure.to_report().unwrap_or_else(|| ProviderError::Answer("the list has expired".to_owned())))
 }
 
 /// As a kubeconfig says, or else the service account.
-async fn configuration(kubeconfig: Option<&Path>) -> Result<Config, SourceError> {
+async fn configuration(kubeconfig: Option<&Path>) -> Result<Config, ProviderError> {
     let (path, runtime) = (kubeconfig.map(Path::to_owned), Handle::current());
     let key = path.as_ref().map_or_else(|| "service account".into(), |path| path.to_string_lossy().into_owned());
     let read = move || {
         let Some(path) = path else {
-            return Config::incluster().map_err(|error| SourceError::Answer(description(&error)));
+            return Config::incluster().map_err(|error| ProviderError::Answer(description(&error)));
         };
         let options = KubeConfigOptions::default();
-        let unreadable = |error: std::io::Error| SourceError::Answer(format!("{}: {error}", path.display()));
+        let unreadable = |error: std::io::Error| ProviderError::Answer(format!("{}: {error}", path.display()));
         // No pipe and no endless file; kube reads it anew, and what it names.
         files::read(&path).map_err(unreadable)?;
         let file = Kubeconfig::read_from(&path);
         let config = file.and_then(|file| runtime.block_on(Config::from_custom_kubeconfig(file, &options)));
-        config.map_err(|error| SourceError::Answer(description(&error)))
+        config.map_err(|error| ProviderError::Answer(description(&error)))
     };
     blocking::run(Work::Kubeconfig, &key, FILE_TIMEOUT, read).await.map_err(|error| hangs(&error))?
 }
 
-fn hangs(error: &BlockingError) -> SourceError {
-    SourceError::Answer(format!("cannot read the kubeconfig or its files: {error}"))
+fn hangs(error: &BlockingError) -> ProviderError {
+    ProviderError::Answer(format!("cannot read the kubeconfig or its files: {error}"))
 }
 
 /// The next event. A list has to come in time; a watch may be silent, and kube asks for it anew every 290 s.
 async fn next(
     events: &mut (impl Stream<Item = watcher::Result<Event<PodObject>>> + Unpin),
     within: Option<Duration>,
-) -> Result<Event<PodObject>, Failure> {
+) -> Result<Event<PodObject>, ApiFailure> {
     let event = match within {
-        Some(time) => timeout(time, events.next()).await.map_err(|_| Failure::Slow(time))?,
+        Some(time) => timeout(time, events.next()).await.map_err(|_| ApiFailure::Slow(time))?,
         None => events.next().await,
     };
-    event.unwrap_or(Err(watcher::Error::NoResourceVersion)).map_err(Failure::from)
+    event.unwrap_or(Err(watcher::Error::NoResourceVersion)).map_err(ApiFailure::from)
 }
 
 /// A client that keeps the limits. Certificates are read, and a kubeconfig's command is run, in a thread with a deadline.
@@ -264,13 +264,13 @@ async fn client(
     mut config: Config,
     limits: Limits,
     answered: impl Fn() + Clone + Send + Sync + 'static,
-) -> Result<Client, SourceError> {
+) -> Result<Client, ProviderError> {
     config.read_timeout = Some(limits.silence);
     config.reset_reader_on_write = true;
     // Each failure is told and waited for here.
     config.default_retry = false;
     let token = match config.auth_info.token_file.take().filter(|_| config.auth_info.token.is_none()) {
-        Some(file) => Some(Token::watch(file.into()).await.map_err(SourceError::Answer)?),
+        Some(file) => Some(Token::watch(file.into()).await.map_err(ProviderError::Answer)?),
         None => None,
     };
     let runtime = Handle::current();
@@ -292,7 +292,7 @@ async fn client(
         Ok(builder.with_layer(&RateLimitLayer::new(limits.requests, limits.period)).build())
     };
     let client = blocking::run(Work::Kubeconfig, &key, FILE_TIMEOUT, build).await.map_err(|error| hangs(&error))?;
-    client.map_err(|error: kube::Error| SourceError::Answer(description(&error)))
+    client.map_err(|error: kube::Error| ProviderError::Answer(description(&error)))
 }
 
 /// `None` for a pod without a UID, which no API server sends.

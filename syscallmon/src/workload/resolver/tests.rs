@@ -3,7 +3,7 @@
 use super::*;
 use crate::workload::{
     owner::tests::controller,
-    source::{Pod, PodChange, SourceName},
+    providers::{Pod, PodChange, ProviderName},
 };
 
 const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -13,17 +13,17 @@ fn rules() -> Rules {
     Rules { labels: Label::DEFAULT.to_vec(), keep: Vec::new(), drop: Vec::new(), pause: false, group_transient: true }
 }
 
-fn naming(rules: Rules) -> Naming {
-    Naming::new(Directory::default(), rules, "node1".into())
+fn resolver(rules: Rules) -> WorkloadResolver {
+    WorkloadResolver::new(MetadataCache::default(), rules, "node1".into())
 }
 
 fn path() -> Arc<str> {
     format!("/kubepods/burstable/pod{UID}/{ID}/inner").into()
 }
 
-fn pod() -> PodFacts {
+fn pod() -> PodInfo {
     let [uid, namespace, name] = [UID, "shop", "web-1"].map(Arc::from);
-    PodFacts { uid, namespace, name }
+    PodInfo { uid, namespace, name }
 }
 
 /// The pod as the API server has it, with a controller.
@@ -33,26 +33,26 @@ fn owned() -> Pod {
 }
 
 /// A runtime tells of the container.
-fn tell(naming: &Naming, pod: Option<PodFacts>, is_pause: bool) {
+fn tell(resolver: &WorkloadResolver, pod: Option<PodInfo>, is_pause: bool) {
     let [id, name, runtime] = [ID, "httpd", "containerd"].map(Arc::from);
-    let facts = ContainerFacts { id, name, pod, image: Some("nginx:1".into()), runtime, is_pause };
-    naming.directory().answered(SourceName::Cri, &[], vec![facts]);
+    let facts = ContainerInfo { id, name, pod, image: Some("nginx:1".into()), runtime, is_pause };
+    resolver.cache().answered(ProviderName::Cri, &[], vec![facts]);
 }
 
 /// What the cgroup is called once a runtime has told.
-fn told(rules: Rules, pod: Option<PodFacts>, is_pause: bool) -> String {
-    let mut naming = naming(rules);
-    naming.name(1, &path());
-    tell(&naming, pod, is_pause);
-    assert!(naming.refresh() && !naming.refresh());
-    naming.name(1, &path()).workload.to_string()
+fn told(rules: Rules, pod: Option<PodInfo>, is_pause: bool) -> String {
+    let mut resolver = resolver(rules);
+    resolver.name(1, &path());
+    tell(&resolver, pod, is_pause);
+    assert!(resolver.refresh() && !resolver.refresh());
+    resolver.name(1, &path()).workload.to_string()
 }
 
 #[test]
 fn a_container_is_called_by_its_path_until_somebody_tells() {
-    let mut naming = naming(rules());
-    let unresolved = naming.name(1, &path()).workload.clone();
-    assert!(matches!(&unresolved, Workload::Unresolved(place) if place.path().ends_with(ID)));
+    let mut resolver = resolver(rules());
+    let unresolved = resolver.name(1, &path()).workload.clone();
+    assert!(matches!(&unresolved, Workload::Unresolved(identity) if identity.path().ends_with(ID)));
     assert_eq!(told(rules(), Some(pod()), false), "shop/web-1/httpd");
     assert_eq!(told(rules(), None, false), "httpd");
 }
@@ -80,36 +80,42 @@ fn what_is_not_kept_or_is_dropped_is_one() {
 fn labels_are_those_that_were_asked_for() {
     let labels = vec![Label::Image, Label::Namespace, Label::Cgroup];
     assert_eq!(told(Rules { labels: labels.clone(), ..rules() }, Some(pod()), false), "shop/nginx:1");
-    let mut naming = naming(Rules { labels, ..rules() });
-    assert_eq!(naming.name(2, &"/system.slice/cron.service".into()).workload.to_string(), "/system.slice/cron.service");
+    let mut resolver = resolver(Rules { labels, ..rules() });
+    assert_eq!(
+        resolver.name(2, &"/system.slice/cron.service".into()).workload.to_string(),
+        "/system.slice/cron.service"
+    );
 }
 
 #[test]
 fn transient_units_are_called_by_their_group_unless_told_apart() {
     let session = |id: u32| Arc::from(format!("/user.slice/user-1000.slice/session-{id}.scope"));
-    let mut grouped = naming(rules());
+    let mut grouped = resolver(rules());
     let named = grouped.name(1, &session(1)).clone();
     assert_eq!(named.workload.to_string(), "/user.slice/user-1000.slice/session-*.scope");
-    assert_eq!(named.about.get(Label::Cgroup).map(AsRef::as_ref), Some("/user.slice/user-1000.slice/session-*.scope"));
+    assert_eq!(
+        named.metadata.get(Label::Cgroup).map(AsRef::as_ref),
+        Some("/user.slice/user-1000.slice/session-*.scope")
+    );
     assert_eq!(*grouped.name(2, &session(2)), named);
-    let mut apart = naming(Rules { group_transient: false, ..rules() });
+    let mut apart = resolver(Rules { group_transient: false, ..rules() });
     assert_eq!(apart.name(1, &session(1)).workload.to_string(), *session(1));
 }
 
 #[test]
 fn all_that_is_known_is_told_besides() {
-    let mut naming = naming(rules());
-    naming.name(1, &path());
-    tell(&naming, Some(pod()), false);
-    naming.directory().pod_changed(PodChange::Applied(owned()));
-    naming.refresh();
-    let about: Vec<String> =
-        naming.name(1, &path()).about.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let mut resolver = resolver(rules());
+    resolver.name(1, &path());
+    tell(&resolver, Some(pod()), false);
+    resolver.cache().pod_changed(PodChange::Applied(owned()));
+    resolver.refresh();
+    let metadata: Vec<String> =
+        resolver.name(1, &path()).metadata.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let id = format!("container_id=containerd://{ID}");
     let cgroup = format!("cgroup=/kubepods/burstable/pod{UID}/{ID}");
     let uid = format!("pod_uid={UID}");
     assert_eq!(
-        about,
+        metadata,
         [
             "namespace=shop",
             "pod=web-1",
@@ -128,45 +134,45 @@ fn all_that_is_known_is_told_besides() {
 
 #[test]
 fn a_container_keeps_its_owner_when_its_pod_is_deleted() {
-    let mut naming = naming(Rules { labels: vec![Label::Owner], ..rules() });
-    naming.directory().pod_changed(PodChange::Applied(owned()));
-    naming.name(1, &path());
-    tell(&naming, Some(pod()), false);
-    naming.refresh();
-    assert_eq!(naming.name(1, &path()).workload.to_string(), "web");
-    naming.directory().pod_changed(PodChange::Deleted { uid: UID.into() });
-    assert!(naming.refresh());
-    assert_eq!(naming.name(1, &path()).workload.to_string(), "web");
+    let mut resolver = resolver(Rules { labels: vec![Label::Owner], ..rules() });
+    resolver.cache().pod_changed(PodChange::Applied(owned()));
+    resolver.name(1, &path());
+    tell(&resolver, Some(pod()), false);
+    resolver.refresh();
+    assert_eq!(resolver.name(1, &path()).workload.to_string(), "web");
+    resolver.cache().pod_changed(PodChange::Deleted { uid: UID.into() });
+    assert!(resolver.refresh());
+    assert_eq!(resolver.name(1, &path()).workload.to_string(), "web");
 }
 
 #[test]
 fn a_pod_that_is_taken_from_its_owner_has_none() {
-    let mut naming = naming(Rules { labels: vec![Label::Owner, Label::Pod], ..rules() });
-    naming.directory().pod_changed(PodChange::Applied(owned()));
-    naming.name(1, &path());
-    tell(&naming, Some(pod()), false);
-    naming.refresh();
-    assert_eq!(naming.name(1, &path()).workload.to_string(), "web-1/web");
-    naming.directory().pod_changed(PodChange::Applied(Pod { controller: None, ..owned() }));
-    assert!(naming.refresh());
-    assert_eq!(naming.name(1, &path()).workload.to_string(), "web-1");
+    let mut resolver = resolver(Rules { labels: vec![Label::Owner, Label::Pod], ..rules() });
+    resolver.cache().pod_changed(PodChange::Applied(owned()));
+    resolver.name(1, &path());
+    tell(&resolver, Some(pod()), false);
+    resolver.refresh();
+    assert_eq!(resolver.name(1, &path()).workload.to_string(), "web-1/web");
+    resolver.cache().pod_changed(PodChange::Applied(Pod { controller: None, ..owned() }));
+    assert!(resolver.refresh());
+    assert_eq!(resolver.name(1, &path()).workload.to_string(), "web-1");
 }
 
 #[test]
 fn what_is_told_apart_by_its_owner_waits_for_the_api() {
-    let waits = |mut naming: Naming| {
-        naming.directory().set_status(SourceName::Kubernetes, None);
-        naming.name(1, &path());
-        tell(&naming, Some(pod()), false);
-        naming.refresh();
-        matches!(naming.name(1, &path()).workload, Workload::Unresolved(_))
+    let waits = |mut resolver: WorkloadResolver| {
+        resolver.cache().set_status(ProviderName::Kubernetes, None);
+        resolver.name(1, &path());
+        tell(&resolver, Some(pod()), false);
+        resolver.refresh();
+        matches!(resolver.name(1, &path()).workload, Workload::Unresolved(_))
     };
     let by_policies = |use_owner| {
-        let mut naming = naming(rules());
-        naming.policies_use_owner(use_owner);
-        naming
+        let mut resolver = resolver(rules());
+        resolver.policies_use_owner(use_owner);
+        resolver
     };
-    assert!(waits(naming(Rules { labels: vec![Label::Owner], ..rules() })));
+    assert!(waits(resolver(Rules { labels: vec![Label::Owner], ..rules() })));
     assert!(waits(by_policies(true)) && !waits(by_policies(false)));
 }
 
@@ -177,15 +183,15 @@ fn selecting(keep: &str, drop: &str) -> Rules {
 }
 
 /// What a container is that has waited for its name for so long, where these sources answer, or fail to.
-fn unnamed(rules: Rules, waited: Duration, sources: &[(SourceName, bool)]) -> String {
-    let mut naming = naming(rules);
+fn unnamed(rules: Rules, waited: Duration, sources: &[(ProviderName, bool)]) -> String {
+    let mut resolver = resolver(rules);
     for &(source, is_up) in sources {
-        naming.directory().set_status(source, (!is_up).then(|| "gone".to_owned()));
+        resolver.cache().set_status(source, (!is_up).then(|| "gone".to_owned()));
     }
-    naming.name(1, &path());
-    naming.directory().age(&ID.into(), waited);
-    let place = Arc::new(Place::of(&path()));
-    match naming.of_place(&place).workload {
+    resolver.name(1, &path());
+    resolver.cache().age(&ID.into(), waited);
+    let identity = Arc::new(CgroupIdentity::of(&path()));
+    match resolver.of_identity(&identity).workload {
         Workload::Unresolved(_) => "unresolved".to_owned(),
         workload => workload.to_string(),
     }
@@ -193,7 +199,7 @@ fn unnamed(rules: Rules, waited: Duration, sources: &[(SourceName, bool)]) -> St
 
 #[test]
 fn a_container_without_a_name_is_dropped_by_what_is_known_of_it() {
-    let (up, long) = ([(SourceName::Cri, true)], PATIENCE);
+    let (up, long) = ([(ProviderName::Cri, true)], NAME_TIMEOUT);
     let uid = format!(r#"pod_uid="{UID}""#);
     let dropped = "(dropped)";
     for (keep, drop, at_once, in_the_end) in [
@@ -212,51 +218,54 @@ fn a_container_without_a_name_is_dropped_by_what_is_known_of_it() {
         assert_eq!(unnamed(rules(), Duration::ZERO, &up), at_once, "{keep} {drop}");
         assert_eq!(unnamed(rules(), long, &up), in_the_end, "{keep} {drop}, in the end");
         assert_eq!(unnamed(rules(), Duration::ZERO, &[]), in_the_end, "{keep} {drop}, without sources");
-        let failing = [(SourceName::Cri, true), (SourceName::Kubernetes, false)];
+        let failing = [(ProviderName::Cri, true), (ProviderName::Kubernetes, false)];
         assert_eq!(unnamed(rules(), long, &failing), at_once, "{keep} {drop}: a dead source hides nothing");
     }
 }
 
 #[test]
 fn a_dropped_container_is_decided_anew_when_its_name_comes() {
-    let mut naming = naming(selecting(r#"namespace="shop""#, ""));
-    assert_eq!(naming.name(1, &path()).workload, Workload::Dropped);
-    tell(&naming, Some(pod()), false);
-    assert!(naming.refresh());
-    assert_eq!(naming.name(1, &path()).workload.to_string(), "shop/web-1/httpd");
-    assert_eq!(naming.take_renamed(), [1], "what it did before is in another workload");
+    let mut resolver = resolver(selecting(r#"namespace="shop""#, ""));
+    assert_eq!(resolver.name(1, &path()).workload, Workload::Dropped);
+    tell(&resolver, Some(pod()), false);
+    assert!(resolver.refresh());
+    assert_eq!(resolver.name(1, &path()).workload.to_string(), "shop/web-1/httpd");
+    assert_eq!(resolver.take_renamed(), [1], "what it did before is in another workload");
 }
 
 #[test]
 fn a_renamed_container_is_another_workload() {
-    let mut naming = naming(rules());
-    naming.name(1, &path());
-    let tell = |naming: &Naming, name: &str| {
+    let mut resolver = resolver(rules());
+    resolver.name(1, &path());
+    let tell = |resolver: &WorkloadResolver, name: &str| {
         let [id, name, runtime] = [ID, name, "docker"].map(Arc::from);
-        let facts = ContainerFacts { id, name, pod: None, image: None, runtime, is_pause: false };
-        naming.directory().answered(SourceName::Docker, &[], vec![facts]);
+        let facts = ContainerInfo { id, name, pod: None, image: None, runtime, is_pause: false };
+        resolver.cache().answered(ProviderName::Docker, &[], vec![facts]);
     };
-    tell(&naming, "web");
-    naming.refresh();
-    assert_eq!((naming.name(1, &path()).workload.to_string(), naming.take_renamed()), ("web".to_owned(), vec![]));
-    tell(&naming, "web_old");
-    assert!(naming.refresh());
-    assert_eq!((naming.name(1, &path()).workload.to_string(), naming.take_renamed()), ("web_old".to_owned(), vec![1]));
+    tell(&resolver, "web");
+    resolver.refresh();
+    assert_eq!((resolver.name(1, &path()).workload.to_string(), resolver.take_renamed()), ("web".to_owned(), vec![]));
+    tell(&resolver, "web_old");
+    assert!(resolver.refresh());
+    assert_eq!(
+        (resolver.name(1, &path()).workload.to_string(), resolver.take_renamed()),
+        ("web_old".to_owned(), vec![1])
+    );
 }
 
 #[test]
 fn what_a_path_tells_of_an_unnamed_container_is_written_as_its_source_will() {
-    let mut naming = naming(rules());
+    let mut resolver = resolver(rules());
     let path: Arc<str> = format!("/system.slice/docker-{ID}.scope").into();
-    let about = naming.name(1, &path).about.clone();
-    assert_eq!(about.get(Label::ContainerId).map(ToString::to_string), Some(format!("docker://{ID}")));
-    assert_eq!(about.get(Label::Runtime).map(AsRef::as_ref), Some("docker"));
+    let metadata = resolver.name(1, &path).metadata.clone();
+    assert_eq!(metadata.get(Label::ContainerId).map(ToString::to_string), Some(format!("docker://{ID}")));
+    assert_eq!(metadata.get(Label::Runtime).map(AsRef::as_ref), Some("docker"));
 }
 
 #[test]
 fn cgroups_that_are_gone_are_forgotten_with_their_containers() {
-    let mut naming = naming(rules());
-    naming.name(1, &path());
-    naming.forget(&[1], [].into_iter());
-    assert!(naming.cgroups.is_empty());
+    let mut resolver = resolver(rules());
+    resolver.name(1, &path());
+    resolver.forget(&[1], [].into_iter());
+    assert!(resolver.cgroups.is_empty());
 }

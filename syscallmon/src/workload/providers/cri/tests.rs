@@ -170,15 +170,15 @@ fn node(path: &str) -> Answer {
     }
 }
 
-fn pod(uid: &str, namespace: &str, name: &str) -> PodFacts {
-    PodFacts { uid: uid.into(), namespace: namespace.into(), name: name.into() }
+fn pod(uid: &str, namespace: &str, name: &str) -> PodInfo {
+    PodInfo { uid: uid.into(), namespace: namespace.into(), name: name.into() }
 }
 
 #[tokio::test]
 async fn a_container_of_kubelet_takes_one_call() {
     let server = Server::start(node);
     let mut cri = server.cri();
-    let expected = ContainerFacts {
+    let expected = ContainerInfo {
         id: id('a'),
         name: "a".into(),
         pod: Some(pod("0-0", "label", "label-0")),
@@ -234,7 +234,7 @@ async fn refusals_are_errors_with_their_reason() {
     let error = Server::start(|_| refusal(2)).cri().look_up(&[id('a')]).await.unwrap_err();
     assert!(error.to_string().contains("Version") && error.to_string().contains("because"), "{error}");
     let error = Server::start(|_| refusal(4)).cri().look_up(&[id('a')]).await.unwrap_err();
-    assert!(matches!(error, SourceError::Timeout(SHORT)), "the runtime may see the deadline first");
+    assert!(matches!(error, ProviderError::Timeout(SHORT)), "the runtime may see the deadline first");
 }
 
 #[tokio::test]
@@ -266,10 +266,10 @@ async fn garbage_is_an_error() {
     for bytes in answers {
         let server = Server::start(move |path| if path.ends_with("Version") { node(path) } else { raw(bytes.into()) });
         let answer = server.cri().look_up(&[id('a')]).await;
-        assert!(matches!(answer, Err(SourceError::Answer(_))), "{bytes:?}: {answer:?}");
+        assert!(matches!(answer, Err(ProviderError::Answer(_))), "{bytes:?}: {answer:?}");
     }
     let html = |_: &str| Response::new(Full::from("<html>").boxed());
-    assert!(matches!(Server::start(html).cri().look_up(&[id('a')]).await, Err(SourceError::Answer(_))));
+    assert!(matches!(Server::start(html).cri().look_up(&[id('a')]).await, Err(ProviderError::Answer(_))));
 }
 
 /// Serves fixed bytes to whoever connects, then nothing.
@@ -290,7 +290,7 @@ fn plain(bytes: &'static [u8]) -> TempDir {
 async fn another_protocol_is_an_error() {
     let dir = plain(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
     let answer = cri(dir.path().join("s")).look_up(&[id('a')]).await;
-    assert!(matches!(answer, Err(SourceError::Answer(_))), "{answer:?}");
+    assert!(matches!(answer, Err(ProviderError::Answer(_))), "{answer:?}");
 }
 
 #[tokio::test]
@@ -298,7 +298,7 @@ async fn a_runtime_that_hangs_is_not_waited_for() {
     let dir = plain(b"");
     let start = Instant::now();
     let answer = cri(dir.path().join("s")).look_up(&[id('a')]).await;
-    assert!(matches!(answer, Err(SourceError::Timeout(SHORT))), "{answer:?}");
+    assert!(matches!(answer, Err(ProviderError::Timeout(SHORT))), "{answer:?}");
     assert!(start.elapsed() < 5 * SHORT);
 }
 
@@ -306,12 +306,12 @@ async fn a_runtime_that_hangs_is_not_waited_for() {
 async fn a_runtime_that_comes_back_is_asked_again() {
     let dir = tempfile::tempdir().unwrap();
     let mut cri = cri(dir.path().join("s"));
-    assert!(matches!(cri.look_up(&[id('a')]).await, Err(SourceError::Connect(_))));
+    assert!(matches!(cri.look_up(&[id('a')]).await, Err(ProviderError::Connect(_))));
     let server = Server::start_in(dir, node);
     assert_eq!(cri.look_up(&[id('a')]).await.unwrap().len(), 1);
     let dir = server.stop();
     tokio::time::sleep(SHORT).await;
-    assert!(matches!(cri.look_up(&[id('a')]).await, Err(SourceError::Connect(_))));
+    assert!(matches!(cri.look_up(&[id('a')]).await, Err(ProviderError::Connect(_))));
     let _server = Server::start_in(dir, node);
     assert_eq!(cri.look_up(&[id('a')]).await.unwrap().len(), 1);
 }
@@ -335,7 +335,7 @@ impl Body for Endless {
 }
 
 /// What comes of a list that begins so and goes on in zeros, and how much of it was taken.
-async fn endless(head: Bytes) -> (Result<Vec<ContainerFacts>, SourceError>, usize) {
+async fn endless(head: Bytes) -> (Result<Vec<ContainerInfo>, ProviderError>, usize) {
     let sent = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&sent);
     let server = Server::start(move |path| {
@@ -351,11 +351,11 @@ async fn endless(head: Bytes) -> (Result<Vec<ContainerFacts>, SourceError>, usiz
 #[tokio::test]
 async fn of_an_endless_answer_little_is_read() {
     let (answer, sent) = endless(framed(1 << 30, &[])).await;
-    assert!(matches!(answer, Err(SourceError::Answer(_))), "{answer:?}");
+    assert!(matches!(answer, Err(ProviderError::Answer(_))), "{answer:?}");
     assert!(sent < 8 << 20, "a message that is too long is refused by its length: {sent}");
     // Empty messages one after the other.
     let (answer, sent) = endless(Bytes::new()).await;
-    assert!(matches!(answer, Err(SourceError::Answer(_))), "{answer:?}");
+    assert!(matches!(answer, Err(ProviderError::Answer(_))), "{answer:?}");
     assert!(sent < MAX_ANSWER_BYTES + (8 << 20), "{sent}");
 }
 

@@ -25,8 +25,8 @@ use tower::{service_fn, util::BoxService};
 
 use super::messages::{Container, Containers, Image, Images, Sandbox, Sandboxes, Version, decode};
 use crate::workload::{
-    facts::text,
-    source::{SourceError, socket::connect},
+    metadata::text,
+    providers::{ProviderError, socket::connect},
 };
 
 /// The longest answer, in bytes: what kubelet takes (`maxMsgSize` in `k8s.io/cri-client`).
@@ -53,7 +53,7 @@ impl Connection {
     /// # Errors
     ///
     /// When nobody listens, or who does is no runtime.
-    pub(super) async fn open(socket: &Path, timeout: Duration) -> Result<Self, SourceError> {
+    pub(super) async fn open(socket: &Path, timeout: Duration) -> Result<Self, ProviderError> {
         let mut rpc = Rpc::open(socket, timeout).await?;
         for api in APIS {
             rpc.api = api;
@@ -61,7 +61,7 @@ impl Connection {
                 return Ok(Self { rpc, runtime: text(&runtime_name).unwrap_or_else(|| "unknown".into()) });
             }
         }
-        Err(SourceError::Absent(
+        Err(ProviderError::Absent(
             "no CRI at this socket: containerd serves it unless its plugin `cri` is disabled".into(),
         ))
     }
@@ -81,7 +81,7 @@ impl Connection {
     /// # Errors
     ///
     /// When the call fails.
-    pub(super) async fn containers(&mut self) -> Result<Vec<Container>, SourceError> {
+    pub(super) async fn containers(&mut self) -> Result<Vec<Container>, ProviderError> {
         let Containers { containers } = self.rpc.call("RuntimeService", "ListContainers").await?;
         Ok(containers)
     }
@@ -91,7 +91,7 @@ impl Connection {
     /// # Errors
     ///
     /// When the call fails.
-    pub(super) async fn sandboxes(&mut self) -> Result<Vec<Sandbox>, SourceError> {
+    pub(super) async fn sandboxes(&mut self) -> Result<Vec<Sandbox>, ProviderError> {
         let Sandboxes { items } = self.rpc.call("RuntimeService", "ListPodSandbox").await?;
         Ok(items)
     }
@@ -101,7 +101,7 @@ impl Connection {
     /// # Errors
     ///
     /// When the call fails.
-    pub(super) async fn images(&mut self) -> Result<Vec<Image>, SourceError> {
+    pub(super) async fn images(&mut self) -> Result<Vec<Image>, ProviderError> {
         let answer: Option<Images> = self.rpc.call_if_served("ImageService", "ListImages").await?;
         Ok(answer.map(|Images { images }| images).unwrap_or_default())
     }
@@ -119,11 +119,11 @@ struct Rpc {
 }
 
 impl Rpc {
-    async fn open(socket: &Path, timeout: Duration) -> Result<Self, SourceError> {
-        let stream = connect(socket).await.map_err(SourceError::Connect)?;
+    async fn open(socket: &Path, timeout: Duration) -> Result<Self, ProviderError> {
+        let stream = connect(socket).await.map_err(ProviderError::Connect)?;
         let (sender, driver) = handshake(TokioExecutor::new(), TokioIo::new(stream))
             .await
-            .map_err(|error| SourceError::answer("HTTP/2", &error))?;
+            .map_err(|error| ProviderError::answer("HTTP/2", &error))?;
         let driver = AbortOnDropHandle::new(tokio::spawn(driver));
         // What gRPC's own clients send as the host, over a unix socket.
         let grpc = Grpc::with_origin(transport(sender), Uri::from_static("http://localhost"))
@@ -132,7 +132,7 @@ impl Rpc {
     }
 
     /// The answer to a call, which the runtime must know.
-    async fn call<M: Message + Default + 'static>(&mut self, service: &str, method: &str) -> Result<M, SourceError> {
+    async fn call<M: Message + Default + 'static>(&mut self, service: &str, method: &str) -> Result<M, ProviderError> {
         self.unary(service, method).await.map_err(|status| self.failure(method, &status))
     }
 
@@ -141,7 +141,7 @@ impl Rpc {
         &mut self,
         service: &str,
         method: &str,
-    ) -> Result<Option<M>, SourceError> {
+    ) -> Result<Option<M>, ProviderError> {
         match self.unary(service, method).await {
             Ok(answer) => Ok(Some(answer)),
             Err(status) if status.code() == Code::Unimplemented => Ok(None),
@@ -163,11 +163,11 @@ impl Rpc {
     }
 
     /// Either side may notice first that it takes too long: the runtime is told the deadline.
-    fn failure(&self, method: &str, status: &Status) -> SourceError {
+    fn failure(&self, method: &str, status: &Status) -> ProviderError {
         match (status.code(), status.source()) {
-            (Code::DeadlineExceeded, _) => SourceError::Timeout(self.timeout),
-            (_, Some(source)) => SourceError::answer(method, source),
-            (code, None) => SourceError::Answer(format!("{method}: {code}: {}", status.message())),
+            (Code::DeadlineExceeded, _) => ProviderError::Timeout(self.timeout),
+            (_, Some(source)) => ProviderError::answer(method, source),
+            (code, None) => ProviderError::Answer(format!("{method}: {code}: {}", status.message())),
         }
     }
 }

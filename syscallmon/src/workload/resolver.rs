@@ -10,12 +10,13 @@ use std::{
 };
 
 use super::{
-    Api, ContainerFacts, ContainerId, Directory, Label, Labels, Place, PodFacts, Selector, Workload, source::SourceName,
+    Api, CgroupIdentity, ContainerId, ContainerInfo, Label, Labels, MetadataCache, PodInfo, Selector, Workload,
+    providers::ProviderName,
 };
 
 /// For how long a container waits for its name before it is exported without: sources need some seconds when they start, and so does
 /// the kubelet to tell the API of new containers.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub const NAME_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What the configuration wants of workloads.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,34 +44,34 @@ impl Rules {
 
 /// A workload, and all that is known of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Named {
+pub struct ResolvedWorkload {
     /// The workload.
     pub workload: Workload,
     /// Every label that it could have, exported or not; of a container, the newest one.
-    pub about: Labels,
+    pub metadata: Labels,
 }
 
 /// Names cgroups, and remembers the names as long as nothing new is known.
 #[derive(Debug)]
-pub struct Naming {
-    directory: Directory,
+pub struct WorkloadResolver {
+    cache: MetadataCache,
     rules: Rules,
     /// Whether anybody wants to know what made a pod.
     uses_owner: bool,
     node: Arc<str>,
-    cgroups: HashMap<u64, (Arc<Place>, Named)>,
+    cgroups: HashMap<u64, (Arc<CgroupIdentity>, ResolvedWorkload)>,
     /// The directory's, of which the names are.
     generation: u64,
     /// Cgroups that were something else before.
     renamed: Vec<u64>,
 }
 
-impl Naming {
+impl WorkloadResolver {
     /// With the node's name, for the label.
     #[must_use]
-    pub fn new(directory: Directory, rules: Rules, node: Arc<str>) -> Self {
+    pub fn new(cache: MetadataCache, rules: Rules, node: Arc<str>) -> Self {
         let uses_owner = rules.use_owner();
-        Self { directory, rules, uses_owner, node, cgroups: HashMap::new(), generation: 0, renamed: Vec::new() }
+        Self { cache, rules, uses_owner, node, cgroups: HashMap::new(), generation: 0, renamed: Vec::new() }
     }
 
     /// Whether policies want to know what made a pod, besides the rules.
@@ -80,21 +81,21 @@ impl Naming {
 
     /// What is known of containers and pods.
     #[must_use]
-    pub fn directory(&self) -> &Directory {
-        &self.directory
+    pub fn cache(&self) -> &MetadataCache {
+        &self.cache
     }
 
     /// Takes up what has become known; whether that is anything.
     pub fn refresh(&mut self) -> bool {
-        let generation = self.directory.generation();
+        let generation = self.cache.generation();
         if generation == self.generation {
             return false;
         }
         self.generation = generation;
         let mut cgroups = std::mem::take(&mut self.cgroups);
-        for (id, (place, named)) in &mut cgroups {
-            let new = self.of_place(place);
-            if !matches!(new.workload, Workload::Unresolved(_)) && !self.is_forgotten(&new.about, &named.about) {
+        for (id, (identity, named)) in &mut cgroups {
+            let new = self.of_identity(identity);
+            if !matches!(new.workload, Workload::Unresolved(_)) && !self.is_forgotten(&new.metadata, &named.metadata) {
                 if !matches!(named.workload, Workload::Unresolved(_)) && new.workload != named.workload {
                     self.renamed.push(*id);
                 }
@@ -112,13 +113,13 @@ impl Naming {
 
     /// Whether less is known of a container than before, as its pod was deleted: its cgroup is still what it was.
     fn is_forgotten(&self, new: &Labels, old: &Labels) -> bool {
-        let is_gone = |uid: &Arc<str>| !self.directory.knows_owner(uid);
+        let is_gone = |uid: &Arc<str>| !self.cache.knows_owner(uid);
         let has_lost = new.get(Label::Owner).is_none() && old.get(Label::Owner).is_some();
         has_lost && new.get(Label::PodUid).is_none_or(is_gone)
     }
 
     /// Takes up names of what had none: they became known without anything new in the directory.
-    pub fn set(&mut self, names: &HashMap<Workload, Named>) {
+    pub fn set(&mut self, names: &HashMap<Workload, ResolvedWorkload>) {
         for (_, named) in self.cgroups.values_mut() {
             if let Some(new) = names.get(&named.workload) {
                 *named = new.clone();
@@ -128,107 +129,107 @@ impl Naming {
 
     /// Tells whether the API server calls this node by another name: it has no pods for it, and there are cgroups of some.
     pub fn check_node(&self) {
-        self.directory.check_node(|| self.cgroups.values().any(|(place, _)| place.pod().is_some()));
+        self.cache.check_node(|| self.cgroups.values().any(|(identity, _)| identity.pod().is_some()));
     }
 
     /// The name of the cgroup with this id and path.
-    pub fn name(&mut self, id: u64, path: &Arc<str>) -> &Named {
+    pub fn name(&mut self, id: u64, path: &Arc<str>) -> &ResolvedWorkload {
         if !self.cgroups.contains_key(&id) {
-            let place = Arc::new(Place::of(path));
-            let named = self.of_place(&place);
-            self.cgroups.insert(id, (place, named));
+            let identity = Arc::new(CgroupIdentity::of(path));
+            let named = self.of_identity(&identity);
+            self.cgroups.insert(id, (identity, named));
         }
         &self.cgroups[&id].1
     }
 
     /// The name of whatever is at a place; where it is not known, it is asked for.
     #[must_use]
-    pub fn of_place(&self, place: &Arc<Place>) -> Named {
-        self.by(place, |id, api| self.directory.container(id, api))
+    pub fn of_identity(&self, identity: &Arc<CgroupIdentity>) -> ResolvedWorkload {
+        self.by(identity, |id, api| self.cache.container(id, api))
     }
 
     /// Whether the name of a container may still come soon.
     #[must_use]
-    pub fn waits(&self, place: &Place) -> bool {
-        let is_new = |id: &ContainerId| self.directory.wanted_for(id) < PATIENCE;
-        self.directory.has_sources() && matches!(place, Place::Container { id, .. } if is_new(id))
+    pub fn waits(&self, identity: &CgroupIdentity) -> bool {
+        let is_new = |id: &ContainerId| self.cache.wanted_for(id) < NAME_TIMEOUT;
+        self.cache.has_sources() && matches!(identity, CgroupIdentity::Container { id, .. } if is_new(id))
     }
 
     /// The same as [`Self::of_place`] without asking anybody.
     #[must_use]
-    pub fn of_known(&self, place: &Arc<Place>) -> Named {
-        self.by(place, |id, _| self.directory.known(id))
+    pub fn of_known(&self, identity: &Arc<CgroupIdentity>) -> ResolvedWorkload {
+        self.by(identity, |id, _| self.cache.known(id))
     }
 
     fn by(
         &self,
-        place: &Arc<Place>,
-        container: impl Fn(&ContainerId, Option<Api>) -> Option<Arc<ContainerFacts>>,
-    ) -> Named {
-        let about = match place.as_ref() {
-            Place::Container { id, api, path, .. } => container(id, *api)
+        identity: &Arc<CgroupIdentity>,
+        container: impl Fn(&ContainerId, Option<Api>) -> Option<Arc<ContainerInfo>>,
+    ) -> ResolvedWorkload {
+        let metadata = match identity.as_ref() {
+            CgroupIdentity::Container { id, api, path, .. } => container(id, *api)
                 .filter(|facts| !self.waits_for_owner(facts))
                 .map(|facts| (facts.is_pause, self.about_container(&facts, path))),
-            Place::Pod { uid, path } => self.directory.pod(uid).map(|pod| (false, self.about_pod(&pod, path))),
-            Place::Cgroup(path) => {
-                let group = self.rules.group_transient.then(|| place.group()).flatten();
+            CgroupIdentity::Pod { uid, path } => self.cache.pod(uid).map(|pod| (false, self.about_pod(&pod, path))),
+            CgroupIdentity::Cgroup(path) => {
+                let group = self.rules.group_transient.then(|| identity.group()).flatten();
                 Some((false, Labels::new(self.common(group.as_ref().unwrap_or(path)))))
             }
         };
-        let about = about.or_else(|| Some((false, self.of_pod_alone(place)?)));
-        if let Some((is_pause, about)) = about {
-            return Named { workload: self.workload(is_pause, &about), about };
+        let metadata = metadata.or_else(|| Some((false, self.of_pod_alone(identity)?)));
+        if let Some((is_pause, metadata)) = metadata {
+            return ResolvedWorkload { workload: self.workload(is_pause, &metadata), metadata };
         }
-        let about = self.about_unresolved(place);
-        let is_dropped = self.is_dropped_without_name(place, &about);
-        let workload = if is_dropped { Workload::Dropped } else { Workload::Unresolved(Arc::clone(place)) };
-        Named { workload, about }
+        let metadata = self.about_unresolved(identity);
+        let is_dropped = self.is_dropped_without_name(identity, &metadata);
+        let workload = if is_dropped { Workload::Dropped } else { Workload::Unresolved(Arc::clone(identity)) };
+        ResolvedWorkload { workload, metadata }
     }
 
     /// Whether the configuration drops a container whatever its name may be, or one that nobody will name.
-    fn is_dropped_without_name(&self, place: &Place, about: &Labels) -> bool {
+    fn is_dropped_without_name(&self, identity: &CgroupIdentity, metadata: &Labels) -> bool {
         let Rules { keep, drop, .. } = &self.rules;
         if keep.is_empty() && drop.is_empty() {
             return false;
         }
-        let is_final = self.is_nameless(place);
+        let is_final = self.is_nameless(identity);
         let is_known = |label| match label {
             Label::Cgroup | Label::Node => true,
             // Without the runtime it is half of what the label will be.
-            Label::ContainerId => is_final || about.get(Label::Runtime).is_some(),
-            _ => is_final || about.get(label).is_some(),
+            Label::ContainerId => is_final || metadata.get(Label::Runtime).is_some(),
+            _ => is_final || metadata.get(label).is_some(),
         };
-        let matches = |selector: &Selector| selector.matches_known(about, is_known);
+        let matches = |selector: &Selector| selector.matches_known(metadata, is_known);
         drop.iter().any(|selector| matches(selector) == Some(true))
             || !keep.is_empty() && keep.iter().all(|selector| matches(selector) == Some(false))
     }
 
     /// Whether nobody knows the name of a container, as far as all that could know it have answered.
-    fn is_nameless(&self, place: &Place) -> bool {
-        let has_waited = |id: &ContainerId| self.directory.wanted_for(id) >= PATIENCE;
-        match place {
-            _ if !self.directory.has_sources() => true,
-            Place::Container { id, .. } => has_waited(id) && !self.directory.has_failing_source(),
-            Place::Pod { .. } | Place::Cgroup(_) => false,
+    fn is_nameless(&self, identity: &CgroupIdentity) -> bool {
+        let has_waited = |id: &ContainerId| self.cache.wanted_for(id) >= NAME_TIMEOUT;
+        match identity {
+            _ if !self.cache.has_sources() => true,
+            CgroupIdentity::Container { id, .. } => has_waited(id) && !self.cache.has_failing_source(),
+            CgroupIdentity::Pod { .. } | CgroupIdentity::Cgroup(_) => false,
         }
     }
 
     /// Whether its owner decides what it is, and the Kubernetes API may still tell it. Runtimes know names only, and are quicker.
-    fn waits_for_owner(&self, facts: &ContainerFacts) -> bool {
-        let is_new = || self.directory.wanted_for(&facts.id) < PATIENCE;
-        let is_unknown = |uid: &str| self.directory.expects(SourceName::Kubernetes) && !self.directory.knows_owner(uid);
+    fn waits_for_owner(&self, facts: &ContainerInfo) -> bool {
+        let is_new = || self.cache.wanted_for(&facts.id) < NAME_TIMEOUT;
+        let is_unknown = |uid: &str| self.cache.expects(ProviderName::Kubernetes) && !self.cache.knows_owner(uid);
         self.uses_owner && facts.pod.as_ref().is_some_and(|pod| is_unknown(&pod.uid)) && is_new()
     }
 
     /// A container that nobody calls by a name after a while is something of its pod's, where that is known.
-    fn of_pod_alone(&self, place: &Place) -> Option<Labels> {
-        let Place::Container { id, pod: Some(uid), path, .. } = place else { return None };
-        let pod = self.directory.pod(uid)?;
-        (self.directory.wanted_for(id) >= PATIENCE).then(|| self.about_pod(&pod, path))
+    fn of_pod_alone(&self, identity: &CgroupIdentity) -> Option<Labels> {
+        let CgroupIdentity::Container { id, pod: Some(uid), path, .. } = identity else { return None };
+        let pod = self.cache.pod(uid)?;
+        (self.cache.wanted_for(id) >= NAME_TIMEOUT).then(|| self.about_pod(&pod, path))
     }
 
-    fn workload(&self, is_pause: bool, about: &Labels) -> Workload {
-        let selects = |selector: &Selector| selector.matches(about);
+    fn workload(&self, is_pause: bool, metadata: &Labels) -> Workload {
+        let selects = |selector: &Selector| selector.matches(metadata);
         let Rules { labels, keep, drop, pause, .. } = &self.rules;
         if is_pause && !pause {
             Workload::Pause
@@ -236,14 +237,14 @@ impl Naming {
             Workload::Dropped
         } else {
             // What a container's cgroup is called tells nothing that its name does not.
-            let has_name = about.get(Label::Container).or(about.get(Label::Pod)).is_some();
-            let exported = about.only(labels);
+            let has_name = metadata.get(Label::Container).or(metadata.get(Label::Pod)).is_some();
+            let exported = metadata.only(labels);
             let without = exported.without(Label::Cgroup);
-            Workload::Named(if has_name && !without.is_empty() { without } else { exported })
+            Workload::Resolved(if has_name && !without.is_empty() { without } else { exported })
         }
     }
 
-    fn about_container(&self, facts: &ContainerFacts, path: &Arc<str>) -> Labels {
+    fn about_container(&self, facts: &ContainerInfo, path: &Arc<str>) -> Labels {
         let id = format!("{}://{}", facts.runtime, facts.id);
         let container = [
             (Label::Container, Arc::clone(&facts.name)),
@@ -255,13 +256,13 @@ impl Naming {
         Labels::new(container.into_iter().chain(pod.into_iter().flatten()).chain(self.common(path)))
     }
 
-    fn about_pod(&self, pod: &PodFacts, path: &Arc<str>) -> Labels {
+    fn about_pod(&self, pod: &PodInfo, path: &Arc<str>) -> Labels {
         Labels::new(self.pod_labels(pod).into_iter().chain(self.common(path)))
     }
 
-    fn pod_labels(&self, pod: &PodFacts) -> [(Label, Arc<str>); 5] {
+    fn pod_labels(&self, pod: &PodInfo) -> [(Label, Arc<str>); 5] {
         // Runtimes do not know what made a pod.
-        let owner = self.directory.owner(&pod.uid);
+        let owner = self.cache.owner(&pod.uid);
         let (kind, owner) = owner.map(|owner| (owner.kind, owner.name)).unwrap_or_default();
         [
             (Label::Namespace, Arc::clone(&pod.namespace)),
@@ -273,16 +274,16 @@ impl Naming {
     }
 
     /// What its path tells of a container that nobody has named yet.
-    fn about_unresolved(&self, place: &Place) -> Labels {
-        let (id, runtime) = match place {
-            Place::Container { id, api, .. } => (Some(id), api.and_then(Api::runtime)),
-            Place::Pod { .. } | Place::Cgroup(_) => (None, None),
+    fn about_unresolved(&self, identity: &CgroupIdentity) -> Labels {
+        let (id, runtime) = match identity {
+            CgroupIdentity::Container { id, api, .. } => (Some(id), api.and_then(Api::runtime)),
+            CgroupIdentity::Pod { .. } | CgroupIdentity::Cgroup(_) => (None, None),
         };
         let id = id.map(|id| runtime.map_or_else(|| Arc::clone(id), |runtime| format!("{runtime}://{id}").into()));
         let container = [(Label::ContainerId, id), (Label::Runtime, runtime.map(Arc::from))];
-        let known = container.into_iter().chain([(Label::PodUid, place.pod().cloned())]);
+        let known = container.into_iter().chain([(Label::PodUid, identity.pod().cloned())]);
         let known = known.filter_map(|(label, value)| Some((label, value?)));
-        Labels::new(known.chain(self.common(place.path())))
+        Labels::new(known.chain(self.common(identity.path())))
     }
 
     fn common(&self, path: &Arc<str>) -> [(Label, Arc<str>); 2] {
@@ -290,20 +291,20 @@ impl Naming {
     }
 
     /// Forgets cgroups that are gone, and containers that are neither at another's place nor at one of these.
-    pub fn forget<'a>(&'a mut self, dead: &[u64], unresolved: impl Iterator<Item = &'a Arc<Place>>) {
+    pub fn forget<'a>(&'a mut self, dead: &[u64], unresolved: impl Iterator<Item = &'a Arc<CgroupIdentity>>) {
         if dead.is_empty() {
             return;
         }
         for id in dead {
             self.cgroups.remove(id);
         }
-        let places = self.cgroups.values().map(|(place, _)| place).chain(unresolved);
-        let containers: HashSet<&ContainerId> = places
-            .filter_map(|place| match place.as_ref() {
-                Place::Container { id, .. } => Some(id),
+        let identities = self.cgroups.values().map(|(identity, _)| identity).chain(unresolved);
+        let containers: HashSet<&ContainerId> = identities
+            .filter_map(|identity| match identity.as_ref() {
+                CgroupIdentity::Container { id, .. } => Some(id),
                 _ => None,
             })
             .collect();
-        self.directory.retain(&containers);
+        self.cache.retain(&containers);
     }
 }

@@ -12,10 +12,10 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
-use super::{Context, FIRST_PAUSE, LAST_PAUSE, Provider, Report, SocketChoice, SourceError, SourceName, Sources};
+use super::{Context, FIRST_PAUSE, LAST_PAUSE, Provider, ProviderError, ProviderName, Report, SocketChoice, Sources};
 use crate::{
     blocking::{self, FILE_TIMEOUT, Work},
-    workload::{ContainerFacts, ContainerId, Directory, runtimes::Api},
+    workload::{ContainerId, ContainerInfo, MetadataCache, runtimes::Api},
 };
 
 /// Least time between two questions: what comes meanwhile is asked for together.
@@ -49,28 +49,30 @@ pub(super) trait Runtime: Send + Sized + 'static {
     fn new(socket: PathBuf) -> Self;
 
     /// Whether it is there.
-    fn check(&mut self) -> impl Future<Output = Result<(), SourceError>> + Send;
+    fn check(&mut self) -> impl Future<Output = Result<(), ProviderError>> + Send;
 
     /// Facts of those of `ids` that it knows.
-    fn look_up(&mut self, ids: &[ContainerId])
-    -> impl Future<Output = Result<Vec<ContainerFacts>, SourceError>> + Send;
+    fn look_up(
+        &mut self,
+        ids: &[ContainerId],
+    ) -> impl Future<Output = Result<Vec<ContainerInfo>, ProviderError>> + Send;
 }
 
 /// A runtime that is asked.
 pub(super) struct Socket<R> {
     choice: SocketChoice,
-    directory: Directory,
+    cache: MetadataCache,
     report: Report,
     runtime: PhantomData<fn() -> R>,
 }
 
 impl<R: Runtime> Provider for Socket<R> {
-    const NAME: SourceName = SourceName::of(R::API);
+    const NAME: ProviderName = ProviderName::of(R::API);
 
     fn configured(context: &Context<'_>) -> Option<Self> {
-        let (choice, directory) = (R::choice(context.sources), context.directory.clone());
-        let report = Report::new(Self::NAME, directory.clone());
-        let socket = || Self { choice: choice.clone(), directory, report, runtime: PhantomData };
+        let (choice, cache) = (R::choice(context.sources), context.cache.clone());
+        let report = Report::new(Self::NAME, cache.clone());
+        let socket = || Self { choice: choice.clone(), cache, report, runtime: PhantomData };
         (*choice != SocketChoice::Off).then(socket)
     }
 
@@ -88,7 +90,7 @@ impl<R: Runtime> Provider for Socket<R> {
                 self.ask_over(&socket).await;
             }
             // Not installed, or another's socket: no problem.
-            self.directory.remove_status(Self::NAME);
+            self.cache.remove_status(Self::NAME);
             sleep(RESCAN).await;
         }
     }
@@ -104,15 +106,15 @@ impl<R: Runtime> Socket<R> {
     }
 
     /// Asks for containers, which are then asked for again later, whatever the answer.
-    async fn look_up(&self, runtime: &mut R, ids: &[ContainerId]) -> Result<(), SourceError> {
+    async fn look_up(&self, runtime: &mut R, ids: &[ContainerId]) -> Result<(), ProviderError> {
         let answer = runtime.look_up(ids).await;
         let (facts, result) = match answer {
             Ok(facts) => (facts, Ok(())),
             // Others may come first the next time.
-            Err(error @ SourceError::Timeout(_)) => (Vec::new(), Err(error)),
+            Err(error @ ProviderError::Timeout(_)) => (Vec::new(), Err(error)),
             Err(error) => return Err(error),
         };
-        self.directory.answered(Self::NAME, ids, facts);
+        self.cache.answered(Self::NAME, ids, facts);
         result
     }
 
@@ -123,12 +125,12 @@ impl<R: Runtime> Socket<R> {
             return Vec::new();
         }
         *next = Instant::now() + pause;
-        self.directory.stale(R::API, RECHECK, most)
+        self.cache.stale(R::API, RECHECK, most)
     }
 
     /// Asks over this socket for as long as it is the one.
     async fn ask_over(&self, socket: &PathBuf) {
-        let mut wanted = self.directory.wanted();
+        let mut wanted = self.cache.wanted();
         let mut runtime = R::new(socket.clone());
         let mut pause = FIRST_PAUSE;
         let mut is_known_to_be_there = R::IS_STARTED_BY_CONNECTING;
@@ -136,7 +138,7 @@ impl<R: Runtime> Socket<R> {
         while self.find_socket().await.as_ref() == Some(socket) {
             // A few at a time. They do not wait until nothing is due: unknown containers may come without end.
             let mut ids = if is_known_to_be_there { self.stale(&mut next_recheck) } else { Vec::new() };
-            let next = match self.directory.due(R::API, R::MAX_CONTAINERS) {
+            let next = match self.cache.due(R::API, R::MAX_CONTAINERS) {
                 Ok(due) => {
                     ids.extend(due);
                     None
@@ -164,7 +166,7 @@ impl<R: Runtime> Socket<R> {
                     sleep(PAUSE).await;
                 }
                 // Such as containerd as Docker has it.
-                Err(SourceError::Absent(_)) if self.choice == SocketChoice::Auto => return,
+                Err(ProviderError::Absent(_)) if self.choice == SocketChoice::Auto => return,
                 Err(error) => {
                     self.report.failed(&error);
                     sleep(pause).await;

@@ -4,23 +4,22 @@ use std::{path::PathBuf, sync::Arc};
 
 use tokio::time::sleep;
 
-use super::{Context, FIRST_PAUSE, LAST_PAUSE, Provider, Report, SourceName, Sources, kubernetes::Kubernetes};
-use crate::workload::Directory;
+use super::{Context, FIRST_PAUSE, LAST_PAUSE, Provider, ProviderName, Report, Sources, kubernetes::Kubernetes};
+use crate::workload::MetadataCache;
 
 /// A watch of the pods of a node.
 pub(super) struct Pods {
     kubeconfig: Option<PathBuf>,
     node: String,
-    directory: Directory,
+    cache: MetadataCache,
 }
 
 impl Provider for Pods {
-    const NAME: SourceName = SourceName::Kubernetes;
+    const NAME: ProviderName = ProviderName::Kubernetes;
 
     fn configured(context: &Context<'_>) -> Option<Self> {
-        let Context { sources, directory, node } = *context;
-        let pods =
-            || Self { kubeconfig: sources.kubeconfig.clone(), node: node.to_owned(), directory: directory.clone() };
+        let Context { sources, cache, node } = *context;
+        let pods = || Self { kubeconfig: sources.kubeconfig.clone(), node: node.to_owned(), cache: cache.clone() };
         sources.asks_kubernetes().then(pods)
     }
 
@@ -29,8 +28,8 @@ impl Provider for Pods {
     }
 
     async fn run(self) {
-        let Self { kubeconfig, node, directory } = self;
-        let report = Arc::new(Report::new(Self::NAME, directory.clone()));
+        let Self { kubeconfig, node, cache } = self;
+        let report = Arc::new(Report::new(Self::NAME, cache.clone()));
         let answered = {
             let report = Arc::clone(&report);
             move || report.answered()
@@ -44,6 +43,6 @@ impl Provider for Pods {
             sleep(pause).await;
             pause = (pause * 2).min(LAST_PAUSE);
         };
-        kubernetes.watch(|change| directory.pod_changed(change), |error| report.failed(&error)).await;
+        kubernetes.watch(|change| cache.pod_changed(change), |error| report.failed(&error)).await;
     }
 }

@@ -23,7 +23,7 @@ const LIMITS: Limits = Limits {
 
 /// What was told, in the order in which it was.
 #[derive(Debug, PartialEq)]
-enum Told {
+enum Reported {
     Restarted,
     Synced,
     Applied(String),
@@ -34,7 +34,7 @@ enum Told {
 /// A watch of what a server says.
 struct Watch {
     server: ApiServer,
-    told: UnboundedReceiver<Told>,
+    told: UnboundedReceiver<Reported>,
     task: JoinHandle<()>,
 }
 
@@ -57,11 +57,11 @@ impl Watch {
         Self { server, told, task }
     }
 
-    async fn next(&mut self) -> Told {
+    async fn next(&mut self) -> Reported {
         timeout(Duration::from_secs(10), self.told.recv()).await.expect("in time").unwrap()
     }
 
-    async fn expect(&mut self, expected: impl IntoIterator<Item = Told>) {
+    async fn expect(&mut self, expected: impl IntoIterator<Item = Reported>) {
         for expected in expected {
             assert_eq!(self.next().await, expected);
         }
@@ -82,9 +82,9 @@ impl Drop for Watch {
     }
 }
 
-use Told::{Applied, Deleted, Failed, Restarted, Synced};
+use Reported::{Applied, Deleted, Failed, Restarted, Synced};
 
-fn told_of(change: PodChange) -> Told {
+fn told_of(change: PodChange) -> Reported {
     match change {
         PodChange::Restarted => Restarted,
         PodChange::Applied(pod) => Applied(format!("{} {}", pod.facts.uid, pod.containers.len())),
@@ -93,7 +93,7 @@ fn told_of(change: PodChange) -> Told {
     }
 }
 
-fn applied(uid: &str) -> Told {
+fn applied(uid: &str) -> Reported {
     Applied(format!("{uid} 1"))
 }
 
@@ -268,17 +268,17 @@ async fn nobody_there_is_a_failure_to_connect() {
     let failure = timeout(Duration::from_secs(10), failures.recv()).await.unwrap().unwrap();
     task.abort();
     assert!(
-        matches!(&failure, SourceError::Connect(error) if error.kind() == std::io::ErrorKind::ConnectionRefused),
+        matches!(&failure, ProviderError::Connect(error) if error.kind() == std::io::ErrorKind::ConnectionRefused),
         "{failure:?}"
     );
 }
 
 #[tokio::test]
 async fn files_that_a_kubeconfig_names_are_beside_it_wherever_the_daemon_runs() {
-    let directory = tempfile::tempdir().unwrap();
+    let cache = tempfile::tempdir().unwrap();
     let certificate = rcgen::generate_simple_self_signed(["api".to_owned()]).unwrap();
-    std::fs::write(directory.path().join("ca.pem"), certificate.cert.pem()).unwrap();
-    let kubeconfig = directory.path().join("kubeconfig");
+    std::fs::write(cache.path().join("ca.pem"), certificate.cert.pem()).unwrap();
+    let kubeconfig = cache.path().join("kubeconfig");
     let write = |authority: &str| {
         let cluster = json!({"server": "https://127.0.0.1:1", "certificate-authority": authority});
         let context = json!({"name": "c", "context": {"cluster": "k", "user": "u"}});
@@ -296,7 +296,7 @@ async fn files_that_a_kubeconfig_names_are_beside_it_wherever_the_daemon_runs() 
 async fn a_kubeconfig_that_is_none_is_refused() {
     for bad in ["/nonexistent", "/proc/self/cmdline"] {
         let error = Kubernetes::connect(Some(Path::new(bad)), "node1", || {}).await.err().unwrap();
-        assert!(matches!(error, SourceError::Answer(_)), "{error:?}");
+        assert!(matches!(error, ProviderError::Answer(_)), "{error:?}");
     }
     assert!(!Kubernetes::is_in_cluster() || Path::new(TOKEN).exists());
 }

@@ -5,25 +5,25 @@ use std::{collections::HashMap, path::PathBuf, time::Duration};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{
-    Context, FIRST_PAUSE, LAST_PAUSE, Provider, Report, SourceError, SourceName, Sources, kubernetes::Controllers,
+    Context, FIRST_PAUSE, LAST_PAUSE, Provider, ProviderError, ProviderName, Report, Sources, kubernetes::Controllers,
 };
 use crate::workload::{
-    Directory,
+    MetadataCache,
     owner::{Answer, Intermediate},
 };
 
 /// Questions for the controllers of pods.
 pub(super) struct Owners {
     kubeconfig: Option<PathBuf>,
-    directory: Directory,
+    cache: MetadataCache,
 }
 
 impl Provider for Owners {
-    const NAME: SourceName = SourceName::KubernetesOwners;
+    const NAME: ProviderName = ProviderName::KubernetesOwners;
 
     fn configured(context: &Context<'_>) -> Option<Self> {
-        let Context { sources, directory, .. } = *context;
-        let owners = || Self { kubeconfig: sources.kubeconfig.clone(), directory: directory.clone() };
+        let Context { sources, cache, .. } = *context;
+        let owners = || Self { kubeconfig: sources.kubeconfig.clone(), cache: cache.clone() };
         sources.asks_kubernetes().then(owners)
     }
 
@@ -33,7 +33,7 @@ impl Provider for Owners {
     }
 
     async fn run(self) {
-        let mut outcomes = Outcomes::new(&self.directory);
+        let mut outcomes = Outcomes::new(&self.cache);
         let controllers = loop {
             match Controllers::connect(self.kubeconfig.as_deref()).await {
                 Ok(controllers) => break controllers,
@@ -41,15 +41,15 @@ impl Provider for Owners {
             }
             sleep(LAST_PAUSE).await;
         };
-        keep_with(&controllers, &self.directory, &mut outcomes, FIRST_PAUSE).await;
+        keep_with(&controllers, &self.cache, &mut outcomes, FIRST_PAUSE).await;
     }
 }
 
-async fn keep_with(controllers: &Controllers, directory: &Directory, outcomes: &mut Outcomes, first_pause: Duration) {
-    let mut wanted = directory.owners_wanted();
+async fn keep_with(controllers: &Controllers, cache: &MetadataCache, outcomes: &mut Outcomes, first_pause: Duration) {
+    let mut wanted = cache.owners_wanted();
     let mut pause = first_pause;
     loop {
-        let reference = match directory.due_owner() {
+        let reference = match cache.due_owner() {
             Ok(reference) => reference,
             Err(next) => {
                 let next = next.map_or_else(|| Instant::now() + LAST_PAUSE, Instant::from_std);
@@ -60,9 +60,9 @@ async fn keep_with(controllers: &Controllers, directory: &Directory, outcomes: &
                 continue;
             }
         };
-        let (answer, problem) = controllers.ask(&reference, directory.is_verified(&reference)).await;
+        let (answer, problem) = controllers.ask(&reference, cache.is_verified(&reference)).await;
         let is_down = answer == Answer::Failed;
-        directory.owner_answered(&reference, answer);
+        cache.owner_answered(&reference, answer);
         outcomes.note(reference.level, problem);
         if is_down {
             // Others would fare the same.
@@ -77,17 +77,17 @@ async fn keep_with(controllers: &Controllers, directory: &Directory, outcomes: &
 /// How asking fares: it is well when it is for each kind of controller, since rights are given for each.
 struct Outcomes {
     report: Report,
-    problems: HashMap<Intermediate, SourceError>,
+    problems: HashMap<Intermediate, ProviderError>,
 }
 
 impl Outcomes {
-    fn new(directory: &Directory) -> Self {
+    fn new(cache: &MetadataCache) -> Self {
         let consequence = "does not tell which Deployment or CronJob a ReplicaSet or Job belongs to";
-        let report = Report { consequence, ..Report::new(Owners::NAME, directory.clone()) };
+        let report = Report { consequence, ..Report::new(Owners::NAME, cache.clone()) };
         Self { report, problems: HashMap::new() }
     }
 
-    fn note(&mut self, level: Intermediate, problem: Option<SourceError>) {
+    fn note(&mut self, level: Intermediate, problem: Option<ProviderError>) {
         if let Some(problem) = problem {
             self.report.failed(&problem);
             self.problems.insert(level, problem);
@@ -112,7 +112,7 @@ mod tests {
         },
         *,
     };
-    use crate::workload::{Controller, PodFacts};
+    use crate::workload::{Controller, PodInfo};
 
     const UID: &str = "2f6d8a0e-4b7c-4a55-9d32-6a1f0c9b8e71";
 
@@ -121,7 +121,7 @@ mod tests {
         let [group, kind, name, uid] = [api_group, kind, name, uid].map(Into::into);
         let [pod_uid, namespace, pod] = [UID, "shop", "evil"].map(Into::into);
         Pod {
-            facts: PodFacts { uid: pod_uid, namespace, name: pod },
+            facts: PodInfo { uid: pod_uid, namespace, name: pod },
             containers: Vec::new(),
             controller: Some(Controller { group, kind, name, uid }),
             is_static: false,
@@ -144,36 +144,36 @@ mod tests {
     /// A directory with a pod, whose controller is asked for.
     struct Kept {
         server: ApiServer,
-        directory: Directory,
+        cache: MetadataCache,
         task: JoinHandle<()>,
     }
 
     impl Kept {
         async fn start(pod: Pod, replies: impl IntoIterator<Item = Reply>) -> Self {
-            let (server, directory) = (ApiServer::start(replies).await, Directory::default());
-            directory.pod_changed(PodChange::Applied(pod));
+            let (server, cache) = (ApiServer::start(replies).await, MetadataCache::default());
+            cache.pod_changed(PodChange::Applied(pod));
             let controllers = Controllers::connect(Some(server.kubeconfig())).await.unwrap();
-            let asked = directory.clone();
+            let asked = cache.clone();
             let task = tokio::spawn(async move {
                 keep_with(&controllers, &asked, &mut Outcomes::new(&asked), Duration::from_millis(10)).await;
             });
-            Self { server, directory, task }
+            Self { server, cache, task }
         }
 
         /// The owner, as soon as it is known.
         async fn owner(&self) -> Option<String> {
             let known = async {
-                while !self.directory.knows_owner(UID) {
+                while !self.cache.knows_owner(UID) {
                     sleep(Duration::from_millis(5)).await;
                 }
             };
             timeout(Duration::from_secs(10), known).await.expect("in time");
-            self.directory.owner(UID).map(|owner| format!("{}/{}", owner.kind, owner.name))
+            self.cache.owner(UID).map(|owner| format!("{}/{}", owner.kind, owner.name))
         }
 
         fn problem(&self) -> Option<String> {
-            let sources = self.directory.sources();
-            sources.into_iter().find(|status| status.source == SourceName::KubernetesOwners)?.problem
+            let sources = self.cache.sources();
+            sources.into_iter().find(|status| status.source == ProviderName::KubernetesOwners)?.problem
         }
     }
 

@@ -17,12 +17,12 @@ use serde::Deserialize;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    SocketChoice, SourceError, Sources,
+    ProviderError, SocketChoice, Sources,
     socket::{Runtime, connect},
 };
 use crate::workload::{
     Api,
-    facts::{CONTAINER_NAME_LABEL, ContainerFacts, ContainerId, PAUSE_NAME, PodFacts, text},
+    metadata::{CONTAINER_NAME_LABEL, ContainerId, ContainerInfo, PAUSE_NAME, PodInfo, text},
 };
 
 /// How long a request may take.
@@ -69,11 +69,11 @@ impl Runtime for Docker {
         Self(Engine::docker(socket))
     }
 
-    async fn check(&mut self) -> Result<(), SourceError> {
+    async fn check(&mut self) -> Result<(), ProviderError> {
         self.0.check().await
     }
 
-    async fn look_up(&mut self, ids: &[ContainerId]) -> Result<Vec<ContainerFacts>, SourceError> {
+    async fn look_up(&mut self, ids: &[ContainerId]) -> Result<Vec<ContainerInfo>, ProviderError> {
         self.0.look_up(ids).await
     }
 }
@@ -94,11 +94,11 @@ impl Runtime for Podman {
         Self(Engine::podman(socket))
     }
 
-    async fn check(&mut self) -> Result<(), SourceError> {
+    async fn check(&mut self) -> Result<(), ProviderError> {
         self.0.check().await
     }
 
-    async fn look_up(&mut self, ids: &[ContainerId]) -> Result<Vec<ContainerFacts>, SourceError> {
+    async fn look_up(&mut self, ids: &[ContainerId]) -> Result<Vec<ContainerInfo>, ProviderError> {
         self.0.look_up(ids).await
     }
 }
@@ -131,17 +131,17 @@ impl Engine {
     /// # Errors
     ///
     /// When nobody listens, or when there are no facts and a request failed or took longer than 5 s.
-    async fn look_up(&mut self, ids: &[ContainerId]) -> Result<Vec<ContainerFacts>, SourceError> {
+    async fn look_up(&mut self, ids: &[ContainerId]) -> Result<Vec<ContainerInfo>, ProviderError> {
         let mut facts = Vec::new();
         let mut failure = None;
         let mut is_slow = false;
         for id in ids.iter().filter(|id| is_hex(id)) {
             match self.find(id).await {
                 Ok(known) => facts.extend(known),
-                Err(error @ SourceError::Connect(_)) => return Err(error),
-                Err(SourceError::Timeout(_)) if is_slow => break,
+                Err(error @ ProviderError::Connect(_)) => return Err(error),
+                Err(ProviderError::Timeout(_)) if is_slow => break,
                 Err(error) => {
-                    is_slow |= matches!(error, SourceError::Timeout(_));
+                    is_slow |= matches!(error, ProviderError::Timeout(_));
                     failure = Some(error);
                 }
             }
@@ -150,20 +150,20 @@ impl Engine {
     }
 
     /// Whether somebody listens.
-    async fn check(&self) -> Result<(), SourceError> {
-        connect(&self.socket).await.map(drop).map_err(SourceError::Connect)
+    async fn check(&self) -> Result<(), ProviderError> {
+        connect(&self.socket).await.map(drop).map_err(ProviderError::Connect)
     }
 
     /// `None` when the engine does not know it. The id must be hexadecimal digits.
-    async fn find(&self, id: &ContainerId) -> Result<Option<ContainerFacts>, SourceError> {
+    async fn find(&self, id: &ContainerId) -> Result<Option<ContainerInfo>, ProviderError> {
         let answer = tokio::time::timeout(self.timeout, self.list(id)).await;
-        let body = answer.map_err(|_| SourceError::Timeout(self.timeout))??;
+        let body = answer.map_err(|_| ProviderError::Timeout(self.timeout))??;
         self.kind.facts(id, &body).map_err(|error| self.failure(&error))
     }
 
     /// The list of one container, in whatever state, as JSON.
-    async fn list(&self, id: &ContainerId) -> Result<Bytes, SourceError> {
-        let stream = connect(&self.socket).await.map_err(SourceError::Connect)?;
+    async fn list(&self, id: &ContainerId) -> Result<Bytes, ProviderError> {
+        let stream = connect(&self.socket).await.map_err(ProviderError::Connect)?;
         let (mut sender, driver) = handshake(TokioIo::new(stream)).await.map_err(|error| self.failure(&error))?;
         let _driver = AbortOnDropHandle::new(tokio::spawn(driver));
         // {"id":["..."]}
@@ -172,14 +172,14 @@ impl Engine {
         let request = request.map_err(|error| self.failure(&error))?;
         let answer = sender.send_request(request).await.map_err(|error| self.failure(&error))?;
         if answer.status() != StatusCode::OK {
-            return Err(SourceError::Answer(format!("{}: {}", self.kind.path(), answer.status())));
+            return Err(ProviderError::Answer(format!("{}: {}", self.kind.path(), answer.status())));
         }
         let body = Limited::new(answer.into_body(), MAX_ANSWER_BYTES).collect().await;
         body.map(Collected::to_bytes).map_err(|error| self.failure(&*error))
     }
 
-    fn failure(&self, error: &(dyn Error + 'static)) -> SourceError {
-        SourceError::answer(self.kind.path(), error)
+    fn failure(&self, error: &(dyn Error + 'static)) -> ProviderError {
+        ProviderError::answer(self.kind.path(), error)
     }
 }
 
@@ -200,7 +200,7 @@ impl Kind {
     }
 
     /// Facts of a container, from a list; `None` when it is not in there.
-    fn facts(self, id: &ContainerId, list: &[u8]) -> serde_json::Result<Option<ContainerFacts>> {
+    fn facts(self, id: &ContainerId, list: &[u8]) -> serde_json::Result<Option<ContainerInfo>> {
         let containers: Option<Vec<Container>> = serde_json::from_slice(list)?;
         // Engines take the beginning of an id for the id, and Podman takes it for a regular expression.
         let container = containers.unwrap_or_default().into_iter().find(|container| container.id == **id);
@@ -224,17 +224,17 @@ struct Container {
 }
 
 impl Container {
-    fn into_facts(self, id: &ContainerId, kind: Kind) -> ContainerFacts {
+    fn into_facts(self, id: &ContainerId, kind: Kind) -> ContainerInfo {
         let own_name = self.name();
         let is_kubernetes = own_name.as_ref().is_some_and(|name| name.starts_with(KUBERNETES_PREFIX));
         let labels = self.labels.filter(|_| is_kubernetes).unwrap_or_default();
         let label = |label: &str| labels.get(label).map(String::as_str);
         let is_sandbox = label(TYPE_LABEL) == Some("podsandbox");
         let name = if is_sandbox { Some(PAUSE_NAME) } else { label(CONTAINER_NAME_LABEL) };
-        ContainerFacts {
+        ContainerInfo {
             id: Arc::clone(id),
             name: name.and_then(text).or(own_name).unwrap_or_else(|| Arc::clone(id)),
-            pod: PodFacts::from_labels(&labels),
+            pod: PodInfo::from_labels(&labels),
             image: self.image.as_deref().and_then(text),
             runtime: kind.name().into(),
             is_pause: is_sandbox || self.is_infra,
@@ -255,6 +255,6 @@ fn is_hex(id: &str) -> bool {
 
 /// What `fuzz/` puts lists into: facts from them, were they Docker's or Podman's.
 #[cfg(fuzzing)]
-pub fn facts(id: &ContainerId, list: &[u8]) -> impl Iterator<Item = ContainerFacts> {
+pub fn facts(id: &ContainerId, list: &[u8]) -> impl Iterator<Item = ContainerInfo> {
     [Kind::Docker, Kind::Podman].into_iter().filter_map(|kind| kind.facts(id, list).ok().flatten())
 }
