@@ -38,7 +38,7 @@ const MAX_LINE: usize = 8 << 10;
 
 static TABLE: LazyLock<CallTable> = LazyLock::new(CallTable::x86_64);
 static TEMPLATE: LazyLock<Template> = LazyLock::new(|| {
-    r#"{"a": "{{ message }} {{ about }} {{ process.comm }}", "b": {{ process | json }}}"#.parse().expect("a template")
+    r#"{"a": "{{ message }} {{ metadata }} {{ process.comm }}", "b": {{ process | json }}}"#.parse().expect("a template")
 });
 
 fuzz_target!(|data: &[u8]| {

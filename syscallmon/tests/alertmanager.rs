@@ -179,7 +179,7 @@ impl Delivery {
             metadata: labels,
             call: Call { abi: "x86_64", syscall },
             number: None,
-            refused: false,
+            denied: false,
             process: None,
             policy: "runtime-default".into(),
             severity: Severity::Critical,

@@ -26,8 +26,8 @@ pub(super) struct Quota {
 /// Violations that share a bucket, the least telling first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Class {
-    /// Seccomp refused them.
-    Refused,
+    /// Seccomp denied them.
+    Denied,
     /// Of this ABI, which the kernel may not have, or of no number that is known.
     Foreign(&'static str),
     /// Of the architecture's own ABI.
@@ -67,7 +67,7 @@ struct Bucket {
 impl Class {
     fn of(violation: &Violation) -> Self {
         match violation {
-            Violation { refused: true, .. } => Self::Refused,
+            Violation { denied: true, .. } => Self::Denied,
             Violation { call: call @ Call { abi, .. }, reason, .. } => {
                 if call.is_native() && *reason != Reason::UnknownNumber { Self::Native } else { Self::Foreign(abi) }
             }
@@ -76,7 +76,7 @@ impl Class {
 
     fn rank(self) -> u8 {
         match self {
-            Self::Refused => 0,
+            Self::Denied => 0,
             Self::Foreign(_) => 1,
             Self::Native => 2,
         }

@@ -68,7 +68,7 @@ pub(super) struct Worst {
     pub(super) call: Call,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) number: Option<u64>,
-    pub(super) refused: bool,
+    pub(super) denied: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) process: Option<Process>,
 }
@@ -82,20 +82,20 @@ pub(super) struct Subject {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum What {
-    Call { call: Call, refused: bool },
+    Call { call: Call, denied: bool },
     Suppressed(Severity),
 }
 
 impl Subject {
     pub(super) fn of(violation: &Violation) -> Self {
-        let what = What::Call { call: violation.call, refused: violation.refused };
+        let what = What::Call { call: violation.call, denied: violation.denied };
         Self { policy: Arc::clone(&violation.policy), what }
     }
 
-    /// The same for calls that ran and for those that were refused.
-    pub(super) fn refused_or_not(mut self) -> Self {
-        if let What::Call { refused, .. } = &mut self.what {
-            *refused = false;
+    /// The same for calls that ran and for those that were denied.
+    pub(super) fn denied_or_not(mut self) -> Self {
+        if let What::Call { denied, .. } = &mut self.what {
+            *denied = false;
         }
         self
     }
@@ -133,7 +133,7 @@ impl Record {
         match &self.content {
             Content::Violation(violation) => {
                 let Violation { workload, call, count, policy, .. } = &**violation;
-                let did = if violation.refused { "was refused" } else { "made" };
+                let did = if violation.denied { "was denied" } else { "made" };
                 let times = if *count > 1 { format!(", {count} times") } else { String::new() };
                 let (call, abi) = (call.syscall, call.abi);
                 printable(&format!("{workload} {did} an unexpected call: {call} ({abi}){times}, policy {policy}"))
@@ -195,16 +195,16 @@ impl Record {
 
 impl Worst {
     pub(super) fn of(violation: &Violation) -> Self {
-        let &Violation { call, number, refused, ref process, .. } = violation;
-        Self { call, number, refused, process: process.clone() }
+        let &Violation { call, number, denied, ref process, .. } = violation;
+        Self { call, number, denied, process: process.clone() }
     }
 }
 
 impl fmt::Display for Worst {
-    /// `mount (x86_64), refused, by sh (pid 4711)`.
+    /// `mount (x86_64), denied, by sh (pid 4711)`.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Call { abi, syscall } = self.call;
-        write!(formatter, "{syscall} ({abi}){}", if self.refused { ", refused" } else { "" })?;
+        write!(formatter, "{syscall} ({abi}){}", if self.denied { ", denied" } else { "" })?;
         match &self.process {
             Some(process) => write!(formatter, ", by {} (pid {})", process.comm, process.pid),
             None => Ok(()),

@@ -43,7 +43,7 @@ pub(super) fn violation(workload: &str, syscall: &'static str) -> Violation {
         metadata: Labels::new(names.map(|(label, value)| (label, value.into())).into_iter().chain(more)),
         call: Call { abi: "x86_64", syscall },
         number: Some(165),
-        refused: false,
+        denied: false,
         process: Some(Process {
             pid: 4711,
             tid: 4712,
@@ -344,7 +344,7 @@ async fn two_alertmanagers_get_everything_though_one_is_down() {
     config.alertmanager.labels = vec!["cluster=prod".parse().unwrap()];
     let running = Running::start(&config);
     running.notify(violation("web", "mount"), true);
-    running.notify(Violation { refused: true, ..violation("web", "mount") }, true);
+    running.notify(Violation { denied: true, ..violation("web", "mount") }, true);
     let sent = || running.alerts.status().sinks.iter().map(|sink| (sink.sink.clone(), sink.sent)).collect::<Vec<_>>();
     let expected =
         [("alertmanager", 1), ("alertmanager-2", 0), ("alertmanager-3", 1)].map(|(sink, n)| (sink.to_owned(), n));

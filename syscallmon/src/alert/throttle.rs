@@ -178,7 +178,7 @@ mod tests {
     fn refused_and_ran_are_told_apart() {
         let mut test = Test::new("20/10m");
         assert!(test.note(violation("web", "mount"), true).tell);
-        assert!(test.note(Violation { refused: true, ..violation("web", "mount") }, true).tell);
+        assert!(test.note(Violation { denied: true, ..violation("web", "mount") }, true).tell);
     }
 
     #[test]
@@ -245,7 +245,7 @@ mod tests {
         for call in 0..400 {
             let syscall = Box::leak(format!("call-{call}").into_boxed_str());
             let call = crate::syscalls::Call { abi: "x86_64", syscall };
-            test.note(Violation { call, refused: true, ..violation("web", "") }, true);
+            test.note(Violation { call, denied: true, ..violation("web", "") }, true);
         }
         let real = test.note(violation("web", "mount"), true);
         assert!(real.tell && matches!(real.record.content, Content::Violation(_)), "{real:?}");
@@ -263,7 +263,7 @@ mod tests {
         assert!(worse.record.message().ends_with("the worst: mount (x86_64), by sh (pid 4711)"));
         // It stays the worst, whatever else is tried.
         of_abi(&mut test, "x32", 500..600);
-        test.note(Violation { refused: true, ..violation("web", "bpf") }, true);
+        test.note(Violation { denied: true, ..violation("web", "bpf") }, true);
         let (_, again) = of_abi(&mut test, "x32", 600..601);
         assert_eq!(again, [""; 0]);
         test.now += Duration::from_mins(9);

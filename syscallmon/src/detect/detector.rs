@@ -49,7 +49,7 @@ pub struct FirstCall {
     call: CallId,
     number: u64,
     time: SystemTime,
-    refused: bool,
+    denied: bool,
     process: Process,
     is_partial: bool,
 }
@@ -138,7 +138,7 @@ impl Detector {
             call: id,
             number: call.number,
             time,
-            refused: call.denied,
+            denied: call.denied,
             process,
             is_partial,
         };
@@ -285,10 +285,10 @@ impl Detector {
             let priority = self.policies.worst_severity(first.call).map_or(Priority::Low, Priority::from);
             self.provisional.keep(named, &first, priority);
         }
-        let FirstCall { call, number, time, refused, process, is_partial, .. } = first;
+        let FirstCall { call, number, time, denied, process, is_partial, .. } = first;
         let calls = Calls { named, call, comm: Some(&process.comm), is_partial, time };
         let Some(violation) = self.judge(&calls) else { return };
-        let violation = Violation { number: Some(number), process: Some(process), refused, ..violation };
+        let violation = Violation { number: Some(number), process: Some(process), denied, ..violation };
         let recorded = self.violations.first(violation, Instant::now());
         self.tell(recorded);
     }
@@ -307,18 +307,18 @@ impl Detector {
 
     /// Judges what the counters tell.
     pub fn counted(&mut self, news: &[Delta], now: SystemTime, is_partial: impl Fn(u64) -> bool) {
-        for Delta { named, cgroup_id, before, calls, refused } in news {
+        for Delta { named, cgroup_id, before, calls, denied } in news {
             if before.as_ref().is_some_and(|before| self.is_judged_alike(before, named)) {
                 continue;
             }
             let is_partial = is_partial(*cgroup_id);
             let named = &if named.workload == Workload::Unknown { unknown(*cgroup_id) } else { named.clone() };
             let calls = calls.iter().map(|(call, &count)| (call, count, false));
-            let refused = refused.iter().map(|(call, &count)| (call, count, true));
-            for (call, count, refused) in calls.chain(refused) {
+            let denied = denied.iter().map(|(call, &count)| (call, count, true));
+            for (call, count, denied) in calls.chain(denied) {
                 let calls = Calls { named, call, comm: None, is_partial, time: now };
                 if let Some(violation) = self.judge(&calls) {
-                    let violation = Violation { count, refused, ..violation };
+                    let violation = Violation { count, denied, ..violation };
                     let recorded = self.violations.counted(call, &violation, Instant::now());
                     self.tell(recorded);
                 }
@@ -348,7 +348,7 @@ impl Detector {
             metadata,
             call: self.calls.call(call),
             number: None,
-            refused: false,
+            denied: false,
             process: None,
             policy,
             severity,
@@ -401,7 +401,7 @@ impl Detector {
             metadata: named.metadata.clone(),
             call: self.calls.call(call),
             number: None,
-            refused: false,
+            denied: false,
             process: None,
             policy: Arc::clone(policy.name()),
             severity,

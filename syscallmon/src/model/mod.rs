@@ -74,7 +74,7 @@ pub struct Delta {
     /// How often it made each call, without what was called to set it up.
     pub calls: SortedCounts<CallId>,
     /// How often it was refused each, but not with `ENOSYS`: that tells programs to do without.
-    pub refused: SortedCounts<CallId>,
+    pub denied: SortedCounts<CallId>,
 }
 
 impl Delta {
@@ -84,18 +84,18 @@ impl Delta {
             cgroup_id,
             before: None,
             calls: counts.calls.since(&counts.setup),
-            refused: counts.denied.iter().filter_map(refused).collect(),
+            denied: counts.denied.iter().filter_map(denied).collect(),
         }
     }
 
     /// Whether there is something to be judged.
     fn is_news(&self) -> bool {
-        self.named.workload.is_judged() && self.calls.len() + self.refused.len() > 0
+        self.named.workload.is_judged() && self.calls.len() + self.denied.len() > 0
     }
 }
 
 /// A call that was refused, and how often; none for what is not told apart, or is no attack.
-fn refused((denial, &attempts): (DeniedKey, &u64)) -> Option<(CallId, u64)> {
+fn denied((denial, &attempts): (DeniedKey, &u64)) -> Option<(CallId, u64)> {
     match denial {
         DeniedKey::Of(call) => Some((call, attempts)),
         DeniedKey::Unsupported(_) | DeniedKey::Other => None,

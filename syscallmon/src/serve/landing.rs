@@ -139,7 +139,7 @@ impl ViolationRow {
             severity: *severity,
             is_critical: *severity == Severity::Critical,
             workload: violation.workload.to_string(),
-            call: format!("{} ({}){}", call.syscall, call.abi, if violation.refused { ", denied" } else { "" }),
+            call: format!("{} ({}){}", call.syscall, call.abi, if violation.denied { ", denied" } else { "" }),
             count: thousands(violation.count),
             process: violation.process.as_ref().map(process).unwrap_or_default(),
             policy: Arc::clone(policy),

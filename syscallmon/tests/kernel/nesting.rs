@@ -205,7 +205,7 @@ fn refused_calls_beyond_a_cgroup_s_share_are_counted_together_and_judged() {
     assert_eq!(denied.len(), 21, "{denied:?}");
     assert!(denied.contains(&("(remainder)".to_owned(), 10)), "{denied:?}");
     let violation = guard.wait_for_violation(&label, "mount");
-    assert_eq!(violation["refused"], true, "{violation}");
+    assert_eq!(violation["denied"], true, "{violation}");
     // And nobody else's.
     KnownCalls::run(&[&"refused-from", &victim, &number(libc::SYS_mount), &number(libc::SYS_mount)]);
     guard

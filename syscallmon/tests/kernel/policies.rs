@@ -76,7 +76,7 @@ impl Guard {
             .filter(|violation| violation["workload"].to_string().contains(part))
             .map(|violation| {
                 let call = format!("{}:{}", text(violation, "abi"), text(violation, "syscall"));
-                (call, (violation["refused"].as_bool().unwrap(), violation["count"].as_u64().unwrap()))
+                (call, (violation["denied"].as_bool().unwrap(), violation["count"].as_u64().unwrap()))
             })
             .collect()
     }
@@ -134,7 +134,7 @@ fn nothing_needs_to_be_configured_to_be_told_of_a_container_s_unexpected_calls()
     let line = lines.iter().find(|line| text(line, "syscall") == "mount").expect("told of the mounts");
     assert_eq!((text(line, "severity"), text(line, "policy")), ("critical", "runtime-default"), "{line}");
     assert_eq!((text(line, "kind"), text(line, "reason")), ("violation", "not_allowed"), "{line}");
-    assert_eq!((&line["refused"], &line["runtime_default_allows"]), (&false.into(), &false.into()), "{line}");
+    assert_eq!((&line["denied"], &line["runtime_default_allows"]), (&false.into(), &false.into()), "{line}");
     let process = &line["process"];
     assert_eq!(text(process, "comm"), "known_calls");
     assert!(text(process, "exe").ends_with("/known_calls"), "{process}");

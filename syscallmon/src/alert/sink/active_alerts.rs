@@ -30,7 +30,7 @@ pub(super) struct ActiveAlerts {
     alerts: FairShare<Key, Alert>,
 }
 
-/// An alert: a violation, whether its call ran or was refused.
+/// An alert: a violation, whether its call ran or was denied.
 pub(super) struct Alert {
     pub(super) record: Record,
     pub(super) starts_at: SystemTime,
@@ -68,7 +68,7 @@ impl ActiveAlerts {
             Content::Violation(violation) => violation.time,
             Content::Suppressed(suppressed) => suppressed.time,
         };
-        let key = (record.workload().clone(), record.subject().refused_or_not());
+        let key = (record.workload().clone(), record.subject().denied_or_not());
         let ((tenant, priority), bytes) = (record.share(), record.bytes());
         let gone = if let Some(alert) = self.alerts.get_mut(&key) {
             (alert.record, alert.noticed) = (record, now);

@@ -114,8 +114,8 @@ impl<'a> Pod<'a> {
 
 /// The same for the same violation of the same pod.
 fn name(violation: &Violation, pod: &Pod<'_>) -> String {
-    let Violation { call, policy, refused, .. } = violation;
-    let identity = format!("{:?} {:?} {policy} {call:?} {refused}", pod.uid, pod.container);
+    let Violation { call, policy, denied, .. } = violation;
+    let identity = format!("{:?} {:?} {policy} {call:?} {denied}", pod.uid, pod.container);
     let hash = digest(&SHA256, identity.as_bytes());
     let hash = hash.as_ref()[..8].iter().fold(0, |hash, byte| hash << 8 | u64::from(*byte));
     let pod = &pod.name[..pod.name.len().min(POD_BYTES)];

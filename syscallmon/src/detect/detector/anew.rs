@@ -63,19 +63,19 @@ impl Detector {
         let provisional = self.provisional.take(&named.workload);
         for first in provisional {
             let call = self.calls.call(first.call);
-            if !before.iter().any(|known| (known.call, known.refused) == (call, first.refused)) {
+            if !before.iter().any(|known| (known.call, known.denied) == (call, first.denied)) {
                 self.judge_first(named, first);
             }
         }
         for known in before {
             self.judge_known(named, known);
         }
-        let Some(Delta { calls, refused, .. }) = model.all_of(named) else { return };
+        let Some(Delta { calls, denied, .. }) = model.all_of(named) else { return };
         let calls = calls.iter().map(|(call, &count)| (call, count, false));
-        for (call, count, refused) in calls.chain(refused.iter().map(|(call, &count)| (call, count, true))) {
+        for (call, count, denied) in calls.chain(denied.iter().map(|(call, &count)| (call, count, true))) {
             let calls = Calls { named, call, comm: None, is_partial: true, time: now };
             if let Some(violation) = self.judge(&calls) {
-                let violation = Violation { count, refused, ..violation };
+                let violation = Violation { count, denied, ..violation };
                 let told = self.violations.counted(call, &violation, Instant::now());
                 self.tell(told.filter(|told| told.is_new));
             }

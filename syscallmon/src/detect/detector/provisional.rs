@@ -27,7 +27,7 @@ impl Provisional {
 
     /// Keeps a call as far as there is room: the first one of its kind.
     pub(super) fn keep(&mut self, named: &ResolvedWorkload, first: &FirstCall, priority: Priority) {
-        let key = (named.workload.clone(), first.call, first.refused);
+        let key = (named.workload.clone(), first.call, first.denied);
         if !self.calls.contains(&key) {
             let bytes = size_of::<FirstCall>() + first.process.bytes();
             let tenant = Tenant::of(&named.workload, &named.metadata);

@@ -56,7 +56,7 @@ fn unresolved() -> ResolvedWorkload {
 fn made(detector: &Detector, named: ResolvedWorkload, calls: &[(&str, u64)]) -> Delta {
     let id = |name| detector.calls.id("x86_64", name).unwrap();
     let calls: SortedCounts<CallId> = calls.iter().map(|&(name, count)| (id(name), count)).collect();
-    Delta { named, cgroup_id: 1, before: None, calls, refused: SortedCounts::default() }
+    Delta { named, cgroup_id: 1, before: None, calls, denied: SortedCounts::default() }
 }
 
 fn count(detector: &mut Detector, news: Delta) {
@@ -73,7 +73,7 @@ fn first(detector: &Detector, name: &str) -> FirstCall {
     let process =
         Process { pid: 7, tid: 7, uid: 0, comm: "sh".to_owned(), exe: None, command_line: None, parents: Vec::new() };
     let (call, time) = (detector.calls.id("x86_64", name).unwrap(), SystemTime::UNIX_EPOCH);
-    FirstCall { cgroup_id: 1, call, number: 165, time, refused: false, process, is_partial: false }
+    FirstCall { cgroup_id: 1, call, number: 165, time, denied: false, process, is_partial: false }
 }
 
 #[test]

@@ -45,7 +45,7 @@ struct Key {
     workload: Workload,
     policy: Arc<str>,
     call: Call,
-    refused: bool,
+    denied: bool,
 }
 
 #[derive(Debug)]
@@ -271,7 +271,7 @@ pub struct ViolationsView {
 
 impl Key {
     fn of(violation: &Violation) -> Self {
-        let Violation { workload, policy, call, refused, .. } = violation;
-        Self { workload: workload.clone(), policy: Arc::clone(policy), call: *call, refused: *refused }
+        let Violation { workload, policy, call, denied, .. } = violation;
+        Self { workload: workload.clone(), policy: Arc::clone(policy), call: *call, denied: *denied }
     }
 }

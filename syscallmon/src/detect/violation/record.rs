@@ -34,8 +34,8 @@ pub struct Violation {
     /// The number within the ABI; absent where only the counters tell of the call, and it is unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub number: Option<u64>,
-    /// Whether seccomp refused it; otherwise it ran.
-    pub refused: bool,
+    /// Whether seccomp denied it; otherwise it ran.
+    pub denied: bool,
     /// Who made it first; absent where only the counters tell of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub process: Option<Process>,

@@ -44,7 +44,7 @@ fn what_is_no_recording_is_called_so() {
 #[test]
 fn what_no_recorder_writes_is_refused_and_says_why() {
     let label = format!(
-        r#"{{"frame":{{"names":[[1,{{"workload":"unknown","about":{{"pod":"{}"}}}}]]}}}}"#,
+        r#"{{"frame":{{"names":[[1,{{"workload":"unknown","metadata":{{"pod":"{}"}}}}]]}}}}"#,
         "x".repeat(1 << 20)
     );
     let deep = format!(r#"{{"frame":{{"kept":{}"#, "[".repeat(100_000));
@@ -68,7 +68,7 @@ fn what_no_recorder_writes_is_refused_and_says_why() {
         (label.as_str(), "longer than"),
         (ignored.as_str(), "EOF"),
         (deep.as_str(), "invalid type"),
-        (r#"{"frame":{"names":[[1,{"workload":"unknown","about":{"colour":"x"}}]]}}"#, "no label"),
+        (r#"{"frame":{"names":[[1,{"workload":"unknown","metadata":{"colour":"x"}}]]}}"#, "no label"),
         ("{}", "expected value"),
     ] {
         let problem = problem(&[line]);

@@ -177,7 +177,7 @@ impl Scene<'_> {
                     && process["exe"].as_str().is_some_and(|exe| exe.ends_with(DEEDS))
                     && process["uid"] == 0
                     && process["parents"].as_array().is_some_and(|parents| !parents.is_empty())
-                    && told["about"]["container"] == "main"
+                    && told["metadata"]["container"] == "main"
                     && told["policy"] == "runtime-default",
                 "{deed} is told so: {told:#}"
             );
@@ -216,7 +216,7 @@ impl Scene<'_> {
                 && told["process"]["comm"] == "deeds"
                 && told["workload"]["container"] == "main"
                 && told["workload"]["namespace"] == "shop"
-                && told["about"]["image"] == PROGRAMS,
+                && told["metadata"]["image"] == PROGRAMS,
             "{told:#}"
         );
         self.cri.remove_pod(&brief.sandbox)

@@ -30,7 +30,7 @@ fn made(workload: &str, name: &str, count: u64, seconds: u64) -> Violation {
         metadata: Labels::default(),
         call: call(name).1,
         number: None,
-        refused: false,
+        denied: false,
         process: None,
         policy: "web".into(),
         severity: Severity::Critical,
@@ -87,9 +87,9 @@ fn a_call_that_only_the_counters_know_is_told_and_gets_its_process_later() {
 #[test]
 fn refused_attempts_are_violations_of_their_own_and_one_count() {
     let mut violations = Violations::default();
-    let refused = Violation { refused: true, ..made("/a", "mount", 2, 1) };
+    let denied = Violation { denied: true, ..made("/a", "mount", 2, 1) };
     assert!(counted(&mut violations, call("mount").0, &made("/a", "mount", 1, 1)).unwrap().is_new);
-    assert!(counted(&mut violations, call("mount").0, &refused).unwrap().is_new);
+    assert!(counted(&mut violations, call("mount").0, &denied).unwrap().is_new);
     assert_eq!((violations.len(), violations.counts().count(), total(&violations)), (2, 1, 3));
 }
 

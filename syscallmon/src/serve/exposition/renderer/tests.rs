@@ -98,7 +98,7 @@ fn unexpected(workload: &Workload, call: Call) -> Violation {
         metadata: Labels::default(),
         call,
         number: None,
-        refused: false,
+        denied: false,
         process: None,
         policy: "web".into(),
         severity: Severity::Critical,
@@ -208,7 +208,7 @@ struct Change {
     cgroup: usize,
     calls: Vec<(u16, u64)>,
     fails: u64,
-    refused: u64,
+    denied: u64,
     timed: u64,
     is_gone: bool,
 }
@@ -219,13 +219,13 @@ impl Change {
         let ids: Vec<CallId> = self.calls.iter().map(|&(call, _)| CallId(call)).collect();
         let mut took = Durations { sum_ns: 1_000_000 * self.timed, ..Durations::default() };
         took.buckets[3] = self.timed;
-        let refused =
+        let denied =
             ids.iter().flat_map(|&call| [DeniedKey::Of(call), DeniedKey::Unsupported(call), DeniedKey::Other]);
         let failed = ids.iter().map(|&call| ErrorKey::Of(call, Errno::new(2))).chain([ErrorKey::Other]);
         Counts {
             calls: self.calls.iter().map(|&(call, count)| (CallId(call), count)).collect(),
             errors: failed.map(|failure| (failure, self.fails)).collect(),
-            denied: refused.map(|denial| (denial, self.refused)).collect(),
+            denied: denied.map(|denial| (denial, self.denied)).collect(),
             durations: ids.iter().map(|&call| (call, took)).collect(),
             ..Counts::default()
         }
@@ -236,11 +236,11 @@ fn change() -> impl Strategy<Value = Change> {
     let calls = vec((0..500_u16, 1..1000_u64), 0..6);
     let often = (0..3_u64, 0..3_u64, 0..3_u64);
     let all = (0..40_usize, calls, often, prop::bool::weighted(0.2));
-    all.prop_map(|(cgroup, calls, (fails, refused, timed), is_gone)| Change {
+    all.prop_map(|(cgroup, calls, (fails, denied, timed), is_gone)| Change {
         cgroup,
         calls,
         fails,
-        refused,
+        denied,
         timed,
         is_gone,
     })
