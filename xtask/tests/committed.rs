@@ -2,7 +2,10 @@
 
 use std::fs;
 
-use xtask::{bench, docs, ebpf, workspace};
+use xtask::{
+    support::workspace,
+    verbs::{bench, docs, ebpf},
+};
 
 #[test]
 fn the_ebpf_object_was_built_from_these_sources() {

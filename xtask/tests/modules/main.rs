@@ -12,17 +12,19 @@ use std::fs;
 
 use graph::cycle;
 use source::Crate;
-use xtask::workspace;
+use xtask::support::workspace;
 
 /// The file of each crate's root. `syscallmon-ebpf/src/yardstick.rs` has no modules.
 const CRATES: [&str; 4] =
     ["syscallmon/src/lib.rs", "syscallmon-common/src/lib.rs", "syscallmon-ebpf/src/main.rs", "xtask/src/lib.rs"];
+/// Modules that only hold others, which count as top-level modules.
+const ROOMS: [&str; 2] = ["verbs", "support"];
 
 #[test]
 fn no_top_level_modules_use_each_other() {
     let root = workspace::root();
     for path in CRATES {
-        let read = Crate::read(path.as_ref(), |file| fs::read_to_string(root.join(file)).ok());
+        let read = Crate::read(path.as_ref(), &ROOMS, |file| fs::read_to_string(root.join(file)).ok());
         assert!(read.problems.is_empty(), "{path}: {:#?}", read.problems);
         if let Some(cycle) = cycle(&read.uses) {
             panic!("{path}: move what is in the wrong module; the cycle is\n{cycle}");
