@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use xtask::{support::workspace, verbs::Verb};
+use xtask::verbs::Verb;
+use xtask_support::workspace;
 
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask", about = "Developer tasks of syscallmon")]

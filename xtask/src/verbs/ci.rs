@@ -3,17 +3,15 @@
 use std::{path::Path, process::Command, time::Instant};
 
 use anyhow::Result;
+use syscallmon_generate::{docs, manifests};
+use xtask_support::{
+    setup::{self, Purpose},
+    shell, workspace,
+};
 
-use crate::{
-    support::{
-        setup::{self, Purpose},
-        shell, workspace,
-    },
-    verbs::{
-        docs, e2e,
-        ebpf::{self, Check},
-        fuzz, manifests, test, vm,
-    },
+use crate::verbs::{
+    ebpf::{self, Check},
+    fuzz, test, vm,
 };
 
 /// Runs the verb.
@@ -40,7 +38,7 @@ pub fn run(root: &Path) -> Result<()> {
         Ok(())
     })?;
     step("the test suite", || test::suite(root, rebuilt.as_deref(), &[]))?;
-    step("real containers", || e2e::ci(root))?;
+    step("real containers", || syscallmon_e2e::ci(root))?;
     step("other kernels", || vm::ci(root, rebuilt.as_deref()))
 }
 

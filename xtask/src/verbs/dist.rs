@@ -1,7 +1,6 @@
 //! `cargo xtask dist`: static release binaries for both architectures, packed as Prometheus' exporters are.
 
 mod archive;
-pub(crate) mod elf;
 mod verify;
 
 use std::{
@@ -12,17 +11,14 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-
-use self::elf::Elf;
-use crate::{
-    support::hash::sha256,
-    support::{
-        arch::Arch,
-        cross,
-        reproducible::{self, Place},
-        setup::{self, Purpose},
-        shell, workspace,
-    },
+use xtask_support::{
+    arch::Arch,
+    cross,
+    elf::{self, Elf},
+    hash::sha256,
+    reproducible::{self, Place},
+    setup::{self, Purpose},
+    shell, workspace,
 };
 
 /// The most that a binary may have.
@@ -50,7 +46,7 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
     setup::ensure(root, Purpose::Dist)?;
     let dist = workspace::target_dir(root).join("dist");
     start_anew(&dist)?;
-    let place = place(root);
+    let place = cross::place(root);
     let mut sums = Vec::new();
     for &arch in archs {
         let binary = build(&mut cargo_build(&place, arch)?, &place, arch)?;
@@ -110,11 +106,6 @@ fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     let cannot = || format!("cannot write {}", path.display());
     fs::write(path, bytes).with_context(cannot)?;
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).with_context(cannot)
-}
-
-/// Where static binaries are built: apart from those of `cargo build`, which have another compiler.
-pub(crate) fn place(root: &Path) -> Place {
-    Place::new(root, workspace::target_dir(root).join("cross"))
 }
 
 /// The build of the released binary.

@@ -13,9 +13,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-
-use self::record::{RECORD, Record, read_inputs};
-use crate::support::{
+use xtask_support::{
     generated,
     reproducible::{self, Place},
     setup::{self, Purpose},
@@ -24,10 +22,10 @@ use crate::support::{
     workspace,
 };
 
+use self::record::{RECORD, Record, read_inputs};
+
 /// The daemon's object, relative to the root.
 pub const OBJECT: &str = "syscallmon/bpf/syscallmon.bpf.o";
-/// The object of the benchmark's yardsticks, relative to the root.
-pub const YARDSTICK_OBJECT: &str = "xtask/bpf/yardstick.bpf.o";
 
 const TARGET: &str = "bpfel-unknown-none";
 const PROFILE: &str = "ebpf";
@@ -157,7 +155,7 @@ fn build(root: &Path, toolchain: &Toolchain) -> Result<Objects> {
     )?;
     let dir = place.target_dir.join(TARGET).join(PROFILE);
     let finished = |name: &str| finish(&place, toolchain, &dir.join(name));
-    Ok([(OBJECT, finished("syscallmon")?), (YARDSTICK_OBJECT, finished("yardstick")?)])
+    Ok([(OBJECT, finished("syscallmon")?), (workspace::YARDSTICK_OBJECT, finished("yardstick")?)])
 }
 
 /// The build, with all that a user's environment could change set or taken away.

@@ -15,12 +15,12 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-
-use self::log::Summary;
-use crate::support::{
+use xtask_support::{
     setup::{self, Purpose},
     shell, workspace,
 };
+
+use self::log::Summary;
 
 /// What `--help` says besides.
 const HELP: &str = "\

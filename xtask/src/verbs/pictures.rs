@@ -2,10 +2,6 @@
 //!
 //! Not by Grafana, which is not needed for it, and each picture says so. What is drawn is what the panels' own queries answer.
 
-mod draw;
-mod number;
-mod svg;
-
 use std::{
     fs,
     path::Path,
@@ -13,15 +9,12 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-
-use self::draw::{Answer, Drawn};
-use crate::{
-    support::{
-        dashboards::{self, Dashboard, Panel, Values},
-        setup::{self, Purpose},
-    },
-    verbs::e2e::{self, prometheus::Prometheus},
+use syscallmon_e2e::prometheus::Prometheus;
+use syscallmon_generate::{
+    dashboards::{self, Dashboard, Panel, Values},
+    pictures::{self, Answer, Drawn},
 };
+use xtask_support::setup::{self, Purpose};
 
 const DIRECTORY: &str = "docs/pictures";
 /// Rows of each dashboard: the ones that say most, so that a picture fits a screen.
@@ -49,7 +42,7 @@ pub struct Args {
 /// If containerd or Prometheus do not come up, or a picture cannot be written.
 pub fn run(root: &Path, args: &Args) -> Result<()> {
     setup::ensure(root, Purpose::E2e)?;
-    e2e::busy_containers(root, Duration::from_secs(args.seconds), |prometheus| {
+    syscallmon_e2e::busy_containers(root, Duration::from_secs(args.seconds), |prometheus| {
         let end = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?.as_secs_f64();
         let shown = Shown { prometheus, range: [end - args.seconds as f64, end, STEP], seconds: args.seconds };
         dashboards::all().iter().try_for_each(|dashboard| shown.picture(root, dashboard))
@@ -69,7 +62,7 @@ impl Shown<'_> {
         let rows: Vec<_> = dashboard.rows.iter().filter(|row| titles.contains(&row.title)).collect();
         ensure!(rows.len() == titles.len(), "{} has no longer all of the rows {titles:?}: mend ROWS", dashboard.name);
         // One workload in depth, and everything there is elsewhere.
-        let chosen = if dashboard.name == "workload" { e2e::SHOWN.as_slice() } else { &[] };
+        let chosen = if dashboard.name == "workload" { syscallmon_e2e::SHOWN.as_slice() } else { &[] };
         let chosen = chosen.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let values = Values { chosen, range: format!("{}s", self.seconds), interval: INTERVAL.to_owned() };
         let mut drawn = Vec::new();
@@ -79,7 +72,7 @@ impl Shown<'_> {
         }
         let path = root.join(DIRECTORY).join(format!("{}.svg", dashboard.name));
         fs::create_dir_all(root.join(DIRECTORY)).with_context(|| format!("cannot create {DIRECTORY}"))?;
-        fs::write(&path, draw::dashboard(dashboard, &drawn, self.range))
+        fs::write(&path, pictures::dashboard(dashboard, &drawn, self.range))
             .with_context(|| format!("cannot write {}", path.display()))?;
         eprintln!("{}: written", path.display());
         Ok(())
@@ -101,7 +94,7 @@ impl Shown<'_> {
             } else {
                 let lines = self.prometheus.query_range(&promql, self.range)?;
                 let answer = lines.into_iter().map(|line| Answer {
-                    legend: draw::legend(query.legend, &line.labels),
+                    legend: pictures::legend(query.legend, &line.labels),
                     labels: line.labels,
                     points: line.points,
                 });

@@ -9,8 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-
-use crate::support::{
+use xtask_support::{
     apt,
     setup::{self, Purpose},
     shell, workspace,

@@ -4,8 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use clap::ValueEnum;
-
-use crate::support::setup::{Purpose, ensure_all};
+use xtask_support::setup::{Purpose, ensure_all};
 
 /// Arguments of `cargo xtask setup`.
 #[derive(clap::Args)]

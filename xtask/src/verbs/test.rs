@@ -10,15 +10,13 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-
-use crate::{
-    support::{
-        apt, interrupt,
-        setup::{self, Purpose},
-        shell, workspace,
-    },
-    verbs::test::load::Load,
+use xtask_support::{
+    apt, interrupt,
+    setup::{self, Purpose},
+    shell, workspace,
 };
+
+use crate::verbs::test::load::Load;
 
 /// Arguments of `cargo xtask test`.
 #[derive(clap::Args)]

@@ -1,6 +1,5 @@
 //! `cargo xtask vm`: the daemon's tests on other kernels, old and new, of both architectures, in emulated machines.
 
-mod build;
 mod chosen;
 mod fetch;
 mod initramfs;
@@ -19,23 +18,20 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
+use xtask_support::{
+    arch::Arch,
+    busybox, marked, parallel,
+    setup::{self, Purpose},
+    static_build::{self, Built},
+    workspace,
+};
 
 use self::{
     chosen::Extent,
     kernels::{KERNELS, Kernel},
     outcome::Outcome,
 };
-use crate::{
-    support::{
-        arch::Arch,
-        marked, parallel,
-        setup::{self, Purpose},
-        workspace,
-    },
-    verbs::dist,
-};
-
-pub(crate) use self::fetch::busybox;
+use crate::verbs::dist;
 
 /// The document that has the table, and the mark that it stands between.
 const DOCUMENT: &str = "docs/kernels.md";
@@ -70,15 +66,6 @@ pub struct Args {
     /// Put the result in docs/kernels.md
     #[arg(long, conflicts_with_all = ["kernel", "ci"])]
     write: bool,
-}
-
-/// The daemon as a static binary that is quick to build.
-///
-/// # Errors
-///
-/// If it cannot be built.
-pub(crate) fn daemon(root: &Path, arch: Arch) -> Result<PathBuf> {
-    Ok(build::build(root, arch, None)?.daemon)
 }
 
 /// Runs the verb.
@@ -192,11 +179,11 @@ fn prepare(root: &Path, kernels: &[&'static Kernel], refresh: bool, subject: Sub
         let mut initramfs = HashMap::new();
         for arch in Arch::ALL.into_iter().filter(|arch| kernels.iter().any(|kernel| kernel.arch == *arch)) {
             let built = match subject.daemon {
-                Daemon::Built(object) => build::build(root, arch, object)?,
-                Daemon::Dist => build::Built { daemon: dist::released(root, arch)?, ..build::build(root, arch, None)? },
+                Daemon::Built(object) => static_build::build(root, arch, object)?,
+                Daemon::Dist => Built { daemon: dist::released(root, arch)?, ..static_build::build(root, arch, None)? },
             };
             let path = dir.join(format!("initramfs-{arch}"));
-            fs::write(&path, initramfs::make(&built, &busybox(arch)?, subject.extent)?)
+            fs::write(&path, initramfs::make(&built, &busybox::fetch(arch)?, subject.extent)?)
                 .with_context(|| format!("cannot write {}", path.display()))?;
             initramfs.insert(arch, path);
         }

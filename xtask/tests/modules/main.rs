@@ -12,13 +12,21 @@ use std::fs;
 
 use graph::cycle;
 use source::Crate;
-use xtask::support::workspace;
+use xtask_support::workspace;
 
 /// The file of each crate's root. `syscallmon-ebpf/src/yardstick.rs` has no modules.
-const CRATES: [&str; 4] =
-    ["syscallmon/src/lib.rs", "syscallmon-common/src/lib.rs", "syscallmon-ebpf/src/main.rs", "xtask/src/lib.rs"];
+const CRATES: [&str; 8] = [
+    "syscallmon/src/lib.rs",
+    "syscallmon-common/src/lib.rs",
+    "syscallmon-ebpf/src/main.rs",
+    "xtask/src/lib.rs",
+    "xtask/bench/src/lib.rs",
+    "xtask/e2e/src/lib.rs",
+    "xtask/generate/src/lib.rs",
+    "xtask/support/src/lib.rs",
+];
 /// Modules that only hold others, which count as top-level modules.
-const ROOMS: [&str; 2] = ["verbs", "support"];
+const ROOMS: [&str; 1] = ["verbs"];
 
 #[test]
 fn no_top_level_modules_use_each_other() {

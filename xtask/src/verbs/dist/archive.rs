@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn archive_has_one_directory_with_names_in_order() {
-        let root = crate::support::workspace::root();
+        let root = xtask_support::workspace::root();
         let archive = pack(&root, "syscallmon-1", b"binary").unwrap();
         let names = listing(&archive);
         assert_eq!(
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn binary_comes_out_as_it_went_in() {
-        let archive = pack(&crate::support::workspace::root(), "d", b"binary").unwrap();
+        let archive = pack(&xtask_support::workspace::root(), "d", b"binary").unwrap();
         let mut tar = tar::Archive::new(GzDecoder::new(archive.as_slice()));
         let mut entry =
             tar.entries().unwrap().map(Result::unwrap).find(|e| e.path().unwrap().ends_with("syscallmon")).unwrap();

@@ -8,15 +8,13 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use walkdir::{DirEntry, WalkDir};
+use xtask_support::{
+    arch::Arch,
+    hash::sha256,
+    reproducible::{Place, refuse_paths},
+};
 
 use super::{build, cargo_build};
-use crate::{
-    support::hash::sha256,
-    support::{
-        arch::Arch,
-        reproducible::{Place, refuse_paths},
-    },
-};
 
 /// What is beside the sources: what builds leave, what git keeps, what was recorded.
 const NOT_SOURCES: [&str; 3] = ["target", ".git", "corpus"];

@@ -13,8 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 use walkdir::WalkDir;
-
-use crate::support::{hash::sha256, toolchain::Versions};
+use xtask_support::{hash::sha256, toolchain::Versions};
 
 /// The record, relative to the root.
 pub const RECORD: &str = "syscallmon/bpf/build-record.toml";

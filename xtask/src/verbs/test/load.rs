@@ -11,13 +11,10 @@ use std::{
 
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process_group};
-
-use crate::{
-    support::{
-        setup::{self, Purpose},
-        workspace,
-    },
-    verbs::e2e::cgroups,
+use syscallmon_e2e::cgroups;
+use xtask_support::{
+    setup::{self, Purpose},
+    workspace,
 };
 
 /// The cgroup below which the containers are.

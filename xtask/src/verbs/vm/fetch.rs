@@ -1,4 +1,4 @@
-//! What VMs boot with: kernels and busybox, from Debian's packages, kept in the user's cache.
+//! What VMs boot with: kernels, from Debian's packages, kept in the user's cache.
 
 use std::{
     cmp::Ordering,
@@ -8,13 +8,13 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use walkdir::WalkDir;
-
-use super::kernels::Image;
-use crate::support::{
-    apt::{self, Lists, Suite},
+use xtask_support::{
+    apt::{self, Lists},
     arch::Arch,
     workspace,
 };
+
+use super::kernels::Image;
 
 /// How many packages are tried: lists may be older than the mirror, which keeps few of a kind.
 const TRIES: usize = 24;
@@ -33,20 +33,6 @@ pub(super) fn kernel(arch: Arch, image: &Image, refresh: bool) -> Result<PathBuf
         fs::create_dir(&prepared).with_context(|| format!("cannot create {}", prepared.display()))?;
         download_newest(&Lists::fetch(image.suite, arch.debian())?, &pattern, work.path(), &prepared.join("vmlinuz"))?;
         workspace::move_into_cache(&prepared, &place)?;
-    }
-    Ok(file)
-}
-
-/// busybox, linked statically.
-pub(crate) fn busybox(arch: Arch) -> Result<PathBuf> {
-    let place = workspace::cache_dir()?.join("busybox").join(arch.debian());
-    let file = place.join("busybox");
-    if !file.exists() {
-        let work = workspace::cache_work_dir()?;
-        eprintln!("fetching busybox for {arch}");
-        let deb = Lists::fetch(Suite::Bookworm, arch.debian())?.download("busybox-static", work.path())?;
-        let unpacked = apt::unpack(&deb, &work.path().join("unpacked"))?;
-        workspace::move_into_cache(&unpacked.join("bin"), &place)?;
     }
     Ok(file)
 }

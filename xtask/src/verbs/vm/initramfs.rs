@@ -3,8 +3,9 @@
 use std::{fs, path::Path};
 
 use anyhow::{Context, Result};
+use xtask_support::static_build::Built;
 
-use super::{build::Built, chosen::Extent};
+use super::chosen::Extent;
 
 /// Directories, before what is in them.
 const DIRS: [&str; 7] = ["bin", "dev", "proc", "sys", "test", "test/deps", "test/examples"];

@@ -1,6 +1,6 @@
 //! Which kernels the tests run on: one row each.
 
-use crate::support::{apt::Suite, arch::Arch};
+use xtask_support::{apt::Suite, arch::Arch};
 
 /// A kernel, and how it is booted.
 #[derive(Debug)]

@@ -7,9 +7,9 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use xtask_support::arch::Arch;
 
 use super::kernels::Kernel;
-use crate::support::arch::Arch;
 
 /// Seconds that a VM may take; most need a third of that.
 const TIMEOUT: &str = "600";

@@ -1,7 +1,8 @@
 //! The table of kernels in docs/kernels.md.
 
+use xtask_support::arch::Arch;
+
 use super::{kernels::Kernel, outcome::Outcome};
-use crate::support::arch::Arch;
 
 /// One row for each kernel, in Markdown.
 pub(super) fn render(results: &[(&Kernel, Outcome)]) -> String {

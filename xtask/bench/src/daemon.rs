@@ -1,0 +1,131 @@
+//! The daemon that is measured: the release build, on a port of its own.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    process::{ChildStderr, Command, Stdio},
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+use xtask_support::interrupt;
+
+use super::{child::Guarded, exposition::Exposition, host::Host, usage, usage::Memory};
+
+/// A scrape after this long takes a new snapshot, that is, of everything that was called before.
+pub(super) const FRESH: Duration = syscallmon::engine::FRESH.saturating_add(Duration::from_millis(50));
+
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Lines of the log, with the time at which they came.
+type Log = Arc<Mutex<Vec<(Instant, String)>>>;
+
+/// A daemon that has attached and serves; killed when dropped.
+pub(super) struct Daemon {
+    child: Guarded,
+    log: Log,
+    started: Instant,
+    client: Client,
+}
+
+/// A client with a connection of its own.
+pub(super) struct Client {
+    address: String,
+    agent: ureq::Agent,
+}
+
+impl Client {
+    fn new(address: String) -> Self {
+        Self { address, agent: ureq::Agent::new_with_defaults() }
+    }
+
+    /// The body of an answer, which must be a success; compressed or not, as it came.
+    pub(super) fn get(&self, path: &str, gzip: bool) -> Result<Vec<u8>> {
+        let accepted = if gzip { "gzip" } else { "identity" };
+        let request = self.agent.get(format!("http://{}{path}", self.address)).header("accept-encoding", accepted);
+        let mut response = request.call().with_context(|| format!("cannot get {path}"))?;
+        let mut body = Vec::new();
+        response.body_mut().as_reader().read_to_end(&mut body).with_context(|| format!("cannot read {path}"))?;
+        Ok(body)
+    }
+}
+
+impl Daemon {
+    /// Starts one with these flags, and waits until it is ready.
+    pub(super) fn start(host: &Host, flags: &[&str]) -> Result<Self> {
+        let mut command = Command::new(&host.syscallmon);
+        command.args(["run", "--web.listen-address", "127.0.0.1:0"]).args(flags).stderr(Stdio::piped());
+        let started = Instant::now();
+        let mut child = Guarded::spawn(&mut command)?;
+        let log = Log::default();
+        let stderr = child.take_stderr().context("the daemon has no stderr")?;
+        let lines = Arc::clone(&log);
+        thread::spawn(move || follow(stderr, &lines));
+        let mut daemon = Self { child, log, started, client: Client::new(String::new()) };
+        daemon.wait_until_ready().with_context(|| format!("its log: {:#?}", daemon.log()))?;
+        Ok(daemon)
+    }
+
+    fn wait_until_ready(&mut self) -> Result<()> {
+        let address = interrupt::wait_for("an address to be listened on", TIMEOUT, || {
+            self.child.ensure_running()?;
+            Ok(self.logged("message=listening").and_then(|(_, line)| Some(line.split_once("address=")?.1.to_owned())))
+        })?;
+        self.client = Client::new(address);
+        interrupt::wait_for("readiness", TIMEOUT, || {
+            self.child.ensure_running()?;
+            Ok(self.client.get("/readyz", false).ok())
+        })?;
+        Ok(())
+    }
+
+    /// The time from the start to the message that `sys_enter` is attached.
+    pub(super) fn attached_after(&self) -> Result<Duration> {
+        let (time, _) = self.logged("message=attached probe=sys_enter").context("the daemon did not attach")?;
+        Ok(time.duration_since(self.started))
+    }
+
+    /// CPU time so far.
+    pub(super) fn cpu_time(&self) -> Result<Duration> {
+        usage::cpu_time(self.child.pid())
+    }
+
+    /// Resident memory.
+    pub(super) fn memory(&self) -> Result<Memory> {
+        Memory::of(self.child.pid())
+    }
+
+    /// Scrapes it, as it is.
+    pub(super) fn scrape(&self) -> Result<Exposition> {
+        Ok(Exposition::new(String::from_utf8(self.client.get("/metrics", false)?)?))
+    }
+
+    /// Scrapes it as Prometheus does, that is, compressed: how long that took, and the size.
+    pub(super) fn timed_scrape(&self) -> Result<(Duration, usize)> {
+        let begin = Instant::now();
+        let body = self.client.get("/metrics", true)?;
+        Ok((begin.elapsed(), body.len()))
+    }
+
+    /// Another client of it.
+    pub(super) fn client(&self) -> Client {
+        Client::new(self.client.address.clone())
+    }
+
+    /// The first line of the log that has this text.
+    fn logged(&self, text: &str) -> Option<(Instant, String)> {
+        self.log().into_iter().find(|(_, line)| line.contains(text))
+    }
+
+    fn log(&self) -> Vec<(Instant, String)> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Takes up the log until the daemon ends.
+fn follow(stderr: ChildStderr, log: &Log) {
+    for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+        log.lock().unwrap_or_else(PoisonError::into_inner).push((Instant::now(), line));
+    }
+}
