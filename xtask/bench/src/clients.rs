@@ -16,16 +16,13 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use syscallmon::scheduling::prefer_short_slices;
-use xtask_support::interrupt;
+use syscallmon_testkit::{Cgroup, Guarded, interrupt, usage::Memory};
 
 use super::{
-    cgroup::Cgroup,
-    child::Guarded,
     daemon::{Client, Daemon, FRESH},
     host::Host,
     report::{Figure, Report, Unit},
     scale::{self, SIZES},
-    usage::Memory,
 };
 
 const SCRAPING: usize = 3;
@@ -43,12 +40,12 @@ const HEALTH_PAUSE: Duration = Duration::from_millis(5);
 pub(super) fn measure(host: &Host) -> Result<Report> {
     let [size, ..] = &SIZES;
     eprintln!("clients: {SCRAPING} that scrape {} series without a pause", size.series());
-    let cgroup = Cgroup::new(&host.cgroup2, "clients")?;
-    let files = Files::new(host, cgroup.label())?;
+    let cgroup = host.cgroup("clients")?;
+    let files = Files::new(host, &cgroup.label())?;
     let daemon = Daemon::start(host, &[size.capacity, &[CONNECTIONS, &files.policies(), &files.alerts()]].concat())?;
     scale::call(host, &cgroup, size.cgroups, &scale::CALLS)?;
     interrupt::sleep(FRESH)?;
-    let series = daemon.scrape()?.series_below(cgroup.label());
+    let series = daemon.scrape()?.series_below(&cgroup.label());
     ensure!(series == size.series(), "the daemon has {series} series, not {}", size.series());
 
     let Measured { mut reported, mut health, scrape_count } = under_scrapes(host, &daemon, &cgroup, &files)?;
@@ -119,7 +116,7 @@ fn call_all(host: &Host, cgroup: &Cgroup) -> Result<()> {
             // A process for each, as calls do not come by the dozen where somebody looks at how soon one is reported.
             let mut command = Command::new(&host.known_calls);
             command.arg("range").arg(&directory).args([number, number + 1].map(|number| number.to_string()));
-            let status = Guarded::spawn(command.stdin(Stdio::null()))?.wait(REPORT_TIMEOUT)?;
+            let status = Guarded::spawn_bound(command.stdin(Stdio::null()))?.wait(REPORT_TIMEOUT)?;
             ensure!(status.success(), "known_calls range failed: {status}");
         }
     }

@@ -1,30 +1,24 @@
 //! The daemon that is measured: the release build, on a port of its own.
 
 use std::{
-    io::{BufRead, BufReader, Read},
-    process::{ChildStderr, Command, Stdio},
-    sync::{Arc, Mutex, PoisonError},
-    thread,
+    io::Read,
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result};
-use xtask_support::interrupt;
+use syscallmon_testkit::{self as testkit, Exposition, Guarded, usage, usage::Memory};
 
-use super::{child::Guarded, exposition::Exposition, host::Host, usage, usage::Memory};
+use super::host::Host;
 
 /// A scrape after this long takes a new snapshot, that is, of everything that was called before.
 pub(super) const FRESH: Duration = syscallmon::engine::FRESH.saturating_add(Duration::from_millis(50));
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Lines of the log, with the time at which they came.
-type Log = Arc<Mutex<Vec<(Instant, String)>>>;
-
 /// A daemon that has attached and serves; killed when dropped.
 pub(super) struct Daemon {
-    child: Guarded,
-    log: Log,
+    launched: testkit::Daemon,
     started: Instant,
     client: Client,
 }
@@ -57,43 +51,27 @@ impl Daemon {
         let mut command = Command::new(&host.syscallmon);
         command.args(["run", "--web.listen-address", "127.0.0.1:0"]).args(flags).stderr(Stdio::piped());
         let started = Instant::now();
-        let mut child = Guarded::spawn(&mut command)?;
-        let log = Log::default();
-        let stderr = child.take_stderr().context("the daemon has no stderr")?;
-        let lines = Arc::clone(&log);
-        thread::spawn(move || follow(stderr, &lines));
-        let mut daemon = Self { child, log, started, client: Client::new(String::new()) };
-        daemon.wait_until_ready().with_context(|| format!("its log: {:#?}", daemon.log()))?;
-        Ok(daemon)
-    }
-
-    fn wait_until_ready(&mut self) -> Result<()> {
-        let address = interrupt::wait_for("an address to be listened on", TIMEOUT, || {
-            self.child.ensure_running()?;
-            Ok(self.logged("message=listening").and_then(|(_, line)| Some(line.split_once("address=")?.1.to_owned())))
-        })?;
-        self.client = Client::new(address);
-        interrupt::wait_for("readiness", TIMEOUT, || {
-            self.child.ensure_running()?;
-            Ok(self.client.get("/readyz", false).ok())
-        })?;
-        Ok(())
+        let mut launched = testkit::Daemon::new(Guarded::spawn_bound(&mut command)?, TIMEOUT)?;
+        launched.wait_until_ready()?;
+        let client = Client::new(launched.address().to_owned());
+        Ok(Self { launched, started, client })
     }
 
     /// The time from the start to the message that `sys_enter` is attached.
     pub(super) fn attached_after(&self) -> Result<Duration> {
-        let (time, _) = self.logged("message=attached probe=sys_enter").context("the daemon did not attach")?;
+        let (time, _) =
+            self.launched.log_line(&["message=attached probe=sys_enter"]).context("the daemon did not attach")?;
         Ok(time.duration_since(self.started))
     }
 
     /// CPU time so far.
     pub(super) fn cpu_time(&self) -> Result<Duration> {
-        usage::cpu_time(self.child.pid())
+        usage::cpu_time(self.launched.pid())
     }
 
     /// Resident memory.
     pub(super) fn memory(&self) -> Result<Memory> {
-        Memory::of(self.child.pid())
+        Memory::of(self.launched.pid())
     }
 
     /// Scrapes it, as it is.
@@ -111,21 +89,5 @@ impl Daemon {
     /// Another client of it.
     pub(super) fn client(&self) -> Client {
         Client::new(self.client.address.clone())
-    }
-
-    /// The first line of the log that has this text.
-    fn logged(&self, text: &str) -> Option<(Instant, String)> {
-        self.log().into_iter().find(|(_, line)| line.contains(text))
-    }
-
-    fn log(&self) -> Vec<(Instant, String)> {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-/// Takes up the log until the daemon ends.
-fn follow(stderr: ChildStderr, log: &Log) {
-    for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-        log.lock().unwrap_or_else(PoisonError::into_inner).push((Instant::now(), line));
     }
 }

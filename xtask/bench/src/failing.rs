@@ -5,7 +5,6 @@ use std::num::NonZeroUsize;
 use anyhow::Result;
 
 use super::{
-    cgroup::Cgroup,
     host::Host,
     report::{Figure, Report, Unit},
     rounds::Rounds,
@@ -22,7 +21,7 @@ const NUMBER: i64 = 1000;
 
 /// Runs the scenario.
 pub(super) fn measure(host: &Host, rounds: NonZeroUsize) -> Result<Report> {
-    let cgroup = Cgroup::new(&host.cgroup2, SCENARIO)?;
+    let cgroup = host.cgroup(SCENARIO)?;
     let mut workload = Workload::timed(host, cgroup, SCENARIO, "time", ("unknown", NUMBER), CALLS)?;
     let measured = Rounds::measure(host, &mut workload, &VARIANTS, rounds)?;
 

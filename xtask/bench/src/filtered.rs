@@ -5,7 +5,6 @@ use std::num::NonZeroUsize;
 use anyhow::Result;
 
 use super::{
-    cgroup::Cgroup,
     host::Host,
     report::{Figure, Report, Unit},
     rounds::Rounds,
@@ -20,9 +19,9 @@ const VARIANTS: [Variant; 4] = [Variant::Nothing, Variant::EmptyBoth, Variant::E
 /// Runs the scenario.
 pub(super) fn measure(host: &Host, rounds: NonZeroUsize) -> Result<Report> {
     let getppid = ("getppid", libc::SYS_getppid);
-    let plain = Cgroup::new(&host.cgroup2, "unfiltered")?;
+    let plain = host.cgroup("unfiltered")?;
     let mut plain = Workload::timed(host, plain, "unfiltered", "time", getppid, CALLS)?;
-    let filtered = Cgroup::new(&host.cgroup2, SCENARIO)?;
+    let filtered = host.cgroup(SCENARIO)?;
     let mut filtered = Workload::timed(host, filtered, SCENARIO, "time-filtered", getppid, CALLS)?;
     let (mut without, mut with) = (Rounds::default(), Rounds::default());
     for _ in 0..rounds.get() {

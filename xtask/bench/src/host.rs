@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use syscallmon::cgroup::{Hierarchies, HierarchyChoice, HierarchySet};
+use syscallmon_testkit::Cgroup;
 use xtask_support::{shell, workspace};
 
 /// Where everything is.
@@ -34,6 +35,11 @@ pub(super) struct Host {
 }
 
 impl Host {
+    /// A new cgroup to measure in, directly below the root of cgroup2.
+    pub(super) fn cgroup(&self, name: &str) -> Result<Cgroup> {
+        Cgroup::new(&self.cgroup2, "syscallmon-bench", name)
+    }
+
     /// Finds everything.
     pub(super) fn find(root: &Path) -> Result<Self> {
         let release = workspace::target_dir(root).join("release");

@@ -3,7 +3,7 @@
 use std::{fs, time::Duration};
 
 use anyhow::{Context, Result};
-use xtask_support::interrupt;
+use syscallmon_testkit::interrupt;
 
 use super::{
     daemon::Daemon,

@@ -3,11 +3,8 @@
 //! Every scenario measures the real release build on this kernel. Figures that depend on the machine are ratios
 //! of what was measured in the same run.
 
-mod cgroup;
-mod child;
 mod clients;
 mod daemon;
-mod exposition;
 mod failing;
 mod filtered;
 mod getppid;
@@ -22,7 +19,6 @@ mod rounds;
 mod scale;
 mod stats;
 pub mod summary;
-mod usage;
 mod variant;
 mod worker;
 
@@ -30,8 +26,9 @@ use std::{num::NonZeroUsize, path::Path, process::Command};
 
 use anyhow::{Result, ensure};
 use clap::ValueEnum;
+use syscallmon_testkit::interrupt;
 use xtask_support::{
-    interrupt, marked,
+    marked,
     setup::{self, Purpose},
     shell, workspace,
 };

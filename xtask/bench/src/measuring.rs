@@ -5,7 +5,6 @@ use std::num::NonZeroUsize;
 use anyhow::Result;
 
 use super::{
-    cgroup::Cgroup,
     host::Host,
     report::{Figure, Report, Unit},
     rounds::Rounds,
@@ -26,7 +25,7 @@ const VARIANTS: [Variant; 6] = [
 
 /// Runs the scenario.
 pub(super) fn measure(host: &Host, rounds: NonZeroUsize) -> Result<Report> {
-    let cgroup = Cgroup::new(&host.cgroup2, SCENARIO)?;
+    let cgroup = host.cgroup(SCENARIO)?;
     let mut workload = Workload::timed(host, cgroup, SCENARIO, "time", ("getppid", libc::SYS_getppid), CALLS)?;
     let measured = Rounds::measure(host, &mut workload, &VARIANTS, rounds)?;
 

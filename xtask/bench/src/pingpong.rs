@@ -5,7 +5,6 @@ use std::num::NonZeroUsize;
 use anyhow::Result;
 
 use super::{
-    cgroup::Cgroup,
     host::Host,
     report::{Figure, Report, Unit},
     rounds::Rounds,
@@ -22,7 +21,7 @@ const VARIANTS: [Variant; 3] = [Variant::Nothing, Variant::Empty, Variant::Count
 
 /// Runs the scenario.
 pub(super) fn measure(host: &Host, rounds: NonZeroUsize) -> Result<Report> {
-    let cgroup = Cgroup::new(&host.cgroup2, SCENARIO)?;
+    let cgroup = host.cgroup(SCENARIO)?;
     let texts = [CGROUPS, LAPS, host.cpu].map(|number| number.to_string());
     let worker = Worker::start(host, &[&"ring", &cgroup.path(), &texts[0], &texts[1], &texts[2]])?;
     let calls = u64::from(CGROUPS) * u64::from(LAPS);

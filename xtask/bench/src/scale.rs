@@ -7,11 +7,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use xtask_support::{interrupt, shell};
+use syscallmon_testkit::{Cgroup, Guarded, interrupt};
+use xtask_support::shell;
 
 use super::{
-    cgroup::Cgroup,
-    child::Guarded,
     daemon::{Daemon, FRESH},
     host::Host,
     report::{Figure, Report, Unit, grouped},
@@ -115,11 +114,11 @@ impl Size {
 
     /// A daemon that has counted so many series, and the cgroups, which stay as long as it.
     fn populated(&self, host: &Host, flag: &str) -> Result<(Daemon, Cgroup)> {
-        let cgroup = Cgroup::new(&host.cgroup2, "scale")?;
+        let cgroup = host.cgroup("scale")?;
         let daemon = Daemon::start(host, &[&[flag], self.capacity].concat())?;
         call(host, &cgroup, self.cgroups, &CALLS)?;
         interrupt::sleep(FRESH)?;
-        let series = daemon.scrape()?.series_below(cgroup.label());
+        let series = daemon.scrape()?.series_below(&cgroup.label());
         ensure!(series == self.series(), "the daemon has {series} series, not {}", self.series());
         Ok((daemon, cgroup))
     }
@@ -130,7 +129,7 @@ pub(super) fn call(host: &Host, cgroup: &Cgroup, cgroups: usize, calls: &[i64]) 
     let numbers = calls.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
     let mut command = Command::new(&host.known_calls);
     command.arg("populate").arg(cgroup.path()).args([&cgroups.to_string(), &numbers]).stdin(Stdio::null());
-    let status = Guarded::spawn(&mut command)?.wait(POPULATE_TIMEOUT)?;
+    let status = Guarded::spawn_bound(&mut command)?.wait(POPULATE_TIMEOUT)?;
     ensure!(status.success(), "known_calls populate failed: {status}");
     Ok(())
 }
@@ -139,7 +138,7 @@ pub(super) fn call(host: &Host, cgroup: &Cgroup, cgroups: usize, calls: &[i64]) 
 fn snapshot(host: &Host, size: &Size) -> Result<Figure> {
     eprintln!("scale: {} series: snapshots", size.series());
     let (daemon, _cgroup) = size.populated(host, POLL)?;
-    let taken = || daemon.scrape()?.value("syscallmon_snapshots_total").context("no syscallmon_snapshots_total");
+    let taken = || daemon.scrape()?.float("syscallmon_snapshots_total").context("no syscallmon_snapshots_total");
     // The scrapes are outside of the time that is measured.
     let (taken_before, cpu_before) = (taken()?, daemon.cpu_time()?);
     interrupt::sleep(POLLING)?;
@@ -171,7 +170,7 @@ fn scrapes(host: &Host, size: &Size) -> Result<Vec<Figure>> {
     let (all, compressed) = timed(size.cgroups)?;
     let memory = daemon.memory()?;
     let plain = daemon.scrape()?;
-    let crate_ms = gather_again(host, plain.text())?;
+    let crate_ms = gather_again(host, &plain.text)?;
     let mib = |bytes: u64| as_f64(bytes) / f64::from(1 << 20);
     Ok(vec![
         size.figure("scrape, 1 % of the workloads changed", few, Unit::Milliseconds).at_most(size.few_ms),
@@ -184,7 +183,7 @@ fn scrapes(host: &Host, size: &Size) -> Result<Vec<Figure>> {
         size.figure("resident memory", mib(memory.resident), Unit::Mebibytes).at_most(size.resident_mib),
         size.figure("of it anonymous", mib(memory.anonymous), Unit::Mebibytes),
         size.figure("of it file and shared", mib(memory.shared), Unit::Mebibytes),
-        size.figure("exposition", as_f64(plain.len() as u64), Unit::Bytes),
+        size.figure("exposition", as_f64(plain.text.len() as u64), Unit::Bytes),
         size.figure("exposition, gzip", as_f64(compressed as u64), Unit::Bytes),
     ])
 }

@@ -9,11 +9,11 @@ use std::{
 
 use anyhow::{Context, Result};
 use aya::{Btf, Ebpf, programs::BtfTracePoint};
+use syscallmon_testkit::{Guarded, interrupt, try_wait_for};
 use tempfile::NamedTempFile;
-use xtask_support::{interrupt, shell};
+use xtask_support::shell;
 
 use super::{
-    child::Guarded,
     daemon::{Daemon, FRESH},
     host::Host,
     observers,
@@ -33,6 +33,7 @@ const TRACEFS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 const POLICIES: u32 = 50;
 
 const TIMEOUT: Duration = Duration::from_secs(20);
+const PAUSE: Duration = Duration::from_millis(5);
 /// For what attaching and detaching leave to do in the kernel.
 const SETTLE: Duration = Duration::from_millis(100);
 
@@ -143,7 +144,7 @@ impl Attachment {
         match self {
             Self::Nothing | Self::Yardstick(_) => Ok(None),
             Self::Daemon(daemon) => {
-                let count = || -> Result<u64> { Ok(daemon.scrape()?.calls(workload.cgroup.label(), name)) };
+                let count = || -> Result<u64> { Ok(daemon.scrape()?.calls_of_tree(&workload.cgroup.label(), name)) };
                 let counted = count()?;
                 if counted >= workload.calls {
                     return Ok(Some(counted));
@@ -206,9 +207,9 @@ impl Peer {
         let output = NamedTempFile::new().context("cannot make a temporary file")?;
         let file = || -> Result<File> { output.reopen().context("cannot open a temporary file") };
         let mut command = Command::new(program);
-        let mut child = Guarded::spawn(command.args(args).stdout(file()?).stderr(file()?))?;
+        let mut child = Guarded::spawn_bound(command.args(args).stdout(file()?).stderr(file()?))?;
         // Its own message comes before it attaches.
-        interrupt::wait_for("a peer to attach", TIMEOUT, || {
+        try_wait_for("a peer to attach", TIMEOUT, PAUSE, || {
             child.ensure_running()?;
             Ok(observers::find(host)?.contains(&child.pid()).then_some(()))
         })?;
@@ -217,7 +218,7 @@ impl Peer {
 
     /// Ends it; what it printed.
     fn finish(mut self) -> Result<String> {
-        self.child.interrupt();
+        self.child.signal(libc::SIGINT)?;
         self.child.wait(TIMEOUT)?;
         fs::read_to_string(self.output.path()).context("cannot read what a peer printed")
     }

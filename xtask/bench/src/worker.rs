@@ -8,9 +8,9 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use xtask_support::interrupt;
+use syscallmon_testkit::{Cgroup, Guarded, interrupt};
 
-use super::{cgroup::Cgroup, child::Guarded, host::Host};
+use super::host::Host;
 
 /// How long a worker may take to end when its stdin has ended.
 const END: Duration = Duration::from_secs(2);
@@ -53,7 +53,7 @@ impl Worker {
     pub(super) fn start(host: &Host, args: &[&dyn AsRef<OsStr>]) -> Result<Self> {
         let mut command = Command::new(&host.known_calls);
         command.args(args.iter().map(AsRef::as_ref)).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = Guarded::spawn(&mut command)?;
+        let mut child = Guarded::spawn_bound(&mut command)?;
         let stdin = child.take_stdin();
         let stdout = BufReader::new(child.take_stdout().context("known_calls has no stdout")?);
         Ok(Self { child, stdin, stdout })

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
+use syscallmon_testkit::alertmanager::SCRIPT;
 
 use super::{namespaces::Namespaces, place::Place, process::Process, wait::wait_for};
 
@@ -11,9 +12,6 @@ use super::{namespaces::Namespaces, place::Place, process::Process, wait::wait_f
 pub(crate) const URL: &str = "http://127.0.0.1:9093";
 const ADDRESS: &str = "127.0.0.1:9093";
 const CONFIG: &str = "/etc/prometheus/alertmanager.yml";
-/// Debian's does not start without templates, which are in a part of the package that is not unpacked; nobody is told, so empty ones do.
-const SCRIPT: &str = "mount -t tmpfs none /usr/share && mkdir -p /usr/share/prometheus/alertmanager \
-    && cd /usr/share/prometheus/alertmanager && touch default.tmpl email.tmpl && exec prometheus-alertmanager \"$@\"";
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// An Alertmanager that tells nobody.

@@ -4,7 +4,6 @@
 
 mod alertmanager;
 mod calls;
-pub mod cgroups;
 mod check;
 mod containerd;
 mod cri;

@@ -3,7 +3,7 @@
 //! Inside, the usual places can be used (`/run/containerd`, `/var/lib/kubelet`): what is written there does not reach the
 //! host. All processes end with the first one, mounts and network with the last; the kernel does both, even when
 //! this program is killed. cgroups have no namespace here: whoever makes some removes them
-//! (see [`cgroups`](super::cgroups)).
+//! (see [`cgroup`](syscallmon_testkit::cgroup)).
 
 use std::{
     env,

@@ -6,9 +6,8 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use syscallmon_testkit::cgroup;
 use xtask_support::workspace;
-
-use super::cgroups;
 
 /// Directories of one environment, its alone until dropped.
 pub(crate) struct Place {
@@ -25,8 +24,8 @@ impl Place {
         let lock = lock(name)?;
         let dir = workspace::target_dir(root).join("e2e").join(name);
         let (logs, state) = (dir.join("log"), dir.join("state"));
-        cgroups.iter().try_for_each(|cgroup| cgroups::ensure_free_soon(cgroup))?;
-        cgroups.iter().try_for_each(|cgroup| cgroups::remove(cgroup))?;
+        cgroups.iter().try_for_each(|cgroup| cgroup::ensure_free_soon(cgroup))?;
+        cgroups.iter().try_for_each(|cgroup| cgroup::remove(cgroup))?;
         for dir in [&logs, &state] {
             remove_dir(dir)?;
             fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
@@ -44,7 +43,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let removed = self.cgroups.iter().try_for_each(|cgroup| cgroups::remove(cgroup));
+        let removed = self.cgroups.iter().try_for_each(|cgroup| cgroup::remove(cgroup));
         if let Err(error) = removed.and_then(|()| remove_dir(&self.state)) {
             eprintln!("left behind: {error:#}");
         }

@@ -10,8 +10,9 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use syscallmon_testkit::interrupt;
 use xtask_support::{
-    apt, interrupt,
+    apt,
     setup::{self, Purpose},
     shell, workspace,
 };

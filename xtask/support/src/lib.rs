@@ -9,7 +9,6 @@ pub mod elf;
 pub mod generated;
 pub mod hash;
 pub mod image;
-pub mod interrupt;
 pub mod marked;
 pub mod parallel;
 pub mod pypi;

@@ -15,7 +15,7 @@ use source::Crate;
 use xtask_support::workspace;
 
 /// The file of each crate's root. `syscallmon-ebpf/src/yardstick.rs` has no modules.
-const CRATES: [&str; 8] = [
+const CRATES: [&str; 9] = [
     "syscallmon/src/lib.rs",
     "syscallmon-common/src/lib.rs",
     "syscallmon-ebpf/src/main.rs",
@@ -23,6 +23,7 @@ const CRATES: [&str; 8] = [
     "xtask/bench/src/lib.rs",
     "xtask/e2e/src/lib.rs",
     "xtask/generate/src/lib.rs",
+    "xtask/kit/src/lib.rs",
     "xtask/support/src/lib.rs",
 ];
 /// Modules that only hold others, which count as top-level modules.

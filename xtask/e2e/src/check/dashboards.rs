@@ -14,10 +14,11 @@ use syscallmon_generate::{
     dashboards::{self, Dashboard, Values, Variable, selectors},
     manifests::alerts,
 };
+use syscallmon_testkit::cgroup;
 use xtask_support::{shell, workspace};
 
 use super::step;
-use crate::{cgroups, prometheus::Prometheus, wait::wait_for};
+use crate::{prometheus::Prometheus, wait::wait_for};
 
 /// How long an answer may take: rates need two scrapes, recorded ones an evaluation more.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -78,7 +79,7 @@ impl Shown<'_> {
     /// Makes calls within the container's cgroup.
     pub(super) fn act(&self) -> Result<()> {
         let program = known_calls(self.root)?;
-        let cgroup = cgroups::containing(self.container_id).into_iter().next();
+        let cgroup = cgroup::containing(self.container_id).into_iter().next();
         let cgroup = cgroup.with_context(|| format!("no cgroup of {}", self.container_id))?;
         for deed in deeds() {
             let args = deed.split(' ').map(|arg| if arg == "CGROUP" { cgroup.as_os_str() } else { arg.as_ref() });

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use syscallmon_testkit::cgroup;
 
 use super::{CALL, calls, cluster::Cluster, step, value, workloads};
-use crate::{cgroups, wait::wait_for};
+use crate::wait::wait_for;
 
 /// Cgroups that the container has inside its own.
 const NESTED: u32 = 5000;
@@ -36,7 +37,7 @@ pub(super) fn owners(cluster: &Cluster<'_>) -> Result<()> {
 pub(super) fn names(cluster: &Cluster<'_>) -> Result<()> {
     step("what a container has in its cgroup is its own", || {
         let id = cluster.container("app=agent", "agent")?;
-        let own = cgroups::containing(&id).into_iter().next().context("the container has no cgroup")?;
+        let own = cgroup::containing(&id).into_iter().next().context("the container has no cgroup")?;
         // A pod needs its own cgroup mounted writable for that; here the host does it in its place.
         let fake = own.join(format!("kubepods/pod00000000-0000-0000-0000-000000000000/{}", "9".repeat(64)));
         std::fs::create_dir_all(&fake).with_context(|| format!("cannot make {}", fake.display()))?;

@@ -11,11 +11,11 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use syscallmon::syscalls::sets;
+use syscallmon_testkit::cgroup;
 
 use super::{step, web};
 use crate::{
     calls::{Calls, Tracer},
-    cgroups,
     cri::{Container, Cri, Pod, Seccomp},
     images::BUSYBOX,
     namespaces::Namespaces,
@@ -233,7 +233,7 @@ impl<'a> Running<'a> {
 
 /// The id of a container's cgroup.
 fn cgroup_of(container: &str) -> Result<u64> {
-    let cgroup = cgroups::containing(container).into_iter().next().context("the container has no cgroup")?;
+    let cgroup = cgroup::containing(container).into_iter().next().context("the container has no cgroup")?;
     Ok(cgroup.metadata().with_context(|| format!("cannot look at {}", cgroup.display()))?.ino())
 }
 

@@ -12,11 +12,11 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
+use syscallmon_testkit::cgroup;
 
 use super::{exporter::Exporter, ordinary, step, value, web};
 use crate::{
     alertmanager::{self, Alert, Alertmanager},
-    cgroups,
     containerd::Containerd,
     cri::{Cri, Pod},
     namespaces::Namespaces,
@@ -218,7 +218,7 @@ impl Scene<'_> {
 
     fn flood(&self, nginx: &Running) -> Result<()> {
         let flooding = self.start("shop", "flood", PROGRAMS, &[WEB_SERVER, "7320"])?;
-        let own = cgroups::containing(&flooding.container).into_iter().next().context("the container has no cgroup")?;
+        let own = cgroup::containing(&flooding.container).into_iter().next().context("the container has no cgroup")?;
         let cpu = self.exporter.cpu_seconds()?;
         let begin = Instant::now();
         let client = Containerd::cri(self.namespaces)?;

@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process_group};
-use syscallmon_e2e::cgroups;
+use syscallmon_testkit::cgroup;
 use xtask_support::{
     setup::{self, Purpose},
     workspace,
@@ -63,7 +63,7 @@ impl Load {
     /// If stress-ng cannot be installed, or a program cannot be started.
     pub(crate) fn start(root: &Path) -> Result<Self> {
         setup::ensure(root, Purpose::Load)?;
-        let mount = cgroups::mounts().into_iter().next().context("no cgroup hierarchy is mounted")?;
+        let mount = cgroup::mounts().into_iter().next().context("no cgroup hierarchy is mounted")?;
         let build = workspace::target_dir(root).join("load");
         let mut load = Self { groups: Vec::new(), build: build.clone() };
         load.spawn(Command::new("stress-ng").args(STRESSORS))?;
@@ -90,7 +90,7 @@ impl Drop for Load {
             let _ = child.wait();
         }
         let _ = fs::remove_dir_all(&self.build);
-        if let Err(error) = cgroups::remove(CGROUP) {
+        if let Err(error) = cgroup::remove(CGROUP) {
             eprintln!("cannot remove the cgroups of the load: {error:#}");
         }
     }

@@ -7,7 +7,11 @@ use anyhow::{Context, Result, ensure};
 /// CPU time of a process so far: all its threads, those that ended too, in ns.
 ///
 /// Sums over `/proc/PID/task` miss threads that ended, and `/proc/PID/stat` counts in ticks of 10 ms.
-pub(super) fn cpu_time(pid: u32) -> Result<Duration> {
+///
+/// # Errors
+///
+/// If there is no such process.
+pub fn cpu_time(pid: u32) -> Result<Duration> {
     let mut clock = 0;
     // SAFETY: a place for the number of the clock.
     let found = unsafe { libc::clock_getcpuclockid(pid.cast_signed(), &raw mut clock) };
@@ -23,18 +27,22 @@ pub(super) fn cpu_time(pid: u32) -> Result<Duration> {
 
 /// Resident memory of a process, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Memory {
+pub struct Memory {
     /// All of it.
-    pub(super) resident: u64,
+    pub resident: u64,
     /// Heap, stacks and the like.
-    pub(super) anonymous: u64,
+    pub anonymous: u64,
     /// Pages of files, and of memory shared with the kernel's tables.
-    pub(super) shared: u64,
+    pub shared: u64,
 }
 
 impl Memory {
     /// Reads `/proc/PID/status`.
-    pub(super) fn of(pid: u32) -> Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// If there is no such process.
+    pub fn of(pid: u32) -> Result<Self> {
         let path = format!("/proc/{pid}/status");
         let status = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
         Self::parse(&status).with_context(|| format!("{path} tells no resident memory"))

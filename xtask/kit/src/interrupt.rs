@@ -7,12 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-
-/// How often those who wait look.
-const LOOK: Duration = Duration::from_millis(5);
 
 extern "C" fn note(_: libc::c_int) {
     INTERRUPTED.store(true, Ordering::Relaxed);
@@ -62,39 +59,5 @@ pub fn sleep(duration: Duration) -> Result<()> {
             return Ok(());
         }
         thread::sleep(left.min(Duration::from_millis(50)));
-    }
-}
-
-/// Waits until `look` finds something; fails with `what` after `timeout`.
-///
-/// # Errors
-///
-/// As `look` does, if interrupted, or when the time is over.
-pub fn wait_for<T>(what: &str, timeout: Duration, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
-    let end = Instant::now() + timeout;
-    loop {
-        check()?;
-        if let Some(found) = look().with_context(|| format!("while waiting for {what}"))? {
-            return Ok(found);
-        }
-        ensure!(Instant::now() < end, "{what}: not within {timeout:?}");
-        thread::sleep(LOOK);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn waiting_ends_with_what_was_found_or_with_what_was_missed() {
-        let mut looks = 0;
-        let found = wait_for("the third look", Duration::from_secs(9), || {
-            looks += 1;
-            Ok((looks == 3).then_some(looks))
-        });
-        assert_eq!(found.unwrap(), 3);
-        let error = wait_for("rain", Duration::ZERO, || Ok(None::<()>)).unwrap_err();
-        assert_eq!(error.to_string(), "rain: not within 0ns");
     }
 }
