@@ -161,7 +161,11 @@ impl Log {
 
 #[cfg(test)]
 mod tests {
-    use std::process::{Command, Stdio};
+    use std::{
+        io::{Read, Write},
+        net::TcpListener,
+        process::{Command, Stdio},
+    };
 
     use super::*;
 
@@ -180,6 +184,42 @@ mod tests {
         assert_eq!(daemon.log(), ["level=info message=listening address=1.2.3.4:5"]);
         assert!(daemon.log_line(&["listening", "info"]).is_some());
         assert!(daemon.log_line(&["listening", "error"]).is_none());
+    }
+
+    /// Answers one request after the other with these statuses and bodies; a "daemon" that listens there.
+    fn server(answers: Vec<(u16, String)>) -> Daemon {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        thread::spawn(move || {
+            for (status, body) in answers {
+                let mut stream = listener.accept().unwrap().0;
+                let mut request = Vec::new();
+                while !request.ends_with(b"\r\n\r\n") {
+                    let mut byte = [0];
+                    stream.read_exact(&mut byte).unwrap();
+                    request.push(byte[0]);
+                }
+                let head =
+                    format!("HTTP/1.1 {status} x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+                stream.write_all((head + &body).as_bytes()).unwrap();
+            }
+        });
+        Daemon::new(shell(&format!("echo message=listening address={address} >&2; exec sleep 100")), TIMEOUT).unwrap()
+    }
+
+    #[test]
+    fn daemon_is_ready_once_it_says_so() {
+        let mut daemon = server(vec![(503, "no".to_owned()), (200, "ready".to_owned())]);
+        daemon.wait_until_ready().unwrap();
+        assert!(daemon.get("/readyz").is_err(), "the third request has no answer");
+    }
+
+    #[test]
+    fn page_of_any_size_and_status_is_fetched() {
+        let large = "x".repeat(11 << 20);
+        let daemon = server(vec![(404, "nothing".to_owned()), (200, large.clone())]);
+        assert_eq!(daemon.get("/a").unwrap(), (404, "nothing".to_owned()));
+        assert!(daemon.get("/b").unwrap() == (200, large));
     }
 
     #[test]
