@@ -1,4 +1,6 @@
-//! The tasks of a developer: `verbs` has one file for each verb of `cargo xtask`. What they share is in the crates
-//! below: `support`, the tests of real environments in `e2e`, benchmarks in `bench`, generated files in `generate`.
+//! The tasks of a developer: `verbs` has one file for each verb of `cargo xtask`.
+//!
+//! What verbs share is in the crates below: `support`, generated files in `generate`, tests of real environments in `e2e`,
+//! benchmarks in `bench`, and what tests and benchmarks share in `kit`.
 
 pub mod verbs;

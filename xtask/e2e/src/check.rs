@@ -5,6 +5,7 @@ mod dashboards;
 mod exporter;
 mod fresh;
 mod hostile;
+mod kubernetes;
 mod ordinary;
 mod outages;
 mod policies;
@@ -15,7 +16,7 @@ mod workloads;
 
 pub use self::runtimes::SHOWN;
 pub(super) use self::{
-    cluster::kubernetes,
+    kubernetes::kubernetes,
     ordinary::software,
     policies::policies,
     runtimes::{busy, containerd, docker, podman},
