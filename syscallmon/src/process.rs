@@ -31,7 +31,7 @@ const PARENTS_MAX: usize = 2048;
 const EXE_MAX: usize = 512;
 
 /// How many ancestors are told.
-const MOST_ANCESTORS: usize = 16;
+const MAX_ANCESTORS: usize = 16;
 
 /// What the kernel told of the process of a first call.
 #[must_use]
@@ -77,7 +77,7 @@ fn add(process: &mut Process, procfs: &Path, command_lines: CommandLines) {
         process.exe = process.exe.take().or_else(|| executable(&directory));
     }
     let Some(mut ancestor) = process.parents.pop() else { return };
-    while process.parents.len() < MOST_ANCESTORS {
+    while process.parents.len() < MAX_ANCESTORS {
         let directory = procfs.join(ancestor.pid.to_string());
         if comm(&directory).as_ref() != Some(&ancestor.comm) {
             break;
@@ -192,6 +192,6 @@ mod tests {
         make(procfs.path(), 21, "b", 20);
         let mut process = process("ls", Some((20, "a")));
         complete(&mut process, procfs.path(), CommandLines::Full);
-        assert_eq!(process.parents.len(), MOST_ANCESTORS + 1);
+        assert_eq!(process.parents.len(), MAX_ANCESTORS + 1);
     }
 }

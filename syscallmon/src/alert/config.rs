@@ -17,7 +17,7 @@ pub struct AlertConfig {
     pub command_line: CommandLines,
     /// Least time between two tellings of one violation.
     pub repeat_interval: Duration,
-    /// Most violations to be told for the first time.
+    /// Maximum new alerts per workload, policy and severity.
     pub rate_limit: RateLimit,
     /// Alertmanagers.
     pub alertmanager: Alertmanagers,

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::detect::Violation;
 
-/// What sinks are told of one violation.
+/// What sinks receive for one violation.
 pub struct Written {
     /// The line of the log, and the body for a webhook.
     pub json: String,

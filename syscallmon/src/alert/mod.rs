@@ -53,7 +53,7 @@ struct Shared {
 pub struct AlertStatus {
     /// Each sink.
     pub sinks: Vec<SinkStatus>,
-    /// New violations that were not told, since their workload and policy had too many.
+    /// New violations that were not sent, since their workload and policy had too many.
     pub suppressed: u64,
 }
 
@@ -78,11 +78,11 @@ impl Alerts {
         Self(Some(Arc::new(Shared { throttle: Mutex::new(throttle), outboxes })))
     }
 
-    /// Tells of a violation that is new, or whose count has grown. Never waits: what finds no room is counted.
+    /// Sends a violation that is new, or has a higher count. Never waits: dropped ones are counted.
     pub fn notify(&self, notice: Notice) {
         let Some(shared) = &self.0 else { return };
-        let Decision { record, tell } = shared.throttle().note(notice, Instant::now());
-        for outbox in shared.outboxes.iter().filter(|outbox| tell || outbox.wants_updates) {
+        let Decision { record, send } = shared.throttle().note(notice, Instant::now());
+        for outbox in shared.outboxes.iter().filter(|outbox| send || outbox.wants_updates) {
             outbox.put(record.clone());
         }
     }
@@ -99,7 +99,7 @@ impl Alerts {
 
 impl Shared {
     fn throttle(&self) -> MutexGuard<'_, AlertThrottle> {
-        // Whoever panicked with it left what was told.
+        // A thread that panicked while it had the lock left a valid throttle.
         self.throttle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -136,7 +136,7 @@ impl Outbox {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Queue> {
-        // Whoever panicked with it left a queue that still holds.
+        // A thread that panicked while it had the lock left a valid queue.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

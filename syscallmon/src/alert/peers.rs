@@ -1,4 +1,4 @@
-//! `syscallmon check`: whether those who are told are there, without telling them anything.
+//! `syscallmon check`: connects to every configured sink, without sending an alert.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ pub async fn check_peers(config: &AlertConfig, time: Duration) -> Vec<(&'static 
     results
 }
 
-/// The result, with whose it is; without the path, which may be a secret.
+/// The result with its sink; without the path, which may be a secret.
 fn named(uri: &Uri, result: Result<(), PeerProblem>) -> Result<String, PeerProblem> {
     let scheme = uri.scheme_str().unwrap_or_default();
     let host = uri.authority().map(|authority| authority.as_str().rsplit('@').next().unwrap_or_default());

@@ -1,4 +1,4 @@
-//! How many violations of one source are told for the first time, and what is said of those that are not.
+//! Limits the new alerts of one workload, policy and severity, and summarizes those beyond the limit.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ pub(super) struct Quota {
     repeat_interval: Duration,
     /// Attempts cost nothing, so they must not use up what calls need that did something.
     buckets: Vec<(Class, Bucket)>,
-    /// New violations that were not told, since there was room for all.
+    /// New violations that were suppressed since the quota last had room.
     suppressed: u64,
     worst: Option<(Class, Worst)>,
     summary: Option<Summary>,
@@ -34,7 +34,7 @@ enum Class {
     Native,
 }
 
-/// What was last said of what is not told.
+/// The last summary of suppressed violations.
 #[derive(Clone, Copy, Debug)]
 struct Summary {
     at: Instant,
@@ -45,19 +45,19 @@ struct Summary {
 /// What a quota answers.
 #[derive(Debug)]
 pub(super) enum Asked {
-    /// The violation is told.
+    /// The violation is sent.
     Granted,
     /// It is one of those of which there is a summary.
     Suppressed {
         count: u64,
         worst: Worst,
-        /// Whether the summary is to be told now, and whether for the first time.
-        tell: bool,
+        /// Whether the summary is sent now, and whether for the first time.
+        send: bool,
         first: bool,
     },
 }
 
-/// Tokens for what is told for the first time.
+/// Tokens for new alerts.
 #[derive(Debug)]
 struct Bucket {
     tokens: f64,
@@ -88,7 +88,7 @@ impl Quota {
         Self { rate, repeat_interval, buckets: Vec::new(), suppressed: 0, worst: None, summary: None }
     }
 
-    /// Asks whether a violation that nobody knows may be told.
+    /// Decides whether a new violation is sent.
     pub(super) fn ask(&mut self, violation: &Violation, is_new: bool, now: Instant) -> Asked {
         if self.is_full(now) {
             *self = Self::new(self.rate, self.repeat_interval);
@@ -104,20 +104,20 @@ impl Quota {
         self.summary(now)
     }
 
-    /// What there is to say of what is not told. It is told again where there is something worse, or more of it after a while.
+    /// The summary of suppressed violations. It is sent again when a worse one joins it, and at each repeat interval.
     fn summary(&mut self, now: Instant) -> Asked {
         let (class, worst) = self.worst.clone().expect("something was suppressed");
-        let told = self.summary;
-        let is_due = |told: Summary| {
-            let age = now.duration_since(told.at);
-            let is_more = self.suppressed > told.suppressed && age >= self.rate.period;
-            class.rank() > told.worst.rank() || is_more || age >= self.repeat_interval
+        let last = self.summary;
+        let is_due = |last: Summary| {
+            let age = now.duration_since(last.at);
+            let is_more = self.suppressed > last.suppressed && age >= self.rate.period;
+            class.rank() > last.worst.rank() || is_more || age >= self.repeat_interval
         };
-        let tell = told.is_none_or(is_due);
-        if tell {
+        let send = last.is_none_or(is_due);
+        if send {
             self.summary = Some(Summary { at: now, worst: class, suppressed: self.suppressed });
         }
-        Asked::Suppressed { count: self.suppressed, worst, tell, first: told.is_none() }
+        Asked::Suppressed { count: self.suppressed, worst, send, first: last.is_none() }
     }
 
     fn bucket(&mut self, class: Class, now: Instant) -> &mut Bucket {
@@ -128,7 +128,7 @@ impl Quota {
         &mut self.buckets[index].1
     }
 
-    /// Whether everything that it may tell may be told.
+    /// Whether the quota is full again.
     pub(super) fn is_full(&mut self, now: Instant) -> bool {
         self.buckets.iter_mut().fold(true, |all, (_, bucket)| bucket.refill(self.rate, now) && all)
     }

@@ -1,4 +1,4 @@
-//! What is told of a violation: the record that every sink gets, and that the log and webhooks have as JSON.
+//! The record of a violation that every sink gets, and that the log and webhooks write as JSON.
 
 use std::{
     fmt,
@@ -28,11 +28,11 @@ const SHORT_COMMAND_LINE: usize = 1024;
 /// Changes when a field goes or means something else; not when one is added.
 const SCHEMA: u32 = 1;
 
-/// What is told, at one moment.
+/// An alert, as it is at one moment.
 #[derive(Clone, Debug)]
 pub(super) struct Record {
     pub(super) node: Arc<str>,
-    /// Whether it is the first that is told of its subject.
+    /// Whether it is the first alert of its subject.
     pub(super) first: bool,
     pub(super) content: Content,
 }
@@ -44,7 +44,7 @@ pub(super) enum Content {
     Suppressed(Arc<Suppressed>),
 }
 
-/// Violations that were too many to be told.
+/// Violations that were suppressed.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Suppressed {
     /// When the newest was suppressed.
@@ -53,7 +53,7 @@ pub(super) struct Suppressed {
     pub(super) workload: Workload,
     pub(super) policy: Arc<str>,
     pub(super) severity: Severity,
-    /// How many so far, since all were told.
+    /// Suppressed violations since the quota last had room.
     pub(super) count: u64,
     pub(super) limit: RateLimit,
     pub(super) worst: Worst,
@@ -166,7 +166,7 @@ impl Record {
         length.0
     }
 
-    /// As JSON, without a line break. Of one longer than [`MAX_LINE`], what is told of the process is cut; where that is not enough,
+    /// As JSON, without a line break. Of one longer than [`MAX_LINE`], the description of the process is cut; where that is not enough,
     /// every long text.
     pub(super) fn json(&self) -> String {
         const CANNOT_FAIL: &str = "keys are strings, and nothing in it can fail";

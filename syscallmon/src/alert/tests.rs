@@ -1,4 +1,4 @@
-//! Violations to tell of, a server that gives the answers it was told to, and all of it together.
+//! Test violations, a server with scripted answers, and delivery as a whole.
 
 use std::{
     sync::Mutex,
@@ -28,7 +28,7 @@ use crate::{
     workload::{Label, Labels, Workload},
 };
 
-/// A violation as the sampler tells of it.
+/// A violation as the sampler sends it.
 pub(super) fn violation(workload: &str, syscall: &'static str) -> Violation {
     let time = SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_250);
     let names = [(Label::Namespace, "shop"), (Label::Pod, "web-1"), (Label::Container, workload)];

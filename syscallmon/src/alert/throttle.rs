@@ -1,4 +1,4 @@
-//! What was told of which violation, and when: decides whether more is told. Pure: it is told the time.
+//! Decides whether a violation is sent, by what was sent before. Pure: the caller passes the time.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,7 +17,7 @@ use crate::{
 
 /// Subjects that are remembered.
 const MAX_SUBJECTS: Capacity = Capacity::of_entries(16_384);
-/// Sources whose quotas are remembered.
+/// Quotas that are kept.
 const MAX_QUOTAS: Capacity = Capacity::of_entries(8192);
 /// Time between two looks for what can be forgotten.
 const SWEEP: Duration = Duration::from_mins(1);
@@ -30,10 +30,10 @@ pub(super) struct AlertThrottle {
     node: Arc<str>,
     rate: RateLimit,
     repeat_interval: Duration,
-    /// What was told, for as long as it may be told again.
-    told: FairShare<(Workload, Subject), LastAlert>,
+    /// The last alert of each subject, until it may be repeated.
+    sent: FairShare<(Workload, Subject), LastAlert>,
     quotas: FairShare<QuotaKey, Quota>,
-    /// Of all sources for whose quotas there is no room.
+    /// Shared by all workloads for which no quota fits.
     overflow: Quota,
     suppressed: u64,
     swept: Instant,
@@ -43,24 +43,24 @@ pub(super) struct AlertThrottle {
 #[derive(Debug)]
 pub(super) struct Decision {
     pub(super) record: Record,
-    /// Whether everybody is to be told; otherwise only those who want to know that it goes on.
-    pub(super) tell: bool,
+    /// Whether every sink gets it; otherwise only those that want updates.
+    pub(super) send: bool,
 }
 
 #[derive(Debug)]
 struct LastAlert {
-    told: Instant,
+    sent: Instant,
     noticed: Instant,
 }
 
 impl AlertThrottle {
     pub(super) fn new(node: Arc<str>, rate: RateLimit, repeat_interval: Duration, now: Instant) -> Self {
-        let (told, quotas) = (FairShare::new(MAX_SUBJECTS), FairShare::new(MAX_QUOTAS));
+        let (sent, quotas) = (FairShare::new(MAX_SUBJECTS), FairShare::new(MAX_QUOTAS));
         let overflow = Quota::new(rate, repeat_interval);
-        Self { node, rate, repeat_interval, told, quotas, overflow, suppressed: 0, swept: now }
+        Self { node, rate, repeat_interval, sent, quotas, overflow, suppressed: 0, swept: now }
     }
 
-    /// Violations that were new and not told.
+    /// New violations that were suppressed.
     pub(super) fn suppressed(&self) -> u64 {
         self.suppressed
     }
@@ -69,34 +69,34 @@ impl AlertThrottle {
     pub(super) fn note(&mut self, Notice { violation, is_new }: Notice, now: Instant) -> Decision {
         self.sweep(now);
         let key = (violation.workload.clone(), Subject::of(&violation));
-        let (content, tell, first) = if let Some(known) = self.told.get_mut(&key) {
+        let (content, send, first) = if let Some(known) = self.sent.get_mut(&key) {
             known.noticed = now;
-            let is_due = now.duration_since(known.told) >= self.repeat_interval;
+            let is_due = now.duration_since(known.sent) >= self.repeat_interval;
             if is_due {
-                known.told = now;
+                known.sent = now;
             }
             (Content::Violation(Arc::new(violation)), is_due, false)
         } else {
             match self.ask(&violation, is_new, now) {
                 Asked::Granted => {
-                    // Who is forgotten for lack of room may be told again.
-                    let told = LastAlert { told: now, noticed: now };
-                    self.told.put(violation.tenant(), violation.severity.into(), key, told, 1);
+                    // A subject that was evicted may be sent again.
+                    let sent = LastAlert { sent: now, noticed: now };
+                    self.sent.put(violation.tenant(), violation.severity.into(), key, sent, 1);
                     (Content::Violation(Arc::new(violation)), true, true)
                 }
-                Asked::Suppressed { count, worst, tell, first } => {
+                Asked::Suppressed { count, worst, send, first } => {
                     let Violation { last_seen: time, severity, .. } = violation;
                     let (tenant, limit) = (violation.tenant(), self.rate);
                     let Violation { workload, policy, .. } = violation;
                     let summary = Suppressed { time, workload, policy, severity, count, limit, worst, tenant };
-                    (Content::Suppressed(Arc::new(summary)), tell, first)
+                    (Content::Suppressed(Arc::new(summary)), send, first)
                 }
             }
         };
-        Decision { record: Record { node: Arc::clone(&self.node), first, content }, tell }
+        Decision { record: Record { node: Arc::clone(&self.node), first, content }, send }
     }
 
-    /// Asks the quota of a violation's source whether it may be told.
+    /// Asks the quota of a violation whether it is sent.
     fn ask(&mut self, violation: &Violation, is_new: bool, now: Instant) -> Asked {
         let Violation { workload, policy, severity, .. } = violation;
         let source = (workload.clone(), Arc::clone(policy), *severity);
@@ -112,7 +112,7 @@ impl AlertThrottle {
     fn sweep(&mut self, now: Instant) {
         if now.duration_since(self.swept) >= SWEEP {
             self.swept = now;
-            self.told.retain(|_, told| now.duration_since(told.noticed) < self.repeat_interval);
+            self.sent.retain(|_, sent| now.duration_since(sent.noticed) < self.repeat_interval);
             self.quotas.retain(|_, quota| !quota.is_full(now));
         }
     }
@@ -144,8 +144,8 @@ mod tests {
             self.throttle.note(Notice { violation, is_new }, self.now)
         }
 
-        /// How many of these violations are told, and how many summaries.
-        fn told(&mut self, workload: &str, calls: impl IntoIterator<Item = u32>, severity: Severity) -> (usize, usize) {
+        /// How many of these violations are sent, and how many summaries.
+        fn sent(&mut self, workload: &str, calls: impl IntoIterator<Item = u32>, severity: Severity) -> (usize, usize) {
             let verdicts = calls.into_iter().map(|call| {
                 let call = crate::syscalls::Call {
                     abi: "x86_64",
@@ -153,9 +153,9 @@ mod tests {
                 };
                 self.note(Violation { call, severity, ..violation(workload, "") }, true)
             });
-            let told: Vec<Decision> = verdicts.filter(|verdict| verdict.tell).collect();
-            let summaries = told.iter().filter(|told| matches!(told.record.content, Content::Suppressed(_))).count();
-            (told.len() - summaries, summaries)
+            let sent: Vec<Decision> = verdicts.filter(|verdict| verdict.send).collect();
+            let summaries = sent.iter().filter(|sent| matches!(sent.record.content, Content::Suppressed(_))).count();
+            (sent.len() - summaries, summaries)
         }
     }
 
@@ -163,41 +163,41 @@ mod tests {
     fn repeats_are_told_once_an_interval() {
         let mut test = Test::new("1/10m");
         let first = test.note(violation("web", "mount"), true);
-        assert!(first.tell && first.record.first);
+        assert!(first.send && first.record.first);
         for _ in 0..719 {
             test.now += Duration::from_secs(5);
-            assert!(!test.note(violation("web", "mount"), false).tell);
+            assert!(!test.note(violation("web", "mount"), false).send);
         }
         test.now += Duration::from_secs(5);
         let repeated = test.note(Violation { count: 721, ..violation("web", "mount") }, false);
-        assert!(repeated.tell && !repeated.record.first);
-        assert!(!test.note(violation("web", "mount"), true).tell, "also when it is taken for new");
+        assert!(repeated.send && !repeated.record.first);
+        assert!(!test.note(violation("web", "mount"), true).send, "also when it is taken for new");
     }
 
     #[test]
     fn refused_and_ran_are_told_apart() {
         let mut test = Test::new("20/10m");
-        assert!(test.note(violation("web", "mount"), true).tell);
-        assert!(test.note(Violation { denied: true, ..violation("web", "mount") }, true).tell);
+        assert!(test.note(violation("web", "mount"), true).send);
+        assert!(test.note(Violation { denied: true, ..violation("web", "mount") }, true).send);
     }
 
     #[test]
     fn a_flood_is_told_up_to_its_limit_with_one_summary() {
         let mut test = Test::new("20/10m");
-        assert_eq!(test.told("web", 0..400, Severity::Warning), (20, 1));
+        assert_eq!(test.sent("web", 0..400, Severity::Warning), (20, 1));
         assert_eq!(test.throttle.suppressed(), 380);
         let again = test.note(violation("web", "mount"), true);
-        assert_eq!((again.tell, again.record.first), (true, true), "a critical one is told all the same");
-        assert_eq!(test.told("other", 0..5, Severity::Warning), (5, 0), "and other workloads' are");
+        assert_eq!((again.send, again.record.first), (true, true), "a critical one is told all the same");
+        assert_eq!(test.sent("other", 0..5, Severity::Warning), (5, 0), "and other workloads' are");
     }
 
     #[test]
     fn what_was_suppressed_is_told_when_there_is_room_again() {
         let mut test = Test::new("2/10m");
-        assert_eq!(test.told("web", 0..5, Severity::Warning), (2, 1));
+        assert_eq!(test.sent("web", 0..5, Severity::Warning), (2, 1));
         test.now += Duration::from_mins(5);
-        assert_eq!(test.told("web", 0..5, Severity::Warning), (1, 0));
-        assert_eq!(test.told("web", 0..2, Severity::Warning), (0, 0), "those that were told are not told again");
+        assert_eq!(test.sent("web", 0..5, Severity::Warning), (1, 0));
+        assert_eq!(test.sent("web", 0..2, Severity::Warning), (0, 0), "those that were told are not told again");
     }
 
     #[test]
@@ -205,7 +205,7 @@ mod tests {
         let mut test = Test::new("1/1h");
         test.note(violation("web", "mount"), true);
         let summary = test.note(violation("web", "bpf"), true);
-        assert!(summary.tell);
+        assert!(summary.send);
         assert_eq!(
             summary.record.message(),
             "shop/web-1/web has 1 more violations (critical) of policy runtime-default that are not told: more than 1/1h, \
@@ -218,22 +218,22 @@ mod tests {
     #[test]
     fn what_is_long_over_is_forgotten() {
         let mut test = Test::new("20/10m");
-        assert_eq!(test.told("web", 0..20, Severity::Warning), (20, 0));
+        assert_eq!(test.sent("web", 0..20, Severity::Warning), (20, 0));
         test.now += 2 * HOUR;
-        assert!(test.note(violation("other", "mount"), true).tell);
-        assert_eq!((test.throttle.told.len(), test.throttle.quotas.len()), (1, 1));
+        assert!(test.note(violation("other", "mount"), true).send);
+        assert_eq!((test.throttle.sent.len(), test.throttle.quotas.len()), (1, 1));
     }
 
-    /// Calls of one ABI that a container makes, each for the first time: how many are told, and the summaries' messages.
+    /// Calls of one ABI that a container makes, each for the first time: how many are sent, and the summaries' messages.
     fn of_abi(test: &mut Test, abi: &'static str, calls: std::ops::Range<u32>) -> (usize, Vec<String>) {
         let calls = calls.map(|call| {
             let syscall = Box::leak(format!("call-{call}").into_boxed_str());
             Violation { call: crate::syscalls::Call { abi, syscall }, ..violation("web", "") }
         });
-        let told: Vec<Decision> = calls.map(|violation| test.note(violation, true)).filter(|told| told.tell).collect();
-        let is_summary = |told: &&Decision| matches!(told.record.content, Content::Suppressed(_));
-        let summaries: Vec<String> = told.iter().filter(is_summary).map(|told| told.record.message()).collect();
-        (told.len() - summaries.len(), summaries)
+        let sent: Vec<Decision> = calls.map(|violation| test.note(violation, true)).filter(|sent| sent.send).collect();
+        let is_summary = |sent: &&Decision| matches!(sent.record.content, Content::Suppressed(_));
+        let summaries: Vec<String> = sent.iter().filter(is_summary).map(|sent| sent.record.message()).collect();
+        (sent.len() - summaries.len(), summaries)
     }
 
     #[test]
@@ -248,18 +248,18 @@ mod tests {
             test.note(Violation { call, denied: true, ..violation("web", "") }, true);
         }
         let real = test.note(violation("web", "mount"), true);
-        assert!(real.tell && matches!(real.record.content, Content::Violation(_)), "{real:?}");
+        assert!(real.send && matches!(real.record.content, Content::Violation(_)), "{real:?}");
     }
 
     #[test]
     fn a_summary_names_the_worst_and_is_told_again_when_that_is_worse() {
         let mut test = Test::new("2/10m");
-        let (told, summaries) = of_abi(&mut test, "x32", 0..400);
-        assert_eq!((told, summaries.len()), (2, 1));
+        let (sent, summaries) = of_abi(&mut test, "x32", 0..400);
+        assert_eq!((sent, summaries.len()), (2, 1));
         assert!(summaries[0].ends_with("the worst: call-2 (x32), by sh (pid 4711)"), "{}", summaries[0]);
         assert_eq!(of_abi(&mut test, "x86_64", 0..2), (2, Vec::new()));
         let worse = test.note(violation("web", "mount"), true);
-        assert!(worse.tell && worse.record.message().contains("has 399 more"), "{}", worse.record.message());
+        assert!(worse.send && worse.record.message().contains("has 399 more"), "{}", worse.record.message());
         assert!(worse.record.message().ends_with("the worst: mount (x86_64), by sh (pid 4711)"));
         // It stays the worst, whatever else is tried.
         of_abi(&mut test, "x32", 500..600);
@@ -268,7 +268,7 @@ mod tests {
         assert_eq!(again, [""; 0]);
         test.now += Duration::from_mins(9);
         let later = test.note(violation("web", "bpf"), true);
-        assert!(later.tell && matches!(later.record.content, Content::Violation(_)), "there is room again");
+        assert!(later.send && matches!(later.record.content, Content::Violation(_)), "there is room again");
     }
 
     #[test]
@@ -286,7 +286,7 @@ mod tests {
     #[test]
     fn quotas_are_bounded_and_nobody_takes_another_s() {
         let mut test = Test::new("1/1h");
-        assert!(test.note(violation("web", "mount"), true).tell);
+        assert!(test.note(violation("web", "mount"), true).send);
         for pod in 0..MAX_QUOTAS.entries + 100 {
             let name = format!("evil-{pod}").into();
             let metadata = crate::workload::Labels::new([
@@ -299,16 +299,16 @@ mod tests {
             );
         }
         assert_eq!(test.throttle.quotas.len(), MAX_QUOTAS.entries);
-        assert_eq!(test.throttle.told.len(), MAX_QUOTAS.entries + 101);
+        assert_eq!(test.throttle.sent.len(), MAX_QUOTAS.entries + 101);
         let more = test.note(violation("web", "bpf"), true);
         assert!(matches!(more.record.content, Content::Suppressed(_)), "its quota is still known");
-        assert_eq!(test.told("evil", 0..1, Severity::Warning).0, 1);
+        assert_eq!(test.sent("evil", 0..1, Severity::Warning).0, 1);
         let metadata = crate::workload::Labels::new([(crate::workload::Label::Namespace, "evil".into())]);
         let warned = (0..100).filter(|call| {
             let workload = Workload::cgroup(format!("/evil-{call}").into());
             let severity = Severity::Info;
             let notice = Violation { workload, severity, metadata: metadata.clone(), ..violation("", "mount") };
-            test.note(notice, true).tell
+            test.note(notice, true).send
         });
         assert_eq!(warned.count(), 2, "one, and the summary: what finds no room for a quota is limited all the same");
     }
@@ -321,7 +321,7 @@ mod tests {
             notices in proptest::collection::vec((0..3_usize, 0..12_usize, any::<bool>(), 0..400_u64), 0..200),
         ) {
             let mut test = Test::new("3/10m");
-            // Since all were told; and whether a violation was told.
+            // Since the quota last had room; and whether a violation was sent.
             let mut summaries: HashMap<usize, u64> = HashMap::new();
             let mut known: HashMap<(usize, usize), Instant> = HashMap::new();
             let mut suppressed = 0;
@@ -339,22 +339,22 @@ mod tests {
                 let told_before = known.get(&(workload, call)).copied();
                 let verdict = test.note(notice, true);
                 match (&verdict.record.content, told_before) {
-                    (Content::Violation(_), Some(told)) if verdict.tell && !verdict.record.first => {
-                        prop_assert!(test.now.duration_since(told) >= HOUR, "told again too early");
+                    (Content::Violation(_), Some(sent)) if verdict.send && !verdict.record.first => {
+                        prop_assert!(test.now.duration_since(sent) >= HOUR, "told again too early");
                         known.insert((workload, call), test.now);
                     }
-                    (Content::Violation(_), Some(told)) if !verdict.tell => {
-                        prop_assert!(test.now.duration_since(told) < HOUR, "not told again in time");
+                    (Content::Violation(_), Some(sent)) if !verdict.send => {
+                        prop_assert!(test.now.duration_since(sent) < HOUR, "not told again in time");
                     }
                     (Content::Violation(_), _) => {
-                        prop_assert!(verdict.tell && verdict.record.first, "new, and told");
+                        prop_assert!(verdict.send && verdict.record.first, "new, and told");
                         known.insert((workload, call), test.now);
                     }
                     (Content::Suppressed(summary), _) => {
                         suppressed += 1;
                         let count = summaries.entry(source).or_default();
                         prop_assert!(summary.count == *count + 1 || summary.count == 1, "one more of {count}");
-                        prop_assert!(summary.count > 1 || verdict.tell, "the first is told");
+                        prop_assert!(summary.count > 1 || verdict.send, "the first is told");
                         *count = summary.count;
                     }
                 }

@@ -1,6 +1,6 @@
 //! Judges calls: first ones at the moment when they are made, by the kernel's events, and repeats by the counters.
 //!
-//! Whatever the events miss, the counters tell at the next snapshot, without the process. A container whose name is not known yet waits for
+//! Calls without an event are judged by the counters at the next snapshot, without the process. A container without a name waits for
 //! it a little, since its name decides which policy it has. Where not even the cgroup is known, what is critical is reported.
 
 mod anew;
@@ -157,7 +157,7 @@ impl Detector {
         self.lookups.deadline()
     }
 
-    /// Takes up first calls about whose processes there are answers, or which have waited for long enough. With a time to wait, no
+    /// Takes first calls whose process lookups have an answer or have timed out. With a time to wait, no
     /// first call is left behind: what is counted next must not be reported without its process.
     #[must_use]
     pub fn answered(&mut self, patience: Option<Duration>) -> VecDeque<(ResolvedWorkload, FirstCall)> {
@@ -240,12 +240,12 @@ impl Detector {
         !self.waiting.is_empty()
     }
 
-    /// Cgroups that made first calls, and whose paths are not known.
+    /// Cgroups without a known path that made first calls.
     pub fn without_path(&self) -> impl Iterator<Item = u64> {
         self.waiting.cgroups()
     }
 
-    /// Takes up first calls whose cgroups' paths are known now, and judges those whose cgroups have none.
+    /// Judges first calls of cgroups that have a path now, and of cgroups that have none.
     pub fn found(&mut self, resolver: &mut WorkloadResolver, tree: &Tree) {
         let is_found = |awaited: &Awaited, age| match awaited {
             Awaited::Path(id) => tree.knows(*id) || age >= NAME_TIMEOUT,
@@ -262,7 +262,7 @@ impl Detector {
         }
     }
 
-    /// Judges first calls whose containers' names are known now, or are waited for no longer.
+    /// Judges first calls of containers that have a name now, or have waited long enough.
     pub fn named(&mut self, resolver: &WorkloadResolver) {
         let mut known: HashMap<Arc<CgroupIdentity>, ResolvedWorkload> = HashMap::new();
         let ready = self.waiting.take(|awaited, age| {
@@ -386,7 +386,7 @@ impl Detector {
         (found.map(by_policy), Basis::of(baselines.edition(kind)))
     }
 
-    /// A call of which nobody knows whose it is: what is wrong with it, where a container's would be critical.
+    /// Judges a call of an unknown cgroup: it is a violation where a container's would be critical.
     fn judge_unattributed(&self, calls: &Calls<'_>) -> Option<Violation> {
         let &Calls { named, call, time, .. } = calls;
         if named.workload == Workload::Unknown && !self.sees_all {

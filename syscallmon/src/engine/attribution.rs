@@ -40,9 +40,9 @@ pub(super) struct Attribution {
     most_of_unit: usize,
     most_series_of_unit: usize,
     changes: Vec<(u64, Option<Root>)>,
-    /// Cgroups whose slots are to be taken back.
+    /// Cgroups that must give their slots back.
     misplaced: HashSet<u64>,
-    /// Nested cgroups whose slots were taken back: should the kernel side not find their root, they keep the next one.
+    /// Nested cgroups that gave their slots back. They keep the next one where the kernel side does not find their root.
     moved: HashSet<u64>,
 }
 
@@ -62,7 +62,7 @@ impl Attribution {
         }
     }
 
-    /// Takes up a cgroup whose path is known, as a whole.
+    /// Notes a cgroup and its full path.
     pub(super) fn named(&mut self, id: u64, identity: &CgroupIdentity, path: &Arc<str>) {
         if identity.path() != path || !identity.owns_all_below() || !self.has_room_for(identity) {
             return;
@@ -149,12 +149,12 @@ impl Attribution {
         }
     }
 
-    /// What the kernel side has to be told.
+    /// Changes to send to the kernel side.
     pub(super) fn take_changes(&mut self) -> Vec<(u64, Option<Root>)> {
         std::mem::take(&mut self.changes)
     }
 
-    /// Cgroups whose slots are to be taken back.
+    /// Cgroups that must give their slots back.
     #[must_use]
     pub(super) fn misplaced(&self) -> &HashSet<u64> {
         &self.misplaced
@@ -188,7 +188,7 @@ mod tests {
     use super::*;
     use crate::cgroup::TreeChange;
 
-    /// A tree with these cgroups, of which the sampler has told.
+    /// A tree with these cgroups, which the sampler has reported.
     fn known(attribution: &mut Attribution, cgroups: &[(u64, &str)]) -> Tree {
         let mut tree = Tree::of_nothing();
         for &(id, path) in cgroups {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 pub use self::{
     replay::{Controls, PlayError, Player, Replay, Speed},
-    sampler::{Beginning, FRESH, Sampler, SamplerEnd, SamplerThread, Tunables},
+    sampler::{Beginning, MAX_SNAPSHOT_AGE, Sampler, SamplerEnd, SamplerThread, Tunables},
 };
 
 fn far_away() -> Instant {

@@ -42,7 +42,7 @@ pub(super) enum Sources<'a> {
 }
 
 impl Publisher {
-    /// Publishes to whoever has this view now.
+    /// Publishes to the readers of this channel.
     pub(super) fn new(views: watch::Sender<Arc<View>>) -> Self {
         let first = Arc::clone(&views.borrow());
         let View { number, snapshot, policy_reload, config_reload, .. } = *first;

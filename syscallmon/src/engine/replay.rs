@@ -82,7 +82,7 @@ impl Player {
         }
     }
 
-    /// The same, whose series are those of a layout.
+    /// The same, with the series of a layout.
     #[must_use]
     pub fn with_layout(self, layout: Arc<SeriesLayout>) -> Self {
         Self { model: self.model.with_layout(layout), ..self }
@@ -178,14 +178,14 @@ pub struct Replay {
 pub struct Controls {
     /// Asks it for things.
     pub owner: Requester,
-    /// Takes samples, until the end of the recording, when it is dropped; for whoever takes it.
+    /// Takes samples, until the end of the recording, when it is dropped.
     pub samples: Option<mpsc::Sender<Sample>>,
     /// Told when all samples have been taken up, or one could not be.
     pub over: oneshot::Receiver<Result<(), PlayError>>,
 }
 
 impl Replay {
-    /// A replay that publishes to whoever has these views.
+    /// A replay that publishes to this channel.
     #[must_use]
     pub fn new(player: Player, speed: Speed, views: watch::Sender<Arc<View>>) -> (Self, Controls) {
         let publisher = Publisher::new(views);

@@ -2,7 +2,7 @@
 //!
 //! One task owns the kernel's tables, the tree, totals, baselines and violations, so two snapshots can never run at once, and nobody
 //! else changes anything: others ask for it ([`crate::view::requests`]), and read views ([`crate::view`]). It samples at each poll, when a
-//! scrape requires fresher counts, and early when many cgroups died whose slots are needed. It never does HTTP or waits for a disk.
+//! scrape requires fresher counts, and early when the slots of many dead cgroups are needed. It never does HTTP or waits for a disk.
 
 mod alive;
 mod events;
@@ -44,17 +44,17 @@ use crate::{
 };
 
 /// A scrape is answered from a snapshot that is at most this old.
-pub const FRESH: Duration = Duration::from_secs(1);
+pub const MAX_SNAPSHOT_AGE: Duration = Duration::from_secs(1);
 
 /// Least time between two early samples: when many slots can be freed, and when there are none left.
-const EARLY: Duration = Duration::from_millis(20);
-const EXHAUSTED: Duration = Duration::from_secs(1);
+const EARLY_SAMPLE_PAUSE: Duration = Duration::from_millis(20);
+const EXHAUSTED_SAMPLE_PAUSE: Duration = Duration::from_secs(1);
 
 /// How long a snapshot waits for answers of `/proc` about calls that it has counted.
-const ANSWERS: Duration = Duration::from_millis(5);
+const LOOKUP_WAIT: Duration = Duration::from_millis(5);
 
 /// How often names are looked for that first calls wait for.
-const NAMES: Duration = Duration::from_millis(50);
+const NAME_POLL: Duration = Duration::from_millis(50);
 
 /// What can be changed while the daemon runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,8 +154,8 @@ impl Sampler {
         (sampler, owner)
     }
 
-    /// Samples from `begin` until `shutdown`; then detaches everything, by dropping the kernel's programs. Baselines are there for whoever
-    /// asks before and after it, until `end`.
+    /// Samples from `begin` until `shutdown`; then detaches everything, by dropping the kernel's programs. Baselines can be
+    /// read before and after it, until `end`.
     async fn run(mut self, begin: CancellationToken, shutdown: CancellationToken, end: CancellationToken) {
         let until_begin = async {
             tokio::select! { () = begin.cancelled() => {}, () = shutdown.cancelled() => {} }
@@ -183,7 +183,7 @@ impl Sampler {
                 () = sleep_until(answer_deadline.unwrap_or_else(far_away).into()), if answer_deadline.is_some() => {
                     self.judge_answered(None);
                 }
-                () = sleep(NAMES), if waits => self.judge_named(),
+                () = sleep(NAME_POLL), if waits => self.judge_named(),
                 Ok(()) = self.tunables.changed() => {
                     poll = poll_interval(self.tunables.borrow_and_update().poll_interval);
                 }
@@ -196,7 +196,7 @@ impl Sampler {
         }
     }
 
-    /// Judges first calls about whose processes `/proc` has answered.
+    /// Judges first calls whose `/proc` lookups have an answer.
     fn judge_answered(&mut self, patience: Option<Duration>) {
         let answered = self.detector.answered(patience);
         if !answered.is_empty() {
@@ -234,9 +234,9 @@ impl Sampler {
     fn early_sample(&self) -> Option<Instant> {
         let to_free = self.tree.dead().len() + self.attribution.misplaced().len();
         let pause = if to_free >= self.many_dead {
-            EARLY
+            EARLY_SAMPLE_PAUSE
         } else if self.kernel.are_slots_exhausted() {
-            EXHAUSTED
+            EXHAUSTED_SAMPLE_PAUSE
         } else {
             return None;
         };
@@ -269,7 +269,7 @@ impl Sampler {
             }
         }
         let snapshot = self.publisher.snapshot;
-        if !refreshed.is_empty() && (snapshot.number == 0 || snapshot.taken.elapsed() >= FRESH) {
+        if !refreshed.is_empty() && (snapshot.number == 0 || snapshot.taken.elapsed() >= MAX_SNAPSHOT_AGE) {
             self.sample();
         }
         self.deliver();
@@ -304,7 +304,7 @@ impl Sampler {
         self.free(&retired);
         self.forget(&dead);
         self.report_first_calls();
-        self.take_up(&snapshot, &retired, taken, begin);
+        self.finish_sample(&snapshot, &retired, taken, begin);
         let gone = (&retired[..], self.tunables.borrow().expire_after);
         self.recorder.finish(snapshot, gone, &self.publisher.snapshot, self.resolver.cache());
     }
@@ -318,7 +318,7 @@ impl Sampler {
 
     /// Gives names that have become known to what was counted before, then counts what is new.
     fn count(&mut self, snapshot: &Snapshot, now: Instant) {
-        self.judge_answered(Some(ANSWERS));
+        self.judge_answered(Some(LOOKUP_WAIT));
         let mut news = self.take_names_up(now);
         self.judge_waiting();
         let (tree, resolver, recorder) = (&self.tree, &mut self.resolver, &mut self.recorder);
@@ -328,7 +328,8 @@ impl Sampler {
             Some(named)
         }));
         // A little longer than for its pod's name to do.
-        let patience = if self.resolver.cache().has_sources() { NAME_TIMEOUT + EARLY } else { Duration::ZERO };
+        let patience =
+            if self.resolver.cache().has_sources() { NAME_TIMEOUT + EARLY_SAMPLE_PAUSE } else { Duration::ZERO };
         news.extend(self.model.release(now, patience));
         self.recorder.released(patience);
         // Each first call in the remainder is an event, with its cgroup. Where events were lost, only the counters tell.
@@ -368,7 +369,7 @@ impl Sampler {
         self.publisher.changed();
     }
 
-    fn take_up(&mut self, snapshot: &Snapshot, freed: &[u32], taken: Instant, begin: Instant) {
+    fn finish_sample(&mut self, snapshot: &Snapshot, freed: &[u32], taken: Instant, begin: Instant) {
         self.model.forget_slots(freed, taken);
         let alive = OnceCell::new();
         let is_there = |totals: &Totals| alive.get_or_init(|| Alive::of(&self.tree)).has(totals);
@@ -399,7 +400,7 @@ impl Sampler {
     }
 }
 
-/// Gives whoever asks what needs no kernel, until `end`.
+/// Serves the requests that need no kernel, until `end`.
 async fn serve_idle(requests: &mut Requests, detector: &mut Detector, end: impl Future<Output = ()>) {
     let serve = async {
         while let Some(request) = requests.recv().await {

@@ -1,4 +1,4 @@
-//! What holds of totals whatever happens: nothing is lost or counted twice, no counter falls, and what is new is told once.
+//! Invariants of totals: nothing is lost or counted twice, no counter falls, and each new call is reported once.
 
 use proptest::prelude::*;
 
@@ -57,7 +57,7 @@ struct World {
     /// All that happened, and what of it has expired since.
     truth: u64,
     expired: u64,
-    /// Calls that no container was set up by, and those that were told of.
+    /// Calls outside container init, and those that were reported.
     own_calls: u64,
     told: u64,
 }
@@ -144,7 +144,7 @@ impl World {
         self.model.view.workloads.iter().map(|(_, totals)| sum(&totals.counts)).sum::<u64>() + self.expired
     }
 
-    /// Calls of containers that wait for their names: they are told later.
+    /// Calls of containers that wait for their names: they are reported later.
     fn held(&self) -> u64 {
         let workloads = self.model.view.workloads.iter();
         let held = workloads.filter(|(_, totals)| totals.held_since.is_some());
@@ -157,7 +157,7 @@ fn called(label: Label, name: &str) -> ResolvedWorkload {
     ResolvedWorkload { workload: Workload::Resolved(labels.clone()), metadata: labels }
 }
 
-/// Three kinds of cgroups: units, containers that have a name or not yet, and such whose path is unknown, or not known yet.
+/// Three kinds of cgroups: units, containers that have a name or not yet, and cgroups without a known path.
 fn name(id: u64, named: &[u64]) -> Option<ResolvedWorkload> {
     match id % 3 {
         0 => Some(called(Label::Cgroup, &format!("/unit-{}", id % 4))),

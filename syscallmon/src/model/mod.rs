@@ -35,7 +35,7 @@ pub struct Totals {
     pub metadata: Labels,
     /// Since when it waits for its name; not exported for so long.
     held_since: Option<Instant>,
-    /// Slots that count towards it now, and the one that came last: it is the one that `about` tells of.
+    /// Slots that count towards it now, and the one that came last: `metadata` is of that one.
     slots: usize,
     newest_slot: u32,
     /// The cgroup that has it.
@@ -53,7 +53,7 @@ pub struct Totals {
 pub struct Model {
     /// What is exported, and what waits for its name.
     view: ModelView,
-    /// Cgroups whose births were seen, and when: all that they ever called is counted.
+    /// Cgroups that were born while the daemon ran, and when: every call of theirs is counted.
     births: HashMap<u64, Instant>,
     slots: HashMap<u32, SlotBaseline>,
     remainder: Counts,
@@ -69,11 +69,11 @@ pub struct Delta {
     pub named: ResolvedWorkload,
     /// The cgroup that did it; of several, the one that came last.
     pub cgroup_id: u64,
-    /// The name under which all of this was told before, if it was.
+    /// The workload that the same counts were reported for before, if any.
     pub before: Option<Workload>,
     /// How often it made each call, without what was called to set it up.
     pub calls: SortedCounts<CallId>,
-    /// How often it was refused each, but not with `ENOSYS`: that tells programs to do without.
+    /// How often seccomp denied each call, except with `ENOSYS`: programs do without such calls.
     pub denied: SortedCounts<CallId>,
 }
 
@@ -94,7 +94,7 @@ impl Delta {
     }
 }
 
-/// A call that was refused, and how often; none for what is not told apart, or is no attack.
+/// A denied call and its count; `None` for calls without a name of their own, and for `ENOSYS`.
 fn denied((denial, &attempts): (DeniedKey, &u64)) -> Option<(CallId, u64)> {
     match denial {
         DeniedKey::Of(call) => Some((call, attempts)),
@@ -123,7 +123,7 @@ impl Model {
         }
     }
 
-    /// The same, whose series are those of a layout.
+    /// The same, with the series of a layout.
     #[must_use]
     pub fn with_layout(self, layout: Arc<SeriesLayout>) -> Self {
         Self { layout, ..self }
@@ -372,7 +372,7 @@ impl Model {
         news
     }
 
-    /// Takes a workload out whose time is over; its counts. What it has done is news if it still waited for its name.
+    /// Removes an expired workload and returns its counts, as a delta if it still waited for its name.
     fn end(&mut self, workload: &Workload, news: &mut Vec<Delta>) -> Counts {
         let Totals { counts, metadata, held_since, cgroup_id, .. } = self.remove(workload).unwrap_or_default();
         if held_since.is_some() {

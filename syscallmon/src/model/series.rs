@@ -1,7 +1,7 @@
 //! Which series the counts of a workload make: how finely each family of metrics tells calls apart.
 //!
 //! Pure. The model asks how many series there are and which counts would make new ones; `export` asks for the counts
-//! that it writes. What is counted, judged and recorded is told apart by name, however coarse the families are.
+//! that it writes. Calls are counted, judged and recorded by name, however coarse the families are.
 
 use std::{
     borrow::Cow,
@@ -111,7 +111,7 @@ impl SeriesLayout {
         grouped(self.granularities.errors, &counts.errors, |failure| self.failure(failure))
     }
 
-    /// The same of refused calls.
+    /// The same of denied calls.
     #[must_use]
     pub fn denied<'a>(&self, counts: &'a Counts) -> Cow<'a, SortedCounts<DeniedKey>> {
         grouped(self.granularities.denied, &counts.denied, |denial| self.denial(denial))

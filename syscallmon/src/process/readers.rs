@@ -37,7 +37,7 @@ const MAX_WAITING_OF_ONE: usize = 128;
 /// Slow tenants, which have half of the readers, cannot spend more than half of it.
 const BUDGET: Duration = Duration::from_secs(MAX_READERS as u64);
 const LEAST_COST: Duration = Duration::from_millis(40);
-const MOST_COST: Duration = Duration::from_secs(1);
+const MAX_COST: Duration = Duration::from_secs(1);
 
 /// How long a tenant is slow after a question that timed out.
 const SLOW: Duration = Duration::from_mins(1);
@@ -270,7 +270,7 @@ impl Questions {
     fn end(&mut self, ticket: Ticket, tenant: &Tenant) {
         let Some((_, since)) = self.running.remove(&ticket) else { return };
         let took = since.elapsed();
-        self.budget.spend(tenant, micros(took.min(MOST_COST).saturating_sub(LEAST_COST)));
+        self.budget.spend(tenant, micros(took.min(MAX_COST).saturating_sub(LEAST_COST)));
         if took >= LOOKUP_TIMEOUT {
             self.slow.insert(Arc::clone(tenant.group()), Instant::now());
         }

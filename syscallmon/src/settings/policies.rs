@@ -26,10 +26,10 @@ use crate::{
 pub const POLICY_WORK: &str = "policies";
 
 /// No file that is read is larger.
-const MOST_BYTES: u64 = 1 << 20;
+const MAX_BYTES: u64 = 1 << 20;
 
 /// Most files in the directory.
-const MOST_FILES: usize = 1000;
+const MAX_FILES: usize = 1000;
 
 /// Where policies are written, in the order in which they are asked; the built-in one comes last.
 #[derive(Clone, Debug, PartialEq)]
@@ -104,13 +104,13 @@ pub enum PolicyProblem {
         path: PathBuf,
     },
     /// A file is too large.
-    #[error("{path} has more than {MOST_BYTES} bytes", path = path.display())]
+    #[error("{path} has more than {MAX_BYTES} bytes", path = path.display())]
     TooLarge {
         /// Which.
         path: PathBuf,
     },
     /// There are too many files.
-    #[error("{path} has more than {MOST_FILES} files with policies", path = path.display())]
+    #[error("{path} has more than {MAX_FILES} files with policies", path = path.display())]
     TooManyFiles {
         /// The directory.
         path: PathBuf,
@@ -324,7 +324,7 @@ fn files_in(directory: &Path) -> Result<Vec<PathBuf>, PolicyProblem> {
     let mut files = Vec::new();
     for entry in fs::read_dir(directory).map_err(failed)? {
         files.extend(Some(entry.map_err(failed)?.path()).filter(is_policy));
-        if files.len() > MOST_FILES {
+        if files.len() > MAX_FILES {
             return Err(PolicyProblem::TooManyFiles { path: directory.to_owned() });
         }
     }
@@ -340,7 +340,7 @@ fn read(path: &Path) -> Result<String, PolicyProblem> {
         return Err(PolicyProblem::NoFile { path: path.to_owned() });
     }
     let mut text = String::new();
-    let mut limited = files::open(path).map_err(failed)?.take(MOST_BYTES + 1);
+    let mut limited = files::open(path).map_err(failed)?.take(MAX_BYTES + 1);
     limited.read_to_string(&mut text).map_err(failed)?;
     if limited.limit() == 0 { Err(PolicyProblem::TooLarge { path: path.to_owned() }) } else { Ok(text) }
 }

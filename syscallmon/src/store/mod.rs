@@ -36,7 +36,7 @@ use crate::{
 const PERIOD: Duration = Duration::from_secs(5);
 
 /// Most files that are looked at.
-const MOST_FILES: usize = 16_384;
+const MAX_FILES: usize = 16_384;
 
 /// Why baselines are not on disk.
 #[derive(Debug, thiserror::Error)]
@@ -168,7 +168,7 @@ impl Disk {
             return Ok(());
         }
         let list = |source| StoreError::List { path: self.directory.clone(), source };
-        let names = file::names(&self.directory, MOST_FILES).map_err(list)?;
+        let names = file::names(&self.directory, MAX_FILES).map_err(list)?;
         for name in &names {
             // Gone again since it was listed: the next time.
             let Ok(stamp) = file::stamp(&self.directory.join(name)) else { continue };

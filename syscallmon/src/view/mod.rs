@@ -1,4 +1,4 @@
-//! What the daemon knows at one moment, for whoever shows it: published by the [`crate::engine::sampler`], read by `export`.
+//! The state of the daemon at one moment: published by [`crate::engine`], read by [`crate::serve`].
 //!
 //! Plain data that nobody changes. A view shares with the one before what has not changed since.
 

@@ -1,6 +1,6 @@
-//! What a cgroup's path says of whose it is: a container, a pod, a unit of systemd, or nobody known.
+//! What a cgroup path names: a container, a pod, a systemd unit, or nothing known.
 //!
-//! Pure. Paths are written by whoever makes cgroups, containers among them, so the outermost container of a path is the one
+//! Pure. Every process that makes cgroups writes paths, containers included, so the outermost container of a path is the one
 //! that its calls belong to: what a container makes inside its own cgroup is its own, whatever it is called.
 
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::{
 /// Whose a cgroup is, as far as its path tells.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CgroupIdentity {
-    /// A container, whose name others know.
+    /// A container. Metadata providers know its name.
     Container {
         /// Its id.
         id: ContainerId,

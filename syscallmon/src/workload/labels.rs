@@ -40,7 +40,7 @@ labels! {
     Cgroup = "cgroup",
     /// The container's id, with its runtime: `containerd://0123...`.
     ContainerId = "container_id",
-    /// The container's image, as whoever started it named it.
+    /// The container's image, as it was named at its start.
     Image = "image",
     /// Who runs the container.
     Runtime = "runtime",
@@ -55,7 +55,7 @@ labels! {
 }
 
 impl Label {
-    /// Those that workloads are told apart by, unless configured otherwise.
+    /// The labels that identify workloads by default.
     pub const DEFAULT: [Self; 4] = [Self::Namespace, Self::Pod, Self::Container, Self::Cgroup];
 }
 

@@ -24,7 +24,7 @@ pub struct ContainerInfo {
     pub name: Arc<str>,
     /// The pod that it is in.
     pub pod: Option<PodInfo>,
-    /// Its image, as whoever started it named it.
+    /// Its image, as it was named at its start.
     pub image: Option<Arc<str>>,
     /// Who runs it: `containerd`, `cri-o`, `docker`, `podman`.
     pub runtime: Arc<str>,

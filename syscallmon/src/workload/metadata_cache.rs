@@ -1,6 +1,6 @@
 //! What is known of containers and pods, and what somebody wants to know: where sources and counting meet.
 //!
-//! Both sides take its lock for moments only. Only what was asked for is kept, and no more than [`MOST`] of it, so neither
+//! Both sides take its lock for moments only. Only what was asked for is kept, and no more than [`MAX_KNOWN`] of it, so neither
 //! a source that says too much nor somebody who makes cgroups with names of containers can make it large.
 
 mod container;
@@ -26,7 +26,7 @@ use super::{
 };
 
 /// Most containers, and most pods, that are kept.
-const MOST: usize = 16_384;
+const MAX_KNOWN: usize = 16_384;
 
 /// A container is new for so long.
 const NEW: Duration = Duration::from_mins(1);
@@ -107,7 +107,7 @@ impl MetadataCache {
         if let Some(container) = known.containers.get(id) {
             return container.facts.clone();
         }
-        if known.containers.len() >= MOST {
+        if known.containers.len() >= MAX_KNOWN {
             return None;
         }
         let facts = known.of_pods(id).map(Arc::new);
@@ -128,7 +128,7 @@ impl MetadataCache {
         self.lock().containers.get(id)?.facts.clone()
     }
 
-    /// Whether Kubernetes has told what made this pod, or that nothing did.
+    /// Whether Kubernetes has reported the controller of this pod, or that it has none.
     #[must_use]
     pub fn knows_owner(&self, uid: &str) -> bool {
         let known = self.lock();
@@ -357,7 +357,7 @@ impl MetadataCache {
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
-        // Whoever panicked with it left facts that are still true.
+        // A thread that panicked while it had the lock left valid metadata.
         self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -392,7 +392,7 @@ impl Known {
     /// Takes up a pod; whether its controller is to be asked for.
     fn add_pod(&mut self, pod: Pod) -> bool {
         let uid = Arc::clone(&pod.facts.uid);
-        if self.pods.len() >= MOST && !self.pods.contains_key(&uid) {
+        if self.pods.len() >= MAX_KNOWN && !self.pods.contains_key(&uid) {
             return false;
         }
         for facts in &pod.containers {

@@ -37,9 +37,9 @@ pub enum Workload {
     /// One that has a name: a container, or a cgroup by its path. Whatever has the same labels, at the same time or one after the
     /// other, is one workload.
     Resolved(Labels),
-    /// A container or pod whose name is not known, or not yet.
+    /// A container or pod without a name, or without one yet.
     Unresolved(Arc<CgroupIdentity>),
-    /// Cgroups whose path could not be found out, all together.
+    /// All cgroups without a path together.
     Unknown,
     /// Calls that found the kernel's tables full, of whatever cgroup, and series beyond what shall be exported.
     Remainder,
@@ -51,7 +51,7 @@ pub enum Workload {
     Dropped,
 }
 
-/// What stands in labels for things that are not told apart; nothing of the kernel's has brackets in its name.
+/// Label values of series that stand for several things. No name of the kernel has brackets.
 pub const REMAINDER: &str = "(remainder)";
 
 impl Workload {
@@ -61,7 +61,7 @@ impl Workload {
         Self::Resolved(Labels::new([(Label::Cgroup, path)]))
     }
 
-    /// Its labels, in order. What is told apart by nothing else has a `cgroup`; no cgroup has a name in brackets, since paths
+    /// Its labels, in order. A workload without other labels has a `cgroup`; no cgroup has a name in brackets, since paths
     /// start with `/`.
     pub fn labels(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let (named, cgroup) = match self {

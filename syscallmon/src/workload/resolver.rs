@@ -273,7 +273,7 @@ impl WorkloadResolver {
         ]
     }
 
-    /// What its path tells of a container that nobody has named yet.
+    /// What its path says of a container without a name.
     fn about_unresolved(&self, identity: &CgroupIdentity) -> Labels {
         let (id, runtime) = match identity {
             CgroupIdentity::Container { id, api, .. } => (Some(id), api.and_then(Api::runtime)),

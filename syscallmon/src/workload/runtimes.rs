@@ -11,9 +11,9 @@ pub struct Runtime {
     prefixes: &'static [&'static str],
     /// What stands before the id in the name of the cgroup of the process that looks after a container.
     monitors: &'static [&'static str],
-    /// Names of cgroups whose children are containers that are called by name: nobody need be asked.
+    /// Names of cgroups that have containers below, called by name: no provider is needed.
     parents: &'static [&'static str],
-    /// Names of cgroups whose children with a bare id are pods, not containers.
+    /// Names of cgroups that have pods below, called by a bare id.
     pods: &'static [&'static str],
     /// Where its API listens, the likeliest first.
     pub sockets: &'static [&'static str],
@@ -43,10 +43,10 @@ impl Api {
         }
     }
 
-    /// Whether it may know a container whose cgroup's name tells this of its runtime.
+    /// Whether this API may know a container, by what the name of its cgroup says of the runtime.
     #[must_use]
     pub fn may_know(self, told: Option<Self>) -> bool {
-        // Podman's are always told, and asking it may start it: its socket is activated by systemd.
+        // Podman's containers have its name in their paths, and asking may start it: systemd activates its socket.
         told.map_or(self != Self::Podman, |told| told == self)
     }
 }
@@ -113,7 +113,7 @@ pub(super) enum Mention<'a> {
     Container(&'a str, Option<Api>),
     /// It is a container that has no other name than its cgroup's.
     ResolvedWorkload,
-    /// It is of whoever looks after a container.
+    /// It belongs to the monitor process of a container.
     Monitor,
 }
 

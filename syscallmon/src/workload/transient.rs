@@ -4,7 +4,7 @@
 //! unit stays, so a group has members below one parent only, and only those who may make cgroups in that parent can join it.
 //! systemd allows no `*` in names of units. A cgroup that is made by hand with such a name is counted in the group. Pure.
 
-/// Units whose names are generated, one row each.
+/// Units with generated names, one row each.
 const FAMILIES: &[Family] = &[
     // systemd-logind: the kernel's audit session, or `c` and a counter.
     Family { prefix: "session-", suffix: ".scope", generated: Generated::All(is_session) },

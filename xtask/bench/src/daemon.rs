@@ -12,7 +12,7 @@ use syscallmon_testkit::{self as testkit, Exposition, Guarded, usage, usage::Mem
 use super::host::Host;
 
 /// A scrape after this long takes a new snapshot, that is, of everything that was called before.
-pub(super) const FRESH: Duration = syscallmon::engine::FRESH.saturating_add(Duration::from_millis(50));
+pub(super) const FRESH: Duration = syscallmon::engine::MAX_SNAPSHOT_AGE.saturating_add(Duration::from_millis(50));
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 

@@ -12,7 +12,7 @@ use super::{namespaces::Namespaces, place::Place, process::Process, wait::wait_f
 pub(crate) const URL: &str = "http://127.0.0.1:9093";
 const ADDRESS: &str = "127.0.0.1:9093";
 const CONFIG: &str = "/etc/prometheus/alertmanager.yml";
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// An Alertmanager that tells nobody.
 pub(crate) struct Alertmanager<'a> {
@@ -37,7 +37,7 @@ impl<'a> Alertmanager<'a> {
         command.args(["--cluster.listen-address=", "--storage.path=/run/alertmanager"]);
         let process = Process::start("alertmanager", &mut command, &place.logs)?;
         let mut alertmanager = Self { namespaces, process };
-        wait_for("Alertmanager", PATIENCE, || {
+        wait_for("Alertmanager", TIMEOUT, || {
             alertmanager.process.ensure_running()?;
             Ok(alertmanager.alerts().ok().map(drop))
         })?;

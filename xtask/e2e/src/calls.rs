@@ -20,7 +20,7 @@ const SCRIPT: &str = "
 /// What it prints when everything is attached.
 const READY: &str = "ready";
 /// bpftrace keeps 4096 of them unless told otherwise.
-const MOST: &str = "65536";
+const MAX_KEYS: &str = "65536";
 
 /// A bpftrace that counts.
 pub(crate) struct Tracer {
@@ -36,7 +36,7 @@ impl Tracer {
     /// Starts one; it counts when this returns.
     pub(crate) fn start() -> Result<Self> {
         let mut command = Command::new("bpftrace");
-        command.args(["-f", "json", "-e", SCRIPT]).env("BPFTRACE_MAP_KEYS_MAX", MOST);
+        command.args(["-f", "json", "-e", SCRIPT]).env("BPFTRACE_MAP_KEYS_MAX", MAX_KEYS);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut bpftrace = command.spawn().context("cannot start bpftrace: run `cargo xtask setup --for e2e`")?;
         let output = BufReader::new(bpftrace.stdout.take().expect("it is piped"));

@@ -32,7 +32,7 @@ use super::{prometheus::Prometheus, wait::wait_for};
 pub(super) const CALL: &str = "kill";
 
 /// For as long a value may be on its way: a scrape, a poll, a start of a container on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(3);
+const TIMEOUT: Duration = Duration::from_mins(3);
 
 /// A shell's command that makes so many calls. Without `$$`, which Kubernetes would make `$`.
 pub(super) fn calls(count: u64) -> String {
@@ -54,7 +54,7 @@ fn value(prometheus: &Prometheus<'_>, promql: &str) -> Result<Option<f64>> {
 fn expect_count(prometheus: &Prometheus<'_>, promql: &str, count: u64) -> Result<()> {
     let expected = count as f64;
     let mut last = None;
-    let reached = wait_for(&format!("{promql} = {count}"), PATIENCE, || {
+    let reached = wait_for(&format!("{promql} = {count}"), TIMEOUT, || {
         last = value(prometheus, promql)?;
         ensure!(last.is_none_or(|value| value <= expected), "{promql} is {last:?}, more than {count}");
         Ok((last == Some(expected)).then_some(()))
@@ -64,7 +64,7 @@ fn expect_count(prometheus: &Prometheus<'_>, promql: &str, count: u64) -> Result
 
 /// Waits until a query has no answer.
 fn expect_nothing(prometheus: &Prometheus<'_>, promql: &str) -> Result<()> {
-    wait_for(&format!("nothing for {promql}"), PATIENCE, || Ok(value(prometheus, promql)?.is_none().then_some(())))
+    wait_for(&format!("nothing for {promql}"), TIMEOUT, || Ok(value(prometheus, promql)?.is_none().then_some(())))
 }
 
 /// Does one of the checks, and says how long it took.

@@ -21,7 +21,7 @@ const CNI_PLUGINS: &str = "/usr/lib/cni";
 const CONFIG: &str = "/etc/containerd/config.toml";
 /// The namespace of containerd's that pods are in.
 const NAMESPACE: &str = "k8s.io";
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// One bridge for all pods.
 const NETWORK: &str = r#"{"cniVersion": "0.3.1", "name": "e2e", "plugins": [
@@ -76,7 +76,7 @@ impl Containerd {
     }
 
     fn wait_until_ready(&mut self, namespaces: &Namespaces) -> Result<()> {
-        wait_for("containerd", PATIENCE, || {
+        wait_for("containerd", TIMEOUT, || {
             self.process.ensure_running()?;
             Ok(namespaces.run("ctr", &["version"]).ok().map(drop))
         })

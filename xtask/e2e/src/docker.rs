@@ -9,7 +9,7 @@ use super::{images, namespaces::Namespaces, place::Place, process::Process, wait
 /// Where it listens, inside.
 pub(crate) const SOCKET: &str = "/run/docker.sock";
 const ROOT: &str = "/var/lib/docker";
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A dockerd that runs; everything it started ends with it.
 pub(crate) struct Docker {
@@ -34,7 +34,7 @@ impl Docker {
         ]);
         let process = Process::start("dockerd", &mut dockerd, &place.logs)?;
         let mut docker = Self { namespaces, process, place };
-        wait_for("dockerd", PATIENCE, || {
+        wait_for("dockerd", TIMEOUT, || {
             docker.process.ensure_running()?;
             Ok(docker.docker(&["version"]).ok().map(drop))
         })?;

@@ -28,7 +28,7 @@ use super::{process, programs};
 
 const INIT: &str = include_str!("init.sh");
 /// How long the first process may take to end, with all others.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a server inside may take to answer.
 const REQUEST: Duration = Duration::from_mins(1);
 const NEEDS: &str =
@@ -131,7 +131,7 @@ impl Drop for Namespaces {
     fn drop(&mut self) {
         // It ends when asked; all other processes inside have ended when it has.
         let _ = kill_process(self.init, Signal::TERM);
-        if process::wait(&mut self.unshare, PATIENCE).is_none() {
+        if process::wait(&mut self.unshare, TIMEOUT).is_none() {
             let _ = kill_process(self.init, Signal::KILL);
             let _ = self.unshare.wait();
         }

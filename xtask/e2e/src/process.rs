@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// How long a daemon may take to end in order.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(20);
 /// How many lines of a log are shown.
 const TAIL: usize = 15;
@@ -63,7 +63,7 @@ impl Process {
     /// Ends it: asks first, then forces.
     pub(crate) fn stop(&mut self) {
         self.send(Signal::TERM);
-        if wait(&mut self.nsenter, PATIENCE).is_none() {
+        if wait(&mut self.nsenter, TIMEOUT).is_none() {
             self.send(Signal::KILL);
             let _ = self.nsenter.wait();
         }

@@ -23,8 +23,8 @@ pub(crate) fn web_server() -> Result<PathBuf> {
 }
 
 /// Makes calls that nobody expects.
-pub(crate) fn deeds() -> Result<PathBuf> {
-    rust("deeds", include_str!("programs/deeds.rs"))
+pub(crate) fn offender() -> Result<PathBuf> {
+    rust("offender", include_str!("programs/offender.rs"))
 }
 
 fn rust(name: &str, source: &str) -> Result<PathBuf> {
@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn programs_are_linked_statically() {
-        for program in [pause().unwrap(), web_server().unwrap(), deeds().unwrap()] {
+        for program in [pause().unwrap(), web_server().unwrap(), offender().unwrap()] {
             let program = Elf::parse(&fs::read(&program).unwrap()).unwrap();
             assert!(!program.has_interpreter);
         }

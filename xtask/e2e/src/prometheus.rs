@@ -11,7 +11,7 @@ use super::{namespaces::Namespaces, place::Place, process::Process, wait::wait_f
 const ADDRESS: &str = "127.0.0.1:9090";
 const CONFIG: &str = "/etc/prometheus/e2e.yml";
 const RULES: &str = "/etc/prometheus/syscallmon.yml";
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A Prometheus that runs.
 pub struct Prometheus<'a> {
@@ -39,7 +39,7 @@ impl<'a> Prometheus<'a> {
         command.arg(format!("--config.file={CONFIG}")).arg(format!("--web.listen-address={ADDRESS}"));
         command.arg("--storage.tsdb.path=/run/prometheus");
         let mut prometheus = Self { namespaces, process: Process::start("prometheus", &mut command, &place.logs)? };
-        wait_for("Prometheus", PATIENCE, || {
+        wait_for("Prometheus", TIMEOUT, || {
             prometheus.process.ensure_running()?;
             Ok(prometheus.query("vector(1)").ok().map(drop))
         })?;

@@ -24,7 +24,7 @@ pub(crate) const PROGRAMS: &str = "localhost/programs:1";
 /// In [`PROGRAMS`]: a web server.
 pub(crate) const WEB_SERVER: &str = "/web_server";
 /// In [`PROGRAMS`]: what ordinary software does not do.
-pub(crate) const DEEDS: &str = "/deeds";
+pub(crate) const OFFENDER: &str = "/offender";
 
 const PACKAGES: [&str; 12] = [
     "nginx",
@@ -62,7 +62,7 @@ pub(crate) fn write(place: &Place) -> Result<[PathBuf; 2]> {
 
 fn programs(place: &Place) -> Result<PathBuf> {
     let mut layer = Layer::new();
-    for (path, program) in [(WEB_SERVER, programs::web_server()?), (DEEDS, programs::deeds()?)] {
+    for (path, program) in [(WEB_SERVER, programs::web_server()?), (OFFENDER, programs::offender()?)] {
         let binary = fs::read(&program).with_context(|| format!("cannot read {}", program.display()))?;
         layer = layer.file(path.trim_start_matches('/'), &binary, 0o755)?;
     }

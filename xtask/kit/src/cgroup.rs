@@ -15,7 +15,7 @@ use anyhow::{Context, Result, ensure};
 use walkdir::WalkDir;
 
 /// How long a cgroup may stay busy after its last process was killed.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(10);
 /// How often a cgroup is tried to be removed after what is in it was killed.
 const TRIES: u32 = 200;
@@ -153,7 +153,7 @@ pub fn ensure_free_soon(name: &str) -> Result<()> {
     let begin = Instant::now();
     while let Some(cgroup) = busy(name) {
         ensure!(
-            begin.elapsed() < PATIENCE,
+            begin.elapsed() < TIMEOUT,
             "{} has processes: this machine runs something of the kind already; stop it, or use another machine",
             cgroup.display()
         );
@@ -170,7 +170,7 @@ fn remove_one(cgroup: &Path) -> Result<()> {
     let begin = Instant::now();
     loop {
         match fs::remove_dir(cgroup) {
-            Err(error) if error.kind() == io::ErrorKind::ResourceBusy && begin.elapsed() < PATIENCE => {
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy && begin.elapsed() < TIMEOUT => {
                 thread::sleep(PAUSE);
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

@@ -1,4 +1,4 @@
-//! The alerts that one Alertmanager is told of, and what is to be told when. Pure: it is told the time.
+//! The alerts that one Alertmanager has, and when each is sent. Pure: the caller passes the time.
 
 use std::{
     cmp::Reverse,
@@ -15,7 +15,7 @@ use crate::{
     workload::Workload,
 };
 
-/// How often what goes on is told.
+/// How often an active alert is sent again.
 const RESEND: Duration = Duration::from_mins(1);
 /// Alerts that are remembered.
 const CAPACITY: Capacity = Capacity { entries: 4096, bytes: 8 << 20 };
@@ -81,12 +81,12 @@ impl ActiveAlerts {
         gone.len()
     }
 
-    /// When the next alert is to be told.
+    /// When the next alert is sent.
     pub(super) fn due(&mut self) -> Option<Instant> {
         self.alerts.values_mut().map(|alert| alert.next).min()
     }
 
-    /// What is to be told now, and whether each is over. [`Self::complete_batch`] follows.
+    /// The alerts to send now, and whether each is resolved. [`Self::complete_batch`] follows.
     pub(super) fn batch(&mut self, now: Instant) -> Vec<(&Alert, bool)> {
         let resolve_after = self.resolve_after;
         for key in self.turns(now) {
@@ -98,7 +98,7 @@ impl ActiveAlerts {
         alerts.filter_map(|alert| Some((alert, alert.sending?))).collect()
     }
 
-    /// The alerts whose turn it is: what nobody knows yet and what waits for the longest first, of each tenant in turn. So those of one
+    /// The alerts that are due: new ones and those that have waited longest first, of each tenant in turn. So those of one
     /// tenant delay nobody else's, also where requests take long.
     fn turns(&self, now: Instant) -> Vec<Key> {
         let due = self.alerts.iter().filter(|(_, alert)| alert.next <= now);
@@ -161,22 +161,22 @@ mod tests {
     struct Test {
         active_alerts: ActiveAlerts,
         now: Instant,
-        told: u64,
+        sent: u64,
     }
 
     impl Test {
         fn new() -> Self {
-            Self { active_alerts: ActiveAlerts::new(QUIET), now: Instant::now(), told: 0 }
+            Self { active_alerts: ActiveAlerts::new(QUIET), now: Instant::now(), sent: 0 }
         }
 
         fn notice(&mut self) {
             self.active_alerts.upsert(record(violation("web", "mount")), self.now);
         }
 
-        /// What is told at this moment: whether each is over.
-        fn tell(&mut self, outcome: Outcome) -> Vec<bool> {
+        /// What is sent at this moment, and whether each is resolved.
+        fn send(&mut self, outcome: Outcome) -> Vec<bool> {
             let batch = self.active_alerts.batch(self.now).iter().map(|(_, is_over)| *is_over).collect();
-            self.told += self.active_alerts.complete_batch(outcome, self.now);
+            self.sent += self.active_alerts.complete_batch(outcome, self.now);
             batch
         }
     }
@@ -185,16 +185,16 @@ mod tests {
     fn an_alert_is_told_at_once_then_every_minute_until_it_is_resolved() {
         let mut test = Test::new();
         test.notice();
-        assert_eq!(test.tell(Outcome::Delivered), [false]);
+        assert_eq!(test.send(Outcome::Delivered), [false]);
         for _ in 0..14 {
-            assert!(test.tell(Outcome::Delivered).is_empty());
+            assert!(test.send(Outcome::Delivered).is_empty());
             test.now += MINUTE;
-            assert_eq!(test.tell(Outcome::Delivered), [false]);
+            assert_eq!(test.send(Outcome::Delivered), [false]);
         }
-        assert_eq!(test.told, 1, "it is one alert");
+        assert_eq!(test.sent, 1, "it is one alert");
         test.now += MINUTE;
-        assert_eq!(test.tell(Outcome::Delivered), [true]);
-        assert_eq!((test.told, test.active_alerts.due()), (2, None));
+        assert_eq!(test.send(Outcome::Delivered), [true]);
+        assert_eq!((test.sent, test.active_alerts.due()), (2, None));
     }
 
     #[test]
@@ -202,10 +202,10 @@ mod tests {
         let mut test = Test::new();
         for _ in 0..60 {
             test.notice();
-            assert_eq!(test.tell(Outcome::Delivered), [false]);
+            assert_eq!(test.send(Outcome::Delivered), [false]);
             test.now += MINUTE;
         }
-        assert_eq!(test.told, 1);
+        assert_eq!(test.sent, 1);
     }
 
     #[test]
@@ -213,28 +213,28 @@ mod tests {
         let mut test = Test::new();
         test.notice();
         for _ in 0..120 {
-            assert_eq!(test.tell(Outcome::Failed), [false]);
+            assert_eq!(test.send(Outcome::Failed), [false]);
             test.now += MINUTE;
         }
         assert_eq!(test.active_alerts.undelivered(), 1);
-        assert_eq!(test.tell(Outcome::Delivered), [false]);
+        assert_eq!(test.send(Outcome::Delivered), [false]);
         test.now += QUIET;
-        assert_eq!(test.tell(Outcome::Failed), [true]);
+        assert_eq!(test.send(Outcome::Failed), [true]);
         test.now += MINUTE;
-        assert_eq!(test.tell(Outcome::Delivered), [true], "so is its end");
-        assert_eq!((test.told, test.active_alerts.due()), (2, None));
+        assert_eq!(test.send(Outcome::Delivered), [true], "so is its end");
+        assert_eq!((test.sent, test.active_alerts.due()), (2, None));
     }
 
     #[test]
     fn what_begins_again_before_its_end_was_told_goes_on() {
         let mut test = Test::new();
         test.notice();
-        test.tell(Outcome::Delivered);
+        test.send(Outcome::Delivered);
         test.now += QUIET;
-        assert_eq!(test.tell(Outcome::Failed), [true]);
+        assert_eq!(test.send(Outcome::Failed), [true]);
         test.notice();
-        assert_eq!(test.tell(Outcome::Delivered), [false]);
-        assert_eq!(test.told, 1);
+        assert_eq!(test.send(Outcome::Delivered), [false]);
+        assert_eq!(test.sent, 1);
     }
 
     #[test]
@@ -245,7 +245,7 @@ mod tests {
                 crate::syscalls::Call { abi: "x32", syscall: Box::leak(format!("call-{call}").into_boxed_str()) };
             test.active_alerts.upsert(record(Violation { call, ..violation("web", "") }), test.now);
         }
-        test.tell(Outcome::Delivered);
+        test.send(Outcome::Delivered);
         test.now += Duration::from_secs(1);
         let other = Violation {
             workload: Workload::cgroup("/zzz".into()),
@@ -256,13 +256,13 @@ mod tests {
         let batch = test.active_alerts.batch(test.now);
         assert_eq!(batch.len(), BATCH);
         assert!(batch.iter().any(|(alert, _)| *alert.record.workload() == Workload::cgroup("/zzz".into())));
-        test.tell(Outcome::Delivered);
+        test.send(Outcome::Delivered);
         // Each request takes a minute, so all that are known are due again.
         let mut known = std::collections::HashSet::new();
         for _ in 0..20 {
             test.now += MINUTE;
             known.extend(test.active_alerts.batch(test.now).iter().map(|(alert, _)| alert.record.message()));
-            test.tell(Outcome::Delivered);
+            test.send(Outcome::Delivered);
         }
         assert!(known.len() > 990, "{} of 1000 were told", known.len());
     }
@@ -272,11 +272,11 @@ mod tests {
         let mut test = Test::new();
         test.notice();
         for _ in 0..15 {
-            assert_eq!(test.tell(Outcome::Refused), [false]);
+            assert_eq!(test.send(Outcome::Refused), [false]);
             test.now += MINUTE;
         }
-        assert_eq!(test.told, 1);
-        assert_eq!(test.tell(Outcome::Refused), [true]);
+        assert_eq!(test.sent, 1);
+        assert_eq!(test.send(Outcome::Refused), [true]);
         assert_eq!(test.active_alerts.due(), None);
     }
 }

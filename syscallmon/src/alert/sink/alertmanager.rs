@@ -1,7 +1,7 @@
-//! One Alertmanager, by its API v2: what goes on is told every minute, and what is quiet is resolved.
+//! One Alertmanager, by its API v2: an active alert is sent every minute, and a quiet one is resolved.
 //!
-//! An Alertmanager knows alerts by their labels, so what is told again is no new alert, and several Alertmanagers that know each other
-//! notify once. What was noticed while it was away is told when it is back, as it is then.
+//! An Alertmanager knows alerts by their labels, so an alert that is sent again is not a new one, and several Alertmanagers that know each other
+//! notify once. Alerts from an outage are sent after it, in their newest state.
 
 use std::{
     collections::BTreeMap,
@@ -26,7 +26,7 @@ use crate::alert::{
     record::{Content, Record},
 };
 
-/// For how long an Alertmanager believes what it was told; a few tellings may get lost.
+/// How long an Alertmanager keeps an alert that is not sent again; a few requests may get lost.
 const VALID: Duration = Duration::from_mins(5);
 /// What to do when one comes.
 const RUNBOOK: &str = "https://github.com/syscallmon/syscallmon/blob/main/docs/alerts.md#syscallmonunexpectedcall";
@@ -134,7 +134,7 @@ fn span(starts_at: SystemTime, now: SystemTime, is_over: bool) -> (SystemTime, S
     (starts_at.min(now), if is_over { now } else { now + VALID })
 }
 
-/// What the alert is known by: the same whenever it is told.
+/// The labels that identify the alert: the same in every request.
 fn labels<'a>(record: &'a Record, extra: &'a [ExtraLabel]) -> BTreeMap<&'a str, &'a str> {
     let mut labels: BTreeMap<&str, &str> = record.workload().labels().collect();
     labels.extend(extra.iter().map(|label| (label.name.as_str(), label.value.as_str())));

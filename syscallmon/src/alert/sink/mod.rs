@@ -45,7 +45,7 @@ trait Sink: Send + Sized + 'static {
     }
 }
 
-/// A sink that is told of one record after the other.
+/// A sink that takes one record after the other.
 trait Deliver: Send {
     fn deliver(&mut self, record: &Record) -> impl Future<Output = Result<(), DeliveryError>> + Send;
 }
@@ -97,7 +97,7 @@ fn start_kind<S: Sink>(
     S::configured(config).into_iter().enumerate().map(start).collect()
 }
 
-/// Lets work end by itself, for a while.
+/// Gives work a short time to end after the shutdown began.
 async fn ending(shutdown: CancellationToken, work: impl Future<Output = ()>) {
     let too_late = async {
         shutdown.cancelled().await;

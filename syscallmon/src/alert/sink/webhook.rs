@@ -1,4 +1,4 @@
-//! One request for each record, to whoever the configuration names.
+//! One request for each record, to the configured URL.
 
 use std::sync::Arc;
 

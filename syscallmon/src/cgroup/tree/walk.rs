@@ -13,9 +13,9 @@ use super::{Cgroup, Tree};
 use crate::cgroup::Mount;
 
 /// Directories nested in one container or unit that are looked into. What is made in there is counted as what it is in.
-const MOST_WALKED: usize = 4096;
+const MAX_WALKED: usize = 4096;
 /// Cgroups in the tree from which on all are looked at.
-const MOST_IN_TREE: usize = 262_144;
+const MAX_IN_TREE: usize = 262_144;
 
 impl Tree {
     /// Looks at every directory: takes up cgroups that no event told of, and buries those that two complete walks, one
@@ -81,7 +81,7 @@ struct Nested {
 impl Nested {
     /// Where the tree has very many, all are looked at, so that those whose ends nobody has seen go.
     fn new(in_tree: usize) -> Self {
-        Self { most: if in_tree > MOST_IN_TREE { usize::MAX } else { MOST_WALKED }, seen: HashMap::new() }
+        Self { most: if in_tree > MAX_IN_TREE { usize::MAX } else { MAX_WALKED }, seen: HashMap::new() }
     }
 
     /// Whether what is in a nested cgroup is not to be looked at.

@@ -26,7 +26,7 @@ const SAVE_UNSEEN: Duration = Duration::from_hours(24);
 pub struct Baselines {
     all: BTreeMap<BaselineKey, Entry>,
     room: Room,
-    /// Those whose files are to go.
+    /// Baselines with files to remove.
     forgotten: BTreeSet<BaselineKey>,
     last_tick: Option<Instant>,
     /// Kinds that found no room before the last tick, and since then.
@@ -162,7 +162,7 @@ impl Baselines {
         }
         let entry = self.all.get_mut(kind)?;
         entry.is_alive = true;
-        // Where two policies share a kind, the times of the one whose baseline it is.
+        // Where two policies share a key, the times of the policy that owns the baseline.
         if entry.baseline.policy == *policy || entry.learn.is_none() {
             entry.learn = Some(learn);
         }
@@ -364,7 +364,7 @@ impl Baselines {
         true
     }
 
-    /// Drops a baseline whose file is gone; whether there was one.
+    /// Drops a baseline after its file was removed. Returns whether there was one.
     pub fn drop(&mut self, kind: &BaselineKey) -> bool {
         self.refused.clear();
         self.refused_now.clear();

@@ -19,7 +19,7 @@ use crate::{
 const VERSION: u32 = 1;
 
 /// Most calls of one baseline: more than all ABIs together have.
-const MOST_CALLS: usize = 4096;
+const MAX_CALLS: usize = 4096;
 
 /// Progress that may be lost when the daemon dies: a baseline that learns nothing new is written this often.
 const SAVE_PROGRESS: u64 = 300;
@@ -130,7 +130,7 @@ pub enum BaselineError {
         name: Arc<str>,
     },
     /// It is too large to be one.
-    #[error("has more than {MOST_CALLS} calls")]
+    #[error("has more than {MAX_CALLS} calls")]
     TooLarge,
 }
 
@@ -169,7 +169,7 @@ impl Baseline {
             return Err(BaselineError::Newer { found });
         }
         let mut baseline: Self = serde_json::from_slice(text)?;
-        if baseline.calls.len() > MOST_CALLS {
+        if baseline.calls.len() > MAX_CALLS {
             return Err(BaselineError::TooLarge);
         }
         for name in baseline.calls.keys() {

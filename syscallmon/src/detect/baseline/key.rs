@@ -100,7 +100,7 @@ fn escaped(part: &str) -> String {
     escape(part, |c| c == '/' || c == ':')
 }
 
-/// A path, whose slashes stay.
+/// A path. Its slashes stay.
 fn escaped_path(path: &str) -> String {
     escape(path, |_| false)
 }

@@ -48,7 +48,7 @@ impl Detector {
                 if model.is_there(&named.workload) || was_unlearned {
                     let policies = &self.policies;
                     self.baselines.hand_over(kind, policy, |name| policies.learns(name));
-                    // Whether it was there before was told with its first call.
+                    // The first call has said whether the workload was there before.
                     self.baselines.begin_or_get(kind, (policy, learn), now, true);
                 }
                 Basis::of(self.baselines.edition(kind))

@@ -1,4 +1,4 @@
-//! First calls whose processes are asked for: they are judged when the answer is there, or at its deadline.
+//! First calls that wait for `/proc`: each is judged when the answer is there, or at its deadline.
 
 use std::{
     collections::{BTreeMap, VecDeque},

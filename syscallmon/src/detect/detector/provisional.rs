@@ -1,4 +1,4 @@
-//! First calls that were judged before all was known that decides who judges them. Kept, so that their processes are known when they are
+//! First calls that were judged before all metadata was known that selects their policy. Kept, so that their processes are known when they are
 //! judged anew.
 
 use super::FirstCall;
@@ -17,7 +17,7 @@ pub(super) struct Provisional {
     calls: FairShare<Key, FirstCall>,
 }
 
-/// A call of a workload, and whether it was refused.
+/// A call of a workload, and whether it was denied.
 type Key = (Workload, CallId, bool);
 
 impl Provisional {

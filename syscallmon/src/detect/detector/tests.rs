@@ -183,7 +183,7 @@ fn tree() -> Tree {
     Tree::new([].into_iter())
 }
 
-/// The violations: whose, of which cgroup, and by which process.
+/// The violations: workload, cgroup and process of each.
 fn violations(detector: &Detector) -> Vec<(String, String, u32)> {
     let of = |violation: &Violation| {
         let cgroup = violation.metadata.get(Label::Cgroup).map(ToString::to_string).unwrap_or_default();

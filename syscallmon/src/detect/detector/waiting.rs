@@ -1,4 +1,4 @@
-//! First calls that wait for what decides who judges them: the path of their cgroup, or the name of their container.
+//! First calls that wait for the path of their cgroup or the name of their container, which decides their policy.
 //!
 //! No container, and no namespace with many, takes the room of others' calls. What finds no room is judged at once, by what is known.
 
@@ -69,7 +69,7 @@ impl WaitingCalls {
         ready.into_iter().filter_map(|number| self.calls.remove(&number)).collect()
     }
 
-    /// Cgroups whose paths are waited for.
+    /// Cgroups without a path yet.
     pub(super) fn cgroups(&self) -> impl Iterator<Item = u64> {
         self.calls.iter().filter_map(|(_, call)| match call.awaited {
             Awaited::Path(id) => Some(id),

@@ -77,7 +77,7 @@ impl WorkloadPolicy {
         self.judged_by = self.judged_by.take().filter(is_missing);
     }
 
-    /// The kind whose baseline judges it, once that is certain.
+    /// The key of its baseline, once that is certain.
     pub(super) fn certain_kind(&self) -> Option<&BaselineKey> {
         self.kind.as_ref().filter(|_| self.has_owner)
     }
@@ -103,7 +103,7 @@ impl WorkloadPolicy {
     }
 }
 
-/// The policy of a workload, and whose baseline it has, where that learns.
+/// The policy of a workload, and the key of its baseline where the policy learns.
 fn selected(workload: &Workload, metadata: &Labels, policies: &Policies) -> (Option<Arc<Policy>>, Option<BaselineKey>) {
     let policy = policies.of(metadata).cloned();
     let learns = policy.as_ref().is_some_and(|policy| policy.learn().is_some());

@@ -201,7 +201,7 @@ impl Policies {
         unexpected.filter(|unexpected| !self.mixes_setup || unexpected.reason == Reason::Denied)
     }
 
-    /// What is unexpected of a workload whose policy learns, and that has no baseline: it is unnamed, or there is no room. And the name
+    /// Judges a workload of a learning policy that has no baseline: it has no name, or there is no room. And the name
     /// of the policy that says so: the workload's own, or the built-in one.
     #[must_use]
     pub fn judge_unlearned(&self, policy: &Policy, metadata: &Labels, call: CallId) -> Option<(Unexpected, Arc<str>)> {
@@ -220,7 +220,7 @@ impl Policies {
         self.ordered.iter().any(|policy| policy.name().as_ref() == name && policy.learn().is_some())
     }
 
-    /// What is wrong with a call of which nobody knows whose it is: whether a container's would be critical, by the built-in policy, or by any
+    /// Judges a call of an unknown cgroup: whether a container's would be critical, by the built-in policy, or by any
     /// where that is off.
     #[must_use]
     pub fn judge_unattributed(&self, call: CallId) -> Option<(&Arc<Policy>, Unexpected)> {

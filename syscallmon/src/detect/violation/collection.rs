@@ -23,7 +23,7 @@ const CAPACITY: Capacity = Capacity { entries: 4096, bytes: 16 << 20 };
 const FRESH: Duration = Duration::from_mins(1);
 
 /// New violations that are kept between two ticks, of all tenants together, where only the counters tell of them. What is critical, and
-/// what an event told of, always is.
+/// what an event reported, always is.
 const NEW_BY_COUNTERS: u64 = 2048;
 
 /// What is counted, as the labels of `syscallmon_unexpected_syscalls_total` name it.
@@ -51,9 +51,9 @@ struct Key {
 #[derive(Debug)]
 struct Kept {
     violation: Arc<Violation>,
-    /// How many of its calls the counters have told.
+    /// How many of its calls the counters have reported.
     counted: u64,
-    /// When the last one of them was told of.
+    /// When the last one was reported.
     seen: Instant,
     /// When it became the newest of its tenant.
     touched: Instant,
@@ -90,8 +90,8 @@ pub struct Recorded {
 }
 
 impl Violations {
-    /// Takes up a call that the kernel told of at once. `None` if it is one of a violation that is known, unless another container of the workload
-    /// has made it. What there is no room for is told all the same.
+    /// Records a call that a kernel event reported. `None` if it is one of a violation that is known, unless another container of the workload
+    /// has made it. A call without room is reported all the same.
     pub fn first(&mut self, violation: Violation, now: Instant) -> Option<Recorded> {
         let key = Key::of(&violation);
         let Some(kept) = self.kept.get_mut(&key) else {
@@ -125,7 +125,7 @@ impl Violations {
         kept.counted += new;
         // The clock may have been set back.
         known.last_seen = violation.last_seen.max(known.time);
-        // The first one was told of when it was made.
+        // The event has reported the first one.
         let is_more = kept.counted > known.count;
         known.count = kept.counted.max(1);
         let told = is_more.then(|| Recorded { violation: known.clone(), is_new: false });

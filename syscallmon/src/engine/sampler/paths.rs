@@ -41,13 +41,13 @@ impl Sampler {
         self.take_names();
     }
 
-    /// Takes up cgroups whose paths became known.
+    /// Notes cgroups that have a path now.
     pub(super) fn take_names(&mut self) {
         for id in self.tree.take_named() {
             let Some(path) = self.tree.path(id) else { continue };
             let identity = CgroupIdentity::of(path);
             self.attribution.named(id, &identity, path);
-            // So that whoever lives for a moment only is asked for in time.
+            // So that short-lived containers are looked up in time.
             if self.model.is_whole(id) {
                 self.resolver.cache().prepare(&identity);
             }

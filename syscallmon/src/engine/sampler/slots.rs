@@ -42,7 +42,7 @@ impl Sampler {
         }
     }
 
-    /// Forgets cgroups whose last counts were read.
+    /// Forgets dead cgroups after their last counts were read.
     pub(super) fn forget(&mut self, dead: &[u64]) {
         self.tree.forget(dead);
         self.attribution.forget(dead);

@@ -241,8 +241,8 @@ fn a_missing_directory_is_an_error() {
 fn what_is_larger_than_any_policy_is_not_read() {
     let directory = tempfile::tempdir().unwrap();
     let comment = |bytes| "#".repeat(usize::try_from(bytes).unwrap());
-    fs::write(directory.path().join("a.yaml"), comment(MOST_BYTES)).unwrap();
+    fs::write(directory.path().join("a.yaml"), comment(MAX_BYTES)).unwrap();
     assert_eq!(names(&load(&sources(directory.path()))), ["runtime-default"]);
-    fs::write(directory.path().join("a.yaml"), comment(MOST_BYTES + 1)).unwrap();
+    fs::write(directory.path().join("a.yaml"), comment(MAX_BYTES + 1)).unwrap();
     assert!(error(&load(&sources(directory.path()))).contains("more than 1048576 bytes"));
 }

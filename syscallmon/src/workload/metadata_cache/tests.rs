@@ -101,7 +101,7 @@ fn pods_name_containers_that_are_wanted_before_and_after() {
     assert_eq!((cache.owner("1"), cache.pod("1").map(|pod| pod.name)), (None, Some("web-1".into())));
 }
 
-/// What the directory says of the owner of a pod whose controller the API server describes so.
+/// The owner of a pod in the cache, for an answer of the API server about its controller.
 fn owner_after(answer: Answer) -> (bool, Option<String>) {
     let cache = MetadataCache::default();
     cache.pod_changed(PodChange::Applied(pod("1", &[])));
@@ -174,12 +174,12 @@ fn a_node_that_the_api_server_calls_otherwise_is_a_problem() {
 #[test]
 fn nobody_can_make_it_large() {
     let cache = MetadataCache::default();
-    for number in 0..2 * MOST {
+    for number in 0..2 * MAX_KNOWN {
         let _ = cache.container(&number.to_string().into(), None);
         cache.pod_changed(PodChange::Applied(pod(&number.to_string(), &[])));
     }
     let known = cache.lock();
-    assert_eq!((known.containers.len(), known.pods.len()), (MOST, MOST));
+    assert_eq!((known.containers.len(), known.pods.len()), (MAX_KNOWN, MAX_KNOWN));
 }
 
 #[test]

@@ -67,7 +67,7 @@ struct Entry {
 
 #[derive(Debug, PartialEq, Eq)]
 enum State {
-    /// Nobody has told yet.
+    /// Not reported yet.
     Pending,
     /// It is what the pod says that it is.
     Verified(Owner),

@@ -1,7 +1,7 @@
-//! Who knows the names of containers: runtimes over their sockets, and Kubernetes.
+//! Metadata providers: container runtimes over their sockets, and the Kubernetes API.
 //!
-//! Each source is a task of its own that puts what it learns into the [`MetadataCache`]. A source that is wrong, slow or gone delays
-//! nobody else, is asked again with growing pauses, and says so once.
+//! Each provider is a task that puts metadata into the [`MetadataCache`]. A provider that is wrong, slow or gone delays
+//! no other, is asked again with growing pauses, and logs one message.
 
 mod choice;
 mod cri;
@@ -163,7 +163,7 @@ const PROVIDERS: &[Row] = &[
     Row::of::<Owners>(),
 ];
 
-/// Somebody who knows names, and puts them into the directory by itself.
+/// A task that puts metadata into the cache.
 trait Provider: Send + Sized + 'static {
     /// As metrics and logs call it.
     const NAME: ProviderName;

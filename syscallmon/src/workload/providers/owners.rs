@@ -139,7 +139,7 @@ mod tests {
         Reply::Whole(code, status.to_string())
     }
 
-    /// A directory with a pod, whose controller is asked for.
+    /// A cache with a pod and a pending question about its controller.
     struct Kept {
         server: ApiServer,
         cache: MetadataCache,

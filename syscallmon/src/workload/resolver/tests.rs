@@ -32,14 +32,14 @@ fn owned() -> Pod {
     Pod { facts: pod(), containers: Vec::new(), controller, is_static: false }
 }
 
-/// A runtime tells of the container.
+/// A runtime reports the container.
 fn tell(resolver: &WorkloadResolver, pod: Option<PodInfo>, is_pause: bool) {
     let [id, name, runtime] = [ID, "httpd", "containerd"].map(Arc::from);
     let facts = ContainerInfo { id, name, pod, image: Some("nginx:1".into()), runtime, is_pause };
     resolver.cache().answered(ProviderName::Cri, &[], vec![facts]);
 }
 
-/// What the cgroup is called once a runtime has told.
+/// The name of the cgroup after a runtime has reported it.
 fn told(rules: Rules, pod: Option<PodInfo>, is_pause: bool) -> String {
     let mut resolver = resolver(rules);
     resolver.name(1, &path());

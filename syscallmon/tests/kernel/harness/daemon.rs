@@ -117,7 +117,7 @@ impl Daemon {
 
     /// Scrapes it after a second, that is, with everything that was called until now.
     pub(crate) fn settled_scrape(&self) -> Scrape {
-        thread::sleep(syscallmon::engine::FRESH + Duration::from_millis(50));
+        thread::sleep(syscallmon::engine::MAX_SNAPSHOT_AGE + Duration::from_millis(50));
         self.scrape()
     }
 

@@ -21,7 +21,7 @@ use super::step;
 use crate::{prometheus::Prometheus, wait::wait_for};
 
 /// How long an answer may take: rates need two scrapes, recorded ones an evaluation more.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 /// How long ago a series may have ended that is new within this time, and how far the points of graphs are apart.
 const RANGE: &str = "10m";
 const INTERVAL: &str = "15s";
@@ -31,20 +31,20 @@ const OPTIONAL: &str = "cluster";
 
 /// What a container does so that every panel has something to show: failures, refused attempts, io_uring, 32-bit calls, and what nobody
 /// expects of containers.
-fn deeds() -> Vec<String> {
+fn activities() -> Vec<String> {
     // One of each class, all without arguments; mount is unexpected, and critical.
     let calls = [libc::SYS_getpid, libc::SYS_getitimer, libc::SYS_socket, libc::SYS_epoll_create1, libc::SYS_shmget];
     let calls = calls.iter().chain(&[libc::SYS_mount, UNKNOWN]).map(|number| format!(" {number} 3"));
-    let mut deeds = vec![
+    let mut activities = vec![
         "failing CGROUP 20 5 3".to_owned(),
         "refused CGROUP errno 25".to_owned(),
         "io-uring CGROUP 30".to_owned(),
         format!("calls CGROUP{}", calls.collect::<String>()),
     ];
     if cfg!(target_arch = "x86_64") {
-        deeds.push("int80 CGROUP 20 40".to_owned());
+        activities.push("int80 CGROUP 20 40".to_owned());
     }
-    deeds
+    activities
 }
 
 /// No call has this number.
@@ -81,8 +81,8 @@ impl Shown<'_> {
         let program = known_calls(self.root)?;
         let cgroup = cgroup::containing(self.container_id).into_iter().next();
         let cgroup = cgroup.with_context(|| format!("no cgroup of {}", self.container_id))?;
-        for deed in deeds() {
-            let args = deed.split(' ').map(|arg| if arg == "CGROUP" { cgroup.as_os_str() } else { arg.as_ref() });
+        for activity in activities() {
+            let args = activity.split(' ').map(|arg| if arg == "CGROUP" { cgroup.as_os_str() } else { arg.as_ref() });
             shell::run(Command::new(&program).args(args), "known_calls says why it failed")?;
         }
         Ok(())
@@ -148,7 +148,7 @@ impl Shown<'_> {
 
     /// Waits for an answer with at least one series.
     fn ask(&self, promql: &str) -> Result<()> {
-        let answered = wait_for("an answer", PATIENCE, || {
+        let answered = wait_for("an answer", TIMEOUT, || {
             let samples = self.prometheus.query(promql)?;
             Ok((!samples.is_empty()).then_some(()))
         });

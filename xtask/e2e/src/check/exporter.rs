@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result};
 use xtask_support::{shell, workspace};
 
-use super::{PATIENCE, expect_count, expect_nothing};
+use super::{TIMEOUT, expect_count, expect_nothing};
 use crate::{namespaces::Namespaces, place::Place, process::Process, prometheus::Prometheus, wait::wait_for};
 
 const ADDRESS: &str = "127.0.0.1:9778";
@@ -72,7 +72,7 @@ impl<'a> Exporter<'a> {
     pub(super) fn crash(&mut self) -> Result<()> {
         self.daemon.kill();
         self.daemon = run(self.namespaces, &self.binary, &self.options, &self.logs)?;
-        wait_for("the daemon", PATIENCE, || Ok(self.get("/readyz", &[]).ok().filter(|answer| answer.contains("ready"))))
+        wait_for("the daemon", TIMEOUT, || Ok(self.get("/readyz", &[]).ok().filter(|answer| answer.contains("ready"))))
             .map(drop)
     }
 

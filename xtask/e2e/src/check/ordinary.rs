@@ -28,7 +28,7 @@ const SET: &str = "@runtime-default";
 /// In the set although runtimes refuse it, so that its use is of interest all the same.
 const EXCEPTION: &str = "clone3";
 /// How long a server may take until it answers, or until it has ended.
-const PATIENCE: Duration = Duration::from_mins(3);
+const TIMEOUT: Duration = Duration::from_mins(3);
 /// Who makes load makes more calls, unless it cannot connect.
 const BUSY: u64 = 50_000;
 /// Names that runtimes have until they run the program.
@@ -172,7 +172,7 @@ fn start<'a>(namespaces: &Namespaces, cri: &Cri, load: Duration) -> Result<Vec<R
     for (software, number) in ALL.iter().zip(0_u16..) {
         for (seccomp, base) in [(Seccomp::Unconfined, 7100), (Seccomp::RuntimeDefault, 7200)] {
             let server = Running::start(cri, software, seccomp, base + number, load)?;
-            wait_for(software.name, PATIENCE, || {
+            wait_for(software.name, TIMEOUT, || {
                 Ok(namespaces.in_network(|| web::answers(server.port))?.then_some(()))
             })?;
             running.push(server);

@@ -22,7 +22,7 @@ use crate::{
     namespaces::Namespaces,
     place::Place,
     programs,
-    software::{DEBIAN, DEEDS, PROGRAMS, WEB_SERVER},
+    software::{DEBIAN, OFFENDER, PROGRAMS, WEB_SERVER},
     wait::wait_for,
 };
 
@@ -36,8 +36,8 @@ const OPTIONS: [&str; 4] = [
 const LEARNING: &str =
     "policies: [{name: learned, match: [{namespace: learned}], learn: {quiet_for: 5s, at_least: 10s}}]\n";
 
-/// What is done in a container, by its name in the program [`DEEDS`]: the call and its ABI.
-const TOLD: [(&str, &str, &str); 7] = [
+/// What is done in a container, by its name in the program [`OFFENDER`]: the call and its ABI.
+const ATTEMPTS: [(&str, &str, &str); 7] = [
     ("unshare", "unshare", "x86_64"),
     ("mount", "mount", "x86_64"),
     ("ptrace", "ptrace", "x86_64"),
@@ -54,7 +54,7 @@ const NESTED: u32 = 2000;
 const LINES: usize = 21;
 /// Classes of calls with a limit of their own: those of each ABI that ran, and refused ones.
 const CLASSES: usize = 5;
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What all checks need.
 struct Scene<'a> {
@@ -78,9 +78,9 @@ pub(crate) fn policies(root: &Path, namespaces: &Namespaces, place: &Place, cri:
     let exporter = Exporter::with_options(root, namespaces, place, &OPTIONS)?;
     let mut scene = Scene { namespaces, cri, exporter };
     let nginx = step("a server under load: no violation", || scene.quiet(load))?;
-    step("each deed is told once, with who did it", || scene.deeds(&nginx))?;
+    step("each attempt is reported once, with its process", || scene.attempts(&nginx))?;
     step("Alertmanager has an alert of each", || {
-        wait_for("the alerts", PATIENCE, || Ok(has_alerts_of_all(&alertmanager, &nginx.name)?.then_some(())))
+        wait_for("the alerts", TIMEOUT, || Ok(has_alerts_of_all(&alertmanager, &nginx.name)?.then_some(())))
     })?;
     step(&format!("{REPEATS} repeats are counted, and told once"), || scene.repeats(&nginx, &alertmanager))?;
     step("a container that is gone at once is told of by its names", || scene.brief())?;
@@ -112,7 +112,7 @@ impl Scene<'_> {
         let command = ordinary::nginx(port);
         let command: Vec<&str> = command.iter().map(String::as_str).collect();
         let nginx = self.start(namespace, &format!("nginx-{port}"), DEBIAN, &command)?;
-        wait_for("nginx", PATIENCE, || Ok(self.namespaces.in_network(|| web::answers(port))?.then_some(())))?;
+        wait_for("nginx", TIMEOUT, || Ok(self.namespaces.in_network(|| web::answers(port))?.then_some(())))?;
         Ok(nginx)
     }
 
@@ -124,15 +124,15 @@ impl Scene<'_> {
         Ok(())
     }
 
-    /// Does a deed in a container, whose image may lack the program; what it printed.
+    /// Makes an attempt in a container, whose image may lack the program; what it printed.
     fn run(&self, running: &Running, args: &[&str]) -> Result<String> {
         let root = format!("/run/containerd/io.containerd.runtime.v2.task/k8s.io/{}/rootfs", running.container);
-        let program = self.namespaces.file(&format!("{root}{DEEDS}"));
+        let program = self.namespaces.file(&format!("{root}{OFFENDER}"));
         if !program.exists() {
-            fs::copy(programs::deeds()?, &program).context("cannot put a program into the container")?;
+            fs::copy(programs::offender()?, &program).context("cannot put a program into the container")?;
             fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).context("cannot make it executable")?;
         }
-        self.cri.exec(&running.container, &[&[DEEDS], args].concat())
+        self.cri.exec(&running.container, &[&[OFFENDER], args].concat())
     }
 
     /// What the API has of a pod.
@@ -160,30 +160,30 @@ impl Scene<'_> {
         Ok(nginx)
     }
 
-    fn deeds(&self, nginx: &Running) -> Result<()> {
-        for (deed, syscall, abi) in TOLD {
-            self.run(nginx, &[deed])?;
+    fn attempts(&self, nginx: &Running) -> Result<()> {
+        for (attempt, syscall, abi) in ATTEMPTS {
+            self.run(nginx, &[attempt])?;
             let is_it = |violation: &&Value| violation["syscall"] == syscall && violation["abi"] == abi;
-            let told = wait_for(deed, PATIENCE, || Ok(self.violations(&nginx.name)?.iter().find(is_it).cloned()))?;
+            let told = wait_for(attempt, TIMEOUT, || Ok(self.violations(&nginx.name)?.iter().find(is_it).cloned()))?;
             let process = &told["process"];
             ensure!(
-                process["comm"] == "deeds"
-                    && process["exe"].as_str().is_some_and(|exe| exe.ends_with(DEEDS))
+                process["comm"] == "offender"
+                    && process["exe"].as_str().is_some_and(|exe| exe.ends_with(OFFENDER))
                     && process["uid"] == 0
                     && process["parents"].as_array().is_some_and(|parents| !parents.is_empty())
                     && told["metadata"]["container"] == "main"
                     && told["policy"] == "runtime-default",
-                "{deed} is told so: {told:#}"
+                "{attempt} is reported as: {told:#}"
             );
             let lines = self.lines(&nginx.name)?;
-            ensure!(lines.iter().filter(|line| is_it(line)).count() == 1, "{deed} has not one line: {lines:#?}");
+            ensure!(lines.iter().filter(|line| is_it(line)).count() == 1, "{attempt} has not one line: {lines:#?}");
             let labels = format!(r#"pod="{}",syscall="{syscall}",abi="{abi}",policy="runtime-default""#, nginx.name);
             self.exporter.expect_count(&format!("syscallmon_unexpected_syscalls_total{{{labels}}}"), 1)?;
         }
         // What a ring is made with is unexpected, too; nothing else is told.
         let more = ["io_uring_setup", "io_uring_enter"];
         for told in self.violations(&nginx.name)? {
-            let is_meant = TOLD.iter().any(|(_, call, abi)| told["syscall"] == *call && told["abi"] == *abi)
+            let is_meant = ATTEMPTS.iter().any(|(_, call, abi)| told["syscall"] == *call && told["abi"] == *abi)
                 || more.iter().any(|call| told["syscall"] == *call);
             ensure!(is_meant && told["count"] == 1, "nobody did this, or so often: {told:#}");
         }
@@ -199,15 +199,15 @@ impl Scene<'_> {
         let lines = self.lines(&nginx.name)?;
         let lines = lines.iter().filter(|line| line["syscall"] == "setns").count();
         ensure!(lines == 1, "{lines} lines of JSON for one violation");
-        wait_for("the alert", PATIENCE, || Ok((alerts_of(alertmanager, &nginx.name, "setns")? == 1).then_some(())))
+        wait_for("the alert", TIMEOUT, || Ok((alerts_of(alertmanager, &nginx.name, "setns")? == 1).then_some(())))
     }
 
     fn brief(&self) -> Result<()> {
-        let brief = self.start("shop", "brief", PROGRAMS, &[DEEDS, "setns"])?;
-        let told = wait_for("it", PATIENCE, || Ok(self.violations("brief")?.into_iter().next()))?;
+        let brief = self.start("shop", "brief", PROGRAMS, &[OFFENDER, "setns"])?;
+        let told = wait_for("it", TIMEOUT, || Ok(self.violations("brief")?.into_iter().next()))?;
         ensure!(
             told["syscall"] == "setns"
-                && told["process"]["comm"] == "deeds"
+                && told["process"]["comm"] == "offender"
                 && told["workload"]["container"] == "main"
                 && told["workload"]["namespace"] == "shop"
                 && told["metadata"]["image"] == PROGRAMS,
@@ -224,7 +224,7 @@ impl Scene<'_> {
         let client = Containerd::cri(self.namespaces)?;
         thread::scope(|scope| {
             let flood =
-                scope.spawn(|| client.exec(&flooding.container, &[DEEDS, "flood", &FLOOD.as_secs().to_string()]));
+                scope.spawn(|| client.exec(&flooding.container, &[OFFENDER, "flood", &FLOOD.as_secs().to_string()]));
             for number in 0..NESTED {
                 let nested = own.join(format!("n{number}"));
                 fs::create_dir(&nested).with_context(|| format!("cannot make {}", nested.display()))?;
@@ -232,7 +232,7 @@ impl Scene<'_> {
             let printed = self.run(nginx, &["swapon", "1000"])?;
             let called: u64 = printed.trim().parse().context("the program did not print when it called")?;
             let is_it = |line: &Value| line["syscall"] == "swapon";
-            wait_for("the line", PATIENCE, || Ok(self.lines(&nginx.name)?.iter().any(is_it).then_some(())))?;
+            wait_for("the line", TIMEOUT, || Ok(self.lines(&nginx.name)?.iter().any(is_it).then_some(())))?;
             println!("  in the flood, a line was there within {:.1?}", latency::since(called));
             flood.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)).map(drop)
         })?;
@@ -254,12 +254,12 @@ impl Scene<'_> {
         self.load(7330, load)?;
         wait_for("the policy to guard", Duration::from_mins(2), || Ok(self.guards(&nginx.name)?.then_some(())))?;
         self.exporter.crash()?;
-        wait_for("the policy to guard again", PATIENCE, || Ok(self.guards(&nginx.name)?.then_some(())))?;
+        wait_for("the policy to guard again", TIMEOUT, || Ok(self.guards(&nginx.name)?.then_some(())))?;
         self.load(7330, load)?;
         let told = self.violations(&nginx.name)?;
         ensure!(told.is_empty(), "what was learned is told: {told:#?}");
         self.cri.exec(&nginx.container, &["sh", "-c", "id; ls -la /"])?;
-        let told = wait_for("a shell", PATIENCE, || {
+        let told = wait_for("a shell", TIMEOUT, || {
             let told = self.violations(&nginx.name)?;
             Ok((!told.is_empty()).then_some(told))
         })?;
@@ -278,14 +278,14 @@ impl Scene<'_> {
     }
 }
 
-/// Whether there is one alert of each deed in a pod; other containers of the host may have alerts, too.
+/// Whether there is one alert of each attempt in a pod; other containers of the host may have alerts, too.
 fn has_alerts_of_all(alertmanager: &Alertmanager<'_>, pod: &str) -> Result<bool> {
     let alerts = alertmanager.alerts()?;
     let is_it = |alert: &Alert, call: &str, abi: &str| {
         has(alert, "pod", pod) && has(alert, "syscall", call) && has(alert, "abi", abi)
     };
     let count = |call, abi| alerts.iter().filter(|alert| is_it(alert, call, abi)).count();
-    Ok(TOLD.iter().all(|(_, call, abi)| count(call, abi) == 1))
+    Ok(ATTEMPTS.iter().all(|(_, call, abi)| count(call, abi) == 1))
 }
 
 /// How many alerts there are of a call in a pod.

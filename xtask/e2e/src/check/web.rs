@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// What is asked for in turn: something that is there, something that is not, and what no server serves.
 const REQUESTS: [&str; 3] = ["GET / ", "HEAD /no-such-file ", "POST / "];
 
@@ -22,7 +22,7 @@ pub(super) fn requests(port: u16, count: usize) -> Result<()> {
     for request in REQUESTS.iter().cycle().take(count) {
         let mut stream =
             TcpStream::connect(("127.0.0.1", port)).with_context(|| format!("nothing listens at {port}"))?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
         write!(stream, "{request}HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).with_context(|| format!("{port} does not answer {request}"))?;

@@ -13,7 +13,7 @@ use crate::{namespaces::Namespaces, place::Place, process::Process, wait::wait_f
 
 const ETCD: &str = "http://127.0.0.1:2379";
 const ETCD_PEERS: &str = "http://127.0.0.1:2380";
-const PATIENCE: Duration = Duration::from_mins(2);
+const TIMEOUT: Duration = Duration::from_mins(2);
 
 pub(super) struct ControlPlane {
     etcd: Process,
@@ -27,7 +27,7 @@ impl ControlPlane {
     /// Starts etcd and the API server.
     pub(super) fn start(namespaces: &Namespaces, place: &Place, binaries: &Path) -> Result<Self> {
         let mut etcd = Process::start("etcd", &mut etcd(namespaces), &place.logs)?;
-        wait_for("etcd", PATIENCE, || {
+        wait_for("etcd", TIMEOUT, || {
             etcd.ensure_running()?;
             Ok(namespaces.run("etcdctl", &["--endpoints", ETCD, "endpoint", "health"]).ok().map(drop))
         })?;

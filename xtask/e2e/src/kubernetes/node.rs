@@ -22,7 +22,7 @@ use crate::{
     wait::wait_for,
 };
 
-const PATIENCE: Duration = Duration::from_mins(2);
+const TIMEOUT: Duration = Duration::from_mins(2);
 /// cgroups that the kubelet makes.
 const CGROUPS: &[&str] = &["kubepods"];
 
@@ -54,7 +54,7 @@ impl Node {
         // While the API server thinks.
         let containerd = RefCell::new(Containerd::start(root, &namespaces, &place)?);
         say("etcd and containerd");
-        wait_for("the API server", PATIENCE, || {
+        wait_for("the API server", TIMEOUT, || {
             control_plane.ensure_running()?;
             Ok(kubectl(&namespaces, &clients, &["get", "--raw", "/readyz"]).ok())
         })?;
@@ -71,12 +71,12 @@ impl Node {
 
     fn wait_until_ready(&mut self) -> Result<()> {
         let ready = "-o=jsonpath={.status.conditions[?(@.type=='Ready')].status}";
-        wait_for("the node", PATIENCE, || {
+        wait_for("the node", TIMEOUT, || {
             self.control_plane.ensure_running()?;
             self.kubelet.ensure_running()?;
             Ok(self.kubectl(&["get", "node", NODE, ready]).ok().filter(|status| status == "True"))
         })?;
-        wait_for("the default service account", PATIENCE, || {
+        wait_for("the default service account", TIMEOUT, || {
             self.control_plane.ensure_running()?;
             Ok(self.kubectl(&["get", "serviceaccount", "default"]).ok())
         })?;
@@ -131,7 +131,7 @@ impl Node {
     /// Starts it again, and waits until it answers.
     pub(crate) fn start_api_server(&self) -> Result<()> {
         self.control_plane.start_api_server(&self.namespaces)?;
-        wait_for("the API server", PATIENCE, || Ok(self.kubectl(&["get", "--raw", "/readyz"]).ok().map(drop)))
+        wait_for("the API server", TIMEOUT, || Ok(self.kubectl(&["get", "--raw", "/readyz"]).ok().map(drop)))
     }
 
     /// Kills containerd and starts it again; containers go on.

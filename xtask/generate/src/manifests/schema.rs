@@ -10,7 +10,7 @@ use jsonschema::{ValidationError, Validator};
 use serde_json::{Map, Value, json};
 
 /// The most violations that are told of one document.
-const MOST: usize = 5;
+const MAX_VIOLATIONS: usize = 5;
 /// The most characters of one; some show all of the value.
 const LENGTH: usize = 300;
 
@@ -33,7 +33,8 @@ impl Schemas {
     /// Fails when a document is not what the schema of that name allows.
     pub(super) fn check(&self, name: &str, document: &Value) -> Result<()> {
         let validator = self.validator(name)?;
-        let violations: Vec<String> = validator.iter_errors(document).take(MOST).map(|error| render(&error)).collect();
+        let violations: Vec<String> =
+            validator.iter_errors(document).take(MAX_VIOLATIONS).map(|error| render(&error)).collect();
         if violations.is_empty() { Ok(()) } else { Err(anyhow!("{}", violations.join("\n"))) }
     }
 

@@ -13,7 +13,7 @@ use crate::{
 const LEARNS: &str = "[{name: shop, match: [{namespace: shop}], learn: {}}]";
 const KIND: &str = "shop/StatefulSet/web/web";
 
-/// A daemon with one container, whose counts and name are what they are made.
+/// A daemon with one container, with counts and a name that tests set.
 struct Scene {
     model: Model,
     detector: Detector,

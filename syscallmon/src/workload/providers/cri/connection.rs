@@ -41,7 +41,7 @@ const APIS: [&str; 2] = ["runtime.v1", "runtime.v1alpha2"];
 /// Sends requests over one connection. All of an answer is limited, as a message's limit does not limit their number.
 type Transport = BoxService<Request<Body>, Response<Limited<Incoming>>, hyper::Error>;
 
-/// A connection to a runtime whose name is known.
+/// A connection to a runtime, and its name.
 pub(super) struct Connection {
     rpc: Rpc,
     runtime: Arc<str>,
@@ -162,7 +162,7 @@ impl Rpc {
         answer.unwrap_or_else(|_| Err(Status::deadline_exceeded(""))).map(tonic::Response::into_inner)
     }
 
-    /// Either side may notice first that it takes too long: the runtime is told the deadline.
+    /// Either side may notice first that it takes too long: the request carries the deadline.
     fn failure(&self, method: &str, status: &Status) -> ProviderError {
         match (status.code(), status.source()) {
             (Code::DeadlineExceeded, _) => ProviderError::Timeout(self.timeout),

@@ -91,7 +91,7 @@ pub(super) struct Container {
     /// Which sandbox it is in.
     #[prost(string, tag = "2")]
     pub(super) pod_sandbox_id: String,
-    /// As whoever made it named it.
+    /// The name that its creator gave it.
     #[prost(message, optional, tag = "3")]
     pub(super) metadata: Option<ContainerMetadata>,
     /// What it was made from.
@@ -135,7 +135,7 @@ pub(super) struct Sandbox {
     /// Also the id of its pause container.
     #[prost(string, tag = "1")]
     pub(super) id: String,
-    /// As whoever made it named it.
+    /// The name that its creator gave it.
     #[prost(message, optional, tag = "2")]
     pub(super) metadata: Option<SandboxMetadata>,
     /// kubelet's, and those of the pod's author.

@@ -1,6 +1,6 @@
 //! What containerd, CRI-O and cri-dockerd know, from the Container Runtime Interface that they serve to kubelet.
 //!
-//! It only lists: nothing is started, changed or watched. Whoever resolves containers calls it with the ids that are new.
+//! It only lists: nothing is started, changed or watched. The caller passes the ids of new containers.
 
 mod connection;
 mod messages;
@@ -161,7 +161,7 @@ impl Container {
         PodInfo::from_labels(&self.labels)
     }
 
-    /// As whoever started it named it, or its id; empty when neither is known.
+    /// The name that was given at its start, or its id; empty when neither is known.
     fn image(&self) -> &str {
         let Some(image) = &self.image else { return "" };
         if image.user_specified_image.is_empty() { &image.image } else { &image.user_specified_image }

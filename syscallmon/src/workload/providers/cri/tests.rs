@@ -43,7 +43,7 @@ fn cri(socket: PathBuf) -> Cri {
     Cri { timeout: SHORT, ..Cri::new(socket) }
 }
 
-/// A server whose calls are logged.
+/// A server that logs its calls.
 struct Server {
     dir: TempDir,
     calls: Arc<Mutex<Vec<String>>>,
@@ -272,7 +272,7 @@ async fn garbage_is_an_error() {
     assert!(matches!(Server::start(html).cri().look_up(&[id('a')]).await, Err(ProviderError::Answer(_))));
 }
 
-/// Serves fixed bytes to whoever connects, then nothing.
+/// Serves fixed bytes to every client, then nothing.
 fn plain(bytes: &'static [u8]) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let listener = UnixListener::bind(dir.path().join("s")).unwrap();

@@ -1,6 +1,6 @@
-//! What Docker and Podman know, from the HTTP API that they serve to their command lines.
+//! Container metadata from the HTTP API that Docker and Podman serve to their command lines.
 //!
-//! It only lists: nothing is started, changed or watched. Whoever resolves containers calls it with the ids that are new.
+//! It only lists: nothing is started, changed or watched. The caller passes the ids of new containers.
 //!
 //! Containers are listed one at a time rather than inspected, as Docker's engine does not inspect a container while it starts
 //! it, which is when its facts are asked for. Podman does neither then, but only the one container waits.
@@ -215,7 +215,7 @@ struct Container {
     id: String,
     /// Docker puts a `/` before them.
     names: Option<Vec<String>>,
-    /// As whoever started the container named it, or its id when that names another image by now.
+    /// The name that was given at the start of the container, or the id when the name has moved to another image.
     image: Option<String>,
     labels: Option<HashMap<String, String>>,
     /// Podman's only: whether it holds a pod's namespaces.

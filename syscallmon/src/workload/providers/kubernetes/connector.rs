@@ -166,7 +166,7 @@ mod tests {
 
     use super::*;
 
-    /// An API server with a certificate that is signed by itself and a CA; its URL and the certificate.
+    /// An API server with a self-signed certificate and a CA; its URL and the certificate.
     async fn server() -> (String, Vec<u8>) {
         let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

@@ -85,7 +85,7 @@ impl Controllers {
         let answer = match &error {
             kube::Error::Api(status) if status.code == 404 => return (Answer::Missing, None),
             kube::Error::Api(status) if status.code == 403 => Answer::Forbidden,
-            // Whoever wrote it made it so long: its pods' claims cannot be verified, and must not be waited for.
+            // Its author made it too long: the claims of its pods cannot be verified, and must not be waited for.
             error if cause::<LengthLimitError>(error).is_some() => Answer::Missing,
             _ => Answer::Failed,
         };

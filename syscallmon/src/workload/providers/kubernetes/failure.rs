@@ -58,7 +58,7 @@ impl ApiFailure {
         matches!(self, Self::Watcher(WatchFailed(_))) && self.is_too_long()
     }
 
-    /// What is to be told of it: that a version is forgotten happens to the best.
+    /// Whether it is reported: an expired resource version is normal.
     pub(super) fn to_report(&self) -> Option<ProviderError> {
         (!self.is_expired()).then(|| match self {
             Self::Slow(time) => ProviderError::Timeout(*time),

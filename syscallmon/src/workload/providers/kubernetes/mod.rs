@@ -1,6 +1,6 @@
 //! What the API server knows of the pods of this node: one list, then one watch for as long as the daemon runs.
 //!
-//! It needs `list` and `watch` of pods, `get` of their controllers, and never writes. Nothing is kept here: whoever calls is told of each change.
+//! It needs `list` and `watch` of pods, `get` of their controllers, and never writes. It keeps nothing: the caller gets each change.
 
 mod connector;
 mod controllers;
@@ -113,7 +113,7 @@ impl Limits {
         ..Self::DEFAULT
     };
 
-    /// Of a client whose answers are one object each.
+    /// Of a client that answers with one object each.
     const SHORT: Self = Self { answer: 1 << 20, silence: Duration::from_secs(10), requests: 50, ..Self::DEFAULT };
 }
 
@@ -125,7 +125,7 @@ impl Kubernetes {
     }
 
     /// Gets ready to watch the pods of `node`, as the service account of the pod or as a kubeconfig says. The API server is not
-    /// asked yet; `answered` is told whenever it has answered, also when there is nothing new.
+    /// asked yet; `answered` is called at each answer, also when nothing is new.
     ///
     /// # Errors
     ///
@@ -150,7 +150,7 @@ impl Kubernetes {
         Ok(Self { pods: Api::all(client), node: node.into(), limits, delays: Box::new(delays) })
     }
 
-    /// Watches for ever. `change` is told of every change; `failed` once of each failure, after which it goes on by itself: where
+    /// Watches for ever. `change` gets every change, `failed` each failure once. It goes on after a failure: where
     /// it was if that is possible, otherwise with a new list.
     pub(super) async fn watch(mut self, mut change: impl FnMut(PodChange), mut failed: impl FnMut(ProviderError)) {
         let mut in_pages = false;
@@ -267,7 +267,7 @@ async fn client(
 ) -> Result<Client, ProviderError> {
     config.read_timeout = Some(limits.silence);
     config.reset_reader_on_write = true;
-    // Each failure is told and waited for here.
+    // Each failure is reported and waited for here.
     config.default_retry = false;
     let token = match config.auth_info.token_file.take().filter(|_| config.auth_info.token.is_none()) {
         Some(file) => Some(Token::watch(file.into()).await.map_err(ProviderError::Answer)?),

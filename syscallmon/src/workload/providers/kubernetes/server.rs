@@ -1,4 +1,4 @@
-//! An API server that gives the answers it was told to, one after the other.
+//! An API server with scripted answers, one after the other.
 
 use std::{
     io::Write,

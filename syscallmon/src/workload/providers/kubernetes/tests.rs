@@ -21,7 +21,7 @@ const LIMITS: Limits = Limits {
     period: Duration::from_millis(1),
 };
 
-/// What was told, in the order in which it was.
+/// What was reported, in order.
 #[derive(Debug, PartialEq)]
 enum Reported {
     Restarted,

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::{PATIENCE, Running, Scene};
+use super::{Running, Scene, TIMEOUT};
 use crate::software::{PROGRAMS, WEB_SERVER};
 
 /// Pods in which latency is measured, and calls of each: no more are told of one workload.
@@ -69,7 +69,7 @@ fn watch(mut log: File, pod: &str, count: u64) -> Result<BTreeMap<u64, u64>> {
     let begin = Instant::now();
     let (mut arrivals, mut text) = (BTreeMap::new(), String::new());
     while (arrivals.len() as u64) < count {
-        ensure!(begin.elapsed() < PATIENCE, "{} of {count} calls have a line", arrivals.len());
+        ensure!(begin.elapsed() < TIMEOUT, "{} of {count} calls have a line", arrivals.len());
         log.read_to_string(&mut text).context("cannot read the log")?;
         let now = now();
         let Some(end) = text.rfind('\n') else {

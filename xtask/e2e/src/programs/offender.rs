@@ -1,7 +1,7 @@
 //! Does what ordinary software does not, once or so many times, and says when: nanoseconds since 1970.
 //!
-//! `deeds DEED [TIMES]`: makes one of [`DEEDS`], however it ends. `deeds x32 COUNT`: makes as many of [`X32_CALLS`], an ABI
-//! that hardly a kernel has, one after the other, and prints the number and the time of each. `deeds flood SECONDS`: every number of
+//! `offender ATTEMPT [TIMES]`: makes one of [`ATTEMPTS`], however it ends. `offender x32 COUNT`: makes as many of [`X32_CALLS`], an ABI
+//! that hardly a kernel has, one after the other, and prints the number and the time of each. `offender flood SECONDS`: every number of
 //! every ABI, by processes that live for a moment.
 
 use std::{
@@ -13,7 +13,7 @@ use std::{
 };
 
 /// Their numbers on x86_64; all fail, but the first, with nothing done.
-const DEEDS: [(&str, i64); 8] = [
+const ATTEMPTS: [(&str, i64); 8] = [
     ("unshare", 272),
     ("mount", 165),
     ("ptrace", 101),
@@ -49,9 +49,9 @@ fn main() {
     match args[0].as_str() {
         "x32" => different(number(1)),
         "flood" => flood(Duration::from_secs(number(1) as u64)),
-        deed => {
+        attempt => {
             println!("{}", now());
-            (0..number(1)).for_each(|_| act(deed));
+            (0..number(1)).for_each(|_| act(attempt));
         }
     }
 }
@@ -60,12 +60,12 @@ fn now() -> u128 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("it is later than 1970").as_nanos()
 }
 
-fn act(deed: &str) {
-    match deed {
+fn act(attempt: &str) {
+    match attempt {
         "int80" => int80(20),
         "io_uring" => open_by_ring(),
         _ => {
-            let (_, number) = DEEDS.iter().find(|(name, _)| *name == deed).expect("a deed");
+            let (_, number) = ATTEMPTS.iter().find(|(name, _)| *name == attempt).expect("an attempt");
             call(*number);
         }
     }
