@@ -207,42 +207,42 @@ pub const ROOT_OF_REST: u32 = 2;
 /// How many levels below the hierarchy's root are searched for an attribution root. Runtimes use up to 12 (kind in an LXC container).
 pub const ROOT_LEVELS: u32 = 16;
 
-/// What user space wants back in the kernel's tables, or changed there: an entry of the map `RETURNS`. A kind of 0 is the end of the list,
+/// What user space wants back in the kernel's tables, or changed there: an entry of the map `RECLAIM_OPS`. A kind of 0 is the end of the list,
 /// or an entry that is done.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "bytes", derive(FromBytes, Immutable, IntoBytes, KnownLayout))]
-pub struct Return {
+pub struct ReclaimOp {
     /// The cgroup that is to lose its slot, or the [`SeriesKey`] that is to lose its number; 0 otherwise.
     pub key: u64,
-    /// [`RETURN_CGROUP`] and its like.
+    /// [`RECLAIM_CGROUP`] and its like.
     pub kind: u32,
     /// The slot, series or histogram.
     pub number: u32,
 }
 
-/// Takes a cgroup out of the hash table: [`Return::kind`].
-pub const RETURN_CGROUP: u32 = 1;
-/// Gives a slot back: [`Return::kind`].
-pub const RETURN_SLOT: u32 = 2;
-/// Gives a series back: [`Return::kind`].
-pub const RETURN_SERIES: u32 = 3;
+/// Takes a cgroup out of the hash table: [`ReclaimOp::kind`].
+pub const RECLAIM_CGROUP: u32 = 1;
+/// Gives a slot back: [`ReclaimOp::kind`].
+pub const RECLAIM_SLOT: u32 = 2;
+/// Gives a series back: [`ReclaimOp::kind`].
+pub const RECLAIM_SERIES: u32 = 3;
 
-/// Takes a [`SeriesKey`] out of the hash table of errors: [`Return::kind`].
-pub const RETURN_ERROR: u32 = 4;
-/// Takes a [`SeriesKey`] out of the hash table of refused calls: [`Return::kind`].
-pub const RETURN_DENIED: u32 = 5;
-/// Takes a [`SeriesKey`] out of the hash table of histograms: [`Return::kind`].
-pub const RETURN_TIMED: u32 = 6;
-/// Gives a histogram back: [`Return::kind`].
-pub const RETURN_HISTOGRAM: u32 = 7;
-/// Makes a cgroup an attribution root of the kind in [`Return::number`]: [`Return::kind`].
-pub const RETURN_ADD_ROOT: u32 = 8;
-/// Makes it none: [`Return::kind`].
-pub const RETURN_REMOVE_ROOT: u32 = 9;
+/// Takes a [`SeriesKey`] out of the hash table of errors: [`ReclaimOp::kind`].
+pub const RECLAIM_ERROR: u32 = 4;
+/// Takes a [`SeriesKey`] out of the hash table of refused calls: [`ReclaimOp::kind`].
+pub const RECLAIM_DENIED: u32 = 5;
+/// Takes a [`SeriesKey`] out of the hash table of histograms: [`ReclaimOp::kind`].
+pub const RECLAIM_TIMED: u32 = 6;
+/// Gives a histogram back: [`ReclaimOp::kind`].
+pub const RECLAIM_HISTOGRAM: u32 = 7;
+/// Makes a cgroup an attribution root of the kind in [`ReclaimOp::number`]: [`ReclaimOp::kind`].
+pub const RECLAIM_ADD_ROOT: u32 = 8;
+/// Makes it none: [`ReclaimOp::kind`].
+pub const RECLAIM_REMOVE_ROOT: u32 = 9;
 
-/// Entries of `RETURNS`: how many are done in one run.
-pub const RETURNS_LEN: usize = 64;
+/// Entries of `RECLAIM_OPS`: how many are done in one run.
+pub const RECLAIM_OPS_LEN: usize = 64;
 
 /// What can be used up: an index of the maps `EXHAUSTED` and `WARNED`.
 #[repr(u32)]
@@ -405,7 +405,7 @@ const _: () = {
     assert!(size_of::<CachedSlot>() == 32 && align_of::<CachedSlot>() == 8);
     assert!(size_of::<SlotCache>() == 32 * SLOT_CACHE_LEN && SLOT_CACHE_LEN.is_power_of_two());
     assert!(size_of::<IndexRow>() == 8 + 4 * POSITIONS_PER_CGROUP && POSITIONS_PER_CGROUP.is_multiple_of(2));
-    assert!(size_of::<Return>() == 16 && align_of::<Return>() == 8);
+    assert!(size_of::<ReclaimOp>() == 16 && align_of::<ReclaimOp>() == 8);
     assert!(size_of::<Durations>() == 216 && align_of::<Durations>() == 8);
     assert!(size_of::<Start>() == 24 && align_of::<Start>() == 8);
     assert!(POSITIONS_PER_CGROUP <= POSITION_MASK as usize + 1 && NUMBERS_PER_ABI.is_power_of_two());

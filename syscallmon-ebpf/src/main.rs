@@ -3,7 +3,7 @@
 //! What they share is one idea a file: [`task`] (who calls), [`number`] (what), [`count`] (the hot path), [`slot`] (which slot a cgroup
 //! has), [`counter`] (what is added to), [`allocate`] (the slow path, taken once a series), [`supply`] (the free numbers that it takes),
 //! [`ancestry`] (which cgroup a call is attributed to), [`outcome`] (how calls end), [`denied`] (those that never began), [`duration`] (how
-//! long they take), [`returns`] (what comes back), [`io_uring`] (calls that are none), [`setup`] (calls that are the runtime's), [`outside`]
+//! long they take), [`reclaim`] (what comes back), [`io_uring`] (calls that are none), [`setup`] (calls that are the runtime's), [`outside`]
 //! (who can be one), [`executable`] (what a process runs), [`origin`] (where a caller comes from), [`cgroup`] (births and deaths),
 //! [`globals`] (what user space sets before loading) and [`maps`]. User space loads only the programs that this kernel can run, and only
 //! those that somebody wants; see `syscallmon/src/kernel/`.
@@ -34,7 +34,7 @@ mod origin;
 mod outcome;
 mod outside;
 mod preemption;
-mod returns;
+mod reclaim;
 mod setup;
 mod slot;
 mod supply;
@@ -247,9 +247,9 @@ pub fn preemption_test(ctx: RawTracePointContext) -> i32 {
 
 /// Puts back what user space lists; run by it, never attached: so whoever runs it is the daemon.
 #[raw_tracepoint(tracepoint = "sys_enter")]
-pub fn put_back(_: RawTracePointContext) -> i32 {
+pub fn reclaim(_: RawTracePointContext) -> i32 {
     setup::current_is_daemon();
-    returns::put_back();
+    reclaim::reclaim();
     0
 }
 

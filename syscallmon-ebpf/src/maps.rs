@@ -10,7 +10,7 @@ use aya_ebpf::{
 };
 use syscallmon_common::{
     CGROUP_EVENTS_BYTES, Durations, FIRST_SEEN_BYTES, IndexRow, Loss, MARK_ROWS, MARKS_PER_ROW, POSITIONS_PER_CGROUP,
-    REPORTED_LEN, RETURNS_LEN, Reported, Return, SETTING_UP_LEN, SeriesKey, SettingUp, SlotCache, Start, Supply,
+    RECLAIM_OPS_LEN, REPORTED_LEN, ReclaimOp, Reported, SETTING_UP_LEN, SeriesKey, SettingUp, SlotCache, Start, Supply,
 };
 
 /// Calls counted, one row for each possible CPU: index = cpu * `SERIES_PER_CPU` + series.
@@ -31,7 +31,7 @@ pub static SETUP_COUNTS: Array<u64> = Array::with_max_entries(1, BPF_F_MMAPABLE)
 #[map]
 pub static SETTING_UP: LruHashMap<u32, SettingUp> = LruHashMap::with_max_entries(SETTING_UP_LEN, 0);
 
-/// The process of the daemon, in the initial pid namespace; 0 until user space has run `put_back` for the first time.
+/// The process of the daemon, in the initial pid namespace; 0 until user space has run `reclaim` for the first time.
 #[map]
 pub static DAEMON: Array<u32> = Array::with_max_entries(1, 0);
 
@@ -130,9 +130,9 @@ pub static HISTOGRAM_KEYS: Array<SeriesKey> = Array::with_max_entries(1, BPF_F_M
 #[map]
 pub static FREE_HISTOGRAMS: Queue<u32> = Queue::with_max_entries(1, 0);
 
-/// What user space gives back: see [`crate::returns`].
+/// What user space gives back: see [`crate::reclaim`].
 #[map]
-pub static RETURNS: Array<Return> = Array::with_max_entries(RETURNS_LEN as u32, BPF_F_MMAPABLE);
+pub static RECLAIM_OPS: Array<ReclaimOp> = Array::with_max_entries(RECLAIM_OPS_LEN as u32, BPF_F_MMAPABLE);
 
 /// Births and deaths of cgroups: `CgroupEvent`, then the path.
 #[map]

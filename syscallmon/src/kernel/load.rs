@@ -13,7 +13,7 @@ use aya_log::EbpfLogger;
 
 use super::{
     Capacity, Error, Events, Kernel, Options, POSSIBLE_CPUS, Probe, ProbeStatus, attachments::Attachments,
-    explain::privileges, facts::Facts, fdinfo, globals::Globals, log::KernelLog, probe::Turn, program, returns,
+    explain::privileges, facts::Facts, fdinfo, globals::Globals, log::KernelLog, probe::Turn, program, reclaim,
     sizes::Sizes, tables::Tables,
 };
 
@@ -30,9 +30,9 @@ pub(super) fn load(options: &Options, positions: &[u16]) -> Result<(Kernel, Even
     probes.load(&mut ebpf, Turn::First)?;
     probes.attach(&mut ebpf, Turn::First)?;
     probes.load(&mut ebpf, Turn::Calls)?;
-    program::<RawTracePoint>(&mut ebpf, returns::PROGRAM)?.load()?;
+    program::<RawTracePoint>(&mut ebpf, reclaim::PROGRAM)?.load()?;
     // What the daemon calls is its own from the first call on that is counted.
-    returns::run(&ebpf)?;
+    reclaim::run(&ebpf)?;
     let memory_bytes = memory_bytes(&ebpf);
     let events = Events {
         logger: EbpfLogger::init_with_logger(&mut ebpf, KernelLog)?,

@@ -20,7 +20,7 @@ mod mapped;
 mod offsets;
 mod preemption;
 mod probe;
-mod returns;
+mod reclaim;
 mod sizes;
 mod sleepable;
 mod streams;
@@ -206,7 +206,7 @@ pub enum Error {
     Load(#[from] EbpfError),
     /// The kernel side did not take everything that it was given back.
     #[error("the kernel side did not take back {left} of {wanted} numbers")]
-    Returns {
+    Reclaim {
         /// What it did not take.
         left: usize,
         /// What it was given.
@@ -283,7 +283,7 @@ impl Kernel {
     ///
     /// When the kernel refuses; trying again is harmless.
     pub fn retire(&mut self, cgroups: &[u64]) -> Result<Vec<u32>, Error> {
-        let run = || returns::run(&self.ebpf);
+        let run = || reclaim::run(&self.ebpf);
         self.tables.retire(&run, wait_for_programs, &cgroups.iter().copied().collect())
     }
 
@@ -293,7 +293,7 @@ impl Kernel {
     ///
     /// When the kernel refuses.
     pub fn free(&mut self, retired: &[u32]) -> Result<(), Error> {
-        self.tables.free(&|| returns::run(&self.ebpf), retired)
+        self.tables.free(&|| reclaim::run(&self.ebpf), retired)
     }
 
     /// Makes cgroups attribution roots, or none any more.
@@ -302,7 +302,7 @@ impl Kernel {
     ///
     /// When the kernel refuses; what was not done by then is tried again by the next call, or by [`Self::free`].
     pub fn set_roots(&mut self, changes: &[(u64, Option<Root>)]) -> Result<(), Error> {
-        self.tables.set_roots(&|| returns::run(&self.ebpf), changes)
+        self.tables.set_roots(&|| reclaim::run(&self.ebpf), changes)
     }
 
     /// Cgroups that can be attribution roots at the same time.
@@ -320,7 +320,7 @@ impl Kernel {
     /// Whether [`Self::retire`] and [`Self::free`] work with the privileges that the process has now.
     #[must_use]
     pub fn is_accessible(&self) -> bool {
-        self.tables.is_accessible(&|| returns::run(&self.ebpf))
+        self.tables.is_accessible(&|| reclaim::run(&self.ebpf))
     }
 
     /// Times that the kernel skipped a program; `None` before Linux 5.12, which does not tell.

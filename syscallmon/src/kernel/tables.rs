@@ -2,7 +2,7 @@
 //!
 //! Knows the maps' layouts (see `syscallmon-ebpf/src/maps.rs`) and the life of slots and series. A number is
 //! given out by the kernel side (it pops a queue) and taken back here, once its cgroup is dead. Nothing here is a system
-//! call on a map: [`Returns`] says why.
+//! call on a map: [`ReclaimQueue`] says why.
 
 #[cfg(test)]
 mod programs;
@@ -21,16 +21,16 @@ use std::{
 use aya::Ebpf;
 use syscallmon_common::{
     Durations as KernelDurations, IndexRow, Loss, OUTCOME_DENIED, OUTCOME_DENIED_ENOSYS, OUTCOME_ENTERED,
-    OUTCOME_OTHER_DENIED, OUTCOME_OTHER_ERRORS, POSITIONS_PER_CGROUP, RETURN_ADD_ROOT, RETURN_CGROUP, RETURN_DENIED,
-    RETURN_ERROR, RETURN_HISTOGRAM, RETURN_REMOVE_ROOT, RETURN_SERIES, RETURN_SLOT, RETURN_TIMED, RETURNS_LEN,
-    ROOT_OF_ALL, ROOT_OF_REST, Return, SeriesKey, Supply,
+    OUTCOME_OTHER_DENIED, OUTCOME_OTHER_ERRORS, POSITIONS_PER_CGROUP, RECLAIM_ADD_ROOT, RECLAIM_CGROUP, RECLAIM_DENIED,
+    RECLAIM_ERROR, RECLAIM_HISTOGRAM, RECLAIM_OPS_LEN, RECLAIM_REMOVE_ROOT, RECLAIM_SERIES, RECLAIM_SLOT,
+    RECLAIM_TIMED, ROOT_OF_ALL, ROOT_OF_REST, ReclaimOp, SeriesKey, Supply,
 };
 
 use super::{
     Error, Root,
     last_read::{LastRead, ReadSeries, ReadSlot},
     mapped::{MappedArray, mapped},
-    returns::{self, Returns, Run},
+    reclaim::{self, ReclaimQueue, Run},
     sizes::Sizes,
 };
 use crate::{
@@ -55,7 +55,7 @@ pub(super) struct Tables {
     denied_remainder: MappedArray,
     lost: MappedArray,
     exhausted: MappedArray,
-    returns: Returns,
+    reclaim: ReclaimQueue,
     /// What was read last.
     last: LastRead,
     /// Kernel memory of all maps.
@@ -76,7 +76,7 @@ impl Tables {
     /// Takes the maps out of a loaded object and fills the free lists.
     pub(super) fn new(ebpf: &Ebpf, sizes: &Sizes, cpus: usize, memory_bytes: u64) -> Result<Self, Error> {
         let map = |name, len| mapped(ebpf, name, len);
-        Self::over(&map, &|| returns::run(ebpf), sizes, cpus, memory_bytes)
+        Self::over(&map, &|| reclaim::run(ebpf), sizes, cpus, memory_bytes)
     }
 
     /// The same with maps from wherever: tests have no kernel side.
@@ -105,15 +105,15 @@ impl Tables {
             denied_remainder: words("DENIED_REMAINDER", POSITIONS_PER_CGROUP)?,
             lost: words("LOST", Loss::COUNT)?,
             exhausted: words("EXHAUSTED", Supply::COUNT)?,
-            returns: Returns::new(map("RETURNS", RETURNS_LEN * size_of::<Return>())?),
+            reclaim: ReclaimQueue::new(map("RECLAIM_OPS", RECLAIM_OPS_LEN * size_of::<ReclaimOp>())?),
             last: LastRead::new(series, rows),
             memory_bytes,
         };
-        let numbers = |size: u32, back: fn(u32) -> Return| (1..size).map(back);
+        let numbers = |size: u32, back: fn(u32) -> ReclaimOp| (1..size).map(back);
         let free = numbers(sizes.slots, slot_back)
             .chain(numbers(sizes.series, series_back))
             .chain(numbers(sizes.histograms, histogram_back));
-        tables.returns.put_back(run, free)?;
+        tables.reclaim.reclaim(run, free)?;
         Ok(tables)
     }
 
@@ -124,7 +124,7 @@ impl Tables {
 
     /// Whether numbers can be given back with the privileges that the process has now.
     pub(super) fn is_accessible(&self, run: Run<'_>) -> bool {
-        self.returns.are_permitted(run)
+        self.reclaim.are_permitted(run)
     }
 
     /// Reads every count. No system call. A slot in which nothing has changed has the same [`Arc`] as in the snapshot before.
@@ -248,7 +248,7 @@ impl Tables {
 
     fn losses(&self) -> Losses {
         let mut losses = Losses::of_tables(|reason| self.lost.u64(reason as usize).load(Relaxed));
-        losses.reclaim += self.returns.refused();
+        losses.reclaim += self.reclaim.refused();
         losses
     }
 
@@ -268,9 +268,9 @@ impl Tables {
     ) -> Result<Vec<u32>, Error> {
         let taken = (1..self.sizes.slots).map(|slot| (slot, self.slots.u64(slot as usize).load(Relaxed)));
         let dead: Vec<(u32, u64)> = taken.filter(|&(_, id)| id != 0 && cgroups.contains(&id)).collect();
-        let removals = dead.iter().map(|&(_, cgroup_id)| Return { key: cgroup_id, kind: RETURN_CGROUP, number: 0 });
+        let removals = dead.iter().map(|&(_, cgroup_id)| ReclaimOp { key: cgroup_id, kind: RECLAIM_CGROUP, number: 0 });
         // Out of the hash table first: a cgroup that is alive gets another slot from now on.
-        self.returns.put_back(run, removals)?;
+        self.reclaim.reclaim(run, removals)?;
         for &(slot, _) in &dead {
             self.owner(slot).store(0, Relaxed);
         }
@@ -316,7 +316,7 @@ impl Tables {
                 list.push(slot_back(slot));
             }
         }
-        let done = self.returns.put_back(run, list);
+        let done = self.reclaim.reclaim(run, list);
         // A program may have found a queue empty just before the last numbers were given back: always let it look again.
         (0..Supply::COUNT).for_each(|supply| self.exhausted.u64(supply).store(0, Relaxed));
         done
@@ -338,7 +338,7 @@ impl Tables {
     ///
     /// When the kernel refuses; what was not done by then is tried again by the next call, or by [`Self::free`].
     pub(super) fn set_roots(&mut self, run: Run<'_>, changes: &[(u64, Option<Root>)]) -> Result<(), Error> {
-        self.returns.put_back(run, changes.iter().map(|&(cgroup_id, root)| root_change(cgroup_id, root)))
+        self.reclaim.reclaim(run, changes.iter().map(|&(cgroup_id, root)| root_change(cgroup_id, root)))
     }
 
     fn clear_series(&self, series: usize, key: SeriesKey) {
@@ -363,39 +363,39 @@ impl Tables {
     }
 }
 
-fn slot_back(number: u32) -> Return {
-    Return { key: 0, kind: RETURN_SLOT, number }
+fn slot_back(number: u32) -> ReclaimOp {
+    ReclaimOp { key: 0, kind: RECLAIM_SLOT, number }
 }
 
-fn series_back(number: u32) -> Return {
-    Return { key: 0, kind: RETURN_SERIES, number }
+fn series_back(number: u32) -> ReclaimOp {
+    ReclaimOp { key: 0, kind: RECLAIM_SERIES, number }
 }
 
-fn histogram_back(number: u32) -> Return {
-    Return { key: 0, kind: RETURN_HISTOGRAM, number }
+fn histogram_back(number: u32) -> ReclaimOp {
+    ReclaimOp { key: 0, kind: RECLAIM_HISTOGRAM, number }
 }
 
-fn root_change(cgroup_id: u64, root: Option<Root>) -> Return {
+fn root_change(cgroup_id: u64, root: Option<Root>) -> ReclaimOp {
     let (kind, number) = match root {
-        Some(Root::OfAll) => (RETURN_ADD_ROOT, ROOT_OF_ALL),
-        Some(Root::OfRest) => (RETURN_ADD_ROOT, ROOT_OF_REST),
-        None => (RETURN_REMOVE_ROOT, 0),
+        Some(Root::OfAll) => (RECLAIM_ADD_ROOT, ROOT_OF_ALL),
+        Some(Root::OfRest) => (RECLAIM_ADD_ROOT, ROOT_OF_REST),
+        None => (RECLAIM_REMOVE_ROOT, 0),
     };
-    Return { key: cgroup_id, kind, number }
+    ReclaimOp { key: cgroup_id, kind, number }
 }
 
-fn timed_back(key: SeriesKey) -> Return {
-    Return { key: key.word(), kind: RETURN_TIMED, number: 0 }
+fn timed_back(key: SeriesKey) -> ReclaimOp {
+    ReclaimOp { key: key.word(), kind: RECLAIM_TIMED, number: 0 }
 }
 
 /// Takes a series out of its hash table; those of calls are in none.
-fn outcome_back(key: SeriesKey) -> Option<Return> {
+fn outcome_back(key: SeriesKey) -> Option<ReclaimOp> {
     let kind = match key.outcome {
         OUTCOME_ENTERED => return None,
-        OUTCOME_DENIED | OUTCOME_DENIED_ENOSYS | OUTCOME_OTHER_DENIED => RETURN_DENIED,
-        _ => RETURN_ERROR,
+        OUTCOME_DENIED | OUTCOME_DENIED_ENOSYS | OUTCOME_OTHER_DENIED => RECLAIM_DENIED,
+        _ => RECLAIM_ERROR,
     };
-    Some(Return { key: key.word(), kind, number: 0 })
+    Some(ReclaimOp { key: key.word(), kind, number: 0 })
 }
 
 /// Words of 64 bits in one CPU's part of a histogram: buckets, then the sum.

@@ -5,7 +5,7 @@ use stateright::Property;
 use crate::{
     Scenario,
     sampler::settled,
-    state::{At, CGROUPS, Calls, Numbers, Return, SERIES, SLOTS, State, Step},
+    state::{At, CGROUPS, Calls, Numbers, ReclaimOp, SERIES, SLOTS, State, Step},
 };
 
 pub(crate) const OWN: &str = "calls are counted for their own cgroup";
@@ -80,7 +80,7 @@ fn places_of_slot(scenario: &Scenario, state: &State, slot: usize) -> usize {
     let tables = &state.tables;
     usize::from(tables.free_slots.has(slot))
         + usize::from(tables.holders[slot] != 0)
-        + state.sampler.queue.iter().filter(|&&entry| entry == Return::Slot(slot)).count()
+        + state.sampler.queue.iter().filter(|&&entry| entry == ReclaimOp::Slot(slot)).count()
         + state.cpus.iter().filter(|cpu| scenario.slot_in_hand(cpu.at) == Some(slot)).count()
 }
 
@@ -88,7 +88,7 @@ fn places_of_series(state: &State, series: usize) -> usize {
     let tables = &state.tables;
     usize::from(tables.free_series.has(series))
         + usize::from(tables.keys[series] != 0)
-        + state.sampler.queue.iter().filter(|&&entry| entry == Return::Series(series)).count()
+        + state.sampler.queue.iter().filter(|&&entry| entry == ReclaimOp::Series(series)).count()
 }
 
 /// Whether every number is free, and nothing is left of its use.

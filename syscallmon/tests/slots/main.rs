@@ -2,7 +2,7 @@
 //!
 //! Programs on two CPUs count calls while user space takes slots back; nobody holds a lock. The states are those of `state.rs`. What
 //! programs do is in `program.rs`, what user space does in `sampler.rs`: each step names the function that it stands for. What must hold is in
-//! `invariants.rs`. Whoever changes `syscallmon-ebpf/src/{count,slot,allocate,supply,returns}.rs` or `syscallmon/src/kernel/tables.rs` changes the step here,
+//! `invariants.rs`. Whoever changes `syscallmon-ebpf/src/{count,slot,allocate,supply,reclaim}.rs` or `syscallmon/src/kernel/tables.rs` changes the step here,
 //! too.
 //!
 //! The memory is sequentially consistent here. x86 differs from that in one way: a CPU may read before others see what it wrote earlier. No
@@ -109,7 +109,7 @@ impl Scenario {
             Step::Wait if state.cpus.iter().any(|cpu| cpu.is_awaited) => {}
             at => {
                 actions.push(Action::UserSpace(at));
-                if let Step::PutBack(then) = at
+                if let Step::Reclaim(then) = at
                     && sampler.failures_left > 0
                 {
                     actions.push(Action::Refuse(then));

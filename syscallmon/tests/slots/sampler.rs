@@ -2,7 +2,7 @@
 
 use crate::{
     Scenario,
-    state::{At, CGROUPS, Calls, Cgroup, Numbers, Return, SERIES, SLOTS, Sampler, State, Step, Then},
+    state::{At, CGROUPS, Calls, Cgroup, Numbers, ReclaimOp, SERIES, SLOTS, Sampler, State, Step, Then},
 };
 
 /// `Sampler::retire_dead`: begins a sample that takes back the slots of these cgroups, which may be alive. They are looked for in `SLOTS`.
@@ -11,8 +11,8 @@ pub(crate) fn sample(state: &mut State, retire: &[Cgroup], adds_root: bool) {
     sampler.samples_left -= 1;
     sampler.adds_root = adds_root;
     sampler.retired = (1..SLOTS).filter(|&slot| retire.contains(&tables.holders[slot])).collect();
-    sampler.queue.extend(sampler.retired.iter().map(|slot| Return::Cgroup(tables.holders[slot])));
-    put_back(state, Then::ClearOwners);
+    sampler.queue.extend(sampler.retired.iter().map(|slot| ReclaimOp::Cgroup(tables.holders[slot])));
+    reclaim(state, Then::ClearOwners);
 }
 
 impl Scenario {
@@ -20,9 +20,9 @@ impl Scenario {
     pub(crate) fn work(&self, state: &mut State) {
         match state.sampler.at {
             Step::Idle => {}
-            Step::PutBack(then) => {
-                return_one(state);
-                put_back(state, then);
+            Step::Reclaim(then) => {
+                reclaim_one(state);
+                reclaim(state, then);
             }
             Step::ClearOwner(mut left) => {
                 left.take().into_iter().for_each(|slot| state.tables.owners[slot] = 0);
@@ -35,12 +35,12 @@ impl Scenario {
             Step::Wait => state.sampler.at = Step::Snapshot,
             Step::Snapshot => {
                 apply(state);
-                state.sampler.queue.extend(state.sampler.adds_root.then_some(Return::AddRoot));
-                put_back(state, Then::Clear);
+                state.sampler.queue.extend(state.sampler.adds_root.then_some(ReclaimOp::AddRoot));
+                reclaim(state, Then::Clear);
             }
             Step::Clear => {
                 clear(state);
-                put_back(state, Then::ClearExhausted);
+                reclaim(state, Then::ClearExhausted);
             }
             Step::ClearExhausted => {
                 state.tables.exhausted = [false; 2];
@@ -58,12 +58,12 @@ impl Scenario {
     }
 }
 
-/// `Returns::put_back`: nothing is run for an empty queue.
-fn put_back(state: &mut State, then: Then) {
+/// `ReclaimQueue::reclaim`: nothing is run for an empty queue.
+fn reclaim(state: &mut State, then: Then) {
     if state.sampler.queue.is_empty() {
         after(state, then);
     } else {
-        state.sampler.at = Step::PutBack(then);
+        state.sampler.at = Step::Reclaim(then);
     }
 }
 
@@ -87,18 +87,18 @@ fn after(state: &mut State, then: Then) {
     };
 }
 
-/// `returns::put_back` in the kernel: one entry.
-fn return_one(state: &mut State) {
+/// `reclaim::reclaim` in the kernel: one entry.
+fn reclaim_one(state: &mut State) {
     let tables = &mut state.tables;
     match state.sampler.queue.pop_front() {
-        Some(Return::Cgroup(cgroup)) => {
+        Some(ReclaimOp::Cgroup(cgroup)) => {
             if let Some(element) = tables.find(cgroup) {
                 tables.elements[element].key = 0;
             }
         }
-        Some(Return::Slot(slot)) => tables.free_slots.put(slot),
-        Some(Return::Series(series)) => tables.free_series.put(series),
-        Some(Return::AddRoot) => tables.has_root = true,
+        Some(ReclaimOp::Slot(slot)) => tables.free_slots.put(slot),
+        Some(ReclaimOp::Series(series)) => tables.free_series.put(series),
+        Some(ReclaimOp::AddRoot) => tables.has_root = true,
         None => {}
     }
 }
@@ -135,11 +135,11 @@ fn clear(state: &mut State) {
         }
         tables.entries[slot] = 0;
         tables.keys[series] = 0;
-        sampler.queue.push_back(Return::Series(series));
+        sampler.queue.push_back(ReclaimOp::Series(series));
     }
     for slot in retired.iter() {
         tables.holders[slot] = 0;
-        sampler.queue.push_back(Return::Slot(slot));
+        sampler.queue.push_back(ReclaimOp::Slot(slot));
     }
 }
 

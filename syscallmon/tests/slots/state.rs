@@ -209,7 +209,7 @@ impl Tables {
     }
 }
 
-/// User space: `Sampler::sample_blocking`, with `kernel::tables::Tables`, `kernel::returns::Returns` and the model of totals below it.
+/// User space: `Sampler::sample_blocking`, with `kernel::tables::Tables`, `kernel::reclaim::ReclaimQueue` and the model of totals below it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Sampler {
     pub(crate) at: Step,
@@ -220,8 +220,8 @@ pub(crate) struct Sampler {
     pub(crate) adds_root: bool,
     /// Slots between `Tables::retire` and `Tables::free`.
     pub(crate) retired: Numbers,
-    /// `Returns::queue`.
-    pub(crate) queue: VecDeque<Return>,
+    /// `ReclaimQueue::queue`.
+    pub(crate) queue: VecDeque<ReclaimOp>,
     /// `Model::slots`: whose each slot was at the last snapshot, and how far its counts are in the totals.
     pub(crate) counted: [Option<(Cgroup, Calls)>; SLOTS],
     /// `Model::workloads`.
@@ -234,8 +234,8 @@ pub(crate) enum Step {
     /// Nothing: waits for the next poll.
     #[default]
     Idle,
-    /// `returns::put_back` in the kernel, one entry at a time, until the queue is empty.
-    PutBack(Then),
+    /// `reclaim::reclaim` in the kernel, one entry at a time, until the queue is empty.
+    Reclaim(Then),
     /// `Tables::retire`: takes the owner out of a row.
     ClearOwner(Numbers),
     /// `kernel::wait_for_programs`.
@@ -257,9 +257,9 @@ pub(crate) enum Then {
     ClearExhausted,
 }
 
-/// `Return`.
+/// `ReclaimOp`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Return {
+pub(crate) enum ReclaimOp {
     Cgroup(Cgroup),
     Slot(Slot),
     Series(Series),

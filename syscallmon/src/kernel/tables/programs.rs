@@ -8,9 +8,9 @@ use std::{
 };
 
 use syscallmon_common::{
-    IndexRow, Loss, OUTCOME_DENIED, OUTCOME_ENTERED, OUTCOME_OTHER_DENIED, OUTCOME_OTHER_ERRORS, RETURN_ADD_ROOT,
-    RETURN_CGROUP, RETURN_DENIED, RETURN_ERROR, RETURN_HISTOGRAM, RETURN_REMOVE_ROOT, RETURN_SERIES, RETURN_SLOT,
-    RETURN_TIMED, RETURNS_LEN, SeriesKey, Supply,
+    IndexRow, Loss, OUTCOME_DENIED, OUTCOME_ENTERED, OUTCOME_OTHER_DENIED, OUTCOME_OTHER_ERRORS, RECLAIM_ADD_ROOT,
+    RECLAIM_CGROUP, RECLAIM_DENIED, RECLAIM_ERROR, RECLAIM_HISTOGRAM, RECLAIM_OPS_LEN, RECLAIM_REMOVE_ROOT,
+    RECLAIM_SERIES, RECLAIM_SLOT, RECLAIM_TIMED, SeriesKey, Supply,
 };
 
 use super::{HISTOGRAM_WORDS, MappedArray, ROW_HEAD, row_start};
@@ -31,7 +31,7 @@ pub(super) struct Programs {
     free: RefCell<HashMap<u32, VecDeque<u32>>>,
     /// `SLOT_CACHE`, by CPU and cgroup: owner and slot.
     cache: RefCell<HashMap<(usize, u64), (u64, u32)>>,
-    /// How many entries `put_back` still does before it refuses one; `None`: it refuses none.
+    /// How many entries `reclaim` still does before it refuses one; `None`: it refuses none.
     pub(super) refuses_after: Cell<Option<usize>>,
 }
 
@@ -55,10 +55,10 @@ impl Programs {
         array
     }
 
-    /// What `returns::run` is to the real ones.
+    /// What `reclaim::run` is to the real ones.
     pub(super) fn runner(&self) -> impl Fn() -> Result<(), Error> {
         || {
-            self.put_back();
+            self.reclaim();
             Ok(())
         }
     }
@@ -81,11 +81,11 @@ impl Programs {
         });
     }
 
-    /// `returns::put_back`.
-    fn put_back(&self) {
-        for index in 0..RETURNS_LEN {
-            let (key, word) =
-                self.with("RETURNS", |list| (list.u64(2 * index).load(Relaxed), list.u64(2 * index + 1).load(Relaxed)));
+    /// `reclaim::reclaim`.
+    fn reclaim(&self) {
+        for index in 0..RECLAIM_OPS_LEN {
+            let (key, word) = self
+                .with("RECLAIM_OPS", |list| (list.u64(2 * index).load(Relaxed), list.u64(2 * index + 1).load(Relaxed)));
             #[expect(clippy::cast_possible_truncation, reason = "halves of a word")]
             let (kind, number) = (word as u32, (word >> 32) as u32);
             if kind == 0 || self.refuses_after.get() == Some(0) {
@@ -93,15 +93,15 @@ impl Programs {
             }
             self.refuses_after.set(self.refuses_after.get().map(|left| left - 1));
             match kind {
-                RETURN_CGROUP => drop(self.slots.borrow_mut().remove(&key)),
-                RETURN_ERROR | RETURN_DENIED | RETURN_TIMED => drop(self.outcomes.borrow_mut().remove(&(kind, key))),
-                RETURN_SLOT | RETURN_SERIES | RETURN_HISTOGRAM => {
+                RECLAIM_CGROUP => drop(self.slots.borrow_mut().remove(&key)),
+                RECLAIM_ERROR | RECLAIM_DENIED | RECLAIM_TIMED => drop(self.outcomes.borrow_mut().remove(&(kind, key))),
+                RECLAIM_SLOT | RECLAIM_SERIES | RECLAIM_HISTOGRAM => {
                     self.free.borrow_mut().entry(kind).or_default().push_back(number);
                 }
-                RETURN_ADD_ROOT | RETURN_REMOVE_ROOT => {}
+                RECLAIM_ADD_ROOT | RECLAIM_REMOVE_ROOT => {}
                 kind => panic!("an entry of kind {kind}"),
             }
-            self.with("RETURNS", |list| list.u32(4 * index + 2).store(0, Relaxed));
+            self.with("RECLAIM_OPS", |list| list.u32(4 * index + 2).store(0, Relaxed));
         }
     }
 
@@ -134,7 +134,7 @@ impl Programs {
     }
 
     fn new_slot(&self, cgroup: u64) -> Option<u32> {
-        let slot = self.take(RETURN_SLOT, Supply::Slots)?;
+        let slot = self.take(RECLAIM_SLOT, Supply::Slots)?;
         assert_eq!((self.holder(slot), self.owner(slot)), (0, 0), "slot {slot} is given out twice");
         self.slots.borrow_mut().insert(cgroup, slot);
         self.with("SLOTS", |slots| slots.u64(slot as usize).store(cgroup, Relaxed));
@@ -147,7 +147,7 @@ impl Programs {
     }
 
     fn new_series(&self, key: SeriesKey) -> Option<u32> {
-        let series = self.take(RETURN_SERIES, Supply::Series)?;
+        let series = self.take(RECLAIM_SERIES, Supply::Series)?;
         self.with("SERIES_KEYS", |keys| {
             assert_eq!(keys.u64(series as usize).load(Relaxed), 0, "series {series} is given out twice");
             keys.u64(series as usize).store(key.word(), Relaxed);
@@ -179,7 +179,7 @@ impl Programs {
 
     /// `outcome::count`, of an errno.
     pub(super) fn fail(&self, cpu: usize, cgroup: u64, position: u16, errno: u16) {
-        let (kind, others) = (RETURN_ERROR, OUTCOME_OTHER_ERRORS);
+        let (kind, others) = (RECLAIM_ERROR, OUTCOME_OTHER_ERRORS);
         match self.slot(cpu, cgroup).and_then(|slot| {
             self.outcome(("ERRORS_OF_SLOT", kind, others), SeriesKey { slot, position, outcome: errno })
         }) {
@@ -190,7 +190,7 @@ impl Programs {
 
     /// `outcome::count`, of a refused call.
     pub(super) fn refuse(&self, cpu: usize, cgroup: u64, position: u16) {
-        let (kind, others) = (RETURN_DENIED, OUTCOME_OTHER_DENIED);
+        let (kind, others) = (RECLAIM_DENIED, OUTCOME_OTHER_DENIED);
         match self.slot(cpu, cgroup).and_then(|slot| {
             self.outcome(("DENIED_OF_SLOT", kind, others), SeriesKey { slot, position, outcome: OUTCOME_DENIED })
         }) {
@@ -222,11 +222,11 @@ impl Programs {
     pub(super) fn time(&self, cpu: usize, cgroup: u64, position: u16) {
         let histogram = self.slot(cpu, cgroup).and_then(|slot| {
             let key = SeriesKey { slot, position, outcome: OUTCOME_ENTERED }.word();
-            let known = self.outcomes.borrow().get(&(RETURN_TIMED, key)).copied();
+            let known = self.outcomes.borrow().get(&(RECLAIM_TIMED, key)).copied();
             known.or_else(|| {
-                let histogram = self.take(RETURN_HISTOGRAM, Supply::Histograms)?;
+                let histogram = self.take(RECLAIM_HISTOGRAM, Supply::Histograms)?;
                 self.with("HISTOGRAM_KEYS", |keys| keys.u64(histogram as usize).store(key, Relaxed));
-                self.outcomes.borrow_mut().insert((RETURN_TIMED, key), histogram);
+                self.outcomes.borrow_mut().insert((RECLAIM_TIMED, key), histogram);
                 Some(histogram)
             })
         });
@@ -241,7 +241,7 @@ impl Programs {
 
     /// Numbers that are free: slots, series and histograms.
     pub(super) fn free(&self) -> [Vec<u32>; 3] {
-        [RETURN_SLOT, RETURN_SERIES, RETURN_HISTOGRAM].map(|kind| {
+        [RECLAIM_SLOT, RECLAIM_SERIES, RECLAIM_HISTOGRAM].map(|kind| {
             let mut free: Vec<u32> = self.free.borrow().get(&kind).into_iter().flatten().copied().collect();
             free.sort_unstable();
             free

@@ -15,26 +15,26 @@ use aya::{
     Ebpf,
     programs::{ProgramError, RawTracePoint, RawTracePointRunOptions, TestRun},
 };
-use syscallmon_common::{RETURNS_LEN, Return};
+use syscallmon_common::{RECLAIM_OPS_LEN, ReclaimOp};
 
 use super::{Error, explain::privileges, mapped::MappedArray};
 
 /// The program.
-pub(super) const PROGRAM: &str = "put_back";
+pub(super) const PROGRAM: &str = "reclaim";
 
 /// Runs the program once: [`run`], but in tests.
 pub(super) type Run<'a> = &'a dyn Fn() -> Result<(), Error>;
 
 /// The list.
-pub(super) struct Returns {
+pub(super) struct ReclaimQueue {
     list: MappedArray,
     /// What is not done yet, in order: a number must not be given out again before its key has left the hash table.
-    queue: VecDeque<Return>,
+    queue: VecDeque<ReclaimOp>,
     /// Entries that the program could not do, each time that it was asked.
     refused: u64,
 }
 
-impl Returns {
+impl ReclaimQueue {
     /// With the list of an object whose program is loaded.
     pub(super) fn new(list: MappedArray) -> Self {
         Self { list, queue: VecDeque::new(), refused: 0 }
@@ -45,13 +45,13 @@ impl Returns {
     /// # Errors
     ///
     /// When the kernel refuses; those before are done then, and the others are tried again at the next attempt.
-    pub(super) fn put_back(&mut self, run: Run<'_>, entries: impl IntoIterator<Item = Return>) -> Result<(), Error> {
+    pub(super) fn reclaim(&mut self, run: Run<'_>, entries: impl IntoIterator<Item = ReclaimOp>) -> Result<(), Error> {
         self.queue.extend(entries);
         let done = self.work_off(run);
         if done.is_err() {
             self.refused += self.queue.len() as u64;
         } else {
-            self.queue.shrink_to(RETURNS_LEN);
+            self.queue.shrink_to(RECLAIM_OPS_LEN);
         }
         done
     }
@@ -64,25 +64,25 @@ impl Returns {
     /// Has lists worked through until nothing is left.
     fn work_off(&mut self, run: Run<'_>) -> Result<(), Error> {
         while !self.queue.is_empty() {
-            let chunk: Vec<Return> = self.queue.iter().take(RETURNS_LEN).copied().collect();
+            let chunk: Vec<ReclaimOp> = self.queue.iter().take(RECLAIM_OPS_LEN).copied().collect();
             self.write(&chunk);
             run()?;
             // The program stops at the first that it cannot do.
             let done = (0..chunk.len()).take_while(|&index| self.is_done(index)).count();
             self.queue.drain(..done);
             if done < chunk.len() {
-                return Err(Error::Returns { left: chunk.len() - done, wanted: chunk.len() });
+                return Err(Error::Reclaim { left: chunk.len() - done, wanted: chunk.len() });
             }
         }
         Ok(())
     }
 
     /// Writes one list; a shorter one than there is room for ends with zeros.
-    fn write(&self, chunk: &[Return]) {
-        for (index, entry) in chunk.iter().chain([&Return::default()]).take(RETURNS_LEN).enumerate() {
-            let words: [u64; RETURN_WORDS] = zerocopy::transmute!(*entry);
+    fn write(&self, chunk: &[ReclaimOp]) {
+        for (index, entry) in chunk.iter().chain([&ReclaimOp::default()]).take(RECLAIM_OPS_LEN).enumerate() {
+            let words: [u64; OP_WORDS] = zerocopy::transmute!(*entry);
             for (offset, word) in words.into_iter().enumerate() {
-                self.list.u64(RETURN_WORDS * index + offset).store(word, Relaxed);
+                self.list.u64(OP_WORDS * index + offset).store(word, Relaxed);
             }
         }
     }
@@ -101,11 +101,11 @@ impl Returns {
 }
 
 /// Words of 64 bits in an entry of the list.
-const RETURN_WORDS: usize = size_of::<Return>() / size_of::<u64>();
+const OP_WORDS: usize = size_of::<ReclaimOp>() / size_of::<u64>();
 
-/// [`Return::kind`] of an entry of the list.
+/// [`ReclaimOp::kind`] of an entry of the list.
 fn kind_of(list: &MappedArray, index: usize) -> &AtomicU32 {
-    list.u32((index * size_of::<Return>() + offset_of!(Return, kind)) / size_of::<u32>())
+    list.u32((index * size_of::<ReclaimOp>() + offset_of!(ReclaimOp, kind)) / size_of::<u32>())
 }
 
 /// Runs the program, which also tells the kernel side which process the daemon is.
@@ -122,23 +122,23 @@ mod tests {
 
     #[test]
     fn what_the_kernel_side_did_not_do_is_tried_again_in_order() {
-        let entry = |number: u32| Return { key: 0, kind: syscallmon_common::RETURN_SLOT, number };
-        let list = MappedArray::anonymous(RETURNS_LEN * size_of::<Return>());
-        let mut returns = Returns { queue: (1..=100).map(entry).collect(), ..Returns::new(list) };
-        assert!(returns.work_off(&|| Ok(())).is_err(), "a program that does nothing");
-        assert_eq!((returns.queue.len(), returns.queue[0]), (100, entry(1)), "nothing is lost");
+        let entry = |number: u32| ReclaimOp { key: 0, kind: syscallmon_common::RECLAIM_SLOT, number };
+        let list = MappedArray::anonymous(RECLAIM_OPS_LEN * size_of::<ReclaimOp>());
+        let mut reclaim = ReclaimQueue { queue: (1..=100).map(entry).collect(), ..ReclaimQueue::new(list) };
+        assert!(reclaim.work_off(&|| Ok(())).is_err(), "a program that does nothing");
+        assert_eq!((reclaim.queue.len(), reclaim.queue[0]), (100, entry(1)), "nothing is lost");
         // Now the program does what is listed.
-        let (done, list) = (std::cell::RefCell::new(Vec::new()), MappedArray::same(&returns.list));
+        let (done, list) = (std::cell::RefCell::new(Vec::new()), MappedArray::same(&reclaim.list));
         let program = || {
-            for index in (0..RETURNS_LEN).take_while(|&index| kind_of(&list, index).load(Relaxed) != 0) {
-                let number = index * size_of::<Return>() + offset_of!(Return, number);
+            for index in (0..RECLAIM_OPS_LEN).take_while(|&index| kind_of(&list, index).load(Relaxed) != 0) {
+                let number = index * size_of::<ReclaimOp>() + offset_of!(ReclaimOp, number);
                 done.borrow_mut().push(list.u32(number / size_of::<u32>()).load(Relaxed));
                 kind_of(&list, index).store(0, Relaxed);
             }
             Ok(())
         };
-        returns.work_off(&program).unwrap();
+        reclaim.work_off(&program).unwrap();
         assert_eq!((*done.borrow()).clone(), (1..=100).collect::<Vec<u32>>());
-        assert!(returns.queue.is_empty());
+        assert!(reclaim.queue.is_empty());
     }
 }

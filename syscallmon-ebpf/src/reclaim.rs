@@ -6,12 +6,12 @@
 
 use aya_ebpf::bindings::BPF_ANY;
 use syscallmon_common::{
-    RETURN_ADD_ROOT, RETURN_CGROUP, RETURN_DENIED, RETURN_ERROR, RETURN_HISTOGRAM, RETURN_REMOVE_ROOT, RETURN_SERIES,
-    RETURN_SLOT, RETURN_TIMED, RETURNS_LEN, Return,
+    RECLAIM_ADD_ROOT, RECLAIM_CGROUP, RECLAIM_DENIED, RECLAIM_ERROR, RECLAIM_HISTOGRAM, RECLAIM_OPS_LEN,
+    RECLAIM_REMOVE_ROOT, RECLAIM_SERIES, RECLAIM_SLOT, RECLAIM_TIMED, ReclaimOp,
 };
 
 use crate::maps::{
-    ATTRIBUTION_ROOTS, DENIED, ERRORS, FREE_HISTOGRAMS, FREE_SERIES, FREE_SLOTS, RETURNS, SLOT_OF_CGROUP, TIMED,
+    ATTRIBUTION_ROOTS, DENIED, ERRORS, FREE_HISTOGRAMS, FREE_SERIES, FREE_SLOTS, RECLAIM_OPS, SLOT_OF_CGROUP, TIMED,
 };
 
 /// The kernel's answer for a key that a table does not have: it was removed by an earlier attempt.
@@ -19,9 +19,9 @@ const ENOENT: i32 = -2;
 
 /// Works through the list, and strikes off what is done.
 #[inline(always)]
-pub fn put_back() {
-    for index in 0..RETURNS_LEN as u32 {
-        if put_one_back(index) == 0 {
+pub fn reclaim() {
+    for index in 0..RECLAIM_OPS_LEN as u32 {
+        if reclaim_one(index) == 0 {
             return;
         }
     }
@@ -30,20 +30,20 @@ pub fn put_back() {
 /// Works off one entry: 1 if it is done. A global function: the verifier checks it once, and not for each entry.
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn put_one_back(index: u32) -> u32 {
-    let Some(entry) = RETURNS.get_ptr_mut(index) else { return 0 };
+extern "C" fn reclaim_one(index: u32) -> u32 {
+    let Some(entry) = RECLAIM_OPS.get_ptr_mut(index) else { return 0 };
     // SAFETY: a whole map value, which user space does not touch meanwhile.
-    let Return { kind, number, key } = unsafe { *entry };
+    let ReclaimOp { kind, number, key } = unsafe { *entry };
     let done = match kind {
-        RETURN_CGROUP => is_gone(SLOT_OF_CGROUP.remove(key)),
-        RETURN_ERROR => is_gone(ERRORS.remove(key)),
-        RETURN_DENIED => is_gone(DENIED.remove(key)),
-        RETURN_TIMED => is_gone(TIMED.remove(key)),
-        RETURN_ADD_ROOT => ATTRIBUTION_ROOTS.insert(key, number, BPF_ANY.into()).is_ok(),
-        RETURN_REMOVE_ROOT => is_gone(ATTRIBUTION_ROOTS.remove(key)),
-        RETURN_SLOT => FREE_SLOTS.push(number, BPF_ANY.into()).is_ok(),
-        RETURN_SERIES => FREE_SERIES.push(number, BPF_ANY.into()).is_ok(),
-        RETURN_HISTOGRAM => FREE_HISTOGRAMS.push(number, BPF_ANY.into()).is_ok(),
+        RECLAIM_CGROUP => is_gone(SLOT_OF_CGROUP.remove(key)),
+        RECLAIM_ERROR => is_gone(ERRORS.remove(key)),
+        RECLAIM_DENIED => is_gone(DENIED.remove(key)),
+        RECLAIM_TIMED => is_gone(TIMED.remove(key)),
+        RECLAIM_ADD_ROOT => ATTRIBUTION_ROOTS.insert(key, number, BPF_ANY.into()).is_ok(),
+        RECLAIM_REMOVE_ROOT => is_gone(ATTRIBUTION_ROOTS.remove(key)),
+        RECLAIM_SLOT => FREE_SLOTS.push(number, BPF_ANY.into()).is_ok(),
+        RECLAIM_SERIES => FREE_SERIES.push(number, BPF_ANY.into()).is_ok(),
+        RECLAIM_HISTOGRAM => FREE_HISTOGRAMS.push(number, BPF_ANY.into()).is_ok(),
         _ => false,
     };
     if done {
