@@ -150,11 +150,11 @@ pub struct Start {
     pub owner: u64,
 }
 
-/// Rows of the map `MARKS`, one for each value of the low bits of a thread id, so that threads whose ids follow each other
+/// Rows of the map `TASK_STATE`, one for each value of the low bits of a thread id, so that threads whose ids follow each other
 /// never write to one cache line.
-pub const MARK_ROWS: u32 = 1 << 16;
+pub const TASK_STATE_ROWS: u32 = 1 << 16;
 /// Marks in such a row: as many threads as the kernel can have (`PID_MAX_LIMIT`), by the high bits of their ids.
-pub const MARKS_PER_ROW: usize = (1 << 22) / MARK_ROWS as usize;
+pub const TASK_STATES_PER_ROW: usize = (1 << 22) / TASK_STATE_ROWS as usize;
 
 /// One entry of the per-CPU cache that remembers which slot a cgroup has.
 ///

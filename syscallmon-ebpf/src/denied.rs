@@ -8,7 +8,7 @@
 //! The table of marks has room for every thread that the kernel can have, so no workload can fill it.
 
 use aya_ebpf::helpers::{bpf_get_current_task_btf, bpf_task_pt_regs};
-use syscallmon_common::{MARK_ROWS, MARKS_PER_ROW, UNKNOWN_OFFSET};
+use syscallmon_common::{TASK_STATE_ROWS, TASK_STATES_PER_ROW, UNKNOWN_OFFSET};
 
 use crate::{
     globals::{
@@ -16,7 +16,7 @@ use crate::{
         OFFSET_STACK_REGS, OFFSET_TASK_EXIT_CODE, OFFSET_TASK_FLAGS, OFFSET_TASK_PENDING, OFFSET_TASK_PID,
         OFFSET_TASK_SECCOMP_FILTER, OFFSET_TASK_SECCOMP_MODE, OFFSET_TASK_STACK,
     },
-    maps::MARKS,
+    maps::TASK_STATE,
     number::Entry,
     task::{Plain, Task, field, has_seccomp},
 };
@@ -24,15 +24,15 @@ use crate::{
 /// Nothing is known of the thread.
 const UNKNOWN: u8 = 0;
 /// It is in no call.
-const OUTSIDE: u8 = 1;
+const NOT_IN_SYSCALL: u8 = 1;
 /// It is in a call that has entered the kernel.
-const INSIDE: u8 = 2;
+const IN_SYSCALL: u8 = 2;
 /// It was just made, and has done nothing yet. On x86 it is seen to return from the call that made it.
-const NEWBORN: u8 = 3;
+const NEW: u8 = 3;
 /// It has a tracer and no filter, and is in no call. Whether seccomp refused one is not to be concluded from these two.
-const TRACED_OUTSIDE: u8 = 4;
+const TRACED_NOT_IN_SYSCALL: u8 = 4;
 /// It has a tracer and no filter, and is in a call that has entered the kernel.
-const TRACED_INSIDE: u8 = 5;
+const TRACED_IN_SYSCALL: u8 = 5;
 
 /// The highest errno that a call can return (`include/linux/err.h`).
 const MAX_ERRNO: i64 = 4095;
@@ -47,20 +47,20 @@ const PF_SIGNALED: u32 = 0x400;
 
 /// A thread's mark.
 #[inline(always)]
-fn mark(pid: u32) -> Option<*mut u8> {
-    let row = MARKS.get_ptr_mut(pid & (MARK_ROWS - 1))?;
+fn state_of(pid: u32) -> Option<*mut u8> {
+    let row = TASK_STATE.get_ptr_mut(pid & (TASK_STATE_ROWS - 1))?;
     // SAFETY: a whole map value; the index is masked to its length.
-    Some(unsafe { &raw mut (*row)[(pid / MARK_ROWS) as usize & (MARKS_PER_ROW - 1)] })
+    Some(unsafe { &raw mut (*row)[(pid / TASK_STATE_ROWS) as usize & (TASK_STATES_PER_ROW - 1)] })
 }
 
 /// Sets a thread's mark; what it was.
 #[inline(always)]
-fn set(pid: u32, to: u8) -> u8 {
-    let Some(mark) = mark(pid) else { return UNKNOWN };
+fn set_state(pid: u32, to: u8) -> u8 {
+    let Some(state) = state_of(pid) else { return UNKNOWN };
     // SAFETY: a valid map value, which only the thread itself reads and writes, and before it begins its parent.
     unsafe {
-        let before = mark.read_volatile();
-        mark.write_volatile(to);
+        let before = state.read_volatile();
+        state.write_volatile(to);
         before
     }
 }
@@ -69,15 +69,15 @@ fn set(pid: u32, to: u8) -> u8 {
 #[inline(always)]
 pub fn entered(task: impl Task) {
     let to = if COUNTS_DENIED.load() != 0 && task.has_seccomp() {
-        INSIDE
+        IN_SYSCALL
     } else if COUNTS_ERRORS.load() != 0 && task.is_traced() {
-        TRACED_INSIDE
+        TRACED_IN_SYSCALL
     } else {
         return;
     };
-    if let Some(mark) = mark(task.pid()) {
-        // SAFETY: as in `set`.
-        unsafe { mark.write_volatile(to) };
+    if let Some(state) = state_of(task.pid()) {
+        // SAFETY: as in `set_state`.
+        unsafe { state.write_volatile(to) };
     }
 }
 
@@ -85,20 +85,20 @@ pub fn entered(task: impl Task) {
 /// A tracer can take a call away (`PTRACE_SYSEMU`), and say what it returns.
 #[inline(always)]
 pub fn left_traced(task: impl Task) -> bool {
-    set(task.pid(), TRACED_OUTSIDE) != TRACED_OUTSIDE
+    set_state(task.pid(), TRACED_NOT_IN_SYSCALL) != TRACED_NOT_IN_SYSCALL
 }
 
 /// Notes that the call of a task with a filter has ended; the task's mark, if that says that the call had not entered.
 #[inline(always)]
 pub fn left(task: impl Task) -> Option<u8> {
-    let before = set(task.pid(), OUTSIDE);
-    (before == OUTSIDE || before == NEWBORN).then_some(before)
+    let before = set_state(task.pid(), NOT_IN_SYSCALL);
+    (before == NOT_IN_SYSCALL || before == NEW).then_some(before)
 }
 
 /// Whether a call that ended without having entered was refused, and neither made the task nor was answered by a supervisor.
 #[inline(always)]
-pub fn is_refusal(mark: u8, entry: Entry, returned: i64) -> bool {
-    if mark == NEWBORN && entry.forks() && returned == 0 {
+pub fn is_refusal(state: u8, entry: Entry, returned: i64) -> bool {
+    if state == NEW && entry.forks() && returned == 0 {
         return false;
     }
     let is_error = returned < 0 && returned >= -MAX_ERRNO;
@@ -109,24 +109,24 @@ pub fn is_refusal(mark: u8, entry: Entry, returned: i64) -> bool {
 #[inline(always)]
 pub fn forked(child: *const u8) {
     let Some(pid) = field::<u32>(child, OFFSET_TASK_PID.load()) else { return };
-    set(pid, if has_seccomp(child) { NEWBORN } else { UNKNOWN });
+    set_state(pid, if has_seccomp(child) { NEW } else { UNKNOWN });
 }
 
 /// The same, where only the child's id is known.
 #[inline(always)]
 pub fn forked_id(pid: u32) {
-    set(pid, if Plain::current().has_seccomp() { NEWBORN } else { UNKNOWN });
+    set_state(pid, if Plain::current().has_seccomp() { NEW } else { UNKNOWN });
 }
 
 /// Notes that the current thread ends; whether seccomp ended it in the middle of a call that it refused.
 #[inline(always)]
 pub fn ended() -> bool {
     let task = Plain::current();
-    let before = set(task.pid(), UNKNOWN);
+    let before = set_state(task.pid(), UNKNOWN);
     let word = |offset| field::<u32>(task.address() as *const u8, offset).unwrap_or(0);
     // A program's own exit code is in the second byte, and whom a signal ends has the flag.
     let code = word(OFFSET_TASK_EXIT_CODE.load());
-    (before == OUTSIDE || before == NEWBORN)
+    (before == NOT_IN_SYSCALL || before == NEW)
         && (code == SIGSYS || code == SIGKILL)
         && word(OFFSET_TASK_FLAGS.load()) & PF_SIGNALED == 0
         && task.has_seccomp()

@@ -9,7 +9,7 @@ use aya_ebpf::{
     maps::{Array, HashMap, LruHashMap, PerCpuArray, Queue, RingBuf},
 };
 use syscallmon_common::{
-    CGROUP_EVENTS_BYTES, Durations, FIRST_SEEN_BYTES, IndexRow, Loss, MARK_ROWS, MARKS_PER_ROW, POSITIONS_PER_CGROUP,
+    CGROUP_EVENTS_BYTES, Durations, FIRST_SEEN_BYTES, IndexRow, Loss, TASK_STATE_ROWS, TASK_STATES_PER_ROW, POSITIONS_PER_CGROUP,
     RECLAIM_OPS_LEN, REPORTED_LEN, ReclaimOp, Reported, SETTING_UP_LEN, SeriesKey, SettingUp, SlotCache, Start, Supply,
 };
 
@@ -110,7 +110,7 @@ pub static DENIED_OF_SLOT: Array<u64> = Array::with_max_entries(1, BPF_F_MMAPABL
 
 /// Marks of threads by the low, then the high bits of their ids: see [`crate::denied`].
 #[map]
-pub static MARKS: Array<[u8; MARKS_PER_ROW]> = Array::with_max_entries(MARK_ROWS, 0);
+pub static TASK_STATE: Array<[u8; TASK_STATES_PER_ROW]> = Array::with_max_entries(TASK_STATE_ROWS, 0);
 
 /// When each task began the call that it is in, by the task's address: see [`crate::duration`].
 #[map]

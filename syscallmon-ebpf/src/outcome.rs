@@ -64,9 +64,9 @@ fn call_of(task: impl Task, nr: i64) -> (Call, Entry) {
 #[inline(never)]
 fn had_entered<C: Exit, T: Task>(ctx: &C) -> bool {
     let task = T::current();
-    let Some(mark) = denied::left(task) else { return true };
+    let Some(state) = denied::left(task) else { return true };
     let (call, entry) = call_of(task, ctx.nr());
-    if denied::is_refusal(mark, entry, ctx.returned()) {
+    if denied::is_refusal(state, entry, ctx.returned()) {
         // A filter that says so tells the program to do without, as on an old kernel.
         let outcome = if ctx.returned() == -ENOSYS { OUTCOME_DENIED_ENOSYS } else { OUTCOME_DENIED };
         count(&call, outcome);

@@ -1,7 +1,7 @@
 //! How large the kernel's tables are made.
 
 use syscallmon_common::{
-    CGROUP_PATH_MAX, Durations, IndexRow, MARK_ROWS, MARKS_PER_ROW, POSITIONS_PER_CGROUP, REPORTED_LEN, SETTING_UP_LEN,
+    CGROUP_PATH_MAX, Durations, IndexRow, TASK_STATE_ROWS, TASK_STATES_PER_ROW, POSITIONS_PER_CGROUP, REPORTED_LEN, SETTING_UP_LEN,
     SlotCache,
 };
 
@@ -36,7 +36,7 @@ pub(super) struct Sizes {
     pub(super) histograms: u32,
     errors: u32,
     denied: u32,
-    mark_rows: u32,
+    task_state_rows: u32,
     starts: u32,
 }
 
@@ -51,7 +51,7 @@ impl Sizes {
             histograms: of(signals.latency, capacity.histograms) + 1,
             errors: of(signals.errors, capacity.series / ERRORS_PART),
             denied: of(signals.denied, capacity.series / DENIED_PART),
-            mark_rows: if signals.denied || signals.errors { MARK_ROWS } else { 1 },
+            task_state_rows: if signals.denied || signals.errors { TASK_STATE_ROWS } else { 1 },
             starts: of(signals.latency, capacity.timed_calls),
         }
     }
@@ -83,7 +83,7 @@ impl Sizes {
             ("ERRORS", self.errors.max(1)),
             ("DENIED", self.denied.max(1)),
             ("TIMED", self.histograms),
-            ("MARKS", self.mark_rows),
+            ("TASK_STATE", self.task_state_rows),
             ("STARTS", self.starts.max(1)),
             ("HISTOGRAMS", rows(self.histograms, too_many("histograms", self.histograms - 1))?),
             ("HISTOGRAM_KEYS", self.histograms),
@@ -110,6 +110,6 @@ impl Sizes {
         let hashes = u64::from(entries) * HASH_ENTRY;
         // Ring buffers, remainders and the rest.
         let rest = (7 << 18) + 16 * POSITIONS_PER_CGROUP as u64;
-        cpus as u64 * per_cpu + lists + slots + hashes + of(self.mark_rows, MARKS_PER_ROW) + rest
+        cpus as u64 * per_cpu + lists + slots + hashes + of(self.task_state_rows, TASK_STATES_PER_ROW) + rest
     }
 }
