@@ -181,8 +181,8 @@ pub struct SlotCache {
 }
 
 /// Flag of an entry of [`IndexRow::series`]: so far only whoever sets the cgroup's container up made the call. Such calls are counted in
-/// `SETUP_COUNTS`, and the container's own first one is still to come. An entry with it is negative as an `i32`.
-pub const SERIES_OF_SETUP: u32 = 1 << 31;
+/// `CONTAINER_INIT_COUNTS`, and the container's own first one is still to come. An entry with it is negative as an `i32`.
+pub const SERIES_OF_CONTAINER_INIT: u32 = 1 << 31;
 
 /// The series of one cgroup's calls.
 #[repr(C)]
@@ -190,7 +190,7 @@ pub const SERIES_OF_SETUP: u32 = 1 << 31;
 pub struct IndexRow {
     /// Id of the cgroup that has the slot, for itself and for nested ones without a slot; 0 when it is free or being taken back.
     pub owner: u64,
-    /// By position; 0 where there is none yet, and perhaps with [`SERIES_OF_SETUP`].
+    /// By position; 0 where there is none yet, and perhaps with [`SERIES_OF_CONTAINER_INIT`].
     pub series: [u32; POSITIONS_PER_CGROUP],
 }
 
@@ -329,11 +329,11 @@ pub struct Executable {
     pub names: [[u8; EXE_PART_LEN]; EXE_PARTS],
 }
 
-/// A process that a container's runtime puts into its cgroup, until it becomes the container's program: an entry of the map `SETTING_UP`, by the
+/// A process that a container's runtime puts into its cgroup, until it becomes the container's program: an entry of the map `CONTAINER_INIT`, by the
 /// process id.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SettingUp {
+pub struct ContainerInit {
     /// The runtime's mount namespace, by address.
     pub mount_namespace: u64,
     /// The inode of the runtime's executable, by address.
@@ -349,13 +349,13 @@ pub struct SettingUp {
 }
 
 /// How often a process may run a copy of the runtime: runc does it once.
-pub const SETUP_COPIES: u32 = 1;
+pub const MAX_CONTAINER_INIT_COPIES: u32 = 1;
 
 /// For how long a process is taken to set a container up, at most.
-pub const SETUP_NS: u64 = 60_000_000_000;
+pub const CONTAINER_INIT_TIMEOUT_NS: u64 = 60_000_000_000;
 
-/// Entries of `SETTING_UP`, at least.
-pub const SETTING_UP_LEN: u32 = 4096;
+/// Entries of `CONTAINER_INIT`, at least.
+pub const CONTAINER_INIT_LEN: u32 = 4096;
 
 /// Size of the ring buffer `FIRST_SEEN`, in bytes.
 pub const FIRST_SEEN_BYTES: u64 = 1024 * 1024;
@@ -411,7 +411,7 @@ const _: () = {
     assert!(POSITIONS_PER_CGROUP <= POSITION_MASK as usize + 1 && NUMBERS_PER_ABI.is_power_of_two());
     assert!(size_of::<CgroupEvent>() == 32 && align_of::<CgroupEvent>() == 8);
     assert!(size_of::<Reported>() == 16 && align_of::<Reported>() == 8);
-    assert!(size_of::<SettingUp>() == 40 && align_of::<SettingUp>() == 8);
+    assert!(size_of::<ContainerInit>() == 40 && align_of::<ContainerInit>() == 8);
     assert!(size_of::<Executable>() == 8 + EXE_PARTS * EXE_PART_LEN && align_of::<Executable>() == 4);
     assert!(size_of::<FirstSeen>() == 88 + 2 * size_of::<Executable>() && align_of::<FirstSeen>() == 8);
 };

@@ -10,7 +10,7 @@ use aya_ebpf::{
 };
 use syscallmon_common::{
     Abi, FIRST_SEEN_BYTES, FirstSeen, Loss, OUTCOME_DENIED, OUTCOME_DENIED_ENOSYS, OUTCOME_ENTERED,
-    OUTCOME_OTHER_DENIED, OUTCOME_OTHER_ERRORS, Reported, SERIES_OF_SETUP, SeriesKey, Supply,
+    OUTCOME_OTHER_DENIED, OUTCOME_OTHER_ERRORS, Reported, SERIES_OF_CONTAINER_INIT, SeriesKey, Supply,
 };
 
 use crate::{
@@ -19,9 +19,9 @@ use crate::{
     globals::{DENIED_PER_CGROUP, ERRORS_PER_CGROUP},
     maps::{
         DENIED, DENIED_OF_SLOT, DENIED_REMAINDER, ERRORS, ERRORS_OF_SLOT, FIRST_SEEN, FREE_HISTOGRAMS, FREE_SERIES,
-        HISTOGRAM_KEYS, REMAINDER, REPORTED, SERIES_KEYS, SETUP_COUNTS, TIMED,
+        HISTOGRAM_KEYS, REMAINDER, REPORTED, SERIES_KEYS, CONTAINER_INIT_COUNTS, TIMED,
     },
-    origin, setup,
+    container_init, origin,
     slot::holder_of,
     supply::{exhausted, give_back, is_exhausted, take},
 };
@@ -41,16 +41,16 @@ pub struct Call {
 pub fn series(call: &Call, slot: u32, entry: *mut u32) -> Option<u32> {
     // SAFETY: `entry` is in a row of SERIES_INDEX, bounds checked by the caller.
     let known = unsafe { entry.read_volatile() };
-    let is_setup = setup::is_under_way();
-    let series = if known == 0 { new_series_of_call(call, slot)? } else { known & !SERIES_OF_SETUP };
-    let entered = if is_setup { series | SERIES_OF_SETUP } else { series };
+    let is_container_init = container_init::in_runtime_init();
+    let series = if known == 0 { new_series_of_call(call, slot)? } else { known & !SERIES_OF_CONTAINER_INIT };
+    let entered = if is_container_init { series | SERIES_OF_CONTAINER_INIT } else { series };
     // Not back to where it was, if the container's own first call came meanwhile: then it is one of its repeats.
-    if !(is_setup && known != 0) {
+    if !(is_container_init && known != 0) {
         // SAFETY: as above.
         unsafe { entry.write_volatile(entered) };
     }
-    if is_setup {
-        add(&SETUP_COUNTS, series);
+    if is_container_init {
+        add(&CONTAINER_INIT_COUNTS, series);
         return None;
     }
     report(call, OUTCOME_ENTERED, holder_of(slot), false);
@@ -243,7 +243,7 @@ pub fn outcome_without_slot(call: &Call, outcome: u16) {
 fn remainder(call: &Call, reason: Loss, owner: u64) {
     add(&REMAINDER, call.position);
     lost(reason);
-    if !setup::is_under_way() {
+    if !container_init::in_runtime_init() {
         report_once(call, OUTCOME_ENTERED, owner);
     }
 }

@@ -3,7 +3,7 @@
 //! What they share is one idea a file: [`task`] (who calls), [`number`] (what), [`count`] (the hot path), [`slot`] (which slot a cgroup
 //! has), [`counter`] (what is added to), [`allocate`] (the slow path, taken once a series), [`supply`] (the free numbers that it takes),
 //! [`ancestry`] (which cgroup a call is attributed to), [`outcome`] (how calls end), [`denied`] (those that never began), [`duration`] (how
-//! long they take), [`reclaim`] (what comes back), [`io_uring`] (calls that are none), [`setup`] (calls that are the runtime's), [`outside`]
+//! long they take), [`reclaim`] (what comes back), [`io_uring`] (calls that are none), [`container_init`] (calls that are the runtime's), [`outside`]
 //! (who can be one), [`executable`] (what a process runs), [`origin`] (where a caller comes from), [`cgroup`] (births and deaths),
 //! [`globals`] (what user space sets before loading) and [`maps`]. User space loads only the programs that this kernel can run, and only
 //! those that somebody wants; see `syscallmon/src/kernel/`.
@@ -35,7 +35,7 @@ mod outcome;
 mod outside;
 mod preemption;
 mod reclaim;
-mod setup;
+mod container_init;
 mod slot;
 mod supply;
 mod task;
@@ -184,27 +184,27 @@ pub fn task_exit_tp(_: TracePointContext) -> u32 {
     0
 }
 
-/// Notes that a process was put into a cgroup, for [`setup`].
+/// Notes that a process was put into a cgroup, for [`container_init`].
 #[raw_tracepoint(tracepoint = "cgroup_attach_task")]
-pub fn setup_moved(ctx: RawTracePointContext) -> i32 {
+pub fn container_init_moved(ctx: RawTracePointContext) -> i32 {
     // `struct cgroup *dst_cgrp, const char *path, struct task_struct *task, bool threadgroup`
-    setup::moved(ctx.arg(0), ctx.arg(2));
+    container_init::moved(ctx.arg(0), ctx.arg(2));
     0
 }
 
-/// Notes that a process was made, for [`setup`].
+/// Notes that a process was made, for [`container_init`].
 #[raw_tracepoint(tracepoint = "sched_process_fork")]
-pub fn setup_forked(ctx: RawTracePointContext) -> i32 {
+pub fn container_init_forked(ctx: RawTracePointContext) -> i32 {
     // `struct task_struct *parent, struct task_struct *child`
-    setup::forked(ctx.arg(0), ctx.arg(1));
+    container_init::forked(ctx.arg(0), ctx.arg(1));
     0
 }
 
-/// Notes that a process runs another program, for [`setup`].
+/// Notes that a process runs another program, for [`container_init`].
 #[raw_tracepoint(tracepoint = "sched_process_exec")]
-pub fn setup_executed(ctx: RawTracePointContext) -> i32 {
+pub fn container_init_executed(ctx: RawTracePointContext) -> i32 {
     // `struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm`
-    setup::executed(ctx.arg(0));
+    container_init::executed(ctx.arg(0));
     0
 }
 
@@ -248,7 +248,7 @@ pub fn preemption_test(ctx: RawTracePointContext) -> i32 {
 /// Puts back what user space lists; run by it, never attached: so whoever runs it is the daemon.
 #[raw_tracepoint(tracepoint = "sys_enter")]
 pub fn reclaim(_: RawTracePointContext) -> i32 {
-    setup::current_is_daemon();
+    container_init::current_is_daemon();
     reclaim::reclaim();
     0
 }

@@ -10,7 +10,7 @@ use aya_ebpf::{
 };
 use syscallmon_common::{
     CGROUP_EVENTS_BYTES, Durations, FIRST_SEEN_BYTES, IndexRow, Loss, TASK_STATE_ROWS, TASK_STATES_PER_ROW, POSITIONS_PER_CGROUP,
-    RECLAIM_OPS_LEN, REPORTED_LEN, ReclaimOp, Reported, SETTING_UP_LEN, SeriesKey, SettingUp, SlotCache, Start, Supply,
+    RECLAIM_OPS_LEN, REPORTED_LEN, ReclaimOp, Reported, CONTAINER_INIT_LEN, SeriesKey, ContainerInit, SlotCache, Start, Supply,
 };
 
 /// Calls counted, one row for each possible CPU: index = cpu * `SERIES_PER_CPU` + series.
@@ -25,11 +25,11 @@ pub static SERIES_KEYS: Array<SeriesKey> = Array::with_max_entries(1, BPF_F_MMAP
 
 /// Calls of each series that were made to set a container up, over all CPUs (atomic adds).
 #[map]
-pub static SETUP_COUNTS: Array<u64> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+pub static CONTAINER_INIT_COUNTS: Array<u64> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
-/// Processes that set containers up: see [`crate::setup`]. The oldest give way, of those that ended without having become a container's.
+/// Processes that set containers up: see [`crate::container_init`]. The oldest give way, of those that ended without having become a container's.
 #[map]
-pub static SETTING_UP: LruHashMap<u32, SettingUp> = LruHashMap::with_max_entries(SETTING_UP_LEN, 0);
+pub static CONTAINER_INIT: LruHashMap<u32, ContainerInit> = LruHashMap::with_max_entries(CONTAINER_INIT_LEN, 0);
 
 /// The process of the daemon, in the initial pid namespace; 0 until user space has run `reclaim` for the first time.
 #[map]

@@ -32,7 +32,7 @@ const NAME_LEN: usize = 128;
 /// Whether a task may administer the host, and is in a pid namespace that is no container's.
 #[inline(always)]
 pub fn administers_host(task: *const u8) -> bool {
-    is_in_host_pid_namespace(task) && has_host_privileges(task)
+    in_host_pid_namespace(task) && has_host_privileges(task)
 }
 
 /// Whether a task may administer the host's user namespace, from wherever.
@@ -43,7 +43,7 @@ pub fn has_host_privileges(task: *const u8) -> bool {
 
 /// Whether a task is in a pid namespace that is no container's.
 #[inline(always)]
-fn is_in_host_pid_namespace(task: *const u8) -> bool {
+fn in_host_pid_namespace(task: *const u8) -> bool {
     let Some(pid) = field::<*const u8>(task, OFFSET_TASK_THREAD_PID.load()) else { return false };
     match field::<u32>(pid, OFFSET_PID_LEVEL.load()) {
         Some(0) => true,

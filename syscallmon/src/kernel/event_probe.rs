@@ -47,11 +47,11 @@ pub(super) fn cgroup(_: &Options, facts: &Facts) -> Option<Box<dyn Attachment>> 
 
 /// Who sets containers up.
 #[expect(clippy::unnecessary_wraps, reason = "a row of the table of probes")]
-pub(super) fn setup(_: &Options, facts: &Facts) -> Option<Box<dyn Attachment>> {
+pub(super) fn container_init(_: &Options, facts: &Facts) -> Option<Box<dyn Attachment>> {
     let placed = vec![
-        ("setup_moved", "cgroup_attach_task"),
-        ("setup_forked", "sched_process_fork"),
-        ("setup_executed", "sched_process_exec"),
+        ("container_init_moved", "cgroup_attach_task"),
+        ("container_init_forked", "sched_process_fork"),
+        ("container_init_executed", "sched_process_exec"),
     ];
     let known = facts.offsets.as_ref().err().or(facts.processes.as_ref().err());
     let ways = Ways {
@@ -59,7 +59,7 @@ pub(super) fn setup(_: &Options, facts: &Facts) -> Option<Box<dyn Attachment>> {
         classic: Err("the classic tracepoints do not tell".to_owned()),
         category: "cgroup",
     };
-    Some(EventProbe::boxed(Probe::Setup, ways))
+    Some(EventProbe::boxed(Probe::ContainerInit, ways))
 }
 
 /// Births and deaths of threads; `None` when no signal needs them.

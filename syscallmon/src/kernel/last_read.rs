@@ -14,7 +14,7 @@ pub(super) struct ReadSeries {
     /// Its count over all CPUs.
     pub(super) count: u64,
     /// Calls of container runtimes.
-    pub(super) of_setup: u64,
+    pub(super) of_container_init: u64,
 }
 
 impl ReadSeries {

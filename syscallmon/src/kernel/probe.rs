@@ -20,7 +20,7 @@ pub enum Probe {
     Cgroup,
     /// Tells what runtimes call while they set containers up from what the containers call. Without it, such calls look
     /// like the containers' own.
-    Setup,
+    ContainerInit,
     /// Counts operations given to io_uring.
     IoUring,
 }
@@ -104,13 +104,13 @@ pub static PROBES: [ProbeRow; 6] = [
         wanted: event_probe::cgroup,
     },
     ProbeRow {
-        probe: Probe::Setup,
-        name: "setup",
-        check: "probe setup",
+        probe: Probe::ContainerInit,
+        name: "container_init",
+        check: "probe container_init",
         tracepoints: &["cgroup/cgroup_attach_task", "sched/sched_process_fork", "sched/sched_process_exec"],
         without: "what runtimes call to set containers up looks like the containers' own calls",
         turn: Turn::First,
-        wanted: event_probe::setup,
+        wanted: event_probe::container_init,
     },
     ProbeRow {
         probe: Probe::IoUring,

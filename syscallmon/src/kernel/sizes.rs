@@ -1,7 +1,7 @@
 //! How large the kernel's tables are made.
 
 use syscallmon_common::{
-    CGROUP_PATH_MAX, Durations, IndexRow, TASK_STATE_ROWS, TASK_STATES_PER_ROW, POSITIONS_PER_CGROUP, REPORTED_LEN, SETTING_UP_LEN,
+    CGROUP_PATH_MAX, Durations, IndexRow, TASK_STATE_ROWS, TASK_STATES_PER_ROW, POSITIONS_PER_CGROUP, REPORTED_LEN, CONTAINER_INIT_LEN,
     SlotCache,
 };
 
@@ -69,8 +69,8 @@ impl Sizes {
         Ok([
             ("COUNTERS", rows(self.series, too_many("series", self.series - 1))?),
             ("SERIES_KEYS", self.series),
-            ("SETUP_COUNTS", self.series),
-            ("SETTING_UP", lru(SETTING_UP_LEN, cpus)),
+            ("CONTAINER_INIT_COUNTS", self.series),
+            ("CONTAINER_INIT", lru(CONTAINER_INIT_LEN, cpus)),
             ("REPORTED", lru(REPORTED_LEN, cpus)),
             ("ATTRIBUTION_ROOTS", self.roots()),
             ("SERIES_INDEX", self.slots),
@@ -102,10 +102,10 @@ impl Sizes {
         let per_cpu = of(self.series, 8)
             + of(self.histograms, size_of::<Durations>())
             + (size_of::<SlotCache>() + CGROUP_PATH_MAX) as u64;
-        // Keys and free lists of numbers, calls of setups; index rows, counts of errors and ids of slots.
+        // Keys and free lists of numbers, calls of container init; index rows, counts of errors and ids of slots.
         let lists = of(self.series + self.histograms, 8 + 4) + of(self.series, 8);
         let slots = of(self.slots, size_of::<IndexRow>() + 8 + 8 + 8 + 4);
-        let lru = lru(SETTING_UP_LEN, cpus) + lru(REPORTED_LEN, cpus);
+        let lru = lru(CONTAINER_INIT_LEN, cpus) + lru(REPORTED_LEN, cpus);
         let entries = self.slots + self.errors + self.denied + self.histograms + self.starts + self.roots() + lru;
         let hashes = u64::from(entries) * HASH_ENTRY;
         // Ring buffers, remainders and the rest.

@@ -44,7 +44,7 @@ pub(super) struct Tables {
     cpus: usize,
     counters: MappedArray,
     series_keys: MappedArray,
-    setup_counts: MappedArray,
+    container_init_counts: MappedArray,
     series_index: MappedArray,
     slots: MappedArray,
     errors_of_slot: MappedArray,
@@ -66,7 +66,7 @@ pub(super) struct Tables {
 #[derive(Clone, Default)]
 struct Row {
     calls: Vec<(CallId, u64)>,
-    setup: Vec<(CallId, u64)>,
+    container_init: Vec<(CallId, u64)>,
     errors: Vec<(ErrorKey, u64)>,
     denied: Vec<(DeniedKey, u64)>,
     durations: Vec<(CallId, Durations)>,
@@ -94,7 +94,7 @@ impl Tables {
             cpus,
             counters: words("COUNTERS", cpus * series)?,
             series_keys: words("SERIES_KEYS", series)?,
-            setup_counts: words("SETUP_COUNTS", series)?,
+            container_init_counts: words("CONTAINER_INIT_COUNTS", series)?,
             series_index: map("SERIES_INDEX", rows * size_of::<IndexRow>())?,
             slots: words("SLOTS", rows)?,
             errors_of_slot: words("ERRORS_OF_SLOT", rows)?,
@@ -146,8 +146,8 @@ impl Tables {
         let (mut in_use, row) = (0, self.sizes.series as usize);
         for number in 1..row {
             let count = (0..self.cpus).map(|cpu| self.counters.u64(cpu * row + number).load(Relaxed)).sum();
-            let of_setup = self.setup_counts.u64(number).load(Relaxed);
-            let read = ReadSeries { key: self.series_keys.u64(number).load(Relaxed), count, of_setup };
+            let of_container_init = self.container_init_counts.u64(number).load(Relaxed);
+            let read = ReadSeries { key: self.series_keys.u64(number).load(Relaxed), count, of_container_init };
             in_use += u32::from(read.slot() != 0);
             self.last.read_series(number, read);
         }
@@ -156,12 +156,12 @@ impl Tables {
 
     /// Sorts series into the rows of slots in which something has changed.
     fn sort_changed(&self, rows: &mut [Row]) {
-        for (SeriesKey { slot, position, outcome }, ReadSeries { count, of_setup, .. }) in self.last.changed_series() {
+        for (SeriesKey { slot, position, outcome }, ReadSeries { count, of_container_init, .. }) in self.last.changed_series() {
             let (row, call) = (&mut rows[slot as usize], CallId(position));
             match outcome {
                 OUTCOME_ENTERED => {
-                    row.calls.push((call, count + of_setup));
-                    row.setup.push((call, of_setup));
+                    row.calls.push((call, count + of_container_init));
+                    row.container_init.push((call, of_container_init));
                 }
                 OUTCOME_DENIED => row.denied.push((DeniedKey::Of(call), count)),
                 OUTCOME_DENIED_ENOSYS => row.denied.push((DeniedKey::Unsupported(call), count)),
@@ -211,7 +211,7 @@ impl Tables {
     /// it two series, which add up here.
     fn slot_counts(&mut self, slot: u32, row: Row) -> Option<SlotCounts> {
         let known = self.last.slots.get_mut(slot as usize)?;
-        let Row { calls, setup, errors, denied, durations } = row;
+        let Row { calls, container_init, errors, denied, durations } = row;
         let durations: SortedCounts<CallId, Durations> = durations.into_iter().collect();
         let has = |counts: &Arc<Counts>| !known.is_changed && counts.durations == durations;
         if known.owner == 0 {
@@ -221,7 +221,7 @@ impl Tables {
             let old = known.counts.take().filter(|_| !known.is_changed).map(Arc::unwrap_or_clone);
             let new = || Counts {
                 calls: calls.into_iter().collect(),
-                setup: setup.into_iter().collect(),
+                container_init: container_init.into_iter().collect(),
                 errors: errors.into_iter().collect(),
                 denied: denied.into_iter().collect(),
                 durations: SortedCounts::default(),
@@ -239,7 +239,7 @@ impl Tables {
         };
         Counts {
             calls: by_call(&self.remainder),
-            setup: SortedCounts::default(),
+            container_init: SortedCounts::default(),
             errors: [(ErrorKey::Other, losses.errors_full)].into_iter().collect(),
             denied: by_call(&self.denied_remainder).iter().map(|(call, &count)| (DeniedKey::Of(call), count)).collect(),
             durations: SortedCounts::default(),
@@ -346,7 +346,7 @@ impl Tables {
         for cpu in 0..self.cpus {
             self.counters.u64(cpu * row + series).store(0, Relaxed);
         }
-        self.setup_counts.u64(series).store(0, Relaxed);
+        self.container_init_counts.u64(series).store(0, Relaxed);
         if key.outcome == OUTCOME_ENTERED {
             let entry = row_start(key.slot) + ROW_HEAD + usize::from(key.position);
             self.series_index.u32(entry).store(0, Relaxed);

@@ -189,7 +189,7 @@ impl Config {
             baseline_retention: state.baseline_retention(),
             policies: PolicySources {
                 built_in: policy.runtime_default(),
-                mixes_setup: false,
+                mixes_container_init: false,
                 file: policies.as_ref().and(file).map(Path::to_owned),
                 configured: policies.clone().unwrap_or_default(),
                 directory: policy.directory.clone(),

@@ -25,7 +25,7 @@ pub struct Counts {
     pub calls: SortedCounts<CallId>,
     /// How many of these a runtime made to set the container up, or to have a command run in it: no calls of the container's.
     #[serde(default)]
-    pub setup: SortedCounts<CallId>,
+    pub container_init: SortedCounts<CallId>,
     /// How often calls failed.
     pub errors: SortedCounts<ErrorKey>,
     /// How often seccomp refused each call.
@@ -63,7 +63,7 @@ impl Counts {
     pub fn since(&self, before: &Self) -> Self {
         Self {
             calls: self.calls.since(&before.calls),
-            setup: self.setup.since(&before.setup),
+            container_init: self.container_init.since(&before.container_init),
             errors: self.errors.since(&before.errors),
             denied: self.denied.since(&before.denied),
             durations: self.durations.since(&before.durations),
@@ -73,7 +73,7 @@ impl Counts {
     /// Adds others.
     pub fn add(&mut self, other: &Self) {
         self.calls.add(&other.calls);
-        self.setup.add(&other.setup);
+        self.container_init.add(&other.container_init);
         self.errors.add(&other.errors);
         self.denied.add(&other.denied);
         self.durations.add(&other.durations);
@@ -129,13 +129,13 @@ mod tests {
         let of_call = (0..5_u16, 1..9_u64, 0..9_u64, (1..4_u16, 0..3_u64), 0..3_u64, (0..4_usize, 0..3_u64));
         proptest::collection::vec(of_call, 0..8).prop_map(|calls| {
             let mut all = Counts::default();
-            for (call, made, setup, (errno, errors), denied, (bucket, timed)) in calls {
+            for (call, made, container_init, (errno, errors), denied, (bucket, timed)) in calls {
                 let call = CallId(call);
                 let mut durations = Durations { sum_ns: 500 * timed, ..Durations::default() };
                 durations.buckets[bucket] = timed;
                 all.add(&Counts {
                     calls: [(call, made)].into_iter().collect(),
-                    setup: [(call, setup.min(made))].into_iter().collect(),
+                    container_init: [(call, container_init.min(made))].into_iter().collect(),
                     errors: [(ErrorKey::Of(call, Errno::new(errno)), errors)].into_iter().collect(),
                     denied: [(DeniedKey::Of(call), denied)].into_iter().collect(),
                     durations: [(call, durations)].into_iter().collect(),

@@ -27,6 +27,6 @@ mod policies;
 mod privileges;
 mod prometheus;
 mod recording;
-mod setup;
+mod container_init;
 mod transient;
 mod web;

@@ -19,7 +19,7 @@ use aya_ebpf::{
     bindings::BPF_ANY,
     helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns},
 };
-use syscallmon_common::{SETUP_COPIES, SETUP_NS, SettingUp};
+use syscallmon_common::{MAX_CONTAINER_INIT_COPIES, CONTAINER_INIT_TIMEOUT_NS, ContainerInit};
 
 use crate::{
     executable::{self, Identity},
@@ -27,14 +27,14 @@ use crate::{
         COUNTS_CGROUP2, OFFSET_CSS_SET_DFL_CGRP, OFFSET_NSPROXY_MNT_NS, OFFSET_TASK_CGROUPS, OFFSET_TASK_NSPROXY,
         OFFSET_TASK_REAL_PARENT, OFFSET_TASK_TGID,
     },
-    maps::{DAEMON, SETTING_UP},
+    maps::{DAEMON, CONTAINER_INIT},
     outside::{administers_host, administers_root_s, is_outside},
     task::{Plain, Task, field},
 };
 
 /// Whether the current process sets a container up, or is the daemon.
 #[inline(always)]
-pub fn is_under_way() -> bool {
+pub fn in_runtime_init() -> bool {
     let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
     DAEMON.get(0) == Some(&tgid) || marked(tgid).is_some()
 }
@@ -47,9 +47,9 @@ pub fn current_is_daemon() {
 
 /// The entry of a process that sets a container up now.
 #[inline(always)]
-fn marked(tgid: u32) -> Option<SettingUp> {
+fn marked(tgid: u32) -> Option<ContainerInit> {
     // SAFETY: a copy of the value; whoever changes it meanwhile writes another process', as the table is full.
-    let entry = unsafe { SETTING_UP.get(tgid) }.copied()?;
+    let entry = unsafe { CONTAINER_INIT.get(tgid) }.copied()?;
     // SAFETY: the helper takes nothing.
     (entry.until_ns > unsafe { bpf_ktime_get_ns() }).then_some(entry)
 }
@@ -60,7 +60,7 @@ pub fn moved(cgroup: *const u8, task: *const u8) {
     let Some(tgid) = field::<u32>(task, OFFSET_TASK_TGID.load()) else { return };
     // Once only, however often it is moved: the time that a process has is not renewed.
     // SAFETY: only whether it is there.
-    let is_known = unsafe { SETTING_UP.get(tgid) }.is_some();
+    let is_known = unsafe { CONTAINER_INIT.get(tgid) }.is_some();
     if is_known || (bpf_get_current_pid_tgid() >> 32) as u32 == tgid || !administers_root_s(task) {
         return;
     }
@@ -85,8 +85,8 @@ pub fn forked(parent: *const u8, child: *const u8) {
         return;
     }
     // SAFETY: a copy of the value, as above.
-    if let Some(entry) = unsafe { SETTING_UP.get(old) }.copied() {
-        let _ = SETTING_UP.insert(new, entry, BPF_ANY.into());
+    if let Some(entry) = unsafe { CONTAINER_INIT.get(old) }.copied() {
+        let _ = CONTAINER_INIT.insert(new, entry, BPF_ANY.into());
         return;
     }
     let css_set = |task| field::<*const u8>(task, OFFSET_TASK_CGROUPS.load());
@@ -101,8 +101,8 @@ pub fn forked(parent: *const u8, child: *const u8) {
     }
     // The id may have been another's, which was killed.
     // SAFETY: only whether it is there.
-    if unsafe { SETTING_UP.get(new) }.is_some() {
-        let _ = SETTING_UP.remove(new);
+    if unsafe { CONTAINER_INIT.get(new) }.is_some() {
+        let _ = CONTAINER_INIT.remove(new);
     }
 }
 
@@ -112,19 +112,19 @@ pub fn forked(parent: *const u8, child: *const u8) {
 pub fn executed(task: *const u8) {
     let Some(tgid) = field::<u32>(task, OFFSET_TASK_TGID.load()) else { return };
     // SAFETY: a copy of the value, as above.
-    let Some(entry) = unsafe { SETTING_UP.get(tgid) }.copied() else { return };
+    let Some(entry) = unsafe { CONTAINER_INIT.get(tgid) }.copied() else { return };
     if is_own_copy(task, &entry) {
-        let entry = SettingUp { copies_left: entry.copies_left - 1, ..entry };
-        let _ = SETTING_UP.insert(tgid, entry, BPF_ANY.into());
+        let entry = ContainerInit { copies_left: entry.copies_left - 1, ..entry };
+        let _ = CONTAINER_INIT.insert(tgid, entry, BPF_ANY.into());
     } else if !is_hook(task, &entry) {
-        let _ = SETTING_UP.remove(tgid);
+        let _ = CONTAINER_INIT.remove(tgid);
     }
 }
 
 /// Whether what a process runs is the runtime once more. It is so only while the process is still in the runtime's mount namespace: a container's own
 /// can lead to the same file (`/proc/self/exe`).
 #[inline(always)]
-fn is_own_copy(task: *const u8, entry: &SettingUp) -> bool {
+fn is_own_copy(task: *const u8, entry: &ContainerInit) -> bool {
     let original = Identity { inode: entry.exe_inode, len: entry.exe_len };
     entry.copies_left > 0
         && mount_namespace(task) == Some(entry.mount_namespace)
@@ -134,7 +134,7 @@ fn is_own_copy(task: *const u8, entry: &SettingUp) -> bool {
 /// Whether who runs the program is the child of somebody who sets the container up, in the same cgroups and in the container's mount namespace: the
 /// container's own program is the child of a runtime outside.
 #[inline(always)]
-fn is_hook(task: *const u8, entry: &SettingUp) -> bool {
+fn is_hook(task: *const u8, entry: &ContainerInit) -> bool {
     let Some(parent) = field::<*const u8>(task, OFFSET_TASK_REAL_PARENT.load()) else { return false };
     let css_set = |task| field::<u64>(task, OFFSET_TASK_CGROUPS.load());
     css_set(parent) == css_set(task)
@@ -159,10 +159,10 @@ fn begins(tgid: u32, runtime: *const u8) {
     let Some(mount_namespace) = mount_namespace(runtime) else { return };
     let Some(Identity { inode, len }) = executable::of(runtime).and_then(executable::identity) else { return };
     // SAFETY: the helper takes nothing.
-    let until_ns = unsafe { bpf_ktime_get_ns() } + SETUP_NS;
+    let until_ns = unsafe { bpf_ktime_get_ns() } + CONTAINER_INIT_TIMEOUT_NS;
     let entry =
-        SettingUp { mount_namespace, exe_inode: inode, exe_len: len, until_ns, copies_left: SETUP_COPIES, padding: 0 };
-    let _ = SETTING_UP.insert(tgid, entry, BPF_ANY.into());
+        ContainerInit { mount_namespace, exe_inode: inode, exe_len: len, until_ns, copies_left: MAX_CONTAINER_INIT_COPIES, padding: 0 };
+    let _ = CONTAINER_INIT.insert(tgid, entry, BPF_ANY.into());
 }
 
 #[inline(always)]

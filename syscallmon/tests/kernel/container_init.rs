@@ -67,7 +67,7 @@ fn what_a_runtime_calls_before_the_program_begins_is_counted_and_not_the_program
     let daemon = Daemon::start(&[ONLY_TESTS]);
     let program = KnownCalls::binary();
     for (way, copy) in WAYS {
-        let cgroup = TestCgroup::new("setup");
+        let cgroup = TestCgroup::new("init");
         run_by_runtime(way, cgroup.path(), copy, &program.display().to_string());
         let first = first_calls(&daemon, &cgroup.label());
         assert!(first.iter().all(|call| call.comm == "known_calls"), "{way} {copy}: {first:?}");
