@@ -12,7 +12,7 @@ use crate::{
         OFFSET_CSS_SET_CSS, OFFSET_CSS_SET_DFL_CGRP, OFFSET_TASK_CGROUPS,
     },
     maps::ATTRIBUTION_ROOTS,
-    task::{Plain, Task, cgroup_node_id, field},
+    task::{ProbeReadTask, Task, cgroup_node_id, field},
 };
 
 /// The cgroup that calls of the current task's cgroup are attributed to: an attribution root, or the cgroup itself. A global function: the
@@ -75,7 +75,7 @@ fn ancestor(cgroup: *const u8, level: u32) -> Option<u64> {
 /// The current task's cgroup, in the v1 hierarchy or in cgroup2's.
 #[inline(always)]
 fn own_cgroup(is_v1: bool) -> Option<*const u8> {
-    let css_set: *const u8 = field(Plain::current().address() as *const u8, OFFSET_TASK_CGROUPS.load())?;
+    let css_set: *const u8 = field(ProbeReadTask::current().address() as *const u8, OFFSET_TASK_CGROUPS.load())?;
     if !is_v1 {
         return field(css_set, OFFSET_CSS_SET_DFL_CGRP.load());
     }

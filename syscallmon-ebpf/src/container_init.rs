@@ -29,7 +29,7 @@ use crate::{
     },
     maps::{DAEMON, CONTAINER_INIT},
     outside::{administers_host, administers_root_s, is_outside},
-    task::{Plain, Task, field},
+    task::{ProbeReadTask, Task, field},
 };
 
 /// Whether the current process sets a container up, or is the daemon.
@@ -64,7 +64,7 @@ pub fn moved(cgroup: *const u8, task: *const u8) {
     if is_known || (bpf_get_current_pid_tgid() >> 32) as u32 == tgid || !administers_root_s(task) {
         return;
     }
-    let mover = Plain::current().address() as *const u8;
+    let mover = ProbeReadTask::current().address() as *const u8;
     // systemd moves what the runtime has made.
     let (is_mover_s, parent) = (runs_copy_of(task, mover), field(task, OFFSET_TASK_REAL_PARENT.load()));
     let runtime = if is_mover_s { mover } else { parent.unwrap_or(mover) };

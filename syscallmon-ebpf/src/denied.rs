@@ -18,7 +18,7 @@ use crate::{
     },
     maps::TASK_STATE,
     number::Entry,
-    task::{Plain, Task, field, has_seccomp},
+    task::{ProbeReadTask, Task, field, has_seccomp},
 };
 
 /// Nothing is known of the thread.
@@ -115,13 +115,13 @@ pub fn forked(child: *const u8) {
 /// The same, where only the child's id is known.
 #[inline(always)]
 pub fn forked_id(pid: u32) {
-    set_state(pid, if Plain::current().has_seccomp() { NEW } else { UNKNOWN });
+    set_state(pid, if ProbeReadTask::current().has_seccomp() { NEW } else { UNKNOWN });
 }
 
 /// Notes that the current thread ends; whether seccomp ended it in the middle of a call that it refused.
 #[inline(always)]
 pub fn ended() -> bool {
-    let task = Plain::current();
+    let task = ProbeReadTask::current();
     let before = set_state(task.pid(), UNKNOWN);
     let word = |offset| field::<u32>(task.address() as *const u8, offset).unwrap_or(0);
     // A program's own exit code is in the second byte, and whom a signal ends has the flag.
@@ -146,7 +146,7 @@ fn registers() -> Option<*const u8> {
         return Some(unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) } as *const u8);
     }
     // They are the last on the task's stack.
-    let stack: u64 = field(Plain::current().address() as *const u8, OFFSET_TASK_STACK.load())?;
+    let stack: u64 = field(ProbeReadTask::current().address() as *const u8, OFFSET_TASK_STACK.load())?;
     Some((stack + OFFSET_STACK_REGS.load()) as *const u8)
 }
 
@@ -167,7 +167,7 @@ pub fn is_rolled_back(task: impl Task) -> bool {
 /// Whether the signal of a refused call waits for the current task.
 #[inline(always)]
 fn sigsys_waits() -> bool {
-    let pending: Option<u64> = field(Plain::current().address() as *const u8, OFFSET_TASK_PENDING.load());
+    let pending: Option<u64> = field(ProbeReadTask::current().address() as *const u8, OFFSET_TASK_PENDING.load());
     pending.is_some_and(|signals| signals & 1 << (SIGSYS - 1) != 0)
 }
 
@@ -178,7 +178,7 @@ fn has_supervisor() -> bool {
         return false;
     }
     let mut filter: u64 =
-        field(Plain::current().address() as *const u8, OFFSET_TASK_SECCOMP_FILTER.load()).unwrap_or(0);
+        field(ProbeReadTask::current().address() as *const u8, OFFSET_TASK_SECCOMP_FILTER.load()).unwrap_or(0);
     for _ in 0..MOST_FILTERS {
         if filter == 0 {
             return false;

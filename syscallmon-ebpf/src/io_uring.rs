@@ -9,7 +9,7 @@ use syscallmon_common::UNKNOWN_OFFSET;
 
 use crate::{
     globals::{IO_URING_OPCODE_ARGUMENT, OFFSET_EVENT_OPCODE, OFFSET_IO_KIOCB_OPCODE, OFFSET_RING_SQO_TASK},
-    task::{Plain, Task, cgroup_of, field},
+    task::{ProbeReadTask, Task, cgroup_of, field},
 };
 
 /// An operation, and the cgroup that it is for.
@@ -28,14 +28,14 @@ impl Operation {
             1 => ctx.arg::<u64>(1) as u8,
             _ => ctx.arg::<u64>(2) as u8,
         };
-        Some(Self { cgroup_id: kernel_thread_s_owner(ctx).unwrap_or_else(|| Plain::current().cgroup_id()), opcode })
+        Some(Self { cgroup_id: kernel_thread_s_owner(ctx).unwrap_or_else(|| ProbeReadTask::current().cgroup_id()), opcode })
     }
 
     /// From a classic tracepoint's record.
     #[inline(always)]
     pub fn of_record(record: *const u8) -> Option<Self> {
         let opcode = field(record, OFFSET_EVENT_OPCODE.load())?;
-        Some(Self { cgroup_id: Plain::current().cgroup_id(), opcode })
+        Some(Self { cgroup_id: ProbeReadTask::current().cgroup_id(), opcode })
     }
 }
 

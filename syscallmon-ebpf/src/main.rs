@@ -51,20 +51,20 @@ use crate::{
     globals::{COUNTS_DENIED, HAS_TASK_BTF, OFFSET_EVENT_CHILD, OFFSET_REGS_NR, TIMES_CALLS},
     io_uring::Operation,
     outcome::Exit,
-    task::{Plain, Task, Typed, field, typed},
+    task::{ProbeReadTask, Task, BtfTask, field, typed},
 };
 
 /// Counts a call; the cheapest. Needs `bpf_get_current_task_btf` (Linux 5.11).
 #[btf_tracepoint(function = "sys_enter")]
 pub fn sys_enter_btf(ctx: BtfTracePointContext) -> i32 {
-    count::call(Typed::current(), ctx.arg(1));
+    count::call(BtfTask::current(), ctx.arg(1));
     0
 }
 
 /// Counts a call. Runs from Linux 4.18 on, with or without BTF.
 #[raw_tracepoint(tracepoint = "sys_enter")]
 pub fn sys_enter_raw(ctx: RawTracePointContext) -> i32 {
-    count::call(Plain::current(), ctx.arg(1));
+    count::call(ProbeReadTask::current(), ctx.arg(1));
     0
 }
 
@@ -75,9 +75,9 @@ pub fn sys_enter_tp(ctx: TracePointContext) -> u32 {
     // The first field after the common ones, in every kernel (`events/raw_syscalls/sys_enter/format`: `long id`, offset 8).
     let nr = word_of(&ctx, 8);
     if HAS_TASK_BTF.load() != 0 {
-        count::call(Typed::current(), nr);
+        count::call(BtfTask::current(), nr);
     } else {
-        count::call(Plain::current(), nr);
+        count::call(ProbeReadTask::current(), nr);
     }
     0
 }
@@ -131,14 +131,14 @@ impl Exit for TracePointContext {
 /// Counts how a call ends; implemented as `sys_enter` is.
 #[btf_tracepoint(function = "sys_exit")]
 pub fn sys_exit_btf(ctx: BtfTracePointContext) -> i32 {
-    outcome::call::<_, Typed>(&ctx);
+    outcome::call::<_, BtfTask>(&ctx);
     0
 }
 
 /// Counts how a call ends. Needs BTF, for the number.
 #[raw_tracepoint(tracepoint = "sys_exit")]
 pub fn sys_exit_raw(ctx: RawTracePointContext) -> i32 {
-    outcome::call::<_, Plain>(&ctx);
+    outcome::call::<_, ProbeReadTask>(&ctx);
     0
 }
 
@@ -146,9 +146,9 @@ pub fn sys_exit_raw(ctx: RawTracePointContext) -> i32 {
 #[tracepoint]
 pub fn sys_exit_tp(ctx: TracePointContext) -> u32 {
     if HAS_TASK_BTF.load() != 0 {
-        outcome::call::<_, Typed>(&ctx);
+        outcome::call::<_, BtfTask>(&ctx);
     } else {
-        outcome::call::<_, Plain>(&ctx);
+        outcome::call::<_, ProbeReadTask>(&ctx);
     }
     0
 }
@@ -211,10 +211,10 @@ pub fn container_init_executed(ctx: RawTracePointContext) -> i32 {
 #[inline(always)]
 fn ended() {
     if TIMES_CALLS.load() != 0 {
-        duration::forget(Plain::current());
+        duration::forget(ProbeReadTask::current());
     }
     if COUNTS_DENIED.load() != 0 && denied::ended() {
-        outcome::killed(Plain::current(), denied::current_nr());
+        outcome::killed(ProbeReadTask::current(), denied::current_nr());
     }
 }
 

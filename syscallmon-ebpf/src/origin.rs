@@ -10,7 +10,7 @@ use crate::{
         OFFSET_TASK_REAL_PARENT, OFFSET_TASK_TGID, OFFSET_TASK_THREAD_PID, OFFSET_UPID_NR, OFFSET_UPID_NS,
         PID_NAMESPACE, SIZE_UPID,
     },
-    task::{Plain, Task, field},
+    task::{ProbeReadTask, Task, field},
 };
 
 /// Levels of pid namespaces that are looked at: the kernel has 32, hosts two or three.
@@ -32,7 +32,7 @@ pub unsafe fn write(record: *mut FirstSeen) {
     if OFFSET_TASK_MM.load() == UNKNOWN_OFFSET {
         return;
     }
-    let task = Plain::current().address() as *const u8;
+    let task = ProbeReadTask::current().address() as *const u8;
     if let Some(tid) = id(task) {
         record.pid = tid;
         record.tgid = process_id(task).unwrap_or(record.tgid);

@@ -1,7 +1,7 @@
 //! Who calls: fields of the current task, above all its cgroup and whether it is in a 32-bit call.
 //!
-//! Two ways to read them. [`Typed`] follows BTF-typed pointers, which costs as little as C does in the kernel, and needs
-//! `bpf_get_current_task_btf` (Linux 5.11). [`Plain`] runs everywhere, and without offsets (no BTF) still knows
+//! Two ways to read them. [`BtfTask`] follows BTF-typed pointers, which costs as little as C does in the kernel, and needs
+//! `bpf_get_current_task_btf` (Linux 5.11). [`ProbeReadTask`] runs everywhere, and without offsets (no BTF) still knows
 //! the cgroup2 cgroup. Branches on globals are decided by the verifier: what is not chosen is not in the kernel.
 
 use aya_ebpf::helpers::{
@@ -36,13 +36,13 @@ pub trait Task: Copy {
 
 /// The current task, as BTF knows it.
 #[derive(Clone, Copy)]
-pub struct Typed(*const u8);
+pub struct BtfTask(*const u8);
 
 /// The current task, as a number.
 #[derive(Clone, Copy)]
-pub struct Plain(*const u8);
+pub struct ProbeReadTask(*const u8);
 
-impl Task for Typed {
+impl Task for BtfTask {
     #[inline(always)]
     fn current() -> Self {
         // SAFETY: the helper takes nothing, and returns a task that lives as long as the program runs.
@@ -87,7 +87,7 @@ impl Task for Typed {
     }
 }
 
-impl Task for Plain {
+impl Task for ProbeReadTask {
     #[inline(always)]
     fn current() -> Self {
         // SAFETY: the helper takes nothing.
