@@ -24,8 +24,8 @@ use crate::{
 
 /// The daemon's object, relative to the root.
 pub const OBJECT: &str = "syscallmon/bpf/syscallmon.bpf.o";
-/// The object of the benchmark's yardsticks, relative to the root.
-pub const YARDSTICK_OBJECT: &str = "xtask/bpf/yardstick.bpf.o";
+/// The object of the benchmark's baselines, relative to the root.
+pub const BENCH_BASELINE_OBJECT: &str = "xtask/bpf/bench_baseline.bpf.o";
 
 const TARGET: &str = "bpfel-unknown-none";
 const PROFILE: &str = "ebpf";
@@ -155,7 +155,7 @@ fn build(root: &Path, toolchain: &Toolchain) -> Result<Objects> {
     )?;
     let dir = place.target_dir.join(TARGET).join(PROFILE);
     let finished = |name: &str| finish(&place, toolchain, &dir.join(name));
-    Ok([(OBJECT, finished("syscallmon")?), (YARDSTICK_OBJECT, finished("yardstick")?)])
+    Ok([(OBJECT, finished("syscallmon")?), (BENCH_BASELINE_OBJECT, finished("bench_baseline")?)])
 }
 
 /// The build, with all that a user's environment could change set or taken away.
