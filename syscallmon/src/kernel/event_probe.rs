@@ -9,7 +9,7 @@ use aya::{
 use super::{
     Error, Options, Probe, ProbeStatus,
     attachments::{Attachment, Host},
-    explain::one_line,
+    error_report::one_line,
     facts::Facts,
     preemption::PREEMPTED,
     program,

@@ -11,7 +11,7 @@ use aya::{
 use super::{
     Error, Options,
     btf::{BtfError, KernelBtf},
-    explain::privileges,
+    error_report::privileges,
     io_uring::IoUring,
     offsets::{Offsets, ProcessOffsets, RegisterOffsets, SeccompOffsets, css_of_controller},
     sleepable,

@@ -7,7 +7,7 @@ use aya::{
 
 use super::{
     Error,
-    explain::{one_line, privileges},
+    error_report::{one_line, privileges},
     facts::Facts,
     program, tracefs,
 };

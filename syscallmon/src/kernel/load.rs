@@ -13,7 +13,7 @@ use aya_log::EbpfLogger;
 
 use super::{
     Capacity, Error, Events, Kernel, Options, POSSIBLE_CPUS, Probe, ProbeStatus, attachments::Attachments,
-    explain::privileges, facts::Facts, fdinfo, globals::Globals, log::KernelLog, probe::Turn, program, reclaim,
+    error_report::privileges, facts::Facts, fdinfo, globals::Globals, log::KernelLog, probe::Turn, program, reclaim,
     sizes::Sizes, tables::Tables,
 };
 

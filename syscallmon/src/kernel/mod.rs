@@ -7,7 +7,7 @@ mod attachments;
 mod btf;
 mod event_probe;
 mod events;
-mod explain;
+mod error_report;
 mod facts;
 mod fdinfo;
 mod globals;

@@ -5,7 +5,7 @@ use aya::Ebpf;
 use super::{
     Error, Options, Probe, ProbeStatus,
     attachments::{Attachment, Host},
-    explain::one_line,
+    error_report::one_line,
     facts::Facts,
     implementation::{
         End,

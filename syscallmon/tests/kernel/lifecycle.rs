@@ -82,7 +82,7 @@ fn sighup_reloads_and_a_bad_file_keeps_the_old_configuration() {
 
     fs::write(file.path(), "log:\n  levle: info\n").unwrap();
     daemon.signal(libc::SIGHUP);
-    let line = wait_for("a complaint", std::time::Duration::from_secs(5), || daemon.log_line("not in force"));
+    let line = wait_for("a warning", std::time::Duration::from_secs(5), || daemon.log_line("not in force"));
     assert!(line.contains("levle") && line.contains("line 2"), "{line}");
     assert_eq!(reloaded(&daemon), Some(0));
 

@@ -28,7 +28,7 @@ pub(super) fn one_line(error: &(dyn StdError + 'static)) -> String {
     while let Some(error) = cause {
         if let Some(ProgramError::LoadError { io_error, verifier_log }) = error.downcast_ref() {
             let log = verifier_log.to_string();
-            return format!("{text}the kernel refused it ({io_error}): {}", complaint(&log));
+            return format!("{text}the kernel refused it ({io_error}): {}", verifier_message(&log));
         }
         let own = error.to_string();
         text.push_str(own.lines().next().unwrap_or_default());
@@ -40,11 +40,11 @@ pub(super) fn one_line(error: &(dyn StdError + 'static)) -> String {
     text
 }
 
-/// What the verifier writes after its complaint.
+/// What the verifier writes after its message.
 const STATISTICS: [&str; 4] = ["processed ", "verification time ", "stack depth ", "insns processed"];
 
 /// The last line of a verifier's log that is no statistics.
-fn complaint(log: &str) -> &str {
+fn verifier_message(log: &str) -> &str {
     let is_telling = |line: &&str| !line.is_empty() && !STATISTICS.iter().any(|start| line.starts_with(start));
     log.lines().map(str::trim).rev().find(is_telling).unwrap_or("no verifier log")
 }
@@ -54,11 +54,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_complaint_is_found_among_statistics() {
+    fn the_verifier_message_is_found_among_statistics() {
         let log = "0: R1=ctx\n5: (85) call unknown#158\nunknown func bpf_get_current_task_btf#158\n\
             verification time 34 usec\nstack depth 0+0+0+0\nprocessed 2 insns (limit 1000000) max_states_per_insn 0\n\n";
-        assert_eq!(complaint(log), "unknown func bpf_get_current_task_btf#158");
-        assert_eq!(complaint("processed 0 insns\n"), "no verifier log");
+        assert_eq!(verifier_message(log), "unknown func bpf_get_current_task_btf#158");
+        assert_eq!(verifier_message("processed 0 insns\n"), "no verifier log");
     }
 
     #[test]
