@@ -10,7 +10,7 @@
 mod globals;
 mod loss;
 
-pub use self::loss::Loss;
+pub use self::loss::LossReason;
 #[cfg(feature = "bytes")]
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 

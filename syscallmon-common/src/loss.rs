@@ -6,7 +6,7 @@
 /// `name` is the value of the label `reason` and the key in JSON; `help` is what METRICS.md and the landing page say,
 /// and ends what `12 ...` begins.
 ///
-/// - `tables`: the kernel side, in the map `LOST`, by [`Loss`].
+/// - `tables`: the kernel side, in the map `LOST`, by [`LossReason`].
 /// - `programs`: the kernel, of programs that it skipped since they would have met themselves on their CPU. It does not
 ///   tell before Linux 5.12.
 /// - `model`: user space, of the totals of workloads.
@@ -38,7 +38,7 @@ macro_rules! loss_reasons {
     };
 }
 
-/// Declares [`Loss`].
+/// Declares [`LossReason`].
 macro_rules! declare {
     (
         tables { $($variant:ident $name:ident $help:literal;)* }
@@ -48,11 +48,11 @@ macro_rules! declare {
         /// A reason that the kernel side counts: an index of the map `LOST`.
         #[repr(u32)]
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum Loss {
+        pub enum LossReason {
             $(#[doc = $help] $variant,)*
         }
 
-        impl Loss {
+        impl LossReason {
             /// All of them, in the order of their discriminants.
             pub const ALL: &[Self] = &[$(Self::$variant),*];
             /// Number of reasons.

@@ -9,7 +9,7 @@ use aya_ebpf::{
     maps::{Array, HashMap},
 };
 use syscallmon_common::{
-    Abi, FIRST_SEEN_BYTES, FirstSeen, Loss, OUTCOME_DENIED, OUTCOME_DENIED_ENOSYS, OUTCOME_ENTERED,
+    Abi, FIRST_SEEN_BYTES, FirstSeen, LossReason, OUTCOME_DENIED, OUTCOME_DENIED_ENOSYS, OUTCOME_ENTERED,
     OUTCOME_OTHER_DENIED, OUTCOME_OTHER_ERRORS, Reported, SERIES_OF_CONTAINER_INIT, SeriesKey, Supply,
 };
 
@@ -62,7 +62,7 @@ pub fn series(call: &Call, slot: u32, entry: *mut u32) -> Option<u32> {
 fn new_series_of_call(call: &Call, slot: u32) -> Option<u32> {
     let Some(series) = take(&FREE_SERIES, Supply::Series) else {
         exhausted(Supply::Series);
-        remainder(call, Loss::SeriesFull, holder_of(slot));
+        remainder(call, LossReason::SeriesFull, holder_of(slot));
         return None;
     };
     let key = SERIES_KEYS.get_ptr_mut(series)?;
@@ -75,7 +75,7 @@ fn new_series_of_call(call: &Call, slot: u32) -> Option<u32> {
 #[cold]
 #[inline(never)]
 pub fn without_slot(call: &Call) {
-    remainder(call, Loss::CgroupsFull, ancestry::attributed_to(call.cgroup_id));
+    remainder(call, LossReason::CgroupsFull, ancestry::attributed_to(call.cgroup_id));
 }
 
 /// A new series for an error, entered in the hash table; one for all others when the cgroup has too many. `None`: it was counted
@@ -221,11 +221,11 @@ pub fn known(table: &HashMap<u64, u32>, key: SeriesKey) -> Option<u32> {
 #[inline(always)]
 pub fn outcome_lost(call: &Call, outcome: u16, owner: u64) {
     if !matches!(outcome, OUTCOME_DENIED | OUTCOME_DENIED_ENOSYS) {
-        lost(Loss::ErrorsFull);
+        lost(LossReason::ErrorsFull);
         return;
     }
     add(&DENIED_REMAINDER, call.position);
-    lost(Loss::DeniedFull);
+    lost(LossReason::DeniedFull);
     if outcome == OUTCOME_DENIED {
         report_once(call, OUTCOME_DENIED, owner);
     }
@@ -240,7 +240,7 @@ pub fn outcome_without_slot(call: &Call, outcome: u16) {
 
 /// Counts a call that has no series. It is reported all the same, once: whoever fills the tables hides nothing.
 #[inline(always)]
-fn remainder(call: &Call, reason: Loss, owner: u64) {
+fn remainder(call: &Call, reason: LossReason, owner: u64) {
     add(&REMAINDER, call.position);
     lost(reason);
     if !container_init::in_runtime_init() {
@@ -260,7 +260,7 @@ fn report_once(call: &Call, outcome: u16, owner: u64) {
         return;
     }
     if FIRST_SEEN.query(BPF_RB_AVAIL_DATA.into()) > FIRST_SEEN_BYTES / 2 {
-        lost(Loss::FirstSeenEvents);
+        lost(LossReason::FirstSeenEvents);
         return;
     }
     if REPORTED.insert(key, 1, BPF_NOEXIST.into()).is_ok() {
@@ -281,7 +281,7 @@ fn report(call: &Call, outcome: u16, owner: u64, uncounted: bool) {
 #[unsafe(no_mangle)]
 extern "C" fn report_first_call(nr: i64, abi: u32, owner: u64, denied: u32, uncounted: u32) -> u32 {
     let Some(mut event) = FIRST_SEEN.reserve::<FirstSeen>(0) else {
-        lost(Loss::FirstSeenEvents);
+        lost(LossReason::FirstSeenEvents);
         return 0;
     };
     let record = event.as_mut_ptr();

@@ -7,7 +7,7 @@ use aya_ebpf::{
     maps::PerCpuArray,
 };
 use syscallmon_common::{
-    CGROUP_BORN, CGROUP_BORN_UNPRIVILEGED, CGROUP_DIED, CGROUP_EVENTS_BYTES, CGROUP_PATH_MAX, CgroupEvent, Loss,
+    CGROUP_BORN, CGROUP_BORN_UNPRIVILEGED, CGROUP_DIED, CGROUP_EVENTS_BYTES, CGROUP_PATH_MAX, CgroupEvent, LossReason,
     UNKNOWN_OFFSET, V1_CGROUP,
 };
 
@@ -96,7 +96,7 @@ fn is_unprivileged() -> bool {
 fn has_room(unprivileged: bool) -> bool {
     let has_room = !unprivileged || CGROUP_EVENTS.query(BPF_RB_AVAIL_DATA.into()) <= CGROUP_EVENTS_BYTES / 2;
     if !has_room {
-        lost(Loss::CgroupEvents);
+        lost(LossReason::CgroupEvents);
     }
     has_room
 }
@@ -124,7 +124,7 @@ pub fn born(cgroup: Option<Subject>) {
     // SAFETY: `len` is at most the size of `Birth`, which this slice does not outlive.
     let bytes = unsafe { core::slice::from_raw_parts(core::ptr::from_ref(birth).cast::<u8>(), len) };
     if CGROUP_EVENTS.output::<[u8]>(bytes, 0).is_err() {
-        lost(Loss::CgroupEvents);
+        lost(LossReason::CgroupEvents);
     }
 }
 
@@ -137,7 +137,7 @@ pub fn died(cgroup: Option<Subject>) {
     }
     let event = event(CGROUP_DIED, cgroup_id, 0);
     if CGROUP_EVENTS.output::<CgroupEvent>(&event, 0).is_err() {
-        lost(Loss::CgroupEvents);
+        lost(LossReason::CgroupEvents);
     }
 }
 

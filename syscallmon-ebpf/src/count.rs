@@ -3,7 +3,7 @@
 //! No atomic and no hash lookup, and three map lookups that the verifier inlines: two of them in [`crate::slot`] and
 //! [`crate::counter`]. Whatever is missing is made by [`crate::allocate`], once.
 
-use syscallmon_common::{Loss, POSITIONS_PER_CGROUP};
+use syscallmon_common::{LossReason, POSITIONS_PER_CGROUP};
 
 use crate::{
     allocate::{self, Call},
@@ -45,7 +45,7 @@ fn count(cgroup_id: u64, position: u32, call: impl Fn() -> Call) -> u32 {
         return 0;
     };
     if position as usize >= POSITIONS_PER_CGROUP {
-        lost(Loss::Position);
+        lost(LossReason::Position);
         return slot;
     }
     // SAFETY: `row` points to a whole map value, and the position was just checked.

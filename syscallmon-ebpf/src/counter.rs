@@ -3,7 +3,7 @@
 use core::intrinsics::{AtomicOrdering, atomic_xadd};
 
 use aya_ebpf::{helpers::bpf_get_smp_processor_id, maps::Array};
-use syscallmon_common::Loss;
+use syscallmon_common::LossReason;
 
 use crate::{
     globals::SERIES_PER_CPU,
@@ -23,7 +23,7 @@ pub fn one_more(series: u32) {
 
 /// Counts one loss.
 #[inline(always)]
-pub fn lost(reason: Loss) {
+pub fn lost(reason: LossReason) {
     add(&LOST, reason as u32);
 }
 

@@ -7,7 +7,7 @@ use aya_ebpf::{
     bindings::BPF_ANY,
     helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns},
 };
-use syscallmon_common::{DURATION_BUCKETS, Loss, OUTCOME_ENTERED, SeriesKey, Start};
+use syscallmon_common::{DURATION_BUCKETS, LossReason, OUTCOME_ENTERED, SeriesKey, Start};
 
 use crate::{
     allocate::{self, Call, known},
@@ -25,7 +25,7 @@ pub fn begin(task: impl Task, position: u32, slot: u32) {
     // SAFETY: the helper takes nothing.
     let start = Start { time_ns: unsafe { bpf_ktime_get_ns() }, position, slot, owner };
     if STARTS.insert(task.address(), start, BPF_ANY.into()).is_err() {
-        lost(Loss::TimedCallsFull);
+        lost(LossReason::TimedCallsFull);
     }
 }
 
@@ -47,13 +47,13 @@ pub fn end(task: impl Task, call: &Call) {
     let is_same = owner != 0 && SERIES_INDEX.get_ptr(slot_at_begin).map_or(0, owner_of) == owner;
     let slot = if is_same { Some(slot_at_begin) } else { slot(call.cgroup_id).map(|(slot, _)| slot) };
     let Some(slot) = slot else {
-        lost(Loss::HistogramsFull);
+        lost(LossReason::HistogramsFull);
         return;
     };
     let key = SeriesKey { slot, position: position as u16, outcome: OUTCOME_ENTERED };
     match known(&TIMED, key).or_else(|| allocate::histogram(key)) {
         Some(histogram) => add(histogram, took_ns),
-        None => lost(Loss::HistogramsFull),
+        None => lost(LossReason::HistogramsFull),
     }
 }
 

@@ -9,7 +9,7 @@ use aya_ebpf::{
     maps::{Array, HashMap, LruHashMap, PerCpuArray, Queue, RingBuf},
 };
 use syscallmon_common::{
-    CGROUP_EVENTS_BYTES, Durations, FIRST_SEEN_BYTES, IndexRow, Loss, TASK_STATE_ROWS, TASK_STATES_PER_ROW, POSITIONS_PER_CGROUP,
+    CGROUP_EVENTS_BYTES, Durations, FIRST_SEEN_BYTES, IndexRow, LossReason, TASK_STATE_ROWS, TASK_STATES_PER_ROW, POSITIONS_PER_CGROUP,
     RECLAIM_OPS_LEN, REPORTED_LEN, ReclaimOp, Reported, CONTAINER_INIT_LEN, SeriesKey, ContainerInit, SlotCache, Start, Supply,
 };
 
@@ -51,9 +51,9 @@ pub static REMAINDER: Array<u64> = Array::with_max_entries(POSITIONS_PER_CGROUP 
 #[map]
 pub static DENIED_REMAINDER: Array<u64> = Array::with_max_entries(POSITIONS_PER_CGROUP as u32, BPF_F_MMAPABLE);
 
-/// What was lost, by [`Loss`] (atomic adds).
+/// What was lost, by [`LossReason`] (atomic adds).
 #[map]
-pub static LOST: Array<u64> = Array::with_max_entries(Loss::COUNT as u32, BPF_F_MMAPABLE);
+pub static LOST: Array<u64> = Array::with_max_entries(LossReason::COUNT as u32, BPF_F_MMAPABLE);
 
 /// Not 0 while a [`Supply`] was found empty. User space clears it when it has freed some.
 #[map]

@@ -2,7 +2,7 @@
 
 use aya_ebpf::{bindings::BPF_ANY, helpers::bpf_ktime_get_ns, maps::Queue};
 use aya_log_ebpf::warn;
-use syscallmon_common::{Loss, Supply};
+use syscallmon_common::{LossReason, Supply};
 
 use crate::{
     counter::lost,
@@ -16,7 +16,7 @@ const WARN_INTERVAL_NS: u64 = 60_000_000_000;
 #[inline(always)]
 pub fn give_back(free: &Queue<u32>, number: u32) {
     if free.push(number, BPF_ANY.into()).is_err() {
-        lost(Loss::Reclaim);
+        lost(LossReason::Reclaim);
     }
 }
 

@@ -20,7 +20,7 @@ use std::{
 
 use aya::Ebpf;
 use syscallmon_common::{
-    Durations as KernelDurations, IndexRow, Loss, OUTCOME_DENIED, OUTCOME_DENIED_ENOSYS, OUTCOME_ENTERED,
+    Durations as KernelDurations, IndexRow, LossReason, OUTCOME_DENIED, OUTCOME_DENIED_ENOSYS, OUTCOME_ENTERED,
     OUTCOME_OTHER_DENIED, OUTCOME_OTHER_ERRORS, POSITIONS_PER_CGROUP, RECLAIM_ADD_ROOT, RECLAIM_CGROUP, RECLAIM_DENIED,
     RECLAIM_ERROR, RECLAIM_HISTOGRAM, RECLAIM_OPS_LEN, RECLAIM_REMOVE_ROOT, RECLAIM_SERIES, RECLAIM_SLOT,
     RECLAIM_TIMED, ROOT_OF_ALL, ROOT_OF_REST, ReclaimOp, SeriesKey, Supply,
@@ -103,7 +103,7 @@ impl Tables {
             histogram_keys: words("HISTOGRAM_KEYS", histograms)?,
             remainder: words("REMAINDER", POSITIONS_PER_CGROUP)?,
             denied_remainder: words("DENIED_REMAINDER", POSITIONS_PER_CGROUP)?,
-            lost: words("LOST", Loss::COUNT)?,
+            lost: words("LOST", LossReason::COUNT)?,
             exhausted: words("EXHAUSTED", Supply::COUNT)?,
             reclaim: ReclaimQueue::new(map("RECLAIM_OPS", RECLAIM_OPS_LEN * size_of::<ReclaimOp>())?),
             last: LastRead::new(series, rows),

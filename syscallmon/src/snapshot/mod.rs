@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     durations::{Bound, Durations},
-    losses::{LOSS_REASONS, LossReason, Losses, Lost, ModelLoss},
+    losses::{LOSS_REASONS, LossReasonInfo, Losses, Lost, ModelLoss},
     tally::{Amount, SortedCounts},
 };
 use crate::syscalls::{CallId, Errno};

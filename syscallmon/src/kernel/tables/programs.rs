@@ -8,7 +8,7 @@ use std::{
 };
 
 use syscallmon_common::{
-    IndexRow, Loss, OUTCOME_DENIED, OUTCOME_ENTERED, OUTCOME_OTHER_DENIED, OUTCOME_OTHER_ERRORS, RECLAIM_ADD_ROOT,
+    IndexRow, LossReason, OUTCOME_DENIED, OUTCOME_ENTERED, OUTCOME_OTHER_DENIED, OUTCOME_OTHER_ERRORS, RECLAIM_ADD_ROOT,
     RECLAIM_CGROUP, RECLAIM_DENIED, RECLAIM_ERROR, RECLAIM_HISTOGRAM, RECLAIM_OPS_LEN, RECLAIM_REMOVE_ROOT,
     RECLAIM_SERIES, RECLAIM_SLOT, RECLAIM_TIMED, SeriesKey, Supply,
 };
@@ -184,7 +184,7 @@ impl Programs {
             self.outcome(("ERRORS_OF_SLOT", kind, others), SeriesKey { slot, position, outcome: errno })
         }) {
             Some(series) => self.one_more(cpu, series),
-            None => self.add("LOST", Loss::ErrorsFull as usize),
+            None => self.add("LOST", LossReason::ErrorsFull as usize),
         }
     }
 
@@ -235,7 +235,7 @@ impl Programs {
                 let number = cpu * self.sizes.histograms as usize + histogram as usize;
                 self.add("HISTOGRAMS", number * HISTOGRAM_WORDS);
             }
-            None => self.add("LOST", Loss::HistogramsFull as usize),
+            None => self.add("LOST", LossReason::HistogramsFull as usize),
         }
     }
 
