@@ -247,7 +247,7 @@ pub const RECLAIM_OPS_LEN: usize = 64;
 /// What can be used up: an index of the maps `EXHAUSTED` and `WARNED`.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Supply {
+pub enum Pool {
     /// Slots of cgroups.
     Slots = 0,
     /// Series.
@@ -260,8 +260,8 @@ pub enum Supply {
     Histograms = 4,
 }
 
-impl Supply {
-    /// Number of supplies.
+impl Pool {
+    /// Number of pools.
     pub const COUNT: usize = 5;
 }
 

@@ -10,7 +10,7 @@ use aya_ebpf::{
 };
 use syscallmon_common::{
     Abi, FIRST_SEEN_BYTES, FirstSeen, LossReason, OUTCOME_DENIED, OUTCOME_DENIED_ENOSYS, OUTCOME_ENTERED,
-    OUTCOME_OTHER_DENIED, OUTCOME_OTHER_ERRORS, Reported, SERIES_OF_CONTAINER_INIT, SeriesKey, Supply,
+    OUTCOME_OTHER_DENIED, OUTCOME_OTHER_ERRORS, Reported, SERIES_OF_CONTAINER_INIT, SeriesKey, Pool,
 };
 
 use crate::{
@@ -23,7 +23,7 @@ use crate::{
     },
     container_init, origin,
     slot::holder_of,
-    supply::{exhausted, give_back, is_exhausted, take},
+    pool::{exhausted, give_back, is_exhausted, take},
 };
 
 /// One call, as counted.
@@ -60,8 +60,8 @@ pub fn series(call: &Call, slot: u32, entry: *mut u32) -> Option<u32> {
 /// A new series for a call. `None`: the call was counted in the remainder.
 #[inline(always)]
 fn new_series_of_call(call: &Call, slot: u32) -> Option<u32> {
-    let Some(series) = take(&FREE_SERIES, Supply::Series) else {
-        exhausted(Supply::Series);
+    let Some(series) = take(&FREE_SERIES, Pool::Series) else {
+        exhausted(Pool::Series);
         remainder(call, LossReason::SeriesFull, holder_of(slot));
         return None;
     };
@@ -85,7 +85,7 @@ pub fn without_slot(call: &Call) {
 pub fn error(call: &Call, key: SeriesKey) -> Option<u32> {
     let share = Share {
         table: &ERRORS,
-        places: Supply::Errors,
+        places: Pool::Errors,
         of_slot: &ERRORS_OF_SLOT,
         most: ERRORS_PER_CGROUP.load(),
         others: OUTCOME_OTHER_ERRORS,
@@ -103,7 +103,7 @@ pub fn error(call: &Call, key: SeriesKey) -> Option<u32> {
 pub fn denied(call: &Call, key: SeriesKey) -> Option<u32> {
     let share = Share {
         table: &DENIED,
-        places: Supply::Denied,
+        places: Pool::Denied,
         of_slot: &DENIED_OF_SLOT,
         most: DENIED_PER_CGROUP.load(),
         others: OUTCOME_OTHER_DENIED,
@@ -125,7 +125,7 @@ pub fn denied(call: &Call, key: SeriesKey) -> Option<u32> {
 /// What one cgroup may have of a table of outcomes, so that no cgroup takes the room of others.
 struct Share<'a> {
     table: &'a HashMap<u64, u32>,
-    places: Supply,
+    places: Pool,
     /// How many each slot has.
     of_slot: &'a Array<u64>,
     most: u32,
@@ -164,12 +164,12 @@ impl Share<'_> {
 
 /// A series for a key that the table does not have, and whether it is new: another CPU may be first.
 #[inline(always)]
-fn new_series(table: &HashMap<u64, u32>, places: Supply, key: SeriesKey) -> Option<(u32, bool)> {
+fn new_series(table: &HashMap<u64, u32>, places: Pool, key: SeriesKey) -> Option<(u32, bool)> {
     if is_exhausted(places) {
         return None;
     }
-    let Some(series) = take(&FREE_SERIES, Supply::Series) else {
-        exhausted(Supply::Series);
+    let Some(series) = take(&FREE_SERIES, Pool::Series) else {
+        exhausted(Pool::Series);
         return None;
     };
     let entry = SERIES_KEYS.get_ptr_mut(series)?;
@@ -193,8 +193,8 @@ fn new_series(table: &HashMap<u64, u32>, places: Supply, key: SeriesKey) -> Opti
 #[cold]
 #[inline(never)]
 pub fn histogram(key: SeriesKey) -> Option<u32> {
-    let Some(histogram) = take(&FREE_HISTOGRAMS, Supply::Histograms) else {
-        exhausted(Supply::Histograms);
+    let Some(histogram) = take(&FREE_HISTOGRAMS, Pool::Histograms) else {
+        exhausted(Pool::Histograms);
         return None;
     };
     let entry = HISTOGRAM_KEYS.get_ptr_mut(histogram)?;

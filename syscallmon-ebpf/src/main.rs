@@ -1,7 +1,7 @@
 //! The kernel side of syscallmon: the programs, and which tracepoint each belongs to.
 //!
 //! What they share is one idea a file: [`task`] (who calls), [`number`] (what), [`count`] (the hot path), [`slot`] (which slot a cgroup
-//! has), [`counter`] (what is added to), [`allocate`] (the slow path, taken once a series), [`supply`] (the free numbers that it takes),
+//! has), [`counter`] (what is added to), [`allocate`] (the slow path, taken once a series), [`pool`] (the free numbers that it takes),
 //! [`ancestry`] (which cgroup a call is attributed to), [`outcome`] (how calls end), [`denied`] (those that never began), [`duration`] (how
 //! long they take), [`reclaim`] (what comes back), [`io_uring`] (calls that are none), [`container_init`] (calls that are the runtime's), [`outside`]
 //! (who can be one), [`executable`] (what a process runs), [`origin`] (where a caller comes from), [`cgroup`] (births and deaths),
@@ -37,7 +37,7 @@ mod preemption;
 mod reclaim;
 mod container_init;
 mod slot;
-mod supply;
+mod pool;
 mod task;
 
 use aya_ebpf::{

@@ -10,7 +10,7 @@ use aya_ebpf::{
 };
 use syscallmon_common::{
     CGROUP_EVENTS_BYTES, Durations, FIRST_SEEN_BYTES, IndexRow, LossReason, TASK_STATE_ROWS, TASK_STATES_PER_ROW, POSITIONS_PER_CGROUP,
-    RECLAIM_OPS_LEN, REPORTED_LEN, ReclaimOp, Reported, CONTAINER_INIT_LEN, SeriesKey, ContainerInit, SlotCache, Start, Supply,
+    RECLAIM_OPS_LEN, REPORTED_LEN, ReclaimOp, Reported, CONTAINER_INIT_LEN, SeriesKey, ContainerInit, SlotCache, Start, Pool,
 };
 
 /// Calls counted, one row for each possible CPU: index = cpu * `SERIES_PER_CPU` + series.
@@ -55,13 +55,13 @@ pub static DENIED_REMAINDER: Array<u64> = Array::with_max_entries(POSITIONS_PER_
 #[map]
 pub static LOST: Array<u64> = Array::with_max_entries(LossReason::COUNT as u32, BPF_F_MMAPABLE);
 
-/// Not 0 while a [`Supply`] was found empty. User space clears it when it has freed some.
+/// Not 0 while a [`Pool`] was found empty. User space clears it when it has freed some.
 #[map]
-pub static EXHAUSTED: Array<u64> = Array::with_max_entries(Supply::COUNT as u32, BPF_F_MMAPABLE);
+pub static EXHAUSTED: Array<u64> = Array::with_max_entries(Pool::COUNT as u32, BPF_F_MMAPABLE);
 
-/// When the log was last told that a [`Supply`] is empty, in ns.
+/// When the log was last told that a [`Pool`] is empty, in ns.
 #[map]
-pub static WARNED: Array<u64> = Array::with_max_entries(Supply::COUNT as u32, 0);
+pub static WARNED: Array<u64> = Array::with_max_entries(Pool::COUNT as u32, 0);
 
 /// Cgroups whose slot is that of all cgroups nested in them, with the kind of root that each is: containers, and units that have too many
 /// nested cgroups. Filled by user space.

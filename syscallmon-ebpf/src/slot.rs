@@ -4,12 +4,12 @@
 //! the caches.
 
 use aya_ebpf::bindings::BPF_NOEXIST;
-use syscallmon_common::{IndexRow, SLOT_CACHE_LEN, Supply};
+use syscallmon_common::{IndexRow, SLOT_CACHE_LEN, Pool};
 
 use crate::{
     ancestry,
     maps::{FREE_SLOTS, SERIES_INDEX, SLOT_CACHE, SLOT_OF_CGROUP, SLOTS},
-    supply::{exhausted, give_back, take},
+    pool::{exhausted, give_back, take},
 };
 
 /// The slot that a cgroup's calls are counted in, and its row; `None` when every slot is taken.
@@ -49,8 +49,8 @@ fn find_or_take(cgroup_id: u64) -> Option<u32> {
     {
         return Some(slot);
     }
-    let Some(slot) = take(&FREE_SLOTS, Supply::Slots) else {
-        exhausted(Supply::Slots);
+    let Some(slot) = take(&FREE_SLOTS, Pool::Slots) else {
+        exhausted(Pool::Slots);
         return None;
     };
     let (holder, row) = (SLOTS.get_ptr_mut(slot)?, SERIES_INDEX.get_ptr_mut(slot)?);

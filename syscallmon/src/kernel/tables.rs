@@ -23,7 +23,7 @@ use syscallmon_common::{
     Durations as KernelDurations, IndexRow, LossReason, OUTCOME_DENIED, OUTCOME_DENIED_ENOSYS, OUTCOME_ENTERED,
     OUTCOME_OTHER_DENIED, OUTCOME_OTHER_ERRORS, POSITIONS_PER_CGROUP, RECLAIM_ADD_ROOT, RECLAIM_CGROUP, RECLAIM_DENIED,
     RECLAIM_ERROR, RECLAIM_HISTOGRAM, RECLAIM_OPS_LEN, RECLAIM_REMOVE_ROOT, RECLAIM_SERIES, RECLAIM_SLOT,
-    RECLAIM_TIMED, ROOT_OF_ALL, ROOT_OF_REST, ReclaimOp, SeriesKey, Supply,
+    RECLAIM_TIMED, ROOT_OF_ALL, ROOT_OF_REST, ReclaimOp, SeriesKey, Pool,
 };
 
 use super::{
@@ -104,7 +104,7 @@ impl Tables {
             remainder: words("REMAINDER", POSITIONS_PER_CGROUP)?,
             denied_remainder: words("DENIED_REMAINDER", POSITIONS_PER_CGROUP)?,
             lost: words("LOST", LossReason::COUNT)?,
-            exhausted: words("EXHAUSTED", Supply::COUNT)?,
+            exhausted: words("EXHAUSTED", Pool::COUNT)?,
             reclaim: ReclaimQueue::new(map("RECLAIM_OPS", RECLAIM_OPS_LEN * size_of::<ReclaimOp>())?),
             last: LastRead::new(series, rows),
             memory_bytes,
@@ -318,13 +318,13 @@ impl Tables {
         }
         let done = self.reclaim.reclaim(run, list);
         // A program may have found a queue empty just before the last numbers were given back: always let it look again.
-        (0..Supply::COUNT).for_each(|supply| self.exhausted.u64(supply).store(0, Relaxed));
+        (0..Pool::COUNT).for_each(|pool| self.exhausted.u64(pool).store(0, Relaxed));
         done
     }
 
     /// Whether a cgroup has found no free slot since numbers were last given back.
     pub(super) fn are_slots_exhausted(&self) -> bool {
-        self.exhausted.u64(Supply::Slots as usize).load(Relaxed) != 0
+        self.exhausted.u64(Pool::Slots as usize).load(Relaxed) != 0
     }
 
     /// Cgroups that can be attribution roots at the same time.

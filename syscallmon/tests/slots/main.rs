@@ -2,7 +2,7 @@
 //!
 //! Programs on two CPUs count calls while user space takes slots back; nobody holds a lock. The states are those of `state.rs`. What
 //! programs do is in `program.rs`, what user space does in `sampler.rs`: each step names the function that it stands for. What must hold is in
-//! `invariants.rs`. Whoever changes `syscallmon-ebpf/src/{count,slot,allocate,supply,reclaim}.rs` or `syscallmon/src/kernel/tables.rs` changes the step here,
+//! `invariants.rs`. Whoever changes `syscallmon-ebpf/src/{count,slot,allocate,pool,reclaim}.rs` or `syscallmon/src/kernel/tables.rs` changes the step here,
 //! too.
 //!
 //! The memory is sequentially consistent here. x86 differs from that in one way: a CPU may read before others see what it wrote earlier. No

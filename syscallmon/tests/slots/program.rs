@@ -5,7 +5,7 @@
 
 use crate::{
     Scenario,
-    state::{At, Cached, Cgroup, Slot, State, Supply, Tables},
+    state::{At, Cached, Cgroup, Slot, State, Pool, Tables},
 };
 
 impl Scenario {
@@ -108,10 +108,10 @@ impl Scenario {
     /// `slot::find_or_take`, from where no slot is known.
     fn allocate(&self, tables: &mut Tables, at: At) -> At {
         match at {
-            At::TakeSlot { cgroup, owner } => match take(tables, Supply::Slots) {
+            At::TakeSlot { cgroup, owner } => match take(tables, Pool::Slots) {
                 Some(slot) if self.has_owner_first => At::WriteOwner { cgroup, owner, slot },
                 Some(slot) => At::Insert { cgroup, owner, slot },
-                None => At::Exhausted { cgroup, supply: Supply::Slots },
+                None => At::Exhausted { cgroup, pool: Pool::Slots },
             },
             At::Insert { cgroup, owner, slot } => {
                 let is_known = tables.find(owner).is_some();
@@ -162,12 +162,12 @@ fn count(state: &mut State, cpu: usize, at: At) -> At {
             0 => At::TakeSeries { cgroup, slot },
             series => At::Count { cgroup, series },
         },
-        At::TakeSeries { cgroup, slot } => match take(tables, Supply::Series) {
+        At::TakeSeries { cgroup, slot } => match take(tables, Pool::Series) {
             Some(series) => {
                 tables.keys[series] = slot;
                 At::WriteEntry { cgroup, slot, series }
             }
-            None => At::Exhausted { cgroup, supply: Supply::Series },
+            None => At::Exhausted { cgroup, pool: Pool::Series },
         },
         At::WriteEntry { cgroup, slot, series } => {
             tables.entries[slot] = series;
@@ -179,8 +179,8 @@ fn count(state: &mut State, cpu: usize, at: At) -> At {
             state.made = state.made.one_more(cgroup);
             At::Outside
         }
-        At::Exhausted { cgroup, supply } => {
-            tables.exhausted[supply as usize] = true;
+        At::Exhausted { cgroup, pool } => {
+            tables.exhausted[pool as usize] = true;
             count(state, cpu, At::Remainder { cgroup })
         }
         At::Remainder { cgroup } => {
@@ -192,14 +192,14 @@ fn count(state: &mut State, cpu: usize, at: At) -> At {
     }
 }
 
-/// `supply::take`.
-fn take(tables: &mut Tables, supply: Supply) -> Option<usize> {
-    if tables.exhausted[supply as usize] {
+/// `pool::take`.
+fn take(tables: &mut Tables, pool: Pool) -> Option<usize> {
+    if tables.exhausted[pool as usize] {
         return None;
     }
-    match supply {
-        Supply::Slots => tables.free_slots.take(),
-        Supply::Series => tables.free_series.take(),
+    match pool {
+        Pool::Slots => tables.free_slots.take(),
+        Pool::Series => tables.free_series.take(),
     }
 }
 

@@ -137,7 +137,7 @@ pub(crate) enum At {
     CheckFound { cgroup: Cgroup, key: Cgroup, is_last: bool, slot: Slot },
     /// `ancestry::owner`: looks for an attribution root.
     FindRoot { cgroup: Cgroup },
-    /// `supply::take` of `FREE_SLOTS`.
+    /// `pool::take` of `FREE_SLOTS`.
     TakeSlot { cgroup: Cgroup, owner: Cgroup },
     /// `slot::find_or_take`: enters the slot in `SLOT_OF_CGROUP`.
     Insert { cgroup: Cgroup, owner: Cgroup, slot: Slot },
@@ -145,7 +145,7 @@ pub(crate) enum At {
     WriteHolder { cgroup: Cgroup, owner: Cgroup, slot: Slot },
     /// `slot::find_or_take`: writes `IndexRow::owner`.
     WriteOwner { cgroup: Cgroup, owner: Cgroup, slot: Slot },
-    /// `supply::give_back`, after another CPU was first.
+    /// `pool::give_back`, after another CPU was first.
     GiveBack { cgroup: Cgroup, owner: Cgroup, slot: Slot },
     /// `slot::slot`: reads `IndexRow::owner` for the cache.
     FillCache { cgroup: Cgroup, slot: Slot },
@@ -159,15 +159,15 @@ pub(crate) enum At {
     WriteEntry { cgroup: Cgroup, slot: Slot, series: Series },
     /// `count::one_more`.
     Count { cgroup: Cgroup, series: Series },
-    /// `allocate::exhausted`: notes that a supply is empty; then `allocate::remainder`.
-    Exhausted { cgroup: Cgroup, supply: Supply },
+    /// `allocate::exhausted`: notes that a pool is empty; then `allocate::remainder`.
+    Exhausted { cgroup: Cgroup, pool: Pool },
     /// `allocate::remainder`: an atomic add.
     Remainder { cgroup: Cgroup },
 }
 
-/// `Supply`: an index of `EXHAUSTED`.
+/// `Pool`: an index of `EXHAUSTED`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Supply {
+pub(crate) enum Pool {
     Slots,
     Series,
 }

@@ -10,7 +10,7 @@ use std::{
 use syscallmon_common::{
     IndexRow, LossReason, OUTCOME_DENIED, OUTCOME_ENTERED, OUTCOME_OTHER_DENIED, OUTCOME_OTHER_ERRORS, RECLAIM_ADD_ROOT,
     RECLAIM_CGROUP, RECLAIM_DENIED, RECLAIM_ERROR, RECLAIM_HISTOGRAM, RECLAIM_OPS_LEN, RECLAIM_REMOVE_ROOT,
-    RECLAIM_SERIES, RECLAIM_SLOT, RECLAIM_TIMED, SeriesKey, Supply,
+    RECLAIM_SERIES, RECLAIM_SLOT, RECLAIM_TIMED, SeriesKey, Pool,
 };
 
 use super::{HISTOGRAM_WORDS, MappedArray, ROW_HEAD, row_start};
@@ -105,14 +105,14 @@ impl Programs {
         }
     }
 
-    /// `supply::take`.
-    fn take(&self, kind: u32, supply: Supply) -> Option<u32> {
-        if self.with("EXHAUSTED", |flags| flags.u64(supply as usize).load(Relaxed)) != 0 {
+    /// `pool::take`.
+    fn take(&self, kind: u32, pool: Pool) -> Option<u32> {
+        if self.with("EXHAUSTED", |flags| flags.u64(pool as usize).load(Relaxed)) != 0 {
             return None;
         }
         let number = self.free.borrow_mut().get_mut(&kind).and_then(VecDeque::pop_front);
         if number.is_none() {
-            self.with("EXHAUSTED", |flags| flags.u64(supply as usize).store(1, Relaxed));
+            self.with("EXHAUSTED", |flags| flags.u64(pool as usize).store(1, Relaxed));
         }
         number
     }
@@ -134,7 +134,7 @@ impl Programs {
     }
 
     fn new_slot(&self, cgroup: u64) -> Option<u32> {
-        let slot = self.take(RECLAIM_SLOT, Supply::Slots)?;
+        let slot = self.take(RECLAIM_SLOT, Pool::Slots)?;
         assert_eq!((self.holder(slot), self.owner(slot)), (0, 0), "slot {slot} is given out twice");
         self.slots.borrow_mut().insert(cgroup, slot);
         self.with("SLOTS", |slots| slots.u64(slot as usize).store(cgroup, Relaxed));
@@ -147,7 +147,7 @@ impl Programs {
     }
 
     fn new_series(&self, key: SeriesKey) -> Option<u32> {
-        let series = self.take(RECLAIM_SERIES, Supply::Series)?;
+        let series = self.take(RECLAIM_SERIES, Pool::Series)?;
         self.with("SERIES_KEYS", |keys| {
             assert_eq!(keys.u64(series as usize).load(Relaxed), 0, "series {series} is given out twice");
             keys.u64(series as usize).store(key.word(), Relaxed);
@@ -224,7 +224,7 @@ impl Programs {
             let key = SeriesKey { slot, position, outcome: OUTCOME_ENTERED }.word();
             let known = self.outcomes.borrow().get(&(RECLAIM_TIMED, key)).copied();
             known.or_else(|| {
-                let histogram = self.take(RECLAIM_HISTOGRAM, Supply::Histograms)?;
+                let histogram = self.take(RECLAIM_HISTOGRAM, Pool::Histograms)?;
                 self.with("HISTOGRAM_KEYS", |keys| keys.u64(histogram as usize).store(key, Relaxed));
                 self.outcomes.borrow_mut().insert((RECLAIM_TIMED, key), histogram);
                 Some(histogram)

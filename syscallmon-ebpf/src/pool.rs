@@ -2,7 +2,7 @@
 
 use aya_ebpf::{bindings::BPF_ANY, helpers::bpf_ktime_get_ns, maps::Queue};
 use aya_log_ebpf::warn;
-use syscallmon_common::{LossReason, Supply};
+use syscallmon_common::{LossReason, Pool};
 
 use crate::{
     counter::lost,
@@ -22,21 +22,21 @@ pub fn give_back(free: &Queue<u32>, number: u32) {
 
 /// A number from a free list, unless it was seen empty since user space last filled it.
 #[inline(always)]
-pub fn take(free: &Queue<u32>, supply: Supply) -> Option<u32> {
-    if is_exhausted(supply) { None } else { free.pop().ok().flatten() }
+pub fn take(free: &Queue<u32>, pool: Pool) -> Option<u32> {
+    if is_exhausted(pool) { None } else { free.pop().ok().flatten() }
 }
 
-/// Whether a supply was seen empty since user space last filled it.
+/// Whether a pool was seen empty since user space last filled it.
 #[inline(always)]
-pub fn is_exhausted(supply: Supply) -> bool {
+pub fn is_exhausted(pool: Pool) -> bool {
     // SAFETY: a valid map value, read as one word.
-    EXHAUSTED.get_ptr_mut(supply as u32).is_some_and(|flag| unsafe { flag.read_volatile() } != 0)
+    EXHAUSTED.get_ptr_mut(pool as u32).is_some_and(|flag| unsafe { flag.read_volatile() } != 0)
 }
 
-/// Notes that a supply is used up, and logs it, once a minute at most.
+/// Notes that a pool is used up, and logs it, once a minute at most.
 #[inline(always)]
-pub fn exhausted(supply: Supply) {
-    note_exhausted(supply as u32);
+pub fn exhausted(pool: Pool) {
+    note_exhausted(pool as u32);
 }
 
 /// See [`exhausted`]. A global function: the verifier checks it once for each program, and not for each way that leads
@@ -44,8 +44,8 @@ pub fn exhausted(supply: Supply) {
 #[cold]
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn note_exhausted(supply: u32) -> u32 {
-    let (Some(flag), Some(warned)) = (EXHAUSTED.get_ptr_mut(supply), WARNED.get_ptr_mut(supply)) else { return 0 };
+extern "C" fn note_exhausted(pool: u32) -> u32 {
+    let (Some(flag), Some(warned)) = (EXHAUSTED.get_ptr_mut(pool), WARNED.get_ptr_mut(pool)) else { return 0 };
     // SAFETY: valid map values, read and written as one word each; the helper takes nothing.
     let is_due = unsafe {
         flag.write_volatile(1);
@@ -57,18 +57,18 @@ extern "C" fn note_exhausted(supply: u32) -> u32 {
         is_due
     };
     if is_due {
-        log(supply);
+        log(pool);
     }
     0
 }
 
 /// The macro has no use for the context of the program.
 #[inline(always)]
-fn log(supply: u32) {
-    const SLOTS: u32 = Supply::Slots as u32;
-    const SERIES: u32 = Supply::Series as u32;
-    const HISTOGRAMS: u32 = Supply::Histograms as u32;
-    match supply {
+fn log(pool: u32) {
+    const SLOTS: u32 = Pool::Slots as u32;
+    const SERIES: u32 = Pool::Series as u32;
+    const HISTOGRAMS: u32 = Pool::Histograms as u32;
+    match pool {
         SLOTS => {
             warn!((), "every cgroup slot is taken: more cgroups are counted in the remainder (raise capacity.cgroups)");
         }
