@@ -381,7 +381,7 @@ pub(super) fn options(config: &Config, hierarchies: &Hierarchies) -> Options {
         capacity: config.capacity,
         sysfs: config.sysfs.clone(),
         sys_enter: config.sys_enter,
-        signals: config.signals,
+        features: config.features,
         hierarchies: kernel::CountedHierarchies { cgroup2: hierarchies.cgroup2().is_some(), cgroup2_root, v1 },
     }
 }

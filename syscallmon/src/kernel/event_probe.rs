@@ -83,7 +83,7 @@ pub(super) fn task(options: &Options, facts: &Facts) -> Option<Box<dyn Attachmen
         },
         category: "sched",
     };
-    (counts_denied || options.signals.latency).then(|| EventProbe::boxed(Probe::Task, ways))
+    (counts_denied || options.features.latency).then(|| EventProbe::boxed(Probe::Task, ways))
 }
 
 /// Operations of io_uring; `None` when they are not asked for.
@@ -101,7 +101,7 @@ pub(super) fn io_uring(options: &Options, facts: &Facts) -> Option<Box<dyn Attac
         },
         category: "io_uring",
     };
-    options.signals.io_uring.then(|| EventProbe::boxed(Probe::IoUring, ways))
+    options.features.io_uring.then(|| EventProbe::boxed(Probe::IoUring, ways))
 }
 
 /// Attaches a probe in the first way that works.

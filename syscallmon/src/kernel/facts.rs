@@ -98,7 +98,7 @@ impl Facts {
 
     /// Whether refused calls can be told.
     pub(super) fn counts_denied(&self, options: &Options) -> bool {
-        options.signals.denied && self.seccomp.is_ok()
+        options.features.denied && self.seccomp.is_ok()
     }
 
     /// Whether calls are counted by cgroup2 cgroups: when that is asked for, or when nothing else can be.

@@ -90,7 +90,7 @@ pub struct Capacity {
 /// What is counted besides calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "switches that have nothing to do with each other")]
-pub struct Signals {
+pub struct Features {
     /// Errors, by errno.
     pub errors: bool,
     /// Calls that seccomp refused.
@@ -101,7 +101,7 @@ pub struct Signals {
     pub io_uring: bool,
 }
 
-impl Signals {
+impl Features {
     /// Whether somebody must see calls end.
     fn need_exit(self) -> bool {
         self.errors || self.denied || self.latency
@@ -118,7 +118,7 @@ pub struct Options {
     /// Which `sys_enter` program to use.
     pub sys_enter: SysEnter,
     /// What to count besides calls.
-    pub signals: Signals,
+    pub features: Features,
     /// Which cgroups to count by.
     pub hierarchies: CountedHierarchies,
 }

@@ -41,18 +41,18 @@ pub(super) struct Sizes {
 }
 
 impl Sizes {
-    /// What these options need; tables of signals that are off are as small as tables can be.
+    /// What these options need; tables of features that are off are as small as tables can be.
     pub(super) fn new(options: &Options, capacity: Capacity) -> Self {
-        let signals = &options.signals;
+        let features = &options.features;
         let of = |wanted: bool, entries: u32| if wanted { entries } else { 0 };
         Self {
             slots: capacity.cgroups + 1,
             series: capacity.series + 1,
-            histograms: of(signals.latency, capacity.histograms) + 1,
-            errors: of(signals.errors, capacity.series / ERRORS_PART),
-            denied: of(signals.denied, capacity.series / DENIED_PART),
-            task_state_rows: if signals.denied || signals.errors { TASK_STATE_ROWS } else { 1 },
-            starts: of(signals.latency, capacity.timed_calls),
+            histograms: of(features.latency, capacity.histograms) + 1,
+            errors: of(features.errors, capacity.series / ERRORS_PART),
+            denied: of(features.denied, capacity.series / DENIED_PART),
+            task_state_rows: if features.denied || features.errors { TASK_STATE_ROWS } else { 1 },
+            starts: of(features.latency, capacity.timed_calls),
         }
     }
 

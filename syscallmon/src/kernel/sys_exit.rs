@@ -24,7 +24,7 @@ struct Chosen {
 
 /// `None` when no signal needs it.
 pub(super) fn wanted(options: &Options, _: &Facts) -> Option<Box<dyn Attachment>> {
-    options.signals.need_exit().then(|| Box::new(Chosen::default()) as Box<dyn Attachment>)
+    options.features.need_exit().then(|| Box::new(Chosen::default()) as Box<dyn Attachment>)
 }
 
 impl Attachment for Chosen {
@@ -35,13 +35,13 @@ impl Attachment for Chosen {
     /// When the kernel does not permit it.
     fn load(&mut self, ebpf: &mut Ebpf, host: &Host<'_>) -> Result<(), Error> {
         let &Host { options, facts, sys_enter } = host;
-        let signals = &options.signals;
-        if signals.denied
+        let features = &options.features;
+        if features.denied
             && let Err(error) = &facts.seccomp
         {
             self.problems.push(format!("refused calls cannot be told: {}", one_line(error)));
         }
-        if !signals.errors && !signals.latency && !facts.counts_denied(options) {
+        if !features.errors && !features.latency && !facts.counts_denied(options) {
             return Ok(());
         }
         let candidates: &[Implementation] = match sys_enter {

@@ -13,7 +13,7 @@ use crate::{
     alert::AlertConfig,
     cgroup::HierarchyChoice,
     engine::Tunables,
-    kernel::{Capacity, Signals, SysEnter},
+    kernel::{Capacity, Features, SysEnter},
     logging::{LogFormat, LogLevel},
     model::Granularities,
     serve::PATHS,
@@ -38,7 +38,7 @@ pub struct Config {
     /// How to attach to `sys_enter`.
     pub sys_enter: SysEnter,
     /// What to count besides calls.
-    pub signals: Signals,
+    pub features: Features,
     /// Which calls are measured, if any, and how that is exported.
     pub latency: LatencyConfig,
     /// What workloads are, and which are exported.
@@ -160,7 +160,7 @@ impl Config {
                 timed_calls: capacity.timed_calls(),
             },
             sys_enter: probe.sys_enter(),
-            signals: Signals {
+            features: Features {
                 errors: probe.errors(),
                 denied: probe.denied(),
                 latency: probe.latency(),

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::{programs::Programs, *};
 use crate::{
-    kernel::{Capacity, CountedHierarchies, Options, Signals, SysEnter},
+    kernel::{Capacity, CountedHierarchies, Options, Features, SysEnter},
     model::Model,
     workload::{ResolvedWorkload, Workload},
 };
@@ -97,7 +97,7 @@ impl World {
             capacity,
             sysfs: PathBuf::new(),
             sys_enter: SysEnter::Auto,
-            signals: Signals { errors: true, denied: true, latency: true, io_uring: false },
+            features: Features { errors: true, denied: true, latency: true, io_uring: false },
             hierarchies: CountedHierarchies { cgroup2: true, cgroup2_root: 1, v1: None },
         };
         let sizes = Sizes::new(&options, capacity);
