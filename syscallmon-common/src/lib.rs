@@ -265,7 +265,7 @@ impl Pool {
     pub const COUNT: usize = 5;
 }
 
-/// Key of the map `REPORTED`: a call that has no series of its own, and whose first-seen event was sent.
+/// Key of the map `REPORTED`: a call that has no series of its own, and whose first-call event was sent.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reported {
@@ -357,17 +357,17 @@ pub const CONTAINER_INIT_TIMEOUT_NS: u64 = 60_000_000_000;
 /// Entries of `CONTAINER_INIT`, at least.
 pub const CONTAINER_INIT_LEN: u32 = 4096;
 
-/// Size of the ring buffer `FIRST_SEEN`, in bytes.
-pub const FIRST_SEEN_BYTES: u64 = 1024 * 1024;
+/// Size of the ring buffer `FIRST_CALLS`, in bytes.
+pub const FIRST_CALLS_BYTES: u64 = 1024 * 1024;
 
-/// A record of the ring buffer `FIRST_SEEN`: a cgroup made a call for the first time, or was refused it for the first time. What is called to set
+/// A record of the ring buffer `FIRST_CALLS`: a cgroup made a call for the first time, or was refused it for the first time. What is called to set
 /// its container up is not the cgroup's.
 ///
 /// Two CPUs that make the same first call at the same moment may both report it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "bytes", derive(FromBytes, Immutable, IntoBytes, KnownLayout))]
-pub struct FirstSeen {
+pub struct RawFirstCall {
     /// `CLOCK_MONOTONIC`, in nanoseconds.
     pub time_ns: u64,
     /// The id of the cgroup that the call is attributed to: of nested cgroups that share a container's slot, the container's.
@@ -413,5 +413,5 @@ const _: () = {
     assert!(size_of::<Reported>() == 16 && align_of::<Reported>() == 8);
     assert!(size_of::<ContainerInit>() == 40 && align_of::<ContainerInit>() == 8);
     assert!(size_of::<Executable>() == 8 + EXE_PARTS * EXE_PART_LEN && align_of::<Executable>() == 4);
-    assert!(size_of::<FirstSeen>() == 88 + 2 * size_of::<Executable>() && align_of::<FirstSeen>() == 8);
+    assert!(size_of::<RawFirstCall>() == 88 + 2 * size_of::<Executable>() && align_of::<RawFirstCall>() == 8);
 };

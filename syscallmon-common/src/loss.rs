@@ -18,7 +18,7 @@ macro_rules! loss_reasons {
                 CgroupsFull cgroups_full "calls counted in the remainder, since every cgroup slot was taken";
                 SeriesFull series_full "calls counted in the remainder, since every series was taken";
                 CgroupEvents cgroup_events "births and deaths of cgroups that were missed: their ring buffer was full";
-                FirstSeenEvents first_seen_events "first calls that were not reported: their ring buffer was full";
+                FirstCallEvents first_call_events "first calls that were not reported: their ring buffer was full";
                 ErrorsFull errors_full "errors counted in the remainder, since there was no slot or series";
                 DeniedFull denied_full "refused calls counted in the remainder, since there was no slot or series";
                 HistogramsFull histograms_full "calls that were not measured, since there was no slot or histogram";

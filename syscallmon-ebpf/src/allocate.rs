@@ -9,7 +9,7 @@ use aya_ebpf::{
     maps::{Array, HashMap},
 };
 use syscallmon_common::{
-    Abi, FIRST_SEEN_BYTES, FirstSeen, LossReason, OUTCOME_DENIED, OUTCOME_DENIED_ENOSYS, OUTCOME_ENTERED,
+    Abi, FIRST_CALLS_BYTES, RawFirstCall, LossReason, OUTCOME_DENIED, OUTCOME_DENIED_ENOSYS, OUTCOME_ENTERED,
     OUTCOME_OTHER_DENIED, OUTCOME_OTHER_ERRORS, Reported, SERIES_OF_CONTAINER_INIT, SeriesKey, Pool,
 };
 
@@ -18,7 +18,7 @@ use crate::{
     counter::{add, lost},
     globals::{DENIED_PER_CGROUP, ERRORS_PER_CGROUP},
     maps::{
-        DENIED, DENIED_OF_SLOT, DENIED_REMAINDER, ERRORS, ERRORS_OF_SLOT, FIRST_SEEN, FREE_HISTOGRAMS, FREE_SERIES,
+        DENIED, DENIED_OF_SLOT, DENIED_REMAINDER, ERRORS, ERRORS_OF_SLOT, FIRST_CALLS, FREE_HISTOGRAMS, FREE_SERIES,
         HISTOGRAM_KEYS, REMAINDER, REPORTED, SERIES_KEYS, CONTAINER_INIT_COUNTS, TIMED,
     },
     container_init, origin,
@@ -259,8 +259,8 @@ fn report_once(call: &Call, outcome: u16, owner: u64) {
     if unsafe { REPORTED.get(key) }.is_some() {
         return;
     }
-    if FIRST_SEEN.query(BPF_RB_AVAIL_DATA.into()) > FIRST_SEEN_BYTES / 2 {
-        lost(LossReason::FirstSeenEvents);
+    if FIRST_CALLS.query(BPF_RB_AVAIL_DATA.into()) > FIRST_CALLS_BYTES / 2 {
+        lost(LossReason::FirstCallEvents);
         return;
     }
     if REPORTED.insert(key, 1, BPF_NOEXIST.into()).is_ok() {
@@ -280,8 +280,8 @@ fn report(call: &Call, outcome: u16, owner: u64, uncounted: bool) {
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn report_first_call(nr: i64, abi: u32, owner: u64, denied: u32, uncounted: u32) -> u32 {
-    let Some(mut event) = FIRST_SEEN.reserve::<FirstSeen>(0) else {
-        lost(LossReason::FirstSeenEvents);
+    let Some(mut event) = FIRST_CALLS.reserve::<RawFirstCall>(0) else {
+        lost(LossReason::FirstCallEvents);
         return 0;
     };
     let record = event.as_mut_ptr();

@@ -9,7 +9,7 @@ use aya_ebpf::{
     maps::{Array, HashMap, LruHashMap, PerCpuArray, Queue, RingBuf},
 };
 use syscallmon_common::{
-    CGROUP_EVENTS_BYTES, Durations, FIRST_SEEN_BYTES, IndexRow, LossReason, TASK_STATE_ROWS, TASK_STATES_PER_ROW, POSITIONS_PER_CGROUP,
+    CGROUP_EVENTS_BYTES, Durations, FIRST_CALLS_BYTES, IndexRow, LossReason, TASK_STATE_ROWS, TASK_STATES_PER_ROW, POSITIONS_PER_CGROUP,
     RECLAIM_OPS_LEN, REPORTED_LEN, ReclaimOp, Reported, CONTAINER_INIT_LEN, SeriesKey, ContainerInit, SlotCache, Start, Pool,
 };
 
@@ -138,6 +138,6 @@ pub static RECLAIM_OPS: Array<ReclaimOp> = Array::with_max_entries(RECLAIM_OPS_L
 #[map]
 pub static CGROUP_EVENTS: RingBuf = RingBuf::with_byte_size(CGROUP_EVENTS_BYTES as u32, 0);
 
-/// `FirstSeen` records.
+/// `RawFirstCall` records.
 #[map]
-pub static FIRST_SEEN: RingBuf = RingBuf::with_byte_size(FIRST_SEEN_BYTES as u32, 0);
+pub static FIRST_CALLS: RingBuf = RingBuf::with_byte_size(FIRST_CALLS_BYTES as u32, 0);

@@ -1,7 +1,7 @@
 //! Who the current process is and where it comes from: its ids, its executable, its parent and the parent's executable. Told with its first calls, since it may be gone before anybody can ask.
 
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_probe_read_kernel_buf};
-use syscallmon_common::{FirstSeen, UNKNOWN_OFFSET};
+use syscallmon_common::{RawFirstCall, UNKNOWN_OFFSET};
 
 use crate::{
     executable::write_names,
@@ -22,7 +22,7 @@ const MOST_LEVELS: u32 = 6;
 ///
 /// The record must be the caller's alone.
 #[inline(always)]
-pub unsafe fn write(record: *mut FirstSeen) {
+pub unsafe fn write(record: *mut RawFirstCall) {
     // SAFETY: as the caller says.
     let record = unsafe { &mut *record };
     let pid_tgid = bpf_get_current_pid_tgid();

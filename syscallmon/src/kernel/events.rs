@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use syscallmon_common::{
     Abi, CGROUP_BORN, CGROUP_BORN_UNPRIVILEGED, CGROUP_DIED, CgroupEvent, EXE_DELETED, EXE_NO_PATH, EXE_PART_LEN,
-    EXE_PARTS, Executable, FirstSeen, X32_BIT,
+    EXE_PARTS, Executable, RawFirstCall, X32_BIT,
 };
 use zerocopy::FromBytes;
 
@@ -84,9 +84,9 @@ pub(super) fn cgroup_change(record: &[u8]) -> Option<CgroupChange> {
     }
 }
 
-/// Reads a record of `FIRST_SEEN`.
+/// Reads a record of `FIRST_CALLS`.
 pub(super) fn first_call(record: &[u8]) -> Option<FirstCallEvent> {
-    let (event, _) = FirstSeen::read_from_prefix(record).ok()?;
+    let (event, _) = RawFirstCall::read_from_prefix(record).ok()?;
     let abi = *Abi::ALL.get(event.abi as usize)?;
     let number = event.nr.cast_unsigned();
     let has_parent = event.parent != 0;
@@ -183,10 +183,10 @@ mod tests {
             assert_eq!(cgroup_change(&whole[..len]), None, "{len}");
         }
         assert_eq!(cgroup_change(&birth(9, 0, b"")), None);
-        for len in 0..size_of::<FirstSeen>() {
+        for len in 0..size_of::<RawFirstCall>() {
             assert_eq!(first_call(&vec![0; len]), None, "{len}");
         }
-        let event = FirstSeen { abi: 77, ..FirstSeen::new_zeroed() };
+        let event = RawFirstCall { abi: 77, ..RawFirstCall::new_zeroed() };
         assert_eq!(first_call(event.as_bytes()), None);
     }
 
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_first_call_of_x32_has_the_number_of_its_table() {
-        let mut event = FirstSeen { nr: 0x4000_0027, abi: Abi::X32 as u32, denied: 1, ..FirstSeen::new_zeroed() };
+        let mut event = RawFirstCall { nr: 0x4000_0027, abi: Abi::X32 as u32, denied: 1, ..RawFirstCall::new_zeroed() };
         event.comm[..3].copy_from_slice(b"cat");
         let call = first_call(event.as_bytes()).unwrap();
         assert_eq!((call.abi, call.number, call.denied, call.comm.as_str()), (Abi::X32, 39, true, "cat"));
@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn a_first_call_has_each_id_in_its_place() {
-        let event = FirstSeen { time_ns: 1, cgroup_id: 2, tgid: 3, pid: 4, uid: 5, ..FirstSeen::new_zeroed() };
+        let event = RawFirstCall { time_ns: 1, cgroup_id: 2, tgid: 3, pid: 4, uid: 5, ..RawFirstCall::new_zeroed() };
         let call = first_call(event.as_bytes()).unwrap();
         assert_eq!((call.monotonic, call.cgroup_id), (Duration::from_nanos(1), 2));
         assert_eq!((call.pid, call.tid, call.uid, call.denied, call.parent), (3, 4, 5, false, None));
@@ -227,7 +227,7 @@ mod tests {
     }
 
     fn call_of(names: &[&[u8]], flags: u32) -> FirstCallEvent {
-        let mut event = FirstSeen { parent: 9, exe: executable(names, flags), ..FirstSeen::new_zeroed() };
+        let mut event = RawFirstCall { parent: 9, exe: executable(names, flags), ..RawFirstCall::new_zeroed() };
         event.parent_comm[..3].copy_from_slice(b"zsh");
         event.parent_exe = executable(&[b"zsh", b"bin"], 0);
         first_call(event.as_bytes()).unwrap()

@@ -37,7 +37,7 @@ pub(super) fn load(options: &Options, positions: &[u16]) -> Result<(Kernel, Even
     let events = Events {
         logger: EbpfLogger::init_with_logger(&mut ebpf, KernelLog)?,
         cgroup: ring(&mut ebpf, "CGROUP_EVENTS")?,
-        first_seen: ring(&mut ebpf, "FIRST_SEEN")?,
+        first_calls: ring(&mut ebpf, "FIRST_CALLS")?,
     };
     let tables = Tables::new(&ebpf, &Sizes::new(options, options.capacity), cpus, memory_bytes)?;
     probes.settle(&mut ebpf)?;

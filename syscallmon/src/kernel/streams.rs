@@ -18,7 +18,7 @@ use super::{
 /// What the programs send on their own, and its readers.
 pub struct Events {
     pub(super) cgroup: RingBuf<MapData>,
-    pub(super) first_seen: RingBuf<MapData>,
+    pub(super) first_calls: RingBuf<MapData>,
     pub(super) logger: EbpfLogger<KernelLog>,
 }
 
@@ -31,7 +31,7 @@ impl Events {
     pub fn watch(self) -> Result<EventStreams, Error> {
         Ok(EventStreams {
             cgroup: Ring(watch(self.cgroup)?),
-            first_seen: Ring(watch(self.first_seen)?),
+            first_calls: Ring(watch(self.first_calls)?),
             log: watch(self.logger)?,
         })
     }
@@ -47,7 +47,7 @@ pub struct EventStreams {
     /// Births and deaths of cgroups.
     pub cgroup: Ring,
     /// First calls.
-    pub first_seen: Ring,
+    pub first_calls: Ring,
     log: AsyncFd<EbpfLogger<KernelLog>>,
 }
 
@@ -61,7 +61,7 @@ impl EventStreams {
         loop {
             tokio::select! {
                 guard = self.cgroup.0.readable_mut() => return guard.map(|mut guard| guard.clear_ready()),
-                guard = self.first_seen.0.readable_mut() => return guard.map(|mut guard| guard.clear_ready()),
+                guard = self.first_calls.0.readable_mut() => return guard.map(|mut guard| guard.clear_ready()),
                 guard = self.log.readable_mut() => {
                     let mut guard = guard?;
                     guard.clear_ready();
@@ -74,7 +74,7 @@ impl EventStreams {
     /// Everything that waits, each kind in order. The cgroup of each call was born before, or with these changes.
     pub fn take(&mut self) -> (Vec<FirstCallEvent>, Vec<CgroupChange>) {
         events::calls_and_changes(
-            || self.first_seen.drain(events::first_call),
+            || self.first_calls.drain(events::first_call),
             || self.cgroup.drain(events::cgroup_change),
         )
     }
