@@ -9,21 +9,21 @@ use aya_ebpf::{
     maps::{Array, HashMap},
 };
 use syscallmon_common::{
-    Abi, FIRST_CALLS_BYTES, RawFirstCall, LossReason, OUTCOME_DENIED, OUTCOME_DENIED_ENOSYS, OUTCOME_ENTERED,
-    OUTCOME_OTHER_DENIED, OUTCOME_OTHER_ERRORS, Reported, SERIES_OF_CONTAINER_INIT, SeriesKey, Pool,
+    Abi, FIRST_CALLS_BYTES, LossReason, OUTCOME_DENIED, OUTCOME_DENIED_ENOSYS, OUTCOME_ENTERED, OUTCOME_OTHER_DENIED,
+    OUTCOME_OTHER_ERRORS, Pool, RawFirstCall, Reported, SERIES_OF_CONTAINER_INIT, SeriesKey,
 };
 
 use crate::{
-    ancestry,
+    ancestry, container_init,
     counter::{add, lost},
     globals::{DENIED_PER_CGROUP, ERRORS_PER_CGROUP},
     maps::{
-        DENIED, DENIED_OF_SLOT, DENIED_REMAINDER, ERRORS, ERRORS_OF_SLOT, FIRST_CALLS, FREE_HISTOGRAMS, FREE_SERIES,
-        HISTOGRAM_KEYS, REMAINDER, REPORTED, SERIES_KEYS, CONTAINER_INIT_COUNTS, TIMED,
+        CONTAINER_INIT_COUNTS, DENIED, DENIED_OF_SLOT, DENIED_REMAINDER, ERRORS, ERRORS_OF_SLOT, FIRST_CALLS,
+        FREE_HISTOGRAMS, FREE_SERIES, HISTOGRAM_KEYS, REMAINDER, REPORTED, SERIES_KEYS, TIMED,
     },
-    container_init, origin,
-    slot::holder_of,
+    origin,
     pool::{exhausted, give_back, is_exhausted, take},
+    slot::holder_of,
 };
 
 /// One call, as counted.

@@ -87,7 +87,8 @@ impl Subject {
 /// Whether the current task may not administer the host, as container runtimes may. Where nothing tells: no.
 #[inline(always)]
 fn is_unprivileged() -> bool {
-    OFFSET_CRED_CAP_EFFECTIVE.load() != UNKNOWN_OFFSET && !has_host_privileges(ProbeReadTask::current().address() as *const u8)
+    OFFSET_CRED_CAP_EFFECTIVE.load() != UNKNOWN_OFFSET
+        && !has_host_privileges(ProbeReadTask::current().address() as *const u8)
 }
 
 /// Whether there is room for an event. Half of the ring is kept for cgroups of whom administers the host, so that no container and no user can take

@@ -19,7 +19,7 @@ use aya_ebpf::{
     bindings::BPF_ANY,
     helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns},
 };
-use syscallmon_common::{MAX_CONTAINER_INIT_COPIES, CONTAINER_INIT_TIMEOUT_NS, ContainerInit};
+use syscallmon_common::{CONTAINER_INIT_TIMEOUT_NS, ContainerInit, MAX_CONTAINER_INIT_COPIES};
 
 use crate::{
     executable::{self, Identity},
@@ -27,7 +27,7 @@ use crate::{
         COUNTS_CGROUP2, OFFSET_CSS_SET_DFL_CGRP, OFFSET_NSPROXY_MNT_NS, OFFSET_TASK_CGROUPS, OFFSET_TASK_NSPROXY,
         OFFSET_TASK_REAL_PARENT, OFFSET_TASK_TGID,
     },
-    maps::{DAEMON, CONTAINER_INIT},
+    maps::{CONTAINER_INIT, DAEMON},
     outside::{administers_host, administers_root_s, is_outside},
     task::{ProbeReadTask, Task, field},
 };
@@ -160,8 +160,14 @@ fn begins(tgid: u32, runtime: *const u8) {
     let Some(Identity { inode, len }) = executable::of(runtime).and_then(executable::identity) else { return };
     // SAFETY: the helper takes nothing.
     let until_ns = unsafe { bpf_ktime_get_ns() } + CONTAINER_INIT_TIMEOUT_NS;
-    let entry =
-        ContainerInit { mount_namespace, exe_inode: inode, exe_len: len, until_ns, copies_left: MAX_CONTAINER_INIT_COPIES, padding: 0 };
+    let entry = ContainerInit {
+        mount_namespace,
+        exe_inode: inode,
+        exe_len: len,
+        until_ns,
+        copies_left: MAX_CONTAINER_INIT_COPIES,
+        padding: 0,
+    };
     let _ = CONTAINER_INIT.insert(tgid, entry, BPF_ANY.into());
 }
 

@@ -38,7 +38,7 @@ const TRACED_IN_SYSCALL: u8 = 5;
 const MAX_ERRNO: i64 = 4095;
 
 /// How many filters of a task are looked at; each container or program adds one or a few.
-const MOST_FILTERS: u32 = 16;
+const MAX_FILTERS: u32 = 16;
 
 /// `SIGKILL` and `SIGSYS`, and the flag of a task that a signal ends (`PF_SIGNALED` of `include/linux/sched.h`).
 const SIGKILL: u32 = 9;
@@ -179,7 +179,7 @@ fn has_supervisor() -> bool {
     }
     let mut filter: u64 =
         field(ProbeReadTask::current().address() as *const u8, OFFSET_TASK_SECCOMP_FILTER.load()).unwrap_or(0);
-    for _ in 0..MOST_FILTERS {
+    for _ in 0..MAX_FILTERS {
         if filter == 0 {
             return false;
         }

@@ -28,7 +28,10 @@ impl Operation {
             1 => ctx.arg::<u64>(1) as u8,
             _ => ctx.arg::<u64>(2) as u8,
         };
-        Some(Self { cgroup_id: kernel_thread_s_owner(ctx).unwrap_or_else(|| ProbeReadTask::current().cgroup_id()), opcode })
+        Some(Self {
+            cgroup_id: kernel_thread_s_owner(ctx).unwrap_or_else(|| ProbeReadTask::current().cgroup_id()),
+            opcode,
+        })
     }
 
     /// From a classic tracepoint's record.

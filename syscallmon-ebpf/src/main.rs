@@ -21,6 +21,7 @@
 mod allocate;
 mod ancestry;
 mod cgroup;
+mod container_init;
 mod count;
 mod counter;
 mod denied;
@@ -33,11 +34,10 @@ mod number;
 mod origin;
 mod outcome;
 mod outside;
+mod pool;
 mod preemption;
 mod reclaim;
-mod container_init;
 mod slot;
-mod pool;
 mod task;
 
 use aya_ebpf::{
@@ -51,7 +51,7 @@ use crate::{
     globals::{COUNTS_DENIED, HAS_TASK_BTF, OFFSET_EVENT_CHILD, OFFSET_REGS_NR, TIMES_CALLS},
     io_uring::Operation,
     outcome::Exit,
-    task::{ProbeReadTask, Task, BtfTask, field, typed},
+    task::{BtfTask, ProbeReadTask, Task, field, typed},
 };
 
 /// Counts a call; the cheapest. Needs `bpf_get_current_task_btf` (Linux 5.11).

@@ -9,8 +9,9 @@ use aya_ebpf::{
     maps::{Array, HashMap, LruHashMap, PerCpuArray, Queue, RingBuf},
 };
 use syscallmon_common::{
-    CGROUP_EVENTS_BYTES, Durations, FIRST_CALLS_BYTES, IndexRow, LossReason, TASK_STATE_ROWS, TASK_STATES_PER_ROW, POSITIONS_PER_CGROUP,
-    RECLAIM_OPS_LEN, REPORTED_LEN, ReclaimOp, Reported, CONTAINER_INIT_LEN, SeriesKey, ContainerInit, SlotCache, Start, Pool,
+    CGROUP_EVENTS_BYTES, CONTAINER_INIT_LEN, ContainerInit, Durations, FIRST_CALLS_BYTES, IndexRow, LossReason,
+    POSITIONS_PER_CGROUP, Pool, RECLAIM_OPS_LEN, REPORTED_LEN, ReclaimOp, Reported, SeriesKey, SlotCache, Start,
+    TASK_STATE_ROWS, TASK_STATES_PER_ROW,
 };
 
 /// Calls counted, one row for each possible CPU: index = cpu * `SERIES_PER_CPU` + series.

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Levels of pid namespaces that are looked at: the kernel has 32, hosts two or three.
-const MOST_LEVELS: u32 = 6;
+const MAX_LEVELS: u32 = 6;
 
 /// Fills in the ids, the parent and the executables.
 ///
@@ -60,7 +60,7 @@ fn id(task: *const u8) -> Option<u32> {
         return None;
     }
     let pid: *const u8 = field(task, OFFSET_TASK_THREAD_PID.load())?;
-    for level in 0..MOST_LEVELS {
+    for level in 0..MAX_LEVELS {
         if pid_namespace(pid, level)? == PID_NAMESPACE.load() {
             return field(number_of(pid, level), OFFSET_UPID_NR.load());
         }

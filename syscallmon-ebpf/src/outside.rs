@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Steps up from two cgroups to where their paths meet; who makes deeper ones does not set up containers.
-const MOST_STEPS: u32 = 20;
+const MAX_STEPS: u32 = 20;
 
 /// `CAP_SYS_ADMIN` of `include/uapi/linux/capability.h`: no runtime does without.
 const CAP_SYS_ADMIN: u64 = 1 << 21;
@@ -92,7 +92,7 @@ extern "C" fn is_task_outside(task: u64, cgroup: u64) -> u32 {
 fn search_outside(task: *const u8, cgroup: *const u8) -> bool {
     let Some((own, root_id)) = own_cgroup(task, cgroup) else { return false };
     let (mut target, mut mover, mut is_in_container) = (cgroup, own, false);
-    for _ in 0..MOST_STEPS {
+    for _ in 0..MAX_STEPS {
         let (Some(level), Some(mover_level)) = (level(target), level(mover)) else { return false };
         let is_common = target == mover;
         if is_common && (level == 0 || cgroup_node_id(target) == Some(root_id)) {

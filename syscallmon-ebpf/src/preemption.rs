@@ -11,7 +11,7 @@ use crate::globals::PREEMPTION_TEST_NR;
 const LONG_NS: u64 = 50_000;
 
 /// Bounds the loop for the verifier; reading the clock takes some tens of nanoseconds.
-const MOST_READINGS: u32 = 2_000;
+const MAX_READINGS: u32 = 2_000;
 
 /// Does nothing for a while in the call that the test makes, and nothing at all in any other.
 #[inline(always)]
@@ -22,7 +22,7 @@ pub fn run_long_in(nr: i64) {
     // SAFETY: the helper takes nothing.
     let now = || unsafe { bpf_ktime_get_ns() };
     let begin = now();
-    for _ in 0..MOST_READINGS {
+    for _ in 0..MAX_READINGS {
         if now() - begin > LONG_NS {
             break;
         }

@@ -4,7 +4,7 @@
 //! the caches.
 
 use aya_ebpf::bindings::BPF_NOEXIST;
-use syscallmon_common::{IndexRow, SLOT_CACHE_LEN, Pool};
+use syscallmon_common::{IndexRow, Pool, SLOT_CACHE_LEN};
 
 use crate::{
     ancestry,

@@ -179,7 +179,8 @@ impl Run {
         let (sources, changed) = watch::channel(usable(&config.policies, knows_container_init));
         tasks.spawn(PolicyWatch::new(changed, (policies, policy_files), owner.clone()).run(shutdown.clone()));
         tasks.spawn(server.run(listeners, site.router(), shutdown.clone()));
-        let set_policies = |policies: &PolicySources| drop(sources.send_replace(usable(policies, knows_container_init)));
+        let set_policies =
+            |policies: &PolicySources| drop(sources.send_replace(usable(policies, knows_container_init)));
         let reload = async |config: &mut Config| self.reload(config, &tunables, &set_policies, &log, &owner).await;
         until_stopped(config, reload, (&mut tasks, stop), (sampling, &shutdown, &end)).await?;
         tracing::info!("stopped");
@@ -319,7 +320,8 @@ pub(super) fn attach(config: &Config) -> anyhow::Result<Attached> {
             Some(problem) => tracing::warn!(probe, implementation, "{problem}"),
         }
     }
-    let knows_container_init = kernel.probes().iter().any(|status| status.probe == Probe::ContainerInit && status.is_up());
+    let knows_container_init =
+        kernel.probes().iter().any(|status| status.probe == Probe::ContainerInit && status.is_up());
     if !knows_container_init && config.policies.built_in {
         tracing::warn!(
             "the policy runtime-default is not in force: what runtimes call to set containers up would look like the containers' own calls"
@@ -365,7 +367,11 @@ pub(super) fn attach(config: &Config) -> anyhow::Result<Attached> {
 /// The policies that can be in force on this kernel: the built-in one, and critical calls of policies that learn, would alarm at every start
 /// of a container where that is not told apart.
 fn usable(sources: &PolicySources, knows_container_init: bool) -> PolicySources {
-    PolicySources { built_in: sources.built_in && knows_container_init, mixes_container_init: !knows_container_init, ..sources.clone() }
+    PolicySources {
+        built_in: sources.built_in && knows_container_init,
+        mixes_container_init: !knows_container_init,
+        ..sources.clone()
+    }
 }
 
 /// What the kernel side is told.

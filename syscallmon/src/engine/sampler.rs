@@ -131,7 +131,7 @@ impl Sampler {
         let (slots, series) = (capacity.cgroups as usize, capacity.series as usize);
         let started = publisher.host.started.0;
         let sampler = Self {
-            attribution: Attribution::new(kernel.most_roots(), slots, series),
+            attribution: Attribution::new(kernel.max_roots(), slots, series),
             kernel,
             events,
             tree,

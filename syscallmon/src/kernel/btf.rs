@@ -47,7 +47,7 @@ fn copy_in_memory(path: &Path) -> io::Result<File> {
 }
 
 /// How deep structs in structs are looked into; the kernel's are less.
-const MOST_NESTED: u32 = 8;
+const MAX_NESTED_STRUCTS: u32 = 8;
 
 /// What a program is handed by a tracepoint, as far as anybody needs to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,7 +88,7 @@ impl KernelBtf {
     pub(super) fn offset_of(&self, structure: &str, field: &str) -> Option<u64> {
         let mut structs = self.structs.borrow_mut();
         let found = structs.entry(structure.to_owned()).or_insert_with(|| self.find_struct(structure));
-        self.offset_in(&found.as_ref()?.members, field, MOST_NESTED)
+        self.offset_in(&found.as_ref()?.members, field, MAX_NESTED_STRUCTS)
     }
 
     fn find_struct(&self, name: &str) -> Option<Struct> {

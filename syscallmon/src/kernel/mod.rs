@@ -5,9 +5,9 @@
 
 mod attachments;
 mod btf;
+mod error_report;
 mod event_probe;
 mod events;
-mod error_report;
 mod facts;
 mod fdinfo;
 mod globals;
@@ -307,8 +307,8 @@ impl Kernel {
 
     /// Cgroups that can be attribution roots at the same time.
     #[must_use]
-    pub fn most_roots(&self) -> usize {
-        self.tables.most_roots()
+    pub fn max_roots(&self) -> usize {
+        self.tables.max_roots()
     }
 
     /// Whether a cgroup has found no free slot since slots were last freed.

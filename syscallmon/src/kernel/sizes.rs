@@ -1,8 +1,8 @@
 //! How large the kernel's tables are made.
 
 use syscallmon_common::{
-    CGROUP_PATH_MAX, Durations, IndexRow, TASK_STATE_ROWS, TASK_STATES_PER_ROW, POSITIONS_PER_CGROUP, REPORTED_LEN, CONTAINER_INIT_LEN,
-    SlotCache,
+    CGROUP_PATH_MAX, CONTAINER_INIT_LEN, Durations, IndexRow, POSITIONS_PER_CGROUP, REPORTED_LEN, SlotCache,
+    TASK_STATE_ROWS, TASK_STATES_PER_ROW,
 };
 
 use super::{Capacity, Error, Options};
@@ -23,7 +23,7 @@ fn lru(least: u32, cpus: usize) -> u32 {
 
 /// Attribution roots for each slot: containers that make no calls have no slot, but are roots. 4,096 at least.
 const ROOTS_PER_SLOT: u32 = 4;
-const LEAST_ROOTS: u32 = 4096;
+const MIN_ROOTS: u32 = 4096;
 
 /// Numbers of entries; where numbers are from 1, one more than there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +93,7 @@ impl Sizes {
 
     /// Cgroups that can be attribution roots at the same time.
     pub(super) fn roots(&self) -> u32 {
-        self.slots.saturating_mul(ROOTS_PER_SLOT).max(LEAST_ROOTS)
+        self.slots.saturating_mul(ROOTS_PER_SLOT).max(MIN_ROOTS)
     }
 
     /// Kernel memory that they will take, in bytes, within some percent.

@@ -21,9 +21,9 @@ use std::{
 use aya::Ebpf;
 use syscallmon_common::{
     Durations as KernelDurations, IndexRow, LossReason, OUTCOME_DENIED, OUTCOME_DENIED_ENOSYS, OUTCOME_ENTERED,
-    OUTCOME_OTHER_DENIED, OUTCOME_OTHER_ERRORS, POSITIONS_PER_CGROUP, RECLAIM_ADD_ROOT, RECLAIM_CGROUP, RECLAIM_DENIED,
-    RECLAIM_ERROR, RECLAIM_HISTOGRAM, RECLAIM_OPS_LEN, RECLAIM_REMOVE_ROOT, RECLAIM_SERIES, RECLAIM_SLOT,
-    RECLAIM_TIMED, ROOT_OF_ALL, ROOT_OF_REST, ReclaimOp, SeriesKey, Pool,
+    OUTCOME_OTHER_DENIED, OUTCOME_OTHER_ERRORS, POSITIONS_PER_CGROUP, Pool, RECLAIM_ADD_ROOT, RECLAIM_CGROUP,
+    RECLAIM_DENIED, RECLAIM_ERROR, RECLAIM_HISTOGRAM, RECLAIM_OPS_LEN, RECLAIM_REMOVE_ROOT, RECLAIM_SERIES,
+    RECLAIM_SLOT, RECLAIM_TIMED, ROOT_OF_ALL, ROOT_OF_REST, ReclaimOp, SeriesKey,
 };
 
 use super::{
@@ -156,7 +156,9 @@ impl Tables {
 
     /// Sorts series into the rows of slots in which something has changed.
     fn sort_changed(&self, rows: &mut [Row]) {
-        for (SeriesKey { slot, position, outcome }, ReadSeries { count, of_container_init, .. }) in self.last.changed_series() {
+        for (SeriesKey { slot, position, outcome }, ReadSeries { count, of_container_init, .. }) in
+            self.last.changed_series()
+        {
             let (row, call) = (&mut rows[slot as usize], CallId(position));
             match outcome {
                 OUTCOME_ENTERED => {
@@ -328,7 +330,7 @@ impl Tables {
     }
 
     /// Cgroups that can be attribution roots at the same time.
-    pub(super) fn most_roots(&self) -> usize {
+    pub(super) fn max_roots(&self) -> usize {
         self.sizes.roots() as usize
     }
 

@@ -5,7 +5,7 @@
 
 use crate::{
     Scenario,
-    state::{At, Cached, Cgroup, Slot, State, Pool, Tables},
+    state::{At, Cached, Cgroup, Pool, Slot, State, Tables},
 };
 
 impl Scenario {

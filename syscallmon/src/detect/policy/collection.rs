@@ -101,8 +101,12 @@ impl Policies {
         before: &Self,
         table: &CallTable,
     ) -> (Self, Vec<(Arc<str>, PolicyError)>) {
-        let mut policies =
-            Self { ordered: Vec::new(), fallback: None, mixes_container_init: false, runtime_default: runtime_default(table) };
+        let mut policies = Self {
+            ordered: Vec::new(),
+            fallback: None,
+            mixes_container_init: false,
+            runtime_default: runtime_default(table),
+        };
         let critical = built_in_source().spec.critical.unwrap_or_default();
         let mut errors = Vec::new();
         for PolicyFile { origin, sources, is_whole } in files {

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::{programs::Programs, *};
 use crate::{
-    kernel::{Capacity, CountedHierarchies, Options, Features, SysEnter},
+    kernel::{Capacity, CountedHierarchies, Features, Options, SysEnter},
     model::Model,
     workload::{ResolvedWorkload, Workload},
 };
