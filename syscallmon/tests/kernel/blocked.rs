@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use crate::harness::{Daemon, KnownCalls, TestCgroup, binary, number, wait_for};
 
 /// The documented 3 s, and what a busy host takes beside them.
-const END: Duration = Duration::from_secs(8);
+const MAX_SHUTDOWN_TIME: Duration = Duration::from_secs(8);
 
 /// A cgroup with the name of a container that no other test has.
 fn container(parent: &TestCgroup) -> PathBuf {
@@ -57,7 +57,7 @@ fn assert_goes_on(mut daemon: Daemon, path: &Path) {
     daemon.signal(libc::SIGTERM);
     assert_eq!(daemon.wait().code(), Some(0));
     println!("ended after {:?}", begin.elapsed());
-    assert!(begin.elapsed() < END, "{:?}", begin.elapsed());
+    assert!(begin.elapsed() < MAX_SHUTDOWN_TIME, "{:?}", begin.elapsed());
 }
 
 /// The calls of this container's violations, and the command lines.

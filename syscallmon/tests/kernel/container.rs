@@ -3,7 +3,7 @@
 use crate::harness::{Daemon, Docker, number};
 
 /// What Docker's default seccomp profile refuses to a container without privileges, and how often it is tried.
-const REFUSED: [(&str, i64, u64); 3] =
+const DENIED: [(&str, i64, u64); 3] =
     [("unshare", libc::SYS_unshare, 11), ("mount", libc::SYS_mount, 70), ("keyctl", libc::SYS_keyctl, 5)];
 
 /// How far the calls that runc itself makes in one container's cgroup may be from those in another's.
@@ -23,12 +23,12 @@ fn what_dockers_seccomp_profile_refuses_is_counted_by_name() {
     let (daemon, docker) = (Daemon::start(&["--names.docker=off"]), Docker::start());
     // runc makes all of these calls itself, in the container's cgroup, before it has the filter installed.
     let plain = docker.run(&[], &calls(&[]));
-    let refused = docker.run(&[], &calls(&REFUSED));
-    let allowed = docker.run(&["--security-opt=seccomp=unconfined"], &calls(&REFUSED));
+    let refused = docker.run(&[], &calls(&DENIED));
+    let allowed = docker.run(&["--security-opt=seccomp=unconfined"], &calls(&DENIED));
 
     let scrape = daemon.settled_scrape();
     let containers = [&plain, &refused, &allowed];
-    for (syscall, _, tries) in REFUSED {
+    for (syscall, _, tries) in DENIED {
         let denied = containers.map(|id| scrape.denied_in(id, syscall));
         assert_eq!(denied, [0, tries, 0], "{syscall}: what fails in the kernel is a call like any other");
         let by_runc = scrape.calls_in(&plain, syscall);

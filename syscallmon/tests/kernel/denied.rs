@@ -5,18 +5,18 @@ use std::time::Duration;
 use crate::harness::{Daemon, KnownCalls, ONLY_TESTS, Scrape, TestCgroup, is_short, mount_tracefs, wait_for};
 
 /// What the program's filter refuses.
-const REFUSED: &str = "mkdirat";
+const DENIED: &str = "mkdirat";
 
 /// Runs the program with one way of refusing, and asserts that this many attempts were counted, and no calls.
 pub(crate) fn assert_counted(daemon: &Daemon, action: &str, tries: u64, denied: u64) -> Scrape {
     let cgroup = TestCgroup::new(action);
     KnownCalls::run(&[&"refused", &cgroup.path(), &action, &tries.to_string()]);
     let scrape = daemon.settled_scrape();
-    let expected = if denied == 0 { vec![] } else { vec![(REFUSED.to_owned(), denied)] };
+    let expected = if denied == 0 { vec![] } else { vec![(DENIED.to_owned(), denied)] };
     assert_eq!(scrape.denied(&cgroup.label()), expected, "{action}");
     let ran = if action == "notify-continue" { tries } else { 0 };
-    assert_eq!(scrape.calls(&cgroup.label(), REFUSED), ran, "{action}: what is refused is no call");
-    let of_refused = |(syscall, ..): &(String, String, u64)| syscall == REFUSED;
+    assert_eq!(scrape.calls(&cgroup.label(), DENIED), ran, "{action}: what is refused is no call");
+    let of_refused = |(syscall, ..): &(String, String, u64)| syscall == DENIED;
     assert_eq!(scrape.errors(&cgroup.label()).iter().any(of_refused), ran > 0, "{action}: and no error");
     scrape
 }
@@ -113,7 +113,7 @@ fn the_first_refusal_of_a_call_is_an_event() {
     let answer: serde_json::Value = serde_json::from_str(&daemon.get("/api/v1/workloads").1).unwrap();
     let first: Vec<_> = answer["data"]["first_calls"].as_array().unwrap().iter().collect();
     let of_ours =
-        |call: &&&serde_json::Value| call["workload"]["cgroup"] == cgroup.label() && call["syscall"] == REFUSED;
+        |call: &&&serde_json::Value| call["workload"]["cgroup"] == cgroup.label() && call["syscall"] == DENIED;
     let ours: Vec<_> = first.iter().filter(of_ours).collect();
     assert_eq!(ours.len(), 1, "{ours:?}");
     assert_eq!((&ours[0]["denied"], &ours[0]["comm"]), (&true.into(), &"known_calls".into()));

@@ -14,7 +14,7 @@ const CALLS: u64 = 100;
 const OPERATIONS: u64 = 100;
 
 /// How many calls are refused in each way, tasks made in each way, and sleeps measured.
-const REFUSALS: u64 = 20;
+const DENIALS: u64 = 20;
 const LIVES: u64 = 20;
 const SLEEPS: u64 = 20;
 
@@ -72,12 +72,12 @@ fn without_btf_everything_but_the_abi_counts_exactly() {
 fn see_every_end(daemon: &Daemon) {
     errors::assert_counted(daemon);
     for action in ["errno", "trap", "kill-inherited", "kill-thread"] {
-        denied::assert_counted(daemon, action, REFUSALS, REFUSALS);
+        denied::assert_counted(daemon, action, DENIALS, DENIALS);
     }
     denied::assert_lives_are_none(daemon, LIVES);
-    let supervised = [("notify-refuse", REFUSALS), ("notify-answer", 0), ("notify-continue", 0)];
+    let supervised = [("notify-refuse", DENIALS), ("notify-answer", 0), ("notify-continue", 0)];
     for (action, denied) in supervised {
-        denied::assert_counted(daemon, action, REFUSALS, denied);
+        denied::assert_counted(daemon, action, DENIALS, denied);
     }
     latency::assert_sleeps(daemon, SLEEPS);
 }

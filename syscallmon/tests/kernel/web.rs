@@ -17,7 +17,7 @@ use crate::harness::{Daemon, KnownCalls, TestCgroup, syscallmon, wait_for};
 const MEMORY_LIMIT: u64 = 256 << 20;
 
 /// Generous: other work shares the machine.
-const PROMPT: Duration = Duration::from_secs(3);
+const MAX_RESPONSE_TIME: Duration = Duration::from_secs(3);
 
 fn request(daemon: &Daemon, path: &str) -> TcpStream {
     let mut stream = TcpStream::connect(daemon.address()).unwrap();
@@ -36,7 +36,7 @@ fn assert_well(daemon: &Daemon) {
     for _ in 0..5 {
         let start = Instant::now();
         assert_eq!(daemon.get("/healthz").0, 200);
-        assert!(start.elapsed() < PROMPT, "/healthz took {:?}", start.elapsed());
+        assert!(start.elapsed() < MAX_RESPONSE_TIME, "/healthz took {:?}", start.elapsed());
         assert!(daemon.resident_memory() < MEMORY_LIMIT, "{} bytes", daemon.resident_memory());
         thread::sleep(Duration::from_millis(50));
     }

@@ -1,7 +1,8 @@
-//! What the programs on `sys_enter` do: `count::count`, `slot` and `allocate`, one access to shared memory a step.
+//! The steps of the `sys_enter` programs: `count::count`, `slot` and `allocate`. Each step is one access to shared
+//! memory.
 //!
-//! Left out: errors, refused calls and durations, whose hash tables are keyed by slot, and so protected as the series of the row are; and who
-//! sets containers up.
+//! The model omits container init, errors, denied calls and durations. The hash tables of the latter three are keyed by
+//! slot, so they have the same protection as the series of the row.
 
 use crate::{
     Scenario,
@@ -9,7 +10,7 @@ use crate::{
 };
 
 impl Scenario {
-    /// A program begins: it looks into its CPU's cache, which nobody else sees, and does what is next.
+    /// Begins a call: reads the cache of this CPU, which no other CPU sees, and runs the first step.
     pub(crate) fn begin(&self, state: &mut State, number: usize, cgroup: Cgroup) {
         let cpu = &mut state.cpus[number];
         cpu.calls_left -= 1;
@@ -21,7 +22,7 @@ impl Scenario {
         self.run(state, number);
     }
 
-    /// A program does what is next.
+    /// Runs the next step of a program.
     pub(crate) fn run(&self, state: &mut State, cpu: usize) {
         let next = match state.cpus[cpu].at {
             At::Outside => At::Outside,
@@ -70,7 +71,7 @@ impl Scenario {
         }
     }
 
-    /// `slot::known_slot`, and what follows when there is none.
+    /// `slot::known_slot`, and the step that follows when there is no slot.
     fn find(&self, tables: &Tables, at: At) -> At {
         let not_found = |cgroup, key, is_last| match is_last {
             true => At::Remainder { cgroup },
@@ -105,7 +106,7 @@ impl Scenario {
         }
     }
 
-    /// `slot::find_or_take`, from where no slot is known.
+    /// `slot::find_or_take`, after the cgroup was not found.
     fn allocate(&self, tables: &mut Tables, at: At) -> At {
         match at {
             At::TakeSlot { cgroup, owner } => match take(tables, Pool::Slots) {
@@ -144,7 +145,7 @@ impl Scenario {
         }
     }
 
-    /// The slot that a program has taken, and that is not in `SLOTS` yet.
+    /// The slot that a program has taken and not yet entered in `SLOTS`.
     pub(crate) fn slot_in_hand(&self, at: At) -> Option<Slot> {
         match at {
             At::Insert { slot, .. } | At::WriteHolder { slot, .. } | At::GiveBack { slot, .. } => Some(slot),
@@ -154,7 +155,7 @@ impl Scenario {
     }
 }
 
-/// `count::count` from where the slot is known, `allocate::series` and the remainder.
+/// `count::count` after the slot is known, `allocate::series` and the remainder.
 fn count(state: &mut State, cpu: usize, at: At) -> At {
     let tables = &mut state.tables;
     match at {
@@ -204,7 +205,7 @@ fn take(tables: &mut Tables, pool: Pool) -> Option<usize> {
 }
 
 impl At {
-    /// The cgroup whose call the program counts.
+    /// The cgroup of the call that the program counts.
     pub(crate) fn cgroup(self) -> Option<Cgroup> {
         match self {
             Self::Outside => None,

@@ -1,11 +1,12 @@
-//! What user space does: `Sampler::sample_blocking`, from `Tables::retire` to `Tables::free`.
+//! The steps of user space: `Sampler::sample_blocking`, from `Tables::retire` to `Tables::free`.
 
 use crate::{
     Scenario,
     state::{At, CGROUPS, Calls, Cgroup, Numbers, ReclaimOp, SERIES, SLOTS, Sampler, State, Step, Then},
 };
 
-/// `Sampler::retire_dead`: begins a sample that takes back the slots of these cgroups, which may be alive. They are looked for in `SLOTS`.
+/// `Sampler::retire_dead`: begins a sample that reclaims the slots of these cgroups, which may be alive. Finds their
+/// slots in `SLOTS`.
 pub(crate) fn sample(state: &mut State, retire: &[Cgroup], adds_root: bool) {
     let State { tables, sampler, .. } = state;
     sampler.samples_left -= 1;
@@ -16,7 +17,7 @@ pub(crate) fn sample(state: &mut State, retire: &[Cgroup], adds_root: bool) {
 }
 
 impl Scenario {
-    /// User space does what is next.
+    /// Runs the next step of user space.
     pub(crate) fn work(&self, state: &mut State) {
         match state.sampler.at {
             Step::Idle => {}
@@ -51,14 +52,14 @@ impl Scenario {
         }
     }
 
-    /// `kernel::wait_for_programs`: from now on, whatever runs is awaited.
+    /// `kernel::wait_for_programs`: marks the programs that run now.
     fn wait(&self, state: &mut State) {
         state.cpus.iter_mut().for_each(|cpu| cpu.is_awaited = self.has_membarrier && cpu.at != At::Outside);
         state.sampler.at = Step::Wait;
     }
 }
 
-/// `ReclaimQueue::reclaim`: nothing is run for an empty queue.
+/// `ReclaimQueue::reclaim`: does not run the program for an empty queue.
 fn reclaim(state: &mut State, then: Then) {
     if state.sampler.queue.is_empty() {
         after(state, then);
@@ -67,7 +68,7 @@ fn reclaim(state: &mut State, then: Then) {
     }
 }
 
-/// The kernel refuses: what is left stays in the queue.
+/// The kernel refuses. The remaining entries stay in the queue.
 pub(crate) fn refuse(state: &mut State, then: Then) {
     state.sampler.failures_left -= 1;
     if then == Then::ClearOwners {
@@ -76,7 +77,7 @@ pub(crate) fn refuse(state: &mut State, then: Then) {
     after(state, then);
 }
 
-/// What follows a list that was worked off, or given up.
+/// The step after a list is done or given up.
 fn after(state: &mut State, then: Then) {
     let sampler = &mut state.sampler;
     sampler.at = match then {
@@ -121,7 +122,7 @@ fn apply(state: &mut State) {
     }
 }
 
-/// `Tables::free`, before what it lists is worked off.
+/// `Tables::free`, before the kernel reclaims the listed numbers.
 fn clear(state: &mut State) {
     let State { cpus, tables, sampler, .. } = state;
     let retired = sampler.retired;
@@ -143,7 +144,7 @@ fn clear(state: &mut State) {
     }
 }
 
-/// What is there after one more sample, if nothing disturbs it: it takes back every slot. Only for states in which no program runs.
+/// The state after one more undisturbed sample that reclaims every slot. Only for states in which no program runs.
 pub(crate) fn settled(scenario: &Scenario, state: &State) -> State {
     let mut settled = state.clone();
     settled.sampler.samples_left += 1;
