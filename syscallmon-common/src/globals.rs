@@ -29,7 +29,8 @@ macro_rules! globals {
             OFFSET_CGROUP_ANCESTOR_IDS: u64 = UNKNOWN_OFFSET;
             /// `offsetof(struct task_struct, ptrace)`.
             OFFSET_TASK_PTRACE: u64 = UNKNOWN_OFFSET;
-            /// Where in `task_struct` the word with the 32-bit flag is: `thread_info.status` on x86, `.flags` on arm64.
+            /// Offset in `task_struct` of the word with the 32-bit flag: `thread_info.status` on x86, `.flags` on
+            /// arm64.
             OFFSET_TASK_COMPAT: u64 = UNKNOWN_OFFSET;
             /// The flag in that word: `TS_COMPAT` on x86, `TIF_32BIT` on arm64.
             COMPAT_MASK: u32 = 0;
@@ -40,7 +41,7 @@ macro_rules! globals {
             OFFSET_TASK_PID: u64 = UNKNOWN_OFFSET;
             OFFSET_TASK_EXIT_CODE: u64 = UNKNOWN_OFFSET;
             OFFSET_TASK_FLAGS: u64 = UNKNOWN_OFFSET;
-            /// `offsetof(struct task_struct, pending.signal)`: the signals that wait for the thread.
+            /// `offsetof(struct task_struct, pending.signal)`: the pending signals of the thread.
             OFFSET_TASK_PENDING: u64 = UNKNOWN_OFFSET;
             /// `offsetof(struct task_struct, tgid)`, `nsproxy`, `real_parent`, `comm` and `mm`.
             OFFSET_TASK_TGID: u64 = UNKNOWN_OFFSET;
@@ -60,7 +61,7 @@ macro_rules! globals {
             OFFSET_UPID_NR: u64 = UNKNOWN_OFFSET;
             OFFSET_UPID_NS: u64 = UNKNOWN_OFFSET;
             OFFSET_PID_NAMESPACE_INUM: u64 = UNKNOWN_OFFSET;
-            /// The inode number of the daemon's pid namespace; 0 where that is the initial one.
+            /// The inode number of the daemon's pid namespace; 0 if that is the initial one.
             PID_NAMESPACE: u32 = 0;
             /// `offsetof(struct nsproxy, mnt_ns)`.
             OFFSET_NSPROXY_MNT_NS: u64 = UNKNOWN_OFFSET;
@@ -73,7 +74,8 @@ macro_rules! globals {
             OFFSET_USER_NAMESPACE_OWNER: u64 = UNKNOWN_OFFSET;
             /// `offsetof(struct kernfs_node, name)`.
             OFFSET_KERNFS_NODE_NAME: u64 = UNKNOWN_OFFSET;
-            /// Ids of the cgroups that are mounted as roots, without a mark: cgroup2's, and the v1 hierarchy's.
+            /// Ids of the cgroups mounted as roots, without a mark: the one of cgroup2, and the one of the v1
+            /// hierarchy.
             CGROUP2_ROOT_ID: u64 = 1;
             V1_ROOT_ID: u64 = 1;
             /// `offsetof(struct cgroup, self)` and `offsetof(struct cgroup_subsys_state, parent)`.

@@ -1,19 +1,21 @@
-//! Which calls a container's runtime makes in the container's cgroup, before the container's program begins.
+//! Finds calls that a container runtime makes in the container's cgroup before the container's program begins.
 //!
-//! Runtimes put a process of theirs into the cgroup, which mounts, unshares, changes its root and what not, and then becomes the
-//! container's program by an exec; the same again for each command that somebody has run in the container. Those calls are
-//! counted, but they are not the container's: they would look like an attack.
+//! A runtime places a process into the cgroup. The process mounts, unshares, changes its root, and then executes the
+//! container's program. The same happens for each command that is run in the container later. These calls are counted,
+//! but they are not the container's: they would look like an attack.
 //!
-//! A process is taken for a runtime's when a runtime puts it into the cgroup (see [`crate::outside`] for who can be one) while it still runs the
-//! runtime's own program; and its children are, too, until they exec. What runtimes do (runc 1.1.5, 1.1.15 and 1.3.6, crun 1.21 and 1.28):
+//! A process is in container init when a runtime places it into the cgroup while it still runs the runtime's own
+//! program (see [`crate::runtime`] for possible runtimes). Its children are too, until they execute a program. What
+//! real runtimes do (runc 1.1.5, 1.1.15 and 1.3.6, crun 1.21 and 1.28):
 //!
-//! - runc 1.1 starts `/proc/self/exe init` outside, moves it in, and that runs itself once more from a bind mount of the same file, or from a
-//!   sealed memfd of the same length. runc 1.2 and later seal the file before (an overlay that is mounted nowhere, or a memfd), start
-//!   `/proc/self/fd/N init` from it, and move that in. For `exec`, the process is in the container's namespaces before it is moved.
-//! - crun seals itself before all else, and then clones, in new namespaces at once, into the cgroup or to be moved there.
-//! - With systemd's cgroups, it is systemd that moves the process, which is a child of the runtime.
+//! - runc 1.1 starts `/proc/self/exe init` outside and moves it in. That process executes itself again, from a bind
+//!   mount of the same file or from a sealed memfd of the same length. runc 1.2 and later seal the file first (an
+//!   overlay that is mounted nowhere, or a memfd), start `/proc/self/fd/N init` from it, and move that in. For `exec`,
+//!   the process is in the container's namespaces before the move.
+//! - crun seals itself first, and then clones in new namespaces, directly into the cgroup or followed by a move.
+//! - With the systemd cgroup driver, systemd moves the process, which is a child of the runtime.
 //!
-//! The calls of the daemon itself are its own in the same way, wherever it runs: not those of the container that it is in.
+//! The daemon's own calls are excluded in the same way, wherever it runs. They are not calls of the daemon's container.
 
 use aya_ebpf::{
     bindings::BPF_ANY,
@@ -28,15 +30,15 @@ use crate::{
         OFFSET_TASK_REAL_PARENT, OFFSET_TASK_TGID,
     },
     maps::{CONTAINER_INIT, DAEMON},
-    outside::{administers_host, administers_root_s, is_outside},
+    runtime::{administers_host, administers_namespace_of_root, is_outside},
     task::{ProbeReadTask, Task, field},
 };
 
-/// Whether the current process sets a container up, or is the daemon.
+/// Whether the current process is in container init, or is the daemon.
 #[inline(always)]
 pub fn in_runtime_init() -> bool {
     let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
-    DAEMON.get(0) == Some(&tgid) || marked(tgid).is_some()
+    DAEMON.get(0) == Some(&tgid) || live_entry(tgid).is_some()
 }
 
 /// Notes that the current process is the daemon.
@@ -45,38 +47,39 @@ pub fn current_is_daemon() {
     let _ = DAEMON.set(0, (bpf_get_current_pid_tgid() >> 32) as u32, 0);
 }
 
-/// The entry of a process that sets a container up now.
+/// Returns the entry of a process in container init.
 #[inline(always)]
-fn marked(tgid: u32) -> Option<ContainerInit> {
-    // SAFETY: a copy of the value; whoever changes it meanwhile writes another process', as the table is full.
+fn live_entry(tgid: u32) -> Option<ContainerInit> {
+    // SAFETY: copies the value. A concurrent change comes only from another process that reuses the entry of a full
+    // table.
     let entry = unsafe { CONTAINER_INIT.get(tgid) }.copied()?;
     // SAFETY: the helper takes nothing.
     (entry.until_ns > unsafe { bpf_ktime_get_ns() }).then_some(entry)
 }
 
-/// Notes that the current process has put another one into a cgroup.
+/// Notes that the current process has moved another one into a cgroup.
 #[inline(always)]
 pub fn moved(cgroup: *const u8, task: *const u8) {
     let Some(tgid) = field::<u32>(task, OFFSET_TASK_TGID.load()) else { return };
-    // Once only, however often it is moved: the time that a process has is not renewed.
-    // SAFETY: only whether it is there.
+    // Only the first move counts, so later moves do not extend the timeout.
+    // SAFETY: only checks whether the key exists.
     let is_known = unsafe { CONTAINER_INIT.get(tgid) }.is_some();
-    if is_known || (bpf_get_current_pid_tgid() >> 32) as u32 == tgid || !administers_root_s(task) {
+    if is_known || (bpf_get_current_pid_tgid() >> 32) as u32 == tgid || !administers_namespace_of_root(task) {
         return;
     }
     let mover = ProbeReadTask::current().address() as *const u8;
-    // systemd moves what the runtime has made.
-    let (is_mover_s, parent) = (runs_copy_of(task, mover), field(task, OFFSET_TASK_REAL_PARENT.load()));
-    let runtime = if is_mover_s { mover } else { parent.unwrap_or(mover) };
+    // systemd moves the runtime's child.
+    let (runs_mover, parent) = (runs_copy_of(task, mover), field(task, OFFSET_TASK_REAL_PARENT.load()));
+    let runtime = if runs_mover { mover } else { parent.unwrap_or(mover) };
     if administers_host(mover)
-        && (is_mover_s || administers_host(runtime) && runs_copy_of(task, runtime))
+        && (runs_mover || administers_host(runtime) && runs_copy_of(task, runtime))
         && is_outside(runtime, cgroup)
     {
         begins(tgid, runtime);
     }
 }
 
-/// Notes that the current process has made another one, perhaps in another cgroup at once (`CLONE_INTO_CGROUP`).
+/// Notes that the current process has created another one, possibly in another cgroup (`CLONE_INTO_CGROUP`).
 #[inline(always)]
 pub fn forked(parent: *const u8, child: *const u8) {
     let tgid = |task| field::<u32>(task, OFFSET_TASK_TGID.load());
@@ -99,15 +102,15 @@ pub fn forked(parent: *const u8, child: *const u8) {
         begins(new, parent);
         return;
     }
-    // The id may have been another's, which was killed.
-    // SAFETY: only whether it is there.
+    // The id may have belonged to a killed process.
+    // SAFETY: only checks whether the key exists.
     if unsafe { CONTAINER_INIT.get(new) }.is_some() {
         let _ = CONTAINER_INIT.remove(new);
     }
 }
 
-/// Notes that the current process runs another program now: the container's, unless it is a copy of the runtime, or a hook that sets the container
-/// up.
+/// Notes that the current process executes a program. The program is the container's, unless it is a copy of the
+/// runtime or a hook.
 #[inline(always)]
 pub fn executed(task: *const u8) {
     let Some(tgid) = field::<u32>(task, OFFSET_TASK_TGID.load()) else { return };
@@ -121,8 +124,8 @@ pub fn executed(task: *const u8) {
     }
 }
 
-/// Whether what a process runs is the runtime once more. It is so only while the process is still in the runtime's mount namespace: a container's own
-/// can lead to the same file (`/proc/self/exe`).
+/// Whether a process runs a copy of the runtime. This requires the runtime's mount namespace, because in the
+/// container's own, `/proc/self/exe` can lead to the same file.
 #[inline(always)]
 fn is_own_copy(task: *const u8, entry: &ContainerInit) -> bool {
     let original = Identity { inode: entry.exe_inode, len: entry.exe_len };
@@ -131,18 +134,18 @@ fn is_own_copy(task: *const u8, entry: &ContainerInit) -> bool {
         && executable::of(task).is_some_and(|file| executable::is_copy(file, original, entry.mount_namespace))
 }
 
-/// Whether who runs the program is the child of somebody who sets the container up, in the same cgroups and in the container's mount namespace: the
-/// container's own program is the child of a runtime outside.
+/// Whether a process is a hook: a child of a process in container init, in the same cgroups and in the container's
+/// mount namespace. The container's own program is the child of a runtime outside.
 #[inline(always)]
 fn is_hook(task: *const u8, entry: &ContainerInit) -> bool {
     let Some(parent) = field::<*const u8>(task, OFFSET_TASK_REAL_PARENT.load()) else { return false };
     let css_set = |task| field::<u64>(task, OFFSET_TASK_CGROUPS.load());
     css_set(parent) == css_set(task)
         && mount_namespace(task).is_some_and(|own| own != entry.mount_namespace)
-        && field(parent, OFFSET_TASK_TGID.load()).is_some_and(|tgid| marked(tgid).is_some())
+        && field(parent, OFFSET_TASK_TGID.load()).is_some_and(|tgid| live_entry(tgid).is_some())
 }
 
-/// Whether a task runs the executable of another one, or a copy of it.
+/// Whether a task runs the executable of another task, or a copy of it.
 #[inline(always)]
 fn runs_copy_of(task: *const u8, runtime: *const u8) -> bool {
     let original = executable::of(runtime).and_then(executable::identity);
@@ -153,7 +156,7 @@ fn runs_copy_of(task: *const u8, runtime: *const u8) -> bool {
     executable::is_copy(file, original, namespace)
 }
 
-/// Notes that a process sets a container up, for that runtime.
+/// Notes that a process begins container init for that runtime.
 #[inline(always)]
 fn begins(tgid: u32, runtime: *const u8) {
     let Some(mount_namespace) = mount_namespace(runtime) else { return };

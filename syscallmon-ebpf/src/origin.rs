@@ -1,4 +1,5 @@
-//! Who the current process is and where it comes from: its ids, its executable, its parent and the parent's executable. Told with its first calls, since it may be gone before anybody can ask.
+//! The process of a first call: its ids, its executable, its parent and the parent's executable. Sent with the first
+//! call, because the process may end before user space can read `/proc`.
 
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_probe_read_kernel_buf};
 use syscallmon_common::{RawFirstCall, UNKNOWN_OFFSET};
@@ -13,17 +14,17 @@ use crate::{
     task::{ProbeReadTask, Task, field},
 };
 
-/// Levels of pid namespaces that are looked at: the kernel has 32, hosts two or three.
+/// Maximum levels of pid namespaces that are read. The kernel allows 32; hosts use two or three.
 const MAX_LEVELS: u32 = 6;
 
 /// Fills in the ids, the parent and the executables.
 ///
 /// # Safety
 ///
-/// The record must be the caller's alone.
+/// Only the caller may access the record.
 #[inline(always)]
 pub unsafe fn write(record: *mut RawFirstCall) {
-    // SAFETY: as the caller says.
+    // SAFETY: guaranteed by the caller.
     let record = unsafe { &mut *record };
     let pid_tgid = bpf_get_current_pid_tgid();
     (record.tgid, record.pid) = ((pid_tgid >> 32) as u32, pid_tgid as u32);
@@ -47,13 +48,13 @@ pub unsafe fn write(record: *mut RawFirstCall) {
     let _ = write_names(task, &mut record.exe);
 }
 
-/// The process id of a task in the daemon's pid namespace, where that is not the initial one.
+/// Returns the process id of a task in the daemon's pid namespace, if that is not the initial one.
 #[inline(always)]
 fn process_id(task: *const u8) -> Option<u32> {
     if PID_NAMESPACE.load() == 0 { None } else { id(field(task, OFFSET_TASK_GROUP_LEADER.load())?) }
 }
 
-/// The id of a task, likewise.
+/// Returns the thread id of a task in the daemon's pid namespace.
 #[inline(always)]
 fn id(task: *const u8) -> Option<u32> {
     if PID_NAMESPACE.load() == 0 {
@@ -68,7 +69,7 @@ fn id(task: *const u8) -> Option<u32> {
     None
 }
 
-/// The pid namespace of a level that a `struct pid` has.
+/// Returns the pid namespace at a level of a `struct pid`.
 #[inline(always)]
 pub fn pid_namespace(pid: *const u8, level: u32) -> Option<u32> {
     let namespace: *const u8 = field(number_of(pid, level), OFFSET_UPID_NS.load())?;

@@ -1,4 +1,4 @@
-//! Free numbers of slots, series and histograms: queues that user space fills and refills.
+//! Pools of free slots, series and histograms: queues that user space fills and refills.
 
 use aya_ebpf::{bindings::BPF_ANY, helpers::bpf_ktime_get_ns, maps::Queue};
 use aya_log_ebpf::warn;
@@ -9,10 +9,10 @@ use crate::{
     maps::{EXHAUSTED, WARNED},
 };
 
-/// Least time between two warnings of the same thing.
+/// Minimum time between two warnings about the same pool.
 const WARN_INTERVAL_NS: u64 = 60_000_000_000;
 
-/// Puts a number back that was taken for nothing.
+/// Gives back a number that was not needed.
 #[inline(always)]
 pub fn give_back(free: &Queue<u32>, number: u32) {
     if free.push(number, BPF_ANY.into()).is_err() {
@@ -20,27 +20,26 @@ pub fn give_back(free: &Queue<u32>, number: u32) {
     }
 }
 
-/// A number from a free list, unless it was seen empty since user space last filled it.
+/// Takes a number from a free list, unless the pool was found empty since user space last filled it.
 #[inline(always)]
 pub fn take(free: &Queue<u32>, pool: Pool) -> Option<u32> {
     if is_exhausted(pool) { None } else { free.pop().ok().flatten() }
 }
 
-/// Whether a pool was seen empty since user space last filled it.
+/// Whether a pool was found empty since user space last filled it.
 #[inline(always)]
 pub fn is_exhausted(pool: Pool) -> bool {
     // SAFETY: a valid map value, read as one word.
     EXHAUSTED.get_ptr_mut(pool as u32).is_some_and(|flag| unsafe { flag.read_volatile() } != 0)
 }
 
-/// Notes that a pool is used up, and logs it, once a minute at most.
+/// Notes that a pool is empty, and logs it at most once a minute.
 #[inline(always)]
 pub fn exhausted(pool: Pool) {
     note_exhausted(pool as u32);
 }
 
-/// See [`exhausted`]. A global function: the verifier checks it once for each program, and not for each way that leads
-/// here.
+/// See [`exhausted`]. A global function: the verifier checks it once for each program, not for each path to it.
 #[cold]
 #[inline(never)]
 #[unsafe(no_mangle)]
@@ -62,7 +61,7 @@ extern "C" fn note_exhausted(pool: u32) -> u32 {
     0
 }
 
-/// The macro has no use for the context of the program.
+/// Logs that a pool is empty. The macro does not use the context of the program, so it gets `()`.
 #[inline(always)]
 fn log(pool: u32) {
     const SLOTS: u32 = Pool::Slots as u32;

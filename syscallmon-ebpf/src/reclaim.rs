@@ -1,8 +1,8 @@
-//! Puts back what user space has taken back: slots, series, histograms, and places in the hash tables.
+//! Reclaims slots, series, histograms and entries of hash tables that user space lists.
 //!
-//! Never attached: user space writes a list and runs this on demand (`BPF_PROG_TEST_RUN`). Were it to use system calls on the
-//! maps instead, the kernel would keep classic tracepoint programs from running on its CPU for as long as each takes
-//! (`bpf_disable_instrumentation`), also while it is preempted in one: calls would be lost.
+//! Never attached: user space writes a list and runs this on demand (`BPF_PROG_TEST_RUN`). System calls on the maps
+//! would lose calls instead: during each, the kernel runs no classic tracepoint program on that CPU
+//! (`bpf_disable_instrumentation`), even if the caller is preempted.
 
 use aya_ebpf::bindings::BPF_ANY;
 use syscallmon_common::{
@@ -14,10 +14,10 @@ use crate::maps::{
     ATTRIBUTION_ROOTS, DENIED, ERRORS, FREE_HISTOGRAMS, FREE_SERIES, FREE_SLOTS, RECLAIM_OPS, SLOT_OF_CGROUP, TIMED,
 };
 
-/// The kernel's answer for a key that a table does not have: it was removed by an earlier attempt.
+/// Error for a missing key: an earlier attempt removed it.
 const ENOENT: i32 = -2;
 
-/// Works through the list, and strikes off what is done.
+/// Does the listed operations, and marks each as done.
 #[inline(always)]
 pub fn reclaim() {
     for index in 0..RECLAIM_OPS_LEN as u32 {
@@ -27,12 +27,12 @@ pub fn reclaim() {
     }
 }
 
-/// Works off one entry: 1 if it is done. A global function: the verifier checks it once, and not for each entry.
+/// Does one operation. Returns 1 if it is done. A global function: the verifier checks it once, not for each entry.
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn reclaim_one(index: u32) -> u32 {
     let Some(entry) = RECLAIM_OPS.get_ptr_mut(index) else { return 0 };
-    // SAFETY: a whole map value, which user space does not touch meanwhile.
+    // SAFETY: a whole map value, which user space does not access during the run.
     let ReclaimOp { kind, number, key } = unsafe { *entry };
     let done = match kind {
         RECLAIM_CGROUP => is_gone(SLOT_OF_CGROUP.remove(key)),
@@ -53,7 +53,7 @@ extern "C" fn reclaim_one(index: u32) -> u32 {
     u32::from(done)
 }
 
-/// Whether a key is in a table no more. Anything but `ENOENT` is no answer: a lock that is held (`EBUSY`) is tried again.
+/// Whether a key is no longer in a table. Errors other than `ENOENT` are retried, for example a held lock (`EBUSY`).
 #[inline(always)]
 fn is_gone(removed: Result<(), i32>) -> bool {
     removed.map_or_else(|error| error == ENOENT, |()| true)
