@@ -1,4 +1,4 @@
-//! Turns what the kernel answered into one line that people can act on.
+//! Turns the kernel's errors into one line with a remedy.
 
 use std::{error::Error as StdError, io};
 
@@ -6,10 +6,10 @@ use aya::programs::ProgramError;
 
 use super::Error;
 
-/// The kernel's answer to what is not permitted.
+/// The kernel's error for missing privileges.
 const EPERM: i32 = rustix::io::Errno::PERM.raw_os_error();
 
-/// [`Error::Privileges`] when the kernel's answer was EPERM.
+/// Returns [`Error::Privileges`] if the kernel's error was EPERM.
 pub(super) fn privileges(error: &(dyn StdError + 'static), operation: &'static str) -> Option<Error> {
     let mut cause = Some(error);
     while let Some(error) = cause {
@@ -21,7 +21,7 @@ pub(super) fn privileges(error: &(dyn StdError + 'static), operation: &'static s
     None
 }
 
-/// An error and its causes in one line; of a verifier's log, only the line that complains.
+/// Writes an error and its causes in one line. Of a verifier log, it includes only the line with the reason.
 pub(super) fn one_line(error: &(dyn StdError + 'static)) -> String {
     let mut text = String::new();
     let mut cause = Some(error);
@@ -40,10 +40,10 @@ pub(super) fn one_line(error: &(dyn StdError + 'static)) -> String {
     text
 }
 
-/// What the verifier writes after its message.
+/// Beginnings of the lines that the verifier writes after its message.
 const STATISTICS: [&str; 4] = ["processed ", "verification time ", "stack depth ", "insns processed"];
 
-/// The last line of a verifier's log that is no statistics.
+/// Returns the last line of a verifier log that is not statistics.
 fn verifier_message(log: &str) -> &str {
     let is_telling = |line: &&str| !line.is_empty() && !STATISTICS.iter().any(|start| line.starts_with(start));
     log.lines().map(str::trim).rev().find(is_telling).unwrap_or("no verifier log")

@@ -1,9 +1,9 @@
-//! Gives numbers back to the kernel side, and takes cgroups out of its hash table, without a system call on a map.
+//! Reclaims numbers, and removes cgroups from the kernel side's hash table, without a system call on a map.
 //!
-//! Such calls would stop counting for as long as they take: the kernel runs no classic tracepoint program on a CPU where one
-//! is under way (`bpf_disable_instrumentation`), not even for the tasks that preempted it there. So a list goes into mapped memory,
-//! and a program that works through it is run on demand (`BPF_PROG_TEST_RUN` for raw tracepoints, Linux 5.10). What the program could not do
-//! stays in a queue, and is tried again: nothing leaks.
+//! Such system calls would lose calls: while one is under way, the kernel runs no classic tracepoint program on that
+//! CPU (`bpf_disable_instrumentation`), not even for tasks that preempt it. So user space writes a list into mapped
+//! memory, and runs a program that does the listed operations (`BPF_PROG_TEST_RUN` for raw tracepoints, Linux 5.10).
+//! Operations that failed stay in a queue and are retried, so no number is lost.
 
 use std::{
     collections::VecDeque,
@@ -19,32 +19,32 @@ use syscallmon_common::{RECLAIM_OPS_LEN, ReclaimOp};
 
 use super::{Error, error_report::privileges, mapped::MappedArray};
 
-/// The program.
+/// Name of the program.
 pub(super) const PROGRAM: &str = "reclaim";
 
-/// Runs the program once: [`run`], but in tests.
+/// Runs the program once. This is [`run`], except in tests.
 pub(super) type Run<'a> = &'a dyn Fn() -> Result<(), Error>;
 
-/// The list.
+/// The list in mapped memory, and the queue of operations.
 pub(super) struct ReclaimQueue {
     list: MappedArray,
-    /// What is not done yet, in order: a number must not be given out again before its key has left the hash table.
+    /// Operations that are not done, in order: a number must not become free before its key has left the hash table.
     queue: VecDeque<ReclaimOp>,
-    /// Entries that the program could not do, each time that it was asked.
+    /// Operations that failed, counted at each attempt.
     refused: u64,
 }
 
 impl ReclaimQueue {
-    /// With the list of an object whose program is loaded.
+    /// Uses the list of an object whose program is loaded.
     pub(super) fn new(list: MappedArray) -> Self {
         Self { list, queue: VecDeque::new(), refused: 0 }
     }
 
-    /// Gives what is left from earlier attempts and all of these back, in order.
+    /// Does these operations, and first those that are left from earlier attempts, in order.
     ///
     /// # Errors
     ///
-    /// When the kernel refuses; those before are done then, and the others are tried again at the next attempt.
+    /// When the kernel refuses. Operations before the failure are done; the next attempt retries the others.
     pub(super) fn reclaim(&mut self, run: Run<'_>, entries: impl IntoIterator<Item = ReclaimOp>) -> Result<(), Error> {
         self.queue.extend(entries);
         let done = self.work_off(run);
@@ -56,18 +56,18 @@ impl ReclaimQueue {
         done
     }
 
-    /// Entries that were not done when they were asked for, each time.
+    /// Returns how many operations failed, counted at each attempt.
     pub(super) fn refused(&self) -> u64 {
         self.refused
     }
 
-    /// Has lists worked through until nothing is left.
+    /// Writes lists and runs the program until the queue is empty.
     fn work_off(&mut self, run: Run<'_>) -> Result<(), Error> {
         while !self.queue.is_empty() {
             let chunk: Vec<ReclaimOp> = self.queue.iter().take(RECLAIM_OPS_LEN).copied().collect();
             self.write(&chunk);
             run()?;
-            // The program stops at the first that it cannot do.
+            // The program stops at the first operation that fails.
             let done = (0..chunk.len()).take_while(|&index| self.is_done(index)).count();
             self.queue.drain(..done);
             if done < chunk.len() {
@@ -77,7 +77,7 @@ impl ReclaimQueue {
         Ok(())
     }
 
-    /// Writes one list; a shorter one than there is room for ends with zeros.
+    /// Writes one list. A list with free room ends with zeros.
     fn write(&self, chunk: &[ReclaimOp]) {
         for (index, entry) in chunk.iter().chain([&ReclaimOp::default()]).take(RECLAIM_OPS_LEN).enumerate() {
             let words: [u64; OP_WORDS] = zerocopy::transmute!(*entry);
@@ -87,28 +87,28 @@ impl ReclaimQueue {
         }
     }
 
-    /// Whether the program has struck an entry off the list: its kind is 0.
+    /// Whether the program has done an operation: it sets the kind to 0.
     fn is_done(&self, index: usize) -> bool {
         kind_of(&self.list, index).load(Relaxed) == 0
     }
 
-    /// Whether the process has the privileges that this takes, which are none from Linux 5.19 on; before, where
-    /// `kernel.unprivileged_bpf_disabled` is set, it is `CAP_BPF`.
+    /// Whether the process has the necessary privileges. From Linux 5.19 on, there are none. Before, `CAP_BPF` is
+    /// needed if `kernel.unprivileged_bpf_disabled` is set.
     pub(super) fn are_permitted(&self, run: Run<'_>) -> bool {
         self.write(&[]);
         !matches!(run(), Err(Error::Privileges { .. }))
     }
 }
 
-/// Words of 64 bits in an entry of the list.
+/// 64-bit words of an operation.
 const OP_WORDS: usize = size_of::<ReclaimOp>() / size_of::<u64>();
 
-/// [`ReclaimOp::kind`] of an entry of the list.
+/// Returns [`ReclaimOp::kind`] of an entry of the list.
 fn kind_of(list: &MappedArray, index: usize) -> &AtomicU32 {
     list.u32((index * size_of::<ReclaimOp>() + offset_of!(ReclaimOp, kind)) / size_of::<u32>())
 }
 
-/// Runs the program, which also tells the kernel side which process the daemon is.
+/// Runs the program, which also records the daemon's process id on the kernel side.
 pub(super) fn run(ebpf: &Ebpf) -> Result<(), Error> {
     let program = ebpf.program(PROGRAM).ok_or(Error::Object { name: PROGRAM })?;
     let program: &RawTracePoint = program.try_into()?;
@@ -127,7 +127,7 @@ mod tests {
         let mut reclaim = ReclaimQueue { queue: (1..=100).map(entry).collect(), ..ReclaimQueue::new(list) };
         assert!(reclaim.work_off(&|| Ok(())).is_err(), "a program that does nothing");
         assert_eq!((reclaim.queue.len(), reclaim.queue[0]), (100, entry(1)), "nothing is lost");
-        // Now the program does what is listed.
+        // Now the program does the listed operations.
         let (done, list) = (std::cell::RefCell::new(Vec::new()), MappedArray::same(&reclaim.list));
         let program = || {
             for index in (0..RECLAIM_OPS_LEN).take_while(|&index| kind_of(&list, index).load(Relaxed) != 0) {

@@ -1,4 +1,4 @@
-//! What the programs send on their own: ring buffers to wait for and to drain.
+//! Ring buffers of the programs: waiting and draining.
 
 use std::{
     io,
@@ -15,7 +15,7 @@ use super::{
     log::KernelLog,
 };
 
-/// What the programs send on their own, and its readers.
+/// The ring buffers and their readers.
 pub struct Events {
     pub(super) cgroup: RingBuf<MapData>,
     pub(super) first_calls: RingBuf<MapData>,
@@ -38,7 +38,7 @@ impl Events {
 }
 
 fn watch<T: AsFd + AsRawFd>(source: T) -> Result<AsyncFd<T>, Error> {
-    // SAFETY: ring buffers own their descriptor, and always give the same one for as long as they live.
+    // SAFETY: ring buffers own their descriptor, and return the same one as long as they live.
     unsafe { AsyncFd::register(source) }.map_err(|error| Error::Wait(error.into_parts().1))
 }
 
@@ -52,7 +52,7 @@ pub struct EventStreams {
 }
 
 impl EventStreams {
-    /// Waits until any of the ring buffers has something; log records are written to the log on the way.
+    /// Waits until a ring buffer has records. Writes messages of the programs to the log meanwhile.
     ///
     /// # Errors
     ///
@@ -71,7 +71,7 @@ impl EventStreams {
         }
     }
 
-    /// Everything that waits, each kind in order. The cgroup of each call was born before, or with these changes.
+    /// Drains all records, each kind in order. The cgroup of each call was born earlier, or in these changes.
     pub fn take(&mut self) -> (Vec<FirstCallEvent>, Vec<CgroupChange>) {
         events::calls_and_changes(
             || self.first_calls.drain(events::first_call),

@@ -1,8 +1,8 @@
-//! The kernel side's tables as user space sees them: reads counts, gives and takes back numbers.
+//! The kernel side's tables as user space sees them: reads counts, and reclaims numbers.
 //!
-//! Knows the maps' layouts (see `syscallmon-ebpf/src/maps.rs`) and the life of slots and series. A number is
-//! given out by the kernel side (it pops a queue) and taken back here, once its cgroup is dead. Nothing here is a system
-//! call on a map: [`ReclaimQueue`] says why.
+//! Knows the layouts of the maps (`syscallmon-ebpf/src/maps.rs`) and the life cycle of slots and series. The kernel
+//! side takes a number from a queue. This module reclaims it after the cgroup is dead. It uses no system call on a map:
+//! [`ReclaimQueue`] explains why.
 
 #[cfg(test)]
 mod programs;
@@ -38,7 +38,7 @@ use crate::{
     syscalls::{CallId, Errno},
 };
 
-/// Read and written by user space only through this.
+/// The mapped tables. User space accesses them only through this type.
 pub(super) struct Tables {
     sizes: Sizes,
     cpus: usize,
@@ -56,13 +56,13 @@ pub(super) struct Tables {
     lost: MappedArray,
     exhausted: MappedArray,
     reclaim: ReclaimQueue,
-    /// What was read last.
+    /// The previous reading.
     last: LastRead,
-    /// Kernel memory of all maps.
+    /// Kernel memory of all maps, in bytes.
     memory_bytes: u64,
 }
 
-/// What the series of one slot add up to, in no order.
+/// The counts of one slot, unsorted.
 #[derive(Clone, Default)]
 struct Row {
     calls: Vec<(CallId, u64)>,
@@ -73,13 +73,13 @@ struct Row {
 }
 
 impl Tables {
-    /// Takes the maps out of a loaded object and fills the free lists.
+    /// Takes the maps out of a loaded object, and fills the free lists.
     pub(super) fn new(ebpf: &Ebpf, sizes: &Sizes, cpus: usize, memory_bytes: u64) -> Result<Self, Error> {
         let map = |name, len| mapped(ebpf, name, len);
         Self::over(&map, &|| reclaim::run(ebpf), sizes, cpus, memory_bytes)
     }
 
-    /// The same with maps from wherever: tests have no kernel side.
+    /// The same with any maps: tests have no kernel side.
     fn over(
         map: &dyn Fn(&'static str, usize) -> Result<MappedArray, Error>,
         run: Run<'_>,
@@ -122,12 +122,12 @@ impl Tables {
         self.memory_bytes
     }
 
-    /// Whether numbers can be given back with the privileges that the process has now.
+    /// Whether the process has the privileges for reclaiming numbers.
     pub(super) fn is_accessible(&self, run: Run<'_>) -> bool {
         self.reclaim.are_permitted(run)
     }
 
-    /// Reads every count. No system call. A slot in which nothing has changed has the same [`Arc`] as in the snapshot before.
+    /// Reads all counts without a system call. A slot without changes keeps the [`Arc`] of the previous snapshot.
     pub(super) fn snapshot(&mut self) -> Snapshot {
         let series = self.look_for_changes();
         let mut rows = vec![Row::default(); self.sizes.slots as usize];
@@ -138,7 +138,7 @@ impl Tables {
         Snapshot { slots, remainder: self.remainder(&losses), losses, series, histograms }
     }
 
-    /// Reads who has the slots, then all series; how many series are in use.
+    /// Reads the owners of slots, then all series. Returns the number of used series.
     fn look_for_changes(&mut self) -> u32 {
         for slot in 0..self.sizes.slots as usize {
             self.last.read_owner(slot, self.slots.u64(slot).load(Relaxed));
@@ -154,7 +154,7 @@ impl Tables {
         in_use
     }
 
-    /// Sorts series into the rows of slots in which something has changed.
+    /// Sorts series into the rows of changed slots.
     fn sort_changed(&self, rows: &mut [Row]) {
         for (SeriesKey { slot, position, outcome }, ReadSeries { count, of_container_init, .. }) in
             self.last.changed_series()
@@ -174,7 +174,7 @@ impl Tables {
         }
     }
 
-    /// The same for durations.
+    /// Does the same for durations.
     fn read_histograms(&self, rows: &mut [Row]) -> u32 {
         let mut in_use = 0;
         for number in 1..self.sizes.histograms as usize {
@@ -186,12 +186,12 @@ impl Tables {
         in_use
     }
 
-    /// One histogram, summed up over the CPUs.
+    /// Reads one histogram, summed over the CPUs.
     fn durations(&self, number: usize) -> Durations {
         let mut durations = Durations::default();
         for cpu in 0..self.cpus {
             let start = self.histogram_start(cpu, number);
-            // The sum first: a call that is counted meanwhile is in the buckets then, and in the next sum.
+            // The sum first: a call that is counted meanwhile is then in the buckets, and in the next sum.
             durations.sum_ns += self.histograms.u64(start + durations.buckets.len()).load(Relaxed);
             for (bucket, count) in durations.buckets.iter_mut().enumerate() {
                 *count += self.histograms.u64(start + bucket).load(Relaxed);
@@ -200,7 +200,7 @@ impl Tables {
         durations
     }
 
-    /// The word at which one CPU's part of a histogram starts.
+    /// Returns the first word of one CPU's part of a histogram.
     fn histogram_start(&self, cpu: usize, number: usize) -> usize {
         (cpu * self.sizes.histograms as usize + number) * HISTOGRAM_WORDS
     }
@@ -209,8 +209,8 @@ impl Tables {
         SeriesKey::from_word(self.series_keys.u64(number).load(Relaxed))
     }
 
-    /// A slot's counts; `None` for a slot that no cgroup has. Two CPUs that made a first call at the same moment gave
-    /// it two series, which add up here.
+    /// Returns a slot's counts; `None` for a free slot. Two CPUs that made a first call at the same moment gave it two
+    /// series, which add up here.
     fn slot_counts(&mut self, slot: u32, row: Row) -> Option<SlotCounts> {
         let known = self.last.slots.get_mut(slot as usize)?;
         let Row { calls, container_init, errors, denied, durations } = row;
@@ -219,7 +219,7 @@ impl Tables {
         if known.owner == 0 {
             known.counts = None;
         } else if !known.counts.as_ref().is_some_and(has) {
-            // Series are sorted only where one has changed; durations always are.
+            // Series are sorted only if one has changed; durations always.
             let old = known.counts.take().filter(|_| !known.is_changed).map(Arc::unwrap_or_clone);
             let new = || Counts {
                 calls: calls.into_iter().collect(),
@@ -254,14 +254,15 @@ impl Tables {
         losses
     }
 
-    /// Begins to reclaim the slots of cgroups. Returns them; cgroups without a slot are passed over. `wait` returns when every program has ended
-    /// that ran when it was called: from then on no program counts in these slots, and their counts are final.
+    /// Begins to reclaim the slots of cgroups. Returns the slots; skips cgroups without one. `wait` returns when all
+    /// programs that ran at its call have ended. From then on, no program counts in these slots, and their counts are
+    /// final.
     ///
-    /// Harmless for a cgroup that is not dead after all: its next call gets it another slot.
+    /// Harmless for a cgroup that is alive: its next call gets it another slot.
     ///
     /// # Errors
     ///
-    /// When the kernel refuses; trying again is harmless.
+    /// When the kernel refuses; a retry is harmless.
     pub(super) fn retire(
         &mut self,
         run: Run<'_>,
@@ -271,7 +272,7 @@ impl Tables {
         let taken = (1..self.sizes.slots).map(|slot| (slot, self.slots.u64(slot as usize).load(Relaxed)));
         let dead: Vec<(u32, u64)> = taken.filter(|&(_, id)| id != 0 && cgroups.contains(&id)).collect();
         let removals = dead.iter().map(|&(_, cgroup_id)| ReclaimOp { key: cgroup_id, kind: RECLAIM_CGROUP, number: 0 });
-        // Out of the hash table first: a cgroup that is alive gets another slot from now on.
+        // Removed from the hash table first: from now on, a live cgroup gets another slot.
         self.reclaim.reclaim(run, removals)?;
         for &(slot, _) in &dead {
             self.owner(slot).store(0, Relaxed);
@@ -280,16 +281,16 @@ impl Tables {
         Ok(dead.into_iter().map(|(slot, _)| slot).collect())
     }
 
-    /// `IndexRow::owner` of a slot.
+    /// Returns `IndexRow::owner` of a slot.
     fn owner(&self, slot: u32) -> &AtomicU64 {
         self.series_index.u64(slot as usize * size_of::<IndexRow>() / size_of::<u64>())
     }
 
-    /// Ends to take back retired slots, whose last counts were read: they and their series can be given out again.
+    /// Finishes reclaiming retired slots after their last counts were read: they and their series become free.
     ///
     /// # Errors
     ///
-    /// When the kernel refuses; what was not freed by then stays taken until the next call.
+    /// When the kernel refuses; what is left stays taken until the next call.
     pub(super) fn free(&mut self, run: Run<'_>, retired: &[u32]) -> Result<(), Error> {
         let mut list = Vec::new();
         if !retired.is_empty() {
@@ -298,7 +299,7 @@ impl Tables {
                 let key = self.series_key(series as usize);
                 if retired.contains(&key.slot) {
                     self.clear_series(series as usize, key);
-                    // Out of the hash table first: whoever finds the number there counts.
+                    // Removed from the hash table first, because a program that finds the number there counts in it.
                     list.extend(outcome_back(key));
                     list.push(series_back(series));
                 }
@@ -319,26 +320,26 @@ impl Tables {
             }
         }
         let done = self.reclaim.reclaim(run, list);
-        // A program may have found a queue empty just before the last numbers were given back: always let it look again.
+        // A program may have found a queue empty just before the last numbers arrived, so the flags are always cleared.
         (0..Pool::COUNT).for_each(|pool| self.exhausted.u64(pool).store(0, Relaxed));
         done
     }
 
-    /// Whether a cgroup has found no free slot since numbers were last given back.
+    /// Whether a cgroup found no free slot since numbers were last reclaimed.
     pub(super) fn are_slots_exhausted(&self) -> bool {
         self.exhausted.u64(Pool::Slots as usize).load(Relaxed) != 0
     }
 
-    /// Cgroups that can be attribution roots at the same time.
+    /// Maximum attribution roots at the same time.
     pub(super) fn max_roots(&self) -> usize {
         self.sizes.roots() as usize
     }
 
-    /// Makes cgroups attribution roots, or none.
+    /// Adds or removes attribution roots.
     ///
     /// # Errors
     ///
-    /// When the kernel refuses; what was not done by then is tried again by the next call, or by [`Self::free`].
+    /// When the kernel refuses. The next call, or [`Self::free`], retries what is left.
     pub(super) fn set_roots(&mut self, run: Run<'_>, changes: &[(u64, Option<Root>)]) -> Result<(), Error> {
         self.reclaim.reclaim(run, changes.iter().map(|&(cgroup_id, root)| root_change(cgroup_id, root)))
     }
@@ -390,7 +391,7 @@ fn timed_back(key: SeriesKey) -> ReclaimOp {
     ReclaimOp { key: key.word(), kind: RECLAIM_TIMED, number: 0 }
 }
 
-/// Takes a series out of its hash table; those of calls are in none.
+/// The operation that removes a series from its hash table; `None` for series of calls, which are in none.
 fn outcome_back(key: SeriesKey) -> Option<ReclaimOp> {
     let kind = match key.outcome {
         OUTCOME_ENTERED => return None,
@@ -400,13 +401,13 @@ fn outcome_back(key: SeriesKey) -> Option<ReclaimOp> {
     Some(ReclaimOp { key: key.word(), kind, number: 0 })
 }
 
-/// Words of 64 bits in one CPU's part of a histogram: buckets, then the sum.
+/// 64-bit words of one CPU's part of a histogram: the buckets, then the sum.
 const HISTOGRAM_WORDS: usize = size_of::<KernelDurations>() / size_of::<u64>();
 
-/// Words of 32 bits before the series in an `IndexRow`: its owner.
+/// 32-bit words before the series in an `IndexRow`: the owner.
 const ROW_HEAD: usize = offset_of!(IndexRow, series) / size_of::<u32>();
 
-/// The word of 32 bits at which a slot's `IndexRow` starts.
+/// Returns the 32-bit word at which a slot's `IndexRow` starts.
 fn row_start(slot: u32) -> usize {
     slot as usize * size_of::<IndexRow>() / size_of::<u32>()
 }

@@ -1,5 +1,5 @@
-//! The kernel side for tests, on the same memory: gives out numbers, counts, and takes back what is listed, as `syscallmon-ebpf` does, one
-//! program at a time. What happens between programs that run at the same time is what `tests/slots` explores.
+//! A kernel side for tests, on the same memory as `Tables`. It allocates numbers, counts, and reclaims as
+//! `syscallmon-ebpf` does, one program at a time. `tests/slots` explores programs that run at the same time.
 
 use std::{
     cell::{Cell, RefCell},
@@ -16,7 +16,7 @@ use syscallmon_common::{
 use super::{HISTOGRAM_WORDS, MappedArray, ROW_HEAD, row_start};
 use crate::kernel::{Error, sizes::Sizes};
 
-/// Pairs of call and errno, or refused calls, that a cgroup may have.
+/// Maximum pairs of call and errno, or denied calls, of a cgroup.
 pub(super) const OUTCOMES_PER_CGROUP: u64 = 3;
 
 /// See the module.
@@ -25,13 +25,14 @@ pub(super) struct Programs {
     maps: RefCell<HashMap<&'static str, MappedArray>>,
     /// `SLOT_OF_CGROUP`.
     slots: RefCell<HashMap<u64, u32>>,
-    /// `ERRORS`, `DENIED` and `TIMED`, by the kind that takes something out of them.
+    /// `ERRORS`, `DENIED` and `TIMED`, by the kind of [`ReclaimOp`](syscallmon_common::ReclaimOp) that removes an
+    /// entry.
     outcomes: RefCell<HashMap<(u32, u64), u32>>,
-    /// `FREE_SLOTS`, `FREE_SERIES` and `FREE_HISTOGRAMS`, by the kind that puts something into them.
+    /// `FREE_SLOTS`, `FREE_SERIES` and `FREE_HISTOGRAMS`, by the kind that adds an entry.
     free: RefCell<HashMap<u32, VecDeque<u32>>>,
     /// `SLOT_CACHE`, by CPU and cgroup: owner and slot.
     cache: RefCell<HashMap<(usize, u64), (u64, u32)>>,
-    /// How many entries `reclaim` still does before it refuses one; `None`: it refuses none.
+    /// How many entries `reclaim` still does before it refuses one; `None`: it never refuses.
     pub(super) refuses_after: Cell<Option<usize>>,
 }
 
@@ -48,14 +49,14 @@ impl Programs {
         }
     }
 
-    /// A map's memory, which both sides have.
+    /// Gives access to a map's memory, which both sides share.
     pub(super) fn map(&self, name: &'static str, len: usize) -> MappedArray {
         let array = MappedArray::anonymous(len);
         self.maps.borrow_mut().insert(name, MappedArray::same(&array));
         array
     }
 
-    /// What `reclaim::run` is to the real ones.
+    /// Does what `reclaim::run` does with the real programs.
     pub(super) fn runner(&self) -> impl Fn() -> Result<(), Error> {
         || {
             self.reclaim();
@@ -159,7 +160,7 @@ impl Programs {
         self.add("COUNTERS", cpu * self.sizes.series as usize + series as usize);
     }
 
-    /// `count::count`. `is_second` says that another CPU met the same first call at the same moment.
+    /// `count::count`. `is_second`: another CPU met the same first call at the same moment.
     pub(super) fn call(&self, cpu: usize, cgroup: u64, position: u16, is_second: bool) {
         let counted = self.slot(cpu, cgroup).and_then(|slot| {
             let entry = row_start(slot) + ROW_HEAD + usize::from(position);
@@ -177,7 +178,7 @@ impl Programs {
         }
     }
 
-    /// `outcome::count`, of an errno.
+    /// `outcome::count`, for an errno.
     pub(super) fn fail(&self, cpu: usize, cgroup: u64, position: u16, errno: u16) {
         let (kind, others) = (RECLAIM_ERROR, OUTCOME_OTHER_ERRORS);
         match self.slot(cpu, cgroup).and_then(|slot| {
@@ -188,7 +189,7 @@ impl Programs {
         }
     }
 
-    /// `outcome::count`, of a refused call.
+    /// `outcome::count`, for a denied call.
     pub(super) fn refuse(&self, cpu: usize, cgroup: u64, position: u16) {
         let (kind, others) = (RECLAIM_DENIED, OUTCOME_OTHER_DENIED);
         match self.slot(cpu, cgroup).and_then(|slot| {
@@ -218,7 +219,7 @@ impl Programs {
         Some(series)
     }
 
-    /// `duration::end`, of a call that took at most a microsecond.
+    /// `duration::end`, for a call of at most a microsecond.
     pub(super) fn time(&self, cpu: usize, cgroup: u64, position: u16) {
         let histogram = self.slot(cpu, cgroup).and_then(|slot| {
             let key = SeriesKey { slot, position, outcome: OUTCOME_ENTERED }.word();
@@ -239,7 +240,7 @@ impl Programs {
         }
     }
 
-    /// Numbers that are free: slots, series and histograms.
+    /// Numbers of free slots, series and histograms.
     pub(super) fn free(&self) -> [Vec<u32>; 3] {
         [RECLAIM_SLOT, RECLAIM_SERIES, RECLAIM_HISTOGRAM].map(|kind| {
             let mut free: Vec<u32> = self.free.borrow().get(&kind).into_iter().flatten().copied().collect();
@@ -248,7 +249,7 @@ impl Programs {
         })
     }
 
-    /// Entries of all hash tables.
+    /// Number of entries of all hash tables.
     pub(super) fn entries(&self) -> usize {
         self.slots.borrow().len() + self.outcomes.borrow().len()
     }
