@@ -1,7 +1,7 @@
 //! The daemon on the real kernel, with ground truth from a program that makes a known number of calls.
 //!
 //! Needs root (or what each test says) and a cgroup2 mount. Each test makes its own cgroups and its own daemon, and
-//! removes them when it ends, also when it fails.
+//! removes them at the end, also on failure.
 
 mod abi;
 mod blocked;

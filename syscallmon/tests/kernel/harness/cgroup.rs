@@ -13,7 +13,7 @@ use std::{
 use syscallmon::cgroup::{Hierarchies, HierarchyChoice, HierarchySet};
 use walkdir::WalkDir;
 
-/// The hierarchies that the tests make their cgroups in and have counted by: cgroup2's, or on a host without it, a v1 one.
+/// The hierarchies in which the tests make their cgroups: cgroup2, or a v1 hierarchy on a host without it.
 static HIERARCHIES: LazyLock<Hierarchies> = LazyLock::new(|| {
     let find = |choice| Hierarchies::find(Path::new("/proc"), None, choice);
     find(HierarchyChoice::Exactly(HierarchySet::Cgroup2))
@@ -21,14 +21,14 @@ static HIERARCHIES: LazyLock<Hierarchies> = LazyLock::new(|| {
         .expect("tests need a cgroup mount")
 });
 
-/// A cgroup of its own for a test; removed, with everything below it, when dropped.
+/// A test's own cgroup. Dropping it removes it and everything below.
 pub(crate) struct TestCgroup {
     mount: PathBuf,
     path: PathBuf,
 }
 
 impl TestCgroup {
-    /// Makes one directly below the root, with a name that nobody else has.
+    /// Makes one directly below the root, with a unique name.
     pub(crate) fn new(name: &str) -> Self {
         let (mount, _) = HIERARCHIES.mounts().next().expect("one at least");
         Self::new_at(&mount.path, name)
@@ -60,7 +60,7 @@ impl TestCgroup {
         self.label_of(&self.path)
     }
 
-    /// The label of a directory below it.
+    /// Returns the label of a directory below it.
     pub(crate) fn label_of(&self, path: &Path) -> String {
         format!("/{}", path.strip_prefix(&self.mount).expect("below the mount").display())
     }
@@ -71,7 +71,7 @@ impl Drop for TestCgroup {
         let directories = WalkDir::new(&self.path).contents_first(true).into_iter().filter_map(Result::ok);
         for directory in directories.filter(|entry| entry.file_type().is_dir()) {
             for _ in 0..200 {
-                // Whatever a failed test left inside goes first.
+                // Removes what a failed test left inside.
                 let _ = fs::write(directory.path().join("cgroup.kill"), "1");
                 if fs::remove_dir(directory.path()).is_ok() {
                     break;

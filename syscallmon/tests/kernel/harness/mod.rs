@@ -1,4 +1,4 @@
-//! What the tests share: a daemon under test, cgroups that clean up after themselves, ground truth.
+//! What the tests share: the daemon under test, cgroups that clean up after themselves, ground truth.
 
 mod cgroup;
 mod daemon;
@@ -19,25 +19,25 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Whether `SYSCALLMON_TEST_SHORT` asks for less of everything: emulated CPUs are slow.
+/// Whether `SYSCALLMON_TEST_SHORT` requests smaller tests, for slow emulated CPUs.
 pub(crate) fn is_short() -> bool {
     std::env::var_os("SYSCALLMON_TEST_SHORT").is_some()
 }
 
-/// How many calls prove that counts are exact.
+/// The number of calls that proves exactness.
 pub(crate) fn many_calls() -> u64 {
     if is_short() { 50_000 } else { 1_000_000 }
 }
 
-/// Exports the tests' cgroups alone: what other programs of the host do takes no memory, and none of the room for first calls.
+/// Exports only the tests' cgroups, so other programs of the host use no memory and no room for first calls.
 pub(crate) const ONLY_TESTS: &str = r#"--workload.keep=cgroup=~"/syscallmon-test.*""#;
 
-/// Mounts tracefs, which classic tracepoints are looked up in; where it is mounted, this fails and does nothing.
+/// Mounts tracefs, where classic tracepoints are looked up. Fails harmlessly if it is mounted.
 pub(crate) fn mount_tracefs() {
     let _ = Command::new("mount").args(["-t", "tracefs", "nodev", "/sys/kernel/tracing"]).output();
 }
 
-/// Waits until something is there; panics with `what` after `timeout`.
+/// Waits until a value is there. Panics with `what` after `timeout`.
 pub(crate) fn wait_for<T>(what: &str, timeout: Duration, mut look: impl FnMut() -> Option<T>) -> T {
     let begin = Instant::now();
     loop {

@@ -1,6 +1,6 @@
-//! An exposition, and questions to it.
+//! An exposition, and queries on it.
 
-/// What a scrape answered.
+/// The response to a scrape.
 pub(crate) struct Scrape {
     pub(crate) text: String,
 }
@@ -10,24 +10,24 @@ impl Scrape {
         Self { text }
     }
 
-    /// The value of one series, written exactly as exposed.
+    /// Returns the value of a series, written exactly as exposed.
     pub(crate) fn value(&self, series: &str) -> Option<u64> {
         let value = self.text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))?;
         Some(value.parse().unwrap_or_else(|_| panic!("{series} is {value}, not a whole number")))
     }
 
-    /// How often a cgroup made a call of the native ABI; 0 without a series.
+    /// Returns how often a cgroup made a call of the native ABI; 0 without a series.
     pub(crate) fn calls(&self, cgroup: &str, syscall: &str) -> u64 {
         self.calls_of(cgroup, syscall, std::env::consts::ARCH)
     }
 
-    /// The same for any ABI.
+    /// Does the same for any ABI.
     pub(crate) fn calls_of(&self, cgroup: &str, syscall: &str, abi: &str) -> u64 {
         let series = format!(r#"syscallmon_syscalls_total{{cgroup="{cgroup}",syscall="{syscall}",abi="{abi}"}}"#);
         self.value(&series).unwrap_or(0)
     }
 
-    /// The series of `syscallmon_syscalls_total` whose cgroup begins with this: (cgroup, syscall, abi, value).
+    /// Returns the series of `syscallmon_syscalls_total` whose cgroup has this prefix: (cgroup, syscall, abi, value).
     pub(crate) fn below(&self, prefix: &str) -> Vec<(&str, &str, &str, u64)> {
         let lines = self.text.lines().filter_map(|line| line.strip_prefix(r#"syscallmon_syscalls_total{cgroup=""#));
         let series = lines.filter_map(|line| {
@@ -39,19 +39,19 @@ impl Scrape {
         series.filter(|(cgroup, ..)| cgroup.starts_with(prefix)).collect()
     }
 
-    /// Sum of one call over all cgroups that begin with this.
+    /// Returns the sum of a call over all cgroups with this prefix.
     pub(crate) fn sum_below(&self, prefix: &str, syscall: &str) -> u64 {
         self.below(prefix).iter().filter(|series| series.1 == syscall).map(|series| series.3).sum()
     }
 
-    /// The value of a series that need not be a whole number.
+    /// Returns the value of a series that need not be a whole number.
     pub(crate) fn float(&self, series: &str) -> Option<f64> {
         let line =
             self.text.lines().find(|line| line.strip_prefix(series).is_some_and(|rest| rest.starts_with(' ')))?;
         line.rsplit_once(' ')?.1.parse().ok()
     }
 
-    /// A cgroup's errors, in any order: (syscall, errno, count), over all ABIs.
+    /// Returns a cgroup's errors, in any order: (syscall, errno, count), over all ABIs.
     pub(crate) fn errors(&self, cgroup: &str) -> Vec<(String, String, u64)> {
         let start = format!(r#"syscallmon_syscall_errors_total{{cgroup="{cgroup}",syscall=""#);
         let series = self.text.lines().filter_map(|line| {
@@ -62,7 +62,7 @@ impl Scrape {
         series.collect()
     }
 
-    /// A cgroup's refused attempts: (syscall, count), over all ABIs.
+    /// Returns a cgroup's denied calls: (syscall, count), over all ABIs.
     pub(crate) fn denied(&self, cgroup: &str) -> Vec<(String, u64)> {
         let start = format!(r#"syscallmon_syscalls_denied_total{{cgroup="{cgroup}",syscall=""#);
         let series = self.text.lines().filter_map(|line| {
@@ -72,12 +72,12 @@ impl Scrape {
         series.collect()
     }
 
-    /// How often a call was refused to cgroups that have this in their label.
+    /// Returns how often a call was denied in cgroups with this text in their label.
     pub(crate) fn denied_in(&self, part: &str, syscall: &str) -> u64 {
         self.sum_in("syscallmon_syscalls_denied_total", part, syscall)
     }
 
-    /// How often cgroups that have this in their label made a call.
+    /// Returns how often cgroups with this text in their label made a call.
     pub(crate) fn calls_in(&self, part: &str, syscall: &str) -> u64 {
         self.sum_in("syscallmon_syscalls_total", part, syscall)
     }
@@ -89,25 +89,25 @@ impl Scrape {
         ours.filter_map(|(_, rest)| rest.rsplit_once(' ')?.1.parse::<u64>().ok()).sum()
     }
 
-    /// How often an operation was given to io_uring; 0 without a series.
+    /// Returns how often an io_uring operation was submitted; 0 without a series.
     pub(crate) fn requests(&self, cgroup: &str, op: &str) -> u64 {
         let series = format!(r#"syscallmon_io_uring_requests_total{{cgroup="{cgroup}",op="{op}"}}"#);
         self.value(&series).unwrap_or(0)
     }
 
-    /// Calls that the kernel did not let the program see; 0 where it does not tell (before Linux 5.12).
+    /// Returns the calls that the kernel skipped the program for; 0 before Linux 5.12, which does not report it.
     pub(crate) fn skipped(&self) -> u64 {
         self.value(r#"syscallmon_lost_total{reason="recursion"}"#).unwrap_or(0)
     }
 
-    /// Which implementation of a probe runs.
+    /// Returns the active implementation of a probe.
     pub(crate) fn implementation(&self, probe: &str) -> Option<String> {
         let start = format!(r#"syscallmon_probe_info{{probe="{probe}",implementation=""#);
         let rest = self.text.lines().find_map(|line| line.strip_prefix(&start))?;
         rest.split('"').next().map(str::to_owned)
     }
 
-    /// What was lost, for one reason.
+    /// Returns the losses for a reason.
     pub(crate) fn lost(&self, reason: &str) -> u64 {
         self.value(&format!(r#"syscallmon_lost_total{{reason="{reason}"}}"#)).expect("every reason has a series")
     }
