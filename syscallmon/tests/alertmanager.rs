@@ -18,6 +18,7 @@ use syscallmon::{
     syscalls::Call,
     workload::{Label, Labels, Workload},
 };
+use syscallmon_testkit::{alertmanager::SCRIPT, free_address};
 use tokio::{runtime::Runtime, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -38,11 +39,8 @@ impl Alertmanager {
              receivers:\n- name: hook\n  webhook_configs: [{{url: 'http://{receiver}/', send_resolved: true}}]\n"
         );
         fs::write(&config, yaml).unwrap();
-        // Debian's looks for templates where its package puts them, which is not installed. They may be empty.
-        let script = "mount -t tmpfs none /usr/share && mkdir -p /usr/share/prometheus/alertmanager \
-            && cd /usr/share/prometheus/alertmanager && touch default.tmpl email.tmpl && exec prometheus-alertmanager \"$@\"";
         let child = Command::new("unshare")
-            .args(["--mount", "sh", "-ec", script, "sh"])
+            .args(["--mount", "sh", "-ec", SCRIPT, "sh"])
             .arg(format!("--config.file={}", config.display()))
             .arg(format!("--storage.path={}", directory.join("data").display()))
             .arg(format!("--web.listen-address={address}"))
@@ -119,19 +117,8 @@ fn notification(stream: &mut TcpStream) -> Vec<String> {
     body["alerts"].as_array().unwrap().iter().map(of).collect()
 }
 
-fn free_address() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
-}
-
-fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let begin = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(begin.elapsed() < Duration::from_mins(1), "{what}: not within 60 s");
-        thread::sleep(Duration::from_millis(20));
-    }
+fn wait_for<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    syscallmon_testkit::wait_for(what, Duration::from_mins(1), look)
 }
 
 /// What delivers, in a runtime of its own.

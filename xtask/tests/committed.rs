@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use xtask::{bench, docs, ebpf, workspace};
+use syscallmon_bench::summary;
+use xtask::verbs::{docs, ebpf};
+use xtask_support::workspace;
 
 #[test]
 fn the_ebpf_object_was_built_from_these_sources() {
@@ -16,7 +18,7 @@ fn the_generated_documents_are_up_to_date() {
 
 #[test]
 fn the_readme_has_the_costs_that_were_measured() {
-    bench::summary::check(&workspace::root()).unwrap_or_else(|error| panic!("{error:#}"));
+    summary::check(&workspace::root()).unwrap_or_else(|error| panic!("{error:#}"));
 }
 
 /// Sections "Add a ..." of docs/design/extending.md say at most three places, five for a probe, and each begins with a path that is there.

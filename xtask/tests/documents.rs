@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use xtask::workspace;
+use xtask_support::workspace;
 
 /// Lines of README.md and words of ARCHITECTURE.md, and lines of the glossary.
 const MAX_README_LINES: usize = 150;

@@ -29,7 +29,7 @@ use crate::{
         resolver::{Connector, Resolver},
         tls::{self, Trust},
     },
-    workload::providers::chain,
+    error_report::chain,
 };
 
 /// Time for a connection, and for all of a request with it.

@@ -3,7 +3,6 @@
 //! [`Alerts::notify`] is all that the sampler knows of it, and never waits. The [`throttle`] decides what is sent, once for all sinks. Each
 //! sink has an [`outbox`] and a task of its own, so that one that is slow or gone delays no other.
 
-mod backoff;
 mod config;
 mod description;
 #[cfg(fuzzing)]

@@ -11,7 +11,7 @@ use super::{
     http::{DeliveryError, Http, connector, credentials},
     sink::{self, Peer},
 };
-use crate::{client::tls, workload::providers::chain};
+use crate::{client::tls, error_report::chain};
 
 /// What keeps alerts from a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -313,13 +313,7 @@ pub(super) fn attach(config: &Config) -> anyhow::Result<Attached> {
     // No call is counted before.
     let started = (Instant::now(), SystemTime::now());
     let (kernel, events) = Kernel::load(&options(config, &hierarchies), &calls.positions(&config.latency.calls))?;
-    for status in kernel.probes() {
-        let (probe, implementation) = (status.probe.name(), status.implementation.unwrap_or("none"));
-        match &status.problem {
-            None => tracing::info!(probe, implementation, "attached"),
-            Some(problem) => tracing::warn!(probe, implementation, "{problem}"),
-        }
-    }
+    log_probes(&kernel);
     let knows_container_init =
         kernel.probes().iter().any(|status| status.probe == Probe::ContainerInit && status.is_up());
     if !knows_container_init && config.policies.built_in {
@@ -362,6 +356,16 @@ pub(super) fn attach(config: &Config) -> anyhow::Result<Attached> {
     let tree = Tree::new(hierarchies.mounts());
     let model = Model::new(config.max_series).with_layout(layout);
     Ok(Attached { kernel, events, tree, resolver, model, detector, policy_files, knows_container_init, first })
+}
+
+fn log_probes(kernel: &Kernel) {
+    for status in kernel.probes() {
+        let (probe, implementation) = (status.probe.name(), status.implementation.unwrap_or("none"));
+        match &status.problem {
+            None => tracing::info!(probe, implementation, "attached"),
+            Some(problem) => tracing::warn!(probe, implementation, "{problem}"),
+        }
+    }
 }
 
 /// The policies that can be in force on this kernel: the built-in one, and critical calls of policies that learn, would alarm at every start

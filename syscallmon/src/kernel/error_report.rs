@@ -5,39 +5,30 @@ use std::{error::Error as StdError, io};
 use aya::programs::ProgramError;
 
 use super::Error;
+use crate::error_report::causes;
 
 /// The kernel's error for missing privileges.
 const EPERM: i32 = rustix::io::Errno::PERM.raw_os_error();
 
 /// Returns [`Error::Privileges`] if the kernel's error was EPERM.
 pub(super) fn privileges(error: &(dyn StdError + 'static), operation: &'static str) -> Option<Error> {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if error.downcast_ref::<io::Error>().is_some_and(|io| io.raw_os_error() == Some(EPERM)) {
-            return Some(Error::Privileges { operation });
-        }
-        cause = error.source();
-    }
-    None
+    let is_eperm = |error: &io::Error| error.raw_os_error() == Some(EPERM);
+    let is_denied = causes(error).any(|cause| cause.downcast_ref().is_some_and(is_eperm));
+    is_denied.then_some(Error::Privileges { operation })
 }
 
 /// Writes an error and its causes in one line. Of a verifier log, it includes only the line with the reason.
 pub(super) fn one_line(error: &(dyn StdError + 'static)) -> String {
-    let mut text = String::new();
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(ProgramError::LoadError { io_error, verifier_log }) = error.downcast_ref() {
+    let mut texts = Vec::new();
+    for cause in causes(error) {
+        if let Some(ProgramError::LoadError { io_error, verifier_log }) = cause.downcast_ref() {
             let log = verifier_log.to_string();
-            return format!("{text}the kernel refused it ({io_error}): {}", verifier_message(&log));
+            texts.push(format!("the kernel refused it ({io_error}): {}", verifier_message(&log)));
+            break;
         }
-        let own = error.to_string();
-        text.push_str(own.lines().next().unwrap_or_default());
-        cause = error.source();
-        if cause.is_some() {
-            text.push_str(": ");
-        }
+        texts.push(cause.to_string().lines().next().unwrap_or_default().to_owned());
     }
-    text
+    texts.join(": ")
 }
 
 /// Beginnings of the lines that the verifier writes after its message.

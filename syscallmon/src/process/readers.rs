@@ -116,6 +116,8 @@ struct Question {
 struct Questions {
     waiting: BTreeMap<Arc<str>, VecDeque<Question>>,
     running: HashMap<Ticket, (Tenant, Instant)>,
+    /// The last question of each tenant that was begun, of those that were there lately.
+    begun: HashMap<Arc<str>, Ticket>,
     /// Groups that have timed out, and when.
     slow: HashMap<Arc<str>, Instant>,
     budget: FairBudget,
@@ -223,6 +225,7 @@ impl Questions {
         Self {
             waiting: BTreeMap::new(),
             running: HashMap::new(),
+            begun: HashMap::new(),
             slow: HashMap::new(),
             budget: FairBudget::new(micros(BUDGET)),
             renewed: Instant::now(),
@@ -234,6 +237,7 @@ impl Questions {
             self.renewed = Instant::now();
             self.budget.renew();
             self.slow.retain(|_, since| since.elapsed() < SLOW);
+            self.begun.retain(|group, _| self.waiting.contains_key(group));
         }
         let all: usize = self.waiting.values().map(VecDeque::len).sum();
         let of_one = self.waiting.get(question.tenant.group()).map_or(0, VecDeque::len);
@@ -245,7 +249,8 @@ impl Questions {
         has_room
     }
 
-    /// The next question: of tenants that are not slow first, and of these of the one that is being asked the least.
+    /// The next question: of tenants that are not slow first, then of the one with the fewest readers, then of the one whose turn was
+    /// the longest ago.
     fn begin(&mut self) -> Option<Question> {
         let now = Instant::now();
         self.waiting.retain(|_, questions| {
@@ -254,8 +259,10 @@ impl Questions {
             !questions.is_empty()
         });
         let eligible = self.waiting.keys().filter(|group| self.may_begin(group));
-        let next = eligible.min_by_key(|group| (self.is_slow(group), self.running_of(group)))?.clone();
+        let turn = |group: &Arc<str>| self.begun.get(group).copied().unwrap_or_default();
+        let next = eligible.min_by_key(|group| (self.is_slow(group), self.running_of(group), turn(group)))?.clone();
         let question = self.waiting.get_mut(&next)?.pop_front()?;
+        self.begun.insert(next, question.ticket);
         self.running.insert(question.ticket, (question.tenant.clone(), now));
         Some(question)
     }
@@ -343,6 +350,26 @@ mod tests {
         let ticket = readers.ask(&tenant("another"), &process(1)).expect("room");
         assert!(await_answer(&readers, ticket));
         drop(release);
+    }
+
+    #[test]
+    fn tenants_take_turns_whatever_they_are_called() {
+        let mut questions = Questions::new();
+        let push = |questions: &mut Questions, name: &str, ticket| {
+            let deadline = Instant::now() + Duration::from_mins(1);
+            assert!(questions.push(Question { ticket, tenant: tenant(name), process: process(1), deadline }));
+        };
+        for ticket in 1..=40 {
+            push(&mut questions, if ticket % 2 == 0 { "a" } else { "b" }, ticket);
+        }
+        push(&mut questions, "z", 41);
+        let mut served = Vec::new();
+        for _ in 0..6 {
+            let question = questions.begin().unwrap();
+            questions.end(question.ticket, &question.tenant);
+            served.push(question.tenant.group().to_string());
+        }
+        assert_eq!(served, ["a", "b", "z", "b", "a", "b"]);
     }
 
     #[test]

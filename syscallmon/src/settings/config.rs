@@ -120,81 +120,29 @@ impl Config {
     pub fn resolve(flags: Settings, file: Option<&Path>) -> Result<Self, InvalidError> {
         let settings = flags.or(file.map(Settings::read).transpose()?.unwrap_or_default()).with_defaults();
         settings.check()?;
-        let Settings {
-            web,
-            poll,
-            workload,
-            metrics,
-            names,
-            kubernetes,
-            cgroup,
-            capacity,
-            probe,
-            latency,
-            policy,
-            policies,
-            state,
-            alert,
-            log,
-            path,
-        } = &settings;
-        let sources = Sources {
-            cri: names.cri(),
-            docker: names.docker(),
-            podman: names.podman(),
-            kubernetes: names.kubernetes(),
-            kubeconfig: kubernetes.kubeconfig.clone(),
-        };
+        let Settings { web, poll, workload, metrics, kubernetes, cgroup, latency, state, alert, log, path, .. } =
+            &settings;
+        let sources = settings.sources();
         Ok(Self {
             listen_addresses: addresses(web),
             telemetry_path: telemetry_path(web.telemetry_path())?,
             web_config_file: web.config.file.clone(),
             max_connections: web.max_connections(),
             tunables: Tunables { poll_interval: poll.interval(), expire_after: workload.expire_after() },
-            capacity: Capacity {
-                cgroups: capacity.cgroups(),
-                series: capacity.series(),
-                errors: capacity.errors(),
-                denied: capacity.denied(),
-                histograms: capacity.histograms(),
-                timed_calls: capacity.timed_calls(),
-            },
-            sys_enter: probe.sys_enter(),
-            features: Features {
-                errors: probe.errors(),
-                denied: probe.denied(),
-                latency: probe.latency(),
-                io_uring: probe.io_uring(),
-            },
+            capacity: settings.capacity(),
+            sys_enter: settings.probe.sys_enter(),
+            features: settings.features(),
             latency: LatencyConfig::resolve(latency.syscalls.as_deref(), &latency.buckets())?,
-            rules: Rules {
-                labels: workload.labels(),
-                keep: workload.keep.clone().unwrap_or_default(),
-                drop: workload.drop.clone().unwrap_or_default(),
-                pause: workload.pause_containers(),
-                group_transient: workload.group_transient_units(),
-            },
+            rules: settings.rules(),
             max_series: workload.max_series(),
-            granularities: Granularities {
-                syscalls: metrics.syscalls(),
-                errors: metrics.errors(),
-                denied: metrics.denied(),
-                latency: metrics.latency(),
-            },
+            granularities: settings.granularities(),
             created_timestamps: metrics.created_timestamps(),
             node: node_name(kubernetes.node_name.clone(), sources.asks_kubernetes()),
             sources,
             hierarchy: cgroup.hierarchy(),
             state_directory: state.directory(),
             baseline_retention: state.baseline_retention(),
-            policies: PolicySources {
-                built_in: policy.runtime_default(),
-                mixes_container_init: false,
-                file: policies.as_ref().and(file).map(Path::to_owned),
-                configured: policies.clone().unwrap_or_default(),
-                directory: policy.directory.clone(),
-                strict: policy.strict(),
-            },
+            policies: settings.policy_sources(file),
             alert: alert.resolve(poll.interval(), kubernetes.kubeconfig.clone())?,
             log_level: log.level(),
             log_format: log.format(),
@@ -237,6 +185,75 @@ fn node_name(set: Option<String>, in_kubernetes: bool) -> String {
     let names = [set, std::env::var("NODE_NAME").ok(), Some(host)].into_iter().flatten();
     let name = names.map(|name| name.trim().to_owned()).find(|name| !name.is_empty()).unwrap_or_default();
     if in_kubernetes { name.to_lowercase() } else { name }
+}
+
+/// Parts of a configuration. Every setting has its default by now.
+impl Settings {
+    fn sources(&self) -> Sources {
+        let Self { names, kubernetes, .. } = self;
+        Sources {
+            cri: names.cri(),
+            docker: names.docker(),
+            podman: names.podman(),
+            kubernetes: names.kubernetes(),
+            kubeconfig: kubernetes.kubeconfig.clone(),
+        }
+    }
+
+    fn capacity(&self) -> Capacity {
+        let capacity = &self.capacity;
+        Capacity {
+            cgroups: capacity.cgroups(),
+            series: capacity.series(),
+            errors: capacity.errors(),
+            denied: capacity.denied(),
+            histograms: capacity.histograms(),
+            timed_calls: capacity.timed_calls(),
+        }
+    }
+
+    fn features(&self) -> Features {
+        let probe = &self.probe;
+        Features {
+            errors: probe.errors(),
+            denied: probe.denied(),
+            latency: probe.latency(),
+            io_uring: probe.io_uring(),
+        }
+    }
+
+    fn rules(&self) -> Rules {
+        let workload = &self.workload;
+        Rules {
+            labels: workload.labels(),
+            keep: workload.keep.clone().unwrap_or_default(),
+            drop: workload.drop.clone().unwrap_or_default(),
+            pause: workload.pause_containers(),
+            group_transient: workload.group_transient_units(),
+        }
+    }
+
+    fn granularities(&self) -> Granularities {
+        let metrics = &self.metrics;
+        Granularities {
+            syscalls: metrics.syscalls(),
+            errors: metrics.errors(),
+            denied: metrics.denied(),
+            latency: metrics.latency(),
+        }
+    }
+
+    fn policy_sources(&self, file: Option<&Path>) -> PolicySources {
+        let Self { policy, policies, .. } = self;
+        PolicySources {
+            built_in: policy.runtime_default(),
+            mixes_container_init: false,
+            file: policies.as_ref().and(file).map(Path::to_owned),
+            configured: policies.clone().unwrap_or_default(),
+            directory: policy.directory.clone(),
+            strict: policy.strict(),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,6 @@ use std::{
     fs,
     io::{self, Read},
     mem,
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -18,7 +17,8 @@ use super::policy_list::{self, OtherKeys, PolicyItems};
 use crate::{
     blocking::{self, BlockingError, FILE_TIMEOUT, Work},
     detect::{FileSize, Policies, PolicyError, PolicyFile, Profile, Source, file_to_refuse},
-    files, privileges,
+    files::{self, FileStamp},
+    privileges,
     syscalls::CallTable,
 };
 
@@ -70,17 +70,7 @@ pub struct LoadedPolicies {
 
 /// Files as they were when they were read.
 #[derive(Debug, Default, PartialEq)]
-pub struct PolicyFileStamps(Vec<(PathBuf, Option<Stamp>)>);
-
-/// What changes when a file does; other files that take its name have another inode.
-#[derive(Debug, PartialEq)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
+pub struct PolicyFileStamps(Vec<(PathBuf, Option<FileStamp>)>);
 
 /// All that is wrong with the policies.
 #[derive(Debug, thiserror::Error)]
@@ -224,32 +214,22 @@ impl PolicyFileStamps {
     /// Whether any of them is not what it was. Looks at no file's content.
     #[must_use]
     pub fn have_changed(&self) -> bool {
-        self.0.iter().any(|(path, stamp)| Stamp::of(path) != *stamp)
+        self.0.iter().any(|(path, then)| stamp(path) != *then)
     }
 
     /// A file that nobody has read yet: it has changed.
     fn unread(path: &Path) -> Self {
-        let stamp = Stamp { device: 0, inode: 0, size: 0, modified: (0, 0), changed: (0, 0) };
-        Self(vec![(path.to_owned(), Some(stamp))])
+        Self(vec![(path.to_owned(), Some(FileStamp::NONE))])
     }
 
     /// Before the file is read, so that a change while it is read is one.
     fn watch(&mut self, path: &Path) {
-        self.0.push((path.to_owned(), Stamp::of(path)));
+        self.0.push((path.to_owned(), stamp(path)));
     }
 }
 
-impl Stamp {
-    fn of(path: &Path) -> Option<Self> {
-        let metadata = fs::metadata(path).ok()?;
-        Some(Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            size: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        })
-    }
+fn stamp(path: &Path) -> Option<FileStamp> {
+    fs::metadata(path).ok().map(|metadata| FileStamp::from(&metadata))
 }
 
 impl Reading {

@@ -2,11 +2,13 @@
 
 use std::{
     collections::BTreeSet,
-    fs::{self, File, Metadata, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, Read, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
+
+use crate::files::FileStamp;
 
 /// The longest baseline. One of every call that there is has about 130 KB.
 const MOST_BYTES: u64 = 1 << 20;
@@ -17,26 +19,9 @@ const JSON: &str = ".json";
 /// What the names of files end in that are being written; they begin with a dot.
 const NEW: &str = ".new";
 
-/// What tells whether a file is still what it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
-    inode: u64,
-    bytes: u64,
-    modified: (i64, i64),
-}
-
-impl Stamp {
-    /// Of a path, without following it.
-    pub(super) fn of(path: &Path) -> io::Result<Self> {
-        fs::symlink_metadata(path).map(|metadata| Self::from(&metadata))
-    }
-}
-
-impl From<&Metadata> for Stamp {
-    fn from(metadata: &Metadata) -> Self {
-        let modified = (metadata.mtime(), metadata.mtime_nsec());
-        Self { inode: metadata.ino(), bytes: metadata.len(), modified }
-    }
+/// Returns the stamp of a path, without following links.
+pub(super) fn stamp(path: &Path) -> io::Result<FileStamp> {
+    fs::symlink_metadata(path).map(|metadata| FileStamp::from(&metadata))
 }
 
 /// Names of the baselines in a directory, so many at most.
@@ -82,7 +67,7 @@ pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// Puts a file in the place of another. When that fails, the other is still there.
-pub(super) fn replace(path: &Path, text: &str) -> io::Result<Stamp> {
+pub(super) fn replace(path: &Path, text: &str) -> io::Result<FileStamp> {
     let new = new_path(path);
     let stamp = write_new(&new, text).and_then(|stamp| fs::rename(&new, path).map(|()| stamp));
     if stamp.is_err() {
@@ -97,12 +82,12 @@ fn new_path(path: &Path) -> PathBuf {
     path.with_file_name(format!(".{name}{NEW}"))
 }
 
-fn write_new(path: &Path, text: &str) -> io::Result<Stamp> {
+fn write_new(path: &Path, text: &str) -> io::Result<FileStamp> {
     remove(path)?;
     let mut file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
-    file.metadata().map(|metadata| Stamp::from(&metadata))
+    file.metadata().map(|metadata| FileStamp::from(&metadata))
 }
 
 /// Removes a file that may be gone already.

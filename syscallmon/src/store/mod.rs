@@ -23,11 +23,11 @@ use rustix::fs::{FlockOperation, flock};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use self::file::Stamp;
 pub use self::policy_watch::PolicyWatch;
 use crate::{
     blocking::{self, FILE_TIMEOUT, Work},
     detect::{Baseline, BaselineChange, BaselineError, BaselineKey, Baselines},
+    files::FileStamp,
     syscalls::CallTable,
     view::Requester,
 };
@@ -89,7 +89,7 @@ struct Disk {
 
 /// A file as it was when it was last read or written.
 struct OnDisk {
-    stamp: Stamp,
+    stamp: FileStamp,
     /// Whose it is; `None` when it cannot be read.
     kind: Option<BaselineKey>,
 }
@@ -171,8 +171,8 @@ impl Disk {
         let names = file::names(&self.directory, MOST_FILES).map_err(list)?;
         for name in &names {
             // Gone again since it was listed: the next time.
-            let Ok(stamp) = Stamp::of(&self.directory.join(name)) else { continue };
-            if self.files.get(name).is_none_or(|known| known.stamp != stamp) {
+            let Ok(stamp) = file::stamp(&self.directory.join(name)) else { continue };
+            if self.files.get(name).is_none_or(|known| !known.stamp.has_content_of(&stamp)) {
                 self.take_over(name, stamp);
             }
         }
@@ -206,8 +206,16 @@ impl Disk {
         Ok(there.is_some())
     }
 
+    /// Whether a file is the one that was read or written last, or is as absent as it was.
+    fn is_as_known(&self, path: &Path, name: &str) -> bool {
+        match (file::stamp(path).ok(), self.files.get(name)) {
+            (Some(stamp), Some(known)) => known.stamp.has_content_of(&stamp),
+            (stamp, known) => stamp.is_none() && known.is_none(),
+        }
+    }
+
     /// Takes over a file that is new, or not what it was.
-    fn take_over(&mut self, name: &str, stamp: Stamp) {
+    fn take_over(&mut self, name: &str, stamp: FileStamp) {
         let path = self.directory.join(name);
         let is_known = self.files.contains_key(name);
         let taken = file::read(&path).map_err(FileError::Read).and_then(|text| self.adopt(name, &text));
@@ -307,7 +315,7 @@ impl Disk {
     fn put(&mut self, change: &BaselineChange) -> Result<bool, StoreError> {
         let name = change.kind().file_name();
         let path = self.directory.join(&name);
-        if Stamp::of(&path).ok() != self.files.get(&name).map(|file| file.stamp) || self.is_unreadable(change.kind()) {
+        if !self.is_as_known(&path, &name) || self.is_unreadable(change.kind()) {
             return Ok(false);
         }
         match change {

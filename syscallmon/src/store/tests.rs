@@ -126,11 +126,11 @@ fn what_has_not_changed_is_not_written_again() {
     let mut stored = open(&path);
     stored.learn("a", "read");
     stored.store.synchronize();
-    let stamp = Stamp::of(&stored.path("a")).unwrap();
+    let stamp = file::stamp(&stored.path("a")).unwrap();
     stored.see("a");
     stored.baselines().tick(Instant::now(), SystemTime::now());
     stored.store.synchronize();
-    assert_eq!(Stamp::of(&stored.path("a")).unwrap(), stamp);
+    assert_eq!(file::stamp(&stored.path("a")).unwrap(), stamp);
 }
 
 #[test]

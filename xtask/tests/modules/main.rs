@@ -12,17 +12,28 @@ use std::fs;
 
 use graph::cycle;
 use source::Crate;
-use xtask::workspace;
+use xtask_support::workspace;
 
 /// The file of each crate's root. `syscallmon-ebpf/src/bench_baseline.rs` has no modules.
-const CRATES: [&str; 4] =
-    ["syscallmon/src/lib.rs", "syscallmon-common/src/lib.rs", "syscallmon-ebpf/src/main.rs", "xtask/src/lib.rs"];
+const CRATES: [&str; 9] = [
+    "syscallmon/src/lib.rs",
+    "syscallmon-common/src/lib.rs",
+    "syscallmon-ebpf/src/main.rs",
+    "xtask/src/lib.rs",
+    "xtask/bench/src/lib.rs",
+    "xtask/e2e/src/lib.rs",
+    "xtask/generate/src/lib.rs",
+    "xtask/kit/src/lib.rs",
+    "xtask/support/src/lib.rs",
+];
+/// Modules that only hold others, which count as top-level modules.
+const ROOMS: [&str; 1] = ["verbs"];
 
 #[test]
 fn no_top_level_modules_use_each_other() {
     let root = workspace::root();
     for path in CRATES {
-        let read = Crate::read(path.as_ref(), |file| fs::read_to_string(root.join(file)).ok());
+        let read = Crate::read(path.as_ref(), &ROOMS, |file| fs::read_to_string(root.join(file)).ok());
         assert!(read.problems.is_empty(), "{path}: {:#?}", read.problems);
         if let Some(cycle) = cycle(&read.uses) {
             panic!("{path}: move what is in the wrong module; the cycle is\n{cycle}");

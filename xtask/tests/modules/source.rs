@@ -1,4 +1,6 @@
-//! A crate's modules, and which top-level modules each of them names.
+//! A crate's modules, and which modules of the top each of them names.
+//!
+//! A crate may have rooms: modules of its root that only hold others, which then count as modules of the top.
 
 use std::{
     collections::BTreeSet,
@@ -28,7 +30,7 @@ pub(crate) struct Crate {
 impl Crate {
     /// Reads the root's file and the files of all modules but those of tests; `text` has what is in a file that is
     /// there.
-    pub(crate) fn read(root: &Path, text: impl Fn(&Path) -> Option<String>) -> Self {
+    pub(crate) fn read(root: &Path, rooms: &[&str], text: impl Fn(&Path) -> Option<String>) -> Self {
         let mut all = Self::default();
         let mut top = BTreeSet::new();
         let mut files = vec![(root.to_owned(), Vec::new())];
@@ -38,13 +40,17 @@ impl Crate {
                 continue;
             };
             let tokens = tokens(&content);
-            let mut file =
-                File { path: &path, tokens: &tokens, module: module.clone(), modules: Vec::new(), all: &mut all };
+            let mut file = File {
+                path: &path,
+                tokens: &tokens,
+                rooms,
+                module: module.clone(),
+                modules: Vec::new(),
+                all: &mut all,
+            };
             file.read();
             for child in file.modules {
-                if child.len() == 1 {
-                    top.insert(child[0].clone());
-                }
+                top.extend(of_top(rooms, &child));
                 let candidates = files_of(&path, module.len(), &child);
                 match candidates.iter().find(|candidate| text(candidate).is_some()) {
                     Some(found) => files.push((found.clone(), child)),
@@ -56,6 +62,14 @@ impl Crate {
             all.problems.push(format!("{}: crate::{} is no module of the root", named.place, named.to));
         }
         all
+    }
+}
+
+/// The module of the top that a module is, or is in; `None` for the root and for rooms.
+fn of_top(rooms: &[&str], module: &[String]) -> Option<String> {
+    match module {
+        [room, rest @ ..] if rooms.contains(&room.as_str()) => rest.first().map(|name| format!("{room}::{name}")),
+        _ => module.first().cloned(),
     }
 }
 
@@ -74,6 +88,7 @@ fn files_of(parent: &Path, depth: usize, child: &[String]) -> [PathBuf; 2] {
 struct File<'a> {
     path: &'a Path,
     tokens: &'a [Token<'a>],
+    rooms: &'a [&'a str],
     /// The module that the tokens are in, by the names from the root down.
     module: Vec<String>,
     /// Modules that the file says to be in others.
@@ -193,17 +208,22 @@ impl<'a> File<'a> {
             "crate" => Some(Vec::new()),
             "self" => from,
             "super" => from.and_then(|mut module| module.pop().map(|_| module)),
-            "*" if from.as_ref().is_some_and(Vec::is_empty) && !self.module.is_empty() => {
+            "*" if from.as_deref().is_some_and(|module| self.is_above(module)) && !self.module.is_empty() => {
                 self.problem(at, "names everything of the root");
                 return at + 1;
             }
-            _ => {
-                if from.is_some_and(|module| module.is_empty()) {
-                    self.note(at);
+            name => match from {
+                Some(module) if module.is_empty() && self.rooms.contains(&name) => Some(vec![name.to_owned()]),
+                Some(module) if self.is_above(&module) => {
+                    self.note(at, module);
+                    return at + 1;
                 }
-                return at + 1;
-            }
+                _ => return at + 1,
+            },
         };
+        if self.rooms.contains(&self.text(at)) && !self.is(at + 1, &[":", ":"]) && !self.module.is_empty() {
+            self.problem(at, "names a whole room");
+        }
         if self.text(at) == "crate" && self.text(at + 1) == "as" {
             self.problem(at, "gives the root another name");
         }
@@ -226,12 +246,23 @@ impl<'a> File<'a> {
         end
     }
 
-    fn note(&mut self, at: usize) {
-        let Some(from) = self.module.first() else { return };
+    /// Whether modules of the top stand right below a module.
+    fn is_above(&self, module: &[String]) -> bool {
+        match module {
+            [] => true,
+            [name] => self.rooms.contains(&name.as_str()),
+            _ => false,
+        }
+    }
+
+    /// Notes the use of what the token names, right below a module.
+    fn note(&mut self, at: usize, mut module: Vec<String>) {
         let token = self.tokens[at];
-        if from != token.text {
+        module.push(token.text.to_owned());
+        let (Some(from), Some(to)) = (of_top(self.rooms, &self.module), of_top(self.rooms, &module)) else { return };
+        if from != to {
             let place = format!("{}:{}", self.path.display(), token.line);
-            self.all.uses.push(Use { from: from.clone(), to: token.text.to_owned(), place });
+            self.all.uses.push(Use { from, to, place });
         }
     }
 }
@@ -244,7 +275,7 @@ mod tests {
 
     fn read(files: &[(&str, &str)]) -> Crate {
         let files: BTreeMap<&Path, &str> = files.iter().map(|&(path, text)| (Path::new(path), text)).collect();
-        Crate::read(Path::new("src/lib.rs"), |path| files.get(path).map(|&text| text.to_owned()))
+        Crate::read(Path::new("src/lib.rs"), &["room"], |path| files.get(path).map(|&text| text.to_owned()))
     }
 
     /// Where the module `a` with this text says to use what.
@@ -318,10 +349,46 @@ mod tests {
     }
 
     #[test]
+    fn modules_of_a_room_count_alone() {
+        let read = read(&[
+            ("src/lib.rs", "mod a; mod room;"),
+            ("src/a.rs", "use crate::room::{x::X, y};\nuse crate::room::x;"),
+            ("src/room.rs", "mod x; mod y;\nuse self::x::X;"),
+            ("src/room/x.rs", "use super::y; use crate::a;\nmod z;"),
+            ("src/room/x/z.rs", "use super::X; use super::super::y::Y;"),
+            ("src/room/y.rs", "use crate::{room::x, a::A};"),
+        ]);
+        assert_eq!(read.problems, [""; 0]);
+        let uses: Vec<String> =
+            read.uses.iter().map(|step| format!("{} {} {}", step.from, step.to, step.place)).collect();
+        let mut uses: Vec<&str> = uses.iter().map(String::as_str).collect();
+        uses.sort_unstable();
+        assert_eq!(
+            uses,
+            [
+                "a room::x src/a.rs:1",
+                "a room::x src/a.rs:2",
+                "a room::y src/a.rs:1",
+                "room::x a src/room/x.rs:1",
+                "room::x room::y src/room/x.rs:1",
+                "room::x room::y src/room/x/z.rs:1",
+                "room::y a src/room/y.rs:1",
+                "room::y room::x src/room/y.rs:1",
+            ]
+        );
+    }
+
+    #[test]
     fn what_hides_a_use_is_a_problem() {
-        let problems = |text| read(&[("src/lib.rs", "mod a; pub use a::X;"), ("src/a.rs", text)]).problems;
+        let problems = |text| {
+            let room = [("src/room.rs", "mod x;"), ("src/room/x.rs", "")];
+            read(&[&[("src/lib.rs", "mod a; mod room; pub use a::X;"), ("src/a.rs", text)][..], &room].concat())
+                .problems
+        };
         assert_eq!(problems("use crate::X;"), ["src/a.rs:1: crate::X is no module of the root"]);
         assert_eq!(problems("use crate::*;"), ["src/a.rs:1: names everything of the root"]);
+        assert_eq!(problems("use crate::room::*;"), ["src/a.rs:1: names everything of the root"]);
+        assert_eq!(problems("use crate::room;"), ["src/a.rs:1: names a whole room"]);
         assert_eq!(problems("use crate as root;"), ["src/a.rs:1: gives the root another name"]);
         assert_eq!(problems("#[path = \"b.rs\"] mod b { }"), ["src/a.rs:1: the file of a module has its name"]);
         assert_eq!(problems("mod gone;"), ["src/a.rs has no file of a::gone"]);

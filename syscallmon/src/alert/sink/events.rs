@@ -19,10 +19,8 @@ use crate::{
         record::{Content, Record},
     },
     detect::Violation,
-    workload::{
-        Label, is_object_name,
-        providers::{chain, connect_kubernetes},
-    },
+    error_report::chain,
+    workload::{Label, is_object_name, providers::connect_kubernetes},
 };
 
 /// Time for a request.

@@ -16,7 +16,8 @@ use tokio::{task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use self::{alertmanager::Alertmanager, events::Events, log::Log, webhook::Webhook};
-use super::{Access, AlertConfig, backoff::Backoff, http::DeliveryError, outbox::Outbox, record::Record};
+use super::{Access, AlertConfig, http::DeliveryError, outbox::Outbox, record::Record};
+use crate::retry::Backoff;
 
 /// How long the end of the daemon waits for what is on its way.
 const GRACE: Duration = Duration::from_secs(3);

@@ -13,14 +13,12 @@ use std::{
 use caps::CapSet;
 use rustix::fs::{Access, AtFlags, CWD, FlockOperation, accessat, flock};
 
-use super::{
-    Finding::{self, Failed, Fine, Remark},
-    chain,
-};
+use super::Finding::{self, Failed, Fine, Remark};
 use crate::{
     alert::{AlertConfig, LogTarget},
     blocking::{self, FILE_TIMEOUT, Work},
     detect::Policies,
+    error_report::chain,
     serve::web::WebConfig,
     settings::Config,
 };

@@ -5,13 +5,11 @@ use std::{fs, path::Path};
 use caps::{CapSet, Capability};
 use syscallmon_common::ROOT_CGROUP_ID;
 
-use super::{
-    Finding::{self, Failed, Fine, Remark},
-    chain,
-};
+use super::Finding::{self, Failed, Fine, Remark};
 use crate::{
     cgroup::{Hierarchies, HierarchyError},
     command::run::{PART_OF_HIERARCHY, options},
+    error_report::chain,
     kernel::{self, Kernel, Options, PROBES, Probe, ProbeRow, ProbeStatus},
     settings::Config,
     syscalls::CallTable,

@@ -102,9 +102,3 @@ fn requirements(config: &Arc<Config>, file: Option<&Path>) -> anyhow::Result<Vec
     findings.extend(host::requirements(config));
     Ok(findings)
 }
-
-/// An error and its causes in one line.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}

@@ -4,13 +4,11 @@ use std::{os::unix::net::UnixStream, time::Duration};
 
 use tokio::time::timeout;
 
-use super::{
-    Finding::{self, Failed, Fine, Remark},
-    chain,
-};
+use super::Finding::{self, Failed, Fine, Remark};
 use crate::{
     alert::{self, PeerProblem},
     blocking::{self, Work},
+    error_report::chain,
     settings::{Config, ListenAddress},
     workload::{
         Api,

@@ -1,6 +1,8 @@
 //! Why a source did not answer.
 
-use std::{error::Error, io, iter, time::Duration};
+use std::{error::Error, io, time::Duration};
+
+use crate::error_report::chain;
 
 /// Why a source did not answer.
 #[derive(Debug, thiserror::Error)]
@@ -33,7 +35,6 @@ impl ProviderError {
     /// A refusal or misunderstanding in `operation`, with everything that led to it.
     #[must_use]
     pub fn answer(operation: &str, error: &(dyn Error + 'static)) -> Self {
-        let causes = iter::successors(Some(error), |&error| error.source());
-        Self::Answer(causes.fold(operation.to_owned(), |message, cause| format!("{message}: {cause}")))
+        Self::Answer(format!("{operation}: {}", chain(error)))
     }
 }

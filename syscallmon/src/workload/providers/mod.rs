@@ -12,7 +12,7 @@ mod owners;
 mod pods;
 mod socket;
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{fmt, path::PathBuf};
 
 use serde::{Deserialize, Serialize, Serializer};
 use tokio::task::JoinSet;
@@ -32,6 +32,7 @@ use self::{
     socket::Socket,
 };
 use super::{MetadataCache, runtimes::Api};
+use crate::error_report::chain;
 
 /// What `fuzz/` needs and nobody else: the way from bytes to facts, without a socket.
 #[cfg(fuzzing)]
@@ -42,10 +43,6 @@ pub mod fuzzing {
         kubernetes::{controller_texts, pod},
     };
 }
-
-/// Pauses after failures, the first and the longest.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LAST_PAUSE: Duration = Duration::from_secs(30);
 
 /// A source of names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
@@ -245,12 +242,6 @@ impl Report {
             tracing::warn!(source = self.source.name(), "{}; is tried again: {problem}", self.consequence);
         }
     }
-}
-
-/// An error with its reasons.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let reasons = std::iter::successors(error.source(), |error| error.source());
-    std::iter::once(error.to_string()).chain(reasons.map(ToString::to_string)).collect::<Vec<_>>().join(": ")
 }
 
 #[cfg(test)]

@@ -4,9 +4,8 @@ use std::{collections::HashMap, path::PathBuf, time::Duration};
 
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::{
-    Context, FIRST_PAUSE, LAST_PAUSE, Provider, ProviderError, ProviderName, Report, Sources, kubernetes::Controllers,
-};
+use super::{Context, Provider, ProviderError, ProviderName, Report, Sources, kubernetes::Controllers};
+use crate::retry::{Backoff, FIRST_PAUSE, LAST_PAUSE};
 use crate::workload::{
     MetadataCache,
     owner::{Answer, Intermediate},
@@ -47,7 +46,7 @@ impl Provider for Owners {
 
 async fn keep_with(controllers: &Controllers, cache: &MetadataCache, outcomes: &mut Outcomes, first_pause: Duration) {
     let mut wanted = cache.owners_wanted();
-    let mut pause = first_pause;
+    let mut backoff = Backoff::starting_with(first_pause);
     loop {
         let reference = match cache.due_owner() {
             Ok(reference) => reference,
@@ -66,10 +65,9 @@ async fn keep_with(controllers: &Controllers, cache: &MetadataCache, outcomes: &
         outcomes.note(reference.level, problem);
         if is_down {
             // Others would fare the same.
-            sleep(pause).await;
-            pause = (pause * 2).min(LAST_PAUSE);
+            sleep(backoff.failed(None)).await;
         } else {
-            pause = first_pause;
+            backoff.succeeded();
         }
     }
 }

@@ -4,7 +4,8 @@ use std::{path::PathBuf, sync::Arc};
 
 use tokio::time::sleep;
 
-use super::{Context, FIRST_PAUSE, LAST_PAUSE, Provider, ProviderName, Report, Sources, kubernetes::Kubernetes};
+use super::{Context, Provider, ProviderName, Report, Sources, kubernetes::Kubernetes};
+use crate::retry::Backoff;
 use crate::workload::MetadataCache;
 
 /// A watch of the pods of a node.
@@ -34,14 +35,13 @@ impl Provider for Pods {
             let report = Arc::clone(&report);
             move || report.answered()
         };
-        let mut pause = FIRST_PAUSE;
+        let mut backoff = Backoff::default();
         let kubernetes = loop {
             match Kubernetes::connect(kubeconfig.as_deref(), &node, answered.clone()).await {
                 Ok(kubernetes) => break kubernetes,
                 Err(error) => report.failed(&error),
             }
-            sleep(pause).await;
-            pause = (pause * 2).min(LAST_PAUSE);
+            sleep(backoff.failed(None)).await;
         };
         kubernetes.watch(|change| cache.pod_changed(change), |error| report.failed(&error)).await;
     }

@@ -12,9 +12,10 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
-use super::{Context, FIRST_PAUSE, LAST_PAUSE, Provider, ProviderError, ProviderName, Report, SocketChoice, Sources};
+use super::{Context, Provider, ProviderError, ProviderName, Report, SocketChoice, Sources};
 use crate::{
     blocking::{self, FILE_TIMEOUT, Work},
+    retry::Backoff,
     workload::{ContainerId, ContainerInfo, MetadataCache, runtimes::Api},
 };
 
@@ -132,7 +133,7 @@ impl<R: Runtime> Socket<R> {
     async fn ask_over(&self, socket: &PathBuf) {
         let mut wanted = self.cache.wanted();
         let mut runtime = R::new(socket.clone());
-        let mut pause = FIRST_PAUSE;
+        let mut backoff = Backoff::default();
         let mut is_known_to_be_there = R::IS_STARTED_BY_CONNECTING;
         let mut next_recheck = Instant::now();
         while self.find_socket().await.as_ref() == Some(socket) {
@@ -162,15 +163,14 @@ impl<R: Runtime> Socket<R> {
             match answer {
                 Ok(()) => {
                     self.report.answered();
-                    pause = FIRST_PAUSE;
+                    backoff.succeeded();
                     sleep(PAUSE).await;
                 }
                 // Such as containerd as Docker has it.
                 Err(ProviderError::Absent(_)) if self.choice == SocketChoice::Auto => return,
                 Err(error) => {
                     self.report.failed(&error);
-                    sleep(pause).await;
-                    pause = (pause * 2).min(LAST_PAUSE);
+                    sleep(backoff.failed(None)).await;
                 }
             }
         }

@@ -3,19 +3,16 @@
 use std::{
     env,
     ffi::OsStr,
-    fs,
-    io::{BufRead, BufReader, Read},
     path::PathBuf,
-    process::{Child, Command, ExitStatus, Stdio},
-    sync::{
-        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    process::{Command, ExitStatus, Stdio},
+    sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     thread,
     time::Duration,
 };
 
-use super::{Scrape, wait_for};
+use syscallmon_testkit::{self as testkit, Guarded, usage::Memory};
+
+use super::Scrape;
 
 /// Path of the binary: the one that cargo built with the tests, or `SYSCALLMON_TEST_BINARY`, as in the VMs.
 pub(crate) fn binary() -> PathBuf {
@@ -39,12 +36,8 @@ enum Claim {
 
 /// A serving daemon. Dropping it kills it.
 pub(crate) struct Daemon {
-    child: Child,
+    launched: testkit::Daemon,
     _claim: Claim,
-    log: Arc<Mutex<Vec<String>>>,
-    /// Whether the test stopped reading its log.
-    is_unread: Arc<AtomicBool>,
-    address: String,
 }
 
 impl Daemon {
@@ -66,10 +59,7 @@ impl Daemon {
 
     fn start_with(claim: Claim, command: &mut Command) -> Self {
         let mut daemon = Self::start_until_bound(claim, command);
-        wait_for("readiness", Duration::from_secs(90), || {
-            daemon.assert_running();
-            daemon.try_get("/readyz").filter(|response| response.status() == 200)
-        });
+        daemon.launched.wait_until_ready().expect("a daemon that is ready");
         daemon
     }
 
@@ -81,33 +71,11 @@ impl Daemon {
     }
 
     fn start_until_bound(claim: Claim, command: &mut Command) -> Self {
-        let mut child = command.stderr(Stdio::piped()).spawn().expect("start the daemon");
-        let stderr = child.stderr.take().expect("piped");
-        let log = Arc::new(Mutex::new(Vec::new()));
-        // Makes the pipe small, so that little fills it when nothing reads it.
-        let _ = rustix::pipe::fcntl_setpipe_size(&stderr, 4096);
-        let (lines, is_unread) = (Arc::clone(&log), Arc::<AtomicBool>::default());
-        let stops = Arc::clone(&is_unread);
-        thread::spawn(move || {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                lines.lock().unwrap().push(line);
-                while stops.load(Relaxed) {
-                    thread::park();
-                }
-            }
-        });
-        let mut daemon = Self { child, _claim: claim, log, is_unread, address: String::new() };
-        daemon.address = wait_for("an address to be listened on", Duration::from_secs(90), || {
-            daemon.assert_running();
-            daemon.log_line("message=listening")?.split_once("address=").map(|(_, address)| address.to_owned())
-        });
-        daemon
-    }
-
-    fn assert_running(&mut self) {
-        if let Some(status) = self.child.try_wait().expect("wait for the daemon") {
-            panic!("the daemon ended with {status}: {:#?}", self.log.lock().unwrap());
-        }
+        let child = Guarded::spawn(command.stderr(Stdio::piped())).expect("start the daemon");
+        // So that little fills it where nobody reads it.
+        let _ = rustix::pipe::fcntl_setpipe_size(child.stderr().expect("piped"), 4096);
+        let launched = testkit::Daemon::new(child, Duration::from_secs(90)).expect("a daemon that listens");
+        Self { launched, _claim: claim }
     }
 
     /// The first log line that has this text.
@@ -117,35 +85,27 @@ impl Daemon {
 
     /// The first log line that has all of these texts.
     pub(crate) fn log_line_with(&self, texts: &[&str]) -> Option<String> {
-        self.log.lock().unwrap().iter().find(|line| texts.iter().all(|text| line.contains(text))).cloned()
+        self.launched.log_line(texts).map(|(_, line)| line)
     }
 
     /// Keeps the pipe of its log open, and reads at most one more line.
     pub(crate) fn stop_reading_log(&self) {
-        self.is_unread.store(true, Relaxed);
+        self.launched.stop_reading_log();
     }
 
     /// `host:port`.
     pub(crate) fn address(&self) -> &str {
-        &self.address
+        self.launched.address()
     }
 
     /// Its process id.
     pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    fn try_get(&self, path: &str) -> Option<http::Response<ureq::Body>> {
-        let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
-        agent.get(format!("http://{}{path}", self.address)).call().ok()
+        self.launched.pid()
     }
 
     /// Fetches a page: its status and body.
     pub(crate) fn get(&self, path: &str) -> (u16, String) {
-        let mut response = self.try_get(path).expect("an answer");
-        let mut body = String::new();
-        response.body_mut().as_reader().read_to_string(&mut body).expect("a body");
-        (response.status().as_u16(), body)
+        self.launched.get(path).expect("an answer")
     }
 
     /// Scrapes it. Counts may be up to a second old.
@@ -163,29 +123,25 @@ impl Daemon {
 
     /// Resident memory, in bytes.
     pub(crate) fn resident_memory(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("a running daemon");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
-        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+        Memory::of(self.pid()).expect("a running daemon").resident
     }
 
     /// Sends it a signal.
     pub(crate) fn signal(&self, signal: i32) {
-        // SAFETY: kill takes integers; the process is our child and was not reaped.
-        assert_eq!(unsafe { libc::kill(self.pid().cast_signed(), signal) }, 0);
+        self.launched.signal(signal).expect("send a signal");
     }
 
     /// Waits until it ends.
     pub(crate) fn wait(&mut self) -> ExitStatus {
-        wait_for("the daemon to end", Duration::from_secs(20), || self.child.try_wait().expect("wait"))
+        self.launched.wait(Duration::from_secs(20)).expect("the daemon ends")
     }
 }
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
         if thread::panicking() {
-            eprintln!("log of the daemon: {:#?}", self.log.lock().unwrap_or_else(PoisonError::into_inner));
+            self.launched.kill();
+            eprintln!("log of the daemon: {:#?}", self.launched.log());
         }
     }
 }

@@ -4,15 +4,15 @@
 //! nothing in /etc, /opt or /run, so it neither reads the host's settings nor leaves files there.
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
     time::Duration,
 };
 
+use syscallmon_testkit::cgroup;
 use tempfile::TempDir;
-use walkdir::WalkDir;
 
 use super::{KnownCalls, wait_for};
 
@@ -146,29 +146,10 @@ impl Drop for Docker {
         if thread::panicking() {
             eprintln!("log of dockerd: {log:?}");
         }
-        let cgroup = self.directory.path().file_name().expect("a name");
-        for mount in cgroup_mounts() {
-            remove(&mount.join(cgroup));
-        }
-    }
-}
-
-/// Mount points of all hierarchies: runc makes the cgroup in each.
-fn cgroup_mounts() -> Vec<PathBuf> {
-    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-    let fields = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
-    fields.filter(|fields| fields[2].starts_with("cgroup")).map(|fields| fields[1].into()).collect()
-}
-
-/// Removes a cgroup and its descendants, which stay busy for a moment after their last process.
-fn remove(cgroup: &Path) {
-    let directories = WalkDir::new(cgroup).contents_first(true).into_iter().filter_map(Result::ok);
-    for directory in directories.filter(|entry| entry.file_type().is_dir()) {
-        for _ in 0..200 {
-            if fs::remove_dir(directory.path()).is_ok() {
-                break;
-            }
-            thread::sleep(Duration::from_millis(10));
+        let cgroup = self.directory.path().file_name().expect("a name").to_str().expect("text");
+        // runc makes the cgroup in all hierarchies.
+        if let Err(error) = cgroup::remove(cgroup) {
+            eprintln!("cannot remove the cgroups of dockerd: {error:#}");
         }
     }
 }

@@ -61,15 +61,18 @@ impl Queue {
         for (client, _) in &self.waiting {
             *waiting.entry(*client).or_default() += 1;
         }
-        let victim = if waiting.get(&newcomer).is_some_and(|&count| count > MAX_WAITING_PER_CLIENT) {
-            Some(newcomer)
+        let count = |client: &Client| waiting.get(client).copied().unwrap_or_default();
+        let excess = if count(&newcomer) > MAX_WAITING_PER_CLIENT {
+            self.waiting.iter().position(|(client, _)| *client == newcomer)
         } else if self.waiting.len() > MAX_WAITING {
-            waiting.into_iter().max_by_key(|&(_, count)| count).map(|(client, _)| client)
+            // Of clients with equally many, the one that has waited longest: never the newcomer.
+            let most = waiting.values().max().copied();
+            self.waiting.iter().position(|(client, _)| Some(count(client)) == most)
         } else {
             None
         };
-        if let Some(oldest) = victim.and_then(|victim| self.waiting.iter().position(|(client, _)| *client == victim)) {
-            self.waiting.remove(oldest);
+        if let Some(index) = excess {
+            self.waiting.remove(index);
         }
     }
 

@@ -12,7 +12,7 @@ use kube::{
 };
 
 use super::pod::cut;
-use crate::{client::tls, workload::providers::ProviderError};
+use crate::{client::tls, error_report::causes, workload::providers::ProviderError};
 
 /// Why a list or a watch ended.
 #[derive(Debug)]
@@ -114,8 +114,4 @@ pub(super) fn description(error: &(dyn Error + 'static)) -> String {
 
 pub(super) fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
     causes(error).find_map(|cause| cause.downcast_ref())
-}
-
-fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error| (*error).source())
 }

@@ -1,0 +1,219 @@
+//! Many series: what a snapshot, a scrape and memory cost.
+
+use std::{
+    fs::{self, File},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use syscallmon_testkit::{Cgroup, Guarded, interrupt};
+use xtask_support::shell;
+
+use super::{
+    daemon::{Daemon, FRESH},
+    host::Host,
+    report::{Figure, Report, Unit, grouped},
+    stats::median,
+};
+
+/// Calls that exist on every architecture and, without arguments, fail or concern the caller only.
+pub(super) const CALLS: [i64; 30] = [
+    libc::SYS_getpid,
+    libc::SYS_getppid,
+    libc::SYS_gettid,
+    libc::SYS_getuid,
+    libc::SYS_geteuid,
+    libc::SYS_getgid,
+    libc::SYS_getegid,
+    libc::SYS_getpgid,
+    libc::SYS_getsid,
+    libc::SYS_getpriority,
+    libc::SYS_getrandom,
+    libc::SYS_getrusage,
+    libc::SYS_getcwd,
+    libc::SYS_uname,
+    libc::SYS_times,
+    libc::SYS_umask,
+    libc::SYS_sched_yield,
+    libc::SYS_sched_getscheduler,
+    libc::SYS_sched_getparam,
+    libc::SYS_sched_get_priority_max,
+    libc::SYS_sched_get_priority_min,
+    libc::SYS_clock_gettime,
+    libc::SYS_inotify_init1,
+    libc::SYS_epoll_create1,
+    libc::SYS_eventfd2,
+    libc::SYS_close,
+    libc::SYS_dup,
+    libc::SYS_fcntl,
+    libc::SYS_lseek,
+    libc::SYS_munmap,
+];
+/// `exit_group` comes on top.
+const SERIES_PER_CGROUP: usize = CALLS.len() + 1;
+
+const SCRAPES: usize = 7;
+/// For the CPU of snapshots: the shortest interval, for so long.
+const POLL: &str = "--poll.interval=100ms";
+const POLLING: Duration = Duration::from_secs(10);
+/// For scrapes: no poll comes in between, so that every scrape takes a snapshot and renders it.
+const NO_POLL: &str = "--poll.interval=1h";
+const POPULATE_TIMEOUT: Duration = Duration::from_mins(5);
+
+/// A size, with its limits.
+pub(super) struct Size {
+    pub(super) cgroups: usize,
+    /// Room for all of them, where the default has none.
+    pub(super) capacity: &'static [&'static str],
+    snapshot_ms: f64,
+    /// Of a scrape after one workload of a hundred has made a call, and after all have.
+    few_ms: f64,
+    all_ms: f64,
+    resident_mib: f64,
+}
+
+pub(super) const SIZES: [Size; 3] = [
+    Size {
+        cgroups: 3388,
+        capacity: &["--capacity.cgroups=8192", "--capacity.series=262144"],
+        snapshot_ms: 10.0,
+        few_ms: 25.0,
+        all_ms: 80.0,
+        resident_mib: 110.0,
+    },
+    Size {
+        cgroups: 1000,
+        capacity: &["--capacity.cgroups=1200"],
+        snapshot_ms: 10.0,
+        few_ms: 25.0,
+        all_ms: 25.0,
+        resident_mib: 45.0,
+    },
+    Size { cgroups: 200, capacity: &[], snapshot_ms: 10.0, few_ms: 5.0, all_ms: 5.0, resident_mib: 32.0 },
+];
+
+/// Runs the scenario.
+pub(super) fn measure(host: &Host) -> Result<Report> {
+    let mut report = Report::default();
+    for size in &SIZES {
+        report.figures.push(snapshot(host, size)?);
+        report.figures.extend(scrapes(host, size)?);
+    }
+    Ok(report)
+}
+
+impl Size {
+    pub(super) fn series(&self) -> usize {
+        self.cgroups * SERIES_PER_CGROUP
+    }
+
+    fn figure(&self, what: &str, value: f64, unit: Unit) -> Figure {
+        Figure::new(format!("{} series: {what}", grouped(&self.series().to_string())), value, unit)
+    }
+
+    /// A daemon that has counted so many series, and the cgroups, which stay as long as it.
+    fn populated(&self, host: &Host, flag: &str) -> Result<(Daemon, Cgroup)> {
+        let cgroup = host.cgroup("scale")?;
+        let daemon = Daemon::start(host, &[&[flag], self.capacity].concat())?;
+        call(host, &cgroup, self.cgroups, &CALLS)?;
+        interrupt::sleep(FRESH)?;
+        let series = daemon.scrape()?.series_below(&cgroup.label());
+        ensure!(series == self.series(), "the daemon has {series} series, not {}", self.series());
+        Ok((daemon, cgroup))
+    }
+}
+
+/// Makes so many cgroups, unless they are there, and has each of these calls made in each of them.
+pub(super) fn call(host: &Host, cgroup: &Cgroup, cgroups: usize, calls: &[i64]) -> Result<()> {
+    let numbers = calls.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
+    let mut command = Command::new(&host.known_calls);
+    command.arg("populate").arg(cgroup.path()).args([&cgroups.to_string(), &numbers]).stdin(Stdio::null());
+    let status = Guarded::spawn_bound(&mut command)?.wait(POPULATE_TIMEOUT)?;
+    ensure!(status.success(), "known_calls populate failed: {status}");
+    Ok(())
+}
+
+/// CPU time for each snapshot, without scrapes.
+fn snapshot(host: &Host, size: &Size) -> Result<Figure> {
+    eprintln!("scale: {} series: snapshots", size.series());
+    let (daemon, _cgroup) = size.populated(host, POLL)?;
+    let taken = || daemon.scrape()?.float("syscallmon_snapshots_total").context("no syscallmon_snapshots_total");
+    // The scrapes are outside of the time that is measured.
+    let (taken_before, cpu_before) = (taken()?, daemon.cpu_time()?);
+    interrupt::sleep(POLLING)?;
+    let (cpu_after, taken_after) = (daemon.cpu_time()?, taken()?);
+    let snapshots = taken_after - taken_before;
+    ensure!(snapshots > 0.0, "the daemon took no snapshots");
+    let ms = cpu_after.saturating_sub(cpu_before).as_secs_f64() * 1e3 / snapshots;
+    Ok(size.figure("CPU per snapshot", ms, Unit::Milliseconds).at_most(size.snapshot_ms))
+}
+
+/// The time of scrapes, the memory after some, and the sizes of what is exposed.
+fn scrapes(host: &Host, size: &Size) -> Result<Vec<Figure>> {
+    eprintln!("scale: {} series: scrapes", size.series());
+    let (daemon, cgroup) = size.populated(host, NO_POLL)?;
+    let timed = |cgroups: usize| -> Result<(f64, usize)> {
+        let (mut times, mut compressed) = (Vec::new(), 0);
+        for _ in 0..SCRAPES {
+            call(host, &cgroup, cgroups, &CALLS[..1])?;
+            interrupt::sleep(FRESH)?;
+            let (time, len) = daemon.timed_scrape()?;
+            times.push(time.as_secs_f64() * 1e3);
+            compressed = len;
+        }
+        Ok((median(times).context("no scrapes")?, compressed))
+    };
+    // The first one compresses everything.
+    daemon.timed_scrape()?;
+    let (few, _) = timed(size.cgroups.div_ceil(100))?;
+    let (all, compressed) = timed(size.cgroups)?;
+    let memory = daemon.memory()?;
+    let plain = daemon.scrape()?;
+    let crate_ms = gather_again(host, &plain.text)?;
+    let mib = |bytes: u64| as_f64(bytes) / f64::from(1 << 20);
+    Ok(vec![
+        size.figure("scrape, 1 % of the workloads changed", few, Unit::Milliseconds).at_most(size.few_ms),
+        size.figure("scrape, all of them changed", all, Unit::Milliseconds).at_most(size.all_ms),
+        size.figure(
+            "that, by what `gather` and `TextEncoder` of the prometheus crate alone take",
+            all / crate_ms,
+            Unit::Ratio,
+        ),
+        size.figure("resident memory", mib(memory.resident), Unit::Mebibytes).at_most(size.resident_mib),
+        size.figure("of it anonymous", mib(memory.anonymous), Unit::Mebibytes),
+        size.figure("of it file and shared", mib(memory.shared), Unit::Mebibytes),
+        size.figure("exposition", as_f64(plain.text.len() as u64), Unit::Bytes),
+        size.figure("exposition, gzip", as_f64(compressed as u64), Unit::Bytes),
+    ])
+}
+
+/// How many milliseconds the prometheus crate takes for the same exposition.
+fn gather_again(host: &Host, text: &str) -> Result<f64> {
+    let path = host.scratch.join("exposition");
+    fs::create_dir_all(&host.scratch).context("cannot make the directory for benchmarks")?;
+    fs::write(&path, text).context("cannot write the exposition")?;
+    let mut command = Command::new(&host.gather_again);
+    command.arg(SCRAPES.to_string()).stdin(File::open(&path).context("cannot read the exposition")?);
+    let output = shell::query(&mut command, "build it: `cargo build --release --examples`")?;
+    let times: Vec<f64> = output.lines().filter_map(|line| line.parse::<f64>().ok()).map(|ns| ns / 1e6).collect();
+    median(times).context("gather_again printed no times")
+}
+
+#[expect(clippy::cast_precision_loss, reason = "sizes are below 2^52")]
+pub(super) fn as_f64(bytes: u64) -> f64 {
+    bytes as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_call_makes_a_series_of_its_own() {
+        let different: BTreeSet<i64> = CALLS.into_iter().chain([libc::SYS_exit_group]).collect();
+        assert_eq!(different.len(), SERIES_PER_CGROUP);
+    }
+}

@@ -1,0 +1,266 @@
+//! What is attached while something is measured.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use aya::{Btf, Ebpf, programs::BtfTracePoint};
+use syscallmon_testkit::{Guarded, interrupt, try_wait_for};
+use tempfile::NamedTempFile;
+use xtask_support::shell;
+
+use super::{
+    daemon::{Daemon, FRESH},
+    host::Host,
+    observers,
+    worker::Workload,
+};
+
+/// What users of bpftrace write to count system calls by cgroup.
+const COUNTS: &str = "tracepoint:raw_syscalls:sys_enter { @[cgroup, args->id] = count(); }";
+/// What they write to measure them; the counts are there to see that none is missing.
+const HISTOGRAMS: &str = "tracepoint:raw_syscalls:sys_enter { @start[tid] = nsecs; } \
+    tracepoint:raw_syscalls:sys_exit /@start[tid]/ { \
+        @took[cgroup, args->id] = hist(nsecs - @start[tid]); delete(@start[tid]); @[cgroup, args->id] = count(); }";
+/// One of these must be there for classic tracepoints.
+const TRACEFS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
+
+/// How many policies are many.
+const POLICIES: u32 = 50;
+
+const TIMEOUT: Duration = Duration::from_secs(20);
+const PAUSE: Duration = Duration::from_millis(5);
+/// For what attaching and detaching leave to do in the kernel.
+const SETTLE: Duration = Duration::from_millis(100);
+
+/// What can be attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Variant {
+    Nothing,
+    /// A program on `sys_enter` that does nothing: what any program costs.
+    Empty,
+    /// Such programs on `sys_enter` and `sys_exit`.
+    EmptyBoth,
+    /// The daemon, counting calls and nothing else.
+    Counting,
+    /// The daemon, counting errors too.
+    Errors,
+    /// The daemon as it comes: with errors and refused attempts.
+    Daemon,
+    /// The daemon as it comes, and measuring calls which the workload does not make.
+    Latency,
+    /// The same, and the workload makes them.
+    LatencyListed,
+    /// The daemon as it comes on kernels without BTF.
+    RawTp,
+    /// The daemon as it comes on kernels that preempt raw tracepoint programs.
+    Tracepoint,
+    /// The daemon without a policy.
+    NoPolicies,
+    /// The daemon with many policies, the last of which is the workload's.
+    Policies,
+    /// The published design of Rezolus' sampler of latency.
+    Rezolus,
+    /// bpftrace that counts.
+    Bpftrace,
+    /// bpftrace that keeps histograms.
+    BpftraceLatency,
+    /// syscount of libbpf-tools, measuring.
+    Syscount,
+}
+
+/// What is attached; dropping it detaches.
+pub(super) enum Attachment {
+    Nothing,
+    BenchBaseline(#[expect(dead_code, reason = "held, not read")] Box<Ebpf>),
+    Daemon(Daemon),
+    Peer(Peer),
+}
+
+impl Variant {
+    /// As the tables name it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Empty => "empty program",
+            Self::EmptyBoth => "empty programs on both",
+            Self::Counting => "syscallmon, calls only",
+            Self::Errors => "syscallmon, with errors",
+            Self::Daemon => "syscallmon",
+            Self::Latency => "syscallmon, measuring others",
+            Self::LatencyListed => "syscallmon, measuring",
+            Self::RawTp => "syscallmon, raw_tp",
+            Self::Tracepoint => "syscallmon, tracepoint",
+            Self::NoPolicies => "syscallmon, no policy",
+            Self::Policies => "syscallmon, 50 policies",
+            Self::Rezolus => "Rezolus' design, measuring",
+            Self::Bpftrace => "bpftrace",
+            Self::BpftraceLatency => "bpftrace, measuring",
+            Self::Syscount => "syscount -L",
+        }
+    }
+
+    /// Attaches it, and waits until it is in force and quiet.
+    pub(super) fn attach(self, host: &Host) -> Result<Attachment> {
+        let daemon = |flags: &[&str]| Ok::<_, anyhow::Error>(Attachment::Daemon(Daemon::start(host, flags)?));
+        let attachment = match self {
+            Self::Nothing => Attachment::Nothing,
+            Self::Empty => bench_baseline(host, &[("empty", "sys_enter")])?,
+            Self::EmptyBoth => bench_baseline(host, &[("empty", "sys_enter"), ("empty_exit", "sys_exit")])?,
+            Self::Rezolus => bench_baseline(host, &[("rezolus", "sys_enter"), ("rezolus_exit", "sys_exit")])?,
+            Self::Counting => daemon(&["--probe.errors=false", "--probe.denied=false"])?,
+            Self::Errors => daemon(&["--probe.denied=false"])?,
+            Self::Daemon => daemon(&[])?,
+            Self::Latency => daemon(&["--probe.latency=true"])?,
+            Self::LatencyListed => daemon(&["--probe.latency=true", "--latency.syscalls=getppid"])?,
+            Self::RawTp => daemon(&["--probe.sys-enter=raw_tp"])?,
+            Self::NoPolicies => daemon(&["--policy.runtime-default=false"])?,
+            Self::Policies => {
+                let directory = policies(host)?;
+                daemon(&["--policy.directory", &directory.display().to_string()])?
+            }
+            Self::Tracepoint => {
+                ensure_tracefs()?;
+                daemon(&["--probe.sys-enter=tracepoint"])?
+            }
+            Self::Bpftrace => Attachment::Peer(Peer::start(host, &host.bpftrace, &["-e", COUNTS])?),
+            Self::BpftraceLatency => Attachment::Peer(Peer::start(host, &host.bpftrace, &["-e", HISTOGRAMS])?),
+            Self::Syscount => Attachment::Peer(Peer::start(host, &host.syscount, &["-L", "-T", "500"])?),
+        };
+        // The daemon took its first snapshot when it started; the next scrape shall be of a new one.
+        interrupt::sleep(if matches!(attachment, Attachment::Daemon(_)) { FRESH } else { SETTLE })?;
+        Ok(attachment)
+    }
+}
+
+impl Attachment {
+    /// How many of the workload's calls it has counted; `None` if it does not count. Detaches.
+    pub(super) fn counted(self, workload: &Workload) -> Result<Option<u64>> {
+        let (name, number) = workload.syscall;
+        match self {
+            Self::Nothing | Self::BenchBaseline(_) => Ok(None),
+            Self::Daemon(daemon) => {
+                let count = || -> Result<u64> { Ok(daemon.scrape()?.calls_of_tree(&workload.cgroup.label(), name)) };
+                let counted = count()?;
+                if counted >= workload.calls {
+                    return Ok(Some(counted));
+                }
+                // It takes a snapshot early when many cgroups have died; that may have been just now.
+                interrupt::sleep(FRESH)?;
+                count().map(Some)
+            }
+            Self::Peer(peer) => {
+                let printed = peer.finish()?;
+                let counts = [count(&printed, workload.cgroup.id()?, number), row(&printed, name)];
+                Ok(Some(counts.into_iter().sum()))
+            }
+        }
+    }
+}
+
+/// Writes policies of which the last is that of every cgroup that is measured in, and expects what is measured; their directory.
+fn policies(host: &Host) -> Result<PathBuf> {
+    let policy = |number: u32| {
+        let selector = if number == POLICIES {
+            "cgroup=~\"/syscallmon-bench-.*\""
+        } else {
+            "namespace=~\"shop-.*\",pod!~\"web-.*\""
+        };
+        format!(
+            "- name: bench-{number}\n  match: ['{selector}']\n  allow: ['@system-service', getppid]\n  deny: [ptrace]\n"
+        )
+    };
+    let directory = host.scratch.join("policies");
+    fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
+    let text: String = (1..=POLICIES).map(policy).collect();
+    fs::write(directory.join("bench.yaml"), format!("policies:\n{text}")).context("cannot write policies")?;
+    Ok(directory)
+}
+
+/// Attaches programs of the bench_baseline object to their tracepoints.
+fn bench_baseline(host: &Host, programs: &[(&str, &str)]) -> Result<Attachment> {
+    let object = &host.bench_baseline;
+    let mut ebpf = Ebpf::load_file(object).with_context(|| format!("cannot load {}", object.display()))?;
+    let btf = Btf::from_sys_fs()?;
+    for &(name, tracepoint) in programs {
+        let program = ebpf.program_mut(name).with_context(|| format!("no program {name}"))?;
+        let program: &mut BtfTracePoint = program.try_into()?;
+        program.load(tracepoint, &btf).with_context(|| format!("the kernel refused {name}"))?;
+        program.attach().with_context(|| format!("cannot attach {name}"))?;
+    }
+    Ok(Attachment::BenchBaseline(Box::new(ebpf)))
+}
+
+/// Somebody else's tool, which prints what it saw when it is interrupted; killed when dropped.
+pub(super) struct Peer {
+    child: Guarded,
+    output: NamedTempFile,
+}
+
+impl Peer {
+    fn start(host: &Host, program: &Path, args: &[&str]) -> Result<Self> {
+        ensure_tracefs()?;
+        let output = NamedTempFile::new().context("cannot make a temporary file")?;
+        let file = || -> Result<File> { output.reopen().context("cannot open a temporary file") };
+        let mut command = Command::new(program);
+        let mut child = Guarded::spawn_bound(command.args(args).stdout(file()?).stderr(file()?))?;
+        // Its own message comes before it attaches.
+        try_wait_for("a peer to attach", TIMEOUT, PAUSE, || {
+            child.ensure_running()?;
+            Ok(observers::find(host)?.contains(&child.pid()).then_some(()))
+        })?;
+        Ok(Self { child, output })
+    }
+
+    /// Ends it; what it printed.
+    fn finish(mut self) -> Result<String> {
+        self.child.signal(libc::SIGINT)?;
+        self.child.wait(TIMEOUT)?;
+        fs::read_to_string(self.output.path()).context("cannot read what a peer printed")
+    }
+}
+
+/// Mounts tracefs if it is nowhere; it stays mounted.
+fn ensure_tracefs() -> Result<()> {
+    if TRACEFS.iter().any(|dir| Path::new(dir).join("events").is_dir()) {
+        return Ok(());
+    }
+    shell::run(
+        Command::new("mount").args(["-t", "tracefs", "tracefs", TRACEFS[0]]),
+        "classic tracepoints need tracefs, and root",
+    )
+}
+
+/// The count of one cgroup and call in what bpftrace printed: `@[cgroup, nr]: count`.
+fn count(output: &str, cgroup: u64, number: i64) -> u64 {
+    let key = format!("@[{cgroup}, {number}]: ");
+    output.lines().find_map(|line| line.strip_prefix(&key)?.trim().parse().ok()).unwrap_or(0)
+}
+
+/// The count of one call in what syscount printed: its name, its count, and how long it took.
+fn row(output: &str, name: &str) -> u64 {
+    output.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn count_is_found_among_all_that_bpftrace_printed() {
+        let output = "Attaching 1 probe...\n\n\n@[1, 110]: 5\n@[42, 11]: 6\n@[42, 110]: 1100001\n";
+        assert_eq!(count(output, 42, 110), 1_100_001);
+        assert_eq!(count(output, 4, 110), 0);
+    }
+
+    #[test]
+    fn row_is_found_in_the_table_of_syscount() {
+        let output = "Tracing syscalls, printing top 10... Ctrl+C to quit.\n[05:00:00]\n\
+            SYSCALL                   COUNT        TIME (us)\ngetppid                  400000        31.5\n";
+        assert_eq!((row(output, "getppid"), row(output, "getpid")), (400_000, 0));
+    }
+}

@@ -1,0 +1,83 @@
+//! The program that makes the calls which are measured (`syscallmon/examples/known_calls.rs`).
+
+use std::{
+    ffi::OsStr,
+    io::{BufRead, BufReader, Write},
+    process::{ChildStdin, ChildStdout, Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use syscallmon_testkit::{Cgroup, Guarded, interrupt};
+
+use super::host::Host;
+
+/// How long a worker may take to end when its stdin has ended.
+const END: Duration = Duration::from_secs(2);
+
+/// A worker that measures when it is told to.
+pub(super) struct Worker {
+    child: Guarded,
+    stdin: Option<ChildStdin>,
+    stdout: BufReader<ChildStdout>,
+}
+
+/// A worker, where it works, and what can be seen of that. Dropped in this order.
+pub(super) struct Workload {
+    pub(super) worker: Worker,
+    pub(super) cgroup: Cgroup,
+    pub(super) scenario: &'static str,
+    /// A call, by name and number, that it makes at least `calls` times in a measurement.
+    pub(super) syscall: (&'static str, i64),
+    pub(super) calls: u64,
+}
+
+impl Workload {
+    /// A mode of `known_calls` that makes one call again and again, on the CPU that is measured.
+    pub(super) fn timed(
+        host: &Host,
+        cgroup: Cgroup,
+        scenario: &'static str,
+        mode: &str,
+        syscall: (&'static str, i64),
+        calls: u32,
+    ) -> Result<Self> {
+        let texts = [host.cpu.to_string(), syscall.1.to_string(), calls.to_string()];
+        let worker = Worker::start(host, &[&mode, &cgroup.path(), &texts[0], &texts[1], &texts[2]])?;
+        Ok(Self { worker, cgroup, scenario, syscall, calls: calls.into() })
+    }
+}
+
+impl Worker {
+    /// Starts a mode of `known_calls` that makes one measurement for each line.
+    pub(super) fn start(host: &Host, args: &[&dyn AsRef<OsStr>]) -> Result<Self> {
+        let mut command = Command::new(&host.known_calls);
+        command.args(args.iter().map(AsRef::as_ref)).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = Guarded::spawn_bound(&mut command)?;
+        let stdin = child.take_stdin();
+        let stdout = BufReader::new(child.take_stdout().context("known_calls has no stdout")?);
+        Ok(Self { child, stdin, stdout })
+    }
+
+    /// Measures once; in ns.
+    pub(super) fn measure(&mut self) -> Result<f64> {
+        let stdin = self.stdin.as_mut().context("known_calls has no stdin")?;
+        stdin.write_all(b"go\n").context("cannot talk to known_calls")?;
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).context("cannot hear known_calls")?;
+        // Ctrl-C in a terminal ends the worker, too: then that is what to say.
+        interrupt::check()?;
+        if line.is_empty() {
+            self.child.ensure_running()?;
+        }
+        line.trim().parse().with_context(|| format!("known_calls said {line:?}, not a number"))
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // Lets a ring of processes end in peace. Who does not is killed, with the cgroup.
+        self.stdin = None;
+        let _ = self.child.wait(END);
+    }
+}

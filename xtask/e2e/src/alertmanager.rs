@@ -1,0 +1,57 @@
+//! A real Alertmanager inside an environment, which is asked what it was told.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+use syscallmon_testkit::alertmanager::SCRIPT;
+
+use super::{namespaces::Namespaces, place::Place, process::Process, wait::wait_for};
+
+/// Where it listens, inside.
+pub(crate) const URL: &str = "http://127.0.0.1:9093";
+const ADDRESS: &str = "127.0.0.1:9093";
+const CONFIG: &str = "/etc/prometheus/alertmanager.yml";
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// An Alertmanager that tells nobody.
+pub(crate) struct Alertmanager<'a> {
+    namespaces: &'a Namespaces,
+    process: Process,
+}
+
+/// An alert, by what it is known by.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Alert {
+    pub(crate) labels: BTreeMap<String, String>,
+}
+
+impl<'a> Alertmanager<'a> {
+    /// Starts one; what an earlier one knew is forgotten.
+    pub(crate) fn start(namespaces: &'a Namespaces, place: &Place) -> Result<Self> {
+        namespaces.write(CONFIG, "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n")?;
+        namespaces.run("rm", &["-rf", "/run/alertmanager"])?;
+        let mut command = namespaces.command("unshare");
+        command.args(["--mount", "sh", "-c", SCRIPT, "alertmanager"]);
+        command.args([&format!("--config.file={CONFIG}"), &format!("--web.listen-address={ADDRESS}")]);
+        command.args(["--cluster.listen-address=", "--storage.path=/run/alertmanager"]);
+        let process = Process::start("alertmanager", &mut command, &place.logs)?;
+        let mut alertmanager = Self { namespaces, process };
+        wait_for("Alertmanager", PATIENCE, || {
+            alertmanager.process.ensure_running()?;
+            Ok(alertmanager.alerts().ok().map(drop))
+        })?;
+        Ok(alertmanager)
+    }
+
+    /// Ends it, as an outage does.
+    pub(crate) fn stop(mut self) {
+        self.process.kill();
+    }
+
+    /// The alerts that it has.
+    pub(crate) fn alerts(&self) -> Result<Vec<Alert>> {
+        let answer = self.namespaces.get(&format!("{URL}/api/v2/alerts"), &[])?;
+        serde_json::from_str(&answer).with_context(|| format!("cannot understand Alertmanager: {answer}"))
+    }
+}

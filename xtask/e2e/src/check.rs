@@ -1,0 +1,76 @@
+//! What is checked in each environment: known numbers of calls, by the names that people know, through a real Prometheus.
+
+mod cluster;
+mod dashboards;
+mod exporter;
+mod fresh;
+mod hostile;
+mod kubernetes;
+mod ordinary;
+mod outages;
+mod policies;
+mod privileges;
+mod runtimes;
+mod web;
+mod workloads;
+
+pub use self::runtimes::SHOWN;
+pub(super) use self::{
+    kubernetes::kubernetes,
+    ordinary::software,
+    policies::policies,
+    runtimes::{busy, containerd, docker, podman},
+};
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+
+use super::{prometheus::Prometheus, wait::wait_for};
+
+/// The call that workloads make: no runtime makes it in a container's cgroup, and a shell makes it without a process of its own.
+pub(super) const CALL: &str = "kill";
+
+/// For as long a value may be on its way: a scrape, a poll, a start of a container on a busy machine.
+const PATIENCE: Duration = Duration::from_mins(3);
+
+/// A shell's command that makes so many calls. Without `$$`, which Kubernetes would make `$`.
+pub(super) fn calls(count: u64) -> String {
+    format!("i=0; while [ $i -lt {count} ]; do kill -0 1; i=$((i+1)); done")
+}
+
+/// The same, by a container that goes on afterwards.
+pub(super) fn calls_and_waits(count: u64) -> String {
+    format!("{}; exec sleep 100000", calls(count))
+}
+
+/// The sum of a query's answer; `None` where it is empty.
+fn value(prometheus: &Prometheus<'_>, promql: &str) -> Result<Option<f64>> {
+    let samples = prometheus.query(promql)?;
+    Ok((!samples.is_empty()).then(|| samples.iter().map(|sample| sample.value).sum()))
+}
+
+/// Waits until a query has this answer; nothing may be counted twice, so more is a failure at once.
+fn expect_count(prometheus: &Prometheus<'_>, promql: &str, count: u64) -> Result<()> {
+    let expected = count as f64;
+    let mut last = None;
+    let reached = wait_for(&format!("{promql} = {count}"), PATIENCE, || {
+        last = value(prometheus, promql)?;
+        ensure!(last.is_none_or(|value| value <= expected), "{promql} is {last:?}, more than {count}");
+        Ok((last == Some(expected)).then_some(()))
+    });
+    reached.map_err(|error| error.context(format!("{promql} is {last:?}, not {count}")))
+}
+
+/// Waits until a query has no answer.
+fn expect_nothing(prometheus: &Prometheus<'_>, promql: &str) -> Result<()> {
+    wait_for(&format!("nothing for {promql}"), PATIENCE, || Ok(value(prometheus, promql)?.is_none().then_some(())))
+}
+
+/// Does one of the checks, and says how long it took.
+fn step<T>(what: &str, check: impl FnOnce() -> Result<T>) -> Result<T> {
+    let begin = Instant::now();
+    let result = check().map_err(|error| error.context(what.to_owned()))?;
+    println!("  {what}: ok, {:.1} s", begin.elapsed().as_secs_f64());
+    Ok(result)
+}

@@ -1,0 +1,149 @@
+//! A cluster of one node with the chart installed as its users install it, which the checks use.
+
+use std::{fs, path::Path};
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use xtask_support::image;
+
+use super::{CALL, expect_count, expect_nothing};
+use crate::{kubernetes::Node, prometheus::Prometheus};
+
+/// The release, its namespace and its `DaemonSet`.
+const NAME: &str = "syscallmon";
+
+/// As prometheus-operator makes it from the chart's `PodMonitor`. Debian's Prometheus cannot ask Kubernetes itself, so it is handed what
+/// it would find there, in [`TARGETS`].
+const SCRAPE: &str = r"
+global: {scrape_interval: 1s, evaluation_interval: 1s}
+scrape_configs:
+- job_name: podMonitor/syscallmon/syscallmon/0
+  honor_labels: true
+  file_sd_configs:
+  - {files: [TARGETS]}
+  relabel_configs:
+  - {action: keep, source_labels: [__meta_kubernetes_pod_label_app_kubernetes_io_name], regex: syscallmon}
+  - {action: keep, source_labels: [__meta_kubernetes_pod_container_port_name], regex: metrics}
+  - {action: drop, source_labels: [__meta_kubernetes_pod_phase], regex: Failed|Succeeded}
+  - {target_label: job, replacement: syscallmon}
+  - {target_label: instance, source_labels: [__meta_kubernetes_pod_node_name]}
+";
+
+const TARGETS: &str = "/etc/prometheus/pods.json";
+
+/// A cluster with syscallmon in it, and a Prometheus that scrapes it.
+pub(super) struct Cluster<'a> {
+    pub(super) node: &'a Node,
+    pub(super) prometheus: Prometheus<'a>,
+    chart: String,
+}
+
+impl<'a> Cluster<'a> {
+    /// Installs the chart as it comes.
+    pub(super) fn start(root: &Path, node: &'a Node) -> Result<Self> {
+        let image = node.directory("image")?.join("syscallmon.tar");
+        image::for_this_machine(root, &image)?;
+        node.import_image(&image)?;
+        let chart = root.join("deploy/helm/syscallmon");
+        let chart = chart.to_str().context("the path of the repository is not UTF-8")?.to_owned();
+        node.write(TARGETS, "[]")?;
+        let prometheus = node.prometheus(&SCRAPE.replace("TARGETS", TARGETS))?;
+        let cluster = Self { node, prometheus, chart };
+        cluster.install_with(&[])?;
+        cluster.wait_for_daemon()?;
+        cluster.expect_count(r#"up{job="syscallmon",instance="node1"}"#, 1)?;
+        Ok(cluster)
+    }
+
+    /// Changes the values of the chart, besides those that the checks need.
+    pub(super) fn install(&self, values: &[&str]) -> Result<()> {
+        let own = ["config.workload.expire_after=20s", "config.probe.latency=true", LEARNS];
+        self.install_with(&[own.as_slice(), values].concat())
+    }
+
+    /// Installs the chart, or changes its values, all that are not its defaults.
+    fn install_with(&self, values: &[&str]) -> Result<()> {
+        let (repository, tag) =
+            image::default_name().rsplit_once(':').map(|(a, b)| (a.to_owned(), b.to_owned())).context("no tag")?;
+        let repository = format!("image.repository={repository}");
+        let tag = format!("image.tag={tag}");
+        let mut args = vec!["upgrade", "--install", NAME, &self.chart, "--namespace", NAME, "--create-namespace"];
+        for value in [repository.as_str(), &tag].into_iter().chain(values.iter().copied()) {
+            args.extend(["--set", value]);
+        }
+        self.node.helm(&args).map(drop)
+    }
+
+    pub(super) fn wait_for_daemon(&self) -> Result<()> {
+        self.node
+            .kubectl(&["rollout", "status", "daemonset", NAME, "--namespace", NAME, "--timeout=90s"])
+            .map(drop)
+            .with_context(|| {
+                self.node.kubectl(&["describe", "pods", "--namespace", NAME]).unwrap_or_default() + &self.daemon_log()
+            })?;
+        self.publish_targets()
+    }
+
+    /// Tells Prometheus of the daemon's pods.
+    fn publish_targets(&self) -> Result<()> {
+        let pods = self.node.kubectl(&[&["get", "pods", "-o=json"], DAEMON.as_slice()].concat())?;
+        let pods: Value = serde_json::from_str(&pods).context("cannot understand kubectl")?;
+        let target = |pod: &Value| {
+            let (port, labels) = (&pod["spec"]["containers"][0]["ports"][0], &pod["metadata"]["labels"]);
+            let labels = json!({
+                "__meta_kubernetes_pod_label_app_kubernetes_io_name": labels["app.kubernetes.io/name"],
+                "__meta_kubernetes_pod_container_port_name": port["name"],
+                "__meta_kubernetes_pod_phase": pod["status"]["phase"],
+                "__meta_kubernetes_pod_node_name": pod["spec"]["nodeName"],
+            });
+            let address = format!("{}:{}", pod["status"]["podIP"].as_str()?, port["containerPort"]);
+            Some(json!({"targets": [address], "labels": labels}))
+        };
+        let targets: Vec<Value> = pods["items"].as_array().into_iter().flatten().filter_map(target).collect();
+        self.node.write(TARGETS, json!(targets).to_string())
+    }
+
+    /// What the daemon has logged.
+    pub(super) fn daemon_log(&self) -> String {
+        let log = self.node.kubectl(&[
+            "logs",
+            "--namespace",
+            NAME,
+            "--selector=app.kubernetes.io/name=syscallmon",
+            "--tail=50",
+        ]);
+        log.unwrap_or_else(|error| format!("{error:#}"))
+    }
+
+    pub(super) fn expect_count(&self, promql: &str, count: u64) -> Result<()> {
+        expect_count(&self.prometheus, promql, count).with_context(|| self.daemon_log())
+    }
+
+    pub(super) fn expect_nothing(&self, promql: &str) -> Result<()> {
+        expect_nothing(&self.prometheus, promql).with_context(|| self.daemon_log())
+    }
+
+    /// All calls of what these labels select.
+    pub(super) fn sum(selector: &str) -> String {
+        format!(r#"sum(syscallmon_syscalls_total{{namespace="shop",syscall="{CALL}",{selector}}})"#)
+    }
+
+    /// The id of a container that runs.
+    pub(super) fn container(&self, selector: &str, name: &str) -> Result<String> {
+        let path = format!("-o=jsonpath={{.items[0].status.containerStatuses[?(@.name=='{name}')].containerID}}");
+        let id = self.node.kubectl(&["get", "pods", "--namespace=shop", "--selector", selector, &path])?;
+        Ok(id.trim().trim_start_matches("containerd://").to_owned())
+    }
+}
+
+/// What containers of this name do is learned; all others have the built-in policy.
+const LEARNS: &str = "config.policies[0].name=learned,config.policies[0].match[0].container=side,\
+    config.policies[0].learn.quiet_for=1h";
+
+/// What the pods of the daemon are selected by.
+pub(super) const DAEMON: [&str; 3] = ["--namespace", NAME, "--selector=app.kubernetes.io/name=syscallmon"];
+
+/// A file's text, empty if there is none.
+pub(super) fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_default()
+}

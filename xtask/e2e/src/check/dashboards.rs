@@ -1,0 +1,173 @@
+//! Every query of every dashboard and every recording rule, asked of a Prometheus that scrapes real workloads: each must have an answer.
+//!
+//! A query has one, and so has every selector in it, since `or vector(0)` answers whatever is mistyped before it.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+use syscallmon_generate::{
+    dashboards::{self, Dashboard, Values, Variable, selectors},
+    manifests::alerts,
+};
+use syscallmon_testkit::cgroup;
+use xtask_support::{shell, workspace};
+
+use super::step;
+use crate::{prometheus::Prometheus, wait::wait_for};
+
+/// How long an answer may take: rates need two scrapes, recorded ones an evaluation more.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long ago a series may have ended that is new within this time, and how far the points of graphs are apart.
+const RANGE: &str = "10m";
+const INTERVAL: &str = "15s";
+
+/// The only choice that may be empty: many servers know no clusters.
+const OPTIONAL: &str = "cluster";
+
+/// What a container does so that every panel has something to show: failures, refused attempts, io_uring, 32-bit calls, and what nobody
+/// expects of containers.
+fn deeds() -> Vec<String> {
+    // One of each class, all without arguments; mount is unexpected, and critical.
+    let calls = [libc::SYS_getpid, libc::SYS_getitimer, libc::SYS_socket, libc::SYS_epoll_create1, libc::SYS_shmget];
+    let calls = calls.iter().chain(&[libc::SYS_mount, UNKNOWN]).map(|number| format!(" {number} 3"));
+    let mut deeds = vec![
+        "failing CGROUP 20 5 3".to_owned(),
+        "refused CGROUP errno 25".to_owned(),
+        "io-uring CGROUP 30".to_owned(),
+        format!("calls CGROUP{}", calls.collect::<String>()),
+    ];
+    if cfg!(target_arch = "x86_64") {
+        deeds.push("int80 CGROUP 20 40".to_owned());
+    }
+    deeds
+}
+
+/// No call has this number.
+const UNKNOWN: i64 = 9999;
+
+/// A container that has done everything, and how panels are asked for it alone.
+pub(super) struct Shown<'a> {
+    pub(super) root: &'a Path,
+    pub(super) prometheus: &'a Prometheus<'a>,
+    /// Of the container, as its cgroup is called.
+    pub(super) container_id: &'a str,
+    pub(super) labels: [(&'static str, &'a str); 3],
+    /// Recording rules that have no data in this environment.
+    pub(super) empty_rules: &'static [&'static str],
+}
+
+impl Shown<'_> {
+    /// Has the container do everything, then asks.
+    pub(super) fn check(&self) -> Result<()> {
+        step("a container does all that dashboards show", || self.act())?;
+        step("every recording rule has series", || self.rules())?;
+        let everything = values(&[]);
+        for dashboard in dashboards::all() {
+            step(&format!("every query of the dashboard {} has an answer", dashboard.name), || {
+                dashboard.variables.iter().try_for_each(|variable| self.variable(variable, &everything))?;
+                self.panels(&dashboard, &everything)
+            })?;
+        }
+        step("every panel shows one container alone, and one service alone", || self.choices())
+    }
+
+    /// Makes calls within the container's cgroup.
+    pub(super) fn act(&self) -> Result<()> {
+        let program = known_calls(self.root)?;
+        let cgroup = cgroup::containing(self.container_id).into_iter().next();
+        let cgroup = cgroup.with_context(|| format!("no cgroup of {}", self.container_id))?;
+        for deed in deeds() {
+            let args = deed.split(' ').map(|arg| if arg == "CGROUP" { cgroup.as_os_str() } else { arg.as_ref() });
+            shell::run(Command::new(&program).args(args), "known_calls says why it failed")?;
+        }
+        Ok(())
+    }
+
+    fn rules(&self) -> Result<()> {
+        let file = self.root.join("deploy/prometheus/rules.yaml");
+        let rules = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        let rules: Value = serde_saphyr::from_str(&rules).context("the rules are no YAML")?;
+        for rule in alerts::all(&rules, "record") {
+            let name = rule["record"].as_str().unwrap_or_default();
+            let labels = rule["labels"].as_object().into_iter().flatten();
+            let labels: Vec<String> = labels.map(|(label, value)| format!("{label}={value}")).collect();
+            if self.can_be_asked(name) {
+                self.ask(&format!("{name}{{{}}}", labels.join(",")))?;
+            }
+        }
+        let failed = self.prometheus.failed_rules()?;
+        ensure!(failed.is_empty(), "rules that Prometheus cannot evaluate: {failed:?}");
+        Ok(())
+    }
+
+    fn variable(&self, variable: &Variable, values: &Values) -> Result<()> {
+        let selector = values.put_into(&variable.selector);
+        if variable.name == OPTIONAL {
+            return Ok(());
+        }
+        let found = self.prometheus.label_values(&selector, variable.name)?;
+        ensure!(!found.is_empty(), "no values of {} for {selector}", variable.name);
+        Ok(())
+    }
+
+    fn panels(&self, dashboard: &Dashboard, values: &Values) -> Result<()> {
+        for panel in dashboard.panels() {
+            for query in panel.queries.iter().filter(|query| self.can_be_asked(&query.promql)) {
+                let promql = values.put_into(&query.promql);
+                let answered = selectors(&promql).iter().try_for_each(|selector| self.ask(selector));
+                answered.and_then(|()| self.ask(&promql)).with_context(|| format!("the panel {:?}", panel.title))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The dashboard of one workload, for the container, and for some service of the host.
+    fn choices(&self) -> Result<()> {
+        let all = dashboards::all();
+        let find = |name| all.iter().find(|dashboard| dashboard.name == name).context("a dashboard has gone");
+        self.panels(find("workload")?, &values(&self.labels))?;
+        let cgroups = find("workload")?.variables.iter().find(|variable| variable.name == "cgroup");
+        let services =
+            self.prometheus.query(&values(&[]).put_into(&cgroups.context("a variable has gone")?.selector))?;
+        let service =
+            services.iter().find_map(|service| service.labels.get("cgroup")).context("no service runs here")?;
+        let of_service = values(&[("cgroup", service)]);
+        let calls = find("workload")?.panels().find(|panel| panel.title == "All calls").context("a panel has gone")?;
+        calls.queries.iter().try_for_each(|query| self.ask(&of_service.put_into(&query.promql)))
+    }
+
+    /// Whether there can be an answer here.
+    fn can_be_asked(&self, promql: &str) -> bool {
+        !self.empty_rules.iter().any(|rule| promql.contains(rule))
+    }
+
+    /// Waits for an answer with at least one series.
+    fn ask(&self, promql: &str) -> Result<()> {
+        let answered = wait_for("an answer", PATIENCE, || {
+            let samples = self.prometheus.query(promql)?;
+            Ok((!samples.is_empty()).then_some(()))
+        });
+        answered.with_context(|| format!("no series for {promql}"))
+    }
+}
+
+fn values(chosen: &[(&str, &str)]) -> Values {
+    let chosen = chosen.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Values { chosen: chosen.collect(), range: RANGE.to_owned(), interval: INTERVAL.to_owned() }
+}
+
+fn known_calls(root: &Path) -> Result<PathBuf> {
+    let mut cargo = Command::new(workspace::cargo());
+    cargo.current_dir(root).args(["build", "--quiet", "--locked", "--package=syscallmon", "--example=known_calls"]);
+    shell::run(&mut cargo, "the compiler's message is above")?;
+    let program = workspace::target_dir(root).join("debug/examples/known_calls");
+    if !program.exists() {
+        bail!("cargo made no {}", program.display());
+    }
+    Ok(program)
+}

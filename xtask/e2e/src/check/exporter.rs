@@ -1,0 +1,118 @@
+//! The daemon beside a runtime, as on a plain host, and a Prometheus that scrapes it.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result};
+use xtask_support::{shell, workspace};
+
+use super::{PATIENCE, expect_count, expect_nothing};
+use crate::{namespaces::Namespaces, place::Place, process::Process, prometheus::Prometheus, wait::wait_for};
+
+const ADDRESS: &str = "127.0.0.1:9778";
+/// What containers of this name do is learned; all others have the built-in policy.
+const POLICIES: &str = "policies: [{name: learned, match: [{container: side}], learn: {}}]\n";
+const CONFIG: &str = "/etc/syscallmon.yaml";
+/// What is gone leaves soon.
+const OPTIONS: [&str; 6] = [
+    "--workload.expire-after=5s",
+    "--probe.latency=true",
+    "--config.file",
+    CONFIG,
+    "--state.directory",
+    "/run/syscallmon",
+];
+
+/// Both of them.
+pub(super) struct Exporter<'a> {
+    namespaces: &'a Namespaces,
+    logs: PathBuf,
+    binary: PathBuf,
+    options: Vec<String>,
+    daemon: Process,
+    pub(super) prometheus: Prometheus<'a>,
+}
+
+impl<'a> Exporter<'a> {
+    /// Starts both. Runtimes are found where they usually are; what is gone leaves after some seconds.
+    pub(super) fn start(root: &Path, namespaces: &'a Namespaces, place: &Place) -> Result<Self> {
+        Self::start_with(root, namespaces, place, &[])
+    }
+
+    /// The same, the daemon with more flags.
+    pub(super) fn start_with(root: &Path, namespaces: &'a Namespaces, place: &Place, flags: &[&str]) -> Result<Self> {
+        namespaces.write(CONFIG, POLICIES)?;
+        Self::with_options(root, namespaces, place, &[&OPTIONS, flags].concat())
+    }
+
+    /// The same with these options of the daemon's.
+    pub(super) fn with_options(
+        root: &Path,
+        namespaces: &'a Namespaces,
+        place: &Place,
+        options: &[&str],
+    ) -> Result<Self> {
+        let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
+        let (binary, logs) = (binary(root)?, place.logs.clone());
+        let daemon = run(namespaces, &binary, &options, &logs)?;
+        let scrape = format!(
+            "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\nscrape_configs:\n\
+             - {{job_name: syscallmon, static_configs: [{{targets: [\"{ADDRESS}\"], labels: {{cluster: e2e, instance: node1}}}}]}}\n"
+        );
+        let prometheus = Prometheus::start(namespaces, place, &scrape)?;
+        let exporter = Self { namespaces, logs, binary, options, daemon, prometheus };
+        exporter.expect_count(r#"up{job="syscallmon"}"#, 1)?;
+        Ok(exporter)
+    }
+
+    /// Kills the daemon and starts it again, as after a crash.
+    pub(super) fn crash(&mut self) -> Result<()> {
+        self.daemon.kill();
+        self.daemon = run(self.namespaces, &self.binary, &self.options, &self.logs)?;
+        wait_for("the daemon", PATIENCE, || Ok(self.get("/readyz", &[]).ok().filter(|answer| answer.contains("ready"))))
+            .map(drop)
+    }
+
+    /// What the daemon's API answers, as a page or as JSON.
+    pub(super) fn get(&self, path: &str, args: &[(&str, &str)]) -> Result<String> {
+        self.namespaces.get(&format!("http://{ADDRESS}{path}"), args)
+    }
+
+    /// Where the daemon's log is, with the lines of JSON.
+    pub(super) fn log(&self) -> PathBuf {
+        self.logs.join("syscallmon.log")
+    }
+
+    pub(super) fn expect_count(&self, promql: &str, count: u64) -> Result<()> {
+        expect_count(&self.prometheus, promql, count).with_context(|| self.daemon.tail())
+    }
+
+    pub(super) fn expect_nothing(&self, promql: &str) -> Result<()> {
+        expect_nothing(&self.prometheus, promql).with_context(|| self.daemon.tail())
+    }
+
+    /// CPU time of the daemon so far, in seconds.
+    pub(super) fn cpu_seconds(&self) -> Result<f64> {
+        Ok(super::value(&self.prometheus, "process_cpu_seconds_total")?.unwrap_or_default())
+    }
+}
+
+fn run(namespaces: &Namespaces, binary: &Path, options: &[String], logs: &Path) -> Result<Process> {
+    let mut command = namespaces.command(binary);
+    command.args(["run", "--web.listen-address", ADDRESS]).args(options);
+    Process::start("syscallmon", &mut command, logs)
+}
+
+/// The daemon, built as the tests have it, unless `SYSCALLMON_TEST_BINARY` names another, such as the released one to measure.
+fn binary(root: &Path) -> Result<PathBuf> {
+    if let Some(binary) = env::var_os("SYSCALLMON_TEST_BINARY") {
+        return Ok(binary.into());
+    }
+    let mut cargo = Command::new(workspace::cargo());
+    cargo.current_dir(root).args(["build", "--quiet", "--locked", "--package", "syscallmon", "--bin", "syscallmon"]);
+    shell::run(&mut cargo, "the compiler's message is above")?;
+    Ok(workspace::target_dir(root).join("debug/syscallmon"))
+}

@@ -1,0 +1,300 @@
+//! Calls that nobody expects, in real containers: who is told, of what, how soon and how often.
+
+mod latency;
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use syscallmon_testkit::cgroup;
+
+use super::{exporter::Exporter, ordinary, step, value, web};
+use crate::{
+    alertmanager::{self, Alert, Alertmanager},
+    containerd::Containerd,
+    cri::{Cri, Pod},
+    namespaces::Namespaces,
+    place::Place,
+    programs,
+    software::{DEBIAN, DEEDS, PROGRAMS, WEB_SERVER},
+    wait::wait_for,
+};
+
+const OPTIONS: [&str; 4] = [
+    "--policy.directory=/etc/syscallmon-policies",
+    "--alert.alertmanager.url",
+    alertmanager::URL,
+    "--alert.resolve-after=1h",
+];
+/// For the namespace whose containers are learned; all others have the built-in policy.
+const LEARNING: &str =
+    "policies: [{name: learned, match: [{namespace: learned}], learn: {quiet_for: 5s, at_least: 10s}}]\n";
+
+/// What is done in a container, by its name in the program [`DEEDS`]: the call and its ABI.
+const TOLD: [(&str, &str, &str); 7] = [
+    ("unshare", "unshare", "x86_64"),
+    ("mount", "mount", "x86_64"),
+    ("ptrace", "ptrace", "x86_64"),
+    ("bpf", "bpf", "x86_64"),
+    ("int80", "getpid", "ia32"),
+    ("unknown", "unknown", "x86_64"),
+    ("io_uring", "openat", "io_uring"),
+];
+const REPEATS: u64 = 100_000;
+const FLOOD: Duration = Duration::from_secs(10);
+/// Cgroups that whoever floods has inside its own.
+const NESTED: u32 = 2000;
+/// Alerts of one workload, policy, severity and class of calls, and the summary of the rest.
+const LINES: usize = 21;
+/// Classes of calls with a limit of their own: those of each ABI that ran, and refused ones.
+const CLASSES: usize = 5;
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What all checks need.
+struct Scene<'a> {
+    namespaces: &'a Namespaces,
+    cri: &'a Cri,
+    exporter: Exporter<'a>,
+}
+
+/// A pod with one container.
+struct Running {
+    name: String,
+    sandbox: String,
+    container: String,
+}
+
+/// All checks; ordinary software is under load for so long, and Alertmanager away.
+pub(crate) fn policies(root: &Path, namespaces: &Namespaces, place: &Place, cri: &Cri, load: Duration) -> Result<()> {
+    ensure!(cfg!(target_arch = "x86_64"), "what is done here has x86_64's numbers: run it on such a machine");
+    namespaces.write("/etc/syscallmon-policies/learned.yaml", LEARNING)?;
+    let mut alertmanager = Alertmanager::start(namespaces, place)?;
+    let exporter = Exporter::with_options(root, namespaces, place, &OPTIONS)?;
+    let mut scene = Scene { namespaces, cri, exporter };
+    let nginx = step("a server under load: no violation", || scene.quiet(load))?;
+    step("each deed is told once, with who did it", || scene.deeds(&nginx))?;
+    step("Alertmanager has an alert of each", || {
+        wait_for("the alerts", PATIENCE, || Ok(has_alerts_of_all(&alertmanager, &nginx.name)?.then_some(())))
+    })?;
+    step(&format!("{REPEATS} repeats are counted, and told once"), || scene.repeats(&nginx, &alertmanager))?;
+    step("a container that is gone at once is told of by its names", || scene.brief())?;
+    step("how soon a call is told", || scene.latency())?;
+    step("a flood hides nobody else", || scene.flood(&nginx))?;
+    alertmanager.stop();
+    let outage = Instant::now();
+    scene.run(&nginx, &["swapoff"])?;
+    thread::sleep(load.min(Duration::from_mins(1)).saturating_sub(outage.elapsed()));
+    alertmanager = Alertmanager::start(namespaces, place)?;
+    step("an alert of an outage of Alertmanager's arrives afterwards, once", || {
+        let arrived = || Ok((alerts_of(&alertmanager, &nginx.name, "swapoff")? > 0).then_some(()));
+        wait_for("the alert", Duration::from_mins(3), arrived)?;
+        ensure!(alerts_of(&alertmanager, &nginx.name, "swapoff")? == 1, "there are several");
+        Ok(())
+    })?;
+    step("a server is learned and guarded, also after the daemon's crash", || scene.learns(load))
+}
+
+impl Scene<'_> {
+    fn start(&self, namespace: &str, name: &str, image: &str, command: &[&str]) -> Result<Running> {
+        let pod = Pod::named(namespace, name);
+        let sandbox = self.cri.run_pod(&pod)?;
+        let container = self.cri.run_container(&pod, &sandbox, "main", image, command)?;
+        Ok(Running { name: name.to_owned(), sandbox, container })
+    }
+
+    fn nginx(&self, namespace: &str, port: u16) -> Result<Running> {
+        let command = ordinary::nginx(port);
+        let command: Vec<&str> = command.iter().map(String::as_str).collect();
+        let nginx = self.start(namespace, &format!("nginx-{port}"), DEBIAN, &command)?;
+        wait_for("nginx", PATIENCE, || Ok(self.namespaces.in_network(|| web::answers(port))?.then_some(())))?;
+        Ok(nginx)
+    }
+
+    fn load(&self, port: u16, time: Duration) -> Result<()> {
+        let begin = Instant::now();
+        while begin.elapsed() < time {
+            self.namespaces.in_network(|| web::requests(port, 50))??;
+        }
+        Ok(())
+    }
+
+    /// Does a deed in a container, whose image may lack the program; what it printed.
+    fn run(&self, running: &Running, args: &[&str]) -> Result<String> {
+        let root = format!("/run/containerd/io.containerd.runtime.v2.task/k8s.io/{}/rootfs", running.container);
+        let program = self.namespaces.file(&format!("{root}{DEEDS}"));
+        if !program.exists() {
+            fs::copy(programs::deeds()?, &program).context("cannot put a program into the container")?;
+            fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).context("cannot make it executable")?;
+        }
+        self.cri.exec(&running.container, &[&[DEEDS], args].concat())
+    }
+
+    /// What the API has of a pod.
+    fn violations(&self, pod: &str) -> Result<Vec<Value>> {
+        let answer =
+            self.exporter.get("/api/v1/violations", &[("match", &format!(r#"pod="{pod}""#)), ("limit", "1000")])?;
+        let answer: Value = serde_json::from_str(&answer).with_context(|| format!("the API answers {answer}"))?;
+        Ok(answer["data"]["violations"].as_array().context("the API has no list of violations")?.clone())
+    }
+
+    /// The lines of JSON that the daemon wrote of a pod.
+    fn lines(&self, pod: &str) -> Result<Vec<Value>> {
+        let log = self.exporter.log();
+        let log = fs::read_to_string(&log).with_context(|| format!("cannot read {}", log.display()))?;
+        let records = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        Ok(records.filter(|record| record["workload"]["pod"] == pod).collect())
+    }
+
+    fn quiet(&self, load: Duration) -> Result<Running> {
+        let nginx = self.nginx("shop", 7300)?;
+        self.load(7300, load)?;
+        let told = self.violations(&nginx.name)?;
+        ensure!(told.is_empty(), "violations of nginx: {told:#?}");
+        self.exporter.expect_nothing(r#"syscallmon_unexpected_syscalls_total{namespace="shop"}"#)?;
+        Ok(nginx)
+    }
+
+    fn deeds(&self, nginx: &Running) -> Result<()> {
+        for (deed, syscall, abi) in TOLD {
+            self.run(nginx, &[deed])?;
+            let is_it = |violation: &&Value| violation["syscall"] == syscall && violation["abi"] == abi;
+            let told = wait_for(deed, PATIENCE, || Ok(self.violations(&nginx.name)?.iter().find(is_it).cloned()))?;
+            let process = &told["process"];
+            ensure!(
+                process["comm"] == "deeds"
+                    && process["exe"].as_str().is_some_and(|exe| exe.ends_with(DEEDS))
+                    && process["uid"] == 0
+                    && process["parents"].as_array().is_some_and(|parents| !parents.is_empty())
+                    && told["metadata"]["container"] == "main"
+                    && told["policy"] == "runtime-default",
+                "{deed} is told so: {told:#}"
+            );
+            let lines = self.lines(&nginx.name)?;
+            ensure!(lines.iter().filter(|line| is_it(line)).count() == 1, "{deed} has not one line: {lines:#?}");
+            let labels = format!(r#"pod="{}",syscall="{syscall}",abi="{abi}",policy="runtime-default""#, nginx.name);
+            self.exporter.expect_count(&format!("syscallmon_unexpected_syscalls_total{{{labels}}}"), 1)?;
+        }
+        // What a ring is made with is unexpected, too; nothing else is told.
+        let more = ["io_uring_setup", "io_uring_enter"];
+        for told in self.violations(&nginx.name)? {
+            let is_meant = TOLD.iter().any(|(_, call, abi)| told["syscall"] == *call && told["abi"] == *abi)
+                || more.iter().any(|call| told["syscall"] == *call);
+            ensure!(is_meant && told["count"] == 1, "nobody did this, or so often: {told:#}");
+        }
+        let page = self.exporter.get("/", &[])?;
+        ensure!(page.contains("bpf") && page.contains("runtime-default"), "the landing page does not show it");
+        Ok(())
+    }
+
+    fn repeats(&self, nginx: &Running, alertmanager: &Alertmanager<'_>) -> Result<()> {
+        self.run(nginx, &["setns", &REPEATS.to_string()])?;
+        let labels = format!(r#"pod="{}",syscall="setns""#, nginx.name);
+        self.exporter.expect_count(&format!("syscallmon_unexpected_syscalls_total{{{labels}}}"), REPEATS)?;
+        let lines = self.lines(&nginx.name)?;
+        let lines = lines.iter().filter(|line| line["syscall"] == "setns").count();
+        ensure!(lines == 1, "{lines} lines of JSON for one violation");
+        wait_for("the alert", PATIENCE, || Ok((alerts_of(alertmanager, &nginx.name, "setns")? == 1).then_some(())))
+    }
+
+    fn brief(&self) -> Result<()> {
+        let brief = self.start("shop", "brief", PROGRAMS, &[DEEDS, "setns"])?;
+        let told = wait_for("it", PATIENCE, || Ok(self.violations("brief")?.into_iter().next()))?;
+        ensure!(
+            told["syscall"] == "setns"
+                && told["process"]["comm"] == "deeds"
+                && told["workload"]["container"] == "main"
+                && told["workload"]["namespace"] == "shop"
+                && told["metadata"]["image"] == PROGRAMS,
+            "{told:#}"
+        );
+        self.cri.remove_pod(&brief.sandbox)
+    }
+
+    fn flood(&self, nginx: &Running) -> Result<()> {
+        let flooding = self.start("shop", "flood", PROGRAMS, &[WEB_SERVER, "7320"])?;
+        let own = cgroup::containing(&flooding.container).into_iter().next().context("the container has no cgroup")?;
+        let cpu = self.exporter.cpu_seconds()?;
+        let begin = Instant::now();
+        let client = Containerd::cri(self.namespaces)?;
+        thread::scope(|scope| {
+            let flood =
+                scope.spawn(|| client.exec(&flooding.container, &[DEEDS, "flood", &FLOOD.as_secs().to_string()]));
+            for number in 0..NESTED {
+                let nested = own.join(format!("n{number}"));
+                fs::create_dir(&nested).with_context(|| format!("cannot make {}", nested.display()))?;
+            }
+            let printed = self.run(nginx, &["swapon", "1000"])?;
+            let called: u64 = printed.trim().parse().context("the program did not print when it called")?;
+            let is_it = |line: &Value| line["syscall"] == "swapon";
+            wait_for("the line", PATIENCE, || Ok(self.lines(&nginx.name)?.iter().any(is_it).then_some(())))?;
+            println!("  in the flood, a line was there within {:.1?}", latency::since(called));
+            flood.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)).map(drop)
+        })?;
+        let cpu = self.exporter.cpu_seconds()? - cpu;
+        println!("  CPU of the daemon: {cpu:.2} s in {:.0} s of flood", begin.elapsed().as_secs_f64());
+        let swapon = format!(r#"syscallmon_unexpected_syscalls_total{{pod="{}",syscall="swapon"}}"#, nginx.name);
+        self.exporter.expect_count(&swapon, 1000)?;
+        let (kept, lines) = (self.violations("flood")?.len(), self.lines("flood")?.len());
+        let told = value(&self.exporter.prometheus, r#"count(syscallmon_unexpected_syscalls_total{pod="flood"})"#)?;
+        let lost = value(&self.exporter.prometheus, r#"syscallmon_lost_total{reason="first_call_events"}"#)?;
+        println!("  of the flood: {told:?} series, {kept} violations, {lines} lines; {lost:?} events were lost");
+        // Of the built-in policy, and of two severities.
+        ensure!(lines <= 2 * CLASSES * LINES && kept > lines, "{lines} lines of {kept} violations");
+        self.cri.remove_pod(&flooding.sandbox)
+    }
+
+    fn learns(&mut self, load: Duration) -> Result<()> {
+        let nginx = self.nginx("learned", 7330)?;
+        self.load(7330, load)?;
+        wait_for("the policy to guard", Duration::from_mins(2), || Ok(self.guards(&nginx.name)?.then_some(())))?;
+        self.exporter.crash()?;
+        wait_for("the policy to guard again", PATIENCE, || Ok(self.guards(&nginx.name)?.then_some(())))?;
+        self.load(7330, load)?;
+        let told = self.violations(&nginx.name)?;
+        ensure!(told.is_empty(), "what was learned is told: {told:#?}");
+        self.cri.exec(&nginx.container, &["sh", "-c", "id; ls -la /"])?;
+        let told = wait_for("a shell", PATIENCE, || {
+            let told = self.violations(&nginx.name)?;
+            Ok((!told.is_empty()).then_some(told))
+        })?;
+        let calls: Vec<&str> = told.iter().filter_map(|violation| violation["syscall"].as_str()).collect();
+        println!("  a shell called what nginx does not: {}", calls.join(", "));
+        ensure!(told.iter().all(|violation| violation["reason"] == "not_learned"), "{told:#?}");
+        self.cri.remove_pod(&nginx.sandbox)
+    }
+
+    fn guards(&self, pod: &str) -> Result<bool> {
+        let answer = self.exporter.get("/api/v1/policies", &[])?;
+        let answer: Value = serde_json::from_str(&answer).with_context(|| format!("the API answers {answer}"))?;
+        let baselines = answer["data"]["baselines"].as_array().context("the API has no baselines")?;
+        let is_it = |entry: &&Value| entry["kind"].as_str().is_some_and(|kind| kind.contains(pod));
+        Ok(baselines.iter().find(is_it).is_some_and(|entry| entry["state"] == "guarding"))
+    }
+}
+
+/// Whether there is one alert of each deed in a pod; other containers of the host may have alerts, too.
+fn has_alerts_of_all(alertmanager: &Alertmanager<'_>, pod: &str) -> Result<bool> {
+    let alerts = alertmanager.alerts()?;
+    let is_it = |alert: &Alert, call: &str, abi: &str| {
+        has(alert, "pod", pod) && has(alert, "syscall", call) && has(alert, "abi", abi)
+    };
+    let count = |call, abi| alerts.iter().filter(|alert| is_it(alert, call, abi)).count();
+    Ok(TOLD.iter().all(|(_, call, abi)| count(call, abi) == 1))
+}
+
+/// How many alerts there are of a call in a pod.
+fn alerts_of(alertmanager: &Alertmanager<'_>, pod: &str, syscall: &str) -> Result<usize> {
+    let alerts = alertmanager.alerts()?;
+    let of_it = alerts.iter().filter(|alert| has(alert, "pod", pod) && has(alert, "syscall", syscall));
+    Ok(of_it.count())
+}
+
+fn has(alert: &Alert, label: &str, value: &str) -> bool {
+    alert.labels.get(label).is_some_and(|own| own == value)
+}

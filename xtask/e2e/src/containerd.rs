@@ -1,0 +1,130 @@
+//! containerd with its CRI plugin: what a kubelet talks to, or a test in its place.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use xtask_support::workspace;
+
+use super::{cri::Cri, images, namespaces::Namespaces, place::Place, process::Process, wait::wait_for};
+
+/// Where it listens, inside.
+pub(crate) const SOCKET: &str = "/run/containerd/containerd.sock";
+/// Where it keeps images and containers, inside; on a disk, since overlayfs does not stack.
+pub(crate) const ROOT: &str = "/var/lib/containerd";
+/// cgroups that it makes for pods.
+pub(crate) const CGROUPS: &[&str] = &["k8s.io", "kubepods"];
+/// Where CNI's plugins are: Debian's place.
+const CNI_PLUGINS: &str = "/usr/lib/cni";
+const CONFIG: &str = "/etc/containerd/config.toml";
+/// The namespace of containerd's that pods are in.
+const NAMESPACE: &str = "k8s.io";
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// One bridge for all pods.
+const NETWORK: &str = r#"{"cniVersion": "0.3.1", "name": "e2e", "plugins": [
+    {"type": "bridge", "bridge": "cni0", "isGateway": true, "ipMasq": true, "hairpinMode": true,
+     "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.244.0.0/24"}]], "routes": [{"dst": "0.0.0.0/0"}]}},
+    {"type": "portmap", "capabilities": {"portMappings": true}}]}
+"#;
+
+/// A containerd that runs; images of ours are in it.
+pub(crate) struct Containerd {
+    process: Process,
+    logs: PathBuf,
+}
+
+impl Containerd {
+    /// Starts it inside namespaces that have [`ROOT`] on a disk.
+    pub(crate) fn start(root: &Path, namespaces: &Namespaces, place: &Place) -> Result<Self> {
+        let runc = workspace::find_program(root, "runc").context("no runc: run `cargo xtask setup --for e2e`")?;
+        namespaces.write(CONFIG, configuration(&runc))?;
+        namespaces.write("/etc/cni/net.d/10-e2e.conflist", NETWORK)?;
+        let process = launch(namespaces, &place.logs)?;
+        let mut containerd = Self { process, logs: place.logs.clone() };
+        containerd.wait_until_ready(namespaces)?;
+        for image in images::write(place)? {
+            Self::import(namespaces, &image)?;
+        }
+        Ok(containerd)
+    }
+
+    /// Kills it and starts it again, as after a crash; containers go on.
+    pub(crate) fn restart(&mut self, namespaces: &Namespaces) -> Result<()> {
+        self.process.kill();
+        self.process = launch(namespaces, &self.logs)?;
+        self.wait_until_ready(namespaces)
+    }
+
+    /// Reads an image, as `docker save` writes them.
+    pub(crate) fn import(namespaces: &Namespaces, archive: &Path) -> Result<()> {
+        let archive = archive.to_str().context("the image's path is not UTF-8")?;
+        namespaces.run("ctr", &["--namespace", NAMESPACE, "images", "import", archive])?;
+        Ok(())
+    }
+
+    /// A client of its CRI.
+    pub(crate) fn cri(namespaces: &Namespaces) -> Result<Cri> {
+        Cri::new(namespaces.file(SOCKET))
+    }
+
+    /// The end of its log.
+    pub(crate) fn tail(&self) -> String {
+        self.process.tail()
+    }
+
+    fn wait_until_ready(&mut self, namespaces: &Namespaces) -> Result<()> {
+        wait_for("containerd", PATIENCE, || {
+            self.process.ensure_running()?;
+            Ok(namespaces.run("ctr", &["version"]).ok().map(drop))
+        })
+    }
+}
+
+fn launch(namespaces: &Namespaces, logs: &Path) -> Result<Process> {
+    Process::start("containerd", namespaces.command("containerd").args(["--config", CONFIG]), logs)
+}
+
+/// cgroups by cgroupfs; what a machine without `CAP_SYS_RESOURCE` or `AppArmor` cannot do is not asked of it.
+fn configuration(runc: &Path) -> String {
+    let (pause, runc) = (images::PAUSE, runc.display());
+    format!(
+        r#"version = 2
+root = "{ROOT}"
+state = "/run/containerd"
+[grpc]
+  address = "{SOCKET}"
+[plugins."io.containerd.internal.v1.opt"]
+  path = "/run/containerd/opt"
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "{pause}"
+  restrict_oom_score_adj = true
+  disable_apparmor = true
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "{CNI_PLUGINS}"
+    conf_dir = "/etc/cni/net.d"
+  [plugins."io.containerd.grpc.v1.cri".containerd]
+    default_runtime_name = "runc"
+    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+      runtime_type = "io.containerd.runc.v2"
+      [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+        BinaryName = "{runc}"
+        SystemdCgroup = false
+"#
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn configurations_are_of_their_formats() {
+        let configuration: toml::Table = configuration(Path::new("/x/runc")).parse().unwrap();
+        assert_eq!(configuration["grpc"]["address"].as_str(), Some(SOCKET));
+        let network: serde_json::Value = serde_json::from_str(NETWORK).unwrap();
+        assert_eq!(network["plugins"][0]["type"], "bridge");
+    }
+}

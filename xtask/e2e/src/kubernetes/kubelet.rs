@@ -1,0 +1,77 @@
+//! The kubelet, and the kernel's settings that it insists on.
+
+use std::path::Path;
+
+use anyhow::Result;
+use serde_json::json;
+
+use super::{ADDRESS, ETC, NODE, certificates::kubeconfig_path};
+use crate::{containerd, namespaces::Namespaces, place::Place, process::Process};
+
+/// Where it keeps pods, inside; on a disk, whose room it reports.
+pub(crate) const ROOT: &str = "/var/lib/kubelet";
+const CONFIG: &str = "/etc/kubernetes/kubelet.json";
+
+/// What it would set for the whole machine, if it did not find it so.
+const SETTINGS: [(&str, &str); 6] = [
+    ("vm/overcommit_memory", "1"),
+    ("vm/panic_on_oom", "0"),
+    ("kernel/panic", "10"),
+    ("kernel/panic_on_oops", "1"),
+    ("kernel/keys/root_maxkeys", "1000000"),
+    ("kernel/keys/root_maxbytes", "25000000"),
+];
+
+/// Starts it.
+pub(super) fn start(namespaces: &Namespaces, place: &Place, binaries: &Path) -> Result<Process> {
+    pretend_settings(namespaces)?;
+    namespaces.write(CONFIG, configuration())?;
+    let mut command = namespaces.command(binaries.join("kubelet"));
+    // It would ask the cloud where it is.
+    command.env("AWS_EC2_METADATA_DISABLED", "true");
+    command.arg(format!("--config={CONFIG}")).arg(format!("--kubeconfig={}", kubeconfig_path("kubelet")));
+    command.arg(format!("--root-dir={ROOT}")).args(["--cert-dir=/run/kubernetes/kubelet", "--v=2"]);
+    command.args(["--hostname-override", NODE, "--node-ip", ADDRESS, "--container-runtime=remote"]);
+    command.arg(format!("--container-runtime-endpoint=unix://{}", containerd::SOCKET));
+    Process::start("kubelet", &mut command, &place.logs)
+}
+
+/// Shows it files that have the values, instead of changing the machine.
+fn pretend_settings(namespaces: &Namespaces) -> Result<()> {
+    for (name, value) in SETTINGS {
+        let file = format!("/run/kubernetes/sysctl/{}", name.replace('/', "."));
+        namespaces.write(&file, format!("{value}\n"))?;
+        namespaces.run("mount", &["--bind", &file, &format!("/proc/sys/{name}")])?;
+    }
+    Ok(())
+}
+
+/// JSON is YAML.
+fn configuration() -> String {
+    json!({
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "address": "0.0.0.0",
+        "authentication": {
+            "anonymous": {"enabled": false},
+            "webhook": {"enabled": true},
+            "x509": {"clientCAFile": format!("{ETC}/pki/ca.crt")},
+        },
+        "authorization": {"mode": "Webhook"},
+        "cgroupDriver": "cgroupfs",
+        "cgroupsPerQOS": true,
+        "enforceNodeAllocatable": ["pods"],
+        "failSwapOn": false,
+        "protectKernelDefaults": true,
+        "readOnlyPort": 0,
+        "healthzPort": 10248,
+        "resolvConf": "",
+        "clusterDNS": ["10.96.0.10"],
+        "clusterDomain": "cluster.local",
+        "runtimeRequestTimeout": "2m",
+        "nodeStatusUpdateFrequency": "2s",
+        "imageGCHighThresholdPercent": 100,
+        "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
+    })
+    .to_string()
+}

@@ -1,0 +1,206 @@
+//! The node as a whole: brought up in the order that is fastest, taken down by the kernel.
+
+use std::{
+    cell::RefCell,
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use xtask_support::clients::Clients;
+
+use super::{ADDRESS, NODE, SERVICE_ADDRESS, build, certificates, control_plane::ControlPlane, kubelet};
+use crate::{
+    containerd::{self, Containerd},
+    cri::Cri,
+    namespaces::Namespaces,
+    place::Place,
+    process::Process,
+    prometheus::Prometheus,
+    wait::wait_for,
+};
+
+const PATIENCE: Duration = Duration::from_mins(2);
+/// cgroups that the kubelet makes.
+const CGROUPS: &[&str] = &["kubepods"];
+
+/// A node that is up; everything of it ends when it is dropped, and at the latest with this program.
+pub(crate) struct Node {
+    // First, so that it ends first: all processes end with it.
+    namespaces: Namespaces,
+    control_plane: ControlPlane,
+    containerd: RefCell<Containerd>,
+    kubelet: Process,
+    clients: Clients,
+    place: Place,
+}
+
+impl Node {
+    /// Starts one, and waits until pods can run on it.
+    pub(crate) fn start(root: &Path) -> Result<Self> {
+        let clients = Clients::fetch(root)?;
+        let binaries = build::binaries(root)?;
+        let place = Place::claim(root, "kubernetes", CGROUPS)?;
+        let begin = Instant::now();
+        let say = |what: &str| eprintln!("{:5.1} s {what}", begin.elapsed().as_secs_f64());
+        let disks = [(place.directory("containerd")?, containerd::ROOT), (place.directory("kubelet")?, kubelet::ROOT)];
+        let namespaces = Namespaces::start(root, &disks.each_ref().map(|(dir, inside)| (dir.as_path(), *inside)))?;
+        add_network(&namespaces)?;
+        certificates::write(&namespaces)?;
+        say("namespaces and certificates");
+        let mut control_plane = ControlPlane::start(&namespaces, &place, &binaries)?;
+        // While the API server thinks.
+        let containerd = RefCell::new(Containerd::start(root, &namespaces, &place)?);
+        say("etcd and containerd");
+        wait_for("the API server", PATIENCE, || {
+            control_plane.ensure_running()?;
+            Ok(kubectl(&namespaces, &clients, &["get", "--raw", "/readyz"]).ok())
+        })?;
+        say("API server");
+        control_plane.start_controllers(&namespaces)?;
+        let kubelet = kubelet::start(&namespaces, &place, &binaries)?;
+        let mut node = Self { namespaces, control_plane, containerd, kubelet, clients, place };
+        if let Err(error) = node.wait_until_ready() {
+            bail!("{error:#}\n{}", node.tails());
+        }
+        say("node is ready");
+        Ok(node)
+    }
+
+    fn wait_until_ready(&mut self) -> Result<()> {
+        let ready = "-o=jsonpath={.status.conditions[?(@.type=='Ready')].status}";
+        wait_for("the node", PATIENCE, || {
+            self.control_plane.ensure_running()?;
+            self.kubelet.ensure_running()?;
+            Ok(self.kubectl(&["get", "node", NODE, ready]).ok().filter(|status| status == "True"))
+        })?;
+        wait_for("the default service account", PATIENCE, || {
+            self.control_plane.ensure_running()?;
+            Ok(self.kubectl(&["get", "serviceaccount", "default"]).ok())
+        })?;
+        Ok(())
+    }
+
+    /// Runs kubectl as the cluster's administrator; what it printed.
+    pub(crate) fn kubectl(&self, args: &[&str]) -> Result<String> {
+        kubectl(&self.namespaces, &self.clients, args)
+    }
+
+    /// Creates or changes what is described.
+    pub(crate) fn apply(&self, yaml: &str) -> Result<()> {
+        let mut command = kubectl_command(&self.namespaces, &self.clients);
+        command.args(["apply", "--filename=-"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().context("cannot start kubectl: is util-linux installed?")?;
+        let mut input = child.stdin.take().expect("it is piped");
+        input.write_all(yaml.as_bytes()).context("kubectl does not read")?;
+        drop(input);
+        let output = child.wait_with_output().context("cannot wait for kubectl")?;
+        if !output.status.success() {
+            bail!("kubectl apply failed: {}: mend the manifest", String::from_utf8_lossy(&output.stderr).trim());
+        }
+        Ok(())
+    }
+
+    /// Runs helm as the cluster's administrator; what it printed.
+    pub(crate) fn helm(&self, args: &[&str]) -> Result<String> {
+        let mut command = self.command(&self.clients.helm);
+        command.env("KUBECONFIG", certificates::kubeconfig_path("admin"));
+        for directory in ["CACHE", "CONFIG", "DATA"] {
+            command.env(format!("HELM_{directory}_HOME"), "/run/helm");
+        }
+        xtask_support::shell::query(command.args(args), "its message says what it lacks")
+    }
+
+    /// A command that runs a program as if on this node.
+    pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        self.namespaces.command(program)
+    }
+
+    /// Writes a file on the node.
+    pub(crate) fn write(&self, path: &str, content: impl AsRef<[u8]>) -> Result<()> {
+        self.namespaces.write(path, content)
+    }
+
+    /// Ends the API server at once, as if its machine had failed.
+    pub(crate) fn stop_api_server(&self) {
+        self.control_plane.stop_api_server();
+    }
+
+    /// Starts it again, and waits until it answers.
+    pub(crate) fn start_api_server(&self) -> Result<()> {
+        self.control_plane.start_api_server(&self.namespaces)?;
+        wait_for("the API server", PATIENCE, || Ok(self.kubectl(&["get", "--raw", "/readyz"]).ok().map(drop)))
+    }
+
+    /// Kills containerd and starts it again; containers go on.
+    pub(crate) fn restart_containerd(&self) -> Result<()> {
+        self.containerd.borrow_mut().restart(&self.namespaces)
+    }
+
+    /// Reads an image, as `docker save` writes them.
+    pub(crate) fn import_image(&self, archive: &Path) -> Result<()> {
+        Containerd::import(&self.namespaces, archive)
+    }
+
+    /// A client of the runtime that the kubelet uses.
+    pub(crate) fn cri(&self) -> Result<Cri> {
+        Containerd::cri(&self.namespaces)
+    }
+
+    /// Starts a Prometheus on the node.
+    pub(crate) fn prometheus(&self, configuration: &str) -> Result<Prometheus<'_>> {
+        Prometheus::start(&self.namespaces, &self.place, configuration)
+    }
+
+    /// A new directory, which ends with the node; inside, it has the same path.
+    pub(crate) fn directory(&self, name: &str) -> Result<PathBuf> {
+        self.place.directory(name)
+    }
+
+    /// Who the cluster's administrator is, inside.
+    fn kubeconfig() -> String {
+        certificates::kubeconfig_path("admin")
+    }
+
+    /// How a shell inside calls kubectl as the administrator.
+    pub(crate) fn kubectl_in_shell(&self) -> String {
+        format!("{} --kubeconfig {}", self.clients.kubectl.display(), Self::kubeconfig())
+    }
+
+    /// How somebody else uses it.
+    pub(crate) fn how_to_use(&self) -> String {
+        let (enter, kubectl) = (self.namespaces.how_to_enter(), self.clients.kubectl.display());
+        format!("{enter} {kubectl} --kubeconfig {}", certificates::kubeconfig_path("admin"))
+    }
+
+    /// The ends of all logs.
+    pub(crate) fn tails(&self) -> String {
+        format!("{}{}{}", self.control_plane.tails(), self.containerd.borrow().tail(), self.kubelet.tail())
+    }
+}
+
+fn kubectl(namespaces: &Namespaces, clients: &Clients, args: &[&str]) -> Result<String> {
+    xtask_support::shell::query(kubectl_command(namespaces, clients).args(args), "its message says what it lacks")
+}
+
+fn kubectl_command(namespaces: &Namespaces, clients: &Clients) -> Command {
+    let mut command = namespaces.command(&clients.kubectl);
+    command.args(["--kubeconfig", &certificates::kubeconfig_path("admin"), "--cache-dir=/run/kubectl"]);
+    command
+}
+
+/// The node's own network card, and the address of the service `kubernetes`.
+fn add_network(namespaces: &Namespaces) -> Result<()> {
+    for args in [
+        ["link", "add", "node0", "type", "veth", "peer", "name", "node0-peer"].as_slice(),
+        &["link", "set", "node0-peer", "up"],
+        &["address", "add", &format!("{ADDRESS}/24"), "dev", "node0"],
+        &["address", "add", &format!("{SERVICE_ADDRESS}/32"), "dev", "node0"],
+        &["link", "set", "node0", "up"],
+    ] {
+        namespaces.run("ip", args)?;
+    }
+    Ok(())
+}

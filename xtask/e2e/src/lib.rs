@@ -1,0 +1,206 @@
+//! `cargo xtask e2e`: real environments that run containers, on this machine, and the daemon in them.
+//!
+//! Each lives in namespaces of its own and leaves nothing behind, however it ends: not even this program has to.
+
+mod alertmanager;
+mod calls;
+mod check;
+mod containerd;
+mod cri;
+mod docker;
+mod images;
+mod kubernetes;
+mod namespaces;
+mod place;
+mod podman;
+mod process;
+mod programs;
+pub mod prometheus;
+mod software;
+mod wait;
+
+pub use self::check::SHOWN;
+
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+use tokio::signal::unix::{SignalKind, signal};
+use xtask_support::{
+    apt,
+    setup::{self, Purpose},
+};
+
+use self::{
+    containerd::Containerd, cri::Cri, docker::Docker, kubernetes::Node, namespaces::Namespaces, place::Place,
+    podman::Podman, prometheus::Prometheus,
+};
+
+/// Pods that containerd runs unless told otherwise.
+const PODS: u32 = 3;
+/// How long ordinary software is under load unless told otherwise.
+const LOAD: Duration = Duration::from_secs(20);
+
+/// Arguments of `cargo xtask e2e`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Which ones, one after the other
+    #[arg(required = true, value_name = "ENVIRONMENT")]
+    environments: Vec<Environment>,
+    /// Leave it up until Ctrl-C, and say how to use it
+    #[arg(long)]
+    keep: bool,
+    /// Pods of two containers each that containerd runs
+    #[arg(long, value_name = "NUMBER", default_value_t = PODS)]
+    pods: u32,
+    /// How long ordinary software is under load; as short as makes sense, unless given
+    #[arg(long, value_name = "NUMBER")]
+    minutes: Option<u64>,
+}
+
+impl Args {
+    fn load(&self) -> Duration {
+        self.minutes.map_or(LOAD, Duration::from_mins)
+    }
+}
+
+/// What runs containers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Environment {
+    /// A node of Kubernetes with its control plane
+    Kubernetes,
+    /// containerd, asked by its CRI
+    Containerd,
+    /// Docker's daemon
+    Docker,
+    /// Podman with runc
+    Podman,
+    /// containerd, and what nobody expects of containers
+    Policies,
+    /// Ordinary software: prints what it calls outside @runtime-default
+    Images,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+///
+/// If an environment does not come up, or something in it is not as it must be.
+pub fn run(root: &Path, args: &Args) -> Result<()> {
+    if !apt::is_root()? {
+        bail!("containers, namespaces and cgroups need root: run `sudo -E cargo xtask e2e`");
+    }
+    setup::ensure(root, Purpose::E2e)?;
+    if args.environments.contains(&Environment::Kubernetes) {
+        // The image has a static binary.
+        setup::ensure(root, Purpose::Dist)?;
+    }
+    for environment in &args.environments {
+        let begin = Instant::now();
+        match environment {
+            Environment::Kubernetes => kubernetes(root, args.keep),
+            Environment::Containerd => containerd(root, args.pods, args.keep),
+            Environment::Docker => docker(root, args.keep),
+            Environment::Podman => podman(root, args.keep),
+            Environment::Policies => software(root, args.keep, |namespaces, place, cri| {
+                check::policies(root, namespaces, place, cri, args.load())
+            }),
+            Environment::Images => {
+                software(root, args.keep, |namespaces, _, cri| check::software(namespaces, cri, args.load()))
+            }
+        }?;
+        eprintln!("{environment:?}: ok, {:.1} s with the end of it", begin.elapsed().as_secs_f64());
+    }
+    Ok(())
+}
+
+/// Containers that do this and that for some time, and what a Prometheus knows of them then.
+///
+/// # Errors
+///
+/// If containerd or Prometheus do not come up, or as `look` fails.
+pub fn busy_containers(root: &Path, time: Duration, look: impl FnOnce(&Prometheus<'_>) -> Result<()>) -> Result<()> {
+    let place = Place::claim(root, "containerd", containerd::CGROUPS)?;
+    let namespaces = Namespaces::start(root, &[(&place.directory("containerd")?, containerd::ROOT)])?;
+    let _containerd = Containerd::start(root, &namespaces, &place)?;
+    check::busy(root, &namespaces, &place, &Containerd::cri(&namespaces)?, time, look)
+}
+
+/// Every environment that has something to check, one after the other.
+///
+/// # Errors
+///
+/// As for [`run`].
+pub fn ci(root: &Path) -> Result<()> {
+    let environments = Environment::value_variants().iter().copied().filter(|kind| *kind != Environment::Images);
+    run(root, &Args { environments: environments.collect(), keep: false, pods: PODS, minutes: None })
+}
+
+fn kubernetes(root: &Path, keep: bool) -> Result<()> {
+    let node = Node::start(root)?;
+    finish(check::kubernetes(root, &node), || node.tails(), &node.how_to_use(), keep)
+}
+
+fn containerd(root: &Path, pods: u32, keep: bool) -> Result<()> {
+    let place = Place::claim(root, "containerd", containerd::CGROUPS)?;
+    let namespaces = Namespaces::start(root, &[(&place.directory("containerd")?, containerd::ROOT)])?;
+    let containerd = Containerd::start(root, &namespaces, &place)?;
+    let result = check::containerd(root, &namespaces, &place, &Containerd::cri(&namespaces)?, pods);
+    let use_it = format!("{} ctr --namespace k8s.io", namespaces.how_to_enter());
+    finish(result, || containerd.tail(), &use_it, keep)
+}
+
+/// containerd with ordinary software.
+fn software(root: &Path, keep: bool, check: impl FnOnce(&Namespaces, &Place, &Cri) -> Result<()>) -> Result<()> {
+    let place = Place::claim(root, "containerd", containerd::CGROUPS)?;
+    let namespaces = Namespaces::start(root, &[(&place.directory("containerd")?, containerd::ROOT)])?;
+    let containerd = Containerd::start(root, &namespaces, &place)?;
+    for image in software::write(&place)? {
+        Containerd::import(&namespaces, &image)?;
+    }
+    let result = check(&namespaces, &place, &Containerd::cri(&namespaces)?);
+    let use_it = format!("{} ctr --namespace k8s.io", namespaces.how_to_enter());
+    finish(result, || containerd.tail(), &use_it, keep)
+}
+
+fn docker(root: &Path, keep: bool) -> Result<()> {
+    let docker = Docker::start(root)?;
+    finish(check::docker(root, &docker), || docker.tail(), &format!("{} docker", docker.how_to_enter()), keep)
+}
+
+fn podman(root: &Path, keep: bool) -> Result<()> {
+    let podman = Podman::start(root)?;
+    finish(check::podman(root, &podman), String::new, &format!("{} podman", podman.how_to_enter()), keep)
+}
+
+/// Shows what is known about a failure; leaves the environment up for as long as it is wanted.
+fn finish(result: Result<()>, tails: impl Fn() -> String, use_it: &str, keep: bool) -> Result<()> {
+    if result.is_err() {
+        eprint!("{}", tails());
+    }
+    if keep {
+        if let Err(error) = &result {
+            eprintln!("failed: {error:#}");
+        }
+        eprintln!("it stays up until Ctrl-C; use it with\n    {use_it} ...");
+        wait_for_the_end()?;
+    }
+    result
+}
+
+/// Until Ctrl-C, or until this program is asked to end.
+fn wait_for_the_end() -> Result<()> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_io().build().context("cannot start a runtime")?;
+    runtime.block_on(async {
+        let mut term = signal(SignalKind::terminate())?;
+        tokio::select! {
+            interrupted = tokio::signal::ctrl_c() => interrupted,
+            _ = term.recv() => Ok(()),
+        }
+    })?;
+    Ok(())
+}

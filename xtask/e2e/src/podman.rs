@@ -1,0 +1,104 @@
+//! Podman with runc, which keeps its containers to itself: no daemon, no socket.
+
+use std::{path::Path, time::Duration};
+
+use anyhow::{Context, Result};
+use xtask_support::workspace;
+
+use super::{images, namespaces::Namespaces, place::Place, process::Process, wait::wait_for};
+
+const ROOT: &str = "/var/lib/containers";
+
+/// A Podman with our images; its containers end with it.
+pub(crate) struct Podman {
+    // First, so that it ends first: the rest ends with it.
+    namespaces: Namespaces,
+    place: Place,
+}
+
+impl Podman {
+    /// Prepares one.
+    pub(crate) fn start(root: &Path) -> Result<Self> {
+        let place = Place::claim(root, "podman", &["libpod_parent"])?;
+        let namespaces = Namespaces::start(root, &[(&place.directory("containers")?, ROOT)])?;
+        let runc = workspace::find_program(root, "runc").context("no runc: run `cargo xtask setup --for e2e`")?;
+        namespaces.write("/etc/containers/policy.json", r#"{"default": [{"type": "insecureAcceptAnything"}]}"#)?;
+        namespaces.write("/etc/containers/storage.conf", "[storage]\ndriver = \"overlay\"\nrunroot = \"/run/containers/storage\"\ngraphroot = \"/var/lib/containers/storage\"\n")?;
+        namespaces.write("/etc/containers/containers.conf", configuration(&runc))?;
+        let podman = Self { namespaces, place };
+        for image in images::write(&podman.place)? {
+            podman.load(&image)?;
+        }
+        Ok(podman)
+    }
+
+    /// Runs `podman` with these arguments; what it printed.
+    pub(crate) fn podman(&self, args: &[&str]) -> Result<String> {
+        Ok(self.namespaces.run("podman", args)?.trim_end().to_owned())
+    }
+
+    /// Loads an image, as `docker save` writes them.
+    pub(crate) fn load(&self, archive: &Path) -> Result<()> {
+        self.podman(&["load", "--quiet", "--input", archive.to_str().context("the image's path is not UTF-8")?])?;
+        Ok(())
+    }
+
+    /// Serves its API where it usually is.
+    pub(crate) fn serve(&self) -> Result<Process> {
+        let mut command = self.namespaces.command("podman");
+        command.args(["system", "service", "--time=0", "unix:///run/podman/podman.sock"]);
+        self.namespaces.run("mkdir", &["-p", "/run/podman"])?;
+        let service = Process::start("podman", &mut command, &self.place.logs)?;
+        let socket = self.namespaces.file("/run/podman/podman.sock");
+        wait_for("Podman's socket", Duration::from_secs(30), || Ok(socket.exists().then_some(())))?;
+        Ok(service)
+    }
+
+    /// Where it is.
+    pub(crate) fn namespaces(&self) -> &Namespaces {
+        &self.namespaces
+    }
+
+    /// Its files.
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// How somebody else gets in.
+    pub(crate) fn how_to_enter(&self) -> String {
+        self.namespaces.how_to_enter()
+    }
+}
+
+/// Limits that a machine without `CAP_SYS_RESOURCE` can set; no network, which is not what is tested.
+fn configuration(runc: &Path) -> String {
+    let (pause, runc) = (images::PAUSE, runc.display());
+    format!(
+        r#"[containers]
+default_ulimits = ["nofile=20000:20000", "nproc=32768:32768"]
+apparmor_profile = "unconfined"
+netns = "none"
+log_driver = "k8s-file"
+[engine]
+runtime = "runc"
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+infra_image = "{pause}"
+[engine.runtimes]
+runc = ["{runc}"]
+[network]
+network_backend = "cni"
+"#
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn configuration_is_toml() {
+        let configuration: toml::Table = configuration(Path::new("/x/runc")).parse().unwrap();
+        assert_eq!(configuration["engine"]["cgroup_manager"].as_str(), Some("cgroupfs"));
+    }
+}

@@ -1,0 +1,70 @@
+//! Programs of one file that run in environments, linked statically: they need nothing but a kernel.
+
+use std::{
+    ffi::OsStr,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result};
+use xtask_support::{hash::sha256, shell, workspace};
+
+/// The first process of every pod, and of every environment: it only waits.
+pub(crate) fn pause() -> Result<PathBuf> {
+    compiled("pause", "c", include_str!("programs/pause.c"), |source, output| {
+        command("cc", &["-static", "-Os", "-s", "-o"], output, source)
+    })
+}
+
+/// A web server in Rust, of threads.
+pub(crate) fn web_server() -> Result<PathBuf> {
+    rust("web_server", include_str!("programs/web_server.rs"))
+}
+
+/// Makes calls that nobody expects.
+pub(crate) fn deeds() -> Result<PathBuf> {
+    rust("deeds", include_str!("programs/deeds.rs"))
+}
+
+fn rust(name: &str, source: &str) -> Result<PathBuf> {
+    compiled(name, "rs", source, |source, output| {
+        let args = ["--edition=2024", "-Copt-level=2", "-Cstrip=symbols", "-Ctarget-feature=+crt-static", "-o"];
+        command("rustc", &args, output, source)
+    })
+}
+
+fn command(program: &str, args: &[&str], output: &Path, source: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.args(args).args([output, source].map(AsRef::<OsStr>::as_ref));
+    command
+}
+
+/// The program; compiled unless it is in the user's cache.
+fn compiled(name: &str, language: &str, text: &str, compile: impl FnOnce(&Path, &Path) -> Command) -> Result<PathBuf> {
+    let place = workspace::cache_dir()?.join("programs").join(format!("{name}-{}", &sha256(text.as_bytes())[..16]));
+    if !place.exists() {
+        let work = workspace::cache_work_dir()?;
+        let prepared = work.path().join("program");
+        fs::create_dir(&prepared).with_context(|| format!("cannot create {}", prepared.display()))?;
+        let source = prepared.join(name).with_extension(language);
+        fs::write(&source, text).with_context(|| format!("cannot write {}", source.display()))?;
+        shell::query(&mut compile(&source, &prepared.join(name)), "run `cargo xtask setup --for e2e`")?;
+        workspace::move_into_cache(&prepared, &place)?;
+    }
+    Ok(place.join(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use xtask_support::elf::Elf;
+
+    #[test]
+    fn programs_are_linked_statically() {
+        for program in [pause().unwrap(), web_server().unwrap(), deeds().unwrap()] {
+            let program = Elf::parse(&fs::read(&program).unwrap()).unwrap();
+            assert!(!program.has_interpreter);
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Images of ordinary software: Debian's servers with what they need, and a server of one static file.
+
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+use xtask_support::{
+    apt::{self, Lists, Suite},
+    arch::Arch,
+    hash::sha256,
+    image::{self, Image, Layer},
+    workspace,
+};
+
+use super::{images, place::Place, programs};
+
+/// Servers of Debian 12's, and the shell and tools that images of Debian have.
+pub(crate) const DEBIAN: &str = "localhost/debian-servers:12";
+/// Programs of our own, and nothing else.
+pub(crate) const PROGRAMS: &str = "localhost/programs:1";
+/// In [`PROGRAMS`]: a web server.
+pub(crate) const WEB_SERVER: &str = "/web_server";
+/// In [`PROGRAMS`]: what ordinary software does not do.
+pub(crate) const DEEDS: &str = "/deeds";
+
+const PACKAGES: [&str; 12] = [
+    "nginx",
+    "redis-server",
+    "postgresql-15",
+    "python3",
+    "base-files",
+    "base-passwd",
+    "coreutils",
+    "dash",
+    "grep",
+    "libc-bin",
+    "sed",
+    "util-linux",
+];
+/// What programs do without, and is large.
+const UNWANTED: [&str; 6] = [
+    "usr/lib/postgresql/15/lib/bitcode",
+    "usr/share/doc",
+    "usr/share/i18n",
+    "usr/share/locale",
+    "usr/share/man",
+    // A link takes its place.
+    "var/run",
+];
+/// Users that scripts of packages make, which do not run.
+const USERS: &str = "redis:x:100:100::/var/lib/redis:/usr/sbin/nologin\n\
+                     postgres:x:101:101::/var/lib/postgresql:/bin/sh\n";
+const GROUPS: &str = "redis:x:100:\npostgres:x:101:\n";
+
+/// Writes both, as `docker load` reads them.
+pub(crate) fn write(place: &Place) -> Result<[PathBuf; 2]> {
+    Ok([debian()?, programs(place)?])
+}
+
+fn programs(place: &Place) -> Result<PathBuf> {
+    let mut layer = Layer::new();
+    for (path, program) in [(WEB_SERVER, programs::web_server()?), (DEEDS, programs::deeds()?)] {
+        let binary = fs::read(&program).with_context(|| format!("cannot read {}", program.display()))?;
+        layer = layer.file(path.trim_start_matches('/'), &binary, 0o755)?;
+    }
+    let file = place.directory("images")?.join("programs.tar");
+    write_archive(&file, &images::image(layer)?, PROGRAMS)?;
+    Ok(file)
+}
+
+/// Made of packages as this file says, once; kept in the user's cache.
+fn debian() -> Result<PathBuf> {
+    let name = format!("{}-{}", Arch::native(), &sha256(include_bytes!("software.rs"))[..16]);
+    let place = workspace::cache_dir()?.join("software").join(name);
+    let file = |dir: &Path| dir.join("image.tar");
+    if !place.exists() {
+        eprintln!("fetching Debian's servers, once: 110 MB");
+        let work = workspace::cache_work_dir()?;
+        let prepared = work.path().join("prepared");
+        fs::create_dir(&prepared).with_context(|| format!("cannot create {}", prepared.display()))?;
+        let layer = Layer::new().tree(&file_system(work.path())?)?;
+        write_archive(&file(&prepared), &images::image(layer)?, DEBIAN)?;
+        workspace::move_into_cache(&prepared, &place)?;
+    }
+    Ok(file(&place))
+}
+
+fn write_archive(file: &Path, image: &Image, name: &str) -> Result<()> {
+    fs::write(file, image::docker::archive(image, name)?).with_context(|| format!("cannot write {}", file.display()))
+}
+
+fn file_system(work: &Path) -> Result<PathBuf> {
+    let lists = Lists::fetch(Suite::Bookworm, Arch::native().debian())?;
+    let root = work.join("root");
+    for package in lists.download_with_dependencies(&PACKAGES, &work.join("packages"))? {
+        apt::unpack(&package, &root)?;
+    }
+    for unwanted in UNWANTED.map(|path| root.join(path)) {
+        fs::remove_dir_all(&unwanted).with_context(|| format!("cannot remove {}", unwanted.display()))?;
+    }
+    // Made by a script, too.
+    symlink("/run", root.join("var/run")).context("cannot link to /run")?;
+    for (file, more) in [("passwd", USERS), ("group", GROUPS)] {
+        let (master, file) =
+            (root.join("usr/share/base-passwd").join(format!("{file}.master")), root.join("etc").join(file));
+        let text = fs::read_to_string(&master).with_context(|| format!("cannot read {}", master.display()))?;
+        fs::write(&file, text + more).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    Ok(root)
+}

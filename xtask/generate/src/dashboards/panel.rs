@@ -1,0 +1,150 @@
+//! A panel: what it shows, and how.
+
+use super::promql;
+
+/// Grafana's names of units.
+pub(super) mod unit {
+    pub(in crate::dashboards) const BYTES: &str = "bytes";
+    pub(in crate::dashboards) const CALLS_PER_SECOND: &str = "cps";
+    pub(in crate::dashboards) const COUNT: &str = "short";
+    pub(in crate::dashboards) const OPERATIONS_PER_SECOND: &str = "ops";
+    pub(in crate::dashboards) const SECONDS: &str = "s";
+    pub(in crate::dashboards) const SHARE: &str = "percentunit";
+}
+
+/// One panel.
+pub struct Panel {
+    /// What people read.
+    pub title: &'static str,
+    /// What it shows, in a sentence or two.
+    pub description: &'static str,
+    /// How it shows its data.
+    pub kind: Kind,
+    /// Grafana's name of the unit.
+    pub unit: &'static str,
+    /// In columns, of which there are 24.
+    pub width: u32,
+    /// In lines of the grid.
+    pub height: u32,
+    /// What Prometheus is asked.
+    pub queries: Vec<Query>,
+    /// From where on it has which colour, after the colour below all of them.
+    pub thresholds: &'static [(f64, &'static str)],
+    /// What one of its series or rows leads to.
+    pub leads_to: Option<LeadsTo>,
+}
+
+/// How a panel shows its data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// One number.
+    Stat,
+    /// A line for every series.
+    Lines,
+    /// Lines that add up.
+    Stacked,
+    /// Bars that add up, for what is rare.
+    Bars,
+    /// A row for every series, with its value.
+    Table,
+    /// Up or down, over time.
+    States,
+    /// Buckets of a histogram, over time.
+    Heatmap,
+}
+
+impl Kind {
+    /// Whether it shows the values at the end of the time that is shown alone.
+    #[must_use]
+    pub fn is_instant(self) -> bool {
+        self == Self::Table
+    }
+}
+
+/// Another dashboard, and how it is told what to show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeadsTo {
+    /// The workload, by the columns of a table.
+    WorkloadOfRow,
+    /// The namespace's workloads, by the labels of a series.
+    Namespace,
+    /// The pod's, by the labels of a series.
+    Pod,
+    /// The cgroup, by the labels of a series.
+    Cgroup,
+    /// What was unexpected, by the variables alone.
+    Unexpected,
+}
+
+/// What Prometheus is asked.
+pub struct Query {
+    /// With Grafana's variables in it.
+    pub promql: String,
+    /// With labels as `{{label}}`.
+    pub legend: &'static str,
+}
+
+impl Panel {
+    fn new(kind: Kind, title: &'static str, description: &'static str, unit: &'static str) -> Self {
+        let (width, height) = if kind == Kind::Stat { (3, 4) } else { (12, 8) };
+        Self { title, description, kind, unit, width, height, queries: Vec::new(), thresholds: &[], leads_to: None }
+    }
+
+    /// Asks this, too.
+    pub(super) fn query(mut self, promql: &str, legend: &'static str) -> Self {
+        self.queries.push(Query { promql: promql::expand(promql), legend });
+        self
+    }
+
+    pub(super) fn size(self, width: u32, height: u32) -> Self {
+        Self { width, height, ..self }
+    }
+
+    pub(super) fn thresholds(self, thresholds: &'static [(f64, &'static str)]) -> Self {
+        Self { thresholds, ..self }
+    }
+
+    pub(super) fn leads_to(self, there: LeadsTo) -> Self {
+        Self { leads_to: Some(there), ..self }
+    }
+}
+
+/// Red as soon as there is one.
+pub(super) const NONE_IS_GOOD: &[(f64, &str)] = &[(0.0, "green"), (1.0, "red")];
+/// What deserves a look as soon as there is one.
+pub(super) const FEW_IS_GOOD: &[(f64, &str)] = &[(0.0, "green"), (1.0, "orange")];
+/// Of what has a limit.
+pub(super) const FULL_IS_BAD: &[(f64, &str)] = &[(0.0, "green"), (0.9, "red")];
+
+pub(super) fn stat(title: &'static str, description: &'static str, unit: &'static str, promql: &str) -> Panel {
+    Panel::new(Kind::Stat, title, description, unit).query(promql, "")
+}
+
+pub(super) fn lines(title: &'static str, description: &'static str, unit: &'static str) -> Panel {
+    Panel::new(Kind::Lines, title, description, unit)
+}
+
+pub(super) fn stacked(title: &'static str, description: &'static str, unit: &'static str) -> Panel {
+    Panel::new(Kind::Stacked, title, description, unit)
+}
+
+pub(super) fn bars(title: &'static str, description: &'static str) -> Panel {
+    Panel::new(Kind::Bars, title, description, unit::COUNT)
+}
+
+pub(super) fn table(title: &'static str, description: &'static str, unit: &'static str, promql: &str) -> Panel {
+    Panel::new(Kind::Table, title, description, unit).query(promql, "")
+}
+
+/// A table whose rows are workloads.
+pub(super) fn workloads(title: &'static str, description: &'static str, unit: &'static str, promql: &str) -> Panel {
+    table(title, description, unit, promql).leads_to(LeadsTo::WorkloadOfRow)
+}
+
+pub(super) fn states(title: &'static str, description: &'static str) -> Panel {
+    Panel::new(Kind::States, title, description, unit::COUNT)
+}
+
+pub(super) fn heatmap(title: &'static str, description: &'static str, promql: &str) -> Panel {
+    Panel::new(Kind::Heatmap, title, description, unit::SECONDS).query(promql, "{{le}}")
+}

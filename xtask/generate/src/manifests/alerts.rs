@@ -1,0 +1,107 @@
+//! Every alert says what to do about it, in `docs/alerts.md`, and is tested: that it comes, and that it stays away.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use super::Deploy;
+
+const RUNBOOK: &str = "docs/alerts.md";
+const RUNBOOK_URL: &str = "https://github.com/syscallmon/syscallmon/blob/main/docs/alerts.md#";
+
+/// Checks all alerts in the rules.
+pub(super) fn check(deploy: &Deploy) -> Result<()> {
+    let read = |name| -> Result<Value> {
+        serde_saphyr::from_str(&deploy.read(name)?).with_context(|| format!("deploy/{name} is no YAML"))
+    };
+    let (rules, tests) = (read("prometheus/rules.yaml")?, read("prometheus/rules_test.yaml")?);
+    let path = deploy.root.join(RUNBOOK);
+    let runbook = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let alerts: Vec<&Value> = all(&rules, "alert").collect();
+    for alert in &alerts {
+        let name = alert["alert"].as_str().unwrap_or_default();
+        complete(alert).and_then(|()| tested(name, &tests)).with_context(|| format!("the alert {name}"))?;
+    }
+    sections(&runbook, &alerts)
+}
+
+/// Rules with this key, of all groups.
+pub fn all<'a>(rules: &'a Value, key: &'a str) -> impl Iterator<Item = &'a Value> {
+    let groups = rules["groups"].as_array().into_iter().flatten();
+    groups.flat_map(|group| group["rules"].as_array().into_iter().flatten()).filter(move |rule| rule.get(key).is_some())
+}
+
+fn complete(alert: &Value) -> Result<()> {
+    for pointer in ["/labels/severity", "/annotations/summary", "/annotations/description"] {
+        ensure!(alert.pointer(pointer).is_some_and(Value::is_string), "it has no {pointer}: add it to rules.yaml");
+    }
+    let url = format!("{RUNBOOK_URL}{}", alert["alert"].as_str().unwrap_or_default().to_lowercase());
+    ensure!(alert["annotations"]["runbook_url"] == url, "its runbook_url is not {url}: mend it in rules.yaml");
+    Ok(())
+}
+
+fn tested(name: &str, tests: &Value) -> Result<()> {
+    let tests = tests["tests"].as_array().into_iter().flatten();
+    let of_alerts = tests.flat_map(|test| test["alert_rule_test"].as_array().into_iter().flatten());
+    let expected: Vec<bool> = of_alerts
+        .filter(|test| test["alertname"] == name)
+        .map(|test| test["exp_alerts"].as_array().is_some_and(|alerts| !alerts.is_empty()))
+        .collect();
+    ensure!(expected.contains(&true), "no test has it come: add one to rules_test.yaml");
+    ensure!(expected.contains(&false), "no test has it stay away: add one to rules_test.yaml");
+    Ok(())
+}
+
+/// The runbook has a section for each, and for nothing else.
+fn sections(runbook: &str, alerts: &[&Value]) -> Result<()> {
+    let sections: BTreeSet<&str> = runbook.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+    let names: BTreeSet<&str> = alerts.iter().filter_map(|alert| alert["alert"].as_str()).collect();
+    let differ: Vec<&&str> = sections.symmetric_difference(&names).collect();
+    ensure!(differ.is_empty(), "{RUNBOOK} or rules.yaml lacks {differ:?}: one section for each alert");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn alert() -> Value {
+        let url = format!("{RUNBOOK_URL}down");
+        let annotations = json!({"summary": "s", "description": "d", "runbook_url": url});
+        json!({"alert": "Down", "labels": {"severity": "warning"}, "annotations": annotations})
+    }
+
+    #[test]
+    fn an_alert_without_a_part_is_refused() {
+        complete(&alert()).unwrap();
+        for (part, key) in [
+            ("labels", "severity"),
+            ("annotations", "summary"),
+            ("annotations", "description"),
+            ("annotations", "runbook_url"),
+        ] {
+            let mut lacking = alert();
+            lacking[part].as_object_mut().unwrap().remove(key);
+            assert!(complete(&lacking).unwrap_err().to_string().contains(key), "{key}");
+        }
+    }
+
+    #[test]
+    fn an_alert_that_is_tested_in_one_way_only_is_refused() {
+        let test =
+            |alerts: Value| json!({"tests": [{"alert_rule_test": [{"alertname": "Down", "exp_alerts": alerts}]}]});
+        assert!(tested("Down", &test(json!([{}]))).unwrap_err().to_string().contains("stay away"));
+        assert!(tested("Down", &test(json!([]))).unwrap_err().to_string().contains("come"));
+    }
+
+    #[test]
+    fn a_section_for_each_alert_and_no_other() {
+        let alert = alert();
+        sections("# Alerts\n\n## Down\n", &[&alert]).unwrap();
+        assert!(sections("# Alerts\n", &[&alert]).is_err());
+        assert!(sections("## Down\n## Gone\n", &[&alert]).is_err());
+    }
+}

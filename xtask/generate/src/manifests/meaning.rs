@@ -1,0 +1,62 @@
+//! What the chart's defaults and switches mean, as texts that the manifests have or have not.
+
+use anyhow::{Context, Result, ensure};
+use regex::Regex;
+
+use super::chart::Chart;
+
+/// Whether a pattern is to be found with these arguments.
+struct Meaning {
+    pattern: &'static str,
+    is_there: bool,
+    args: &'static [&'static str],
+}
+
+const fn has(pattern: &'static str, args: &'static [&'static str]) -> Meaning {
+    Meaning { pattern, is_there: true, args }
+}
+
+const fn has_not(pattern: &'static str, args: &'static [&'static str]) -> Meaning {
+    Meaning { pattern, is_there: false, args }
+}
+
+const MEANINGS: &[Meaning] = &[
+    has("--names.cri=/run/containerd/containerd.sock", &[]),
+    has("--names.cri=off", &["--set=cri.enabled=false"]),
+    has_not("/run/containerd", &["--set=cri.enabled=false"]),
+    has("--names.kubernetes=off", &["--set=names.kubernetes=off"]),
+    has_not("ClusterRole", &["--set=names.kubernetes=off"]),
+    has("automountServiceAccountToken: false", &["--set=names.kubernetes=off"]),
+    has_not("resources: \\[events\\]|kubernetes-events", &[]),
+    has("resources: \\[events\\]", &["--set=alerts.kubernetesEvents=true"]),
+    has("--alert.kubernetes-events=true", &["--set=alerts.kubernetesEvents=true"]),
+    has_not("resources: \\[pods\\]", &["--set=alerts.kubernetesEvents=true,names.kubernetes=off"]),
+    has_not("hostNetwork: true", &[]),
+    has("initContainers", &[]),
+    has_not("initContainers", &["--set=seccomp.type=RuntimeDefault"]),
+    // What its account may read: pods, and nothing of theirs or beside them.
+    has_not(r"pods/|secrets|nodes\b", &[]),
+    // Controllers are read one at a time: lists of the whole cluster are not needed.
+    has(r"resources: \[replicasets\]\n *verbs: \[get\]\n", &[]),
+    has(r"resources: \[jobs\]\n *verbs: \[get\]\n", &[]),
+    has_not(r"replicasets|jobs\]", &["--set=alerts.kubernetesEvents=true,names.kubernetes=off"]),
+    // Only the image's name decides where it comes from.
+    has_not(r"ghcr\.io|docker\.io|quay\.io", &[]),
+    has("recursiveReadOnly", &["--kube-version=1.37.0"]),
+    has_not("recursiveReadOnly", &["--kube-version=1.20.0"]),
+];
+
+/// Checks the table, with the newest helm.
+pub(super) fn check(chart: &Chart) -> Result<()> {
+    let [helm, _] = &chart.helms;
+    for Meaning { pattern, is_there, args } in MEANINGS {
+        let made = chart.template(helm, "syscallmon", args)?;
+        let found = Regex::new(pattern).with_context(|| format!("{pattern} is no regular expression"))?.find(&made);
+        ensure!(
+            found.is_some() == *is_there,
+            "the manifests {} {pattern} with {args:?}: mend the chart, or the table in xtask/generate/src/manifests/meaning.rs",
+            if *is_there { "lack" } else { "have" },
+        );
+    }
+    Ok(())
+}

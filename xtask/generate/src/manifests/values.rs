@@ -1,0 +1,100 @@
+//! Values for the chart: files in its `ci/`, which are to work, and a table of what it is to refuse.
+
+use std::{num::NonZeroUsize, path::Path, thread};
+
+use anyhow::{Context, Result, ensure};
+use xtask_support::parallel;
+
+use super::{
+    Deploy,
+    chart::{Chart, Helm, KUBERNETES, OLDEST},
+    documents::Judge,
+};
+
+const DIRECTORY: &str = "helm/syscallmon/ci";
+const ENDING: &str = "-values.yaml";
+
+/// What the message has to name, and values that are to be refused.
+const BAD: &[(&str, &str)] = &[
+    ("capabilites", "{capabilites: [BPF]}"),
+    ("web.txt", "{policies: {web.txt: {policies: []}}}"),
+    ("policies", "{policies: {web.yaml: {policy: []}}}"),
+    ("hostPath", "{state: {hostPath: var/lib}}"),
+    ("cri", "{cri: {sockt: /run/a}}"),
+    ("port", "{port: 99999}"),
+    ("port", "{port: '9778; rm'}"),
+    ("capabilities", "{capabilities: [CAP_BPF]}"),
+    ("type", "{seccomp: {type: localhost}}"),
+    ("localhostProfile", "{seccomp: {localhostProfile: ../../etc/cron.d/x}}"),
+    ("kubeletDir", "{kubeletDir: var/lib/kubelet}"),
+    ("repository", "{image: {repository: 'a b'}}"),
+    ("digest", "{image: {digest: 'sha256:12'}}"),
+    ("pullPolicy", "{image: {pullPolicy: Sometimes}}"),
+    ("mountPropagation", "{cri: {mountPropagation: Bidirectional}}"),
+    ("app.kubernetes.io/name", "{commonLabels: {app.kubernetes.io/name: other}}"),
+    ("extraArgs", "{extraArgs: ['rm -rf /']}"),
+    ("kubernetes", "{names: {kubernetes: perhaps}}"),
+    ("config", "{config: 'probe: {}'}"),
+    ("privileged", "{privileged: true}"),
+    ("interval", "{podMonitor: {enabled: true, interval: soon}}"),
+    ("apiServerPorts", "{networkPolicy: {enabled: true, apiServerPorts: []}}"),
+    ("listen_address", "{config: {web: {listen_address: [':1']}}}"),
+    ("cri.socketDir", "{cri: {socket: /run/crio/crio.sock}}"),
+    (
+        "maxSurge",
+        "{hostNetwork: true, updateStrategy: {type: RollingUpdate, rollingUpdate: {maxUnavailable: 0, maxSurge: 1}}}",
+    ),
+    ("twice", "{podMonitor: {enabled: true}, serviceMonitor: {enabled: true}}"),
+    ("service.enabled", "{serviceMonitor: {enabled: true}, service: {enabled: false}}"),
+];
+
+/// Every file of values in `ci/` makes manifests that Kubernetes takes, with every helm, old and new.
+pub(super) fn good(deploy: &Deploy, chart: &Chart, judge: &Judge) -> Result<()> {
+    let files = deploy.list(DIRECTORY, "yaml")?;
+    for file in &files {
+        ensure!(file.ends_with(ENDING), "deploy/{DIRECTORY}/{file}: helm's tools look for *{ENDING} only: rename it");
+    }
+    ensure!(!files.is_empty(), "deploy/{DIRECTORY} has no files *{ENDING}");
+    let tries = files.iter().flat_map(|file| chart.helms.iter().map(move |helm| (file, helm))).collect();
+    all(tries, |(file, helm)| {
+        good_file(&deploy.path(DIRECTORY).join(file), helm, chart, judge)
+            .with_context(|| format!("deploy/{DIRECTORY}/{file} with {}", helm.name))
+    })
+}
+
+fn good_file(file: &Path, helm: &Helm, chart: &Chart, judge: &Judge) -> Result<()> {
+    let values = format!("--values={}", file.display());
+    for version in [KUBERNETES, OLDEST] {
+        let version = format!("--kube-version={version}.0");
+        let made = chart.template(helm, "release", &["--namespace=ns", &version, &values])?;
+        judge.check(&made).context(version)?;
+    }
+    chart.lint(helm, &[&values])
+}
+
+/// Everything in the table is refused, in words that help.
+pub(super) fn bad(chart: &Chart) -> Result<()> {
+    let work = tempfile::tempdir().context("cannot make a temporary directory")?;
+    let tries =
+        BAD.iter().enumerate().flat_map(|(i, bad)| chart.helms.iter().map(move |helm| (i, bad, helm))).collect();
+    all(tries, |(i, &(expected, values), helm)| {
+        let file = work.path().join(format!("{i}-{}.yaml", helm.name));
+        std::fs::write(&file, values).with_context(|| format!("cannot write {}", file.display()))?;
+        let refusal = chart.refusal(helm, &[&format!("--values={}", file.display())])?;
+        let refusal = refusal
+            .with_context(|| format!("{} takes {values}: mend values.schema.json or the templates", helm.name))?;
+        ensure!(
+            refusal.contains(expected),
+            "{} refuses {values} without naming {expected}: mend values.schema.json or the templates: {}",
+            helm.name,
+            refusal.trim()
+        );
+        Ok(())
+    })
+}
+
+/// Tries all, as many at a time as there are CPUs; the first failure counts.
+fn all<T: Send>(tries: Vec<T>, work: impl Fn(T) -> Result<()> + Sync) -> Result<()> {
+    let jobs = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    parallel::map(jobs, tries, work).into_iter().collect()
+}

@@ -1,0 +1,237 @@
+//! The host's cgroups, in whatever hierarchies it has: some of a test's own, and what runtimes made there.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    process,
+    sync::atomic::{AtomicU32, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use walkdir::WalkDir;
+
+/// How long a cgroup may stay busy after its last process was killed.
+const PATIENCE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(10);
+/// How often a cgroup is tried to be removed after what is in it was killed.
+const TRIES: u32 = 200;
+
+/// A cgroup of its own for a test or a measurement; removed, with everything in and below it, when dropped.
+pub struct Cgroup {
+    mount: PathBuf,
+    path: PathBuf,
+}
+
+impl Cgroup {
+    /// Makes one directly below the root of a hierarchy, with a name that nobody else has and that begins with `prefix`.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be made.
+    pub fn new(mount: &Path, prefix: &str, name: &str) -> Result<Self> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let unique = format!("{prefix}-{}-{}-{name}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let path = mount.join(unique);
+        fs::create_dir(&path).with_context(|| format!("cannot make {}: this needs root", path.display()))?;
+        Ok(Self { mount: mount.to_owned(), path })
+    }
+
+    /// Makes a cgroup below this one.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be made.
+    pub fn child(&self, name: &str) -> Result<PathBuf> {
+        let child = self.path.join(name);
+        fs::create_dir(&child).with_context(|| format!("cannot make {}", child.display()))?;
+        Ok(child)
+    }
+
+    /// Its directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its path in the hierarchy: the value of the label `cgroup`.
+    #[must_use]
+    pub fn label(&self) -> String {
+        self.label_of(&self.path)
+    }
+
+    /// The label of a directory below it.
+    ///
+    /// # Panics
+    ///
+    /// If it is elsewhere.
+    #[must_use]
+    pub fn label_of(&self, path: &Path) -> String {
+        format!("/{}", path.strip_prefix(&self.mount).expect("below the mount").display())
+    }
+
+    /// Its id: the number of the inode.
+    ///
+    /// # Errors
+    ///
+    /// If it is gone.
+    pub fn id(&self) -> Result<u64> {
+        let metadata = fs::metadata(&self.path);
+        Ok(metadata.with_context(|| format!("cannot look at {}", self.path.display()))?.ino())
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        kill(&self.path);
+        for cgroup in directories(&self.path).iter().rev() {
+            if let Err(error) = kill_and_remove(cgroup) {
+                eprintln!("warning: {error:#}");
+            }
+        }
+    }
+}
+
+/// Kills what is inside, and removes the cgroup when that is gone.
+fn kill_and_remove(cgroup: &Path) -> Result<()> {
+    let mut last = fs::remove_dir(cgroup);
+    for _ in 0..TRIES {
+        if last.is_ok() {
+            break;
+        }
+        kill(cgroup);
+        thread::sleep(PAUSE);
+        last = fs::remove_dir(cgroup);
+    }
+    last.with_context(|| format!("cannot remove {}", cgroup.display()))
+}
+
+/// Kills what is in a cgroup and below it (Linux 5.14); before, only the guards of the children do.
+fn kill(cgroup: &Path) {
+    let _ = File::options().write(true).open(cgroup.join("cgroup.kill")).and_then(|mut file| file.write_all(b"1"));
+}
+
+/// Where cgroups are mounted, cgroup2 first.
+#[must_use]
+pub fn mounts() -> Vec<PathBuf> {
+    parse_mounts(&fs::read_to_string("/proc/self/mounts").unwrap_or_default())
+}
+
+/// Paths, below any mount, of cgroups whose own name contains this; such as a container's id.
+#[must_use]
+pub fn containing(name: &str) -> Vec<PathBuf> {
+    let mounts = mounts();
+    let cgroups = mounts.iter().flat_map(|mount| directories(mount));
+    cgroups.filter(|path| path.file_name().is_some_and(|own| own.to_string_lossy().contains(name))).collect()
+}
+
+/// Removes cgroups of this name, relative to the mounts, and all below them.
+///
+/// # Errors
+///
+/// If a process stays in one of them.
+pub fn remove(name: &str) -> Result<()> {
+    for mount in mounts() {
+        let mut below = directories(&mount.join(name));
+        below.reverse();
+        for cgroup in below {
+            remove_one(&cgroup)?;
+        }
+    }
+    Ok(())
+}
+
+/// Waits until no process is in cgroups of this name: whoever was killed takes a moment to end.
+///
+/// # Errors
+///
+/// If one stays, which is somebody else's then.
+pub fn ensure_free_soon(name: &str) -> Result<()> {
+    let begin = Instant::now();
+    while let Some(cgroup) = busy(name) {
+        ensure!(
+            begin.elapsed() < PATIENCE,
+            "{} has processes: this machine runs something of the kind already; stop it, or use another machine",
+            cgroup.display()
+        );
+        thread::sleep(PAUSE);
+    }
+    Ok(())
+}
+
+fn busy(name: &str) -> Option<PathBuf> {
+    mounts().into_iter().flat_map(|mount| directories(&mount.join(name))).find(|cgroup| has_processes(cgroup))
+}
+
+fn remove_one(cgroup: &Path) -> Result<()> {
+    let begin = Instant::now();
+    loop {
+        match fs::remove_dir(cgroup) {
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy && begin.elapsed() < PATIENCE => {
+                thread::sleep(PAUSE);
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            other => {
+                return other.with_context(|| format!("cannot remove {}: which process is in it?", cgroup.display()));
+            }
+        }
+    }
+}
+
+fn has_processes(cgroup: &Path) -> bool {
+    fs::read_to_string(cgroup.join("cgroup.procs")).is_ok_and(|processes| !processes.is_empty())
+}
+
+/// A directory and all below it; parents come first.
+fn directories(path: &Path) -> Vec<PathBuf> {
+    let entries = WalkDir::new(path).into_iter().filter_map(Result::ok);
+    entries.filter(|entry| entry.file_type().is_dir()).map(walkdir::DirEntry::into_path).collect()
+}
+
+fn parse_mounts(mounts: &str) -> Vec<PathBuf> {
+    let fields = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+    let mut found: Vec<(bool, PathBuf)> = fields
+        .filter(|fields| fields.len() > 2 && ["cgroup", "cgroup2"].contains(&fields[2]))
+        .map(|fields| (fields[2] == "cgroup", fields[1].into()))
+        .collect();
+    found.sort_by_key(|&(is_v1, _)| is_v1);
+    found.into_iter().map(|(_, path)| path).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cgroup2_comes_first() {
+        let mounts = "proc /proc proc rw 0 0\ntmpfs /sys/fs/cgroup tmpfs rw 0 0\ncgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0\n\
+                      cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n";
+        let expected = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup/cpu"].map(PathBuf::from);
+        assert_eq!(parse_mounts(mounts), expected);
+    }
+
+    #[test]
+    fn cgroup_of_a_test_has_a_name_of_its_own_and_goes_with_all_below_it() {
+        let mount = tempfile::tempdir().unwrap();
+        let make = || Cgroup::new(mount.path(), "syscallmon-test", "a").unwrap();
+        let (cgroup, other) = (make(), make());
+        assert_ne!(cgroup.path(), other.path());
+        let child = cgroup.child("b").unwrap();
+        fs::create_dir(child.join("c")).unwrap();
+        assert_eq!(cgroup.label_of(&child), format!("{}/b", cgroup.label()));
+        assert!(cgroup.label().starts_with("/syscallmon-test-") && cgroup.label().ends_with("-a"));
+        assert_eq!(cgroup.id().unwrap(), fs::metadata(cgroup.path()).unwrap().ino());
+        let path = cgroup.path().to_owned();
+        drop(cgroup);
+        assert!(!path.exists() && other.path().exists());
+    }
+
+    #[test]
+    fn cgroup_that_nobody_made_is_free_and_can_be_removed() {
+        ensure_free_soon("syscallmon-no-such-cgroup").unwrap();
+        remove("syscallmon-no-such-cgroup").unwrap();
+    }
+}

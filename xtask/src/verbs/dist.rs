@@ -1,0 +1,145 @@
+//! `cargo xtask dist`: static release binaries for both architectures, packed as Prometheus' exporters are.
+
+mod archive;
+mod verify;
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, ensure};
+use xtask_support::{
+    arch::Arch,
+    cross,
+    elf::{self, Elf},
+    hash::sha256,
+    reproducible::{self, Place},
+    setup::{self, Purpose},
+    shell, workspace,
+};
+
+/// The most that a binary may have.
+const MAX_BYTES: usize = 18_000_000;
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Arguments of `cargo xtask dist`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Only for this architecture; repeatable
+    #[arg(long, value_name = "ARCH")]
+    arch: Vec<Arch>,
+    /// Build a second time elsewhere, and fail unless every byte is the same
+    #[arg(long)]
+    verify: bool,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+///
+/// If something cannot be built, or is not as it must be; the message says what.
+pub fn run(root: &Path, args: &Args) -> Result<()> {
+    let archs = if args.arch.is_empty() { Arch::ALL.as_slice() } else { &args.arch };
+    setup::ensure(root, Purpose::Dist)?;
+    let dist = workspace::target_dir(root).join("dist");
+    start_anew(&dist)?;
+    let place = cross::place(root);
+    let mut sums = Vec::new();
+    for &arch in archs {
+        let binary = build(&mut cargo_build(&place, arch)?, &place, arch)?;
+        check(&place, arch, &binary)?;
+        if args.verify {
+            verify::same_elsewhere(&place, arch, &binary)?;
+        }
+        let name = name(arch);
+        let archive = archive::pack(root, &name, &binary)?;
+        for (file, bytes, mode) in [(name.clone(), &binary, 0o755), (format!("{name}.tar.gz"), &archive, 0o644)] {
+            write(&dist.join(&file), bytes, mode)?;
+            sums.push(format!("{}  {file}\n", sha256(bytes)));
+        }
+    }
+    let sums = sums.concat();
+    write(&dist.join("sha256sums.txt"), sums.as_bytes(), 0o644)?;
+    print!("{sums}");
+    eprintln!("wrote them to {}", dist.display());
+    Ok(())
+}
+
+/// The binary that an earlier run of the verb made.
+///
+/// # Errors
+///
+/// If there is none.
+pub(crate) fn released(root: &Path, arch: Arch) -> Result<PathBuf> {
+    let path = workspace::target_dir(root).join("dist").join(name(arch));
+    ensure!(path.is_file(), "no {}: run `cargo xtask dist`", path.display());
+    Ok(path)
+}
+
+/// Builds what is released, and tells where it is.
+///
+/// # Errors
+///
+/// As for [`run`].
+pub(crate) fn binaries(root: &Path, archs: &[Arch]) -> Result<Vec<PathBuf>> {
+    run(root, &Args { arch: archs.to_vec(), verify: false })?;
+    archs.iter().map(|&arch| released(root, arch)).collect()
+}
+
+/// What files for an architecture are called.
+fn name(arch: Arch) -> String {
+    format!("syscallmon-{VERSION}.linux-{arch}")
+}
+
+/// Whatever is there afterwards is of one run.
+fn start_anew(dist: &Path) -> Result<()> {
+    if dist.exists() {
+        fs::remove_dir_all(dist).with_context(|| format!("cannot remove {}", dist.display()))?;
+    }
+    fs::create_dir_all(dist).with_context(|| format!("cannot create {}", dist.display()))
+}
+
+fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    let cannot = || format!("cannot write {}", path.display());
+    fs::write(path, bytes).with_context(cannot)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).with_context(cannot)
+}
+
+/// The build of the released binary.
+///
+/// The caller's `SYSCALLMON_BPF_OBJECT` counts, as for every build of the daemon.
+fn cargo_build(place: &Place, arch: Arch) -> Result<Command> {
+    let mut command = cross::cargo(place)?;
+    command.args(["build", "--quiet", "--release", "--locked", "--package", "syscallmon", "--bin", "syscallmon"]);
+    command.args(["--target", &arch.target()]);
+    Ok(command)
+}
+
+fn build(command: &mut Command, place: &Place, arch: Arch) -> Result<Vec<u8>> {
+    shell::run(command, "the compiler's message is above; `cargo xtask setup --for dist` installs what is missing")?;
+    let path = binary(place, arch);
+    fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+fn binary(place: &Place, arch: Arch) -> PathBuf {
+    cross::output_dir(place, arch, "release").join("syscallmon")
+}
+
+/// Asserts what people rely on.
+fn check(place: &Place, arch: Arch, bytes: &[u8]) -> Result<()> {
+    let what = format!("the binary for {arch}");
+    let elf = Elf::parse(bytes).with_context(|| format!("{what} is not understood"))?;
+    ensure!(elf.machine == elf::machine(arch), "{what} is for ELF's machine {}", elf.machine);
+    ensure!(!elf.has_interpreter, "{what} is not static: did a dependency add a shared library?");
+    ensure!(!elf.has_symbols, "{what} is not stripped: see profile.release in Cargo.toml");
+    ensure!(bytes.len() < MAX_BYTES, "{what} has {} bytes, not less than {MAX_BYTES}", bytes.len());
+    reproducible::refuse_paths(place, &what, bytes)?;
+    if arch.is_native() {
+        let version = shell::query(Command::new(binary(place, arch)).arg("--version"), "the binary must run here")?;
+        ensure!(version.trim() == format!("syscallmon {VERSION}"), "{what} calls itself {version:?}, not {VERSION}");
+    }
+    Ok(())
+}

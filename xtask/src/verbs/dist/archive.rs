@@ -1,0 +1,137 @@
+//! The archive: one directory with the binary and what a packager or an administrator wants beside it.
+//!
+//! Its bytes depend on nothing but its contents: no times, no owners, and names in order.
+
+use std::{collections::BTreeMap, fs, io::Write, path::Path};
+
+use anyhow::{Context, Result, ensure};
+use flate2::{Compression, GzBuilder};
+use tar::{EntryType, Header};
+
+/// Files that go into it under their own names.
+const FILES: [&str; 6] =
+    ["CHANGELOG.md", "LICENSE-APACHE", "LICENSE-MIT", "METRICS.md", "README.md", "deploy/syscallmon.yaml"];
+/// Directories of which everything goes into it.
+const DIRS: [&str; 2] = ["deploy/completions", "deploy/man"];
+
+/// Contents and mode, by name.
+type Entries = BTreeMap<String, (Vec<u8>, u32)>;
+
+/// Packs the binary and the documents of the checkout, as a gzipped tar.
+pub(super) fn pack(root: &Path, directory: &str, binary: &[u8]) -> Result<Vec<u8>> {
+    let mut entries = documents(root)?;
+    entries.insert("syscallmon".to_owned(), (binary.to_vec(), 0o755));
+    gzip(&tar(directory, &entries).context("cannot make the archive")?).context("cannot compress the archive")
+}
+
+fn documents(root: &Path) -> Result<Entries> {
+    let mut entries = Entries::new();
+    let mut add = |path: &Path, name: &str| -> Result<()> {
+        let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        entries.insert(name.to_owned(), (bytes, 0o644));
+        Ok(())
+    };
+    for file in FILES {
+        add(&root.join(file), last_part(file))?;
+    }
+    for dir in DIRS {
+        let path = root.join(dir);
+        let found = fs::read_dir(&path).with_context(|| format!("cannot list {}", path.display()))?;
+        for file in found {
+            let file = file.with_context(|| format!("cannot list {}", path.display()))?;
+            add(&file.path(), &format!("{}/{}", last_part(dir), file.file_name().to_string_lossy()))?;
+        }
+    }
+    ensure!(entries.len() > FILES.len(), "no man pages, no completions: run `cargo xtask docs`");
+    Ok(entries)
+}
+
+fn last_part(path: &str) -> &str {
+    path.rsplit_once('/').map_or(path, |(_, last)| last)
+}
+
+fn tar(directory: &str, entries: &Entries) -> Result<Vec<u8>> {
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut append = |kind, name: &str, bytes: &[u8], mode| -> Result<()> {
+        let mut header = Header::new_ustar();
+        header.set_entry_type(kind);
+        header.set_mode(mode);
+        header.set_size(bytes.len() as u64);
+        header.set_mtime(0);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_username("root")?;
+        header.set_groupname("root")?;
+        Ok(tar.append_data(&mut header, format!("{directory}/{name}"), bytes)?)
+    };
+    append(EntryType::Directory, "", &[], 0o755)?;
+    let mut parent = "";
+    for (name, (bytes, mode)) in entries {
+        if let Some((dir, _)) = name.rsplit_once('/').filter(|&(dir, _)| dir != parent) {
+            append(EntryType::Directory, &format!("{dir}/"), &[], 0o755)?;
+            parent = dir;
+        }
+        append(EntryType::Regular, name, bytes, *mode)?;
+    }
+    Ok(tar.into_inner()?)
+}
+
+/// Without the name and the time that gzip has room for.
+fn gzip(bytes: &[u8]) -> Result<Vec<u8>> {
+    let mut gzip = GzBuilder::new().write(Vec::new(), Compression::best());
+    gzip.write_all(bytes)?;
+    Ok(gzip.finish()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use flate2::read::GzDecoder;
+
+    use super::*;
+
+    fn listing(archive: &[u8]) -> Vec<String> {
+        let mut tar = tar::Archive::new(GzDecoder::new(archive));
+        let entries = tar.entries().unwrap().map(Result::unwrap);
+        let line = |entry: &tar::Entry<'_, GzDecoder<&[u8]>>| {
+            let header = entry.header();
+            let owner = (header.uid().unwrap(), header.gid().unwrap(), header.mtime().unwrap());
+            assert_eq!(owner, (0, 0, 0));
+            format!("{:o} {}", header.mode().unwrap(), entry.path().unwrap().display())
+        };
+        entries.map(|entry| line(&entry)).collect()
+    }
+
+    #[test]
+    fn archive_has_one_directory_with_names_in_order() {
+        let root = xtask_support::workspace::root();
+        let archive = pack(&root, "syscallmon-1", b"binary").unwrap();
+        let names = listing(&archive);
+        assert_eq!(
+            names[..3],
+            ["755 syscallmon-1/", "644 syscallmon-1/CHANGELOG.md", "644 syscallmon-1/LICENSE-APACHE"]
+        );
+        for expected in [
+            "755 syscallmon-1/completions/",
+            "644 syscallmon-1/completions/_syscallmon",
+            "644 syscallmon-1/man/syscallmon-run.1",
+            "755 syscallmon-1/syscallmon",
+            "644 syscallmon-1/syscallmon.yaml",
+        ] {
+            assert!(names.iter().any(|name| name == expected), "{expected}: {names:?}");
+        }
+        assert_eq!(archive, pack(&root, "syscallmon-1", b"binary").unwrap());
+    }
+
+    #[test]
+    fn binary_comes_out_as_it_went_in() {
+        let archive = pack(&xtask_support::workspace::root(), "d", b"binary").unwrap();
+        let mut tar = tar::Archive::new(GzDecoder::new(archive.as_slice()));
+        let mut entry =
+            tar.entries().unwrap().map(Result::unwrap).find(|e| e.path().unwrap().ends_with("syscallmon")).unwrap();
+        let mut bytes = Vec::new();
+        entry.read_to_end(&mut bytes).unwrap();
+        assert_eq!(bytes, b"binary");
+    }
+}

@@ -1,0 +1,94 @@
+//! Whether a binary is the same when it is built from a copy of the sources at another place, by somebody else.
+
+use std::{
+    env, fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, ensure};
+use walkdir::{DirEntry, WalkDir};
+use xtask_support::{
+    arch::Arch,
+    hash::sha256,
+    reproducible::{Place, refuse_paths},
+};
+
+use super::{build, cargo_build};
+
+/// What is beside the sources: what builds leave, what git keeps, what was recorded.
+const NOT_SOURCES: [&str; 3] = ["target", ".git", "corpus"];
+
+/// Fails unless a build elsewhere gives these bytes.
+pub(super) fn same_elsewhere(place: &Place, arch: Arch, binary: &[u8]) -> Result<()> {
+    let dir = tempfile::Builder::new().prefix("elsewhere-").tempdir().context("cannot make a directory")?;
+    let elsewhere = copy(place, dir.path())?;
+    let mut command = cargo_build(&elsewhere, arch)?;
+    command.env("HOME", dir.path());
+    let other = build(&mut command, &elsewhere, arch)?;
+    refuse_paths(&elsewhere, "the second build", &other)?;
+    ensure!(
+        binary == other,
+        "two builds for {arch} differ ({} and {}): look for a path or a time in them, with diffoscope",
+        keep(place, arch, "first", binary)?.display(),
+        keep(place, arch, "second", &other)?.display()
+    );
+    eprintln!("built for {arch} again, elsewhere: the same bytes, {}", sha256(binary));
+    Ok(())
+}
+
+/// A copy of the sources, and a `CARGO_HOME` of another name in which the crates need not be downloaded again.
+fn copy(place: &Place, dir: &Path) -> Result<Place> {
+    let root = dir.join("sources");
+    let is_source = |entry: &DirEntry| entry.depth() != 1 || !NOT_SOURCES.iter().any(|name| entry.file_name() == *name);
+    for entry in WalkDir::new(&place.root).into_iter().filter_entry(is_source) {
+        let entry = entry.with_context(|| format!("cannot list {}", place.root.display()))?;
+        let to = root.join(entry.path().strip_prefix(&place.root).context("what is listed is below the root")?);
+        let copied =
+            if entry.file_type().is_dir() { fs::create_dir_all(&to) } else { fs::copy(entry.path(), &to).map(drop) };
+        copied.with_context(|| format!("cannot copy {} to {}", entry.path().display(), to.display()))?;
+    }
+    let cargo_home = place.cargo_home.as_ref().map(|real| linked(real, dir)).transpose()?;
+    Ok(Place { root, target_dir: dir.join("built"), cargo_home })
+}
+
+fn linked(real: &Path, dir: &Path) -> Result<PathBuf> {
+    let home = dir.join("cargo");
+    let make = || {
+        fs::create_dir(&home)?;
+        symlink(env::current_dir()?.join(real).join("registry"), home.join("registry"))
+    };
+    make().with_context(|| format!("cannot make {}", home.display()))?;
+    Ok(home)
+}
+
+/// Keeps a binary for whoever looks into what differs.
+fn keep(place: &Place, arch: Arch, which: &str, bytes: &[u8]) -> Result<PathBuf> {
+    let path = place.target_dir.join(format!("{which}-{arch}"));
+    fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copy_has_the_sources_and_nothing_else() {
+        let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        for dir in ["target", "a/target", "home/registry"] {
+            fs::create_dir_all(from.path().join(dir)).unwrap();
+        }
+        fs::write(from.path().join("target/binary"), "").unwrap();
+        fs::write(from.path().join("a/target/mod.rs"), "mod x;").unwrap();
+        let place = Place {
+            root: from.path().into(),
+            target_dir: from.path().join("target"),
+            cargo_home: Some(from.path().join("home")),
+        };
+        let copied = copy(&place, to.path()).unwrap();
+        assert_eq!(fs::read_to_string(copied.root.join("a/target/mod.rs")).unwrap(), "mod x;");
+        assert!(!copied.root.join("target").exists());
+        assert!(copied.cargo_home.unwrap().join("registry").is_dir());
+    }
+}

@@ -1,0 +1,3 @@
+//! `cargo xtask docs`: the documents that are generated from the code.
+
+pub use syscallmon_generate::docs::{Args, check, run};

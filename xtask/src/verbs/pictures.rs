@@ -1,0 +1,106 @@
+//! `cargo xtask pictures`: the dashboards, drawn for the documents from the data of a real Prometheus.
+//!
+//! Not by Grafana, which is not needed for it, and each picture says so. What is drawn is what the panels' own queries answer.
+
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::{Context, Result, ensure};
+use syscallmon_e2e::prometheus::Prometheus;
+use syscallmon_generate::{
+    dashboards::{self, Dashboard, Panel, Values},
+    pictures::{self, Answer, Drawn},
+};
+use xtask_support::setup::{self, Purpose};
+
+const DIRECTORY: &str = "docs/pictures";
+/// Rows of each dashboard: the ones that say most, so that a picture fits a screen.
+const ROWS: [(&str, &[&str]); 3] = [
+    ("overview", &["At a glance", "Calls", "Errors and refused attempts"]),
+    ("workload", &["At a glance", "Calls", "Durations, with probe.latency, of calls in latency.syscalls", "io_uring"]),
+    ("unexpected", &["At a glance", "Unexpected calls", "Policies and what they learned"]),
+];
+/// How far points are apart, and what a rate is taken over, in seconds.
+const STEP: f64 = 5.0;
+const INTERVAL: &str = "20s";
+
+/// Arguments of `cargo xtask pictures`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// For how long there is something to see
+    #[arg(long, value_name = "SECONDS", default_value_t = 240)]
+    seconds: u64,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+///
+/// If containerd or Prometheus do not come up, or a picture cannot be written.
+pub fn run(root: &Path, args: &Args) -> Result<()> {
+    setup::ensure(root, Purpose::E2e)?;
+    syscallmon_e2e::busy_containers(root, Duration::from_secs(args.seconds), |prometheus| {
+        let end = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?.as_secs_f64();
+        let shown = Shown { prometheus, range: [end - args.seconds as f64, end, STEP], seconds: args.seconds };
+        dashboards::all().iter().try_for_each(|dashboard| shown.picture(root, dashboard))
+    })
+}
+
+/// What there is to draw from.
+struct Shown<'a> {
+    prometheus: &'a Prometheus<'a>,
+    range: [f64; 3],
+    seconds: u64,
+}
+
+impl Shown<'_> {
+    fn picture(&self, root: &Path, dashboard: &Dashboard) -> Result<()> {
+        let (_, titles) = ROWS.iter().find(|(name, _)| *name == dashboard.name).context("ROWS lacks a dashboard")?;
+        let rows: Vec<_> = dashboard.rows.iter().filter(|row| titles.contains(&row.title)).collect();
+        ensure!(rows.len() == titles.len(), "{} has no longer all of the rows {titles:?}: mend ROWS", dashboard.name);
+        // One workload in depth, and everything there is elsewhere.
+        let chosen = if dashboard.name == "workload" { syscallmon_e2e::SHOWN.as_slice() } else { &[] };
+        let chosen = chosen.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let values = Values { chosen, range: format!("{}s", self.seconds), interval: INTERVAL.to_owned() };
+        let mut drawn = Vec::new();
+        for row in rows {
+            let answers = row.panels.iter().map(|panel| self.answers(panel, &values)).collect::<Result<Vec<_>>>()?;
+            drawn.push(Drawn { row, answers });
+        }
+        let path = root.join(DIRECTORY).join(format!("{}.svg", dashboard.name));
+        fs::create_dir_all(root.join(DIRECTORY)).with_context(|| format!("cannot create {DIRECTORY}"))?;
+        fs::write(&path, pictures::dashboard(dashboard, &drawn, self.range))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        eprintln!("{}: written", path.display());
+        Ok(())
+    }
+
+    /// What each series of a panel is called, and its points; of tables and numbers, the last one.
+    fn answers(&self, panel: &Panel, values: &Values) -> Result<Vec<Answer>> {
+        let mut answers = Vec::new();
+        for query in &panel.queries {
+            let promql = values.put_into(&query.promql);
+            if panel.kind.is_instant() {
+                let samples = self.prometheus.query(&promql)?;
+                let answer = samples.into_iter().map(|sample| Answer {
+                    legend: String::new(),
+                    labels: sample.labels,
+                    points: vec![(self.range[1], sample.value)],
+                });
+                answers.extend(answer);
+            } else {
+                let lines = self.prometheus.query_range(&promql, self.range)?;
+                let answer = lines.into_iter().map(|line| Answer {
+                    legend: pictures::legend(query.legend, &line.labels),
+                    labels: line.labels,
+                    points: line.points,
+                });
+                answers.extend(answer);
+            }
+        }
+        Ok(answers)
+    }
+}

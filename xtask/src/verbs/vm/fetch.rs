@@ -1,0 +1,100 @@
+//! What VMs boot with: kernels, from Debian's packages, kept in the user's cache.
+
+use std::{
+    cmp::Ordering,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, bail};
+use walkdir::WalkDir;
+use xtask_support::{
+    apt::{self, Lists},
+    arch::Arch,
+    workspace,
+};
+
+use super::kernels::Image;
+
+/// How many packages are tried: lists may be older than the mirror, which keeps few of a kind.
+const TRIES: usize = 24;
+
+/// The kernel's image; downloaded unless it is in the cache, or if the cache shall be passed by.
+pub(super) fn kernel(arch: Arch, image: &Image, refresh: bool) -> Result<PathBuf> {
+    let pattern = image.package.replace("ARCH", arch.debian());
+    let place = workspace::cache_dir()?.join("kernels").join(format!("{arch}-{}", plain(&pattern)));
+    let file = place.join("vmlinuz");
+    if refresh && place.exists() {
+        fs::remove_dir_all(&place).with_context(|| format!("cannot remove {}", place.display()))?;
+    }
+    if !file.exists() {
+        let work = workspace::cache_work_dir()?;
+        let prepared = work.path().join("kernel");
+        fs::create_dir(&prepared).with_context(|| format!("cannot create {}", prepared.display()))?;
+        download_newest(&Lists::fetch(image.suite, arch.debian())?, &pattern, work.path(), &prepared.join("vmlinuz"))?;
+        workspace::move_into_cache(&prepared, &place)?;
+    }
+    Ok(file)
+}
+
+fn download_newest(lists: &Lists, pattern: &str, work: &Path, file: &Path) -> Result<()> {
+    let mut packages = lists.search(pattern)?;
+    packages.sort_by(|a, b| by_version(b, a));
+    let mut last = format!("no package is called {pattern}");
+    for package in packages.iter().take(TRIES) {
+        eprintln!("fetching {package}");
+        match lists.download(package, work) {
+            Ok(deb) => {
+                let unpacked = apt::unpack(&deb, &work.join(package))?;
+                let vmlinuz = vmlinuz(&unpacked).with_context(|| format!("{package} has no vmlinuz"))?;
+                return fs::rename(&vmlinuz, file).with_context(|| format!("cannot move {}", vmlinuz.display()));
+            }
+            Err(error) => {
+                last = format!("{error:#}");
+                eprintln!("{package} cannot be downloaded, trying an older one");
+            }
+        }
+    }
+    bail!("{last}: check the network and the mirror, and the table in xtask/src/verbs/vm/kernels.rs")
+}
+
+fn vmlinuz(unpacked: &Path) -> Option<PathBuf> {
+    let files = WalkDir::new(unpacked).into_iter().filter_map(Result::ok).filter(|entry| entry.file_type().is_file());
+    files
+        .map(walkdir::DirEntry::into_path)
+        .find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("vmlinuz")))
+}
+
+/// Letters and digits, as a name of a directory.
+fn plain(pattern: &str) -> String {
+    let words = pattern.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join("-")
+}
+
+/// Numbers by their value, everything else by its bytes.
+fn by_version(a: &str, b: &str) -> Ordering {
+    let key = |name: &str| -> Vec<(u64, String)> {
+        let words = name.split_inclusive(|c: char| !c.is_ascii_digit());
+        words
+            .map(|word| (word.trim_end_matches(|c: char| !c.is_ascii_digit()).parse().unwrap_or(0), word.to_owned()))
+            .collect()
+    };
+    key(a).cmp(&key(b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn newest_is_told_by_its_numbers() {
+        let mut names = ["linux-7.2.9-x", "linux-7.2.12-x", "linux-7.10.1-x", "linux-7.2.12-x-unsigned"];
+        names.sort_by(|a, b| by_version(b, a));
+        assert_eq!(names, ["linux-7.10.1-x", "linux-7.2.12-x-unsigned", "linux-7.2.12-x", "linux-7.2.9-x"]);
+    }
+
+    #[test]
+    fn pattern_becomes_a_name() {
+        assert_eq!(plain(r"^linux-image-6\.1\.0-[0-9]+-cloud-amd64$"), "linux-image-6-1-0-0-9-cloud-amd64");
+    }
+}

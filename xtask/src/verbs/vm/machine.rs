@@ -1,0 +1,65 @@
+//! One VM: an emulated machine that boots a kernel, and whose console is kept.
+
+use std::{
+    fs::{self, File},
+    path::Path,
+    process::{Command, ExitStatus, Stdio},
+};
+
+use anyhow::{Context, Result};
+use xtask_support::arch::Arch;
+
+use super::kernels::Kernel;
+
+/// Seconds that a VM may take; most need a third of that.
+const TIMEOUT: &str = "600";
+/// For all kernels: say little, end on a panic or when a CPU is stuck, know randomness, and do without what only slows down emulation.
+const APPEND: &str =
+    "quiet loglevel=3 panic=-1 softlockup_panic=1 mitigations=off random.trust_cpu=on random.trust_bootloader=on";
+
+/// Boots the kernel and waits until it powers off, or for [`TIMEOUT`]; what its console said.
+pub(super) fn boot(kernel: &Kernel, vmlinuz: &Path, initramfs: &Path, log: &Path) -> Result<(ExitStatus, String)> {
+    let file = File::create(log).with_context(|| format!("cannot create {}", log.display()))?;
+    let errors = file.try_clone().with_context(|| format!("cannot write {}", log.display()))?;
+    let mut command = qemu(kernel, vmlinuz, initramfs);
+    let status = command.stdin(Stdio::null()).stdout(file).stderr(errors).status();
+    let status = status.context("cannot start qemu: run `cargo xtask setup --for vm`")?;
+    let console = fs::read(log).with_context(|| format!("cannot read {}", log.display()))?;
+    Ok((status, String::from_utf8_lossy(&console).into_owned()))
+}
+
+fn qemu(kernel: &Kernel, vmlinuz: &Path, initramfs: &Path) -> Command {
+    let (program, machine, console) = match kernel.arch {
+        Arch::Amd64 => ("qemu-system-x86_64", "q35", "ttyS0"),
+        Arch::Arm64 => ("qemu-system-aarch64", "virt,gic-version=3", "ttyAMA0"),
+    };
+    // In the foreground, Ctrl-C reaches the emulator, too.
+    let mut command = Command::new("timeout");
+    command.args(["--foreground", "--kill-after", "5", TIMEOUT, program, "-machine", machine, "-cpu", kernel.cpu]);
+    command.args(["-accel", "tcg,thread=multi", "-smp", "2", "-m", "1024", "-nodefaults", "-no-reboot"]);
+    command.args(["-display", "none", "-serial", "stdio", "-append"]);
+    command.arg(format!("console={console} {APPEND} CGROUPS={} {}", kernel.cgroups.name(), kernel.append).trim_end());
+    command.arg("-kernel").arg(vmlinuz).arg("-initrd").arg(initramfs);
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verbs::vm::kernels::KERNELS;
+
+    #[test]
+    fn kernel_is_told_what_its_row_says() {
+        let words = |name: &str| {
+            let kernel = KERNELS.iter().find(|kernel| kernel.name == name).unwrap();
+            let command = qemu(kernel, Path::new("k"), Path::new("i"));
+            command.get_args().map(|arg| arg.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
+        };
+        assert!(
+            words("x86_64-6.1-v1").contains("console=ttyS0 quiet")
+                && words("x86_64-6.1-v1").contains("CGROUPS=v1 -kernel k")
+        );
+        assert!(words("x86_64-newest-preempt").contains("CGROUPS=v2 preempt=full -kernel"));
+        assert!(words("arm64-16k").contains("-cpu max,pauth-impdef=on"));
+    }
+}

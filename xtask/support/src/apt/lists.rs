@@ -1,0 +1,274 @@
+//! Package lists of one suite and one architecture, apart from the machine's own: for what is looked into, not installed.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+
+use super::{CHECK_MIRROR, apt_get, debs, download};
+use crate::{arch::Arch, shell, workspace};
+
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+const SOURCES: [&str; 2] = ["/etc/apt/sources.list.d/debian.sources", "/etc/apt/sources.list"];
+/// Debian publishes four times a day; lists of yesterday may name packages that are gone.
+const FRESH: Duration = Duration::from_hours(12);
+
+/// What a mirror has several of: releases, and what is added to them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Suite {
+    /// Debian 11
+    Bullseye,
+    /// Debian 12
+    Bookworm,
+    /// What is newer than Debian 13, built for it
+    TrixieBackports,
+    /// Debian unstable
+    Sid,
+}
+
+impl Suite {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Bullseye => "bullseye",
+            Self::Bookworm => "bookworm",
+            Self::TrixieBackports => "trixie-backports",
+            Self::Sid => "sid",
+        }
+    }
+
+    /// Its security updates, which are on a mirror of their own.
+    fn security(self) -> Option<String> {
+        match self {
+            Self::Bullseye | Self::Bookworm => Some(format!("{}-security", self.name())),
+            Self::TrixieBackports | Self::Sid => None,
+        }
+    }
+}
+
+/// What a list is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Binaries,
+    Sources,
+}
+
+impl Kind {
+    /// As a line of apt's begins.
+    fn keyword(self) -> &'static str {
+        match self {
+            Self::Binaries => "deb",
+            Self::Sources => "deb-src",
+        }
+    }
+
+    /// Where its lists are kept; sources are of no architecture.
+    fn directory(self, suite: Suite, architecture: &str) -> String {
+        let of = if self == Self::Sources { "source" } else { architecture };
+        format!("{}-{of}", suite.name())
+    }
+}
+
+/// The lists, ready to be asked.
+pub struct Lists {
+    conf: PathBuf,
+}
+
+impl Lists {
+    /// Fetches them into the user's cache, unless they are there and fresh. The machine's stay as they are.
+    ///
+    /// `architecture` is Debian's name of it.
+    ///
+    /// # Errors
+    ///
+    /// If apt cannot fetch them.
+    pub fn fetch(suite: Suite, architecture: &str) -> Result<Self> {
+        Self::fetch_kind(Kind::Binaries, suite, architecture)
+    }
+
+    /// The same for source packages, which are of no architecture.
+    ///
+    /// # Errors
+    ///
+    /// If apt cannot fetch them.
+    pub fn fetch_sources(suite: Suite) -> Result<Self> {
+        Self::fetch_kind(Kind::Sources, suite, Arch::native().debian())
+    }
+
+    fn fetch_kind(kind: Kind, suite: Suite, architecture: &str) -> Result<Self> {
+        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+        let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        let dir = workspace::cache_dir()?.join("apt").join(kind.directory(suite, architecture));
+        let lists = Self { conf: write_conf(kind, suite, architecture, &dir)? };
+        let stamp = dir.join("fetched");
+        if !is_fresh(&stamp) {
+            eprintln!("fetching the package lists of {}", kind.directory(suite, architecture));
+            shell::query(lists.ask(apt_get()).arg("update"), CHECK_MIRROR)?;
+            fs::write(&stamp, "").with_context(|| format!("cannot write {}", stamp.display()))?;
+        }
+        Ok(lists)
+    }
+
+    /// Names of the packages that match a regular expression, in no order.
+    ///
+    /// # Errors
+    ///
+    /// If apt cannot search them.
+    pub fn search(&self, regex: &str) -> Result<Vec<String>> {
+        let mut search = self.ask(Command::new("apt-cache"));
+        let found = shell::query(search.args(["search", "--names-only", regex]), CHECK_MIRROR)?;
+        Ok(found.lines().filter_map(|line| Some(line.split_whitespace().next()?.to_owned())).collect())
+    }
+
+    /// Downloads a package (`name` or `name=version`) into `dir`, where no other is.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such package, or the mirror no longer has it.
+    pub fn download(&self, package: &str, dir: &Path) -> Result<PathBuf> {
+        download(&mut self.ask(apt_get()), package, dir)
+    }
+
+    /// Downloads packages into `dir`, with all that they depend on down to the C library; the files, in the order of their names.
+    ///
+    /// # Errors
+    ///
+    /// If one of them cannot be downloaded.
+    pub fn download_with_dependencies(&self, packages: &[&str], dir: &Path) -> Result<Vec<PathBuf>> {
+        let partial = dir.join("partial");
+        fs::create_dir_all(&partial).with_context(|| format!("cannot create {}", partial.display()))?;
+        let mut apt_get = self.ask(apt_get());
+        apt_get.arg("-o").arg(format!("Dir::Cache::archives={}", dir.display()));
+        apt_get.args(["install", "--yes", "--download-only", "--no-install-recommends"]).args(packages);
+        shell::query(&mut apt_get, CHECK_MIRROR)?;
+        let mut files = debs(dir)?;
+        files.sort_unstable();
+        Ok(files)
+    }
+
+    /// Downloads the files of a source package into `dir`, and unpacks none.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be downloaded.
+    pub fn download_source(&self, package: &str, dir: &Path) -> Result<()> {
+        let mut apt_get = self.ask(apt_get());
+        shell::query(apt_get.current_dir(dir).args(["source", "--download-only", package]), CHECK_MIRROR)?;
+        Ok(())
+    }
+
+    fn ask(&self, mut command: Command) -> Command {
+        command.arg("--config-file").arg(&self.conf);
+        command
+    }
+}
+
+fn is_fresh(stamp: &Path) -> bool {
+    let age = fs::metadata(stamp).and_then(|meta| meta.modified()).ok().and_then(|time| time.elapsed().ok());
+    age.is_some_and(|age| age < FRESH)
+}
+
+/// An apt configuration that knows one suite only, and keeps everything in `dir`.
+fn write_conf(kind: Kind, suite: Suite, architecture: &str, dir: &Path) -> Result<PathBuf> {
+    let sources = SOURCES.iter().find_map(|path| fs::read_to_string(path).ok());
+    let sources = sources.with_context(|| format!("no {}: this needs Debian", SOURCES.join(" or ")))?;
+    for sub in ["lists/partial", "state", "cache/archives/partial"] {
+        fs::create_dir_all(dir.join(sub)).with_context(|| format!("cannot create {sub} in {}", dir.display()))?;
+    }
+    let file = |name: &str, content: &str| -> Result<PathBuf> {
+        let path = dir.join(name);
+        fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(path)
+    };
+    file("status", "")?;
+    file(
+        "sources.list",
+        &sources_list(kind, suite, &sources).context("apt's sources name no mirror: check /etc/apt")?,
+    )?;
+    let at = dir.display();
+    file(
+        "apt.conf",
+        &format!(
+            r#"Dir::Etc::sourcelist "{at}/sources.list"; Dir::Etc::sourceparts "-";
+Dir::State "{at}/state"; Dir::State::lists "{at}/lists"; Dir::State::status "{at}/status"; Dir::Cache "{at}/cache";
+APT::Architecture "{architecture}"; APT::Architectures {{ "{architecture}"; }};
+Acquire::Languages "none"; Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false"; Acquire::Retries "2";
+"#
+        ),
+    )
+}
+
+/// The suite's lines, with the mirrors that this machine's own sources (either format) use.
+fn sources_list(kind: Kind, suite: Suite, sources: &str) -> Option<String> {
+    let line = |mirror: &str, suite: &str| format!("{} [signed-by={KEYRING}] {mirror} {suite} main\n", kind.keyword());
+    let mirror = mirrors(sources).find(|mirror| !mirror.contains("security"))?;
+    let mut list = line(mirror, suite.name());
+    if let Some(name) = suite.security() {
+        let named = mirrors(sources).find(|mirror| mirror.contains("security")).map(str::to_owned);
+        // Where a machine does without security updates, its mirror often has them next door all the same.
+        let security = named
+            .or_else(|| Some(mirror.trim_end_matches('/').strip_suffix("/debian")?.to_owned() + "/debian-security"));
+        list.extend(security.map(|mirror| line(&mirror, &name)));
+    }
+    Some(list)
+}
+
+fn mirrors(sources: &str) -> impl Iterator<Item = &str> {
+    sources
+        .lines()
+        .filter(|line| line.starts_with("URIs:") || line.starts_with("deb "))
+        .flat_map(str::split_whitespace)
+        .filter(|word| word.contains("://"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEB822: &str = "Types: deb\n# http://snapshot.example/x\nURIs: http://m.example/debian-security\n\nURIs: http://m.example/debian\n";
+
+    fn lines(suite: Suite, sources: &str) -> Vec<String> {
+        let list = sources_list(Kind::Binaries, suite, sources).unwrap();
+        list.lines().map(|line| line.replace(&format!("deb [signed-by={KEYRING}] "), "")).collect()
+    }
+
+    #[test]
+    fn mirrors_are_read_from_both_formats() {
+        assert_eq!(lines(Suite::Sid, DEB822), ["http://m.example/debian sid main"]);
+        let one_line =
+            "# deb http://old.example/debian x main\ndeb [arch=amd64] http://m.example/debian bookworm main\n";
+        assert_eq!(lines(Suite::TrixieBackports, one_line), ["http://m.example/debian trixie-backports main"]);
+        assert_eq!(sources_list(Kind::Binaries, Suite::Sid, "Types: deb\n"), None);
+    }
+
+    #[test]
+    fn sources_are_asked_for_by_their_keyword() {
+        let list = sources_list(Kind::Sources, Suite::Sid, "deb http://m.example/debian x main\n").unwrap();
+        assert_eq!(list, format!("deb-src [signed-by={KEYRING}] http://m.example/debian sid main\n"));
+    }
+
+    #[test]
+    fn releases_come_with_their_security_updates() {
+        let expected =
+            ["http://m.example/debian bullseye main", "http://m.example/debian-security bullseye-security main"];
+        assert_eq!(lines(Suite::Bullseye, DEB822), expected);
+        assert_eq!(lines(Suite::Bullseye, "deb http://m.example/debian/ bookworm main\n")[1], expected[1]);
+        assert_eq!(
+            lines(Suite::Bookworm, "deb http://m.example/ bookworm main\n"),
+            ["http://m.example/ bookworm main"]
+        );
+    }
+
+    #[test]
+    fn what_was_never_fetched_is_not_fresh() {
+        let dir = tempfile::tempdir().unwrap();
+        let stamp = dir.path().join("fetched");
+        assert!(!is_fresh(&stamp));
+        fs::write(&stamp, "").unwrap();
+        assert!(is_fresh(&stamp));
+    }
+}

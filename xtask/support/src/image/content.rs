@@ -1,0 +1,60 @@
+//! What an image is, whichever format it is written in: a file system, and what is run in it.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use serde_json::{Map, Value, json};
+
+use crate::{arch::Arch, hash::sha256};
+
+/// There is no clock in an image.
+const CREATED: &str = "1970-01-01T00:00:00Z";
+
+/// An image for one architecture.
+pub struct Image {
+    /// What the program runs on.
+    pub arch: Arch,
+    /// The tar of its only layer.
+    pub layer: Vec<u8>,
+    /// The program, and arguments that it always has.
+    pub entrypoint: Vec<String>,
+    /// Arguments, where whoever runs it gives none.
+    pub command: Vec<String>,
+    /// `NAME=VALUE`.
+    pub environment: Vec<String>,
+    /// What registries and scanners show.
+    pub labels: BTreeMap<String, String>,
+}
+
+impl Image {
+    /// The configuration, as both formats have it.
+    pub(super) fn configuration(&self) -> Result<Vec<u8>> {
+        let mut config = Map::new();
+        for (key, list) in [("Env", &self.environment), ("Entrypoint", &self.entrypoint), ("Cmd", &self.command)] {
+            if !list.is_empty() {
+                config.insert(key.to_owned(), json!(list));
+            }
+        }
+        config.insert("WorkingDir".to_owned(), json!("/"));
+        if !self.labels.is_empty() {
+            config.insert("Labels".to_owned(), json!(self.labels));
+        }
+        bytes(&json!({
+            "architecture": self.arch.debian(),
+            "os": "linux",
+            "created": CREATED,
+            "config": config,
+            "rootfs": {"type": "layers", "diff_ids": [digest(&self.layer)]},
+            "history": [{"created": CREATED, "created_by": "cargo xtask image"}],
+        }))
+    }
+}
+
+/// A digest as registries write it.
+pub(super) fn digest(bytes: &[u8]) -> String {
+    format!("sha256:{}", sha256(bytes))
+}
+
+pub(super) fn bytes(value: &Value) -> Result<Vec<u8>> {
+    serde_json::to_vec(value).context("cannot write JSON")
+}

@@ -1,0 +1,20 @@
+//! What the verbs of `cargo xtask` share: programs and packages that they need, where things are, how they are built.
+
+pub mod apt;
+pub mod arch;
+pub mod busybox;
+pub mod clients;
+pub mod cross;
+pub mod elf;
+pub mod generated;
+pub mod hash;
+pub mod image;
+pub mod marked;
+pub mod parallel;
+pub mod pypi;
+pub mod reproducible;
+pub mod setup;
+pub mod shell;
+pub mod static_build;
+pub mod toolchain;
+pub mod workspace;

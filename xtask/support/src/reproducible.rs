@@ -1,0 +1,141 @@
+//! Builds whose bytes depend on the sources and the tools alone, not on where or in whose environment they run.
+
+use std::{
+    env,
+    ffi::{OsStr, OsString},
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Result, ensure};
+
+use crate::workspace;
+
+/// Where a build takes place, which its bytes must not depend on.
+#[derive(Debug)]
+pub struct Place {
+    /// The sources.
+    pub root: PathBuf,
+    /// Where cargo puts what it builds.
+    pub target_dir: PathBuf,
+    /// Where cargo keeps what it downloaded, if it knows.
+    pub cargo_home: Option<PathBuf>,
+}
+
+impl Place {
+    /// With the `CARGO_HOME` of this process.
+    #[must_use]
+    pub fn new(root: &Path, target_dir: PathBuf) -> Self {
+        Self { root: root.to_path_buf(), target_dir, cargo_home: workspace::cargo_home() }
+    }
+
+    /// Cargo, with nothing in its environment that could change what it builds; the caller adds what must be there.
+    #[must_use]
+    pub fn cargo(&self) -> Command {
+        let mut command = Command::new(workspace::cargo());
+        for (key, _) in env::vars_os().filter(|(key, _)| is_disturbing(key)) {
+            command.env_remove(key);
+        }
+        command.current_dir(&self.root).env("CARGO_INCREMENTAL", "0").env("CARGO_TARGET_DIR", &self.target_dir);
+        command.envs(self.cargo_home.iter().map(|home| ("CARGO_HOME", home)));
+        command
+    }
+
+    /// Flags for rustc that give the directories here names that are the same everywhere.
+    #[must_use]
+    pub fn rustc_flags(&self) -> Vec<OsString> {
+        self.renamings("--remap-path-prefix=")
+    }
+
+    /// The same for gcc.
+    #[must_use]
+    pub fn gcc_flags(&self) -> Vec<OsString> {
+        self.renamings("-ffile-prefix-map=")
+    }
+
+    /// Of several that fit, compilers take the last.
+    fn renamings(&self, flag: &str) -> Vec<OsString> {
+        let registries = self.cargo_home.iter().map(|home| home.join("registry/src"));
+        let registries = registries.flat_map(fs::read_dir).flatten().flatten().map(|entry| (entry.path(), "crates"));
+        let own = [(self.root.clone(), "."), (self.target_dir.clone(), "target")];
+        let word = |(dir, name): (PathBuf, &str)| -> OsString {
+            [OsStr::new(flag), dir.as_os_str(), OsStr::new("="), OsStr::new(name)].into_iter().collect()
+        };
+        registries.chain(own).map(word).collect()
+    }
+}
+
+fn is_disturbing(variable: &OsStr) -> bool {
+    let name = variable.to_string_lossy();
+    let names = ["RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "RUSTC_LOG", "RUSTC_BOOTSTRAP"];
+    let prefixes = ["CARGO_ENCODED_", "CARGO_PROFILE_", "CARGO_BUILD_", "CARGO_PKG_", "CARGO_CFG_"];
+    names.contains(&name.as_ref()) || prefixes.iter().any(|prefix| name.starts_with(prefix)) || is_for_c_compiler(&name)
+}
+
+/// Variables that build scripts which compile C look at: `CC`, `HOST_CFLAGS`, `AR_x86_64_unknown_linux_gnu`.
+fn is_for_c_compiler(name: &str) -> bool {
+    let name = name.strip_prefix("HOST_").or_else(|| name.strip_prefix("TARGET_")).unwrap_or(name);
+    ["CC", "CFLAGS", "CXX", "CXXFLAGS", "AR", "ARFLAGS", "RANLIB", "CRATE_CC_NO_DEFAULTS"]
+        .iter()
+        .any(|variable| name.strip_prefix(variable).is_some_and(|rest| rest.is_empty() || rest.starts_with('_')))
+}
+
+/// Fails when a built file holds a path of this machine.
+///
+/// # Errors
+///
+/// Names the path, and the remedy.
+pub fn refuse_paths(place: &Place, what: &str, bytes: &[u8]) -> Result<()> {
+    let is_telling = |dir: &&PathBuf| dir.components().count() > 1;
+    let home = env::var_os("HOME").map(PathBuf::from);
+    let dirs = [Some(&place.root), Some(&place.target_dir), place.cargo_home.as_ref(), home.as_ref()];
+    for dir in dirs.into_iter().flatten().filter(is_telling) {
+        let path = dir.as_os_str().as_encoded_bytes();
+        let found = bytes.windows(path.len()).any(|window| window == path);
+        ensure!(!found, "{what} holds the path {}: rename it in xtask/support/src/reproducible.rs", dir.display());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn environment_cannot_change_the_build() {
+        for name in [
+            "RUSTFLAGS",
+            "RUSTC_WRAPPER",
+            "CARGO_PROFILE_EBPF_LTO",
+            "CARGO_BUILD_RUSTFLAGS",
+            "CARGO_ENCODED_RUSTFLAGS",
+            "CC",
+            "TARGET_CFLAGS",
+            "AR_x86_64_unknown_linux_gnu",
+        ] {
+            assert!(is_disturbing(OsStr::new(name)), "{name}");
+        }
+        for name in ["CARGO_HOME", "PATH", "SYSCALLMON_BPF_OBJECT", "CCACHE", "ARCH"] {
+            assert!(!is_disturbing(OsStr::new(name)), "{name}");
+        }
+    }
+
+    fn place() -> Place {
+        Place { root: "/a/checkout".into(), target_dir: "/a/checkout/target/x".into(), cargo_home: None }
+    }
+
+    #[test]
+    fn path_of_this_machine_is_refused() {
+        refuse_paths(&place(), "an object", b"./syscallmon-ebpf/src/main.rs").unwrap();
+        let error = refuse_paths(&place(), "an object", b"\0/a/checkout/syscallmon-ebpf\0").unwrap_err();
+        assert!(error.to_string().starts_with("an object holds the path /a/checkout: "), "{error}");
+    }
+
+    #[test]
+    fn target_directory_in_the_checkout_has_a_name_of_its_own() {
+        let expected = ["--remap-path-prefix=/a/checkout=.", "--remap-path-prefix=/a/checkout/target/x=target"];
+        assert_eq!(place().rustc_flags(), expected);
+        assert_eq!(place().gcc_flags()[1], "-ffile-prefix-map=/a/checkout/target/x=target");
+    }
+}

