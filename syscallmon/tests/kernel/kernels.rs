@@ -65,7 +65,7 @@ fn without_btf_everything_but_the_abi_counts_exactly() {
     let preempted = daemon.log_line("preempts raw tracepoint programs").is_some();
     let sys_enter = if preempted { "tracepoint" } else { "raw_tp" };
     assert_eq!(used, [sys_enter, "tracepoint", "tracepoint", "tracepoint"]);
-    let line = daemon.log_line("32-bit calls cannot be told from").expect("the log says what is lost");
+    let line = daemon.log_line("32-bit calls cannot be distinguished from").expect("the log says what is lost");
     assert!(line.contains("no kernel BTF"), "{line}");
 }
 
