@@ -79,7 +79,7 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l capacity.e
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l capacity.denied -d 'Refused syscalls that are told apart in one cgroup; more go to a remainder of the cgroup. [default: 256]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l capacity.histograms -d 'Triples of cgroup, ABI and syscall whose durations can be measured at the same time. [default: 2048]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l capacity.timed-calls -d 'Calls that are measured and under way at the same time. [default: 16384]' -r
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l probe.sys-enter -d 'How to attach to sys_enter and sys_exit: auto takes the cheapest that this kernel has. [default: auto]' -r -f -a "auto\t'The first that this kernel takes'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l probe.sys-enter -d 'How to attach to sys_enter and sys_exit: auto takes the cheapest that this kernel has. [default: auto]' -r -f -a "auto\t'The first that this kernel accepts'
 tp_btf\t'BTF-typed, the cheapest (Linux 5.11 with BTF)'
 raw_tp\t'A raw tracepoint and a helper (Linux 4.18)'
 tracepoint\t'The classic tracepoint, for kernels that preempt the others; needs tracefs'"
@@ -181,7 +181,7 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l capacity
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l capacity.denied -d 'Refused syscalls that are told apart in one cgroup; more go to a remainder of the cgroup. [default: 256]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l capacity.histograms -d 'Triples of cgroup, ABI and syscall whose durations can be measured at the same time. [default: 2048]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l capacity.timed-calls -d 'Calls that are measured and under way at the same time. [default: 16384]' -r
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l probe.sys-enter -d 'How to attach to sys_enter and sys_exit: auto takes the cheapest that this kernel has. [default: auto]' -r -f -a "auto\t'The first that this kernel takes'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l probe.sys-enter -d 'How to attach to sys_enter and sys_exit: auto takes the cheapest that this kernel has. [default: auto]' -r -f -a "auto\t'The first that this kernel accepts'
 tp_btf\t'BTF-typed, the cheapest (Linux 5.11 with BTF)'
 raw_tp\t'A raw tracepoint and a helper (Linux 4.18)'
 tracepoint\t'The classic tracepoint, for kernels that preempt the others; needs tracefs'"
@@ -339,7 +339,7 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l capacit
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l capacity.denied -d 'Refused syscalls that are told apart in one cgroup; more go to a remainder of the cgroup. [default: 256]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l capacity.histograms -d 'Triples of cgroup, ABI and syscall whose durations can be measured at the same time. [default: 2048]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l capacity.timed-calls -d 'Calls that are measured and under way at the same time. [default: 16384]' -r
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l probe.sys-enter -d 'How to attach to sys_enter and sys_exit: auto takes the cheapest that this kernel has. [default: auto]' -r -f -a "auto\t'The first that this kernel takes'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l probe.sys-enter -d 'How to attach to sys_enter and sys_exit: auto takes the cheapest that this kernel has. [default: auto]' -r -f -a "auto\t'The first that this kernel accepts'
 tp_btf\t'BTF-typed, the cheapest (Linux 5.11 with BTF)'
 raw_tp\t'A raw tracepoint and a helper (Linux 4.18)'
 tracepoint\t'The classic tracepoint, for kernels that preempt the others; needs tracefs'"

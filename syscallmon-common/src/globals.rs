@@ -1,10 +1,10 @@
-//! The read-only globals of the kernel side, one row each: user space sets them before it loads the programs.
+//! The read-only globals of the kernel side, one row each. User space sets them before it loads the programs.
 //!
-//! The kernel side declares its statics from the table, and the loader a field for each: one that nobody sets does not
-//! compile.
+//! The kernel side declares its statics from this table, and the loader a field for each row. A row that the loader
+//! does not set does not compile.
 
-/// Hands the table to a macro: `NAME: type = initial value;`, with the documentation of each. Who uses the initial
-/// values imports [`UNKNOWN_OFFSET`](crate::UNKNOWN_OFFSET).
+/// Passes the table to a macro: `NAME: type = initial value;`, with documentation. Code that uses the initial values
+/// imports [`UNKNOWN_OFFSET`](crate::UNKNOWN_OFFSET).
 #[macro_export]
 macro_rules! globals {
     ($with:ident) => {
@@ -29,7 +29,8 @@ macro_rules! globals {
             OFFSET_CGROUP_ANCESTOR_IDS: u64 = UNKNOWN_OFFSET;
             /// `offsetof(struct task_struct, ptrace)`.
             OFFSET_TASK_PTRACE: u64 = UNKNOWN_OFFSET;
-            /// Where in `task_struct` the word with the 32-bit flag is: `thread_info.status` on x86, `.flags` on arm64.
+            /// Offset in `task_struct` of the word with the 32-bit flag: `thread_info.status` on x86, `.flags` on
+            /// arm64.
             OFFSET_TASK_COMPAT: u64 = UNKNOWN_OFFSET;
             /// The flag in that word: `TS_COMPAT` on x86, `TIF_32BIT` on arm64.
             COMPAT_MASK: u32 = 0;
@@ -40,7 +41,7 @@ macro_rules! globals {
             OFFSET_TASK_PID: u64 = UNKNOWN_OFFSET;
             OFFSET_TASK_EXIT_CODE: u64 = UNKNOWN_OFFSET;
             OFFSET_TASK_FLAGS: u64 = UNKNOWN_OFFSET;
-            /// `offsetof(struct task_struct, pending.signal)`: the signals that wait for the thread.
+            /// `offsetof(struct task_struct, pending.signal)`: the pending signals of the thread.
             OFFSET_TASK_PENDING: u64 = UNKNOWN_OFFSET;
             /// `offsetof(struct task_struct, tgid)`, `nsproxy`, `real_parent`, `comm` and `mm`.
             OFFSET_TASK_TGID: u64 = UNKNOWN_OFFSET;
@@ -60,7 +61,7 @@ macro_rules! globals {
             OFFSET_UPID_NR: u64 = UNKNOWN_OFFSET;
             OFFSET_UPID_NS: u64 = UNKNOWN_OFFSET;
             OFFSET_PID_NAMESPACE_INUM: u64 = UNKNOWN_OFFSET;
-            /// The inode number of the daemon's pid namespace; 0 where that is the initial one.
+            /// The inode number of the daemon's pid namespace; 0 if that is the initial one.
             PID_NAMESPACE: u32 = 0;
             /// `offsetof(struct nsproxy, mnt_ns)`.
             OFFSET_NSPROXY_MNT_NS: u64 = UNKNOWN_OFFSET;
@@ -73,7 +74,8 @@ macro_rules! globals {
             OFFSET_USER_NAMESPACE_OWNER: u64 = UNKNOWN_OFFSET;
             /// `offsetof(struct kernfs_node, name)`.
             OFFSET_KERNFS_NODE_NAME: u64 = UNKNOWN_OFFSET;
-            /// Ids of the cgroups that are mounted as roots, without a mark: cgroup2's, and the v1 hierarchy's.
+            /// Ids of the cgroups mounted as roots, without a mark: the one of cgroup2, and the one of the v1
+            /// hierarchy.
             CGROUP2_ROOT_ID: u64 = 1;
             V1_ROOT_ID: u64 = 1;
             /// `offsetof(struct cgroup, self)` and `offsetof(struct cgroup_subsys_state, parent)`.
@@ -91,66 +93,66 @@ macro_rules! globals {
             /// `offsetof(struct mount, mnt)` and `mnt_ns`.
             OFFSET_MOUNT_MNT: u64 = UNKNOWN_OFFSET;
             OFFSET_MOUNT_MNT_NS: u64 = UNKNOWN_OFFSET;
-            /// `offsetof(struct dentry, d_hash.pprev)`: 0 in one that no name leads to.
+            /// `offsetof(struct dentry, d_hash.pprev)`: 0 in a dentry that no name leads to.
             OFFSET_DENTRY_HASHED: u64 = UNKNOWN_OFFSET;
             /// `offsetof(struct dentry, d_parent)` and `d_name.name`.
             OFFSET_DENTRY_PARENT: u64 = UNKNOWN_OFFSET;
             OFFSET_DENTRY_NAME: u64 = UNKNOWN_OFFSET;
-            /// `offsetof(struct seccomp_filter, prev)` and `notif`; the latter unknown where the kernel has no
+            /// `offsetof(struct seccomp_filter, prev)` and `notif`. The latter is unknown on kernels without seccomp
             /// supervisors.
             OFFSET_FILTER_PREV: u64 = UNKNOWN_OFFSET;
             OFFSET_FILTER_NOTIF: u64 = UNKNOWN_OFFSET;
-            /// Where `struct pt_regs` has the number of the call: `orig_ax` on x86, `syscallno` on arm64.
+            /// Offset of the call's number in `struct pt_regs`: `orig_ax` on x86, `syscallno` on arm64.
             OFFSET_REGS_NR: u64 = UNKNOWN_OFFSET;
-            /// Where a task's registers are, for kernels without `bpf_task_pt_regs`: from `task_struct.stack`, which is
-            /// at the second offset.
+            /// Offset of a task's registers from `task_struct.stack`, whose own offset follows. For kernels without
+            /// `bpf_task_pt_regs`.
             OFFSET_STACK_REGS: u64 = UNKNOWN_OFFSET;
             OFFSET_TASK_STACK: u64 = UNKNOWN_OFFSET;
-            /// Where a `sched_process_fork` record has the child's id (`events/sched/sched_process_fork/format` in
+            /// Offset of the child's id in a `sched_process_fork` record (`events/sched/sched_process_fork/format` in
             /// tracefs).
             OFFSET_EVENT_CHILD: u64 = UNKNOWN_OFFSET;
-            /// `offsetof(struct css_set, subsys[x])`, for the controller x of the v1 hierarchy that is counted by;
-            /// unknown where none is.
+            /// `offsetof(struct css_set, subsys[x])` for the controller x of the counted v1 hierarchy; unknown without
+            /// one.
             OFFSET_CSS_SET_CSS: u64 = UNKNOWN_OFFSET;
             /// `offsetof(struct cgroup_subsys_state, cgroup)`.
             OFFSET_CSS_CGROUP: u64 = UNKNOWN_OFFSET;
-            /// Where a `cgroup_mkdir` or `cgroup_rmdir` record has its `root`, `id` and `path`
+            /// Offsets of `root`, `id` and `path` in `cgroup_mkdir` and `cgroup_rmdir` records
             /// (`events/cgroup/*/format` in tracefs).
             OFFSET_EVENT_ROOT: u64 = UNKNOWN_OFFSET;
             OFFSET_EVENT_ID: u64 = UNKNOWN_OFFSET;
             OFFSET_EVENT_PATH: u64 = UNKNOWN_OFFSET;
             /// `offsetof(struct io_kiocb, opcode)`.
             OFFSET_IO_KIOCB_OPCODE: u64 = UNKNOWN_OFFSET;
-            /// `offsetof(struct io_ring_ctx, sqo_task)`, on kernels whose submission threads are the kernel's.
+            /// `offsetof(struct io_ring_ctx, sqo_task)`, on kernels whose submission threads are kernel threads.
             OFFSET_RING_SQO_TASK: u64 = UNKNOWN_OFFSET;
-            /// Which argument of io_uring's tracepoint is the opcode: 1 or 2; 0 where the first is a request that has
-            /// it.
+            /// Index of the argument of io_uring's tracepoint that is the opcode: 1 or 2; 0 if argument 0 is a request
+            /// that contains the opcode.
             IO_URING_OPCODE_ARGUMENT: u32 = 0;
-            /// Where a record of io_uring's tracepoint has its `opcode`.
+            /// Offset of `opcode` in a record of io_uring's tracepoint.
             OFFSET_EVENT_OPCODE: u64 = UNKNOWN_OFFSET;
-            /// Whether calls are counted by cgroup2 cgroups: 1 or 0.
+            /// Whether calls are counted by cgroup2 cgroup: 1 or 0.
             COUNTS_CGROUP2: u32 = 1;
-            /// Number of the v1 hierarchy that is counted by; -1 where none is.
+            /// Number of the counted v1 hierarchy; -1 without one.
             V1_HIERARCHY: i32 = -1;
-            /// Whether the kernel has `bpf_get_current_task_btf` and its BTF told every offset: 1 or 0.
+            /// Whether the kernel has `bpf_get_current_task_btf` and its BTF has every offset: 1 or 0.
             HAS_TASK_BTF: u32 = 0;
             /// Whether the kernel has `bpf_task_pt_regs` (Linux 5.15): 1 or 0.
             HAS_TASK_PT_REGS: u32 = 0;
             /// Whether errors are counted: 1 or 0.
             COUNTS_ERRORS: u32 = 0;
-            /// Whether refused calls are counted: 1 or 0.
+            /// Whether denied calls are counted: 1 or 0.
             COUNTS_DENIED: u32 = 0;
-            /// Whether it is measured how long calls take: 1 or 0. Which calls, the position table says.
+            /// Whether durations are measured: 1 or 0. The position table flags the measured calls.
             TIMES_CALLS: u32 = 0;
-            /// Pairs of call and errno that are told apart in one cgroup.
+            /// Maximum pairs of call and errno that have their own series in one cgroup.
             ERRORS_PER_CGROUP: u32 = 0;
-            /// Refused calls that are told apart in one cgroup.
+            /// Maximum denied calls that have their own series in one cgroup.
             DENIED_PER_CGROUP: u32 = 0;
-            /// Length of one CPU's row in `HISTOGRAMS`: the number of histograms, and 1 since histogram 0 is none.
+            /// Length of one CPU's row in `HISTOGRAMS`: the number of histograms plus 1, because histogram 0 is unused.
             HISTOGRAMS_PER_CPU: u32 = 0;
-            /// Length of one CPU's row in `COUNTERS`: the number of series, and 1 since series 0 is none.
+            /// Length of one CPU's row in `COUNTERS`: the number of series plus 1, because series 0 is unused.
             SERIES_PER_CPU: u32 = 0;
-            /// The number of the call that `preemption_test` runs long in.
+            /// The number of the call in which `preemption_test` runs long.
             PREEMPTION_TEST_NR: i64 = -1;
         }
     };

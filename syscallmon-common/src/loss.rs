@@ -1,44 +1,44 @@
-//! Why something could not be done as it should: one row for each reason. All that counts, exports, shows or explains a
-//! loss derives from it.
+//! Reasons for lost or unattributed calls and events, one row each. All code that counts, exports or shows losses
+//! derives from this table.
 
-/// Hands the table to a macro, in three groups by who counts: `Variant name "help";`.
+/// Passes the table to a macro, in three groups by what counts: `Variant name "help";`.
 ///
-/// `name` is the value of the label `reason` and the key in JSON; `help` is what METRICS.md and the landing page say,
-/// and ends what `12 ...` begins.
+/// `name` is the value of the label `reason` and the key in JSON. METRICS.md and the landing page show `help`, which
+/// completes a line that begins with the count.
 ///
-/// - `tables`: the kernel side, in the map `LOST`, by [`Loss`].
-/// - `programs`: the kernel, of programs that it skipped since they would have met themselves on their CPU. It does not
-///   tell before Linux 5.12.
-/// - `model`: user space, of the totals of workloads.
+/// - `tables`: the kernel side counts in the map `LOST`, by [`LossReason`].
+/// - `programs`: the kernel counts runs that it skipped because the program was already running on that CPU. Linux
+///   reports them from 5.12 on.
+/// - `model`: user space counts losses in the totals of workloads.
 #[macro_export]
 macro_rules! loss_reasons {
     ($with:ident) => {
         $with! {
             tables {
-                CgroupsFull cgroups_full "calls counted in the remainder, since every cgroup slot was taken";
-                SeriesFull series_full "calls counted in the remainder, since every series was taken";
-                CgroupEvents cgroup_events "births and deaths of cgroups that were missed: their ring buffer was full";
-                FirstSeenEvents first_seen_events "first calls that were not reported: their ring buffer was full";
-                ErrorsFull errors_full "errors counted in the remainder, since there was no slot or series";
-                DeniedFull denied_full "refused calls counted in the remainder, since there was no slot or series";
-                HistogramsFull histograms_full "calls that were not measured, since there was no slot or histogram";
-                TimedCallsFull timed_calls_full "calls that were not measured, since too many were under way";
-                Position position "calls that the tables have no place for, by a mistake in the table of positions";
-                Reclaim reclaim "slots, series and histograms that the kernel side did not take back at once";
+                CgroupsFull cgroups_full "calls counted in the remainder: no free cgroup slot";
+                SeriesFull series_full "calls counted in the remainder: no free series";
+                CgroupEvents cgroup_events "births and deaths of cgroups dropped: ring buffer full";
+                FirstCallEvents first_call_events "first calls not reported: ring buffer full";
+                ErrorsFull errors_full "errors counted in the remainder: no free slot or series";
+                DeniedFull denied_full "denied calls counted in the remainder: no free slot or series";
+                HistogramsFull histograms_full "calls not measured: no free slot or histogram";
+                TimedCallsFull timed_calls_full "calls not measured: too many measured calls at the same time";
+                Position position "calls not counted: position outside of the tables (a bug)";
+                Reclaim reclaim "slots, series and histograms not reclaimed at the first attempt";
             }
             programs {
-                Recursion recursion "calls that were not counted, since the kernel skipped the program";
-                ExitRecursion exit_recursion "calls whose end was not seen, since the kernel skipped the program";
+                Recursion recursion "calls not counted: the kernel skipped the program";
+                ExitRecursion exit_recursion "ends of calls not seen: the kernel skipped the program";
             }
             model {
-                WorkloadsFolded workloads_folded "gone workloads whose calls were moved to (gone)";
-                MaxSeries max_series "calls counted in the remainder, since workload.max-series was reached";
+                WorkloadsFolded workloads_folded "ended workloads folded into (gone)";
+                MaxSeries max_series "calls counted in the remainder: workload.max-series reached";
             }
         }
     };
 }
 
-/// Declares [`Loss`].
+/// Declares [`LossReason`].
 macro_rules! declare {
     (
         tables { $($variant:ident $name:ident $help:literal;)* }
@@ -48,12 +48,12 @@ macro_rules! declare {
         /// A reason that the kernel side counts: an index of the map `LOST`.
         #[repr(u32)]
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum Loss {
+        pub enum LossReason {
             $(#[doc = $help] $variant,)*
         }
 
-        impl Loss {
-            /// All of them, in the order of their discriminants.
+        impl LossReason {
+            /// All reasons, in the order of their discriminants.
             pub const ALL: &[Self] = &[$(Self::$variant),*];
             /// Number of reasons.
             pub const COUNT: usize = Self::ALL.len();

@@ -1,7 +1,7 @@
-//! The slow path: gives a call its series, or counts the call in the remainder.
+//! The slow path: allocates a series for a call, or counts the call in the remainder.
 //!
-//! Two CPUs may race for the same key: of two outcomes or histograms one is given back, of two series of calls both count and user space
-//! adds them up.
+//! Two CPUs may race for the same key. The loser gives its outcome series or histogram back. Two series of the same
+//! call may both count; user space adds them up.
 
 use aya_ebpf::{
     bindings::{BPF_NOEXIST, BPF_RB_AVAIL_DATA},
@@ -9,24 +9,24 @@ use aya_ebpf::{
     maps::{Array, HashMap},
 };
 use syscallmon_common::{
-    Abi, FIRST_SEEN_BYTES, FirstSeen, Loss, OUTCOME_DENIED, OUTCOME_DENIED_ENOSYS, OUTCOME_ENTERED,
-    OUTCOME_OTHER_DENIED, OUTCOME_OTHER_ERRORS, Reported, SERIES_OF_SETUP, SeriesKey, Supply,
+    Abi, FIRST_CALLS_BYTES, LossReason, OUTCOME_DENIED, OUTCOME_DENIED_ENOSYS, OUTCOME_ENTERED, OUTCOME_OTHER_DENIED,
+    OUTCOME_OTHER_ERRORS, Pool, RawFirstCall, Reported, SERIES_OF_CONTAINER_INIT, SeriesKey,
 };
 
 use crate::{
-    ancestry,
+    ancestry, container_init,
     counter::{add, lost},
     globals::{DENIED_PER_CGROUP, ERRORS_PER_CGROUP},
     maps::{
-        DENIED, DENIED_OF_SLOT, DENIED_REMAINDER, ERRORS, ERRORS_OF_SLOT, FIRST_SEEN, FREE_HISTOGRAMS, FREE_SERIES,
-        HISTOGRAM_KEYS, REMAINDER, REPORTED, SERIES_KEYS, SETUP_COUNTS, TIMED,
+        CONTAINER_INIT_COUNTS, DENIED, DENIED_OF_SLOT, DENIED_REMAINDER, ERRORS, ERRORS_OF_SLOT, FIRST_CALLS,
+        FREE_HISTOGRAMS, FREE_SERIES, HISTOGRAM_KEYS, REMAINDER, REPORTED, SERIES_KEYS, TIMED,
     },
-    origin, setup,
+    origin,
+    pool::{exhausted, give_back, is_exhausted, take},
     slot::holder_of,
-    supply::{exhausted, give_back, is_exhausted, take},
 };
 
-/// One call, as counted.
+/// A call to count.
 pub struct Call {
     pub cgroup_id: u64,
     pub nr: i64,
@@ -34,58 +34,58 @@ pub struct Call {
     pub position: u32,
 }
 
-/// The series for a call that the cgroup makes for the first time, entered in the index. `None`: the call was counted, in the remainder or as
-/// one of those that set a container up.
+/// Allocates the series of a call that the cgroup makes for the first time, and enters it in the index. `None`: the
+/// call is already counted, in the remainder or as container init.
 #[cold]
 #[inline(never)]
 pub fn series(call: &Call, slot: u32, entry: *mut u32) -> Option<u32> {
     // SAFETY: `entry` is in a row of SERIES_INDEX, bounds checked by the caller.
     let known = unsafe { entry.read_volatile() };
-    let is_setup = setup::is_under_way();
-    let series = if known == 0 { new_series_of_call(call, slot)? } else { known & !SERIES_OF_SETUP };
-    let entered = if is_setup { series | SERIES_OF_SETUP } else { series };
-    // Not back to where it was, if the container's own first call came meanwhile: then it is one of its repeats.
-    if !(is_setup && known != 0) {
+    let is_container_init = container_init::in_runtime_init();
+    let series = if known == 0 { new_series_of_call(call, slot)? } else { known & !SERIES_OF_CONTAINER_INIT };
+    let entered = if is_container_init { series | SERIES_OF_CONTAINER_INIT } else { series };
+    // Container init must not set the flag again if the container's own first call came in between.
+    if !(is_container_init && known != 0) {
         // SAFETY: as above.
         unsafe { entry.write_volatile(entered) };
     }
-    if is_setup {
-        add(&SETUP_COUNTS, series);
+    if is_container_init {
+        add(&CONTAINER_INIT_COUNTS, series);
         return None;
     }
     report(call, OUTCOME_ENTERED, holder_of(slot), false);
     Some(series)
 }
 
-/// A new series for a call. `None`: the call was counted in the remainder.
+/// Allocates a series for a call. `None`: the call was counted in the remainder.
 #[inline(always)]
 fn new_series_of_call(call: &Call, slot: u32) -> Option<u32> {
-    let Some(series) = take(&FREE_SERIES, Supply::Series) else {
-        exhausted(Supply::Series);
-        remainder(call, Loss::SeriesFull, holder_of(slot));
+    let Some(series) = take(&FREE_SERIES, Pool::Series) else {
+        exhausted(Pool::Series);
+        remainder(call, LossReason::SeriesFull, holder_of(slot));
         return None;
     };
     let key = SERIES_KEYS.get_ptr_mut(series)?;
-    // SAFETY: a valid map value, whose series this CPU alone has.
+    // SAFETY: a valid map value; only this CPU has the series.
     unsafe { *key = SeriesKey { slot, position: call.position as u16, outcome: OUTCOME_ENTERED } };
     Some(series)
 }
 
-/// Counts a call whose cgroup gets no slot.
+/// Counts a call of a cgroup that gets no slot.
 #[cold]
 #[inline(never)]
 pub fn without_slot(call: &Call) {
-    remainder(call, Loss::CgroupsFull, ancestry::attributed_to(call.cgroup_id));
+    remainder(call, LossReason::CgroupsFull, ancestry::attributed_to(call.cgroup_id));
 }
 
-/// A new series for an error, entered in the hash table; one for all others when the cgroup has too many. `None`: it was counted
-/// as lost.
+/// Allocates a series for an error and enters it in the hash table. A cgroup with too many errors gets one series for
+/// all others. `None`: the error was counted as lost.
 #[cold]
 #[inline(never)]
 pub fn error(call: &Call, key: SeriesKey) -> Option<u32> {
     let share = Share {
         table: &ERRORS,
-        places: Supply::Errors,
+        places: Pool::Errors,
         of_slot: &ERRORS_OF_SLOT,
         most: ERRORS_PER_CGROUP.load(),
         others: OUTCOME_OTHER_ERRORS,
@@ -97,13 +97,13 @@ pub fn error(call: &Call, key: SeriesKey) -> Option<u32> {
     Some(series)
 }
 
-/// The same for a refused call. `None`: it was counted in the remainder.
+/// Allocates a series for a denied call in the same way. `None`: the call was counted in the remainder.
 #[cold]
 #[inline(never)]
 pub fn denied(call: &Call, key: SeriesKey) -> Option<u32> {
     let share = Share {
         table: &DENIED,
-        places: Supply::Denied,
+        places: Pool::Denied,
         of_slot: &DENIED_OF_SLOT,
         most: DENIED_PER_CGROUP.load(),
         others: OUTCOME_OTHER_DENIED,
@@ -122,14 +122,14 @@ pub fn denied(call: &Call, key: SeriesKey) -> Option<u32> {
     Some(series)
 }
 
-/// What one cgroup may have of a table of outcomes, so that no cgroup takes the room of others.
+/// One cgroup's share of a table of outcomes. It prevents a cgroup from using up the table.
 struct Share<'a> {
     table: &'a HashMap<u64, u32>,
-    places: Supply,
-    /// How many each slot has.
+    places: Pool,
+    /// Series that each slot has.
     of_slot: &'a Array<u64>,
     most: u32,
-    /// The outcome that stands for all beyond that.
+    /// The outcome that stands for all further ones.
     others: u16,
 }
 
@@ -142,7 +142,8 @@ struct Outcome {
 }
 
 impl Share<'_> {
-    /// A series for an outcome that the table does not have: a new one, or that of all others. `None`: there are no more.
+    /// Allocates a series for an outcome that the table does not have: a new one, or the one for all others. `None`: no
+    /// series is free.
     #[inline(always)]
     fn series(&self, key: SeriesKey) -> Option<Outcome> {
         let of_slot = self.of_slot.get_ptr_mut(key.slot)?;
@@ -155,30 +156,30 @@ impl Share<'_> {
         }
         let (series, is_new) = new_series(self.table, self.places, key)?;
         if is_new && !is_other {
-            // SAFETY: as above. Two CPUs at once may let a cgroup have a series too many.
+            // SAFETY: as above. Two CPUs at the same time may exceed the share by one series.
             unsafe { of_slot.write_volatile(has + 1) };
         }
         Some(Outcome { series, is_new, is_other })
     }
 }
 
-/// A series for a key that the table does not have, and whether it is new: another CPU may be first.
+/// Returns a series for a key that the table does not have, and whether it is new. Another CPU may be faster.
 #[inline(always)]
-fn new_series(table: &HashMap<u64, u32>, places: Supply, key: SeriesKey) -> Option<(u32, bool)> {
+fn new_series(table: &HashMap<u64, u32>, places: Pool, key: SeriesKey) -> Option<(u32, bool)> {
     if is_exhausted(places) {
         return None;
     }
-    let Some(series) = take(&FREE_SERIES, Supply::Series) else {
-        exhausted(Supply::Series);
+    let Some(series) = take(&FREE_SERIES, Pool::Series) else {
+        exhausted(Pool::Series);
         return None;
     };
     let entry = SERIES_KEYS.get_ptr_mut(series)?;
-    // SAFETY: a valid map value, whose series this CPU alone has.
+    // SAFETY: a valid map value; only this CPU has the series.
     unsafe { *entry = key };
     if table.insert(key.word(), series, BPF_NOEXIST.into()).is_ok() {
         return Some((series, true));
     }
-    // Another CPU was first, or the table is full.
+    // Another CPU won the race, or the table is full.
     // SAFETY: as above.
     unsafe { *entry = SeriesKey::default() };
     give_back(&FREE_SERIES, series);
@@ -189,78 +190,78 @@ fn new_series(table: &HashMap<u64, u32>, places: Supply, key: SeriesKey) -> Opti
     known.map(|series| (series, false))
 }
 
-/// A new histogram, entered in the hash table. `None`: there are no more.
+/// Allocates a histogram and enters it in the hash table. `None`: no histogram is free.
 #[cold]
 #[inline(never)]
 pub fn histogram(key: SeriesKey) -> Option<u32> {
-    let Some(histogram) = take(&FREE_HISTOGRAMS, Supply::Histograms) else {
-        exhausted(Supply::Histograms);
+    let Some(histogram) = take(&FREE_HISTOGRAMS, Pool::Histograms) else {
+        exhausted(Pool::Histograms);
         return None;
     };
     let entry = HISTOGRAM_KEYS.get_ptr_mut(histogram)?;
-    // SAFETY: a valid map value, whose histogram this CPU alone has.
+    // SAFETY: a valid map value; only this CPU has the histogram.
     unsafe { *entry = key };
     if TIMED.insert(key.word(), histogram, BPF_NOEXIST.into()).is_ok() {
         return Some(histogram);
     }
-    // Another CPU was first: the table has a place for each histogram.
+    // Another CPU won the race. The table has an entry for each histogram, so it is not full.
     // SAFETY: as above.
     unsafe { *entry = SeriesKey::default() };
     give_back(&FREE_HISTOGRAMS, histogram);
     known(&TIMED, key)
 }
 
-/// The number that a table has for a key.
+/// Returns the number that a table has for a key.
 #[inline(always)]
 pub fn known(table: &HashMap<u64, u32>, key: SeriesKey) -> Option<u32> {
-    // SAFETY: user space removes an entry only when its cgroup is dead, that is, not this one's.
+    // SAFETY: user space removes only entries of dead cgroups, and this one is alive.
     unsafe { table.get(key.word()) }.copied()
 }
 
-/// Counts an outcome that has no series, of a cgroup or of those that are attributed to it.
+/// Counts an outcome that has no series. `owner` is the cgroup that it is attributed to.
 #[inline(always)]
 pub fn outcome_lost(call: &Call, outcome: u16, owner: u64) {
     if !matches!(outcome, OUTCOME_DENIED | OUTCOME_DENIED_ENOSYS) {
-        lost(Loss::ErrorsFull);
+        lost(LossReason::ErrorsFull);
         return;
     }
     add(&DENIED_REMAINDER, call.position);
-    lost(Loss::DeniedFull);
+    lost(LossReason::DeniedFull);
     if outcome == OUTCOME_DENIED {
         report_once(call, OUTCOME_DENIED, owner);
     }
 }
 
-/// The same where not even the cgroup has a slot.
+/// Counts an outcome of a cgroup that has no slot.
 #[cold]
 #[inline(never)]
 pub fn outcome_without_slot(call: &Call, outcome: u16) {
     outcome_lost(call, outcome, ancestry::attributed_to(call.cgroup_id));
 }
 
-/// Counts a call that has no series. It is reported all the same, once: whoever fills the tables hides nothing.
+/// Counts a call that has no series. Reports it once anyway, so a workload that fills the tables cannot hide calls.
 #[inline(always)]
-fn remainder(call: &Call, reason: Loss, owner: u64) {
+fn remainder(call: &Call, reason: LossReason, owner: u64) {
     add(&REMAINDER, call.position);
     lost(reason);
-    if !setup::is_under_way() {
+    if !container_init::in_runtime_init() {
         report_once(call, OUTCOME_ENTERED, owner);
     }
 }
 
-/// Reports a call that has no series of its own, unless that was done. Leaves half of the ring to calls that have one: nobody fills it
-/// with calls in the remainder. What does not fit is reported by a later call.
+/// Reports a call without a series of its own, unless it was already reported. Such calls may use only half of the ring
+/// buffer, so they cannot displace reports of other calls. A later call reports what did not fit.
 #[cold]
 #[inline(never)]
 fn report_once(call: &Call, outcome: u16, owner: u64) {
     let denied = u32::from(outcome == OUTCOME_DENIED);
     let key = Reported { cgroup_id: owner, position: call.position, denied };
-    // SAFETY: only whether it is there.
+    // SAFETY: only checks whether the key exists.
     if unsafe { REPORTED.get(key) }.is_some() {
         return;
     }
-    if FIRST_SEEN.query(BPF_RB_AVAIL_DATA.into()) > FIRST_SEEN_BYTES / 2 {
-        lost(Loss::FirstSeenEvents);
+    if FIRST_CALLS.query(BPF_RB_AVAIL_DATA.into()) > FIRST_CALLS_BYTES / 2 {
+        lost(LossReason::FirstCallEvents);
         return;
     }
     if REPORTED.insert(key, 1, BPF_NOEXIST.into()).is_ok() {
@@ -268,25 +269,25 @@ fn report_once(call: &Call, outcome: u16, owner: u64) {
     }
 }
 
-/// Reports a call that was made for the first time, or refused for the first time, and the process. `owner` is the cgroup that
-/// it is attributed to; `uncounted` says that the call has no series of its own.
+/// Reports the first call, or first denied call, and its process. `owner` is the cgroup that it is attributed to.
+/// `uncounted` means that the call has no series of its own.
 #[inline(always)]
 fn report(call: &Call, outcome: u16, owner: u64, uncounted: bool) {
     report_first_call(call.nr, call.abi as u32, owner, u32::from(outcome == OUTCOME_DENIED), u32::from(uncounted));
 }
 
-/// See [`report`]. A global function: the verifier checks it once for each program, and not for each way that leads here.
+/// See [`report`]. A global function: the verifier checks it once for each program, not for each path to it.
 #[cold]
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn report_first_call(nr: i64, abi: u32, owner: u64, denied: u32, uncounted: u32) -> u32 {
-    let Some(mut event) = FIRST_SEEN.reserve::<FirstSeen>(0) else {
-        lost(Loss::FirstSeenEvents);
+    let Some(mut event) = FIRST_CALLS.reserve::<RawFirstCall>(0) else {
+        lost(LossReason::FirstCallEvents);
         return 0;
     };
     let record = event.as_mut_ptr();
-    // By field: the whole is too large for the stack.
-    // SAFETY: the record has room for one, and nobody else has it.
+    // Written by field, because the whole record is too large for the stack.
+    // SAFETY: the reserved record has room for one event, and only this program has it.
     unsafe {
         (*record).time_ns = bpf_ktime_get_ns();
         (*record).cgroup_id = owner;

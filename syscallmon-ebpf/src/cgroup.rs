@@ -1,4 +1,4 @@
-//! Births and deaths of cgroups, for user space to name them by: even one that lives for a millisecond.
+//! Reports births and deaths of cgroups, so user space can name even a cgroup that lives for a millisecond.
 
 use aya_ebpf::{
     bindings::BPF_RB_AVAIL_DATA,
@@ -7,7 +7,7 @@ use aya_ebpf::{
     maps::PerCpuArray,
 };
 use syscallmon_common::{
-    CGROUP_BORN, CGROUP_BORN_UNPRIVILEGED, CGROUP_DIED, CGROUP_EVENTS_BYTES, CGROUP_PATH_MAX, CgroupEvent, Loss,
+    CGROUP_BORN, CGROUP_BORN_UNPRIVILEGED, CGROUP_DIED, CGROUP_EVENTS_BYTES, CGROUP_PATH_MAX, CgroupEvent, LossReason,
     UNKNOWN_OFFSET, V1_CGROUP,
 };
 
@@ -20,8 +20,8 @@ use crate::{
         V1_HIERARCHY,
     },
     maps::CGROUP_EVENTS,
-    outside::has_host_privileges,
-    task::{Plain, Task, field},
+    runtime::has_host_privileges,
+    task::{ProbeReadTask, Task, field},
 };
 
 /// A birth with room for its path.
@@ -31,13 +31,13 @@ pub struct Birth {
     path: [u8; CGROUP_PATH_MAX],
 }
 
-/// Where a birth is put together before as much of it as is used goes to the ring buffer.
+/// Buffer for a birth. Only its used part is copied to the ring buffer.
 #[map]
 static SCRATCH: PerCpuArray<Birth> = PerCpuArray::with_max_entries(1, 0);
 
 const HEAD_LEN: usize = size_of::<CgroupEvent>();
 
-/// A cgroup that was made or removed, as an event tells of it.
+/// A created or removed cgroup.
 #[derive(Clone, Copy)]
 pub struct Subject {
     hierarchy: i32,
@@ -63,7 +63,7 @@ impl Subject {
     /// From a classic tracepoint's record, whose layout user space read from tracefs.
     #[inline(always)]
     pub fn of_record(record: *const u8) -> Option<Self> {
-        // The low half is where the text is, from the start of the record (`__data_loc`).
+        // The low half is the offset of the text from the start of the record (`__data_loc`).
         let location: u32 = field(record, OFFSET_EVENT_PATH.load())?;
         Some(Self {
             hierarchy: field(record, OFFSET_EVENT_ROOT.load())?,
@@ -73,7 +73,7 @@ impl Subject {
         })
     }
 
-    /// The cgroup's id, marked where it is one of the v1 hierarchy; `None` for hierarchies that nobody counts by.
+    /// Returns the cgroup's id, marked if it is in the v1 hierarchy; `None` for hierarchies that are not counted.
     #[inline(always)]
     fn cgroup_id(self) -> Option<u64> {
         // The default hierarchy is number 0, as in /proc/<pid>/cgroup.
@@ -84,19 +84,20 @@ impl Subject {
     }
 }
 
-/// Whether the current task may not administer the host, as container runtimes may. Where nothing tells: no.
+/// Whether the current task may not administer the host, as container runtimes may. False without BTF.
 #[inline(always)]
 fn is_unprivileged() -> bool {
-    OFFSET_CRED_CAP_EFFECTIVE.load() != UNKNOWN_OFFSET && !has_host_privileges(Plain::current().address() as *const u8)
+    OFFSET_CRED_CAP_EFFECTIVE.load() != UNKNOWN_OFFSET
+        && !has_host_privileges(ProbeReadTask::current().address() as *const u8)
 }
 
-/// Whether there is room for an event. Half of the ring is kept for cgroups of whom administers the host, so that no container and no user can take
-/// the names of others' containers.
+/// Whether there is room for an event. Half of the ring is reserved for cgroups created by host administrators, so no
+/// container or user can displace the names of other containers.
 #[inline(always)]
 fn has_room(unprivileged: bool) -> bool {
     let has_room = !unprivileged || CGROUP_EVENTS.query(BPF_RB_AVAIL_DATA.into()) <= CGROUP_EVENTS_BYTES / 2;
     if !has_room {
-        lost(Loss::CgroupEvents);
+        lost(LossReason::CgroupEvents);
     }
     has_room
 }
@@ -119,12 +120,12 @@ pub fn born(cgroup: Option<Subject>) {
     // SAFETY: the kernel checks the read.
     let path_len = unsafe { bpf_probe_read_kernel_str_bytes(path, &mut birth.path) }.map_or(0, <[u8]>::len);
     birth.head = CgroupEvent { parent_id, ..event(kind, cgroup_id, path_len as u32) };
-    // The mask tells the verifier the bound; a path is at most CGROUP_PATH_MAX - 1 bytes without its NUL.
+    // The mask gives the verifier the bound. A path is at most CGROUP_PATH_MAX - 1 bytes without its NUL.
     let len = HEAD_LEN + (path_len & (CGROUP_PATH_MAX - 1));
     // SAFETY: `len` is at most the size of `Birth`, which this slice does not outlive.
     let bytes = unsafe { core::slice::from_raw_parts(core::ptr::from_ref(birth).cast::<u8>(), len) };
     if CGROUP_EVENTS.output::<[u8]>(bytes, 0).is_err() {
-        lost(Loss::CgroupEvents);
+        lost(LossReason::CgroupEvents);
     }
 }
 
@@ -137,7 +138,7 @@ pub fn died(cgroup: Option<Subject>) {
     }
     let event = event(CGROUP_DIED, cgroup_id, 0);
     if CGROUP_EVENTS.output::<CgroupEvent>(&event, 0).is_err() {
-        lost(Loss::CgroupEvents);
+        lost(LossReason::CgroupEvents);
     }
 }
 

@@ -1,9 +1,9 @@
-//! The hot path: (cgroup, ABI, number) -> slot -> series -> this CPU's counter.
+//! The hot path: (cgroup, ABI, number) -> slot -> series -> counter of this CPU.
 //!
-//! No atomic and no hash lookup, and three map lookups that the verifier inlines: two of them in [`crate::slot`] and
-//! [`crate::counter`]. Whatever is missing is made by [`crate::allocate`], once.
+//! It has no atomic operation and no hash lookup. The verifier inlines its three map lookups; two of them are in
+//! [`crate::slot`] and [`crate::counter`]. [`crate::allocate`] creates missing slots and series, once each.
 
-use syscallmon_common::{Loss, POSITIONS_PER_CGROUP};
+use syscallmon_common::{LossReason, POSITIONS_PER_CGROUP};
 
 use crate::{
     allocate::{self, Call},
@@ -15,20 +15,20 @@ use crate::{
     task::Task,
 };
 
-/// Counts a call that a task begins.
+/// Counts a call at `sys_enter`.
 #[inline(always)]
 pub fn call(task: impl Task, nr: i64) {
     denied::entered(task);
     let Numbered { abi, entry } = of_call(task, nr);
     let (cgroup_id, position) = (task.cgroup_id(), entry.position());
-    // Made where it is needed only, on the slow paths.
+    // Built only on the slow paths, which need it.
     let slot = count(cgroup_id, position, || Call { cgroup_id, nr, abi, position });
     if TIMES_CALLS.load() != 0 && entry.is_timed() {
         duration::begin(task, position, slot);
     }
 }
 
-/// Counts one operation that was given to io_uring.
+/// Counts one io_uring operation.
 #[inline(always)]
 pub fn operation(cgroup_id: u64, opcode: u8) {
     let nr = i64::from(opcode);
@@ -37,7 +37,7 @@ pub fn operation(cgroup_id: u64, opcode: u8) {
     count(cgroup_id, position, || Call { cgroup_id, nr, abi, position });
 }
 
-/// Counts a call; the slot that it belongs to, 0 for the remainder.
+/// Counts a call. Returns its slot, or 0 if it was counted in the remainder.
 #[inline(always)]
 fn count(cgroup_id: u64, position: u32, call: impl Fn() -> Call) -> u32 {
     let Some((slot, row)) = slot(cgroup_id) else {
@@ -45,14 +45,14 @@ fn count(cgroup_id: u64, position: u32, call: impl Fn() -> Call) -> u32 {
         return 0;
     };
     if position as usize >= POSITIONS_PER_CGROUP {
-        lost(Loss::Position);
+        lost(LossReason::Position);
         return slot;
     }
     // SAFETY: `row` points to a whole map value, and the position was just checked.
     let entry = unsafe { &raw mut (*row).series[position as usize] };
     // SAFETY: as above; other CPUs write the entry as one aligned word.
     let mut series = unsafe { entry.read_volatile() };
-    // None yet, or none of the container's own: the flag is the sign.
+    // No series yet, or only one of container init: the entry is 0 or negative.
     if series as i32 <= 0 {
         match allocate::series(&call(), slot, entry) {
             Some(new) => series = new,

@@ -1,16 +1,16 @@
-//! Counters: those of each CPU, and those that all CPUs add to.
+//! Counters per CPU, and counters that all CPUs share.
 
 use core::intrinsics::{AtomicOrdering, atomic_xadd};
 
 use aya_ebpf::{helpers::bpf_get_smp_processor_id, maps::Array};
-use syscallmon_common::Loss;
+use syscallmon_common::LossReason;
 
 use crate::{
     globals::SERIES_PER_CPU,
     maps::{COUNTERS, LOST},
 };
 
-/// Adds one to this CPU's counter of a series.
+/// Increments the counter of a series on this CPU.
 #[inline(always)]
 pub fn one_more(series: u32) {
     // SAFETY: the helper takes nothing.
@@ -23,15 +23,15 @@ pub fn one_more(series: u32) {
 
 /// Counts one loss.
 #[inline(always)]
-pub fn lost(reason: Loss) {
+pub fn lost(reason: LossReason) {
     add(&LOST, reason as u32);
 }
 
-/// Adds one to an array's entry that all CPUs share.
+/// Increments an array entry that all CPUs share.
 #[inline(always)]
 pub fn add(array: &Array<u64>, index: u32) {
     if let Some(value) = array.get_ptr_mut(index) {
-        // SAFETY: a valid, aligned map value, which everybody adds to atomically.
+        // SAFETY: a valid, aligned map value; all CPUs add to it atomically.
         unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(value, 1) };
     }
 }

@@ -1,4 +1,4 @@
-//! The executable of a process: which file it is, and the names of its path.
+//! The executable of a process: its identity and its path.
 
 use aya_ebpf::helpers::bpf_probe_read_kernel_str_bytes;
 use syscallmon_common::{EXE_DELETED, EXE_NO_PATH, EXE_PARTS, Executable, UNKNOWN_OFFSET};
@@ -12,28 +12,29 @@ use crate::{
     task::field,
 };
 
-/// The file that a task runs.
+/// Returns the executable of a task.
 #[inline(always)]
 pub fn of(task: *const u8) -> Option<*const u8> {
     let memory: *const u8 = field(task, OFFSET_TASK_MM.load())?;
     field(memory, OFFSET_MM_EXE_FILE.load())
 }
 
-/// What tells an executable from others: its inode, by address, and its length.
+/// Distinguishes executables: address of the inode, and length.
 #[derive(Clone, Copy)]
 pub struct Identity {
     pub inode: u64,
     pub len: u64,
 }
 
-/// The identity of a file.
+/// Returns the identity of a file.
 #[inline(always)]
 pub fn identity(file: *const u8) -> Option<Identity> {
     let inode: u64 = field(file, OFFSET_FILE_INODE.load())?;
     Some(Identity { inode, len: field(inode as *const u8, OFFSET_INODE_SIZE.load())? })
 }
 
-/// Whether a file is that executable, or a copy that no path in that mount namespace leads to: what container runtimes make of themselves.
+/// Whether a file is that executable, or a copy of the same length that is unlinked or from another mount namespace.
+/// Container runtimes copy themselves in this way.
 #[inline(always)]
 pub fn is_copy(file: *const u8, original: Identity, mount_namespace: u64) -> bool {
     let Some(Identity { inode, len }) = identity(file) else { return false };
@@ -44,7 +45,7 @@ pub fn is_copy(file: *const u8, original: Identity, mount_namespace: u64) -> boo
     len == original.len && (is_unlinked || is_mounted_elsewhere(file, mount_namespace))
 }
 
-/// Whether the mount that a file was opened through belongs to another mount namespace, or to none.
+/// Whether a file was opened through a mount of another mount namespace, or of none.
 #[inline(always)]
 fn is_mounted_elsewhere(file: *const u8, mount_namespace: u64) -> bool {
     if OFFSET_MOUNT_MNT_NS.load() == UNKNOWN_OFFSET {
@@ -55,13 +56,13 @@ fn is_mounted_elsewhere(file: *const u8, mount_namespace: u64) -> bool {
     field::<u64>(mount as *const u8, OFFSET_MOUNT_MNT_NS.load()).is_some_and(|of_mount| of_mount != mount_namespace)
 }
 
-/// Writes the names of a task's executable, from the last one up to the root of its file system. What has no parent, as memory that was given a
-/// name (memfd), has that name alone.
+/// Writes the path components of a task's executable, from the file name up to the root of its file system. A file
+/// without a parent, such as a memfd, has one component.
 #[inline(always)]
 pub fn write_names(task: *const u8, to: &mut Executable) -> Option<()> {
     (to.parts, to.flags) = (0, 0);
     let mut dentry: *const u8 = field(of(task)?, OFFSET_FILE_DENTRY.load())?;
-    // As `d_path` has it: what is not in the table of names was removed, or never had a path.
+    // As in `d_path`: an unhashed dentry was removed, or never had a path.
     if field::<u64>(dentry, OFFSET_DENTRY_HASHED.load()) == Some(0) {
         to.flags |= EXE_DELETED;
     }

@@ -1,7 +1,7 @@
 //! Read-only globals that user space sets before it loads the programs: the rows of [`syscallmon_common::globals`].
 //!
-//! The map behind them is frozen, so the verifier treats each value as a constant: offsets read from
-//! the kernel's BTF cost as little as compiled ones, and branches on them vanish.
+//! Their map is frozen, so the verifier treats each value as a constant. Offsets from the kernel's BTF cost as little
+//! as compiled ones, and the verifier removes branches on them.
 
 use core::ptr::read_volatile;
 
@@ -16,18 +16,17 @@ macro_rules! declare {
 
 syscallmon_common::globals!(declare);
 
-/// By (ABI, number): the position of the call, that of its ABI's unknown calls for numbers that the ABI does not know,
-/// and flags.
+/// Position and flags of each (ABI, number). Unknown numbers have the position of their ABI's unknown calls.
 #[unsafe(no_mangle)]
 static POSITIONS: [u16; POSITION_TABLE_LEN] = [0; POSITION_TABLE_LEN];
 
-/// The table's entry.
+/// Returns an entry of the table.
 ///
 /// # Safety
 ///
 /// The index must be below [`POSITION_TABLE_LEN`].
 #[inline(always)]
 pub unsafe fn position_entry(index: usize) -> u16 {
-    // SAFETY: inside, as the caller says; volatile because user space replaces the initial values.
+    // SAFETY: the caller keeps the index inside. Volatile, because user space replaces the initial values.
     unsafe { read_volatile(POSITIONS.as_ptr().add(index)) }
 }

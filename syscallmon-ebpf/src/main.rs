@@ -1,18 +1,21 @@
-//! The kernel side of syscallmon: the programs, and which tracepoint each belongs to.
+//! The kernel side of syscallmon: the programs and their tracepoints.
 //!
-//! What they share is one idea a file: [`task`] (who calls), [`number`] (what), [`count`] (the hot path), [`slot`] (which slot a cgroup
-//! has), [`counter`] (what is added to), [`allocate`] (the slow path, taken once a series), [`supply`] (the free numbers that it takes),
-//! [`ancestry`] (which cgroup a call is attributed to), [`outcome`] (how calls end), [`denied`] (those that never began), [`duration`] (how
-//! long they take), [`returns`] (what comes back), [`io_uring`] (calls that are none), [`setup`] (calls that are the runtime's), [`outside`]
-//! (who can be one), [`executable`] (what a process runs), [`origin`] (where a caller comes from), [`cgroup`] (births and deaths),
-//! [`globals`] (what user space sets before loading) and [`maps`]. User space loads only the programs that this kernel can run, and only
-//! those that somebody wants; see `syscallmon/src/kernel/`.
+//! Modules:
+//! - [`count`] (hot path), [`slot`] (slots of cgroups), [`counter`], [`allocate`] (slow path), [`pool`] (free numbers),
+//!   [`ancestry`] (attribution of nested cgroups), [`reclaim`] (returns numbers to the pools)
+//! - [`outcome`] (how calls end), [`denied`] (calls denied by seccomp), [`duration`], [`io_uring`]
+//! - [`container_init`] (calls of container runtimes), [`runtime`] (which processes can be runtimes), [`cgroup`]
+//!   (births and deaths)
+//! - [`task`] (the calling task), [`number`] (ABI and number), [`executable`], [`origin`] (process of a first call),
+//!   [`globals`], [`maps`]
+//!
+//! User space loads only programs that this kernel can run and that the configuration needs: `syscallmon/src/kernel/`.
 
 #![no_std]
 #![no_main]
-// The target has no compare-and-swap, so `core` gives it no `AtomicU64::fetch_add`; the kernel has had atomic adds
-// without a result from the start. And inline assembly, for one instruction. The Debian compiler that has this
-// target takes the features.
+// `core_intrinsics`: the target has no compare-and-swap, so `core` has no `AtomicU64::fetch_add`; the kernel has always
+// had atomic adds without a result. `asm_experimental_arch`: one instruction. The Debian compiler for this target
+// accepts both features.
 #![feature(core_intrinsics, asm_experimental_arch)]
 #![expect(internal_features, reason = "see above")]
 #![expect(unreachable_pub, reason = "the macros that declare programs and maps ask for `pub`, in a binary too")]
@@ -21,6 +24,7 @@
 mod allocate;
 mod ancestry;
 mod cgroup;
+mod container_init;
 mod count;
 mod counter;
 mod denied;
@@ -32,12 +36,11 @@ mod maps;
 mod number;
 mod origin;
 mod outcome;
-mod outside;
+mod pool;
 mod preemption;
-mod returns;
-mod setup;
+mod reclaim;
+mod runtime;
 mod slot;
-mod supply;
 mod task;
 
 use aya_ebpf::{
@@ -51,33 +54,34 @@ use crate::{
     globals::{COUNTS_DENIED, HAS_TASK_BTF, OFFSET_EVENT_CHILD, OFFSET_REGS_NR, TIMES_CALLS},
     io_uring::Operation,
     outcome::Exit,
-    task::{Plain, Task, Typed, field, typed},
+    task::{BtfTask, ProbeReadTask, Task, field, typed},
 };
 
-/// Counts a call; the cheapest. Needs `bpf_get_current_task_btf` (Linux 5.11).
+/// Counts a call; the cheapest program. Needs `bpf_get_current_task_btf` (Linux 5.11).
 #[btf_tracepoint(function = "sys_enter")]
 pub fn sys_enter_btf(ctx: BtfTracePointContext) -> i32 {
-    count::call(Typed::current(), ctx.arg(1));
+    count::call(BtfTask::current(), ctx.arg(1));
     0
 }
 
-/// Counts a call. Runs from Linux 4.18 on, with or without BTF.
+/// Counts a call. Runs on Linux 4.18 and later, with or without BTF.
 #[raw_tracepoint(tracepoint = "sys_enter")]
 pub fn sys_enter_raw(ctx: RawTracePointContext) -> i32 {
-    count::call(Plain::current(), ctx.arg(1));
+    count::call(ProbeReadTask::current(), ctx.arg(1));
     0
 }
 
-/// Counts a call; for kernels that let raw tracepoint programs be preempted (some from Linux 7 on), and then skip the calls
-/// of whoever runs meanwhile. The classic tracepoint runs with preemption off, and costs more.
+/// Counts a call. For kernels that preempt raw tracepoint programs (some from Linux 7 on) and then skip calls of other
+/// tasks. Classic tracepoint programs run with preemption off, and cost more.
 #[tracepoint]
 pub fn sys_enter_tp(ctx: TracePointContext) -> u32 {
-    // The first field after the common ones, in every kernel (`events/raw_syscalls/sys_enter/format`: `long id`, offset 8).
+    // The first field after the common ones in every kernel (`events/raw_syscalls/sys_enter/format`: `long id`, offset
+    // 8).
     let nr = word_of(&ctx, 8);
     if HAS_TASK_BTF.load() != 0 {
-        count::call(Typed::current(), nr);
+        count::call(BtfTask::current(), nr);
     } else {
-        count::call(Plain::current(), nr);
+        count::call(ProbeReadTask::current(), nr);
     }
     0
 }
@@ -89,7 +93,7 @@ fn word_of(ctx: &TracePointContext, offset: usize) -> i64 {
     unsafe { *ctx.as_ptr().cast::<u8>().add(offset).cast::<i64>() }
 }
 
-/// `struct pt_regs *regs, long ret`, as BTF knows them.
+/// `struct pt_regs *regs, long ret`, as BTF pointers.
 impl Exit for BtfTracePointContext {
     #[inline(always)]
     fn nr(&self) -> i64 {
@@ -102,7 +106,7 @@ impl Exit for BtfTracePointContext {
     }
 }
 
-/// The same as numbers.
+/// The same arguments as numbers.
 impl Exit for RawTracePointContext {
     #[inline(always)]
     fn nr(&self) -> i64 {
@@ -128,17 +132,17 @@ impl Exit for TracePointContext {
     }
 }
 
-/// Counts how a call ends; implemented as `sys_enter` is.
+/// Counts how a call ends; uses the same implementation as `sys_enter`.
 #[btf_tracepoint(function = "sys_exit")]
 pub fn sys_exit_btf(ctx: BtfTracePointContext) -> i32 {
-    outcome::call::<_, Typed>(&ctx);
+    outcome::call::<_, BtfTask>(&ctx);
     0
 }
 
-/// Counts how a call ends. Needs BTF, for the number.
+/// Counts how a call ends. Needs BTF for the number.
 #[raw_tracepoint(tracepoint = "sys_exit")]
 pub fn sys_exit_raw(ctx: RawTracePointContext) -> i32 {
-    outcome::call::<_, Plain>(&ctx);
+    outcome::call::<_, ProbeReadTask>(&ctx);
     0
 }
 
@@ -146,9 +150,9 @@ pub fn sys_exit_raw(ctx: RawTracePointContext) -> i32 {
 #[tracepoint]
 pub fn sys_exit_tp(ctx: TracePointContext) -> u32 {
     if HAS_TASK_BTF.load() != 0 {
-        outcome::call::<_, Typed>(&ctx);
+        outcome::call::<_, BtfTask>(&ctx);
     } else {
-        outcome::call::<_, Plain>(&ctx);
+        outcome::call::<_, ProbeReadTask>(&ctx);
     }
     0
 }
@@ -184,41 +188,41 @@ pub fn task_exit_tp(_: TracePointContext) -> u32 {
     0
 }
 
-/// Notes that a process was put into a cgroup, for [`setup`].
+/// Notes that a process was moved into a cgroup, for [`container_init`].
 #[raw_tracepoint(tracepoint = "cgroup_attach_task")]
-pub fn setup_moved(ctx: RawTracePointContext) -> i32 {
+pub fn container_init_moved(ctx: RawTracePointContext) -> i32 {
     // `struct cgroup *dst_cgrp, const char *path, struct task_struct *task, bool threadgroup`
-    setup::moved(ctx.arg(0), ctx.arg(2));
+    container_init::moved(ctx.arg(0), ctx.arg(2));
     0
 }
 
-/// Notes that a process was made, for [`setup`].
+/// Notes that a process was created, for [`container_init`].
 #[raw_tracepoint(tracepoint = "sched_process_fork")]
-pub fn setup_forked(ctx: RawTracePointContext) -> i32 {
+pub fn container_init_forked(ctx: RawTracePointContext) -> i32 {
     // `struct task_struct *parent, struct task_struct *child`
-    setup::forked(ctx.arg(0), ctx.arg(1));
+    container_init::forked(ctx.arg(0), ctx.arg(1));
     0
 }
 
-/// Notes that a process runs another program, for [`setup`].
+/// Notes that a process executes another program, for [`container_init`].
 #[raw_tracepoint(tracepoint = "sched_process_exec")]
-pub fn setup_executed(ctx: RawTracePointContext) -> i32 {
+pub fn container_init_executed(ctx: RawTracePointContext) -> i32 {
     // `struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm`
-    setup::executed(ctx.arg(0));
+    container_init::executed(ctx.arg(0));
     0
 }
 
 #[inline(always)]
 fn ended() {
     if TIMES_CALLS.load() != 0 {
-        duration::forget(Plain::current());
+        duration::forget(ProbeReadTask::current());
     }
     if COUNTS_DENIED.load() != 0 && denied::ended() {
-        outcome::killed(Plain::current(), denied::current_nr());
+        outcome::killed(ProbeReadTask::current(), denied::current_nr());
     }
 }
 
-/// Counts an operation given to io_uring. Attached to the tracepoint that the kernel has: `io_uring_submit_req` (Linux 6.4) or
+/// Counts an io_uring operation. Attached to the tracepoint that the kernel has: `io_uring_submit_req` (Linux 6.4) or
 /// `io_uring_submit_sqe`.
 #[raw_tracepoint(tracepoint = "io_uring_submit_req")]
 pub fn io_uring_submit(ctx: RawTracePointContext) -> i32 {
@@ -237,7 +241,7 @@ pub fn io_uring_submit_tp(ctx: TracePointContext) -> u32 {
     0
 }
 
-/// Runs long, in the test whether this kernel preempts raw tracepoint programs. Never attached otherwise.
+/// Runs long, to test whether this kernel preempts raw tracepoint programs. Attached only during that test.
 #[raw_tracepoint(tracepoint = "sys_enter")]
 pub fn preemption_test(ctx: RawTracePointContext) -> i32 {
     let nr: i64 = ctx.arg(1);
@@ -245,36 +249,37 @@ pub fn preemption_test(ctx: RawTracePointContext) -> i32 {
     0
 }
 
-/// Puts back what user space lists; run by it, never attached: so whoever runs it is the daemon.
+/// Reclaims the numbers that user space lists. Never attached: only the daemon runs it, so the process that runs it is
+/// the daemon.
 #[raw_tracepoint(tracepoint = "sys_enter")]
-pub fn put_back(_: RawTracePointContext) -> i32 {
-    setup::current_is_daemon();
-    returns::put_back();
+pub fn reclaim(_: RawTracePointContext) -> i32 {
+    container_init::current_is_daemon();
+    reclaim::reclaim();
     0
 }
 
-/// Reports that a cgroup was made. Needs BTF.
+/// Reports the birth of a cgroup. Needs BTF.
 #[raw_tracepoint(tracepoint = "cgroup_mkdir")]
 pub fn cgroup_mkdir(ctx: RawTracePointContext) -> i32 {
     cgroup::born(Subject::of_arguments(ctx.arg(0), ctx.arg(1)));
     0
 }
 
-/// Reports that a cgroup was removed. Needs BTF.
+/// Reports the death of a cgroup. Needs BTF.
 #[raw_tracepoint(tracepoint = "cgroup_rmdir")]
 pub fn cgroup_rmdir(ctx: RawTracePointContext) -> i32 {
     cgroup::died(Subject::of_arguments(ctx.arg(0), ctx.arg(1)));
     0
 }
 
-/// Reports that a cgroup was made. Needs tracefs.
+/// Reports the birth of a cgroup. Needs tracefs.
 #[tracepoint]
 pub fn cgroup_mkdir_tp(ctx: TracePointContext) -> u32 {
     cgroup::born(Subject::of_record(ctx.as_ptr().cast()));
     0
 }
 
-/// Reports that a cgroup was removed. Needs tracefs.
+/// Reports the death of a cgroup. Needs tracefs.
 #[tracepoint]
 pub fn cgroup_rmdir_tp(ctx: TracePointContext) -> u32 {
     cgroup::died(Subject::of_record(ctx.as_ptr().cast()));
@@ -283,12 +288,12 @@ pub fn cgroup_rmdir_tp(ctx: TracePointContext) -> u32 {
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    // Nothing here panics: the verifier refuses a program that could loop.
+    // Never reached: no code here panics, and the verifier rejects programs that could loop.
     loop {}
 }
 
-/// The kernel offers most helpers to GPL-compatible programs only; "Dual MIT/GPL" is one of the strings
-/// that it takes (`include/linux/license.h`), and the one that fits Apache-2.0 OR MIT.
+/// The kernel offers most helpers only to GPL-compatible programs. Of the strings that it accepts
+/// (`include/linux/license.h`), "Dual MIT/GPL" fits Apache-2.0 OR MIT.
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]
 static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

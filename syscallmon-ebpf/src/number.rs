@@ -1,4 +1,4 @@
-//! What a number means: its ABI, and its entry in the position table.
+//! Decodes a call's number: its ABI, and its entry in the position table.
 
 use core::arch::asm;
 
@@ -8,7 +8,7 @@ use syscallmon_common::{
 
 use crate::{globals::position_entry, task::Task};
 
-/// A number of an ABI's table.
+/// A number in an ABI's table.
 #[derive(Clone, Copy)]
 pub struct Numbered {
     pub abi: Abi,
@@ -26,26 +26,26 @@ impl Entry {
         u32::from(self.0 & POSITION_MASK)
     }
 
-    /// Whether it is measured how long the call takes.
+    /// Whether the duration of the call is measured.
     #[inline(always)]
     pub fn is_timed(self) -> bool {
         self.0 & POSITION_TIMED != 0
     }
 
-    /// Whether the kernel answers with a result or an error.
+    /// Whether the kernel answers the call with a result or an error.
     #[inline(always)]
     pub fn answers(self) -> bool {
         self.0 & POSITION_NO_ANSWER == 0
     }
 
-    /// Whether the call makes a task, which returns from it too.
+    /// Whether the call creates a task, which also returns from it.
     #[inline(always)]
     pub fn forks(self) -> bool {
         self.0 & POSITION_FORKS != 0
     }
 }
 
-/// The number of the call that a task is in, as the kernel reports it.
+/// Returns the number of a task's current call, as the kernel reports it.
 #[inline(always)]
 pub fn of_call(task: impl Task, nr: i64) -> Numbered {
     let nr = nr as u64;
@@ -67,15 +67,15 @@ pub fn of_operation(opcode: u8) -> Numbered {
 #[inline(always)]
 fn of(abi: Abi, number: u64) -> Numbered {
     let known = number < NUMBERS_PER_ABI as u64;
-    // SAFETY: each ABI has that many entries.
+    // SAFETY: each ABI has this many entries.
     let entry = known.then(|| unsafe { position_entry(abi as usize * NUMBERS_PER_ABI + bounded(number)) });
     Numbered { abi, entry: Entry(entry.unwrap_or(abi.unknown_position() as u16)) }
 }
 
-/// A number below [`NUMBERS_PER_ABI`], so that every verifier knows.
+/// Masks a number to below [`NUMBERS_PER_ABI`], in a way that every verifier understands.
 ///
-/// They conclude too little from a comparison of 32 bits (before Linux 6.8), or of a copy of the number, and the compiler makes
-/// both.
+/// Before Linux 6.8, the verifier learns too little from a 32-bit comparison or from a comparison of a copy. The
+/// compiler generates both.
 #[inline(always)]
 fn bounded(number: u64) -> usize {
     let mut index = number;

@@ -1,7 +1,8 @@
-//! Who the current process is and where it comes from: its ids, its executable, its parent and the parent's executable. Told with its first calls, since it may be gone before anybody can ask.
+//! The process of a first call: its ids, its executable, its parent and the parent's executable. Sent with the first
+//! call, because the process may end before user space can read `/proc`.
 
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_probe_read_kernel_buf};
-use syscallmon_common::{FirstSeen, UNKNOWN_OFFSET};
+use syscallmon_common::{RawFirstCall, UNKNOWN_OFFSET};
 
 use crate::{
     executable::write_names,
@@ -10,20 +11,20 @@ use crate::{
         OFFSET_TASK_REAL_PARENT, OFFSET_TASK_TGID, OFFSET_TASK_THREAD_PID, OFFSET_UPID_NR, OFFSET_UPID_NS,
         PID_NAMESPACE, SIZE_UPID,
     },
-    task::{Plain, Task, field},
+    task::{ProbeReadTask, Task, field},
 };
 
-/// Levels of pid namespaces that are looked at: the kernel has 32, hosts two or three.
-const MOST_LEVELS: u32 = 6;
+/// Maximum levels of pid namespaces that are read. The kernel allows 32; hosts use two or three.
+const MAX_LEVELS: u32 = 6;
 
 /// Fills in the ids, the parent and the executables.
 ///
 /// # Safety
 ///
-/// The record must be the caller's alone.
+/// Only the caller may access the record.
 #[inline(always)]
-pub unsafe fn write(record: *mut FirstSeen) {
-    // SAFETY: as the caller says.
+pub unsafe fn write(record: *mut RawFirstCall) {
+    // SAFETY: guaranteed by the caller.
     let record = unsafe { &mut *record };
     let pid_tgid = bpf_get_current_pid_tgid();
     (record.tgid, record.pid) = ((pid_tgid >> 32) as u32, pid_tgid as u32);
@@ -32,7 +33,7 @@ pub unsafe fn write(record: *mut FirstSeen) {
     if OFFSET_TASK_MM.load() == UNKNOWN_OFFSET {
         return;
     }
-    let task = Plain::current().address() as *const u8;
+    let task = ProbeReadTask::current().address() as *const u8;
     if let Some(tid) = id(task) {
         record.pid = tid;
         record.tgid = process_id(task).unwrap_or(record.tgid);
@@ -47,20 +48,20 @@ pub unsafe fn write(record: *mut FirstSeen) {
     let _ = write_names(task, &mut record.exe);
 }
 
-/// The process id of a task in the daemon's pid namespace, where that is not the initial one.
+/// Returns the process id of a task in the daemon's pid namespace, if that is not the initial one.
 #[inline(always)]
 fn process_id(task: *const u8) -> Option<u32> {
     if PID_NAMESPACE.load() == 0 { None } else { id(field(task, OFFSET_TASK_GROUP_LEADER.load())?) }
 }
 
-/// The id of a task, likewise.
+/// Returns the thread id of a task in the daemon's pid namespace.
 #[inline(always)]
 fn id(task: *const u8) -> Option<u32> {
     if PID_NAMESPACE.load() == 0 {
         return None;
     }
     let pid: *const u8 = field(task, OFFSET_TASK_THREAD_PID.load())?;
-    for level in 0..MOST_LEVELS {
+    for level in 0..MAX_LEVELS {
         if pid_namespace(pid, level)? == PID_NAMESPACE.load() {
             return field(number_of(pid, level), OFFSET_UPID_NR.load());
         }
@@ -68,7 +69,7 @@ fn id(task: *const u8) -> Option<u32> {
     None
 }
 
-/// The pid namespace of a level that a `struct pid` has.
+/// Returns the pid namespace at a level of a `struct pid`.
 #[inline(always)]
 pub fn pid_namespace(pid: *const u8, level: u32) -> Option<u32> {
     let namespace: *const u8 = field(number_of(pid, level), OFFSET_UPID_NS.load())?;

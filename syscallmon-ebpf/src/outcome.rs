@@ -1,7 +1,7 @@
-//! How calls end, from `sys_exit`: errors by errno, refused attempts, durations.
+//! How calls end, from `sys_exit`: errors by errno, denied calls, durations.
 //!
-//! Most calls end well, unmeasured, in tasks that nobody filters: they pay for reading what they returned, and whether their
-//! task has a filter. What there is to count is counted by a hash lookup, as a series of its own.
+//! Most calls succeed, are not measured, and belong to tasks without a filter. They only pay for reading the result,
+//! and whether the task has a filter. All other outcomes have their own series, found by a hash lookup.
 
 use syscallmon_common::{ENOSYS, ERRNO_MAX, OUTCOME_DENIED, OUTCOME_DENIED_ENOSYS, SeriesKey};
 
@@ -16,21 +16,22 @@ use crate::{
     task::Task,
 };
 
-/// Number of the call that seems to end with `sigreturn`, which restores the registers of whatever was interrupted.
+/// Number that a call seems to have when it ends with `sigreturn`, which restores the registers of the interrupted
+/// code.
 const NONE: i64 = -1;
 
-/// What `sys_exit` tells.
+/// The data of `sys_exit`.
 pub trait Exit {
-    /// The number; read only where it is needed.
+    /// The call's number; read only where needed.
     fn nr(&self) -> i64;
-    /// What the call returns.
+    /// The call's return value.
     fn returned(&self) -> i64;
 }
 
-/// Counts what there is to count of a call that the current task ends.
+/// Counts the outcome of a call.
 ///
-/// Here is what every call pays for, and nothing else: what is counted is counted by functions of their own in the kernel, too, so
-/// that this one is short, and the task is asked for only where it matters.
+/// This function holds only what every call pays for. The counting is in separate functions, also in the kernel, so
+/// this one stays short and reads the task only where needed.
 #[inline(always)]
 pub fn call<C: Exit, T: Task>(ctx: &C) {
     if COUNTS_DENIED.load() != 0 && T::current().has_seccomp() {
@@ -53,21 +54,21 @@ pub fn call<C: Exit, T: Task>(ctx: &C) {
     }
 }
 
-/// The call of a task, for counting.
+/// Builds the call of a task, for counting.
 #[inline(always)]
 fn call_of(task: impl Task, nr: i64) -> (Call, Entry) {
     let Numbered { abi, entry } = of_call(task, nr);
     (Call { cgroup_id: task.cgroup_id(), nr, abi, position: entry.position() }, entry)
 }
 
-/// Whether the call of a task with a seccomp filter had entered the kernel; counts it if it was refused.
+/// Whether the call of a task with a seccomp filter had entered the kernel. Counts the call if it was denied.
 #[inline(never)]
 fn had_entered<C: Exit, T: Task>(ctx: &C) -> bool {
     let task = T::current();
-    let Some(mark) = denied::left(task) else { return true };
+    let Some(state) = denied::left(task) else { return true };
     let (call, entry) = call_of(task, ctx.nr());
-    if denied::is_refusal(mark, entry, ctx.returned()) {
-        // A filter that says so tells the program to do without, as on an old kernel.
+    if denied::is_denial(state, entry, ctx.returned()) {
+        // A filter that answers ENOSYS tells the program to use a fallback, as on an old kernel.
         let outcome = if ctx.returned() == -ENOSYS { OUTCOME_DENIED_ENOSYS } else { OUTCOME_DENIED };
         count(&call, outcome);
     }
@@ -86,26 +87,26 @@ fn timed<T: Task>(nr: i64) {
 fn failed<C: Exit, T: Task>(ctx: &C, errno: u16) {
     let (task, nr) = (T::current(), ctx.nr());
     let (call, entry) = call_of(task, nr);
-    // What `sigreturn` restores is no answer, and what a probe returns is somebody else's.
+    // `sigreturn` restores a value that is not its result, and a uretprobe returns a foreign value.
     if nr != NONE && entry.answers() && !denied::is_rolled_back(task) {
         count(&call, errno);
     }
 }
 
-/// Counts a call that seccomp refused by ending its thread at once: there is no `sys_exit` for it.
+/// Counts a call that seccomp denied by ending its thread. Such a call has no `sys_exit`.
 #[inline(always)]
 pub fn killed(task: impl Task, nr: i64) {
     count(&call_of(task, nr).0, OUTCOME_DENIED);
 }
 
-/// The errno that a call returned; `None` for what is a result, or known to the kernel only.
+/// Returns the errno of a call; `None` for results and for values that only the kernel uses.
 #[inline(always)]
 fn errno(returned: i64) -> Option<u16> {
     let errno = returned.wrapping_neg() as u64;
     (errno.wrapping_sub(1) < u64::from(ERRNO_MAX)).then_some(errno as u16)
 }
 
-/// Counts an outcome. A function of its own in the kernel, too: most calls do not come here.
+/// Counts an outcome. A separate function, also in the kernel, because most calls do not need it.
 #[inline(never)]
 fn count(call: &Call, outcome: u16) {
     let Some((slot, _)) = slot(call.cgroup_id) else {

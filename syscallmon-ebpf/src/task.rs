@@ -1,8 +1,9 @@
-//! Who calls: fields of the current task, above all its cgroup and whether it is in a 32-bit call.
+//! The calling task: its cgroup, whether it is in a 32-bit call, and other fields.
 //!
-//! Two ways to read them. [`Typed`] follows BTF-typed pointers, which costs as little as C does in the kernel, and needs
-//! `bpf_get_current_task_btf` (Linux 5.11). [`Plain`] runs everywhere, and without offsets (no BTF) still knows
-//! the cgroup2 cgroup. Branches on globals are decided by the verifier: what is not chosen is not in the kernel.
+//! There are two ways to read them. [`BtfTask`] follows BTF-typed pointers, as cheap as C code in the kernel, and needs
+//! `bpf_get_current_task_btf` (Linux 5.11). [`ProbeReadTask`] reads through a helper and runs everywhere; without
+//! offsets (no BTF) it still knows the cgroup2 cgroup. The verifier resolves branches on globals and removes the unused
+//! ones.
 
 use aya_ebpf::helpers::{
     bpf_get_current_cgroup_id, bpf_get_current_pid_tgid, bpf_get_current_task, bpf_get_current_task_btf,
@@ -18,31 +19,31 @@ use crate::globals::{
 
 /// The current task.
 pub trait Task: Copy {
-    /// Asks the kernel for it.
+    /// Gets the current task from the kernel.
     fn current() -> Self;
-    /// Its cgroup, as user space names it: marked with [`V1_CGROUP`] when it is one of a v1 hierarchy.
+    /// Its cgroup id, marked with [`V1_CGROUP`] if the cgroup is in a v1 hierarchy.
     fn cgroup_id(self) -> u64;
     /// Whether it is in a 32-bit call.
     fn is_compat(self) -> bool;
-    /// Whether seccomp judges its calls; no other task can be refused one.
+    /// Whether it has a seccomp filter. Only such tasks can be denied calls.
     fn has_seccomp(self) -> bool;
-    /// Whether a tracer (`ptrace`) sees its calls, and may take them away before they enter the kernel.
+    /// Whether a tracer (`ptrace`) sees its calls and may skip them before they enter the kernel.
     fn is_traced(self) -> bool;
     /// The thread's id in the initial pid namespace.
     fn pid(self) -> u32;
-    /// Where it is in the kernel's memory: its identity from fork to exit, also through an exec that changes its id.
+    /// Its address in kernel memory: its identity from fork to exit, also through an exec that changes its id.
     fn address(self) -> u64;
 }
 
-/// The current task, as BTF knows it.
+/// The current task as a BTF-typed pointer.
 #[derive(Clone, Copy)]
-pub struct Typed(*const u8);
+pub struct BtfTask(*const u8);
 
-/// The current task, as a number.
+/// The current task as an address that is read through a helper.
 #[derive(Clone, Copy)]
-pub struct Plain(*const u8);
+pub struct ProbeReadTask(*const u8);
 
-impl Task for Typed {
+impl Task for BtfTask {
     #[inline(always)]
     fn current() -> Self {
         // SAFETY: the helper takes nothing, and returns a task that lives as long as the program runs.
@@ -87,7 +88,7 @@ impl Task for Typed {
     }
 }
 
-impl Task for Plain {
+impl Task for ProbeReadTask {
     #[inline(always)]
     fn current() -> Self {
         // SAFETY: the helper takes nothing.
@@ -128,7 +129,8 @@ impl Task for Plain {
     }
 }
 
-/// The cgroup of the hierarchy that user space chose; of both, where the task is not in the root.
+/// Selects the hierarchy that user space chose. If both are counted, the v1 hierarchy is for tasks in the root of
+/// cgroup2.
 #[inline(always)]
 fn choose(cgroup2: impl Fn() -> u64, v1: impl Fn() -> u64) -> u64 {
     if COUNTS_CGROUP2.load() != 0 {
@@ -143,8 +145,8 @@ fn choose(cgroup2: impl Fn() -> u64, v1: impl Fn() -> u64) -> u64 {
 /// Follows one field of a BTF-typed pointer.
 #[inline(always)]
 pub fn typed<T: Copy>(base: *const u8, offset: u64) -> T {
-    // SAFETY: the verifier checks the offset against the pointer's BTF type, and refuses the program if
-    // no field of that kind is there; reads of BTF pointers that went bad give 0.
+    // SAFETY: the verifier checks the offset against the pointer's BTF type, and rejects the program if no such field
+    // is there. Reads through invalid BTF pointers give 0.
     unsafe { *base.add(offset as usize).cast::<T>() }
 }
 
@@ -155,7 +157,7 @@ fn id_of(cgroup: *const u8) -> u64 {
     typed(kernfs_node, OFFSET_KERNFS_NODE_ID.load())
 }
 
-/// The cgroup of any task, read through a helper.
+/// Returns the cgroup of any task, read through a helper.
 #[inline(always)]
 pub fn cgroup_of(task: *const u8) -> Option<u64> {
     let css_set: *const u8 = field(task, OFFSET_TASK_CGROUPS.load())?;
@@ -163,7 +165,7 @@ pub fn cgroup_of(task: *const u8) -> Option<u64> {
     Some(choose(|| cgroup_node_id(cgroup2).unwrap_or(0), || v1_id(task).unwrap_or(0)))
 }
 
-/// Whether seccomp judges the calls of any task, read through a helper.
+/// Whether any task has a seccomp filter, read through a helper.
 #[inline(always)]
 pub fn has_seccomp(task: *const u8) -> bool {
     field::<u32>(task, OFFSET_TASK_SECCOMP_MODE.load()).is_some_and(|mode| mode != 0)
@@ -186,6 +188,6 @@ pub fn cgroup_node_id(cgroup: *const u8) -> Option<u64> {
 /// Reads one field through a helper.
 #[inline(always)]
 pub fn field<T: Copy>(base: *const u8, offset: u64) -> Option<T> {
-    // SAFETY: the kernel checks the read, and fails without harm.
+    // SAFETY: the kernel checks the read. A failure is harmless.
     unsafe { bpf_probe_read_kernel(base.add(offset as usize).cast::<T>()) }.ok()
 }

@@ -33,13 +33,13 @@ fn main() {
         }
         ["spawns", cgroup, copy, program @ ..] => wait_for(cloned(Path::new(cgroup), 0, || inside(copy, program))),
         ["clones", cgroup, "none", program @ ..] => {
-            wait_for(cloned(Path::new(cgroup), libc::CLONE_NEWNS, || sets_up(program)));
+            wait_for(cloned(Path::new(cgroup), libc::CLONE_NEWNS, || init_container(program)));
         }
         ["clones-user", cgroup, "none", program @ ..] => {
             let namespaces = libc::CLONE_NEWNS | libc::CLONE_NEWUSER;
-            wait_for(cloned(Path::new(cgroup), namespaces, || sets_up(program)));
+            wait_for(cloned(Path::new(cgroup), namespaces, || init_container(program)));
         }
-        ["copied", program @ ..] => unshares_and_sets_up(program),
+        ["copied", program @ ..] => unshare_and_init_container(program),
         ["hook"] => umask(),
         _ => panic!("known_runtime moves|asks|spawns|clones|clones-user CGROUP none|same|memory PROGRAM [ARGUMENT...]"),
     }
@@ -90,7 +90,7 @@ fn cloned(cgroup: &Path, namespaces: libc::c_int, child: impl FnOnce()) -> libc:
 /// What the child does: runs a copy of itself, or goes on at once.
 fn inside(copy: &str, program: &[&str]) {
     let path = match copy {
-        "none" => return unshares_and_sets_up(program),
+        "none" => return unshare_and_init_container(program),
         "same" => "/proc/self/exe".to_owned(),
         "memory" => in_memory(Path::new("/proc/self/exe"), "known_runtime"),
         other => panic!("no way to copy: {other}"),
@@ -99,14 +99,14 @@ fn inside(copy: &str, program: &[&str]) {
 }
 
 /// Goes into a mount namespace of its own first.
-fn unshares_and_sets_up(program: &[&str]) {
+fn unshare_and_init_container(program: &[&str]) {
     // SAFETY: takes an integer.
     assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNS) }, 0, "{}", io::Error::last_os_error());
-    sets_up(program);
+    init_container(program);
 }
 
-/// Sets the container up and becomes its program.
-fn sets_up(program: &[&str]) {
+/// Does the container init, and becomes its program.
+fn init_container(program: &[&str]) {
     umask();
     let hook = Command::new("/proc/self/exe").arg("hook").status().expect("run the hook");
     assert!(hook.success());

@@ -85,7 +85,7 @@ pub(super) struct Attached {
     detector: Detector,
     policy_files: PolicyFileStamps,
     /// Whether what runtimes call to set containers up is told apart.
-    tells_setup: bool,
+    knows_container_init: bool,
     pub(super) first: View,
 }
 
@@ -162,7 +162,7 @@ impl Run {
         let (tunables, watched) = watch::channel(config.tunables);
         let (shutdown, mut tasks) = (CancellationToken::new(), JoinSet::new());
         let alerts = Alerts::start(&config.alert, &config.node, &shutdown, &mut tasks);
-        let (calls, tells_setup) = (Arc::clone(&attached.first.host.calls), attached.tells_setup);
+        let (calls, knows_container_init) = (Arc::clone(&attached.first.host.calls), attached.knows_container_init);
         let (policies, cache) = (Arc::clone(&attached.first.policies), attached.resolver.cache().clone());
         let Sampling { sampler, owner, views, policy_files } = attached.into_sampling(alerts, watched.clone(), None)?;
         let site = Site::new(views, owner.clone(), &config.telemetry_path, watched)?;
@@ -176,10 +176,11 @@ impl Run {
 
         config.sources.start(&cache, &config.node, &shutdown, &mut tasks);
         tasks.spawn(store.run(shutdown.clone()));
-        let (sources, changed) = watch::channel(usable(&config.policies, tells_setup));
+        let (sources, changed) = watch::channel(usable(&config.policies, knows_container_init));
         tasks.spawn(PolicyWatch::new(changed, (policies, policy_files), owner.clone()).run(shutdown.clone()));
         tasks.spawn(server.run(listeners, site.router(), shutdown.clone()));
-        let set_policies = |policies: &PolicySources| drop(sources.send_replace(usable(policies, tells_setup)));
+        let set_policies =
+            |policies: &PolicySources| drop(sources.send_replace(usable(policies, knows_container_init)));
         let reload = async |config: &mut Config| self.reload(config, &tunables, &set_policies, &log, &owner).await;
         until_stopped(config, reload, (&mut tasks, stop), (sampling, &shutdown, &end)).await?;
         tracing::info!("stopped");
@@ -313,13 +314,14 @@ pub(super) fn attach(config: &Config) -> anyhow::Result<Attached> {
     let started = (Instant::now(), SystemTime::now());
     let (kernel, events) = Kernel::load(&options(config, &hierarchies), &calls.positions(&config.latency.calls))?;
     log_probes(&kernel);
-    let tells_setup = kernel.probes().iter().any(|status| status.probe == Probe::Setup && status.is_up());
-    if !tells_setup && config.policies.built_in {
+    let knows_container_init =
+        kernel.probes().iter().any(|status| status.probe == Probe::ContainerInit && status.is_up());
+    if !knows_container_init && config.policies.built_in {
         tracing::warn!(
             "the policy runtime-default is not in force: what runtimes call to set containers up would look like the containers' own calls"
         );
     }
-    let loaded = usable(&config.policies, tells_setup).load_at_start();
+    let loaded = usable(&config.policies, knows_container_init).load_at_start();
     let LoadedPolicies { policies, problems, files: policy_files } = loaded;
     for problem in &problems {
         tracing::error!("a policy is not in force: {problem}");
@@ -353,7 +355,7 @@ pub(super) fn attach(config: &Config) -> anyhow::Result<Attached> {
     let resolver = WorkloadResolver::new(cache, config.rules.clone(), config.node.as_str().into());
     let tree = Tree::new(hierarchies.mounts());
     let model = Model::new(config.max_series).with_layout(layout);
-    Ok(Attached { kernel, events, tree, resolver, model, detector, policy_files, tells_setup, first })
+    Ok(Attached { kernel, events, tree, resolver, model, detector, policy_files, knows_container_init, first })
 }
 
 fn log_probes(kernel: &Kernel) {
@@ -368,8 +370,12 @@ fn log_probes(kernel: &Kernel) {
 
 /// The policies that can be in force on this kernel: the built-in one, and critical calls of policies that learn, would alarm at every start
 /// of a container where that is not told apart.
-fn usable(sources: &PolicySources, tells_setup: bool) -> PolicySources {
-    PolicySources { built_in: sources.built_in && tells_setup, mixes_setup: !tells_setup, ..sources.clone() }
+fn usable(sources: &PolicySources, knows_container_init: bool) -> PolicySources {
+    PolicySources {
+        built_in: sources.built_in && knows_container_init,
+        mixes_container_init: !knows_container_init,
+        ..sources.clone()
+    }
 }
 
 /// What the kernel side is told.
@@ -385,7 +391,7 @@ pub(super) fn options(config: &Config, hierarchies: &Hierarchies) -> Options {
         capacity: config.capacity,
         sysfs: config.sysfs.clone(),
         sys_enter: config.sys_enter,
-        signals: config.signals,
+        features: config.features,
         hierarchies: kernel::CountedHierarchies { cgroup2: hierarchies.cgroup2().is_some(), cgroup2_root, v1 },
     }
 }

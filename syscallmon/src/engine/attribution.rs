@@ -35,7 +35,7 @@ pub(super) struct Attribution {
     /// Ids of roots by their paths. Of a container that is gone and one of the same path, the newer.
     by_path: HashMap<Arc<str>, u64>,
     /// Most roots that the kernel side has room for.
-    most_roots: usize,
+    max_roots: usize,
     /// Most slots of one unit's nested cgroups, and most series.
     most_of_unit: usize,
     most_series_of_unit: usize,
@@ -49,11 +49,11 @@ pub(super) struct Attribution {
 impl Attribution {
     /// With room for so many roots, slots and series.
     #[must_use]
-    pub(super) fn new(most_roots: usize, slots: usize, series: usize) -> Self {
+    pub(super) fn new(max_roots: usize, slots: usize, series: usize) -> Self {
         Self {
             roots: HashMap::new(),
             by_path: HashMap::new(),
-            most_roots,
+            max_roots,
             most_of_unit: (slots / UNIT_PART).max(LEAST_OF_UNIT),
             most_series_of_unit: series / UNIT_SERIES_PART,
             changes: Vec::new(),
@@ -77,12 +77,12 @@ impl Attribution {
 
     /// Whether there is room for one more root. What only calls itself a container, as users' cgroups do, leaves room for containers.
     fn has_room_for(&self, identity: &CgroupIdentity) -> bool {
-        identity.is_container() || self.roots.len() < self.most_roots / 2
+        identity.is_container() || self.roots.len() < self.max_roots / 2
     }
 
     /// Makes a cgroup a root. Whether it was none.
     fn add(&mut self, id: u64, path: &Arc<str>, root: Root) -> bool {
-        if self.roots.contains_key(&id) || self.roots.len() >= self.most_roots {
+        if self.roots.contains_key(&id) || self.roots.len() >= self.max_roots {
             return false;
         }
         self.roots.insert(id, (root, Arc::clone(path)));
@@ -125,7 +125,7 @@ impl Attribution {
 
     /// Takes up a container for which there was no room before.
     fn add_late(&mut self, identity: &CgroupIdentity, tree: &Tree) {
-        if self.roots.len() >= self.most_roots {
+        if self.roots.len() >= self.max_roots {
             return;
         }
         if let Some(id) = tree.id_of(identity.path()) {

@@ -131,7 +131,7 @@ impl Sampler {
         let (slots, series) = (capacity.cgroups as usize, capacity.series as usize);
         let started = publisher.host.started.0;
         let sampler = Self {
-            attribution: Attribution::new(kernel.most_roots(), slots, series),
+            attribution: Attribution::new(kernel.max_roots(), slots, series),
             kernel,
             events,
             tree,
@@ -333,7 +333,7 @@ impl Sampler {
         news.extend(self.model.release(now, patience));
         self.recorder.released(patience);
         // Each first call in the remainder is an event, with its cgroup. Where events were lost, only the counters tell.
-        let losses = snapshot.losses.first_seen_events;
+        let losses = snapshot.losses.first_call_events;
         if std::mem::replace(&mut self.first_calls_lost, losses) == losses {
             news.retain(|news| news.named.workload != Workload::Remainder);
         }

@@ -1,4 +1,4 @@
-//! The probes that are wanted, from being loaded to being attached.
+//! Loads and attaches the probes that the options need.
 
 use aya::Ebpf;
 
@@ -6,19 +6,19 @@ use super::{
     Error, Options, Probe, ProbeStatus,
     facts::Facts,
     implementation::Implementation,
-    probe::{PROBES, ProbeRow, Turn},
+    probe::{PROBES, Phase, ProbeRow},
 };
 
-/// A probe that is wanted. What the kernel refuses is told by its status, unless nothing works without it.
+/// A probe that the options need. Its status reports what the kernel refused, unless the probe is required.
 pub(super) trait Attachment {
-    /// Loads the best programs that the kernel takes.
+    /// Loads the best programs that the kernel accepts.
     ///
     /// # Errors
     ///
-    /// When nothing works without it.
+    /// When a required probe cannot be loaded.
     fn load(&mut self, ebpf: &mut Ebpf, host: &Host<'_>) -> Result<(), Error>;
 
-    /// Takes other programs if these are seen not to do. Runs programs, attaches none for good.
+    /// Replaces the programs if a test shows that they lose calls. Attaches programs only during the test.
     ///
     /// # Errors
     ///
@@ -27,29 +27,29 @@ pub(super) trait Attachment {
         Ok(())
     }
 
-    /// Attaches what was loaded.
+    /// Attaches the loaded programs.
     ///
     /// # Errors
     ///
     /// As for [`Self::load`].
     fn attach(&mut self, ebpf: &mut Ebpf) -> Result<(), Error>;
 
-    /// How it fares.
+    /// Returns the status.
     fn status(&self) -> ProbeStatus;
 
-    /// Of what runs at each call, how and by which program.
+    /// Returns the implementation and the program, for probes that run at each call.
     fn at_each_call(&self) -> Option<(Implementation, &'static str)> {
         None
     }
 }
 
-/// What decides how a probe is attached.
+/// Inputs for choosing how a probe is attached.
 pub(super) struct Host<'a> {
-    /// What is asked for.
+    /// The options.
     pub(super) options: &'a Options,
-    /// What the kernel has.
+    /// What the kernel offers.
     pub(super) facts: &'a Facts,
-    /// How `sys_enter` is run, once that is known.
+    /// The implementation of `sys_enter`, once it is chosen.
     pub(super) sys_enter: Option<Implementation>,
 }
 
@@ -66,7 +66,7 @@ struct Wanted {
 }
 
 impl<'a> Attachments<'a> {
-    /// Every probe of the table that these options ask for.
+    /// Returns each probe of the table that the options need.
     pub(super) fn wanted(options: &'a Options, facts: &'a Facts) -> Self {
         let wanted = PROBES.iter().filter_map(|row| {
             let attachment = (row.wanted)(options, facts)?;
@@ -75,13 +75,13 @@ impl<'a> Attachments<'a> {
         Self { host: Host { options, facts, sys_enter: None }, wanted: wanted.collect() }
     }
 
-    /// Loads the probes of a turn, unless that was done.
+    /// Loads the probes of a phase that are not loaded yet.
     ///
     /// # Errors
     ///
     /// When calls cannot be counted.
-    pub(super) fn load(&mut self, ebpf: &mut Ebpf, turn: Turn) -> Result<(), Error> {
-        for wanted in self.wanted.iter_mut().filter(|wanted| wanted.row.turn == turn && !wanted.is_loaded) {
+    pub(super) fn load(&mut self, ebpf: &mut Ebpf, phase: Phase) -> Result<(), Error> {
+        for wanted in self.wanted.iter_mut().filter(|wanted| wanted.row.phase == phase && !wanted.is_loaded) {
             wanted.attachment.load(ebpf, &self.host)?;
             wanted.is_loaded = true;
         }
@@ -89,20 +89,20 @@ impl<'a> Attachments<'a> {
         Ok(())
     }
 
-    /// Loads every probe, to see how it fares.
+    /// Loads all probes, to learn their status.
     ///
     /// # Errors
     ///
     /// As for [`Self::load`].
     pub(super) fn verify(&mut self, ebpf: &mut Ebpf) -> Result<(), Error> {
-        // How calls end is told as it is seen that they begin.
-        for turn in [Turn::First].into_iter().chain(Turn::REST) {
-            self.load(ebpf, turn)?;
+        // `sys_exit` depends on the implementation of `sys_enter`, so the order of phases matters.
+        for phase in [Phase::First].into_iter().chain(Phase::REST) {
+            self.load(ebpf, phase)?;
         }
         Ok(())
     }
 
-    /// Has those that are loaded take other programs, if theirs are seen not to do.
+    /// Lets loaded probes replace programs that lose calls.
     ///
     /// # Errors
     ///
@@ -115,22 +115,22 @@ impl<'a> Attachments<'a> {
         Ok(())
     }
 
-    /// Attaches the probes of a turn, which are loaded.
+    /// Attaches the loaded probes of a phase.
     ///
     /// # Errors
     ///
     /// As for [`Self::load`].
-    pub(super) fn attach(&mut self, ebpf: &mut Ebpf, turn: Turn) -> Result<(), Error> {
-        let mut of_turn = self.wanted.iter_mut().filter(|wanted| wanted.row.turn == turn);
-        of_turn.try_for_each(|wanted| wanted.attachment.attach(ebpf))
+    pub(super) fn attach(&mut self, ebpf: &mut Ebpf, phase: Phase) -> Result<(), Error> {
+        let mut of_phase = self.wanted.iter_mut().filter(|wanted| wanted.row.phase == phase);
+        of_phase.try_for_each(|wanted| wanted.attachment.attach(ebpf))
     }
 
-    /// How they fare.
+    /// Returns the status of each probe.
     pub(super) fn statuses(&self) -> Vec<ProbeStatus> {
         self.wanted.iter().map(|wanted| wanted.attachment.status()).collect()
     }
 
-    /// The program of a probe that runs at each call.
+    /// Returns the program of a probe that runs at each call.
     pub(super) fn program(&self, probe: Probe) -> Option<&'static str> {
         self.at_each_call(probe).map(|(_, program)| program)
     }

@@ -1,4 +1,4 @@
-//! The kernel's BTF: its types as it publishes them in `/sys/kernel/btf/vmlinux` (Linux 5.2, `CONFIG_DEBUG_INFO_BTF`).
+//! The kernel's BTF: its types, published in `/sys/kernel/btf/vmlinux` (Linux 5.2, `CONFIG_DEBUG_INFO_BTF`).
 
 use std::{
     cell::RefCell,
@@ -12,15 +12,15 @@ use std::{
 use btf_rs::{Backend, Btf, BtfType, EnumMember, Member, Struct, Type};
 use rustix::fs::MemfdFlags;
 
-/// Why something cannot be known from BTF.
+/// Why BTF does not answer a question.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum BtfError {
-    /// The file is not there or not BTF.
+    /// The file is missing, or is not BTF.
     #[error("no kernel BTF at {path} ({reason}): needs a kernel built with CONFIG_DEBUG_INFO_BTF=y", path = path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the reader said.
+        /// The reader's error.
         reason: String,
     },
     /// The kernel lacks a cgroup controller.
@@ -39,22 +39,22 @@ pub enum BtfError {
     },
 }
 
-/// A copy of a file that can be mapped.
+/// Copies a file into memory that can be mapped.
 fn copy_in_memory(path: &Path) -> io::Result<File> {
     let mut copy = File::from(rustix::fs::memfd_create("btf", MemfdFlags::CLOEXEC)?);
     io::copy(&mut File::open(path)?, &mut copy)?;
     Ok(copy)
 }
 
-/// How deep structs in structs are looked into; the kernel's are less.
-const MOST_NESTED: u32 = 8;
+/// Maximum depth of nested structs in a search; the kernel nests less.
+const MAX_NESTED_STRUCTS: u32 = 8;
 
-/// What a program is handed by a tracepoint, as far as anybody needs to know.
+/// An argument that a tracepoint passes to programs, as far as it matters here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Argument {
     /// A pointer to a struct, by its name.
     Pointer(String),
-    /// A byte that is no bool.
+    /// A byte that is not a bool.
     Byte,
     /// Anything else.
     Other,
@@ -63,7 +63,7 @@ pub(super) enum Argument {
 /// See the module.
 pub(super) struct KernelBtf {
     btf: Btf,
-    /// Structs that were looked for: each search goes through every type.
+    /// Results of searches for structs. Each search visits all types.
     structs: RefCell<HashMap<String, Option<Struct>>>,
 }
 
@@ -72,10 +72,10 @@ impl KernelBtf {
     ///
     /// # Errors
     ///
-    /// When it cannot be read as BTF.
+    /// When it is not readable BTF.
     pub(super) fn read(path: &Path) -> Result<Self, BtfError> {
-        // Kernels from 6.16 on let the file be mapped; others, a copy. Without a map, every type is taken apart at once: 150 ms
-        // and 40 MB, or seconds in an emulated machine.
+        // Kernels from 6.16 on allow mapping the file; on others, a copy is mapped. Without a mapping, the reader
+        // parses all types at once: 150 ms and 40 MB, or seconds in an emulated machine.
         let btf = Btf::from_file_with_backend(path, Backend::Mmap).or_else(|error| {
             let Ok(copy) = copy_in_memory(path) else { return Err(error) };
             Btf::from_file_with_backend(format!("/proc/self/fd/{}", copy.as_raw_fd()), Backend::Mmap)
@@ -84,11 +84,11 @@ impl KernelBtf {
             .map_err(|source| BtfError::Unreadable { path: path.to_owned(), reason: source.to_string() })
     }
 
-    /// Offset of a field of the struct, in bytes; also one in an unnamed struct or union in it.
+    /// Returns the offset of a field of a struct, in bytes. Searches unnamed structs and unions inside it, too.
     pub(super) fn offset_of(&self, structure: &str, field: &str) -> Option<u64> {
         let mut structs = self.structs.borrow_mut();
         let found = structs.entry(structure.to_owned()).or_insert_with(|| self.find_struct(structure));
-        self.offset_in(&found.as_ref()?.members, field, MOST_NESTED)
+        self.offset_in(&found.as_ref()?.members, field, MAX_NESTED_STRUCTS)
     }
 
     fn find_struct(&self, name: &str) -> Option<Struct> {
@@ -131,12 +131,12 @@ impl KernelBtf {
         members.flatten().find(|&member| self.is_named(member, enumerator)).map(EnumMember::val)
     }
 
-    /// The id of the type that stands for a tracepoint that programs can attach to (`include/trace/bpf_probe.h`).
+    /// Returns the id of the type for a tracepoint that programs can attach to (`include/trace/bpf_probe.h`).
     pub(super) fn tracepoint(&self, name: &str) -> Option<u32> {
         self.btf.resolve_ids_by_name(&format!("btf_trace_{name}")).ok()?.first().copied()
     }
 
-    /// What a tracepoint hands to programs.
+    /// Returns the arguments that a tracepoint passes to programs.
     pub(super) fn arguments(&self, tracepoint: &str) -> Option<Vec<Argument>> {
         let Type::Typedef(handler) = self.btf.resolve_type_by_id(self.tracepoint(tracepoint)?).ok()? else {
             return None;
@@ -145,7 +145,7 @@ impl KernelBtf {
             Type::FuncProto(proto) => Some(proto),
             _ => None,
         })?;
-        // The first is the handler's own.
+        // The first one is for the handler itself.
         Some(proto.parameters.iter().skip(1).map(|parameter| self.argument(parameter)).collect())
     }
 

@@ -1,5 +1,5 @@
-//! Probes on tracepoints that are not the syscalls': attached raw where the kernel's BTF tells the arguments, else
-//! classic, where tracefs tells the records.
+//! Probes on tracepoints other than the syscall tracepoints. They attach to raw tracepoints if the kernel's BTF has the
+//! arguments, otherwise to classic tracepoints if tracefs has the records.
 
 use aya::{
     Ebpf,
@@ -9,22 +9,22 @@ use aya::{
 use super::{
     Error, Options, Probe, ProbeStatus,
     attachments::{Attachment, Host},
-    explain::one_line,
+    error_report::one_line,
     facts::Facts,
     preemption::PREEMPTED,
     program,
 };
 
-/// A program, and the tracepoint that it belongs on.
+/// A program and its tracepoint.
 type Placed = (&'static str, &'static str);
 
-/// What can be attached for a probe, in two ways; or why not.
+/// The programs of a probe for both ways to attach, or why a way is impossible.
 struct Ways {
     /// Raw tracepoints.
     raw: Result<Vec<Placed>, String>,
     /// Classic tracepoints of `category`.
     classic: Result<Vec<Placed>, String>,
-    /// Where tracefs has them.
+    /// Category in tracefs.
     category: &'static str,
 }
 
@@ -45,13 +45,13 @@ pub(super) fn cgroup(_: &Options, facts: &Facts) -> Option<Box<dyn Attachment>> 
     Some(EventProbe::boxed(Probe::Cgroup, ways))
 }
 
-/// Who sets containers up.
+/// Container init.
 #[expect(clippy::unnecessary_wraps, reason = "a row of the table of probes")]
-pub(super) fn setup(_: &Options, facts: &Facts) -> Option<Box<dyn Attachment>> {
+pub(super) fn container_init(_: &Options, facts: &Facts) -> Option<Box<dyn Attachment>> {
     let placed = vec![
-        ("setup_moved", "cgroup_attach_task"),
-        ("setup_forked", "sched_process_fork"),
-        ("setup_executed", "sched_process_exec"),
+        ("container_init_moved", "cgroup_attach_task"),
+        ("container_init_forked", "sched_process_fork"),
+        ("container_init_executed", "sched_process_exec"),
     ];
     let known = facts.offsets.as_ref().err().or(facts.processes.as_ref().err());
     let ways = Ways {
@@ -59,10 +59,10 @@ pub(super) fn setup(_: &Options, facts: &Facts) -> Option<Box<dyn Attachment>> {
         classic: Err("the classic tracepoints do not tell".to_owned()),
         category: "cgroup",
     };
-    Some(EventProbe::boxed(Probe::Setup, ways))
+    Some(EventProbe::boxed(Probe::ContainerInit, ways))
 }
 
-/// Births and deaths of threads; `None` when no signal needs them.
+/// Births and deaths of threads; `None` if no feature needs them.
 pub(super) fn task(options: &Options, facts: &Facts) -> Option<Box<dyn Attachment>> {
     let counts_denied = facts.counts_denied(options);
     let mut raw = vec![("task_exit", "sched_process_exit")];
@@ -72,7 +72,7 @@ pub(super) fn task(options: &Options, facts: &Facts) -> Option<Box<dyn Attachmen
         classic.push(("task_fork_tp", "sched_process_fork"));
     }
     let ways = Ways {
-        // Where the better one cannot be had, one that may miss a thread is better than none.
+        // If the raw tracepoint is unusable, a program that may miss a thread is better than none.
         raw: match &facts.fork_record {
             Ok(_) if facts.lets_programs_sleep => Err(PREEMPTED.to_owned()),
             _ => Ok(raw),
@@ -83,10 +83,10 @@ pub(super) fn task(options: &Options, facts: &Facts) -> Option<Box<dyn Attachmen
         },
         category: "sched",
     };
-    (counts_denied || options.signals.latency).then(|| EventProbe::boxed(Probe::Task, ways))
+    (counts_denied || options.features.latency).then(|| EventProbe::boxed(Probe::Task, ways))
 }
 
-/// Operations of io_uring; `None` when they are not asked for.
+/// Operations of io_uring; `None` if the feature is off.
 pub(super) fn io_uring(options: &Options, facts: &Facts) -> Option<Box<dyn Attachment>> {
     let io_uring = &facts.io_uring;
     let ways = Ways {
@@ -101,20 +101,20 @@ pub(super) fn io_uring(options: &Options, facts: &Facts) -> Option<Box<dyn Attac
         },
         category: "io_uring",
     };
-    options.signals.io_uring.then(|| EventProbe::boxed(Probe::IoUring, ways))
+    options.features.io_uring.then(|| EventProbe::boxed(Probe::IoUring, ways))
 }
 
 /// Attaches a probe in the first way that works.
 struct EventProbe {
     probe: Probe,
-    /// What was not tried yet, the best last.
+    /// Ways that were not tried yet, the best one last.
     ways: Vec<(Way, Result<Vec<Placed>, String>)>,
     chosen: Option<(Way, Vec<Placed>)>,
-    /// Why no better one could be.
+    /// Why better ways failed.
     problems: Vec<String>,
 }
 
-/// How programs are run.
+/// A way to attach programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     /// On raw tracepoints.

@@ -1,41 +1,40 @@
-//! Decodes what the kernel side sends through ring buffers.
+//! Decodes the records that the kernel side sends through ring buffers.
 //!
-//! Records are bytes from the kernel: one that is too short or of an unknown kind is dropped, never trusted.
+//! Records are untrusted bytes. Records that are too short or of an unknown kind are dropped.
 
 use std::time::Duration;
 
 use syscallmon_common::{
     Abi, CGROUP_BORN, CGROUP_BORN_UNPRIVILEGED, CGROUP_DIED, CgroupEvent, EXE_DELETED, EXE_NO_PATH, EXE_PART_LEN,
-    EXE_PARTS, Executable, FirstSeen, X32_BIT,
+    EXE_PARTS, Executable, RawFirstCall, X32_BIT,
 };
 use zerocopy::FromBytes;
 
-/// A cgroup was made or removed.
+/// A birth or death of a cgroup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CgroupChange {
-    /// Made.
+    /// A birth.
     Born {
         /// Its id.
         id: u64,
-        /// The id of the cgroup that it was made in; `None` where the kernel's BTF does not tell.
+        /// The parent's id; `None` if the kernel's BTF lacks it.
         parent: Option<u64>,
-        /// Whether its maker may not administer the host; `false` where the kernel's BTF does not tell.
+        /// Whether its creator may not administer the host; `false` if the kernel's BTF lacks that.
         unprivileged: bool,
-        /// Its path from the root of its hierarchy, as the kernel wrote it (any bytes but NUL); cut
-        /// after 1,023 bytes.
+        /// Its path from the root of its hierarchy, as the kernel wrote it (any bytes but NUL), cut after 1,023 bytes.
         path: Vec<u8>,
     },
-    /// Removed. No task of it will make another call.
+    /// A death. No task makes another call in this cgroup.
     Died {
         /// Its id.
         id: u64,
     },
 }
 
-/// A cgroup made a call for the first time, or was refused it for the first time.
+/// A first call of a cgroup, or a first denied call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FirstCallEvent {
-    /// When, on `CLOCK_MONOTONIC`.
+    /// The time, on `CLOCK_MONOTONIC`.
     pub monotonic: Duration,
     /// The id of the cgroup that the call is attributed to.
     pub cgroup_id: u64,
@@ -43,33 +42,33 @@ pub struct FirstCallEvent {
     pub abi: Abi,
     /// The number within the ABI's table, without x32's bit.
     pub number: u64,
-    /// Process id in the daemon's pid namespace; of a process that is not in it, in the initial one.
+    /// Process id in the daemon's pid namespace, or in the initial one for processes outside the daemon's.
     pub pid: u32,
-    /// Thread id, likewise.
+    /// Thread id in the same namespace.
     pub tid: u32,
     /// Real user id in the initial user namespace.
     pub uid: u32,
-    /// Whether seccomp refused the call.
+    /// Whether seccomp denied the call.
     pub denied: bool,
-    /// The thread's name; bytes that are not UTF-8 are replaced.
+    /// The thread's name, with invalid UTF-8 replaced.
     pub comm: String,
-    /// The parent's process id and name, where they are known.
+    /// The parent's process id and name, if known.
     pub parent: Option<(u32, String)>,
-    /// The executable's path within its file system, where it is known; as `/proc/<pid>/exe` has it, ` (deleted)` follows what is removed, and memory
-    /// that was given a name is `/memfd:name (deleted)`. `...` stands for what there was no room for.
+    /// The executable's path within its file system, if known. As in `/proc/<pid>/exe`, a removed file has `
+    /// (deleted)`, and a memfd is `/memfd:name (deleted)`. `...` replaces components that did not fit.
     pub exe: Option<String>,
-    /// That of the parent, likewise.
+    /// The parent's executable, in the same form.
     pub parent_exe: Option<String>,
 }
 
-/// Takes what waits of both kinds: calls first. Whatever made a call was born before, so its birth is there when births are drained, also
-/// where both came in between.
+/// Drains both kinds of records, calls first. The birth of a cgroup precedes its calls, so it is there when births are
+/// drained, even if both arrive in between.
 pub(super) fn calls_and_changes<C, G>(calls: impl FnOnce() -> C, changes: impl FnOnce() -> G) -> (C, G) {
     let calls = calls();
     (calls, changes())
 }
 
-/// Reads a record of `CGROUP_EVENTS`.
+/// Decodes a record of `CGROUP_EVENTS`.
 pub(super) fn cgroup_change(record: &[u8]) -> Option<CgroupChange> {
     let (event, path) = CgroupEvent::read_from_prefix(record).ok()?;
     let CgroupEvent { cgroup_id: id, kind, path_len, parent_id, .. } = event;
@@ -84,9 +83,9 @@ pub(super) fn cgroup_change(record: &[u8]) -> Option<CgroupChange> {
     }
 }
 
-/// Reads a record of `FIRST_SEEN`.
+/// Decodes a record of `FIRST_CALLS`.
 pub(super) fn first_call(record: &[u8]) -> Option<FirstCallEvent> {
-    let (event, _) = FirstSeen::read_from_prefix(record).ok()?;
+    let (event, _) = RawFirstCall::read_from_prefix(record).ok()?;
     let abi = *Abi::ALL.get(event.abi as usize)?;
     let number = event.nr.cast_unsigned();
     let has_parent = event.parent != 0;
@@ -106,7 +105,7 @@ pub(super) fn first_call(record: &[u8]) -> Option<FirstCallEvent> {
     })
 }
 
-/// The path that an [`Executable`] has the names of; `None` where it has none.
+/// Builds the path of an [`Executable`]; `None` if it has no components.
 fn path_of(exe: &Executable) -> Option<String> {
     let parts = (exe.parts as usize).min(EXE_PARTS);
     let mut path = if parts == EXE_PARTS && exe.flags & EXE_NO_PATH == 0 { "/...".to_owned() } else { String::new() };
@@ -123,7 +122,7 @@ fn path_of(exe: &Executable) -> Option<String> {
     (parts > 0).then_some(path)
 }
 
-/// What is before the first NUL; bytes that are not UTF-8 are replaced.
+/// Returns the text before the first NUL, with invalid UTF-8 replaced.
 fn text(bytes: &[u8]) -> String {
     let text = bytes.split(|&byte| byte == 0).next().unwrap_or_default();
     String::from_utf8_lossy(text).into_owned()
@@ -144,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_cgroup_that_is_born_and_calls_between_the_drains_is_known_when_its_call_is_taken() {
-        // Cgroups whose births and whose calls wait; one is born and calls after each drain.
+        // Births and calls that wait. After each drain, a cgroup is born and makes a call.
         let (births, calls) = (RefCell::<Vec<u64>>::default(), RefCell::<Vec<u64>>::default());
         let newest = Cell::new(0);
         let drain = |queue: &RefCell<Vec<u64>>| {
@@ -183,14 +182,14 @@ mod tests {
             assert_eq!(cgroup_change(&whole[..len]), None, "{len}");
         }
         assert_eq!(cgroup_change(&birth(9, 0, b"")), None);
-        for len in 0..size_of::<FirstSeen>() {
+        for len in 0..size_of::<RawFirstCall>() {
             assert_eq!(first_call(&vec![0; len]), None, "{len}");
         }
-        let event = FirstSeen { abi: 77, ..FirstSeen::new_zeroed() };
+        let event = RawFirstCall { abi: 77, ..RawFirstCall::new_zeroed() };
         assert_eq!(first_call(event.as_bytes()), None);
     }
 
-    /// A seed of another layout would never get past the first check.
+    /// A seed with another layout would fail the first check, and fuzz nothing.
     #[test]
     fn the_seeds_of_the_fuzz_target_are_records() {
         let born = cgroup_change(include_bytes!("../../../fuzz/seeds/events/born"));
@@ -204,7 +203,7 @@ mod tests {
 
     #[test]
     fn a_first_call_of_x32_has_the_number_of_its_table() {
-        let mut event = FirstSeen { nr: 0x4000_0027, abi: Abi::X32 as u32, denied: 1, ..FirstSeen::new_zeroed() };
+        let mut event = RawFirstCall { nr: 0x4000_0027, abi: Abi::X32 as u32, denied: 1, ..RawFirstCall::new_zeroed() };
         event.comm[..3].copy_from_slice(b"cat");
         let call = first_call(event.as_bytes()).unwrap();
         assert_eq!((call.abi, call.number, call.denied, call.comm.as_str()), (Abi::X32, 39, true, "cat"));
@@ -212,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_first_call_has_each_id_in_its_place() {
-        let event = FirstSeen { time_ns: 1, cgroup_id: 2, tgid: 3, pid: 4, uid: 5, ..FirstSeen::new_zeroed() };
+        let event = RawFirstCall { time_ns: 1, cgroup_id: 2, tgid: 3, pid: 4, uid: 5, ..RawFirstCall::new_zeroed() };
         let call = first_call(event.as_bytes()).unwrap();
         assert_eq!((call.monotonic, call.cgroup_id), (Duration::from_nanos(1), 2));
         assert_eq!((call.pid, call.tid, call.uid, call.denied, call.parent), (3, 4, 5, false, None));
@@ -227,7 +226,7 @@ mod tests {
     }
 
     fn call_of(names: &[&[u8]], flags: u32) -> FirstCallEvent {
-        let mut event = FirstSeen { parent: 9, exe: executable(names, flags), ..FirstSeen::new_zeroed() };
+        let mut event = RawFirstCall { parent: 9, exe: executable(names, flags), ..RawFirstCall::new_zeroed() };
         event.parent_comm[..3].copy_from_slice(b"zsh");
         event.parent_exe = executable(&[b"zsh", b"bin"], 0);
         first_call(event.as_bytes()).unwrap()

@@ -1,4 +1,4 @@
-//! What this kernel offers, asked once before anything is loaded: by trying, never by its version.
+//! Finds out once, before loading, what this kernel offers: by trying, never by its version.
 
 use std::{cell::OnceCell, fs, os::unix::fs::MetadataExt, path::PathBuf};
 
@@ -11,7 +11,7 @@ use aya::{
 use super::{
     Error, Options,
     btf::{BtfError, KernelBtf},
-    explain::privileges,
+    error_report::privileges,
     io_uring::IoUring,
     offsets::{Offsets, ProcessOffsets, RegisterOffsets, SeccompOffsets, css_of_controller},
     sleepable,
@@ -21,40 +21,40 @@ use super::{
 /// See the module.
 pub(super) struct Facts {
     btf_path: PathBuf,
-    /// The kernel's BTF once more, as aya reads it: for BTF-typed programs, which are several.
+    /// The kernel's BTF again, as aya reads it, for BTF-typed programs.
     program_btf: OnceCell<Btf>,
-    /// Where the kernel has the fields that programs read.
+    /// Offsets of the fields that all programs read.
     pub(super) offsets: Result<Offsets, BtfError>,
-    /// The same for what tells of refused calls.
+    /// Offsets for finding denied calls.
     pub(super) seccomp: Result<SeccompOffsets, BtfError>,
-    /// The same for what tells of processes.
+    /// Offsets for reading processes.
     pub(super) processes: Result<ProcessOffsets, BtfError>,
-    /// The same for what tells of calls that end.
+    /// Offsets for reading registers at the end of calls.
     pub(super) registers: Result<RegisterOffsets, BtfError>,
-    /// The daemon's pid namespace, by which events tell ids; 0 where it is the initial one, or nothing can be known.
+    /// The daemon's pid namespace, which defines the ids in events; 0 if it is the initial one or unknown.
     pub(super) pid_namespace: u32,
     /// Whether `bpf_task_pt_regs` can be used (Linux 5.15 with BTF).
     pub(super) has_task_pt_regs: bool,
-    /// Where records of `sched_process_fork` have the child's id.
+    /// Offset of the child's id in records of `sched_process_fork`.
     pub(super) fork_record: Result<[u64; 1], TracefsError>,
     /// Whether `bpf_get_current_task_btf` can be used (Linux 5.11 with BTF).
     pub(super) has_task_btf: bool,
-    /// Where `css_set` has the state of the v1 controller that is counted by; `None` without one, or without BTF.
+    /// Offset in `css_set` of the state of the counted v1 controller; `None` without one, or without BTF.
     pub(super) v1_css: Option<u64>,
-    /// Where records of the cgroup tracepoints have `root`, `id` and `path`.
+    /// Offsets of `root`, `id` and `path` in records of the cgroup tracepoints.
     pub(super) cgroup_records: Result<[u64; 3], TracefsError>,
-    /// What tells of operations given to io_uring.
+    /// The tracepoint of io_uring operations.
     pub(super) io_uring: IoUring,
-    /// Whether programs may sleep on the syscall tracepoints, which tells that the others are preempted there.
+    /// Whether programs on the syscall tracepoints may sleep, which implies that other programs there are preempted.
     pub(super) lets_programs_sleep: bool,
 }
 
 impl Facts {
-    /// Finds out.
+    /// Tests this kernel.
     ///
     /// # Errors
     ///
-    /// When the kernel does not permit to ask, or lacks the v1 controller that is to be counted by.
+    /// When the privileges for testing are missing, or the kernel lacks the v1 controller to count.
     pub(super) fn find(options: &Options) -> Result<Self, Error> {
         let btf = KernelBtf::read(&options.btf_path());
         let offsets = btf.as_ref().map_err(Clone::clone).and_then(Offsets::read);
@@ -78,12 +78,12 @@ impl Facts {
             v1_css,
             io_uring: IoUring::find(&btf),
             cgroup_records: tracefs::offsets("cgroup/cgroup_mkdir", ["root", "id", "path"]),
-            // Old kernels (5.10) take such a program for any tracepoint, and let none of them sleep.
+            // Old kernels (5.10) accept such a program on any tracepoint, and let none of them sleep.
             lets_programs_sleep: may_sleep("sys_enter") && !may_sleep("cgroup_mkdir"),
         })
     }
 
-    /// The BTF that BTF-typed programs are loaded by.
+    /// Returns the BTF for loading BTF-typed programs.
     ///
     /// # Errors
     ///
@@ -96,12 +96,12 @@ impl Facts {
         Ok(self.program_btf.get_or_init(|| btf))
     }
 
-    /// Whether refused calls can be told.
+    /// Whether denied calls can be counted.
     pub(super) fn counts_denied(&self, options: &Options) -> bool {
-        options.signals.denied && self.seccomp.is_ok()
+        options.features.denied && self.seccomp.is_ok()
     }
 
-    /// Whether calls are counted by cgroup2 cgroups: when that is asked for, or when nothing else can be.
+    /// Whether cgroup2 is counted: if requested, or if nothing else can be counted.
     pub(super) fn counts_cgroup2(&self, options: &Options) -> bool {
         options.hierarchies.cgroup2 || self.v1_css.is_none()
     }

@@ -1,5 +1,5 @@
-//! What `/proc/self/fdinfo` says of BPF programs and maps: the same as `BPF_OBJ_GET_INFO_BY_FD`, without a
-//! privilege and without unsafe code.
+//! Reads fields of BPF programs and maps from `/proc/self/fdinfo`. It has the data of `BPF_OBJ_GET_INFO_BY_FD`, but
+//! needs no privilege and no unsafe code.
 
 use std::{
     fs,
@@ -7,9 +7,9 @@ use std::{
     path::Path,
 };
 
-/// A number from the file of one descriptor; `None` where the kernel does not tell it.
+/// Returns a number from the file of one descriptor; `None` if the kernel does not report it.
 ///
-/// `recursion_misses` of a program exists from Linux 5.12 on, `memlock` (bytes) of a map always.
+/// Programs have `recursion_misses` from Linux 5.12 on, maps always have `memlock` (bytes).
 pub(super) fn field(fd: BorrowedFd<'_>, name: &str) -> Option<u64> {
     let path = Path::new("/proc/self/fdinfo").join(fd.as_raw_fd().to_string());
     parse(&fs::read_to_string(path).ok()?, name)

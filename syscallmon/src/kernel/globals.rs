@@ -1,4 +1,4 @@
-//! What the programs' read-only globals are set to: a field for each row of the table that both sides share.
+//! Values of the programs' read-only globals: a field for each row of the shared table.
 
 use aya::EbpfLoader;
 use syscallmon_common::{ROOT_CGROUP_ID, UNKNOWN_OFFSET};
@@ -20,7 +20,7 @@ macro_rules! declare {
         }
 
         impl Globals {
-            /// Has a loader set them all.
+            /// Makes a loader set all globals.
             pub(super) fn set<'a>(&'a self, loader: &mut EbpfLoader<'a>) {
                 $(loader.override_global(stringify!($name), &self.$name, true);)*
             }
@@ -31,7 +31,7 @@ macro_rules! declare {
 syscallmon_common::globals!(declare);
 
 impl Globals {
-    /// What this kernel and these options need. Offsets that nobody knows are [`UNKNOWN_OFFSET`].
+    /// Returns the values for this kernel and these options. Unknown offsets are [`UNKNOWN_OFFSET`].
     pub(super) fn new(options: &Options, capacity: Capacity, sizes: &Sizes, facts: &Facts) -> Self {
         let offset = |field: fn(&Offsets) -> u64| facts.offsets.as_ref().map_or(UNKNOWN_OFFSET, field);
         let maybe =
@@ -121,9 +121,9 @@ impl Globals {
             V1_HIERARCHY: v1.map_or(-1, |v1| v1.number),
             HAS_TASK_BTF: u32::from(facts.has_task_btf),
             HAS_TASK_PT_REGS: u32::from(facts.has_task_pt_regs),
-            COUNTS_ERRORS: u32::from(options.signals.errors),
+            COUNTS_ERRORS: u32::from(options.features.errors),
             COUNTS_DENIED: u32::from(facts.counts_denied(options)),
-            TIMES_CALLS: u32::from(options.signals.latency),
+            TIMES_CALLS: u32::from(options.features.latency),
             ERRORS_PER_CGROUP: capacity.errors,
             DENIED_PER_CGROUP: capacity.denied,
             HISTOGRAMS_PER_CPU: sizes.histograms,

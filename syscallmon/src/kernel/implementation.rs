@@ -1,4 +1,4 @@
-//! The three ways to run a program at each system call, and why one cannot be used.
+//! The three ways to run a program at each system call, and why a way is unusable.
 
 use aya::{
     Ebpf,
@@ -7,12 +7,12 @@ use aya::{
 
 use super::{
     Error,
-    explain::{one_line, privileges},
+    error_report::{one_line, privileges},
     facts::Facts,
     program, tracefs,
 };
 
-/// How a program is run.
+/// A way to run a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Implementation {
     /// BTF-typed.
@@ -23,7 +23,7 @@ pub(super) enum Implementation {
     Tracepoint,
 }
 
-/// At which end of a call.
+/// The end of a call that a program sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
     /// `sys_enter`.
@@ -34,7 +34,7 @@ pub(super) enum End {
 
 use Implementation::{RawTp, TpBtf, Tracepoint};
 
-/// The classic tracepoints' category.
+/// Category of the classic tracepoints.
 const CATEGORY: &str = "raw_syscalls";
 
 impl End {
@@ -102,7 +102,8 @@ impl Implementation {
         Ok(())
     }
 
-    /// Only the classic tracepoint tells at its exit which call it is of; elsewhere it is read from the registers.
+    /// Checks that the call's number is known. Only the classic tracepoint has it at the exit; elsewhere it is read
+    /// from the registers.
     fn require_number(end: End, facts: &Facts) -> Result<(), Problem> {
         match &facts.registers {
             Err(error) if end == End::Exit => Err(Problem::Told(one_line(error))),
@@ -110,7 +111,7 @@ impl Implementation {
         }
     }
 
-    /// Attaches the program, which is loaded.
+    /// Attaches the loaded program.
     ///
     /// # Errors
     ///
@@ -126,11 +127,11 @@ impl Implementation {
     }
 }
 
-/// Why an implementation cannot be used.
+/// Why an implementation is unusable.
 pub(super) enum Problem {
-    /// None can.
+    /// All implementations are unusable.
     Fatal(Error),
-    /// Another may.
+    /// Another implementation may work.
     Told(String),
 }
 

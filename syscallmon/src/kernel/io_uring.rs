@@ -1,36 +1,36 @@
-//! Which tracepoint tells of operations given to io_uring, and where it has their opcodes: both differ by kernel.
+//! Finds the tracepoint of io_uring operations, and the place of the opcode. Both differ by kernel.
 
 use super::{
     btf::{Argument, BtfError, KernelBtf},
     tracefs::{self, TracefsError},
 };
 
-/// The name that it has had since Linux 6.4, and the one before.
+/// Its name since Linux 6.4, and its earlier name.
 const NAMES: [&str; 2] = ["io_uring_submit_req", "io_uring_submit_sqe"];
 
 /// See the module.
 pub(super) struct IoUring {
     /// The name of the tracepoint.
     pub(super) tracepoint: &'static str,
-    /// What its arguments are, from BTF; or why that is not known.
+    /// Its arguments, from BTF; or why they are unknown.
     pub(super) arguments: Result<Arguments, String>,
-    /// Where its records have the opcode, from tracefs.
+    /// Offset of the opcode in its records, from tracefs.
     pub(super) record: Result<u64, TracefsError>,
 }
 
 /// How a raw tracepoint program finds the opcode.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Arguments {
-    /// The number of the argument that is the opcode; 0 where the first is a `struct io_kiocb *` that has it.
+    /// Index of the argument that is the opcode; 0 if argument 0 is a `struct io_kiocb *` that contains it.
     pub(super) opcode_argument: u32,
-    /// `io_kiocb.opcode`, where that is needed.
+    /// Offset of `io_kiocb.opcode`, if needed.
     pub(super) request_opcode: Option<u64>,
-    /// `io_ring_ctx.sqo_task`, where submission threads are the kernel's (up to Linux 5.11).
+    /// Offset of `io_ring_ctx.sqo_task`, if submission threads are kernel threads (up to Linux 5.11).
     pub(super) sqo_task: Option<u64>,
 }
 
 impl IoUring {
-    /// Looks it up.
+    /// Finds the tracepoint on this kernel.
     pub(super) fn find(btf: &Result<KernelBtf, BtfError>) -> Self {
         let is_there = |name: &str| match btf {
             Ok(btf) => btf.tracepoint(name).is_some(),

@@ -1,4 +1,4 @@
-//! What was read from the tables last: a snapshot costs what has changed since.
+//! The previous reading of the tables. It lets a snapshot do only the work for what has changed.
 
 use std::sync::Arc;
 
@@ -6,32 +6,32 @@ use syscallmon_common::SeriesKey;
 
 use crate::snapshot::Counts;
 
-/// A series as it was read.
+/// A series, as read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct ReadSeries {
-    /// Whose it is: a word of `SERIES_KEYS`.
+    /// Its key: a word of `SERIES_KEYS`.
     pub(super) key: u64,
     /// Its count over all CPUs.
     pub(super) count: u64,
-    /// Calls of container runtimes.
-    pub(super) of_setup: u64,
+    /// Calls of container init.
+    pub(super) of_container_init: u64,
 }
 
 impl ReadSeries {
-    /// The slot that has it; 0 for none.
+    /// Its slot; 0 for none.
     pub(super) fn slot(&self) -> usize {
         SeriesKey::from_word(self.key).slot as usize
     }
 }
 
-/// A slot as it was read.
+/// A slot, as read.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ReadSlot {
-    /// The cgroup that has it; 0 for none.
+    /// Its cgroup; 0 for none.
     pub(super) owner: u64,
-    /// What it had counted; `None` while nobody has it.
+    /// Its counts; `None` while the slot is free.
     pub(super) counts: Option<Arc<Counts>>,
-    /// Whether something is not what it was when it was read before.
+    /// Whether it differs from the previous reading.
     pub(super) is_changed: bool,
 }
 
@@ -43,19 +43,19 @@ pub(super) struct LastRead {
 }
 
 impl LastRead {
-    /// Of empty tables.
+    /// Starts with empty tables.
     pub(super) fn new(series: usize, slots: usize) -> Self {
         Self { series: vec![ReadSeries::default(); series], slots: vec![ReadSlot::default(); slots] }
     }
 
-    /// Takes up who has a slot now.
+    /// Records the current cgroup of a slot.
     pub(super) fn read_owner(&mut self, slot: usize, owner: u64) {
         let known = &mut self.slots[slot];
         known.is_changed = known.owner != owner;
         known.owner = owner;
     }
 
-    /// Takes up a series as it is now.
+    /// Records the current values of a series.
     pub(super) fn read_series(&mut self, number: usize, read: ReadSeries) {
         let known = std::mem::replace(&mut self.series[number], read);
         if known != read {
@@ -67,7 +67,7 @@ impl LastRead {
         }
     }
 
-    /// The series of slots in which something has changed.
+    /// Returns the series of changed slots.
     pub(super) fn changed_series(&self) -> impl Iterator<Item = (SeriesKey, ReadSeries)> {
         let is_changed = |slot: usize| slot != 0 && self.slots.get(slot).is_some_and(|slot| slot.is_changed);
         let changed = self.series.iter().filter(move |series| is_changed(series.slot()));

@@ -1,6 +1,6 @@
-//! Loads the object and attaches what this kernel can run, probe by probe of the table [`super::PROBES`].
+//! Loads the object and attaches the probes of the table [`super::PROBES`] that this kernel can run.
 //!
-//! Which implementation of a probe that is, [`super::sys_enter`], [`super::sys_exit`] and [`super::event_probe`] say.
+//! [`super::sys_enter`], [`super::sys_exit`] and [`super::event_probe`] choose the implementation of each probe.
 
 use std::{fs, io, os::fd::AsFd};
 
@@ -13,11 +13,11 @@ use aya_log::EbpfLogger;
 
 use super::{
     Capacity, Error, Events, Kernel, Options, POSSIBLE_CPUS, Probe, ProbeStatus, attachments::Attachments,
-    explain::privileges, facts::Facts, fdinfo, globals::Globals, log::KernelLog, probe::Turn, program, returns,
+    error_report::privileges, facts::Facts, fdinfo, globals::Globals, log::KernelLog, probe::Phase, program, reclaim,
     sizes::Sizes, tables::Tables,
 };
 
-/// The object, as `build.rs` chose it.
+/// The eBPF object that `build.rs` chose.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("SYSCALLMON_BPF_OBJECT"));
 
 /// See [`Kernel::load`].
@@ -27,26 +27,26 @@ pub(super) fn load(options: &Options, positions: &[u16]) -> Result<(Kernel, Even
     let mut ebpf = load_object(options, options.capacity, cpus, &facts, positions)?;
 
     let mut probes = Attachments::wanted(options, &facts);
-    probes.load(&mut ebpf, Turn::First)?;
-    probes.attach(&mut ebpf, Turn::First)?;
-    probes.load(&mut ebpf, Turn::Calls)?;
-    program::<RawTracePoint>(&mut ebpf, returns::PROGRAM)?.load()?;
-    // What the daemon calls is its own from the first call on that is counted.
-    returns::run(&ebpf)?;
+    probes.load(&mut ebpf, Phase::First)?;
+    probes.attach(&mut ebpf, Phase::First)?;
+    probes.load(&mut ebpf, Phase::Calls)?;
+    program::<RawTracePoint>(&mut ebpf, reclaim::PROGRAM)?.load()?;
+    // Records the daemon's process id before the first call is counted.
+    reclaim::run(&ebpf)?;
     let memory_bytes = memory_bytes(&ebpf);
     let events = Events {
         logger: EbpfLogger::init_with_logger(&mut ebpf, KernelLog)?,
         cgroup: ring(&mut ebpf, "CGROUP_EVENTS")?,
-        first_seen: ring(&mut ebpf, "FIRST_SEEN")?,
+        first_calls: ring(&mut ebpf, "FIRST_CALLS")?,
     };
     let tables = Tables::new(&ebpf, &Sizes::new(options, options.capacity), cpus, memory_bytes)?;
     probes.settle(&mut ebpf)?;
-    // All are loaded and ready before they are attached.
-    for turn in Turn::REST {
-        probes.load(&mut ebpf, turn)?;
+    // All programs are loaded before the first one is attached.
+    for phase in Phase::REST {
+        probes.load(&mut ebpf, phase)?;
     }
-    for turn in Turn::REST {
-        probes.attach(&mut ebpf, turn)?;
+    for phase in Phase::REST {
+        probes.attach(&mut ebpf, phase)?;
     }
     let counting = [Probe::SysEnter, Probe::SysExit].map(|probe| probes.program(probe));
     let probes = probes.statuses();
@@ -56,7 +56,7 @@ pub(super) fn load(options: &Options, positions: &[u16]) -> Result<(Kernel, Even
 /// See [`Kernel::verify`].
 pub(super) fn verify(options: &Options, positions: &[u16]) -> Result<Vec<ProbeStatus>, Error> {
     let facts = Facts::find(options)?;
-    // The smallest tables will do: the verifier does not care, beyond knowing that there are some.
+    // The smallest tables are enough: the verifier only needs to know that they exist.
     let capacity = Capacity { cgroups: 1, series: 1, errors: 1, denied: 1, histograms: 1, timed_calls: 1 };
     let mut ebpf = load_object(options, capacity, possible_cpus()?, &facts, positions)?;
     let mut probes = Attachments::wanted(options, &facts);
@@ -87,19 +87,19 @@ fn ring(ebpf: &mut Ebpf, name: &'static str) -> Result<RingBuf<MapData>, Error> 
     Ok(RingBuf::try_from(map)?)
 }
 
-/// Highest possible CPU number plus one: rows of `COUNTERS` are indexed by CPU number.
+/// Highest possible CPU number plus one, because rows of `COUNTERS` are indexed by CPU number.
 pub(super) fn possible_cpus() -> Result<usize, Error> {
     let text = fs::read_to_string(POSSIBLE_CPUS).map_err(Error::Cpus)?;
     let odd = || Error::Cpus(io::Error::new(io::ErrorKind::InvalidData, "not a list of CPUs"));
     last_cpu(&text).map(|last| last + 1).ok_or_else(odd)
 }
 
-/// The last number of a list such as `0-3,8`.
+/// Returns the last number of a list such as `0-3,8`.
 fn last_cpu(list: &str) -> Option<usize> {
     list.trim().rsplit([',', '-']).next()?.parse().ok()
 }
 
-/// Kernel memory of every map of the object, as the kernel accounts it.
+/// Returns the kernel memory of all maps of the object, as the kernel accounts it.
 fn memory_bytes(ebpf: &Ebpf) -> u64 {
     use aya::maps::Map;
     ebpf.maps()

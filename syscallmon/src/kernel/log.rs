@@ -1,8 +1,8 @@
-//! Carries the eBPF side's rare warnings into the daemon's log.
+//! Writes the rare warnings of the eBPF side into the daemon's log.
 
 use log::{Level, Log, Metadata, Record};
 
-/// Where `aya-log` hands over what the programs said.
+/// Receives the messages of the programs from `aya-log`.
 #[derive(Debug)]
 pub(super) struct KernelLog;
 

@@ -1,7 +1,6 @@
-//! Kernel arrays mapped into our memory (`BPF_F_MMAPABLE`, Linux 5.5), read and written word by word.
+//! Kernel arrays mapped into the daemon's memory (`BPF_F_MMAPABLE`, Linux 5.5). Reading them takes no system call.
 //!
-//! The kernel side writes to the same memory at any time, so every access is atomic, and
-//! unsafe: reading a map takes no system call.
+//! The kernel side writes to the same memory at any time, so every access is atomic and needs unsafe code.
 
 use std::{
     io,
@@ -40,19 +39,19 @@ impl MappedArray {
         Ok(Self { memory: Arc::new(memory) })
     }
 
-    /// Memory that is no map, for tests.
+    /// Memory without a map, for tests.
     #[cfg(test)]
     pub(super) fn anonymous(len: usize) -> Self {
         Self { memory: Arc::new(memmap2::MmapMut::map_anon(len).unwrap().into()) }
     }
 
-    /// The same memory once more, for tests that play the kernel side.
+    /// The same memory again, for tests that act as the kernel side.
     #[cfg(test)]
     pub(super) fn same(other: &Self) -> Self {
         Self { memory: Arc::clone(&other.memory) }
     }
 
-    /// The 64-bit word at an index.
+    /// Returns the 64-bit word at an index.
     ///
     /// # Panics
     ///
@@ -66,7 +65,7 @@ impl MappedArray {
         unsafe { AtomicU64::from_ptr(words.add(index)) }
     }
 
-    /// The 32-bit word at an index.
+    /// Returns the 32-bit word at an index.
     ///
     /// # Panics
     ///

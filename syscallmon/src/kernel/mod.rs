@@ -1,13 +1,13 @@
-//! The kernel side's keeper: loads, attaches, reads. The only place that knows aya.
+//! Loads, attaches and reads the eBPF programs. The only module that uses aya.
 //!
-//! Never knows what a cgroup or a call is named, and never sees Prometheus. [`Kernel`] detaches everything
-//! when it is dropped; nothing is pinned, so nothing outlives the process, however it ends.
+//! It knows no names of cgroups or calls, and nothing of Prometheus. [`Kernel`] detaches everything when it is dropped.
+//! Nothing is pinned, so nothing outlives the process.
 
 mod attachments;
 mod btf;
+mod error_report;
 mod event_probe;
 mod events;
-mod explain;
 mod facts;
 mod fdinfo;
 mod globals;
@@ -20,7 +20,7 @@ mod mapped;
 mod offsets;
 mod preemption;
 mod probe;
-mod returns;
+mod reclaim;
 mod sizes;
 mod sleepable;
 mod streams;
@@ -47,18 +47,18 @@ pub use self::{
     streams::{EventStreams, Events, Ring},
 };
 
-/// What `fuzz/` puts records of ring buffers into.
+/// Decoders of ring buffer records, for `fuzz/`.
 #[cfg(fuzzing)]
 pub mod fuzzing {
     use super::{CgroupChange, FirstCallEvent, events};
 
-    /// As [`Events::cgroup_changes`](super::Events) reads one.
+    /// Decodes a record of [`Events::cgroup_changes`](super::Events).
     #[must_use]
     pub fn cgroup_change(record: &[u8]) -> Option<CgroupChange> {
         events::cgroup_change(record)
     }
 
-    /// As [`Events::first_calls`](super::Events) reads one.
+    /// Decodes a record of [`Events::first_calls`](super::Events).
     #[must_use]
     pub fn first_call(record: &[u8]) -> Option<FirstCallEvent> {
         events::first_call(record)
@@ -67,70 +67,70 @@ pub mod fuzzing {
 use crate::snapshot::Snapshot;
 use tables::Tables;
 
-/// The numbers of the CPUs that this kernel can have; always the running kernel's, wherever its BTF is read from.
+/// The possible CPUs of the running kernel, wherever its BTF is read from.
 const POSSIBLE_CPUS: &str = "/sys/devices/system/cpu/possible";
 
 /// Sizes of the kernel's tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capacity {
-    /// Cgroups that can be counted at the same time; the rest go to the remainder.
+    /// Maximum cgroups that are counted at the same time; the rest go to the remainder.
     pub cgroups: u32,
-    /// (cgroup, ABI, syscall) triples that can be counted at the same time, and outcomes of such calls.
+    /// Maximum (cgroup, ABI, syscall) triples at the same time, with the outcomes of such calls.
     pub series: u32,
-    /// Pairs of syscall and errno that are told apart in one cgroup; the rest go to a remainder of the cgroup.
+    /// Maximum pairs of syscall and errno with their own series in one cgroup; the rest share a series of the cgroup.
     pub errors: u32,
-    /// Refused syscalls that are told apart in one cgroup; the rest go to a remainder of the cgroup.
+    /// Maximum denied syscalls with their own series in one cgroup; the rest share a series of the cgroup.
     pub denied: u32,
-    /// (cgroup, ABI, syscall) triples whose durations can be measured at the same time.
+    /// Maximum (cgroup, ABI, syscall) triples with durations at the same time.
     pub histograms: u32,
-    /// Calls that are measured and under way at the same time.
+    /// Maximum measured calls under way at the same time.
     pub timed_calls: u32,
 }
 
-/// What is counted besides calls.
+/// Features besides counting calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "switches that have nothing to do with each other")]
-pub struct Signals {
+pub struct Features {
     /// Errors, by errno.
     pub errors: bool,
-    /// Calls that seccomp refused.
+    /// Calls denied by seccomp.
     pub denied: bool,
-    /// How long calls take: those that the position table marks.
+    /// Durations of the calls that the position table flags.
     pub latency: bool,
-    /// Operations given to io_uring.
+    /// Operations of io_uring.
     pub io_uring: bool,
 }
 
-impl Signals {
-    /// Whether somebody must see calls end.
+impl Features {
+    /// Whether a feature needs `sys_exit`.
     fn need_exit(self) -> bool {
         self.errors || self.denied || self.latency
     }
 }
 
-/// What [`Kernel::load`] needs to know.
+/// Options of [`Kernel::load`].
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Sizes of the tables.
     pub capacity: Capacity,
-    /// Where sysfs is.
+    /// Mount point of sysfs.
     pub sysfs: PathBuf,
-    /// Which `sys_enter` program to use.
+    /// The `sys_enter` program to use.
     pub sys_enter: SysEnter,
-    /// What to count besides calls.
-    pub signals: Signals,
-    /// Which cgroups to count by.
+    /// Features besides counting calls.
+    pub features: Features,
+    /// The hierarchies that are counted.
     pub hierarchies: CountedHierarchies,
 }
 
-/// The cgroup hierarchies that calls are counted by.
+/// The cgroup hierarchies that are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CountedHierarchies {
-    /// Whether by cgroup2's. Where both are, v1 is for tasks in cgroup2's root.
+    /// Whether cgroup2 is counted. If v1 is counted too, it is for tasks in the root of cgroup2.
     pub cgroup2: bool,
-    /// The id of the cgroup that is mounted as cgroup2's root: another than the host's in a nested cgroup namespace.
+    /// The id of the cgroup mounted as the root of cgroup2. In a nested cgroup namespace, it differs from the host's.
     pub cgroup2_root: u64,
-    /// A v1 hierarchy. The ids of its cgroups have the mark [`syscallmon_common::V1_CGROUP`] everywhere.
+    /// A v1 hierarchy. The ids of its cgroups always have the mark [`syscallmon_common::V1_CGROUP`].
     pub v1: Option<V1Hierarchy>,
 }
 
@@ -141,36 +141,36 @@ pub struct V1Hierarchy {
     pub number: i32,
     /// One of its controllers.
     pub controller: &'static str,
-    /// The id of the cgroup that is mounted as its root, without a mark.
+    /// The id of the cgroup mounted as its root, without the mark.
     pub root: u64,
 }
 
 impl Options {
-    /// The kernel's BTF.
+    /// Returns the path of the kernel's BTF.
     #[must_use]
     pub fn btf_path(&self) -> PathBuf {
         self.sysfs.join("kernel/btf/vmlinux")
     }
 }
 
-/// Why the probes could not be loaded or read.
+/// Why loading or reading the probes failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The kernel answered EPERM.
     #[error("the kernel does not permit loading eBPF ({operation}): needs CAP_BPF and CAP_PERFMON, or root")]
     Privileges {
-        /// What was tried.
+        /// The operation that was tried.
         operation: &'static str,
     },
-    /// The one probe that must be there could not be attached.
+    /// The required probe could not be attached.
     #[error("cannot attach sys_enter as {implementation}: {reason}")]
     SysEnter {
         /// `tp_btf`, `raw_tp`, `tracepoint` or several.
         implementation: String,
-        /// The kernel's answer and its remedy.
+        /// The kernel's error, and its remedy.
         reason: String,
     },
-    /// The built-in object lacks a map or program: a build mistake.
+    /// The built-in object lacks a map or program, which is a build mistake.
     #[error("the eBPF object has no usable {name}: rebuild it with `cargo xtask ebpf`")]
     Object {
         /// The map's or program's name.
@@ -181,35 +181,35 @@ pub enum Error {
     Mmap {
         /// The map.
         name: &'static str,
-        /// The kernel's answer.
+        /// The kernel's error.
         #[source]
         source: io::Error,
     },
     /// The kernel's BTF lacks something.
     #[error(transparent)]
     Btf(#[from] BtfError),
-    /// The number of CPUs is not known.
+    /// The number of CPUs is unknown.
     #[error("cannot read the possible CPUs from {POSSIBLE_CPUS}")]
     Cpus(#[source] io::Error),
-    /// The tables would be too large for the kernel.
+    /// The tables would exceed the kernel's limit.
     #[error("{count} {what} on {cpus} CPUs are too many for one table: lower capacity.{what}")]
     Capacity {
-        /// Of what.
+        /// What there are too many of.
         what: &'static str,
-        /// How many.
+        /// The number of them.
         count: u32,
-        /// The CPUs.
+        /// The number of CPUs.
         cpus: usize,
     },
     /// The object could not be loaded.
     #[error("cannot load the eBPF object")]
     Load(#[from] EbpfError),
-    /// The kernel side did not take everything that it was given back.
-    #[error("the kernel side did not take back {left} of {wanted} numbers")]
-    Returns {
-        /// What it did not take.
+    /// The kernel side did not reclaim all listed numbers.
+    #[error("the kernel side did not reclaim {left} of {wanted} numbers")]
+    Reclaim {
+        /// Numbers that were not reclaimed.
         left: usize,
-        /// What it was given.
+        /// Numbers that were listed.
         wanted: usize,
     },
     /// A map operation failed.
@@ -229,7 +229,7 @@ pub enum Error {
 /// The loaded and attached programs, and their tables.
 pub struct Kernel {
     ebpf: Ebpf,
-    /// Names of the programs that see calls begin and end.
+    /// Names of the programs on `sys_enter` and `sys_exit`.
     counting: [Option<&'static str>; 2],
     probes: Vec<ProbeStatus>,
     tables: Tables,
@@ -240,14 +240,14 @@ impl Kernel {
     ///
     /// # Errors
     ///
-    /// When calls cannot be counted: no privilege, a kernel older than 5.10, a lockdown. A missing cgroup probe
-    /// is no error, but a [`ProbeStatus`].
+    /// When calls cannot be counted: missing privileges, a kernel older than 5.10, a lockdown. A missing cgroup probe
+    /// is not an error, but a [`ProbeStatus`].
     pub fn load(options: &Options, positions: &[u16]) -> Result<(Self, Events), Error> {
         load::load(options, positions)
     }
 
-    /// Whether [`Self::load`] would work, by letting the kernel's verifier judge the programs; attaches nothing.
-    /// Returns how each probe would fare.
+    /// Checks whether [`Self::load`] would work: the kernel's verifier checks the programs, and nothing is attached.
+    /// Returns the status that each probe would have.
     ///
     /// # Errors
     ///
@@ -256,19 +256,19 @@ impl Kernel {
         load::verify(options, positions)
     }
 
-    /// How each probe fares.
+    /// Returns the status of each probe.
     #[must_use]
     pub fn probes(&self) -> &[ProbeStatus] {
         &self.probes
     }
 
-    /// Kernel memory of all tables, in bytes.
+    /// Returns the kernel memory of all tables, in bytes.
     #[must_use]
     pub fn memory_bytes(&self) -> u64 {
         self.tables.memory_bytes()
     }
 
-    /// Reads every count.
+    /// Reads all counts.
     pub fn snapshot(&mut self) -> Snapshot {
         let mut snapshot = self.tables.snapshot();
         let [enter, exit] = self.counting.map(|name| self.recursion_misses(name?));
@@ -276,70 +276,70 @@ impl Kernel {
         snapshot
     }
 
-    /// Begins to take back the slots of these cgroups, and returns them: from now on, the counts in them are final. Harmless for a cgroup
-    /// that is alive after all: its next call gets it another slot. Blocks for some milliseconds.
+    /// Begins to reclaim the slots of these cgroups. Returns the slots, whose counts are final from now on. Harmless
+    /// for a live cgroup: its next call gets another slot. Blocks for some milliseconds.
     ///
     /// # Errors
     ///
-    /// When the kernel refuses; trying again is harmless.
+    /// When the kernel refuses; a retry is harmless.
     pub fn retire(&mut self, cgroups: &[u64]) -> Result<Vec<u32>, Error> {
-        let run = || returns::run(&self.ebpf);
+        let run = || reclaim::run(&self.ebpf);
         self.tables.retire(&run, wait_for_programs, &cgroups.iter().copied().collect())
     }
 
-    /// Ends to take back retired slots, whose last counts were read. To be called after every snapshot.
+    /// Finishes reclaiming retired slots after their last counts were read. Must be called after every snapshot.
     ///
     /// # Errors
     ///
     /// When the kernel refuses.
     pub fn free(&mut self, retired: &[u32]) -> Result<(), Error> {
-        self.tables.free(&|| returns::run(&self.ebpf), retired)
+        self.tables.free(&|| reclaim::run(&self.ebpf), retired)
     }
 
-    /// Makes cgroups attribution roots, or none any more.
+    /// Adds or removes attribution roots.
     ///
     /// # Errors
     ///
-    /// When the kernel refuses; what was not done by then is tried again by the next call, or by [`Self::free`].
+    /// When the kernel refuses. The next call, or [`Self::free`], retries what is left.
     pub fn set_roots(&mut self, changes: &[(u64, Option<Root>)]) -> Result<(), Error> {
-        self.tables.set_roots(&|| returns::run(&self.ebpf), changes)
+        self.tables.set_roots(&|| reclaim::run(&self.ebpf), changes)
     }
 
-    /// Cgroups that can be attribution roots at the same time.
+    /// Maximum attribution roots at the same time.
     #[must_use]
-    pub fn most_roots(&self) -> usize {
-        self.tables.most_roots()
+    pub fn max_roots(&self) -> usize {
+        self.tables.max_roots()
     }
 
-    /// Whether a cgroup has found no free slot since slots were last freed.
+    /// Whether a cgroup found no free slot since slots were last freed.
     #[must_use]
     pub fn are_slots_exhausted(&self) -> bool {
         self.tables.are_slots_exhausted()
     }
 
-    /// Whether [`Self::retire`] and [`Self::free`] work with the privileges that the process has now.
+    /// Whether [`Self::retire`] and [`Self::free`] work with the current privileges of the process.
     #[must_use]
     pub fn is_accessible(&self) -> bool {
-        self.tables.is_accessible(&|| returns::run(&self.ebpf))
+        self.tables.is_accessible(&|| reclaim::run(&self.ebpf))
     }
 
-    /// Times that the kernel skipped a program; `None` before Linux 5.12, which does not tell.
+    /// Returns how often the kernel skipped a program; `None` before Linux 5.12, which does not report it.
     fn recursion_misses(&self, name: &str) -> Option<u64> {
         let program = self.ebpf.program(name)?.fd().ok()?;
         fdinfo::field(program.as_fd(), "recursion_misses")
     }
 }
 
-/// What a cgroup is an attribution root of: whose calls are counted in its slot besides its own.
+/// The scope of an attribution root: the cgroups that share its slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Root {
-    /// Every cgroup nested in it.
+    /// All nested cgroups.
     OfAll,
-    /// Nested cgroups that are in no other root below it.
+    /// Nested cgroups that are in no nearer root.
     OfRest,
 }
 
-/// Whether the kernel's BTF tells everything that the programs need.
+/// Checks that the kernel's BTF has everything that the programs need.
 ///
 /// # Errors
 ///
@@ -348,7 +348,7 @@ pub fn check_btf(path: &Path) -> Result<(), BtfError> {
     offsets::Offsets::read(&btf::KernelBtf::read(path)?).map(drop)
 }
 
-/// Those of the tracepoints (`category/name`) that the kernel does not have, by its BTF or else by tracefs; `None` without both.
+/// Returns the tracepoints (`category/name`) that the kernel lacks, by its BTF or by tracefs; `None` without both.
 #[must_use]
 pub fn missing_tracepoints<'a>(btf: &Path, wanted: &[&'a str]) -> Option<Vec<&'a str>> {
     let btf = btf::KernelBtf::read(btf).ok();
@@ -362,7 +362,7 @@ pub fn missing_tracepoints<'a>(btf: &Path, wanted: &[&'a str]) -> Option<Vec<&'a
     Some(wanted.iter().filter(is_missing).copied().collect())
 }
 
-/// A program of the object.
+/// Returns a program of the object.
 fn program<'a, T>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut T, Error>
 where
     &'a mut T: TryFrom<&'a mut aya::programs::Program, Error = ProgramError>,
@@ -371,22 +371,22 @@ where
     Ok(program.try_into()?)
 }
 
-/// Memory that the kernel's tables will take, in bytes.
+/// Estimates the memory of the kernel's tables, in bytes.
 ///
 /// # Errors
 ///
-/// When the number of CPUs is not known.
+/// When the number of CPUs is unknown.
 pub fn memory_needed(options: &Options) -> Result<u64, Error> {
     Ok(sizes::Sizes::new(options, options.capacity).memory_needed(load::possible_cpus()?))
 }
 
-/// Waits until every program that runs now has ended.
+/// Waits until all programs that run now have ended.
 ///
-/// Programs run with preemption off, hence inside an RCU read section; `membarrier(MEMBARRIER_CMD_GLOBAL)`
-/// waits for a grace period (`kernel/sched/membarrier.c`). Takes some milliseconds, and no CPU.
+/// Programs run with preemption off, and so inside an RCU read section. `membarrier(MEMBARRIER_CMD_GLOBAL)` waits for a
+/// grace period (`kernel/sched/membarrier.c`). Takes some milliseconds, and no CPU time.
 fn wait_for_programs() {
     if membarrier(MembarrierCommand::Global).is_err() {
-        // Kernels with nohz_full refuse; a program runs for well under a microsecond.
+        // Kernels with nohz_full refuse. A program runs for well under a microsecond.
         std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -1,4 +1,4 @@
-//! Where the running kernel keeps the fields that the programs read; they differ by version and configuration.
+//! Offsets of the fields that the programs read; they differ by kernel version and configuration.
 
 use super::btf::{BtfError, KernelBtf};
 
@@ -19,22 +19,22 @@ pub(super) struct Offsets {
     pub(super) kernfs_node_id: u64,
     /// `cgroup_subsys_state.cgroup`
     pub(super) css_cgroup: u64,
-    /// Where the flag of 32-bit calls is, from the start of `task_struct`.
+    /// Offset in `task_struct` of the word with the flag of 32-bit calls.
     pub(super) task_compat: u64,
     /// `task_struct.ptrace`
     pub(super) task_ptrace: Option<u64>,
-    /// Where a cgroup has its ancestors.
+    /// Offsets of a cgroup's ancestors.
     pub(super) ancestry: Option<AncestryOffsets>,
 }
 
-/// Where a cgroup has its ancestors, named as in the kernel.
+/// Offsets of a cgroup's ancestors, named as in the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct AncestryOffsets {
     /// `cgroup.level`
     pub(super) level: u64,
     /// `cgroup.ancestors`, from Linux 6.1 on.
     pub(super) ancestors: Option<u64>,
-    /// `cgroup.ancestor_ids`, before.
+    /// `cgroup.ancestor_ids`, before Linux 6.1.
     pub(super) ancestor_ids: Option<u64>,
 }
 
@@ -50,15 +50,15 @@ impl AncestryOffsets {
 /// `TS_COMPAT` of `arch/x86/include/asm/thread_info.h`, or `TIF_32BIT` (bit 22) of arm64's.
 pub(super) const COMPAT_MASK: u32 = if cfg!(target_arch = "aarch64") { 1 << 22 } else { 2 };
 
-/// The field of `thread_info` that has the flag.
+/// The field of `thread_info` with the flag.
 const COMPAT_FIELD: &str = if cfg!(target_arch = "aarch64") { "flags" } else { "status" };
 
 impl Offsets {
-    /// Looks them up.
+    /// Finds the offsets.
     ///
     /// # Errors
     ///
-    /// When one of the fields is missing.
+    /// When a field is missing.
     pub(super) fn read(btf: &KernelBtf) -> Result<Self, BtfError> {
         let offset = |structure, field| offset(btf, structure, field);
         Ok(Self {
@@ -76,7 +76,7 @@ impl Offsets {
     }
 }
 
-/// Where what tells of refused calls is, named as in the kernel.
+/// Offsets for finding denied calls, named as in the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SeccompOffsets {
     /// `task_struct.seccomp.mode`
@@ -97,7 +97,7 @@ pub(super) struct SeccompOffsets {
     pub(super) pending: u64,
 }
 
-/// Where what tells of processes is, named as in the kernel: who sets containers up, and where callers come from.
+/// Offsets for reading processes, named as in the kernel: for container init, and for the process of a first call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ProcessOffsets {
     /// `task_struct.tgid`
@@ -144,7 +144,7 @@ pub(super) struct ProcessOffsets {
     pub(super) inode_size: u64,
     /// `inode.i_nlink`
     pub(super) inode_nlink: u64,
-    /// `mount.mnt` and `mount.mnt_ns`; unknown where the BTF has only what modules may know.
+    /// `mount.mnt` and `mount.mnt_ns`; unknown if the BTF has only types for modules.
     pub(super) mount: Option<(u64, u64)>,
     /// `dentry.d_hash.pprev`
     pub(super) dentry_hashed: u64,
@@ -166,26 +166,26 @@ pub(super) struct ProcessOffsets {
     pub(super) kernfs_node_name: u64,
 }
 
-/// Where `pt_regs` has what tells of a call that ends.
+/// Offsets in `pt_regs` for calls that end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RegisterOffsets {
     /// The number of the call.
     pub(super) nr: u64,
     /// `task_struct.stack`
     pub(super) task_stack: u64,
-    /// Where they are on a task's stack.
+    /// Offset of the registers on a task's stack.
     pub(super) on_stack: u64,
 }
 
-/// Size of a task's stack in the kernel (`THREAD_SIZE`): the same on both architectures, unless pages are larger.
+/// Size of a task's kernel stack (`THREAD_SIZE`): the same on both architectures, unless pages are larger.
 const STACK_LEN: u64 = 16 * 1024;
 
 impl SeccompOffsets {
-    /// Looks them up.
+    /// Finds the offsets.
     ///
     /// # Errors
     ///
-    /// When one of the fields is missing, as in a kernel without seccomp.
+    /// When a field is missing, for example in a kernel without seccomp.
     pub(super) fn read(btf: &KernelBtf) -> Result<Self, BtfError> {
         let seccomp = offset(btf, "task_struct", "seccomp")?;
         Ok(Self {
@@ -202,11 +202,11 @@ impl SeccompOffsets {
 }
 
 impl ProcessOffsets {
-    /// Looks them up.
+    /// Finds the offsets.
     ///
     /// # Errors
     ///
-    /// When one of the fields is missing.
+    /// When a field is missing.
     pub(super) fn read(btf: &KernelBtf) -> Result<Self, BtfError> {
         let offset = |structure, field| offset(btf, structure, field);
         Ok(Self {
@@ -247,11 +247,11 @@ impl ProcessOffsets {
 }
 
 impl RegisterOffsets {
-    /// Looks them up.
+    /// Finds the offsets.
     ///
     /// # Errors
     ///
-    /// When one of the fields is missing.
+    /// When a field is missing.
     pub(super) fn read(btf: &KernelBtf) -> Result<Self, BtfError> {
         let nr = if cfg!(target_arch = "aarch64") { "syscallno" } else { "orig_ax" };
         let len = btf.size_of("pt_regs").ok_or(BtfError::Missing { structure: "pt_regs", field: nr })?;
@@ -267,14 +267,15 @@ fn offset(btf: &KernelBtf, structure: &'static str, field: &'static str) -> Resu
     btf.offset_of(structure, field).ok_or(BtfError::Missing { structure, field })
 }
 
-/// Where `css_set` has the state of a v1 controller: its entry of `subsys`, in the order of `enum cgroup_subsys_id`.
+/// Returns the offset in `css_set` of a v1 controller's state: its entry of `subsys`, in the order of `enum
+/// cgroup_subsys_id`.
 ///
 /// # Errors
 ///
-/// When this kernel does not have that controller.
+/// When this kernel lacks the controller.
 pub(super) fn css_of_controller(btf: &KernelBtf, controller: &str) -> Result<u64, BtfError> {
     let first = offset(btf, "css_set", "subsys")?;
-    // What cgroup2 calls io has its old name in v1 only.
+    // The controller `io` has its old name in v1.
     let subsystem = if controller == "blkio" { "io" } else { controller };
     let index = btf.enum_value("cgroup_subsys_id", &format!("{subsystem}_cgrp_id"));
     let index = index.ok_or_else(|| BtfError::NoController { controller: controller.to_owned() })?;

@@ -1,10 +1,11 @@
-//! Finds out whether this kernel preempts raw tracepoint programs, and with that loses calls.
+//! Tests whether this kernel preempts raw tracepoint programs, and so loses calls.
 //!
-//! Up to Linux 6.18, programs on the syscall tracepoints run with preemption off; 7.2 and 7.3 preempt them. While a task
-//! is preempted inside a program, the kernel skips that program for every other task of the CPU: a tenth of all calls
-//! under load. Two ways to know. Kernels that let programs sleep there preempt the others, too: one change made both
-//! possible ([`super::sleepable`]). For kernels in which that should not be so, a test watches the kernel count skipped runs
-//! (`recursion_misses`, Linux 5.12); it notices full preemption, while lazy preemption is too seldom for it.
+//! Up to Linux 6.18, programs on the syscall tracepoints run with preemption off; 7.2 and 7.3 preempt them. While a
+//! task is preempted inside a program, the kernel skips that program for all other tasks of the CPU: a tenth of all
+//! calls under load. There are two tests. First, kernels that let programs sleep there also preempt the others, because
+//! one change made both possible ([`super::sleepable`]). Second, for kernels without that link, a test reads the
+//! kernel's count of skipped runs (`recursion_misses`, Linux 5.12). It notices full preemption; lazy preemption is too
+//! rare for it.
 
 use std::{
     os::fd::AsFd,
@@ -18,16 +19,16 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use super::{Error, fdinfo, program};
 
-/// Why the classic tracepoint is used where cheaper ones are to be had, or would have to be.
+/// Why the classic tracepoint is used although cheaper ones exist.
 pub(super) const PREEMPTED: &str = "this kernel preempts raw tracepoint programs and then skips other tasks' calls";
 
-/// The call that the program runs long in: harmless, and rare enough to slow nobody down.
+/// The call in which the program runs long: harmless, and rare enough to slow nothing down.
 pub(super) const TEST_NR: i64 = libc::SYS_sched_getaffinity;
 
-/// Some time slices, even with a timer of 100 Hz: two threads that want one CPU take turns at each tick.
-const LONGEST: Duration = Duration::from_millis(45);
+/// Some time slices, even with a 100 Hz timer: two threads on one CPU alternate at each tick.
+const TEST_TIMEOUT: Duration = Duration::from_millis(45);
 
-/// Whether a raw tracepoint program is seen to be preempted. Takes 45 ms where it is not.
+/// Whether the test sees preemption of a raw tracepoint program. Takes 45 ms without preemption.
 ///
 /// # Errors
 ///
@@ -36,7 +37,7 @@ pub(super) fn is_seen(ebpf: &mut Ebpf) -> Result<bool, Error> {
     let test: &mut RawTracePoint = program(ebpf, "preemption_test")?;
     test.load()?;
     test.attach("sys_enter")?;
-    // `None`, which ends the test, before Linux 5.12: that kernel does not tell, and does not preempt them either.
+    // `None` ends the test. Before Linux 5.12, the kernel does not report this, and does not preempt programs.
     let misses = |test: &RawTracePoint| fdinfo::field(test.fd().ok()?.as_fd(), "recursion_misses");
     let begin = Instant::now();
     let stop = AtomicBool::new(false);
@@ -44,7 +45,7 @@ pub(super) fn is_seen(ebpf: &mut Ebpf) -> Result<bool, Error> {
         scope.spawn(|| call_on_one_cpu(&stop));
         scope.spawn(|| call_on_one_cpu(&stop));
         let mut seen: Option<u64> = Some(0);
-        while seen == Some(0) && begin.elapsed() < LONGEST {
+        while seen == Some(0) && begin.elapsed() < TEST_TIMEOUT {
             thread::sleep(Duration::from_millis(5));
             seen = misses(test);
         }
@@ -55,14 +56,14 @@ pub(super) fn is_seen(ebpf: &mut Ebpf) -> Result<bool, Error> {
     Ok(seen.is_some_and(|misses| misses > 0))
 }
 
-/// Makes the call again and again, on the first CPU that this process may use.
+/// Repeats the call, on the first CPU that this process may use.
 fn call_on_one_cpu(stop: &AtomicBool) {
     if let Ok(permitted) = sched_getaffinity(None)
         && let Some(first) = (0..CpuSet::MAX_CPU).find(|&cpu| permitted.is_set(cpu))
     {
         let mut one = CpuSet::new();
         one.set(first);
-        // Where it is not permitted the test is less sharp.
+        // Without this permission, the test is less sensitive.
         let _ = sched_setaffinity(None, &one);
     }
     while !stop.load(Relaxed) {

@@ -1,71 +1,70 @@
-//! The probes: what each is called, which programs implement it, and how it fares.
+//! The probes: their names, their programs, and their status.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Options, attachments::Attachment, event_probe, facts::Facts, sys_enter, sys_exit};
 
-/// A probe that can be attached. [`PROBES`] has a row for each, in the same order.
+/// A probe. [`PROBES`] has a row for each, in the same order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Probe {
-    /// Counts calls. Without it there is nothing to export.
+    /// Counts calls. Required: without it there is nothing to export.
     SysEnter,
-    /// Counts how calls end: errors, refused attempts, durations.
+    /// Counts how calls end: errors, denied calls, durations.
     SysExit,
-    /// Births and deaths of threads, which refused attempts and durations need to know of. Without it, a thread whose
-    /// id was another's may have one call too many counted as refused.
+    /// Births and deaths of threads, for denied calls and durations. Without it, one call too many may count as denied
+    /// when a thread id is reused.
     Task,
-    /// Births and deaths of cgroups. Without it, cgroups are found by walking the tree at each poll, and those
-    /// that live shorter than the poll interval have no name.
+    /// Births and deaths of cgroups. Without it, each poll walks the tree, and cgroups that live shorter than the poll
+    /// interval have no name.
     Cgroup,
-    /// Tells what runtimes call while they set containers up from what the containers call. Without it, such calls look
-    /// like the containers' own.
-    Setup,
-    /// Counts operations given to io_uring.
+    /// Distinguishes calls of container init from the containers' own calls. Without it, they look like the containers'
+    /// own.
+    ContainerInit,
+    /// Counts operations of io_uring.
     IoUring,
 }
 
-/// What there is to know of a probe: a row of [`PROBES`].
+/// A row of [`PROBES`].
 pub struct ProbeRow {
-    /// Which one.
+    /// The probe.
     pub probe: Probe,
     /// The value of the label `probe`.
     pub name: &'static str,
-    /// What `check` calls it.
+    /// The name in the output of `check`.
     pub check: &'static str,
-    /// The tracepoints that it is attached to, as `category/name`, as far as they are the same on every kernel.
+    /// Its tracepoints, as `category/name`, if they are the same on every kernel.
     pub tracepoints: &'static [&'static str],
-    /// What is missing without them.
+    /// What is missing without the tracepoints.
     pub without: &'static str,
     /// When it is attached.
-    pub(super) turn: Turn,
-    /// How it is attached; `None` when these options do not ask for it.
+    pub(super) phase: Phase,
+    /// Builds the attachment; `None` if the options do not need the probe.
     pub(super) wanted: fn(&Options, &Facts) -> Option<Box<dyn Attachment>>,
 }
 
-/// When a probe is attached, in this order.
+/// The order in which probes are attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Turn {
-    /// Before all others are loaded: who sets a container up must have been seen to begin before a call of theirs is
-    /// counted.
+pub(super) enum Phase {
+    /// Before all others are loaded: container init must be seen to begin before its first call is counted.
     First,
-    /// Before calls are counted: no birth may be missed of a cgroup that makes one.
+    /// Before calls are counted: no birth of a cgroup that makes calls may be missed.
     BeforeCalls,
-    /// When calls begin to be counted.
+    /// Starts counting calls.
     Calls,
-    /// Then threads are known: one that is known begins every call before our eyes, so what it ends without having
-    /// begun was refused.
+    /// Then tracks threads. A tracked thread begins each call after `sys_enter` is attached, so a call that ends
+    /// without a beginning was denied.
     Threads,
-    /// Then calls are seen to end.
+    /// Then sees calls end.
     Ends,
 }
 
-impl Turn {
-    /// All but the first.
+impl Phase {
+    /// All phases but the first.
     pub(super) const REST: [Self; 4] = [Self::BeforeCalls, Self::Calls, Self::Threads, Self::Ends];
 }
 
-/// Every probe. Loading, verification, `check`, and the order in which probes are told of derive from it.
+/// All probes. Loading, verification, `check` and the order of output derive from this table.
 pub static PROBES: [ProbeRow; 6] = [
     ProbeRow {
         probe: Probe::SysEnter,
@@ -73,7 +72,7 @@ pub static PROBES: [ProbeRow; 6] = [
         check: "probe sys_enter",
         tracepoints: &["raw_syscalls/sys_enter"],
         without: "calls are not counted",
-        turn: Turn::Calls,
+        phase: Phase::Calls,
         wanted: sys_enter::wanted,
     },
     ProbeRow {
@@ -81,8 +80,8 @@ pub static PROBES: [ProbeRow; 6] = [
         name: "sys_exit",
         check: "probe sys_exit",
         tracepoints: &["raw_syscalls/sys_exit"],
-        without: "errors, refused calls and durations are not counted",
-        turn: Turn::Ends,
+        without: "errors, denied calls and durations are not counted",
+        phase: Phase::Ends,
         wanted: sys_exit::wanted,
     },
     ProbeRow {
@@ -90,8 +89,8 @@ pub static PROBES: [ProbeRow; 6] = [
         name: "task",
         check: "probe task",
         tracepoints: &["sched/sched_process_fork", "sched/sched_process_exit"],
-        without: "a call too many may be counted as refused",
-        turn: Turn::Threads,
+        without: "one call too many may count as denied",
+        phase: Phase::Threads,
         wanted: event_probe::task,
     },
     ProbeRow {
@@ -100,32 +99,32 @@ pub static PROBES: [ProbeRow; 6] = [
         check: "probe cgroup",
         tracepoints: &["cgroup/cgroup_mkdir", "cgroup/cgroup_rmdir"],
         without: "short-lived cgroups will have no name",
-        turn: Turn::BeforeCalls,
+        phase: Phase::BeforeCalls,
         wanted: event_probe::cgroup,
     },
     ProbeRow {
-        probe: Probe::Setup,
-        name: "setup",
-        check: "probe setup",
+        probe: Probe::ContainerInit,
+        name: "container_init",
+        check: "probe container_init",
         tracepoints: &["cgroup/cgroup_attach_task", "sched/sched_process_fork", "sched/sched_process_exec"],
-        without: "what runtimes call to set containers up looks like the containers' own calls",
-        turn: Turn::First,
-        wanted: event_probe::setup,
+        without: "calls of container runtimes during container start look like the containers' own",
+        phase: Phase::First,
+        wanted: event_probe::container_init,
     },
     ProbeRow {
         probe: Probe::IoUring,
         name: "io_uring",
         check: "probe io_uring",
-        // Its name differs by kernel.
+        // The name of the tracepoint differs by kernel.
         tracepoints: &[],
         without: "operations of io_uring are not counted",
-        turn: Turn::BeforeCalls,
+        phase: Phase::BeforeCalls,
         wanted: event_probe::io_uring,
     },
 ];
 
 impl Probe {
-    /// What there is to know of it.
+    /// Returns its row.
     #[must_use]
     pub fn row(self) -> &'static ProbeRow {
         &PROBES[self as usize]
@@ -138,14 +137,14 @@ impl Probe {
     }
 }
 
-/// How a probe fares.
+/// The status of a probe.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ProbeStatus {
-    /// Which one.
+    /// The probe.
     pub probe: Probe,
-    /// What runs: `tp_btf`, `raw_tp` or `tracepoint`. `None` when it is not attached.
+    /// The active implementation: `tp_btf`, `raw_tp` or `tracepoint`. `None` when it is not attached.
     pub implementation: Option<&'static str>,
-    /// Why a better implementation, or any, could not be used.
+    /// Why a better implementation, or any, is unusable.
     pub problem: Option<String>,
 }
 
@@ -157,12 +156,12 @@ impl ProbeStatus {
     }
 }
 
-/// Which implementation of `sys_enter` may be used; `sys_exit` follows it.
+/// The allowed implementation of `sys_enter`; `sys_exit` follows it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 #[value(rename_all = "snake_case")]
 pub enum SysEnter {
-    /// The first that this kernel takes.
+    /// The first that this kernel accepts.
     #[default]
     Auto,
     /// BTF-typed, the cheapest (Linux 5.11 with BTF).
@@ -183,12 +182,12 @@ mod tests {
             assert_eq!(row.probe as usize, index);
             assert_eq!(serde_json::to_value(row.probe).unwrap(), row.name);
             assert_eq!(row.check, format!("probe {}", row.name));
-            assert!(row.turn == Turn::First || Turn::REST.contains(&row.turn));
+            assert!(row.phase == Phase::First || Phase::REST.contains(&row.phase));
         }
     }
 
     #[test]
-    fn turns_are_taken_in_order() {
-        assert!(Turn::First < Turn::REST[0] && Turn::REST.is_sorted());
+    fn phases_are_in_order() {
+        assert!(Phase::First < Phase::REST[0] && Phase::REST.is_sorted());
     }
 }

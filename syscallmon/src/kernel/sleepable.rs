@@ -1,7 +1,7 @@
-//! Asks the kernel whether it would run a program on the syscall tracepoints that may sleep.
+//! Tests whether the kernel accepts programs that may sleep on the syscall tracepoints.
 //!
-//! aya cannot load such a program, so this makes the one system call itself; the program is two instructions, is never
-//! attached, and is gone when the answer is there.
+//! aya cannot load such a program, so this module makes the system call itself. The program has two instructions, is
+//! never attached, and is freed after the test.
 
 use std::{
     io,
@@ -12,7 +12,7 @@ use std::{
 static INSTRUCTIONS: [u64; 2] = [0xb7, 0x95];
 static LICENSE: &[u8] = b"Dual MIT/GPL\0";
 
-/// Where `BPF_PROG_LOAD` reads its arguments: the head of `union bpf_attr` (`include/uapi/linux/bpf.h`).
+/// Arguments of `BPF_PROG_LOAD`: the head of `union bpf_attr` (`include/uapi/linux/bpf.h`).
 #[repr(C)]
 #[derive(Default)]
 struct LoadArguments {
@@ -45,9 +45,9 @@ const BPF_PROG_TYPE_TRACING: u32 = 26;
 const BPF_TRACE_RAW_TP: u32 = 23;
 const BPF_F_SLEEPABLE: u32 = 1 << 4;
 
-/// Whether programs on a tracepoint may sleep; `type_id` is that of its `btf_trace_<name>` in the kernel's BTF.
+/// Whether programs on a tracepoint may sleep. `type_id` is the id of `btf_trace_<name>` in the kernel's BTF.
 ///
-/// Any refusal is a no: kernels that cannot do it differ in how they say so.
+/// Any error means no, because kernels without support return different errors.
 pub(super) fn is_accepted(type_id: u32) -> bool {
     let arguments = LoadArguments {
         prog_type: BPF_PROG_TYPE_TRACING,
@@ -63,12 +63,12 @@ pub(super) fn is_accepted(type_id: u32) -> bool {
 }
 
 fn load(arguments: &LoadArguments) -> io::Result<OwnedFd> {
-    // SAFETY: the arguments are as long as is said, and what they point to is static.
+    // SAFETY: the stated length is the real one, and the pointers lead to static data.
     let fd = unsafe {
         libc::syscall(libc::SYS_bpf, BPF_PROG_LOAD, std::ptr::from_ref(arguments), size_of::<LoadArguments>())
     };
     match i32::try_from(fd) {
-        // SAFETY: the kernel has just made it, and nobody else knows it.
+        // SAFETY: the kernel just created the descriptor, and nothing else owns it.
         Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
         _ => Err(io::Error::last_os_error()),
     }

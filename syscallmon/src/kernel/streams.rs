@@ -1,4 +1,4 @@
-//! What the programs send on their own: ring buffers to wait for and to drain.
+//! Ring buffers of the programs: waiting and draining.
 
 use std::{
     io,
@@ -15,10 +15,10 @@ use super::{
     log::KernelLog,
 };
 
-/// What the programs send on their own, and its readers.
+/// The ring buffers and their readers.
 pub struct Events {
     pub(super) cgroup: RingBuf<MapData>,
-    pub(super) first_seen: RingBuf<MapData>,
+    pub(super) first_calls: RingBuf<MapData>,
     pub(super) logger: EbpfLogger<KernelLog>,
 }
 
@@ -31,14 +31,14 @@ impl Events {
     pub fn watch(self) -> Result<EventStreams, Error> {
         Ok(EventStreams {
             cgroup: Ring(watch(self.cgroup)?),
-            first_seen: Ring(watch(self.first_seen)?),
+            first_calls: Ring(watch(self.first_calls)?),
             log: watch(self.logger)?,
         })
     }
 }
 
 fn watch<T: AsFd + AsRawFd>(source: T) -> Result<AsyncFd<T>, Error> {
-    // SAFETY: ring buffers own their descriptor, and always give the same one for as long as they live.
+    // SAFETY: ring buffers own their descriptor, and return the same one as long as they live.
     unsafe { AsyncFd::register(source) }.map_err(|error| Error::Wait(error.into_parts().1))
 }
 
@@ -47,12 +47,12 @@ pub struct EventStreams {
     /// Births and deaths of cgroups.
     pub cgroup: Ring,
     /// First calls.
-    pub first_seen: Ring,
+    pub first_calls: Ring,
     log: AsyncFd<EbpfLogger<KernelLog>>,
 }
 
 impl EventStreams {
-    /// Waits until any of the ring buffers has something; log records are written to the log on the way.
+    /// Waits until a ring buffer has records. Writes messages of the programs to the log meanwhile.
     ///
     /// # Errors
     ///
@@ -61,7 +61,7 @@ impl EventStreams {
         loop {
             tokio::select! {
                 guard = self.cgroup.0.readable_mut() => return guard.map(|mut guard| guard.clear_ready()),
-                guard = self.first_seen.0.readable_mut() => return guard.map(|mut guard| guard.clear_ready()),
+                guard = self.first_calls.0.readable_mut() => return guard.map(|mut guard| guard.clear_ready()),
                 guard = self.log.readable_mut() => {
                     let mut guard = guard?;
                     guard.clear_ready();
@@ -71,10 +71,10 @@ impl EventStreams {
         }
     }
 
-    /// Everything that waits, each kind in order. The cgroup of each call was born before, or with these changes.
+    /// Drains all records, each kind in order. The cgroup of each call was born earlier, or in these changes.
     pub fn take(&mut self) -> (Vec<FirstCallEvent>, Vec<CgroupChange>) {
         events::calls_and_changes(
-            || self.first_seen.drain(events::first_call),
+            || self.first_calls.drain(events::first_call),
             || self.cgroup.drain(events::cgroup_change),
         )
     }

@@ -1,4 +1,4 @@
-//! The `sys_enter` probe: which implementation counts on this kernel.
+//! The `sys_enter` probe: chooses the implementation for this kernel.
 
 use aya::Ebpf;
 
@@ -14,35 +14,35 @@ use super::{
     preemption::{self, PREEMPTED},
 };
 
-/// What was chosen.
+/// The chosen implementation.
 #[derive(Default)]
 struct Chosen {
-    /// `None` until it is loaded.
+    /// `None` until a program is loaded.
     implementation: Option<Implementation>,
-    /// Why no better one could be.
+    /// Why better ones are unusable.
     problems: Vec<String>,
 }
 
-/// Always: without it there is nothing to count.
+/// Always needed: without it there is nothing to count.
 #[expect(clippy::unnecessary_wraps, reason = "a row of the table of probes")]
 pub(super) fn wanted(_: &Options, _: &Facts) -> Option<Box<dyn Attachment>> {
     Some(Box::new(Chosen::default()))
 }
 
-/// What no implementation can do on this kernel.
+/// Returns what no implementation can do on this kernel.
 fn lost(options: &Options, facts: &Facts) -> Vec<String> {
     let mut lost = Vec::new();
     if facts.offsets.is_err() {
-        lost.push(format!("32-bit calls cannot be told from {}", std::env::consts::ARCH));
+        lost.push(format!("32-bit calls cannot be distinguished from {}", std::env::consts::ARCH));
         if options.hierarchies.v1.is_some() {
-            lost.push("cgroups of v1 hierarchies cannot be told apart".to_owned());
+            lost.push("cgroups of v1 hierarchies cannot be distinguished".to_owned());
         }
     }
     lost
 }
 
 impl Attachment for Chosen {
-    /// Loads the best program that the options permit and the kernel takes.
+    /// Loads the best program that the options allow and the kernel accepts.
     ///
     /// # Errors
     ///
@@ -73,11 +73,11 @@ impl Attachment for Chosen {
         Err(Error::SysEnter { implementation: names.join(", "), reason: self.problems.join("; ") })
     }
 
-    /// Takes the classic tracepoint instead, where this one is seen to lose calls and the choice is ours.
+    /// Changes to the classic tracepoint if the test sees lost calls and the options allow a choice.
     ///
     /// # Errors
     ///
-    /// When the kernel does not permit the test.
+    /// When the privileges for the test are missing.
     fn settle(&mut self, ebpf: &mut Ebpf, host: &Host<'_>) -> Result<(), Error> {
         let is_open = host.options.sys_enter == SysEnter::Auto && !host.facts.lets_programs_sleep;
         if is_open && preemption::is_seen(ebpf)? {
@@ -91,7 +91,7 @@ impl Attachment for Chosen {
         Ok(())
     }
 
-    /// Attaches it.
+    /// Attaches the program.
     ///
     /// # Errors
     ///

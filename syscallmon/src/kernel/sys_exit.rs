@@ -1,11 +1,12 @@
-//! The `sys_exit` probe: which implementation sees how calls end. It follows that of `sys_enter`, and counting goes on without it.
+//! The `sys_exit` probe: chooses the implementation that sees calls end. It follows that of `sys_enter`. Counting works
+//! without it.
 
 use aya::Ebpf;
 
 use super::{
     Error, Options, Probe, ProbeStatus,
     attachments::{Attachment, Host},
-    explain::one_line,
+    error_report::one_line,
     facts::Facts,
     implementation::{
         End,
@@ -14,34 +15,34 @@ use super::{
     },
 };
 
-/// What was chosen.
+/// The chosen implementation.
 #[derive(Default)]
 struct Chosen {
-    /// `None` until it is loaded, and where no program can be used.
+    /// `None` until a program is loaded, and if no program is usable.
     implementation: Option<Implementation>,
     problems: Vec<String>,
 }
 
-/// `None` when no signal needs it.
+/// `None` if no feature needs it.
 pub(super) fn wanted(options: &Options, _: &Facts) -> Option<Box<dyn Attachment>> {
-    options.signals.need_exit().then(|| Box::new(Chosen::default()) as Box<dyn Attachment>)
+    options.features.need_exit().then(|| Box::new(Chosen::default()) as Box<dyn Attachment>)
 }
 
 impl Attachment for Chosen {
-    /// Loads the program that goes with the implementation of `sys_enter`.
+    /// Loads the program for the implementation of `sys_enter`.
     ///
     /// # Errors
     ///
-    /// When the kernel does not permit it.
+    /// When privileges are missing.
     fn load(&mut self, ebpf: &mut Ebpf, host: &Host<'_>) -> Result<(), Error> {
         let &Host { options, facts, sys_enter } = host;
-        let signals = &options.signals;
-        if signals.denied
+        let features = &options.features;
+        if features.denied
             && let Err(error) = &facts.seccomp
         {
-            self.problems.push(format!("refused calls cannot be told: {}", one_line(error)));
+            self.problems.push(format!("denied calls cannot be counted: {}", one_line(error)));
         }
-        if !signals.errors && !signals.latency && !facts.counts_denied(options) {
+        if !features.errors && !features.latency && !facts.counts_denied(options) {
             return Ok(());
         }
         let candidates: &[Implementation] = match sys_enter {

@@ -1,8 +1,8 @@
-//! The kernel side's tables as user space sees them: reads counts, gives and takes back numbers.
+//! The kernel side's tables as user space sees them: reads counts, and reclaims numbers.
 //!
-//! Knows the maps' layouts (see `syscallmon-ebpf/src/maps.rs`) and the life of slots and series. A number is
-//! given out by the kernel side (it pops a queue) and taken back here, once its cgroup is dead. Nothing here is a system
-//! call on a map: [`Returns`] says why.
+//! Knows the layouts of the maps (`syscallmon-ebpf/src/maps.rs`) and the life cycle of slots and series. The kernel
+//! side takes a number from a queue. This module reclaims it after the cgroup is dead. It uses no system call on a map:
+//! [`ReclaimQueue`] explains why.
 
 #[cfg(test)]
 mod programs;
@@ -20,17 +20,17 @@ use std::{
 
 use aya::Ebpf;
 use syscallmon_common::{
-    Durations as KernelDurations, IndexRow, Loss, OUTCOME_DENIED, OUTCOME_DENIED_ENOSYS, OUTCOME_ENTERED,
-    OUTCOME_OTHER_DENIED, OUTCOME_OTHER_ERRORS, POSITIONS_PER_CGROUP, RETURN_ADD_ROOT, RETURN_CGROUP, RETURN_DENIED,
-    RETURN_ERROR, RETURN_HISTOGRAM, RETURN_REMOVE_ROOT, RETURN_SERIES, RETURN_SLOT, RETURN_TIMED, RETURNS_LEN,
-    ROOT_OF_ALL, ROOT_OF_REST, Return, SeriesKey, Supply,
+    Durations as KernelDurations, IndexRow, LossReason, OUTCOME_DENIED, OUTCOME_DENIED_ENOSYS, OUTCOME_ENTERED,
+    OUTCOME_OTHER_DENIED, OUTCOME_OTHER_ERRORS, POSITIONS_PER_CGROUP, Pool, RECLAIM_ADD_ROOT, RECLAIM_CGROUP,
+    RECLAIM_DENIED, RECLAIM_ERROR, RECLAIM_HISTOGRAM, RECLAIM_OPS_LEN, RECLAIM_REMOVE_ROOT, RECLAIM_SERIES,
+    RECLAIM_SLOT, RECLAIM_TIMED, ROOT_OF_ALL, ROOT_OF_REST, ReclaimOp, SeriesKey,
 };
 
 use super::{
     Error, Root,
     last_read::{LastRead, ReadSeries, ReadSlot},
     mapped::{MappedArray, mapped},
-    returns::{self, Returns, Run},
+    reclaim::{self, ReclaimQueue, Run},
     sizes::Sizes,
 };
 use crate::{
@@ -38,13 +38,13 @@ use crate::{
     syscalls::{CallId, Errno},
 };
 
-/// Read and written by user space only through this.
+/// The mapped tables. User space accesses them only through this type.
 pub(super) struct Tables {
     sizes: Sizes,
     cpus: usize,
     counters: MappedArray,
     series_keys: MappedArray,
-    setup_counts: MappedArray,
+    container_init_counts: MappedArray,
     series_index: MappedArray,
     slots: MappedArray,
     errors_of_slot: MappedArray,
@@ -55,31 +55,31 @@ pub(super) struct Tables {
     denied_remainder: MappedArray,
     lost: MappedArray,
     exhausted: MappedArray,
-    returns: Returns,
-    /// What was read last.
+    reclaim: ReclaimQueue,
+    /// The previous reading.
     last: LastRead,
-    /// Kernel memory of all maps.
+    /// Kernel memory of all maps, in bytes.
     memory_bytes: u64,
 }
 
-/// What the series of one slot add up to, in no order.
+/// The counts of one slot, unsorted.
 #[derive(Clone, Default)]
 struct Row {
     calls: Vec<(CallId, u64)>,
-    setup: Vec<(CallId, u64)>,
+    container_init: Vec<(CallId, u64)>,
     errors: Vec<(ErrorKey, u64)>,
     denied: Vec<(DeniedKey, u64)>,
     durations: Vec<(CallId, Durations)>,
 }
 
 impl Tables {
-    /// Takes the maps out of a loaded object and fills the free lists.
+    /// Takes the maps out of a loaded object, and fills the free lists.
     pub(super) fn new(ebpf: &Ebpf, sizes: &Sizes, cpus: usize, memory_bytes: u64) -> Result<Self, Error> {
         let map = |name, len| mapped(ebpf, name, len);
-        Self::over(&map, &|| returns::run(ebpf), sizes, cpus, memory_bytes)
+        Self::over(&map, &|| reclaim::run(ebpf), sizes, cpus, memory_bytes)
     }
 
-    /// The same with maps from wherever: tests have no kernel side.
+    /// The same with any maps: tests have no kernel side.
     fn over(
         map: &dyn Fn(&'static str, usize) -> Result<MappedArray, Error>,
         run: Run<'_>,
@@ -94,7 +94,7 @@ impl Tables {
             cpus,
             counters: words("COUNTERS", cpus * series)?,
             series_keys: words("SERIES_KEYS", series)?,
-            setup_counts: words("SETUP_COUNTS", series)?,
+            container_init_counts: words("CONTAINER_INIT_COUNTS", series)?,
             series_index: map("SERIES_INDEX", rows * size_of::<IndexRow>())?,
             slots: words("SLOTS", rows)?,
             errors_of_slot: words("ERRORS_OF_SLOT", rows)?,
@@ -103,17 +103,17 @@ impl Tables {
             histogram_keys: words("HISTOGRAM_KEYS", histograms)?,
             remainder: words("REMAINDER", POSITIONS_PER_CGROUP)?,
             denied_remainder: words("DENIED_REMAINDER", POSITIONS_PER_CGROUP)?,
-            lost: words("LOST", Loss::COUNT)?,
-            exhausted: words("EXHAUSTED", Supply::COUNT)?,
-            returns: Returns::new(map("RETURNS", RETURNS_LEN * size_of::<Return>())?),
+            lost: words("LOST", LossReason::COUNT)?,
+            exhausted: words("EXHAUSTED", Pool::COUNT)?,
+            reclaim: ReclaimQueue::new(map("RECLAIM_OPS", RECLAIM_OPS_LEN * size_of::<ReclaimOp>())?),
             last: LastRead::new(series, rows),
             memory_bytes,
         };
-        let numbers = |size: u32, back: fn(u32) -> Return| (1..size).map(back);
+        let numbers = |size: u32, back: fn(u32) -> ReclaimOp| (1..size).map(back);
         let free = numbers(sizes.slots, slot_back)
             .chain(numbers(sizes.series, series_back))
             .chain(numbers(sizes.histograms, histogram_back));
-        tables.returns.put_back(run, free)?;
+        tables.reclaim.reclaim(run, free)?;
         Ok(tables)
     }
 
@@ -122,12 +122,12 @@ impl Tables {
         self.memory_bytes
     }
 
-    /// Whether numbers can be given back with the privileges that the process has now.
+    /// Whether the process has the privileges for reclaiming numbers.
     pub(super) fn is_accessible(&self, run: Run<'_>) -> bool {
-        self.returns.are_permitted(run)
+        self.reclaim.are_permitted(run)
     }
 
-    /// Reads every count. No system call. A slot in which nothing has changed has the same [`Arc`] as in the snapshot before.
+    /// Reads all counts without a system call. A slot without changes keeps the [`Arc`] of the previous snapshot.
     pub(super) fn snapshot(&mut self) -> Snapshot {
         let series = self.look_for_changes();
         let mut rows = vec![Row::default(); self.sizes.slots as usize];
@@ -138,7 +138,7 @@ impl Tables {
         Snapshot { slots, remainder: self.remainder(&losses), losses, series, histograms }
     }
 
-    /// Reads who has the slots, then all series; how many series are in use.
+    /// Reads the owners of slots, then all series. Returns the number of used series.
     fn look_for_changes(&mut self) -> u32 {
         for slot in 0..self.sizes.slots as usize {
             self.last.read_owner(slot, self.slots.u64(slot).load(Relaxed));
@@ -146,22 +146,24 @@ impl Tables {
         let (mut in_use, row) = (0, self.sizes.series as usize);
         for number in 1..row {
             let count = (0..self.cpus).map(|cpu| self.counters.u64(cpu * row + number).load(Relaxed)).sum();
-            let of_setup = self.setup_counts.u64(number).load(Relaxed);
-            let read = ReadSeries { key: self.series_keys.u64(number).load(Relaxed), count, of_setup };
+            let of_container_init = self.container_init_counts.u64(number).load(Relaxed);
+            let read = ReadSeries { key: self.series_keys.u64(number).load(Relaxed), count, of_container_init };
             in_use += u32::from(read.slot() != 0);
             self.last.read_series(number, read);
         }
         in_use
     }
 
-    /// Sorts series into the rows of slots in which something has changed.
+    /// Sorts series into the rows of changed slots.
     fn sort_changed(&self, rows: &mut [Row]) {
-        for (SeriesKey { slot, position, outcome }, ReadSeries { count, of_setup, .. }) in self.last.changed_series() {
+        for (SeriesKey { slot, position, outcome }, ReadSeries { count, of_container_init, .. }) in
+            self.last.changed_series()
+        {
             let (row, call) = (&mut rows[slot as usize], CallId(position));
             match outcome {
                 OUTCOME_ENTERED => {
-                    row.calls.push((call, count + of_setup));
-                    row.setup.push((call, of_setup));
+                    row.calls.push((call, count + of_container_init));
+                    row.container_init.push((call, of_container_init));
                 }
                 OUTCOME_DENIED => row.denied.push((DeniedKey::Of(call), count)),
                 OUTCOME_DENIED_ENOSYS => row.denied.push((DeniedKey::Unsupported(call), count)),
@@ -172,7 +174,7 @@ impl Tables {
         }
     }
 
-    /// The same for durations.
+    /// Does the same for durations.
     fn read_histograms(&self, rows: &mut [Row]) -> u32 {
         let mut in_use = 0;
         for number in 1..self.sizes.histograms as usize {
@@ -184,12 +186,12 @@ impl Tables {
         in_use
     }
 
-    /// One histogram, summed up over the CPUs.
+    /// Reads one histogram, summed over the CPUs.
     fn durations(&self, number: usize) -> Durations {
         let mut durations = Durations::default();
         for cpu in 0..self.cpus {
             let start = self.histogram_start(cpu, number);
-            // The sum first: a call that is counted meanwhile is in the buckets then, and in the next sum.
+            // The sum first: a call that is counted meanwhile is then in the buckets, and in the next sum.
             durations.sum_ns += self.histograms.u64(start + durations.buckets.len()).load(Relaxed);
             for (bucket, count) in durations.buckets.iter_mut().enumerate() {
                 *count += self.histograms.u64(start + bucket).load(Relaxed);
@@ -198,7 +200,7 @@ impl Tables {
         durations
     }
 
-    /// The word at which one CPU's part of a histogram starts.
+    /// Returns the first word of one CPU's part of a histogram.
     fn histogram_start(&self, cpu: usize, number: usize) -> usize {
         (cpu * self.sizes.histograms as usize + number) * HISTOGRAM_WORDS
     }
@@ -207,21 +209,21 @@ impl Tables {
         SeriesKey::from_word(self.series_keys.u64(number).load(Relaxed))
     }
 
-    /// A slot's counts; `None` for a slot that no cgroup has. Two CPUs that made a first call at the same moment gave
-    /// it two series, which add up here.
+    /// Returns a slot's counts; `None` for a free slot. Two CPUs that made a first call at the same moment gave it two
+    /// series, which add up here.
     fn slot_counts(&mut self, slot: u32, row: Row) -> Option<SlotCounts> {
         let known = self.last.slots.get_mut(slot as usize)?;
-        let Row { calls, setup, errors, denied, durations } = row;
+        let Row { calls, container_init, errors, denied, durations } = row;
         let durations: SortedCounts<CallId, Durations> = durations.into_iter().collect();
         let has = |counts: &Arc<Counts>| !known.is_changed && counts.durations == durations;
         if known.owner == 0 {
             known.counts = None;
         } else if !known.counts.as_ref().is_some_and(has) {
-            // Series are sorted only where one has changed; durations always are.
+            // Series are sorted only if one has changed; durations always.
             let old = known.counts.take().filter(|_| !known.is_changed).map(Arc::unwrap_or_clone);
             let new = || Counts {
                 calls: calls.into_iter().collect(),
-                setup: setup.into_iter().collect(),
+                container_init: container_init.into_iter().collect(),
                 errors: errors.into_iter().collect(),
                 denied: denied.into_iter().collect(),
                 durations: SortedCounts::default(),
@@ -239,7 +241,7 @@ impl Tables {
         };
         Counts {
             calls: by_call(&self.remainder),
-            setup: SortedCounts::default(),
+            container_init: SortedCounts::default(),
             errors: [(ErrorKey::Other, losses.errors_full)].into_iter().collect(),
             denied: by_call(&self.denied_remainder).iter().map(|(call, &count)| (DeniedKey::Of(call), count)).collect(),
             durations: SortedCounts::default(),
@@ -248,18 +250,19 @@ impl Tables {
 
     fn losses(&self) -> Losses {
         let mut losses = Losses::of_tables(|reason| self.lost.u64(reason as usize).load(Relaxed));
-        losses.reclaim += self.returns.refused();
+        losses.reclaim += self.reclaim.refused();
         losses
     }
 
-    /// Begins to reclaim the slots of cgroups. Returns them; cgroups without a slot are passed over. `wait` returns when every program has ended
-    /// that ran when it was called: from then on no program counts in these slots, and their counts are final.
+    /// Begins to reclaim the slots of cgroups. Returns the slots; skips cgroups without one. `wait` returns when all
+    /// programs that ran at its call have ended. From then on, no program counts in these slots, and their counts are
+    /// final.
     ///
-    /// Harmless for a cgroup that is not dead after all: its next call gets it another slot.
+    /// Harmless for a cgroup that is alive: its next call gets it another slot.
     ///
     /// # Errors
     ///
-    /// When the kernel refuses; trying again is harmless.
+    /// When the kernel refuses; a retry is harmless.
     pub(super) fn retire(
         &mut self,
         run: Run<'_>,
@@ -268,9 +271,9 @@ impl Tables {
     ) -> Result<Vec<u32>, Error> {
         let taken = (1..self.sizes.slots).map(|slot| (slot, self.slots.u64(slot as usize).load(Relaxed)));
         let dead: Vec<(u32, u64)> = taken.filter(|&(_, id)| id != 0 && cgroups.contains(&id)).collect();
-        let removals = dead.iter().map(|&(_, cgroup_id)| Return { key: cgroup_id, kind: RETURN_CGROUP, number: 0 });
-        // Out of the hash table first: a cgroup that is alive gets another slot from now on.
-        self.returns.put_back(run, removals)?;
+        let removals = dead.iter().map(|&(_, cgroup_id)| ReclaimOp { key: cgroup_id, kind: RECLAIM_CGROUP, number: 0 });
+        // Removed from the hash table first: from now on, a live cgroup gets another slot.
+        self.reclaim.reclaim(run, removals)?;
         for &(slot, _) in &dead {
             self.owner(slot).store(0, Relaxed);
         }
@@ -278,16 +281,16 @@ impl Tables {
         Ok(dead.into_iter().map(|(slot, _)| slot).collect())
     }
 
-    /// `IndexRow::owner` of a slot.
+    /// Returns `IndexRow::owner` of a slot.
     fn owner(&self, slot: u32) -> &AtomicU64 {
         self.series_index.u64(slot as usize * size_of::<IndexRow>() / size_of::<u64>())
     }
 
-    /// Ends to take back retired slots, whose last counts were read: they and their series can be given out again.
+    /// Finishes reclaiming retired slots after their last counts were read: they and their series become free.
     ///
     /// # Errors
     ///
-    /// When the kernel refuses; what was not freed by then stays taken until the next call.
+    /// When the kernel refuses; what is left stays taken until the next call.
     pub(super) fn free(&mut self, run: Run<'_>, retired: &[u32]) -> Result<(), Error> {
         let mut list = Vec::new();
         if !retired.is_empty() {
@@ -296,7 +299,7 @@ impl Tables {
                 let key = self.series_key(series as usize);
                 if retired.contains(&key.slot) {
                     self.clear_series(series as usize, key);
-                    // Out of the hash table first: whoever finds the number there counts.
+                    // Removed from the hash table first, because a program that finds the number there counts in it.
                     list.extend(outcome_back(key));
                     list.push(series_back(series));
                 }
@@ -316,29 +319,29 @@ impl Tables {
                 list.push(slot_back(slot));
             }
         }
-        let done = self.returns.put_back(run, list);
-        // A program may have found a queue empty just before the last numbers were given back: always let it look again.
-        (0..Supply::COUNT).for_each(|supply| self.exhausted.u64(supply).store(0, Relaxed));
+        let done = self.reclaim.reclaim(run, list);
+        // A program may have found a queue empty just before the last numbers arrived, so the flags are always cleared.
+        (0..Pool::COUNT).for_each(|pool| self.exhausted.u64(pool).store(0, Relaxed));
         done
     }
 
-    /// Whether a cgroup has found no free slot since numbers were last given back.
+    /// Whether a cgroup found no free slot since numbers were last reclaimed.
     pub(super) fn are_slots_exhausted(&self) -> bool {
-        self.exhausted.u64(Supply::Slots as usize).load(Relaxed) != 0
+        self.exhausted.u64(Pool::Slots as usize).load(Relaxed) != 0
     }
 
-    /// Cgroups that can be attribution roots at the same time.
-    pub(super) fn most_roots(&self) -> usize {
+    /// Maximum attribution roots at the same time.
+    pub(super) fn max_roots(&self) -> usize {
         self.sizes.roots() as usize
     }
 
-    /// Makes cgroups attribution roots, or none.
+    /// Adds or removes attribution roots.
     ///
     /// # Errors
     ///
-    /// When the kernel refuses; what was not done by then is tried again by the next call, or by [`Self::free`].
+    /// When the kernel refuses. The next call, or [`Self::free`], retries what is left.
     pub(super) fn set_roots(&mut self, run: Run<'_>, changes: &[(u64, Option<Root>)]) -> Result<(), Error> {
-        self.returns.put_back(run, changes.iter().map(|&(cgroup_id, root)| root_change(cgroup_id, root)))
+        self.reclaim.reclaim(run, changes.iter().map(|&(cgroup_id, root)| root_change(cgroup_id, root)))
     }
 
     fn clear_series(&self, series: usize, key: SeriesKey) {
@@ -346,7 +349,7 @@ impl Tables {
         for cpu in 0..self.cpus {
             self.counters.u64(cpu * row + series).store(0, Relaxed);
         }
-        self.setup_counts.u64(series).store(0, Relaxed);
+        self.container_init_counts.u64(series).store(0, Relaxed);
         if key.outcome == OUTCOME_ENTERED {
             let entry = row_start(key.slot) + ROW_HEAD + usize::from(key.position);
             self.series_index.u32(entry).store(0, Relaxed);
@@ -363,48 +366,48 @@ impl Tables {
     }
 }
 
-fn slot_back(number: u32) -> Return {
-    Return { key: 0, kind: RETURN_SLOT, number }
+fn slot_back(number: u32) -> ReclaimOp {
+    ReclaimOp { key: 0, kind: RECLAIM_SLOT, number }
 }
 
-fn series_back(number: u32) -> Return {
-    Return { key: 0, kind: RETURN_SERIES, number }
+fn series_back(number: u32) -> ReclaimOp {
+    ReclaimOp { key: 0, kind: RECLAIM_SERIES, number }
 }
 
-fn histogram_back(number: u32) -> Return {
-    Return { key: 0, kind: RETURN_HISTOGRAM, number }
+fn histogram_back(number: u32) -> ReclaimOp {
+    ReclaimOp { key: 0, kind: RECLAIM_HISTOGRAM, number }
 }
 
-fn root_change(cgroup_id: u64, root: Option<Root>) -> Return {
+fn root_change(cgroup_id: u64, root: Option<Root>) -> ReclaimOp {
     let (kind, number) = match root {
-        Some(Root::OfAll) => (RETURN_ADD_ROOT, ROOT_OF_ALL),
-        Some(Root::OfRest) => (RETURN_ADD_ROOT, ROOT_OF_REST),
-        None => (RETURN_REMOVE_ROOT, 0),
+        Some(Root::OfAll) => (RECLAIM_ADD_ROOT, ROOT_OF_ALL),
+        Some(Root::OfRest) => (RECLAIM_ADD_ROOT, ROOT_OF_REST),
+        None => (RECLAIM_REMOVE_ROOT, 0),
     };
-    Return { key: cgroup_id, kind, number }
+    ReclaimOp { key: cgroup_id, kind, number }
 }
 
-fn timed_back(key: SeriesKey) -> Return {
-    Return { key: key.word(), kind: RETURN_TIMED, number: 0 }
+fn timed_back(key: SeriesKey) -> ReclaimOp {
+    ReclaimOp { key: key.word(), kind: RECLAIM_TIMED, number: 0 }
 }
 
-/// Takes a series out of its hash table; those of calls are in none.
-fn outcome_back(key: SeriesKey) -> Option<Return> {
+/// The operation that removes a series from its hash table; `None` for series of calls, which are in none.
+fn outcome_back(key: SeriesKey) -> Option<ReclaimOp> {
     let kind = match key.outcome {
         OUTCOME_ENTERED => return None,
-        OUTCOME_DENIED | OUTCOME_DENIED_ENOSYS | OUTCOME_OTHER_DENIED => RETURN_DENIED,
-        _ => RETURN_ERROR,
+        OUTCOME_DENIED | OUTCOME_DENIED_ENOSYS | OUTCOME_OTHER_DENIED => RECLAIM_DENIED,
+        _ => RECLAIM_ERROR,
     };
-    Some(Return { key: key.word(), kind, number: 0 })
+    Some(ReclaimOp { key: key.word(), kind, number: 0 })
 }
 
-/// Words of 64 bits in one CPU's part of a histogram: buckets, then the sum.
+/// 64-bit words of one CPU's part of a histogram: the buckets, then the sum.
 const HISTOGRAM_WORDS: usize = size_of::<KernelDurations>() / size_of::<u64>();
 
-/// Words of 32 bits before the series in an `IndexRow`: its owner.
+/// 32-bit words before the series in an `IndexRow`: the owner.
 const ROW_HEAD: usize = offset_of!(IndexRow, series) / size_of::<u32>();
 
-/// The word of 32 bits at which a slot's `IndexRow` starts.
+/// Returns the 32-bit word at which a slot's `IndexRow` starts.
 fn row_start(slot: u32) -> usize {
     slot as usize * size_of::<IndexRow>() / size_of::<u32>()
 }

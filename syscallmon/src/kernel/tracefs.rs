@@ -1,46 +1,46 @@
-//! What tracefs says of tracepoints: whether they are there, and where their records have which field.
+//! Reads tracepoints from tracefs: whether they exist, and the fields of their records.
 
 use std::{
     fs, io,
     path::{Path, PathBuf},
 };
 
-/// Where aya looks for it.
+/// Mount points, as in aya.
 const PLACES: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 
-/// Why a classic tracepoint cannot be used.
+/// Why a classic tracepoint is unusable.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TracefsError {
-    /// It is not there, or not for us.
+    /// The file is missing, or not readable.
     #[error("cannot read {path} ({source}): needs tracefs (mount -t tracefs nodev /sys/kernel/tracing) and the right to read it", path = path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The error.
         #[source]
         source: io::Error,
     },
     /// The record lacks a field.
-    #[error("{path} tells no {field}", path = path.display())]
+    #[error("{path} has no field {field}", path = path.display())]
     NoField {
         /// The file.
         path: PathBuf,
-        /// The field.
+        /// The name of the field.
         field: &'static str,
     },
 }
 
-/// Whether tracefs can be read at all.
+/// Whether tracefs is readable.
 pub(super) fn is_there() -> bool {
     events().is_dir()
 }
 
-/// Asserts that a tracepoint such as `raw_syscalls/sys_enter` can be attached to.
+/// Checks that a tracepoint such as `raw_syscalls/sys_enter` can be attached to.
 pub(super) fn require(tracepoint: &str) -> Result<(), TracefsError> {
     read(&events().join(tracepoint).join("id")).map(drop)
 }
 
-/// Where a tracepoint's records have these fields, in bytes from their start.
+/// Returns the offsets of these fields in a tracepoint's records, in bytes.
 pub(super) fn offsets<const N: usize>(tracepoint: &str, fields: [&'static str; N]) -> Result<[u64; N], TracefsError> {
     let path = events().join(tracepoint).join("format");
     let text = read(&path)?;
@@ -51,7 +51,7 @@ pub(super) fn offsets<const N: usize>(tracepoint: &str, fields: [&'static str; N
     Ok(offsets)
 }
 
-/// The directory of all tracepoints.
+/// Returns the directory of all tracepoints.
 fn events() -> PathBuf {
     let places = PLACES.map(|place| Path::new(place).join("events"));
     let [first, _] = &places;
@@ -62,7 +62,7 @@ fn read(path: &Path) -> Result<String, TracefsError> {
     fs::read_to_string(path).map_err(|source| TracefsError::Unreadable { path: path.to_owned(), source })
 }
 
-/// Reads lines such as `field:__data_loc char[] path; offset:24; size:4; signed:0;`, which have tabs in between.
+/// Parses lines such as `field:__data_loc char[] path; offset:24; size:4; signed:0;`, with tabs in between.
 fn offset_of(format: &str, field: &str) -> Option<u64> {
     format.lines().find_map(|line| {
         let (declaration, rest) = line.trim().strip_prefix("field:")?.split_once(';')?;

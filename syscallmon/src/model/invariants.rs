@@ -23,7 +23,7 @@ const FIRST_NAMED: u16 = 4;
 #[derive(Clone, Debug)]
 enum Op {
     /// The cgroup of a slot makes calls, of which some set it up, and as many of each other kind.
-    Calls { slot: u32, call: u16, calls: u64, setup: u64, errors: u64, denied: u64 },
+    Calls { slot: u32, call: u16, calls: u64, container_init: u64, errors: u64, denied: u64 },
     /// Calls find the kernel's tables full.
     Remainder { call: u16, calls: u64 },
     /// The name of a container becomes known, and that of a cgroup that no path is known of.
@@ -35,8 +35,8 @@ enum Op {
 fn op() -> impl Strategy<Value = Op> {
     let calls = (1..6_u32, 0..4_u16, 1..9_u64, 0..3_u64, 0..3_u64, 0..3_u64);
     prop_oneof![
-        6 => calls.prop_map(|(slot, call, calls, setup, errors, denied)| {
-            Op::Calls { slot, call, calls, setup: setup.min(calls), errors, denied }
+        6 => calls.prop_map(|(slot, call, calls, container_init, errors, denied)| {
+            Op::Calls { slot, call, calls, container_init: container_init.min(calls), errors, denied }
         }),
         1 => (0..4_u16, 1..9_u64).prop_map(|(call, calls)| Op::Remainder { call, calls }),
         1 => (0..9_u64).prop_map(Op::Name),
@@ -85,7 +85,7 @@ impl World {
 
     fn perform(&mut self, op: &Op) {
         match *op {
-            Op::Calls { slot, call, calls, setup, errors, denied } => {
+            Op::Calls { slot, call, calls, container_init, errors, denied } => {
                 let next_id = &mut self.next_id;
                 let of_slot = self.slots.entry(slot).or_insert_with(|| {
                     *next_id += 1;
@@ -94,13 +94,13 @@ impl World {
                 let call = CallId(FIRST_NAMED + call);
                 Arc::make_mut(&mut of_slot.counts).add(&Counts {
                     calls: [(call, calls)].into_iter().collect(),
-                    setup: [(call, setup)].into_iter().collect(),
+                    container_init: [(call, container_init)].into_iter().collect(),
                     errors: [(ErrorKey::Of(call, Errno::new(2)), errors)].into_iter().collect(),
                     denied: [(DeniedKey::Of(call), denied)].into_iter().collect(),
                     ..Counts::default()
                 });
                 self.truth += calls + errors + denied;
-                self.own_calls += calls - setup;
+                self.own_calls += calls - container_init;
             }
             Op::Remainder { call, calls } => {
                 let calls_of = [(CallId(FIRST_NAMED + call), calls)].into_iter().collect();
@@ -148,7 +148,7 @@ impl World {
     fn held(&self) -> u64 {
         let workloads = self.model.view.workloads.iter();
         let held = workloads.filter(|(_, totals)| totals.held_since.is_some());
-        held.map(|(_, totals)| totals.counts.calls.since(&totals.counts.setup).sum()).sum()
+        held.map(|(_, totals)| totals.counts.calls.since(&totals.counts.container_init).sum()).sum()
     }
 }
 
@@ -234,7 +234,7 @@ proptest! {
 #[test]
 fn the_ops_reach_what_they_are_for() {
     let mut world = World::new(4);
-    let calls = |slot, call| Op::Calls { slot, call, calls: 3, setup: 1, errors: 1, denied: 1 };
+    let calls = |slot, call| Op::Calls { slot, call, calls: 3, container_init: 1, errors: 1, denied: 1 };
     let sample = |free: &[u32], most_series, seconds| Op::Sample { free: free.to_vec(), most_series, seconds };
     let ops = [
         calls(1, 0),

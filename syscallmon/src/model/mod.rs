@@ -83,7 +83,7 @@ impl Delta {
             named,
             cgroup_id,
             before: None,
-            calls: counts.calls.since(&counts.setup),
+            calls: counts.calls.since(&counts.container_init),
             denied: counts.denied.iter().filter_map(denied).collect(),
         }
     }

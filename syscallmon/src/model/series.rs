@@ -145,14 +145,14 @@ impl SeriesLayout {
         let is_called = is_in(&known.calls, |call| self.first(syscalls, call));
         let is_timed = is_in(&known.durations, |call| self.first(latency, call));
         let (calls, other_calls) = new.calls.split(&is_called);
-        let (setup, other_setup) = new.setup.split(&is_called);
+        let (container_init, other_container_init) = new.container_init.split(&is_called);
         let (errors, other_errors) = new.errors.split(is_in(&known.errors, |failure| self.failure(failure)));
         let (denied, other_denied) = new.denied.split(is_in(&known.denied, |denial| self.denial(denial)));
         let (durations, other_durations) = new.durations.split(is_timed);
-        let fitting = Counts { calls, setup, errors, denied, durations };
+        let fitting = Counts { calls, container_init, errors, denied, durations };
         let rest = Counts {
             calls: other_calls,
-            setup: other_setup,
+            container_init: other_container_init,
             errors: other_errors,
             denied: other_denied,
             durations: other_durations,

@@ -376,7 +376,7 @@ fn what_was_told_under_a_path_is_told_again_with_the_name_and_the_path() {
 fn what_set_a_container_up_is_no_news_of_it() {
     let (mut model, now) = (model(), Instant::now());
     let mut snapshot = snapshot(&[(1, &[(A, 3), (B, 2)])]);
-    Arc::make_mut(&mut snapshot.slots[0].counts).setup = [(A, 3), (B, 1)].into_iter().collect();
+    Arc::make_mut(&mut snapshot.slots[0].counts).container_init = [(A, 3), (B, 1)].into_iter().collect();
     let told = model.apply(&snapshot, now, |_| Some(web()));
     assert_eq!(told[0].calls.iter().map(|(call, &count)| (call, count)).collect::<Vec<_>>(), [(B, 1)]);
 }

@@ -235,7 +235,7 @@ impl Decoder {
     /// Counts by the ids that calls have here.
     fn counts(&mut self, counts: &Counts) -> Result<Counts, DecodeError> {
         let amounts = counts.calls.iter().map(|(_, amount)| *amount);
-        let amounts = amounts.chain(counts.setup.iter().map(|(_, amount)| *amount));
+        let amounts = amounts.chain(counts.container_init.iter().map(|(_, amount)| *amount));
         let amounts = amounts.chain(counts.errors.iter().map(|(_, amount)| *amount));
         let amounts = amounts.chain(counts.denied.iter().map(|(_, amount)| *amount));
         let mut amounts = amounts.chain(counts.durations.iter().flat_map(|(_, durations)| durations.buckets));
@@ -258,7 +258,7 @@ impl Decoder {
         let calls = |(id, &amount): (CallId, &u64)| Ok((call(id)?, amount));
         Ok(Counts {
             calls: counts.calls.iter().map(calls).collect::<Result<_, DecodeError>>()?,
-            setup: counts.setup.iter().map(calls).collect::<Result<_, DecodeError>>()?,
+            container_init: counts.container_init.iter().map(calls).collect::<Result<_, DecodeError>>()?,
             errors: each(counts.errors.iter(), failure)?,
             denied: each(counts.denied.iter(), denial)?,
             durations: counts
@@ -315,7 +315,7 @@ fn rename(from: WorkloadRow, to: NamedRow) -> Result<(Workload, ResolvedWorkload
 
 /// How much memory counts take, in series.
 fn weight(counts: &Counts) -> usize {
-    counts.series() + counts.setup.len()
+    counts.series() + counts.container_init.len()
 }
 
 fn moment(at: u64) -> Result<Duration, DecodeError> {

@@ -70,7 +70,7 @@ impl Encoder {
         }
         let (slots, gone) = self.new_slots(&sample.snapshot);
         for row in slots {
-            parts.room(NUMBERS + row.counts.series() + row.counts.setup.len()).slots.push(row);
+            parts.room(NUMBERS + row.counts.series() + row.counts.container_init.len()).slots.push(row);
         }
         let mut frame = parts.last;
         frame.gone = gone;
@@ -129,7 +129,7 @@ impl Encoder {
             if row.is_new {
                 row.counts = Counts::clone(&slot.counts);
             }
-            if row.is_new || !row.counts.is_empty() || !row.counts.setup.is_empty() {
+            if row.is_new || !row.counts.is_empty() || !row.counts.container_init.is_empty() {
                 rows.push(row);
             }
             self.slots.insert(slot.slot, (slot.cgroup_id, Arc::clone(&slot.counts)));

@@ -58,7 +58,7 @@ fn counts(call: u16, count: u64) -> Counts {
     let call = CallId(call);
     Counts {
         calls: [(call, count)].into_iter().collect(),
-        setup: [(call, count / 2)].into_iter().collect(),
+        container_init: [(call, count / 2)].into_iter().collect(),
         errors: [(ErrorKey::Of(call, Errno::new(2)), count / 3), (ErrorKey::Other, 1)].into_iter().collect(),
         denied: [(DeniedKey::Of(call), count / 5), (DeniedKey::Unsupported(call), 1)].into_iter().collect(),
         ..Counts::default()

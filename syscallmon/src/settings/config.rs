@@ -13,7 +13,7 @@ use crate::{
     alert::AlertConfig,
     cgroup::HierarchyChoice,
     engine::Tunables,
-    kernel::{Capacity, Signals, SysEnter},
+    kernel::{Capacity, Features, SysEnter},
     logging::{LogFormat, LogLevel},
     model::Granularities,
     serve::PATHS,
@@ -38,7 +38,7 @@ pub struct Config {
     /// How to attach to `sys_enter`.
     pub sys_enter: SysEnter,
     /// What to count besides calls.
-    pub signals: Signals,
+    pub features: Features,
     /// Which calls are measured, if any, and how that is exported.
     pub latency: LatencyConfig,
     /// What workloads are, and which are exported.
@@ -131,7 +131,7 @@ impl Config {
             tunables: Tunables { poll_interval: poll.interval(), expire_after: workload.expire_after() },
             capacity: settings.capacity(),
             sys_enter: settings.probe.sys_enter(),
-            signals: settings.signals(),
+            features: settings.features(),
             latency: LatencyConfig::resolve(latency.syscalls.as_deref(), &latency.buckets())?,
             rules: settings.rules(),
             max_series: workload.max_series(),
@@ -212,9 +212,14 @@ impl Settings {
         }
     }
 
-    fn signals(&self) -> Signals {
+    fn features(&self) -> Features {
         let probe = &self.probe;
-        Signals { errors: probe.errors(), denied: probe.denied(), latency: probe.latency(), io_uring: probe.io_uring() }
+        Features {
+            errors: probe.errors(),
+            denied: probe.denied(),
+            latency: probe.latency(),
+            io_uring: probe.io_uring(),
+        }
     }
 
     fn rules(&self) -> Rules {
@@ -242,7 +247,7 @@ impl Settings {
         let Self { policy, policies, .. } = self;
         PolicySources {
             built_in: policy.runtime_default(),
-            mixes_setup: false,
+            mixes_container_init: false,
             file: policies.as_ref().and(file).map(Path::to_owned),
             configured: policies.clone().unwrap_or_default(),
             directory: policy.directory.clone(),

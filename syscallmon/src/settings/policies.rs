@@ -37,7 +37,7 @@ pub struct PolicySources {
     /// Whether there is the built-in policy.
     pub built_in: bool,
     /// Whether calls that a runtime makes to set a container up may look like the container's own.
-    pub mixes_setup: bool,
+    pub mixes_container_init: bool,
     /// Those in the configuration file.
     pub configured: PolicyItems,
     /// That file, where there are any.
@@ -53,7 +53,7 @@ impl PolicySources {
     #[must_use]
     pub fn none() -> Self {
         let configured = PolicyItems::default();
-        Self { built_in: false, mixes_setup: false, configured, file: None, directory: None, strict: false }
+        Self { built_in: false, mixes_container_init: false, configured, file: None, directory: None, strict: false }
     }
 }
 
@@ -161,7 +161,7 @@ impl PolicySources {
         }
         let Reading { files: read, watched: files, mut problems } = reading;
         let (policies, errors) = Policies::from_files(read, self.built_in, before, &CallTable::native());
-        let policies = if self.mixes_setup { policies.mixing_setup() } else { policies };
+        let policies = if self.mixes_container_init { policies.mixing_container_init() } else { policies };
         for (origin, source) in errors {
             // A file that was too large when it was read is it once more by what stays of it.
             let is_known = |problem: &PolicyProblem| problem.is_of_largest_file(&origin);

@@ -1,33 +1,34 @@
-//! How long calls took: a histogram with a bucket for each power of two of microseconds.
+//! Durations of calls: a histogram with a bucket for each power of two of microseconds.
 
 use serde::{Deserialize, Serialize};
 use syscallmon_common::{DURATION_BOUNDS, DURATION_BUCKETS};
 
-use super::tally::Amount;
+use super::sorted_counts::Amount;
 
 /// A histogram; not cumulative.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Durations {
-    /// How many calls took at most [`Bound`] i, and more than the one before; the last has no bound.
+    /// Number of calls by duration: bucket i has those of at most [`Bound`] i that are in no lower bucket. The last has
+    /// no bound.
     pub buckets: [u64; DURATION_BUCKETS],
-    /// All of them together, in nanoseconds.
+    /// Sum of all durations, in nanoseconds.
     pub sum_ns: u64,
 }
 
 impl Durations {
-    /// How many calls there were.
+    /// Returns the number of calls.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.buckets.iter().sum()
     }
 
-    /// How long all of them took together, in seconds.
+    /// Returns the sum of all durations, in seconds.
     #[must_use]
     pub fn seconds(&self) -> f64 {
         self.sum_ns as f64 / 1e9
     }
 
-    /// How many took at most so long.
+    /// Returns the number of calls of at most this duration.
     #[must_use]
     pub fn at_most(&self, bound: Bound) -> u64 {
         self.buckets[..=usize::from(bound.0)].iter().sum()
@@ -46,7 +47,7 @@ impl Amount for Durations {
             let Some(more) = new.checked_sub(before) else { return *self };
             *new = more;
         }
-        // The kernel side may have been between the two writes when the sum was read: it lags by one call at most.
+        // The kernel side may have been between its two writes during the read: the sum lags by one call at most.
         since.sum_ns = self.sum_ns.saturating_sub(before.sum_ns);
         since
     }
@@ -56,17 +57,18 @@ impl Amount for Durations {
     }
 }
 
-/// The upper bound of a bucket: 2^n microseconds, from 1 us to 16 s. Written in steps of 1,024, as sizes are: `1ms` is 1,024 us.
+/// The upper bound of a bucket: 2^n microseconds, from 1 us to 16 s. Written in units of 1,024, like sizes: `1ms` is
+/// 1,024 us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Bound(u8);
 
-/// The units that bounds are written in, each 1,024 times the one before.
+/// The units for writing bounds, each 1,024 times the one before.
 const UNITS: [&str; 3] = ["us", "ms", "s"];
-/// The steps within a unit.
+/// Bounds within one unit.
 const STEPS: usize = 10;
 
-/// A text that is no bound.
+/// The text is not a bound.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is no bound of a bucket: needs one of {}", Bound::all().map(|bound| bound.to_string()).collect::<Vec<_>>().join(", "))]
 pub struct BoundError {
@@ -74,17 +76,17 @@ pub struct BoundError {
 }
 
 impl Bound {
-    /// Every bound, in order.
+    /// Returns all bounds, in order.
     pub fn all() -> impl Iterator<Item = Self> {
         (0..).take(DURATION_BOUNDS).map(Self)
     }
 
-    /// Every second bound: what is exported unless configured otherwise.
+    /// Returns every second bound: the exported ones by default.
     pub fn defaults() -> impl Iterator<Item = Self> {
         Self::all().step_by(2)
     }
 
-    /// In seconds: the value of the label `le`.
+    /// Returns the bound in seconds: the value of the label `le`.
     #[must_use]
     pub fn seconds(self) -> f64 {
         f64::from(1_u32 << self.0) / 1e6

@@ -1,19 +1,19 @@
-//! What could not be done as it should, by reason: the rows of [`loss_reasons`], with what was counted of each.
+//! Losses by reason: the rows of [`loss_reasons`] with their counts.
 
 use serde::{Deserialize, Serialize};
-use syscallmon_common::{Loss, loss_reasons};
+use syscallmon_common::{LossReason, loss_reasons};
 
-/// Why something could not be done as it should.
+/// Name and help of a reason for losses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LossReason {
+pub struct LossReasonInfo {
     /// The value of the label `reason`.
     pub name: &'static str,
-    /// What there is a number of, in a few words.
+    /// What is counted, in a few words.
     pub help: &'static str,
 }
 
-/// How much was lost for a reason; `None` where nobody can tell.
-pub type Lost = (LossReason, Option<u64>);
+/// The count of a reason; `None` if unknown.
+pub type Lost = (LossReasonInfo, Option<u64>);
 
 macro_rules! declare {
     (
@@ -21,14 +21,14 @@ macro_rules! declare {
         programs { $($program:ident $of_program:ident $program_help:literal;)* }
         model { $($model:ident $of_model:ident $model_help:literal;)* }
     ) => {
-        /// Every reason, in the order in which they are exported.
-        pub const LOSS_REASONS: &[LossReason] = &[
-            $(LossReason { name: stringify!($in_table), help: $table_help },)*
-            $(LossReason { name: stringify!($of_program), help: $program_help },)*
-            $(LossReason { name: stringify!($of_model), help: $model_help },)*
+        /// All reasons, in the order in which they are exported.
+        pub const LOSS_REASONS: &[LossReasonInfo] = &[
+            $(LossReasonInfo { name: stringify!($in_table), help: $table_help },)*
+            $(LossReasonInfo { name: stringify!($of_program), help: $program_help },)*
+            $(LossReasonInfo { name: stringify!($of_model), help: $model_help },)*
         ];
 
-        /// Running totals of what a snapshot tells to be lost, since the probes were loaded.
+        /// Running totals of losses in a snapshot, since the probes were loaded.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(default)]
         pub struct Losses {
@@ -37,13 +37,13 @@ macro_rules! declare {
         }
 
         impl Losses {
-            /// What the kernel side has counted; of skipped programs, nothing is known yet.
+            /// Reads the counts of the kernel side; skipped programs are still unknown.
             #[must_use]
-            pub fn of_tables(count: impl Fn(Loss) -> u64) -> Self {
-                Self { $($in_table: count(Loss::$table),)* $($of_program: None,)* }
+            pub fn of_tables(count: impl Fn(LossReason) -> u64) -> Self {
+                Self { $($in_table: count(LossReason::$table),)* $($of_program: None,)* }
             }
 
-            /// How much was lost for each reason.
+            /// Returns the count of each reason.
             #[must_use]
             pub fn all(&self) -> Vec<Lost> {
                 let counts = [$(Some(self.$in_table),)* $(self.$of_program,)*];
@@ -51,17 +51,17 @@ macro_rules! declare {
             }
         }
 
-        /// Why the totals of workloads are not what they should be.
+        /// A reason for losses in the totals of workloads.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum ModelLoss {
             $(#[doc = $model_help] $model,)*
         }
 
         impl ModelLoss {
-            /// How much was lost for each reason.
+            /// Returns the count of each reason.
             #[must_use]
             pub fn all(count: impl Fn(Self) -> u64) -> Vec<Lost> {
-                vec![$((LossReason { name: stringify!($of_model), help: $model_help }, Some(count(Self::$model))),)*]
+                vec![$((LossReasonInfo { name: stringify!($of_model), help: $model_help }, Some(count(Self::$model))),)*]
             }
         }
     };
@@ -81,7 +81,7 @@ mod tests {
         let all: Vec<(&str, Option<u64>)> = losses.all().iter().map(|(reason, count)| (reason.name, *count)).collect();
         assert_eq!(all[0], ("cgroups_full", Some(10)));
         assert!(all.contains(&("timed_calls_full", Some(17))), "{all:?}");
-        assert_eq!(all[Loss::COUNT..], [("recursion", Some(99)), ("exit_recursion", None)]);
+        assert_eq!(all[LossReason::COUNT..], [("recursion", Some(99)), ("exit_recursion", None)]);
         let json = serde_json::to_value(losses).unwrap();
         for (name, count) in all {
             assert_eq!(json[name].as_u64(), count, "{name}");
@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn all_reasons_are_told_apart_and_explained() {
         let of_model = ModelLoss::all(|_| 1);
-        let told: Vec<LossReason> =
+        let told: Vec<LossReasonInfo> =
             Losses::default().all().into_iter().chain(of_model).map(|(reason, _)| reason).collect();
         assert_eq!(told, LOSS_REASONS);
         let names: HashSet<&str> = told.iter().map(|reason| reason.name).collect();

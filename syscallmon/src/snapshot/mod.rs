@@ -1,11 +1,11 @@
-//! What was read from the kernel at one moment, as plain data.
+//! The kernel's counts at one moment, as plain data.
 //!
-//! Everything to the right of `kernel` works on snapshots, so a recorded one can be replayed without
-//! privileges. Values are the kernel's running counts, not differences: [`crate::model`] takes those.
+//! All later stages work on snapshots, so a recorded snapshot can be replayed without privileges. Values are running
+//! counts, not differences; [`crate::model`] computes those.
 
 mod durations;
 mod losses;
-mod tally;
+mod sorted_counts;
 
 use std::sync::Arc;
 
@@ -13,79 +13,79 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     durations::{Bound, Durations},
-    losses::{LOSS_REASONS, LossReason, Losses, Lost, ModelLoss},
-    tally::{Amount, SortedCounts},
+    losses::{LOSS_REASONS, LossReasonInfo, Losses, Lost, ModelLoss},
+    sorted_counts::{Amount, SortedCounts},
 };
 use crate::syscalls::{CallId, Errno};
 
-/// What is counted of calls.
+/// The counts of calls.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
-    /// How often each call entered the kernel, and each operation was given to io_uring.
+    /// How often each call entered the kernel, and each io_uring operation was submitted.
     pub calls: SortedCounts<CallId>,
-    /// How many of these a runtime made to set the container up, or to have a command run in it: no calls of the container's.
+    /// The part of `calls` that container runtimes made, to start a container or to run a command in it.
     #[serde(default)]
-    pub setup: SortedCounts<CallId>,
-    /// How often calls failed.
+    pub container_init: SortedCounts<CallId>,
+    /// How often calls failed, by errno.
     pub errors: SortedCounts<ErrorKey>,
-    /// How often seccomp refused each call.
+    /// How often seccomp denied each call.
     pub denied: SortedCounts<DeniedKey>,
-    /// How long the calls took for which that is measured.
+    /// Durations of the measured calls.
     pub durations: SortedCounts<CallId, Durations>,
 }
 
-/// Buckets, sum and count, as many as are exported unless configured otherwise.
+/// Series of one exported histogram by default: buckets, sum and count.
 pub const SERIES_PER_HISTOGRAM: usize = 16;
 
-/// How a call failed.
+/// The key of an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum ErrorKey {
-    /// This call, with this errno.
+    /// This call with this errno.
     Of(CallId, Errno),
-    /// Calls and errnos of a cgroup that had too many different ones.
+    /// The remaining errors of a cgroup with too many different ones.
     Other,
 }
 
-/// How seccomp refused a call.
+/// The key of a denied call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum DeniedKey {
-    /// It refused this call.
+    /// Seccomp denied this call.
     Of(CallId),
-    /// It answered `ENOSYS`, as a kernel does that does not have the call.
+    /// Seccomp denied it with `ENOSYS`, as a kernel without the call does.
     Unsupported(CallId),
-    /// Refused calls of a cgroup that had too many different ones.
+    /// The remaining denied calls of a cgroup with too many different ones.
     Other,
 }
 
 impl Counts {
-    /// What is new since an earlier reading of the same counts.
+    /// Returns the increase since an earlier reading.
     #[must_use]
     pub fn since(&self, before: &Self) -> Self {
         Self {
             calls: self.calls.since(&before.calls),
-            setup: self.setup.since(&before.setup),
+            container_init: self.container_init.since(&before.container_init),
             errors: self.errors.since(&before.errors),
             denied: self.denied.since(&before.denied),
             durations: self.durations.since(&before.durations),
         }
     }
 
-    /// Adds others.
+    /// Adds other counts.
     pub fn add(&mut self, other: &Self) {
         self.calls.add(&other.calls);
-        self.setup.add(&other.setup);
+        self.container_init.add(&other.container_init);
         self.errors.add(&other.errors);
         self.denied.add(&other.denied);
         self.durations.add(&other.durations);
     }
 
-    /// How many series they are by name, about; a histogram is many.
+    /// Estimates the number of series by name; a histogram has many.
     #[must_use]
     pub fn series(&self) -> usize {
         self.calls.len() + self.errors.len() + self.denied.len() + SERIES_PER_HISTOGRAM * self.durations.len()
     }
 
-    /// Whether there is nothing in it.
+    /// Whether there are no counts.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.series() == 0
@@ -95,22 +95,23 @@ impl Counts {
 /// The counts of one slot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SlotCounts {
-    /// The slot, from 1. Until it is freed, it is one cgroup's, and its counts do not fall.
+    /// The slot, from 1. It belongs to one cgroup until it is freed, and its counts do not fall until then.
     pub slot: u32,
-    /// The id of that cgroup (its inode number in cgroupfs). Two slots have the same one only while one is taken back.
+    /// The id of that cgroup (its inode number in cgroupfs). Two slots have the same cgroup only while one is
+    /// reclaimed.
     pub cgroup_id: u64,
-    /// Its counts, since the cgroup got the slot. The same as in the snapshot before where nothing has changed.
+    /// Its counts since the cgroup got the slot. Shared with the previous snapshot if nothing changed.
     pub counts: Arc<Counts>,
 }
 
 /// The kernel's counts at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
-    /// Every slot that a cgroup has.
+    /// The used slots.
     pub slots: Vec<SlotCounts>,
-    /// What was counted of cgroups that got no slot or no series. Never falls.
+    /// Counts of cgroups without a slot or series. They never fall.
     pub remainder: Counts,
-    /// What was lost.
+    /// Losses.
     pub losses: Losses,
     /// Series in use.
     pub series: u32,
@@ -124,18 +125,18 @@ mod tests {
 
     use super::*;
 
-    /// Any counts of five calls; as in the kernel's, no call was made more often to set a container up than it was made.
+    /// Any counts of five calls. As in the kernel, container init makes no more calls than are counted.
     fn counts() -> impl Strategy<Value = Counts> {
         let of_call = (0..5_u16, 1..9_u64, 0..9_u64, (1..4_u16, 0..3_u64), 0..3_u64, (0..4_usize, 0..3_u64));
         proptest::collection::vec(of_call, 0..8).prop_map(|calls| {
             let mut all = Counts::default();
-            for (call, made, setup, (errno, errors), denied, (bucket, timed)) in calls {
+            for (call, made, container_init, (errno, errors), denied, (bucket, timed)) in calls {
                 let call = CallId(call);
                 let mut durations = Durations { sum_ns: 500 * timed, ..Durations::default() };
                 durations.buckets[bucket] = timed;
                 all.add(&Counts {
                     calls: [(call, made)].into_iter().collect(),
-                    setup: [(call, setup.min(made))].into_iter().collect(),
+                    container_init: [(call, container_init.min(made))].into_iter().collect(),
                     errors: [(ErrorKey::Of(call, Errno::new(errno)), errors)].into_iter().collect(),
                     denied: [(DeniedKey::Of(call), denied)].into_iter().collect(),
                     durations: [(call, durations)].into_iter().collect(),

@@ -1,4 +1,4 @@
-//! Numbers mean what their ABI says, and numbers that mean nothing do no harm.
+//! Numbers are counted by their ABI, and unknown numbers do no harm.
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command, time::Duration};
 
@@ -39,7 +39,7 @@ fn numbers_with_bit_30_are_x32_or_unknown() {
 #[test]
 fn a_number_beyond_32_bits_counts_as_what_the_kernel_takes_it_for() {
     let (daemon, cgroup) = (Daemon::start(&[]), TestCgroup::new("beyond"));
-    // The entry code sign-extends eax (since Linux 5.13), so the kernel runs getpid; before, it ran nothing.
+    // The entry code sign-extends eax since Linux 5.13, so the kernel runs getpid. Earlier kernels run no call.
     KnownCalls::run(&[&"calls", &cgroup.path(), &number((1 << 32) + 39), &"55"]);
     let scrape = daemon.settled_scrape();
     let counted = [scrape.calls(&cgroup.label(), "getpid"), scrape.calls(&cgroup.label(), "unknown")];
@@ -73,13 +73,14 @@ fn a_32_bit_program_has_an_abi_of_its_own() {
         let scrape = daemon.settled_scrape();
         assert_eq!(scrape.calls_of(&cgroup.label(), "getpid", COMPAT), 1234, "{flags:?}");
         assert_eq!(scrape.calls_of(&cgroup.label(), "exit", COMPAT), 1, "{flags:?}");
-        // What the numbers mean in the native ABI.
+        // The meaning of the numbers in the native ABI.
         let native = ["writev", "io_setup", "epoll_create1", "setxattr"];
         assert_eq!(native.map(|syscall| scrape.calls(&cgroup.label(), syscall)), [0; 4], "{flags:?}");
     }
 }
 
-/// Runs a 32-bit program in a cgroup that calls getpid `count` times and exit once; `false` where the kernel runs none.
+/// Runs a 32-bit program in a cgroup that calls getpid `count` times and exit once. Returns `false` if the kernel
+/// cannot run it.
 pub(crate) fn run_32_bit_program(cgroup: &Path, count: u16) -> bool {
     let directory = tempfile::tempdir().unwrap();
     let program = directory.path().join("32-bit");
@@ -92,7 +93,8 @@ pub(crate) fn run_32_bit_program(cgroup: &Path, count: u16) -> bool {
     });
     match run {
         Ok(status) => assert!(status.success(), "{status}"),
-        // Without CONFIG_COMPAT, as arm64 kernels whose pages are not of 4 KiB. Whoever runs the matrix looks for this line.
+        // A kernel without CONFIG_COMPAT, such as arm64 with pages larger than 4 KiB. `cargo xtask vm` looks for this
+        // line.
         Err(error) if error.raw_os_error() == Some(libc::ENOEXEC) => {
             println!("this kernel runs no 32-bit programs");
             return false;

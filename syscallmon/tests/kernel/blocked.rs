@@ -1,4 +1,4 @@
-//! Files, pipes and resolvers that never answer: counting, health and the end of the daemon go on.
+//! Files, pipes and resolvers that never answer do not stop counting, health checks or shutdown.
 
 use std::{
     ffi::OsStr,
@@ -18,10 +18,10 @@ use tempfile::TempDir;
 
 use crate::harness::{Daemon, KnownCalls, TestCgroup, binary, number, wait_for};
 
-/// The documented 3 s, and what a busy host takes beside them.
-const END: Duration = Duration::from_secs(8);
+/// The documented 3 s, and a margin for a busy host.
+const MAX_SHUTDOWN_TIME: Duration = Duration::from_secs(8);
 
-/// A cgroup with the name of a container that no other test has.
+/// Makes a cgroup with the name of a container that no other test has.
 fn container(parent: &TestCgroup) -> PathBuf {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let id = format!("{:032x}{:032x}", process::id(), NEXT.fetch_add(1, Relaxed));
@@ -30,7 +30,7 @@ fn container(parent: &TestCgroup) -> PathBuf {
     path
 }
 
-/// Calls `mount` there, which no container should.
+/// Calls `mount` there, which no container is expected to do.
 fn violate(path: &Path) {
     KnownCalls::run(&[&"calls", &path, &number(libc::SYS_mount), &"1"]);
 }
@@ -45,7 +45,7 @@ fn has_violation(daemon: &Daemon, path: &Path) -> bool {
     daemon.get("/api/v1/violations?limit=1000").1.contains(id)
 }
 
-/// Asserts that the daemon answers, judges and ends in time.
+/// Asserts that the daemon answers, judges calls and stops in time.
 fn assert_goes_on(mut daemon: Daemon, path: &Path) {
     let begin = Instant::now();
     assert_eq!(daemon.get("/healthz").0, 200);
@@ -57,10 +57,10 @@ fn assert_goes_on(mut daemon: Daemon, path: &Path) {
     daemon.signal(libc::SIGTERM);
     assert_eq!(daemon.wait().code(), Some(0));
     println!("ended after {:?}", begin.elapsed());
-    assert!(begin.elapsed() < END, "{:?}", begin.elapsed());
+    assert!(begin.elapsed() < MAX_SHUTDOWN_TIME, "{:?}", begin.elapsed());
 }
 
-/// The calls of this container's violations, and the command lines.
+/// Returns the calls of this container's violations, and the command lines.
 fn command_lines(daemon: &Daemon, path: &Path) -> Vec<(String, Value)> {
     let id = path.file_name().expect("a name").to_str().expect("text");
     let answer: Value = serde_json::from_str(&daemon.get("/api/v1/violations?limit=1000").1).expect("JSON");
@@ -82,7 +82,7 @@ fn a_process_that_keeps_its_memory_map_locked_hides_only_itself() {
         args.extend(calls.iter().map(|call| call as &dyn AsRef<OsStr>));
         KnownCalls::start(&args)
     };
-    // Four that lock, two of which alone would fill as many readers as one tenant may have.
+    // Four tenants block reads. Two of them alone would use all readers that one tenant may have.
     let locked: Vec<KnownCalls> = (0..4).map(|_| run(&container(&parent), "4", "3")).collect();
     let timed_out = r#"syscallmon_process_lookups_total{result="timed_out"}"#;
     wait_for("a look-up that times out", Duration::from_secs(20), || {
@@ -112,7 +112,7 @@ fn of_command_lines_is_kept_what_the_setting_says() {
         flags.extend(["--alert.log=off".to_owned(), format!("--alert.command-line={how}")]);
         let daemon = Daemon::start(&flags.iter().map(String::as_str).collect::<Vec<_>>());
         let path = container(&parent);
-        // It waits for a second after its call, so that /proc can be asked.
+        // The process waits for a second after its call, so that /proc can be read.
         let running = KnownCalls::start(&[&"locked", &path, &"0", &"1", &number(libc::SYS_mount)]);
         let lines = wait_for("a violation", Duration::from_secs(20), || {
             let lines = command_lines(&daemon, &path);
@@ -131,7 +131,7 @@ fn a_log_pipe_that_nobody_reads_stops_nothing() {
     flags.push("--alert.log=stderr".to_owned());
     let daemon = Daemon::start(&flags.iter().map(String::as_str).collect::<Vec<_>>());
     daemon.stop_reading_log();
-    // Alerts fill the pipe, and lines of the log come after them.
+    // Alerts fill the pipe, and log lines follow them.
     for _ in 0..20 {
         violate(&container(&parent));
     }
@@ -150,7 +150,7 @@ fn a_secret_file_that_hangs_stops_nothing() {
     let pipe = directory.path().join("token");
     rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
     let mut flags = flags(&directory);
-    // Nobody listens there: the file comes first.
+    // Nothing listens there: the file is written first.
     flags.extend(["http://127.0.0.1:1", "http://127.0.0.1:2"].map(|url| format!("--alert.alertmanager.url={url}")));
     flags.push(format!("--alert.alertmanager.bearer-token-file={}", pipe.display()));
     flags.push("--alert.log=off".to_owned());
@@ -165,7 +165,8 @@ fn a_secret_file_that_hangs_stops_nothing() {
     assert_goes_on(daemon, &container(&parent));
 }
 
-/// A command in a mount namespace in which `directory` is of a file system that never answers, as that of a dead server.
+/// Runs a command in a mount namespace in which `directory` is on a file system that never answers, like a dead
+/// server's.
 fn with_hanging_directory(directory: &Path, fuse: &File) -> Command {
     rustix::io::fcntl_setfd(fuse, FdFlags::empty()).expect("a descriptor that mount inherits");
     let options = format!("fd={},rootmode=40000,user_id=0,group_id=0", fuse.as_raw_fd());

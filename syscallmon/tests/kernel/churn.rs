@@ -1,4 +1,4 @@
-//! Cgroups come and go: names, counts and memory stay right.
+//! Births and deaths of many cgroups: names, counts and memory stay right.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ fn cgroups_that_live_for_milliseconds_are_named_and_counted_exactly() {
 #[test]
 fn more_cgroups_than_the_ring_buffer_holds_do_no_harm() {
     let (daemon, base) = (Daemon::start(&[]), TestCgroup::new("storm"));
-    // A daemon that is stopped reads nothing meanwhile.
+    // A stopped daemon reads nothing in the meantime.
     daemon.signal(libc::SIGSTOP);
     let cgroups = 16_500;
     let printed = KnownCalls::run(&[&"mkdir-rmdir", &base.path(), &number(cgroups)]);
@@ -32,7 +32,7 @@ fn more_cgroups_than_the_ring_buffer_holds_do_no_harm() {
     let lost = daemon.settled_scrape().lost("cgroup_events");
     assert!(lost > 0, "the ring buffer held all of them");
 
-    // Afterwards everything is as it was: new cgroups have their names, and nobody has somebody else's calls.
+    // Afterwards, new cgroups have their names, and no cgroup has calls of another.
     let cgroup = base.child("after");
     KnownCalls::run(&[&"calls", &cgroup, &number(libc::SYS_getppid), &"4321"]);
     let scrape = daemon.settled_scrape();
@@ -41,11 +41,12 @@ fn more_cgroups_than_the_ring_buffer_holds_do_no_harm() {
     println!("lost cgroup events: {lost}");
 }
 
-/// Calls that nobody else on the host makes, so that the counts of remainders, which are the host's, are the test's alone.
+/// Calls that nothing else on the host makes. So the remainder, which is for the whole host, has only calls of the
+/// test.
 const RARE: [(&str, i64); 3] =
     [("kcmp", libc::SYS_kcmp), ("mbind", libc::SYS_mbind), ("move_pages", libc::SYS_move_pages)];
 
-/// Calls of the first of [`RARE`] that are counted, but not under the name of their cgroup.
+/// Returns the calls of the first of [`RARE`] that are counted, but not for their cgroup.
 fn without_name(scrape: &Scrape) -> u64 {
     ["(remainder)", "(unknown)", "(gone)"].map(|workload| scrape.calls(workload, RARE[0].0)).iter().sum()
 }
@@ -63,7 +64,7 @@ fn twenty_thousand_cgroups_pass_through_a_thousand_slots() {
         KnownCalls::run(&[&"short-lived", &base.path(), &prefix, &count, &number(RARE[0].1), &"7"]);
     };
 
-    // Every call of every cgroup is there, although only 1,024 have a slot at a time.
+    // All calls of all cgroups are counted, although only 1,024 cgroups have a slot at the same time.
     churn("a");
     let scrape = daemon.settled_scrape();
     let prefix = format!("{}/a", base.label());
@@ -71,14 +72,14 @@ fn twenty_thousand_cgroups_pass_through_a_thousand_slots() {
     assert!(scrape.value("syscallmon_cgroups").unwrap() <= 1024);
     println!("without a name of their own: {} of {} calls", without_name(&scrape), 7 * cgroups);
 
-    // The series of the dead go after their time.
+    // Series of dead cgroups expire.
     std::fs::write(&config, "workload:\n  expire_after: 1s\npoll:\n  interval: 500ms\n").unwrap();
     daemon.signal(libc::SIGHUP);
     wait_for("the dead to be forgotten", Duration::from_secs(10), || {
         daemon.settled_scrape().below(&prefix).is_empty().then_some(())
     });
 
-    // And memory does not grow from one churn to the next.
+    // Memory does not grow from one churn to the next.
     churn("b");
     let after_one = daemon.resident_memory();
     churn("c");
@@ -126,7 +127,7 @@ fn slots_that_become_free_are_given_out_again() {
         KnownCalls::run(&[&"populate", &full.path(), &"40", &kcmp]);
         assert!(daemon.settled_scrape().lost("cgroups_full") > 0);
     }
-    // Other cgroups of the host take slots, too: one of these finds a free one.
+    // Other cgroups of the host take slots, too, but one of these finds a free one.
     let mut attempts = 0;
     wait_for("a slot for a new cgroup", Duration::from_mins(1), || {
         attempts += 1;
@@ -138,7 +139,7 @@ fn slots_that_become_free_are_given_out_again() {
 
 #[test]
 fn series_beyond_the_capacity_are_counted_in_the_remainder_exactly() {
-    // The host's own processes and the start of the test's programs need more than 30 series at once.
+    // The host's own processes and the start of the test's programs need more than 30 series.
     let (daemon, cgroup) = (Daemon::start_alone(&["--capacity.series=30"]), TestCgroup::new("series"));
     for _ in 0..5 {
         KnownCalls::run(&[&"calls", &cgroup.path(), &number(libc::SYS_getppid), &"1"]);

@@ -1,14 +1,14 @@
-//! Who makes cgroups and may not administer the host: a user with a delegated unit, or root in a container. They take no container's name,
-//! no others' names, and little memory.
+//! Creators of cgroups that may not administer the host: a user with a delegated unit, or root in a container. They
+//! cannot take a container's name or the names of other tenants, nor much memory.
 
 use std::{fs, path::Path, process, process::Command, time::Duration};
 
 use crate::harness::{Daemon, KnownCalls, TestCgroup, number, wait_for};
 
-/// Nobody is asked for names, so that containers have their paths for names at once.
+/// Without metadata providers, containers are named by their paths at once.
 const NAMELESS: [&str; 2] = ["--names.docker=off", "--names.podman=off"];
 
-/// A user without privileges, and root without what container runtimes have.
+/// A user without privileges, and root without the capabilities of container runtimes.
 const USER: [&str; 4] = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
 const ROOT_IN_A_CONTAINER: [&str; 3] = ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-all"];
 
@@ -23,7 +23,7 @@ const CALLS_IN_CONTAINERS: &str = r#"for index in $(seq "$2" $(($2 + $3 - 1))); 
     mkdir "$cgroup" && (echo 0 >"$cgroup/cgroup.procs" && umask 077) || exit 1
     done"#;
 
-/// Runs a script inside a cgroup as somebody else.
+/// Runs a script inside a cgroup as another user.
 fn run_as(who: &[&str], cgroup: &Path, script: &str, args: &[&str]) {
     let enter = r#"echo 0 >"$1/cgroup.procs"; shift; exec "$@""#;
     let mut command = Command::new("bash");
@@ -32,7 +32,7 @@ fn run_as(who: &[&str], cgroup: &Path, script: &str, args: &[&str]) {
     assert!(status.success(), "{script} as {who:?}: {status}");
 }
 
-/// A unit that belongs to the user, as systemd's with `User=` and `Delegate=`.
+/// Makes a unit that belongs to the user, like systemd's with `User=` and `Delegate=`.
 fn delegated(parent: &TestCgroup) -> std::path::PathBuf {
     let unit = parent.child("web.service");
     for file in ["", "cgroup.procs", "cgroup.threads", "cgroup.subtree_control"] {
@@ -45,7 +45,7 @@ fn delegated(parent: &TestCgroup) -> std::path::PathBuf {
 fn a_user_s_cgroup_with_the_name_of_a_container_is_the_unit_s() {
     let parent = TestCgroup::new("named");
     let (unit, pid) = (delegated(&parent), process::id().to_string());
-    // One that is there before the daemon, and one that comes after it.
+    // One cgroup exists before the daemon starts, and one is created later.
     run_as(&USER, &unit, CALLS_IN_CONTAINERS, &["1", "1", &pid]);
     let daemon = Daemon::start(&NAMELESS);
     let again = format!(r#"echo 0 >"$1/{}/cgroup.procs"; umask 077"#, id(1));
@@ -53,7 +53,7 @@ fn a_user_s_cgroup_with_the_name_of_a_container_is_the_unit_s() {
     run_as(&USER, &unit, CALLS_IN_CONTAINERS, &["2", "1", &pid]);
     let nested = format!(r#"mkdir "$1/{0}/x"; echo 0 >"$1/{0}/x/cgroup.procs"; umask 077"#, id(2));
     run_as(&USER, &unit, &nested, &[]);
-    // What root makes there is a container.
+    // A cgroup that root creates there is a container.
     run_as(&["env"], &unit, CALLS_IN_CONTAINERS, &["3", "1", &pid]);
     let scrape = daemon.settled_scrape();
     let calls = |index| scrape.calls(&parent.label_of(&unit.join(id(index))), "umask");
@@ -80,7 +80,7 @@ fn a_user_who_makes_many_containers_takes_no_others_slots() {
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn a_unit_whose_cgroups_make_every_call_is_counted_as_one_and_takes_no_others_series() {
-    // Numbers of x32 that can do no harm, since the kernel does not have the ABI.
+    // x32 numbers, which are harmless because the kernel lacks the ABI.
     const X32: i64 = 0x4000_0000;
     // SAFETY: getpid has no arguments and no effect.
     if unsafe { libc::syscall(X32 + libc::SYS_getpid) } >= 0 {
@@ -107,7 +107,7 @@ fn a_unit_whose_cgroups_make_every_call_is_counted_as_one_and_takes_no_others_se
     assert_eq!(daemon.settled_scrape().calls(&parent.label_of(&victim), "getppid"), 3);
 }
 
-/// A container with a cgroup inside whose path is nearly as long as names may be.
+/// Makes a container with a nested cgroup whose path is nearly as long as allowed.
 fn long_inside(parent: &TestCgroup) -> std::path::PathBuf {
     let container = parent.child(&id(1));
     let inside = container.join("a".repeat(250)).join("b".repeat(250)).join("c".repeat(250));
@@ -119,9 +119,9 @@ fn long_inside(parent: &TestCgroup) -> std::path::PathBuf {
 fn a_container_that_makes_and_removes_cgroups_takes_no_others_names() {
     let parent = TestCgroup::new("storm");
     let inside = long_inside(&parent);
-    // Alone, since cgroups of other tests, whose makers are privileged, would take the victims' room.
+    // Runs alone: cgroups of other tests have privileged creators, and would take the victims' room.
     let daemon = Daemon::start_alone(&NAMELESS);
-    // As if it were busy.
+    // The stopped daemon acts like a busy one.
     daemon.signal(libc::SIGSTOP);
     run_as(&ROOT_IN_A_CONTAINER, &inside, r#"for _ in $(seq 1500); do mkdir "$1/x" && rmdir "$1/x"; done"#, &[]);
     let victims: Vec<_> = (10..20).map(|index| parent.child(&id(index))).collect();

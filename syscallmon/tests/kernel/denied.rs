@@ -1,22 +1,22 @@
-//! Calls that seccomp refuses are counted, in every way that it refuses them; nothing else looks like them.
+//! Calls that seccomp denies are counted, for each way of denying. Other calls are not counted as denied.
 
 use std::time::Duration;
 
 use crate::harness::{Daemon, KnownCalls, ONLY_TESTS, Scrape, TestCgroup, is_short, mount_tracefs, wait_for};
 
-/// What the program's filter refuses.
-const REFUSED: &str = "mkdirat";
+/// The call that the program's filter denies.
+const DENIED: &str = "mkdirat";
 
-/// Runs the program with one way of refusing, and asserts that this many attempts were counted, and no calls.
+/// Runs the program with one way of denying. Asserts the number of denied calls, and that no call was counted.
 pub(crate) fn assert_counted(daemon: &Daemon, action: &str, tries: u64, denied: u64) -> Scrape {
     let cgroup = TestCgroup::new(action);
     KnownCalls::run(&[&"refused", &cgroup.path(), &action, &tries.to_string()]);
     let scrape = daemon.settled_scrape();
-    let expected = if denied == 0 { vec![] } else { vec![(REFUSED.to_owned(), denied)] };
+    let expected = if denied == 0 { vec![] } else { vec![(DENIED.to_owned(), denied)] };
     assert_eq!(scrape.denied(&cgroup.label()), expected, "{action}");
     let ran = if action == "notify-continue" { tries } else { 0 };
-    assert_eq!(scrape.calls(&cgroup.label(), REFUSED), ran, "{action}: what is refused is no call");
-    let of_refused = |(syscall, ..): &(String, String, u64)| syscall == REFUSED;
+    assert_eq!(scrape.calls(&cgroup.label(), DENIED), ran, "{action}: what is refused is no call");
+    let of_refused = |(syscall, ..): &(String, String, u64)| syscall == DENIED;
     assert_eq!(scrape.errors(&cgroup.label()).iter().any(of_refused), ran > 0, "{action}: and no error");
     scrape
 }
@@ -57,7 +57,7 @@ fn tasks_that_are_made_and_end_are_no_refusals() {
     assert_lives_are_none(&Daemon::start(&[]), if is_short() { 50 } else { 1000 });
 }
 
-/// Has tasks made and ended in every way, so often each, and asserts that nothing was taken for a refusal.
+/// Creates and ends tasks in all ways, and asserts that no call was counted as denied.
 pub(crate) fn assert_lives_are_none(daemon: &Daemon, times: u64) {
     let cgroup = TestCgroup::new("lives");
     KnownCalls::run(&[&"lives", &cgroup.path(), &times.to_string()]);
@@ -80,7 +80,7 @@ fn a_filter_that_comes_upon_calls_under_way_refused_none_of_them() {
 #[test]
 fn calls_under_way_when_the_probes_attach_were_not_refused() {
     let cgroup = TestCgroup::new("inflight");
-    // Its threads are in their reads, under a filter, before there is a daemon.
+    // The program's threads are in `read`, under a filter, before the daemon starts.
     let program = KnownCalls::start(&[&"filtered-wait", &cgroup.path(), &"16"]);
     wait_for("every thread to be in its read", Duration::from_secs(20), || (program.reading() == 16).then_some(()));
     let daemon = Daemon::start(&[]);
@@ -113,7 +113,7 @@ fn the_first_refusal_of_a_call_is_an_event() {
     let answer: serde_json::Value = serde_json::from_str(&daemon.get("/api/v1/workloads").1).unwrap();
     let first: Vec<_> = answer["data"]["first_calls"].as_array().unwrap().iter().collect();
     let of_ours =
-        |call: &&&serde_json::Value| call["workload"]["cgroup"] == cgroup.label() && call["syscall"] == REFUSED;
+        |call: &&&serde_json::Value| call["workload"]["cgroup"] == cgroup.label() && call["syscall"] == DENIED;
     let ours: Vec<_> = first.iter().filter(of_ours).collect();
     assert_eq!(ours.len(), 1, "{ours:?}");
     assert_eq!((&ours[0]["denied"], &ours[0]["comm"]), (&true.into(), &"known_calls".into()));

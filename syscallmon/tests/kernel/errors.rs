@@ -1,8 +1,8 @@
-//! Errors are counted by errno, exactly; what only looks like an error at `sys_exit` is none.
+//! Errors are counted exactly by errno. Results that only look like errors at `sys_exit` are not counted.
 
 use crate::harness::{Daemon, KnownCalls, Scrape, TestCgroup, is_short, mount_tracefs};
 
-/// Errors of the program itself: how often it opens what is not there, reads what has nothing, does what it may not.
+/// The program's own errors: it opens a missing file, reads without data, and lacks a permission.
 const KNOWN: [(&str, &str, u64); 3] = [("openat", "ENOENT", 5000), ("read", "EAGAIN", 3000), ("setuid", "EPERM", 200)];
 
 fn run_failing(cgroup: &TestCgroup) {
@@ -10,7 +10,7 @@ fn run_failing(cgroup: &TestCgroup) {
     KnownCalls::run(&[&"failing", &cgroup.path(), &missing, &empty, &forbidden]);
 }
 
-/// Has calls fail, and asserts that their errors were counted; the scrape that says so.
+/// Makes calls fail, and asserts that their errors were counted. Returns the scrape.
 pub(crate) fn assert_counted(daemon: &Daemon) -> Scrape {
     let cgroup = TestCgroup::new("errors");
     run_failing(&cgroup);
@@ -57,7 +57,7 @@ fn calls_of_32_bit_programs_fail_under_their_own_abi() {
     if !cfg!(target_arch = "x86_64") {
         return;
     }
-    // Nobody implements it; the 64-bit table has pread64 there.
+    // The number is unused in the 32-bit table; the 64-bit table has pread64 there.
     KnownCalls::run(&[&"int80", &cgroup.path(), &"17", &"50"]);
     let scrape = daemon.settled_scrape();
     let series = |syscall: &str, abi: &str| {
@@ -70,7 +70,7 @@ fn calls_of_32_bit_programs_fail_under_their_own_abi() {
 #[test]
 fn beyond_the_cap_errors_are_counted_in_the_remainder_of_their_workload() {
     let (daemon, cgroup) = (Daemon::start_alone(&["--capacity.errors=3"]), TestCgroup::new("manyerrors"));
-    // Each fails in its own way with these arguments, and each is a pair of its own.
+    // With these arguments, each call fails in its own way and gives its own pair.
     let calls = [libc::SYS_close, libc::SYS_dup, libc::SYS_fchdir, libc::SYS_fsync, libc::SYS_fstat, libc::SYS_lseek];
     let numbers = calls.map(|nr| nr.to_string()).join(",");
     KnownCalls::run(&[&"failing-many", &cgroup.path(), &numbers, &"100"]);
@@ -84,8 +84,8 @@ fn beyond_the_cap_errors_are_counted_in_the_remainder_of_their_workload() {
 #[test]
 fn outcomes_of_the_dead_stay_theirs_when_others_get_their_numbers() {
     const CGROUPS: usize = 200;
-    // So little of everything that each number is somebody else's several times, and each slot has two pairs of call and errno to
-    // spend at most.
+    // The tables are so small that each number is reused several times, and each slot may have two pairs of call and
+    // errno.
     let small = ["--capacity.cgroups=40", "--capacity.errors=2", "--capacity.histograms=240", "--poll.interval=100ms"];
     let daemon =
         Daemon::start_alone(&[small.as_slice(), &["--probe.latency=true", "--latency.syscalls=read"]].concat());
@@ -107,7 +107,8 @@ fn outcomes_of_the_dead_stay_theirs_when_others_get_their_numbers() {
         let expected = [("openat", "ENOENT", 10), ("read", "EAGAIN", 5)];
         let expected = expected.map(|(syscall, errno, count)| (syscall.to_owned(), errno.to_owned(), count));
         let refused = [("mkdirat".to_owned(), 3)];
-        // Where other programs' cgroups have the numbers, an outcome is counted in the remainder. It is never another cgroup's.
+        // If cgroups of other programs use all numbers, an outcome is counted in the remainder, never for another
+        // cgroup.
         assert!(errors.iter().all(|error| expected.contains(error)), "{label}: {errors:?}");
         assert!(denied.is_empty() || denied == refused, "{label}: {denied:?}");
         assert!(reads.is_none_or(|count| count == 5), "{label}: {reads:?}");
@@ -123,7 +124,7 @@ fn outcomes_of_the_dead_stay_theirs_when_others_get_their_numbers() {
 #[test]
 fn refused_calls_that_find_the_tables_full_are_counted_in_the_remainder() {
     let daemon = Daemon::start_alone(&["--capacity.cgroups=1"]);
-    // Whoever calls first has the one slot.
+    // The first caller gets the only slot.
     let cgroup = TestCgroup::new("deniedfull");
     KnownCalls::run(&[&"refused", &cgroup.path(), &"errno", &"7"]);
     KnownCalls::run(&[&"failing", &cgroup.path(), &"10", &"0", &"0"]);

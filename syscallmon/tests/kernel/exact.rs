@@ -1,4 +1,4 @@
-//! Counts are equal to the truth, not near it.
+//! Counts are exactly the true numbers.
 
 use std::{fs, time::Duration};
 
@@ -34,7 +34,7 @@ fn nothing_is_lost_or_doubled_while_tasks_move_between_cgroups() {
     let mut moves = 0;
     while worker.is_running() {
         let target = if moves % 2 == 0 { &b } else { &a };
-        // The worker may have ended meanwhile.
+        // The worker may have ended in the meantime.
         if fs::write(target.join("cgroup.procs"), worker.pid().to_string()).is_ok() {
             moves += 1;
         }
@@ -59,7 +59,7 @@ fn nothing_is_lost_over_a_minute_of_mixed_load_on_every_cpu() {
         words.chunks(2).map(|pair| (pair[0], scrape.calls(&cgroup.label(), pair[0]))).collect();
     let truth: Vec<(&str, u64)> = words.chunks(2).map(|pair| (pair[0], pair[1].parse().unwrap())).collect();
     assert_eq!(counted, truth);
-    // Other programs may leave little of the CPUs to the workers.
+    // Other programs may leave little CPU time to the workers.
     assert!(truth[0].1 > many_calls() / 20, "too little load to prove anything: {truth:?}");
     assert_eq!(scrape.skipped(), 0);
 }
@@ -70,7 +70,7 @@ fn the_raw_tracepoint_counts_as_exactly_or_says_what_it_lost() {
     if skipped == 0 {
         assert_eq!(calls, many_calls());
     } else {
-        // Forced upon a kernel that preempts such programs (Linux 7.2).
+        // Forces this implementation on a kernel that preempts such programs (Linux 7.2).
         assert!(calls < many_calls() && calls + skipped >= many_calls(), "{calls} counted, {skipped} skipped");
     }
 }
@@ -81,7 +81,8 @@ fn the_classic_tracepoint_counts_as_exactly() {
     assert_eq!(counted_by("tracepoint"), (many_calls(), 0));
 }
 
-/// How many of [`many_calls`] from two threads an implementation of `sys_enter` counts, and how many the kernel skipped.
+/// Returns how many of [`many_calls`] from two threads an implementation of `sys_enter` counts, and how many the kernel
+/// skipped.
 fn counted_by(implementation: &str) -> (u64, u64) {
     let flag = format!("--probe.sys-enter={implementation}");
     let (daemon, cgroup) = (Daemon::start(&[&flag]), TestCgroup::new(implementation));

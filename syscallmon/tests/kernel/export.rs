@@ -1,4 +1,4 @@
-//! What HTTP shows of the real counts.
+//! HTTP responses with real counts.
 
 use std::{
     io::{Read, Write},
@@ -28,7 +28,7 @@ fn raw_get(daemon: &Daemon, path: &str, header: &str) -> (String, Vec<u8>) {
 #[test]
 fn metrics_are_plain_text_and_gzip_for_those_who_ask() {
     let daemon = Daemon::start(&["--poll.interval=1h"]);
-    // Two requests within a second get one snapshot; a busy machine may need several tries.
+    // Two requests within a second get the same snapshot. A busy machine may need several tries.
     wait_for("two answers of one snapshot", Duration::from_mins(1), || {
         let (head, plain) = raw_get(&daemon, "/metrics", "");
         assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");
@@ -57,7 +57,7 @@ fn open_metrics_says_since_when_a_cgroup_has_called() {
     let series = format!("syscallmon_syscalls_created{{cgroup=\"{label}\",syscall=\"getppid\"");
     let created = text.lines().find(|line| line.starts_with(&series)).expect(&series).rsplit_once(' ').unwrap().1;
     let created: f64 = created.parse().unwrap();
-    // By another clock, which may be corrected meanwhile.
+    // This clock may be corrected in the meantime.
     assert!((before - 1.0..before + 60.0).contains(&created), "{created} is not after {before}");
 }
 
@@ -102,9 +102,9 @@ fn promtool_finds_nothing_to_complain_about() {
 
 #[test]
 fn the_api_and_the_landing_page_show_the_workload() {
-    // Alone: other tests would push its first call out of the newest.
+    // Runs alone: other tests would push its first call out of the newest ones.
     let (daemon, cgroup) = (Daemon::start_alone(&latency::FLAGS), TestCgroup::new("<b>page"));
-    // More than anything else on the host makes, so that it is the busiest.
+    // More calls than anything else on the host makes, so that it is the busiest workload.
     let count = 3 * many_calls();
     KnownCalls::run(&[&"calls", &cgroup.path(), &number(libc::SYS_getppid), &count.to_string()]);
     KnownCalls::run(&[&"failing", &cgroup.path(), &"5", &"3", &"0"]);

@@ -1,4 +1,4 @@
-//! What cannot work says so in one line, with a remedy, ends with a status, and leaves nothing behind.
+//! A failure prints one line with a remedy, exits with a status, and leaves nothing behind.
 
 use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
@@ -46,7 +46,7 @@ fn check_finds_the_same_mistakes() {
     assert!(output.stdout.lines().all(is_fine), "{}", output.stdout);
 }
 
-/// Asserts that `check` prints a line that begins and goes on like this, and ends with this status.
+/// Asserts that `check` prints a line with this beginning and this text, and exits with this status.
 fn assert_checked(flags: &[&str], code: i32, start: &str, part: &str) {
     let output = finished([&["check", "--web.listen-address=127.0.0.1:0"], flags].concat());
     let line = output.stdout.lines().find(|line| line.starts_with(start));
@@ -155,7 +155,7 @@ fn without_btf_the_best_probe_is_refused_and_the_other_counts() {
     let output = finished(["run", "--once", "--path.sysfs", sysfs, "--probe.sys-enter=tp_btf"]);
     assert_fails(&output, &["no kernel BTF", sysfs, "CONFIG_DEBUG_INFO_BTF"]);
 
-    // Names of short-lived cgroups then come from the classic tracepoints.
+    // Names of short-lived cgroups then come from classic tracepoints.
     mount_tracefs();
     let daemon = Daemon::start(&["--path.sysfs", sysfs, "--cgroup.hierarchy=cgroup2"]);
     let cgroup = TestCgroup::new("nobtf");
@@ -170,7 +170,7 @@ fn without_btf_the_best_probe_is_refused_and_the_other_counts() {
     assert_eq!(scrape.implementation("sys_enter").as_deref(), Some("raw_tp"));
     assert_eq!(scrape.implementation("cgroup").as_deref(), Some("tracepoint"));
     assert!(daemon.log_line("no kernel BTF").is_some(), "the log says why");
-    let line = daemon.log_line("32-bit calls cannot be told from").expect("the log says what is lost");
+    let line = daemon.log_line("32-bit calls cannot be distinguished from").expect("the log says what is lost");
     assert!(line.contains("level=warn"), "{line}");
 
     let output = finished(["check", "--path.sysfs", sysfs, "--web.listen-address", "127.0.0.1:0"]);
@@ -187,7 +187,7 @@ fn without_btf_the_best_probe_is_refused_and_the_other_counts() {
 #[test]
 fn a_cgroup_that_cannot_be_looked_into_is_not_taken_for_dead() {
     let nothing = tempfile::tempdir().unwrap();
-    // Without cgroup events, the tree is walked at every poll, by a daemon that has no capability left.
+    // Without cgroup events, the daemon walks the tree at each poll, and has no capability left.
     let daemon = Daemon::start(&["--path.sysfs", nothing.path().to_str().unwrap(), "--poll.interval=200ms"]);
     let base = TestCgroup::new("hidden");
     let cgroup = base.child("private");

@@ -1,4 +1,4 @@
-//! No tenant silences another: not by many violations, not by cheap ones, not from deep cgroups.
+//! No tenant silences another: not by many violations, by cheap ones, or from deep cgroups.
 
 use std::{collections::BTreeSet, fs, path::PathBuf, process, time::Duration};
 
@@ -7,11 +7,11 @@ use tempfile::TempDir;
 
 use crate::harness::{Daemon, KnownCalls, TestCgroup, number, syscallmon, wait_for};
 
-/// Numbers of x32 that can do no harm, since the kernel does not have the ABI.
+/// x32 numbers, which are harmless because the kernel lacks the ABI.
 #[cfg(target_arch = "x86_64")]
 const X32: u64 = 0x4000_0000;
 
-/// A daemon that tells a file of violations.
+/// A daemon that writes violations to a file.
 struct Guard {
     daemon: Daemon,
     directory: TempDir,
@@ -27,19 +27,19 @@ impl Guard {
         Self { daemon: Daemon::start_command(&mut command), directory }
     }
 
-    /// The lines about workloads whose labels, or what is known of them, have this.
+    /// Returns the lines about workloads with this text in their labels or metadata.
     fn lines(&self, part: &str) -> Vec<Value> {
         let text = fs::read_to_string(self.directory.path().join("violations")).unwrap_or_default();
         let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("a line of JSON"));
         lines.filter(|line| line["workload"].to_string().contains(part)).collect()
     }
 
-    /// The calls that lines tell of.
+    /// Returns the calls in the lines.
     fn told(&self, part: &str) -> BTreeSet<String> {
         self.lines(part).iter().map(|line| line["syscall"].as_str().unwrap_or_default().to_owned()).collect()
     }
 
-    /// The calls that the API has of a workload.
+    /// Returns the calls that the API has for a workload.
     fn listed(&self, part: &str) -> BTreeSet<String> {
         let (_, body) = self.daemon.get("/api/v1/violations?limit=5000");
         let answer: Value = serde_json::from_str(&body).unwrap();
@@ -49,14 +49,14 @@ impl Guard {
     }
 }
 
-/// A cgroup that has the name of a container's.
+/// Makes a cgroup with the name of a container's cgroup.
 fn container(base: &std::path::Path, index: usize) -> PathBuf {
     let path = base.join(format!("{:060x}{index:04x}", process::id()));
     fs::create_dir(&path).unwrap();
     path
 }
 
-/// Whether the kernel has x32: then its calls do something.
+/// Whether the kernel has x32, so that its calls have effects.
 #[cfg(target_arch = "x86_64")]
 fn has_x32() -> bool {
     // SAFETY: getpid has no arguments and no effect.
@@ -76,7 +76,7 @@ fn sixteen_containers_that_make_every_foreign_call_silence_no_seventeenth() {
         let path = container(&base, index);
         KnownCalls::run(&[&"range", &path, &X32.to_string(), &(X32 + 547).to_string()]);
     }
-    // Bytes bound it, too: how many violations that is depends on the names of the processes.
+    // Bytes are limited, too, so the number of violations depends on the names of the processes.
     wait_for("the room to be full", Duration::from_secs(30), || {
         let scrape = guard.daemon.settled_scrape();
         let dropped = scrape.value("syscallmon_violations_dropped_total")?;
@@ -88,7 +88,7 @@ fn sixteen_containers_that_make_every_foreign_call_silence_no_seventeenth() {
     let (part, expected) = (parent.label_of(&victim), ["bpf", "mount", "unshare"].map(str::to_owned).into());
     wait_for("the seventeenth's", Duration::from_secs(15), || (guard.told(&part) == expected).then_some(()));
     assert_eq!(guard.listed(&part), expected);
-    // They go on, and every one has its share still.
+    // The loud tenants continue, and each other tenant still has its share.
     for index in 20..24 {
         let path = container(&base, index);
         KnownCalls::run(&[&"range", &path, &X32.to_string(), &(X32 + 547).to_string()]);
@@ -106,7 +106,7 @@ fn failing_calls_of_a_foreign_abi_hide_no_call_that_ran() {
     let parent = TestCgroup::new("foreign");
     let path = container(&parent.child("docker"), 0);
     let guard = Guard::start();
-    // Everything that is critical, in another ABI: far more than a quota.
+    // All critical calls in another ABI: far more than a quota.
     KnownCalls::run(&[&"range", &path, &X32.to_string(), &(X32 + 547).to_string()]);
     let part = parent.label();
     wait_for("the summary of critical ones", Duration::from_secs(15), || {

@@ -1,4 +1,4 @@
-//! Workloads in v1 hierarchies: on v1 hosts, and on hybrid ones.
+//! Workloads in v1 hierarchies, on v1 and hybrid hosts.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use syscallmon::cgroup::{Hierarchies, HierarchyChoice, HierarchySet};
 
 use crate::harness::{Daemon, KnownCalls, TestCgroup, number};
 
-/// A v1 hierarchy of this host, by its controller, and where it is mounted; `None` where there is none.
+/// A v1 hierarchy of this host: controller and mount point; `None` without one.
 fn v1() -> Option<(&'static str, PathBuf)> {
     let found = ["pids", "memory"].into_iter().find_map(|controller| {
         let choice = HierarchyChoice::Exactly(HierarchySet::V1(controller));
@@ -55,7 +55,7 @@ fn on_hybrid_hosts_v1_tells_apart_what_is_in_the_root_of_cgroup2() {
     let (old, new) = (TestCgroup::new_at(&mount, "old"), TestCgroup::new("new"));
     KnownCalls::run(&[&"calls", &old.path(), &number(libc::SYS_getppid), &"1234"]);
     KnownCalls::run(&[&"calls", &new.path(), &number(libc::SYS_getppid), &"4321"]);
-    // In a cgroup of either: cgroup2's is the one that names it.
+    // The task is in a cgroup of both; cgroup2's names it.
     let inside = old.child("inside");
     let script = r#"echo $$ > "$1/cgroup.procs"; exec "$2" calls "$3" "$4" 77"#;
     KnownCalls::run_through(script, &[&inside, &KnownCalls::binary(), &new.path(), &number(libc::SYS_getuid)]);
@@ -66,7 +66,7 @@ fn on_hybrid_hosts_v1_tells_apart_what_is_in_the_root_of_cgroup2() {
     assert_eq!(scrape.calls(&new.label(), "getuid"), 77);
     assert_eq!(scrape.calls(&old.label_of(&inside), "getuid"), 0);
 
-    // The names of both go when they do.
+    // Both names expire with their cgroups.
     let (old_label, new_label) = (old.label(), new.label());
     drop((old, new));
     let (_, body) = daemon.get("/api/v1/workloads?limit=10000");
@@ -86,7 +86,7 @@ fn v1_cgroups_without_btf_are_said_to_be_lost() {
     let nothing = tempfile::tempdir().unwrap();
     let sysfs = nothing.path().to_str().unwrap();
     let daemon = Daemon::start(&["--path.sysfs", sysfs, &format!("--cgroup.hierarchy={controller}")]);
-    assert!(daemon.log_line("cgroups of v1 hierarchies cannot be told apart").is_some());
+    assert!(daemon.log_line("cgroups of v1 hierarchies cannot be distinguished").is_some());
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Clients of HTTP/2 that open and reset streams without end.
+//! HTTP/2 clients that open and reset streams without end.
 
 use std::{
     fs,
@@ -16,11 +16,11 @@ use tokio_rustls::rustls::{
 
 use crate::harness::{Daemon, wait_for};
 
-/// Generous: other work shares the machine.
-const PROMPT: Duration = Duration::from_secs(3);
+/// Generous, because other work shares the machine.
+const MAX_RESPONSE_TIME: Duration = Duration::from_secs(3);
 
-/// What a flood may add to resident memory.
-const GROWTH: u64 = 32 << 20;
+/// Maximum growth of resident memory by a flood.
+const MAX_MEMORY_GROWTH: u64 = 32 << 20;
 
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
@@ -75,7 +75,7 @@ impl Secured {
         Some(String::from_utf8_lossy(&answer).into_owned())
     }
 
-    /// A connection that has said hello.
+    /// Opens a connection and sends the preface.
     fn connect_http2(&self) -> io::Result<Stream> {
         let mut stream = self.connect(b"h2")?;
         stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")?;
@@ -89,7 +89,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-/// A request, and that nobody wants its answer.
+/// A request, followed by its reset.
 fn reset_request(stream: u32, path: &str) -> Vec<u8> {
     let text = |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
     // HPACK: GET, https, and two literals with names of the static table.
@@ -97,7 +97,7 @@ fn reset_request(stream: u32, path: &str) -> Vec<u8> {
     [frame(HEADERS, WHOLE_REQUEST, stream, &headers), frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes())].concat()
 }
 
-/// Sends so many, then asks whether somebody is still there.
+/// Sends this many, then checks that the server still answers.
 fn flood(stream: &mut Stream, path: &str, count: u32) -> io::Result<()> {
     for batch in (0..count).step_by(100) {
         let requests: Vec<u8> = (batch..batch + 100).flat_map(|number| reset_request(2 * number + 1, path)).collect();
@@ -138,9 +138,9 @@ fn a_client_that_resets_streams_without_end_loses_its_connection_and_harms_nobod
             let begin = Instant::now();
             let health = secured.get("/healthz").expect("a connection");
             assert!(health.starts_with("HTTP/1.1 200"), "{health}");
-            assert!(begin.elapsed() < PROMPT, "/healthz took {:?}", begin.elapsed());
+            assert!(begin.elapsed() < MAX_RESPONSE_TIME, "/healthz took {:?}", begin.elapsed());
             let growth = secured.daemon.resident_memory().saturating_sub(before);
-            assert!(growth < GROWTH, "{growth} bytes more");
+            assert!(growth < MAX_MEMORY_GROWTH, "{growth} bytes more");
         }
     });
     println!("resident: {} KiB, {} KiB before", secured.daemon.resident_memory() / 1024, before / 1024);

@@ -1,10 +1,10 @@
-//! Operations given to io_uring count under their own names, in the cgroup of whoever wants them.
+//! io_uring operations are counted by name, in the cgroup of the submitter.
 
 use std::fs;
 
 use crate::harness::{Daemon, KnownCalls, TestCgroup, is_short, mount_tracefs};
 
-/// Whether this host lets anybody use io_uring.
+/// Whether this host allows io_uring.
 fn is_there() -> bool {
     let disabled = fs::read_to_string("/proc/sys/kernel/io_uring_disabled").is_ok_and(|value| value.trim() == "2");
     if disabled {

@@ -1,4 +1,5 @@
-//! What must hold on every kernel, with few daemons: these tests also run in emulated machines, where each start takes seconds.
+//! Requirements for every kernel, with few daemons: these tests also run in emulated machines, where a start takes
+//! seconds.
 
 use std::{fs, path::Path};
 
@@ -8,17 +9,17 @@ use crate::{
     latency,
 };
 
-/// How many cgroups live shortly, how many calls each makes, and how many operations go through io_uring.
+/// Numbers of short-lived cgroups, of calls in each, and of io_uring operations.
 const SHORT_LIVES: u64 = 30;
 const CALLS: u64 = 100;
 const OPERATIONS: u64 = 100;
 
-/// How many calls are refused in each way, tasks made in each way, and sleeps measured.
-const REFUSALS: u64 = 20;
+/// Numbers of denied calls in each way, of tasks created in each way, and of measured sleeps.
+const DENIALS: u64 = 20;
 const LIVES: u64 = 20;
 const SLEEPS: u64 = 20;
 
-/// Whether the daemon is expected to tell 32-bit calls apart.
+/// Whether the daemon is expected to distinguish 32-bit calls.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Abis {
     Told,
@@ -64,26 +65,26 @@ fn without_btf_everything_but_the_abi_counts_exactly() {
     let preempted = daemon.log_line("preempts raw tracepoint programs").is_some();
     let sys_enter = if preempted { "tracepoint" } else { "raw_tp" };
     assert_eq!(used, [sys_enter, "tracepoint", "tracepoint", "tracepoint"]);
-    let line = daemon.log_line("32-bit calls cannot be told from").expect("the log says what is lost");
+    let line = daemon.log_line("32-bit calls cannot be distinguished from").expect("the log says what is lost");
     assert!(line.contains("no kernel BTF"), "{line}");
 }
 
-/// Has calls fail, be refused and take long, and asserts that each was seen to end so.
+/// Makes calls fail, be denied and take long, and asserts that each was counted.
 fn see_every_end(daemon: &Daemon) {
     errors::assert_counted(daemon);
     for action in ["errno", "trap", "kill-inherited", "kill-thread"] {
-        denied::assert_counted(daemon, action, REFUSALS, REFUSALS);
+        denied::assert_counted(daemon, action, DENIALS, DENIALS);
     }
     denied::assert_lives_are_none(daemon, LIVES);
-    let supervised = [("notify-refuse", REFUSALS), ("notify-answer", 0), ("notify-continue", 0)];
+    let supervised = [("notify-refuse", DENIALS), ("notify-answer", 0), ("notify-continue", 0)];
     for (action, denied) in supervised {
-        denied::assert_counted(daemon, action, REFUSALS, denied);
+        denied::assert_counted(daemon, action, DENIALS, denied);
     }
     latency::assert_sleeps(daemon, SLEEPS);
 }
 
-/// Has every kind of call made in cgroups of its own, and asserts that each was counted as often as it was made. Where the
-/// kernel skipped the program, which it says, that many may be missing.
+/// Makes all kinds of calls in separate cgroups, and asserts the exact counts. If the kernel reports that it skipped
+/// the program, as many may be missing.
 fn count_everything(daemon: &Daemon, abis: Abis) -> Scrape {
     let base = TestCgroup::new("kernels");
     let [threads, moved, numbers, births, compat] =
@@ -134,7 +135,7 @@ fn count_everything(daemon: &Daemon, abis: Abis) -> Scrape {
     scrape
 }
 
-/// Two threads make calls while their process is moved between two cgroups, `a` and `b`.
+/// Two threads make calls while their process moves between the cgroups `a` and `b`.
 fn move_while_calling(base: &Path, calls: u64) {
     let cgroups = ["a", "b"].map(|name| base.join(name));
     for cgroup in &cgroups {
@@ -146,7 +147,7 @@ fn move_while_calling(base: &Path, calls: u64) {
         if !worker.is_running() {
             break;
         }
-        // The worker may have ended meanwhile.
+        // The worker may have ended in the meantime.
         let _ = fs::write(target.join("cgroup.procs"), worker.pid().to_string());
     }
     worker.finish();

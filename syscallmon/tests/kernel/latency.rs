@@ -1,18 +1,18 @@
-//! Durations are measured of the calls that are listed: all of them, in the right buckets, and nothing stays of those that never end.
+//! All calls of the configured list are measured, in the right buckets. Calls that never end leave nothing behind.
 
 use std::time::Duration;
 
 use crate::harness::{Daemon, KnownCalls, ONLY_TESTS, TestCgroup, is_short, mount_tracefs, number};
 
-/// Sleeps, and how long each is: between the bounds 8 ms and 16 ms, in steps of 1,024.
+/// Number of sleeps and their duration, between the bounds 8 ms and 16 ms (in steps of 1,024).
 const SLEEPS: u64 = 1000;
 const SLEEP: Duration = Duration::from_millis(10);
 
-/// What is measured: sleeps, and some more.
+/// The measured calls: sleeps, and some others.
 pub(crate) const FLAGS: [&str; 3] =
     ["--probe.latency=true", "--latency.syscalls=nanosleep,@file-system,read", "--latency.buckets=1us,8ms,16ms,16s"];
 
-/// Has a program sleep, and asserts that each sleep was measured; its cgroup's label.
+/// Makes a program sleep, and asserts that each sleep was measured. Returns its cgroup's label.
 pub(crate) fn assert_sleeps(daemon: &Daemon, sleeps: u64) -> String {
     let cgroup = TestCgroup::new("sleeps");
     let printed = KnownCalls::run(&[&"sleeps", &cgroup.path(), &sleeps.to_string(), &SLEEP.as_nanos().to_string()]);
@@ -25,13 +25,13 @@ pub(crate) fn assert_sleeps(daemon: &Daemon, sleeps: u64) -> String {
         |le| scrape.value(&format!(r#"syscallmon_syscall_duration_seconds_bucket{{{labels},le="{le}"}}"#)).unwrap();
     assert_eq!((count, at_most("+Inf")), (Some(sleeps), sleeps));
     assert_eq!((at_most("0.000001"), at_most("0.008192")), (0, 0), "none was shorter");
-    // A machine under load lets some oversleep, as the program sees, too. What it sees contains the call.
+    // On a machine under load, some sleeps last longer, which the program also sees. Its measurement contains the call.
     assert!(short > sleeps / 2 || is_short(), "{short} of {sleeps} are too few to prove anything");
     assert!((short..=sleeps).contains(&at_most("0.016384")), "{} of {sleeps}, not {short}", at_most("0.016384"));
     assert_eq!(at_most("16.777216"), sleeps);
     let sum = scrape.float(&format!("syscallmon_syscall_duration_seconds_sum{{{labels}}}")).unwrap();
     let ratio = sum * 1e9 / truth;
-    // In an emulated machine, what the program does around the call takes long.
+    // In an emulated machine, the program's work around the call takes long.
     let least = if is_short() { 0.8 } else { 0.95 };
     assert!((least..=1.05).contains(&ratio), "the sum is {ratio} of the program's own");
     label
@@ -59,8 +59,8 @@ fn every_implementation_measures_the_same() {
 
 #[test]
 fn threads_that_die_inside_a_call_leave_nothing_behind() {
-    // Far more of them than calls that can be under way. On x86 nobody sees a successful execveat end, so what it leaves
-    // goes with its process.
+    // Far more calls than can be under way. On x86, a successful execveat has no visible end, so its entry is removed
+    // at the end of its process.
     let daemon = Daemon::start(&[
         FLAGS[0],
         "--latency.syscalls=read,nanosleep,execveat",
@@ -83,7 +83,7 @@ fn threads_that_die_inside_a_call_leave_nothing_behind() {
 
 #[test]
 fn calls_that_find_no_histogram_are_counted_as_lost() {
-    // A call that no other program makes: it fails, since there is no such timer.
+    // No other program makes this call. It fails, because the timer does not exist.
     let flags = ["--probe.latency=true", "--latency.syscalls=timer_getoverrun", "--capacity.histograms=1"];
     let daemon = Daemon::start_alone(&flags);
     let cgroups = ["first", "second"].map(TestCgroup::new);

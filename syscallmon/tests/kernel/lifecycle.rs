@@ -1,4 +1,4 @@
-//! Start, reload, stop: orderly and otherwise.
+//! Start, reload and stop, clean and unclean.
 
 use std::{
     fs,
@@ -10,7 +10,7 @@ use aya::programs::loaded_programs;
 
 use crate::harness::{Daemon, KnownCalls, TestCgroup, finished, number, syscallmon, wait_for};
 
-/// Programs of a process that are in the kernel, by looking through its descriptors.
+/// Returns the programs of a process that are in the kernel, from its descriptors.
 fn programs_of(daemon: &Daemon) -> Vec<u32> {
     let fds = fs::read_dir(format!("/proc/{}/fdinfo", daemon.pid())).unwrap();
     let infos = fds.filter_map(|fd| fs::read_to_string(fd.unwrap().path()).ok());
@@ -18,7 +18,7 @@ fn programs_of(daemon: &Daemon) -> Vec<u32> {
     ids.filter_map(|info| info.lines().find_map(|line| line.strip_prefix("prog_id:")?.trim().parse().ok())).collect()
 }
 
-/// Asserts that none of these programs is in the kernel any more.
+/// Asserts that none of these programs is still in the kernel.
 fn assert_gone(programs: &[u32]) {
     wait_for("the programs to leave the kernel", std::time::Duration::from_secs(5), || {
         let loaded: Vec<u32> = loaded_programs().filter_map(Result::ok).map(|info| info.id()).collect();
@@ -47,7 +47,7 @@ fn a_signal_while_it_attaches_ends_it_with_status_0() {
             .spawn()
             .expect("start the daemon");
         let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok);
-        // The first thing that it says, before anything is loaded.
+        // The first log line, before anything is loaded.
         lines.find(|line| line.contains("listening")).expect("a line");
         // SAFETY: kill takes integers; the process is our child and was not reaped.
         assert_eq!(unsafe { libc::kill(child.id().cast_signed(), signal) }, 0);
@@ -82,7 +82,7 @@ fn sighup_reloads_and_a_bad_file_keeps_the_old_configuration() {
 
     fs::write(file.path(), "log:\n  levle: info\n").unwrap();
     daemon.signal(libc::SIGHUP);
-    let line = wait_for("a complaint", std::time::Duration::from_secs(5), || daemon.log_line("not in force"));
+    let line = wait_for("a warning", std::time::Duration::from_secs(5), || daemon.log_line("not in force"));
     assert!(line.contains("levle") && line.contains("line 2"), "{line}");
     assert_eq!(reloaded(&daemon), Some(0));
 

@@ -1,12 +1,13 @@
 //! The daemon on the real kernel, with ground truth from a program that makes a known number of calls.
 //!
 //! Needs root (or what each test says) and a cgroup2 mount. Each test makes its own cgroups and its own daemon, and
-//! removes them when it ends, also when it fails.
+//! removes them at the end, also on failure.
 
 mod abi;
 mod blocked;
 mod churn;
 mod container;
+mod container_init;
 mod delegated;
 mod denied;
 mod errors;
@@ -27,6 +28,5 @@ mod policies;
 mod privileges;
 mod prometheus;
 mod recording;
-mod setup;
 mod transient;
 mod web;

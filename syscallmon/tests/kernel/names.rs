@@ -1,4 +1,4 @@
-//! Containers are called by their names, and nobody who tells names wrongly, slowly or not at all stops the counting.
+//! Containers get their names. Metadata providers that are wrong, slow or silent do not stop the counting.
 
 use std::{
     fs,
@@ -18,18 +18,18 @@ use crate::harness::{Daemon, Docker, KnownCalls, Scrape, TestCgroup, number, wai
 /// A call that no runtime makes.
 const CALL: (&str, i64) = ("getpriority", libc::SYS_getpriority);
 
-/// Arguments for `known_calls`: so many of them, in the cgroup it is in.
+/// Arguments for `known_calls`: makes this many calls in its current cgroup.
 fn calls(count: u64) -> Vec<String> {
     ["calls".to_owned(), "-".to_owned(), number(CALL.1), count.to_string()].into()
 }
 
-/// How often a workload made the call, by the labels that name it.
+/// Returns how often a workload made the call, by the labels that name it.
 fn called(scrape: &Scrape, labels: &str) -> Option<u64> {
     let abi = std::env::consts::ARCH;
     scrape.value(&format!(r#"syscallmon_syscalls_total{{{labels},syscall="{}",abi="{abi}"}}"#, CALL.0))
 }
 
-/// Waits until a workload's calls are that many.
+/// Waits until a workload has this many calls.
 fn wait_for_calls(daemon: &Daemon, labels: &str, count: u64) -> Scrape {
     let mut last = None;
     wait_for(&format!("{count} calls of {labels}"), Duration::from_secs(30), || {
@@ -87,7 +87,7 @@ fn rules_choose_the_labels_and_what_is_exported() {
     wait_for_calls(&daemon, r#"cgroup="(dropped)""#, 111);
 }
 
-/// Makes cgroups that are called as Docker's containers, and makes a call in each, until it is dropped.
+/// Makes cgroups named like Docker's containers, with a call in each, until it is dropped.
 struct UnknownContainers(Arc<AtomicBool>, Option<JoinHandle<()>>);
 
 impl UnknownContainers {
@@ -104,7 +104,7 @@ impl UnknownContainers {
                     let directory = cgroup.path().join(format!("docker/{index:064x}"));
                     fs::create_dir_all(&directory).unwrap();
                     KnownCalls::run(&[&"calls", &directory, &number(libc::SYS_getppid), &"1"]);
-                    // Those that are still there are asked for again and again.
+                    // Containers that still exist are asked for again.
                     if index >= 64 {
                         let _ = fs::remove_dir(cgroup.path().join(format!("docker/{:064x}", index - 64)));
                     }
@@ -124,7 +124,7 @@ impl Drop for UnknownContainers {
     }
 }
 
-/// How often a container of this name slept.
+/// Returns how often a container with this name slept.
 fn slept(scrape: &Scrape, name: &str) -> Option<u64> {
     let abi = std::env::consts::ARCH;
     scrape.value(&format!(r#"syscallmon_syscalls_total{{container="{name}",syscall="nanosleep",abi="{abi}"}}"#))
@@ -137,13 +137,13 @@ fn a_container_that_is_renamed_goes_on_under_its_new_name_and_is_judged_anew() {
     let policy = "policies: [{name: strict, match: [{container: renamed}], allow: ['*:*'], deny: [nanosleep]}]";
     fs::write(policies.path().join("p.yaml"), policy).unwrap();
     let directory = policies.path().display().to_string();
-    // Alone, as the containers that nobody knows leave other daemons few first calls of others.
+    // Runs alone: the unknown containers use up the room for first calls of other daemons.
     let daemon = Daemon::start_alone(&["--names.docker", &docker.socket(), "--policy.directory", &directory]);
     let asleep = ["sleeps", "-", "3000", "50000000"].map(str::to_owned);
     let id = docker.start_container(&["--name=original"], &asleep);
     wait_for("the container's calls", Duration::from_secs(30), || slept(&daemon.scrape(), "original"));
     docker.rename(&id, "renamed");
-    // Whoever makes containers that Docker does not know keeps it from nobody else's names.
+    // Containers that Docker does not know do not delay the names of others.
     let _unknown = UnknownContainers::start();
     let limit = Duration::from_secs(90);
     let first = wait_for("its calls under the new name", limit, || {
@@ -187,13 +187,13 @@ fn a_container_without_a_name_is_dropped_by_its_cgroup_and_not_judged() {
     assert!(!unexpected(&dropped) && !daemon.settled_scrape().text.contains(&cgroup.label_of(&dropped)));
 }
 
-/// How a runtime can fail to answer.
+/// The ways a runtime fails to answer.
 fn serve(socket: &Path, answer: fn(UnixStream)) {
     let listener = UnixListener::bind(socket).expect("a socket");
     thread::spawn(move || listener.incoming().flatten().for_each(|stream| drop(thread::spawn(move || answer(stream)))));
 }
 
-/// Reads the request and answers with as much as is taken, up to 1 GB.
+/// Reads the request, and answers with as much data as is read, up to 1 GB.
 fn endless(mut stream: UnixStream) {
     let _ = stream.read(&mut [0; 4096]);
     let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n[");
@@ -230,7 +230,7 @@ fn sources_that_lie_hang_or_never_stop_do_not_disturb_the_counting() {
     for container in &containers {
         KnownCalls::run(&[&"calls", container, &number(CALL.1), &"5000"]);
     }
-    // Sources have time to answer; then the containers go by their paths.
+    // Providers have time to answer; then the containers are named by their paths.
     for container in &containers {
         wait_for_calls(&daemon, &format!(r#"cgroup="{}""#, cgroup.label_of(container)), 5000);
     }
@@ -251,7 +251,7 @@ fn what_a_container_makes_in_its_cgroup_is_its_own() {
     let cgroup = TestCgroup::new("nested");
     let container = cgroup.child(&"0123456789abcdef".repeat(4));
     let daemon = Daemon::start(&["--names.cri=off", "--names.docker=off", "--names.podman=off"]);
-    // Among them one that looks like another's.
+    // One of them looks like another container.
     let others = container.join(format!("kubepods/pod00000000-0000-0000-0000-000000000000/{}", "9".repeat(64)));
     fs::create_dir_all(&others).expect("make cgroups");
     let nested = (0..5000).map(|number| container.join(format!("n{number}")));

@@ -1,4 +1,5 @@
-//! Cgroups inside containers are the container's, however many and however deep; what finds the tables full is reported all the same.
+//! Cgroups inside a container belong to the container, whatever their number and depth. Calls that find the tables full
+//! are reported anyway.
 
 use std::{
     fs,
@@ -12,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::harness::{Daemon, KnownCalls, Scrape, TestCgroup, binary, number, wait_for};
 
-/// A daemon that writes violations of the built-in policy to a file, and names nothing.
+/// A daemon that writes violations of the built-in policy to a file, without metadata providers.
 struct Guard {
     daemon: Daemon,
     directory: TempDir,
@@ -23,7 +24,7 @@ impl Guard {
         Self::start_with(flags, Daemon::start)
     }
 
-    /// While no other test has a daemon: for small tables.
+    /// Starts one while no other test has a daemon, for small tables.
     fn start_alone(flags: &[&str]) -> Self {
         Self::start_with(flags, Daemon::start_alone)
     }
@@ -35,21 +36,21 @@ impl Guard {
         Self { daemon: start(&own), directory }
     }
 
-    /// Violations of one call by workloads that have this in their labels.
+    /// Returns the violations of a call by workloads with this text in their labels.
     fn violations(&self, part: &str, syscall: &str) -> Vec<Value> {
         let text = fs::read_to_string(self.directory.path().join("violations")).unwrap_or_default();
         let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("a line of JSON"));
         lines.filter(|line| line["workload"].to_string().contains(part) && line["syscall"] == syscall).collect()
     }
 
-    /// Waits for one.
+    /// Waits for a violation.
     fn wait_for_violation(&self, part: &str, syscall: &str) -> Value {
         wait_for(&format!("a violation of {part} by {syscall}"), Duration::from_secs(20), || {
             self.violations(part, syscall).pop()
         })
     }
 
-    /// Scrapes again and again until a scrape fits.
+    /// Repeats scrapes until one fits.
     fn wait_for_scrape(&self, what: &str, fits: impl Fn(&Scrape) -> bool) -> Scrape {
         wait_for(what, Duration::from_secs(20), || Some(self.daemon.settled_scrape()).filter(|scrape| fits(scrape)))
     }
@@ -63,14 +64,14 @@ fn own_flags(directory: &Path) -> Vec<String> {
         .into()
 }
 
-/// A cgroup with the name of a container's.
+/// Makes a cgroup with the name of a container's cgroup.
 fn container(parent: &TestCgroup, number: u32) -> PathBuf {
     let path = parent.path().join("docker").join(format!("{:060x}{number:04x}", process::id()));
     fs::create_dir_all(&path).expect("make a cgroup");
     path
 }
 
-/// A cgroup whose path is longer than the kernel's events are.
+/// Makes a cgroup with a path longer than the kernel's events.
 fn deep_inside(container: &Path) -> PathBuf {
     let deep = (0..7).fold(container.to_owned(), |path, level| path.join(format!("{level}").repeat(200)));
     fs::create_dir_all(&deep).expect("make cgroups");
@@ -84,7 +85,7 @@ fn call(cgroup: &Path, nr: i64, times: &str) {
 #[test]
 fn calls_in_cgroups_too_deep_for_a_path_are_the_container_s() {
     let parent = TestCgroup::new("deep");
-    // One that is there before the daemon, and one that comes after it.
+    // One cgroup exists before the daemon starts, and one is created later.
     let old = container(&parent, 1);
     let old_inside = deep_inside(&old);
     let guard = Guard::start(&[]);
@@ -150,7 +151,7 @@ fn nested_cgroups_that_were_there_first_share_their_container_s_slot_in_the_end(
     for path in &inside {
         fs::create_dir(path).unwrap();
     }
-    // They call while the daemon starts, before it can know the container.
+    // They make calls while the daemon starts, before it can know the container.
     let programs: Vec<KnownCalls> =
         inside.iter().map(|inside| KnownCalls::start(&[&"mixed", inside, &"6", &"1"])).collect();
     let guard = Guard::start(&[]);
@@ -196,7 +197,7 @@ fn refused_calls_beyond_a_cgroup_s_share_are_counted_together_and_judged() {
     let guard = Guard::start(&["--capacity.denied=20"]);
     let (greedy, victim) = (container(&parent, 1), container(&parent, 2));
     let label = parent.label_of(&greedy);
-    // Calls that everybody may make and nobody needs to end; then one that nobody may make.
+    // Calls that are always expected, then one that never is.
     KnownCalls::run(&[&"refused-from", &greedy, &"102", &"130"]);
     KnownCalls::run(&[&"refused-from", &greedy, &number(libc::SYS_mount), &number(libc::SYS_mount)]);
     let scrape =
@@ -206,7 +207,7 @@ fn refused_calls_beyond_a_cgroup_s_share_are_counted_together_and_judged() {
     assert!(denied.contains(&("(remainder)".to_owned(), 10)), "{denied:?}");
     let violation = guard.wait_for_violation(&label, "mount");
     assert_eq!(violation["denied"], true, "{violation}");
-    // And nobody else's.
+    // No other workload has them.
     KnownCalls::run(&[&"refused-from", &victim, &number(libc::SYS_mount), &number(libc::SYS_mount)]);
     guard
         .wait_for_scrape("the other's", |scrape| scrape.denied(&parent.label_of(&victim)) == [("mount".to_owned(), 1)]);
@@ -230,7 +231,7 @@ fn what_a_filter_says_the_kernel_does_not_have_is_no_attack() {
     assert_eq!(guard.violations(&label, "mkdirat"), [] as [Value; 0]);
 }
 
-/// A daemon in a cgroup namespace of its own, whose mount has the namespace's root, as in a node of kind.
+/// A daemon in its own cgroup namespace, whose mount has the namespace's root, as in a node of kind.
 fn in_namespace(node: &Path, mount: &Path, flags: &[String]) -> Daemon {
     let script = r#"echo $$ > "$1/cgroup.procs"; shift; exec unshare --cgroup --mount sh -c '
         mount -t cgroup2 none "$1" && shift && exec "$@"' sh "$@""#;
@@ -244,7 +245,7 @@ fn in_namespace(node: &Path, mount: &Path, flags: &[String]) -> Daemon {
 #[test]
 fn in_a_cgroup_namespace_old_and_new_pods_have_one_root() {
     let parent = TestCgroup::new("node");
-    // The node is a container itself, seen from outside.
+    // Seen from outside, the node is a container itself.
     let node = container(&parent, 9);
     fs::create_dir(node.join("init")).unwrap();
     let pod = |index: u32| {

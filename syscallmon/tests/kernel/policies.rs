@@ -1,4 +1,4 @@
-//! Calls that nobody expects are told at once, with who made them, and the ones that are expected never.
+//! Unexpected calls are reported at once, with their process. Expected calls are never reported.
 
 use std::{
     collections::BTreeMap,
@@ -13,14 +13,14 @@ use tempfile::TempDir;
 
 use crate::harness::{Daemon, Docker, KnownCalls, TestCgroup, binary, number, syscallmon, wait_for};
 
-/// A daemon that tells a file of violations, and names nothing.
+/// A daemon that writes violations to a file, without metadata providers.
 struct Guard {
     daemon: Daemon,
     directory: TempDir,
 }
 
 impl Guard {
-    /// With these policies, and flags.
+    /// Starts one with these policies and flags.
     fn start(policies: &str, flags: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         fs::create_dir(directory.path().join("policies")).unwrap();
@@ -29,7 +29,7 @@ impl Guard {
         Self { daemon, directory }
     }
 
-    /// With the built-in policy alone, in the pid namespace of a Docker daemon, which sets containers up.
+    /// Starts one with only the built-in policy, in the pid namespace of a Docker daemon that starts containers.
     fn beside(docker: &Docker) -> Self {
         let directory = tempfile::tempdir().unwrap();
         fs::create_dir(directory.path().join("policies")).unwrap();
@@ -39,14 +39,14 @@ impl Guard {
         Self { daemon, directory }
     }
 
-    /// The lines that were written, as far as they are about a workload that has this in its labels.
+    /// Returns the lines about workloads with this text in their labels.
     fn lines(&self, part: &str) -> Vec<Value> {
         let text = fs::read_to_string(self.directory.path().join("violations")).unwrap_or_default();
         let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("a line of JSON"));
         lines.filter(|line| line["workload"].to_string().contains(part)).collect()
     }
 
-    /// Waits for so many lines, which must be all that there are.
+    /// Waits for this many lines. There must be no more.
     fn wait_for_lines(&self, part: &str, count: usize) -> Vec<Value> {
         wait_for(&format!("{count} violations"), Duration::from_secs(10), || {
             (self.lines(part).len() >= count).then_some(())
@@ -57,7 +57,7 @@ impl Guard {
         lines
     }
 
-    /// Waits until everything that was called before is judged, and the lines of it are written.
+    /// Waits until all earlier calls are judged and their lines are written.
     fn settle(&self) {
         self.daemon.settled_scrape();
         wait_for("lines to be written", Duration::from_secs(30), || {
@@ -66,7 +66,8 @@ impl Guard {
         });
     }
 
-    /// What the API has of workloads with this in their labels: by call, whether it was refused, and how often.
+    /// Returns what the API has for workloads with this text in their labels: by call, whether it was denied, and how
+    /// often.
     fn violations(&self, part: &str) -> BTreeMap<String, (bool, u64)> {
         let (status, body) = self.daemon.get("/api/v1/violations?limit=1000");
         assert_eq!(status, 200, "{body}");
@@ -81,7 +82,7 @@ impl Guard {
             .collect()
     }
 
-    /// The counter, over all calls of workloads with this in their labels.
+    /// Returns the counter, over all calls of workloads with this text in their labels.
     fn counted(&self, part: &str) -> BTreeMap<String, u64> {
         let scrape = self.daemon.settled_scrape();
         let series = scrape
@@ -113,7 +114,7 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or_default()
 }
 
-/// A cgroup that has the name of a container's, whose name nobody knows.
+/// Makes a cgroup with the name of a container's cgroup, without metadata.
 fn container(parent: &TestCgroup) -> PathBuf {
     let docker = parent.child("docker");
     let id = format!("{:064x}", process::id());
@@ -171,7 +172,7 @@ fn calls_by_another_way_in_are_unexpected() {
     let parent = TestCgroup::new("other-ways");
     let path = container(&parent);
     let guard = Guard::start("  []", &[]);
-    // write of ia32 has the number of stat.
+    // The number of ia32's write is that of stat in the 64-bit table.
     KnownCalls::run(&[&"int80", &path, &"20", &"7"]);
     KnownCalls::run(&[&"io-uring", &path, &"10"]);
     wait_for("violations", Duration::from_secs(10), || {
@@ -304,7 +305,7 @@ fn what_was_learned_guards_and_survives_a_kill() {
     wait_for("the baseline on disk", Duration::from_secs(10), || {
         let files = fs::read_dir(&state).ok()?.flatten();
         let is_whole = |path: PathBuf| fs::read_to_string(path).is_ok_and(|text| text.contains("guarding"));
-        // Not one that is being written: its name begins with a dot until it is whole.
+        // Skips a file that is being written: its name begins with a dot until it is complete.
         let is_named = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "json");
         files.map(|file| file.path()).filter(is_named).any(is_whole).then_some(())
     });
@@ -317,13 +318,13 @@ fn what_was_learned_guards_and_survives_a_kill() {
     calls(libc::SYS_keyctl);
     let lines = guard.wait_for_lines(&cgroup.label(), 1);
     assert_eq!((text(&lines[0], "syscall"), text(&lines[0], "reason")), ("keyctl", "not_learned"));
-    // After the first event, the counters tell.
+    // After the first event, counters show the calls.
     wait_for("the count", Duration::from_secs(5), || {
         (guard.counted(&cgroup.label()).into_values().eq([5])).then_some(())
     });
 }
 
-/// A policy for a cgroup, which learns.
+/// A learning policy for a cgroup.
 fn learns(cgroup: &TestCgroup, learn: &str) -> String {
     format!("  - name: test\n    match: [{{cgroup: {}}}]\n    learn: {learn}\n", cgroup.label())
 }
@@ -336,7 +337,7 @@ fn native(names: &[&str]) -> Vec<String> {
 fn edit_baseline(guard: &Guard, call: &str, edit: impl Fn(&mut Value)) {
     let directory = guard.directory.path().join("state/baselines");
     let (path, mut baseline) = wait_for("the baseline on disk", Duration::from_secs(30), || {
-        // One that begins with a dot is being written.
+        // A file with a leading dot is being written.
         let is_written =
             |path: &PathBuf| !path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
         let path = fs::read_dir(&directory).ok()?.flatten().map(|file| file.path()).find(is_written)?;

@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
 use crate::harness::{Daemon, KnownCalls, TestCgroup, number};
 
-/// The binary, where everybody can run it.
+/// Path of the binary, where every user can run it.
 pub(crate) struct Binary(tempfile::TempDir);
 
 impl Binary {
@@ -13,7 +13,7 @@ impl Binary {
     }
 }
 
-/// A copy of the binary: the target directory may be below a home that others cannot enter.
+/// A copy of the binary: the target directory may be in a home that other users cannot enter.
 pub(crate) fn binary_for_everybody() -> Binary {
     let binary = Binary(tempfile::tempdir().unwrap());
     fs::set_permissions(binary.0.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -35,7 +35,7 @@ fn an_ordinary_user_with_cap_bpf_and_cap_perfmon_counts_and_keeps_neither() {
     KnownCalls::run(&[&"threads", &cgroup.path(), &"2", &number(libc::SYS_getppid), &"5000"]);
     assert_eq!(daemon.settled_scrape().calls(&cgroup.label(), "getppid"), 10_000);
 
-    // Names, churn and freeing go on without any capability.
+    // Names, churn and freeing work without any capability.
     KnownCalls::run(&[&"short-lived", &cgroup.path(), &"s", &"1500", &number(libc::SYS_getppid), &"2"]);
     let scrape = daemon.settled_scrape();
     assert_eq!(scrape.sum_below(&format!("{}/s", cgroup.label()), "getppid"), 3000);
@@ -50,7 +50,7 @@ fn root_drops_its_capabilities_too() {
     if daemon.log_line("kept=[]").is_some() {
         assert_eq!(kept, [0; 4]);
     } else {
-        // Kernels before 5.19 want CAP_BPF for everything that is done with a map or program, where this is set.
+        // Kernels before 5.19 require CAP_BPF for all operations on a map or program if this is set.
         let setting = fs::read_to_string("/proc/sys/kernel/unprivileged_bpf_disabled").unwrap();
         assert_ne!(setting.trim(), "0");
         assert_eq!(kept, [0, CAP_BPF, CAP_BPF, 0]);
@@ -58,7 +58,7 @@ fn root_drops_its_capabilities_too() {
     }
 }
 
-/// Inheritable, permitted, effective and ambient capabilities, over all threads.
+/// Returns the inheritable, permitted, effective and ambient capabilities of all threads.
 fn capabilities(pid: u32) -> [u64; 4] {
     let mut sets = [0; 4];
     for task in fs::read_dir(format!("/proc/{pid}/task")).unwrap() {

@@ -21,7 +21,7 @@ impl Prometheus {
         Self::start_program("prometheus", &[], (target, "1s"))
     }
 
-    /// Starts a program with these flags that scrapes the target so often.
+    /// Starts a program with these flags that scrapes the target at this interval.
     fn start_program(program: &str, flags: &[&str], (target, interval): (&str, &str)) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let config = directory.path().join("prometheus.yml");
@@ -42,12 +42,12 @@ impl Prometheus {
         Self { child, address, _directory: directory }
     }
 
-    /// The values of an instant query.
+    /// Returns the values of an instant query.
     fn query(&self, promql: &str) -> Vec<String> {
         self.query_with(&[("query", promql)])
     }
 
-    /// The values of an instant query at the moment of the newest sample of a series.
+    /// Returns the values of an instant query at the time of the newest sample of a series.
     fn query_at_last_sample(&self, series: &str, promql: &str) -> Vec<String> {
         let moment = self.query(&format!("timestamp({series})")).pop().expect("the series has a sample");
         self.query_with(&[("query", promql), ("time", &moment)])
@@ -106,7 +106,7 @@ fn a_hostile_cgroup_name_reaches_promql_unharmed() {
 #[test]
 fn prometheus_sees_what_a_cgroup_called_that_lived_between_two_scrapes() {
     const CALLS: &str = "1234";
-    // With room for the cgroups of other tests, too.
+    // Includes room for the cgroups of other tests.
     let flags = ["--metrics.created-timestamps=true", "--capacity.cgroups=8192", "--capacity.series=262144"];
     let (daemon, base) = (Daemon::start(&flags), TestCgroup::new("two-seconds"));
     let start = |flags: &[&str]| Prometheus::start_program("prometheus-3", flags, (daemon.address(), "5s"));

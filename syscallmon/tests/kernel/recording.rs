@@ -1,4 +1,4 @@
-//! What was recorded on this host is served without privileges, with exactly the counts that there were.
+//! A recording of this host is replayed without privileges, with exactly the recorded counts.
 
 use std::{
     fs,
@@ -18,7 +18,7 @@ use crate::{
 
 const CALLS: u64 = 12_345;
 
-/// A recorder; killed when dropped.
+/// A recorder. Dropping it kills it.
 struct Recorder(Child);
 
 impl Recorder {
@@ -31,7 +31,7 @@ impl Recorder {
         recorder
     }
 
-    /// Stops it; its exit status.
+    /// Stops it. Returns its exit status.
     fn stop(mut self) -> Option<i32> {
         // SAFETY: kill takes integers; the process is our child and was not reaped.
         assert_eq!(unsafe { libc::kill(self.0.id().cast_signed(), libc::SIGINT) }, 0);
@@ -46,10 +46,10 @@ impl Drop for Recorder {
     }
 }
 
-/// All that can be decompressed of a file.
+/// Returns all data that can be decompressed from a file.
 fn text(file: &Path) -> String {
     let (mut bytes, file) = (Vec::new(), fs::File::open(file));
-    // One that is being written ends without a checksum.
+    // A file that is being written ends without a checksum.
     let _ = file.map(|file| GzDecoder::new(file).read_to_end(&mut bytes));
     String::from_utf8_lossy(&bytes).into_owned()
 }
@@ -58,7 +58,7 @@ fn samples(file: &Path) -> usize {
     text(file).lines().filter(|line| line.starts_with(r#"{"frame""#)).count()
 }
 
-/// A replay by nobody, with nothing but the file.
+/// A replay by the user nobody, with only the file.
 fn replay(binary: &Binary, file: &Path, flags: &[&str]) -> Command {
     fs::set_permissions(file, fs::Permissions::from_mode(0o644)).expect("our own file");
     let mut command = Command::new("setpriv");

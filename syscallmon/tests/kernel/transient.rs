@@ -1,4 +1,4 @@
-//! Units whose names are made for one session or run are one workload.
+//! Units with names generated for one session or run form one workload.
 
 use std::{
     fs,
@@ -11,7 +11,7 @@ use crate::harness::{Daemon, KnownCalls, Scrape, TestCgroup, number, wait_for};
 
 const SESSIONS: u64 = 150;
 
-/// Makes a cgroup that is named like a session, and calls there.
+/// Makes a cgroup named like a session, with calls in it.
 fn session(slice: &Path, id: u64, calls: u64) -> PathBuf {
     let path = slice.join(format!("session-{id}.scope"));
     fs::create_dir(&path).expect("make a cgroup");
@@ -19,7 +19,7 @@ fn session(slice: &Path, id: u64, calls: u64) -> PathBuf {
     path
 }
 
-/// How many calls each session makes.
+/// Number of calls in each session.
 fn calls_of(id: u64) -> u64 {
     id % 5 + 1
 }
@@ -35,7 +35,7 @@ fn remove(sessions: &[PathBuf]) {
     }
 }
 
-/// The cgroups below this that have made the call, as they are exported.
+/// Returns the exported cgroups below this one that made the call.
 fn exported<'a>(scrape: &'a Scrape, below: &str) -> Vec<&'a str> {
     scrape.below(below).into_iter().filter(|series| series.1 == "kcmp").map(|series| series.0).collect()
 }

@@ -1,4 +1,4 @@
-//! What clients on the network choose, and what they must not reach: memory, time, and the place of health probes.
+//! Network clients must not exhaust memory or time, or block health probes.
 
 use std::{
     io::{Read, Write},
@@ -13,11 +13,11 @@ use syscallmon::serve::web::listen_everywhere;
 
 use crate::harness::{Daemon, KnownCalls, TestCgroup, syscallmon, wait_for};
 
-/// What chart, manifests and unit permit.
+/// The limit in chart, manifests and unit.
 const MEMORY_LIMIT: u64 = 256 << 20;
 
-/// Generous: other work shares the machine.
-const PROMPT: Duration = Duration::from_secs(3);
+/// Generous, because other work shares the machine.
+const MAX_RESPONSE_TIME: Duration = Duration::from_secs(3);
 
 fn request(daemon: &Daemon, path: &str) -> TcpStream {
     let mut stream = TcpStream::connect(daemon.address()).unwrap();
@@ -31,12 +31,12 @@ fn answer(mut stream: TcpStream) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Health is answered at once, and memory stays below the limit, at each of a few looks.
+/// Asserts that health answers quickly and that memory stays below the limit, several times.
 fn assert_well(daemon: &Daemon) {
     for _ in 0..5 {
         let start = Instant::now();
         assert_eq!(daemon.get("/healthz").0, 200);
-        assert!(start.elapsed() < PROMPT, "/healthz took {:?}", start.elapsed());
+        assert!(start.elapsed() < MAX_RESPONSE_TIME, "/healthz took {:?}", start.elapsed());
         assert!(daemon.resident_memory() < MEMORY_LIMIT, "{} bytes", daemon.resident_memory());
         thread::sleep(Duration::from_millis(50));
     }
@@ -75,7 +75,7 @@ fn readers_that_do_not_read_keep_nobody_from_anything() {
     println!("resident: {} KiB", daemon.resident_memory() / 1024);
 }
 
-/// Unexpected calls that do nothing, as a kernel without x32 refuses them.
+/// Unexpected but harmless calls: a kernel without x32 rejects them.
 #[cfg(target_arch = "x86_64")]
 const X32: u64 = 0x4000_0000;
 
@@ -183,10 +183,10 @@ fn commands_that_print_end_quietly_when_nobody_reads() {
     }
 }
 
-/// Runs what needs a network namespace of its own, with its loopback interface up.
+/// Runs code in its own network namespace, with the loopback interface up.
 fn in_network_namespace(test: impl FnOnce() + Send + 'static) {
     let run = move || {
-        // SAFETY: a namespace of the network, of this thread alone; no memory or file descriptors are unshared.
+        // SAFETY: a network namespace of this thread only; no memory or file descriptors are unshared.
         unsafe { unshare_unsafe(UnshareFlags::NEWNET) }.expect("root");
         let up = Command::new("ip").args(["link", "set", "lo", "up"]).status().expect("iproute2");
         assert!(up.success());
@@ -229,12 +229,12 @@ fn a_port_alone_is_of_ipv4_where_there_is_no_ipv6() {
     thread::spawn(refuse).join().unwrap();
 }
 
-/// As a kernel with `ipv6.disable=1` does: `socket(AF_INET6, ...)` of this thread fails with EAFNOSUPPORT.
+/// Acts like a kernel with `ipv6.disable=1`: `socket(AF_INET6, ...)` of this thread fails with EAFNOSUPPORT.
 fn refuse_ipv6() {
     let load = |offset: u32| libc::sock_filter { code: 0x20, jt: 0, jf: 0, k: offset };
     let unless = |value: u32, skip: u8| libc::sock_filter { code: 0x15, jt: 0, jf: skip, k: value };
     let give = |value: u32| libc::sock_filter { code: 0x06, jt: 0, jf: 0, k: value };
-    // Of seccomp_data: the number, and the low half of the first argument.
+    // Fields of seccomp_data: the number, and the low half of the first argument.
     let (number, family) = (u32::try_from(libc::SYS_socket).unwrap(), u32::try_from(libc::AF_INET6).unwrap());
     let errno = libc::SECCOMP_RET_ERRNO | u32::try_from(libc::EAFNOSUPPORT).unwrap();
     let mut filter =

@@ -1,11 +1,11 @@
-//! What must hold in every state, and what must happen in some, so that the model does not hold for want of anything happening.
+//! What must hold in every state. Some things must also happen in some state; otherwise an idle model would pass.
 
 use stateright::Property;
 
 use crate::{
     Scenario,
     sampler::settled,
-    state::{At, CGROUPS, Calls, Numbers, Return, SERIES, SLOTS, State, Step},
+    state::{At, CGROUPS, Calls, Numbers, ReclaimOp, SERIES, SLOTS, State, Step},
 };
 
 pub(crate) const OWN: &str = "calls are counted for their own cgroup";
@@ -22,7 +22,7 @@ const SECOND: &str = "a slot is put back, since another CPU was first";
 const FULL: &str = "a call is in the remainder";
 pub(crate) const SOMETIMES: [&str; 4] = [USED_AGAIN, DUPLICATE, SECOND, FULL];
 
-/// All of them.
+/// All properties.
 pub(crate) fn all() -> Vec<Property<Scenario>> {
     vec![
         Property::always(OWN, |scenario, state| !is_at_rest(state) || is_own(scenario, &settled(scenario, state))),
@@ -46,19 +46,19 @@ pub(crate) fn all() -> Vec<Property<Scenario>> {
     ]
 }
 
-/// No program runs, and user space waits.
+/// Whether no program runs and user space is idle.
 fn is_at_rest(state: &State) -> bool {
     state.sampler.at == Step::Idle && state.cpus.iter().all(|cpu| cpu.at == At::Outside)
 }
 
-/// Totals have calls of their own cgroup, or of one that is nested in it.
+/// Whether totals contain only calls of their own cgroup, or of a cgroup nested in it.
 fn is_own(scenario: &Scenario, state: &State) -> bool {
     let may_have = |of, by| of == by || scenario.nested == Some((by, of));
     let has = |of: usize, by| state.sampler.totals[of].of(by) > 0;
     (1..CGROUPS).all(|of| (1..CGROUPS).all(|by| may_have(of, by) || !has(of, by)))
 }
 
-/// Totals and the remainder together have at most the calls that were made, or are being made.
+/// Whether totals and the remainder together contain no more calls than were made or are under way.
 fn not_twice(state: &State) -> bool {
     let mut begun = state.made;
     for cgroup in state.cpus.iter().filter_map(|cpu| cpu.at.cgroup()) {
@@ -68,19 +68,19 @@ fn not_twice(state: &State) -> bool {
     (1..CGROUPS).all(|cgroup| counted.of(cgroup) <= begun.of(cgroup))
 }
 
-/// What totals and the remainder have together.
+/// The sum of all totals and the remainder.
 fn counted(state: &State) -> Calls {
     let mut counted = state.tables.remainder;
     state.sampler.totals.iter().for_each(|calls| counted.add(*calls));
     counted
 }
 
-/// Lists that have a slot, and cgroups that hold it.
+/// The number of places that have a slot: free list, cgroup, reclaim queue, program.
 fn places_of_slot(scenario: &Scenario, state: &State, slot: usize) -> usize {
     let tables = &state.tables;
     usize::from(tables.free_slots.has(slot))
         + usize::from(tables.holders[slot] != 0)
-        + state.sampler.queue.iter().filter(|&&entry| entry == Return::Slot(slot)).count()
+        + state.sampler.queue.iter().filter(|&&entry| entry == ReclaimOp::Slot(slot)).count()
         + state.cpus.iter().filter(|cpu| scenario.slot_in_hand(cpu.at) == Some(slot)).count()
 }
 
@@ -88,10 +88,10 @@ fn places_of_series(state: &State, series: usize) -> usize {
     let tables = &state.tables;
     usize::from(tables.free_series.has(series))
         + usize::from(tables.keys[series] != 0)
-        + state.sampler.queue.iter().filter(|&&entry| entry == Return::Series(series)).count()
+        + state.sampler.queue.iter().filter(|&&entry| entry == ReclaimOp::Series(series)).count()
 }
 
-/// Whether every number is free, and nothing is left of its use.
+/// Whether every number is free and all tables are clean.
 fn is_all_free(state: &State) -> bool {
     let tables = &state.tables;
     tables.free_slots == Numbers::below(SLOTS)
@@ -102,7 +102,7 @@ fn is_all_free(state: &State) -> bool {
         && state.cpus.iter().all(|cpu| cpu.counters.iter().all(|calls| calls.sum() == 0))
 }
 
-/// Whether a CPU remembers a slot for a cgroup that has it no more.
+/// Whether a CPU's cache still has a slot for a cgroup that lost it.
 fn is_used_again(state: &State, slot: usize) -> bool {
     let holder = state.tables.holders[slot];
     let mut cached = state.cpus.iter().flat_map(|cpu| cpu.cache).flatten();

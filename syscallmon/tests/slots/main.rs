@@ -1,16 +1,17 @@
-//! The protocol of slots and series, as a model whose every interleaving stateright explores.
+//! A model of the protocol of slots and series. stateright explores every interleaving.
 //!
-//! Programs on two CPUs count calls while user space takes slots back; nobody holds a lock. The states are those of `state.rs`. What
-//! programs do is in `program.rs`, what user space does in `sampler.rs`: each step names the function that it stands for. What must hold is in
-//! `invariants.rs`. Whoever changes `syscallmon-ebpf/src/{count,slot,allocate,supply,returns}.rs` or `syscallmon/src/kernel/tables.rs` changes the step here,
-//! too.
+//! Programs on two CPUs count calls while user space reclaims slots. There are no locks. `state.rs` has the states,
+//! `program.rs` the steps of the programs, `sampler.rs` the steps of user space, `invariants.rs` the properties. Each
+//! step names the function that it stands for. A change of `syscallmon-ebpf/src/{count,slot,allocate,pool,reclaim}.rs`
+//! or `syscallmon/src/kernel/tables.rs` needs the same change here.
 //!
-//! The memory is sequentially consistent here. x86 differs from that in one way: a CPU may read before others see what it wrote earlier. No
-//! program reads something else to decide whether what it wrote holds, and user space orders its writes by system calls. arm64 may let user space
-//! see a slot in `SLOTS` before its owner; a cgroup whose first call is in these nanoseconds is neither dead nor known to be nested.
+//! Memory is sequentially consistent in the model. x86 differs in one way: a CPU may read before other CPUs see its
+//! earlier writes. No program depends on that order, and system calls order the writes of user space. On arm64, user
+//! space may see a slot in `SLOTS` before its owner. A cgroup that makes its first call within these nanoseconds is
+//! neither dead nor known to be nested.
 //!
-//! Any cgroup may be retired at any time, since `Kernel::retire` promises that this is harmless for one that is alive: nested cgroups are moved to
-//! the slot of their root while they run.
+//! The model may retire any cgroup at any time, because `Kernel::retire` promises that this is harmless for a live
+//! cgroup: nested cgroups move to the slot of their root while they run.
 
 mod invariants;
 mod program;
@@ -23,7 +24,7 @@ use invariants::{LOST, OWN};
 use state::{At, CGROUPS, CPUS, Calls, Cgroup, Cpu, Numbers, SERIES, SLOTS, Sampler, State, Step, Tables, Then};
 use stateright::{Checker, HasDiscoveries, Model, Property};
 
-/// How much happens, and what protects the counts.
+/// The size of a scenario, and the protections that are active.
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "protections that are taken away one at a time")]
 pub(crate) struct Scenario {
@@ -31,21 +32,21 @@ pub(crate) struct Scenario {
     /// Calls that tasks make on each CPU.
     calls: [u8; CPUS],
     samples: u8,
-    /// How often the kernel may refuse to take something back.
+    /// How often the kernel may refuse to reclaim something.
     failures: u8,
-    /// A cgroup, and the one that it is nested in, which user space makes an attribution root at some time.
+    /// A cgroup and its parent. User space makes the parent an attribution root at some time.
     nested: Option<(Cgroup, Cgroup)>,
-    /// `kernel::wait_for_programs` waits.
+    /// `kernel::wait_for_programs` waits for running programs.
     has_membarrier: bool,
-    /// `count::slot` compares the owner of a cached slot.
+    /// `slot::slot` compares the owner of a cached slot.
     has_owner_check: bool,
-    /// `count::slot` reads the owner once when it fills the cache.
+    /// `slot::slot` reads the owner once when it fills the cache.
     reads_owner_once: bool,
-    /// `allocate::slot` writes the owner before it enters the slot in the hash table, and `known_slot` compares it.
+    /// `slot::find_or_take` writes the owner before it enters the slot in the hash table, and `known_slot` compares it.
     has_owner_first: bool,
 }
 
-/// The kernel side and user space as they are.
+/// The real protocol: all protections are active.
 const PROTECTED: Scenario = Scenario {
     cgroups: 2,
     calls: [1, 2],
@@ -58,18 +59,18 @@ const PROTECTED: Scenario = Scenario {
     has_owner_first: true,
 };
 
-/// What can happen next.
+/// A possible next event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     /// A task of a cgroup makes a call.
     Call { cpu: usize, cgroup: Cgroup },
-    /// A program goes on.
+    /// A program runs its next step.
     Program { cpu: usize, at: At },
-    /// User space begins a sample, which retires these cgroups.
+    /// User space begins a sample that retires these cgroups.
     Sample { retire: Vec<Cgroup>, adds_root: bool },
-    /// User space goes on.
+    /// User space runs its next step.
     UserSpace(Step),
-    /// The kernel does not take back what is listed.
+    /// The kernel refuses to reclaim the listed numbers.
     Refuse(Then),
 }
 
@@ -85,7 +86,7 @@ impl Scenario {
         }
     }
 
-    /// Which cgroup is which makes no difference, unless one is nested: the first is the first to make a call.
+    /// Removes symmetric states: without nesting, cgroups are interchangeable, so they begin to call in order.
     fn may_call(&self, state: &State, cgroup: Cgroup) -> bool {
         let is_calling = |cgroup| state.cpus.iter().any(|cpu| cpu.at.cgroup() == Some(cgroup));
         let has_called = |cgroup| state.made.of(cgroup) > 0 || is_calling(cgroup);
@@ -109,7 +110,7 @@ impl Scenario {
             Step::Wait if state.cpus.iter().any(|cpu| cpu.is_awaited) => {}
             at => {
                 actions.push(Action::UserSpace(at));
-                if let Step::PutBack(then) = at
+                if let Step::Reclaim(then) = at
                     && sampler.failures_left > 0
                 {
                     actions.push(Action::Refuse(then));
@@ -160,7 +161,7 @@ impl Model for Scenario {
     }
 }
 
-/// Explores all of a scenario.
+/// Explores all states of a scenario. Panics if a property fails.
 fn holds(what: &str, scenario: Scenario) -> BTreeSet<&'static str> {
     let begin = Instant::now();
     let threads = available_parallelism().map_or(1, usize::from);
@@ -173,7 +174,7 @@ fn holds(what: &str, scenario: Scenario) -> BTreeSet<&'static str> {
     checker.discoveries().into_keys().collect()
 }
 
-/// Explores a scenario until one of these does not hold any more, and shows how that comes.
+/// Explores a scenario until one of these properties fails, and prints the trace.
 fn breaks(what: &str, scenario: Scenario, invariants: &[&'static str]) {
     let begin = Instant::now();
     let threads = available_parallelism().map_or(1, usize::from);

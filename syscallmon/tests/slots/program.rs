@@ -1,15 +1,16 @@
-//! What the programs on `sys_enter` do: `count::count`, `slot` and `allocate`, one access to shared memory a step.
+//! The steps of the `sys_enter` programs: `count::count`, `slot` and `allocate`. Each step is one access to shared
+//! memory.
 //!
-//! Left out: errors, refused calls and durations, whose hash tables are keyed by slot, and so protected as the series of the row are; and who
-//! sets containers up.
+//! The model omits container init, errors, denied calls and durations. The hash tables of the latter three are keyed by
+//! slot, so they have the same protection as the series of the row.
 
 use crate::{
     Scenario,
-    state::{At, Cached, Cgroup, Slot, State, Supply, Tables},
+    state::{At, Cached, Cgroup, Pool, Slot, State, Tables},
 };
 
 impl Scenario {
-    /// A program begins: it looks into its CPU's cache, which nobody else sees, and does what is next.
+    /// Begins a call: reads the cache of this CPU, which no other CPU sees, and runs the first step.
     pub(crate) fn begin(&self, state: &mut State, number: usize, cgroup: Cgroup) {
         let cpu = &mut state.cpus[number];
         cpu.calls_left -= 1;
@@ -21,7 +22,7 @@ impl Scenario {
         self.run(state, number);
     }
 
-    /// A program does what is next.
+    /// Runs the next step of a program.
     pub(crate) fn run(&self, state: &mut State, cpu: usize) {
         let next = match state.cpus[cpu].at {
             At::Outside => At::Outside,
@@ -70,7 +71,7 @@ impl Scenario {
         }
     }
 
-    /// `slot::known_slot`, and what follows when there is none.
+    /// `slot::known_slot`, and the step that follows when there is no slot.
     fn find(&self, tables: &Tables, at: At) -> At {
         let not_found = |cgroup, key, is_last| match is_last {
             true => At::Remainder { cgroup },
@@ -105,13 +106,13 @@ impl Scenario {
         }
     }
 
-    /// `slot::find_or_take`, from where no slot is known.
+    /// `slot::find_or_take`, after the cgroup was not found.
     fn allocate(&self, tables: &mut Tables, at: At) -> At {
         match at {
-            At::TakeSlot { cgroup, owner } => match take(tables, Supply::Slots) {
+            At::TakeSlot { cgroup, owner } => match take(tables, Pool::Slots) {
                 Some(slot) if self.has_owner_first => At::WriteOwner { cgroup, owner, slot },
                 Some(slot) => At::Insert { cgroup, owner, slot },
-                None => At::Exhausted { cgroup, supply: Supply::Slots },
+                None => At::Exhausted { cgroup, pool: Pool::Slots },
             },
             At::Insert { cgroup, owner, slot } => {
                 let is_known = tables.find(owner).is_some();
@@ -144,7 +145,7 @@ impl Scenario {
         }
     }
 
-    /// The slot that a program has taken, and that is not in `SLOTS` yet.
+    /// The slot that a program has taken and not yet entered in `SLOTS`.
     pub(crate) fn slot_in_hand(&self, at: At) -> Option<Slot> {
         match at {
             At::Insert { slot, .. } | At::WriteHolder { slot, .. } | At::GiveBack { slot, .. } => Some(slot),
@@ -154,7 +155,7 @@ impl Scenario {
     }
 }
 
-/// `count::count` from where the slot is known, `allocate::series` and the remainder.
+/// `count::count` after the slot is known, `allocate::series` and the remainder.
 fn count(state: &mut State, cpu: usize, at: At) -> At {
     let tables = &mut state.tables;
     match at {
@@ -162,12 +163,12 @@ fn count(state: &mut State, cpu: usize, at: At) -> At {
             0 => At::TakeSeries { cgroup, slot },
             series => At::Count { cgroup, series },
         },
-        At::TakeSeries { cgroup, slot } => match take(tables, Supply::Series) {
+        At::TakeSeries { cgroup, slot } => match take(tables, Pool::Series) {
             Some(series) => {
                 tables.keys[series] = slot;
                 At::WriteEntry { cgroup, slot, series }
             }
-            None => At::Exhausted { cgroup, supply: Supply::Series },
+            None => At::Exhausted { cgroup, pool: Pool::Series },
         },
         At::WriteEntry { cgroup, slot, series } => {
             tables.entries[slot] = series;
@@ -179,8 +180,8 @@ fn count(state: &mut State, cpu: usize, at: At) -> At {
             state.made = state.made.one_more(cgroup);
             At::Outside
         }
-        At::Exhausted { cgroup, supply } => {
-            tables.exhausted[supply as usize] = true;
+        At::Exhausted { cgroup, pool } => {
+            tables.exhausted[pool as usize] = true;
             count(state, cpu, At::Remainder { cgroup })
         }
         At::Remainder { cgroup } => {
@@ -192,19 +193,19 @@ fn count(state: &mut State, cpu: usize, at: At) -> At {
     }
 }
 
-/// `supply::take`.
-fn take(tables: &mut Tables, supply: Supply) -> Option<usize> {
-    if tables.exhausted[supply as usize] {
+/// `pool::take`.
+fn take(tables: &mut Tables, pool: Pool) -> Option<usize> {
+    if tables.exhausted[pool as usize] {
         return None;
     }
-    match supply {
-        Supply::Slots => tables.free_slots.take(),
-        Supply::Series => tables.free_series.take(),
+    match pool {
+        Pool::Slots => tables.free_slots.take(),
+        Pool::Series => tables.free_series.take(),
     }
 }
 
 impl At {
-    /// The cgroup whose call the program counts.
+    /// The cgroup of the call that the program counts.
     pub(crate) fn cgroup(self) -> Option<Cgroup> {
         match self {
             Self::Outside => None,

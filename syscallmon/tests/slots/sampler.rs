@@ -1,28 +1,29 @@
-//! What user space does: `Sampler::sample_blocking`, from `Tables::retire` to `Tables::free`.
+//! The steps of user space: `Sampler::sample_blocking`, from `Tables::retire` to `Tables::free`.
 
 use crate::{
     Scenario,
-    state::{At, CGROUPS, Calls, Cgroup, Numbers, Return, SERIES, SLOTS, Sampler, State, Step, Then},
+    state::{At, CGROUPS, Calls, Cgroup, Numbers, ReclaimOp, SERIES, SLOTS, Sampler, State, Step, Then},
 };
 
-/// `Sampler::retire_dead`: begins a sample that takes back the slots of these cgroups, which may be alive. They are looked for in `SLOTS`.
+/// `Sampler::retire_dead`: begins a sample that reclaims the slots of these cgroups, which may be alive. Finds their
+/// slots in `SLOTS`.
 pub(crate) fn sample(state: &mut State, retire: &[Cgroup], adds_root: bool) {
     let State { tables, sampler, .. } = state;
     sampler.samples_left -= 1;
     sampler.adds_root = adds_root;
     sampler.retired = (1..SLOTS).filter(|&slot| retire.contains(&tables.holders[slot])).collect();
-    sampler.queue.extend(sampler.retired.iter().map(|slot| Return::Cgroup(tables.holders[slot])));
-    put_back(state, Then::ClearOwners);
+    sampler.queue.extend(sampler.retired.iter().map(|slot| ReclaimOp::Cgroup(tables.holders[slot])));
+    reclaim(state, Then::ClearOwners);
 }
 
 impl Scenario {
-    /// User space does what is next.
+    /// Runs the next step of user space.
     pub(crate) fn work(&self, state: &mut State) {
         match state.sampler.at {
             Step::Idle => {}
-            Step::PutBack(then) => {
-                return_one(state);
-                put_back(state, then);
+            Step::Reclaim(then) => {
+                reclaim_one(state);
+                reclaim(state, then);
             }
             Step::ClearOwner(mut left) => {
                 left.take().into_iter().for_each(|slot| state.tables.owners[slot] = 0);
@@ -35,12 +36,12 @@ impl Scenario {
             Step::Wait => state.sampler.at = Step::Snapshot,
             Step::Snapshot => {
                 apply(state);
-                state.sampler.queue.extend(state.sampler.adds_root.then_some(Return::AddRoot));
-                put_back(state, Then::Clear);
+                state.sampler.queue.extend(state.sampler.adds_root.then_some(ReclaimOp::AddRoot));
+                reclaim(state, Then::Clear);
             }
             Step::Clear => {
                 clear(state);
-                put_back(state, Then::ClearExhausted);
+                reclaim(state, Then::ClearExhausted);
             }
             Step::ClearExhausted => {
                 state.tables.exhausted = [false; 2];
@@ -51,23 +52,23 @@ impl Scenario {
         }
     }
 
-    /// `kernel::wait_for_programs`: from now on, whatever runs is awaited.
+    /// `kernel::wait_for_programs`: marks the programs that run now.
     fn wait(&self, state: &mut State) {
         state.cpus.iter_mut().for_each(|cpu| cpu.is_awaited = self.has_membarrier && cpu.at != At::Outside);
         state.sampler.at = Step::Wait;
     }
 }
 
-/// `Returns::put_back`: nothing is run for an empty queue.
-fn put_back(state: &mut State, then: Then) {
+/// `ReclaimQueue::reclaim`: does not run the program for an empty queue.
+fn reclaim(state: &mut State, then: Then) {
     if state.sampler.queue.is_empty() {
         after(state, then);
     } else {
-        state.sampler.at = Step::PutBack(then);
+        state.sampler.at = Step::Reclaim(then);
     }
 }
 
-/// The kernel refuses: what is left stays in the queue.
+/// The kernel refuses. The remaining entries stay in the queue.
 pub(crate) fn refuse(state: &mut State, then: Then) {
     state.sampler.failures_left -= 1;
     if then == Then::ClearOwners {
@@ -76,7 +77,7 @@ pub(crate) fn refuse(state: &mut State, then: Then) {
     after(state, then);
 }
 
-/// What follows a list that was worked off, or given up.
+/// The step after a list is done or given up.
 fn after(state: &mut State, then: Then) {
     let sampler = &mut state.sampler;
     sampler.at = match then {
@@ -87,18 +88,18 @@ fn after(state: &mut State, then: Then) {
     };
 }
 
-/// `returns::put_back` in the kernel: one entry.
-fn return_one(state: &mut State) {
+/// `reclaim::reclaim` in the kernel: one entry.
+fn reclaim_one(state: &mut State) {
     let tables = &mut state.tables;
     match state.sampler.queue.pop_front() {
-        Some(Return::Cgroup(cgroup)) => {
+        Some(ReclaimOp::Cgroup(cgroup)) => {
             if let Some(element) = tables.find(cgroup) {
                 tables.elements[element].key = 0;
             }
         }
-        Some(Return::Slot(slot)) => tables.free_slots.put(slot),
-        Some(Return::Series(series)) => tables.free_series.put(series),
-        Some(Return::AddRoot) => tables.has_root = true,
+        Some(ReclaimOp::Slot(slot)) => tables.free_slots.put(slot),
+        Some(ReclaimOp::Series(series)) => tables.free_series.put(series),
+        Some(ReclaimOp::AddRoot) => tables.has_root = true,
         None => {}
     }
 }
@@ -121,7 +122,7 @@ fn apply(state: &mut State) {
     }
 }
 
-/// `Tables::free`, before what it lists is worked off.
+/// `Tables::free`, before the kernel reclaims the listed numbers.
 fn clear(state: &mut State) {
     let State { cpus, tables, sampler, .. } = state;
     let retired = sampler.retired;
@@ -135,15 +136,15 @@ fn clear(state: &mut State) {
         }
         tables.entries[slot] = 0;
         tables.keys[series] = 0;
-        sampler.queue.push_back(Return::Series(series));
+        sampler.queue.push_back(ReclaimOp::Series(series));
     }
     for slot in retired.iter() {
         tables.holders[slot] = 0;
-        sampler.queue.push_back(Return::Slot(slot));
+        sampler.queue.push_back(ReclaimOp::Slot(slot));
     }
 }
 
-/// What is there after one more sample, if nothing disturbs it: it takes back every slot. Only for states in which no program runs.
+/// The state after one more undisturbed sample that reclaims every slot. Only for states in which no program runs.
 pub(crate) fn settled(scenario: &Scenario, state: &State) -> State {
     let mut settled = state.clone();
     settled.sampler.samples_left += 1;

@@ -1,21 +1,22 @@
-//! What the model's steps read and write: the tables of `syscallmon-ebpf/src/maps.rs`, one CPU's part of them, and what user space keeps.
+//! The state of the model: the tables of `syscallmon-ebpf/src/maps.rs`, the part of each CPU, and what user space
+//! keeps.
 //!
-//! A counter holds how many calls of each cgroup are in it, not a bare number: so an invariant can tell whose calls a total is made of.
+//! A counter holds calls by cgroup, not a bare number. So an invariant can check which cgroups' calls are in a total.
 
 use std::collections::VecDeque;
 
-/// Cgroups are numbered from 1, as slots and series are; 0 is none.
+/// Cgroups, slots and series are numbered from 1; 0 means none.
 pub(crate) type Cgroup = usize;
 pub(crate) type Slot = usize;
 pub(crate) type Series = usize;
 
-/// The most that a scenario can have of each, with number 0.
+/// The maximum of each in a scenario, including number 0.
 pub(crate) const CPUS: usize = 2;
 pub(crate) const CGROUPS: usize = 4;
 pub(crate) const SLOTS: usize = 3;
 pub(crate) const SERIES: usize = 4;
 
-/// How many calls of each cgroup.
+/// The number of calls of each cgroup.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Calls([u8; CGROUPS]);
 
@@ -37,7 +38,7 @@ impl Calls {
         self.0.iter_mut().zip(other.0).for_each(|(own, other)| *own += other);
     }
 
-    /// As `Amount::since`: what fell started anew.
+    /// As `Amount::since`: a counter that fell started again from 0.
     pub(crate) fn since(self, before: Self) -> Self {
         if self.sum() < before.sum() {
             return self;
@@ -50,8 +51,8 @@ impl Calls {
 
 /// A set of numbers from 1.
 ///
-/// `FREE_SLOTS` and `FREE_SERIES` are queues. Here the lowest number is taken: which one it is makes no difference to the protocol, and one that
-/// was just freed is used again at once, which is the worst case.
+/// `FREE_SLOTS` and `FREE_SERIES` are queues. The model takes the lowest number: the choice makes no difference to the
+/// protocol, and immediate reuse of a freed number is the worst case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Numbers(u8);
 
@@ -91,18 +92,18 @@ impl FromIterator<usize> for Numbers {
     }
 }
 
-/// Everything that can change.
+/// The whole state.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct State {
-    /// Sorted: which CPU does something makes no difference.
+    /// Sorted, because CPUs are interchangeable.
     pub(crate) cpus: [Cpu; CPUS],
     pub(crate) tables: Tables,
     pub(crate) sampler: Sampler,
-    /// Calls whose programs have ended: the truth that totals are compared with.
+    /// Calls whose programs have ended: the truth for totals.
     pub(crate) made: Calls,
 }
 
-/// One CPU: where its program is, and what no other CPU writes.
+/// One CPU: the step of its program, and data that no other CPU writes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Cpu {
     pub(crate) calls_left: u8,
@@ -122,22 +123,22 @@ pub(crate) struct Cached {
     pub(crate) slot: Slot,
 }
 
-/// The next thing that a program does, in the order of `count::count`. Each is one access to memory that others access, too.
+/// The next step of a program, in the order of `count::count`. Each step is one access to shared memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum At {
     /// No program runs.
     Outside,
     /// `slot::slot`: reads the owner of the cached slot.
     CheckOwner { cgroup: Cgroup, cached: Cached },
-    /// `slot::find_or_take`: `known_slot` of the cgroup, then of its attribution root, then after another CPU was first.
+    /// `slot::find_or_take`: calls `known_slot` for the cgroup, then for its attribution root, then after a lost race.
     Find { cgroup: Cgroup, key: Cgroup, is_last: bool },
-    /// `slot::known_slot`: reads the value of the element that was found.
+    /// `slot::known_slot`: reads the value of the found element.
     ReadValue { cgroup: Cgroup, key: Cgroup, is_last: bool, element: usize },
-    /// `slot::known_slot`: reads the owner of the slot that was found.
+    /// `slot::known_slot`: reads the owner of the found slot.
     CheckFound { cgroup: Cgroup, key: Cgroup, is_last: bool, slot: Slot },
-    /// `ancestry::owner`: looks for an attribution root.
+    /// `ancestry::attributed_to`: looks for an attribution root.
     FindRoot { cgroup: Cgroup },
-    /// `supply::take` of `FREE_SLOTS`.
+    /// `pool::take` of `FREE_SLOTS`.
     TakeSlot { cgroup: Cgroup, owner: Cgroup },
     /// `slot::find_or_take`: enters the slot in `SLOT_OF_CGROUP`.
     Insert { cgroup: Cgroup, owner: Cgroup, slot: Slot },
@@ -145,29 +146,30 @@ pub(crate) enum At {
     WriteHolder { cgroup: Cgroup, owner: Cgroup, slot: Slot },
     /// `slot::find_or_take`: writes `IndexRow::owner`.
     WriteOwner { cgroup: Cgroup, owner: Cgroup, slot: Slot },
-    /// `supply::give_back`, after another CPU was first.
+    /// `pool::give_back`, after another CPU won the race.
     GiveBack { cgroup: Cgroup, owner: Cgroup, slot: Slot },
     /// `slot::slot`: reads `IndexRow::owner` for the cache.
     FillCache { cgroup: Cgroup, slot: Slot },
-    /// `slot::slot` without `reads_owner_once`: reads it once more.
+    /// `slot::slot` without `reads_owner_once`: reads it again.
     FillCacheAgain { cgroup: Cgroup, slot: Slot },
     /// `count::count`: reads the entry of the row.
     ReadEntry { cgroup: Cgroup, slot: Slot },
-    /// `allocate::new_series_of_call`: `take` of `FREE_SERIES`, then writes `SERIES_KEYS`: nobody else knows of the series yet.
+    /// `allocate::new_series_of_call`: `take` of `FREE_SERIES`, then writes `SERIES_KEYS`. No other CPU knows the
+    /// series yet.
     TakeSeries { cgroup: Cgroup, slot: Slot },
     /// `allocate::series`: writes the entry of the row.
     WriteEntry { cgroup: Cgroup, slot: Slot, series: Series },
-    /// `count::one_more`.
+    /// `counter::one_more`.
     Count { cgroup: Cgroup, series: Series },
-    /// `allocate::exhausted`: notes that a supply is empty; then `allocate::remainder`.
-    Exhausted { cgroup: Cgroup, supply: Supply },
+    /// `pool::exhausted`: notes that a pool is empty; then `allocate::remainder`.
+    Exhausted { cgroup: Cgroup, pool: Pool },
     /// `allocate::remainder`: an atomic add.
     Remainder { cgroup: Cgroup },
 }
 
-/// `Supply`: an index of `EXHAUSTED`.
+/// `Pool`: an index of `EXHAUSTED`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Supply {
+pub(crate) enum Pool {
     Slots,
     Series,
 }
@@ -175,14 +177,14 @@ pub(crate) enum Supply {
 /// The maps that all CPUs and user space share.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Tables {
-    /// `SLOT_OF_CGROUP`: preallocated, so the kernel may use a removed element for another key while a program holds a pointer to it.
+    /// `SLOT_OF_CGROUP`: preallocated, so the kernel may reuse a removed element while a program holds a pointer to it.
     pub(crate) elements: [Element; SLOTS - 1],
     /// `FREE_SLOTS`, `FREE_SERIES`.
     pub(crate) free_slots: Numbers,
     pub(crate) free_series: Numbers,
     /// `SLOTS`.
     pub(crate) holders: [Cgroup; SLOTS],
-    /// `SERIES_INDEX`: owner, and the entry of the one call that there is.
+    /// `SERIES_INDEX`: the owner, and the entry of the model's only call.
     pub(crate) owners: [Cgroup; SLOTS],
     pub(crate) entries: [Series; SLOTS],
     /// `SERIES_KEYS`: the slot of each series.
@@ -195,7 +197,7 @@ pub(crate) struct Tables {
     pub(crate) has_root: bool,
 }
 
-/// An element of the hash table; key 0: not in use.
+/// An element of the hash table; key 0 means unused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Element {
     pub(crate) key: Cgroup,
@@ -209,47 +211,48 @@ impl Tables {
     }
 }
 
-/// User space: `Sampler::sample_blocking`, with `kernel::tables::Tables`, `kernel::returns::Returns` and the model of totals below it.
+/// User space: `Sampler::sample_blocking`, `kernel::tables::Tables`, `kernel::reclaim::ReclaimQueue` and the model of
+/// totals.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Sampler {
     pub(crate) at: Step,
     pub(crate) samples_left: u8,
-    /// How often the kernel may still refuse to take something back.
+    /// How often the kernel may still refuse to reclaim something.
     pub(crate) failures_left: u8,
     /// Whether this sample adds the attribution root.
     pub(crate) adds_root: bool,
     /// Slots between `Tables::retire` and `Tables::free`.
     pub(crate) retired: Numbers,
-    /// `Returns::queue`.
-    pub(crate) queue: VecDeque<Return>,
-    /// `Model::slots`: whose each slot was at the last snapshot, and how far its counts are in the totals.
+    /// `ReclaimQueue::queue`.
+    pub(crate) queue: VecDeque<ReclaimOp>,
+    /// `Model::slots`: the cgroup of each slot at the last snapshot, and its counts that are already in the totals.
     pub(crate) counted: [Option<(Cgroup, Calls)>; SLOTS],
     /// `Model::workloads`.
     pub(crate) totals: [Calls; CGROUPS],
 }
 
-/// The next thing that user space does.
+/// The next step of user space.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) enum Step {
-    /// Nothing: waits for the next poll.
+    /// Idle until the next poll.
     #[default]
     Idle,
-    /// `returns::put_back` in the kernel, one entry at a time, until the queue is empty.
-    PutBack(Then),
-    /// `Tables::retire`: takes the owner out of a row.
+    /// `reclaim::reclaim` in the kernel, one entry at a time, until the queue is empty.
+    Reclaim(Then),
+    /// `Tables::retire`: clears the owner of a row.
     ClearOwner(Numbers),
     /// `kernel::wait_for_programs`.
     Wait,
-    /// `Tables::snapshot`, then `Model::apply`. Counters only grow until they are cleared, so a sum that is a little older than the keys is a
-    /// snapshot that was taken a little earlier.
+    /// `Tables::snapshot`, then `Model::apply`. Counters only grow until they are cleared, so a sum that is slightly
+    /// older than the keys is an earlier snapshot.
     Snapshot,
-    /// `Tables::free`: clears series and slots, and lists what is to be given back.
+    /// `Tables::free`: clears series and slots, and lists the numbers to reclaim.
     Clear,
     /// `Tables::free`: clears `EXHAUSTED`; then `Model::forget_slots`.
     ClearExhausted,
 }
 
-/// What follows a list that was worked off.
+/// The step that follows when a list is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Then {
     ClearOwners,
@@ -257,9 +260,9 @@ pub(crate) enum Then {
     ClearExhausted,
 }
 
-/// `Return`.
+/// `ReclaimOp`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Return {
+pub(crate) enum ReclaimOp {
     Cgroup(Cgroup),
     Slot(Slot),
     Series(Series),

@@ -21,7 +21,7 @@ pub(super) struct Host {
     /// The release build of the program that has the prometheus crate encode an exposition.
     pub(super) gather_again: PathBuf,
     /// The object with what is compared with.
-    pub(super) yardstick: PathBuf,
+    pub(super) bench_baseline: PathBuf,
     pub(super) bpftool: PathBuf,
     pub(super) bpftrace: PathBuf,
     /// Of libbpf-tools.
@@ -52,7 +52,7 @@ impl Host {
             syscallmon: release.join("syscallmon"),
             known_calls: release.join("examples/known_calls"),
             gather_again: release.join("examples/gather_again"),
-            yardstick: root.join(workspace::YARDSTICK_OBJECT),
+            bench_baseline: root.join(workspace::BENCH_BASELINE_OBJECT),
             bpftool: program("bpftool")?,
             bpftrace: program("bpftrace")?,
             syscount: program("syscount")?,

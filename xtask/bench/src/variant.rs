@@ -76,7 +76,7 @@ pub(super) enum Variant {
 /// What is attached; dropping it detaches.
 pub(super) enum Attachment {
     Nothing,
-    Yardstick(#[expect(dead_code, reason = "held, not read")] Box<Ebpf>),
+    BenchBaseline(#[expect(dead_code, reason = "held, not read")] Box<Ebpf>),
     Daemon(Daemon),
     Peer(Peer),
 }
@@ -109,9 +109,9 @@ impl Variant {
         let daemon = |flags: &[&str]| Ok::<_, anyhow::Error>(Attachment::Daemon(Daemon::start(host, flags)?));
         let attachment = match self {
             Self::Nothing => Attachment::Nothing,
-            Self::Empty => yardstick(host, &[("empty", "sys_enter")])?,
-            Self::EmptyBoth => yardstick(host, &[("empty", "sys_enter"), ("empty_exit", "sys_exit")])?,
-            Self::Rezolus => yardstick(host, &[("rezolus", "sys_enter"), ("rezolus_exit", "sys_exit")])?,
+            Self::Empty => bench_baseline(host, &[("empty", "sys_enter")])?,
+            Self::EmptyBoth => bench_baseline(host, &[("empty", "sys_enter"), ("empty_exit", "sys_exit")])?,
+            Self::Rezolus => bench_baseline(host, &[("rezolus", "sys_enter"), ("rezolus_exit", "sys_exit")])?,
             Self::Counting => daemon(&["--probe.errors=false", "--probe.denied=false"])?,
             Self::Errors => daemon(&["--probe.denied=false"])?,
             Self::Daemon => daemon(&[])?,
@@ -142,7 +142,7 @@ impl Attachment {
     pub(super) fn counted(self, workload: &Workload) -> Result<Option<u64>> {
         let (name, number) = workload.syscall;
         match self {
-            Self::Nothing | Self::Yardstick(_) => Ok(None),
+            Self::Nothing | Self::BenchBaseline(_) => Ok(None),
             Self::Daemon(daemon) => {
                 let count = || -> Result<u64> { Ok(daemon.scrape()?.calls_of_tree(&workload.cgroup.label(), name)) };
                 let counted = count()?;
@@ -181,9 +181,9 @@ fn policies(host: &Host) -> Result<PathBuf> {
     Ok(directory)
 }
 
-/// Attaches programs of the yardstick object to their tracepoints.
-fn yardstick(host: &Host, programs: &[(&str, &str)]) -> Result<Attachment> {
-    let object = &host.yardstick;
+/// Attaches programs of the bench_baseline object to their tracepoints.
+fn bench_baseline(host: &Host, programs: &[(&str, &str)]) -> Result<Attachment> {
+    let object = &host.bench_baseline;
     let mut ebpf = Ebpf::load_file(object).with_context(|| format!("cannot load {}", object.display()))?;
     let btf = Btf::from_sys_fs()?;
     for &(name, tracepoint) in programs {
@@ -192,7 +192,7 @@ fn yardstick(host: &Host, programs: &[(&str, &str)]) -> Result<Attachment> {
         program.load(tracepoint, &btf).with_context(|| format!("the kernel refused {name}"))?;
         program.attach().with_context(|| format!("cannot attach {name}"))?;
     }
-    Ok(Attachment::Yardstick(Box::new(ebpf)))
+    Ok(Attachment::BenchBaseline(Box::new(ebpf)))
 }
 
 /// Somebody else's tool, which prints what it saw when it is interrupted; killed when dropped.

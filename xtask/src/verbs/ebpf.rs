@@ -155,7 +155,7 @@ fn build(root: &Path, toolchain: &Toolchain) -> Result<Objects> {
     )?;
     let dir = place.target_dir.join(TARGET).join(PROFILE);
     let finished = |name: &str| finish(&place, toolchain, &dir.join(name));
-    Ok([(OBJECT, finished("syscallmon")?), (workspace::YARDSTICK_OBJECT, finished("yardstick")?)])
+    Ok([(OBJECT, finished("syscallmon")?), (workspace::BENCH_BASELINE_OBJECT, finished("bench_baseline")?)])
 }
 
 /// The build, with all that a user's environment could change set or taken away.

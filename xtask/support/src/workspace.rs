@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context, Result};
 
 /// The object with the empty programs that benchmarks compare with, relative to the root.
-pub const YARDSTICK_OBJECT: &str = "xtask/bpf/yardstick.bpf.o";
+pub const BENCH_BASELINE_OBJECT: &str = "xtask/bpf/bench_baseline.bpf.o";
 
 /// The checkout that this program was built from.
 ///

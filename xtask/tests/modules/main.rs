@@ -14,7 +14,7 @@ use graph::cycle;
 use source::Crate;
 use xtask_support::workspace;
 
-/// The file of each crate's root. `syscallmon-ebpf/src/yardstick.rs` has no modules.
+/// The file of each crate's root. `syscallmon-ebpf/src/bench_baseline.rs` has no modules.
 const CRATES: [&str; 9] = [
     "syscallmon/src/lib.rs",
     "syscallmon-common/src/lib.rs",

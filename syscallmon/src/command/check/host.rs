@@ -38,7 +38,7 @@ fn options_without_cgroups(config: &Config) -> Options {
         capacity: config.capacity,
         sysfs: config.sysfs.clone(),
         sys_enter: config.sys_enter,
-        signals: config.signals,
+        features: config.features,
         hierarchies: kernel::CountedHierarchies { cgroup2: true, cgroup2_root: ROOT_CGROUP_ID, v1: None },
     }
 }

@@ -54,7 +54,7 @@ pub struct Policies {
     /// Judges workloads that should be learned, and have no baseline.
     fallback: Option<Arc<Policy>>,
     /// Whether calls that a runtime makes to set a container up may look like the container's own.
-    mixes_setup: bool,
+    mixes_container_init: bool,
     /// By [`CallId`].
     runtime_default: Vec<bool>,
 }
@@ -101,8 +101,12 @@ impl Policies {
         before: &Self,
         table: &CallTable,
     ) -> (Self, Vec<(Arc<str>, PolicyError)>) {
-        let mut policies =
-            Self { ordered: Vec::new(), fallback: None, mixes_setup: false, runtime_default: runtime_default(table) };
+        let mut policies = Self {
+            ordered: Vec::new(),
+            fallback: None,
+            mixes_container_init: false,
+            runtime_default: runtime_default(table),
+        };
         let critical = built_in_source().spec.critical.unwrap_or_default();
         let mut errors = Vec::new();
         for PolicyFile { origin, sources, is_whole } in files {
@@ -184,8 +188,8 @@ impl Policies {
     /// The same where calls that runtimes make to set containers up are not told apart: nothing is judged then that they make at every
     /// start, unless a policy lists it.
     #[must_use]
-    pub fn mixing_setup(self) -> Self {
-        Self { fallback: None, mixes_setup: true, ..self }
+    pub fn mixing_container_init(self) -> Self {
+        Self { fallback: None, mixes_container_init: true, ..self }
     }
 
     /// What is unexpected of a workload while its calls are learned; `learned` are those that were.
@@ -198,7 +202,7 @@ impl Policies {
         learned: &BTreeSet<CallId>,
     ) -> Option<Unexpected> {
         let unexpected = policy.judge_while_learning(metadata, call, learned);
-        unexpected.filter(|unexpected| !self.mixes_setup || unexpected.reason == Reason::Denied)
+        unexpected.filter(|unexpected| !self.mixes_container_init || unexpected.reason == Reason::Denied)
     }
 
     /// Judges a workload of a learning policy that has no baseline: it has no name, or there is no room. And the name

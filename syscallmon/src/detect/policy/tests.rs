@@ -224,8 +224,8 @@ fn what_has_no_baseline_is_judged_by_its_policy_s_lists_and_the_built_in_policy(
 }
 
 #[test]
-fn where_setup_is_not_told_apart_only_what_is_denied_is_judged_without_a_baseline() {
-    let policies = policies(&every_container("learn: {}\ndeny: [ptrace]")).mixing_setup();
+fn where_container_init_is_not_distinguished_only_denied_calls_are_judged_without_a_baseline() {
+    let policies = policies(&every_container("learn: {}\ndeny: [ptrace]")).mixing_container_init();
     let policy = policies.iter().next().unwrap();
     for (name, is_unexpected) in [("mount", false), ("ptrace", true)] {
         let (metadata, call) = (container("web"), call("x86_64", name));

@@ -1,5 +1,5 @@
-//! The kernel side for tests, on the same memory: gives out numbers, counts, and takes back what is listed, as `syscallmon-ebpf` does, one
-//! program at a time. What happens between programs that run at the same time is what `tests/slots` explores.
+//! A kernel side for tests, on the same memory as `Tables`. It allocates numbers, counts, and reclaims as
+//! `syscallmon-ebpf` does, one program at a time. `tests/slots` explores programs that run at the same time.
 
 use std::{
     cell::{Cell, RefCell},
@@ -8,15 +8,15 @@ use std::{
 };
 
 use syscallmon_common::{
-    IndexRow, Loss, OUTCOME_DENIED, OUTCOME_ENTERED, OUTCOME_OTHER_DENIED, OUTCOME_OTHER_ERRORS, RETURN_ADD_ROOT,
-    RETURN_CGROUP, RETURN_DENIED, RETURN_ERROR, RETURN_HISTOGRAM, RETURN_REMOVE_ROOT, RETURN_SERIES, RETURN_SLOT,
-    RETURN_TIMED, RETURNS_LEN, SeriesKey, Supply,
+    IndexRow, LossReason, OUTCOME_DENIED, OUTCOME_ENTERED, OUTCOME_OTHER_DENIED, OUTCOME_OTHER_ERRORS, Pool,
+    RECLAIM_ADD_ROOT, RECLAIM_CGROUP, RECLAIM_DENIED, RECLAIM_ERROR, RECLAIM_HISTOGRAM, RECLAIM_OPS_LEN,
+    RECLAIM_REMOVE_ROOT, RECLAIM_SERIES, RECLAIM_SLOT, RECLAIM_TIMED, SeriesKey,
 };
 
 use super::{HISTOGRAM_WORDS, MappedArray, ROW_HEAD, row_start};
 use crate::kernel::{Error, sizes::Sizes};
 
-/// Pairs of call and errno, or refused calls, that a cgroup may have.
+/// Maximum pairs of call and errno, or denied calls, of a cgroup.
 pub(super) const OUTCOMES_PER_CGROUP: u64 = 3;
 
 /// See the module.
@@ -25,13 +25,14 @@ pub(super) struct Programs {
     maps: RefCell<HashMap<&'static str, MappedArray>>,
     /// `SLOT_OF_CGROUP`.
     slots: RefCell<HashMap<u64, u32>>,
-    /// `ERRORS`, `DENIED` and `TIMED`, by the kind that takes something out of them.
+    /// `ERRORS`, `DENIED` and `TIMED`, by the kind of [`ReclaimOp`](syscallmon_common::ReclaimOp) that removes an
+    /// entry.
     outcomes: RefCell<HashMap<(u32, u64), u32>>,
-    /// `FREE_SLOTS`, `FREE_SERIES` and `FREE_HISTOGRAMS`, by the kind that puts something into them.
+    /// `FREE_SLOTS`, `FREE_SERIES` and `FREE_HISTOGRAMS`, by the kind that adds an entry.
     free: RefCell<HashMap<u32, VecDeque<u32>>>,
     /// `SLOT_CACHE`, by CPU and cgroup: owner and slot.
     cache: RefCell<HashMap<(usize, u64), (u64, u32)>>,
-    /// How many entries `put_back` still does before it refuses one; `None`: it refuses none.
+    /// How many entries `reclaim` still does before it refuses one; `None`: it never refuses.
     pub(super) refuses_after: Cell<Option<usize>>,
 }
 
@@ -48,17 +49,17 @@ impl Programs {
         }
     }
 
-    /// A map's memory, which both sides have.
+    /// Gives access to a map's memory, which both sides share.
     pub(super) fn map(&self, name: &'static str, len: usize) -> MappedArray {
         let array = MappedArray::anonymous(len);
         self.maps.borrow_mut().insert(name, MappedArray::same(&array));
         array
     }
 
-    /// What `returns::run` is to the real ones.
+    /// Does what `reclaim::run` does with the real programs.
     pub(super) fn runner(&self) -> impl Fn() -> Result<(), Error> {
         || {
-            self.put_back();
+            self.reclaim();
             Ok(())
         }
     }
@@ -81,11 +82,11 @@ impl Programs {
         });
     }
 
-    /// `returns::put_back`.
-    fn put_back(&self) {
-        for index in 0..RETURNS_LEN {
-            let (key, word) =
-                self.with("RETURNS", |list| (list.u64(2 * index).load(Relaxed), list.u64(2 * index + 1).load(Relaxed)));
+    /// `reclaim::reclaim`.
+    fn reclaim(&self) {
+        for index in 0..RECLAIM_OPS_LEN {
+            let (key, word) = self
+                .with("RECLAIM_OPS", |list| (list.u64(2 * index).load(Relaxed), list.u64(2 * index + 1).load(Relaxed)));
             #[expect(clippy::cast_possible_truncation, reason = "halves of a word")]
             let (kind, number) = (word as u32, (word >> 32) as u32);
             if kind == 0 || self.refuses_after.get() == Some(0) {
@@ -93,26 +94,26 @@ impl Programs {
             }
             self.refuses_after.set(self.refuses_after.get().map(|left| left - 1));
             match kind {
-                RETURN_CGROUP => drop(self.slots.borrow_mut().remove(&key)),
-                RETURN_ERROR | RETURN_DENIED | RETURN_TIMED => drop(self.outcomes.borrow_mut().remove(&(kind, key))),
-                RETURN_SLOT | RETURN_SERIES | RETURN_HISTOGRAM => {
+                RECLAIM_CGROUP => drop(self.slots.borrow_mut().remove(&key)),
+                RECLAIM_ERROR | RECLAIM_DENIED | RECLAIM_TIMED => drop(self.outcomes.borrow_mut().remove(&(kind, key))),
+                RECLAIM_SLOT | RECLAIM_SERIES | RECLAIM_HISTOGRAM => {
                     self.free.borrow_mut().entry(kind).or_default().push_back(number);
                 }
-                RETURN_ADD_ROOT | RETURN_REMOVE_ROOT => {}
+                RECLAIM_ADD_ROOT | RECLAIM_REMOVE_ROOT => {}
                 kind => panic!("an entry of kind {kind}"),
             }
-            self.with("RETURNS", |list| list.u32(4 * index + 2).store(0, Relaxed));
+            self.with("RECLAIM_OPS", |list| list.u32(4 * index + 2).store(0, Relaxed));
         }
     }
 
-    /// `supply::take`.
-    fn take(&self, kind: u32, supply: Supply) -> Option<u32> {
-        if self.with("EXHAUSTED", |flags| flags.u64(supply as usize).load(Relaxed)) != 0 {
+    /// `pool::take`.
+    fn take(&self, kind: u32, pool: Pool) -> Option<u32> {
+        if self.with("EXHAUSTED", |flags| flags.u64(pool as usize).load(Relaxed)) != 0 {
             return None;
         }
         let number = self.free.borrow_mut().get_mut(&kind).and_then(VecDeque::pop_front);
         if number.is_none() {
-            self.with("EXHAUSTED", |flags| flags.u64(supply as usize).store(1, Relaxed));
+            self.with("EXHAUSTED", |flags| flags.u64(pool as usize).store(1, Relaxed));
         }
         number
     }
@@ -134,7 +135,7 @@ impl Programs {
     }
 
     fn new_slot(&self, cgroup: u64) -> Option<u32> {
-        let slot = self.take(RETURN_SLOT, Supply::Slots)?;
+        let slot = self.take(RECLAIM_SLOT, Pool::Slots)?;
         assert_eq!((self.holder(slot), self.owner(slot)), (0, 0), "slot {slot} is given out twice");
         self.slots.borrow_mut().insert(cgroup, slot);
         self.with("SLOTS", |slots| slots.u64(slot as usize).store(cgroup, Relaxed));
@@ -147,7 +148,7 @@ impl Programs {
     }
 
     fn new_series(&self, key: SeriesKey) -> Option<u32> {
-        let series = self.take(RETURN_SERIES, Supply::Series)?;
+        let series = self.take(RECLAIM_SERIES, Pool::Series)?;
         self.with("SERIES_KEYS", |keys| {
             assert_eq!(keys.u64(series as usize).load(Relaxed), 0, "series {series} is given out twice");
             keys.u64(series as usize).store(key.word(), Relaxed);
@@ -159,7 +160,7 @@ impl Programs {
         self.add("COUNTERS", cpu * self.sizes.series as usize + series as usize);
     }
 
-    /// `count::count`. `is_second` says that another CPU met the same first call at the same moment.
+    /// `count::count`. `is_second`: another CPU met the same first call at the same moment.
     pub(super) fn call(&self, cpu: usize, cgroup: u64, position: u16, is_second: bool) {
         let counted = self.slot(cpu, cgroup).and_then(|slot| {
             let entry = row_start(slot) + ROW_HEAD + usize::from(position);
@@ -177,20 +178,20 @@ impl Programs {
         }
     }
 
-    /// `outcome::count`, of an errno.
+    /// `outcome::count`, for an errno.
     pub(super) fn fail(&self, cpu: usize, cgroup: u64, position: u16, errno: u16) {
-        let (kind, others) = (RETURN_ERROR, OUTCOME_OTHER_ERRORS);
+        let (kind, others) = (RECLAIM_ERROR, OUTCOME_OTHER_ERRORS);
         match self.slot(cpu, cgroup).and_then(|slot| {
             self.outcome(("ERRORS_OF_SLOT", kind, others), SeriesKey { slot, position, outcome: errno })
         }) {
             Some(series) => self.one_more(cpu, series),
-            None => self.add("LOST", Loss::ErrorsFull as usize),
+            None => self.add("LOST", LossReason::ErrorsFull as usize),
         }
     }
 
-    /// `outcome::count`, of a refused call.
+    /// `outcome::count`, for a denied call.
     pub(super) fn refuse(&self, cpu: usize, cgroup: u64, position: u16) {
-        let (kind, others) = (RETURN_DENIED, OUTCOME_OTHER_DENIED);
+        let (kind, others) = (RECLAIM_DENIED, OUTCOME_OTHER_DENIED);
         match self.slot(cpu, cgroup).and_then(|slot| {
             self.outcome(("DENIED_OF_SLOT", kind, others), SeriesKey { slot, position, outcome: OUTCOME_DENIED })
         }) {
@@ -218,15 +219,15 @@ impl Programs {
         Some(series)
     }
 
-    /// `duration::end`, of a call that took at most a microsecond.
+    /// `duration::end`, for a call of at most a microsecond.
     pub(super) fn time(&self, cpu: usize, cgroup: u64, position: u16) {
         let histogram = self.slot(cpu, cgroup).and_then(|slot| {
             let key = SeriesKey { slot, position, outcome: OUTCOME_ENTERED }.word();
-            let known = self.outcomes.borrow().get(&(RETURN_TIMED, key)).copied();
+            let known = self.outcomes.borrow().get(&(RECLAIM_TIMED, key)).copied();
             known.or_else(|| {
-                let histogram = self.take(RETURN_HISTOGRAM, Supply::Histograms)?;
+                let histogram = self.take(RECLAIM_HISTOGRAM, Pool::Histograms)?;
                 self.with("HISTOGRAM_KEYS", |keys| keys.u64(histogram as usize).store(key, Relaxed));
-                self.outcomes.borrow_mut().insert((RETURN_TIMED, key), histogram);
+                self.outcomes.borrow_mut().insert((RECLAIM_TIMED, key), histogram);
                 Some(histogram)
             })
         });
@@ -235,20 +236,20 @@ impl Programs {
                 let number = cpu * self.sizes.histograms as usize + histogram as usize;
                 self.add("HISTOGRAMS", number * HISTOGRAM_WORDS);
             }
-            None => self.add("LOST", Loss::HistogramsFull as usize),
+            None => self.add("LOST", LossReason::HistogramsFull as usize),
         }
     }
 
-    /// Numbers that are free: slots, series and histograms.
+    /// Numbers of free slots, series and histograms.
     pub(super) fn free(&self) -> [Vec<u32>; 3] {
-        [RETURN_SLOT, RETURN_SERIES, RETURN_HISTOGRAM].map(|kind| {
+        [RECLAIM_SLOT, RECLAIM_SERIES, RECLAIM_HISTOGRAM].map(|kind| {
             let mut free: Vec<u32> = self.free.borrow().get(&kind).into_iter().flatten().copied().collect();
             free.sort_unstable();
             free
         })
     }
 
-    /// Entries of all hash tables.
+    /// Number of entries of all hash tables.
     pub(super) fn entries(&self) -> usize {
         self.slots.borrow().len() + self.outcomes.borrow().len()
     }

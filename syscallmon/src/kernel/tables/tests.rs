@@ -1,4 +1,4 @@
-//! The life of slots, series and histograms in user space: taken back, freed, used again, with failures in between.
+//! The life cycle of slots, series and histograms in user space: reclaimed, freed and reused, with failures in between.
 
 use std::{cell::Cell, collections::BTreeMap, path::PathBuf, time::Instant};
 
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::{programs::Programs, *};
 use crate::{
-    kernel::{Capacity, CountedHierarchies, Options, Signals, SysEnter},
+    kernel::{Capacity, CountedHierarchies, Features, Options, SysEnter},
     model::Model,
     workload::{ResolvedWorkload, Workload},
 };
@@ -17,10 +17,10 @@ const SLOTS: u32 = 3;
 const SERIES: u32 = 12;
 const HISTOGRAMS: u32 = 3;
 
-/// What happens, one thing after the other.
+/// A step of a test.
 #[derive(Clone, Debug)]
 enum Op {
-    /// A cgroup makes a call; perhaps as the second of two CPUs that meet its first one.
+    /// A cgroup makes a call, possibly as the second of two CPUs that meet the first call.
     Call {
         cpu: usize,
         cgroup: u64,
@@ -43,7 +43,7 @@ enum Op {
         cgroup: u64,
         position: u16,
     },
-    /// Takes a snapshot, and the slots of these cgroups back. The kernel refuses what is listed after so many entries.
+    /// Takes a snapshot, and retires the slots of these cgroups. The kernel refuses operations after this many entries.
     Sample {
         retire: Vec<u64>,
         refuses_after: Option<usize>,
@@ -69,16 +69,16 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// Both sides, the totals, and what is true.
+/// Both sides, the totals, and the true counts.
 struct World {
     programs: Programs,
     tables: Tables,
     model: Model,
-    /// Calls, errors, refused calls and measured calls of each cgroup.
+    /// Calls, errors, denied calls and measured calls of each cgroup.
     truth: BTreeMap<u64, [u64; 4]>,
 }
 
-/// Calls, errors, refused and measured calls.
+/// Calls, errors, denied calls and measured calls.
 fn sums(counts: &Counts) -> [u64; 4] {
     let measured = counts.durations.iter().map(|(_, durations)| durations.count()).sum();
     [counts.calls.sum(), counts.errors.sum(), counts.denied.sum(), measured]
@@ -97,7 +97,7 @@ impl World {
             capacity,
             sysfs: PathBuf::new(),
             sys_enter: SysEnter::Auto,
-            signals: Signals { errors: true, denied: true, latency: true, io_uring: false },
+            features: Features { errors: true, denied: true, latency: true, io_uring: false },
             hierarchies: CountedHierarchies { cgroup2: true, cgroup2_root: 1, v1: None },
         };
         let sizes = Sizes::new(&options, capacity);
@@ -137,7 +137,7 @@ impl World {
         *truth = plus(*truth, what);
     }
 
-    /// As `Sampler::sample_blocking`. The kernel's refusals are its errors, and tried again.
+    /// As `Sampler::sample_blocking`. When the kernel refuses, it returns the error and tries again.
     fn sample(&mut self, retire: &[u64], roots: &[u64]) -> Snapshot {
         let Self { programs, tables, model, .. } = self;
         let run = programs.runner();
@@ -152,12 +152,12 @@ impl World {
         snapshot
     }
 
-    /// The totals of a cgroup.
+    /// Returns the totals of a cgroup.
     fn totals(&self, cgroup: u64) -> [u64; 4] {
         self.model.view().get(&named(cgroup).workload).map_or([0; 4], |totals| sums(&totals.counts))
     }
 
-    /// The totals of all cgroups, and what found the tables full.
+    /// Returns the totals of all cgroups, and what was counted in the remainder.
     fn everything(&self, snapshot: &Snapshot) -> [u64; 4] {
         let remainder = plus(sums(&snapshot.remainder), [0, 0, 0, snapshot.losses.histograms_full]);
         (1..=CGROUPS).map(|cgroup| self.totals(cgroup)).fold(remainder, plus)

@@ -22,7 +22,7 @@ fn counts() -> impl Strategy<Value = Counts> {
     let of_call = (call, 1..9_u64, 0..9_u64, (1..3_u16, 0..3_u64), (0..3_u64, 0..3_u64, 0..2_u64), 0..3_u64);
     vec(of_call, 0..20).prop_map(|calls| {
         let mut all = Counts::default();
-        for (call, made, setup, (errno, errors), (denied, unsupported, other), timed) in calls {
+        for (call, made, container_init, (errno, errors), (denied, unsupported, other), timed) in calls {
             let call = CallId(call);
             let mut durations = Durations { sum_ns: 500 * timed, ..Durations::default() };
             durations.buckets[usize::from(call.0) % 4] = timed;
@@ -30,7 +30,7 @@ fn counts() -> impl Strategy<Value = Counts> {
                 [(DeniedKey::Of(call), denied), (DeniedKey::Unsupported(call), unsupported), (DeniedKey::Other, other)];
             all.add(&Counts {
                 calls: [(call, made)].into_iter().collect(),
-                setup: [(call, setup.min(made))].into_iter().collect(),
+                container_init: [(call, container_init.min(made))].into_iter().collect(),
                 errors: [(ErrorKey::Of(call, Errno::new(errno)), errors), (ErrorKey::Other, other)]
                     .into_iter()
                     .collect(),
@@ -112,8 +112,8 @@ proptest! {
         prop_assert_eq!(plus(&fitting, &rest), new);
         prop_assert_eq!(layout.count(&plus(&known, &fitting)), layout.count(&known), "no new series");
         let (again, new_series) = layout.split(&rest, &known);
-        prop_assert!(again.is_empty() && again.setup.is_empty() && new_series == rest);
-        prop_assert!(rest.setup.iter().all(|(call, _)| rest.calls.get(call).is_some()));
+        prop_assert!(again.is_empty() && again.container_init.is_empty() && new_series == rest);
+        prop_assert!(rest.container_init.iter().all(|(call, _)| rest.calls.get(call).is_some()));
     }
 }
 

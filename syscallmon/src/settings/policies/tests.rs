@@ -13,7 +13,7 @@ fn policy(name: &str, more: &str) -> String {
 
 fn sources(directory: &Path) -> PolicySources {
     let (configured, directory) = (PolicyItems::default(), Some(directory.to_owned()));
-    PolicySources { built_in: true, mixes_setup: false, configured, file: None, directory, strict: false }
+    PolicySources { built_in: true, mixes_container_init: false, configured, file: None, directory, strict: false }
 }
 
 /// Reads as at a start.

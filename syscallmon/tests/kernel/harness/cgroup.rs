@@ -9,7 +9,7 @@ use std::{
 use syscallmon::cgroup::{Hierarchies, HierarchyChoice, HierarchySet};
 use syscallmon_testkit::Cgroup;
 
-/// The hierarchies that the tests make their cgroups in and have counted by: cgroup2's, or on a host without it, a v1 one.
+/// The hierarchies in which the tests make their cgroups: cgroup2, or a v1 hierarchy on a host without it.
 static HIERARCHIES: LazyLock<Hierarchies> = LazyLock::new(|| {
     let find = |choice| Hierarchies::find(Path::new("/proc"), None, choice);
     find(HierarchyChoice::Exactly(HierarchySet::Cgroup2))
@@ -21,7 +21,7 @@ static HIERARCHIES: LazyLock<Hierarchies> = LazyLock::new(|| {
 pub(crate) struct TestCgroup(Cgroup);
 
 impl TestCgroup {
-    /// Makes one directly below the root, with a name that nobody else has.
+    /// Makes one directly below the root, with a unique name.
     pub(crate) fn new(name: &str) -> Self {
         let (mount, _) = HIERARCHIES.mounts().next().expect("one at least");
         Self::new_at(&mount.path, name)

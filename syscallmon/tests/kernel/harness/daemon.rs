@@ -14,27 +14,27 @@ use syscallmon_testkit::{self as testkit, Guarded, usage::Memory};
 
 use super::Scrape;
 
-/// The binary: the one that cargo built with the tests, unless `SYSCALLMON_TEST_BINARY` names another, as in the VMs.
+/// Path of the binary: the one that cargo built with the tests, or `SYSCALLMON_TEST_BINARY`, as in the VMs.
 pub(crate) fn binary() -> PathBuf {
     env::var_os("SYSCALLMON_TEST_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_syscallmon").into(), PathBuf::from)
 }
 
-/// A command of it.
+/// Returns a command for the binary.
 pub(crate) fn syscallmon() -> Command {
     Command::new(binary())
 }
 
-/// Daemons with small tables need the host for themselves: others' cgroups would fill the tables.
+/// Daemons with small tables need the host alone, because cgroups of other tests would fill the tables.
 static HOST: RwLock<()> = RwLock::new(());
 
-/// Keeps daemons that need the host for themselves away, or everybody.
+/// Locks out daemons that need the host alone, or all other daemons.
 #[expect(dead_code, reason = "held, not read")]
 enum Claim {
     Shared(RwLockReadGuard<'static, ()>),
     Alone(RwLockWriteGuard<'static, ()>),
 }
 
-/// A daemon that serves; killed when dropped.
+/// A serving daemon. Dropping it kills it.
 pub(crate) struct Daemon {
     launched: testkit::Daemon,
     _claim: Claim,
@@ -46,7 +46,7 @@ impl Daemon {
         Self::start_command(syscallmon().arg("run").args(["--web.listen-address", "127.0.0.1:0"]).args(flags))
     }
 
-    /// The same, while no other test has a daemon.
+    /// Starts one while no other test has a daemon.
     pub(crate) fn start_alone(flags: &[&str]) -> Self {
         let claim = Claim::Alone(HOST.write().unwrap_or_else(PoisonError::into_inner));
         Self::start_with(claim, syscallmon().arg("run").args(["--web.listen-address", "127.0.0.1:0"]).args(flags))
@@ -63,7 +63,7 @@ impl Daemon {
         daemon
     }
 
-    /// Starts one whose server speaks TLS: waits until it is bound, and whoever connects waits for the rest.
+    /// Starts one with TLS. Waits until it is bound; clients wait for the rest.
     pub(crate) fn start_with_tls(flags: &[&str]) -> Self {
         let claim = Claim::Shared(HOST.read().unwrap_or_else(PoisonError::into_inner));
         let mut command = syscallmon();
@@ -88,7 +88,7 @@ impl Daemon {
         self.launched.log_line(texts).map(|(_, line)| line)
     }
 
-    /// Leaves the pipe of its log open, and reads no more than one line from it.
+    /// Keeps the pipe of its log open, and reads at most one more line.
     pub(crate) fn stop_reading_log(&self) {
         self.launched.stop_reading_log();
     }
@@ -108,14 +108,14 @@ impl Daemon {
         self.launched.get(path).expect("an answer")
     }
 
-    /// Scrapes it, as it is: counts may be up to a second old.
+    /// Scrapes it. Counts may be up to a second old.
     pub(crate) fn scrape(&self) -> Scrape {
         let (status, body) = self.get("/metrics");
         assert_eq!(status, 200, "{body}");
         Scrape::new(body)
     }
 
-    /// Scrapes it after a second, that is, with everything that was called until now.
+    /// Waits for a second, then scrapes it. The scrape has all earlier calls.
     pub(crate) fn settled_scrape(&self) -> Scrape {
         thread::sleep(syscallmon::engine::MAX_SNAPSHOT_AGE + Duration::from_millis(50));
         self.scrape()
@@ -146,14 +146,14 @@ impl Drop for Daemon {
     }
 }
 
-/// What a command that ended left.
+/// The result of a finished command.
 pub(crate) struct Output {
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
 
-/// Runs syscallmon until it ends by itself.
+/// Runs syscallmon until it exits.
 pub(crate) fn finished(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Output {
     let output = syscallmon().args(args).output().expect("run syscallmon");
     Output {

@@ -1,7 +1,7 @@
-//! Real containers: a Docker daemon of the test's own, with nothing of the host's.
+//! Real containers: a Docker daemon of the test, isolated from the host.
 //!
-//! It has its own mount, network and process namespaces, so that its bridges, mounts and processes end with it,
-//! and nothing in /etc, /opt or /run, so that it neither reads the host's settings nor leaves anything there.
+//! It has its own mount, network and process namespaces, so its bridges, mounts and processes end with it. It has
+//! nothing in /etc, /opt or /run, so it neither reads the host's settings nor leaves files there.
 
 use std::{
     io,
@@ -16,15 +16,15 @@ use tempfile::TempDir;
 
 use super::{KnownCalls, wait_for};
 
-/// An image without a file in it.
+/// An image without files.
 const IMAGE: &str = "nothing";
 
 const MISSING: &str = "if it is missing, run `cargo xtask setup --for test`";
 
-/// A Docker daemon; it and all that it ran end when dropped.
+/// A Docker daemon. Dropping it ends it and its containers.
 pub(crate) struct Docker {
     unshare: Child,
-    /// Its name is the name of the cgroup, too.
+    /// The daemon's name, which is also the name of its cgroup.
     directory: TempDir,
 }
 
@@ -42,7 +42,7 @@ impl Docker {
         docker
     }
 
-    /// Runs `known_calls` in a container until it ends; the container's id, which is the name of its cgroup.
+    /// Runs `known_calls` in a container until it ends. Returns the container's id, which is the name of its cgroup.
     ///
     /// `options` are those of `docker create`.
     pub(crate) fn run(&self, options: &[&str], args: &[String]) -> String {
@@ -51,14 +51,14 @@ impl Docker {
         id
     }
 
-    /// The same without waiting for its end.
+    /// Does the same without waiting for the end.
     pub(crate) fn start_container(&self, options: &[&str], args: &[String]) -> String {
         let id = self.create(options, args);
         output_of(&mut self.command(&["start", &id]));
         id
     }
 
-    /// Gives a container another name.
+    /// Renames a container.
     pub(crate) fn rename(&self, id: &str, name: &str) {
         output_of(&mut self.command(&["rename", id, name]));
     }
@@ -75,12 +75,12 @@ impl Docker {
         output_of(create.args(options).args([IMAGE, "/known_calls"]).args(args))
     }
 
-    /// Forgets a container.
+    /// Removes a container.
     pub(crate) fn remove(&self, id: &str) {
         output_of(&mut self.command(&["rm", "--force", id]));
     }
 
-    /// Where its pid namespace is, for `nsenter`: it and its containers see other process ids than the host.
+    /// Path of its pid namespace, for `nsenter`. The daemon and its containers see other process ids than the host.
     pub(crate) fn pid_namespace(&self) -> String {
         format!("/proc/{}/ns/pid_for_children", self.unshare.id())
     }
@@ -90,7 +90,7 @@ impl Docker {
         socket(self.directory.path()).replace("unix://", "")
     }
 
-    /// A command for the daemon, without the settings of whoever runs the tests.
+    /// Returns a command for the daemon, without the settings of the user who runs the tests.
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new("docker");
         command.arg("--config").arg(self.directory.path()).args(["--host", &socket(self.directory.path())]);
@@ -99,7 +99,7 @@ impl Docker {
     }
 }
 
-/// Starts the daemon as the first process of its namespace: the kernel ends all others with it.
+/// Starts the daemon as the first process of its namespace, so the kernel ends all others with it.
 fn dockerd(directory: &Path) -> Child {
     let namespaces = ["--mount", "--net", "--pid", "--mount-proc", "--fork", "--kill-child"];
     let script = r#"for host in /etc /opt /run; do mount -t tmpfs none "$host" || exit; done; exec "$@""#;
@@ -107,7 +107,7 @@ fn dockerd(directory: &Path) -> Child {
     Command::new("unshare")
         .args(namespaces)
         .args(["sh", "-c", script, "sh", "dockerd", "--log-level=error", "--storage-driver=vfs"])
-        // So that it needs neither iptables nor systemd.
+        // Avoids the need for iptables and systemd.
         .args(["--bridge=none", "--iptables=false", "--ip6tables=false", "--exec-opt=native.cgroupdriver=cgroupfs"])
         .args(["--host", &socket(directory)])
         .arg("--data-root")
@@ -118,9 +118,9 @@ fn dockerd(directory: &Path) -> Child {
         .arg(directory.join("pid"))
         .arg("--cgroup-parent")
         .arg(Path::new("/").join(cgroup))
-        // Where containerd writes its stacks to when it is slow to answer.
+        // containerd writes its stacks there when it is slow.
         .env("TMPDIR", directory)
-        // Read when it has ended: errors alone do not fill the pipe.
+        // Read after the daemon has ended: errors alone do not fill the pipe.
         .stderr(Stdio::piped())
         .spawn()
         .expect("unshare")
@@ -130,7 +130,7 @@ fn socket(directory: &Path) -> String {
     format!("unix://{}", directory.join("docker.sock").display())
 }
 
-/// What a command printed, without the line break.
+/// Returns the output of a command, without the line break.
 fn output_of(command: &mut Command) -> String {
     let output = command.output().expect(MISSING);
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
@@ -141,7 +141,7 @@ impl Drop for Docker {
     fn drop(&mut self) {
         let _ = self.unshare.kill();
         let _ = self.unshare.wait();
-        // Ends when nobody is left who could write.
+        // Ends when no process can write any more.
         let log = self.unshare.stderr.take().map(io::read_to_string);
         if thread::panicking() {
             eprintln!("log of dockerd: {log:?}");

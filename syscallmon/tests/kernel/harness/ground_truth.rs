@@ -13,12 +13,12 @@ pub(crate) struct KnownCalls {
 }
 
 impl KnownCalls {
-    /// The program: cargo builds examples with the tests, beside them.
+    /// Path of the program. cargo builds examples with the tests, beside them.
     pub(crate) fn binary() -> PathBuf {
         example("known_calls")
     }
 
-    /// Starts it. Its stdin ends with [`Self::finish`].
+    /// Starts it. [`Self::finish`] closes its stdin.
     pub(crate) fn start(args: &[&dyn AsRef<OsStr>]) -> Self {
         let child = Command::new(Self::binary())
             .args(args.iter().map(AsRef::as_ref))
@@ -29,12 +29,12 @@ impl KnownCalls {
         Self { child }
     }
 
-    /// Runs it to its end; what it printed.
+    /// Runs it to its end. Returns its output.
     pub(crate) fn run(args: &[&dyn AsRef<OsStr>]) -> String {
         Self::start(args).finish()
     }
 
-    /// Runs a shell script, which may run it, to its end.
+    /// Runs a shell script to its end; the script may run the program.
     pub(crate) fn run_through(script: &str, args: &[&dyn AsRef<OsStr>]) {
         let args = args.iter().map(AsRef::as_ref);
         let status = Command::new("sh").args(["-c", script, "sh"]).args(args).status().expect("start sh");
@@ -46,7 +46,7 @@ impl KnownCalls {
         self.child.id()
     }
 
-    /// How many of its threads are inside `read`, as `/proc/PID/task/TID/syscall` says.
+    /// Returns the number of its threads inside `read`, from `/proc/PID/task/TID/syscall`.
     pub(crate) fn reading(&self) -> usize {
         let read = format!("{} ", libc::SYS_read);
         let threads = fs::read_dir(format!("/proc/{}/task", self.pid())).into_iter().flatten().flatten();
@@ -59,7 +59,7 @@ impl KnownCalls {
         self.child.try_wait().expect("wait").is_none()
     }
 
-    /// Waits for its end; what it printed.
+    /// Waits for its end. Returns its output.
     pub(crate) fn finish(self) -> String {
         let output = self.child.wait_with_output().expect("wait for known_calls");
         assert!(output.status.success(), "known_calls failed: {}", output.status);
@@ -67,7 +67,7 @@ impl KnownCalls {
     }
 }
 
-/// A program for tests: cargo builds examples with the tests, beside them.
+/// Path of an example program. cargo builds examples with the tests, beside them.
 pub(crate) fn example(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("our own path");
     let profile = test.parent().and_then(|deps| deps.parent()).expect("target/<profile>/deps/<test>");

@@ -16,20 +16,20 @@ pub(crate) use syscallmon_testkit::{Exposition as Scrape, wait_for};
 
 use std::process::Command;
 
-/// Whether `SYSCALLMON_TEST_SHORT` asks for less of everything: emulated CPUs are slow.
+/// Whether `SYSCALLMON_TEST_SHORT` requests smaller tests, for slow emulated CPUs.
 pub(crate) fn is_short() -> bool {
     std::env::var_os("SYSCALLMON_TEST_SHORT").is_some()
 }
 
-/// How many calls prove that counts are exact.
+/// The number of calls that proves exactness.
 pub(crate) fn many_calls() -> u64 {
     if is_short() { 50_000 } else { 1_000_000 }
 }
 
-/// Exports the tests' cgroups alone: what other programs of the host do takes no memory, and none of the room for first calls.
+/// Exports only the tests' cgroups, so other programs of the host use no memory and no room for first calls.
 pub(crate) const ONLY_TESTS: &str = r#"--workload.keep=cgroup=~"/syscallmon-test.*""#;
 
-/// Mounts tracefs, which classic tracepoints are looked up in; where it is mounted, this fails and does nothing.
+/// Mounts tracefs, where classic tracepoints are looked up. Fails harmlessly if it is mounted.
 pub(crate) fn mount_tracefs() {
     let _ = Command::new("mount").args(["-t", "tracefs", "nodev", "/sys/kernel/tracing"]).output();
 }

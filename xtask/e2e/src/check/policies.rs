@@ -242,7 +242,7 @@ impl Scene<'_> {
         self.exporter.expect_count(&swapon, 1000)?;
         let (kept, lines) = (self.violations("flood")?.len(), self.lines("flood")?.len());
         let told = value(&self.exporter.prometheus, r#"count(syscallmon_unexpected_syscalls_total{pod="flood"})"#)?;
-        let lost = value(&self.exporter.prometheus, r#"syscallmon_lost_total{reason="first_seen_events"}"#)?;
+        let lost = value(&self.exporter.prometheus, r#"syscallmon_lost_total{reason="first_call_events"}"#)?;
         println!("  of the flood: {told:?} series, {kept} violations, {lines} lines; {lost:?} events were lost");
         // Of the built-in policy, and of two severities.
         ensure!(lines <= 2 * CLASSES * LINES && kept > lines, "{lines} lines of {kept} violations");

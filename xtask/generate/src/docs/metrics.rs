@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use syscallmon::{
     serve::families::{FAMILIES, Family},
-    snapshot::{LOSS_REASONS, LossReason},
+    snapshot::{LOSS_REASONS, LossReasonInfo},
 };
 
 const HEAD: &str = "\
@@ -117,7 +117,7 @@ pub(super) fn markdown() -> String {
         writeln!(text, "| `{name}` | {kind} | {} | {help} |", labels.join(", ")).expect("writing to a string");
     }
     text.push_str(LOSSES);
-    for LossReason { name, help } in LOSS_REASONS {
+    for LossReasonInfo { name, help } in LOSS_REASONS {
         writeln!(text, "| `{name}` | {help} |").expect("writing to a string");
     }
     text + TAIL

@@ -40,7 +40,7 @@ fn view(cgroup: &str) -> View {
     (took.buckets[14], took.buckets[25]) = (2, 1);
     let openat = calls.named("openat").next().unwrap();
     let counts = Counts {
-        setup: crate::snapshot::SortedCounts::default(),
+        container_init: crate::snapshot::SortedCounts::default(),
         calls: (0..500).map(|call| (CallId(call), if call < 3 { 2 } else { 1 })).collect(),
         errors: [(ErrorKey::Of(openat, Errno::new(2)), 5000), (ErrorKey::Other, 7)].into_iter().collect(),
         denied: [(DeniedKey::Of(openat), 777)].into_iter().collect(),

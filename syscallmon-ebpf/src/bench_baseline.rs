@@ -1,8 +1,8 @@
-//! What `cargo xtask bench` compares with: programs that do nothing at all, and the published design of Rezolus' sampler of latency.
+//! Baselines of `cargo xtask bench`: programs that do nothing, and the published design of Rezolus' latency sampler.
 //!
-//! The latter is written anew from its description, in the same language and with the same compiler, so that the designs are
-//! compared: every call of every thread has its start in a hash table, and its duration in one histogram per class of calls,
-//! for the whole node, which all CPUs add to.
+//! The latter is written anew from its description, in the same language and with the same compiler, so the benchmark
+//! compares the designs. Every call of every thread has its start in a hash table. Its duration goes into one histogram
+//! per class of calls for the whole node, which all CPUs share.
 
 #![no_std]
 #![no_main]
@@ -25,13 +25,13 @@ use aya_ebpf::{
 const CLASSES: u32 = 16;
 const BUCKETS: u32 = 512;
 
-/// Calls of which the class is known.
+/// Numbers of calls that have a class.
 const NUMBERS: u32 = 1024;
 
 /// `offsetof(struct pt_regs, orig_ax)` on x86_64, which is part of its ABI.
 const ORIG_AX: usize = 120;
 
-/// When each thread's call began.
+/// The start of each thread's call.
 #[map]
 static STARTS: HashMap<u32, u64> = HashMap::with_max_entries(65_536, 0);
 
@@ -39,7 +39,7 @@ static STARTS: HashMap<u32, u64> = HashMap::with_max_entries(65_536, 0);
 #[map]
 static CLASS: Array<u32> = Array::with_max_entries(NUMBERS, 0);
 
-/// How many calls of each class took how long.
+/// Numbers of calls by class and duration.
 #[map]
 static HISTOGRAMS: Array<u64> = Array::with_max_entries(CLASSES * BUCKETS, 0);
 
@@ -55,7 +55,7 @@ pub fn empty_exit(_: BtfTracePointContext) -> i32 {
     0
 }
 
-/// Notes when a call begins.
+/// Notes the start of a call.
 #[btf_tracepoint(function = "sys_enter")]
 pub fn rezolus(_: BtfTracePointContext) -> i32 {
     // SAFETY: the helper takes nothing.
@@ -64,7 +64,7 @@ pub fn rezolus(_: BtfTracePointContext) -> i32 {
     0
 }
 
-/// Counts how long a call took.
+/// Counts the duration of a call.
 #[btf_tracepoint(function = "sys_exit")]
 pub fn rezolus_exit(ctx: BtfTracePointContext) -> i32 {
     let thread = bpf_get_current_pid_tgid() as u32;
@@ -77,13 +77,13 @@ pub fn rezolus_exit(ctx: BtfTracePointContext) -> i32 {
     let number = unsafe { *registers.add(ORIG_AX).cast::<u32>() };
     let class = CLASS.get(number).copied().unwrap_or(0);
     if let Some(count) = HISTOGRAMS.get_ptr_mut(class * BUCKETS + bucket(now - start)) {
-        // SAFETY: a valid map value, which everybody adds to atomically.
+        // SAFETY: a valid map value; all CPUs add to it atomically.
         unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(count, 1) };
     }
     0
 }
 
-/// The bucket of a duration: the power of two, and the three bits that follow the highest one.
+/// Returns the bucket of a duration: the power of two, and the three bits after the highest one.
 #[inline(always)]
 fn bucket(nanoseconds: u64) -> u32 {
     let mut rest = nanoseconds;

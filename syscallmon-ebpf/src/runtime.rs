@@ -1,7 +1,9 @@
-//! Who can be a container runtime: a privileged process of the host, in another container or unit than the cgroup that it fills.
+//! Decides which processes can be a container runtime: privileged processes of the host, in another container or unit
+//! than the cgroup that they fill.
 //!
-//! Nothing inside a container can be one, whatever it may write: neither who is in the cgroup or above it, nor who is beside it in the same container
-//! or unit. Where one begins, the names of cgroups say, as they do in user space: `workload/cgroup_identity.rs`.
+//! A process inside a container cannot be a runtime for that container, whatever it writes. This excludes processes in
+//! the cgroup, above it, and beside it in the same container or unit. The names of cgroups show where a container or
+//! unit begins, as in user space: `workload/cgroup_identity.rs`.
 
 use aya_ebpf::helpers::bpf_probe_read_kernel_str_bytes;
 
@@ -17,33 +19,33 @@ use crate::{
     task::{cgroup_node_id, field},
 };
 
-/// Steps up from two cgroups to where their paths meet; who makes deeper ones does not set up containers.
-const MOST_STEPS: u32 = 20;
+/// Maximum steps up from two cgroups to their common ancestor. Creators of deeper cgroups are not runtimes.
+const MAX_STEPS: u32 = 20;
 
-/// `CAP_SYS_ADMIN` of `include/uapi/linux/capability.h`: no runtime does without.
+/// `CAP_SYS_ADMIN` of `include/uapi/linux/capability.h`: every runtime needs it.
 const CAP_SYS_ADMIN: u64 = 1 << 21;
 
-/// Characters of a container's id, which its cgroup is named by.
+/// Characters of a container's id, which is in the name of its cgroup.
 const CONTAINER_ID_LEN: u64 = 64;
 
-/// Bytes of a cgroup's name that are looked at.
+/// Maximum bytes of a cgroup's name that are read.
 const NAME_LEN: usize = 128;
 
-/// Whether a task may administer the host, and is in a pid namespace that is no container's.
+/// Whether a task may administer the host, and is in a pid namespace that belongs to no container.
 #[inline(always)]
 pub fn administers_host(task: *const u8) -> bool {
-    is_in_host_pid_namespace(task) && has_host_privileges(task)
+    in_host_pid_namespace(task) && has_host_privileges(task)
 }
 
-/// Whether a task may administer the host's user namespace, from wherever.
+/// Whether a task may administer the host's user namespace, from any pid namespace.
 #[inline(always)]
 pub fn has_host_privileges(task: *const u8) -> bool {
     administered(task).is_some_and(|namespace| field(namespace, OFFSET_USER_NAMESPACE_LEVEL.load()) == Some(0_i32))
 }
 
-/// Whether a task is in a pid namespace that is no container's.
+/// Whether a task is in a pid namespace that belongs to no container.
 #[inline(always)]
-fn is_in_host_pid_namespace(task: *const u8) -> bool {
+fn in_host_pid_namespace(task: *const u8) -> bool {
     let Some(pid) = field::<*const u8>(task, OFFSET_TASK_THREAD_PID.load()) else { return false };
     match field::<u32>(pid, OFFSET_PID_LEVEL.load()) {
         Some(0) => true,
@@ -52,13 +54,13 @@ fn is_in_host_pid_namespace(task: *const u8) -> bool {
     }
 }
 
-/// Whether a task may administer a user namespace that root of the host made, or the host itself.
+/// Whether a task may administer the host, or a user namespace that root of the host created.
 #[inline(always)]
-pub fn administers_root_s(task: *const u8) -> bool {
+pub fn administers_namespace_of_root(task: *const u8) -> bool {
     administered(task).is_some_and(|namespace| field(namespace, OFFSET_USER_NAMESPACE_OWNER.load()) == Some(0_u32))
 }
 
-/// The user namespace that a task may administer, if it may.
+/// Returns the user namespace that a task may administer.
 #[inline(always)]
 fn administered(task: *const u8) -> Option<*const u8> {
     let credentials: *const u8 = field(task, OFFSET_TASK_REAL_CRED.load())?;
@@ -69,19 +71,20 @@ fn administered(task: *const u8) -> Option<*const u8> {
     field(credentials, OFFSET_CRED_USER_NS.load())
 }
 
-/// What the name of a cgroup says of it: a container, a unit, or neither.
+/// The kind of a cgroup by its name: a container, a unit, or neither.
 const CONTAINER: u32 = 1;
 const UNIT: u32 = 2;
 const NEITHER: u32 = 0;
 
-/// Whether a task is neither in a cgroup nor above it, nor in the same container or unit; the root is above nobody. Of hierarchies that nobody
-/// counts by: no.
+/// Whether a task is outside of a cgroup: neither in it, nor above it, nor in the same container or unit. The root
+/// cgroup counts as above no cgroup. False for hierarchies that are not counted.
 #[inline(always)]
 pub fn is_outside(task: *const u8, cgroup: *const u8) -> bool {
     is_task_outside(task as u64, cgroup as u64) != 0
 }
 
-/// See [`is_outside`]. A global function, as [`kind_of_cgroup`] is: the verifier checks each once, and not for each way that leads here.
+/// See [`is_outside`]. A global function, like [`kind_of_cgroup`]: the verifier checks each once, not for each path to
+/// it.
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn is_task_outside(task: u64, cgroup: u64) -> u32 {
@@ -92,7 +95,7 @@ extern "C" fn is_task_outside(task: u64, cgroup: u64) -> u32 {
 fn search_outside(task: *const u8, cgroup: *const u8) -> bool {
     let Some((own, root_id)) = own_cgroup(task, cgroup) else { return false };
     let (mut target, mut mover, mut is_in_container) = (cgroup, own, false);
-    for _ in 0..MOST_STEPS {
+    for _ in 0..MAX_STEPS {
         let (Some(level), Some(mover_level)) = (level(target), level(mover)) else { return false };
         let is_common = target == mover;
         if is_common && (level == 0 || cgroup_node_id(target) == Some(root_id)) {
@@ -104,7 +107,7 @@ fn search_outside(task: *const u8, cgroup: *const u8) -> bool {
             continue;
         }
         let kind = kind_of_cgroup(target as u64);
-        // A unit that has a container of its own, as Quadlet's, is outside of it.
+        // A unit with a nested container, as with Quadlet, is outside of that container.
         if is_common && (target == own || kind == CONTAINER || kind == UNIT && !is_in_container) {
             return false;
         }
@@ -118,8 +121,8 @@ fn search_outside(task: *const u8, cgroup: *const u8) -> bool {
     false
 }
 
-/// The cgroup of a task in the hierarchy of another cgroup, and the id of that hierarchy's root, as user space sees it: in a nested cgroup
-/// namespace it is not the host's.
+/// Returns the cgroup of a task in the hierarchy of another cgroup, and the id of that hierarchy's root as user space
+/// sees it. In a nested cgroup namespace, that is not the host's root.
 #[inline(always)]
 fn own_cgroup(task: *const u8, cgroup: *const u8) -> Option<(*const u8, u64)> {
     let root: *const u8 = field(cgroup, OFFSET_CGROUP_ROOT.load())?;
@@ -145,7 +148,7 @@ fn parent(cgroup: *const u8) -> Option<*const u8> {
     Some(css.wrapping_sub(OFFSET_CGROUP_SELF.load()) as *const u8)
 }
 
-/// What the name of a cgroup says. A global function.
+/// Returns the kind of a cgroup by its name. A global function.
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn kind_of_cgroup(cgroup: u64) -> u32 {
@@ -155,7 +158,7 @@ extern "C" fn kind_of_cgroup(cgroup: u64) -> u32 {
     let mut text = [0; NAME_LEN];
     // SAFETY: the kernel checks the read.
     let len = unsafe { bpf_probe_read_kernel_str_bytes(name, &mut text) }.map_or(0, <[u8]>::len) as u64;
-    // What the name ends with, as one word.
+    // The end of the name, as one word.
     let end: u64 = if len < 8 { 0 } else { field(name, len - 8).unwrap_or(0) };
     if end == u64::from_le_bytes(*b".service") {
         UNIT

@@ -1,4 +1,5 @@
-//! What a container runtime calls after it has put a process into a cgroup and before that becomes the cgroup's program; and who is none.
+//! Container init: calls of a runtime between placing a process into a cgroup and starting the program. Processes that
+//! imitate a runtime are not taken for one.
 
 use std::{fs, path::Path, process::Command};
 
@@ -9,13 +10,13 @@ use crate::harness::{Daemon, KnownCalls, ONLY_TESTS, TestCgroup, example, number
 /// How often `known_runtime` calls `umask` in the cgroup: once itself, and once in a hook.
 const UMASKS: u64 = 2;
 
-/// An id as runtimes give containers.
+/// An id in the form that runtimes give to containers.
 const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-/// Nobody is asked for names, so that containers that are none have their paths for names at once.
+/// Without metadata providers, containers are named by their paths at once.
 const NAMELESS: [&str; 3] = ["--names.docker=off", "--names.podman=off", ONLY_TESTS];
 
-/// The first call of this name in a cgroup.
+/// A first call in a cgroup.
 #[derive(Debug)]
 struct First {
     syscall: String,
@@ -35,12 +36,12 @@ fn first_calls(daemon: &Daemon, label: &str) -> Vec<First> {
     all.filter(|call| call["workload"]["cgroup"] == label).map(first).collect()
 }
 
-/// The first call of a name.
+/// Returns the first call with a name.
 fn find<'a>(calls: &'a [First], syscall: &str) -> Option<&'a First> {
     calls.iter().find(|call| call.syscall == syscall)
 }
 
-/// Has a runtime run a program that calls `getpriority` 7 times.
+/// Makes a runtime run a program that calls `getpriority` 7 times.
 fn run_by_runtime(way: &str, cgroup: &Path, copy: &str, program: &str) {
     let status = Command::new(example("known_runtime"))
         .args([way.as_ref(), cgroup.as_os_str(), copy.as_ref(), program.as_ref()])
@@ -50,7 +51,7 @@ fn run_by_runtime(way: &str, cgroup: &Path, copy: &str, program: &str) {
     assert!(status.success(), "{way} {copy} {program}: {status}");
 }
 
-/// The ways that runtimes have to get into a cgroup, and to run themselves once more there.
+/// The ways of runtimes to get into a cgroup, and to execute a copy of themselves there.
 const WAYS: [(&str, &str); 8] = [
     ("moves", "none"),
     ("moves", "same"),
@@ -67,7 +68,7 @@ fn what_a_runtime_calls_before_the_program_begins_is_counted_and_not_the_program
     let daemon = Daemon::start(&[ONLY_TESTS]);
     let program = KnownCalls::binary();
     for (way, copy) in WAYS {
-        let cgroup = TestCgroup::new("setup");
+        let cgroup = TestCgroup::new("init");
         run_by_runtime(way, cgroup.path(), copy, &program.display().to_string());
         let first = first_calls(&daemon, &cgroup.label());
         assert!(first.iter().all(|call| call.comm == "known_calls"), "{way} {copy}: {first:?}");
@@ -112,11 +113,11 @@ fn an_executable_that_is_gone_is_marked() {
     assert!(own.exe.ends_with("/copy (deleted)"), "{own:?}");
 }
 
-/// A shell that moves a child of its own, which then calls `umask`, into the cgroup `$1`.
+/// A shell that moves its child into the cgroup `$1`. The child then calls `umask`.
 const MOVES: &str = r#"(read -r _; umask 077) < <(until grep -q . "$1/cgroup.procs"; do :; done; echo) &
     echo $! >"$1/cgroup.procs"; wait"#;
 
-/// Enters a cgroup, then moves a child into another one below the same test's.
+/// Enters a cgroup, then moves a child into another cgroup of the same test.
 fn moves_a_child(cgroup: &TestCgroup, from: &str, to: &str, prefix: &[&str]) {
     let [from, to] = [from, to].map(|name| cgroup.path().join(name));
     fs::create_dir_all(&from).unwrap();
@@ -128,7 +129,7 @@ fn moves_a_child(cgroup: &TestCgroup, from: &str, to: &str, prefix: &[&str]) {
     assert!(status.success());
 }
 
-/// Whether the child's `umask` is seen as the own call of the workload that has this directory.
+/// Whether the child's `umask` is reported as a call of the workload with this directory.
 fn is_seen(daemon: &Daemon, cgroup: &TestCgroup, directory: &str) -> bool {
     let label = cgroup.label_of(&cgroup.path().join(directory));
     let label = label.trim_end_matches('/');
@@ -149,7 +150,7 @@ fn who_is_in_the_same_container_or_unit_cannot_hide_in_it() {
 
 #[test]
 fn a_container_in_a_unit_of_its_own_is_set_up_from_the_unit() {
-    // As Quadlet's are.
+    // As with Quadlet.
     let (daemon, cgroup) = (Daemon::start(&NAMELESS), TestCgroup::new("quadlet"));
     let payload = format!("web.service/libpod-payload-{ID}");
     moves_a_child(&cgroup, "web.service/runtime", &payload, &[]);
@@ -179,7 +180,8 @@ fn who_may_not_administer_the_host_is_no_runtime() {
 
 #[test]
 fn a_process_without_privileges_that_is_moved_is_no_runtime_s() {
-    // What systemd does for a user who asks it to (`AttachProcessesToUnit`, `StartTransientUnit` with a process that runs).
+    // systemd does this for an unprivileged user (`AttachProcessesToUnit`, `StartTransientUnit` with a running
+    // process).
     let (daemon, cgroup) = (Daemon::start(&[ONLY_TESTS]), TestCgroup::new("user"));
     let user = "setpriv --reuid=65534 --regid=65534 --clear-groups";
     let child = r#"read -r _ < <(until grep -q . "$1/cgroup.procs"; do :; done; echo); umask 077"#;

@@ -1,0 +1,181 @@
+//! Finds calls that a container runtime makes in the container's cgroup before the container's program begins.
+//!
+//! A runtime places a process into the cgroup. The process mounts, unshares, changes its root, and then executes the
+//! container's program. The same happens for each command that is run in the container later. These calls are counted,
+//! but they are not the container's: they would look like an attack.
+//!
+//! A process is in container init when a runtime places it into the cgroup while it still runs the runtime's own
+//! program (see [`crate::runtime`] for possible runtimes). Its children are too, until they execute a program. What
+//! real runtimes do (runc 1.1.5, 1.1.15 and 1.3.6, crun 1.21 and 1.28):
+//!
+//! - runc 1.1 starts `/proc/self/exe init` outside and moves it in. That process executes itself again, from a bind
+//!   mount of the same file or from a sealed memfd of the same length. runc 1.2 and later seal the file first (an
+//!   overlay that is mounted nowhere, or a memfd), start `/proc/self/fd/N init` from it, and move that in. For `exec`,
+//!   the process is in the container's namespaces before the move.
+//! - crun seals itself first, and then clones in new namespaces, directly into the cgroup or followed by a move.
+//! - With the systemd cgroup driver, systemd moves the process, which is a child of the runtime.
+//!
+//! The daemon's own calls are excluded in the same way, wherever it runs. They are not calls of the daemon's container.
+
+use aya_ebpf::{
+    bindings::BPF_ANY,
+    helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns},
+};
+use syscallmon_common::{CONTAINER_INIT_TIMEOUT_NS, ContainerInit, MAX_CONTAINER_INIT_COPIES};
+
+use crate::{
+    executable::{self, Identity},
+    globals::{
+        COUNTS_CGROUP2, OFFSET_CSS_SET_DFL_CGRP, OFFSET_NSPROXY_MNT_NS, OFFSET_TASK_CGROUPS, OFFSET_TASK_NSPROXY,
+        OFFSET_TASK_REAL_PARENT, OFFSET_TASK_TGID,
+    },
+    maps::{CONTAINER_INIT, DAEMON},
+    runtime::{administers_host, administers_namespace_of_root, is_outside},
+    task::{ProbeReadTask, Task, field},
+};
+
+/// Whether the current process is in container init, or is the daemon.
+#[inline(always)]
+pub fn in_runtime_init() -> bool {
+    let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
+    DAEMON.get(0) == Some(&tgid) || live_entry(tgid).is_some()
+}
+
+/// Notes that the current process is the daemon.
+#[inline(always)]
+pub fn current_is_daemon() {
+    let _ = DAEMON.set(0, (bpf_get_current_pid_tgid() >> 32) as u32, 0);
+}
+
+/// Returns the entry of a process in container init.
+#[inline(always)]
+fn live_entry(tgid: u32) -> Option<ContainerInit> {
+    // SAFETY: copies the value. A concurrent change comes only from another process that reuses the entry of a full
+    // table.
+    let entry = unsafe { CONTAINER_INIT.get(tgid) }.copied()?;
+    // SAFETY: the helper takes nothing.
+    (entry.until_ns > unsafe { bpf_ktime_get_ns() }).then_some(entry)
+}
+
+/// Notes that the current process has moved another one into a cgroup.
+#[inline(always)]
+pub fn moved(cgroup: *const u8, task: *const u8) {
+    let Some(tgid) = field::<u32>(task, OFFSET_TASK_TGID.load()) else { return };
+    // Only the first move counts, so later moves do not extend the timeout.
+    // SAFETY: only checks whether the key exists.
+    let is_known = unsafe { CONTAINER_INIT.get(tgid) }.is_some();
+    if is_known || (bpf_get_current_pid_tgid() >> 32) as u32 == tgid || !administers_namespace_of_root(task) {
+        return;
+    }
+    let mover = ProbeReadTask::current().address() as *const u8;
+    // systemd moves the runtime's child.
+    let (runs_mover, parent) = (runs_copy_of(task, mover), field(task, OFFSET_TASK_REAL_PARENT.load()));
+    let runtime = if runs_mover { mover } else { parent.unwrap_or(mover) };
+    if administers_host(mover)
+        && (runs_mover || administers_host(runtime) && runs_copy_of(task, runtime))
+        && is_outside(runtime, cgroup)
+    {
+        begins(tgid, runtime);
+    }
+}
+
+/// Notes that the current process has created another one, possibly in another cgroup (`CLONE_INTO_CGROUP`).
+#[inline(always)]
+pub fn forked(parent: *const u8, child: *const u8) {
+    let tgid = |task| field::<u32>(task, OFFSET_TASK_TGID.load());
+    let (Some(old), Some(new)) = (tgid(parent), tgid(child)) else { return };
+    if old == new {
+        return;
+    }
+    // SAFETY: a copy of the value, as above.
+    if let Some(entry) = unsafe { CONTAINER_INIT.get(old) }.copied() {
+        let _ = CONTAINER_INIT.insert(new, entry, BPF_ANY.into());
+        return;
+    }
+    let css_set = |task| field::<*const u8>(task, OFFSET_TASK_CGROUPS.load());
+    if let (Some(old), Some(of_child)) = (css_set(parent), css_set(child))
+        && old != of_child
+        && COUNTS_CGROUP2.load() != 0
+        && field(of_child, OFFSET_CSS_SET_DFL_CGRP.load())
+            .is_some_and(|cgroup| administers_host(parent) && is_outside(parent, cgroup))
+    {
+        begins(new, parent);
+        return;
+    }
+    // The id may have belonged to a killed process.
+    // SAFETY: only checks whether the key exists.
+    if unsafe { CONTAINER_INIT.get(new) }.is_some() {
+        let _ = CONTAINER_INIT.remove(new);
+    }
+}
+
+/// Notes that the current process executes a program. The program is the container's, unless it is a copy of the
+/// runtime or a hook.
+#[inline(always)]
+pub fn executed(task: *const u8) {
+    let Some(tgid) = field::<u32>(task, OFFSET_TASK_TGID.load()) else { return };
+    // SAFETY: a copy of the value, as above.
+    let Some(entry) = unsafe { CONTAINER_INIT.get(tgid) }.copied() else { return };
+    if is_own_copy(task, &entry) {
+        let entry = ContainerInit { copies_left: entry.copies_left - 1, ..entry };
+        let _ = CONTAINER_INIT.insert(tgid, entry, BPF_ANY.into());
+    } else if !is_hook(task, &entry) {
+        let _ = CONTAINER_INIT.remove(tgid);
+    }
+}
+
+/// Whether a process runs a copy of the runtime. This requires the runtime's mount namespace, because in the
+/// container's own, `/proc/self/exe` can lead to the same file.
+#[inline(always)]
+fn is_own_copy(task: *const u8, entry: &ContainerInit) -> bool {
+    let original = Identity { inode: entry.exe_inode, len: entry.exe_len };
+    entry.copies_left > 0
+        && mount_namespace(task) == Some(entry.mount_namespace)
+        && executable::of(task).is_some_and(|file| executable::is_copy(file, original, entry.mount_namespace))
+}
+
+/// Whether a process is a hook: a child of a process in container init, in the same cgroups and in the container's
+/// mount namespace. The container's own program is the child of a runtime outside.
+#[inline(always)]
+fn is_hook(task: *const u8, entry: &ContainerInit) -> bool {
+    let Some(parent) = field::<*const u8>(task, OFFSET_TASK_REAL_PARENT.load()) else { return false };
+    let css_set = |task| field::<u64>(task, OFFSET_TASK_CGROUPS.load());
+    css_set(parent) == css_set(task)
+        && mount_namespace(task).is_some_and(|own| own != entry.mount_namespace)
+        && field(parent, OFFSET_TASK_TGID.load()).is_some_and(|tgid| live_entry(tgid).is_some())
+}
+
+/// Whether a task runs the executable of another task, or a copy of it.
+#[inline(always)]
+fn runs_copy_of(task: *const u8, runtime: *const u8) -> bool {
+    let original = executable::of(runtime).and_then(executable::identity);
+    let (Some(file), Some(original), Some(namespace)) = (executable::of(task), original, mount_namespace(runtime))
+    else {
+        return false;
+    };
+    executable::is_copy(file, original, namespace)
+}
+
+/// Notes that a process begins container init for that runtime.
+#[inline(always)]
+fn begins(tgid: u32, runtime: *const u8) {
+    let Some(mount_namespace) = mount_namespace(runtime) else { return };
+    let Some(Identity { inode, len }) = executable::of(runtime).and_then(executable::identity) else { return };
+    // SAFETY: the helper takes nothing.
+    let until_ns = unsafe { bpf_ktime_get_ns() } + CONTAINER_INIT_TIMEOUT_NS;
+    let entry = ContainerInit {
+        mount_namespace,
+        exe_inode: inode,
+        exe_len: len,
+        until_ns,
+        copies_left: MAX_CONTAINER_INIT_COPIES,
+        padding: 0,
+    };
+    let _ = CONTAINER_INIT.insert(tgid, entry, BPF_ANY.into());
+}
+
+#[inline(always)]
+fn mount_namespace(task: *const u8) -> Option<u64> {
+    let namespaces: *const u8 = field(task, OFFSET_TASK_NSPROXY.load())?;
+    field(namespaces, OFFSET_NSPROXY_MNT_NS.load())
+}
