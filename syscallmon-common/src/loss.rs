@@ -15,24 +15,24 @@ macro_rules! loss_reasons {
     ($with:ident) => {
         $with! {
             tables {
-                CgroupsFull cgroups_full "calls counted in the remainder, since every cgroup slot was taken";
-                SeriesFull series_full "calls counted in the remainder, since every series was taken";
-                CgroupEvents cgroup_events "births and deaths of cgroups that were missed: their ring buffer was full";
-                FirstSeenEvents first_seen_events "first calls that were not reported: their ring buffer was full";
-                ErrorsFull errors_full "errors counted in the remainder, since there was no slot or series";
-                DeniedFull denied_full "refused calls counted in the remainder, since there was no slot or series";
-                HistogramsFull histograms_full "calls that were not measured, since there was no slot or histogram";
-                TimedCallsFull timed_calls_full "calls that were not measured, since too many were under way";
-                Position position "calls that the tables have no place for, by a mistake in the table of positions";
-                Reclaim reclaim "slots, series and histograms that the kernel side did not take back at once";
+                CgroupsFull cgroups_full "calls counted in the remainder because every cgroup slot was in use";
+                SeriesFull series_full "calls counted in the remainder because every series was in use";
+                CgroupEvents cgroup_events "missed births and deaths of cgroups because their ring buffer was full";
+                FirstSeenEvents first_seen_events "first calls not reported because their ring buffer was full";
+                ErrorsFull errors_full "errors counted in the remainder because no slot or series was free";
+                DeniedFull denied_full "denied calls counted in the remainder because no slot or series was free";
+                HistogramsFull histograms_full "calls not measured because no slot or histogram was free";
+                TimedCallsFull timed_calls_full "calls not measured because too many were in progress";
+                Position position "calls not counted because of a bug in the table of positions";
+                Reclaim reclaim "slots, series and histograms that the eBPF programs did not reclaim at once";
             }
             programs {
-                Recursion recursion "calls that were not counted, since the kernel skipped the program";
-                ExitRecursion exit_recursion "calls whose end was not seen, since the kernel skipped the program";
+                Recursion recursion "calls not counted because the kernel skipped the program";
+                ExitRecursion exit_recursion "calls without a recorded end because the kernel skipped the program";
             }
             model {
-                WorkloadsFolded workloads_folded "gone workloads whose calls were moved to (gone)";
-                MaxSeries max_series "calls counted in the remainder, since workload.max-series was reached";
+                WorkloadsFolded workloads_folded "ended workloads whose calls were moved to (gone)";
+                MaxSeries max_series "calls counted in the remainder because workload.max-series was reached";
             }
         }
     };

@@ -242,14 +242,14 @@ fn policies_are_read_again_when_their_files_change() {
 
     fs::write(&file, "policies: [nonsense]").unwrap();
     wait_for("an error", Duration::from_secs(15), || guard.daemon.log_line("a new policy is not in force"));
-    assert_eq!(guard.daemon.scrape().value("syscallmon_policy_reload_success"), Some(0));
+    assert_eq!(guard.daemon.scrape().value("syscallmon_policy_last_reload_successful"), Some(0));
     KnownCalls::run(&[&"calls", &cgroup.path(), &number(priority.0), &"5"]);
     assert_eq!(guard.counted(&cgroup.label()), BTreeMap::new(), "the old one is in force");
     assert_eq!(guard.daemon.scrape().value("syscallmon_policy_problems"), Some(1));
 
     fs::write(&file, format!("policies:\n{}", policy("\"@system-service\""))).unwrap();
     wait_for("the new policy", Duration::from_secs(15), || guard.daemon.log_line("policies reloaded"));
-    assert_eq!(guard.daemon.scrape().value("syscallmon_policy_reload_success"), Some(1));
+    assert_eq!(guard.daemon.scrape().value("syscallmon_policy_last_reload_successful"), Some(1));
     guard.daemon.settled_scrape();
     KnownCalls::run(&[&"calls", &cgroup.path(), &number(libc::SYS_reboot), &"7", &number(priority.0), &"5"]);
     let counted = guard.counted(&cgroup.label());
@@ -276,7 +276,7 @@ fn a_bad_policy_at_the_start_stops_neither_counting_nor_the_other_policies() {
     }
     let scrape = guard.daemon.scrape();
     assert_eq!(scrape.value("syscallmon_policy_problems"), Some(4));
-    assert_eq!(scrape.value("syscallmon_policy_reload_success"), Some(0));
+    assert_eq!(scrape.value("syscallmon_policy_last_reload_successful"), Some(0));
     KnownCalls::run(&[&"calls", &cgroup.path(), &number(libc::SYS_reboot), &"7", &number(libc::SYS_getpid), &"5"]);
     let reboots = BTreeMap::from([(format!("{}:reboot", std::env::consts::ARCH), 7)]);
     assert_eq!(guard.counted(&cgroup.label()), reboots, "the good policy judges");

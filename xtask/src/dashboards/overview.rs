@@ -217,7 +217,7 @@ fn itself() -> Vec<Panel> {
             "Whether the newest could be loaded; otherwise those before are in force.",
         )
         .query("min by (instance) (syscallmon_config_last_reload_successful{NODE})", "{{instance}} configuration")
-        .query("min by (instance) (syscallmon_policy_reload_success{NODE})", "{{instance}} policies")
+        .query("min by (instance) (syscallmon_policy_last_reload_successful{NODE})", "{{instance}} policies")
         .size(8, 8),
         lines("Versions", "Daemons by version.", unit::COUNT)
             .query("count by (version, arch) (syscallmon_build_info{NODE})", "{{version}} {{arch}}")

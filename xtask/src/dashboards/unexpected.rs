@@ -185,7 +185,7 @@ fn baselines() -> Vec<Panel> {
         .query("sum(syscallmon_policy_baselines_refused{NODE})", "refused")
         .query("sum(syscallmon_policy_store_unreadable_files{NODE})", "unreadable files"),
         states("Policies loaded, and the store of baselines", "Whether each works.")
-            .query("min by (instance) (syscallmon_policy_reload_success{NODE})", "{{instance}} policies")
+            .query("min by (instance) (syscallmon_policy_last_reload_successful{NODE})", "{{instance}} policies")
             .query("min by (instance) (syscallmon_policy_store_up{NODE})", "{{instance}} store"),
     ]
 }
