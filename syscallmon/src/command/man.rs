@@ -21,7 +21,7 @@ impl Man {
         let page = match &self.command {
             None => &cli,
             Some(name) => {
-                cli.find_subcommand(name).with_context(|| format!("no command is called {name}: see --help"))?
+                cli.find_subcommand(name).with_context(|| format!("unknown command {name}: see --help"))?
             }
         };
         let mut text = Vec::new();

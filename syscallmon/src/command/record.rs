@@ -114,7 +114,7 @@ impl Record {
             () = recording.ended() => Reason::Writer,
             ended = &mut sampling => {
                 ended.context("the sampler failed")?;
-                anyhow::bail!("the sampler ended, and should not");
+                anyhow::bail!("the sampler ended unexpectedly");
             }
         };
         shutdown.cancel();
@@ -135,15 +135,15 @@ impl Record {
     fn tell(&self, outcome: &Outcome, reason: &Reason) {
         let Outcome { end, bytes, is_full } = outcome;
         let why = match reason {
-            _ if *is_full => format!("the file has {} MiB (--max-size)", self.max_size),
-            Reason::Duration => "its time is over (--duration)".to_owned(),
+            _ if *is_full => format!("reached {} MiB (--max-size)", self.max_size),
+            Reason::Duration => "reached the duration (--duration)".to_owned(),
             Reason::Signal(name) => format!("received {name}"),
-            Reason::Writer => "the file ended".to_owned(),
+            Reason::Writer => "the file was closed".to_owned(),
         };
         if end.missed > 0 {
             tracing::warn!(
                 missed = end.missed,
-                "samples were left out: the disk was too slow; counts of short-lived cgroups may be missing"
+                "samples were skipped because the disk was too slow; counts of short-lived cgroups may be missing"
             );
         }
         tracing::info!(file = %self.output.display(), samples = end.samples, bytes, "recording ended: {why}");

@@ -78,7 +78,7 @@ impl FromStr for SpeedSetting {
             return Ok(Self(Speed::Max));
         }
         let times = text.parse().ok().filter(|times| (0.001..=1e6).contains(times));
-        times.map(|times| Self(Speed::Times(times))).ok_or("needs a number from 0.001 to 1000000, or max")
+        times.map(|times| Self(Speed::Times(times))).ok_or("expected a number from 0.001 to 1000000, or max")
     }
 }
 
@@ -185,7 +185,7 @@ async fn serve(
         name = stop.received() => tracing::info!(signal = name, "stopping"),
         Some(ended) = tasks.join_next() => {
             ended.context("a task failed")?;
-            anyhow::bail!("a task ended that should not");
+            anyhow::bail!("a task ended unexpectedly");
         }
         () = end => {}
     }
@@ -236,11 +236,11 @@ async fn ended(
 /// Says how the recording ended; whether all of it could be used.
 fn tell(outcome: &Outcome) -> bool {
     match outcome {
-        Outcome { played: Err(error), .. } => tracing::error!("the recording cannot be used any further: {error}"),
+        Outcome { played: Err(error), .. } => tracing::error!("cannot read the rest of the recording: {error}"),
         Outcome { file: Err(error), .. } => tracing::error!("{error}"),
         Outcome { file: Ok(end), .. } => {
             let End { samples, missed } = end.unwrap_or(End { samples: 0, missed: 0 });
-            tracing::info!(samples, missed, "at the end of the recording");
+            tracing::info!(samples, missed, "reached the end of the recording");
             return true;
         }
     }

@@ -28,7 +28,7 @@ pub(super) fn one_line(error: &(dyn StdError + 'static)) -> String {
     while let Some(error) = cause {
         if let Some(ProgramError::LoadError { io_error, verifier_log }) = error.downcast_ref() {
             let log = verifier_log.to_string();
-            return format!("{text}the kernel refused it ({io_error}): {}", complaint(&log));
+            return format!("{text}rejected by the kernel ({io_error}): {}", complaint(&log));
         }
         let own = error.to_string();
         text.push_str(own.lines().next().unwrap_or_default());

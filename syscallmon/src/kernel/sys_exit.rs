@@ -39,7 +39,7 @@ impl Attachment for Chosen {
         if signals.denied
             && let Err(error) = &facts.seccomp
         {
-            self.problems.push(format!("refused calls cannot be told: {}", one_line(error)));
+            self.problems.push(format!("denied calls are not counted: {}", one_line(error)));
         }
         if !signals.errors && !signals.latency && !facts.counts_denied(options) {
             return Ok(());

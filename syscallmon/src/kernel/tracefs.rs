@@ -12,7 +12,7 @@ const PLACES: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TracefsError {
     /// It is not there, or not for us.
-    #[error("cannot read {path} ({source}): needs tracefs (mount -t tracefs nodev /sys/kernel/tracing) and the right to read it", path = path.display())]
+    #[error("cannot read {path} ({source}): requires tracefs (mount -t tracefs nodev /sys/kernel/tracing) and permission to read it", path = path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -21,7 +21,7 @@ pub(super) enum TracefsError {
         source: io::Error,
     },
     /// The record lacks a field.
-    #[error("{path} tells no {field}", path = path.display())]
+    #[error("{path} has no field {field}", path = path.display())]
     NoField {
         /// The file.
         path: PathBuf,

@@ -84,7 +84,7 @@ pub enum InvalidError {
     #[error(transparent)]
     File(#[from] FileError),
     /// A value is out of its range.
-    #[error("{setting}: {value} is out of range: needs {least} to {most}")]
+    #[error("{setting}: {value} is out of range: expected {least} to {most}")]
     Range {
         /// The setting's name.
         setting: &'static str,
@@ -103,7 +103,7 @@ pub enum InvalidError {
     Alert(#[from] AlertError),
     /// The path of the metrics is somebody else's.
     #[error(
-        "web.telemetry-path: {path:?} must begin with /, have only letters, digits and /-_.~, and be none of the other pages"
+        "web.telemetry-path: {path:?} must begin with /, contain only letters, digits and /-_.~, and differ from other pages"
     )]
     TelemetryPath {
         /// What was set.

@@ -102,25 +102,25 @@ pub enum PolicyProblem {
         source: io::Error,
     },
     /// Reading them takes too long.
-    #[error("the files of policies hang: {source}")]
+    #[error("reading policy files timed out: {source}")]
     Hang {
         /// How long.
         source: BlockingError,
     },
     /// Something else has a file's place.
-    #[error("{path} is no file", path = path.display())]
+    #[error("{path} is not a file", path = path.display())]
     NoFile {
         /// Where.
         path: PathBuf,
     },
     /// A file is too large.
-    #[error("{path} has more than {MOST_BYTES} bytes", path = path.display())]
+    #[error("{path} exceeds {MOST_BYTES} bytes", path = path.display())]
     TooLarge {
         /// Which.
         path: PathBuf,
     },
     /// There are too many files.
-    #[error("{path} has more than {MOST_FILES} files with policies", path = path.display())]
+    #[error("{path} contains more than {MOST_FILES} policy files", path = path.display())]
     TooManyFiles {
         /// The directory.
         path: PathBuf,
@@ -134,7 +134,7 @@ pub enum PolicyProblem {
         message: String,
     },
     /// A seccomp profile is none.
-    #[error("{path} is no seccomp profile of the OCI's or Docker's form: {source}", path = path.display())]
+    #[error("{path} is not a seccomp profile in the format of OCI or Docker: {source}", path = path.display())]
     Profile {
         /// Which.
         path: PathBuf,

@@ -86,7 +86,7 @@ fn v1_cgroups_without_btf_are_said_to_be_lost() {
     let nothing = tempfile::tempdir().unwrap();
     let sysfs = nothing.path().to_str().unwrap();
     let daemon = Daemon::start(&["--path.sysfs", sysfs, &format!("--cgroup.hierarchy={controller}")]);
-    assert!(daemon.log_line("cgroups of v1 hierarchies cannot be told apart").is_some());
+    assert!(daemon.log_line("cgroups of v1 hierarchies cannot be distinguished").is_some());
 }
 
 #[test]
@@ -95,5 +95,5 @@ fn a_hierarchy_that_is_not_there_is_named() {
     assert_eq!(output.code, Some(1));
     assert!(output.stderr.contains("no rdma hierarchy is mounted"), "{}", output.stderr);
     let output = crate::harness::finished(["run", "--once", "--cgroup.hierarchy=v2"]);
-    assert!(output.stderr.contains("needs auto, cgroup2"), "{}", output.stderr);
+    assert!(output.stderr.contains("expected auto, cgroup2"), "{}", output.stderr);
 }

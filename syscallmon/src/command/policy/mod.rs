@@ -94,7 +94,7 @@ struct List {
     baselines: Vec<Row>,
 }
 
-const OTHER_VERSION: &str = "the daemon is of another version than this command: --output=json prints what it said";
+const OTHER_VERSION: &str = "the daemon has another version than this command: --output=json prints its response";
 
 impl Policy {
     pub(super) fn execute(self) -> Result<ExitCode> {

@@ -34,7 +34,7 @@ fn what_is_no_recording_is_called_so() {
     let open = |bytes: &[u8]| Reader::open(bytes, Limits::default()).err().unwrap().problem.to_string();
     for bytes in [&b""[..], b"hello", &file(&["{}"]), &file(&["[1]"]), &file(&["{\"format\":\"x\"}"])] {
         let problem = open(bytes);
-        assert_eq!(problem, "is no recording of syscallmon");
+        assert_eq!(problem, "is not a recording of syscallmon");
     }
     let newer = file(&["{\"format\":\"syscallmon-recording\",\"version\":2}"]);
     assert_eq!(open(&newer), "is a recording of version 2, and this syscallmon reads version 1");
@@ -82,7 +82,7 @@ fn a_line_with_a_wrong_checksum_is_refused_and_what_stands_before_it_is_used() {
     let [of_header, of_frame] = [header.as_str(), frame].map(|line| reader::crc32(line.as_bytes()));
     let (samples, end) = read(&file_with([(&*header, of_header), (frame, of_frame), (frame, of_frame ^ 1)]));
     assert_eq!(samples.len(), 1);
-    assert_eq!(end.unwrap_err().problem.to_string(), "a line is not what its checksum says");
+    assert_eq!(end.unwrap_err().problem.to_string(), "the checksum of a line is wrong");
 }
 
 #[test]

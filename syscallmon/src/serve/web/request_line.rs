@@ -55,12 +55,12 @@ pub(super) fn refusal(bytes: &[u8], max_header_bytes: usize) -> Option<Vec<u8>> 
     let (reason, text) = match code {
         b"414" => ("URI Too Long", "the URL is too long".to_owned()),
         b"431" => {
-            ("Request Header Fields Too Large", format!("the headers have more than {max_header_bytes} bytes together"))
+            ("Request Header Fields Too Large", format!("the headers exceed {max_header_bytes} bytes"))
         }
-        b"505" => ("HTTP Version Not Supported", "needs HTTP/1.1 or HTTP/1.0".to_owned()),
+        b"505" => ("HTTP Version Not Supported", "requires HTTP/1.1 or HTTP/1.0".to_owned()),
         [b'4' | b'5', ..] => (
             "Bad Request",
-            "this is no HTTP request, or its URL has characters that must be percent-encoded (curl: -G --data-urlencode)"
+            "not an HTTP request, or the URL has characters that must be percent-encoded (curl: -G --data-urlencode)"
                 .to_owned(),
         ),
         _ => return None,

@@ -62,7 +62,7 @@ impl Connection {
             }
         }
         Err(ProviderError::Absent(
-            "no CRI at this socket: containerd serves it unless its plugin `cri` is disabled".into(),
+            "this socket does not serve CRI: enable the plugin `cri` of containerd".into(),
         ))
     }
 
