@@ -195,8 +195,8 @@ pub(super) async fn credentials(access: &Access) -> Result<Option<HeaderValue>, 
     } else {
         return Ok(None);
     };
-    let mut header =
-        HeaderValue::try_from(text).map_err(|_| format!("{}: contains characters that a header cannot have", path.display()))?;
+    let mut header = HeaderValue::try_from(text)
+        .map_err(|_| format!("{}: contains characters that a header cannot have", path.display()))?;
     header.set_sensitive(true);
     Ok(Some(header))
 }

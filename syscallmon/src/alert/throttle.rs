@@ -208,7 +208,7 @@ mod tests {
         assert!(summary.tell);
         assert_eq!(
             summary.record.message(),
-            "shop/web-1/web has 1 more violations (critical) of policy runtime-default that are not told: more than 1/1h, \
+            "shop/web-1/web: 1 more critical violation of policy runtime-default not sent (limit: 1 per 1h), \
              the worst: bpf (x86_64), by sh (pid 4711)"
         );
         test.note(violation("web", "bpf"), false);

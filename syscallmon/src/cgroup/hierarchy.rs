@@ -40,7 +40,9 @@ pub enum HierarchySet {
 
 /// A text that names no hierarchies.
 #[derive(Debug, thiserror::Error)]
-#[error("{0:?} is not a cgroup hierarchy: expected auto, cgroup2, a v1 controller such as memory, or cgroup2+CONTROLLER")]
+#[error(
+    "{0:?} is not a cgroup hierarchy: expected auto, cgroup2, a v1 controller such as memory, or cgroup2+CONTROLLER"
+)]
 pub struct ChoiceError(String);
 
 impl FromStr for HierarchyChoice {

@@ -38,22 +38,22 @@ use crate::{
     view::{Host, View, Views},
 };
 
-/// Serve a recording of `syscallmon record` as if it were live.
+/// Serve a recording of `syscallmon record` over HTTP, like a live daemon.
 ///
-/// Metrics, API and pages are those of the recorded host, at the time that it had then. Needs no privileges, and runs on any machine,
-/// whichever the recorded one was. Judges nothing: policies, baselines and alerts are not recorded. Serves on at the end of the recording
-/// until SIGTERM or SIGINT. Where the file is cut or damaged, what is before that is served.
+/// Serves metrics, API and pages of the recorded host, with the recorded times. Requires no privileges and runs on any
+/// machine. Policies, baselines and alerts are not recorded. At the end of the recording, serves the last state until
+/// SIGTERM or SIGINT. Of a truncated or damaged file, serves the part before the damage.
 #[derive(Debug, Args)]
 pub(super) struct Replay {
-    /// The recording.
+    /// Recording to serve.
     #[arg(value_name = "FILE")]
     file: PathBuf,
 
-    /// How fast time goes: so many times as fast as it was, or max for as fast as possible.
+    /// Speed: factor such as 2.5, or max for as fast as possible.
     #[arg(long, value_name = "N|max", default_value = "1")]
     speed: SpeedSetting,
 
-    /// Replay all of it, print the metrics at its end to stdout and exit; with status 1 if the file is cut or damaged.
+    /// Replay the whole file, print the metrics at its end and exit, with status 1 if the file is truncated or damaged.
     #[arg(long)]
     once: bool,
 

@@ -45,8 +45,8 @@ use crate::{
 
 /// Count system calls and export them until SIGTERM or SIGINT.
 ///
-/// Needs CAP_BPF and CAP_PERFMON (or root), and drops every capability once it has attached. Nothing stays in the
-/// kernel when it ends, however it ends.
+/// Requires CAP_BPF and CAP_PERFMON (or root), and drops all capabilities after attaching. Leaves nothing in the kernel
+/// when it ends.
 #[derive(Debug, Args)]
 pub(super) struct Run {
     #[command(flatten)]

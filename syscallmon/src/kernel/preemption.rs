@@ -19,7 +19,8 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use super::{Error, fdinfo, program};
 
 /// Why the classic tracepoint is used where cheaper ones are to be had, or would have to be.
-pub(super) const PREEMPTED: &str = "this kernel preempts raw tracepoint programs and skips calls of other tasks meanwhile";
+pub(super) const PREEMPTED: &str =
+    "this kernel preempts raw tracepoint programs and skips calls of other tasks meanwhile";
 
 /// The call that the program runs long in: harmless, and rare enough to slow nobody down.
 pub(super) const TEST_NR: i64 = libc::SYS_sched_getaffinity;

@@ -162,14 +162,14 @@ impl ProbeStatus {
 #[serde(rename_all = "snake_case")]
 #[value(rename_all = "snake_case")]
 pub enum SysEnter {
-    /// The first that this kernel takes.
+    /// The cheapest method that this kernel supports.
     #[default]
     Auto,
-    /// BTF-typed, the cheapest (Linux 5.11 with BTF).
+    /// BTF-typed raw tracepoint (Linux 5.11 with BTF).
     TpBtf,
-    /// A raw tracepoint and a helper (Linux 4.18).
+    /// Raw tracepoint (Linux 4.18).
     RawTp,
-    /// The classic tracepoint, for kernels that preempt the others; needs tracefs.
+    /// Classic tracepoint, for kernels that preempt raw tracepoints; requires tracefs.
     Tracepoint,
 }
 

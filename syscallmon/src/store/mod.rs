@@ -152,10 +152,7 @@ impl Disk {
         match &result {
             Err(error) if !self.has_problem => {
                 let error = error as &dyn std::error::Error;
-                tracing::error!(
-                    error,
-                    "cannot store baselines; they are kept in memory and written later"
-                );
+                tracing::error!(error, "cannot store baselines; they are kept in memory and written later");
             }
             Ok(()) if self.has_problem => tracing::info!("baselines are stored again"),
             _ => {}

@@ -63,9 +63,7 @@ pub enum SelectorError {
         limit: usize,
     },
     /// It has too many matchers.
-    #[error(
-        "a selector can have {MAX_MATCHERS} matchers: combine them in a regular expression such as pod=~\"a|b\""
-    )]
+    #[error("a selector can have {MAX_MATCHERS} matchers: combine them in a regular expression such as pod=~\"a|b\"")]
     TooMany,
 }
 

@@ -92,7 +92,9 @@ fn what_was_recorded_beside_a_daemon_is_replayed_exactly_and_without_privileges(
     let binary = binary_for_everybody();
     let flags = ["--speed=max", "--web.listen-address=127.0.0.1:0"];
     let replayed = Daemon::start_command(&mut replay(&binary, &file, &flags));
-    wait_for("the end of the recording", Duration::from_mins(1), || replayed.log_line("reached the end of the recording"));
+    wait_for("the end of the recording", Duration::from_mins(1), || {
+        replayed.log_line("reached the end of the recording")
+    });
     let scrape = replayed.scrape();
     assert_eq!(scrape.calls(&cgroup.label(), "getppid"), 2 * CALLS);
     assert_eq!(live.calls(&cgroup.label(), "getppid"), 2 * CALLS);

@@ -174,7 +174,10 @@ fn secrets(alert: &AlertConfig) -> Vec<Finding> {
     });
     let failed = |file: &PathBuf| {
         let error = readable(file).err()?;
-        Some(Failed(format!("cannot read {}: {error}: the daemon reads this file without capabilities", file.display())))
+        Some(Failed(format!(
+            "cannot read {}: {error}: the daemon reads this file without capabilities",
+            file.display()
+        )))
     };
     files.flatten().filter_map(failed).collect()
 }

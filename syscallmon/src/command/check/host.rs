@@ -63,7 +63,8 @@ fn btf(options: &Options) -> Finding {
     match kernel::check_btf(&options.btf_path()) {
         Ok(()) => Fine(options.btf_path().display().to_string()),
         Err(error) => {
-            let lost = "without BTF, counting costs more, and 32-bit calls, v1 cgroups and denied calls are not distinguished";
+            let lost =
+                "without BTF, counting costs more, and 32-bit calls, v1 cgroups and denied calls are not distinguished";
             let finding = if options.sys_enter == kernel::SysEnter::TpBtf { Failed } else { Remark };
             finding(format!("{}; {lost}", chain(&error)))
         }
@@ -133,8 +134,7 @@ fn lockdown(sysfs: &Path) -> Finding {
     };
     if text.contains("[confidentiality]") {
         Failed(
-            "confidentiality: eBPF programs cannot read kernel memory; boot with lockdown=integrity or none"
-                .to_owned(),
+            "confidentiality: eBPF programs cannot read kernel memory; boot with lockdown=integrity or none".to_owned(),
         )
     } else {
         Fine(text.trim().to_owned())

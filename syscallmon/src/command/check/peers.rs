@@ -27,8 +27,7 @@ pub(super) async fn requirements(config: &Config) -> Vec<(&'static str, Finding)
     for (api, choice) in config.sources.sockets() {
         let (name, choice) = (ProviderName::of(api).finding(), choice.clone());
         let socket = blocking::run(Work::Socket, name, TIMEOUT, move || socket(api, &choice)).await;
-        findings
-            .push((name, socket.unwrap_or_else(|error| Remark(format!("{error}: its containers have no names")))));
+        findings.push((name, socket.unwrap_or_else(|error| Remark(format!("{error}: its containers have no names")))));
     }
     findings.push((ProviderName::Kubernetes.finding(), kubernetes(config).await));
     for (name, result) in alert::check_peers(&config.alert, TIMEOUT).await {

@@ -39,16 +39,16 @@ const HTTPS_SERVER: &[u8] = b"HTTP request to an HTTPS server";
 /// The daemon that is asked.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Daemon {
-    /// Where the daemon listens.
+    /// URL of the daemon.
     #[arg(long, value_name = "URL", global = true, default_value = "http://127.0.0.1:9778")]
     url: Uri,
-    /// User of its web.config.file.
+    /// User name, from basic_auth_users in the web.config.file of the daemon.
     #[arg(long, value_name = "NAME", global = true, requires = "password_file")]
     username: Option<String>,
-    /// File with the user's password.
+    /// File with the password.
     #[arg(long, value_name = "FILE", global = true, requires = "username")]
     password_file: Option<PathBuf>,
-    /// File with the certificate of whoever signed the daemon's, where that is not one whom this host trusts.
+    /// File with CA certificates (PEM) for the daemon; by default those of the host.
     #[arg(long, value_name = "FILE", global = true)]
     ca_file: Option<PathBuf>,
 }
@@ -64,7 +64,8 @@ impl Daemon {
     pub(super) async fn ask(&self, method: Method, path: &str) -> Result<Value> {
         let answer = timeout(TIMEOUT, self.exchange(method, path)).await;
         let answer = answer.map_err(|_| anyhow::anyhow!("no answer within {} s", TIMEOUT.as_secs()));
-        let (status, body) = answer.flatten().with_context(|| format!("cannot connect to the daemon at {}", self.url))?;
+        let (status, body) =
+            answer.flatten().with_context(|| format!("cannot connect to the daemon at {}", self.url))?;
         if status == StatusCode::UNAUTHORIZED {
             bail!(self.unauthorized());
         }
@@ -118,7 +119,8 @@ impl Daemon {
         let request = request.body(Empty::new())?;
         let tls = if is_tls { Some(self.tls()?) } else { None };
         let port = authority.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
-        let refused = || format!("cannot connect to {host} port {port}: is the daemon running and listening there? (--url)");
+        let refused =
+            || format!("cannot connect to {host} port {port}: is the daemon running and listening there? (--url)");
         let stream = TcpStream::connect((host, port)).await.with_context(refused)?;
         let Some(tls) = tls else {
             return send(stream, request).await.map_err(|error| no_http(error, authority.as_str()));

@@ -300,8 +300,11 @@ impl<'de> Deserialize<'de> for LearnedFrom {
             return Ok(Self::default());
         }
         let (time, comm) = text.split_once(' ').map_or((text.as_str(), None), |(time, comm)| (time, Some(comm)));
-        let needed =
-            || serde::de::Error::custom(format!("{text:?} is not a time: expected the form 2026-01-31T12:00:00Z, or nothing"));
+        let needed = || {
+            serde::de::Error::custom(format!(
+                "{text:?} is not a time: expected the form 2026-01-31T12:00:00Z, or nothing"
+            ))
+        };
         Ok(Self { time: Some(rfc3339::parse(time).ok_or_else(needed)?), comm: comm.map(Into::into) })
     }
 }

@@ -120,9 +120,7 @@ impl TryFrom<String> for PolicyName {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyError {
     /// It says nothing of what is expected.
-    #[error(
-        "policy {name}: allows no calls: set allow, seccomp or learn (allow: [\"*:*\"] if only deny is required)"
-    )]
+    #[error("policy {name}: allows no calls: set allow, seccomp or learn (allow: [\"*:*\"] if only deny is required)")]
     ExpectsNothing {
         /// Its name.
         name: PolicyName,

@@ -170,10 +170,7 @@ async fn show(Extract(baselines): Extract<Baselines>, Path(kind): Path<String>) 
 }
 
 fn unknown(kind: &BaselineKey) -> Response {
-    failure(
-        StatusCode::NOT_FOUND,
-        format!("there is no baseline {kind}: see /api/v1/policies for the list"),
-    )
+    failure(StatusCode::NOT_FOUND, format!("there is no baseline {kind}: see /api/v1/policies for the list"))
 }
 
 /// Answers with the baseline as it is then; or as it was, if it is forgotten.
@@ -222,8 +219,11 @@ impl Action {
 /// Whether a request may change anything; otherwise why not.
 fn may_change(caller: Caller, version: Version, uri: &Uri, headers: &HeaderMap) -> Result<(), String> {
     if !caller.is_authenticated {
-        let why =
-            if caller.is_local { refusal(version, uri, headers) } else { Some("it is not from a loopback address".to_owned()) };
+        let why = if caller.is_local {
+            refusal(version, uri, headers)
+        } else {
+            Some("it is not from a loopback address".to_owned())
+        };
         if let Some(why) = why {
             return Err(format!(
                 "changing a baseline requires a user of web.config.file, or a local client on a loopback address: {why}"

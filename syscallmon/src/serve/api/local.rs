@@ -41,9 +41,9 @@ pub(in crate::serve) fn refusal(version: Version, uri: &Uri, headers: &HeaderMap
         return Some("the header Host is missing".to_owned());
     }
     let is_foreign = |authority: &Option<Authority>| !authority.as_ref().is_some_and(is_loopback);
-    authorities
-        .find(is_foreign)
-        .map(|_| "the header Host is not a loopback address such as 127.0.0.1:9778, [::1]:9778 or localhost:9778".to_owned())
+    authorities.find(is_foreign).map(|_| {
+        "the header Host is not a loopback address such as 127.0.0.1:9778, [::1]:9778 or localhost:9778".to_owned()
+    })
 }
 
 /// For `fuzz/`.

@@ -20,7 +20,9 @@ pub struct Since(pub SystemTime);
 
 /// A text that is no point in time.
 #[derive(Debug, thiserror::Error)]
-#[error("{0:?} is not a time: expected a duration such as 10m, a time such as 2026-11-28T09:30:00Z, or seconds since 1970")]
+#[error(
+    "{0:?} is not a time: expected a duration such as 10m, a time such as 2026-11-28T09:30:00Z, or seconds since 1970"
+)]
 pub struct SinceError(String);
 
 impl FromStr for Since {

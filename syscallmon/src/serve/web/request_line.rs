@@ -54,9 +54,7 @@ pub(super) fn refusal(bytes: &[u8], max_header_bytes: usize) -> Option<Vec<u8>> 
     let code = bytes.strip_prefix(b"HTTP/1.1 ")?.get(..3)?;
     let (reason, text) = match code {
         b"414" => ("URI Too Long", "the URL is too long".to_owned()),
-        b"431" => {
-            ("Request Header Fields Too Large", format!("the headers exceed {max_header_bytes} bytes"))
-        }
+        b"431" => ("Request Header Fields Too Large", format!("the headers exceed {max_header_bytes} bytes")),
         b"505" => ("HTTP Version Not Supported", "requires HTTP/1.1 or HTTP/1.0".to_owned()),
         [b'4' | b'5', ..] => (
             "Bad Request",

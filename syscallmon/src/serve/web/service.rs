@@ -72,7 +72,9 @@ impl Service {
         if !open {
             match self.gate.admits(config.users(), request.headers(), client).await {
                 Admission::Granted => {}
-                Admission::Missing => return unauthorized("requires a user and a password (HTTP basic authentication)"),
+                Admission::Missing => {
+                    return unauthorized("requires a user and a password (HTTP basic authentication)");
+                }
                 Admission::Wrong => return unauthorized("the user or the password is wrong"),
                 Admission::Busy => return unavailable("too many password checks in progress; try again in 1 s"),
             }

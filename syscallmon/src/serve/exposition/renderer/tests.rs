@@ -219,8 +219,7 @@ impl Change {
         let ids: Vec<CallId> = self.calls.iter().map(|&(call, _)| CallId(call)).collect();
         let mut took = Durations { sum_ns: 1_000_000 * self.timed, ..Durations::default() };
         took.buckets[3] = self.timed;
-        let denied =
-            ids.iter().flat_map(|&call| [DeniedKey::Of(call), DeniedKey::Unsupported(call), DeniedKey::Other]);
+        let denied = ids.iter().flat_map(|&call| [DeniedKey::Of(call), DeniedKey::Unsupported(call), DeniedKey::Other]);
         let failed = ids.iter().map(|&call| ErrorKey::Of(call, Errno::new(2))).chain([ErrorKey::Other]);
         Counts {
             calls: self.calls.iter().map(|&(call, count)| (CallId(call), count)).collect(),
