@@ -368,9 +368,9 @@ mod tests {
             ("--workload.max-series=0", "workload.max-series"),
             ("--alert.resolve-after=0s", "alert.resolve-after"),
             ("--alert.repeat-interval=0s", "alert.repeat-interval"),
-            ("--alert.webhook.template={{ message }}", "alert.webhook.template needs alert.webhook.url"),
+            ("--alert.webhook.template={{ message }}", "alert.webhook.template requires alert.webhook.url"),
             ("--alert.webhook.username=me", "alert.webhook.username"),
-            ("--alert.alertmanager.labels=cluster=prod", "alert.alertmanager.labels needs alert.alertmanager.url"),
+            ("--alert.alertmanager.labels=cluster=prod", "alert.alertmanager.labels requires alert.alertmanager.url"),
         ] {
             let error = resolve(&[flag]).unwrap_err().to_string();
             assert!(error.starts_with(name), "{flag}: {error}");

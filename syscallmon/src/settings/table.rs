@@ -106,11 +106,11 @@ group! {
         /// How long a workload is still exported after it has ended.
         expire_after: Duration = flag("workload.expire-after", "DURATION")
             default("5m") range("1s", "365days") arg(value_parser = humantime::parse_duration) serde(with = "humantime_serde") at(Reload);
-        /// Labels that identify a workload, of those of syscallmon_workload_info; cgroups with equal labels are counted
-        /// together.
+        /// Labels that identify a workload, of those of workload info (image, owner, ...); cgroups with equal labels
+        /// are counted together.
         labels: Vec<Label> = flag("workload.labels", "LABELS") default("namespace,pod,container,cgroup") arg(value_delimiter = ',') at(Restart);
         /// Export only workloads that match, such as namespace="shop",pod=~"web-.*" (by any label of
-        /// syscallmon_workload_info); repeatable. All others are counted together.
+        /// workload info); repeatable. All others are counted together.
         keep: Vec<Selector> = flag("workload.keep", "SELECTOR") arg(action = ArgAction::Append) at(Restart);
         /// Do not export workloads that match; repeatable. They are counted together.
         drop: Vec<Selector> = flag("workload.drop", "SELECTOR") arg(action = ArgAction::Append) at(Restart);

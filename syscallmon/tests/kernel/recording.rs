@@ -122,9 +122,9 @@ fn a_recorder_that_is_killed_and_a_file_that_is_cut_leave_what_was_before() {
     let line = output.stdout.lines().find(|line| line.starts_with(&series)).map(str::to_owned);
     assert!(line.is_some_and(|line| line.ends_with(" 77")), "{}", output.stderr);
     assert_eq!(output.code, Some(1));
-    assert!(output.stderr.contains("the recorder was killed, or the file was cut"), "{}", output.stderr);
+    assert!(output.stderr.contains("the recorder was killed, or the file was truncated"), "{}", output.stderr);
     let other = finished(["replay", "--once", "/etc/passwd"]);
-    assert!(other.code == Some(1) && other.stderr.contains("no recording"), "{}", other.stderr);
+    assert!(other.code == Some(1) && other.stderr.contains("is not a recording"), "{}", other.stderr);
 }
 
 #[test]

@@ -42,7 +42,7 @@ pub(super) struct Daemon {
     /// URL of the daemon.
     #[arg(long, value_name = "URL", global = true, default_value = "http://127.0.0.1:9778")]
     url: Uri,
-    /// User name, from basic_auth_users in the web.config.file of the daemon.
+    /// User name, as in the web.config.file of the daemon.
     #[arg(long, value_name = "NAME", global = true, requires = "password_file")]
     username: Option<String>,
     /// File with the password.

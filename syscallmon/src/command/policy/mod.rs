@@ -60,7 +60,7 @@ enum Action {
 
 #[derive(Clone, Debug, Args)]
 struct OfKind {
-    /// Kind of workload, as in the list: shop/Deployment/web/httpd, docker:web or unit:/system.slice/nginx.service.
+    /// Kind of workload, as in the list: shop/Deployment/web/httpd, docker:web, or unit: and a path.
     kind: BaselineKey,
 }
 

@@ -37,7 +37,7 @@ fn what_is_no_recording_is_called_so() {
         assert_eq!(problem, "is not a recording of syscallmon");
     }
     let newer = file(&["{\"format\":\"syscallmon-recording\",\"version\":2}"]);
-    assert_eq!(open(&newer), "is a recording of version 2, and this syscallmon reads version 1");
+    assert_eq!(open(&newer), "has recording version 2; this syscallmon reads version 1");
     assert!(open(&file(&["{\"format\":\"syscallmon-recording\",\"version\":1}"])).contains("missing field"));
 }
 

@@ -108,9 +108,9 @@ fn everything_that_is_wrong_is_told_with_its_file() {
         "alow",
         "line 5",
         "nowhere.json: No such file",
-        "bad.json is no seccomp profile",
-        "d.yaml: policy c: there is another one of this name in",
-        "e.yaml is no file",
+        "bad.json is not a seccomp profile",
+        "d.yaml: policy c: another policy in",
+        "e.yaml is not a file",
     ] {
         assert!(error.contains(expected), "{expected}: {error}");
     }
