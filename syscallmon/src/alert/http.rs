@@ -323,7 +323,7 @@ mod tests {
             assert!(why.contains(says) && why.contains(&path.display().to_string()), "{why}");
         }
         let error = trust(Some(empty.path())).await.unwrap_err();
-        assert!(error.contains("no certificate"), "{error}");
+        assert!(error.contains("no PEM certificate"), "{error}");
     }
 
     #[tokio::test]

@@ -235,11 +235,11 @@ mod tests {
     #[test]
     fn a_policy_that_expects_nothing_is_refused() {
         let check = |yaml| spec(yaml).unwrap().check().unwrap_err().to_string();
-        assert!(check("name: a\nmatch: [{pod: a}]\ndeny: [ptrace]\n").contains("expects no call at all"));
+        assert!(check("name: a\nmatch: [{pod: a}]\ndeny: [ptrace]\n").contains("allows no calls"));
         let exception = "name: a\nmatch: [{pod: a}]\nallow: [read]\nexceptions: [{match: [{pod: a}], allow: []}]\n";
-        assert!(check(exception).contains("an exception allows nothing"));
+        assert!(check(exception).contains("an exception requires allow"));
         assert!(check("name: a\nmatch: [{pod: a}]\nlearn: {at_least: 0s}\n").contains("learn.at_least"));
         let short = check("name: a\nmatch: [{pod: a}]\nlearn: {at_most: 30m}\n");
-        assert!(short.contains("learn.at_most is shorter than learn.quiet_for"), "{short}");
+        assert!(short.contains("learn.at_most must not be shorter than learn.quiet_for"), "{short}");
     }
 }

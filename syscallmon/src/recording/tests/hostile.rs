@@ -62,13 +62,13 @@ fn what_no_recorder_writes_is_refused_and_says_why() {
         (r#"{"frame":{"at":NaN}}"#, "expected value"),
         (
             r#"{"frame":{"remainder":{"calls":[[1,18446744073709551615]],"errors":[],"denied":[],"durations":[]}}}"#,
-            "more calls",
+            "possible number of calls",
         ),
         (r#"{"frame":{"renames":[["remainder",{"workload":"unknown"}]]}}"#, "renames"),
-        (label.as_str(), "longer than"),
+        (label.as_str(), "limit: "),
         (ignored.as_str(), "EOF"),
         (deep.as_str(), "invalid type"),
-        (r#"{"frame":{"names":[[1,{"workload":"unknown","metadata":{"colour":"x"}}]]}}"#, "no label"),
+        (r#"{"frame":{"names":[[1,{"workload":"unknown","metadata":{"colour":"x"}}]]}}"#, "not a workload label"),
         ("{}", "expected value"),
     ] {
         let problem = problem(&[line]);

@@ -322,7 +322,7 @@ mod tests {
         let owned = owned();
         let (status, answer) = get(&owned, "/api/v1/baselines/docker:web").await;
         assert_eq!(status, 404);
-        assert!(answer["error"].as_str().unwrap().contains("no baseline of docker:web"), "{answer}");
+        assert!(answer["error"].as_str().unwrap().contains("no baseline docker:web"), "{answer}");
         assert_eq!(get(&owned, "/api/v1/baselines/web").await.0, 400);
         let post = async |path| ask(&owned, Method::POST, path, LOCAL, &[JSON]).await.0;
         assert_eq!(post("/api/v1/baselines/docker:web/approve").await, 404);

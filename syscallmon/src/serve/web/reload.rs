@@ -151,7 +151,7 @@ mod tests {
         sleep(SETTLED);
         source.refresh(&path);
         assert!(!source.in_force().is_tls());
-        assert!(lock(&source.complaint).as_ref().is_some_and(|text| text.contains("needs a restart")));
+        assert!(lock(&source.complaint).as_ref().is_some_and(|text| text.contains("requires a restart")));
         fs::write(&path, "").unwrap();
         sleep(SETTLED);
         source.refresh(&path);

@@ -115,7 +115,7 @@ mod tests {
     fn refusals_have_a_text() {
         let said = |bytes: &[u8]| refusal(bytes, 16384).map(|answer| String::from_utf8(answer).unwrap());
         assert!(said(b"HTTP/1.1 400 Bad Request\r\n").unwrap().contains("percent-encoded"));
-        assert!(said(b"HTTP/1.1 431 x\r\n").unwrap().contains("more than 16384 bytes"));
+        assert!(said(b"HTTP/1.1 431 x\r\n").unwrap().contains("exceed 16384 bytes"));
         assert_eq!(said(b"HTTP/1.1 200 OK\r\n"), None);
         assert_eq!(said(b"HTTP/1.1 4"), None);
         assert!(
