@@ -29,7 +29,7 @@ const ROWS: [Row; 5] = [
         &[
             ("getppid: added by syscallmon", " more, "),
             (
-                "getppid: with refused attempts too, by the same",
+                "getppid: with denied calls too, by the same",
                 " times the cost of empty programs on both tracepoints",
             ),
         ],

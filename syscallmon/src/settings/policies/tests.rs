@@ -244,5 +244,5 @@ fn what_is_larger_than_any_policy_is_not_read() {
     fs::write(directory.path().join("a.yaml"), comment(MOST_BYTES)).unwrap();
     assert_eq!(names(&load(&sources(directory.path()))), ["runtime-default"]);
     fs::write(directory.path().join("a.yaml"), comment(MOST_BYTES + 1)).unwrap();
-    assert!(error(&load(&sources(directory.path()))).contains("more than 1048576 bytes"));
+    assert!(error(&load(&sources(directory.path()))).contains("exceeds 1048576 bytes"));
 }
