@@ -259,7 +259,11 @@ mod tests {
         assert!(summaries[0].ends_with("the worst: call-2 (x32), by sh (pid 4711)"), "{}", summaries[0]);
         assert_eq!(of_abi(&mut test, "x86_64", 0..2), (2, Vec::new()));
         let worse = test.note(violation("web", "mount"), true);
-        assert!(worse.tell && worse.record.message().contains(": 399 more critical violations"), "{}", worse.record.message());
+        assert!(
+            worse.tell && worse.record.message().contains(": 399 more critical violations"),
+            "{}",
+            worse.record.message()
+        );
         assert!(worse.record.message().ends_with("the worst: mount (x86_64), by sh (pid 4711)"));
         // It stays the worst, whatever else is tried.
         of_abi(&mut test, "x32", 500..600);
