@@ -15,24 +15,24 @@ macro_rules! loss_reasons {
     ($with:ident) => {
         $with! {
             tables {
-                CgroupsFull cgroups_full "calls counted in the remainder: no free cgroup slot";
-                SeriesFull series_full "calls counted in the remainder: no free series";
-                CgroupEvents cgroup_events "births and deaths of cgroups dropped: ring buffer full";
-                FirstCallEvents first_call_events "first calls not reported: ring buffer full";
-                ErrorsFull errors_full "errors counted in the remainder: no free slot or series";
-                DeniedFull denied_full "denied calls counted in the remainder: no free slot or series";
-                HistogramsFull histograms_full "calls not measured: no free slot or histogram";
-                TimedCallsFull timed_calls_full "calls not measured: too many measured calls at the same time";
-                Position position "calls not counted: position outside of the tables (a bug)";
+                CgroupsFull cgroups_full "calls counted in the remainder because every cgroup slot was in use";
+                SeriesFull series_full "calls counted in the remainder because every series was in use";
+                CgroupEvents cgroup_events "missed births and deaths of cgroups because their ring buffer was full";
+                FirstCallEvents first_call_events "first calls not reported because their ring buffer was full";
+                ErrorsFull errors_full "errors counted in the remainder because no slot or series was free";
+                DeniedFull denied_full "denied calls counted in the remainder because no slot or series was free";
+                HistogramsFull histograms_full "calls not measured because no slot or histogram was free";
+                TimedCallsFull timed_calls_full "calls not measured because too many were in progress";
+                Position position "calls not counted because of a bug in the table of positions";
                 Reclaim reclaim "slots, series and histograms not reclaimed at the first attempt";
             }
             programs {
-                Recursion recursion "calls not counted: the kernel skipped the program";
-                ExitRecursion exit_recursion "ends of calls not seen: the kernel skipped the program";
+                Recursion recursion "calls not counted because the kernel skipped the program";
+                ExitRecursion exit_recursion "calls without a recorded end because the kernel skipped the program";
             }
             model {
-                WorkloadsFolded workloads_folded "ended workloads folded into (gone)";
-                MaxSeries max_series "calls counted in the remainder: workload.max-series reached";
+                WorkloadsFolded workloads_folded "ended workloads whose calls were moved to (gone)";
+                MaxSeries max_series "calls counted in the remainder because workload.max-series was reached";
             }
         }
     };

@@ -100,7 +100,7 @@ pub enum BlockingError {
     #[error("no answer within {} ms", .0.as_millis())]
     TimedOut(Duration),
     /// The system has no thread for it, or the job panicked.
-    #[error("cannot run in a thread")]
+    #[error("cannot start a thread")]
     Failed,
 }
 

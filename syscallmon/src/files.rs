@@ -53,7 +53,7 @@ impl From<&Metadata> for FileStamp {
 /// When it cannot be opened, or is something else.
 pub fn open(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("is not a regular file")) }
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("not a regular file")) }
 }
 
 /// Returns the content of a regular file of at most [`MAX_BYTES`].
@@ -64,7 +64,7 @@ pub fn open(path: &Path) -> io::Result<File> {
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let length = open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
-    if length as u64 > MAX_BYTES { Err(io::Error::other("is longer than 4 MiB")) } else { Ok(bytes) }
+    if length as u64 > MAX_BYTES { Err(io::Error::other("exceeds 4 MiB")) } else { Ok(bytes) }
 }
 
 /// The same for a text.
@@ -73,7 +73,7 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
 ///
 /// As [`read`], and when it is not UTF-8.
 pub fn read_text(path: &Path) -> io::Result<String> {
-    String::from_utf8(read(path)?).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "is not UTF-8"))
+    String::from_utf8(read(path)?).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not UTF-8"))
 }
 
 #[cfg(test)]
@@ -88,10 +88,10 @@ mod tests {
         let at = |name: &str| directory.path().join(name);
         rustix::fs::mknodat(rustix::fs::CWD, at("pipe"), rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
         for path in [at("pipe"), "/dev/zero".into(), directory.path().to_owned()] {
-            assert_eq!(read_text(&path).unwrap_err().to_string(), "is not a regular file", "{}", path.display());
+            assert_eq!(read_text(&path).unwrap_err().to_string(), "not a regular file", "{}", path.display());
         }
         File::create(at("long")).unwrap().set_len(MAX_BYTES + 1).unwrap();
-        assert_eq!(read(&at("long")).unwrap_err().to_string(), "is longer than 4 MiB");
+        assert_eq!(read(&at("long")).unwrap_err().to_string(), "exceeds 4 MiB");
         fs::write(at("text"), "log: {}").unwrap();
         std::os::unix::fs::symlink(at("text"), at("link")).unwrap();
         assert_eq!(read_text(&at("link")).unwrap(), "log: {}", "ConfigMaps are links");

@@ -11,7 +11,8 @@ use serde::{Deserialize, Deserializer, de::Error};
 /// When the text is none.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SystemTime, D::Error> {
     let text = String::deserialize(deserializer)?;
-    parse(&text).ok_or_else(|| D::Error::custom(format!("{text:?}: needs a time such as 2026-01-31T12:00:00Z")))
+    parse(&text)
+        .ok_or_else(|| D::Error::custom(format!("{text:?} is not a time: expected the form 2026-01-31T12:00:00Z")))
 }
 
 /// Reads one that may be missing, for serde.

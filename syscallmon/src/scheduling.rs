@@ -11,7 +11,7 @@ const SLICE: u64 = 100_000;
 /// used more than its share. The share stays as it is, and no privilege is required. Older kernels take the request and ignore it.
 pub fn prefer_short_slices() {
     if let Err(error) = set_slice(SLICE) {
-        tracing::debug!("cannot ask for short slices of CPU time: {error}");
+        tracing::debug!("cannot set short CPU time slices: {error}");
     }
 }
 

@@ -72,7 +72,7 @@ pub struct Access {
 #[derive(Debug, thiserror::Error)]
 pub enum AlertValueError {
     /// Not a URL to send to.
-    #[error("{url:?} is no URL to send to: {why}")]
+    #[error("{url:?} is not a valid URL: {why}")]
     Url {
         /// What was set; without what could be a secret.
         url: String,
@@ -80,16 +80,16 @@ pub enum AlertValueError {
         why: &'static str,
     },
     /// Not a limit.
-    #[error("{0:?} is no limit: needs a number and a time, such as 20/10m (1 to 10000, 1s to 1day)")]
+    #[error("{0:?} is not a rate limit: expected NUMBER/DURATION, such as 20/10m (1 to 10000, 1s to 1day)")]
     RateLimit(String),
     /// Not a label.
-    #[error("{0:?} is no label: needs NAME=VALUE, the name of letters, digits and _")]
+    #[error("{0:?} is not a label: expected NAME=VALUE, with letters, digits and _ in the name")]
     Label(String),
     /// A label that alerts have anyway.
-    #[error("{0:?} is a label that alerts have already: choose another name")]
+    #[error("{0:?} is a label that all alerts already have: choose another name")]
     TakenLabel(String),
     /// Not a header.
-    #[error("{0:?} is no header: needs NAME: VALUE")]
+    #[error("{0:?} is not a header: expected NAME: VALUE")]
     Header(String),
     /// Not a template.
     #[error("template: {0}")]
@@ -208,12 +208,12 @@ impl FromStr for Url {
         if !matches!(uri.scheme_str(), Some("http" | "https")) {
             return Err(wrong("needs http:// or https:// at its beginning"));
         }
-        let authority = uri.authority().ok_or_else(|| wrong("needs a host"))?;
+        let authority = uri.authority().ok_or_else(|| wrong("the host is missing"))?;
         if authority.as_str().contains('@') {
-            return Err(wrong("a password in a URL is seen by everybody: needs username and password_file"));
+            return Err(wrong("a password in a URL is visible to other users: use username and password_file"));
         }
         if authority.host().is_empty() {
-            return Err(wrong("needs a host"));
+            return Err(wrong("the host is missing"));
         }
         Ok(Self(uri))
     }

@@ -18,11 +18,11 @@ pub(super) fn description(record: &Record) -> String {
 
 fn of_suppressed(suppressed: &Suppressed) -> String {
     let mut text = format!(
-        "Of new violations, {} are told of each workload, policy and severity, of each ABI apart, and of refused calls. All are counted in \
-         syscallmon_unexpected_syscalls_total, and listed at /api/v1/violations.",
+        "The limit of new alerts is {} for each workload, policy and severity, separately for each ABI and for denied calls. \
+         syscallmon_unexpected_syscalls_total counts all violations, and /api/v1/violations lists them.",
         suppressed.limit
     );
-    line(&mut text, format_args!("The worst that was not told: {}", suppressed.worst));
+    line(&mut text, format_args!("The worst alert that was not sent: {}", suppressed.worst));
     if let Some(process) = &suppressed.worst.process {
         of_process(&mut text, process);
     }
@@ -32,7 +32,7 @@ fn of_suppressed(suppressed: &Suppressed) -> String {
 fn of_violation(violation: &Violation) -> String {
     let mut text = format!("Why: {}.", why(violation.reason));
     let more = if violation.runtime_default_allows { "allows" } else { "does not allow" };
-    line(&mut text, format_args!("The runtimes' default seccomp profile {more} it."));
+    line(&mut text, format_args!("The default seccomp profile of container runtimes {more} it."));
     if let Some(process) = &violation.process {
         of_process(&mut text, process);
     }
@@ -61,9 +61,9 @@ fn why(reason: Reason) -> &'static str {
     match reason {
         Reason::Denied => "the policy denies this call",
         Reason::NotAllowed => "the policy does not allow this call",
-        Reason::NotLearned => "the workload was not seen to make this call while it was learned",
-        Reason::Abi => "the policy allows nothing of this ABI",
-        Reason::UnknownNumber => "the ABI does not know this number",
+        Reason::NotLearned => "the baseline has not learned this call",
+        Reason::Abi => "the policy allows no calls of this ABI",
+        Reason::UnknownNumber => "the ABI has no system call of this number",
     }
 }
 

@@ -195,15 +195,15 @@ pub(super) async fn credentials(access: &Access) -> Result<Option<HeaderValue>, 
     } else {
         return Ok(None);
     };
-    let mut header =
-        HeaderValue::try_from(text).map_err(|_| format!("{}: has what cannot be in a header", path.display()))?;
+    let mut header = HeaderValue::try_from(text)
+        .map_err(|_| format!("{}: contains characters that a header cannot have", path.display()))?;
     header.set_sensitive(true);
     Ok(Some(header))
 }
 
 /// The first line of a file.
 async fn secret(path: &Path) -> Result<String, String> {
-    let text = String::from_utf8(read(path).await?).map_err(|_| format!("{}: is no text", path.display()))?;
+    let text = String::from_utf8(read(path).await?).map_err(|_| format!("{}: is not UTF-8", path.display()))?;
     let line = text.lines().next().unwrap_or_default().trim();
     if line.is_empty() { Err(format!("{}: is empty", path.display())) } else { Ok(line.to_owned()) }
 }
@@ -217,7 +217,7 @@ async fn read(path: &Path) -> Result<Vec<u8>, String> {
 fn read_blocking(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let length = File::open(path)?.take(FILE_BYTES + 1).read_to_end(&mut bytes)?;
-    if length as u64 > FILE_BYTES { Err(io::Error::other("longer than 4 MiB")) } else { Ok(bytes) }
+    if length as u64 > FILE_BYTES { Err(io::Error::other("exceeds 4 MiB")) } else { Ok(bytes) }
 }
 
 #[cfg(test)]
@@ -314,7 +314,7 @@ mod tests {
     async fn files_that_cannot_be_used_are_named() {
         let (empty, long) = (file(" \n"), Path::new("/dev/zero"));
         let missing = Path::new("/nonexistent");
-        for (path, says) in [(empty.path(), "empty"), (long, "longer"), (missing, "No such file")] {
+        for (path, says) in [(empty.path(), "empty"), (long, "exceeds"), (missing, "No such file")] {
             let access = Access { bearer_token_file: Some(path.into()), ..Access::default() };
             let Err(DeliveryError::Retry { why, .. }) = http(&Server::nobody().await, access).post(String::new()).await
             else {
@@ -323,7 +323,7 @@ mod tests {
             assert!(why.contains(says) && why.contains(&path.display().to_string()), "{why}");
         }
         let error = trust(Some(empty.path())).await.unwrap_err();
-        assert!(error.contains("no certificate"), "{error}");
+        assert!(error.contains("no PEM certificate"), "{error}");
     }
 
     #[tokio::test]

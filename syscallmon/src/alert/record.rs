@@ -140,9 +140,12 @@ impl Record {
             }
             Content::Suppressed(suppressed) => {
                 let Suppressed { workload, policy, severity, count, limit, worst, .. } = &**suppressed;
+                let noun = if *count == 1 { "violation" } else { "violations" };
+                let period = humantime::format_duration(limit.period);
                 printable(&format!(
-                    "{workload} has {count} more violations ({severity}) of policy {policy} that are not told: more than {limit}, \
-                     the worst: {worst}"
+                    "{workload}: {count} more {severity} {noun} of policy {policy} not sent (limit: {} per {period}), \
+                     the worst: {worst}",
+                    limit.count
                 ))
             }
         }

@@ -61,7 +61,7 @@ impl FromStr for Template {
             }
             let top = path.split('.').next().unwrap_or_default();
             if !FIELDS.contains(&top) {
-                return wrong(format!("no field {top:?}: needs one of {}", FIELDS.join(", ")));
+                return wrong(format!("there is no field {top:?}: expected one of {}", FIELDS.join(", ")));
             }
             pieces.push(Piece::Text(before.to_owned()));
             pieces.push(Piece::Field { path: path.to_owned(), as_json: as_json.is_some() });

@@ -208,7 +208,7 @@ mod tests {
         assert!(summary.send);
         assert_eq!(
             summary.record.message(),
-            "shop/web-1/web has 1 more violations (critical) of policy runtime-default that are not told: more than 1/1h, \
+            "shop/web-1/web: 1 more critical violation of policy runtime-default not sent (limit: 1 per 1h), \
              the worst: bpf (x86_64), by sh (pid 4711)"
         );
         test.note(violation("web", "bpf"), false);
@@ -259,7 +259,11 @@ mod tests {
         assert!(summaries[0].ends_with("the worst: call-2 (x32), by sh (pid 4711)"), "{}", summaries[0]);
         assert_eq!(of_abi(&mut test, "x86_64", 0..2), (2, Vec::new()));
         let worse = test.note(violation("web", "mount"), true);
-        assert!(worse.send && worse.record.message().contains("has 399 more"), "{}", worse.record.message());
+        assert!(
+            worse.send && worse.record.message().contains(": 399 more critical violations"),
+            "{}",
+            worse.record.message()
+        );
         assert!(worse.record.message().ends_with("the worst: mount (x86_64), by sh (pid 4711)"));
         // It stays the worst, whatever else is tried.
         of_abi(&mut test, "x32", 500..600);

@@ -40,7 +40,9 @@ pub enum HierarchySet {
 
 /// A text that names no hierarchies.
 #[derive(Debug, thiserror::Error)]
-#[error("{0:?} is no hierarchy: needs auto, cgroup2, a v1 controller such as memory, or cgroup2+CONTROLLER")]
+#[error(
+    "{0:?} is not a cgroup hierarchy: expected auto, cgroup2, a v1 controller such as memory, or cgroup2+CONTROLLER"
+)]
 pub struct ChoiceError(String);
 
 impl FromStr for HierarchyChoice {
@@ -92,7 +94,7 @@ pub enum HierarchyError {
     },
     /// Nothing is mounted, or not what was asked for.
     #[error(
-        "no {wanted} hierarchy is mounted{below}: mount one (mount -t cgroup2 none /sys/fs/cgroup), or name another place with --path.cgroupfs"
+        "no {wanted} hierarchy is mounted{below}: mount one (mount -t cgroup2 none /sys/fs/cgroup), or set --path.cgroupfs to another directory"
     )]
     None {
         /// `cgroup2 or v1`, or what was asked for.
@@ -355,7 +357,7 @@ mod tests {
     fn other_words_are_refused() {
         for text in ["", "v2", "name=systemd", "cgroup2+", "cgroup2+cgroup2", "Memory"] {
             let error = text.parse::<HierarchyChoice>().unwrap_err().to_string();
-            assert!(error.contains("needs auto, cgroup2"), "{error}");
+            assert!(error.contains("expected auto, cgroup2"), "{error}");
         }
     }
 

@@ -10,7 +10,7 @@ use super::{Cli, output::print};
 /// Print completions for a shell.
 #[derive(Debug, Args)]
 pub(super) struct Completions {
-    /// The shell.
+    /// Shell to complete for.
     shell: Shell,
 }
 

@@ -10,7 +10,7 @@ use super::{Cli, output::print};
 /// Print the man page of syscallmon or of one of its commands.
 #[derive(Debug, Args)]
 pub(super) struct Man {
-    /// The command; without it, syscallmon itself.
+    /// Command; by default syscallmon itself.
     command: Option<String>,
 }
 
@@ -20,9 +20,7 @@ impl Man {
         cli.build();
         let page = match &self.command {
             None => &cli,
-            Some(name) => {
-                cli.find_subcommand(name).with_context(|| format!("no command is called {name}: see --help"))?
-            }
+            Some(name) => cli.find_subcommand(name).with_context(|| format!("unknown command {name}: see --help"))?,
         };
         let mut text = Vec::new();
         clap_mangen::Man::new(page.clone()).render(&mut text)?;

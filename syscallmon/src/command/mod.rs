@@ -16,10 +16,10 @@ use clap::{Parser, Subcommand};
 
 pub use self::seccomp_profile::PROFILE as SECCOMP_PROFILE;
 
-/// Exact system call counts of every container, pod and service on a Linux host, for Prometheus.
+/// Count every system call of every container, pod and service on a Linux host, for Prometheus.
 ///
-/// An eBPF program counts every system call by cgroup, ABI and syscall; the daemon exports the counts as
-/// Prometheus metrics.
+/// eBPF programs count every system call by cgroup, ABI and syscall. The daemon exports the counts as Prometheus
+/// metrics and reports calls that no policy expects.
 #[derive(Debug, Parser)]
 #[command(
     name = "syscallmon",
@@ -48,7 +48,7 @@ enum Command {
 /// The configuration file, for every command that takes one.
 #[derive(Clone, Debug, clap::Args)]
 struct ConfigFile {
-    /// Configuration file; flags win over it. Reloaded on SIGHUP.
+    /// Configuration file; flags override it. Reloaded on SIGHUP.
     #[arg(long = "config.file", value_name = "FILE", id = "config_file")]
     config_file: Option<PathBuf>,
 }

@@ -25,31 +25,31 @@ use crate::{
     settings::{Config, PolicySources, Settings},
 };
 
-/// Record the system calls of every workload of this host, to be shown anywhere by `syscallmon replay`.
+/// Record the system calls of every workload of this host into a file for `syscallmon replay`.
 ///
-/// Counts as `syscallmon run` does with the same flags, beside a running daemon or alone, and needs the same capabilities. Writes snapshots
-/// of the counts, names of workloads and first calls. Ends after --duration, when the file has --max-size, or on SIGINT or SIGTERM; with
-/// status 0 in each case.
+/// Counts like `syscallmon run` with the same flags and capabilities; a daemon may run at the same time. Writes snapshots
+/// of counts, workload names and first calls. Ends after --duration, at --max-size, or on SIGINT or SIGTERM, with status
+/// 0.
 #[derive(Debug, Args)]
 pub(super) struct Record {
     /// Record the whole host.
     #[arg(long, required = true)]
     host: bool,
 
-    /// File to write; it must not exist. Only its owner can read it.
+    /// File to create; it must not exist. Only its owner can read it.
     #[arg(long, short, value_name = "FILE")]
     output: PathBuf,
 
-    /// End after so long; otherwise when stopped.
+    /// Duration of the recording; by default until a signal.
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     duration: Option<Duration>,
 
-    /// End when the file has this size, in MiB. The last sample can exceed it.
+    /// Maximum size of the file in MiB. The last sample can exceed it.
     #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=1_048_576))]
     max_size: u64,
 
-    /// Write pseudonyms instead of names: of cgroups, pods, namespaces, containers, images, owners, nodes, executables, threads and
-    /// arguments. Numbers and names of calls stay.
+    /// Replace names by pseudonyms: cgroups, pods, namespaces, containers, images, owners, nodes, executables, threads and
+    /// arguments. Keeps numbers and names of calls.
     #[arg(long)]
     mask: bool,
 
@@ -114,7 +114,7 @@ impl Record {
             () = recording.ended() => Reason::Writer,
             ended = &mut sampling => {
                 ended.context("the sampler failed")?;
-                anyhow::bail!("the sampler ended, and should not");
+                anyhow::bail!("the sampler ended unexpectedly");
             }
         };
         shutdown.cancel();
@@ -135,15 +135,15 @@ impl Record {
     fn tell(&self, outcome: &Outcome, reason: &Reason) {
         let Outcome { end, bytes, is_full } = outcome;
         let why = match reason {
-            _ if *is_full => format!("the file has {} MiB (--max-size)", self.max_size),
-            Reason::Duration => "its time is over (--duration)".to_owned(),
+            _ if *is_full => format!("reached {} MiB (--max-size)", self.max_size),
+            Reason::Duration => "reached the duration (--duration)".to_owned(),
             Reason::Signal(name) => format!("received {name}"),
-            Reason::Writer => "the file ended".to_owned(),
+            Reason::Writer => "the file was closed".to_owned(),
         };
         if end.missed > 0 {
             tracing::warn!(
                 missed = end.missed,
-                "samples were left out: the disk was too slow; counts of short-lived cgroups may be missing"
+                "samples were skipped because the disk was too slow; counts of short-lived cgroups may be missing"
             );
         }
         tracing::info!(file = %self.output.display(), samples = end.samples, bytes, "recording ended: {why}");

@@ -38,22 +38,22 @@ use crate::{
     view::{Host, View, Views},
 };
 
-/// Serve a recording of `syscallmon record` as if it were live.
+/// Serve a recording of `syscallmon record` over HTTP, like a live daemon.
 ///
-/// Metrics, API and pages are those of the recorded host, at the time that it had then. Needs no privileges, and runs on any machine,
-/// whichever the recorded one was. Judges nothing: policies, baselines and alerts are not recorded. Serves on at the end of the recording
-/// until SIGTERM or SIGINT. Where the file is cut or damaged, what is before that is served.
+/// Serves metrics, API and pages of the recorded host, with the recorded times. Requires no privileges and runs on any
+/// machine. Policies, baselines and alerts are not recorded. At the end of the recording, serves the last state until
+/// SIGTERM or SIGINT. Of a truncated or damaged file, serves the part before the damage.
 #[derive(Debug, Args)]
 pub(super) struct Replay {
-    /// The recording.
+    /// Recording to serve.
     #[arg(value_name = "FILE")]
     file: PathBuf,
 
-    /// How fast time goes: so many times as fast as it was, or max for as fast as possible.
+    /// Speed: factor such as 2.5, or max for as fast as possible.
     #[arg(long, value_name = "N|max", default_value = "1")]
     speed: SpeedSetting,
 
-    /// Replay all of it, print the metrics at its end to stdout and exit; with status 1 if the file is cut or damaged.
+    /// Replay the whole file, print the metrics at its end and exit, with status 1 if the file is truncated or damaged.
     #[arg(long)]
     once: bool,
 
@@ -78,7 +78,7 @@ impl FromStr for SpeedSetting {
             return Ok(Self(Speed::Max));
         }
         let times = text.parse().ok().filter(|times| (0.001..=1e6).contains(times));
-        times.map(|times| Self(Speed::Times(times))).ok_or("needs a number from 0.001 to 1000000, or max")
+        times.map(|times| Self(Speed::Times(times))).ok_or("expected a number from 0.001 to 1000000, or max")
     }
 }
 
@@ -185,7 +185,7 @@ async fn serve(
         name = stop.received() => tracing::info!(signal = name, "stopping"),
         Some(ended) = tasks.join_next() => {
             ended.context("a task failed")?;
-            anyhow::bail!("a task ended that should not");
+            anyhow::bail!("a task ended unexpectedly");
         }
         () = end => {}
     }
@@ -236,11 +236,11 @@ async fn ended(
 /// Says how the recording ended; whether all of it could be used.
 fn tell(outcome: &Outcome) -> bool {
     match outcome {
-        Outcome { played: Err(error), .. } => tracing::error!("the recording cannot be used any further: {error}"),
+        Outcome { played: Err(error), .. } => tracing::error!("cannot read the rest of the recording: {error}"),
         Outcome { file: Err(error), .. } => tracing::error!("{error}"),
         Outcome { file: Ok(end), .. } => {
             let End { samples, missed } = end.unwrap_or(End { samples: 0, missed: 0 });
-            tracing::info!(samples, missed, "at the end of the recording");
+            tracing::info!(samples, missed, "reached the end of the recording");
             return true;
         }
     }

@@ -45,8 +45,8 @@ use crate::{
 
 /// Count system calls and export them until SIGTERM or SIGINT.
 ///
-/// Needs CAP_BPF and CAP_PERFMON (or root), and drops every capability once it has attached. Nothing stays in the
-/// kernel when it ends, however it ends.
+/// Requires CAP_BPF and CAP_PERFMON (or root), and drops all capabilities after attaching. Leaves nothing in the kernel
+/// when it ends.
 #[derive(Debug, Args)]
 pub(super) struct Run {
     #[command(flatten)]
@@ -199,13 +199,13 @@ impl Run {
         let new = match self.resolve_again().await {
             Ok(new) => new,
             Err(error) => {
-                tracing::error!("the new configuration is not in force, the old one stays: {error:#}");
+                tracing::error!("cannot load the new configuration; the old one stays in force: {error:#}");
                 owner.configuration_was_read(1).await;
                 return;
             }
         };
         for setting in config.needs_restart(&new) {
-            tracing::warn!(setting, "changed in the configuration: takes effect at the next start");
+            tracing::warn!(setting, "the changed setting takes effect after a restart");
         }
         log.set_level(new.log_level);
         tunables.send_replace(new.tunables);
@@ -237,11 +237,11 @@ async fn until_stopped(
             }
             Some(ended) = tasks.join_next() => {
                 ended.context("a task failed")?;
-                anyhow::bail!("a task ended that should not");
+                anyhow::bail!("a task ended unexpectedly");
             }
             ended = &mut sampling => {
                 ended.context("the sampler failed")?;
-                anyhow::bail!("the sampler ended, and should not");
+                anyhow::bail!("the sampler ended unexpectedly");
             }
         }
     }
@@ -296,15 +296,15 @@ pub(super) fn bind(addresses: &[ListenAddress]) -> anyhow::Result<Vec<TcpListene
 }
 
 /// What follows from a mount that is not whole, and what to do.
-pub(super) const PART_OF_HIERARCHY: &str = "cgroups outside it that exist already have no name; in a container, \
-    mount the host's /sys/fs/cgroup and name it with --path.cgroupfs";
+pub(super) const PART_OF_HIERARCHY: &str = "existing cgroups outside this part have no name; in a container, \
+    mount the host's /sys/fs/cgroup and set --path.cgroupfs to it";
 
 /// Loads and attaches, then drops privileges. Single-threaded: capabilities belong to threads.
 pub(super) fn attach(config: &Config) -> anyhow::Result<Attached> {
     let hierarchies = Hierarchies::find(&config.procfs, config.cgroupfs.as_deref(), config.hierarchy)?;
     tracing::info!(counted_by = %hierarchies.set(), mounted = %hierarchies, "found cgroups");
     if !hierarchies.are_whole() {
-        tracing::warn!("only a part of the cgroup hierarchy is mounted here: {PART_OF_HIERARCHY}");
+        tracing::warn!("only part of the cgroup hierarchy is mounted: {PART_OF_HIERARCHY}");
     }
     if config.policies.strict {
         config.policies.load_at_start().all().context("cannot use the policies")?;
@@ -318,13 +318,13 @@ pub(super) fn attach(config: &Config) -> anyhow::Result<Attached> {
         kernel.probes().iter().any(|status| status.probe == Probe::ContainerInit && status.is_up());
     if !knows_container_init && config.policies.built_in {
         tracing::warn!(
-            "the policy runtime-default is not in force: what runtimes call to set containers up would look like the containers' own calls"
+            "the policy runtime-default is not in force, because calls of container init cannot be separated from calls of the container's program"
         );
     }
     let loaded = usable(&config.policies, knows_container_init).load_at_start();
     let LoadedPolicies { policies, problems, files: policy_files } = loaded;
     for problem in &problems {
-        tracing::error!("a policy is not in force: {problem}");
+        tracing::error!("invalid policy: {problem}");
     }
     tracing::info!(policies = policies.iter().len(), problems = problems.len(), "policies in force");
     let kept = privileges::drop_all(|| kernel.is_accessible()).context("cannot drop privileges")?;

@@ -14,10 +14,10 @@ use super::output::print;
 /// In the format of the OCI runtimes.
 pub const PROFILE: &str = include_str!("seccomp_profile.json");
 
-/// Print the seccomp profile that syscallmon itself can run under, or install it where the kubelet looks for it.
+/// Print the seccomp profile for syscallmon itself, or install it into the directory of the kubelet.
 #[derive(Debug, Args)]
 pub(super) struct SeccompProfile {
-    /// Write it to this file instead; its directory is made, and a profile that is there is replaced at once.
+    /// Write the profile to this file instead; creates the directory, and replaces an existing file atomically.
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 }

@@ -416,7 +416,7 @@ impl Detector {
         self.take_up_facts(model, now);
         for baseline in self.baselines.tick(at, now) {
             let (kind, calls) = (&baseline.kind, baseline.size());
-            tracing::info!(%kind, calls, policy = %baseline.policy, "baseline is complete: other calls are unexpected from now on");
+            tracing::info!(%kind, calls, policy = %baseline.policy, "baseline complete; it guards from now on");
         }
         self.violations.forget(|workload| model.has(workload), at, KEEP);
     }

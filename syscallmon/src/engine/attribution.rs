@@ -137,7 +137,7 @@ impl Attribution {
     fn join(&mut self, unit: &Arc<str>, cgroups: &[u64], series: usize, tree: &Tree) {
         let Some(unit_id) = tree.id_of(unit) else { return };
         let count = cgroups.len();
-        tracing::warn!(%unit, cgroups = count, series, "a unit has too many cgroups: they are counted as one from now on");
+        tracing::warn!(%unit, cgroups = count, series, "the unit has too many cgroups; they are counted as one from now on");
         if self.add(unit_id, unit, Root::OfRest) {
             cgroups.iter().filter(|&&id| id != unit_id).for_each(|&id| self.move_once(id));
         }

@@ -45,10 +45,10 @@ const MAX_READ: usize = 4;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlayError {
     /// More workloads than the limits permit.
-    #[error("it has more than {0} workloads at once")]
+    #[error("the recording has more than {0} workloads at one time")]
     Workloads(usize),
     /// Longer names than the limits permit.
-    #[error("names of its workloads have more than {0} bytes")]
+    #[error("the workload names of the recording exceed {0} bytes")]
     LabelBytes(usize),
 }
 

@@ -16,7 +16,7 @@ use rustix::fs::MemfdFlags;
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum BtfError {
     /// The file is missing, or is not BTF.
-    #[error("no kernel BTF at {path} ({reason}): needs a kernel built with CONFIG_DEBUG_INFO_BTF=y", path = path.display())]
+    #[error("cannot read kernel BTF at {path} ({reason}): requires a kernel with CONFIG_DEBUG_INFO_BTF=y", path = path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,

@@ -23,7 +23,7 @@ pub(super) fn one_line(error: &(dyn StdError + 'static)) -> String {
     for cause in causes(error) {
         if let Some(ProgramError::LoadError { io_error, verifier_log }) = cause.downcast_ref() {
             let log = verifier_log.to_string();
-            texts.push(format!("the kernel refused it ({io_error}): {}", verifier_message(&log)));
+            texts.push(format!("rejected by the kernel ({io_error}): {}", verifier_message(&log)));
             break;
         }
         texts.push(cause.to_string().lines().next().unwrap_or_default().to_owned());

@@ -56,7 +56,7 @@ pub(super) fn container_init(_: &Options, facts: &Facts) -> Option<Box<dyn Attac
     let known = facts.offsets.as_ref().err().or(facts.processes.as_ref().err());
     let ways = Ways {
         raw: known.map_or(Ok(placed), |error| Err(one_line(error))),
-        classic: Err("the classic tracepoints do not tell".to_owned()),
+        classic: Err("classic tracepoints do not provide this information".to_owned()),
         category: "cgroup",
     };
     Some(EventProbe::boxed(Probe::ContainerInit, ways))

@@ -82,7 +82,7 @@ impl Implementation {
                 }
                 if !facts.has_task_btf {
                     return Err(Problem::Told(
-                        "the kernel has no helper bpf_get_current_task_btf: needs Linux 5.11".to_owned(),
+                        "the kernel has no helper bpf_get_current_task_btf: requires Linux 5.11".to_owned(),
                     ));
                 }
                 Self::require_number(end, facts)?;

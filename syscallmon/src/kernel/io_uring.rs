@@ -61,6 +61,6 @@ fn arguments(btf: &KernelBtf, tracepoint: &str) -> Result<Arguments, String> {
             Ok(Arguments { opcode_argument: 1, sqo_task, ..Arguments::default() })
         }
         Some(2) => Ok(Arguments { opcode_argument: 2, ..Arguments::default() }),
-        _ => Err(format!("{tracepoint} has no opcode where kernels are known to have it: {arguments:?}")),
+        _ => Err(format!("{tracepoint} has an unknown position of the opcode: {arguments:?}")),
     }
 }

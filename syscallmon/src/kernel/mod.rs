@@ -157,7 +157,7 @@ impl Options {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The kernel answered EPERM.
-    #[error("the kernel does not permit loading eBPF ({operation}): needs CAP_BPF and CAP_PERFMON, or root")]
+    #[error("the kernel does not permit loading eBPF ({operation}): requires CAP_BPF and CAP_PERFMON, or root")]
     Privileges {
         /// The operation that was tried.
         operation: &'static str,
@@ -192,7 +192,7 @@ pub enum Error {
     #[error("cannot read the possible CPUs from {POSSIBLE_CPUS}")]
     Cpus(#[source] io::Error),
     /// The tables would exceed the kernel's limit.
-    #[error("{count} {what} on {cpus} CPUs are too many for one table: lower capacity.{what}")]
+    #[error("{count} {what} on {cpus} CPUs exceed the size of one table: lower capacity.{what}")]
     Capacity {
         /// What there are too many of.
         what: &'static str,
@@ -205,7 +205,7 @@ pub enum Error {
     #[error("cannot load the eBPF object")]
     Load(#[from] EbpfError),
     /// The kernel side did not reclaim all listed numbers.
-    #[error("the kernel side did not reclaim {left} of {wanted} numbers")]
+    #[error("the eBPF program reclaimed only some numbers: {left} of {wanted} remain")]
     Reclaim {
         /// Numbers that were not reclaimed.
         left: usize,
@@ -219,7 +219,7 @@ pub enum Error {
     #[error("cannot load or attach an eBPF program")]
     Program(#[from] ProgramError),
     /// The eBPF side's log cannot be read.
-    #[error("cannot read the eBPF side's log")]
+    #[error("cannot read the log of the eBPF programs")]
     Log(#[from] aya_log::Error),
     /// A ring buffer cannot be waited for.
     #[error("cannot wait for a ring buffer")]

@@ -20,7 +20,8 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use super::{Error, fdinfo, program};
 
 /// Why the classic tracepoint is used although cheaper ones exist.
-pub(super) const PREEMPTED: &str = "this kernel preempts raw tracepoint programs and then skips other tasks' calls";
+pub(super) const PREEMPTED: &str =
+    "this kernel preempts raw tracepoint programs and skips calls of other tasks meanwhile";
 
 /// The call in which the program runs long: harmless, and rare enough to slow nothing down.
 pub(super) const TEST_NR: i64 = libc::SYS_sched_getaffinity;

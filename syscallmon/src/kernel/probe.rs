@@ -89,7 +89,7 @@ pub static PROBES: [ProbeRow; 6] = [
         name: "task",
         check: "probe task",
         tracepoints: &["sched/sched_process_fork", "sched/sched_process_exit"],
-        without: "one call too many may count as denied",
+        without: "one call of a thread may be wrongly counted as denied",
         phase: Phase::Threads,
         wanted: event_probe::task,
     },
@@ -98,7 +98,7 @@ pub static PROBES: [ProbeRow; 6] = [
         name: "cgroup",
         check: "probe cgroup",
         tracepoints: &["cgroup/cgroup_mkdir", "cgroup/cgroup_rmdir"],
-        without: "short-lived cgroups will have no name",
+        without: "short-lived cgroups have no path or name",
         phase: Phase::BeforeCalls,
         wanted: event_probe::cgroup,
     },
@@ -107,7 +107,7 @@ pub static PROBES: [ProbeRow; 6] = [
         name: "container_init",
         check: "probe container_init",
         tracepoints: &["cgroup/cgroup_attach_task", "sched/sched_process_fork", "sched/sched_process_exec"],
-        without: "calls of container runtimes during container start look like the containers' own",
+        without: "calls of container init are attributed to the container's program",
         phase: Phase::First,
         wanted: event_probe::container_init,
     },
@@ -117,7 +117,7 @@ pub static PROBES: [ProbeRow; 6] = [
         check: "probe io_uring",
         // The name of the tracepoint differs by kernel.
         tracepoints: &[],
-        without: "operations of io_uring are not counted",
+        without: "io_uring operations are not counted",
         phase: Phase::BeforeCalls,
         wanted: event_probe::io_uring,
     },
@@ -161,14 +161,14 @@ impl ProbeStatus {
 #[serde(rename_all = "snake_case")]
 #[value(rename_all = "snake_case")]
 pub enum SysEnter {
-    /// The first that this kernel accepts.
+    /// The cheapest method that this kernel supports.
     #[default]
     Auto,
-    /// BTF-typed, the cheapest (Linux 5.11 with BTF).
+    /// BTF-typed raw tracepoint (Linux 5.11 with BTF).
     TpBtf,
-    /// A raw tracepoint and a helper (Linux 4.18).
+    /// Raw tracepoint (Linux 4.18).
     RawTp,
-    /// The classic tracepoint, for kernels that preempt the others; needs tracefs.
+    /// Classic tracepoint, for kernels that preempt raw tracepoints; requires tracefs.
     Tracepoint,
 }
 

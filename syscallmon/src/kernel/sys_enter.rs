@@ -33,7 +33,7 @@ pub(super) fn wanted(_: &Options, _: &Facts) -> Option<Box<dyn Attachment>> {
 fn lost(options: &Options, facts: &Facts) -> Vec<String> {
     let mut lost = Vec::new();
     if facts.offsets.is_err() {
-        lost.push(format!("32-bit calls cannot be distinguished from {}", std::env::consts::ARCH));
+        lost.push(format!("32-bit calls are counted as {}", std::env::consts::ARCH));
         if options.hierarchies.v1.is_some() {
             lost.push("cgroups of v1 hierarchies cannot be distinguished".to_owned());
         }

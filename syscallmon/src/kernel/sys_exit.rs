@@ -40,7 +40,7 @@ impl Attachment for Chosen {
         if features.denied
             && let Err(error) = &facts.seccomp
         {
-            self.problems.push(format!("denied calls cannot be counted: {}", one_line(error)));
+            self.problems.push(format!("denied calls are not counted: {}", one_line(error)));
         }
         if !features.errors && !features.latency && !facts.counts_denied(options) {
             return Ok(());

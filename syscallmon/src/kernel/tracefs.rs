@@ -12,7 +12,7 @@ const PLACES: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TracefsError {
     /// The file is missing, or not readable.
-    #[error("cannot read {path} ({source}): needs tracefs (mount -t tracefs nodev /sys/kernel/tracing) and the right to read it", path = path.display())]
+    #[error("cannot read {path} ({source}): requires tracefs (mount -t tracefs nodev /sys/kernel/tracing) and permission to read it", path = path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,

@@ -15,14 +15,14 @@ pub use self::writer::{dropped_lines, flush};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
-    /// Everything.
+    /// All messages.
     Debug,
     /// Changes of state.
     #[default]
     Info,
-    /// What is not as it should be.
+    /// Degraded operation.
     Warn,
-    /// What does not work.
+    /// Failures.
     Error,
 }
 
@@ -30,10 +30,10 @@ pub enum LogLevel {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// `key=value`, as Prometheus logs.
+    /// `key=value` pairs, like Prometheus.
     #[default]
     Logfmt,
-    /// One JSON object a line.
+    /// One JSON object for each line.
     Json,
 }
 

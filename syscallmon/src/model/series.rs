@@ -24,12 +24,12 @@ pub(super) const UNGROUPED: &str = "ungrouped";
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Granularity {
-    /// By name, with the label `syscall`.
+    /// By name, in the label `syscall`.
     #[default]
     Name,
-    /// By systemd's set, with the label `set`.
+    /// By systemd's set, in the label `set`.
     Set,
-    /// Not at all, without a label.
+    /// Without a label.
     None,
 }
 

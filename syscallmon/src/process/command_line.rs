@@ -17,14 +17,14 @@ const CUT: &str = "\u{2026}";
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CommandLines {
-    /// All arguments; what looks like a password, token or key is replaced by `[redacted]`.
+    /// All arguments; values that look like a password, token or key are replaced by `[redacted]`.
     #[default]
     Redacted,
-    /// All arguments as they are.
+    /// All arguments, unchanged.
     Full,
-    /// The first one, by which the program was called.
+    /// Only the first argument, the name of the program.
     Program,
-    /// Nothing.
+    /// No arguments.
     None,
 }
 

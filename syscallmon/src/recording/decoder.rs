@@ -74,21 +74,21 @@ const MAX_FIRST_CALLS: usize = 8192;
 pub(super) enum DecodeError {
     #[error("has more than {most} {what}")]
     TooMany { what: &'static str, most: usize },
-    #[error("names the call {0}, which its table does not have")]
+    #[error("refers to the unknown call {0}")]
     Call(u16),
     #[error(transparent)]
     Name(#[from] NameError),
-    #[error("is of a time before the one before, or of more than ten years after the beginning")]
+    #[error("has an invalid time: earlier than the previous record, or ten years after the first")]
     Time,
-    #[error("counts more calls than there can be")]
+    #[error("exceeds the possible number of calls")]
     Amounts,
-    #[error("adds to the slot {0}, which its cgroup does not have")]
+    #[error("refers to the unknown slot {0}")]
     Slot(u32),
-    #[error("renames a workload that had a name")]
+    #[error("renames a workload that already had a name")]
     Rename,
-    #[error("names a source of names twice")]
+    #[error("contains a metadata provider twice")]
     Source,
-    #[error("has a text that is too long")]
+    #[error("contains a text that is too long")]
     Text,
 }
 

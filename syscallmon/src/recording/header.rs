@@ -58,9 +58,9 @@ pub(super) struct Kind {
 /// Why something is no recording that can be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum BaselineKeyError {
-    #[error("is no recording of syscallmon")]
+    #[error("is not a recording of syscallmon")]
     Other,
-    #[error("is a recording of version {0}, and this syscallmon reads version {VERSION}")]
+    #[error("has recording version {0}; this syscallmon reads version {VERSION}")]
     Version(u32),
 }
 

@@ -61,7 +61,7 @@ pub(super) fn named_row(named: &ResolvedWorkload, mask: Option<&Mask>) -> NamedR
 pub(super) enum NameError {
     #[error(transparent)]
     Label(#[from] LabelError),
-    #[error("a name of {0} bytes is longer than {MAX_NAME}")]
+    #[error("a name has {0} bytes (limit: {MAX_NAME})")]
     TooLong(usize),
 }
 

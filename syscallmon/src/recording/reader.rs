@@ -32,7 +32,7 @@ pub(super) struct Checksum {
 
 /// Where a recording cannot be read any further, and why. All samples before it are good.
 #[derive(Debug, thiserror::Error)]
-#[error("the recording can be used up to sample {samples}, and not from byte {bytes} (decompressed) on: {problem}")]
+#[error("the recording is damaged after sample {samples}, at byte {bytes} (decompressed): {problem}")]
 pub struct ReadError {
     /// Samples that were read.
     pub samples: u64,
@@ -52,17 +52,17 @@ pub struct Problem(#[from] Inner);
 enum Inner {
     #[error(transparent)]
     Kind(#[from] BaselineKeyError),
-    #[error("it ends there: the recorder was killed, or the file was cut")]
+    #[error("unexpected end: the recorder was killed, or the file was truncated")]
     Cut,
-    #[error("it is damaged ({0})")]
+    #[error("cannot decompress ({0})")]
     Io(io::Error),
-    #[error("a line is not what its checksum says")]
+    #[error("the checksum of a line is wrong")]
     Checksum,
     #[error("a line is longer than {MAX_LINE} bytes")]
     Line,
-    #[error("it has more than {0} bytes")]
+    #[error("more than {0} bytes")]
     Bytes(u64),
-    #[error("a record cannot be read ({0})")]
+    #[error("cannot parse a record ({0})")]
     Json(serde_json::Error),
     #[error("a record {0}")]
     Record(DecodeError),

@@ -239,7 +239,7 @@ fn a_recorder_that_was_killed_leaves_all_that_it_had_flushed() {
     std::mem::forget(lines);
     let (read, end) = read(&file);
     assert_eq!(read, samples);
-    assert!(end.unwrap_err().to_string().contains("up to sample 4"));
+    assert!(end.unwrap_err().to_string().contains("after sample 4"));
 }
 
 #[test]

@@ -50,7 +50,7 @@ pub enum WriteError {
     #[error("cannot write a sample as JSON")]
     Json(#[from] serde_json::Error),
     /// There is no thread for it, or it failed.
-    #[error("the thread that writes the recording failed")]
+    #[error("the writer thread failed")]
     Thread,
     /// Pseudonyms need random numbers.
     #[error("the system has no random numbers for pseudonyms")]

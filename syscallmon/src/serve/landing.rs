@@ -170,7 +170,7 @@ impl Row {
             ("calls", most_of(calls.iter().map(|&(call, count)| (name(call), count)))),
             ("errors", most_of(most_first(&counts.errors, failure))),
             ("denied", most_of(most_first(&counts.denied, denial))),
-            ("took", Self::slowest(view, totals)),
+            ("mean duration", Self::slowest(view, totals)),
             ("io_uring", most_of(operations.iter().map(|&(call, count)| (call.syscall.to_owned(), count)))),
         ];
         Self {

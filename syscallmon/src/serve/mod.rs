@@ -138,7 +138,7 @@ impl Site {
 }
 
 async fn nothing_here(uri: Uri) -> Response {
-    let text = "there is no such page: / has links to those that there are";
+    let text = "page not found: / has links to all pages";
     if uri.path().starts_with("/api/") {
         return failure(StatusCode::NOT_FOUND, text.to_owned());
     }
@@ -168,7 +168,7 @@ async fn healthz(Extract(site): Extract<Site>) -> (StatusCode, &'static str) {
     if age <= site.tunables.borrow().poll_interval + STUCK {
         (StatusCode::OK, "ok\n")
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "no snapshot for too long\n")
+        (StatusCode::SERVICE_UNAVAILABLE, "the newest snapshot is too old\n")
     }
 }
 

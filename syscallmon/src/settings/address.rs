@@ -45,7 +45,7 @@ impl ListenAddress {
 
 /// A text that is no address.
 #[derive(Debug, thiserror::Error)]
-#[error("{0:?} is no address to listen on: needs IP:PORT, [IPv6]:PORT or :PORT")]
+#[error("{0:?} is not a listen address: expected IP:PORT, [IPv6]:PORT or :PORT")]
 pub struct AddressError(String);
 
 impl FromStr for ListenAddress {

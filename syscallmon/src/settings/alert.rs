@@ -12,8 +12,8 @@ use crate::alert::{self, Access, AlertConfig, Alertmanagers};
 pub enum AlertError {
     /// An alert would be resolved between two looks.
     #[error(
-        "alert.resolve-after: {resolve_after} is less than two poll.interval of {poll_interval}: alerts would be resolved \
-         between two readings",
+        "alert.resolve-after: {resolve_after} must be at least two poll.interval of {poll_interval}: otherwise alerts are \
+         resolved between two reads",
         resolve_after = humantime::format_duration(*resolve_after), poll_interval = humantime::format_duration(*poll_interval)
     )]
     ResolveAfter {
@@ -23,19 +23,19 @@ pub enum AlertError {
         poll_interval: Duration,
     },
     /// A name without a password, or the other way round.
-    #[error("{0}.username and {0}.password-file need each other")]
+    #[error("{0}.username and {0}.password-file require each other")]
     HalfOfPassword(&'static str),
     /// Both ways to be let in.
-    #[error("{0}.bearer-token-file and {0}.username exclude each other: both are sent as the same header")]
+    #[error("{0}.bearer-token-file and {0}.username cannot be combined")]
     TwoCredentials(&'static str),
     /// Something is set for a webhook that is not there.
-    #[error("alert.webhook.{0} needs alert.webhook.url")]
+    #[error("alert.webhook.{0} requires alert.webhook.url")]
     NoWebhook(&'static str),
     /// Something is set for an Alertmanager that is not there.
-    #[error("alert.alertmanager.{0} needs alert.alertmanager.url")]
+    #[error("alert.alertmanager.{0} requires alert.alertmanager.url")]
     NoAlertmanager(&'static str),
     /// The content type cannot be a header.
-    #[error("alert.webhook.content-type: {0:?} is no content type")]
+    #[error("alert.webhook.content-type: {0:?} is not a content type")]
     ContentType(String),
 }
 

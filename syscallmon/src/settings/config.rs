@@ -84,7 +84,7 @@ pub enum InvalidError {
     #[error(transparent)]
     File(#[from] FileError),
     /// A value is out of its range.
-    #[error("{setting}: {value} is out of range: needs {least} to {most}")]
+    #[error("{setting}: {value} is out of range: expected {least} to {most}")]
     Range {
         /// The setting's name.
         setting: &'static str,
@@ -103,7 +103,7 @@ pub enum InvalidError {
     Alert(#[from] AlertError),
     /// The path of the metrics is somebody else's.
     #[error(
-        "web.telemetry-path: {path:?} must begin with /, have only letters, digits and /-_.~, and be none of the other pages"
+        "web.telemetry-path: {path:?} must begin with /, contain only letters, digits and /-_.~, and differ from other pages"
     )]
     TelemetryPath {
         /// What was set.
@@ -385,9 +385,9 @@ mod tests {
             ("--workload.max-series=0", "workload.max-series"),
             ("--alert.resolve-after=0s", "alert.resolve-after"),
             ("--alert.repeat-interval=0s", "alert.repeat-interval"),
-            ("--alert.webhook.template={{ message }}", "alert.webhook.template needs alert.webhook.url"),
+            ("--alert.webhook.template={{ message }}", "alert.webhook.template requires alert.webhook.url"),
             ("--alert.webhook.username=me", "alert.webhook.username"),
-            ("--alert.alertmanager.labels=cluster=prod", "alert.alertmanager.labels needs alert.alertmanager.url"),
+            ("--alert.alertmanager.labels=cluster=prod", "alert.alertmanager.labels requires alert.alertmanager.url"),
         ] {
             let error = resolve(&[flag]).unwrap_err().to_string();
             assert!(error.starts_with(name), "{flag}: {error}");

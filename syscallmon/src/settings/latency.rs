@@ -74,19 +74,19 @@ pub struct Latency {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LatencyError {
     /// No such call.
-    #[error("latency.syscalls: no architecture has a system call {name:?}")]
+    #[error("latency.syscalls: unknown system call {name:?}")]
     Syscall {
         /// What was set.
         name: String,
     },
     /// The call cannot be measured.
-    #[error("latency.syscalls: {name} is never seen to return, and cannot be measured")]
+    #[error("latency.syscalls: {name} does not return and cannot be measured")]
     NeverReturns {
         /// What was set.
         name: String,
     },
     /// No such set.
-    #[error("latency.syscalls: no set of system calls is named {name:?}: needs one of {}", sets::names().collect::<Vec<_>>().join(", "))]
+    #[error("latency.syscalls: unknown set of system calls {name:?}: expected one of {}", sets::names().collect::<Vec<_>>().join(", "))]
     Set {
         /// What was set.
         name: String,
@@ -159,7 +159,7 @@ mod tests {
     fn what_never_returns_is_refused_by_name_and_left_out_of_sets() {
         assert!(!names(&["@default", "@process"]).contains("exit_group"));
         let error = Latency::resolve(Some(&["exit".to_owned()]), &[]).unwrap_err().to_string();
-        assert!(error.contains("exit is never seen to return"), "{error}");
+        assert!(error.contains("exit does not return"), "{error}");
     }
 
     #[test]

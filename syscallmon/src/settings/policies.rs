@@ -92,25 +92,25 @@ pub enum PolicyProblem {
         source: io::Error,
     },
     /// Reading them takes too long.
-    #[error("the files of policies hang: {source}")]
+    #[error("reading policy files timed out: {source}")]
     Hang {
         /// How long.
         source: BlockingError,
     },
     /// Something else has a file's place.
-    #[error("{path} is no file", path = path.display())]
+    #[error("{path} is not a file", path = path.display())]
     NoFile {
         /// Where.
         path: PathBuf,
     },
     /// A file is too large.
-    #[error("{path} has more than {MAX_BYTES} bytes", path = path.display())]
+    #[error("{path} exceeds {MAX_BYTES} bytes", path = path.display())]
     TooLarge {
         /// Which.
         path: PathBuf,
     },
     /// There are too many files.
-    #[error("{path} has more than {MAX_FILES} files with policies", path = path.display())]
+    #[error("{path} contains more than {MAX_FILES} policy files", path = path.display())]
     TooManyFiles {
         /// The directory.
         path: PathBuf,
@@ -124,7 +124,7 @@ pub enum PolicyProblem {
         message: String,
     },
     /// A seccomp profile is none.
-    #[error("{path} is no seccomp profile of the OCI's or Docker's form: {source}", path = path.display())]
+    #[error("{path} is not a seccomp profile in the format of OCI or Docker: {source}", path = path.display())]
     Profile {
         /// Which.
         path: PathBuf,

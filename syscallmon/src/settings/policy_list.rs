@@ -67,7 +67,7 @@ fn read_items(text: &str, other_keys: OtherKeys) -> PolicyItems {
         match at {
             Some(at) if bad.insert(at) && bad.len() < MAX_BAD_POLICIES => {}
             Some(_) if bad.len() >= MAX_BAD_POLICIES => {
-                problems.push(format!("{MAX_BAD_POLICIES} policies are wrong: those after them are not read"));
+                problems.push(format!("{MAX_BAD_POLICIES} policies are invalid: later policies are not read"));
                 return PolicyItems { valid, problems };
             }
             _ => return PolicyItems { valid, problems },

@@ -70,7 +70,7 @@ const STEPS: usize = 10;
 
 /// The text is not a bound.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is no bound of a bucket: needs one of {}", Bound::all().map(|bound| bound.to_string()).collect::<Vec<_>>().join(", "))]
+#[error("{text:?} is not a bucket bound: expected one of {}", Bound::all().map(|bound| bound.to_string()).collect::<Vec<_>>().join(", "))]
 pub struct BoundError {
     text: String,
 }

@@ -41,13 +41,13 @@ const MAX_FILES: usize = 16_384;
 /// Why baselines are not on disk.
 #[derive(Debug, thiserror::Error)]
 enum StoreError {
-    #[error("cannot make the directory {}: make it, or choose another one with --state.directory", path.display())]
+    #[error("cannot create the directory {}: create it, or choose another one with --state.directory", path.display())]
     Make { path: PathBuf, source: io::Error },
     #[error("cannot read the directory {}", path.display())]
     List { path: PathBuf, source: io::Error },
-    #[error("another syscallmon uses {}: give this one another --state.directory", path.display())]
+    #[error("another syscallmon uses {}: choose another --state.directory", path.display())]
     Locked { path: PathBuf },
-    #[error("cannot write {}: it needs a file system that is writable and not full", path.display())]
+    #[error("cannot write {}: requires a writable file system with free space", path.display())]
     Write { path: PathBuf, source: io::Error },
     #[error("cannot remove {}", path.display())]
     Remove { path: PathBuf, source: io::Error },
@@ -56,13 +56,13 @@ enum StoreError {
 /// Why the file of a baseline is left alone.
 #[derive(Debug, thiserror::Error)]
 enum FileError {
-    #[error("cannot read it")]
+    #[error("cannot read the file")]
     Read(#[from] io::Error),
     #[error(transparent)]
     Baseline(#[from] BaselineError),
-    #[error("it is of {kind}, whose file is called {}", kind.file_name())]
+    #[error("the file name is wrong: the file of {kind} is {}", kind.file_name())]
     Name { kind: BaselineKey },
-    #[error("there are too many baselines: forget some, and touch it")]
+    #[error("too many baselines: forget some, then touch this file")]
     TooMany,
 }
 
@@ -122,7 +122,7 @@ impl Store {
                 baselines.store.is_up.replace(false) != Some(false)
             };
             if self.owner.baselines(note).await.unwrap_or_default() {
-                tracing::error!("the state directory hangs, baselines go on in memory: {error}");
+                tracing::error!("the state directory does not respond; baselines are kept in memory: {error}");
             }
         }
     }
@@ -152,12 +152,9 @@ impl Disk {
         match &result {
             Err(error) if !self.has_problem => {
                 let error = error as &dyn std::error::Error;
-                tracing::error!(
-                    error,
-                    "baselines are not on disk: they go on in memory, and are written when that works again"
-                );
+                tracing::error!(error, "cannot store baselines; they are kept in memory and written later");
             }
-            Ok(()) if self.has_problem => tracing::info!("baselines are on disk again"),
+            Ok(()) if self.has_problem => tracing::info!("baselines are stored again"),
             _ => {}
         }
         self.has_problem = result.is_err();
@@ -191,7 +188,7 @@ impl Disk {
         let open = self.open.as_ref().map(File::metadata).transpose().map_err(failed)?;
         if open.is_some() && open.as_ref().map(inode) != there.as_ref().map(inode) {
             // Nobody forgets everything by losing a directory, or by mounting something over it.
-            tracing::warn!(directory = %self.directory.display(), "not the one that it was: baselines are written anew");
+            tracing::warn!(directory = %self.directory.display(), "the state directory was replaced; writing all baselines again");
             self.open = None;
             self.files.clear();
             self.owner.baselines_blocking(Baselines::mark_all);
@@ -223,13 +220,13 @@ impl Disk {
             Ok(kind) => {
                 // Whatever was learned meanwhile: what somebody wrote was meant.
                 if self.pending.remove(&kind).is_some() || is_known {
-                    tracing::info!(%kind, "the file of this baseline was edited: taken over, instead of what was in memory");
+                    tracing::info!(%kind, "the baseline file was edited; using its content");
                 }
                 Some(kind)
             }
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
-                tracing::error!(file = %path.display(), error, "not used, and left as it is: correct or remove it");
+                tracing::error!(file = %path.display(), error, "cannot use this baseline file: correct or remove it");
                 None
             }
         };
@@ -244,7 +241,7 @@ impl Disk {
         }
         let unknown: Vec<&str> = baseline.unknown_calls(&self.calls).take(10).collect();
         if !unknown.is_empty() {
-            tracing::warn!(%kind, calls = unknown.join(","), "calls that this syscallmon does not know: kept, and without effect");
+            tracing::warn!(%kind, calls = unknown.join(","), "the baseline contains unknown calls; they are kept without effect");
         }
         let is_adopted = self.owner.baselines_blocking(move |baselines| baselines.adopt(baseline)).unwrap_or_default();
         if is_adopted { Ok(kind) } else { Err(FileError::TooMany) }
@@ -258,7 +255,7 @@ impl Disk {
             self.pending.remove(&kind);
             let of = kind.clone();
             if self.owner.baselines_blocking(move |baselines| baselines.drop(&of)).unwrap_or_default() {
-                tracing::info!(%kind, "the file of this baseline was removed: forgotten");
+                tracing::info!(%kind, "the baseline file was removed; the baseline is forgotten");
             }
         }
     }

@@ -70,17 +70,17 @@ impl PolicyWatch {
             Ok(loaded) => loaded,
             Err(error) => {
                 self.owner.set_policies(None, 1).await;
-                tracing::error!("the files of policies hang, the old policies stay: {error}");
+                tracing::error!("cannot read the policy files; the old policies stay in force: {error}");
                 return;
             }
         };
         self.files = Arc::new(files);
         for problem in &problems {
-            tracing::error!("a new policy is not in force: {problem}");
+            tracing::error!("invalid policy: {problem}");
         }
         let mut usable = Some(policies).filter(|policies| *policies != *self.policies).map(Arc::new);
         if is_strict && !problems.is_empty() {
-            tracing::error!("no new policy is in force, the older ones stay (policy.strict)");
+            tracing::error!("the old policies stay in force (policy.strict)");
             usable = None;
         } else if let Some(policies) = &usable {
             self.policies = Arc::clone(policies);

@@ -61,7 +61,7 @@ impl Label {
 
 /// A text that is no label of a workload.
 #[derive(Debug, thiserror::Error)]
-#[error("{text:?} is no label of workloads: needs one of {}", Label::ALL.iter().map(|label| label.name()).collect::<Vec<_>>().join(", "))]
+#[error("{text:?} is not a workload label: expected one of {}", Label::ALL.iter().map(|label| label.name()).collect::<Vec<_>>().join(", "))]
 pub struct LabelError {
     text: String,
 }

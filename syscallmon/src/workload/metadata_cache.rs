@@ -32,8 +32,8 @@ const MAX_KNOWN: usize = 16_384;
 const NEW: Duration = Duration::from_mins(1);
 
 /// What is wrong where the API server answers and has no pods for this node.
-const ELSEWHERE: &str = "the API server has no pods for this node, and there are some here: set kubernetes.node-name to the \
-    name that `kubectl get nodes` shows for it, and kubernetes.kubeconfig to its cluster";
+const ELSEWHERE: &str = "the API server lists no pods for this node, but pods run here: set kubernetes.node-name to the \
+    name in `kubectl get nodes`, and kubernetes.kubeconfig to the cluster of this node";
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
@@ -366,7 +366,7 @@ impl Known {
     /// The status of a source, a new one if it has none yet.
     fn status(&mut self, source: ProviderName) -> &mut ProviderStatus {
         let identity = self.sources.iter().position(|status| status.source == source).unwrap_or_else(|| {
-            let problem = Some("not asked yet".to_owned());
+            let problem = Some("not connected yet".to_owned());
             self.sources.push(ProviderStatus { source, problem, failures: 0, was_asked: false });
             self.sources.len() - 1
         });

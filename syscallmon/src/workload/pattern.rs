@@ -57,7 +57,7 @@ struct Charge {
 #[derive(Debug, thiserror::Error)]
 pub enum PatternError {
     /// It is none.
-    #[error("not a regular expression: {0}")]
+    #[error("invalid regular expression: {0}")]
     Syntax(#[from] Box<regex_syntax::Error>),
     /// It does not fit into what is left of the budget.
     #[error(

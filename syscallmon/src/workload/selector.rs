@@ -41,7 +41,7 @@ enum Test {
 #[derive(Debug, thiserror::Error)]
 pub enum SelectorError {
     /// It is not written as matchers are.
-    #[error("{text:?}: needs matchers such as namespace=\"shop\",pod=~\"web-.*\" (=, !=, =~, !~), at {rest:?}")]
+    #[error("{text:?}: expected matchers such as namespace=\"shop\",pod=~\"web-.*\" (=, !=, =~, !~), at {rest:?}")]
     Syntax {
         /// The whole text.
         text: String,
@@ -55,7 +55,7 @@ pub enum SelectorError {
     #[error(transparent)]
     Pattern(#[from] PatternError),
     /// Its text is too long.
-    #[error("a selector of {length} bytes is too long: at most {limit}")]
+    #[error("the selector is too long: {length} bytes (limit: {limit})")]
     TooLong {
         /// Bytes.
         length: usize,
@@ -63,9 +63,7 @@ pub enum SelectorError {
         limit: usize,
     },
     /// It has too many matchers.
-    #[error(
-        "a selector with more than {MAX_MATCHERS} matchers: one regular expression such as pod=~\"a|b\" can stand for many"
-    )]
+    #[error("a selector can have {MAX_MATCHERS} matchers: combine them in a regular expression such as pod=~\"a|b\"")]
     TooMany,
 }
 
@@ -260,8 +258,8 @@ mod tests {
             (r#"namespace="shop" pod="a""#, r#"at "namespace"#),
             (r#"namespace="shop"#, "at"),
             (r#"name="a""#, "namespace, pod, container"),
-            (r#"pod=~"(""#, "not a regular expression"),
-            (r#"pod=~"web)|(db""#, "not a regular expression"),
+            (r#"pod=~"(""#, "invalid regular expression"),
+            (r#"pod=~"web)|(db""#, "invalid regular expression"),
         ] {
             let error = text.parse::<Selector>().unwrap_err().to_string();
             assert!(error.contains(expected), "{text}: {error}");

@@ -70,7 +70,7 @@ fn a_user_who_makes_many_containers_takes_no_others_slots() {
     run_as(&USER, &unit, CALLS_IN_CONTAINERS, &["1", "40", &pid]);
     wait_for("a warning", Duration::from_secs(20), || {
         daemon.settled_scrape();
-        daemon.log_line("a unit has too many cgroups")
+        daemon.log_line("the unit has too many cgroups")
     });
     run_as(&USER, &unit, CALLS_IN_CONTAINERS, &["100", "300", &pid]);
     let scrape = daemon.settled_scrape();
@@ -97,7 +97,7 @@ fn a_unit_whose_cgroups_make_every_call_is_counted_as_one_and_takes_no_others_se
     (0..10).for_each(every_call);
     wait_for("a warning", Duration::from_secs(20), || {
         daemon.settled_scrape();
-        daemon.log_line("a unit has too many cgroups")
+        daemon.log_line("the unit has too many cgroups")
     });
     (10..40).for_each(every_call);
     let scrape = daemon.settled_scrape();

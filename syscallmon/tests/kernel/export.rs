@@ -145,7 +145,7 @@ fn the_api_and_the_landing_page_show_the_workload() {
     assert_eq!(status, 200);
     assert!(page.contains(env!("CARGO_PKG_VERSION")) && page.contains(&implementation), "{page}");
     assert!(page.contains("<b>errors</b> openat ENOENT 5, read EAGAIN 3"), "{page}");
-    assert!(page.contains("<b>denied</b> mkdirat 4") && page.contains("<b>took</b> nanosleep"), "{page}");
+    assert!(page.contains("<b>denied</b> mkdirat 4") && page.contains("<b>mean duration</b> nanosleep"), "{page}");
     let escaped = cgroup.label().replace('<', "&#60;").replace('>', "&#62;");
     assert!(page.contains(&escaped) && !page.contains("<b>page"), "cgroup names are escaped: {page}");
 }

@@ -88,7 +88,9 @@ fn check_knows_a_daemon_that_runs_from_a_stranger() {
     let daemon = Daemon::start(&[&flag]);
     let address = daemon.address().to_string();
     let output = finished(["check", "--web.listen-address", &address, &flag]);
-    for start in [format!("remark   listen          {address}: a syscallmon that runs"), "remark   state ".to_owned()] {
+    for start in
+        [format!("remark   listen          {address}: in use by a running syscallmon"), "remark   state ".to_owned()]
+    {
         assert!(output.stdout.lines().any(|line| line.starts_with(&start)), "{start}: {}", output.stdout);
     }
     assert_eq!(output.code, Some(0), "{}", output.stdout);
@@ -153,7 +155,7 @@ fn without_btf_the_best_probe_is_refused_and_the_other_counts() {
     let nothing = tempfile::tempdir().unwrap();
     let sysfs = nothing.path().to_str().unwrap();
     let output = finished(["run", "--once", "--path.sysfs", sysfs, "--probe.sys-enter=tp_btf"]);
-    assert_fails(&output, &["no kernel BTF", sysfs, "CONFIG_DEBUG_INFO_BTF"]);
+    assert_fails(&output, &["cannot read kernel BTF", sysfs, "CONFIG_DEBUG_INFO_BTF"]);
 
     // Names of short-lived cgroups then come from classic tracepoints.
     mount_tracefs();
@@ -169,8 +171,8 @@ fn without_btf_the_best_probe_is_refused_and_the_other_counts() {
     }
     assert_eq!(scrape.implementation("sys_enter").as_deref(), Some("raw_tp"));
     assert_eq!(scrape.implementation("cgroup").as_deref(), Some("tracepoint"));
-    assert!(daemon.log_line("no kernel BTF").is_some(), "the log says why");
-    let line = daemon.log_line("32-bit calls cannot be distinguished from").expect("the log says what is lost");
+    assert!(daemon.log_line("cannot read kernel BTF").is_some(), "the log says why");
+    let line = daemon.log_line("32-bit calls are counted as").expect("the log says what is lost");
     assert!(line.contains("level=warn"), "{line}");
 
     let output = finished(["check", "--path.sysfs", sysfs, "--web.listen-address", "127.0.0.1:0"]);

@@ -95,5 +95,5 @@ fn a_hierarchy_that_is_not_there_is_named() {
     assert_eq!(output.code, Some(1));
     assert!(output.stderr.contains("no rdma hierarchy is mounted"), "{}", output.stderr);
     let output = crate::harness::finished(["run", "--once", "--cgroup.hierarchy=v2"]);
-    assert!(output.stderr.contains("needs auto, cgroup2"), "{}", output.stderr);
+    assert!(output.stderr.contains("expected auto, cgroup2"), "{}", output.stderr);
 }

@@ -82,13 +82,15 @@ fn sighup_reloads_and_a_bad_file_keeps_the_old_configuration() {
 
     fs::write(file.path(), "log:\n  levle: info\n").unwrap();
     daemon.signal(libc::SIGHUP);
-    let line = wait_for("a warning", std::time::Duration::from_secs(5), || daemon.log_line("not in force"));
+    let line = wait_for("a warning", std::time::Duration::from_secs(5), || {
+        daemon.log_line("cannot load the new configuration")
+    });
     assert!(line.contains("levle") && line.contains("line 2"), "{line}");
     assert_eq!(reloaded(&daemon), Some(0));
 
     fs::write(file.path(), "capacity:\n  cgroups: 5\n").unwrap();
     daemon.signal(libc::SIGHUP);
-    wait_for("a hint", std::time::Duration::from_secs(5), || daemon.log_line("takes effect at the next start"));
+    wait_for("a hint", std::time::Duration::from_secs(5), || daemon.log_line("takes effect after a restart"));
     let scrape = daemon.settled_scrape();
     assert_eq!(scrape.value("syscallmon_config_last_reload_successful"), Some(1));
     assert_eq!(scrape.value("syscallmon_cgroups_capacity"), Some(1024));

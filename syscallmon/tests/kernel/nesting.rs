@@ -134,7 +134,7 @@ fn a_unit_with_too_many_cgroups_is_counted_as_one_and_takes_no_others_slots() {
     let (unit, kcmp) = (parent.child("greedy.service"), number(libc::SYS_kcmp));
     let label = parent.label_of(&unit);
     KnownCalls::run(&[&"populate", &unit, &"40", &kcmp]);
-    guard.wait_for_scrape("a warning", |_| guard.daemon.log_line("a unit has too many cgroups").is_some());
+    guard.wait_for_scrape("a warning", |_| guard.daemon.log_line("the unit has too many cgroups").is_some());
     let more = unit.join("more");
     fs::create_dir(&more).unwrap();
     KnownCalls::run(&[&"populate", &more, &"400", &kcmp]);

@@ -242,15 +242,15 @@ fn policies_are_read_again_when_their_files_change() {
     assert_eq!(guard.counted(&cgroup.label()), BTreeMap::new());
 
     fs::write(&file, "policies: [nonsense]").unwrap();
-    wait_for("an error", Duration::from_secs(15), || guard.daemon.log_line("a new policy is not in force"));
-    assert_eq!(guard.daemon.scrape().value("syscallmon_policy_reload_success"), Some(0));
+    wait_for("an error", Duration::from_secs(15), || guard.daemon.log_line("invalid policy"));
+    assert_eq!(guard.daemon.scrape().value("syscallmon_policy_last_reload_successful"), Some(0));
     KnownCalls::run(&[&"calls", &cgroup.path(), &number(priority.0), &"5"]);
     assert_eq!(guard.counted(&cgroup.label()), BTreeMap::new(), "the old one is in force");
     assert_eq!(guard.daemon.scrape().value("syscallmon_policy_problems"), Some(1));
 
     fs::write(&file, format!("policies:\n{}", policy("\"@system-service\""))).unwrap();
     wait_for("the new policy", Duration::from_secs(15), || guard.daemon.log_line("policies reloaded"));
-    assert_eq!(guard.daemon.scrape().value("syscallmon_policy_reload_success"), Some(1));
+    assert_eq!(guard.daemon.scrape().value("syscallmon_policy_last_reload_successful"), Some(1));
     guard.daemon.settled_scrape();
     KnownCalls::run(&[&"calls", &cgroup.path(), &number(libc::SYS_reboot), &"7", &number(priority.0), &"5"]);
     let counted = guard.counted(&cgroup.label());
@@ -277,7 +277,7 @@ fn a_bad_policy_at_the_start_stops_neither_counting_nor_the_other_policies() {
     }
     let scrape = guard.daemon.scrape();
     assert_eq!(scrape.value("syscallmon_policy_problems"), Some(4));
-    assert_eq!(scrape.value("syscallmon_policy_reload_success"), Some(0));
+    assert_eq!(scrape.value("syscallmon_policy_last_reload_successful"), Some(0));
     KnownCalls::run(&[&"calls", &cgroup.path(), &number(libc::SYS_reboot), &"7", &number(libc::SYS_getpid), &"5"]);
     let reboots = BTreeMap::from([(format!("{}:reboot", std::env::consts::ARCH), 7)]);
     assert_eq!(guard.counted(&cgroup.label()), reboots, "the good policy judges");
@@ -299,7 +299,7 @@ fn what_was_learned_guards_and_survives_a_kill() {
     let mut guard = Guard::start(&policy, &["--poll.interval=200ms"]);
     let calls = |nr: i64| KnownCalls::run(&[&"calls", &cgroup.path(), &number(nr), &"5"]);
     calls(libc::SYS_getpriority);
-    wait_for("the end of learning", Duration::from_secs(20), || guard.daemon.log_line("baseline is complete"));
+    wait_for("the end of learning", Duration::from_secs(20), || guard.daemon.log_line("baseline complete"));
     assert_eq!(guard.lines(&cgroup.label()).len(), 0);
     let state = guard.directory.path().join("state/baselines");
     wait_for("the baseline on disk", Duration::from_secs(10), || {
@@ -346,7 +346,7 @@ fn edit_baseline(guard: &Guard, call: &str, edit: impl Fn(&mut Value)) {
     });
     edit(&mut baseline);
     fs::write(path, baseline.to_string()).unwrap();
-    let is_taken = || guard.daemon.log_line("the file of this baseline was edited");
+    let is_taken = || guard.daemon.log_line("the baseline file was edited");
     wait_for("the edited file to be read", Duration::from_mins(1), is_taken);
 }
 
@@ -371,13 +371,13 @@ fn new_calls_now_and_then_do_not_keep_a_baseline_from_guarding() {
     let more = [libc::SYS_getitimer, libc::SYS_capget, libc::SYS_ioprio_get, libc::SYS_getcpu, libc::SYS_getrusage];
     let even_more = [libc::SYS_mincore, libc::SYS_msync, libc::SYS_sched_getparam, libc::SYS_epoll_create1];
     for nr in new_ones.into_iter().chain(more).chain(even_more) {
-        if guard.daemon.log_line("baseline is complete").is_some() {
+        if guard.daemon.log_line("baseline complete").is_some() {
             break;
         }
         KnownCalls::run(&[&"calls", &cgroup.path(), &number(nr), &"1"]);
         std::thread::sleep(Duration::from_secs(1));
     }
-    assert!(guard.daemon.log_line("baseline is complete").is_some(), "each call was new, and came before it was quiet");
+    assert!(guard.daemon.log_line("baseline complete").is_some(), "each call was new, and came before it was quiet");
 }
 
 #[test]

@@ -92,7 +92,9 @@ fn what_was_recorded_beside_a_daemon_is_replayed_exactly_and_without_privileges(
     let binary = binary_for_everybody();
     let flags = ["--speed=max", "--web.listen-address=127.0.0.1:0"];
     let replayed = Daemon::start_command(&mut replay(&binary, &file, &flags));
-    wait_for("the end of the recording", Duration::from_mins(1), || replayed.log_line("at the end of the recording"));
+    wait_for("the end of the recording", Duration::from_mins(1), || {
+        replayed.log_line("reached the end of the recording")
+    });
     let scrape = replayed.scrape();
     assert_eq!(scrape.calls(&cgroup.label(), "getppid"), 2 * CALLS);
     assert_eq!(live.calls(&cgroup.label(), "getppid"), 2 * CALLS);
@@ -120,9 +122,9 @@ fn a_recorder_that_is_killed_and_a_file_that_is_cut_leave_what_was_before() {
     let line = output.stdout.lines().find(|line| line.starts_with(&series)).map(str::to_owned);
     assert!(line.is_some_and(|line| line.ends_with(" 77")), "{}", output.stderr);
     assert_eq!(output.code, Some(1));
-    assert!(output.stderr.contains("the recorder was killed, or the file was cut"), "{}", output.stderr);
+    assert!(output.stderr.contains("the recorder was killed, or the file was truncated"), "{}", output.stderr);
     let other = finished(["replay", "--once", "/etc/passwd"]);
-    assert!(other.code == Some(1) && other.stderr.contains("no recording"), "{}", other.stderr);
+    assert!(other.code == Some(1) && other.stderr.contains("is not a recording"), "{}", other.stderr);
 }
 
 #[test]

@@ -121,9 +121,9 @@ fn times_and_errors_are_as_people_write_them() {
         assert_eq!(daemon.get(&format!("/api/v1/violations?since={since}")).0, 200, "{since}");
     }
     let (status, body) = daemon.get("/api/v1/violations?since=soon");
-    assert!(status == 400 && body.contains("needs a duration such as 10m"), "{body}");
+    assert!(status == 400 && body.contains("expected a duration such as 10m"), "{body}");
     let (status, body) = daemon.get("/nothing");
-    assert!(status == 404 && body.contains("no such page"), "{body}");
+    assert!(status == 404 && body.contains("page not found"), "{body}");
     let (status, body) = daemon.get("/api/v1/nothing");
     assert!(status == 404 && body.contains(r#""error":"#), "{body}");
     let mut stream = TcpStream::connect(daemon.address()).unwrap();

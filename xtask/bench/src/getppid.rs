@@ -43,7 +43,7 @@ pub(super) fn measure(host: &Host, rounds: NonZeroUsize) -> Result<Report> {
         ratio("calls only, by an empty program", Variant::Counting, Variant::Empty).at_most(1.4),
         ratio("calls only, by bpftrace", Variant::Counting, Variant::Bpftrace).at_most(0.45),
         ratio("with errors, by empty programs on both", Variant::Errors, Variant::EmptyBoth).at_most(1.4),
-        ratio("with refused attempts too, by the same", Variant::Daemon, Variant::EmptyBoth).at_most(1.5),
+        ratio("with denied calls too, by the same", Variant::Daemon, Variant::EmptyBoth).at_most(1.5),
         ratio("measuring others, by the same", Variant::Latency, Variant::EmptyBoth).at_most(1.6),
     ]);
     Ok(report)

@@ -27,10 +27,7 @@ const ROWS: [Row; 5] = [
         "A call, with errors and denied calls (default)",
         &[
             ("getppid: added by syscallmon", " more, "),
-            (
-                "getppid: with refused attempts too, by the same",
-                " times the cost of empty programs on both tracepoints",
-            ),
+            ("getppid: with denied calls too, by the same", " times the cost of empty programs on both tracepoints"),
         ],
     ),
     ("The same call under bpftrace's `count()` by cgroup and call", &[("getppid: added by bpftrace", " more")]),

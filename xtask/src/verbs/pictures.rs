@@ -19,9 +19,9 @@ use xtask_support::setup::{self, Purpose};
 const DIRECTORY: &str = "docs/pictures";
 /// Rows of each dashboard: the ones that say most, so that a picture fits a screen.
 const ROWS: [(&str, &[&str]); 3] = [
-    ("overview", &["At a glance", "Calls", "Errors and refused attempts"]),
-    ("workload", &["At a glance", "Calls", "Durations, with probe.latency, of calls in latency.syscalls", "io_uring"]),
-    ("unexpected", &["At a glance", "Unexpected calls", "Policies and what they learned"]),
+    ("overview", &["Summary", "Calls", "Errors and denied calls"]),
+    ("workload", &["Summary", "Calls", "Durations (probe.latency, latency.syscalls)", "io_uring"]),
+    ("unexpected", &["Summary", "Unexpected calls", "Policies and baselines"]),
 ];
 /// How far points are apart, and what a rate is taken over, in seconds.
 const STEP: f64 = 5.0;

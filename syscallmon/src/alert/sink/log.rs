@@ -42,12 +42,12 @@ impl Sink for Log {
             // A runtime of its own: those that serve HTTP may be busy.
             match runtime::Builder::new_current_thread().enable_time().build() {
                 Ok(runtime) => runtime.block_on(carry(outbox, self, shutdown)),
-                Err(error) => tracing::error!("cannot write the log of violations: {error}"),
+                Err(error) => tracing::error!("cannot write the alert log: {error}"),
             }
             drop(done);
         };
         if let Err(error) = thread::Builder::new().name("alert-log".to_owned()).spawn(write) {
-            tracing::error!("cannot write the log of violations: {error}");
+            tracing::error!("cannot write the alert log: {error}");
         }
         let _ = ended.await;
     }
@@ -56,7 +56,7 @@ impl Sink for Log {
 impl Deliver for Log {
     async fn deliver(&mut self, record: &Record) -> Result<(), DeliveryError> {
         let written = self.write(&record.json());
-        written.map_err(|error| DeliveryError::retry(format!("cannot write the log of violations: {error}")))
+        written.map_err(|error| DeliveryError::retry(format!("cannot write the alert log: {error}")))
     }
 }
 

@@ -167,7 +167,7 @@ impl<'a> Progress<'a> {
         match failure {
             DeliveryError::Refused(why) => {
                 if !self.is_refused {
-                    tracing::error!(sink, "alerts are refused and dropped: {why}");
+                    tracing::error!(sink, "the receiver rejected alerts; they are dropped: {why}");
                 }
                 self.is_refused = true;
                 self.backoff.succeeded();
@@ -175,7 +175,7 @@ impl<'a> Progress<'a> {
             }
             DeliveryError::Retry { why, after } => {
                 if !self.backoff.is_failing() {
-                    tracing::warn!(sink, "alerts cannot be delivered, are kept and tried again: {why}");
+                    tracing::warn!(sink, "cannot deliver alerts; retrying: {why}");
                 }
                 self.is_refused = false;
                 self.backoff.failed(*after)

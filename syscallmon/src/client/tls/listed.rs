@@ -63,9 +63,9 @@ impl fmt::Display for Refused {
             Remedy::List(remedy) => write!(formatter, "{certificate} is not trusted: {remedy}"),
             Remedy::Rename => write!(
                 formatter,
-                "{certificate}: {source}: use one of its names, or issue a certificate with this name as subjectAltName (CN does not count)"
+                "{certificate}: {source}: use one of its names, or issue a certificate with this name as subjectAltName (the CN is ignored)"
             ),
-            Remedy::Renew => write!(formatter, "{certificate}: {source}: renew it, or set the clocks right"),
+            Remedy::Renew => write!(formatter, "{certificate}: {source}: renew it, or correct the clocks"),
             Remedy::Unknown => write!(formatter, "{certificate}: {source}"),
         }
     }
@@ -188,7 +188,7 @@ impl ClientCertVerifier for ListedClients {
             })
             .inspect_err(|refusal: &TlsError| {
                 // The client gets an alert that says why, which an error of our own would not.
-                tracing::debug!("a client is refused: {}", self.trust.explain(end_entity, refusal.clone()));
+                tracing::debug!("rejected a client certificate: {}", self.trust.explain(end_entity, refusal.clone()));
             })
     }
 

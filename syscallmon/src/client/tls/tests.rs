@@ -143,7 +143,7 @@ fn a_self_signed_certificate_of_openssl_is_trusted_as_curl_does_where_it_is_list
     certificates.self_signed("nameless", &[]);
     certificates.self_signed("client", &[names, "extendedKeyUsage=clientAuth"]);
     certificates.self_signed("server", &[names, "extendedKeyUsage=serverAuth"]);
-    let unlisted = ["CN=mine", "alerts.example, 127.0.0.1", "SHA-256 fingerprint", "add it, or", "other.pem"];
+    let unlisted = ["CN=mine", "alerts.example, 127.0.0.1", "SHA-256 fingerprint", "add it or", "other.pem"];
     assert_alike(
         &certificates,
         &[
@@ -174,7 +174,7 @@ fn a_listed_certificate_is_refused_outside_of_its_dates() {
         &certificates,
         &[
             ("expired", "expired", "127.0.0.1", Err(&["expired", "renew it"])),
-            ("early", "early", "127.0.0.1", Err(&["not valid yet", "set the clocks right"])),
+            ("early", "early", "127.0.0.1", Err(&["not valid yet", "correct the clocks"])),
         ],
     );
 }

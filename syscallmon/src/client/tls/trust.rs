@@ -28,7 +28,7 @@ pub struct Trust {
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
     /// The file is no PEM.
-    #[error("{origin}: no certificate in PEM format in it: {source}")]
+    #[error("{origin}: contains no PEM certificate: {source}")]
     Pem {
         /// The file.
         origin: String,
@@ -36,13 +36,13 @@ pub enum TrustError {
         source: pem::Error,
     },
     /// The file has none.
-    #[error("{origin}: no certificate in PEM format in it")]
+    #[error("{origin}: contains no PEM certificate")]
     Empty {
         /// The file.
         origin: String,
     },
     /// One of its certificates is broken.
-    #[error("{origin}: not a certificate: {source}")]
+    #[error("{origin}: contains an invalid certificate: {source}")]
     Certificate {
         /// The file.
         origin: String,
@@ -50,7 +50,7 @@ pub enum TrustError {
         source: TlsError,
     },
     /// The host trusts nobody.
-    #[error("this host has no CA certificates: name a file with them in {setting}")]
+    #[error("this host has no CA certificates: set {setting} to a file with them")]
     NoneOnHost {
         /// The setting or flag.
         setting: String,
@@ -87,7 +87,7 @@ impl Trust {
         if roots.is_empty() {
             return Err(TrustError::Empty { origin: origin.to_owned() });
         }
-        let remedy = format!("add it, or the certificate of the CA that signed it, to {origin}");
+        let remedy = format!("add it or the certificate of its CA to {origin}");
         Ok(Self { roots: Arc::new(roots), listed: listed.into(), remedy: remedy.into() })
     }
 
@@ -103,7 +103,7 @@ impl Trust {
         if roots.is_empty() {
             return Err(TrustError::NoneOnHost { setting: setting.to_owned() });
         }
-        let remedy = format!("name a file with it, or with the certificate of the CA that signed it, in {setting}");
+        let remedy = format!("set {setting} to a file with it or with the certificate of its CA");
         Ok(Self { roots: Arc::new(roots), listed: listed.into(), remedy: remedy.into() })
     }
 

@@ -49,7 +49,7 @@ fn in_time<T: Send + 'static>(
 ) -> Result<T, Finding> {
     let config = Arc::clone(config);
     let found = blocking::run_and_wait(work, "check", FILE_TIMEOUT, move || look(&config));
-    found.map_err(|error| Failed(format!("{error}: does the file system of a file hang?")))
+    found.map_err(|error| Failed(format!("{error}: a file system may not respond")))
 }
 
 /// Does something as the daemon does it once it has attached. Capabilities belong to threads.
@@ -65,7 +65,7 @@ fn without_capabilities<T: Send>(work: impl FnOnce() -> T + Send) -> T {
 }
 
 fn web_config(config: &Config) -> Finding {
-    let Some(path) = &config.web_config_file else { return Fine("none: plain HTTP, no password".to_owned()) };
+    let Some(path) = &config.web_config_file else { return Fine("none: plain HTTP without password".to_owned()) };
     match WebConfig::load(path) {
         Ok(_) => Fine(path.display().to_string()),
         Err(error) => Failed(chain(&error)),
@@ -88,23 +88,23 @@ fn policies(config: &Config) -> (Vec<Finding>, bool) {
         }
     }
     let listed: Vec<String> = origins.iter().map(|(origin, count)| format!("{count} ({origin})")).collect();
-    let text = if listed.is_empty() { "none: no call is unexpected".to_owned() } else { listed.join(", ") };
+    let text = if listed.is_empty() { "none: all calls are expected".to_owned() } else { listed.join(", ") };
     (vec![Fine(text)], learns)
 }
 
 /// Where baselines go. It matters only where a policy learns.
 fn state(directory: &Path, learns: bool) -> Finding {
     let wrong = |text: String| {
-        if learns { Failed(text) } else { Remark(format!("{text} (no policy learns, so nothing is written)")) }
+        if learns { Failed(text) } else { Remark(format!("{text} (not used: no policy learns)")) }
     };
     let baselines = directory.join("baselines");
     let made = [&*baselines, directory].into_iter().find(|path| path.exists());
     let Some(made) = made else {
         let parent = directory.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         return match writable(parent) {
-            Ok(()) => Fine(format!("{} will be made", directory.display())),
+            Ok(()) => Fine(format!("{} will be created", directory.display())),
             Err(error) => wrong(format!(
-                "cannot make {}: {error}: make it, or choose another one with --state.directory",
+                "cannot create {}: {error}: create it, or choose another one with --state.directory",
                 directory.display()
             )),
         };
@@ -118,7 +118,7 @@ fn state(directory: &Path, learns: bool) -> Finding {
     match lock(&baselines) {
         Ok(()) => Fine(directory.display().to_string()),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-            Remark(format!("{}: a syscallmon that runs uses it", directory.display()))
+            Remark(format!("{}: in use by a running syscallmon", directory.display()))
         }
         Err(error) => wrong(format!("cannot lock {}: {error}", baselines.display())),
     }
@@ -142,10 +142,10 @@ fn lock(directory: &Path) -> io::Result<()> {
 
 fn alert_log(target: &LogTarget) -> Finding {
     let LogTarget::File(path) = target else { return Fine(target.to_string()) };
-    let remedy = "choose another place with --alert.log";
+    let remedy = "choose another file with --alert.log";
     match appendable(path) {
         Ok(true) => Fine(path.display().to_string()),
-        Ok(false) => Fine(format!("{} will be made", path.display())),
+        Ok(false) => Fine(format!("{} will be created", path.display())),
         Err(error) => Failed(format!("cannot write {}: {error}: {remedy}", path.display())),
     }
 }
@@ -172,7 +172,10 @@ fn secrets(alert: &AlertConfig) -> Vec<Finding> {
     });
     let failed = |file: &PathBuf| {
         let error = readable(file).err()?;
-        Some(Failed(format!("cannot read {}: {error}: the daemon reads it without capabilities", file.display())))
+        Some(Failed(format!(
+            "cannot read {}: {error}: the daemon reads this file without capabilities",
+            file.display()
+        )))
     };
     files.flatten().filter_map(failed).collect()
 }
@@ -210,7 +213,7 @@ mod tests {
         assert_eq!(policies(&config(Some(directory.path()))).0, [Fine(listed)]);
         let mut none = config(None);
         none.policies.built_in = false;
-        assert_eq!(policies(&none).0, [Fine("none: no call is unexpected".to_owned())]);
+        assert_eq!(policies(&none).0, [Fine("none: all calls are expected".to_owned())]);
     }
 
     #[test]
@@ -232,7 +235,7 @@ mod tests {
     fn a_state_directory_is_missing_only_where_a_policy_learns() {
         let directory = tempfile::tempdir().unwrap();
         let (there, missing) = (directory.path(), Path::new("/nonexistent/state"));
-        assert_eq!(state(&there.join("new"), true), Fine(format!("{} will be made", there.join("new").display())));
+        assert_eq!(state(&there.join("new"), true), Fine(format!("{} will be created", there.join("new").display())));
         let learning = state(missing, true);
         assert!(matches!(learning, Failed(_)) && says(&learning, "--state.directory"), "{learning:?}");
         assert!(matches!(state(missing, false), Remark(_)));
@@ -242,7 +245,7 @@ mod tests {
         let daemon = File::open(there.join("baselines")).unwrap();
         flock(&daemon, FlockOperation::NonBlockingLockExclusive).unwrap();
         let used = state(there, true);
-        assert!(matches!(used, Remark(_)) && says(&used, "that runs uses it"), "{used:?}");
+        assert!(matches!(used, Remark(_)) && says(&used, "in use by a running syscallmon"), "{used:?}");
     }
 
     #[test]
@@ -250,7 +253,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("alert.log");
         let check = |path: &Path| alert_log(&LogTarget::File(path.to_owned()));
-        assert!(says(&check(&file), "will be made") && !file.exists());
+        assert!(says(&check(&file), "will be created") && !file.exists());
         fs::write(&file, "a line\n").unwrap();
         assert_eq!(check(&file), Fine(file.display().to_string()));
         assert_eq!(fs::read_to_string(&file).unwrap(), "a line\n");

@@ -52,8 +52,8 @@ fn kernel_version(procfs: &Path) -> Finding {
     let mut numbers = release.split(['.', '-']).map_while(|number| number.parse::<u32>().ok());
     match (numbers.next(), numbers.next()) {
         (Some(major), Some(minor)) if (major, minor) >= OLDEST => Fine(format!("Linux {release}")),
-        (Some(_), Some(_)) => Failed(format!("Linux {release}: needs {}.{} or newer", OLDEST.0, OLDEST.1)),
-        _ => Remark(format!("release unknown: is procfs at {}? (--path.procfs)", procfs.display())),
+        (Some(_), Some(_)) => Failed(format!("Linux {release}: requires {}.{} or newer", OLDEST.0, OLDEST.1)),
+        _ => Remark(format!("cannot read the release: is procfs mounted at {}? (--path.procfs)", procfs.display())),
     }
 }
 
@@ -61,7 +61,8 @@ fn btf(options: &Options) -> Finding {
     match kernel::check_btf(&options.btf_path()) {
         Ok(()) => Fine(options.btf_path().display().to_string()),
         Err(error) => {
-            let lost = "without it counting costs more, and 32-bit calls, v1 cgroups and refused calls are not told";
+            let lost =
+                "without BTF, counting costs more, and 32-bit calls, v1 cgroups and denied calls are not distinguished";
             let finding = if options.sys_enter == kernel::SysEnter::TpBtf { Failed } else { Remark };
             finding(format!("{}; {lost}", chain(&error)))
         }
@@ -78,7 +79,7 @@ fn tracepoints(options: &Options) -> Finding {
     match kernel::missing_tracepoints(&options.btf_path(), &all) {
         Some(missing) => judge(&all, &missing),
         None => {
-            Remark("cannot be looked up without BTF or tracefs (mount -t tracefs nodev /sys/kernel/tracing)".to_owned())
+            Remark("cannot be checked without BTF or tracefs (mount -t tracefs nodev /sys/kernel/tracing)".to_owned())
         }
     }
 }
@@ -90,7 +91,7 @@ fn judge(all: &[&str], missing: &[&str]) -> Finding {
     if lacking.is_empty() {
         Fine(all.join(", "))
     } else if lacking.iter().any(|row| row.probe == Probe::SysEnter) {
-        Failed("no raw_syscalls tracepoints: needs a kernel with CONFIG_FTRACE_SYSCALLS=y".to_owned())
+        Failed("no raw_syscalls tracepoints: requires a kernel with CONFIG_FTRACE_SYSCALLS=y".to_owned())
     } else {
         let without: Vec<&str> = lacking.iter().map(|row| row.without).collect();
         Remark(format!("no {}: {}", missing.join(", "), without.join("; ")))
@@ -102,7 +103,7 @@ const INITIAL_USER_NAMESPACE: &str = "user:[4026531837]";
 
 fn capabilities() -> Finding {
     let Ok(effective) = caps::read(None, CapSet::Effective) else {
-        return Remark("cannot be read".to_owned());
+        return Remark("cannot read the capabilities of this process".to_owned());
     };
     let has = |capability| effective.contains(&capability) || effective.contains(&Capability::CAP_SYS_ADMIN);
     let lacking: Vec<String> = [Capability::CAP_BPF, Capability::CAP_PERFMON]
@@ -112,13 +113,13 @@ fn capabilities() -> Finding {
         .collect();
     if !lacking.is_empty() {
         return Failed(format!(
-            "{}: run as root, or with these capabilities (setpriv, systemd's AmbientCapabilities)",
+            "missing {}: run as root, or with these capabilities (setpriv, systemd's AmbientCapabilities)",
             lacking.join(", ")
         ));
     }
     match fs::read_link("/proc/self/ns/user") {
         Ok(namespace) if namespace.as_os_str() != INITIAL_USER_NAMESPACE => Failed(
-            "CAP_BPF and CAP_PERFMON count in a user namespace only (rootless container, unshare --user): run it outside"
+            "CAP_BPF and CAP_PERFMON apply only to a user namespace (rootless container, unshare --user): run syscallmon outside of it"
                 .to_owned(),
         ),
         _ => Fine("CAP_BPF, CAP_PERFMON".to_owned()),
@@ -127,12 +128,11 @@ fn capabilities() -> Finding {
 
 fn lockdown(sysfs: &Path) -> Finding {
     let Ok(text) = fs::read_to_string(sysfs.join("kernel/security/lockdown")) else {
-        return Fine("not in force, or not to be seen".to_owned());
+        return Fine("off or not readable".to_owned());
     };
     if text.contains("[confidentiality]") {
         Failed(
-            "confidentiality: the kernel lets no eBPF program read its memory; boot with lockdown=integrity or none"
-                .to_owned(),
+            "confidentiality: eBPF programs cannot read kernel memory; boot with lockdown=integrity or none".to_owned(),
         )
     } else {
         Fine(text.trim().to_owned())
@@ -142,7 +142,7 @@ fn lockdown(sysfs: &Path) -> Finding {
 fn cgroups(hierarchies: Result<Hierarchies, HierarchyError>) -> Finding {
     match hierarchies {
         Ok(found) if !found.are_whole() => {
-            Remark(format!("{found} shows a part of the hierarchy only: {PART_OF_HIERARCHY}"))
+            Remark(format!("{found} shows only part of the hierarchy: {PART_OF_HIERARCHY}"))
         }
         Ok(found) => Fine(format!("counted by {}: {found}", found.set())),
         Err(error) => Failed(chain(&error)),
@@ -151,7 +151,7 @@ fn cgroups(hierarchies: Result<Hierarchies, HierarchyError>) -> Finding {
 
 fn memory(options: &Options, procfs: &Path) -> Finding {
     let Ok(needed) = kernel::memory_needed(options) else {
-        return Remark("the number of CPUs is unknown".to_owned());
+        return Remark("cannot read the number of CPUs".to_owned());
     };
     let meminfo = fs::read_to_string(procfs.join("meminfo")).unwrap_or_default();
     let available = meminfo
@@ -160,11 +160,11 @@ fn memory(options: &Options, procfs: &Path) -> Finding {
     let mib = |bytes: u64| bytes.div_ceil(1 << 20);
     match available.map(|kib| kib * 1024) {
         Some(available) if available < 2 * needed => Remark(format!(
-            "the kernel's tables need {} MiB of {} MiB available: lower capacity.*",
+            "the kernel's tables require {} MiB of {} MiB available: lower capacity.*",
             mib(needed),
             mib(available)
         )),
-        _ => Fine(format!("the kernel's tables need {} MiB", mib(needed))),
+        _ => Fine(format!("the kernel's tables require {} MiB", mib(needed))),
     }
 }
 
@@ -193,10 +193,10 @@ mod tests {
     fn a_missing_tracepoint_costs_what_its_probes_give() {
         let all = ["raw_syscalls/sys_enter", "cgroup/cgroup_rmdir"];
         assert_eq!(judge(&all, &[]), Fine("raw_syscalls/sys_enter, cgroup/cgroup_rmdir".to_owned()));
-        let names = "no cgroup/cgroup_rmdir: short-lived cgroups will have no name";
+        let names = "no cgroup/cgroup_rmdir: short-lived cgroups have no path or name";
         assert_eq!(judge(&all, &["cgroup/cgroup_rmdir"]), Remark(names.to_owned()));
         let Remark(several) = judge(&all, &["sched/sched_process_fork"]) else { panic!("a remark") };
-        assert!(several.contains("refused; what runtimes call"), "{several}");
+        assert!(several.contains("denied; calls of container init"), "{several}");
         assert!(matches!(judge(&all, &all), Failed(_)));
     }
 }

@@ -16,17 +16,18 @@ use crate::settings::{Config, Settings};
 
 /// Check whether this host can run syscallmon, and whether a configuration is valid.
 ///
-/// Tries what `syscallmon run` needs with the same flags: reads the files, connects to the peers, loads the eBPF programs. Attaches
-/// nothing, and changes no file. Prints one line per requirement: ok; remark, where syscallmon runs with less, or a peer is away; failed,
-/// where `syscallmon run` would fail or could not do what the configuration says.
+/// Tests what `syscallmon run` requires with the same flags: reads the files, connects to other services, loads the eBPF
+/// programs. Attaches nothing and changes no file. Prints one line for each requirement. "ok": fulfilled. "remark":
+/// syscallmon runs with reduced features, or a service is not available now. "failed": `syscallmon run` fails or cannot
+/// follow the configuration.
 ///
-/// Ends with status 0 when nothing failed, 1 when something did, and 2 when the command line is wrong.
+/// Exit status: 0 if no requirement failed, 1 if one failed, 2 if the command line is invalid.
 #[derive(Debug, Args)]
 pub(super) struct Check {
     #[command(flatten)]
     config: ConfigFile,
 
-    /// How to print what was found.
+    /// Output format.
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Table)]
     output: Format,
 
@@ -36,9 +37,9 @@ pub(super) struct Check {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// For people: one line per requirement.
+    /// One line for each requirement.
     Table,
-    /// For programs: a list of objects with name, state and text.
+    /// JSON list of objects with name, state and text.
     Json,
 }
 

@@ -25,8 +25,7 @@ pub(super) async fn requirements(config: &Config) -> Vec<(&'static str, Finding)
     for (api, choice) in config.sources.sockets() {
         let (name, choice) = (ProviderName::of(api).finding(), choice.clone());
         let socket = blocking::run(Work::Socket, name, TIMEOUT, move || socket(api, &choice)).await;
-        findings
-            .push((name, socket.unwrap_or_else(|error| Remark(format!("{error}: its containers will have no names")))));
+        findings.push((name, socket.unwrap_or_else(|error| Remark(format!("{error}: its containers have no names")))));
     }
     findings.push((ProviderName::Kubernetes.finding(), kubernetes(config).await));
     for (name, result) in alert::check_peers(&config.alert, TIMEOUT).await {
@@ -38,7 +37,7 @@ pub(super) async fn requirements(config: &Config) -> Vec<(&'static str, Finding)
 fn listen(address: ListenAddress) -> Finding {
     let Err(error) = address.listen() else { return Fine(address.to_string()) };
     if error.kind() == std::io::ErrorKind::AddrInUse && is_of_a_daemon(address.port()) {
-        return Remark(format!("{address}: a syscallmon that runs listens there"));
+        return Remark(format!("{address}: in use by a running syscallmon"));
     }
     Failed(format!("{address}: {error}: choose another address with --web.listen-address"))
 }
@@ -70,7 +69,7 @@ fn socket(api: Api, choice: &SocketChoice) -> Finding {
         None => Fine("off, or not installed".to_owned()),
         Some(socket) => match UnixStream::connect(&socket) {
             Ok(_) => Fine(socket.display().to_string()),
-            Err(error) => Remark(format!("{}: {error}: its containers will have no names", socket.display())),
+            Err(error) => Remark(format!("{}: {error}: its containers have no names", socket.display())),
         },
     }
 }
@@ -82,19 +81,19 @@ async fn kubernetes(config: &Config) -> Finding {
     }
     let asked = timeout(TIMEOUT, can_list_pods(sources.kubeconfig.as_deref(), &config.node)).await;
     match asked {
-        Ok(Ok(())) => Fine(format!("pods of node {} are watched", config.node)),
+        Ok(Ok(())) => Fine(format!("watches the pods of node {}", config.node)),
         Ok(Err(error)) if error.is_temporary() => {
-            Remark(format!("{}: it is asked again until it answers", chain(&error)))
+            Remark(format!("{}: the daemon retries until it answers", chain(&error)))
         }
         Ok(Err(error)) => Failed(chain(&error)),
-        Err(_) => Remark(format!("no answer within {} s: it is asked again until it answers", TIMEOUT.as_secs())),
+        Err(_) => Remark(format!("no answer within {} s: the daemon retries until it answers", TIMEOUT.as_secs())),
     }
 }
 
 fn peer(result: Result<String, PeerProblem>) -> Finding {
     match result {
         Ok(text) => Fine(text),
-        Err(PeerProblem::Away(text)) => Remark(format!("{text}: alerts wait until it is back")),
+        Err(PeerProblem::Away(text)) => Remark(format!("{text}: alerts wait until it is available")),
         Err(PeerProblem::Refused(text)) => Failed(text),
     }
 }

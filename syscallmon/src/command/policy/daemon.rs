@@ -39,16 +39,16 @@ const HTTPS_SERVER: &[u8] = b"HTTP request to an HTTPS server";
 /// The daemon that is asked.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Daemon {
-    /// Where the daemon listens.
+    /// URL of the daemon.
     #[arg(long, value_name = "URL", global = true, default_value = "http://127.0.0.1:9778")]
     url: Uri,
-    /// User of its web.config.file.
+    /// User name, as in the web.config.file of the daemon.
     #[arg(long, value_name = "NAME", global = true, requires = "password_file")]
     username: Option<String>,
-    /// File with the user's password.
+    /// File with the password.
     #[arg(long, value_name = "FILE", global = true, requires = "username")]
     password_file: Option<PathBuf>,
-    /// File with the certificate of whoever signed the daemon's, where that is not one whom this host trusts.
+    /// File with CA certificates (PEM) for the daemon; by default those of the host.
     #[arg(long, value_name = "FILE", global = true)]
     ca_file: Option<PathBuf>,
 }
@@ -64,7 +64,8 @@ impl Daemon {
     pub(super) async fn ask(&self, method: Method, path: &str) -> Result<Value> {
         let answer = timeout(TIMEOUT, self.exchange(method, path)).await;
         let answer = answer.map_err(|_| anyhow::anyhow!("no answer within {} s", TIMEOUT.as_secs()));
-        let (status, body) = answer.flatten().with_context(|| format!("cannot ask the daemon at {}", self.url))?;
+        let (status, body) =
+            answer.flatten().with_context(|| format!("cannot connect to the daemon at {}", self.url))?;
         if status == StatusCode::UNAUTHORIZED {
             bail!(self.unauthorized());
         }
@@ -78,7 +79,7 @@ impl Daemon {
         }
         let Ok(Envelope { data, error }) = serde_json::from_slice(&body) else {
             bail!(
-                "{} answered {status}{}: this is no API of syscallmon, or of an older version; --url needs the address of the daemon \
+                "{} answered {status}{}: not the API of syscallmon, or an older version; --url requires the address of the daemon \
                  without a path, such as http://127.0.0.1:9778",
                 self.url,
                 first_line(&body)
@@ -86,7 +87,7 @@ impl Daemon {
         };
         match (data, error) {
             (Some(data), None) if status == StatusCode::OK => Ok(data),
-            (_, Some(error)) => bail!("the daemon refused: {error}"),
+            (_, Some(error)) => bail!("the daemon rejected the request: {error}"),
             _ => bail!("{} answered {status}", self.url),
         }
     }
@@ -95,19 +96,19 @@ impl Daemon {
         match &self.username {
             None => format!("the daemon at {} requires a user and password: --username and --password-file", self.url),
             Some(user) => format!(
-                "the daemon at {} refused user {user:?}: wrong user or password (see basic_auth_users in its web.config.file)",
+                "the daemon at {} rejected user {user:?}: wrong user or password (see basic_auth_users in its web.config.file)",
                 self.url
             ),
         }
     }
 
     async fn exchange(&self, method: Method, path: &str) -> Result<(StatusCode, Bytes)> {
-        let authority = self.url.authority().context("needs a URL such as http://127.0.0.1:9778")?;
+        let authority = self.url.authority().context("expected a URL such as http://127.0.0.1:9778")?;
         let host = authority.host().trim_start_matches('[').trim_end_matches(']');
         let is_tls = match self.url.scheme_str() {
             Some("https") => true,
             Some("http") => false,
-            _ => bail!("needs a URL that begins with http:// or https://"),
+            _ => bail!("expected a URL that begins with http:// or https://"),
         };
         let base = self.url.path().trim_end_matches('/');
         let mut request = Request::builder().method(method).uri(format!("{base}{path}"));
@@ -118,7 +119,8 @@ impl Daemon {
         let request = request.body(Empty::new())?;
         let tls = if is_tls { Some(self.tls()?) } else { None };
         let port = authority.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
-        let refused = || format!("cannot connect to {host} port {port}: is it running, and listening there? (--url)");
+        let refused =
+            || format!("cannot connect to {host} port {port}: is the daemon running and listening there? (--url)");
         let stream = TcpStream::connect((host, port)).await.with_context(refused)?;
         let Some(tls) = tls else {
             return send(stream, request).await.map_err(|error| no_http(error, authority.as_str()));
@@ -150,7 +152,7 @@ impl Daemon {
 fn no_http(error: anyhow::Error, authority: &str) -> anyhow::Error {
     let is_other_protocol = error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse);
     if is_other_protocol {
-        error.context(format!("it does not speak HTTP: for TLS, use --url=https://{authority}"))
+        error.context(format!("the server does not speak HTTP: for TLS, use --url=https://{authority}"))
     } else {
         error
     }
@@ -161,7 +163,7 @@ fn no_tls(error: io::Error, authority: &str) -> anyhow::Error {
     let is_other_protocol = matches!(tls::cause(&error), Some(TlsError::InvalidMessage(_)));
     let error = anyhow::Error::from(error);
     if is_other_protocol {
-        error.context(format!("it does not speak TLS: use --url=http://{authority}"))
+        error.context(format!("the server does not speak TLS: use --url=http://{authority}"))
     } else {
         error
     }

@@ -20,9 +20,9 @@ use serde_json::Value;
 use self::daemon::Daemon;
 use crate::detect::{Baseline, BaselineKey, Learn};
 
-/// Show and change what workloads have learned (baselines).
+/// Show policies, and show and change baselines (learned calls).
 ///
-/// Asks a daemon that runs. It lets baselines be changed over a loopback address of its host, and by users of its web.config.file.
+/// Connects to a running daemon. Changes require a loopback address of its host, or a user of its web.config.file.
 #[derive(Debug, Args)]
 pub(super) struct Policy {
     #[command(subcommand)]
@@ -31,16 +31,16 @@ pub(super) struct Policy {
     #[command(flatten)]
     daemon: Daemon,
 
-    /// How to print what the daemon answers.
+    /// Output format.
     #[arg(long, value_enum, value_name = "FORMAT", global = true, default_value_t = Format::Table)]
     output: Format,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// For people. A single baseline is JSON, as its file.
+    /// Table; a single baseline is printed as JSON.
     Table,
-    /// For programs.
+    /// JSON, as from the API.
     Json,
 }
 
@@ -48,19 +48,19 @@ enum Format {
 enum Action {
     /// List the policies and the baselines.
     List,
-    /// Print one, with its calls.
+    /// Print a baseline with its calls.
     Show(OfKind),
-    /// Let it guard from now on: what it has not learned is unexpected.
+    /// Make a baseline guard: calls that it has not learned are unexpected from now on.
     Approve(OfKind),
-    /// Forget it. Where a policy still learns, another one begins with nothing; prints what it was.
+    /// Remove a baseline and print it. If a policy still learns, a new empty baseline begins.
     Forget(OfKind),
-    /// Let it learn on, with the calls that it has.
+    /// Make a baseline learn again; it keeps its calls.
     Relearn(OfKind),
 }
 
 #[derive(Clone, Debug, Args)]
 struct OfKind {
-    /// Kind of workloads, as the list has it: shop/Deployment/web/httpd, docker:web, or unit: and a path.
+    /// Kind of workload, as in the list: shop/Deployment/web/httpd, docker:web, or unit: and a path.
     kind: BaselineKey,
 }
 
@@ -94,7 +94,7 @@ struct List {
     baselines: Vec<Row>,
 }
 
-const OTHER_VERSION: &str = "the daemon is of another version than this command: --output=json prints what it said";
+const OTHER_VERSION: &str = "the daemon has another version than this command: --output=json prints its response";
 
 impl Policy {
     pub(super) fn execute(self) -> Result<ExitCode> {

@@ -212,7 +212,7 @@ impl Baselines {
             return false;
         }
         if baseline.state == Phase::Guarding {
-            tracing::warn!(kind = %gone, "baseline removed: no workload has it, and others need the room");
+            tracing::warn!(kind = %gone, "removed an unused baseline to make room for others");
         }
         self.removed.displaced += 1;
         self.all.remove(&gone);
@@ -225,7 +225,7 @@ impl Baselines {
         if self.refused_now.len() < MAX_BASELINES && self.refused_now.insert(kind.clone()) && self.refused() == 1 {
             tracing::warn!(
                 %kind,
-                "there are {MAX_BASELINES} baselines: no more kinds of workloads are learned, and runtime-default judges them; forget some"
+                "the limit of {MAX_BASELINES} baselines is reached; the policy runtime-default applies to further workloads. Forget some baselines"
             );
         }
     }
@@ -267,7 +267,7 @@ impl Baselines {
         let is_due = |entry: &Entry| entry.unseen_for >= self.retention && !entry.baseline.approved;
         let due = self.all.iter().filter(|(_, entry)| is_due(entry)).map(|(kind, _)| kind.clone());
         for kind in due.collect::<Vec<_>>() {
-            tracing::info!(%kind, "baseline removed: no workload has had it for the time of state.baseline-retention");
+            tracing::info!(%kind, "removed a baseline that no workload has used for state.baseline-retention");
             self.removed.expired += 1;
             self.remove(&kind);
             self.forgotten.insert(kind);

@@ -118,13 +118,13 @@ pub enum BaselineError {
     #[error("not a baseline: {0}")]
     Format(#[from] serde_json::Error),
     /// A newer syscallmon wrote it.
-    #[error("of version {found}, and this syscallmon reads up to {VERSION}: use the newer one that wrote it")]
+    #[error("format version {found} is not supported (up to {VERSION}): use the newer syscallmon that wrote it")]
     Newer {
         /// The version.
         found: u32,
     },
     /// What is called there is no call.
-    #[error("{name:?} is no call: needs the form x86_64/openat")]
+    #[error("{name:?} is not a call: expected the form x86_64/openat")]
     Call {
         /// What stands there.
         name: Arc<str>,
@@ -300,8 +300,11 @@ impl<'de> Deserialize<'de> for LearnedFrom {
             return Ok(Self::default());
         }
         let (time, comm) = text.split_once(' ').map_or((text.as_str(), None), |(time, comm)| (time, Some(comm)));
-        let needed =
-            || serde::de::Error::custom(format!("{text:?}: needs a time such as 2026-01-31T12:00:00Z, or nothing"));
+        let needed = || {
+            serde::de::Error::custom(format!(
+                "{text:?} is not a time: expected the form 2026-01-31T12:00:00Z, or nothing"
+            ))
+        };
         Ok(Self { time: Some(rfc3339::parse(time).ok_or_else(needed)?), comm: comm.map(Into::into) })
     }
 }
@@ -370,12 +373,12 @@ mod tests {
     fn what_is_no_baseline_is_refused_with_the_reason() {
         let good = baseline().to_json().unwrap();
         for (from, to, reason) in [
-            ("\"version\": 1", "\"version\": 2, \"more\": []", "of version 2, and this syscallmon reads up to 1"),
+            ("\"version\": 1", "\"version\": 2, \"more\": []", "format version 2 is not supported (up to 1)"),
             ("\"version\": 1,", "", "missing field `version`"),
             ("\"partial\"", "\"partail\"", "unknown field `partail`"),
-            ("docker:web", "docker:", "is no kind of workloads"),
-            ("x86_64/openat", "openat", "\"openat\" is no call"),
-            ("2027-01-15T08:00:01Z nginx", "yesterday nginx", "needs a time such as"),
+            ("docker:web", "docker:", "is not a kind of workload"),
+            ("x86_64/openat", "openat", "\"openat\" is not a call"),
+            ("2027-01-15T08:00:01Z nginx", "yesterday nginx", "is not a time"),
             ("learning", "dreaming", "unknown variant `dreaming`"),
         ] {
             let bad = good.replace(from, to);

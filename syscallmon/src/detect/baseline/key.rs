@@ -34,10 +34,10 @@ const BARE_POD: &str = "pod";
 /// The most of its text that the name of a file shows.
 const MAX_SLUG: usize = 120;
 
-/// A text that is no kind of workloads.
+/// A text that is not a kind of workload.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{text:?} is no kind of workloads: needs the form shop/Deployment/web/httpd, docker:web or unit:/system.slice/nginx.service"
+    "{text:?} is not a kind of workload: expected the form shop/Deployment/web/httpd, docker:web or unit:/system.slice/nginx.service"
 )]
 pub struct BaselineKeyError {
     text: String,

@@ -37,7 +37,7 @@ impl<'de> Deserialize<'de> for Match {
         let selectors = Vec::<Written>::deserialize(deserializer)?;
         if selectors.is_empty() {
             return Err(D::Error::custom(
-                "match selects nothing: needs a selector, such as 'container_id!=\"\"' for every container",
+                "match requires a selector, such as 'container_id!=\"\"' for every container",
             ));
         }
         Ok(Self(selectors.into_iter().map(|written| written.0).collect()))
@@ -65,7 +65,7 @@ impl<'de> Deserialize<'de> for Written {
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Written, A::Error> {
                 let labels = BTreeMap::<Label, Pattern>::deserialize(MapAccessDeserializer::new(map))?;
                 if labels.is_empty() {
-                    return Err(A::Error::custom("a selector without labels: needs one, such as {namespace: shop}"));
+                    return Err(A::Error::custom("a selector requires a label, such as {namespace: shop}"));
                 }
                 let matchers = labels.iter().map(|(label, pattern)| pattern.matcher(*label));
                 let text = matchers.collect::<Vec<_>>().join(",");
@@ -116,13 +116,13 @@ impl<'de> Deserialize<'de> for Pattern {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pattern, A::Error> {
                 let form = map.next_entry::<String, String>()?;
                 if map.next_key::<String>()?.is_some() {
-                    return Err(A::Error::custom("needs regex or not, and nothing else"));
+                    return Err(A::Error::custom("expected either regex or not"));
                 }
                 match form {
                     Some((key, regex)) if key == "regex" => Ok(Pattern::Regex(regex)),
                     Some((key, glob)) if key == "not" => Ok(Pattern::NotGlob(glob)),
-                    Some((key, _)) => Err(A::Error::custom(format!("{key:?} is neither regex nor not"))),
-                    None => Err(A::Error::custom("needs regex or not")),
+                    Some((key, _)) => Err(A::Error::custom(format!("unknown key {key:?}: expected regex or not"))),
+                    None => Err(A::Error::custom("expected regex or not")),
                 }
             }
         }
@@ -228,15 +228,15 @@ mod tests {
     #[test]
     fn what_selects_nothing_is_refused() {
         for (yaml, expected) in [
-            ("[]", "match selects nothing"),
-            ("[{}]", "a selector without labels"),
-            ("[{name: web}]", "\"name\" is no label of workloads"),
-            ("['namespace']", "needs matchers such as"),
-            ("[{container: {regex: '('}}]", "not a regular expression"),
-            ("[{container: {glob: a}}]", "\"glob\" is neither regex nor not"),
-            ("[{container: {regex: a, not: b}}]", "nothing else"),
+            ("[]", "match requires a selector"),
+            ("[{}]", "a selector requires a label"),
+            ("[{name: web}]", "\"name\" is not a workload label"),
+            ("['namespace']", "expected matchers such as"),
+            ("[{container: {regex: '('}}]", "invalid regular expression"),
+            ("[{container: {glob: a}}]", "unknown key \"glob\""),
+            ("[{container: {regex: a, not: b}}]", "either regex or not"),
             ("[{container: [a]}]", "a name or glob in quotes"),
-            ("[{container: '[z-a]'}]", "not a regular expression"),
+            ("[{container: '[z-a]'}]", "invalid regular expression"),
         ] {
             let error = error(yaml);
             assert!(error.contains(expected), "{yaml}: {error}");

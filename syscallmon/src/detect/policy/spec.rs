@@ -110,7 +110,7 @@ impl TryFrom<String> for PolicyName {
             Ok(Self(name.into()))
         } else {
             Err(format!(
-                "{name:?} cannot be a policy's name: needs at most {LONGEST_NAME} of a-z, 0-9 and -, no - at the ends"
+                "{name:?} is not a policy name: expected at most {LONGEST_NAME} of a-z, 0-9 and -, no - at the ends"
             ))
         }
     }
@@ -120,21 +120,19 @@ impl TryFrom<String> for PolicyName {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyError {
     /// It says nothing of what is expected.
-    #[error(
-        "policy {name}: expects no call at all: needs allow, seccomp or learn (allow: [\"*:*\"] if only deny matters)"
-    )]
+    #[error("policy {name}: allows no calls: set allow, seccomp or learn (allow: [\"*:*\"] if only deny is required)")]
     ExpectsNothing {
         /// Its name.
         name: PolicyName,
     },
     /// An exception that is none.
-    #[error("policy {name}: an exception allows nothing: needs allow")]
+    #[error("policy {name}: an exception requires allow")]
     EmptyException {
         /// Its name.
         name: PolicyName,
     },
     /// Times of learning that cannot be.
-    #[error("policy {name}: learn.{key} is out of range: needs 1s to 365days")]
+    #[error("policy {name}: learn.{key} is out of range: expected 1s to 365days")]
     Learn {
         /// Its name.
         name: PolicyName,
@@ -142,7 +140,7 @@ pub enum PolicyError {
         key: &'static str,
     },
     /// The longest time of learning ends before the others.
-    #[error("policy {name}: learn.at_most is shorter than learn.{key}: needs at least as much")]
+    #[error("policy {name}: learn.at_most must not be shorter than learn.{key}")]
     LearnsTooShort {
         /// Its name.
         name: PolicyName,
@@ -157,7 +155,7 @@ pub enum PolicyError {
     )]
     LargestFile(FileSize),
     /// Another policy has its name.
-    #[error("policy {name}: there is another one of this name in {other}")]
+    #[error("policy {name}: another policy in {other} has the same name")]
     Duplicate {
         /// Its name.
         name: PolicyName,
@@ -224,8 +222,8 @@ mod tests {
         for (yaml, line, expected) in [
             ("name: a\nmatch: [{pod: a}]\nalow: []\n", "line 3", "alow"),
             ("name: a\nmatch: [{pod: a}]\nallow: [openat,\n  opennat]\n", "line 4", "did you mean openat?"),
-            ("name: a\nmatch:\n  - {pod: a}\n  - {pot: a}\nallow: []\n", "line 4", "\"pot\" is no label"),
-            ("name: A\nmatch: [{pod: a}]\nallow: []\n", "line 1", "\"A\" cannot be a policy's name"),
+            ("name: a\nmatch:\n  - {pod: a}\n  - {pot: a}\nallow: []\n", "line 4", "\"pot\" is not a workload label"),
+            ("name: A\nmatch: [{pod: a}]\nallow: []\n", "line 1", "\"A\" is not a policy name"),
             ("name: a\nmatch: [{pod: a}]\nseverity: bad\n", "line 3", "bad"),
             ("name: a\nmatch: [{pod: a}]\nlearn: {quiet_for: soon}\n", "line 3", ""),
         ] {
@@ -237,11 +235,11 @@ mod tests {
     #[test]
     fn a_policy_that_expects_nothing_is_refused() {
         let check = |yaml| spec(yaml).unwrap().check().unwrap_err().to_string();
-        assert!(check("name: a\nmatch: [{pod: a}]\ndeny: [ptrace]\n").contains("expects no call at all"));
+        assert!(check("name: a\nmatch: [{pod: a}]\ndeny: [ptrace]\n").contains("allows no calls"));
         let exception = "name: a\nmatch: [{pod: a}]\nallow: [read]\nexceptions: [{match: [{pod: a}], allow: []}]\n";
-        assert!(check(exception).contains("an exception allows nothing"));
+        assert!(check(exception).contains("an exception requires allow"));
         assert!(check("name: a\nmatch: [{pod: a}]\nlearn: {at_least: 0s}\n").contains("learn.at_least"));
         let short = check("name: a\nmatch: [{pod: a}]\nlearn: {at_most: 30m}\n");
-        assert!(short.contains("learn.at_most is shorter than learn.quiet_for"), "{short}");
+        assert!(short.contains("learn.at_most must not be shorter than learn.quiet_for"), "{short}");
     }
 }

@@ -286,8 +286,8 @@ fn all_that_is_wrong_is_told_at_once() {
                 - {name: b, match: [{pod: c}]}\n";
     let errors = Policies::new(sources(yaml, None), true, &CallTable::x86_64()).unwrap_err();
     let errors: Vec<String> = errors.iter().map(|(origin, error)| format!("{origin}: {error}")).collect();
-    assert_eq!(errors[0], "a.yaml: policy a: there is another one of this name in a.yaml");
-    assert!(errors[1].starts_with("a.yaml: policy b: expects no call at all") && errors.len() == 2, "{errors:?}");
+    assert_eq!(errors[0], "a.yaml: policy a: another policy in a.yaml has the same name");
+    assert!(errors[1].starts_with("a.yaml: policy b: allows no calls") && errors.len() == 2, "{errors:?}");
 }
 
 #[test]

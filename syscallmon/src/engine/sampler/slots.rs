@@ -6,7 +6,7 @@ impl Sampler {
     /// Frees retired slots.
     pub(super) fn free(&mut self, retired: &[u32]) {
         if let Err(error) = self.kernel.free(retired) {
-            tracing::error!(error = &error as &dyn std::error::Error, "cannot free slots of cgroups yet; trying again");
+            tracing::error!(error = &error as &dyn std::error::Error, "cannot free slots of cgroups; retrying");
         }
     }
 
@@ -17,7 +17,7 @@ impl Sampler {
             return;
         }
         if let Err(error) = self.kernel.set_roots(&changes) {
-            tracing::error!(error = &error as &dyn std::error::Error, "cannot note containers yet; trying again");
+            tracing::error!(error = &error as &dyn std::error::Error, "cannot mark containers in the kernel; retrying");
         }
     }
 

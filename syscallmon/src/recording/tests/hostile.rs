@@ -34,10 +34,10 @@ fn what_is_no_recording_is_called_so() {
     let open = |bytes: &[u8]| Reader::open(bytes, Limits::default()).err().unwrap().problem.to_string();
     for bytes in [&b""[..], b"hello", &file(&["{}"]), &file(&["[1]"]), &file(&["{\"format\":\"x\"}"])] {
         let problem = open(bytes);
-        assert_eq!(problem, "is no recording of syscallmon");
+        assert_eq!(problem, "is not a recording of syscallmon");
     }
     let newer = file(&["{\"format\":\"syscallmon-recording\",\"version\":2}"]);
-    assert_eq!(open(&newer), "is a recording of version 2, and this syscallmon reads version 1");
+    assert_eq!(open(&newer), "has recording version 2; this syscallmon reads version 1");
     assert!(open(&file(&["{\"format\":\"syscallmon-recording\",\"version\":1}"])).contains("missing field"));
 }
 
@@ -62,13 +62,13 @@ fn what_no_recorder_writes_is_refused_and_says_why() {
         (r#"{"frame":{"at":NaN}}"#, "expected value"),
         (
             r#"{"frame":{"remainder":{"calls":[[1,18446744073709551615]],"errors":[],"denied":[],"durations":[]}}}"#,
-            "more calls",
+            "possible number of calls",
         ),
         (r#"{"frame":{"renames":[["remainder",{"workload":"unknown"}]]}}"#, "renames"),
-        (label.as_str(), "longer than"),
+        (label.as_str(), "limit: "),
         (ignored.as_str(), "EOF"),
         (deep.as_str(), "invalid type"),
-        (r#"{"frame":{"names":[[1,{"workload":"unknown","metadata":{"colour":"x"}}]]}}"#, "no label"),
+        (r#"{"frame":{"names":[[1,{"workload":"unknown","metadata":{"colour":"x"}}]]}}"#, "not a workload label"),
         ("{}", "expected value"),
     ] {
         let problem = problem(&[line]);
@@ -82,7 +82,7 @@ fn a_line_with_a_wrong_checksum_is_refused_and_what_stands_before_it_is_used() {
     let [of_header, of_frame] = [header.as_str(), frame].map(|line| reader::crc32(line.as_bytes()));
     let (samples, end) = read(&file_with([(&*header, of_header), (frame, of_frame), (frame, of_frame ^ 1)]));
     assert_eq!(samples.len(), 1);
-    assert_eq!(end.unwrap_err().problem.to_string(), "a line is not what its checksum says");
+    assert_eq!(end.unwrap_err().problem.to_string(), "the checksum of a line is wrong");
 }
 
 #[test]

@@ -170,10 +170,7 @@ async fn show(Extract(baselines): Extract<Baselines>, Path(kind): Path<String>) 
 }
 
 fn unknown(kind: &BaselineKey) -> Response {
-    failure(
-        StatusCode::NOT_FOUND,
-        format!("there is no baseline of {kind}: /api/v1/policies lists those that there are"),
-    )
+    failure(StatusCode::NOT_FOUND, format!("there is no baseline {kind}: see /api/v1/policies for the list"))
 }
 
 /// Answers with the baseline as it is then; or as it was, if it is forgotten.
@@ -187,7 +184,7 @@ async fn change(
         return failure(StatusCode::FORBIDDEN, reason);
     }
     let Some((kind, action)) = path.rsplit_once('/').and_then(|(kind, name)| Some((kind, Action::named(name)?))) else {
-        return failure(StatusCode::NOT_FOUND, "needs /approve, /forget or /relearn at the end of the path".to_owned());
+        return failure(StatusCode::NOT_FOUND, "the path must end with /approve, /forget or /relearn".to_owned());
     };
     let kind: BaselineKey = match kind.parse() {
         Ok(kind) => kind,
@@ -204,7 +201,7 @@ async fn change(
         Some(baselines.get(&of).cloned().unwrap_or(before))
     });
     let Some(Some(baseline)) = changed.await else { return unknown(&kind) };
-    tracing::info!(%kind, ?action, "somebody changed a baseline");
+    tracing::info!(%kind, ?action, "baseline changed through the API");
     success(&*baseline)
 }
 
@@ -222,18 +219,21 @@ impl Action {
 /// Whether a request may change anything; otherwise why not.
 fn may_change(caller: Caller, version: Version, uri: &Uri, headers: &HeaderMap) -> Result<(), String> {
     if !caller.is_authenticated {
-        let why =
-            if caller.is_local { refusal(version, uri, headers) } else { Some("it comes from elsewhere".to_owned()) };
+        let why = if caller.is_local {
+            refusal(version, uri, headers)
+        } else {
+            Some("it is not from a loopback address".to_owned())
+        };
         if let Some(why) = why {
             return Err(format!(
-                "baselines are changed with a user and password of the daemon's web.config.file, or by a local client over a loopback address; this request is not from one: {why}"
+                "changing a baseline requires a user of web.config.file, or a local client on a loopback address: {why}"
             ));
         }
     }
     let is_json = headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes() == b"application/json");
     // A browser asks before it sends this for a page of another origin, and says of which one the page is.
     if !is_json || headers.contains_key(ORIGIN) {
-        return Err("needs the header Content-Type: application/json, and is not for web pages".to_owned());
+        return Err("requires the header Content-Type: application/json".to_owned());
     }
     Ok(())
 }
@@ -322,7 +322,7 @@ mod tests {
         let owned = owned();
         let (status, answer) = get(&owned, "/api/v1/baselines/docker:web").await;
         assert_eq!(status, 404);
-        assert!(answer["error"].as_str().unwrap().contains("no baseline of docker:web"), "{answer}");
+        assert!(answer["error"].as_str().unwrap().contains("no baseline docker:web"), "{answer}");
         assert_eq!(get(&owned, "/api/v1/baselines/web").await.0, 400);
         let post = async |path| ask(&owned, Method::POST, path, LOCAL, &[JSON]).await.0;
         assert_eq!(post("/api/v1/baselines/docker:web/approve").await, 404);

@@ -49,7 +49,7 @@ impl Builders {
 }
 
 fn busy() -> Response {
-    let text = "too many requests at the same time; try again in a second".to_owned();
+    let text = "too many concurrent requests; try again in 1 s".to_owned();
     let mut response = failure(StatusCode::SERVICE_UNAVAILABLE, text);
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     response

@@ -30,20 +30,20 @@ const CLIENT_HEADERS: [HeaderName; 15] = [
 /// Why a request over a loopback address is not taken for a local client's; `None` if it is.
 pub(in crate::serve) fn refusal(version: Version, uri: &Uri, headers: &HeaderMap) -> Option<String> {
     if version < Version::HTTP_11 {
-        return Some(format!("{version:?} is what proxies use; local clients have HTTP/1.1"));
+        return Some(format!("{version:?} may come from a proxy; local clients use HTTP/1.1"));
     }
     if let Some(name) = headers.keys().find(|name| !CLIENT_HEADERS.contains(name)) {
-        return Some(format!("the header {name} may be a proxy's"));
+        return Some(format!("the header {name} may come from a proxy"));
     }
     let hosts = headers.get_all(header::HOST).iter().map(|host| host.to_str().ok().and_then(|host| host.parse().ok()));
     let mut authorities = hosts.chain(uri.authority().cloned().map(Some)).peekable();
     if authorities.peek().is_none() {
-        return Some("it has no Host".to_owned());
+        return Some("the header Host is missing".to_owned());
     }
     let is_foreign = |authority: &Option<Authority>| !authority.as_ref().is_some_and(is_loopback);
-    authorities
-        .find(is_foreign)
-        .map(|_| "its Host is not a loopback address such as 127.0.0.1:9778, [::1]:9778 or localhost:9778".to_owned())
+    authorities.find(is_foreign).map(|_| {
+        "the header Host is not a loopback address such as 127.0.0.1:9778, [::1]:9778 or localhost:9778".to_owned()
+    })
 }
 
 /// For `fuzz/`.

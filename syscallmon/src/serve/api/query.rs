@@ -20,7 +20,9 @@ pub struct Since(pub SystemTime);
 
 /// A text that is no point in time.
 #[derive(Debug, thiserror::Error)]
-#[error("{0:?} is no time: needs a duration such as 10m, a time such as 2026-11-28T09:30:00Z, or seconds since 1970")]
+#[error(
+    "{0:?} is not a time: expected a duration such as 10m, a time such as 2026-11-28T09:30:00Z, or seconds since 1970"
+)]
 pub struct SinceError(String);
 
 impl FromStr for Since {
@@ -75,7 +77,7 @@ pub(in crate::serve) enum MatchError {
     #[error("match: {0}")]
     Selector(#[from] SelectorError),
     /// Its regular expressions are slow.
-    #[error("match: its regular expressions take longer than {} s for all workloads; use simpler ones", MAX_MATCHING.as_secs())]
+    #[error("match: the regular expressions took longer than {} s; use simpler ones", MAX_MATCHING.as_secs())]
     TooSlow,
 }
 

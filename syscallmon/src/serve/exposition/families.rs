@@ -54,45 +54,42 @@ pub const FAMILIES: &[Family] = &[
         name: "syscallmon_syscalls_total",
         kind: MetricType::COUNTER,
         labels: CALLS,
-        help: "System calls that entered the kernel, by workload, syscall and ABI.",
+        help: "System calls that entered the kernel.",
         series: Series::Workload(workload_series::syscalls_total),
     },
     Family {
         name: "syscallmon_syscall_errors_total",
         kind: MetricType::COUNTER,
         labels: &["namespace", "pod", "container", "cgroup", "syscall", "set", "abi", "errno"],
-        help: "System calls that returned an error, by errno. Calls that a signal interrupted and the kernel restarts, or ends with \
-               EINTR afterwards, are none. Beyond capacity.errors pairs, those of a workload are counted under (remainder).",
+        help: "System calls that entered the kernel and returned an error, by errno.",
         series: Series::Workload(workload_series::syscall_errors_total),
     },
     Family {
         name: "syscallmon_syscalls_denied_total",
         kind: MetricType::COUNTER,
         labels: &["namespace", "pod", "container", "cgroup", "syscall", "set", "abi", "errno"],
-        help: "System calls that seccomp refused before they entered the kernel; they are in no other family. Only refusals with ENOSYS, which \
-               tell programs to do without, have an errno. Beyond capacity.denied, those of a workload are counted under (remainder).",
+        help: "System calls that seccomp denied, with an errno only for ENOSYS.",
         series: Series::Workload(workload_series::syscalls_denied_total),
     },
     Family {
         name: "syscallmon_syscall_duration_seconds",
         kind: MetricType::HISTOGRAM,
         labels: &["namespace", "pod", "container", "cgroup", "syscall", "set"],
-        help: "How long system calls took, of those in latency.syscalls, from entering the kernel to leaving it.",
+        help: "Time from entering to leaving the kernel, for the system calls in latency.syscalls.",
         series: Series::Workload(workload_series::syscall_duration_seconds),
     },
     Family {
         name: "syscallmon_io_uring_requests_total",
         kind: MetricType::COUNTER,
         labels: &["namespace", "pod", "container", "cgroup", "op"],
-        help: "Operations given to io_uring, by workload and opcode; they make no system calls of their own.",
+        help: "io_uring operations, by opcode.",
         series: Series::Workload(workload_series::io_uring_requests_total),
     },
     Family {
         name: "syscallmon_unexpected_syscalls_total",
         kind: MetricType::COUNTER,
         labels: &["namespace", "pod", "container", "cgroup", "syscall", "abi", "policy", "severity"],
-        help: "System calls, operations of io_uring (abi io_uring) and refused attempts that a workload's policy does not expect, since it is \
-               in force.",
+        help: "System calls, denied calls and io_uring operations (abi io_uring) that the policy of the workload does not expect.",
         series: Series::Workloads(workload_series::unexpected_syscalls_total),
     },
     Family {
@@ -111,14 +108,14 @@ pub const FAMILIES: &[Family] = &[
             "owner",
             "owner_kind",
         ],
-        help: "What is known of a workload; of its containers, the newest. Joins by the labels that the workload's other series have; always 1.",
+        help: "Metadata of a workload (of its newest container); always 1.",
         series: Series::Workload(workload_series::workload_info),
     },
     Family {
         name: "syscallmon_lost_total",
         kind: MetricType::COUNTER,
         labels: &["reason"],
-        help: "Calls and events that were lost, or counted without their workload, by reason.",
+        help: "Calls and events that were dropped or counted without attribution, by reason.",
         series: Series::Host(|view, samples| {
             for (reason, count) in view.losses() {
                 if let Some(count) = count {
@@ -142,7 +139,7 @@ pub const FAMILIES: &[Family] = &[
         name: "syscallmon_probe_info",
         kind: MetricType::GAUGE,
         labels: &["probe", "implementation"],
-        help: "Which implementation of a probe runs on this kernel; always 1.",
+        help: "Implementation of a probe on this kernel; always 1.",
         series: Series::Host(|view, samples| {
             for status in &view.host.probes {
                 let implementation = status.implementation.unwrap_or("none");
@@ -154,64 +151,63 @@ pub const FAMILIES: &[Family] = &[
         name: "syscallmon_cgroup_hierarchy_info",
         kind: MetricType::GAUGE,
         labels: &["hierarchy"],
-        help: "By the cgroups of which hierarchy workloads are told apart: cgroup2, a v1 controller, or cgroup2 and, for tasks in \
-               its root, a v1 controller (cgroup2+memory); always 1.",
+        help: "Cgroup hierarchy that identifies workloads; always 1.",
         series: Series::Host(|view, samples| samples.add(&[("hierarchy", &view.host.hierarchy)], 1.0)),
     },
     Family {
         name: "syscallmon_series",
         kind: MetricType::GAUGE,
         labels: &[],
-        help: "Series in use in the kernel's tables: (cgroup, ABI, syscall), each with its errnos, and once more if refused.",
+        help: "Series in use in the kernel's tables: pairs of cgroup and syscall.",
         series: Series::Host(|view, samples| samples.add(&[], f64::from(view.snapshot.series))),
     },
     Family {
         name: "syscallmon_series_capacity",
         kind: MetricType::GAUGE,
         labels: &[],
-        help: "Series that the kernel's tables have room for.",
+        help: "Maximum number of series in the kernel's tables (capacity.series).",
         series: Series::Host(|view, samples| samples.add(&[], f64::from(view.host.capacity.series))),
     },
     Family {
         name: "syscallmon_histograms",
         kind: MetricType::GAUGE,
         labels: &[],
-        help: "Histograms of durations (cgroup, ABI, syscall) in use in the kernel's tables.",
+        help: "Histograms of durations in use in the kernel's tables.",
         series: Series::Host(|view, samples| samples.add(&[], f64::from(view.snapshot.histograms))),
     },
     Family {
         name: "syscallmon_histograms_capacity",
         kind: MetricType::GAUGE,
         labels: &[],
-        help: "Histograms of durations that the kernel's tables have room for.",
+        help: "Maximum number of histograms in the kernel's tables (capacity.histograms).",
         series: Series::Host(|view, samples| samples.add(&[], f64::from(view.host.capacity.histograms))),
     },
     Family {
         name: "syscallmon_cgroups",
         kind: MetricType::GAUGE,
         labels: &[],
-        help: "Cgroups that have a slot in the kernel's tables: those that made a call and are not freed yet.",
+        help: "Cgroups with a slot in the kernel's tables.",
         series: Series::Host(|view, samples| samples.add(&[], view.snapshot.cgroups as f64)),
     },
     Family {
         name: "syscallmon_cgroups_capacity",
         kind: MetricType::GAUGE,
         labels: &[],
-        help: "Cgroups that the kernel's tables have room for.",
+        help: "Maximum number of cgroups in the kernel's tables (capacity.cgroups).",
         series: Series::Host(|view, samples| samples.add(&[], f64::from(view.host.capacity.cgroups))),
     },
     Family {
         name: "syscallmon_kernel_memory_bytes",
         kind: MetricType::GAUGE,
         labels: &[],
-        help: "Memory of the kernel's tables, as the kernel accounts it.",
+        help: "Memory of the kernel's tables, as accounted by the kernel.",
         series: Series::Host(|view, samples| samples.add(&[], view.host.kernel_memory_bytes as f64)),
     },
     Family {
         name: "syscallmon_workloads",
         kind: MetricType::GAUGE,
         labels: &["state"],
-        help: "Workloads: alive or gone and not forgotten yet, both exported; waiting for a name, and not exported until then.",
+        help: "Workloads by state: alive, gone (still exported), or waiting for metadata (not exported yet).",
         series: Series::Host(|view, samples| {
             let gone = view.model.workloads().filter(|(_, totals)| totals.is_gone()).count();
             let all = view.model.workloads().count();
@@ -224,14 +220,14 @@ pub const FAMILIES: &[Family] = &[
         name: "syscallmon_workload_series",
         kind: MetricType::GAUGE,
         labels: &[],
-        help: "Series of workloads, of all families together; a histogram is 16.",
+        help: "Exported series of workloads in all metric families; a histogram counts as 16.",
         series: Series::Host(|view, samples| samples.add(&[], view.model.series() as f64)),
     },
     Family {
         name: "syscallmon_names_source_up",
         kind: MetricType::GAUGE,
         labels: &["source"],
-        help: "Whether a source of names answered when it was last asked; absent where it is not there or switched off.",
+        help: "Whether the last request to a metadata provider succeeded.",
         series: Series::Host(|view, samples| {
             for status in &view.sources {
                 samples.add(&[("source", status.source.name())], f64::from(u8::from(status.is_up())));
@@ -242,7 +238,7 @@ pub const FAMILIES: &[Family] = &[
         name: "syscallmon_names_source_failures_total",
         kind: MetricType::COUNTER,
         labels: &["source"],
-        help: "How often a source of names did not answer, or not so that it could be understood.",
+        help: "Failed requests to a metadata provider.",
         series: Series::Host(|view, samples| {
             for status in &view.sources {
                 samples.add(&[("source", status.source.name())], status.failures as f64);
@@ -253,56 +249,56 @@ pub const FAMILIES: &[Family] = &[
         name: "syscallmon_names_unresolved",
         kind: MetricType::GAUGE,
         labels: &[],
-        help: "Containers whose name no source has told yet.",
+        help: "Containers without metadata.",
         series: Series::Host(|view, samples| samples.add(&[], view.unresolved as f64)),
     },
     Family {
         name: "syscallmon_policies",
         kind: MetricType::GAUGE,
         labels: &[],
-        help: "Policies in force, the built-in one among them.",
+        help: "Policies in force, including the built-in one.",
         series: Series::Host(|view, samples| samples.add(&[], view.policies.iter().len() as f64)),
     },
     Family {
-        name: "syscallmon_policy_reload_success",
+        name: "syscallmon_policy_last_reload_successful",
         kind: MetricType::GAUGE,
         labels: &[],
-        help: "Whether every policy was valid when the policies were last read.",
+        help: "Whether the last load of the policies found no invalid policy.",
         series: Series::Host(|view, samples| samples.add(&[], f64::from(u8::from(view.policy_reload.is_ok)))),
     },
     Family {
         name: "syscallmon_policy_problems",
         kind: MetricType::GAUGE,
         labels: &[],
-        help: "Bad policies, and files with policies that cannot be read, when the policies were last read.",
+        help: "Invalid policies and unreadable policy files in the last load.",
         series: Series::Host(|view, samples| samples.add(&[], view.policy_reload.problems as f64)),
     },
     Family {
-        name: "syscallmon_policy_reload_success_timestamp_seconds",
+        name: "syscallmon_policy_last_reload_success_timestamp_seconds",
         kind: MetricType::GAUGE,
         labels: &[],
-        help: "When the policies were last read with success, in seconds since 1970.",
+        help: "Unix time of the last load of the policies without an invalid policy.",
         series: Series::Host(|view, samples| samples.add(&[], unix_time(view.policy_reload.last_success))),
     },
     Family {
         name: "syscallmon_violations",
         kind: MetricType::GAUGE,
         labels: &[],
-        help: "Violations of policies that the API has.",
+        help: "Violations that the API lists.",
         series: Series::Host(|view, samples| samples.add(&[], view.violations.kept.len() as f64)),
     },
     Family {
         name: "syscallmon_violations_dropped_total",
         kind: MetricType::COUNTER,
         labels: &[],
-        help: "Violations that the API has no room for; they are reported, and their calls are counted.",
+        help: "Violations that the API does not list because its list was full.",
         series: Series::Host(|view, samples| samples.add(&[], view.violations.dropped as f64)),
     },
     Family {
         name: "syscallmon_policy_baselines",
         kind: MetricType::GAUGE,
         labels: &["policy", "state"],
-        help: "Baselines of policies that learn: learning, or guarding, which is when calls that were not learned are unexpected.",
+        help: "Baselines by policy and state (learning or guarding).",
         series: Series::Host(|view, samples| {
             let all = view.baselines.iter().map(|baseline| ((baseline.policy.as_ref(), baseline.state.name()), 1));
             let counts: SortedCounts<(&str, &str)> = all.collect();
@@ -315,7 +311,7 @@ pub const FAMILIES: &[Family] = &[
         name: "syscallmon_policy_baseline_calls",
         kind: MetricType::GAUGE,
         labels: &["kind", "policy", "state"],
-        help: "Calls that a kind of workloads has learned.",
+        help: "Calls that a baseline has learned.",
         series: Series::Host(|view, samples| {
             for baseline in view.baselines.iter() {
                 let state = ("state", baseline.state.name());
@@ -330,7 +326,7 @@ pub const FAMILIES: &[Family] = &[
         name: "syscallmon_policy_baseline_began_timestamp_seconds",
         kind: MetricType::GAUGE,
         labels: &["kind", "policy"],
-        help: "When a kind of workloads began to learn, in seconds since 1970.",
+        help: "Unix time at which a baseline began to learn.",
         series: Series::Host(|view, samples| {
             for baseline in view.baselines.iter() {
                 let labels = [("kind", baseline.kind.as_str()), ("policy", &baseline.policy)];
@@ -342,7 +338,7 @@ pub const FAMILIES: &[Family] = &[
         name: "syscallmon_policy_baseline_partial",
         kind: MetricType::GAUGE,
         labels: &["kind", "policy"],
-        help: "Whether a kind of workloads began to learn after its containers started, and has not seen a start since.",
+        help: "Whether a baseline has not seen the start of any of its containers.",
         series: Series::Host(|view, samples| {
             for baseline in view.baselines.iter() {
                 let labels = [("kind", baseline.kind.as_str()), ("policy", &baseline.policy)];
@@ -354,21 +350,21 @@ pub const FAMILIES: &[Family] = &[
         name: "syscallmon_policy_baselines_refused",
         kind: MetricType::GAUGE,
         labels: &[],
-        help: "Kinds of workloads that were there lately and are not learned, since there are too many baselines.",
+        help: "Baselines that recently could not be created because the limit was reached.",
         series: Series::Host(|view, samples| samples.add(&[], view.baselines.refused as f64)),
     },
     Family {
         name: "syscallmon_policy_baselines_limit",
         kind: MetricType::GAUGE,
         labels: &[],
-        help: "Most baselines that there can be.",
+        help: "Maximum number of baselines.",
         series: Series::Host(|_, samples| samples.add(&[], MAX_BASELINES as f64)),
     },
     Family {
         name: "syscallmon_policy_baselines_removed_total",
         kind: MetricType::COUNTER,
         labels: &["reason"],
-        help: "Baselines that the daemon removed: no workload had them for too long, or others needed the room.",
+        help: "Baselines that were removed, by reason.",
         series: Series::Host(|view, samples| {
             let Removed { expired, displaced } = view.baselines.removed;
             samples.add(&[("reason", "expired")], expired as f64);
@@ -379,7 +375,7 @@ pub const FAMILIES: &[Family] = &[
         name: "syscallmon_policy_store_up",
         kind: MetricType::GAUGE,
         labels: &[],
-        help: "Whether all baselines are on disk; absent as long as there are none.",
+        help: "Whether all baselines are stored on disk; absent without baselines.",
         series: Series::Host(|view, samples| {
             if let Some(is_up) = view.baselines.store.is_up {
                 samples.add(&[], f64::from(u8::from(is_up)));
@@ -390,35 +386,35 @@ pub const FAMILIES: &[Family] = &[
         name: "syscallmon_policy_store_errors_total",
         kind: MetricType::COUNTER,
         labels: &[],
-        help: "How often baselines could not be read from disk or written to it.",
+        help: "Failed reads and writes of baselines on disk.",
         series: Series::Host(|view, samples| samples.add(&[], view.baselines.store.errors as f64)),
     },
     Family {
         name: "syscallmon_policy_store_unreadable_files",
         kind: MetricType::GAUGE,
         labels: &[],
-        help: "Files of baselines that cannot be used, and are left as they are: the log says which, and why.",
+        help: "Baseline files that could not be used.",
         series: Series::Host(|view, samples| samples.add(&[], view.baselines.store.unreadable as f64)),
     },
     Family {
         name: "syscallmon_alerts_sent_total",
         kind: MetricType::COUNTER,
         labels: &["sink"],
-        help: "Alerts that were delivered, by sink; an alert that is resolved counts once more, one that goes on does not.",
+        help: "Alerts that were delivered or resolved, by sink.",
         series: Series::Host(|view, samples| of_sinks(view, samples, |sink| sink.sent as f64)),
     },
     Family {
         name: "syscallmon_alerts_failed_total",
         kind: MetricType::COUNTER,
         labels: &["sink"],
-        help: "Attempts to deliver alerts that failed, by sink. They are repeated unless the other side refuses the alert.",
+        help: "Failed attempts to deliver alerts, by sink.",
         series: Series::Host(|view, samples| of_sinks(view, samples, |sink| sink.failed as f64)),
     },
     Family {
         name: "syscallmon_alerts_dropped_total",
         kind: MetricType::COUNTER,
         labels: &["sink", "reason"],
-        help: "Alerts that will not be delivered, by sink: queue_full found no room, refused were refused by the other side.",
+        help: "Alerts that were not delivered and will not be sent again, by sink and reason.",
         series: Series::Host(|view, samples| {
             for sink in &view.alerts.sinks {
                 for (reason, alerts) in [("queue_full", sink.queue_full), ("refused", sink.refused)] {
@@ -431,21 +427,21 @@ pub const FAMILIES: &[Family] = &[
         name: "syscallmon_alerts_suppressed_total",
         kind: MetricType::COUNTER,
         labels: &[],
-        help: "New violations that were counted and not told, since their workload had more than alert.rate-limit.",
+        help: "New alerts that were not sent because of alert.rate-limit.",
         series: Series::Host(|view, samples| samples.add(&[], view.alerts.suppressed as f64)),
     },
     Family {
         name: "syscallmon_alerts_queued",
         kind: MetricType::GAUGE,
         labels: &["sink"],
-        help: "Alerts that wait to be delivered, by sink.",
+        help: "Alerts that wait for delivery, by sink.",
         series: Series::Host(|view, samples| of_sinks(view, samples, |sink| sink.queued as f64)),
     },
     Family {
         name: "syscallmon_alerts_last_success_timestamp_seconds",
         kind: MetricType::GAUGE,
         labels: &["sink"],
-        help: "When a sink last took what it was sent, in seconds since 1970; 0 if it never did.",
+        help: "Unix time of the last successful delivery, by sink; 0 if none.",
         series: Series::Host(|view, samples| {
             of_sinks(view, samples, |sink| sink.last_success.map_or(0.0, unix_time));
         }),
@@ -454,21 +450,21 @@ pub const FAMILIES: &[Family] = &[
         name: "syscallmon_blocking_timeouts_total",
         kind: MetricType::COUNTER,
         labels: &["work"],
-        help: "File reads, writes and DNS look-ups that were given up at their deadline, by kind of work.",
+        help: "File accesses and DNS lookups that exceeded their deadline, by kind of work.",
         series: Series::Host(|_, samples| of_blocking(samples, |status| status.timeouts as f64)),
     },
     Family {
         name: "syscallmon_blocking_stuck_threads",
         kind: MetricType::GAUGE,
         labels: &["work"],
-        help: "Threads that have not returned from the kernel, although their deadline has passed.",
+        help: "Threads that are blocked in the kernel after their deadline, by kind of work.",
         series: Series::Host(|_, samples| of_blocking(samples, |status| status.stuck as f64)),
     },
     Family {
         name: "syscallmon_process_lookups_total",
         kind: MetricType::COUNTER,
         labels: &["result"],
-        help: "Questions to /proc about processes that made unexpected calls: read, gone, timed_out, or skipped for lack of a share.",
+        help: "Lookups in /proc of processes that made unexpected calls, by result.",
         series: Series::Host(|_, samples| {
             for result in LookupResult::ALL {
                 samples.add(&[("result", result.name())], result.count() as f64);
@@ -479,7 +475,7 @@ pub const FAMILIES: &[Family] = &[
         name: "syscallmon_log_lines_dropped_total",
         kind: MetricType::COUNTER,
         labels: &[],
-        help: "Log lines that were not written, since stderr is blocked or closed.",
+        help: "Log lines that were dropped because stderr was blocked or closed.",
         series: Series::Host(|_, samples| samples.add(&[], logging::dropped_lines() as f64)),
     },
     Family {
@@ -493,35 +489,35 @@ pub const FAMILIES: &[Family] = &[
         name: "syscallmon_snapshot_duration_seconds",
         kind: MetricType::GAUGE,
         labels: &[],
-        help: "How long the newest snapshot took to read and to take up.",
+        help: "Time to read and process the newest snapshot.",
         series: Series::Host(|view, samples| samples.add(&[], view.snapshot.duration.as_secs_f64())),
     },
     Family {
         name: "syscallmon_snapshot_timestamp_seconds",
         kind: MetricType::GAUGE,
         labels: &[],
-        help: "When the newest snapshot was taken, in seconds since 1970.",
+        help: "Unix time of the newest snapshot.",
         series: Series::Host(|view, samples| samples.add(&[], unix_time(view.snapshot.time))),
     },
     Family {
         name: "syscallmon_config_last_reload_successful",
         kind: MetricType::GAUGE,
         labels: &[],
-        help: "Whether the last load of the configuration worked; if not, the one before is in force.",
+        help: "Whether the last load of the configuration succeeded.",
         series: Series::Host(|view, samples| samples.add(&[], f64::from(u8::from(view.config_reload.is_ok)))),
     },
     Family {
         name: "syscallmon_config_last_reload_success_timestamp_seconds",
         kind: MetricType::GAUGE,
         labels: &[],
-        help: "When the configuration in force was loaded, in seconds since 1970.",
+        help: "Unix time of the last successful load of the configuration.",
         series: Series::Host(|view, samples| samples.add(&[], unix_time(view.config_reload.last_success))),
     },
     Family {
         name: "syscallmon_build_info",
         kind: MetricType::GAUGE,
         labels: &["version", "arch", "syscall_table"],
-        help: "What is running: syscallmon's version, its architecture, and the Linux release that names of syscalls are from; always 1.",
+        help: "Version, architecture and Linux release of the syscall table; always 1.",
         series: Series::Host(|_, samples| {
             let (version, arch) = (env!("CARGO_PKG_VERSION"), std::env::consts::ARCH);
             samples.add(&[("version", version), ("arch", arch), ("syscall_table", syscalls::LINUX_VERSION)], 1.0);

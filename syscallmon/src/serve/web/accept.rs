@@ -49,7 +49,7 @@ impl Acceptor {
                 Ok((stream, peer)) => {
                     let (place, is_full) = self.connections.admit(Client::of(peer.ip()));
                     if is_full && self.full.is_due() {
-                        warn!("too many web connections; the idlest are closed for new ones");
+                        warn!("too many web connections; closing the most idle ones");
                     }
                     return (stream, place);
                 }
@@ -75,7 +75,7 @@ impl Acceptor {
             return;
         }
         if self.failed.is_due() {
-            warn!(%error, "cannot accept web connections; trying on");
+            warn!(%error, "cannot accept web connections; retrying");
         }
         sleep(BACK_OFF).await;
     }

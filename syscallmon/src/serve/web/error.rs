@@ -12,7 +12,7 @@ use tokio_rustls::rustls::pki_types::pem;
 #[non_exhaustive]
 pub enum Error {
     /// A file could not be opened or read.
-    #[error("cannot read {} ({what}); it must exist and be readable by this process", path.display())]
+    #[error("cannot read {} ({what}): it must exist and be readable", path.display())]
     Read {
         /// What the file is for: the key that names it.
         what: &'static str,
@@ -23,7 +23,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A file is far larger than its purpose needs.
-    #[error("{} ({what}) has more than {limit} bytes; is it the right file?", path.display())]
+    #[error("{} ({what}) exceeds {limit} bytes: is it the right file?", path.display())]
     TooLarge {
         /// What the file is for.
         what: &'static str,
@@ -52,7 +52,7 @@ pub enum Error {
         why: String,
     },
     /// A certificate or key is not PEM of the right kind.
-    #[error("web configuration {}: {key} holds no usable PEM", path.display())]
+    #[error("web configuration {}: {key} contains no valid PEM", path.display())]
     Pem {
         /// The web configuration file.
         path: PathBuf,

@@ -53,7 +53,7 @@ impl HeadersForm {
 fn header_value(path: &Path, key: &'static str, value: &str, allowed: &[&str]) -> Result<HeaderValue, Error> {
     let refuse = |why| Error::Setting { path: path.to_owned(), key, why };
     if !allowed.is_empty() && !allowed.contains(&value) {
-        return Err(refuse(format!("{value:?} is not possible; use one of {}", allowed.join(", "))));
+        return Err(refuse(format!("{value:?} is not supported; use one of {}", allowed.join(", "))));
     }
     HeaderValue::from_str(value).map_err(|_| refuse("a header's value must be one line of visible ASCII".into()))
 }

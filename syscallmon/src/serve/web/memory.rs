@@ -176,7 +176,8 @@ impl Body for Revocable {
         if self.is_end_stream() {
             return Poll::Ready(None);
         }
-        let taken_back = || Error::new(io::Error::other("the client was too slow; others needed the memory"));
+        let taken_back =
+            || Error::new(io::Error::other("the client was too slow, and other clients required the memory"));
         Poll::Ready(Some(self.sending.piece().map(Frame::data).ok_or_else(taken_back)))
     }
 

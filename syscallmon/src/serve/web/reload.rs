@@ -103,7 +103,7 @@ fn successor(path: &Path, current: &WebConfig) -> Result<WebConfig, Error> {
     if config.is_tls() == current.is_tls() {
         return Ok(config);
     }
-    let why = "turning TLS on or off needs a restart".to_owned();
+    let why = "turning TLS on or off requires a restart".to_owned();
     Err(Error::Setting { path: path.to_owned(), key: "tls_server_config", why })
 }
 
@@ -111,7 +111,7 @@ fn successor(path: &Path, current: &WebConfig) -> Result<WebConfig, Error> {
 fn complain(previous: &mut Option<String>, error: String) -> bool {
     let new = previous.as_ref() != Some(&error);
     if new {
-        warn!(error, "web configuration not reloaded; the previous one stays in force");
+        warn!(error, "cannot reload the web configuration; the previous one stays in force");
         *previous = Some(error);
     }
     new
@@ -151,7 +151,7 @@ mod tests {
         sleep(SETTLED);
         source.refresh(&path);
         assert!(!source.in_force().is_tls());
-        assert!(lock(&source.complaint).as_ref().is_some_and(|text| text.contains("needs a restart")));
+        assert!(lock(&source.complaint).as_ref().is_some_and(|text| text.contains("requires a restart")));
         fs::write(&path, "").unwrap();
         sleep(SETTLED);
         source.refresh(&path);

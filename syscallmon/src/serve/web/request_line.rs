@@ -54,13 +54,11 @@ pub(super) fn refusal(bytes: &[u8], max_header_bytes: usize) -> Option<Vec<u8>> 
     let code = bytes.strip_prefix(b"HTTP/1.1 ")?.get(..3)?;
     let (reason, text) = match code {
         b"414" => ("URI Too Long", "the URL is too long".to_owned()),
-        b"431" => {
-            ("Request Header Fields Too Large", format!("the headers have more than {max_header_bytes} bytes together"))
-        }
-        b"505" => ("HTTP Version Not Supported", "needs HTTP/1.1 or HTTP/1.0".to_owned()),
+        b"431" => ("Request Header Fields Too Large", format!("the headers exceed {max_header_bytes} bytes")),
+        b"505" => ("HTTP Version Not Supported", "requires HTTP/1.1 or HTTP/1.0".to_owned()),
         [b'4' | b'5', ..] => (
             "Bad Request",
-            "this is no HTTP request, or its URL has characters that must be percent-encoded (curl: -G --data-urlencode)"
+            "not an HTTP request, or the URL has characters that must be percent-encoded (curl: -G --data-urlencode)"
                 .to_owned(),
         ),
         _ => return None,
@@ -117,7 +115,7 @@ mod tests {
     fn refusals_have_a_text() {
         let said = |bytes: &[u8]| refusal(bytes, 16384).map(|answer| String::from_utf8(answer).unwrap());
         assert!(said(b"HTTP/1.1 400 Bad Request\r\n").unwrap().contains("percent-encoded"));
-        assert!(said(b"HTTP/1.1 431 x\r\n").unwrap().contains("more than 16384 bytes"));
+        assert!(said(b"HTTP/1.1 431 x\r\n").unwrap().contains("exceed 16384 bytes"));
         assert_eq!(said(b"HTTP/1.1 200 OK\r\n"), None);
         assert_eq!(said(b"HTTP/1.1 4"), None);
         assert!(

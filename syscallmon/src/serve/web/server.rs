@@ -39,7 +39,7 @@ impl Server {
         connection.shutdown.run_until_cancelled(serve_all(acceptor, &connection, &tasks, &abort)).await;
         tasks.close();
         if timeout(self.limits.shutdown_timeout, tasks.wait()).await.is_err() {
-            warn!(connections = tasks.len(), "web requests did not finish in time; dropped");
+            warn!(connections = tasks.len(), "dropped web requests that did not finish in time");
             abort.cancel();
             tasks.wait().await;
         }

@@ -55,7 +55,7 @@ impl Service {
         let config = self.source.current().await;
         let (is_head, is_api) = (request.method() == Method::HEAD, request.uri().path().starts_with("/api/"));
         let answered = tokio::time::timeout(self.timeout, self.admit(&config, request, client)).await;
-        let response = answered.unwrap_or_else(|_| unavailable("the answer took too long to make"));
+        let response = answered.unwrap_or_else(|_| unavailable("the response took too long"));
         let mut response = explained(self.counted(response, client, is_head).await, is_api);
         for (name, value) in config.headers() {
             response.headers_mut().insert(name, value.clone());
@@ -72,9 +72,11 @@ impl Service {
         if !open {
             match self.gate.admits(config.users(), request.headers(), client).await {
                 Admission::Granted => {}
-                Admission::Missing => return unauthorized("needs a user and a password (HTTP basic authentication)"),
+                Admission::Missing => {
+                    return unauthorized("requires a user and a password (HTTP basic authentication)");
+                }
                 Admission::Wrong => return unauthorized("the user or the password is wrong"),
-                Admission::Busy => return unavailable("too many passwords are being checked; try again in a second"),
+                Admission::Busy => return unavailable("too many password checks in progress; try again in 1 s"),
             }
         }
         let is_authenticated = !open && !config.users().is_empty();
@@ -97,10 +99,10 @@ impl Service {
         }
         let (head, body) = response.into_parts();
         // Pages are made whole: nothing is waited for here.
-        let Ok(content) = body.collect().await else { return unavailable("the answer could not be made") };
+        let Ok(content) = body.collect().await else { return unavailable("cannot create the response") };
         match self.memory.admit(client, content.to_bytes()) {
             Ok(body) => Response::from_parts(head, Body::new(body)),
-            Err(_) => unavailable("too many large answers are under way; try again in a second"),
+            Err(_) => unavailable("too many large responses in progress; try again in 1 s"),
         }
     }
 }
@@ -138,7 +140,7 @@ fn explained(response: Response<Body>, is_api: bool) -> Response<Body> {
     let text = match (given.is_empty(), code) {
         (false, _) => format!("{reason}: {given}"),
         (true, StatusCode::METHOD_NOT_ALLOWED) => {
-            format!("{reason}: the header Allow says which methods this page has")
+            format!("{reason}: see the header Allow for the allowed methods")
         }
         (true, _) => reason.to_owned(),
     };

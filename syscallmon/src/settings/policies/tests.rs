@@ -108,9 +108,9 @@ fn everything_that_is_wrong_is_told_with_its_file() {
         "alow",
         "line 5",
         "nowhere.json: No such file",
-        "bad.json is no seccomp profile",
-        "d.yaml: policy c: there is another one of this name in",
-        "e.yaml is no file",
+        "bad.json is not a seccomp profile",
+        "d.yaml: policy c: another policy in",
+        "e.yaml is not a file",
     ] {
         assert!(error.contains(expected), "{expected}: {error}");
     }
@@ -244,5 +244,5 @@ fn what_is_larger_than_any_policy_is_not_read() {
     fs::write(directory.path().join("a.yaml"), comment(MAX_BYTES)).unwrap();
     assert_eq!(names(&load(&sources(directory.path()))), ["runtime-default"]);
     fs::write(directory.path().join("a.yaml"), comment(MAX_BYTES + 1)).unwrap();
-    assert!(error(&load(&sources(directory.path()))).contains("more than 1048576 bytes"));
+    assert!(error(&load(&sources(directory.path()))).contains("exceeds 1048576 bytes"));
 }

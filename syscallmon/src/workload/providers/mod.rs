@@ -227,19 +227,19 @@ struct Report {
 impl Report {
     /// Of one that tells names of containers.
     fn new(source: ProviderName, cache: MetadataCache) -> Self {
-        Self { source, consequence: "gives no names of containers", cache }
+        Self { source, consequence: "cannot read container names", cache }
     }
 
     fn answered(&self) {
         if self.cache.set_status(self.source, None) {
-            tracing::info!(source = self.source.name(), "source of names is up");
+            tracing::info!(source = self.source.name(), "metadata provider is up");
         }
     }
 
     fn failed(&self, error: &ProviderError) {
         let problem = chain(error);
         if self.cache.set_status(self.source, Some(problem.clone())) {
-            tracing::warn!(source = self.source.name(), "{}; is tried again: {problem}", self.consequence);
+            tracing::warn!("{} from {}; retrying: {problem}", self.consequence, self.source.name());
         }
     }
 }

@@ -80,7 +80,7 @@ struct Outcomes {
 
 impl Outcomes {
     fn new(cache: &MetadataCache) -> Self {
-        let consequence = "does not tell which Deployment or CronJob a ReplicaSet or Job belongs to";
+        let consequence = "cannot read owners of ReplicaSets and Jobs";
         let report = Report { consequence, ..Report::new(Owners::NAME, cache.clone()) };
         Self { report, problems: HashMap::new() }
     }

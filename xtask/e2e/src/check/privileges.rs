@@ -48,7 +48,7 @@ pub(super) fn each_capability(cluster: &Cluster<'_>) -> Result<()> {
                 // Not of the one before, which may lack the other.
                 let is_new = cluster.node.kubectl(&[&["get", "pods", CAPABILITIES], DAEMON.as_slice()].concat())?
                     == format!(r#"["{left}"]"#);
-                let says_so = is_new && cluster.daemon_log().contains("needs CAP_BPF and CAP_PERFMON");
+                let says_so = is_new && cluster.daemon_log().contains("requires CAP_BPF and CAP_PERFMON");
                 Ok(says_so.then_some(()))
             })
         })?;

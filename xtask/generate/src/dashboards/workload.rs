@@ -14,14 +14,14 @@ pub(super) fn dashboard() -> Dashboard {
     Dashboard {
         name: "workload",
         title: "syscallmon / workload",
-        description: "What a container, a pod or a service calls, how that fails, what is refused, how long it takes, and what is new.",
+        description: "System calls of a container, pod or service: rates, errors, denied and unexpected calls, and durations.",
         variables: variable::until("cgroup"),
         rows: vec![
-            row("At a glance", glance()),
+            row("Summary", glance()),
             row("Calls", calls()),
             row("New and unexpected calls", new()),
-            row("Errors and refused attempts", failures()),
-            row("Durations, with probe.latency, of calls in latency.syscalls", durations()),
+            row("Errors and denied calls", failures()),
+            row("Durations (probe.latency, latency.syscalls)", durations()),
             row("io_uring", io_uring()),
         ],
     }
@@ -33,41 +33,41 @@ fn glance() -> Vec<Panel> {
     vec![
         stat(
             "Calls",
-            "System calls of the chosen workloads.",
+            "System calls of the selected workloads.",
             unit::CALLS_PER_SECOND,
             "sum(rate(syscallmon_syscalls_total{WORKLOAD}[$__rate_interval]))",
         ),
         stat(
-            "Different calls",
-            "How many of the kernel's calls it has used.",
+            "Distinct calls",
+            "Number of different system calls in use.",
             unit::COUNT,
             "count(count by (syscall, set, abi) (syscallmon_syscalls_total{WORKLOAD}))",
         ),
         stat(
-            "Failed",
-            "The share of calls that returned an error.",
+            "Error ratio",
+            "Share of calls that returned an error.",
             unit::SHARE,
             "sum(rate(syscallmon_syscall_errors_total{WORKLOAD}[$__rate_interval])) \
              / sum(rate(syscallmon_syscalls_total{WORKLOAD}[$__rate_interval]))",
         ),
         stat(
-            "Refused",
-            "Calls that seccomp refused, within the time that is shown.",
+            "Denied",
+            "Calls that seccomp denied, in the time range.",
             unit::COUNT,
             &format!("sum({refused}) or vector(0)"),
         )
         .thresholds(FEW_IS_GOOD),
         stat(
             "Unexpected",
-            "Calls that no policy expects, within the time that is shown.",
+            "Calls that no policy expects, in the time range.",
             unit::COUNT,
             &format!("sum({unexpected}) or vector(0)"),
         )
         .thresholds(NONE_IS_GOOD)
         .leads_to(LeadsTo::Unexpected),
         table(
-            "Who it is",
-            "The newest container of each workload that is alive.",
+            "Metadata",
+            "Metadata of each workload (of its newest container).",
             unit::COUNT,
             "count by (namespace, pod, container, cgroup, image, runtime, owner_kind, owner, instance) (syscallmon_workload_info{WORKLOAD})",
         )
@@ -77,13 +77,13 @@ fn glance() -> Vec<Panel> {
 
 fn calls() -> Vec<Panel> {
     vec![
-        stacked("The 15 most frequent calls", "By name and ABI.", unit::CALLS_PER_SECOND)
+        stacked("Top 15 system calls", "By name and ABI.", unit::CALLS_PER_SECOND)
             .query(
                 "topk(15, sum by (syscall, set, abi) (rate(syscallmon_syscalls_total{WORKLOAD}[$__rate_interval])))",
                 "{{syscall}}{{set}} ({{abi}})",
             )
             .size(12, 9),
-        lines("By container or service", "The 15 busiest.", unit::CALLS_PER_SECOND)
+        lines("By container or service", "Top 15 by rate.", unit::CALLS_PER_SECOND)
             .query(
                 &format!("topk(15, sum by ({WHO}) (rate(syscallmon_syscalls_total{{WORKLOAD}}[$__rate_interval])))"),
                 "{{namespace}} {{pod}} {{container}}{{cgroup}}",
@@ -91,11 +91,11 @@ fn calls() -> Vec<Panel> {
             .size(12, 9),
         table(
             "All calls",
-            "How often each was made within the time that is shown.",
+            "Number of calls in the time range.",
             unit::COUNT,
             "sort_desc(sum by (syscall, set, abi) (increase(syscallmon_syscalls_total{WORKLOAD}[$__range])))",
         ),
-        lines("By ABI", "More than one is rare.", unit::CALLS_PER_SECOND)
+        lines("By ABI", "Most workloads use one ABI.", unit::CALLS_PER_SECOND)
             .query("sum by (abi) (rate(syscallmon_syscalls_total{WORKLOAD}[$__rate_interval]))", "{{abi}}"),
     ]
 }
@@ -104,24 +104,29 @@ fn new() -> Vec<Panel> {
     let unexpected = |time| occurrences("syscallmon_unexpected_syscalls_total{WORKLOAD}", time);
     vec![
         workloads(
-            "Made for the first time within the time that is shown",
-            "Of a workload that is new itself, everything is.",
+            "First calls in the time range",
+            "For a new workload, all calls are first calls.",
             unit::COUNT,
             &format!(
                 "sum by ({WHO}, syscall, set, abi) (syscallmon_syscalls_total{{WORKLOAD}} unless syscallmon_syscalls_total{{WORKLOAD}} offset $__range)"
             ),
         ),
-        lines("Different calls", "A workload that has settled makes no new ones: it stays flat.", unit::COUNT).query(
+        lines(
+            "Distinct calls",
+            "Number of different system calls; constant for a workload in a steady state.",
+            unit::COUNT,
+        )
+        .query(
             &format!("count by ({WHO}) (syscallmon_syscalls_total{{WORKLOAD}})"),
             "{{namespace}} {{pod}} {{container}}{{cgroup}}",
         ),
         workloads(
             "Unexpected",
-            "Within the time that is shown.",
+            "In the time range.",
             unit::COUNT,
             &format!("sum by ({WHO}, syscall, abi, policy, severity) ({})", unexpected("$__range")),
         ),
-        bars("Unexpected over time", "Calls that no policy expects, within the time of one bar.").query(
+        bars("Unexpected over time", "Calls that no policy expects, for each interval.").query(
             &format!("sum by (syscall, abi, severity) ({})", unexpected("$__rate_interval")),
             "{{severity}}: {{syscall}} ({{abi}})",
         ),
@@ -131,19 +136,19 @@ fn new() -> Vec<Panel> {
 fn failures() -> Vec<Panel> {
     let refused = |time| occurrences("syscallmon_syscalls_denied_total{WORKLOAD,errno!=\"ENOSYS\"}", time);
     vec![
-        stacked("Errors", "The 15 most frequent, by call and errno.", unit::CALLS_PER_SECOND).query(
+        stacked("Errors", "Top 15 by system call and errno.", unit::CALLS_PER_SECOND).query(
             "topk(15, sum by (syscall, set, errno) (rate(syscallmon_syscall_errors_total{WORKLOAD}[$__rate_interval])))",
             "{{syscall}}{{set}} {{errno}}",
         ),
-        lines("Share of calls that fail", "The 10 calls that fail most, of those that were made.", unit::SHARE).query(
+        lines("Error ratio by call", "Share of calls that returned an error; top 10 calls.", unit::SHARE).query(
             "topk(10, sum by (syscall, set) (rate(syscallmon_syscall_errors_total{WORKLOAD}[$__rate_interval])) \
              / (sum by (syscall, set) (rate(syscallmon_syscalls_total{WORKLOAD}[$__rate_interval])) > 0))",
             "{{syscall}}{{set}}",
         ),
-        bars("Refused attempts", "Calls that seccomp refused, within the time of one bar.")
+        bars("Denied calls", "Calls that seccomp denied, for each interval.")
             .query(&format!("sum by (syscall, set, abi) ({})", refused("$__rate_interval")), "{{syscall}}{{set}} ({{abi}})"),
         workloads(
-            "Refused attempts within the time that is shown",
+            "Denied calls in the time range",
             "By workload and call.",
             unit::COUNT,
             &format!("sum by ({WHO}, syscall, set, abi) ({})", refused("$__range")),
@@ -154,10 +159,10 @@ fn failures() -> Vec<Panel> {
 fn durations() -> Vec<Panel> {
     let buckets = "rate(syscallmon_syscall_duration_seconds_bucket{WORKLOAD}[$__rate_interval])";
     vec![
-        lines("99th percentile", "By call, waiting included.", unit::SECONDS)
+        lines("99th percentile", "By system call, including waiting.", unit::SECONDS)
             .query(&format!("histogram_quantile(0.99, sum by (syscall, set, le) ({buckets}))"), "{{syscall}}{{set}}")
             .size(8, 8),
-        lines("Mean", "By call, waiting included.", unit::SECONDS)
+        lines("Mean", "By system call, including waiting.", unit::SECONDS)
             .query(
                 "sum by (syscall, set) (rate(syscallmon_syscall_duration_seconds_sum{WORKLOAD}[$__rate_interval])) \
                  / (sum by (syscall, set) (rate(syscallmon_syscall_duration_seconds_count{WORKLOAD}[$__rate_interval])) > 0)",
@@ -165,8 +170,8 @@ fn durations() -> Vec<Panel> {
             )
             .size(8, 8),
         heatmap(
-            "All durations",
-            "How many calls took how long.",
+            "Distribution of durations",
+            "Number of calls by duration.",
             "sum by (le) (increase(syscallmon_syscall_duration_seconds_bucket{WORKLOAD}[$__rate_interval]))",
         )
         .size(8, 8),
@@ -175,10 +180,10 @@ fn durations() -> Vec<Panel> {
 
 fn io_uring() -> Vec<Panel> {
     vec![
-        lines("Operations", "Given to io_uring; they make no system calls of their own.", unit::OPERATIONS_PER_SECOND)
+        lines("Operations", "io_uring operations by opcode.", unit::OPERATIONS_PER_SECOND)
             .query("sum by (op) (rate(syscallmon_io_uring_requests_total{WORKLOAD}[$__rate_interval]))", "{{op}}"),
         workloads(
-            "Operations within the time that is shown",
+            "Operations in the time range",
             "By workload.",
             unit::COUNT,
             &format!(

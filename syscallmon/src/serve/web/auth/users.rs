@@ -31,7 +31,7 @@ impl Users {
             let cost = cost(hash).map_err(|why| Error::Setting {
                 path: path.to_owned(),
                 key: "basic_auth_users",
-                why: format!("{user:?}: {why}; make a hash with: htpasswd -nBC 10 \"\""),
+                why: format!("{user:?}: {why}; create a hash with: htpasswd -nBC 10 \"\""),
             })?;
             costliest = costliest.max(Some(cost));
         }
@@ -66,7 +66,7 @@ pub(super) fn decoy(cost: u32) -> String {
 }
 
 fn cost(hash: &str) -> Result<u32, String> {
-    let cost = hash.parse::<HashParts>().map_err(|_| "is no bcrypt hash")?.get_cost();
+    let cost = hash.parse::<HashParts>().map_err(|_| "is not a bcrypt hash")?.get_cost();
     if COSTS.contains(&cost) {
         Ok(cost)
     } else {

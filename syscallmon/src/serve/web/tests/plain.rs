@@ -43,7 +43,7 @@ async fn every_error_says_what_is_wrong() {
     };
     for (request, expected, said) in [
         ("GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", "400", "percent-encoded"),
-        ("nonsense\r\n\r\n", "400", "no HTTP request"),
+        ("nonsense\r\n\r\n", "400", "not an HTTP request"),
         ("DELETE /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "405", "Allow"),
         ("OPTIONS /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "405", "Allow"),
         ("GET /nothing HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "404", "Not Found"),
@@ -59,7 +59,7 @@ async fn every_error_says_what_is_wrong() {
         assert!(body.contains(said), "{request}: {response}");
     }
     let long = ask(&format!("GET /metrics HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(20_000))).await;
-    assert!(code(&long) == "431" && long.contains("more than 16384 bytes"), "{long}");
+    assert!(code(&long) == "431" && long.contains("exceed 16384 bytes"), "{long}");
 }
 
 #[tokio::test]

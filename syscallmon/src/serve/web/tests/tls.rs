@@ -177,7 +177,7 @@ async fn refusal_over_http2_has_a_body_for_get_and_none_for_head() {
     let server = Running::configured(dir, &format!("{SECTION}{}", user_section("a", "secret"))).await;
     assert_eq!(
         request_over_http2(&server, &ca, "GET").await,
-        (401, "Unauthorized: needs a user and a password (HTTP basic authentication)\n".to_owned())
+        (401, "Unauthorized: requires a user and a password (HTTP basic authentication)\n".to_owned())
     );
     assert_eq!(request_over_http2(&server, &ca, "HEAD").await, (401, String::new()));
 }

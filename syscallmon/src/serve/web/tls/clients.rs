@@ -91,7 +91,7 @@ fn signed(
     provider: &Arc<CryptoProvider>,
     material: &Material,
 ) -> Result<Arc<dyn ClientCertVerifier>, Error> {
-    let why = "is needed to verify client certificates (Go would trust every CA of the system; this does not)";
+    let why = "is required to verify client certificates (system CAs are not trusted for clients)";
     let trust = trust.ok_or_else(|| material.refuse("client_ca_file", why))?;
     trust.client_verifier(mandatory, provider).map_err(|error| material.refuse("client_ca_file", error.to_string()))
 }
@@ -104,7 +104,7 @@ fn restrict(
 ) -> Result<Arc<dyn ClientCertVerifier>, Error> {
     let Some(allowed) = allowed else { return Ok(verifier) };
     if !matches!(auth, ClientAuth::RequireAny | ClientAuth::RequireAndVerify) {
-        let why = "needs client_auth_type RequireAndVerifyClientCert (or RequireAnyClientCert)";
+        let why = "requires client_auth_type RequireAndVerifyClientCert (or RequireAnyClientCert)";
         return Err(material.refuse("client_allowed_sans", why));
     }
     Ok(Arc::new(AllowedSans { inner: verifier, allowed: allowed.to_vec() }))

@@ -30,7 +30,9 @@ impl<'a> Material<'a> {
     /// The inline text or the file's content. Both at once are refused: one of them would be ignored.
     pub(super) fn find(&mut self, text: Entry<String>, file: Entry<PathBuf>) -> Result<Option<Pem>, Error> {
         match (text, file) {
-            ((key, Some(_)), (other, Some(_))) => Err(self.refuse(key, format!("is given beside {other}; keep one"))),
+            ((key, Some(_)), (other, Some(_))) => {
+                Err(self.refuse(key, format!("conflicts with {other}; remove one of them")))
+            }
             ((key, Some(text)), _) => Ok(Some(Pem { key, bytes: text.clone().into_bytes() })),
             (_, (key, Some(file))) => Ok(Some(Pem { key, bytes: self.files.read(key, &self.resolve(file))? })),
             _ => Ok(None),

@@ -33,8 +33,8 @@ impl TryFrom<String> for Version {
         let why = match name.as_str() {
             "TLS12" => return Ok(Self::Tls12),
             "TLS13" => return Ok(Self::Tls13),
-            "TLS10" | "TLS11" => "is not possible: rustls has no TLS below 1.2 (RFC 8996); use TLS12 or TLS13",
-            _ => "is no TLS version; use TLS12 or TLS13",
+            "TLS10" | "TLS11" => "is not supported: rustls has no TLS below 1.2 (RFC 8996); use TLS12 or TLS13",
+            _ => "is not a TLS version; use TLS12 or TLS13",
         };
         Err(Refused { key: "min_version or max_version", name, why })
     }
@@ -70,9 +70,9 @@ fn suite_named(name: &str) -> Option<SupportedCipherSuite> {
 
 fn why_no_suite(name: &str) -> &'static str {
     if name.contains("_CBC_") || name.contains("_RC4_") || name.starts_with("TLS_RSA_") {
-        "is not possible: rustls has only AEAD suites with forward secrecy; use an ECDHE suite with GCM or CHACHA20"
+        "is not supported: rustls has only AEAD suites with forward secrecy; use an ECDHE suite with GCM or CHACHA20"
     } else {
-        "is no cipher suite of Go's crypto/tls that rustls has; use Go's names, as TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"
+        "is not supported; use one of Go's names that rustls has, such as TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"
     }
 }
 
@@ -92,8 +92,8 @@ impl TryFrom<String> for Curve {
             "CurveP256" => return Ok(Self::P256),
             "CurveP384" => return Ok(Self::P384),
             "X25519" => return Ok(Self::X25519),
-            "CurveP521" => "is not possible: rustls has no P-521 with ring; use CurveP256, CurveP384 or X25519",
-            _ => "is no curve; use CurveP256, CurveP384 or X25519",
+            "CurveP521" => "is not supported: rustls has no P-521 with ring; use CurveP256, CurveP384 or X25519",
+            _ => "is not a curve; use CurveP256, CurveP384 or X25519",
         };
         Err(Refused { key: "curve_preferences", name, why })
     }
@@ -138,7 +138,7 @@ pub(super) fn versions(form: &TlsForm) -> Result<&'static [&'static SupportedPro
         (Version::Tls12, Version::Tls13) => Ok(&BOTH),
         (Version::Tls12, Version::Tls12) => Ok(&BOTH[1..]),
         (Version::Tls13, Version::Tls13) => Ok(&BOTH[..1]),
-        (Version::Tls13, Version::Tls12) => Err("is above max_version; no version is left"),
+        (Version::Tls13, Version::Tls12) => Err("is above max_version"),
     }
 }
 

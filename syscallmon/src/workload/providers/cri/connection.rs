@@ -61,9 +61,7 @@ impl Connection {
                 return Ok(Self { rpc, runtime: text(&runtime_name).unwrap_or_else(|| "unknown".into()) });
             }
         }
-        Err(ProviderError::Absent(
-            "no CRI at this socket: containerd serves it unless its plugin `cri` is disabled".into(),
-        ))
+        Err(ProviderError::Absent("this socket does not serve CRI: enable the plugin `cri` of containerd".into()))
     }
 
     /// Whether the other side has not closed it.

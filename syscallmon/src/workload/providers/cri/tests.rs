@@ -226,7 +226,7 @@ async fn the_older_version_of_the_cri_is_spoken_too() {
 #[tokio::test]
 async fn a_server_without_the_cri_is_named_as_such() {
     let error = Server::start(|_| refusal(UNIMPLEMENTED)).cri().look_up(&[id('a')]).await.unwrap_err();
-    assert!(error.to_string().contains("no CRI"), "{error}");
+    assert!(error.to_string().contains("does not serve CRI"), "{error}");
 }
 
 #[tokio::test]

@@ -113,7 +113,7 @@ async fn reload(file: PathBuf, current: Arc<RwLock<(Arc<dyn ServerCertVerifier>,
     });
     match verifier {
         Ok(verifier) => current.write().unwrap_or_else(PoisonError::into_inner).0 = verifier,
-        Err(error) => tracing::warn!("cannot read {}, the older CA counts: {error}", file.display()),
+        Err(error) => tracing::warn!("cannot read {}; the previous CA stays in use: {error}", file.display()),
     }
 }
 

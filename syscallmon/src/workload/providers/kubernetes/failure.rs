@@ -62,7 +62,7 @@ impl ApiFailure {
     pub(super) fn to_report(&self) -> Option<ProviderError> {
         (!self.is_expired()).then(|| match self {
             Self::Slow(time) => ProviderError::Timeout(*time),
-            Self::Watcher(_) if self.is_too_long() => ProviderError::Answer("an answer without an end".to_owned()),
+            Self::Watcher(_) if self.is_too_long() => ProviderError::Answer("the response is too long".to_owned()),
             Self::Watcher(error) => {
                 let told = self.status().map(answer).or_else(|| connection(error));
                 told.unwrap_or_else(|| ProviderError::Answer(description(error)))

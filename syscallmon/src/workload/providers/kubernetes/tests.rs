@@ -206,7 +206,7 @@ async fn an_event_that_cannot_be_read_is_a_failure_and_a_new_list() {
 async fn a_line_without_an_end_is_a_failure() {
     let mut watch = Watch::start([list("10", &[]), Endless, Silent(vec![event("ADDED", "a", "11")])]).await;
     watch.expect([Restarted, Synced]).await;
-    watch.expect_failure("an answer without an end").await;
+    watch.expect_failure("the response is too long").await;
     watch.expect([applied("a")]).await;
 }
 
@@ -230,7 +230,7 @@ async fn a_list_that_is_too_long_is_asked_for_in_pages() {
     let answers = [Endless, Whole(200, page.to_string()), list("10", &["b"]), Silent(vec![event("ADDED", "c", "11")])];
     let mut watch = Watch::start(answers).await;
     watch.expect([Restarted]).await;
-    watch.expect_failure("an answer without an end").await;
+    watch.expect_failure("the response is too long").await;
     watch.expect([Restarted, applied("a"), applied("b"), Synced, applied("c")]).await;
     let requests = watch.server.requests();
     assert!(requests[1].contains("limit=8") && requests[2].contains("continue=next"), "{requests:?}");

@@ -55,7 +55,8 @@ async fn read(path: &std::path::Path) -> Result<HeaderValue, String> {
     let text = blocking::file(Work::Kubeconfig, &path.to_string_lossy(), move || files::read_text(&owned)).await;
     let text = text.map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     let header = HeaderValue::try_from(format!("Bearer {}", text.trim()));
-    let mut header = header.map_err(|_| format!("{}: has what cannot be in a header", path.display()))?;
+    let mut header =
+        header.map_err(|_| format!("{}: contains characters that a header cannot have", path.display()))?;
     header.set_sensitive(true);
     Ok(header)
 }
