@@ -1,4 +1,4 @@
-//! Takes connections from all listeners, and a place in `connections` for each.
+//! Takes connections from all listeners, and a permit of `connections` for each.
 //!
 //! `server` calls it in a loop.
 
@@ -15,7 +15,7 @@ use tracing::warn;
 
 use super::{
     client::Client,
-    connections::{CgroupIdentity, Connections},
+    connections::{ConnectionPermit, Connections},
     limits::Limits,
 };
 
@@ -31,27 +31,27 @@ pub(super) struct Acceptor {
     /// Where to look first, so that a busy listener does not starve the others.
     first: usize,
     connections: Arc<Connections>,
-    full: Rarely,
-    failed: Rarely,
+    full: RareWarning,
+    failed: RareWarning,
 }
 
 impl Acceptor {
     pub(super) fn new(listeners: Vec<TcpListener>, limits: &Limits) -> Self {
         let connections = Connections::new(limits.clone());
-        Self { listeners, first: 0, connections, full: Rarely::default(), failed: Rarely::default() }
+        Self { listeners, first: 0, connections, full: RareWarning::default(), failed: RareWarning::default() }
     }
 
-    /// The next connection and its place. Errors are logged and waited out.
-    pub(super) async fn accept(&mut self) -> (TcpStream, CgroupIdentity) {
+    /// The next connection and its permit. Errors are logged and waited out.
+    pub(super) async fn accept(&mut self) -> (TcpStream, ConnectionPermit) {
         self.connections.room().await;
         loop {
             match poll_fn(|cx| self.poll_accept(cx)).await {
                 Ok((stream, peer)) => {
-                    let (place, is_full) = self.connections.admit(Client::of(peer.ip()));
+                    let (permit, is_full) = self.connections.admit(Client::of(peer.ip()));
                     if is_full && self.full.is_due() {
                         warn!("too many web connections; the idlest are closed for new ones");
                     }
-                    return (stream, place);
+                    return (stream, permit);
                 }
                 Err(error) => self.back_off(&error).await,
             }
@@ -83,9 +83,9 @@ impl Acceptor {
 
 /// A warning that may be repeated each [`WARNING_INTERVAL`].
 #[derive(Default)]
-struct Rarely(Option<Instant>);
+struct RareWarning(Option<Instant>);
 
-impl Rarely {
+impl RareWarning {
     fn is_due(&mut self) -> bool {
         let now = Instant::now();
         let due = self.0.is_none_or(|last| now.duration_since(last) >= WARNING_INTERVAL);
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn warning_is_not_repeated_at_once() {
-        let mut warning = Rarely::default();
+        let mut warning = RareWarning::default();
         assert!(warning.is_due());
         assert!(!warning.is_due());
     }

@@ -13,7 +13,7 @@ use super::{
     error::Error,
     files::{Change, Files},
     form::{Form, HttpForm},
-    tls,
+    tls_config,
 };
 
 /// What a web configuration file asks for.
@@ -50,7 +50,7 @@ impl WebConfig {
         refuse_rate_limit(path, &form)?;
         let HttpForm { http2, headers } = form.http_server_config.unwrap_or_default();
         let tls = match form.tls_server_config {
-            Some(tls) => tls::server_config(&tls, http2.unwrap_or(true), path, &mut files)?,
+            Some(tls) => tls_config::server_config(&tls, http2.unwrap_or(true), path, &mut files)?,
             None => None,
         };
         Ok(Self {

@@ -24,14 +24,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::{
-    connections::CgroupIdentity,
+    connections::ConnectionPermit,
     limits::Limits,
     memory::PIECE,
     reload::Source,
     request_line::not_tls,
     service::Service,
-    tls,
-    watchdog::{Heard, Tracked, Watchdog},
+    tls_config,
+    watchdog::{Tracked, Watchdog, WatchedStream},
 };
 
 /// hyper's smallest buffer; header limits below it still hold.
@@ -56,24 +56,24 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Serves until the client leaves, a deadline passes, or shutdown lets it end.
-    pub(super) async fn serve(&self, stream: TcpStream, place: &CgroupIdentity) {
+    pub(super) async fn serve(&self, stream: TcpStream, permit: &ConnectionPermit) {
         // Responses are written whole; waiting to fill a packet only delays their tail.
         let _ = stream.set_nodelay(true);
         match self.source.current().await.tls() {
-            None => Box::pin(self.http1(stream, place)).await,
-            Some(config) => self.secured(config, stream, place).await,
+            None => Box::pin(self.http1(stream, permit)).await,
+            Some(config) => self.secured(config, stream, permit).await,
         }
     }
 
     // Each protocol's future is boxed: a connection is to hold the one it speaks, not room for all.
-    async fn secured(&self, config: Arc<ServerConfig>, stream: TcpStream, place: &CgroupIdentity) {
+    async fn secured(&self, config: Arc<ServerConfig>, stream: TcpStream, permit: &ConnectionPermit) {
         let Some(stream) = self.handshake(config, stream).await else {
             return;
         };
-        if stream.get_ref().1.alpn_protocol() == Some(tls::HTTP2) {
-            Box::pin(self.http2(stream, place)).await;
+        if stream.get_ref().1.alpn_protocol() == Some(tls_config::HTTP2) {
+            Box::pin(self.http2(stream, permit)).await;
         } else {
-            Box::pin(self.http1(stream, place)).await;
+            Box::pin(self.http1(stream, permit)).await;
         }
     }
 
@@ -92,21 +92,29 @@ impl Connection {
         }
     }
 
-    pub(super) async fn http1<S: AsyncRead + AsyncWrite + Unpin + 'static>(&self, stream: S, place: &CgroupIdentity) {
-        let watchdog = &place.watchdog;
-        let stream = Heard::http1(stream, watchdog);
+    pub(super) async fn http1<S: AsyncRead + AsyncWrite + Unpin + 'static>(
+        &self,
+        stream: S,
+        permit: &ConnectionPermit,
+    ) {
+        let watchdog = &permit.watchdog;
+        let stream = WatchedStream::http1(stream, watchdog);
         let connection = http1::Builder::new()
             // The watchdog's deadline covers it.
             .header_read_timeout(None)
             .max_header_size(self.limits.header_bytes)
             .max_buf_size(self.limits.header_bytes.max(MIN_BUFFER))
-            .serve_connection(TokioIo::new(stream), service_fn(self.handler(place)));
+            .serve_connection(TokioIo::new(stream), service_fn(self.handler(permit)));
         self.drive(connection, watchdog).await;
     }
 
-    pub(super) async fn http2<S: AsyncRead + AsyncWrite + Unpin + 'static>(&self, stream: S, place: &CgroupIdentity) {
-        let watchdog = &place.watchdog;
-        let stream = Heard::http2(stream, watchdog);
+    pub(super) async fn http2<S: AsyncRead + AsyncWrite + Unpin + 'static>(
+        &self,
+        stream: S,
+        permit: &ConnectionPermit,
+    ) {
+        let watchdog = &permit.watchdog;
+        let stream = WatchedStream::http2(stream, watchdog);
         let connection = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             // No page reads a body: a client may send little of one.
@@ -117,13 +125,13 @@ impl Connection {
             .max_send_buf_size(PIECE)
             .max_pending_accept_reset_streams(MAX_RESET_STREAMS)
             .max_local_error_reset_streams(MAX_RESET_STREAMS)
-            .serve_connection(TokioIo::new(stream), service_fn(self.handler(place)));
+            .serve_connection(TokioIo::new(stream), service_fn(self.handler(permit)));
         self.drive(connection, watchdog).await;
     }
 
     /// Owns what it needs: HTTP/2 runs each request as a task of its own.
-    fn handler(&self, place: &CgroupIdentity) -> impl Fn(Request<Incoming>) -> Answer + Clone + use<> {
-        let (service, watchdog, client) = (Arc::clone(&self.service), Arc::clone(&place.watchdog), place.client);
+    fn handler(&self, permit: &ConnectionPermit) -> impl Fn(Request<Incoming>) -> Answer + Clone + use<> {
+        let (service, watchdog, client) = (Arc::clone(&self.service), Arc::clone(&permit.watchdog), permit.client);
         move |request| {
             let (service, in_flight) = (Arc::clone(&service), watchdog.begin());
             Box::pin(async move {

@@ -1,6 +1,6 @@
 //! The connections that are open, and which one is closed when there are too many.
 //!
-//! A new connection always gets a place: health probes come on new ones. `accept` asks for it; the idlest connection, of the client that
+//! A new connection always gets a permit: health probes come on new ones. `accept` asks for it; the idlest connection, of the client that
 //! has most, makes room. A client with many connections so closes its own first.
 
 use std::collections::{BTreeMap, HashMap};
@@ -39,8 +39,8 @@ impl Entry {
     }
 }
 
-/// A connection's place; free again when dropped.
-pub(super) struct CgroupIdentity {
+/// The right of one connection to be open, until it is dropped.
+pub(super) struct ConnectionPermit {
     connections: Arc<Connections>,
     number: u64,
     /// Who connected.
@@ -63,8 +63,8 @@ impl Connections {
         }
     }
 
-    /// A place for a new connection, and whether another one was closed for it.
-    pub(super) fn admit(self: &Arc<Self>, client: Client) -> (CgroupIdentity, bool) {
+    /// A permit for a new connection, and whether another one was closed for it.
+    pub(super) fn admit(self: &Arc<Self>, client: Client) -> (ConnectionPermit, bool) {
         let mut table = self.lock();
         let victim = table.victim(client, &self.limits);
         if let Some(entry) = victim.and_then(|number| table.entries.get(&number)) {
@@ -74,7 +74,7 @@ impl Connections {
         table.next += 1;
         table.entries.insert(number, Entry { client, watchdog: Arc::clone(&watchdog), close: close.clone() });
         drop(table);
-        (CgroupIdentity { connections: Arc::clone(self), number, client, watchdog, close }, victim.is_some())
+        (ConnectionPermit { connections: Arc::clone(self), number, client, watchdog, close }, victim.is_some())
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -115,7 +115,7 @@ impl Table {
     }
 }
 
-impl Drop for CgroupIdentity {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         self.connections.lock().entries.remove(&self.number);
         self.connections.ended.notify_one();
@@ -134,8 +134,8 @@ mod tests {
         Connections::new(Limits { connections, connections_per_client, ..Limits::default() })
     }
 
-    fn is_open(place: &CgroupIdentity) -> bool {
-        !place.close.is_cancelled()
+    fn is_open(permit: &ConnectionPermit) -> bool {
+        !permit.close.is_cancelled()
     }
 
     #[tokio::test]
@@ -155,10 +155,10 @@ mod tests {
     async fn the_client_with_most_makes_room_for_others() {
         let connections = connections(4, 4);
         let (probe, _) = connections.admit(client(2));
-        let many: Vec<CgroupIdentity> = (0..3).map(|_| connections.admit(client(1)).0).collect();
+        let many: Vec<ConnectionPermit> = (0..3).map(|_| connections.admit(client(1)).0).collect();
         let (next, closed) = connections.admit(client(3));
         assert!(closed && is_open(&probe) && is_open(&next));
-        assert_eq!(many.iter().filter(|place| is_open(place)).count(), 2);
+        assert_eq!(many.iter().filter(|permit| is_open(permit)).count(), 2);
     }
 
     #[tokio::test]

@@ -1,6 +1,6 @@
 //! The web configuration file as it is written: keys and their YAML types, nothing validated beyond names.
 //!
-//! Called by `config`, which turns the form into a [`super::WebConfig`]. No type here has `Debug`: they hold secrets.
+//! Called by `config`, which turns the form into a `WebConfig`. No type here has `Debug`: they hold secrets.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,8 +10,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::{
     error::Error,
-    headers::HeadersForm,
-    tls::{CipherSuite, ClientAuth, Curve, Version},
+    names::{CipherSuite, ClientAuth, Curve, Version},
 };
 
 #[derive(Default, Deserialize)]
@@ -54,6 +53,21 @@ pub(super) struct HttpForm {
     pub(super) headers: Option<HeadersForm>,
 }
 
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct HeadersForm {
+    #[serde(rename = "Content-Security-Policy", deserialize_with = "unless_blank")]
+    pub(super) content_security_policy: Option<String>,
+    #[serde(rename = "X-Frame-Options", deserialize_with = "unless_blank")]
+    pub(super) x_frame_options: Option<String>,
+    #[serde(rename = "X-Content-Type-Options", deserialize_with = "unless_blank")]
+    pub(super) x_content_type_options: Option<String>,
+    #[serde(rename = "X-XSS-Protection", deserialize_with = "unless_blank")]
+    pub(super) x_xss_protection: Option<String>,
+    #[serde(rename = "Strict-Transport-Security", deserialize_with = "unless_blank")]
+    pub(super) strict_transport_security: Option<String>,
+}
+
 impl Form {
     /// Reads the text of `path`. An empty file is an empty form.
     pub(super) fn parse(path: &Path, text: &str) -> Result<Self, Error> {
@@ -66,7 +80,7 @@ impl Form {
 }
 
 /// The toolkit takes an empty string for an absent key.
-pub(super) fn unless_blank<'de, D: Deserializer<'de>>(value: D) -> Result<Option<String>, D::Error> {
+fn unless_blank<'de, D: Deserializer<'de>>(value: D) -> Result<Option<String>, D::Error> {
     Option::<String>::deserialize(value).map(|text| text.filter(|text| !text.is_empty()))
 }
 

@@ -56,12 +56,12 @@ impl PipeServer {
     /// What a client at `address` is sent until the server closes the connection. The client sends these pieces and then no more.
     pub async fn answer(&self, address: IpAddr, is_http2: bool, pieces: impl Iterator<Item = &[u8]>) -> Vec<u8> {
         let (mut client, server) = duplex(PIPE);
-        let (place, _) = self.connections.admit(Client::of(address));
+        let (permit, _) = self.connections.admit(Client::of(address));
         let serve = async {
             if is_http2 {
-                self.connection.http2(server, &place).await;
+                self.connection.http2(server, &permit).await;
             } else {
-                self.connection.http1(server, &place).await;
+                self.connection.http1(server, &permit).await;
             }
         };
         let talk = async {

@@ -5,24 +5,8 @@
 use std::path::Path;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
-use serde::Deserialize;
 
-use super::{error::Error, form::unless_blank};
-
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct HeadersForm {
-    #[serde(rename = "Content-Security-Policy", deserialize_with = "unless_blank")]
-    content_security_policy: Option<String>,
-    #[serde(rename = "X-Frame-Options", deserialize_with = "unless_blank")]
-    x_frame_options: Option<String>,
-    #[serde(rename = "X-Content-Type-Options", deserialize_with = "unless_blank")]
-    x_content_type_options: Option<String>,
-    #[serde(rename = "X-XSS-Protection", deserialize_with = "unless_blank")]
-    x_xss_protection: Option<String>,
-    #[serde(rename = "Strict-Transport-Security", deserialize_with = "unless_blank")]
-    strict_transport_security: Option<String>,
-}
+use super::{error::Error, form::HeadersForm};
 
 /// One header of the set: its key in the file, its name, the value given, and the values allowed (none: any).
 type Row = (&'static str, HeaderName, Option<String>, &'static [&'static str]);

@@ -1,9 +1,12 @@
-//! Serves the exporter's pages as Prometheus' exporter-toolkit does with `--web.config.file`.
+//! Serves an exporter's pages as Prometheus' exporter-toolkit does with `--web.config.file`.
 //!
 //! Owns everything between bound listeners and an `axum::Router`: TLS, passwords, security headers, the reload of
 //! their file, and the limits that keep a slow or hostile client from costing more than its own connection.
-//! Never binds a port, never decides what a page says, never handles signals. The daemon's start-up calls it: it
-//! makes a [`Server`] before privileges are dropped (a bad file is an error then) and runs it until shutdown.
+//! Never decides what a page says, never handles signals. An exporter makes a [`Server`] before it drops privileges (a bad
+//! file is an error then) and runs it until shutdown. [`listen`] opens sockets with bounded buffers.
+//!
+//! [`tls`] and [`regular_file`] are public because an exporter that is also a client needs them: which certificates are trusted,
+//! and how files are opened and compared.
 
 mod accept;
 mod auth;
@@ -20,11 +23,14 @@ mod headers;
 mod limits;
 mod listen;
 mod memory;
+mod names;
+pub mod regular_file;
 mod reload;
 mod request_line;
 mod server;
 mod service;
-mod tls;
+pub mod tls;
+mod tls_config;
 mod watchdog;
 
 #[cfg(test)]
@@ -34,5 +40,6 @@ pub use config::WebConfig;
 pub use error::Error;
 pub use limits::Limits;
 pub use listen::{listen, listen_everywhere};
+pub use reload::FileCheck;
 pub use server::Server;
 pub use service::Caller;

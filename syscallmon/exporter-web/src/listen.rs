@@ -10,7 +10,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen as start,
 const BACKLOG: i32 = 1024;
 
 /// Of each connection, in the kernel, which doubles them. By default a client that stops to read can pin megabytes there, and they count
-/// towards the memory limit of the daemon's cgroup.
+/// towards the memory limit of the exporter's cgroup.
 const SEND_BUFFER: usize = 64 * 1024;
 const RECEIVE_BUFFER: usize = 32 * 1024;
 
@@ -41,7 +41,7 @@ pub fn listen_everywhere(port: u16) -> io::Result<TcpListener> {
 fn listen_with(address: SocketAddr, v6only: Option<bool>) -> Result<TcpListener, Errno> {
     let family = if address.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
     let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?;
-    // A restarted daemon must not wait for the old one's connections to time out.
+    // A restarted exporter must not wait for the old one's connections to time out.
     sockopt::set_socket_reuseaddr(&socket, true)?;
     if let Some(v6only) = v6only {
         sockopt::set_ipv6_v6only(&socket, v6only)?;

@@ -22,17 +22,18 @@ pub(super) const PIECE: usize = 16 * 1024;
 
 /// A reader that is slower than this may lose its answer to a faster one of the same client, after a second.
 const MIN_BYTES_PER_SECOND: f64 = 1024.0 * 1024.0;
-const NAME_TIMEOUT: Duration = Duration::from_secs(1);
+/// No answer counts as slow before.
+const MIN_AGE: Duration = Duration::from_secs(1);
 
 /// Bytes of all answers under way.
 #[derive(Debug)]
 pub(super) struct AnswerMemory {
     capacity: usize,
-    ledger: Mutex<Ledger>,
+    answers: Mutex<Answers>,
 }
 
 #[derive(Debug, Default)]
-struct Ledger {
+struct Answers {
     next: u64,
     used: usize,
     sendings: BTreeMap<u64, Arc<Sending>>,
@@ -57,7 +58,7 @@ pub(super) struct NoRoom;
 
 impl AnswerMemory {
     pub(super) fn new(capacity: usize) -> Arc<Self> {
-        Arc::new(Self { capacity, ledger: Mutex::default() })
+        Arc::new(Self { capacity, answers: Mutex::default() })
     }
 
     /// A body of this content, if there is room for it; slow readers make room. A content larger than the whole budget is let in alone.
@@ -72,28 +73,28 @@ impl AnswerMemory {
             content: Mutex::new(Some(content)),
         };
         let sending = Arc::new(sending);
-        let mut ledger = self.ledger();
-        if !ledger.readers.contains_key(&address) {
-            while ledger.used > 0 && ledger.used + length > self.capacity {
-                let victim = ledger.victim(client, length).ok_or(NoRoom)?;
-                ledger.revoke(victim);
+        let mut answers = self.answers();
+        if !answers.readers.contains_key(&address) {
+            while answers.used > 0 && answers.used + length > self.capacity {
+                let victim = answers.victim(client, length).ok_or(NoRoom)?;
+                answers.revoke(victim);
             }
-            ledger.used += length;
+            answers.used += length;
         }
-        *ledger.readers.entry(address).or_default() += 1;
-        let number = ledger.next;
-        ledger.next += 1;
-        ledger.sendings.insert(number, Arc::clone(&sending));
-        drop(ledger);
+        *answers.readers.entry(address).or_default() += 1;
+        let number = answers.next;
+        answers.next += 1;
+        answers.sendings.insert(number, Arc::clone(&sending));
+        drop(answers);
         Ok(Revocable { memory: Arc::clone(self), number, sending })
     }
 
-    fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    fn answers(&self) -> MutexGuard<'_, Answers> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Ledger {
+impl Answers {
     /// Whose answer is taken back for `length` bytes of a newcomer: a slow reader's of the client that has most, if that is not the
     /// newcomer itself with none that is slow.
     fn victim(&self, newcomer: Client, length: usize) -> Option<u64> {
@@ -133,7 +134,7 @@ impl Sending {
     }
 
     fn is_slow(&self) -> bool {
-        self.began.elapsed() > NAME_TIMEOUT && self.rate() < MIN_BYTES_PER_SECOND
+        self.began.elapsed() > MIN_AGE && self.rate() < MIN_BYTES_PER_SECOND
     }
 
     fn take(&self) -> Option<Bytes> {
@@ -164,7 +165,7 @@ pub(super) struct Revocable {
 
 impl Drop for Revocable {
     fn drop(&mut self) {
-        self.memory.ledger().revoke(self.number);
+        self.memory.answers().revoke(self.number);
     }
 }
 
@@ -212,7 +213,7 @@ mod tests {
         let body = memory.admit(client(1), content.clone()).unwrap();
         assert_eq!(body.size_hint().exact(), Some(content.len() as u64));
         assert_eq!(body.collect().await.unwrap().to_bytes(), content);
-        assert_eq!(memory.ledger().used, 0);
+        assert_eq!(memory.answers().used, 0);
     }
 
     #[tokio::test]
@@ -220,10 +221,10 @@ mod tests {
         let memory = AnswerMemory::new(CAPACITY);
         let exposition = content(60);
         let bodies: Vec<_> = (0..50).map(|_| memory.admit(client(1), exposition.clone()).unwrap()).collect();
-        assert_eq!(memory.ledger().used, 60 * PIECE);
+        assert_eq!(memory.answers().used, 60 * PIECE);
         assert!(memory.admit(client(1), content(60)).is_err());
         drop(bodies);
-        assert_eq!(memory.ledger().used, 0);
+        assert_eq!(memory.answers().used, 0);
         assert!(memory.admit(client(1), content(60)).is_ok());
     }
 
@@ -234,13 +235,13 @@ mod tests {
         let mut slow = memory.admit(client(1), pinned.clone()).unwrap();
         assert!(slow.frame().await.unwrap().is_ok());
         assert!(memory.admit(client(1), content(60)).is_err(), "it has had no time yet");
-        tokio::time::sleep(NAME_TIMEOUT + Duration::from_millis(10)).await;
+        tokio::time::sleep(MIN_AGE + Duration::from_millis(10)).await;
         let next = memory.admit(client(1), content(60)).unwrap();
         assert!(pinned.is_unique(), "given back before the slow reader reads again");
         assert!(slow.frame().await.unwrap().is_err());
         drop((slow, next));
-        assert_eq!(memory.ledger().used, 0);
-        assert_eq!(memory.ledger().sendings.len(), 0);
+        assert_eq!(memory.answers().used, 0);
+        assert_eq!(memory.answers().sendings.len(), 0);
     }
 
     #[tokio::test]

@@ -1,27 +1,26 @@
-//! Go's names for versions, cipher suites and curves, and what rustls (with ring) has for them.
+//! Go's names for versions, cipher suites, curves and client authentication, and what rustls (with ring) has for them.
 //!
-//! The types are read straight from YAML, so that an unknown name is reported with its line.
+//! The types are read straight from YAML, so that an unknown name is reported with its line. `form` holds them, and
+//! `tls_config` builds a rustls configuration from them.
 
 use serde::Deserialize;
-use tokio_rustls::rustls::crypto::ring::{self, cipher_suite as suite, kx_group};
-use tokio_rustls::rustls::crypto::{CryptoProvider, SupportedKxGroup};
-use tokio_rustls::rustls::version::{TLS12, TLS13};
-use tokio_rustls::rustls::{CipherSuite as SuiteId, SupportedCipherSuite, SupportedProtocolVersion};
-
-use crate::serve::web::form::TlsForm;
+use tokio_rustls::rustls::crypto::SupportedKxGroup;
+use tokio_rustls::rustls::crypto::ring::{cipher_suite as suite, kx_group};
+use tokio_rustls::rustls::{CipherSuite as SuiteId, SupportedCipherSuite};
 
 /// A name from the file that cannot be honoured.
 #[derive(Debug, thiserror::Error)]
 #[error("{key}: {name:?} {why}")]
-pub(in super::super) struct Refused {
-    pub(super) key: &'static str,
-    pub(super) name: String,
-    pub(super) why: &'static str,
+pub(crate) struct Refused {
+    key: &'static str,
+    name: String,
+    why: &'static str,
 }
 
+/// `min_version` and `max_version`.
 #[derive(Clone, Copy, Deserialize, PartialEq, PartialOrd)]
 #[serde(try_from = "String")]
-pub(in super::super) enum Version {
+pub(crate) enum Version {
     Tls12,
     Tls13,
 }
@@ -40,9 +39,10 @@ impl TryFrom<String> for Version {
     }
 }
 
+/// One of `cipher_suites`.
 #[derive(Clone, Copy, Deserialize, PartialEq)]
 #[serde(try_from = "String")]
-pub(in super::super) struct CipherSuite(SuiteId);
+pub(crate) struct CipherSuite(SuiteId);
 
 impl TryFrom<String> for CipherSuite {
     type Error = Refused;
@@ -50,6 +50,13 @@ impl TryFrom<String> for CipherSuite {
     fn try_from(name: String) -> Result<Self, Refused> {
         let known = suite_named(&name).map(|suite| Self(suite.suite()));
         known.ok_or_else(|| Refused { key: "cipher_suites", why: why_no_suite(&name), name })
+    }
+}
+
+impl CipherSuite {
+    /// The suite's number in TLS.
+    pub(super) fn id(self) -> SuiteId {
+        self.0
     }
 }
 
@@ -76,9 +83,10 @@ fn why_no_suite(name: &str) -> &'static str {
     }
 }
 
+/// One of `curve_preferences`.
 #[derive(Clone, Copy, Deserialize, PartialEq)]
 #[serde(try_from = "String")]
-pub(in super::super) enum Curve {
+pub(crate) enum Curve {
     P256,
     P384,
     X25519,
@@ -100,7 +108,8 @@ impl TryFrom<String> for Curve {
 }
 
 impl Curve {
-    fn group(self) -> &'static dyn SupportedKxGroup {
+    /// The same curve in rustls.
+    pub(super) fn group(self) -> &'static dyn SupportedKxGroup {
         match self {
             Self::P256 => kx_group::SECP256R1,
             Self::P384 => kx_group::SECP384R1,
@@ -109,56 +118,45 @@ impl Curve {
     }
 }
 
-/// The algorithms asked for, in the order of the file.
-pub(super) fn provider(form: &TlsForm) -> CryptoProvider {
-    let mut provider = ring::default_provider();
-    if let Some(listed) = form.cipher_suites.as_deref().filter(|listed| !listed.is_empty()) {
-        provider.cipher_suites = suites(provider.cipher_suites, listed);
-    }
-    if let Some(listed) = form.curve_preferences.as_deref().filter(|listed| !listed.is_empty()) {
-        provider.kx_groups = listed.iter().map(|curve| curve.group()).collect();
-    }
-    provider
+/// `client_auth_type`: whether a client has to show a certificate, and what is checked of it.
+#[derive(Clone, Copy, Default, Deserialize, PartialEq)]
+#[serde(try_from = "String")]
+pub(crate) enum ClientAuth {
+    #[default]
+    None,
+    Request,
+    RequireAny,
+    VerifyIfGiven,
+    RequireAndVerify,
 }
 
-/// As in Go, the list picks and orders the suites of TLS 1.2; those of 1.3 are always on.
-fn suites(all: Vec<SupportedCipherSuite>, listed: &[CipherSuite]) -> Vec<SupportedCipherSuite> {
-    let (always, optional): (Vec<_>, Vec<_>) = all.into_iter().partition(|suite| suite.tls13().is_some());
-    let picked = listed.iter().filter_map(|CipherSuite(id)| optional.iter().find(|suite| suite.suite() == *id));
-    always.into_iter().chain(picked.copied()).collect()
-}
+impl TryFrom<String> for ClientAuth {
+    type Error = Refused;
 
-static BOTH: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
-
-/// The versions between `min_version` and `max_version`.
-pub(super) fn versions(form: &TlsForm) -> Result<&'static [&'static SupportedProtocolVersion], &'static str> {
-    let min = form.min_version.unwrap_or(Version::Tls12);
-    let max = form.max_version.unwrap_or(Version::Tls13);
-    match (min, max) {
-        (Version::Tls12, Version::Tls13) => Ok(&BOTH),
-        (Version::Tls12, Version::Tls12) => Ok(&BOTH[1..]),
-        (Version::Tls13, Version::Tls13) => Ok(&BOTH[..1]),
-        (Version::Tls13, Version::Tls12) => Err("is above max_version; no version is left"),
+    fn try_from(name: String) -> Result<Self, Refused> {
+        Ok(match name.as_str() {
+            "" | "NoClientCert" => Self::None,
+            "RequestClientCert" => Self::Request,
+            // The toolkit's older name for the same.
+            "RequireAnyClientCert" | "RequireClientCert" => Self::RequireAny,
+            "VerifyClientCertIfGiven" => Self::VerifyIfGiven,
+            "RequireAndVerifyClientCert" => Self::RequireAndVerify,
+            _ => {
+                return Err(Refused {
+                    key: "client_auth_type",
+                    name,
+                    why: "is unknown; use RequireAndVerifyClientCert",
+                });
+            }
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio_rustls::rustls::crypto::ring;
+
     use super::*;
-
-    fn named(names: &[&str]) -> Vec<CipherSuite> {
-        names.iter().map(|name| CipherSuite::try_from((*name).to_owned()).unwrap()).collect()
-    }
-
-    #[test]
-    fn listed_suites_replace_those_of_tls12_in_their_order_and_leave_tls13() {
-        let listed = named(&["TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256", "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"]);
-        let form = TlsForm { cipher_suites: Some(listed), ..TlsForm::default() };
-        let ids: Vec<_> = provider(&form).cipher_suites.iter().map(SupportedCipherSuite::suite).collect();
-        assert_eq!(ids.len(), 5);
-        assert_eq!(ids[3], SuiteId::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256);
-        assert_eq!(ids[4], SuiteId::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256);
-    }
 
     #[test]
     fn every_suite_of_ring_has_a_go_name() {

@@ -1,4 +1,4 @@
-//! The server as the daemon sees it: made from a file and limits, run over listeners until shutdown.
+//! The server as an exporter sees it: made from a file and limits, run over listeners until shutdown.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,11 +10,18 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-use super::{accept::Acceptor, connection::Connection, error::Error, limits::Limits, reload::Source, service::Service};
+use super::{
+    accept::Acceptor,
+    connection::Connection,
+    error::Error,
+    limits::Limits,
+    reload::{FileCheck, Source},
+    service::Service,
+};
 
 /// A web server that is configured but not yet running.
 pub struct Server {
-    source: Arc<Source>,
+    source: Source,
     limits: Limits,
 }
 
@@ -26,29 +33,41 @@ impl Server {
     /// The file or one that it names cannot be used: see [`super::WebConfig::load`]. Only here; once running, a bad
     /// file is a warning.
     pub fn new(config_path: Option<PathBuf>, limits: Limits) -> Result<Self, Error> {
-        Ok(Self { source: Arc::new(Source::new(config_path)?), limits })
+        Ok(Self { source: Source::new(config_path)?, limits })
+    }
+
+    /// Runs each check of the configuration's files by `run`, for exporters that bound or count file access. By default each check has
+    /// a thread. The next check starts after the future of the last one is ready.
+    #[must_use]
+    pub fn check_files_with<F>(mut self, run: impl Fn(FileCheck) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.source.check_with(run);
+        self
     }
 
     /// Serves `router` on all listeners until `shutdown` is cancelled, then lets requests in flight finish for
     /// [`Limits::shutdown_timeout`].
     pub async fn run(self, listeners: Vec<TcpListener>, router: Router, shutdown: CancellationToken) {
         let acceptor = Acceptor::new(listeners, &self.limits);
+        let shutdown_timeout = self.limits.shutdown_timeout;
         let connection = Arc::new(self.connection(router, shutdown));
         let (tasks, abort) = (TaskTracker::new(), CancellationToken::new());
         // Dropping the acceptor closes the listeners: a client then learns at once that nobody is there.
         connection.shutdown.run_until_cancelled(serve_all(acceptor, &connection, &tasks, &abort)).await;
         tasks.close();
-        if timeout(self.limits.shutdown_timeout, tasks.wait()).await.is_err() {
+        if timeout(shutdown_timeout, tasks.wait()).await.is_err() {
             warn!(connections = tasks.len(), "web requests did not finish in time; dropped");
             abort.cancel();
             tasks.wait().await;
         }
     }
 
-    fn connection(&self, router: Router, shutdown: CancellationToken) -> Connection {
-        let service = Service::new(Arc::clone(&self.source), router, &self.limits);
-        let (source, limits) = (Arc::clone(&self.source), self.limits.clone());
-        Connection { source, service: Arc::new(service), limits, shutdown }
+    fn connection(self, router: Router, shutdown: CancellationToken) -> Connection {
+        let source = Arc::new(self.source);
+        let service = Service::new(Arc::clone(&source), router, &self.limits);
+        Connection { source, service: Arc::new(service), limits: self.limits, shutdown }
     }
 }
 
@@ -59,10 +78,10 @@ async fn serve_all(
     abort: &CancellationToken,
 ) {
     loop {
-        let (stream, place) = acceptor.accept().await;
+        let (stream, permit) = acceptor.accept().await;
         let (connection, abort) = (Arc::clone(connection), abort.clone());
         tasks.spawn(async move {
-            let serve = place.close.run_until_cancelled(connection.serve(stream, &place));
+            let serve = permit.close.run_until_cancelled(connection.serve(stream, &permit));
             abort.run_until_cancelled(serve).await;
         });
     }

@@ -186,7 +186,7 @@ impl Body for Tracked {
 }
 
 /// A stream that tells the watchdog what happens.
-pub(super) struct Heard<S> {
+pub(super) struct WatchedStream<S> {
     stream: S,
     watchdog: Arc<Watchdog>,
     /// With HTTP/1, bytes on an idle connection begin a request. With HTTP/2 they may be a ping.
@@ -203,7 +203,7 @@ struct Http1 {
     refusal: Option<(Vec<u8>, usize)>,
 }
 
-impl<S> Heard<S> {
+impl<S> WatchedStream<S> {
     pub(super) fn http1(stream: S, watchdog: &Arc<Watchdog>) -> Self {
         Self { stream, watchdog: Arc::clone(watchdog), http1: Some(Http1::default()) }
     }
@@ -232,7 +232,7 @@ impl Http1 {
     }
 }
 
-impl<S: AsyncWrite + Unpin> Heard<S> {
+impl<S: AsyncWrite + Unpin> WatchedStream<S> {
     fn poll_refusal(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let Some((answer, written)) = self.http1.as_mut().and_then(|http1| http1.refusal.as_mut()) {
             if *written == answer.len() {
@@ -248,7 +248,7 @@ impl<S: AsyncWrite + Unpin> Heard<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Heard<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for WatchedStream<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let Some(http1) = &mut this.http1 else {
@@ -272,7 +272,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Heard<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Heard<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for WatchedStream<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         if this.is_refused(bytes) {

@@ -242,13 +242,13 @@ fn node_name(set: Option<String>, in_kubernetes: bool) -> String {
 #[cfg(test)]
 mod tests {
     use clap::{CommandFactory, FromArgMatches, Parser};
+    use exporter_web::Limits;
 
     use super::*;
     use crate::{
         alert::RateLimit,
         detect::RETENTION,
         model::Granularity,
-        serve::web::Limits,
         settings::{Effect, Setting},
         snapshot::Bound,
         workload::Label,

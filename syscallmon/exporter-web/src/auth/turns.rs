@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-use crate::serve::web::client::Client;
+use crate::client::Client;
 
 /// Requests that wait, of one client and of all: a turn is about 50 ms at the usual cost, and nobody should wait much longer than a second.
 const MAX_WAITING_PER_CLIENT: usize = 4;

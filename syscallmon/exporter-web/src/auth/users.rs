@@ -6,7 +6,7 @@ use std::path::Path;
 
 use bcrypt::HashParts;
 
-use crate::serve::web::error::Error;
+use crate::error::Error;
 
 /// Costs that bcrypt has, up to the highest that answers within seconds: cost 31 would hash for days.
 const COSTS: std::ops::RangeInclusive<u32> = 4..=18;
@@ -18,14 +18,14 @@ const USUAL_COST: u32 = 10;
 const DECOY_TAIL: &str = "QOauhQNbBCuQDKes6eFzPeMqBSjb7Mr5DUmpZ/VcEd00UAV/LDeSi";
 
 /// Who may read. Without users, everybody.
-pub(in super::super) struct Users {
+pub(crate) struct Users {
     hashes: BTreeMap<Vec<u8>, String>,
     decoy: String,
 }
 
 impl Users {
     /// Checks every hash. `path` is the web configuration file, for errors.
-    pub(in super::super) fn validate(users: BTreeMap<String, String>, path: &Path) -> Result<Self, Error> {
+    pub(crate) fn validate(users: BTreeMap<String, String>, path: &Path) -> Result<Self, Error> {
         let mut costliest = None;
         for (user, hash) in &users {
             let cost = cost(hash).map_err(|why| Error::Setting {
@@ -39,7 +39,7 @@ impl Users {
         Ok(Self { hashes, decoy: decoy(costliest.unwrap_or(USUAL_COST)) })
     }
 
-    pub(in crate::serve::web) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.hashes.is_empty()
     }
 

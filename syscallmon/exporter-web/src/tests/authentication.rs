@@ -40,7 +40,7 @@ async fn wrong_password_unknown_user_and_no_password_are_asked_to_authenticate()
     assert!(wrong.ends_with("Unauthorized: the user or the password is wrong\n"), "{wrong}");
     let missing = server.get("/metrics", "").await;
     assert!(missing.contains("Unauthorized: needs a user and a password"), "{missing}");
-    let api = server.get_as("/api/v1/workloads", "prometheus", "wrong").await;
+    let api = server.get_as("/api/v1/targets", "prometheus", "wrong").await;
     assert!(api.contains(r#""error":"Unauthorized: the user or the password is wrong""#), "{api}");
 }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::serve::web::WebConfig;
+use crate::WebConfig;
 
 fn assert_refused(text: &str, parts: &[&str]) {
     let error = load_error(text).chain();

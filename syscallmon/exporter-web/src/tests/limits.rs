@@ -5,7 +5,7 @@ use super::*;
 const SHORT: Duration = Duration::from_millis(300);
 
 /// Generous: other work shares the machine.
-const NAME_TIMEOUT: Duration = Duration::from_secs(5);
+const MAX_WAIT: Duration = Duration::from_secs(5);
 
 #[tokio::test]
 async fn too_large_headers_are_refused() {
@@ -34,7 +34,7 @@ async fn client_that_drips_its_headers_is_dropped() {
         }
     });
     let mut byte = [0];
-    let ended = tokio::time::timeout(NAME_TIMEOUT, reader.read(&mut byte)).await.unwrap();
+    let ended = tokio::time::timeout(MAX_WAIT, reader.read(&mut byte)).await.unwrap();
     assert!(matches!(ended, Ok(0) | Err(_)));
     assert!(start.elapsed() >= SHORT);
 }
@@ -46,7 +46,7 @@ async fn second_request_that_drips_is_dropped_before_the_idle_timeout() {
     stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
     read_until(&mut stream, "the metrics").await;
     stream.write_all(b"GET").await.unwrap();
-    assert_eq!(tokio::time::timeout(NAME_TIMEOUT, read_all(stream)).await.unwrap(), "");
+    assert_eq!(tokio::time::timeout(MAX_WAIT, read_all(stream)).await.unwrap(), "");
 }
 
 #[tokio::test]
@@ -59,7 +59,7 @@ async fn kept_alive_connection_outlives_the_header_timeout_but_not_the_idle_time
         read_until(&mut stream, "the metrics").await;
         tokio::time::sleep(2 * SHORT).await;
     }
-    assert_eq!(tokio::time::timeout(NAME_TIMEOUT, read_all(stream)).await.unwrap(), "");
+    assert_eq!(tokio::time::timeout(MAX_WAIT, read_all(stream)).await.unwrap(), "");
 }
 
 #[tokio::test]
@@ -72,7 +72,7 @@ async fn handshake_that_does_not_come_is_dropped() {
     let limits = Limits { handshake_timeout: SHORT, ..Limits::default() };
     let server = Running::start(dir, Some(config), limits);
     let stream = server.connect().await;
-    assert_eq!(tokio::time::timeout(NAME_TIMEOUT, read_all(stream)).await.unwrap(), "");
+    assert_eq!(tokio::time::timeout(MAX_WAIT, read_all(stream)).await.unwrap(), "");
 }
 
 /// Health and a page at once, while many connections do nothing.
@@ -82,7 +82,7 @@ async fn serves_beside_idle_ones(server: &Running, ask: impl AsyncFn(&str) -> St
         idle.push(TcpStream::connect(address).await.unwrap());
     }
     for path in ["/healthz", "/metrics", "/readyz"] {
-        let response = tokio::time::timeout(NAME_TIMEOUT, ask(path)).await.expect("an answer");
+        let response = tokio::time::timeout(MAX_WAIT, ask(path)).await.expect("an answer");
         assert_eq!(code(&response), "200", "{response}");
     }
 }
@@ -136,7 +136,7 @@ async fn slow_readers_of_large_answers_pin_a_bounded_memory() {
 async fn silent_connections_give_their_place_up() {
     let server = Running::open(Limits { connections: 1, header_timeout: SHORT, ..Limits::default() }).await;
     let _silent = server.connect().await;
-    let response = tokio::time::timeout(NAME_TIMEOUT, server.get("/metrics", "")).await.unwrap();
+    let response = tokio::time::timeout(MAX_WAIT, server.get("/metrics", "")).await.unwrap();
     assert_eq!(code(&response), "200");
 }
 
@@ -154,6 +154,6 @@ async fn client_that_does_not_read_is_dropped() {
     let mut deaf = server.connect().await;
     deaf.write_all(b"GET /medium HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
     tokio::time::sleep(5 * SHORT).await;
-    let read = tokio::time::timeout(NAME_TIMEOUT, read_all(deaf)).await.unwrap();
+    let read = tokio::time::timeout(MAX_WAIT, read_all(deaf)).await.unwrap();
     assert!(read.len() < 4 << 20, "{}", read.len());
 }

@@ -52,7 +52,10 @@ impl Running {
     }
 
     fn start(dir: TempDir, config: Option<PathBuf>, limits: Limits) -> Self {
-        let server = Server::new(config, limits).unwrap();
+        Self::serve(dir, Server::new(config, limits).unwrap())
+    }
+
+    fn serve(dir: TempDir, server: Server) -> Self {
         let listeners = vec![bind(), bind()];
         let addresses = listeners.iter().map(|listener| listener.local_addr().unwrap()).collect();
         let shutdown = CancellationToken::new();
@@ -84,7 +87,7 @@ fn router() -> Router {
         .route("/metrics", get(async || "the metrics"))
         .route("/healthz", get(async || "healthy"))
         .route("/readyz", get(async || "ready"))
-        .route("/query", get(async |uri: http::Uri| format!("query {}", uri.query().unwrap_or_default())))
+        .route("/query", get(async |uri: axum::http::Uri| format!("query {}", uri.query().unwrap_or_default())))
         .route("/slow", get(slow))
         .route("/medium", get(medium))
         .route("/caller", get(async |Extension(caller): Extension<Caller>| format!("{caller:?}")))

@@ -1,3 +1,7 @@
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 use std::time::Instant;
 
 use super::*;
@@ -62,4 +66,20 @@ async fn a_file_that_hangs_holds_nobody_up() {
         assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+}
+
+#[tokio::test]
+async fn checks_run_where_the_exporter_runs_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = write_config(dir.path(), &user_section("a", "old"));
+    let checks = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&checks);
+    let server = Server::new(Some(path), Limits::default()).unwrap().check_files_with(move |check| {
+        count.fetch_add(1, Ordering::Relaxed);
+        async move { tokio::task::spawn_blocking(check).await.unwrap() }
+    });
+    let server = Running::serve(dir, server);
+    write_config(server.dir.path(), &user_section("a", "new"));
+    eventually(async || code(&server.get_as("/metrics", "a", "new").await) == "200").await;
+    assert!(checks.load(Ordering::Relaxed) > 0);
 }

@@ -247,7 +247,7 @@ fn settings_without_effect_or_with_two_meanings_are_refused() {
     let pki = Pki::new();
     let refused = |more: &str, key: &str| {
         let path = write_config(pki.dir.path(), &format!("{SECTION}{more}"));
-        let error = super::super::WebConfig::load(&path).unwrap_err().chain();
+        let error = crate::WebConfig::load(&path).unwrap_err().chain();
         assert!(error.contains(key), "{error}");
     };
     refused("  client_ca_file: ca.pem\n", "client_ca_file");
@@ -261,7 +261,7 @@ fn settings_without_effect_or_with_two_meanings_are_refused() {
 fn key_of_another_certificate_is_refused() {
     let pki = Pki::new();
     pki.write("key.pem", &KeyPair::generate().unwrap().serialize_pem());
-    let error = super::super::WebConfig::load(&write_config(pki.dir.path(), SECTION)).unwrap_err().chain();
+    let error = crate::WebConfig::load(&write_config(pki.dir.path(), SECTION)).unwrap_err().chain();
     assert!(error.contains("key_file"), "{error}");
 }
 

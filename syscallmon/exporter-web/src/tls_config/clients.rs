@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use serde::Deserialize;
 use tokio_rustls::rustls::client::danger::HandshakeSignatureValid;
 use tokio_rustls::rustls::crypto::{
     CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
@@ -14,44 +13,13 @@ use tokio_rustls::rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error as TlsError, SignatureScheme,
 };
 
-use super::{identity::Material, names::Refused};
+use super::identity::Material;
 use crate::{
-    client::tls::{self, Trust},
-    serve::web::{error::Error, form::TlsForm},
+    error::Error,
+    form::TlsForm,
+    names::ClientAuth,
+    tls::{self, Trust},
 };
-
-#[derive(Clone, Copy, Default, Deserialize, PartialEq)]
-#[serde(try_from = "String")]
-pub(in super::super) enum ClientAuth {
-    #[default]
-    None,
-    Request,
-    RequireAny,
-    VerifyIfGiven,
-    RequireAndVerify,
-}
-
-impl TryFrom<String> for ClientAuth {
-    type Error = Refused;
-
-    fn try_from(name: String) -> Result<Self, Refused> {
-        Ok(match name.as_str() {
-            "" | "NoClientCert" => Self::None,
-            "RequestClientCert" => Self::Request,
-            // The toolkit's older name for the same.
-            "RequireAnyClientCert" | "RequireClientCert" => Self::RequireAny,
-            "VerifyClientCertIfGiven" => Self::VerifyIfGiven,
-            "RequireAndVerifyClientCert" => Self::RequireAndVerify,
-            _ => {
-                return Err(Refused {
-                    key: "client_auth_type",
-                    name,
-                    why: "is unknown; use RequireAndVerifyClientCert",
-                });
-            }
-        })
-    }
-}
 
 /// The verifier for `client_auth_type`, `client_ca`, `client_ca_file` and `client_allowed_sans`.
 pub(super) fn verifier(

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::serve::web::{error::Error, files::Files, form::TlsForm};
+use crate::{error::Error, files::Files, form::TlsForm};
 
 /// Finds the PEM that a pair of keys (inline text, file name) stands for.
 pub(super) struct Material<'a> {

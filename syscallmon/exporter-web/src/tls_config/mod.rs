@@ -3,9 +3,9 @@
 //! Called by `config` only. Reads certificates through `files`, so that a renewed one is noticed. The algorithms are
 //! ring's, whatever the process' default provider is.
 
+mod algorithms;
 mod clients;
 mod identity;
-mod names;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,10 +15,7 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::server::NoServerSessionStorage;
 
-pub(super) use clients::ClientAuth;
-pub(super) use names::{CipherSuite, Curve, Version};
-
-use super::{error::Error, files::Files, form::TlsForm};
+use super::{error::Error, files::Files, form::TlsForm, names::ClientAuth};
 use identity::Material;
 
 /// ALPN's names for the protocols that `connection` speaks.
@@ -37,7 +34,7 @@ pub(super) fn server_config(
     if *form == TlsForm::default() {
         return Ok(None);
     }
-    let provider = Arc::new(names::provider(form));
+    let provider = Arc::new(algorithms::provider(form));
     let mut material = Material::new(path, files);
     let verifier = clients::verifier(form, &provider, &mut material)?;
     let (chain, key) = identity::load(form, &mut material)?;
@@ -57,7 +54,7 @@ pub(super) fn server_config(
 type Builder = rustls::ConfigBuilder<ServerConfig, rustls::WantsVerifier>;
 
 fn builder(provider: Arc<CryptoProvider>, form: &TlsForm, path: &Path) -> Result<Builder, Error> {
-    let versions = names::versions(form).map_err(|why| Error::Setting {
+    let versions = algorithms::versions(form).map_err(|why| Error::Setting {
         path: path.to_owned(),
         key: "min_version",
         why: why.to_owned(),
