@@ -4,57 +4,14 @@
 //! async code reads through [`crate::blocking`].
 
 use std::{
-    fs::{File, Metadata, OpenOptions},
     io::{self, Read},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::Path,
 };
 
+pub use exporter_web::regular_file::{FileStamp, open};
+
 /// Bytes of a configuration, a kubeconfig, a token or a list of certificates.
 pub const MAX_BYTES: u64 = 4 << 20;
-
-/// What differs after a change of a file. Another file that takes its name has another inode.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FileStamp {
-    device: u64,
-    inode: u64,
-    bytes: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl FileStamp {
-    /// Differs from the stamp of every file.
-    pub const NONE: Self = Self { device: 0, inode: 0, bytes: 0, modified: (0, 0), changed: (0, 0) };
-
-    /// Whether the content is the same. Owner, mode and name may have changed.
-    #[must_use]
-    pub fn has_content_of(&self, other: &Self) -> bool {
-        Self { changed: other.changed, ..*self } == *other
-    }
-}
-
-impl From<&Metadata> for FileStamp {
-    fn from(metadata: &Metadata) -> Self {
-        Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            bytes: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        }
-    }
-}
-
-/// Opens a regular file; a pipe is refused without waiting for whoever writes into it.
-///
-/// # Errors
-///
-/// When it cannot be opened, or is something else.
-pub fn open(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("not a regular file")) }
-}
 
 /// Returns the content of a regular file of at most [`MAX_BYTES`].
 ///
@@ -78,7 +35,7 @@ pub fn read_text(path: &Path) -> io::Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::fs::{self, File};
 
     use super::*;
 

@@ -9,6 +9,7 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use exporter_web::tls::{self, Trust};
 use http::{
     HeaderMap, HeaderValue, Method, Request, StatusCode, Uri,
     header::{AUTHORIZATION, RETRY_AFTER, USER_AGENT},
@@ -25,10 +26,7 @@ use tokio::time::timeout;
 use super::Access;
 use crate::{
     blocking::{self, Work},
-    client::{
-        resolver::{Connector, Resolver},
-        tls::{self, Trust},
-    },
+    client::resolver::{Connector, Resolver},
     error_report::chain,
 };
 

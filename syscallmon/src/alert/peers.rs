@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use exporter_web::tls;
 use http::{HeaderMap, Uri};
 use tokio::time::timeout;
 use tower::Service;
@@ -11,7 +12,7 @@ use super::{
     http::{DeliveryError, Http, connector, credentials},
     sink::{self, Peer},
 };
-use crate::{client::tls, error_report::chain};
+use crate::error_report::chain;
 
 /// What keeps alerts from a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,4 +1,3 @@
-//! Connections to other servers: host names, certificates.
+//! Connections to other servers: host names.
 
 pub mod resolver;
-pub mod tls;

@@ -14,6 +14,7 @@ use std::{
 
 use anyhow::Context;
 use clap::Args;
+use exporter_web::{Limits as WebLimits, Server};
 use flate2::read::GzDecoder;
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -30,10 +31,7 @@ use crate::{
     files, logging,
     model::SeriesLayout,
     recording::{End, Limits, ReadError, Reader, Recorded, Sample},
-    serve::{
-        Site,
-        web::{Limits as WebLimits, Server},
-    },
+    serve::{Site, web_server},
     settings::{self, Config, Settings, Web},
     view::{Host, View, Views},
 };
@@ -109,7 +107,7 @@ impl Replay {
             syscallmon = header.syscallmon, kernel = header.kernel, masked = header.is_masked, "replaying"
         );
         let listeners = if self.once { Vec::new() } else { bind(&config.listen_addresses)? };
-        let server = Server::new(config.web_config_file.clone(), WebLimits::with_connections(config.max_connections))?;
+        let server = web_server(config.web_config_file.clone(), WebLimits::with_connections(config.max_connections))?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()

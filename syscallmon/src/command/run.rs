@@ -12,6 +12,7 @@ use std::{
 
 use anyhow::Context;
 use clap::Args;
+use exporter_web::{Limits, Server};
 use syscallmon_common::ROOT_CGROUP_ID;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -32,10 +33,7 @@ use crate::{
     model::{Model, SeriesLayout},
     privileges,
     recording::Sink,
-    serve::{
-        Site,
-        web::{Limits, Server},
-    },
+    serve::{Site, web_server},
     settings::{Config, ListenAddress, LoadedPolicies, PolicyFileStamps, PolicySources, Settings},
     store::{PolicyWatch, Store},
     syscalls::CallTable,
@@ -70,7 +68,7 @@ pub(super) fn resolve(settings: &Settings, file: &ConfigFile) -> anyhow::Result<
 }
 
 fn server(web_config: Option<PathBuf>, limits: Limits) -> anyhow::Result<Server> {
-    let read = move || Server::new(web_config, limits);
+    let read = move || web_server(web_config, limits);
     let server = blocking::run_and_wait(Work::WebConfig, "web.config.file", START_TIMEOUT, read);
     Ok(server.context("cannot read the web configuration")??)
 }

@@ -81,5 +81,5 @@ fn filter(level: LogLevel) -> EnvFilter {
         LogLevel::Error => "error",
     };
     // What kube warns of comes as an error, too; it would also log whole answers.
-    EnvFilter::new(format!("warn,kube_client=off,kube_runtime=off,syscallmon={level}"))
+    EnvFilter::new(format!("warn,kube_client=off,kube_runtime=off,syscallmon={level},exporter_web={level}"))
 }

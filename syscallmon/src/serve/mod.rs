@@ -5,9 +5,8 @@
 mod api;
 mod exposition;
 mod landing;
-pub mod web;
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -20,6 +19,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use exporter_web::{Limits, Server};
 use tokio::{
     sync::{Semaphore, watch},
     task::spawn_blocking,
@@ -37,6 +37,7 @@ use self::{
     exposition::{accept, encode::Format},
 };
 use crate::{
+    blocking::{self, FILE_TIMEOUT, Work},
     engine::Tunables,
     view::{Requester, Views},
 };
@@ -50,7 +51,7 @@ pub mod fuzzing {
         Renderer,
         exposition::{accept, encode::Format},
     };
-    pub use super::{api::local::refused as refusal, api::query::fuzzing::queries, web::fuzzing::*};
+    pub use super::{api::local::refused as refusal, api::query::fuzzing::queries};
 
     /// The newest exposition, in Prometheus' text format and as `OpenMetrics`.
     #[must_use]
@@ -65,6 +66,18 @@ pub const PATHS: [&str; 6] =
 
 /// A snapshot this much older than the poll interval means that the sampler is stuck.
 const STUCK: Duration = Duration::from_mins(1);
+
+/// Loads the web configuration. Later checks of its files have a deadline, and count as [`Work::WebConfig`].
+///
+/// # Errors
+///
+/// As for [`Server::new`].
+pub fn web_server(web_config: Option<PathBuf>, limits: Limits) -> Result<Server, exporter_web::Error> {
+    let server = Server::new(web_config, limits)?;
+    Ok(server.check_files_with(async |check| {
+        let _ = blocking::run(Work::WebConfig, "web.config.file", FILE_TIMEOUT, check).await;
+    }))
+}
 
 /// What the pages need.
 #[derive(Clone)]

@@ -6,9 +6,8 @@ use std::{
     str::FromStr,
 };
 
+use exporter_web::{listen, listen_everywhere};
 use serde::Deserialize;
-
-use crate::serve::web::{listen, listen_everywhere};
 
 /// An address and port: `127.0.0.1:9778`, `[::1]:9778`, or `:9778` for every address of the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

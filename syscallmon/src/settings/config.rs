@@ -259,13 +259,13 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use clap::{CommandFactory, FromArgMatches, Parser};
+    use exporter_web::Limits;
 
     use super::*;
     use crate::{
         alert::RateLimit,
         detect::RETENTION,
         model::Granularity,
-        serve::web::Limits,
         settings::{Effect, Setting},
         snapshot::Bound,
         workload::Label,

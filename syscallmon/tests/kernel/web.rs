@@ -8,8 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use exporter_web::listen_everywhere;
 use rustix::thread::{UnshareFlags, unshare_unsafe};
-use syscallmon::serve::web::listen_everywhere;
 
 use crate::harness::{Daemon, KnownCalls, TestCgroup, syscallmon, wait_for};
 

@@ -181,7 +181,7 @@ fn policies(host: &Host) -> Result<PathBuf> {
     Ok(directory)
 }
 
-/// Attaches programs of the bench_baseline object to their tracepoints.
+/// Attaches programs of the object `bench_baseline` to their tracepoints.
 fn bench_baseline(host: &Host, programs: &[(&str, &str)]) -> Result<Attachment> {
     let object = &host.bench_baseline;
     let mut ebpf = Ebpf::load_file(object).with_context(|| format!("cannot load {}", object.display()))?;

@@ -11,6 +11,7 @@ use std::{
 };
 
 use caps::CapSet;
+use exporter_web::WebConfig;
 use rustix::fs::{Access, AtFlags, CWD, FlockOperation, accessat, flock};
 
 use super::Finding::{self, Failed, Fine, Remark};
@@ -19,7 +20,6 @@ use crate::{
     blocking::{self, FILE_TIMEOUT, Work},
     detect::Policies,
     error_report::chain,
-    serve::web::WebConfig,
     settings::Config,
 };
 

@@ -5,6 +5,7 @@ use std::{io, path::PathBuf, sync::Arc, time::Duration};
 use anyhow::{Context, Result, bail};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use clap::Args;
+use exporter_web::tls::{self, Trust};
 use http::{
     Method, Request, StatusCode, Uri,
     header::{AUTHORIZATION, CONTENT_TYPE, HOST},
@@ -24,8 +25,6 @@ use tokio_rustls::{
     rustls::{Error as TlsError, pki_types::ServerName},
 };
 use tokio_util::task::AbortOnDropHandle;
-
-use crate::client::tls::{self, Trust};
 
 /// How long connecting, asking and the answer may take together.
 const TIMEOUT: Duration = Duration::from_secs(30);

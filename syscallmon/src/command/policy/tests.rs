@@ -1,6 +1,7 @@
 use std::{net::SocketAddr, path::Path, sync::Arc, time::SystemTime};
 
 use clap::{CommandFactory, FromArgMatches, Parser};
+use exporter_web::{Limits, Server};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
@@ -8,10 +9,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use super::*;
 use crate::{
     detect::{Baselines, Learn, Policies},
-    serve::{
-        baseline_routes,
-        web::{Limits, Server},
-    },
+    serve::baseline_routes,
     syscalls::CallTable,
     view::{Host, View, testing::Owned},
 };

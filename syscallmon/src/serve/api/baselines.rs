@@ -18,6 +18,7 @@ use axum::{
     response::Response,
     routing::get,
 };
+use exporter_web::Caller;
 use serde::Serialize;
 
 use super::{
@@ -27,7 +28,6 @@ use super::{
 };
 use crate::{
     detect::{Baseline, BaselineKey, Learn, Phase, Policy, in_seconds},
-    serve::web::Caller,
     view::{Requester, View, Views},
 };
 

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use exporter_web::tls::{Trust, TrustError};
 use http::Request;
 use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_timeout::TimeoutConnector;
@@ -23,10 +24,7 @@ use tower::{BoxError, ServiceBuilder, util::BoxService};
 
 use crate::{
     blocking::{self, Work},
-    client::{
-        resolver::{Connector, Resolver},
-        tls::{Trust, TrustError},
-    },
+    client::resolver::{Connector, Resolver},
     files,
 };
 

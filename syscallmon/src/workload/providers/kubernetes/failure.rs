@@ -2,6 +2,7 @@
 
 use std::{error::Error, io, time::Duration};
 
+use exporter_web::tls;
 use http_body_util::LengthLimitError;
 use kube::{
     core::Status,
@@ -12,7 +13,7 @@ use kube::{
 };
 
 use super::pod::cut;
-use crate::{client::tls, error_report::causes, workload::providers::ProviderError};
+use crate::{error_report::causes, workload::providers::ProviderError};
 
 /// Why a list or a watch ended.
 #[derive(Debug)]
