@@ -5,8 +5,8 @@
 use std::{alloc::System, sync::LazyLock};
 
 use cap::Cap;
+use exporter_web::tls::fuzzing::{self, Verifiers};
 use libfuzzer_sys::fuzz_target;
-use syscallmon::client::tls::fuzzing::{self, Verifiers};
 
 /// More is a finding: a handshake has at most 64 KiB of certificates.
 #[global_allocator]

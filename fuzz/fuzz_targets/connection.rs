@@ -14,15 +14,15 @@ use std::{
 };
 
 use cap::Cap;
+use exporter_web::{
+    WebConfig,
+    fuzzing::{PipeServer, web_config},
+};
 use libfuzzer_sys::fuzz_target;
 use syscallmon::{
     detect::{Baseline, Baselines, Policies},
     engine::Tunables,
-    serve::{
-        Site,
-        fuzzing::{PipeServer, web_config},
-        web::WebConfig,
-    },
+    serve::Site,
     syscalls::CallTable,
     view::{Host, View, Views, fuzzing::owner},
 };

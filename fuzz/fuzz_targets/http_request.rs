@@ -5,6 +5,7 @@
 use std::{alloc::System, sync::Arc};
 
 use cap::Cap;
+use exporter_web::fuzzing::{authorization, repaired};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, Version};
 use libfuzzer_sys::fuzz_target;
 use syscallmon::{
@@ -18,12 +19,12 @@ static MEMORY: Cap<System> = Cap::new(System, 128 << 20);
 
 fuzz_target!(|data: &[u8]| {
     let data = &data[..data.len().min(16 * 1024)];
-    let repaired = repaired(data);
+    let repaired = repaired_in_pieces(data);
     let text = String::from_utf8_lossy(&repaired);
     let mut lines = text.split("\r\n");
     let target = lines.next().and_then(|line| line.split(' ').nth(1)).unwrap_or_default();
     let headers = headers(lines);
-    let _ = fuzzing::authorization(&headers);
+    let _ = authorization(&headers);
     let Ok(uri) = target.parse::<Uri>() else { return };
     if fuzzing::refusal(Version::HTTP_11, &uri, &headers).is_none() {
         let host = headers.get("host").map(HeaderValue::as_bytes).unwrap_or_default();
@@ -41,10 +42,10 @@ fuzz_target!(|data: &[u8]| {
 });
 
 /// In whatever pieces it comes.
-fn repaired(data: &[u8]) -> Vec<u8> {
-    let whole = fuzzing::repaired(data, 0);
+fn repaired_in_pieces(data: &[u8]) -> Vec<u8> {
+    let whole = repaired(data, 0);
     assert!(whole.len() <= 3 * data.len());
-    assert_eq!(whole, fuzzing::repaired(data, data.len() / 2));
+    assert_eq!(whole, repaired(data, data.len() / 2));
     whole
 }
 

@@ -5,8 +5,8 @@
 use std::{alloc::System, path::Path};
 
 use cap::Cap;
+use exporter_web::fuzzing;
 use libfuzzer_sys::fuzz_target;
-use syscallmon::serve::fuzzing;
 
 /// More is a finding: the file has 4 MiB at most.
 #[global_allocator]

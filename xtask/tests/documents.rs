@@ -19,7 +19,8 @@ fn read(path: &Path) -> String {
 
 /// All documents that are in the repository.
 fn documents(root: &Path) -> Vec<PathBuf> {
-    let folders = [".", "docs", "docs/design", "deploy/helm/syscallmon"].map(|folder| root.join(folder));
+    let folders = [".", "docs", "docs/design", "deploy/helm/syscallmon", "syscallmon/exporter-web"]
+        .map(|folder| root.join(folder));
     let entries = folders.iter().flat_map(|folder| fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()));
     entries.filter(|path| path.extension().is_some_and(|extension| extension == "md")).collect()
 }

@@ -5,6 +5,8 @@
 //! Never decides what a page says, never handles signals. An exporter makes a [`Server`] before it drops privileges (a bad
 //! file is an error then) and runs it until shutdown. [`listen`] opens sockets with bounded buffers.
 //!
+//! `README.md` has an example and the keys of the file.
+//!
 //! [`tls`] and [`regular_file`] are public because an exporter that is also a client needs them: which certificates are trusted,
 //! and how files are opened and compared.
 
@@ -35,6 +37,11 @@ mod watchdog;
 
 #[cfg(test)]
 mod tests;
+
+/// Compiles the example.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 pub use config::WebConfig;
 pub use error::Error;

@@ -1,6 +1,6 @@
 //! HTTP/1 as clients write it, for hyper, which is strict and says nothing about what it refuses.
 //!
-//! `curl 'host/api/v1/workloads?match=namespace="shop"'` sends its quotes as they are; hyper would answer 400 without a word. [`Repair`]
+//! `curl 'host/targets?match=namespace="shop"'` sends its quotes as they are; hyper would answer 400 without a word. [`Repair`]
 //! percent-encodes them in the first request of a connection, whose beginning cannot be another request's body. [`refusal`] is an answer with a text in place of hyper's empty one.
 
 /// Percent-encodes what may not stand in a query, in the first line of a connection. Nothing after the first head is touched: it may be a

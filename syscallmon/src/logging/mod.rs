@@ -83,3 +83,21 @@ fn filter(level: LogLevel) -> EnvFilter {
     // What kube warns of comes as an error, too; it would also log whole answers.
     EnvFilter::new(format!("warn,kube_client=off,kube_runtime=off,syscallmon={level},exporter_web={level}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use tracing::{Level, enabled, subscriber::with_default};
+
+    use super::*;
+
+    #[test]
+    fn the_level_holds_for_the_crates_of_the_daemon_and_others_only_warn() {
+        with_default(tracing_subscriber::registry().with(filter(LogLevel::Info)), || {
+            assert!(enabled!(target: "syscallmon::command", Level::INFO));
+            assert!(enabled!(target: "exporter_web::reload", Level::INFO));
+            assert!(!enabled!(target: "exporter_web::connection", Level::DEBUG));
+            assert!(!enabled!(target: "hyper", Level::INFO));
+            assert!(enabled!(target: "hyper", Level::WARN));
+        });
+    }
+}

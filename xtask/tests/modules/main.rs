@@ -15,8 +15,9 @@ use source::Crate;
 use xtask_support::workspace;
 
 /// The file of each crate's root. `syscallmon-ebpf/src/bench_baseline.rs` has no modules.
-const CRATES: [&str; 9] = [
+const CRATES: [&str; 10] = [
     "syscallmon/src/lib.rs",
+    "syscallmon/exporter-web/src/lib.rs",
     "syscallmon-common/src/lib.rs",
     "syscallmon-ebpf/src/main.rs",
     "xtask/src/lib.rs",
