@@ -234,7 +234,7 @@ mod tests {
         assert!(error("io_uring:opennat").ends_with("unknown io_uring operation (did you mean openat?)"));
         assert!(error("read_fixed").ends_with("(did you mean io_uring:read_fixed?)"));
         assert!(error("@filesystem").contains("(did you mean @file-system?)"));
-        assert!(error("i386:openat").contains("\"i386\" is no ABI: needs one of x86_64, ia32"));
+        assert!(error("i386:openat").contains("\"i386\" is not an ABI: expected one of x86_64, ia32"));
         for entry in ["", ":", "ia32:", "@", "open at", "ia32:ia32:open", "**", "@*"] {
             assert!(entry.parse::<Entry>().is_err(), "{entry}");
         }
