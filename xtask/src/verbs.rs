@@ -4,6 +4,7 @@
 
 pub mod bench;
 pub mod ci;
+pub mod deny;
 pub mod dist;
 pub mod docs;
 pub mod e2e;
@@ -12,7 +13,6 @@ pub mod fuzz;
 pub mod image;
 pub mod manifests;
 pub mod pictures;
-pub mod run;
 pub mod setup;
 pub mod syscalls;
 pub mod test;
@@ -26,8 +26,6 @@ use clap::Subcommand;
 /// One variant and one module for each verb.
 #[derive(Subcommand)]
 pub enum Verb {
-    /// Build the daemon, start it on this host, show what it counts
-    Run(run::Args),
     /// Everything that must hold before a change lands: all tests and checks
     Ci,
     /// The test suite alone, with the committed eBPF object
@@ -48,6 +46,8 @@ pub enum Verb {
     Pictures(pictures::Args),
     /// Measure what the daemon costs, and compare that with the limits
     Bench(bench::Args),
+    /// Check the licences, versions and sources of dependencies
+    Deny(deny::Args),
     /// Feed arbitrary bytes to all that reads the bytes of others: names, requests, answers, files
     Fuzz(fuzz::Args),
     /// Install what building, testing or measuring needs and this machine lacks
@@ -66,7 +66,6 @@ impl Verb {
     /// If something could not be done, or is not as it must be; the message says what to do.
     pub fn run(&self, root: &Path) -> Result<()> {
         match self {
-            Self::Run(args) => run::run(root, args),
             Self::Ci => ci::run(root),
             Self::Test(args) => test::run(root, args),
             Self::Dist(args) => dist::run(root, args),
@@ -77,6 +76,7 @@ impl Verb {
             Self::Manifests(args) => manifests::run(root, args),
             Self::Pictures(args) => pictures::run(root, args),
             Self::Bench(args) => bench::run(root, args),
+            Self::Deny(args) => deny::run(root, args),
             Self::Fuzz(args) => fuzz::run(root, args),
             Self::Setup(args) => setup::run(root, args),
             Self::Ebpf(args) => ebpf::run(root, args),

