@@ -1,4 +1,4 @@
-//! Documents for people: their links lead somewhere, and the overviews stay short.
+//! Documents for people: what they link to and name exists, and the overviews stay short.
 
 use std::{
     collections::HashSet,
@@ -81,6 +81,65 @@ fn a_link_to_nothing_is_found() {
     {
         assert_eq!(problem(&readme, link).is_none(), is_good, "{link}");
     }
+}
+
+/// Names in a text that begin so, and go on with small letters, digits and these characters.
+fn names<'a>(text: &'a str, start: &str, others: &str) -> HashSet<&'a str> {
+    let is_of_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || others.contains(c);
+    let begins = text.match_indices(start).map(|(at, _)| at);
+    let begins = begins.filter(|&at| !text[..at].ends_with(|c: char| is_of_name(c) || c == ':'));
+    let name = |at: usize| text[at..].split(|c| !is_of_name(c)).next().unwrap_or_default();
+    begins.map(|at| name(at).trim_end_matches(['.', '-'])).collect()
+}
+
+/// Flags of the daemon that a text names: all have a dot, unlike those of other programs.
+fn flags(text: &str) -> HashSet<&str> {
+    names(text, "--", "-.").into_iter().filter(|name| name.contains('.')).collect()
+}
+
+fn metrics(text: &str) -> HashSet<&str> {
+    let metrics = names(text, "syscallmon_", "_").into_iter();
+    // `syscallmon_alerts_*`.
+    let metrics = metrics.filter(|name| !name.ends_with('_'));
+    let parts = ["_bucket", "_count", "_sum", "_created"];
+    metrics.map(|name| parts.iter().find_map(|part| name.strip_suffix(part)).unwrap_or(name)).collect()
+}
+
+/// Files and folders of the repository that a text names.
+fn paths(text: &str) -> impl Iterator<Item = &str> {
+    // Not fuzz/, where files appear that are not committed.
+    const TOP: [&str; 6] = ["deploy/", "docs/", "syscallmon/", "syscallmon-common/", "syscallmon-ebpf/", "xtask/"];
+    // Not in blocks of code, whose fences are three backticks.
+    let spans = text.split('`').skip(1).step_by(2);
+    spans.filter(|span| TOP.iter().any(|top| span.starts_with(top)) && !span.contains([' ', '*', '<', '{']))
+}
+
+#[test]
+fn what_documents_name_exists() {
+    let root = workspace::root();
+    let (completions, table) = (read(&root.join("deploy/completions/syscallmon.bash")), read(&root.join("METRICS.md")));
+    let (known_flags, known_metrics) = (flags(&completions), metrics(&table));
+    assert!(known_flags.len() > 50 && known_metrics.len() > 50, "{known_flags:?} {known_metrics:?}");
+    // The changelog has names that are no more.
+    let current = documents(&root).into_iter().filter(|path| !path.ends_with("CHANGELOG.md"));
+    let mut missing = Vec::new();
+    for document in current {
+        let text = read(&document);
+        let unknown = flags(&text).into_iter().filter(|flag| !known_flags.contains(flag));
+        let unknown = unknown.chain(metrics(&text).into_iter().filter(|metric| !known_metrics.contains(metric)));
+        let unknown = unknown.chain(paths(&text).filter(|path| !root.join(path).exists()));
+        missing.extend(unknown.map(|name| format!("{}: {name}", document.display())));
+    }
+    assert!(missing.is_empty(), "these do not exist:\n{}", missing.join("\n"));
+}
+
+#[test]
+fn names_in_a_text_are_found() {
+    let text =
+        "`--a.b-c=1`, `helm --wait`, --web.x. node:syscallmon_y:rate5m syscallmon_z_bucket{} `xtask/x` `xtask x`";
+    assert_eq!(flags(text), HashSet::from(["--a.b-c", "--web.x"]));
+    assert_eq!(metrics(text), HashSet::from(["syscallmon_z"]));
+    assert_eq!(paths(text).collect::<Vec<_>>(), ["xtask/x"]);
 }
 
 #[test]
