@@ -1,7 +1,7 @@
 //! What a client sends over a connection without TLS around it: HTTP/1, or HTTP/2 frames, to the real pages.
 //!
-//! The first byte says what the connection is: bit 0, HTTP/2; bit 1, whether a password is needed; bit 2, whether the client is local.
-//! The second is the size of the pieces that the rest comes in, in multiples of 8 bytes.
+//! The first byte says what the connection is: bit 0, HTTP/2; bit 1, whether a password is needed; bit 2, whether the
+//! client is local. The second is the size of the pieces that the rest comes in, in multiples of 8 bytes.
 
 #![no_main]
 
@@ -35,7 +35,8 @@ static MEMORY: Cap<System> = Cap::new(System, 192 << 20);
 /// Longest input.
 const MAX_BYTES: usize = 32 * 1024;
 
-/// The shortest request has about so many bytes (HTTP/2: a frame's head and one byte of HPACK), and the longest answer so many.
+/// The shortest request has about so many bytes (HTTP/2: a frame's head and one byte of HPACK), and the longest
+/// answer so many.
 const MIN_REQUEST: usize = 10;
 const MAX_ANSWER: usize = 64 * 1024;
 

@@ -1,8 +1,9 @@
 //! What a runtime answers over the CRI, to facts of everybody in it.
 //!
-//! Three answers in one input: `ListContainers`, `ListPodSandbox`, `ListImages`. Before them come the lengths of the first two, 16
-//! bits each, and before those a byte of which the lower two bits tell which answer is repeated (1 to 3), and the upper six how often,
-//! as a power of two. Messages that follow each other are one message, with the lists of both.
+//! Three answers in one input: `ListContainers`, `ListPodSandbox`, `ListImages`. Before them come the lengths of the
+//! first two, 16 bits each, and before those a byte of which the lower two bits tell which answer is repeated (1 to
+//! 3), and the upper six how often, as a power of two. Messages that follow each other are one message, with the
+//! lists of both.
 
 #![no_main]
 

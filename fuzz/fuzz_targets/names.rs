@@ -1,7 +1,7 @@
 //! What workloads call themselves, to all that shows it: metrics, alerts, JSON.
 //!
-//! Fields end with a line break: the path of a cgroup, the thread's name, its executable, its parent's name, its command line (spaces
-//! stand for NUL), a pod, an image.
+//! Fields end with a line break: the path of a cgroup, the thread's name, its executable, its parent's name, its
+//! command line (spaces stand for NUL), a pod, an image.
 
 #![no_main]
 

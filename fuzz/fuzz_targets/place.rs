@@ -1,5 +1,5 @@
-//! Any path of a cgroup, to the place that it is. A seed is all of a host: lines of `path => place`, of which only the path is
-//! read.
+//! Any path of a cgroup, to the place that it is. A seed is all of a host: lines of `path => place`, of which only the
+//! path is read.
 
 #![no_main]
 

@@ -1,4 +1,5 @@
-//! What the API server tells of a pod, in a watch or in a list, to its containers; and of the controller of one, to its owner.
+//! What the API server tells of a pod, in a watch or in a list, to its containers; and of the controller of one,
+//! to its owner.
 
 #![no_main]
 

@@ -46,7 +46,8 @@ fn entry(line: &str, table: &CallTable) {
     }
 }
 
-/// What can be compiled judges every call. What is judged without a baseline, and while nothing was learned yet, is judged with one too.
+/// What can be compiled judges every call. What is judged without a baseline, and while nothing was learned yet, is
+/// judged with one too.
 fn judged(specs: Vec<PolicySpec>, has_built_in: bool, table: &CallTable) {
     // A policy of the built-in one's name stands for it.
     let has_built_in = has_built_in && !specs.iter().any(|spec| spec.name.text().as_ref() == BUILT_IN);

@@ -24,7 +24,8 @@ fuzz_target!(|data: &[u8]| {
     matches(text, &labels, &value);
 });
 
-/// What a request may say, the configuration may say too, and it means the same; a refusal is not much longer than what is refused.
+/// What a request may say, the configuration may say too, and it means the same; a refusal is not much longer than
+/// what is refused.
 fn of_request(text: &str, labels: &Labels) {
     match Selector::parse(text, &Budget::of_request()) {
         Ok(selector) => {

@@ -114,8 +114,8 @@ pub fn born(cgroup: Option<Subject>) {
     let kind = if unprivileged { CGROUP_BORN_UNPRIVILEGED } else { CGROUP_BORN };
     let parent_id = if parent_id == 0 { 0 } else { parent_id | cgroup_id & V1_CGROUP };
     let Some(birth) = SCRATCH.get_ptr_mut(0) else { return };
-    // SAFETY: a whole map value of this CPU; the kernel calls this tracepoint with interrupts off, under the lock of its
-    // own path buffer (`trace_cgroup_path_lock`), so one birth or death is reported at a time.
+    // SAFETY: a whole map value of this CPU; the kernel calls this tracepoint with interrupts off, under the lock of
+    // its own path buffer (`trace_cgroup_path_lock`), so one birth or death is reported at a time.
     let birth = unsafe { &mut *birth };
     // SAFETY: the kernel checks the read.
     let path_len = unsafe { bpf_probe_read_kernel_str_bytes(path, &mut birth.path) }.map_or(0, <[u8]>::len);

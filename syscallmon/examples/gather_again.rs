@@ -1,7 +1,7 @@
 //! What the prometheus crate needs for an exposition that is put into it: for `cargo xtask bench`.
 //!
-//! Reads an exposition in the text format from stdin, and prints, for each of so many rounds, how many nanoseconds `Registry::gather` and
-//! `TextEncoder` took for its counters and gauges.
+//! Reads an exposition in the text format from stdin, and prints, for each of so many rounds, how many nanoseconds
+//! `Registry::gather` and `TextEncoder` took for its counters and gauges.
 
 use std::{collections::HashMap, io::Read, time::Instant};
 

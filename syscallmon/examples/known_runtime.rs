@@ -1,9 +1,10 @@
-//! A container runtime in small, for the tests: puts a child of its own into a cgroup in one of the ways that real runtimes have, makes known calls
-//! there, runs a hook, and becomes a program. Not part of the product.
+//! A container runtime in small, for the tests: puts a child of its own into a cgroup in one of the ways that real
+//! runtimes have, makes known calls there, runs a hook, and becomes a program. Not part of the product.
 //!
-//! `known_runtime WAY CGROUP COPY PROGRAM [ARGUMENT...]`; `WAY` is `moves` (as runc), `asks` (somebody else to move it, as systemd does), `spawns` (as newer
-//! ones for `exec`), `clones` (as crun, in a mount namespace of its own at once) or `clones-user` (in a user namespace, too), `COPY` what it runs of itself inside: `none`, `same` or `memory`. The program `memory:PATH` is run from a copy in
-//! memory. In the cgroup it calls `umask` twice: itself, and in a hook.
+//! `known_runtime WAY CGROUP COPY PROGRAM [ARGUMENT...]`; `WAY` is `moves` (as runc), `asks` (somebody else to move it,
+//! as systemd does), `spawns` (as newer ones for `exec`), `clones` (as crun, in a mount namespace of its own at once)
+//! or `clones-user` (in a user namespace, too), `COPY` what it runs of itself inside: `none`, `same` or `memory`. The
+//! program `memory:PATH` is run from a copy in memory. In the cgroup it calls `umask` twice: itself, and in a hook.
 
 use std::{
     env,

@@ -1,9 +1,10 @@
 //! Runs work that the kernel can block for ever, outside of the async workers: files, DNS, `/proc`.
 //!
-//! A path can be a FIFO or lie on a dead NFS server, a resolver can be silent. A thread in such a call cannot be stopped. So each job has a
-//! thread of its own and a deadline; its caller goes on at the deadline, and the thread stays behind until the kernel lets it go.
-//! Each kind of work has [`MAX_THREADS`], and one thread for each key (a path, a host name), so one dead file server takes no thread
-//! from another. These threads do not belong to tokio: the end of the daemon does not wait for them.
+//! A path can be a FIFO or lie on a dead NFS server, a resolver can be silent. A thread in such a call cannot be
+//! stopped. So each job has a thread of its own and a deadline; its caller goes on at the deadline, and the thread
+//! stays behind until the kernel lets it go. Each kind of work has [`MAX_THREADS`], and one thread for each key (a
+//! path, a host name), so one dead file server takes no thread from another. These threads do not belong to tokio: the
+//! end of the daemon does not wait for them.
 
 #[cfg(test)]
 mod tests;

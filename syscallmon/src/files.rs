@@ -1,7 +1,7 @@
 //! Files that people and clusters write, read whole and within a limit.
 //!
-//! Only regular files are read: a pipe would keep its reader for ever, and a device has no end. A file on a dead server still can;
-//! async code reads through [`crate::blocking`].
+//! Only regular files are read: a pipe would keep its reader for ever, and a device has no end. A file on a dead server
+//! still can; async code reads through [`crate::blocking`].
 
 use std::{
     io::{self, Read},

@@ -1,7 +1,8 @@
 //! syscallmon: which system calls every container, pod and service makes.
 //!
 //! Data flows one way: [`kernel`] -> [`snapshot`] -> [`cgroup`] (names of cgroups) -> [`workload`] -> [`model`]
-//! (totals that never fall) -> [`view`] (what is published) -> [`serve`]. `ARCHITECTURE.md` says why; [`command`] wires it.
+//! (totals that never fall) -> [`view`] (what is published) -> [`serve`]. `ARCHITECTURE.md` says why;
+//! [`command`] wires it.
 
 pub mod alert;
 pub mod blocking;

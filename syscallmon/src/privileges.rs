@@ -43,7 +43,8 @@ pub fn clear_of_this_thread() -> Result<(), CapsError> {
         .try_for_each(|set| caps::clear(None, set))
 }
 
-/// Leaves this thread what reads files of other users, and nothing else: it may still hang in a file when the rest is dropped.
+/// Leaves this thread what reads files of other users, and nothing else: it may still hang in a file when the
+/// rest is dropped.
 ///
 /// # Errors
 ///

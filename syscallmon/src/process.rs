@@ -1,7 +1,8 @@
 //! What `/proc` tells of a process: its command line, and where it comes from.
 //!
-//! Asked at the moment of a call that nobody expected, while the process may already be gone: whatever is not there is left out, and
-//! whatever belongs to another process, which has its id now, too. [`readers`] ask, in threads of their own.
+//! Asked at the moment of a call that nobody expected, while the process may already be gone: whatever is not
+//! there is left out, and whatever belongs to another process, which has its id now, too. [`readers`] ask, in
+//! threads of their own.
 
 mod caller;
 mod command_line;

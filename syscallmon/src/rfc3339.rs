@@ -29,7 +29,8 @@ pub fn deserialize_some<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Op
 /// The last second that can be written: of the year 9999.
 const LAST_SECOND: u64 = 253_402_300_799;
 
-/// The point of time, from 1970 to 9999: others can be read with an offset, and writing them fails. `None` where the text is none.
+/// The point of time, from 1970 to 9999: others can be read with an offset, and writing them fails. `None` where the
+/// text is none.
 #[must_use]
 pub fn parse(text: &str) -> Option<SystemTime> {
     let can_be_written = |time: &SystemTime| {

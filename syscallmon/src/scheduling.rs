@@ -7,8 +7,9 @@ const SLICE: u64 = 100_000;
 
 /// Asks the scheduler to run the calling thread as soon as it wakes up. Threads that it starts later ask for the same.
 ///
-/// The thread gets short slices. Since Linux 6.12 a thread that wakes up takes the CPU from one with a longer slice, as long as it has not
-/// used more than its share. The share stays as it is, and no privilege is required. Older kernels take the request and ignore it.
+/// The thread gets short slices. Since Linux 6.12 a thread that wakes up takes the CPU from one with a longer slice, as
+/// long as it has not used more than its share. The share stays as it is, and no privilege is required. Older kernels
+/// take the request and ignore it.
 pub fn prefer_short_slices() {
     if let Err(error) = set_slice(SLICE) {
         tracing::debug!("cannot set short CPU time slices: {error}");

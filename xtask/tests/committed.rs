@@ -21,7 +21,8 @@ fn the_readme_has_the_costs_that_were_measured() {
     summary::check(&workspace::root()).unwrap_or_else(|error| panic!("{error:#}"));
 }
 
-/// Sections "Add a ..." of docs/design/extending.md say at most three places, five for a probe, and each begins with a path that is there.
+/// Sections "Add a ..." of docs/design/extending.md say at most three places, five for a probe, and each begins with a
+/// path that is there.
 #[test]
 fn what_a_change_touches_is_little_and_there() {
     let root = workspace::root();

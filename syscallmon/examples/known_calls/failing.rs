@@ -57,8 +57,9 @@ extern "C" fn handler(_: i32) {
     SEEN.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Everything that looks like an error at `sys_exit` and is none: signals that interrupt a loop whose registers hold -2 (`sigreturn`
-/// returns those), calls that are interrupted, restarted, or stopped and continued, and results above any errno.
+/// Everything that looks like an error at `sys_exit` and is none: signals that interrupt a loop whose registers hold
+/// -2 (`sigreturn` returns those), calls that are interrupted, restarted, or stopped and continued, and results
+/// above any errno.
 pub(crate) fn none(seconds: i64) {
     let moment = Duration::from_millis(5);
     handle(libc::SIGALRM, 0);
@@ -130,8 +131,8 @@ fn spin_with_an_errno() {
 /// A bound of a bucket above what the tests sleep: 2^14 us.
 const BOUND: Duration = Duration::from_micros(1 << 14);
 
-/// Sleeps so often for so many nanoseconds. Prints how long that took by its own clock, in nanoseconds, and how many of the sleeps
-/// were within [`BOUND`].
+/// Sleeps so often for so many nanoseconds. Prints how long that took by its own clock, in nanoseconds, and how many of
+/// the sleeps were within [`BOUND`].
 pub(crate) fn sleeps(times: i64, nanoseconds: i64) {
     let time = libc::timespec { tv_sec: 0, tv_nsec: nanoseconds };
     let durations: Vec<Duration> = (0..times)

@@ -111,7 +111,8 @@ pub(crate) fn lives(times: i64) {
     }
 }
 
-/// A filter that comes upon threads in the middle of their calls (`SECCOMP_FILTER_FLAG_TSYNC`), and upon one that installs it.
+/// A filter that comes upon threads in the middle of their calls (`SECCOMP_FILTER_FLAG_TSYNC`), and upon one
+/// that installs it.
 pub(crate) fn synchronized(threads: usize) {
     let (reader, writer) = io::pipe().expect("a pipe");
     let barrier = Barrier::new(threads + 1);
@@ -252,7 +253,8 @@ pub(crate) fn refused_from(first: i64, last: i64) {
     (first..=last).for_each(|nr| assert_eq!(syscall(nr), -1));
 }
 
-/// Installs a filter that does this with [`REFUSED`], and permits everything else. What the kernel answers: 0, or a listener.
+/// Installs a filter that does this with [`REFUSED`], and permits everything else. What the kernel answers: 0,
+/// or a listener.
 fn install(action: u32, flags: libc::c_ulong) -> i64 {
     install_range(action, flags, (REFUSED, REFUSED))
 }

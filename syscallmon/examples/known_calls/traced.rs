@@ -7,7 +7,8 @@ use crate::{enter, fork, reap, syscall};
 /// `PTRACE_SYSEMU` of `include/uapi/asm/ptrace.h`: stops at the next call, which the kernel does not run.
 const PTRACE_SYSEMU: libc::c_uint = 31;
 
-/// A child whose calls of `mkdirat` are all taken away by its tracer, and so seem to fail; with one that is not, at the end.
+/// A child whose calls of `mkdirat` are all taken away by its tracer, and so seem to fail; with one that is not,
+/// at the end.
 pub(crate) fn emulated(times: i64) {
     let child = fork(|| {
         // SAFETY: takes integers only.

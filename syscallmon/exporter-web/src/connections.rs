@@ -1,7 +1,7 @@
 //! The connections that are open, and which one is closed when there are too many.
 //!
-//! A new connection always gets a permit: health probes come on new ones. `accept` asks for it; the idlest connection, of the client that
-//! has most, makes room. A client with many connections so closes its own first.
+//! A new connection always gets a permit: health probes come on new ones. `accept` asks for it; the idlest connection,
+//! of the client that has most, makes room. A client with many connections so closes its own first.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -53,7 +53,8 @@ impl PipeServer {
         Self { connection: Connection { source, service, limits, shutdown: CancellationToken::new() }, connections }
     }
 
-    /// What a client at `address` is sent until the server closes the connection. The client sends these pieces and then no more.
+    /// What a client at `address` is sent until the server closes the connection. The client sends these pieces and
+    /// then no more.
     pub async fn answer(&self, address: IpAddr, is_http2: bool, pieces: impl Iterator<Item = &[u8]>) -> Vec<u8> {
         let (mut client, server) = duplex(PIPE);
         let (permit, _) = self.connections.admit(Client::of(address));

@@ -2,13 +2,13 @@
 //!
 //! Owns everything between bound listeners and an `axum::Router`: TLS, passwords, security headers, the reload of
 //! their file, and the limits that keep a slow or hostile client from costing more than its own connection.
-//! Never decides what a page says, never handles signals. An exporter makes a [`Server`] before it drops privileges (a bad
-//! file is an error then) and runs it until shutdown. [`listen`] opens sockets with bounded buffers.
+//! Never decides what a page says, never handles signals. An exporter makes a [`Server`] before it drops privileges (a
+//! bad file is an error then) and runs it until shutdown. [`listen`] opens sockets with bounded buffers.
 //!
 //! `README.md` has an example and the keys of the file.
 //!
-//! [`tls`] and [`regular_file`] are public because an exporter that is also a client needs them: which certificates are trusted,
-//! and how files are opened and compared.
+//! [`tls`] and [`regular_file`] are public because an exporter that is also a client needs them: which certificates are
+//! trusted, and how files are opened and compared.
 
 mod accept;
 mod auth;

@@ -9,8 +9,8 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen as start,
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 1024;
 
-/// Of each connection, in the kernel, which doubles them. By default a client that stops to read can pin megabytes there, and they count
-/// towards the memory limit of the exporter's cgroup.
+/// Of each connection, in the kernel, which doubles them. By default a client that stops to read can pin megabytes
+/// there, and they count towards the memory limit of the exporter's cgroup.
 const SEND_BUFFER: usize = 64 * 1024;
 const RECEIVE_BUFFER: usize = 32 * 1024;
 

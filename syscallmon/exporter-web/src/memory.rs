@@ -1,7 +1,8 @@
 //! Memory of answers under way: one budget for all connections.
 //!
-//! A client that reads slowly pins its answer. What it pins can be taken back: a body copies a piece at a time out of a content that
-//! several bodies share, and loses it when others need the memory. The same content counts once, however many read it.
+//! A client that reads slowly pins its answer. What it pins can be taken back: a body copies a piece at a time out of a
+//! content that several bodies share, and loses it when others need the memory. The same content counts once, however
+//! many read it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -61,7 +62,8 @@ impl AnswerMemory {
         Arc::new(Self { capacity, answers: Mutex::default() })
     }
 
-    /// A body of this content, if there is room for it; slow readers make room. A content larger than the whole budget is let in alone.
+    /// A body of this content, if there is room for it; slow readers make room. A content larger than the whole budget
+    /// is let in alone.
     pub(super) fn admit(self: &Arc<Self>, client: Client, content: Bytes) -> Result<Revocable, NoRoom> {
         let (address, length) = (content.as_ptr() as usize, content.len());
         let sending = Sending {
@@ -95,8 +97,8 @@ impl AnswerMemory {
 }
 
 impl Answers {
-    /// Whose answer is taken back for `length` bytes of a newcomer: a slow reader's of the client that has most, if that is not the
-    /// newcomer itself with none that is slow.
+    /// Whose answer is taken back for `length` bytes of a newcomer: a slow reader's of the client that has most, if
+    /// that is not the newcomer itself with none that is slow.
     fn victim(&self, newcomer: Client, length: usize) -> Option<u64> {
         let mut bytes = HashMap::from([(newcomer, length)]);
         for sending in self.sendings.values() {

@@ -34,7 +34,8 @@ impl FileStamp {
         self.bytes
     }
 
-    /// Whether the file changed less than `period` ago. False for a time in the future: a clock that is set back must not stop reloads.
+    /// Whether the file changed less than `period` ago. False for a time in the future: a clock that is set back must
+    /// not stop reloads.
     pub(crate) fn has_changed_within(&self, period: Duration) -> bool {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let (seconds, nanoseconds) = self.changed;

@@ -1,7 +1,7 @@
 //! Keeps the configuration in force equal to its file, without a restart.
 //!
-//! `connection` and `service` call [`Source::current`] for each handshake and request. It starts a check of the files, at most
-//! once a second. A file that cannot be used leaves the previous configuration in force.
+//! `connection` and `service` call [`Source::current`] for each handshake and request. It starts a check of the files,
+//! at most once a second. A file that cannot be used leaves the previous configuration in force.
 
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -19,8 +19,8 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a request waits for a check of the files, which may be on a file system that does not answer.
 const MAX_WAIT: Duration = Duration::from_millis(200);
 
-/// Looks whether the configuration's files have changed, and loads them if so. It blocks: a file system that does not answer keeps
-/// it for ever.
+/// Looks whether the configuration's files have changed, and loads them if so. It blocks: a file system that does not
+/// answer keeps it for ever.
 pub type FileCheck = Box<dyn FnOnce() + Send>;
 
 /// Runs a check, and is ready once the check has ended or is given up.
@@ -65,7 +65,8 @@ impl Source {
         Self { current, next_check: Mutex::new(None), ..Self::new(None).expect("no file is read") }
     }
 
-    /// The configuration to use now. The caller that finds a check due waits for it, for a moment; others go on meanwhile.
+    /// The configuration to use now. The caller that finds a check due waits for it, for a moment; others
+    /// go on meanwhile.
     pub(super) async fn current(self: &Arc<Self>) -> Arc<WebConfig> {
         if let Some(path) = self.due() {
             let checking = tokio::spawn(Arc::clone(self).check(path.to_owned()));

@@ -1,10 +1,11 @@
 //! HTTP/1 as clients write it, for hyper, which is strict and says nothing about what it refuses.
 //!
-//! `curl 'host/targets?match=namespace="shop"'` sends its quotes as they are; hyper would answer 400 without a word. [`Repair`]
-//! percent-encodes them in the first request of a connection, whose beginning cannot be another request's body. [`refusal`] is an answer with a text in place of hyper's empty one.
+//! `curl 'host/targets?match=namespace="shop"'` sends its quotes as they are; hyper would answer 400 without a word.
+//! [`Repair`] percent-encodes them in the first request of a connection, whose beginning cannot be another request's
+//! body. [`refusal`] is an answer with a text in place of hyper's empty one.
 
-/// Percent-encodes what may not stand in a query, in the first line of a connection. Nothing after the first head is touched: it may be a
-/// body, whose length the client has announced, and a longer one would be read as another request.
+/// Percent-encodes what may not stand in a query, in the first line of a connection. Nothing after the first head is
+/// touched: it may be a body, whose length the client has announced, and a longer one would be read as another request.
 #[derive(Debug, Default)]
 pub(super) enum Repair {
     /// Nothing but empty lines has come.
@@ -49,7 +50,8 @@ fn must_be_encoded(byte: u8) -> bool {
     matches!(byte, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}') || !byte.is_ascii()
 }
 
-/// An answer in place of hyper's own to what is no request: those have no text. `None` if `bytes` do not begin with an error's head.
+/// An answer in place of hyper's own to what is no request: those have no text. `None` if `bytes` do not begin with
+/// an error's head.
 pub(super) fn refusal(bytes: &[u8], max_header_bytes: usize) -> Option<Vec<u8>> {
     let code = bytes.strip_prefix(b"HTTP/1.1 ")?.get(..3)?;
     let (reason, text) = match code {

@@ -36,8 +36,8 @@ impl Server {
         Ok(Self { source: Source::new(config_path)?, limits })
     }
 
-    /// Runs each check of the configuration's files by `run`, for exporters that bound or count file access. By default each check has
-    /// a thread. The next check starts after the future of the last one is ready.
+    /// Runs each check of the configuration's files by `run`, for exporters that bound or count file access. By default
+    /// each check has a thread. The next check starts after the future of the last one is ready.
     #[must_use]
     pub fn check_files_with<F>(mut self, run: impl Fn(FileCheck) -> F + Send + Sync + 'static) -> Self
     where

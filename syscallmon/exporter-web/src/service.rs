@@ -1,6 +1,7 @@
 //! One request: password, the router's answer within its time and memory, security headers.
 //!
-//! Called by `connection`. Never touches the connection itself. Tells the router who asks, and lets it decide what they may.
+//! Called by `connection`. Never touches the connection itself. Tells the router who asks, and lets it decide
+//! what they may.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -125,7 +126,8 @@ fn status(code: StatusCode, text: &str) -> Response<Body> {
     response
 }
 
-/// An error with a text for people, or for programs that use the API. Those of this module and of the router have none of their own.
+/// An error with a text for people, or for programs that use the API. Those of this module and of the router have none
+/// of their own.
 fn explained(response: Response<Body>, is_api: bool) -> Response<Body> {
     let code = response.status();
     let is_error = code.is_client_error() || code.is_server_error();

@@ -2,7 +2,8 @@
 //!
 //! hyper's own header timeout also runs while a kept-alive connection waits for its next request, and would close
 //! Prometheus' connection between scrapes; and it has none for a client that does not read. `connection` drops a
-//! connection when [`Watchdog::expired`] returns, and `connections` asks for the [`Watchdog::rank`] of each when it needs room.
+//! connection when [`Watchdog::expired`] returns, and `connections` asks for the [`Watchdog::rank`] of each when
+//! it needs room.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -40,7 +41,8 @@ struct State {
 enum Phase {
     /// A request's headers are being read, or the connection is new.
     Head,
-    /// Requests have come whose responses are not yet taken over for writing: their deadlines, in order. More than one with HTTP/2.
+    /// Requests have come whose responses are not yet taken over for writing: their deadlines, in order. More than
+    /// one with HTTP/2.
     Busy(Vec<Instant>),
     /// The last response is taken over for writing, but its end may still wait for the client to read.
     Flushing,

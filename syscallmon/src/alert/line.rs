@@ -10,9 +10,11 @@ use crate::process::{is_obeyed, shortened};
 /// Bytes of a line: collectors of logs split longer ones (containerd and CRI-O at 16 KiB), and some have less room.
 pub(super) const MAX_LINE: usize = 8 << 10;
 
-/// Returns a record of which each text takes as little as needed for a line of [`MAX_LINE`]. A text that was cut ends with an ellipsis.
+/// Returns a record of which each text takes as little as needed for a line of [`MAX_LINE`]. A text that was cut ends
+/// with an ellipsis.
 ///
-/// Paths and names can have control characters, of which JSON makes six bytes. What a record has besides such texts is short.
+/// Paths and names can have control characters, of which JSON makes six bytes. What a record has besides such
+/// texts is short.
 pub(super) fn line_of_short_texts(record: &Value) -> String {
     let mut room = MAX_LINE;
     loop {

@@ -1,7 +1,7 @@
 //! Where violations go: to a log, to Alertmanagers, to a webhook, to Kubernetes.
 //!
-//! [`Alerts::notify`] is all that the sampler knows of it, and never waits. The [`throttle`] decides what is sent, once for all sinks. Each
-//! sink has an [`outbox`] and a task of its own, so that one that is slow or gone delays no other.
+//! [`Alerts::notify`] is all that the sampler knows of it, and never waits. The [`throttle`] decides what is sent, once
+//! for all sinks. Each sink has an [`outbox`] and a task of its own, so that one that is slow or gone delays no other.
 
 mod config;
 mod description;

@@ -23,7 +23,8 @@ pub enum PeerProblem {
     Refused(String),
 }
 
-/// Connects to every server that takes records, and asks those that can be asked whether they are ready; the name of the sink, and how it fares.
+/// Connects to every server that takes records, and asks those that can be asked whether they are ready; the name of
+/// the sink, and how it fares.
 pub async fn check_peers(config: &AlertConfig, time: Duration) -> Vec<(&'static str, Result<String, PeerProblem>)> {
     let mut results = Vec::new();
     for (sink, Peer { uri, access, is_asked }) in sink::peers(config) {

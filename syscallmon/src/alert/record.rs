@@ -61,7 +61,8 @@ pub(super) struct Suppressed {
     pub(super) tenant: Tenant,
 }
 
-/// The worst one of several violations of the same severity: one that did something rather than an attempt, the newest of those.
+/// The worst one of several violations of the same severity: one that did something rather than an attempt, the
+/// newest of those.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Worst {
     #[serde(flatten)]
@@ -169,8 +170,8 @@ impl Record {
         length.0
     }
 
-    /// As JSON, without a line break. Of one longer than [`MAX_LINE`], the description of the process is cut; where that is not enough,
-    /// every long text.
+    /// As JSON, without a line break. Of one longer than [`MAX_LINE`], the description of the process is cut; where
+    /// that is not enough, every long text.
     pub(super) fn json(&self) -> String {
         const CANNOT_FAIL: &str = "keys are strings, and nothing in it can fail";
         let is_short = |line: &String| line.len() <= MAX_LINE;

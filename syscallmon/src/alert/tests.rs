@@ -103,7 +103,8 @@ impl Received {
     }
 }
 
-/// Gives its answers one after the other, one a connection; runs until the runtime ends. Its last answer is given for ever.
+/// Gives its answers one after the other, one a connection; runs until the runtime ends. Its last answer is
+/// given for ever.
 pub(super) struct Server {
     scheme: &'static str,
     address: String,

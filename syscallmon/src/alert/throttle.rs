@@ -224,7 +224,8 @@ mod tests {
         assert_eq!((test.throttle.sent.len(), test.throttle.quotas.len()), (1, 1));
     }
 
-    /// Calls of one ABI that a container makes, each for the first time: how many are sent, and the summaries' messages.
+    /// Calls of one ABI that a container makes, each for the first time: how many are sent, and
+    /// the summaries' messages.
     fn of_abi(test: &mut Test, abi: &'static str, calls: std::ops::Range<u32>) -> (usize, Vec<String>) {
         let calls = calls.map(|call| {
             let syscall = Box::leak(format!("call-{call}").into_boxed_str());

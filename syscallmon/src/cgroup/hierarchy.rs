@@ -231,8 +231,8 @@ fn processes(procfs: &Path) -> Vec<Vec<ProcessCGroup>> {
     processes.filter_map(|process| cgroups_of(&process.path().join("cgroup")).ok()).collect()
 }
 
-/// Of the sets that are mounted, the one by which most containers are told apart, then most cgroups. Where that leaves a
-/// choice: both, since they cover what is started later, then cgroup2, then the controller that runtimes use most.
+/// Of the sets that are mounted, the one by which most containers are told apart, then most cgroups. Where that leaves
+/// a choice: both, since they cover what is started later, then cgroup2, then the controller that runtimes use most.
 fn most_telling(mounted: &Mounted, processes: &[Vec<ProcessCGroup>]) -> Option<HierarchySet> {
     let v1 = mounted.v1.iter().filter(|v1| RUNTIMES_USE.contains(&v1.controller));
     let both = v1.clone().map(|v1| (HierarchySet::Both(v1.controller), v1.number));

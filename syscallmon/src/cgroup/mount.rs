@@ -36,8 +36,8 @@ pub enum MountKind {
 }
 
 impl Mount {
-    /// Every mount of a cgroup hierarchy, or of those below `cgroupfs` when that is given. Of two mounts of one hierarchy,
-    /// the one that shows more of it comes first.
+    /// Every mount of a cgroup hierarchy, or of those below `cgroupfs` when that is given. Of two mounts of one
+    /// hierarchy, the one that shows more of it comes first.
     ///
     /// # Errors
     ///
@@ -76,8 +76,8 @@ impl Mount {
     }
 }
 
-/// The root of a mount as a path of the hierarchy. A host's file system that was passed into a container is shown from the
-/// container's own cgroup: the way up there (`/../..`) is not part of the path.
+/// The root of a mount as a path of the hierarchy. A host's file system that was passed into a container is shown from
+/// the container's own cgroup: the way up there (`/../..`) is not part of the path.
 fn hierarchy_root(root: &str) -> String {
     let mut below = root;
     while let Some(rest) = below.strip_prefix("/..").filter(|rest| rest.is_empty() || rest.starts_with('/')) {

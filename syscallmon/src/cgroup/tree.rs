@@ -1,9 +1,10 @@
 //! Which cgroups there are: id <-> path, from a walk of cgroupfs and from the kernel's events.
 //!
 //! A cgroup that is gone keeps its name here until [`Tree::forget`], that is, until its last counts were
-//! read. Where the whole hierarchy is mounted, paths are those from its root. Where only a part is, as in a cgroup namespace of a container,
-//! events have paths from a root that walks do not see; so a new cgroup is named after the cgroup that it was made in, by their ids, and
-//! cgroups outside of the mount have no name. Nested cgroups have the name of what they are in ([`name`]).
+//! read. Where the whole hierarchy is mounted, paths are those from its root. Where only a part is, as in a cgroup
+//! namespace of a container, events have paths from a root that walks do not see; so a new cgroup is named after the
+//! cgroup that it was made in, by their ids, and cgroups outside of the mount have no name. Nested cgroups have the
+//! name of what they are in ([`name`]).
 
 mod name;
 #[cfg(test)]
@@ -122,8 +123,8 @@ impl Tree {
         self.partial.contains(&(id & V1_CGROUP))
     }
 
-    /// Takes up a cgroup of a hierarchy that is mounted in part: named after its parent, and without a name outside of the mount.
-    /// Where the parent is not known, a walk has to find it.
+    /// Takes up a cgroup of a hierarchy that is mounted in part: named after its parent, and without a name outside of
+    /// the mount. Where the parent is not known, a walk has to find it.
     fn add_below(&mut self, id: u64, parent: Option<u64>, path: &str, unprivileged: bool) {
         let Some(parent) = parent else { return };
         let above = self.path(parent).map_or("", AsRef::as_ref);

@@ -27,9 +27,9 @@ use crate::{
 
 /// Record the system calls of every workload of this host into a file for `syscallmon replay`.
 ///
-/// Counts like `syscallmon run` with the same flags and capabilities; a daemon may run at the same time. Writes snapshots
-/// of counts, workload names and first calls. Ends after --duration, at --max-size, or on SIGINT or SIGTERM, with status
-/// 0.
+/// Counts like `syscallmon run` with the same flags and capabilities; a daemon may run at the same time. Writes
+/// snapshots of counts, workload names and first calls. Ends after --duration, at --max-size, or on SIGINT or SIGTERM,
+/// with status 0.
 #[derive(Debug, Args)]
 pub(super) struct Record {
     /// Record the whole host.
@@ -48,8 +48,8 @@ pub(super) struct Record {
     #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=1_048_576))]
     max_size: u64,
 
-    /// Replace names by pseudonyms: cgroups, pods, namespaces, containers, images, owners, nodes, executables, threads and
-    /// arguments. Keeps numbers and names of calls.
+    /// Replace names by pseudonyms: cgroups, pods, namespaces, containers, images, owners, nodes, executables, threads
+    /// and arguments. Keeps numbers and names of calls.
     #[arg(long)]
     mask: bool,
 

@@ -217,8 +217,8 @@ impl Run {
     }
 }
 
-/// Waits for SIGTERM or SIGINT, reloads on SIGHUP; then stops the tasks and waits for them, and for the sampler last: others may ask it for
-/// something until they end. A second signal does not wait.
+/// Waits for SIGTERM or SIGINT, reloads on SIGHUP; then stops the tasks and waits for them, and for the sampler last:
+/// others may ask it for something until they end. A second signal does not wait.
 async fn until_stopped(
     mut config: Config,
     reload: impl AsyncFn(&mut Config),
@@ -366,8 +366,8 @@ fn log_probes(kernel: &Kernel) {
     }
 }
 
-/// The policies that can be in force on this kernel: the built-in one, and critical calls of policies that learn, would alarm at every start
-/// of a container where that is not told apart.
+/// The policies that can be in force on this kernel: the built-in one, and critical calls of policies that learn, would
+/// alarm at every start of a container where that is not told apart.
 fn usable(sources: &PolicySources, knows_container_init: bool) -> PolicySources {
     PolicySources {
         built_in: sources.built_in && knows_container_init,

@@ -1,7 +1,8 @@
 //! Judges calls: first ones at the moment when they are made, by the kernel's events, and repeats by the counters.
 //!
-//! Calls without an event are judged by the counters at the next snapshot, without the process. A container without a name waits for
-//! it a little, since its name decides which policy it has. Where not even the cgroup is known, what is critical is reported.
+//! Calls without an event are judged by the counters at the next snapshot, without the process. A container without a
+//! name waits for it a little, since its name decides which policy it has. Where not even the cgroup is known, what is
+//! critical is reported.
 
 mod anew;
 mod lookups;
@@ -113,9 +114,9 @@ impl Detector {
         learns || [Label::Owner, Label::OwnerKind].into_iter().any(|label| self.policies.look_at(label))
     }
 
-    /// Takes up a first call. While the process is there, `/proc` is asked who made a call that the workload's policy may not expect;
-    /// then the call is judged by [`Self::answered`], and `None` is returned. `is_partial` says of its cgroup that it was there before it
-    /// was watched.
+    /// Takes up a first call. While the process is there, `/proc` is asked who made a call that the workload's policy
+    /// may not expect; then the call is judged by [`Self::answered`], and `None` is returned. `is_partial` says of its
+    /// cgroup that it was there before it was watched.
     pub fn look_at(
         &mut self,
         named: &ResolvedWorkload,

@@ -1,7 +1,7 @@
 //! What is expected of a workload, what was learned of it, and what was not expected. Pure: no I/O, no clock.
 //!
-//! A [`PolicySpec`] is what was written; a [`Policy`], what judges. [`Policies`] are all of them, of which a workload has one. A
-//! [`Baseline`] is what a kind of workloads has learned under a policy that learns.
+//! A [`PolicySpec`] is what was written; a [`Policy`], what judges. [`Policies`] are all of them, of which a workload
+//! has one. A [`Baseline`] is what a kind of workloads has learned under a policy that learns.
 
 mod baseline;
 mod detector;

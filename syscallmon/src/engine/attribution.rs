@@ -1,8 +1,9 @@
 //! Which cgroups share the slot of another: those nested in a container share the container's, however many there are.
 //!
-//! Says which cgroups are attribution roots; the kernel side looks for one among a cgroup's ancestors before it gives out a slot. Nested
-//! cgroups that got a slot before their root was known give it back, once. Units are no roots, since they may have containers. One that has
-//! too many nested cgroups becomes a root of all that is in no container. Belongs to the sampler; does no I/O.
+//! Says which cgroups are attribution roots; the kernel side looks for one among a cgroup's ancestors before it gives
+//! out a slot. Nested cgroups that got a slot before their root was known give it back, once. Units are no roots, since
+//! they may have containers. One that has too many nested cgroups becomes a root of all that is in no container.
+//! Belongs to the sampler; does no I/O.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -42,7 +43,8 @@ pub(super) struct Attribution {
     changes: Vec<(u64, Option<Root>)>,
     /// Cgroups that must give their slots back.
     misplaced: HashSet<u64>,
-    /// Nested cgroups that gave their slots back. They keep the next one where the kernel side does not find their root.
+    /// Nested cgroups that gave their slots back. They keep the next one where the kernel side does not
+    /// find their root.
     moved: HashSet<u64>,
 }
 
@@ -75,7 +77,8 @@ impl Attribution {
         self.misplaced.extend(unit.filter(|&&unit| unit != id));
     }
 
-    /// Whether there is room for one more root. What only calls itself a container, as users' cgroups do, leaves room for containers.
+    /// Whether there is room for one more root. What only calls itself a container, as users' cgroups do, leaves
+    /// room for containers.
     fn has_room_for(&self, identity: &CgroupIdentity) -> bool {
         identity.is_container() || self.roots.len() < self.max_roots / 2
     }
@@ -91,7 +94,8 @@ impl Attribution {
         true
     }
 
-    /// Looks at the cgroups that have slots, each with how many series it has: which are nested in a root, and which units have too many.
+    /// Looks at the cgroups that have slots, each with how many series it has: which are nested in a root, and which
+    /// units have too many.
     pub(super) fn look_at(&mut self, slots: impl Iterator<Item = (u64, usize)>, tree: &Tree) {
         let mut of_units: HashMap<Arc<str>, OfUnit> = HashMap::new();
         for (id, series) in slots {

@@ -1,4 +1,5 @@
-//! Owns everything that changes: takes snapshots, keeps totals and names up to date, has calls judged, and publishes views.
+//! Owns everything that changes: takes snapshots, keeps totals and names up to date, has calls judged,
+//! and publishes views.
 
 mod attribution;
 mod publisher;

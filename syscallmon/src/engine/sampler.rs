@@ -1,8 +1,9 @@
 //! The daemon's heart: takes snapshots, one at a time, and keeps names and totals up to date.
 //!
-//! One task owns the kernel's tables, the tree, totals, baselines and violations, so two snapshots can never run at once, and nobody
-//! else changes anything: others ask for it ([`crate::view::requests`]), and read views ([`crate::view`]). It samples at each poll, when a
-//! scrape requires fresher counts, and early when the slots of many dead cgroups are needed. It never does HTTP or waits for a disk.
+//! One task owns the kernel's tables, the tree, totals, baselines and violations, so two snapshots can never run at
+//! once, and nobody else changes anything: others ask for it ([`crate::view::requests`]), and read views
+//! ([`crate::view`]). It samples at each poll, when a scrape requires fresher counts, and early when the slots of many
+//! dead cgroups are needed. It never does HTTP or waits for a disk.
 
 mod alive;
 mod events;
@@ -154,8 +155,8 @@ impl Sampler {
         (sampler, owner)
     }
 
-    /// Samples from `begin` until `shutdown`; then detaches everything, by dropping the kernel's programs. Baselines can be
-    /// read before and after it, until `end`.
+    /// Samples from `begin` until `shutdown`; then detaches everything, by dropping the kernel's programs. Baselines
+    /// can be read before and after it, until `end`.
     async fn run(mut self, begin: CancellationToken, shutdown: CancellationToken, end: CancellationToken) {
         let until_begin = async {
             tokio::select! { () = begin.cancelled() => {}, () = shutdown.cancelled() => {} }
@@ -309,7 +310,8 @@ impl Sampler {
         self.recorder.finish(snapshot, gone, &self.publisher.snapshot, self.resolver.cache());
     }
 
-    /// Reports first calls that came while a sample is being taken: with many series, a sample takes longer than a report may.
+    /// Reports first calls that came while a sample is being taken: with many series, a sample takes longer than
+    /// a report may.
     fn report_first_calls(&mut self) {
         self.take_events();
         self.judge_answered(None);
@@ -332,7 +334,8 @@ impl Sampler {
             if self.resolver.cache().has_sources() { NAME_TIMEOUT + EARLY_SAMPLE_PAUSE } else { Duration::ZERO };
         news.extend(self.model.release(now, patience));
         self.recorder.released(patience);
-        // Each first call in the remainder is an event, with its cgroup. Where events were lost, only the counters tell.
+        // Each first call in the remainder is an event, with its cgroup. Where events were lost, only
+        // the counters tell.
         let losses = snapshot.losses.first_call_events;
         if std::mem::replace(&mut self.first_calls_lost, losses) == losses {
             news.retain(|news| news.named.workload != Workload::Remainder);
@@ -343,7 +346,8 @@ impl Sampler {
         self.resolver.policies_use_owner(self.detector.uses_owner());
     }
 
-    /// Gives names that have become known to workloads, and to their first calls. What they have called is to be judged by these.
+    /// Gives names that have become known to workloads, and to their first calls. What they have called is to be
+    /// judged by these.
     fn take_names_up(&mut self, now: Instant) -> Vec<Delta> {
         self.resolver.refresh();
         // Of what they are now, not all that they ever called is known.

@@ -4,8 +4,9 @@ use std::{collections::HashMap, sync::Arc};
 
 use super::Tenant;
 
-/// So much may be spent until the next [`Self::renew`]. A group may spend as long as it has spent less than what is left for the
-/// others, so one group leaves half of the budget, two a quarter each, and so on. Who has spent nothing may always spend once.
+/// So much may be spent until the next [`Self::renew`]. A group may spend as long as it has spent less than what is
+/// left for the others, so one group leaves half of the budget, two a quarter each, and so on. Who has spent nothing
+/// may always spend once.
 ///
 /// What is spent in all is at most the budget, and besides one expense of each group and one more.
 #[derive(Debug)]

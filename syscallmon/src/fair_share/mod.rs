@@ -1,12 +1,12 @@
 //! Bounded room that tenants share fairly, for every table and queue that workloads can fill.
 //!
-//! A [`Tenant`] is a group (a namespace; without one, the container or unit itself) and a member of the group (the workload). Each group
-//! may use as much as nobody else needs. When room is short:
+//! A [`Tenant`] is a group (a namespace; without one, the container or unit itself) and a member of the group (the
+//! workload). Each group may use as much as nobody else needs. When room is short:
 //!
 //! - A group within its fair share (the capacity, by the number of groups) loses nothing, whatever other groups do.
-//! - Of the groups above their fair share, one with an entry of the lowest priority loses such an entry; of several, the largest group.
-//!   So a critical entry is lost for a lesser one only where its group has more than its fair share and no other group above its own share
-//!   has a lesser entry.
+//! - Of the groups above their fair share, one with an entry of the lowest priority loses such an entry; of several,
+//!   the largest group. So a critical entry is lost for a lesser one only where its group has more than its fair share
+//!   and no other group above its own share has a lesser entry.
 //! - Within the group, the largest member with such an entry loses the oldest one.
 //!
 //! Every operation takes O(log n). No clock, no I/O.
@@ -145,8 +145,8 @@ impl<K: Clone + Eq + Hash, V> FairShare<K, V> {
         self.entries.values_mut().map(|entry| &mut entry.value)
     }
 
-    /// Puts an entry in, as the newest of its tenant and priority; replaces the one with the same key. Returns what had to go for it,
-    /// which may be the new entry itself.
+    /// Puts an entry in, as the newest of its tenant and priority; replaces the one with the same key. Returns what had
+    /// to go for it, which may be the new entry itself.
     pub fn put(&mut self, tenant: Tenant, priority: Priority, key: K, value: V, bytes: usize) -> Vec<(K, V)> {
         self.remove(&key);
         if bytes > self.capacity.bytes {
@@ -196,8 +196,8 @@ impl<K: Clone + Eq + Hash, V> FairShare<K, V> {
         std::iter::from_fn(|| next(self)).collect()
     }
 
-    /// Takes the next entry out: from each group in turn, of the group from each member in turn, of the member the oldest of the
-    /// highest priority.
+    /// Takes the next entry out: from each group in turn, of the group from each member in turn, of the member the
+    /// oldest of the highest priority.
     pub fn pop(&mut self) -> Option<(K, V)> {
         let group = self.groups.take_turn()?;
         let member = self.members.get_mut(&group)?.take_turn()?;

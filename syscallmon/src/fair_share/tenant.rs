@@ -24,8 +24,8 @@ impl Tenant {
         Self { group, member }
     }
 
-    /// The tenant that a workload is, of which this is known. The group is the namespace of a pod; for a container without one, the container;
-    /// for a unit, the unit; for what a user's session makes, the user.
+    /// The tenant that a workload is, of which this is known. The group is the namespace of a pod; for a container
+    /// without one, the container; for a unit, the unit; for what a user's session makes, the user.
     #[must_use]
     pub fn of(workload: &Workload, metadata: &Labels) -> Self {
         let member: Arc<str> = workload.to_string().into();

@@ -11,7 +11,8 @@ use super::{Capacity, Priority};
 /// The part of a capacity that is all of it.
 pub(super) const FULL: u128 = 1 << 64;
 
-/// What each party uses. A party uses the larger one of two parts: its entries of all entries that there may be, and its bytes of all bytes.
+/// What each party uses. A party uses the larger one of two parts: its entries of all entries that there may be, and
+/// its bytes of all bytes.
 #[derive(Debug)]
 pub(super) struct Usage {
     capacity: Capacity,

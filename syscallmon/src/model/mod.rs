@@ -130,8 +130,8 @@ impl Model {
     }
 
     /// Adds what happened since the last snapshot. `name` names a cgroup; what it cannot name goes to
-    /// [`Workload::Unknown`], and its later calls to the right one as soon as it can. What is new is returned, by slots; what waits for its
-    /// name is told when it has one, or waits no longer.
+    /// [`Workload::Unknown`], and its later calls to the right one as soon as it can. What is new is returned, by
+    /// slots; what waits for its name is told when it has one, or waits no longer.
     pub fn apply(
         &mut self,
         snapshot: &Snapshot,
@@ -196,8 +196,8 @@ impl Model {
         self.view.workloads.get_or_insert(workload, || Totals { held_since, created, ..Totals::default() })
     }
 
-    /// Adds counts to a workload's totals. Where series would become too many, those that it does not have yet go to the
-    /// remainder.
+    /// Adds counts to a workload's totals. Where series would become too many, those that it does not have yet go
+    /// to the remainder.
     fn add(&mut self, workload: &Workload, new: &Counts) {
         let totals = self.view.workloads.get_or_insert(workload, Totals::default);
         if !workload.is_one() {
@@ -339,7 +339,8 @@ impl Model {
         }
     }
 
-    /// Takes a slot out of its workload, which is returned: it was freed, or what it is counted for has another name now.
+    /// Takes a slot out of its workload, which is returned: it was freed, or what it is counted for has
+    /// another name now.
     fn leave(&mut self, slot: u32, now: Instant) -> Option<Workload> {
         let counted = self.slots.remove(&slot)?;
         let totals = self.view.workloads.get_mut(&counted.workload)?;
@@ -351,9 +352,10 @@ impl Model {
         Some(counted.workload)
     }
 
-    /// Forgets workloads that have been gone for longer than `keep`, unless `is_there` says of what is known of one that it is there
-    /// again, or still. Of the others that are gone, at most `most_series` series are kept: the oldest workloads beyond that
-    /// are folded into [`Workload::Gone`], where their calls stay counted. What those have done that still waited for their names is returned.
+    /// Forgets workloads that have been gone for longer than `keep`, unless `is_there` says of what is known of one
+    /// that it is there again, or still. Of the others that are gone, at most `most_series` series are kept: the oldest
+    /// workloads beyond that are folded into [`Workload::Gone`], where their calls stay counted. What those have done
+    /// that still waited for their names is returned.
     pub fn expire(
         &mut self,
         now: Instant,
@@ -382,8 +384,9 @@ impl Model {
         counts
     }
 
-    /// Folds workloads that are gone until the others have so many series at most: each time the oldest one of the tenant that has most, so
-    /// that nobody's last counts are gone before they are scraped since somebody else starts and ends many workloads.
+    /// Folds workloads that are gone until the others have so many series at most: each time the oldest one of the
+    /// tenant that has most, so that nobody's last counts are gone before they are scraped since somebody else starts
+    /// and ends many workloads.
     fn fold_oldest(&mut self, most_series: usize, news: &mut Vec<Delta>) {
         let gone = || self.view.workloads.iter().filter(|(_, totals)| totals.is_gone());
         let mut excess = gone().map(|(_, totals)| totals.counts.series()).sum::<usize>().saturating_sub(most_series);

@@ -58,8 +58,8 @@ pub struct ModelView {
 }
 
 impl ModelView {
-    /// Every workload and its totals, sorted, but those that wait for their name. Totals that did not change from one view to the next are
-    /// the same [`Arc`].
+    /// Every workload and its totals, sorted, but those that wait for their name. Totals that did not change from one
+    /// view to the next are the same [`Arc`].
     pub fn workloads(&self) -> impl Iterator<Item = (&Workload, &Arc<Totals>)> {
         self.workloads.iter().filter(|(_, totals)| totals.held_since.is_none())
     }

@@ -1,8 +1,8 @@
 //! Threads that ask `/proc` about processes, while the sampler goes on.
 //!
-//! A process can keep its readers waiting: `/proc/PID/cmdline` waits for the lock of its memory map. What one tenant can use is bounded:
-//! time, by a budget that tenants share; threads, of which a tenant has two, or one while it is slow; and half of all threads
-//! are never for slow tenants.
+//! A process can keep its readers waiting: `/proc/PID/cmdline` waits for the lock of its memory map. What one tenant
+//! can use is bounded: time, by a budget that tenants share; threads, of which a tenant has two, or one while it is
+//! slow; and half of all threads are never for slow tenants.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -33,8 +33,8 @@ const MAX_READERS_OF_ONE: usize = 2;
 const MAX_WAITING: usize = 1024;
 const MAX_WAITING_OF_ONE: usize = 128;
 
-/// Time of readers in each second, and what a question costs at least and at most: 400 questions a second that are answered at once.
-/// Slow tenants, which have half of the readers, cannot spend more than half of it.
+/// Time of readers in each second, and what a question costs at least and at most: 400 questions a second that are
+/// answered at once. Slow tenants, which have half of the readers, cannot spend more than half of it.
 const BUDGET: Duration = Duration::from_secs(MAX_READERS as u64);
 const LEAST_COST: Duration = Duration::from_millis(40);
 const MAX_COST: Duration = Duration::from_secs(1);
@@ -249,8 +249,8 @@ impl Questions {
         has_room
     }
 
-    /// The next question: of tenants that are not slow first, then of the one with the fewest readers, then of the one whose turn was
-    /// the longest ago.
+    /// The next question: of tenants that are not slow first, then of the one with the fewest readers, then of the one
+    /// whose turn was the longest ago.
     fn begin(&mut self) -> Option<Question> {
         let now = Instant::now();
         self.waiting.retain(|_, questions| {

@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-/// Replaces control characters (C0, C1, DEL) and characters that change the direction of text by `\\u{..}`: a terminal obeys them.
+/// Replaces control characters (C0, C1, DEL) and characters that change the direction of text by `\\u{..}`: a
+/// terminal obeys them.
 #[must_use]
 pub fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());

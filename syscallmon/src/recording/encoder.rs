@@ -94,7 +94,8 @@ impl Encoder {
         parts.full
     }
 
-    /// Names that are not what they were. Only those of cgroups in the snapshot are remembered, here and by whoever reads.
+    /// Names that are not what they were. Only those of cgroups in the snapshot are remembered, here and
+    /// by whoever reads.
     fn new_names(&mut self, snapshot: &Snapshot, names: Vec<(u64, ResolvedWorkload)>) -> Vec<(u64, NamedRow)> {
         let cgroups: HashSet<u64> = snapshot.slots.iter().map(|slot| slot.cgroup_id).collect();
         self.names.retain(|id, _| cgroups.contains(id));

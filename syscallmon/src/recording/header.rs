@@ -160,7 +160,8 @@ impl Header {
         if is_arm { CallTable::aarch64() } else { CallTable::x86_64() }
     }
 
-    /// For each recorded id, the one of the same call here: that of the ABI's unknown calls where this syscallmon does not know it.
+    /// For each recorded id, the one of the same call here: that of the ABI's unknown calls where this syscallmon does
+    /// not know it.
     pub(super) fn translation(&self, calls: &CallTable) -> Vec<CallId> {
         let mut ids = HashMap::new();
         for (id, call) in calls.iter() {

@@ -65,7 +65,8 @@ pub(super) enum NameError {
     TooLong(usize),
 }
 
-/// Longest value of a label, in bytes: paths have 4,096 at most. So many have all labels of a workload together, four times.
+/// Longest value of a label, in bytes: paths have 4,096 at most. So many have all labels of a workload
+/// together, four times.
 const MAX_NAME: usize = 8192;
 
 /// Labels from what is written.

@@ -8,7 +8,8 @@ use crate::{
     workload::{Labels, ProviderStatus, ResolvedWorkload, Workload},
 };
 
-/// Everything that a model is fed with at one snapshot, in the order in which it is. Moments are durations since counting began.
+/// Everything that a model is fed with at one snapshot, in the order in which it is. Moments are durations
+/// since counting began.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
     /// When the snapshot was taken.
@@ -81,7 +82,8 @@ impl Default for Sample {
 }
 
 impl Sample {
-    /// A sample that goes on from this one, which is left out: its snapshot is lost, what happened before and after it is not.
+    /// A sample that goes on from this one, which is left out: its snapshot is lost, what happened before and after
+    /// it is not.
     #[must_use]
     pub fn left_out(self) -> Self {
         let Self { mut births, mut first_calls, mut renamed_cgroups, mut renames, mut freed_before, .. } = self;

@@ -178,8 +178,8 @@ fn telemetry_path(path: String) -> Result<String, InvalidError> {
     }
 }
 
-/// The name that was set, or that Kubernetes' downward API gives, or the host's own; without the line break that a file ends with.
-/// Kubernetes writes names of nodes in lower case, whatever the host is called.
+/// The name that was set, or that Kubernetes' downward API gives, or the host's own; without the line break that a file
+/// ends with. Kubernetes writes names of nodes in lower case, whatever the host is called.
 fn node_name(set: Option<String>, in_kubernetes: bool) -> String {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let names = [set, std::env::var("NODE_NAME").ok(), Some(host)].into_iter().flatten();

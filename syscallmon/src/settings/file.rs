@@ -36,7 +36,8 @@ pub enum FileError {
 }
 
 impl Settings {
-    /// Reads a file; unknown keys are errors. An empty file sets nothing. What is wrong with its policies is kept beside them.
+    /// Reads a file; unknown keys are errors. An empty file sets nothing. What is wrong with its policies is
+    /// kept beside them.
     ///
     /// # Errors
     ///

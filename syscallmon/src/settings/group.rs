@@ -7,7 +7,8 @@
 //! field: Type = flag("group.field", "VALUE") default("...") range("...", "...") arg(...) serde(...) at(Restart);
 //! ```
 //!
-//! `default` and `range` are optional and written as on the command line; `arg` and `serde` are what else clap and serde have to know.
+//! `default` and `range` are optional and written as on the command line; `arg` and `serde` are what else clap and
+//! serde have to know.
 
 use std::time::Duration;
 
@@ -50,8 +51,9 @@ pub(super) trait Group: Sized {
     fn differing(&self, other: &Self, names: &mut Vec<&'static str>);
 }
 
-/// Declares a group of settings: a struct whose fields are flags and keys at once, each of them optional. Of a setting that has a default, a
-/// method of the field's name tells the value, once [`Settings::with_defaults`](super::Settings) has filled it in.
+/// Declares a group of settings: a struct whose fields are flags and keys at once, each of them optional. Of a setting
+/// that has a default, a method of the field's name tells the value, once [`Settings::with_defaults`](super::Settings)
+/// has filled it in.
 macro_rules! group {
     (
         $(#[doc = $group_doc:literal])+

@@ -113,8 +113,8 @@ impl Latency {
     }
 }
 
-/// The calls that names and sets stand for. One that only another architecture has is none here, and no mistake: one configuration
-/// is for all nodes.
+/// The calls that names and sets stand for. One that only another architecture has is none here, and no mistake: one
+/// configuration is for all nodes.
 fn members(names: &[String]) -> Result<Vec<&str>, LatencyError> {
     let tables = [CallTable::x86_64(), CallTable::aarch64()];
     let mut members = Vec::new();

@@ -1,7 +1,8 @@
 //! What can be set: one table feeds the flags, `--help`, the man page, the configuration file and its template.
 //!
-//! A flag `--web.listen-address` is the key `listen_address` under `web` in the file. Flags win over the file, the file over the defaults. A row of
-//! [`table`] has all that is to be said of a setting; [`Config`] is the validated result, and nothing else reads settings.
+//! A flag `--web.listen-address` is the key `listen_address` under `web` in the file. Flags win over the file, the file
+//! over the defaults. A row of [`table`] has all that is to be said of a setting; [`Config`] is the validated result,
+//! and nothing else reads settings.
 
 mod address;
 mod alert;

@@ -1,4 +1,5 @@
-//! Reads policies, from the configuration and a directory, with the seccomp profiles that they name; and tells when files changed.
+//! Reads policies, from the configuration and a directory, with the seccomp profiles that they name; and tells
+//! when files changed.
 //!
 //! The only place of policies that touches files. Reads are bounded, but block: not for a thread that others wait for.
 
@@ -150,8 +151,8 @@ struct Reading {
 }
 
 impl PolicySources {
-    /// Reads everything. What is wrong in one place does not keep the rest from being in force; where something is wrong with a
-    /// file, the policies that it had `before` stay.
+    /// Reads everything. What is wrong in one place does not keep the rest from being in force; where something is
+    /// wrong with a file, the policies that it had `before` stay.
     #[must_use]
     pub fn load(&self, before: &Policies) -> LoadedPolicies {
         let mut reading = Reading::default();
@@ -314,7 +315,8 @@ fn unreadable_files(directory: &Path, before: &Policies) -> Vec<PolicyFile> {
     origins.into_iter().map(file).collect()
 }
 
-/// The files with policies in a directory, by name. What begins with a dot is an editor's, or the machinery of a `ConfigMap`.
+/// The files with policies in a directory, by name. What begins with a dot is an editor's, or the machinery
+/// of a `ConfigMap`.
 fn files_in(directory: &Path) -> Result<Vec<PathBuf>, PolicyProblem> {
     let failed = |source| PolicyProblem::Read { path: directory.to_owned(), source };
     let is_policy = |path: &PathBuf| {

@@ -1,8 +1,9 @@
 //! Keeps baselines on disk: one file a kind, in `baselines` below the state directory.
 //!
 //! A task of its own, which asks the owner of the baselines for what has changed: counting never waits for a
-//! disk, and the end of the daemon not for one that hangs. What people write wins: a file that was edited is taken over, one that was removed is forgotten, one that cannot be read is left as
-//! it is. When the disk fails, everything goes on in memory and is written when that works again.
+//! disk, and the end of the daemon not for one that hangs. What people write wins: a file that was edited is taken
+//! over, one that was removed is forgotten, one that cannot be read is left as it is. When the disk fails, everything
+//! goes on in memory and is written when that works again.
 
 mod file;
 mod policy_watch;

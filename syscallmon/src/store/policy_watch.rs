@@ -1,4 +1,5 @@
-//! Reads policies again when their files have changed, and puts them in force. A file with a mistake leaves its older policies in force.
+//! Reads policies again when their files have changed, and puts them in force. A file with a mistake leaves its older
+//! policies in force.
 
 use std::{sync::Arc, time::Duration};
 

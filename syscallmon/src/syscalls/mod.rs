@@ -150,8 +150,8 @@ impl CallTable {
     }
 
     /// For the kernel side: the position of each (ABI, number), [`POSITION_TABLE_LEN`] entries, with the flags
-    /// [`POSITION_TIMED`] for these calls, [`POSITION_FORKS`] for those that make a task, and [`POSITION_NO_ANSWER`] for those that
-    /// return what is not the kernel's.
+    /// [`POSITION_TIMED`] for these calls, [`POSITION_FORKS`] for those that make a task, and [`POSITION_NO_ANSWER`]
+    /// for those that return what is not the kernel's.
     #[must_use]
     pub fn positions(&self, timed: &BTreeSet<CallId>) -> Vec<u16> {
         let all =

@@ -1,12 +1,14 @@
-//! `@runtime-default`: what the default seccomp profile of container runtimes allows with the capabilities that containers have
-//! unless they are given others.
+//! `@runtime-default`: what the default seccomp profile of container runtimes allows with the capabilities that
+//! containers have unless they are given others.
 //!
-//! Source: `seccomp/default.json` of github.com/moby/profiles at 02e898b137ae, which Docker and Podman's relatives follow;
-//! containerd's list (`contrib/seccomp`) is its equal. Names only: each call is in the tables of the architectures that have it, so one
-//! list is for all. It is a fact about others' programs: nothing here decides what is dangerous.
+//! Source: `seccomp/default.json` of github.com/moby/profiles at 02e898b137ae, which Docker and Podman's relatives
+//! follow; containerd's list (`contrib/seccomp`) is its equal. Names only: each call is in the tables of the
+//! architectures that have it, so one list is for all. It is a fact about others' programs: nothing here decides
+//! what is dangerous.
 //!
-//! Allowed for some arguments counts as allowed (clone, personality, socket): arguments are not seen here. `clone3` counts as allowed: the
-//! profile answers that the kernel lacks it, every glibc asks first, and nobody is the worse for it.
+//! Allowed for some arguments counts as allowed (clone, personality, socket): arguments are not seen here.
+//! `clone3` counts as allowed: the profile answers that the kernel lacks it, every glibc asks first, and nobody is
+//! the worse for it.
 
 /// The capabilities that containers have unless they are given others: rules for more do not count.
 pub const CAPABILITIES: [&str; 14] = [

@@ -1,4 +1,5 @@
-//! Sets of system calls, with the names and the meaning that they have in systemd's `SystemCallFilter=`, and [`RUNTIME_DEFAULT`].
+//! Sets of system calls, with the names and the meaning that they have in systemd's
+//! `SystemCallFilter=`, and [`RUNTIME_DEFAULT`].
 //!
 //! Owns no state and never asks an installed systemd. A set names calls of all architectures, so some of its members
 //! are in no table here; calls that systemd left out of all sets are in none.

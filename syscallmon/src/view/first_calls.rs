@@ -14,7 +14,8 @@ use crate::{
 /// First calls that are remembered, of all workloads together.
 const CAPACITY: Capacity = Capacity { entries: 2048, bytes: 2 << 20 };
 
-/// A workload made a call, or was refused it, for the first time (since its cgroup was made, or since the daemon started).
+/// A workload made a call, or was refused it, for the first time (since its cgroup was made, or since
+/// the daemon started).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RecordedFirstCall {
     /// When.

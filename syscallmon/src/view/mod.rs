@@ -57,7 +57,8 @@ pub struct Host {
 }
 
 impl Host {
-    /// What people call a moment since counting began, and that of the beginning for `None`. Steps of the wall clock change nothing.
+    /// What people call a moment since counting began, and that of the beginning for `None`. Steps of the wall
+    /// clock change nothing.
     #[must_use]
     pub fn time_of(&self, moment: Option<Instant>) -> SystemTime {
         let (start, time) = self.started;

@@ -1,7 +1,7 @@
 //! What a cgroup path names: a container, a pod, a systemd unit, or nothing known.
 //!
-//! Pure. Every process that makes cgroups writes paths, containers included, so the outermost container of a path is the one
-//! that its calls belong to: what a container makes inside its own cgroup is its own, whatever it is called.
+//! Pure. Every process that makes cgroups writes paths, containers included, so the outermost container of a path is
+//! the one that its calls belong to: what a container makes inside its own cgroup is its own, whatever it is called.
 
 use std::sync::Arc;
 
@@ -36,7 +36,8 @@ pub enum CgroupIdentity {
     Cgroup(Arc<str>),
 }
 
-/// Below this, units are made by users, who can call a cgroup of theirs whatever they like: nobody is asked about those.
+/// Below this, units are made by users, who can call a cgroup of theirs whatever they like: nobody is
+/// asked about those.
 const USERS: &str = "/user.slice/";
 
 impl CgroupIdentity {
@@ -79,8 +80,8 @@ impl CgroupIdentity {
         }
     }
 
-    /// The path of the group of a transient unit, such as `/user.slice/user-1000.slice/session-*.scope`; `None` for all else. Containers are
-    /// in no group, whatever they are called.
+    /// The path of the group of a transient unit, such as `/user.slice/user-1000.slice/session-*.scope`; `None` for all
+    /// else. Containers are in no group, whatever they are called.
     #[must_use]
     pub fn group(&self) -> Option<Arc<str>> {
         let Self::Cgroup(path) = self else { return None };
@@ -95,7 +96,8 @@ impl CgroupIdentity {
         [Some(Arc::clone(self.path())), self.group()].into_iter().flatten()
     }
 
-    /// Whether every cgroup below its own is its, whatever it is called: so it is in containers, but units and pods may have containers.
+    /// Whether every cgroup below its own is its, whatever it is called: so it is in containers, but units and pods
+    /// may have containers.
     #[must_use]
     pub fn owns_all_below(&self) -> bool {
         let path = self.path();

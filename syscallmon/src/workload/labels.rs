@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize, Serializer};
 /// Declares the labels: name and meaning, in the order in which they are exported.
 macro_rules! labels {
     ($($(#[$doc:meta])* $label:ident = $name:literal,)+) => {
-        /// A label that can tell workloads apart. Names are those of kube-state-metrics and cAdvisor, where they have one.
+        /// A label that can tell workloads apart. Names are those of kube-state-metrics and cAdvisor, where
+        /// they have one.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
         #[serde(try_from = "String")]
         pub enum Label {

@@ -2,11 +2,12 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-/// The longest text that is taken over, in bytes. Names of Kubernetes have at most 253, references of images at most 384.
+/// The longest text that is taken over, in bytes. Names of Kubernetes have at most 253, references of images
+/// at most 384.
 const MAX_TEXT_BYTES: usize = 1024;
 
-/// kubelet's label with a container's name (`k8s.io/kubelet/pkg/types/labels.go`), which Docker's containers have too when
-/// they were started through cri-dockerd.
+/// kubelet's label with a container's name (`k8s.io/kubelet/pkg/types/labels.go`), which Docker's containers have too
+/// when they were started through cri-dockerd.
 pub(super) const CONTAINER_NAME_LABEL: &str = "io.kubernetes.container.name";
 
 /// What cAdvisor, and kubelet before it, call the container that only holds a pod's namespaces.
@@ -44,8 +45,8 @@ pub struct PodInfo {
 }
 
 impl PodInfo {
-    /// From the labels that kubelet gives to containers and sandboxes (`k8s.io/kubelet/pkg/types/labels.go`); `None` when one
-    /// of the three is missing.
+    /// From the labels that kubelet gives to containers and sandboxes (`k8s.io/kubelet/pkg/types/labels.go`); `None`
+    /// when one of the three is missing.
     #[must_use]
     pub fn from_labels(labels: &HashMap<String, String>) -> Option<Self> {
         let value = |label: &str| labels.get(label).map(String::as_str).and_then(text);
@@ -57,8 +58,8 @@ impl PodInfo {
     }
 }
 
-/// Text from a source, cut at a character's boundary where it is longer than 1,024 bytes; `None` when it is empty. Control
-/// characters stay: who writes them out escapes them.
+/// Text from a source, cut at a character's boundary where it is longer than 1,024 bytes; `None` when it is empty.
+/// Control characters stay: who writes them out escapes them.
 #[must_use]
 pub(super) fn text(raw: &str) -> Option<Arc<str>> {
     let cut = &raw[..raw.floor_char_boundary(MAX_TEXT_BYTES)];

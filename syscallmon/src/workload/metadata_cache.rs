@@ -1,7 +1,7 @@
 //! What is known of containers and pods, and what somebody wants to know: where sources and counting meet.
 //!
-//! Both sides take its lock for moments only. Only what was asked for is kept, and no more than [`MAX_KNOWN`] of it, so neither
-//! a source that says too much nor somebody who makes cgroups with names of containers can make it large.
+//! Both sides take its lock for moments only. Only what was asked for is kept, and no more than [`MAX_KNOWN`] of it, so
+//! neither a source that says too much nor somebody who makes cgroups with names of containers can make it large.
 
 mod container;
 #[cfg(test)]
@@ -242,7 +242,8 @@ impl MetadataCache {
         }
     }
 
-    /// Containers that this API's source knows and was not asked for lately, the longest ago first: they may have been renamed.
+    /// Containers that this API's source knows and was not asked for lately, the longest ago first: they may
+    /// have been renamed.
     pub(super) fn stale(&self, api: Api, after: Duration, most: usize) -> Vec<ContainerId> {
         let (known, now) = (self.lock(), Instant::now());
         let told = known.containers.iter().filter_map(|(id, container)| Some((container.told_by?, id)));
@@ -333,8 +334,8 @@ impl MetadataCache {
         self.lock().sources.retain(|status| status.source != source);
     }
 
-    /// Containers that this API's source is to be asked for now, at most so many; otherwise, when. New ones come first: containers that
-    /// nobody knows are asked for again and again, and may be many.
+    /// Containers that this API's source is to be asked for now, at most so many; otherwise, when. New ones come first:
+    /// containers that nobody knows are asked for again and again, and may be many.
     pub(super) fn due(&self, api: Api, most: usize) -> Result<Vec<ContainerId>, Option<Instant>> {
         let (known, now, source) = (self.lock(), Instant::now(), ProviderName::of(api));
         let unknown = known.containers.iter().filter(|(_, container)| container.facts.is_none());

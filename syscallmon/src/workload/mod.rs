@@ -1,7 +1,7 @@
 //! Whose calls they are, as people name it: what becomes of a cgroup in the labels.
 //!
-//! [`CgroupIdentity`] is what a cgroup's path says. Names come from [`providers`] into the [`MetadataCache`]; [`WorkloadResolver`] brings both
-//! together. Nobody who counts waits for a source.
+//! [`CgroupIdentity`] is what a cgroup's path says. Names come from [`providers`] into the [`MetadataCache`];
+//! [`WorkloadResolver`] brings both together. Nobody who counts waits for a source.
 
 mod cgroup_identity;
 mod labels;
@@ -34,8 +34,8 @@ use serde::{Serialize, Serializer};
 /// A workload: what totals belong to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Workload {
-    /// One that has a name: a container, or a cgroup by its path. Whatever has the same labels, at the same time or one after the
-    /// other, is one workload.
+    /// One that has a name: a container, or a cgroup by its path. Whatever has the same labels, at the same time or one
+    /// after the other, is one workload.
     Resolved(Labels),
     /// A container or pod without a name, or without one yet.
     Unresolved(Arc<CgroupIdentity>),
@@ -61,8 +61,8 @@ impl Workload {
         Self::Resolved(Labels::new([(Label::Cgroup, path)]))
     }
 
-    /// Its labels, in order. A workload without other labels has a `cgroup`; no cgroup has a name in brackets, since paths
-    /// start with `/`.
+    /// Its labels, in order. A workload without other labels has a `cgroup`; no cgroup has a name in brackets, since
+    /// paths start with `/`.
     pub fn labels(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let (named, cgroup) = match self {
             Self::Resolved(labels) => (Some(labels), None),

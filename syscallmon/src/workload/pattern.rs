@@ -1,7 +1,8 @@
 //! Regular expressions of selectors, compiled within a budget.
 //!
-//! A client of the API and the author of a configuration choose them, and a short one can be large when it is compiled: `\w{100}` takes
-//! megabytes. [`Budget`] bounds those of one request, or of one file. [`super::Selector`] is the only caller.
+//! A client of the API and the author of a configuration choose them, and a short one can be large when it is
+//! compiled: `\w{100}` takes megabytes. [`Budget`] bounds those of one request, or of one file. [`super::Selector`] is
+//! the only caller.
 
 use std::{
     cell::RefCell,
@@ -80,7 +81,8 @@ impl Budget {
         Self::new(256 * 1024, 2048)
     }
 
-    /// Runs `read`, which reads one file: the selectors in it have a budget of their own, whatever else is read or in force.
+    /// Runs `read`, which reads one file: the selectors in it have a budget of their own, whatever else is read
+    /// or in force.
     pub fn with_file<T>(read: impl FnOnce() -> T) -> T {
         let outer = FILE.replace(Some(Self::of_file()));
         let result = read();

@@ -14,8 +14,8 @@ use super::{
     providers::ProviderName,
 };
 
-/// For how long a container waits for its name before it is exported without: sources need some seconds when they start, and so does
-/// the kubelet to tell the API of new containers.
+/// For how long a container waits for its name before it is exported without: sources need some seconds when they
+/// start, and so does the kubelet to tell the API of new containers.
 pub const NAME_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What the configuration wants of workloads.
@@ -127,7 +127,8 @@ impl WorkloadResolver {
         }
     }
 
-    /// Tells whether the API server calls this node by another name: it has no pods for it, and there are cgroups of some.
+    /// Tells whether the API server calls this node by another name: it has no pods for it, and there are
+    /// cgroups of some.
     pub fn check_node(&self) {
         self.cache.check_node(|| self.cgroups.values().any(|(identity, _)| identity.pod().is_some()));
     }
@@ -214,7 +215,8 @@ impl WorkloadResolver {
         }
     }
 
-    /// Whether its owner decides what it is, and the Kubernetes API may still tell it. Runtimes know names only, and are quicker.
+    /// Whether its owner decides what it is, and the Kubernetes API may still tell it. Runtimes know names only,
+    /// and are quicker.
     fn waits_for_owner(&self, facts: &ContainerInfo) -> bool {
         let is_new = || self.cache.wanted_for(&facts.id) < NAME_TIMEOUT;
         let is_unknown = |uid: &str| self.cache.expects(ProviderName::Kubernetes) && !self.cache.knows_owner(uid);

@@ -1,4 +1,5 @@
-//! The container runtimes that are known, one row each: what they call the cgroups of containers, and whom to ask for names.
+//! The container runtimes that are known, one row each: what they call the cgroups of containers, and whom to
+//! ask for names.
 //!
 //! A new runtime is a row here and lines in `tests/cgroups/`.
 

@@ -1,7 +1,7 @@
 //! Selects workloads by their labels, as `PromQL` does: `namespace="shop",pod=~"web-.*"`.
 //!
-//! <https://prometheus.io/docs/prometheus/latest/querying/basics/#instant-vector-selectors>. Regular expressions match whole
-//! values; a label that a workload does not have is empty.
+//! <https://prometheus.io/docs/prometheus/latest/querying/basics/#instant-vector-selectors>. Regular expressions match
+//! whole values; a label that a workload does not have is empty.
 
 use std::{str::FromStr, sync::Arc};
 

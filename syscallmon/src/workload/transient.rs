@@ -1,8 +1,9 @@
 //! Groups of transient units: units that get a new name for each session, run or connection.
 //!
-//! A generated name is replaced by `*`: `session-12.scope` is in the group `session-*.scope` of the slice around it. The path above the
-//! unit stays, so a group has members below one parent only, and only those who may make cgroups in that parent can join it.
-//! systemd allows no `*` in names of units. A cgroup that is made by hand with such a name is counted in the group. Pure.
+//! A generated name is replaced by `*`: `session-12.scope` is in the group `session-*.scope` of the slice around it.
+//! The path above the unit stays, so a group has members below one parent only, and only those who may make cgroups in
+//! that parent can join it. systemd allows no `*` in names of units. A cgroup that is made by hand with such a name is
+//! counted in the group. Pure.
 
 /// Units with generated names, one row each.
 const FAMILIES: &[Family] = &[

@@ -1,5 +1,5 @@
-//! Clients that scrape many series without a pause: how soon a first call is reported meanwhile, how soon health is answered, and what many
-//! scrapes at once take.
+//! Clients that scrape many series without a pause: how soon a first call is reported meanwhile, how soon health is
+//! answered, and what many scrapes at once take.
 
 use std::{
     collections::BTreeMap,

@@ -1,4 +1,5 @@
-//! What policies add to a call: nothing, since they are judged in user space, once for each call of a cgroup and then by its counters.
+//! What policies add to a call: nothing, since they are judged in user space, once for each call of a cgroup and then
+//! by its counters.
 
 use std::num::NonZeroUsize;
 

@@ -43,8 +43,9 @@ impl Rounds {
 
     /// What a variant added to nothing, in ns: the difference of the medians over the rounds.
     ///
-    /// Not the median of the differences: each time that a program is attached, its code lies elsewhere, and is some ten
-    /// nanoseconds faster or slower until it is detached. That has nothing to do with the other variants of the round.
+    /// Not the median of the differences: each time that a program is attached, its code lies elsewhere, and is
+    /// some ten nanoseconds faster or slower until it is detached. That has nothing to do with the other variants
+    /// of the round.
     pub(super) fn added(&self, variant: Variant) -> f64 {
         self.median(variant) - self.median(Variant::Nothing)
     }

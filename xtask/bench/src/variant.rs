@@ -162,7 +162,8 @@ impl Attachment {
     }
 }
 
-/// Writes policies of which the last is that of every cgroup that is measured in, and expects what is measured; their directory.
+/// Writes policies of which the last is that of every cgroup that is measured in, and expects what is
+/// measured; their directory.
 fn policies(host: &Host) -> Result<PathBuf> {
     let policy = |number: u32| {
         let selector = if number == POLICIES {

@@ -1,4 +1,5 @@
-//! Which calls processes of cgroups make, by their names, as bpftrace counts them: what the daemon says is held against this.
+//! Which calls processes of cgroups make, by their names, as bpftrace counts them: what the daemon says is
+//! held against this.
 
 use std::{
     collections::BTreeMap,

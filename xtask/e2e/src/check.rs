@@ -1,4 +1,5 @@
-//! What is checked in each environment: known numbers of calls, by the names that people know, through a real Prometheus.
+//! What is checked in each environment: known numbers of calls, by the names that people know, through
+//! a real Prometheus.
 
 mod cluster;
 mod dashboards;
@@ -28,7 +29,8 @@ use anyhow::{Result, ensure};
 
 use super::{prometheus::Prometheus, wait::wait_for};
 
-/// The call that workloads make: no runtime makes it in a container's cgroup, and a shell makes it without a process of its own.
+/// The call that workloads make: no runtime makes it in a container's cgroup, and a shell makes it without a process
+/// of its own.
 pub(super) const CALL: &str = "kill";
 
 /// For as long a value may be on its way: a scrape, a poll, a start of a container on a busy machine.

@@ -1,9 +1,9 @@
 //! Mount, network and process namespaces that an environment lives in, so that nothing of it outlives them.
 //!
-//! Inside, the usual places can be used (`/run/containerd`, `/var/lib/kubelet`): what is written there does not reach the
-//! host. All processes end with the first one, mounts and network with the last; the kernel does both, even when
-//! this program is killed. cgroups have no namespace here: whoever makes some removes them
-//! (see [`cgroup`](syscallmon_testkit::cgroup)).
+//! Inside, the usual places can be used (`/run/containerd`, `/var/lib/kubelet`): what is written there does
+//! not reach the host. All processes end with the first one, mounts and network with the last; the kernel
+//! does both, even when this program is killed. cgroups have no namespace here: whoever makes some removes
+//! them (see [`cgroup`](syscallmon_testkit::cgroup)).
 
 use std::{
     env,

@@ -1,4 +1,5 @@
-//! Where an environment keeps its files, and who may use it: one at a time on a machine, since cgroups are the machine's.
+//! Where an environment keeps its files, and who may use it: one at a time on a machine, since cgroups
+//! are the machine's.
 
 use std::{
     fs::{self, File, TryLockError},

@@ -27,8 +27,8 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts a command made by [`Namespaces::command`](super::namespaces::Namespaces::command); its output is appended to
-    /// `NAME.log`.
+    /// Starts a command made by [`Namespaces::command`](super::namespaces::Namespaces::command); its output is
+    /// appended to `NAME.log`.
     pub(crate) fn start(name: &str, command: &mut Command, logs: &Path) -> Result<Self> {
         let log = logs.join(format!("{name}.log"));
         let open = || File::options().create(true).append(true).open(&log);

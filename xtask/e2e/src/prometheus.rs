@@ -1,4 +1,5 @@
-//! A real Prometheus inside an environment, which scrapes what is there, evaluates the rules in `deploy/` and answers `PromQL`.
+//! A real Prometheus inside an environment, which scrapes what is there, evaluates the rules in `deploy/`
+//! and answers `PromQL`.
 
 use std::{collections::BTreeMap, fs, time::Duration};
 

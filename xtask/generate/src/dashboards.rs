@@ -1,5 +1,5 @@
-//! The dashboards for Grafana, as data: what `cargo xtask manifests` writes, what `cargo xtask e2e` asks a real Prometheus for, and
-//! what `cargo xtask pictures` draws.
+//! The dashboards for Grafana, as data: what `cargo xtask manifests` writes, what `cargo xtask e2e` asks a real
+//! Prometheus for, and what `cargo xtask pictures` draws.
 
 mod json;
 mod overview;

@@ -1,4 +1,5 @@
-//! `cargo xtask manifests`: what is in `deploy/`. Makes what is made from the chart, and checks all of it with real tools.
+//! `cargo xtask manifests`: what is in `deploy/`. Makes what is made from the chart, and checks all of it
+//! with real tools.
 
 pub mod alerts;
 mod chart;

@@ -1,5 +1,5 @@
-//! `cargo xtask syscalls`: the tables of system calls, operations of io_uring and error numbers, from the kernel headers
-//! of Debian unstable, and systemd's sets of system calls, from its systemd.
+//! `cargo xtask syscalls`: the tables of system calls, operations of io_uring and error numbers, from the kernel
+//! headers of Debian unstable, and systemd's sets of system calls, from its systemd.
 
 mod errno;
 mod sets;

@@ -27,7 +27,8 @@ pub struct Cgroup {
 }
 
 impl Cgroup {
-    /// Makes one directly below the root of a hierarchy, with a name that nobody else has and that begins with `prefix`.
+    /// Makes one directly below the root of a hierarchy, with a name that nobody else has and that
+    /// begins with `prefix`.
     ///
     /// # Errors
     ///

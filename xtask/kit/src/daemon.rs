@@ -27,8 +27,8 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Takes over a daemon that was started with stderr piped and `--web.listen-address=127.0.0.1:0`, and waits until it
-    /// listens.
+    /// Takes over a daemon that was started with stderr piped and `--web.listen-address=127.0.0.1:0`, and waits
+    /// until it listens.
     ///
     /// # Errors
     ///

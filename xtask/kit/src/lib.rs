@@ -1,8 +1,8 @@
 //! What tests and benchmarks of syscallmon share: a daemon under test, cgroups that are removed, children that end,
 //! expositions, waiting.
 //!
-//! Tests on the real kernel (`syscallmon/tests/kernel`, in VMs too), `cargo xtask e2e` and `cargo xtask bench` use it. It
-//! does not use syscallmon itself.
+//! Tests on the real kernel (`syscallmon/tests/kernel`, in VMs too), `cargo xtask e2e` and `cargo xtask bench` use it.
+//! It does not use syscallmon itself.
 
 pub mod alertmanager;
 pub mod cgroup;

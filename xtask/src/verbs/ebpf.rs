@@ -32,10 +32,11 @@ const PROFILE: &str = "ebpf";
 /// What the compiler is told, besides the profile.
 ///
 /// The instructions of v3 (Linux 5.1) work on 32 bits, too. Without them, the verifier refuses the programs: it does
-/// not see that a bound which was checked on a copy, cut to 32 bits, holds for the original. Those of v4 need Linux 6.6.
+/// not see that a bound which was checked on a copy, cut to 32 bits, holds for the original. Those of v4
+/// need Linux 6.6.
 ///
-/// LLVM would put cold functions into a section of their own. aya-obj 0.3.0 links a function once for each offset, whatever its section is, and so
-/// takes two functions at the same offset of two sections for one.
+/// LLVM would put cold functions into a section of their own. aya-obj 0.3.0 links a function once for each offset,
+/// whatever its section is, and so takes two functions at the same offset of two sections for one.
 const FLAGS: [&str; 3] =
     ["-Ctarget-cpu=v3", "-Clink-arg=--btf", "-Clink-arg=--llvm-args=-profile-guided-section-prefix=false"];
 /// Relocations of the BTF, which the linker has applied; no loader reads them.

@@ -1,8 +1,9 @@
 //! `cargo xtask fuzz`: feeds arbitrary bytes to everything that reads the bytes of others.
 //!
-//! The targets are in `fuzz/`, and say what must hold of any input. They begin with what is in `fuzz/seeds`, and with what runs before
-//! found interesting (`fuzz/corpus`). Without sanitizers, which need a nightly compiler and look for what unsafe code does wrong: the
-//! parsers have none. Overflows, failed assertions, and too much time or memory are findings.
+//! The targets are in `fuzz/`, and say what must hold of any input. They begin with what is in `fuzz/seeds`, and
+//! with what runs before found interesting (`fuzz/corpus`). Without sanitizers, which need a nightly compiler and
+//! look for what unsafe code does wrong: the parsers have none. Overflows, failed assertions, and too much time or
+//! memory are findings.
 
 mod log;
 
@@ -54,7 +55,8 @@ pub struct Args {
 /// The cargo-fuzz that is installed.
 const CARGO_FUZZ: &str = "0.13.2";
 
-/// Given to every target. One that needs more for one input has a finding; so has one with more than a few inputs in memory.
+/// Given to every target. One that needs more for one input has a finding; so has one with more than a few
+/// inputs in memory.
 const LIMITS: [&str; 4] = ["-timeout=10", "-report_slow_units=1", "-rss_limit_mb=512", "-print_final_stats=1"];
 
 /// Runs the verb.

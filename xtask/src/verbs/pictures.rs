@@ -1,6 +1,7 @@
 //! `cargo xtask pictures`: the dashboards, drawn for the documents from the data of a real Prometheus.
 //!
-//! Not by Grafana, which is not needed for it, and each picture says so. What is drawn is what the panels' own queries answer.
+//! Not by Grafana, which is not needed for it, and each picture says so. What is drawn is what the panels'
+//! own queries answer.
 
 use std::{
     fs,

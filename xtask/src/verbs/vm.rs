@@ -211,8 +211,8 @@ fn try_kernel(kernel: &Kernel, parts: &Parts, extent: Extent) -> Result<Outcome>
     let begin = Instant::now();
     let mut outcome = boot(kernel, parts, extent, "")?;
     if outcome.is_stuck {
-        // Seen once in some hundred machines, where the host had no time for them: an interrupt between emulated CPUs got lost. Whatever
-        // makes the kernel itself hang does so again.
+        // Seen once in some hundred machines, where the host had no time for them: an interrupt between emulated CPUs
+        // got lost. Whatever makes the kernel itself hang does so again.
         println!("STUCK {}: starting it once more; it said:", kernel.name);
         outcome.tail.iter().for_each(|line| println!("     console: {line}"));
         outcome = boot(kernel, parts, extent, "-again")?;

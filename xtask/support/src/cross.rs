@@ -44,8 +44,8 @@ pub fn cargo(place: &Place) -> Result<Command> {
     flags.extend(place.rustc_flags());
     let mut command = place.cargo();
     command.env("RUSTC", compiler()?).env("CARGO_ENCODED_RUSTFLAGS", flags.join(OsStr::new("\x1f")));
-    // Always for both architectures: what is built for this machine depends on one of them, and is not to be built again when
-    // it is the other's turn.
+    // Always for both architectures: what is built for this machine depends on one of them, and is not to be built
+    // again when it is the other's turn.
     for arch in Arch::ALL {
         let variable = arch.target().replace('-', "_");
         command

@@ -16,7 +16,8 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Where programs are looked for, in an image as in most others.
 pub const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Writes an image for this machine to a file, for environments to load. Its binary is the one of the VMs, which is quick to build.
+/// Writes an image for this machine to a file, for environments to load. Its binary is the one of the VMs, which is
+/// quick to build.
 ///
 /// # Errors
 ///

@@ -1,7 +1,7 @@
 //! Turns to hash a password: one at a time, fair among clients, and few that wait.
 //!
-//! A hash is meant to cost a core for a while. Whoever sends wrong passwords by the thousand gets few turns: when too many wait, the one
-//! of the client with most that has waited longest is refused, and clients take turns.
+//! A hash is meant to cost a core for a while. Whoever sends wrong passwords by the thousand gets few turns: when too
+//! many wait, the one of the client with most that has waited longest is refused, and clients take turns.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,8 @@ use tokio::sync::oneshot;
 
 use crate::client::Client;
 
-/// Requests that wait, of one client and of all: a turn is about 50 ms at the usual cost, and nobody should wait much longer than a second.
+/// Requests that wait, of one client and of all: a turn is about 50 ms at the usual cost, and nobody should wait much
+/// longer than a second.
 const MAX_WAITING_PER_CLIENT: usize = 4;
 const MAX_WAITING: usize = 16;
 

@@ -1,4 +1,5 @@
-//! Remembers which passwords were right, so that a scrape every few seconds does not cost a bcrypt hash each; and the last that were wrong.
+//! Remembers which passwords were right, so that a scrape every few seconds does not cost a bcrypt hash each; and the
+//! last that were wrong.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Mutex, PoisonError};

@@ -1,7 +1,7 @@
 //! What a certificate says, out of its DER (RFC 5280): names, purposes, and how to call it in a message.
 //!
-//! Written by hand because webpki shows no e-mail, URI or address, and an ASN.1 stack is much for a few fields. Certificates may be
-//! hostile: a peer sends them before it has shown who it is.
+//! Written by hand because webpki shows no e-mail, URI or address, and an ASN.1 stack is much for a few fields.
+//! Certificates may be hostile: a peer sends them before it has shown who it is.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -62,7 +62,8 @@ pub(super) fn allows(certificate: &[u8], purpose: Purpose) -> bool {
     Der(purposes).any(|(tag, oid)| tag == OID && [purpose.oid(), ANY_PURPOSE].contains(&oid))
 }
 
-/// How to call a certificate in a message: names to know it by, and the fingerprint as `openssl x509 -fingerprint -sha256` prints it.
+/// How to call a certificate in a message: names to know it by, and the fingerprint as `openssl x509 -fingerprint
+/// -sha256` prints it.
 #[must_use]
 pub fn describe(certificate: &[u8]) -> String {
     let mut names: Vec<String> = names(certificate).iter().map(|name| shown(name)).collect();

@@ -1,8 +1,8 @@
 //! Verifiers that also trust a certificate that is listed itself.
 //!
-//! What webpki trusts stays trusted. Of what it refuses, a certificate is trusted if the very same one, byte by byte, is listed, and the
-//! only thing against it was who signed it. Its dates, names and purposes count as ever; that the peer has its key is shown by the
-//! handshake.
+//! What webpki trusts stays trusted. Of what it refuses, a certificate is trusted if the very same one, byte by byte,
+//! is listed, and the only thing against it was who signed it. Its dates, names and purposes count as ever; that the
+//! peer has its key is shown by the handshake.
 
 use std::{fmt, sync::Arc};
 
@@ -111,8 +111,8 @@ impl Trust {
     }
 }
 
-/// Whether all that is wrong is who signed a certificate, or that it is one of a CA. webpki looks at dates before, but at names and
-/// purposes after. A signature is bad where a CA of the issuer's name is listed that did not make it.
+/// Whether all that is wrong is who signed a certificate, or that it is one of a CA. webpki looks at dates before, but
+/// at names and purposes after. A signature is bad where a CA of the issuer's name is listed that did not make it.
 fn is_about_issuer(refusal: &TlsError) -> bool {
     match refusal {
         TlsError::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => true,

@@ -112,7 +112,8 @@ impl Drop for Server {
     }
 }
 
-/// Certificate served, file that lists the trusted ones, name that the client asks for, and what the refusal says, if there is one.
+/// Certificate served, file that lists the trusted ones, name that the client asks for, and what the refusal says, if
+/// there is one.
 type Case<'a> = (&'a str, &'a str, &'static str, Result<(), &'a [&'a str]>);
 
 /// Serves each of these with its own certificate, and asserts that curl and we trust, or do not trust, alike.

@@ -34,7 +34,8 @@ pub(super) struct ActiveAlerts {
 pub(super) struct Alert {
     pub(super) record: Record,
     pub(super) starts_at: SystemTime,
-    /// When it was noticed last, or delivered first: nobody shall miss an alert since it was quiet while nobody listened.
+    /// When it was noticed last, or delivered first: nobody shall miss an alert since it was quiet
+    /// while nobody listened.
     noticed: Instant,
     next: Instant,
     progress: Progress,
@@ -98,8 +99,8 @@ impl ActiveAlerts {
         alerts.filter_map(|alert| Some((alert, alert.sending?))).collect()
     }
 
-    /// The alerts that are due: new ones and those that have waited longest first, of each tenant in turn. So those of one
-    /// tenant delay nobody else's, also where requests take long.
+    /// The alerts that are due: new ones and those that have waited longest first, of each tenant in turn. So those of
+    /// one tenant delay nobody else's, also where requests take long.
     fn turns(&self, now: Instant) -> Vec<Key> {
         let due = self.alerts.iter().filter(|(_, alert)| alert.next <= now);
         let mut due: Vec<(&Key, &Alert, (Tenant, Priority))> =

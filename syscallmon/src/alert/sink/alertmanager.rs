@@ -1,7 +1,7 @@
 //! One Alertmanager, by its API v2: an active alert is sent every minute, and a quiet one is resolved.
 //!
-//! An Alertmanager knows alerts by their labels, so an alert that is sent again is not a new one, and several Alertmanagers that know each other
-//! notify once. Alerts from an outage are sent after it, in their newest state.
+//! An Alertmanager knows alerts by their labels, so an alert that is sent again is not a new one, and several
+//! Alertmanagers that know each other notify once. Alerts from an outage are sent after it, in their newest state.
 
 use std::{
     collections::BTreeMap,
@@ -129,7 +129,8 @@ fn post(alert: &Alert, is_over: bool, extra: &[ExtraLabel]) -> Value {
     })
 }
 
-/// When it began and ends, as far as is known now. Where the clock was set back, it began now: an end before the start is refused.
+/// When it began and ends, as far as is known now. Where the clock was set back, it began now: an end before the
+/// start is refused.
 fn span(starts_at: SystemTime, now: SystemTime, is_over: bool) -> (SystemTime, SystemTime) {
     (starts_at.min(now), if is_over { now } else { now + VALID })
 }

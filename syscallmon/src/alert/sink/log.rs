@@ -1,7 +1,7 @@
 //! One line of JSON for each record, to the standard output or a file.
 //!
-//! It is written by a thread of its own: a pipe that nobody reads, or a disk that hangs, keeps nobody else waiting, nor the end of the
-//! daemon.
+//! It is written by a thread of its own: a pipe that nobody reads, or a disk that hangs, keeps nobody else waiting, nor
+//! the end of the daemon.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -86,7 +86,8 @@ fn write_all(mut to: impl Write, text: &str) -> io::Result<()> {
     to.flush()
 }
 
-/// Opens a file that its owner alone may read: it has command lines in it. What was made by hand or by an older version is tightened.
+/// Opens a file that its owner alone may read: it has command lines in it. What was made by hand or by an older
+/// version is tightened.
 fn open_private(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
     let mode = file.metadata()?.mode();

@@ -22,7 +22,8 @@ use crate::retry::Backoff;
 /// How long the end of the daemon waits for what is on its way.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// Every kind of sink, in the order in which `check` shows them. A new one is a file that implements [`Sink`], and a line here.
+/// Every kind of sink, in the order in which `check` shows them. A new one is a file that implements [`Sink`], and
+/// a line here.
 const SINKS: &[Kind] = &[Kind::of::<Log>(), Kind::of::<Alertmanager>(), Kind::of::<Webhook>(), Kind::of::<Events>()];
 
 /// A kind of sink: all that is delivered to one place, in one way.
@@ -36,7 +37,8 @@ trait Sink: Send + Sized + 'static {
     /// Those that are configured, in the order of the configuration.
     fn configured(config: &AlertConfig) -> Vec<Self>;
 
-    /// Delivers what comes into the outbox until `shutdown`. One that delivers record by record hands this to [`carry`].
+    /// Delivers what comes into the outbox until `shutdown`. One that delivers record by record hands
+    /// this to [`carry`].
     fn run(self, outbox: Arc<Outbox>, shutdown: CancellationToken) -> impl Future<Output = ()> + Send;
 
     /// Servers that `syscallmon check` connects to.

@@ -1,5 +1,6 @@
-//! Which cgroups have a name of their own: neither those that are nested in a container or unit, nor those that a user called as
-//! containers are called. Those have the name of what they are in, so that however many there are, they take little memory and no name.
+//! Which cgroups have a name of their own: neither those that are nested in a container or unit, nor those that a user
+//! called as containers are called. Those have the name of what they are in, so that however many there are, they take
+//! little memory and no name.
 
 use std::sync::Arc;
 
@@ -27,7 +28,8 @@ pub(super) struct Circumstances {
     pub(super) is_crowded: bool,
 }
 
-/// What a cgroup is called that has this path. `is_unprivileged` says whether its maker may not administer the host; container runtimes may.
+/// What a cgroup is called that has this path. `is_unprivileged` says whether its maker may not administer the host;
+/// container runtimes may.
 pub(super) fn of(path: &Arc<str>, around: Circumstances, is_unprivileged: impl Fn() -> bool) -> Name {
     let Circumstances { above, is_partial, is_crowded } = around;
     let identity = CgroupIdentity::of(path);

@@ -1,5 +1,5 @@
-//! What `run` reads and writes: configuration, policies, state, the log of violations. Files that the daemon opens later are tried
-//! without capabilities, as it has none then.
+//! What `run` reads and writes: configuration, policies, state, the log of violations. Files that the daemon opens
+//! later are tried without capabilities, as it has none then.
 
 use std::{
     fs::{self, File, OpenOptions},

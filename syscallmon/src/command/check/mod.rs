@@ -16,10 +16,10 @@ use crate::settings::{Config, Settings};
 
 /// Check whether this host can run syscallmon, and whether a configuration is valid.
 ///
-/// Tests what `syscallmon run` requires with the same flags: reads the files, connects to other services, loads the eBPF
-/// programs. Attaches nothing and changes no file. Prints one line for each requirement. "ok": fulfilled. "remark":
-/// syscallmon runs with reduced features, or a service is not available now. "failed": `syscallmon run` fails or cannot
-/// follow the configuration.
+/// Tests what `syscallmon run` requires with the same flags: reads the files, connects to other services, loads the
+/// eBPF programs. Attaches nothing and changes no file. Prints one line for each requirement. "ok": fulfilled.
+/// "remark": syscallmon runs with reduced features, or a service is not available now. "failed": `syscallmon run` fails
+/// or cannot follow the configuration.
 ///
 /// Exit status: 0 if no requirement failed, 1 if one failed, 2 if the command line is invalid.
 #[derive(Debug, Args)]

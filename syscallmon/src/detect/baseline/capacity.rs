@@ -1,7 +1,7 @@
 //! Which baselines there is room for: a fair share for each policy and namespace.
 //!
-//! Of those who have more than their share, what learns and has no workload goes first. What guards a workload that is there, or was
-//! approved, is never pushed out.
+//! Of those who have more than their share, what learns and has no workload goes first. What guards a workload that is
+//! there, or was approved, is never pushed out.
 
 use crate::{
     detect::{Baseline, BaselineKey, Phase},

@@ -15,7 +15,8 @@ use crate::{
     syscalls::{CallId, CallTable},
 };
 
-/// How long a baseline is kept that no workload has, unless somebody says otherwise. Longer than from one monthly Job to the next.
+/// How long a baseline is kept that no workload has, unless somebody says otherwise. Longer than from one monthly Job
+/// to the next.
 pub const RETENTION: Duration = Duration::from_hours(40 * 24);
 
 /// How much of the time without a workload may be lost when the daemon dies.
@@ -142,8 +143,8 @@ pub struct StoreStatus {
 }
 
 impl Baselines {
-    /// A workload of this kind is there, and this policy, which learns, is its own. Begins a baseline where there is none, which is
-    /// partial if the workload was there before it was watched. `None` where there is no room.
+    /// A workload of this kind is there, and this policy, which learns, is its own. Begins a baseline where there is
+    /// none, which is partial if the workload was there before it was watched. `None` where there is no room.
     pub fn begin_or_get(
         &mut self,
         kind: &BaselineKey,
@@ -173,7 +174,8 @@ impl Baselines {
         Some(&entry.baseline)
     }
 
-    /// Gives a kind's baseline to a policy, unless it is another one's that `learns`: of two that share a kind, the first one keeps it.
+    /// Gives a kind's baseline to a policy, unless it is another one's that `learns`: of two that share a kind, the
+    /// first one keeps it.
     pub fn hand_over(&mut self, kind: &BaselineKey, policy: &Arc<str>, learns: impl Fn(&str) -> bool) {
         if let Some(entry) = self.all.get_mut(kind)
             && entry.baseline.policy != *policy
@@ -247,7 +249,8 @@ impl Baselines {
         entry.change(|baseline| baseline.learn(call, calls, now, comm))
     }
 
-    /// Lets time pass: freezes baselines that are complete, which are returned, and removes those that no workload has had for too long.
+    /// Lets time pass: freezes baselines that are complete, which are returned, and removes those that no workload has
+    /// had for too long.
     pub fn tick(&mut self, at: Instant, now: SystemTime) -> Vec<Arc<Baseline>> {
         let passed = self.last_tick.replace(at).map(|last| at.saturating_duration_since(last)).unwrap_or_default();
         self.refused = std::mem::take(&mut self.refused_now);

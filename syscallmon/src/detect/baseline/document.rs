@@ -38,7 +38,8 @@ pub struct Baseline {
     /// Whether somebody said that it is complete.
     #[serde(default)]
     pub approved: bool,
-    /// Whether it began after its containers started, and has not seen a start yet: what they do at the start only is not in it.
+    /// Whether it began after its containers started, and has not seen a start yet: what they do at the start only is
+    /// not in it.
     #[serde(default)]
     pub partial: bool,
     /// When it began to learn.
@@ -102,7 +103,8 @@ impl Phase {
     }
 }
 
-/// When a call appeared, and in which thread. As text `2026-01-31T12:00:00Z nginx`; empty for calls that were added by hand.
+/// When a call appeared, and in which thread. As text `2026-01-31T12:00:00Z nginx`; empty for calls that were
+/// added by hand.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LearnedFrom {
     /// When; to the second.
@@ -220,7 +222,8 @@ impl Baseline {
         self.learned_for.as_secs() / SAVE_PROGRESS != saves
     }
 
-    /// Whether all has been learned that there is, or that there is time for. What made no call at all has not been seen to do anything.
+    /// Whether all has been learned that there is, or that there is time for. What made no call at all has not been
+    /// seen to do anything.
     pub(super) fn is_complete(&self, learn: Learn) -> bool {
         let is_quiet = self.learned_for >= learn.at_least && self.quiet_for >= learn.quiet_for;
         let is_long = self.learned_for >= learn.at_most;

@@ -72,7 +72,8 @@ impl BaselineKey {
         &self.0
     }
 
-    /// What shares room with it: the namespace, the container runtime, or the slice of a unit; of users, that of the user.
+    /// What shares room with it: the namespace, the container runtime, or the slice of a unit; of users, that
+    /// of the user.
     #[must_use]
     pub fn scope(&self) -> &str {
         let end_of = |separators: usize| self.0.match_indices('/').nth(separators).map_or(self.0.len(), |(end, _)| end);
@@ -84,7 +85,8 @@ impl BaselineKey {
         }
     }
 
-    /// The name of its file: readable as far as the text is plain, and unique by a hash of all of it. Never hidden, never a path.
+    /// The name of its file: readable as far as the text is plain, and unique by a hash of all of it. Never hidden,
+    /// never a path.
     #[must_use]
     pub fn file_name(&self) -> String {
         let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };

@@ -16,8 +16,8 @@ use crate::{
 };
 
 impl Detector {
-    /// Takes up what has become known of workloads, lets their kinds learn, and judges all calls anew of those that are to be judged by
-    /// something else now.
+    /// Takes up what has become known of workloads, lets their kinds learn, and judges all calls anew of those that are
+    /// to be judged by something else now.
     pub(super) fn take_up_facts(&mut self, model: &Model, now: SystemTime) {
         let workloads: Vec<Workload> = self.watched.keys().cloned().collect();
         for workload in workloads {
@@ -57,7 +57,8 @@ impl Detector {
         watched.judged_by(basis)
     }
 
-    /// Judges all calls that a workload has made. What was a violation and is one goes on as it was; what is none any more is gone.
+    /// Judges all calls that a workload has made. What was a violation and is one goes on as it was; what is none any
+    /// more is gone.
     fn judge_anew(&mut self, model: &Model, named: &ResolvedWorkload, now: SystemTime) {
         let before = self.violations.take_all_of(&named.workload);
         let provisional = self.provisional.take(&named.workload);
@@ -93,7 +94,8 @@ impl Detector {
         self.tell(told.filter(|_| !is_told));
     }
 
-    /// Takes along what is known of workloads that have another name now, unless it gives them another policy: then they are judged anew.
+    /// Takes along what is known of workloads that have another name now, unless it gives them another policy: then
+    /// they are judged anew.
     pub fn renamed(&mut self, names: &HashMap<Workload, ResolvedWorkload>) {
         for (from, to) in names {
             let provisional = self.provisional.take(from);

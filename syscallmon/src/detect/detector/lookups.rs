@@ -56,7 +56,8 @@ impl ProcessLookups {
         self.asked.first_key_value().map(|(_, asked)| asked.deadline)
     }
 
-    /// Takes the calls that have an answer, or get none in time. Waits for others as long as this, and takes them all then.
+    /// Takes the calls that have an answer, or get none in time. Waits for others as long as this, and takes
+    /// them all then.
     pub(super) fn take(&mut self, patience: Option<Duration>) -> VecDeque<(ResolvedWorkload, FirstCall)> {
         let mut ready = VecDeque::new();
         self.take_answers(self.readers.take(), &mut ready);

@@ -1,5 +1,5 @@
-//! First calls that were judged before all metadata was known that selects their policy. Kept, so that their processes are known when they are
-//! judged anew.
+//! First calls that were judged before all metadata was known that selects their policy. Kept, so that their processes
+//! are known when they are judged anew.
 
 use super::FirstCall;
 use crate::{

@@ -1,6 +1,7 @@
 //! First calls that wait for the path of their cgroup or the name of their container, which decides their policy.
 //!
-//! No container, and no namespace with many, takes the room of others' calls. What finds no room is judged at once, by what is known.
+//! No container, and no namespace with many, takes the room of others' calls. What finds no room is judged at once, by
+//! what is known.
 
 use std::{
     sync::Arc,

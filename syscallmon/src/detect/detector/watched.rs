@@ -1,7 +1,7 @@
 //! Which policy each workload has, and by what its calls were judged.
 //!
-//! What decides that may become known late: what made a pod, labels that policies select by, a baseline on a slow disk. Then all calls of
-//! the workload are judged anew.
+//! What decides that may become known late: what made a pod, labels that policies select by, a baseline on a slow disk.
+//! Then all calls of the workload are judged anew.
 
 use std::sync::Arc;
 
@@ -70,7 +70,8 @@ impl WorkloadPolicy {
         Self { metadata, policy, kind, has_owner, judged_by }
     }
 
-    /// Has the calls judged by other policies from now on. Those before were judged by the policy of their time, unless the facts were missing.
+    /// Has the calls judged by other policies from now on. Those before were judged by the policy of their time, unless
+    /// the facts were missing.
     pub(super) fn reload(&mut self, workload: &Workload, policies: &Policies) {
         (self.policy, self.kind) = selected(workload, &self.metadata, policies);
         let is_missing = |judged: &JudgedBy| self.kind.is_some() && judged.is_without_baseline();

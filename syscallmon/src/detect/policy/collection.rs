@@ -90,10 +90,11 @@ impl Policies {
         if errors.is_empty() { Ok(policies) } else { Err(errors) }
     }
 
-    /// The policies of these files, and after them the built-in one, if it is wanted and none of them has its name; and what is wrong.
+    /// The policies of these files, and after them the built-in one, if it is wanted and none of them has its name; and
+    /// what is wrong.
     ///
-    /// Where something is wrong with a file, its policies in `before` stay. Without such, those that are right are taken. Where all
-    /// together are too many, the largest file has none.
+    /// Where something is wrong with a file, its policies in `before` stay. Without such, those that are right are
+    /// taken. Where all together are too many, the largest file has none.
     #[must_use]
     pub fn from_files(
         files: impl IntoIterator<Item = PolicyFile>,
@@ -185,8 +186,8 @@ impl Policies {
         self.ordered.iter().find(|policy| **policy.name() == *name)
     }
 
-    /// The same where calls that runtimes make to set containers up are not told apart: nothing is judged then that they make at every
-    /// start, unless a policy lists it.
+    /// The same where calls that runtimes make to set containers up are not told apart: nothing is judged then that
+    /// they make at every start, unless a policy lists it.
     #[must_use]
     pub fn mixing_container_init(self) -> Self {
         Self { fallback: None, mixes_container_init: true, ..self }
@@ -256,7 +257,8 @@ impl Policies {
         self.ordered.iter().any(|policy| policy.labels().any(|looked_at| looked_at == label))
     }
 
-    /// Whether the default seccomp profile of container runtimes lets a container make a call; 32-bit ones, too, as it does.
+    /// Whether the default seccomp profile of container runtimes lets a container make a call; 32-bit ones, too,
+    /// as it does.
     #[must_use]
     pub fn runtime_default_allows(&self, call: CallId) -> bool {
         self.runtime_default.get(usize::from(call.0)).copied().unwrap_or(false)

@@ -11,7 +11,8 @@ use crate::{
     workload::{Label, Labels},
 };
 
-/// What no program decides to call: the kernel has the C library's memory call it for a signal that interrupted, or for a probe.
+/// What no program decides to call: the kernel has the C library's memory call it for a signal that interrupted, or
+/// for a probe.
 const NEVER_UNEXPECTED: [&str; 3] = ["restart_syscall", "uprobe", "uretprobe"];
 
 /// What is expected of the workloads that it selects.
@@ -122,7 +123,8 @@ impl Policy {
         self.selects.labels().chain(self.exceptions.iter().flat_map(|exception| exception.selects.labels()))
     }
 
-    /// Whether a call of a workload is unexpected; `learned` are the calls that the workload made while it was learned, if it was.
+    /// Whether a call of a workload is unexpected; `learned` are the calls that the workload made while it was learned,
+    /// if it was.
     #[must_use]
     pub fn judge(&self, metadata: &Labels, call: CallId, learned: Option<&BTreeSet<CallId>>) -> Option<Unexpected> {
         let row = self.row(call);
@@ -143,8 +145,8 @@ impl Policy {
         matches!(self.row(call).standing, Standing::Denied | Standing::Unlisted(_))
     }
 
-    /// Whether a call of a workload is unexpected while the workload's calls are learned: denied ones are, and critical ones that neither
-    /// the policy allows nor somebody has added to the baseline. All others are learned.
+    /// Whether a call of a workload is unexpected while the workload's calls are learned: denied ones are, and critical
+    /// ones that neither the policy allows nor somebody has added to the baseline. All others are learned.
     #[must_use]
     pub fn judge_while_learning(
         &self,
@@ -160,8 +162,8 @@ impl Policy {
         }
     }
 
-    /// Whether a call of a workload is unexpected that should have been learned, and is not: what the policy says of it, or else what
-    /// another one does.
+    /// Whether a call of a workload is unexpected that should have been learned, and is not: what the policy says of
+    /// it, or else what another one does.
     #[must_use]
     pub fn judge_unlearned(
         &self,
@@ -190,7 +192,8 @@ impl Policy {
         self.rows.get(usize::from(call.0)).copied().unwrap_or(self.rows[0])
     }
 
-    /// Whether a call was learned, or is none that anybody needs to learn: essential ones of each ABI that is used at all.
+    /// Whether a call was learned, or is none that anybody needs to learn: essential ones of each ABI that is
+    /// used at all.
     fn is_expected_of(&self, learned: &BTreeSet<CallId>, call: CallId) -> bool {
         let row = self.row(call);
         learned.contains(&call) || (row.is_essential && (row.is_native || self.has_abi(learned, row.abi)))

@@ -1,7 +1,7 @@
 //! Calls that no program can do without: they are never news for a baseline.
 //!
-//! systemd's `@default` is the maintained list to start from. Of it, two are left out that do tell something: `execve`, by which another
-//! program begins to run, and `@sandbox`, which programs call on purpose.
+//! systemd's `@default` is the maintained list to start from. Of it, two are left out that do tell something: `execve`,
+//! by which another program begins to run, and `@sandbox`, which programs call on purpose.
 
 use std::{collections::BTreeSet, sync::LazyLock};
 

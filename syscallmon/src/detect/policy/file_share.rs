@@ -27,7 +27,8 @@ impl Sum for FileSize {
     }
 }
 
-/// Returns the place of the file to refuse, where all together are too much: the one with most of what is too much, the last of equals.
+/// Returns the place of the file to refuse, where all together are too much: the one with most of what is too much, the
+/// last of equals.
 #[must_use]
 pub fn file_to_refuse(sizes: &[FileSize]) -> Option<usize> {
     let sum: FileSize = sizes.iter().copied().sum();

@@ -136,7 +136,8 @@ fn is_exact(glob: &str) -> bool {
     !glob.contains(['*', '?', '['])
 }
 
-/// The regular expression of a glob: `*` is any text, `?` any character, `[a-f]` and `[!a-f]` one of, or none of, these.
+/// The regular expression of a glob: `*` is any text, `?` any character, `[a-f]` and `[!a-f]` one of, or
+/// none of, these.
 fn regex(glob: &str) -> String {
     let mut regex = String::new();
     let mut rest = glob;
@@ -165,7 +166,8 @@ fn regex(glob: &str) -> String {
     regex
 }
 
-/// The class of characters whose `[` was just read, and what follows it; `None` where it has no end, and is a bracket as any.
+/// The class of characters whose `[` was just read, and what follows it; `None` where it has no end, and is a
+/// bracket as any.
 fn class(text: &str) -> Option<(String, &str)> {
     let (negation, inner) = match text.strip_prefix(['!', '^']) {
         Some(inner) => ("^", inner),

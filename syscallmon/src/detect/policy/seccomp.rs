@@ -1,7 +1,8 @@
-//! What a seccomp profile allows: the JSON of the OCI's runtime specification (`linux.seccomp`), and Docker's extension of it.
+//! What a seccomp profile allows: the JSON of the OCI's runtime specification (`linux.seccomp`), and Docker's
+//! extension of it.
 //!
-//! Arguments are not seen by syscallmon, so what is allowed for some arguments counts as allowed. So does what is refused with ENOSYS by
-//! name: such a profile expects programs to try, and to fall back (clone3 in Docker's).
+//! Arguments are not seen by syscallmon, so what is allowed for some arguments counts as allowed. So does what is
+//! refused with ENOSYS by name: such a profile expects programs to try, and to fall back (clone3 in Docker's).
 
 use std::collections::HashMap;
 
@@ -138,7 +139,8 @@ impl Profile {
         table.iter().map(|(_, call)| abis.contains(&call.abi) && allows(call.syscall)).collect()
     }
 
-    /// The ABIs that the filter lets make calls at all. The architecture's own always may; others where the profile has them.
+    /// The ABIs that the filter lets make calls at all. The architecture's own always may; others where the
+    /// profile has them.
     fn abis(&self, native: &'static str) -> Vec<&'static str> {
         let abi_of = |name: &String| ARCHES.iter().find(|arch| arch.seccomp == name).map(|arch| arch.abi);
         let is_native = |map: &&ArchMap| abi_of(&map.architecture) == Some(native);

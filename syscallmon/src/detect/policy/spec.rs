@@ -30,8 +30,8 @@ pub struct PolicySpec {
     /// Calls that are unexpected although they are allowed or were learned; without ABI, in every one.
     #[serde(default)]
     pub deny: Vec<Entry>,
-    /// Calls that are critical when they are unexpected; without ABI, in every one. A policy that learns, and names none, has the built-in
-    /// policy's.
+    /// Calls that are critical when they are unexpected; without ABI, in every one. A policy that learns, and names
+    /// none, has the built-in policy's.
     #[serde(default)]
     pub critical: Option<Vec<Entry>>,
     /// What some of its workloads may besides.
@@ -53,7 +53,8 @@ pub struct ExceptionSpec {
     pub allow: Vec<Entry>,
 }
 
-/// How calls are learned: for at least a time, until there was no new one for a time, and never longer than a third time.
+/// How calls are learned: for at least a time, until there was no new one for a time, and never longer than
+/// a third time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Learn {

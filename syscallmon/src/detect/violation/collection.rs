@@ -1,4 +1,5 @@
-//! The calls that nobody expected, of all workloads: how often each was made, and the newest with what is known of them.
+//! The calls that nobody expected, of all workloads: how often each was made, and the newest with what is
+//! known of them.
 
 #[cfg(test)]
 mod tests;
@@ -22,8 +23,8 @@ const CAPACITY: Capacity = Capacity { entries: 4096, bytes: 16 << 20 };
 /// An entry that was seen again is made the newest of its tenant once in so long.
 const FRESH: Duration = Duration::from_mins(1);
 
-/// New violations that are kept between two ticks, of all tenants together, where only the counters tell of them. What is critical, and
-/// what an event reported, always is.
+/// New violations that are kept between two ticks, of all tenants together, where only the counters tell of them. What
+/// is critical, and what an event reported, always is.
 const NEW_BY_COUNTERS: u64 = 2048;
 
 /// What is counted, as the labels of `syscallmon_unexpected_syscalls_total` name it.
@@ -90,8 +91,8 @@ pub struct Recorded {
 }
 
 impl Violations {
-    /// Records a call that a kernel event reported. `None` if it is one of a violation that is known, unless another container of the workload
-    /// has made it. A call without room is reported all the same.
+    /// Records a call that a kernel event reported. `None` if it is one of a violation that is known, unless another
+    /// container of the workload has made it. A call without room is reported all the same.
     pub fn first(&mut self, violation: Violation, now: Instant) -> Option<Recorded> {
         let key = Key::of(&violation);
         let Some(kept) = self.kept.get_mut(&key) else {
@@ -111,7 +112,8 @@ impl Violations {
         told
     }
 
-    /// Takes up calls that the counters tell of; as many as its `count` says. `None` if nobody needs to know more than before.
+    /// Takes up calls that the counters tell of; as many as its `count` says. `None` if nobody needs to know
+    /// more than before.
     pub fn counted(&mut self, call: CallId, violation: &Violation, now: Instant) -> Option<Recorded> {
         let Violation { workload, policy, severity, count: new, .. } = violation;
         let count = ViolationKey { workload: workload.clone(), call, policy: Arc::clone(policy), severity: *severity };
@@ -213,7 +215,8 @@ impl Violations {
         keys.filter(|key| key.workload == *workload).cloned().collect()
     }
 
-    /// To be called after each snapshot. Forgets the counts of workloads that are not there any more, and violations that were not seen for so long.
+    /// To be called after each snapshot. Forgets the counts of workloads that are not there any more, and violations
+    /// that were not seen for so long.
     pub fn forget(&mut self, is_there: impl Fn(&Workload) -> bool, now: Instant, after: Duration) {
         self.budget.renew();
         if self.counts.keys().any(|counted| !is_there(&counted.workload)) {

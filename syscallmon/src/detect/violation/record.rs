@@ -13,7 +13,8 @@ use crate::{
     workload::{Labels, Workload},
 };
 
-/// A workload made a call, or tried to, that its policy does not expect. There is one for each (workload, policy, call, ran or refused).
+/// A workload made a call, or tried to, that its policy does not expect. There is one for each (workload, policy, call,
+/// ran or refused).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Violation {
     /// When it was made first.

@@ -11,8 +11,8 @@ use crate::{
 /// What is there now, as paths tell.
 pub(super) struct Alive {
     paths: HashSet<Arc<str>>,
-    /// Pods that have a container, be it only the one that holds their namespaces. Their own cgroup may stay when they are gone: on
-    /// hybrid hosts the kubelet removes it from v1 hierarchies only.
+    /// Pods that have a container, be it only the one that holds their namespaces. Their own cgroup may stay when they
+    /// are gone: on hybrid hosts the kubelet removes it from v1 hierarchies only.
     pods: HashSet<Arc<str>>,
 }
 

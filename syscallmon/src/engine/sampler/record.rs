@@ -49,8 +49,8 @@ impl Recorder {
         self.add(|next| next.add_first_call(metadata.clone(), call.clone()));
     }
 
-    /// Cgroups that became another workload, and names of workloads: as totals have got them, and as first calls have, of which there
-    /// may be no totals.
+    /// Cgroups that became another workload, and names of workloads: as totals have got them, and as first calls have,
+    /// of which there may be no totals.
     pub(super) fn renamed(
         &mut self,
         cgroups: &[u64],

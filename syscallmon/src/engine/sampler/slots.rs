@@ -21,7 +21,8 @@ impl Sampler {
         }
     }
 
-    /// Makes the counts final of the dead, and of nested cgroups that are to share another's slot; the dead, and the slots that all had.
+    /// Makes the counts final of the dead, and of nested cgroups that are to share another's slot; the dead, and the
+    /// slots that all had.
     pub(super) fn retire_dead(&mut self) -> (Vec<u64>, Vec<u32>) {
         let dead = self.tree.dead().to_vec();
         let misplaced = self.attribution.misplaced().iter().copied();

@@ -1,7 +1,7 @@
 //! Replaces what looks like a secret in a command line.
 //!
-//! It goes by names (`--password`, `API_TOKEN=`), by the forms of headers and URLs, and by flags of programs that are known to take a
-//! password. A secret without such a sign stays.
+//! It goes by names (`--password`, `API_TOKEN=`), by the forms of headers and URLs, and by flags of programs that are
+//! known to take a password. A secret without such a sign stays.
 
 /// What stands for a secret.
 const REDACTED: &str = "[redacted]";

@@ -1,6 +1,7 @@
 //! Builds answers of the API: a few at a time, outside of the async runtime's workers.
 //!
-//! A client chooses how much work an answer is. What it cannot choose: that sampling, judging and `/healthz` wait for it.
+//! A client chooses how much work an answer is. What it cannot choose: that sampling, judging and `/healthz`
+//! wait for it.
 
 use std::{sync::Arc, time::Duration};
 

@@ -31,7 +31,8 @@ pub(in crate::serve) fn failure(code: StatusCode, error: String) -> Response {
     (code, Json(Envelope::<()> { status: "error", data: None, error: Some(error) })).into_response()
 }
 
-/// A successful answer with an array that is written entry by entry, so that only its text is in memory, and not too much of that.
+/// A successful answer with an array that is written entry by entry, so that only its text is in memory, and not too
+/// much of that.
 pub(in crate::serve) struct Answer {
     text: Vec<u8>,
     entries: usize,

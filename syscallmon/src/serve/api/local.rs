@@ -1,14 +1,14 @@
 //! Tells a local client's request from one that a proxy or a browser passes on.
 //!
-//! A request that changes something needs no password over a loopback address. A proxy on the host connects from a loopback address
-//! too: what it passes on must not pass for a local client's.
+//! A request that changes something needs no password over a loopback address. A proxy on the host connects from a
+//! loopback address too: what it passes on must not pass for a local client's.
 
 use std::net::IpAddr;
 
 use axum::http::{HeaderMap, HeaderName, Uri, Version, header, uri::Authority};
 
-/// What clients send by themselves. Proxies add headers of many names (`Via`, `Forwarded`, `X-Forwarded-For`, `X-Real-IP`,
-/// `CF-Connecting-IP`, `True-Client-IP`, ...): whatever is not in here counts as one of them.
+/// What clients send by themselves. Proxies add headers of many names (`Via`, `Forwarded`, `X-Forwarded-For`,
+/// `X-Real-IP`, `CF-Connecting-IP`, `True-Client-IP`, ...): whatever is not in here counts as one of them.
 const CLIENT_HEADERS: [HeaderName; 15] = [
     header::ACCEPT,
     header::ACCEPT_CHARSET,

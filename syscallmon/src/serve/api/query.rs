@@ -120,7 +120,8 @@ pub(in crate::serve) mod fuzzing {
     };
     use crate::workload::Labels;
 
-    /// Takes a URI for one of both pages with a query, and matches these labels with what it selects. Texts of what is refused.
+    /// Takes a URI for one of both pages with a query, and matches these labels with what it selects. Texts of
+    /// what is refused.
     pub fn queries(uri: &Uri, known: &Labels) -> Vec<String> {
         let workloads = Query::<WorkloadsQuery>::try_from_uri(uri).map(|Query(query)| query.selector);
         let violations = Query::<ViolationsQuery>::try_from_uri(uri).map(|Query(query)| query.selector);

@@ -1,4 +1,5 @@
-//! The standard `process_*` metrics. The prometheus crate cuts CPU time and start time to whole seconds; here they have fractions.
+//! The standard `process_*` metrics. The prometheus crate cuts CPU time and start time to whole seconds; here
+//! they have fractions.
 
 use std::time::{Duration, SystemTime};
 

@@ -1,7 +1,8 @@
 //! Renders expositions, once per snapshot and format.
 //!
-//! Families come from [`super::families`]. The text of workloads' series is kept in chunks, and rendered and compressed again only where
-//! something has changed; formats and escaping are in [`super::encode`]. The prometheus crate gathers the daemon's own metrics.
+//! Families come from [`super::families`]. The text of workloads' series is kept in chunks, and rendered and compressed
+//! again only where something has changed; formats and escaping are in [`super::encode`]. The prometheus crate gathers
+//! the daemon's own metrics.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError},
@@ -97,7 +98,8 @@ impl Renderer {
         Ok(Self { views, registry, text: Mutex::default(), open_metrics: Mutex::default() })
     }
 
-    /// The exposition of the newest snapshot. Blocks for as long as rendering takes; whoever comes meanwhile gets the same.
+    /// The exposition of the newest snapshot. Blocks for as long as rendering takes; whoever comes meanwhile
+    /// gets the same.
     pub(in crate::serve) fn render(&self, format: Format) -> Arc<Exposition> {
         let (rendered, other) = match format {
             Format::Text => (&self.text, &self.open_metrics),

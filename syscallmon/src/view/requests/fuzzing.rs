@@ -7,7 +7,8 @@ use tokio::sync::watch;
 use super::{Request, Requester};
 use crate::{detect::Baselines, view::View};
 
-/// A way to ask, and the owner that does at once what is asked for, and publishes. The owner ends when nobody can ask any more.
+/// A way to ask, and the owner that does at once what is asked for, and publishes. The owner ends when nobody can
+/// ask any more.
 pub fn owner(
     baselines: Arc<Mutex<Baselines>>,
     first: View,

@@ -27,8 +27,8 @@ pub(super) struct Container {
 }
 
 impl Container {
-    /// Takes up what a source says of it; whether that is news. Its name is what can change of a container: its image stays the
-    /// one that it was started from, even when that has another name by now.
+    /// Takes up what a source says of it; whether that is news. Its name is what can change of a container: its image
+    /// stays the one that it was started from, even when that has another name by now.
     pub(super) fn told(&mut self, source: ProviderName, facts: ContainerInfo, now: Instant) -> bool {
         let new = match &self.facts {
             None => facts,

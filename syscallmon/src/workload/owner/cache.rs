@@ -1,6 +1,7 @@
 //! `ReplicaSet`s and Jobs that pods of this node name as their controllers, and the owners that they lead to.
 //!
-//! There are never more than pods that name them. Namespaces take turns, so that one with many names does not delay others.
+//! There are never more than pods that name them. Namespaces take turns, so that one with many names does
+//! not delay others.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -14,8 +15,8 @@ use super::{Claim, Controller, Intermediate, Owner, is_object_name};
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_mins(1);
 
-/// What is known is looked at again, since a controller can be given to another: soon after a change, as Kubernetes takes back
-/// within seconds what was claimed wrongly, and then rarely.
+/// What is known is looked at again, since a controller can be given to another: soon after a change, as Kubernetes
+/// takes back within seconds what was claimed wrongly, and then rarely.
 const FIRST_CHECK: Duration = Duration::from_mins(1);
 const NEXT_CHECK: Duration = Duration::from_hours(1);
 

@@ -1,7 +1,7 @@
 //! What made a pod, as the API server confirms it: pod, `ReplicaSet`, Deployment; pod, Job, `CronJob`.
 //!
-//! Pure. The author of a pod writes its labels and its `ownerReferences`, so neither names nor labels are evidence. A chain
-//! counts where each object's uid is the one in the reference that names it.
+//! Pure. The author of a pod writes its labels and its `ownerReferences`, so neither names nor labels are evidence. A
+//! chain counts where each object's uid is the one in the reference that names it.
 
 mod cache;
 
@@ -12,7 +12,8 @@ use std::sync::Arc;
 /// What made a pod: the Deployment rather than its `ReplicaSet`, the `CronJob` rather than its Job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
-    /// `Deployment`, `StatefulSet`, `Job`, ...; with the API group where that is not Kubernetes' own: `Rollout.argoproj.io`.
+    /// `Deployment`, `StatefulSet`, `Job`, ...; with the API group where that is not
+    /// Kubernetes' own: `Rollout.argoproj.io`.
     pub kind: Arc<str>,
     /// Its name.
     pub name: Arc<str>,
@@ -51,8 +52,8 @@ pub(super) enum Intermediate {
     Job,
 }
 
-/// Controllers in Kubernetes' own groups that make pods themselves and have no other owner that matters. A Deployment is not
-/// among them: it makes `ReplicaSet`s, and nothing takes a pod away from it that only claims to be its.
+/// Controllers in Kubernetes' own groups that make pods themselves and have no other owner that matters. A Deployment
+/// is not among them: it makes `ReplicaSet`s, and nothing takes a pod away from it that only claims to be its.
 const DIRECT: [(&str, &str); 3] = [("", "ReplicationController"), ("apps", "DaemonSet"), ("apps", "StatefulSet")];
 
 /// Groups that Kubernetes defines. Kinds of theirs are written without the group.

@@ -22,7 +22,8 @@ pub enum ProviderError {
 }
 
 impl ProviderError {
-    /// Whether it may answer later, as it is: nobody was there, or it took too long. A certificate that is not trusted stays so.
+    /// Whether it may answer later, as it is: nobody was there, or it took too long. A certificate that is not
+    /// trusted stays so.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
         match self {

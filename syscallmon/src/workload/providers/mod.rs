@@ -153,8 +153,8 @@ impl Sources {
     }
 }
 
-/// Every provider of names. A new one is a file that implements [`Provider`] and a row here; a container runtime with an API of its own
-/// implements [`socket::Runtime`] and is a [`Socket`].
+/// Every provider of names. A new one is a file that implements [`Provider`] and a row here; a container runtime with
+/// an API of its own implements [`socket::Runtime`] and is a [`Socket`].
 const PROVIDERS: &[Row] = &[
     Row::of::<Socket<Cri>>(),
     Row::of::<Socket<Docker>>(),

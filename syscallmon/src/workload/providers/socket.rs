@@ -36,8 +36,8 @@ pub(super) trait Runtime: Send + Sized + 'static {
     /// Most containers in one question.
     const MAX_CONTAINERS: usize;
 
-    /// How many containers that are known are asked for at once, since they may have been renamed, and how long it is before more are. `None`
-    /// where containers cannot be renamed.
+    /// How many containers that are known are asked for at once, since they may have been renamed, and how long it is
+    /// before more are. `None` where containers cannot be renamed.
     const RECHECKS: Option<(usize, Duration)>;
 
     /// Whether connecting starts it, so that it is not connected to without a question.

@@ -12,8 +12,8 @@ use crate::{kubernetes::Node, prometheus::Prometheus};
 /// The release, its namespace and its `DaemonSet`.
 const NAME: &str = "syscallmon";
 
-/// As prometheus-operator makes it from the chart's `PodMonitor`. Debian's Prometheus cannot ask Kubernetes itself, so it is handed what
-/// it would find there, in [`TARGETS`].
+/// As prometheus-operator makes it from the chart's `PodMonitor`. Debian's Prometheus cannot ask Kubernetes itself, so
+/// it is handed what it would find there, in [`TARGETS`].
 const SCRAPE: &str = r"
 global: {scrape_interval: 1s, evaluation_interval: 1s}
 scrape_configs:

@@ -1,4 +1,5 @@
-//! Every query of every dashboard and every recording rule, asked of a Prometheus that scrapes real workloads: each must have an answer.
+//! Every query of every dashboard and every recording rule, asked of a Prometheus that scrapes real workloads: each
+//! must have an answer.
 //!
 //! A query has one, and so has every selector in it, since `or vector(0)` answers whatever is mistyped before it.
 
@@ -29,8 +30,8 @@ const INTERVAL: &str = "15s";
 /// The only choice that may be empty: many servers know no clusters.
 const OPTIONAL: &str = "cluster";
 
-/// What a container does so that every panel has something to show: failures, refused attempts, io_uring, 32-bit calls, and what nobody
-/// expects of containers.
+/// What a container does so that every panel has something to show: failures, refused attempts, io_uring, 32-bit calls,
+/// and what nobody expects of containers.
 fn activities() -> Vec<String> {
     // One of each class, all without arguments; mount is unexpected, and critical.
     let calls = [libc::SYS_getpid, libc::SYS_getitimer, libc::SYS_socket, libc::SYS_epoll_create1, libc::SYS_shmget];

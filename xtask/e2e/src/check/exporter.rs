@@ -106,7 +106,8 @@ fn run(namespaces: &Namespaces, binary: &Path, options: &[String], logs: &Path) 
     Process::start("syscallmon", &mut command, logs)
 }
 
-/// The daemon, built as the tests have it, unless `SYSCALLMON_TEST_BINARY` names another, such as the released one to measure.
+/// The daemon, built as the tests have it, unless `SYSCALLMON_TEST_BINARY` names another, such as the released
+/// one to measure.
 fn binary(root: &Path) -> Result<PathBuf> {
     if let Some(binary) = env::var_os("SYSCALLMON_TEST_BINARY") {
         return Ok(binary.into());

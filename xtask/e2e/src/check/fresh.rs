@@ -6,7 +6,8 @@ use anyhow::{Result, ensure};
 
 use super::cluster::{Cluster, DAEMON};
 
-/// Unexpected calls of the node, in all namespaces, and of its pods without a name. Other containers of the machine are not the node's.
+/// Unexpected calls of the node, in all namespaces, and of its pods without a name. Other containers of the machine are
+/// not the node's.
 pub(super) const UNEXPECTED: &str = r#"syscallmon_unexpected_syscalls_total{namespace!=""}
     or syscallmon_unexpected_syscalls_total{cgroup=~".*kubepods.*"}"#;
 

@@ -1,7 +1,7 @@
 //! What ordinary software calls outside `@runtime-default`: what nobody should be told of, and what somebody could be.
 //!
-//! Everything runs twice, without a seccomp profile and with the runtime's own, under load. Counted by bpftrace, so that it holds
-//! whatever the daemon makes of it.
+//! Everything runs twice, without a seccomp profile and with the runtime's own, under load. Counted by bpftrace, so
+//! that it holds whatever the daemon makes of it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -34,7 +34,8 @@ const BUSY: u64 = 50_000;
 /// Names that runtimes have until they run the program.
 const SETUP: [&str; 2] = ["runc", "runc:["];
 
-/// One piece of software: how it is run, used and asked for its health. `PORT` stands for its port, `SECONDS` for how long.
+/// One piece of software: how it is run, used and asked for its health. `PORT` stands for its port, `SECONDS`
+/// for how long.
 struct Software {
     name: &'static str,
     image: &'static str,

@@ -23,7 +23,8 @@ pub(super) const EXPECTED: [(&str, u64); 5] = [
     (r#"pod=~"long-.*",container=~"long-.*""#, 300),
 ];
 
-/// As long as a kubelet can take: pods have a directory whose name has this, the namespace and a UID, and containers are DNS labels.
+/// As long as a kubelet can take: pods have a directory whose name has this, the namespace and a UID, and containers
+/// are DNS labels.
 pub(super) fn long_names() -> (String, String) {
     (format!("long-{}", "p".repeat(205)), format!("long-{}", "c".repeat(58)))
 }
@@ -82,8 +83,8 @@ pub(super) fn lasting() -> String {
     ])
 }
 
-/// What is called as if a Deployment or `CronJob` had made it, or says so, and a `CronJob` that does make something. `uid` is that of the
-/// Deployment `web`.
+/// What is called as if a Deployment or `CronJob` had made it, or says so, and a `CronJob` that does make something.
+/// `uid` is that of the Deployment `web`.
 pub(super) fn pretenders(uid: &str) -> String {
     let containers = json!([container("c", &calls_and_waits(10))]);
     let mut set = controller("ReplicaSet", "web-evil", json!({"replicas": 1}), &containers);

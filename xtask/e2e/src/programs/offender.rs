@@ -1,8 +1,8 @@
 //! Does what ordinary software does not, once or so many times, and says when: nanoseconds since 1970.
 //!
-//! `offender ATTEMPT [TIMES]`: makes one of [`ATTEMPTS`], however it ends. `offender x32 COUNT`: makes as many of [`X32_CALLS`], an ABI
-//! that hardly a kernel has, one after the other, and prints the number and the time of each. `offender flood SECONDS`: every number of
-//! every ABI, by processes that live for a moment.
+//! `offender ATTEMPT [TIMES]`: makes one of [`ATTEMPTS`], however it ends. `offender x32 COUNT`: makes as many of
+//! [`X32_CALLS`], an ABI that hardly a kernel has, one after the other, and prints the number and the time of each.
+//! `offender flood SECONDS`: every number of every ABI, by processes that live for a moment.
 
 use std::{
     env, io,
@@ -99,7 +99,8 @@ fn different(count: i64) {
     }
 }
 
-/// Opens a file as an operation of a ring: `struct io_uring_params` and `struct io_uring_sqe` of include/uapi/linux/io_uring.h.
+/// Opens a file as an operation of a ring: `struct io_uring_params` and `struct
+/// io_uring_sqe` of include/uapi/linux/io_uring.h.
 fn open_by_ring() {
     let mut params = [0_u32; 30];
     let ring = unsafe { syscall(425, 2_i64, params.as_mut_ptr()) };

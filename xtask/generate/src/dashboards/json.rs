@@ -218,7 +218,8 @@ fn targets(panel: &Panel) -> Vec<Value> {
     (0..).zip(&panel.queries).map(target).collect()
 }
 
-/// Links keep the time, the source and the nodes. A row of a table may be a container or a service, and lacks the other's columns.
+/// Links keep the time, the source and the nodes. A row of a table may be a container or a service, and lacks
+/// the other's columns.
 fn links(there: LeadsTo) -> Vec<Value> {
     let to = |title: &str, dashboard: &str, choice: &str| {
         let kept = "${__url_time_range}&${datasource:queryparam}&${cluster:queryparam}&${instance:queryparam}";

@@ -1,10 +1,12 @@
-//! Queries: words that stand for what all of them have in common, Grafana's variables, and the series that a query asks for.
+//! Queries: words that stand for what all of them have in common, Grafana's variables, and the series that a
+//! query asks for.
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
 use regex::{Captures, Regex};
 
-/// What the variables of a dashboard select. A workload that has no such label is selected by `.*`, which is what "All" is.
+/// What the variables of a dashboard select. A workload that has no such label is selected by `.*`, which is
+/// what "All" is.
 const WORDS: [(&str, &str); 4] = [
     ("VIOLATION", r#"WORKLOAD,policy=~"$policy",severity=~"$severity""#),
     ("WORKLOAD", r#"NAMESPACE,pod=~"$pod",container=~"$container",cgroup=~"$cgroup""#),
@@ -17,9 +19,9 @@ pub(super) fn expand(promql: &str) -> String {
     WORDS.iter().fold(promql.to_owned(), |promql, (word, meaning)| promql.replace(word, meaning))
 }
 
-/// How often a counter went up within a time, by series. One that was not there before counts as a whole: `increase` does not see how a
-/// series begins, and what is rare is often a beginning and nothing else. Before means the 5 minutes before:
-/// a scrape that fails makes all series absent for a moment.
+/// How often a counter went up within a time, by series. One that was not there before counts as a whole: `increase`
+/// does not see how a series begins, and what is rare is often a beginning and nothing else. Before means the 5 minutes
+/// before: a scrape that fails makes all series absent for a moment.
 pub(super) fn occurrences(selector: &str, time: &str) -> String {
     format!(
         "((max_over_time({selector}[{time}]) unless max_over_time({selector}[5m] offset {time})) \

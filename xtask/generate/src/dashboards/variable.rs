@@ -1,7 +1,7 @@
 //! What can be chosen at the top of a dashboard.
 //!
-//! Every choice depends on those before it. "All" is `.*`, which also matches what lacks the label: services of a plain host have no
-//! namespace, pod or container, and many Prometheus servers know no cluster.
+//! Every choice depends on those before it. "All" is `.*`, which also matches what lacks the label: services of a plain
+//! host have no namespace, pod or container, and many Prometheus servers know no cluster.
 
 use super::promql;
 

@@ -1,4 +1,5 @@
-//! `deploy/syscallmon.yaml`: every setting with its meaning, range and default, from the table of settings and the flags of `syscallmon run`.
+//! `deploy/syscallmon.yaml`: every setting with its meaning, range and default, from the table of settings and the
+//! flags of `syscallmon run`.
 
 use std::fmt::Write;
 

@@ -35,7 +35,8 @@ const PANELS: [(&str, bool); 12] = [
     ("timeseries", true),
 ];
 
-/// The committed schemas: `dashboard`, `row`, `panel`, and for each kind of panel its `options` and its fields' `custom`.
+/// The committed schemas: `dashboard`, `row`, `panel`, and for each kind of panel its `options` and
+/// its fields' `custom`.
 pub(super) fn schemas() -> Result<Schemas> {
     let all: Map<String, Value> =
         serde_json::from_str(COMMITTED).with_context(|| format!("{FILE} is not understood"))?;

@@ -1,4 +1,5 @@
-//! The seccomp profile, as container runtimes read it. Whether the daemon can live with it is for the tests on the real kernel.
+//! The seccomp profile, as container runtimes read it. Whether the daemon can live with it is for the tests on
+//! the real kernel.
 
 use std::collections::HashSet;
 

@@ -1,4 +1,5 @@
-//! Load beside the tests: CPU, forks and system calls by stress-ng, a build, and containers with violations of their own.
+//! Load beside the tests: CPU, forks and system calls by stress-ng, a build, and containers with violations
+//! of their own.
 //!
 //! The tests must pass on a host that is not idle. Everything started here ends when [`Load`] is dropped.
 
@@ -34,7 +35,8 @@ const STRESSORS: [&str; 10] = [
     "--oomable",
 ];
 
-/// Makes one container after the other below `$1`, each of which mounts, unshares, traces, makes unknown calls and ends.
+/// Makes one container after the other below `$1`, each of which mounts, unshares, traces, makes unknown
+/// calls and ends.
 const CONTAINERS: &str = r#"
 number=0
 while :; do

@@ -95,7 +95,8 @@ pub(super) const KERNELS: &[Kernel] = &[
     Kernel::arm64("arm64-6.12", &LINUX_6_12).in_ci(),
     Kernel::arm64("arm64-6.18", &LINUX_6_18),
     Kernel::arm64("arm64-newest", &NEWEST).in_ci(),
-    // The emulated Cortex-A57 has no pages of 16 KiB; without `impdef`, `max` spends its time on authenticating pointers.
+    // The emulated Cortex-A57 has no pages of 16 KiB; without `impdef`, `max` spends its time
+    // on authenticating pointers.
     Kernel { cpu: "max,pauth-impdef=on", ..Kernel::arm64("arm64-16k", &NEWEST_16K) },
     Kernel::arm64("arm64-sid", &SID),
 ];

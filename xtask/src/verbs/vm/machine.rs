@@ -13,7 +13,8 @@ use super::kernels::Kernel;
 
 /// Seconds that a VM may take; most need a third of that.
 const TIMEOUT: &str = "600";
-/// For all kernels: say little, end on a panic or when a CPU is stuck, know randomness, and do without what only slows down emulation.
+/// For all kernels: say little, end on a panic or when a CPU is stuck, know randomness, and do without what only
+/// slows down emulation.
 const APPEND: &str =
     "quiet loglevel=3 panic=-1 softlockup_panic=1 mitigations=off random.trust_cpu=on random.trust_bootloader=on";
 

@@ -1,4 +1,5 @@
-//! Package lists of one suite and one architecture, apart from the machine's own: for what is looked into, not installed.
+//! Package lists of one suite and one architecture, apart from the machine's own: for what is looked
+//! into, not installed.
 
 use std::{
     fs,
@@ -133,7 +134,8 @@ impl Lists {
         download(&mut self.ask(apt_get()), package, dir)
     }
 
-    /// Downloads packages into `dir`, with all that they depend on down to the C library; the files, in the order of their names.
+    /// Downloads packages into `dir`, with all that they depend on down to the C library; the files, in the order
+    /// of their names.
     ///
     /// # Errors
     ///

@@ -5,7 +5,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use tar::{Builder, EntryType, Header};
 
-/// A file system in the making; everything belongs to root and is from 1970, but for what is taken from a [`Self::tree`].
+/// A file system in the making; everything belongs to root and is from 1970, but for what is taken
+/// from a [`Self::tree`].
 pub struct Layer(Builder<Vec<u8>>);
 
 impl Default for Layer {

@@ -1,13 +1,14 @@
 //! Keeps the text of a family's series and renders only what changed.
 //!
-//! The series are those of keys (workloads), sorted, each with data behind an [`Arc`]. Neighbours share a chunk of text, which is compressed
-//! as a whole. [`Chunks::update`] renders the keys that are new or have other data, copies the others' text within chunks that changed, and
-//! leaves all other chunks, compressed or not, as they are.
+//! The series are those of keys (workloads), sorted, each with data behind an [`Arc`]. Neighbours share a chunk of
+//! text, which is compressed as a whole. [`Chunks::update`] renders the keys that are new or have other data, copies
+//! the others' text within chunks that changed, and leaves all other chunks, compressed or not, as they are.
 //!
-//! Chunks are cut as the leaves of a B-tree: a change concerns the chunk that it falls into. One that grows beyond [`MAX`] is halved; two
-//! neighbours, one of them below [`MIN`], become one where they fit. So a key that comes, goes or changes touches its own chunk and at most
-//! the two beside it, whatever the keys are called: no name can make a chunk endless, or move the borders of others. (Borders by a hash of
-//! the keys would need none of the history, but a bound on both sizes moves borders downstream, and whoever chooses names chooses hashes.)
+//! Chunks are cut as the leaves of a B-tree: a change concerns the chunk that it falls into. One that grows beyond
+//! [`MAX`] is halved; two neighbours, one of them below [`MIN`], become one where they fit. So a key that comes, goes
+//! or changes touches its own chunk and at most the two beside it, whatever the keys are called: no name can make a
+//! chunk endless, or move the borders of others. (Borders by a hash of the keys would need none of the history, but a
+//! bound on both sizes moves borders downstream, and whoever chooses names chooses hashes.)
 
 use std::{
     iter::Peekable,
@@ -48,7 +49,8 @@ struct Chunk<K, T> {
 #[derive(Debug)]
 struct Entry<K, T> {
     key: K,
-    /// Keeps the address from being used again, and [`Arc::make_mut`] from changing the data in place; not the data alive.
+    /// Keeps the address from being used again, and [`Arc::make_mut`] from changing the data in place; not
+    /// the data alive.
     data: Weak<T>,
     /// Where its text ends in the chunk.
     end: usize,
@@ -79,8 +81,8 @@ impl<K, T> Chunks<K, T> {
 }
 
 impl<K: Ord + Clone, T> Chunks<K, T> {
-    /// Brings the text up to date with these entries, sorted by key, each key once. `render` appends the text of a key; it is called for
-    /// keys that are new and those whose data is another allocation than at the last update.
+    /// Brings the text up to date with these entries, sorted by key, each key once. `render` appends the text of a key;
+    /// it is called for keys that are new and those whose data is another allocation than at the last update.
     pub(crate) fn update<'a>(
         &mut self,
         entries: impl IntoIterator<Item = (&'a K, &'a Arc<T>)>,

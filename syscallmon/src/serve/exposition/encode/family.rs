@@ -130,8 +130,8 @@ impl<'a> SeriesWriter<'a> {
         Self { family, format, out }
     }
 
-    /// Writes a series of a counter or gauge: its labels are `first`, then `more`. A counter that began at a known time has a sample
-    /// of that too, in `OpenMetrics`.
+    /// Writes a series of a counter or gauge: its labels are `first`, then `more`. A counter that began at a known time
+    /// has a sample of that too, in `OpenMetrics`.
     pub(crate) fn value(
         &mut self,
         first: &LabelText,

@@ -1,7 +1,8 @@
 //! Puts a gzip member together from texts that are compressed once each, as pigz does.
 //!
-//! Each [`Text`] becomes blocks of raw deflate that end at a byte boundary (a sync flush) and refer to nothing before them. So they can
-//! stand in any member, between any others: header, blocks, an empty last block, the combined CRC-32, the length (RFC 1951, RFC 1952).
+//! Each [`Text`] becomes blocks of raw deflate that end at a byte boundary (a sync flush) and refer to nothing before
+//! them. So they can stand in any member, between any others: header, blocks, an empty last block, the combined CRC-32,
+//! the length (RFC 1951, RFC 1952).
 
 use std::{
     num::NonZeroUsize,
@@ -12,8 +13,8 @@ use std::{
 use axum::body::Bytes;
 use flate2::{Compress, Compression, Crc, FlushCompress};
 
-/// Of 14.6 MB in chunks of 32 KiB, level 1 makes 1.43 MB in 19 ms, level 2 1.11 MB in 26 ms, level 6 1.01 MB in 57 ms (zlib-rs; the whole
-/// stream at level 1: 1.34 MB in 20 ms).
+/// Of 14.6 MB in chunks of 32 KiB, level 1 makes 1.43 MB in 19 ms, level 2 1.11 MB in 26 ms, level 6 1.01 MB in 57 ms
+/// (zlib-rs; the whole stream at level 1: 1.34 MB in 20 ms).
 const LEVEL: Compression = Compression::fast();
 
 /// Threads that compress one exposition, and the least that one is started for: about 3 ms of work.
@@ -65,7 +66,8 @@ pub(crate) fn plain(texts: &[Arc<Text>]) -> Vec<Bytes> {
     texts.iter().map(|text| text.plain.clone()).filter(|plain| !plain.is_empty()).collect()
 }
 
-/// One gzip member of these texts, in pieces that are to be sent one after the other. Compresses those that are not yet compressed.
+/// One gzip member of these texts, in pieces that are to be sent one after the other. Compresses those that are
+/// not yet compressed.
 pub(crate) fn gzip(texts: &[Arc<Text>]) -> Vec<Bytes> {
     compress(texts);
     let mut deflater = None;

@@ -65,7 +65,8 @@ fn write_display(value: impl std::fmt::Display, out: &mut Vec<u8>) {
 
 /// The value of `le` for an upper bound.
 ///
-/// In `OpenMetrics` it is the canonical form, as Go's `%g` with `.0` after integers: `1e-06`, `0.000256`, `1.0`, `1e+06`.
+/// In `OpenMetrics` it is the canonical form, as Go's `%g` with `.0` after integers: `1e-06`,
+/// `0.000256`, `1.0`, `1e+06`.
 pub(super) fn bound(bound: f64, format: Format) -> String {
     if format == Format::Text {
         // As the prometheus crate: only the last bucket, where it adds it, is `+Inf`.

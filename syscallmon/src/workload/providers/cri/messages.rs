@@ -1,16 +1,16 @@
 //! Messages of the CRI with the fields that are used, out of `k8s.io/cri-api/pkg/apis/runtime/v1/api.proto`.
 //!
-//! `runtime.v1alpha2` has the same fields under the same tags. Fields that are not named here are skipped when decoding.
-//! Requests without a filter have no fields, so they are `()`.
+//! `runtime.v1alpha2` has the same fields under the same tags. Fields that are not named here are skipped when
+//! decoding. Requests without a filter have no fields, so they are `()`.
 
 use std::collections::HashMap;
 
 use prost::Message;
 use tonic::Status;
 
-/// Most fields of an answer: one for each entry of its list, and one for each field of an entry. An empty entry takes two bytes
-/// in an answer and some hundred in memory, so an answer's length alone does not limit what it takes. A container of kubelet's has
-/// about 20 fields, and a node some thousand containers at most.
+/// Most fields of an answer: one for each entry of its list, and one for each field of an entry. An empty entry takes
+/// two bytes in an answer and some hundred in memory, so an answer's length alone does not limit what it takes. A
+/// container of kubelet's has about 20 fields, and a node some thousand containers at most.
 const MAX_FIELDS: usize = 1 << 18;
 
 /// An answer with no more fields than that.
@@ -25,8 +25,8 @@ pub(super) fn decode<M: Message + Default>(answer: &[u8]) -> Result<M, Status> {
     M::decode(answer).map_err(|error| Status::internal(error.to_string()))
 }
 
-/// How many fields a message has, together with those in its list, which is the first field of every answer. Counts until
-/// it is enough, or as far as anybody could decode it.
+/// How many fields a message has, together with those in its list, which is the first field of every answer. Counts
+/// until it is enough, or as far as anybody could decode it.
 fn fields(mut message: &[u8], is_answer: bool) -> usize {
     let mut count = 0;
     while count <= MAX_FIELDS
@@ -174,7 +174,8 @@ pub(super) struct Image {
     /// Its names, such as `docker.io/library/nginx:1.27`.
     #[prost(string, repeated, tag = "2")]
     pub(super) repo_tags: Vec<String>,
-    /// Its names by digest, such as `docker.io/library/nginx@sha256:...`: the only ones of an image that was pulled by digest.
+    /// Its names by digest, such as `docker.io/library/nginx@sha256:...`: the only ones of an image that was
+    /// pulled by digest.
     #[prost(string, repeated, tag = "3")]
     pub(super) repo_digests: Vec<String>,
 }

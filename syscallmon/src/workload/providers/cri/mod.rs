@@ -65,10 +65,11 @@ impl Runtime for Cri {
         Ok(())
     }
 
-    /// Facts of those of `ids` that the runtime knows, in the order of `ids`. Two calls at most, three when images are known by id only.
+    /// Facts of those of `ids` that the runtime knows, in the order of `ids`. Two calls at most, three when images are
+    /// known by id only.
     ///
-    /// A container is listed before its cgroup is there. A sandbox is listed when it is ready, after its network is set up: until
-    /// then its pause container runs and is unknown.
+    /// A container is listed before its cgroup is there. A sandbox is listed when it is ready, after its network is set
+    /// up: until then its pause container runs and is unknown.
     ///
     /// # Errors
     ///

@@ -2,8 +2,8 @@
 //!
 //! It only lists: nothing is started, changed or watched. The caller passes the ids of new containers.
 //!
-//! Containers are listed one at a time rather than inspected, as Docker's engine does not inspect a container while it starts
-//! it, which is when its facts are asked for. Podman does neither then, but only the one container waits.
+//! Containers are listed one at a time rather than inspected, as Docker's engine does not inspect a container while it
+//! starts it, which is when its facts are asked for. Podman does neither then, but only the one container waits.
 
 #[cfg(test)]
 mod tests;
@@ -125,8 +125,8 @@ impl Engine {
 
     /// Facts of those of `ids` that the engine knows, in the order of `ids`. One request for each.
     ///
-    /// A container about which the engine cannot answer, or not in time, does not cost others their facts; a second one that takes
-    /// too long does.
+    /// A container about which the engine cannot answer, or not in time, does not cost others their facts; a second one
+    /// that takes too long does.
     ///
     /// # Errors
     ///

@@ -83,8 +83,8 @@ fn verifier(listed: &[Vec<u8>], file: Option<PathBuf>) -> Result<Arc<dyn ServerC
 /// How often a file with certificates is read again.
 const RELOAD_INTERVAL: Duration = Duration::from_mins(1);
 
-/// Reads the service account's CA file again, which changes when the cluster gets another CA. The handshake that finds the file due
-/// goes on with the older CA. A file that cannot be read changes nothing.
+/// Reads the service account's CA file again, which changes when the cluster gets another CA. The handshake that finds
+/// the file due goes on with the older CA. A file that cannot be read changes nothing.
 #[derive(Debug)]
 struct Reloading {
     file: PathBuf,

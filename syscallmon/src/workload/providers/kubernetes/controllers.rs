@@ -1,8 +1,8 @@
-//! Asks the API server for the `ReplicaSet`s and Jobs that pods of this node name as their controllers: for their metadata, one
-//! at a time.
+//! Asks the API server for the `ReplicaSet`s and Jobs that pods of this node name as their controllers: for their
+//! metadata, one at a time.
 //!
-//! It needs `get` of `replicasets.apps` and `jobs.batch`. A watch would need no fewer rights and would carry those of the
-//! whole cluster to each node.
+//! It needs `get` of `replicasets.apps` and `jobs.batch`. A watch would need no fewer rights and would carry those of
+//! the whole cluster to each node.
 
 use std::{path::Path, time::Duration};
 
@@ -63,8 +63,8 @@ impl Controllers {
         Ok(Self { client, timeout })
     }
 
-    /// What the API server says of a controller, and what is wrong if it says nothing. An answer from its cache may be some
-    /// seconds old, and costs it little.
+    /// What the API server says of a controller, and what is wrong if it says nothing. An answer from its cache may be
+    /// some seconds old, and costs it little.
     pub(in crate::workload::providers) async fn ask(
         &self,
         reference: &Reference,

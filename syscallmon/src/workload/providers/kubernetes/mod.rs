@@ -1,6 +1,7 @@
 //! What the API server knows of the pods of this node: one list, then one watch for as long as the daemon runs.
 //!
-//! It needs `list` and `watch` of pods, `get` of their controllers, and never writes. It keeps nothing: the caller gets each change.
+//! It needs `list` and `watch` of pods, `get` of their controllers, and never writes. It keeps nothing: the caller
+//! gets each change.
 
 mod connector;
 mod controllers;
@@ -124,8 +125,8 @@ impl Kubernetes {
         env::var_os(SERVICE_HOST).is_some() && Path::new(TOKEN).exists()
     }
 
-    /// Gets ready to watch the pods of `node`, as the service account of the pod or as a kubeconfig says. The API server is not
-    /// asked yet; `answered` is called at each answer, also when nothing is new.
+    /// Gets ready to watch the pods of `node`, as the service account of the pod or as a kubeconfig says. The API
+    /// server is not asked yet; `answered` is called at each answer, also when nothing is new.
     ///
     /// # Errors
     ///
@@ -193,8 +194,8 @@ impl Kubernetes {
 
     /// What is asked for.
     ///
-    /// Lists come from the API server's cache, which knows pods by their nodes, as the kubelet's do. A list in pages comes from etcd:
-    /// the cache has no pages, and kube asks for no cache where it asks for pages.
+    /// Lists come from the API server's cache, which knows pods by their nodes, as the kubelet's do. A list in pages
+    /// comes from etcd: the cache has no pages, and kube asks for no cache where it asks for pages.
     fn request(&self, in_pages: bool) -> watcher::Config {
         let request = watcher::Config::default().fields(&format!("spec.nodeName={}", self.node));
         if in_pages { request.page_size(PAGE) } else { watcher::Config { page_size: None, ..request.any_semantic() } }
@@ -259,7 +260,8 @@ async fn next(
     event.unwrap_or(Err(watcher::Error::NoResourceVersion)).map_err(ApiFailure::from)
 }
 
-/// A client that keeps the limits. Certificates are read, and a kubeconfig's command is run, in a thread with a deadline.
+/// A client that keeps the limits. Certificates are read, and a kubeconfig's command is run, in a thread
+/// with a deadline.
 async fn client(
     mut config: Config,
     limits: Limits,
