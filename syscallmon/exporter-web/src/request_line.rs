@@ -129,7 +129,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pieces_make_no_difference(bytes in proptest::collection::vec(prop_oneof![Just(b'\n'), Just(b'G'), Just(b'?'), any::<u8>()], 0..60), at in 0..60_usize) {
+        fn pieces_make_no_difference(
+            bytes in proptest::collection::vec(prop_oneof![Just(b'\n'), Just(b'G'), Just(b'?'), any::<u8>()], 0..60),
+            at in 0..60_usize,
+        ) {
             let (mut whole, mut split) = (Vec::new(), Vec::new());
             Repair::default().push(&bytes, &mut whole);
             let mut repair = Repair::default();

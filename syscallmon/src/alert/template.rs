@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use super::AlertValueError;
 
-/// A text in which `{{ field }}` stands for a field of the record, as it has to be within a JSON string, and `{{ field
-/// | json }}` for the field as JSON. `workload.pod` is the field `pod` of the field `workload`. Fields that a record
-/// does not have are empty, or null.
+/// A text in which `{{ field }}` stands for a field of the record, as it has to be within a JSON string, and
+/// `{{ field | json }}` for the field as JSON. `workload.pod` is the field `pod` of the field `workload`. Fields that a
+/// record does not have are empty, or null.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Template(Vec<Piece>);

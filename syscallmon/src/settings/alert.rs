@@ -14,7 +14,8 @@ pub enum AlertError {
     #[error(
         "alert.resolve-after: {resolve_after} must be at least two poll.interval of {poll_interval}: otherwise alerts are \
          resolved between two reads",
-        resolve_after = humantime::format_duration(*resolve_after), poll_interval = humantime::format_duration(*poll_interval)
+        resolve_after = humantime::format_duration(*resolve_after),
+        poll_interval = humantime::format_duration(*poll_interval)
     )]
     ResolveAfter {
         /// The one.

@@ -259,13 +259,18 @@ mod tests {
         fn every_kind_is_read_as_it_was_written_and_its_file_is_in_the_directory(
             namespace in "\\PC{0,5}|\\.\\.", pod in ".{0,9}|\\.\\./\\.\\.", container in ".{0,300}", cgroup in "/.{0,9}"
         ) {
-            let labels =
-                [(Label::Namespace, namespace.as_str()), (Label::Pod, &pod), (Label::Container, &container), (Label::Cgroup, &cgroup)];
+            let labels = [
+                (Label::Namespace, namespace.as_str()),
+                (Label::Pod, &pod),
+                (Label::Container, &container),
+                (Label::Cgroup, &cgroup),
+            ];
             let kind = BaselineKey::of(&metadata(&labels)).unwrap();
             prop_assert_eq!(&kind.as_str().parse::<BaselineKey>().unwrap(), &kind);
             let name = kind.file_name();
             let parts: Vec<Component<'_>> = Path::new(&name).components().collect();
-            prop_assert!(matches!(parts[..], [Component::Normal(_)]) && name.len() < 200 && !name.starts_with('.'), "{}", name);
+            let is_name = matches!(parts[..], [Component::Normal(_)]) && !name.starts_with('.');
+            prop_assert!(is_name && name.len() < 200, "{}", name);
         }
     }
 }

@@ -67,7 +67,8 @@ mod tests {
             let sum: FileSize = left.iter().copied().sum();
             prop_assert!(sum.policies <= MAX_POLICIES && sum.expressions <= MAX_EXPRESSIONS);
             for (before, after) in sizes.iter().zip(&left) {
-                let fits = before.policies <= MAX_POLICIES / sizes.len() && before.expressions <= MAX_EXPRESSIONS / sizes.len();
+                let fits = before.policies <= MAX_POLICIES / sizes.len();
+                let fits = fits && before.expressions <= MAX_EXPRESSIONS / sizes.len();
                 prop_assert!(!fits || before == after, "{before:?} of {sizes:?}");
             }
         }

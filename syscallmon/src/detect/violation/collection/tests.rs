@@ -277,7 +277,9 @@ fn op() -> impl Strategy<Value = Op> {
 
 proptest! {
     #[test]
-    fn whatever_happens_each_violation_is_new_once_and_every_call_is_counted(ops in proptest::collection::vec(op(), 0..60)) {
+    fn whatever_happens_each_violation_is_new_once_and_every_call_is_counted(
+        ops in proptest::collection::vec(op(), 0..60),
+    ) {
         let path = |workload: u8| format!("/{workload}");
         let (mut violations, now) = (Violations::default(), Instant::now());
         let mut known: BTreeSet<(u8, &str)> = BTreeSet::new();

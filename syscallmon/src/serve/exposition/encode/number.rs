@@ -202,7 +202,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_float_and_any_integer_look_as_the_float(bits in any::<u64>(), integer in any::<u64>(), shift in 0_u32..64) {
+        fn any_float_and_any_integer_look_as_the_float(
+            bits in any::<u64>(),
+            integer in any::<u64>(),
+            shift in 0_u32..64,
+        ) {
             let float = f64::from_bits(bits);
             prop_assert_eq!(text(float, Format::Text), float.to_string());
             let integer = integer >> shift;

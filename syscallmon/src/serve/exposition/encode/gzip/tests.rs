@@ -42,7 +42,10 @@ proptest! {
     }
 
     #[test]
-    fn any_split_of_an_exposition_is_one_member(count in 0_usize..1000, mut cuts in vec(any::<prop::sample::Index>(), 0..6)) {
+    fn any_split_of_an_exposition_is_one_member(
+        count in 0_usize..1000,
+        mut cuts in vec(any::<prop::sample::Index>(), 0..6),
+    ) {
         let all = lines(count);
         cuts.sort_by_key(|cut| cut.index(all.len() + 1));
         let mut parts = Vec::new();
