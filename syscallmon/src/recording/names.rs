@@ -14,7 +14,7 @@ pub(super) type Values = BTreeMap<String, String>;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum WorkloadRow {
-    ResolvedWorkload(Values),
+    Resolved(Values),
     /// By its path.
     Unresolved(String),
     Unknown,
@@ -39,7 +39,7 @@ pub(super) fn values(labels: &Labels, mask: Option<&Mask>) -> Values {
 
 pub(super) fn workload_row(workload: &Workload, mask: Option<&Mask>) -> WorkloadRow {
     match workload {
-        Workload::Resolved(labels) => WorkloadRow::ResolvedWorkload(values(labels, mask)),
+        Workload::Resolved(labels) => WorkloadRow::Resolved(values(labels, mask)),
         Workload::Unresolved(identity) => {
             let path = identity.path();
             WorkloadRow::Unresolved(mask.map_or_else(|| path.to_string(), |mask| mask.path(path)))
@@ -82,7 +82,7 @@ pub(super) fn labels(values: Values) -> Result<Labels, NameError> {
 
 pub(super) fn workload(row: WorkloadRow) -> Result<Workload, NameError> {
     Ok(match row {
-        WorkloadRow::ResolvedWorkload(values) => Workload::Resolved(labels(values)?),
+        WorkloadRow::Resolved(values) => Workload::Resolved(labels(values)?),
         WorkloadRow::Unresolved(path) if path.len() > MAX_NAME => return Err(NameError::TooLong(path.len())),
         WorkloadRow::Unresolved(path) => {
             let path: Arc<str> = path.into();

@@ -55,7 +55,7 @@ impl CgroupIdentity {
                 Some(Mention::Container(id, api)) if !is_users => {
                     return Self::Container { id: id.into(), pod: pod.map(|(uid, _)| uid), api, path: upto(path, end) };
                 }
-                Some(Mention::Container(..) | Mention::ResolvedWorkload) => return Self::Cgroup(upto(path, end)),
+                Some(Mention::Container(..) | Mention::Named) => return Self::Cgroup(upto(path, end)),
                 Some(Mention::Monitor) => return Self::outside(path, pod, (end - name.len()).saturating_sub(1)),
                 None => {}
             }

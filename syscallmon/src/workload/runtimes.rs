@@ -113,7 +113,7 @@ pub(super) enum Mention<'a> {
     /// It is the container with this id, and may be known to this API only.
     Container(&'a str, Option<Api>),
     /// It is a container that has no other name than its cgroup's.
-    ResolvedWorkload,
+    Named,
     /// It belongs to the monitor process of a container.
     Monitor,
 }
@@ -142,7 +142,7 @@ impl Runtime {
             return after(self.prefixes, is_id).map(|id| Mention::Container(id, self.api));
         }
         let is_one = after(self.prefixes, |_| true).is_some() || self.parents.contains(&parent);
-        is_one.then_some(Mention::ResolvedWorkload)
+        is_one.then_some(Mention::Named)
     }
 }
 
