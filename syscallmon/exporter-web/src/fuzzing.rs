@@ -7,8 +7,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Error, Limits, WebConfig, auth::has_credentials, client::Client, connection::Connection, connections::Connections,
-    files::Files, reload::Source, request_line::Repair, service::Service,
+    auth::has_credentials, client::Client, config::WebConfig, connection::Connection, connections::Connections,
+    error::Error, files::Files, limits::Limits, reload::Source, request_line::Repair, service::Service,
 };
 
 /// Room for what client and server have sent and the other has not read.
