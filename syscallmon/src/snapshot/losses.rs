@@ -61,7 +61,10 @@ macro_rules! declare {
             /// Returns the count of each reason.
             #[must_use]
             pub fn all(count: impl Fn(Self) -> u64) -> Vec<Lost> {
-                vec![$((LossReasonInfo { name: stringify!($of_model), help: $model_help }, Some(count(Self::$model))),)*]
+                vec![$({
+                    let info = LossReasonInfo { name: stringify!($of_model), help: $model_help };
+                    (info, Some(count(Self::$model)))
+                },)*]
             }
         }
     };

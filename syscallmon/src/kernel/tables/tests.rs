@@ -174,7 +174,9 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
-    fn whatever_happens_to_slots_calls_are_counted_once_for_their_own_cgroup(ops in proptest::collection::vec(op(), 0..60)) {
+    fn whatever_happens_to_slots_calls_are_counted_once_for_their_own_cgroup(
+        ops in proptest::collection::vec(op(), 0..60),
+    ) {
         let mut world = World::new();
         for op in &ops {
             let before: Vec<_> = (1..=CGROUPS).map(|cgroup| world.totals(cgroup)).collect();
