@@ -184,7 +184,7 @@ fn alert((workload, metadata): (&Workload, &Labels), process: Process) {
         metadata: metadata.clone(),
         call: TABLE.call(TABLE.id("x86_64", "mount").expect("it is a call")),
         number: Some(165),
-        refused: false,
+        denied: false,
         process: Some(process),
         policy: "runtime-default".into(),
         severity: Severity::Critical,

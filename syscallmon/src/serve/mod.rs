@@ -47,10 +47,7 @@ use crate::{
 pub mod fuzzing {
     use axum::body::Bytes;
 
-    use super::{
-        Renderer,
-        exposition::{accept, encode::Format},
-    };
+    use super::{Renderer, exposition::encode::Format};
     pub use super::{api::local::refused as refusal, api::query::fuzzing::queries};
 
     /// The newest exposition, in Prometheus' text format and as `OpenMetrics`.

@@ -178,7 +178,7 @@ fn without_btf_the_best_probe_is_refused_and_the_other_counts() {
     let output = finished(["check", "--path.sysfs", sysfs, "--web.listen-address", "127.0.0.1:0"]);
     assert_eq!(output.code, Some(0), "it can run: {}", output.stdout);
     for line in [
-        "remark   btf             no kernel BTF",
+        "remark   btf             cannot read kernel BTF",
         "remark   probe sys_enter raw_tp:",
         "remark   probe cgroup    tracepoint:",
     ] {

@@ -115,7 +115,7 @@ pub(in crate::serve) mod fuzzing {
     use axum::{extract::Query, http::Uri};
 
     use super::{
-        super::{api::WorkloadsQuery, violations::ViolationsQuery},
+        super::{violations::ViolationsQuery, workloads::WorkloadsQuery},
         Selection,
     };
     use crate::workload::Labels;

@@ -6,7 +6,7 @@
 use std::{
     path::{Path, PathBuf},
     process::Command,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use anyhow::{Context, Result, bail, ensure};
@@ -26,6 +26,9 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// How long ago a series may have ended that is new within this time, and how far the points of graphs are apart.
 const RANGE: &str = "10m";
 const INTERVAL: &str = "15s";
+
+/// How much of the past an answer may come from.
+const SHOWN: Duration = Duration::from_mins(10);
 
 /// The only choice that may be empty: many servers know no clusters.
 const OPTIONAL: &str = "cluster";
@@ -150,8 +153,10 @@ impl Shown<'_> {
     /// Waits for an answer with at least one series.
     fn ask(&self, promql: &str) -> Result<()> {
         let answered = wait_for("an answer", TIMEOUT, || {
-            let samples = self.prometheus.query(promql)?;
-            Ok((!samples.is_empty()).then_some(()))
+            // As a panel does: what the container did may be over by now.
+            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs_f64();
+            let lines = self.prometheus.query_range(promql, [now - SHOWN.as_secs_f64(), now, 5.0])?;
+            Ok((!lines.is_empty()).then_some(()))
         });
         answered.with_context(|| format!("no series for {promql}"))
     }
