@@ -235,7 +235,7 @@ fn sources_that_lie_hang_or_never_stop_do_not_disturb_the_counting() {
         wait_for_calls(&daemon, &format!(r#"cgroup="{}""#, cgroup.label_of(container)), 5000);
     }
     for source in ["cri", "docker", "podman"] {
-        let log = daemon.log_line_with(&["level=warn", "gives no names", &format!("source={source}")]);
+        let log = daemon.log_line_with(&["level=warn", "cannot read container names", &format!("source={source}")]);
         assert!(log.is_some(), "nothing is said about {source}");
         let up = daemon.scrape().value(&format!(r#"syscallmon_names_source_up{{source="{source}"}}"#));
         assert_eq!(up, Some(0), "{source}");

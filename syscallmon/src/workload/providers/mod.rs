@@ -220,14 +220,14 @@ async fn until(shutdown: CancellationToken, work: impl Future<Output = ()>) {
 struct Report {
     source: ProviderName,
     /// What is missing where it does not answer.
-    consequence: &'static str,
+    failed_action: &'static str,
     cache: MetadataCache,
 }
 
 impl Report {
     /// Of one that tells names of containers.
     fn new(source: ProviderName, cache: MetadataCache) -> Self {
-        Self { source, consequence: "cannot read container names", cache }
+        Self { source, failed_action: "cannot read container names", cache }
     }
 
     fn answered(&self) {
@@ -239,7 +239,7 @@ impl Report {
     fn failed(&self, error: &ProviderError) {
         let problem = chain(error);
         if self.cache.set_status(self.source, Some(problem.clone())) {
-            tracing::warn!("{} from {}; retrying: {problem}", self.consequence, self.source.name());
+            tracing::warn!(source = self.source.name(), "{}; retrying: {problem}", self.failed_action);
         }
     }
 }

@@ -80,8 +80,8 @@ struct Outcomes {
 
 impl Outcomes {
     fn new(cache: &MetadataCache) -> Self {
-        let consequence = "cannot read owners of ReplicaSets and Jobs";
-        let report = Report { consequence, ..Report::new(Owners::NAME, cache.clone()) };
+        let failed_action = "cannot read owners of ReplicaSets and Jobs";
+        let report = Report { failed_action, ..Report::new(Owners::NAME, cache.clone()) };
         Self { report, problems: HashMap::new() }
     }
 
