@@ -12,6 +12,7 @@ mod tests;
 use std::{
     collections::HashSet,
     mem::offset_of,
+    os::fd::OwnedFd,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -29,7 +30,7 @@ use syscallmon_common::{
 use super::{
     Error, Root,
     last_read::{LastRead, ReadSeries, ReadSlot},
-    mapped::{MappedArray, mapped},
+    mapped::{MappedArray, MappedRows, descriptor, mapped},
     reclaim::{self, ReclaimQueue, Run},
     sizes::Sizes,
 };
@@ -45,7 +46,8 @@ pub(super) struct Tables {
     counters: MappedArray,
     series_keys: MappedArray,
     container_init_counts: MappedArray,
-    series_index: MappedArray,
+    /// Mapped only where slots are being reclaimed.
+    series_index: MappedRows,
     slots: MappedArray,
     errors_of_slot: MappedArray,
     denied_of_slot: MappedArray,
@@ -76,16 +78,16 @@ impl Tables {
     /// Takes the maps out of a loaded object, and fills the free lists.
     pub(super) fn new(ebpf: &Ebpf, sizes: &Sizes, cpus: usize, memory_bytes: u64) -> Result<Self, Error> {
         let map = |name, len| mapped(ebpf, name, len);
-        Self::over(&map, &|| reclaim::run(ebpf), sizes, cpus, memory_bytes)
+        Self::over(&map, descriptor(ebpf, "SERIES_INDEX")?, &|| reclaim::run(ebpf), sizes, (cpus, memory_bytes))
     }
 
     /// The same with any maps: tests have no kernel side.
     fn over(
         map: &dyn Fn(&'static str, usize) -> Result<MappedArray, Error>,
+        series_index: OwnedFd,
         run: Run<'_>,
         sizes: &Sizes,
-        cpus: usize,
-        memory_bytes: u64,
+        (cpus, memory_bytes): (usize, u64),
     ) -> Result<Self, Error> {
         let (rows, series, histograms) = (sizes.slots as usize, sizes.series as usize, sizes.histograms as usize);
         let words = |name, count: usize| map(name, count * size_of::<u64>());
@@ -95,7 +97,7 @@ impl Tables {
             counters: words("COUNTERS", cpus * series)?,
             series_keys: words("SERIES_KEYS", series)?,
             container_init_counts: words("CONTAINER_INIT_COUNTS", series)?,
-            series_index: map("SERIES_INDEX", rows * size_of::<IndexRow>())?,
+            series_index: MappedRows::new(series_index, rows, size_of::<IndexRow>() / size_of::<u64>()),
             slots: words("SLOTS", rows)?,
             errors_of_slot: words("ERRORS_OF_SLOT", rows)?,
             denied_of_slot: words("DENIED_OF_SLOT", rows)?,
@@ -271,6 +273,8 @@ impl Tables {
     ) -> Result<Vec<u32>, Error> {
         let taken = (1..self.sizes.slots).map(|slot| (slot, self.slots.u64(slot as usize).load(Relaxed)));
         let dead: Vec<(u32, u64)> = taken.filter(|&(_, id)| id != 0 && cgroups.contains(&id)).collect();
+        let mapped = self.series_index.map(dead.iter().map(|&(slot, _)| slot as usize));
+        mapped.map_err(|source| Error::Mmap { name: "SERIES_INDEX", source })?;
         let removals = dead.iter().map(|&(_, cgroup_id)| ReclaimOp { key: cgroup_id, kind: RECLAIM_CGROUP, number: 0 });
         // Removed from the hash table first: from now on, a live cgroup gets another slot.
         self.reclaim.reclaim(run, removals)?;
@@ -283,7 +287,7 @@ impl Tables {
 
     /// Returns `IndexRow::owner` of a slot.
     fn owner(&self, slot: u32) -> &AtomicU64 {
-        self.series_index.u64(slot as usize * size_of::<IndexRow>() / size_of::<u64>())
+        self.series_index.u64(slot as usize, 0)
     }
 
     /// Finishes reclaiming retired slots after their last counts were read: they and their series become free.
@@ -319,6 +323,7 @@ impl Tables {
                 list.push(slot_back(slot));
             }
         }
+        self.series_index.unmap();
         let done = self.reclaim.reclaim(run, list);
         // A program may have found a queue empty just before the last numbers arrived, so the flags are always cleared.
         (0..Pool::COUNT).for_each(|pool| self.exhausted.u64(pool).store(0, Relaxed));
@@ -351,8 +356,7 @@ impl Tables {
         }
         self.container_init_counts.u64(series).store(0, Relaxed);
         if key.outcome == OUTCOME_ENTERED {
-            let entry = row_start(key.slot) + ROW_HEAD + usize::from(key.position);
-            self.series_index.u32(entry).store(0, Relaxed);
+            self.series_index.u32(key.slot as usize, ROW_HEAD + usize::from(key.position)).store(0, Relaxed);
         }
         self.series_keys.u64(series).store(0, Relaxed);
     }
@@ -406,8 +410,3 @@ const HISTOGRAM_WORDS: usize = size_of::<KernelDurations>() / size_of::<u64>();
 
 /// 32-bit words before the series in an `IndexRow`: the owner.
 const ROW_HEAD: usize = offset_of!(IndexRow, series) / size_of::<u32>();
-
-/// Returns the 32-bit word at which a slot's `IndexRow` starts.
-fn row_start(slot: u32) -> usize {
-    slot as usize * size_of::<IndexRow>() / size_of::<u32>()
-}

@@ -4,16 +4,18 @@
 use std::{
     cell::{Cell, RefCell},
     collections::{HashMap, VecDeque},
+    os::fd::OwnedFd,
     sync::atomic::Ordering::Relaxed,
 };
 
+use rustix::fs::MemfdFlags;
 use syscallmon_common::{
     IndexRow, LossReason, OUTCOME_DENIED, OUTCOME_ENTERED, OUTCOME_OTHER_DENIED, OUTCOME_OTHER_ERRORS, Pool,
     RECLAIM_ADD_ROOT, RECLAIM_CGROUP, RECLAIM_DENIED, RECLAIM_ERROR, RECLAIM_HISTOGRAM, RECLAIM_OPS_LEN,
     RECLAIM_REMOVE_ROOT, RECLAIM_SERIES, RECLAIM_SLOT, RECLAIM_TIMED, SeriesKey,
 };
 
-use super::{HISTOGRAM_WORDS, MappedArray, ROW_HEAD, row_start};
+use super::{HISTOGRAM_WORDS, MappedArray, ROW_HEAD};
 use crate::kernel::{Error, sizes::Sizes};
 
 /// Maximum pairs of call and errno, or denied calls, of a cgroup.
@@ -54,6 +56,15 @@ impl Programs {
         let array = MappedArray::anonymous(len);
         self.maps.borrow_mut().insert(name, MappedArray::same(&array));
         array
+    }
+
+    /// Gives access to `SERIES_INDEX` by a descriptor, as the kernel does.
+    pub(super) fn series_index(&self) -> OwnedFd {
+        let len = self.sizes.slots as usize * size_of::<IndexRow>();
+        let file = rustix::fs::memfd_create("SERIES_INDEX", MemfdFlags::CLOEXEC).unwrap();
+        rustix::fs::ftruncate(&file, len as u64).unwrap();
+        self.maps.borrow_mut().insert("SERIES_INDEX", MappedArray::of_file(&file, len));
+        file
     }
 
     /// Does what `reclaim::run` does with the real programs.
@@ -253,4 +264,9 @@ impl Programs {
     pub(super) fn entries(&self) -> usize {
         self.slots.borrow().len() + self.outcomes.borrow().len()
     }
+}
+
+/// Returns the 32-bit word at which a slot's `IndexRow` starts.
+fn row_start(slot: u32) -> usize {
+    slot as usize * size_of::<IndexRow>() / size_of::<u32>()
 }

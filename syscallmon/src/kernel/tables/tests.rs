@@ -103,7 +103,7 @@ impl World {
         let sizes = Sizes::new(&options, capacity);
         let programs = Programs::new(sizes);
         let map = |name, len| Ok(programs.map(name, len));
-        let tables = Tables::over(&map, &programs.runner(), &sizes, CPUS, 0).unwrap();
+        let tables = Tables::over(&map, programs.series_index(), &programs.runner(), &sizes, (CPUS, 0)).unwrap();
         Self { programs, tables, model: Model::new(usize::MAX), truth: BTreeMap::new() }
     }
 
