@@ -55,8 +55,8 @@ fuzz_target!(|data: &[u8]| {
 /// What a runtime and the API server tell is cut at 1,024 bytes, a path by the kernel.
 fn named(path: &str, pod: &str, image: &str) -> (Workload, Labels) {
     let cut = |text: &str, most: usize| -> Arc<str> { text[..text.floor_char_boundary(most)].into() };
-    let place = CgroupIdentity::of(&cut(path, MAX_PATH - 1));
-    let path = (Label::Cgroup, place.path().clone());
+    let identity = CgroupIdentity::of(&cut(path, MAX_PATH - 1));
+    let path = (Label::Cgroup, identity.path().clone());
     let names = if pod.is_empty() {
         Labels::new([path])
     } else {

@@ -1,7 +1,7 @@
-//! Ground truth for the tests: makes a known number of system calls, in a known cgroup, and says so.
+//! Ground truth for the tests: makes a known number of system calls, in a known cgroup, and prints it.
 //!
-//! Every mode makes its calls raw, without libc's wrappers, so that nothing but what is asked for is called
-//! in between. Not part of the product.
+//! Every mode makes its calls raw, without libc's wrappers, so that it makes no other calls in between. Not part of the
+//! product.
 
 use std::{
     env, fs, io,
@@ -54,6 +54,27 @@ fn main() {
             enter(cgroup);
             uring::through_a_thread(number(count));
         }
+        ["emulated", cgroup, times] => {
+            enter(cgroup);
+            traced::emulated(number(times));
+        }
+        ["moved-in-a-call", before, after] => traced::moved_in_a_call(before, after),
+        ["locked", cgroup, threads, seconds, numbers @ ..] => {
+            enter(cgroup);
+            let numbers: Vec<i64> = numbers.iter().map(|text| number(text)).collect();
+            let (threads, seconds) = (threads.parse().expect("a number"), seconds.parse().expect("a number"));
+            locked::calls(threads, seconds, &numbers);
+        }
+        ["nothing"] => {}
+        ["mkdir-rmdir", base, count] => mkdir_rmdir(Path::new(base), number(count)),
+        ["populate", base, cgroups, numbers] => populate(Path::new(base), number(cgroups), numbers),
+        other => failing(other),
+    }
+}
+
+/// The modes with calls that fail.
+fn failing(args: &[&str]) {
+    match args {
         ["failing", cgroup, missing, empty, forbidden] => {
             enter(cgroup);
             failing::known(number(missing), number(empty), number(forbidden));
@@ -74,24 +95,17 @@ fn main() {
             enter(cgroup);
             failing::die_in_a_call(threads.parse().expect("a number"));
         }
-        ["emulated", cgroup, times] => {
-            enter(cgroup);
-            traced::emulated(number(times));
-        }
-        ["moved-in-a-call", before, after] => traced::moved_in_a_call(before, after),
         ["execveat", cgroup, times] => {
             enter(cgroup);
             failing::exec_by_descriptor(number(times));
         }
-        ["locked", cgroup, threads, seconds, numbers @ ..] => {
-            enter(cgroup);
-            let numbers: Vec<i64> = numbers.iter().map(|text| number(text)).collect();
-            let (threads, seconds) = (threads.parse().expect("a number"), seconds.parse().expect("a number"));
-            locked::calls(threads, seconds, &numbers);
-        }
-        ["nothing"] => {}
-        ["mkdir-rmdir", base, count] => mkdir_rmdir(Path::new(base), number(count)),
-        ["populate", base, cgroups, numbers] => populate(Path::new(base), number(cgroups), numbers),
+        other => timing(other),
+    }
+}
+
+/// The modes that measure the time of calls.
+fn timing(args: &[&str]) {
+    match args {
         ["time", cgroup, cpu, nr, count] => {
             enter(cgroup);
             timed::calls(number(cpu), number(nr), number(count));

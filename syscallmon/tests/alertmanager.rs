@@ -178,7 +178,7 @@ impl Delivery {
 }
 
 #[test]
-fn two_alertmanagers_are_told_once_and_of_the_end() {
+fn two_alertmanagers_get_each_alert_once_and_its_end() {
     let directories = [(); 2].map(|()| tempfile::tempdir().unwrap());
     let receivers = [(); 2].map(|()| Receiver::start());
     let alertmanagers =
@@ -221,7 +221,7 @@ fn two_alertmanagers_are_told_once_and_of_the_end() {
 }
 
 #[test]
-fn an_alertmanager_that_was_away_is_told_once_when_it_is_back() {
+fn an_alertmanager_that_was_away_gets_each_alert_once_when_it_is_back() {
     let (directory, receiver, address) = (tempfile::tempdir().unwrap(), Receiver::start(), free_address());
     let delivery = Delivery::start(&[&address]);
     delivery.notify("mount", 1);

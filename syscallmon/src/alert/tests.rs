@@ -277,7 +277,7 @@ async fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 #[tokio::test]
-async fn after_an_outage_a_violation_is_told_once_as_it_is_then() {
+async fn after_an_outage_a_violation_is_sent_once_in_its_last_state() {
     let answers = [Answer::Status(500, ""), Answer::Garbage, Answer::HangUp, Answer::Status(200, "")];
     let server = Server::start(answers).await;
     let config = AlertConfig {
@@ -307,7 +307,7 @@ async fn after_an_outage_a_violation_is_told_once_as_it_is_then() {
 }
 
 #[tokio::test]
-async fn what_is_refused_is_dropped_and_counted_and_the_next_one_is_told() {
+async fn a_notice_that_the_receiver_rejects_is_dropped_and_counted_and_the_next_is_sent() {
     let server = Server::start([Answer::Status(400, "no"), Answer::Status(200, "")]).await;
     let running = Running::start(&AlertConfig { webhook: Some(webhook(&server.uri("/"))), ..nowhere() });
     running.notify(violation("web", "mount"), true);
@@ -403,7 +403,7 @@ async fn a_log_that_cannot_be_written_loses_nothing() {
 }
 
 #[test]
-fn nobody_to_tell_is_no_mistake() {
+fn no_sink_is_no_mistake() {
     let alerts = Alerts::default();
     alerts.notify(Notice { violation: violation("web", "mount"), is_new: true });
     assert_eq!(alerts.status(), AlertStatus::default());

@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn repeats_are_told_once_an_interval() {
+    fn repeats_are_recorded_once_an_interval() {
         let mut test = Test::new("1/10m");
         let first = test.note(violation("web", "mount"), true);
         assert!(first.send && first.record.first);
@@ -175,14 +175,14 @@ mod tests {
     }
 
     #[test]
-    fn refused_and_ran_are_told_apart() {
+    fn denied_calls_and_calls_that_ran_are_distinguished() {
         let mut test = Test::new("20/10m");
         assert!(test.note(violation("web", "mount"), true).send);
         assert!(test.note(Violation { denied: true, ..violation("web", "mount") }, true).send);
     }
 
     #[test]
-    fn a_flood_is_told_up_to_its_limit_with_one_summary() {
+    fn a_flood_is_recorded_up_to_its_limit_with_one_summary() {
         let mut test = Test::new("20/10m");
         assert_eq!(test.sent("web", 0..400, Severity::Warning), (20, 1));
         assert_eq!(test.throttle.suppressed(), 380);
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_suppressed_is_told_when_there_is_room_again() {
+    fn what_was_suppressed_is_recorded_when_there_is_room_again() {
         let mut test = Test::new("2/10m");
         assert_eq!(test.sent("web", 0..5, Severity::Warning), (2, 1));
         test.now += Duration::from_mins(5);
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_summary_names_the_worst_and_is_told_again_when_that_is_worse() {
+    fn a_summary_names_the_worst_and_is_repeated_when_that_is_worse() {
         let mut test = Test::new("2/10m");
         let (sent, summaries) = of_abi(&mut test, "x32", 0..400);
         assert_eq!((sent, summaries.len()), (2, 1));
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn summaries_are_told_again_while_it_goes_on() {
+    fn summaries_are_repeated_while_it_goes_on() {
         let mut test = Test::new("2/10m");
         let summaries: usize = (0..60_u32)
             .map(|minute| {
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn quotas_are_bounded_and_nobody_takes_another_s() {
+    fn quotas_are_bounded_and_no_workload_takes_another_s() {
         let mut test = Test::new("1/1h");
         assert!(test.note(violation("web", "mount"), true).send);
         for pod in 0..MAX_QUOTAS.entries + 100 {
@@ -322,7 +322,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_new_violation_is_told_or_is_one_more_in_a_summary(
+        fn every_new_violation_is_recorded_or_counted_in_a_summary(
             notices in proptest::collection::vec((0..3_usize, 0..12_usize, any::<bool>(), 0..400_u64), 0..200),
         ) {
             let mut test = Test::new("3/10m");

@@ -133,7 +133,7 @@ impl Hierarchies {
         let mounted = Mounted::read(procfs, cgroupfs).map_err(unreadable)?;
         let set = match choice {
             HierarchyChoice::Exactly(set) => Some(set),
-            HierarchyChoice::Auto => most_telling(&mounted, &processes(procfs)),
+            HierarchyChoice::Auto => most_distinguishing(&mounted, &processes(procfs)),
         };
         let below = || cgroupfs.map(|place| format!(" below {}", place.display())).unwrap_or_default();
         let wanted = || set.map_or("cgroup2 or v1".to_owned(), |set| set.to_string());
@@ -233,7 +233,7 @@ fn processes(procfs: &Path) -> Vec<Vec<ProcessCGroup>> {
 
 /// Of the sets that are mounted, the one by which most containers are told apart, then most cgroups. Where that leaves
 /// a choice: both, since they cover what is started later, then cgroup2, then the controller that runtimes use most.
-fn most_telling(mounted: &Mounted, processes: &[Vec<ProcessCGroup>]) -> Option<HierarchySet> {
+fn most_distinguishing(mounted: &Mounted, processes: &[Vec<ProcessCGroup>]) -> Option<HierarchySet> {
     let v1 = mounted.v1.iter().filter(|v1| RUNTIMES_USE.contains(&v1.controller));
     let both = v1.clone().map(|v1| (HierarchySet::Both(v1.controller), v1.number));
     let v1 = v1.map(|v1| (HierarchySet::V1(v1.controller), v1.number));
@@ -241,12 +241,12 @@ fn most_telling(mounted: &Mounted, processes: &[Vec<ProcessCGroup>]) -> Option<H
     let is_mounted = |set: &HierarchySet| mounted.cgroup2.is_some() || matches!(set, HierarchySet::V1(_));
     // The first of equals, so from the back.
     let sets: Vec<_> = sets.filter(|(set, _)| is_mounted(set)).collect();
-    let best = sets.into_iter().rev().max_by_key(|&(set, number)| told_apart(set, number, processes));
+    let best = sets.into_iter().rev().max_by_key(|&(set, number)| distinguished_groups(set, number, processes));
     best.map(|(set, _)| set)
 }
 
 /// How many containers and how many cgroups the processes are in.
-fn told_apart(set: HierarchySet, v1: i32, processes: &[Vec<ProcessCGroup>]) -> (usize, usize) {
+fn distinguished_groups(set: HierarchySet, v1: i32, processes: &[Vec<ProcessCGroup>]) -> (usize, usize) {
     let path_in = |process: &'_ [ProcessCGroup], number: i32| -> Option<String> {
         let cgroup = process.iter().find(|cgroup| i32::try_from(cgroup.hierarchy) == Ok(number))?;
         Some(cgroup.pathname.clone())
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn v1_hosts_are_counted_by_the_controller_that_tells_most_apart() {
+    fn v1_hosts_are_counted_by_the_controller_that_distinguishes_most() {
         assert_eq!(chosen(&[CPU, MEMORY, SYSTEMD], &[]), "memory");
         assert_eq!(chosen(&[CPU, MEMORY], &[("/", "/a", "/a"), ("/", "/a", "/b")]), "cpu");
     }

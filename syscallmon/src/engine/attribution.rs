@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_unit_whose_cgroups_have_too_many_series_becomes_a_root() {
+    fn a_unit_with_too_many_series_in_its_cgroups_becomes_a_root() {
         let mut attribution = Attribution::new(10, 1024, 65536);
         let unit = "/user.slice/user@1.service";
         let cgroups: Vec<(u64, String)> = (11..31).map(|id| (id, format!("{unit}/x{id}.scope"))).collect();

@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_way_can_do_is_told_with_every_reason() {
+    fn a_probe_that_cannot_be_attached_has_every_reason_in_its_error() {
         let mut none = probe(Err("no BTF".to_owned()));
         none.choose(|_, placed| Err(Error::Object { name: placed[0].0 }));
         let status = none.status();

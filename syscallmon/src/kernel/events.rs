@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_first_call_tells_where_its_process_comes_from() {
+    fn a_first_call_has_the_parents_of_its_process() {
         let call = call_of(&[b"nginx", b"sbin", b"usr"], 0);
         assert_eq!(call.exe.as_deref(), Some("/usr/sbin/nginx"));
         assert_eq!(call.parent, Some((9, "zsh".to_owned())));

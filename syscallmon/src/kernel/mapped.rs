@@ -94,7 +94,7 @@ const ROWS_PER_PART: usize = 64;
 
 /// An array with large rows, of which only the parts in use are mapped.
 ///
-/// The kernel maps all pages of a mapping at once (`array_map_mmap`), and counts them as resident memory of the process.
+/// The kernel maps all pages of a mapping at once (`array_map_mmap`), and counts them as the process's resident memory.
 #[derive(Debug)]
 pub(super) struct MappedRows {
     map: OwnedFd,

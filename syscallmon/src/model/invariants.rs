@@ -220,7 +220,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_happens_every_call_is_told_once(ops in proptest::collection::vec(op(), 0..80)) {
+    fn whatever_happens_every_call_is_in_one_delta(ops in proptest::collection::vec(op(), 0..80)) {
         let mut world = World::new(usize::MAX);
         for op in &ops {
             world.perform(op);

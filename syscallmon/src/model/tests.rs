@@ -142,7 +142,7 @@ fn a_path_that_was_made_again_is_kept_even_if_it_makes_no_call() {
 }
 
 #[test]
-fn who_ends_many_workloads_folds_nobody_else_s() {
+fn a_tenant_that_ends_many_workloads_folds_no_other_tenant_s() {
     let (mut model, begin) = (model(), Instant::now());
     let names: Vec<String> =
         ["/victim/a".to_owned()].into_iter().chain((1..20).map(|n| format!("/evil/{n}"))).collect();
@@ -353,7 +353,7 @@ fn calls_of_a_series_that_is_there_need_no_room() {
 }
 
 #[test]
-fn what_a_workload_does_is_told_once_and_when_it_has_its_name() {
+fn calls_of_a_workload_are_in_one_delta_once_it_has_its_name() {
     let (mut model, now, unresolved) = (model(), Instant::now(), unresolved());
     let held = model.apply(&snapshot(&[(1, &[(A, 3)])]), now, |_| Some(unresolved.clone()));
     assert_eq!(held, []);
@@ -364,7 +364,7 @@ fn what_a_workload_does_is_told_once_and_when_it_has_its_name() {
 }
 
 #[test]
-fn what_was_told_under_a_path_is_told_again_with_the_name_and_the_path() {
+fn calls_under_a_path_are_repeated_with_the_name_and_the_path() {
     let (mut model, now, unresolved) = (model(), Instant::now(), unresolved());
     model.apply(&snapshot(&[(1, &[(A, 3)])]), now, |_| Some(unresolved.clone()));
     assert_eq!(model.release(now, Duration::ZERO).len(), 1);

@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn all_reasons_are_told_apart_and_explained() {
+    fn all_reasons_are_distinguished_and_explained() {
         let of_model = ModelLoss::all(|_| 1);
         let told: Vec<LossReasonInfo> =
             Losses::default().all().into_iter().chain(of_model).map(|(reason, _)| reason).collect();

@@ -196,7 +196,7 @@ mod tests {
 
     /// Trees of cgroups as hosts have them: `path => place`, lines with `#` are comments.
     #[test]
-    fn every_cgroup_of_every_host_is_told() {
+    fn every_cgroup_of_every_host_is_identified() {
         let hosts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cgroups");
         let mut checked = 0;
         for host in fs::read_dir(&hosts).unwrap() {

@@ -231,7 +231,7 @@ impl MetadataCache {
         let mut is_news = false;
         for facts in answer {
             if let Some(container) = known.containers.get_mut(&facts.id) {
-                is_news |= container.told(source, facts, now);
+                is_news |= container.update(source, facts, now);
             }
         }
         known.generation += u64::from(is_news);

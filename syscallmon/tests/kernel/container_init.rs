@@ -83,7 +83,7 @@ fn what_a_runtime_calls_before_the_program_begins_is_counted_and_not_the_program
 }
 
 #[test]
-fn a_program_is_told_from_its_runtime_by_what_it_is_and_not_by_its_path() {
+fn a_program_is_distinguished_from_its_runtime_by_its_file_and_not_by_its_path() {
     let daemon = Daemon::start(&[ONLY_TESTS]);
     let binary = KnownCalls::binary().display().to_string();
     for program in [format!("/proc/self/root{binary}"), format!("memory:{binary}")] {
@@ -138,7 +138,7 @@ fn is_seen(daemon: &Daemon, cgroup: &TestCgroup, directory: &str) -> bool {
 }
 
 #[test]
-fn who_is_in_the_same_container_or_unit_cannot_hide_in_it() {
+fn a_process_of_the_same_container_or_unit_cannot_hide_in_it() {
     let daemon = Daemon::start(&NAMELESS);
     let scope = format!("docker-{ID}.scope");
     for workload in ["web.service", "web.scope", ID, &scope, "lxc.payload.web"] {
@@ -158,7 +158,7 @@ fn a_container_in_a_unit_of_its_own_is_set_up_from_the_unit() {
 }
 
 #[test]
-fn who_is_in_a_cgroup_cannot_hide_below_it() {
+fn a_process_of_a_cgroup_cannot_hide_below_it() {
     let (daemon, cgroup) = (Daemon::start(&[ONLY_TESTS]), TestCgroup::new("below"));
     moves_a_child(&cgroup, "", "inner", &[]);
     assert!(is_seen(&daemon, &cgroup, "inner"));
@@ -172,7 +172,7 @@ fn who_is_in_a_pid_namespace_cannot_hide_beside_itself() {
 }
 
 #[test]
-fn who_may_not_administer_the_host_is_no_runtime() {
+fn a_process_that_may_not_administer_the_host_is_no_runtime() {
     let (daemon, cgroup) = (Daemon::start(&[ONLY_TESTS]), TestCgroup::new("dropped"));
     moves_a_child(&cgroup, "beside", "inner", &["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-all"]);
     assert!(is_seen(&daemon, &cgroup, "inner"));

@@ -35,7 +35,7 @@ impl Guard {
     }
 
     /// Returns the calls in the lines.
-    fn told(&self, part: &str) -> BTreeSet<String> {
+    fn reported(&self, part: &str) -> BTreeSet<String> {
         self.lines(part).iter().map(|line| line["syscall"].as_str().unwrap_or_default().to_owned()).collect()
     }
 
@@ -86,7 +86,7 @@ fn sixteen_containers_that_make_every_foreign_call_silence_no_seventeenth() {
     let calls = [libc::SYS_mount, libc::SYS_bpf, libc::SYS_unshare].map(number);
     KnownCalls::run(&[&"calls", &victim, &calls[0], &"1", &calls[1], &"1", &calls[2], &"1"]);
     let (part, expected) = (parent.label_of(&victim), ["bpf", "mount", "unshare"].map(str::to_owned).into());
-    wait_for("the seventeenth's", Duration::from_secs(15), || (guard.told(&part) == expected).then_some(()));
+    wait_for("the seventeenth's", Duration::from_secs(15), || (guard.reported(&part) == expected).then_some(()));
     assert_eq!(guard.listed(&part), expected);
     // The loud tenants continue, and each other tenant still has its share.
     for index in 20..24 {

@@ -44,7 +44,7 @@ fn cgroups_of_a_v1_hierarchy_are_named_and_counted_exactly() {
 }
 
 #[test]
-fn on_hybrid_hosts_v1_tells_apart_what_is_in_the_root_of_cgroup2() {
+fn on_hybrid_hosts_v1_distinguishes_what_is_in_the_root_of_cgroup2() {
     let Some((controller, mount)) = v1() else { return };
     let choice = format!("cgroup2+{controller}");
     if Hierarchies::find(Path::new("/proc"), None, choice.parse().unwrap()).is_err() {

@@ -31,7 +31,7 @@ fn operations_count_under_their_own_names_and_are_no_system_calls() {
 }
 
 #[test]
-fn without_btf_the_classic_tracepoint_tells_of_operations() {
+fn without_btf_the_classic_tracepoint_reports_operations() {
     if !is_there() {
         return;
     }

@@ -192,7 +192,7 @@ fn a_call_that_finds_no_series_is_judged_all_the_same() {
 }
 
 #[test]
-fn refused_calls_beyond_a_cgroup_s_share_are_counted_together_and_judged() {
+fn denied_calls_beyond_a_cgroup_s_share_are_counted_together_and_judged() {
     let parent = TestCgroup::new("many-refused");
     let guard = Guard::start(&["--capacity.denied=20"]);
     let (greedy, victim) = (container(&parent, 1), container(&parent, 2));
@@ -214,7 +214,7 @@ fn refused_calls_beyond_a_cgroup_s_share_are_counted_together_and_judged() {
 }
 
 #[test]
-fn what_a_filter_says_the_kernel_does_not_have_is_no_attack() {
+fn a_call_that_a_filter_answers_with_enosys_is_no_attack() {
     let parent = TestCgroup::new("enosys");
     let guard = Guard::start(&[]);
     let (path, other) = (container(&parent, 1), container(&parent, 2));

@@ -123,7 +123,7 @@ fn container(parent: &TestCgroup) -> PathBuf {
 }
 
 #[test]
-fn nothing_needs_to_be_configured_to_be_told_of_a_container_s_unexpected_calls() {
+fn unexpected_calls_of_a_container_are_reported_without_any_configuration() {
     let parent = TestCgroup::new("unexpected");
     let path = container(&parent);
     let guard = Guard::start("  []", &[]);
@@ -154,7 +154,7 @@ fn nothing_needs_to_be_configured_to_be_told_of_a_container_s_unexpected_calls()
 }
 
 #[test]
-fn repeats_are_counted_and_not_told_one_by_one() {
+fn repeats_are_counted_and_not_reported_one_by_one() {
     let parent = TestCgroup::new("repeats");
     let path = container(&parent);
     let guard = Guard::start("  []", &[]);
@@ -186,7 +186,7 @@ fn calls_by_another_way_in_are_unexpected() {
 }
 
 #[test]
-fn what_lives_for_a_moment_is_told_of_with_its_executable() {
+fn a_container_that_lives_for_a_moment_is_reported_with_its_executable() {
     let parent = TestCgroup::new("moment");
     let guard = Guard::start("  []", &[]);
     let base = parent.child("docker");

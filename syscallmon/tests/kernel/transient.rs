@@ -41,7 +41,7 @@ fn exported<'a>(scrape: &'a Scrape, below: &str) -> Vec<&'a str> {
 }
 
 #[test]
-fn sessions_are_one_workload_whose_total_never_falls() {
+fn sessions_are_one_workload_with_a_total_that_never_falls() {
     let parent = TestCgroup::new("sessions");
     let (slice, other) = (parent.child("user-1000.slice"), parent.child("user-1001.slice"));
     let [below, group] = ["", "/session-*.scope"].map(|name| format!("{}{name}", parent.label_of(&slice)));
@@ -91,7 +91,7 @@ fn a_container_among_sessions_stays_a_container_and_a_literal_name_is_in_the_gro
 }
 
 #[test]
-fn sessions_are_told_apart_where_that_is_set() {
+fn sessions_are_distinguished_where_that_is_set() {
     let parent = TestCgroup::new("sessions-apart");
     let daemon = Daemon::start(&["--workload.group-transient-units=false"]);
     let (paths, _) = sessions(parent.path());

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 use syscallmon_testkit::alertmanager::SCRIPT;
 
-use super::{namespaces::Namespaces, place::Place, process::Process, wait::wait_for};
+use super::{directories::Directories, namespaces::Namespaces, process::Process, wait::wait_for};
 
 /// Where it listens, inside.
 pub(crate) const URL: &str = "http://127.0.0.1:9093";
@@ -28,14 +28,14 @@ pub(crate) struct Alert {
 
 impl<'a> Alertmanager<'a> {
     /// Starts one; what an earlier one knew is forgotten.
-    pub(crate) fn start(namespaces: &'a Namespaces, place: &Place) -> Result<Self> {
+    pub(crate) fn start(namespaces: &'a Namespaces, directories: &Directories) -> Result<Self> {
         namespaces.write(CONFIG, "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n")?;
         namespaces.run("rm", &["-rf", "/run/alertmanager"])?;
         let mut command = namespaces.command("unshare");
         command.args(["--mount", "sh", "-c", SCRIPT, "alertmanager"]);
         command.args([&format!("--config.file={CONFIG}"), &format!("--web.listen-address={ADDRESS}")]);
         command.args(["--cluster.listen-address=", "--storage.path=/run/alertmanager"]);
-        let process = Process::start("alertmanager", &mut command, &place.logs)?;
+        let process = Process::start("alertmanager", &mut command, &directories.logs)?;
         let mut alertmanager = Self { namespaces, process };
         wait_for("Alertmanager", TIMEOUT, || {
             alertmanager.process.ensure_running()?;

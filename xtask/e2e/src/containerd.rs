@@ -1,4 +1,4 @@
-//! containerd with its CRI plugin: what a kubelet talks to, or a test in its place.
+//! containerd with its CRI plugin: what a kubelet talks to, or a test in its directories.
 
 use std::{
     path::{Path, PathBuf},
@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context, Result};
 use xtask_support::workspace;
 
-use super::{cri::Cri, images, namespaces::Namespaces, place::Place, process::Process, wait::wait_for};
+use super::{cri::Cri, directories::Directories, images, namespaces::Namespaces, process::Process, wait::wait_for};
 
 /// Where it listens, inside.
 pub(crate) const SOCKET: &str = "/run/containerd/containerd.sock";
@@ -16,7 +16,7 @@ pub(crate) const SOCKET: &str = "/run/containerd/containerd.sock";
 pub(crate) const ROOT: &str = "/var/lib/containerd";
 /// cgroups that it makes for pods.
 pub(crate) const CGROUPS: &[&str] = &["k8s.io", "kubepods"];
-/// Where CNI's plugins are: Debian's place.
+/// Where CNI's plugins are: Debian's directories.
 const CNI_PLUGINS: &str = "/usr/lib/cni";
 const CONFIG: &str = "/etc/containerd/config.toml";
 /// The namespace of containerd's that pods are in.
@@ -38,14 +38,14 @@ pub(crate) struct Containerd {
 
 impl Containerd {
     /// Starts it inside namespaces that have [`ROOT`] on a disk.
-    pub(crate) fn start(root: &Path, namespaces: &Namespaces, place: &Place) -> Result<Self> {
+    pub(crate) fn start(root: &Path, namespaces: &Namespaces, directories: &Directories) -> Result<Self> {
         let runc = workspace::find_program(root, "runc").context("no runc: run `cargo xtask setup --for e2e`")?;
         namespaces.write(CONFIG, configuration(&runc))?;
         namespaces.write("/etc/cni/net.d/10-e2e.conflist", NETWORK)?;
-        let process = launch(namespaces, &place.logs)?;
-        let mut containerd = Self { process, logs: place.logs.clone() };
+        let process = launch(namespaces, &directories.logs)?;
+        let mut containerd = Self { process, logs: directories.logs.clone() };
         containerd.wait_until_ready(namespaces)?;
-        for image in images::write(place)? {
+        for image in images::write(directories)? {
             Self::import(namespaces, &image)?;
         }
         Ok(containerd)

@@ -29,7 +29,7 @@ pub(crate) struct Pod {
     pub(crate) name: String,
     pub(crate) namespace: String,
     pub(crate) uid: String,
-    /// Where its cgroups are, such as `/kubepods/burstable/poduid`; the runtime's own place, if empty.
+    /// Where its cgroups are, such as `/kubepods/burstable/poduid`; the runtime's own directories, if empty.
     pub(crate) cgroup_parent: String,
     /// Beyond those that name the pod.
     pub(crate) labels: Vec<(String, String)>,

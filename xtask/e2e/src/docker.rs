@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use anyhow::{Context, Result};
 
-use super::{images, namespaces::Namespaces, place::Place, process::Process, wait::wait_for};
+use super::{directories::Directories, images, namespaces::Namespaces, process::Process, wait::wait_for};
 
 /// Where it listens, inside.
 pub(crate) const SOCKET: &str = "/run/docker.sock";
@@ -16,14 +16,14 @@ pub(crate) struct Docker {
     // First, so that it ends first: the rest ends with it.
     namespaces: Namespaces,
     process: Process,
-    place: Place,
+    directories: Directories,
 }
 
 impl Docker {
     /// Starts one and loads our images.
     pub(crate) fn start(root: &Path) -> Result<Self> {
-        let place = Place::claim(root, "docker", &["docker"])?;
-        let namespaces = Namespaces::start(root, &[(&place.directory("docker")?, ROOT)])?;
+        let directories = Directories::claim(root, "docker", &["docker"])?;
+        let namespaces = Namespaces::start(root, &[(&directories.directory("docker")?, ROOT)])?;
         let mut dockerd = namespaces.command("dockerd");
         dockerd.args(["--host", &format!("unix://{SOCKET}"), "--storage-driver=overlay2", "--userland-proxy=false"]);
         // There is no systemd inside.
@@ -32,13 +32,13 @@ impl Docker {
             "--exec-root=/run/docker",
             "--pidfile=/run/docker.pid",
         ]);
-        let process = Process::start("dockerd", &mut dockerd, &place.logs)?;
-        let mut docker = Self { namespaces, process, place };
+        let process = Process::start("dockerd", &mut dockerd, &directories.logs)?;
+        let mut docker = Self { namespaces, process, directories };
         wait_for("dockerd", TIMEOUT, || {
             docker.process.ensure_running()?;
             Ok(docker.docker(&["version"]).ok().map(drop))
         })?;
-        for image in images::write(&docker.place)? {
+        for image in images::write(&docker.directories)? {
             docker.load(&image)?;
         }
         Ok(docker)
@@ -61,8 +61,8 @@ impl Docker {
     }
 
     /// Its files.
-    pub(crate) fn place(&self) -> &Place {
-        &self.place
+    pub(crate) fn directories(&self) -> &Directories {
+        &self.directories
     }
 
     /// How somebody else gets in.

@@ -10,7 +10,7 @@ use xtask_support::{
     shell,
 };
 
-use super::{place::Place, programs};
+use super::{directories::Directories, programs};
 
 /// What containers of pods have for their first one.
 pub(crate) const PAUSE: &str = "localhost/pause:1";
@@ -22,8 +22,8 @@ const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody
 const GROUP: &str = "root:x:0:\nnogroup:x:65534:\n";
 
 /// Writes both, as `docker load` reads them.
-pub(crate) fn write(place: &Place) -> Result<Vec<PathBuf>> {
-    let dir = place.directory("images")?;
+pub(crate) fn write(directories: &Directories) -> Result<Vec<PathBuf>> {
+    let dir = directories.directory("images")?;
     let images = [("pause.tar", PAUSE, pause()?), ("busybox.tar", BUSYBOX, busybox()?)];
     let mut files = Vec::new();
     for (file, name, image) in images {

@@ -7,11 +7,11 @@ mod calls;
 mod check;
 mod containerd;
 mod cri;
+mod directories;
 mod docker;
 mod images;
 mod kubernetes;
 mod namespaces;
-mod place;
 mod podman;
 mod process;
 mod programs;
@@ -35,8 +35,8 @@ use xtask_support::{
 };
 
 use self::{
-    containerd::Containerd, cri::Cri, docker::Docker, kubernetes::Node, namespaces::Namespaces, place::Place,
-    podman::Podman, prometheus::Prometheus,
+    containerd::Containerd, cri::Cri, directories::Directories, docker::Docker, kubernetes::Node,
+    namespaces::Namespaces, podman::Podman, prometheus::Prometheus,
 };
 
 /// Pods that containerd runs unless told otherwise.
@@ -105,8 +105,8 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
             Environment::Containerd => containerd(root, args.pods, args.keep),
             Environment::Docker => docker(root, args.keep),
             Environment::Podman => podman(root, args.keep),
-            Environment::Policies => software(root, args.keep, |namespaces, place, cri| {
-                check::policies(root, namespaces, place, cri, args.load())
+            Environment::Policies => software(root, args.keep, |namespaces, directories, cri| {
+                check::policies(root, namespaces, directories, cri, args.load())
             }),
             Environment::Images => {
                 software(root, args.keep, |namespaces, _, cri| check::software(namespaces, cri, args.load()))
@@ -123,10 +123,10 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
 ///
 /// If containerd or Prometheus do not come up, or as `look` fails.
 pub fn busy_containers(root: &Path, time: Duration, look: impl FnOnce(&Prometheus<'_>) -> Result<()>) -> Result<()> {
-    let place = Place::claim(root, "containerd", containerd::CGROUPS)?;
-    let namespaces = Namespaces::start(root, &[(&place.directory("containerd")?, containerd::ROOT)])?;
-    let _containerd = Containerd::start(root, &namespaces, &place)?;
-    check::busy(root, &namespaces, &place, &Containerd::cri(&namespaces)?, time, look)
+    let directories = Directories::claim(root, "containerd", containerd::CGROUPS)?;
+    let namespaces = Namespaces::start(root, &[(&directories.directory("containerd")?, containerd::ROOT)])?;
+    let _containerd = Containerd::start(root, &namespaces, &directories)?;
+    check::busy(root, &namespaces, &directories, &Containerd::cri(&namespaces)?, time, look)
 }
 
 /// Every environment that has something to check, one after the other.
@@ -145,23 +145,23 @@ fn kubernetes(root: &Path, keep: bool) -> Result<()> {
 }
 
 fn containerd(root: &Path, pods: u32, keep: bool) -> Result<()> {
-    let place = Place::claim(root, "containerd", containerd::CGROUPS)?;
-    let namespaces = Namespaces::start(root, &[(&place.directory("containerd")?, containerd::ROOT)])?;
-    let containerd = Containerd::start(root, &namespaces, &place)?;
-    let result = check::containerd(root, &namespaces, &place, &Containerd::cri(&namespaces)?, pods);
+    let directories = Directories::claim(root, "containerd", containerd::CGROUPS)?;
+    let namespaces = Namespaces::start(root, &[(&directories.directory("containerd")?, containerd::ROOT)])?;
+    let containerd = Containerd::start(root, &namespaces, &directories)?;
+    let result = check::containerd(root, &namespaces, &directories, &Containerd::cri(&namespaces)?, pods);
     let use_it = format!("{} ctr --namespace k8s.io", namespaces.how_to_enter());
     finish(result, || containerd.tail(), &use_it, keep)
 }
 
 /// containerd with ordinary software.
-fn software(root: &Path, keep: bool, check: impl FnOnce(&Namespaces, &Place, &Cri) -> Result<()>) -> Result<()> {
-    let place = Place::claim(root, "containerd", containerd::CGROUPS)?;
-    let namespaces = Namespaces::start(root, &[(&place.directory("containerd")?, containerd::ROOT)])?;
-    let containerd = Containerd::start(root, &namespaces, &place)?;
-    for image in software::write(&place)? {
+fn software(root: &Path, keep: bool, check: impl FnOnce(&Namespaces, &Directories, &Cri) -> Result<()>) -> Result<()> {
+    let directories = Directories::claim(root, "containerd", containerd::CGROUPS)?;
+    let namespaces = Namespaces::start(root, &[(&directories.directory("containerd")?, containerd::ROOT)])?;
+    let containerd = Containerd::start(root, &namespaces, &directories)?;
+    for image in software::write(&directories)? {
         Containerd::import(&namespaces, &image)?;
     }
-    let result = check(&namespaces, &place, &Containerd::cri(&namespaces)?);
+    let result = check(&namespaces, &directories, &Containerd::cri(&namespaces)?);
     let use_it = format!("{} ctr --namespace k8s.io", namespaces.how_to_enter());
     finish(result, || containerd.tail(), &use_it, keep)
 }

@@ -5,7 +5,7 @@ use std::{path::Path, time::Duration};
 use anyhow::{Context, Result};
 use xtask_support::workspace;
 
-use super::{images, namespaces::Namespaces, place::Place, process::Process, wait::wait_for};
+use super::{directories::Directories, images, namespaces::Namespaces, process::Process, wait::wait_for};
 
 const ROOT: &str = "/var/lib/containers";
 
@@ -13,20 +13,20 @@ const ROOT: &str = "/var/lib/containers";
 pub(crate) struct Podman {
     // First, so that it ends first: the rest ends with it.
     namespaces: Namespaces,
-    place: Place,
+    directories: Directories,
 }
 
 impl Podman {
     /// Prepares one.
     pub(crate) fn start(root: &Path) -> Result<Self> {
-        let place = Place::claim(root, "podman", &["libpod_parent"])?;
-        let namespaces = Namespaces::start(root, &[(&place.directory("containers")?, ROOT)])?;
+        let directories = Directories::claim(root, "podman", &["libpod_parent"])?;
+        let namespaces = Namespaces::start(root, &[(&directories.directory("containers")?, ROOT)])?;
         let runc = workspace::find_program(root, "runc").context("no runc: run `cargo xtask setup --for e2e`")?;
         namespaces.write("/etc/containers/policy.json", r#"{"default": [{"type": "insecureAcceptAnything"}]}"#)?;
         namespaces.write("/etc/containers/storage.conf", "[storage]\ndriver = \"overlay\"\nrunroot = \"/run/containers/storage\"\ngraphroot = \"/var/lib/containers/storage\"\n")?;
         namespaces.write("/etc/containers/containers.conf", configuration(&runc))?;
-        let podman = Self { namespaces, place };
-        for image in images::write(&podman.place)? {
+        let podman = Self { namespaces, directories };
+        for image in images::write(&podman.directories)? {
             podman.load(&image)?;
         }
         Ok(podman)
@@ -48,7 +48,7 @@ impl Podman {
         let mut command = self.namespaces.command("podman");
         command.args(["system", "service", "--time=0", "unix:///run/podman/podman.sock"]);
         self.namespaces.run("mkdir", &["-p", "/run/podman"])?;
-        let service = Process::start("podman", &mut command, &self.place.logs)?;
+        let service = Process::start("podman", &mut command, &self.directories.logs)?;
         let socket = self.namespaces.file("/run/podman/podman.sock");
         wait_for("Podman's socket", Duration::from_secs(30), || Ok(socket.exists().then_some(())))?;
         Ok(service)
@@ -60,8 +60,8 @@ impl Podman {
     }
 
     /// Its files.
-    pub(crate) fn place(&self) -> &Place {
-        &self.place
+    pub(crate) fn directories(&self) -> &Directories {
+        &self.directories
     }
 
     /// How somebody else gets in.

@@ -42,17 +42,18 @@ fn command(program: &str, args: &[&str], output: &Path, source: &Path) -> Comman
 
 /// The program; compiled unless it is in the user's cache.
 fn compiled(name: &str, language: &str, text: &str, compile: impl FnOnce(&Path, &Path) -> Command) -> Result<PathBuf> {
-    let place = workspace::cache_dir()?.join("programs").join(format!("{name}-{}", &sha256(text.as_bytes())[..16]));
-    if !place.exists() {
+    let directories =
+        workspace::cache_dir()?.join("programs").join(format!("{name}-{}", &sha256(text.as_bytes())[..16]));
+    if !directories.exists() {
         let work = workspace::cache_work_dir()?;
         let prepared = work.path().join("program");
         fs::create_dir(&prepared).with_context(|| format!("cannot create {}", prepared.display()))?;
         let source = prepared.join(name).with_extension(language);
         fs::write(&source, text).with_context(|| format!("cannot write {}", source.display()))?;
         shell::query(&mut compile(&source, &prepared.join(name)), "run `cargo xtask setup --for e2e`")?;
-        workspace::move_into_cache(&prepared, &place)?;
+        workspace::move_into_cache(&prepared, &directories)?;
     }
-    Ok(place.join(name))
+    Ok(directories.join(name))
 }
 
 #[cfg(test)]

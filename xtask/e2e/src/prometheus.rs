@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, de::DeserializeOwned};
 use xtask_support::workspace;
 
-use super::{namespaces::Namespaces, place::Place, process::Process, wait::wait_for};
+use super::{directories::Directories, namespaces::Namespaces, process::Process, wait::wait_for};
 
 const ADDRESS: &str = "127.0.0.1:9090";
 const CONFIG: &str = "/etc/prometheus/e2e.yml";
@@ -31,7 +31,7 @@ pub struct Sample {
 
 impl<'a> Prometheus<'a> {
     /// Starts one with this configuration, and the rules; other files that it names are inside.
-    pub(crate) fn start(namespaces: &'a Namespaces, place: &Place, configuration: &str) -> Result<Self> {
+    pub(crate) fn start(namespaces: &'a Namespaces, directories: &Directories, configuration: &str) -> Result<Self> {
         let rules = workspace::root().join("deploy/prometheus/rules.yaml");
         namespaces.write(RULES, fs::read(&rules).with_context(|| format!("cannot read {}", rules.display()))?)?;
         namespaces.write(CONFIG, format!("{configuration}\nrule_files: [{RULES}]\n"))?;
@@ -39,7 +39,8 @@ impl<'a> Prometheus<'a> {
         let mut command = namespaces.command("prometheus");
         command.arg(format!("--config.file={CONFIG}")).arg(format!("--web.listen-address={ADDRESS}"));
         command.arg("--storage.tsdb.path=/run/prometheus");
-        let mut prometheus = Self { namespaces, process: Process::start("prometheus", &mut command, &place.logs)? };
+        let mut prometheus =
+            Self { namespaces, process: Process::start("prometheus", &mut command, &directories.logs)? };
         wait_for("Prometheus", TIMEOUT, || {
             prometheus.process.ensure_running()?;
             Ok(prometheus.query("vector(1)").ok().map(drop))

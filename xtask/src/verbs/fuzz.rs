@@ -32,14 +32,14 @@ An input that a target fails with, or is slow with, is kept in fuzz/artifacts an
 do with it.
 
 Examples:
-  cargo xtask fuzz                                     all targets, 75 minutes
+  cargo xtask fuzz                                     all targets, 80 minutes
   cargo xtask fuzz connection selector --seconds 60    two of them, 2 minutes";
 
 /// Arguments of `cargo xtask fuzz`.
 #[derive(clap::Args)]
 #[command(after_help = HELP)]
 pub struct Args {
-    /// Targets, such as `place` or `cri` (the files in `fuzz/fuzz_targets`); all, unless given
+    /// Targets, such as `cgroup_identity` or `cri` (the files in `fuzz/fuzz_targets`); all, unless given
     #[arg(value_name = "TARGET")]
     targets: Vec<String>,
 
@@ -239,10 +239,10 @@ mod tests {
 
     #[test]
     fn targets_are_all_or_those_that_were_asked_for() {
-        let all = || BTreeSet::from(["cri", "place"].map(str::to_owned));
-        assert_eq!(chosen(all(), &[]).unwrap(), ["cri", "place"]);
-        assert_eq!(chosen(all(), &["place".to_owned()]).unwrap(), ["place"]);
+        let all = || BTreeSet::from(["cri", "names"].map(str::to_owned));
+        assert_eq!(chosen(all(), &[]).unwrap(), ["cri", "names"]);
+        assert_eq!(chosen(all(), &["names".to_owned()]).unwrap(), ["names"]);
         let error = chosen(all(), &["plaice".to_owned()]).unwrap_err().to_string();
-        assert!(error.ends_with("cri, place"), "{error}");
+        assert!(error.ends_with("cri, names"), "{error}");
     }
 }

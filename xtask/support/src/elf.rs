@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn static_and_stripped_files_are_told_from_others() {
+    fn static_and_stripped_files_are_recognized() {
         let elf = |segment, section| Elf::parse(&file(segment, section)).unwrap();
         let plain = Elf { machine: machine(Arch::Arm64), has_interpreter: false, has_symbols: false };
         assert_eq!(elf(1, 1), plain);

@@ -12,9 +12,9 @@ use anyhow::{Result, ensure};
 
 use crate::workspace;
 
-/// Where a build takes place, which its bytes must not depend on.
+/// Directories of a build. The bytes of what is built do not depend on them.
 #[derive(Debug)]
-pub struct Place {
+pub struct BuildDirs {
     /// The sources.
     pub root: PathBuf,
     /// Where cargo puts what it builds.
@@ -23,7 +23,7 @@ pub struct Place {
     pub cargo_home: Option<PathBuf>,
 }
 
-impl Place {
+impl BuildDirs {
     /// With the `CARGO_HOME` of this process.
     #[must_use]
     pub fn new(root: &Path, target_dir: PathBuf) -> Self {
@@ -86,10 +86,10 @@ fn is_for_c_compiler(name: &str) -> bool {
 /// # Errors
 ///
 /// Names the path, and the remedy.
-pub fn refuse_paths(place: &Place, what: &str, bytes: &[u8]) -> Result<()> {
+pub fn refuse_paths(dirs: &BuildDirs, what: &str, bytes: &[u8]) -> Result<()> {
     let is_telling = |dir: &&PathBuf| dir.components().count() > 1;
     let home = env::var_os("HOME").map(PathBuf::from);
-    let dirs = [Some(&place.root), Some(&place.target_dir), place.cargo_home.as_ref(), home.as_ref()];
+    let dirs = [Some(&dirs.root), Some(&dirs.target_dir), dirs.cargo_home.as_ref(), home.as_ref()];
     for dir in dirs.into_iter().flatten().filter(is_telling) {
         let path = dir.as_os_str().as_encoded_bytes();
         let found = bytes.windows(path.len()).any(|window| window == path);
@@ -121,21 +121,21 @@ mod tests {
         }
     }
 
-    fn place() -> Place {
-        Place { root: "/a/checkout".into(), target_dir: "/a/checkout/target/x".into(), cargo_home: None }
+    fn dirs() -> BuildDirs {
+        BuildDirs { root: "/a/checkout".into(), target_dir: "/a/checkout/target/x".into(), cargo_home: None }
     }
 
     #[test]
     fn path_of_this_machine_is_refused() {
-        refuse_paths(&place(), "an object", b"./syscallmon-ebpf/src/main.rs").unwrap();
-        let error = refuse_paths(&place(), "an object", b"\0/a/checkout/syscallmon-ebpf\0").unwrap_err();
+        refuse_paths(&dirs(), "an object", b"./syscallmon-ebpf/src/main.rs").unwrap();
+        let error = refuse_paths(&dirs(), "an object", b"\0/a/checkout/syscallmon-ebpf\0").unwrap_err();
         assert!(error.to_string().starts_with("an object holds the path /a/checkout: "), "{error}");
     }
 
     #[test]
     fn target_directory_in_the_checkout_has_a_name_of_its_own() {
         let expected = ["--remap-path-prefix=/a/checkout=.", "--remap-path-prefix=/a/checkout/target/x=target"];
-        assert_eq!(place().rustc_flags(), expected);
-        assert_eq!(place().gcc_flags()[1], "-ffile-prefix-map=/a/checkout/target/x=target");
+        assert_eq!(dirs().rustc_flags(), expected);
+        assert_eq!(dirs().gcc_flags()[1], "-ffile-prefix-map=/a/checkout/target/x=target");
     }
 }

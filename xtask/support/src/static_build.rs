@@ -31,7 +31,7 @@ pub struct Built {
 ///
 /// If one cannot be built.
 pub fn build(root: &Path, arch: Arch, bpf_object: Option<&Path>) -> Result<Built> {
-    let mut command = cross::cargo(&cross::place(root))?;
+    let mut command = cross::cargo(&cross::build_dirs(root))?;
     command.args(["build", "--quiet", "--locked", "--package", "syscallmon", "--profile", PROFILE]);
     command.args(["--bin", "syscallmon", "--test", "kernel", "--example", "known_calls", "--example", "known_runtime"]);
     command.args(["--message-format", "json-render-diagnostics", "--target", &arch.target()]);

@@ -56,16 +56,16 @@ pub fn cache_work_dir() -> Result<tempfile::TempDir> {
     tempfile::tempdir_in(&cache).with_context(|| format!("cannot make a directory in {}", cache.display()))
 }
 
-/// Moves a prepared directory to its place in the cache; whoever came first wins.
+/// Moves a prepared directory into the cache as `dir`, unless another process was faster.
 ///
 /// # Errors
 ///
 /// If it cannot be moved there, and nobody else did it.
-pub fn move_into_cache(prepared: &Path, place: &Path) -> Result<()> {
-    let cannot = || format!("cannot move {} to {}", prepared.display(), place.display());
-    fs::create_dir_all(place.parent().with_context(cannot)?).with_context(cannot)?;
-    match fs::rename(prepared, place) {
-        Err(_) if place.exists() => Ok(()),
+pub fn move_into_cache(prepared: &Path, dir: &Path) -> Result<()> {
+    let cannot = || format!("cannot move {} to {}", prepared.display(), dir.display());
+    fs::create_dir_all(dir.parent().with_context(cannot)?).with_context(cannot)?;
+    match fs::rename(prepared, dir) {
+        Err(_) if dir.exists() => Ok(()),
         other => other.with_context(cannot),
     }
 }

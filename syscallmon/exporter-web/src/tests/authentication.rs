@@ -88,7 +88,7 @@ async fn probes_need_no_password_and_nothing_near_them_is_open() {
 }
 
 #[tokio::test]
-async fn pages_are_told_who_asks() {
+async fn pages_know_the_user_that_asks() {
     let response = protected().await.get_as("/caller", "prometheus", "secret").await;
     assert!(response.ends_with("Caller { is_local: true, is_authenticated: true }"), "{response}");
     let response = Running::plain().await.get_as("/caller", "prometheus", "secret").await;

@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn an_alert_is_told_at_once_then_every_minute_until_it_is_resolved() {
+    fn an_alert_is_sent_at_once_then_every_minute_until_it_is_resolved() {
         let mut test = Test::new();
         test.notice();
         assert_eq!(test.send(Outcome::Delivered), [false]);
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_delivered_is_told_though_it_is_over() {
+    fn an_alert_that_was_not_delivered_is_sent_although_it_has_ended() {
         let mut test = Test::new();
         test.notice();
         for _ in 0..120 {
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn what_begins_again_before_its_end_was_told_goes_on() {
+    fn an_alert_that_begins_again_before_its_end_was_sent_continues() {
         let mut test = Test::new();
         test.notice();
         test.send(Outcome::Delivered);

@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn others_cannot_read_a_file_of_alerts_whoever_made_it() {
+    fn others_cannot_read_a_file_of_alerts_that_existed_before() {
         let directory = tempfile::tempdir().unwrap();
         let (new, old) = (directory.path().join("new"), directory.path().join("old"));
         fs::write(&old, "").unwrap();

@@ -166,7 +166,7 @@ fn bytes_that_are_not_text_are_replaced() {
 }
 
 #[test]
-fn a_walk_tells_a_container_from_a_directory_of_a_user_s() {
+fn a_walk_distinguishes_a_container_from_a_directory_of_a_user() {
     let (mut tree, dir) = tree();
     let id = "a".repeat(64);
     for unit in ["root.service", "user.service"] {

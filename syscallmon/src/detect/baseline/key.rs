@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn containers_without_a_pod_are_told_apart_by_runtime_and_units_by_path() {
+    fn containers_without_a_pod_are_distinguished_by_runtime_and_units_by_path() {
         let named =
             [(Label::Container, "web"), (Label::Runtime, "docker"), (Label::Cgroup, "/system.slice/docker-1.scope")];
         assert_eq!(kind(&named), "docker:web");

@@ -149,7 +149,7 @@ fn while_it_learns_a_policy_judges_what_it_denies_and_then_the_rest() {
 }
 
 #[test]
-fn nothing_is_learned_before_it_is_known_whose_it_is() {
+fn nothing_is_learned_before_the_owner_is_known() {
     let mut detector = judges("[{name: all, match: ['container_id!=\"\"'], learn: {}}]");
     detector.cache.set_status(ProviderName::Kubernetes, None);
     for named in [unresolved(), named(None)] {

@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn what_tells_something_is_not() {
+    fn calls_that_carry_information_are_not_essential() {
         let table = CallTable::x86_64();
         for name in
             ["execve", "execveat", "clone", "seccomp", "landlock_restrict_self", "openat", "kill", "ptrace", "unknown"]

@@ -69,7 +69,7 @@ fn the_built_in_policy_expects_what_servers_do() {
 }
 
 #[test]
-fn the_built_in_policy_tells_escapes_from_what_is_only_unusual() {
+fn the_built_in_policy_distinguishes_escapes_from_unusual_calls() {
     let policies = built_in();
     let policy = policies.of(&container("web")).unwrap();
     let judge = |abi, name| policy.judge(&container("web"), call(abi, name), None);
@@ -281,7 +281,7 @@ fn a_policy_of_the_built_in_ones_name_replaces_it() {
 }
 
 #[test]
-fn all_that_is_wrong_is_told_at_once() {
+fn all_mistakes_are_reported_at_once() {
     let yaml = "policies:\n- {name: a, match: [{pod: a}], allow: [read]}\n- {name: a, match: [{pod: b}], allow: [read]}\n\
                 - {name: b, match: [{pod: c}]}\n";
     let errors = Policies::new(sources(yaml, None), true, &CallTable::x86_64()).unwrap_err();
@@ -300,7 +300,7 @@ fn policies_that_say_the_same_are_equal() {
 }
 
 #[test]
-fn the_runtimes_default_profile_is_told_as_it_is() {
+fn the_runtimes_default_profile_is_shown_as_it_is() {
     let policies = built_in();
     let allows = |abi, name| policies.runtime_default_allows(call(abi, name));
     assert!(allows("x86_64", "read") && allows("ia32", "read") && allows("x86_64", "ptrace"));

@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_not_there_and_what_is_no_kind_are_told_apart() {
+    async fn a_missing_baseline_and_a_bad_key_are_distinguished() {
         let owned = owned();
         let (status, answer) = get(&owned, "/api/v1/baselines/docker:web").await;
         assert_eq!(status, 404);

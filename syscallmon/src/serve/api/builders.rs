@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn those_that_are_too_many_are_told_when_to_come_again() {
+    async fn too_many_requests_are_answered_with_retry_after() {
         let builders = Builders::default();
         let (release, wait) = mpsc::channel::<()>();
         let wait = Arc::new(std::sync::Mutex::new(wait));

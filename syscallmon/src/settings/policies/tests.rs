@@ -92,7 +92,7 @@ fn files_that_come_and_go_are_changes() {
 }
 
 #[test]
-fn everything_that_is_wrong_is_told_with_its_file() {
+fn every_mistake_is_reported_with_its_file() {
     let directory = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
     write("a.yaml", &policy("a", "  alow: []\n"));

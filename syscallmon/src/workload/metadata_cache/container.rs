@@ -29,7 +29,7 @@ pub(super) struct Container {
 impl Container {
     /// Takes up what a source says of it; whether that is news. Its name is what can change of a container: its image
     /// stays the one that it was started from, even when that has another name by now.
-    pub(super) fn told(&mut self, source: ProviderName, facts: ContainerInfo, now: Instant) -> bool {
+    pub(super) fn update(&mut self, source: ProviderName, facts: ContainerInfo, now: Instant) -> bool {
         let new = match &self.facts {
             None => facts,
             Some(_) if self.told_by.is_none_or(|(by, _)| by != source) => return false,

@@ -70,7 +70,7 @@ fn the_first_answer_is_kept_and_what_nobody_asked_for_is_not() {
 }
 
 #[test]
-fn a_container_gets_its_new_name_from_whoever_told_the_old_one() {
+fn a_container_gets_its_new_name_from_the_provider_of_the_old_one() {
     let cache = MetadataCache::default();
     let _ = cache.container(&id("a"), None);
     cache.answered(ProviderName::Docker, &[id("a")], vec![facts("a", None)]);
@@ -183,7 +183,7 @@ fn nobody_can_make_it_large() {
 }
 
 #[test]
-fn a_change_of_a_source_s_state_is_told_once() {
+fn a_change_of_a_provider_s_state_is_logged_once() {
     let cache = MetadataCache::default();
     cache.expect(ProviderName::Cri);
     assert!(cache.has_sources() && cache.sources().is_empty(), "it is there, but was not asked");

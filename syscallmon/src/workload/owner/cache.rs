@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn an_owner_is_known_when_the_api_server_has_told() {
+    fn an_owner_is_known_when_the_api_server_has_answered() {
         let claim = controller("apps/ReplicaSet", "web-5d4f");
         let (mut cache, reference) = wanted(&claim);
         assert_eq!(owner(&cache, &claim), "pending");

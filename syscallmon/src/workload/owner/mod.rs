@@ -148,7 +148,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn controllers_of_pods_are_told_by_group_and_kind() {
+    fn controllers_of_pods_are_recognized_by_group_and_kind() {
         let claim = |group_and_kind| controller(group_and_kind, "web").claim(false);
         for (group_and_kind, kind) in [
             ("apps/DaemonSet", "DaemonSet"),
@@ -166,7 +166,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_makes_no_pods_is_nobody_s_owner() {
+    fn an_object_that_makes_no_pods_is_no_owner() {
         for group_and_kind in [
             "apps/Deployment",
             "batch/CronJob",
@@ -184,7 +184,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_is_above_a_replica_set_or_job_is_told_by_group_and_kind() {
+    fn owners_of_replica_sets_and_jobs_are_recognized_by_group_and_kind() {
         let above = |level: Intermediate, controller: Option<Controller>| {
             let Owner { kind, name } = level.owner(&"x-1".into(), controller.as_ref());
             format!("{kind}/{name}")

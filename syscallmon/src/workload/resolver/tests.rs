@@ -40,7 +40,7 @@ fn tell(resolver: &WorkloadResolver, pod: Option<PodInfo>, is_pause: bool) {
 }
 
 /// The name of the cgroup after a runtime has reported it.
-fn told(rules: Rules, pod: Option<PodInfo>, is_pause: bool) -> String {
+fn exported(rules: Rules, pod: Option<PodInfo>, is_pause: bool) -> String {
     let mut resolver = resolver(rules);
     resolver.name(1, &path());
     tell(&resolver, pod, is_pause);
@@ -49,18 +49,18 @@ fn told(rules: Rules, pod: Option<PodInfo>, is_pause: bool) -> String {
 }
 
 #[test]
-fn a_container_is_called_by_its_path_until_somebody_tells() {
+fn a_container_has_its_path_as_name_until_a_provider_answers() {
     let mut resolver = resolver(rules());
     let unresolved = resolver.name(1, &path()).workload.clone();
     assert!(matches!(&unresolved, Workload::Unresolved(identity) if identity.path().ends_with(ID)));
-    assert_eq!(told(rules(), Some(pod()), false), "shop/web-1/httpd");
-    assert_eq!(told(rules(), None, false), "httpd");
+    assert_eq!(exported(rules(), Some(pod()), false), "shop/web-1/httpd");
+    assert_eq!(exported(rules(), None, false), "httpd");
 }
 
 #[test]
 fn pause_containers_are_one_unless_they_shall_not_be() {
-    assert_eq!(told(rules(), Some(pod()), true), "(pause)");
-    assert_eq!(told(Rules { pause: true, ..rules() }, Some(pod()), true), "shop/web-1/httpd");
+    assert_eq!(exported(rules(), Some(pod()), true), "(pause)");
+    assert_eq!(exported(Rules { pause: true, ..rules() }, Some(pod()), true), "shop/web-1/httpd");
 }
 
 #[test]
@@ -72,14 +72,14 @@ fn what_is_not_kept_or_is_dropped_is_one() {
         (selector(r#"namespace="db""#), vec![], "(dropped)"),
         (selector(r#"namespace="shop""#), selector(r#"node="node1""#), "(dropped)"),
     ] {
-        assert_eq!(told(Rules { keep, drop, ..rules() }, Some(pod()), false), expected);
+        assert_eq!(exported(Rules { keep, drop, ..rules() }, Some(pod()), false), expected);
     }
 }
 
 #[test]
 fn labels_are_those_that_were_asked_for() {
     let labels = vec![Label::Image, Label::Namespace, Label::Cgroup];
-    assert_eq!(told(Rules { labels: labels.clone(), ..rules() }, Some(pod()), false), "shop/nginx:1");
+    assert_eq!(exported(Rules { labels: labels.clone(), ..rules() }, Some(pod()), false), "shop/nginx:1");
     let mut resolver = resolver(Rules { labels, ..rules() });
     assert_eq!(
         resolver.name(2, &"/system.slice/cron.service".into()).workload.to_string(),
@@ -88,7 +88,7 @@ fn labels_are_those_that_were_asked_for() {
 }
 
 #[test]
-fn transient_units_are_called_by_their_group_unless_told_apart() {
+fn transient_units_have_the_name_of_their_group_unless_grouping_is_off() {
     let session = |id: u32| Arc::from(format!("/user.slice/user-1000.slice/session-{id}.scope"));
     let mut grouped = resolver(rules());
     let named = grouped.name(1, &session(1)).clone();
@@ -103,7 +103,7 @@ fn transient_units_are_called_by_their_group_unless_told_apart() {
 }
 
 #[test]
-fn all_that_is_known_is_told_besides() {
+fn all_known_metadata_is_in_the_labels() {
     let mut resolver = resolver(rules());
     resolver.name(1, &path());
     tell(&resolver, Some(pod()), false);
@@ -159,7 +159,7 @@ fn a_pod_that_is_taken_from_its_owner_has_none() {
 }
 
 #[test]
-fn what_is_told_apart_by_its_owner_waits_for_the_api() {
+fn a_workload_named_by_its_owner_waits_for_the_api() {
     let waits = |mut resolver: WorkloadResolver| {
         resolver.cache().set_status(ProviderName::Kubernetes, None);
         resolver.name(1, &path());
@@ -254,7 +254,7 @@ fn a_renamed_container_is_another_workload() {
 }
 
 #[test]
-fn what_a_path_tells_of_an_unnamed_container_is_written_as_its_source_will() {
+fn metadata_from_a_path_is_written_as_the_provider_writes_it() {
     let mut resolver = resolver(rules());
     let path: Arc<str> = format!("/system.slice/docker-{ID}.scope").into();
     let metadata = resolver.name(1, &path).metadata.clone();

@@ -10,7 +10,9 @@ use anyhow::{Context, Result};
 use xtask_support::{shell, workspace};
 
 use super::{TIMEOUT, expect_count, expect_nothing};
-use crate::{namespaces::Namespaces, place::Place, process::Process, prometheus::Prometheus, wait::wait_for};
+use crate::{
+    directories::Directories, namespaces::Namespaces, process::Process, prometheus::Prometheus, wait::wait_for,
+};
 
 const ADDRESS: &str = "127.0.0.1:9778";
 /// What containers of this name do is learned; all others have the built-in policy.
@@ -38,31 +40,36 @@ pub(super) struct Exporter<'a> {
 
 impl<'a> Exporter<'a> {
     /// Starts both. Runtimes are found where they usually are; what is gone leaves after some seconds.
-    pub(super) fn start(root: &Path, namespaces: &'a Namespaces, place: &Place) -> Result<Self> {
-        Self::start_with(root, namespaces, place, &[])
+    pub(super) fn start(root: &Path, namespaces: &'a Namespaces, directories: &Directories) -> Result<Self> {
+        Self::start_with(root, namespaces, directories, &[])
     }
 
     /// The same, the daemon with more flags.
-    pub(super) fn start_with(root: &Path, namespaces: &'a Namespaces, place: &Place, flags: &[&str]) -> Result<Self> {
+    pub(super) fn start_with(
+        root: &Path,
+        namespaces: &'a Namespaces,
+        directories: &Directories,
+        flags: &[&str],
+    ) -> Result<Self> {
         namespaces.write(CONFIG, POLICIES)?;
-        Self::with_options(root, namespaces, place, &[&OPTIONS, flags].concat())
+        Self::with_options(root, namespaces, directories, &[&OPTIONS, flags].concat())
     }
 
     /// The same with these options of the daemon's.
     pub(super) fn with_options(
         root: &Path,
         namespaces: &'a Namespaces,
-        place: &Place,
+        directories: &Directories,
         options: &[&str],
     ) -> Result<Self> {
         let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
-        let (binary, logs) = (binary(root)?, place.logs.clone());
+        let (binary, logs) = (binary(root)?, directories.logs.clone());
         let daemon = run(namespaces, &binary, &options, &logs)?;
         let scrape = format!(
             "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\nscrape_configs:\n\
              - {{job_name: syscallmon, static_configs: [{{targets: [\"{ADDRESS}\"], labels: {{cluster: e2e, instance: node1}}}}]}}\n"
         );
-        let prometheus = Prometheus::start(namespaces, place, &scrape)?;
+        let prometheus = Prometheus::start(namespaces, directories, &scrape)?;
         let exporter = Self { namespaces, logs, binary, options, daemon, prometheus };
         exporter.expect_count(r#"up{job="syscallmon"}"#, 1)?;
         Ok(exporter)

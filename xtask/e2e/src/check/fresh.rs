@@ -38,7 +38,7 @@ fn says_nothing(cluster: &Cluster<'_>) -> Result<()> {
 /// What another process does in the daemon's own container is judged: `check` calls `bpf`, as the daemon does.
 pub(super) fn judges_others_in_its_container(cluster: &Cluster<'_>) -> Result<()> {
     let exec = ["exec", "--namespace=syscallmon", "daemonset/syscallmon", "--", "/syscallmon", "check"];
-    // Whatever it says of this place.
+    // Whatever it says of this directories.
     let _ = cluster.node.kubectl(&exec);
     cluster.expect_count(r#"count(syscallmon_unexpected_syscalls_total{namespace="syscallmon",syscall="bpf"})"#, 1)
 }

@@ -38,7 +38,7 @@ pub(super) fn names(cluster: &Cluster<'_>) -> Result<()> {
     step("what a container has in its cgroup is its own", || {
         let id = cluster.container("app=agent", "agent")?;
         let own = cgroup::containing(&id).into_iter().next().context("the container has no cgroup")?;
-        // A pod needs its own cgroup mounted writable for that; here the host does it in its place.
+        // A pod needs its own cgroup mounted writable for that; here the host does it in its directories.
         let fake = own.join(format!("kubepods/pod00000000-0000-0000-0000-000000000000/{}", "9".repeat(64)));
         std::fs::create_dir_all(&fake).with_context(|| format!("cannot make {}", fake.display()))?;
         for number in 0..NESTED {

@@ -19,8 +19,8 @@ use crate::{
     alertmanager::{self, Alert, Alertmanager},
     containerd::Containerd,
     cri::{Cri, Pod},
+    directories::Directories,
     namespaces::Namespaces,
-    place::Place,
     programs,
     software::{DEBIAN, OFFENDER, PROGRAMS, WEB_SERVER},
     wait::wait_for,
@@ -71,11 +71,17 @@ struct Running {
 }
 
 /// All checks; ordinary software is under load for so long, and Alertmanager away.
-pub(crate) fn policies(root: &Path, namespaces: &Namespaces, place: &Place, cri: &Cri, load: Duration) -> Result<()> {
+pub(crate) fn policies(
+    root: &Path,
+    namespaces: &Namespaces,
+    directories: &Directories,
+    cri: &Cri,
+    load: Duration,
+) -> Result<()> {
     ensure!(cfg!(target_arch = "x86_64"), "what is done here has x86_64's numbers: run it on such a machine");
     namespaces.write("/etc/syscallmon-policies/learned.yaml", LEARNING)?;
-    let mut alertmanager = Alertmanager::start(namespaces, place)?;
-    let exporter = Exporter::with_options(root, namespaces, place, &OPTIONS)?;
+    let mut alertmanager = Alertmanager::start(namespaces, directories)?;
+    let exporter = Exporter::with_options(root, namespaces, directories, &OPTIONS)?;
     let mut scene = Scene { namespaces, cri, exporter };
     let nginx = step("a server under load: no violation", || scene.quiet(load))?;
     step("each attempt is reported once, with its process", || scene.attempts(&nginx))?;
@@ -90,7 +96,7 @@ pub(crate) fn policies(root: &Path, namespaces: &Namespaces, place: &Place, cri:
     let outage = Instant::now();
     scene.run(&nginx, &["swapoff"])?;
     thread::sleep(load.min(Duration::from_mins(1)).saturating_sub(outage.elapsed()));
-    alertmanager = Alertmanager::start(namespaces, place)?;
+    alertmanager = Alertmanager::start(namespaces, directories)?;
     step("an alert of an outage of Alertmanager's arrives afterwards, once", || {
         let arrived = || Ok((alerts_of(&alertmanager, &nginx.name, "swapoff")? > 0).then_some(()));
         wait_for("the alert", Duration::from_mins(3), arrived)?;

@@ -11,10 +11,10 @@ use anyhow::{Result, bail};
 use super::{CALL, calls_and_waits, dashboards::Shown, exporter::Exporter, step, value};
 use crate::{
     cri::{Cri, Pod},
+    directories::Directories,
     docker::Docker,
     images::BUSYBOX,
     namespaces::Namespaces,
-    place::Place,
     podman::Podman,
     prometheus::Prometheus,
     wait::wait_for,
@@ -26,9 +26,15 @@ fn shell(count: u64) -> [String; 3] {
 }
 
 /// containerd with its CRI alone: so many pods, of two containers each.
-pub(crate) fn containerd(root: &Path, namespaces: &Namespaces, place: &Place, cri: &Cri, pods: u32) -> Result<()> {
+pub(crate) fn containerd(
+    root: &Path,
+    namespaces: &Namespaces,
+    directories: &Directories,
+    cri: &Cri,
+    pods: u32,
+) -> Result<()> {
     println!("{}", cri.version()?);
-    let exporter = Exporter::start(root, namespaces, place)?;
+    let exporter = Exporter::start(root, namespaces, directories)?;
     let pod = |number: u32| Pod::burstable("shop", &format!("web-{number}"), &uid(number));
     let run = |number| -> Result<(String, String)> {
         let (pod, command) = (pod(number), shell(100));
@@ -85,13 +91,13 @@ const BUSY: [(&str, &str); 3] = [
 pub(crate) fn busy(
     root: &Path,
     namespaces: &Namespaces,
-    place: &Place,
+    directories: &Directories,
     cri: &Cri,
     time: Duration,
     look: impl FnOnce(&Prometheus<'_>) -> Result<()>,
 ) -> Result<()> {
     // What else the machine runs that draws is nobody's business.
-    let exporter = Exporter::start_with(root, namespaces, place, &["--workload.keep=namespace=\"shop\""])?;
+    let exporter = Exporter::start_with(root, namespaces, directories, &["--workload.keep=namespace=\"shop\""])?;
     let mut containers = Vec::new();
     for (number, (name, script)) in (0..).zip(BUSY) {
         let pod = Pod::burstable("shop", &format!("{name}-0"), &uid(number));
@@ -114,14 +120,14 @@ fn uid(number: u32) -> String {
 
 /// Docker.
 pub(crate) fn docker(root: &Path, docker: &Docker) -> Result<()> {
-    let exporter = Exporter::start(root, docker.namespaces(), docker.place())?;
+    let exporter = Exporter::start(root, docker.namespaces(), docker.directories())?;
     engine("docker", &exporter, |args| docker.docker(args))
 }
 
 /// Podman, whose API has to be served for its names.
 pub(crate) fn podman(root: &Path, podman: &Podman) -> Result<()> {
     let _service = podman.serve()?;
-    let exporter = Exporter::start(root, podman.namespaces(), podman.place())?;
+    let exporter = Exporter::start(root, podman.namespaces(), podman.directories())?;
     engine("podman", &exporter, |args| podman.podman(args))?;
     step("a pod's containers, and what holds its namespaces", || {
         let command = shell(50);

@@ -21,7 +21,7 @@ use xtask_support::{
     workspace,
 };
 
-use crate::place;
+use crate::directories;
 
 /// What Debian's version (`1.20.5+really1.20.2`) really is.
 const VERSION: &str = "1.20.2";
@@ -38,22 +38,22 @@ const REMEDY: &str = "run `cargo xtask setup --for e2e`, and see what the log sa
 
 /// The directory that has the programs; they are built, unless they are in the cache.
 pub(super) fn binaries(root: &Path) -> Result<PathBuf> {
-    let place = workspace::cache_dir()?.join("kubernetes").join(format!("{VERSION}-go{GO}-{}", Arch::native()));
-    if !place.exists() {
+    let directories = workspace::cache_dir()?.join("kubernetes").join(format!("{VERSION}-go{GO}-{}", Arch::native()));
+    if !directories.exists() {
         let begin = Instant::now();
         eprintln!(
             "building Kubernetes {VERSION}, once: 6 to 15 minutes on 2 CPUs; downloads 100 MB, needs 3 GB of disk"
         );
         // Always the same directory: what a build leaves that is interrupted is large, and the next one removes it.
-        let (work, _alone) = (workspace::cache_dir()?.join("kubernetes-build"), place::lock("kubernetes-build")?);
-        place::remove_dir(&work)?;
+        let (work, _alone) = (workspace::cache_dir()?.join("kubernetes-build"), directories::lock("kubernetes-build")?);
+        directories::remove_dir(&work)?;
         fs::create_dir_all(&work).with_context(|| format!("cannot create {}", work.display()))?;
         let prepared = build(root, &work)?;
-        workspace::move_into_cache(&prepared, &place)?;
-        place::remove_dir(&work)?;
-        eprintln!("built Kubernetes in {} s; it is kept in {}", begin.elapsed().as_secs(), place.display());
+        workspace::move_into_cache(&prepared, &directories)?;
+        directories::remove_dir(&work)?;
+        eprintln!("built Kubernetes in {} s; it is kept in {}", begin.elapsed().as_secs(), directories.display());
     }
-    Ok(place)
+    Ok(directories)
 }
 
 fn build(root: &Path, work: &Path) -> Result<PathBuf> {
@@ -203,7 +203,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn version_is_told_as_the_build_reads_it() {
+    fn version_is_the_one_that_the_build_reads() {
         assert!(version_file().ends_with("KUBE_GIT_VERSION='v1.20.2'\nKUBE_GIT_MAJOR='1'\nKUBE_GIT_MINOR='20'\n"));
     }
 

@@ -9,7 +9,7 @@ use std::{
 use anyhow::Result;
 
 use super::{ADDRESS, ETC, certificates::kubeconfig_path};
-use crate::{namespaces::Namespaces, place::Place, process::Process, wait::wait_for};
+use crate::{directories::Directories, namespaces::Namespaces, process::Process, wait::wait_for};
 
 const ETCD: &str = "http://127.0.0.1:2379";
 const ETCD_PEERS: &str = "http://127.0.0.1:2380";
@@ -25,13 +25,13 @@ pub(super) struct ControlPlane {
 
 impl ControlPlane {
     /// Starts etcd and the API server.
-    pub(super) fn start(namespaces: &Namespaces, place: &Place, binaries: &Path) -> Result<Self> {
-        let mut etcd = Process::start("etcd", &mut etcd(namespaces), &place.logs)?;
+    pub(super) fn start(namespaces: &Namespaces, directories: &Directories, binaries: &Path) -> Result<Self> {
+        let mut etcd = Process::start("etcd", &mut etcd(namespaces), &directories.logs)?;
         wait_for("etcd", TIMEOUT, || {
             etcd.ensure_running()?;
             Ok(namespaces.run("etcdctl", &["--endpoints", ETCD, "endpoint", "health"]).ok().map(drop))
         })?;
-        let logs = place.logs.clone();
+        let logs = directories.logs.clone();
         let api_server = RefCell::new(start_api_server(namespaces, binaries, &logs)?);
         Ok(Self { etcd, api_server, controllers: None, binaries: binaries.to_owned(), logs })
     }

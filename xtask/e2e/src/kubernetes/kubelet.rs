@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::{ADDRESS, ETC, NODE, certificates::kubeconfig_path};
-use crate::{containerd, namespaces::Namespaces, place::Place, process::Process};
+use crate::{containerd, directories::Directories, namespaces::Namespaces, process::Process};
 
 /// Where it keeps pods, inside; on a disk, whose room it reports.
 pub(crate) const ROOT: &str = "/var/lib/kubelet";
@@ -23,7 +23,7 @@ const SETTINGS: [(&str, &str); 6] = [
 ];
 
 /// Starts it.
-pub(super) fn start(namespaces: &Namespaces, place: &Place, binaries: &Path) -> Result<Process> {
+pub(super) fn start(namespaces: &Namespaces, directories: &Directories, binaries: &Path) -> Result<Process> {
     pretend_settings(namespaces)?;
     namespaces.write(CONFIG, configuration())?;
     let mut command = namespaces.command(binaries.join("kubelet"));
@@ -33,7 +33,7 @@ pub(super) fn start(namespaces: &Namespaces, place: &Place, binaries: &Path) -> 
     command.arg(format!("--root-dir={ROOT}")).args(["--cert-dir=/run/kubernetes/kubelet", "--v=2"]);
     command.args(["--hostname-override", NODE, "--node-ip", ADDRESS, "--container-runtime=remote"]);
     command.arg(format!("--container-runtime-endpoint=unix://{}", containerd::SOCKET));
-    Process::start("kubelet", &mut command, &place.logs)
+    Process::start("kubelet", &mut command, &directories.logs)
 }
 
 /// Shows it files that have the values, instead of changing the machine.

@@ -15,8 +15,8 @@ use super::{ADDRESS, NODE, SERVICE_ADDRESS, build, certificates, control_plane::
 use crate::{
     containerd::{self, Containerd},
     cri::Cri,
+    directories::Directories,
     namespaces::Namespaces,
-    place::Place,
     process::Process,
     prometheus::Prometheus,
     wait::wait_for,
@@ -34,7 +34,7 @@ pub(crate) struct Node {
     containerd: RefCell<Containerd>,
     kubelet: Process,
     clients: Clients,
-    place: Place,
+    directories: Directories,
 }
 
 impl Node {
@@ -42,17 +42,20 @@ impl Node {
     pub(crate) fn start(root: &Path) -> Result<Self> {
         let clients = Clients::fetch(root)?;
         let binaries = build::binaries(root)?;
-        let place = Place::claim(root, "kubernetes", CGROUPS)?;
+        let directories = Directories::claim(root, "kubernetes", CGROUPS)?;
         let begin = Instant::now();
         let say = |what: &str| eprintln!("{:5.1} s {what}", begin.elapsed().as_secs_f64());
-        let disks = [(place.directory("containerd")?, containerd::ROOT), (place.directory("kubelet")?, kubelet::ROOT)];
+        let disks = [
+            (directories.directory("containerd")?, containerd::ROOT),
+            (directories.directory("kubelet")?, kubelet::ROOT),
+        ];
         let namespaces = Namespaces::start(root, &disks.each_ref().map(|(dir, inside)| (dir.as_path(), *inside)))?;
         add_network(&namespaces)?;
         certificates::write(&namespaces)?;
         say("namespaces and certificates");
-        let mut control_plane = ControlPlane::start(&namespaces, &place, &binaries)?;
+        let mut control_plane = ControlPlane::start(&namespaces, &directories, &binaries)?;
         // While the API server thinks.
-        let containerd = RefCell::new(Containerd::start(root, &namespaces, &place)?);
+        let containerd = RefCell::new(Containerd::start(root, &namespaces, &directories)?);
         say("etcd and containerd");
         wait_for("the API server", TIMEOUT, || {
             control_plane.ensure_running()?;
@@ -60,8 +63,8 @@ impl Node {
         })?;
         say("API server");
         control_plane.start_controllers(&namespaces)?;
-        let kubelet = kubelet::start(&namespaces, &place, &binaries)?;
-        let mut node = Self { namespaces, control_plane, containerd, kubelet, clients, place };
+        let kubelet = kubelet::start(&namespaces, &directories, &binaries)?;
+        let mut node = Self { namespaces, control_plane, containerd, kubelet, clients, directories };
         if let Err(error) = node.wait_until_ready() {
             bail!("{error:#}\n{}", node.tails());
         }
@@ -151,12 +154,12 @@ impl Node {
 
     /// Starts a Prometheus on the node.
     pub(crate) fn prometheus(&self, configuration: &str) -> Result<Prometheus<'_>> {
-        Prometheus::start(&self.namespaces, &self.place, configuration)
+        Prometheus::start(&self.namespaces, &self.directories, configuration)
     }
 
     /// A new directory, which ends with the node; inside, it has the same path.
     pub(crate) fn directory(&self, name: &str) -> Result<PathBuf> {
-        self.place.directory(name)
+        self.directories.directory(name)
     }
 
     /// Who the cluster's administrator is, inside.

@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn every_dashboard_can_be_told_apart_and_leads_to_the_others() {
+    fn dashboards_are_distinct_and_link_to_each_other() {
         let all = super::super::all().map(|it| dashboard(&it));
         for dashboard in &all {
             assert_eq!(dashboard["links"][0]["tags"], dashboard["tags"]);

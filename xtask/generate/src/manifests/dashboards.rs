@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_are_told_apart_across_rows() {
+    fn ids_are_distinct_across_rows() {
         check_ids(&dashboard()).unwrap();
         let mut wrong = dashboard();
         wrong["panels"][1]["id"] = json!(2);

@@ -29,16 +29,17 @@ pub(super) struct Judge {
 impl Judge {
     /// Fetches the schemas, unless they are in the user's cache.
     pub(super) fn new(root: &Path) -> Result<Self> {
-        let place = workspace::cache_dir()?.join("kubernetes-schemas").join(format!("{}-{KUBERNETES}", WHEEL.version));
-        let file = place.join("_definitions.json");
-        if !place.exists() {
+        let directory =
+            workspace::cache_dir()?.join("kubernetes-schemas").join(format!("{}-{KUBERNETES}", WHEEL.version));
+        let file = directory.join("_definitions.json");
+        if !directory.exists() {
             eprintln!("fetching the schema of Kubernetes {KUBERNETES} (22 MB)");
             let work = workspace::cache_work_dir()?;
             let member =
                 format!("kubernetes_validate/kubernetes-json-schema/v{KUBERNETES}.0-local-strict/_definitions.json");
             let found = pypi::unzip_one(&WHEEL.download(root, work.path())?, &member, work.path())?;
             let prepared = found.parent().context("a file is in a directory")?;
-            workspace::move_into_cache(prepared, &place)?;
+            workspace::move_into_cache(prepared, &directory)?;
         }
         let text = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
         let not_understood = || format!("{} is not understood: remove it", file.display());

@@ -59,8 +59,8 @@ impl Schemas {
 fn render(error: &ValidationError) -> String {
     let text = error.to_string();
     let end = text.char_indices().nth(LENGTH).map_or(text.len(), |(end, _)| end);
-    let (place, text) = (error.instance_path().as_str(), &text[..end]);
-    if place.is_empty() { text.to_owned() } else { format!("{place}: {text}") }
+    let (path, text) = (error.instance_path().as_str(), &text[..end]);
+    if path.is_empty() { text.to_owned() } else { format!("{path}: {text}") }
 }
 
 #[cfg(test)]
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn every_violation_is_told_with_its_place() {
+    fn every_violation_is_reported_with_its_path() {
         schemas().check("pod", &json!({"hostPID": true, "port": 1})).unwrap();
         let message = schemas().check("pod", &json!({"hostPid": true, "port": 70000})).unwrap_err().to_string();
         let lines: Vec<&str> = message.lines().collect();

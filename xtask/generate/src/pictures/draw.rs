@@ -71,11 +71,11 @@ pub fn dashboard(dashboard: &Dashboard, rows: &[Drawn], range: [f64; 3]) -> Stri
         svg.text((12.0, top + 20.0), drawn.row.title, (14, INK), 1180.0);
         top += HEADLINE;
         for ((panel, answers), (x, y)) in drawn.row.panels.iter().zip(&drawn.answers).zip(drawn.row.positions()) {
-            let place = Place {
+            let area = Area {
                 at: (f64::from(x) * COLUMN + GAP, top + f64::from(y) * LINE),
                 size: (f64::from(panel.width) * COLUMN - 2.0 * GAP, f64::from(panel.height) * LINE - 2.0 * GAP),
             };
-            self::panel(&mut svg, place, panel, answers, range);
+            self::panel(&mut svg, area, panel, answers, range);
         }
         top += f64::from(drawn.row.height()) * LINE;
     }
@@ -83,16 +83,16 @@ pub fn dashboard(dashboard: &Dashboard, rows: &[Drawn], range: [f64; 3]) -> Stri
 }
 
 #[derive(Clone, Copy)]
-struct Place {
+struct Area {
     at: Point,
     size: Point,
 }
 
-fn panel(svg: &mut Svg, place: Place, panel: &Panel, answers: &[Answer], range: [f64; 3]) {
-    let ((x, y), (width, height)) = (place.at, place.size);
-    svg.rect(place.at, place.size, "#ffffff");
+fn panel(svg: &mut Svg, area: Area, panel: &Panel, answers: &[Answer], range: [f64; 3]) {
+    let ((x, y), (width, height)) = (area.at, area.size);
+    svg.rect(area.at, area.size, "#ffffff");
     svg.text((x + 8.0, y + 16.0), panel.title, (12, INK), width - 16.0);
-    let inner = Place { at: (x + 8.0, y + TITLE), size: (width - 16.0, height - TITLE - 8.0) };
+    let inner = Area { at: (x + 8.0, y + TITLE), size: (width - 16.0, height - TITLE - 8.0) };
     if answers.is_empty() {
         svg.text((x + 8.0, y + TITLE + SMALL), "no data", (11, FAINT), width - 16.0);
         return;
@@ -116,7 +116,7 @@ fn last(answer: &Answer) -> f64 {
     answer.points.last().map_or(0.0, |(_, value)| *value)
 }
 
-fn stat(svg: &mut Svg, Place { at: (x, y), size: (width, height) }: Place, panel: &Panel, answers: &[Answer]) {
+fn stat(svg: &mut Svg, Area { at: (x, y), size: (width, height) }: Area, panel: &Panel, answers: &[Answer]) {
     let value = answers.iter().map(last).sum::<f64>();
     let passed = panel.thresholds.iter().rfind(|(limit, _)| value >= *limit);
     let color = match passed.map(|(_, color)| *color) {
@@ -141,10 +141,10 @@ fn greatest(answers: &[Answer], room: f64) -> Vec<(&Answer, f64)> {
     sorted
 }
 
-fn graph(svg: &mut Svg, place: Place, panel: &Panel, answers: &[Answer], range: [f64; 3]) {
-    let (x, y) = place.at;
-    let (width, height) = (place.size.0 * 0.62, place.size.1 - SMALL);
-    let series = greatest(answers, place.size.1);
+fn graph(svg: &mut Svg, area: Area, panel: &Panel, answers: &[Answer], range: [f64; 3]) {
+    let (x, y) = area.at;
+    let (width, height) = (area.size.0 * 0.62, area.size.1 - SMALL);
+    let series = greatest(answers, area.size.1);
     let stacks = matches!(panel.kind, Kind::Stacked | Kind::Bars);
     let mut below: BTreeMap<u64, f64> = BTreeMap::new();
     let mut curves: Vec<Vec<(f64, f64, f64)>> = Vec::new();
@@ -185,12 +185,12 @@ fn graph(svg: &mut Svg, place: Place, panel: &Panel, answers: &[Answer], range: 
         let line = y + SMALL * (number as f64 + 0.6);
         svg.rect((x + width + 14.0, line - 8.0), (10.0, 8.0), color);
         let name = if answer.legend.is_empty() { panel.title } else { &answer.legend };
-        svg.text((x + width + 30.0, line), name, (11, INK), place.size.0 - width - 94.0);
-        svg.text((x + place.size.0 - 56.0, line), &number::text(*mean, panel.unit), (11, FAINT), 60.0);
+        svg.text((x + width + 30.0, line), name, (11, INK), area.size.0 - width - 94.0);
+        svg.text((x + area.size.0 - 56.0, line), &number::text(*mean, panel.unit), (11, FAINT), 60.0);
     }
 }
 
-fn table(svg: &mut Svg, Place { at: (x, y), size: (width, height) }: Place, panel: &Panel, answers: &[Answer]) {
+fn table(svg: &mut Svg, Area { at: (x, y), size: (width, height) }: Area, panel: &Panel, answers: &[Answer]) {
     let columns: Vec<&str> = {
         let all = answers.iter().flat_map(|answer| answer.labels.keys().map(String::as_str));
         let mut columns: Vec<&str> = all.collect();
@@ -221,7 +221,7 @@ fn table(svg: &mut Svg, Place { at: (x, y), size: (width, height) }: Place, pane
 const ORDER: [&str; 10] =
     ["severity", "policy", "namespace", "pod", "container", "cgroup", "syscall", "set", "abi", "errno"];
 
-fn states(svg: &mut Svg, Place { at: (x, y), size: (width, height) }: Place, answers: &[Answer], range: [f64; 3]) {
+fn states(svg: &mut Svg, Area { at: (x, y), size: (width, height) }: Area, answers: &[Answer], range: [f64; 3]) {
     let [begin, end, step] = range;
     let name = width * 0.35;
     let scale = (width - name) / (end - begin);
@@ -240,7 +240,7 @@ fn states(svg: &mut Svg, Place { at: (x, y), size: (width, height) }: Place, ans
 }
 
 /// Buckets are cumulative: what is in one is what the one below it has not.
-fn heatmap(svg: &mut Svg, Place { at: (x, y), size: (width, height) }: Place, answers: &[Answer], range: [f64; 3]) {
+fn heatmap(svg: &mut Svg, Area { at: (x, y), size: (width, height) }: Area, answers: &[Answer], range: [f64; 3]) {
     let bound =
         |answer: &Answer| answer.labels.get("le").and_then(|le| le.parse::<f64>().ok()).unwrap_or(f64::INFINITY);
     let mut buckets: Vec<&Answer> = answers.iter().collect();

@@ -1,4 +1,5 @@
-//! Whether a binary is the same when it is built from a copy of the sources at another place, by somebody else.
+//! Checks that a binary is the same when it is built from a copy of the sources in another directory, in another
+//! environment.
 
 use std::{
     env, fs,
@@ -11,7 +12,7 @@ use walkdir::{DirEntry, WalkDir};
 use xtask_support::{
     arch::Arch,
     hash::sha256,
-    reproducible::{Place, refuse_paths},
+    reproducible::{BuildDirs, refuse_paths},
 };
 
 use super::{build, cargo_build};
@@ -20,9 +21,9 @@ use super::{build, cargo_build};
 const NOT_SOURCES: [&str; 3] = ["target", ".git", "corpus"];
 
 /// Fails unless a build elsewhere gives these bytes.
-pub(super) fn same_elsewhere(place: &Place, arch: Arch, binary: &[u8]) -> Result<()> {
+pub(super) fn same_elsewhere(dirs: &BuildDirs, arch: Arch, binary: &[u8]) -> Result<()> {
     let dir = tempfile::Builder::new().prefix("elsewhere-").tempdir().context("cannot make a directory")?;
-    let elsewhere = copy(place, dir.path())?;
+    let elsewhere = copy(dirs, dir.path())?;
     let mut command = cargo_build(&elsewhere, arch)?;
     command.env("HOME", dir.path());
     let other = build(&mut command, &elsewhere, arch)?;
@@ -30,26 +31,26 @@ pub(super) fn same_elsewhere(place: &Place, arch: Arch, binary: &[u8]) -> Result
     ensure!(
         binary == other,
         "two builds for {arch} differ ({} and {}): look for a path or a time in them, with diffoscope",
-        keep(place, arch, "first", binary)?.display(),
-        keep(place, arch, "second", &other)?.display()
+        keep(dirs, arch, "first", binary)?.display(),
+        keep(dirs, arch, "second", &other)?.display()
     );
     eprintln!("built for {arch} again, elsewhere: the same bytes, {}", sha256(binary));
     Ok(())
 }
 
 /// A copy of the sources, and a `CARGO_HOME` of another name in which the crates need not be downloaded again.
-fn copy(place: &Place, dir: &Path) -> Result<Place> {
+fn copy(dirs: &BuildDirs, dir: &Path) -> Result<BuildDirs> {
     let root = dir.join("sources");
     let is_source = |entry: &DirEntry| entry.depth() != 1 || !NOT_SOURCES.iter().any(|name| entry.file_name() == *name);
-    for entry in WalkDir::new(&place.root).into_iter().filter_entry(is_source) {
-        let entry = entry.with_context(|| format!("cannot list {}", place.root.display()))?;
-        let to = root.join(entry.path().strip_prefix(&place.root).context("what is listed is below the root")?);
+    for entry in WalkDir::new(&dirs.root).into_iter().filter_entry(is_source) {
+        let entry = entry.with_context(|| format!("cannot list {}", dirs.root.display()))?;
+        let to = root.join(entry.path().strip_prefix(&dirs.root).context("what is listed is below the root")?);
         let copied =
             if entry.file_type().is_dir() { fs::create_dir_all(&to) } else { fs::copy(entry.path(), &to).map(drop) };
         copied.with_context(|| format!("cannot copy {} to {}", entry.path().display(), to.display()))?;
     }
-    let cargo_home = place.cargo_home.as_ref().map(|real| linked(real, dir)).transpose()?;
-    Ok(Place { root, target_dir: dir.join("built"), cargo_home })
+    let cargo_home = dirs.cargo_home.as_ref().map(|real| linked(real, dir)).transpose()?;
+    Ok(BuildDirs { root, target_dir: dir.join("built"), cargo_home })
 }
 
 fn linked(real: &Path, dir: &Path) -> Result<PathBuf> {
@@ -63,8 +64,8 @@ fn linked(real: &Path, dir: &Path) -> Result<PathBuf> {
 }
 
 /// Keeps a binary for whoever looks into what differs.
-fn keep(place: &Place, arch: Arch, which: &str, bytes: &[u8]) -> Result<PathBuf> {
-    let path = place.target_dir.join(format!("{which}-{arch}"));
+fn keep(dirs: &BuildDirs, arch: Arch, which: &str, bytes: &[u8]) -> Result<PathBuf> {
+    let path = dirs.target_dir.join(format!("{which}-{arch}"));
     fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(path)
 }
@@ -81,12 +82,12 @@ mod tests {
         }
         fs::write(from.path().join("target/binary"), "").unwrap();
         fs::write(from.path().join("a/target/mod.rs"), "mod x;").unwrap();
-        let place = Place {
+        let dirs = BuildDirs {
             root: from.path().into(),
             target_dir: from.path().join("target"),
             cargo_home: Some(from.path().join("home")),
         };
-        let copied = copy(&place, to.path()).unwrap();
+        let copied = copy(&dirs, to.path()).unwrap();
         assert_eq!(fs::read_to_string(copied.root.join("a/target/mod.rs")).unwrap(), "mod x;");
         assert!(!copied.root.join("target").exists());
         assert!(copied.cargo_home.unwrap().join("registry").is_dir());

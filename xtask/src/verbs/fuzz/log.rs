@@ -100,6 +100,6 @@ stat::peak_rss_mb:              62";
             slowest_seconds: Some(0),
         };
         assert_eq!(summary, expected);
-        assert!(Summary::default().row("place").starts_with("place "), "a run that ended early has no statistics");
+        assert!(Summary::default().row("names").starts_with("names "), "a run that ended early has no statistics");
     }
 }

@@ -22,17 +22,17 @@ const TRIES: usize = 24;
 /// The kernel's image; downloaded unless it is in the cache, or if the cache shall be passed by.
 pub(super) fn kernel(arch: Arch, image: &Image, refresh: bool) -> Result<PathBuf> {
     let pattern = image.package.replace("ARCH", arch.debian());
-    let place = workspace::cache_dir()?.join("kernels").join(format!("{arch}-{}", plain(&pattern)));
-    let file = place.join("vmlinuz");
-    if refresh && place.exists() {
-        fs::remove_dir_all(&place).with_context(|| format!("cannot remove {}", place.display()))?;
+    let dir = workspace::cache_dir()?.join("kernels").join(format!("{arch}-{}", plain(&pattern)));
+    let file = dir.join("vmlinuz");
+    if refresh && dir.exists() {
+        fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
     }
     if !file.exists() {
         let work = workspace::cache_work_dir()?;
         let prepared = work.path().join("kernel");
         fs::create_dir(&prepared).with_context(|| format!("cannot create {}", prepared.display()))?;
         download_newest(&Lists::fetch(image.suite, arch.debian())?, &pattern, work.path(), &prepared.join("vmlinuz"))?;
-        workspace::move_into_cache(&prepared, &place)?;
+        workspace::move_into_cache(&prepared, &dir)?;
     }
     Ok(file)
 }

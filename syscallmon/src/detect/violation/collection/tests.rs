@@ -58,7 +58,7 @@ fn total(violations: &Violations) -> u64 {
 }
 
 #[test]
-fn a_first_call_is_told_at_once_and_its_count_tells_nothing_more() {
+fn a_first_call_is_recorded_at_once_and_its_count_adds_no_record() {
     let mut violations = Violations::default();
     assert!(first(&mut violations, by_event("/a", "mount", 1)).unwrap().is_new);
     assert_eq!(counted(&mut violations, call("mount").0, &made("/a", "mount", 1, 2)), None);
@@ -66,7 +66,7 @@ fn a_first_call_is_told_at_once_and_its_count_tells_nothing_more() {
 }
 
 #[test]
-fn repeats_are_told_with_how_many_there_are() {
+fn repeats_are_recorded_with_their_number() {
     let mut violations = Violations::default();
     first(&mut violations, by_event("/a", "mount", 1));
     let told = counted(&mut violations, call("mount").0, &made("/a", "mount", 100_000, 2)).unwrap();
@@ -76,7 +76,7 @@ fn repeats_are_told_with_how_many_there_are() {
 }
 
 #[test]
-fn a_call_that_only_the_counters_know_is_told_and_gets_its_process_later() {
+fn a_call_known_from_counters_alone_is_recorded_and_gets_its_process_later() {
     let mut violations = Violations::default();
     assert!(counted(&mut violations, call("mount").0, &made("/a", "mount", 3, 2)).unwrap().is_new);
     assert_eq!(first(&mut violations, by_event("/a", "mount", 3)), None);
@@ -146,7 +146,7 @@ fn many_pods_of_one_namespace_have_what_one_has() {
 }
 
 #[test]
-fn what_is_not_kept_is_told_and_counted() {
+fn a_violation_that_is_not_kept_is_recorded_and_counted() {
     let mut violations = Violations::default();
     flood(&mut violations, ("evil", "pod"), 0..1300, Severity::Critical);
     for pod in 0..4 {
@@ -231,7 +231,7 @@ fn a_bad_one_is_not_hidden_behind_many_others() {
 }
 
 #[test]
-fn another_container_of_the_workload_is_told_of() {
+fn another_container_of_the_workload_is_recorded() {
     let mut violations = Violations::default();
     let of = |id: &str, seconds| {
         let metadata = Labels::new([(Label::ContainerId, id.into())]);

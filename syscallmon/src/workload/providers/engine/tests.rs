@@ -206,7 +206,7 @@ async fn an_engine_that_hangs_is_asked_twice_at_most() {
 }
 
 #[tokio::test]
-async fn an_absent_engine_is_told_from_a_broken_one() {
+async fn an_absent_engine_is_distinguished_from_a_broken_one() {
     let dir = tempfile::tempdir().unwrap();
     let mut engine = Engine::docker(dir.path().join("none"));
     assert!(matches!(engine.look_up(&[id('a')]).await, Err(ProviderError::Connect(_))));

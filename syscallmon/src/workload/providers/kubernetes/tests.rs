@@ -51,7 +51,7 @@ impl Watch {
         let (sender, told) = unbounded_channel();
         let failures = sender.clone();
         let task = tokio::spawn(kubernetes.watch(
-            move |change| sender.send(told_of(change)).unwrap(),
+            move |change| sender.send(reported(change)).unwrap(),
             move |error| failures.send(Failed(description(&error))).unwrap(),
         ));
         Self { server, told, task }
@@ -84,7 +84,7 @@ impl Drop for Watch {
 
 use Reported::{Applied, Deleted, Failed, Restarted, Synced};
 
-fn told_of(change: PodChange) -> Reported {
+fn reported(change: PodChange) -> Reported {
     match change {
         PodChange::Restarted => Restarted,
         PodChange::Applied(pod) => Applied(format!("{} {}", pod.facts.uid, pod.containers.len())),

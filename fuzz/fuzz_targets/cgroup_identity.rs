@@ -1,5 +1,5 @@
-//! Any path of a cgroup, to the place that it is. A seed is all of a host: lines of `path => place`, of which only the
-//! path is read.
+//! Any path of a cgroup, to its identity. A seed has the paths of a whole host: lines of `path => identity`, of which
+//! only the path is read.
 
 #![no_main]
 
@@ -20,19 +20,19 @@ fuzz_target!(|host: &[u8]| {
 
 /// What must hold of any path, and of whatever else is `below` it.
 fn check(path: &Arc<str>, below: &str) {
-    let place = CgroupIdentity::of(path);
+    let identity = CgroupIdentity::of(path);
     if !path.starts_with('/') {
         return;
     }
-    let own = place.path();
+    let own = identity.path();
     let rest = path.strip_prefix(own.as_ref()).expect("its path begins the path");
     assert!(rest.is_empty() || rest.starts_with('/') || own.as_ref() == "/", "{own:?} of {path:?} ends within a name");
-    assert_eq!(CgroupIdentity::of(own), place, "{path:?}");
-    if let CgroupIdentity::Container { id, .. } = &place {
+    assert_eq!(CgroupIdentity::of(own), identity, "{path:?}");
+    if let CgroupIdentity::Container { id, .. } = &identity {
         assert!(id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id:?}");
         let inside = format!("{own}/{below}");
-        assert_eq!(CgroupIdentity::of(&inside.as_str().into()), place, "{inside:?}");
+        assert_eq!(CgroupIdentity::of(&inside.as_str().into()), identity, "{inside:?}");
     }
     let is_users = path.starts_with("/user.slice/");
-    assert!(!is_users || matches!(place, CgroupIdentity::Cgroup(_)), "{path:?} is a user's");
+    assert!(!is_users || matches!(identity, CgroupIdentity::Cgroup(_)), "{path:?} is a user's");
 }

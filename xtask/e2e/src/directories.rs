@@ -11,7 +11,7 @@ use syscallmon_testkit::cgroup;
 use xtask_support::workspace;
 
 /// Directories of one environment, its alone until dropped.
-pub(crate) struct Place {
+pub(crate) struct Directories {
     /// Logs; they stay for whoever wants to read them.
     pub(crate) logs: PathBuf,
     state: PathBuf,
@@ -19,7 +19,7 @@ pub(crate) struct Place {
     _lock: File,
 }
 
-impl Place {
+impl Directories {
     /// Claims it, and removes what an earlier one that was killed has left: files, and cgroups of these names.
     pub(crate) fn claim(root: &Path, name: &str, cgroups: &'static [&'static str]) -> Result<Self> {
         let lock = lock(name)?;
@@ -34,7 +34,7 @@ impl Place {
         Ok(Self { logs, state, cgroups, _lock: lock })
     }
 
-    /// A new directory on the disk, which ends with the place.
+    /// A new directory on the disk, which ends with the directories.
     pub(crate) fn directory(&self, name: &str) -> Result<PathBuf> {
         let dir = self.state.join(name);
         fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
@@ -42,7 +42,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Directories {
     fn drop(&mut self) {
         let removed = self.cgroups.iter().try_for_each(|cgroup| cgroup::remove(cgroup));
         if let Err(error) = removed.and_then(|()| remove_dir(&self.state)) {
