@@ -129,6 +129,10 @@ fn under_a_filter(args: &[&str]) {
             enter(cgroup);
             filtered::refused(action, number(tries));
         }
+        ["without-clone3", cgroup, threads] => {
+            enter(cgroup);
+            filtered::threads_without_clone3(number(threads));
+        }
         ["refused-from", cgroup, first, last] => {
             enter(cgroup);
             filtered::refused_from(number(first), number(last));

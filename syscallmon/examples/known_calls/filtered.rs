@@ -253,6 +253,13 @@ pub(crate) fn refused_from(first: i64, last: i64) {
     (first..=last).for_each(|nr| assert_eq!(syscall(nr), -1));
 }
 
+/// Makes threads under a filter that answers `clone3` with `ENOSYS`, as container runtimes do: the C library makes them
+/// with `clone` instead.
+pub(crate) fn threads_without_clone3(threads: i64) {
+    install_range(libc::SECCOMP_RET_ERRNO | libc::ENOSYS.cast_unsigned(), 0, (libc::SYS_clone3, libc::SYS_clone3));
+    (0..threads).for_each(|_| thread::spawn(|| {}).join().expect("no panic"));
+}
+
 /// Installs a filter that does this with [`REFUSED`], and permits everything else. What the kernel answers: 0,
 /// or a listener.
 fn install(action: u32, flags: libc::c_ulong) -> i64 {

@@ -7,6 +7,7 @@
 mod tests;
 
 use std::{
+    collections::BTreeSet,
     fs,
     io::{self, Read},
     mem,
@@ -29,7 +30,7 @@ pub const POLICY_WORK: &str = "policies";
 /// No file that is read is larger.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// Most files in the directory.
+/// Maximum number of files that are read from the directory: the first by name.
 const MAX_FILES: usize = 1000;
 
 /// Where policies are written, in the order in which they are asked; the built-in one comes last.
@@ -111,10 +112,12 @@ pub enum PolicyProblem {
         path: PathBuf,
     },
     /// There are too many files.
-    #[error("{path} contains more than {MAX_FILES} policy files", path = path.display())]
+    #[error("{path} contains {count} policy files: only the first {MAX_FILES} by name are read", path = path.display())]
     TooManyFiles {
         /// The directory.
         path: PathBuf,
+        /// The number of files.
+        count: usize,
     },
     /// A policy cannot be read, or a file not to its end.
     #[error("{origin}: {message}")]
@@ -236,12 +239,12 @@ fn stamp(path: &Path) -> Option<FileStamp> {
 impl Reading {
     fn directory(&mut self, directory: &Path, before: &Policies) {
         self.watched.watch(directory);
-        match files_in(directory) {
-            Ok(files) => files.iter().for_each(|file| self.file(file)),
-            Err(problem) => {
-                self.problems.push(problem);
-                self.files.extend(unreadable_files(directory, before));
-            }
+        let (files, problem) = files_in(directory);
+        files.iter().for_each(|file| self.file(file));
+        if let Some(problem) = problem {
+            self.problems.push(problem);
+            // Files that were not read keep their policies.
+            self.files.extend(unread_files(directory, &files, before));
         }
     }
 
@@ -306,32 +309,41 @@ fn origin(file: Option<&Path>) -> Arc<str> {
     file.map_or_else(|| "the configuration".into(), |file| file.display().to_string().into())
 }
 
-/// The files of a directory that cannot be listed, as far as policies that are in force are from them.
-fn unreadable_files(directory: &Path, before: &Policies) -> Vec<PolicyFile> {
+/// Files of a directory that were not read, if policies in force are from them.
+fn unread_files(directory: &Path, read: &BTreeSet<PathBuf>, before: &Policies) -> Vec<PolicyFile> {
     let mut origins: Vec<&Arc<str>> = before.iter().map(|policy| policy.origin()).collect();
-    origins.retain(|origin| Path::new(&***origin).starts_with(directory));
+    origins.retain(|origin| Path::new(&***origin).starts_with(directory) && !read.contains(Path::new(&***origin)));
     origins.dedup();
     let file = |origin: &Arc<str>| PolicyFile { origin: Arc::clone(origin), sources: Vec::new(), is_whole: false };
     origins.into_iter().map(file).collect()
 }
 
-/// The files with policies in a directory, by name. What begins with a dot is an editor's, or the machinery
-/// of a `ConfigMap`.
-fn files_in(directory: &Path) -> Result<Vec<PathBuf>, PolicyProblem> {
-    let failed = |source| PolicyProblem::Read { path: directory.to_owned(), source };
+/// The policy files of a directory, at most [`MAX_FILES`], and why these are not all. Files that begin with a dot belong
+/// to editors, or to the mount of a `ConfigMap`.
+fn files_in(directory: &Path) -> (BTreeSet<PathBuf>, Option<PolicyProblem>) {
     let is_policy = |path: &PathBuf| {
         let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
         !is_hidden && path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
     };
-    let mut files = Vec::new();
-    for entry in fs::read_dir(directory).map_err(failed)? {
-        files.extend(Some(entry.map_err(failed)?.path()).filter(is_policy));
-        if files.len() > MAX_FILES {
-            return Err(PolicyProblem::TooManyFiles { path: directory.to_owned() });
-        }
-    }
-    files.sort_unstable();
-    Ok(files)
+    let path = || directory.to_owned();
+    let (mut files, mut count) = (BTreeSet::new(), 0);
+    let entries = fs::read_dir(directory).and_then(|mut entries| {
+        entries.try_for_each(|entry| {
+            if let Some(file) = Some(entry?.path()).filter(is_policy) {
+                count += 1;
+                files.insert(file);
+            }
+            if files.len() > MAX_FILES {
+                files.pop_last();
+            }
+            Ok(())
+        })
+    });
+    let problem = match entries {
+        Err(source) => Some(PolicyProblem::Read { path: path(), source }),
+        Ok(()) => (count > MAX_FILES).then(|| PolicyProblem::TooManyFiles { path: path(), count }),
+    };
+    (files, problem)
 }
 
 /// A file's text. Only files are opened: a pipe would keep its reader for ever.

@@ -172,6 +172,25 @@ fn policies_beyond_the_limit_are_not_in_force() {
     assert!(error(&loaded).contains("a.yaml: has 600 policies and 0 KiB"), "{}", error(&loaded));
 }
 
+#[test]
+fn of_too_many_files_the_first_are_in_force_and_older_policies_stay() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |n: usize| fs::write(directory.path().join(format!("{n:04}.yaml")), "policies: []\n").unwrap();
+    let last = directory.path().join("last.yaml");
+    fs::write(directory.path().join("0000.yaml"), policy("first", "")).unwrap();
+    (1..999).for_each(write);
+    fs::write(&last, policy("last", "")).unwrap();
+    let before = load(&sources(directory.path()));
+    assert_eq!((error(&before), names(&before)), (String::new(), strings(["first", "last", "runtime-default"])));
+
+    (999..1002).for_each(write);
+    let started = load(&sources(directory.path()));
+    assert_eq!(names(&started), ["first", "runtime-default"]);
+    assert!(error(&started).ends_with("contains 1003 policy files: only the first 1000 by name are read"));
+    let reloaded = sources(directory.path()).load(&before.policies);
+    assert_eq!((names(&reloaded), reloaded.problems.len()), (strings(["first", "last", "runtime-default"]), 1));
+}
+
 /// A file with so many expressions, of about 550 KiB each.
 fn expressions(name: &str, count: usize) -> String {
     let selectors: Vec<String> = (0..count).map(|n| format!("'pod=~\"{n}\\w{{10}}\"'")).collect();
