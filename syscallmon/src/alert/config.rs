@@ -6,6 +6,7 @@ use http::{HeaderName, HeaderValue, Uri};
 use serde::{Deserialize, Serialize, Serializer};
 
 pub use super::template::Template;
+pub use crate::client::http::Access;
 use crate::process::CommandLines;
 
 /// Where alerts go, and how many.
@@ -55,17 +56,6 @@ pub struct Webhook {
     pub content_type: HeaderValue,
     /// More headers.
     pub headers: Vec<Header>,
-}
-
-/// How to be let in by a server. Files are read anew before each attempt.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Access {
-    /// Certificates that the server's must be signed by; those of the host if there is none.
-    pub ca_file: Option<PathBuf>,
-    /// A file with a token.
-    pub bearer_token_file: Option<PathBuf>,
-    /// A name for basic authentication, and a file with its password.
-    pub basic: Option<(String, PathBuf)>,
 }
 
 /// A value that cannot be.

@@ -1,42 +1,26 @@
-//! Sends requests to servers of others: limited in time and in what is read of the answer.
+//! Sends notices to the servers of sinks, with limits on time and on the bytes of an answer.
 
-use std::{
-    fs::File,
-    io::{self, Read},
-    path::Path,
-    pin::pin,
-    time::Duration,
-};
+use std::{pin::pin, time::Duration};
 
-use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
-use exporter_web::tls::{self, Trust};
 use http::{
     HeaderMap, HeaderValue, Method, Request, StatusCode, Uri,
     header::{AUTHORIZATION, RETRY_AFTER, USER_AGENT},
 };
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::body::{Body, Bytes};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::{
-    client::legacy::Client,
-    rt::{TokioExecutor, TokioTimer},
-};
 use tokio::time::timeout;
 
-use super::Access;
 use crate::{
-    blocking::{self, Work},
-    client::resolver::{Connector, Resolver},
+    client::http::{Access, HttpsClient, client, credentials, first_line},
     error_report::chain,
 };
 
-/// Time for a connection, and for all of a request with it.
-const CONNECT: Duration = Duration::from_secs(5);
-const WHOLE: Duration = Duration::from_secs(10);
-/// Of an answer's body, more is not read.
-const ANSWER_BYTES: usize = 4096;
-/// Of a file with a password or certificates.
-const FILE_BYTES: u64 = 4 << 20;
+/// Deadline of a request, with its connection.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Maximum bytes of an answer's body that are read.
+const MAX_ANSWER_BYTES: usize = 4096;
+/// What messages call the setting with certificates.
+pub(super) const CA_SETTING: &str = "ca-file";
 
 /// Why something was not delivered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,8 +41,6 @@ impl DeliveryError {
     }
 }
 
-type Https = Client<HttpsConnector<Connector>, Full<Bytes>>;
-
 /// Sends requests to one server.
 #[derive(Debug)]
 pub(super) struct Http {
@@ -68,7 +50,7 @@ pub(super) struct Http {
     /// Time for all of a request.
     time: Duration,
     /// Made anew after failures, so that renewed certificates are noticed.
-    client: Option<Https>,
+    client: Option<HttpsClient>,
 }
 
 impl Http {
@@ -76,7 +58,7 @@ impl Http {
         headers
             .entry(USER_AGENT)
             .or_insert(HeaderValue::from_static(concat!("syscallmon/", env!("CARGO_PKG_VERSION"))));
-        Self { uri, access, headers, time: WHOLE, client: None }
+        Self { uri, access, headers, time: REQUEST_TIMEOUT, client: None }
     }
 
     /// Posts a body.
@@ -101,7 +83,7 @@ impl Http {
     }
 
     async fn answer(&mut self, method: Method, body: String) -> Result<(), DeliveryError> {
-        let mut request = Request::new(Full::new(body.into()));
+        let mut request = Request::new(body.into());
         *request.method_mut() = method;
         *request.uri_mut() = self.uri.clone();
         *request.headers_mut() = self.headers.clone();
@@ -110,7 +92,9 @@ impl Http {
         }
         let client = match &self.client {
             Some(client) => client,
-            None => self.client.insert(client(&self.uri, &self.access).await.map_err(DeliveryError::retry)?),
+            None => {
+                self.client.insert(client(&self.uri, &self.access, CA_SETTING).await.map_err(DeliveryError::retry)?)
+            }
         };
         let response = client.request(request).await.map_err(|error| DeliveryError::retry(chain(&error)))?;
         let (parts, body) = response.into_parts();
@@ -120,7 +104,7 @@ impl Http {
     }
 }
 
-/// What an answer means.
+/// Decides by an answer whether a notice was delivered.
 pub(super) fn judge(status: StatusCode, headers: &HeaderMap, said: &str) -> Result<(), DeliveryError> {
     if status.is_success() {
         return Ok(());
@@ -135,97 +119,30 @@ pub(super) fn judge(status: StatusCode, headers: &HeaderMap, said: &str) -> Resu
     Err(DeliveryError::Retry { why, after: seconds.map(Duration::from_secs) })
 }
 
-/// The first line of an answer, as far as it is for a log.
+/// Returns the first line of an answer, for a log.
 pub(super) async fn beginning(body: impl Body<Data = Bytes>) -> String {
     let mut body = pin!(body);
     let mut bytes = Vec::new();
     while let Some(Ok(frame)) = body.frame().await {
-        bytes.extend_from_slice(frame.data_ref().map_or(&[], |data| &data[..data.len().min(ANSWER_BYTES)]));
-        if bytes.len() >= ANSWER_BYTES {
+        bytes.extend_from_slice(frame.data_ref().map_or(&[], |data| &data[..data.len().min(MAX_ANSWER_BYTES)]));
+        if bytes.len() >= MAX_ANSWER_BYTES {
             break;
         }
     }
-    let text = String::from_utf8_lossy(&bytes);
-    text.trim().lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).take(200).collect()
-}
-
-async fn client(uri: &Uri, access: &Access) -> Result<Https, String> {
-    let connector = connector(uri, access).await?;
-    Ok(Client::builder(TokioExecutor::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(Duration::from_mins(2))
-        .pool_max_idle_per_host(1)
-        .http1_max_buf_size(64 << 10)
-        .build(connector))
-}
-
-/// How connections are made.
-pub(super) async fn connector(uri: &Uri, access: &Access) -> Result<HttpsConnector<Connector>, String> {
-    let mut connector = Connector::new_with_resolver(Resolver);
-    connector.enforce_http(false);
-    connector.set_connect_timeout(Some(CONNECT));
-    connector.set_nodelay(true);
-    let is_https = uri.scheme_str() == Some("https");
-    let tls = if is_https { trust(access.ca_file.as_deref()).await?.client_config() } else { tls::no_trust() };
-    let tls = tls.map_err(|error| error.to_string())?;
-    Ok(HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(connector))
-}
-
-/// Whom certificates must be signed by.
-async fn trust(ca_file: Option<&Path>) -> Result<Trust, String> {
-    let trust = match ca_file {
-        None => {
-            let load = || Ok(Trust::of_host("ca-file"));
-            let read = blocking::file(Work::Secret, "certificates of this host", load).await;
-            read.map_err(|error| format!("cannot read the certificates of this host: {error}"))?
-        }
-        Some(path) => Trust::from_pem(&read(path).await?, path),
-    };
-    trust.map_err(|error| error.to_string())
-}
-
-/// The header that lets in.
-pub(super) async fn credentials(access: &Access) -> Result<Option<HeaderValue>, String> {
-    let (text, path) = if let Some(path) = &access.bearer_token_file {
-        (format!("Bearer {}", secret(path).await?), path)
-    } else if let Some((name, path)) = &access.basic {
-        (format!("Basic {}", BASE64.encode(format!("{name}:{}", secret(path).await?))), path)
-    } else {
-        return Ok(None);
-    };
-    let mut header = HeaderValue::try_from(text)
-        .map_err(|_| format!("{}: contains characters that a header cannot have", path.display()))?;
-    header.set_sensitive(true);
-    Ok(Some(header))
-}
-
-/// The first line of a file.
-async fn secret(path: &Path) -> Result<String, String> {
-    let text = String::from_utf8(read(path).await?).map_err(|_| format!("{}: is not UTF-8", path.display()))?;
-    let line = text.lines().next().unwrap_or_default().trim();
-    if line.is_empty() { Err(format!("{}: is empty", path.display())) } else { Ok(line.to_owned()) }
-}
-
-async fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let owned = path.to_owned();
-    let read = blocking::file(Work::Secret, &path.to_string_lossy(), move || read_blocking(&owned)).await;
-    read.map_err(|error| format!("cannot read {}: {error}", path.display()))
-}
-
-fn read_blocking(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let length = File::open(path)?.take(FILE_BYTES + 1).read_to_end(&mut bytes)?;
-    if length as u64 > FILE_BYTES { Err(io::Error::other("exceeds 4 MiB")) } else { Ok(bytes) }
+    first_line(&bytes)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::{fs::File, io::Write, path::Path};
 
     use tempfile::NamedTempFile;
 
     use super::*;
-    use crate::alert::tests::{Answer, Server};
+    use crate::{
+        alert::tests::{Answer, Server},
+        client::http::connector,
+    };
 
     fn http(uri: &Uri, access: Access) -> Http {
         Http { time: Duration::from_secs(1), ..Http::new(uri.clone(), access, HeaderMap::new()) }
@@ -320,7 +237,8 @@ mod tests {
             };
             assert!(why.contains(says) && why.contains(&path.display().to_string()), "{why}");
         }
-        let error = trust(Some(empty.path())).await.unwrap_err();
+        let access = Access { ca_file: Some(empty.path().into()), ..Access::default() };
+        let error = connector(&"https://127.0.0.1".parse().unwrap(), &access, CA_SETTING).await.unwrap_err();
         assert!(error.contains("no PEM certificate"), "{error}");
     }
 

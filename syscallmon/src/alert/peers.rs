@@ -9,10 +9,13 @@ use tower::Service;
 
 use super::{
     Access, AlertConfig,
-    http::{DeliveryError, Http, connector, credentials},
+    http::{CA_SETTING, DeliveryError, Http},
     sink::{self, Peer},
 };
-use crate::error_report::chain;
+use crate::{
+    client::http::{connector, credentials},
+    error_report::chain,
+};
 
 /// What keeps alerts from a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +60,7 @@ async fn within(time: Duration, work: impl Future<Output = Result<(), PeerProble
 /// Makes a connection, with TLS where that is spoken, and ends it.
 async fn connect(uri: &Uri, access: &Access) -> Result<(), PeerProblem> {
     credentials(access).await.map_err(PeerProblem::Refused)?;
-    let mut connector = connector(uri, access).await.map_err(PeerProblem::Refused)?;
+    let mut connector = connector(uri, access, CA_SETTING).await.map_err(PeerProblem::Refused)?;
     let Err(error) = connector.call(uri.clone()).await else { return Ok(()) };
     let why = chain(&*error);
     Err(if tls::cause(&*error).is_some() { PeerProblem::Refused(why) } else { PeerProblem::Away(why) })

@@ -1,3 +1,4 @@
-//! Connections to other servers: host names.
+//! Connections to other servers: host names, and HTTP.
 
+pub mod http;
 pub mod resolver;

@@ -240,7 +240,9 @@ impl Reading {
     fn directory(&mut self, directory: &Path, before: &Policies) {
         self.watched.watch(directory);
         let (files, problem) = files_in(directory);
-        files.iter().for_each(|file| self.file(file));
+        for file in &files {
+            self.file(file);
+        }
         if let Some(problem) = problem {
             self.problems.push(problem);
             // Files that were not read keep their policies.

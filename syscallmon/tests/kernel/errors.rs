@@ -129,8 +129,9 @@ fn refused_calls_that_find_the_tables_full_are_counted_in_the_remainder() {
     KnownCalls::run(&[&"refused", &cgroup.path(), &"errno", &"7"]);
     KnownCalls::run(&[&"failing", &cgroup.path(), &"10", &"0", &"0"]);
     let scrape = daemon.settled_scrape();
-    assert_eq!(scrape.denied("(remainder)"), [("mkdirat".to_owned(), 7)]);
-    assert_eq!(scrape.lost("denied_full"), 7);
+    // Other programs of the host have no slot either.
+    assert!(scrape.denied("(remainder)").contains(&("mkdirat".to_owned(), 7)), "{:?}", scrape.denied("(remainder)"));
+    assert!(scrape.lost("denied_full") >= 7);
     let errors = scrape.errors("(remainder)");
     assert!(errors.len() == 1 && errors[0].0 == "(remainder)" && errors[0].2 >= 10, "{errors:?}");
 }

@@ -1,30 +1,27 @@
-//! One question to a daemon's API: a connection, a request, an answer within bounds.
+//! One request to the API of a running daemon.
 
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
-use anyhow::{Context, Result, bail};
-use base64::prelude::{BASE64_STANDARD, Engine};
+use anyhow::{Context, Error, Result, anyhow, bail};
 use clap::Args;
-use exporter_web::tls::{self, Trust};
+use exporter_web::tls;
 use http::{
-    Method, Request, StatusCode, Uri,
-    header::{AUTHORIZATION, CONTENT_TYPE, HOST},
+    HeaderValue, Method, Request, StatusCode, Uri,
+    header::{AUTHORIZATION, CONTENT_TYPE},
+    uri::Authority,
 };
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::{body::Bytes, client::conn::http1::handshake};
-use hyper_util::rt::TokioIo;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Bytes;
+use hyper_util::client::legacy;
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
-    time::timeout,
+use tokio::time::timeout;
+use tokio_rustls::rustls::Error as TlsError;
+
+use crate::{
+    client::http::{Access, client, credentials, first_line},
+    error_report::{causes, chain},
 };
-use tokio_rustls::{
-    TlsConnector,
-    rustls::{Error as TlsError, pki_types::ServerName},
-};
-use tokio_util::task::AbortOnDropHandle;
 
 /// How long connecting, asking and the answer may take together.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -81,7 +78,7 @@ impl Daemon {
                 "{} answered {status}{}: not the API of syscallmon, or an older version; --url requires the address of the daemon \
                  without a path, such as http://127.0.0.1:9778",
                 self.url,
-                first_line(&body)
+                said(&body)
             );
         };
         match (data, error) {
@@ -103,87 +100,43 @@ impl Daemon {
 
     async fn exchange(&self, method: Method, path: &str) -> Result<(StatusCode, Bytes)> {
         let authority = self.url.authority().context("expected a URL such as http://127.0.0.1:9778")?;
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-        let is_tls = match self.url.scheme_str() {
-            Some("https") => true,
-            Some("http") => false,
-            _ => bail!("expected a URL that begins with http:// or https://"),
-        };
+        let scheme = self.url.scheme_str().filter(|scheme| ["http", "https"].contains(scheme));
+        let scheme = scheme.context("expected a URL that begins with http:// or https://")?;
         let base = self.url.path().trim_end_matches('/');
-        let mut request = Request::builder().method(method).uri(format!("{base}{path}"));
-        request = request.header(HOST, authority.as_str()).header(CONTENT_TYPE, "application/json");
-        if let Some(authorization) = self.authorization()? {
-            request = request.header(AUTHORIZATION, authorization);
+        let uri = Uri::builder().scheme(scheme).authority(authority.as_str()).path_and_query(format!("{base}{path}"));
+        let mut request = Request::builder().method(method).uri(uri.build()?).body(Full::default())?;
+        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let access = self.access();
+        if let Some(credentials) = credentials(&access).await.map_err(Error::msg)? {
+            request.headers_mut().insert(AUTHORIZATION, credentials);
         }
-        let request = request.body(Empty::new())?;
-        let tls = if is_tls { Some(self.tls()?) } else { None };
-        let port = authority.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
-        let refused =
-            || format!("cannot connect to {host} port {port}: is the daemon running and listening there? (--url)");
-        let stream = TcpStream::connect((host, port)).await.with_context(refused)?;
-        let Some(tls) = tls else {
-            return send(stream, request).await.map_err(|error| no_http(error, authority.as_str()));
-        };
-        let connected = tls.connect(ServerName::try_from(host.to_owned())?, stream).await;
-        send(connected.map_err(|error| no_tls(error, authority.as_str()))?, request).await
+        let client = client(&self.url, &access, "--ca-file").await.map_err(Error::msg)?;
+        let answer = client.request(request).await.map_err(|error| no_answer(&error, authority))?;
+        let status = answer.status();
+        let body = Limited::new(answer.into_body(), MAX_ANSWER_BYTES).collect().await;
+        Ok((status, body.map_err(Error::from_boxed)?.to_bytes()))
     }
 
-    fn authorization(&self) -> Result<Option<String>> {
-        let (Some(user), Some(file)) = (&self.username, &self.password_file) else { return Ok(None) };
-        let password = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-        let password = password.trim_end_matches(['\r', '\n']);
-        Ok(Some(format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}")))))
-    }
-
-    fn tls(&self) -> Result<TlsConnector> {
-        let trust = match &self.ca_file {
-            None => Trust::of_host("--ca-file")?,
-            Some(file) => {
-                let pem = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-                Trust::from_pem(&pem, file)?
-            }
-        };
-        Ok(TlsConnector::from(Arc::new(trust.client_config()?)))
+    fn access(&self) -> Access {
+        let basic = self.username.clone().zip(self.password_file.clone());
+        Access { ca_file: self.ca_file.clone(), bearer_token_file: None, basic }
     }
 }
 
-/// What is wrong with an answer to plain HTTP.
-fn no_http(error: anyhow::Error, authority: &str) -> anyhow::Error {
-    let is_other_protocol = error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse);
-    if is_other_protocol {
-        error.context(format!("the server does not speak HTTP: for TLS, use --url=https://{authority}"))
-    } else {
-        error
-    }
+/// Explains why there was no answer.
+fn no_answer(error: &legacy::Error, authority: &Authority) -> Error {
+    let is_no_http = causes(error).filter_map(|cause| cause.downcast_ref()).any(hyper::Error::is_parse);
+    let remedy = match tls::cause(error) {
+        Some(TlsError::InvalidMessage(_)) => format!("the server does not speak TLS: use --url=http://{authority}"),
+        None if is_no_http => format!("the server does not speak HTTP: for TLS, use --url=https://{authority}"),
+        None if error.is_connect() => format!("is the daemon running and listening at {authority}? (--url)"),
+        _ => return anyhow!(chain(error)),
+    };
+    anyhow!(chain(error)).context(remedy)
 }
 
-/// What is wrong with a TLS handshake.
-fn no_tls(error: io::Error, authority: &str) -> anyhow::Error {
-    let is_other_protocol = matches!(tls::cause(&error), Some(TlsError::InvalidMessage(_)));
-    let error = anyhow::Error::from(error);
-    if is_other_protocol {
-        error.context(format!("the server does not speak TLS: use --url=http://{authority}"))
-    } else {
-        error
-    }
-}
-
-/// The beginning of a text that is not what was expected, as it can stand in a message.
-fn first_line(body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(&body[..body.len().min(400)]);
-    let line: String =
-        text.trim().lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).take(200).collect();
+/// Returns the beginning of an unexpected answer in parentheses, if there is one.
+fn said(body: &[u8]) -> String {
+    let line = first_line(body);
     if line.is_empty() { line } else { format!(" ({line})") }
-}
-
-async fn send<S>(stream: S, request: Request<Empty<Bytes>>) -> Result<(StatusCode, Bytes)>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let (mut sender, driver) = handshake(TokioIo::new(stream)).await?;
-    let _driver = AbortOnDropHandle::new(tokio::spawn(driver));
-    let answer = sender.send_request(request).await?;
-    let status = answer.status();
-    let body = Limited::new(answer.into_body(), MAX_ANSWER_BYTES).collect().await;
-    Ok((status, body.map_err(anyhow::Error::from_boxed)?.to_bytes()))
 }
