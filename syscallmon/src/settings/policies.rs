@@ -320,8 +320,8 @@ fn unread_files(directory: &Path, read: &BTreeSet<PathBuf>, before: &Policies) -
     origins.into_iter().map(file).collect()
 }
 
-/// The policy files of a directory, at most [`MAX_FILES`], and a problem if they are not all. Files that begin with a dot
-/// belong to editors, or to the mount of a `ConfigMap`.
+/// The policy files of a directory, at most [`MAX_FILES`], and a problem if they are not all. Files that begin with a
+/// dot belong to editors, or to the mount of a `ConfigMap`.
 fn files_in(directory: &Path) -> (BTreeSet<PathBuf>, Option<PolicyProblem>) {
     let is_policy = |path: &PathBuf| {
         let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
