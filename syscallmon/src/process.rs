@@ -1,8 +1,7 @@
-//! What `/proc` tells of a process: its command line, and where it comes from.
+//! Facts about a process from `/proc`: its command line and its ancestors.
 //!
-//! Asked at the moment of a call that nobody expected, while the process may already be gone: whatever is not
-//! there is left out, and whatever belongs to another process, which has its id now, too. [`readers`] ask, in
-//! threads of their own.
+//! The daemon reads them right after an unexpected call, when the process may have ended. Facts that are gone are left
+//! out, and so are those of another process that reuses the id. [`readers`] does this in threads of its own.
 
 mod caller;
 mod command_line;
@@ -24,17 +23,17 @@ pub use self::{
 
 use crate::kernel::FirstCallEvent;
 
-/// Bytes that are read of a file: one more than of a command line that is not cut.
+/// Bytes that are read of a file: one more than a whole command line has.
 const READ_MAX: u64 = command_line::MAX_BYTES as u64 + 1;
 
-/// Bytes of JSON that the parents of a process may take, and of its executable.
+/// Maximum bytes of JSON for the parents of a process, and for its executable.
 const PARENTS_MAX: usize = 2048;
 const EXE_MAX: usize = 512;
 
-/// How many ancestors are told.
+/// Maximum ancestors in a violation.
 const MAX_ANCESTORS: usize = 16;
 
-/// What the kernel told of the process of a first call.
+/// Facts from the kernel's event about the process of a first call.
 #[must_use]
 pub fn of_event(call: &FirstCallEvent) -> Process {
     let parent = |(pid, comm): &(u32, String)| Ancestor {
@@ -53,7 +52,7 @@ pub fn of_event(call: &FirstCallEvent) -> Process {
     }
 }
 
-/// Keeps what is told of a process within bounds; the command line is already.
+/// Bounds the texts of a process, except for the command line, which is bounded already.
 fn bound(process: &mut Process) {
     let exes = process.parents.iter_mut().map(|parent| &mut parent.exe).chain([&mut process.exe]);
     for exe in exes.flatten() {
@@ -65,7 +64,7 @@ fn bound(process: &mut Process) {
     }
 }
 
-/// Adds what procfs tells, as far as it still does.
+/// Adds the facts that procfs still has.
 pub fn complete(process: &mut Process, procfs: &Path, command_lines: CommandLines) {
     add(process, procfs, command_lines);
     bound(process);
@@ -103,7 +102,7 @@ fn comm(directory: &Path) -> Option<String> {
     Some(printable(&String::from_utf8_lossy(bytes.strip_suffix(b"\n").unwrap_or(&bytes))))
 }
 
-/// Only those may know who could trace the process.
+/// The kernel shows this only to processes that may trace the process.
 fn executable(directory: &Path) -> Option<String> {
     Some(printable(&directory.join("exe").read_link().ok()?.to_string_lossy()))
 }

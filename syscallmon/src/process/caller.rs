@@ -1,8 +1,8 @@
-//! The process that made a call, and the processes that it comes from.
+//! The process that made a call, and its ancestors.
 
 use serde::{Deserialize, Serialize};
 
-/// Who made a call.
+/// The process that made a call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Process {
     /// Process id, in the daemon's pid namespace.
@@ -13,18 +13,18 @@ pub struct Process {
     pub uid: u32,
     /// The thread's name.
     pub comm: String,
-    /// The executable's path within its file system, where it is known.
+    /// The executable's path within its file system, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exe: Option<String>,
-    /// The command line, where the process was still there to be asked. Cut at 4,096 bytes.
+    /// The command line, if the process still existed. Cut at 4,096 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command_line: Option<Vec<String>>,
-    /// Its parent, its parent's parent, and so on, as far as they are known.
+    /// Its parent, its parent's parent, and so on, as far as known.
     pub parents: Vec<Ancestor>,
 }
 
 impl Process {
-    /// About how much memory it takes, besides its own size.
+    /// Returns its approximate memory besides its own size, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
@@ -34,14 +34,14 @@ impl Process {
     }
 }
 
-/// A process that another one comes from.
+/// An ancestor of a process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ancestor {
     /// Process id, in the daemon's pid namespace.
     pub pid: u32,
     /// Its name.
     pub comm: String,
-    /// Its executable, where it is known.
+    /// Its executable, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exe: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! How much is kept of a command line: it may have secrets in it, and it is as long as its process likes.
+//! Redacts and cuts command lines: a command line may contain secrets, and a process can make it of any length.
 
 mod redact;
 
@@ -7,13 +7,13 @@ use serde::Deserialize;
 
 use super::printable;
 
-/// Bytes of a command line that are kept, as JSON.
+/// Maximum bytes of a command line, as JSON.
 pub(super) const MAX_BYTES: usize = 4096;
 
-/// What the last argument ends with where something was cut.
+/// Ends the last argument of a command line that was cut.
 const CUT: &str = "\u{2026}";
 
-/// What is kept of command lines.
+/// How much of command lines is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CommandLines {
@@ -29,11 +29,12 @@ pub enum CommandLines {
 }
 
 impl CommandLines {
-    /// The arguments that are kept of `/proc/PID/cmdline`; `None` for a process without any, such as a kernel thread.
+    /// Returns the kept arguments of `/proc/PID/cmdline`; `None` for a process without arguments, such as a kernel
+    /// thread.
     #[must_use]
     pub fn parse(self, bytes: &[u8]) -> Option<Vec<String>> {
         let is_cut = bytes.len() > MAX_BYTES;
-        // A title that was changed is padded up to the length of the old one.
+        // A process that changes its title pads it to the length of the old one.
         let end = bytes.iter().rposition(|&byte| byte != 0)? + 1;
         let arguments =
             bytes[..end].split(|&byte| byte == 0).map(|argument| String::from_utf8_lossy(argument).into_owned());
@@ -53,7 +54,7 @@ fn program(argument: &str) -> String {
     argument.split_whitespace().next().unwrap_or_default().to_owned()
 }
 
-/// Keeps what fits into so many bytes of JSON, and marks where it was cut.
+/// Keeps the arguments that fit into this many bytes of JSON, and marks a cut.
 #[must_use]
 pub fn shortened(arguments: &[String], max_bytes: usize, mut is_cut: bool) -> Vec<String> {
     let (mut kept, mut room) = (Vec::<String>::new(), max_bytes);
@@ -77,7 +78,7 @@ pub fn shortened(arguments: &[String], max_bytes: usize, mut is_cut: bool) -> Ve
     kept
 }
 
-/// Bytes of the longest beginning that takes no more than `room` in JSON.
+/// Returns the length of the longest prefix that takes at most `room` bytes in JSON.
 fn length_that_fits(argument: &str, mut room: usize) -> usize {
     let does_not_fit = |c: &(usize, char)| {
         let bytes = json_bytes(c.1);
@@ -88,7 +89,7 @@ fn length_that_fits(argument: &str, mut room: usize) -> usize {
     argument.char_indices().find(does_not_fit).map_or(argument.len(), |(at, _)| at)
 }
 
-/// What JSON makes of a character, within a string.
+/// Returns the length of a character in a JSON string.
 fn json_bytes(c: char) -> usize {
     match c {
         '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,

@@ -1,8 +1,8 @@
-//! Threads that ask `/proc` about processes, while the sampler goes on.
+//! Threads that read facts about processes from `/proc`, so the sampler does not wait.
 //!
-//! A process can keep its readers waiting: `/proc/PID/cmdline` waits for the lock of its memory map. What one tenant
-//! can use is bounded: time, by a budget that tenants share; threads, of which a tenant has two, or one while it is
-//! slow; and half of all threads are never for slow tenants.
+//! A process can make its readers wait: `/proc/PID/cmdline` waits for the lock of the process's memory map. So each
+//! tenant has a bounded share: of time, by a budget that all tenants share; of threads, two, or one while the tenant is
+//! slow. Half of all threads never serve slow tenants.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -22,47 +22,47 @@ use crate::{
     scheduling::prefer_short_slices,
 };
 
-/// How long an answer is waited for.
+/// Deadline of a look-up.
 pub const LOOKUP_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// Threads, and how many of them one tenant may keep.
+/// Number of threads, and the maximum for one tenant.
 const MAX_READERS: usize = 16;
 const MAX_READERS_OF_ONE: usize = 2;
 
-/// Questions that wait, of all tenants and of one.
+/// Maximum waiting look-ups, of all tenants and of one.
 const MAX_WAITING: usize = 1024;
 const MAX_WAITING_OF_ONE: usize = 128;
 
-/// Time of readers in each second, and what a question costs at least and at most: 400 questions a second that are
-/// answered at once. Slow tenants, which have half of the readers, cannot spend more than half of it.
+/// Time of readers in each second, and the minimum and maximum cost of a look-up: 400 fast look-ups a second. Slow
+/// tenants have half of the readers, so they can spend half of the time at most.
 const BUDGET: Duration = Duration::from_secs(MAX_READERS as u64);
 const LEAST_COST: Duration = Duration::from_millis(40);
 const MAX_COST: Duration = Duration::from_secs(1);
 
-/// How long a tenant is slow after a question that timed out.
+/// How long a tenant counts as slow after a look-up that timed out.
 const SLOW: Duration = Duration::from_mins(1);
 
-/// Results of look-ups, since the start.
+/// Results of look-ups since the start.
 static RESULTS: [AtomicU64; LookupResult::ALL.len()] = [const { AtomicU64::new(0) }; LookupResult::ALL.len()];
 
-/// What came of a question.
+/// The result of a look-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LookupResult {
-    /// There is a command line.
+    /// The command line was read.
     Read,
-    /// The process has ended, or has none.
+    /// The process has ended, or has no command line.
     Gone,
-    /// There was no answer in time.
+    /// The look-up timed out.
     TimedOut,
-    /// Not asked: the tenant had used its share.
+    /// The tenant had used its share.
     Skipped,
 }
 
 impl LookupResult {
-    /// All of them.
+    /// All results.
     pub const ALL: [Self; 4] = [Self::Read, Self::Gone, Self::TimedOut, Self::Skipped];
 
-    /// The value of the label `result`.
+    /// Returns the value of the label `result`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -73,19 +73,19 @@ impl LookupResult {
         }
     }
 
-    /// How often it came.
+    /// Returns the number of look-ups with this result.
     #[must_use]
     pub fn count(self) -> u64 {
         RESULTS[self as usize].load(Relaxed)
     }
 
-    /// Counts one.
+    /// Counts a look-up.
     pub(crate) fn note(self) {
         RESULTS[self as usize].fetch_add(1, Relaxed);
     }
 }
 
-/// Names a question.
+/// Identifies a look-up.
 pub type Ticket = u64;
 
 /// See the module.
@@ -116,16 +116,16 @@ struct Question {
 struct Questions {
     waiting: BTreeMap<Arc<str>, VecDeque<Question>>,
     running: HashMap<Ticket, (Tenant, Instant)>,
-    /// The last question of each tenant that was begun, of those that were there lately.
+    /// The last look-up that was started for each recent tenant.
     begun: HashMap<Arc<str>, Ticket>,
-    /// Groups that have timed out, and when.
+    /// Tenants with a look-up that timed out, and when.
     slow: HashMap<Arc<str>, Instant>,
     budget: FairBudget,
     renewed: Instant,
 }
 
 impl ProcessReaders {
-    /// Starts readers that complete what is known of a process by this function.
+    /// Starts readers that complete the facts of a process with this function.
     #[must_use]
     pub fn new(complete: impl Fn(&mut Process) + Send + Sync + 'static) -> Self {
         let shared = Arc::new(Shared {
@@ -148,7 +148,7 @@ impl ProcessReaders {
         Self { shared, next: 0 }
     }
 
-    /// Asks about a process of this tenant; `None` where the tenant has used its share. Never waits.
+    /// Starts a look-up for a process of this tenant; `None` if the tenant has used its share. Never waits.
     pub fn ask(&mut self, tenant: &Tenant, process: &Process) -> Option<Ticket> {
         self.next += 1;
         let (ticket, deadline) = (self.next, Instant::now() + LOOKUP_TIMEOUT);
@@ -162,7 +162,7 @@ impl ProcessReaders {
         is_asked.then_some(ticket)
     }
 
-    /// Notified when there are answers.
+    /// Returns what is notified of new answers.
     #[must_use]
     pub fn answered(&self) -> Arc<Notify> {
         Arc::clone(&self.shared.answered)
@@ -174,7 +174,7 @@ impl ProcessReaders {
         std::mem::take(&mut *self.shared.answers())
     }
 
-    /// The same; waits a little where there are none.
+    /// Does the same; waits a little if there are none.
     #[must_use]
     pub fn wait(&self, timeout: Duration) -> Vec<(Ticket, Process)> {
         let answers = self
@@ -200,7 +200,7 @@ impl Shared {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Answers one question, if there is one within a second.
+    /// Does one look-up, if there is one within a second.
     fn read_one(&self, complete: &dyn Fn(&mut Process)) -> bool {
         let mut questions = self.questions();
         let Some(Question { ticket, tenant, mut process, .. }) = questions.begin() else {
@@ -214,7 +214,7 @@ impl Shared {
         self.answers().push((ticket, process));
         self.answered.notify_one();
         self.answered_blocking.notify_one();
-        // Another question of this tenant may have waited for its turn.
+        // Another look-up of this tenant may have waited for its turn.
         self.asked.notify_one();
         true
     }
@@ -249,12 +249,12 @@ impl Questions {
         has_room
     }
 
-    /// The next question: of tenants that are not slow first, then of the one with the fewest readers, then of the one
-    /// whose turn was the longest ago.
+    /// Returns the next look-up: tenants that are not slow come first, then the tenant with the fewest readers, then
+    /// the one that was served the longest ago.
     fn begin(&mut self) -> Option<Question> {
         let now = Instant::now();
         self.waiting.retain(|_, questions| {
-            // Nobody waits for their answers any more.
+            // The callers have stopped waiting for these.
             questions.retain(|question| question.deadline > now);
             !questions.is_empty()
         });

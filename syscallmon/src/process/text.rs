@@ -1,9 +1,9 @@
-//! Text that a process chose, made safe to show.
+//! Makes text from processes safe to show.
 
 use std::fmt::Write;
 
-/// Replaces control characters (C0, C1, DEL) and characters that change the direction of text by `\\u{..}`: a
-/// terminal obeys them.
+/// Replaces control characters (C0, C1, DEL) and characters that change the direction of text by `\\u{..}`, because
+/// terminals act on them.
 #[must_use]
 pub fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
@@ -18,7 +18,7 @@ pub fn printable(text: &str) -> String {
     shown
 }
 
-/// Whether a terminal obeys a character, or takes it for the end of a line.
+/// Whether a terminal acts on a character, or ends the line.
 #[must_use]
 pub fn is_obeyed(c: char) -> bool {
     c.is_control() || changes_direction(c) || matches!(c, '\u{2028}' | '\u{2029}')

@@ -1,4 +1,4 @@
-//! From frames to samples. Whatever a file says, memory is bounded, and nothing that comes out makes a model fail.
+//! Decodes frames into samples. Whatever a file contains, memory is bounded, and no sample makes a model fail.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -18,7 +18,7 @@ use crate::{
     workload::{Labels, ProviderStatus, ResolvedWorkload, Workload},
 };
 
-/// What a file may have at most. The defaults are beyond what any daemon can be configured to.
+/// Limits on a file. The defaults exceed the maximum configuration of a daemon.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Bytes after decompression.
@@ -29,13 +29,13 @@ pub struct Limits {
     pub slots: usize,
     /// Series at the same time.
     pub series: usize,
-    /// Births, renames and so on between two snapshots.
+    /// Births, renames and other events between two snapshots.
     pub events: usize,
-    /// Workloads at the same time, with those that are gone and kept.
+    /// Workloads at the same time, with ended ones that are kept.
     pub workloads: usize,
-    /// Bytes of the labels of these.
+    /// Bytes of the labels of these workloads.
     pub label_bytes: usize,
-    /// Whether checksums must be right; they are not where a fuzzer writes the lines.
+    /// Whether checksums must be correct. The fuzzer turns this off.
     pub has_checksums: bool,
 }
 
@@ -54,19 +54,19 @@ impl Default for Limits {
     }
 }
 
-/// Calls, and nanoseconds, that a file may count at most: sums of any of them fit 64 bits.
+/// Maximum calls, and nanoseconds, in a file: every sum of them fits into 64 bits.
 const MAX_AMOUNT: u64 = 1 << 60;
 const MAX_NANOSECONDS: u64 = 1 << 63;
 
-/// The latest moment, since counting began.
+/// Maximum moment, since counting began.
 const MAX_MOMENT: u64 = 10 * 366 * 24 * 3600 * 1_000_000_000;
 
-/// Bytes that are known of one process, and of a problem of a source.
+/// Maximum bytes of facts about one process, and of a provider's problem.
 const MAX_PROCESS: usize = 64 << 10;
 const MAX_PARENTS: usize = 64;
 const MAX_PROBLEM: usize = 4096;
 
-/// First calls between two snapshots.
+/// Maximum first calls between two snapshots.
 const MAX_FIRST_CALLS: usize = 8192;
 
 /// Why a frame cannot be used.
@@ -92,7 +92,7 @@ pub(super) enum DecodeError {
     Text,
 }
 
-/// Remembers what was read.
+/// State after the frames so far.
 pub struct Decoder {
     limits: Limits,
     calls: CallTable,
@@ -107,7 +107,7 @@ pub struct Decoder {
     sources: Vec<ProviderStatus>,
     at: u64,
     samples: u64,
-    /// What the parts of the next sample have brought.
+    /// Data of the parts of the next sample.
     pending: Sample,
 }
 
@@ -132,7 +132,7 @@ impl Decoder {
         }
     }
 
-    /// Takes up a frame; the sample that it completes, unless it is a part.
+    /// Decodes a frame. Returns the sample that it completes; `None` for a part.
     pub(super) fn take(&mut self, mut frame: Frame) -> Result<Option<Sample>, DecodeError> {
         self.take_events(&mut frame)?;
         for row in &frame.slots {
@@ -187,7 +187,7 @@ impl Decoder {
         at_most("series", self.series, self.limits.series)
     }
 
-    /// Takes up what only the last frame of a sample has.
+    /// Adds the data that only the last frame of a sample has.
     fn complete(&mut self, sample: &mut Sample, frame: Frame) -> Result<(), DecodeError> {
         if frame.at < self.at {
             return Err(DecodeError::Time);
@@ -226,13 +226,13 @@ impl Decoder {
         Ok(())
     }
 
-    /// Names of the cgroups that have slots, in the order of these.
+    /// Returns the names of cgroups with slots, in the order of the slots.
     fn named(&self) -> Vec<(u64, ResolvedWorkload)> {
         let of = |slot: &SlotCounts| Some((slot.cgroup_id, self.names.get(&slot.cgroup_id)?.clone()));
         self.slots.values().filter_map(of).collect()
     }
 
-    /// Counts by the ids that calls have here.
+    /// Translates counts to the ids of calls here.
     fn counts(&mut self, counts: &Counts) -> Result<Counts, DecodeError> {
         let amounts = counts.calls.iter().map(|(_, amount)| *amount);
         let amounts = amounts.chain(counts.container_init.iter().map(|(_, amount)| *amount));
@@ -296,7 +296,7 @@ fn each<'a, K: Copy + Ord>(
     amounts.map(|(key, amount)| Ok((translate(key)?, *amount))).collect()
 }
 
-/// Sources of names, each once.
+/// Metadata providers, each once.
 fn checked(sources: Vec<ProviderStatus>) -> Result<Vec<ProviderStatus>, DecodeError> {
     let names: HashSet<_> = sources.iter().map(|source| source.source).collect();
     if names.len() < sources.len() {
@@ -306,14 +306,14 @@ fn checked(sources: Vec<ProviderStatus>) -> Result<Vec<ProviderStatus>, DecodeEr
     if sources.iter().any(is_long) { Err(DecodeError::Text) } else { Ok(sources) }
 }
 
-/// A container whose name became known.
+/// A container with new metadata.
 fn rename(from: WorkloadRow, to: NamedRow) -> Result<(Workload, ResolvedWorkload), DecodeError> {
     let (from, to) = (names::workload(from)?, names::named(to)?);
     let is_renamed = matches!(from, Workload::Unresolved(_)) && !matches!(to.workload, Workload::Unresolved(_));
     if is_renamed { Ok((from, to)) } else { Err(DecodeError::Rename) }
 }
 
-/// How much memory counts take, in series.
+/// Returns the memory of counts, in series.
 fn weight(counts: &Counts) -> usize {
     counts.series() + counts.container_init.len()
 }

@@ -1,4 +1,4 @@
-//! From samples to frames: what is not as it was in the sample before.
+//! Encodes samples as frames: only the differences to the previous sample.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -19,15 +19,15 @@ use crate::{
     workload::{Labels, ProviderStatus, ResolvedWorkload},
 };
 
-/// About so many entries of lists have a frame at most: a line is then far shorter than its limit.
+/// Approximate maximum entries of lists in a frame. A line is then far shorter than its limit.
 const ENTRIES: usize = 20_000;
 
-/// What an entry of a list weighs, in those that are numbers: texts are longer.
+/// Weight of a list's entry, in entries with numbers: texts are longer.
 const NUMBERS: usize = 1;
 const NAME: usize = 20;
 const FIRST_CALL: usize = 100;
 
-/// Remembers what was written.
+/// State after the samples so far.
 pub(super) struct Encoder {
     calls: CallTable,
     mask: Option<Mask>,
@@ -51,7 +51,7 @@ impl Encoder {
         }
     }
 
-    /// The frames of a sample: the last one completes it.
+    /// Returns the frames of a sample. The last one completes it.
     pub(super) fn frames(&mut self, sample: Sample) -> Vec<Frame> {
         let mut parts = Parts::default();
         let mask = self.mask.as_ref();
@@ -94,8 +94,7 @@ impl Encoder {
         parts.full
     }
 
-    /// Names that are not what they were. Only those of cgroups in the snapshot are remembered, here and
-    /// by whoever reads.
+    /// Returns changed names. Encoder and decoder remember only names of cgroups in the snapshot.
     fn new_names(&mut self, snapshot: &Snapshot, names: Vec<(u64, ResolvedWorkload)>) -> Vec<(u64, NamedRow)> {
         let cgroups: HashSet<u64> = snapshot.slots.iter().map(|slot| slot.cgroup_id).collect();
         self.names.retain(|id, _| cgroups.contains(id));
@@ -109,7 +108,7 @@ impl Encoder {
         new
     }
 
-    /// What slots have more, and those that are gone.
+    /// Returns the increases of slots, and slots that are gone.
     fn new_slots(&mut self, snapshot: &Snapshot) -> (Vec<SlotRow>, Vec<u32>) {
         let mut before = std::mem::take(&mut self.slots);
         let mut rows = Vec::new();
@@ -124,7 +123,7 @@ impl Encoder {
                 row.counts = slot.counts.since(known);
                 let mut sum = Counts::clone(known);
                 sum.add(&row.counts);
-                // Counts that fell cannot be told by a difference.
+                // A difference cannot express counts that fell.
                 row.is_new = sum != *slot.counts;
             }
             if row.is_new {
@@ -139,7 +138,7 @@ impl Encoder {
     }
 }
 
-/// The frames of a sample. One that is full is a part.
+/// Frames of a sample. A full frame is a part.
 #[derive(Default)]
 struct Parts {
     full: Vec<Frame>,
@@ -148,7 +147,7 @@ struct Parts {
 }
 
 impl Parts {
-    /// The frame that has room for an entry of this weight.
+    /// Returns a frame with room for an entry of this weight.
     fn room(&mut self, weight: usize) -> &mut Frame {
         if self.weight > 0 && self.weight + weight > ENTRIES {
             let full = std::mem::take(&mut self.last);
@@ -173,7 +172,7 @@ fn first_call_row(calls: &CallTable, metadata: &Labels, call: RecordedFirstCall,
 fn status(source: &ProviderStatus, mask: Option<&Mask>) -> ProviderStatus {
     let mut status = source.clone();
     if mask.is_some() {
-        // Has addresses and paths.
+        // The problem contains addresses and paths.
         status.problem = status.problem.map(|_| MASKED.to_owned());
     }
     status

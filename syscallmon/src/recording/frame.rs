@@ -1,4 +1,4 @@
-//! What is written of a sample: what is not as it was in the one before.
+//! Records of samples: only the differences to the previous sample.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,23 +17,23 @@ pub(super) enum Record {
     End(End),
 }
 
-/// The last record of a recorder that ended as it should.
+/// The last record, if the recorder ended normally.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct End {
     /// Samples in the file.
     pub samples: u64,
-    /// Samples that were left out, since the disk was too slow.
+    /// Samples that were left out because the disk was too slow.
     pub missed: u64,
 }
 
-/// A sample, or a part of one. Moments are nanoseconds since counting began; differences are to the sample before.
+/// A sample, or a part of one. Moments are nanoseconds since counting began. Differences refer to the previous sample.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Frame {
-    /// Whether more of the same sample follows: of a part, the fields up to `remainder` are taken.
+    /// Whether more parts of the sample follow. Of a part, only the fields up to `remainder` are used.
     #[serde(skip_serializing_if = "is_default")]
     pub is_part: bool,
-    /// Cgroups that were born, and when.
+    /// New cgroups, and the moments of their births.
     #[serde(skip_serializing_if = "is_default")]
     pub(super) births: Vec<(u64, u64)>,
     /// First calls.
@@ -42,16 +42,16 @@ pub struct Frame {
     /// Cgroups that became another workload.
     #[serde(skip_serializing_if = "is_default")]
     pub(super) renamed_cgroups: Vec<u64>,
-    /// Workloads whose names became known.
+    /// Workloads with new metadata.
     #[serde(skip_serializing_if = "is_default")]
     pub(super) renames: Vec<(WorkloadRow, NamedRow)>,
-    /// Names of cgroups that are new, or are not what they were.
+    /// New and changed names of cgroups.
     #[serde(skip_serializing_if = "is_default")]
     pub(super) names: Vec<(u64, NamedRow)>,
-    /// Slots whose counts are not what they were.
+    /// Slots with changed counts.
     #[serde(skip_serializing_if = "is_default")]
     pub(super) slots: Vec<SlotRow>,
-    /// Slots that nobody has any more.
+    /// Slots that no cgroup has any more.
     #[serde(skip_serializing_if = "is_default")]
     pub(super) gone: Vec<u32>,
     /// Slots that were freed after the snapshot.
@@ -60,10 +60,10 @@ pub struct Frame {
     /// Slots that were freed before it.
     #[serde(skip_serializing_if = "is_default")]
     pub(super) freed_before: Vec<u32>,
-    /// Cgroups that are gone.
+    /// Removed cgroups.
     #[serde(skip_serializing_if = "is_default")]
     pub(super) dead: Vec<u64>,
-    /// What the remainder has more.
+    /// Increase of the remainder.
     #[serde(skip_serializing_if = "is_default")]
     pub(super) remainder: Counts,
     pub(super) at: u64,
@@ -78,7 +78,7 @@ pub struct Frame {
     #[serde(skip_serializing_if = "is_default")]
     pub(super) patience: u64,
     pub(super) expire_after: u64,
-    /// `None` where they are as they were; so are sources.
+    /// `None` if unchanged, as for providers.
     #[serde(skip_serializing_if = "is_default")]
     pub(super) kept: Option<Vec<Values>>,
     #[serde(skip_serializing_if = "is_default")]
@@ -89,19 +89,19 @@ pub struct Frame {
     pub(super) missed: u64,
 }
 
-/// What a slot has more.
+/// Increase of a slot.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct SlotRow {
     pub(super) slot: u32,
     pub(super) cgroup: u64,
-    /// Whether these are all counts of the slot: it is another cgroup's now, or its counts fell.
+    /// Whether these are all counts of the slot: it belongs to another cgroup now, or its counts fell.
     #[serde(default, skip_serializing_if = "is_default")]
     pub(super) is_new: bool,
     #[serde(default, skip_serializing_if = "is_default")]
     pub(super) counts: Counts,
 }
 
-/// A first call. The number tells the call within its ABI, `call` the same within the header's table.
+/// A first call. The number identifies the call within its ABI, and `call` within the header's table.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct FirstCallRow {
     /// Nanoseconds since 1970.

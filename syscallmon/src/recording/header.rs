@@ -1,4 +1,4 @@
-//! The first record: what stays the same for as long as a daemon runs.
+//! The first record: data that stay the same while a daemon runs.
 
 use std::{
     collections::HashMap,
@@ -55,7 +55,7 @@ pub(super) struct Kind {
     version: u32,
 }
 
-/// Why something is no recording that can be read.
+/// Why a file is not a usable recording.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum BaselineKeyError {
     #[error("is not a recording of syscallmon")]
@@ -73,12 +73,12 @@ impl Kind {
     }
 }
 
-/// Names of implementations of probes; another one is of a later version.
+/// Names of implementations of probes. Other names come from a later version.
 const IMPLEMENTATIONS: [&str; 3] = ["tp_btf", "raw_tp", "tracepoint"];
 const OTHER_IMPLEMENTATION: &str = "other";
 
 impl Header {
-    /// Of this host, for a model of at most so many series.
+    /// Returns the header of this host, for a model with a maximum of series.
     #[must_use]
     pub fn new(host: &Host, max_series: usize, is_masked: bool) -> Self {
         let probe = |status: &ProbeStatus| ProbeRow {
@@ -103,7 +103,7 @@ impl Header {
         }
     }
 
-    /// The host as a view has it, where counting began at this moment of this machine's clock.
+    /// Returns the host for a view, if counting began at this moment of this machine's clock.
     #[must_use]
     pub fn host(&self, started: Instant) -> Host {
         let known = |name: &String| IMPLEMENTATIONS.into_iter().find(|known| known == name);
@@ -112,7 +112,7 @@ impl Header {
             implementation: row.implementation.as_ref().map(|name| known(name).unwrap_or(OTHER_IMPLEMENTATION)),
             problem: row.problem.clone(),
         };
-        // One row each, as every probe has one status.
+        // One row each, because every probe has one status.
         let mut probes: Vec<ProbeStatus> = Vec::new();
         for status in self.probes.iter().map(probe) {
             if !probes.iter().any(|known| known.probe == status.probe) {
@@ -136,32 +136,32 @@ impl Header {
         }
     }
 
-    /// When counting began.
+    /// Returns when counting began.
     #[must_use]
     pub fn started(&self) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_nanos(self.started)
     }
 
-    /// Sizes of the recorded kernel's tables.
+    /// Returns the sizes of the recorded kernel's tables.
     #[must_use]
     pub fn capacity(&self) -> Capacity {
         self.capacity
     }
 
-    /// Most series that the recorded model had.
+    /// Returns the maximum series of the recorded model.
     #[must_use]
     pub fn max_series(&self) -> usize {
         usize::try_from(self.max_series).unwrap_or(usize::MAX)
     }
 
-    /// The calls of the architecture that was recorded, as this syscallmon knows them.
+    /// Returns the calls of the recorded architecture, in the tables of this version.
     pub(super) fn call_table(&self) -> CallTable {
         let is_arm = self.calls.first().is_some_and(|(abi, _)| abi == "aarch64");
         if is_arm { CallTable::aarch64() } else { CallTable::x86_64() }
     }
 
-    /// For each recorded id, the one of the same call here: that of the ABI's unknown calls where this syscallmon does
-    /// not know it.
+    /// Returns for each recorded id the id of the same call here. A call that this version lacks gets the id of its
+    /// ABI's unknown calls.
     pub(super) fn translation(&self, calls: &CallTable) -> Vec<CallId> {
         let mut ids = HashMap::new();
         for (id, call) in calls.iter() {

@@ -1,4 +1,4 @@
-//! Pseudonyms for names: the same one for the same name within a recording, and nobody can tell the name.
+//! Pseudonyms for names. A name has the same pseudonym within a recording, and cannot be found from it.
 
 use std::fmt::Write;
 
@@ -9,28 +9,28 @@ use crate::{
     workload::{Label, RUNTIMES},
 };
 
-/// What stands at the end of names of systemd's units, and is kept.
+/// Suffixes of names of systemd's units, which are kept.
 const UNITS: [&str; 3] = [".slice", ".service", ".scope"];
 
-/// What stands at the end of the path of an executable that was removed, and is kept.
+/// Suffix of the path of a removed executable, which is kept.
 const DELETED: &str = " (deleted)";
 
-/// Bytes of the hash that a pseudonym has.
+/// Bytes of the hash in a pseudonym.
 const HASH_BYTES: usize = 8;
 
-/// What stands for a text of somebody else's, which may have names in it.
+/// Replaces a text of another program, which may contain names.
 pub(super) const MASKED: &str = "(masked)";
 
-/// Makes pseudonyms. The key is random, never written, and gone with it.
+/// Makes pseudonyms. The key is random, is never written, and ends with this value.
 pub(super) struct Mask(hmac::Key);
 
 impl Mask {
-    /// With a new key; `None` where the system has no random numbers.
+    /// Returns a mask with a new key; `None` if the system has no random numbers.
     pub(super) fn new() -> Option<Self> {
         Some(Self(hmac::Key::generate(hmac::HMAC_SHA256, &rand::SystemRandom::new()).ok()?))
     }
 
-    /// The pseudonym of a name; nothing stays nothing.
+    /// Returns the pseudonym of a name; an empty name stays empty.
     pub(super) fn word(&self, name: &str) -> String {
         let mut text = String::new();
         if !name.is_empty() {
@@ -42,7 +42,7 @@ impl Mask {
         text
     }
 
-    /// A path of as many components, each with its pseudonym. Kinds of units, and ` (deleted)`, are kept.
+    /// Returns a path with a pseudonym for each component. Suffixes of units, and ` (deleted)`, are kept.
     pub(super) fn path(&self, path: &str) -> String {
         let (path, deleted) = path.strip_suffix(DELETED).map_or((path, ""), |path| (path, DELETED));
         let component = |name: &str| {
@@ -52,7 +52,7 @@ impl Mask {
         path.split('/').map(component).collect::<Vec<_>>().join("/") + deleted
     }
 
-    /// The value of a label. Runtimes and Kubernetes' own kinds are no names.
+    /// Masks the value of a label. Names of runtimes and of Kubernetes' own kinds are kept.
     pub(super) fn label(&self, name: &str, value: &str) -> String {
         let is_runtime = |text: &str| RUNTIMES.iter().any(|runtime| runtime.name == text);
         match name.parse() {
@@ -67,7 +67,7 @@ impl Mask {
         }
     }
 
-    /// A process with numbers only.
+    /// Returns a process with numbers only.
     pub(super) fn process(&self, process: &mut Process) {
         let path = |exe: &mut Option<String>| *exe = exe.take().map(|exe| self.path(&exe));
         process.comm = self.word(&process.comm);
@@ -82,7 +82,7 @@ impl Mask {
     }
 }
 
-/// Kinds of Kubernetes' own that make pods; others are what somebody called them.
+/// Kubernetes' own kinds that make pods. Other kinds have names that users chose.
 fn is_kubernetes_own(kind: &str) -> bool {
     let kinds =
         ["CronJob", "DaemonSet", "Deployment", "Job", "Node", "ReplicaSet", "ReplicationController", "StatefulSet"];

@@ -1,16 +1,14 @@
-//! Recordings: what the model was fed with, in a file that can be replayed on any machine.
+//! Recordings: the input of the model, in a file that can be replayed on any machine.
 //!
-//! A [`Sample`] is everything that one snapshot brought: births, first calls, names, the snapshot itself and what was
-//! forgotten after it. The sampler hands samples to a [`Sink`]; a thread writes them ([`start`]). A [`Reader`] gives
-//! the same samples back, and whoever has them feeds a model in the same order. Nothing here knows the model, the
-//! kernel or the network.
+//! A [`Sample`] has everything of one snapshot: births, first calls, names, the snapshot itself, and what was removed
+//! after it. The sampler hands samples to a [`Sink`], and a thread writes them ([`start`]). A [`Reader`] returns the
+//! same samples in the same order. This module does not use the model, the kernel or the network.
 //!
 //! # Format
 //!
-//! One gzip stream of lines of JSON, so that `zcat FILE | jq` shows all that is in it. Each record is two lines: the
-//! record, and the CRC-32 of its line. The first record is the [`Header`]; then come [`Frame`]s, and an [`End`] where
-//! the recorder ended as it should. The stream is flushed after every frame, so a recorder that was killed leaves a
-//! file that can be read up to its last frame.
+//! One gzip stream of lines of JSON, so `zcat FILE | jq` shows all of it. Each record is two lines: the record, and the
+//! CRC-32 of its line. The first record is the [`Header`]. [`Frame`]s follow, and an [`End`] if the recorder ended
+//! normally. The stream is flushed after every frame, so a file of a killed recorder can be read up to its last frame.
 
 mod decoder;
 mod encoder;
@@ -33,11 +31,11 @@ pub use self::{
     writer::{MaskNames, Outcome, Recording, Sink, WriteError, WriteOptions, start},
 };
 
-/// What a header says that it is of.
+/// The kind of file, in the header.
 const FORMAT: &str = "syscallmon-recording";
 
-/// The version of the format that is written, and the only one that is read.
+/// The version of the format that this version writes, and the only one that it reads.
 const VERSION: u32 = 1;
 
-/// Longest line, in bytes. Samples that are longer are split into several frames.
+/// Maximum bytes of a line. Longer samples are split into several frames.
 const MAX_LINE: u64 = 8 << 20;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::mask::Mask;
 use crate::workload::{CgroupIdentity, Label, LabelError, Labels, ResolvedWorkload, Workload};
 
-/// Labels by their names.
+/// Labels by name.
 pub(super) type Values = BTreeMap<String, String>;
 
 /// A workload.
@@ -24,7 +24,7 @@ pub(super) enum WorkloadRow {
     Dropped,
 }
 
-/// A workload, and what is known of it.
+/// A workload, and its metadata.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct NamedRow {
     pub(super) workload: WorkloadRow,
@@ -56,7 +56,7 @@ pub(super) fn named_row(named: &ResolvedWorkload, mask: Option<&Mask>) -> NamedR
     NamedRow { workload: workload_row(&named.workload, mask), metadata: values(&named.metadata, mask) }
 }
 
-/// A name that cannot be one.
+/// A name that is not valid.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NameError {
     #[error(transparent)]
@@ -65,11 +65,11 @@ pub(super) enum NameError {
     TooLong(usize),
 }
 
-/// Longest value of a label, in bytes: paths have 4,096 at most. So many have all labels of a workload
-/// together, four times.
+/// Maximum bytes of a label's value: paths have at most 4,096. All labels of a workload together have at most four
+/// times as many.
 const MAX_NAME: usize = 8192;
 
-/// Labels from what is written.
+/// Parses written labels.
 pub(super) fn labels(values: Values) -> Result<Labels, NameError> {
     let bytes = values.values().map(String::len).sum::<usize>();
     let longest = values.values().map(String::len).max().unwrap_or(0);

@@ -1,4 +1,4 @@
-//! Reads a recording, record by record, up to its end or to where it is damaged.
+//! Reads a recording, record by record, up to its end or to the first damage.
 
 use std::io::{self, BufRead, BufReader, Read};
 
@@ -30,15 +30,15 @@ pub(super) struct Checksum {
     pub(super) crc32: u32,
 }
 
-/// Where a recording cannot be read any further, and why. All samples before it are good.
+/// Position and cause of damage. All samples before it are valid.
 #[derive(Debug, thiserror::Error)]
 #[error("the recording is damaged after sample {samples}, at byte {bytes} (decompressed): {problem}")]
 pub struct ReadError {
     /// Samples that were read.
     pub samples: u64,
-    /// Bytes of what follows from decompression that were read.
+    /// Bytes that were read, after decompression.
     pub bytes: u64,
-    /// What is wrong there.
+    /// The cause.
     #[source]
     pub problem: Problem,
 }
@@ -68,7 +68,7 @@ enum Inner {
     Record(DecodeError),
 }
 
-// Not by `#[from]`: their texts are in these already.
+// Not by `#[from]`, because the texts of these errors are in the messages already.
 impl From<serde_json::Error> for Inner {
     fn from(error: serde_json::Error) -> Self {
         Self::Json(error)
@@ -86,14 +86,14 @@ impl<R: Read> Reader<BufReader<GzDecoder<R>>> {
     ///
     /// # Errors
     ///
-    /// When it is no recording that this version can read.
+    /// When it is not a recording, or one of another version.
     pub fn open(file: R, limits: Limits) -> Result<Self, ReadError> {
         Self::of_lines(BufReader::with_capacity(64 << 10, GzDecoder::new(file)), limits)
     }
 }
 
 impl<R: BufRead> Reader<R> {
-    /// The same of what follows from decompression.
+    /// Does the same for decompressed data.
     ///
     /// # Errors
     ///
@@ -108,17 +108,17 @@ impl<R: BufRead> Reader<R> {
         Ok(Self { lines, header, decoder, limits, bytes, samples: 0, is_over: false })
     }
 
-    /// What it says of the recorded host.
+    /// Returns the header.
     #[must_use]
     pub fn header(&self) -> &Header {
         &self.header
     }
 
-    /// The next sample, or the end; `None` after that, and after an error.
+    /// Returns the next sample or the end; `None` after that, and after an error.
     ///
     /// # Errors
     ///
-    /// Where it is cut or damaged.
+    /// When the file is cut or damaged there.
     pub fn next_record(&mut self) -> Option<Result<Recorded, ReadError>> {
         if self.is_over {
             return None;
@@ -151,7 +151,7 @@ impl<R: BufRead> Reader<R> {
 
 fn read_header(lines: &mut impl BufRead, bytes: &mut u64, limits: &Limits) -> Result<Header, Inner> {
     let line = read_line(lines, bytes, limits).map_err(|error| match error {
-        // No gzip, or no lines.
+        // The data are not gzip, or not lines.
         Inner::Io(_) | Inner::Line | Inner::Checksum | Inner::Cut => Inner::Kind(BaselineKeyError::Other),
         error => error,
     })?;
@@ -160,7 +160,7 @@ fn read_header(lines: &mut impl BufRead, bytes: &mut u64, limits: &Limits) -> Re
     Ok(serde_json::from_slice(&line)?)
 }
 
-/// A line, once its checksum was read.
+/// A line with its checksum.
 fn read_line(lines: &mut impl BufRead, bytes: &mut u64, limits: &Limits) -> Result<Vec<u8>, Inner> {
     let line = raw_line(lines, bytes, limits)?;
     if !limits.has_checksums {

@@ -1,4 +1,4 @@
-//! What one snapshot brought, as plain data.
+//! The data of one snapshot, as plain values.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,23 +8,22 @@ use crate::{
     workload::{Labels, ProviderStatus, ResolvedWorkload, Workload},
 };
 
-/// Everything that a model is fed with at one snapshot, in the order in which it is. Moments are durations
-/// since counting began.
+/// All input of a model for one snapshot, in the order of use. Moments are durations since counting began.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
     /// When the snapshot was taken.
     pub taken: Duration,
-    /// The same, as people tell time.
+    /// The same as wall-clock time.
     pub time: SystemTime,
-    /// How long it took to read and to take up.
+    /// Duration of reading and applying it.
     pub took: Duration,
-    /// Cgroups that were born, and when.
+    /// New cgroups, and the moments of their births.
     pub births: Vec<(u64, Duration)>,
-    /// First calls, and what was known of the workload that made each.
+    /// First calls, and the metadata of the workload of each.
     pub first_calls: Vec<(Labels, RecordedFirstCall)>,
-    /// Cgroups that became another workload: of what they are now, not all calls are known.
+    /// Cgroups that became another workload. Not all of their calls are known.
     pub renamed_cgroups: Vec<u64>,
-    /// Workloads whose names became known.
+    /// Workloads with new metadata.
     pub renames: Vec<(Workload, ResolvedWorkload)>,
     /// Slots that were freed before the snapshot, in samples that were left out.
     pub freed_before: Vec<u32>,
@@ -36,24 +35,24 @@ pub struct Sample {
     pub patience: Duration,
     /// Slots that were freed after the snapshot.
     pub freed: Vec<u32>,
-    /// Cgroups that are gone.
+    /// Removed cgroups.
     pub dead: Vec<u64>,
-    /// How long workloads that are gone are exported.
+    /// How long ended workloads are exported.
     pub expire_after: Duration,
-    /// What is known of workloads that are gone for so long, and are kept since their cgroup or pod is there.
+    /// Metadata of workloads that ended longer ago, and are kept because their cgroup or pod exists.
     pub kept: Vec<Labels>,
-    /// Sources of names.
+    /// Metadata providers.
     pub sources: Vec<ProviderStatus>,
-    /// Containers that are wanted and not known.
+    /// Containers that wait for metadata.
     pub unresolved: usize,
-    /// Samples that were left out so far, since the disk was too slow.
+    /// Samples that were left out so far because the disk was too slow.
     pub missed: u64,
 }
 
-/// Most first calls of one sample: more are not remembered by whoever shows them.
+/// Maximum first calls of one sample. Consumers keep no more.
 const MAX_FIRST_CALLS: usize = 2048;
 
-/// Most names of one sample that became known.
+/// Maximum new names in one sample.
 const MAX_RENAMES: usize = 65_536;
 
 impl Default for Sample {
@@ -82,8 +81,8 @@ impl Default for Sample {
 }
 
 impl Sample {
-    /// A sample that goes on from this one, which is left out: its snapshot is lost, what happened before and after
-    /// it is not.
+    /// Returns a sample that continues from this one, which is left out. Its snapshot is lost. Events before and after
+    /// it are not.
     #[must_use]
     pub fn left_out(self) -> Self {
         let Self { mut births, mut first_calls, mut renamed_cgroups, mut renames, mut freed_before, .. } = self;
@@ -99,7 +98,7 @@ impl Sample {
         Self { births, first_calls, renamed_cgroups, renames, freed_before, missed: missed + 1, ..Self::default() }
     }
 
-    /// Adds a first call; beyond a limit, the oldest one goes.
+    /// Adds a first call. Beyond the limit, the oldest one is removed.
     pub fn add_first_call(&mut self, metadata: Labels, call: RecordedFirstCall) {
         if self.first_calls.len() >= 2 * MAX_FIRST_CALLS {
             self.first_calls.drain(..MAX_FIRST_CALLS);
@@ -108,11 +107,11 @@ impl Sample {
     }
 }
 
-/// What a [`super::Reader`] finds.
+/// A record of a [`super::Reader`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum Recorded {
-    /// What one snapshot brought.
+    /// The data of one snapshot.
     Sample(Box<Sample>),
-    /// The recorder ended as it should.
+    /// The recorder ended normally.
     End(super::End),
 }

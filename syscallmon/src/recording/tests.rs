@@ -1,4 +1,4 @@
-//! What is read is what was written; and whatever is read, nothing fails.
+//! A reader returns what was written, and fails on no file.
 
 use std::{
     io::{Cursor, Read},
@@ -26,10 +26,10 @@ use crate::{
 
 mod hostile;
 
-/// What happens to a slot before the next snapshot.
+/// An event of a slot before the next snapshot.
 #[derive(Clone, Debug)]
 enum Event {
-    /// The cgroup that has it calls.
+    /// Its cgroup makes calls.
     Call { slot: u32, call: u16, count: u64 },
     /// It is freed.
     Free { slot: u32 },
@@ -153,7 +153,7 @@ fn written(samples: &[Sample], is_masked: bool) -> Vec<u8> {
     file
 }
 
-/// The samples of a file, and what it ends with.
+/// Returns the samples of a file, and its end.
 fn read(file: &[u8]) -> (Vec<Sample>, Result<Option<End>, ReadError>) {
     let mut reader = match Reader::open(file, Limits::default()) {
         Ok(reader) => reader,
@@ -204,7 +204,7 @@ proptest! {
         let (samples, file) = (some(), written(&some(), false));
         let (read, end) = read(&file[..at.index(file.len())]);
         prop_assert_eq!(&read[..], &samples[..read.len()]);
-        // Of the checksum of gzip, nothing is needed.
+        // The checksum of gzip is not needed.
         prop_assert!(end.is_err() || read.len() == samples.len());
     }
 

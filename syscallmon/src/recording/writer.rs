@@ -1,4 +1,4 @@
-//! Writes a recording in a thread of its own: whoever samples never waits for a disk.
+//! Writes a recording in a thread of its own, so the sampler never waits for a disk.
 
 use std::{
     fs::File,
@@ -19,31 +19,31 @@ use super::{
     reader::{Checksum, crc32},
 };
 
-/// Samples that wait for the disk.
+/// Maximum samples that wait for the disk.
 const MAX_WAITING: usize = 4;
 
-/// Whether names are written as they are.
+/// How names are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MaskNames {
-    /// As they are.
+    /// Unchanged.
     No,
     /// As pseudonyms.
     Yes,
 }
 
-/// How to write.
+/// Options of a recording.
 #[derive(Clone, Copy, Debug)]
 pub struct WriteOptions {
-    /// The recording ends with the sample with which the file has so many bytes.
+    /// The recording ends with the sample that makes the file this large, in bytes.
     pub max_size: u64,
-    /// Whether names are written.
+    /// How names are written.
     pub mask: MaskNames,
 }
 
 /// Why a recording could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
-    /// The disk.
+    /// The disk failed.
     #[error("cannot write the recording")]
     Io(#[from] io::Error),
     /// A sample cannot be written as JSON.
@@ -57,7 +57,7 @@ pub enum WriteError {
     NoRandomNumbers,
 }
 
-/// Takes samples to be written.
+/// Accepts samples to write.
 #[derive(Debug)]
 pub struct Sink(SyncSender<Sample>);
 
@@ -71,20 +71,20 @@ pub struct Recording {
 /// How a recording ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// What the file's last record says.
+    /// The last record of the file.
     pub end: End,
     /// Size of the file, in bytes.
     pub bytes: u64,
-    /// Whether it ended since the file was large enough.
+    /// Whether it ended because the file was large enough.
     pub is_full: bool,
 }
 
 impl Sink {
-    /// Has a sample written; gives it back where too many wait, or nothing is written any more.
+    /// Writes a sample later. Returns it if too many wait, or if the recording has ended.
     ///
     /// # Errors
     ///
-    /// Then.
+    /// In these cases.
     pub fn offer(&self, sample: Sample) -> Result<(), Box<Sample>> {
         self.0.try_send(sample).map_err(|error| match error {
             TrySendError::Full(sample) | TrySendError::Disconnected(sample) => Box::new(sample),
@@ -92,11 +92,11 @@ impl Sink {
     }
 }
 
-/// Starts to write.
+/// Starts a recording.
 ///
 /// # Errors
 ///
-/// When there is no thread, or names are to be masked and there are no random numbers.
+/// When no thread can be started, or names are to be masked and there are no random numbers.
 pub fn start(file: File, header: Header, options: WriteOptions) -> Result<(Sink, Recording), WriteError> {
     let mask = match options.mask {
         MaskNames::Yes => Some(Mask::new().ok_or(WriteError::NoRandomNumbers)?),
@@ -114,22 +114,22 @@ pub fn start(file: File, header: Header, options: WriteOptions) -> Result<(Sink,
 }
 
 impl Recording {
-    /// Returns when nothing is written any more: the file is large enough, or cannot be written.
+    /// Returns when the recording has ended: the file is large enough, or cannot be written.
     pub async fn ended(&self) {
         self.ended.cancelled().await;
     }
 
-    /// Waits until all is written. The sink must be dropped.
+    /// Waits until everything is written. The sink must be dropped.
     ///
     /// # Errors
     ///
-    /// When it could not be.
+    /// When writing failed.
     pub fn finish(self) -> Result<Outcome, WriteError> {
         self.thread.join().map_err(|_| WriteError::Thread)?
     }
 }
 
-/// Writes samples until there will be no more, or the file is large enough.
+/// Writes samples until the sink is dropped, or the file is large enough.
 pub(super) fn write(
     file: impl Write,
     header: &Header,
@@ -172,7 +172,7 @@ impl<W: Write> Lines<W> {
         Ok(self.0.write_all(b"\n")?)
     }
 
-    /// Everything so far can be read from the file.
+    /// Makes everything so far readable.
     pub(super) fn flush(&mut self) -> io::Result<()> {
         self.0.flush()
     }
@@ -181,7 +181,7 @@ impl<W: Write> Lines<W> {
         self.0.get_ref().bytes
     }
 
-    /// The size of the file.
+    /// Returns the size of the file.
     pub(super) fn finish(self) -> io::Result<u64> {
         let mut counted = self.0.finish()?;
         counted.file.flush()?;
@@ -189,7 +189,7 @@ impl<W: Write> Lines<W> {
     }
 }
 
-/// Counts what it writes.
+/// Counts the bytes that it writes.
 struct CountingWriter<W> {
     file: W,
     bytes: u64,

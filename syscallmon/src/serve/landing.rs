@@ -1,4 +1,4 @@
-//! `/`: a page for people. What runs, whether it is well, who is busy, and what was called for the first time.
+//! `/`: a page for people. It shows the state of the daemon, the busiest workloads, and the newest first calls.
 
 use std::{
     sync::Arc,
@@ -28,10 +28,10 @@ use crate::{
     workload::{ProviderStatus, Workload},
 };
 
-/// How many workloads and first calls the page shows.
+/// Maximum workloads and first calls on the page.
 const ROWS: usize = 25;
 
-/// How many calls of each workload it names.
+/// Maximum calls that are named for each workload.
 const CALLS: usize = 5;
 
 #[derive(Template)]
@@ -39,7 +39,7 @@ const CALLS: usize = 5;
 struct Page {
     version: &'static str,
     telemetry_path: String,
-    /// When counting began, where this is a replay.
+    /// When counting began, in a replay.
     recorded: Option<String>,
     snapshot_age: String,
     probes: Vec<ProbeStatus>,
@@ -75,7 +75,7 @@ struct Row {
     errors: String,
     denied: String,
     operations: String,
-    /// What there is to say of each signal: its name, and the most of it.
+    /// A line for each signal: its name, and its largest values.
     most: Vec<(&'static str, String)>,
 }
 
@@ -86,7 +86,7 @@ struct FirstRow {
     process: String,
 }
 
-/// Answers with the page.
+/// Serves the page.
 pub(super) async fn page(Extract(site): Extract<Site>) -> Response {
     site.owner.refresh().await;
     let (view, telemetry_path) = (site.views.newest(), Arc::clone(&site.telemetry_path));
@@ -184,13 +184,13 @@ impl Row {
         }
     }
 
-    /// A call, with its ABI where that is not the usual one.
+    /// A call, with its ABI unless that is the native one.
     fn name(view: &View, call: Call) -> String {
         let is_usual = Some(call.abi) == view.host.calls.abis().next();
         if is_usual { call.syscall.to_owned() } else { format!("{}/{}", call.syscall, call.abi) }
     }
 
-    /// The calls that took most time, and the mean of each.
+    /// The calls that took most time, and the mean duration of each.
     fn slowest(view: &View, totals: &Totals) -> String {
         let mut durations: Vec<_> = totals.counts.durations.iter().collect();
         durations.sort_by_key(|(_, durations)| std::cmp::Reverse(durations.sum_ns));
@@ -202,7 +202,7 @@ impl Row {
     }
 }
 
-/// The first few of what comes most first.
+/// Returns the first few entries, largest first.
 fn most_of(counts: impl Iterator<Item = (String, u64)>) -> String {
     let texts = counts.take(CALLS).map(|(name, count)| format!("{name} {}", thousands(count)));
     texts.collect::<Vec<_>>().join(", ")
@@ -225,7 +225,7 @@ impl FirstRow {
     }
 }
 
-/// A number with its thousands apart.
+/// Formats a number with thousands separators.
 fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let groups: Vec<&str> =

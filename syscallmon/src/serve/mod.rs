@@ -1,6 +1,6 @@
-//! What the outside sees: the pages of the HTTP server and what they say.
+//! Presentation: the pages of the HTTP server, and their content.
 //!
-//! Reads [`crate::view`], asks the sampler for fresh counts, and never sees aya.
+//! Reads [`crate::view`], and asks the sampler for fresh counts. Does not use aya.
 
 mod api;
 mod exposition;
@@ -42,7 +42,7 @@ use crate::{
     view::{Requester, Views},
 };
 
-/// What `fuzz/` needs and nobody else: what clients send, without a socket.
+/// Interface for fuzz targets: requests of clients, without a socket.
 #[cfg(fuzzing)]
 pub mod fuzzing {
     use axum::body::Bytes;
@@ -50,18 +50,18 @@ pub mod fuzzing {
     use super::{Renderer, exposition::encode::Format};
     pub use super::{api::local::refused as refusal, api::query::fuzzing::queries};
 
-    /// The newest exposition, in Prometheus' text format and as `OpenMetrics`.
+    /// Returns the newest exposition in Prometheus' text format and as `OpenMetrics`.
     #[must_use]
     pub fn expositions(renderer: &Renderer) -> [Bytes; 2] {
         [Format::Text, Format::OpenMetrics].map(|format| renderer.render(format).plain())
     }
 }
 
-/// Paths that `--web.telemetry-path` cannot take.
+/// Paths that `--web.telemetry-path` cannot use.
 pub const PATHS: [&str; 6] =
     ["/", "/healthz", "/readyz", "/api/v1/workloads", "/api/v1/violations", "/api/v1/policies"];
 
-/// A snapshot this much older than the poll interval means that the sampler is stuck.
+/// If a snapshot is this much older than the poll interval, the sampler is stuck.
 const STUCK: Duration = Duration::from_mins(1);
 
 /// Loads the web configuration. Later checks of its files have a deadline, and count as [`Work::WebConfig`].
@@ -76,13 +76,13 @@ pub fn web_server(web_config: Option<PathBuf>, limits: Limits) -> Result<Server,
     }))
 }
 
-/// What the pages need.
+/// Data that the pages need.
 #[derive(Clone)]
 pub struct Site {
     views: Views,
     owner: Requester,
     renderer: Arc<Renderer>,
-    /// One rendering at a time. Held by the work, not by the request.
+    /// Allows one rendering at a time. The rendering holds it, not the request.
     rendering: Arc<Semaphore>,
     builders: Builders,
     telemetry_path: Arc<str>,
@@ -90,7 +90,7 @@ pub struct Site {
 }
 
 impl Site {
-    /// Brings it together.
+    /// Builds it.
     ///
     /// # Errors
     ///
@@ -106,7 +106,7 @@ impl Site {
         Ok(Self { views, owner, renderer, rendering, builders, telemetry_path: telemetry_path.into(), tunables })
     }
 
-    /// The newest exposition in the text format, of a snapshot that is fresh.
+    /// Returns the exposition of a fresh snapshot in the text format.
     ///
     /// # Errors
     ///
@@ -115,7 +115,7 @@ impl Site {
         self.rendered(Format::Text, Exposition::plain).await
     }
 
-    /// An encoding of the newest exposition. Rendering and compressing are done once for all who ask.
+    /// Returns an encoding of the newest exposition. All concurrent requests share one rendering and one compression.
     async fn rendered(
         &self,
         format: Format,
@@ -131,7 +131,7 @@ impl Site {
         Ok(work.await?)
     }
 
-    /// The pages.
+    /// Returns the pages.
     pub fn router(self) -> Router {
         let baselines = api::baselines::router(self.views.clone(), self.owner.clone());
         Router::new()
@@ -182,7 +182,7 @@ async fn healthz(Extract(site): Extract<Site>) -> (StatusCode, &'static str) {
     }
 }
 
-/// Whether there is something to scrape.
+/// Whether there are metrics to scrape.
 async fn readyz(Extract(site): Extract<Site>) -> (StatusCode, &'static str) {
     if site.views.newest().snapshot.number > 0 {
         (StatusCode::OK, "ready\n")

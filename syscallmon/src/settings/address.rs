@@ -1,4 +1,4 @@
-//! Addresses to listen on, written as Prometheus' exporters take them.
+//! Addresses to listen on, in the notation of Prometheus' exporters.
 
 use std::{
     fmt, io,
@@ -13,14 +13,14 @@ use serde::Deserialize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum ListenAddress {
-    /// This port of every address, of IPv6 and of IPv4.
+    /// This port of all IPv6 and IPv4 addresses.
     Every(u16),
     /// One address.
     One(SocketAddr),
 }
 
 impl ListenAddress {
-    /// Its port.
+    /// Returns the port.
     #[must_use]
     pub fn port(self) -> u16 {
         match self {
@@ -29,11 +29,11 @@ impl ListenAddress {
         }
     }
 
-    /// Listens on it, without blocking.
+    /// Listens on it without blocking.
     ///
     /// # Errors
     ///
-    /// When the address is in use, not this host's, or not permitted.
+    /// When the address is in use, is not of this host, or is not permitted.
     pub fn listen(self) -> io::Result<TcpListener> {
         match self {
             Self::Every(port) => listen_everywhere(port),

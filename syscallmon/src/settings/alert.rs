@@ -1,4 +1,4 @@
-//! Brings the settings of alerts into what they mean together.
+//! Validates the settings of alerts, and combines them.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -7,10 +7,10 @@ use http::HeaderValue;
 use super::table::{Alert, Alertmanager, Webhook};
 use crate::alert::{self, Access, AlertConfig, Alertmanagers};
 
-/// Settings that do not fit.
+/// Settings that contradict each other.
 #[derive(Debug, thiserror::Error)]
 pub enum AlertError {
-    /// An alert would be resolved between two looks.
+    /// An alert would be resolved between two snapshots.
     #[error(
         "alert.resolve-after: {resolve_after} must be at least two poll.interval of {poll_interval}: otherwise alerts are \
          resolved between two reads",
@@ -18,21 +18,21 @@ pub enum AlertError {
         poll_interval = humantime::format_duration(*poll_interval)
     )]
     ResolveAfter {
-        /// The one.
+        /// The first setting.
         resolve_after: Duration,
-        /// The other.
+        /// The second setting.
         poll_interval: Duration,
     },
-    /// A name without a password, or the other way round.
+    /// A user name without a password, or a password without a user name.
     #[error("{0}.username and {0}.password-file require each other")]
     HalfOfPassword(&'static str),
-    /// Both ways to be let in.
+    /// Both kinds of credentials.
     #[error("{0}.bearer-token-file and {0}.username cannot be combined")]
     TwoCredentials(&'static str),
-    /// Something is set for a webhook that is not there.
+    /// A setting of a webhook that has no URL.
     #[error("alert.webhook.{0} requires alert.webhook.url")]
     NoWebhook(&'static str),
-    /// Something is set for an Alertmanager that is not there.
+    /// A setting of an Alertmanager that has no URL.
     #[error("alert.alertmanager.{0} requires alert.alertmanager.url")]
     NoAlertmanager(&'static str),
     /// The content type cannot be a header.
@@ -41,11 +41,11 @@ pub enum AlertError {
 }
 
 impl Alert {
-    /// What they mean, where the kernel's tables are read every `poll_interval`.
+    /// Returns the configuration of alerts, for snapshots every `poll_interval`.
     ///
     /// # Errors
     ///
-    /// When they do not fit.
+    /// When settings contradict each other.
     pub(super) fn resolve(
         &self,
         poll_interval: Duration,

@@ -20,67 +20,67 @@ use crate::{
     workload::{Rules, providers::Sources},
 };
 
-/// What the daemon runs with.
+/// The configuration of a daemon.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// Where to listen; never empty.
+    /// Addresses to listen on; never empty.
     pub listen_addresses: Vec<ListenAddress>,
     /// Path of the metrics.
     pub telemetry_path: String,
     /// exporter-toolkit's web configuration.
     pub web_config_file: Option<PathBuf>,
-    /// Most connections at the same time.
+    /// Maximum connections at the same time.
     pub max_connections: usize,
-    /// What can change while the daemon runs.
+    /// Settings that can change while the daemon runs.
     pub tunables: Tunables,
     /// Sizes of the kernel's tables.
     pub capacity: Capacity,
-    /// How to attach to `sys_enter`.
+    /// Implementation of the probe on `sys_enter`.
     pub sys_enter: SysEnter,
-    /// What to count besides calls.
+    /// Signals to count besides calls.
     pub features: Features,
-    /// Which calls are measured, if any, and how that is exported.
+    /// Calls with durations, if any, and the exported buckets.
     pub latency: LatencyConfig,
-    /// What workloads are, and which are exported.
+    /// Names of workloads, and which are exported.
     pub rules: Rules,
-    /// Most series of workloads.
+    /// Maximum series of workloads.
     pub max_series: usize,
-    /// How finely each family of metrics tells calls apart.
+    /// How finely each family of metrics distinguishes calls.
     pub granularities: Granularities,
-    /// Whether `OpenMetrics` has when counters began.
+    /// Whether `OpenMetrics` says when counters began.
     pub created_timestamps: bool,
-    /// Whom to ask for names.
+    /// Metadata providers.
     pub sources: Sources,
-    /// This host's name.
+    /// The name of this host.
     pub node: String,
-    /// Which cgroup hierarchies to count by.
+    /// Cgroup hierarchies to count by.
     pub hierarchy: HierarchyChoice,
-    /// Where baselines are kept.
+    /// State directory, for baselines.
     pub state_directory: PathBuf,
-    /// How long a baseline is kept that no workload has.
+    /// How long a baseline without a workload is kept.
     pub baseline_retention: Duration,
-    /// What is expected of workloads, and where that is written.
+    /// Policies, and where they are read from.
     pub policies: PolicySources,
-    /// Where violations go.
+    /// Sinks of violations, and their limits.
     pub alert: AlertConfig,
-    /// What to log.
+    /// Level of log messages.
     pub log_level: LogLevel,
-    /// How to log.
+    /// Format of log messages.
     pub log_format: LogFormat,
-    /// Where procfs is.
+    /// Mount of procfs.
     pub procfs: PathBuf,
-    /// Where sysfs is.
+    /// Mount of sysfs.
     pub sysfs: PathBuf,
-    /// Where to look for cgroup mounts.
+    /// Directory in which cgroup mounts are searched.
     pub cgroupfs: Option<PathBuf>,
-    /// All of the above as it was set, with the defaults: to tell what has changed.
+    /// All settings with their defaults filled in, to find changes.
     settings: Settings,
 }
 
-/// A setting that cannot be.
+/// A setting that is not valid.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidError {
-    /// The file cannot be used.
+    /// The file cannot be read.
     #[error(transparent)]
     File(#[from] FileError),
     /// A value is out of its range.
@@ -88,35 +88,35 @@ pub enum InvalidError {
     Range {
         /// The setting's name.
         setting: &'static str,
-        /// What was set.
+        /// The value.
         value: String,
-        /// The least that can be.
+        /// The minimum.
         least: &'static str,
-        /// The greatest that can be.
+        /// The maximum.
         most: &'static str,
     },
-    /// The calls to be measured, or the buckets.
+    /// Settings of durations are not valid.
     #[error(transparent)]
     Latency(#[from] LatencyError),
-    /// Where violations go.
+    /// Settings of alerts are not valid.
     #[error(transparent)]
     Alert(#[from] AlertError),
-    /// The path of the metrics is somebody else's.
+    /// Another page has the path of the metrics.
     #[error(
         "web.telemetry-path: {path:?} must begin with /, contain only letters, digits and /-_.~, and differ from other pages"
     )]
     TelemetryPath {
-        /// What was set.
+        /// The path.
         path: String,
     },
 }
 
 impl Config {
-    /// Flags over the file over the defaults, validated.
+    /// Validates the settings. Flags win over the file, and the file wins over defaults.
     ///
     /// # Errors
     ///
-    /// When the file cannot be read, or a value cannot be.
+    /// When the file cannot be read, or a value is not valid.
     pub fn resolve(flags: Settings, file: Option<&Path>) -> Result<Self, InvalidError> {
         let settings = flags.or(file.map(Settings::read).transpose()?.unwrap_or_default()).with_defaults();
         settings.check()?;
@@ -153,7 +153,7 @@ impl Config {
         })
     }
 
-    /// Names of settings that differ from `new`'s and cannot change while the daemon runs.
+    /// Returns the names of settings that differ from `new`'s and need a restart.
     #[must_use]
     pub fn needs_restart(&self, new: &Self) -> Vec<&'static str> {
         let mut names = Vec::new();
@@ -162,13 +162,13 @@ impl Config {
     }
 }
 
-/// An empty list in the file means the default, too.
+/// An empty list in the file also means the default.
 fn addresses(web: &Web) -> Vec<ListenAddress> {
     let set = web.listen_address();
     if set.is_empty() { Settings::default().with_defaults().web.listen_address() } else { set }
 }
 
-/// A path that is no other page's.
+/// Checks that a path is not another page's.
 fn telemetry_path(path: String) -> Result<String, InvalidError> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/-_.~".contains(c);
     if path.starts_with('/') && path.chars().all(is_plain) && !PATHS.contains(&path.as_str()) {
@@ -178,8 +178,8 @@ fn telemetry_path(path: String) -> Result<String, InvalidError> {
     }
 }
 
-/// The name that was set, or that Kubernetes' downward API gives, or the host's own; without the line break that a file
-/// ends with. Kubernetes writes names of nodes in lower case, whatever the host is called.
+/// Returns the name in the settings, from Kubernetes' downward API, or from the host, without the line break at the end
+/// of a file. Kubernetes writes names of nodes in lower case, so the host's own name may differ.
 fn node_name(set: Option<String>, in_kubernetes: bool) -> String {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let names = [set, std::env::var("NODE_NAME").ok(), Some(host)].into_iter().flatten();
@@ -311,7 +311,7 @@ mod tests {
         assert_eq!(empty.listen_addresses, default.listen_addresses);
     }
 
-    /// Numbers and durations, and nothing else, have a range, and all of it can be set.
+    /// Numbers and durations have a range, and no other settings do. All values in it are accepted.
     #[test]
     fn every_range_holds_its_bounds_and_its_default() {
         for Setting { name, default, range, .. } in Settings::table() {
@@ -321,7 +321,7 @@ mod tests {
             let Some((least, most)) = range else { continue };
             for value in [least, most] {
                 let flag = format!("--{name}={value}");
-                // The one that others have to fit.
+                // The poll interval must fit to this one.
                 let resolved = resolve(&[&flag]).map_err(|error| error.to_string());
                 assert!(resolved.is_ok(), "{flag}: {resolved:?}");
             }

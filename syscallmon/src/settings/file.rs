@@ -25,7 +25,7 @@ pub enum FileError {
         #[source]
         source: io::Error,
     },
-    /// It is not YAML, or has a key or value that does not exist.
+    /// It is not YAML, or has an unknown key or value.
     #[error("{path}: {message}", path = path.display())]
     Parse {
         /// The file.
@@ -36,12 +36,12 @@ pub enum FileError {
 }
 
 impl Settings {
-    /// Reads a file; unknown keys are errors. An empty file sets nothing. What is wrong with its policies is
-    /// kept beside them.
+    /// Reads a file. Unknown keys are errors. An empty file sets nothing. Mistakes in its policies are kept beside the
+    /// valid policies.
     ///
     /// # Errors
     ///
-    /// When it cannot be read or understood.
+    /// When the file cannot be read or parsed.
     pub fn read(path: &Path) -> Result<Self, FileError> {
         let text = files::read_text(path).map_err(|source| FileError::Read { path: path.to_owned(), source })?;
         let settings: Result<Self, _> = Budget::with_file(|| parse(&text));
@@ -51,7 +51,7 @@ impl Settings {
     }
 }
 
-/// What a text in YAML says, or in one line what is wrong with it and where.
+/// Returns the value of a YAML text, or the mistake and its position in one line.
 pub(super) fn parse<T: DeserializeOwned + Default>(text: &str) -> Result<T, String> {
     if is_empty(text) {
         return Ok(T::default());
@@ -59,15 +59,15 @@ pub(super) fn parse<T: DeserializeOwned + Default>(text: &str) -> Result<T, Stri
     serde_saphyr::from_str(text).map_err(|error| in_one_line(&error.to_string()))
 }
 
-/// Whether a text has comments only: for YAML, a document without a value.
+/// Whether a text has comments only. For YAML, this is a document without a value.
 pub(super) fn is_empty(text: &str) -> bool {
     text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'))
 }
 
-/// Longest message, in characters: it has what was mistyped in it, which can be all of a file.
+/// Maximum characters of a message. It quotes the wrong text, which can be the whole file.
 const MAX_MESSAGE: usize = 1000;
 
-/// The message without the excerpt of the file that follows it.
+/// Returns the message without the excerpt of the file after it.
 pub(super) fn in_one_line(message: &str) -> String {
     let line = message.lines().next().unwrap_or_default().trim();
     let line = line.strip_prefix("error: ").unwrap_or(line);

@@ -1,4 +1,4 @@
-//! How the table of settings is written: a row says all of a setting, and everything else derives from it.
+//! The notation of the table of settings. A row has everything about a setting, and the rest derives from it.
 //!
 //! A row is
 //!
@@ -7,21 +7,21 @@
 //! field: Type = flag("group.field", "VALUE") default("...") range("...", "...") arg(...) serde(...) at(Restart);
 //! ```
 //!
-//! `default` and `range` are optional and written as on the command line; `arg` and `serde` are what else clap and
-//! serde have to know.
+//! `default` and `range` are optional, and written as on the command line. `arg` and `serde` are further attributes for
+//! clap and serde.
 
 use std::time::Duration;
 
 use super::InvalidError;
 
-/// What the table says of a setting.
+/// A row of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Setting {
-    /// Its name, as a flag without dashes; the key in the file is the same with `_` for `-`.
+    /// The name, as a flag without dashes. The key in the file is the same with `_` for `-`.
     pub name: &'static str,
-    /// Its default, as it would be written on the command line. Without, it is not set, or its help says what holds.
+    /// The default, as on the command line. Without one, the setting is absent, or its help names the default.
     pub default: Option<&'static str>,
-    /// The least and the greatest value.
+    /// The minimum and maximum value.
     pub range: Option<(&'static str, &'static str)>,
     /// When a change takes effect.
     pub effect: Effect,
@@ -30,30 +30,30 @@ pub struct Setting {
 /// When a change of a setting takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// When the daemon starts.
+    /// At a start of the daemon.
     Restart,
-    /// When the configuration is reloaded.
+    /// At a reload of the configuration.
     Reload,
 }
 
-/// Settings that belong together.
+/// A group of settings.
 pub(super) trait Group: Sized {
-    /// Takes what is set here, and from the other what is not.
+    /// Fills unset values from the other group.
     fn or(self, other: Self) -> Self;
 
-    /// Adds the rows of the table, in its order.
+    /// Adds the rows of the table, in order.
     fn rows(rows: &mut Vec<Setting>);
 
-    /// Fails on the first value that is out of its range.
+    /// Fails on the first value that is out of range.
     fn check(&self) -> Result<(), InvalidError>;
 
-    /// Adds the names of settings that differ from the other's and take effect at a start only.
+    /// Adds the names of settings that differ from the other's and need a restart.
     fn differing(&self, other: &Self, names: &mut Vec<&'static str>);
 }
 
-/// Declares a group of settings: a struct whose fields are flags and keys at once, each of them optional. Of a setting
-/// that has a default, a method of the field's name tells the value, once [`Settings::with_defaults`](super::Settings)
-/// has filled it in.
+/// Declares a group of settings: a struct with fields that are flags and keys at once, each of them optional. For a
+/// setting with a default, a method with the field's name returns the value after
+/// [`Settings::with_defaults`](super::Settings) has filled it in.
 macro_rules! group {
     (
         $(#[doc = $group_doc:literal])+
@@ -90,7 +90,7 @@ macro_rules! group {
 
         impl $name {
             $($(
-                /// The value, whose default is filled in.
+                /// Returns the value. The default must be filled in.
                 pub(super) fn $field(&self) -> $type {
                     self.$field.clone().expect(concat!($flag, " has the default ", $default))
                 }
@@ -138,7 +138,7 @@ macro_rules! group {
 
 pub(super) use group;
 
-/// The text of `--help`: the meaning on one line, and the default.
+/// Returns the text of `--help`: the meaning on one line, and the default.
 pub(super) fn help(doc: &str, default: &[&str]) -> String {
     let meaning = doc.trim();
     match default {
@@ -147,17 +147,17 @@ pub(super) fn help(doc: &str, default: &[&str]) -> String {
     }
 }
 
-/// What is optional in a row, if it is there.
+/// Returns an optional part of a row, if present.
 pub(super) fn first<T: Copy>(items: &[T]) -> Option<T> {
     items.first().copied()
 }
 
 /// A value that can have a range.
 pub(super) trait Ranged: PartialOrd + Sized {
-    /// A bound, as it is written in the table.
+    /// Parses a bound of the table.
     fn bound(text: &str) -> Option<Self>;
 
-    /// As people write it.
+    /// Returns the bound as people write it.
     fn written(&self) -> String;
 }
 
@@ -187,7 +187,7 @@ impl Ranged for Duration {
     }
 }
 
-/// Whether a value, where there is one, is in its range.
+/// Whether a value, if present, is in range.
 pub(super) fn check<T: Ranged>(
     setting: &'static str,
     value: Option<&T>,

@@ -1,4 +1,4 @@
-//! Which calls are measured, and the buckets that are exported.
+//! Calls with durations, and the exported buckets.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use crate::{
     syscalls::{CallId, CallTable, sets},
 };
 
-/// What waits on disk and network. Not what waits for anything to happen at all (poll, futex): that is idleness.
+/// Calls that wait for disk and network. Calls that wait for any event (poll, futex) are left out: that is idle time.
 const DEFAULT: &[&str] = &[
     "accept",
     "accept4",
@@ -58,10 +58,10 @@ const DEFAULT: &[&str] = &[
     "writev",
 ];
 
-/// Calls that end with their thread, or return to where another call or none was.
+/// Calls that end with their thread, or return to a place where another call began.
 const NEVER_RETURN: [&str; 4] = ["exit", "exit_group", "rt_sigreturn", "sigreturn"];
 
-/// What is measured, and how it is exported.
+/// Calls with durations, and how they are exported.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Latency {
     /// The calls, in every ABI.
@@ -70,35 +70,35 @@ pub struct Latency {
     pub bounds: Vec<Bound>,
 }
 
-/// A setting that cannot be.
+/// A setting that is not valid.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LatencyError {
-    /// No such call.
+    /// There is no such call.
     #[error("latency.syscalls: unknown system call {name:?}")]
     Syscall {
-        /// What was set.
+        /// The name.
         name: String,
     },
     /// The call cannot be measured.
     #[error("latency.syscalls: {name} does not return and cannot be measured")]
     NeverReturns {
-        /// What was set.
+        /// The name.
         name: String,
     },
-    /// No such set.
+    /// There is no such set.
     #[error("latency.syscalls: unknown set of system calls {name:?}: expected one of {}", sets::names().collect::<Vec<_>>().join(", "))]
     Set {
-        /// What was set.
+        /// The name.
         name: String,
     },
 }
 
 impl Latency {
-    /// From the settings, or the defaults.
+    /// Validates the settings, or takes the defaults.
     ///
     /// # Errors
     ///
-    /// When a name means nothing.
+    /// When a name is unknown.
     pub(super) fn resolve(syscalls: Option<&[String]>, buckets: &[Bound]) -> Result<Self, LatencyError> {
         let mut bounds = buckets.to_vec();
         bounds.sort_unstable();
@@ -113,8 +113,8 @@ impl Latency {
     }
 }
 
-/// The calls that names and sets stand for. One that only another architecture has is none here, and no mistake: one
-/// configuration is for all nodes.
+/// Returns the calls of names and sets. A call that only another architecture has is skipped, and no mistake: one
+/// configuration serves all nodes.
 fn members(names: &[String]) -> Result<Vec<&str>, LatencyError> {
     let tables = [CallTable::x86_64(), CallTable::aarch64()];
     let mut members = Vec::new();

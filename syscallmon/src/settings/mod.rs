@@ -1,8 +1,8 @@
-//! What can be set: one table feeds the flags, `--help`, the man page, the configuration file and its template.
+//! Settings. One table feeds the flags, `--help`, the man page, the configuration file and its template.
 //!
-//! A flag `--web.listen-address` is the key `listen_address` under `web` in the file. Flags win over the file, the file
-//! over the defaults. A row of [`table`] has all that is to be said of a setting; [`Config`] is the validated result,
-//! and nothing else reads settings.
+//! A flag `--web.listen-address` is the key `listen_address` under `web` in the file. Flags win over the file, and the
+//! file wins over defaults. A row of [`table`] has everything about a setting. [`Config`] is the validated result, and
+//! no other code reads settings.
 
 mod address;
 mod alert;
@@ -29,12 +29,12 @@ pub use self::{
     table::{Log, Metrics, Settings, Web},
 };
 
-/// What `fuzz/` puts files of policies into.
+/// Interface for the fuzz target of policy files.
 #[cfg(fuzzing)]
 pub mod fuzzing {
     use super::{PolicyItems, policy_list};
 
-    /// The policies in the text of a file that has nothing else.
+    /// Parses the policies in the text of a file that has nothing else.
     #[must_use]
     pub fn policies(text: &str) -> PolicyItems {
         policy_list::read(text, policy_list::OtherKeys::Refused)
@@ -42,7 +42,7 @@ pub mod fuzzing {
 }
 
 impl Settings {
-    /// Every row of the table, in its order.
+    /// Returns every row of the table, in order.
     #[must_use]
     pub fn table() -> Vec<Setting> {
         let mut rows = Vec::new();
@@ -50,7 +50,7 @@ impl Settings {
         rows
     }
 
-    /// Fills in the defaults, which are read as flags are.
+    /// Fills in the defaults, which are parsed like flags.
     fn with_defaults(self) -> Self {
         let defaults = Self::table().into_iter().filter_map(|row| Some(format!("--{}={}", row.name, row.default?)));
         let flags = Self::augment_args(Command::new("defaults").no_binary_name(true));

@@ -1,7 +1,6 @@
-//! Reads policies, from the configuration and a directory, with the seccomp profiles that they name; and tells
-//! when files changed.
-//!
-//! The only place of policies that touches files. Reads are bounded, but block: not for a thread that others wait for.
+//! Reads policies from the configuration and a directory, with the seccomp profiles that they name, and finds changes
+//! of these files. All access to files of policies is here. Reads are bounded and may block, so only threads that no
+//! other task waits for call this module.
 
 #[cfg(test)]
 mod tests;
@@ -27,31 +26,31 @@ use crate::{
 /// All files of policies are one job.
 pub const POLICY_WORK: &str = "policies";
 
-/// No file that is read is larger.
+/// Maximum size of a file.
 const MAX_BYTES: u64 = 1 << 20;
 
 /// Maximum number of files that are read from the directory: the first by name.
 const MAX_FILES: usize = 1000;
 
-/// Where policies are written, in the order in which they are asked; the built-in one comes last.
+/// Where policies come from, in order of precedence. The built-in one comes last.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PolicySources {
-    /// Whether there is the built-in policy.
+    /// Whether the built-in policy is used.
     pub built_in: bool,
-    /// Whether calls that a runtime makes to set a container up may look like the container's own.
+    /// Whether calls of container init may look like the container's own.
     pub mixes_container_init: bool,
-    /// Those in the configuration file.
+    /// Policies in the configuration file.
     pub configured: PolicyItems,
-    /// That file, where there are any.
+    /// The configuration file, if it has policies.
     pub file: Option<PathBuf>,
-    /// Where files with more are.
+    /// Directory of files with policies.
     pub directory: Option<PathBuf>,
-    /// Whether one bad policy is enough to refuse all.
+    /// Whether one bad policy makes all policies fail.
     pub strict: bool,
 }
 
 impl PolicySources {
-    /// Those of whoever judges nothing.
+    /// Returns sources without any policy.
     #[must_use]
     pub fn none() -> Self {
         let configured = PolicyItems::default();
@@ -59,56 +58,56 @@ impl PolicySources {
     }
 }
 
-/// What was read, and from which files.
+/// Policies that were read, and their files.
 #[derive(Debug)]
 pub struct LoadedPolicies {
-    /// Those that can be in force.
+    /// Valid policies.
     pub policies: Policies,
-    /// What is wrong with the others.
+    /// Problems with the others.
     pub problems: Vec<PolicyProblem>,
-    /// To know when it is time to read again, also where it failed.
+    /// State of the files, to find changes. Also kept for files that could not be read.
     pub files: PolicyFileStamps,
 }
 
-/// Files as they were when they were read.
+/// State of files when they were read.
 #[derive(Debug, Default, PartialEq)]
 pub struct PolicyFileStamps(Vec<(PathBuf, Option<FileStamp>)>);
 
-/// All that is wrong with the policies.
+/// All problems with the policies.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", self.problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
 pub struct PoliciesError {
-    /// At least one.
+    /// At least one problem.
     pub problems: Vec<PolicyProblem>,
 }
 
-/// One thing that is wrong.
+/// A problem with a policy or its file.
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyProblem {
     /// A file or the directory cannot be read.
     #[error("cannot read {path}: {source}", path = path.display())]
     Read {
-        /// Which.
+        /// The file or directory.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// Reading them takes too long.
     #[error("reading policy files timed out: {source}")]
     Hang {
-        /// How long.
+        /// The timeout.
         source: BlockingError,
     },
-    /// Something else has a file's place.
+    /// A path of a policy file is not a file.
     #[error("{path} is not a file", path = path.display())]
     NoFile {
-        /// Where.
+        /// The path.
         path: PathBuf,
     },
     /// A file is too large.
     #[error("{path} exceeds {MAX_BYTES} bytes", path = path.display())]
     TooLarge {
-        /// Which.
+        /// The file.
         path: PathBuf,
     },
     /// There are too many files.
@@ -119,33 +118,33 @@ pub enum PolicyProblem {
         /// The number of files.
         count: usize,
     },
-    /// A policy cannot be read, or a file not to its end.
+    /// A policy cannot be parsed, or the rest of a file cannot.
     #[error("{origin}: {message}")]
     Parse {
         /// The file.
         origin: Arc<str>,
-        /// What is wrong, with line and column.
+        /// The mistake, with line and column.
         message: String,
     },
-    /// A seccomp profile is none.
+    /// A file is not a seccomp profile.
     #[error("{path} is not a seccomp profile in the format of OCI or Docker: {source}", path = path.display())]
     Profile {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// What is wrong, with line and column.
+        /// The mistake, with line and column.
         source: serde_json::Error,
     },
-    /// A policy cannot be.
+    /// A policy is not valid.
     #[error("{origin}: {source}")]
     Policy {
-        /// The file that it is in.
+        /// The file with the policy.
         origin: Arc<str>,
-        /// Why.
+        /// The cause.
         source: PolicyError,
     },
 }
 
-/// What a reading has come to.
+/// State of a reading.
 #[derive(Default)]
 struct Reading {
     files: Vec<PolicyFile>,
@@ -154,8 +153,8 @@ struct Reading {
 }
 
 impl PolicySources {
-    /// Reads everything. What is wrong in one place does not keep the rest from being in force; where something is
-    /// wrong with a file, the policies that it had `before` stay.
+    /// Reads everything. A problem with one file keeps no other file from being in force. A file with a problem keeps
+    /// the policies that it had `before`.
     #[must_use]
     pub fn load(&self, before: &Policies) -> LoadedPolicies {
         let mut reading = Reading::default();
@@ -167,7 +166,7 @@ impl PolicySources {
         let (policies, errors) = Policies::from_files(read, self.built_in, before, &CallTable::native());
         let policies = if self.mixes_container_init { policies.mixing_container_init() } else { policies };
         for (origin, source) in errors {
-            // A file that was too large when it was read is it once more by what stays of it.
+            // A file that was too large is too large again with the policies that it keeps.
             let is_known = |problem: &PolicyProblem| problem.is_of_largest_file(&origin);
             if !matches!(source, PolicyError::LargestFile(_)) || !problems.iter().any(is_known) {
                 problems.push(PolicyProblem::Policy { origin, source });
@@ -178,12 +177,12 @@ impl PolicySources {
 }
 
 impl PolicySources {
-    /// The same at a start, where nobody else waits. While the files hang, only the built-in policy is in force.
+    /// Does the same at a start, when no other task waits. While the files hang, only the built-in policy is in force.
     #[must_use]
     pub fn load_at_start(&self) -> LoadedPolicies {
         let sources = self.clone();
         let load = move || {
-            // Whoever drops capabilities can always drop more.
+            // A process can always drop more capabilities after it dropped some.
             let _ = privileges::keep_for_files();
             sources.load(&Policies::default())
         };
@@ -198,11 +197,11 @@ impl PolicySources {
 }
 
 impl LoadedPolicies {
-    /// The policies, if nothing is wrong with any of them.
+    /// Returns the policies, if all of them are valid.
     ///
     /// # Errors
     ///
-    /// All that is wrong.
+    /// Contains all problems.
     pub fn all(self) -> Result<Policies, PoliciesError> {
         if self.problems.is_empty() { Ok(self.policies) } else { Err(PoliciesError { problems: self.problems }) }
     }
@@ -215,18 +214,18 @@ impl PolicyProblem {
 }
 
 impl PolicyFileStamps {
-    /// Whether any of them is not what it was. Looks at no file's content.
+    /// Whether a file has changed, by its metadata alone.
     #[must_use]
     pub fn have_changed(&self) -> bool {
         self.0.iter().any(|(path, then)| stamp(path) != *then)
     }
 
-    /// A file that nobody has read yet: it has changed.
+    /// A file that was never read counts as changed.
     fn unread(path: &Path) -> Self {
         Self(vec![(path.to_owned(), Some(FileStamp::NONE))])
     }
 
-    /// Before the file is read, so that a change while it is read is one.
+    /// Taken before the file is read, so a change during the read is found.
     fn watch(&mut self, path: &Path) {
         self.0.push((path.to_owned(), stamp(path)));
     }
@@ -261,7 +260,7 @@ impl Reading {
         }
     }
 
-    /// Policies of one file, with the profiles that they name.
+    /// Adds the policies of one file, with the profiles that they name.
     fn add(&mut self, items: PolicyItems, file: Option<&Path>) {
         let PolicyItems { valid, problems } = items;
         let origin = origin(file);
@@ -293,7 +292,7 @@ impl Reading {
         read(path).and_then(parse)
     }
 
-    /// Keeps no more than there may be, while files are still read. The order of the files makes no difference.
+    /// Enforces the limits while files are still being read. The order of files makes no difference.
     fn refuse_largest_files(&mut self) {
         let mut sizes: Vec<FileSize> = self.files.iter().map(PolicyFile::size).collect();
         while let Some(at) = file_to_refuse(&sizes) {
@@ -306,12 +305,12 @@ impl Reading {
     }
 }
 
-/// What violations and messages call a file.
+/// Returns the name of a file in violations and messages.
 fn origin(file: Option<&Path>) -> Arc<str> {
     file.map_or_else(|| "the configuration".into(), |file| file.display().to_string().into())
 }
 
-/// Files of a directory that were not read, if policies in force are from them.
+/// Returns the files of a directory that were not read, if policies in force are from them.
 fn unread_files(directory: &Path, read: &BTreeSet<PathBuf>, before: &Policies) -> Vec<PolicyFile> {
     let mut origins: Vec<&Arc<str>> = before.iter().map(|policy| policy.origin()).collect();
     origins.retain(|origin| Path::new(&***origin).starts_with(directory) && !read.contains(Path::new(&***origin)));
@@ -320,8 +319,8 @@ fn unread_files(directory: &Path, read: &BTreeSet<PathBuf>, before: &Policies) -
     origins.into_iter().map(file).collect()
 }
 
-/// The policy files of a directory, at most [`MAX_FILES`], and a problem if they are not all. Files that begin with a
-/// dot belong to editors, or to the mount of a `ConfigMap`.
+/// Returns the policy files of a directory, at most [`MAX_FILES`], and a problem if there are more. Files that begin
+/// with a dot belong to editors, or to the mount of a `ConfigMap`.
 fn files_in(directory: &Path) -> (BTreeSet<PathBuf>, Option<PolicyProblem>) {
     let is_policy = |path: &PathBuf| {
         let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
@@ -348,10 +347,10 @@ fn files_in(directory: &Path) -> (BTreeSet<PathBuf>, Option<PolicyProblem>) {
     (files, problem)
 }
 
-/// A file's text. Only files are opened: a pipe would keep its reader for ever.
+/// Returns the text of a file. Opens regular files only, because a pipe may block for ever.
 fn read(path: &Path) -> Result<String, PolicyProblem> {
     let failed = |source| PolicyProblem::Read { path: path.to_owned(), source };
-    // For the message; what has come there since is refused, too.
+    // This check makes the message. A file that appears later is still refused by `open`.
     if !fs::metadata(path).map_err(failed)?.is_file() {
         return Err(PolicyProblem::NoFile { path: path.to_owned() });
     }

@@ -11,38 +11,38 @@ use serde_saphyr::{Options, with_deserializer_from_str_with_options};
 use super::file;
 use crate::{detect::PolicySpec, workload::Budget};
 
-/// The key that the list is under.
+/// The key of the list.
 const KEY: &str = "policies";
 
-/// Bad policies that are passed over in one file: the file is parsed once more for each.
+/// Maximum bad policies that are skipped in one file. The file is parsed once more for each.
 const MAX_BAD_POLICIES: usize = 20;
 
-/// The policies of one file, and what is wrong with the others.
+/// The policies of one file, and the mistakes in the others.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PolicyItems {
-    /// Those that can be read, in their order.
+    /// Policies that could be parsed, in order.
     pub valid: Vec<PolicySpec>,
-    /// What is wrong, each in one line with line and column.
+    /// Mistakes, one line each, with line and column.
     pub problems: Vec<String>,
 }
 
 /// Keys beside the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum OtherKeys {
-    /// None: the file has policies only.
+    /// None: the file has only policies.
     Refused,
     /// Any: another reader checks them.
     Ignored,
 }
 
-/// Says only that there is a list: [`read`] reads it.
+/// Finds out only whether there is a list; [`read`] parses it.
 impl<'de> Deserialize<'de> for PolicyItems {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         IgnoredAny::deserialize(deserializer).map(|_| Self::default())
     }
 }
 
-/// The policies in a file's text, with a budget of its own for regular expressions.
+/// Parses the policies in a file's text, with a budget of its own for regular expressions.
 pub(super) fn read(text: &str, other_keys: OtherKeys) -> PolicyItems {
     Budget::with_file(|| read_items(text, other_keys))
 }
@@ -60,7 +60,7 @@ fn read_items(text: &str, other_keys: OtherKeys) -> PolicyItems {
         let Pass { valid, at, .. } = pass;
         let Err(error) = read else { return PolicyItems { valid, problems } };
         if at.is_some_and(|at| bad.contains(&at)) {
-            // It is no YAML, and cannot even be passed over: this error says so better.
+            // The text is not YAML, so no policy can be skipped. This error explains it better.
             problems.pop();
         }
         problems.push(file::in_one_line(&error.to_string()));
@@ -75,13 +75,13 @@ fn read_items(text: &str, other_keys: OtherKeys) -> PolicyItems {
     }
 }
 
-/// One pass over the file, which ends at the first mistake that is not known yet.
+/// One pass over the file. It ends at the first new mistake.
 struct Pass<'a> {
     other_keys: OtherKeys,
-    /// Places of policies that are wrong.
+    /// Positions of bad policies.
     bad: &'a BTreeSet<usize>,
     valid: Vec<PolicySpec>,
-    /// The place of the policy that is being read.
+    /// Position of the current policy.
     at: Option<usize>,
 }
 

@@ -1,4 +1,5 @@
-//! Single files: read within bounds, replaced so that a crash leaves the old one or the new one, whole.
+//! Reads and replaces single files. Reads are bounded. A crash during a write leaves the whole old file or the whole
+//! new one.
 
 use std::{
     collections::BTreeSet,
@@ -10,13 +11,13 @@ use std::{
 
 use crate::files::FileStamp;
 
-/// The longest baseline. One of every call that there is has about 130 KB.
+/// Maximum size of a baseline. One with every call has about 130 KB.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// What the names of baselines end in.
+/// Suffix of the names of baselines.
 const JSON: &str = ".json";
 
-/// What the names of files end in that are being written; they begin with a dot.
+/// Suffix of the names of files that are being written. They begin with a dot.
 const NEW: &str = ".new";
 
 /// Returns the stamp of a path, without following links.
@@ -24,14 +25,14 @@ pub(super) fn stamp(path: &Path) -> io::Result<FileStamp> {
     fs::symlink_metadata(path).map(|metadata| FileStamp::from(&metadata))
 }
 
-/// Names of the baselines in a directory, so many at most.
+/// Returns the names of baselines in a directory, up to a maximum.
 pub(super) fn names(directory: &Path, most: usize) -> io::Result<BTreeSet<String>> {
     let names = all_names(directory)?.filter_map(Result::transpose);
     names.filter(|name| name.as_ref().is_ok_and(|name| is_baseline(name)) || name.is_err()).take(most).collect()
 }
 
 fn all_names(directory: &Path) -> io::Result<impl Iterator<Item = io::Result<Option<String>>>> {
-    // What is no text is none of ours.
+    // A name that is no text is not of this daemon.
     Ok(fs::read_dir(directory)?.map(|entry| Ok(entry?.file_name().into_string().ok())))
 }
 
@@ -39,7 +40,7 @@ fn is_baseline(name: &str) -> bool {
     name.ends_with(JSON) && !name.starts_with('.')
 }
 
-/// Removes what a crash left of files that were being written.
+/// Removes unfinished files after a crash.
 pub(super) fn remove_leftovers(directory: &Path) -> io::Result<()> {
     for name in all_names(directory)?.filter_map(Result::transpose) {
         let name = name?;
@@ -51,7 +52,7 @@ pub(super) fn remove_leftovers(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The content of a regular file.
+/// Returns the content of a regular file.
 pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
@@ -66,7 +67,7 @@ pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// Puts a file in the place of another. When that fails, the other is still there.
+/// Replaces a file. If that fails, the old one is still there.
 pub(super) fn replace(path: &Path, text: &str) -> io::Result<FileStamp> {
     let new = new_path(path);
     let stamp = write_new(&new, text).and_then(|stamp| fs::rename(&new, path).map(|()| stamp));
@@ -90,7 +91,7 @@ fn write_new(path: &Path, text: &str) -> io::Result<FileStamp> {
     file.metadata().map(|metadata| FileStamp::from(&metadata))
 }
 
-/// Removes a file that may be gone already.
+/// Removes a file, which may be gone already.
 pub(super) fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),

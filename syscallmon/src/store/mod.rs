@@ -1,9 +1,9 @@
-//! Keeps baselines on disk: one file a kind, in `baselines` below the state directory.
+//! Keeps baselines on disk: one file per kind, in `baselines` below the state directory.
 //!
-//! A task of its own, which asks the owner of the baselines for what has changed: counting never waits for a
-//! disk, and the end of the daemon not for one that hangs. What people write wins: a file that was edited is taken
-//! over, one that was removed is forgotten, one that cannot be read is left as it is. When the disk fails, everything
-//! goes on in memory and is written when that works again.
+//! The store is a task of its own, which asks the owner of the baselines for changes. Counting never waits for a disk,
+//! and neither does the daemon's end. Edits by people win: the store reads an edited file, forgets the baseline of a
+//! removed file, and leaves an unreadable file alone. While the disk fails, everything continues in memory, and the
+//! store writes it later.
 
 mod file;
 mod policy_watch;
@@ -33,10 +33,10 @@ use crate::{
     view::Requester,
 };
 
-/// How often the disk is brought up to date, and looked at for edits. A crash loses at most so much.
+/// Interval of writing changes and of looking for edits. A crash loses at most this much.
 const PERIOD: Duration = Duration::from_secs(5);
 
-/// Most files that are looked at.
+/// Maximum number of files that are read.
 const MAX_FILES: usize = 16_384;
 
 /// Why baselines are not on disk.
@@ -54,7 +54,7 @@ enum StoreError {
     Remove { path: PathBuf, source: io::Error },
 }
 
-/// Why the file of a baseline is left alone.
+/// Why a baseline's file is left alone.
 #[derive(Debug, thiserror::Error)]
 enum FileError {
     #[error("cannot read the file")]
@@ -74,16 +74,16 @@ pub struct Store {
     disk: Arc<Mutex<Disk>>,
 }
 
-/// What is known of the directory. Only a thread of `blocking` may look at it: every method may take for ever.
+/// State of the directory. Only a thread of `blocking` may use it, because every method may hang.
 struct Disk {
     directory: PathBuf,
     owner: Requester,
     calls: Arc<CallTable>,
-    /// The directory, locked, where it is there.
+    /// The directory, locked, if it exists.
     open: Option<File>,
-    /// What is in the directory, by its name.
+    /// The files in the directory, by name.
     files: BTreeMap<String, OnDisk>,
-    /// What could not be written yet.
+    /// Baselines that are not written yet.
     pending: BTreeMap<BaselineKey, BaselineChange>,
     has_problem: bool,
 }
@@ -91,19 +91,19 @@ struct Disk {
 /// A file as it was when it was last read or written.
 struct OnDisk {
     stamp: FileStamp,
-    /// Whose it is; `None` when it cannot be read.
+    /// Its kind; `None` if the file is unreadable.
     kind: Option<BaselineKey>,
 }
 
 impl Store {
-    /// A store below this state directory, which nobody needs to have made.
+    /// Returns a store below this state directory, which need not exist.
     #[must_use]
     pub fn new(state_directory: &Path, owner: Requester, calls: Arc<CallTable>) -> Self {
         let disk = Disk::new(state_directory, owner.clone(), calls);
         Self { owner, disk: Arc::new(Mutex::new(disk)) }
     }
 
-    /// Brings memory and disk together until `shutdown`, and once more then.
+    /// Synchronizes memory and disk until `shutdown`, and then once more.
     pub async fn run(self, shutdown: CancellationToken) {
         let mut period = interval(PERIOD);
         period.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -113,7 +113,7 @@ impl Store {
         self.synchronize().await;
     }
 
-    /// Brings memory and disk together. A disk that hangs is waited for until the deadline, and by one thread.
+    /// Synchronizes memory and disk. Waits for a disk that hangs until the deadline, with one thread.
     pub async fn synchronize(&self) {
         let disk = Arc::clone(&self.disk);
         let synchronize = move || disk.lock().unwrap_or_else(PoisonError::into_inner).synchronize();
@@ -136,7 +136,7 @@ impl Disk {
         Self { directory, owner, calls, open: None, files, pending, has_problem: false }
     }
 
-    /// Takes over what people changed on disk, then writes what has changed here. The first time, it reads everything.
+    /// Takes over edits on disk, then writes changes. The first time, it reads everything.
     fn synchronize(&mut self) {
         let result = self.read().and_then(|()| self.write());
         let is_used = self.open.is_some() || result.is_err();
@@ -168,7 +168,7 @@ impl Disk {
         let list = |source| StoreError::List { path: self.directory.clone(), source };
         let names = file::names(&self.directory, MAX_FILES).map_err(list)?;
         for name in &names {
-            // Gone again since it was listed: the next time.
+            // Removed since the directory was listed: the next time.
             let Ok(stamp) = file::stamp(&self.directory.join(name)) else { continue };
             if self.files.get(name).is_none_or(|known| !known.stamp.has_content_of(&stamp)) {
                 self.take_over(name, stamp);
@@ -178,7 +178,7 @@ impl Disk {
         Ok(())
     }
 
-    /// Opens the directory, if it is there, for this process alone; whether it is open.
+    /// Opens and locks the directory, if it exists. Returns whether it is open.
     fn is_open(&mut self) -> Result<bool, StoreError> {
         let failed = |source| StoreError::List { path: self.directory.clone(), source };
         let there = match fs::metadata(&self.directory) {
@@ -188,7 +188,7 @@ impl Disk {
         let inode = |metadata: &Metadata| (metadata.dev(), metadata.ino());
         let open = self.open.as_ref().map(File::metadata).transpose().map_err(failed)?;
         if open.is_some() && open.as_ref().map(inode) != there.as_ref().map(inode) {
-            // Nobody forgets everything by losing a directory, or by mounting something over it.
+            // A directory that vanished, or was hidden by a mount, removes no baselines.
             tracing::warn!(directory = %self.directory.display(), "the state directory was replaced; writing all baselines again");
             self.open = None;
             self.files.clear();
@@ -204,7 +204,7 @@ impl Disk {
         Ok(there.is_some())
     }
 
-    /// Whether a file is the one that was read or written last, or is as absent as it was.
+    /// Whether a file is the one that was last read or written, or is still absent.
     fn is_as_known(&self, path: &Path, name: &str) -> bool {
         match (file::stamp(path).ok(), self.files.get(name)) {
             (Some(stamp), Some(known)) => known.stamp.has_content_of(&stamp),
@@ -212,14 +212,14 @@ impl Disk {
         }
     }
 
-    /// Takes over a file that is new, or not what it was.
+    /// Takes over a new or changed file.
     fn take_over(&mut self, name: &str, stamp: FileStamp) {
         let path = self.directory.join(name);
         let is_known = self.files.contains_key(name);
         let taken = file::read(&path).map_err(FileError::Read).and_then(|text| self.adopt(name, &text));
         let kind = match taken {
             Ok(kind) => {
-                // Whatever was learned meanwhile: what somebody wrote was meant.
+                // It replaces what was learned meanwhile, because somebody wrote it on purpose.
                 if self.pending.remove(&kind).is_some() || is_known {
                     tracing::info!(%kind, "the baseline file was edited; using its content");
                 }
@@ -248,7 +248,7 @@ impl Disk {
         if is_adopted { Ok(kind) } else { Err(FileError::TooMany) }
     }
 
-    /// Forgets baselines whose file somebody has removed.
+    /// Forgets baselines with a removed file.
     fn forget_removed(&mut self, names: &BTreeSet<String>) {
         let removed: Vec<String> = self.files.keys().filter(|name| !names.contains(*name)).cloned().collect();
         for name in removed {
@@ -266,7 +266,7 @@ impl Disk {
         for change in changes {
             self.pending.insert(change.kind().clone(), change);
         }
-        // What never was on disk needs no disk to be removed, and there may be no end of it.
+        // A baseline that never was on disk can be removed without a disk. There may be any number of them.
         let files = &self.files;
         self.pending.retain(|kind, change| match change {
             BaselineChange::Write(_) => true,
@@ -296,7 +296,7 @@ impl Disk {
         self.files.get(&kind.file_name()).is_some_and(|file| file.kind.is_none())
     }
 
-    /// Makes the state directory and the one in it, but nothing above them.
+    /// Makes the state directory and the one in it, but none above.
     fn make_directories(&self) -> Result<(), StoreError> {
         for path in self.directory.parent().into_iter().chain([self.directory.as_path()]) {
             match DirBuilder::new().mode(0o700).create(path) {
@@ -309,7 +309,7 @@ impl Disk {
         Ok(())
     }
 
-    /// Brings one change to disk; `false` where somebody else has changed the file, which is seen to the next time.
+    /// Writes one change to disk; `false` if the file was edited meanwhile, which the next round takes over.
     fn put(&mut self, change: &BaselineChange) -> Result<bool, StoreError> {
         let name = change.kind().file_name();
         let path = self.directory.join(&name);

@@ -1,4 +1,4 @@
-//! Reads policies again when their files have changed, and puts them in force. A file with a mistake leaves its older
+//! Reads policies again after their files have changed, and puts them in force. A file with a mistake keeps its older
 //! policies in force.
 
 use std::{sync::Arc, time::Duration};
@@ -16,20 +16,20 @@ use crate::{
     view::Requester,
 };
 
-/// How often files are looked at.
+/// Interval of looking at the files.
 const PERIOD: Duration = Duration::from_secs(5);
 
 /// See the module.
 pub struct PolicyWatch {
     sources: watch::Receiver<PolicySources>,
     files: Arc<PolicyFileStamps>,
-    /// Those in force.
+    /// Policies in force.
     policies: Arc<Policies>,
     owner: Requester,
 }
 
 impl PolicyWatch {
-    /// Watches the files that policies were read from, and the part of the configuration that says where they are.
+    /// Watches the files of policies, and the part of the configuration that names them.
     #[must_use]
     pub fn new(
         sources: watch::Receiver<PolicySources>,
@@ -56,7 +56,7 @@ impl PolicyWatch {
         }
     }
 
-    /// Files that hang have not changed: their old content stays in force.
+    /// Files that hang count as unchanged: their old content stays in force.
     async fn have_changed(&self) -> bool {
         let files = Arc::clone(&self.files);
         blocking::run(Work::Policy, POLICY_WORK, FILE_TIMEOUT, move || files.have_changed()).await.unwrap_or(false)

@@ -1,12 +1,12 @@
-//! Replaces what looks like a secret in a command line.
+//! Replaces probable secrets in a command line.
 //!
-//! It goes by names (`--password`, `API_TOKEN=`), by the forms of headers and URLs, and by flags of programs that are
-//! known to take a password. A secret without such a sign stays.
+//! It recognizes names (`--password`, `API_TOKEN=`), forms of headers and URLs, and flags of programs that take a
+//! password. A secret without such a sign stays.
 
-/// What stands for a secret.
+/// Replaces a secret.
 const REDACTED: &str = "[redacted]";
 
-/// Parts of names that secrets have.
+/// Parts of names of secrets.
 const SECRET_PARTS: [&str; 18] = [
     "password",
     "passwd",
@@ -28,7 +28,7 @@ const SECRET_PARTS: [&str; 18] = [
     "cookie",
 ];
 
-/// Whole words of names that secrets have.
+/// Whole words in names of secrets.
 const SECRET_WORDS: [&str; 14] = [
     "pass",
     "pwd",
@@ -46,17 +46,17 @@ const SECRET_WORDS: [&str; 14] = [
     "keypass",
 ];
 
-/// What tokens of well-known services begin with.
+/// Prefixes of tokens of well-known services.
 const TOKEN_PREFIXES: [&str; 9] =
     ["ghp_", "gho_", "ghs_", "github_pat_", "glpat-", "xoxb-", "xoxp-", "eyJ", "-----BEGIN"];
 
-/// What stands before a token in a header.
+/// Words before a token in a header.
 const SCHEMES: [&str; 3] = ["bearer", "basic", "token"];
 
-/// Names of places of secrets, which are none themselves.
+/// Names of locations of secrets, which are no secrets.
 const PLACE_WORDS: [&str; 5] = ["file", "path", "dir", "fd", "name"];
 
-/// Programs, by what their names begin with, that take a password with a flag of one letter, and the flags.
+/// Programs with a flag of one letter for a password, by prefix of their name, and these flags.
 const PASSWORD_FLAGS: [(&str, &str); 8] = [
     ("mysql", "p"),
     ("mariadb", "p"),
@@ -72,13 +72,13 @@ const PASSWORD_FLAGS: [(&str, &str); 8] = [
 const CURL: &str = "curl";
 const CURL_FLAGS: [&str; 2] = ["--user", "--proxy-user"];
 
-/// The command line without what looks like a secret.
+/// Returns the command line with probable secrets replaced.
 pub(super) fn redacted(arguments: Vec<String>) -> Vec<String> {
     let mut words = Words::default();
     arguments.into_iter().map(|argument| words.redact_argument(argument)).collect()
 }
 
-/// What the next word is.
+/// The meaning of the next word.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Next {
     #[default]
@@ -87,16 +87,16 @@ enum Next {
     UserAndSecret,
 }
 
-/// What is known from the words so far.
+/// State after the words so far.
 #[derive(Debug, Default)]
 struct Words {
-    /// The last word that names a program which takes passwords.
+    /// The last word that names a program with flags for passwords.
     program: String,
     next: Next,
 }
 
 impl Words {
-    /// An argument, which can be a command line in itself: the command of a shell, or a title.
+    /// An argument that can be a command line itself: the command of a shell, or a title.
     fn redact_argument(&mut self, argument: String) -> String {
         let is_one_word = !argument.contains(char::is_whitespace);
         if is_one_word || self.next != Next::Word || is_header(&argument) {
@@ -125,7 +125,7 @@ impl Words {
         }
         match std::mem::take(&mut self.next) {
             Next::Secret if !word.starts_with("--") => return REDACTED.to_owned(),
-            // A flag follows where the user is an empty argument.
+            // With an empty argument as user, a flag follows.
             Next::UserAndSecret if !word.starts_with("--") || word.contains(':') => return without_password(&word),
             _ => {}
         }
@@ -136,7 +136,7 @@ impl Words {
         self.of_word(&word)
     }
 
-    /// What the word after this one is.
+    /// The meaning of the word after this one.
     fn after(&self, word: &str) -> Next {
         let is_short = word.starts_with('-') && !word.starts_with("--");
         if is_program(&self.program, CURL) && (CURL_FLAGS.contains(&word) || (is_short && word.ends_with('u'))) {
@@ -177,7 +177,7 @@ fn without_password(value: &str) -> String {
     value.split_once(':').map_or_else(|| REDACTED.to_owned(), |(user, _)| format!("{user}:{REDACTED}"))
 }
 
-/// `KEY=VALUE` and `"KEY":VALUE`, also of the query of a URL and of lists.
+/// `KEY=VALUE` and `"KEY":VALUE`, also in the query of a URL and in lists.
 fn without_values(word: &str) -> String {
     let is_separator = |c| matches!(c, '?' | '&' | ';' | ',');
     let mut text = String::with_capacity(word.len());
@@ -192,7 +192,7 @@ fn without_values(word: &str) -> String {
                 let separator = &value[value.trim_end_matches(is_separator).len()..];
                 text.extend([&part[..at], REDACTED, separator]);
             }
-            // The value of a flag may have any character.
+            // The value of a flag may contain any character.
             Some(at) => {
                 text.extend([&part[..at], REDACTED]);
                 return text;
@@ -204,7 +204,7 @@ fn without_values(word: &str) -> String {
     text
 }
 
-/// Where the first part ends, with its separator: a text in double quotes, as JSON has, is of one part.
+/// Returns the end of the first part, with its separator. A text in double quotes, as in JSON, is one part.
 fn end_of_part(text: &str, is_separator: impl Fn(char) -> bool) -> usize {
     let (mut is_quoted, mut is_escaped) = (false, false);
     for (at, c) in text.char_indices() {
@@ -217,12 +217,12 @@ fn end_of_part(text: &str, is_separator: impl Fn(char) -> bool) -> usize {
     text.len()
 }
 
-/// Where the value of a secret begins in `NAME=VALUE`, `--env=NAME=VALUE` or `"NAME":VALUE`.
+/// Returns the start of a secret's value in `NAME=VALUE`, `--env=NAME=VALUE` or `"NAME":VALUE`.
 fn value_of_secret(part: &str) -> Option<usize> {
     let begins = part.match_indices('=').map(|(at, _)| (at, at + 1));
     let of_json = part.match_indices("\":").map(|(at, _)| (at, at + 2));
     let is_secret = |&(end, value): &(usize, usize)| {
-        // From the value before: looking at all names again for each would take the square of their length.
+        // Continues at the previous value: reading all names again for each value would take quadratic time.
         let name = part[..end].rsplit('=').next().and_then(|name| name.rsplit("\":").next()).unwrap_or_default();
         value < part.len() && is_secret_name(name)
     };
@@ -273,7 +273,7 @@ fn is_program(path: &str, name: &str) -> bool {
     base_name(path) == name
 }
 
-/// Without the path, and without the quotes and signs of a shell before it.
+/// Returns the name without the path, and without quotes and signs of a shell before it.
 fn base_name(path: &str) -> &str {
     path.rsplit(['/', '\'', '"', ';', '(', '`', '&', '|']).next().unwrap_or_default()
 }
@@ -334,7 +334,7 @@ mod tests {
         }
     }
 
-    /// The names before it are not its name: with them, each of these costs as much as all before it.
+    /// The names before it are not part of its name. If they were, the time would be quadratic.
     #[test]
     fn a_value_of_json_is_judged_by_its_own_name() {
         for (line, expected) in [

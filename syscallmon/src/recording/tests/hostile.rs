@@ -1,4 +1,4 @@
-//! Files that nobody's recorder wrote.
+//! Files that no recorder wrote.
 
 use std::io::Write;
 
@@ -9,7 +9,7 @@ fn file(lines: &[&str]) -> Vec<u8> {
     file_with(lines.iter().map(|line| (*line, reader::crc32(line.as_bytes()))))
 }
 
-/// A file of lines, each with what stands as its checksum.
+/// Returns a file of lines, each with this checksum.
 fn file_with<'a>(lines: impl IntoIterator<Item = (&'a str, u32)>) -> Vec<u8> {
     let mut file = GzEncoder::new(Vec::new(), Compression::default());
     for (line, checksum) in lines {
@@ -22,7 +22,7 @@ fn header() -> String {
     serde_json::to_string(&Header::new(&Host::minimal(), 1000, false)).unwrap()
 }
 
-/// What is wrong with a file of a good header and these lines.
+/// Returns the error of a file with a good header and these lines.
 fn problem(lines: &[&str]) -> String {
     let header = header();
     let all: Vec<&str> = std::iter::once(header.as_str()).chain(lines.iter().copied()).collect();
@@ -101,7 +101,7 @@ fn keys_in_any_order_and_twice_are_one_sorted_tally() {
     assert_eq!(counts.errors.len(), 1, "errnos without a name are one");
 }
 
-/// Reads lines, of which there are as many as are asked for, until the reader has enough.
+/// Reads as many lines as are asked for, until the reader has enough.
 fn endless(line: impl Fn(u64) -> String, limits: Limits) -> ReadError {
     struct Endless<F>(Cursor<Vec<u8>>, u64, F);
     impl<F: Fn(u64) -> String> Read for Endless<F> {

@@ -1,7 +1,6 @@
-//! `/api/v1/policies` and `/api/v1/baselines/<kind>`: what was learned, and what people do about it.
+//! `/api/v1/policies` and `/api/v1/baselines/<kind>`: baselines, and the actions on them.
 //!
-//! Changes are for those who may: with a user and password, or over a loopback address, and never for a web page
-//! that somebody looks at there.
+//! Changes require a user and password, or a loopback address. A web page of another origin can never make them.
 
 use std::{
     collections::HashMap,
@@ -33,7 +32,7 @@ use crate::{
 
 #[derive(Serialize)]
 struct Listed<'a> {
-    /// In order: a workload has the first that selects it.
+    /// In order of precedence: the first that selects a workload applies.
     policies: Vec<PolicyEntry<'a>>,
     store: Store,
     /// Sorted by kind.
@@ -43,15 +42,15 @@ struct Listed<'a> {
 #[derive(Serialize)]
 struct PolicyEntry<'a> {
     name: &'a str,
-    /// The file that it is from, or `built in`.
+    /// Its file, or `built in`.
     origin: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     learn: Option<Learn>,
-    /// How many workloads that are there now have it.
+    /// Number of current workloads with this policy.
     workloads: usize,
 }
 
-/// How the store of baselines fares.
+/// State of the store of baselines.
 #[derive(Serialize)]
 struct Store {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,13 +77,13 @@ struct Entry<'a> {
     learned_for: Duration,
     #[serde(serialize_with = "in_seconds")]
     quiet_for: Duration,
-    /// How many there are.
+    /// Number of calls.
     calls: usize,
-    /// How many workloads of the kind are there now.
+    /// Number of current workloads of the kind.
     workloads: usize,
 }
 
-/// What can be done to a baseline.
+/// An action on a baseline.
 #[derive(Clone, Copy, Debug)]
 enum Action {
     Approve,
@@ -92,14 +91,14 @@ enum Action {
     Relearn,
 }
 
-/// Where baselines are looked at and changed.
+/// Access to baselines.
 #[derive(Clone, Debug)]
 struct Baselines {
     views: Views,
     owner: Requester,
 }
 
-/// The routes.
+/// Returns the routes.
 pub(crate) fn router(views: Views, owner: Requester) -> Router {
     Router::new()
         .route("/api/v1/policies", get(list))
@@ -173,7 +172,7 @@ fn unknown(kind: &BaselineKey) -> Response {
     failure(StatusCode::NOT_FOUND, format!("there is no baseline {kind}: see /api/v1/policies for the list"))
 }
 
-/// Answers with the baseline as it is then; or as it was, if it is forgotten.
+/// Answers with the baseline after the action; for `forget`, with the one before.
 async fn change(
     Extract(baselines): Extract<Baselines>,
     Path(path): Path<String>,
@@ -216,7 +215,7 @@ impl Action {
     }
 }
 
-/// Whether a request may change anything; otherwise why not.
+/// Whether a request may change something; otherwise the reason.
 fn may_change(caller: Caller, version: Version, uri: &Uri, headers: &HeaderMap) -> Result<(), String> {
     if !caller.is_authenticated {
         let why = if caller.is_local {
@@ -231,7 +230,8 @@ fn may_change(caller: Caller, version: Version, uri: &Uri, headers: &HeaderMap) 
         }
     }
     let is_json = headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes() == b"application/json");
-    // A browser asks before it sends this for a page of another origin, and says of which one the page is.
+    // For a page of another origin, a browser sends this content type only after a preflight request, which is refused
+    // here, and it adds `Origin`.
     if !is_json || headers.contains_key(ORIGIN) {
         return Err("requires the header Content-Type: application/json".to_owned());
     }
@@ -258,7 +258,7 @@ mod tests {
     const LOCAL: Caller = Caller { is_local: true, is_authenticated: false };
     const JSON: (&str, &str) = ("content-type", "application/json");
 
-    /// An owner of one baseline, which has learned one call.
+    /// An owner with one baseline, which has learned one call.
     fn owned() -> Owned {
         let calls = CallTable::x86_64();
         let policies = Arc::new(Policies::new(vec![], true, &calls).unwrap());
@@ -273,7 +273,7 @@ mod tests {
         "shop/Deployment/a%2Fb/httpd".parse().unwrap()
     }
 
-    /// The kind in a path: what is escaped in it is escaped once more.
+    /// Returns the kind for a path, with its escapes escaped once more.
     const PATH: &str = "/api/v1/baselines/shop/Deployment/a%252Fb/httpd";
 
     async fn ask(owned: &Owned, method: Method, path: &str, caller: Caller, headers: &[(&str, &str)]) -> (u16, Value) {

@@ -1,7 +1,6 @@
-//! Builds answers of the API: a few at a time, outside of the async runtime's workers.
+//! Builds answers of the API: a few at a time, in blocking threads.
 //!
-//! A client chooses how much work an answer is. What it cannot choose: that sampling, judging and `/healthz`
-//! wait for it.
+//! A client chooses the amount of work for an answer. The work delays neither sampling nor judging nor `/healthz`.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,14 +12,14 @@ use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
 
 use super::json::failure;
 
-/// Answers that are built at the same time.
+/// Maximum answers that are built at the same time.
 const MAX_BUILDING: usize = 2;
 
-/// Requests that wait for their turn, and for how long.
+/// Maximum waiting requests, and how long each waits.
 const MAX_WAITING: usize = 32;
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
-/// Hands out turns.
+/// Limits concurrent builds.
 #[derive(Clone, Debug)]
 pub(in crate::serve) struct Builders {
     turns: Arc<Semaphore>,
@@ -34,14 +33,14 @@ impl Default for Builders {
 }
 
 impl Builders {
-    /// The answer that `build` makes, or 503 while too many others are being built.
+    /// Returns the answer that `build` makes, or 503 while too many others are being built.
     pub(in crate::serve) async fn build(&self, build: impl FnOnce() -> Response + Send + 'static) -> Response {
         let Ok(place) = self.places.try_acquire() else { return busy() };
         let turn = timeout(MAX_WAIT, Arc::clone(&self.turns).acquire_owned()).await;
         drop(place);
         let Ok(Ok(turn)) = turn else { return busy() };
         let answer = spawn_blocking(move || {
-            // Held here, not by the request: the work of a client that left must not let another's start beside it.
+            // The work holds the permit, not the request: after a client has left, its work still counts.
             let _turn = turn;
             build()
         });

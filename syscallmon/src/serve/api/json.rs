@@ -9,7 +9,7 @@ use axum::{
 };
 use serde::Serialize;
 
-/// Most bytes of the entries of one answer.
+/// Maximum bytes of the entries of an answer.
 const MAX_BYTES: usize = 16 * 1024 * 1024;
 
 #[derive(Serialize)]
@@ -21,18 +21,17 @@ struct Envelope<T> {
     error: Option<String>,
 }
 
-/// An answer that has what was asked for.
+/// Returns a successful answer.
 pub(in crate::serve) fn success(data: impl Serialize) -> Response {
     Json(Envelope { status: "success", data: Some(data), error: None }).into_response()
 }
 
-/// An answer that says why it has not.
+/// Returns an answer with an error.
 pub(in crate::serve) fn failure(code: StatusCode, error: String) -> Response {
     (code, Json(Envelope::<()> { status: "error", data: None, error: Some(error) })).into_response()
 }
 
-/// A successful answer with an array that is written entry by entry, so that only its text is in memory, and not too
-/// much of that.
+/// A successful answer with an array that is written entry by entry, so only bounded text is in memory.
 pub(in crate::serve) struct Answer {
     text: Vec<u8>,
     entries: usize,
@@ -40,7 +39,7 @@ pub(in crate::serve) struct Answer {
 }
 
 impl Answer {
-    /// `head` is an object with at least one field; the array follows them as `key`.
+    /// `head` is an object with at least one field; the array follows its fields as `key`.
     pub(in crate::serve) fn new(head: &impl Serialize, key: &str) -> Self {
         let mut text = br#"{"status":"success","data":"#.to_vec();
         serde_json::to_writer(&mut text, head).expect("plain data is serialized");
@@ -50,7 +49,7 @@ impl Answer {
         Self { text, entries: 0, is_truncated: false }
     }
 
-    /// Writes one more entry; false if it does not fit, and no further one should be tried.
+    /// Writes an entry. Returns false if it does not fit; then no further entry fits.
     pub(in crate::serve) fn push(&mut self, entry: &impl Serialize) -> bool {
         let before = self.text.len();
         if self.entries > 0 {
@@ -66,7 +65,7 @@ impl Answer {
         fits
     }
 
-    /// The answer; with `"truncated": true` where entries did not fit.
+    /// Returns the answer, with `"truncated": true` if entries did not fit.
     pub(in crate::serve) fn finish(mut self) -> Response {
         let end: &[u8] = if self.is_truncated { br#"],"truncated":true}}"# } else { b"]}}" };
         self.text.extend_from_slice(end);
@@ -74,7 +73,7 @@ impl Answer {
     }
 }
 
-/// Refuses what makes the text longer than [`MAX_BYTES`].
+/// Fails on text that makes the answer longer than [`MAX_BYTES`].
 struct Bounded<'a>(&'a mut Vec<u8>);
 
 impl Write for Bounded<'_> {

@@ -1,14 +1,15 @@
-//! Tells a local client's request from one that a proxy or a browser passes on.
+//! Distinguishes requests of local clients from requests that a proxy or a browser forwards.
 //!
-//! A request that changes something needs no password over a loopback address. A proxy on the host connects from a
-//! loopback address too: what it passes on must not pass for a local client's.
+//! A request that changes something needs no password over a loopback address. A proxy on the host also connects from a
+//! loopback address, but requests that it forwards are not of local clients.
 
 use std::net::IpAddr;
 
 use axum::http::{HeaderMap, HeaderName, Uri, Version, header, uri::Authority};
 
-/// What clients send by themselves. Proxies add headers of many names (`Via`, `Forwarded`, `X-Forwarded-For`,
-/// `X-Real-IP`, `CF-Connecting-IP`, `True-Client-IP`, ...): whatever is not in here counts as one of them.
+/// Headers that clients send without a proxy. Proxies add headers with many names (`Via`, `Forwarded`,
+/// `X-Forwarded-For`, `X-Real-IP`, `CF-Connecting-IP`, `True-Client-IP`, ...), so every other header counts as a
+/// proxy's.
 const CLIENT_HEADERS: [HeaderName; 15] = [
     header::ACCEPT,
     header::ACCEPT_CHARSET,
@@ -27,7 +28,7 @@ const CLIENT_HEADERS: [HeaderName; 15] = [
     header::USER_AGENT,
 ];
 
-/// Why a request over a loopback address is not taken for a local client's; `None` if it is.
+/// Returns why a request over a loopback address does not count as local; `None` if it does.
 pub(in crate::serve) fn refusal(version: Version, uri: &Uri, headers: &HeaderMap) -> Option<String> {
     if version < Version::HTTP_11 {
         return Some(format!("{version:?} may come from a proxy; local clients use HTTP/1.1"));
@@ -46,14 +47,14 @@ pub(in crate::serve) fn refusal(version: Version, uri: &Uri, headers: &HeaderMap
     })
 }
 
-/// For `fuzz/`.
+/// For fuzz targets.
 #[cfg(fuzzing)]
 pub fn refused(version: Version, uri: &Uri, headers: &HeaderMap) -> Option<String> {
     refusal(version, uri, headers)
 }
 
 fn is_loopback(authority: &Authority) -> bool {
-    // A user before the host is no part of Host.
+    // A user name before the host is not part of `Host`.
     if authority.as_str().contains('@') {
         return false;
     }

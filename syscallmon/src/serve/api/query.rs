@@ -1,4 +1,4 @@
-//! What queries of the API may say, and its bounds.
+//! Values in queries of the API, and their limits.
 
 use std::{
     collections::HashMap,
@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::workload::{Budget, Labels, Selector, SelectorError};
 
-/// How long a selector may take for all workloads.
+/// Maximum time of a selector for all workloads.
 const MAX_MATCHING: Duration = Duration::from_secs(2);
 
 /// A point in time: a duration before now (`10m`), RFC 3339, or seconds since 1970.
@@ -18,7 +18,7 @@ const MAX_MATCHING: Duration = Duration::from_secs(2);
 #[serde(try_from = "String")]
 pub struct Since(pub SystemTime);
 
-/// A text that is no point in time.
+/// A text that is not a point in time.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "{0:?} is not a time: expected a duration such as 10m, a time such as 2026-11-28T09:30:00Z, or seconds since 1970"
@@ -50,7 +50,7 @@ impl TryFrom<String> for Since {
     }
 }
 
-/// A time with `Z` or an offset. A `+` that was not escaped in the URL is a space.
+/// Parses a time with `Z` or an offset. A `+` that was not escaped in the URL arrives as a space.
 fn rfc3339(text: &str) -> Option<SystemTime> {
     if let Ok(time) = humantime::parse_rfc3339_weak(text) {
         return Some(time);
@@ -70,23 +70,23 @@ fn rfc3339(text: &str) -> Option<SystemTime> {
     }
 }
 
-/// Why `match=` selects nothing.
+/// Why `match=` is not valid.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::serve) enum MatchError {
-    /// It is no selector, or too large.
+    /// It is not a selector, or is too large.
     #[error("match: {0}")]
     Selector(#[from] SelectorError),
-    /// Its regular expressions are slow.
+    /// Its regular expressions take too long.
     #[error("match: the regular expressions took longer than {} s; use simpler ones", MAX_MATCHING.as_secs())]
     TooSlow,
 }
 
-/// What `match=` selects: found out beforehand, so that nobody waits for regular expressions with the state locked.
+/// The workloads that `match=` selects. They are found before the answer is built.
 #[derive(Default)]
 pub(in crate::serve) struct Selection(Option<HashMap<Labels, bool>>);
 
 impl Selection {
-    /// Of these; `known` is called only if there is something to match.
+    /// Selects from these; `known` is called only if there is something to match.
     pub(in crate::serve) fn of(
         selector: Option<&str>,
         known: impl FnOnce() -> Vec<Labels>,
@@ -103,13 +103,13 @@ impl Selection {
         Ok(Self(Some(selected)))
     }
 
-    /// Whether these are selected; not, if they came later.
+    /// Whether these labels are selected. Labels that appeared later are not.
     pub(in crate::serve) fn has(&self, metadata: &Labels) -> bool {
         self.0.as_ref().is_none_or(|selected| selected.get(metadata).copied().unwrap_or(false))
     }
 }
 
-/// For `fuzz/`.
+/// For fuzz targets.
 #[cfg(fuzzing)]
 pub(in crate::serve) mod fuzzing {
     use axum::{extract::Query, http::Uri};
@@ -120,8 +120,8 @@ pub(in crate::serve) mod fuzzing {
     };
     use crate::workload::Labels;
 
-    /// Takes a URI for one of both pages with a query, and matches these labels with what it selects. Texts of
-    /// what is refused.
+    /// Takes a URI for one of both pages with a query, and matches these labels with its selector. Returns the text of
+    /// an error.
     pub fn queries(uri: &Uri, known: &Labels) -> Vec<String> {
         let workloads = Query::<WorkloadsQuery>::try_from_uri(uri).map(|Query(query)| query.selector);
         let violations = Query::<ViolationsQuery>::try_from_uri(uri).map(|Query(query)| query.selector);

@@ -1,4 +1,4 @@
-//! `/api/v1/violations`: calls that nobody expected, the newest first.
+//! `/api/v1/violations`: unexpected calls, the newest first.
 
 use axum::{
     extract::{Query, State as Extract, rejection::QueryRejection},
@@ -17,26 +17,26 @@ use crate::{
     view::View,
 };
 
-/// Violations in an answer, unless the query says otherwise, and at most.
+/// Default and maximum number of violations in an answer.
 const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 5000;
 
-/// The query; what is absent chooses all.
+/// The query. Without parameters, it selects all violations.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::serve) struct ViolationsQuery {
-    /// Only of workloads that this selects, by all that is known of them.
+    /// Only of workloads that this selector matches, by all of their metadata.
     #[serde(rename = "match")]
     pub(in crate::serve) selector: Option<String>,
     /// Only of this policy.
     policy: Option<String>,
-    /// Only as bad as this.
+    /// Only of this severity.
     severity: Option<Severity>,
     /// Only of this call.
     syscall: Option<String>,
-    /// Only those that were seen at this time or later.
+    /// Only violations that were seen at this time or later.
     since: Option<Since>,
-    /// At most so many; [`DEFAULT_LIMIT`] unless given.
+    /// Maximum number; [`DEFAULT_LIMIT`] if absent.
     limit: Option<usize>,
 }
 
@@ -51,14 +51,14 @@ impl ViolationsQuery {
     }
 }
 
-/// What an answer says besides the violations.
+/// Fields of an answer besides the violations.
 #[derive(Serialize)]
 struct Head {
-    /// How many match; as many of them as the limits permit follow.
+    /// Number of matches. As many of them follow as the limits permit.
     total: usize,
 }
 
-/// Answers with the violations.
+/// Serves the violations.
 pub(in crate::serve) async fn violations(
     Extract(site): Extract<Site>,
     query: Result<Query<ViolationsQuery>, QueryRejection>,
@@ -79,7 +79,7 @@ fn answer(view: &View, query: &ViolationsQuery) -> Result<Response, MatchError> 
     let selection = Selection::of(query.selector.as_deref(), known)?;
     let (head, violations) = chosen(view, query, &selection);
     let mut answer = Answer::new(&head, "violations");
-    // One after the other until it is full.
+    // Entry by entry, until the answer is full.
     let _ = violations.iter().all(|violation| answer.push(violation));
     Ok(answer.finish())
 }
@@ -92,7 +92,7 @@ fn chosen<'a>(view: &'a View, query: &ViolationsQuery, selection: &Selection) ->
     (head, violations)
 }
 
-/// All that are kept, the one that was seen last first.
+/// Returns all kept violations, the last seen first.
 pub(in crate::serve) fn newest(view: &View) -> Vec<&Violation> {
     let mut violations: Vec<&Violation> = view.violations.kept.iter().map(AsRef::as_ref).collect();
     violations.sort_by_key(|violation| std::cmp::Reverse((violation.last_seen, violation.time)));

@@ -1,4 +1,4 @@
-//! `/api/v1/workloads`: what `/metrics` says, for programs that want JSON, and more than numbers.
+//! `/api/v1/workloads`: the content of `/metrics` and more metadata, as JSON.
 //!
 //! Answers have the envelope of Prometheus' own API: `{"status": "success", "data": ...}`.
 
@@ -26,7 +26,7 @@ use crate::{
     workload::{Labels, REMAINDER, Workload},
 };
 
-/// Workloads in an answer, unless the query says otherwise, and at most.
+/// Default and maximum number of workloads in an answer.
 const DEFAULT_LIMIT: usize = 500;
 const MAX_LIMIT: usize = 10_000;
 
@@ -34,32 +34,32 @@ const MAX_LIMIT: usize = 10_000;
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::serve) struct WorkloadsQuery {
-    /// Only workloads whose `cgroup` begins with this.
+    /// Only workloads with a `cgroup` that begins with this.
     prefix: String,
-    /// Only workloads that this selects, by all that is known of them: `namespace="shop",owner=~"web|api"`.
+    /// Only workloads that this selector matches, by all of their metadata: `namespace="shop",owner=~"web|api"`.
     #[serde(rename = "match")]
     pub(in crate::serve) selector: Option<String>,
-    /// At most so many, the busiest first; [`DEFAULT_LIMIT`] unless given.
+    /// Maximum number, the busiest first; [`DEFAULT_LIMIT`] if absent.
     limit: Option<usize>,
 }
 
-/// What an answer says besides the workloads.
+/// Fields of an answer besides the workloads.
 #[derive(Serialize)]
 struct Head {
     /// Seconds since 1970.
     snapshot_time: f64,
     probes: Vec<ProbeStatus>,
     lost: Losses,
-    /// How many workloads match; as many of them as the limits permit follow.
+    /// Number of matches. As many of them follow as the limits permit.
     total: usize,
     first_calls: Vec<Arc<RecordedFirstCall>>,
 }
 
 #[derive(Serialize)]
 struct WorkloadEntry {
-    /// Its labels, as its series have them.
+    /// Labels of its series.
     workload: Workload,
-    /// All that is known of it.
+    /// All of its metadata.
     metadata: Labels,
     gone: bool,
     calls: u64,
@@ -97,7 +97,7 @@ struct DurationEntry {
     syscall: &'static str,
     calls: u64,
     seconds: f64,
-    /// Of the configured buckets: how many calls took at most so long.
+    /// Number of calls that took at most this long, for each configured bucket.
     buckets: Vec<BucketEntry>,
 }
 
@@ -120,7 +120,7 @@ struct CallEntry {
     calls: u64,
 }
 
-/// Answers with the workloads, the busiest first.
+/// Serves the workloads, the busiest first.
 pub(in crate::serve) async fn workloads(
     Extract(site): Extract<Site>,
     query: Result<Query<WorkloadsQuery>, QueryRejection>,
@@ -141,7 +141,7 @@ fn answer(view: &View, query: &WorkloadsQuery) -> Result<Response, MatchError> {
     let selection = Selection::of(query.selector.as_deref(), known)?;
     let (head, chosen) = chosen(view, query, &selection);
     let mut answer = Answer::new(&head, "workloads");
-    // One after the other until it is full.
+    // Entry by entry, until the answer is full.
     let _ = chosen.iter().all(|(workload, totals)| answer.push(&entry(view, workload, totals)));
     Ok(answer.finish())
 }
@@ -210,7 +210,7 @@ fn duration(view: &View, call: CallId, durations: &Durations) -> DurationEntry {
     }
 }
 
-/// Counts under the names of what they count, the highest first.
+/// Returns counts by name, the highest first.
 pub(in crate::serve) fn most_first<K: Ord + Copy, N>(
     tally: &SortedCounts<K>,
     name: impl Fn(K) -> N,

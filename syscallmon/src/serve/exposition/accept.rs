@@ -1,4 +1,4 @@
-//! What a client takes: which text format, and whether gzipped (RFC 9110, sections 12.5.1 and 12.5.3).
+//! Content negotiation: the text format, and gzip or not (RFC 9110, sections 12.5.1 and 12.5.3).
 
 use axum::http::{
     HeaderMap, HeaderName,
@@ -7,7 +7,7 @@ use axum::http::{
 
 use super::encode::Format;
 
-/// The format that a client likes best; the text format if it says nothing of either.
+/// Returns the format that a client prefers; the text format if it names none.
 pub(in crate::serve) fn format(headers: &HeaderMap) -> Format {
     let mut best = (Format::Text, 0.0);
     for Choice { value, parameters, quality } in choices(headers, &ACCEPT) {
@@ -18,7 +18,7 @@ pub(in crate::serve) fn format(headers: &HeaderMap) -> Format {
             "*/*" | "text/*" => Format::Text,
             _ => continue,
         };
-        // Of two that it likes equally, the first.
+        // Of two equal preferences, the first.
         if quality > best.1 {
             best = (offered, quality);
         }
@@ -26,12 +26,12 @@ pub(in crate::serve) fn format(headers: &HeaderMap) -> Format {
     best.0
 }
 
-/// Whether a client takes gzip.
+/// Whether a client accepts gzip.
 pub(in crate::serve) fn gzip(headers: &HeaderMap) -> bool {
     choices(headers, &ACCEPT_ENCODING).any(|choice| choice.value.eq_ignore_ascii_case("gzip") && choice.quality > 0.0)
 }
 
-/// One of the values of a header, such as `text/plain;version=0.0.4;q=0.5`.
+/// A value of a header, such as `text/plain;version=0.0.4;q=0.5`.
 struct Choice<'a> {
     value: &'a str,
     parameters: Vec<&'a str>,
@@ -44,7 +44,7 @@ fn choices<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item 
         let mut parts = choice.split(';').map(str::trim);
         let value = parts.next().unwrap_or_default();
         let (quality, parameters): (Vec<&str>, Vec<&str>) = parts.partition(|part| part.starts_with("q="));
-        // One that cannot be read does not take the choice away.
+        // An unreadable weight does not remove the choice.
         let quality = quality.first().and_then(|q| q["q=".len()..].parse().ok()).unwrap_or(1.0);
         Choice { value, parameters, quality }
     })

@@ -1,5 +1,5 @@
-//! The standard `process_*` metrics. The prometheus crate cuts CPU time and start time to whole seconds; here
-//! they have fractions.
+//! The standard `process_*` metrics, with fractions of seconds. The prometheus crate cuts CPU time and start time to
+//! whole seconds.
 
 use std::time::{Duration, SystemTime};
 
@@ -19,7 +19,7 @@ use crate::clock::unix_time;
 /// See the module.
 pub(in crate::serve) struct ProcessMetrics {
     collector: ProcessCollector,
-    /// When the daemon started, in seconds since 1970.
+    /// Start of the daemon, in seconds since 1970.
     start: Option<f64>,
 }
 
@@ -54,7 +54,7 @@ fn stat() -> Option<Stat> {
     Process::myself().ok()?.stat().ok()
 }
 
-/// The kernel has it as a time since boot, which does not change when the clock is set.
+/// The kernel stores it as a time since boot, which does not change with the wall clock.
 fn start(stat: &Stat) -> f64 {
     let now = clock_gettime(ClockId::Boottime);
     let since_boot = Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or_default());

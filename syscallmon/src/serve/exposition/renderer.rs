@@ -32,7 +32,7 @@ use crate::{
     workload::Workload,
 };
 
-/// An exposition. Encodings are made when somebody first asks for them.
+/// An exposition. Encodings are made at the first request for them.
 #[derive(Debug, Default)]
 pub struct Exposition {
     texts: Vec<Arc<Text>>,
@@ -41,12 +41,12 @@ pub struct Exposition {
 }
 
 impl Exposition {
-    /// As text.
+    /// Returns it as text.
     pub fn plain(&self) -> Bytes {
         self.plain.get_or_init(|| gzip::plain(&self.texts).concat().into()).clone()
     }
 
-    /// The same, gzipped.
+    /// Returns the same, gzipped.
     pub fn gzip(&self) -> Bytes {
         self.gzip.get_or_init(|| gzip::gzip(&self.texts).concat().into()).clone()
     }
@@ -55,7 +55,7 @@ impl Exposition {
 /// Why an exposition could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The prometheus crate refused.
+    /// The prometheus crate failed.
     #[error("cannot gather the daemon's own metrics")]
     Gather(#[from] prometheus::Error),
     /// Rendering panicked.
@@ -63,10 +63,10 @@ pub enum Error {
     Render(#[from] tokio::task::JoinError),
 }
 
-/// The text of a format that nobody has asked for lately is not kept.
+/// After this time without a request, the text of a format is not kept.
 const KEEP: Duration = Duration::from_mins(5);
 
-/// Renders, and remembers what it rendered last.
+/// Renders, and keeps the last result.
 #[derive(Debug)]
 pub struct Renderer {
     views: Views,
@@ -75,19 +75,19 @@ pub struct Renderer {
     open_metrics: Mutex<Rendered>,
 }
 
-/// What was rendered last in one format.
+/// The last result in one format.
 #[derive(Debug, Default)]
 struct Rendered {
-    /// Of which snapshot, and when that was.
+    /// Number of the snapshot, and time of the last request.
     number: Option<u64>,
     at: Option<Instant>,
     exposition: Arc<Exposition>,
-    /// Of each family of workloads' series, in order.
+    /// The chunks of each family of workloads' series, in order.
     families: Vec<Chunks<Workload, Totals>>,
 }
 
 impl Renderer {
-    /// A renderer of these views.
+    /// Returns a renderer of these views.
     ///
     /// # Errors
     ///
@@ -98,8 +98,7 @@ impl Renderer {
         Ok(Self { views, registry, text: Mutex::default(), open_metrics: Mutex::default() })
     }
 
-    /// The exposition of the newest snapshot. Blocks for as long as rendering takes; whoever comes meanwhile
-    /// gets the same.
+    /// Returns the exposition of the newest snapshot. Blocks while it renders; concurrent callers get the same result.
     pub(in crate::serve) fn render(&self, format: Format) -> Arc<Exposition> {
         let (rendered, other) = match format {
             Format::Text => (&self.text, &self.open_metrics),
@@ -109,7 +108,7 @@ impl Renderer {
         forget(other);
         let view = self.views.newest();
         if rendered.number != Some(view.snapshot.number) {
-            // What was rendered before goes first: two expositions at once would double the memory.
+            // The old exposition is freed first, because two at once would double the memory.
             rendered.exposition = Arc::default();
             rendered.exposition = Arc::new(self.exposition(&view, format, &mut rendered.families));
             rendered.number = Some(view.snapshot.number);
@@ -133,7 +132,7 @@ impl Renderer {
     }
 }
 
-/// Forgets what was rendered in a format, if that was long ago.
+/// Frees the result of a format without recent requests.
 fn forget(rendered: &Mutex<Rendered>) {
     let rendered = match rendered.try_lock() {
         Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
@@ -145,7 +144,7 @@ fn forget(rendered: &Mutex<Rendered>) {
     }
 }
 
-/// Text in the making: chunks that are kept, and between them what is written anew each time.
+/// Text under construction: chunks that are kept, and between them text that is written each time.
 #[derive(Default)]
 struct Texts {
     closed: Vec<Arc<Text>>,
@@ -160,7 +159,7 @@ impl Texts {
     }
 }
 
-/// Writes a family; nothing if it has no series.
+/// Writes a family, or nothing if it has no series.
 fn write(
     family: &Family,
     (view, bounds): (&View, &Bounds),
@@ -196,7 +195,7 @@ fn write(
     }
 }
 
-/// The series of a family, as the prometheus crate has them.
+/// Returns the series of a family in the types of the prometheus crate.
 fn gather(family: &Family, collect: impl FnOnce(&mut Samples)) -> MetricFamily {
     let mut samples = Samples::new(family.kind);
     collect(&mut samples);

@@ -1,4 +1,4 @@
-//! Collects the series of one family of the daemon and the host, in the form that the prometheus crate wants.
+//! Collects the series of one family of the daemon and the host, in the types of the prometheus crate.
 
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricType};
 
@@ -14,7 +14,7 @@ impl Samples {
         Self { kind, metrics: Vec::new() }
     }
 
-    /// Adds one series. Values above 2^53 lose their last digits: Prometheus' own values are 64-bit floats.
+    /// Adds one series. Values above 2^53 lose their last digits, because Prometheus' values are 64-bit floats.
     pub(in crate::serve) fn add(&mut self, labels: &[(&'static str, &str)], value: f64) {
         self.push(labels.iter().map(label).collect(), value);
     }

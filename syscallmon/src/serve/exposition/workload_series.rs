@@ -1,6 +1,6 @@
 //! Writes the series of workloads as text, from their totals and the facts of the host.
 //!
-//! Keeps nothing: [`super::exposition`] decides what is written again.
+//! Has no state: [`super::exposition`] decides which series are rendered again.
 
 use super::encode::{
     family::{Bounds, Histogram, SeriesWriter},
@@ -16,14 +16,14 @@ use crate::{
     workload::{REMAINDER, Workload},
 };
 
-/// A workload whose series are written.
+/// A workload, for writing its series.
 pub(in crate::serve) struct Subject<'a> {
     pub(in crate::serve) host: &'a Host,
     pub(in crate::serve) workload: &'a Workload,
     pub(in crate::serve) totals: &'a Totals,
-    /// The labels of all its series.
+    /// Labels of all its series.
     pub(in crate::serve) labels: LabelText,
-    /// The upper bounds of histograms' buckets.
+    /// Upper bounds of histograms' buckets.
     pub(in crate::serve) bounds: &'a Bounds,
 }
 
@@ -37,13 +37,14 @@ impl<'a> Subject<'a> {
         Self { host, workload, totals, labels: labels_of(workload), bounds }
     }
 
-    /// When its counters began to count, if that is exported.
+    /// Returns when its counters began, if that is exported.
     fn created(&self) -> Option<Timestamp> {
         self.host.created(self.totals.created()).map(Timestamp::from)
     }
 }
 
-/// These labels without the first one, if that has no name: the label of calls in families that do not tell them apart.
+/// Returns these labels without the first one if it has no name: the label of calls in families that do not distinguish
+/// them.
 fn named<'a>(labels: &'a [(&'a str, &'a str)]) -> &'a [(&'a str, &'a str)] {
     match labels {
         [("", _), rest @ ..] => rest,
@@ -98,7 +99,7 @@ pub(in crate::serve) fn syscalls_denied_total(of: &Subject<'_>, series: &mut Ser
     }
 }
 
-/// Names what was refused, and the errno where that tells the program to do without.
+/// Returns the labels of a denied call, with `errno` if the filter answered that the kernel lacks the call.
 pub(in crate::serve) fn denied_call(host: &Host, denial: DeniedKey) -> (Call, Option<&'static str>) {
     match denial {
         DeniedKey::Of(call) => (host.calls.call(call), None),

@@ -1,14 +1,14 @@
 //! Keeps the text of a family's series and renders only what changed.
 //!
-//! The series are those of keys (workloads), sorted, each with data behind an [`Arc`]. Neighbours share a chunk of
-//! text, which is compressed as a whole. [`Chunks::update`] renders the keys that are new or have other data, copies
-//! the others' text within chunks that changed, and leaves all other chunks, compressed or not, as they are.
+//! Each key (a workload) has data behind an [`Arc`]. Keys are sorted, and neighbours share a chunk of text, which is
+//! compressed as a whole. [`Chunks::update`] renders keys that are new or have other data. It copies the text of other
+//! keys in changed chunks, and leaves unchanged chunks and their compressed form alone.
 //!
-//! Chunks are cut as the leaves of a B-tree: a change concerns the chunk that it falls into. One that grows beyond
-//! [`MAX`] is halved; two neighbours, one of them below [`MIN`], become one where they fit. So a key that comes, goes
-//! or changes touches its own chunk and at most the two beside it, whatever the keys are called: no name can make a
-//! chunk endless, or move the borders of others. (Borders by a hash of the keys would need none of the history, but a
-//! bound on both sizes moves borders downstream, and whoever chooses names chooses hashes.)
+//! Chunks are cut like the leaves of a B-tree, so a change concerns its own chunk. A chunk that grows beyond [`MAX`] is
+//! halved. Two neighbours, one of them below [`MIN`], are merged if they fit. So a key that is added, removed or
+//! changed touches its own chunk and at most two neighbours. Names cannot make a chunk grow without limit or move
+//! borders of other chunks. (Borders by a hash of the keys would need no history, but a bound on both sizes moves later
+//! borders, and an attacker who chooses names chooses hashes.)
 
 use std::{
     iter::Peekable,
@@ -21,10 +21,10 @@ use axum::body::Bytes;
 
 use super::gzip::Text;
 
-/// The largest chunk of several keys, in bytes of text; chunks are made half as large.
+/// Maximum bytes of a chunk with several keys. New chunks have half of it.
 const MAX: usize = 64 << 10;
 
-/// Chunks smaller than this join a neighbour.
+/// Smaller chunks join a neighbour.
 const MIN: usize = 8 << 10;
 
 /// The chunks of one family in one format.
@@ -49,10 +49,10 @@ struct Chunk<K, T> {
 #[derive(Debug)]
 struct Entry<K, T> {
     key: K,
-    /// Keeps the address from being used again, and [`Arc::make_mut`] from changing the data in place; not
-    /// the data alive.
+    /// Keeps the address of the data from being reused, and [`Arc::make_mut`] from changing the data in place. Does not
+    /// keep the data alive.
     data: Weak<T>,
-    /// Where its text ends in the chunk.
+    /// End of its text in the chunk.
     end: usize,
 }
 
@@ -63,7 +63,7 @@ impl<K: PartialEq, T> Entry<K, T> {
 }
 
 impl<K, T> Chunks<K, T> {
-    /// The texts of the chunks, in order.
+    /// Returns the texts of the chunks, in order.
     pub(crate) fn texts(&self) -> impl Iterator<Item = &Arc<Text>> {
         self.chunks.iter().map(|chunk| &chunk.text)
     }
@@ -73,7 +73,7 @@ impl<K, T> Chunks<K, T> {
         self.texts().all(|text| text.plain().is_empty())
     }
 
-    /// Forgets all text.
+    /// Removes all text.
     #[cfg(test)]
     pub(crate) fn clear(&mut self) {
         self.chunks.clear();
@@ -81,8 +81,8 @@ impl<K, T> Chunks<K, T> {
 }
 
 impl<K: Ord + Clone, T> Chunks<K, T> {
-    /// Brings the text up to date with these entries, sorted by key, each key once. `render` appends the text of a key;
-    /// it is called for keys that are new and those whose data is another allocation than at the last update.
+    /// Updates the text to these entries, sorted by key, each key once. `render` appends the text of a key. It is
+    /// called for new keys, and for keys whose data is another allocation than at the last update.
     pub(crate) fn update<'a>(
         &mut self,
         entries: impl IntoIterator<Item = (&'a K, &'a Arc<T>)>,
@@ -113,14 +113,14 @@ impl<K: Ord + Clone, T> Chunks<K, T> {
     }
 }
 
-/// Makes the new sequence of chunks.
+/// Builds the new sequence of chunks.
 struct Builder<K, T, R> {
     render: R,
     done: Vec<Chunk<K, T>>,
     open: Open<K, T>,
 }
 
-/// A chunk that is being written.
+/// A chunk under construction.
 struct Open<K, T> {
     entries: Vec<Entry<K, T>>,
     text: Vec<u8>,
@@ -133,12 +133,12 @@ impl<K, T> Default for Open<K, T> {
 }
 
 impl<K: Ord + Clone, T, R: FnMut(&K, &T, &mut Vec<u8>)> Builder<K, T, R> {
-    /// Takes over a chunk that is as it was.
+    /// Takes over an unchanged chunk.
     fn keep(&mut self, chunk: Chunk<K, T>) {
         push(&mut self.done, chunk);
     }
 
-    /// Writes these entries, with what is still true of the chunk that they were in.
+    /// Writes these entries, and reuses unchanged text of the chunk that they were in.
     fn rebuild(&mut self, was: Option<Chunk<K, T>>, entries: &[(&K, &Arc<T>)]) {
         let (was, text) = was.map_or((Vec::new(), None), |chunk| (chunk.entries, Some(chunk.text)));
         let mut was = Slices { entries: was.into_iter().peekable(), start: 0 };
@@ -165,14 +165,14 @@ impl<K: Ord + Clone, T, R: FnMut(&K, &T, &mut Vec<u8>)> Builder<K, T, R> {
     }
 }
 
-/// The entries of an old chunk, one after the other, with where their text is.
+/// Entries of an old chunk, in order, with the position of their text.
 struct Slices<K, T> {
     entries: Peekable<vec::IntoIter<Entry<K, T>>>,
     start: usize,
 }
 
 impl<K: Ord, T> Slices<K, T> {
-    /// The entry of a key. Asked for in order.
+    /// Returns the entry of a key. Keys must be in order.
     fn take(&mut self, key: &K) -> Option<(Entry<K, T>, std::ops::Range<usize>)> {
         while let Some(entry) = self.entries.next_if(|entry| entry.key <= *key) {
             let range = self.start..entry.end;
@@ -186,7 +186,7 @@ impl<K: Ord, T> Slices<K, T> {
 }
 
 impl<K, T> Open<K, T> {
-    /// The first half of what was written: whole entries, neither none nor all of them.
+    /// Returns the first half of the text, in whole entries: at least one, and not all.
     fn take_half(&mut self) -> Chunk<K, T> {
         let half = self.text.len() / 2;
         let count = self.entries.partition_point(|entry| entry.end < half) + 1;
@@ -199,7 +199,7 @@ impl<K, T> Open<K, T> {
         Chunk { entries, text: Arc::new(text.into()) }
     }
 
-    /// All that was written, if there is an entry. Keeps the text that was there before, if it is the same.
+    /// Returns the whole text if it has an entry. Keeps the old text if it is equal.
     fn take(&mut self, was: Option<Arc<Text>>) -> Option<Chunk<K, T>> {
         let entries = mem::take(&mut self.entries);
         let same = was.filter(|was| was.plain() == self.text.as_slice());
@@ -209,7 +209,7 @@ impl<K, T> Open<K, T> {
     }
 }
 
-/// Appends a chunk, or joins it with the last one where one of them is small.
+/// Appends a chunk, or merges it with the last one if one of them is small.
 fn push<K, T>(chunks: &mut Vec<Chunk<K, T>>, mut chunk: Chunk<K, T>) {
     let size = chunk.text.plain().len();
     let fits = |last: &mut Chunk<K, T>| {

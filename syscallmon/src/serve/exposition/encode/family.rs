@@ -12,7 +12,7 @@ const TOTAL: &str = "_total";
 /// Units of Prometheus' conventions that names of families end with.
 const UNITS: [&str; 4] = ["seconds", "bytes", "ratio", "celsius"];
 
-/// What a family's series are.
+/// The type of a family's series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// Values that only rise.
@@ -28,14 +28,14 @@ pub(crate) enum Kind {
 pub(crate) struct Family<'a> {
     /// Its name in the text format, with `_total` if it is a counter.
     pub(crate) name: &'a str,
-    /// What its series are.
+    /// Its type.
     pub(crate) kind: Kind,
-    /// What it counts; no `HELP` line if empty.
+    /// Its help; no `HELP` line if empty.
     pub(crate) help: &'a str,
 }
 
 impl<'a> Family<'a> {
-    /// Its name in metadata.
+    /// Returns its name in metadata.
     pub(crate) fn name_in(self, format: Format) -> &'a str {
         match (format, self.kind) {
             (Format::OpenMetrics, Kind::Counter) => self.name.strip_suffix(TOTAL).unwrap_or(self.name),
@@ -43,7 +43,7 @@ impl<'a> Family<'a> {
         }
     }
 
-    /// Writes the lines before its series. In the text format a family without series has none of them.
+    /// Writes the lines before its series. In the text format, a family without series has no such lines.
     pub(crate) fn write_head(self, format: Format, out: &mut Vec<u8>) {
         let name = self.name_in(format);
         if !self.help.is_empty() {
@@ -59,7 +59,7 @@ impl<'a> Family<'a> {
 
     fn type_in(self, format: Format) -> &'static str {
         match self.kind {
-            // OpenMetrics does not let a counter have any other name.
+            // `OpenMetrics` requires this name of a counter.
             Kind::Counter if format == Format::OpenMetrics && !self.name.ends_with(TOTAL) => "unknown",
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
@@ -67,7 +67,7 @@ impl<'a> Family<'a> {
         }
     }
 
-    /// What samples of `_created` are called, where the format has them.
+    /// Returns the name of samples of `_created`, in formats that have them.
     fn created_in(self, format: Format) -> Option<&'a str> {
         match (format, self.kind) {
             (Format::OpenMetrics, Kind::Counter) => self.name.strip_suffix(TOTAL),
@@ -77,13 +77,13 @@ impl<'a> Family<'a> {
     }
 }
 
-/// The unit that a name ends with.
+/// Returns the unit at the end of a name.
 fn unit(name: &str) -> Option<&'static str> {
     let (_, last) = name.rsplit_once('_')?;
     UNITS.into_iter().find(|&unit| unit == last)
 }
 
-/// The upper bounds of a histogram's buckets, as a format writes them, without the last one (`+Inf`).
+/// Upper bounds of a histogram's buckets, as a format writes them, without the last one (`+Inf`).
 #[derive(Clone, Debug)]
 pub(crate) struct Bounds {
     texts: Vec<String>,
@@ -91,7 +91,7 @@ pub(crate) struct Bounds {
 }
 
 impl Bounds {
-    /// These bounds, which rise.
+    /// Returns these bounds, which must rise.
     pub(crate) fn new(format: Format, bounds: impl IntoIterator<Item = f64>) -> Self {
         let mut ends_with_infinity = false;
         let text = |value: f64| {
@@ -108,11 +108,11 @@ impl Bounds {
 pub(crate) struct Histogram<'a> {
     /// The bounds of its buckets.
     pub(crate) bounds: &'a Bounds,
-    /// How many observations were at most each of the bounds: as many numbers as there are bounds.
+    /// Number of observations of at most each bound, for each bound.
     pub(crate) cumulative: &'a [u64],
-    /// How many there were.
+    /// Number of observations.
     pub(crate) count: u64,
-    /// All of them added up.
+    /// Sum of observations.
     pub(crate) sum: f64,
 }
 
@@ -125,13 +125,13 @@ pub(crate) struct SeriesWriter<'a> {
 }
 
 impl<'a> SeriesWriter<'a> {
-    /// A writer that appends to `out`.
+    /// Returns a writer that appends to `out`.
     pub(crate) fn new(family: Family<'a>, format: Format, out: &'a mut Vec<u8>) -> Self {
         Self { family, format, out }
     }
 
-    /// Writes a series of a counter or gauge: its labels are `first`, then `more`. A counter that began at a known time
-    /// has a sample of that too, in `OpenMetrics`.
+    /// Writes a series of a counter or gauge with the labels `first`, then `more`. In `OpenMetrics`, a counter with a
+    /// known start also has a sample of that.
     pub(crate) fn value(
         &mut self,
         first: &LabelText,

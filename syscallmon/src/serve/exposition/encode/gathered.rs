@@ -1,4 +1,4 @@
-//! Encodes what the prometheus crate gathered, in both formats: the daemon's own metrics.
+//! Encodes families that the prometheus crate gathered, in both formats: the daemon's own metrics.
 
 use prometheus::proto::{LabelPair, Metric, MetricFamily, MetricType};
 
@@ -9,8 +9,8 @@ use super::{
     number::Timestamp,
 };
 
-/// Writes families, whose counters began at this time. Those without a series have no lines, nor have those of other
-/// types than counter, gauge and histogram: the crate's collectors make no others.
+/// Writes families with counters that began at this time. Skips families without series, and types other than counter,
+/// gauge and histogram, which the crate's collectors do not make.
 pub(crate) fn write(families: &[MetricFamily], format: Format, created: Option<Timestamp>, out: &mut Vec<u8>) {
     for gathered in families.iter().filter(|family| !family.get_metric().is_empty()) {
         let kind = match gathered.get_field_type() {

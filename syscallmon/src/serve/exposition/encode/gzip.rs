@@ -1,8 +1,8 @@
-//! Puts a gzip member together from texts that are compressed once each, as pigz does.
+//! Builds a gzip member from texts that are compressed once each, as pigz does.
 //!
-//! Each [`Text`] becomes blocks of raw deflate that end at a byte boundary (a sync flush) and refer to nothing before
-//! them. So they can stand in any member, between any others: header, blocks, an empty last block, the combined CRC-32,
-//! the length (RFC 1951, RFC 1952).
+//! Each [`Text`] becomes blocks of raw deflate that end at a byte boundary (a sync flush) and do not refer to earlier
+//! blocks. So they can be in any member, between any other blocks: header, blocks, an empty last block, the combined
+//! CRC-32, the length (RFC 1951, RFC 1952).
 
 use std::{
     num::NonZeroUsize,
@@ -13,21 +13,21 @@ use std::{
 use axum::body::Bytes;
 use flate2::{Compress, Compression, Crc, FlushCompress};
 
-/// Of 14.6 MB in chunks of 32 KiB, level 1 makes 1.43 MB in 19 ms, level 2 1.11 MB in 26 ms, level 6 1.01 MB in 57 ms
+/// For 14.6 MB in chunks of 32 KiB, level 1 makes 1.43 MB in 19 ms, level 2 1.11 MB in 26 ms, level 6 1.01 MB in 57 ms
 /// (zlib-rs; the whole stream at level 1: 1.34 MB in 20 ms).
 const LEVEL: Compression = Compression::fast();
 
-/// Threads that compress one exposition, and the least that one is started for: about 3 ms of work.
+/// Maximum threads that compress one exposition, and the minimum bytes for starting one: about 3 ms of work.
 const MAX_THREADS: usize = 4;
 const MIN_BYTES_OF_THREAD: usize = 2 << 20;
 
 /// Magic number, deflate, no flags, no time, fastest algorithm, unknown system.
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 255];
 
-/// A last block with fixed codes and nothing in it.
+/// An empty last block with fixed codes.
 const LAST_BLOCK: [u8; 2] = [3, 0];
 
-/// A part of an exposition, compressed when somebody first asks for it.
+/// A part of an exposition. It is compressed at the first request.
 #[derive(Debug)]
 pub(crate) struct Text {
     plain: Bytes,
@@ -35,12 +35,12 @@ pub(crate) struct Text {
 }
 
 impl Text {
-    /// The text itself.
+    /// Returns the text itself.
     pub(crate) fn plain(&self) -> &Bytes {
         &self.plain
     }
 
-    /// The text, compressed now if it was not before.
+    /// Returns the compressed text. Compresses it at the first call.
     fn deflated(&self, deflater: &mut Option<Deflater>) -> &Deflated {
         self.deflated.get_or_init(|| deflater.get_or_insert_with(Deflater::new).deflate(&self.plain))
     }
@@ -61,13 +61,13 @@ struct Deflated {
     crc: Crc,
 }
 
-/// The plain bytes of these texts.
+/// Returns the plain bytes of these texts.
 pub(crate) fn plain(texts: &[Arc<Text>]) -> Vec<Bytes> {
     texts.iter().map(|text| text.plain.clone()).filter(|plain| !plain.is_empty()).collect()
 }
 
-/// One gzip member of these texts, in pieces that are to be sent one after the other. Compresses those that are
-/// not yet compressed.
+/// Returns one gzip member of these texts, in pieces to send one after the other. Compresses texts that are not
+/// compressed yet.
 pub(crate) fn gzip(texts: &[Arc<Text>]) -> Vec<Bytes> {
     compress(texts);
     let mut deflater = None;
@@ -82,7 +82,7 @@ pub(crate) fn gzip(texts: &[Arc<Text>]) -> Vec<Bytes> {
     pieces
 }
 
-/// Compresses what is not yet compressed in several threads, if it is much. A few texts are left to the caller.
+/// Compresses many uncompressed texts in several threads. A few are left to the caller.
 fn compress(texts: &[Arc<Text>]) {
     let due: Vec<&Text> = texts.iter().map(AsRef::as_ref).filter(|text| text.deflated.get().is_none()).collect();
     let bytes: usize = due.iter().map(|text| text.plain.len()).sum();
@@ -124,7 +124,7 @@ impl Deflater {
             let rest = text.get(done..).unwrap_or_default();
             let status = self.compress.compress_vec(rest, &mut self.buffer, FlushCompress::Sync);
             status.expect("deflate fails only when its state is overwritten");
-            // A flush is over when it leaves room.
+            // A flush is complete when it leaves room.
             if self.buffer.len() < self.buffer.capacity() {
                 break;
             }

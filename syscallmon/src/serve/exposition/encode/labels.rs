@@ -1,6 +1,6 @@
-//! Labels as they stand between the braces of a series.
+//! Labels between the braces of a series.
 
-/// Labels in their exposition form, `a="1",b="2"`: escaped once, copied into every series that has them.
+/// Labels in exposition form, `a="1",b="2"`: escaped once, and copied into every series that has them.
 ///
 /// Both formats escape label values alike: `\`, `"` and line feeds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -12,7 +12,7 @@ impl LabelText {
         write_label(&mut self.0, name, value);
     }
 
-    /// The text, without braces; empty without labels.
+    /// Returns the text, without braces; empty without labels.
     #[cfg(test)]
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.0
@@ -27,7 +27,7 @@ impl<'a> FromIterator<(&'a str, &'a str)> for LabelText {
     }
 }
 
-/// Writes all of these labels with their braces; nothing if there is none.
+/// Writes all of these labels with their braces, or nothing if there are none.
 pub(super) fn write_labels(out: &mut Vec<u8>, first: &LabelText, more: &[(&str, &str)], last: Option<(&str, &str)>) {
     if first.0.is_empty() && more.is_empty() && last.is_none() {
         return;
@@ -40,7 +40,7 @@ pub(super) fn write_labels(out: &mut Vec<u8>, first: &LabelText, more: &[(&str, 
     out.push(b'}');
 }
 
-/// Writes a label, after a comma unless it is the first: of `out`, or behind the brace that ends it.
+/// Writes a label, after a comma unless it is the first in `out` or after an opening brace.
 fn write_label(out: &mut Vec<u8>, name: &str, value: &str) {
     if out.last().is_some_and(|&last| last != b'{') {
         out.push(b',');
@@ -51,7 +51,7 @@ fn write_label(out: &mut Vec<u8>, name: &str, value: &str) {
     out.push(b'"');
 }
 
-/// Writes a text with `\` and line feeds escaped, and quotes if so told.
+/// Writes a text with `\` and line feeds escaped, and optionally quotes.
 pub(super) fn write_escaped(out: &mut Vec<u8>, text: &str, quotes: bool) {
     let mut rest = text.as_bytes();
     let special = |&byte: &u8| byte == b'\\' || byte == b'\n' || (quotes && byte == b'"');

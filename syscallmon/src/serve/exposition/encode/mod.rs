@@ -1,12 +1,12 @@
 //! Encodes metrics as text, and keeps and compresses that text in chunks.
 //!
-//! - [`family`] writes families and series in both exposition [`Format`]s; [`gathered`] does it for what the
-//!   prometheus crate gathered.
+//! - [`family`] writes families and series in both exposition [`Format`]s; [`gathered`] does it for families that the
+//! prometheus crate gathered.
 //! - [`labels`] and [`number`] are the parts of a line.
 //! - [`chunks`] keeps the text of one family's series and renders only what changed.
 //! - [`gzip`] compresses each chunk once and puts gzip members together.
 //!
-//! Nothing here knows workloads or views, does I/O or holds a lock.
+//! This module does not know workloads or views, does no I/O, and holds no lock.
 
 pub(in crate::serve) mod chunks;
 pub(in crate::serve) mod family;
@@ -26,7 +26,7 @@ pub(crate) enum Format {
 }
 
 impl Format {
-    /// The value of `Content-Type`.
+    /// Returns the value of `Content-Type`.
     pub(crate) fn content_type(self) -> &'static str {
         match self {
             Self::Text => "text/plain; version=0.0.4; charset=utf-8",
@@ -34,7 +34,7 @@ impl Format {
         }
     }
 
-    /// What ends an exposition.
+    /// Returns the end of an exposition.
     pub(crate) fn end(self) -> &'static str {
         match self {
             Self::Text => "",

@@ -1,4 +1,4 @@
-//! Numbers as the formats write them.
+//! Numbers in the notation of the formats.
 
 use std::{
     io::Write,
@@ -7,7 +7,7 @@ use std::{
 
 use super::Format;
 
-/// The integers up to here are all exact as 64-bit floats, which Prometheus' values are.
+/// Up to here, all integers are exact as 64-bit floats, the type of Prometheus' values.
 const MAX_EXACT: u64 = 1 << f64::MANTISSA_DIGITS;
 
 /// The value of a sample.
@@ -15,7 +15,7 @@ const MAX_EXACT: u64 = 1 << f64::MANTISSA_DIGITS;
 pub(crate) enum Number {
     /// A count. Above 2^53 it is written as the nearest float.
     Integer(u64),
-    /// Anything else.
+    /// Any other value.
     Float(f64),
 }
 
@@ -32,7 +32,7 @@ impl From<f64> for Number {
 }
 
 impl Number {
-    /// Writes it: finite numbers in full, without an exponent, as the prometheus crate does.
+    /// Writes finite numbers in full, without an exponent, as the prometheus crate does.
     pub(super) fn write(self, format: Format, out: &mut Vec<u8>) {
         match self {
             Self::Integer(value) if value <= MAX_EXACT => write_integer(value, out),
@@ -49,7 +49,7 @@ fn write_integer(value: u64, out: &mut Vec<u8>) {
 fn write_float(value: f64, format: Format, out: &mut Vec<u8>) {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "what was cut off is compared below")]
     let integer = value as u64;
-    // By bits, since -0.0 keeps its sign.
+    // By bits, because -0.0 keeps its sign.
     if integer <= MAX_EXACT && (integer as f64).to_bits() == value.to_bits() {
         write_integer(integer, out);
     } else if value.is_infinite() && format == Format::OpenMetrics {
@@ -63,13 +63,13 @@ fn write_display(value: impl std::fmt::Display, out: &mut Vec<u8>) {
     write!(out, "{value}").expect("writing to a Vec cannot fail");
 }
 
-/// The value of `le` for an upper bound.
+/// Writes the value of `le` for an upper bound.
 ///
 /// In `OpenMetrics` it is the canonical form, as Go's `%g` with `.0` after integers: `1e-06`,
 /// `0.000256`, `1.0`, `1e+06`.
 pub(super) fn bound(bound: f64, format: Format) -> String {
     if format == Format::Text {
-        // As the prometheus crate: only the last bucket, where it adds it, is `+Inf`.
+        // Like the prometheus crate: only the last bucket, where it adds it, is `+Inf`.
         return bound.to_string();
     }
     if bound.is_infinite() {
@@ -86,7 +86,7 @@ pub(super) fn bound(bound: f64, format: Format) -> String {
     }
 }
 
-/// When a series began to count, with a resolution of a millisecond.
+/// When a series began to count, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Timestamp {
     /// Since 1970.

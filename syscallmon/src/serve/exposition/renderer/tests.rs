@@ -1,4 +1,4 @@
-//! Judged by the prometheus crate.
+//! Compares expositions with those of the prometheus crate.
 
 mod reference;
 
@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// A view in which one cgroup of this name made 499 calls of the table once, unknown ones twice, and gave an unknown
-/// operation to io_uring; of its calls two failed, one was refused, and one was measured in two ABIs.
+/// operation to io_uring. Two of its calls failed, one was denied, and one was measured in two ABIs.
 fn view(cgroup: &str) -> View {
     let up = |probe| ProbeStatus { probe, implementation: Some("tp_btf"), problem: None };
     let (probes, calls) = (vec![up(Probe::SysEnter), up(Probe::Cgroup)], CallTable::x86_64());
@@ -202,7 +202,7 @@ fn gzip_is_the_same_text() {
     assert_eq!(unzipped, exposition.plain());
 }
 
-/// What a cgroup has called, and whether it is there.
+/// Calls of a cgroup, and whether it was removed.
 #[derive(Clone, Debug)]
 struct Change {
     cgroup: usize,
@@ -214,7 +214,7 @@ struct Change {
 }
 
 impl Change {
-    /// What has happened: each call failed, was refused and was measured as often as the others.
+    /// Returns counts in which each call failed, was denied and was measured as often as the others.
     fn counts(&self) -> Counts {
         let ids: Vec<CallId> = self.calls.iter().map(|&(call, _)| CallId(call)).collect();
         let mut took = Durations { sum_ns: 1_000_000 * self.timed, ..Durations::default() };
@@ -245,7 +245,7 @@ fn change() -> impl Strategy<Value = Change> {
     })
 }
 
-/// Lines in an order that says nothing: series of a family may come in any.
+/// Returns sorted lines, because the order of series has no meaning.
 fn sorted(text: &str) -> Vec<&str> {
     let mut lines: Vec<&str> = text.lines().collect();
     lines.sort_unstable();

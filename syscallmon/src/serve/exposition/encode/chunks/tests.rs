@@ -1,4 +1,4 @@
-//! The text is that of rendering everything anew, and what is rendered is what changed.
+//! The text equals that of a new rendering, and only changes are rendered.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ fn render(key: u32, value: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(format!("{key}:{value}\n").as_bytes());
 }
 
-/// Updates, and tells which keys were rendered.
+/// Updates, and returns the rendered keys.
 fn update(chunks: &mut Chunks<u32, String>, entries: &Entries) -> Vec<u32> {
     let mut rendered = Vec::new();
     chunks.update(entries, |&key, value, out| {
@@ -39,12 +39,12 @@ fn texts(chunks: &Chunks<u32, String>) -> Vec<Arc<Text>> {
     chunks.texts().cloned().collect()
 }
 
-/// How many of these texts are not there any more.
+/// Returns how many of these texts were freed.
 fn gone(before: &[Arc<Text>], chunks: &Chunks<u32, String>) -> usize {
     before.iter().filter(|text| !chunks.texts().any(|kept| Arc::ptr_eq(kept, text))).count()
 }
 
-/// Sizes are as the module says; a key that is larger than a chunk has one of its own.
+/// Checks that sizes are as the module says. A key larger than a chunk has one of its own.
 fn assert_sizes(chunks: &Chunks<u32, String>) {
     for chunk in &chunks.chunks {
         assert!(chunk.text.plain().len() <= MAX || chunk.entries.len() == 1, "{}", chunk.text.plain().len());
@@ -84,7 +84,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Does a step, and tells which keys have other data now.
+/// Does a step, and returns the keys with other data.
 fn apply(entries: &mut Entries, step: &Step) -> Vec<u32> {
     match *step {
         Step::Set(key, size) => {
@@ -174,7 +174,7 @@ fn a_change_that_no_text_shows_keeps_what_was_compressed() {
     assert_eq!((gone(&before, &chunks), chunks.texts().count()), (0, before.len()));
 }
 
-/// Workloads that come and go in one place, under whatever names, do not concern the others.
+/// Workloads that are added and removed in one place leave the text of others alone, whatever their names.
 #[test]
 fn a_flood_in_one_place_leaves_the_other_chunks() {
     let mut all = entries((0..100_000).step_by(100), 300);

@@ -1,4 +1,4 @@
-//! What families look like, character by character.
+//! The text of families, character by character.
 
 use std::time::{Duration, SystemTime};
 
@@ -48,7 +48,7 @@ build_info{version="1"} 1
     assert!(Format::Text.content_type().starts_with(prometheus::TEXT_FORMAT));
 }
 
-/// Checked against Prometheus' and the Python client's parsers, which accept this very text.
+/// Checked with the parsers of Prometheus and of the Python client, which accept this text.
 #[test]
 fn openmetrics_is_as_expected() {
     let expected = r#"# HELP calls Calls, \"all\" of\\\nthem.
@@ -88,7 +88,7 @@ fn units_are_those_that_names_end_with() {
     assert_eq!(head("calls", Kind::Counter), "# TYPE calls unknown\n", "no counter without _total");
 }
 
-/// Every name that a family's samples can have is no other family's, in both formats.
+/// No name of a family's samples belongs to another family, in either format.
 #[test]
 fn no_two_families_share_a_name_in_openmetrics() {
     let mut names = std::collections::BTreeMap::new();

@@ -1,4 +1,4 @@
-//! What was put together unpacks to the same text.
+//! A built member unpacks to the same text.
 
 use std::io::{Read, Write};
 
@@ -14,7 +14,7 @@ fn texts<'a>(plain: impl IntoIterator<Item = &'a [u8]>) -> Vec<Arc<Text>> {
     plain.into_iter().map(|plain| Arc::new(Text::from(Bytes::copy_from_slice(plain)))).collect()
 }
 
-/// The text of a member, and whether anything comes after it.
+/// Returns the text of a member, and whether anything follows it.
 fn unpacked(pieces: &[Bytes]) -> (Vec<u8>, bool) {
     let gzip = pieces.concat();
     let (mut text, mut same) = (Vec::new(), Vec::new());
@@ -25,7 +25,7 @@ fn unpacked(pieces: &[Bytes]) -> (Vec<u8>, bool) {
     (text, !decoder.into_inner().is_empty())
 }
 
-/// Lines as of an exposition, some of them repeated.
+/// Returns lines as in an exposition, some of them repeated.
 fn lines(count: usize) -> Vec<u8> {
     let line = |number: usize| format!("syscallmon_syscalls_total{{cgroup=\"/{}\"}} {}\n", number / 7, number * number);
     (0..count).map(line).collect::<String>().into_bytes()
@@ -75,7 +75,7 @@ fn a_text_is_compressed_once_and_only_for_who_asks() {
     assert!(unpacked(&second).0 == lines(1000));
 }
 
-/// Resets must not let one text refer to another.
+/// After a reset, a text must not refer to an earlier one.
 #[test]
 fn blocks_stand_for_themselves() {
     let texts = texts([&lines(500)[..], &lines(500)[..]]);

@@ -1,4 +1,4 @@
-//! All families of a view by the prometheus crate, in the simplest way.
+//! Renders all families of a view with the prometheus crate, in the simplest way.
 
 use std::{collections::HashMap, sync::LazyLock};
 
@@ -46,7 +46,7 @@ fn family(view: &View, row: &Family) -> MetricFamily {
     family
 }
 
-/// A counter or a gauge: the encoder asks for what the family is.
+/// A counter or a gauge: the encoder reads the type from the family.
 fn add(metrics: &mut Vec<Metric>, workload: &Workload, labels: &[(&str, &str)], value: f64) {
     let mut metric = Metric::from_label(pairs(workload, labels));
     let (mut counter, mut gauge) = (Counter::default(), Gauge::default());
@@ -78,7 +78,7 @@ fn add_durations(
     metrics.push(metric);
 }
 
-/// The labels of a call: by which it is told apart, and its ABI unless that is empty.
+/// Returns the labels of a call: those that distinguish it, and its ABI unless that is empty.
 fn call_labels(by: Granularity, call: Call) -> Vec<(&'static str, &'static str)> {
     let label = match by {
         Granularity::Name => Some(("syscall", call.syscall)),
@@ -88,7 +88,7 @@ fn call_labels(by: Granularity, call: Call) -> Vec<(&'static str, &'static str)>
     label.into_iter().chain((!call.abi.is_empty()).then_some(("abi", call.abi))).collect()
 }
 
-/// The smallest of systemd's sets with the call.
+/// Returns the smallest of systemd's sets with the call.
 fn set(syscall: &'static str) -> &'static str {
     static SETS: LazyLock<HashMap<&str, &str>> = LazyLock::new(|| {
         let calls = CallTable::x86_64().iter().map(|(_, call)| call.syscall).collect::<HashSet<_>>();
@@ -103,7 +103,7 @@ fn set(syscall: &'static str) -> &'static str {
     if ["unknown", "(remainder)"].contains(&syscall) { syscall } else { SETS[syscall] }
 }
 
-/// Adds amounts, of which those with the same labels are one.
+/// Adds amounts. Those with the same labels are summed.
 fn add_sums<'a>(
     metrics: &mut Vec<Metric>,
     workload: &Workload,
