@@ -1,7 +1,7 @@
 //! Encodes metrics as text, and keeps and compresses that text in chunks.
 //!
 //! - [`family`] writes families and series in both exposition [`Format`]s; [`gathered`] does it for families that the
-//! prometheus crate gathered.
+//!   prometheus crate gathered.
 //! - [`labels`] and [`number`] are the parts of a line.
 //! - [`chunks`] keeps the text of one family's series and renders only what changed.
 //! - [`gzip`] compresses each chunk once and puts gzip members together.
