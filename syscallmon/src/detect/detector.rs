@@ -1,8 +1,8 @@
-//! Judges calls: first ones at the moment when they are made, by the kernel's events, and repeats by the counters.
+//! Judges calls. First calls are judged at the kernel's event, and repeats by the counters.
 //!
-//! Calls without an event are judged by the counters at the next snapshot, without the process. A container without a
-//! name waits for it a little, since its name decides which policy it has. Where not even the cgroup is known, what is
-//! critical is reported.
+//! Calls without an event are judged by the counters at the next snapshot, without the process. First calls of a
+//! container without a name wait a little, because the name selects the policy. Critical calls are reported even for an
+//! unknown cgroup.
 
 mod anew;
 mod lookups;
@@ -43,7 +43,7 @@ use crate::{
 /// How long violations are kept after they were last seen.
 const KEEP: Duration = Duration::from_hours(24);
 
-/// A call that was made for the first time, or refused for the first time.
+/// A first call, or the first denial of a call.
 #[derive(Clone, Debug)]
 pub struct FirstCall {
     cgroup_id: u64,
@@ -61,20 +61,20 @@ pub struct Detector {
     policies: Arc<Policies>,
     baselines: Baselines,
     violations: Violations,
-    /// What is to be said about violations, and is not delivered yet.
+    /// Notices about violations that are not delivered yet.
     notices: Vec<Notice>,
     calls: Arc<CallTable>,
     cache: MetadataCache,
-    /// Which policy each workload has, as long as what is known of it stays the same.
+    /// The policy of each workload, valid while its metadata stay the same.
     watched: HashMap<Workload, WorkloadPolicy>,
     waiting: WaitingCalls,
     provisional: Provisional,
-    /// Whether every cgroup of the host can be seen, so that one that cannot is worth a word.
+    /// Whether all cgroups of the host are visible, so that an invisible one is reported.
     sees_all: bool,
     lookups: ProcessLookups,
 }
 
-/// Calls that are judged together.
+/// First calls that are judged together.
 struct Calls<'a> {
     named: &'a ResolvedWorkload,
     call: CallId,
@@ -84,7 +84,7 @@ struct Calls<'a> {
 }
 
 impl Detector {
-    /// Judges by these policies, and by what was learned.
+    /// Returns a detector with these policies and baselines.
     #[must_use]
     pub fn new(
         (policies, baselines): (Arc<Policies>, Baselines),
@@ -107,16 +107,16 @@ impl Detector {
         }
     }
 
-    /// Whether which policy or baseline a workload has depends on what made its pod.
+    /// Whether the policy or baseline of a workload depends on the owner of its pod.
     #[must_use]
     pub fn uses_owner(&self) -> bool {
         let learns = self.policies.iter().any(|policy| policy.learn().is_some());
         learns || [Label::Owner, Label::OwnerKind].into_iter().any(|label| self.policies.look_at(label))
     }
 
-    /// Takes up a first call. While the process is there, `/proc` is asked who made a call that the workload's policy
-    /// may not expect; then the call is judged by [`Self::answered`], and `None` is returned. `is_partial` says of its
-    /// cgroup that it was there before it was watched.
+    /// Accepts a first call. If the workload's policy may not expect it, `/proc` is asked about the process first;
+    /// [`Self::answered`] judges the call later, and `None` is returned. `is_partial`: the cgroup existed before the
+    /// daemon watched it.
     pub fn look_at(
         &mut self,
         named: &ResolvedWorkload,
@@ -146,37 +146,37 @@ impl Detector {
         if may_object { self.lookups.ask(named, first) } else { Some(first) }
     }
 
-    /// Notified when there are answers for [`Self::answered`].
+    /// Returns what is notified of results for [`Self::answered`].
     #[must_use]
     pub fn answers(&self) -> Arc<Notify> {
         self.lookups.answered()
     }
 
-    /// When [`Self::answered`] is to be called at the latest.
+    /// Returns the latest time for calling [`Self::answered`].
     #[must_use]
     pub fn answer_deadline(&self) -> Option<Instant> {
         self.lookups.deadline()
     }
 
-    /// Takes first calls whose process lookups have an answer or have timed out. With a time to wait, no
-    /// first call is left behind: what is counted next must not be reported without its process.
+    /// Takes first calls with a finished process look-up. With a time to wait, it takes all first calls, because calls
+    /// that are counted next must not be reported without their process.
     #[must_use]
     pub fn answered(&mut self, patience: Option<Duration>) -> VecDeque<(ResolvedWorkload, FirstCall)> {
         self.lookups.take(patience)
     }
 
-    /// Judges first calls that were [`Self::answered`].
+    /// Judges first calls from [`Self::answered`].
     pub fn judge_answered(&mut self, resolver: &WorkloadResolver, answered: VecDeque<(ResolvedWorkload, FirstCall)>) {
         for (mut named, first) in answered {
             if let Workload::Unresolved(identity) = &named.workload {
-                // Its name may have come meanwhile.
+                // The name may have arrived meanwhile.
                 named = resolver.of_known(identity);
             }
             self.first(resolver, &named, first);
         }
     }
 
-    /// Has calls judged by other policies from now on.
+    /// Replaces the policies.
     pub fn set_policies(&mut self, policies: Arc<Policies>) {
         for (workload, watched) in &mut self.watched {
             watched.reload(workload, &policies);
@@ -184,35 +184,35 @@ impl Detector {
         self.policies = policies;
     }
 
-    /// The policies in force.
+    /// Returns the policies in force.
     #[must_use]
     pub fn policies(&self) -> &Arc<Policies> {
         &self.policies
     }
 
-    /// What was learned.
+    /// Returns the baselines.
     #[must_use]
     pub fn baselines(&self) -> &Baselines {
         &self.baselines
     }
 
-    /// The same, for who manages it.
+    /// Returns the baselines for changes.
     pub fn baselines_mut(&mut self) -> &mut Baselines {
         &mut self.baselines
     }
 
-    /// What was unexpected.
+    /// Returns the violations.
     #[must_use]
     pub fn violations(&self) -> &Violations {
         &self.violations
     }
 
-    /// Says whether every cgroup of the host can be seen.
+    /// Sets whether all cgroups of the host are visible.
     pub fn sees_all_cgroups(&mut self, sees_all: bool) {
         self.sees_all = sees_all;
     }
 
-    /// Judges a first call, unless more is to be known of its workload soon.
+    /// Judges a first call, unless more metadata of its workload are expected soon.
     pub fn first(&mut self, resolver: &WorkloadResolver, named: &ResolvedWorkload, first: FirstCall) {
         match &named.workload {
             Workload::Unresolved(identity) if resolver.waits(identity) => {
@@ -241,12 +241,12 @@ impl Detector {
         !self.waiting.is_empty()
     }
 
-    /// Cgroups without a known path that made first calls.
+    /// Returns cgroups without a known path that made first calls.
     pub fn without_path(&self) -> impl Iterator<Item = u64> {
         self.waiting.cgroups()
     }
 
-    /// Judges first calls of cgroups that have a path now, and of cgroups that have none.
+    /// Judges first calls of cgroups that have a path now, and of cgroups that are known to have none.
     pub fn found(&mut self, resolver: &mut WorkloadResolver, tree: &Tree) {
         let is_found = |awaited: &Awaited, age| match awaited {
             Awaited::Path(id) => tree.knows(*id) || age >= NAME_TIMEOUT,
@@ -294,7 +294,7 @@ impl Detector {
         self.tell(recorded);
     }
 
-    /// Whether something else may judge a workload's calls when more is known.
+    /// Whether more metadata may change the policy or baseline of a workload.
     fn is_provisional(&mut self, named: &ResolvedWorkload) -> bool {
         match &named.workload {
             Workload::Unresolved(_) => true,
@@ -306,7 +306,7 @@ impl Detector {
         }
     }
 
-    /// Judges what the counters tell.
+    /// Judges calls by the counters.
     pub fn counted(&mut self, news: &[Delta], now: SystemTime, is_partial: impl Fn(u64) -> bool) {
         for Delta { named, cgroup_id, before, calls, denied } in news {
             if before.as_ref().is_some_and(|before| self.is_judged_alike(before, named)) {
@@ -327,7 +327,7 @@ impl Detector {
         }
     }
 
-    /// One call; what is wrong with it, if anything is. What is being learned is learned.
+    /// Judges one call, and learns it where its policy learns. Returns the offense, if there is one.
     fn judge(&mut self, calls: &Calls<'_>) -> Option<Violation> {
         let &Calls { named, call, time, .. } = calls;
         if matches!(named.workload, Workload::Unknown | Workload::Remainder) {
@@ -358,7 +358,7 @@ impl Detector {
         })
     }
 
-    /// What is unexpected of a call, by which policy; and what says so.
+    /// Returns whether a call is unexpected, by which policy, and why.
     fn verdict(&mut self, watched: &WorkloadPolicy, calls: &Calls<'_>) -> (Option<(Unexpected, Arc<str>)>, Basis) {
         let &Calls { call, comm, is_partial, time, .. } = calls;
         let Some(policy) = &watched.policy else { return (None, Basis::Lists) };
@@ -387,7 +387,7 @@ impl Detector {
         (found.map(by_policy), Basis::of(baselines.edition(kind)))
     }
 
-    /// Judges a call of an unknown cgroup: it is a violation where a container's would be critical.
+    /// Judges a call of an unknown cgroup: it is a violation if it would be critical for a container.
     fn judge_unattributed(&self, calls: &Calls<'_>) -> Option<Violation> {
         let &Calls { named, call, time, .. } = calls;
         if named.workload == Workload::Unknown && !self.sees_all {
@@ -411,7 +411,7 @@ impl Detector {
         })
     }
 
-    /// Takes up other policies, lets learning go on, and forgets what is gone. To be called after each snapshot.
+    /// Applies changed policies, advances learning, and removes old state. Must be called after each snapshot.
     pub fn tick(&mut self, model: &Model, at: Instant, now: SystemTime) {
         self.watched.retain(|workload, _| model.has(workload));
         self.take_up_facts(model, now);
@@ -422,17 +422,17 @@ impl Detector {
         self.violations.forget(|workload| model.has(workload), at, KEEP);
     }
 
-    /// Keeps what is to be said about a violation for [`Self::take_notices`].
+    /// Keeps a notice about a violation for [`Self::take_notices`].
     fn tell(&mut self, recorded: Option<Recorded>) {
         self.notices.extend(recorded.map(|Recorded { violation, is_new }| Notice { violation, is_new }));
     }
 
-    /// Takes what is to be said about violations since the last time.
+    /// Takes the notices since the last time.
     pub fn take_notices(&mut self) -> Vec<Notice> {
         std::mem::take(&mut self.notices)
     }
 
-    /// Whether a workload had the same policy under the name that it had before, and that does not learn by the name.
+    /// Whether a workload had the same policy under its previous name, and the policy does not learn by name.
     fn is_judged_alike(&mut self, before: &Workload, named: &ResolvedWorkload) -> bool {
         let old = self.watched.get(before).and_then(|watched| watched.policy.clone());
         let new = &self.watch(named).policy;
@@ -441,7 +441,7 @@ impl Detector {
     }
 }
 
-/// A cgroup of which nothing is known but its id.
+/// Stands for a cgroup with an unknown path.
 fn unknown(cgroup_id: u64) -> ResolvedWorkload {
     // No path looks like this.
     let metadata = Labels::new([(Label::Cgroup, format!("(id {cgroup_id})").into())]);

@@ -1,14 +1,14 @@
-//! Which baselines there is room for: a fair share for each policy and namespace.
+//! Capacity for baselines: a fair share for each policy and namespace.
 //!
-//! Of those who have more than their share, what learns and has no workload goes first. What guards a workload that is
-//! there, or was approved, is never pushed out.
+//! Groups above their share lose learning baselines without a workload first. A baseline that guards a current
+//! workload, or was approved, is never evicted.
 
 use crate::{
     detect::{Baseline, BaselineKey, Phase},
     fair_share::{Capacity, FairShare, Priority, Tenant},
 };
 
-/// Most baselines; kinds beyond that are not learned.
+/// Maximum number of baselines. Further kinds are not learned.
 pub const MAX_BASELINES: usize = 4096;
 
 /// See the module.
@@ -28,20 +28,20 @@ impl Room {
         self.kinds.len() >= MAX_BASELINES
     }
 
-    /// Takes a new kind in, for this policy. Returns the kind that has to go for it, which may be the new one.
+    /// Adds a new kind for this policy. Returns the kind that is evicted for it, which may be the new one.
     pub(super) fn add(&mut self, kind: &BaselineKey, policy: &str) -> Option<BaselineKey> {
         let gone = self.kinds.put(tenant(kind, policy), Priority::Low, kind.clone(), Priority::Low, 0);
         gone.into_iter().next().map(|(kind, _)| kind)
     }
 
-    /// Puts a baseline in that has room, or had it.
+    /// Adds a baseline without a check of the capacity: it has its place already.
     pub(super) fn put(&mut self, baseline: &Baseline, is_alive: bool) {
         let (kind, priority) = (&baseline.kind, priority(baseline, is_alive));
         let gone = self.kinds.put(tenant(kind, &baseline.policy), priority, kind.clone(), priority, 0);
         debug_assert!(gone.is_empty(), "there is room for {kind}");
     }
 
-    /// Notes how much a baseline matters now; the longest without a workload is the first to go.
+    /// Sets the importance of a baseline. The longest without a workload is evicted first.
     pub(super) fn update(&mut self, baseline: &Baseline, is_alive: bool) {
         if self.kinds.get(&baseline.kind).is_some_and(|known| *known != priority(baseline, is_alive)) {
             self.put(baseline, is_alive);
@@ -53,12 +53,12 @@ impl Room {
     }
 }
 
-/// Baselines of one policy and scope are one group, with one member: of all of them, the oldest goes.
+/// Baselines of one policy and scope are one group with one member, so the oldest of all is evicted.
 fn tenant(kind: &BaselineKey, policy: &str) -> Tenant {
     Tenant::new(format!("{policy} {}", kind.scope()).into(), "".into())
 }
 
-/// Which baselines are pushed out first.
+/// Order of eviction.
 fn priority(baseline: &Baseline, is_alive: bool) -> Priority {
     match baseline.state {
         _ if baseline.approved => Priority::High,

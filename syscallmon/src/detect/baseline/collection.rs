@@ -1,4 +1,4 @@
-//! All baselines: which learn, when they are complete, and what of it is not on disk yet.
+//! All baselines: which of them learn, when they are complete, and which changes are not on disk yet.
 
 #[cfg(test)]
 mod tests;
@@ -15,14 +15,13 @@ use crate::{
     syscalls::{CallId, CallTable},
 };
 
-/// How long a baseline is kept that no workload has, unless somebody says otherwise. Longer than from one monthly Job
-/// to the next.
+/// Default of how long a baseline without a workload is kept: longer than from one monthly Job to the next.
 pub const RETENTION: Duration = Duration::from_hours(40 * 24);
 
-/// How much of the time without a workload may be lost when the daemon dies.
+/// Maximum part of the time without a workload that is lost if the daemon dies.
 const SAVE_UNSEEN: Duration = Duration::from_hours(24);
 
-/// Every kind's baseline. The sampler feeds it, the store keeps it on disk, people manage it through the API.
+/// The baselines of all kinds. The sampler feeds it, the store keeps it on disk, and people manage it through the API.
 #[derive(Debug)]
 pub struct Baselines {
     all: BTreeMap<BaselineKey, Entry>,
@@ -33,14 +32,14 @@ pub struct Baselines {
     /// Kinds that found no room before the last tick, and since then.
     refused: BTreeSet<BaselineKey>,
     refused_now: BTreeSet<BaselineKey>,
-    /// How many baselines there were so far, and those that people have ended.
+    /// Number of baselines so far, and of those that people have ended.
     editions: u64,
     ended: BTreeSet<u64>,
-    /// How long a baseline is kept that no workload has.
+    /// How long a baseline without a workload is kept.
     pub retention: Duration,
-    /// Baselines that were removed though nobody said so.
+    /// Baselines that were removed automatically.
     pub removed: Removed,
-    /// How their store fares.
+    /// State of their store.
     pub store: StoreStatus,
 }
 
@@ -62,41 +61,41 @@ impl Default for Baselines {
     }
 }
 
-/// How many baselines were removed though nobody said so.
+/// Number of baselines that were removed automatically.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Removed {
-    /// No workload had them for too long.
+    /// They had no workload for too long.
     pub expired: u64,
-    /// Others needed the room.
+    /// They were evicted for others.
     pub displaced: u64,
 }
 
 #[derive(Debug)]
 struct Entry {
-    /// The store takes it as it is, and goes on without the lock.
+    /// Shared with the store, which writes it without the lock.
     baseline: Arc<Baseline>,
-    /// How the policy learns; not known before a workload of the kind was seen.
+    /// How the policy learns; unknown before the first workload of the kind.
     learn: Option<Learn>,
     /// Whether a workload of the kind was seen since the last tick, and before it.
     is_alive: bool,
     was_alive: bool,
-    /// For how long none was seen.
+    /// How long no workload was seen.
     unseen_for: Duration,
     is_dirty: bool,
     edition: u64,
 }
 
-/// What is not on disk yet.
+/// A change that is not on disk yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BaselineChange {
-    /// It is new, or has changed.
+    /// The baseline is new, or has changed.
     Write(Arc<Baseline>),
-    /// It is to go.
+    /// The baseline was removed.
     Remove(BaselineKey),
 }
 
 impl BaselineChange {
-    /// Whose baseline it is about.
+    /// Returns the kind.
     #[must_use]
     pub fn kind(&self) -> &BaselineKey {
         match self {
@@ -106,45 +105,45 @@ impl BaselineChange {
     }
 }
 
-/// Baselines at one moment.
+/// The baselines at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct BaselinesView {
     all: BTreeMap<BaselineKey, Arc<Baseline>>,
-    /// Kinds that were there lately and are not learned, since there is no room.
+    /// Recent kinds that are not learned because there is no room.
     pub refused: usize,
-    /// Baselines that were removed though nobody said so.
+    /// Baselines that were removed automatically.
     pub removed: Removed,
-    /// How their store fares.
+    /// State of their store.
     pub store: StoreStatus,
 }
 
 impl BaselinesView {
-    /// Every baseline, by its kind.
+    /// Returns every baseline, by kind.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Baseline>> {
         self.all.values()
     }
 
-    /// The baseline of a kind.
+    /// Returns the baseline of a kind.
     #[must_use]
     pub fn get(&self, kind: &BaselineKey) -> Option<&Arc<Baseline>> {
         self.all.get(kind)
     }
 }
 
-/// How the store of baselines fares.
+/// State of the store of baselines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StoreStatus {
-    /// Whether all is on disk that should be; `None` before the store was used.
+    /// Whether everything is on disk; `None` before the store was used.
     pub is_up: Option<bool>,
-    /// Failures to read or write, so far.
+    /// Failures to read or write so far.
     pub errors: u64,
-    /// Files that cannot be read, and are left alone.
+    /// Unreadable files, which are left alone.
     pub unreadable: usize,
 }
 
 impl Baselines {
-    /// A workload of this kind is there, and this policy, which learns, is its own. Begins a baseline where there is
-    /// none, which is partial if the workload was there before it was watched. `None` where there is no room.
+    /// Registers a workload of this kind with its learning policy. Begins a baseline if there is none; it is partial if
+    /// the workload existed before the daemon watched it. Returns `None` if there is no room.
     pub fn begin_or_get(
         &mut self,
         kind: &BaselineKey,
@@ -163,19 +162,19 @@ impl Baselines {
         }
         let entry = self.all.get_mut(kind)?;
         entry.is_alive = true;
-        // Where two policies share a key, the times of the policy that owns the baseline.
+        // If two policies share a kind, the times of the policy that owns the baseline apply.
         if entry.baseline.policy == *policy || entry.learn.is_none() {
             entry.learn = Some(learn);
         }
-        // A start has been seen.
+        // A start was seen.
         if !is_partial && entry.baseline.partial && entry.baseline.state == Phase::Learning {
             entry.change(|baseline| baseline.partial = false);
         }
         Some(&entry.baseline)
     }
 
-    /// Gives a kind's baseline to a policy, unless it is another one's that `learns`: of two that share a kind, the
-    /// first one keeps it.
+    /// Gives a kind's baseline to a policy, unless it belongs to another policy that `learns`: of two policies that
+    /// share a kind, the first keeps it.
     pub fn hand_over(&mut self, kind: &BaselineKey, policy: &Arc<str>, learns: impl Fn(&str) -> bool) {
         if let Some(entry) = self.all.get_mut(kind)
             && entry.baseline.policy != *policy
@@ -200,7 +199,7 @@ impl Baselines {
         }
     }
 
-    /// Whether there is room for one more, after another one had to go for it at most.
+    /// Whether there is room for one more, with at most one eviction.
     fn make_room(&mut self, kind: &BaselineKey, policy: &str) -> bool {
         let Some(gone) = self.room.add(kind, policy) else { return true };
         let Some((baseline, is_protected)) = self.all.get(&gone).map(Entry::standing) else {
@@ -223,7 +222,7 @@ impl Baselines {
     }
 
     fn refuse(&mut self, kind: &BaselineKey) {
-        // Bounded as the others are.
+        // Bounded like the others.
         if self.refused_now.len() < MAX_BASELINES && self.refused_now.insert(kind.clone()) && self.refused() == 1 {
             tracing::warn!(
                 %kind,
@@ -232,7 +231,7 @@ impl Baselines {
         }
     }
 
-    /// A workload of the kind made a call, which may be learned: no policy denies it. Whether that is new.
+    /// Registers a call of a workload of the kind that no policy denies. Returns whether it is new.
     pub fn learn(
         &mut self,
         kind: &BaselineKey,
@@ -242,15 +241,15 @@ impl Baselines {
         comm: Option<&str>,
     ) -> bool {
         let Some(entry) = self.all.get_mut(kind) else { return false };
-        // Most calls are known, and most baselines guard: neither copies what the store may hold.
+        // Most calls are known, and most baselines guard. Neither case copies a baseline that the store may hold.
         if entry.baseline.state != Phase::Learning || entry.baseline.calls().contains(&call) {
             return false;
         }
         entry.change(|baseline| baseline.learn(call, calls, now, comm))
     }
 
-    /// Lets time pass: freezes baselines that are complete, which are returned, and removes those that no workload has
-    /// had for too long.
+    /// Advances time. Freezes complete baselines and returns them, and removes baselines without a workload for too
+    /// long.
     pub fn tick(&mut self, at: Instant, now: SystemTime) -> Vec<Arc<Baseline>> {
         let passed = self.last_tick.replace(at).map(|last| at.saturating_duration_since(last)).unwrap_or_default();
         self.refused = std::mem::take(&mut self.refused_now);
@@ -277,17 +276,18 @@ impl Baselines {
         }
     }
 
-    /// Freezes it now, whatever it has learned; `false` if there is none.
+    /// Freezes a baseline now, whatever it has learned. Returns `false` if there is none.
     pub fn approve(&mut self, kind: &BaselineKey, now: SystemTime) -> bool {
         self.change(kind, |baseline| baseline.approve(now))
     }
 
-    /// Lets it learn anew. It keeps its calls: those that are made at the start only would be missed otherwise.
+    /// Lets a baseline learn again. It keeps its calls, because calls that are made only at a start would be missing
+    /// otherwise.
     pub fn relearn(&mut self, kind: &BaselineKey, now: SystemTime) -> bool {
         self.change(kind, |baseline| baseline.relearn(now))
     }
 
-    /// Forgets it, and its file. Where a policy still learns, another one begins with nothing.
+    /// Removes a baseline and its file. If a policy still learns the kind, an empty one begins.
     pub fn forget(&mut self, kind: &BaselineKey) -> bool {
         self.ended.extend(self.edition(kind));
         let is_there = self.drop(kind);
@@ -302,55 +302,55 @@ impl Baselines {
         entry.map(|entry| entry.change(change)).is_some()
     }
 
-    /// The baseline of a kind.
+    /// Returns the baseline of a kind.
     #[must_use]
     pub fn get(&self, kind: &BaselineKey) -> Option<&Arc<Baseline>> {
         self.all.get(kind).map(|entry| &entry.baseline)
     }
 
-    /// What a kind has learned; `None` where it has no baseline.
+    /// Returns the learned calls of a kind; `None` without a baseline.
     #[must_use]
     pub fn calls(&self, kind: &BaselineKey) -> Option<&BTreeSet<CallId>> {
         self.get(kind).map(|baseline| baseline.calls())
     }
 
-    /// Whether what a kind has not learned is unexpected.
+    /// Whether calls that a kind has not learned are unexpected.
     #[must_use]
     pub fn is_guarding(&self, kind: &BaselineKey) -> bool {
         self.get(kind).is_some_and(|baseline| baseline.state == Phase::Guarding)
     }
 
-    /// What is exported of them now.
+    /// Returns the baselines for a view.
     #[must_use]
     pub fn view(&self) -> BaselinesView {
         let all = self.all.iter().map(|(kind, entry)| (kind.clone(), Arc::clone(&entry.baseline))).collect();
         BaselinesView { all, refused: self.refused(), removed: self.removed, store: self.store }
     }
 
-    /// Every baseline, by its kind.
+    /// Returns every baseline, by kind.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Baseline>> {
         self.all.values().map(|entry| &entry.baseline)
     }
 
-    /// How many kinds that were there lately are not learned, since there is no room.
+    /// Returns the number of recent kinds that are not learned because there is no room.
     #[must_use]
     pub fn refused(&self) -> usize {
         self.refused.len().max(self.refused_now.len())
     }
 
-    /// Tells one baseline of a kind from the next, and from what its file says.
+    /// Distinguishes a baseline of a kind from the next one, and from its file.
     #[must_use]
     pub fn edition(&self, kind: &BaselineKey) -> Option<u64> {
         self.all.get(kind).map(|entry| entry.edition)
     }
 
-    /// Whether somebody has ended this baseline since the last tick: the next one begins with nothing.
+    /// Whether a person has ended this baseline since the last tick. Then the next one begins empty.
     #[must_use]
     pub fn is_ended(&self, edition: u64) -> bool {
         self.ended.contains(&edition)
     }
 
-    /// Takes over a baseline from disk, whatever was here. `false` where there are too many.
+    /// Adds a baseline from disk, in place of an existing one. Returns `false` if there are too many.
     pub fn adopt(&mut self, baseline: Baseline) -> bool {
         let kind = baseline.kind.clone();
         if !self.all.contains_key(&kind) && self.room.is_full() {
@@ -367,7 +367,7 @@ impl Baselines {
         true
     }
 
-    /// Drops a baseline after its file was removed. Returns whether there was one.
+    /// Removes a baseline after its file was removed. Returns whether there was one.
     pub fn drop(&mut self, kind: &BaselineKey) -> bool {
         self.refused.clear();
         self.refused_now.clear();
@@ -379,12 +379,12 @@ impl Baselines {
         self.all.remove(kind).is_some()
     }
 
-    /// Nothing is on disk any more.
+    /// Marks everything as missing on disk.
     pub fn mark_all(&mut self) {
         self.all.values_mut().for_each(|entry| entry.is_dirty = true);
     }
 
-    /// What is not on disk yet; from here on, it counts as if it were.
+    /// Takes the changes that are not on disk yet. From then on, they count as written.
     pub fn take_changes(&mut self) -> Vec<BaselineChange> {
         let removed = std::mem::take(&mut self.forgotten).into_iter().map(BaselineChange::Remove);
         let written = self.all.values_mut().filter_map(|entry| {
@@ -400,14 +400,14 @@ impl Entry {
         change(Arc::make_mut(&mut self.baseline))
     }
 
-    /// The baseline, and whether others may not have its room: it guards what is there, or somebody wants it.
+    /// Returns the baseline, and whether it may be evicted: not if it guards a current workload or a person wants it.
     fn standing(&self) -> (Arc<Baseline>, bool) {
         let is_alive = self.is_alive || self.was_alive;
         let is_protected = self.baseline.approved || (is_alive && self.baseline.state == Phase::Guarding);
         (Arc::clone(&self.baseline), is_protected)
     }
 
-    /// Lets time pass without a workload, if there is none.
+    /// Advances time without a workload, if there is none.
     fn pass_unseen(&mut self, passed: Duration) {
         self.unseen_for = if self.was_alive { Duration::ZERO } else { self.unseen_for.saturating_add(passed) };
         let saved = self.baseline.unseen_for;
@@ -417,7 +417,7 @@ impl Entry {
         }
     }
 
-    /// Lets time pass with a workload, if there is one; the baseline if it is complete now.
+    /// Advances time with a workload, if there is one. Returns the baseline if it is complete now.
     fn pass_learning(&mut self, passed: Duration, now: SystemTime) -> Option<Arc<Baseline>> {
         let learn = self.learn.filter(|_| self.was_alive && self.baseline.state == Phase::Learning)?;
         let baseline = Arc::make_mut(&mut self.baseline);

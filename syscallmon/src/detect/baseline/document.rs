@@ -1,4 +1,4 @@
-//! What was learned of a kind of workloads, as its file has it.
+//! The baseline of a kind of workloads, as in its file.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,34 +18,34 @@ use crate::{
 /// The version of the format that this binary writes, and the newest that it reads.
 const VERSION: u32 = 1;
 
-/// Most calls of one baseline: more than all ABIs together have.
+/// Maximum calls of a baseline: more than all ABIs have together.
 const MAX_CALLS: usize = 4096;
 
-/// Progress that may be lost when the daemon dies: a baseline that learns nothing new is written this often.
+/// Maximum progress that is lost if the daemon dies: the interval of writing a baseline that learns nothing new.
 const SAVE_PROGRESS: u64 = 300;
 
-/// The calls of a kind of workloads, and how far it is with learning them.
+/// The learned calls of a kind of workloads, and the progress of learning.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Baseline {
     version: u32,
-    /// What workloads it is of.
+    /// The kind of workloads.
     pub kind: BaselineKey,
-    /// The policy that learns, or learned, it.
+    /// The policy that learns or learned it.
     pub policy: Arc<str>,
     /// Whether it still learns.
     pub state: Phase,
-    /// Whether somebody said that it is complete.
+    /// Whether a person approved it.
     #[serde(default)]
     pub approved: bool,
-    /// Whether it began after its containers started, and has not seen a start yet: what they do at the start only is
-    /// not in it.
+    /// Whether it began after its containers started, and has seen no start yet. Then calls that are made only at a
+    /// start are missing.
     #[serde(default)]
     pub partial: bool,
     /// When it began to learn.
     #[serde(serialize_with = "humantime_serde::serialize", deserialize_with = "rfc3339::deserialize")]
     pub began: SystemTime,
-    /// When the newest call appeared.
+    /// When the newest call was added.
     #[serde(
         serialize_with = "humantime_serde::serialize",
         deserialize_with = "rfc3339::deserialize_some",
@@ -53,7 +53,7 @@ pub struct Baseline {
         skip_serializing_if = "Option::is_none"
     )]
     pub last_new: Option<SystemTime>,
-    /// When it ceased to learn.
+    /// When it stopped learning.
     #[serde(
         serialize_with = "humantime_serde::serialize",
         deserialize_with = "rfc3339::deserialize_some",
@@ -61,13 +61,13 @@ pub struct Baseline {
         skip_serializing_if = "Option::is_none"
     )]
     pub frozen_at: Option<SystemTime>,
-    /// For how long workloads of the kind were there while it learned.
+    /// How long workloads of the kind were seen while it learned.
     #[serde(deserialize_with = "humantime_serde::deserialize", serialize_with = "in_seconds", default)]
     pub learned_for: Duration,
-    /// For how long of that, up to now, no new call appeared.
+    /// How long, up to now, no new call appeared in that time.
     #[serde(deserialize_with = "humantime_serde::deserialize", serialize_with = "in_seconds", default)]
     pub quiet_for: Duration,
-    /// For how long no workload of the kind was there, to the day.
+    /// How long no workload of the kind was seen, to the day.
     #[serde(
         deserialize_with = "humantime_serde::deserialize",
         serialize_with = "in_seconds",
@@ -75,14 +75,14 @@ pub struct Baseline {
         skip_serializing_if = "is_no_second"
     )]
     pub unseen_for: Duration,
-    /// By ABI and name, as `x86_64/openat`. Those that this binary's tables do not know stay.
+    /// By ABI and name, as `x86_64/openat`, with calls that this binary's tables lack.
     calls: BTreeMap<Arc<str>, LearnedFrom>,
-    /// Those that they do know.
+    /// Calls that the tables have.
     #[serde(skip)]
     known: BTreeSet<CallId>,
 }
 
-/// Whether a baseline still learns.
+/// State of a baseline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
@@ -93,7 +93,7 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// As labels have it.
+    /// Returns the value of a label.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -103,20 +103,20 @@ impl Phase {
     }
 }
 
-/// When a call appeared, and in which thread. As text `2026-01-31T12:00:00Z nginx`; empty for calls that were
-/// added by hand.
+/// When a call appeared, and in which thread. As text: `2026-01-31T12:00:00Z nginx`; empty for calls that a person
+/// added.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LearnedFrom {
-    /// When; to the second.
+    /// Time, to the second.
     pub time: Option<SystemTime>,
-    /// The thread's name.
+    /// Name of the thread.
     pub comm: Option<Box<str>>,
 }
 
-/// A text that is no baseline.
+/// A text that is not a baseline.
 #[derive(Debug, thiserror::Error)]
 pub enum BaselineError {
-    /// It cannot be read.
+    /// It cannot be parsed.
     #[error("not a baseline: {0}")]
     Format(#[from] serde_json::Error),
     /// A newer syscallmon wrote it.
@@ -125,13 +125,13 @@ pub enum BaselineError {
         /// The version.
         found: u32,
     },
-    /// What is called there is no call.
+    /// A key is not a call.
     #[error("{name:?} is not a call: expected the form x86_64/openat")]
     Call {
-        /// What stands there.
+        /// The key.
         name: Arc<str>,
     },
-    /// It is too large to be one.
+    /// It is too large.
     #[error("has more than {MAX_CALLS} calls")]
     TooLarge,
 }
@@ -156,11 +156,11 @@ impl Baseline {
         }
     }
 
-    /// Reads what [`Baseline::to_json`] wrote, or somebody edited.
+    /// Parses the text of [`Baseline::to_json`], or an edited one.
     ///
     /// # Errors
     ///
-    /// When it is none, or of a version that is newer than this binary.
+    /// When it is not a baseline, or of a newer version.
     pub fn from_json(text: &[u8], calls: &CallTable) -> Result<Self, BaselineError> {
         #[derive(Deserialize)]
         struct Versioned {
@@ -188,16 +188,16 @@ impl Baseline {
         Ok(baseline)
     }
 
-    /// As its file has it: a line for each call.
+    /// Returns the text of its file: a line for each call.
     ///
     /// # Errors
     ///
-    /// When one of its times is beyond the year 9999.
+    /// When one of its times is after the year 9999.
     pub fn to_json(&self) -> Result<String, serde_json::Error> {
         Ok(serde_json::to_string_pretty(self)? + "\n")
     }
 
-    /// Adds a call; whether it was new.
+    /// Adds a call. Returns whether it was new.
     pub(super) fn learn(&mut self, call: CallId, calls: &CallTable, now: SystemTime, comm: Option<&str>) -> bool {
         if self.state != Phase::Learning || !self.known.insert(call) {
             return false;
@@ -206,7 +206,7 @@ impl Baseline {
         let name = calls.call(call);
         let seen = LearnedFrom { time: Some(now), comm: comm.filter(|comm| !comm.is_empty()).map(Into::into) };
         self.calls.insert(format!("{}/{}", name.abi, name.syscall).into(), seen);
-        // What every program calls at some time is no sign that there is more to learn.
+        // Calls that every program makes are no sign that there is more to learn.
         if !essential::is_essential(name) {
             self.last_new = Some(now);
             self.quiet_for = Duration::ZERO;
@@ -214,7 +214,7 @@ impl Baseline {
         true
     }
 
-    /// Lets time pass while a workload of the kind is there; whether that is worth to be written.
+    /// Advances time while a workload of the kind is seen. Returns whether the baseline should be written.
     pub(super) fn pass(&mut self, time: Duration) -> bool {
         let saves = self.learned_for.as_secs() / SAVE_PROGRESS;
         self.learned_for = self.learned_for.saturating_add(time);
@@ -222,8 +222,7 @@ impl Baseline {
         self.learned_for.as_secs() / SAVE_PROGRESS != saves
     }
 
-    /// Whether all has been learned that there is, or that there is time for. What made no call at all has not been
-    /// seen to do anything.
+    /// Whether learning is complete, or its time is over. A workload without any call has not been observed yet.
     pub(super) fn is_complete(&self, learn: Learn) -> bool {
         let is_quiet = self.learned_for >= learn.at_least && self.quiet_for >= learn.quiet_for;
         let is_long = self.learned_for >= learn.at_most;
@@ -248,26 +247,26 @@ impl Baseline {
         (self.calls, self.known) = calls;
     }
 
-    /// How many calls it has, known or not.
+    /// Returns the number of its calls, known or not.
     #[must_use]
     pub fn size(&self) -> usize {
         self.calls.len()
     }
 
-    /// Its calls.
+    /// Returns its calls.
     #[must_use]
     pub fn calls(&self) -> &BTreeSet<CallId> {
         &self.known
     }
 
-    /// Names of its calls that this binary's tables do not have: of a newer kernel, or mistyped.
+    /// Returns names of its calls that this binary's tables lack: from a newer kernel, or mistyped.
     pub fn unknown_calls<'a>(&'a self, calls: &'a CallTable) -> impl Iterator<Item = &'a str> {
         let names = self.calls.keys().map(AsRef::as_ref);
         names.filter(|name| name.split_once('/').and_then(|(abi, syscall)| calls.id(abi, syscall)).is_none())
     }
 }
 
-/// Nobody needs to know it better, and people read it.
+/// Seconds suffice, and people read it.
 fn whole_seconds(time: SystemTime) -> SystemTime {
     let seconds = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
@@ -277,7 +276,7 @@ fn is_no_second(duration: &Duration) -> bool {
     duration.as_secs() == 0
 }
 
-/// A duration as people read it, to the second.
+/// A duration in the notation of people, to the second.
 pub(crate) fn in_seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     humantime_serde::serialize(&Duration::from_secs(duration.as_secs()), serializer)
 }

@@ -1,4 +1,4 @@
-//! What workloads share a baseline, and what that is called: in files, in the API, on the command line.
+//! Kinds of workloads, which share a baseline, and their names in files, in the API and on the command line.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
@@ -22,16 +22,16 @@ use crate::workload::{Label, Labels};
 #[serde(try_from = "String")]
 pub struct BaselineKey(Arc<str>);
 
-/// What paths begin with; `docker:unit` has no `/` behind its colon.
+/// Prefix of kinds by path. `docker:unit` has no `/` after its colon.
 const UNIT: &str = "unit:";
 
-/// Below this, units are made by users, each in a slice of their own.
+/// Below this path, users make units, each in a slice of their own.
 const USERS: &str = "/user.slice/";
 
-/// Stands for the owner's kind of a pod that nobody owns.
+/// Stands for the kind of the owner, for a pod without an owner.
 const BARE_POD: &str = "pod";
 
-/// The most of its text that the name of a file shows.
+/// Maximum length of the text in the name of a file.
 const MAX_SLUG: usize = 120;
 
 /// A text that is not a kind of workload.
@@ -44,7 +44,7 @@ pub struct BaselineKeyError {
 }
 
 impl BaselineKey {
-    /// The kind of a workload, by all that is known of it; `None` where that is nothing.
+    /// Returns the kind of a workload by its metadata; `None` without metadata.
     #[must_use]
     pub fn of(metadata: &Labels) -> Option<Self> {
         let get = |label| metadata.get(label).map(AsRef::<str>::as_ref);
@@ -66,14 +66,14 @@ impl BaselineKey {
         Self(text.into())
     }
 
-    /// As a text, which [`str::parse`] reads.
+    /// Returns it as a text that [`str::parse`] reads.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// What shares room with it: the namespace, the container runtime, or the slice of a unit; of users, that
-    /// of the user.
+    /// Returns the scope that shares capacity: the namespace, the container runtime, or the slice of a unit; for users,
+    /// the slice of the user.
     #[must_use]
     pub fn scope(&self) -> &str {
         let end_of = |separators: usize| self.0.match_indices('/').nth(separators).map_or(self.0.len(), |(end, _)| end);
@@ -85,8 +85,8 @@ impl BaselineKey {
         }
     }
 
-    /// The name of its file: readable as far as the text is plain, and unique by a hash of all of it. Never hidden,
-    /// never a path.
+    /// Returns the name of its file: readable if the text is plain, and unique by a hash of the whole text. Never
+    /// hidden, and never a path.
     #[must_use]
     pub fn file_name(&self) -> String {
         let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
@@ -97,12 +97,12 @@ impl BaselineKey {
     }
 }
 
-/// One part of a kind.
+/// A part of a kind, escaped.
 fn escaped(part: &str) -> String {
     escape(part, |c| c == '/' || c == ':')
 }
 
-/// A path. Its slashes stay.
+/// A path, escaped except for its slashes.
 fn escaped_path(path: &str) -> String {
     escape(path, |_| false)
 }
@@ -120,7 +120,7 @@ fn escape(text: &str, is_special: impl Fn(char) -> bool) -> String {
     escaped
 }
 
-/// The text that was escaped; `None` if none was.
+/// Returns the text before escaping; `None` if it is not an escaped text.
 fn unescaped(text: &str) -> Option<String> {
     let mut parts = text.split('%');
     let mut bytes = parts.next()?.as_bytes().to_vec();

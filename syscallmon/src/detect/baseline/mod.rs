@@ -1,4 +1,4 @@
-//! What was learned of workloads of one kind.
+//! Baselines: learned calls of kinds of workloads.
 
 mod capacity;
 mod collection;

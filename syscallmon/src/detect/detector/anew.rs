@@ -1,4 +1,4 @@
-//! Judges calls anew when more is known of their workload: whatever was judged without it, however long ago.
+//! Judges calls again when the metadata of their workload change, however old the calls are.
 
 use std::{
     collections::HashMap,
@@ -16,8 +16,8 @@ use crate::{
 };
 
 impl Detector {
-    /// Takes up what has become known of workloads, lets their kinds learn, and judges all calls anew of those that are
-    /// to be judged by something else now.
+    /// Applies new metadata of workloads, lets their kinds learn, and judges all calls again of workloads with another
+    /// policy or baseline.
     pub(super) fn take_up_facts(&mut self, model: &Model, now: SystemTime) {
         let workloads: Vec<Workload> = self.watched.keys().cloned().collect();
         for workload in workloads {
@@ -36,7 +36,7 @@ impl Detector {
         self.provisional.retain(|workload| watched.contains_key(workload));
     }
 
-    /// What judges a workload's calls now. Begins its baseline, if it learns and is there.
+    /// Returns the policy and baseline of a workload. Begins the baseline if the policy learns and the workload exists.
     fn judged_by_now(&mut self, model: &Model, named: &ResolvedWorkload, now: SystemTime) -> JudgedBy {
         let watched = &self.watched[&named.workload];
         let learn = watched.policy.as_ref().and_then(|policy| Some((policy.name(), *policy.learn()?)));
@@ -48,7 +48,7 @@ impl Detector {
                 if model.is_there(&named.workload) || was_unlearned {
                     let policies = &self.policies;
                     self.baselines.hand_over(kind, policy, |name| policies.learns(name));
-                    // The first call has said whether the workload was there before.
+                    // The first call has recorded whether the workload existed before.
                     self.baselines.begin_or_get(kind, (policy, learn), now, true);
                 }
                 Basis::of(self.baselines.edition(kind))
@@ -57,8 +57,7 @@ impl Detector {
         watched.judged_by(basis)
     }
 
-    /// Judges all calls that a workload has made. What was a violation and is one goes on as it was; what is none any
-    /// more is gone.
+    /// Judges all calls of a workload again. A violation that still is one continues, and others are removed.
     fn judge_anew(&mut self, model: &Model, named: &ResolvedWorkload, now: SystemTime) {
         let before = self.violations.take_all_of(&named.workload);
         let provisional = self.provisional.take(&named.workload);
@@ -83,7 +82,7 @@ impl Detector {
         }
     }
 
-    /// Judges a violation that was known.
+    /// Judges a known violation again.
     fn judge_known(&mut self, named: &ResolvedWorkload, known: Violation) {
         let Some(call) = self.calls.id(known.call.abi, known.call.syscall) else { return };
         let comm = known.process.as_ref().map(|process| process.comm.as_str());
@@ -94,8 +93,7 @@ impl Detector {
         self.tell(told.filter(|_| !is_told));
     }
 
-    /// Takes along what is known of workloads that have another name now, unless it gives them another policy: then
-    /// they are judged anew.
+    /// Moves the state of renamed workloads. Those with another policy are judged again.
     pub fn renamed(&mut self, names: &HashMap<Workload, ResolvedWorkload>) {
         for (from, to) in names {
             let provisional = self.provisional.take(from);
@@ -112,7 +110,7 @@ impl Detector {
         }
     }
 
-    /// Takes up what is known of a workload.
+    /// Applies the metadata of a workload.
     pub(super) fn watch(&mut self, named: &ResolvedWorkload) -> &WorkloadPolicy {
         let workload = &named.workload;
         let metadata = with_owner(&named.metadata, &self.cache);

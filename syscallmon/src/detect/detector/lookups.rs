@@ -1,4 +1,4 @@
-//! First calls that wait for `/proc`: each is judged when the answer is there, or at its deadline.
+//! First calls that wait for `/proc`. Each is judged when its look-up has finished, or at its deadline.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -23,7 +23,7 @@ pub(super) struct ProcessLookups {
     asked: BTreeMap<Ticket, Asked>,
 }
 
-/// A first call, and when it is judged at the latest. Tickets grow, so the first one has the earliest deadline.
+/// A first call and its deadline. Tickets rise, so the first entry has the earliest deadline.
 #[derive(Debug)]
 struct Asked {
     named: ResolvedWorkload,
@@ -37,7 +37,7 @@ impl ProcessLookups {
         Self { readers: ProcessReaders::new(complete), asked: BTreeMap::new() }
     }
 
-    /// Asks who made a call; gives the call back where it is not asked for.
+    /// Asks about the process of a call. Returns the call if it is not asked.
     pub(super) fn ask(&mut self, named: &ResolvedWorkload, first: FirstCall) -> Option<FirstCall> {
         let tenant = Tenant::of(&named.workload, &named.metadata);
         let Some(ticket) = self.readers.ask(&tenant, &first.process) else { return Some(first) };
@@ -46,18 +46,17 @@ impl ProcessLookups {
         None
     }
 
-    /// Notified when there are answers.
+    /// Returns what is notified of finished look-ups.
     pub(super) fn answered(&self) -> Arc<Notify> {
         self.readers.answered()
     }
 
-    /// When the next call is judged without an answer.
+    /// Returns when the next call is judged without a result.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.asked.first_key_value().map(|(_, asked)| asked.deadline)
     }
 
-    /// Takes the calls that have an answer, or get none in time. Waits for others as long as this, and takes
-    /// them all then.
+    /// Takes the calls with a result, or past their deadline. Waits this long for others, and then takes all.
     pub(super) fn take(&mut self, patience: Option<Duration>) -> VecDeque<(ResolvedWorkload, FirstCall)> {
         let mut ready = VecDeque::new();
         self.take_answers(self.readers.take(), &mut ready);
@@ -78,7 +77,7 @@ impl ProcessLookups {
 
     fn take_answers(&mut self, answers: Vec<(Ticket, Process)>, ready: &mut VecDeque<(ResolvedWorkload, FirstCall)>) {
         for (ticket, process) in answers {
-            // One that came late was counted at its deadline.
+            // A late result was counted at its deadline.
             let Some(Asked { named, first, .. }) = self.asked.remove(&ticket) else { continue };
             let result = if process.command_line.is_some() { LookupResult::Read } else { LookupResult::Gone };
             result.note();

@@ -1,4 +1,4 @@
-//! A policy as it judges: what was written, looked up once for each call.
+//! A policy in the form for judging: its lists, looked up once for each call.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -11,11 +11,11 @@ use crate::{
     workload::{Label, Labels},
 };
 
-/// What no program decides to call: the kernel has the C library's memory call it for a signal that interrupted, or
-/// for a probe.
+/// Calls that no program makes on its own: the kernel lets the C library's code make them after a signal, or for a
+/// probe.
 const NEVER_UNEXPECTED: [&str; 3] = ["restart_syscall", "uprobe", "uretprobe"];
 
-/// What is expected of the workloads that it selects.
+/// A policy, compiled.
 #[derive(Debug, PartialEq)]
 pub struct Policy {
     name: Arc<str>,
@@ -27,48 +27,48 @@ pub struct Policy {
     learn: Option<Learn>,
 }
 
-/// What a policy says of one call.
+/// The entry of a policy for one call.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Row {
     standing: Standing,
     severity: Severity,
-    /// Place of the call's ABI among the table's.
+    /// Position of the call's ABI in the table.
     abi: u8,
     is_native: bool,
-    /// Whether it is one of the calls that are critical.
+    /// Whether the call is critical.
     is_critical: bool,
-    /// Whether no program can do without it.
+    /// Whether it is essential for every program.
     is_essential: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Standing {
-    /// Not even what is denied or unlearned.
+    /// Denied, even if learned.
     NeverUnexpected,
     Allowed,
     Denied,
-    /// Unexpected unless it was learned; and why, where nothing was.
+    /// Unexpected unless learned; and the reason for a policy without a baseline.
     Unlisted(Reason),
 }
 
-/// What some workloads may besides.
+/// An exception for some workloads.
 #[derive(Debug, PartialEq)]
 struct Exception {
     selects: Match,
     allowed: BTreeSet<CallId>,
 }
 
-/// How a call was not expected.
+/// Why a call is unexpected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unexpected {
-    /// How bad it is.
+    /// Its severity.
     pub severity: Severity,
-    /// Why.
+    /// The reason.
     pub reason: Reason,
 }
 
 impl Policy {
-    /// From what was written in `origin`, and the seccomp profiles that it names.
+    /// Compiles the policy of a file, with the seccomp profiles that it names.
     pub(super) fn new(source: Source, default_critical: &[Entry], table: &CallTable) -> Result<Self, PolicyError> {
         let Source { spec, profiles, origin } = source;
         spec.check()?;
@@ -89,42 +89,42 @@ impl Policy {
         })
     }
 
-    /// Bytes of its compiled regular expressions.
+    /// Returns the bytes of its compiled regular expressions.
     pub(super) fn memory(&self) -> usize {
         self.selects.memory() + self.exceptions.iter().map(|exception| exception.selects.memory()).sum::<usize>()
     }
 
-    /// Its name.
+    /// Returns its name.
     #[must_use]
     pub fn name(&self) -> &Arc<str> {
         &self.name
     }
 
-    /// The file that it is from, or what stands for one.
+    /// Returns its file, or a word for another origin.
     #[must_use]
     pub fn origin(&self) -> &Arc<str> {
         &self.origin
     }
 
-    /// How its workloads' calls are learned, if they are.
+    /// Returns how calls are learned, if they are.
     #[must_use]
     pub fn learn(&self) -> Option<&Learn> {
         self.learn.as_ref()
     }
 
-    /// Whether it is for a workload of which this is known.
+    /// Whether it selects a workload with these metadata.
     #[must_use]
     pub fn selects(&self, metadata: &Labels) -> bool {
         self.selects.selects(metadata)
     }
 
-    /// The labels that it looks at.
+    /// Returns the labels that its selectors use.
     pub fn labels(&self) -> impl Iterator<Item = Label> {
         self.selects.labels().chain(self.exceptions.iter().flat_map(|exception| exception.selects.labels()))
     }
 
-    /// Whether a call of a workload is unexpected; `learned` are the calls that the workload made while it was learned,
-    /// if it was.
+    /// Whether a call of a workload is unexpected. `learned` are the learned calls of the workload, if its policy
+    /// learns.
     #[must_use]
     pub fn judge(&self, metadata: &Labels, call: CallId, learned: Option<&BTreeSet<CallId>>) -> Option<Unexpected> {
         let row = self.row(call);
@@ -139,14 +139,14 @@ impl Policy {
         self.unless_excepted(metadata, call, Unexpected { severity: row.severity, reason })
     }
 
-    /// Whether it may find a call unexpected, of some workload.
+    /// Whether it may judge a call as unexpected for some workload.
     #[must_use]
     pub fn may_object(&self, call: CallId) -> bool {
         matches!(self.row(call).standing, Standing::Denied | Standing::Unlisted(_))
     }
 
-    /// Whether a call of a workload is unexpected while the workload's calls are learned: denied ones are, and critical
-    /// ones that neither the policy allows nor somebody has added to the baseline. All others are learned.
+    /// Whether a call is unexpected while the workload's calls are learned: denied calls are, and critical calls that
+    /// are neither allowed nor approved by a person. All others are learned.
     #[must_use]
     pub fn judge_while_learning(
         &self,
@@ -162,8 +162,8 @@ impl Policy {
         }
     }
 
-    /// Whether a call of a workload is unexpected that should have been learned, and is not: what the policy says of
-    /// it, or else what another one does.
+    /// Whether a call is unexpected for a workload without a baseline under a learning policy: by this policy, or
+    /// otherwise by the other one.
     #[must_use]
     pub fn judge_unlearned(
         &self,
@@ -187,13 +187,12 @@ impl Policy {
         (!self.exceptions.iter().any(excepts)).then_some(unexpected)
     }
 
-    /// An id that is not the table's is the native ABI's unknown, as everywhere.
+    /// An id beyond the table counts as the native ABI's unknown call, as everywhere.
     fn row(&self, call: CallId) -> Row {
         self.rows.get(usize::from(call.0)).copied().unwrap_or(self.rows[0])
     }
 
-    /// Whether a call was learned, or is none that anybody needs to learn: essential ones of each ABI that is
-    /// used at all.
+    /// Whether a call was learned, or need not be: essential calls of each ABI that the workload uses.
     fn is_expected_of(&self, learned: &BTreeSet<CallId>, call: CallId) -> bool {
         let row = self.row(call);
         learned.contains(&call) || (row.is_essential && (row.is_native || self.has_abi(learned, row.abi)))
@@ -204,7 +203,7 @@ impl Policy {
     }
 }
 
-/// Whether any of these entries names a call.
+/// Whether one of these entries names a call.
 fn names(entries: &[Entry], call: Call, table: &CallTable, unprefixed: Unprefixed) -> bool {
     entries.iter().any(|entry| entry.names(call, table.native_abi(), unprefixed))
 }
@@ -228,7 +227,7 @@ fn rows(spec: &PolicySpec, critical: &[Entry], profiles: &[Profile], table: &Cal
         } else {
             Standing::Unlisted(match call {
                 Call { syscall: UNKNOWN, .. } => Reason::UnknownNumber,
-                // The architecture's own ABI is never what is wrong, also where nothing is allowed yet.
+                // The architecture's own ABI is never the reason, even while nothing is allowed yet.
                 Call { abi, .. } if !allowed_abis.contains(abi) && abi != table.native_abi() => Reason::Abi,
                 Call { .. } => Reason::NotAllowed,
             })

@@ -1,4 +1,4 @@
-//! One item of a list of calls: `openat`, `@file-system`, `ia32:*`, `io_uring:openat`.
+//! An item of a list of calls: `openat`, `@file-system`, `ia32:*`, `io_uring:openat`.
 
 use std::{fmt, str::FromStr};
 
@@ -6,10 +6,10 @@ use serde::Deserialize;
 
 use crate::syscalls::{Call, IO_URING, UNKNOWN, names, sets};
 
-/// What stands for everything: every call, or every ABI.
+/// Stands for every call, or every ABI.
 const EVERYTHING: &str = "*";
 
-/// The calls that one item of a list names.
+/// The calls that an item names.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Entry {
@@ -18,7 +18,7 @@ pub struct Entry {
     calls: ResolvedWorkload,
 }
 
-/// The ABI that an item names.
+/// The ABI of an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Prefix {
     None,
@@ -26,7 +26,7 @@ enum Prefix {
     One(&'static str),
 }
 
-/// The calls of whatever ABI.
+/// Calls of an item, in any ABI.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum ResolvedWorkload {
     Everything,
@@ -34,24 +34,24 @@ enum ResolvedWorkload {
     These(Vec<&'static str>),
 }
 
-/// What an item without an ABI is about.
+/// Meaning of an item without an ABI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unprefixed {
-    /// Only the architecture's own ABI: no more is allowed than was said.
+    /// Only the architecture's own ABI: for lists that allow.
     Native,
-    /// Every ABI and operations of io_uring: what is denied has no way around it.
+    /// Every ABI, and operations of io_uring: a denied call has no other way.
     Every,
 }
 
-/// Why a text names no calls.
+/// Why an item names no calls.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EntryError {
-    /// What is before the colon is no ABI.
+    /// The text before the colon is not an ABI.
     #[error("{entry:?}: {abi:?} is not an ABI: expected one of {}, or * for all", names::ABIS.join(", "))]
     Abi {
         /// The whole text.
         entry: String,
-        /// What was taken for an ABI.
+        /// The supposed ABI.
         abi: String,
     },
     /// There is no such set.
@@ -59,29 +59,29 @@ pub enum EntryError {
     Set {
         /// The whole text.
         entry: String,
-        /// What may have been meant.
+        /// A similar name.
         suggestion: String,
     },
-    /// No architecture has it.
+    /// No architecture has the call.
     #[error("{entry:?}: unknown system call{suggestion}")]
     SystemCall {
         /// The whole text.
         entry: String,
-        /// What may have been meant.
+        /// A similar name.
         suggestion: String,
     },
-    /// io_uring does not have it.
+    /// io_uring does not have the operation.
     #[error("{entry:?}: unknown io_uring operation{suggestion}")]
     Operation {
         /// The whole text.
         entry: String,
-        /// What may have been meant.
+        /// A similar name.
         suggestion: String,
     },
 }
 
 impl Entry {
-    /// Whether it names this call, on an architecture whose own ABI is `native`.
+    /// Whether it names this call, on an architecture with `native` as its own ABI.
     #[must_use]
     pub fn names(&self, call: Call, native: &str, unprefixed: Unprefixed) -> bool {
         let of_abi = match self.abi {
@@ -135,7 +135,7 @@ impl TryFrom<String> for Entry {
     }
 }
 
-/// The calls that a name stands for, in ABIs where it can mean something.
+/// Returns the calls of a name, in all ABIs that have it.
 fn named(entry: &str, abi: Prefix, name: &str) -> Result<ResolvedWorkload, EntryError> {
     let entry = || entry.to_owned();
     if name == EVERYTHING {
@@ -157,7 +157,7 @@ fn named(entry: &str, abi: Prefix, name: &str) -> Result<ResolvedWorkload, Entry
         Prefix::None | Prefix::Every => calls.get(name).or_else(|| operations.get(name)),
     };
     match known {
-        // An operation that is no system call is one of io_uring's, and must say so.
+        // An operation that is not a system call requires the prefix `io_uring:`.
         Some(name) if abi != Prefix::None || calls.contains(name) => Ok(ResolvedWorkload::These(vec![name])),
         Some(name) => {
             Err(EntryError::SystemCall { entry: entry(), suggestion: format!(" (did you mean {IO_URING}:{name}?)") })
@@ -180,7 +180,7 @@ mod tests {
     use super::*;
     use crate::syscalls::CallTable;
 
-    /// What an entry names on x86_64, as `abi:name`.
+    /// Returns the calls of an entry on x86_64, as `abi:name`.
     fn calls(entry: &str, unprefixed: Unprefixed) -> Vec<String> {
         let (table, entry) = (CallTable::x86_64(), entry.parse::<Entry>().unwrap());
         let named = table.iter().filter(|&(_, call)| entry.names(call, table.native_abi(), unprefixed));

@@ -1,13 +1,13 @@
-//! Calls that no program can do without: they are never news for a baseline.
+//! Essential calls: every program needs them, so a baseline never reports them.
 //!
-//! systemd's `@default` is the maintained list to start from. Of it, two are left out that do tell something: `execve`,
-//! by which another program begins to run, and `@sandbox`, which programs call on purpose.
+//! The list is systemd's `@default`, without two that carry information: `execve`, which starts another program, and
+//! `@sandbox`, which programs call on purpose.
 
 use std::{collections::BTreeSet, sync::LazyLock};
 
 use crate::syscalls::{Call, IO_URING, sets};
 
-/// systemd allows it in every unit, so that the unit can be started; an attacker needs it for a shell.
+/// systemd allows it in every unit for the start of the unit; an attacker needs it for a shell.
 const STARTS_A_PROGRAM: &str = "execve";
 
 static ESSENTIAL: LazyLock<BTreeSet<&str>> = LazyLock::new(|| {
@@ -16,7 +16,7 @@ static ESSENTIAL: LazyLock<BTreeSet<&str>> = LazyLock::new(|| {
     members("@default").into_iter().filter(|call| *call != STARTS_A_PROGRAM && !sandbox.contains(call)).collect()
 });
 
-/// Whether no program of the call's ABI can do without it.
+/// Whether every program of the call's ABI needs it.
 pub(in crate::detect) fn is_essential(call: Call) -> bool {
     call.abi != IO_URING && ESSENTIAL.contains(call.syscall)
 }

@@ -1,19 +1,19 @@
-//! What the files of policies may take together. The largest one is refused, so no file takes what others need.
+//! Shared limits for files of policies. The largest file is refused, so no file takes the room of others.
 
 use std::iter::Sum;
 
-/// Most policies of all files.
+/// Maximum policies of all files.
 pub const MAX_POLICIES: usize = 1000;
 
-/// Compiled regular expressions of all policies, in bytes.
+/// Maximum bytes of compiled regular expressions of all policies.
 pub const MAX_EXPRESSIONS: usize = 16 * 1024 * 1024;
 
-/// What the policies of a file take.
+/// Size of a file of policies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FileSize {
-    /// How many.
+    /// Number of policies.
     pub policies: usize,
-    /// Their compiled regular expressions, in bytes.
+    /// Bytes of compiled regular expressions.
     pub expressions: usize,
 }
 
@@ -27,8 +27,8 @@ impl Sum for FileSize {
     }
 }
 
-/// Returns the place of the file to refuse, where all together are too much: the one with most of what is too much, the
-/// last of equals.
+/// Returns the position of the file to refuse if all together exceed a limit: the largest by that limit, the last of
+/// equals.
 #[must_use]
 pub fn file_to_refuse(sizes: &[FileSize]) -> Option<usize> {
     let sum: FileSize = sizes.iter().copied().sum();

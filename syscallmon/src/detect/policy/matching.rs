@@ -1,4 +1,4 @@
-//! Which workloads a policy is for.
+//! Selectors of policies.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -10,23 +10,23 @@ use serde::{
 
 use crate::workload::{Label, Labels, Selector};
 
-/// Selectors of which one is enough; never empty.
+/// Selectors, one of which must match; never empty.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Match(Vec<Selector>);
 
 impl Match {
-    /// Whether a workload of which this is known is meant.
+    /// Whether a workload with these metadata is selected.
     #[must_use]
     pub fn selects(&self, metadata: &Labels) -> bool {
         self.0.iter().any(|selector| selector.matches(metadata))
     }
 
-    /// Bytes of its compiled regular expressions.
+    /// Returns the bytes of its compiled regular expressions.
     pub(super) fn memory(&self) -> usize {
         self.0.iter().map(Selector::memory).sum()
     }
 
-    /// The labels that it looks at.
+    /// Returns the labels that it uses.
     pub fn labels(&self) -> impl Iterator<Item = Label> {
         self.0.iter().flat_map(Selector::labels)
     }
@@ -44,7 +44,7 @@ impl<'de> Deserialize<'de> for Match {
     }
 }
 
-/// A selector in either of its forms.
+/// A selector in either notation.
 struct Written(Selector);
 
 impl<'de> Deserialize<'de> for Written {
@@ -77,7 +77,7 @@ impl<'de> Deserialize<'de> for Written {
     }
 }
 
-/// What a label's value is like.
+/// Pattern for a label's value.
 enum Pattern {
     Glob(String),
     NotGlob(String),
@@ -85,7 +85,7 @@ enum Pattern {
 }
 
 impl Pattern {
-    /// As a matcher of `PromQL`.
+    /// Returns it as a matcher of `PromQL`.
     fn matcher(&self, label: Label) -> String {
         let (operator, value) = match self {
             Self::Glob(glob) if is_exact(glob) => ("=", glob.clone()),
@@ -131,13 +131,13 @@ impl<'de> Deserialize<'de> for Pattern {
     }
 }
 
-/// Whether a glob stands for itself.
+/// Whether a glob has no special characters.
 fn is_exact(glob: &str) -> bool {
     !glob.contains(['*', '?', '['])
 }
 
-/// The regular expression of a glob: `*` is any text, `?` any character, `[a-f]` and `[!a-f]` one of, or
-/// none of, these.
+/// Returns the regular expression of a glob: `*` is any text, `?` any character, `[a-f]` one of these, and `[!a-f]`
+/// none of these.
 fn regex(glob: &str) -> String {
     let mut regex = String::new();
     let mut rest = glob;
@@ -166,14 +166,13 @@ fn regex(glob: &str) -> String {
     regex
 }
 
-/// The class of characters whose `[` was just read, and what follows it; `None` where it has no end, and is a
-/// bracket as any.
+/// Parses a class after its `[`. Returns it and the rest of the text; `None` without an end, for a literal bracket.
 fn class(text: &str) -> Option<(String, &str)> {
     let (negation, inner) = match text.strip_prefix(['!', '^']) {
         Some(inner) => ("^", inner),
         None => ("", text),
     };
-    // A bracket that comes first is of the class.
+    // A bracket in the first position belongs to the class.
     let end = inner.char_indices().skip(1).find(|&(_, char)| char == ']')?.0;
     let escaped: String = inner[..end]
         .chars()

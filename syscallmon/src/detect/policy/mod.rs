@@ -1,4 +1,4 @@
-//! Which calls are expected of a workload: policies as they are written, and as they judge.
+//! Policies: which calls are expected of a workload, as written and as compiled.
 
 mod collection;
 mod compiled;

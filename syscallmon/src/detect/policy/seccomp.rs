@@ -1,8 +1,8 @@
-//! What a seccomp profile allows: the JSON of the OCI's runtime specification (`linux.seccomp`), and Docker's
-//! extension of it.
+//! Seccomp profiles: the JSON of the OCI runtime specification (`linux.seccomp`), with Docker's extension.
 //!
-//! Arguments are not seen by syscallmon, so what is allowed for some arguments counts as allowed. So does what is
-//! refused with ENOSYS by name: such a profile expects programs to try, and to fall back (clone3 in Docker's).
+//! syscallmon does not see arguments, so a call that is allowed for some arguments counts as allowed. So does a call
+//! that the profile denies by name with ENOSYS, because programs are expected to try it and fall back (clone3 in
+//! Docker's profile).
 
 use std::collections::HashMap;
 
@@ -10,10 +10,10 @@ use serde::Deserialize;
 
 use crate::syscalls::{CallTable, UNKNOWN, runtime_default::CAPABILITIES};
 
-/// The error number by which a profile says that a call does not exist.
+/// The error number for a call that does not exist.
 const ENOSYS: u32 = 38;
 
-/// What one architecture is called by libseccomp, by Docker, and here.
+/// Names of an architecture in libseccomp, in Docker, and here.
 struct Arch {
     seccomp: &'static str,
     docker: &'static str,
@@ -28,7 +28,7 @@ const ARCHES: [Arch; 5] = [
     Arch { seccomp: "SCMP_ARCH_ARM", docker: "arm", abi: "aarch32" },
 ];
 
-/// A profile, as runtimes read it. Keys that say nothing of what is allowed are left unread.
+/// A profile, as runtimes parse it. Keys without influence on allowed calls are ignored.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Profile {
@@ -64,14 +64,14 @@ struct Rule {
     excludes: Condition,
 }
 
-/// What all rules together say of one name.
+/// Result of all rules for one name.
 #[derive(Default)]
 struct Ruling {
     may_try: bool,
     is_for_all_arguments: bool,
 }
 
-/// Where a rule holds, or does not.
+/// Conditions of a rule.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Condition {
@@ -110,11 +110,11 @@ impl Action {
 }
 
 impl Profile {
-    /// Reads one.
+    /// Parses a profile.
     ///
     /// # Errors
     ///
-    /// When it is none.
+    /// When it is not a profile.
     pub fn parse(json: &str) -> Result<Self, serde_json::Error> {
         serde_json::from_str(json)
     }
@@ -133,14 +133,14 @@ impl Profile {
             }
         }
         let default = self.default_action.allows();
-        // A number without a name is in no rule.
+        // No rule has a number without a name.
         rulings.remove(UNKNOWN);
         let allows = |name| rulings.get(name).map_or(default, |of| of.may_try || (default && !of.is_for_all_arguments));
         table.iter().map(|(_, call)| abis.contains(&call.abi) && allows(call.syscall)).collect()
     }
 
-    /// The ABIs that the filter lets make calls at all. The architecture's own always may; others where the
-    /// profile has them.
+    /// Returns the ABIs that the filter allows at all. The architecture's own is always allowed, others if the profile
+    /// has them.
     fn abis(&self, native: &'static str) -> Vec<&'static str> {
         let abi_of = |name: &String| ARCHES.iter().find(|arch| arch.seccomp == name).map(|arch| arch.abi);
         let is_native = |map: &&ArchMap| abi_of(&map.architecture) == Some(native);
@@ -150,7 +150,7 @@ impl Profile {
 }
 
 impl Rule {
-    /// Whether it is in force for a container with the usual capabilities, on a kernel as new as syscallmon needs.
+    /// Whether a rule applies to a container with the usual capabilities, on a kernel that syscallmon supports.
     fn holds(&self, native: &str) -> bool {
         let has_cap = |cap: &String| CAPABILITIES.contains(&cap.as_str());
         let is_here = |arch: &String| ARCHES.iter().any(|known| known.docker == arch && known.abi == native);
@@ -166,7 +166,7 @@ impl Rule {
     }
 }
 
-/// `null` is what is left out, as Go reads it.
+/// `null` counts as absent, as in Go.
 fn or_default<'de, D: serde::Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
@@ -176,7 +176,7 @@ mod tests {
     use super::*;
     use crate::syscalls::{CallTable, IO_URING};
 
-    /// Allowed on x86_64, as `abi:name`.
+    /// Returns the allowed calls on x86_64, as `abi:name`.
     fn allowed(json: &str) -> Vec<String> {
         let table = CallTable::x86_64();
         let calls = Profile::parse(json).unwrap().calls(&table);

@@ -1,4 +1,4 @@
-//! How bad an unexpected call is.
+//! Severity of unexpected calls.
 
 use std::fmt;
 
@@ -6,21 +6,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::fair_share::Priority;
 
-/// How bad an unexpected call is, as the label `severity` says it.
+/// Severity of an unexpected call, as in the label `severity`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// Worth a note.
+    /// For information.
     Info,
-    /// Somebody should look.
+    /// Requires a look.
     #[default]
     Warning,
-    /// Somebody should look now.
+    /// Requires a look now.
     Critical,
 }
 
 impl Severity {
-    /// As labels have it.
+    /// Returns the value of a label.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -31,7 +31,7 @@ impl Severity {
     }
 }
 
-/// What is worse is lost later.
+/// Of higher severity is lost later.
 impl From<Severity> for Priority {
     fn from(severity: Severity) -> Self {
         match severity {

@@ -1,4 +1,4 @@
-//! A policy as it is written: one item of `policies:`.
+//! A policy as written: an item of `policies:`.
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
@@ -9,62 +9,61 @@ use crate::detect::{Entry, FileSize, MAX_EXPRESSIONS, MAX_POLICIES, Match, Sever
 /// The name of the policy that is built in.
 pub const BUILT_IN: &str = "runtime-default";
 
-/// A policy as it is written. What it says is checked, but not yet that it fits the others.
+/// A policy as written. Its parts are valid, but not yet checked against each other and against other policies.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PolicySpec {
-    /// What violations call it.
+    /// Its name, which violations have.
     pub name: PolicyName,
-    /// Whom it is for.
+    /// Workloads that it selects.
     #[serde(rename = "match")]
     pub selects: Match,
-    /// How bad an unexpected call is.
+    /// Severity of unexpected calls.
     #[serde(default)]
     pub severity: Severity,
-    /// Calls that are expected; without ABI, those of the architecture's own.
+    /// Expected calls. An item without an ABI means the architecture's own.
     #[serde(default)]
     pub allow: Vec<Entry>,
-    /// Seccomp profiles; what they allow is expected, too. Relative to the file that the policy is in.
+    /// Seccomp profiles with further expected calls. Paths are relative to the file of the policy.
     #[serde(default)]
     pub seccomp: Vec<PathBuf>,
-    /// Calls that are unexpected although they are allowed or were learned; without ABI, in every one.
+    /// Calls that are unexpected even if allowed or learned. An item without an ABI means every ABI.
     #[serde(default)]
     pub deny: Vec<Entry>,
-    /// Calls that are critical when they are unexpected; without ABI, in every one. A policy that learns, and names
-    /// none, has the built-in policy's.
+    /// Calls that are critical if unexpected. An item without an ABI means every ABI. A learning policy without this
+    /// list has the built-in policy's.
     #[serde(default)]
     pub critical: Option<Vec<Entry>>,
-    /// What some of its workloads may besides.
+    /// Exceptions for some of its workloads.
     #[serde(default)]
     pub exceptions: Vec<ExceptionSpec>,
-    /// Whether and how long its workloads' calls are learned.
+    /// Whether and how long calls are learned.
     #[serde(default)]
     pub learn: Option<Learn>,
 }
 
-/// What some of a policy's workloads may besides.
+/// An exception for some workloads of a policy.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExceptionSpec {
-    /// Which ones.
+    /// The workloads.
     #[serde(rename = "match")]
     pub selects: Match,
-    /// What they may, also where the policy denies it.
+    /// Calls that they may make, even if the policy denies them.
     pub allow: Vec<Entry>,
 }
 
-/// How calls are learned: for at least a time, until there was no new one for a time, and never longer than
-/// a third time.
+/// How calls are learned: for a minimum time, until a quiet time without new calls, and for a maximum time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Learn {
-    /// How long there must have been no new call.
+    /// Time without a new call.
     #[serde(with = "humantime_serde")]
     pub quiet_for: Duration,
-    /// How long it takes at least.
+    /// Minimum time.
     #[serde(with = "humantime_serde")]
     pub at_least: Duration,
-    /// How long it takes at most, also where new calls go on to appear.
+    /// Maximum time, even if new calls still appear.
     #[serde(with = "humantime_serde")]
     pub at_most: Duration,
 }
@@ -79,7 +78,7 @@ impl Default for Learn {
     }
 }
 
-/// Longest name of a policy.
+/// Maximum length of a policy's name.
 const LONGEST_NAME: usize = 63;
 
 /// The name of a policy: lower-case letters, digits and `-`, as names in Kubernetes.
@@ -88,7 +87,7 @@ const LONGEST_NAME: usize = 63;
 pub struct PolicyName(Arc<str>);
 
 impl PolicyName {
-    /// The text.
+    /// Returns the text.
     #[must_use]
     pub fn text(&self) -> &Arc<str> {
         &self.0
@@ -117,61 +116,61 @@ impl TryFrom<String> for PolicyName {
     }
 }
 
-/// Why a policy cannot be, although it can be read.
+/// Why a parsed policy is not valid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyError {
-    /// It says nothing of what is expected.
+    /// It neither lists expected calls nor learns.
     #[error("policy {name}: allows no calls: set allow, seccomp or learn (allow: [\"*:*\"] if only deny is required)")]
     ExpectsNothing {
         /// Its name.
         name: PolicyName,
     },
-    /// An exception that is none.
+    /// An exception is not valid.
     #[error("policy {name}: an exception requires allow")]
     EmptyException {
         /// Its name.
         name: PolicyName,
     },
-    /// Times of learning that cannot be.
+    /// Times of learning are not valid.
     #[error("policy {name}: learn.{key} is out of range: expected 1s to 365days")]
     Learn {
         /// Its name.
         name: PolicyName,
-        /// Which one.
+        /// The setting.
         key: &'static str,
     },
-    /// The longest time of learning ends before the others.
+    /// The maximum time of learning is shorter than the others.
     #[error("policy {name}: learn.at_most must not be shorter than learn.{key}")]
     LearnsTooShort {
         /// Its name.
         name: PolicyName,
-        /// Which one.
+        /// The setting.
         key: &'static str,
     },
-    /// All files together have too much, and its file has the most.
+    /// All files together exceed a limit, and its file is the largest.
     #[error(
         "has {} policies and {} KiB of compiled regular expressions, the most of all files, which together have more than {MAX_POLICIES} or \
          {} KiB: needs fewer or simpler ones",
         .0.policies, .0.expressions / 1024, MAX_EXPRESSIONS / 1024
     )]
     LargestFile(FileSize),
-    /// Another policy has its name.
+    /// Another policy has the same name.
     #[error("policy {name}: another policy in {other} has the same name")]
     Duplicate {
         /// Its name.
         name: PolicyName,
-        /// Where the other one is from.
+        /// File of the other policy.
         other: Arc<str>,
     },
 }
 
 impl PolicySpec {
-    /// Bytes of its compiled regular expressions.
+    /// Returns the bytes of its compiled regular expressions.
     pub(super) fn memory(&self) -> usize {
         self.selects.memory() + self.exceptions.iter().map(|exception| exception.selects.memory()).sum::<usize>()
     }
 
-    /// Checks what the types do not.
+    /// Checks rules that types do not express.
     pub(super) fn check(&self) -> Result<(), PolicyError> {
         let name = || self.name.clone();
         if self.allow.is_empty() && self.seccomp.is_empty() && self.learn.is_none() {

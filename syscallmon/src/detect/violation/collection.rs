@@ -1,5 +1,4 @@
-//! The calls that nobody expected, of all workloads: how often each was made, and the newest with what is
-//! known of them.
+//! Unexpected calls of all workloads: the count of each, and the newest with their metadata.
 
 #[cfg(test)]
 mod tests;
@@ -17,30 +16,30 @@ use crate::{
     workload::Workload,
 };
 
-/// Violations that are kept, of all workloads together.
+/// Maximum violations that are kept, of all workloads together.
 const CAPACITY: Capacity = Capacity { entries: 4096, bytes: 16 << 20 };
 
-/// An entry that was seen again is made the newest of its tenant once in so long.
+/// Interval in which a repeated violation becomes the newest of its tenant at most once.
 const FRESH: Duration = Duration::from_mins(1);
 
-/// New violations that are kept between two ticks, of all tenants together, where only the counters tell of them. What
-/// is critical, and what an event reported, always is.
+/// Maximum new violations between two ticks that come from counters alone, of all tenants together. Critical ones, and
+/// those with an event, are always kept.
 const NEW_BY_COUNTERS: u64 = 2048;
 
-/// What is counted, as the labels of `syscallmon_unexpected_syscalls_total` name it.
+/// Key of a series of `syscallmon_unexpected_syscalls_total`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ViolationKey {
-    /// Who.
+    /// The workload.
     pub workload: Workload,
-    /// What.
+    /// The call.
     pub call: CallId,
-    /// Which policy did not expect it.
+    /// The policy.
     pub policy: Arc<str>,
-    /// How bad that is.
+    /// The severity.
     pub severity: Severity,
 }
 
-/// What makes two calls one violation.
+/// Identity of a violation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
     workload: Workload,
@@ -52,7 +51,7 @@ struct Key {
 #[derive(Debug)]
 struct Kept {
     violation: Arc<Violation>,
-    /// How many of its calls the counters have reported.
+    /// Number of calls that the counters have reported.
     counted: u64,
     /// When the last one was reported.
     seen: Instant,
@@ -65,7 +64,7 @@ struct Kept {
 pub struct Violations {
     counts: Arc<BTreeMap<ViolationKey, u64>>,
     kept: FairShare<Key, Kept>,
-    /// Who makes calls faster than they can be kept takes no time from others.
+    /// A tenant with calls faster than they can be kept takes no time of others.
     budget: FairBudget,
     dropped: u64,
 }
@@ -81,18 +80,18 @@ impl Default for Violations {
     }
 }
 
-/// What there is to tell of a violation.
+/// A recorded violation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recorded {
-    /// As it is now.
+    /// Its current state.
     pub violation: Violation,
-    /// Whether it was not there before.
+    /// Whether it is new.
     pub is_new: bool,
 }
 
 impl Violations {
-    /// Records a call that a kernel event reported. `None` if it is one of a violation that is known, unless another
-    /// container of the workload has made it. A call without room is reported all the same.
+    /// Records a call of a kernel event. Returns `None` for a repeat of a known violation, unless another container of
+    /// the workload made it. A violation without room is returned as well.
     pub fn first(&mut self, violation: Violation, now: Instant) -> Option<Recorded> {
         let key = Key::of(&violation);
         let Some(kept) = self.kept.get_mut(&key) else {
@@ -112,8 +111,7 @@ impl Violations {
         told
     }
 
-    /// Takes up calls that the counters tell of; as many as its `count` says. `None` if nobody needs to know
-    /// more than before.
+    /// Records calls of the counters; `count` is their number. Returns `None` if nothing new is to be reported.
     pub fn counted(&mut self, call: CallId, violation: &Violation, now: Instant) -> Option<Recorded> {
         let Violation { workload, policy, severity, count: new, .. } = violation;
         let count = ViolationKey { workload: workload.clone(), call, policy: Arc::clone(policy), severity: *severity };
@@ -146,7 +144,7 @@ impl Violations {
         self.keep(Kept { violation: kept, counted: violation.count, seen: now, touched: now });
     }
 
-    /// Notes that it was seen now.
+    /// Updates the time it was last seen.
     fn touch(&mut self, key: &Key, now: Instant) {
         let Some(kept) = self.kept.get_mut(key) else { return };
         kept.seen = now;
@@ -156,7 +154,7 @@ impl Violations {
         }
     }
 
-    /// Keeps it as the newest of its workload, as far as there is room.
+    /// Keeps it as the newest of its workload, if there is room.
     fn keep(&mut self, kept: Kept) {
         let violation = &kept.violation;
         let (tenant, priority, bytes) = (violation.tenant(), violation.severity.into(), violation.bytes());
@@ -164,7 +162,7 @@ impl Violations {
         self.dropped += gone.len() as u64;
     }
 
-    /// Gives a workload its name.
+    /// Renames a workload.
     pub fn rename(&mut self, from: &Workload, to: &Workload) {
         for (mut counted, count) in self.take_counts(from) {
             counted.workload = to.clone();
@@ -179,14 +177,14 @@ impl Violations {
         }
     }
 
-    /// Takes all out that is kept of a workload, and forgets how often its calls were made: they are judged anew.
+    /// Removes and returns all violations of a workload, with their counts, to judge them again.
     pub fn take_all_of(&mut self, workload: &Workload) -> Vec<Violation> {
         self.take_counts(workload);
         let keys = self.keys_of(workload);
         keys.iter().filter_map(|key| self.kept.remove(key)).map(|kept| Arc::unwrap_or_clone(kept.violation)).collect()
     }
 
-    /// Forgets all of a workload: another policy is to judge it.
+    /// Removes everything of a workload, which another policy judges from now on.
     pub fn forget_all_of(&mut self, workload: &Workload) {
         self.take_counts(workload);
         self.kept.retain(|key, _| key.workload != *workload);
@@ -215,8 +213,8 @@ impl Violations {
         keys.filter(|key| key.workload == *workload).cloned().collect()
     }
 
-    /// To be called after each snapshot. Forgets the counts of workloads that are not there any more, and violations
-    /// that were not seen for so long.
+    /// Must be called after each snapshot. Removes counts of workloads that are gone, and violations that were not seen
+    /// for this long.
     pub fn forget(&mut self, is_there: impl Fn(&Workload) -> bool, now: Instant, after: Duration) {
         self.budget.renew();
         if self.counts.keys().any(|counted| !is_there(&counted.workload)) {
@@ -225,35 +223,35 @@ impl Violations {
         self.kept.retain(|_, kept| now.saturating_duration_since(kept.seen) < after);
     }
 
-    /// How often each was made, in order.
+    /// Returns the count of each, in order.
     pub fn counts(&self) -> impl Iterator<Item = (&ViolationKey, u64)> {
         self.counts.iter().map(|(counted, &count)| (counted, count))
     }
 
-    /// Those that are kept, in no order.
+    /// Returns the kept violations, in no order.
     pub fn iter(&self) -> impl Iterator<Item = &Violation> {
         self.kept.iter().map(|(_, kept)| &*kept.violation)
     }
 
-    /// How many are kept.
+    /// Returns the number of kept violations.
     #[must_use]
     pub fn len(&self) -> usize {
         self.kept.len()
     }
 
-    /// Whether none is kept.
+    /// Whether no violation is kept.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.kept.is_empty()
     }
 
-    /// How many had to go for others.
+    /// Returns the number of evicted violations.
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.dropped
     }
 
-    /// What is exported of them now.
+    /// Returns the violations for a view.
     #[must_use]
     pub fn view(&self) -> ViolationsView {
         let kept = self.kept.iter().map(|(_, kept)| Arc::clone(&kept.violation)).collect();
@@ -264,11 +262,11 @@ impl Violations {
 /// Violations at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct ViolationsView {
-    /// How often each was made, in order.
+    /// Returns the count of each, in order.
     pub counts: Arc<BTreeMap<ViolationKey, u64>>,
-    /// Those that are kept, in no order.
+    /// Returns the kept violations, in no order.
     pub kept: Vec<Arc<Violation>>,
-    /// How many had to go for others.
+    /// Returns the number of evicted violations.
     pub dropped: u64,
 }
 

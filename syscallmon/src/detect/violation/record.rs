@@ -1,4 +1,4 @@
-//! A call that nobody expected, with enough to act on.
+//! An unexpected call, with the facts that are needed to act on it.
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -13,80 +13,80 @@ use crate::{
     workload::{Labels, Workload},
 };
 
-/// A workload made a call, or tried to, that its policy does not expect. There is one for each (workload, policy, call,
-/// ran or refused).
+/// A workload made or tried a call that its policy does not expect. There is one for each workload, policy, call, and
+/// outcome (ran or denied).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Violation {
-    /// When it was made first.
+    /// When it was first made.
     #[serde(serialize_with = "unix_seconds")]
     pub time: SystemTime,
-    /// When it was last seen to have been made.
+    /// When it was last seen.
     #[serde(serialize_with = "unix_seconds")]
     pub last_seen: SystemTime,
-    /// How often so far.
+    /// Number of calls so far.
     pub count: u64,
-    /// The workload, as the labels of its series name it.
+    /// The workload, by the labels of its series.
     pub workload: Workload,
-    /// All that is known of it: namespace, owner, pod, container, image, `container_id`, node, ...
+    /// All of its metadata: namespace, owner, pod, container, image, `container_id`, node, ...
     pub metadata: Labels,
-    /// What was called.
+    /// The call.
     #[serde(flatten)]
     pub call: Call,
-    /// The number within the ABI; absent where only the counters tell of the call, and it is unknown.
+    /// The number within the ABI; absent if only the counters reported an unknown call.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub number: Option<u64>,
-    /// Whether seccomp denied it; otherwise it ran.
+    /// Whether seccomp denied it.
     pub denied: bool,
-    /// Who made it first; absent where only the counters tell of it.
+    /// The process of the first call; absent if only the counters reported it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub process: Option<Process>,
     /// Name of the policy.
     pub policy: Arc<str>,
-    /// How bad it is.
+    /// Its severity.
     pub severity: Severity,
-    /// Why it was not expected.
+    /// The reason.
     pub reason: Reason,
     /// Whether the default seccomp profile of container runtimes allows it.
     pub runtime_default_allows: bool,
 }
 
 impl Violation {
-    /// About how much memory it takes.
+    /// Returns its approximate memory, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         let metadata: usize = self.metadata.iter().map(|(_, value)| value.len()).sum();
-        // What it shares with others counts as well: it may be the last one that has it.
+        // Shared parts count as well, because it may be their last owner.
         size_of::<Self>() + metadata + self.process.as_ref().map_or(0, Process::bytes)
     }
 
-    /// The tenant that it is of.
+    /// Returns its tenant.
     #[must_use]
     pub fn tenant(&self) -> Tenant {
         Tenant::of(&self.workload, &self.metadata)
     }
 }
 
-/// A violation is new, or has been repeated.
+/// A notice: a violation is new, or was repeated.
 #[derive(Clone, Debug)]
 pub struct Notice {
-    /// All that is known of it now.
+    /// Current metadata of its workload.
     pub violation: Violation,
-    /// Whether it was not there before; otherwise its count has grown.
+    /// Whether it is new; otherwise its count has grown.
     pub is_new: bool,
 }
 
-/// Why a call was not expected.
+/// Why a call is unexpected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
-    /// The policy's list of denied calls has it.
+    /// The policy denies it.
     Denied,
-    /// No list of the policy's allows it.
+    /// The policy does not allow it.
     NotAllowed,
-    /// It was not learned.
+    /// The baseline does not have it.
     NotLearned,
-    /// Nothing of this ABI is allowed.
+    /// The policy allows nothing of this ABI.
     Abi,
-    /// Its ABI does not know the number.
+    /// The ABI does not have the number.
     UnknownNumber,
 }
