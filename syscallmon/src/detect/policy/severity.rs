@@ -31,7 +31,7 @@ impl Severity {
     }
 }
 
-/// Of higher severity is lost later.
+/// A higher severity is evicted later.
 impl From<Severity> for Priority {
     fn from(severity: Severity) -> Self {
         match severity {
