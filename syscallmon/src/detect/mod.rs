@@ -1,7 +1,7 @@
-//! What is expected of a workload, what was learned of it, and what was not expected. Pure: no I/O, no clock.
+//! Detection: expected calls, learned calls, and unexpected calls. Pure: no I/O, no clock.
 //!
-//! A [`PolicySpec`] is what was written; a [`Policy`], what judges. [`Policies`] are all of them, of which a workload
-//! has one. A [`Baseline`] is what a kind of workloads has learned under a policy that learns.
+//! A [`PolicySpec`] is a policy as written, and a [`Policy`] is its compiled form. [`Policies`] are all of them; a
+//! workload has one. A [`Baseline`] has the calls that a kind of workloads has learned under a learning policy.
 
 mod baseline;
 mod detector;

@@ -34,7 +34,7 @@ impl Room {
         gone.into_iter().next().map(|(kind, _)| kind)
     }
 
-    /// Adds a baseline without a check of the capacity: it has its place already.
+    /// Adds a baseline that has room, or had it before.
     pub(super) fn put(&mut self, baseline: &Baseline, is_alive: bool) {
         let (kind, priority) = (&baseline.kind, priority(baseline, is_alive));
         let gone = self.kinds.put(tenant(kind, &baseline.policy), priority, kind.clone(), priority, 0);

@@ -1,5 +1,5 @@
-//! First calls that were judged before all metadata was known that selects their policy. Kept, so that their processes
-//! are known when they are judged anew.
+//! First calls that were judged before all metadata for selecting their policy was known. They are kept for their
+//! processes, until they are judged again.
 
 use super::FirstCall;
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
     workload::{ResolvedWorkload, Workload},
 };
 
-/// Calls that are kept, of all together.
+/// Maximum kept calls of all workloads.
 const CAPACITY: Capacity = Capacity { entries: 2048, bytes: 4 << 20 };
 
 /// See the module.
@@ -25,24 +25,24 @@ impl Provisional {
         Self { calls: FairShare::new(CAPACITY) }
     }
 
-    /// Keeps a call as far as there is room: the first one of its kind.
+    /// Keeps a call if there is room: the first one of its kind.
     pub(super) fn keep(&mut self, named: &ResolvedWorkload, first: &FirstCall, priority: Priority) {
         let key = (named.workload.clone(), first.call, first.denied);
         if !self.calls.contains(&key) {
             let bytes = size_of::<FirstCall>() + first.process.bytes();
             let tenant = Tenant::of(&named.workload, &named.metadata);
-            // What has no room was judged, and is counted.
+            // A call without room was judged, and is counted.
             drop(self.calls.put(tenant, priority, key, first.clone(), bytes));
         }
     }
 
-    /// Takes those of a workload out.
+    /// Takes the calls of a workload.
     pub(super) fn take(&mut self, workload: &Workload) -> Vec<FirstCall> {
         let keys: Vec<Key> = self.calls.iter().map(|(key, _)| key).filter(|(of, ..)| of == workload).cloned().collect();
         keys.iter().filter_map(|key| self.calls.remove(key)).collect()
     }
 
-    /// Forgets those of workloads that are not there any more.
+    /// Removes calls of workloads that are gone.
     pub(super) fn retain(&mut self, is_there: impl Fn(&Workload) -> bool) {
         self.calls.retain(|(workload, ..), _| is_there(workload));
     }

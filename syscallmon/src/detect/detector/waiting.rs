@@ -1,7 +1,7 @@
-//! First calls that wait for the path of their cgroup or the name of their container, which decides their policy.
+//! First calls that wait for the path of their cgroup or the name of their container, which selects the policy.
 //!
-//! No container, and no namespace with many, takes the room of others' calls. What finds no room is judged at once, by
-//! what is known.
+//! No container, and no namespace with many containers, takes the room of others. A call without room is judged at
+//! once, by the metadata so far.
 
 use std::{
     sync::Arc,
@@ -14,7 +14,7 @@ use crate::{
     workload::CgroupIdentity,
 };
 
-/// Calls that wait, of all together. One has a command line of up to 4 KiB and a few names.
+/// Maximum waiting calls of all workloads. One has a command line of up to 4 KiB and a few names.
 const CAPACITY: Capacity = Capacity { entries: 4096, bytes: 8 << 20 };
 
 /// What a first call waits for.
@@ -22,7 +22,7 @@ const CAPACITY: Capacity = Capacity { entries: 4096, bytes: 8 << 20 };
 pub(super) enum Awaited {
     /// The path of the cgroup with this id.
     Path(u64),
-    /// The name of the container at this place.
+    /// The name of this container.
     Name(Arc<CgroupIdentity>),
 }
 
@@ -49,7 +49,7 @@ impl WaitingCalls {
         self.calls.is_empty()
     }
 
-    /// Lets a call wait; returns those that can wait no longer.
+    /// Adds a waiting call. Returns the calls that cannot wait longer.
     pub(super) fn push(&mut self, awaited: Awaited, first: FirstCall, priority: Priority) -> Vec<WaitingCall> {
         let tenant = match &awaited {
             Awaited::Path(id) => Tenant::new("(unknown)".into(), id.to_string().into()),
@@ -62,7 +62,7 @@ impl WaitingCalls {
         gone.into_iter().map(|(_, waiting)| waiting).collect()
     }
 
-    /// Takes out the calls that `is_ready` says, in the order in which they were made.
+    /// Takes the calls that `is_ready` selects, in the order in which they were made.
     pub(super) fn take(&mut self, mut is_ready: impl FnMut(&Awaited, Duration) -> bool) -> Vec<WaitingCall> {
         let ready = self.calls.iter().filter(|(_, call)| is_ready(&call.awaited, call.since.elapsed()));
         let mut ready: Vec<u64> = ready.map(|(&number, _)| number).collect();
@@ -70,7 +70,7 @@ impl WaitingCalls {
         ready.into_iter().filter_map(|number| self.calls.remove(&number)).collect()
     }
 
-    /// Cgroups without a path yet.
+    /// Returns cgroups without a path yet.
     pub(super) fn cgroups(&self) -> impl Iterator<Item = u64> {
         self.calls.iter().filter_map(|(_, call)| match call.awaited {
             Awaited::Path(id) => Some(id),
@@ -78,7 +78,7 @@ impl WaitingCalls {
         })
     }
 
-    /// How many of a container wait for its name.
+    /// Returns the number of a container's calls that wait for its name.
     #[cfg(test)]
     pub(super) fn of(&self, workload: &crate::workload::Workload) -> usize {
         let is_its = |call: &&WaitingCall| match (&call.awaited, workload) {

@@ -1,7 +1,7 @@
-//! Which policy each workload has, and by what its calls were judged.
+//! The policy of each workload, and the basis of the judgement of its calls.
 //!
-//! What decides that may become known late: what made a pod, labels that policies select by, a baseline on a slow disk.
-//! Then all calls of the workload are judged anew.
+//! The facts that decide may arrive late: the owner of a pod, labels that policies select by, a baseline on a slow
+//! disk. Then all calls of the workload are judged again.
 
 use std::sync::Arc;
 
@@ -10,20 +10,20 @@ use crate::{
     workload::{Label, Labels, MetadataCache, Workload, providers::ProviderName},
 };
 
-/// A workload, as far as it matters to who judges it.
+/// A workload, for the detector.
 #[derive(Clone, Debug)]
 pub(super) struct WorkloadPolicy {
     pub(super) metadata: Labels,
     pub(super) policy: Option<Arc<Policy>>,
-    /// Whose baseline it has, where its policy learns.
+    /// The key of its baseline, if its policy learns.
     pub(super) kind: Option<BaselineKey>,
-    /// Whether what made its pod is known, or that nothing did. It stays known when the pod is deleted.
+    /// Whether the owner of its pod is known, or known to be absent. It stays known when the pod is deleted.
     pub(super) has_owner: bool,
-    /// What all its calls up to now were judged by.
+    /// The basis on which all its calls so far were judged.
     pub(super) judged_by: Option<JudgedBy>,
 }
 
-/// What calls were judged by.
+/// The basis of a judgement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct JudgedBy {
     policy: Option<Arc<str>>,
@@ -35,17 +35,17 @@ pub(super) struct JudgedBy {
 pub(super) enum Basis {
     /// The policy's lists alone, or no policy.
     Lists,
-    /// The built-in policy, since there was no baseline.
+    /// The built-in policy, because there was no baseline.
     NoBaseline,
     /// A baseline.
     Baseline {
-        /// Which one.
+        /// Its key.
         edition: u64,
     },
 }
 
 impl Basis {
-    /// A baseline of this edition, or none.
+    /// Edition of the baseline; `None` without one.
     pub(super) fn of(edition: Option<u64>) -> Self {
         edition.map_or(Self::NoBaseline, |edition| Self::Baseline { edition })
     }
@@ -58,27 +58,27 @@ impl JudgedBy {
 }
 
 impl WorkloadPolicy {
-    /// By what is known now; `before` is what was known before.
+    /// Returns the state by current metadata; `before` is the previous state.
     pub(super) fn new(workload: &Workload, metadata: Labels, policies: &Policies, before: Option<Self>) -> Self {
         let (policy, kind) = selected(workload, &metadata, policies);
         let is_same = |label| before.as_ref().is_some_and(|before| before.metadata.get(label) == metadata.get(label));
         let has_owner = before.as_ref().is_some_and(|before| before.has_owner) && is_same(Label::PodUid);
-        // What another container is judged by is no news of the one that was there before.
+        // The basis for another container does not change that of the earlier one.
         let is_same_container = is_same(Label::ContainerId) && is_same(Label::Cgroup);
         let judged_by = before.and_then(|before| before.judged_by);
         let judged_by = judged_by.filter(|judged| is_same_container || judged.is_without_baseline());
         Self { metadata, policy, kind, has_owner, judged_by }
     }
 
-    /// Has the calls judged by other policies from now on. Those before were judged by the policy of their time, unless
-    /// the facts were missing.
+    /// Applies other policies from now on. Earlier calls keep the judgement by the policy of their time, unless
+    /// metadata were missing.
     pub(super) fn reload(&mut self, workload: &Workload, policies: &Policies) {
         (self.policy, self.kind) = selected(workload, &self.metadata, policies);
         let is_missing = |judged: &JudgedBy| self.kind.is_some() && judged.is_without_baseline();
         self.judged_by = self.judged_by.take().filter(is_missing);
     }
 
-    /// The key of its baseline, once that is certain.
+    /// Returns the key of its baseline, once it is certain.
     pub(super) fn certain_kind(&self) -> Option<&BaselineKey> {
         self.kind.as_ref().filter(|_| self.has_owner)
     }
@@ -88,7 +88,7 @@ impl WorkloadPolicy {
         JudgedBy { policy, kind: self.kind.clone(), basis }
     }
 
-    /// Whether what its calls were judged by is not what they are to be judged by now.
+    /// Whether its calls were judged on another basis than the current one.
     pub(super) fn is_to_be_judged_anew(&self, now: &JudgedBy, baselines: &Baselines) -> bool {
         let Some(before) = &self.judged_by else { return false };
         if before.policy != now.policy || before.kind != now.kind {
@@ -104,16 +104,16 @@ impl WorkloadPolicy {
     }
 }
 
-/// The policy of a workload, and the key of its baseline where the policy learns.
+/// Returns the policy of a workload, and the key of its baseline if the policy learns.
 fn selected(workload: &Workload, metadata: &Labels, policies: &Policies) -> (Option<Arc<Policy>>, Option<BaselineKey>) {
     let policy = policies.of(metadata).cloned();
     let learns = policy.as_ref().is_some_and(|policy| policy.learn().is_some());
-    // What has no name has no kind: it would be one of its own.
+    // A workload without a name has no kind, because the kind would be its alone.
     let kind = (learns && matches!(workload, Workload::Resolved(_))).then(|| BaselineKey::of(metadata)).flatten();
     (policy, kind)
 }
 
-/// What is known of a workload, and what made its pod, where only Kubernetes knows that by now.
+/// Returns the metadata of a workload, with the owner of its pod from Kubernetes.
 pub(super) fn with_owner(metadata: &Labels, cache: &MetadataCache) -> Labels {
     let uid = metadata.get(Label::PodUid).filter(|_| metadata.get(Label::Owner).is_none());
     match uid.and_then(|uid| cache.owner(uid)) {
@@ -122,7 +122,7 @@ pub(super) fn with_owner(metadata: &Labels, cache: &MetadataCache) -> Labels {
     }
 }
 
-/// Whether what made a pod is known, as far as anybody knows it: before, its container is of another kind.
+/// Whether the owner of its pod is known as far as possible. Before, its container would be of another kind.
 pub(super) fn is_owner_known(cache: &MetadataCache, metadata: &Labels) -> bool {
     let is_known = |uid: &Arc<str>| !cache.expects(ProviderName::Kubernetes) || cache.knows_owner(uid);
     metadata.get(Label::Owner).is_some() || metadata.get(Label::PodUid).is_none_or(is_known)

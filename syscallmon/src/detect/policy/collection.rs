@@ -1,4 +1,4 @@
-//! All policies, in the order in which they are asked.
+//! All policies, in order of precedence.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -11,20 +11,20 @@ use crate::{
     workload::{Label, Labels},
 };
 
-/// The policy that is there where nothing is configured, as it could be written in a file.
+/// The built-in policy, as it could be written in a file.
 const BUILT_IN_YAML: &str = include_str!("runtime_default.yaml");
 
-/// Where the built-in policy is from.
+/// Origin of the built-in policy.
 const BUILT_IN_ORIGIN: &str = "built in";
 
-/// A policy that was read, and from where.
+/// A policy with its origin.
 #[derive(Debug)]
 pub struct Source {
     /// The policy.
     pub spec: PolicySpec,
-    /// The seccomp profiles that it names.
+    /// Seccomp profiles that it names.
     pub profiles: Vec<Profile>,
-    /// The file that it was read from.
+    /// Its file.
     pub origin: Arc<str>,
 }
 
@@ -33,40 +33,40 @@ pub struct Source {
 pub struct PolicyFile {
     /// The file.
     pub origin: Arc<str>,
-    /// Those that could be read.
+    /// Valid policies.
     pub sources: Vec<Source>,
     /// Whether these are all of them.
     pub is_whole: bool,
 }
 
-/// A list of policies, as files have it.
+/// A list of policies, as in a file.
 #[derive(Clone, Debug, Default, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PolicyList {
-    /// In their order.
+    /// In order.
     pub policies: Vec<PolicySpec>,
 }
 
-/// All policies: a workload has the first one that selects it, or none.
+/// All policies. A workload has the first one that selects it, or none.
 #[derive(Debug, Default, PartialEq)]
 pub struct Policies {
     ordered: Vec<Arc<Policy>>,
-    /// Judges workloads that should be learned, and have no baseline.
+    /// Judges workloads of learning policies without a baseline.
     fallback: Option<Arc<Policy>>,
-    /// Whether calls that a runtime makes to set a container up may look like the container's own.
+    /// Whether calls of container init may look like the container's own.
     mixes_container_init: bool,
     /// By [`CallId`].
     runtime_default: Vec<bool>,
 }
 
 impl PolicyFile {
-    /// What its policies take.
+    /// Returns the size of its policies.
     #[must_use]
     pub fn size(&self) -> FileSize {
         self.sources.iter().map(|source| FileSize { policies: 1, expressions: source.spec.memory() }).sum()
     }
 
-    /// Takes its policies away; those that it had before may stay in force.
+    /// Removes its policies. Those from before may stay in force.
     pub fn refuse(&mut self) {
         self.sources.clear();
         self.is_whole = false;
@@ -74,11 +74,11 @@ impl PolicyFile {
 }
 
 impl Policies {
-    /// These, and after them the built-in one, if it is wanted and none of them has its name.
+    /// Returns these policies, followed by the built-in one if it is used and no other has its name.
     ///
     /// # Errors
     ///
-    /// All that is wrong with any of them.
+    /// Contains all problems.
     pub fn new(sources: Vec<Source>, built_in: bool, table: &CallTable) -> Result<Self, Vec<(Arc<str>, PolicyError)>> {
         let is_whole = true;
         let files = sources.into_iter().map(|source| PolicyFile {
@@ -90,11 +90,11 @@ impl Policies {
         if errors.is_empty() { Ok(policies) } else { Err(errors) }
     }
 
-    /// The policies of these files, and after them the built-in one, if it is wanted and none of them has its name; and
-    /// what is wrong.
+    /// Returns the policies of these files, followed by the built-in one if it is used and no other has its name; and
+    /// the problems.
     ///
-    /// Where something is wrong with a file, its policies in `before` stay. Without such, those that are right are
-    /// taken. Where all together are too many, the largest file has none.
+    /// A file with a problem keeps its policies in `before`. Without those, its valid policies are used. If all
+    /// together exceed a limit, the largest file has none.
     #[must_use]
     pub fn from_files(
         files: impl IntoIterator<Item = PolicyFile>,
@@ -131,7 +131,7 @@ impl Policies {
         (policies, errors)
     }
 
-    /// Those that can follow the ones that are there, and what is wrong with the others.
+    /// Returns the policies that can follow these, and the problems of the others.
     fn compile(
         &self,
         sources: Vec<Source>,
@@ -155,14 +155,14 @@ impl Policies {
         (read, wrong)
     }
 
-    /// Adds a policy that was in force before, unless another one has taken its name.
+    /// Adds a policy that was in force before, unless another one has its name now.
     fn keep(&mut self, policy: &Arc<Policy>) {
         if self.named(policy.name()).is_none() {
             self.ordered.push(Arc::clone(policy));
         }
     }
 
-    /// Drops policies until the rest is no more than there may be. What stays in force from before counts, too.
+    /// Removes policies until the rest is within the limits. Policies that stay from before count, too.
     fn refuse_largest_files(&mut self) -> Vec<(Arc<str>, PolicyError)> {
         let mut sizes: Vec<(Arc<str>, FileSize)> = Vec::new();
         for policy in &self.ordered {
@@ -186,14 +186,14 @@ impl Policies {
         self.ordered.iter().find(|policy| **policy.name() == *name)
     }
 
-    /// The same where calls that runtimes make to set containers up are not told apart: nothing is judged then that
-    /// they make at every start, unless a policy lists it.
+    /// Does the same on hosts where calls of container init are not distinguished. Calls that runtimes make at every
+    /// start are not judged there, unless a policy lists them.
     #[must_use]
     pub fn mixing_container_init(self) -> Self {
         Self { fallback: None, mixes_container_init: true, ..self }
     }
 
-    /// What is unexpected of a workload while its calls are learned; `learned` are those that were.
+    /// Returns why a call is unexpected while its workload learns. `learned` are the learned calls.
     #[must_use]
     pub fn judge_while_learning(
         &self,
@@ -206,27 +206,27 @@ impl Policies {
         unexpected.filter(|unexpected| !self.mixes_container_init || unexpected.reason == Reason::Denied)
     }
 
-    /// Judges a workload of a learning policy that has no baseline: it has no name, or there is no room. And the name
-    /// of the policy that says so: the workload's own, or the built-in one.
+    /// Judges a workload of a learning policy without a baseline: it has no name, or there is no room. Also returns the
+    /// name of the policy that decided: the workload's own, or the built-in one.
     #[must_use]
     pub fn judge_unlearned(&self, policy: &Policy, metadata: &Labels, call: CallId) -> Option<(Unexpected, Arc<str>)> {
         policy.judge_unlearned(metadata, call, self.fallback.as_deref())
     }
 
-    /// The policy of a workload of which this is known.
+    /// Returns the policy of a workload with these metadata.
     #[must_use]
     pub fn of(&self, metadata: &Labels) -> Option<&Arc<Policy>> {
         self.ordered.iter().find(|policy| policy.selects(metadata))
     }
 
-    /// Whether a policy of this name is in force, and learns.
+    /// Whether a policy with this name is in force and learns.
     #[must_use]
     pub fn learns(&self, name: &str) -> bool {
         self.ordered.iter().any(|policy| policy.name().as_ref() == name && policy.learn().is_some())
     }
 
-    /// Judges a call of an unknown cgroup: whether a container's would be critical, by the built-in policy, or by any
-    /// where that is off.
+    /// Judges a call of an unknown cgroup: whether it would be critical for a container, by the built-in policy, or by
+    /// any policy if that is off.
     #[must_use]
     pub fn judge_unattributed(&self, call: CallId) -> Option<(&Arc<Policy>, Unexpected)> {
         let built_in = self.ordered.iter().find(|policy| policy.name().as_ref() == BUILT_IN);
@@ -238,27 +238,26 @@ impl Policies {
         judged.find(|(_, unexpected)| unexpected.severity == Severity::Critical)
     }
 
-    /// How bad a call may be, of some workload; `None` where all policies expect it.
+    /// Returns the highest severity of a call for some workload; `None` if all policies expect it.
     #[must_use]
     pub fn worst_severity(&self, call: CallId) -> Option<Severity> {
         let judged = self.ordered.iter().filter_map(|policy| policy.judge(&Labels::default(), call, None));
         judged.map(|unexpected| unexpected.severity).max()
     }
 
-    /// All of them, in order.
+    /// Returns all policies, in order.
     #[must_use]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Arc<Policy>> {
         self.ordered.iter()
     }
 
-    /// Whether which policy a workload has, or what it may, depends on this label.
+    /// Whether a workload's policy or its exceptions depend on this label.
     #[must_use]
     pub fn look_at(&self, label: Label) -> bool {
         self.ordered.iter().any(|policy| policy.labels().any(|looked_at| looked_at == label))
     }
 
-    /// Whether the default seccomp profile of container runtimes lets a container make a call; 32-bit ones, too,
-    /// as it does.
+    /// Whether the default seccomp profile of container runtimes allows a call, including 32-bit calls.
     #[must_use]
     pub fn runtime_default_allows(&self, call: CallId) -> bool {
         self.runtime_default.get(usize::from(call.0)).copied().unwrap_or(false)
@@ -271,7 +270,8 @@ fn built_in_source() -> Source {
     Source { spec, profiles: Vec::new(), origin: BUILT_IN_ORIGIN.into() }
 }
 
-/// What the runtimes' profile lets through. No operation of io_uring: it denies `io_uring_setup`.
+/// Returns the calls that this profile allows. Operations of io_uring are not among them, because it denies
+/// `io_uring_setup`.
 fn runtime_default(table: &CallTable) -> Vec<bool> {
     table.iter().map(|(_, call)| call.abi != IO_URING && runtime_default::allows(call.syscall)).collect()
 }
