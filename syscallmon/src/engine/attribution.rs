@@ -1,9 +1,9 @@
-//! Which cgroups share the slot of another: those nested in a container share the container's, however many there are.
+//! Attribution: cgroups nested in a container share the container's slot, however many there are.
 //!
-//! Says which cgroups are attribution roots; the kernel side looks for one among a cgroup's ancestors before it gives
-//! out a slot. Nested cgroups that got a slot before their root was known give it back, once. Units are no roots, since
-//! they may have containers. One that has too many nested cgroups becomes a root of all that is in no container.
-//! Belongs to the sampler; does no I/O.
+//! This module chooses the attribution roots. The kernel side looks for a root among a cgroup's ancestors before it
+//! allocates a slot. A nested cgroup that got a slot before its root was known gives it back once. Units are not roots,
+//! because they may have containers; a unit with too many nested cgroups becomes the root of all its cgroups outside
+//! containers. The sampler owns this state. No I/O.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -16,13 +16,13 @@ use crate::{
     workload::{CgroupIdentity, outermost_unit},
 };
 
-/// The part of all slots that the nested cgroups of one unit may have, and the part of all series.
+/// Share of all slots, and of all series, for the nested cgroups of one unit.
 const UNIT_PART: usize = 8;
 const UNIT_SERIES_PART: usize = 4;
-/// And how many they may have at least.
+/// Minimum of these shares.
 const LEAST_OF_UNIT: usize = 16;
 
-/// What a unit's cgroups have that are in no container.
+/// Usage of a unit's cgroups outside containers.
 #[derive(Debug, Default)]
 struct OfUnit {
     cgroups: Vec<u64>,
@@ -33,23 +33,22 @@ struct OfUnit {
 #[derive(Debug)]
 pub(super) struct Attribution {
     roots: HashMap<u64, (Root, Arc<str>)>,
-    /// Ids of roots by their paths. Of a container that is gone and one of the same path, the newer.
+    /// Ids of roots by path. If a removed container had the same path as another one, the newer.
     by_path: HashMap<Arc<str>, u64>,
-    /// Most roots that the kernel side has room for.
+    /// Maximum roots of the kernel side.
     max_roots: usize,
-    /// Most slots of one unit's nested cgroups, and most series.
+    /// Maximum slots, and maximum series, of one unit's nested cgroups.
     most_of_unit: usize,
     most_series_of_unit: usize,
     changes: Vec<(u64, Option<Root>)>,
     /// Cgroups that must give their slots back.
     misplaced: HashSet<u64>,
-    /// Nested cgroups that gave their slots back. They keep the next one where the kernel side does not
-    /// find their root.
+    /// Nested cgroups that gave their slots back. They keep the next slot if the kernel side does not find their root.
     moved: HashSet<u64>,
 }
 
 impl Attribution {
-    /// With room for so many roots, slots and series.
+    /// Returns a state with room for this many roots, slots and series.
     #[must_use]
     pub(super) fn new(max_roots: usize, slots: usize, series: usize) -> Self {
         Self {
@@ -64,7 +63,7 @@ impl Attribution {
         }
     }
 
-    /// Notes a cgroup and its full path.
+    /// Adds a cgroup with its full path.
     pub(super) fn named(&mut self, id: u64, identity: &CgroupIdentity, path: &Arc<str>) {
         if identity.path() != path || !identity.owns_all_below() || !self.has_room_for(identity) {
             return;
@@ -77,13 +76,13 @@ impl Attribution {
         self.misplaced.extend(unit.filter(|&&unit| unit != id));
     }
 
-    /// Whether there is room for one more root. What only calls itself a container, as users' cgroups do, leaves
-    /// room for containers.
+    /// Whether there is room for one more root. Cgroups of users with names of containers leave room for real
+    /// containers.
     fn has_room_for(&self, identity: &CgroupIdentity) -> bool {
         identity.is_container() || self.roots.len() < self.max_roots / 2
     }
 
-    /// Makes a cgroup a root. Whether it was none.
+    /// Makes a cgroup a root. Returns whether it was none.
     fn add(&mut self, id: u64, path: &Arc<str>, root: Root) -> bool {
         if self.roots.contains_key(&id) || self.roots.len() >= self.max_roots {
             return false;
@@ -94,8 +93,8 @@ impl Attribution {
         true
     }
 
-    /// Looks at the cgroups that have slots, each with how many series it has: which are nested in a root, and which
-    /// units have too many.
+    /// Examines the cgroups with slots, each with its number of series. Finds those nested in a root, and units with
+    /// too many.
     pub(super) fn look_at(&mut self, slots: impl Iterator<Item = (u64, usize)>, tree: &Tree) {
         let mut of_units: HashMap<Arc<str>, OfUnit> = HashMap::new();
         for (id, series) in slots {
@@ -127,7 +126,7 @@ impl Attribution {
         }
     }
 
-    /// Takes up a container for which there was no room before.
+    /// Makes a container a root for which there was no room before.
     fn add_late(&mut self, identity: &CgroupIdentity, tree: &Tree) {
         if self.roots.len() >= self.max_roots {
             return;
@@ -137,7 +136,7 @@ impl Attribution {
         }
     }
 
-    /// Makes a unit the root of all its cgroups that are in no container.
+    /// Makes a unit the root of all its cgroups outside containers.
     fn join(&mut self, unit: &Arc<str>, cgroups: &[u64], series: usize, tree: &Tree) {
         let Some(unit_id) = tree.id_of(unit) else { return };
         let count = cgroups.len();
@@ -153,18 +152,18 @@ impl Attribution {
         }
     }
 
-    /// Changes to send to the kernel side.
+    /// Takes the changes for the kernel side.
     pub(super) fn take_changes(&mut self) -> Vec<(u64, Option<Root>)> {
         std::mem::take(&mut self.changes)
     }
 
-    /// Cgroups that must give their slots back.
+    /// Returns the cgroups that must give their slots back.
     #[must_use]
     pub(super) fn misplaced(&self) -> &HashSet<u64> {
         &self.misplaced
     }
 
-    /// Notes that their slots were taken back.
+    /// Notes that slots were reclaimed.
     pub(super) fn retired(&mut self, cgroups: &[u64]) {
         for id in cgroups.iter().filter(|id| self.misplaced.remove(id)) {
             if !self.roots.contains_key(id) {
@@ -173,7 +172,7 @@ impl Attribution {
         }
     }
 
-    /// Forgets cgroups that are gone.
+    /// Removes cgroups that are gone.
     pub(super) fn forget(&mut self, dead: &[u64]) {
         for id in dead {
             self.moved.remove(id);
@@ -192,7 +191,7 @@ mod tests {
     use super::*;
     use crate::cgroup::TreeChange;
 
-    /// A tree with these cgroups, which the sampler has reported.
+    /// Returns a tree with these cgroups, which the sampler has reported.
     fn known(attribution: &mut Attribution, cgroups: &[(u64, &str)]) -> Tree {
         let mut tree = Tree::of_nothing();
         for &(id, path) in cgroups {

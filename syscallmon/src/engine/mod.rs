@@ -1,5 +1,4 @@
-//! Owns everything that changes: takes snapshots, keeps totals and names up to date, has calls judged,
-//! and publishes views.
+//! Owns all changing state: takes snapshots, updates totals and names, passes calls to detection, and publishes views.
 
 mod attribution;
 mod publisher;

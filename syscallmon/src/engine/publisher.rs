@@ -1,4 +1,4 @@
-//! Publishes what the sampler knows, as a view.
+//! Publishes the sampler's state as views.
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -20,11 +20,11 @@ pub(super) struct Publisher {
     pub(super) policy_reload: Reload,
     config_reload: Reload,
     number: u64,
-    /// Whether something has changed since the last view.
+    /// Whether anything has changed since the last view.
     is_due: bool,
 }
 
-/// What a view is of.
+/// The parts of a view.
 pub(super) struct Parts<'a> {
     pub(super) model: &'a Model,
     pub(super) detector: &'a Detector,
@@ -33,23 +33,23 @@ pub(super) struct Parts<'a> {
     pub(super) alerts: &'a Alerts,
 }
 
-/// How sources of names fare.
+/// State of metadata providers.
 pub(super) enum Sources<'a> {
-    /// As they say.
+    /// From the providers.
     Live(&'a MetadataCache),
-    /// As was recorded, and how many containers they had no name of.
+    /// From a recording, with the number of containers without a name.
     Recorded(&'a [ProviderStatus], usize),
 }
 
 impl Publisher {
-    /// Publishes to the readers of this channel.
+    /// Returns a publisher to the readers of this channel.
     pub(super) fn new(views: watch::Sender<Arc<View>>) -> Self {
         let first = Arc::clone(&views.borrow());
         let View { number, snapshot, policy_reload, config_reload, .. } = *first;
         Self { views, host: Arc::clone(&first.host), snapshot, policy_reload, config_reload, number, is_due: true }
     }
 
-    /// The next view has to be another one.
+    /// Marks the next view as changed.
     pub(super) fn changed(&mut self) {
         self.is_due = true;
     }
@@ -64,7 +64,7 @@ impl Publisher {
         self.is_due = true;
     }
 
-    /// Publishes what there is now, unless that is what was published last.
+    /// Publishes the current state, unless it equals the last view.
     pub(super) fn publish(&mut self, parts: &Parts<'_>) {
         if !std::mem::take(&mut self.is_due) {
             return;

@@ -1,6 +1,6 @@
-//! Serves a recording as if it were live: feeds its samples to a model, and publishes views of that.
+//! Serves a recording as if it were live: feeds its samples to a model, and publishes views.
 //!
-//! Nothing is judged: there are no policies, baselines or alerts in a replay.
+//! A replay judges no calls: it has no policies, baselines or alerts.
 
 #[cfg(test)]
 mod tests;
@@ -32,27 +32,27 @@ use crate::{
     workload::{Labels, MetadataCache, ProviderStatus, ResolvedWorkload, Workload},
 };
 
-/// Time between two signs of life where there is nothing new.
+/// Interval of views while nothing changes.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
-/// Time between two views, where samples follow each other without a pause.
+/// Minimum interval of views while samples follow each other without a pause.
 const VIEW: Duration = Duration::from_millis(100);
 
-/// Samples that were read, and are not due yet.
+/// Maximum samples that were read and are not due yet.
 const MAX_READ: usize = 4;
 
-/// Why a sample cannot be taken up.
+/// Why a sample cannot be applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlayError {
-    /// More workloads than the limits permit.
+    /// There are more workloads than the limits permit.
     #[error("the recording has more than {0} workloads at one time")]
     Workloads(usize),
-    /// Longer names than the limits permit.
+    /// There are longer names than the limits permit.
     #[error("the workload names of the recording exceed {0} bytes")]
     LabelBytes(usize),
 }
 
-/// A model of what a recording says.
+/// A model of a recording.
 #[derive(Debug)]
 pub struct Player {
     model: Model,
@@ -60,15 +60,15 @@ pub struct Player {
     /// When counting began, and when the newest snapshot was taken, by this machine's clock.
     started: Instant,
     taken: Instant,
-    /// How many series workloads that are gone may have.
+    /// Maximum series of ended workloads.
     gone_series: usize,
     limits: Limits,
-    /// Bytes of labels that there may be.
+    /// Maximum bytes of labels.
     label_bytes: usize,
 }
 
 impl Player {
-    /// A model of nothing yet.
+    /// Returns an empty model.
     #[must_use]
     pub fn new(header: &Header, started: Instant, limits: Limits) -> Self {
         Self {
@@ -82,17 +82,17 @@ impl Player {
         }
     }
 
-    /// The same, with the series of a layout.
+    /// Returns the same with another layout of series.
     #[must_use]
     pub fn with_layout(self, layout: Arc<SeriesLayout>) -> Self {
         Self { model: self.model.with_layout(layout), ..self }
     }
 
-    /// Feeds the model with a sample, as the sampler did.
+    /// Applies a sample to the model, as the sampler did.
     ///
     /// # Errors
     ///
-    /// When more would be kept than the limits permit.
+    /// When it would exceed the limits.
     pub fn apply(&mut self, sample: &Sample) -> Result<(), PlayError> {
         let taken = self.started + sample.taken;
         self.taken = taken;
@@ -119,7 +119,7 @@ impl Player {
         self.check_size(sample)
     }
 
-    /// Labels are counted again only when there may have become too many of them.
+    /// Labels are counted again only when there may be too many of them.
     fn check_size(&mut self, sample: &Sample) -> Result<(), PlayError> {
         let Limits { workloads, label_bytes, .. } = self.limits;
         let view = self.model.view();
@@ -139,17 +139,17 @@ impl Player {
         if self.label_bytes > label_bytes { Err(PlayError::LabelBytes(label_bytes)) } else { Ok(()) }
     }
 
-    /// The model.
+    /// Returns the model.
     #[must_use]
     pub fn model(&self) -> &Model {
         &self.model
     }
 }
 
-/// How fast time goes.
+/// Speed of a replay.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Speed {
-    /// So many times as fast as it was.
+    /// This many times as fast as the original.
     Times(f64),
     /// As fast as the machine can.
     Max,
@@ -162,30 +162,30 @@ pub struct Replay {
     publisher: Publisher,
     requests: Requests,
     samples: mpsc::Receiver<Sample>,
-    /// What publishing needs and a replay has nothing of.
+    /// State that publishing needs and a replay leaves empty.
     detector: Detector,
     alerts: Alerts,
-    /// Sources of names, and containers that they had no name of.
+    /// Metadata providers, and the number of containers without a name.
     sources: (Vec<ProviderStatus>, usize),
-    /// When time began to go, and the moment of the recording that it began with.
+    /// When the replay started, and the moment of the recording at that time.
     begin: Option<(Instant, Duration)>,
     next: Option<Sample>,
     published: Instant,
     over: Option<oneshot::Sender<Result<(), PlayError>>>,
 }
 
-/// What drives a [`Replay`], and what it is asked through.
+/// Handles of a [`Replay`].
 pub struct Controls {
-    /// Asks it for things.
+    /// Sends requests to it.
     pub owner: Requester,
-    /// Takes samples, until the end of the recording, when it is dropped.
+    /// Accepts samples. Dropped at the end of the recording.
     pub samples: Option<mpsc::Sender<Sample>>,
-    /// Told when all samples have been taken up, or one could not be.
+    /// Notified when all samples have been applied, or one could not be.
     pub over: oneshot::Receiver<Result<(), PlayError>>,
 }
 
 impl Replay {
-    /// A replay that publishes to this channel.
+    /// Returns a replay that publishes to this channel.
     #[must_use]
     pub fn new(player: Player, speed: Speed, views: watch::Sender<Arc<View>>) -> (Self, Controls) {
         let publisher = Publisher::new(views);
@@ -235,7 +235,7 @@ impl Replay {
         }
     }
 
-    /// When the next sample is due.
+    /// Returns when the next sample is due.
     fn due(&mut self) -> Option<Instant> {
         let (now, at) = (Instant::now(), self.next.as_ref()?.taken);
         let (begin, first) = *self.begin.get_or_insert((now, at));
@@ -243,7 +243,7 @@ impl Replay {
             Speed::Max => Some(now),
             Speed::Times(times) => {
                 let pause = Duration::try_from_secs_f64(at.saturating_sub(first).as_secs_f64() / times);
-                // What is due after the end of times is never due.
+                // A sample beyond the range of the clock is never due.
                 Some(pause.ok().and_then(|pause| begin.checked_add(pause)).unwrap_or_else(far_away))
             }
         }
@@ -272,12 +272,12 @@ impl Replay {
         }
     }
 
-    /// All samples have been taken up, or one could not be.
+    /// Reports that all samples have been applied, or that one could not be.
     fn end(&mut self, outcome: Result<(), PlayError>) {
         self.samples.close();
         self.publish();
         if let Some(over) = self.over.take() {
-            // Who does not want to know has ended.
+            // The receiver may have ended.
             let _ = over.send(outcome);
         }
     }
@@ -303,12 +303,12 @@ impl Replay {
                 self.publisher.changed();
                 None
             }
-            // Nobody reads policies or a configuration.
+            // A replay has no policies and no configuration to reload.
             Request::Policies(..) | Request::Configuration(_) => None,
         };
         self.publish();
         if let Some(done) = done {
-            // Who gave up waiting needs no answer.
+            // A client that stopped waiting needs no answer.
             let _ = done.send(());
         }
     }

@@ -1,9 +1,9 @@
-//! The daemon's heart: takes snapshots, one at a time, and keeps names and totals up to date.
+//! The sampler: takes snapshots, one at a time, and updates names and totals.
 //!
-//! One task owns the kernel's tables, the tree, totals, baselines and violations, so two snapshots can never run at
-//! once, and nobody else changes anything: others ask for it ([`crate::view::requests`]), and read views
-//! ([`crate::view`]). It samples at each poll, when a scrape requires fresher counts, and early when the slots of many
-//! dead cgroups are needed. It never does HTTP or waits for a disk.
+//! One task owns the kernel's tables, the tree, totals, baselines and violations. Two snapshots never run at once, and
+//! no other task changes this state: other tasks send requests ([`crate::view::requests`]) and read views
+//! ([`crate::view`]). It samples at each poll, when a scrape requires fresher counts, and early when many slots of dead
+//! cgroups can be freed. It does no HTTP, and never waits for a disk.
 
 mod alive;
 mod events;
@@ -44,25 +44,25 @@ use crate::{
     workload::{NAME_TIMEOUT, ResolvedWorkload, Workload, WorkloadResolver},
 };
 
-/// A scrape is answered from a snapshot that is at most this old.
+/// Maximum age of a snapshot that answers a scrape.
 pub const MAX_SNAPSHOT_AGE: Duration = Duration::from_secs(1);
 
-/// Least time between two early samples: when many slots can be freed, and when there are none left.
+/// Minimum time between early samples: when many slots can be freed, and when none are left.
 const EARLY_SAMPLE_PAUSE: Duration = Duration::from_millis(20);
 const EXHAUSTED_SAMPLE_PAUSE: Duration = Duration::from_secs(1);
 
-/// How long a snapshot waits for answers of `/proc` about calls that it has counted.
+/// How long a snapshot waits for process look-ups of calls that it has counted.
 const LOOKUP_WAIT: Duration = Duration::from_millis(5);
 
-/// How often names are looked for that first calls wait for.
+/// Interval of checks for names that first calls wait for.
 const NAME_POLL: Duration = Duration::from_millis(50);
 
-/// What can be changed while the daemon runs.
+/// Settings that can change while the daemon runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tunables {
     /// Time between two polls.
     pub poll_interval: Duration,
-    /// How long workloads that are gone are exported.
+    /// How long ended workloads are exported.
     pub expire_after: Duration,
 }
 
@@ -82,40 +82,40 @@ pub struct Sampler {
     requests: Requests,
     /// Without the cgroup probe, the tree is walked before every snapshot.
     has_cgroup_events: bool,
-    /// Lost cgroup events that were noticed.
+    /// Lost cgroup events that were handled.
     losses_seen: u64,
-    /// Lost first calls that were noticed.
+    /// Lost first calls that were handled.
     first_calls_lost: u64,
-    /// Complete walks that are to make up for lost events.
+    /// Remaining complete walks that make up for lost events.
     walks_due: u32,
     last_walk: Instant,
-    /// Deaths that make an early sample worth while.
+    /// Number of dead cgroups that triggers an early sample.
     many_dead: usize,
     recorder: Recorder,
 }
 
-/// What a sampler begins with.
+/// The parts of a sampler.
 pub struct Beginning {
     /// The programs and their tables.
     pub kernel: Kernel,
-    /// What they report.
+    /// Events of the programs.
     pub events: EventStreams,
     /// Cgroups.
     pub tree: Tree,
-    /// Names of workloads.
+    /// Workloads of cgroups.
     pub resolver: WorkloadResolver,
-    /// Totals, none yet.
+    /// Totals.
     pub model: Model,
-    /// Who judges calls.
+    /// Detection.
     pub detector: Detector,
-    /// Where violations go.
+    /// Delivery of alerts.
     pub alerts: Alerts,
-    /// Where samples are recorded, if they are.
+    /// Recording, if there is one.
     pub recording: Option<Sink>,
 }
 
 impl Sampler {
-    /// A sampler, and the handle to ask it for things. Walks the tree once.
+    /// Returns a sampler, and the handle for requests. Walks the tree once.
     fn new(
         beginning: Beginning,
         views: watch::Sender<Arc<View>>,
@@ -155,8 +155,8 @@ impl Sampler {
         (sampler, owner)
     }
 
-    /// Samples from `begin` until `shutdown`; then detaches everything, by dropping the kernel's programs. Baselines
-    /// can be read before and after it, until `end`.
+    /// Samples from `begin` until `shutdown`, and then detaches everything by dropping the kernel's programs. Requests
+    /// for baselines are served before and after, until `end`.
     async fn run(mut self, begin: CancellationToken, shutdown: CancellationToken, end: CancellationToken) {
         let until_begin = async {
             tokio::select! { () = begin.cancelled() => {}, () = shutdown.cancelled() => {} }
@@ -192,12 +192,12 @@ impl Sampler {
             self.deliver();
         }
         if self.recorder.is_active() {
-            // What was called until now is in the recording.
+            // The recording contains all calls until now.
             self.sample();
         }
     }
 
-    /// Judges first calls whose `/proc` lookups have an answer.
+    /// Judges first calls with a finished process look-up.
     fn judge_answered(&mut self, patience: Option<Duration>) {
         let answered = self.detector.answered(patience);
         if !answered.is_empty() {
@@ -217,7 +217,7 @@ impl Sampler {
         self.detector.named(&self.resolver);
     }
 
-    /// Has delivered what was found when calls were judged.
+    /// Delivers the notices of detection.
     fn deliver(&mut self) {
         for notice in self.detector.take_notices() {
             self.alerts.notify(notice);
@@ -231,7 +231,7 @@ impl Sampler {
         self.publisher.publish(&Parts { model, detector, first_calls, sources, alerts });
     }
 
-    /// When to sample before the next poll, if at all.
+    /// Returns when to sample before the next poll, if at all.
     fn early_sample(&self) -> Option<Instant> {
         let to_free = self.tree.dead().len() + self.attribution.misplaced().len();
         let pause = if to_free >= self.many_dead {
@@ -244,7 +244,7 @@ impl Sampler {
         Some(self.publisher.snapshot.taken + pause)
     }
 
-    /// Does what others have asked for so far; of those who want a fresh snapshot, one is for all.
+    /// Serves the requests so far. Requests for a fresh snapshot share one.
     fn serve(&mut self, request: Request) {
         let waiting = std::iter::from_fn(|| self.requests.try_recv().ok());
         let requests: Vec<Request> = std::iter::once(request).chain(waiting).collect();
@@ -276,12 +276,12 @@ impl Sampler {
         self.deliver();
         self.publish();
         for done in refreshed {
-            // Who gave up waiting needs no answer.
+            // A client that stopped waiting needs no answer.
             let _ = done.send(());
         }
     }
 
-    /// Takes one snapshot through everything. Blocks for some milliseconds.
+    /// Takes one snapshot, and applies it everywhere. Blocks for some milliseconds.
     fn sample(&mut self) {
         let begin = Instant::now();
         self.take_events();
@@ -293,7 +293,7 @@ impl Sampler {
         let mut snapshot = self.kernel.snapshot();
         self.report_first_calls();
         self.find_paths(&snapshot);
-        // What was never heard of is counted, all of it, when a walk has looked for its path.
+        // A cgroup without any event is counted completely after a walk has looked for its path.
         snapshot.slots.retain(|slot| self.tree.knows(slot.cgroup_id));
         let series = |counts: &Counts| counts.calls.len() + counts.errors.len() + counts.denied.len();
         let slots = snapshot.slots.iter().map(|slot| (slot.cgroup_id, series(&slot.counts)));
@@ -301,7 +301,7 @@ impl Sampler {
         self.set_roots();
         self.count(&snapshot, taken);
         self.report_first_calls();
-        // After the counts are taken up: this may take many system calls.
+        // After the counts are applied, because this may take many system calls.
         self.free(&retired);
         self.forget(&dead);
         self.report_first_calls();
@@ -310,15 +310,14 @@ impl Sampler {
         self.recorder.finish(snapshot, gone, &self.publisher.snapshot, self.resolver.cache());
     }
 
-    /// Reports first calls that came while a sample is being taken: with many series, a sample takes longer than
-    /// a report may.
+    /// Reports first calls that arrived during a sample. With many series, a sample takes longer than a report may.
     fn report_first_calls(&mut self) {
         self.take_events();
         self.judge_answered(None);
         self.deliver();
     }
 
-    /// Gives names that have become known to what was counted before, then counts what is new.
+    /// Applies new names to earlier counts, then counts the new calls.
     fn count(&mut self, snapshot: &Snapshot, now: Instant) {
         self.judge_answered(Some(LOOKUP_WAIT));
         let mut news = self.take_names_up(now);
@@ -329,13 +328,13 @@ impl Sampler {
             recorder.named(id, &named);
             Some(named)
         }));
-        // A little longer than for its pod's name to do.
+        // Slightly longer than the timeout of names: the name of its pod may still arrive.
         let patience =
             if self.resolver.cache().has_sources() { NAME_TIMEOUT + EARLY_SAMPLE_PAUSE } else { Duration::ZERO };
         news.extend(self.model.release(now, patience));
         self.recorder.released(patience);
-        // Each first call in the remainder is an event, with its cgroup. Where events were lost, only
-        // the counters tell.
+        // Each first call in the remainder has an event with its cgroup. If events were lost, only the counters report
+        // it.
         let losses = snapshot.losses.first_call_events;
         if std::mem::replace(&mut self.first_calls_lost, losses) == losses {
             news.retain(|news| news.named.workload != Workload::Remainder);
@@ -346,11 +345,10 @@ impl Sampler {
         self.resolver.policies_use_owner(self.detector.uses_owner());
     }
 
-    /// Gives names that have become known to workloads, and to their first calls. What they have called is to be
-    /// judged by these.
+    /// Applies new names to workloads and to their first calls. Detection judges calls by these names.
     fn take_names_up(&mut self, now: Instant) -> Vec<Delta> {
         self.resolver.refresh();
-        // Of what they are now, not all that they ever called is known.
+        // After a rename, not all calls of the new workload are known.
         let renamed = self.resolver.take_renamed();
         self.model.forget_births(&renamed);
         self.resolver.check_node();
@@ -366,7 +364,7 @@ impl Sampler {
         news
     }
 
-    /// Exports workloads that have waited for their names for so long.
+    /// Exports workloads that have waited too long for their names.
     fn release(&mut self, after: Duration) {
         let news = self.model.release(Instant::now(), after);
         self.detector.counted(&news, SystemTime::now(), |id| !self.model.is_whole(id));
@@ -415,7 +413,7 @@ async fn serve_idle(requests: &mut Requests, detector: &mut Detector, end: impl 
                         detector.set_policies(policies);
                     }
                 }
-                // Dropped, which is an answer.
+                // Dropping the request answers it.
                 Request::Refresh(_) | Request::Release(_) | Request::Configuration(_) => {}
             }
         }
@@ -423,14 +421,14 @@ async fn serve_idle(requests: &mut Requests, detector: &mut Detector, end: impl 
     tokio::select! { () = end => {}, () = serve => {} }
 }
 
-/// Workloads that waited for a name which is known now.
+/// Renames workloads whose awaited name is known now.
 fn newly_named(model: &Model, resolver: &WorkloadResolver) -> HashMap<Workload, ResolvedWorkload> {
     let named =
         model.unresolved().map(|identity| (Workload::Unresolved(Arc::clone(identity)), resolver.of_identity(identity)));
     named.filter(|(_, named)| !matches!(named.workload, Workload::Unresolved(_))).collect()
 }
 
-/// Ticks at once, then at each interval; late ticks are not made up for.
+/// Ticks at once, and then at each interval. Skips late ticks.
 fn poll_interval(period: Duration) -> tokio::time::Interval {
     let mut poll = interval(period);
     poll.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -1,14 +1,14 @@
-//! A budget for each second, or the like, that tenants share: of time, of look-ups, of bytes.
+//! A budget per interval that tenants share: of time, of look-ups, of bytes.
 
 use std::{collections::HashMap, sync::Arc};
 
 use super::Tenant;
 
-/// So much may be spent until the next [`Self::renew`]. A group may spend as long as it has spent less than what is
-/// left for the others, so one group leaves half of the budget, two a quarter each, and so on. Who has spent nothing
+/// An amount that may be spent until the next [`Self::renew`]. A group may spend while it has spent less than the rest
+/// of the budget: a single group leaves half of it, two leave a quarter each, and so on. A group that has spent nothing
 /// may always spend once.
 ///
-/// What is spent in all is at most the budget, and besides one expense of each group and one more.
+/// The total is at most the budget, plus one expense of each group and one more.
 #[derive(Debug)]
 pub struct FairBudget {
     budget: u64,
@@ -17,25 +17,25 @@ pub struct FairBudget {
 }
 
 impl FairBudget {
-    /// So much until the next renewal, in any unit.
+    /// The budget until the next renewal, in any unit.
     #[must_use]
     pub fn new(budget: u64) -> Self {
         Self { budget, left: budget, spent: HashMap::new() }
     }
 
-    /// Whether a tenant may spend now. What it spends need not be known before.
+    /// Whether a tenant may spend now. The amount need not be known before.
     #[must_use]
     pub fn may_spend(&self, tenant: &Tenant) -> bool {
         self.spent.get(tenant.group()).is_none_or(|&spent| spent < self.left)
     }
 
-    /// Notes what a tenant has spent.
+    /// Adds an expense of a tenant.
     pub fn spend(&mut self, tenant: &Tenant, amount: u64) {
         self.left = self.left.saturating_sub(amount);
         *self.spent.entry(Arc::clone(tenant.group())).or_default() += amount;
     }
 
-    /// Gives everybody the whole budget again.
+    /// Renews the whole budget.
     pub fn renew(&mut self) {
         self.left = self.budget;
         self.spent.clear();
@@ -52,7 +52,7 @@ mod tests {
         Tenant::new(group.into(), "member".into())
     }
 
-    /// How much a group spends that takes all it can, in parts.
+    /// Returns the spending of a group that takes all it can, in parts.
     fn take_all(budget: &mut FairBudget, group: &str, part: u64) -> u64 {
         let mut spent = 0;
         while budget.may_spend(&tenant(group)) {

@@ -1,7 +1,7 @@
-//! Bounded room that tenants share fairly, for every table and queue that workloads can fill.
+//! Bounded capacity that tenants share fairly, for every table and queue that workloads can fill.
 //!
 //! A [`Tenant`] is a group (a namespace; without one, the container or unit itself) and a member of the group (the
-//! workload). Each group may use as much as nobody else needs. When room is short:
+//! workload). Each group may use the capacity that others do not need. When room is short:
 //!
 //! - A group within its fair share (the capacity, by the number of groups) loses nothing, whatever other groups do.
 //! - Of the groups above their fair share, one with an entry of the lowest priority loses such an entry; of several,
@@ -26,24 +26,24 @@ use std::{
 use self::usage::{FULL, Usage};
 pub use self::{budget::FairBudget, tenant::Tenant};
 
-/// How much there may be.
+/// A capacity.
 #[derive(Clone, Copy, Debug)]
 pub struct Capacity {
-    /// Entries, at most.
+    /// Maximum entries.
     pub entries: usize,
-    /// The sum of their bytes, at most.
+    /// Maximum bytes of all entries.
     pub bytes: usize,
 }
 
 impl Capacity {
-    /// So many entries, of whatever size.
+    /// Returns a capacity of this many entries of any size.
     #[must_use]
     pub const fn of_entries(entries: usize) -> Self {
         Self { entries, bytes: usize::MAX }
     }
 }
 
-/// Which entry is lost first when room is short.
+/// Order of loss when room is short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Priority {
     /// Lost first.
@@ -70,7 +70,7 @@ pub struct FairShare<K, V> {
     sequence: u64,
 }
 
-/// Where an entry is: by tenant and priority, the oldest first.
+/// Position of an entry: by tenant and priority, the oldest first.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Position {
     tenant: Tenant,
@@ -86,7 +86,7 @@ struct Entry<K, V> {
 }
 
 impl<K: Clone + Eq + Hash, V> FairShare<K, V> {
-    /// Empty, with this capacity.
+    /// Returns an empty queue with this capacity.
     #[must_use]
     pub fn new(capacity: Capacity) -> Self {
         Self {
@@ -99,7 +99,7 @@ impl<K: Clone + Eq + Hash, V> FairShare<K, V> {
         }
     }
 
-    /// Number of entries.
+    /// Returns the number of entries.
     #[must_use]
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -111,7 +111,7 @@ impl<K: Clone + Eq + Hash, V> FairShare<K, V> {
         self.entries.is_empty()
     }
 
-    /// The sum of the entries' bytes.
+    /// Returns the bytes of all entries.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.groups.bytes()
@@ -123,30 +123,30 @@ impl<K: Clone + Eq + Hash, V> FairShare<K, V> {
         self.positions.contains_key(key)
     }
 
-    /// The value of this key.
+    /// Returns the value of this key.
     #[must_use]
     pub fn get(&self, key: &K) -> Option<&V> {
         self.entries.get(self.positions.get(key)?).map(|entry| &entry.value)
     }
 
-    /// The value of this key, to be changed.
+    /// Returns the value of this key for changes.
     pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
         self.entries.get_mut(self.positions.get(key)?).map(|entry| &mut entry.value)
     }
 
-    /// All entries, by tenant and priority, the oldest first.
+    /// Returns all entries, by tenant and priority, the oldest first.
     #[must_use]
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&K, &V)> {
         self.entries.values().map(|entry| (&entry.key, &entry.value))
     }
 
-    /// All values, to be changed.
+    /// Returns all values for changes.
     pub fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
         self.entries.values_mut().map(|entry| &mut entry.value)
     }
 
-    /// Puts an entry in, as the newest of its tenant and priority; replaces the one with the same key. Returns what had
-    /// to go for it, which may be the new entry itself.
+    /// Adds an entry as the newest of its tenant and priority, or replaces the entry with the same key. Returns the
+    /// evicted entries, which may include the new one.
     pub fn put(&mut self, tenant: Tenant, priority: Priority, key: K, value: V, bytes: usize) -> Vec<(K, V)> {
         self.remove(&key);
         if bytes > self.capacity.bytes {
@@ -157,7 +157,7 @@ impl<K: Clone + Eq + Hash, V> FairShare<K, V> {
         self.make_room()
     }
 
-    /// Notes how large the value of a key is now; it keeps its place in line. Returns what had to go for it.
+    /// Updates the size of a value, which keeps its position. Returns the evicted entries.
     pub fn resize(&mut self, key: &K, bytes: usize) -> Vec<(K, V)> {
         if let Some((position, entry)) = self.take(key) {
             self.insert(position, Entry { bytes, ..entry });
@@ -173,7 +173,7 @@ impl<K: Clone + Eq + Hash, V> FairShare<K, V> {
         }
     }
 
-    /// Gives an entry to another tenant; it stays as old as it is.
+    /// Gives an entry to another tenant. Its age stays the same.
     pub fn reassign(&mut self, key: &K, tenant: &Tenant) {
         if self.positions.get(key).is_some_and(|position| position.tenant != *tenant)
             && let Some((position, entry)) = self.take(key)
@@ -182,12 +182,12 @@ impl<K: Clone + Eq + Hash, V> FairShare<K, V> {
         }
     }
 
-    /// Takes an entry out.
+    /// Removes an entry.
     pub fn remove(&mut self, key: &K) -> Option<V> {
         self.take(key).map(|(_, entry)| entry.value)
     }
 
-    /// Takes all entries of a member of a group out, those of the highest priority first, the oldest of these first.
+    /// Removes all entries of a member of a group, those of the highest priority first, the oldest of these first.
     pub fn take_tenant(&mut self, tenant: &Tenant) -> Vec<(K, V)> {
         let next = |shared: &mut Self| {
             let position = shared.highest(tenant)?;
@@ -196,8 +196,8 @@ impl<K: Clone + Eq + Hash, V> FairShare<K, V> {
         std::iter::from_fn(|| next(self)).collect()
     }
 
-    /// Takes the next entry out: from each group in turn, of the group from each member in turn, of the member the
-    /// oldest of the highest priority.
+    /// Removes the next entry: groups take turns, and so do the members of a group. Of a member, the oldest entry of
+    /// the highest priority is next.
     pub fn pop(&mut self) -> Option<(K, V)> {
         let group = self.groups.take_turn()?;
         let member = self.members.get_mut(&group)?.take_turn()?;
@@ -226,7 +226,7 @@ impl<K: Clone + Eq + Hash, V> FairShare<K, V> {
         gone
     }
 
-    /// The entry that is lost next.
+    /// Returns the entry that is lost next.
     fn victim(&self) -> Option<Position> {
         let groups = self.groups.len() as u128;
         let largest = |priority| Some((priority, self.groups.largest(priority)?));

@@ -1,16 +1,16 @@
-//! Who shares room with whom.
+//! Tenants, which share capacity.
 
 use std::sync::Arc;
 
 use crate::workload::{CgroupIdentity, Label, Labels, Workload};
 
-/// Pods whose namespaces are not known.
+/// Group of pods with unknown namespaces.
 const UNNAMED_PODS: &str = "(pods without a name)";
 
-/// Below this, units and cgroups are made by users, each in a slice of their own.
+/// Below this path, users make units and cgroups, each user in a slice.
 const USERS: &str = "/user.slice";
 
-/// A member of a group. What many members of one group have together is what the group has.
+/// A member of a group. The usage of a group is the sum over its members.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tenant {
     group: Arc<str>,
@@ -24,8 +24,8 @@ impl Tenant {
         Self { group, member }
     }
 
-    /// The tenant that a workload is, of which this is known. The group is the namespace of a pod; for a container
-    /// without one, the container; for a unit, the unit; for what a user's session makes, the user.
+    /// Returns the tenant of a workload by its metadata. The group is the namespace of a pod; for a container without
+    /// one, the container; for a unit, the unit; for cgroups of a user's session, the user.
     #[must_use]
     pub fn of(workload: &Workload, metadata: &Labels) -> Self {
         let member: Arc<str> = workload.to_string().into();
@@ -34,11 +34,11 @@ impl Tenant {
         }
         match workload {
             Workload::Unresolved(identity) => Self::of_identity(identity),
-            // Many, of which nobody is told apart.
+            // These stand for many workloads that are not distinguished.
             Workload::Unknown | Workload::Remainder | Workload::Gone | Workload::Dropped => {
                 Self::new(Arc::clone(&member), member)
             }
-            // Paths begin with a slash, namespaces do not.
+            // Paths begin with a slash, and namespaces do not.
             _ => match (metadata.get(Label::Cgroup), metadata.get(Label::ContainerId)) {
                 (Some(path), Some(_)) => Self::new(Arc::clone(path), member),
                 (Some(path), None) => Self::new(group_of_path(path), member),
@@ -47,7 +47,7 @@ impl Tenant {
         }
     }
 
-    /// The tenant that is at a place whose name is not known.
+    /// Returns the tenant of a cgroup without metadata.
     #[must_use]
     pub fn of_identity(identity: &CgroupIdentity) -> Self {
         let path = identity.path();
@@ -59,20 +59,21 @@ impl Tenant {
         Self::new(group, Arc::clone(path))
     }
 
-    /// The group.
+    /// Returns the group.
     #[must_use]
     pub fn group(&self) -> &Arc<str> {
         &self.group
     }
 
-    /// The member of the group.
+    /// Returns the member of the group.
     #[must_use]
     pub fn member(&self) -> &Arc<str> {
         &self.member
     }
 }
 
-/// The part of a cgroup's path that one tenant has: up to the first name that is no slice, or to a user's slice.
+/// Returns the part of a cgroup's path that belongs to one tenant: up to the first name that is not a slice, or to a
+/// user's slice.
 fn group_of_path(path: &Arc<str>) -> Arc<str> {
     let is_users = path.starts_with(USERS);
     let mut end = 0;

@@ -1,4 +1,4 @@
-//! How much each of several parties uses of one capacity: groups of all, or members of one group.
+//! Usage of a capacity by parties: by groups of all, or by members of one group.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,19 +8,19 @@ use std::{
 
 use super::{Capacity, Priority};
 
-/// The part of a capacity that is all of it.
+/// Stands for a whole capacity.
 pub(super) const FULL: u128 = 1 << 64;
 
-/// What each party uses. A party uses the larger one of two parts: its entries of all entries that there may be, and
-/// its bytes of all bytes.
+/// Usage of each party. It is the larger one of two fractions: entries of the maximum entries, and bytes of the maximum
+/// bytes.
 #[derive(Debug)]
 pub(super) struct Usage {
     capacity: Capacity,
     parties: BTreeMap<Arc<str>, Used>,
-    /// By priority: the parties that have such entries, by what they use in all.
+    /// Parties with entries, by priority and then by usage.
     by_use: [BTreeSet<(u128, Arc<str>)>; Priority::ALL.len()],
     bytes: usize,
-    /// The party that took its turn last.
+    /// The party that had the last turn.
     last: Option<Arc<str>>,
 }
 
@@ -35,7 +35,7 @@ impl Usage {
         Self { capacity, parties: BTreeMap::new(), by_use: Default::default(), bytes: 0, last: None }
     }
 
-    /// Number of parties that use anything.
+    /// Returns the number of parties with any usage.
     pub(super) fn len(&self) -> usize {
         self.parties.len()
     }
@@ -60,12 +60,12 @@ impl Usage {
         });
     }
 
-    /// The party that uses most in all, of those that have an entry of this priority; and what it uses.
+    /// Returns the party with the largest usage among those with an entry of this priority, and its usage.
     pub(super) fn largest(&self, priority: Priority) -> Option<(u128, Arc<str>)> {
         self.by_use[priority as usize].last().cloned()
     }
 
-    /// The party that has its turn now.
+    /// Returns the party whose turn it is.
     pub(super) fn take_turn(&mut self) -> Option<Arc<str>> {
         let after = self.last.take().map_or(Unbounded, Excluded);
         let next = self.parties.range::<Arc<str>, _>((after, Unbounded)).next();
@@ -93,7 +93,7 @@ impl Usage {
 }
 
 impl Used {
-    /// The larger one of the parts of entries and of bytes, with [`FULL`] as the whole.
+    /// Returns the larger one of the fractions of entries and of bytes, with [`FULL`] as the whole.
     fn part_of(&self, capacity: Capacity) -> u128 {
         let part = |used: usize, all: usize| used as u128 * FULL / all.max(1) as u128;
         part(self.entries.iter().sum(), capacity.entries).max(part(self.bytes, capacity.bytes))

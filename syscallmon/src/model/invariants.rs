@@ -12,23 +12,23 @@ use crate::{
     workload::{Label, REMAINDER},
 };
 
-/// Patience with names, and how long workloads that are gone are kept.
+/// Timeout of names, and how long ended workloads are kept.
 const HOLD: Duration = Duration::from_secs(10);
 const KEEP: Duration = Duration::from_mins(1);
 
 /// The first call that has a name: those from here on are read, write, open and close, three of them in one set.
 const FIRST_NAMED: u16 = 4;
 
-/// What happens, one thing after the other.
+/// An event.
 #[derive(Clone, Debug)]
 enum Op {
-    /// The cgroup of a slot makes calls, of which some set it up, and as many of each other kind.
+    /// The cgroup of a slot makes calls, some of them in container init, and as many of each other kind.
     Calls { slot: u32, call: u16, calls: u64, container_init: u64, errors: u64, denied: u64 },
     /// Calls find the kernel's tables full.
     Remainder { call: u16, calls: u64 },
-    /// The name of a container becomes known, and that of a cgroup that no path is known of.
+    /// The name of a container becomes known, and the path of a cgroup.
     Name(u64),
-    /// A snapshot, in which these slots are taken back; so much time later.
+    /// A snapshot this much later, in which these slots are reclaimed.
     Sample { free: Vec<u32>, most_series: usize, seconds: u64 },
 }
 
@@ -49,20 +49,20 @@ fn op() -> impl Strategy<Value = Op> {
 struct World {
     model: Model,
     now: Instant,
-    /// The kernel's running counts by slot; each new cgroup has a new id.
+    /// The kernel's running counts by slot. Each new cgroup has a new id.
     slots: HashMap<u32, SlotCounts>,
     remainder: Counts,
     next_id: u64,
     named: Vec<u64>,
-    /// All that happened, and what of it has expired since.
+    /// All counts, and those that have expired.
     truth: u64,
     expired: u64,
-    /// Calls outside container init, and those that were reported.
+    /// Calls outside container init, and those that were in deltas.
     own_calls: u64,
     told: u64,
 }
 
-/// Everything in some counts.
+/// Returns the sum of some counts.
 fn sum(counts: &Counts) -> u64 {
     counts.calls.sum() + counts.errors.sum() + counts.denied.sum()
 }
@@ -116,7 +116,7 @@ impl World {
         }
     }
 
-    /// What the sampler does with a snapshot.
+    /// Does what the sampler does with a snapshot.
     fn sample(&mut self, free: &[u32], most_series: usize) {
         let now = self.now;
         let renamed = self.model.unresolved().map(|identity| (Workload::Unresolved(Arc::clone(identity)), identity));
@@ -144,7 +144,7 @@ impl World {
         self.model.view.workloads.iter().map(|(_, totals)| sum(&totals.counts)).sum::<u64>() + self.expired
     }
 
-    /// Calls of containers that wait for their names: they are reported later.
+    /// Returns calls of containers that wait for their names: they are in a later delta.
     fn held(&self) -> u64 {
         let workloads = self.model.view.workloads.iter();
         let held = workloads.filter(|(_, totals)| totals.held_since.is_some());
@@ -157,7 +157,7 @@ fn called(label: Label, name: &str) -> ResolvedWorkload {
     ResolvedWorkload { workload: Workload::Resolved(labels.clone()), metadata: labels }
 }
 
-/// Three kinds of cgroups: units, containers that have a name or not yet, and cgroups without a known path.
+/// Three kinds of cgroups: units, containers with a name now or later, and cgroups with an unknown path.
 fn name(id: u64, named: &[u64]) -> Option<ResolvedWorkload> {
     match id % 3 {
         0 => Some(called(Label::Cgroup, &format!("/unit-{}", id % 4))),
@@ -173,7 +173,7 @@ fn name(id: u64, named: &[u64]) -> Option<ResolvedWorkload> {
     }
 }
 
-/// Two containers may have one name: one came after the other.
+/// Two containers may have one name, one after the other.
 fn name_of_place(identity: &CgroupIdentity, named: &[u64]) -> Option<ResolvedWorkload> {
     let container = identity.path().bytes().last().map(|digit| u64::from(digit - b'0'))?;
     named.contains(&container).then(|| called(Label::Container, &format!("web-{}", container % 2)))

@@ -1,7 +1,7 @@
-//! Totals per workload, which never fall while the workload lives, and how workloads are forgotten.
+//! Totals per workload, which never fall while the workload lives, and the end of workloads.
 //!
-//! Pure: takes snapshots and names, does no I/O, reads no clock. The kernel's counts start anew when a cgroup
-//! gets its slot; totals here only ever grow by differences between two snapshots.
+//! Pure: the module takes snapshots and names, does no I/O, and reads no clock. The kernel's counts begin at 0 when a
+//! cgroup gets its slot. Totals here only grow by differences between two snapshots.
 
 #[cfg(test)]
 mod invariants;
@@ -26,19 +26,19 @@ use crate::{
     workload::{CgroupIdentity, Labels, ResolvedWorkload, Workload},
 };
 
-/// What is known of one workload.
+/// The state of one workload.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// What was counted.
+    /// Its totals.
     pub counts: Counts,
-    /// All that is known of the workload.
+    /// All of its metadata.
     pub metadata: Labels,
-    /// Since when it waits for its name; not exported for so long.
+    /// Since when it waits for its name. It is not exported meanwhile.
     held_since: Option<Instant>,
-    /// Slots that count towards it now, and the one that came last: `metadata` is of that one.
+    /// Slots that count for it now, and the one that came last, which `metadata` belongs to.
     slots: usize,
     newest_slot: u32,
-    /// The cgroup that has it.
+    /// Its cgroup.
     cgroup_id: u64,
     /// When its first cgroup was born, if that was seen.
     created: Option<Instant>,
@@ -48,32 +48,32 @@ pub struct Totals {
     is_renamed: bool,
 }
 
-/// Every workload that made a call and was not forgotten yet.
+/// All workloads with calls that have not expired.
 #[derive(Debug)]
 pub struct Model {
-    /// What is exported, and what waits for its name.
+    /// Exported workloads, and those that wait for their names.
     view: ModelView,
-    /// Cgroups that were born while the daemon ran, and when: every call of theirs is counted.
+    /// Cgroups that were born while the daemon ran, and when. All of their calls are counted.
     births: HashMap<u64, Instant>,
     slots: HashMap<u32, SlotBaseline>,
     remainder: Counts,
-    /// Most series that workloads may have together, and what one is.
+    /// Maximum series of all workloads together, and the layout of series.
     most_series: usize,
     layout: Arc<SeriesLayout>,
 }
 
-/// What a workload has done since it was last asked.
+/// New calls of a workload since the last snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delta {
-    /// The workload, and all that is known of it.
+    /// The workload, with all of its metadata.
     pub named: ResolvedWorkload,
-    /// The cgroup that did it; of several, the one that came last.
+    /// Its cgroup; of several, the one that came last.
     pub cgroup_id: u64,
-    /// The workload that the same counts were reported for before, if any.
+    /// The workload that had these counts before, if any.
     pub before: Option<Workload>,
-    /// How often it made each call, without what was called to set it up.
+    /// Number of each call, without container init.
     pub calls: SortedCounts<CallId>,
-    /// How often seccomp denied each call, except with `ENOSYS`: programs do without such calls.
+    /// Number of denials of each call, except with `ENOSYS`, because programs fall back from such calls.
     pub denied: SortedCounts<CallId>,
 }
 
@@ -88,7 +88,7 @@ impl Delta {
         }
     }
 
-    /// Whether there is something to be judged.
+    /// Whether there are calls to judge.
     fn is_news(&self) -> bool {
         self.named.workload.is_judged() && self.calls.len() + self.denied.len() > 0
     }
@@ -102,7 +102,7 @@ fn denied((denial, &attempts): (DeniedKey, &u64)) -> Option<(CallId, u64)> {
     }
 }
 
-/// How far the counts of a slot are in the totals.
+/// The part of a slot's counts that totals contain.
 #[derive(Debug)]
 struct SlotBaseline {
     workload: Workload,
@@ -110,7 +110,7 @@ struct SlotBaseline {
 }
 
 impl Model {
-    /// A model of nothing yet, with room for so many series.
+    /// Returns an empty model with room for this many series.
     #[must_use]
     pub fn new(most_series: usize) -> Self {
         Self {
@@ -123,15 +123,15 @@ impl Model {
         }
     }
 
-    /// The same, with the series of a layout.
+    /// Returns the same with another layout of series.
     #[must_use]
     pub fn with_layout(self, layout: Arc<SeriesLayout>) -> Self {
         Self { layout, ..self }
     }
 
-    /// Adds what happened since the last snapshot. `name` names a cgroup; what it cannot name goes to
-    /// [`Workload::Unknown`], and its later calls to the right one as soon as it can. What is new is returned, by
-    /// slots; what waits for its name is told when it has one, or waits no longer.
+    /// Adds the differences since the last snapshot. `name` names a cgroup. Calls of a cgroup without a name go to
+    /// [`Workload::Unknown`], and later calls go to the right workload once it has a name. Returns the new calls by
+    /// slot. Calls that wait for a name are returned when it is known, or when they stop waiting.
     pub fn apply(
         &mut self,
         snapshot: &Snapshot,
@@ -190,14 +190,14 @@ impl Model {
         (!is_held).then(|| Delta::new(named, slot.cgroup_id, &new)).filter(Delta::is_news)
     }
 
-    /// The totals of a workload, new ones if it has none yet.
+    /// Returns the totals of a workload, new ones if it has none.
     fn totals(&mut self, workload: &Workload, created: Option<Instant>, now: Instant) -> &mut Totals {
         let held_since = matches!(workload, Workload::Unresolved(_)).then_some(now);
         self.view.workloads.get_or_insert(workload, || Totals { held_since, created, ..Totals::default() })
     }
 
-    /// Adds counts to a workload's totals. Where series would become too many, those that it does not have yet go
-    /// to the remainder.
+    /// Adds counts to a workload's totals. If there would be too many series, counts that need new series go to the
+    /// remainder.
     fn add(&mut self, workload: &Workload, new: &Counts) {
         let totals = self.view.workloads.get_or_insert(workload, Totals::default);
         if !workload.is_one() {
@@ -218,25 +218,25 @@ impl Model {
         }
     }
 
-    /// Takes a workload out, with its series.
+    /// Removes a workload with its series.
     fn remove(&mut self, workload: &Workload) -> Option<Totals> {
         let totals = self.view.workloads.remove(workload)?;
         self.view.series -= if workload.is_one() { self.layout.count(&totals.counts) } else { 0 };
         Some(totals)
     }
 
-    /// A cgroup was born, and all that it calls will be counted.
+    /// Notes that a cgroup was born. All of its calls will be counted.
     pub fn born(&mut self, cgroup_id: u64, now: Instant) {
         self.births.insert(cgroup_id, now);
     }
 
-    /// Whether all that a cgroup ever called is counted, as what it is now.
+    /// Whether all calls that a cgroup ever made are counted for its current workload.
     #[must_use]
     pub fn is_whole(&self, cgroup_id: u64) -> bool {
         self.births.contains_key(&cgroup_id)
     }
 
-    /// Forgets when cgroups were born: they are gone, or something else now.
+    /// Removes births of cgroups that are gone, or another workload now.
     pub fn forget_births(&mut self, cgroups: &[u64]) {
         for id in cgroups {
             self.births.remove(id);
@@ -246,7 +246,7 @@ impl Model {
         }
     }
 
-    /// Places of the workloads that have no name yet.
+    /// Returns the workloads without a name yet.
     pub fn unresolved(&self) -> impl Iterator<Item = &Arc<CgroupIdentity>> {
         self.view.workloads.iter().filter_map(|(workload, _)| match workload {
             Workload::Unresolved(identity) => Some(identity),
@@ -254,7 +254,7 @@ impl Model {
         })
     }
 
-    /// Gives workloads another name: all that was counted of them goes there, and is returned.
+    /// Renames workloads. Their counts move, and are returned.
     pub fn rename(&mut self, names: &HashMap<Workload, ResolvedWorkload>, now: Instant) -> Vec<Delta> {
         for counted in self.slots.values_mut() {
             if let Some(named) = names.get(&counted.workload) {
@@ -273,13 +273,13 @@ impl Model {
         news
     }
 
-    /// Adds the totals of a workload that is no more to another's.
+    /// Adds the totals of an ended workload to another one's.
     fn merge(&mut self, old: &Totals, to: &ResolvedWorkload, now: Instant) {
         let is_new = !self.view.workloads.contains(&to.workload);
         let totals = self.totals(&to.workload, old.created, now);
         totals.slots += old.slots;
         totals.gone_since = match (is_new, totals.slots) {
-            // What stands for many is never gone.
+            // A workload that stands for many never ends.
             _ if !to.workload.is_one() => None,
             (true, 0) => old.gone_since,
             (false, 0) => totals.gone_since.max(old.gone_since),
@@ -292,7 +292,7 @@ impl Model {
         self.add(&to.workload, &old.counts);
     }
 
-    /// Lets workloads be exported that have waited for their name for so long. All that they have done is returned.
+    /// Exports workloads that have waited this long for their names. Returns all of their calls.
     pub fn release(&mut self, now: Instant, after: Duration) -> Vec<Delta> {
         let mut news = Vec::new();
         let is_due = |totals: &Totals| totals.held_since.is_some_and(|since| now.duration_since(since) >= after);
@@ -307,55 +307,55 @@ impl Model {
         news
     }
 
-    /// All that a workload has done so far.
+    /// Returns all calls of a workload so far.
     #[must_use]
     pub fn all_of(&self, named: &ResolvedWorkload) -> Option<Delta> {
         let totals = self.view.workloads.get(&named.workload)?;
         Some(Delta::new(named.clone(), totals.cgroup_id, &totals.counts))
     }
 
-    /// What is known of a workload.
+    /// Returns the metadata of a workload.
     #[must_use]
     pub fn metadata(&self, workload: &Workload) -> Option<&Labels> {
         self.view.workloads.get(workload).map(|totals| &totals.metadata)
     }
 
-    /// Whether there are totals of a workload that is not gone.
+    /// Whether a current workload has totals.
     #[must_use]
     pub fn is_there(&self, workload: &Workload) -> bool {
         self.view.workloads.get(workload).is_some_and(|totals| !totals.is_gone())
     }
 
-    /// Whether there are totals of a workload.
+    /// Whether a workload has totals.
     #[must_use]
     pub fn has(&self, workload: &Workload) -> bool {
         self.view.workloads.contains(workload)
     }
 
-    /// Forgets slots that were freed, after their last counts were applied: they start anew.
+    /// Removes freed slots after their last counts were applied. The next counts begin at 0.
     pub fn forget_slots(&mut self, freed: &[u32], now: Instant) {
         for &slot in freed {
             self.leave(slot, now);
         }
     }
 
-    /// Takes a slot out of its workload, which is returned: it was freed, or what it is counted for has
-    /// another name now.
+    /// Removes a slot from its workload, and returns the workload: the slot was freed, or its workload has another
+    /// name.
     fn leave(&mut self, slot: u32, now: Instant) -> Option<Workload> {
         let counted = self.slots.remove(&slot)?;
         let totals = self.view.workloads.get_mut(&counted.workload)?;
         totals.slots -= 1;
-        // What stands for many stays: somebody else's calls are in there too.
+        // A workload that stands for many stays, because it has calls of others.
         if totals.slots == 0 && counted.workload.is_one() {
             totals.gone_since = Some(now);
         }
         Some(counted.workload)
     }
 
-    /// Forgets workloads that have been gone for longer than `keep`, unless `is_there` says of what is known of one
-    /// that it is there again, or still. Of the others that are gone, at most `most_series` series are kept: the oldest
-    /// workloads beyond that are folded into [`Workload::Gone`], where their calls stay counted. What those have done
-    /// that still waited for their names is returned.
+    /// Ends workloads without a slot for longer than `keep`, unless `is_there` says by their metadata that they exist.
+    /// Of those that wait for that time, at most `most_series` series are kept. The oldest workloads beyond that are
+    /// folded into [`Workload::Gone`], which keeps their calls. Returns the calls of ended workloads that still waited
+    /// for their names.
     pub fn expire(
         &mut self,
         now: Instant,
@@ -374,7 +374,7 @@ impl Model {
         news
     }
 
-    /// Removes an expired workload and returns its counts, as a delta if it still waited for its name.
+    /// Removes an expired workload. Returns its counts, as a delta if it still waited for its name.
     fn end(&mut self, workload: &Workload, news: &mut Vec<Delta>) -> Counts {
         let Totals { counts, metadata, held_since, cgroup_id, .. } = self.remove(workload).unwrap_or_default();
         if held_since.is_some() {
@@ -384,9 +384,9 @@ impl Model {
         counts
     }
 
-    /// Folds workloads that are gone until the others have so many series at most: each time the oldest one of the
-    /// tenant that has most, so that nobody's last counts are gone before they are scraped since somebody else starts
-    /// and ends many workloads.
+    /// Folds ended workloads until the others have at most this many series. Each time, it takes the oldest workload of
+    /// the tenant with most series. So a tenant that starts and ends many workloads does not remove the last counts of
+    /// others before a scrape.
     fn fold_oldest(&mut self, most_series: usize, news: &mut Vec<Delta>) {
         let gone = || self.view.workloads.iter().filter(|(_, totals)| totals.is_gone());
         let mut excess = gone().map(|(_, totals)| totals.counts.series()).sum::<usize>().saturating_sub(most_series);
@@ -417,7 +417,7 @@ impl Model {
         }
     }
 
-    /// What is exported of it now.
+    /// Returns the exported state.
     #[must_use]
     pub fn view(&self) -> &ModelView {
         &self.view
@@ -425,13 +425,13 @@ impl Model {
 }
 
 impl Totals {
-    /// When its counters began to count; `None` for when the daemon did.
+    /// Returns when its counters began to count; `None` for the start of the daemon.
     #[must_use]
     pub fn created(&self) -> Option<Instant> {
         self.created
     }
 
-    /// Whether no slot counts towards it any more.
+    /// Whether no slot counts for it any more.
     #[must_use]
     pub fn is_gone(&self) -> bool {
         self.gone_since.is_some()

@@ -1,7 +1,7 @@
-//! Which series the counts of a workload make: how finely each family of metrics tells calls apart.
+//! The series of a workload's counts: how finely each family of metrics distinguishes calls.
 //!
-//! Pure. The model asks how many series there are and which counts would make new ones; `export` asks for the counts
-//! that it writes. Calls are counted, judged and recorded by name, however coarse the families are.
+//! Pure. The model asks for the number of series, and for the counts that would make new ones. The exposition asks for
+//! the counts to write. Calls are counted, judged and recorded by name, however coarse the families are.
 
 use std::{
     borrow::Cow,
@@ -17,10 +17,10 @@ use crate::{
     workload::REMAINDER,
 };
 
-/// The `set` label of a call that is in none of systemd's sets.
+/// The label `set` of a call that is in no set of systemd.
 pub(super) const UNGROUPED: &str = "ungrouped";
 
-/// How finely a family of metrics tells calls apart.
+/// How finely a family of metrics distinguishes calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Granularity {
@@ -34,7 +34,7 @@ pub enum Granularity {
 }
 
 impl Granularity {
-    /// The label of a call of this name; [`Granularity::None`] has one without a name.
+    /// Returns the label for the name of a call; [`Granularity::None`] has a label without a name.
     #[must_use]
     pub fn label(self, syscall: &'static str) -> (&'static str, &'static str) {
         match self {
@@ -45,7 +45,7 @@ impl Granularity {
     }
 }
 
-/// The `set` label of a call.
+/// Returns the label `set` of a call.
 fn set_of(syscall: &'static str) -> &'static str {
     match syscall {
         UNKNOWN | REMAINDER => syscall,
@@ -53,12 +53,12 @@ fn set_of(syscall: &'static str) -> &'static str {
     }
 }
 
-/// The granularity of each family that has calls.
+/// The granularity of each family with calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Granularities {
     /// Of `syscallmon_syscalls_total`.
     pub syscalls: Granularity,
-    /// Of `syscallmon_syscall_errors_total`, which tells errnos apart, too.
+    /// Of `syscallmon_syscall_errors_total`, which also distinguishes errnos.
     pub errors: Granularity,
     /// Of `syscallmon_syscalls_denied_total`.
     pub denied: Granularity,
@@ -66,18 +66,18 @@ pub struct Granularities {
     pub latency: Granularity,
 }
 
-/// Which calls are one series in each family. By default, every call is one of its own.
+/// The calls that share a series in each family. By default, every call has its own.
 #[derive(Clone, Debug, Default)]
 pub struct SeriesLayout {
     granularities: Granularities,
-    /// By call: the first call of the same set and ABI. An operation of io_uring is always on its own.
+    /// By call: the first call of the same set and ABI. An operation of io_uring always has its own series.
     first_of_set: Vec<CallId>,
     /// By call: the first call of the same ABI.
     first_of_abi: Vec<CallId>,
 }
 
 impl SeriesLayout {
-    /// The layout of families with these granularities.
+    /// Returns the layout for these granularities.
     #[must_use]
     pub fn new(granularities: Granularities, calls: &CallTable) -> Self {
         let first_by = |granularity: Granularity| -> Vec<CallId> {
@@ -92,32 +92,32 @@ impl SeriesLayout {
         Self { granularities, first_of_set, first_of_abi }
     }
 
-    /// How finely each family tells calls apart.
+    /// Returns the granularities.
     #[must_use]
     pub fn granularities(&self) -> Granularities {
         self.granularities
     }
 
-    /// What was called, as it is exported: each series under the first call that it has.
+    /// Returns calls as they are exported: each series under its first call.
     #[must_use]
     pub fn calls<'a>(&self, counts: &'a Counts) -> Cow<'a, SortedCounts<CallId>> {
         let by = self.granularities.syscalls;
         grouped(by, &counts.calls, |call| self.first(by, call))
     }
 
-    /// The same of errors.
+    /// Returns the same for errors.
     #[must_use]
     pub fn errors<'a>(&self, counts: &'a Counts) -> Cow<'a, SortedCounts<ErrorKey>> {
         grouped(self.granularities.errors, &counts.errors, |failure| self.failure(failure))
     }
 
-    /// The same of denied calls.
+    /// Returns the same for denied calls.
     #[must_use]
     pub fn denied<'a>(&self, counts: &'a Counts) -> Cow<'a, SortedCounts<DeniedKey>> {
         grouped(self.granularities.denied, &counts.denied, |denial| self.denial(denial))
     }
 
-    /// How long calls took, by the label of the series. Calls of all ABIs are together.
+    /// Returns durations by the label of the series. Calls of all ABIs are summed.
     #[must_use]
     pub fn durations(
         &self,
@@ -128,7 +128,7 @@ impl SeriesLayout {
         counts.durations.iter().map(|(call, durations)| (by.label(calls.call(call).syscall), *durations)).collect()
     }
 
-    /// How many series counts make, about; a histogram is many.
+    /// Returns the approximate number of series of counts; a histogram is many.
     #[must_use]
     pub fn count(&self, counts: &Counts) -> usize {
         let Granularities { syscalls, errors, denied, latency } = self.granularities;
@@ -138,7 +138,7 @@ impl SeriesLayout {
             + SERIES_PER_HISTOGRAM * distinct(latency, &counts.durations, |call| self.first(latency, call))
     }
 
-    /// What of `new` makes no series that `known` does not make, and the rest.
+    /// Splits `new` into counts that fit into series of `known`, and the rest.
     #[must_use]
     pub fn split(&self, new: &Counts, known: &Counts) -> (Counts, Counts) {
         let Granularities { syscalls, latency, .. } = self.granularities;
@@ -160,7 +160,7 @@ impl SeriesLayout {
         (fitting, rest)
     }
 
-    /// The call that stands for all in the same series.
+    /// Returns the call that stands for its series.
     fn first(&self, granularity: Granularity, call: CallId) -> CallId {
         let first = match granularity {
             Granularity::Name => return call,
@@ -187,7 +187,7 @@ impl SeriesLayout {
     }
 }
 
-/// Amounts by group. What is by name is as it was.
+/// Sums amounts by group. Granularity by name changes nothing.
 fn grouped<K: Ord + Copy>(
     by: Granularity,
     tally: &SortedCounts<K>,
@@ -201,7 +201,7 @@ fn grouped<K: Ord + Copy>(
     }
 }
 
-/// How many groups there are.
+/// Returns the number of groups.
 fn distinct<K: Ord + Copy, V: Amount>(by: Granularity, tally: &SortedCounts<K, V>, group: impl Fn(K) -> K) -> usize {
     match by {
         Granularity::Name => tally.len(),
@@ -209,7 +209,7 @@ fn distinct<K: Ord + Copy, V: Amount>(by: Granularity, tally: &SortedCounts<K, V
     }
 }
 
-/// Whether a key is in a group that the tally has.
+/// Whether a key belongs to a group that the counts have.
 fn is_in<K: Ord + Copy, V: Amount>(tally: &SortedCounts<K, V>, group: impl Fn(K) -> K) -> impl Fn(K) -> bool {
     let groups: BTreeSet<K> = tally.iter().map(|(key, _)| group(key)).collect();
     move |key| groups.contains(&group(key))

@@ -1,4 +1,4 @@
-//! Totals by workload, as the model and the views of it share them.
+//! Totals by workload, shared by the model and its views.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -8,7 +8,7 @@ use crate::{
     workload::Workload,
 };
 
-/// Totals by workload, sorted. A clone costs nothing, and shares what neither of the two changes.
+/// Totals by workload, sorted. A clone is cheap, and shares the parts that neither of the two changes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Workloads(Arc<BTreeMap<Workload, Arc<Totals>>>);
 
@@ -17,14 +17,14 @@ impl Workloads {
         self.0.get(workload)
     }
 
-    /// The totals of a workload, to be changed: views keep what they have.
+    /// Returns the totals of a workload for changes. Views keep their own.
     pub(super) fn get_mut(&mut self, workload: &Workload) -> Option<&mut Totals> {
-        // Looked for first: a map that is not changed is not copied.
+        // Looks first, because a map without changes is not copied.
         self.get(workload)?;
         Arc::make_mut(&mut self.0).get_mut(workload).map(Arc::make_mut)
     }
 
-    /// The same; new ones if there are none yet.
+    /// Returns the same; new ones if there are none.
     pub(super) fn get_or_insert(&mut self, workload: &Workload, new: impl FnOnce() -> Totals) -> &mut Totals {
         let totals = Arc::make_mut(&mut self.0).entry(workload.clone()).or_insert_with(|| Arc::new(new()));
         Arc::make_mut(totals)
@@ -48,7 +48,7 @@ impl Workloads {
     }
 }
 
-/// The model at one moment: what is exported of it.
+/// The exported state of the model at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct ModelView {
     pub(super) workloads: Workloads,
@@ -58,24 +58,23 @@ pub struct ModelView {
 }
 
 impl ModelView {
-    /// Every workload and its totals, sorted, but those that wait for their name. Totals that did not change from one
-    /// view to the next are the same [`Arc`].
+    /// Returns every exported workload and its totals, sorted. Unchanged totals are the same [`Arc`] in the next view.
     pub fn workloads(&self) -> impl Iterator<Item = (&Workload, &Arc<Totals>)> {
         self.workloads.iter().filter(|(_, totals)| totals.held_since.is_none())
     }
 
-    /// The same with those that wait for their name.
+    /// Returns the same with workloads that wait for their names.
     pub fn all(&self) -> impl Iterator<Item = (&Workload, &Arc<Totals>)> {
         self.workloads.iter()
     }
 
-    /// One workload's totals, unless it waits for its name.
+    /// Returns one workload's totals, unless it waits for its name.
     #[must_use]
     pub fn get(&self, workload: &Workload) -> Option<&Arc<Totals>> {
         self.workloads.get(workload).filter(|totals| totals.held_since.is_none())
     }
 
-    /// How many workloads there are, with those that wait for their name.
+    /// Returns the number of workloads, with those that wait for their names.
     #[must_use]
     pub fn len(&self) -> usize {
         self.workloads.len()
@@ -87,25 +86,25 @@ impl ModelView {
         self.len() == 0
     }
 
-    /// How many wait for their name.
+    /// Returns how many wait for their names.
     #[must_use]
     pub fn held(&self) -> usize {
         self.workloads.iter().filter(|(_, totals)| totals.held_since.is_some()).count()
     }
 
-    /// Workloads that were folded into [`Workload::Gone`] so far.
+    /// Returns the number of workloads that were folded into [`Workload::Gone`].
     #[must_use]
     pub fn folded(&self) -> u64 {
         self.folded
     }
 
-    /// Calls that went to the remainder since there was no room for their series.
+    /// Returns the number of calls in the remainder for lack of series.
     #[must_use]
     pub fn capped(&self) -> u64 {
         self.capped
     }
 
-    /// How much was lost for each reason.
+    /// Returns the number of losses by reason.
     #[must_use]
     pub fn losses(&self) -> Vec<Lost> {
         ModelLoss::all(|reason| match reason {
@@ -114,7 +113,7 @@ impl ModelView {
         })
     }
 
-    /// Series that are exported, of all workloads together but those that stand for many.
+    /// Returns the number of exported series, without workloads that stand for many.
     #[must_use]
     pub fn series(&self) -> usize {
         self.series

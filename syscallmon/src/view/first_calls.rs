@@ -1,4 +1,4 @@
-//! The newest first calls of each workload, for people who want to see what a workload does.
+//! The newest first calls of each workload.
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -11,17 +11,17 @@ use crate::{
     workload::{CgroupIdentity, ResolvedWorkload, Workload},
 };
 
-/// First calls that are remembered, of all workloads together.
+/// Maximum first calls, of all workloads together.
 const CAPACITY: Capacity = Capacity { entries: 2048, bytes: 2 << 20 };
 
-/// A workload made a call, or was refused it, for the first time (since its cgroup was made, or since
-/// the daemon started).
+/// A workload made a call for the first time, or seccomp denied it for the first time, since its cgroup was made or the
+/// daemon started.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RecordedFirstCall {
-    /// When.
+    /// Time of the call.
     #[serde(serialize_with = "unix_seconds")]
     pub time: SystemTime,
-    /// Who.
+    /// The workload.
     pub workload: Workload,
     /// The call's ABI.
     pub abi: &'static str,
@@ -29,14 +29,14 @@ pub struct RecordedFirstCall {
     pub syscall: &'static str,
     /// Its number within the ABI.
     pub number: u64,
-    /// Whether seccomp refused the call.
+    /// Whether seccomp denied the call.
     pub denied: bool,
-    /// Who made it.
+    /// The process.
     #[serde(flatten)]
     pub process: Process,
 }
 
-/// See the module. No workload displaces what others did.
+/// See the module. No workload displaces calls of others.
 #[derive(Debug)]
 pub struct FirstCalls {
     calls: FairShare<u64, Arc<RecordedFirstCall>>,
@@ -50,14 +50,14 @@ impl Default for FirstCalls {
 }
 
 impl FirstCalls {
-    /// Remembers a call of a tenant.
+    /// Adds a call of a tenant.
     pub fn push(&mut self, tenant: Tenant, call: RecordedFirstCall) {
         self.number += 1;
         let bytes = size_of::<RecordedFirstCall>() + call.process.bytes();
         self.calls.put(tenant, Priority::Normal, self.number, Arc::new(call), bytes);
     }
 
-    /// All that are remembered, the newest first.
+    /// Returns all kept first calls, the newest first.
     #[must_use]
     pub fn newest(&self) -> Vec<Arc<RecordedFirstCall>> {
         let mut calls: Vec<(&u64, &Arc<RecordedFirstCall>)> = self.calls.iter().collect();
@@ -65,7 +65,7 @@ impl FirstCalls {
         calls.into_iter().map(|(_, call)| Arc::clone(call)).collect()
     }
 
-    /// Gives names to the workloads that have none yet, and returns them by what those were called before.
+    /// Renames workloads. Returns those that have a name now, by their previous name.
     pub fn rename(
         &mut self,
         name: impl Fn(&Arc<CgroupIdentity>) -> Option<ResolvedWorkload>,

@@ -1,6 +1,6 @@
 //! The state of the daemon at one moment: published by [`crate::engine`], read by [`crate::serve`].
 //!
-//! Plain data that nobody changes. A view shares with the one before what has not changed since.
+//! Plain immutable data. A view shares its unchanged parts with the previous one.
 
 mod first_calls;
 mod requests;
@@ -31,33 +31,33 @@ use crate::{
     workload::ProviderStatus,
 };
 
-/// What stays the same for as long as the daemon runs.
+/// Facts that stay the same while the daemon runs.
 #[derive(Clone, Debug)]
 pub struct Host {
     /// Names of calls.
     pub calls: Arc<CallTable>,
-    /// The cgroup hierarchies that are counted by: `cgroup2`, `memory`, `cgroup2+memory`.
+    /// The counted cgroup hierarchies: `cgroup2`, `memory`, `cgroup2+memory`.
     pub hierarchy: String,
-    /// How each probe fares.
+    /// State of each probe.
     pub probes: Vec<ProbeStatus>,
     /// Sizes of the kernel's tables.
     pub capacity: Capacity,
-    /// Upper bounds of the buckets that are exported, in order.
+    /// Upper bounds of the exported buckets, in order.
     pub duration_bounds: Vec<Bound>,
-    /// Which series counts make.
+    /// Layout of series.
     pub layout: Arc<SeriesLayout>,
-    /// Whether `OpenMetrics` has when counters began.
+    /// Whether `OpenMetrics` says when counters began.
     pub created_timestamps: bool,
     /// Memory of the kernel's tables.
     pub kernel_memory_bytes: u64,
     /// When counting began, by both clocks.
     pub started: (Instant, SystemTime),
-    /// Whether all of it comes from a recording.
+    /// Whether the data come from a recording.
     pub is_replay: bool,
 }
 
 impl Host {
-    /// What people call a moment since counting began, and that of the beginning for `None`. Steps of the wall
+    /// Returns the wall-clock time of a moment since counting began; of the beginning for `None`. Steps of the wall
     /// clock change nothing.
     #[must_use]
     pub fn time_of(&self, moment: Option<Instant>) -> SystemTime {
@@ -65,13 +65,13 @@ impl Host {
         time + moment.map_or(Duration::ZERO, |moment| moment.saturating_duration_since(start))
     }
 
-    /// When a counter began, for expositions that say so: at a moment since counting began, or then.
+    /// Returns when a counter began, if expositions say so: at a moment since counting began, or at its beginning.
     #[must_use]
     pub fn created(&self, moment: Option<Instant>) -> Option<SystemTime> {
         self.created_timestamps.then(|| self.time_of(moment))
     }
 
-    /// A host without probes and with the smallest tables, for tests and fuzz targets.
+    /// Returns a host without probes and with the smallest tables, for tests and fuzz targets.
     #[cfg(any(test, fuzzing))]
     #[must_use]
     pub fn minimal() -> Self {
@@ -95,11 +95,11 @@ impl Host {
 pub struct SnapshotInfo {
     /// 1 for the first; 0 before it.
     pub number: u64,
-    /// When it was taken.
+    /// When it was taken, by the monotonic clock.
     pub taken: Instant,
-    /// The same, as people tell time.
+    /// The same as wall-clock time.
     pub time: SystemTime,
-    /// How long it took to read and to take up.
+    /// Duration of reading and applying it.
     pub duration: Duration,
     /// Series in use in the kernel.
     pub series: u32,
@@ -107,29 +107,29 @@ pub struct SnapshotInfo {
     pub histograms: u32,
     /// Cgroups that have a slot in the kernel.
     pub cgroups: usize,
-    /// Running totals of what was lost.
+    /// Running totals of losses.
     pub losses: Losses,
 }
 
-/// How the last load of something fared.
+/// Result of the last load of something.
 #[derive(Clone, Copy, Debug)]
 pub struct Reload {
-    /// Whether it worked.
+    /// Whether it succeeded.
     pub is_ok: bool,
-    /// When the last one did that worked.
+    /// Time of the last success.
     pub last_success: SystemTime,
-    /// What was wrong with it.
+    /// Number of problems.
     pub problems: usize,
 }
 
 impl Reload {
-    /// A load that has worked just now.
+    /// Returns a load that has just succeeded.
     #[must_use]
     pub fn succeeded(now: SystemTime) -> Self {
         Self { is_ok: true, last_success: now, problems: 0 }
     }
 
-    /// The next load, with so many problems; it worked if there are none.
+    /// Returns the next load with this many problems; it succeeded if there are none.
     #[must_use]
     pub fn then(self, problems: usize, now: SystemTime) -> Self {
         let is_ok = problems == 0;
@@ -137,39 +137,39 @@ impl Reload {
     }
 }
 
-/// Everything there is to show.
+/// Everything that pages show.
 #[derive(Clone, Debug)]
 pub struct View {
-    /// 1 for the first; each that is published has the next.
+    /// Number of the view, from 1.
     pub number: u64,
-    /// What stays the same.
+    /// Facts that stay the same.
     pub host: Arc<Host>,
     /// The newest snapshot.
     pub snapshot: SnapshotInfo,
     /// Totals by workload.
     pub model: ModelView,
-    /// Sources of names.
+    /// Metadata providers.
     pub sources: Vec<ProviderStatus>,
-    /// Containers that are wanted and not known.
+    /// Containers that wait for metadata.
     pub unresolved: usize,
-    /// The newest first calls of each workload, the newest first.
+    /// First calls, the newest first.
     pub first_calls: Vec<Arc<RecordedFirstCall>>,
-    /// What is expected of workloads.
+    /// Policies in force.
     pub policies: Arc<Policies>,
     /// The last load of the policies.
     pub policy_reload: Reload,
-    /// What was not expected.
+    /// Violations.
     pub violations: ViolationsView,
-    /// What kinds of workloads have learned.
+    /// Baselines.
     pub baselines: BaselinesView,
-    /// How delivery of alerts fares.
+    /// State of the delivery of alerts.
     pub alerts: AlertStatus,
     /// The last load of the configuration.
     pub config_reload: Reload,
 }
 
 impl View {
-    /// What is known before the first snapshot.
+    /// Returns the view before the first snapshot.
     #[must_use]
     pub fn empty(host: Arc<Host>) -> Self {
         let (taken, time) = (Instant::now(), SystemTime::now());
@@ -199,7 +199,7 @@ impl View {
         }
     }
 
-    /// How much was lost for each reason.
+    /// Returns the number of losses by reason.
     #[must_use]
     pub fn losses(&self) -> Vec<Lost> {
         let mut losses = self.snapshot.losses.all();
@@ -208,19 +208,19 @@ impl View {
     }
 }
 
-/// The newest view, whenever somebody looks. Never waits.
+/// Gives access to the newest view. Never waits.
 #[derive(Clone, Debug)]
 pub struct Views(watch::Receiver<Arc<View>>);
 
 impl Views {
-    /// Views that are published through the sender.
+    /// Returns a sender of views, and their reader.
     #[must_use]
     pub fn new(first: View) -> (watch::Sender<Arc<View>>, Self) {
         let (sender, views) = watch::channel(Arc::new(first));
         (sender, Self(views))
     }
 
-    /// The newest one.
+    /// Returns the newest view.
     #[must_use]
     pub fn newest(&self) -> Arc<View> {
         Arc::clone(&self.0.borrow())

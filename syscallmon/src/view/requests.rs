@@ -1,6 +1,6 @@
-//! What others ask of the [`crate::engine::sampler`], which alone changes totals, baselines, violations and policies.
+//! Requests to the [`crate::engine::sampler`], which alone changes totals, baselines, violations and policies.
 //!
-//! Carries requests and their answers; knows neither the kernel nor HTTP.
+//! This module carries requests and their answers. It uses neither the kernel nor HTTP.
 
 #[cfg(fuzzing)]
 pub mod fuzzing;
@@ -11,28 +11,28 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::detect::{Baselines, Policies};
 
-/// Requests that wait. Who finds no room waits to ask.
+/// Maximum waiting requests. Further clients wait for room.
 const MAX_WAITING: usize = 64;
 
-/// Something to be done, and whom to tell when it is.
+/// A request, and the channel for its answer.
 pub(crate) enum Request {
-    /// A snapshot that is fresh, and published.
+    /// Publish a fresh snapshot.
     Refresh(oneshot::Sender<()>),
-    /// To export what still waits for its name.
+    /// Export workloads that still wait for their names.
     Release(oneshot::Sender<()>),
-    /// To look at baselines or to change them.
+    /// Read or change baselines.
     Baselines(Box<dyn FnOnce(&mut Baselines) + Send>),
-    /// These policies are to be in force; `None` leaves those that are. So many problems were found.
+    /// Use these policies, which were read with this many problems; `None` keeps the current ones.
     Policies(Option<Arc<Policies>>, usize),
-    /// The configuration was read again, with so many problems.
+    /// Note that the configuration was read again with this many problems.
     Configuration(usize),
 }
 
-/// Asks for things. When the sampler has ended, nothing is done, and nobody waits.
+/// Sends requests. After the sampler has ended, requests have no effect, and no client waits.
 #[derive(Clone, Debug)]
 pub struct Requester(mpsc::Sender<Request>);
 
-/// The other end of a [`Requester`].
+/// Receives the requests of a [`Requester`].
 pub(crate) type Requests = mpsc::Receiver<Request>;
 
 impl Requester {
@@ -41,17 +41,17 @@ impl Requester {
         (Self(sender), requests)
     }
 
-    /// Returns when the newest view is of a snapshot that is fresh, or when there will be no more.
+    /// Returns when the newest view has a fresh snapshot, or when there will be no more.
     pub async fn refresh(&self) {
         self.ask(Request::Refresh).await;
     }
 
-    /// Returns when workloads are exported that waited for their names.
+    /// Returns when workloads that waited for their names are exported.
     pub async fn release(&self) {
         self.ask(Request::Release).await;
     }
 
-    /// Has baselines looked at or changed; `None` when nobody does any more.
+    /// Reads or changes baselines; `None` after the owner has ended.
     pub async fn baselines<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Baselines) -> T + Send + 'static,
@@ -61,7 +61,7 @@ impl Requester {
         answer.await.ok()
     }
 
-    /// The same for a thread that may block.
+    /// Does the same for a thread that may block.
     pub fn baselines_blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Baselines) -> T + Send + 'static,
@@ -71,13 +71,13 @@ impl Requester {
         answer.blocking_recv().ok()
     }
 
-    /// Puts policies in force, if any, and says how many problems were found when they were read.
+    /// Applies policies, if any, and the number of problems that were found when they were read.
     pub async fn set_policies(&self, policies: Option<Arc<Policies>>, problems: usize) {
-        // An error means that nobody judges any more.
+        // An error means that detection has ended.
         let _ = self.0.send(Request::Policies(policies, problems)).await;
     }
 
-    /// Says how many problems were found when the configuration was read again.
+    /// Notes the number of problems that were found when the configuration was read again.
     pub async fn configuration_was_read(&self, problems: usize) {
         let _ = self.0.send(Request::Configuration(problems)).await;
     }
@@ -94,14 +94,14 @@ fn baselines<T: Send + 'static>(
     work: impl FnOnce(&mut Baselines) -> T + Send + 'static,
 ) -> (Request, oneshot::Receiver<T>) {
     let (answer, wait) = oneshot::channel();
-    // Who gave up waiting needs no answer.
+    // A client that stopped waiting needs no answer.
     let work = move |baselines: &mut Baselines| drop(answer.send(work(baselines)));
     (Request::Baselines(Box::new(work)), wait)
 }
 
 #[cfg(test)]
 pub(crate) mod testing {
-    //! An owner of baselines without a kernel, who does at once what is asked for, and publishes.
+    //! An owner of baselines without a kernel. It serves requests at once, and publishes.
 
     use std::{
         sync::{Arc, Mutex, MutexGuard},
@@ -114,7 +114,7 @@ pub(crate) mod testing {
         view::{View, Views},
     };
 
-    /// The owner ends when nobody can ask any more.
+    /// The owner ends when there are no more requesters.
     #[derive(Clone, Debug)]
     pub(crate) struct Owned {
         pub(crate) owner: Requester,

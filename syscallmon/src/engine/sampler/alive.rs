@@ -1,4 +1,4 @@
-//! Which workloads are there, by the paths of cgroups.
+//! Current workloads, by the paths of cgroups.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -8,11 +8,11 @@ use crate::{
     workload::{CgroupIdentity, Label},
 };
 
-/// What is there now, as paths tell.
+/// Current pods and containers, by paths.
 pub(super) struct Alive {
     paths: HashSet<Arc<str>>,
-    /// Pods that have a container, be it only the one that holds their namespaces. Their own cgroup may stay when they
-    /// are gone: on hybrid hosts the kubelet removes it from v1 hierarchies only.
+    /// Pods with a container, including the one that holds their namespaces. The pod's own cgroup may stay after them:
+    /// on hybrid hosts, the kubelet removes it from v1 hierarchies only.
     pods: HashSet<Arc<str>>,
 }
 
@@ -30,7 +30,7 @@ impl Alive {
         }
     }
 
-    /// Whether a workload's cgroup was made again, or its pod is still there: it may be about to start it once more.
+    /// Whether a workload's cgroup was made again, or its pod still exists and may restart it.
     pub(super) fn has(&self, totals: &Totals) -> bool {
         let is_in =
             |all: &HashSet<Arc<str>>, label| totals.metadata.get(label).is_some_and(|value| all.contains(value));

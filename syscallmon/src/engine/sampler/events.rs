@@ -1,4 +1,4 @@
-//! Takes up what the kernel reports: births and deaths of cgroups, and first calls.
+//! Applies the kernel's events: births and deaths of cgroups, and first calls.
 
 use std::{
     collections::HashSet,
@@ -18,7 +18,7 @@ use crate::{
 };
 
 impl Sampler {
-    /// Takes up what the ring buffers have.
+    /// Applies the events in the ring buffers.
     pub(super) fn take_events(&mut self) {
         let (calls, changes) = self.events.take();
         let now = Instant::now();
@@ -66,7 +66,7 @@ impl Sampler {
     }
 }
 
-/// Gives first calls their workloads' names, and returns these.
+/// Renames first calls of these workloads, and returns them.
 pub(super) fn name_first_calls(
     first_calls: &mut FirstCalls,
     resolver: &WorkloadResolver,

@@ -1,4 +1,4 @@
-//! Collects what the model is fed with, for a recording.
+//! Collects the input of the model for a recording.
 
 use std::{
     collections::HashMap,
@@ -12,14 +12,14 @@ use crate::{
     workload::{Labels, MetadataCache, ResolvedWorkload, Workload},
 };
 
-/// Collects one sample after the other, where there is a recording.
+/// Collects samples, if there is a recording.
 pub(super) struct Recorder(Option<Active>);
 
 struct Active {
     sink: Sink,
     /// When counting began.
     started: Instant,
-    /// The sample that is being collected.
+    /// The current sample.
     next: Sample,
 }
 
@@ -32,7 +32,7 @@ impl Recorder {
         self.0.is_some()
     }
 
-    /// Adds to the next sample.
+    /// Adds to the current sample.
     fn add(&mut self, to: impl FnOnce(&mut Sample)) {
         if let Some(Active { next, .. }) = &mut self.0 {
             to(next);
@@ -49,8 +49,8 @@ impl Recorder {
         self.add(|next| next.add_first_call(metadata.clone(), call.clone()));
     }
 
-    /// Cgroups that became another workload, and names of workloads: as totals have got them, and as first calls have,
-    /// of which there may be no totals.
+    /// Adds cgroups that became another workload, and names of workloads: of totals, and of first calls, which may have
+    /// no totals.
     pub(super) fn renamed(
         &mut self,
         cgroups: &[u64],
@@ -78,12 +78,12 @@ impl Recorder {
         self.add(|next| next.dead.extend(dead));
     }
 
-    /// Something is gone for long enough to be forgotten, and is kept.
+    /// Notes a workload that is kept although it ended long ago.
     pub(super) fn kept(&mut self, metadata: &Labels) {
         self.add(|next| next.kept.push(metadata.clone()));
     }
 
-    /// Gives the sample away. Where it finds no room, its snapshot is lost, and the next sample says so.
+    /// Sends the sample to the writer. Without room there, its snapshot is lost, and the next sample says so.
     pub(super) fn finish(
         &mut self,
         snapshot: Snapshot,

@@ -1,4 +1,4 @@
-//! Takes slots back from cgroups that need theirs no more, and tells the kernel side which cgroups share one.
+//! Reclaims slots, and informs the kernel side about attribution roots.
 
 use super::Sampler;
 
@@ -10,7 +10,7 @@ impl Sampler {
         }
     }
 
-    /// Tells the kernel side which cgroups are attribution roots.
+    /// Informs the kernel side about attribution roots.
     pub(super) fn set_roots(&mut self) {
         let changes = self.attribution.take_changes();
         if changes.is_empty() {
@@ -21,8 +21,8 @@ impl Sampler {
         }
     }
 
-    /// Makes the counts final of the dead, and of nested cgroups that are to share another's slot; the dead, and the
-    /// slots that all had.
+    /// Retires the slots of dead cgroups, and of nested cgroups that must share another slot. Their counts are final
+    /// then. Returns the dead cgroups and the retired slots.
     pub(super) fn retire_dead(&mut self) -> (Vec<u64>, Vec<u32>) {
         let dead = self.tree.dead().to_vec();
         let misplaced = self.attribution.misplaced().iter().copied();
@@ -36,14 +36,14 @@ impl Sampler {
                 (dead, retired)
             }
             Err(error) => {
-                // They stay dead in the tree, and are tried again.
+                // They stay dead in the tree, and the next sample retries.
                 tracing::error!(error = &error as &dyn std::error::Error, "cannot retire slots of dead cgroups");
                 (Vec::new(), Vec::new())
             }
         }
     }
 
-    /// Forgets dead cgroups after their last counts were read.
+    /// Removes dead cgroups after their last counts were read.
     pub(super) fn forget(&mut self, dead: &[u64]) {
         self.tree.forget(dead);
         self.attribution.forget(dead);

@@ -1,4 +1,4 @@
-//! The thread that the sampler runs on: its own, since those that serve HTTP may be busy for clients.
+//! The thread of the sampler: its own, because the threads for HTTP may be busy with clients.
 
 use std::{io, sync::Arc, thread};
 
@@ -15,7 +15,7 @@ use crate::{
     view::{Requester, View},
 };
 
-/// A sampler and the runtime of its thread, which is not started yet.
+/// A sampler, and the runtime of its thread, which is not started yet.
 pub struct SamplerThread {
     runtime: Runtime,
     sampler: Sampler,
@@ -25,7 +25,7 @@ pub struct SamplerThread {
 pub type SamplerEnd = oneshot::Receiver<()>;
 
 impl SamplerThread {
-    /// Makes a sampler of these parts, and the handle to ask it for things. Walks the cgroup tree once.
+    /// Makes a sampler of these parts, and the handle for requests. Walks the cgroup tree once.
     ///
     /// # Errors
     ///
@@ -59,7 +59,7 @@ impl SamplerThread {
         thread::Builder::new().name("sampler".to_owned()).spawn(move || {
             prefer_short_slices();
             self.runtime.block_on(self.sampler.run(begin, shutdown, end));
-            // Nobody waits for it after a second signal.
+            // After a second signal, no task waits for it.
             let _ = ended.send(());
         })?;
         Ok(end_of_sampler)

@@ -1,4 +1,4 @@
-//! What `fuzz/` needs and nobody else: an owner of baselines without a kernel.
+//! Interface for fuzz targets: an owner of baselines without a kernel.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,8 +7,8 @@ use tokio::sync::watch;
 use super::{Request, Requester};
 use crate::{detect::Baselines, view::View};
 
-/// A way to ask, and the owner that does at once what is asked for, and publishes. The owner ends when nobody can
-/// ask any more.
+/// Returns a requester, and an owner that serves requests at once, and publishes. The owner ends when there are no more
+/// requesters.
 pub fn owner(
     baselines: Arc<Mutex<Baselines>>,
     first: View,
