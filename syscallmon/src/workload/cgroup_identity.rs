@@ -1,7 +1,7 @@
-//! What a cgroup path names: a container, a pod, a systemd unit, or nothing known.
+//! The meaning of a cgroup path: a container, a pod, a systemd unit, or another cgroup.
 //!
-//! Pure. Every process that makes cgroups writes paths, containers included, so the outermost container of a path is
-//! the one that its calls belong to: what a container makes inside its own cgroup is its own, whatever it is called.
+//! Pure. Any process that makes cgroups chooses paths, containers included. So calls belong to the outermost container
+//! of a path: a cgroup inside a container belongs to it, whatever its name.
 
 use std::sync::Arc;
 
@@ -11,16 +11,16 @@ use super::{
     transient,
 };
 
-/// Whose a cgroup is, as far as its path tells.
+/// The identity of a cgroup by its path.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CgroupIdentity {
     /// A container. Metadata providers know its name.
     Container {
         /// Its id.
         id: ContainerId,
-        /// The UID of its pod, where the path has one.
+        /// The UID of its pod, if the path has one.
         pod: Option<Arc<str>>,
-        /// Who knows it, where the path tells.
+        /// The runtime that knows it, if the path shows it.
         api: Option<Api>,
         /// The path of the container's own cgroup.
         path: Arc<str>,
@@ -29,19 +29,18 @@ pub enum CgroupIdentity {
     Pod {
         /// Its UID.
         uid: Arc<str>,
-        /// The path of the pod's cgroup.
+        /// Path of the pod's cgroup.
         path: Arc<str>,
     },
-    /// Whatever has no better name than its path: that of a unit, for all cgroups inside the unit.
+    /// Any other cgroup. For cgroups inside a unit, the path of the unit.
     Cgroup(Arc<str>),
 }
 
-/// Below this, units are made by users, who can call a cgroup of theirs whatever they like: nobody is
-/// asked about those.
+/// Below this path, users make units and choose any names for cgroups. No metadata provider is asked about those.
 const USERS: &str = "/user.slice/";
 
 impl CgroupIdentity {
-    /// Reads a path, from the root of the hierarchy.
+    /// Parses a path from the root of the hierarchy.
     #[must_use]
     pub fn of(path: &Arc<str>) -> Self {
         let is_users = path.starts_with(USERS);
@@ -64,7 +63,7 @@ impl CgroupIdentity {
         Self::outside(path, pod, path.len())
     }
 
-    /// What is in no container: the pod, or the unit in the path up to there, or that path.
+    /// Returns the identity outside of containers: the pod, or the unit in the path up to this point, or the path.
     fn outside(path: &Arc<str>, pod: Option<(Arc<str>, usize)>, end: usize) -> Self {
         match pod {
             Some((uid, end)) => Self::Pod { uid, path: upto(path, end) },
@@ -72,7 +71,7 @@ impl CgroupIdentity {
         }
     }
 
-    /// The path that it is known by as long as it has no better name.
+    /// Returns the path that stands for it without a better name.
     #[must_use]
     pub fn path(&self) -> &Arc<str> {
         match self {
@@ -80,8 +79,8 @@ impl CgroupIdentity {
         }
     }
 
-    /// The path of the group of a transient unit, such as `/user.slice/user-1000.slice/session-*.scope`; `None` for all
-    /// else. Containers are in no group, whatever they are called.
+    /// Returns the path of the group of a transient unit, such as `/user.slice/user-1000.slice/session-*.scope`; `None`
+    /// for others. Containers are in no group.
     #[must_use]
     pub fn group(&self) -> Option<Arc<str>> {
         let Self::Cgroup(path) = self else { return None };
@@ -91,13 +90,13 @@ impl CgroupIdentity {
         Some(format!("{above}/{group}").into())
     }
 
-    /// The path that it is exported by, and that of its group.
+    /// Returns the exported path, and that of its group.
     pub fn paths(&self) -> impl Iterator<Item = Arc<str>> {
         [Some(Arc::clone(self.path())), self.group()].into_iter().flatten()
     }
 
-    /// Whether every cgroup below its own is its, whatever it is called: so it is in containers, but units and pods
-    /// may have containers.
+    /// Whether every cgroup below its own belongs to it. This holds for containers, but units and pods may have
+    /// containers.
     #[must_use]
     pub fn owns_all_below(&self) -> bool {
         let path = self.path();
@@ -105,7 +104,7 @@ impl CgroupIdentity {
         path.as_ref() != "/" && Self::of(&container).path() == path
     }
 
-    /// Whether it is of a user's session.
+    /// Whether it belongs to a user's session.
     #[must_use]
     pub fn is_users(&self) -> bool {
         self.path().starts_with(USERS)
@@ -117,7 +116,7 @@ impl CgroupIdentity {
         matches!(self, Self::Container { .. })
     }
 
-    /// The UID of the pod that it is, or is in.
+    /// Returns the UID of the pod that it is, or is in.
     #[must_use]
     pub fn pod(&self) -> Option<&Arc<str>> {
         match self {
@@ -128,7 +127,7 @@ impl CgroupIdentity {
     }
 }
 
-/// The path of the outermost unit in a path: of a user's own manager, where it is one of its units.
+/// Returns the path of the outermost unit in a path; below a user's own manager, of a unit of that manager.
 #[must_use]
 pub fn outermost_unit(path: &str) -> Option<&str> {
     let end = components(path).find(|(name, _)| is_unit(name)).map(|(_, end)| end)?;
@@ -139,7 +138,7 @@ fn is_unit(name: &str) -> bool {
     matches!(name.rsplit_once('.'), Some((_, "service" | "scope")))
 }
 
-/// The names in a path, each with where it ends.
+/// Returns the names in a path, each with its end.
 fn components(path: &str) -> impl Iterator<Item = (&str, usize)> {
     let mut end = 0;
     path.split('/').filter_map(move |name| {
@@ -149,19 +148,19 @@ fn components(path: &str) -> impl Iterator<Item = (&str, usize)> {
     })
 }
 
-/// Where the name of the outermost unit ends: a service or a scope, of a user's own manager if that is where it is.
+/// Returns the end of the outermost unit's name: a service or scope, below a user's own manager if there is one.
 fn unit(path: &str) -> Option<usize> {
     let mut units = components(path).filter(|(name, _)| is_unit(name));
     let (name, end) = units.next()?;
     if name.starts_with("user@") { units.next().map(|(_, end)| end) } else { Some(end) }
 }
 
-/// The UID in the name of a pod's cgroup: `pod<uid>`, or `kubepods-burstable-pod<uid with _>.slice`.
+/// Returns the UID in the name of a pod's cgroup: `pod<uid>`, or `kubepods-burstable-pod<uid with _>.slice`.
 fn pod_uid(name: &str) -> Option<Arc<str>> {
     let name = name.split(':').next().unwrap_or(name);
     let name = name.strip_suffix(".slice").unwrap_or(name);
     let uid = name.strip_prefix("pod").or_else(|| Some(name.rsplit_once("-pod")?.1))?.replace('_', "-");
-    // A static pod's is a hash.
+    // The UID of a static pod is a hash.
     let is_hash = uid.len() == 32 && uid.bytes().all(|byte| byte.is_ascii_hexdigit());
     let is_uuid = uid.len() == 36
         && uid.bytes().enumerate().all(|(identity, byte)| match identity {
@@ -171,7 +170,7 @@ fn pod_uid(name: &str) -> Option<Arc<str>> {
     (is_hash || is_uuid).then(|| uid.into())
 }
 
-/// A path up to there; the same path where that is all of it.
+/// Returns a path up to this point; the same allocation if that is all of it.
 fn upto(path: &Arc<str>, end: usize) -> Arc<str> {
     if end == path.len() { Arc::clone(path) } else { path[..end].into() }
 }
@@ -184,7 +183,7 @@ mod tests {
 
     use super::*;
 
-    /// A place, as the fixtures write it.
+    /// Returns an identity in the notation of the fixtures.
     fn written(identity: &CgroupIdentity) -> String {
         match identity {
             CgroupIdentity::Container { id, pod: Some(pod), .. } => format!("container {id} of {pod}"),
@@ -194,7 +193,7 @@ mod tests {
         }
     }
 
-    /// Trees of cgroups as hosts have them: `path => place`, lines with `#` are comments.
+    /// Trees of cgroups of real hosts: lines of `path => identity`. Lines with `#` are comments.
     #[test]
     fn every_cgroup_of_every_host_is_identified() {
         let hosts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cgroups");
@@ -228,7 +227,7 @@ mod tests {
         ] {
             assert_eq!(written(&CgroupIdentity::of(&path.as_str().into())), identity, "{path}");
         }
-        // From no root, which no kernel says.
+        // Not from a root, which no kernel reports.
         let _ = CgroupIdentity::of(&monitor.as_str().into());
     }
 

@@ -1,14 +1,14 @@
-//! The labels that name a workload, and what it is known to be besides.
+//! Labels of workloads: those that identify them, and further metadata.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize, Serializer};
 
-/// Declares the labels: name and meaning, in the order in which they are exported.
+/// Declares the labels: name and meaning, in the order of export.
 macro_rules! labels {
     ($($(#[$doc:meta])* $label:ident = $name:literal,)+) => {
-        /// A label that can tell workloads apart. Names are those of kube-state-metrics and cAdvisor, where
-        /// they have one.
+        /// A label that can identify workloads. The names are those of kube-state-metrics and cAdvisor, if they have
+        /// one.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
         #[serde(try_from = "String")]
         pub enum Label {
@@ -19,7 +19,7 @@ macro_rules! labels {
             /// Every label, in order.
             pub const ALL: &'static [Self] = &[$(Self::$label,)+];
 
-            /// Its name.
+            /// Returns its name.
             #[must_use]
             pub fn name(self) -> &'static str {
                 match self {
@@ -35,23 +35,23 @@ labels! {
     Namespace = "namespace",
     /// Name of the pod.
     Pod = "pod",
-    /// Name of the container, in its pod or as its runtime knows it.
+    /// Name of the container, in its pod or in its runtime.
     Container = "container",
     /// Path of the cgroup.
     Cgroup = "cgroup",
     /// The container's id, with its runtime: `containerd://0123...`.
     ContainerId = "container_id",
-    /// The container's image, as it was named at its start.
+    /// The container's image, by its name at the start.
     Image = "image",
-    /// Who runs the container.
+    /// Container runtime.
     Runtime = "runtime",
     /// UID of the pod.
     PodUid = "pod_uid",
-    /// The node that all of this is on.
+    /// Name of the node.
     Node = "node",
-    /// Name of what made the pod.
+    /// Name of the owner of the pod.
     Owner = "owner",
-    /// What that is: `Deployment`, `StatefulSet`, `Job`, ...
+    /// Kind of the owner: `Deployment`, `StatefulSet`, `Job`, ...
     OwnerKind = "owner_kind",
 }
 
@@ -60,7 +60,7 @@ impl Label {
     pub const DEFAULT: [Self; 4] = [Self::Namespace, Self::Pod, Self::Container, Self::Cgroup];
 }
 
-/// A text that is no label of a workload.
+/// A text that is not a label of a workload.
 #[derive(Debug, thiserror::Error)]
 #[error("{text:?} is not a workload label: expected one of {}", Label::ALL.iter().map(|label| label.name()).collect::<Vec<_>>().join(", "))]
 pub struct LabelError {
@@ -83,12 +83,12 @@ impl TryFrom<String> for Label {
     }
 }
 
-/// Labels and their values, sorted; none is empty.
+/// Labels and their values, sorted; no value is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Labels(Arc<[(Label, Arc<str>)]>);
 
 impl Labels {
-    /// These, without the empty ones.
+    /// Returns these labels without empty ones.
     #[must_use]
     pub fn new(labels: impl IntoIterator<Item = (Label, Arc<str>)>) -> Self {
         let mut labels: Vec<_> = labels.into_iter().filter(|(_, value)| !value.is_empty()).collect();
@@ -97,19 +97,19 @@ impl Labels {
         Self(labels.into())
     }
 
-    /// Only those of these names.
+    /// Returns only the labels of these names.
     #[must_use]
     pub fn only(&self, names: &[Label]) -> Self {
         Self(self.0.iter().filter(|(label, _)| names.contains(label)).cloned().collect())
     }
 
-    /// All but this one.
+    /// Returns all labels but this one.
     #[must_use]
     pub fn without(&self, name: Label) -> Self {
         Self(self.0.iter().filter(|(label, _)| *label != name).cloned().collect())
     }
 
-    /// These, and others instead of what they have of the same names.
+    /// Returns these labels, with others in place of those with the same names.
     #[must_use]
     pub fn with<const N: usize>(&self, labels: [(Label, Arc<str>); N]) -> Self {
         let is_new = |name: &Label| labels.iter().any(|(label, _)| label == name);
@@ -117,26 +117,26 @@ impl Labels {
         Self::new(kept.collect::<Vec<_>>().into_iter().chain(labels))
     }
 
-    /// Whether there are none.
+    /// Whether there are no labels.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The value of one of them.
+    /// Returns the value of a label.
     #[must_use]
     pub fn get(&self, name: Label) -> Option<&Arc<str>> {
         self.0.iter().find(|(label, _)| *label == name).map(|(_, value)| value)
     }
 
-    /// All of them, in order.
+    /// Returns all labels, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.0.iter().map(|(label, value)| (label.name(), value.as_ref()))
     }
 }
 
 impl fmt::Display for Labels {
-    /// The values alone: `shop/web-1/httpd`, or a path.
+    /// Returns only the values: `shop/web-1/httpd`, or a path.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, (_, value)) in self.0.iter().enumerate() {
             let separator = if index == 0 { "" } else { "/" };

@@ -1,42 +1,41 @@
-//! What those who run containers know of them.
+//! Metadata of containers and pods from providers.
 
 use std::{collections::HashMap, sync::Arc};
 
-/// The longest text that is taken over, in bytes. Names of Kubernetes have at most 253, references of images
-/// at most 384.
+/// Maximum bytes of a text. Names of Kubernetes have at most 253, and references of images at most 384.
 const MAX_TEXT_BYTES: usize = 1024;
 
-/// kubelet's label with a container's name (`k8s.io/kubelet/pkg/types/labels.go`), which Docker's containers have too
-/// when they were started through cri-dockerd.
+/// kubelet's label with a container's name (`k8s.io/kubelet/pkg/types/labels.go`). Containers of Docker have it, too,
+/// if cri-dockerd started them.
 pub(super) const CONTAINER_NAME_LABEL: &str = "io.kubernetes.container.name";
 
-/// What cAdvisor, and kubelet before it, call the container that only holds a pod's namespaces.
+/// Name of the container that only holds a pod's namespaces, in cAdvisor and earlier in kubelet.
 pub(super) const PAUSE_NAME: &str = "POD";
 
-/// A container's id as its runtime has it, in full: 64 hexadecimal digits, for most of them.
+/// A container's id in its runtime, in full. For most runtimes, it has 64 hexadecimal digits.
 pub type ContainerId = Arc<str>;
 
-/// What a source knows of a container.
+/// Metadata of a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContainerInfo {
     /// Its id, without a scheme such as `containerd://`.
     pub id: ContainerId,
-    /// Its name: in its pod, or the one that its runtime knows it by.
+    /// Its name, in its pod or in its runtime.
     pub name: Arc<str>,
-    /// The pod that it is in.
+    /// Its pod.
     pub pod: Option<PodInfo>,
-    /// Its image, as it was named at its start.
+    /// Its image, by its name at the start.
     pub image: Option<Arc<str>>,
-    /// Who runs it: `containerd`, `cri-o`, `docker`, `podman`.
+    /// Its runtime: `containerd`, `cri-o`, `docker`, `podman`.
     pub runtime: Arc<str>,
     /// Whether it only holds a pod's namespaces.
     pub is_pause: bool,
 }
 
-/// What a source knows of a pod.
+/// Metadata of a pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PodInfo {
-    /// Its UID, as Kubernetes writes it.
+    /// Its UID, in the notation of Kubernetes.
     pub uid: Arc<str>,
     /// Its namespace.
     pub namespace: Arc<str>,
@@ -45,8 +44,8 @@ pub struct PodInfo {
 }
 
 impl PodInfo {
-    /// From the labels that kubelet gives to containers and sandboxes (`k8s.io/kubelet/pkg/types/labels.go`); `None`
-    /// when one of the three is missing.
+    /// Reads the labels that kubelet gives to containers and sandboxes (`k8s.io/kubelet/pkg/types/labels.go`); `None`
+    /// if one of the three is missing.
     #[must_use]
     pub fn from_labels(labels: &HashMap<String, String>) -> Option<Self> {
         let value = |label: &str| labels.get(label).map(String::as_str).and_then(text);
@@ -58,8 +57,8 @@ impl PodInfo {
     }
 }
 
-/// Text from a source, cut at a character's boundary where it is longer than 1,024 bytes; `None` when it is empty.
-/// Control characters stay: who writes them out escapes them.
+/// Returns a text from a provider, cut at a character's boundary after 1,024 bytes; `None` if it is empty. Control
+/// characters stay: code that writes the text escapes them.
 #[must_use]
 pub(super) fn text(raw: &str) -> Option<Arc<str>> {
     let cut = &raw[..raw.floor_char_boundary(MAX_TEXT_BYTES)];

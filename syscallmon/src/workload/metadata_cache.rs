@@ -1,7 +1,8 @@
-//! What is known of containers and pods, and what somebody wants to know: where sources and counting meet.
+//! The metadata of containers and pods, and the containers that wait for metadata: shared by providers and the
+//! resolver.
 //!
-//! Both sides take its lock for moments only. Only what was asked for is kept, and no more than [`MAX_KNOWN`] of it, so
-//! neither a source that says too much nor somebody who makes cgroups with names of containers can make it large.
+//! Both sides hold the lock only briefly. The cache keeps only requested metadata, and at most [`MAX_KNOWN`] entries.
+//! So neither a provider with too many answers nor cgroups with names of containers make it grow.
 
 mod container;
 #[cfg(test)]
@@ -25,13 +26,13 @@ use super::{
     runtimes::Api,
 };
 
-/// Most containers, and most pods, that are kept.
+/// Maximum containers, and maximum pods.
 const MAX_KNOWN: usize = 16_384;
 
-/// A container is new for so long.
+/// How long a container counts as new.
 const NEW: Duration = Duration::from_mins(1);
 
-/// What is wrong where the API server answers and has no pods for this node.
+/// The problem of an API server that answers and has no pods for this node.
 const ELSEWHERE: &str = "the API server lists no pods for this node, but pods run here: set kubernetes.node-name to the \
     name in `kubectl get nodes`, and kubernetes.kubeconfig to the cluster of this node";
 
@@ -42,20 +43,20 @@ pub struct MetadataCache(Arc<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     known: Mutex<Known>,
-    /// Changes when there is a container that nobody has been asked for yet.
+    /// Changes when there is a container that no provider has been asked for yet.
     wanted: watch::Sender<()>,
-    /// Changes when there is a controller of a pod that nobody has been asked for yet.
+    /// Changes when there is a controller of a pod that no API server has been asked for yet.
     owners_wanted: watch::Sender<()>,
 }
 
-/// Tells when there is something that nobody has been asked for yet.
+/// Notifies of new requests.
 pub(super) struct Wanted(watch::Receiver<()>);
 
 impl Wanted {
-    /// Waits for that, since the last time that it was waited for.
+    /// Waits for a request since the last call.
     pub(super) async fn changed(&mut self) {
         if self.0.changed().await.is_err() {
-            // Nobody will ever want anything again.
+            // There will be no further requests.
             std::future::pending::<()>().await;
         }
     }
@@ -65,34 +66,34 @@ impl Wanted {
 struct Known {
     containers: HashMap<ContainerId, Container>,
     pods: HashMap<Arc<str>, Pod>,
-    /// Pods of a list that is not complete yet.
+    /// Pods of an incomplete list.
     listed: Option<HashSet<Arc<str>>>,
     /// When a list was first complete.
     synced: Option<Instant>,
-    /// Whether there are pods here and none in the API server's lists.
+    /// Whether this node has pods that the API server's lists lack.
     is_elsewhere: bool,
-    /// What pods' controllers lead to.
+    /// Owners of pods' controllers.
     owners: OwnerCache,
     sources: Vec<ProviderStatus>,
-    /// Grows with everything that could change an answer.
+    /// Grows with every change that could change an answer.
     generation: u64,
 }
 
-/// How a source fares.
+/// State of a provider.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProviderStatus {
-    /// Which.
+    /// The provider.
     pub source: ProviderName,
-    /// Why it does not answer, if it does not.
+    /// Its problem, if it does not answer.
     pub problem: Option<String>,
-    /// How often it did not, since the daemon started.
+    /// Failures since the start of the daemon.
     pub failures: u64,
     /// Whether it was ever asked.
     was_asked: bool,
 }
 
 impl ProviderStatus {
-    /// Whether it answered when it was last asked.
+    /// Whether its last answer succeeded.
     #[must_use]
     pub fn is_up(&self) -> bool {
         self.problem.is_none()
@@ -100,7 +101,8 @@ impl ProviderStatus {
 }
 
 impl MetadataCache {
-    /// What is known of a container; where that is nothing, sources are asked, or only the one that can know it.
+    /// Returns the metadata of a container. Without metadata, it requests them from providers, or only from the one
+    /// that can know the container.
     #[must_use]
     pub fn container(&self, id: &ContainerId, api: Option<Api>) -> Option<Arc<ContainerInfo>> {
         let mut known = self.lock();
@@ -122,7 +124,7 @@ impl MetadataCache {
         facts
     }
 
-    /// What is known of a container, without asking anybody.
+    /// Returns the metadata of a container without a request.
     #[must_use]
     pub fn known(&self, id: &ContainerId) -> Option<Arc<ContainerInfo>> {
         self.lock().containers.get(id)?.facts.clone()
@@ -135,7 +137,7 @@ impl MetadataCache {
         known.pods.get(uid).is_some_and(|pod| known.owner(pod) != KnownOwner::Pending)
     }
 
-    /// What is known of a pod.
+    /// Returns the metadata of a pod.
     #[must_use]
     pub fn pod(&self, uid: &str) -> Option<PodInfo> {
         let known = self.lock();
@@ -146,7 +148,7 @@ impl MetadataCache {
         facts.into_iter().find(|pod| pod.uid.as_ref() == uid).cloned()
     }
 
-    /// What made a pod, where Kubernetes says so.
+    /// Returns the owner of a pod from Kubernetes.
     #[must_use]
     pub fn owner(&self, uid: &str) -> Option<Owner> {
         let known = self.lock();
@@ -156,20 +158,20 @@ impl MetadataCache {
         }
     }
 
-    /// Asks for what a path mentions, before it is needed.
+    /// Requests the metadata for a path in advance.
     pub fn prepare(&self, identity: &CgroupIdentity) {
         if let CgroupIdentity::Container { id, api, .. } = identity {
             let _ = self.container(id, *api);
         }
     }
 
-    /// For how long a container has been wanted.
+    /// Returns how long a container has been waiting.
     #[must_use]
     pub fn wanted_for(&self, id: &ContainerId) -> Duration {
         self.lock().containers.get(id).map_or(Duration::ZERO, |container| container.since.elapsed())
     }
 
-    /// Lets a container have been wanted for so long.
+    /// Sets how long a container has been waiting.
     #[cfg(test)]
     pub(super) fn age(&self, id: &ContainerId, by: Duration) {
         let mut known = self.lock();
@@ -177,54 +179,54 @@ impl MetadataCache {
         container.since = container.since.checked_sub(by).expect("a host that is up for longer");
     }
 
-    /// Forgets containers that are not among these, but those that are so new that they may not have made a call yet.
+    /// Removes containers other than these, except new ones, which may not have made a call yet.
     pub fn retain(&self, wanted: &HashSet<&ContainerId>) {
         self.lock().containers.retain(|id, container| wanted.contains(id) || container.since.elapsed() < NEW);
     }
 
-    /// Whether there is anybody who may know a name that is not known yet.
+    /// Whether a provider may know names that are not known yet.
     #[must_use]
     pub fn has_sources(&self) -> bool {
         !self.lock().sources.is_empty()
     }
 
-    /// Whether a source that may know names did not answer when it was last asked.
+    /// Whether the last answer of a provider of names failed.
     #[must_use]
     pub fn has_failing_source(&self) -> bool {
         let names = |status: &&ProviderStatus| status.source != ProviderName::KubernetesOwners;
         self.lock().sources.iter().filter(names).any(|status| status.was_asked && !status.is_up())
     }
 
-    /// Whether a source is there.
+    /// Whether a provider exists.
     #[must_use]
     pub fn expects(&self, source: ProviderName) -> bool {
         self.lock().sources.iter().any(|status| status.source == source)
     }
 
-    /// Notes that a source is there, before it has answered.
+    /// Adds a provider before its first answer.
     pub(super) fn expect(&self, source: ProviderName) {
         self.lock().status(source);
     }
 
-    /// A number that changes whenever an answer could.
+    /// Returns a number that changes with every change that could change an answer.
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.lock().generation
     }
 
-    /// How every source fares that was asked and is still there.
+    /// Returns the state of every provider that was asked and still exists.
     #[must_use]
     pub fn sources(&self) -> Vec<ProviderStatus> {
         self.lock().sources.iter().filter(|status| status.was_asked).cloned().collect()
     }
 
-    /// Containers that are wanted and not known.
+    /// Returns the number of containers that wait for metadata.
     #[must_use]
     pub fn unresolved(&self) -> usize {
         self.lock().containers.values().filter(|container| container.facts.is_none()).count()
     }
 
-    /// Takes up what a source answered to a question for these.
+    /// Applies a provider's answer for these containers.
     pub(crate) fn answered(&self, source: ProviderName, asked: &[ContainerId], answer: Vec<ContainerInfo>) {
         let mut known = self.lock();
         let now = Instant::now();
@@ -242,7 +244,7 @@ impl MetadataCache {
         }
     }
 
-    /// Containers that this API's source knows and was not asked for lately, the longest ago first: they may
+    /// Returns containers that this provider knows and was not asked about recently, the longest ago first: they may
     /// have been renamed.
     pub(super) fn stale(&self, api: Api, after: Duration, most: usize) -> Vec<ContainerId> {
         let (known, now) = (self.lock(), Instant::now());
@@ -254,7 +256,7 @@ impl MetadataCache {
         stale.into_iter().take(most).map(|(_, id)| Arc::clone(id)).collect()
     }
 
-    /// Takes up what Kubernetes says of pods.
+    /// Applies a change of pods from Kubernetes.
     pub(crate) fn pod_changed(&self, change: PodChange) {
         let mut known = self.lock();
         match change {
@@ -279,29 +281,29 @@ impl MetadataCache {
         known.generation += 1;
     }
 
-    /// The controller that the API server is to be asked for now; otherwise, when.
+    /// Returns the controller that the API server is to be asked about now; otherwise, when.
     pub(super) fn due_owner(&self) -> Result<Reference, Option<Instant>> {
         self.lock().owners.due(Instant::now())
     }
 
-    /// Whether a controller was there when it was last asked for: then a cached answer will do.
+    /// Whether a controller existed when it was last asked about. Then a cached answer suffices.
     pub(super) fn is_verified(&self, reference: &Reference) -> bool {
         self.lock().owners.is_verified(reference)
     }
 
-    /// Takes up what the API server says of a controller.
+    /// Applies an answer of the API server about a controller.
     pub(super) fn owner_answered(&self, reference: &Reference, answer: Answer) {
         let mut known = self.lock();
         let is_news = known.owners.answered(reference, answer, Instant::now());
         known.generation += u64::from(is_news);
     }
 
-    /// Tells when there may be a controller to be asked for.
+    /// Notifies of a possible request for a controller.
     pub(super) fn owners_wanted(&self) -> Wanted {
         Wanted(self.0.owners_wanted.subscribe())
     }
 
-    /// Takes up whether there are pods here: where the API server has none, this node has another name there.
+    /// Updates whether there are pods here. If the API server has none for this node, the node has another name there.
     pub(super) fn check_node(&self, has_pods: impl FnOnce() -> bool) {
         let mut known = self.lock();
         let is_empty = known.pods.is_empty() && known.synced.is_some_and(|since| since.elapsed() >= NEW);
@@ -316,7 +318,7 @@ impl MetadataCache {
         }
     }
 
-    /// Notes how a source fares; whether that is another state than before.
+    /// Updates the state of a provider. Returns whether it changed.
     pub(crate) fn set_status(&self, source: ProviderName, problem: Option<String>) -> bool {
         let mut known = self.lock();
         let is_elsewhere = source == ProviderName::Kubernetes && known.is_elsewhere;
@@ -329,13 +331,13 @@ impl MetadataCache {
         is_other
     }
 
-    /// Takes a source out of those that there are: it is not installed (any more).
+    /// Removes a provider that is not installed, or no longer.
     pub(super) fn remove_status(&self, source: ProviderName) {
         self.lock().sources.retain(|status| status.source != source);
     }
 
-    /// Containers that this API's source is to be asked for now, at most so many; otherwise, when. New ones come first:
-    /// containers that nobody knows are asked for again and again, and may be many.
+    /// Returns containers that this provider is to be asked about now, up to a maximum; otherwise, when. New ones come
+    /// first, because containers that no provider knows are requested repeatedly, and may be many.
     pub(super) fn due(&self, api: Api, most: usize) -> Result<Vec<ContainerId>, Option<Instant>> {
         let (known, now, source) = (self.lock(), Instant::now(), ProviderName::of(api));
         let unknown = known.containers.iter().filter(|(_, container)| container.facts.is_none());
@@ -352,7 +354,7 @@ impl MetadataCache {
         if due.is_empty() { Err(next) } else { Ok(due) }
     }
 
-    /// Tells when there may be something new to be asked for.
+    /// Notifies of a possible new request.
     pub(super) fn wanted(&self) -> Wanted {
         Wanted(self.0.wanted.subscribe())
     }
@@ -364,7 +366,7 @@ impl MetadataCache {
 }
 
 impl Known {
-    /// The status of a source, a new one if it has none yet.
+    /// Returns the state of a provider, a new one if there is none.
     fn status(&mut self, source: ProviderName) -> &mut ProviderStatus {
         let identity = self.sources.iter().position(|status| status.source == source).unwrap_or_else(|| {
             let problem = Some("not connected yet".to_owned());
@@ -374,23 +376,23 @@ impl Known {
         &mut self.sources[identity]
     }
 
-    /// What pods say of a container.
+    /// Returns the metadata of a container from its pod.
     fn of_pods(&self, id: &ContainerId) -> Option<ContainerInfo> {
         self.pods.values().flat_map(|pod| &pod.containers).find(|container| container.id == *id).cloned()
     }
 
-    /// What is known of what made a pod.
+    /// Returns the owner of a pod.
     fn owner(&self, pod: &Pod) -> KnownOwner {
         self.owners.of_pod(&pod.facts.namespace, pod.controller.as_ref(), pod.is_static)
     }
 
-    /// Forgets controllers that no pod has any more.
+    /// Removes controllers without pods.
     fn forget_owners(&mut self) {
         let pods = self.pods.values();
         self.owners.retain(pods.filter_map(|pod| Some((&pod.facts.namespace, pod.controller.as_ref()?))));
     }
 
-    /// Takes up a pod; whether its controller is to be asked for.
+    /// Adds a pod. Returns whether its controller is to be requested.
     fn add_pod(&mut self, pod: Pod) -> bool {
         let uid = Arc::clone(&pod.facts.uid);
         if self.pods.len() >= MAX_KNOWN && !self.pods.contains_key(&uid) {

@@ -1,7 +1,7 @@
-//! Whose calls they are, as people name it: what becomes of a cgroup in the labels.
+//! Workloads: from cgroups to labels.
 //!
-//! [`CgroupIdentity`] is what a cgroup's path says. Names come from [`providers`] into the [`MetadataCache`];
-//! [`WorkloadResolver`] brings both together. Nobody who counts waits for a source.
+//! [`CgroupIdentity`] is the meaning of a cgroup's path. Metadata come from [`providers`] into the [`MetadataCache`].
+//! [`WorkloadResolver`] combines both. Counting never waits for a provider.
 
 mod cgroup_identity;
 mod labels;
@@ -31,38 +31,38 @@ use std::{fmt, sync::Arc};
 
 use serde::{Serialize, Serializer};
 
-/// A workload: what totals belong to.
+/// A workload: the owner of totals.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Workload {
-    /// One that has a name: a container, or a cgroup by its path. Whatever has the same labels, at the same time or one
-    /// after the other, is one workload.
+    /// A container with a name, or a cgroup by its path. Containers with the same labels, at the same time or one after
+    /// the other, are one workload.
     Resolved(Labels),
-    /// A container or pod without a name, or without one yet.
+    /// A container or pod without a name so far.
     Unresolved(Arc<CgroupIdentity>),
-    /// All cgroups without a path together.
+    /// All cgroups with unknown paths.
     Unknown,
-    /// Calls that found the kernel's tables full, of whatever cgroup, and series beyond what shall be exported.
+    /// Calls of any cgroup that found the kernel's tables full, and series beyond the maximum.
     Remainder,
-    /// Workloads that are gone, and were too many to be kept apart until their time was over.
+    /// Ended workloads that were too many to be kept apart until they expired.
     Gone,
     /// Containers that only hold a pod's namespaces.
     Pause,
-    /// Workloads that the configuration says not to export.
+    /// Workloads that the configuration excludes from the export.
     Dropped,
 }
 
-/// Label values of series that stand for several things. No name of the kernel has brackets.
+/// Label values of series that stand for several workloads. Names from the kernel have no such parentheses.
 pub const REMAINDER: &str = "(remainder)";
 
 impl Workload {
-    /// A cgroup by its path.
+    /// Returns a cgroup by its path.
     #[must_use]
     pub fn cgroup(path: Arc<str>) -> Self {
         Self::Resolved(Labels::new([(Label::Cgroup, path)]))
     }
 
-    /// Its labels, in order. A workload without other labels has a `cgroup`; no cgroup has a name in brackets, since
-    /// paths start with `/`.
+    /// Returns its labels, in order. A workload without other labels has a `cgroup`. Paths start with `/`, so no cgroup
+    /// has a name in parentheses.
     pub fn labels(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let (named, cgroup) = match self {
             Self::Resolved(labels) => (Some(labels), None),
@@ -77,19 +77,19 @@ impl Workload {
         named.into_iter().flat_map(Labels::iter).chain(cgroup)
     }
 
-    /// The value of a label; empty where it has none.
+    /// Returns the value of a label; empty if absent.
     #[must_use]
     pub fn label(&self, name: &str) -> &str {
         self.labels().find(|(label, _)| *label == name).map_or("", |(_, value)| value)
     }
 
-    /// Whether policies judge its calls: those of all but what is gone, and of what nobody wants to know of.
+    /// Whether policies judge its calls: those of all but ended and excluded workloads.
     #[must_use]
     pub fn is_judged(&self) -> bool {
         !matches!(self, Self::Gone | Self::Dropped)
     }
 
-    /// Whether it can be gone: everything but what stands for many.
+    /// Whether it can end: every workload that does not stand for several.
     #[must_use]
     pub fn is_one(&self) -> bool {
         matches!(self, Self::Resolved(_) | Self::Unresolved(_))

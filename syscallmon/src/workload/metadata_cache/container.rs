@@ -1,4 +1,4 @@
-//! A container that somebody wants to know: what is known of it, and when its sources are asked.
+//! A requested container: its metadata, and when its providers are asked.
 
 use std::{
     collections::HashMap,
@@ -8,27 +8,27 @@ use std::{
 
 use crate::workload::{metadata::ContainerInfo, providers::ProviderName, runtimes::Api};
 
-/// A container that nobody knows is asked for again after this, then after twice that, and so on.
+/// Interval until the next request for an unknown container. It doubles with each request.
 pub(super) const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_mins(1);
 
-/// A container that somebody wants to know.
+/// A requested container.
 #[derive(Debug)]
 pub(super) struct Container {
     pub(super) facts: Option<Arc<ContainerInfo>>,
-    /// Who knows it, where its path tells.
+    /// The provider that knows it, if the path shows it.
     pub(super) api: Option<Api>,
-    /// Since when.
+    /// Time of the request.
     pub(super) since: Instant,
-    /// When each source is to be asked again, and after how long after that.
+    /// When each provider is asked again, and the interval after that.
     pub(super) retries: HashMap<ProviderName, (Instant, Duration)>,
-    /// The source that knows it, and when it last said so.
+    /// The provider that knows it, and the time of its last answer.
     pub(super) told_by: Option<(ProviderName, Instant)>,
 }
 
 impl Container {
-    /// Takes up what a source says of it; whether that is news. Its name is what can change of a container: its image
-    /// stays the one that it was started from, even when that has another name by now.
+    /// Applies a provider's answer. Returns whether it changed anything. Only the name of a container can change: its
+    /// image stays the one that it was started from, even when the image has another name now.
     pub(super) fn update(&mut self, source: ProviderName, facts: ContainerInfo, now: Instant) -> bool {
         let new = match &self.facts {
             None => facts,
@@ -41,7 +41,7 @@ impl Container {
         true
     }
 
-    /// Notes that a source was asked for it.
+    /// Notes that a provider was asked about it.
     pub(super) fn was_asked(&mut self, source: ProviderName, now: Instant) {
         match &mut self.told_by {
             Some((by, at)) if *by == source => *at = now,
@@ -55,7 +55,7 @@ impl Container {
     }
 }
 
-/// When to ask again, and how long to wait the next time.
+/// Returns the time of the next request, and the interval after that.
 fn later(now: Instant, after: Duration) -> (Instant, Duration) {
     (now + after, (after * 2).min(LAST_RETRY))
 }

@@ -1,7 +1,7 @@
-//! `ReplicaSet`s and Jobs that pods of this node name as their controllers, and the owners that they lead to.
+//! `ReplicaSet`s and Jobs that are controllers of this node's pods, and their owners.
 //!
-//! There are never more than pods that name them. Namespaces take turns, so that one with many names does
-//! not delay others.
+//! There are at most as many as pods that name them. Namespaces take turns, so a namespace with many does not delay
+//! others.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -11,41 +11,41 @@ use std::{
 
 use super::{Claim, Controller, Intermediate, Owner, is_object_name};
 
-/// A controller that did not answer is asked for again after this, then after twice that, and so on.
+/// Interval until the next request for a controller without an answer. It doubles with each request.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_mins(1);
 
-/// What is known is looked at again, since a controller can be given to another: soon after a change, as Kubernetes
-/// takes back within seconds what was claimed wrongly, and then rarely.
+/// Answers are refreshed, because a controller can get another owner: soon after a change, because Kubernetes reverts a
+/// wrong claim within seconds, and rarely later.
 const FIRST_CHECK: Duration = Duration::from_mins(1);
 const NEXT_CHECK: Duration = Duration::from_hours(1);
 
 /// Rights may be granted while the daemon runs.
 const FORBIDDEN_CHECK: Duration = Duration::from_mins(5);
 
-/// A `ReplicaSet` or Job as a pod names it.
+/// A `ReplicaSet` or Job by the reference of a pod.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(in crate::workload) struct Reference {
-    /// What it is.
+    /// Its kind.
     pub level: Intermediate,
-    /// The pod's namespace, which is also that of its controller.
+    /// The pod's namespace, which is also the controller's.
     pub namespace: Arc<str>,
     /// Its name.
     pub name: Arc<str>,
-    /// Its UID, as the pod says.
+    /// Its UID in the reference.
     pub uid: Arc<str>,
 }
 
-/// What the API server says of a controller.
+/// Answer of the API server about a controller.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::workload) enum Answer {
-    /// It is there, with this UID and this controller.
+    /// It exists, with this UID and this controller.
     Found { uid: Arc<str>, controller: Option<Controller> },
-    /// There is none of that name.
+    /// No object has that name.
     Missing,
-    /// Nobody here may know.
+    /// This node has no right to read it.
     Forbidden,
-    /// It did not answer.
+    /// There was no answer.
     Failed,
 }
 
@@ -53,7 +53,7 @@ pub(in crate::workload) enum Answer {
 #[derive(Debug, Default)]
 pub(in crate::workload) struct OwnerCache {
     entries: HashMap<Reference, Entry>,
-    /// When each namespace last had its turn, by a number that grows.
+    /// The last turn of each namespace, as a growing number.
     turns: HashMap<Arc<str>, u64>,
     turn: u64,
 }
@@ -61,36 +61,36 @@ pub(in crate::workload) struct OwnerCache {
 #[derive(Debug)]
 struct Entry {
     state: State,
-    /// When to ask for it, and how long to wait after that.
+    /// Time of the next request, and the interval after that.
     next: Instant,
     pause: Duration,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 enum State {
-    /// Not reported yet.
+    /// No answer so far.
     Pending,
-    /// It is what the pod says that it is.
+    /// It is the object in the reference.
     Verified(Owner),
-    /// Nobody may know whether it is: the pod is believed, but not what its names look like.
+    /// It cannot be read. The reference is trusted, but not the form of its name.
     Unverified,
-    /// It is not.
+    /// It is another object.
     False,
 }
 
-/// What is known of a pod's owner.
+/// Owner of a pod, as far as known.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::workload) enum Known {
-    /// Not yet anything.
+    /// Unknown so far.
     Pending,
-    /// That it has none.
+    /// It has none.
     Nobody,
-    /// This.
+    /// This owner.
     Owner(Owner),
 }
 
 impl OwnerCache {
-    /// What is known of the owner of a pod in this namespace with this controller.
+    /// Returns the owner of a pod in this namespace with this controller.
     pub(in crate::workload) fn of_pod(
         &self,
         namespace: &Arc<str>,
@@ -112,7 +112,7 @@ impl OwnerCache {
         }
     }
 
-    /// Wants to know what is above the controller of a pod; whether that is something to ask for.
+    /// Requests the owner of a pod's controller. Returns whether the API server is to be asked.
     pub(in crate::workload) fn want(&mut self, namespace: &Arc<str>, controller: &Controller) -> bool {
         let Claim::Through(level) = controller.claim(false) else { return false };
         let Some(reference) = Reference::new(level, namespace, controller) else { return false };
@@ -124,7 +124,7 @@ impl OwnerCache {
         true
     }
 
-    /// Forgets what no pod names any more.
+    /// Removes controllers that no pod names any more.
     pub(in crate::workload) fn retain<'a>(&mut self, named: impl Iterator<Item = (&'a Arc<str>, &'a Controller)>) {
         let named: HashSet<Reference> = named
             .filter_map(|(namespace, controller)| match controller.claim(false) {
@@ -137,11 +137,11 @@ impl OwnerCache {
         self.turns.retain(|namespace, _| namespaces.contains(namespace));
     }
 
-    /// What is to be asked for now; otherwise, when.
+    /// Returns the next controller to ask about; otherwise, when.
     pub(in crate::workload) fn due(&mut self, now: Instant) -> Result<Reference, Option<Instant>> {
         let turn = |reference: &Reference| self.turns.get(&reference.namespace).copied().unwrap_or(0);
         let due = self.entries.iter().filter(|(_, entry)| entry.next <= now);
-        // What nobody knows anything of comes first.
+        // Controllers without any answer come first.
         let first = due.min_by_key(|(reference, entry)| (entry.state != State::Pending, turn(reference), entry.next));
         let Some(reference) = first.map(|(reference, _)| reference.clone()) else {
             return Err(self.entries.values().map(|entry| entry.next).min());
@@ -151,19 +151,19 @@ impl OwnerCache {
         Ok(reference)
     }
 
-    /// Whether what is known of it came from an answer.
+    /// Whether its state comes from an answer.
     pub(in crate::workload) fn is_verified(&self, reference: &Reference) -> bool {
         self.entries.get(reference).is_some_and(|entry| matches!(entry.state, State::Verified(_)))
     }
 
-    /// Takes up what the API server says; whether that is news.
+    /// Applies an answer of the API server. Returns whether anything changed.
     pub(in crate::workload) fn answered(&mut self, reference: &Reference, answer: Answer, now: Instant) -> bool {
         let Some(entry) = self.entries.get_mut(reference) else { return false };
         let state = match answer {
             Answer::Found { uid, controller } if uid == reference.uid => {
                 Some(State::Verified(reference.level.owner(&reference.name, controller.as_ref())))
             }
-            // What is deleted may have pods for a while, and was what it was.
+            // A deleted controller may have pods for a while, and keeps its owner.
             Answer::Found { .. } | Answer::Missing | Answer::Forbidden if entry.is_verified() => None,
             Answer::Found { .. } | Answer::Missing => Some(State::False),
             Answer::Forbidden => {
@@ -192,7 +192,7 @@ impl Entry {
 }
 
 impl Reference {
-    /// `None` where no API server can have such an object.
+    /// `None` if no API server can have such an object.
     fn new(level: Intermediate, namespace: &Arc<str>, controller: &Controller) -> Option<Self> {
         let Controller { name, uid, .. } = controller;
         let is_whole = is_object_name(namespace) && is_object_name(name) && !uid.is_empty();
@@ -218,7 +218,7 @@ mod tests {
         }
     }
 
-    /// A cache that was asked for a controller in `shop`, and what is to be asked for.
+    /// Returns a cache with a request for a controller in `shop`, and that request.
     fn wanted(claim: &Controller) -> (OwnerCache, Reference) {
         let mut cache = OwnerCache::default();
         assert!(cache.want(&SHOP.into(), claim) && !cache.want(&SHOP.into(), claim));
@@ -319,7 +319,7 @@ mod tests {
             cache.answered(&reference, found(&reference, "batch/CronJob"), now);
             assert_eq!(cache.due(now), Err(Some(now + check)));
         }
-        // Given to another, which may have claimed it wrongly.
+        // It got another owner, which may have claimed it wrongly.
         cache.answered(&reference, found(&reference, "example.com/Evil"), now);
         assert_eq!(cache.due(now), Err(Some(now + FIRST_CHECK)));
     }

@@ -1,7 +1,7 @@
-//! What made a pod, as the API server confirms it: pod, `ReplicaSet`, Deployment; pod, Job, `CronJob`.
+//! Owners of pods, confirmed by the API server: pod, `ReplicaSet`, Deployment; pod, Job, `CronJob`.
 //!
 //! Pure. The author of a pod writes its labels and its `ownerReferences`, so neither names nor labels are evidence. A
-//! chain counts where each object's uid is the one in the reference that names it.
+//! chain counts only if each object's uid is the one in the reference to it.
 
 mod cache;
 
@@ -9,17 +9,17 @@ pub(super) use self::cache::{Answer, Known, OwnerCache, Reference};
 
 use std::sync::Arc;
 
-/// What made a pod: the Deployment rather than its `ReplicaSet`, the `CronJob` rather than its Job.
+/// The owner of a pod: the Deployment rather than its `ReplicaSet`, the `CronJob` rather than its Job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
-    /// `Deployment`, `StatefulSet`, `Job`, ...; with the API group where that is not
-    /// Kubernetes' own: `Rollout.argoproj.io`.
+    /// `Deployment`, `StatefulSet`, `Job`, ...; with the API group unless it is one of Kubernetes' own:
+    /// `Rollout.argoproj.io`.
     pub kind: Arc<str>,
     /// Its name.
     pub name: Arc<str>,
 }
 
-/// What the reference with `controller: true` among an object's `ownerReferences` says.
+/// The reference with `controller: true` among an object's `ownerReferences`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Controller {
     /// API group; empty for the core group.
@@ -32,10 +32,10 @@ pub struct Controller {
     pub uid: Arc<str>,
 }
 
-/// What a pod's controller says of its owner.
+/// The meaning of a pod's controller for its owner.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Claim {
-    /// Nothing: Kubernetes has no such controller of pods.
+    /// No owner: Kubernetes has no such controller of pods.
     Nothing,
     /// The controller is the owner.
     Owner(Owner),
@@ -52,33 +52,33 @@ pub(super) enum Intermediate {
     Job,
 }
 
-/// Controllers in Kubernetes' own groups that make pods themselves and have no other owner that matters. A Deployment
-/// is not among them: it makes `ReplicaSet`s, and nothing takes a pod away from it that only claims to be its.
+/// Controllers in Kubernetes' own groups that make pods themselves, and have no other relevant owner. A Deployment is
+/// not among them: it makes `ReplicaSet`s, and it does not adopt or remove a pod that claims to be its.
 const DIRECT: [(&str, &str); 3] = [("", "ReplicationController"), ("apps", "DaemonSet"), ("apps", "StatefulSet")];
 
-/// Groups that Kubernetes defines. Kinds of theirs are written without the group.
+/// Groups that Kubernetes defines. Their kinds are written without the group.
 const OWN_GROUPS: [&str; 3] = ["", "apps", "batch"];
 
-/// The longest name of an object or group.
+/// Maximum length of an object's or group's name.
 const MAX_NAME_BYTES: usize = 253;
 
 impl Controller {
-    /// What it says of the owner of a pod that names it.
+    /// Returns its meaning for the owner of a pod that names it.
     pub(super) fn claim(&self, is_static: bool) -> Claim {
         let key = (&*self.group, &*self.kind);
         match key {
             ("apps", "ReplicaSet") => Claim::Through(Intermediate::ReplicaSet),
             ("batch", "Job") => Claim::Through(Intermediate::Job),
-            // The kubelet deletes a mirror pod that mirrors none of its static pods.
+            // The kubelet deletes a mirror pod without a static pod.
             ("", "Node") if is_static => Claim::Owner(self.owner(&self.kind)),
             _ if DIRECT.contains(&key) => Claim::Owner(self.owner(&self.kind)),
             _ => self.foreign().map_or(Claim::Nothing, Claim::Owner),
         }
     }
 
-    /// As owner, where it is a kind of somebody else's API.
+    /// Returns it as owner, if it is a kind of another API.
     fn foreign(&self) -> Option<Owner> {
-        // Nothing but this keeps `v1` with the kind `Rollout.argoproj.io` apart from `argoproj.io` with `Rollout`.
+        // This alone distinguishes `v1` with the kind `Rollout.argoproj.io` from `argoproj.io` with `Rollout`.
         let is_kind = !self.kind.is_empty() && self.kind.bytes().all(|byte| byte.is_ascii_alphanumeric());
         let is_foreign = !OWN_GROUPS.contains(&&*self.group) && is_object_name(&self.group);
         (is_kind && is_foreign).then(|| self.owner(&format!("{}.{}", self.kind, self.group)))
@@ -90,7 +90,7 @@ impl Controller {
 }
 
 impl Intermediate {
-    /// Its kind.
+    /// Returns its kind.
     fn kind(self) -> &'static str {
         match self {
             Self::ReplicaSet => "ReplicaSet",
@@ -98,7 +98,7 @@ impl Intermediate {
         }
     }
 
-    /// Where the API server lists those of a namespace.
+    /// Returns the URL path of its objects in a namespace.
     pub(super) fn path(self, namespace: &str) -> String {
         match self {
             Self::ReplicaSet => format!("/apis/apps/v1/namespaces/{namespace}/replicasets"),
@@ -106,7 +106,7 @@ impl Intermediate {
         }
     }
 
-    /// The owner of its pods, by the controller that one of these has.
+    /// Returns the owner of its pods, by its own controller.
     pub(super) fn owner(self, name: &Arc<str>, controller: Option<&Controller>) -> Owner {
         let own = match self {
             Self::ReplicaSet => ("apps", "Deployment"),
@@ -119,7 +119,7 @@ impl Intermediate {
     }
 }
 
-/// Whether the API server can have an object of this name. Anything else could be a path of its own.
+/// Whether the API server can have an object of this name. Other names could be a path of their own.
 #[must_use]
 pub fn is_object_name(name: &str) -> bool {
     let is_char = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.');
