@@ -1,8 +1,8 @@
 //! Regular expressions of selectors, compiled within a budget.
 //!
-//! A client of the API and the author of a configuration choose them, and a short one can be large when it is
-//! compiled: `\w{100}` takes megabytes. [`Budget`] bounds those of one request, or of one file. [`super::Selector`] is
-//! the only caller.
+//! Clients of the API and authors of configurations choose them, and a short one can be large when compiled: `\w{100}`
+//! takes megabytes. A [`Budget`] bounds the expressions of one request, or of one file. Only [`super::Selector`] uses
+//! this module.
 
 use std::{
     cell::RefCell,
@@ -21,20 +21,20 @@ use regex_syntax::{
     hir::{Hir, Look},
 };
 
-/// Deepest nesting of parentheses and sets.
+/// Maximum nesting of parentheses and sets.
 const MAX_NESTING: u32 = 50;
 
-/// Memory of the states of one lazily built automaton, while a value is matched.
+/// Maximum memory for the states of a lazily built automaton, while a value is matched.
 const MAX_LAZY_STATES: usize = 256 * 1024;
 
-/// Memory of an automaton that speeds matching up; without it where it would be larger.
+/// Maximum memory of an automaton that speeds matching up. A larger one is not built.
 const MAX_ONE_PASS: usize = 16 * 1024;
 
-/// Compiled expressions of one file, in bytes.
+/// Maximum bytes of compiled expressions of one file.
 const MAX_OF_FILE: usize = 4 * 1024 * 1024;
 
 thread_local! {
-    /// The budget of the file that this thread reads.
+    /// The budget of the file that this thread parses.
     static FILE: RefCell<Option<Arc<Budget>>> = const { RefCell::new(None) };
 }
 
@@ -47,7 +47,7 @@ pub struct Budget {
     max_text: usize,
 }
 
-/// A part of a budget; given back when dropped.
+/// A part of a budget. Dropping it returns the part.
 #[derive(Debug)]
 struct Charge {
     budget: Arc<Budget>,
@@ -57,10 +57,10 @@ struct Charge {
 /// Why a regular expression is not compiled.
 #[derive(Debug, thiserror::Error)]
 pub enum PatternError {
-    /// It is none.
+    /// It is not a regular expression.
     #[error("invalid regular expression: {0}")]
     Syntax(#[from] Box<regex_syntax::Error>),
-    /// It does not fit into what is left of the budget.
+    /// It exceeds the rest of the budget.
     #[error(
         "the regular expression {pattern:?} is too large: compiled, those of one file or request have at most {} KiB (\\w and \\d are large, as they \
          match all of Unicode: write [A-Za-z0-9_] and [0-9]; so are counts such as {{100}})",
@@ -75,14 +75,14 @@ pub enum PatternError {
 }
 
 impl Budget {
-    /// For one request.
+    /// Returns a budget for one request.
     #[must_use]
     pub fn of_request() -> Arc<Self> {
         Self::new(256 * 1024, 2048)
     }
 
-    /// Runs `read`, which reads one file: the selectors in it have a budget of their own, whatever else is read
-    /// or in force.
+    /// Runs `read`, which parses one file. The selectors in it have a budget of their own, whatever other files are
+    /// parsed or in force.
     pub fn with_file<T>(read: impl FnOnce() -> T) -> T {
         let outer = FILE.replace(Some(Self::of_file()));
         let result = read();
@@ -90,7 +90,7 @@ impl Budget {
         result
     }
 
-    /// That of the file that this thread reads, or else that of all flags.
+    /// Returns the budget of the file that this thread parses, or otherwise the budget of all flags.
     pub(super) fn current() -> Arc<Self> {
         static FLAGS: LazyLock<Arc<Budget>> = LazyLock::new(Budget::of_file);
         FILE.with_borrow(Clone::clone).unwrap_or_else(|| Arc::clone(&FLAGS))
@@ -105,7 +105,7 @@ impl Budget {
         Arc::new(Self { total, used: AtomicUsize::new(0), max_text })
     }
 
-    /// Longest text of one selector, in bytes.
+    /// Returns the maximum length of a selector, in bytes.
     pub(super) fn max_text(&self) -> usize {
         self.max_text
     }
@@ -127,7 +127,7 @@ impl Drop for Charge {
     }
 }
 
-/// A regular expression that matches whole values. Newlines are text like any other, as in Prometheus.
+/// A regular expression that matches whole values. Newlines are ordinary text, as in Prometheus.
 #[derive(Clone, Debug)]
 pub(super) struct Pattern(Arc<Compiled>);
 
@@ -138,10 +138,10 @@ struct Compiled {
 }
 
 impl Pattern {
-    /// Compiles one within what is left of a budget.
+    /// Compiles an expression within the rest of a budget.
     pub(super) fn compile(pattern: &str, budget: &Arc<Budget>) -> Result<Self, PatternError> {
         let too_large = || PatternError::TooLarge { pattern: pattern.to_owned(), limit: budget.total };
-        // The expression by itself: `a)|(b` would be none, but one that matches parts when parentheses are around it.
+        // The expression alone: `a)|(b` is not valid, but it would be with parentheses around it.
         let mut parser = ParserBuilder::new().nest_limit(MAX_NESTING).dot_matches_new_line(true).build();
         let expression = parser.parse(pattern).map_err(Box::new)?;
         let whole = Hir::concat(vec![Hir::look(Look::Start), expression, Hir::look(Look::End)]);
@@ -155,12 +155,12 @@ impl Pattern {
         Ok(Self(Arc::new(Compiled { regex, charge })))
     }
 
-    /// Bytes that it takes.
+    /// Returns its size, in bytes.
     pub(super) fn memory(&self) -> usize {
         self.0.charge.bytes
     }
 
-    /// Whether it matches all of a value.
+    /// Whether it matches a whole value.
     pub(super) fn matches(&self, value: &str) -> bool {
         self.0.regex.is_match(Input::new(value))
     }

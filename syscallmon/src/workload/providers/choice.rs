@@ -1,4 +1,4 @@
-//! Whether a source is asked, and where it is.
+//! Settings of providers: whether each is used, and its address.
 
 use std::{
     convert::Infallible,
@@ -11,21 +11,21 @@ use serde::Deserialize;
 
 use crate::workload::runtimes::{Api, RUNTIMES};
 
-/// Whether to ask a runtime, and over which socket.
+/// Whether a runtime is used, and over which socket.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(from = "String")]
 pub enum SocketChoice {
-    /// Over the first of its usual sockets that is there, whenever it is.
+    /// Use the first of its usual sockets that exists.
     #[default]
     Auto,
-    /// Not at all.
+    /// Do not use it.
     Off,
-    /// Over this one.
+    /// Use this socket.
     At(PathBuf),
 }
 
 impl SocketChoice {
-    /// The socket to connect to, if there is any now.
+    /// Returns the socket to connect to, if one exists now.
     #[must_use]
     pub fn socket(&self, api: Api) -> Option<PathBuf> {
         match self {
@@ -45,7 +45,7 @@ impl From<String> for SocketChoice {
         match text.as_str() {
             "auto" => Self::Auto,
             "off" => Self::Off,
-            // As kubelet and crictl write it, too.
+            // kubelet and crictl accept this notation, too.
             path => Self::At(path.strip_prefix("unix://").unwrap_or(path).into()),
         }
     }
@@ -59,16 +59,16 @@ impl FromStr for SocketChoice {
     }
 }
 
-/// Whether to ask the Kubernetes API.
+/// Whether the Kubernetes API is used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum KubernetesChoice {
-    /// In a pod, and where a kubeconfig is given.
+    /// Use it in a pod, and with a kubeconfig.
     #[default]
     Auto,
-    /// Yes.
+    /// Use it.
     On,
-    /// No.
+    /// Do not use it.
     Off,
 }
 

@@ -1,29 +1,29 @@
-//! Why a source did not answer.
+//! Errors of metadata providers.
 
 use std::{error::Error, io, time::Duration};
 
 use crate::error_report::chain;
 
-/// Why a source did not answer.
+/// Why a provider did not answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ProviderError {
-    /// Its socket cannot be connected to.
+    /// Its socket does not accept a connection.
     #[error("cannot connect")]
     Connect(#[source] io::Error),
-    /// Somebody listens, but does not know names: another's socket.
+    /// The process behind the socket serves another API.
     #[error("{0}")]
     Absent(String),
     /// It took too long.
     #[error("no answer within {} s", .0.as_secs())]
     Timeout(Duration),
-    /// It refused, or could not be understood.
+    /// It returned an error, or an answer that cannot be parsed.
     #[error("{0}")]
     Answer(String),
 }
 
 impl ProviderError {
-    /// Whether it may answer later, as it is: nobody was there, or it took too long. A certificate that is not
-    /// trusted stays so.
+    /// Whether it may answer later without a change: no process listened, or it took too long. A certificate without
+    /// trust stays so.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
         match self {
@@ -33,7 +33,7 @@ impl ProviderError {
         }
     }
 
-    /// A refusal or misunderstanding in `operation`, with everything that led to it.
+    /// Returns an error of `operation`, with all of its causes.
     #[must_use]
     pub fn answer(operation: &str, error: &(dyn Error + 'static)) -> Self {
         Self::Answer(format!("{operation}: {}", chain(error)))

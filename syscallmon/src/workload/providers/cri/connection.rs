@@ -1,6 +1,6 @@
-//! A connection to a runtime, and the calls that are made over it.
+//! A connection to a runtime, and calls over it.
 //!
-//! It is HTTP/2 over a unix socket; `tonic` frames what goes through. A connection is not mended: it is opened anew.
+//! It is HTTP/2 over a unix socket, with frames by `tonic`. A broken connection is replaced by a new one.
 
 use std::{error::Error, marker::PhantomData, path::Path, sync::Arc, time::Duration};
 
@@ -29,16 +29,17 @@ use crate::workload::{
     providers::{ProviderError, socket::connect},
 };
 
-/// The longest answer, in bytes: what kubelet takes (`maxMsgSize` in `k8s.io/cri-client`).
+/// Maximum bytes of an answer: kubelet's limit (`maxMsgSize` in `k8s.io/cri-client`).
 pub(super) const MAX_ANSWER_BYTES: usize = 16 << 20;
 
-/// What gRPC puts before a message: whether it is compressed, and its length.
+/// gRPC's prefix of a message: whether it is compressed, and its length.
 const FRAME_BYTES: usize = 5;
 
-/// The versions of the CRI, the preferred one first. v1 is served since containerd 1.6 and CRI-O 1.20.
+/// Versions of the CRI, the preferred one first. containerd serves v1 since 1.6, and CRI-O since 1.20.
 const APIS: [&str; 2] = ["runtime.v1", "runtime.v1alpha2"];
 
-/// Sends requests over one connection. All of an answer is limited, as a message's limit does not limit their number.
+/// Sends requests over one connection. Limits the whole answer, because a limit of messages does not limit their
+/// number.
 type Transport = BoxService<Request<Body>, Response<Limited<Incoming>>, hyper::Error>;
 
 /// A connection to a runtime, and its name.
@@ -48,11 +49,11 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Connects, and asks who is there in each version of the CRI until one is understood.
+    /// Connects, and asks for the version of the runtime in each version of the CRI until it knows one.
     ///
     /// # Errors
     ///
-    /// When nobody listens, or who does is no runtime.
+    /// When no process listens, or it is not a runtime.
     pub(super) async fn open(socket: &Path, timeout: Duration) -> Result<Self, ProviderError> {
         let mut rpc = Rpc::open(socket, timeout).await?;
         for api in APIS {
@@ -64,17 +65,17 @@ impl Connection {
         Err(ProviderError::Absent("this socket does not serve CRI: enable the plugin `cri` of containerd".into()))
     }
 
-    /// Whether the other side has not closed it.
+    /// Whether the connection is still open.
     pub(super) fn is_open(&self) -> bool {
         !self.rpc.driver.is_finished()
     }
 
-    /// The runtime's name, as it says.
+    /// Returns the runtime's name.
     pub(super) fn runtime(&self) -> &Arc<str> {
         &self.runtime
     }
 
-    /// Every container but those that hold pods, in every state.
+    /// Lists every container except sandboxes, in every state.
     ///
     /// # Errors
     ///
@@ -84,7 +85,7 @@ impl Connection {
         Ok(containers)
     }
 
-    /// Every sandbox, in every state.
+    /// Lists every sandbox, in every state.
     ///
     /// # Errors
     ///
@@ -94,7 +95,7 @@ impl Connection {
         Ok(items)
     }
 
-    /// Every image; none where images are served elsewhere (kubelet's `imageServiceEndpoint`).
+    /// Lists every image; none if images are served elsewhere (kubelet's `imageServiceEndpoint`).
     ///
     /// # Errors
     ///
@@ -108,11 +109,11 @@ impl Connection {
 /// Calls without arguments.
 struct Rpc {
     grpc: Grpc<Transport>,
-    /// Which of `APIS` is spoken.
+    /// Index into `APIS`.
     api: &'static str,
-    /// Of one call.
+    /// Deadline of a call.
     timeout: Duration,
-    /// What moves bytes. It ends with the connection, and the connection with it.
+    /// Transfers bytes. It ends with the connection, and the connection with it.
     driver: AbortOnDropHandle<Result<(), hyper::Error>>,
 }
 
@@ -123,18 +124,18 @@ impl Rpc {
             .await
             .map_err(|error| ProviderError::answer("HTTP/2", &error))?;
         let driver = AbortOnDropHandle::new(tokio::spawn(driver));
-        // What gRPC's own clients send as the host, over a unix socket.
+        // gRPC's own clients send this host over a unix socket.
         let grpc = Grpc::with_origin(transport(sender), Uri::from_static("http://localhost"))
             .max_decoding_message_size(MAX_ANSWER_BYTES);
         Ok(Self { grpc, api: APIS[0], timeout, driver })
     }
 
-    /// The answer to a call, which the runtime must know.
+    /// Returns the answer to a call that the runtime must know.
     async fn call<M: Message + Default + 'static>(&mut self, service: &str, method: &str) -> Result<M, ProviderError> {
         self.unary(service, method).await.map_err(|status| self.failure(method, &status))
     }
 
-    /// The answer to a call; `None` when the runtime does not know it.
+    /// Returns the answer to a call; `None` if the runtime does not know it.
     async fn call_if_served<M: Message + Default + 'static>(
         &mut self,
         service: &str,
@@ -160,7 +161,7 @@ impl Rpc {
         answer.unwrap_or_else(|_| Err(Status::deadline_exceeded(""))).map(tonic::Response::into_inner)
     }
 
-    /// Either side may notice first that it takes too long: the request carries the deadline.
+    /// Either side may notice the timeout first, because the request carries the deadline.
     fn failure(&self, method: &str, status: &Status) -> ProviderError {
         match (status.code(), status.source()) {
             (Code::DeadlineExceeded, _) => ProviderError::Timeout(self.timeout),
@@ -170,7 +171,7 @@ impl Rpc {
     }
 }
 
-/// Encodes requests, and decodes answers that are not too much.
+/// Encodes requests, and decodes answers within limits.
 struct Messages<M>(PhantomData<M>);
 
 impl<M: Message + Default + 'static> Codec for Messages<M> {

@@ -1,23 +1,23 @@
-//! Messages of the CRI with the fields that are used, out of `k8s.io/cri-api/pkg/apis/runtime/v1/api.proto`.
+//! Messages of the CRI, reduced to used fields, from `k8s.io/cri-api/pkg/apis/runtime/v1/api.proto`.
 //!
-//! `runtime.v1alpha2` has the same fields under the same tags. Fields that are not named here are skipped when
-//! decoding. Requests without a filter have no fields, so they are `()`.
+//! `runtime.v1alpha2` has the same fields under the same tags. Decoding skips other fields. Requests without a filter
+//! have no fields, so they are `()`.
 
 use std::collections::HashMap;
 
 use prost::Message;
 use tonic::Status;
 
-/// Most fields of an answer: one for each entry of its list, and one for each field of an entry. An empty entry takes
-/// two bytes in an answer and some hundred in memory, so an answer's length alone does not limit what it takes. A
-/// container of kubelet's has about 20 fields, and a node some thousand containers at most.
+/// Maximum fields of an answer: one for each entry of its list, and one for each field of an entry. An empty entry
+/// takes two bytes in an answer and some hundred in memory, so a limit on length alone does not limit memory. A
+/// container of kubelet has about 20 fields, and a node has some thousand containers at most.
 const MAX_FIELDS: usize = 1 << 18;
 
-/// An answer with no more fields than that.
+/// Decodes an answer with at most so many fields.
 ///
 /// # Errors
 ///
-/// When it has more, or is no such message.
+/// When it has more, or is not such a message.
 pub(super) fn decode<M: Message + Default>(answer: &[u8]) -> Result<M, Status> {
     if fields(answer, true) > MAX_FIELDS {
         return Err(Status::resource_exhausted(format!("an answer with more than {MAX_FIELDS} fields")));
@@ -25,8 +25,8 @@ pub(super) fn decode<M: Message + Default>(answer: &[u8]) -> Result<M, Status> {
     M::decode(answer).map_err(|error| Status::internal(error.to_string()))
 }
 
-/// How many fields a message has, together with those in its list, which is the first field of every answer. Counts
-/// until it is enough, or as far as anybody could decode it.
+/// Counts the fields of a message and of its list, which is the first field of every answer. Stops at the limit, or
+/// where decoding would fail.
 fn fields(mut message: &[u8], is_answer: bool) -> usize {
     let mut count = 0;
     while count <= MAX_FIELDS
@@ -40,7 +40,7 @@ fn fields(mut message: &[u8], is_answer: bool) -> usize {
     count
 }
 
-/// Takes a field off the beginning of a message: its tag, and its content where that has a length.
+/// Splits a field off the beginning of a message: its tag, and its content if that has a length.
 /// <https://protobuf.dev/programming-guides/encoding/>
 fn next_field<'a>(message: &mut &'a [u8]) -> Option<(u64, &'a [u8])> {
     let key = varint(message)?;
@@ -48,7 +48,7 @@ fn next_field<'a>(message: &mut &'a [u8]) -> Option<(u64, &'a [u8])> {
         0 => varint(message).map(|_| 0)?,
         1 => 8,
         2 => usize::try_from(varint(message)?).ok()?,
-        // Groups begin and end; in between are fields.
+        // A group has a start and an end; its fields are in between.
         3 | 4 => 0,
         5 => 4,
         _ => return None,
@@ -58,7 +58,7 @@ fn next_field<'a>(message: &mut &'a [u8]) -> Option<(u64, &'a [u8])> {
     Some((key >> 3, content))
 }
 
-/// Takes a number off the beginning of a message.
+/// Splits a number off the beginning of a message.
 fn varint(message: &mut &[u8]) -> Option<u64> {
     let length = message.iter().take(10).position(|byte| byte & 0x80 == 0)? + 1;
     let (bytes, rest) = message.split_at(length);
@@ -77,7 +77,7 @@ pub(super) struct Version {
 /// `ListContainersResponse`.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Containers {
-    /// In every state.
+    /// Containers in every state.
     #[prost(message, repeated, tag = "1")]
     pub(super) containers: Vec<Container>,
 }
@@ -88,16 +88,16 @@ pub(super) struct Container {
     /// 64 hexadecimal digits.
     #[prost(string, tag = "1")]
     pub(super) id: String,
-    /// Which sandbox it is in.
+    /// Its sandbox.
     #[prost(string, tag = "2")]
     pub(super) pod_sandbox_id: String,
-    /// The name that its creator gave it.
+    /// Name from its creator.
     #[prost(message, optional, tag = "3")]
     pub(super) metadata: Option<ContainerMetadata>,
-    /// What it was made from.
+    /// Its image.
     #[prost(message, optional, tag = "4")]
     pub(super) image: Option<ImageSpec>,
-    /// kubelet's, and those of the pod's author.
+    /// Labels from kubelet and from the pod's author.
     #[prost(map = "string, string", tag = "8")]
     pub(super) labels: HashMap<String, String>,
 }
@@ -113,10 +113,10 @@ pub(super) struct ContainerMetadata {
 /// `ImageSpec`.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct ImageSpec {
-    /// What the runtime was asked for: the image's id, when kubelet asks.
+    /// Image in the request to the runtime: the image's id if kubelet asked.
     #[prost(string, tag = "1")]
     pub(super) image: String,
-    /// As the pod's specification has it; since Kubernetes 1.29.
+    /// Image in the pod's specification; since Kubernetes 1.29.
     #[prost(string, tag = "18")]
     pub(super) user_specified_image: String,
 }
@@ -124,7 +124,7 @@ pub(super) struct ImageSpec {
 /// `ListPodSandboxResponse`.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Sandboxes {
-    /// In every state.
+    /// Sandboxes in every state.
     #[prost(message, repeated, tag = "1")]
     pub(super) items: Vec<Sandbox>,
 }
@@ -135,10 +135,10 @@ pub(super) struct Sandbox {
     /// Also the id of its pause container.
     #[prost(string, tag = "1")]
     pub(super) id: String,
-    /// The name that its creator gave it.
+    /// Name from its creator.
     #[prost(message, optional, tag = "2")]
     pub(super) metadata: Option<SandboxMetadata>,
-    /// kubelet's, and those of the pod's author.
+    /// Labels from kubelet and from the pod's author.
     #[prost(map = "string, string", tag = "5")]
     pub(super) labels: HashMap<String, String>,
 }
@@ -168,14 +168,14 @@ pub(super) struct Images {
 /// `Image`.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Image {
-    /// `sha256:` and 64 hexadecimal digits; CRI-O leaves the prefix away.
+    /// `sha256:` and 64 hexadecimal digits. CRI-O omits the prefix.
     #[prost(string, tag = "1")]
     pub(super) id: String,
     /// Its names, such as `docker.io/library/nginx:1.27`.
     #[prost(string, repeated, tag = "2")]
     pub(super) repo_tags: Vec<String>,
-    /// Its names by digest, such as `docker.io/library/nginx@sha256:...`: the only ones of an image that was
-    /// pulled by digest.
+    /// Its names by digest, such as `docker.io/library/nginx@sha256:...`: the only names of an image that was pulled by
+    /// digest.
     #[prost(string, repeated, tag = "3")]
     pub(super) repo_digests: Vec<String>,
 }
@@ -184,7 +184,7 @@ pub(super) struct Image {
 mod tests {
     use super::{super::connection::MAX_ANSWER_BYTES, *};
 
-    /// As many entries as fit into an answer, each with this content.
+    /// Returns as many entries as fit into an answer, each with this content.
     fn full_of(entry: &[u8]) -> Vec<u8> {
         let entry = [&[0x0a, u8::try_from(entry.len()).unwrap()], entry].concat();
         entry.repeat(MAX_ANSWER_BYTES / entry.len())

@@ -1,6 +1,6 @@
-//! What containerd, CRI-O and cri-dockerd know, from the Container Runtime Interface that they serve to kubelet.
+//! Metadata from containerd, CRI-O and cri-dockerd, over the Container Runtime Interface that they serve to kubelet.
 //!
-//! It only lists: nothing is started, changed or watched. The caller passes the ids of new containers.
+//! It only lists, and starts, changes and watches nothing. The caller passes the ids of new containers.
 
 mod connection;
 mod messages;
@@ -22,19 +22,19 @@ use crate::workload::{
 use connection::Connection;
 use messages::{Container, Image, Sandbox, SandboxMetadata};
 
-/// How long a call may take.
+/// Deadline of a call.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A runtime that serves the CRI at a unix socket.
 pub(super) struct Cri {
     socket: PathBuf,
     timeout: Duration,
-    /// `None` until it is needed, and after a failure.
+    /// `None` before the first use, and after a failure.
     connection: Option<Connection>,
 }
 
 impl Cri {
-    /// The connection, which is to be put back after a success only.
+    /// Takes the connection out. It is put back only after a success.
     async fn connect(&mut self) -> Result<Connection, ProviderError> {
         match self.connection.take().filter(Connection::is_open) {
             Some(connection) => Ok(connection),
@@ -54,26 +54,26 @@ impl Runtime for Cri {
         &sources.cri
     }
 
-    /// Of `/run/containerd/containerd.sock`, `/run/crio/crio.sock`, ...
+    /// Returns the runtime at `/run/containerd/containerd.sock`, `/run/crio/crio.sock`, ...
     fn new(socket: PathBuf) -> Self {
         Self { socket, timeout: TIMEOUT, connection: None }
     }
 
-    /// Whether somebody serves the CRI there.
+    /// Whether a process serves the CRI there.
     async fn check(&mut self) -> Result<(), ProviderError> {
         self.connection = Some(self.connect().await?);
         Ok(())
     }
 
-    /// Facts of those of `ids` that the runtime knows, in the order of `ids`. Two calls at most, three when images are
-    /// known by id only.
+    /// Returns metadata of those `ids` that the runtime knows, in the order of `ids`. Takes at most two calls, or three
+    /// if images are known by id only.
     ///
-    /// A container is listed before its cgroup is there. A sandbox is listed when it is ready, after its network is set
-    /// up: until then its pause container runs and is unknown.
+    /// A container is listed before its cgroup exists. A sandbox is listed when it is ready, after its network is set
+    /// up. Until then, its pause container runs and is unknown.
     ///
     /// # Errors
     ///
-    /// When nobody listens, or a call fails or takes longer than 5 s. The next look-up connects anew.
+    /// When no process listens, or a call fails or takes longer than 5 s. The next look-up connects again.
     async fn look_up(&mut self, ids: &[ContainerId]) -> Result<Vec<ContainerInfo>, ProviderError> {
         if ids.is_empty() {
             return Ok(Vec::new());
@@ -85,14 +85,14 @@ impl Runtime for Cri {
     }
 }
 
-/// What a runtime answered to one look-up.
+/// Answers of a runtime to one look-up.
 struct Node {
     runtime: Arc<str>,
-    /// Those that were asked for, by id.
+    /// Requested containers, by id.
     containers: HashMap<String, Container>,
-    /// All of them by id, or none when the containers say all.
+    /// All sandboxes by id, or none if the containers have all metadata.
     sandboxes: HashMap<String, Sandbox>,
-    /// Names of images by bare id; none when the containers say all.
+    /// Names of images by bare id; none if the containers have them.
     images: HashMap<String, Arc<str>>,
 }
 
@@ -145,7 +145,7 @@ impl Node {
         }
     }
 
-    /// An image's name rather than its id.
+    /// Returns an image's name rather than its id.
     fn image(&self, image: &str) -> Option<Arc<str>> {
         let named = image_id(image).and_then(|id| self.images.get(id)).map(Arc::clone);
         named.or_else(|| text(image))
@@ -162,7 +162,7 @@ impl Container {
         PodInfo::from_labels(&self.labels)
     }
 
-    /// The name that was given at its start, or its id; empty when neither is known.
+    /// Returns the image's name at the start, or its id; empty if neither is known.
     fn image(&self) -> &str {
         let Some(image) = &self.image else { return "" };
         if image.user_specified_image.is_empty() { &image.image } else { &image.user_specified_image }
@@ -182,14 +182,15 @@ impl SandboxMetadata {
 }
 
 impl Image {
-    /// Its bare id, and the name that `ContainerStatus` would give.
+    /// Returns its bare id, and its name in `ContainerStatus`.
     fn id_and_name(&self) -> Option<(String, Arc<str>)> {
         let name = self.repo_tags.first().or(self.repo_digests.first()).and_then(|name| text(name))?;
         Some((image_id(&self.id)?.to_owned(), name))
     }
 }
 
-/// The digits of an image's id, when this is one: with `sha256:` from containerd, without from CRI-O.
+/// Returns the digits of an image's id, if the text is one: containerd writes `sha256:` before them, and CRI-O does
+/// not.
 fn image_id(image: &str) -> Option<&str> {
     let digits = image.strip_prefix("sha256:").unwrap_or(image);
     (digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(digits)
@@ -199,7 +200,7 @@ fn by_id<T>(items: Vec<T>, id: impl Fn(&T) -> &String) -> HashMap<String, T> {
     items.into_iter().map(|item| (id(&item).clone(), item)).collect()
 }
 
-/// What `fuzz/` puts lists of containers, sandboxes and images into: facts of everybody in them.
+/// Interface for fuzz targets: metadata of all containers in lists of containers, sandboxes and images.
 #[cfg(fuzzing)]
 pub fn facts(containers: &[u8], sandboxes: &[u8], images: &[u8]) -> Option<Vec<ContainerInfo>> {
     let messages::Containers { containers } = messages::decode(containers).ok()?;

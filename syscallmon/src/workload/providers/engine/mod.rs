@@ -1,9 +1,9 @@
-//! Container metadata from the HTTP API that Docker and Podman serve to their command lines.
+//! Metadata from the HTTP API that Docker and Podman serve to their command lines.
 //!
-//! It only lists: nothing is started, changed or watched. The caller passes the ids of new containers.
+//! It only lists, and starts, changes and watches nothing. The caller passes the ids of new containers.
 //!
-//! Containers are listed one at a time rather than inspected, as Docker's engine does not inspect a container while it
-//! starts it, which is when its facts are asked for. Podman does neither then, but only the one container waits.
+//! Containers are listed one at a time and not inspected: Docker's engine does not inspect a container while it starts
+//! it, which is when the metadata are requested. Podman then does neither, but only this container waits.
 
 #[cfg(test)]
 mod tests;
@@ -25,24 +25,25 @@ use crate::workload::{
     metadata::{CONTAINER_NAME_LABEL, ContainerId, ContainerInfo, PAUSE_NAME, PodInfo, text},
 };
 
-/// How long a request may take.
+/// Deadline of a request.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Most containers in one question: each is a request, and those that take long keep others waiting.
+/// Maximum containers in one look-up. Each is a request, and slow ones delay others.
 const MAX_CONTAINERS: usize = 16;
 
-/// The longest answer, in bytes. What an engine lists of a container takes about 1 KiB.
+/// Maximum bytes of an answer. The entry of a container takes about 1 KiB.
 const MAX_ANSWER_BYTES: usize = 1 << 20;
 
-/// dockershim's label, and cri-dockerd's, that tells pause containers (`podsandbox`) from others (`container`).
+/// Label of dockershim and cri-dockerd that distinguishes pause containers (`podsandbox`) from others (`container`).
 const TYPE_LABEL: &str = "io.kubernetes.docker.type";
 
-/// What every name that they give begins with. A container's labels may also be its image's; its name is not.
+/// Prefix of all names from them. A container's labels may come from its image, but its name does not.
 const KUBERNETES_PREFIX: &str = "k8s_";
 
 /// An engine that serves Docker's or Podman's API at a unix socket.
 ///
-/// Every request has a connection of its own: on a unix socket it costs less than keeping one, and needs no mending.
+/// Every request has a connection of its own. On a unix socket, that is cheaper than keeping one, and needs no
+/// recovery.
 struct Engine {
     kind: Kind,
     socket: PathBuf,
@@ -81,9 +82,9 @@ impl Runtime for Docker {
 impl Runtime for Podman {
     const API: Api = Api::Podman;
     const MAX_CONTAINERS: usize = MAX_CONTAINERS;
-    /// Its service ends when nobody asks, and it works longer on an answer.
+    /// Its service ends without requests, and takes longer for an answer.
     const RECHECKS: Option<(usize, Duration)> = Some((16, Duration::from_mins(1)));
-    /// By a socket unit of systemd.
+    /// A socket unit of systemd starts it.
     const IS_STARTED_BY_CONNECTING: bool = true;
 
     fn choice(sources: &Sources) -> &SocketChoice {
@@ -103,7 +104,7 @@ impl Runtime for Podman {
     }
 }
 
-/// Whose API it is.
+/// Kind of API.
 #[derive(Clone, Copy)]
 enum Kind {
     Docker,
@@ -123,14 +124,14 @@ impl Engine {
         Self { kind: Kind::Podman, socket, timeout: TIMEOUT }
     }
 
-    /// Facts of those of `ids` that the engine knows, in the order of `ids`. One request for each.
+    /// Returns metadata of those `ids` that the engine knows, in the order of `ids`. Makes one request for each.
     ///
-    /// A container about which the engine cannot answer, or not in time, does not cost others their facts; a second one
-    /// that takes too long does.
+    /// If the engine has no answer about one container, or none in time, others still get their metadata. A second
+    /// timeout ends the look-up.
     ///
     /// # Errors
     ///
-    /// When nobody listens, or when there are no facts and a request failed or took longer than 5 s.
+    /// When no process listens, or when there are no metadata and a request failed or took longer than 5 s.
     async fn look_up(&mut self, ids: &[ContainerId]) -> Result<Vec<ContainerInfo>, ProviderError> {
         let mut facts = Vec::new();
         let mut failure = None;
@@ -149,19 +150,19 @@ impl Engine {
         if facts.is_empty() { failure.map_or(Ok(facts), Err) } else { Ok(facts) }
     }
 
-    /// Whether somebody listens.
+    /// Whether a process listens.
     async fn check(&self) -> Result<(), ProviderError> {
         connect(&self.socket).await.map(drop).map_err(ProviderError::Connect)
     }
 
-    /// `None` when the engine does not know it. The id must be hexadecimal digits.
+    /// Returns `None` if the engine does not know it. The id must be hexadecimal digits.
     async fn find(&self, id: &ContainerId) -> Result<Option<ContainerInfo>, ProviderError> {
         let answer = tokio::time::timeout(self.timeout, self.list(id)).await;
         let body = answer.map_err(|_| ProviderError::Timeout(self.timeout))??;
         self.kind.facts(id, &body).map_err(|error| self.failure(&error))
     }
 
-    /// The list of one container, in whatever state, as JSON.
+    /// Returns the list of one container, in any state, as JSON.
     async fn list(&self, id: &ContainerId) -> Result<Bytes, ProviderError> {
         let stream = connect(&self.socket).await.map_err(ProviderError::Connect)?;
         let (mut sender, driver) = handshake(TokioIo::new(stream)).await.map_err(|error| self.failure(&error))?;
@@ -184,7 +185,7 @@ impl Engine {
 }
 
 impl Kind {
-    /// Where containers are listed.
+    /// Returns the URL path of the list.
     fn path(self) -> &'static str {
         match self {
             Self::Docker => "/containers/json",
@@ -199,26 +200,26 @@ impl Kind {
         }
     }
 
-    /// Facts of a container, from a list; `None` when it is not in there.
+    /// Returns the metadata of a container from a list; `None` if it is not there.
     fn facts(self, id: &ContainerId, list: &[u8]) -> serde_json::Result<Option<ContainerInfo>> {
         let containers: Option<Vec<Container>> = serde_json::from_slice(list)?;
-        // Engines take the beginning of an id for the id, and Podman takes it for a regular expression.
+        // Docker accepts the beginning of an id, and Podman a regular expression.
         let container = containers.unwrap_or_default().into_iter().find(|container| container.id == **id);
         Ok(container.map(|container| container.into_facts(id, self)))
     }
 }
 
-/// What the engines list of a container: Docker's `ContainerSummary` and Podman's `ListContainer`.
+/// The entry of a container: Docker's `ContainerSummary` and Podman's `ListContainer`.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Container {
     id: String,
-    /// Docker puts a `/` before them.
+    /// Docker adds a `/` before them.
     names: Option<Vec<String>>,
-    /// The name that was given at the start of the container, or the id when the name has moved to another image.
+    /// The image's name at the container's start, or its id if the name has moved to another image.
     image: Option<String>,
     labels: Option<HashMap<String, String>>,
-    /// Podman's only: whether it holds a pod's namespaces.
+    /// Only in Podman: whether it holds a pod's namespaces.
     #[serde(default)]
     is_infra: bool,
 }
@@ -241,19 +242,19 @@ impl Container {
         }
     }
 
-    /// The name of its own: Docker also lists those that linked containers know it by (`/web/db`).
+    /// Returns its own name. Docker also lists names from linked containers (`/web/db`).
     fn name(&self) -> Option<Arc<str>> {
         let mut names = self.names.iter().flatten().map(|name| name.strip_prefix('/').unwrap_or(name));
         names.find(|name| !name.contains('/')).and_then(text)
     }
 }
 
-/// Only such ids go into paths.
+/// Only such ids are used in paths.
 fn is_hex(id: &str) -> bool {
     !id.is_empty() && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// What `fuzz/` puts lists into: facts from them, were they Docker's or Podman's.
+/// Interface for fuzz targets: metadata from lists, as of Docker and as of Podman.
 #[cfg(fuzzing)]
 pub fn facts(id: &ContainerId, list: &[u8]) -> impl Iterator<Item = ContainerInfo> {
     [Kind::Docker, Kind::Podman].into_iter().filter_map(|kind| kind.facts(id, list).ok().flatten())

@@ -1,4 +1,4 @@
-//! Connections to the API server: kube's own, but for which certificates are trusted.
+//! Connections to the API server: kube's own, except for trust in certificates.
 
 use std::{
     path::PathBuf,
@@ -55,7 +55,7 @@ pub(super) fn builder(config: Config) -> kube::Result<ClientBuilder<BoxService<R
 
 fn https(config: &Config) -> kube::Result<HttpsConnector<Connector>> {
     let mut tls = config.rustls_client_config()?;
-    // Without a CA in the kubeconfig, what the host trusts counts.
+    // Without a CA in the kubeconfig, the host's certificates apply.
     if let Some(listed) = config.root_cert.as_ref().filter(|_| !config.accept_invalid_certs) {
         let verifier = verifier(listed, config.root_cert_file.clone()).map_err(|error| Error::Service(error.into()))?;
         tls.dangerous().set_certificate_verifier(verifier);
@@ -80,11 +80,11 @@ fn verifier(listed: &[Vec<u8>], file: Option<PathBuf>) -> Result<Arc<dyn ServerC
     })
 }
 
-/// How often a file with certificates is read again.
+/// Interval of reading a file with certificates again.
 const RELOAD_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Reads the service account's CA file again, which changes when the cluster gets another CA. The handshake that finds
-/// the file due goes on with the older CA. A file that cannot be read changes nothing.
+/// the file due continues with the older CA. An unreadable file changes nothing.
 #[derive(Debug)]
 struct Reloading {
     file: PathBuf,
@@ -164,7 +164,7 @@ mod tests {
 
     use super::*;
 
-    /// An API server with a self-signed certificate and a CA; its URL and the certificate.
+    /// Returns an API server with a self-signed certificate and a CA; its URL and the certificate.
     async fn server() -> (String, Vec<u8>) {
         let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

@@ -1,8 +1,8 @@
-//! Asks the API server for the `ReplicaSet`s and Jobs that pods of this node name as their controllers: for their
-//! metadata, one at a time.
+//! Asks the API server for the metadata of `ReplicaSet`s and Jobs that are controllers of this node's pods, one at a
+//! time.
 //!
-//! It needs `get` of `replicasets.apps` and `jobs.batch`. A watch would need no fewer rights and would carry those of
-//! the whole cluster to each node.
+//! It needs `get` of `replicasets.apps` and `jobs.batch`. A watch would need the same rights, and would transfer all
+//! objects of the cluster to each node.
 
 use std::{path::Path, time::Duration};
 
@@ -25,16 +25,16 @@ use crate::workload::{
     providers::ProviderError,
 };
 
-/// How long an answer may take.
+/// Deadline of an answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A way to ask.
+/// Asks about controllers.
 pub(in crate::workload::providers) struct Controllers {
     client: Client,
     timeout: Duration,
 }
 
-/// What is read of `PartialObjectMetadata`.
+/// The used part of `PartialObjectMetadata`.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Object {
@@ -49,11 +49,11 @@ struct Metadata {
 }
 
 impl Controllers {
-    /// Gets ready to ask, as the service account of the pod or as a kubeconfig says.
+    /// Prepares requests with the service account of the pod or a kubeconfig.
     ///
     /// # Errors
     ///
-    /// When the service account or the kubeconfig cannot be read, or cannot be used.
+    /// When the service account or the kubeconfig is not readable or not usable.
     pub(in crate::workload::providers) async fn connect(kubeconfig: Option<&Path>) -> Result<Self, ProviderError> {
         Self::with_limits(configuration(kubeconfig).await?, Limits::CONTROLLERS, TIMEOUT).await
     }
@@ -63,8 +63,8 @@ impl Controllers {
         Ok(Self { client, timeout })
     }
 
-    /// What the API server says of a controller, and what is wrong if it says nothing. An answer from its cache may be
-    /// some seconds old, and costs it little.
+    /// Returns the API server's answer about a controller, with the problem if there is no answer. An answer from its
+    /// cache may be some seconds old, and is cheap.
     pub(in crate::workload::providers) async fn ask(
         &self,
         reference: &Reference,
@@ -85,7 +85,7 @@ impl Controllers {
         let answer = match &error {
             kube::Error::Api(status) if status.code == 404 => return (Answer::Missing, None),
             kube::Error::Api(status) if status.code == 403 => Answer::Forbidden,
-            // Its author made it too long: the claims of its pods cannot be verified, and must not be waited for.
+            // The object is too long. The owner of its pods cannot be verified, and must not be waited for.
             error if cause::<LengthLimitError>(error).is_some() => Answer::Missing,
             _ => Answer::Failed,
         };
@@ -100,7 +100,7 @@ impl Controllers {
     }
 }
 
-/// What `fuzz/` puts an answer into: the texts that are kept of it.
+/// Interface for fuzz targets: the texts that are kept of an answer.
 #[cfg(fuzzing)]
 pub fn controller_texts(json: &str) -> Option<Vec<std::sync::Arc<str>>> {
     let object = serde_json::from_str::<Object>(json).ok()?;

@@ -1,4 +1,4 @@
-//! Why a list or a watch ended, and what helps.
+//! Why a list or watch ended, and the remedy.
 
 use std::{error::Error, io, time::Duration};
 
@@ -15,12 +15,12 @@ use kube::{
 use super::pod::cut;
 use crate::{error_report::causes, workload::providers::ProviderError};
 
-/// Why a list or a watch ended.
+/// Why a list or watch ended.
 #[derive(Debug)]
 pub(super) enum ApiFailure {
-    /// A page of the list did not come in time.
+    /// A page of the list was too late.
     Slow(Duration),
-    /// What the API server, or the way to it, had against it.
+    /// The API server or the connection failed.
     Watcher(watcher::Error),
 }
 
@@ -31,9 +31,9 @@ impl From<watcher::Error> for ApiFailure {
 }
 
 impl ApiFailure {
-    /// Whether a watch from where it ended would miss something, or end at once.
+    /// Whether a watch that continues from its last position would miss something, or end at once.
     ///
-    /// The watcher would skip an event that it cannot read, and ask again and again for a version that is gone.
+    /// The watcher would skip an unreadable event, and would repeat requests for a version that no longer exists.
     pub(super) fn needs_list(&self) -> bool {
         match self {
             Self::Slow(_) => true,
@@ -44,22 +44,22 @@ impl ApiFailure {
         }
     }
 
-    /// Whether the server has forgotten the version that the watch was at: it keeps a few minutes of them.
+    /// Whether the server no longer has the version of the watch: it keeps versions for a few minutes.
     fn is_expired(&self) -> bool {
         self.status().is_some_and(|status| status.code == 410)
     }
 
-    /// Whether the answer was longer than is read.
+    /// Whether the answer exceeded the limit.
     pub(super) fn is_too_long(&self) -> bool {
         matches!(self, Self::Watcher(error) if cause::<LengthLimitError>(error).is_some())
     }
 
-    /// Whether it is a watch that was longer than is read: of much that changed, or of one line without an end.
+    /// Whether a watch exceeded the limit: by many changes, or by one line without an end.
     pub(super) fn is_long_watch(&self) -> bool {
         matches!(self, Self::Watcher(WatchFailed(_))) && self.is_too_long()
     }
 
-    /// Whether it is reported: an expired resource version is normal.
+    /// Whether it is reported. An expired resource version is normal.
     pub(super) fn to_report(&self) -> Option<ProviderError> {
         (!self.is_expired()).then(|| match self {
             Self::Slow(time) => ProviderError::Timeout(*time),
@@ -71,7 +71,7 @@ impl ApiFailure {
         })
     }
 
-    /// What the API server said.
+    /// Returns the API server's error.
     fn status(&self) -> Option<&Status> {
         match self {
             Self::Watcher(WatchError(status)) => Some(status),
@@ -84,13 +84,13 @@ impl ApiFailure {
     }
 }
 
-/// What the API server said, such as: `403: pods is forbidden: User "..." cannot list resource "pods"`.
+/// Returns the API server's error, such as: `403: pods is forbidden: User "..." cannot list resource "pods"`.
 fn answer(status: &Status) -> ProviderError {
     let text = if status.message.is_empty() { &status.reason } else { &status.message };
     ProviderError::Answer(format!("{}: {}", status.code, cut(text)))
 }
 
-/// A request that did not come through. (The end of a watch that did is no failure to connect.)
+/// Whether a request failed to connect. (The end of a running watch does not count.)
 fn connection(error: &watcher::Error) -> Option<ProviderError> {
     let kind = match error {
         InitialListFailed(error) | WatchStartFailed(error) if tls::cause(error).is_some() => io::ErrorKind::InvalidData,
@@ -100,7 +100,7 @@ fn connection(error: &watcher::Error) -> Option<ProviderError> {
     Some(ProviderError::Connect(io::Error::new(kind, description(error))))
 }
 
-/// The error and what is behind it, in one line; kube's messages have some of it twice.
+/// Returns the error and its causes in one line. kube's messages repeat some parts.
 pub(super) fn description(error: &(dyn Error + 'static)) -> String {
     causes(error).fold(String::new(), |text, cause| {
         let more = cause.to_string();

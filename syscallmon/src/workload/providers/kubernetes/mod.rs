@@ -1,6 +1,6 @@
-//! What the API server knows of the pods of this node: one list, then one watch for as long as the daemon runs.
+//! Metadata of this node's pods from the API server: one list, then one watch while the daemon runs.
 //!
-//! It needs `list` and `watch` of pods, `get` of their controllers, and never writes. It keeps nothing: the caller
+//! It needs `list` and `watch` of pods and `get` of their controllers, and never writes. It keeps nothing: the caller
 //! gets each change.
 
 mod connector;
@@ -49,11 +49,11 @@ use crate::{
     files,
 };
 
-/// Where a pod finds the token of its service account. kube reads it at least once a minute, so it may be rotated.
+/// Path of the service account's token in a pod. kube reads it at least once a minute, so it may be rotated.
 const TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 /// Set in every container of a cluster.
 const SERVICE_HOST: &str = "KUBERNETES_SERVICE_HOST";
-/// Pods of a page, where a list is too long for one answer: etcd's objects have at most 1.5 MiB.
+/// Pods on a page of a long list. Objects in etcd have at most 1.5 MiB.
 const PAGE: u32 = 8;
 
 /// A watch of the pods of one node.
@@ -61,14 +61,14 @@ pub(super) struct Kubernetes {
     pods: Api<PodObject>,
     node: Box<str>,
     limits: Limits,
-    /// How long to wait after each failure.
+    /// Pause after each failure.
     delays: Box<dyn Iterator<Item = Duration> + Send>,
 }
 
-/// What happened to a pod.
+/// A change of a pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PodChange {
-    /// A list begins: whatever is not mentioned until `Synced` is gone. The list may break off and begin again.
+    /// A list begins. Pods without a change until `Synced` are gone. The list may break off and begin again.
     Restarted,
     /// It is new, or has changed.
     Applied(Pod),
@@ -81,22 +81,23 @@ pub enum PodChange {
     Synced,
 }
 
-/// What an API server may cost.
+/// Limits of requests to an API server.
 #[derive(Clone, Copy, Debug)]
 struct Limits {
-    /// Bytes of one answer, be it a list or a watch; up to three times as much is in memory for a moment.
+    /// Maximum bytes of an answer, list or watch. Memory may briefly hold three times as many.
     answer: usize,
-    /// Time for one page of a list.
+    /// Deadline of a page of a list.
     list: Duration,
-    /// Time without a byte, for a connection that died without a word.
+    /// Maximum time without a byte, for a dead connection.
     silence: Duration,
-    /// Requests in each `period`. The watcher makes a watch that ends well anew at once, however short it was.
+    /// Maximum requests in each `period`. The watcher restarts a watch at once after a normal end, however short it
+    /// was.
     requests: u64,
     period: Duration,
 }
 
 impl Limits {
-    /// The server ends a watch after 290 s and the watcher gives up on it after 295 s, so silence is longer.
+    /// The server ends a watch after 290 s and the watcher after 295 s, so this timeout is longer.
     const DEFAULT: Self = Self {
         answer: 16 << 20,
         list: Duration::from_mins(1),
@@ -105,7 +106,7 @@ impl Limits {
         period: Duration::from_secs(10),
     };
 
-    /// Of a client that asks for controllers, one at a time.
+    /// Limits of the client for controllers, which asks one at a time.
     const CONTROLLERS: Self = Self {
         answer: 1 << 20,
         silence: Duration::from_secs(10),
@@ -114,23 +115,23 @@ impl Limits {
         ..Self::DEFAULT
     };
 
-    /// Of a client that answers with one object each.
+    /// Limits of the client for answers with one object each.
     const SHORT: Self = Self { answer: 1 << 20, silence: Duration::from_secs(10), requests: 50, ..Self::DEFAULT };
 }
 
 impl Kubernetes {
-    /// Whether the process is in a pod that has a service account.
+    /// Whether the process is in a pod with a service account.
     #[must_use]
     pub(super) fn is_in_cluster() -> bool {
         env::var_os(SERVICE_HOST).is_some() && Path::new(TOKEN).exists()
     }
 
-    /// Gets ready to watch the pods of `node`, as the service account of the pod or as a kubeconfig says. The API
-    /// server is not asked yet; `answered` is called at each answer, also when nothing is new.
+    /// Prepares a watch of the pods of `node`, with the service account of the pod or a kubeconfig. Does not connect
+    /// yet. `answered` is called at each answer, even without a change.
     ///
     /// # Errors
     ///
-    /// When the service account or the kubeconfig cannot be read, or cannot be used.
+    /// When the service account or the kubeconfig is not readable or not usable.
     pub(super) async fn connect(
         kubeconfig: Option<&Path>,
         node: &str,
@@ -151,8 +152,8 @@ impl Kubernetes {
         Ok(Self { pods: Api::all(client), node: node.into(), limits, delays: Box::new(delays) })
     }
 
-    /// Watches for ever. `change` gets every change, `failed` each failure once. It goes on after a failure: where
-    /// it was if that is possible, otherwise with a new list.
+    /// Watches for ever. `change` gets every change, and `failed` each failure once. After a failure, it continues from
+    /// the last position if possible, or otherwise with a new list.
     pub(super) async fn watch(mut self, mut change: impl FnMut(PodChange), mut failed: impl FnMut(ProviderError)) {
         let mut in_pages = false;
         loop {
