@@ -1,4 +1,4 @@
-//! Gives cgroups their workloads: what the path says, what the directory knows, what the configuration wants.
+//! Resolves cgroups to workloads: by path, by metadata, and by the configured rules.
 
 #[cfg(test)]
 mod tests;
@@ -14,18 +14,18 @@ use super::{
     providers::ProviderName,
 };
 
-/// For how long a container waits for its name before it is exported without: sources need some seconds when they
-/// start, and so does the kubelet to tell the API of new containers.
+/// How long a container waits for its name before it is exported without. Providers need some seconds at their start,
+/// and so does the kubelet to report new containers to the API.
 pub const NAME_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What the configuration wants of workloads.
+/// Rules of the configuration for workloads.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rules {
-    /// Labels that tell workloads apart; what has the same ones is counted together.
+    /// Labels that identify workloads. Cgroups with the same values are one workload.
     pub labels: Vec<Label>,
-    /// Only workloads that one of these selects; all, if there are none.
+    /// Exports only workloads that one of these selects; all, if there are none.
     pub keep: Vec<Selector>,
-    /// No workloads that one of these selects.
+    /// Excludes workloads that one of these selects.
     pub drop: Vec<Selector>,
     /// Whether pause containers are workloads of their own.
     pub pause: bool,
@@ -34,7 +34,7 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// Whether it matters to them what made a pod.
+    /// Whether the rules use the owner of a pod.
     fn use_owner(&self) -> bool {
         let is_owner = |label| matches!(label, Label::Owner | Label::OwnerKind);
         let selectors = self.keep.iter().chain(&self.drop);
@@ -42,50 +42,50 @@ impl Rules {
     }
 }
 
-/// A workload, and all that is known of it.
+/// A workload with all of its metadata.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResolvedWorkload {
     /// The workload.
     pub workload: Workload,
-    /// Every label that it could have, exported or not; of a container, the newest one.
+    /// All of its labels, exported or not; of several containers, those of the newest.
     pub metadata: Labels,
 }
 
-/// Names cgroups, and remembers the names as long as nothing new is known.
+/// Resolves cgroups, and keeps the results until metadata change.
 #[derive(Debug)]
 pub struct WorkloadResolver {
     cache: MetadataCache,
     rules: Rules,
-    /// Whether anybody wants to know what made a pod.
+    /// Whether the owner of a pod matters.
     uses_owner: bool,
     node: Arc<str>,
     cgroups: HashMap<u64, (Arc<CgroupIdentity>, ResolvedWorkload)>,
-    /// The directory's, of which the names are.
+    /// Edition of the cache that the results are from.
     generation: u64,
-    /// Cgroups that were something else before.
+    /// Cgroups that were another workload before.
     renamed: Vec<u64>,
 }
 
 impl WorkloadResolver {
-    /// With the node's name, for the label.
+    /// Returns a resolver with the node's name for the label.
     #[must_use]
     pub fn new(cache: MetadataCache, rules: Rules, node: Arc<str>) -> Self {
         let uses_owner = rules.use_owner();
         Self { cache, rules, uses_owner, node, cgroups: HashMap::new(), generation: 0, renamed: Vec::new() }
     }
 
-    /// Whether policies want to know what made a pod, besides the rules.
+    /// Sets whether policies use the owner of a pod, besides the rules.
     pub fn policies_use_owner(&mut self, use_owner: bool) {
         self.uses_owner = use_owner || self.rules.use_owner();
     }
 
-    /// What is known of containers and pods.
+    /// Returns the cache of metadata.
     #[must_use]
     pub fn cache(&self) -> &MetadataCache {
         &self.cache
     }
 
-    /// Takes up what has become known; whether that is anything.
+    /// Applies changed metadata. Returns whether there were any.
     pub fn refresh(&mut self) -> bool {
         let generation = self.cache.generation();
         if generation == self.generation {
@@ -106,19 +106,20 @@ impl WorkloadResolver {
         true
     }
 
-    /// Cgroups that had another name until now. What they did under that name stays there.
+    /// Returns cgroups that had another name until now. Their earlier calls stay under that name.
     pub fn take_renamed(&mut self) -> Vec<u64> {
         std::mem::take(&mut self.renamed)
     }
 
-    /// Whether less is known of a container than before, as its pod was deleted: its cgroup is still what it was.
+    /// Whether a container has less metadata than before because its pod was deleted. Its cgroup is still the same
+    /// workload.
     fn is_forgotten(&self, new: &Labels, old: &Labels) -> bool {
         let is_gone = |uid: &Arc<str>| !self.cache.knows_owner(uid);
         let has_lost = new.get(Label::Owner).is_none() && old.get(Label::Owner).is_some();
         has_lost && new.get(Label::PodUid).is_none_or(is_gone)
     }
 
-    /// Takes up names of what had none: they became known without anything new in the directory.
+    /// Adds names for cgroups without one, which became known without a change of the cache.
     pub fn set(&mut self, names: &HashMap<Workload, ResolvedWorkload>) {
         for (_, named) in self.cgroups.values_mut() {
             if let Some(new) = names.get(&named.workload) {
@@ -127,13 +128,13 @@ impl WorkloadResolver {
         }
     }
 
-    /// Tells whether the API server calls this node by another name: it has no pods for it, and there are
-    /// cgroups of some.
+    /// Reports whether the API server has another name for this node: it has no pods for it, and there are cgroups of
+    /// pods.
     pub fn check_node(&self) {
         self.cache.check_node(|| self.cgroups.values().any(|(identity, _)| identity.pod().is_some()));
     }
 
-    /// The name of the cgroup with this id and path.
+    /// Returns the workload of the cgroup with this id and path.
     pub fn name(&mut self, id: u64, path: &Arc<str>) -> &ResolvedWorkload {
         if !self.cgroups.contains_key(&id) {
             let identity = Arc::new(CgroupIdentity::of(path));
@@ -143,20 +144,20 @@ impl WorkloadResolver {
         &self.cgroups[&id].1
     }
 
-    /// The name of whatever is at a place; where it is not known, it is asked for.
+    /// Returns the workload of an identity. Requests metadata that are missing.
     #[must_use]
     pub fn of_identity(&self, identity: &Arc<CgroupIdentity>) -> ResolvedWorkload {
         self.by(identity, |id, api| self.cache.container(id, api))
     }
 
-    /// Whether the name of a container may still come soon.
+    /// Whether the name of a container may still arrive soon.
     #[must_use]
     pub fn waits(&self, identity: &CgroupIdentity) -> bool {
         let is_new = |id: &ContainerId| self.cache.wanted_for(id) < NAME_TIMEOUT;
         self.cache.has_sources() && matches!(identity, CgroupIdentity::Container { id, .. } if is_new(id))
     }
 
-    /// The same as [`Self::of_place`] without asking anybody.
+    /// Does the same as [`Self::of_place`] without a request.
     #[must_use]
     pub fn of_known(&self, identity: &Arc<CgroupIdentity>) -> ResolvedWorkload {
         self.by(identity, |id, _| self.cache.known(id))
@@ -187,7 +188,7 @@ impl WorkloadResolver {
         ResolvedWorkload { workload, metadata }
     }
 
-    /// Whether the configuration drops a container whatever its name may be, or one that nobody will name.
+    /// Whether the configuration excludes a container whatever its name is, or one that gets no name.
     fn is_dropped_without_name(&self, identity: &CgroupIdentity, metadata: &Labels) -> bool {
         let Rules { keep, drop, .. } = &self.rules;
         if keep.is_empty() && drop.is_empty() {
@@ -196,7 +197,7 @@ impl WorkloadResolver {
         let is_final = self.is_nameless(identity);
         let is_known = |label| match label {
             Label::Cgroup | Label::Node => true,
-            // Without the runtime it is half of what the label will be.
+            // Without the runtime, it is a part of the label's later value.
             Label::ContainerId => is_final || metadata.get(Label::Runtime).is_some(),
             _ => is_final || metadata.get(label).is_some(),
         };
@@ -205,7 +206,7 @@ impl WorkloadResolver {
             || !keep.is_empty() && keep.iter().all(|selector| matches(selector) == Some(false))
     }
 
-    /// Whether nobody knows the name of a container, as far as all that could know it have answered.
+    /// Whether a container has no name according to all providers that could know it.
     fn is_nameless(&self, identity: &CgroupIdentity) -> bool {
         let has_waited = |id: &ContainerId| self.cache.wanted_for(id) >= NAME_TIMEOUT;
         match identity {
@@ -215,15 +216,15 @@ impl WorkloadResolver {
         }
     }
 
-    /// Whether its owner decides what it is, and the Kubernetes API may still tell it. Runtimes know names only,
-    /// and are quicker.
+    /// Whether its owner decides the workload, and the Kubernetes API may still report it. Runtimes know only names,
+    /// and answer earlier.
     fn waits_for_owner(&self, facts: &ContainerInfo) -> bool {
         let is_new = || self.cache.wanted_for(&facts.id) < NAME_TIMEOUT;
         let is_unknown = |uid: &str| self.cache.expects(ProviderName::Kubernetes) && !self.cache.knows_owner(uid);
         self.uses_owner && facts.pod.as_ref().is_some_and(|pod| is_unknown(&pod.uid)) && is_new()
     }
 
-    /// A container that nobody calls by a name after a while is something of its pod's, where that is known.
+    /// A container without a name after a while counts as part of its pod, if that is known.
     fn of_pod_alone(&self, identity: &CgroupIdentity) -> Option<Labels> {
         let CgroupIdentity::Container { id, pod: Some(uid), path, .. } = identity else { return None };
         let pod = self.cache.pod(uid)?;
@@ -238,7 +239,7 @@ impl WorkloadResolver {
         } else if drop.iter().any(selects) || !(keep.is_empty() || keep.iter().any(selects)) {
             Workload::Dropped
         } else {
-            // What a container's cgroup is called tells nothing that its name does not.
+            // The path of a container's cgroup adds nothing to its name.
             let has_name = metadata.get(Label::Container).or(metadata.get(Label::Pod)).is_some();
             let exported = metadata.only(labels);
             let without = exported.without(Label::Cgroup);
@@ -263,7 +264,7 @@ impl WorkloadResolver {
     }
 
     fn pod_labels(&self, pod: &PodInfo) -> [(Label, Arc<str>); 5] {
-        // Runtimes do not know what made a pod.
+        // Runtimes do not know the owner of a pod.
         let owner = self.cache.owner(&pod.uid);
         let (kind, owner) = owner.map(|owner| (owner.kind, owner.name)).unwrap_or_default();
         [
@@ -275,7 +276,7 @@ impl WorkloadResolver {
         ]
     }
 
-    /// What its path says of a container without a name.
+    /// Returns the labels of a container without a name, from its path.
     fn about_unresolved(&self, identity: &CgroupIdentity) -> Labels {
         let (id, runtime) = match identity {
             CgroupIdentity::Container { id, api, .. } => (Some(id), api.and_then(Api::runtime)),
@@ -292,7 +293,7 @@ impl WorkloadResolver {
         [(Label::Cgroup, Arc::clone(path)), (Label::Node, Arc::clone(&self.node))]
     }
 
-    /// Forgets cgroups that are gone, and containers that are neither at another's place nor at one of these.
+    /// Removes cgroups that are gone, and containers without a cgroup.
     pub fn forget<'a>(&'a mut self, dead: &[u64], unresolved: impl Iterator<Item = &'a Arc<CgroupIdentity>>) {
         if dead.is_empty() {
             return;

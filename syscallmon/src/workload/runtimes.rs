@@ -1,28 +1,27 @@
-//! The container runtimes that are known, one row each: what they call the cgroups of containers, and whom to
-//! ask for names.
+//! Known container runtimes, one row each: names of their containers' cgroups, and their APIs for metadata.
 //!
 //! A new runtime is a row here and lines in `tests/cgroups/`.
 
-/// A container runtime, or whatever else gives each of its containers a cgroup.
+/// A container runtime, or another program with a cgroup for each of its containers.
 #[derive(Debug)]
 pub struct Runtime {
-    /// Its name, as Kubernetes writes it before `://` in container ids.
+    /// Its name, as before `://` in container ids of Kubernetes.
     pub name: &'static str,
-    /// What stands before a container's id in its cgroup's name. systemd's scopes also have `.scope` after it.
+    /// Prefix of a container's id in its cgroup's name. systemd's scopes also have the suffix `.scope`.
     prefixes: &'static [&'static str],
-    /// What stands before the id in the name of the cgroup of the process that looks after a container.
+    /// Prefix of the id in the name of the cgroup of a container's monitor process.
     monitors: &'static [&'static str],
-    /// Names of cgroups that have containers below, called by name: no provider is needed.
+    /// Names of cgroups above containers with their own names: no provider is needed.
     parents: &'static [&'static str],
-    /// Names of cgroups that have pods below, called by a bare id.
+    /// Names of cgroups above pods with bare ids.
     pods: &'static [&'static str],
-    /// Where its API listens, the likeliest first.
+    /// Sockets of its API, the most likely first.
     pub sockets: &'static [&'static str],
-    /// Which API that is.
+    /// Its API.
     pub api: Option<Api>,
 }
 
-/// An API that tells names of containers.
+/// An API with metadata of containers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Api {
     /// Kubernetes' Container Runtime Interface.
@@ -34,7 +33,7 @@ pub enum Api {
 }
 
 impl Api {
-    /// The runtime that it is the API of, where that is one alone.
+    /// Returns its runtime, if it belongs to a single one.
     #[must_use]
     pub fn runtime(self) -> Option<&'static str> {
         match self {
@@ -44,15 +43,16 @@ impl Api {
         }
     }
 
-    /// Whether this API may know a container, by what the name of its cgroup says of the runtime.
+    /// Whether this API may know a container, by the name of its cgroup.
     #[must_use]
     pub fn may_know(self, told: Option<Self>) -> bool {
-        // Podman's containers have its name in their paths, and asking may start it: systemd activates its socket.
+        // Podman's containers have its name in their paths. A request may start Podman, because systemd activates its
+        // socket.
         told.map_or(self != Self::Podman, |told| told == self)
     }
 }
 
-/// Those that are known.
+/// Known runtimes.
 pub const RUNTIMES: &[Runtime] = &[
     Runtime {
         name: "containerd",
@@ -88,7 +88,7 @@ pub const RUNTIMES: &[Runtime] = &[
     },
     Runtime {
         name: "podman",
-        // The latter in the units of Quadlet.
+        // The latter in units of Quadlet.
         prefixes: &["libpod-", "libpod-payload-"],
         monitors: &["libpod-conmon-"],
         parents: &[],
@@ -107,21 +107,22 @@ pub const RUNTIMES: &[Runtime] = &[
     },
 ];
 
-/// What the name of a cgroup says of a container.
+/// The meaning of a cgroup's name for a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mention<'a> {
-    /// It is the container with this id, and may be known to this API only.
+    /// A container with this id. It may be known to this API only.
     Container(&'a str, Option<Api>),
-    /// It is a container that has no other name than its cgroup's.
+    /// A container with no other name than its cgroup's.
     Named,
-    /// It belongs to the monitor process of a container.
+    /// The monitor process of a container.
     Monitor,
 }
 
-/// What a cgroup's name, below a parent of this name, says of a container.
+/// Returns the meaning of a cgroup's name below a parent with this name.
 pub(super) fn mentioned<'a>(parent: &str, name: &'a str) -> Option<Mention<'a>> {
     let unit = name.strip_suffix(".scope").unwrap_or(name);
-    // Kubernetes under systemd, containerd without: `kubepods-burstable-pod<uid>.slice:cri-containerd:<id>`.
+    // Kubernetes uses the systemd driver, and containerd does not:
+    // `kubepods-burstable-pod<uid>.slice:cri-containerd:<id>`.
     let colons = name.rsplit_once(':').map(|(_, id)| id);
     if let Some(id) = [unit].into_iter().chain(colons).find(|id| is_id(id)) {
         let is_pod = RUNTIMES.iter().any(|runtime| runtime.pods.contains(&parent));
@@ -146,7 +147,7 @@ impl Runtime {
     }
 }
 
-/// Whether it is an id that OCI runtimes are given: 64 hexadecimal digits.
+/// Whether it is an id of an OCI runtime's container: 64 hexadecimal digits.
 fn is_id(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }

@@ -1,7 +1,7 @@
-//! Selects workloads by their labels, as `PromQL` does: `namespace="shop",pod=~"web-.*"`.
+//! Selects workloads by their labels, in the notation of `PromQL`: `namespace="shop",pod=~"web-.*"`.
 //!
 //! <https://prometheus.io/docs/prometheus/latest/querying/basics/#instant-vector-selectors>. Regular expressions match
-//! whole values; a label that a workload does not have is empty.
+//! whole values. A label that a workload lacks is empty.
 
 use std::{str::FromStr, sync::Arc};
 
@@ -12,7 +12,7 @@ use super::{
     pattern::{Budget, Pattern, PatternError},
 };
 
-/// Most matchers of one selector.
+/// Maximum matchers of a selector.
 const MAX_MATCHERS: usize = 100;
 
 /// Matchers that must all match.
@@ -26,7 +26,7 @@ pub struct Selector {
 #[derive(Clone, Debug)]
 struct Matcher {
     label: Label,
-    /// Whether it matches what the test does not.
+    /// Whether the matcher negates its test.
     not: bool,
     test: Test,
 }
@@ -37,29 +37,29 @@ enum Test {
     Matches(Pattern),
 }
 
-/// Why a text selects nothing.
+/// Why a text is not a selector.
 #[derive(Debug, thiserror::Error)]
 pub enum SelectorError {
-    /// It is not written as matchers are.
+    /// It does not have the form of matchers.
     #[error("{text:?}: expected matchers such as namespace=\"shop\",pod=~\"web-.*\" (=, !=, =~, !~), at {rest:?}")]
     Syntax {
         /// The whole text.
         text: String,
-        /// From where on it is not understood.
+        /// The rest of the text from the mistake on.
         rest: String,
     },
-    /// It names a label that workloads do not have.
+    /// It has a label that workloads do not have.
     #[error(transparent)]
     Label(#[from] LabelError),
-    /// A regular expression is none, or too large.
+    /// A regular expression is not valid, or too large.
     #[error(transparent)]
     Pattern(#[from] PatternError),
     /// Its text is too long.
     #[error("the selector is too long: {length} bytes (limit: {limit})")]
     TooLong {
-        /// Bytes.
+        /// Its length, in bytes.
         length: usize,
-        /// Bytes.
+        /// The maximum, in bytes.
         limit: usize,
     },
     /// It has too many matchers.
@@ -70,11 +70,11 @@ pub enum SelectorError {
 }
 
 impl Selector {
-    /// Reads one, and compiles its regular expressions within a budget.
+    /// Parses a selector, and compiles its regular expressions within a budget.
     ///
     /// # Errors
     ///
-    /// When the text is none, or more than the budget allows.
+    /// When the text is not a selector, or exceeds the budget.
     pub fn parse(text: &str, budget: &Arc<Budget>) -> Result<Self, SelectorError> {
         if text.len() > budget.max_text() {
             return Err(SelectorError::TooLong { length: text.len(), limit: budget.max_text() });
@@ -96,24 +96,24 @@ impl Selector {
         }
     }
 
-    /// Bytes of its compiled regular expressions.
+    /// Returns the bytes of its compiled regular expressions.
     #[must_use]
     pub fn memory(&self) -> usize {
         self.matchers.iter().map(Matcher::memory).sum()
     }
 
-    /// The labels that it looks at.
+    /// Returns the labels that it uses.
     pub fn labels(&self) -> impl Iterator<Item = Label> {
         self.matchers.iter().map(|matcher| matcher.label)
     }
 
-    /// Whether a workload of these labels is selected.
+    /// Whether a workload with these labels is selected.
     #[must_use]
     pub fn matches(&self, labels: &Labels) -> bool {
         self.matchers.iter().all(|matcher| matcher.matches(labels))
     }
 
-    /// Whether a workload of which only some labels are known is selected; `None` where the others decide.
+    /// Whether a workload with only some labels known is selected; `None` if the other labels decide.
     #[must_use]
     pub fn matches_known(&self, labels: &Labels, is_known: impl Fn(Label) -> bool) -> Option<bool> {
         let (known, unknown): (Vec<_>, Vec<_>) = self.matchers.iter().partition(|matcher| is_known(matcher.label));
@@ -152,7 +152,7 @@ impl PartialEq for Selector {
 impl FromStr for Selector {
     type Err = SelectorError;
 
-    /// One of a file or a flag: see [`Budget::with_file`].
+    /// A selector of a file or a flag: see [`Budget::with_file`].
     fn from_str(text: &str) -> Result<Self, SelectorError> {
         Self::parse(text, &Budget::current())
     }
@@ -166,11 +166,11 @@ impl TryFrom<String> for Selector {
     }
 }
 
-/// The first matcher of a text, and what follows it; `None` where there is none.
+/// Splits the first matcher off a text; `None` if there is none.
 fn matcher<'a>(text: &'a str, budget: &Arc<Budget>) -> Result<Option<(Matcher, &'a str)>, SelectorError> {
     let Some(end) = text.find(['=', '!']) else { return Ok(None) };
     let (label, rest) = (text[..end].trim_end(), &text[end..]);
-    // The longer ones first.
+    // Longer operators first.
     let operators = [("=~", false, true), ("!~", true, true), ("!=", true, false), ("=", false, false)];
     let Some((not, is_regex, rest)) =
         operators.iter().find_map(|&(operator, not, is_regex)| Some((not, is_regex, rest.strip_prefix(operator)?)))
@@ -182,7 +182,7 @@ fn matcher<'a>(text: &'a str, budget: &Arc<Budget>) -> Result<Option<(Matcher, &
     Ok(Some((Matcher { label: label.parse()?, not, test: compared }, rest)))
 }
 
-/// The string in quotes that a text begins with, and what follows it.
+/// Splits a quoted string off the beginning of a text.
 fn quoted(text: &str) -> Option<(String, &str)> {
     let quote = text.chars().next().filter(|quote| matches!(quote, '"' | '\''))?;
     let mut value = String::new();
@@ -192,7 +192,7 @@ fn quoted(text: &str) -> Option<(String, &str)> {
             '\\' => match chars.next()?.1 {
                 'n' => value.push('\n'),
                 same @ ('\\' | '"' | '\'') => value.push(same),
-                // What regular expressions escape.
+                // Escapes of regular expressions stay.
                 other => value.extend(['\\', other]),
             },
             end if end == quote => return Some((value, &text[at + 1..])),

@@ -1,9 +1,9 @@
-//! Groups of transient units: units that get a new name for each session, run or connection.
+//! Groups of transient units, which get a new name for each session, run or connection.
 //!
-//! A generated name is replaced by `*`: `session-12.scope` is in the group `session-*.scope` of the slice around it.
-//! The path above the unit stays, so a group has members below one parent only, and only those who may make cgroups in
-//! that parent can join it. systemd allows no `*` in names of units. A cgroup that is made by hand with such a name is
-//! counted in the group. Pure.
+//! `*` replaces a generated name: `session-12.scope` is in the group `session-*.scope` of its slice. The path above the
+//! unit stays, so a group has members below one parent only, and only processes that may make cgroups there can join
+//! it. systemd allows no `*` in names of units. A cgroup that was made by hand with such a name counts for the group.
+//! Pure.
 
 /// Units with generated names, one row each.
 const FAMILIES: &[Family] = &[
@@ -25,29 +25,29 @@ const FAMILIES: &[Family] = &[
     Family { prefix: "tmux-spawn-", suffix: ".scope", generated: Generated::All(is_uuid) },
     // snapd: `snap.NAME.APP-UUID.scope`, with a dot before 2.62.
     Family { prefix: "snap.", suffix: ".scope", generated: Generated::After(&["-", "."], is_uuid) },
-    // Podman itself without root, which moves out of the session; its containers are `libpod-ID`.
+    // Podman itself without root, which leaves the session's scope. Its containers are `libpod-ID`.
     Family { prefix: "podman-", suffix: ".scope", generated: Generated::All(is_number) },
     Family { prefix: "podman-pause-", suffix: ".scope", generated: Generated::All(is_random) },
     // Sockets with `Accept=yes`, such as `sshd@0-10.0.0.1:22-10.0.0.2:50000.service`.
     Family { prefix: "", suffix: ".service", generated: Generated::After(&["@"], is_connection) },
 ];
 
-/// Units that one program names alike.
+/// Units of one program with a common form of names.
 struct Family {
     prefix: &'static str,
     suffix: &'static str,
     generated: Generated,
 }
 
-/// Which part of a name between prefix and suffix is generated.
+/// The generated part of a name between prefix and suffix.
 enum Generated {
-    /// All of it.
+    /// The whole part.
     All(fn(&str) -> bool),
-    /// What follows one of these separators.
+    /// The part after one of these separators.
     After(&'static [&'static str], fn(&str) -> bool),
 }
 
-/// The group that a unit of this name is in, if its name is generated.
+/// Returns the group of a unit with a generated name.
 pub(super) fn group(unit: &str) -> Option<String> {
     FAMILIES.iter().find_map(|family| family.group(unit))
 }
@@ -59,7 +59,7 @@ impl Family {
         let kept = match generated {
             Generated::All(is_generated) => is_generated(middle).then_some("")?,
             Generated::After(separators, is_generated) => {
-                // UUIDs have dashes, too: the longest end that fits.
+                // UUIDs have dashes, too, so the longest end that fits is used.
                 let ends = separators.iter().flat_map(|separator| middle.match_indices(separator));
                 let begins = ends.map(|(end, separator)| end + separator.len());
                 let begin = begins.filter(|&begin| begin > 1 && is_generated(&middle[begin..])).min()?;
@@ -78,7 +78,7 @@ fn is_hex(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// A pid, a counter, or a random number; words such as `face` are none.
+/// Whether a text is a pid, a counter, or a random number; words such as `face` are not.
 fn is_random(text: &str) -> bool {
     is_number(text)
         || is_uuid(text)
@@ -108,7 +108,7 @@ fn is_run(text: &str) -> bool {
         || text.strip_prefix('p').is_some_and(is_process)
 }
 
-/// A counter, then both ends of a connection, or pid and uid of a peer on this host.
+/// Whether a text is a counter and both ends of a connection, or a counter, pid and uid of a local peer.
 fn is_connection(text: &str) -> bool {
     let Some((_, peer)) = text.split_once('-').filter(|(counter, _)| is_number(counter)) else { return false };
     let is_end = |text: &str| {

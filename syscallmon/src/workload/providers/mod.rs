@@ -1,7 +1,7 @@
 //! Metadata providers: container runtimes over their sockets, and the Kubernetes API.
 //!
-//! Each provider is a task that puts metadata into the [`MetadataCache`]. A provider that is wrong, slow or gone delays
-//! no other, is asked again with growing pauses, and logs one message.
+//! Each provider is a task that puts metadata into the [`MetadataCache`]. A provider that is broken, slow or gone
+//! delays no other. It is asked again with growing pauses, and logs one message.
 
 mod choice;
 mod cri;
@@ -34,7 +34,7 @@ use self::{
 use super::{MetadataCache, runtimes::Api};
 use crate::error_report::chain;
 
-/// What `fuzz/` needs and nobody else: the way from bytes to facts, without a socket.
+/// Interface for fuzz targets: from bytes to metadata, without a socket.
 #[cfg(fuzzing)]
 pub mod fuzzing {
     pub use super::{
@@ -44,7 +44,7 @@ pub mod fuzzing {
     };
 }
 
-/// A source of names.
+/// A metadata provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ProviderName {
@@ -61,13 +61,13 @@ pub enum ProviderName {
 }
 
 impl ProviderName {
-    /// As metrics and logs call it.
+    /// Returns its name in metrics and logs.
     #[must_use]
     pub fn name(self) -> &'static str {
         self.names().0
     }
 
-    /// As `syscallmon check` calls it.
+    /// Returns its name in `syscallmon check`.
     #[must_use]
     pub fn finding(self) -> &'static str {
         self.names().1
@@ -83,7 +83,7 @@ impl ProviderName {
         }
     }
 
-    /// The source that an API is.
+    /// Returns the provider of an API.
     #[must_use]
     pub const fn of(api: Api) -> Self {
         match api {
@@ -106,7 +106,7 @@ impl fmt::Display for ProviderName {
     }
 }
 
-/// Whom to ask.
+/// Settings of all providers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sources {
     /// A runtime with a CRI.
@@ -117,17 +117,17 @@ pub struct Sources {
     pub podman: SocketChoice,
     /// The Kubernetes API.
     pub kubernetes: KubernetesChoice,
-    /// How to reach it, where that is not as pods do.
+    /// The kubeconfig, if the service account is not used.
     pub kubeconfig: Option<PathBuf>,
 }
 
 impl Sources {
-    /// The runtimes that are asked over a socket, and how each is found.
+    /// Returns the runtimes with a socket, and the setting of each.
     pub fn sockets(&self) -> impl Iterator<Item = (Api, &SocketChoice)> {
         PROVIDERS.iter().filter_map(|provider| (provider.socket)(self))
     }
 
-    /// Whether the Kubernetes API is asked.
+    /// Whether the Kubernetes API is used.
     #[must_use]
     pub fn asks_kubernetes(&self) -> bool {
         match self.kubernetes {
@@ -137,14 +137,14 @@ impl Sources {
         }
     }
 
-    /// Notes who is there to be asked: until they answer, containers wait for their names.
+    /// Adds the providers that exist. Until they answer, containers wait for their names.
     pub fn expect(&self, cache: &MetadataCache) {
         for provider in PROVIDERS.iter().filter(|provider| (provider.is_awaited)(self)) {
             cache.expect(provider.name);
         }
     }
 
-    /// Starts to ask, until `shutdown`. `node` is the name that Kubernetes has for this host.
+    /// Starts all providers, until `shutdown`. `node` is the name of this host in Kubernetes.
     pub fn start(&self, cache: &MetadataCache, node: &str, shutdown: &CancellationToken, tasks: &mut JoinSet<()>) {
         let context = Context { sources: self, cache, node };
         for provider in PROVIDERS {
@@ -153,8 +153,8 @@ impl Sources {
     }
 }
 
-/// Every provider of names. A new one is a file that implements [`Provider`] and a row here; a container runtime with
-/// an API of its own implements [`socket::Runtime`] and is a [`Socket`].
+/// Every provider. A new one is a file that implements [`Provider`], and a row here. A container runtime with an API of
+/// its own implements [`socket::Runtime`], and is a [`Socket`].
 const PROVIDERS: &[Row] = &[
     Row::of::<Socket<Cri>>(),
     Row::of::<Socket<Docker>>(),
@@ -165,29 +165,29 @@ const PROVIDERS: &[Row] = &[
 
 /// A task that puts metadata into the cache.
 trait Provider: Send + Sized + 'static {
-    /// As metrics and logs call it.
+    /// Its name in metrics and logs.
     const NAME: ProviderName;
 
-    /// Itself, where the configuration has it.
+    /// Returns the provider, if the configuration has it.
     fn configured(context: &Context<'_>) -> Option<Self>;
 
-    /// Whether containers wait for its first answer: it is configured and there.
+    /// Whether containers wait for its first answer: it is configured and exists.
     fn is_awaited(sources: &Sources) -> bool;
 
-    /// Its API and the choice of its socket, where it has one.
+    /// Returns its API and the setting of its socket, if it has one.
     fn socket(_sources: &Sources) -> Option<(Api, &SocketChoice)> {
         None
     }
 
-    /// Asks for ever.
+    /// Provides metadata for ever.
     fn run(self) -> impl Future<Output = ()> + Send;
 }
 
-/// What a provider is made of.
+/// Parts of a provider.
 struct Context<'a> {
     sources: &'a Sources,
     cache: &'a MetadataCache,
-    /// What Kubernetes calls this host.
+    /// The name of this host in Kubernetes.
     node: &'a str,
 }
 
@@ -211,21 +211,21 @@ fn start<P: Provider>(context: &Context<'_>, shutdown: &CancellationToken, tasks
     }
 }
 
-/// Runs until somebody else says that it is enough.
+/// Runs until the task is cancelled.
 async fn until(shutdown: CancellationToken, work: impl Future<Output = ()>) {
     shutdown.run_until_cancelled(work).await;
 }
 
-/// Tells the world how a source fares: a status, and a line in the log when it changes.
+/// Reports the state of a provider: a status, and a log message when it changes.
 struct Report {
     source: ProviderName,
-    /// What is missing where it does not answer.
+    /// The missing metadata, if it does not answer.
     failed_action: &'static str,
     cache: MetadataCache,
 }
 
 impl Report {
-    /// Of one that tells names of containers.
+    /// Returns the reporter for a provider of names.
     fn new(source: ProviderName, cache: MetadataCache) -> Self {
         Self { source, failed_action: "cannot read container names", cache }
     }

@@ -1,4 +1,4 @@
-//! Keeps in the directory what the controllers of this node's pods belong to.
+//! Updates the owners of this node's pods in the cache.
 
 use std::{collections::HashMap, path::PathBuf, time::Duration};
 
@@ -11,7 +11,7 @@ use crate::workload::{
     owner::{Answer, Intermediate},
 };
 
-/// Questions for the controllers of pods.
+/// Requests about controllers of pods.
 pub(super) struct Owners {
     kubeconfig: Option<PathBuf>,
     cache: MetadataCache,
@@ -64,7 +64,7 @@ async fn keep_with(controllers: &Controllers, cache: &MetadataCache, outcomes: &
         cache.owner_answered(&reference, answer);
         outcomes.note(reference.level, problem);
         if is_down {
-            // Others would fare the same.
+            // Further requests would fail, too.
             sleep(backoff.failed(None)).await;
         } else {
             backoff.succeeded();
@@ -72,7 +72,8 @@ async fn keep_with(controllers: &Controllers, cache: &MetadataCache, outcomes: &
     }
 }
 
-/// How asking fares: it is well when it is for each kind of controller, since rights are given for each.
+/// State of the requests. It is healthy if requests succeed for each kind of controller, because rights are granted for
+/// each.
 struct Outcomes {
     report: Report,
     problems: HashMap<Intermediate, ProviderError>,
@@ -114,7 +115,7 @@ mod tests {
 
     const UID: &str = "2f6d8a0e-4b7c-4a55-9d32-6a1f0c9b8e71";
 
-    /// A pod that names a controller of this kind, name and UID.
+    /// Returns a pod with a controller of this kind, name and UID.
     fn pod(api_group: &str, kind: &str, name: &str, uid: &str) -> Pod {
         let [group, kind, name, uid] = [api_group, kind, name, uid].map(Into::into);
         let [pod_uid, namespace, pod] = [UID, "shop", "evil"].map(Into::into);
@@ -126,7 +127,7 @@ mod tests {
         }
     }
 
-    /// An object with this UID, and a controller of this version, kind and name.
+    /// Returns an object with this UID, and a controller of this version, kind and name.
     fn object(uid: &str, api_version: &str, kind: &str, name: &str) -> Reply {
         let above = json!([{"apiVersion": api_version, "kind": kind, "name": name, "uid": "u9", "controller": true}]);
         let metadata = json!({"name": "x", "namespace": "shop", "uid": uid, "ownerReferences": above});
@@ -139,7 +140,7 @@ mod tests {
         Reply::Whole(code, status.to_string())
     }
 
-    /// A cache with a pod and a pending question about its controller.
+    /// Returns a cache with a pod and a pending request about its controller.
     struct Kept {
         server: ApiServer,
         cache: MetadataCache,
@@ -158,7 +159,7 @@ mod tests {
             Self { server, cache, task }
         }
 
-        /// The owner, as soon as it is known.
+        /// Returns the owner once it is known.
         async fn owner(&self) -> Option<String> {
             let known = async {
                 while !self.cache.knows_owner(UID) {

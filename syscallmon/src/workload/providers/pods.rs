@@ -1,4 +1,4 @@
-//! Keeps in the directory the pods of this node, as the Kubernetes API has them.
+//! Updates this node's pods in the cache, from the Kubernetes API.
 
 use std::{path::PathBuf, sync::Arc};
 

@@ -1,4 +1,4 @@
-//! Asks a runtime over its socket for the containers that somebody wants to know.
+//! Asks a runtime over its socket about requested containers.
 
 use std::{
     io,
@@ -19,47 +19,47 @@ use crate::{
     workload::{ContainerId, ContainerInfo, MetadataCache, runtimes::Api},
 };
 
-/// Least time between two questions: what comes meanwhile is asked for together.
+/// Minimum time between requests. Containers that are requested meanwhile share the next one.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// A container that is known is asked for again, since it may have been renamed: not earlier than after this.
+/// Minimum time until a known container is asked about again, because it may have been renamed.
 const RECHECK: Duration = Duration::from_secs(30);
 
-/// How often to look whether a runtime that is not installed has come.
+/// Interval of checks whether a missing runtime was installed.
 const RESCAN: Duration = Duration::from_secs(10);
 
-/// A container runtime's API, served at a socket.
+/// A container runtime's API at a socket.
 pub(super) trait Runtime: Send + Sized + 'static {
-    /// Which API it is.
+    /// The API.
     const API: Api;
 
-    /// Most containers in one question.
+    /// Maximum containers in one request.
     const MAX_CONTAINERS: usize;
 
-    /// How many containers that are known are asked for at once, since they may have been renamed, and how long it is
-    /// before more are. `None` where containers cannot be renamed.
+    /// Number of known containers in one request, because they may have been renamed, and the interval of such
+    /// requests. `None` if containers cannot be renamed.
     const RECHECKS: Option<(usize, Duration)>;
 
-    /// Whether connecting starts it, so that it is not connected to without a question.
+    /// Whether a connection starts it. Then it is connected to only for requests.
     const IS_STARTED_BY_CONNECTING: bool;
 
-    /// Whether and where it is asked.
+    /// Setting of its socket.
     fn choice(sources: &Sources) -> &SocketChoice;
 
-    /// It connects when it is first asked.
+    /// Returns a client, which connects at the first request.
     fn new(socket: PathBuf) -> Self;
 
     /// Whether it is there.
     fn check(&mut self) -> impl Future<Output = Result<(), ProviderError>> + Send;
 
-    /// Facts of those of `ids` that it knows.
+    /// Returns metadata of those `ids` that it knows.
     fn look_up(
         &mut self,
         ids: &[ContainerId],
     ) -> impl Future<Output = Result<Vec<ContainerInfo>, ProviderError>> + Send;
 }
 
-/// A runtime that is asked.
+/// A provider at a socket.
 pub(super) struct Socket<R> {
     choice: SocketChoice,
     cache: MetadataCache,
@@ -90,7 +90,7 @@ impl<R: Runtime> Provider for Socket<R> {
             if let Some(socket) = self.find_socket().await {
                 self.ask_over(&socket).await;
             }
-            // Not installed, or another's socket: no problem.
+            // Not installed, or another program's socket: no problem.
             self.cache.remove_status(Self::NAME);
             sleep(RESCAN).await;
         }
@@ -98,7 +98,7 @@ impl<R: Runtime> Provider for Socket<R> {
 }
 
 impl<R: Runtime> Socket<R> {
-    /// The socket to connect to, if there is any now.
+    /// Returns the socket to connect to, if one exists now.
     async fn find_socket(&self) -> Option<PathBuf> {
         let choice = self.choice.clone();
         blocking::run(Work::Socket, Self::NAME.name(), FILE_TIMEOUT, move || choice.socket(R::API))
@@ -106,7 +106,7 @@ impl<R: Runtime> Socket<R> {
             .unwrap_or_default()
     }
 
-    /// Asks for containers, which are then asked for again later, whatever the answer.
+    /// Asks about containers. They are asked about again later, whatever the answer.
     async fn look_up(&self, runtime: &mut R, ids: &[ContainerId]) -> Result<(), ProviderError> {
         let answer = runtime.look_up(ids).await;
         let (facts, result) = match answer {
@@ -119,7 +119,7 @@ impl<R: Runtime> Socket<R> {
         result
     }
 
-    /// Known containers to be asked for now. `next` is when there may be more.
+    /// Returns known containers to ask about now. `next` is when there may be more.
     fn stale(&self, next: &mut Instant) -> Vec<ContainerId> {
         let Some((most, pause)) = R::RECHECKS else { return Vec::new() };
         if *next > Instant::now() {
@@ -129,7 +129,7 @@ impl<R: Runtime> Socket<R> {
         self.cache.stale(R::API, RECHECK, most)
     }
 
-    /// Asks over this socket for as long as it is the one.
+    /// Sends requests over this socket while it is the configured one.
     async fn ask_over(&self, socket: &PathBuf) {
         let mut wanted = self.cache.wanted();
         let mut runtime = R::new(socket.clone());
@@ -137,7 +137,7 @@ impl<R: Runtime> Socket<R> {
         let mut is_known_to_be_there = R::IS_STARTED_BY_CONNECTING;
         let mut next_recheck = Instant::now();
         while self.find_socket().await.as_ref() == Some(socket) {
-            // A few at a time. They do not wait until nothing is due: unknown containers may come without end.
+            // A few at a time, also while unknown containers arrive without end.
             let mut ids = if is_known_to_be_there { self.stale(&mut next_recheck) } else { Vec::new() };
             let next = match self.cache.due(R::API, R::MAX_CONTAINERS) {
                 Ok(due) => {
@@ -166,7 +166,7 @@ impl<R: Runtime> Socket<R> {
                     backoff.succeeded();
                     sleep(PAUSE).await;
                 }
-                // Such as containerd as Docker has it.
+                // For example containerd as part of Docker.
                 Err(ProviderError::Absent(_)) if self.choice == SocketChoice::Auto => return,
                 Err(error) => {
                     self.report.failed(&error);
@@ -177,7 +177,7 @@ impl<R: Runtime> Socket<R> {
     }
 }
 
-/// Connects; a path can be on a file system that hangs.
+/// Connects in a thread, because a path can be on a file system that hangs.
 pub(super) async fn connect(socket: &Path) -> io::Result<UnixStream> {
     let path = socket.to_owned();
     let connect = move || std::os::unix::net::UnixStream::connect(path);

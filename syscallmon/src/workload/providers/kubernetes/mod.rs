@@ -162,7 +162,7 @@ impl Kubernetes {
         }
     }
 
-    /// Lists, then watches until only a new list can help.
+    /// Lists, and then watches until only a new list helps.
     async fn watch_until_lost(
         &mut self,
         in_pages: bool,
@@ -193,31 +193,31 @@ impl Kubernetes {
         }
     }
 
-    /// What is asked for.
+    /// The parameters of lists and watches.
     ///
-    /// Lists come from the API server's cache, which knows pods by their nodes, as the kubelet's do. A list in pages
-    /// comes from etcd: the cache has no pages, and kube asks for no cache where it asks for pages.
+    /// Lists come from the API server's cache, which indexes pods by node, as the kubelet's do. A list in pages comes
+    /// from etcd: the cache has no pages, and kube requests no cache with pages.
     fn request(&self, in_pages: bool) -> watcher::Config {
         let request = watcher::Config::default().fields(&format!("spec.nodeName={}", self.node));
         if in_pages { request.page_size(PAGE) } else { watcher::Config { page_size: None, ..request.any_semantic() } }
     }
 }
 
-/// A client for short requests, as the service account of the pod or as a kubeconfig says.
+/// Returns a client for short requests, with the service account of the pod or a kubeconfig.
 ///
 /// # Errors
 ///
-/// When the service account or the kubeconfig cannot be read, or cannot be used.
+/// When the service account or the kubeconfig is not readable or not usable.
 pub async fn connect(kubeconfig: Option<&Path>) -> Result<Client, ProviderError> {
     let config = configuration(kubeconfig).await?;
     client(config, Limits::SHORT, || {}).await
 }
 
-/// Asks for one pod of `node`, to see whether the API server lets this daemon list them.
+/// Requests one pod of `node`, to check whether the API server permits listing them.
 ///
 /// # Errors
 ///
-/// What `run` would report.
+/// The errors that `run` would report.
 pub async fn can_list_pods(kubeconfig: Option<&Path>, node: &str) -> Result<(), ProviderError> {
     let pods: Api<PodObject> = Api::all(connect(kubeconfig).await?);
     let one = ListParams::default().fields(&format!("spec.nodeName={node}")).limit(1);
@@ -226,7 +226,7 @@ pub async fn can_list_pods(kubeconfig: Option<&Path>, node: &str) -> Result<(), 
     Err(failure.to_report().unwrap_or_else(|| ProviderError::Answer("the list has expired".to_owned())))
 }
 
-/// As a kubeconfig says, or else the service account.
+/// Reads a kubeconfig, or otherwise the service account.
 async fn configuration(kubeconfig: Option<&Path>) -> Result<Config, ProviderError> {
     let (path, runtime) = (kubeconfig.map(Path::to_owned), Handle::current());
     let key = path.as_ref().map_or_else(|| "service account".into(), |path| path.to_string_lossy().into_owned());
@@ -236,7 +236,7 @@ async fn configuration(kubeconfig: Option<&Path>) -> Result<Config, ProviderErro
         };
         let options = KubeConfigOptions::default();
         let unreadable = |error: std::io::Error| ProviderError::Answer(format!("{}: {error}", path.display()));
-        // No pipe and no endless file; kube reads it anew, and what it names.
+        // Excludes pipes and endless files. kube reads it and the files in it again.
         files::read(&path).map_err(unreadable)?;
         let file = Kubeconfig::read_from(&path);
         let config = file.and_then(|file| runtime.block_on(Config::from_custom_kubeconfig(file, &options)));
@@ -249,7 +249,7 @@ fn hangs(error: &BlockingError) -> ProviderError {
     ProviderError::Answer(format!("cannot read the kubeconfig or its files: {error}"))
 }
 
-/// The next event. A list has to come in time; a watch may be silent, and kube asks for it anew every 290 s.
+/// Returns the next event. A list has a deadline. A watch may be silent, and kube requests it again every 290 s.
 async fn next(
     events: &mut (impl Stream<Item = watcher::Result<Event<PodObject>>> + Unpin),
     within: Option<Duration>,
@@ -261,8 +261,8 @@ async fn next(
     event.unwrap_or(Err(watcher::Error::NoResourceVersion)).map_err(ApiFailure::from)
 }
 
-/// A client that keeps the limits. Certificates are read, and a kubeconfig's command is run, in a thread
-/// with a deadline.
+/// Returns a client with limits. Files with certificates are read, and a kubeconfig's command is run, in a thread with
+/// a deadline.
 async fn client(
     mut config: Config,
     limits: Limits,
@@ -270,7 +270,7 @@ async fn client(
 ) -> Result<Client, ProviderError> {
     config.read_timeout = Some(limits.silence);
     config.reset_reader_on_write = true;
-    // Each failure is reported and waited for here.
+    // Failures are reported here, and pauses are made here.
     config.default_retry = false;
     let token = match config.auth_info.token_file.take().filter(|_| config.auth_info.token.is_none()) {
         Some(file) => Some(Token::watch(file.into()).await.map_err(ProviderError::Answer)?),
@@ -298,7 +298,7 @@ async fn client(
     client.map_err(|error: kube::Error| ProviderError::Answer(description(&error)))
 }
 
-/// `None` for a pod without a UID, which no API server sends.
+/// Returns `None` for a pod without a UID, which no API server sends.
 fn pod_change(event: Event<PodObject>) -> Option<PodChange> {
     match event {
         Event::Init => Some(PodChange::Restarted),
@@ -308,7 +308,7 @@ fn pod_change(event: Event<PodObject>) -> Option<PodChange> {
     }
 }
 
-/// What `fuzz/` puts a line of a watch, or a pod of a list, into.
+/// Interface for fuzz targets: a line of a watch, or a pod of a list.
 #[cfg(fuzzing)]
 pub fn pod(json: &[u8]) -> Option<Pod> {
     use kube::core::WatchEvent::{self, Added, Deleted, Modified};

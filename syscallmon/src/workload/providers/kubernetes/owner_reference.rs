@@ -1,4 +1,4 @@
-//! `ownerReferences` as the API server shows them, of which only the controller counts.
+//! `ownerReferences` in the API server's JSON. Only the controller is used.
 
 use serde::Deserialize;
 
@@ -16,10 +16,10 @@ pub(super) struct OwnerReference {
     controller: Option<bool>,
 }
 
-/// The controller among them. The API server allows one at most.
+/// Returns the controller among them. The API server allows at most one.
 pub(super) fn controller(references: &[OwnerReference]) -> Option<Controller> {
     let reference = references.iter().find(|reference| reference.controller == Some(true))?;
-    // `v1` is the core group's.
+    // `v1` is the core group.
     let group = reference.api_version.rsplit_once('/').map_or("", |(group, _)| group);
     Some(Controller {
         group: text(group),

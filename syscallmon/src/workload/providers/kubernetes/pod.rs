@@ -1,6 +1,6 @@
-//! A pod as the API server shows it, of which only what names its containers is read.
+//! A pod in the API server's JSON, reduced to the metadata of its containers.
 //!
-//! Nothing in it is newer than Kubernetes 1.20, and whatever is missing is taken as empty.
+//! All fields exist since Kubernetes 1.20. Missing fields count as empty.
 
 use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
@@ -13,27 +13,27 @@ use crate::workload::{
     owner::Controller,
 };
 
-/// Bytes of a text that are kept: Kubernetes' own names have 253 at most, images may have any.
+/// Maximum bytes of a text. Kubernetes' own names have at most 253, and images any number.
 const TEXT_LIMIT: usize = 1024;
-/// The annotation that makes a pod the mirror of a static one. The kubelet deletes a pod that has it and mirrors none.
+/// The annotation of the mirror of a static pod. The kubelet deletes a pod with it that mirrors no static pod.
 const MIRROR: &str = "kubernetes.io/config.mirror";
-/// The annotation with the UID that the kubelet gave a static pod: the one in cgroup paths, and not its mirror's.
+/// The annotation with the UID that the kubelet gave a static pod. Cgroup paths have this UID, and not the mirror's.
 const STATIC_UID: &str = "kubernetes.io/config.hash";
 
 /// A pod and its containers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pod {
-    /// What is known of the pod.
+    /// Metadata of the pod.
     pub facts: PodInfo,
-    /// Its containers that have run, be they init, ephemeral or others: of each the present one, and the one before it.
+    /// Its containers that have run, with init and ephemeral ones: of each, the current and the previous one.
     pub containers: Vec<ContainerInfo>,
-    /// What it names as its controller.
+    /// Its controller.
     pub controller: Option<Controller>,
-    /// Whether the kubelet made it, from a file.
+    /// Whether the kubelet made it from a file.
     pub is_static: bool,
 }
 
-/// A pod, as kube's watcher wants it: of its metadata there is only the version.
+/// A pod in the type that kube's watcher requires. Of the metadata, only the version is used.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(from = "Manifest")]
 pub(super) struct PodObject {
@@ -162,17 +162,17 @@ impl Metadata {
         (!uid.is_empty()).then(|| PodInfo { uid: text(uid), namespace: text(&self.namespace), name: text(&self.name) })
     }
 
-    /// The UID of the static pod that this one mirrors.
+    /// Returns the UID of the static pod that this one mirrors.
     fn static_uid(&self) -> Option<&str> {
         let annotations = self.annotations.as_ref().filter(|annotations| annotations.contains_key(MIRROR))?;
-        // A hash, unlike the UIDs that the API server gives: nobody can call his pod by another's.
+        // A hash, unlike the UIDs from the API server, so no author can give a pod the UID of another.
         let is_hash = |uid: &&str| uid.len() == 32 && uid.bytes().all(|byte| byte.is_ascii_hexdigit());
         annotations.get(STATIC_UID).map(String::as_str).filter(is_hash)
     }
 }
 
 impl Spec {
-    /// Images by the names of their containers, which are unique in a pod.
+    /// Returns images by the names of their containers, which are unique in a pod.
     fn images(&self) -> HashMap<&str, &str> {
         [&self.containers, &self.init_containers, &self.ephemeral_containers]
             .into_iter()
@@ -193,7 +193,7 @@ impl Status {
 }
 
 impl ContainerStatus {
-    /// The container, and the one that it replaced.
+    /// Returns the container, and the one that it replaced.
     fn facts(&self, pod: &PodInfo, images: &HashMap<&str, &str>) -> Vec<ContainerInfo> {
         let name = text(&self.name);
         let image = images.get(self.name.as_str()).copied().unwrap_or(&self.image);
@@ -209,7 +209,7 @@ impl ContainerStatus {
         self.ids().into_iter().map(facts).collect()
     }
 
-    /// Runtime and id of each, the present one first.
+    /// Returns runtime and id of each, the current one first.
     fn ids(&self) -> Vec<(&str, &str)> {
         let ids = [self.container_id.as_deref(), self.state.container_id(), self.last_state.container_id()];
         let mut found: Vec<(&str, &str)> = Vec::with_capacity(2);
@@ -233,7 +233,7 @@ pub(super) fn text(whole: &str) -> Arc<str> {
     cut(whole).into()
 }
 
-/// As much of a text as is kept.
+/// Cuts a text to the maximum.
 pub(super) fn cut(whole: &str) -> &str {
     &whole[..whole.floor_char_boundary(TEXT_LIMIT)]
 }
@@ -248,12 +248,12 @@ mod tests {
         serde_json::from_str::<PodObject>(json).unwrap().pod.unwrap()
     }
 
-    /// Name, image, runtime and first digit of the id of each container.
+    /// Returns name, image, runtime and first digit of the id of each container.
     fn containers(pod: &Pod) -> Vec<(&str, &str, &str, &str)> {
         pod.containers.iter().map(|c| (&*c.name, c.image.as_deref().unwrap(), &*c.runtime, &c.id[..1])).collect()
     }
 
-    /// Group, kind and name of a pod's controller.
+    /// Returns group, kind and name of a pod's controller.
     fn controller(pod: &Pod) -> (&str, &str, &str) {
         let Controller { group, kind, name, .. } = pod.controller.as_ref().unwrap();
         (group, kind, name)

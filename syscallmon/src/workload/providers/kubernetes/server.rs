@@ -13,19 +13,19 @@ use tokio::{
 
 /// An answer.
 pub(in crate::workload::providers) enum Answer {
-    /// A whole one: its status, and its body.
+    /// A whole answer: status and body.
     Whole(u16, String),
-    /// These lines of a watch, which ends then.
+    /// These lines of a watch, and its end.
     Ended(Vec<String>),
-    /// These lines of a watch, which then is silent.
+    /// These lines of a watch, and then silence.
     Silent(Vec<String>),
-    /// These lines of a watch, the last of them torn, and no end of it.
+    /// These lines of a watch, the last of them cut, and no end.
     Torn(Vec<String>),
     /// A watch of one line that never ends.
     Endless,
 }
 
-/// Runs until the runtime ends. When it has no more answers, it says nothing.
+/// Runs until the runtime ends. After its answers, it is silent.
 pub(in crate::workload::providers) struct ApiServer {
     requests: Arc<Mutex<Vec<String>>>,
     kubeconfig: NamedTempFile,
@@ -49,7 +49,7 @@ impl ApiServer {
         self.kubeconfig.path()
     }
 
-    /// Paths and queries of the requests so far.
+    /// Returns paths and queries of the requests so far.
     pub(in crate::workload::providers) fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }
@@ -65,7 +65,7 @@ async fn serve(listener: TcpListener, answers: Vec<Answer>, requests: Arc<Mutex<
         match answers.next() {
             Some(answer) => {
                 let stays = matches!(answer, Answer::Silent(_));
-                // The client hangs up on what it does not like.
+                // The client closes the connection after a bad answer.
                 let _ = reply(&mut stream, answer).await;
                 if stays {
                     silent.push(stream);
@@ -76,7 +76,7 @@ async fn serve(listener: TcpListener, answers: Vec<Answer>, requests: Arc<Mutex<
     }
 }
 
-/// Path and query of a request.
+/// Returns path and query of a request.
 async fn request(stream: &mut TcpStream) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {

@@ -1,6 +1,6 @@
-//! The token of a file, sent with each request and read anew every minute.
+//! A token from a file. Each request has it, and the file is read again every minute.
 //!
-//! kube reads it within its requests; here a file that hangs delays no request: the token read last goes on.
+//! kube reads the file within its requests. Here, a file that hangs delays no request: the last token stays.
 
 use std::{
     path::PathBuf,
@@ -24,14 +24,14 @@ const REREAD: Duration = Duration::from_mins(1);
 pub(super) struct Token(Arc<RwLock<HeaderValue>>);
 
 impl Token {
-    /// Reads the file, and starts a task that reads it again until all copies of this are dropped.
+    /// Reads the file, and starts a task that reads it again until all copies of this value are dropped.
     pub(super) async fn watch(path: PathBuf) -> Result<Self, String> {
         let token = Self(Arc::new(RwLock::new(read(&path).await?)));
         tokio::spawn(reread(path, Arc::downgrade(&token.0)));
         Ok(token)
     }
 
-    /// Puts the header into a request.
+    /// Adds the header to a request.
     pub(super) fn add_to<B>(&self, mut request: Request<B>) -> Request<B> {
         let header = self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
         request.headers_mut().insert(AUTHORIZATION, header);
@@ -43,7 +43,7 @@ async fn reread(path: PathBuf, token: Weak<RwLock<HeaderValue>>) {
     loop {
         sleep(REREAD).await;
         let Some(token) = token.upgrade() else { return };
-        // The API server says so when the old one is no longer good.
+        // If the old token is no longer valid, the API server reports it.
         if let Ok(header) = read(&path).await {
             *token.write().unwrap_or_else(std::sync::PoisonError::into_inner) = header;
         }
