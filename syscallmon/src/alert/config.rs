@@ -1,4 +1,4 @@
-//! What can be configured of alerts, in types that only hold what can be.
+//! The configuration of alerts, in types with valid values only.
 
 use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 
@@ -9,95 +9,95 @@ pub use super::template::Template;
 pub use crate::client::http::Access;
 use crate::process::CommandLines;
 
-/// Where alerts go, and how many.
+/// Sinks of alerts, and their limits.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AlertConfig {
-    /// Where lines of JSON go.
+    /// Destination of lines of JSON.
     pub log: LogTarget,
-    /// What is kept of command lines.
+    /// How much of command lines is kept.
     pub command_line: CommandLines,
-    /// Least time between two tellings of one violation.
+    /// Minimum time between two records of one violation.
     pub repeat_interval: Duration,
     /// Maximum new alerts per workload, policy and severity.
     pub rate_limit: RateLimit,
     /// Alertmanagers.
     pub alertmanager: Alertmanagers,
-    /// A webhook.
+    /// The webhook.
     pub webhook: Option<Webhook>,
-    /// Whether to make Kubernetes Events.
+    /// Whether to create Kubernetes Events.
     pub kubernetes_events: bool,
-    /// How to reach the Kubernetes API, where that is not as pods do.
+    /// The kubeconfig, if the service account is not used.
     pub kubeconfig: Option<PathBuf>,
 }
 
-/// Alertmanagers, each of which gets every alert.
+/// Alertmanagers. Each gets every alert.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Alertmanagers {
-    /// Where they are.
+    /// Their URLs.
     pub urls: Vec<Url>,
-    /// How to be let in.
+    /// Credentials and trust.
     pub access: Access,
-    /// More labels of every alert.
+    /// Additional labels of every alert.
     pub labels: Vec<ExtraLabel>,
-    /// After which quiet time an alert is resolved.
+    /// An alert is resolved after this time without a call.
     pub resolve_after: Duration,
 }
 
 /// A webhook.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Webhook {
-    /// Where it is.
+    /// Its URL.
     pub url: Url,
-    /// How to be let in.
+    /// Credentials and trust.
     pub access: Access,
-    /// What to send; the record as JSON if there is none.
+    /// The text to send; the record as JSON if there is none.
     pub template: Option<Template>,
     /// Its content type.
     pub content_type: HeaderValue,
-    /// More headers.
+    /// Additional headers.
     pub headers: Vec<Header>,
 }
 
-/// A value that cannot be.
+/// A value that is not valid.
 #[derive(Debug, thiserror::Error)]
 pub enum AlertValueError {
-    /// Not a URL to send to.
+    /// It is not a URL.
     #[error("{url:?} is not a valid URL: {why}")]
     Url {
-        /// What was set; without what could be a secret.
+        /// The value, without parts that could be secret.
         url: String,
-        /// What is wrong.
+        /// The mistake.
         why: &'static str,
     },
-    /// Not a limit.
+    /// It is not a limit.
     #[error("{0:?} is not a rate limit: expected NUMBER/DURATION, such as 20/10m (1 to 10000, 1s to 1day)")]
     RateLimit(String),
-    /// Not a label.
+    /// It is not a label.
     #[error("{0:?} is not a label: expected NAME=VALUE, with letters, digits and _ in the name")]
     Label(String),
-    /// A label that alerts have anyway.
+    /// All alerts have this label.
     #[error("{0:?} is a label that all alerts already have: choose another name")]
     TakenLabel(String),
-    /// Not a header.
+    /// It is not a header.
     #[error("{0:?} is not a header: expected NAME: VALUE")]
     Header(String),
-    /// Not a template.
+    /// It is not a template.
     #[error("template: {0}")]
     Template(String),
 }
 
-/// Where lines of JSON go.
+/// Destination of lines of JSON.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(from = "String")]
 pub enum LogTarget {
-    /// To the standard output.
+    /// The standard output.
     #[default]
     Stdout,
-    /// To the standard error output, between the daemon's own lines.
+    /// The standard error output, between log messages.
     Stderr,
-    /// Nowhere.
+    /// None.
     Off,
-    /// To the end of a file.
+    /// A file, which is appended to.
     File(PathBuf),
 }
 
@@ -123,13 +123,13 @@ impl From<String> for LogTarget {
     }
 }
 
-/// So many in so much time.
+/// A maximum per time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct RateLimit {
-    /// How many.
+    /// The maximum.
     pub count: u32,
-    /// In which time.
+    /// The time.
     pub period: Duration,
 }
 
@@ -177,7 +177,7 @@ impl Url {
         &self.0
     }
 
-    /// The same host, and a path below its path.
+    /// Returns a URL with the same host, and a path below its path.
     #[must_use]
     pub fn below(&self, path: &str) -> Uri {
         let mut parts = self.0.clone().into_parts();
@@ -222,7 +222,7 @@ impl fmt::Debug for Url {
     }
 }
 
-/// A label that every alert gets.
+/// An additional label of alerts.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct ExtraLabel {
@@ -232,7 +232,7 @@ pub struct ExtraLabel {
     pub value: String,
 }
 
-/// Labels that tell alerts apart, besides those of workloads.
+/// Labels that identify alerts besides the labels of workloads.
 const OWN_LABELS: [&str; 6] = ["alertname", "severity", "policy", "syscall", "abi", "node"];
 
 impl FromStr for ExtraLabel {
@@ -252,13 +252,13 @@ impl FromStr for ExtraLabel {
     }
 }
 
-/// A header of every request.
+/// An additional header of requests.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Header {
     /// Its name.
     pub name: HeaderName,
-    /// Its value, which is not shown.
+    /// Its value, which is never shown.
     pub value: HeaderValue,
 }
 
@@ -276,7 +276,7 @@ impl FromStr for Header {
     }
 }
 
-/// Strings of the configuration file are read as flags are.
+/// Strings of the configuration file are parsed like flags.
 macro_rules! from_string {
     ($($name:ident),+) => {
         $(impl TryFrom<String> for $name {

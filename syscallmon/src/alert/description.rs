@@ -1,4 +1,4 @@
-//! What is known of a violation, as text for people.
+//! Describes a violation in text for people.
 
 use std::fmt::Write;
 
@@ -8,7 +8,7 @@ use crate::{
     process::{Ancestor, Process, printable},
 };
 
-/// Several lines: who did it, how they came to be, and why it was not expected.
+/// Returns several lines: the process, its ancestors, and why the call was unexpected.
 pub(super) fn description(record: &Record) -> String {
     match &record.content {
         Content::Violation(violation) => of_violation(violation),
@@ -67,7 +67,7 @@ fn why(reason: Reason) -> &'static str {
     }
 }
 
-/// A line of its own: what processes say of themselves has no line breaks here.
+/// Adds a line. Texts from processes have no line breaks here.
 fn line(text: &mut String, line: std::fmt::Arguments<'_>) {
     let line = printable(&line.to_string());
     write!(text, "\n{line}").expect("writing to a string");

@@ -1,4 +1,4 @@
-//! What `fuzz/` puts violations into.
+//! Interface for the fuzz target of violations.
 
 use std::sync::Arc;
 
@@ -9,9 +9,9 @@ use super::{
 };
 use crate::detect::Violation;
 
-/// What sinks receive for one violation.
+/// Texts of all sinks for one violation.
 pub struct Written {
-    /// The line of the log, and the body for a webhook.
+    /// The line of the log, which is also the body for a webhook.
     pub json: String,
     /// One sentence.
     pub message: String,
@@ -21,7 +21,7 @@ pub struct Written {
     pub rendered: String,
 }
 
-/// As all sinks write it.
+/// Returns the texts of all sinks.
 #[must_use]
 pub fn written(violation: Violation, template: &Template) -> Written {
     let record = Record { node: "node".into(), first: true, content: Content::Violation(Arc::new(violation)) };

@@ -19,19 +19,19 @@ use crate::{
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Maximum bytes of an answer's body that are read.
 const MAX_ANSWER_BYTES: usize = 4096;
-/// What messages call the setting with certificates.
+/// Name of the setting with certificates, for messages.
 pub(super) const CA_SETTING: &str = "ca-file";
 
-/// Why something was not delivered.
+/// Why a notice was not delivered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum DeliveryError {
-    /// It may work later.
+    /// A retry may succeed.
     Retry {
         why: String,
-        /// How long the other side asked to wait.
+        /// The pause that the server asks for.
         after: Option<Duration>,
     },
-    /// The other side does not want it, and will not.
+    /// The server rejected it, and would do so again.
     Refused(String),
 }
 
@@ -47,9 +47,9 @@ pub(super) struct Http {
     uri: Uri,
     access: Access,
     headers: HeaderMap,
-    /// Time for all of a request.
+    /// Deadline of a request.
     time: Duration,
-    /// Made anew after failures, so that renewed certificates are noticed.
+    /// Replaced after failures, so renewed certificates are read.
     client: Option<HttpsClient>,
 }
 
@@ -66,7 +66,7 @@ impl Http {
         self.send(Method::POST, body).await
     }
 
-    /// Asks for the page.
+    /// Gets the page.
     pub(super) async fn get(&mut self) -> Result<(), DeliveryError> {
         self.send(Method::GET, String::new()).await
     }
@@ -98,7 +98,7 @@ impl Http {
         };
         let response = client.request(request).await.map_err(|error| DeliveryError::retry(chain(&error)))?;
         let (parts, body) = response.into_parts();
-        // To the end if that is near: then the connection can be used again.
+        // Short bodies are read to the end, so the connection can be reused.
         let said = beginning(body).await;
         judge(parts.status, &parts.headers, &said)
     }
@@ -154,7 +154,7 @@ mod tests {
         file
     }
 
-    /// What becomes of one request.
+    /// Returns the result of one request.
     async fn post(answer: Answer) -> Result<(), DeliveryError> {
         let server = Server::start([answer]).await;
         http(&server.uri("/"), Access::default()).post("{}".to_owned()).await

@@ -7,14 +7,15 @@ use serde_json::Value;
 
 use crate::process::{is_obeyed, shortened};
 
-/// Bytes of a line: collectors of logs split longer ones (containerd and CRI-O at 16 KiB), and some have less room.
+/// Maximum bytes of a line. Log collectors split longer ones (containerd and CRI-O at 16 KiB), and some have a lower
+/// limit.
 pub(super) const MAX_LINE: usize = 8 << 10;
 
-/// Returns a record of which each text takes as little as needed for a line of [`MAX_LINE`]. A text that was cut ends
-/// with an ellipsis.
+/// Returns a record with texts cut as little as necessary for a line of [`MAX_LINE`]. A text that was cut ends with an
+/// ellipsis.
 ///
-/// Paths and names can have control characters, of which JSON makes six bytes. What a record has besides such
-/// texts is short.
+/// Paths and names can have control characters, each of which takes six bytes in JSON. Other parts of a record are
+/// short.
 pub(super) fn line_of_short_texts(record: &Value) -> String {
     let mut room = MAX_LINE;
     loop {
@@ -28,13 +29,13 @@ pub(super) fn line_of_short_texts(record: &Value) -> String {
     }
 }
 
-/// As JSON, without a line break; what a terminal would obey is escaped.
+/// Returns JSON without a line break. Characters with a meaning for terminals are escaped.
 pub(super) fn json_line(value: &impl Serialize) -> String {
     let json = serde_json::to_string(value).expect("keys are strings, and nothing in it can fail");
     if !json.contains(is_obeyed) {
         return json;
     }
-    // Only strings have such characters, all of which have four digits.
+    // Only strings have such characters, and each becomes four digits.
     let escape = |c: char| if is_obeyed(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
     json.chars().map(escape).collect()
 }
@@ -66,7 +67,7 @@ mod tests {
         workload::{Label, Labels, Workload},
     };
 
-    /// Text that a workload may choose, up to the longest path of the kernel.
+    /// A text that a workload may choose, up to the longest path of the kernel.
     fn text() -> impl Strategy<Value = String> {
         prop_oneof![
             "[\\x00-\\x1f]{1,1023}",

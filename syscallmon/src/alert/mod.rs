@@ -1,7 +1,7 @@
-//! Where violations go: to a log, to Alertmanagers, to a webhook, to Kubernetes.
+//! Delivery of violations: to a log, Alertmanagers, a webhook, and Kubernetes.
 //!
-//! [`Alerts::notify`] is all that the sampler knows of it, and never waits. The [`throttle`] decides what is sent, once
-//! for all sinks. Each sink has an [`outbox`] and a task of its own, so that one that is slow or gone delays no other.
+//! The sampler uses only [`Alerts::notify`], which never waits. The [`throttle`] decides once for all sinks what is
+//! sent. Each sink has an [`outbox`] and a task of its own, so a slow or absent one delays no other.
 
 mod config;
 mod description;
@@ -38,7 +38,7 @@ use self::{
 };
 use crate::detect::Notice;
 
-/// Takes notices of violations and has them delivered. The default delivers nothing.
+/// Accepts notices of violations, and delivers them. The default delivers nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Alerts(Option<Arc<Shared>>);
 
@@ -48,17 +48,17 @@ struct Shared {
     outboxes: Vec<Arc<Outbox>>,
 }
 
-/// How delivery fares.
+/// State of delivery.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AlertStatus {
-    /// Each sink.
+    /// State of each sink.
     pub sinks: Vec<SinkStatus>,
-    /// New violations that were not sent, since their workload and policy had too many.
+    /// New violations that were not sent because their workload and policy had too many.
     pub suppressed: u64,
 }
 
 impl Alerts {
-    /// Starts to deliver, until `shutdown`. `node` is this host's name.
+    /// Starts delivery, until `shutdown`. `node` is this host's name.
     #[must_use]
     pub fn start(config: &AlertConfig, node: &str, shutdown: &CancellationToken, tasks: &mut JoinSet<()>) -> Self {
         let outboxes = sink::start(config, shutdown, tasks);
@@ -69,7 +69,7 @@ impl Alerts {
         Self(Some(Arc::new(Shared { throttle: Mutex::new(throttle), outboxes })))
     }
 
-    /// One sink that nobody empties.
+    /// Returns delivery to one sink that takes nothing.
     #[cfg(test)]
     pub(crate) fn to_nobody(sink: &str) -> Self {
         let throttle =
@@ -78,7 +78,7 @@ impl Alerts {
         Self(Some(Arc::new(Shared { throttle: Mutex::new(throttle), outboxes })))
     }
 
-    /// Sends a violation that is new, or has a higher count. Never waits: dropped ones are counted.
+    /// Sends a violation that is new, or has a higher count. Never waits; drops are counted.
     pub fn notify(&self, notice: Notice) {
         let Some(shared) = &self.0 else { return };
         let Decision { record, send } = shared.throttle().note(notice, Instant::now());
@@ -87,7 +87,7 @@ impl Alerts {
         }
     }
 
-    /// How delivery fares.
+    /// Returns the state of delivery.
     #[must_use]
     pub fn status(&self) -> AlertStatus {
         self.0.as_ref().map_or_else(AlertStatus::default, |shared| AlertStatus {

@@ -1,4 +1,4 @@
-//! What waits for one sink, and how that sink fares.
+//! Records that wait for one sink, and the state of that sink.
 
 use std::{
     sync::{
@@ -16,21 +16,21 @@ use crate::{
     workload::Workload,
 };
 
-/// What waits for a sink, at most. A record is at most a command line and a few names.
+/// Capacity of an outbox. A record has at most a command line and a few names.
 const CAPACITY: Capacity = Capacity { entries: 4096, bytes: 8 << 20 };
 
 type Queue = FairShare<(Workload, Subject), Record>;
 
-/// Records on their way to a sink: at most one for each subject, the newest.
+/// Records on their way to a sink: for each subject, only the newest.
 #[derive(Debug)]
 pub(super) struct Outbox {
-    /// As metrics call the sink.
+    /// Name of the sink in metrics.
     pub(super) sink: String,
-    /// Whether the sink wants to know whenever a violation goes on.
+    /// Whether the sink gets every repeat of a violation.
     pub(super) wants_updates: bool,
     queue: Mutex<Queue>,
     arrived: Notify,
-    /// What the sink holds itself and has not delivered.
+    /// Records that the sink holds and has not delivered.
     pub(super) held: AtomicU64,
     pub(super) sent: AtomicU64,
     pub(super) failed: AtomicU64,
@@ -39,7 +39,7 @@ pub(super) struct Outbox {
     last_success_ms: AtomicU64,
 }
 
-/// How a sink fares.
+/// State of a sink.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SinkStatus {
     /// The sink: `log`, `alertmanager`, `alertmanager-2`, `webhook`, `kubernetes_events`.
@@ -48,13 +48,13 @@ pub struct SinkStatus {
     pub sent: u64,
     /// Attempts that failed.
     pub failed: u64,
-    /// Alerts for which there was no room.
+    /// Alerts without room.
     pub queue_full: u64,
-    /// Alerts that the other side does not want.
+    /// Alerts that the receiver rejected.
     pub refused: u64,
-    /// Alerts that wait.
+    /// Waiting alerts.
     pub queued: u64,
-    /// When the last one was delivered.
+    /// Time of the last delivery.
     pub last_success: Option<SystemTime>,
 }
 
@@ -74,13 +74,13 @@ impl Outbox {
         }
     }
 
-    /// Puts a record in; the newest of a subject replaces the one that waits.
+    /// Adds a record. It replaces a waiting record of the same subject.
     pub(super) fn put(&self, record: Record) {
         self.insert(record, |waiting, new| *waiting = Record { first: waiting.first || new.first, ..new });
         self.arrived.notify_one();
     }
 
-    /// Puts back what could not be delivered, unless something newer came.
+    /// Returns a record that could not be delivered, unless there is a newer one.
     pub(super) fn requeue(&self, record: Record) {
         self.insert(record, |newer, old| newer.first |= old.first);
         self.arrived.notify_one();
@@ -114,7 +114,7 @@ impl Outbox {
         }
     }
 
-    /// Notes that alerts were delivered.
+    /// Counts delivered alerts.
     pub(super) fn delivered(&self, alerts: u64) {
         self.sent.fetch_add(alerts, Relaxed);
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -158,7 +158,7 @@ mod tests {
 
     const CALLS: [&str; 4] = ["bpf", "mount", "ptrace", "setns"];
 
-    /// What happens to the records of four violations.
+    /// An event of the records of four violations.
     #[derive(Clone, Debug)]
     enum Op {
         Put {
@@ -166,7 +166,7 @@ mod tests {
             first: bool,
         },
         Take,
-        /// The sink could not deliver what it took first.
+        /// The sink could not deliver the record that it took first.
         PutBack,
         Deliver,
     }
@@ -180,7 +180,7 @@ mod tests {
         ]
     }
 
-    /// The call and the count of a record, by which the newest is known.
+    /// Call and count of a record, which identify the newest.
     fn of(record: &Record) -> (&'static str, u64) {
         let Content::Violation(violation) = &record.content else { unreachable!() };
         (violation.call.syscall, violation.count)
@@ -192,7 +192,7 @@ mod tests {
             ops in proptest::collection::vec(op(), 0..80),
         ) {
             let outbox = Outbox::new("webhook".to_owned(), true);
-            // By call: the newest that waits, and whether anything that was not delivered was the first.
+            // By call: the newest waiting count, and whether an undelivered record was the first.
             let mut waiting: BTreeMap<&str, (u64, bool)> = BTreeMap::new();
             let mut taken = std::collections::VecDeque::new();
             for (count, op) in (1..).zip(ops.into_iter().chain(std::iter::repeat_n(Op::Take, CALLS.len()))) {

@@ -17,17 +17,17 @@ use crate::{
     error_report::chain,
 };
 
-/// What keeps alerts from a peer.
+/// Why a peer cannot get alerts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PeerProblem {
     /// It does not answer now, and may later.
     Away(String),
-    /// It will not be reached as things are configured.
+    /// The configuration prevents it.
     Refused(String),
 }
 
-/// Connects to every server that takes records, and asks those that can be asked whether they are ready; the name of
-/// the sink, and how it fares.
+/// Connects to every server of a sink, and asks servers with a readiness page. Returns the name of the sink, and the
+/// result.
 pub async fn check_peers(config: &AlertConfig, time: Duration) -> Vec<(&'static str, Result<String, PeerProblem>)> {
     let mut results = Vec::new();
     for (sink, Peer { uri, access, is_asked }) in sink::peers(config) {
@@ -40,7 +40,7 @@ pub async fn check_peers(config: &AlertConfig, time: Duration) -> Vec<(&'static 
     results
 }
 
-/// The result with its sink; without the path, which may be a secret.
+/// Adds the address to a result, without the path, which may be a secret.
 fn named(uri: &Uri, result: Result<(), PeerProblem>) -> Result<String, PeerProblem> {
     let scheme = uri.scheme_str().unwrap_or_default();
     let host = uri.authority().map(|authority| authority.as_str().rsplit('@').next().unwrap_or_default());
@@ -57,7 +57,7 @@ async fn within(time: Duration, work: impl Future<Output = Result<(), PeerProble
     timeout(time, work).await.unwrap_or_else(|_| late())
 }
 
-/// Makes a connection, with TLS where that is spoken, and ends it.
+/// Makes a connection, with TLS for `https`, and closes it.
 async fn connect(uri: &Uri, access: &Access) -> Result<(), PeerProblem> {
     credentials(access).await.map_err(PeerProblem::Refused)?;
     let mut connector = connector(uri, access, CA_SETTING).await.map_err(PeerProblem::Refused)?;

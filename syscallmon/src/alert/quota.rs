@@ -15,7 +15,7 @@ use crate::{
 pub(super) struct Quota {
     rate: RateLimit,
     repeat_interval: Duration,
-    /// Attempts cost nothing, so they must not use up what calls need that did something.
+    /// Attempts are free, so they must not use up the room for calls with an effect.
     buckets: Vec<(Class, Bucket)>,
     /// New violations that were suppressed since the quota last had room.
     suppressed: u64,
@@ -23,14 +23,14 @@ pub(super) struct Quota {
     summary: Option<Summary>,
 }
 
-/// Violations that share a bucket, the least telling first.
+/// Violations that share a bucket, in rising order of importance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Class {
     /// Seccomp denied them.
     Denied,
-    /// Of this ABI, which the kernel may not have, or of no number that is known.
+    /// Calls of a foreign ABI, which the kernel may lack, or with unknown numbers.
     Foreign(&'static str),
-    /// Of the architecture's own ABI.
+    /// Calls of the architecture's own ABI.
     Native,
 }
 
@@ -42,12 +42,12 @@ struct Summary {
     suppressed: u64,
 }
 
-/// What a quota answers.
+/// Decision of a quota.
 #[derive(Debug)]
 pub(super) enum Asked {
     /// The violation is sent.
     Granted,
-    /// It is one of those of which there is a summary.
+    /// The violation is part of a summary.
     Suppressed {
         count: u64,
         worst: Worst,
@@ -104,7 +104,8 @@ impl Quota {
         self.summary(now)
     }
 
-    /// The summary of suppressed violations. It is sent again when a worse one joins it, and at each repeat interval.
+    /// Returns the summary of suppressed violations. It is sent again when a worse one joins it, and at each repeat
+    /// interval.
     fn summary(&mut self, now: Instant) -> Asked {
         let (class, worst) = self.worst.clone().expect("something was suppressed");
         let last = self.summary;

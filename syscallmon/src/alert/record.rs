@@ -22,13 +22,13 @@ use crate::{
     workload::Workload,
 };
 
-/// Bytes of a command line where the whole one is too long.
+/// Maximum bytes of a command line in a record that is too long.
 const SHORT_COMMAND_LINE: usize = 1024;
 
-/// Changes when a field goes or means something else; not when one is added.
+/// Changes when a field is removed or changes its meaning; not when one is added.
 const SCHEMA: u32 = 1;
 
-/// An alert, as it is at one moment.
+/// An alert at one moment.
 #[derive(Clone, Debug)]
 pub(super) struct Record {
     pub(super) node: Arc<str>,
@@ -37,14 +37,14 @@ pub(super) struct Record {
     pub(super) content: Content,
 }
 
-/// What it is about.
+/// Subject of a record.
 #[derive(Clone, Debug)]
 pub(super) enum Content {
     Violation(Arc<Violation>),
     Suppressed(Arc<Suppressed>),
 }
 
-/// Violations that were suppressed.
+/// Suppressed violations.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Suppressed {
     /// When the newest was suppressed.
@@ -53,7 +53,7 @@ pub(super) struct Suppressed {
     pub(super) workload: Workload,
     pub(super) policy: Arc<str>,
     pub(super) severity: Severity,
-    /// Suppressed violations since the quota last had room.
+    /// Number of suppressed violations since the quota last had room.
     pub(super) count: u64,
     pub(super) limit: RateLimit,
     pub(super) worst: Worst,
@@ -61,8 +61,7 @@ pub(super) struct Suppressed {
     pub(super) tenant: Tenant,
 }
 
-/// The worst one of several violations of the same severity: one that did something rather than an attempt, the
-/// newest of those.
+/// The worst of several violations of the same severity: one with an effect before an attempt, and of those the newest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Worst {
     #[serde(flatten)]
@@ -74,7 +73,7 @@ pub(super) struct Worst {
     pub(super) process: Option<Process>,
 }
 
-/// What records of the same are known by, within a workload.
+/// Identifies records of the same subject within a workload.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Subject {
     policy: Arc<str>,
@@ -93,7 +92,7 @@ impl Subject {
         Self { policy: Arc::clone(&violation.policy), what }
     }
 
-    /// The same for calls that ran and for those that were denied.
+    /// Returns a key that is the same for calls that ran and for those that were denied.
     pub(super) fn denied_or_not(mut self) -> Self {
         if let What::Call { denied, .. } = &mut self.what {
             *denied = false;
@@ -121,7 +120,7 @@ impl Record {
         }
     }
 
-    /// Whose room it takes where there is little, and how long it is kept there.
+    /// Returns the tenant and priority for capacity.
     pub(super) fn share(&self) -> (Tenant, Priority) {
         match &self.content {
             Content::Violation(violation) => (violation.tenant(), violation.severity.into()),
@@ -129,7 +128,7 @@ impl Record {
         }
     }
 
-    /// One sentence.
+    /// Returns one sentence.
     pub(super) fn message(&self) -> String {
         match &self.content {
             Content::Violation(violation) => {
@@ -152,7 +151,7 @@ impl Record {
         }
     }
 
-    /// How much room it takes: about its length as JSON.
+    /// Returns its size: about its length as JSON.
     pub(super) fn bytes(&self) -> usize {
         struct Length(usize);
         impl Write for Length {
@@ -170,8 +169,8 @@ impl Record {
         length.0
     }
 
-    /// As JSON, without a line break. Of one longer than [`MAX_LINE`], the description of the process is cut; where
-    /// that is not enough, every long text.
+    /// Returns JSON without a line break. Of a record longer than [`MAX_LINE`], the description of the process is cut
+    /// first, and then every long text.
     pub(super) fn json(&self) -> String {
         const CANNOT_FAIL: &str = "keys are strings, and nothing in it can fail";
         let is_short = |line: &String| line.len() <= MAX_LINE;

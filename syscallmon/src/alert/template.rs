@@ -1,4 +1,4 @@
-//! What a webhook gets instead of the record: a text with fields of it.
+//! Templates for webhooks: a text with fields of the record, in place of the record.
 
 use std::{fmt::Write, str::FromStr};
 
@@ -7,9 +7,8 @@ use serde_json::Value;
 
 use super::AlertValueError;
 
-/// A text in which `{{ field }}` stands for a field of the record, as it has to be within a JSON string, and
-/// `{{ field | json }}` for the field as JSON. `workload.pod` is the field `pod` of the field `workload`. Fields that a
-/// record does not have are empty, or null.
+/// A text with `{{ field }}` for a field of the record, escaped for a JSON string, and `{{ field | json }}` for the
+/// field as JSON. `workload.pod` is the field `pod` of the field `workload`. Missing fields are empty, or null.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Template(Vec<Piece>);
@@ -20,7 +19,7 @@ enum Piece {
     Field { path: String, as_json: bool },
 }
 
-/// What records have at their top. Others would be mistyped.
+/// Top-level fields of records. Other names are probably typing mistakes.
 const FIELDS: [&str; 21] = [
     "schema",
     "kind",
@@ -74,7 +73,7 @@ impl FromStr for Template {
 }
 
 impl Template {
-    /// The text for a record.
+    /// Returns the text for a record.
     #[must_use]
     pub fn render(&self, record: &Value) -> String {
         let mut text = String::new();
@@ -98,7 +97,7 @@ fn field<'a>(record: &'a Value, path: &str) -> &'a Value {
     })
 }
 
-/// What stands for it between the quotes of a JSON string.
+/// Returns a value for the inside of a JSON string.
 fn within_string(value: &Value) -> String {
     let text = match value {
         Value::Null => return String::new(),

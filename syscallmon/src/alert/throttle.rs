@@ -15,14 +15,14 @@ use crate::{
     workload::Workload,
 };
 
-/// Subjects that are remembered.
+/// Maximum subjects that are kept.
 const MAX_SUBJECTS: Capacity = Capacity::of_entries(16_384);
-/// Quotas that are kept.
+/// Maximum quotas.
 const MAX_QUOTAS: Capacity = Capacity::of_entries(8192);
-/// Time between two looks for what can be forgotten.
+/// Interval of removing old state.
 const SWEEP: Duration = Duration::from_mins(1);
 
-/// What has a quota of its own. A flood of harmless violations must not hide a critical one, so severities are apart.
+/// Key of a quota. Severities have separate quotas, so a flood of harmless violations does not hide a critical one.
 type QuotaKey = (Workload, Arc<str>, Severity);
 
 #[derive(Debug)]
@@ -33,17 +33,17 @@ pub(super) struct AlertThrottle {
     /// The last alert of each subject, until it may be repeated.
     sent: FairShare<(Workload, Subject), LastAlert>,
     quotas: FairShare<QuotaKey, Quota>,
-    /// Shared by all workloads for which no quota fits.
+    /// Shared by all workloads without room for a quota.
     overflow: Quota,
     suppressed: u64,
     swept: Instant,
 }
 
-/// What is to be done with a notice.
+/// Decision about a notice.
 #[derive(Debug)]
 pub(super) struct Decision {
     pub(super) record: Record,
-    /// Whether every sink gets it; otherwise only those that want updates.
+    /// Whether every sink gets it; otherwise only sinks with updates.
     pub(super) send: bool,
 }
 
@@ -60,12 +60,12 @@ impl AlertThrottle {
         Self { node, rate, repeat_interval, sent, quotas, overflow, suppressed: 0, swept: now }
     }
 
-    /// New violations that were suppressed.
+    /// Number of suppressed new violations.
     pub(super) fn suppressed(&self) -> u64 {
         self.suppressed
     }
 
-    /// Takes up a notice.
+    /// Decides about a notice.
     pub(super) fn note(&mut self, Notice { violation, is_new }: Notice, now: Instant) -> Decision {
         self.sweep(now);
         let key = (violation.workload.clone(), Subject::of(&violation));
@@ -96,7 +96,7 @@ impl AlertThrottle {
         Decision { record: Record { node: Arc::clone(&self.node), first, content }, send }
     }
 
-    /// Asks the quota of a violation whether it is sent.
+    /// Asks the quota of a violation.
     fn ask(&mut self, violation: &Violation, is_new: bool, now: Instant) -> Asked {
         let Violation { workload, policy, severity, .. } = violation;
         let source = (workload.clone(), Arc::clone(policy), *severity);
@@ -144,7 +144,7 @@ mod tests {
             self.throttle.note(Notice { violation, is_new }, self.now)
         }
 
-        /// How many of these violations are sent, and how many summaries.
+        /// Returns how many of these violations are sent, and how many summaries.
         fn sent(&mut self, workload: &str, calls: impl IntoIterator<Item = u32>, severity: Severity) -> (usize, usize) {
             let verdicts = calls.into_iter().map(|call| {
                 let call = crate::syscalls::Call {
@@ -224,8 +224,7 @@ mod tests {
         assert_eq!((test.throttle.sent.len(), test.throttle.quotas.len()), (1, 1));
     }
 
-    /// Calls of one ABI that a container makes, each for the first time: how many are sent, and
-    /// the summaries' messages.
+    /// Makes first calls of one ABI in a container. Returns how many are sent, and the summaries' messages.
     fn of_abi(test: &mut Test, abi: &'static str, calls: std::ops::Range<u32>) -> (usize, Vec<String>) {
         let calls = calls.map(|call| {
             let syscall = Box::leak(format!("call-{call}").into_boxed_str());
@@ -266,7 +265,7 @@ mod tests {
             worse.record.message()
         );
         assert!(worse.record.message().ends_with("the worst: mount (x86_64), by sh (pid 4711)"));
-        // It stays the worst, whatever else is tried.
+        // It stays the worst, whatever follows.
         of_abi(&mut test, "x32", 500..600);
         test.note(Violation { denied: true, ..violation("web", "bpf") }, true);
         let (_, again) = of_abi(&mut test, "x32", 600..601);
@@ -326,7 +325,7 @@ mod tests {
             notices in proptest::collection::vec((0..3_usize, 0..12_usize, any::<bool>(), 0..400_u64), 0..200),
         ) {
             let mut test = Test::new("3/10m");
-            // Since the quota last had room; and whether a violation was sent.
+            // Number since the quota last had room, and whether a violation was sent.
             let mut summaries: HashMap<usize, u64> = HashMap::new();
             let mut known: HashMap<(usize, usize), Instant> = HashMap::new();
             let mut suppressed = 0;

@@ -1,7 +1,7 @@
-//! Which hierarchies workloads are told apart by: cgroup2's, that of a v1 controller, or both.
+//! Selection of cgroup hierarchies: cgroup2, that of a v1 controller, or both.
 //!
-//! Decided once, at the start, by what the processes that run then are in. On hybrid hosts some runtimes make their
-//! cgroups in v1 hierarchies only, where the cgroup2 cgroup of every container is the root.
+//! The daemon decides once at its start, by the cgroups of running processes. On hybrid hosts, some runtimes make
+//! cgroups in v1 hierarchies only, and all their containers are in the root of cgroup2.
 
 use std::{collections::HashSet, fmt, fs, io::BufReader, path::Path, str::FromStr};
 
@@ -11,34 +11,34 @@ use syscallmon_common::V1_CGROUP;
 
 use super::{Mount, mount::MountKind};
 
-/// Controllers in whose hierarchies container runtimes make cgroups, the likeliest first.
+/// Controllers with hierarchies in which container runtimes make cgroups, the most likely first.
 const RUNTIMES_USE: [&str; 8] = ["memory", "pids", "devices", "cpu", "cpuacct", "cpuset", "freezer", "blkio"];
 /// The other controllers that a v1 hierarchy can have (`include/linux/cgroup_subsys.h`).
 const OTHERS: [&str; 6] = ["perf_event", "net_cls", "net_prio", "hugetlb", "rdma", "misc"];
 
-/// Which hierarchies to count by.
+/// The setting.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum HierarchyChoice {
-    /// Those that tell most workloads apart.
+    /// Use those that distinguish most workloads.
     #[default]
     Auto,
-    /// These, or none.
+    /// Use these, or fail.
     Exactly(HierarchySet),
 }
 
 /// One hierarchy or two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HierarchySet {
-    /// cgroup2's.
+    /// cgroup2.
     Cgroup2,
-    /// That of a v1 controller.
+    /// A v1 controller's.
     V1(&'static str),
-    /// cgroup2's; for tasks that are in its root, that of a v1 controller.
+    /// cgroup2; for tasks in its root, that of a v1 controller.
     Both(&'static str),
 }
 
-/// A text that names no hierarchies.
+/// A text that does not name hierarchies.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "{0:?} is not a cgroup hierarchy: expected auto, cgroup2, a v1 controller such as memory, or cgroup2+CONTROLLER"
@@ -80,31 +80,31 @@ impl fmt::Display for HierarchySet {
     }
 }
 
-/// Why there is nothing to count by.
+/// Why there is no hierarchy to count by.
 #[derive(Debug, thiserror::Error)]
 pub enum HierarchyError {
     /// procfs cannot be read.
     #[error("cannot read {procfs}/self/mountinfo or {procfs}/self/cgroup: is procfs mounted there? (--path.procfs)")]
     Procfs {
-        /// Where it should be.
+        /// Its path.
         procfs: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: ProcError,
     },
-    /// Nothing is mounted, or not what was asked for.
+    /// No hierarchy is mounted, or not the configured one.
     #[error(
         "no {wanted} hierarchy is mounted{below}: mount one (mount -t cgroup2 none /sys/fs/cgroup), or set --path.cgroupfs to another directory"
     )]
     None {
-        /// `cgroup2 or v1`, or what was asked for.
+        /// `cgroup2 or v1`, or the configured one.
         wanted: String,
-        /// ` below <path>` when the user named a place.
+        /// ` below <path>` with a configured path.
         below: String,
     },
 }
 
-/// The hierarchies that workloads are told apart by. At least one is there.
+/// The selected hierarchies, at least one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hierarchies {
     cgroup2: Option<Mount>,
@@ -114,20 +114,20 @@ pub struct Hierarchies {
 /// A v1 hierarchy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct V1 {
-    /// The controller that it was chosen by.
+    /// The controller.
     pub controller: &'static str,
     /// Its number (`/proc/<pid>/cgroup`).
     pub number: i32,
-    /// Where it is mounted.
+    /// Its mount.
     pub mount: Mount,
 }
 
 impl Hierarchies {
-    /// Finds them, below `cgroupfs` only when that is given.
+    /// Finds the hierarchies; only below `cgroupfs`, if given.
     ///
     /// # Errors
     ///
-    /// When procfs cannot be read, or nothing fitting is mounted.
+    /// When procfs cannot be read, or no suitable hierarchy is mounted.
     pub fn find(procfs: &Path, cgroupfs: Option<&Path>, choice: HierarchyChoice) -> Result<Self, HierarchyError> {
         let unreadable = |source| HierarchyError::Procfs { procfs: procfs.display().to_string(), source };
         let mounted = Mounted::read(procfs, cgroupfs).map_err(unreadable)?;
@@ -140,7 +140,7 @@ impl Hierarchies {
         set.and_then(|set| mounted.take(set)).ok_or_else(|| HierarchyError::None { wanted: wanted(), below: below() })
     }
 
-    /// Which they are.
+    /// Returns which they are.
     #[must_use]
     pub fn set(&self) -> HierarchySet {
         match &self.v1 {
@@ -150,25 +150,25 @@ impl Hierarchies {
         }
     }
 
-    /// Where cgroup2's is mounted, if it is one of them.
+    /// Returns the mount of cgroup2, if it is selected.
     #[must_use]
     pub fn cgroup2(&self) -> Option<&Mount> {
         self.cgroup2.as_ref()
     }
 
-    /// The v1 hierarchy, if one is counted by.
+    /// Returns the v1 hierarchy, if one is selected.
     #[must_use]
     pub fn v1(&self) -> Option<&V1> {
         self.v1.as_ref()
     }
 
-    /// Where they are mounted, with the mark that the ids of their cgroups have.
+    /// Returns the mounts, with the mark in the ids of their cgroups.
     pub fn mounts(&self) -> impl Iterator<Item = (&Mount, u64)> {
         let v1 = self.v1.as_ref().map(|v1| (&v1.mount, V1_CGROUP));
         self.cgroup2.as_ref().map(|mount| (mount, 0)).into_iter().chain(v1)
     }
 
-    /// Whether all of them are to be seen whole.
+    /// Whether all of them are visible as a whole.
     #[must_use]
     pub fn are_whole(&self) -> bool {
         self.mounts().all(|(mount, _)| mount.is_whole())
@@ -187,7 +187,7 @@ impl fmt::Display for Hierarchies {
     }
 }
 
-/// What is mounted.
+/// Mounted hierarchies.
 struct Mounted {
     cgroup2: Option<Mount>,
     v1: Vec<V1>,
@@ -223,29 +223,29 @@ fn cgroups_of(path: &Path) -> Result<Vec<ProcessCGroup>, ProcError> {
     Ok(ProcessCGroups::from_buf_read(BufReader::new(fs::File::open(path)?))?.0)
 }
 
-/// The cgroups of every process that there is.
+/// Returns the cgroups of every process.
 fn processes(procfs: &Path) -> Vec<Vec<ProcessCGroup>> {
     let entries = fs::read_dir(procfs).into_iter().flatten().flatten();
     let processes = entries.filter(|entry| entry.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit));
-    // Whatever ended meanwhile tells nothing.
+    // Processes that ended meanwhile do not count.
     processes.filter_map(|process| cgroups_of(&process.path().join("cgroup")).ok()).collect()
 }
 
-/// Of the sets that are mounted, the one by which most containers are told apart, then most cgroups. Where that leaves
-/// a choice: both, since they cover what is started later, then cgroup2, then the controller that runtimes use most.
+/// Returns the mounted set that distinguishes most containers, then most cgroups. Of equal sets, it prefers both,
+/// because they cover what starts later; then cgroup2; then the controller that runtimes use most.
 fn most_distinguishing(mounted: &Mounted, processes: &[Vec<ProcessCGroup>]) -> Option<HierarchySet> {
     let v1 = mounted.v1.iter().filter(|v1| RUNTIMES_USE.contains(&v1.controller));
     let both = v1.clone().map(|v1| (HierarchySet::Both(v1.controller), v1.number));
     let v1 = v1.map(|v1| (HierarchySet::V1(v1.controller), v1.number));
     let sets = both.chain([(HierarchySet::Cgroup2, 0)]).chain(v1);
     let is_mounted = |set: &HierarchySet| mounted.cgroup2.is_some() || matches!(set, HierarchySet::V1(_));
-    // The first of equals, so from the back.
+    // The first of equals, so in reverse order.
     let sets: Vec<_> = sets.filter(|(set, _)| is_mounted(set)).collect();
     let best = sets.into_iter().rev().max_by_key(|&(set, number)| distinguished_groups(set, number, processes));
     best.map(|(set, _)| set)
 }
 
-/// How many containers and how many cgroups the processes are in.
+/// Returns the number of containers and of cgroups that the processes are in.
 fn distinguished_groups(set: HierarchySet, v1: i32, processes: &[Vec<ProcessCGroup>]) -> (usize, usize) {
     let path_in = |process: &'_ [ProcessCGroup], number: i32| -> Option<String> {
         let cgroup = process.iter().find(|cgroup| i32::try_from(cgroup.hierarchy) == Ok(number))?;
@@ -275,7 +275,7 @@ mod tests {
     const NET_CLS: &str = "48 31 0:43 / /sys/fs/cgroup/net_cls rw - cgroup cgroup rw,net_cls";
     const SYSTEMD: &str = "49 31 0:44 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,xattr,name=systemd";
 
-    /// A procfs with these mounts, and processes in these cgroups: (cgroup2, memory, cpu).
+    /// Returns a procfs with these mounts, and processes in these cgroups: (cgroup2, memory, cpu).
     fn procfs(mounts: &[&str], processes: &[(&str, &str, &str)]) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
         let write = |pid: &str, (cgroup2, memory, cpu): (&str, &str, &str)| {
@@ -311,7 +311,7 @@ mod tests {
 
     #[test]
     fn hybrid_hosts_are_counted_by_both() {
-        // Runtimes that know v1 only: what they start is in the root of cgroup2.
+        // Runtimes that know only v1: their containers are in the root of cgroup2.
         assert_eq!(chosen(&[CGROUP2, MEMORY], &[("/", "/a", "/"), ("/system.slice", "/", "/")]), "cgroup2+memory");
         assert_eq!(chosen(&[CGROUP2, MEMORY, CPU], &[("/", "/", "/a"), ("/", "/", "/b")]), "cgroup2+cpu");
         assert_eq!(chosen(&[CGROUP2, MEMORY], &[]), "cgroup2+memory");

@@ -1,6 +1,6 @@
-//! Cgroups as the file system and the kernel's events tell of them: where, which, and whether they live.
+//! Cgroups in the file system and in the kernel's events: paths, ids, births and deaths.
 //!
-//! Knows nothing of counts. `workload` gives the paths their meaning.
+//! This module does not know counts. `workload` interprets the paths.
 
 mod hierarchy;
 mod mount;

@@ -1,4 +1,4 @@
-//! Where cgroup hierarchies are mounted, from `/proc/self/mountinfo` (`Documentation/filesystems/proc.rst`).
+//! Mounts of cgroup hierarchies, from `/proc/self/mountinfo` (`Documentation/filesystems/proc.rst`).
 
 use std::{
     io::BufReader,
@@ -15,29 +15,29 @@ use syscallmon_common::ROOT_CGROUP_ID;
 /// A mount of a cgroup hierarchy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
-    /// Where it is mounted.
+    /// Path of the mount point.
     pub path: PathBuf,
-    /// The path, in the hierarchy, of what is mounted there: `/`, or something below it in a container.
+    /// Path of the mounted directory in the hierarchy: `/`, or a directory below it in a container.
     pub root: String,
-    /// Which hierarchy it is.
+    /// The hierarchy.
     pub kind: MountKind,
 }
 
-/// Which hierarchy is mounted.
+/// A mounted hierarchy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MountKind {
-    /// cgroup2's.
+    /// cgroup2.
     Cgroup2,
-    /// One of cgroup v1.
+    /// A cgroup v1 hierarchy.
     V1 {
-        /// Options of the mount; its controllers are among them.
+        /// Mount options, with its controllers.
         options: Vec<String>,
     },
 }
 
 impl Mount {
-    /// Every mount of a cgroup hierarchy, or of those below `cgroupfs` when that is given. Of two mounts of one
-    /// hierarchy, the one that shows more of it comes first.
+    /// Returns every mount of a cgroup hierarchy; only those below `cgroupfs`, if given. Of two mounts of one
+    /// hierarchy, the one that shows more comes first.
     ///
     /// # Errors
     ///
@@ -51,7 +51,7 @@ impl Mount {
         Ok(mounts)
     }
 
-    /// `None` for other file systems.
+    /// Returns `None` for other file systems.
     fn of(info: MountInfo) -> Option<Self> {
         let kind = match info.fs_type.as_str() {
             "cgroup2" => MountKind::Cgroup2,
@@ -67,7 +67,7 @@ impl Mount {
         matches!(&self.kind, MountKind::V1 { options } if options.iter().any(|option| option == controller))
     }
 
-    /// Whether the whole hierarchy is to be seen, that is, its root.
+    /// Whether the whole hierarchy is visible, from its root.
     ///
     /// A container with a cgroup namespace of its own sees only a part, which looks like a whole in mountinfo.
     #[must_use]
@@ -76,8 +76,8 @@ impl Mount {
     }
 }
 
-/// The root of a mount as a path of the hierarchy. A host's file system that was passed into a container is shown from
-/// the container's own cgroup: the way up there (`/../..`) is not part of the path.
+/// Returns the root of a mount as a path of the hierarchy. A host's file system in a container is shown from the
+/// container's own cgroup: the way up (`/../..`) is not part of the path.
 fn hierarchy_root(root: &str) -> String {
     let mut below = root;
     while let Some(rest) = below.strip_prefix("/..").filter(|rest| rest.is_empty() || rest.starts_with('/')) {
@@ -90,7 +90,7 @@ fn hierarchy_root(root: &str) -> String {
 mod tests {
     use super::*;
 
-    /// A procfs with a mountinfo of these lines.
+    /// Returns a procfs with a mountinfo of these lines.
     fn procfs(lines: &[&str]) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("self")).unwrap();
@@ -135,7 +135,7 @@ mod tests {
     fn the_host_s_hierarchy_wins_over_a_namespace_s() {
         let host = Mount::all(Path::new("/proc"), None).unwrap().remove(0);
         assert!(host.is_whole(), "the tests run where a whole hierarchy is mounted");
-        // What a container sees: its own part at a shorter path, the host's whole at a longer one.
+        // The view of a container: its own part at a shorter path, and the host's whole at a longer one.
         let elsewhere = tempfile::tempdir().unwrap();
         let namespace = format!("60 40 0:26 / {} rw - cgroup2 cgroup rw", elsewhere.path().display());
         let whole = format!("61 40 0:26 /../.. {} rw - cgroup2 cgroup rw", host.path.display());

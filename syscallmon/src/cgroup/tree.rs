@@ -1,10 +1,9 @@
-//! Which cgroups there are: id <-> path, from a walk of cgroupfs and from the kernel's events.
+//! Existing cgroups: id <-> path, from a walk of cgroupfs and from the kernel's events.
 //!
-//! A cgroup that is gone keeps its name here until [`Tree::forget`], that is, until its last counts were
-//! read. Where the whole hierarchy is mounted, paths are those from its root. Where only a part is, as in a cgroup
-//! namespace of a container, events have paths from a root that walks do not see; so a new cgroup is named after the
-//! cgroup that it was made in, by their ids, and cgroups outside of the mount have no name. Nested cgroups have the
-//! name of what they are in ([`name`]).
+//! A removed cgroup keeps its path here until [`Tree::forget`], after its last counts were read. With a mount of the
+//! whole hierarchy, paths start at its root. With a partial mount, as in a container's cgroup namespace, events have
+//! paths from a root that walks do not see. Then a new cgroup is named after its parent by id, and cgroups outside of
+//! the mount have no name. Nested cgroups have the name of the container or unit around them ([`name`]).
 
 mod name;
 #[cfg(test)]
@@ -24,13 +23,13 @@ use super::Mount;
 /// A change of the tree, without the kernel's details.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TreeChange<'a> {
-    /// A cgroup was made. The path is as the kernel wrote it: any bytes but NUL, perhaps cut.
+    /// A cgroup was made. The path has any bytes but NUL, and may be cut.
     Born {
         /// Its id.
         id: u64,
-        /// The id of the cgroup that it was made in, where that is known.
+        /// The id of its parent, if known.
         parent: Option<u64>,
-        /// Whether its maker may not administer the host, so that it is no container's, whatever its name is.
+        /// Whether its maker may not administer the host. Then it is no container's, whatever its name is.
         unprivileged: bool,
         /// Its path from the root of the hierarchy.
         path: &'a [u8],
@@ -42,18 +41,18 @@ pub enum TreeChange<'a> {
     },
 }
 
-/// All cgroups that are alive, and those that died and were not forgotten yet.
+/// All live cgroups, and dead ones until they are forgotten.
 #[derive(Debug)]
 pub struct Tree {
-    /// Each with the mark that its cgroups' ids have.
+    /// Mounts, each with the mark in its cgroups' ids.
     mounts: Vec<(Mount, u64)>,
     cgroups: HashMap<u64, Cgroup>,
     dead: Vec<u64>,
-    /// Whether a cgroup that a walk does not see may be gone: only where whole hierarchies are mounted.
+    /// Whether a cgroup that a walk does not see may be gone: only if whole hierarchies are mounted.
     sees_all: bool,
-    /// Marks of hierarchies that are mounted in part.
+    /// Marks of partially mounted hierarchies.
     partial: Vec<u64>,
-    /// Cgroups whose paths became known, as a whole, since they were last asked for.
+    /// Cgroups with new whole paths since the last call.
     named: Vec<u64>,
     /// Cgroups that the last complete walk did not see.
     missed: HashSet<u64>,
@@ -61,26 +60,26 @@ pub struct Tree {
 
 #[derive(Debug)]
 struct Cgroup {
-    /// Empty when the path is not known. Of one that has no name of its own, that of what it is in.
+    /// Empty if the path is not known. Without a name of its own, the path of the container or unit around it.
     path: Arc<str>,
     /// Whether the path is its own.
     is_own: bool,
     alive: bool,
 }
 
-/// From this length on, the kernel may have cut the path of an event (`TRACE_CGROUP_PATH_LEN` - 1). Longer paths are no
-/// names, wherever they come from: labels stay bounded.
+/// From this length on, the kernel may have cut the path of an event (`TRACE_CGROUP_PATH_LEN` - 1). Longer paths are
+/// never names, so labels stay bounded.
 const TOO_LONG: usize = 1023;
 
-/// From this many cgroups on, new ones that users make in their units have the name of the outermost unit.
+/// From this many cgroups on, new cgroups of users have the name of the outermost unit.
 const CROWDED: usize = 32_768;
 
-/// Room for cgroups that is kept when they go, and by how much it may be too large before it is given back.
+/// Room for cgroups that is kept after their end, and the excess from which on it is returned.
 const LEAST_ROOM: usize = 256;
 const TOO_MUCH_ROOM: usize = 4;
 
 impl Tree {
-    /// An empty tree of the cgroups in these mounts, each with the mark that their ids have; [`Self::walk`] fills it.
+    /// Returns an empty tree for these mounts, each with the mark in its cgroups' ids. [`Self::walk`] fills it.
     #[must_use]
     pub fn new<'a>(mounts: impl Iterator<Item = (&'a Mount, u64)>) -> Self {
         let mounts: Vec<(Mount, u64)> = mounts.map(|(mount, mark)| (mount.clone(), mark)).collect();
@@ -97,13 +96,13 @@ impl Tree {
         }
     }
 
-    /// A tree that only events fill.
+    /// Returns a tree that only events fill.
     #[cfg(test)]
     pub(crate) fn of_nothing() -> Self {
         Self::new(std::iter::empty())
     }
 
-    /// Takes up one event of the kernel.
+    /// Applies an event of the kernel.
     pub fn apply(&mut self, change: TreeChange<'_>) {
         match change {
             TreeChange::Born { id, parent, unprivileged, path } => {
@@ -118,13 +117,13 @@ impl Tree {
         }
     }
 
-    /// Whether only a part of the cgroup's hierarchy is mounted.
+    /// Whether the cgroup's hierarchy is mounted partially.
     fn is_partial(&self, id: u64) -> bool {
         self.partial.contains(&(id & V1_CGROUP))
     }
 
-    /// Takes up a cgroup of a hierarchy that is mounted in part: named after its parent, and without a name outside of
-    /// the mount. Where the parent is not known, a walk has to find it.
+    /// Adds a cgroup of a partially mounted hierarchy. Its path is made from its parent's, and it has none outside of
+    /// the mount. If the parent is not known, a walk must find it.
     fn add_below(&mut self, id: u64, parent: Option<u64>, path: &str, unprivileged: bool) {
         let Some(parent) = parent else { return };
         let above = self.path(parent).map_or("", AsRef::as_ref);
@@ -141,7 +140,7 @@ impl Tree {
         }
     }
 
-    /// Takes up a cgroup, or the name of one that had none.
+    /// Adds a cgroup, or the path of one without a path.
     fn add(&mut self, id: u64, path: &str, parent: Option<u64>, is_unprivileged: impl Fn() -> bool) {
         if self.path(id).is_some() {
             return;
@@ -176,12 +175,12 @@ impl Tree {
         }
     }
 
-    /// Cgroups whose paths became known since this was last asked, but for those whose paths are too long.
+    /// Takes cgroups with new paths since the last call, except for paths that are too long.
     pub fn take_named(&mut self) -> Vec<u64> {
         std::mem::take(&mut self.named)
     }
 
-    /// The id of a cgroup that is there, by its path. Looks at every cgroup.
+    /// Returns the id of a live cgroup by its path. Looks at every cgroup.
     #[must_use]
     pub fn id_of(&self, path: &str) -> Option<u64> {
         let mut alive =
@@ -190,57 +189,56 @@ impl Tree {
     }
 
     fn bury(&mut self, id: u64) {
-        // A death whose birth was never seen still ends its counts.
+        // The death of a cgroup without a known birth still ends its counts.
         self.insert(id, Arc::default(), false);
         if self.cgroups.get_mut(&id).is_some_and(|cgroup| std::mem::replace(&mut cgroup.alive, false)) {
             self.dead.push(id);
         }
     }
 
-    /// Takes up a cgroup that makes calls but that neither events nor walks tell of; it stays without a name until
-    /// one of them does.
+    /// Adds a cgroup that made calls and is in neither events nor walks. It has no path until one of them reports it.
     pub fn add_unnamed(&mut self, id: u64) {
         self.insert(id, Arc::default(), false);
     }
 
-    /// The path of a cgroup, dead or alive; `None` when it is not known.
+    /// Returns the path of a cgroup, dead or alive; `None` if it is not known.
     #[must_use]
     pub fn path(&self, id: u64) -> Option<&Arc<str>> {
         self.cgroups.get(&id).map(|cgroup| &cgroup.path).filter(|path| !path.is_empty())
     }
 
-    /// Whether every cgroup can be seen: not where only a part of a hierarchy is mounted.
+    /// Whether every cgroup is visible: not with a partial mount.
     #[must_use]
     pub fn sees_all(&self) -> bool {
         self.sees_all
     }
 
-    /// Whether the cgroup was heard of, be it without a name.
+    /// Whether the cgroup is known, with or without a path.
     #[must_use]
     pub fn knows(&self, id: u64) -> bool {
         self.cgroups.contains_key(&id)
     }
 
-    /// Paths of all cgroups that are there.
+    /// Returns the paths of all live cgroups.
     #[must_use]
     pub fn paths_alive(&self) -> HashSet<&Arc<str>> {
         self.cgroups.values().filter(|cgroup| cgroup.alive).map(|cgroup| &cgroup.path).collect()
     }
 
-    /// Cgroups that died since they were last forgotten, in the order of their deaths.
+    /// Returns dead cgroups that are not forgotten, in the order of their deaths.
     #[must_use]
     pub fn dead(&self) -> &[u64] {
         &self.dead
     }
 
-    /// Forgets these dead cgroups, whose last counts were read.
+    /// Removes these dead cgroups, after their last counts were read.
     pub fn forget(&mut self, dead: &[u64]) {
         for id in dead {
             self.cgroups.remove(id);
         }
         let cgroups = &self.cgroups;
         self.dead.retain(|id| cgroups.contains_key(id));
-        // What a storm of cgroups took is given back when it is over.
+        // Returns the memory of a storm of cgroups after it.
         if self.cgroups.capacity() > LEAST_ROOM.max(TOO_MUCH_ROOM * self.cgroups.len()) {
             self.cgroups.shrink_to_fit();
         }
@@ -250,7 +248,7 @@ impl Tree {
     }
 }
 
-/// The longest path of a cgroup above that is short enough for a name.
+/// Returns the longest path of an ancestor that is short enough for a name.
 fn whole_part(path: &str) -> &str {
     let end = path.bytes().take(TOO_LONG).rposition(|byte| byte == b'/').unwrap_or(0);
     if end == 0 { "/" } else { &path[..end] }

@@ -1,4 +1,4 @@
-//! The alerts that one Alertmanager has, and when each is sent. Pure: the caller passes the time.
+//! Active alerts of one Alertmanager, and when each is sent. Pure: the caller passes the time.
 
 use std::{
     cmp::Reverse,
@@ -15,11 +15,11 @@ use crate::{
     workload::Workload,
 };
 
-/// How often an active alert is sent again.
+/// Interval of sending an active alert again.
 const RESEND: Duration = Duration::from_mins(1);
-/// Alerts that are remembered.
+/// Maximum alerts that are kept.
 const CAPACITY: Capacity = Capacity { entries: 4096, bytes: 8 << 20 };
-/// Alerts in one request.
+/// Maximum alerts in one request.
 const BATCH: usize = 64;
 
 type Key = (Workload, Subject);
@@ -30,16 +30,15 @@ pub(super) struct ActiveAlerts {
     alerts: FairShare<Key, Alert>,
 }
 
-/// An alert: a violation, whether its call ran or was denied.
+/// An alert: a violation, with one key for calls that ran and for denied ones.
 pub(super) struct Alert {
     pub(super) record: Record,
     pub(super) starts_at: SystemTime,
-    /// When it was noticed last, or delivered first: nobody shall miss an alert since it was quiet
-    /// while nobody listened.
+    /// When it was last noticed, or first delivered. So an alert that became quiet during an outage is still seen.
     noticed: Instant,
     next: Instant,
     progress: Progress,
-    /// Whether it is on its way, and then whether as resolved.
+    /// Whether it is being sent, and then whether as resolved.
     sending: Option<bool>,
 }
 
@@ -50,7 +49,7 @@ enum Progress {
     Delivered,
 }
 
-/// How a request ended.
+/// Result of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     Delivered,
@@ -63,7 +62,7 @@ impl ActiveAlerts {
         Self { resolve_after, alerts: FairShare::new(CAPACITY) }
     }
 
-    /// Takes up that a violation is new, or goes on. How many alerts had to go for it.
+    /// Adds or updates an alert. Returns the number of evicted alerts.
     pub(super) fn upsert(&mut self, record: Record, now: Instant) -> usize {
         let starts_at = match &record.content {
             Content::Violation(violation) => violation.time,
@@ -82,12 +81,12 @@ impl ActiveAlerts {
         gone.len()
     }
 
-    /// When the next alert is sent.
+    /// Returns when the next alert is due.
     pub(super) fn due(&mut self) -> Option<Instant> {
         self.alerts.values_mut().map(|alert| alert.next).min()
     }
 
-    /// The alerts to send now, and whether each is resolved. [`Self::complete_batch`] follows.
+    /// Returns the alerts to send now, and whether each is resolved. [`Self::complete_batch`] must follow.
     pub(super) fn batch(&mut self, now: Instant) -> Vec<(&Alert, bool)> {
         let resolve_after = self.resolve_after;
         for key in self.turns(now) {
@@ -99,8 +98,8 @@ impl ActiveAlerts {
         alerts.filter_map(|alert| Some((alert, alert.sending?))).collect()
     }
 
-    /// The alerts that are due: new ones and those that have waited longest first, of each tenant in turn. So those of
-    /// one tenant delay nobody else's, also where requests take long.
+    /// Returns the due alerts, tenants in turn; of a tenant, new ones and those that have waited longest first. So a
+    /// tenant with many alerts delays no other, even if requests take long.
     fn turns(&self, now: Instant) -> Vec<Key> {
         let due = self.alerts.iter().filter(|(_, alert)| alert.next <= now);
         let mut due: Vec<(&Key, &Alert, (Tenant, Priority))> =
@@ -119,7 +118,8 @@ impl ActiveAlerts {
         in_turn.into_iter().take(BATCH).map(|(_, key)| key.clone()).collect()
     }
 
-    /// Notes what became of the batch: how many alerts, or ends of alerts, are known or refused for the first time.
+    /// Applies the result of a batch. Returns how many alerts, or ends of alerts, were delivered or rejected for the
+    /// first time.
     pub(super) fn complete_batch(&mut self, outcome: Outcome, now: Instant) -> u64 {
         let (mut changes, resolve_after) = (0, self.resolve_after);
         self.alerts.retain(|_, alert| {
@@ -141,7 +141,7 @@ impl ActiveAlerts {
         changes
     }
 
-    /// Alerts that were not delivered.
+    /// Returns the number of undelivered alerts.
     pub(super) fn undelivered(&mut self) -> usize {
         self.alerts.values_mut().filter(|alert| alert.progress == Progress::New).count()
     }
@@ -174,7 +174,7 @@ mod tests {
             self.active_alerts.upsert(record(violation("web", "mount")), self.now);
         }
 
-        /// What is sent at this moment, and whether each is resolved.
+        /// Returns the alerts that are sent at this moment, and whether each is resolved.
         fn send(&mut self, outcome: Outcome) -> Vec<bool> {
             let batch = self.active_alerts.batch(self.now).iter().map(|(_, is_over)| *is_over).collect();
             self.sent += self.active_alerts.complete_batch(outcome, self.now);
@@ -258,7 +258,7 @@ mod tests {
         assert_eq!(batch.len(), BATCH);
         assert!(batch.iter().any(|(alert, _)| *alert.record.workload() == Workload::cgroup("/zzz".into())));
         test.send(Outcome::Delivered);
-        // Each request takes a minute, so all that are known are due again.
+        // Each request takes a minute, so all known alerts are due again.
         let mut known = std::collections::HashSet::new();
         for _ in 0..20 {
             test.now += MINUTE;

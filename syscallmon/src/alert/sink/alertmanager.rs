@@ -1,7 +1,7 @@
 //! One Alertmanager, by its API v2: an active alert is sent every minute, and a quiet one is resolved.
 //!
-//! An Alertmanager knows alerts by their labels, so an alert that is sent again is not a new one, and several
-//! Alertmanagers that know each other notify once. Alerts from an outage are sent after it, in their newest state.
+//! An Alertmanager identifies alerts by their labels. So an alert that is sent again is not a new one, and several
+//! Alertmanagers of a cluster notify once. Alerts from an outage are sent after it, in their newest state.
 
 use std::{
     collections::BTreeMap,
@@ -26,9 +26,9 @@ use crate::alert::{
     record::{Content, Record},
 };
 
-/// How long an Alertmanager keeps an alert that is not sent again; a few requests may get lost.
+/// How long an Alertmanager keeps an alert that is not sent again. A few requests may get lost.
 const VALID: Duration = Duration::from_mins(5);
-/// What to do when one comes.
+/// The remedy in alerts.
 const RUNBOOK: &str = "https://github.com/syscallmon/syscallmon/blob/main/docs/alerts.md#syscallmonunexpectedcall";
 
 pub(super) struct Alertmanager {
@@ -49,7 +49,7 @@ impl Alertmanager {
         outbox.queue_full.fetch_add(dropped as u64, Relaxed);
     }
 
-    /// Tells what is due. How long to wait before the next request.
+    /// Sends the due alerts. Returns how long to wait before the next request.
     async fn send(&mut self, outbox: &Outbox, progress: &mut Progress<'_>) -> Duration {
         let batch = self.active_alerts.batch(Instant::now());
         let alerts: Vec<Value> = batch.iter().map(|(alert, is_over)| post(alert, *is_over, &self.labels)).collect();
@@ -86,7 +86,7 @@ impl Sink for Alertmanager {
         let mut progress = Progress::new(&outbox);
         let mut blocked_until = Instant::now();
         loop {
-            // All that is there goes into one request.
+            // All waiting records are put into one request.
             while let Some(record) = outbox.take() {
                 self.upsert(record, &outbox);
             }
@@ -112,7 +112,7 @@ impl Sink for Alertmanager {
     }
 }
 
-/// An alert as the API has it.
+/// An alert in the form of the API.
 fn post(alert: &Alert, is_over: bool, extra: &[ExtraLabel]) -> Value {
     let record = &alert.record;
     let (starts_at, ends_at) = span(alert.starts_at, SystemTime::now(), is_over);
@@ -129,13 +129,13 @@ fn post(alert: &Alert, is_over: bool, extra: &[ExtraLabel]) -> Value {
     })
 }
 
-/// When it began and ends, as far as is known now. Where the clock was set back, it began now: an end before the
-/// start is refused.
+/// Returns its start and end, as known so far. If the clock was set back, the start is now, because an end before the
+/// start is rejected.
 fn span(starts_at: SystemTime, now: SystemTime, is_over: bool) -> (SystemTime, SystemTime) {
     (starts_at.min(now), if is_over { now } else { now + VALID })
 }
 
-/// The labels that identify the alert: the same in every request.
+/// Returns the labels that identify the alert: the same in every request.
 fn labels<'a>(record: &'a Record, extra: &'a [ExtraLabel]) -> BTreeMap<&'a str, &'a str> {
     let mut labels: BTreeMap<&str, &str> = record.workload().labels().collect();
     labels.extend(extra.iter().map(|label| (label.name.as_str(), label.value.as_str())));

@@ -1,4 +1,4 @@
-//! A Kubernetes Event on the pod for each violation; what comes again raises the count of the same Event.
+//! A Kubernetes Event on the pod for each violation. Repeats raise the count of the same Event.
 
 use std::{path::PathBuf, sync::Arc, time::SystemTime};
 
@@ -23,9 +23,9 @@ use crate::{
     workload::{Label, is_object_name, providers::connect_kubernetes},
 };
 
-/// Time for a request.
+/// Deadline of a request.
 const WHOLE: Duration = Duration::from_secs(10);
-/// What the API server takes of a message, and of a name.
+/// Limits of the API server for a message, and for a name.
 const MESSAGE_BYTES: usize = 1024;
 const POD_BYTES: usize = 200;
 
@@ -47,7 +47,7 @@ impl Events {
         Ok(self.client.insert(client.map_err(|error| DeliveryError::retry(chain(&error)))?).clone())
     }
 
-    /// Makes the Event, or raises the count of the one that is there.
+    /// Creates the Event, or raises the count of the existing one.
     async fn send(&mut self, violation: &Violation, pod: &Pod<'_>, record: &Record) -> Result<(), DeliveryError> {
         let client = self.client().await?;
         let name = name(violation, pod);
@@ -79,20 +79,20 @@ impl Sink for Events {
 impl Deliver for Events {
     async fn deliver(&mut self, record: &Record) -> Result<(), DeliveryError> {
         let Content::Violation(violation) = &record.content else { return Ok(()) };
-        // What is in no pod has nobody to tell.
+        // Violations outside of pods have no Event.
         let Some(pod) = Pod::of(violation) else { return Ok(()) };
         let sent = timeout(WHOLE, self.send(violation, &pod, record)).await;
         let sent =
             sent.unwrap_or_else(|_| Err(DeliveryError::retry(format!("no answer within {} s", WHOLE.as_secs()))));
         if sent.is_err() {
-            // A new one reads the certificates anew.
+            // A new client reads the certificates again.
             self.client = None;
         }
         sent
     }
 }
 
-/// The pod that an Event is about.
+/// The pod of an Event.
 struct Pod<'a> {
     namespace: &'a str,
     name: &'a str,
@@ -104,13 +104,13 @@ impl<'a> Pod<'a> {
     fn of(violation: &'a Violation) -> Option<Self> {
         let label = |label| violation.metadata.get(label).map(AsRef::as_ref);
         let (namespace, name) = (label(Label::Namespace)?, label(Label::Pod)?);
-        // They become part of a path; names in Kubernetes have nothing else.
+        // They become part of a path. Names in Kubernetes have no other characters.
         let (uid, container) = (label(Label::PodUid), label(Label::Container));
         (is_object_name(namespace) && is_object_name(name)).then_some(Self { namespace, name, uid, container })
     }
 }
 
-/// The same for the same violation of the same pod.
+/// Returns the same name for the same violation of the same pod.
 fn name(violation: &Violation, pod: &Pod<'_>) -> String {
     let Violation { call, policy, denied, .. } = violation;
     let identity = format!("{:?} {:?} {policy} {call:?} {denied}", pod.uid, pod.container);

@@ -1,7 +1,7 @@
 //! One line of JSON for each record, to the standard output or a file.
 //!
-//! It is written by a thread of its own: a pipe that nobody reads, or a disk that hangs, keeps nobody else waiting, nor
-//! the end of the daemon.
+//! A thread of its own writes it. A pipe without a reader, or a disk that hangs, delays neither other tasks nor the end
+//! of the daemon.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -24,7 +24,7 @@ use crate::{
 pub(super) struct Log {
     target: LogTarget,
     file: Option<File>,
-    /// Whether the last line may have no end, since the disk was full.
+    /// Whether the last line may be incomplete because the disk was full.
     is_torn: bool,
 }
 
@@ -39,7 +39,7 @@ impl Sink for Log {
         let (done, ended) = oneshot::channel::<()>();
         let write = move || {
             prefer_short_slices();
-            // A runtime of its own: those that serve HTTP may be busy.
+            // A runtime of its own, because the one for HTTP may be busy.
             match runtime::Builder::new_current_thread().enable_time().build() {
                 Ok(runtime) => runtime.block_on(carry(outbox, self, shutdown)),
                 Err(error) => tracing::error!("cannot write the alert log: {error}"),
@@ -86,19 +86,18 @@ fn write_all(mut to: impl Write, text: &str) -> io::Result<()> {
     to.flush()
 }
 
-/// Opens a file that its owner alone may read: it has command lines in it. What was made by hand or by an older
-/// version is tightened.
+/// Opens a file that only its owner may read, because it has command lines. Restricts the mode of an existing file.
 fn open_private(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
     let mode = file.metadata()?.mode();
     if file.metadata()?.is_file() && mode & 0o007 != 0 {
-        // Only its owner may; others' files stay as they are.
+        // Only the owner may change it. Files of others stay as they are.
         let _ = file.set_permissions(fs::Permissions::from_mode(mode & 0o770));
     }
     Ok(file)
 }
 
-/// The file of that name: opened anew where it was moved away or removed, as by logrotate.
+/// Returns the file with this name. Opens it again after it was moved or removed, as by logrotate.
 fn current<'a>(file: &'a mut Option<File>, path: &Path) -> io::Result<&'a File> {
     let id = |metadata: &fs::Metadata| (metadata.dev(), metadata.ino());
     let is_same = |file: &File| {

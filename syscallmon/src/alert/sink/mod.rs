@@ -1,4 +1,4 @@
-//! Where records are delivered: one file and one row of a table for each kind of sink.
+//! Sinks: one file, and one row of a table, for each kind.
 
 mod active_alerts;
 mod alertmanager;
@@ -19,46 +19,44 @@ use self::{alertmanager::Alertmanager, events::Events, log::Log, webhook::Webhoo
 use super::{Access, AlertConfig, http::DeliveryError, outbox::Outbox, record::Record};
 use crate::retry::Backoff;
 
-/// How long the end of the daemon waits for what is on its way.
+/// How long the end of the daemon waits for requests in progress.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// Every kind of sink, in the order in which `check` shows them. A new one is a file that implements [`Sink`], and
-/// a line here.
+/// Every kind of sink, in the order of `check`. A new one is a file that implements [`Sink`], and a line here.
 const SINKS: &[Kind] = &[Kind::of::<Log>(), Kind::of::<Alertmanager>(), Kind::of::<Webhook>(), Kind::of::<Events>()];
 
-/// A kind of sink: all that is delivered to one place, in one way.
+/// A kind of sink: a destination and a protocol.
 trait Sink: Send + Sized + 'static {
-    /// As metrics and logs call it; the second one of a kind is `NAME-2`.
+    /// Its name in metrics and logs. The second sink of a kind is `NAME-2`.
     const NAME: &'static str;
 
-    /// Whether it gets a record whenever a violation goes on, not only when the throttle lets it be sent again.
+    /// Whether it gets every repeat of a violation, not only those that the throttle sends.
     const WANTS_UPDATES: bool = false;
 
-    /// Those that are configured, in the order of the configuration.
+    /// Returns the configured sinks, in the order of the configuration.
     fn configured(config: &AlertConfig) -> Vec<Self>;
 
-    /// Delivers what comes into the outbox until `shutdown`. One that delivers record by record hands
-    /// this to [`carry`].
+    /// Delivers records from the outbox until `shutdown`. A sink that delivers one at a time calls [`carry`].
     fn run(self, outbox: Arc<Outbox>, shutdown: CancellationToken) -> impl Future<Output = ()> + Send;
 
-    /// Servers that `syscallmon check` connects to.
+    /// Returns the servers that `syscallmon check` connects to.
     fn peers(_config: &AlertConfig) -> Vec<Peer<'_>> {
         Vec::new()
     }
 }
 
-/// A sink that takes one record after the other.
+/// A sink that delivers one record at a time.
 trait Deliver: Send {
     fn deliver(&mut self, record: &Record) -> impl Future<Output = Result<(), DeliveryError>> + Send;
 }
 
-/// A server that takes records.
+/// A server of a sink.
 pub(super) struct Peer<'a> {
-    /// Where it is connected to; for one that answers without taking a record, whom to ask whether it is ready.
+    /// Its URL; for a server with a readiness page, the URL of that page.
     pub(super) uri: Uri,
-    /// How to be let in.
+    /// Credentials and trust.
     pub(super) access: &'a Access,
-    /// Whether that is to be asked.
+    /// Whether it has a readiness page.
     pub(super) is_asked: bool,
 }
 
@@ -75,12 +73,12 @@ impl Kind {
     }
 }
 
-/// Starts all that are configured; what is put into the outboxes reaches them.
+/// Starts all configured sinks. They deliver the records in their outboxes.
 pub(super) fn start(config: &AlertConfig, shutdown: &CancellationToken, tasks: &mut JoinSet<()>) -> Vec<Arc<Outbox>> {
     SINKS.iter().flat_map(|kind| (kind.start)(config, shutdown, tasks)).collect()
 }
 
-/// The servers that take records, each with the name of its kind of sink.
+/// Returns the servers of all sinks, each with the name of the kind.
 pub(super) fn peers(config: &AlertConfig) -> impl Iterator<Item = (&'static str, Peer<'_>)> {
     SINKS.iter().flat_map(|kind| (kind.peers)(config).into_iter().map(|peer| (kind.name, peer)))
 }
@@ -99,7 +97,7 @@ fn start_kind<S: Sink>(
     S::configured(config).into_iter().enumerate().map(start).collect()
 }
 
-/// Gives work a short time to end after the shutdown began.
+/// Gives work a short time to finish after the shutdown began.
 async fn ending(shutdown: CancellationToken, work: impl Future<Output = ()>) {
     let too_late = async {
         shutdown.cancelled().await;
@@ -111,7 +109,7 @@ async fn ending(shutdown: CancellationToken, work: impl Future<Output = ()>) {
     }
 }
 
-/// Delivers one record after the other, each until it is taken or refused. At the end it tries once more what is left.
+/// Delivers one record at a time, each until it is accepted or rejected. At the end, it tries once more.
 async fn carry(outbox: Arc<Outbox>, mut sink: impl Deliver, shutdown: CancellationToken) {
     let mut progress = Progress::new(&outbox);
     loop {
@@ -141,11 +139,11 @@ async fn carry(outbox: Arc<Outbox>, mut sink: impl Deliver, shutdown: Cancellati
     }
 }
 
-/// How deliveries to one sink go: counts failures, and logs when that changes.
+/// State of deliveries to one sink. Counts failures, and logs changes.
 struct Progress<'a> {
     outbox: &'a Outbox,
     backoff: Backoff,
-    /// Whether the last answer was a refusal.
+    /// Whether the last answer was a rejection.
     is_refused: bool,
 }
 
@@ -162,7 +160,7 @@ impl<'a> Progress<'a> {
         self.is_refused = false;
     }
 
-    /// The pause until the next attempt.
+    /// Returns the pause until the next attempt.
     fn failed(&mut self, failure: &DeliveryError) -> Duration {
         self.outbox.failed.fetch_add(1, Relaxed);
         let sink = self.outbox.sink.as_str();

@@ -42,7 +42,7 @@ impl Sink for Webhook {
         carry(outbox, self, shutdown).await;
     }
 
-    /// It is connected to and not asked: nobody knows what it does with a request that it does not expect.
+    /// `check` only connects, because a webhook may act on any request.
     fn peers(config: &AlertConfig) -> Vec<Peer<'_>> {
         let webhooks = config.webhook.iter();
         webhooks.map(|config| Peer { uri: config.url.uri().clone(), access: &config.access, is_asked: false }).collect()

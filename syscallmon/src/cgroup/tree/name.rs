@@ -1,34 +1,34 @@
-//! Which cgroups have a name of their own: neither those that are nested in a container or unit, nor those that a user
-//! called as containers are called. Those have the name of what they are in, so that however many there are, they take
-//! little memory and no name.
+//! Names of cgroups. Cgroups nested in a container or unit, and cgroups of users with names of containers, have no name
+//! of their own: they have the name of the container or unit around them. So however many there are, they take little
+//! memory and no names of others.
 
 use std::sync::Arc;
 
 use crate::workload::{CgroupIdentity, outermost_unit};
 
-/// What a cgroup is called.
+/// The name of a cgroup.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Name {
-    /// By its own path.
+    /// Its own path.
     Own,
-    /// By the path of what it is in.
+    /// The path of the container or unit around it.
     Of(Arc<str>),
-    /// That depends on the cgroup above, which is not known: a walk has to find both.
+    /// It depends on the parent, which is not known. A walk must find both.
     NotYetKnown,
 }
 
-/// What matters besides the path.
+/// Facts besides the path.
 #[derive(Debug)]
 pub(super) struct Circumstances {
-    /// What the cgroup above is called.
+    /// Name of the parent.
     pub(super) above: Option<Arc<str>>,
-    /// Whether only a part of the hierarchy is mounted: then names of cgroups are made of the names of those above.
+    /// Whether the hierarchy is mounted partially. Then paths are made from those of ancestors.
     pub(super) is_partial: bool,
     /// Whether there are very many cgroups.
     pub(super) is_crowded: bool,
 }
 
-/// What a cgroup is called that has this path. `is_unprivileged` says whether its maker may not administer the host;
+/// Returns the name of a cgroup with this path. `is_unprivileged` means that its maker may not administer the host;
 /// container runtimes may.
 pub(super) fn of(path: &Arc<str>, around: Circumstances, is_unprivileged: impl Fn() -> bool) -> Name {
     let Circumstances { above, is_partial, is_crowded } = around;
@@ -36,7 +36,7 @@ pub(super) fn of(path: &Arc<str>, around: Circumstances, is_unprivileged: impl F
     let below_all = identity.owns_all_below();
     if identity.path() != path {
         return match above {
-            // Perhaps in one that only calls itself a container: what is above knows.
+            // It may be in a cgroup with a container's name that is none. The parent decides.
             Some(above) if below_all => Name::Of(above),
             None if below_all && is_unprivileged() => Name::NotYetKnown,
             None if below_all => Name::Of(Arc::clone(identity.path())),

@@ -1,4 +1,4 @@
-//! Walks over cgroupfs: what events did not tell of, and what is gone.
+//! Walks of cgroupfs: find cgroups without an event, and removed cgroups.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -12,16 +12,16 @@ use walkdir::{DirEntryExt, WalkDir};
 use super::{Cgroup, Tree};
 use crate::cgroup::Mount;
 
-/// Directories nested in one container or unit that are looked into. What is made in there is counted as what it is in.
+/// Maximum directories in one container or unit that are entered. Deeper cgroups count for the container or unit.
 const MAX_WALKED: usize = 4096;
-/// Cgroups in the tree from which on all are looked at.
+/// From this many cgroups on, all directories are entered.
 const MAX_IN_TREE: usize = 262_144;
 
 impl Tree {
-    /// Looks at every directory: takes up cgroups that no event told of, and buries those that two complete walks, one
-    /// after the other, did not see. Whether the walk was complete.
+    /// Visits directories. Adds cgroups without an event, and ends cgroups that two consecutive complete walks did not
+    /// see. Returns whether the walk was complete.
     ///
-    /// Once is not enough: the birth of a cgroup is reported just before its directory is to be seen.
+    /// One walk is not enough, because the birth of a cgroup is reported just before its directory is visible.
     pub fn walk(&mut self) -> bool {
         let mut missed: HashSet<u64> =
             self.cgroups.iter().filter(|(_, cgroup)| cgroup.alive).map(|(&id, _)| id).collect();
@@ -40,10 +40,10 @@ impl Tree {
         complete
     }
 
-    /// Takes up the cgroups of one mount, and strikes them off those that are missed. Whether it saw all of them.
+    /// Adds the cgroups of one mount, and removes them from `missing`. Returns whether it saw all of them.
     fn walk_below(&mut self, mount: &Mount, mark: u64, missed: &mut HashSet<u64>) -> bool {
         let (mut complete, mut above, mut nested) = (true, Vec::new(), Nested::new(self.cgroups.len()));
-        // Other file systems may be mounted below; their inode numbers are not cgroup ids.
+        // Other file systems may be mounted below. Their inode numbers are not cgroup ids.
         let mut walk = WalkDir::new(&mount.path).same_file_system(true).into_iter();
         while let Some(entry) = walk.next() {
             match entry {
@@ -63,7 +63,7 @@ impl Tree {
                     }
                 }
                 Ok(_) => {}
-                // What vanishes while it is looked at is gone; anything else hides what is below it.
+                // An entry that vanishes during the walk is gone. Any other error hides the entries below it.
                 Err(error) => complete &= is_vanished(&error),
             }
         }
@@ -72,19 +72,19 @@ impl Tree {
     }
 }
 
-/// Nested cgroups that a walk has seen, by what they are in: no container makes a walk long.
+/// Nested cgroups of the walk by container or unit, so no container makes a walk long.
 struct Nested {
     most: usize,
     seen: HashMap<Arc<str>, usize>,
 }
 
 impl Nested {
-    /// Where the tree has very many, all are looked at, so that those whose ends nobody has seen go.
+    /// In a very large tree, all directories are entered, so ended cgroups are found.
     fn new(in_tree: usize) -> Self {
         Self { most: if in_tree > MAX_IN_TREE { usize::MAX } else { MAX_WALKED }, seen: HashMap::new() }
     }
 
-    /// Whether what is in a nested cgroup is not to be looked at.
+    /// Whether a nested cgroup is not entered.
     fn are_too_many_with(&mut self, cgroup: &Cgroup) -> bool {
         if cgroup.is_own {
             return false;
@@ -94,7 +94,7 @@ impl Nested {
         *seen > self.most
     }
 
-    /// Whether a cgroup may be in one that was not looked at.
+    /// Whether a cgroup may be in a directory that was not entered.
     fn may_have_skipped(&self, cgroup: &Cgroup) -> bool {
         !cgroup.is_own && self.seen.get(&cgroup.path).is_some_and(|&seen| seen > self.most)
     }
@@ -107,7 +107,7 @@ fn is_vanished(error: &walkdir::Error) -> bool {
     error.depth() > 0 && (io.kind() == std::io::ErrorKind::NotFound || io.raw_os_error() == Some(ENODEV))
 }
 
-/// Whether a user made what is in a directory: not root owns it.
+/// Whether a user made the entries of a directory: its owner is not root.
 fn is_users(directory: &Path) -> bool {
     directory.metadata().is_ok_and(|directory| directory.uid() != 0)
 }
@@ -116,7 +116,7 @@ fn inode(path: &Path) -> Option<u64> {
     Some(path.metadata().ok()?.ino())
 }
 
-/// The path that the hierarchy has for a directory below the mount.
+/// Returns the path in the hierarchy of a directory below the mount.
 fn path_in_hierarchy(mount: &Mount, path: &Path) -> String {
     let below = path.strip_prefix(&mount.path).unwrap_or(path).as_os_str().as_bytes();
     let root = mount.root.trim_end_matches('/');
