@@ -1,7 +1,7 @@
-//! Files that people and clusters write, read whole and within a limit.
+//! Files from people and clusters, read whole and within a limit.
 //!
-//! Only regular files are read: a pipe would keep its reader for ever, and a device has no end. A file on a dead server
-//! still can; async code reads through [`crate::blocking`].
+//! Only regular files are read: a read of a pipe may never end, and neither may a device. A read from a dead file
+//! server may also never end, so async code uses [`crate::blocking`].
 
 use std::{
     io::{self, Read},

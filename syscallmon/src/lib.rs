@@ -1,8 +1,8 @@
 //! syscallmon: which system calls every container, pod and service makes.
 //!
-//! Data flows one way: [`kernel`] -> [`snapshot`] -> [`cgroup`] (names of cgroups) -> [`workload`] -> [`model`]
-//! (totals that never fall) -> [`view`] (what is published) -> [`serve`]. `ARCHITECTURE.md` says why;
-//! [`command`] wires it.
+//! Data flows one way: [`kernel`] -> [`snapshot`] -> [`cgroup`] (paths of cgroups) -> [`workload`] -> [`model`] (totals
+//! that never fall) -> [`view`] (published state) -> [`serve`]. `ARCHITECTURE.md` explains why. [`command`] connects
+//! the modules.
 
 pub mod alert;
 pub mod blocking;

@@ -1,11 +1,11 @@
-//! The binary: parses the command line and maps the outcome to an exit status; nothing else exits.
+//! The binary: parses the command line, and maps the outcome to an exit status. No other code exits.
 
 use std::{process::ExitCode, sync::mpsc, thread, time::Duration};
 
 use clap::Parser;
 use syscallmon::command::Cli;
 
-/// How long the end waits until the last lines are written.
+/// How long the process waits at its end until the last lines are written.
 const PRINT_TIMEOUT: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
@@ -13,7 +13,7 @@ fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // --help and --version come here too. Nobody is left to tell when printing fails.
+            // --help and --version are errors of clap as well. A failure to print cannot be reported.
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
@@ -26,12 +26,12 @@ fn main() -> ExitCode {
     })
 }
 
-/// Prints, but does not wait for a pipe that nobody reads.
+/// Prints, but does not wait for a pipe without a reader.
 fn print_error(text: String) {
     let (done, printed) = mpsc::channel();
     thread::spawn(move || {
         eprintln!("{text}");
-        // An error means that nobody waits any more.
+        // An error means that the caller stopped waiting.
         let _ = done.send(());
     });
     let _ = printed.recv_timeout(PRINT_TIMEOUT);

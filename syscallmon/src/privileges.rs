@@ -1,21 +1,22 @@
-//! Gives up capabilities that the daemon no longer needs.
+//! Drops capabilities that the daemon no longer needs.
 
 use caps::{CapSet, Capability, CapsHashSet, errors::CapsError};
 
-/// Drops every capability of this thread and of those that it starts; must run before any other thread exists.
+/// Drops every capability of this thread and of threads that it starts. Must run before any other thread exists.
 ///
-/// `is_accessible` says whether the maps can still be used. Before Linux 5.19, with
-/// `kernel.unprivileged_bpf_disabled`, that takes `CAP_BPF`, which is then the only one to stay. Returns what stays.
+/// `is_accessible` reports whether the maps can still be used. Before Linux 5.19, with
+/// `kernel.unprivileged_bpf_disabled`, they require `CAP_BPF`, which then stays alone. Returns the remaining
+/// capabilities.
 ///
 /// # Errors
 ///
 /// When the kernel refuses.
 pub fn drop_all(is_accessible: impl Fn() -> bool) -> Result<Vec<Capability>, CapsError> {
-    // Nothing that this process could ever execute may get them back.
+    // No program that this process executes may get them back.
     rustix::thread::set_no_new_privs(true).map_err(|error| CapsError::from(error.to_string()))?;
-    // Without CAP_SETPCAP the bounding set cannot be changed; no_new_privs does the same work then.
+    // Without CAP_SETPCAP, the bounding set cannot be changed; no_new_privs has the same effect then.
     let _ = caps::clear(None, CapSet::Bounding);
-    // Effective first: what is permitted can be taken back if it turns out to be needed.
+    // Effective ones first: a permitted capability can be raised again if it turns out to be needed.
     caps::clear(None, CapSet::Effective)?;
     let needed = [Capability::CAP_BPF, Capability::CAP_SYS_ADMIN];
     let kept = if is_accessible() {
@@ -31,7 +32,7 @@ pub fn drop_all(is_accessible: impl Fn() -> bool) -> Result<Vec<Capability>, Cap
     Ok(kept.into_iter().collect())
 }
 
-/// Clears the capabilities of this thread, which needs none.
+/// Clears the capabilities of this thread.
 ///
 /// # Errors
 ///
@@ -43,8 +44,8 @@ pub fn clear_of_this_thread() -> Result<(), CapsError> {
         .try_for_each(|set| caps::clear(None, set))
 }
 
-/// Leaves this thread what reads files of other users, and nothing else: it may still hang in a file when the
-/// rest is dropped.
+/// Keeps only the capability to read files of other users in this thread, which may still hang in a file when the
+/// others are dropped.
 ///
 /// # Errors
 ///

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-/// The first pause, and the longest: what waits is delivered within the longest one after an outage.
+/// The first and the maximum pause. After an outage, waiting requests are sent within the maximum.
 pub(crate) const FIRST_PAUSE: Duration = Duration::from_secs(1);
 pub(crate) const LAST_PAUSE: Duration = Duration::from_secs(30);
-/// The longest pause that a server may ask for.
+/// Maximum pause that a server may request.
 const MAX_RETRY_AFTER: Duration = Duration::from_mins(5);
 
 /// Pauses after failures.
@@ -22,12 +22,12 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// The first pause is at most this.
+    /// Maximum of the first pause.
     pub(crate) fn starting_with(first: Duration) -> Self {
         Self { first, failures: 0 }
     }
 
-    /// The pause after one more failure; at least what the server asked for, within limits.
+    /// Returns the pause after one more failure: at least the server's request, within limits.
     pub(crate) fn failed(&mut self, asked: Option<Duration>) -> Duration {
         let whole = self.first.saturating_mul(1 << self.failures.min(10)).min(LAST_PAUSE);
         self.failures += 1;

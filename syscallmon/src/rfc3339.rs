@@ -1,36 +1,36 @@
-//! Points of time as RFC 3339 writes them, in whatever zone: people and other programs do not all write UTC.
+//! Timestamps in RFC 3339, in any time zone, because people and other programs do not all write UTC.
 
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Deserializer, de::Error};
 
-/// Reads one, for serde.
+/// Parses a timestamp, for serde.
 ///
 /// # Errors
 ///
-/// When the text is none.
+/// When the text is not a timestamp.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SystemTime, D::Error> {
     let text = String::deserialize(deserializer)?;
     parse(&text)
         .ok_or_else(|| D::Error::custom(format!("{text:?} is not a time: expected the form 2026-01-31T12:00:00Z")))
 }
 
-/// Reads one that may be missing, for serde.
+/// Parses an optional timestamp, for serde.
 ///
 /// # Errors
 ///
-/// When there is a text that is none.
+/// When there is a text that is not a timestamp.
 pub fn deserialize_some<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SystemTime>, D::Error> {
     #[derive(Deserialize)]
     struct Time(#[serde(deserialize_with = "deserialize")] SystemTime);
     Ok(Option::<Time>::deserialize(deserializer)?.map(|time| time.0))
 }
 
-/// The last second that can be written: of the year 9999.
+/// The last second of the range: of the year 9999.
 const LAST_SECOND: u64 = 253_402_300_799;
 
-/// The point of time, from 1970 to 9999: others can be read with an offset, and writing them fails. `None` where the
-/// text is none.
+/// Parses a timestamp from 1970 to 9999; `None` for other texts. With an offset, other years could be parsed, but not
+/// written again.
 #[must_use]
 pub fn parse(text: &str) -> Option<SystemTime> {
     let can_be_written = |time: &SystemTime| {
@@ -53,7 +53,7 @@ fn parse_any(text: &str) -> Option<SystemTime> {
     let offset = Duration::from_secs(60 * (60 * number(hours, 24)? + number(minutes, 60)?));
     let local = humantime::parse_rfc3339(&format!("{local}Z")).ok()?;
     match zone.chars().next()? {
-        // Where the clock is ahead, it is earlier in UTC.
+        // With a positive offset, UTC is earlier.
         '+' => local.checked_sub(offset),
         '-' => local.checked_add(offset),
         _ => None,

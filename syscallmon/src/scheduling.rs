@@ -1,15 +1,15 @@
-//! How soon the kernel runs the threads that report a first call.
+//! Scheduling of the threads that report first calls.
 
 use std::io;
 
-/// The shortest slice that the kernel takes, in nanoseconds (`kernel/sched/syscalls.c`).
+/// Minimum slice in nanoseconds (`kernel/sched/syscalls.c`).
 const SLICE: u64 = 100_000;
 
-/// Asks the scheduler to run the calling thread as soon as it wakes up. Threads that it starts later ask for the same.
+/// Asks the scheduler to run the calling thread soon after it wakes up. Threads that it starts later inherit this.
 ///
-/// The thread gets short slices. Since Linux 6.12 a thread that wakes up takes the CPU from one with a longer slice, as
-/// long as it has not used more than its share. The share stays as it is, and no privilege is required. Older kernels
-/// take the request and ignore it.
+/// The thread gets short slices. Since Linux 6.12, a thread that wakes up takes the CPU from one with a longer slice if
+/// it has not used more than its share. Its share does not change, and no privilege is required. Older kernels accept
+/// the request and ignore it.
 pub fn prefer_short_slices() {
     if let Err(error) = set_slice(SLICE) {
         tracing::debug!("cannot set short CPU time slices: {error}");
@@ -19,18 +19,18 @@ pub fn prefer_short_slices() {
 fn set_slice(nanoseconds: u64) -> io::Result<()> {
     let mut attributes = attributes()?;
     if !matches!(attributes.sched_policy.cast_signed(), libc::SCHED_OTHER | libc::SCHED_BATCH) {
-        // Somebody has chosen a real-time policy, which runs sooner than any slice does.
+        // A real-time policy, which an administrator has chosen, runs the thread even earlier.
         return Ok(());
     }
     attributes.sched_runtime = nanoseconds;
-    // SAFETY: the structure is whole, says its size, and is only read.
+    // SAFETY: the structure is complete, contains its size, and is only read.
     match unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
 }
 
-/// How the calling thread is scheduled.
+/// Returns the scheduling attributes of the calling thread.
 fn attributes() -> io::Result<libc::sched_attr> {
     #[expect(clippy::cast_possible_truncation, reason = "48 bytes")]
     let size = size_of::<libc::sched_attr>() as u32;
@@ -44,7 +44,7 @@ fn attributes() -> io::Result<libc::sched_attr> {
         sched_deadline: 0,
         sched_period: 0,
     };
-    // SAFETY: the structure is whole, and the kernel is told its size.
+    // SAFETY: the structure is complete, and its size is passed to the kernel.
     match unsafe { libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attributes, size, 0) } {
         0 => Ok(attributes),
         _ => Err(io::Error::last_os_error()),
@@ -64,7 +64,7 @@ mod tests {
             set_slice(SLICE).unwrap();
             let after = attributes().unwrap();
             assert_eq!((after.sched_policy, after.sched_nice), (before.sched_policy, before.sched_nice));
-            // Kernels before 6.12 report no slice, or the one that everybody has.
+            // Kernels before 6.12 report no slice, or the default one.
             assert!(after.sched_runtime == SLICE || after.sched_runtime == before.sched_runtime);
         })
         .join()

@@ -22,7 +22,7 @@ use super::{
 /// Long enough not to spin when descriptors run out, short enough to be ready when one is free.
 const BACK_OFF: Duration = Duration::from_millis(200);
 
-/// Clients can bring either trouble about many times a second; the log is to show it once.
+/// Clients can cause either problem many times a second; the log shows it once.
 const WARNING_INTERVAL: Duration = Duration::from_mins(1);
 
 /// The listeners and the connections of one server.
@@ -70,7 +70,7 @@ impl Acceptor {
     }
 
     async fn back_off(&mut self, error: &io::Error) {
-        // The client's doing, not this server's state.
+        // Caused by the client, not by this server.
         if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset) {
             return;
         }

@@ -1,13 +1,13 @@
-//! Who is at the other end of a connection, as far as limits are concerned.
+//! The identity of a client for limits.
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// An IPv4 address, or the /64 of an IPv6 address: whoever has one address of it has all.
+/// An IPv4 address, or the /64 of an IPv6 address: a host with one address of it can use all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Client(IpAddr);
 
 impl Client {
-    /// The one that this address belongs to.
+    /// Returns the client of this address.
     pub(super) fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V6(ip) if !ip.is_loopback() => Self(IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64))),

@@ -26,7 +26,7 @@ pub struct WebConfig {
 }
 
 impl WebConfig {
-    /// No file: plain HTTP, nobody is asked for a password.
+    /// Without a file: plain HTTP and no password.
     #[must_use]
     pub fn open() -> Self {
         Self::default()

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{client::Client, limits::Limits, watchdog::Watchdog};
 
-/// Connections that were told to end and have not yet; while there are more, none is accepted.
+/// Maximum connections that must end and have not yet. While there are more, none is accepted.
 const MAX_ENDING: usize = 32;
 
 /// See the module.
@@ -43,9 +43,9 @@ impl Entry {
 pub(super) struct ConnectionPermit {
     connections: Arc<Connections>,
     number: u64,
-    /// Who connected.
+    /// The client.
     pub(super) client: Client,
-    /// What the connection does.
+    /// Activity of the connection.
     pub(super) watchdog: Arc<Watchdog>,
     /// Cancelled when the connection has to make room.
     pub(super) close: CancellationToken,
@@ -56,7 +56,7 @@ impl Connections {
         Arc::new(Self { table: Mutex::default(), limits, ended: Notify::new() })
     }
 
-    /// Waits until those that were told to end are few.
+    /// Waits until only a few connections that must end are left.
     pub(super) async fn room(&self) {
         while self.lock().entries.len() >= self.limits.connections.max(1) + MAX_ENDING {
             self.ended.notified().await;
@@ -83,7 +83,7 @@ impl Connections {
 }
 
 impl Table {
-    /// Which connection must end for a new one of this client, if any.
+    /// Returns the connection that must end for a new one of this client, if any.
     fn victim(&self, newcomer: Client, limits: &Limits) -> Option<u64> {
         let mut open = HashMap::<Client, usize>::new();
         for entry in self.entries.values().filter(|entry| entry.is_open()) {
@@ -95,7 +95,7 @@ impl Table {
         if open.values().sum::<usize>() < limits.connections.max(1) {
             return None;
         }
-        // With the newcomer's own on a tie: who has none of the most gives none up.
+        // On a tie, the newcomer's own: a client without the most connections loses none.
         let (&greatest, _) = open.iter().max_by_key(|&(&client, &count)| (count, client == newcomer))?;
         let most = open[&greatest];
         if most > 1 {

@@ -1,4 +1,4 @@
-//! What can be wrong with a web configuration file.
+//! Errors of a web configuration file.
 
 use std::error::Error as StdError;
 use std::io;

@@ -1,4 +1,4 @@
-//! What `fuzz/` needs and nobody else: a server without sockets.
+//! Interface for fuzz targets: a server without sockets.
 
 use std::{net::IpAddr, path::Path, sync::Arc};
 
@@ -11,14 +11,14 @@ use super::{
     error::Error, files::Files, limits::Limits, reload::Source, request_line::Repair, service::Service,
 };
 
-/// Room for what client and server have sent and the other has not read.
+/// Capacity for sent bytes that the other side has not read.
 const PIPE: usize = 64 * 1024;
 
-/// Takes a text for a web configuration file at this path.
+/// Parses a web configuration file at this path.
 ///
 /// # Errors
 ///
-/// What is wrong with it.
+/// The mistake.
 pub fn web_config(path: &Path, text: &str) -> Result<WebConfig, Error> {
     WebConfig::parse(path, text, Files::default())
 }
@@ -28,7 +28,7 @@ pub fn authorization(headers: &HeaderMap) -> bool {
     has_credentials(headers)
 }
 
-/// What hyper gets of these bytes, which come in two pieces.
+/// Returns the bytes that hyper gets for these bytes, which arrive in two pieces.
 pub fn repaired(bytes: &[u8], at: usize) -> Vec<u8> {
     let (mut repair, mut out) = (Repair::default(), Vec::new());
     let (head, tail) = bytes.split_at(at.min(bytes.len()));
@@ -44,7 +44,7 @@ pub struct PipeServer {
 }
 
 impl PipeServer {
-    /// A server of this router, which asks for the passwords of `config`.
+    /// Returns a server of this router, which requires the passwords of `config`.
     #[must_use]
     pub fn new(config: WebConfig, router: Router) -> Self {
         let (source, limits) = (Arc::new(Source::fixed(config)), Limits::default());
@@ -53,8 +53,8 @@ impl PipeServer {
         Self { connection: Connection { source, service, limits, shutdown: CancellationToken::new() }, connections }
     }
 
-    /// What a client at `address` is sent until the server closes the connection. The client sends these pieces and
-    /// then no more.
+    /// Returns what a client at `address` receives until the server closes the connection. The client sends only these
+    /// pieces.
     pub async fn answer(&self, address: IpAddr, is_http2: bool, pieces: impl Iterator<Item = &[u8]>) -> Vec<u8> {
         let (mut client, server) = duplex(PIPE);
         let (permit, _) = self.connections.admit(Client::of(address));

@@ -1,4 +1,4 @@
-//! Sockets to listen on: of both address families where the host has both, and with buffers whose sum is bounded.
+//! Listening sockets: of both address families if the host has both, and with bounded buffers.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};

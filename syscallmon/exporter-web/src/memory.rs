@@ -1,8 +1,8 @@
-//! Memory of answers under way: one budget for all connections.
+//! Memory of answers in progress: one budget for all connections.
 //!
-//! A client that reads slowly pins its answer. What it pins can be taken back: a body copies a piece at a time out of a
-//! content that several bodies share, and loses it when others need the memory. The same content counts once, however
-//! many read it.
+//! A client that reads slowly keeps its answer in memory. The server can take this memory back: a body copies one piece
+//! at a time out of a content that several bodies share, and loses the content when others need the memory. A shared
+//! content counts once.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -18,15 +18,16 @@ use tokio::time::Instant;
 
 use super::client::Client;
 
-/// What a body gives to hyper at a time, which keeps little more. Answers up to this are not counted.
+/// Maximum bytes that a body gives to hyper at a time, which keeps little more. Answers up to this size are not
+/// counted.
 pub(super) const PIECE: usize = 16 * 1024;
 
-/// A reader that is slower than this may lose its answer to a faster one of the same client, after a second.
+/// After a second, a reader slower than this may lose its answer to a faster one of the same client.
 const MIN_BYTES_PER_SECOND: f64 = 1024.0 * 1024.0;
-/// No answer counts as slow before.
+/// Before this time, no answer counts as slow.
 const MIN_AGE: Duration = Duration::from_secs(1);
 
-/// Bytes of all answers under way.
+/// Bytes of all answers in progress.
 #[derive(Debug)]
 pub(super) struct AnswerMemory {
     capacity: usize,
@@ -38,7 +39,7 @@ struct Answers {
     next: u64,
     used: usize,
     sendings: BTreeMap<u64, Arc<Sending>>,
-    /// How many send what is at this address. It stays there while somebody does.
+    /// Number of senders of the content at this address, which stays there meanwhile.
     readers: HashMap<usize, usize>,
 }
 
@@ -62,8 +63,8 @@ impl AnswerMemory {
         Arc::new(Self { capacity, answers: Mutex::default() })
     }
 
-    /// A body of this content, if there is room for it; slow readers make room. A content larger than the whole budget
-    /// is let in alone.
+    /// Returns a body with this content, if there is room. Slow readers lose theirs for it. A content larger than the
+    /// whole budget is accepted alone.
     pub(super) fn admit(self: &Arc<Self>, client: Client, content: Bytes) -> Result<Revocable, NoRoom> {
         let (address, length) = (content.as_ptr() as usize, content.len());
         let sending = Sending {
@@ -97,8 +98,8 @@ impl AnswerMemory {
 }
 
 impl Answers {
-    /// Whose answer is taken back for `length` bytes of a newcomer: a slow reader's of the client that has most, if
-    /// that is not the newcomer itself with none that is slow.
+    /// Returns the answer to take back for `length` bytes of a newcomer: of a slow reader of the client with most
+    /// bytes, unless that is the newcomer itself without a slow reader.
     fn victim(&self, newcomer: Client, length: usize) -> Option<u64> {
         let mut bytes = HashMap::from([(newcomer, length)]);
         for sending in self.sendings.values() {
@@ -143,7 +144,7 @@ impl Sending {
         self.content.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// A copy of the next piece; `None` if the content was taken back.
+    /// Returns a copy of the next piece; `None` if the content was taken back.
     fn piece(&self) -> Option<Bytes> {
         let content = self.content.lock().unwrap_or_else(PoisonError::into_inner);
         let from = self.sent.load(Ordering::Relaxed);
@@ -157,7 +158,7 @@ impl Sending {
     }
 }
 
-/// A response body whose content can be taken back; the connection then ends in the middle of it.
+/// A response body whose content can be taken back. Then the connection ends in the middle of it.
 #[derive(Debug)]
 pub(super) struct Revocable {
     memory: Arc<AnswerMemory>,

@@ -118,7 +118,7 @@ impl Curve {
     }
 }
 
-/// `client_auth_type`: whether a client has to show a certificate, and what is checked of it.
+/// `client_auth_type`: whether a client must show a certificate, and which checks apply to it.
 #[derive(Clone, Copy, Default, Deserialize, PartialEq)]
 #[serde(try_from = "String")]
 pub(crate) enum ClientAuth {

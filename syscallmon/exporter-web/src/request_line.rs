@@ -1,11 +1,11 @@
-//! HTTP/1 as clients write it, for hyper, which is strict and says nothing about what it refuses.
+//! Corrects HTTP/1 requests for hyper, which is strict and refuses some without a message.
 //!
-//! `curl 'host/targets?match=namespace="shop"'` sends its quotes as they are; hyper would answer 400 without a word.
-//! [`Repair`] percent-encodes them in the first request of a connection, whose beginning cannot be another request's
-//! body. [`refusal`] is an answer with a text in place of hyper's empty one.
+//! `curl 'host/targets?match=namespace="shop"'` sends quotes unescaped, and hyper would answer 400 without a text.
+//! [`Repair`] percent-encodes them in the first request of a connection, because only its first bytes cannot be the
+//! body of another request. [`refusal`] replaces hyper's empty answer by one with a text.
 
-/// Percent-encodes what may not stand in a query, in the first line of a connection. Nothing after the first head is
-/// touched: it may be a body, whose length the client has announced, and a longer one would be read as another request.
+/// Percent-encodes invalid characters of a query in the first line of a connection. Bytes after the first head stay
+/// unchanged: they may be a body of announced length, and a longer one would be read as another request.
 #[derive(Debug, Default)]
 pub(super) enum Repair {
     /// Nothing but empty lines has come.
@@ -50,8 +50,8 @@ fn must_be_encoded(byte: u8) -> bool {
     matches!(byte, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}') || !byte.is_ascii()
 }
 
-/// An answer in place of hyper's own to what is no request: those have no text. `None` if `bytes` do not begin with
-/// an error's head.
+/// Returns an answer in place of hyper's own, which has no text, to bytes that are not a request. `None` if `bytes` do
+/// not begin with an error's head.
 pub(super) fn refusal(bytes: &[u8], max_header_bytes: usize) -> Option<Vec<u8>> {
     let code = bytes.strip_prefix(b"HTTP/1.1 ")?.get(..3)?;
     let (reason, text) = match code {
@@ -68,7 +68,7 @@ pub(super) fn refusal(bytes: &[u8], max_header_bytes: usize) -> Option<Vec<u8>> 
     Some(answer(std::str::from_utf8(code).ok()?, reason, &text))
 }
 
-/// What a client is told that speaks plain HTTP to a port with TLS; as Go's servers say it.
+/// The answer to plain HTTP on a port with TLS, with the text of Go's servers.
 pub(super) fn not_tls() -> Vec<u8> {
     answer("400", "Bad Request", "Client sent an HTTP request to an HTTPS server.")
 }

@@ -54,7 +54,7 @@ impl Server {
         let shutdown_timeout = self.limits.shutdown_timeout;
         let connection = Arc::new(self.connection(router, shutdown));
         let (tasks, abort) = (TaskTracker::new(), CancellationToken::new());
-        // Dropping the acceptor closes the listeners: a client then learns at once that nobody is there.
+        // Dropping the acceptor closes the listeners, so clients learn at once that no server is there.
         connection.shutdown.run_until_cancelled(serve_all(acceptor, &connection, &tasks, &abort)).await;
         tasks.close();
         if timeout(shutdown_timeout, tasks.wait()).await.is_err() {

@@ -1,7 +1,7 @@
 //! One request: password, the router's answer within its time and memory, security headers.
 //!
-//! Called by `connection`. Never touches the connection itself. Tells the router who asks, and lets it decide
-//! what they may.
+//! Called by `connection`, whose state it does not change. It adds the client's identity to the request, and the router
+//! decides about permissions.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,12 +27,12 @@ use super::{
 /// Kubernetes' probes cannot hold a password safely, and the pages say no more than "up".
 const OPEN_PATHS: [&str; 2] = ["/healthz", "/readyz"];
 
-/// Who sent a request, for pages that are not for everybody: an extension of the request.
+/// The client of a request, for pages with restricted access: an extension of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caller {
     /// Whether the connection comes from a loopback address.
     pub is_local: bool,
-    /// Whether the request had a right user and password; never, where none are configured.
+    /// Whether the request had a right user and password; never without configured users.
     pub is_authenticated: bool,
 }
 
@@ -85,7 +85,7 @@ impl Service {
         self.route(request).await
     }
 
-    /// Without the request's body: no page reads one, and hyper closes a connection whose body was left unread.
+    /// Drops the request's body: no page reads one, and hyper closes a connection with an unread body.
     async fn route(&self, request: Request<Incoming>) -> Response<Body> {
         let (head, _body) = request.into_parts();
         let answered = self.router.clone().oneshot(Request::from_parts(head, Body::empty())).await;

@@ -1,4 +1,4 @@
-//! One deadline per connection, moved by what the connection does.
+//! One deadline per connection, which activity of the connection moves.
 //!
 //! hyper's own header timeout also runs while a kept-alive connection waits for its next request, and would close
 //! Prometheus' connection between scrapes; and it has none for a client that does not read. `connection` drops a
@@ -22,10 +22,10 @@ use super::{
     request_line::{Repair, refusal},
 };
 
-/// A connection whose answer has not moved for so long counts as one that waits for nothing.
+/// A connection without progress of its answer for this time counts as idle.
 const STALLED: Duration = Duration::from_secs(10);
 
-/// What a connection is doing and until when it may.
+/// The activity of a connection, and its deadline.
 pub(super) struct Watchdog {
     state: watch::Sender<State>,
     limits: Limits,
@@ -41,8 +41,7 @@ struct State {
 enum Phase {
     /// A request's headers are being read, or the connection is new.
     Head,
-    /// Requests have come whose responses are not yet taken over for writing: their deadlines, in order. More than
-    /// one with HTTP/2.
+    /// Requests with responses that are not yet being written: their deadlines, in order. HTTP/2 has several.
     Busy(Vec<Instant>),
     /// The last response is taken over for writing, but its end may still wait for the client to read.
     Flushing,
@@ -63,7 +62,7 @@ impl Watchdog {
         // Once for making the response, once for writing it to a slow reader.
         let deadline = Instant::now() + 2 * self.limits.request_timeout;
         self.state.send_modify(|state| match &mut state.phase {
-            // The oldest one's deadline stays: further requests must not keep a response alive that nobody reads.
+            // The oldest deadline stays: further requests must not keep a response alive that the client does not read.
             Phase::Busy(deadlines) => deadlines.push(deadline),
             Phase::Head | Phase::Flushing | Phase::Idle => {
                 (state.phase, state.deadline) = (Phase::Busy(vec![deadline]), deadline);
@@ -84,7 +83,8 @@ impl Watchdog {
         });
     }
 
-    /// For choosing the idlest connection: the smallest. One that is being answered comes after those that are not.
+    /// Returns the rank for choosing the idlest connection: the smallest. Connections with an answer in progress rank
+    /// higher.
     pub(super) fn rank(&self) -> (bool, Instant) {
         let state = self.state.borrow();
         let is_answered = matches!(state.phase, Phase::Busy(_)) && state.active.elapsed() < STALLED;
@@ -187,7 +187,7 @@ impl Body for Tracked {
     }
 }
 
-/// A stream that tells the watchdog what happens.
+/// A stream that informs the watchdog about activity.
 pub(super) struct WatchedStream<S> {
     stream: S,
     watchdog: Arc<Watchdog>,
@@ -195,7 +195,7 @@ pub(super) struct WatchedStream<S> {
     http1: Option<Http1>,
 }
 
-/// What stands between an HTTP/1 client and hyper.
+/// The layer between an HTTP/1 client and hyper.
 #[derive(Default)]
 struct Http1 {
     repair: Repair,
@@ -214,7 +214,7 @@ impl<S> WatchedStream<S> {
         Self { stream, watchdog: Arc::clone(watchdog), http1: None }
     }
 
-    /// Whether these bytes of hyper's are replaced by an answer with a text.
+    /// Whether these bytes of hyper are replaced by an answer with a text.
     fn is_refused(&mut self, bytes: &[u8]) -> bool {
         let Some(http1) = &mut self.http1 else { return false };
         if http1.refusal.is_none() && self.watchdog.is_before_request() {

@@ -16,7 +16,7 @@ pub(super) struct Completions {
 
 impl Completions {
     pub(super) fn execute(self) -> anyhow::Result<ExitCode> {
-        // It panics where it cannot write.
+        // It panics if it cannot write.
         let mut text = Vec::new();
         clap_complete::generate(self.shell, &mut Cli::command(), "syscallmon", &mut text);
         print(&text)?;

@@ -1,4 +1,4 @@
-//! The command line: one file per subcommand, which wires what the rest of the crate offers.
+//! The command line: one file per subcommand, which connects the other modules.
 
 mod check;
 mod completions;
@@ -45,7 +45,7 @@ enum Command {
     SeccompProfile(seccomp_profile::SeccompProfile),
 }
 
-/// The configuration file, for every command that takes one.
+/// The configuration file, for every command that reads it.
 #[derive(Clone, Debug, clap::Args)]
 struct ConfigFile {
     /// Configuration file; flags override it. Reloaded on SIGHUP.
@@ -54,11 +54,11 @@ struct ConfigFile {
 }
 
 impl Cli {
-    /// Runs the chosen command.
+    /// Runs the command.
     ///
     /// # Errors
     ///
-    /// Whatever kept the command from doing its work; the message ends with a remedy where there is one.
+    /// The error of the command. Its message ends with a remedy if there is one.
     pub fn execute(self) -> anyhow::Result<ExitCode> {
         match self.command {
             Command::Run(run) => run.execute(),

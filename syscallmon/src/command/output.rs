@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, Write};
 
 use anyhow::Context as _;
 
-/// Prints all of it. A reader that wants no more, such as `head`, is no error.
+/// Prints a text. A reader that closes its end early, such as `head`, is no error.
 pub(super) fn print(text: &[u8]) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text).and_then(|()| stdout.flush()) {

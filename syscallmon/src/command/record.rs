@@ -1,4 +1,4 @@
-//! `syscallmon record`: counts as the daemon does, and writes what it sees into a file that `syscallmon replay` serves.
+//! `syscallmon record`: counts like the daemon, and writes a file that `syscallmon replay` serves.
 
 use std::{
     fs::{File, OpenOptions},
@@ -72,12 +72,12 @@ impl Record {
     pub(super) fn execute(self) -> anyhow::Result<ExitCode> {
         let mut stop = StopSignals::new()?;
         let mut config = Config::resolve(self.settings.clone(), self.config.config_file.as_deref())?;
-        // Nothing is judged.
+        // A recording judges no calls.
         config.policies = PolicySources::none();
         logging::start(config.log_level, config.log_format).context("cannot start logging")?;
         let file = create(&self.output).with_context(|| format!("cannot create {}", self.output.display()))?;
         let attached = attach(&config).inspect_err(|_| {
-            // Empty, and ours.
+            // Empty, and made by this command.
             let _ = std::fs::remove_file(&self.output);
         })?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -131,7 +131,7 @@ impl Record {
         Ok(())
     }
 
-    /// Says what is in the file, and why it ended.
+    /// Reports the content of the file, and why the recording ended.
     fn tell(&self, outcome: &Outcome, reason: &Reason) {
         let Outcome { end, bytes, is_full } = outcome;
         let why = match reason {
@@ -157,7 +157,7 @@ async fn sleep_for(duration: Option<Duration>) {
     }
 }
 
-/// A new file: what somebody else recorded, or another program's file, is not overwritten.
+/// Makes a new file. An existing file is never overwritten.
 fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }

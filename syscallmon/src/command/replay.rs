@@ -82,10 +82,10 @@ impl FromStr for SpeedSetting {
 
 type FileReader = Reader<BufReader<GzDecoder<File>>>;
 
-/// What has become of the file.
+/// Outcome of a recording.
 type FileOutcome = Result<Option<End>, ReadError>;
 
-/// A replay that runs.
+/// A running replay.
 struct Running {
     site: Site,
     controls: Controls,
@@ -148,7 +148,7 @@ fn open(path: &Path) -> anyhow::Result<FileReader> {
     Ok(Reader::open(files::open(path)?, Limits::default()).map_err(|error| error.problem)?)
 }
 
-/// Gives samples away until nobody takes them, or there are no more.
+/// Sends samples until the replay has ended, or there are no more.
 fn read_all(mut reader: FileReader, samples: &mpsc::Sender<Sample>) -> FileOutcome {
     while let Some(record) = reader.next_record() {
         match record? {
@@ -209,7 +209,7 @@ async fn print_end(running: Running, stop: &mut StopSignals) -> anyhow::Result<E
         outcome = ended(controls.over, read) => outcome.context("the replay failed")?,
         name = stop.received() => anyhow::bail!("stopped by {name}"),
     };
-    // There is no later: what has no name now goes by its path.
+    // Names are not awaited any longer: containers without one are exported by path.
     controls.owner.release().await;
     print(&site.exposition().await?)?;
     shutdown.cancel();
@@ -217,7 +217,7 @@ async fn print_end(running: Running, stop: &mut StopSignals) -> anyhow::Result<E
     Ok(if tell(&outcome) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// What has become of the file, and of its samples, when all were taken up.
+/// Returns the outcome of the file, and of its samples, after all were applied.
 struct Outcome {
     file: FileOutcome,
     played: Result<(), PlayError>,
@@ -231,7 +231,7 @@ async fn ended(
     Some(Outcome { file: read.await.ok()?, played })
 }
 
-/// Says how the recording ended; whether all of it could be used.
+/// Reports how the recording ended. Returns whether all of it could be used.
 fn tell(outcome: &Outcome) -> bool {
     match outcome {
         Outcome { played: Err(error), .. } => tracing::error!("cannot read the rest of the recording: {error}"),

@@ -1,4 +1,4 @@
-//! `syscallmon run`: the daemon. Brings everything up in the order that fails cleanly, and down again.
+//! `syscallmon run`: the daemon. Starts everything in an order that fails cleanly, and stops it.
 
 use std::{
     io,
@@ -60,7 +60,7 @@ pub(super) struct Run {
 
 const CANNOT_READ: &str = "cannot read the configuration file";
 
-/// Reads the configuration, for a command that has not started anything yet.
+/// Reads the configuration for a command that has not started anything yet.
 pub(super) fn resolve(settings: &Settings, file: &ConfigFile) -> anyhow::Result<Config> {
     let (settings, file) = (settings.clone(), file.config_file.clone());
     let resolve = move || Config::resolve(settings, file.as_deref());
@@ -73,7 +73,7 @@ fn server(web_config: Option<PathBuf>, limits: Limits) -> anyhow::Result<Server>
     Ok(server.context("cannot read the web configuration")??)
 }
 
-/// What is up before the first thread is started.
+/// Everything that is set up before the first thread starts.
 pub(super) struct Attached {
     kernel: Kernel,
     events: Events,
@@ -82,12 +82,12 @@ pub(super) struct Attached {
     model: Model,
     detector: Detector,
     policy_files: PolicyFileStamps,
-    /// Whether what runtimes call to set containers up is told apart.
+    /// Whether calls of container init are distinguished.
     knows_container_init: bool,
     pub(super) first: View,
 }
 
-/// What samples, and how to ask it for things and to see what it knows.
+/// The sampler, the handle for requests to it, and its views.
 pub(super) struct Sampling {
     pub(super) sampler: SamplerThread,
     pub(super) owner: Requester,
@@ -112,7 +112,7 @@ impl Attached {
 
 impl Run {
     pub(super) fn execute(self) -> anyhow::Result<ExitCode> {
-        // Before everything that takes long: a signal meanwhile is not lost, and ends the daemon as it does later.
+        // Before everything that takes long: an early signal is not lost, and ends the daemon in the usual way.
         let mut stop = StopSignals::new()?;
         let config = self.resolve()?;
         let log = logging::start(config.log_level, config.log_format).context("cannot start logging")?;
@@ -141,7 +141,7 @@ impl Run {
         resolve(&self.settings, &self.config)
     }
 
-    /// The same, where other tasks must go on while the file is read.
+    /// Does the same without blocking other tasks while the file is read.
     async fn resolve_again(&self) -> anyhow::Result<Config> {
         let (settings, file) = (self.settings.clone(), self.config.config_file.clone());
         let resolve = move || Config::resolve(settings, file.as_deref());
@@ -166,7 +166,7 @@ impl Run {
         let site = Site::new(views, owner.clone(), &config.telemetry_path, watched)?;
         let (begin, end) = (CancellationToken::new(), CancellationToken::new());
         let sampling = sampler.start(begin.clone(), shutdown.clone(), end.clone())?;
-        // What was learned before is known before the first call is judged.
+        // Baselines are loaded before the first call is judged.
         let store = Store::new(&config.state_directory, owner.clone(), calls);
         store.synchronize().await;
         begin.cancel();
@@ -185,7 +185,7 @@ impl Run {
         Ok(())
     }
 
-    /// Puts a changed configuration in force as far as that goes; a bad one changes nothing.
+    /// Applies the settings of a changed configuration that can change. A bad one changes nothing.
     async fn reload(
         &self,
         config: &mut Config,
@@ -209,7 +209,7 @@ impl Run {
         tunables.send_replace(new.tunables);
         config.log_level = new.log_level;
         config.tunables = new.tunables;
-        // Read again even if the configuration says the same: who asks may not want to wait.
+        // Reads policies even if the setting is the same, because SIGHUP requests it.
         set_policies(&new.policies);
         config.policies = new.policies;
         owner.configuration_was_read(0).await;
@@ -217,8 +217,8 @@ impl Run {
     }
 }
 
-/// Waits for SIGTERM or SIGINT, reloads on SIGHUP; then stops the tasks and waits for them, and for the sampler last:
-/// others may ask it for something until they end. A second signal does not wait.
+/// Waits for SIGTERM or SIGINT, and reloads on SIGHUP. Then stops the tasks, and the sampler last, because tasks may
+/// send it requests until they end. A second signal ends the daemon at once.
 async fn until_stopped(
     mut config: Config,
     reload: impl AsyncFn(&mut Config),
@@ -264,15 +264,15 @@ pub(super) struct StopSignals {
 }
 
 impl StopSignals {
-    /// Handles them from now on, whether a runtime is there or not: what arrives waits for one.
+    /// Handles them from now on, with or without a runtime. An early signal is kept for the runtime.
     pub(super) fn new() -> io::Result<Self> {
-        // Only registers them; starts no thread.
+        // This only registers them, and starts no thread.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let _guard = runtime.enter();
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    /// Waits for one of them; its name.
+    /// Waits for one of them. Returns its name.
     pub(super) async fn received(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
@@ -293,11 +293,11 @@ pub(super) fn bind(addresses: &[ListenAddress]) -> anyhow::Result<Vec<TcpListene
     addresses.iter().map(bind).collect()
 }
 
-/// What follows from a mount that is not whole, and what to do.
+/// The effect of a partial mount, and the remedy.
 pub(super) const PART_OF_HIERARCHY: &str = "existing cgroups outside this part have no name; in a container, \
     mount the host's /sys/fs/cgroup and set --path.cgroupfs to it";
 
-/// Loads and attaches, then drops privileges. Single-threaded: capabilities belong to threads.
+/// Loads and attaches the programs, and then drops privileges. Single-threaded, because capabilities belong to threads.
 pub(super) fn attach(config: &Config) -> anyhow::Result<Attached> {
     let hierarchies = Hierarchies::find(&config.procfs, config.cgroupfs.as_deref(), config.hierarchy)?;
     tracing::info!(counted_by = %hierarchies.set(), mounted = %hierarchies, "found cgroups");
@@ -366,8 +366,8 @@ fn log_probes(kernel: &Kernel) {
     }
 }
 
-/// The policies that can be in force on this kernel: the built-in one, and critical calls of policies that learn, would
-/// alarm at every start of a container where that is not told apart.
+/// Returns the policies that this kernel supports. If calls of container init are not distinguished, the built-in
+/// policy and critical calls of learning policies would alert at every start of a container.
 fn usable(sources: &PolicySources, knows_container_init: bool) -> PolicySources {
     PolicySources {
         built_in: sources.built_in && knows_container_init,
@@ -376,7 +376,7 @@ fn usable(sources: &PolicySources, knows_container_init: bool) -> PolicySources 
     }
 }
 
-/// What the kernel side is told.
+/// Returns the options of the kernel side.
 pub(super) fn options(config: &Config, hierarchies: &Hierarchies) -> Options {
     let mounted_as_root = |path: &Path| path.metadata().map_or(ROOT_CGROUP_ID, |cache| cache.ino());
     let v1 = hierarchies.v1().map(|v1| V1Hierarchy {
@@ -394,7 +394,7 @@ pub(super) fn options(config: &Config, hierarchies: &Hierarchies) -> Options {
     }
 }
 
-/// Counts for one poll interval and prints what it saw.
+/// Counts for one poll interval, and prints the metrics.
 async fn once(attached: Attached, config: &Config, stop: &mut StopSignals) -> anyhow::Result<()> {
     let (_tunables, watched) = watch::channel(config.tunables);
     let cache = attached.resolver.cache().clone();
@@ -409,7 +409,7 @@ async fn once(attached: Attached, config: &Config, stop: &mut StopSignals) -> an
         () = tokio::time::sleep(config.tunables.poll_interval) => {}
         _ = stop.received() => {}
     }
-    // There is no later: what has no name now goes by its path.
+    // Names are not awaited any longer: containers without one are exported by path.
     owner.release().await;
     let exposition = site.exposition().await?;
     shutdown.cancel();

@@ -1,4 +1,4 @@
-//! `syscallmon seccomp-profile`: the seccomp profile that the daemon itself runs under.
+//! `syscallmon seccomp-profile`: the seccomp profile for the daemon itself.
 
 use std::{
     fs, io,
@@ -11,7 +11,7 @@ use clap::Args;
 
 use super::output::print;
 
-/// In the format of the OCI runtimes.
+/// The format of OCI runtimes.
 pub const PROFILE: &str = include_str!("seccomp_profile.json");
 
 /// Print the seccomp profile for syscallmon itself, or install it into the directory of the kubelet.
@@ -32,7 +32,7 @@ impl SeccompProfile {
     }
 }
 
-/// Whoever reads it meanwhile gets the old one or the new one, whole.
+/// A concurrent reader gets the whole old or new file.
 fn install(path: &Path) -> io::Result<()> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(directory)?;

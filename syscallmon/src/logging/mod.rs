@@ -1,5 +1,4 @@
-//! The log: what is logged and how, and the start of logging. Starts before everything else, and uses nothing but a
-//! thread of its own.
+//! The log: level, format, and the start of logging. It starts first, and uses only a thread of its own.
 
 mod writer;
 
@@ -11,7 +10,7 @@ use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, reload, util::Sub
 
 pub use self::writer::{dropped_lines, flush};
 
-/// The least level that is logged.
+/// Minimum level of log messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
@@ -37,23 +36,23 @@ pub enum LogFormat {
     Json,
 }
 
-/// Changes the level of a log that is running.
+/// Changes the level of a running log.
 pub struct LogHandle(reload::Handle<EnvFilter, tracing_subscriber::Registry>);
 
 impl LogHandle {
     /// Changes the level.
     pub fn set_level(&self, level: LogLevel) {
-        // An error means that the log is gone, and then there is nothing to change.
+        // An error means that the log has ended, so there is nothing to change.
         let _ = self.0.reload(filter(level));
     }
 }
 
-/// Starts logging to stderr, from a thread of its own. Records of the `log` crate, aya-log's among them, come too, and
-/// panics.
+/// Starts logging to stderr from a thread of its own. Includes records of the `log` crate, such as those of aya-log,
+/// and panics.
 ///
 /// # Errors
 ///
-/// When a log was started before, or its thread cannot be.
+/// When a log was started before, or its thread cannot be started.
 pub fn start(level: LogLevel, format: LogFormat) -> io::Result<LogHandle> {
     let writer = writer::start()?;
     let (filter, handle) = reload::Layer::new(filter(level));
@@ -72,7 +71,7 @@ pub fn start(level: LogLevel, format: LogFormat) -> io::Result<LogHandle> {
     Ok(LogHandle(handle))
 }
 
-/// Our own records from the level on, others' only when something is wrong.
+/// Selects the daemon's messages from the level on, and warnings of other crates.
 fn filter(level: LogLevel) -> EnvFilter {
     let level = match level {
         LogLevel::Debug => "debug",
@@ -80,7 +79,7 @@ fn filter(level: LogLevel) -> EnvFilter {
         LogLevel::Warn => "warn",
         LogLevel::Error => "error",
     };
-    // What kube warns of comes as an error, too; it would also log whole answers.
+    // kube's warnings are errors for the caller as well, and it would also log whole answers.
     EnvFilter::new(format!("warn,kube_client=off,kube_runtime=off,syscallmon={level},exporter_web={level}"))
 }
 

@@ -1,6 +1,6 @@
-//! Writes log lines to stderr from a thread of its own, so that a full pipe which nobody reads blocks no task.
+//! Writes log lines to stderr from a thread of its own, so a full pipe without a reader blocks no task.
 //!
-//! Lines wait in bounded room. When it is full, new lines are dropped and counted.
+//! Lines wait in a bounded queue. When it is full, new lines are dropped and counted.
 
 use std::{
     collections::VecDeque,
@@ -12,10 +12,10 @@ use std::{
 
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Bytes of lines that wait.
+/// Maximum bytes of waiting lines.
 const MAX_WAITING_BYTES: usize = 1 << 20;
 
-/// Bytes that a line takes beside its text, at most.
+/// Maximum bytes of a line besides its text.
 const LINE_OVERHEAD: usize = 64;
 
 static STDERR: Lines = Lines::new(MAX_WAITING_BYTES);
@@ -24,7 +24,7 @@ static STDERR: Lines = Lines::new(MAX_WAITING_BYTES);
 ///
 /// # Errors
 ///
-/// When the system has no thread.
+/// When no thread can be started.
 pub(super) fn start() -> io::Result<LogWriter> {
     thread::Builder::new().name("log".to_owned()).spawn(|| {
         // It may be started before the daemon drops its capabilities, which belong to threads.
@@ -39,7 +39,7 @@ pub fn flush(deadline: Duration) {
     STDERR.flush(deadline);
 }
 
-/// Returns the number of lines that were dropped, for lack of room or since stderr took no more.
+/// Returns the number of dropped lines: the queue was full, or stderr failed.
 #[must_use]
 pub fn dropped_lines() -> u64 {
     STDERR.lock().dropped
@@ -58,7 +58,7 @@ impl<'a> MakeWriter<'a> for LogWriter {
 }
 
 impl Write for LogWriter {
-    /// Takes a whole line: tracing's layers write each with one call.
+    /// Accepts a whole line: tracing's layers write each with one call.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.0.push(line);
         Ok(line.len())
@@ -80,7 +80,7 @@ struct Lines {
 struct Queue {
     lines: VecDeque<Box<[u8]>>,
     bytes: usize,
-    /// Whether the thread is writing what it has taken.
+    /// Whether the thread is writing lines that it has taken.
     is_writing: bool,
     dropped: u64,
 }
@@ -108,7 +108,7 @@ impl Lines {
         self.arrived.notify_one();
     }
 
-    /// Writes all lines that come, for ever.
+    /// Writes lines for ever.
     fn write_to(&self, mut to: impl Write) {
         loop {
             let line = self.take();
@@ -176,7 +176,7 @@ mod tests {
     fn a_pipe_that_nobody_reads_blocks_no_task_and_the_dropped_lines_are_counted() {
         let (lines, mut reader) = start(64 << 10);
         let begin = Instant::now();
-        // A pipe takes 64 KiB, and as much waits.
+        // A pipe takes 64 KiB, and the queue as much.
         for _ in 0..1000 {
             lines.push(&[b'x'; 1000]);
         }

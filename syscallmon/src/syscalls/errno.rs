@@ -1,13 +1,13 @@
-//! What error numbers mean: the names that the kernel's headers give them.
+//! Names of error numbers, as in the kernel's headers.
 //!
-//! Owns no state and never asks the running kernel; x86 and Arm share the numbers.
+//! Has no state, and does not depend on the running kernel. x86 and Arm have the same numbers.
 
 use super::table::errno::TABLE;
 
-/// The name of an error number, which is a failed call's result without its sign: `ENOENT` for 2.
+/// Returns the name of an error number, which is a failed call's result without its sign: `ENOENT` for 2.
 ///
-/// Source: Linux's `asm-generic/errno.h`. An alias is never returned: 11 is `EAGAIN`, not `EWOULDBLOCK`. The kernel's
-/// own numbers from 512 (`ERESTARTSYS`), which a program never sees but a tracepoint may, have no name here.
+/// Source: Linux's `asm-generic/errno.h`. Aliases are never returned: 11 is `EAGAIN`, not `EWOULDBLOCK`. The kernel's
+/// internal numbers from 512 (`ERESTARTSYS`), which tracepoints can show, have no name here.
 #[must_use]
 pub fn name(errno: u16) -> Option<&'static str> {
     let index = TABLE.binary_search_by_key(&errno, |&(number, _)| number).ok()?;

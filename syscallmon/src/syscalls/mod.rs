@@ -1,8 +1,7 @@
-//! What syscall numbers mean: one table per ABI and one of io_uring's operations, and a dense id for each.
+//! Syscall numbers: one table per ABI and one of io_uring's operations, and a dense id for each entry.
 //!
-//! Owns the numbering between kernel and user space: a [`CallId`] is the position of a call in a cgroup's
-//! row of the kernel's index. Never looks at a running kernel; everybody to the right of `kernel` asks here
-//! for names.
+//! Defines the numbering that kernel and user space share: a [`CallId`] is the position of a call in a cgroup's row of
+//! the kernel's index. Does not depend on the running kernel. All other modules get names here.
 
 pub mod errno;
 pub mod names;
@@ -17,21 +16,21 @@ use syscallmon_common::{
     Abi, NUMBERS_PER_ABI, POSITION_FORKS, POSITION_NO_ANSWER, POSITION_TABLE_LEN, POSITION_TIMED, POSITIONS_PER_CGROUP,
 };
 
-/// The `syscall` label of a number that its ABI does not know.
+/// The label `syscall` of a number that its ABI does not have.
 pub const UNKNOWN: &str = "unknown";
 
 /// The Linux release whose headers the tables come from.
 pub use table::LINUX_VERSION;
 
-/// A call that is counted on its own: an (ABI, syscall) pair, or an ABI's unknown numbers.
+/// A call that is counted separately: an (ABI, syscall) pair, or an ABI's unknown numbers.
 ///
-/// The value is a position in the rows of the kernel's index, below [`POSITIONS_PER_CGROUP`]. It means
-/// something only with the [`CallTable`] that it came from.
+/// The value is a position in the rows of the kernel's index, below [`POSITIONS_PER_CGROUP`]. It is valid only with the
+/// [`CallTable`] that it comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct CallId(pub u16);
 
-/// An errno by its number; all that have no name are one.
+/// An errno by its number. All numbers without a name are equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(from = "u16", into = "u16")]
 pub struct Errno(u16);
@@ -49,20 +48,20 @@ impl From<Errno> for u16 {
 }
 
 impl Errno {
-    /// From the number.
+    /// Converts a number.
     #[must_use]
     pub fn new(number: u16) -> Self {
         Self(errno::name(number).map_or(0, |_| number))
     }
 
-    /// The kernel's name, or [`UNKNOWN`].
+    /// Returns the kernel's name, or [`UNKNOWN`].
     #[must_use]
     pub fn name(self) -> &'static str {
         errno::name(self.0).unwrap_or(UNKNOWN)
     }
 }
 
-/// The name of a call, as the labels `abi` and `syscall` show it.
+/// The name of a call, as in the labels `abi` and `syscall`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Call {
     /// `x86_64`, `ia32`, `x32`, `aarch64` or `aarch32`; [`IO_URING`] for an operation of io_uring.
@@ -72,14 +71,14 @@ pub struct Call {
 }
 
 impl Call {
-    /// Whether it is of an architecture's own ABI.
+    /// Whether it belongs to an architecture's own ABI.
     #[must_use]
     pub fn is_native(&self) -> bool {
         matches!(self.abi, "x86_64" | "aarch64")
     }
 }
 
-/// The calls that one architecture's kernel can see.
+/// The calls of one architecture's kernel.
 #[derive(Clone, Debug)]
 pub struct CallTable {
     abis: [Option<&'static str>; Abi::COUNT],
@@ -87,28 +86,28 @@ pub struct CallTable {
     positions: Vec<u16>,
 }
 
-/// Calls that make a task.
+/// Calls that create a task.
 const FORKS: [&str; 4] = ["clone", "clone3", "fork", "vfork"];
 
-/// Calls that a probe put into a program, which return what the program's own function does.
+/// Calls that a probe puts into a program. They return the result of the program's own function.
 const NO_ANSWER: [&str; 2] = ["uprobe", "uretprobe"];
 
 /// A table of (number, name), sorted by number.
 type Numbers = &'static [(u16, &'static str)];
 
-/// What stands for the ABI of an operation that was given to io_uring, and is no system call.
+/// Stands for the ABI of an io_uring operation, which is not a system call.
 pub const IO_URING: &str = "io_uring";
 
 const IO_URING_OPERATIONS: Option<(&str, Numbers)> = Some((IO_URING, table::io_uring::TABLE));
 
 impl CallTable {
-    /// The table of the architecture that this binary was built for.
+    /// Returns the table of the architecture of this binary.
     #[must_use]
     pub fn native() -> Self {
         if cfg!(target_arch = "aarch64") { Self::aarch64() } else { Self::x86_64() }
     }
 
-    /// x86_64, ia32 and x32.
+    /// Returns the table with x86_64, ia32 and x32.
     #[must_use]
     pub fn x86_64() -> Self {
         Self::new([
@@ -119,7 +118,7 @@ impl CallTable {
         ])
     }
 
-    /// aarch64 and aarch32.
+    /// Returns the table with aarch64 and aarch32.
     #[must_use]
     pub fn aarch64() -> Self {
         Self::new([
@@ -130,7 +129,7 @@ impl CallTable {
         ])
     }
 
-    /// Lays out the positions: first each ABI's unknown numbers, then the known calls in order.
+    /// Assigns the positions: first each ABI's unknown numbers, then the known calls in order.
     fn new(tables: [Option<(&'static str, Numbers)>; Abi::COUNT]) -> Self {
         let native = tables[0].map_or("", |(name, _)| name);
         let mut calls: Vec<Call> =
@@ -138,7 +137,7 @@ impl CallTable {
         let mut positions = vec![0; POSITION_TABLE_LEN];
         for (abi, table) in Abi::ALL.into_iter().zip(&tables) {
             let row = &mut positions[abi as usize * NUMBERS_PER_ABI..][..NUMBERS_PER_ABI];
-            // An ABI that the architecture lacks: its numbers are unknown ones of the native ABI.
+            // An ABI that the architecture lacks: its numbers count as unknown ones of the native ABI.
             row.fill(if table.is_some() { abi as u16 } else { Abi::Native as u16 });
             for &(number, syscall) in table.map_or(&[] as Numbers, |(_, numbers)| numbers) {
                 row[usize::from(number)] = u16::try_from(calls.len()).expect("fewer than 65,536 calls");
@@ -149,9 +148,9 @@ impl CallTable {
         Self { abis: tables.map(|table| table.map(|(name, _)| name)), calls, positions }
     }
 
-    /// For the kernel side: the position of each (ABI, number), [`POSITION_TABLE_LEN`] entries, with the flags
-    /// [`POSITION_TIMED`] for these calls, [`POSITION_FORKS`] for those that make a task, and [`POSITION_NO_ANSWER`]
-    /// for those that return what is not the kernel's.
+    /// Returns the table for the kernel side: the position of each (ABI, number), [`POSITION_TABLE_LEN`] entries, with
+    /// the flags [`POSITION_TIMED`] for these calls, [`POSITION_FORKS`] for calls that create a task, and
+    /// [`POSITION_NO_ANSWER`] for calls with a result that is not from the kernel.
     #[must_use]
     pub fn positions(&self, timed: &BTreeSet<CallId>) -> Vec<u16> {
         let all =
@@ -166,49 +165,49 @@ impl CallTable {
         self.positions.iter().map(|&position| position | flags(position)).collect()
     }
 
-    /// The system calls of a name, in every ABI that has it.
+    /// Returns the system calls with a name, in every ABI that has it.
     pub fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = CallId> + 'a {
         let named = move |call: &Call| call.syscall == name && call.abi != IO_URING && name != UNKNOWN;
         (0..).zip(&self.calls).filter(move |(_, call)| named(call)).map(|(id, _)| CallId(id))
     }
 
-    /// The call of an ABI's, or of io_uring's, that has this name.
+    /// Returns the call of an ABI, or operation of io_uring, with this name.
     #[must_use]
     pub fn id(&self, abi: &str, syscall: &str) -> Option<CallId> {
         self.iter().find(|(_, call)| call.abi == abi && call.syscall == syscall).map(|(id, _)| id)
     }
 
-    /// The name of a call; an id that is not this table's is [`UNKNOWN`] in the native ABI.
+    /// Returns the name of a call. An id that is not in this table is [`UNKNOWN`] in the native ABI.
     #[must_use]
     pub fn call(&self, id: CallId) -> Call {
         self.calls.get(usize::from(id.0)).copied().unwrap_or(self.calls[Abi::Native as usize])
     }
 
-    /// Every call, in the order of ids, and first each ABI's unknown numbers.
+    /// Returns every call in the order of ids. Each ABI's unknown numbers come first.
     pub fn iter(&self) -> impl Iterator<Item = (CallId, Call)> {
         (0..).map(CallId).zip(self.calls.iter().copied())
     }
 
-    /// Name of the architecture's own ABI.
+    /// Returns the name of the architecture's own ABI.
     #[must_use]
     pub fn native_abi(&self) -> &'static str {
         self.calls[Abi::Native as usize].abi
     }
 
-    /// The call that a number means in an ABI; the number is without x32's bit.
+    /// Returns the call of a number in an ABI; the number is without x32's bit.
     #[must_use]
     pub fn resolve(&self, abi: Abi, number: u64) -> Call {
         self.call(self.position(abi, number))
     }
 
-    /// The same by its id.
+    /// Does the same by the ABI's id.
     #[must_use]
     pub fn position(&self, abi: Abi, number: u64) -> CallId {
         let index = usize::try_from(number).ok().filter(|&number| number < NUMBERS_PER_ABI);
         CallId(index.map_or(abi as u16, |number| self.positions[abi as usize * NUMBERS_PER_ABI + number]))
     }
 
-    /// Names of the architecture's ABIs.
+    /// Returns the names of the architecture's ABIs.
     pub fn abis(&self) -> impl Iterator<Item = &'static str> {
         self.abis.iter().copied().flatten().filter(|&abi| abi != IO_URING)
     }

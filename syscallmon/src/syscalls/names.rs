@@ -1,10 +1,10 @@
-//! Which names mean something on any architecture: one configuration is for nodes of all of them.
+//! Names that exist on any architecture, because one configuration serves nodes of all architectures.
 
 use std::{collections::BTreeSet, sync::LazyLock};
 
 use super::{CallTable, IO_URING, UNKNOWN};
 
-/// Names of (system calls, io_uring's operations) of every table.
+/// Names of system calls, and of io_uring's operations, in all tables.
 static NAMES: LazyLock<[BTreeSet<&'static str>; 2]> = LazyLock::new(|| {
     let mut names = [BTreeSet::new(), BTreeSet::new()];
     for table in [CallTable::x86_64(), CallTable::aarch64()] {
@@ -15,7 +15,7 @@ static NAMES: LazyLock<[BTreeSet<&'static str>; 2]> = LazyLock::new(|| {
     names
 });
 
-/// ABIs of every architecture, and what stands for one where io_uring's operations are named.
+/// ABIs of every architecture, and the prefix of io_uring's operations.
 pub const ABIS: [&str; 6] = ["x86_64", "ia32", "x32", "aarch64", "aarch32", IO_URING];
 
 /// Names of system calls.
@@ -30,10 +30,10 @@ pub fn operations() -> &'static BTreeSet<&'static str> {
     &NAMES[1]
 }
 
-/// A name that may have been meant, for an error's message: ` (did you mean openat?)`, or nothing.
+/// Returns a suggestion for an error's message, ` (did you mean openat?)`, or nothing.
 pub(crate) fn suggestion(typed: &str, names: impl IntoIterator<Item = &'static str>) -> String {
     let (most, length) = ((typed.len() / 3).clamp(1, 3), typed.chars().count());
-    // No name is near whose length is not; and a distance takes time by the length of both.
+    // Names with a very different length are not similar, and a comparison takes time by the length of both.
     let names = names.into_iter().filter(|name| name.len().abs_diff(length) <= most);
     let distances = names.map(|name| (strsim::osa_distance(typed, name), name));
     let nearest = distances.min().filter(|&(distance, _)| distance <= most);
@@ -58,7 +58,7 @@ mod tests {
         let suggest = |typed: &str| suggestion(typed, system_calls().iter().copied());
         assert_eq!(suggest("opennat"), " (did you mean openat?)");
         assert_eq!(suggest("\u{f6}penat"), " (did you mean openat?)");
-        // A policy of 1 MiB: compared with every name, it takes minutes.
+        // A policy of 1 MiB: comparing it with every name would take minutes.
         assert_eq!(suggest(&"openat".repeat(1 << 17)), "");
     }
 

@@ -1,16 +1,14 @@
-//! `@runtime-default`: what the default seccomp profile of container runtimes allows with the capabilities that
-//! containers have unless they are given others.
+//! `@runtime-default`: the calls that the default seccomp profile of container runtimes allows with the default
+//! capabilities of containers.
 //!
-//! Source: `seccomp/default.json` of github.com/moby/profiles at 02e898b137ae, which Docker and Podman's relatives
-//! follow; containerd's list (`contrib/seccomp`) is its equal. Names only: each call is in the tables of the
-//! architectures that have it, so one list is for all. It is a fact about others' programs: nothing here decides
-//! what is dangerous.
+//! Source: `seccomp/default.json` of github.com/moby/profiles at 02e898b137ae, which Docker uses and Podman and others
+//! follow; containerd's list (`contrib/seccomp`) is equal. The list has names only, because the tables of architectures
+//! say which calls each has. It describes other programs, and is no judgement of dangers.
 //!
-//! Allowed for some arguments counts as allowed (clone, personality, socket): arguments are not seen here.
-//! `clone3` counts as allowed: the profile answers that the kernel lacks it, every glibc asks first, and nobody is
-//! the worse for it.
+//! Calls that are allowed for some arguments count as allowed (clone, personality, socket), because arguments are not
+//! seen here. `clone3` counts as allowed: the profile answers with ENOSYS, every glibc tries it first, and falls back.
 
-/// The capabilities that containers have unless they are given others: rules for more do not count.
+/// Default capabilities of containers. Rules for further capabilities do not count.
 pub const CAPABILITIES: [&str; 14] = [
     "CAP_AUDIT_WRITE",
     "CAP_CHOWN",
@@ -28,7 +26,7 @@ pub const CAPABILITIES: [&str; 14] = [
     "CAP_SYS_CHROOT",
 ];
 
-/// Sorted; some are of one architecture only.
+/// Sorted. Some exist on one architecture only.
 #[rustfmt::skip]
 pub(super) const ALLOWED: &[&str] = &[
     "_llseek", "_newselect", "accept", "accept4", "access", "adjtimex", "alarm", "arch_prctl", "arm_fadvise64_64",
@@ -80,7 +78,7 @@ pub(super) const ALLOWED: &[&str] = &[
     "vmsplice", "wait4", "waitid", "waitpid", "write", "writev",
 ];
 
-/// Whether it has a call of this name.
+/// Whether it has a call with this name.
 #[must_use]
 pub fn allows(name: &str) -> bool {
     ALLOWED.binary_search(&name).is_ok()
@@ -93,7 +91,7 @@ mod tests {
     use super::*;
     use crate::syscalls::CallTable;
 
-    /// As counted in the profile itself; and clone3, which it answers with ENOSYS.
+    /// Counted in the profile, with clone3, which it answers with ENOSYS.
     #[test]
     fn as_many_calls_are_allowed_as_the_profile_allows() {
         for (table, abi, without_condition, by_argument) in

@@ -1,8 +1,7 @@
-//! Sets of system calls, with the names and the meaning that they have in systemd's
-//! `SystemCallFilter=`, and [`RUNTIME_DEFAULT`].
+//! Sets of system calls with the names and members of systemd's `SystemCallFilter=`, and [`RUNTIME_DEFAULT`].
 //!
-//! Owns no state and never asks an installed systemd. A set names calls of all architectures, so some of its members
-//! are in no table here; calls that systemd left out of all sets are in none.
+//! Has no state, and does not depend on an installed systemd. Sets contain calls of all architectures, so some members
+//! are in no table here. Some calls are in no set of systemd.
 
 use std::{
     cmp::Reverse,
@@ -15,27 +14,27 @@ use super::{runtime_default, table::sets::SETS};
 /// The systemd release that the sets come from.
 pub use super::table::sets::SYSTEMD_VERSION;
 
-/// The set of what container runtimes allow by default; systemd has none of this name.
+/// The set of calls that container runtimes allow by default. systemd has no set with this name.
 pub const RUNTIME_DEFAULT: &str = "@runtime-default";
 
 /// A table of (set, members), sorted by set; members that begin with `@` are sets.
 type Sets<'a> = &'a [(&'a str, &'a [&'a str])];
 
-/// The calls of a set and of the sets in it, sorted, each once; `None` if there is no such set.
+/// Returns the calls of a set, including the sets in it, sorted, each once; `None` if there is no such set.
 ///
-/// `set` is with its `@`: `@file-system`. Source: `systemd-analyze syscall-filter`; systemd's `@known` is left out.
+/// `set` includes its `@`: `@file-system`. Source: `systemd-analyze syscall-filter`, without systemd's `@known`.
 #[must_use]
 pub fn members(set: &str) -> Option<Vec<&'static str>> {
     if set == RUNTIME_DEFAULT { Some(runtime_default::ALLOWED.to_vec()) } else { resolve(SETS, set) }
 }
 
-/// Names of all sets, with their `@`.
+/// Returns the names of all sets, with their `@`.
 pub fn names() -> impl Iterator<Item = &'static str> {
     SETS.iter().map(|&(set, _)| set).chain([RUNTIME_DEFAULT])
 }
 
-/// The one set that stands for a call: of systemd's sets that have it, the one with the fewest calls, and of several
-/// such the first by name. `None` for calls that are in no set.
+/// Returns the set that represents a call: of systemd's sets with the call, the one with the fewest calls, and of
+/// equals the first by name. `None` for calls in no set.
 #[must_use]
 pub fn smallest_with(call: &str) -> Option<&'static str> {
     static SET_OF_CALL: LazyLock<HashMap<&'static str, &'static str>> = LazyLock::new(|| {
@@ -48,7 +47,7 @@ pub fn smallest_with(call: &str) -> Option<&'static str> {
     SET_OF_CALL.get(call).copied()
 }
 
-/// Goes through every set once, also where sets contain each other.
+/// Visits every set once, even if sets contain each other.
 fn resolve<'a>(sets: Sets<'a>, set: &str) -> Option<Vec<&'a str>> {
     let mut waiting = direct(sets, set)?.to_vec();
     let mut seen = BTreeSet::new();
@@ -61,7 +60,7 @@ fn resolve<'a>(sets: Sets<'a>, set: &str) -> Option<Vec<&'a str>> {
     Some(seen.into_iter().collect())
 }
 
-/// The members that a set has itself.
+/// Returns the direct members of a set.
 fn direct<'a>(sets: Sets<'a>, set: &str) -> Option<&'a [&'a str]> {
     let index = sets.binary_search_by_key(&set, |&(name, _)| name).ok()?;
     Some(sets[index].1)

@@ -18,7 +18,7 @@ use credentials::Credentials;
 use turns::Turns;
 use verified::Verified;
 
-/// How long a request waits for the answer that too many others are being checked.
+/// How long a request waits before the answer that too many others are being checked.
 const BUSY_DELAY: Duration = Duration::from_secs(1);
 
 /// Checks passwords, and remembers those that were right.
@@ -57,7 +57,7 @@ impl Gate {
         }
     }
 
-    /// An unknown user's password is hashed too: the answer's time must not tell which users exist.
+    /// An unknown user's password is hashed too, so the time of the answer does not reveal which users exist.
     async fn verify(&self, users: &Users, credentials: Credentials, client: Client) -> Admission {
         let (hash, known) = users.hash_of(&credentials.user);
         let mark = self.verified.mark(&credentials, hash);
@@ -69,11 +69,11 @@ impl Gate {
             return Admission::Wrong;
         }
         let Some(turn) = self.turns.take(client).await else {
-            // Whoever tries passwords one after the other on many connections is to lose time by it.
+            // Clients that try passwords one after the other on many connections must lose time.
             tokio::time::sleep(BUSY_DELAY).await;
             return if is_verified() { Admission::Granted } else { Admission::Busy };
         };
-        // Prometheus' first requests come together; the first one's result serves the rest.
+        // Prometheus' first requests come together; the result of the first one serves the others.
         if is_verified() {
             return Admission::Granted;
         }
@@ -82,7 +82,7 @@ impl Gate {
         }
         let hash = hash.to_owned();
         let hashing = tokio::task::spawn_blocking(move || {
-            // Held here, not by the request: a request that gives up must not let a second hash start.
+            // The work holds the turn, not the request: after a client has left, no second hash may start beside it.
             let _turn = turn;
             bcrypt::verify(&credentials.password, &hash).unwrap_or(false)
         });
@@ -96,7 +96,7 @@ impl Gate {
     }
 }
 
-/// For `fuzz/`.
+/// For fuzz targets.
 #[cfg(fuzzing)]
 pub(super) fn has_credentials(headers: &HeaderMap) -> bool {
     Credentials::from_headers(headers).is_some()

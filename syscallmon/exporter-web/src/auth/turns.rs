@@ -1,7 +1,7 @@
-//! Turns to hash a password: one at a time, fair among clients, and few that wait.
+//! Turns to hash a password: one at a time, fair among clients, with a bounded queue.
 //!
-//! A hash is meant to cost a core for a while. Whoever sends wrong passwords by the thousand gets few turns: when too
-//! many wait, the one of the client with most that has waited longest is refused, and clients take turns.
+//! A hash takes a core for a while on purpose. A client with thousands of wrong passwords gets few turns: when too many
+//! requests wait, the oldest one of the client with most is refused, and clients take turns.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,8 +10,8 @@ use tokio::sync::oneshot;
 
 use crate::client::Client;
 
-/// Requests that wait, of one client and of all: a turn is about 50 ms at the usual cost, and nobody should wait much
-/// longer than a second.
+/// Maximum waiting requests of one client and of all: a turn takes about 50 ms at the usual cost, and no request should
+/// wait much longer than a second.
 const MAX_WAITING_PER_CLIENT: usize = 4;
 const MAX_WAITING: usize = 16;
 
@@ -22,17 +22,17 @@ pub(super) struct Turns(Arc<Mutex<Queue>>);
 #[derive(Default)]
 struct Queue {
     is_busy: bool,
-    /// Whose turn was the last.
+    /// The client that had the last turn.
     last: Option<Client>,
     /// In order of arrival.
     waiting: VecDeque<(Client, oneshot::Sender<Turn>)>,
 }
 
-/// The right to hash one password; over when dropped.
+/// The right to hash one password. Dropping it ends the turn.
 pub(super) struct Turn(Turns);
 
 impl Turns {
-    /// A turn, or `None` if too many wait.
+    /// Returns a turn, or `None` if too many requests wait.
     pub(super) async fn take(&self, client: Client) -> Option<Turn> {
         let turn = {
             let mut queue = self.lock();
@@ -77,7 +77,7 @@ impl Queue {
         }
     }
 
-    /// Who is next: the first that is not of the client whose turn was the last, if there is one.
+    /// Returns the next request: the first of another client than the last one, if there is one.
     fn next(&mut self) -> Option<oneshot::Sender<Turn>> {
         let is_another = |(client, _): &(Client, _)| Some(*client) != self.last;
         let index = self.waiting.iter().position(is_another).unwrap_or(0);
@@ -94,7 +94,7 @@ impl Drop for Turn {
     fn drop(&mut self) {
         let next = self.0.lock().next();
         if let Some(sender) = next {
-            // One whose request was given up gives the turn back here, and it is the next one's.
+            // A request that was cancelled returns its turn here, and the next one gets it.
             let _ = sender.send(Self(self.0.clone()));
         }
     }

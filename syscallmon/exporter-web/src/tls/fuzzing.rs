@@ -1,4 +1,4 @@
-//! What `fuzz/` puts certificates into.
+//! Interface for the fuzz target of certificates.
 
 use std::{sync::Arc, time::Duration};
 

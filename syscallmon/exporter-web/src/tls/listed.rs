@@ -1,8 +1,8 @@
 //! Verifiers that also trust a certificate that is listed itself.
 //!
-//! What webpki trusts stays trusted. Of what it refuses, a certificate is trusted if the very same one, byte by byte,
-//! is listed, and the only thing against it was who signed it. Its dates, names and purposes count as ever; that the
-//! peer has its key is shown by the handshake.
+//! Certificates that webpki trusts stay trusted. Of the others, one is trusted if the same certificate, byte by byte,
+//! is listed, and its signer was the only problem. Its dates, names and purposes still count, and the handshake proves
+//! that the peer has its key.
 
 use std::{fmt, sync::Arc};
 
@@ -38,7 +38,7 @@ pub(super) struct ListedClients {
     pub(super) inner: Arc<dyn ClientCertVerifier>,
 }
 
-/// Why a certificate is refused, in words that name it.
+/// Why a certificate is refused, with its name.
 #[derive(thiserror::Error)]
 struct Refused {
     certificate: String,
@@ -46,10 +46,10 @@ struct Refused {
     remedy: Remedy,
 }
 
-/// What helps.
+/// The remedy.
 #[derive(Debug)]
 enum Remedy {
-    /// The certificate has to be listed.
+    /// The certificate must be listed.
     List(Arc<str>),
     Rename,
     Renew,
@@ -79,7 +79,7 @@ impl fmt::Debug for Refused {
 }
 
 impl Trust {
-    /// Whether a certificate that webpki refused is trusted since it is listed; otherwise why not.
+    /// Whether a certificate that webpki refused is trusted because it is listed; otherwise the reason.
     fn reconsider(
         &self,
         certificate: &CertificateDer<'_>,
@@ -96,7 +96,7 @@ impl Trust {
         if is_listed { Ok(()) } else { Err(refusal) }
     }
 
-    /// The refusal of a certificate, with its name and what helps.
+    /// Returns the error for a certificate, with its name and the remedy.
     fn explain(&self, certificate: &CertificateDer<'_>, source: TlsError) -> Refused {
         use CertificateError as Why;
         let remedy = match &source {
@@ -111,8 +111,8 @@ impl Trust {
     }
 }
 
-/// Whether all that is wrong is who signed a certificate, or that it is one of a CA. webpki looks at dates before, but
-/// at names and purposes after. A signature is bad where a CA of the issuer's name is listed that did not make it.
+/// Whether the signer of a certificate, or that it is one of a CA, is its only problem. webpki checks dates before, but
+/// names and purposes after. A signature is wrong if a listed CA has the issuer's name and did not make it.
 fn is_about_issuer(refusal: &TlsError) -> bool {
     match refusal {
         TlsError::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => true,
@@ -187,7 +187,7 @@ impl ClientCertVerifier for ListedClients {
                 Ok(ClientCertVerified::assertion())
             })
             .inspect_err(|refusal: &TlsError| {
-                // The client gets an alert that says why, which an error of our own would not.
+                // The client gets an alert with the reason, which an error of another type would not send.
                 tracing::debug!("rejected a client certificate: {}", self.trust.explain(end_entity, refusal.clone()));
             })
     }

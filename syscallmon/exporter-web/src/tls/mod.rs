@@ -1,8 +1,8 @@
-//! Which certificates of peers are trusted: as Go and curl do, in one place for every client and server here.
+//! Trust in certificates of peers: like Go and curl, in one place for all clients and servers here.
 //!
 //! webpki refuses two kinds of certificates that operators list in a CA file: one that is itself a CA (`openssl req
-//! -x509` makes it), and one of a CA that is not listed. Go trusts both where that very certificate is listed, since
-//! then nobody needs to vouch for it.
+//! -x509` makes it), and one of a CA that is not listed. Go trusts both if the certificate itself is listed, because no
+//! signature is needed then.
 
 mod certificate;
 #[cfg(fuzzing)]
@@ -21,14 +21,14 @@ pub use self::{
     trust::{Trust, TrustError, no_trust},
 };
 
-/// The TLS error in an error or behind it: that the other side has another protocol, or a certificate that is refused.
-/// Neither ends by itself.
+/// Returns the TLS error in an error or its causes: the other side has another protocol, or a certificate is refused.
+/// Neither disappears without a change.
 #[must_use]
 pub fn cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a TlsError> {
     iter::successors(Some(error), |&error| behind(error)).find_map(|error| error.downcast_ref())
 }
 
-/// The next cause. The source of an error within an `io::Error` is that error's own source, which leaves out
+/// Returns the next cause. The source of an error within an `io::Error` is that error's own source, which would skip
 /// the error itself.
 fn behind<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
     match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {

@@ -1,4 +1,4 @@
-//! The certificates that a file or this host lists, and what is built on them.
+//! Trusted certificates from a file or this host, and the configurations that use them.
 
 use std::{path::Path, sync::Arc};
 
@@ -15,16 +15,16 @@ use tokio_rustls::rustls::{
 
 use super::listed::{ListedClients, ListedServers};
 
-/// Certificates that peers' must be signed by, or be.
+/// Certificates. Those of peers must be signed by one of them, or be one of them.
 #[derive(Clone, Debug)]
 pub struct Trust {
     roots: Arc<RootCertStore>,
     pub(super) listed: Arc<[CertificateDer<'static>]>,
-    /// What to do where a certificate is not among them.
+    /// The remedy for a certificate without trust.
     pub(super) remedy: Arc<str>,
 }
 
-/// Why there is no one to trust.
+/// Why there is no trusted certificate.
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
     /// The file is no PEM.
@@ -49,7 +49,7 @@ pub enum TrustError {
         /// What is wrong.
         source: TlsError,
     },
-    /// The host trusts nobody.
+    /// The host has no trusted certificate.
     #[error("this host has no CA certificates: set {setting} to a file with them")]
     NoneOnHost {
         /// The setting or flag.
@@ -91,7 +91,7 @@ impl Trust {
         Ok(Self { roots: Arc::new(roots), listed: listed.into(), remedy: remedy.into() })
     }
 
-    /// The certificates that this host trusts. `setting` is where a file with others can be named.
+    /// Returns the certificates that this host trusts. `setting` is the setting for another file.
     ///
     /// # Errors
     ///
@@ -107,7 +107,7 @@ impl Trust {
         Ok(Self { roots: Arc::new(roots), listed: listed.into(), remedy: remedy.into() })
     }
 
-    /// What a client verifies servers with.
+    /// Returns the verifier of a client.
     ///
     /// # Errors
     ///
@@ -119,7 +119,7 @@ impl Trust {
         Ok(Arc::new(ListedServers { trust: self, inner }))
     }
 
-    /// What a server verifies clients with, of whom each may, or must, show a certificate.
+    /// Returns the verifier of a server with clients that may, or must, show a certificate.
     ///
     /// # Errors
     ///
@@ -147,7 +147,8 @@ impl Trust {
     }
 }
 
-/// The configuration of a client that trusts nobody: for a connector that needs one although it speaks plain HTTP.
+/// Returns the configuration of a client without trusted certificates, for a connector that requires one although it
+/// uses plain HTTP.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! `client_auth_type` and its companions: who has to show a certificate, and which ones are accepted.
+//! `client_auth_type` and related keys: which clients must show a certificate, and which certificates are accepted.
 
 use std::sync::Arc;
 
@@ -52,7 +52,7 @@ fn trusted(form: &TlsForm, material: &mut Material) -> Result<Option<Trust>, Err
     trust.map(Some).map_err(|error| material.refuse("client_ca_file", error.to_string()))
 }
 
-/// A verifier that wants a certificate that is trusted, or signed by one that is.
+/// A verifier that requires a certificate that is trusted, or signed by a trusted one.
 fn signed(
     trust: Option<Trust>,
     mandatory: bool,
@@ -78,7 +78,7 @@ fn restrict(
     Ok(Arc::new(AllowedSans { inner: verifier, allowed: allowed.to_vec() }))
 }
 
-/// Takes any certificate whose key the client holds, whoever signed it.
+/// Accepts any certificate if the client has its key.
 #[derive(Debug)]
 struct AnyCertificate {
     mandatory: bool,
@@ -126,7 +126,7 @@ impl ClientCertVerifier for AnyCertificate {
     }
 }
 
-/// Takes what `inner` takes, if one of its subject alternative names is listed.
+/// Accepts certificates that `inner` accepts and that have a listed subject alternative name.
 #[derive(Debug)]
 struct AllowedSans {
     inner: Arc<dyn ClientCertVerifier>,

@@ -40,7 +40,7 @@ impl Tree {
         complete
     }
 
-    /// Adds the cgroups of one mount, and removes them from `missing`. Returns whether it saw all of them.
+    /// Adds the cgroups of one mount, and removes them from `missed`. Returns whether it saw all of them.
     fn walk_below(&mut self, mount: &Mount, mark: u64, missed: &mut HashSet<u64>) -> bool {
         let (mut complete, mut above, mut nested) = (true, Vec::new(), Nested::new(self.cgroups.len()));
         // Other file systems may be mounted below. Their inode numbers are not cgroup ids.

@@ -1,5 +1,5 @@
-//! What `run` reads and writes: configuration, policies, state, the log of violations. Files that the daemon opens
-//! later are tried without capabilities, as it has none then.
+//! Files that `run` reads and writes: configuration, policies, state, the log of violations. Files that the daemon
+//! opens later are tried without capabilities, as in the daemon.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -23,7 +23,7 @@ use crate::{
     settings::Config,
 };
 
-/// What the files of a configuration are good for.
+/// Purpose of the files of a configuration.
 pub(super) fn requirements(config: &Arc<Config>) -> Vec<(&'static str, Finding)> {
     let web = in_time(Work::WebConfig, config, web_config).unwrap_or_else(|hang| hang);
     let (policies, learns) = in_time(Work::Policy, config, policies).unwrap_or_else(|hang| (vec![hang], false));
@@ -41,7 +41,7 @@ pub(super) fn requirements(config: &Arc<Config>) -> Vec<(&'static str, Finding)>
     requirements
 }
 
-/// What a look at files finds, or that they hang.
+/// Returns the result of a check of files, or that they hang.
 fn in_time<T: Send + 'static>(
     work: Work,
     config: &Arc<Config>,
@@ -52,11 +52,11 @@ fn in_time<T: Send + 'static>(
     found.map_err(|error| Failed(format!("{error}: a file system may not respond")))
 }
 
-/// Does something as the daemon does it once it has attached. Capabilities belong to threads.
+/// Runs a check without capabilities, as in the daemon after attaching. Capabilities belong to threads.
 fn without_capabilities<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| {
         let worker = scope.spawn(|| {
-            // Who has none cannot lose any.
+            // A process without capabilities cannot drop any.
             let _ = caps::clear(None, CapSet::Effective);
             work()
         });
@@ -72,7 +72,7 @@ fn web_config(config: &Config) -> Finding {
     }
 }
 
-/// How many policies there are in each file, or all that is wrong with them; and whether any learns.
+/// Checks the policies: their number in each file or all problems, and whether any learns.
 fn policies(config: &Config) -> (Vec<Finding>, bool) {
     let loaded = config.policies.load(&Policies::default());
     let learns = loaded.policies.iter().any(|policy| policy.learn().is_some());
@@ -92,7 +92,7 @@ fn policies(config: &Config) -> (Vec<Finding>, bool) {
     (vec![Fine(text)], learns)
 }
 
-/// Where baselines go. It matters only where a policy learns.
+/// Checks the state directory. It matters only if a policy learns.
 fn state(directory: &Path, learns: bool) -> Finding {
     let wrong = |text: String| {
         if learns { Failed(text) } else { Remark(format!("{text} (not used: no policy learns)")) }
@@ -132,7 +132,7 @@ fn writable(directory: &Path) -> io::Result<()> {
     Ok(accessat(CWD, directory, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)?)
 }
 
-/// Takes the lock that a daemon holds, and lets it go.
+/// Takes the lock of the store, and releases it.
 fn lock(directory: &Path) -> io::Result<()> {
     match File::open(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -150,7 +150,7 @@ fn alert_log(target: &LogTarget) -> Finding {
     }
 }
 
-/// Whether a file is there and can be written, or could be made. Makes none, and waits for no reader of a pipe.
+/// Whether a file exists and is writable, or could be made. Makes no file, and waits for no reader of a pipe.
 fn appendable(path: &Path) -> io::Result<bool> {
     let no_wait = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
     match OpenOptions::new().append(true).custom_flags(no_wait).open(path) {
@@ -163,7 +163,7 @@ fn appendable(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Files with passwords, tokens and certificates that cannot be read.
+/// Returns files with passwords, tokens and certificates that are not readable.
 fn secrets(alert: &AlertConfig) -> Vec<Finding> {
     let accesses = [Some(&alert.alertmanager.access), alert.webhook.as_ref().map(|webhook| &webhook.access)];
     let files = accesses.into_iter().flatten().flat_map(|access| {
@@ -180,7 +180,7 @@ fn secrets(alert: &AlertConfig) -> Vec<Finding> {
     files.flatten().filter_map(failed).collect()
 }
 
-/// Whether a file can be read. Waits for no writer of a pipe.
+/// Whether a file is readable. Waits for no writer of a pipe.
 fn readable(path: &Path) -> io::Result<()> {
     if fs::metadata(path)?.file_type().is_fifo() {
         return Err(io::Error::other("is a pipe"));
@@ -271,7 +271,7 @@ mod tests {
         let mut alert = config(None).alert;
         alert.alertmanager.access.bearer_token_file = Some(file.clone());
         assert_eq!(without_capabilities(|| secrets(&alert)), []);
-        // Root may read it, as long as it has its capabilities.
+        // Root may read it while it has its capabilities.
         fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
         chown(&file, Some(12345), Some(12345)).unwrap();
         assert_eq!(secrets(&alert), []);

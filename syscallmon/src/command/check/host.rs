@@ -1,4 +1,4 @@
-//! What the host has to have: a kernel with its features, rights, cgroups, memory.
+//! Requirements for the host: kernel features, rights, cgroups, memory.
 
 use std::{fs, path::Path};
 
@@ -15,7 +15,7 @@ use crate::{
     syscalls::CallTable,
 };
 
-/// What the host has, and lacks.
+/// Checks the host.
 pub(super) fn requirements(config: &Config) -> Vec<(&'static str, Finding)> {
     let hierarchies = Hierarchies::find(&config.procfs, config.cgroupfs.as_deref(), config.hierarchy);
     let options = hierarchies.as_ref().map_or_else(|_| options_without_cgroups(config), |found| options(config, found));
@@ -32,7 +32,7 @@ pub(super) fn requirements(config: &Config) -> Vec<(&'static str, Finding)> {
     requirements
 }
 
-/// What the programs are tried with where no cgroups can be found.
+/// The hierarchy for loading the programs if no cgroups are found.
 fn options_without_cgroups(config: &Config) -> Options {
     Options {
         capacity: config.capacity,
@@ -43,7 +43,7 @@ fn options_without_cgroups(config: &Config) -> Options {
     }
 }
 
-/// The oldest kernel: mapped arrays came with 5.5, ring buffers with 5.8, programs run on demand with 5.10.
+/// The oldest kernel: mapped arrays came with 5.5, ring buffers with 5.8, and programs on demand with 5.10.
 const OLDEST: (u32, u32) = (5, 10);
 
 fn kernel_version(procfs: &Path) -> Finding {
@@ -84,7 +84,7 @@ fn tracepoints(options: &Options) -> Finding {
     }
 }
 
-/// What it means that some of all tracepoints are missing.
+/// The effect of missing tracepoints.
 fn judge(all: &[&str], missing: &[&str]) -> Finding {
     let lacks = |row: &&ProbeRow| row.tracepoints.iter().any(|tracepoint| missing.contains(tracepoint));
     let lacking: Vec<&ProbeRow> = PROBES.iter().filter(lacks).collect();
@@ -168,7 +168,7 @@ fn memory(options: &Options, procfs: &Path) -> Finding {
     }
 }
 
-/// The proof: the kernel's verifier takes the programs.
+/// The proof: the kernel's verifier accepts the programs.
 fn probes(options: &Options, config: &Config) -> Vec<(&'static str, Finding)> {
     let probes = match Kernel::verify(options, &CallTable::native().positions(&config.latency.calls)) {
         Ok(probes) => probes,

@@ -43,14 +43,14 @@ enum Format {
     Json,
 }
 
-/// How a requirement fares.
+/// State of a requirement.
 #[derive(Debug, PartialEq, Eq)]
 enum Finding {
-    /// As it should be.
+    /// Fulfilled.
     Fine(String),
-    /// `run` works with less than the best, or a peer is away that may come back.
+    /// `run` has reduced features, or a service is not available now.
     Remark(String),
-    /// `run` fails, or cannot do what the configuration says.
+    /// `run` fails, or cannot follow the configuration.
     Failed(String),
 }
 
@@ -98,7 +98,7 @@ fn requirements(config: &Arc<Config>, file: Option<&Path>) -> anyhow::Result<Vec
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("cannot start the async runtime")?;
     findings.extend(runtime.block_on(peers::requirements(config)));
-    // Without waiting for a resolver that is silent.
+    // Does not wait for a silent resolver.
     runtime.shutdown_background();
     findings.extend(host::requirements(config));
     Ok(findings)

@@ -1,4 +1,4 @@
-//! Who `run` talks to: those who scrape it, who know names, and who take violations.
+//! Peers of `run`: clients of its address, metadata providers, and sinks.
 
 use std::{os::unix::net::UnixStream, time::Duration};
 
@@ -16,10 +16,10 @@ use crate::{
     },
 };
 
-/// How long a peer may take.
+/// Deadline for a peer.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How the peers of a configuration fare.
+/// Checks the peers of a configuration.
 pub(super) async fn requirements(config: &Config) -> Vec<(&'static str, Finding)> {
     let mut findings: Vec<_> = config.listen_addresses.iter().map(|address| ("listen", listen(*address))).collect();
     for (api, choice) in config.sources.sockets() {
@@ -42,7 +42,7 @@ fn listen(address: ListenAddress) -> Finding {
     Failed(format!("{address}: {error}: choose another address with --web.listen-address"))
 }
 
-/// Whether a running syscallmon, and nobody else, listens on a port.
+/// Whether a running syscallmon listens on a port, and no other program.
 fn is_of_a_daemon(port: u16) -> bool {
     let sockets = [procfs::net::tcp(), procfs::net::tcp6()].into_iter().flatten().flatten();
     let is_listening = |entry: &procfs::net::TcpNetEntry| {
@@ -63,7 +63,7 @@ fn is_of_a_daemon(port: u16) -> bool {
     !inodes.is_empty() && processes.filter(is_daemon).any(|process| has_one(&process))
 }
 
-/// Who could tell names of containers.
+/// Checks the metadata providers.
 fn socket(api: Api, choice: &SocketChoice) -> Finding {
     match choice.socket(api) {
         None => Fine("off, or not installed".to_owned()),

@@ -23,16 +23,16 @@ use crate::{
     error_report::{causes, chain},
 };
 
-/// How long connecting, asking and the answer may take together.
+/// Deadline of a request, with the connection and the answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The longest answer: 4,096 baselines without their calls take about 2 MiB.
+/// Maximum bytes of an answer: 4,096 baselines without their calls take about 2 MiB.
 const MAX_ANSWER_BYTES: usize = 16 << 20;
 
-/// In the answer to plain HTTP on a port with TLS.
+/// Text of the answer to plain HTTP on a port with TLS.
 const HTTPS_SERVER: &[u8] = b"HTTP request to an HTTPS server";
 
-/// The daemon that is asked.
+/// Address of the daemon, and credentials.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Daemon {
     /// URL of the daemon.
@@ -56,7 +56,7 @@ struct Envelope {
 }
 
 impl Daemon {
-    /// What the daemon answers.
+    /// Returns the daemon's answer.
     pub(super) async fn ask(&self, method: Method, path: &str) -> Result<Value> {
         let answer = timeout(TIMEOUT, self.exchange(method, path)).await;
         let answer = answer.map_err(|_| anyhow::anyhow!("no answer within {} s", TIMEOUT.as_secs()));
@@ -65,7 +65,7 @@ impl Daemon {
         if status == StatusCode::UNAUTHORIZED {
             bail!(self.unauthorized());
         }
-        // What Go's servers and syscallmon say in clear text on a port with TLS.
+        // Go's servers and syscallmon send this in clear text on a port with TLS.
         if status == StatusCode::BAD_REQUEST && body.windows(HTTPS_SERVER.len()).any(|part| part == HTTPS_SERVER) {
             bail!(
                 "{} speaks TLS: use --url=https://{}",

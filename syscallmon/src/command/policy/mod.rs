@@ -1,4 +1,4 @@
-//! `syscallmon policy`: what workloads have learned, and what to do about it, through a daemon's API.
+//! `syscallmon policy`: shows policies and manages baselines, through a daemon's API.
 
 mod daemon;
 #[cfg(test)]
@@ -64,7 +64,7 @@ struct OfKind {
     kind: BaselineKey,
 }
 
-/// Of a baseline in the list, what the table shows.
+/// A row of the table of baselines.
 #[derive(Deserialize)]
 struct Row {
     kind: String,
@@ -79,7 +79,7 @@ struct Row {
     partial: bool,
 }
 
-/// Of a policy in the list, the same.
+/// A row of the table of policies.
 #[derive(Deserialize)]
 struct PolicyRow {
     name: String,
@@ -106,7 +106,7 @@ impl Policy {
         }
     }
 
-    /// What is to be printed.
+    /// Returns the text to print.
     async fn text(&self) -> Result<String> {
         let (method, path) = self.action.request();
         let answer = self.daemon.ask(method, &path).await?;
@@ -124,7 +124,7 @@ impl Policy {
 }
 
 impl Action {
-    /// What the API is asked.
+    /// Returns the request to the API.
     fn request(&self) -> (Method, String) {
         let (method, of, action) = match self {
             Self::List => return (Method::GET, "/api/v1/policies".to_owned()),
@@ -137,7 +137,7 @@ impl Action {
     }
 }
 
-/// A kind as a part of a URL: its own `%` is escaped, too.
+/// Returns a kind as a part of a URL, with its own `%` escaped as well.
 fn in_path(kind: &str) -> String {
     let mut path = String::with_capacity(kind.len());
     for byte in kind.bytes() {
@@ -154,13 +154,13 @@ fn pretty(answer: &Value) -> Result<String> {
     Ok(serde_json::to_string_pretty(answer)? + "\n")
 }
 
-/// A baseline as its file has it.
+/// Returns a baseline as in its file.
 fn as_file(answer: Value) -> Result<String> {
     let baseline: Baseline = serde_json::from_value(answer).context(OTHER_VERSION)?;
     Ok(baseline.to_json()?)
 }
 
-/// All policies, and below them all baselines.
+/// Returns all policies, and below them all baselines.
 fn list(answer: Value) -> Result<String> {
     let List { policies, baselines } = serde_json::from_value(answer).context(OTHER_VERSION)?;
     let head = ["POLICY", "WORKLOADS", "LEARNS", "FROM"];
