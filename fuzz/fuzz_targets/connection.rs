@@ -107,7 +107,7 @@ fuzz_target!(|data: &[u8]| {
         assert!(answer.starts_with(b"HTTP/1."), "{:?}", String::from_utf8_lossy(&answer));
         assert!(!answer[8..].starts_with(b" 500"), "{:?}", String::from_utf8_lossy(&answer));
     }
-    assert!(!is_protected || has(request, CANARY) || !has(&answer, CANARY), "told without a password");
+    assert!(!is_protected || has(request, CANARY) || !has(&answer, CANARY), "disclosed without a password");
     changes_are_for_local_clients(is_local && !is_protected, request, is_http2);
 });
 

@@ -299,8 +299,8 @@ async fn after_an_outage_a_violation_is_sent_once_in_its_last_state() {
     assert_eq!(requests.len(), 4);
     assert_eq!((requests[3].line(), requests[3].header("content-type")), ("POST /hook", "application/json"));
     assert!(requests[3].header("user-agent").starts_with("syscallmon/"));
-    let told: serde_json::Value = serde_json::from_str(&requests[3].body).unwrap();
-    assert_eq!((&told["count"], &told["first"]), (&100.into(), &true.into()), "the newest, and nobody knew of it yet");
+    let sent: serde_json::Value = serde_json::from_str(&requests[3].body).unwrap();
+    assert_eq!((&sent["count"], &sent["first"]), (&100.into(), &true.into()), "the newest, and nobody knew of it yet");
     let status = running.sink();
     assert_eq!((status.sent, status.failed, status.queued, status.refused), (1, 3, 0, 0));
     running.end().await;
@@ -352,15 +352,15 @@ async fn two_alertmanagers_get_everything_though_one_is_down() {
     wait_until("both", || sent() == expected).await;
     for server in [first, second] {
         let [request] = &server.requests()[..] else { panic!("one request") };
-        let told: serde_json::Value = serde_json::from_str(&request.body).unwrap();
-        assert_eq!(told.as_array().unwrap().len(), 1, "whether it was refused makes no alert of its own");
+        let sent: serde_json::Value = serde_json::from_str(&request.body).unwrap();
+        assert_eq!(sent.as_array().unwrap().len(), 1, "whether it was refused makes no alert of its own");
         let labels = serde_json::json!({
             "alertname": "UnexpectedSyscall", "severity": "critical", "policy": "runtime-default", "syscall": "mount",
             "abi": "x86_64", "node": "node-1", "namespace": "shop", "pod": "web-1", "container": "web", "cluster": "prod",
         });
-        assert_eq!(told[0]["labels"], labels);
-        assert_eq!(told[0]["startsAt"], "2023-11-14T22:13:20.250Z");
-        let description = told[0]["annotations"]["description"].as_str().unwrap();
+        assert_eq!(sent[0]["labels"], labels);
+        assert_eq!(sent[0]["startsAt"], "2023-11-14T22:13:20.250Z");
+        let description = sent[0]["annotations"]["description"].as_str().unwrap();
         assert!(description.contains("pid 4711") && description.contains("nginx (4700)"), "{description}");
     }
     running.end().await;

@@ -187,7 +187,7 @@ mod tests {
         assert_eq!(test.sent("web", 0..400, Severity::Warning), (20, 1));
         assert_eq!(test.throttle.suppressed(), 380);
         let again = test.note(violation("web", "mount"), true);
-        assert_eq!((again.send, again.record.first), (true, true), "a critical one is told all the same");
+        assert_eq!((again.send, again.record.first), (true, true), "a critical one is sent all the same");
         assert_eq!(test.sent("other", 0..5, Severity::Warning), (5, 0), "and other workloads' are");
     }
 
@@ -197,7 +197,7 @@ mod tests {
         assert_eq!(test.sent("web", 0..5, Severity::Warning), (2, 1));
         test.now += Duration::from_mins(5);
         assert_eq!(test.sent("web", 0..5, Severity::Warning), (1, 0));
-        assert_eq!(test.sent("web", 0..2, Severity::Warning), (0, 0), "those that were told are not told again");
+        assert_eq!(test.sent("web", 0..2, Severity::Warning), (0, 0), "records that were sent are not sent again");
     }
 
     #[test]
@@ -344,21 +344,21 @@ mod tests {
                 let verdict = test.note(notice, true);
                 match (&verdict.record.content, told_before) {
                     (Content::Violation(_), Some(sent)) if verdict.send && !verdict.record.first => {
-                        prop_assert!(test.now.duration_since(sent) >= HOUR, "told again too early");
+                        prop_assert!(test.now.duration_since(sent) >= HOUR, "sent again too early");
                         known.insert((workload, call), test.now);
                     }
                     (Content::Violation(_), Some(sent)) if !verdict.send => {
-                        prop_assert!(test.now.duration_since(sent) < HOUR, "not told again in time");
+                        prop_assert!(test.now.duration_since(sent) < HOUR, "not sent again in time");
                     }
                     (Content::Violation(_), _) => {
-                        prop_assert!(verdict.send && verdict.record.first, "new, and told");
+                        prop_assert!(verdict.send && verdict.record.first, "new, and sent");
                         known.insert((workload, call), test.now);
                     }
                     (Content::Suppressed(summary), _) => {
                         suppressed += 1;
                         let count = summaries.entry(source).or_default();
                         prop_assert!(summary.count == *count + 1 || summary.count == 1, "one more of {count}");
-                        prop_assert!(summary.count > 1 || verdict.send, "the first is told");
+                        prop_assert!(summary.count > 1 || verdict.send, "the first is sent");
                         *count = summary.count;
                     }
                 }

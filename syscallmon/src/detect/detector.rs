@@ -291,7 +291,7 @@ impl Detector {
         let Some(violation) = self.judge(&calls) else { return };
         let violation = Violation { number: Some(number), process: Some(process), denied, ..violation };
         let recorded = self.violations.first(violation, Instant::now());
-        self.tell(recorded);
+        self.keep_notice(recorded);
     }
 
     /// Whether more metadata may change the policy or baseline of a workload.
@@ -321,7 +321,7 @@ impl Detector {
                 if let Some(violation) = self.judge(&calls) {
                     let violation = Violation { count, denied, ..violation };
                     let recorded = self.violations.counted(call, &violation, Instant::now());
-                    self.tell(recorded);
+                    self.keep_notice(recorded);
                 }
             }
         }
@@ -423,7 +423,7 @@ impl Detector {
     }
 
     /// Keeps a notice about a violation for [`Self::take_notices`].
-    fn tell(&mut self, recorded: Option<Recorded>) {
+    fn keep_notice(&mut self, recorded: Option<Recorded>) {
         self.notices.extend(recorded.map(|Recorded { violation, is_new }| Notice { violation, is_new }));
     }
 

@@ -198,8 +198,8 @@ impl Sampler {
     }
 
     /// Judges first calls with a finished process look-up.
-    fn judge_answered(&mut self, patience: Option<Duration>) {
-        let answered = self.detector.answered(patience);
+    fn judge_answered(&mut self, name_timeout: Option<Duration>) {
+        let answered = self.detector.answered(name_timeout);
         if !answered.is_empty() {
             self.detector.judge_answered(&self.resolver, answered);
         }
@@ -320,7 +320,7 @@ impl Sampler {
     /// Applies new names to earlier counts, then counts the new calls.
     fn count(&mut self, snapshot: &Snapshot, now: Instant) {
         self.judge_answered(Some(LOOKUP_WAIT));
-        let mut news = self.take_names_up(now);
+        let mut news = self.apply_names(now);
         self.judge_waiting();
         let (tree, resolver, recorder) = (&self.tree, &mut self.resolver, &mut self.recorder);
         news.extend(self.model.apply(snapshot, now, |id| {
@@ -329,10 +329,10 @@ impl Sampler {
             Some(named)
         }));
         // Slightly longer than the timeout of names: the name of its pod may still arrive.
-        let patience =
+        let name_timeout =
             if self.resolver.cache().has_sources() { NAME_TIMEOUT + EARLY_SAMPLE_PAUSE } else { Duration::ZERO };
-        news.extend(self.model.release(now, patience));
-        self.recorder.released(patience);
+        news.extend(self.model.release(now, name_timeout));
+        self.recorder.released(name_timeout);
         // Each first call in the remainder has an event with its cgroup. If events were lost, only the counters report
         // it.
         let losses = snapshot.losses.first_call_events;
@@ -346,7 +346,7 @@ impl Sampler {
     }
 
     /// Applies new names to workloads and to their first calls. Detection judges calls by these names.
-    fn take_names_up(&mut self, now: Instant) -> Vec<Delta> {
+    fn apply_names(&mut self, now: Instant) -> Vec<Delta> {
         self.resolver.refresh();
         // After a rename, not all calls of the new workload are known.
         let renamed = self.resolver.take_renamed();

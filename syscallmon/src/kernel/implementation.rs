@@ -78,10 +78,10 @@ impl Implementation {
         match self {
             TpBtf => {
                 if let Err(error) = &facts.offsets {
-                    return Err(Problem::Told(one_line(error)));
+                    return Err(Problem::Other(one_line(error)));
                 }
                 if !facts.has_task_btf {
-                    return Err(Problem::Told(
+                    return Err(Problem::Other(
                         "the kernel has no helper bpf_get_current_task_btf: requires Linux 5.11".to_owned(),
                     ));
                 }
@@ -95,7 +95,7 @@ impl Implementation {
             }
             Tracepoint => {
                 tracefs::require(&format!("{CATEGORY}/{}", end.tracepoint()))
-                    .map_err(|error| Problem::Told(error.to_string()))?;
+                    .map_err(|error| Problem::Other(error.to_string()))?;
                 program::<TracePoint>(ebpf, name)?.load()?;
             }
         }
@@ -106,7 +106,7 @@ impl Implementation {
     /// from the registers.
     fn require_number(end: End, facts: &Facts) -> Result<(), Problem> {
         match &facts.registers {
-            Err(error) if end == End::Exit => Err(Problem::Told(one_line(error))),
+            Err(error) if end == End::Exit => Err(Problem::Other(one_line(error))),
             _ => Ok(()),
         }
     }
@@ -132,12 +132,12 @@ pub(super) enum Problem {
     /// All implementations are unusable.
     Fatal(Error),
     /// Another implementation may work.
-    Told(String),
+    Other(String),
 }
 
 impl<E: Into<Error>> From<E> for Problem {
     fn from(error: E) -> Self {
         let error = error.into();
-        privileges(&error, "loading a program").map_or_else(|| Self::Told(one_line(&error)), Self::Fatal)
+        privileges(&error, "loading a program").map_or_else(|| Self::Other(one_line(&error)), Self::Fatal)
     }
 }

@@ -66,7 +66,7 @@ impl Attachment for Chosen {
                     return Ok(());
                 }
                 Err(Problem::Fatal(error)) => return Err(error),
-                Err(Problem::Told(problem)) => self.problems.push(format!("no {}: {problem}", implementation.name())),
+                Err(Problem::Other(problem)) => self.problems.push(format!("no {}: {problem}", implementation.name())),
             }
         }
         let names: Vec<&str> = candidates.iter().map(|implementation| implementation.name()).collect();
@@ -85,7 +85,7 @@ impl Attachment for Chosen {
             match Tracepoint.load(End::Enter, ebpf, host.facts) {
                 Ok(()) => self.implementation = Some(Tracepoint),
                 Err(Problem::Fatal(error)) => return Err(error),
-                Err(Problem::Told(problem)) => self.problems.push(problem),
+                Err(Problem::Other(problem)) => self.problems.push(problem),
             }
         }
         Ok(())
@@ -100,7 +100,7 @@ impl Attachment for Chosen {
         let Some(implementation) = self.implementation else { return Ok(()) };
         implementation.attach(End::Enter, ebpf).map_err(|problem| match problem {
             Problem::Fatal(error) => error,
-            Problem::Told(reason) => Error::SysEnter { implementation: implementation.name().to_owned(), reason },
+            Problem::Other(reason) => Error::SysEnter { implementation: implementation.name().to_owned(), reason },
         })
     }
 

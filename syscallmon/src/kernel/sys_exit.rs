@@ -58,7 +58,7 @@ impl Attachment for Chosen {
                     break;
                 }
                 Err(Problem::Fatal(error)) => return Err(error),
-                Err(Problem::Told(problem)) => self.problems.push(format!("no {}: {problem}", implementation.name())),
+                Err(Problem::Other(problem)) => self.problems.push(format!("no {}: {problem}", implementation.name())),
             }
         }
         Ok(())
@@ -70,7 +70,7 @@ impl Attachment for Chosen {
             self.implementation = None;
             self.problems.push(match problem {
                 Problem::Fatal(error) => one_line(&error),
-                Problem::Told(problem) => problem,
+                Problem::Other(problem) => problem,
             });
         }
         Ok(())

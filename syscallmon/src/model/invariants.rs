@@ -59,7 +59,7 @@ struct World {
     expired: u64,
     /// Calls outside container init, and those that were in deltas.
     own_calls: u64,
-    told: u64,
+    reported: u64,
 }
 
 /// Returns the sum of some counts.
@@ -79,7 +79,7 @@ impl World {
             truth: 0,
             expired: 0,
             own_calls: 0,
-            told: 0,
+            reported: 0,
         }
     }
 
@@ -137,7 +137,7 @@ impl World {
         let due = self.model.view.workloads.iter().filter(|(_, totals)| is_due(totals));
         self.expired += due.map(|(_, totals)| sum(&totals.counts)).sum::<u64>();
         news.extend(self.model.expire(now, KEEP, most_series, |_| false));
-        self.told += news.iter().filter(|news| news.before.is_none()).map(|news| news.calls.sum()).sum::<u64>();
+        self.reported += news.iter().filter(|news| news.before.is_none()).map(|news| news.calls.sum()).sum::<u64>();
     }
 
     fn everything(&self) -> u64 {
@@ -225,7 +225,7 @@ proptest! {
         for op in &ops {
             world.perform(op);
             if let Op::Sample { .. } = op {
-                prop_assert_eq!(world.told + world.held(), world.own_calls);
+                prop_assert_eq!(world.reported + world.held(), world.own_calls);
             }
         }
     }

@@ -357,8 +357,8 @@ fn calls_of_a_workload_are_in_one_delta_once_it_has_its_name() {
     let (mut model, now, unresolved) = (model(), Instant::now(), unresolved());
     let held = model.apply(&snapshot(&[(1, &[(A, 3)])]), now, |_| Some(unresolved.clone()));
     assert_eq!(held, []);
-    let told = model.rename(&HashMap::from([(unresolved.workload, web())]), now);
-    assert_eq!((told.len(), told[0].before.clone(), told[0].calls.sum(), told[0].cgroup_id), (1, None, 3, 1));
+    let deltas = model.rename(&HashMap::from([(unresolved.workload, web())]), now);
+    assert_eq!((deltas.len(), deltas[0].before.clone(), deltas[0].calls.sum(), deltas[0].cgroup_id), (1, None, 3, 1));
     let more = model.apply(&snapshot(&[(1, &[(A, 4)])]), now, |_| Some(web()));
     assert_eq!((more.len(), more[0].calls.sum()), (1, 1));
 }
@@ -368,8 +368,8 @@ fn calls_under_a_path_are_repeated_with_the_name_and_the_path() {
     let (mut model, now, unresolved) = (model(), Instant::now(), unresolved());
     model.apply(&snapshot(&[(1, &[(A, 3)])]), now, |_| Some(unresolved.clone()));
     assert_eq!(model.release(now, Duration::ZERO).len(), 1);
-    let told = model.rename(&HashMap::from([(unresolved.workload.clone(), web())]), now);
-    assert_eq!((told[0].before.clone(), told[0].calls.sum()), (Some(unresolved.workload), 3));
+    let deltas = model.rename(&HashMap::from([(unresolved.workload.clone(), web())]), now);
+    assert_eq!((deltas[0].before.clone(), deltas[0].calls.sum()), (Some(unresolved.workload), 3));
 }
 
 #[test]
@@ -377,6 +377,6 @@ fn what_set_a_container_up_is_no_news_of_it() {
     let (mut model, now) = (model(), Instant::now());
     let mut snapshot = snapshot(&[(1, &[(A, 3), (B, 2)])]);
     Arc::make_mut(&mut snapshot.slots[0].counts).container_init = [(A, 3), (B, 1)].into_iter().collect();
-    let told = model.apply(&snapshot, now, |_| Some(web()));
-    assert_eq!(told[0].calls.iter().map(|(call, &count)| (call, count)).collect::<Vec<_>>(), [(B, 1)]);
+    let deltas = model.apply(&snapshot, now, |_| Some(web()));
+    assert_eq!(deltas[0].calls.iter().map(|(call, &count)| (call, count)).collect::<Vec<_>>(), [(B, 1)]);
 }

@@ -94,12 +94,12 @@ mod tests {
     #[test]
     fn all_reasons_are_distinguished_and_explained() {
         let of_model = ModelLoss::all(|_| 1);
-        let told: Vec<LossReasonInfo> =
+        let reasons: Vec<LossReasonInfo> =
             Losses::default().all().into_iter().chain(of_model).map(|(reason, _)| reason).collect();
-        assert_eq!(told, LOSS_REASONS);
-        let names: HashSet<&str> = told.iter().map(|reason| reason.name).collect();
-        assert_eq!(names.len(), told.len());
-        assert!(told.iter().all(|reason| reason.help.len() > 20 && !reason.help.ends_with('.')), "{told:?}");
+        assert_eq!(reasons, LOSS_REASONS);
+        let names: HashSet<&str> = reasons.iter().map(|reason| reason.name).collect();
+        assert_eq!(names.len(), reasons.len());
+        assert!(reasons.iter().all(|reason| reason.help.len() > 20 && !reason.help.ends_with('.')), "{reasons:?}");
     }
 
     #[test]

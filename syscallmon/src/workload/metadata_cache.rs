@@ -115,7 +115,7 @@ impl MetadataCache {
         let facts = known.of_pods(id).map(Arc::new);
         let is_unknown = facts.is_none();
         let container =
-            Container { facts: facts.clone(), api, since: Instant::now(), retries: HashMap::new(), told_by: None };
+            Container { facts: facts.clone(), api, since: Instant::now(), retries: HashMap::new(), known_by: None };
         known.containers.insert(Arc::clone(id), container);
         drop(known);
         if is_unknown {
@@ -248,8 +248,8 @@ impl MetadataCache {
     /// have been renamed.
     pub(super) fn stale(&self, api: Api, after: Duration, most: usize) -> Vec<ContainerId> {
         let (known, now) = (self.lock(), Instant::now());
-        let told = known.containers.iter().filter_map(|(id, container)| Some((container.told_by?, id)));
-        let of_source = told.filter(|((source, _), _)| *source == ProviderName::of(api));
+        let known_here = known.containers.iter().filter_map(|(id, container)| Some((container.known_by?, id)));
+        let of_source = known_here.filter(|((source, _), _)| *source == ProviderName::of(api));
         let mut stale: Vec<_> =
             of_source.map(|((_, at), id)| (at, id)).filter(|(at, _)| now.duration_since(*at) >= after).collect();
         stale.sort_unstable();

@@ -45,10 +45,10 @@ impl Api {
 
     /// Whether this API may know a container, by the name of its cgroup.
     #[must_use]
-    pub fn may_know(self, told: Option<Self>) -> bool {
+    pub fn may_know(self, from_path: Option<Self>) -> bool {
         // Podman's containers have its name in their paths. A request may start Podman, because systemd activates its
         // socket.
-        told.map_or(self != Self::Podman, |told| told == self)
+        from_path.map_or(self != Self::Podman, |from_path| from_path == self)
     }
 }
 

@@ -75,10 +75,10 @@ fn beyond_the_cap_errors_are_counted_in_the_remainder_of_their_workload() {
     let numbers = calls.map(|nr| nr.to_string()).join(",");
     KnownCalls::run(&[&"failing-many", &cgroup.path(), &numbers, &"100"]);
     let errors = daemon.settled_scrape().errors(&cgroup.label());
-    let (remainder, told): (Vec<_>, Vec<_>) = errors.into_iter().partition(|(syscall, ..)| syscall == "(remainder)");
-    assert_eq!((told.len(), remainder.len()), (3, 1), "{told:?} {remainder:?}");
-    let all: u64 = told.iter().chain(&remainder).map(|(.., count)| count).sum();
-    assert_eq!(all, 100 * calls.len() as u64, "{told:?} {remainder:?}");
+    let (remainder, by_call): (Vec<_>, Vec<_>) = errors.into_iter().partition(|(syscall, ..)| syscall == "(remainder)");
+    assert_eq!((by_call.len(), remainder.len()), (3, 1), "{by_call:?} {remainder:?}");
+    let all: u64 = by_call.iter().chain(&remainder).map(|(.., count)| count).sum();
+    assert_eq!(all, 100 * calls.len() as u64, "{by_call:?} {remainder:?}");
 }
 
 #[test]

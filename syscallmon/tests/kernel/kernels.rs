@@ -22,7 +22,7 @@ const SLEEPS: u64 = 20;
 /// Whether the daemon is expected to distinguish 32-bit calls.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Abis {
-    Told,
+    Distinguished,
     Untold,
 }
 
@@ -30,7 +30,7 @@ enum Abis {
 fn by_default_everything_counts_exactly() {
     mount_tracefs();
     let mut daemon = Daemon::start(&latency::FLAGS);
-    let scrape = count_everything(&daemon, Abis::Told);
+    let scrape = count_everything(&daemon, Abis::Distinguished);
     assert_eq!(scrape.skipped(), 0);
     see_every_end(&daemon);
     assert!(scrape.value(r#"syscallmon_workloads{state="gone"}"#) >= Some(SHORT_LIVES), "they died");
@@ -44,7 +44,7 @@ fn by_default_everything_counts_exactly() {
 fn on_the_classic_tracepoint_everything_counts_exactly() {
     mount_tracefs();
     let daemon = Daemon::start(&[&["--probe.sys-enter=tracepoint"], latency::FLAGS.as_slice()].concat());
-    assert_eq!(count_everything(&daemon, Abis::Told).skipped(), 0);
+    assert_eq!(count_everything(&daemon, Abis::Distinguished).skipped(), 0);
     see_every_end(&daemon);
 }
 
@@ -129,7 +129,7 @@ fn count_everything(daemon: &Daemon, abis: Abis) -> Scrape {
 
     let operations = ["openat", "read", "nop"].map(|op| scrape.requests(&label(&numbers), op));
     assert_eq!(operations, [OPERATIONS; 3], "openat, read, and nop through a submission thread");
-    if abis == Abis::Told && compat_calls {
+    if abis == Abis::Distinguished && compat_calls {
         assert_eq!(scrape.calls_of(&label(&compat), "getpid", abi::COMPAT), 1234);
     }
     scrape

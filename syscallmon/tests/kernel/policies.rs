@@ -132,7 +132,7 @@ fn unexpected_calls_of_a_container_are_reported_without_any_configuration() {
     KnownCalls::run(&[&"calls", &path, &getppid, &"5", &mount, &"3", &number(libc::SYS_unshare), &"1", &"9999", &"2"]);
 
     let lines = guard.wait_for_lines(&part, 3);
-    let line = lines.iter().find(|line| text(line, "syscall") == "mount").expect("told of the mounts");
+    let line = lines.iter().find(|line| text(line, "syscall") == "mount").expect("a report of the mounts");
     assert_eq!((text(line, "severity"), text(line, "policy")), ("critical", "runtime-default"), "{line}");
     assert_eq!((text(line, "kind"), text(line, "reason")), ("violation", "not_allowed"), "{line}");
     assert_eq!((&line["denied"], &line["runtime_default_allows"]), (&false.into(), &false.into()), "{line}");
@@ -141,7 +141,7 @@ fn unexpected_calls_of_a_container_are_reported_without_any_configuration() {
     assert!(text(process, "exe").ends_with("/known_calls"), "{process}");
     let parents: Vec<u64> = process["parents"].as_array().unwrap().iter().map(|p| p["pid"].as_u64().unwrap()).collect();
     assert!(parents.contains(&process::id().into()), "this test is among the parents: {process}");
-    let unknown = lines.iter().find(|line| text(line, "syscall") == "unknown").expect("told of the unknown number");
+    let unknown = lines.iter().find(|line| text(line, "syscall") == "unknown").expect("a report of the unknown number");
     assert_eq!((text(unknown, "reason"), &unknown["number"]), ("unknown_number", &9999.into()));
 
     let native = std::env::consts::ARCH;
@@ -181,7 +181,7 @@ fn calls_by_another_way_in_are_unexpected() {
         (of("ia32:getpid") == Some(7) && of("io_uring:openat") == Some(10) && of("x86_64:io_uring_setup") == Some(1))
             .then_some(())
     });
-    let abi = guard.lines(&parent.label()).into_iter().find(|line| text(line, "abi") == "ia32").expect("told");
+    let abi = guard.lines(&parent.label()).into_iter().find(|line| text(line, "abi") == "ia32").expect("a report");
     assert_eq!((text(&abi, "reason"), text(&abi, "syscall")), ("abi", "getpid"));
 }
 

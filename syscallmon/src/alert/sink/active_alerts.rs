@@ -265,7 +265,7 @@ mod tests {
             known.extend(test.active_alerts.batch(test.now).iter().map(|(alert, _)| alert.record.message()));
             test.send(Outcome::Delivered);
         }
-        assert!(known.len() > 990, "{} of 1000 were told", known.len());
+        assert!(known.len() > 990, "{} of 1000 were sent", known.len());
     }
 
     #[test]

@@ -13,17 +13,17 @@ pub const MAX_BASELINES: usize = 4096;
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Room {
+pub(super) struct BaselineCapacity {
     kinds: FairShare<BaselineKey, Priority>,
 }
 
-impl Default for Room {
+impl Default for BaselineCapacity {
     fn default() -> Self {
         Self { kinds: FairShare::new(Capacity::of_entries(MAX_BASELINES)) }
     }
 }
 
-impl Room {
+impl BaselineCapacity {
     pub(super) fn is_full(&self) -> bool {
         self.kinds.len() >= MAX_BASELINES
     }

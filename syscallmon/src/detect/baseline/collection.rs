@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use super::capacity::{MAX_BASELINES, Room};
+use super::capacity::{BaselineCapacity, MAX_BASELINES};
 use crate::{
     detect::{Baseline, BaselineKey, Learn, Phase},
     syscalls::{CallId, CallTable},
@@ -25,7 +25,7 @@ const SAVE_UNSEEN: Duration = Duration::from_hours(24);
 #[derive(Debug)]
 pub struct Baselines {
     all: BTreeMap<BaselineKey, Entry>,
-    room: Room,
+    room: BaselineCapacity,
     /// Baselines with files to remove.
     forgotten: BTreeSet<BaselineKey>,
     last_tick: Option<Instant>,
@@ -47,7 +47,7 @@ impl Default for Baselines {
     fn default() -> Self {
         Self {
             all: BTreeMap::new(),
-            room: Room::default(),
+            room: BaselineCapacity::default(),
             forgotten: BTreeSet::new(),
             last_tick: None,
             refused: BTreeSet::new(),

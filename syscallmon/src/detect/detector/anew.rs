@@ -76,8 +76,8 @@ impl Detector {
             let calls = Calls { named, call, comm: None, is_partial: true, time: now };
             if let Some(violation) = self.judge(&calls) {
                 let violation = Violation { count, denied, ..violation };
-                let told = self.violations.counted(call, &violation, Instant::now());
-                self.tell(told.filter(|told| told.is_new));
+                let recorded = self.violations.counted(call, &violation, Instant::now());
+                self.keep_notice(recorded.filter(|recorded| recorded.is_new));
             }
         }
     }
@@ -88,9 +88,9 @@ impl Detector {
         let comm = known.process.as_ref().map(|process| process.comm.as_str());
         let calls = Calls { named, call, comm, is_partial: true, time: known.time };
         let Some(Violation { policy, severity, reason, metadata, .. }) = self.judge(&calls) else { return };
-        let is_told = known.policy == policy;
-        let told = self.violations.first(Violation { metadata, policy, severity, reason, ..known }, Instant::now());
-        self.tell(told.filter(|_| !is_told));
+        let is_reported = known.policy == policy;
+        let recorded = self.violations.first(Violation { metadata, policy, severity, reason, ..known }, Instant::now());
+        self.keep_notice(recorded.filter(|_| !is_reported));
     }
 
     /// Moves the state of renamed workloads. Those with another policy are judged again.

@@ -104,11 +104,11 @@ impl Violations {
         if known.process.is_none() || is_another {
             (known.process, known.number, known.metadata) = (violation.process, violation.number, violation.metadata);
         }
-        let told = is_another.then(|| Recorded { violation: known.clone(), is_new: false });
+        let recorded = is_another.then(|| Recorded { violation: known.clone(), is_new: false });
         let bytes = known.bytes();
         self.dropped += self.kept.resize(&key, bytes).len() as u64;
         self.touch(&key, now);
-        told
+        recorded
     }
 
     /// Records calls of the counters; `count` is their number. Returns `None` if nothing new is to be reported.
@@ -128,9 +128,9 @@ impl Violations {
         // The event has reported the first one.
         let is_more = kept.counted > known.count;
         known.count = kept.counted.max(1);
-        let told = is_more.then(|| Recorded { violation: known.clone(), is_new: false });
+        let recorded = is_more.then(|| Recorded { violation: known.clone(), is_new: false });
         self.touch(&key, now);
-        told
+        recorded
     }
 
     fn begin_counted(&mut self, violation: &Violation, now: Instant) {

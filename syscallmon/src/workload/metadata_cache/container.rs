@@ -23,7 +23,7 @@ pub(super) struct Container {
     /// When each provider is asked again, and the interval after that.
     pub(super) retries: HashMap<ProviderName, (Instant, Duration)>,
     /// The provider that knows it, and the time of its last answer.
-    pub(super) told_by: Option<(ProviderName, Instant)>,
+    pub(super) known_by: Option<(ProviderName, Instant)>,
 }
 
 impl Container {
@@ -32,18 +32,18 @@ impl Container {
     pub(super) fn update(&mut self, source: ProviderName, facts: ContainerInfo, now: Instant) -> bool {
         let new = match &self.facts {
             None => facts,
-            Some(_) if self.told_by.is_none_or(|(by, _)| by != source) => return false,
+            Some(_) if self.known_by.is_none_or(|(by, _)| by != source) => return false,
             Some(old) if old.name == facts.name => return false,
             Some(old) => ContainerInfo { name: facts.name, ..old.as_ref().clone() },
         };
-        self.told_by = Some((source, now));
+        self.known_by = Some((source, now));
         self.facts = Some(Arc::new(new));
         true
     }
 
     /// Notes that a provider was asked about it.
     pub(super) fn was_asked(&mut self, source: ProviderName, now: Instant) {
-        match &mut self.told_by {
+        match &mut self.known_by {
             Some((by, at)) if *by == source => *at = now,
             _ => {
                 self.retries

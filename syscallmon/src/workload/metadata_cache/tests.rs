@@ -187,8 +187,8 @@ fn a_change_of_a_provider_s_state_is_logged_once() {
     let cache = MetadataCache::default();
     cache.expect(ProviderName::Cri);
     assert!(cache.has_sources() && cache.sources().is_empty(), "it is there, but was not asked");
-    let told = [None, None, Some("gone"), Some("gone"), None]
+    let changed = [None, None, Some("gone"), Some("gone"), None]
         .map(|problem: Option<&str>| cache.set_status(ProviderName::Cri, problem.map(str::to_owned)));
-    assert_eq!(told, [true, false, true, false, true]);
+    assert_eq!(changed, [true, false, true, false, true]);
     assert_eq!(cache.sources()[0].failures, 2);
 }

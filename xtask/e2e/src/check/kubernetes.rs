@@ -24,7 +24,7 @@ pub(crate) fn kubernetes(root: &Path, node: &Node) -> Result<()> {
         privileges::only_pods_and_their_controllers(&cluster)
     })?;
     cluster.counts_by_name()?;
-    step("unexpected calls, and only those, are told of with their pod", || cluster.tells_of_unexpected_calls())?;
+    step("unexpected calls, and only those, are reported with their pod", || cluster.reports_unexpected_calls())?;
     step("pods of a Deployment learn together", || cluster.learns_by_owner())?;
     cluster.shows_dashboards(root)?;
     hostile::names(&cluster)?;
@@ -70,7 +70,7 @@ impl Cluster<'_> {
         step("nothing is left under a raw path, and nothing lacks a label", || self.no_raw_paths())
     }
 
-    fn tells_of_unexpected_calls(&self) -> Result<()> {
+    fn reports_unexpected_calls(&self) -> Result<()> {
         let unexpected = r#"syscallmon_unexpected_syscalls_total{namespace="shop"}"#;
         // Of no namespace, also not of what the cluster runs itself.
         self.expect_nothing(fresh::UNEXPECTED)?;

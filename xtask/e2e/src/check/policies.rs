@@ -88,9 +88,9 @@ pub(crate) fn policies(
     step("Alertmanager has an alert of each", || {
         wait_for("the alerts", TIMEOUT, || Ok(has_alerts_of_all(&alertmanager, &nginx.name)?.then_some(())))
     })?;
-    step(&format!("{REPEATS} repeats are counted, and told once"), || scene.repeats(&nginx, &alertmanager))?;
-    step("a container that is gone at once is told of by its names", || scene.brief())?;
-    step("how soon a call is told", || scene.latency())?;
+    step(&format!("{REPEATS} repeats are counted, and reported once"), || scene.repeats(&nginx, &alertmanager))?;
+    step("a container that is gone at once is reported by its names", || scene.brief())?;
+    step("how soon a call is reported", || scene.latency())?;
     step("a flood hides nobody else", || scene.flood(&nginx))?;
     alertmanager.stop();
     let outage = Instant::now();
@@ -160,8 +160,8 @@ impl Scene<'_> {
     fn quiet(&self, load: Duration) -> Result<Running> {
         let nginx = self.nginx("shop", 7300)?;
         self.load(7300, load)?;
-        let told = self.violations(&nginx.name)?;
-        ensure!(told.is_empty(), "violations of nginx: {told:#?}");
+        let reported = self.violations(&nginx.name)?;
+        ensure!(reported.is_empty(), "violations of nginx: {reported:#?}");
         self.exporter.expect_nothing(r#"syscallmon_unexpected_syscalls_total{namespace="shop"}"#)?;
         Ok(nginx)
     }
@@ -170,16 +170,17 @@ impl Scene<'_> {
         for (attempt, syscall, abi) in ATTEMPTS {
             self.run(nginx, &[attempt])?;
             let is_it = |violation: &&Value| violation["syscall"] == syscall && violation["abi"] == abi;
-            let told = wait_for(attempt, TIMEOUT, || Ok(self.violations(&nginx.name)?.iter().find(is_it).cloned()))?;
-            let process = &told["process"];
+            let reported =
+                wait_for(attempt, TIMEOUT, || Ok(self.violations(&nginx.name)?.iter().find(is_it).cloned()))?;
+            let process = &reported["process"];
             ensure!(
                 process["comm"] == "offender"
                     && process["exe"].as_str().is_some_and(|exe| exe.ends_with(OFFENDER))
                     && process["uid"] == 0
                     && process["parents"].as_array().is_some_and(|parents| !parents.is_empty())
-                    && told["metadata"]["container"] == "main"
-                    && told["policy"] == "runtime-default",
-                "{attempt} is reported as: {told:#}"
+                    && reported["metadata"]["container"] == "main"
+                    && reported["policy"] == "runtime-default",
+                "{attempt} is reported as: {reported:#}"
             );
             let lines = self.lines(&nginx.name)?;
             ensure!(lines.iter().filter(|line| is_it(line)).count() == 1, "{attempt} has not one line: {lines:#?}");
@@ -188,10 +189,11 @@ impl Scene<'_> {
         }
         // What a ring is made with is unexpected, too; nothing else is told.
         let more = ["io_uring_setup", "io_uring_enter"];
-        for told in self.violations(&nginx.name)? {
-            let is_meant = ATTEMPTS.iter().any(|(_, call, abi)| told["syscall"] == *call && told["abi"] == *abi)
-                || more.iter().any(|call| told["syscall"] == *call);
-            ensure!(is_meant && told["count"] == 1, "nobody did this, or so often: {told:#}");
+        for reported in self.violations(&nginx.name)? {
+            let is_meant =
+                ATTEMPTS.iter().any(|(_, call, abi)| reported["syscall"] == *call && reported["abi"] == *abi)
+                    || more.iter().any(|call| reported["syscall"] == *call);
+            ensure!(is_meant && reported["count"] == 1, "nobody did this, or so often: {reported:#}");
         }
         let page = self.exporter.get("/", &[])?;
         ensure!(page.contains("bpf") && page.contains("runtime-default"), "the landing page does not show it");
@@ -210,14 +212,14 @@ impl Scene<'_> {
 
     fn brief(&self) -> Result<()> {
         let brief = self.start("shop", "brief", PROGRAMS, &[OFFENDER, "setns"])?;
-        let told = wait_for("it", TIMEOUT, || Ok(self.violations("brief")?.into_iter().next()))?;
+        let reported = wait_for("it", TIMEOUT, || Ok(self.violations("brief")?.into_iter().next()))?;
         ensure!(
-            told["syscall"] == "setns"
-                && told["process"]["comm"] == "offender"
-                && told["workload"]["container"] == "main"
-                && told["workload"]["namespace"] == "shop"
-                && told["metadata"]["image"] == PROGRAMS,
-            "{told:#}"
+            reported["syscall"] == "setns"
+                && reported["process"]["comm"] == "offender"
+                && reported["workload"]["container"] == "main"
+                && reported["workload"]["namespace"] == "shop"
+                && reported["metadata"]["image"] == PROGRAMS,
+            "{reported:#}"
         );
         self.cri.remove_pod(&brief.sandbox)
     }
@@ -247,9 +249,9 @@ impl Scene<'_> {
         let swapon = format!(r#"syscallmon_unexpected_syscalls_total{{pod="{}",syscall="swapon"}}"#, nginx.name);
         self.exporter.expect_count(&swapon, 1000)?;
         let (kept, lines) = (self.violations("flood")?.len(), self.lines("flood")?.len());
-        let told = value(&self.exporter.prometheus, r#"count(syscallmon_unexpected_syscalls_total{pod="flood"})"#)?;
+        let reported = value(&self.exporter.prometheus, r#"count(syscallmon_unexpected_syscalls_total{pod="flood"})"#)?;
         let lost = value(&self.exporter.prometheus, r#"syscallmon_lost_total{reason="first_call_events"}"#)?;
-        println!("  of the flood: {told:?} series, {kept} violations, {lines} lines; {lost:?} events were lost");
+        println!("  of the flood: {reported:?} series, {kept} violations, {lines} lines; {lost:?} events were lost");
         // Of the built-in policy, and of two severities.
         ensure!(lines <= 2 * CLASSES * LINES && kept > lines, "{lines} lines of {kept} violations");
         self.cri.remove_pod(&flooding.sandbox)
@@ -262,16 +264,16 @@ impl Scene<'_> {
         self.exporter.crash()?;
         wait_for("the policy to guard again", TIMEOUT, || Ok(self.guards(&nginx.name)?.then_some(())))?;
         self.load(7330, load)?;
-        let told = self.violations(&nginx.name)?;
-        ensure!(told.is_empty(), "what was learned is told: {told:#?}");
+        let reported = self.violations(&nginx.name)?;
+        ensure!(reported.is_empty(), "what was learned is reported: {reported:#?}");
         self.cri.exec(&nginx.container, &["sh", "-c", "id; ls -la /"])?;
-        let told = wait_for("a shell", TIMEOUT, || {
-            let told = self.violations(&nginx.name)?;
-            Ok((!told.is_empty()).then_some(told))
+        let reported = wait_for("a shell", TIMEOUT, || {
+            let reported = self.violations(&nginx.name)?;
+            Ok((!reported.is_empty()).then_some(reported))
         })?;
-        let calls: Vec<&str> = told.iter().filter_map(|violation| violation["syscall"].as_str()).collect();
+        let calls: Vec<&str> = reported.iter().filter_map(|violation| violation["syscall"].as_str()).collect();
         println!("  a shell called what nginx does not: {}", calls.join(", "));
-        ensure!(told.iter().all(|violation| violation["reason"] == "not_learned"), "{told:#?}");
+        ensure!(reported.iter().all(|violation| violation["reason"] == "not_learned"), "{reported:#?}");
         self.cri.remove_pod(&nginx.sandbox)
     }
 

@@ -138,15 +138,15 @@ fn make(source: &Path, go: &Path, work: &Path, log: &Path) -> Result<()> {
         .spawn()
         .with_context(|| format!("cannot start make: {REMEDY}"))?;
     let begin = Instant::now();
-    let mut told = 0;
+    let mut logged = 0;
     let status = loop {
         if let Some(status) = child.try_wait().context("cannot wait for make")? {
             break status;
         }
         thread::sleep(Duration::from_secs(1));
         let minutes = begin.elapsed().as_secs() / 60;
-        if minutes > told {
-            told = minutes;
+        if minutes > logged {
+            logged = minutes;
             eprintln!("building Kubernetes: {minutes} min, {}", progress(&fs::read_to_string(log).unwrap_or_default()));
         }
     };

@@ -69,9 +69,9 @@ fn a_first_call_is_recorded_at_once_and_its_count_adds_no_record() {
 fn repeats_are_recorded_with_their_number() {
     let mut violations = Violations::default();
     first(&mut violations, by_event("/a", "mount", 1));
-    let told = counted(&mut violations, call("mount").0, &made("/a", "mount", 100_000, 2)).unwrap();
-    assert_eq!((told.is_new, told.violation.count, told.violation.last_seen), (false, 100_000, at(2)));
-    assert_eq!(told.violation.process.unwrap().comm, "sh");
+    let recorded = counted(&mut violations, call("mount").0, &made("/a", "mount", 100_000, 2)).unwrap();
+    assert_eq!((recorded.is_new, recorded.violation.count, recorded.violation.last_seen), (false, 100_000, at(2)));
+    assert_eq!(recorded.violation.process.unwrap().comm, "sh");
     assert_eq!(total(&violations), 100_000);
 }
 
@@ -122,8 +122,8 @@ fn sixteen_workloads_that_fill_everything_hide_no_seventeenth_s() {
         }
         assert_eq!(violations.len(), CAPACITY.entries);
         for name in ["mount", "ptrace", "bpf"] {
-            let told = first(&mut violations, by_event("/victim", name, 1)).unwrap();
-            assert!(told.is_new);
+            let recorded = first(&mut violations, by_event("/victim", name, 1)).unwrap();
+            assert!(recorded.is_new);
         }
         // They go on, and have all that they had before.
         flood(&mut violations, ("evil", "pod-16"), 0..1300, Severity::Critical);
@@ -155,8 +155,8 @@ fn a_violation_that_is_not_kept_is_recorded_and_counted() {
     let dropped = violations.dropped();
     let warning =
         Violation { metadata: metadata("evil", "pod"), severity: Severity::Warning, ..made("/evil", "read", 7, 1) };
-    let told = counted(&mut violations, call("read").0, &warning).unwrap();
-    assert!(told.is_new && violations.dropped() == dropped + 1);
+    let recorded = counted(&mut violations, call("read").0, &warning).unwrap();
+    assert!(recorded.is_new && violations.dropped() == dropped + 1);
     assert!(violations.iter().all(|kept| kept.severity == Severity::Critical), "it is the least of its namespace");
     assert_eq!(total(&violations), 7);
 }
@@ -169,23 +169,25 @@ fn a_name_that_comes_later_takes_them_along() {
     violations.rename(&from, &to);
     assert_eq!(violations.iter().next().unwrap().workload, to);
     assert_eq!(violations.counts().next().unwrap().0.workload, to);
-    assert!(counted(&mut violations, call("mount").0, &made("/b", "mount", 1, 3)).is_some_and(|told| !told.is_new));
+    assert!(
+        counted(&mut violations, call("mount").0, &made("/b", "mount", 1, 3)).is_some_and(|recorded| !recorded.is_new)
+    );
 }
 
 #[test]
 fn who_makes_more_than_can_be_kept_takes_no_time_from_others() {
     let (mut violations, table) = (Violations::default(), CallTable::x86_64());
-    let mut told = 0;
+    let mut recorded = 0;
     for pod in 0..8 {
         for id in 0..1280 {
             let metadata = metadata("evil", &format!("pod-{pod}"));
             let (workload, call) = (Workload::Resolved(metadata.clone()), table.call(CallId(id)));
             let severity = Severity::Warning;
             let violation = Violation { workload, metadata, call, severity, ..made("", "mount", 1, 1) };
-            told += usize::from(counted(&mut violations, CallId(id), &violation).is_some());
+            recorded += usize::from(counted(&mut violations, CallId(id), &violation).is_some());
         }
     }
-    assert_eq!((told, violations.len()), (8 * 1280, 1024), "half of what can be kept until the next tick");
+    assert_eq!((recorded, violations.len()), (8 * 1280, 1024), "half of what can be kept until the next tick");
     assert!(counted(&mut violations, CallId(0), &made("/victim", "mount", 1, 1)).is_some());
     let warning = Violation { severity: Severity::Warning, ..made("/victim", "read", 1, 1) };
     assert!(counted(&mut violations, CallId(0), &warning).is_some());
@@ -227,7 +229,7 @@ fn a_bad_one_is_not_hidden_behind_many_others() {
         let call = table.call(CallId(id));
         first(&mut violations, Violation { call, severity: Severity::Warning, ..by_event("/a", "mount", 1) });
     }
-    assert!(first(&mut violations, by_event("/a", "mount", 2)).is_some_and(|told| told.is_new));
+    assert!(first(&mut violations, by_event("/a", "mount", 2)).is_some_and(|recorded| recorded.is_new));
 }
 
 #[test]
@@ -239,8 +241,11 @@ fn another_container_of_the_workload_is_recorded() {
     };
     first(&mut violations, of("1", 1));
     assert_eq!(first(&mut violations, of("1", 2)), None);
-    let told = first(&mut violations, of("2", 3)).unwrap();
-    assert_eq!((told.is_new, told.violation.metadata, told.violation.time), (false, of("2", 3).metadata, at(1)));
+    let recorded = first(&mut violations, of("2", 3)).unwrap();
+    assert_eq!(
+        (recorded.is_new, recorded.violation.metadata, recorded.violation.time),
+        (false, of("2", 3).metadata, at(1))
+    );
 }
 
 #[test]
@@ -250,7 +255,9 @@ fn what_another_policy_judges_is_forgotten() {
     counted(&mut violations, call("mount").0, &made("/b", "mount", 3, 2));
     violations.forget_all_of(&Workload::cgroup("/a".into()));
     assert_eq!((violations.len(), total(&violations)), (1, 3));
-    assert!(counted(&mut violations, call("mount").0, &made("/a", "mount", 1, 3)).is_some_and(|told| told.is_new));
+    assert!(
+        counted(&mut violations, call("mount").0, &made("/a", "mount", 1, 3)).is_some_and(|recorded| recorded.is_new)
+    );
 }
 
 /// What happens to violations of four workloads.
@@ -287,13 +294,13 @@ proptest! {
         for op in ops {
             match op {
                 Op::FirstCall(workload, name) => {
-                    let told = violations.first(by_event(&path(workload), name, 1), now);
-                    prop_assert_eq!(told.map(|told| told.is_new), known.insert((workload, name)).then_some(true));
+                    let recorded = violations.first(by_event(&path(workload), name, 1), now);
+                    prop_assert_eq!(recorded.map(|recorded| recorded.is_new), known.insert((workload, name)).then_some(true));
                 }
                 Op::ViolationKey(workload, name, count) => {
-                    let told = violations.counted(call(name).0, &made(&path(workload), name, count, 1), now);
+                    let recorded = violations.counted(call(name).0, &made(&path(workload), name, count, 1), now);
                     let is_new = known.insert((workload, name));
-                    prop_assert_eq!(told.is_some_and(|told| told.is_new), is_new);
+                    prop_assert_eq!(recorded.is_some_and(|recorded| recorded.is_new), is_new);
                     *counts.entry(workload).or_default() += count;
                 }
                 Op::Rename(from, to) => {

@@ -65,8 +65,8 @@ impl ApiFailure {
             Self::Slow(time) => ProviderError::Timeout(*time),
             Self::Watcher(_) if self.is_too_long() => ProviderError::Answer("the response is too long".to_owned()),
             Self::Watcher(error) => {
-                let told = self.status().map(answer).or_else(|| connection(error));
-                told.unwrap_or_else(|| ProviderError::Answer(description(error)))
+                let answered = self.status().map(answer).or_else(|| connection(error));
+                answered.unwrap_or_else(|| ProviderError::Answer(description(error)))
             }
         })
     }

@@ -34,7 +34,7 @@ enum Reported {
 /// A watch of what a server says.
 struct Watch {
     server: ApiServer,
-    told: UnboundedReceiver<Reported>,
+    changes: UnboundedReceiver<Reported>,
     task: JoinHandle<()>,
 }
 
@@ -48,17 +48,17 @@ impl Watch {
         let config = configuration(Some(server.kubeconfig())).await.unwrap();
         let delays = iter::repeat(Duration::from_millis(10));
         let kubernetes = Kubernetes::with_limits(config, "node1", limits, delays, || {}).await.unwrap();
-        let (sender, told) = unbounded_channel();
+        let (sender, changes) = unbounded_channel();
         let failures = sender.clone();
         let task = tokio::spawn(kubernetes.watch(
             move |change| sender.send(reported(change)).unwrap(),
             move |error| failures.send(Failed(description(&error))).unwrap(),
         ));
-        Self { server, told, task }
+        Self { server, changes, task }
     }
 
     async fn next(&mut self) -> Reported {
-        timeout(Duration::from_secs(10), self.told.recv()).await.expect("in time").unwrap()
+        timeout(Duration::from_secs(10), self.changes.recv()).await.expect("in time").unwrap()
     }
 
     async fn expect(&mut self, expected: impl IntoIterator<Item = Reported>) {
@@ -71,7 +71,7 @@ impl Watch {
     async fn expect_failure(&mut self, text: &str) {
         match self.next().await {
             Failed(failure) => assert!(failure.contains(text) && failure.len() < 3000, "{failure}"),
-            told => panic!("{told:?} instead of a failure with {text}"),
+            changes => panic!("{changes:?} instead of a failure with {text}"),
         }
     }
 }
