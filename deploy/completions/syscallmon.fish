@@ -67,9 +67,9 @@ false\t''"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l names.cri -d 'Get names of containers from a CRI runtime (containerd, CRI-O): path of its socket, auto for the usual paths, or off. Access to this socket gives full control of the runtime; syscallmon only reads names. [default: auto]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l names.docker -d 'Get names of containers from Docker: path of its socket, auto or off. [default: auto]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l names.podman -d 'Get names of containers from Podman: path of its socket, auto or off. [default: auto]' -r
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l names.kubernetes -d 'Get names of pods, containers and owners from the Kubernetes API: on, off, or auto (on in a pod or with a kubeconfig). Watches only the pods of this node. [default: auto]' -r -f -a "auto\t'In a pod, and where a kubeconfig is given'
-on\t'Yes'
-off\t'No'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l names.kubernetes -d 'Get names of pods, containers and owners from the Kubernetes API: on, off, or auto (on in a pod or with a kubeconfig). Watches only the pods of this node. [default: auto]' -r -f -a "auto\t'Use it in a pod, and with a kubeconfig'
+on\t'Use it'
+off\t'Do not use it'"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l kubernetes.node-name -d 'Name of this node in Kubernetes; by default the environment variable NODE_NAME, or the host\'s name' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l kubernetes.kubeconfig -d 'Kubeconfig file for access to the Kubernetes API from outside a pod' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand run" -l cgroup.hierarchy -d 'Cgroup hierarchy that identifies workloads: cgroup2, a v1 controller such as memory, or cgroup2+memory, which uses v1 for tasks in the root of cgroup2; auto selects the one that has the most containers at start. [default: auto]' -r
@@ -169,9 +169,9 @@ false\t''"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l names.cri -d 'Get names of containers from a CRI runtime (containerd, CRI-O): path of its socket, auto for the usual paths, or off. Access to this socket gives full control of the runtime; syscallmon only reads names. [default: auto]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l names.docker -d 'Get names of containers from Docker: path of its socket, auto or off. [default: auto]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l names.podman -d 'Get names of containers from Podman: path of its socket, auto or off. [default: auto]' -r
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l names.kubernetes -d 'Get names of pods, containers and owners from the Kubernetes API: on, off, or auto (on in a pod or with a kubeconfig). Watches only the pods of this node. [default: auto]' -r -f -a "auto\t'In a pod, and where a kubeconfig is given'
-on\t'Yes'
-off\t'No'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l names.kubernetes -d 'Get names of pods, containers and owners from the Kubernetes API: on, off, or auto (on in a pod or with a kubeconfig). Watches only the pods of this node. [default: auto]' -r -f -a "auto\t'Use it in a pod, and with a kubeconfig'
+on\t'Use it'
+off\t'Do not use it'"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l kubernetes.node-name -d 'Name of this node in Kubernetes; by default the environment variable NODE_NAME, or the host\'s name' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l kubernetes.kubeconfig -d 'Kubeconfig file for access to the Kubernetes API from outside a pod' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l cgroup.hierarchy -d 'Cgroup hierarchy that identifies workloads: cgroup2, a v1 controller such as memory, or cgroup2+memory, which uses v1 for tasks in the root of cgroup2; auto selects the one that has the most containers at start. [default: auto]' -r
@@ -327,9 +327,9 @@ false\t''"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l names.cri -d 'Get names of containers from a CRI runtime (containerd, CRI-O): path of its socket, auto for the usual paths, or off. Access to this socket gives full control of the runtime; syscallmon only reads names. [default: auto]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l names.docker -d 'Get names of containers from Docker: path of its socket, auto or off. [default: auto]' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l names.podman -d 'Get names of containers from Podman: path of its socket, auto or off. [default: auto]' -r
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l names.kubernetes -d 'Get names of pods, containers and owners from the Kubernetes API: on, off, or auto (on in a pod or with a kubeconfig). Watches only the pods of this node. [default: auto]' -r -f -a "auto\t'In a pod, and where a kubeconfig is given'
-on\t'Yes'
-off\t'No'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l names.kubernetes -d 'Get names of pods, containers and owners from the Kubernetes API: on, off, or auto (on in a pod or with a kubeconfig). Watches only the pods of this node. [default: auto]' -r -f -a "auto\t'Use it in a pod, and with a kubeconfig'
+on\t'Use it'
+off\t'Do not use it'"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l kubernetes.node-name -d 'Name of this node in Kubernetes; by default the environment variable NODE_NAME, or the host\'s name' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l kubernetes.kubeconfig -d 'Kubeconfig file for access to the Kubernetes API from outside a pod' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l cgroup.hierarchy -d 'Cgroup hierarchy that identifies workloads: cgroup2, a v1 controller such as memory, or cgroup2+memory, which uses v1 for tasks in the root of cgroup2; auto selects the one that has the most containers at start. [default: auto]' -r
