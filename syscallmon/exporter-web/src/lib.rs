@@ -31,6 +31,7 @@ mod reload;
 mod request_line;
 mod server;
 mod service;
+#[macro_use]
 pub mod tls;
 mod tls_config;
 mod watchdog;

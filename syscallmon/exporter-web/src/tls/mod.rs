@@ -4,6 +4,46 @@
 //! -x509` makes it), and one of a CA that is not listed. Go trusts both if the certificate itself is listed, because no
 //! signature is needed then.
 
+/// Methods of a verifier with a field `inner`, which checks signatures: Rust has no delegation.
+macro_rules! inner_signatures {
+    () => {
+        fn verify_tls12_signature(
+            &self,
+            message: &[u8],
+            cert: &::tokio_rustls::rustls::pki_types::CertificateDer<'_>,
+            signature: &::tokio_rustls::rustls::DigitallySignedStruct,
+        ) -> Result<::tokio_rustls::rustls::client::danger::HandshakeSignatureValid, ::tokio_rustls::rustls::Error> {
+            self.inner.verify_tls12_signature(message, cert, signature)
+        }
+
+        fn verify_tls13_signature(
+            &self,
+            message: &[u8],
+            cert: &::tokio_rustls::rustls::pki_types::CertificateDer<'_>,
+            signature: &::tokio_rustls::rustls::DigitallySignedStruct,
+        ) -> Result<::tokio_rustls::rustls::client::danger::HandshakeSignatureValid, ::tokio_rustls::rustls::Error> {
+            self.inner.verify_tls13_signature(message, cert, signature)
+        }
+
+        fn supported_verify_schemes(&self) -> Vec<::tokio_rustls::rustls::SignatureScheme> {
+            self.inner.supported_verify_schemes()
+        }
+    };
+}
+
+/// Methods of a verifier of clients with a field `inner`, which decides whether clients must show a certificate.
+macro_rules! inner_client_auth {
+    () => {
+        fn client_auth_mandatory(&self) -> bool {
+            self.inner.client_auth_mandatory()
+        }
+
+        fn root_hint_subjects(&self) -> &[::tokio_rustls::rustls::DistinguishedName] {
+            self.inner.root_hint_subjects()
+        }
+    };
+}
+
 mod certificate;
 #[cfg(fuzzing)]
 pub mod fuzzing;

@@ -2,13 +2,13 @@
 
 use axum::{
     extract::{Query, State as Extract, rejection::QueryRejection},
-    http::StatusCode,
     response::Response,
 };
 use serde::{Deserialize, Serialize};
 
 use super::{
-    json::{Answer, failure},
+    answer_query,
+    json::Answer,
     query::{MatchError, Selection, Since},
 };
 use crate::{
@@ -63,15 +63,7 @@ pub(in crate::serve) async fn violations(
     Extract(site): Extract<Site>,
     query: Result<Query<ViolationsQuery>, QueryRejection>,
 ) -> Response {
-    let query = match query {
-        Ok(Query(query)) => query,
-        Err(rejection) => return failure(StatusCode::BAD_REQUEST, rejection.body_text()),
-    };
-    site.owner.refresh().await;
-    let view = site.views.newest();
-    let build =
-        move || answer(&view, &query).unwrap_or_else(|error| failure(StatusCode::BAD_REQUEST, error.to_string()));
-    site.builders.build(build).await
+    answer_query(site, query, answer).await
 }
 
 fn answer(view: &View, query: &ViolationsQuery) -> Result<Response, MatchError> {
