@@ -1,4 +1,4 @@
-//! Podman with runc and crun. It needs no daemon and no socket for its containers.
+//! Podman with runc, which keeps its containers to itself: no daemon, no socket.
 
 use std::{path::Path, time::Duration};
 
@@ -21,14 +21,10 @@ impl Podman {
     pub(crate) fn start(root: &Path) -> Result<Self> {
         let directories = Directories::claim(root, "podman", &["libpod_parent"])?;
         let namespaces = Namespaces::start(root, &[(&directories.directory("containers")?, ROOT)])?;
-        let runtime = |name: &str| {
-            let missing = || format!("no {name}: run `cargo xtask setup --for e2e`");
-            workspace::find_program(root, name).with_context(missing)
-        };
-        let (runc, crun) = (runtime("runc")?, runtime("crun")?);
+        let runc = workspace::find_program(root, "runc").context("no runc: run `cargo xtask setup --for e2e`")?;
         namespaces.write("/etc/containers/policy.json", r#"{"default": [{"type": "insecureAcceptAnything"}]}"#)?;
         namespaces.write("/etc/containers/storage.conf", "[storage]\ndriver = \"overlay\"\nrunroot = \"/run/containers/storage\"\ngraphroot = \"/var/lib/containers/storage\"\n")?;
-        namespaces.write("/etc/containers/containers.conf", configuration(&runc, &crun))?;
+        namespaces.write("/etc/containers/containers.conf", configuration(&runc))?;
         let podman = Self { namespaces, directories };
         for image in images::write(&podman.directories)? {
             podman.load(&image)?;
@@ -75,8 +71,8 @@ impl Podman {
 }
 
 /// Limits that a machine without `CAP_SYS_RESOURCE` can set; no network, which is not what is tested.
-fn configuration(runc: &Path, crun: &Path) -> String {
-    let (pause, runc, crun) = (images::PAUSE, runc.display(), crun.display());
+fn configuration(runc: &Path) -> String {
+    let (pause, runc) = (images::PAUSE, runc.display());
     format!(
         r#"[containers]
 default_ulimits = ["nofile=20000:20000", "nproc=32768:32768"]
@@ -90,7 +86,6 @@ events_logger = "file"
 infra_image = "{pause}"
 [engine.runtimes]
 runc = ["{runc}"]
-crun = ["{crun}"]
 [network]
 network_backend = "cni"
 "#
@@ -103,7 +98,7 @@ mod tests {
 
     #[test]
     fn configuration_is_toml() {
-        let configuration: toml::Table = configuration(Path::new("/x/runc"), Path::new("/x/crun")).parse().unwrap();
+        let configuration: toml::Table = configuration(Path::new("/x/runc")).parse().unwrap();
         assert_eq!(configuration["engine"]["cgroup_manager"].as_str(), Some("cgroupfs"));
     }
 }
