@@ -4,6 +4,7 @@ use std::{
     collections::HashSet,
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use xtask_support::workspace;
@@ -114,11 +115,24 @@ fn paths(text: &str) -> impl Iterator<Item = &str> {
     spans.filter(|span| TOP.iter().any(|top| span.starts_with(top)) && !span.contains([' ', '*', '<', '{']))
 }
 
+/// Source files that a text names by the end of their path, such as `alert/throttle.rs`.
+fn sources(text: &str) -> impl Iterator<Item = &str> {
+    let is_of_path = |c: char| c.is_ascii_alphanumeric() || "/_-".contains(c);
+    let is_source = move |span: &&str| span.strip_suffix(".rs").is_some_and(|path| path.chars().all(is_of_path));
+    text.split('`').skip(1).step_by(2).filter(is_source)
+}
+
+/// All files of the repository.
+fn tracked(root: &Path) -> Vec<String> {
+    let output = Command::new("git").current_dir(root).args(["ls-files"]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
 #[test]
 fn what_documents_name_exists() {
     let root = workspace::root();
     let (completions, table) = (read(&root.join("deploy/completions/syscallmon.bash")), read(&root.join("METRICS.md")));
-    let (known_flags, known_metrics) = (flags(&completions), metrics(&table));
+    let (known_flags, known_metrics, tracked) = (flags(&completions), metrics(&table), tracked(&root));
     assert!(known_flags.len() > 50 && known_metrics.len() > 50, "{known_flags:?} {known_metrics:?}");
     // The changelog has names that are no more.
     let current = documents(&root).into_iter().filter(|path| !path.ends_with("CHANGELOG.md"));
@@ -128,6 +142,8 @@ fn what_documents_name_exists() {
         let unknown = flags(&text).into_iter().filter(|flag| !known_flags.contains(flag));
         let unknown = unknown.chain(metrics(&text).into_iter().filter(|metric| !known_metrics.contains(metric)));
         let unknown = unknown.chain(paths(&text).filter(|path| !root.join(path).exists()));
+        let is_tracked = |source: &&str| tracked.iter().any(|file| format!("/{file}").ends_with(&format!("/{source}")));
+        let unknown = unknown.chain(sources(&text).filter(|source| !is_tracked(source)));
         missing.extend(unknown.map(|name| format!("{}: {name}", document.display())));
     }
     assert!(missing.is_empty(), "these do not exist:\n{}", missing.join("\n"));
@@ -140,6 +156,7 @@ fn names_in_a_text_are_found() {
     assert_eq!(flags(text), HashSet::from(["--a.b-c", "--web.x"]));
     assert_eq!(metrics(text), HashSet::from(["syscallmon_z"]));
     assert_eq!(paths(text).collect::<Vec<_>>(), ["xtask/x"]);
+    assert_eq!(sources("`alert/x.rs` `x y.rs` `x.r` y.rs").collect::<Vec<_>>(), ["alert/x.rs"]);
 }
 
 #[test]
