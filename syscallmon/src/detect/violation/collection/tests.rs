@@ -295,7 +295,8 @@ proptest! {
             match op {
                 Op::FirstCall(workload, name) => {
                     let recorded = violations.first(by_event(&path(workload), name, 1), now);
-                    prop_assert_eq!(recorded.map(|recorded| recorded.is_new), known.insert((workload, name)).then_some(true));
+                    let is_new = known.insert((workload, name));
+                    prop_assert_eq!(recorded.map(|recorded| recorded.is_new), is_new.then_some(true));
                 }
                 Op::ViolationKey(workload, name, count) => {
                     let recorded = violations.counted(call(name).0, &made(&path(workload), name, count, 1), now);
