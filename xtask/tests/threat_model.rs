@@ -6,7 +6,7 @@ use xtask_support::workspace;
 
 const PAGE: &str = "docs/design/threat-model.md";
 
-/// Where tests are whose names begin with this word. Those without a word are unit tests of the daemon.
+/// Where tests are, by the first word of their name. Tests without such a word are unit tests of the daemon.
 const SCOPES: [(&str, &str); 3] =
     [("kernel ", "syscallmon/tests/kernel"), ("exporter-web ", "syscallmon/exporter-web/src"), ("", "syscallmon/src")];
 

@@ -8,7 +8,7 @@ use std::{collections::HashMap, fs, path::Path, process::Command};
 use lexer::tokens;
 use xtask_support::workspace;
 
-/// Files of the repository whose names end so.
+/// Files of the repository with this suffix.
 fn tracked(root: &Path, end: &str) -> Vec<String> {
     let output = Command::new("git").current_dir(root).args(["ls-files", &format!("*{end}")]).output().unwrap();
     assert!(output.status.success(), "git ls-files: {output:?}");

@@ -113,7 +113,7 @@ fn call_all(host: &Host, cgroup: &Cgroup) -> Result<()> {
         let directory = cgroup.path().join(format!("first-{number}"));
         fs::create_dir(&directory).context("cannot make a cgroup")?;
         for number in X32..X32 + calls {
-            // A process for each, as calls do not come by the dozen where somebody looks at how soon one is reported.
+            // A process for each call, because first calls rarely come in groups.
             let mut command = Command::new(&host.known_calls);
             command.arg("range").arg(&directory).args([number, number + 1].map(|number| number.to_string()));
             let status = Guarded::spawn_bound(command.stdin(Stdio::null()))?.wait(REPORT_TIMEOUT)?;
@@ -202,7 +202,7 @@ impl Files {
         self.directory.join("violations")
     }
 
-    /// Waits for lines about so many first calls; from each call, as its event tells it, to its line.
+    /// Waits for lines about this many first calls. Returns the time from each call, by its event, to its line.
     fn watch(&self, count: usize) -> Result<Vec<Duration>> {
         // Its own delays are none of the daemon's.
         prefer_short_slices();
@@ -226,7 +226,7 @@ impl Files {
 #[derive(Default)]
 struct NewLines {
     file: Option<BufReader<File>>,
-    /// The beginning of a line whose end is not there yet.
+    /// The beginning of an incomplete line.
     begun: String,
 }
 

@@ -1,4 +1,4 @@
-//! The daemon alone: what it takes when nobody asks, how fast it attaches, how big it is.
+//! The daemon without clients: CPU time, time to attach, size of the binary.
 
 use std::{fs, time::Duration};
 

@@ -72,7 +72,7 @@ enum Scenario {
     Idle,
 }
 
-/// Rounds of scenarios whose figures have no limits.
+/// Rounds of scenarios without limits on their figures.
 const FEWER_ROUNDS: NonZeroUsize = NonZeroUsize::new(11).expect("not 0");
 
 /// Runs the verb.

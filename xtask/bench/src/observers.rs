@@ -26,7 +26,7 @@ pub(super) fn find(host: &Host) -> Result<Vec<u32>> {
 
 /// An entry has its kind (`tracepoint`, `raw_tracepoint`, ...) under `fd_type`, and under the kind a name.
 fn parse(json: &str) -> Option<Vec<u32>> {
-    // With nobody there, old ones print nothing.
+    // Without a reader, old versions print nothing.
     if json.trim().is_empty() {
         return Some(Vec::new());
     }

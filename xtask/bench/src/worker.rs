@@ -15,7 +15,7 @@ use super::host::Host;
 /// How long a worker may take to end when its stdin has ended.
 const END: Duration = Duration::from_secs(2);
 
-/// A worker that measures when it is told to.
+/// A worker that measures on request.
 pub(super) struct Worker {
     child: Guarded,
     stdin: Option<ChildStdin>,
@@ -65,7 +65,7 @@ impl Worker {
         stdin.write_all(b"go\n").context("cannot talk to known_calls")?;
         let mut line = String::new();
         self.stdout.read_line(&mut line).context("cannot hear known_calls")?;
-        // Ctrl-C in a terminal ends the worker, too: then that is what to say.
+        // Ctrl-C in a terminal ends the worker, too. Then that is the message.
         interrupt::check()?;
         if line.is_empty() {
             self.child.ensure_running()?;

@@ -1,4 +1,4 @@
-//! A real Alertmanager inside an environment, which is asked what it was told.
+//! A real Alertmanager inside an environment, and the alerts that it received.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -14,7 +14,7 @@ const ADDRESS: &str = "127.0.0.1:9093";
 const CONFIG: &str = "/etc/prometheus/alertmanager.yml";
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// An Alertmanager that tells nobody.
+/// An Alertmanager without receivers.
 pub(crate) struct Alertmanager<'a> {
     namespaces: &'a Namespaces,
     process: Process,

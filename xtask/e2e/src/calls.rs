@@ -20,7 +20,7 @@ const SCRIPT: &str = "
 ";
 /// What it prints when everything is attached.
 const READY: &str = "ready";
-/// bpftrace keeps 4096 of them unless told otherwise.
+/// bpftrace keeps 4096 of them by default.
 const MAX_KEYS: &str = "65536";
 
 /// A bpftrace that counts.

@@ -49,7 +49,7 @@ pub(crate) struct Container<'a> {
 pub(crate) enum Seccomp {
     /// The runtime's own profile.
     RuntimeDefault = 0,
-    /// Nothing: what Kubernetes does unless told otherwise.
+    /// Nothing: the default of Kubernetes.
     Unconfined = 1,
 }
 
@@ -73,7 +73,7 @@ impl Cri {
         Ok(response.pod_sandbox_id)
     }
 
-    /// Starts a container in a pod as Kubernetes does unless told otherwise; its id.
+    /// Starts a container in a pod with the defaults of Kubernetes. Returns its id.
     pub(crate) fn run_container(
         &self,
         pod: &Pod,
@@ -193,7 +193,7 @@ impl Pod {
         Self::burstable(namespace, name, &format!("{}-0000-4000-8000-{}", &hash[..8], &hash[8..20]))
     }
 
-    /// A pod of these names, whose cgroups are where a kubelet puts those of a burstable one.
+    /// Returns a pod with these names, and with the cgroups of a burstable pod of the kubelet.
     pub(crate) fn burstable(namespace: &str, name: &str, uid: &str) -> Self {
         Self {
             name: name.to_owned(),

@@ -12,7 +12,7 @@ use xtask_support::workspace;
 
 /// Directories of one environment, its alone until dropped.
 pub(crate) struct Directories {
-    /// Logs; they stay for whoever wants to read them.
+    /// Logs, which stay for later inspection.
     pub(crate) logs: PathBuf,
     state: PathBuf,
     cgroups: &'static [&'static str],

@@ -39,9 +39,9 @@ use self::{
     namespaces::Namespaces, podman::Podman, prometheus::Prometheus,
 };
 
-/// Pods that containerd runs unless told otherwise.
+/// Default number of pods that containerd runs.
 const PODS: u32 = 3;
-/// How long ordinary software is under load unless told otherwise.
+/// Default time of ordinary software under load.
 const LOAD: Duration = Duration::from_secs(20);
 
 /// Arguments of `cargo xtask e2e`.

@@ -119,7 +119,7 @@ impl Namespaces {
         })?
     }
 
-    /// How somebody else gets in, with the same programs at hand.
+    /// The command to enter it from outside, with the same programs.
     pub(crate) fn how_to_enter(&self) -> String {
         let (init, path) = (self.init.as_raw_nonzero(), self.path.to_string_lossy());
         let tools = path.split(':').next().unwrap_or_default();

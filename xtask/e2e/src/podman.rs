@@ -64,7 +64,7 @@ impl Podman {
         &self.directories
     }
 
-    /// How somebody else gets in.
+    /// The command to enter it from outside.
     pub(crate) fn how_to_enter(&self) -> String {
         self.namespaces.how_to_enter()
     }

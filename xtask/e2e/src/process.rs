@@ -34,7 +34,7 @@ impl Process {
         let open = || File::options().create(true).append(true).open(&log);
         let output = open().with_context(|| format!("cannot write {}", log.display()))?;
         let errors = output.try_clone().with_context(|| format!("cannot write {}", log.display()))?;
-        // A group of its own: Ctrl-C is for whoever started it, who then ends it in order.
+        // A group of its own, because Ctrl-C is for the parent, which then ends it in order.
         command.process_group(0).stdin(Stdio::null()).stdout(output).stderr(errors);
         let nsenter = command.spawn().with_context(|| format!("cannot start {name}: is util-linux installed?"))?;
         Ok(Self { name: name.to_owned(), nsenter, log })

@@ -22,7 +22,7 @@ pub(crate) fn web_server() -> Result<PathBuf> {
     rust("web_server", include_str!("programs/web_server.rs"))
 }
 
-/// Makes calls that nobody expects.
+/// Makes unexpected calls.
 pub(crate) fn offender() -> Result<PathBuf> {
     rust("offender", include_str!("programs/offender.rs"))
 }

@@ -95,7 +95,7 @@ fn step(what: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
     Ok(())
 }
 
-/// The result, whose error ends with the remedy.
+/// The result. Its error ends with the remedy.
 fn or_else_mend<T>(remedy: &str, result: Result<T>) -> Result<T> {
     result.map_err(|error| anyhow!("{error:#}: {remedy}"))
 }

@@ -192,7 +192,7 @@ fn check_sanity(abi: &Abi, table: &BTreeMap<u16, String>) -> Result<()> {
     Ok(())
 }
 
-/// Reads `enum io_uring_op`, whose members count up from 0.
+/// Parses `enum io_uring_op`, in which members count up from 0.
 fn parse_operations(header: &str) -> Result<BTreeMap<u16, String>> {
     let (_, body) = header.split_once("enum io_uring_op {").context("no enum io_uring_op")?;
     let (body, _) = body.split_once("IORING_OP_LAST").context("no IORING_OP_LAST")?;

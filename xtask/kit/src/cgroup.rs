@@ -121,7 +121,7 @@ pub fn mounts() -> Vec<PathBuf> {
     parse_mounts(&fs::read_to_string("/proc/self/mounts").unwrap_or_default())
 }
 
-/// Paths, below any mount, of cgroups whose own name contains this; such as a container's id.
+/// Paths, below any mount, of cgroups with this in their own name, such as a container's id.
 #[must_use]
 pub fn containing(name: &str) -> Vec<PathBuf> {
     let mounts = mounts();
@@ -145,11 +145,11 @@ pub fn remove(name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Waits until no process is in cgroups of this name: whoever was killed takes a moment to end.
+/// Waits until no process is in cgroups of this name: a killed process takes a moment to end.
 ///
 /// # Errors
 ///
-/// If one stays, which is somebody else's then.
+/// If one stays. Then it belongs to another program.
 pub fn ensure_free_soon(name: &str) -> Result<()> {
     let begin = Instant::now();
     while let Some(cgroup) = busy(name) {

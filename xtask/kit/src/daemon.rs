@@ -129,7 +129,7 @@ impl Daemon {
 struct Log {
     /// Lines, with the time at which they came.
     lines: Arc<Mutex<Vec<(Instant, String)>>>,
-    /// Whether nobody reads it any more.
+    /// Whether the reader has ended.
     is_unread: Arc<AtomicBool>,
 }
 

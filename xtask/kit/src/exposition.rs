@@ -37,7 +37,7 @@ impl Exposition {
         self.value(&series).unwrap_or(0)
     }
 
-    /// The series of `syscallmon_syscalls_total` whose cgroup begins with this: (cgroup, syscall, abi, value).
+    /// The series of `syscallmon_syscalls_total` with a cgroup that begins with this: (cgroup, syscall, abi, value).
     #[must_use]
     pub fn below(&self, prefix: &str) -> Vec<(&str, &str, &str, u64)> {
         let lines = self.text.lines().filter_map(|line| line.strip_prefix(r#"syscallmon_syscalls_total{cgroup=""#));
@@ -113,7 +113,7 @@ impl Exposition {
         self.value(&series).unwrap_or(0)
     }
 
-    /// Calls that the kernel did not let the program see; 0 where it does not tell (before Linux 5.12).
+    /// Calls that the kernel hid from the program; 0 if it does not report them (before Linux 5.12).
     #[must_use]
     pub fn skipped(&self) -> u64 {
         self.value(r#"syscallmon_lost_total{reason="recursion"}"#).unwrap_or(0)

@@ -79,7 +79,7 @@ pub(crate) fn released(root: &Path, arch: Arch) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Builds what is released, and tells where it is.
+/// Builds the release files, and prints their paths.
 ///
 /// # Errors
 ///

@@ -29,7 +29,7 @@ pub const OBJECT: &str = "syscallmon/bpf/syscallmon.bpf.o";
 
 const TARGET: &str = "bpfel-unknown-none";
 const PROFILE: &str = "ebpf";
-/// What the compiler is told, besides the profile.
+/// Flags for the compiler besides the profile.
 ///
 /// The instructions of v3 (Linux 5.1) work on 32 bits, too. Without them, the verifier refuses the programs: it does
 /// not see that a bound which was checked on a copy, cut to 32 bits, holds for the original. Those of v4

@@ -167,7 +167,7 @@ fn fuzz(root: &Path, cargo_fuzz: &Path, target: &str, seconds: u32) -> Result<(S
     }
     let before = files(&artifacts)?;
     let mut command = command(root, cargo_fuzz, "run", target);
-    // A backtrace needs more memory than targets may have, and the input is what counts.
+    // A backtrace needs more memory than targets may have, and the input is enough.
     command.env("RUST_BACKTRACE", "0");
     command.arg(corpus).arg(seeds).arg("--").arg(format!("-max_total_time={seconds}")).args(LIMITS);
     let dictionary = fuzz.join("dictionaries").join(target).with_extension("dict");
@@ -201,7 +201,7 @@ fn is_slow_unit(input: &Path) -> bool {
     input.file_name().is_some_and(|name| name.to_string_lossy().starts_with("slow-unit-"))
 }
 
-/// Whether an input takes long by itself: libFuzzer goes by the clock, and other work may have had the processors.
+/// Whether an input is slow on its own: libFuzzer uses the wall clock, and other programs may have used the CPUs.
 fn is_slow_again(root: &Path, cargo_fuzz: &Path, target: &str, input: &Path) -> Result<bool> {
     let output = command(root, cargo_fuzz, "run", target).arg(input).output().context("cannot start cargo-fuzz")?;
     let printed = String::from_utf8_lossy(&output.stderr).into_owned();

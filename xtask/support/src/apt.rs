@@ -110,7 +110,7 @@ fn apt_get() -> Command {
 ///
 /// # Errors
 ///
-/// If /proc does not tell.
+/// If /proc does not show it.
 pub fn is_root() -> Result<bool> {
     Ok(fs::metadata("/proc/self").context("cannot read /proc/self")?.uid() == 0)
 }

@@ -1,4 +1,4 @@
-//! What a binary's headers say of it: enough to tell whether it is static and stripped.
+//! Headers of a binary: whether it is static and stripped.
 
 use anyhow::{Context, Result, ensure};
 
@@ -12,7 +12,7 @@ const SHT_SYMTAB: u32 = 2;
 pub struct Elf {
     /// `e_machine`.
     pub machine: u16,
-    /// Whether it wants a dynamic linker.
+    /// Whether it requires a dynamic linker.
     pub has_interpreter: bool,
     /// Whether it has a table of symbols beyond those of dynamic linking.
     pub has_symbols: bool,

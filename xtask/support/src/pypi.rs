@@ -65,7 +65,7 @@ pub fn unzip_one(zip: &Path, member: &str, dir: &Path) -> Result<PathBuf> {
     Ok(dir.join(member))
 }
 
-/// The only file below a directory whose name ends so.
+/// The only file below a directory with this suffix.
 ///
 /// # Errors
 ///

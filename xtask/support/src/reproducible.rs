@@ -1,4 +1,4 @@
-//! Builds whose bytes depend on the sources and the tools alone, not on where or in whose environment they run.
+//! Builds with bytes that depend on the sources and the tools alone, and not on directories or the environment.
 
 use std::{
     env,

@@ -50,7 +50,7 @@ enum Proof {
     Program(&'static str),
     /// A file.
     File(&'static str),
-    /// dpkg's word: for packages whose files could be another's.
+    /// dpkg's database: for packages with files that another package could have.
     Dpkg,
 }
 

@@ -35,7 +35,7 @@ pub fn output(command: &mut Command, remedy: &str) -> Result<String> {
     String::from_utf8(output.stdout).with_context(|| format!("{} printed something other than UTF-8", name(command)))
 }
 
-/// Runs a command that only tells something, without printing it, and returns its standard output.
+/// Runs a command that only reports something, without printing it, and returns its standard output.
 ///
 /// # Errors
 ///

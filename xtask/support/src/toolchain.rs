@@ -94,7 +94,8 @@ pub fn find_linker(root: &Path, llvm_major: u32) -> Option<(PathBuf, String)> {
     })
 }
 
-/// Whether a program is linked with that LLVM: bpf-linker does not tell, the name of the library in it does.
+/// Whether a program is linked with that LLVM. bpf-linker does not report it, but the name of the library in it shows
+/// it.
 fn has_llvm(program: &Path, llvm_major: u32) -> bool {
     let names = [format!("libLLVM.so.{llvm_major}."), format!("libLLVM-{llvm_major}.so")];
     fs::read(program)

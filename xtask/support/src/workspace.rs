@@ -60,7 +60,7 @@ pub fn cache_work_dir() -> Result<tempfile::TempDir> {
 ///
 /// # Errors
 ///
-/// If it cannot be moved there, and nobody else did it.
+/// If it cannot be moved there, and no other process did it.
 pub fn move_into_cache(prepared: &Path, dir: &Path) -> Result<()> {
     let cannot = || format!("cannot move {} to {}", prepared.display(), dir.display());
     fs::create_dir_all(dir.parent().with_context(cannot)?).with_context(cannot)?;

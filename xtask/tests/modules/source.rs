@@ -23,7 +23,7 @@ pub(crate) struct Use {
 pub(crate) struct Crate {
     /// Every path from one top-level module to another.
     pub(crate) uses: Vec<Use>,
-    /// What this reader does not follow, and so nobody may write.
+    /// Syntax that this reader does not follow, so the sources must not use it.
     pub(crate) problems: Vec<String>,
 }
 

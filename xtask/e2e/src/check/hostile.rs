@@ -11,7 +11,7 @@ use crate::wait::wait_for;
 /// Cgroups that the container has inside its own.
 const NESTED: u32 = 5000;
 
-/// The owner of a pod is what the API server says, and not what its author calls it.
+/// The owner of a pod comes from the API server, and not from names that its author chose.
 pub(super) fn owners(cluster: &Cluster<'_>) -> Result<()> {
     step("nothing gets another's owner by its name, a label or a claim", || {
         let uid = ["get", "deployment", "web", "--namespace=shop", "-o=jsonpath={.metadata.uid}"];

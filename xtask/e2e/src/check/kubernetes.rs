@@ -112,7 +112,7 @@ impl Cluster<'_> {
         wait_for("a second restart", Duration::from_mins(2), || {
             let count: u64 = self.node.kubectl(&restarts)?.trim().parse().unwrap_or(0);
             let calls = value(&self.prometheus, &Self::sum(r#"pod="crash",container="crash""#))?.unwrap_or_default();
-            // The kubelet tells of a restart a little later than it happens.
+            // The kubelet reports a restart a little later than it happens.
             Ok((count >= 2 && calls >= ((count + 1) * CRASH_CALLS) as f64).then_some(()))
         })
     }

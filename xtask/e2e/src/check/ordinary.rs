@@ -1,4 +1,4 @@
-//! What ordinary software calls outside `@runtime-default`: what nobody should be told of, and what somebody could be.
+//! Calls of ordinary software outside `@runtime-default`: those that must not be reported, and those that may be.
 //!
 //! Everything runs twice, without a seccomp profile and with the runtime's own, under load. Counted by bpftrace, so
 //! that it holds whatever the daemon makes of it.
@@ -121,7 +121,7 @@ pub(super) fn nginx(port: u16) -> Vec<String> {
     nginx.serve.iter().map(|word| word.replace("PORT", &port.to_string())).collect()
 }
 
-/// A server that runs, and whoever uses it.
+/// A running server and its clients.
 struct Running<'a> {
     software: &'a Software,
     seccomp: Seccomp,
@@ -225,7 +225,7 @@ impl<'a> Running<'a> {
         cri.exec(id, &command).map(drop).with_context(|| format!("{} is not healthy", self.software.name))
     }
 
-    /// Asks the server to end; its client does so by itself.
+    /// Asks the server to end. Its client ends on its own.
     fn stop(&self, cri: &Cri) -> Result<()> {
         let (id, _) = self.containers.get("server").context("it has started")?;
         cri.stop_container(id, 10)

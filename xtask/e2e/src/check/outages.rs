@@ -59,7 +59,7 @@ fn api_server_away(cluster: &Cluster<'_>) -> Result<()> {
     let begin = Instant::now();
     call_in(cluster, &httpd, 100)?;
     cluster.expect_count(&of_httpd, 2 * 1000 + 100)?;
-    // The kubelet starts it again by itself, under another id: only containerd can tell its name now.
+    // The kubelet restarts it with another id, and only containerd can report its name now.
     let _ = cluster.node.cri()?.exec(&side, &["sh", "-c", "kill 1"]);
     cluster.node.cri()?.stop_container(&side, 0)?;
     cluster.expect_count(&of_side, 2 * 2000 + 1 + 2000)?;
@@ -77,7 +77,7 @@ fn api_server_away(cluster: &Cluster<'_>) -> Result<()> {
     cluster.expect_count(r#"syscallmon_names_source_up{source=~"cri|kubernetes"}"#, 2)
 }
 
-/// The daemon is replaced by another of itself: for how long nobody counts, and whether all names are back.
+/// Replaces the daemon by another one: measures the gap in counts, and checks that all names are back.
 fn rolling_update(cluster: &Cluster<'_>) -> Result<()> {
     let node = cluster.node;
     let log = node.directory("log")?.join("old-daemon.log");

@@ -1,4 +1,4 @@
-//! Calls that nobody expects, in real containers: who is told, of what, how soon and how often.
+//! Unexpected calls in real containers: reports, their content, delay and number.
 
 mod latency;
 
@@ -32,7 +32,7 @@ const OPTIONS: [&str; 4] = [
     alertmanager::URL,
     "--alert.resolve-after=1h",
 ];
-/// For the namespace whose containers are learned; all others have the built-in policy.
+/// For the namespace with learned containers. All others have the built-in policy.
 const LEARNING: &str =
     "policies: [{name: learned, match: [{namespace: learned}], learn: {quiet_for: 5s, at_least: 10s}}]\n";
 
@@ -48,7 +48,7 @@ const ATTEMPTS: [(&str, &str, &str); 7] = [
 ];
 const REPEATS: u64 = 100_000;
 const FLOOD: Duration = Duration::from_secs(10);
-/// Cgroups that whoever floods has inside its own.
+/// Cgroups that the flooding container has inside its own.
 const NESTED: u32 = 2000;
 /// Alerts of one workload, policy, severity and class of calls, and the summary of the rest.
 const LINES: usize = 21;
@@ -130,7 +130,7 @@ impl Scene<'_> {
         Ok(())
     }
 
-    /// Makes an attempt in a container, whose image may lack the program; what it printed.
+    /// Makes an attempt in a container; the image may lack the program. Returns its output.
     fn run(&self, running: &Running, args: &[&str]) -> Result<String> {
         let root = format!("/run/containerd/io.containerd.runtime.v2.task/k8s.io/{}/rootfs", running.container);
         let program = self.namespaces.file(&format!("{root}{OFFENDER}"));
@@ -187,7 +187,7 @@ impl Scene<'_> {
             let labels = format!(r#"pod="{}",syscall="{syscall}",abi="{abi}",policy="runtime-default""#, nginx.name);
             self.exporter.expect_count(&format!("syscallmon_unexpected_syscalls_total{{{labels}}}"), 1)?;
         }
-        // What a ring is made with is unexpected, too; nothing else is told.
+        // The call that makes a ring is unexpected, too. No other call is reported.
         let more = ["io_uring_setup", "io_uring_enter"];
         for reported in self.violations(&nginx.name)? {
             let is_meant =

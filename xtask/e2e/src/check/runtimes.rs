@@ -96,7 +96,7 @@ pub(crate) fn busy(
     time: Duration,
     look: impl FnOnce(&Prometheus<'_>) -> Result<()>,
 ) -> Result<()> {
-    // What else the machine runs that draws is nobody's business.
+    // Other workloads of the machine are not drawn.
     let exporter = Exporter::start_with(root, namespaces, directories, &["--workload.keep=namespace=\"shop\""])?;
     let mut containers = Vec::new();
     for (number, (name, script)) in (0..).zip(BUSY) {
@@ -124,7 +124,7 @@ pub(crate) fn docker(root: &Path, docker: &Docker) -> Result<()> {
     engine("docker", &exporter, |args| docker.docker(args))
 }
 
-/// Podman, whose API has to be served for its names.
+/// Podman. Names come from its API, which must be served.
 pub(crate) fn podman(root: &Path, podman: &Podman) -> Result<()> {
     let _service = podman.serve()?;
     let exporter = Exporter::start(root, podman.namespaces(), podman.directories())?;

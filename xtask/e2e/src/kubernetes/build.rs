@@ -32,7 +32,7 @@ const REFLECT2: &str = "golang-github-modern-go-reflect2-dev";
 const REFLECT2_DIR: &str = "github.com/modern-go/reflect2";
 /// As many as Go compiles for it, about: what progress is measured by.
 const PACKAGES: usize = 2000;
-/// Stands in for rsync, whose package has a service: it copies one file (`rsync -pc FILE DIRECTORY`).
+/// Replaces rsync, because its package has a service. It copies one file (`rsync -pc FILE DIRECTORY`).
 const RSYNC: &str = "#!/bin/sh\nshift\nexec cp --preserve=mode \"$@\"\n";
 const REMEDY: &str = "run `cargo xtask setup --for e2e`, and see what the log says";
 
@@ -126,7 +126,7 @@ fn replace_library(old: &Path, new: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Builds, and tells from time to time how far it is.
+/// Builds, and reports progress from time to time.
 fn make(source: &Path, go: &Path, work: &Path, log: &Path) -> Result<()> {
     let cannot = || format!("cannot write {}", log.display());
     fs::create_dir_all(log.parent().with_context(cannot)?).with_context(cannot)?;

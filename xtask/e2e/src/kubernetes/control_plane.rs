@@ -36,7 +36,7 @@ impl ControlPlane {
         Ok(Self { etcd, api_server, controllers: None, binaries: binaries.to_owned(), logs })
     }
 
-    /// Starts the controllers and the scheduler, which want an API server that answers.
+    /// Starts the controllers and the scheduler, which require an API server that answers.
     pub(super) fn start_controllers(&mut self, namespaces: &Namespaces) -> Result<()> {
         let start = |name: &str, client: &str| {
             let mut command = namespaces.command(self.binaries.join(name));

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{ADDRESS, ETC, NODE, certificates::kubeconfig_path};
 use crate::{containerd, directories::Directories, namespaces::Namespaces, process::Process};
 
-/// Where it keeps pods, inside; on a disk, whose room it reports.
+/// Directory of pods, inside; on a disk, because the kubelet reports its free space.
 pub(crate) const ROOT: &str = "/var/lib/kubelet";
 const CONFIG: &str = "/etc/kubernetes/kubelet.json";
 

@@ -172,7 +172,7 @@ impl Node {
         format!("{} --kubeconfig {}", self.clients.kubectl.display(), Self::kubeconfig())
     }
 
-    /// How somebody else uses it.
+    /// The command to use it from outside.
     pub(crate) fn how_to_use(&self) -> String {
         let (enter, kubectl) = (self.namespaces.how_to_enter(), self.clients.kubectl.display());
         format!("{enter} {kubectl} --kubeconfig {}", certificates::kubeconfig_path("admin"))

@@ -26,7 +26,7 @@ const ATTEMPTS: [(&str, i64); 8] = [
 const X32: i64 = 0x4000_0000;
 /// Numbers that x32 has names for; others are all one call.
 const X32_CALLS: [i64; 20] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 17, 18, 21, 22, 23, 24];
-/// Calls that end, stop or multiply whoever makes them: of x86_64 and of ia32.
+/// Calls that end, stop or multiply the calling process: of x86_64 and of ia32.
 const NEVER: [&[i64]; 2] = [
     &[15, 34, 56, 57, 58, 60, 61, 62, 169, 200, 231, 234, 435],
     &[1, 2, 29, 37, 72, 88, 119, 120, 173, 179, 190, 238, 252, 270, 435],

@@ -61,7 +61,7 @@ impl Kind {
     }
 }
 
-/// Another dashboard, and how it is told what to show.
+/// Another dashboard, and the variables that a link passes to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeadsTo {
     /// The workload, by the columns of a table.
@@ -136,7 +136,7 @@ pub(super) fn table(title: &'static str, description: &'static str, unit: &'stat
     Panel::new(Kind::Table, title, description, unit).query(promql, "")
 }
 
-/// A table whose rows are workloads.
+/// A table with a row for each workload.
 pub(super) fn workloads(title: &'static str, description: &'static str, unit: &'static str, promql: &str) -> Panel {
     table(title, description, unit, promql).leads_to(LeadsTo::WorkloadOfRow)
 }

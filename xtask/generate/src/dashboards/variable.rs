@@ -5,7 +5,7 @@
 
 use super::promql;
 
-/// A variable whose values are those of a label.
+/// A variable with the values of a label.
 pub struct Variable {
     /// Of the variable.
     pub name: &'static str,

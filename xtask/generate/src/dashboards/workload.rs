@@ -7,7 +7,7 @@ use super::{
     row, variable,
 };
 
-/// What tells workloads apart, in tables.
+/// Labels that identify workloads in tables.
 const WHO: &str = "namespace, pod, container, cgroup";
 
 pub(super) fn dashboard() -> Dashboard {

@@ -75,7 +75,7 @@ impl Chart {
 }
 
 impl Helm {
-    /// Deaf to the settings of whoever runs it.
+    /// Ignores the settings of the user.
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         let settings = env::vars_os().map(|(key, _)| key).filter(|key| key.as_encoded_bytes().starts_with(b"HELM_"));

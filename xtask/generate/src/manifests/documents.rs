@@ -17,7 +17,7 @@ const WHEEL: Wheel = Wheel {
     version: "1.37.0",
     sha256: "85136d018a27b50ec7fc049d902bfa5193f5976807e6c0f408e3ab6fe078cad9",
 };
-/// Kinds of prometheus-operator's, whose schemas are not at hand.
+/// Kinds of prometheus-operator, without a schema here.
 const OPERATORS: [&str; 3] = ["PodMonitor", "PrometheusRule", "ServiceMonitor"];
 
 /// Tells whether Kubernetes would take manifests.
@@ -98,7 +98,7 @@ impl Judge {
 
 /// The documents that are not empty. Refuses mappings that have a key twice.
 fn parse(text: &str) -> Result<Vec<Value>> {
-    // As Kubernetes does: YAML 1.1, whose `on` and 0755 are no text and not decimal.
+    // As in Kubernetes: YAML 1.1, in which `on` is not text and 0755 is octal.
     let options = serde_saphyr::options! { legacy_octal_numbers: true, with_snippet: false };
     let documents: Vec<Value> = serde_saphyr::from_multiple_with_options(text, options).context("this is no YAML")?;
     Ok(documents.into_iter().filter(|document| !document.is_null()).collect())

@@ -19,7 +19,7 @@ const COMMENT: &str =
 /// What the generator adds to the types: for people only.
 const NOT_NEEDED: [&str; 4] = ["description", "default", "deprecated", "$comment"];
 
-/// Panels whose options are known, and whether their fields have options, too.
+/// Panels with known options, and whether their fields have options, too.
 const PANELS: [(&str, bool); 12] = [
     ("barchart", true),
     ("bargauge", false),

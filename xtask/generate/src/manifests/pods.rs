@@ -1,4 +1,4 @@
-//! What no schema tells: that volumes, selectors and privileges in a set of manifests fit together.
+//! Checks beyond schemas: volumes, selectors and privileges in a set of manifests fit together.
 
 use std::collections::BTreeSet;
 

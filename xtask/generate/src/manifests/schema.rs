@@ -9,7 +9,7 @@ use anyhow::{Context, Result, anyhow};
 use jsonschema::{ValidationError, Validator};
 use serde_json::{Map, Value, json};
 
-/// The most violations that are told of one document.
+/// Maximum problems that are reported for one document.
 const MAX_VIOLATIONS: usize = 5;
 /// The most characters of one; some show all of the value.
 const LENGTH: usize = 300;

@@ -239,7 +239,7 @@ fn states(svg: &mut Svg, Area { at: (x, y), size: (width, height) }: Area, answe
     }
 }
 
-/// Buckets are cumulative: what is in one is what the one below it has not.
+/// Buckets are cumulative, so each loses the observations of the one below it.
 fn heatmap(svg: &mut Svg, Area { at: (x, y), size: (width, height) }: Area, answers: &[Answer], range: [f64; 3]) {
     let bound =
         |answer: &Answer| answer.labels.get("le").and_then(|le| le.parse::<f64>().ok()).unwrap_or(f64::INFINITY);
@@ -260,7 +260,7 @@ fn heatmap(svg: &mut Svg, Area { at: (x, y), size: (width, height) }: Area, answ
         let at = y + height - line * row as f64;
         svg.text((x, at - 2.0), &number::text(bound(bucket), "s"), (9, FAINT), AXIS);
     }
-    // What a point tells was before it.
+    // A point describes the time before it.
     for (row, time, count) in cells.into_iter().filter(|(_, time, count)| *count > 0.0 && *time > begin) {
         // Few are to be seen, too.
         let lightness = 92.0 - 55.0 * (count / most).sqrt();

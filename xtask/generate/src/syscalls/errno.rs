@@ -8,7 +8,7 @@ use super::{COMMON_HEADERS, HEADERS};
 
 /// Where the numbers are defined.
 const GENERIC: [&str; 2] = ["asm-generic/errno-base.h", "asm-generic/errno.h"];
-/// What tells an architecture's own numbers, and what it says if there are none.
+/// Marks an architecture's own numbers, and the text without any.
 const OWN: [&str; 3] = ["x86/asm/errno.h", "arm64/asm/errno.h", "arm/asm/errno.h"];
 const NONE_OF_ITS_OWN: &str = "#include <asm-generic/errno.h>";
 

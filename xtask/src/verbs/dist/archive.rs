@@ -1,4 +1,4 @@
-//! The archive: one directory with the binary and what a packager or an administrator wants beside it.
+//! The archive: one directory with the binary and files for packagers and administrators.
 //!
 //! Its bytes depend on nothing but its contents: no times, no owners, and names in order.
 

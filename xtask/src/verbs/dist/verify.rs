@@ -63,7 +63,7 @@ fn linked(real: &Path, dir: &Path) -> Result<PathBuf> {
     Ok(home)
 }
 
-/// Keeps a binary for whoever looks into what differs.
+/// Keeps a binary for the inspection of differences.
 fn keep(dirs: &BuildDirs, arch: Arch, which: &str, bytes: &[u8]) -> Result<PathBuf> {
     let path = dirs.target_dir.join(format!("{which}-{arch}"));
     fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;

@@ -3,7 +3,7 @@
 /// By default: what must hold on every kernel, with few starts of the daemon. Emulated machines are slow.
 const ESSENTIAL: [&str; 3] = ["kernels::", "hierarchy::on_hybrid_", "privileges::root_"];
 
-/// With `--suite`: all but those whose names begin with this (module and name), for what they need that is not there.
+/// With `--suite`: all tests but those with these prefixes (module and name), with the missing requirement.
 const IMPOSSIBLE: &[(&str, &str)] = &[
     ("container::", "Docker"),
     ("export::promtool_", "promtool"),
@@ -41,7 +41,7 @@ impl Extent {
     }
 }
 
-/// Prefixes here that fit none of these tests: somebody renamed one, and it would be missed without a word.
+/// Prefixes here that match none of these tests, because a test was renamed.
 pub(super) fn stale(tests: &[String]) -> impl Iterator<Item = &'static str> + use<'_> {
     let is_there = |prefix: &str| tests.iter().any(|test| test.starts_with(prefix));
     ESSENTIAL.into_iter().chain(IMPOSSIBLE.iter().map(|&(prefix, _)| prefix)).filter(move |prefix| !is_there(prefix))

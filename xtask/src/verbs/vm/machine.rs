@@ -1,4 +1,4 @@
-//! One VM: an emulated machine that boots a kernel, and whose console is kept.
+//! One VM: an emulated machine that boots a kernel, with its console in a file.
 
 use std::{
     fs::{self, File},

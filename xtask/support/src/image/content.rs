@@ -18,7 +18,7 @@ pub struct Image {
     pub layer: Vec<u8>,
     /// The program, and arguments that it always has.
     pub entrypoint: Vec<String>,
-    /// Arguments, where whoever runs it gives none.
+    /// Default arguments.
     pub command: Vec<String>,
     /// `NAME=VALUE`.
     pub environment: Vec<String>,

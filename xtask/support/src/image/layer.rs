@@ -1,4 +1,4 @@
-//! The file system of an image: one tar whose bytes depend on nothing but what is put in.
+//! The file system of an image: one tar with bytes that depend only on its content.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! How long it takes from a call to the line that tells of it.
+//! The time from a call to its line.
 
 use std::{
     collections::BTreeMap,
@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::{Running, Scene, TIMEOUT};
 use crate::software::{PROGRAMS, WEB_SERVER};
 
-/// Pods in which latency is measured, and calls of each: no more are told of one workload.
+/// Pods in which latency is measured, and calls of each: the maximum that is reported of one workload.
 const LATENCY: [u64; 2] = [5, 20];
 /// What the slowest but one of a hundred may take.
 const SLOWEST: Duration = Duration::from_millis(100);
