@@ -1,10 +1,11 @@
-//! A container runtime in small, for the tests: puts a child of its own into a cgroup in one of the ways that real
-//! runtimes have, makes known calls there, runs a hook, and becomes a program. Not part of the product.
+//! A small container runtime for the tests. It puts a child into a cgroup in one of the ways of real runtimes, makes
+//! known calls there, runs a hook, and executes a program. Not part of the product.
 //!
-//! `known_runtime WAY CGROUP COPY PROGRAM [ARGUMENT...]`; `WAY` is `moves` (as runc), `asks` (somebody else to move it,
-//! as systemd does), `spawns` (as newer ones for `exec`), `clones` (as crun, in a mount namespace of its own at once)
-//! or `clones-user` (in a user namespace, too), `COPY` what it runs of itself inside: `none`, `same` or `memory`. The
-//! program `memory:PATH` is run from a copy in memory. In the cgroup it calls `umask` twice: itself, and in a hook.
+//! `known_runtime WAY CGROUP COPY PROGRAM [ARGUMENT...]`. `WAY` is `moves` (as runc), `asks` (another process moves the
+//! child, as systemd does), `spawns` (as newer runtimes for `exec`), `clones` (as crun, directly in a new mount
+//! namespace) or `clones-user` (also in a user namespace). `COPY` is the copy of itself that it runs in the cgroup:
+//! `none`, `same` or `memory`. The program `memory:PATH` runs from a copy in memory. In the cgroup, the runtime calls
+//! `umask` twice: itself, and in a hook.
 
 use std::{
     env,
@@ -19,7 +20,7 @@ use std::{
     process::Command,
 };
 
-/// Of `include/uapi/linux/sched.h`; libc's is too narrow.
+/// From `include/uapi/linux/sched.h`. The constant in libc is too narrow.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 fn main() {
@@ -46,7 +47,7 @@ fn main() {
     }
 }
 
-/// Forks, and moves the child into a cgroup before it goes on, as runc does.
+/// Forks, and moves the child into a cgroup before the child continues, as runc does.
 fn moved(cgroup: &Path, mover: fn(&Path, libc::pid_t), child: impl FnOnce()) -> libc::pid_t {
     let (mut reader, writer) = io::pipe().expect("a pipe");
     // SAFETY: this process has one thread.
@@ -71,7 +72,7 @@ fn have_moved_in(cgroup: &Path, pid: libc::pid_t) {
     assert!(Command::new("sh").args(["-c", &script]).status().expect("sh").success());
 }
 
-/// Makes a child that is in the cgroup at once.
+/// Makes a child directly in the cgroup.
 fn cloned(cgroup: &Path, namespaces: libc::c_int, child: impl FnOnce()) -> libc::pid_t {
     let directory = File::open(cgroup).expect("the cgroup");
     // SAFETY: all of its fields are integers.
@@ -88,7 +89,7 @@ fn cloned(cgroup: &Path, namespaces: libc::c_int, child: impl FnOnce()) -> libc:
     libc::pid_t::try_from(pid).expect("a process id")
 }
 
-/// What the child does: runs a copy of itself, or goes on at once.
+/// Runs in the child: executes a copy of this program, or continues without a copy.
 fn inside(copy: &str, program: &[&str]) {
     let path = match copy {
         "none" => return unshare_and_init_container(program),
@@ -99,14 +100,14 @@ fn inside(copy: &str, program: &[&str]) {
     panic!("{}", Command::new(path).arg("copied").args(program).exec());
 }
 
-/// Goes into a mount namespace of its own first.
+/// Enters a new mount namespace, then does the container init.
 fn unshare_and_init_container(program: &[&str]) {
     // SAFETY: takes an integer.
     assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNS) }, 0, "{}", io::Error::last_os_error());
     init_container(program);
 }
 
-/// Does the container init, and becomes its program.
+/// Does the container init, then executes the program.
 fn init_container(program: &[&str]) {
     umask();
     let hook = Command::new("/proc/self/exe").arg("hook").status().expect("run the hook");
@@ -122,16 +123,16 @@ fn umask() {
     unsafe { libc::syscall(libc::SYS_umask, 0o22) };
 }
 
-/// Copies a program into memory of that name; a path to it, for as long as this process does not become another.
+/// Copies a program into memory with this name. Returns a path to the copy, which is valid in this process.
 fn in_memory(program: &Path, name: &str) -> String {
     let name = CString::new(name).expect("no NUL");
     // SAFETY: a string that ends with a NUL, and no flag: the descriptor must survive the exec of a script, too.
     let descriptor = unsafe { libc::memfd_create(name.as_ptr(), 0) };
     assert!(descriptor >= 0, "{}", io::Error::last_os_error());
-    // SAFETY: it was just made, and is nobody else's.
+    // SAFETY: the descriptor is new and has no other owner.
     let mut copy = unsafe { File::from_raw_fd(descriptor) };
     copy.write_all(&fs::read(program).expect("the program")).expect("write the copy");
-    // Reopened, as what is open for writing cannot be run.
+    // Opens the copy again, because a file that is open for writing cannot be executed.
     let readable = File::open(format!("/proc/self/fd/{descriptor}")).expect("the copy");
     // SAFETY: a descriptor of this process; its copy survives the exec, and is left open on purpose.
     let kept = unsafe { libc::dup(readable.as_raw_fd()) };

@@ -231,7 +231,7 @@ fn an_alertmanager_that_was_away_gets_each_alert_once_when_it_is_back() {
     for count in 2..=1000 {
         delivery.notify("mount", count);
     }
-    // By then both are over, and nobody knows of them yet.
+    // By then both alerts have ended, and none was sent.
     thread::sleep(QUIET + Duration::from_secs(1));
     assert_eq!((status().sent, status().queued), (0, 2));
     let alertmanager = Alertmanager::start(&address, directory.path(), &receiver.address);

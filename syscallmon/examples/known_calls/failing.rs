@@ -1,4 +1,4 @@
-//! Calls that fail in known ways, and calls that end in ways which are no failure.
+//! Calls that fail in known ways, and calls that end without being failures.
 
 use std::{
     ffi::CStr,
@@ -10,7 +10,7 @@ use std::{
 
 use crate::{number, syscall};
 
-/// So many opens of a file that is not there, reads of a pipe that has nothing, and attempts to become root.
+/// Opens a missing file, reads an empty pipe, and tries to become root, this many times each.
 pub(crate) fn known(missing: i64, empty: i64, forbidden: i64) {
     let path = c"/nonexistent/file";
     for _ in 0..missing {
@@ -35,7 +35,7 @@ pub(crate) fn known(missing: i64, empty: i64, forbidden: i64) {
     }
 }
 
-/// A call of each of these numbers, from 0, with a bad pointer: many pairs of call and errno.
+/// Makes each of these calls with bad arguments, which gives many pairs of call and errno.
 pub(crate) fn many(calls: &str, times: i64) {
     for nr in calls.split(',').map(number) {
         for _ in 0..times {
@@ -50,21 +50,21 @@ fn expect(errno: i32, returned: i64) {
     assert!(returned == -1 && error.raw_os_error() == Some(errno), "{error}");
 }
 
-/// Signals that a handler saw.
+/// Number of signals that the handler received.
 static SEEN: AtomicU64 = AtomicU64::new(0);
 
 extern "C" fn handler(_: i32) {
     SEEN.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Everything that looks like an error at `sys_exit` and is none: signals that interrupt a loop whose registers hold
-/// -2 (`sigreturn` returns those), calls that are interrupted, restarted, or stopped and continued, and results
-/// above any errno.
+/// Makes everything that looks like an error at `sys_exit` but is none. Signals interrupt a loop with -2 in the
+/// registers, which `sigreturn` returns. Calls are interrupted, restarted, or stopped and continued. Results are above
+/// any errno.
 pub(crate) fn none(seconds: i64) {
     let moment = Duration::from_millis(5);
     handle(libc::SIGALRM, 0);
     let child = crate::fork(|| {
-        // Stopped and continued inside: `restart_syscall`.
+        // SIGSTOP and SIGCONT during this call cause `restart_syscall`.
         let long = libc::timespec { tv_sec: seconds, tv_nsec: 0 };
         // SAFETY: a time to read.
         unsafe { libc::syscall(libc::SYS_nanosleep, &raw const long, 0) };
@@ -80,10 +80,11 @@ pub(crate) fn none(seconds: i64) {
             thread::sleep(moment);
         }
         every(Duration::from_millis(2));
-        // SAFETY: takes nothing; the timer ends it. -ERESTARTNOHAND inside, EINTR outside.
+        // SAFETY: reads an empty set. The timer ends the call, with -ERESTARTNOHAND in the kernel and EINTR in user
+        // space.
         unsafe { libc::syscall(libc::SYS_rt_sigsuspend, &raw const EMPTY, 8) };
         every(Duration::ZERO);
-        // SAFETY: a mapping that nobody uses.
+        // SAFETY: no code uses the mapping.
         unsafe {
             let page =
                 libc::mmap(std::ptr::null_mut(), 4096, libc::PROT_NONE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0);
@@ -94,7 +95,7 @@ pub(crate) fn none(seconds: i64) {
     println!("{}", SEEN.load(Ordering::Relaxed));
 }
 
-/// No signals.
+/// The empty set of signals.
 static EMPTY: u64 = 0;
 
 fn handle(signal: i32, flags: i32) {
@@ -107,7 +108,7 @@ fn handle(signal: i32, flags: i32) {
     }
 }
 
-/// Has SIGALRM come again and again, or no more.
+/// Makes SIGALRM arrive periodically. A period of zero stops it.
 fn every(period: Duration) {
     let value = libc::timeval { tv_sec: 0, tv_usec: i64::from(period.subsec_micros()) };
     let timer = libc::itimerval { it_interval: value, it_value: value };
@@ -115,7 +116,7 @@ fn every(period: Duration) {
     assert_eq!(unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()) }, 0);
 }
 
-/// Spins for some milliseconds with -2 (ENOENT) in the register that calls return in.
+/// Spins for some milliseconds with -2 (ENOENT) in the result register of calls.
 fn spin_with_an_errno() {
     // SAFETY: counts a register down.
     #[cfg(target_arch = "x86_64")]
@@ -128,11 +129,11 @@ fn spin_with_an_errno() {
     }
 }
 
-/// A bound of a bucket above what the tests sleep: 2^14 us.
+/// A bucket bound above the sleep time of the tests: 2^14 us.
 const BOUND: Duration = Duration::from_micros(1 << 14);
 
-/// Sleeps so often for so many nanoseconds. Prints how long that took by its own clock, in nanoseconds, and how many of
-/// the sleeps were within [`BOUND`].
+/// Sleeps `times` times for `nanoseconds` each. Prints the total time by its own clock, in nanoseconds, and the number
+/// of sleeps within [`BOUND`].
 pub(crate) fn sleeps(times: i64, nanoseconds: i64) {
     let time = libc::timespec { tv_sec: 0, tv_nsec: nanoseconds };
     let durations: Vec<Duration> = (0..times)
@@ -147,7 +148,7 @@ pub(crate) fn sleeps(times: i64, nanoseconds: i64) {
     println!("{} {short}", durations.iter().sum::<Duration>().as_nanos());
 }
 
-/// Threads that are killed inside a read that nothing ends, in processes of a hundred.
+/// Kills threads inside a read that never returns, in processes of a hundred threads.
 pub(crate) fn die_in_a_call(threads: usize) {
     const EACH: usize = 100;
     for _ in 0..threads / EACH {
@@ -168,7 +169,7 @@ pub(crate) fn die_in_a_call(threads: usize) {
         });
         let mut all = [0; EACH];
         io::Read::read_exact(&mut &blocked, &mut all).expect("every thread begins");
-        // The last one may still be on its way.
+        // The last thread may not have reached the read yet.
         syscall(libc::SYS_sched_yield);
         // SAFETY: our child.
         unsafe { libc::kill(child, libc::SIGKILL) };
@@ -177,7 +178,7 @@ pub(crate) fn die_in_a_call(threads: usize) {
     }
 }
 
-/// Processes that run another program by `execveat`, which the kernel ends as another call on x86.
+/// Runs processes that execute another program by `execveat`. On x86, the kernel ends this call as another call.
 pub(crate) fn exec_by_descriptor(times: i64) {
     let program = std::fs::File::open(std::env::current_exe().expect("a path")).expect("our own program");
     let args = [c"known_calls".as_ptr(), c"nothing".as_ptr(), std::ptr::null()];

@@ -1,4 +1,4 @@
-//! Calls under seccomp filters: refused in every way that there is, and everything around that must not look like it.
+//! Calls under seccomp filters: denied in every possible way, and events that must not be counted as denied.
 
 use std::{
     ffi::CString,
@@ -13,10 +13,10 @@ use std::{
 
 use crate::{failing::exec, fork, reap, reap_killed, syscall};
 
-/// What the filter does with `mkdirat`, which every architecture has.
+/// The call that the filter denies. Every architecture has `mkdirat`.
 const REFUSED: i64 = libc::SYS_mkdirat;
 
-/// Tries of one process or thread, in one way of being refused.
+/// Tries the denied call this many times, each denied with this action.
 pub(crate) fn refused(action: &str, tries: i64) {
     match action {
         "errno" => {
@@ -43,7 +43,7 @@ pub(crate) fn refused(action: &str, tries: i64) {
         }
         "kill-inherited" => {
             install(libc::SECCOMP_RET_KILL_PROCESS, 0);
-            // The first call of the child is refused.
+            // The first call of the child is denied.
             (0..tries).for_each(|_| reap_killed(fork(call_refused)));
         }
         "kill-thread" => kill_threads(tries),
@@ -58,7 +58,7 @@ fn call_refused() {
     syscall(REFUSED);
 }
 
-/// One thread after the other is killed alone; the process goes on.
+/// The kernel kills one thread after the other. The process continues.
 fn kill_threads(tries: i64) {
     install(libc::SECCOMP_RET_KILL_THREAD, 0);
     for _ in 0..tries {
@@ -67,7 +67,7 @@ fn kill_threads(tries: i64) {
         let flags = libc::CLONE_VM | libc::CLONE_THREAD | libc::CLONE_SIGHAND | libc::CLONE_FS | libc::CLONE_FILES;
         let mut tid: libc::pid_t = 0;
         let tid_at = &raw mut tid;
-        // SAFETY: the thread has a stack of its own, uses nothing else, and is gone when its id is cleared.
+        // SAFETY: the thread has its own stack, uses nothing else, and has ended when its id is cleared.
         unsafe {
             libc::clone(
                 one_refused,
@@ -90,7 +90,7 @@ extern "C" fn one_refused(_: *mut libc::c_void) -> i32 {
     unreachable!("the filter kills the thread");
 }
 
-/// Everything that makes tasks or ends them, under a filter that refuses none of it.
+/// Creates and ends tasks in every way, under a filter that denies none of these calls.
 pub(crate) fn lives(times: i64) {
     install(libc::SECCOMP_RET_ERRNO | 1, 0);
     let program = CString::new(std::env::current_exe().expect("a path").to_str().expect("UTF-8")).expect("no NUL");
@@ -102,7 +102,7 @@ pub(crate) fn lives(times: i64) {
         reap(fork(|| exec(&program, &[c"known_calls", c"nothing"])));
     }
     for _ in 0..times / 10 {
-        // An exec by a thread that is not the first: it takes over the id of the first.
+        // A thread that is not the first one calls exec, and takes over the id of the first one.
         reap(fork(|| {
             thread::scope(|scope| {
                 scope.spawn(|| exec(&program, &[c"known_calls", c"nothing"]));
@@ -111,8 +111,8 @@ pub(crate) fn lives(times: i64) {
     }
 }
 
-/// A filter that comes upon threads in the middle of their calls (`SECCOMP_FILTER_FLAG_TSYNC`), and upon one
-/// that installs it.
+/// Installs a filter on all threads (`SECCOMP_FILTER_FLAG_TSYNC`). The other threads are inside a call, and this thread
+/// is inside the call that installs the filter.
 pub(crate) fn synchronized(threads: usize) {
     let (reader, writer) = io::pipe().expect("a pipe");
     let barrier = Barrier::new(threads + 1);
@@ -135,7 +135,7 @@ pub(crate) fn synchronized(threads: usize) {
     });
 }
 
-/// How many threads of this process are inside `read`.
+/// Returns the number of threads of this process inside `read`.
 fn reading() -> usize {
     let read = format!("{} ", libc::SYS_read);
     let threads = std::fs::read_dir("/proc/self/task").expect("procfs").flatten();
@@ -143,7 +143,7 @@ fn reading() -> usize {
     calls.filter(|call| call.starts_with(&read)).count()
 }
 
-/// Threads that read stdin until it ends, under a filter that permits it.
+/// Starts threads that read stdin until it ends, under a filter that permits the read.
 pub(crate) fn wait(threads: usize) {
     install(libc::SECCOMP_RET_ERRNO | 1, 0);
     thread::scope(|scope| {
@@ -157,7 +157,7 @@ pub(crate) fn wait(threads: usize) {
     });
 }
 
-/// Makes threads that sleep for a moment, under a filter that permits it, until stdin ends.
+/// Makes threads that sleep for a moment, until stdin ends. The filter permits these calls.
 pub(crate) fn keep_forking() {
     install(libc::SECCOMP_RET_ERRNO | 1, 0);
     let ended = AtomicBool::new(false);
@@ -173,7 +173,7 @@ pub(crate) fn keep_forking() {
     });
 }
 
-/// Calls one after the other under a filter that permits them: for measurements.
+/// Installs a filter that permits the measured calls.
 pub(crate) fn permit_all() {
     install(libc::SECCOMP_RET_ERRNO | 1, 0);
 }
@@ -186,7 +186,7 @@ enum Answer {
     Continue,
 }
 
-/// A thread makes the calls, another one answers.
+/// One thread makes the calls, and another thread answers them.
 fn supervised(tries: i64, answer: Answer) {
     let (send, receive) = std::sync::mpsc::channel();
     thread::scope(|scope| {
@@ -195,11 +195,11 @@ fn supervised(tries: i64, answer: Answer) {
                 .expect("a listener");
             (0..tries).for_each(|_| call_refused());
         });
-        // SAFETY: the kernel has just made it.
+        // SAFETY: the kernel has just created the descriptor.
         let listener =
             unsafe { OwnedFd::from_raw_fd(i32::try_from(receive.recv().expect("a listener")).expect("a descriptor")) };
         for _ in 0..tries {
-            // SAFETY: zeros are what the kernel wants to find, and the structures are the kernel's.
+            // SAFETY: the kernel requires zeros, and the structures are those of the kernel.
             unsafe {
                 let mut request: libc::seccomp_notif = std::mem::zeroed();
                 assert_eq!(
@@ -231,7 +231,7 @@ fn supervised(tries: i64, answer: Answer) {
 const RECEIVE: u64 = 0xc050_2100;
 const SEND: u64 = 0xc018_2101;
 
-/// Signals of refused calls.
+/// Number of signals from denied calls.
 static TRAPPED: AtomicU64 = AtomicU64::new(0);
 
 extern "C" fn trapped(_: i32) {
@@ -247,26 +247,26 @@ fn handle_sigsys() {
     }
 }
 
-/// Makes each call of a range once under a filter that refuses them all.
+/// Makes each call of a range once, under a filter that denies them all.
 pub(crate) fn refused_from(first: i64, last: i64) {
     install_range(libc::SECCOMP_RET_ERRNO | 1, 0, (first, last));
     (first..=last).for_each(|nr| assert_eq!(syscall(nr), -1));
 }
 
-/// Makes threads under a filter that answers `clone3` with `ENOSYS`, as container runtimes do: the C library makes them
-/// with `clone` instead.
+/// Makes threads under a filter that answers `clone3` with `ENOSYS`, as filters of container runtimes do. The C library
+/// then calls `clone`.
 pub(crate) fn threads_without_clone3(threads: i64) {
     install_range(libc::SECCOMP_RET_ERRNO | libc::ENOSYS.cast_unsigned(), 0, (libc::SYS_clone3, libc::SYS_clone3));
     (0..threads).for_each(|_| thread::spawn(|| {}).join().expect("no panic"));
 }
 
-/// Installs a filter that does this with [`REFUSED`], and permits everything else. What the kernel answers: 0,
-/// or a listener.
+/// Installs a filter that applies this action to [`REFUSED`] and permits everything else. Returns the kernel's result:
+/// 0, or a listener.
 fn install(action: u32, flags: libc::c_ulong) -> i64 {
     install_range(action, flags, (REFUSED, REFUSED))
 }
 
-/// The same for all numbers from one to another.
+/// Does the same for a range of numbers.
 fn install_range(action: u32, flags: libc::c_ulong, (first, last): (i64, i64)) -> i64 {
     const LOAD_NUMBER: libc::sock_filter = libc::sock_filter { code: 0x20, jt: 0, jf: 0, k: 0 };
     let answer = |k| libc::sock_filter { code: 0x06, jt: 0, jf: 0, k };
@@ -290,11 +290,11 @@ fn install_range(action: u32, flags: libc::c_ulong, (first, last): (i64, i64)) -
     installed
 }
 
-/// A child that shares everything with its parent until it ends at once.
+/// Makes a child that shares everything with its parent until it ends. It ends at once.
 #[cfg(target_arch = "x86_64")]
 fn vfork_and_exit() {
     let pid: i64;
-    // SAFETY: the child touches registers only, and ends; the parent goes on after it.
+    // SAFETY: the child uses only registers, and ends. The parent continues after it.
     unsafe {
         std::arch::asm!(
             "syscall", "test rax, rax", "jnz 2f", "xor edi, edi", "mov eax, 231", "syscall", "2:",
@@ -304,6 +304,6 @@ fn vfork_and_exit() {
     reap(i32::try_from(pid).expect("a process id"));
 }
 
-/// There is no such call elsewhere.
+/// Does nothing: `vfork` is not a call of other supported architectures.
 #[cfg(not(target_arch = "x86_64"))]
 fn vfork_and_exit() {}

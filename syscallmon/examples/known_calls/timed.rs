@@ -1,7 +1,7 @@
-//! Modes that measure, for `cargo xtask bench`: once for each line on stdin, until there are no more.
+//! Modes that measure, for `cargo xtask bench`. Each line on stdin starts one measurement, until stdin ends.
 //!
-//! In CPU time: what else runs on that CPU does not count. What disturbs it otherwise (interrupts, a neighbour in the
-//! same core) comes in bursts, so a measurement is the median of many short ones.
+//! They measure CPU time, so other processes on the CPU do not count. Other disturbances (interrupts, a busy sibling
+//! thread of the core) come in bursts, so a measurement is the median of many short ones.
 
 use std::{
     fs,
@@ -11,14 +11,14 @@ use std::{
 
 use super::{fork_into, reap};
 
-/// What a ring passes on: go on after this, or end.
+/// The byte that a ring passes: continue, or stop.
 const GO_ON: u8 = 0;
 const STOP: u8 = 1;
 
-/// The parts of a measurement.
+/// Number of parts of a measurement.
 const PARTS: i64 = 25;
 
-/// Makes the calls on one CPU and prints how long one took, in ns.
+/// Makes the calls on one CPU and prints the time of one call, in ns.
 pub(super) fn calls(cpu: i64, nr: i64, count: i64) {
     pin(cpu);
     for line in io::stdin().lines() {
@@ -39,12 +39,12 @@ fn print_median(mut measure: impl FnMut() -> f64) {
     println!("{}", values[values.len() / 2]);
 }
 
-/// Processes in cgroups of their own pass one byte around, all on one CPU. Prints how long one hop (a read, a write
-/// and a switch of tasks) took, in ns.
+/// Processes in separate cgroups pass one byte around, all on one CPU. Prints the time of one hop (a read, a write and
+/// a task switch), in ns.
 pub(super) fn ring(base: &Path, cgroups: i64, laps: i64, cpu: i64) {
     pin(cpu);
     let pipes = (0..cgroups).map(|_| io::pipe().expect("make a pipe"));
-    // Each reads from the pipe that the one before it writes to.
+    // Each process reads from the pipe that the previous process writes to.
     let (readers, mut writers): (Vec<PipeReader>, Vec<PipeWriter>) = pipes.unzip();
     writers.rotate_left(1);
     let mut members = Vec::new();
@@ -59,7 +59,8 @@ pub(super) fn ring(base: &Path, cgroups: i64, laps: i64, cpu: i64) {
     members.into_iter().for_each(reap);
 }
 
-/// The first of the ring: sets the byte off, and measures. `now` is in ns, divided by the hops of a lap.
+/// Runs the first process of the ring, which sends the byte and measures. `now` returns ns, divided by the hops of a
+/// lap.
 fn lead(from: &mut PipeReader, to: &mut PipeWriter, laps: i64, now: impl Fn() -> f64) {
     let mut run = |laps: i64, byte: u8| {
         to.write_all(&[byte]).expect("write to the next");
@@ -86,9 +87,9 @@ fn pass(from: &mut PipeReader, to: &mut PipeWriter) -> u8 {
     byte[0]
 }
 
-/// Lets this process, and what it forks, run on one CPU only.
+/// Pins this process, and processes that it forks later, to one CPU.
 fn pin(cpu: i64) {
-    // SAFETY: a set of CPUs is plain bits, of which none is a valid value.
+    // SAFETY: a set of CPUs is plain bits. All zeros are a valid value: the empty set.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
     // SAFETY: `CPU_SET` checks the bounds of the set.
     unsafe { libc::CPU_SET(usize::try_from(cpu).expect("a CPU"), &mut set) };
@@ -99,13 +100,14 @@ fn pin(cpu: i64) {
 
 fn thread_cpu_ns() -> i64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: a place for the time.
+    // SAFETY: `time` is a valid place for the result.
     let read = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
     assert!(read == 0, "read the CPU clock: {}", io::Error::last_os_error());
     time.tv_sec * 1_000_000_000 + time.tv_nsec
 }
 
-/// CPU time of everything in and below a cgroup. Up to the last switch of tasks, which in a ring was just now.
+/// Returns the CPU time of all tasks in and below a cgroup, up to the last task switch. In a ring, the last task switch
+/// has just happened.
 fn cgroup_cpu_ns(cgroup: &Path) -> f64 {
     let stat = fs::read_to_string(cgroup.join("cpu.stat")).expect("read cpu.stat");
     let usage = stat.lines().find_map(|line| line.strip_prefix("usage_usec ")).expect("cgroup2 counts CPU time");

@@ -1,4 +1,4 @@
-//! Calls that somebody else interferes with: a tracer that takes them away, and a mover in the middle of one.
+//! Calls with interference by another process: a tracer skips them, or a mover changes the cgroup during a call.
 
 use std::{fs, path::Path, thread, time::Duration};
 
@@ -7,8 +7,7 @@ use crate::{enter, fork, reap, syscall};
 /// `PTRACE_SYSEMU` of `include/uapi/asm/ptrace.h`: stops at the next call, which the kernel does not run.
 const PTRACE_SYSEMU: libc::c_uint = 31;
 
-/// A child whose calls of `mkdirat` are all taken away by its tracer, and so seem to fail; with one that is not,
-/// at the end.
+/// Runs a child that calls `mkdirat`. Its tracer skips all of these calls but the last one, so they seem to fail.
 pub(crate) fn emulated(times: i64) {
     let child = fork(|| {
         // SAFETY: takes integers only.
@@ -21,7 +20,7 @@ pub(crate) fn emulated(times: i64) {
         syscall(libc::SYS_mkdirat);
     });
     wait_stopped(child, libc::SIGSTOP);
-    // The call that it stopped itself in has ended; from here on each that begins is taken away.
+    // The call in which the child stopped itself has ended. The tracer skips each call that begins from here on.
     for _ in 0..times {
         resume(child, PTRACE_SYSEMU);
         wait_stopped(child, libc::SIGTRAP);
@@ -50,12 +49,12 @@ fn wait_stopped(pid: i32, signal: i32) {
     assert!(waited == pid && libc::WIFSTOPPED(status) && libc::WSTOPSIG(status) == signal, "{status:#x}");
 }
 
-/// Sleeps once in one cgroup, and is moved to another meanwhile.
+/// A child sleeps once. Its parent moves it from the cgroup `before` to `after` during the sleep.
 pub(crate) fn moved_in_a_call(before: &str, after: &str) {
     let child = fork(|| {
         enter(before);
         let time = libc::timespec { tv_sec: 1, tv_nsec: 0 };
-        // SAFETY: a time to read, and no place for the rest.
+        // SAFETY: a time to read. The null pointer requests no remaining time.
         unsafe { libc::syscall(libc::SYS_nanosleep, &raw const time, 0) };
     });
     let is_in_call = || {

@@ -1,8 +1,8 @@
-//! Operations through io_uring, which make no system calls of their own.
+//! Operations through io_uring, which are not system calls.
 
 use io_uring::{IoUring, opcode, squeue, types::Fd};
 
-/// Opens and reads a file so many times, each as an operation.
+/// Opens and reads a file `count` times. Each open and each read is an operation.
 pub(crate) fn opens_and_reads(count: i64) {
     let mut ring = IoUring::new(8).expect("a ring");
     let path = c"/dev/zero";
@@ -17,7 +17,7 @@ pub(crate) fn opens_and_reads(count: i64) {
     }
 }
 
-/// Does nothing so many times, each as an operation that a thread of the kernel takes up (`IORING_SETUP_SQPOLL`).
+/// Submits `count` no-ops. A kernel thread takes them from the ring (`IORING_SETUP_SQPOLL`).
 pub(crate) fn through_a_thread(count: i64) {
     let mut ring = IoUring::builder().setup_sqpoll(1000).build(8).expect("a ring with a thread");
     for _ in 0..count {
@@ -27,7 +27,7 @@ pub(crate) fn through_a_thread(count: i64) {
 
 /// Submits one operation and waits for its result.
 fn run(ring: &mut IoUring, operation: &squeue::Entry) -> i32 {
-    // SAFETY: what the operation points to lives until its result is there.
+    // SAFETY: the memory of the operation is valid until its result arrives.
     unsafe { ring.submission().push(operation) }.expect("room for one");
     ring.submit_and_wait(1).expect("submit");
     let result = ring.completion().next().expect("a result").result();

@@ -130,7 +130,7 @@ impl Server {
         Self::listen(answers.to_vec(), Some(TlsAcceptor::from(Arc::new(config)))).await
     }
 
-    /// Where nobody listens.
+    /// Returns an address on which no server listens.
     pub(super) async fn nobody() -> Uri {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap()

@@ -54,7 +54,7 @@ enum StoreError {
     Remove { path: PathBuf, source: io::Error },
 }
 
-/// Why a baseline's file is left alone.
+/// Why a baseline's file is not used. The store leaves the file unchanged.
 #[derive(Debug, thiserror::Error)]
 enum FileError {
     #[error("cannot read the file")]
@@ -219,7 +219,7 @@ impl Disk {
         let taken = file::read(&path).map_err(FileError::Read).and_then(|text| self.adopt(name, &text));
         let kind = match taken {
             Ok(kind) => {
-                // It replaces what was learned meanwhile, because somebody wrote it on purpose.
+                // The file replaces everything learned since the last write, because a user edited it intentionally.
                 if self.pending.remove(&kind).is_some() || is_known {
                     tracing::info!(%kind, "the baseline file was edited; using its content");
                 }

@@ -33,7 +33,7 @@ fn open(state_directory: &Path) -> Stored {
     Stored { store, owned, state_directory: state_directory.to_owned() }
 }
 
-/// The same, once nobody has the lock: a program that another test starts has it until it is executed.
+/// Opens the store again, once its lock is free. A program that another test starts holds the lock until its exec.
 fn open_again(state_directory: &Path) -> Stored {
     let opened = (0..100).map(|_| {
         thread::sleep(Duration::from_millis(10));

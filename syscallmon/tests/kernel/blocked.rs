@@ -21,7 +21,7 @@ use crate::harness::{Daemon, KnownCalls, TestCgroup, binary, number, wait_for};
 /// The documented 3 s, and a margin for a busy host.
 const MAX_SHUTDOWN_TIME: Duration = Duration::from_secs(8);
 
-/// Makes a cgroup with the name of a container that no other test has.
+/// Makes a cgroup that is named like a container. No other test uses the name.
 fn container(parent: &TestCgroup) -> PathBuf {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let id = format!("{:032x}{:032x}", process::id(), NEXT.fetch_add(1, Relaxed));
@@ -150,7 +150,7 @@ fn a_secret_file_that_hangs_stops_nothing() {
     let pipe = directory.path().join("token");
     rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
     let mut flags = flags(&directory);
-    // Nothing listens there: the file is written first.
+    // Nothing listens at these addresses. The daemon reads the secret file before it connects.
     flags.extend(["http://127.0.0.1:1", "http://127.0.0.1:2"].map(|url| format!("--alert.alertmanager.url={url}")));
     flags.push(format!("--alert.alertmanager.bearer-token-file={}", pipe.display()));
     flags.push("--alert.log=off".to_owned());

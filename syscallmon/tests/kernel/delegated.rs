@@ -119,7 +119,7 @@ fn long_inside(parent: &TestCgroup) -> std::path::PathBuf {
 fn a_container_that_makes_and_removes_cgroups_takes_no_others_names() {
     let parent = TestCgroup::new("storm");
     let inside = long_inside(&parent);
-    // Runs alone: cgroups of other tests have privileged creators, and would take the victims' room.
+    // Runs alone: cgroups of other tests have privileged creators, and would use the room of the victims.
     let daemon = Daemon::start_alone(&NAMELESS);
     // The stopped daemon acts like a busy one.
     daemon.signal(libc::SIGSTOP);

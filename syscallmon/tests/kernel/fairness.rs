@@ -88,7 +88,7 @@ fn sixteen_containers_that_make_every_foreign_call_silence_no_seventeenth() {
     let (part, expected) = (parent.label_of(&victim), ["bpf", "mount", "unshare"].map(str::to_owned).into());
     wait_for("the seventeenth's", Duration::from_secs(15), || (guard.reported(&part) == expected).then_some(()));
     assert_eq!(guard.listed(&part), expected);
-    // The loud tenants continue, and each other tenant still has its share.
+    // The flooding tenants continue. Each other tenant still has its share.
     for index in 20..24 {
         let path = container(&base, index);
         KnownCalls::run(&[&"range", &path, &X32.to_string(), &(X32 + 547).to_string()]);

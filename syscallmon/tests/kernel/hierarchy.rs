@@ -55,7 +55,7 @@ fn on_hybrid_hosts_v1_distinguishes_what_is_in_the_root_of_cgroup2() {
     let (old, new) = (TestCgroup::new_at(&mount, "old"), TestCgroup::new("new"));
     KnownCalls::run(&[&"calls", &old.path(), &number(libc::SYS_getppid), &"1234"]);
     KnownCalls::run(&[&"calls", &new.path(), &number(libc::SYS_getppid), &"4321"]);
-    // The task is in a cgroup of both; cgroup2's names it.
+    // The task is in a cgroup of both hierarchies. The cgroup2 cgroup names the workload.
     let inside = old.child("inside");
     let script = r#"echo $$ > "$1/cgroup.procs"; exec "$2" calls "$3" "$4" 77"#;
     KnownCalls::run_through(script, &[&inside, &KnownCalls::binary(), &new.path(), &number(libc::SYS_getuid)]);

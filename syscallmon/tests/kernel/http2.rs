@@ -97,7 +97,7 @@ fn reset_request(stream: u32, path: &str) -> Vec<u8> {
     [frame(HEADERS, WHOLE_REQUEST, stream, &headers), frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes())].concat()
 }
 
-/// Sends this many, then checks that the server still answers.
+/// Sends this many reset requests, then checks that the server still answers.
 fn flood(stream: &mut Stream, path: &str, count: u32) -> io::Result<()> {
     for batch in (0..count).step_by(100) {
         let requests: Vec<u8> = (batch..batch + 100).flat_map(|number| reset_request(2 * number + 1, path)).collect();

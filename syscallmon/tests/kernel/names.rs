@@ -83,7 +83,7 @@ fn rules_choose_the_labels_and_what_is_exported() {
     }
     KnownCalls::run(&[&"calls", &dropped.path(), &number(CALL.1), &"11"]);
     wait_for_calls(&daemon, r#"image="nothing""#, 200);
-    // Counted, but together.
+    // The dropped calls are counted together.
     wait_for_calls(&daemon, r#"cgroup="(dropped)""#, 111);
 }
 
@@ -104,7 +104,7 @@ impl UnknownContainers {
                     let directory = cgroup.path().join(format!("docker/{index:064x}"));
                     fs::create_dir_all(&directory).unwrap();
                     KnownCalls::run(&[&"calls", &directory, &number(libc::SYS_getppid), &"1"]);
-                    // Containers that still exist are asked for again.
+                    // The daemon asks again for containers that still exist.
                     if index >= 64 {
                         let _ = fs::remove_dir(cgroup.path().join(format!("docker/{:064x}", index - 64)));
                     }
@@ -187,7 +187,7 @@ fn a_container_without_a_name_is_dropped_by_its_cgroup_and_not_judged() {
     assert!(!unexpected(&dropped) && !daemon.settled_scrape().text.contains(&cgroup.label_of(&dropped)));
 }
 
-/// The ways a runtime fails to answer.
+/// Serves a socket with one of the ways in which a runtime fails to answer.
 fn serve(socket: &Path, answer: fn(UnixStream)) {
     let listener = UnixListener::bind(socket).expect("a socket");
     thread::spawn(move || listener.incoming().flatten().for_each(|stream| drop(thread::spawn(move || answer(stream)))));

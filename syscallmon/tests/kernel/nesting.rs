@@ -204,7 +204,7 @@ fn denied_calls_beyond_a_cgroup_s_share_are_counted_together_and_judged() {
     assert!(denied.contains(&("(remainder)".to_owned(), 10)), "{denied:?}");
     let violation = guard.wait_for_violation(&label, "mount");
     assert_eq!(violation["denied"], true, "{violation}");
-    // No other workload has them.
+    // Calls of another workload do not go into the remainder.
     KnownCalls::run(&[&"refused-from", &victim, &number(libc::SYS_mount), &number(libc::SYS_mount)]);
     guard
         .wait_for_scrape("the other's", |scrape| scrape.denied(&parent.label_of(&victim)) == [("mount".to_owned(), 1)]);
@@ -239,7 +239,7 @@ fn threads_without_clone3_are_no_attack() {
     guard.wait_for_violation(&parent.label_of(&other), "mount");
     let scrape = guard.wait_for_scrape("counts", |scrape| scrape.calls(&label, "clone") >= 300);
     let denied = scrape.denied(&label);
-    // Newer C libraries ask once only.
+    // Newer C libraries try `clone3` only once.
     assert!(matches!(&denied[..], [(call, 1..=300)] if call == "clone3"), "{denied:?}");
     let abi = std::env::consts::ARCH;
     let labels = format!(r#"cgroup="{label}",syscall="clone3",abi="{abi}",errno="ENOSYS""#);

@@ -240,7 +240,8 @@ fn refuse_ipv6() {
     let mut filter =
         [load(0), unless(number, 3), load(16), unless(family, 1), give(errno), give(libc::SECCOMP_RET_ALLOW)];
     let program = libc::sock_fprog { len: 6, filter: filter.as_mut_ptr() };
-    // SAFETY: integers, and a program that lives until the call returns; both are of this thread alone.
+    // SAFETY: the arguments are integers, and a program that lives until the call returns. Both calls affect only this
+    // thread.
     unsafe {
         assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
         assert_eq!(libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program), 0);

@@ -1,7 +1,7 @@
-//! What a certificate says, out of its DER (RFC 5280): names, purposes, and how to call it in a message.
+//! Reads a certificate's DER (RFC 5280): names, purposes, and a description for messages.
 //!
-//! Written by hand because webpki shows no e-mail, URI or address, and an ASN.1 stack is much for a few fields.
-//! Certificates may be hostile: a peer sends them before it has shown who it is.
+//! This parser exists because webpki shows no e-mail, URI or address, and an ASN.1 library is too much for a few
+//! fields. Certificates may be hostile: a peer sends them before it is authenticated.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

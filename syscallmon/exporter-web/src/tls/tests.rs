@@ -38,7 +38,7 @@ impl Certificates {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
-    /// With these parameters, signed by itself.
+    /// Makes a self-signed certificate with these parameters.
     fn made(&self, name: &str, params: CertificateParams) -> CertifiedIssuer<'static, KeyPair> {
         let made = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         self.write(name, &made.pem(), made.key());
@@ -197,7 +197,7 @@ fn what_a_listed_certificate_has_signed_is_trusted_and_a_copy_of_its_name_is_not
             ("leaf", "impostor", "127.0.0.1", Err(&[])),
         ],
     );
-    // Go trusts it, too: nobody needs to vouch for what is listed. curl would only with --partial-chain.
+    // Go also trusts a listed certificate without its issuer. curl requires --partial-chain for this.
     let server = Server::start(&certificates, "leaf");
     assert_eq!(server.is_trusted_by_us(&certificates.path("leaf.pem"), "127.0.0.1"), Ok(()));
 }

@@ -124,7 +124,7 @@ fn in_a_part_of_the_hierarchy_new_cgroups_are_named_after_the_ones_that_they_are
     let mut tree = tree_at(dir.path(), "/");
     tree.walk();
     let kubepods = dir.path().join("kubepods").metadata().unwrap().ino();
-    // The event's path is from a root that nobody here sees.
+    // The path in the event begins at a root outside the mount.
     let born = |id, parent, path| TreeChange::Born { id, parent: Some(parent), unprivileged: false, path };
     tree.apply(born(1 << 40, kubepods, b"/docker/0123/kubepods/pod"));
     tree.apply(born(2 << 40, 1 << 40, b"/docker/0123/kubepods/pod/container"));

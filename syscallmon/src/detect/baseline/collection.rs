@@ -137,7 +137,7 @@ pub struct StoreStatus {
     pub is_up: Option<bool>,
     /// Failures to read or write so far.
     pub errors: u64,
-    /// Unreadable files, which are left alone.
+    /// Unreadable files. The store neither changes nor removes them.
     pub unreadable: usize,
 }
 

@@ -12,7 +12,7 @@ use crate::workload::{Label, Labels};
 /// | workload | text |
 /// |---|---|
 /// | container of a pod | `shop/Deployment/web/httpd`: namespace, kind and name of the owner, container |
-/// | container of a pod that nobody owns | `shop/pod/web-0/httpd`; no kind of an API is written like that |
+/// | container of a pod without an owner | `shop/pod/web-0/httpd`; kinds of the API are never lowercase |
 /// | pod, outside its containers | `shop/Deployment/web` |
 /// | container without a pod | `docker:web`: runtime and name |
 /// | anything else | `unit:/system.slice/nginx.service`: path of the cgroup |

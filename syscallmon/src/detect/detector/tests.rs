@@ -45,7 +45,7 @@ fn named(owner: Option<&str>) -> ResolvedWorkload {
     ResolvedWorkload { workload: Workload::Resolved(metadata.only(&Label::DEFAULT)), metadata }
 }
 
-/// The same before anybody knew its name.
+/// The same workload before its metadata arrives.
 fn unresolved() -> ResolvedWorkload {
     let path: Arc<str> = format!("/kubepods/pod{UID}/{ID}").into();
     let identity = Arc::new(CgroupIdentity::of(&path));
@@ -206,9 +206,9 @@ fn a_call_of_an_unknown_cgroup_is_judged_when_its_path_is_known() {
     tree.apply(crate::cgroup::TreeChange::Born { id: 7, parent: None, unprivileged: false, path: path.as_bytes() });
     detector.found(&mut resolver, &tree);
     detector.named(&resolver);
-    // Its container's name is waited for.
+    // The detector waits for the container's name.
     assert!(detector.without_path().next().is_none() && detector.is_waiting());
-    // A host's unit is nobody's.
+    // No policy applies to a unit of the host.
     let event = FirstCall { cgroup_id: 8, ..first(&detector, "mount") };
     detector.first(&resolver, &unknown(8), event);
     tree.apply(crate::cgroup::TreeChange::Born {

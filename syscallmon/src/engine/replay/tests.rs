@@ -48,7 +48,7 @@ fn a_container_gets_its_name_and_is_gone_at_the_end() {
     assert_eq!(created, Some(started + Duration::from_nanos(500)));
 }
 
-/// A sample with a cgroup that nobody had before, and the one before is gone.
+/// Returns a sample with a new cgroup. The cgroup of the previous sample is gone.
 fn another(number: u32, name: &str) -> Sample {
     let workload = Workload::cgroup(format!("/{number}{name}").into());
     let Workload::Resolved(metadata) = &workload else { unreachable!() };

@@ -17,7 +17,7 @@ static HIERARCHIES: LazyLock<Hierarchies> = LazyLock::new(|| {
         .expect("tests need a cgroup mount")
 });
 
-/// A cgroup of its own for a test; removed, with everything below it, when dropped.
+/// A cgroup for one test. Dropping it removes it with everything below it.
 pub(crate) struct TestCgroup(Cgroup);
 
 impl TestCgroup {
@@ -27,7 +27,7 @@ impl TestCgroup {
         Self::new_at(&mount.path, name)
     }
 
-    /// The same in another hierarchy.
+    /// Makes one directly below the root of another hierarchy.
     pub(crate) fn new_at(mount: &Path, name: &str) -> Self {
         Self(Cgroup::new(mount, "syscallmon-test", name).expect("tests need to make cgroups: run them as root"))
     }

@@ -1,4 +1,4 @@
-//! A daemon under test: the real binary, on a port of its own.
+//! A daemon under test: the real binary, on a separate port.
 
 use std::{
     env,
@@ -72,7 +72,7 @@ impl Daemon {
 
     fn start_until_bound(claim: Claim, command: &mut Command) -> Self {
         let child = Guarded::spawn(command.stderr(Stdio::piped())).expect("start the daemon");
-        // So that little fills it where nobody reads it.
+        // A small pipe is soon full if the test does not read it.
         let _ = rustix::pipe::fcntl_setpipe_size(child.stderr().expect("piped"), 4096);
         let launched = testkit::Daemon::new(child, Duration::from_secs(90)).expect("a daemon that listens");
         Self { launched, _claim: claim }

@@ -90,7 +90,7 @@ impl Docker {
         socket(self.directory.path()).replace("unix://", "")
     }
 
-    /// Returns a command for the daemon, without the settings of the user who runs the tests.
+    /// Returns a command for the daemon, without the current user's settings.
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new("docker");
         command.arg("--config").arg(self.directory.path()).args(["--host", &socket(self.directory.path())]);

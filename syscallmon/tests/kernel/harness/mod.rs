@@ -1,5 +1,5 @@
-//! What the tests share: a daemon under test, cgroups that clean up after themselves, ground truth. What benchmarks and
-//! real environments share with them is in the crate `syscallmon-testkit` (`xtask/kit`).
+//! Shared code of the tests: a daemon under test, cgroups that are removed when dropped, and programs with known calls.
+//! Code that benchmarks and real environments also use is in the crate `syscallmon-testkit` (`xtask/kit`).
 
 mod cgroup;
 mod daemon;

@@ -69,7 +69,7 @@ impl Scene {
         unexpected(&self.detector)
     }
 
-    /// Kubernetes tells what made the pod.
+    /// Reports the pod's controller, as Kubernetes does.
     fn tell_owner(&self) {
         let [uid, namespace, name] = [UID, "shop", "web-1"].map(Arc::from);
         let facts = PodInfo { uid, namespace, name };
