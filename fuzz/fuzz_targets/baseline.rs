@@ -1,4 +1,4 @@
-//! Files of baselines: people write them, and copy them from node to node.
+//! Parses files of baselines. Users write these files and copy them between nodes.
 
 #![no_main]
 
@@ -14,7 +14,7 @@ use syscallmon::{
     syscalls::CallTable,
 };
 
-/// More is a finding: files have 1 MiB at most.
+/// Memory limit: higher use is a finding. Files have 1 MiB at most.
 #[global_allocator]
 static MEMORY: Cap<System> = Cap::new(System, 64 << 20);
 
@@ -35,7 +35,7 @@ fuzz_target!(|text: &[u8]| {
     assert!(!baselines.forget(&kind) || baselines.iter().next().is_none());
 });
 
-/// Lets it live for a year of days, with a workload on every other one, whatever times it says.
+/// Runs the baseline through a year of days, with a workload on every other day. The baseline's times may be anything.
 fn lives(kind: &BaselineKey, baselines: &mut Baselines, table: &CallTable) {
     let (start, epoch) = (Instant::now(), SystemTime::UNIX_EPOCH);
     let call = table.id("x86_64", "mount").expect("it is a call");
@@ -58,7 +58,8 @@ fn lives(kind: &BaselineKey, baselines: &mut Baselines, table: &CallTable) {
     assert!(baselines.get(kind).is_none() || baselines.is_guarding(kind));
 }
 
-/// A kind is read as it is written, shares room with what begins alike, and its file is in the directory.
+/// Checks that a kind parses to itself, that its scope is a prefix of it, and that its file name stays in the
+/// directory.
 fn is_whole(kind: &BaselineKey) {
     assert_eq!(kind.as_str().parse::<BaselineKey>().as_ref().ok(), Some(kind));
     assert!(kind.as_str().starts_with(kind.scope()) && !kind.scope().is_empty());

@@ -1,4 +1,5 @@
-//! A certificate that a stranger sends in a TLS handshake: its names and purposes, and whether it is trusted.
+//! Parses a certificate that an untrusted peer sends in a TLS handshake: its names, its purposes, and whether it is
+//! trusted.
 
 #![no_main]
 
@@ -8,11 +9,11 @@ use cap::Cap;
 use exporter_web::tls::fuzzing::{self, Verifiers};
 use libfuzzer_sys::fuzz_target;
 
-/// More is a finding: a handshake has at most 64 KiB of certificates.
+/// Memory limit: higher use is a finding. A handshake has at most 64 KiB of certificates.
 #[global_allocator]
 static MEMORY: Cap<System> = Cap::new(System, 64 << 20);
 
-/// Certificates that are listed. Nobody here has their keys.
+/// Listed certificates. This target does not have their keys.
 const LISTED: [&[u8]; 2] =
     [include_bytes!("../seeds/certificate/self_signed.der"), include_bytes!("../seeds/certificate/plain.der")];
 
@@ -34,7 +35,7 @@ fuzz_target!(|certificate: &[u8]| {
     if VERIFIERS.trust_server(certificate, NAME) || VERIFIERS.trust_client(certificate) {
         assert!(LISTED.contains(&certificate), "another certificate is trusted");
     }
-    // Whoever lists this very certificate trusts it for its own names and purposes only.
+    // A verifier that lists this certificate trusts it only for the certificate's own names and purposes.
     let Some(verifiers) = Verifiers::new(&[certificate]) else { return };
     if verifiers.trust_server(certificate, NAME) {
         let is_named = |name: &String| name.eq_ignore_ascii_case(NAME) || name == "*.example";

@@ -1,5 +1,5 @@
-//! Any path of a cgroup, to its identity. A seed has the paths of a whole host: lines of `path => identity`, of which
-//! only the path is read.
+//! Parses any path of a cgroup into its identity. A seed has the paths of a whole host, in lines of `path => identity`.
+//! The target reads only the path.
 
 #![no_main]
 
@@ -18,7 +18,7 @@ fuzz_target!(|host: &[u8]| {
     }
 });
 
-/// What must hold of any path, and of whatever else is `below` it.
+/// Checks the identity of a path, and of the path `below` inside it.
 fn check(path: &Arc<str>, below: &str) {
     let identity = CgroupIdentity::of(path);
     if !path.starts_with('/') {

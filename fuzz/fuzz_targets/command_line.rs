@@ -1,4 +1,4 @@
-//! What a process calls itself: `/proc/PID/cmdline`.
+//! Parses any command line of a process, as in `/proc/PID/cmdline`.
 
 #![no_main]
 
@@ -8,14 +8,14 @@ use cap::Cap;
 use libfuzzer_sys::fuzz_target;
 use syscallmon::process::CommandLines;
 
-/// More is a finding: 4 KiB are read.
+/// Memory limit: higher use is a finding. The daemon reads 4 KiB.
 #[global_allocator]
 static MEMORY: Cap<System> = Cap::new(System, 16 << 20);
 
-/// One more than are kept: so much is read.
+/// Number of bytes that the daemon reads: one more than it keeps.
 const MAX_BYTES: usize = 4097;
 
-/// A secret that is told by its name or by its form, whatever is before it.
+/// Secrets that are recognized by name or by form, whatever text precedes them.
 const SECRETS: [&str; 5] =
     ["--password=CaNaRy7", "API_TOKEN=CaNaRy7", "--secret\0CaNaRy7", "https://user:CaNaRy7@host/", "ghp_CaNaRy7"];
 const CANARY: &str = "CaNaRy7";

@@ -1,7 +1,7 @@
-//! What a client sends over a connection without TLS around it: HTTP/1, or HTTP/2 frames, to the real pages.
+//! Sends a client's bytes over a connection without TLS to the real pages: HTTP/1, or HTTP/2 frames.
 //!
-//! The first byte says what the connection is: bit 0, HTTP/2; bit 1, whether a password is needed; bit 2, whether the
-//! client is local. The second is the size of the pieces that the rest comes in, in multiples of 8 bytes.
+//! The first byte selects the connection: bit 0, HTTP/2; bit 1, whether the server requires a password; bit 2, whether
+//! the client is local. The second byte is the size of the pieces in which the rest arrives, in multiples of 8 bytes.
 
 #![no_main]
 
@@ -28,26 +28,26 @@ use syscallmon::{
 };
 use tokio::{runtime::Runtime, sync::watch};
 
-/// More is a finding: a connection has two buffers of 16 KiB, and HTTP/2 four streams.
+/// Memory limit: higher use is a finding. A connection has two buffers of 16 KiB, and HTTP/2 has four streams.
 #[global_allocator]
 static MEMORY: Cap<System> = Cap::new(System, 192 << 20);
 
-/// Longest input.
+/// Maximum length of the input.
 const MAX_BYTES: usize = 32 * 1024;
 
-/// The shortest request has about so many bytes (HTTP/2: a frame's head and one byte of HPACK), and the longest
-/// answer so many.
+/// Approximate size of the shortest request (HTTP/2: a frame's head and one byte of HPACK), and of the longest answer,
+/// in bytes.
 const MIN_REQUEST: usize = 10;
 const MAX_ANSWER: usize = 64 * 1024;
 
-/// How an HTTP/2 connection begins (RFC 9113, section 3.4), with empty SETTINGS.
+/// Start of an HTTP/2 connection (RFC 9113, section 3.4), with empty SETTINGS.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
-/// A baseline of which nobody may learn without a password.
+/// A baseline that the server must not disclose without a password.
 const BASELINE: &[u8] = include_bytes!("../seeds/baseline/learning.json");
 const CANARY: &str = "canary-kh3";
 
-/// A user whose password nobody knows.
+/// A user with an unknown password.
 const USERS: &str = "basic_auth_users:\n  u: $2a$04$abcdefghijklmnopqrstuuDoJPnFCQiKSKG3vUSCgxEwSyQy4SuFe\n";
 
 struct Servers {
@@ -59,7 +59,7 @@ struct Servers {
 }
 
 static SERVERS: LazyLock<Servers> = LazyLock::new(|| {
-    // The clock goes on by itself when all wait: deadlines are reached at once.
+    // The clock advances automatically when all tasks wait, so deadlines pass at once.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime");
     let table = CallTable::x86_64();
@@ -111,7 +111,7 @@ fuzz_target!(|data: &[u8]| {
     changes_are_for_local_clients(is_local && !is_protected, request, is_http2);
 });
 
-/// Puts back what was changed.
+/// Checks that only local clients changed baselines, then restores the baselines.
 fn changes_are_for_local_clients(is_allowed: bool, request: &[u8], is_http2: bool) {
     let mut changed = SERVERS.baselines.lock().expect("nobody panics with it");
     if changed.take_changes().is_empty() {

@@ -1,9 +1,9 @@
-//! What a runtime answers over the CRI, to facts of everybody in it.
+//! Parses a runtime's CRI answers into metadata of all of its containers.
 //!
-//! Three answers in one input: `ListContainers`, `ListPodSandbox`, `ListImages`. Before them come the lengths of the
-//! first two, 16 bits each, and before those a byte of which the lower two bits tell which answer is repeated (1 to
-//! 3), and the upper six how often, as a power of two. Messages that follow each other are one message, with the
-//! lists of both.
+//! One input has three answers: `ListContainers`, `ListPodSandbox`, `ListImages`. The first byte repeats an answer. Its
+//! lower two bits select the answer (1 to 3), and its upper six bits are the number of repetitions, as a power of two.
+//! The next four bytes are the lengths of the first two answers, 16 bits each. The answers follow. Consecutive messages
+//! are one message with the lists of both.
 
 #![no_main]
 
@@ -13,11 +13,11 @@ use cap::Cap;
 use libfuzzer_sys::fuzz_target;
 use syscallmon::workload::{ContainerInfo, providers::fuzzing};
 
-/// More is a finding. It has to be enough for the longest answer, and what becomes of it.
+/// Memory limit: higher use is a finding. The limit covers the longest answer and the metadata parsed from it.
 #[global_allocator]
 static MEMORY: Cap<System> = Cap::new(System, 192 << 20);
 
-/// The longest answer.
+/// Maximum length of an answer.
 const MAX_ANSWER_BYTES: usize = 16 << 20;
 
 fuzz_target!(|data: &[u8]| {

@@ -1,4 +1,4 @@
-//! What Docker and Podman answer, to facts of container `aaaa...`.
+//! Parses answers of Docker and Podman into metadata of the container `aaaa...`.
 
 #![no_main]
 
@@ -8,7 +8,7 @@ use cap::Cap;
 use libfuzzer_sys::fuzz_target;
 use syscallmon::workload::{ContainerInfo, providers::fuzzing};
 
-/// More is a finding: answers have 1 MiB at most.
+/// Memory limit: higher use is a finding. Answers have 1 MiB at most.
 #[global_allocator]
 static MEMORY: Cap<System> = Cap::new(System, 64 << 20);
 

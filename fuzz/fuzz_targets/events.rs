@@ -1,4 +1,4 @@
-//! Records of the kernel's ring buffers: the births and deaths of cgroups, and first calls.
+//! Parses records of the kernel's ring buffers: creations and removals of cgroups, and first calls.
 
 #![no_main]
 
@@ -8,7 +8,7 @@ use syscallmon::{
     process,
 };
 
-/// Longest path that is put together of a first call's names, in bytes of the record.
+/// Maximum length of a path assembled from the names of a first call, in bytes of the record.
 const MAX_EXE: usize = 512;
 
 fuzz_target!(|record: &[u8]| {

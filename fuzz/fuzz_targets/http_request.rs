@@ -1,4 +1,4 @@
-//! What a client without a password sends: a request's first line and its headers.
+//! Parses the first line and the headers of a request from a client without a password.
 
 #![no_main]
 
@@ -13,7 +13,7 @@ use syscallmon::{
     workload::{Label, Labels},
 };
 
-/// More is a finding: a request has 16 KiB at most.
+/// Memory limit: higher use is a finding. A request has 16 KiB at most.
 #[global_allocator]
 static MEMORY: Cap<System> = Cap::new(System, 128 << 20);
 
@@ -41,7 +41,7 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// In whatever pieces it comes.
+/// Returns the repaired request. Checks that the pieces in which it arrives do not change the result.
 fn repaired_in_pieces(data: &[u8]) -> Vec<u8> {
     let whole = repaired(data, 0);
     assert!(whole.len() <= 3 * data.len());

@@ -1,4 +1,4 @@
-//! What workloads call themselves, to all that shows it: metrics, alerts, JSON.
+//! Exports names that workloads choose, in every output: metrics, alerts, JSON.
 //!
 //! Fields end with a line break: the path of a cgroup, the thread's name, its executable, its parent's name, its
 //! command line (spaces stand for NUL), a pod, an image.
@@ -28,11 +28,11 @@ use syscallmon::{
 };
 use tokio::sync::watch;
 
-/// More is a finding.
+/// Memory limit: higher use is a finding.
 #[global_allocator]
 static MEMORY: Cap<System> = Cap::new(System, 64 << 20);
 
-/// Longest path of a cgroup that the kernel has, and longest line of an alert.
+/// Maximum length of a cgroup's path in the kernel, and of an alert's line.
 const MAX_PATH: usize = 4096;
 const MAX_LINE: usize = 8 << 10;
 
@@ -52,7 +52,7 @@ fuzz_target!(|data: &[u8]| {
     alert(names, process);
 });
 
-/// What a runtime and the API server tell is cut at 1,024 bytes, a path by the kernel.
+/// The daemon cuts texts from a runtime and the API server at 1,024 bytes. The kernel limits the length of a path.
 fn named(path: &str, pod: &str, image: &str) -> (Workload, Labels) {
     let cut = |text: &str, most: usize| -> Arc<str> { text[..text.floor_char_boundary(most)].into() };
     let identity = CgroupIdentity::of(&cut(path, MAX_PATH - 1));
@@ -103,7 +103,7 @@ static SHOWN: LazyLock<Shown> = LazyLock::new(|| {
     Shown { first, publish, renderer: Renderer::new(views).expect("the table of families is right") }
 });
 
-/// Each line of the exposition is a comment or one series, however the workload is called.
+/// Checks that each line of the exposition is a comment or one series, whatever the workload's name.
 fn exposition(workload: &Workload, metadata: &Labels) {
     let read = TABLE.id("x86_64", "read").expect("it is a call");
     let counts = Counts { calls: [(read, 7)].into_iter().collect(), ..Counts::default() };
@@ -137,7 +137,7 @@ fn workload_labels(workload: &Workload) -> Vec<String> {
     labels.iter().map(|(_, value)| value.to_owned()).collect()
 }
 
-/// The labels of a series, with their values as they were before they were escaped.
+/// Returns the labels of a series, with unescaped values.
 fn series(line: &str) -> Vec<(String, String)> {
     let Some((name, mut rest)) = line.split_once('{') else {
         let (_, value) = line.split_once(' ').expect("a value");
@@ -174,7 +174,8 @@ fn is_value(text: &str) -> bool {
     text.parse::<f64>().is_ok()
 }
 
-/// An alert is one line of bounded length, and one sentence, and what a terminal obeys is in neither.
+/// Checks that an alert is one line of bounded length and one sentence, and that neither has terminal control
+/// characters.
 fn alert((workload, metadata): (&Workload, &Labels), process: Process) {
     let violation = Violation {
         time: SystemTime::UNIX_EPOCH,

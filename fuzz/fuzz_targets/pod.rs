@@ -1,5 +1,5 @@
-//! What the API server tells of a pod, in a watch or in a list, to its containers; and of the controller of one,
-//! to its owner.
+//! Parses a pod from the API server, of a watch or a list, into its containers. Parses a controller into the texts of a
+//! pod's owner.
 
 #![no_main]
 
@@ -9,7 +9,7 @@ use cap::Cap;
 use libfuzzer_sys::fuzz_target;
 use syscallmon::workload::{ContainerInfo, providers::fuzzing};
 
-/// More is a finding.
+/// Memory limit: higher use is a finding.
 #[global_allocator]
 static MEMORY: Cap<System> = Cap::new(System, 64 << 20);
 

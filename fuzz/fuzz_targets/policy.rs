@@ -1,4 +1,4 @@
-//! Any text as a file of policies, and each of its lines as an item of a list of calls.
+//! Parses any text as a file of policies, and each of its lines as an item of a list of calls.
 
 #![no_main]
 
@@ -26,13 +26,13 @@ fuzz_target!(|data: &[u8]| {
     if let Ok(PolicyList { policies }) = whole.as_ref() {
         assert!(items.problems.is_empty() && items.valid == *policies, "{:?}", items.problems);
     }
-    // Compiling takes most of the time, and what is built in is the same each time.
+    // Compiling takes most of the time, and the built-in policy is the same each time.
     if !items.valid.is_empty() {
         judged(items.valid, data.len() % 16 == 0, &table);
     }
 });
 
-/// What is allowed by an item is never more than what the same item denies.
+/// Checks that an item allows no more calls than the same item denies.
 fn entry(line: &str, table: &CallTable) {
     match line.parse::<Entry>() {
         Ok(entry) => {
@@ -46,10 +46,10 @@ fn entry(line: &str, table: &CallTable) {
     }
 }
 
-/// What can be compiled judges every call. What is judged without a baseline, and while nothing was learned yet, is
-/// judged with one too.
+/// Checks that compiled policies judge every call. A call that is unexpected while the policy learns is also unexpected
+/// with an empty baseline. A denied call is unexpected in every phase.
 fn judged(specs: Vec<PolicySpec>, has_built_in: bool, table: &CallTable) {
-    // A policy of the built-in one's name stands for it.
+    // A policy with the name of the built-in policy replaces it.
     let has_built_in = has_built_in && !specs.iter().any(|spec| spec.name.text().as_ref() == BUILT_IN);
     let source = |spec| Source { spec, profiles: Vec::new(), origin: "fuzz".into() };
     let sources = specs.into_iter().map(source).collect();

@@ -1,4 +1,4 @@
-//! Recordings: they come with bug reports, from anybody.
+//! Reads and replays recordings. They are untrusted, because they come with bug reports.
 
 #![no_main]
 
@@ -11,7 +11,7 @@ use syscallmon::{
     recording::{Limits, Reader, Recorded},
 };
 
-/// More is a finding: twice what limits as small as these permit.
+/// Memory limit: higher use is a finding. The limit is twice the memory that these recording limits permit.
 #[global_allocator]
 static MEMORY: Cap<System> = Cap::new(System, 256 << 20);
 
@@ -27,7 +27,7 @@ const LIMITS: Limits = Limits {
 };
 
 fuzz_target!(|bytes: &[u8]| {
-    // As a file, with its checksums; and the lines that would be in one.
+    // Reads the input as a file with checksums, then as the lines of a file.
     if let Ok(mut reader) = Reader::open(bytes, Limits { has_checksums: true, ..LIMITS }) {
         while let Some(Ok(Recorded::Sample(_))) = reader.next_record() {}
     }

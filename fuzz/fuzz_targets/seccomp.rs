@@ -1,4 +1,4 @@
-//! Any JSON as a seccomp profile.
+//! Parses any JSON as a seccomp profile.
 
 #![no_main]
 
@@ -11,7 +11,7 @@ use syscallmon::{
     syscalls::{CallTable, IO_URING},
 };
 
-/// More is a finding.
+/// Memory limit: higher use is a finding.
 #[global_allocator]
 static MEMORY: Cap<System> = Cap::new(System, 64 << 20);
 

@@ -1,4 +1,4 @@
-//! Any text as a selector. The last line is a label's value; what is before it, a selector.
+//! Parses any text as a selector. The last line is a label's value, and the text before it is a selector.
 
 #![no_main]
 
@@ -24,8 +24,8 @@ fuzz_target!(|data: &[u8]| {
     matches(text, &labels, &value);
 });
 
-/// What a request may say, the configuration may say too, and it means the same; a refusal is not much longer than
-/// what is refused.
+/// Checks that the configuration accepts each selector of a request, with the same meaning. An error is not much longer
+/// than the rejected selector.
 fn of_request(text: &str, labels: &Labels) {
     match Selector::parse(text, &Budget::of_request()) {
         Ok(selector) => {
@@ -36,12 +36,12 @@ fn of_request(text: &str, labels: &Labels) {
     }
 }
 
-/// A selector of a label by a value in quotes.
+/// Returns a selector of a label by a quoted value.
 fn quoted(operator: &str, value: &str) -> String {
     format!("pod{operator}\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-/// Any value can be selected, and nothing else is with it.
+/// Checks that a selector can select any value, without other values.
 fn equals(value: &str, labels: &Labels) {
     let with = |operator| quoted(operator, value).parse::<Selector>().expect("any value can be quoted");
     assert!(with("=").matches(labels) && !with("!=").matches(labels), "{value:?}");
@@ -49,9 +49,9 @@ fn equals(value: &str, labels: &Labels) {
     assert!(!with("=").matches(&longer) && with("!=").matches(&longer), "{value:?}");
 }
 
-/// What is taken for a regular expression is one by itself, and has to match all of a value.
+/// Checks that each accepted regular expression is valid on its own and must match a whole value.
 fn matches(regex: &str, labels: &Labels, value: &str) {
-    // Of a request's size: larger ones take the target's time.
+    // Uses the budget of a request, because larger expressions slow the target down.
     let Ok(selector) = Selector::parse(&quoted("=~", regex), &Budget::of_request()) else { return };
     if let Err(error) = Regex::new(regex) {
         panic!("{regex:?} was taken: {error}");

@@ -1,4 +1,4 @@
-//! Any text as a web configuration file. Files that it names are looked for where there are none.
+//! Parses any text as a web configuration file. Relative file names in it refer to a directory that does not exist.
 
 #![no_main]
 
@@ -8,13 +8,13 @@ use cap::Cap;
 use exporter_web::fuzzing;
 use libfuzzer_sys::fuzz_target;
 
-/// More is a finding: the file has 4 MiB at most.
+/// Memory limit: higher use is a finding. The file has 4 MiB at most.
 #[global_allocator]
 static MEMORY: Cap<System> = Cap::new(System, 256 << 20);
 
 fuzz_target!(|data: &[u8]| {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    // A file with an absolute path would be read; one of these may keep its reader waiting.
+    // The parser reads files with absolute paths. A file in one of these directories may block the reader.
     if ["/dev", "/proc", "/sys"].iter().any(|place| text.contains(place)) {
         return;
     }
