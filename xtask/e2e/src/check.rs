@@ -1,5 +1,4 @@
-//! What is checked in each environment: known numbers of calls, by the names that people know, through
-//! a real Prometheus.
+//! The checks in each environment: known numbers of calls, by the names that users see, through a real Prometheus.
 
 mod cluster;
 mod dashboards;
@@ -33,26 +32,26 @@ use super::{prometheus::Prometheus, wait::wait_for};
 /// of its own.
 pub(super) const CALL: &str = "kill";
 
-/// For as long a value may be on its way: a scrape, a poll, a start of a container on a busy machine.
+/// Maximum delay of a value: a scrape, a poll, and the start of a container on a busy machine.
 const TIMEOUT: Duration = Duration::from_mins(3);
 
-/// A shell's command that makes so many calls. Without `$$`, which Kubernetes would make `$`.
+/// Returns a shell command that makes this many calls. It has no `$$`, because Kubernetes replaces `$$` by `$`.
 pub(super) fn calls(count: u64) -> String {
     format!("i=0; while [ $i -lt {count} ]; do kill -0 1; i=$((i+1)); done")
 }
 
-/// The same, by a container that goes on afterwards.
+/// Returns the same for a container that continues to run afterwards.
 pub(super) fn calls_and_waits(count: u64) -> String {
     format!("{}; exec sleep 100000", calls(count))
 }
 
-/// The sum of a query's answer; `None` where it is empty.
+/// Returns the sum of a query's answer, or `None` for an empty answer.
 fn value(prometheus: &Prometheus<'_>, promql: &str) -> Result<Option<f64>> {
     let samples = prometheus.query(promql)?;
     Ok((!samples.is_empty()).then(|| samples.iter().map(|sample| sample.value).sum()))
 }
 
-/// Waits until a query has this answer; nothing may be counted twice, so more is a failure at once.
+/// Waits until a query has this answer. A higher value fails at once, because nothing may be counted twice.
 fn expect_count(prometheus: &Prometheus<'_>, promql: &str, count: u64) -> Result<()> {
     let expected = count as f64;
     let mut last = None;
@@ -69,7 +68,7 @@ fn expect_nothing(prometheus: &Prometheus<'_>, promql: &str) -> Result<()> {
     wait_for(&format!("nothing for {promql}"), TIMEOUT, || Ok(value(prometheus, promql)?.is_none().then_some(())))
 }
 
-/// Does one of the checks, and says how long it took.
+/// Runs one of the checks, and prints its duration.
 fn step<T>(what: &str, check: impl FnOnce() -> Result<T>) -> Result<T> {
     let begin = Instant::now();
     let result = check().map_err(|error| error.context(what.to_owned()))?;

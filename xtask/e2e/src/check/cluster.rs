@@ -1,4 +1,4 @@
-//! A cluster of one node with the chart installed as its users install it, which the checks use.
+//! A cluster of one node for the checks. The chart is installed as users install it.
 
 use std::{fs, path::Path};
 
@@ -12,8 +12,8 @@ use crate::{kubernetes::Node, prometheus::Prometheus};
 /// The release, its namespace and its `DaemonSet`.
 const NAME: &str = "syscallmon";
 
-/// As prometheus-operator makes it from the chart's `PodMonitor`. Debian's Prometheus cannot ask Kubernetes itself, so
-/// it is handed what it would find there, in [`TARGETS`].
+/// The configuration that prometheus-operator makes from the chart's `PodMonitor`. Debian's Prometheus has no discovery
+/// of Kubernetes, so it reads the targets from [`TARGETS`].
 const SCRAPE: &str = r"
 global: {scrape_interval: 1s, evaluation_interval: 1s}
 scrape_configs:
@@ -31,7 +31,7 @@ scrape_configs:
 
 const TARGETS: &str = "/etc/prometheus/pods.json";
 
-/// A cluster with syscallmon in it, and a Prometheus that scrapes it.
+/// A cluster with syscallmon, and a Prometheus that scrapes it.
 pub(super) struct Cluster<'a> {
     pub(super) node: &'a Node,
     pub(super) prometheus: Prometheus<'a>,
@@ -39,7 +39,7 @@ pub(super) struct Cluster<'a> {
 }
 
 impl<'a> Cluster<'a> {
-    /// Installs the chart as it comes.
+    /// Installs the chart with its defaults.
     pub(super) fn start(root: &Path, node: &'a Node) -> Result<Self> {
         let image = node.directory("image")?.join("syscallmon.tar");
         image::for_this_machine(root, &image)?;
@@ -55,13 +55,13 @@ impl<'a> Cluster<'a> {
         Ok(cluster)
     }
 
-    /// Changes the values of the chart, besides those that the checks need.
+    /// Changes values of the chart, and keeps the values that the checks require.
     pub(super) fn install(&self, values: &[&str]) -> Result<()> {
         let own = ["config.workload.expire_after=20s", "config.probe.latency=true", LEARNS];
         self.install_with(&[own.as_slice(), values].concat())
     }
 
-    /// Installs the chart, or changes its values, all that are not its defaults.
+    /// Installs the chart, or upgrades it, with these values and otherwise its defaults.
     fn install_with(&self, values: &[&str]) -> Result<()> {
         let (repository, tag) =
             image::default_name().rsplit_once(':').map(|(a, b)| (a.to_owned(), b.to_owned())).context("no tag")?;
@@ -84,7 +84,7 @@ impl<'a> Cluster<'a> {
         self.publish_targets()
     }
 
-    /// Tells Prometheus of the daemon's pods.
+    /// Writes the daemon's pods as targets for Prometheus.
     fn publish_targets(&self) -> Result<()> {
         let pods = self.node.kubectl(&[&["get", "pods", "-o=json"], DAEMON.as_slice()].concat())?;
         let pods: Value = serde_json::from_str(&pods).context("cannot understand kubectl")?;
@@ -103,7 +103,7 @@ impl<'a> Cluster<'a> {
         self.node.write(TARGETS, json!(targets).to_string())
     }
 
-    /// What the daemon has logged.
+    /// Returns the daemon's log.
     pub(super) fn daemon_log(&self) -> String {
         let log = self.node.kubectl(&[
             "logs",
@@ -123,12 +123,12 @@ impl<'a> Cluster<'a> {
         expect_nothing(&self.prometheus, promql).with_context(|| self.daemon_log())
     }
 
-    /// All calls of what these labels select.
+    /// Returns a query for the sum of all calls of the workloads that these labels select.
     pub(super) fn sum(selector: &str) -> String {
         format!(r#"sum(syscallmon_syscalls_total{{namespace="shop",syscall="{CALL}",{selector}}})"#)
     }
 
-    /// The id of a container that runs.
+    /// Returns the id of a running container.
     pub(super) fn container(&self, selector: &str, name: &str) -> Result<String> {
         let path = format!("-o=jsonpath={{.items[0].status.containerStatuses[?(@.name=='{name}')].containerID}}");
         let id = self.node.kubectl(&["get", "pods", "--namespace=shop", "--selector", selector, &path])?;
@@ -136,14 +136,14 @@ impl<'a> Cluster<'a> {
     }
 }
 
-/// What containers of this name do is learned; all others have the built-in policy.
+/// Containers with this name learn. All others have the built-in policy.
 const LEARNS: &str = "config.policies[0].name=learned,config.policies[0].match[0].container=side,\
     config.policies[0].learn.quiet_for=1h";
 
-/// What the pods of the daemon are selected by.
+/// Arguments that select the daemon's pods.
 pub(super) const DAEMON: [&str; 3] = ["--namespace", NAME, "--selector=app.kubernetes.io/name=syscallmon"];
 
-/// A file's text, empty if there is none.
+/// Returns a file's text, or an empty text if there is no file.
 pub(super) fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_default()
 }

@@ -1,7 +1,7 @@
-//! Every query of every dashboard and every recording rule, asked of a Prometheus that scrapes real workloads: each
-//! must have an answer.
+//! Sends every query of every dashboard and of every recording rule to a Prometheus that scrapes real workloads. Each
+//! query must have an answer.
 //!
-//! A query has one, and so has every selector in it, since `or vector(0)` answers whatever is mistyped before it.
+//! Every selector in a query must have an answer, too, because `or vector(0)` hides mistyped selectors.
 
 use std::{
     path::{Path, PathBuf},
@@ -21,22 +21,23 @@ use xtask_support::{shell, workspace};
 use super::step;
 use crate::{prometheus::Prometheus, wait::wait_for};
 
-/// How long an answer may take: rates need two scrapes, recorded ones an evaluation more.
+/// Maximum time until an answer: rates require two scrapes, and recorded rates another evaluation.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// How long ago a series may have ended that is new within this time, and how far the points of graphs are apart.
+/// Time range of the queries: a series is new if it began in it, and may have ended this long ago. The interval is the
+/// distance between the points of a graph.
 const RANGE: &str = "10m";
 const INTERVAL: &str = "15s";
 
-/// How much of the past an answer may come from.
+/// Time range that an answer may come from.
 const SHOWN: Duration = Duration::from_mins(10);
 
-/// The only choice that may be empty: many servers know no clusters.
+/// The only choice that may be empty, because many servers have no label for clusters.
 const OPTIONAL: &str = "cluster";
 
-/// What a container does so that every panel has something to show: failures, refused attempts, io_uring, 32-bit calls,
-/// and what nobody expects of containers.
+/// Activities of a container that give every panel data: failures, denied calls, io_uring, 32-bit calls, and calls that
+/// are unexpected in containers.
 fn activities() -> Vec<String> {
-    // One of each class, all without arguments; mount is unexpected, and critical.
+    // One call of each class, all without arguments. mount is unexpected and critical.
     let calls = [libc::SYS_getpid, libc::SYS_getitimer, libc::SYS_socket, libc::SYS_epoll_create1, libc::SYS_shmget];
     let calls = calls.iter().chain(&[libc::SYS_mount, UNKNOWN]).map(|number| format!(" {number} 3"));
     let mut activities = vec![
@@ -51,14 +52,14 @@ fn activities() -> Vec<String> {
     activities
 }
 
-/// No call has this number.
+/// A number without a call.
 const UNKNOWN: i64 = 9999;
 
-/// A container that has done everything, and how panels are asked for it alone.
+/// A container with all activities, and the labels that restrict panels to it.
 pub(super) struct Shown<'a> {
     pub(super) root: &'a Path,
     pub(super) prometheus: &'a Prometheus<'a>,
-    /// Of the container, as its cgroup is called.
+    /// The container's id, as in the name of its cgroup.
     pub(super) container_id: &'a str,
     pub(super) labels: [(&'static str, &'a str); 3],
     /// Recording rules that have no data in this environment.
@@ -66,7 +67,7 @@ pub(super) struct Shown<'a> {
 }
 
 impl Shown<'_> {
-    /// Has the container do everything, then asks.
+    /// Runs all activities in the container, then sends the queries.
     pub(super) fn check(&self) -> Result<()> {
         step("a container does all that dashboards show", || self.act())?;
         step("every recording rule has series", || self.rules())?;
@@ -130,7 +131,7 @@ impl Shown<'_> {
         Ok(())
     }
 
-    /// The dashboard of one workload, for the container, and for some service of the host.
+    /// Checks the dashboard of one workload, for the container and for a service of the host.
     fn choices(&self) -> Result<()> {
         let all = dashboards::all();
         let find = |name| all.iter().find(|dashboard| dashboard.name == name).context("a dashboard has gone");
@@ -145,7 +146,7 @@ impl Shown<'_> {
         calls.queries.iter().try_for_each(|query| self.ask(&of_service.put_into(&query.promql)))
     }
 
-    /// Whether there can be an answer here.
+    /// Whether a query can have an answer in this environment.
     fn can_be_asked(&self, promql: &str) -> bool {
         !self.empty_rules.iter().any(|rule| promql.contains(rule))
     }
@@ -153,7 +154,7 @@ impl Shown<'_> {
     /// Waits for an answer with at least one series.
     fn ask(&self, promql: &str) -> Result<()> {
         let answered = wait_for("an answer", TIMEOUT, || {
-            // As a panel does: what the container did may be over by now.
+            // Queries a range, as a panel does, because the container's activities may have ended.
             let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs_f64();
             let lines = self.prometheus.query_range(promql, [now - SHOWN.as_secs_f64(), now, 5.0])?;
             Ok((!lines.is_empty()).then_some(()))

@@ -1,4 +1,4 @@
-//! The daemon beside a runtime, as on a plain host, and a Prometheus that scrapes it.
+//! The daemon beside a container runtime, as on a plain host, and a Prometheus that scrapes it.
 
 use std::{
     env,
@@ -15,10 +15,10 @@ use crate::{
 };
 
 const ADDRESS: &str = "127.0.0.1:9778";
-/// What containers of this name do is learned; all others have the built-in policy.
+/// Containers with this name learn. All others have the built-in policy.
 const POLICIES: &str = "policies: [{name: learned, match: [{container: side}], learn: {}}]\n";
 const CONFIG: &str = "/etc/syscallmon.yaml";
-/// What is gone leaves soon.
+/// Series of ended workloads expire soon.
 const OPTIONS: [&str; 6] = [
     "--workload.expire-after=5s",
     "--probe.latency=true",
@@ -28,7 +28,7 @@ const OPTIONS: [&str; 6] = [
     "/run/syscallmon",
 ];
 
-/// Both of them.
+/// The daemon and its Prometheus.
 pub(super) struct Exporter<'a> {
     namespaces: &'a Namespaces,
     logs: PathBuf,
@@ -39,12 +39,13 @@ pub(super) struct Exporter<'a> {
 }
 
 impl<'a> Exporter<'a> {
-    /// Starts both. Runtimes are found where they usually are; what is gone leaves after some seconds.
+    /// Starts both. The daemon finds runtimes at their usual paths. Series of ended workloads expire after some
+    /// seconds.
     pub(super) fn start(root: &Path, namespaces: &'a Namespaces, directories: &Directories) -> Result<Self> {
         Self::start_with(root, namespaces, directories, &[])
     }
 
-    /// The same, the daemon with more flags.
+    /// Starts both, with more flags for the daemon.
     pub(super) fn start_with(
         root: &Path,
         namespaces: &'a Namespaces,
@@ -55,7 +56,7 @@ impl<'a> Exporter<'a> {
         Self::with_options(root, namespaces, directories, &[&OPTIONS, flags].concat())
     }
 
-    /// The same with these options of the daemon's.
+    /// Starts both, with only these options for the daemon.
     pub(super) fn with_options(
         root: &Path,
         namespaces: &'a Namespaces,
@@ -83,12 +84,12 @@ impl<'a> Exporter<'a> {
             .map(drop)
     }
 
-    /// What the daemon's API answers, as a page or as JSON.
+    /// Returns a response of the daemon's API, as a page or as JSON.
     pub(super) fn get(&self, path: &str, args: &[(&str, &str)]) -> Result<String> {
         self.namespaces.get(&format!("http://{ADDRESS}{path}"), args)
     }
 
-    /// Where the daemon's log is, with the lines of JSON.
+    /// Path of the daemon's log, which also has the lines of JSON.
     pub(super) fn log(&self) -> PathBuf {
         self.logs.join("syscallmon.log")
     }
@@ -101,7 +102,7 @@ impl<'a> Exporter<'a> {
         expect_nothing(&self.prometheus, promql).with_context(|| self.daemon.tail())
     }
 
-    /// CPU time of the daemon so far, in seconds.
+    /// Returns the daemon's CPU time so far, in seconds.
     pub(super) fn cpu_seconds(&self) -> Result<f64> {
         Ok(super::value(&self.prometheus, "process_cpu_seconds_total")?.unwrap_or_default())
     }
@@ -113,8 +114,8 @@ fn run(namespaces: &Namespaces, binary: &Path, options: &[String], logs: &Path) 
     Process::start("syscallmon", &mut command, logs)
 }
 
-/// The daemon, built as the tests have it, unless `SYSCALLMON_TEST_BINARY` names another, such as the released
-/// one to measure.
+/// Returns the path of the daemon's binary: the build of the tests, or `SYSCALLMON_TEST_BINARY`, such as a release to
+/// measure.
 fn binary(root: &Path) -> Result<PathBuf> {
     if let Some(binary) = env::var_os("SYSCALLMON_TEST_BINARY") {
         return Ok(binary.into());

@@ -1,4 +1,4 @@
-//! A fresh installation, as it comes: it raises nothing about itself, nor about anybody who does what everybody does.
+//! A fresh installation with its defaults. It reports no violation by the daemon itself, nor by ordinary workloads.
 
 use std::{thread, time::Duration};
 
@@ -7,14 +7,14 @@ use anyhow::{Result, ensure};
 use super::cluster::{Cluster, DAEMON};
 
 /// Unexpected calls of the node, in all namespaces, and of its pods without a name. Other containers of the machine are
-/// not the node's.
+/// excluded.
 pub(super) const UNEXPECTED: &str = r#"syscallmon_unexpected_syscalls_total{namespace!=""}
     or syscallmon_unexpected_syscalls_total{cgroup=~".*kubepods.*"}"#;
 
-/// Two polls, and what a container without a name is waited for.
+/// Duration of two polls, and of the wait for the metadata of a container.
 const SETTLED: Duration = Duration::from_secs(20);
 
-/// Nothing is unexpected after the first start, nor after another one.
+/// Checks that no call is unexpected after the first start and after a restart.
 pub(super) fn is_silent(cluster: &Cluster<'_>) -> Result<()> {
     says_nothing(cluster)?;
     cluster.node.kubectl(&[&["delete", "pods"], DAEMON.as_slice()].concat())?;
@@ -30,15 +30,15 @@ fn says_nothing(cluster: &Cluster<'_>) -> Result<()> {
     let log = cluster.daemon_log();
     let is_of_node = |line: &str| line.contains(r#""namespace":"#) || line.contains("kubepods");
     ensure!(!log.lines().any(|line| line.starts_with('{') && is_of_node(line)), "a violation is in the log: {log}");
-    // It is there, and its calls are counted.
+    // The daemon runs, and its calls are counted.
     let own = r#"sum(syscallmon_syscalls_total{namespace="syscallmon",syscall="bpf"}) > bool 0"#;
     cluster.expect_count(own, 1)
 }
 
-/// What another process does in the daemon's own container is judged: `check` calls `bpf`, as the daemon does.
+/// Checks that calls of another process in the daemon's container are judged. `check` calls `bpf`, as the daemon does.
 pub(super) fn judges_others_in_its_container(cluster: &Cluster<'_>) -> Result<()> {
     let exec = ["exec", "--namespace=syscallmon", "daemonset/syscallmon", "--", "/syscallmon", "check"];
-    // Whatever it says of this directories.
+    // The result of `check` does not matter here.
     let _ = cluster.node.kubectl(&exec);
     cluster.expect_count(r#"count(syscallmon_unexpected_syscalls_total{namespace="syscallmon",syscall="bpf"})"#, 1)
 }

@@ -1,4 +1,4 @@
-//! A container that tries to look like another, or like many.
+//! A container that imitates another container, or many containers.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::wait::wait_for;
 /// Cgroups that the container has inside its own.
 const NESTED: u32 = 5000;
 
-/// The owner of a pod comes from the API server, and not from names that its author chose.
+/// Checks that a pod's owner comes from the API server, and not from names that the pod's author chose.
 pub(super) fn owners(cluster: &Cluster<'_>) -> Result<()> {
     step("nothing gets another's owner by its name, a label or a claim", || {
         let uid = ["get", "deployment", "web", "--namespace=shop", "-o=jsonpath={.metadata.uid}"];
@@ -24,7 +24,7 @@ pub(super) fn owners(cluster: &Cluster<'_>) -> Result<()> {
     })?;
     step("a Job that a CronJob makes is the CronJob's", || {
         let owned = r#"count(syscallmon_workload_info{namespace="shop",owner_kind="CronJob",owner="nightly"})"#;
-        // It is due at the next minute.
+        // The `CronJob` starts it at the next minute.
         wait_for("its Job", Duration::from_mins(3), || {
             Ok(value(&cluster.prometheus, owned)?.is_some_and(|count| count >= 1.0).then_some(()))
         })?;
@@ -33,12 +33,12 @@ pub(super) fn owners(cluster: &Cluster<'_>) -> Result<()> {
     })
 }
 
-/// Whatever is inside a container's cgroup is the container's, however it is called and however many there are.
+/// Checks that all cgroups inside a container's cgroup belong to the container, whatever their names and number.
 pub(super) fn names(cluster: &Cluster<'_>) -> Result<()> {
     step("what a container has in its cgroup is its own", || {
         let id = cluster.container("app=agent", "agent")?;
         let own = cgroup::containing(&id).into_iter().next().context("the container has no cgroup")?;
-        // A pod needs its own cgroup mounted writable for that; here the host does it in its directories.
+        // In a pod, this requires a writable mount of the pod's cgroup. Here, the host creates the directories.
         let fake = own.join(format!("kubepods/pod00000000-0000-0000-0000-000000000000/{}", "9".repeat(64)));
         std::fs::create_dir_all(&fake).with_context(|| format!("cannot make {}", fake.display()))?;
         for number in 0..NESTED {

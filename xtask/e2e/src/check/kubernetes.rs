@@ -1,4 +1,4 @@
-//! The checks in a cluster, in their order, and those without a file of their own.
+//! The checks in a cluster, in order, and checks without a separate file.
 
 use std::{path::Path, time::Duration};
 
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{kubernetes::Node, wait::wait_for};
 
-/// Installs the chart, runs what clusters run, and asks Prometheus.
+/// Installs the chart, runs typical workloads of a cluster, and queries Prometheus.
 pub(crate) fn kubernetes(root: &Path, node: &Node) -> Result<()> {
     let cluster = step("the chart installs", || Cluster::start(root, node))?;
     step("a fresh installation is silent, in all namespaces", || fresh::is_silent(&cluster))?;
@@ -34,7 +34,7 @@ pub(crate) fn kubernetes(root: &Path, node: &Node) -> Result<()> {
 }
 
 impl Cluster<'_> {
-    /// Changes what came with the chart to what the checks need.
+    /// Replaces the chart's defaults by the values that the checks require.
     fn configure(&self) -> Result<()> {
         self.install(&[])?;
         self.wait_for_daemon()?;
@@ -49,7 +49,7 @@ impl Cluster<'_> {
         })?;
         step(&format!("{JOBS} jobs that live for a moment"), || {
             self.node.apply(&workloads::jobs())?;
-            // Those that ended first may have left before the last one starts.
+            // Series of the first jobs may have expired before the last job starts.
             let job = format!(
                 r#"syscallmon_syscalls_total{{namespace="shop",pod=~"job-.*",container="job",syscall="{CALL}"}}"#
             );
@@ -72,12 +72,12 @@ impl Cluster<'_> {
 
     fn reports_unexpected_calls(&self) -> Result<()> {
         let unexpected = r#"syscallmon_unexpected_syscalls_total{namespace="shop"}"#;
-        // Of no namespace, also not of what the cluster runs itself.
+        // No namespace has unexpected calls. This includes the workloads of the cluster itself.
         self.expect_nothing(fresh::UNEXPECTED)?;
         self.node.kubectl(&["exec", "guaranteed", "--namespace=shop", "--", "unshare", "-m", "true"]).ok();
         let labels = r#"pod="guaranteed",container="c",syscall="unshare",policy="runtime-default",severity="critical""#;
         self.expect_count(&format!(r#"syscallmon_unexpected_syscalls_total{{namespace="shop",{labels}}}"#), 1)?;
-        // Neither what ran it in the container, nor anybody else.
+        // Neither the process that ran it in the container, nor any other workload, has an unexpected call.
         self.expect_count(&format!("count({unexpected})"), 1)?;
         let lines = self.daemon_log();
         let is_it = |line: &&str| {
@@ -85,7 +85,7 @@ impl Cluster<'_> {
         };
         let line = lines.lines().find(is_it);
         let line: Value = serde_json::from_str(line.with_context(|| format!("no line of JSON in {lines}"))?)?;
-        // It is gone before anybody can ask for its command line.
+        // The process has ended before the daemon can read its command line.
         let exe = line["process"]["exe"].as_str().unwrap_or_default();
         ensure!(line["workload"]["pod"] == "guaranteed" && exe.ends_with("/busybox"), "{line}");
         Ok(())
@@ -118,7 +118,7 @@ impl Cluster<'_> {
     }
 
     fn no_raw_paths(&self) -> Result<()> {
-        // Ten seconds after the last container started.
+        // Ten seconds after the start of the last container.
         std::thread::sleep(Duration::from_secs(10));
         for promql in [
             r#"syscallmon_syscalls_total{cgroup=~"/kubepods.*"}"#,

@@ -1,7 +1,7 @@
 //! Calls of ordinary software outside `@runtime-default`: those that must not be reported, and those that may be.
 //!
-//! Everything runs twice, without a seccomp profile and with the runtime's own, under load. Counted by bpftrace, so
-//! that it holds whatever the daemon makes of it.
+//! Each program runs twice under load: without a seccomp profile, and with the runtime's profile. bpftrace counts the
+//! calls, so the result does not depend on the daemon.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,24 +23,24 @@ use crate::{
     wait::wait_for,
 };
 
-/// The set that is asked about.
+/// The set of calls that the check is about.
 const SET: &str = "@runtime-default";
-/// In the set although runtimes refuse it, so that its use is of interest all the same.
+/// This call is in the set although runtimes deny it. The check prints its use anyway.
 const EXCEPTION: &str = "clone3";
-/// How long a server may take until it answers, or until it has ended.
+/// Maximum time until a server answers, or until it has ended.
 const TIMEOUT: Duration = Duration::from_mins(3);
-/// Who makes load makes more calls, unless it cannot connect.
+/// Minimum number of calls of a load generator. A generator that cannot connect makes fewer.
 const BUSY: u64 = 50_000;
-/// Names that runtimes have until they run the program.
+/// Process names of runtimes before they execute the program.
 const SETUP: [&str; 2] = ["runc", "runc:["];
 
-/// One piece of software: how it is run, used and asked for its health. `PORT` stands for its port, `SECONDS`
-/// for how long.
+/// A program: its commands to serve, to make load and to check its health. `PORT` stands for its port, and `SECONDS`
+/// for the duration of the load.
 struct Software {
     name: &'static str,
     image: &'static str,
     serve: &'static [&'static str],
-    /// Run beside it, for as long as the load is on; a web server has none.
+    /// Runs beside the server for as long as the load lasts. Web servers have no client here.
     client: Option<&'static str>,
     health: &'static [&'static str],
 }
@@ -115,7 +115,7 @@ const ALL: [Software; 6] = [
     },
 ];
 
-/// How Debian's nginx is run, at this port.
+/// Returns the command line of Debian's nginx at this port.
 pub(super) fn nginx(port: u16) -> Vec<String> {
     let nginx = ALL.iter().find(|software| software.name == "nginx").expect("it is in the list");
     nginx.serve.iter().map(|word| word.replace("PORT", &port.to_string())).collect()
@@ -127,11 +127,11 @@ struct Running<'a> {
     seccomp: Seccomp,
     port: u16,
     pod: String,
-    /// By its name: the container's id, and its cgroup's.
+    /// Id of each container and id of its cgroup, by the container's name.
     containers: BTreeMap<&'static str, (String, u64)>,
 }
 
-/// Runs all, prints the table.
+/// Runs all programs, and prints the table.
 pub(crate) fn software(namespaces: &Namespaces, cri: &Cri, load: Duration) -> Result<()> {
     let set: BTreeSet<&str> = sets::members(SET).with_context(|| format!("there is no {SET}"))?.into_iter().collect();
     let tracer = Tracer::start()?;
@@ -179,7 +179,7 @@ fn start<'a>(namespaces: &Namespaces, cri: &Cri, load: Duration) -> Result<Vec<R
             running.push(server);
         }
     }
-    // Not before all have started: what is slow to start is not to be overtaken by the others' load.
+    // Starts clients after all servers, because load would delay servers that start slowly.
     for server in &mut running {
         server.start_client(cri, load)?;
     }
@@ -225,20 +225,20 @@ impl<'a> Running<'a> {
         cri.exec(id, &command).map(drop).with_context(|| format!("{} is not healthy", self.software.name))
     }
 
-    /// Asks the server to end. Its client ends on its own.
+    /// Asks the server to end. Its client ends without a request.
     fn stop(&self, cri: &Cri) -> Result<()> {
         let (id, _) = self.containers.get("server").context("it has started")?;
         cri.stop_container(id, 10)
     }
 }
 
-/// The id of a container's cgroup.
+/// Returns the id of a container's cgroup.
 fn cgroup_of(container: &str) -> Result<u64> {
     let cgroup = cgroup::containing(container).into_iter().next().context("the container has no cgroup")?;
     Ok(cgroup.metadata().with_context(|| format!("cannot look at {}", cgroup.display()))?.ino())
 }
 
-/// Every call outside the set, by software; whether it was made under both profiles, and by whom.
+/// Prints every call outside the set, by program, caller and profile.
 fn print(running: &[Running<'_>], calls: &Calls, set: &BTreeSet<&str>) {
     println!("| software | container | call | by | unconfined | runtime's profile |\n|---|---|---|---|---|---|");
     for software in &ALL {
@@ -260,7 +260,7 @@ fn print(running: &[Running<'_>], calls: &Calls, set: &BTreeSet<&str>) {
     }
 }
 
-/// Whether a process of this name is the runtime's own, which sets the container up.
+/// Whether a process with this name is the runtime during container init.
 fn is_setup(comm: &str) -> bool {
     comm == SETUP[0] || comm.starts_with(SETUP[1])
 }

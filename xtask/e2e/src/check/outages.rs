@@ -1,4 +1,4 @@
-//! What ends and comes back: containers, pods, the API server, containerd, and the daemon itself.
+//! Outages and restarts: of containers, pods, the API server, containerd, and the daemon itself.
 
 use std::{
     thread,
@@ -14,10 +14,10 @@ use super::{
 };
 use crate::wait::wait_for;
 
-/// For so long the API server is away.
+/// Duration of the API server's outage.
 const OUTAGE: Duration = Duration::from_mins(1);
 
-/// One after the other. No counter falls until the daemon itself is restarted.
+/// Runs all outages in sequence. No counter falls until the daemon itself restarts.
 pub(super) fn all(cluster: &Cluster<'_>) -> Result<()> {
     let begin = Instant::now();
     step("counting and names go on while the API server is away, and when containerd is restarted", || {
@@ -27,7 +27,7 @@ pub(super) fn all(cluster: &Cluster<'_>) -> Result<()> {
         cluster.node.kubectl(&["delete", "pod", "guaranteed", "--namespace=shop"])?;
         cluster.node.kubectl(&["rollout", "restart", "daemonset/agent", "--namespace=shop"])?;
         cluster.expect_nothing(&Cluster::sum(r#"pod="guaranteed""#))?;
-        // Of the old one and the new one, until the old one has left.
+        // The sum has both pods until the series of the old pod have expired.
         cluster.expect_nothing(
             &Cluster::sum(r#"pod=~"agent-.*",container="agent""#).replace("sum(", "(").replace("})", "} > 700)"),
         )?;
@@ -59,12 +59,12 @@ fn api_server_away(cluster: &Cluster<'_>) -> Result<()> {
     let begin = Instant::now();
     call_in(cluster, &httpd, 100)?;
     cluster.expect_count(&of_httpd, 2 * 1000 + 100)?;
-    // The kubelet restarts it with another id, and only containerd can report its name now.
+    // The kubelet restarts the container with another id. Only containerd can report its name now.
     let _ = cluster.node.cri()?.exec(&side, &["sh", "-c", "kill 1"]);
     cluster.node.cri()?.stop_container(&side, 0)?;
     cluster.expect_count(&of_side, 2 * 2000 + 1 + 2000)?;
     cluster.node.restart_containerd()?;
-    // It answers a little before it can do this.
+    // containerd answers a little before it can execute commands.
     wait_for("containerd after its restart", Duration::from_secs(30), || {
         Ok(cluster.node.cri()?.exec(&httpd, &["true"]).ok())
     })?;
@@ -77,7 +77,7 @@ fn api_server_away(cluster: &Cluster<'_>) -> Result<()> {
     cluster.expect_count(r#"syscallmon_names_source_up{source=~"cri|kubernetes"}"#, 2)
 }
 
-/// Replaces the daemon by another one: measures the gap in counts, and checks that all names are back.
+/// Replaces the daemon, measures the gap in counting, and checks that all names are back.
 fn rolling_update(cluster: &Cluster<'_>) -> Result<()> {
     let node = cluster.node;
     let log = node.directory("log")?.join("old-daemon.log");
@@ -108,7 +108,7 @@ fn rolling_update(cluster: &Cluster<'_>) -> Result<()> {
     Ok(())
 }
 
-/// When a line with this text was logged.
+/// Returns the time of the first log line with this text.
 fn logged(log: &str, text: &str) -> Option<SystemTime> {
     let line = log.lines().find(|line| line.contains(text))?;
     humantime::parse_rfc3339(line.strip_prefix("ts=")?.split(' ').next()?).ok()

@@ -32,11 +32,11 @@ const OPTIONS: [&str; 4] = [
     alertmanager::URL,
     "--alert.resolve-after=1h",
 ];
-/// For the namespace with learned containers. All others have the built-in policy.
+/// The policy for the namespace with learning containers. All others have the built-in policy.
 const LEARNING: &str =
     "policies: [{name: learned, match: [{namespace: learned}], learn: {quiet_for: 5s, at_least: 10s}}]\n";
 
-/// What is done in a container, by its name in the program [`OFFENDER`]: the call and its ABI.
+/// Attempts in a container, by their names in the program [`OFFENDER`]: the call and its ABI.
 const ATTEMPTS: [(&str, &str, &str); 7] = [
     ("unshare", "unshare", "x86_64"),
     ("mount", "mount", "x86_64"),
@@ -48,15 +48,15 @@ const ATTEMPTS: [(&str, &str, &str); 7] = [
 ];
 const REPEATS: u64 = 100_000;
 const FLOOD: Duration = Duration::from_secs(10);
-/// Cgroups that the flooding container has inside its own.
+/// Number of cgroups that the flooding container has inside its cgroup.
 const NESTED: u32 = 2000;
-/// Alerts of one workload, policy, severity and class of calls, and the summary of the rest.
+/// Maximum alerts of one workload, policy, severity and class of calls, with the summary of the rest.
 const LINES: usize = 21;
-/// Classes of calls with a limit of their own: those of each ABI that ran, and refused ones.
+/// Classes of calls with separate limits: calls of each ABI that ran, and denied calls.
 const CLASSES: usize = 5;
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What all checks need.
+/// State that all checks use.
 struct Scene<'a> {
     namespaces: &'a Namespaces,
     cri: &'a Cri,
@@ -70,7 +70,7 @@ struct Running {
     container: String,
 }
 
-/// All checks; ordinary software is under load for so long, and Alertmanager away.
+/// Runs all checks. `load` is the time for ordinary software under load, and the maximum outage of Alertmanager.
 pub(crate) fn policies(
     root: &Path,
     namespaces: &Namespaces,
@@ -130,7 +130,8 @@ impl Scene<'_> {
         Ok(())
     }
 
-    /// Makes an attempt in a container; the image may lack the program. Returns its output.
+    /// Makes an attempt in a container. Copies the program into the container if the image lacks it. Returns its
+    /// output.
     fn run(&self, running: &Running, args: &[&str]) -> Result<String> {
         let root = format!("/run/containerd/io.containerd.runtime.v2.task/k8s.io/{}/rootfs", running.container);
         let program = self.namespaces.file(&format!("{root}{OFFENDER}"));
@@ -141,7 +142,7 @@ impl Scene<'_> {
         self.cri.exec(&running.container, &[&[OFFENDER], args].concat())
     }
 
-    /// What the API has of a pod.
+    /// Returns the violations of a pod from the API.
     fn violations(&self, pod: &str) -> Result<Vec<Value>> {
         let answer =
             self.exporter.get("/api/v1/violations", &[("match", &format!(r#"pod="{pod}""#)), ("limit", "1000")])?;
@@ -149,7 +150,7 @@ impl Scene<'_> {
         Ok(answer["data"]["violations"].as_array().context("the API has no list of violations")?.clone())
     }
 
-    /// The lines of JSON that the daemon wrote of a pod.
+    /// Returns the daemon's lines of JSON about a pod.
     fn lines(&self, pod: &str) -> Result<Vec<Value>> {
         let log = self.exporter.log();
         let log = fs::read_to_string(&log).with_context(|| format!("cannot read {}", log.display()))?;
@@ -187,7 +188,7 @@ impl Scene<'_> {
             let labels = format!(r#"pod="{}",syscall="{syscall}",abi="{abi}",policy="runtime-default""#, nginx.name);
             self.exporter.expect_count(&format!("syscallmon_unexpected_syscalls_total{{{labels}}}"), 1)?;
         }
-        // The call that makes a ring is unexpected, too. No other call is reported.
+        // The call that creates a ring is unexpected, too. No other call is reported.
         let more = ["io_uring_setup", "io_uring_enter"];
         for reported in self.violations(&nginx.name)? {
             let is_meant =
@@ -252,7 +253,7 @@ impl Scene<'_> {
         let reported = value(&self.exporter.prometheus, r#"count(syscallmon_unexpected_syscalls_total{pod="flood"})"#)?;
         let lost = value(&self.exporter.prometheus, r#"syscallmon_lost_total{reason="first_call_events"}"#)?;
         println!("  of the flood: {reported:?} series, {kept} violations, {lines} lines; {lost:?} events were lost");
-        // Of the built-in policy, and of two severities.
+        // The limit for the built-in policy and two severities.
         ensure!(lines <= 2 * CLASSES * LINES && kept > lines, "{lines} lines of {kept} violations");
         self.cri.remove_pod(&flooding.sandbox)
     }
@@ -286,7 +287,7 @@ impl Scene<'_> {
     }
 }
 
-/// Whether there is one alert of each attempt in a pod; other containers of the host may have alerts, too.
+/// Whether there is one alert for each attempt in a pod. Other containers of the host may have alerts, too.
 fn has_alerts_of_all(alertmanager: &Alertmanager<'_>, pod: &str) -> Result<bool> {
     let alerts = alertmanager.alerts()?;
     let is_it = |alert: &Alert, call: &str, abi: &str| {
@@ -296,7 +297,7 @@ fn has_alerts_of_all(alertmanager: &Alertmanager<'_>, pod: &str) -> Result<bool>
     Ok(ATTEMPTS.iter().all(|(_, call, abi)| count(call, abi) == 1))
 }
 
-/// How many alerts there are of a call in a pod.
+/// Returns the number of alerts for a call in a pod.
 fn alerts_of(alertmanager: &Alertmanager<'_>, pod: &str, syscall: &str) -> Result<usize> {
     let alerts = alertmanager.alerts()?;
     let of_it = alerts.iter().filter(|alert| has(alert, "pod", pod) && has(alert, "syscall", syscall));

@@ -1,4 +1,4 @@
-//! What the chart's pods may do, and what happens when one thing of it is taken away.
+//! The privileges of the chart's pods, and the effect of missing capabilities.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use super::{
 };
 use crate::wait::wait_for;
 
-/// What all pods of the daemon have, one after the other.
+/// The capabilities of all of the daemon's pods, in sequence.
 const CAPABILITIES: &str = "-o=jsonpath={.items[*].spec.containers[0].securityContext.capabilities.add}";
 
-/// The service account can read pods, look at controllers one at a time, and nothing else.
+/// Checks that the service account can read pods, get single controllers, and do nothing else.
 pub(super) fn only_pods_and_their_controllers(cluster: &Cluster<'_>) -> Result<()> {
     let may = |verb: &str, what: &str| {
         let account = "--as=system:serviceaccount:syscallmon:syscallmon";
-        // Its exit code says the same.
+        // The exit code has the same meaning.
         cluster.node.kubectl(&["auth", "can-i", verb, what, account, "--all-namespaces"]).is_ok()
     };
     for verb in ["get", "list", "watch"] {
@@ -38,14 +38,14 @@ pub(super) fn only_pods_and_their_controllers(cluster: &Cluster<'_>) -> Result<(
     Ok(())
 }
 
-/// Without one of its capabilities, the daemon says which and does not run; with both again, it does.
+/// Checks that the daemon reports a missing capability and does not run. With both capabilities, it runs again.
 pub(super) fn each_capability(cluster: &Cluster<'_>) -> Result<()> {
     for (lacking, left) in [("BPF", "PERFMON"), ("PERFMON", "BPF")] {
         step(&format!("without CAP_{lacking}, it says so"), || {
             cluster.install(&[&format!("capabilities={{{left}}}")])?;
-            // The kubelet may take a minute, until it collects its garbage, to let the old pod go.
+            // The kubelet may need a minute, until its garbage collection, to remove the old pod.
             wait_for("a message of the daemon", Duration::from_mins(3), || {
-                // Not of the one before, which may lack the other.
+                // The log must not be that of the previous pod, which may lack the other capability.
                 let is_new = cluster.node.kubectl(&[&["get", "pods", CAPABILITIES], DAEMON.as_slice()].concat())?
                     == format!(r#"["{left}"]"#);
                 let says_so = is_new && cluster.daemon_log().contains("requires CAP_BPF and CAP_PERFMON");
@@ -55,7 +55,7 @@ pub(super) fn each_capability(cluster: &Cluster<'_>) -> Result<()> {
     }
     step("with both, it runs again", || {
         cluster.install(&[])?;
-        // It waits before it is started once more; a new one need not.
+        // The kubelet delays another start of the old pod. A new pod starts without delay.
         cluster.node.kubectl(&[&["delete", "pods", "--wait=false"], DAEMON.as_slice()].concat())?;
         cluster.wait_for_daemon()
     })

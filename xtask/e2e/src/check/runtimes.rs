@@ -20,12 +20,12 @@ use crate::{
     wait::wait_for,
 };
 
-/// What a shell is to do in a container.
+/// Returns the shell command of a container.
 fn shell(count: u64) -> [String; 3] {
     ["sh".to_owned(), "-c".to_owned(), calls_and_waits(count)]
 }
 
-/// containerd with its CRI alone: so many pods, of two containers each.
+/// Checks containerd with only its CRI, with this many pods of two containers each.
 pub(crate) fn containerd(
     root: &Path,
     namespaces: &Namespaces,
@@ -67,7 +67,7 @@ pub(crate) fn containerd(
     })?;
     if let Some((_, container_id)) = ids.first() {
         let labels = [("namespace", "shop"), ("pod", "web-0"), ("container", "httpd")];
-        // Only Kubernetes knows owners.
+        // Owners come only from Kubernetes.
         let empty_rules = &["namespace_owner:syscallmon_syscalls:rate5m"];
         Shown { root, prometheus: &exporter.prometheus, container_id, labels, empty_rules }.check()?;
     }
@@ -77,17 +77,18 @@ pub(crate) fn containerd(
     })
 }
 
-/// The first of them, as it is known.
+/// Labels of the first busy container.
 pub const SHOWN: [(&str, &str); 3] = [("namespace", "shop"), ("pod", "web-0"), ("container", "web")];
 
-/// What ordinary containers do, over and over.
+/// Activities that ordinary containers repeat.
 const BUSY: [(&str, &str); 3] = [
     ("web", "while :; do ls -lR /etc /bin >/dev/null; cat /etc/passwd /missing >/dev/null 2>&1; usleep 30000; done"),
     ("batch", "while :; do dd if=/dev/zero of=/tmp/x bs=4k count=500 2>/dev/null; sync; sleep 1; done"),
     ("side", "while :; do sleep 1; done"),
 ];
 
-/// Pods that are busy for some time, one of which does all that dashboards show now and then; then somebody looks.
+/// Runs pods that are busy for some time. One of them also makes the activities of all dashboards from time to time.
+/// Then calls `look`.
 pub(crate) fn busy(
     root: &Path,
     namespaces: &Namespaces,
@@ -96,7 +97,7 @@ pub(crate) fn busy(
     time: Duration,
     look: impl FnOnce(&Prometheus<'_>) -> Result<()>,
 ) -> Result<()> {
-    // Other workloads of the machine are not drawn.
+    // The pictures do not show other workloads of the machine.
     let exporter = Exporter::start_with(root, namespaces, directories, &["--workload.keep=namespace=\"shop\""])?;
     let mut containers = Vec::new();
     for (number, (name, script)) in (0..).zip(BUSY) {
@@ -118,13 +119,13 @@ fn uid(number: u32) -> String {
     format!("5e1f7a2c-0000-4000-8000-{number:012}")
 }
 
-/// Docker.
+/// Checks Docker.
 pub(crate) fn docker(root: &Path, docker: &Docker) -> Result<()> {
     let exporter = Exporter::start(root, docker.namespaces(), docker.directories())?;
     engine("docker", &exporter, |args| docker.docker(args))
 }
 
-/// Podman. Names come from its API, which must be served.
+/// Checks Podman. Names come from its API, so the API must be served.
 pub(crate) fn podman(root: &Path, podman: &Podman) -> Result<()> {
     let _service = podman.serve()?;
     let exporter = Exporter::start(root, podman.namespaces(), podman.directories())?;
@@ -143,7 +144,7 @@ fn series(container: &str) -> String {
     format!(r#"syscallmon_syscalls_total{{container="{container}",cgroup="",syscall="{CALL}"}}"#)
 }
 
-/// A container by its name: started, started again, made anew, removed.
+/// Checks a container by its name: started, restarted, recreated, renamed, removed.
 fn engine(runtime: &str, exporter: &Exporter<'_>, run: impl Fn(&[&str]) -> Result<String>) -> Result<()> {
     let command = shell(1000);
     let [sh, option, script] = command.each_ref().map(String::as_str);
@@ -164,7 +165,7 @@ fn engine(runtime: &str, exporter: &Exporter<'_>, run: impl Fn(&[&str]) -> Resul
     })?;
     step("it goes on under a new name when it is renamed", || {
         run(&["rename", "web", "shop"])?;
-        // Podman is asked once a minute.
+        // The daemon polls Podman once a minute.
         let info = format!(r#"count(syscallmon_workload_info{{container="shop",runtime="{runtime}"}})"#);
         wait_for("its new name", Duration::from_mins(3), || {
             Ok(value(&exporter.prometheus, &info)?.is_some().then_some(()))

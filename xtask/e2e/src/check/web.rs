@@ -9,15 +9,15 @@ use std::{
 use anyhow::{Context, Result, ensure};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// What is asked for in turn: something that is there, something that is not, and what no server serves.
+/// The requests, in turn: for an existing file, for a missing file, and with a method that no server serves.
 const REQUESTS: [&str; 3] = ["GET / ", "HEAD /no-such-file ", "POST / "];
 
-/// Whether something listens there.
+/// Whether a server listens on the port.
 pub(super) fn answers(port: u16) -> bool {
     TcpStream::connect(("127.0.0.1", port)).is_ok()
 }
 
-/// So many requests, each on a connection of its own.
+/// Sends this many requests, each on its own connection.
 pub(super) fn requests(port: u16, count: usize) -> Result<()> {
     for request in REQUESTS.iter().cycle().take(count) {
         let mut stream =

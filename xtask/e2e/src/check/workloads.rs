@@ -1,4 +1,4 @@
-//! What runs in the cluster: everything that a cluster runs, each container with a known number of calls.
+//! The workloads in the cluster, of all common kinds. Each container makes a known number of calls.
 
 use std::fmt::Write;
 
@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 use super::{calls, calls_and_waits};
 use crate::images::BUSYBOX;
 
-/// Jobs that live for a moment each.
+/// Number of short-lived Jobs.
 pub(super) const JOBS: u64 = 50;
-/// Calls of each of their pods.
+/// Calls of each Job's pod.
 pub(super) const JOB_CALLS: u64 = 100;
-/// Calls of each life of the container that crashes.
+/// Calls of the crashing container after each start.
 pub(super) const CRASH_CALLS: u64 = 10;
 
-/// What makes a container, and what it counts: labels that select its series, and how many calls all of those have.
+/// Labels that select the series of a container, and the sum of its calls.
 pub(super) const EXPECTED: [(&str, u64); 5] = [
     (r#"pod=~"web-.*",container="httpd""#, 2 * 1000),
     (r#"pod=~"web-.*",container="side""#, 2 * 2000),
@@ -23,8 +23,8 @@ pub(super) const EXPECTED: [(&str, u64); 5] = [
     (r#"pod=~"long-.*",container=~"long-.*""#, 300),
 ];
 
-/// As long as a kubelet can take: pods have a directory whose name has this, the namespace and a UID, and containers
-/// are DNS labels.
+/// Returns the longest names that a kubelet accepts. A pod's directory name contains the pod's name, the namespace and
+/// a UID. Names of containers are DNS labels.
 pub(super) fn long_names() -> (String, String) {
     (format!("long-{}", "p".repeat(205)), format!("long-{}", "c".repeat(58)))
 }
@@ -65,7 +65,7 @@ fn documents(documents: impl IntoIterator<Item = Value>) -> String {
     })
 }
 
-/// Everything that stays. JSON is YAML.
+/// Returns all workloads that stay. JSON is YAML.
 pub(super) fn lasting() -> String {
     let web = json!([container("httpd", &calls_and_waits(1000)), container("side", &calls_and_waits(2000))]);
     let mut guaranteed = container("c", &calls_and_waits(500));
@@ -83,8 +83,8 @@ pub(super) fn lasting() -> String {
     ])
 }
 
-/// What is called as if a Deployment or `CronJob` had made it, or says so, and a `CronJob` that does make something.
-/// `uid` is that of the Deployment `web`.
+/// Returns workloads that imitate those of a Deployment or `CronJob` by name, label or owner reference, and a real
+/// `CronJob`. `uid` is the UID of the Deployment `web`.
 pub(super) fn pretenders(uid: &str) -> String {
     let containers = json!([container("c", &calls_and_waits(10))]);
     let mut set = controller("ReplicaSet", "web-evil", json!({"replicas": 1}), &containers);
@@ -103,7 +103,7 @@ pub(super) fn pretenders(uid: &str) -> String {
     documents([set, claims, job, cron])
 }
 
-/// The jobs.
+/// Returns the Jobs.
 pub(super) fn jobs() -> String {
     documents((0..JOBS).map(job))
 }

@@ -1,4 +1,4 @@
-//! The time from a call to its line.
+//! The time from a call to its log line.
 
 use std::{
     collections::BTreeMap,
@@ -14,20 +14,20 @@ use serde_json::Value;
 use super::{Running, Scene, TIMEOUT};
 use crate::software::{PROGRAMS, WEB_SERVER};
 
-/// Pods in which latency is measured, and calls of each: the maximum that is reported of one workload.
+/// Number of pods for the latency measurement, and of calls in each: the maximum that is reported for one workload.
 const LATENCY: [u64; 2] = [5, 20];
-/// What the slowest but one of a hundred may take.
+/// Maximum p99.
 const SLOWEST: Duration = Duration::from_millis(100);
 
 impl Scene<'_> {
-    /// From the moment before a call to the moment at which its line is in the log.
+    /// Measures the time from just before a call until its line is in the log.
     pub(super) fn latency(&self) -> Result<()> {
         let [pods, calls] = LATENCY;
         let mut took = Vec::new();
         for number in 0..pods {
             let name = format!("latency-{number}");
             let running = self.start("shop", &name, PROGRAMS, &[WEB_SERVER, &(7310 + number).to_string()])?;
-            // A container has its names a moment after its start.
+            // The daemon has the container's metadata shortly after its start.
             thread::sleep(Duration::from_secs(1));
             took.extend(self.measure(&running, calls)?);
             self.cri.remove_pod(&running.sandbox)?;
@@ -64,7 +64,7 @@ impl Scene<'_> {
     }
 }
 
-/// When lines of a pod's x32 calls arrive in the log, in nanoseconds since 1970, by the calls' numbers.
+/// Returns the arrival times of lines about a pod's x32 calls, in nanoseconds since 1970, by the number of the call.
 fn watch(mut log: File, pod: &str, count: u64) -> Result<BTreeMap<u64, u64>> {
     let begin = Instant::now();
     let (mut arrivals, mut text) = (BTreeMap::new(), String::new());
@@ -93,7 +93,7 @@ fn now() -> u64 {
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// How long ago this was.
+/// Returns the time since this moment.
 pub(super) fn since(nanoseconds: u64) -> Duration {
     Duration::from_nanos(now().saturating_sub(nanoseconds))
 }
