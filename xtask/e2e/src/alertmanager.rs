@@ -8,7 +8,7 @@ use syscallmon_testkit::alertmanager::SCRIPT;
 
 use super::{directories::Directories, namespaces::Namespaces, process::Process, wait::wait_for};
 
-/// Where it listens, inside.
+/// Address at which it listens, inside the environment.
 pub(crate) const URL: &str = "http://127.0.0.1:9093";
 const ADDRESS: &str = "127.0.0.1:9093";
 const CONFIG: &str = "/etc/prometheus/alertmanager.yml";
@@ -20,14 +20,14 @@ pub(crate) struct Alertmanager<'a> {
     process: Process,
 }
 
-/// An alert, by what it is known by.
+/// An alert, identified by its labels.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Alert {
     pub(crate) labels: BTreeMap<String, String>,
 }
 
 impl<'a> Alertmanager<'a> {
-    /// Starts one; what an earlier one knew is forgotten.
+    /// Starts one without the state of an earlier one.
     pub(crate) fn start(namespaces: &'a Namespaces, directories: &Directories) -> Result<Self> {
         namespaces.write(CONFIG, "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n")?;
         namespaces.run("rm", &["-rf", "/run/alertmanager"])?;
@@ -44,12 +44,12 @@ impl<'a> Alertmanager<'a> {
         Ok(alertmanager)
     }
 
-    /// Ends it, as an outage does.
+    /// Kills it, as in an outage.
     pub(crate) fn stop(mut self) {
         self.process.kill();
     }
 
-    /// The alerts that it has.
+    /// Returns its current alerts.
     pub(crate) fn alerts(&self) -> Result<Vec<Alert>> {
         let answer = self.namespaces.get(&format!("{URL}/api/v2/alerts"), &[])?;
         serde_json::from_str(&answer).with_context(|| format!("cannot understand Alertmanager: {answer}"))

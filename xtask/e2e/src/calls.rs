@@ -1,5 +1,4 @@
-//! Which calls processes of cgroups make, by their names, as bpftrace counts them: what the daemon says is
-//! held against this.
+//! Calls of processes in cgroups, by name, as bpftrace counts them. The checks compare the daemon's counts with these.
 
 use std::{
     collections::BTreeMap,
@@ -13,17 +12,17 @@ use serde_json::Value;
 use syscallmon::syscalls::CallTable;
 use syscallmon_common::Abi;
 
-/// cgroup2's root has the id 1, and everything that is in no container here.
+/// cgroup2's root has the id 1. All processes outside of containers are in it here.
 const SCRIPT: &str = "
     tracepoint:raw_syscalls:sys_enter /cgroup != 1/ { @calls[cgroup, comm, args->id] = count(); }
     interval:ms:100 /@is_ready == 0/ { printf(\"ready\"); @is_ready = 1; }
 ";
-/// What it prints when everything is attached.
+/// The text that the script prints once everything is attached.
 const READY: &str = "ready";
 /// bpftrace keeps 4096 of them by default.
 const MAX_KEYS: &str = "65536";
 
-/// A bpftrace that counts.
+/// A running bpftrace that counts calls.
 pub(crate) struct Tracer {
     bpftrace: Child,
     output: BufReader<ChildStdout>,
@@ -34,7 +33,7 @@ pub(crate) struct Tracer {
 pub(crate) struct Calls(BTreeMap<(u64, String, String), u64>);
 
 impl Tracer {
-    /// Starts one; it counts when this returns.
+    /// Starts one. It counts when this function returns.
     pub(crate) fn start() -> Result<Self> {
         let mut command = Command::new("bpftrace");
         command.args(["-f", "json", "-e", SCRIPT]).env("BPFTRACE_MAP_KEYS_MAX", MAX_KEYS);
@@ -51,7 +50,7 @@ impl Tracer {
         Ok(tracer)
     }
 
-    /// Ends it; what it has counted.
+    /// Ends it. Returns its counts.
     pub(crate) fn finish(mut self) -> Result<Calls> {
         kill_process(Pid::from_child(&self.bpftrace), Signal::INT).context("bpftrace has ended by itself")?;
         let mut output = String::new();
@@ -69,14 +68,14 @@ impl Drop for Tracer {
 }
 
 impl Calls {
-    /// Who made which calls in a cgroup, how often.
+    /// Returns the calls in a cgroup: the caller's name, the call's name, and the count.
     pub(crate) fn of(&self, cgroup: u64) -> impl Iterator<Item = (&str, &str, u64)> {
         let here = self.0.iter().filter(move |((id, ..), _)| *id == cgroup);
         here.map(|((_, comm, call), count)| (comm.as_str(), call.as_str(), *count))
     }
 }
 
-/// Each line is an object; the keys of the map are `CGROUP,COMM,NUMBER`.
+/// Parses the output. Each line is an object, and the keys of the map are `CGROUP,COMM,NUMBER`.
 fn parse(output: &str, table: &CallTable) -> Result<Calls> {
     let mut calls = Calls::default();
     for line in output.lines().filter(|line| line.contains("\"@calls\"")) {

@@ -1,4 +1,4 @@
-//! containerd with its CRI plugin: what a kubelet talks to, or a test in its directories.
+//! containerd with its CRI plugin, for a kubelet or for a test that acts as one.
 
 use std::{
     path::{Path, PathBuf},
@@ -10,16 +10,16 @@ use xtask_support::workspace;
 
 use super::{cri::Cri, directories::Directories, images, namespaces::Namespaces, process::Process, wait::wait_for};
 
-/// Where it listens, inside.
+/// Address at which it listens, inside the environment.
 pub(crate) const SOCKET: &str = "/run/containerd/containerd.sock";
-/// Where it keeps images and containers, inside; on a disk, since overlayfs does not stack.
+/// Directory of its images and containers, inside. It is on a disk, because overlayfs does not stack.
 pub(crate) const ROOT: &str = "/var/lib/containerd";
-/// cgroups that it makes for pods.
+/// Cgroups that it creates for pods.
 pub(crate) const CGROUPS: &[&str] = &["k8s.io", "kubepods"];
-/// Where CNI's plugins are: Debian's directories.
+/// Directory of CNI's plugins in Debian.
 const CNI_PLUGINS: &str = "/usr/lib/cni";
 const CONFIG: &str = "/etc/containerd/config.toml";
-/// The namespace of containerd's that pods are in.
+/// containerd's namespace for pods.
 const NAMESPACE: &str = "k8s.io";
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -30,14 +30,14 @@ const NETWORK: &str = r#"{"cniVersion": "0.3.1", "name": "e2e", "plugins": [
     {"type": "portmap", "capabilities": {"portMappings": true}}]}
 "#;
 
-/// A containerd that runs; images of ours are in it.
+/// A running containerd with our images.
 pub(crate) struct Containerd {
     process: Process,
     logs: PathBuf,
 }
 
 impl Containerd {
-    /// Starts it inside namespaces that have [`ROOT`] on a disk.
+    /// Starts it inside namespaces in which [`ROOT`] is on a disk.
     pub(crate) fn start(root: &Path, namespaces: &Namespaces, directories: &Directories) -> Result<Self> {
         let runc = workspace::find_program(root, "runc").context("no runc: run `cargo xtask setup --for e2e`")?;
         namespaces.write(CONFIG, configuration(&runc))?;
@@ -51,26 +51,26 @@ impl Containerd {
         Ok(containerd)
     }
 
-    /// Kills it and starts it again, as after a crash; containers go on.
+    /// Kills it and starts it again, as after a crash. Containers continue to run.
     pub(crate) fn restart(&mut self, namespaces: &Namespaces) -> Result<()> {
         self.process.kill();
         self.process = launch(namespaces, &self.logs)?;
         self.wait_until_ready(namespaces)
     }
 
-    /// Reads an image, as `docker save` writes them.
+    /// Imports an image in the format of `docker save`.
     pub(crate) fn import(namespaces: &Namespaces, archive: &Path) -> Result<()> {
         let archive = archive.to_str().context("the image's path is not UTF-8")?;
         namespaces.run("ctr", &["--namespace", NAMESPACE, "images", "import", archive])?;
         Ok(())
     }
 
-    /// A client of its CRI.
+    /// Returns a client of its CRI.
     pub(crate) fn cri(namespaces: &Namespaces) -> Result<Cri> {
         Cri::new(namespaces.file(SOCKET))
     }
 
-    /// The end of its log.
+    /// Returns the end of its log.
     pub(crate) fn tail(&self) -> String {
         self.process.tail()
     }
@@ -87,7 +87,7 @@ fn launch(namespaces: &Namespaces, logs: &Path) -> Result<Process> {
     Process::start("containerd", namespaces.command("containerd").args(["--config", CONFIG]), logs)
 }
 
-/// cgroups by cgroupfs; what a machine without `CAP_SYS_RESOURCE` or `AppArmor` cannot do is not asked of it.
+/// Returns the configuration: cgroups by cgroupfs, without features that require `CAP_SYS_RESOURCE` or `AppArmor`.
 fn configuration(runc: &Path) -> String {
     let (pause, runc) = (images::PAUSE, runc.display());
     format!(

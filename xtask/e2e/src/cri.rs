@@ -1,7 +1,7 @@
 //! A client of the Container Runtime Interface (v1): runs pods as a kubelet would.
 //!
-//! `crictl` is in no Debian; what is asked here are eight unary calls. Messages have the fields that are used, with the
-//! numbers of `cri-api/pkg/apis/runtime/v1/api.proto`.
+//! Debian has no package of `crictl`, and the tests use only eight unary calls. The messages have only the used fields,
+//! with the numbers of `cri-api/pkg/apis/runtime/v1/api.proto`.
 
 use std::{collections::HashMap, path::PathBuf};
 
@@ -12,30 +12,30 @@ use prost::Message;
 use tokio::{net::UnixStream, runtime::Runtime};
 use xtask_support::hash::sha256;
 
-/// The network of the node (`NamespaceMode`).
+/// The node's network (`NamespaceMode`).
 const NODE: i32 = 2;
-/// Of each gRPC message: a flag and the length.
+/// Length of the prefix of each gRPC message: a flag and the length.
 const PREFIX: usize = 5;
 
-/// A client; every call is a connection.
+/// A client. Each call opens a connection.
 pub(crate) struct Cri {
     socket: PathBuf,
     runtime: Runtime,
 }
 
-/// What a pod shall be.
+/// The definition of a pod.
 #[derive(Clone, Debug)]
 pub(crate) struct Pod {
     pub(crate) name: String,
     pub(crate) namespace: String,
     pub(crate) uid: String,
-    /// Where its cgroups are, such as `/kubepods/burstable/poduid`; the runtime's own directories, if empty.
+    /// Parent of its cgroups, such as `/kubepods/burstable/poduid`. If empty, the runtime's own directories.
     pub(crate) cgroup_parent: String,
-    /// Beyond those that name the pod.
+    /// Labels besides those with the pod's names.
     pub(crate) labels: Vec<(String, String)>,
 }
 
-/// What a container of a pod shall be.
+/// The definition of a container in a pod.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Container<'a> {
     pub(crate) name: &'a str,
@@ -44,29 +44,29 @@ pub(crate) struct Container<'a> {
     pub(crate) seccomp: Seccomp,
 }
 
-/// What keeps a container from making calls (`SecurityProfile.ProfileType`).
+/// The seccomp profile of a container (`SecurityProfile.ProfileType`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Seccomp {
-    /// The runtime's own profile.
+    /// The runtime's profile.
     RuntimeDefault = 0,
-    /// Nothing: the default of Kubernetes.
+    /// No profile: the default of Kubernetes.
     Unconfined = 1,
 }
 
 impl Cri {
-    /// A client of whatever listens there.
+    /// Returns a client of the runtime that listens on this socket.
     pub(crate) fn new(socket: PathBuf) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
         Ok(Self { socket, runtime: runtime.context("cannot start a runtime for gRPC")? })
     }
 
-    /// What the runtime calls itself, with its version.
+    /// Returns the runtime's name and version.
     pub(crate) fn version(&self) -> Result<String> {
         let version: VersionResponse = self.call("RuntimeService", "Version", &Empty {})?;
         Ok(format!("{} {}", version.runtime_name, version.runtime_version))
     }
 
-    /// Starts a pod without containers; its id.
+    /// Starts a pod without containers. Returns its id.
     pub(crate) fn run_pod(&self, pod: &Pod) -> Result<String> {
         let request = RunPodSandboxRequest { config: Some(pod.config()) };
         let response: RunPodSandboxResponse = self.call("RuntimeService", "RunPodSandbox", &request)?;
@@ -85,7 +85,7 @@ impl Cri {
         self.run(pod, pod_id, &Container { name, image, command, seccomp: Seccomp::Unconfined })
     }
 
-    /// Starts a container in a pod; its id.
+    /// Starts a container in a pod. Returns its id.
     pub(crate) fn run(&self, pod: &Pod, pod_id: &str, container: &Container<'_>) -> Result<String> {
         let mut labels = pod.labels();
         labels.insert("io.kubernetes.container.name".to_owned(), container.name.to_owned());
@@ -118,7 +118,7 @@ impl Cri {
         String::from_utf8(done.stdout).context("the command printed something other than UTF-8")
     }
 
-    /// Asks a container to end; forces it to when its time is over.
+    /// Asks a container to end. The runtime kills it after this time.
     pub(crate) fn stop_container(&self, id: &str, seconds: u32) -> Result<()> {
         let request = StopContainerRequest { container_id: id.to_owned(), timeout: i64::from(seconds) };
         let _: Empty = self.call("RuntimeService", "StopContainer", &request)?;
@@ -150,7 +150,7 @@ impl Cri {
     }
 }
 
-/// Sends a request and reads the answer, by the rules of gRPC.
+/// Sends a request and reads the answer, according to gRPC.
 async fn exchange(sender: h2::client::SendRequest<Bytes>, path: &str, message: &impl Message) -> Result<Bytes> {
     let request = Request::post(format!("http://localhost/{path}"));
     let request = request.header("content-type", "application/grpc").header("te", "trailers").body(())?;
@@ -187,7 +187,7 @@ fn check_status(headers: &HeaderMap) -> Result<()> {
 }
 
 impl Pod {
-    /// The same, with an UID that comes from the names.
+    /// Returns a pod with a UID made from its names.
     pub(crate) fn named(namespace: &str, name: &str) -> Self {
         let hash = sha256(format!("{namespace}/{name}").as_bytes());
         Self::burstable(namespace, name, &format!("{}-0000-4000-8000-{}", &hash[..8], &hash[8..20]))
@@ -230,7 +230,7 @@ impl Pod {
 #[derive(Clone, PartialEq, Message)]
 struct Empty {}
 
-/// Of a pod or a container: all requests that name one have it first.
+/// The id of a pod or a container. It is the first field of all requests that have one.
 #[derive(Clone, PartialEq, Message)]
 struct Id {
     #[prost(string, tag = "1")]

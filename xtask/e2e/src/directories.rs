@@ -1,5 +1,5 @@
-//! Where an environment keeps its files, and who may use it: one at a time on a machine, since cgroups
-//! are the machine's.
+//! The directories of an environment, and a lock for them. A machine runs one environment of a name at a time, because
+//! all environments share the machine's cgroups.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -10,9 +10,9 @@ use anyhow::{Context, Result, bail};
 use syscallmon_testkit::cgroup;
 use xtask_support::workspace;
 
-/// Directories of one environment, its alone until dropped.
+/// The directories of one environment, with exclusive use until dropped.
 pub(crate) struct Directories {
-    /// Logs, which stay for later inspection.
+    /// Logs, which are kept for later inspection.
     pub(crate) logs: PathBuf,
     state: PathBuf,
     cgroups: &'static [&'static str],
@@ -20,7 +20,7 @@ pub(crate) struct Directories {
 }
 
 impl Directories {
-    /// Claims it, and removes what an earlier one that was killed has left: files, and cgroups of these names.
+    /// Claims the directories, and removes files and these cgroups that a killed process has left.
     pub(crate) fn claim(root: &Path, name: &str, cgroups: &'static [&'static str]) -> Result<Self> {
         let lock = lock(name)?;
         let dir = workspace::target_dir(root).join("e2e").join(name);
@@ -34,7 +34,7 @@ impl Directories {
         Ok(Self { logs, state, cgroups, _lock: lock })
     }
 
-    /// A new directory on the disk, which ends with the directories.
+    /// Creates a directory on the disk. It is removed with the others.
     pub(crate) fn directory(&self, name: &str) -> Result<PathBuf> {
         let dir = self.state.join(name);
         fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
@@ -58,7 +58,7 @@ pub(super) fn remove_dir(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Makes sure that this is done once at a time on the machine: until the file is closed, at the latest by the kernel.
+/// Locks a name on this machine until the file is closed. The kernel closes it at the end of the process.
 pub(super) fn lock(name: &str) -> Result<File> {
     let dir = workspace::cache_dir()?.join("e2e");
     let path = dir.join(format!("{name}.lock"));

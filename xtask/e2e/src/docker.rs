@@ -1,4 +1,4 @@
-//! Debian's dockerd, with its default bridge in a network of its own.
+//! Debian's dockerd, with its default bridge in a separate network namespace.
 
 use std::{path::Path, time::Duration};
 
@@ -6,14 +6,14 @@ use anyhow::{Context, Result};
 
 use super::{directories::Directories, images, namespaces::Namespaces, process::Process, wait::wait_for};
 
-/// Where it listens, inside.
+/// Path of its socket, inside the environment.
 pub(crate) const SOCKET: &str = "/run/docker.sock";
 const ROOT: &str = "/var/lib/docker";
 const TIMEOUT: Duration = Duration::from_mins(1);
 
-/// A dockerd that runs; everything it started ends with it.
+/// A running dockerd. All processes that it started end with it.
 pub(crate) struct Docker {
-    // First, so that it ends first: the rest ends with it.
+    // Dropped first: all processes end with the namespaces.
     namespaces: Namespaces,
     process: Process,
     directories: Directories,
@@ -44,33 +44,33 @@ impl Docker {
         Ok(docker)
     }
 
-    /// Runs `docker` with these arguments; what it printed.
+    /// Runs `docker` with these arguments. Returns its output.
     pub(crate) fn docker(&self, args: &[&str]) -> Result<String> {
         Ok(self.namespaces.run("docker", args)?.trim_end().to_owned())
     }
 
-    /// Loads an image, as `docker save` writes them.
+    /// Loads an image in the format of `docker save`.
     pub(crate) fn load(&self, archive: &Path) -> Result<()> {
         self.docker(&["load", "--quiet", "--input", archive.to_str().context("the image's path is not UTF-8")?])?;
         Ok(())
     }
 
-    /// Where it is.
+    /// Returns its namespaces.
     pub(crate) fn namespaces(&self) -> &Namespaces {
         &self.namespaces
     }
 
-    /// Its files.
+    /// Returns its directories.
     pub(crate) fn directories(&self) -> &Directories {
         &self.directories
     }
 
-    /// The command to enter it from outside.
+    /// Returns the command to enter it from outside.
     pub(crate) fn how_to_enter(&self) -> String {
         self.namespaces.how_to_enter()
     }
 
-    /// The end of its log.
+    /// Returns the end of its log.
     pub(crate) fn tail(&self) -> String {
         self.process.tail()
     }

@@ -1,4 +1,4 @@
-//! Images that workloads are made of: one that only waits, and one with busybox.
+//! Images for workloads: one with a program that only waits, and one with busybox.
 
 use std::{collections::BTreeMap, fs, path::PathBuf, process::Command};
 
@@ -12,16 +12,16 @@ use xtask_support::{
 
 use super::{directories::Directories, programs};
 
-/// What containers of pods have for their first one.
+/// The image of the first container of each pod.
 pub(crate) const PAUSE: &str = "localhost/pause:1";
-/// A shell and everything that busybox has.
+/// The image with busybox: a shell and its programs.
 pub(crate) const BUSYBOX: &str = "localhost/busybox:1";
 
 const DIRECTORIES: [&str; 8] = ["bin", "dev", "etc", "proc", "root", "run", "sys", "var"];
 const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n";
 const GROUP: &str = "root:x:0:\nnogroup:x:65534:\n";
 
-/// Writes both, as `docker load` reads them.
+/// Writes both images, in the format of `docker load`.
 pub(crate) fn write(directories: &Directories) -> Result<Vec<PathBuf>> {
     let dir = directories.directory("images")?;
     let images = [("pause.tar", PAUSE, pause()?), ("busybox.tar", BUSYBOX, busybox()?)];

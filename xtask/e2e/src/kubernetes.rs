@@ -1,4 +1,4 @@
-//! A real node of Kubernetes with its control plane: etcd, API server, controllers, containerd and kubelet.
+//! A real Kubernetes node with its control plane: etcd, API server, controllers, containerd and kubelet.
 
 mod build;
 mod certificates;
@@ -8,11 +8,11 @@ mod node;
 
 pub(crate) use self::node::Node;
 
-/// What the node is called.
+/// Name of the node.
 pub(crate) const NODE: &str = "node1";
-/// Its address, of those that are for documentation.
+/// Address of the node, from the range for documentation.
 const ADDRESS: &str = "192.0.2.10";
-/// The address of the service `kubernetes`; the API server listens there itself, so nothing has to proxy.
+/// The address of the service `kubernetes`. The API server listens there, so no proxy is necessary.
 const SERVICE_ADDRESS: &str = "10.96.0.1";
-/// Where certificates and who uses them are, inside.
+/// Directory of the certificates and the kubeconfigs, inside.
 const ETC: &str = "/etc/kubernetes";

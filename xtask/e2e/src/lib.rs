@@ -1,6 +1,6 @@
 //! `cargo xtask e2e`: real environments that run containers, on this machine, and the daemon in them.
 //!
-//! Each lives in namespaces of its own and leaves nothing behind, however it ends: not even this program has to.
+//! Each environment has its own namespaces. It leaves nothing behind, even if this program is killed.
 
 mod alertmanager;
 mod calls;
@@ -67,7 +67,7 @@ impl Args {
     }
 }
 
-/// What runs containers.
+/// The environments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Environment {
     /// A node of Kubernetes with its control plane
@@ -88,14 +88,14 @@ enum Environment {
 ///
 /// # Errors
 ///
-/// If an environment does not come up, or something in it is not as it must be.
+/// If an environment does not start, or a check fails.
 pub fn run(root: &Path, args: &Args) -> Result<()> {
     if !apt::is_root()? {
         bail!("containers, namespaces and cgroups need root: run `sudo -E cargo xtask e2e`");
     }
     setup::ensure(root, Purpose::E2e)?;
     if args.environments.contains(&Environment::Kubernetes) {
-        // The image has a static binary.
+        // The image contains a static binary.
         setup::ensure(root, Purpose::Dist)?;
     }
     for environment in &args.environments {
@@ -117,11 +117,11 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Containers that do this and that for some time, and what a Prometheus knows of them then.
+/// Runs busy containers for some time, then calls `look` with the Prometheus that scraped them.
 ///
 /// # Errors
 ///
-/// If containerd or Prometheus do not come up, or as `look` fails.
+/// If containerd or Prometheus do not start, or if `look` fails.
 pub fn busy_containers(root: &Path, time: Duration, look: impl FnOnce(&Prometheus<'_>) -> Result<()>) -> Result<()> {
     let directories = Directories::claim(root, "containerd", containerd::CGROUPS)?;
     let namespaces = Namespaces::start(root, &[(&directories.directory("containerd")?, containerd::ROOT)])?;
@@ -129,11 +129,11 @@ pub fn busy_containers(root: &Path, time: Duration, look: impl FnOnce(&Prometheu
     check::busy(root, &namespaces, &directories, &Containerd::cri(&namespaces)?, time, look)
 }
 
-/// Every environment that has something to check, one after the other.
+/// Runs every environment that has checks, in sequence.
 ///
 /// # Errors
 ///
-/// As for [`run`].
+/// The errors of [`run`].
 pub fn ci(root: &Path) -> Result<()> {
     let environments = Environment::value_variants().iter().copied().filter(|kind| *kind != Environment::Images);
     run(root, &Args { environments: environments.collect(), keep: false, pods: PODS, minutes: None })
@@ -153,7 +153,7 @@ fn containerd(root: &Path, pods: u32, keep: bool) -> Result<()> {
     finish(result, || containerd.tail(), &use_it, keep)
 }
 
-/// containerd with ordinary software.
+/// Runs a check in containerd with images of ordinary software.
 fn software(root: &Path, keep: bool, check: impl FnOnce(&Namespaces, &Directories, &Cri) -> Result<()>) -> Result<()> {
     let directories = Directories::claim(root, "containerd", containerd::CGROUPS)?;
     let namespaces = Namespaces::start(root, &[(&directories.directory("containerd")?, containerd::ROOT)])?;
@@ -176,7 +176,7 @@ fn podman(root: &Path, keep: bool) -> Result<()> {
     finish(check::podman(root, &podman), String::new, &format!("{} podman", podman.how_to_enter()), keep)
 }
 
-/// Shows what is known about a failure; leaves the environment up for as long as it is wanted.
+/// Prints the logs after a failure. With `keep`, leaves the environment up until the user ends it.
 fn finish(result: Result<()>, tails: impl Fn() -> String, use_it: &str, keep: bool) -> Result<()> {
     if result.is_err() {
         eprint!("{}", tails());
@@ -191,7 +191,7 @@ fn finish(result: Result<()>, tails: impl Fn() -> String, use_it: &str, keep: bo
     result
 }
 
-/// Until Ctrl-C, or until this program is asked to end.
+/// Waits until Ctrl-C or a request to end this program.
 fn wait_for_the_end() -> Result<()> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_io().build().context("cannot start a runtime")?;

@@ -1,9 +1,9 @@
-//! Mount, network and process namespaces that an environment lives in, so that nothing of it outlives them.
+//! Mount, network and process namespaces of an environment. Nothing of the environment outlives them.
 //!
-//! Inside, the usual places can be used (`/run/containerd`, `/var/lib/kubelet`): what is written there does
-//! not reach the host. All processes end with the first one, mounts and network with the last; the kernel
-//! does both, even when this program is killed. cgroups have no namespace here: whoever makes some removes
-//! them (see [`cgroup`](syscallmon_testkit::cgroup)).
+//! Programs inside use their usual paths (`/run/containerd`, `/var/lib/kubelet`), and files that they write there do
+//! not reach the host. All processes end with the first one. Mounts and the network end with the last process. The
+//! kernel does both, even when this program is killed. There is no cgroup namespace here, so code that creates cgroups
+//! removes them (see [`cgroup`](syscallmon_testkit::cgroup)).
 
 use std::{
     env,
@@ -27,9 +27,9 @@ use xtask_support::{shell, workspace};
 use super::{process, programs};
 
 const INIT: &str = include_str!("init.sh");
-/// How long the first process may take to end, with all others.
+/// Maximum time until the first process has ended, with all others.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a server inside may take to answer.
+/// Maximum time until a server inside answers.
 const REQUEST: Duration = Duration::from_mins(1);
 const NEEDS: &str =
     "this needs root, CAP_SYS_ADMIN, overlayfs and tmpfs; `cargo xtask setup --for e2e` installs the programs";
@@ -42,9 +42,9 @@ pub(crate) struct Namespaces {
 }
 
 impl Namespaces {
-    /// Makes them; directories of the host are mounted inside at the places that go with them.
+    /// Creates namespaces, and mounts directories of the host at these paths inside.
     ///
-    /// The thread that calls this must live as long as they shall: with it, they end.
+    /// The namespaces end with the calling thread, so it must live as long as they are used.
     pub(crate) fn start(root: &Path, binds: &[(&Path, &str)]) -> Result<Self> {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "unshare", "--mount", "--net", "--pid", "--mount-proc", "--fork"]);
@@ -67,7 +67,7 @@ impl Namespaces {
         bail!("cannot make namespaces, {status}: {NEEDS}")
     }
 
-    /// A command that runs a program inside.
+    /// Returns a command that runs a program inside.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("nsenter");
         command.args(["--target", &self.init.as_raw_nonzero().to_string(), "--mount", "--net", "--pid", "--wd=/"]);
@@ -75,18 +75,18 @@ impl Namespaces {
         command
     }
 
-    /// Runs a program inside that changes something small, and returns what it printed.
+    /// Runs a program inside that makes a small change. Returns its output.
     pub(crate) fn run(&self, program: &str, args: &[&str]) -> Result<String> {
         shell::query(self.command(program).args(args), "its message says what it lacks")
     }
 
-    /// A file inside, as this program reaches it.
+    /// Returns the path of a file inside, as this program can open it.
     pub(crate) fn file(&self, inside: &str) -> PathBuf {
         let root = PathBuf::from(format!("/proc/{}/root", self.init.as_raw_nonzero()));
         root.join(inside.trim_start_matches('/'))
     }
 
-    /// Writes a file inside, with its directory.
+    /// Writes a file inside, and creates its directory.
     pub(crate) fn write(&self, inside: &str, content: impl AsRef<[u8]>) -> Result<()> {
         let file = self.file(inside);
         let cannot = || format!("cannot write {inside} inside the namespaces");
@@ -94,7 +94,7 @@ impl Namespaces {
         fs::write(&file, content).with_context(cannot)
     }
 
-    /// Does something in the network inside, such as a request to what listens there.
+    /// Runs code in the network inside, such as a request to a server there.
     pub(crate) fn in_network<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
         let namespace = format!("/proc/{}/ns/net", self.init.as_raw_nonzero());
         let namespace = fs::File::open(&namespace).with_context(|| format!("cannot open {namespace}"))?;
@@ -109,7 +109,7 @@ impl Namespaces {
         })
     }
 
-    /// What a server inside answers to a request with these arguments, whatever its status.
+    /// Returns a server's answer to a request with these arguments, whatever its status.
     pub(crate) fn get(&self, url: &str, args: &[(&str, &str)]) -> Result<String> {
         self.in_network(|| {
             let agent = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(REQUEST)).build();
@@ -119,7 +119,7 @@ impl Namespaces {
         })?
     }
 
-    /// The command to enter it from outside, with the same programs.
+    /// Returns the command to enter the namespaces from outside, with the same programs.
     pub(crate) fn how_to_enter(&self) -> String {
         let (init, path) = (self.init.as_raw_nonzero(), self.path.to_string_lossy());
         let tools = path.split(':').next().unwrap_or_default();
@@ -129,7 +129,7 @@ impl Namespaces {
 
 impl Drop for Namespaces {
     fn drop(&mut self) {
-        // It ends when asked; all other processes inside have ended when it has.
+        // The first process ends on request. Once it has ended, all other processes inside have ended, too.
         let _ = kill_process(self.init, Signal::TERM);
         if process::wait(&mut self.unshare, TIMEOUT).is_none() {
             let _ = kill_process(self.init, Signal::KILL);
@@ -138,7 +138,7 @@ impl Drop for Namespaces {
     }
 }
 
-/// Where programs are looked for inside: private tools first, and where PATH may not lead a plain user.
+/// Returns the search path for programs inside: private tools first, and directories that a user's PATH may lack.
 fn path(root: &Path) -> Result<OsString> {
     let path = env::var_os("PATH").unwrap_or_default();
     let mut dirs = vec![workspace::tools_dir(root).join("bin")];

@@ -1,4 +1,4 @@
-//! Podman with runc, which keeps its containers to itself: no daemon, no socket.
+//! Podman with runc. It has no daemon and no socket by default.
 
 use std::{path::Path, time::Duration};
 
@@ -9,9 +9,9 @@ use super::{directories::Directories, images, namespaces::Namespaces, process::P
 
 const ROOT: &str = "/var/lib/containers";
 
-/// A Podman with our images; its containers end with it.
+/// A Podman with our images. Its containers end when it is dropped.
 pub(crate) struct Podman {
-    // First, so that it ends first: the rest ends with it.
+    // Dropped first: all processes end with the namespaces.
     namespaces: Namespaces,
     directories: Directories,
 }
@@ -32,18 +32,18 @@ impl Podman {
         Ok(podman)
     }
 
-    /// Runs `podman` with these arguments; what it printed.
+    /// Runs `podman` with these arguments. Returns its output.
     pub(crate) fn podman(&self, args: &[&str]) -> Result<String> {
         Ok(self.namespaces.run("podman", args)?.trim_end().to_owned())
     }
 
-    /// Loads an image, as `docker save` writes them.
+    /// Loads an image in the format of `docker save`.
     pub(crate) fn load(&self, archive: &Path) -> Result<()> {
         self.podman(&["load", "--quiet", "--input", archive.to_str().context("the image's path is not UTF-8")?])?;
         Ok(())
     }
 
-    /// Serves its API where it usually is.
+    /// Serves its API at the usual path.
     pub(crate) fn serve(&self) -> Result<Process> {
         let mut command = self.namespaces.command("podman");
         command.args(["system", "service", "--time=0", "unix:///run/podman/podman.sock"]);
@@ -54,23 +54,24 @@ impl Podman {
         Ok(service)
     }
 
-    /// Where it is.
+    /// Returns its namespaces.
     pub(crate) fn namespaces(&self) -> &Namespaces {
         &self.namespaces
     }
 
-    /// Its files.
+    /// Returns its directories.
     pub(crate) fn directories(&self) -> &Directories {
         &self.directories
     }
 
-    /// The command to enter it from outside.
+    /// Returns the command to enter it from outside.
     pub(crate) fn how_to_enter(&self) -> String {
         self.namespaces.how_to_enter()
     }
 }
 
-/// Limits that a machine without `CAP_SYS_RESOURCE` can set; no network, which is not what is tested.
+/// Returns the configuration: limits that a machine without `CAP_SYS_RESOURCE` can set, and no network, because the
+/// tests do not require one.
 fn configuration(runc: &Path) -> String {
     let (pause, runc) = (images::PAUSE, runc.display());
     format!(

@@ -1,4 +1,4 @@
-//! A daemon that runs inside an environment: its log is a file, and it ends when dropped.
+//! A daemon inside an environment. Its log is a file, and dropping it ends it.
 
 use std::{
     fs::{self, File},
@@ -12,35 +12,35 @@ use std::{
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
-/// How long a daemon may take to end in order.
+/// Maximum time for a clean stop.
 const TIMEOUT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(20);
-/// How many lines of a log are shown.
+/// Number of lines that are shown of a log.
 const TAIL: usize = 15;
 
 /// A running daemon.
 pub(crate) struct Process {
     name: String,
-    /// `nsenter`, which waits for the daemon and ends as it does.
+    /// `nsenter`, which waits for the daemon and exits with its status.
     nsenter: Child,
     log: PathBuf,
 }
 
 impl Process {
-    /// Starts a command made by [`Namespaces::command`](super::namespaces::Namespaces::command); its output is
-    /// appended to `NAME.log`.
+    /// Starts a command made by [`Namespaces::command`](super::namespaces::Namespaces::command). Appends its output to
+    /// `NAME.log`.
     pub(crate) fn start(name: &str, command: &mut Command, logs: &Path) -> Result<Self> {
         let log = logs.join(format!("{name}.log"));
         let open = || File::options().create(true).append(true).open(&log);
         let output = open().with_context(|| format!("cannot write {}", log.display()))?;
         let errors = output.try_clone().with_context(|| format!("cannot write {}", log.display()))?;
-        // A group of its own, because Ctrl-C is for the parent, which then ends it in order.
+        // Uses a separate process group: Ctrl-C then reaches only the parent, which stops the daemon cleanly.
         command.process_group(0).stdin(Stdio::null()).stdout(output).stderr(errors);
         let nsenter = command.spawn().with_context(|| format!("cannot start {name}: is util-linux installed?"))?;
         Ok(Self { name: name.to_owned(), nsenter, log })
     }
 
-    /// Fails, with the end of the log, if it has ended.
+    /// Fails with the end of the log if the daemon has ended.
     pub(crate) fn ensure_running(&mut self) -> Result<()> {
         match self.nsenter.try_wait().with_context(|| format!("cannot wait for {}", self.name))? {
             None => Ok(()),
@@ -48,19 +48,19 @@ impl Process {
         }
     }
 
-    /// The end of its log, each line with its name.
+    /// Returns the end of its log. Each line starts with the daemon's name.
     pub(crate) fn tail(&self) -> String {
         let log = fs::read(&self.log).unwrap_or_default();
         let log = String::from_utf8_lossy(&log);
         last_lines(&log, TAIL).flat_map(|line| [&self.name, ": ", line, "\n"]).collect()
     }
 
-    /// Its id, as the host sees it.
+    /// Returns its process id on the host.
     pub(crate) fn id(&self) -> Option<Pid> {
         only_child(self.nsenter.id())
     }
 
-    /// Ends it: asks first, then forces.
+    /// Asks the daemon to end, then kills it.
     pub(crate) fn stop(&mut self) {
         self.send(Signal::TERM);
         if wait(&mut self.nsenter, TIMEOUT).is_none() {
@@ -69,7 +69,7 @@ impl Process {
         }
     }
 
-    /// Ends it as if it had crashed.
+    /// Kills the daemon, as in a crash.
     pub(crate) fn kill(&mut self) {
         self.send(Signal::KILL);
         let _ = self.nsenter.wait();
@@ -91,13 +91,13 @@ impl Drop for Process {
     }
 }
 
-/// The child of a process that never has more than one.
+/// Returns the child of a process that has at most one.
 pub(super) fn only_child(pid: u32) -> Option<Pid> {
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
     Pid::from_raw(children.split_whitespace().next()?.parse().ok()?)
 }
 
-/// Waits for a child, but not for ever.
+/// Waits for a child for a limited time.
 pub(super) fn wait(child: &mut Child, patience: Duration) -> Option<ExitStatus> {
     let begin = Instant::now();
     loop {

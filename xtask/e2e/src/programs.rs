@@ -1,4 +1,4 @@
-//! Programs of one file that run in environments, linked statically: they need nothing but a kernel.
+//! Programs of one file each that run in environments. They are linked statically, so they require only a kernel.
 
 use std::{
     ffi::OsStr,
@@ -10,19 +10,19 @@ use std::{
 use anyhow::{Context, Result};
 use xtask_support::{hash::sha256, shell, workspace};
 
-/// The first process of every pod, and of every environment: it only waits.
+/// Returns the first process of every pod and every environment, which only waits.
 pub(crate) fn pause() -> Result<PathBuf> {
     compiled("pause", "c", include_str!("programs/pause.c"), |source, output| {
         command("cc", &["-static", "-Os", "-s", "-o"], output, source)
     })
 }
 
-/// A web server in Rust, of threads.
+/// Returns a web server in Rust with threads.
 pub(crate) fn web_server() -> Result<PathBuf> {
     rust("web_server", include_str!("programs/web_server.rs"))
 }
 
-/// Makes unexpected calls.
+/// Returns a program that makes unexpected calls.
 pub(crate) fn offender() -> Result<PathBuf> {
     rust("offender", include_str!("programs/offender.rs"))
 }
@@ -40,7 +40,7 @@ fn command(program: &str, args: &[&str], output: &Path, source: &Path) -> Comman
     command
 }
 
-/// The program; compiled unless it is in the user's cache.
+/// Returns the program. Compiles it unless it is in the user's cache.
 fn compiled(name: &str, language: &str, text: &str, compile: impl FnOnce(&Path, &Path) -> Command) -> Result<PathBuf> {
     let directories =
         workspace::cache_dir()?.join("programs").join(format!("{name}-{}", &sha256(text.as_bytes())[..16]));

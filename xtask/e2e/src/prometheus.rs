@@ -1,5 +1,5 @@
-//! A real Prometheus inside an environment, which scrapes what is there, evaluates the rules in `deploy/`
-//! and answers `PromQL`.
+//! A real Prometheus inside an environment. It scrapes the targets there, evaluates the rules in `deploy/` and answers
+//! `PromQL`.
 
 use std::{collections::BTreeMap, fs, time::Duration};
 
@@ -14,7 +14,7 @@ const CONFIG: &str = "/etc/prometheus/e2e.yml";
 const RULES: &str = "/etc/prometheus/syscallmon.yml";
 const TIMEOUT: Duration = Duration::from_mins(1);
 
-/// A Prometheus that runs.
+/// A running Prometheus.
 pub struct Prometheus<'a> {
     namespaces: &'a Namespaces,
     process: Process,
@@ -23,14 +23,14 @@ pub struct Prometheus<'a> {
 /// One series of an answer, and its value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
-    /// Of the series.
+    /// Labels of the series.
     pub labels: BTreeMap<String, String>,
-    /// Infinite or no number, too.
+    /// The value, which may be infinite or not a number.
     pub value: f64,
 }
 
 impl<'a> Prometheus<'a> {
-    /// Starts one with this configuration, and the rules; other files that it names are inside.
+    /// Starts one with this configuration and the rules. Other files in the configuration are paths inside.
     pub(crate) fn start(namespaces: &'a Namespaces, directories: &Directories, configuration: &str) -> Result<Self> {
         let rules = workspace::root().join("deploy/prometheus/rules.yaml");
         namespaces.write(RULES, fs::read(&rules).with_context(|| format!("cannot read {}", rules.display()))?)?;
@@ -48,21 +48,21 @@ impl<'a> Prometheus<'a> {
         Ok(prometheus)
     }
 
-    /// The answer to an instant query.
+    /// Returns the answer to an instant query.
     ///
     /// # Errors
     ///
-    /// If Prometheus does not answer, or refuses the query.
+    /// If Prometheus does not answer, or rejects the query.
     pub fn query(&self, promql: &str) -> Result<Vec<Sample>> {
         let series = self.get::<Data<Series>>("query", &[("query", promql)])?.result;
         series.into_iter().map(Series::sample).collect()
     }
 
-    /// The answer to a query at each of some moments, which are in seconds since 1970.
+    /// Returns the answer to a range query. Times are in seconds since 1970.
     ///
     /// # Errors
     ///
-    /// If Prometheus does not answer, or refuses the query.
+    /// If Prometheus does not answer, or rejects the query.
     pub fn query_range(&self, promql: &str, [begin, end, step]: [f64; 3]) -> Result<Vec<Line>> {
         let [begin, end, step] = [begin, end, step].map(|number| number.to_string());
         let args = [("query", promql), ("start", &begin), ("end", &end), ("step", &step)];
@@ -70,12 +70,12 @@ impl<'a> Prometheus<'a> {
         ranges.into_iter().map(Range::line).collect()
     }
 
-    /// The values of a label that these series have, as Grafana asks for them.
+    /// Returns the values of a label in these series, as Grafana queries them.
     pub(crate) fn label_values(&self, selector: &str, label: &str) -> Result<Vec<String>> {
         self.get(&format!("label/{label}/values"), &[("match[]", selector)])
     }
 
-    /// Rules that it could not evaluate, each with the reason.
+    /// Returns rules that Prometheus could not evaluate, each with the reason.
     pub(crate) fn failed_rules(&self) -> Result<Vec<String>> {
         let groups: Groups = self.get("rules", &[])?;
         let rules = groups.groups.into_iter().flat_map(|group| group.rules);
@@ -89,12 +89,12 @@ impl<'a> Prometheus<'a> {
     }
 }
 
-/// One series of an answer, over time.
+/// One series of a range query's answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Line {
-    /// Of the series.
+    /// Labels of the series.
     pub labels: BTreeMap<String, String>,
-    /// Moments, in seconds since 1970, and values.
+    /// Times in seconds since 1970, and values.
     pub points: Vec<(f64, f64)>,
 }
 

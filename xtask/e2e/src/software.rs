@@ -1,4 +1,4 @@
-//! Images of ordinary software: Debian's servers with what they need, and a server of one static file.
+//! Images of ordinary software: Debian's servers with their dependencies, and a server that is one static file.
 
 use std::{
     fs,
@@ -17,13 +17,13 @@ use xtask_support::{
 
 use super::{directories::Directories, images, programs};
 
-/// Servers of Debian 12's, and the shell and tools that images of Debian have.
+/// The image with servers of Debian 12, and the shell and tools of Debian's images.
 pub(crate) const DEBIAN: &str = "localhost/debian-servers:12";
-/// Programs of our own, and nothing else.
+/// The image with only our own programs.
 pub(crate) const PROGRAMS: &str = "localhost/programs:1";
-/// In [`PROGRAMS`]: a web server.
+/// Path of the web server in [`PROGRAMS`].
 pub(crate) const WEB_SERVER: &str = "/web_server";
-/// In [`PROGRAMS`]: what ordinary software does not do.
+/// Path of the program with unexpected calls in [`PROGRAMS`].
 pub(crate) const OFFENDER: &str = "/offender";
 
 const PACKAGES: [&str; 12] = [
@@ -40,22 +40,22 @@ const PACKAGES: [&str; 12] = [
     "sed",
     "util-linux",
 ];
-/// What programs do without, and is large.
+/// Large files that programs do not require.
 const UNWANTED: [&str; 6] = [
     "usr/lib/postgresql/15/lib/bitcode",
     "usr/share/doc",
     "usr/share/i18n",
     "usr/share/locale",
     "usr/share/man",
-    // A link takes its directories.
+    // A link replaces this directory.
     "var/run",
 ];
-/// Users that scripts of packages make, which do not run.
+/// Users that scripts of packages would create. These scripts do not run.
 const USERS: &str = "redis:x:100:100::/var/lib/redis:/usr/sbin/nologin\n\
                      postgres:x:101:101::/var/lib/postgresql:/bin/sh\n";
 const GROUPS: &str = "redis:x:100:\npostgres:x:101:\n";
 
-/// Writes both, as `docker load` reads them.
+/// Writes both images, in the format of `docker load`.
 pub(crate) fn write(directories: &Directories) -> Result<[PathBuf; 2]> {
     Ok([debian()?, programs(directories)?])
 }
@@ -71,7 +71,7 @@ fn programs(directories: &Directories) -> Result<PathBuf> {
     Ok(file)
 }
 
-/// Made of packages as this file says, once; kept in the user's cache.
+/// Returns an image of Debian packages. Makes it unless it is in the user's cache. Its name there depends on this file.
 fn debian() -> Result<PathBuf> {
     let name = format!("{}-{}", Arch::native(), &sha256(include_bytes!("software.rs"))[..16]);
     let directories = workspace::cache_dir()?.join("software").join(name);
@@ -101,7 +101,7 @@ fn file_system(work: &Path) -> Result<PathBuf> {
     for unwanted in UNWANTED.map(|path| root.join(path)) {
         fs::remove_dir_all(&unwanted).with_context(|| format!("cannot remove {}", unwanted.display()))?;
     }
-    // Made by a script, too.
+    // A script of a package would create this, too.
     symlink("/run", root.join("var/run")).context("cannot link to /run")?;
     for (file, more) in [("passwd", USERS), ("group", GROUPS)] {
         let (master, file) =

@@ -1,7 +1,7 @@
-//! Kubernetes' own programs, from Debian 12's source package, which has all that they are made of: no release of
-//! Kubernetes is in Debian, and none can be downloaded from a mirror.
+//! Builds Kubernetes from Debian 12's source package, which contains all dependencies. Debian has no release of
+//! Kubernetes as a package, and no mirror has one to download.
 //!
-//! Built once, and kept in the user's cache. Nothing is installed for it: Go is unpacked.
+//! The build runs once, and the user's cache keeps the programs. Nothing is installed for the build: Go is unpacked.
 
 use std::{
     fs::{self, File},
@@ -23,20 +23,20 @@ use xtask_support::{
 
 use crate::directories;
 
-/// What Debian's version (`1.20.5+really1.20.2`) really is.
+/// The upstream version of Debian's version `1.20.5+really1.20.2`.
 const VERSION: &str = "1.20.2";
 const GO: &str = "1.19";
 const PROGRAMS: [&str; 4] = ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet"];
-/// A library that newer Go needs newer than the source package has it.
+/// Newer Go requires a newer version of this library than the source package has.
 const REFLECT2: &str = "golang-github-modern-go-reflect2-dev";
 const REFLECT2_DIR: &str = "github.com/modern-go/reflect2";
-/// As many as Go compiles for it, about: what progress is measured by.
+/// Approximate number of packages that Go compiles, for the progress report.
 const PACKAGES: usize = 2000;
 /// Replaces rsync, because its package has a service. It copies one file (`rsync -pc FILE DIRECTORY`).
 const RSYNC: &str = "#!/bin/sh\nshift\nexec cp --preserve=mode \"$@\"\n";
 const REMEDY: &str = "run `cargo xtask setup --for e2e`, and see what the log says";
 
-/// The directory that has the programs; they are built, unless they are in the cache.
+/// Returns the directory with the programs. Builds them unless they are in the cache.
 pub(super) fn binaries(root: &Path) -> Result<PathBuf> {
     let directories = workspace::cache_dir()?.join("kubernetes").join(format!("{VERSION}-go{GO}-{}", Arch::native()));
     if !directories.exists() {
@@ -44,7 +44,7 @@ pub(super) fn binaries(root: &Path) -> Result<PathBuf> {
         eprintln!(
             "building Kubernetes {VERSION}, once: 6 to 15 minutes on 2 CPUs; downloads 100 MB, needs 3 GB of disk"
         );
-        // Always the same directory: what a build leaves that is interrupted is large, and the next one removes it.
+        // Always uses the same directory. An interrupted build leaves much data, and the next build removes it.
         let (work, _alone) = (workspace::cache_dir()?.join("kubernetes-build"), directories::lock("kubernetes-build")?);
         directories::remove_dir(&work)?;
         fs::create_dir_all(&work).with_context(|| format!("cannot create {}", work.display()))?;
@@ -70,7 +70,7 @@ fn build(root: &Path, work: &Path) -> Result<PathBuf> {
     Ok(prepared)
 }
 
-/// Go's root.
+/// Unpacks Go. Returns its root.
 fn unpack_go(work: &Path) -> Result<PathBuf> {
     let lists = Lists::fetch(Suite::Bookworm, Arch::native().debian())?;
     let unpacked = work.join("go");
@@ -83,7 +83,7 @@ fn unpack_go(work: &Path) -> Result<PathBuf> {
     Ok(unpacked.join(format!("usr/lib/go-{GO}")))
 }
 
-/// The source's root, with the library in it that the compiler needs.
+/// Unpacks the source with the library that the compiler requires. Returns its root.
 fn unpack_source(work: &Path) -> Result<PathBuf> {
     eprintln!("fetching the source of Kubernetes");
     let dir = work.join("source");
@@ -126,7 +126,7 @@ fn replace_library(old: &Path, new: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Builds, and reports progress from time to time.
+/// Runs the build, and reports progress from time to time.
 fn make(source: &Path, go: &Path, work: &Path, log: &Path) -> Result<()> {
     let cannot = || format!("cannot write {}", log.display());
     fs::create_dir_all(log.parent().with_context(cannot)?).with_context(cannot)?;
@@ -163,13 +163,13 @@ fn make_command(source: &Path, go: &Path, work: &Path) -> Result<Command> {
     let path = format!("{}:{}:/usr/sbin:/usr/bin:/sbin:/bin", bin.display(), go.join("bin").display());
     let what: Vec<String> = PROGRAMS.iter().map(|program| format!("cmd/{program}")).collect();
     let mut command = Command::new("setpriv");
-    // Ends with this program; no make above this one has a say, and no Go settings of the user's.
+    // The build ends with this program. It ignores the settings of an outer make and of the user's Go.
     command
         .args(["--pdeathsig", "TERM", "make"])
         .env_clear()
         .current_dir(source)
         .arg(format!("WHAT={}", what.join(" ")));
-    // Tags last: the makefile takes whatever follows for one.
+    // The tags are last, because the makefile takes all following text for tags.
     command.arg("GOFLAGS=-v -tags=providerless,dockerless");
     command.env("PATH", path).env("HOME", work).env("GOROOT", go).env("KUBE_GIT_VERSION_FILE", version);
     command.envs([("GOPROXY", "off"), ("CGO_ENABLED", "0")]);
@@ -192,7 +192,7 @@ fn write(dir: &Path, name: &str, content: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Go names each package when it has compiled it.
+/// Go prints the name of each package after compiling it.
 fn progress(log: &str) -> String {
     let is_package = |line: &&str| !line.contains(' ') && !line.is_empty() && !line.starts_with(['+', '.', '/']);
     format!("{} of about {PACKAGES} packages", log.lines().filter(is_package).count())

@@ -1,4 +1,4 @@
-//! Who is who in a cluster: an authority, the API server, and a client certificate for everybody else.
+//! The identities in a cluster: an authority, the API server, and a client certificate for each client.
 
 use anyhow::{Context, Result};
 use rcgen::{
@@ -12,7 +12,7 @@ use crate::namespaces::Namespaces;
 const API_SERVER: [&str; 7] =
     ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "127.0.0.1", ADDRESS, SERVICE_ADDRESS];
 
-/// Name of the files, name, and group of those that talk to the API server.
+/// File name, user name and group of each client of the API server.
 const CLIENTS: [(&str, &str, &str); 4] = [
     ("admin", "admin", "system:masters"),
     ("controller-manager", "system:kube-controller-manager", ""),
@@ -20,7 +20,7 @@ const CLIENTS: [(&str, &str, &str); 4] = [
     ("kubelet", "system:node:", "system:nodes"),
 ];
 
-/// Writes all of it: `pki/NAME.crt` and `.key`, and `NAME.kubeconfig` for clients.
+/// Writes all files: `pki/NAME.crt` and `.key`, and `NAME.kubeconfig` for clients.
 pub(super) fn write(namespaces: &Namespaces) -> Result<()> {
     let authority = authority().context("cannot make certificates")?;
     let save = |name: &str, text: &str| namespaces.write(&format!("{ETC}/pki/{name}"), text);
@@ -44,7 +44,7 @@ pub(super) fn write(namespaces: &Namespaces) -> Result<()> {
     save("service-accounts.key", &key.serialize_pem())
 }
 
-/// Where a client's kubeconfig is, inside.
+/// Returns the path of a client's kubeconfig, inside.
 pub(super) fn kubeconfig_path(client: &str) -> String {
     format!("{ETC}/{client}.kubeconfig")
 }
@@ -57,7 +57,7 @@ fn authority() -> Result<CertifiedIssuer<'static, KeyPair>, rcgen::Error> {
     CertifiedIssuer::self_signed(params, KeyPair::generate()?)
 }
 
-/// A certificate and its key.
+/// Returns a certificate and its key.
 fn issue(
     authority: &CertifiedIssuer<'static, KeyPair>,
     name: &str,
@@ -76,7 +76,7 @@ fn issue(
     Ok((certificate.pem(), key.serialize_pem()))
 }
 
-/// JSON is YAML.
+/// Returns a kubeconfig. JSON is YAML.
 fn kubeconfig(client: &str) -> String {
     let pki = format!("{ETC}/pki");
     serde_json::json!({

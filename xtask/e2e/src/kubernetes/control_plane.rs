@@ -36,7 +36,7 @@ impl ControlPlane {
         Ok(Self { etcd, api_server, controllers: None, binaries: binaries.to_owned(), logs })
     }
 
-    /// Starts the controllers and the scheduler, which require an API server that answers.
+    /// Starts the controllers and the scheduler, which require a running API server.
     pub(super) fn start_controllers(&mut self, namespaces: &Namespaces) -> Result<()> {
         let start = |name: &str, client: &str| {
             let mut command = namespaces.command(self.binaries.join(name));
@@ -75,7 +75,7 @@ impl ControlPlane {
         self.controllers.iter_mut().flatten().try_for_each(Process::ensure_running)
     }
 
-    /// The ends of all logs.
+    /// Returns the ends of all logs.
     pub(super) fn tails(&self) -> String {
         let controllers = self.controllers.iter().flatten().map(Process::tail).collect::<String>();
         format!("{}{}{controllers}", self.etcd.tail(), self.api_server.borrow().tail())
@@ -84,7 +84,7 @@ impl ControlPlane {
 
 fn etcd(namespaces: &Namespaces) -> std::process::Command {
     let mut command = namespaces.command("etcd");
-    // What it keeps ends with the node: nothing has to survive a crash of the machine.
+    // The data is deleted with the node, and does not need to survive a crash of the machine.
     command.args(["--name=e2e", "--data-dir=/var/lib/etcd", "--unsafe-no-fsync"]);
     command.args(["--listen-client-urls", ETCD, "--advertise-client-urls", ETCD, "--listen-peer-urls", ETCD_PEERS]);
     command.args(["--initial-advertise-peer-urls", ETCD_PEERS, "--initial-cluster", &format!("e2e={ETCD_PEERS}")]);

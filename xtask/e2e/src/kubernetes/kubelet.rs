@@ -1,4 +1,4 @@
-//! The kubelet, and the kernel's settings that it insists on.
+//! The kubelet, and the kernel settings that it requires.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::{containerd, directories::Directories, namespaces::Namespaces, proces
 pub(crate) const ROOT: &str = "/var/lib/kubelet";
 const CONFIG: &str = "/etc/kubernetes/kubelet.json";
 
-/// What it would set for the whole machine, if it did not find it so.
+/// The kubelet sets these values for the whole machine, unless they are set already.
 const SETTINGS: [(&str, &str); 6] = [
     ("vm/overcommit_memory", "1"),
     ("vm/panic_on_oom", "0"),
@@ -22,12 +22,12 @@ const SETTINGS: [(&str, &str); 6] = [
     ("kernel/keys/root_maxbytes", "25000000"),
 ];
 
-/// Starts it.
+/// Starts the kubelet.
 pub(super) fn start(namespaces: &Namespaces, directories: &Directories, binaries: &Path) -> Result<Process> {
     pretend_settings(namespaces)?;
     namespaces.write(CONFIG, configuration())?;
     let mut command = namespaces.command(binaries.join("kubelet"));
-    // It would ask the cloud where it is.
+    // Without this, the kubelet asks the cloud for its location.
     command.env("AWS_EC2_METADATA_DISABLED", "true");
     command.arg(format!("--config={CONFIG}")).arg(format!("--kubeconfig={}", kubeconfig_path("kubelet")));
     command.arg(format!("--root-dir={ROOT}")).args(["--cert-dir=/run/kubernetes/kubelet", "--v=2"]);
@@ -36,7 +36,7 @@ pub(super) fn start(namespaces: &Namespaces, directories: &Directories, binaries
     Process::start("kubelet", &mut command, &directories.logs)
 }
 
-/// Shows it files that have the values, instead of changing the machine.
+/// Mounts files with the expected values over the kernel's files, instead of changing the machine.
 fn pretend_settings(namespaces: &Namespaces) -> Result<()> {
     for (name, value) in SETTINGS {
         let file = format!("/run/kubernetes/sysctl/{}", name.replace('/', "."));
@@ -46,7 +46,7 @@ fn pretend_settings(namespaces: &Namespaces) -> Result<()> {
     Ok(())
 }
 
-/// JSON is YAML.
+/// Returns the configuration. JSON is YAML.
 fn configuration() -> String {
     json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",

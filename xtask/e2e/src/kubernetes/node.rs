@@ -1,4 +1,4 @@
-//! The node as a whole: brought up in the order that is fastest, taken down by the kernel.
+//! The node as a whole. It starts in the fastest order, and the kernel ends it.
 
 use std::{
     cell::RefCell,
@@ -23,12 +23,12 @@ use crate::{
 };
 
 const TIMEOUT: Duration = Duration::from_mins(2);
-/// cgroups that the kubelet makes.
+/// Cgroups that the kubelet creates.
 const CGROUPS: &[&str] = &["kubepods"];
 
-/// A node that is up; everything of it ends when it is dropped, and at the latest with this program.
+/// A running node. All of it ends when it is dropped, and at the latest with this program.
 pub(crate) struct Node {
-    // First, so that it ends first: all processes end with it.
+    // Dropped first: all processes end with the namespaces.
     namespaces: Namespaces,
     control_plane: ControlPlane,
     containerd: RefCell<Containerd>,
@@ -54,7 +54,7 @@ impl Node {
         certificates::write(&namespaces)?;
         say("namespaces and certificates");
         let mut control_plane = ControlPlane::start(&namespaces, &directories, &binaries)?;
-        // While the API server thinks.
+        // Starts while the API server initializes.
         let containerd = RefCell::new(Containerd::start(root, &namespaces, &directories)?);
         say("etcd and containerd");
         wait_for("the API server", TIMEOUT, || {
@@ -86,12 +86,12 @@ impl Node {
         Ok(())
     }
 
-    /// Runs kubectl as the cluster's administrator; what it printed.
+    /// Runs kubectl as the cluster's administrator. Returns its output.
     pub(crate) fn kubectl(&self, args: &[&str]) -> Result<String> {
         kubectl(&self.namespaces, &self.clients, args)
     }
 
-    /// Creates or changes what is described.
+    /// Creates or changes the described objects.
     pub(crate) fn apply(&self, yaml: &str) -> Result<()> {
         let mut command = kubectl_command(&self.namespaces, &self.clients);
         command.args(["apply", "--filename=-"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -106,7 +106,7 @@ impl Node {
         Ok(())
     }
 
-    /// Runs helm as the cluster's administrator; what it printed.
+    /// Runs helm as the cluster's administrator. Returns its output.
     pub(crate) fn helm(&self, args: &[&str]) -> Result<String> {
         let mut command = self.command(&self.clients.helm);
         command.env("KUBECONFIG", certificates::kubeconfig_path("admin"));
@@ -116,7 +116,7 @@ impl Node {
         xtask_support::shell::query(command.args(args), "its message says what it lacks")
     }
 
-    /// A command that runs a program as if on this node.
+    /// Returns a command that runs a program as if on this node.
     pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         self.namespaces.command(program)
     }
@@ -126,28 +126,28 @@ impl Node {
         self.namespaces.write(path, content)
     }
 
-    /// Ends the API server at once, as if its machine had failed.
+    /// Kills the API server, as if its machine had failed.
     pub(crate) fn stop_api_server(&self) {
         self.control_plane.stop_api_server();
     }
 
-    /// Starts it again, and waits until it answers.
+    /// Starts the API server again, and waits until it answers.
     pub(crate) fn start_api_server(&self) -> Result<()> {
         self.control_plane.start_api_server(&self.namespaces)?;
         wait_for("the API server", TIMEOUT, || Ok(self.kubectl(&["get", "--raw", "/readyz"]).ok().map(drop)))
     }
 
-    /// Kills containerd and starts it again; containers go on.
+    /// Kills containerd and starts it again. Containers continue to run.
     pub(crate) fn restart_containerd(&self) -> Result<()> {
         self.containerd.borrow_mut().restart(&self.namespaces)
     }
 
-    /// Reads an image, as `docker save` writes them.
+    /// Imports an image in the format of `docker save`.
     pub(crate) fn import_image(&self, archive: &Path) -> Result<()> {
         Containerd::import(&self.namespaces, archive)
     }
 
-    /// A client of the runtime that the kubelet uses.
+    /// Returns a client of the kubelet's container runtime.
     pub(crate) fn cri(&self) -> Result<Cri> {
         Containerd::cri(&self.namespaces)
     }
@@ -157,28 +157,28 @@ impl Node {
         Prometheus::start(&self.namespaces, &self.directories, configuration)
     }
 
-    /// A new directory, which ends with the node; inside, it has the same path.
+    /// Creates a directory that is removed with the node. Its path inside is the same.
     pub(crate) fn directory(&self, name: &str) -> Result<PathBuf> {
         self.directories.directory(name)
     }
 
-    /// Who the cluster's administrator is, inside.
+    /// Returns the path of the administrator's kubeconfig, inside.
     fn kubeconfig() -> String {
         certificates::kubeconfig_path("admin")
     }
 
-    /// How a shell inside calls kubectl as the administrator.
+    /// Returns the command for kubectl as the administrator, in a shell inside.
     pub(crate) fn kubectl_in_shell(&self) -> String {
         format!("{} --kubeconfig {}", self.clients.kubectl.display(), Self::kubeconfig())
     }
 
-    /// The command to use it from outside.
+    /// Returns the command to use the node from outside.
     pub(crate) fn how_to_use(&self) -> String {
         let (enter, kubectl) = (self.namespaces.how_to_enter(), self.clients.kubectl.display());
         format!("{enter} {kubectl} --kubeconfig {}", certificates::kubeconfig_path("admin"))
     }
 
-    /// The ends of all logs.
+    /// Returns the ends of all logs.
     pub(crate) fn tails(&self) -> String {
         format!("{}{}{}", self.control_plane.tails(), self.containerd.borrow().tail(), self.kubelet.tail())
     }
@@ -194,7 +194,7 @@ fn kubectl_command(namespaces: &Namespaces, clients: &Clients) -> Command {
     command
 }
 
-/// The node's own network card, and the address of the service `kubernetes`.
+/// Adds the node's network card, and the address of the service `kubernetes`.
 fn add_network(namespaces: &Namespaces) -> Result<()> {
     for args in [
         ["link", "add", "node0", "type", "veth", "peer", "name", "node0-peer"].as_slice(),

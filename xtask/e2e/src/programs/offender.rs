@@ -1,8 +1,8 @@
-//! Does what ordinary software does not, once or so many times, and says when: nanoseconds since 1970.
+//! Makes calls that ordinary software does not make, once or several times. Prints the time in nanoseconds since 1970.
 //!
-//! `offender ATTEMPT [TIMES]`: makes one of [`ATTEMPTS`], however it ends. `offender x32 COUNT`: makes as many of
-//! [`X32_CALLS`], an ABI that hardly a kernel has, one after the other, and prints the number and the time of each.
-//! `offender flood SECONDS`: every number of every ABI, by processes that live for a moment.
+//! `offender ATTEMPT [TIMES]` makes one of [`ATTEMPTS`], whatever its result. `offender x32 COUNT` makes that many of
+//! [`X32_CALLS`] in sequence, in an ABI that few kernels have, and prints the number and the time of each. `offender
+//! flood SECONDS` makes calls with every number of every ABI, in short-lived processes.
 
 use std::{
     env, io,
@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-/// Their numbers on x86_64; all fail, but the first, with nothing done.
+/// Call numbers on x86_64. All calls but the first fail without an effect.
 const ATTEMPTS: [(&str, i64); 8] = [
     ("unshare", 272),
     ("mount", 165),
@@ -24,14 +24,14 @@ const ATTEMPTS: [(&str, i64); 8] = [
     ("unknown", 9999),
 ];
 const X32: i64 = 0x4000_0000;
-/// Numbers that x32 has names for; others are all one call.
+/// Numbers with a name in the x32 table. All other numbers count as one call.
 const X32_CALLS: [i64; 20] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 17, 18, 21, 22, 23, 24];
 /// Calls that end, stop or multiply the calling process: of x86_64 and of ia32.
 const NEVER: [&[i64]; 2] = [
     &[15, 34, 56, 57, 58, 60, 61, 62, 169, 200, 231, 234, 435],
     &[1, 2, 29, 37, 72, 88, 119, 120, 173, 179, 190, 238, 252, 270, 435],
 ];
-/// How long one process of a flood may take: some calls wait.
+/// Maximum time of one process of a flood, because some calls wait.
 const LIFE: u64 = 50;
 
 unsafe extern "C" {
@@ -71,9 +71,9 @@ fn act(attempt: &str) {
     }
 }
 
-/// Without arguments that mean anything: no address, no file, no flag that a kernel knows.
+/// Makes a call without valid arguments: no address, no file, no flag that a kernel knows.
 fn call(number: i64) -> i64 {
-    // Namespaces are made only by flags; a request to be traced is one to the parent.
+    // With 0, `unshare` creates no namespace, and `ptrace` requests tracing by the parent. So only `unshare` gets 0.
     let first = if number == 272 { 0 } else { -1 };
     unsafe { syscall(number, first, -1_i64, -1_i64, -1_i64, -1_i64, -1_i64) }
 }
@@ -114,7 +114,7 @@ fn open_by_ring() {
         entries.write(18);
         entries.add(4).cast::<i32>().write(-100);
         entries.add(16).cast::<u64>().write(path.as_ptr() as u64);
-        // The array's first place has the first entry; the tail is one further.
+        // The first element of the array is the first entry. The tail moves by one.
         at(params[16]).write(0);
         AtomicU32::from_ptr(at(params[11])).store(1, Ordering::Release);
         let submitted = syscall(426, ring, 1_i64, 1_i64, 1_i64, 0_i64, 0_i64);

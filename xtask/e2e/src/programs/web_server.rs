@@ -1,5 +1,6 @@
-//! A web server of threads: answers every request on one connection after the other, and keeps connections open.
-//! `web_server PORT` serves; `web_server PORT check` asks it, as a health check does. SIGTERM ends it in order.
+//! A web server with threads. It answers the requests of a connection in sequence, and keeps connections open.
+//! `web_server PORT` serves. `web_server PORT check` sends a request, as a health check does. SIGTERM ends the server
+//! cleanly.
 
 use std::{
     env,
