@@ -1,5 +1,5 @@
-//! Clients that scrape many series without a pause: how soon a first call is reported meanwhile, how soon health is
-//! answered, and what many scrapes at once take.
+//! Clients that scrape many series without a pause: the delay of first-call reports and of health responses meanwhile,
+//! and the cost of many scrapes at once.
 
 use std::{
     collections::BTreeMap,
@@ -27,11 +27,12 @@ use super::{
 
 const SCRAPING: usize = 3;
 const AT_ONCE: usize = 100;
-/// More clients at once than one address may have connections by default.
+/// Permits more clients at once than the default limit for connections of one address.
 const CONNECTIONS: &str = "--web.max-connections=512";
-/// Cgroups that make first calls, and how many each makes: no more are reported of one workload.
+/// Number of cgroups that make first calls, and of first calls in each: the maximum that is reported for one workload.
 const FIRST_CALLS: [usize; 2] = [10, 20];
-/// The first x32 call, `keyctl`: it and those after it are none of the calls that every policy allows in every ABI.
+/// Number of the first x32 call, `keyctl`. This call and those after it are not among the calls that every policy
+/// allows in every ABI.
 const X32: usize = 0x4000_0000 + 250;
 const REPORT_TIMEOUT: Duration = Duration::from_secs(30);
 const HEALTH_PAUSE: Duration = Duration::from_millis(5);
@@ -66,13 +67,13 @@ pub(super) fn measure(host: &Host) -> Result<Report> {
 }
 
 struct Measured {
-    /// From each call to its line of JSON.
+    /// Time from each call to its line of JSON.
     reported: Vec<Duration>,
     health: Vec<Duration>,
     scrape_count: usize,
 }
 
-/// First calls, and questions about health, while clients scrape.
+/// Makes first calls and requests health, while clients scrape.
 fn under_scrapes(host: &Host, daemon: &Daemon, cgroup: &Cgroup, files: &Files) -> Result<Measured> {
     let ends = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -93,7 +94,7 @@ fn under_scrapes(host: &Host, daemon: &Daemon, cgroup: &Cgroup, files: &Files) -
     })
 }
 
-/// How long each request took, until `ends`.
+/// Returns the duration of each request until `ends`.
 fn repeat(daemon: &Daemon, path: &str, ends: &AtomicBool, pause: Duration) -> Result<Vec<Duration>> {
     let client = daemon.client();
     let mut times = Vec::new();
@@ -106,14 +107,14 @@ fn repeat(daemon: &Daemon, path: &str, ends: &AtomicBool, pause: Duration) -> Re
     Ok(times)
 }
 
-/// First calls, one cgroup after the other.
+/// Makes first calls, in one cgroup after the other.
 fn call_all(host: &Host, cgroup: &Cgroup) -> Result<()> {
     let [cgroups, calls] = FIRST_CALLS;
     for number in 0..cgroups {
         let directory = cgroup.path().join(format!("first-{number}"));
         fs::create_dir(&directory).context("cannot make a cgroup")?;
         for number in X32..X32 + calls {
-            // A process for each call, because first calls rarely come in groups.
+            // Uses a process for each call, because first calls rarely come in groups.
             let mut command = Command::new(&host.known_calls);
             command.arg("range").arg(&directory).args([number, number + 1].map(|number| number.to_string()));
             let status = Guarded::spawn_bound(command.stdin(Stdio::null()))?.wait(REPORT_TIMEOUT)?;
@@ -123,11 +124,12 @@ fn call_all(host: &Host, cgroup: &Cgroup) -> Result<()> {
     Ok(())
 }
 
-/// What many scrapes at once take, of one snapshot: the first renders and compresses, the others share it.
+/// Measures many scrapes of one snapshot at once. The first scrape renders and compresses, and the others share its
+/// result.
 fn at_once(daemon: &Daemon) -> Result<[Figure; 2]> {
     let clients: Vec<Client> = (0..AT_ONCE).map(|_| daemon.client()).collect();
     clients.iter().try_for_each(|client| client.get("/healthz", false).map(drop))?;
-    // The first one renders as well.
+    // The first scrape also renders.
     interrupt::sleep(FRESH)?;
     let (cpu, before) = (daemon.cpu_time()?, daemon.memory()?);
     daemon.timed_scrape()?;
@@ -158,7 +160,7 @@ fn at_once(daemon: &Daemon) -> Result<[Figure; 2]> {
     ])
 }
 
-/// The most resident memory until `ends`, in bytes.
+/// Returns the maximum resident memory until `ends`, in bytes.
 fn most_memory(daemon: &Daemon, ends: &AtomicBool) -> Result<u64> {
     let mut most = 0;
     while !ends.load(Ordering::Relaxed) {
@@ -169,10 +171,10 @@ fn most_memory(daemon: &Daemon, ends: &AtomicBool) -> Result<u64> {
     Ok(most)
 }
 
-/// The daemon's policy, and the file that it reports to.
+/// The daemon's policy, and the file to which it reports.
 struct Files {
     directory: PathBuf,
-    /// What the labels of the cgroups begin with.
+    /// Common prefix of the labels of the cgroups.
     label: String,
 }
 
@@ -204,7 +206,7 @@ impl Files {
 
     /// Waits for lines about this many first calls. Returns the time from each call, by its event, to its line.
     fn watch(&self, count: usize) -> Result<Vec<Duration>> {
-        // Its own delays are none of the daemon's.
+        // Delays of this process must not count as delays of the daemon.
         prefer_short_slices();
         let begin = Instant::now();
         let (mut reported, mut lines) = (BTreeMap::new(), NewLines::default());
@@ -222,7 +224,7 @@ impl Files {
     }
 }
 
-/// Reads a file that grows.
+/// Reads a growing file.
 #[derive(Default)]
 struct NewLines {
     file: Option<BufReader<File>>,
@@ -231,7 +233,7 @@ struct NewLines {
 }
 
 impl NewLines {
-    /// The lines that were not there before; none while there is no file.
+    /// Returns the new lines, or none if there is no file.
     fn take(&mut self, path: &Path) -> Result<Vec<String>> {
         if self.file.is_none() {
             self.file = File::open(path).ok().map(BufReader::new);
@@ -247,7 +249,7 @@ impl NewLines {
     }
 }
 
-/// Notes how long it took to a line, if it is about a call of x32 of these cgroups: by cgroup and number.
+/// Records the delay of a line by cgroup and number, if the line is about an x32 call of these cgroups.
 fn note(line: &str, now: SystemTime, label: &str, reported: &mut BTreeMap<(String, u64), Duration>) -> Result<()> {
     let line: Value = serde_json::from_str(line).context("a line is not JSON")?;
     let cgroup = line["workload"]["cgroup"].as_str().unwrap_or_default();

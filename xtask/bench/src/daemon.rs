@@ -1,4 +1,4 @@
-//! The daemon that is measured: the release build, on a port of its own.
+//! The measured daemon: the release build, on a separate port.
 
 use std::{
     io::Read,
@@ -11,19 +11,19 @@ use syscallmon_testkit::{self as testkit, Exposition, Guarded, usage, usage::Mem
 
 use super::host::Host;
 
-/// A scrape after this long takes a new snapshot, that is, of everything that was called before.
+/// A scrape after this time takes a new snapshot, which has all earlier calls.
 pub(super) const FRESH: Duration = syscallmon::engine::MAX_SNAPSHOT_AGE.saturating_add(Duration::from_millis(50));
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A daemon that has attached and serves; killed when dropped.
+/// A daemon that has attached and serves. Dropping it kills it.
 pub(super) struct Daemon {
     launched: testkit::Daemon,
     started: Instant,
     client: Client,
 }
 
-/// A client with a connection of its own.
+/// A client with a separate connection.
 pub(super) struct Client {
     address: String,
     agent: ureq::Agent,
@@ -34,7 +34,7 @@ impl Client {
         Self { address, agent: ureq::Agent::new_with_defaults() }
     }
 
-    /// The body of an answer, which must be a success; compressed or not, as it came.
+    /// Returns the body of a successful response as received, compressed or not.
     pub(super) fn get(&self, path: &str, gzip: bool) -> Result<Vec<u8>> {
         let accepted = if gzip { "gzip" } else { "identity" };
         let request = self.agent.get(format!("http://{}{path}", self.address)).header("accept-encoding", accepted);
@@ -57,36 +57,36 @@ impl Daemon {
         Ok(Self { launched, started, client })
     }
 
-    /// The time from the start to the message that `sys_enter` is attached.
+    /// Returns the time from the start to the message that `sys_enter` is attached.
     pub(super) fn attached_after(&self) -> Result<Duration> {
         let (time, _) =
             self.launched.log_line(&["message=attached probe=sys_enter"]).context("the daemon did not attach")?;
         Ok(time.duration_since(self.started))
     }
 
-    /// CPU time so far.
+    /// Returns its CPU time so far.
     pub(super) fn cpu_time(&self) -> Result<Duration> {
         usage::cpu_time(self.launched.pid())
     }
 
-    /// Resident memory.
+    /// Returns its resident memory.
     pub(super) fn memory(&self) -> Result<Memory> {
         Memory::of(self.launched.pid())
     }
 
-    /// Scrapes it, as it is.
+    /// Scrapes it without compression.
     pub(super) fn scrape(&self) -> Result<Exposition> {
         Ok(Exposition::new(String::from_utf8(self.client.get("/metrics", false)?)?))
     }
 
-    /// Scrapes it as Prometheus does, that is, compressed: how long that took, and the size.
+    /// Scrapes it with compression, as Prometheus does. Returns the duration and the size.
     pub(super) fn timed_scrape(&self) -> Result<(Duration, usize)> {
         let begin = Instant::now();
         let body = self.client.get("/metrics", true)?;
         Ok((begin.elapsed(), body.len()))
     }
 
-    /// Another client of it.
+    /// Returns another client of it.
     pub(super) fn client(&self) -> Client {
         Client::new(self.client.address.clone())
     }

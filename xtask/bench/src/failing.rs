@@ -1,4 +1,4 @@
-//! A call that fails at once: what counting its error adds.
+//! A call that fails at once: the cost of counting its error.
 
 use std::num::NonZeroUsize;
 
@@ -16,7 +16,7 @@ const SCENARIO: &str = "failing";
 const CALLS: u32 = 400_000;
 const VARIANTS: [Variant; 4] = [Variant::Nothing, Variant::EmptyBoth, Variant::Counting, Variant::Daemon];
 
-/// A number that no ABI has: nothing fails sooner.
+/// A number that no ABI has. A call with it fails fastest.
 const NUMBER: i64 = 1000;
 
 /// Runs the scenario.

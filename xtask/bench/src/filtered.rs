@@ -1,4 +1,5 @@
-//! The cheapest call of a task with a seccomp filter: what its marks add, beside what the filter itself costs.
+//! The cheapest call of a task with a seccomp filter: the cost of the daemon's task states, beside the cost of the
+//! filter.
 
 use std::num::NonZeroUsize;
 

@@ -1,4 +1,4 @@
-//! The cheapest call, again and again on one CPU: what counting adds to a call.
+//! The cheapest call, repeated on one CPU: the cost of counting a call.
 
 use std::num::NonZeroUsize;
 

@@ -1,4 +1,4 @@
-//! The machine that is measured on, and the programs that take part.
+//! The measured machine, and the programs of the benchmarks.
 
 use std::{
     fs,
@@ -12,35 +12,35 @@ use syscallmon::cgroup::{Hierarchies, HierarchyChoice, HierarchySet};
 use syscallmon_testkit::Cgroup;
 use xtask_support::{shell, workspace};
 
-/// Where everything is.
+/// Paths of all programs and directories.
 pub(super) struct Host {
     /// The release build of the daemon.
     pub(super) syscallmon: PathBuf,
     /// The release build of the program that makes the calls.
     pub(super) known_calls: PathBuf,
-    /// The release build of the program that has the prometheus crate encode an exposition.
+    /// The release build of the program in which the prometheus crate encodes an exposition.
     pub(super) gather_again: PathBuf,
-    /// The object with what is compared with.
+    /// The object with the programs for comparison.
     pub(super) bench_baseline: PathBuf,
     pub(super) bpftool: PathBuf,
     pub(super) bpftrace: PathBuf,
-    /// Of libbpf-tools.
+    /// `syscount` of libbpf-tools.
     pub(super) syscount: PathBuf,
-    /// Where files for variants go.
+    /// Directory for files of variants.
     pub(super) scratch: PathBuf,
-    /// Where cgroup2 is mounted.
+    /// Mount point of cgroup2.
     pub(super) cgroup2: PathBuf,
-    /// The CPU to measure on: the last one, since the first has more interrupts.
+    /// The CPU for measurements: the last one, because the first one has more interrupts.
     pub(super) cpu: u32,
 }
 
 impl Host {
-    /// A new cgroup to measure in, directly below the root of cgroup2.
+    /// Creates a cgroup for measurements, directly below the root of cgroup2.
     pub(super) fn cgroup(&self, name: &str) -> Result<Cgroup> {
         Cgroup::new(&self.cgroup2, "syscallmon-bench", name)
     }
 
-    /// Finds everything.
+    /// Finds all programs and directories.
     pub(super) fn find(root: &Path) -> Result<Self> {
         let release = workspace::target_dir(root).join("release");
         let program = |name| {
@@ -62,7 +62,7 @@ impl Host {
         })
     }
 
-    /// What was measured, how, when and on what.
+    /// Describes the measurement: command, date and machine.
     pub(super) fn describe(&self, rounds: NonZeroUsize) -> Result<String> {
         let kernel = read("/proc/sys/kernel/osrelease")?;
         let cpuinfo = read("/proc/cpuinfo")?;
@@ -81,18 +81,18 @@ fn read(path: &str) -> Result<String> {
     fs::read_to_string(path).with_context(|| format!("cannot read {path}"))
 }
 
-/// The last CPU that this process may run on.
+/// Returns the last CPU on which this process may run.
 fn last_cpu(status: &str) -> Option<u32> {
     let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
     list.trim().rsplit([',', '-']).next()?.parse().ok()
 }
 
-/// arm64 has no such line.
+/// Returns the CPU's model. arm64 has no such line.
 fn cpu_model(cpuinfo: &str) -> Option<&str> {
     cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.trim_start().strip_prefix(':')).map(str::trim)
 }
 
-/// Where cgroups for measuring are made.
+/// Returns the mount point of cgroup2, for the cgroups of measurements.
 fn cgroup2_mount() -> Result<PathBuf> {
     let choice = HierarchyChoice::Exactly(HierarchySet::Cgroup2);
     let hierarchies = Hierarchies::find(Path::new("/proc"), None, choice)?;

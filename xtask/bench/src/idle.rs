@@ -13,7 +13,7 @@ use super::{
 };
 
 const STARTS: usize = 7;
-/// From the start to when it has settled.
+/// Time from the start until the daemon is idle.
 const SETTLE: Duration = Duration::from_secs(2);
 const IDLE: Duration = Duration::from_secs(30);
 
@@ -36,7 +36,7 @@ pub(super) fn measure(host: &Host) -> Result<Report> {
     Ok(Report { figures, ..Report::default() })
 }
 
-/// The share of one CPU that the daemon takes when it only polls.
+/// Returns the share of one CPU that the daemon uses when it only polls.
 fn cpu_share(host: &Host) -> Result<f64> {
     eprintln!("idle: {} s without scrapes", IDLE.as_secs());
     let daemon = Daemon::start(host, &[])?;

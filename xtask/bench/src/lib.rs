@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: measures what the daemon costs, against the limits that the design sets.
 //!
-//! Every scenario measures the real release build on this kernel. Figures that depend on the machine are ratios
-//! of what was measured in the same run.
+//! Every scenario measures the real release build on this kernel. Figures that depend on the machine are ratios of two
+//! measurements in the same run.
 
 mod clients;
 mod daemon;
@@ -79,7 +79,7 @@ const FEWER_ROUNDS: NonZeroUsize = NonZeroUsize::new(11).expect("not 0");
 ///
 /// # Errors
 ///
-/// If something could not be measured, or is over its limit.
+/// If a measurement fails, or a figure is over its limit.
 pub fn run(root: &Path, args: &Args) -> Result<()> {
     setup::ensure(root, Purpose::Bench)?;
     build(root)?;
@@ -89,7 +89,7 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
     let scenarios = if args.only.is_empty() { Scenario::value_variants() } else { &args.only };
     for scenario in scenarios {
         let measured = scenario.measure(&host, args.rounds).inspect_err(|_| {
-            // Minutes of work are not lost with the scenario that could not be measured.
+            // Prints the results so far, because they took minutes. A failed scenario must not discard them.
             println!("{}", report.render());
         })?;
         report.append(measured);
@@ -107,7 +107,7 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
 
 impl Scenario {
     fn measure(self, host: &Host, rounds: NonZeroUsize) -> Result<Report> {
-        // What has no limit needs no great precision.
+        // Figures without limits require less precision.
         let fewer = rounds.min(FEWER_ROUNDS);
         match self {
             Self::Getppid => getppid::measure(host, rounds),
@@ -123,7 +123,7 @@ impl Scenario {
     }
 }
 
-/// Builds what is measured, and the program that makes the calls.
+/// Builds the measured programs, and the program that makes the calls.
 fn build(root: &Path) -> Result<()> {
     for what in [["--bin", "syscallmon"], ["--example", "known_calls"], ["--example", "gather_again"]] {
         shell::run(

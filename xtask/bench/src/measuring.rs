@@ -1,4 +1,4 @@
-//! The cheapest call while it is measured how long it takes: what that adds, here and with peers.
+//! The cheapest call while its duration is measured: the cost of the measurement, by the daemon and by peers.
 
 use std::num::NonZeroUsize;
 

@@ -1,4 +1,4 @@
-//! Who is attached to the tracepoints of system calls.
+//! Processes that are attached to the tracepoints of system calls.
 
 use std::{fs, process::Command};
 
@@ -8,7 +8,7 @@ use xtask_support::shell;
 
 use super::host::Host;
 
-/// Warns of everybody who is attached already: they cost, too.
+/// Warns of all processes that are attached already, because they also cost time.
 pub(super) fn warn_of_any(host: &Host) -> Result<()> {
     for pid in find(host)? {
         let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
@@ -17,16 +17,17 @@ pub(super) fn warn_of_any(host: &Host) -> Result<()> {
     Ok(())
 }
 
-/// Processes that have a program attached to `sys_enter` or `sys_exit`, of whatever kind.
+/// Returns processes with a program of any kind attached to `sys_enter` or `sys_exit`.
 pub(super) fn find(host: &Host) -> Result<Vec<u32>> {
     let remedy = "looking for eBPF programs needs root";
     let json = shell::query(Command::new(&host.bpftool).args(["perf", "show", "--json"]), remedy)?;
     parse(&json).context("cannot understand bpftool perf show --json")
 }
 
-/// An entry has its kind (`tracepoint`, `raw_tracepoint`, ...) under `fd_type`, and under the kind a name.
+/// Returns the processes in bpftool's output. An entry has its kind (`tracepoint`, `raw_tracepoint`, ...) under
+/// `fd_type`, and a name under the kind.
 fn parse(json: &str) -> Option<Vec<u32>> {
-    // Without a reader, old versions print nothing.
+    // Old versions print nothing if there are no entries.
     if json.trim().is_empty() {
         return Some(Vec::new());
     }

@@ -1,4 +1,4 @@
-//! Tasks of many cgroups that take turns on one CPU: what counting adds when the cgroup is another at each turn.
+//! Tasks of many cgroups in turn on one CPU: the cost of counting when the cgroup changes at each turn.
 
 use std::num::NonZeroUsize;
 
@@ -15,7 +15,8 @@ use super::{
 const SCENARIO: &str = "pingpong";
 const CGROUPS: u32 = 64;
 const LAPS: u32 = 1_000;
-/// A hop takes microseconds, of which the programs are a few per cent: it takes more rounds to see them.
+/// Factor for the rounds. A hop takes microseconds, and the programs take only a few per cent of it, so more rounds are
+/// necessary.
 const ROUNDS: NonZeroUsize = NonZeroUsize::new(3).expect("not 0");
 const VARIANTS: [Variant; 3] = [Variant::Nothing, Variant::Empty, Variant::Counting];
 

@@ -1,5 +1,5 @@
-//! What policies add to a call: nothing, since they are judged in user space, once for each call of a cgroup and then
-//! by its counters.
+//! The cost of policies for a call. There is none: user space judges each call of a cgroup once, and then the cgroup's
+//! counters.
 
 use std::num::NonZeroUsize;
 

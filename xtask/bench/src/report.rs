@@ -1,18 +1,18 @@
-//! The result: figures with their limits, and what they were computed from.
+//! The result: figures with their limits, and the medians from which they were computed.
 
 /// One figure.
 pub(super) struct Figure {
-    /// What was measured.
+    /// Name of the measurement.
     pub(super) name: String,
-    /// How much it was; not a number when it could not be computed.
+    /// The value. Not a number if it could not be computed.
     pub(super) value: f64,
-    /// Of what.
+    /// The unit of the value.
     pub(super) unit: Unit,
-    /// The most that it may be; `None` for what is only worth knowing.
+    /// The maximum. `None` for a figure without a limit.
     pub(super) limit: Option<f64>,
 }
 
-/// What a figure counts.
+/// The unit of a figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unit {
     Ratio,
@@ -27,13 +27,13 @@ pub(super) enum Unit {
 pub(super) struct Median {
     pub(super) scenario: &'static str,
     pub(super) variant: &'static str,
-    /// Per call, or per hop.
+    /// Time of a call, or of a hop.
     pub(super) ns: f64,
-    /// Median over the rounds of what came on top of nothing in the same round.
+    /// Median over the rounds of the time added to the variant `nothing` of the same round.
     pub(super) added_ns: f64,
 }
 
-/// Everything that was measured.
+/// All results.
 #[derive(Default)]
 pub(super) struct Report {
     pub(super) figures: Vec<Figure>,
@@ -50,7 +50,7 @@ impl Figure {
     }
 
     fn is_missed(&self) -> bool {
-        // What is not a number is not within a limit.
+        // A value that is not a number is over the limit.
         self.limit.is_some_and(|limit| self.value.is_nan() || self.value > limit)
     }
 
@@ -84,12 +84,12 @@ impl Report {
         self.medians.extend(other.medians);
     }
 
-    /// Names of the figures that are over their limits.
+    /// Returns the names of the figures that are over their limits.
     pub(super) fn missed(&self) -> Vec<&str> {
         self.figures.iter().filter(|figure| figure.is_missed()).map(|figure| figure.name.as_str()).collect()
     }
 
-    /// As tables in Markdown.
+    /// Returns the report as tables in Markdown.
     pub(super) fn render(&self) -> String {
         let mut lines = vec!["| figure | value | limit | ok? |".to_owned(), "|---|---|---|---|".to_owned()];
         lines.extend(self.figures.iter().map(Figure::render));
@@ -103,7 +103,7 @@ impl Report {
     }
 }
 
-/// Digits with a comma before each three.
+/// Returns digits with a comma before each group of three.
 pub(super) fn grouped(digits: &str) -> String {
     let (head, tail) = digits.split_at(digits.len() % 3);
     let threes = tail.as_bytes().chunks(3).map(|three| String::from_utf8_lossy(three).into_owned());

@@ -1,4 +1,4 @@
-//! Measurements in turn, so that what drifts (clock, heat, neighbours) meets every variant alike.
+//! Measurements in turn. A drift (clock, heat, other load) then affects every variant equally.
 
 use std::{collections::BTreeMap, num::NonZeroUsize};
 
@@ -13,7 +13,7 @@ use super::{
     worker::Workload,
 };
 
-/// What was measured: for each variant one value per round, in ns.
+/// The results: for each variant, one value per round, in ns.
 #[derive(Default)]
 pub(super) struct Rounds {
     values: BTreeMap<Variant, Vec<f64>>,
@@ -30,7 +30,7 @@ impl Rounds {
         let mut measured = Self::default();
         for round in 0..rounds.get() {
             eprint!("{}: round {} of {rounds}:", workload.scenario, round + 1);
-            // Each round begins with another variant, so that none always follows the same one.
+            // Each round begins with another variant, so that no variant always follows the same one.
             for variant in variants.iter().cycle().skip(round % variants.len()).take(variants.len()) {
                 let ns = one(host, workload, *variant).with_context(|| format!("with {}", variant.name()))?;
                 measured.values.entry(*variant).or_default().push(ns);
@@ -41,35 +41,36 @@ impl Rounds {
         Ok(measured)
     }
 
-    /// What a variant added to nothing, in ns: the difference of the medians over the rounds.
+    /// Returns the time that a variant adds to the variant `nothing`, in ns: the difference of the medians over the
+    /// rounds.
     ///
-    /// Not the median of the differences: each time that a program is attached, its code lies elsewhere, and is
-    /// some ten nanoseconds faster or slower until it is detached. That has nothing to do with the other variants
-    /// of the round.
+    /// This is not the median of the differences. Each time a program is attached, its code has another address. Until
+    /// it is detached, it is some ten nanoseconds faster or slower. The other variants of the round do not affect this.
     pub(super) fn added(&self, variant: Variant) -> f64 {
         self.median(variant) - self.median(Variant::Nothing)
     }
 
-    /// Takes up the values of other rounds.
+    /// Appends the values of other rounds.
     pub(super) fn append(&mut self, other: Self) {
         for (variant, values) in other.values {
             self.values.entry(variant).or_default().extend(values);
         }
     }
 
-    /// The median of what was measured with a variant, in ns.
+    /// Returns the median of a variant's values, in ns.
     pub(super) fn median(&self, variant: Variant) -> f64 {
         let values = self.values.get(&variant).into_iter().flatten().copied();
         median(values).unwrap_or(f64::NAN)
     }
 
-    /// What one variant added, by what another did; not a number unless both cost something.
+    /// Returns the time that one variant adds, divided by the time that another variant adds. Not a number unless both
+    /// are positive.
     pub(super) fn ratio(&self, of: Variant, to: Variant) -> f64 {
         let (of, to) = (self.added(of), self.added(to));
         if of > 0.0 && to > 0.0 { of / to } else { f64::NAN }
     }
 
-    /// The medians, without figures.
+    /// Returns a report with the medians, without figures.
     pub(super) fn report(&self, scenario: &'static str) -> Report {
         let medians = self.values.keys().map(|&variant| Median {
             scenario,
@@ -81,7 +82,7 @@ impl Rounds {
     }
 }
 
-/// Measures once with one variant attached, and makes sure that it saw every call.
+/// Measures once with one variant attached, and checks that the variant saw every call.
 fn one(host: &Host, workload: &mut Workload, variant: Variant) -> Result<f64> {
     observers::warn_of_any(host)?;
     let attachment = variant.attach(host)?;

@@ -1,4 +1,4 @@
-//! Many series: what a snapshot, a scrape and memory cost.
+//! Many series: the cost of a snapshot, of a scrape, and of memory.
 
 use std::{
     fs::{self, File},
@@ -17,7 +17,7 @@ use super::{
     stats::median,
 };
 
-/// Calls that exist on every architecture and, without arguments, fail or concern the caller only.
+/// Calls that exist on every architecture. Without arguments, they fail or affect only the caller.
 pub(super) const CALLS: [i64; 30] = [
     libc::SYS_getpid,
     libc::SYS_getppid,
@@ -50,24 +50,24 @@ pub(super) const CALLS: [i64; 30] = [
     libc::SYS_lseek,
     libc::SYS_munmap,
 ];
-/// `exit_group` comes on top.
+/// Number of series of each cgroup. `exit_group` is one more.
 const SERIES_PER_CGROUP: usize = CALLS.len() + 1;
 
 const SCRAPES: usize = 7;
-/// For the CPU of snapshots: the shortest interval, for so long.
+/// Settings for the CPU time of snapshots: the shortest interval, and the duration of the measurement.
 const POLL: &str = "--poll.interval=100ms";
 const POLLING: Duration = Duration::from_secs(10);
-/// For scrapes: no poll comes in between, so that every scrape takes a snapshot and renders it.
+/// Setting for scrapes: no poll runs between them, so every scrape takes a snapshot and renders it.
 const NO_POLL: &str = "--poll.interval=1h";
 const POPULATE_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// A size, with its limits.
 pub(super) struct Size {
     pub(super) cgroups: usize,
-    /// Room for all of them, where the default has none.
+    /// Flags that increase the daemon's capacity, where the default is too small.
     pub(super) capacity: &'static [&'static str],
     snapshot_ms: f64,
-    /// Of a scrape after one workload of a hundred has made a call, and after all have.
+    /// Duration of a scrape after one of a hundred workloads has made a call, and after all of them have.
     few_ms: f64,
     all_ms: f64,
     resident_mib: f64,
@@ -112,7 +112,7 @@ impl Size {
         Figure::new(format!("{} series: {what}", grouped(&self.series().to_string())), value, unit)
     }
 
-    /// A daemon that has counted so many series, and the cgroups, which stay as long as it.
+    /// Returns a daemon that has counted this many series, and the parent of the cgroups, which must live as long.
     fn populated(&self, host: &Host, flag: &str) -> Result<(Daemon, Cgroup)> {
         let cgroup = host.cgroup("scale")?;
         let daemon = Daemon::start(host, &[&[flag], self.capacity].concat())?;
@@ -124,7 +124,7 @@ impl Size {
     }
 }
 
-/// Makes so many cgroups, unless they are there, and has each of these calls made in each of them.
+/// Creates the cgroups unless they exist, and makes each of these calls in each cgroup.
 pub(super) fn call(host: &Host, cgroup: &Cgroup, cgroups: usize, calls: &[i64]) -> Result<()> {
     let numbers = calls.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
     let mut command = Command::new(&host.known_calls);
@@ -134,12 +134,12 @@ pub(super) fn call(host: &Host, cgroup: &Cgroup, cgroups: usize, calls: &[i64]) 
     Ok(())
 }
 
-/// CPU time for each snapshot, without scrapes.
+/// Measures the CPU time of a snapshot, without scrapes.
 fn snapshot(host: &Host, size: &Size) -> Result<Figure> {
     eprintln!("scale: {} series: snapshots", size.series());
     let (daemon, _cgroup) = size.populated(host, POLL)?;
     let taken = || daemon.scrape()?.float("syscallmon_snapshots_total").context("no syscallmon_snapshots_total");
-    // The scrapes are outside of the time that is measured.
+    // The scrapes are outside the measured time.
     let (taken_before, cpu_before) = (taken()?, daemon.cpu_time()?);
     interrupt::sleep(POLLING)?;
     let (cpu_after, taken_after) = (daemon.cpu_time()?, taken()?);
@@ -149,7 +149,7 @@ fn snapshot(host: &Host, size: &Size) -> Result<Figure> {
     Ok(size.figure("CPU per snapshot", ms, Unit::Milliseconds).at_most(size.snapshot_ms))
 }
 
-/// The time of scrapes, the memory after some, and the sizes of what is exposed.
+/// Measures the duration of scrapes, the memory afterwards, and the sizes of the exposition.
 fn scrapes(host: &Host, size: &Size) -> Result<Vec<Figure>> {
     eprintln!("scale: {} series: scrapes", size.series());
     let (daemon, cgroup) = size.populated(host, NO_POLL)?;
@@ -164,7 +164,7 @@ fn scrapes(host: &Host, size: &Size) -> Result<Vec<Figure>> {
         }
         Ok((median(times).context("no scrapes")?, compressed))
     };
-    // The first one compresses everything.
+    // The first scrape compresses everything.
     daemon.timed_scrape()?;
     let (few, _) = timed(size.cgroups.div_ceil(100))?;
     let (all, compressed) = timed(size.cgroups)?;
@@ -188,7 +188,7 @@ fn scrapes(host: &Host, size: &Size) -> Result<Vec<Figure>> {
     ])
 }
 
-/// How many milliseconds the prometheus crate takes for the same exposition.
+/// Returns the time that the prometheus crate needs for the same exposition, in milliseconds.
 fn gather_again(host: &Host, text: &str) -> Result<f64> {
     let path = host.scratch.join("exposition");
     fs::create_dir_all(&host.scratch).context("cannot make the directory for benchmarks")?;

@@ -5,14 +5,14 @@ use std::{collections::HashMap, fs, path::Path};
 use anyhow::{Context, Result, ensure};
 use xtask_support::marked;
 
-/// Document that has all figures, and the mark that they stand between.
+/// Document with all figures, and the mark around them.
 pub(super) const DOCUMENT: &str = "docs/performance.md";
 pub(super) const MARK: &str = "bench";
 /// Mark of the summary in README.md.
 const SUMMARY_MARK: &str = "costs";
 const README: &str = "README.md";
 
-/// A row of the summary: what it is about, and figures with the text behind each.
+/// A row of the summary: its subject, and figures with the text after each.
 type Row = (&'static str, &'static [(&'static str, &'static str)]);
 
 const ROWS: [Row; 5] = [
@@ -47,11 +47,11 @@ pub(super) fn write(root: &Path) -> Result<()> {
     marked::write(root, README, SUMMARY_MARK, &summary(&read(root, DOCUMENT)?)?)
 }
 
-/// Fails when README.md has other figures than docs/performance.md.
+/// Checks that README.md has the same figures as docs/performance.md.
 ///
 /// # Errors
 ///
-/// Then, or if one of them cannot be read or has no such table.
+/// If the figures differ, or if a document cannot be read or has no such table.
 pub fn check(root: &Path) -> Result<()> {
     let readme = read(root, README)?;
     let committed = marked::read(&readme, SUMMARY_MARK).with_context(|| format!("{README} has no {SUMMARY_MARK}"))?;

@@ -1,4 +1,4 @@
-//! What is attached while something is measured.
+//! The programs that are attached during a measurement.
 
 use std::{
     fs::{self, File},
@@ -20,60 +20,60 @@ use super::{
     worker::Workload,
 };
 
-/// What users of bpftrace write to count system calls by cgroup.
+/// A typical bpftrace program to count system calls by cgroup.
 const COUNTS: &str = "tracepoint:raw_syscalls:sys_enter { @[cgroup, args->id] = count(); }";
-/// What they write to measure them; the counts are there to see that none is missing.
+/// A typical bpftrace program to measure system calls. The counts show whether calls are missing.
 const HISTOGRAMS: &str = "tracepoint:raw_syscalls:sys_enter { @start[tid] = nsecs; } \
     tracepoint:raw_syscalls:sys_exit /@start[tid]/ { \
         @took[cgroup, args->id] = hist(nsecs - @start[tid]); delete(@start[tid]); @[cgroup, args->id] = count(); }";
-/// One of these must be there for classic tracepoints.
+/// Directories of tracefs. Classic tracepoints require one of them.
 const TRACEFS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 
-/// How many policies are many.
+/// Number of policies in the variant with many.
 const POLICIES: u32 = 50;
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(5);
-/// For what attaching and detaching leave to do in the kernel.
+/// Time for the kernel to finish attaching and detaching.
 const SETTLE: Duration = Duration::from_millis(100);
 
-/// What can be attached.
+/// A set of attached programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Variant {
     Nothing,
-    /// A program on `sys_enter` that does nothing: what any program costs.
+    /// An empty program on `sys_enter`: the cost of any program.
     Empty,
-    /// Such programs on `sys_enter` and `sys_exit`.
+    /// Empty programs on `sys_enter` and `sys_exit`.
     EmptyBoth,
-    /// The daemon, counting calls and nothing else.
+    /// The daemon, which only counts calls.
     Counting,
-    /// The daemon, counting errors too.
+    /// The daemon, which also counts errors.
     Errors,
-    /// The daemon as it comes: with errors and refused attempts.
+    /// The daemon with its defaults: also counts errors and denied calls.
     Daemon,
-    /// The daemon as it comes, and measuring calls which the workload does not make.
+    /// The daemon with its defaults, which also measures calls that the workload does not make.
     Latency,
-    /// The same, and the workload makes them.
+    /// The daemon with its defaults, which also measures the workload's calls.
     LatencyListed,
-    /// The daemon as it comes on kernels without BTF.
+    /// The daemon with its defaults, as on kernels without BTF.
     RawTp,
-    /// The daemon as it comes on kernels that preempt raw tracepoint programs.
+    /// The daemon with its defaults, as on kernels that preempt raw tracepoint programs.
     Tracepoint,
     /// The daemon without a policy.
     NoPolicies,
-    /// The daemon with many policies, the last of which is the workload's.
+    /// The daemon with many policies. The last one matches the workload.
     Policies,
-    /// The published design of Rezolus' sampler of latency.
+    /// The published design of Rezolus' latency sampler.
     Rezolus,
-    /// bpftrace that counts.
+    /// bpftrace with counts.
     Bpftrace,
-    /// bpftrace that keeps histograms.
+    /// bpftrace with histograms.
     BpftraceLatency,
-    /// syscount of libbpf-tools, measuring.
+    /// syscount of libbpf-tools, which measures.
     Syscount,
 }
 
-/// What is attached; dropping it detaches.
+/// The attached programs. Dropping them detaches them.
 pub(super) enum Attachment {
     Nothing,
     BenchBaseline(#[expect(dead_code, reason = "held, not read")] Box<Ebpf>),
@@ -82,7 +82,7 @@ pub(super) enum Attachment {
 }
 
 impl Variant {
-    /// As the tables name it.
+    /// Returns the name in the tables.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Nothing => "nothing",
@@ -104,7 +104,7 @@ impl Variant {
         }
     }
 
-    /// Attaches it, and waits until it is in force and quiet.
+    /// Attaches the programs, and waits until they are in effect and the system is quiet.
     pub(super) fn attach(self, host: &Host) -> Result<Attachment> {
         let daemon = |flags: &[&str]| Ok::<_, anyhow::Error>(Attachment::Daemon(Daemon::start(host, flags)?));
         let attachment = match self {
@@ -131,14 +131,15 @@ impl Variant {
             Self::BpftraceLatency => Attachment::Peer(Peer::start(host, &host.bpftrace, &["-e", HISTOGRAMS])?),
             Self::Syscount => Attachment::Peer(Peer::start(host, &host.syscount, &["-L", "-T", "500"])?),
         };
-        // The daemon took its first snapshot when it started; the next scrape shall be of a new one.
+        // The daemon took its first snapshot at its start. The next scrape must take a new one.
         interrupt::sleep(if matches!(attachment, Attachment::Daemon(_)) { FRESH } else { SETTLE })?;
         Ok(attachment)
     }
 }
 
 impl Attachment {
-    /// How many of the workload's calls it has counted; `None` if it does not count. Detaches.
+    /// Returns the number of the workload's calls that were counted, or `None` if the programs do not count. Detaches
+    /// them.
     pub(super) fn counted(self, workload: &Workload) -> Result<Option<u64>> {
         let (name, number) = workload.syscall;
         match self {
@@ -149,7 +150,7 @@ impl Attachment {
                 if counted >= workload.calls {
                     return Ok(Some(counted));
                 }
-                // It takes a snapshot early when many cgroups have died; that may have been just now.
+                // The daemon takes a snapshot early when many cgroups have been removed. This may have just happened.
                 interrupt::sleep(FRESH)?;
                 count().map(Some)
             }
@@ -162,8 +163,8 @@ impl Attachment {
     }
 }
 
-/// Writes policies of which the last is that of every cgroup that is measured in, and expects what is
-/// measured; their directory.
+/// Writes policies. The last one matches every cgroup of the measurements, and allows the measured calls. Returns their
+/// directory.
 fn policies(host: &Host) -> Result<PathBuf> {
     let policy = |number: u32| {
         let selector = if number == POLICIES {
@@ -196,7 +197,7 @@ fn bench_baseline(host: &Host, programs: &[(&str, &str)]) -> Result<Attachment> 
     Ok(Attachment::BenchBaseline(Box::new(ebpf)))
 }
 
-/// Somebody else's tool, which prints what it saw when it is interrupted; killed when dropped.
+/// A tool of another project. It prints its results when it is interrupted. Dropping it kills it.
 pub(super) struct Peer {
     child: Guarded,
     output: NamedTempFile,
@@ -217,7 +218,7 @@ impl Peer {
         Ok(Self { child, output })
     }
 
-    /// Ends it; what it printed.
+    /// Ends the tool. Returns its output.
     fn finish(mut self) -> Result<String> {
         self.child.signal(libc::SIGINT)?;
         self.child.wait(TIMEOUT)?;
@@ -225,7 +226,7 @@ impl Peer {
     }
 }
 
-/// Mounts tracefs if it is nowhere; it stays mounted.
+/// Mounts tracefs unless it is mounted. It stays mounted.
 fn ensure_tracefs() -> Result<()> {
     if TRACEFS.iter().any(|dir| Path::new(dir).join("events").is_dir()) {
         return Ok(());
@@ -236,13 +237,13 @@ fn ensure_tracefs() -> Result<()> {
     )
 }
 
-/// The count of one cgroup and call in what bpftrace printed: `@[cgroup, nr]: count`.
+/// Returns the count of one cgroup and call in bpftrace's output: `@[cgroup, nr]: count`.
 fn count(output: &str, cgroup: u64, number: i64) -> u64 {
     let key = format!("@[{cgroup}, {number}]: ");
     output.lines().find_map(|line| line.strip_prefix(&key)?.trim().parse().ok()).unwrap_or(0)
 }
 
-/// The count of one call in what syscount printed: its name, its count, and how long it took.
+/// Returns the count of one call in syscount's output: name, count, duration.
 fn row(output: &str, name: &str) -> u64 {
     output.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }

@@ -1,4 +1,4 @@
-//! The program that makes the calls which are measured (`syscallmon/examples/known_calls.rs`).
+//! The program that makes the measured calls (`syscallmon/examples/known_calls.rs`).
 
 use std::{
     ffi::OsStr,
@@ -12,7 +12,7 @@ use syscallmon_testkit::{Cgroup, Guarded, interrupt};
 
 use super::host::Host;
 
-/// How long a worker may take to end when its stdin has ended.
+/// Maximum time until a worker ends after the end of its stdin.
 const END: Duration = Duration::from_secs(2);
 
 /// A worker that measures on request.
@@ -22,18 +22,18 @@ pub(super) struct Worker {
     stdout: BufReader<ChildStdout>,
 }
 
-/// A worker, where it works, and what can be seen of that. Dropped in this order.
+/// A worker, its cgroup, and its calls. The fields are dropped in this order.
 pub(super) struct Workload {
     pub(super) worker: Worker,
     pub(super) cgroup: Cgroup,
     pub(super) scenario: &'static str,
-    /// A call, by name and number, that it makes at least `calls` times in a measurement.
+    /// The name and number of a call. The worker makes it at least `calls` times in a measurement.
     pub(super) syscall: (&'static str, i64),
     pub(super) calls: u64,
 }
 
 impl Workload {
-    /// A mode of `known_calls` that makes one call again and again, on the CPU that is measured.
+    /// Starts a mode of `known_calls` that repeats one call, on the measured CPU.
     pub(super) fn timed(
         host: &Host,
         cgroup: Cgroup,
@@ -49,7 +49,7 @@ impl Workload {
 }
 
 impl Worker {
-    /// Starts a mode of `known_calls` that makes one measurement for each line.
+    /// Starts a mode of `known_calls` that makes one measurement for each line of stdin.
     pub(super) fn start(host: &Host, args: &[&dyn AsRef<OsStr>]) -> Result<Self> {
         let mut command = Command::new(&host.known_calls);
         command.args(args.iter().map(AsRef::as_ref)).stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -59,13 +59,13 @@ impl Worker {
         Ok(Self { child, stdin, stdout })
     }
 
-    /// Measures once; in ns.
+    /// Makes one measurement. Returns its result in ns.
     pub(super) fn measure(&mut self) -> Result<f64> {
         let stdin = self.stdin.as_mut().context("known_calls has no stdin")?;
         stdin.write_all(b"go\n").context("cannot talk to known_calls")?;
         let mut line = String::new();
         self.stdout.read_line(&mut line).context("cannot hear known_calls")?;
-        // Ctrl-C in a terminal ends the worker, too. Then that is the message.
+        // Ctrl-C in a terminal also ends the worker. Then the error is the interruption.
         interrupt::check()?;
         if line.is_empty() {
             self.child.ensure_running()?;
@@ -76,7 +76,7 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        // Lets a ring of processes end in peace. Who does not is killed, with the cgroup.
+        // Lets a ring of processes end cleanly. Processes that do not end are killed with their cgroup.
         self.stdin = None;
         let _ = self.child.wait(END);
     }
