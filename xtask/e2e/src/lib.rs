@@ -133,7 +133,7 @@ pub fn busy_containers(root: &Path, time: Duration, look: impl FnOnce(&Prometheu
 ///
 /// # Errors
 ///
-/// The errors of [`run`].
+/// As for [`run`].
 pub fn ci(root: &Path) -> Result<()> {
     let environments = Environment::value_variants().iter().copied().filter(|kind| *kind != Environment::Images);
     run(root, &Args { environments: environments.collect(), keep: false, pods: PODS, minutes: None })

@@ -1,5 +1,5 @@
-//! The dashboards for Grafana, as data: what `cargo xtask manifests` writes, what `cargo xtask e2e` asks a real
-//! Prometheus for, and what `cargo xtask pictures` draws.
+//! The dashboards for Grafana, as data. `cargo xtask manifests` writes them, `cargo xtask e2e` sends their queries to a
+//! real Prometheus, and `cargo xtask pictures` draws them.
 
 mod json;
 mod overview;
@@ -17,15 +17,15 @@ pub use self::{
 
 /// One dashboard.
 pub struct Dashboard {
-    /// Of its file, and the end of its uid.
+    /// Name of the file, and end of the uid.
     pub name: &'static str,
-    /// What people read.
+    /// Title for users.
     pub title: &'static str,
-    /// What it is for.
+    /// Purpose of the dashboard.
     pub description: &'static str,
-    /// What can be chosen at its top.
+    /// Variables at the top of the dashboard.
     pub variables: Vec<Variable>,
-    /// Its panels, from top to bottom.
+    /// Rows of panels, from top to bottom.
     pub rows: Vec<Row>,
 }
 
@@ -33,31 +33,32 @@ pub struct Dashboard {
 pub struct Row {
     /// The headline.
     pub title: &'static str,
-    /// From left to right, then down.
+    /// Panels, from left to right, then down.
     pub panels: Vec<Panel>,
 }
 
-/// All of them.
+/// Returns all dashboards.
 #[must_use]
 pub fn all() -> [Dashboard; 3] {
     [overview::dashboard(), workload::dashboard(), unexpected::dashboard()]
 }
 
 impl Dashboard {
-    /// As Grafana imports it.
+    /// Returns the JSON that Grafana imports.
     #[must_use]
     pub fn json(&self) -> String {
         json::text(&json::dashboard(self))
     }
 
-    /// All panels, row by row.
+    /// Returns all panels, row by row.
     pub fn panels(&self) -> impl Iterator<Item = &Panel> {
         self.rows.iter().flat_map(|row| &row.panels)
     }
 }
 
 impl Row {
-    /// Where each panel is, in columns and lines of the grid: side by side for as long as there is room.
+    /// Returns the position of each panel, in columns and lines of the grid. Panels are side by side while there is
+    /// room.
     #[must_use]
     pub fn positions(&self) -> Vec<(u32, u32)> {
         let (mut x, mut y, mut tallest) = (0, 0, 0);
@@ -73,14 +74,14 @@ impl Row {
         self.panels.iter().map(position).collect()
     }
 
-    /// In lines of the grid.
+    /// Returns the height, in lines of the grid.
     #[must_use]
     pub fn height(&self) -> u32 {
         self.positions().iter().zip(&self.panels).map(|((_, y), panel)| y + panel.height).max().unwrap_or(0)
     }
 }
 
-/// Of Grafana's grid.
+/// Columns of Grafana's grid.
 const COLUMNS: u32 = 24;
 
 fn row(title: &'static str, panels: Vec<Panel>) -> Row {

@@ -1,7 +1,7 @@
-//! `cargo xtask docs`: the documents that are generated from the code, so that they cannot be wrong.
+//! `cargo xtask docs`: documents that are generated from the code, so they always match it.
 //!
-//! `METRICS.md` comes from the table of families; the configuration template, the man pages and the shell
-//! completions from the table of flags. The seccomp profile is the one that is in the binary.
+//! `METRICS.md` comes from the table of families. The configuration template, the man pages and the shell completions
+//! come from the table of flags. The seccomp profile is a copy of the one in the binary.
 
 mod configuration;
 mod metrics;
@@ -33,11 +33,11 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
     if args.check { check(root) } else { write(root) }
 }
 
-/// Fails when a document is not up to date.
+/// Checks that all documents are up to date.
 ///
 /// # Errors
 ///
-/// Then, or if one cannot be made.
+/// If a document is not up to date or cannot be made.
 pub fn check(root: &Path) -> Result<()> {
     documents()?.iter().try_for_each(|(path, content)| generated::check(&root.join(path), content, REMEDY))
 }
@@ -51,7 +51,7 @@ fn write(root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Every document: its path below the root, and what is in it.
+/// Returns every document: its path below the root, and its content.
 fn documents() -> Result<Vec<(String, Vec<u8>)>> {
     let mut cli = Cli::command();
     cli.build();
@@ -77,7 +77,7 @@ fn documents() -> Result<Vec<(String, Vec<u8>)>> {
 
 fn man_page(command: &clap::Command) -> Result<Vec<u8>> {
     let mut page = Vec::new();
-    // The date would change every page with every build.
+    // A date would change every page in every build.
     clap_mangen::Man::new(command.clone()).date("").render(&mut page).context("cannot make a man page")?;
     Ok(page)
 }

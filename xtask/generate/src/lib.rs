@@ -1,4 +1,4 @@
-//! What is generated and committed: documents, manifests, dashboards, their pictures, tables of system calls.
+//! Generated files that are committed: documents, manifests, dashboards, their pictures, and tables of system calls.
 
 pub mod dashboards;
 pub mod docs;

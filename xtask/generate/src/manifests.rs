@@ -1,5 +1,5 @@
-//! `cargo xtask manifests`: what is in `deploy/`. Makes what is made from the chart, and checks all of it
-//! with real tools.
+//! `cargo xtask manifests`: the files in `deploy/`. Generates files from the chart, and checks all files with real
+//! tools.
 
 pub mod alerts;
 mod chart;
@@ -44,7 +44,7 @@ pub struct Args {
     grafana_schema: bool,
 }
 
-/// Where dashboards are in `deploy/`.
+/// Directory of the dashboards in `deploy/`.
 const DASHBOARDS: &str = "grafana";
 
 const REMEDY: &str = "run `cargo xtask manifests` and commit the result";
@@ -53,12 +53,12 @@ const REMEDY: &str = "run `cargo xtask manifests` and commit the result";
 ///
 /// # Errors
 ///
-/// If something in `deploy/` is not as it must be, or, with `--check`, is not up to date.
+/// If a file in `deploy/` fails a check, or with `--check`, is not up to date.
 pub fn run(root: &Path, args: &Args) -> Result<()> {
     if args.grafana_schema { grafana::make(root) } else { judge(root, args.check) }
 }
 
-/// Fails when something in `deploy/` is not as it must be, or not up to date.
+/// Checks that all files in `deploy/` are correct and up to date.
 ///
 /// # Errors
 ///
@@ -95,16 +95,16 @@ fn step(what: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
     Ok(())
 }
 
-/// The result. Its error ends with the remedy.
+/// Returns the result, and appends the remedy to an error.
 fn or_else_mend<T>(remedy: &str, result: Result<T>) -> Result<T> {
     result.map_err(|error| anyhow!("{error:#}: {remedy}"))
 }
 
-/// The directory `deploy/`, and what is done with files in it.
+/// The directory `deploy/`, and operations on its files.
 struct Deploy {
     root: PathBuf,
     only_check: bool,
-    /// For what tools can read only from files.
+    /// Directory of files for tools that read only files.
     work: TempDir,
 }
 
@@ -114,7 +114,7 @@ impl Deploy {
         Ok(Self { root: root.to_path_buf(), only_check, work })
     }
 
-    /// A file in it.
+    /// Returns the path of a file in `deploy/`.
     fn path(&self, name: &str) -> PathBuf {
         self.root.join("deploy").join(name)
     }
@@ -124,7 +124,7 @@ impl Deploy {
         std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
     }
 
-    /// The names of the files with an extension in a directory, sorted.
+    /// Returns the names of the files with an extension in a directory, sorted.
     fn list(&self, directory: &str, extension: &str) -> Result<Vec<String>> {
         let path = self.path(directory);
         let entries = path.read_dir().with_context(|| format!("cannot read {}", path.display()))?;
@@ -135,7 +135,7 @@ impl Deploy {
         Ok(names)
     }
 
-    /// Writes a generated file, or checks that it is as it would be written.
+    /// Writes a generated file, or checks that the file is up to date.
     fn put(&self, name: &str, content: &str) -> Result<()> {
         if self.only_check {
             return generated::check(&self.path(name), content.as_bytes(), REMEDY);
@@ -146,7 +146,7 @@ impl Deploy {
         Ok(())
     }
 
-    /// A file for a tool to read.
+    /// Writes a file for a tool, and returns its path.
     fn scratch(&self, name: &str, content: &str) -> Result<PathBuf> {
         let path = self.work.path().join(name);
         std::fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))?;

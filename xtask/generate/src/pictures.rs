@@ -1,4 +1,5 @@
-//! Draws dashboards for the documents, without Grafana: what `cargo xtask pictures` makes of answers of a Prometheus.
+//! Draws dashboards for the documents without Grafana. `cargo xtask pictures` draws them from the answers of a
+//! Prometheus.
 
 mod draw;
 mod number;

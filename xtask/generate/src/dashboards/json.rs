@@ -1,4 +1,4 @@
-//! Dashboards as Grafana imports them. Of what has a default, only what differs from it is written.
+//! Dashboards as Grafana imports them. Values that equal Grafana's defaults are omitted.
 
 use serde_json::{Value, json};
 
@@ -7,10 +7,10 @@ use super::{
     panel::{Kind, LeadsTo, Panel, Query, unit},
 };
 
-/// Of a line in the files.
+/// Maximum width of a line in the files.
 const WIDTH: usize = 120;
 
-/// What Grafana calls the source that was chosen.
+/// Returns Grafana's name of the chosen data source.
 fn source() -> Value {
     json!({"type": "prometheus", "uid": "${datasource}"})
 }
@@ -58,7 +58,7 @@ fn variables(dashboard: &Dashboard) -> Vec<Value> {
     std::iter::once(source_of_data).chain(by_label).collect()
 }
 
-/// Rows with their panels below them, from left to right.
+/// Returns rows, each followed by its panels from left to right.
 fn panels(dashboard: &Dashboard) -> Vec<Value> {
     let mut panels = Vec::new();
     let mut top = 0;
@@ -104,7 +104,7 @@ fn panel(panel: &Panel) -> Value {
     made
 }
 
-/// What the column of a table is called that has its values.
+/// Returns the name of a table's column of values.
 fn value_of(panel: &Panel) -> &'static str {
     if panel.unit == unit::COUNT { "count" } else { "per second" }
 }
@@ -157,7 +157,7 @@ fn thresholds(panel: &Panel) -> Vec<Value> {
     std::iter::once(json!({"color": below, "value": null})).chain(above).collect()
 }
 
-/// Severities are coloured wherever a table has them.
+/// Returns the colours of severities, for every table that has them.
 fn overrides(panel: &Panel) -> Value {
     if panel.kind != Kind::Table || !panel.queries.iter().any(|query| query.promql.contains("severity")) {
         return json!([]);
@@ -218,8 +218,8 @@ fn targets(panel: &Panel) -> Vec<Value> {
     (0..).zip(&panel.queries).map(target).collect()
 }
 
-/// Links keep the time, the source and the nodes. A row of a table may be a container or a service, and lacks
-/// the other's columns.
+/// Returns links that keep the time, the data source and the nodes. A row of a table is a container or a service, and
+/// lacks the columns of the other kind.
 fn links(there: LeadsTo) -> Vec<Value> {
     let to = |title: &str, dashboard: &str, choice: &str| {
         let kept = "${__url_time_range}&${datasource:queryparam}&${cluster:queryparam}&${instance:queryparam}";
@@ -246,7 +246,7 @@ fn links(there: LeadsTo) -> Vec<Value> {
     }
 }
 
-/// JSON with as much on a line as fits.
+/// Writes JSON with as much on each line as fits.
 pub(super) fn text(value: &Value) -> String {
     let mut text = String::new();
     write(&mut text, value, 0, 0);
@@ -254,7 +254,7 @@ pub(super) fn text(value: &Value) -> String {
     text
 }
 
-/// `taken` is how much of the line is written already.
+/// Appends a value. `taken` is the length of the line that is already written.
 fn write(text: &mut String, value: &Value, depth: usize, taken: usize) {
     let whole = value.to_string();
     let is_leaf = !value.is_array() && !value.is_object();

@@ -1,4 +1,4 @@
-//! A panel: what it shows, and how.
+//! A panel: its data and its appearance.
 
 use super::promql;
 
@@ -14,23 +14,23 @@ pub(super) mod unit {
 
 /// One panel.
 pub struct Panel {
-    /// What people read.
+    /// Title for users.
     pub title: &'static str,
-    /// What it shows, in a sentence or two.
+    /// Description of the data, in a sentence or two.
     pub description: &'static str,
-    /// How it shows its data.
+    /// How the panel shows its data.
     pub kind: Kind,
     /// Grafana's name of the unit.
     pub unit: &'static str,
-    /// In columns, of which there are 24.
+    /// Width in columns, of 24.
     pub width: u32,
-    /// In lines of the grid.
+    /// Height in lines of the grid.
     pub height: u32,
-    /// What Prometheus is asked.
+    /// Queries for Prometheus.
     pub queries: Vec<Query>,
-    /// From where on it has which colour, after the colour below all of them.
+    /// Bounds and colours, in ascending order. The first colour applies below all other bounds.
     pub thresholds: &'static [(f64, &'static str)],
-    /// What one of its series or rows leads to.
+    /// The link of a series or row.
     pub leads_to: Option<LeadsTo>,
 }
 
@@ -43,7 +43,7 @@ pub enum Kind {
     Lines,
     /// Lines that add up.
     Stacked,
-    /// Bars that add up, for what is rare.
+    /// Bars that add up, for rare events.
     Bars,
     /// A row for every series, with its value.
     Table,
@@ -54,7 +54,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Whether it shows the values at the end of the time that is shown alone.
+    /// Whether it shows only the values at the end of the time range.
     #[must_use]
     pub fn is_instant(self) -> bool {
         self == Self::Table
@@ -66,21 +66,21 @@ impl Kind {
 pub enum LeadsTo {
     /// The workload, by the columns of a table.
     WorkloadOfRow,
-    /// The namespace's workloads, by the labels of a series.
+    /// The workloads of the namespace, by the labels of a series.
     Namespace,
-    /// The pod's, by the labels of a series.
+    /// The workloads of the pod, by the labels of a series.
     Pod,
     /// The cgroup, by the labels of a series.
     Cgroup,
-    /// What was unexpected, by the variables alone.
+    /// Unexpected calls, by the variables alone.
     Unexpected,
 }
 
-/// What Prometheus is asked.
+/// A query for Prometheus.
 pub struct Query {
-    /// With Grafana's variables in it.
+    /// The query, with Grafana's variables.
     pub promql: String,
-    /// With labels as `{{label}}`.
+    /// The legend, with labels as `{{label}}`.
     pub legend: &'static str,
 }
 
@@ -90,7 +90,7 @@ impl Panel {
         Self { title, description, kind, unit, width, height, queries: Vec::new(), thresholds: &[], leads_to: None }
     }
 
-    /// Asks this, too.
+    /// Adds a query.
     pub(super) fn query(mut self, promql: &str, legend: &'static str) -> Self {
         self.queries.push(Query { promql: promql::expand(promql), legend });
         self
@@ -109,11 +109,11 @@ impl Panel {
     }
 }
 
-/// Red as soon as there is one.
+/// Red from the first one.
 pub(super) const NONE_IS_GOOD: &[(f64, &str)] = &[(0.0, "green"), (1.0, "red")];
-/// What deserves a look as soon as there is one.
+/// Orange from the first one.
 pub(super) const FEW_IS_GOOD: &[(f64, &str)] = &[(0.0, "green"), (1.0, "orange")];
-/// Of what has a limit.
+/// For shares of a limit.
 pub(super) const FULL_IS_BAD: &[(f64, &str)] = &[(0.0, "green"), (0.9, "red")];
 
 pub(super) fn stat(title: &'static str, description: &'static str, unit: &'static str, promql: &str) -> Panel {

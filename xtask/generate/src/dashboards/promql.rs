@@ -1,12 +1,10 @@
-//! Queries: words that stand for what all of them have in common, Grafana's variables, and the series that a
-//! query asks for.
+//! Queries: words for their common parts, Grafana's variables, and the selectors in a query.
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
 use regex::{Captures, Regex};
 
-/// What the variables of a dashboard select. A workload that has no such label is selected by `.*`, which is
-/// what "All" is.
+/// The selectors of a dashboard's variables. `.*` is the value of "All". It also selects workloads without the label.
 const WORDS: [(&str, &str); 4] = [
     ("VIOLATION", r#"WORKLOAD,policy=~"$policy",severity=~"$severity""#),
     ("WORKLOAD", r#"NAMESPACE,pod=~"$pod",container=~"$container",cgroup=~"$cgroup""#),
@@ -14,14 +12,15 @@ const WORDS: [(&str, &str); 4] = [
     ("NODE", r#"cluster=~"$cluster",instance=~"$instance""#),
 ];
 
-/// A query with its words replaced.
+/// Replaces the words in a query.
 pub(super) fn expand(promql: &str) -> String {
     WORDS.iter().fold(promql.to_owned(), |promql, (word, meaning)| promql.replace(word, meaning))
 }
 
-/// How often a counter went up within a time, by series. One that was not there before counts as a whole: `increase`
-/// does not see how a series begins, and what is rare is often a beginning and nothing else. Before means the 5 minutes
-/// before: a scrape that fails makes all series absent for a moment.
+/// Returns a query for the increase of a counter within a time range, by series. The full value of a new series counts:
+/// `increase` does not see the start of a series, and a rare event is often only a start. A series is new if it had no
+/// sample in the 5 minutes before the range. This tolerates a failed scrape, which makes all series absent for a
+/// moment.
 pub(super) fn occurrences(selector: &str, time: &str) -> String {
     format!(
         "((max_over_time({selector}[{time}]) unless max_over_time({selector}[5m] offset {time})) \
@@ -29,25 +28,25 @@ pub(super) fn occurrences(selector: &str, time: &str) -> String {
     )
 }
 
-/// What variables stand for; `.*` is "All".
+/// Values of variables. `.*` is "All".
 pub struct Values {
-    /// By name; what is not here is "All".
+    /// Values by name. Other variables have the value "All".
     pub chosen: BTreeMap<String, String>,
-    /// The time that is shown, as `PromQL` writes it.
+    /// The shown time range, in the format of `PromQL`.
     pub range: String,
-    /// What a rate is taken over, and how far the points of a graph are apart.
+    /// The range of rates, and the interval between the points of a graph.
     pub interval: String,
 }
 
 static VARIABLE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\$(\w+)").expect("the pattern is right"));
-/// A metric, a recorded one too, with its labels.
+/// A metric or recorded metric, with its labels.
 static SELECTOR: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"\b(?:[a-z_0-9]+:)?(?:syscallmon|process)_[a-z0-9_]+(?::[a-z0-9]+)?(?:\{[^}]*\})?|\bup\{[^}]*\}")
         .expect("the pattern is right")
 });
 
 impl Values {
-    /// The query as Grafana sends it.
+    /// Returns the query as Grafana sends it.
     #[must_use]
     pub fn put_into(&self, promql: &str) -> String {
         let value = |found: &Captures| match &found[1] {
@@ -59,12 +58,12 @@ impl Values {
     }
 }
 
-/// A value within a regular expression within a string, as Grafana's data source for Prometheus writes it.
+/// Escapes a value within a regular expression within a string, as Grafana's data source for Prometheus does.
 fn escape(value: &str) -> String {
     regex::escape(value).replace('\\', r"\\").replace('"', "\\\"")
 }
 
-/// Every selector in a query: name and labels.
+/// Returns every selector in a query, with name and labels.
 #[must_use]
 pub fn selectors(promql: &str) -> Vec<&str> {
     SELECTOR.find_iter(promql).map(|found| found.as_str()).collect()

@@ -1,4 +1,4 @@
-//! `unexpected`: calls that no policy expects, what was said about them, and what was learned.
+//! `unexpected`: calls that no policy expects, their alerts, and the baselines.
 
 use super::{
     Dashboard,

@@ -1,17 +1,17 @@
-//! What can be chosen at the top of a dashboard.
+//! Variables at the top of a dashboard.
 //!
-//! Every choice depends on those before it. "All" is `.*`, which also matches what lacks the label: services of a plain
-//! host have no namespace, pod or container, and many Prometheus servers know no cluster.
+//! The choices of each variable depend on the variables before it. "All" is `.*`, which also matches series without the
+//! label: services of a plain host have no namespace, pod or container, and many Prometheus servers have no cluster.
 
 use super::promql;
 
 /// A variable with the values of a label.
 pub struct Variable {
-    /// Of the variable.
+    /// Name of the variable.
     pub name: &'static str,
-    /// What people read.
+    /// Title for users.
     pub(super) title: &'static str,
-    /// Of which series.
+    /// Selector of the series that have the label.
     pub selector: String,
 }
 
@@ -20,7 +20,7 @@ const DEPENDENT: [(&str, &str, &str); 6] = [
     ("namespace", "Namespace", "syscallmon_workload_info{NODE}"),
     ("pod", "Pod", "syscallmon_workload_info{NAMESPACE}"),
     ("container", "Container", r#"syscallmon_workload_info{NAMESPACE,pod=~"$pod"}"#),
-    // Counters of containers have no cgroup, although what is known of them has.
+    // Counters of containers have no cgroup, although their metadata has one.
     ("cgroup", "Service or cgroup", r#"syscallmon_workload_info{NODE,container=""}"#),
     ("policy", "Policy", "syscallmon_unexpected_syscalls_total{WORKLOAD}"),
 ];
@@ -29,7 +29,7 @@ fn variable(name: &'static str, title: &'static str, selector: &str) -> Variable
     Variable { name, title, selector: promql::expand(selector) }
 }
 
-/// From the cluster to the last one of these names.
+/// Returns the variables from the cluster to this one.
 pub(super) fn until(last: &str) -> Vec<Variable> {
     let mut variables = vec![variable("cluster", "Cluster", "syscallmon_build_info")];
     for (name, title, selector) in DEPENDENT {
@@ -41,7 +41,7 @@ pub(super) fn until(last: &str) -> Vec<Variable> {
     variables
 }
 
-/// How bad what is unexpected is.
+/// Returns the variable for the severity of unexpected calls.
 pub(super) fn severity() -> Variable {
     variable("severity", "Severity", r#"syscallmon_unexpected_syscalls_total{WORKLOAD,policy=~"$policy"}"#)
 }

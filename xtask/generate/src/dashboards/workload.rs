@@ -1,4 +1,4 @@
-//! `workload`: one in depth, or a few.
+//! `workload`: one workload or a few, in detail.
 
 use super::{
     Dashboard,

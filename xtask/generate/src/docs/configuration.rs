@@ -14,7 +14,7 @@ const HEAD: &str = "\
 # One key has no flag: policies, the list of policies (docs/policies.md).
 ";
 
-/// The document.
+/// Returns the document.
 pub(super) fn template(run: &Command) -> String {
     let mut text = HEAD.to_owned();
     let mut open: Vec<String> = Vec::new();
@@ -34,7 +34,7 @@ pub(super) fn template(run: &Command) -> String {
     text
 }
 
-/// Writes the heads of the groups that are not open yet.
+/// Writes the keys of groups that are not open yet.
 fn open_groups(text: &mut String, open: &mut Vec<String>, groups: Vec<String>) {
     let common = open.iter().zip(&groups).take_while(|(a, b)| a == b).count();
     for (depth, group) in groups.iter().enumerate().skip(common) {
@@ -44,7 +44,7 @@ fn open_groups(text: &mut String, open: &mut Vec<String>, groups: Vec<String>) {
     *open = groups;
 }
 
-/// What a setting means, which values it can have, and when it takes effect.
+/// Returns the meaning of a setting, its range, and when it takes effect.
 fn meaning(arg: &Arg, setting: &Setting) -> String {
     let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
     let meaning = help.split(" [default: ").next().unwrap_or_default().trim_end_matches('.');
@@ -53,7 +53,7 @@ fn meaning(arg: &Arg, setting: &Setting) -> String {
     format!("{meaning}.{range}{effect}")
 }
 
-/// The default as YAML.
+/// Returns the default as YAML.
 fn value(arg: &Arg, setting: &Setting) -> String {
     let Some(default) = setting.default else { return "~".to_owned() };
     let list = || format!("[{}]", default.split(',').map(|item| format!("'{item}'")).collect::<Vec<_>>().join(", "));
@@ -83,7 +83,7 @@ mod tests {
     fn every_key_of_the_template_is_a_setting_with_its_default() {
         let cli = Cli::command();
         let template = template(cli.find_subcommand("run").unwrap());
-        // Without the first # of each line, what was a comment stays one.
+        // Removes the first # of each line, so that only real comments remain.
         let uncommented: Vec<&str> = template.lines().map(|line| line.strip_prefix('#').unwrap_or(line)).collect();
         let body = uncommented[HEAD.lines().count()..].join("\n");
         let file = tempfile::NamedTempFile::new().unwrap();
@@ -92,7 +92,7 @@ mod tests {
         let configured = Config::resolve(Settings::default(), Some(file.path()));
         assert_eq!(configured.unwrap_or_else(|error| panic!("{error}\n{body}")), default);
         let keys = body.lines().filter(|line| !line.trim_start().starts_with('#') && line.contains(": "));
-        // Every flag with a dot is a setting, but for the one that names this file.
+        // Every flag with a dot is a setting, except the flag with the path of this file.
         let flags = cli.find_subcommand("run").unwrap().get_arguments().filter_map(Arg::get_long);
         let settings = flags.filter(|flag| flag.contains('.')).count() - 1;
         assert_eq!(keys.count(), settings, "a key for each setting:\n{body}");

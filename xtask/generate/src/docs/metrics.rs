@@ -1,4 +1,4 @@
-//! `METRICS.md`, from the tables of families and of reasons of loss.
+//! `METRICS.md`, from the tables of families and of drop reasons.
 
 use std::fmt::Write;
 
@@ -131,7 +131,7 @@ The `process_*` metrics of the daemon (CPU, memory, descriptors, threads, start 
 [Prometheus client libraries](https://prometheus.io/docs/instrumenting/writing_clientlibs/#process-metrics).
 ";
 
-/// The document.
+/// Returns the document.
 pub(super) fn markdown() -> String {
     let mut text = HEAD.to_owned();
     text.push_str("| family | type | labels | meaning |\n|---|---|---|---|\n");

@@ -1,4 +1,4 @@
-//! Every alert says what to do about it, in `docs/alerts.md`, and is tested: that it comes, and that it stays away.
+//! Every alert has a section in `docs/alerts.md` and tests: that it fires, and that it does not fire.
 
 use std::collections::BTreeSet;
 
@@ -26,7 +26,7 @@ pub(super) fn check(deploy: &Deploy) -> Result<()> {
     sections(&runbook, &alerts)
 }
 
-/// Rules with this key, of all groups.
+/// Returns the rules with this key, of all groups.
 pub fn all<'a>(rules: &'a Value, key: &'a str) -> impl Iterator<Item = &'a Value> {
     let groups = rules["groups"].as_array().into_iter().flatten();
     groups.flat_map(|group| group["rules"].as_array().into_iter().flatten()).filter(move |rule| rule.get(key).is_some())
@@ -53,7 +53,7 @@ fn tested(name: &str, tests: &Value) -> Result<()> {
     Ok(())
 }
 
-/// The runbook has a section for each, and for nothing else.
+/// Checks that the runbook has exactly one section for each alert, and no others.
 fn sections(runbook: &str, alerts: &[&Value]) -> Result<()> {
     let sections: BTreeSet<&str> = runbook.lines().filter_map(|line| line.strip_prefix("## ")).collect();
     let names: BTreeSet<&str> = alerts.iter().filter_map(|alert| alert["alert"].as_str()).collect();

@@ -1,4 +1,4 @@
-//! The chart, and the helms that make manifests of it.
+//! The chart, and the helm versions that make manifests from it.
 
 use std::{
     env,
@@ -9,9 +9,9 @@ use std::{
 use anyhow::{Context, Result};
 use xtask_support::{clients::Clients, shell};
 
-/// The newest Kubernetes that is known here, which manifests are made for and checked against.
+/// The newest Kubernetes version for which manifests are made and checked.
 pub(super) const KUBERNETES: &str = "1.37";
-/// The oldest one that the chart is for.
+/// The oldest Kubernetes version that the chart supports.
 pub(super) const OLDEST: &str = "1.20";
 
 const REMEDY: &str = "mend the chart in deploy/helm/syscallmon";
@@ -19,42 +19,42 @@ const REMEDY: &str = "mend the chart in deploy/helm/syscallmon";
 /// The chart.
 pub(super) struct Chart {
     directory: PathBuf,
-    /// One of each major version that is in use, the newest first.
+    /// One helm of each major version in use, the newest first.
     pub(super) helms: [Helm; 2],
 }
 
-/// A program.
+/// A helm program.
 pub(super) struct Helm {
-    /// What it is called in messages.
+    /// Name for messages.
     pub(super) name: &'static str,
     program: PathBuf,
 }
 
 impl Chart {
-    /// Fetches the helms.
+    /// Fetches the helm programs.
     pub(super) fn new(root: &Path) -> Result<Self> {
         let helm_4 = Helm { name: "helm 4", program: Clients::fetch_newest(root)?.helm };
         let helm_3 = Helm { name: "helm 3", program: Clients::fetch(root)?.helm };
         Ok(Self { directory: root.join("deploy/helm/syscallmon"), helms: [helm_4, helm_3] })
     }
 
-    /// What helm makes of it.
+    /// Returns helm's manifests for the chart.
     pub(super) fn template(&self, helm: &Helm, release: &str, args: &[&str]) -> Result<String> {
         shell::query(&mut self.template_command(helm, release, args), REMEDY)
     }
 
-    /// Why helm refuses to make anything of it, unless it does.
+    /// Returns helm's error message, or `None` if helm accepts the arguments.
     pub(super) fn refusal(&self, helm: &Helm, args: &[&str]) -> Result<Option<String>> {
         let mut command = self.template_command(helm, "release", args);
         let output = command.output().with_context(|| format!("cannot start {}", helm.name))?;
         Ok((!output.status.success()).then(|| String::from_utf8_lossy(&output.stderr).into_owned()))
     }
 
-    /// What helm itself has against the chart, with these values.
+    /// Checks the chart with these values by `helm lint`.
     pub(super) fn lint(&self, helm: &Helm, args: &[&str]) -> Result<()> {
         let mut command = helm.command();
         command.args(["lint", "--strict", "--quiet"]).arg(&self.directory).args(args);
-        // What it found is on its standard output.
+        // helm writes its findings to its standard output.
         let output = command.output().with_context(|| format!("cannot start {}", helm.name))?;
         let said = [output.stdout, output.stderr].concat();
         anyhow::ensure!(
@@ -75,7 +75,7 @@ impl Chart {
 }
 
 impl Helm {
-    /// Ignores the settings of the user.
+    /// Returns a command that ignores the user's settings.
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         let settings = env::vars_os().map(|(key, _)| key).filter(|key| key.as_encoded_bytes().starts_with(b"HELM_"));

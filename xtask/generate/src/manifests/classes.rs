@@ -1,4 +1,5 @@
-//! Rules that sum calls by class, in `prometheus/rules.yaml`: made from systemd's sets, since `PromQL` knows none.
+//! Rules that sum calls by class, in `prometheus/rules.yaml`. They are made from systemd's sets, because `PromQL` has
+//! no sets.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +17,7 @@ const REMARK: &str = "\
 # a daemon has the label `set` instead, and each set is in one class. With metrics.syscalls=none, it has neither, and no class.
 ";
 
-/// Classes, the most telling first, and the sets that each is made of.
+/// Classes and their sets, the most informative class first.
 const CLASSES: [(&str, &[&str]); 9] = [
     (
         "administration",
@@ -32,7 +33,7 @@ const CLASSES: [(&str, &[&str]); 9] = [
     ("default", &["@default"]),
 ];
 
-/// Writes the group into the rules, or checks that it is as it would be written.
+/// Writes the group into the rules, or checks that it is up to date.
 pub(super) fn make(deploy: &Deploy) -> Result<()> {
     let rules = deploy.read(FILE)?;
     let with_group = replace(&rules, &group()?)
@@ -59,12 +60,12 @@ fn group() -> Result<String> {
     Ok(format!("- name: syscallmon.classes\n  rules:\n{rules}"))
 }
 
-/// The sets under which calls are exported by set.
+/// Returns the values of the label `set` under which these calls are exported.
 fn exported_sets(calls: &[&str]) -> BTreeSet<&'static str> {
     calls.iter().filter_map(|call| sets::smallest_with(call)).collect()
 }
 
-/// Every class with its calls, none of which is in two.
+/// Returns every class with its calls. Each call is in one class only.
 fn classes() -> Result<Vec<(&'static str, Vec<&'static str>)>> {
     let mut taken = BTreeSet::new();
     let mut calls_of = |sets: &[&str]| -> Result<Vec<&'static str>> {
@@ -93,7 +94,7 @@ mod tests {
         }
     }
 
-    /// So that a class is the same sum by name and by set.
+    /// A class then has the same sum by name and by set.
     #[test]
     fn a_class_has_all_calls_of_its_sets() {
         for (class, calls) in classes().unwrap() {

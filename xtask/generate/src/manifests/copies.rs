@@ -1,4 +1,4 @@
-//! What the chart has copies of, since helm reads no file outside of it.
+//! Copies of files in the chart, because helm reads no file outside of the chart.
 
 use anyhow::{Result, ensure};
 
@@ -6,7 +6,7 @@ use super::{DASHBOARDS, Deploy};
 
 const FILES: &str = "helm/syscallmon/files";
 
-/// Makes the copies, or checks them.
+/// Writes the copies, or checks them.
 pub(super) fn make(deploy: &Deploy) -> Result<()> {
     deploy.put(&format!("{FILES}/rules.yaml"), &deploy.read("prometheus/rules.yaml")?)?;
     let dashboards = deploy.list(DASHBOARDS, "json")?;

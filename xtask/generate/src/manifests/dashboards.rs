@@ -1,4 +1,4 @@
-//! Dashboards: made from their source, checked by Grafana's own types, and their queries by Prometheus.
+//! Dashboards: made from their source, checked against Grafana's types, and their queries checked by Prometheus.
 
 use std::collections::HashSet;
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{DASHBOARDS as DIRECTORY, Deploy, grafana, or_else_mend, promtool::Promtool, schema::Schemas};
 use crate::dashboards;
 
-/// Writes all of them, or checks that they are as they would be written.
+/// Writes all dashboards, or checks that they are up to date.
 pub(super) fn make(deploy: &Deploy) -> Result<()> {
     let all = dashboards::all();
     for dashboard in &all {
@@ -22,7 +22,7 @@ pub(super) fn make(deploy: &Deploy) -> Result<()> {
     Ok(())
 }
 
-/// Checks all of them.
+/// Checks all dashboards.
 pub(super) fn check(deploy: &Deploy) -> Result<()> {
     let (schemas, promtool) = (grafana::schemas()?, Promtool::find(&deploy.root)?);
     for name in deploy.list(DIRECTORY, "json")? {
@@ -36,7 +36,7 @@ pub(super) fn check(deploy: &Deploy) -> Result<()> {
     Ok(())
 }
 
-/// Panels, with those in rows that are collapsed.
+/// Returns all panels, including those in collapsed rows.
 fn panels(dashboard: &Value) -> impl Iterator<Item = &Value> {
     let inner = |panel| list(panel, "panels");
     list(dashboard, "panels").flat_map(move |panel| std::iter::once(panel).chain(inner(panel)))
@@ -56,7 +56,7 @@ fn check_types(schemas: &Schemas, dashboard: &Value) -> Result<()> {
             continue;
         }
         schemas.check("panel", panel).with_context(at)?;
-        // The package leaves out what is between the words.
+        // The package writes names without hyphens.
         let module = kind.replace('-', "");
         ensure!(
             schemas.definitions().contains_key(&format!("{module}.options")),
@@ -83,7 +83,7 @@ fn check_ids(dashboard: &Value) -> Result<()> {
     Ok(())
 }
 
-/// Every query as a rule, since promtool reads rules. Grafana's variables become what they may stand for.
+/// Returns every query as a rule, because promtool reads rules. Example values replace Grafana's variables.
 fn queries(dashboard: &Value) -> Result<Value> {
     let variable = Regex::new(r"\$(\w+)|\$\{(\w+)[^}]*\}").context("the pattern is right")?;
     let plain = |query: &str| {

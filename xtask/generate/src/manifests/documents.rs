@@ -1,4 +1,5 @@
-//! Manifests as Kubernetes takes them: each document by the strict schema of its kind, and all of them together.
+//! Checks manifests as Kubernetes does: each document against the strict schema of its kind, and all documents
+//! together.
 
 use std::{collections::HashSet, fs, path::Path};
 
@@ -11,16 +12,16 @@ use xtask_support::{
 
 use super::{chart::KUBERNETES, or_else_mend, pods, promtool::Promtool, schema::Schemas};
 
-/// Carries schemas that allow no unknown fields, made from Kubernetes' own.
+/// Contains schemas that allow no unknown fields, made from Kubernetes' schemas.
 const WHEEL: Wheel = Wheel {
     name: "kubernetes-validate",
     version: "1.37.0",
     sha256: "85136d018a27b50ec7fc049d902bfa5193f5976807e6c0f408e3ab6fe078cad9",
 };
-/// Kinds of prometheus-operator, without a schema here.
+/// Kinds of prometheus-operator. There is no schema for them here.
 const OPERATORS: [&str; 3] = ["PodMonitor", "PrometheusRule", "ServiceMonitor"];
 
-/// Tells whether Kubernetes would take manifests.
+/// Checks whether Kubernetes would accept manifests.
 pub(super) struct Judge {
     schemas: Schemas,
     promtool: Promtool,
@@ -48,7 +49,7 @@ impl Judge {
         Ok(Self { schemas: Schemas::new(definitions), promtool: Promtool::find(root)? })
     }
 
-    /// Fails when anything in the documents is not as it must be.
+    /// Fails if a document is not correct.
     pub(super) fn check(&self, text: &str) -> Result<()> {
         or_else_mend("mend the chart's templates", self.check_all(text))
     }
@@ -85,7 +86,7 @@ impl Judge {
         self.schemas.check(name, document).with_context(|| format!("Kubernetes {KUBERNETES} would refuse it"))
     }
 
-    /// The name of the schema of a kind.
+    /// Returns the name of the schema of a kind.
     fn definition(&self, api_version: &str, kind: &str) -> Option<&str> {
         let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
         let is_it = |of: &Value| of["group"] == group && of["version"] == version && of["kind"] == kind;
@@ -96,9 +97,9 @@ impl Judge {
     }
 }
 
-/// The documents that are not empty. Refuses mappings that have a key twice.
+/// Returns the documents that are not empty. Rejects mappings with duplicate keys.
 fn parse(text: &str) -> Result<Vec<Value>> {
-    // As in Kubernetes: YAML 1.1, in which `on` is not text and 0755 is octal.
+    // Kubernetes reads YAML 1.1, in which `on` is not text and 0755 is octal.
     let options = serde_saphyr::options! { legacy_octal_numbers: true, with_snippet: false };
     let documents: Vec<Value> = serde_saphyr::from_multiple_with_options(text, options).context("this is no YAML")?;
     Ok(documents.into_iter().filter(|document| !document.is_null()).collect())

@@ -1,6 +1,7 @@
-//! The schema of Grafana's dashboards: committed, and made from the types in Grafana's own package.
+//! The committed schema of Grafana's dashboards, made from the types in Grafana's package.
 //!
-//! The package has no schema, only TypeScript's types; what turns them into one needs npm, which checks must not.
+//! The package has no schema, only TypeScript types. The tool that converts the types requires npm, which checks must
+//! not use.
 
 use std::{fmt::Write, fs, path::Path, process::Command};
 
@@ -16,7 +17,7 @@ const COMMITTED: &str = include_str!("grafana.json");
 const PACKAGES: [&str; 3] = ["@grafana/schema@13.2.3", "typescript@5.9.3", "ts-json-schema-generator@2.4.0"];
 const COMMENT: &str =
     "Made from @grafana/schema 13.2.3 (Apache-2.0) by `cargo xtask manifests --grafana-schema`; do not edit.";
-/// What the generator adds to the types: for people only.
+/// Keys that the generator adds for readers.
 const NOT_NEEDED: [&str; 4] = ["description", "default", "deprecated", "$comment"];
 
 /// Panels with known options, and whether their fields have options, too.
@@ -35,15 +36,15 @@ const PANELS: [(&str, bool); 12] = [
     ("timeseries", true),
 ];
 
-/// The committed schemas: `dashboard`, `row`, `panel`, and for each kind of panel its `options` and
-/// its fields' `custom`.
+/// Returns the committed schemas: `dashboard`, `row`, `panel`, and for each kind of panel its `options` and the
+/// `custom` options of its fields.
 pub(super) fn schemas() -> Result<Schemas> {
     let all: Map<String, Value> =
         serde_json::from_str(COMMITTED).with_context(|| format!("{FILE} is not understood"))?;
     Ok(Schemas::new(all.into_iter().filter(|(name, _)| name != "$comment").collect()))
 }
 
-/// Makes the file.
+/// Makes the file of schemas.
 pub(super) fn make(root: &Path) -> Result<()> {
     let work = tempfile::tempdir().context("cannot make a temporary directory")?;
     let work = work.path();
@@ -72,7 +73,8 @@ const TSCONFIG: &str = r#"{
   "files": ["types.ts"]
 }"#;
 
-/// One type with everything, so that one run of the generator makes all schemas. Panels are checked one by one.
+/// Returns one type with all types, so that one run of the generator makes all schemas. Panels are checked
+/// individually.
 fn types() -> String {
     let mut imports = "import type { Dashboard, Panel, RowPanel } from '@grafana/schema';\n".to_owned();
     let mut members = "  dashboard: Omit<Dashboard, 'panels'> & { panels: unknown[] };\n  panel: Panel;\n".to_owned();
@@ -80,7 +82,7 @@ fn types() -> String {
     for (kind, has_custom) in PANELS {
         let types = [("Options", "options")].into_iter().chain(has_custom.then_some(("FieldConfig", "custom")));
         for (name, what) in types {
-            // The package does not offer these by its name.
+            // The package does not export these types under its name.
             let from = format!("./node_modules/@grafana/schema/dist/types/raw/composable/{kind}/panelcfg/x/types.gen");
             let _ = writeln!(imports, "import type {{ {name} as {kind}_{what} }} from '{from}';");
             let _ = writeln!(members, "  '{kind}.{what}': {kind}_{what};");
@@ -89,7 +91,7 @@ fn types() -> String {
     format!("{imports}export interface Schemas {{\n{members}}}\n")
 }
 
-/// Removes what is for people; a property of such a name has a schema, which is no text.
+/// Removes keys for readers. A property with such a name is kept, because its value is a schema and not a text.
 fn strip(schema: &mut Value) {
     match schema {
         Value::Object(map) => {
@@ -104,7 +106,7 @@ fn strip(schema: &mut Value) {
     }
 }
 
-/// One schema a line.
+/// Returns the file, with one schema per line.
 fn file(made: &Value) -> Result<String> {
     let Some(schemas) = made["properties"].as_object().filter(|schemas| !schemas.is_empty()) else {
         bail!("the generator made no schemas: see what it printed")

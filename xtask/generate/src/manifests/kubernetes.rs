@@ -1,4 +1,4 @@
-//! `deploy/kubernetes`: what helm makes of the chart's defaults, for those who have no helm.
+//! `deploy/kubernetes`: helm's output for the chart's defaults, for users without helm.
 
 use anyhow::{Context, Result, ensure};
 
@@ -38,7 +38,7 @@ const MANIFESTS: &[Manifest] = &[
     },
 ];
 
-/// Makes the files, or checks them, and what is in them.
+/// Writes the files, or checks them, and checks their content.
 pub(super) fn make(deploy: &Deploy, chart: &Chart, judge: &Judge) -> Result<()> {
     for manifest in MANIFESTS {
         let [newest, other] = &chart.helms;
@@ -65,7 +65,7 @@ impl Manifest {
     }
 }
 
-/// Helm's documents without its comments, the blank lines around them, and those that are empty.
+/// Returns helm's documents without its comments, surrounding blank lines and empty documents.
 fn plain(text: &str) -> String {
     let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("# Source: ")).collect();
     let documents = lines.split(|line| line.trim_end() == "---").map(|document| document.join("\n"));

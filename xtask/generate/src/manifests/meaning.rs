@@ -1,11 +1,11 @@
-//! What the chart's defaults and switches mean, as texts that the manifests have or have not.
+//! The meaning of the chart's defaults and switches, as patterns that the manifests must or must not contain.
 
 use anyhow::{Context, Result, ensure};
 use regex::Regex;
 
 use super::chart::Chart;
 
-/// Whether a pattern is to be found with these arguments.
+/// A pattern, and whether manifests with these arguments must contain it.
 struct Meaning {
     pattern: &'static str,
     is_there: bool,
@@ -34,19 +34,19 @@ const MEANINGS: &[Meaning] = &[
     has_not("hostNetwork: true", &[]),
     has("initContainers", &[]),
     has_not("initContainers", &["--set=seccomp.type=RuntimeDefault"]),
-    // What its account may read: pods, and nothing of theirs or beside them.
+    // Its account may read pods, but no subresources of pods, secrets or nodes.
     has_not(r"pods/|secrets|nodes\b", &[]),
-    // Controllers are read one at a time: lists of the whole cluster are not needed.
+    // Its account gets single controllers. It does not require lists of the whole cluster.
     has(r"resources: \[replicasets\]\n *verbs: \[get\]\n", &[]),
     has(r"resources: \[jobs\]\n *verbs: \[get\]\n", &[]),
     has_not(r"replicasets|jobs\]", &["--set=alerts.kubernetesEvents=true,names.kubernetes=off"]),
-    // Only the image's name decides where it comes from.
+    // Only the image's name contains a registry.
     has_not(r"ghcr\.io|docker\.io|quay\.io", &[]),
     has("recursiveReadOnly", &["--kube-version=1.37.0"]),
     has_not("recursiveReadOnly", &["--kube-version=1.20.0"]),
 ];
 
-/// Checks the table, with the newest helm.
+/// Checks the table with the newest helm.
 pub(super) fn check(chart: &Chart) -> Result<()> {
     let [helm, _] = &chart.helms;
     for Meaning { pattern, is_there, args } in MEANINGS {

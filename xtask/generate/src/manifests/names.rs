@@ -1,4 +1,4 @@
-//! The metrics that rules and dashboards ask for are those that the daemon exports.
+//! Checks that the daemon exports all metrics in rules and dashboards.
 
 use std::collections::BTreeSet;
 
@@ -9,10 +9,10 @@ use syscallmon::serve::families::FAMILIES;
 
 use super::{DASHBOARDS, Deploy, alerts};
 
-/// What Prometheus adds to the names of histograms.
+/// Suffixes that Prometheus adds to the names of histograms.
 const PARTS: [&str; 3] = ["_bucket", "_count", "_sum"];
 
-/// Checks every name in them.
+/// Checks every name in rules and dashboards.
 pub(super) fn check(deploy: &Deploy) -> Result<()> {
     let mut files = vec!["prometheus/rules.yaml".to_owned(), "prometheus/rules_test.yaml".to_owned()];
     files.extend(deploy.list(DASHBOARDS, "json")?.into_iter().map(|name| format!("{DASHBOARDS}/{name}")));
@@ -31,7 +31,7 @@ pub(super) fn check(deploy: &Deploy) -> Result<()> {
     Ok(())
 }
 
-/// Names of metrics in a text that no family has, and no recording rule.
+/// Returns names of metrics in a text for which there is no family and no recording rule.
 fn unknown<'a>(text: &'a str, recorded: &BTreeSet<&str>) -> Result<Vec<&'a str>> {
     let pattern =
         Regex::new(r"\b(?:[a-z_]+:)?syscallmon_[a-z0-9_]+\b(?::[a-z0-9]+)?").context("the pattern is right")?;

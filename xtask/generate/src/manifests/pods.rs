@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-/// The volumes that are written to: where the node's seccomp profiles are, and what was learned.
+/// Writable volumes: the node's seccomp profiles, and the learned baselines.
 const WRITABLE: [&str; 2] = ["seccomp", "state"];
 
-/// Checks the pods of the daemon, and what selects them.
+/// Checks the daemon's pods, and the objects that select them.
 pub(super) fn check(documents: &[Value]) -> Result<()> {
     let of_kind = |kind: &'static str| documents.iter().filter(move |document| document["kind"] == kind);
     for set in of_kind("DaemonSet") {
@@ -42,7 +42,7 @@ fn names(items: &Value) -> impl Iterator<Item = &str> {
     items.as_array().into_iter().flatten().filter_map(|item| item["name"].as_str())
 }
 
-/// What is mounted is there, and what is there is mounted.
+/// Checks that each mounted volume exists, and that each volume is mounted.
 fn check_volumes(pod: &Value) -> Result<()> {
     let volumes: BTreeSet<&str> = names(&pod["volumes"]).collect();
     let mounted: BTreeSet<&str> = containers(pod).flat_map(|container| names(&container["volumeMounts"])).collect();
@@ -50,7 +50,7 @@ fn check_volumes(pod: &Value) -> Result<()> {
     Ok(())
 }
 
-/// No container may more than it must.
+/// Checks that the container has only the required privileges.
 fn check_privileges(container: &Value) -> Result<()> {
     let name = container["name"].as_str().context("a container has no name")?;
     let context = &container["securityContext"];
@@ -66,7 +66,7 @@ fn check_privileges(container: &Value) -> Result<()> {
     Ok(())
 }
 
-/// A selector at `pointer` is there, and fits the labels.
+/// Checks that the selector at `pointer` exists and matches the labels.
 fn check_selector(selecting: &Value, pointer: &str, labels: &Value) -> Result<()> {
     let kind = &selecting["kind"];
     let selector = selecting.pointer(pointer).and_then(Value::as_object);

@@ -1,4 +1,4 @@
-//! Prometheus' own judgement of rules and queries.
+//! Checks rules and queries with Prometheus' promtool.
 
 use std::{
     io::Write,
@@ -12,7 +12,7 @@ use xtask_support::workspace;
 
 use super::{Deploy, or_else_mend};
 
-/// The program.
+/// Path of promtool.
 pub(super) struct Promtool(PathBuf);
 
 impl Promtool {
@@ -21,7 +21,7 @@ impl Promtool {
         Ok(Self(program.context("no promtool: run `cargo xtask setup --for manifests`")?))
     }
 
-    /// Fails when Prometheus would not load these rules.
+    /// Fails if Prometheus would not load these rules.
     pub(super) fn check_rules(&self, rules: &Value) -> Result<()> {
         let mut file = tempfile::NamedTempFile::new().context("cannot make a temporary file")?;
         // JSON is YAML.

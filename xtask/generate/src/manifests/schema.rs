@@ -1,4 +1,4 @@
-//! JSON Schemas, and what in a document they do not allow.
+//! JSON Schemas, and their violations by a document.
 
 use std::{
     collections::HashMap,
@@ -9,9 +9,9 @@ use anyhow::{Context, Result, anyhow};
 use jsonschema::{ValidationError, Validator};
 use serde_json::{Map, Value, json};
 
-/// Maximum problems that are reported for one document.
+/// Maximum number of problems that are reported for one document.
 const MAX_VIOLATIONS: usize = 5;
-/// The most characters of one; some show all of the value.
+/// Maximum characters of one problem. Some problems contain the whole value.
 const LENGTH: usize = 300;
 
 /// Schemas that may refer to each other as `#/$defs/NAME`.
@@ -25,12 +25,12 @@ impl Schemas {
         Self { definitions, compiled: Mutex::default() }
     }
 
-    /// All of them, by name.
+    /// Returns all definitions, by name.
     pub(super) fn definitions(&self) -> &Map<String, Value> {
         &self.definitions
     }
 
-    /// Fails when a document is not what the schema of that name allows.
+    /// Fails if a document violates the schema with this name.
     pub(super) fn check(&self, name: &str, document: &Value) -> Result<()> {
         let validator = self.validator(name)?;
         let violations: Vec<String> =
@@ -48,7 +48,7 @@ impl Schemas {
             "$ref": format!("#/$defs/{name}"),
             "$defs": self.definitions,
         });
-        // It borrows from the schema, which ends here.
+        // The error borrows from the schema, which is dropped here.
         let validator = jsonschema::validator_for(&schema).map_err(ValidationError::to_owned);
         let validator = Arc::new(validator.with_context(|| format!("the schema {name} is not understood"))?);
         compiled.insert(name.to_owned(), Arc::clone(&validator));

@@ -1,5 +1,5 @@
-//! The seccomp profile, as container runtimes read it. Whether the daemon can live with it is for the tests on
-//! the real kernel.
+//! Checks the seccomp profile as container runtimes read it. The tests on the real kernel check that the daemon runs
+//! with it.
 
 use std::collections::HashSet;
 
@@ -11,7 +11,7 @@ use super::{Deploy, or_else_mend};
 const FILE: &str = "seccomp/syscallmon.json";
 const REMEDY: &str = "mend syscallmon/src/command/seccomp_profile.json and run `cargo xtask docs`";
 const ARCHITECTURES: [&str; 2] = ["SCMP_ARCH_X86_64", "SCMP_ARCH_AARCH64"];
-/// Calls that no daemon of this kind makes, and that lead out of a container.
+/// Calls that this daemon never makes, and that help to escape from a container.
 const NEVER: [&str; 10] = [
     "init_module",
     "io_uring_setup",
@@ -25,7 +25,7 @@ const NEVER: [&str; 10] = [
     "unshare",
 ];
 
-/// What containerd reads: the OCI's `linux.seccomp`, which has no `archMap`, `includes` and `excludes`.
+/// The profile as containerd reads it: the OCI's `linux.seccomp`, which has no `archMap`, `includes` and `excludes`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Profile {
@@ -49,7 +49,7 @@ struct Rule {
     _errno_ret: Option<u32>,
 }
 
-/// Checks it.
+/// Checks the profile.
 pub(super) fn check(deploy: &Deploy) -> Result<()> {
     or_else_mend(REMEDY, check_text(&deploy.read(FILE)?).with_context(|| format!("deploy/{FILE}")))
 }

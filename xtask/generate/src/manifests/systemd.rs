@@ -1,4 +1,4 @@
-//! systemd's own judgement of the unit; no systemd runs for it.
+//! Checks the unit with systemd-analyze. This requires no running systemd.
 
 use std::{path::Path, process::Command};
 
@@ -8,14 +8,15 @@ use xtask_support::workspace;
 use super::Deploy;
 
 const FILE: &str = "systemd/syscallmon.service";
-/// What the unit runs, which need not be installed here.
+/// Programs of the unit. They may be missing on this machine.
 const PROGRAMS: [&str; 2] = ["/usr/local/bin/syscallmon", "/bin/kill"];
-/// Units that every service depends on. Only their names are known here: this machine may have no units, or others.
+/// Units that every service depends on. The check uses empty units with these names, because this machine may have no
+/// units, or other ones.
 const UNITS: [&str; 3] = ["basic.target", "shutdown.target", "sysinit.target"];
-/// The most exposure that it may have, in tenths of systemd's scale.
+/// Maximum exposure, in tenths of systemd's scale.
 const EXPOSURE: &str = "--threshold=30";
 
-/// Checks it.
+/// Checks the unit.
 pub(super) fn check(deploy: &Deploy) -> Result<()> {
     let anything = workspace::find_program(&deploy.root, "true").context("no program `true` on PATH")?;
     let text =
@@ -25,13 +26,13 @@ pub(super) fn check(deploy: &Deploy) -> Result<()> {
     }
     let unit = deploy.scratch("syscallmon.service", &text)?;
     let said = analyze(deploy, &["verify", "--man=no"], &unit)?;
-    // It fails only when the unit could not be started at all, and merely warns of a key that it does not know.
+    // systemd-analyze fails only if the unit cannot start at all. For an unknown key, it only prints a warning.
     ensure!(said.is_empty(), "systemd would complain about deploy/{FILE}: {said}: mend the unit");
     analyze(deploy, &["security", "--offline=true", "--no-pager", EXPOSURE], &unit)?;
     Ok(())
 }
 
-/// Returns what systemd-analyze had to say besides its result.
+/// Returns the messages of systemd-analyze besides its result.
 fn analyze(deploy: &Deploy, args: &[&str], unit: &Path) -> Result<String> {
     let program = workspace::find_program(&deploy.root, "systemd-analyze");
     let program = program.context("no systemd-analyze: run `cargo xtask setup --for manifests`")?;

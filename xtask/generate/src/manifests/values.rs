@@ -1,4 +1,4 @@
-//! Values for the chart: files in its `ci/`, which are to work, and a table of what it is to refuse.
+//! Values for the chart: files in its `ci/` that must work, and a table of values that the chart must reject.
 
 use std::{num::NonZeroUsize, path::Path, thread};
 
@@ -14,7 +14,7 @@ use super::{
 const DIRECTORY: &str = "helm/syscallmon/ci";
 const ENDING: &str = "-values.yaml";
 
-/// What the message has to name, and values that are to be refused.
+/// A part of the error message, and values that the chart must reject.
 const BAD: &[(&str, &str)] = &[
     ("capabilites", "{capabilites: [BPF]}"),
     ("web.txt", "{policies: {web.txt: {policies: []}}}"),
@@ -48,7 +48,8 @@ const BAD: &[(&str, &str)] = &[
     ("service.enabled", "{serviceMonitor: {enabled: true}, service: {enabled: false}}"),
 ];
 
-/// Every file of values in `ci/` makes manifests that Kubernetes takes, with every helm, old and new.
+/// Checks that Kubernetes accepts the manifests of every file in `ci/`, with each helm and with the oldest and newest
+/// Kubernetes.
 pub(super) fn good(deploy: &Deploy, chart: &Chart, judge: &Judge) -> Result<()> {
     let files = deploy.list(DIRECTORY, "yaml")?;
     for file in &files {
@@ -72,7 +73,7 @@ fn good_file(file: &Path, helm: &Helm, chart: &Chart, judge: &Judge) -> Result<(
     chart.lint(helm, &[&values])
 }
 
-/// Everything in the table is refused, in words that help.
+/// Checks that the chart rejects all values in the table, with a message that names the cause.
 pub(super) fn bad(chart: &Chart) -> Result<()> {
     let work = tempfile::tempdir().context("cannot make a temporary directory")?;
     let tries =
@@ -93,7 +94,7 @@ pub(super) fn bad(chart: &Chart) -> Result<()> {
     })
 }
 
-/// Tries all, as many at a time as there are CPUs; the first failure counts.
+/// Runs all tries, as many in parallel as there are CPUs. Returns the first failure.
 fn all<T: Send>(tries: Vec<T>, work: impl Fn(T) -> Result<()> + Sync) -> Result<()> {
     let jobs = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     parallel::map(jobs, tries, work).into_iter().collect()

@@ -1,4 +1,4 @@
-//! The versions in the chart are those of the workspace.
+//! Checks that the versions in the chart are those of the workspace.
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
@@ -15,7 +15,7 @@ struct Chart {
     app_version: String,
 }
 
-/// Checks both.
+/// Checks both versions.
 pub(super) fn check(deploy: &Deploy) -> Result<()> {
     let chart: Chart = serde_saphyr::from_str(&deploy.read(FILE)?).with_context(|| format!("deploy/{FILE}"))?;
     for (key, version) in [("version", &chart.version), ("appVersion", &chart.app_version)] {

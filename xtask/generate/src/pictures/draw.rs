@@ -1,4 +1,4 @@
-//! Draws a dashboard: its panels where Grafana has them, each with what its queries answered.
+//! Draws a dashboard: its panels at Grafana's positions, each with the answers to its queries.
 
 use std::collections::BTreeMap;
 
@@ -10,11 +10,11 @@ use crate::dashboards::{Dashboard, Kind, Panel, Row};
 
 /// One series of an answer.
 pub struct Answer {
-    /// What it is called.
+    /// Text of the legend.
     pub legend: String,
-    /// Of the series.
+    /// Labels of the series.
     pub labels: BTreeMap<String, String>,
-    /// Seconds since 1970, and values.
+    /// Times in seconds since 1970, and values.
     pub points: Vec<(f64, f64)>,
 }
 
@@ -22,22 +22,22 @@ pub struct Answer {
 pub struct Drawn<'a> {
     /// The row.
     pub row: &'a Row,
-    /// Of each panel, in the order of the row.
+    /// The answers of each panel, in the order of the row.
     pub answers: Vec<Vec<Answer>>,
 }
 
 const WIDTH: f64 = 1200.0;
-/// Of a column and of a line of Grafana's grid.
+/// Width of a column and height of a line of Grafana's grid.
 const COLUMN: f64 = 50.0;
 const LINE: f64 = 28.0;
 const HEAD: f64 = 64.0;
 const HEADLINE: f64 = 30.0;
-/// Between panels, and within them.
+/// Gap between panels, and within them.
 const GAP: f64 = 4.0;
 const TITLE: f64 = 24.0;
-/// Of a line of small text.
+/// Height of a line of small text.
 const SMALL: f64 = 16.0;
-/// Of the texts beside an axis.
+/// Width of the texts beside an axis.
 const AXIS: f64 = 52.0;
 
 const INK: &str = "#24292f";
@@ -46,7 +46,7 @@ const COLORS: [&str; 10] =
     ["#3274d9", "#e0b400", "#37872d", "#c4162a", "#8f3bb8", "#fa6400", "#1f9e9e", "#a0522d", "#e24d9b", "#7c8a99"];
 const LABEL: &str = "Drawn by `cargo xtask pictures` from the data of a real Prometheus, by the dashboard's own queries; not a screenshot of Grafana.";
 
-/// What a series is called.
+/// Returns the legend of a series.
 #[must_use]
 pub fn legend(pattern: &str, labels: &BTreeMap<String, String>) -> String {
     let mut parts = pattern.split("{{");
@@ -59,7 +59,7 @@ pub fn legend(pattern: &str, labels: &BTreeMap<String, String>) -> String {
     text.trim().to_owned()
 }
 
-/// The picture of a dashboard: these rows of it, over a range of seconds since 1970 with a step, as SVG.
+/// Returns a picture of these rows of a dashboard, as SVG. The range is in seconds since 1970, with a step.
 #[must_use]
 pub fn dashboard(dashboard: &Dashboard, rows: &[Drawn], range: [f64; 3]) -> String {
     let heights = rows.iter().map(|drawn| HEADLINE + f64::from(drawn.row.height()) * LINE);
@@ -106,7 +106,7 @@ fn panel(svg: &mut Svg, area: Area, panel: &Panel, answers: &[Answer], range: [f
     }
 }
 
-/// How many lines of small text have room.
+/// Returns the number of lines of small text that fit.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "panels are some hundred pixels high")]
 fn lines_in(height: f64) -> usize {
     (height / SMALL) as usize
@@ -128,7 +128,7 @@ fn stat(svg: &mut Svg, Area { at: (x, y), size: (width, height) }: Area, panel: 
     svg.text((x, y + height * 0.7), &number::text(value, panel.unit), (26, color), width);
 }
 
-/// Series by their means, the greatest first, as many as have room in the legend.
+/// Returns the series with the greatest means in descending order, as many as fit into the legend.
 fn greatest(answers: &[Answer], room: f64) -> Vec<(&Answer, f64)> {
     let mean = |answer: &Answer| {
         let finite: Vec<f64> =
@@ -217,7 +217,7 @@ fn table(svg: &mut Svg, Area { at: (x, y), size: (width, height) }: Area, panel:
     }
 }
 
-/// Labels that name the workload come first, then what it did.
+/// Order of labels: the labels that identify the workload, then the labels of its calls.
 const ORDER: [&str; 10] =
     ["severity", "policy", "namespace", "pod", "container", "cgroup", "syscall", "set", "abi", "errno"];
 
@@ -239,7 +239,7 @@ fn states(svg: &mut Svg, Area { at: (x, y), size: (width, height) }: Area, answe
     }
 }
 
-/// Buckets are cumulative, so each loses the observations of the one below it.
+/// Draws a heatmap. Buckets are cumulative, so the observations of the bucket below are subtracted from each.
 fn heatmap(svg: &mut Svg, Area { at: (x, y), size: (width, height) }: Area, answers: &[Answer], range: [f64; 3]) {
     let bound =
         |answer: &Answer| answer.labels.get("le").and_then(|le| le.parse::<f64>().ok()).unwrap_or(f64::INFINITY);
@@ -262,7 +262,7 @@ fn heatmap(svg: &mut Svg, Area { at: (x, y), size: (width, height) }: Area, answ
     }
     // A point describes the time before it.
     for (row, time, count) in cells.into_iter().filter(|(_, time, count)| *count > 0.0 && *time > begin) {
-        // Few are to be seen, too.
+        // The square root makes small counts visible.
         let lightness = 92.0 - 55.0 * (count / most).sqrt();
         let at = (x + AXIS + (time - step - begin) * scale, y + height - line * (row as f64 + 1.0));
         svg.rect(at, (step * scale, line - 1.0), &format!("hsl(24,90%,{lightness:.0}%)"));

@@ -1,6 +1,6 @@
-//! Numbers with their units, short, as Grafana writes them.
+//! Formats numbers with their units in a short form, as Grafana does.
 
-/// A value of a panel with one of Grafana's units.
+/// Formats a value of a panel with one of Grafana's units.
 pub(super) fn text(value: f64, unit: &str) -> String {
     match unit {
         "percentunit" => format!("{} %", digits(value * 100.0)),
@@ -35,7 +35,7 @@ fn scaled(mut value: f64, base: f64, units: &[&str]) -> String {
     format!("{}{unit}", digits(value))
 }
 
-/// Three digits that matter.
+/// Formats a value with three significant digits.
 fn digits(value: f64) -> String {
     let decimals = match value.abs() {
         value if value >= 100.0 || (value - value.round()).abs() < 1e-9 => 0,

@@ -2,13 +2,13 @@
 
 use std::fmt::Write;
 
-/// A picture that is being drawn.
+/// A picture under construction.
 pub(super) struct Svg {
     size: Point,
     body: String,
 }
 
-/// A place, to the right and down.
+/// A position, to the right and down.
 pub(super) type Point = (f64, f64);
 
 impl Svg {
@@ -22,19 +22,19 @@ impl Svg {
         self.add(&format!(r#"<rect x="{x:.0}" y="{y:.0}" width="{width:.0}" height="{height:.0}" fill="{fill}"/>"#));
     }
 
-    /// One line through all points.
+    /// Draws one line through all points.
     pub(super) fn line(&mut self, points: &[Point], color: &str) {
         let path = path(points);
         self.add(&format!(r#"<path d="{path}" fill="none" stroke="{color}" stroke-width="1.5"/>"#));
     }
 
-    /// What is within these points.
+    /// Fills the area within these points.
     pub(super) fn area(&mut self, points: &[Point], color: &str) {
         let path = path(points);
         self.add(&format!(r#"<path d="{path}Z" fill="{color}" fill-opacity="0.6"/>"#));
     }
 
-    /// Text that begins here, cut at a width.
+    /// Draws text that begins here, cut at a width.
     pub(super) fn text(&mut self, (x, y): Point, text: &str, (size, color): (u32, &str), width: f64) {
         // Letters are a little more than half as wide as high.
         let room = (width / (f64::from(size) * 0.57)).max(1.0);

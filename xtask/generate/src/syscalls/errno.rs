@@ -6,17 +6,17 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::{COMMON_HEADERS, HEADERS};
 
-/// Where the numbers are defined.
+/// Headers with the definitions.
 const GENERIC: [&str; 2] = ["asm-generic/errno-base.h", "asm-generic/errno.h"];
-/// Marks an architecture's own numbers, and the text without any.
+/// Headers with an architecture's own numbers, and the text of a header without own numbers.
 const OWN: [&str; 3] = ["x86/asm/errno.h", "arm64/asm/errno.h", "arm/asm/errno.h"];
 const NONE_OF_ITS_OWN: &str = "#include <asm-generic/errno.h>";
 
-/// Numbers that show that the right headers were read, and how many there are in Linux 7.
+/// Numbers that prove that the right headers were read, and the minimum number of names in Linux 7.
 const KNOWN: [(u16, &str); 3] = [(1, "EPERM"), (11, "EAGAIN"), (133, "EHWPOISON")];
 const FEWEST_NAMES: usize = 130;
 
-/// Reads the headers of an unpacked linux-libc-dev: names by number, without aliases.
+/// Reads the headers of an unpacked linux-libc-dev. Returns names by number, without aliases.
 pub(super) fn read(unpacked: &Path) -> Result<BTreeMap<u16, String>> {
     let read = |path: &Path| fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()));
     for header in OWN {
@@ -32,7 +32,7 @@ pub(super) fn read(unpacked: &Path) -> Result<BTreeMap<u16, String>> {
     Ok(table)
 }
 
-/// Reads `#define E<name> <number>`, and passes over `#define E<alias> E<name>`.
+/// Reads `#define E<name> <number>`, and skips `#define E<alias> E<name>`.
 fn parse(headers: &str) -> Result<BTreeMap<u16, String>> {
     let mut table = BTreeMap::new();
     for definition in headers.lines().filter_map(|line| line.strip_prefix("#define")) {

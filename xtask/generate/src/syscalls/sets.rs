@@ -1,7 +1,7 @@
-//! systemd's sets of system calls, as its own `systemd-analyze syscall-filter` lists them.
+//! systemd's sets of system calls, as `systemd-analyze syscall-filter` lists them.
 //!
-//! The newest systemd is unpacked, not installed, and of it only that program runs, which reads no configuration and
-//! talks to no service.
+//! The newest systemd is unpacked, not installed. Only this program of it runs. It reads no configuration and uses no
+//! service.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,16 +24,16 @@ const PACKAGE: &str = "systemd";
 const LIBRARY_PACKAGE: &str = "libsystemd-shared";
 const PROGRAM: &str = "usr/bin/systemd-analyze";
 
-/// All calls that systemd knew when it was built, of all architectures: no set to choose from.
+/// All calls that systemd knew when it was built, of all architectures. It is not a set for users.
 const EVERYTHING: &str = "@known";
-/// What shows that the list was understood, and how many sets systemd 262 has.
+/// Members that prove that the list was parsed correctly, and the minimum number of sets: that of systemd 262.
 const KNOWN: [(&str, &str); 2] = [("@file-system", "openat"), ("@system-service", "@file-system")];
 const FEWEST_SETS: usize = 29;
 
 /// Members by name of the set; members that begin with `@` are sets.
 type Sets = BTreeMap<String, BTreeSet<String>>;
 
-/// The generated file, from Debian unstable's systemd; `work` is for what is downloaded.
+/// Returns the generated file, from the systemd of Debian unstable. `work` is the directory for downloads.
 pub(super) fn generate(work: &Path) -> Result<String> {
     let arch = Arch::ALL.into_iter().find(|arch| arch.is_native()).context("this needs x86_64 or aarch64")?;
     let lists = Lists::fetch(Suite::Sid, arch.debian())?;
@@ -57,10 +57,10 @@ fn list(unpacked: &Path, arch: Arch) -> Result<String> {
     )
 }
 
-/// Reads paragraphs: the set's name, then, indented, what it is for and its members.
+/// Parses paragraphs: the set's name, then indented, its description and its members.
 fn parse(list: &str) -> Result<Sets> {
     let mut sets = Sets::new();
-    // After the sets comes what is in none of them.
+    // The calls without a set follow after the sets.
     let lines = list.lines().take_while(|line| !line.starts_with('#'));
     let mut set = "";
     for line in lines.filter(|line| !line.is_empty()) {
@@ -80,7 +80,7 @@ fn parse(list: &str) -> Result<Sets> {
     Ok(sets)
 }
 
-/// Whether it is a system call's name, or a set's.
+/// Whether the word is the name of a system call or of a set.
 fn is_name(word: &str) -> bool {
     let letters = word.strip_prefix('@').unwrap_or(word);
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
