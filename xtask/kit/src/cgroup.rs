@@ -1,4 +1,4 @@
-//! The host's cgroups, in whatever hierarchies it has: some of a test's own, and what runtimes made there.
+//! The host's cgroups, in all of its hierarchies: cgroups of a test, and cgroups that runtimes created.
 
 use std::{
     fs::{self, File},
@@ -14,25 +14,24 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use walkdir::WalkDir;
 
-/// How long a cgroup may stay busy after its last process was killed.
+/// Maximum time that a cgroup stays busy after its last process was killed.
 const TIMEOUT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(10);
-/// How often a cgroup is tried to be removed after what is in it was killed.
+/// Maximum number of attempts to remove a cgroup after its processes were killed.
 const TRIES: u32 = 200;
 
-/// A cgroup of its own for a test or a measurement; removed, with everything in and below it, when dropped.
+/// A cgroup for one test or measurement. Dropping it removes it, with everything in and below it.
 pub struct Cgroup {
     mount: PathBuf,
     path: PathBuf,
 }
 
 impl Cgroup {
-    /// Makes one directly below the root of a hierarchy, with a name that nobody else has and that
-    /// begins with `prefix`.
+    /// Creates a cgroup directly below the root of a hierarchy, with a unique name that begins with `prefix`.
     ///
     /// # Errors
     ///
-    /// If it cannot be made.
+    /// If it cannot be created.
     pub fn new(mount: &Path, prefix: &str, name: &str) -> Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let unique = format!("{prefix}-{}-{}-{name}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
@@ -41,40 +40,40 @@ impl Cgroup {
         Ok(Self { mount: mount.to_owned(), path })
     }
 
-    /// Makes a cgroup below this one.
+    /// Creates a cgroup below this one.
     ///
     /// # Errors
     ///
-    /// If it cannot be made.
+    /// If it cannot be created.
     pub fn child(&self, name: &str) -> Result<PathBuf> {
         let child = self.path.join(name);
         fs::create_dir(&child).with_context(|| format!("cannot make {}", child.display()))?;
         Ok(child)
     }
 
-    /// Its directory.
+    /// Returns its directory.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Its path in the hierarchy: the value of the label `cgroup`.
+    /// Returns its path in the hierarchy: the value of the label `cgroup`.
     #[must_use]
     pub fn label(&self) -> String {
         self.label_of(&self.path)
     }
 
-    /// The label of a directory below it.
+    /// Returns the label of a directory below it.
     ///
     /// # Panics
     ///
-    /// If it is elsewhere.
+    /// If the directory is not below it.
     #[must_use]
     pub fn label_of(&self, path: &Path) -> String {
         format!("/{}", path.strip_prefix(&self.mount).expect("below the mount").display())
     }
 
-    /// Its id: the number of the inode.
+    /// Returns its id: the number of the inode.
     ///
     /// # Errors
     ///
@@ -96,7 +95,7 @@ impl Drop for Cgroup {
     }
 }
 
-/// Kills what is inside, and removes the cgroup when that is gone.
+/// Kills the processes inside, and removes the cgroup once they have ended.
 fn kill_and_remove(cgroup: &Path) -> Result<()> {
     let mut last = fs::remove_dir(cgroup);
     for _ in 0..TRIES {
@@ -110,18 +109,19 @@ fn kill_and_remove(cgroup: &Path) -> Result<()> {
     last.with_context(|| format!("cannot remove {}", cgroup.display()))
 }
 
-/// Kills what is in a cgroup and below it (Linux 5.14); before, only the guards of the children do.
+/// Kills the processes in a cgroup and below it (Linux 5.14). On earlier kernels, only the guards of the children kill
+/// them.
 fn kill(cgroup: &Path) {
     let _ = File::options().write(true).open(cgroup.join("cgroup.kill")).and_then(|mut file| file.write_all(b"1"));
 }
 
-/// Where cgroups are mounted, cgroup2 first.
+/// Returns the mount points of cgroups, cgroup2 first.
 #[must_use]
 pub fn mounts() -> Vec<PathBuf> {
     parse_mounts(&fs::read_to_string("/proc/self/mounts").unwrap_or_default())
 }
 
-/// Paths, below any mount, of cgroups with this in their own name, such as a container's id.
+/// Returns the paths of cgroups on all mounts with this text in their own names, such as a container's id.
 #[must_use]
 pub fn containing(name: &str) -> Vec<PathBuf> {
     let mounts = mounts();
@@ -129,7 +129,7 @@ pub fn containing(name: &str) -> Vec<PathBuf> {
     cgroups.filter(|path| path.file_name().is_some_and(|own| own.to_string_lossy().contains(name))).collect()
 }
 
-/// Removes cgroups of this name, relative to the mounts, and all below them.
+/// Removes cgroups with this name, relative to the mounts, and all cgroups below them.
 ///
 /// # Errors
 ///
@@ -145,11 +145,11 @@ pub fn remove(name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Waits until no process is in cgroups of this name: a killed process takes a moment to end.
+/// Waits until no process is in cgroups with this name. A killed process needs a moment to end.
 ///
 /// # Errors
 ///
-/// If one stays. Then it belongs to another program.
+/// If a process stays. It then belongs to another program.
 pub fn ensure_free_soon(name: &str) -> Result<()> {
     let begin = Instant::now();
     while let Some(cgroup) = busy(name) {
@@ -186,7 +186,7 @@ fn has_processes(cgroup: &Path) -> bool {
     fs::read_to_string(cgroup.join("cgroup.procs")).is_ok_and(|processes| !processes.is_empty())
 }
 
-/// A directory and all below it; parents come first.
+/// Returns a directory and all directories below it, parents first.
 fn directories(path: &Path) -> Vec<PathBuf> {
     let entries = WalkDir::new(path).into_iter().filter_map(Result::ok);
     entries.filter(|entry| entry.file_type().is_dir()).map(walkdir::DirEntry::into_path).collect()

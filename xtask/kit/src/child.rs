@@ -11,19 +11,20 @@ use anyhow::{Context, Result, ensure};
 
 use crate::wait::try_wait_for;
 
-/// How long it pauses between two looks whether a program has ended.
+/// Pause between two checks whether a program has ended.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// A running program; killed when dropped.
+/// A running program. Dropping it kills it.
 ///
-/// A killed program leaves no eBPF program behind: those of the daemon and of bpftrace live by their descriptors.
+/// A killed program leaves no eBPF program behind, because the kernel unloads programs of the daemon and of bpftrace
+/// with their descriptors.
 pub struct Guarded {
     child: Child,
     name: String,
 }
 
 impl Guarded {
-    /// Starts it.
+    /// Starts the program.
     ///
     /// # Errors
     ///
@@ -34,7 +35,7 @@ impl Guarded {
         Ok(Self { child, name })
     }
 
-    /// Starts it, and has the kernel kill it when this process dies.
+    /// Starts the program. The kernel kills it when this process dies.
     ///
     /// Must be called on the main thread: the kernel kills the program when the calling thread ends.
     ///
@@ -42,28 +43,28 @@ impl Guarded {
     ///
     /// If it cannot be started.
     pub fn spawn_bound(command: &mut Command) -> Result<Self> {
-        // SAFETY: runs between fork and exec, where a plain system call is allowed; it touches no memory.
+        // SAFETY: runs between fork and exec, where a plain system call is allowed. It touches no memory.
         unsafe { command.pre_exec(die_with_parent) };
         Self::spawn(command)
     }
 
-    /// Its process id.
+    /// Returns its process id.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// The other end of its stdin, if piped and not taken before.
+    /// Takes the other end of its stdin, if piped and not taken before.
     pub fn take_stdin(&mut self) -> Option<ChildStdin> {
         self.child.stdin.take()
     }
 
-    /// The other end of its stdout, if piped and not taken before.
+    /// Takes the other end of its stdout, if piped and not taken before.
     pub fn take_stdout(&mut self) -> Option<ChildStdout> {
         self.child.stdout.take()
     }
 
-    /// The other end of its stderr, if piped and not taken before.
+    /// Returns the other end of its stderr, if piped and not taken before.
     #[must_use]
     pub fn stderr(&self) -> Option<&ChildStderr> {
         self.child.stderr.as_ref()
@@ -74,11 +75,11 @@ impl Guarded {
         self.child.stderr.take()
     }
 
-    /// Fails when it has ended.
+    /// Fails if the program has ended.
     ///
     /// # Errors
     ///
-    /// Then, with its status.
+    /// If it has ended, with its status.
     pub fn ensure_running(&mut self) -> Result<()> {
         let status = self.child.try_wait().context("cannot wait for a child")?;
         ensure!(status.is_none(), "{} ended: {}", self.name, status.unwrap_or_default());
@@ -89,7 +90,7 @@ impl Guarded {
     ///
     /// # Errors
     ///
-    /// If the kernel does not take it.
+    /// If the kernel rejects the signal.
     pub fn signal(&self, signal: i32) -> Result<()> {
         // SAFETY: kill takes integers; the process is our child and was not reaped, so the id is its.
         let sent = unsafe { libc::kill(self.pid().cast_signed(), signal) };
@@ -97,7 +98,7 @@ impl Guarded {
         Ok(())
     }
 
-    /// Waits for its end.
+    /// Waits until it ends.
     ///
     /// # Errors
     ///
@@ -107,9 +108,9 @@ impl Guarded {
         try_wait_for(&what, timeout, PAUSE, || Ok(self.child.try_wait()?))
     }
 
-    /// Ends it as a crash does.
+    /// Kills it, as in a crash.
     pub fn kill(&mut self) {
-        // Both fail only when it has been reaped.
+        // Both fail only after the process was reaped.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,4 +1,4 @@
-//! A daemon under test: the real binary, on a port of its own.
+//! A daemon under test: the real binary, on a separate port.
 
 use std::{
     io::{BufRead, BufReader},
@@ -15,10 +15,10 @@ use anyhow::{Context, Result};
 
 use crate::{child::Guarded, wait::try_wait_for};
 
-/// How long it pauses between two looks. The time to start is measured by the log, not by these.
+/// Pause between two checks. The time of the start comes from the log, so this pause does not affect it.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// A daemon that listens; killed when dropped.
+/// A daemon that listens. Dropping it kills it.
 pub struct Daemon {
     child: Guarded,
     log: Log,
@@ -27,8 +27,8 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Takes over a daemon that was started with stderr piped and `--web.listen-address=127.0.0.1:0`, and waits
-    /// until it listens.
+    /// Wraps a daemon that was started with stderr piped and `--web.listen-address=127.0.0.1:0`, and waits until it
+    /// listens.
     ///
     /// # Errors
     ///
@@ -48,7 +48,7 @@ impl Daemon {
     ///
     /// # Errors
     ///
-    /// If it ends, or is not ready within the time that it had for listening.
+    /// If it ends, or is not ready within the timeout for listening.
     pub fn wait_until_ready(&mut self) -> Result<()> {
         let ready = try_wait_for("readiness", self.timeout, PAUSE, || {
             self.child.ensure_running()?;
@@ -58,40 +58,40 @@ impl Daemon {
         Ok(())
     }
 
-    /// `host:port`.
+    /// Returns its address, as `host:port`.
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// Its process id.
+    /// Returns its process id.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.pid()
     }
 
-    /// The first line of its log that has all of these texts, and when it came.
+    /// Returns the first line of its log with all of these texts, and the time at which the line arrived.
     #[must_use]
     pub fn log_line(&self, texts: &[&str]) -> Option<(Instant, String)> {
         self.log.first_with(texts)
     }
 
-    /// Its log so far.
+    /// Returns its log so far.
     #[must_use]
     pub fn log(&self) -> Vec<String> {
         self.log.lines()
     }
 
-    /// Leaves the pipe of its log open, and reads no more than one line from it.
+    /// Keeps the pipe of its log open, and reads at most one more line from it.
     pub fn stop_reading_log(&self) {
         self.log.is_unread.store(true, Relaxed);
     }
 
-    /// Fetches a page: its status and body.
+    /// Fetches a page. Returns its status and body.
     ///
     /// # Errors
     ///
-    /// If it does not answer, or not with text.
+    /// If the daemon does not answer, or the answer is not text.
     pub fn get(&self, path: &str) -> Result<(u16, String)> {
         let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
         let response = agent.get(format!("http://{}{path}", self.address)).call();
@@ -104,7 +104,7 @@ impl Daemon {
     ///
     /// # Errors
     ///
-    /// If the kernel does not take it.
+    /// If the kernel rejects the signal.
     pub fn signal(&self, signal: i32) -> Result<()> {
         self.child.signal(signal)
     }
@@ -118,18 +118,18 @@ impl Daemon {
         self.child.wait(timeout)
     }
 
-    /// Ends it as a crash does.
+    /// Kills it, as in a crash.
     pub fn kill(&mut self) {
         self.child.kill();
     }
 }
 
-/// What a daemon logs, taken up line by line until it ends.
+/// A daemon's log, which is read line by line until the daemon ends.
 #[derive(Default)]
 struct Log {
-    /// Lines, with the time at which they came.
+    /// Lines, with the times at which they arrived.
     lines: Arc<Mutex<Vec<(Instant, String)>>>,
-    /// Whether the reader has ended.
+    /// Whether the reader has stopped.
     is_unread: Arc<AtomicBool>,
 }
 
@@ -186,7 +186,7 @@ mod tests {
         assert!(daemon.log_line(&["listening", "error"]).is_none());
     }
 
-    /// Answers one request after the other with these statuses and bodies; a "daemon" that listens there.
+    /// Returns a "daemon" that answers requests in sequence with these statuses and bodies.
     fn server(answers: Vec<(u16, String)>) -> Daemon {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();

@@ -1,43 +1,44 @@
-//! Questions to the metrics of a daemon.
+//! Queries of a daemon's metrics.
 
-/// An exposition in the text format: what a scrape answers.
+/// An exposition in the text format: the body of a scrape.
 pub struct Exposition {
-    /// As it came.
+    /// The text as received.
     pub text: String,
 }
 
 impl Exposition {
-    /// Of this text.
+    /// Wraps this text.
     #[must_use]
     pub fn new(text: String) -> Self {
         Self { text }
     }
 
-    /// The value of one series, written exactly as exposed.
+    /// Returns the value of one series, written exactly as exposed.
     ///
     /// # Panics
     ///
-    /// If it is no whole number.
+    /// If the value is not a whole number.
     #[must_use]
     pub fn value(&self, series: &str) -> Option<u64> {
         let value = self.text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))?;
         Some(value.parse().unwrap_or_else(|_| panic!("{series} is {value}, not a whole number")))
     }
 
-    /// How often a cgroup made a call of the native ABI; 0 without a series.
+    /// Returns how often a cgroup made a call of the native ABI, or 0 without a series.
     #[must_use]
     pub fn calls(&self, cgroup: &str, syscall: &str) -> u64 {
         self.calls_of(cgroup, syscall, std::env::consts::ARCH)
     }
 
-    /// The same for any ABI.
+    /// Returns the same for any ABI.
     #[must_use]
     pub fn calls_of(&self, cgroup: &str, syscall: &str, abi: &str) -> u64 {
         let series = format!(r#"syscallmon_syscalls_total{{cgroup="{cgroup}",syscall="{syscall}",abi="{abi}"}}"#);
         self.value(&series).unwrap_or(0)
     }
 
-    /// The series of `syscallmon_syscalls_total` with a cgroup that begins with this: (cgroup, syscall, abi, value).
+    /// Returns the series of `syscallmon_syscalls_total` with a cgroup that begins with this: (cgroup, syscall, abi,
+    /// value).
     #[must_use]
     pub fn below(&self, prefix: &str) -> Vec<(&str, &str, &str, u64)> {
         let lines = self.text.lines().filter_map(|line| line.strip_prefix(r#"syscallmon_syscalls_total{cgroup=""#));
@@ -50,13 +51,13 @@ impl Exposition {
         series.filter(|(cgroup, ..)| cgroup.starts_with(prefix)).collect()
     }
 
-    /// Sum of one call over all cgroups that begin with this.
+    /// Returns the sum of one call over all cgroups that begin with this.
     #[must_use]
     pub fn sum_below(&self, prefix: &str, syscall: &str) -> u64 {
         self.below(prefix).iter().filter(|series| series.1 == syscall).map(|series| series.3).sum()
     }
 
-    /// The value of a series that need not be a whole number.
+    /// Returns the value of a series, which may be fractional.
     #[must_use]
     pub fn float(&self, series: &str) -> Option<f64> {
         let line =
@@ -64,7 +65,7 @@ impl Exposition {
         line.rsplit_once(' ')?.1.parse().ok()
     }
 
-    /// A cgroup's errors, in any order: (syscall, errno, count), over all ABIs.
+    /// Returns a cgroup's errors, in any order: (syscall, errno, count), over all ABIs.
     #[must_use]
     pub fn errors(&self, cgroup: &str) -> Vec<(String, String, u64)> {
         let start = format!(r#"syscallmon_syscall_errors_total{{cgroup="{cgroup}",syscall=""#);
@@ -76,7 +77,7 @@ impl Exposition {
         series.collect()
     }
 
-    /// A cgroup's refused attempts: (syscall, count), over all ABIs.
+    /// Returns a cgroup's denied calls: (syscall, count), over all ABIs.
     #[must_use]
     pub fn denied(&self, cgroup: &str) -> Vec<(String, u64)> {
         let start = format!(r#"syscallmon_syscalls_denied_total{{cgroup="{cgroup}",syscall=""#);
@@ -87,13 +88,13 @@ impl Exposition {
         series.collect()
     }
 
-    /// How often a call was refused to cgroups that have this in their label.
+    /// Returns how often a call was denied in cgroups with this in their label.
     #[must_use]
     pub fn denied_in(&self, part: &str, syscall: &str) -> u64 {
         self.sum_in("syscallmon_syscalls_denied_total", part, syscall)
     }
 
-    /// How often cgroups that have this in their label made a call.
+    /// Returns how often cgroups with this in their label made a call.
     #[must_use]
     pub fn calls_in(&self, part: &str, syscall: &str) -> u64 {
         self.sum_in("syscallmon_syscalls_total", part, syscall)
@@ -106,20 +107,20 @@ impl Exposition {
         ours.filter_map(|(_, rest)| rest.rsplit_once(' ')?.1.parse::<u64>().ok()).sum()
     }
 
-    /// How often an operation was given to io_uring; 0 without a series.
+    /// Returns how often an operation was submitted to io_uring, or 0 without a series.
     #[must_use]
     pub fn requests(&self, cgroup: &str, op: &str) -> u64 {
         let series = format!(r#"syscallmon_io_uring_requests_total{{cgroup="{cgroup}",op="{op}"}}"#);
         self.value(&series).unwrap_or(0)
     }
 
-    /// Calls that the kernel hid from the program; 0 if it does not report them (before Linux 5.12).
+    /// Returns the calls for which the kernel skipped the program, or 0 if it does not report them (before Linux 5.12).
     #[must_use]
     pub fn skipped(&self) -> u64 {
         self.value(r#"syscallmon_lost_total{reason="recursion"}"#).unwrap_or(0)
     }
 
-    /// Which implementation of a probe runs.
+    /// Returns the running implementation of a probe.
     #[must_use]
     pub fn implementation(&self, probe: &str) -> Option<String> {
         let start = format!(r#"syscallmon_probe_info{{probe="{probe}",implementation=""#);
@@ -127,7 +128,7 @@ impl Exposition {
         rest.split('"').next().map(str::to_owned)
     }
 
-    /// What was lost, for one reason.
+    /// Returns the number of losses for one reason.
     ///
     /// # Panics
     ///
@@ -137,13 +138,13 @@ impl Exposition {
         self.value(&format!(r#"syscallmon_lost_total{{reason="{reason}"}}"#)).expect("every reason has a series")
     }
 
-    /// How many series of calls the cgroup and all below it have.
+    /// Returns the number of series of calls of the cgroup and all cgroups below it.
     #[must_use]
     pub fn series_below(&self, cgroup: &str) -> usize {
         self.calls_below(cgroup).count()
     }
 
-    /// How often the cgroup and all below it made a call.
+    /// Returns how often the cgroup and all cgroups below it made a call.
     #[must_use]
     pub fn calls_of_tree(&self, cgroup: &str, syscall: &str) -> u64 {
         let label = format!(r#"syscall="{syscall}""#);

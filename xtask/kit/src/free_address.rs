@@ -1,8 +1,8 @@
-//! Addresses for servers that cannot choose a free port themselves.
+//! Addresses for servers that cannot choose a free port automatically.
 
 use std::net::TcpListener;
 
-/// An address of this host that nothing listens on at this moment.
+/// Returns an address of this host on which no server listens at this moment.
 ///
 /// # Panics
 ///

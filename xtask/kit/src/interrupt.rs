@@ -1,4 +1,4 @@
-//! Ctrl-C: the first lets everything be cleaned up, the second ends at once.
+//! Ctrl-C: the first one starts the cleanup, and the second one ends the process at once.
 
 use std::{
     io, ptr,
@@ -15,11 +15,11 @@ extern "C" fn note(_: libc::c_int) {
     INTERRUPTED.store(true, Ordering::Relaxed);
 }
 
-/// From now on, a signal to end makes [`check`] fail, and a second one ends this process.
+/// Sets handlers. Afterwards, a signal to end makes [`check`] fail, and a second one ends this process.
 ///
 /// # Errors
 ///
-/// If the kernel does not take the handlers.
+/// If the kernel rejects the handlers.
 pub fn watch() -> Result<()> {
     for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
         // SAFETY: all zero is a valid `sigaction`: no flags, an empty mask.
@@ -33,11 +33,11 @@ pub fn watch() -> Result<()> {
     Ok(())
 }
 
-/// Fails once a signal has come.
+/// Fails after a signal.
 ///
 /// # Errors
 ///
-/// Then.
+/// If a signal has arrived.
 pub fn check() -> Result<()> {
     if INTERRUPTED.load(Ordering::Relaxed) {
         bail!("interrupted");
@@ -45,11 +45,11 @@ pub fn check() -> Result<()> {
     Ok(())
 }
 
-/// Sleeps, unless interrupted.
+/// Sleeps, unless a signal arrives.
 ///
 /// # Errors
 ///
-/// If interrupted.
+/// If a signal arrives.
 pub fn sleep(duration: Duration) -> Result<()> {
     let end = Instant::now() + duration;
     loop {

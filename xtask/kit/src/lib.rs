@@ -1,4 +1,4 @@
-//! What tests and benchmarks of syscallmon share: a daemon under test, cgroups that are removed, children that end,
+//! Shared code of syscallmon's tests and benchmarks: a daemon under test, cgroups that are removed, children that end,
 //! expositions, waiting.
 //!
 //! Tests on the real kernel (`syscallmon/tests/kernel`, in VMs too), `cargo xtask e2e` and `cargo xtask bench` use it.

@@ -1,10 +1,10 @@
-//! What a process takes: CPU time and memory.
+//! Resource use of a process: CPU time and memory.
 
 use std::{fs, io, mem::MaybeUninit, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 
-/// CPU time of a process so far: all its threads, those that ended too, in ns.
+/// Returns the CPU time of a process so far, in ns, with all of its threads, including ended ones.
 ///
 /// Sums over `/proc/PID/task` miss threads that ended, and `/proc/PID/stat` counts in ticks of 10 ms.
 ///
@@ -13,14 +13,14 @@ use anyhow::{Context, Result, ensure};
 /// If there is no such process.
 pub fn cpu_time(pid: u32) -> Result<Duration> {
     let mut clock = 0;
-    // SAFETY: a place for the number of the clock.
+    // SAFETY: a valid place for the number of the clock.
     let found = unsafe { libc::clock_getcpuclockid(pid.cast_signed(), &raw mut clock) };
     ensure!(found == 0, "no CPU clock of process {pid}: {}", io::Error::from_raw_os_error(found));
     let mut time = MaybeUninit::<libc::timespec>::uninit();
-    // SAFETY: a place for a `timespec`.
+    // SAFETY: a valid place for a `timespec`.
     let read = unsafe { libc::clock_gettime(clock, time.as_mut_ptr()) };
     ensure!(read == 0, "cannot read the CPU clock of process {pid}: {}", io::Error::last_os_error());
-    // SAFETY: filled, as the call succeeded.
+    // SAFETY: the call succeeded, so it has filled the `timespec`.
     let time = unsafe { time.assume_init() };
     Ok(Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default()))
 }

@@ -1,4 +1,4 @@
-//! Waiting for what another process does.
+//! Waits for actions of another process.
 
 use std::{
     thread,
@@ -9,14 +9,14 @@ use anyhow::{Context, Result, ensure};
 
 use crate::interrupt;
 
-/// How long tests pause between two looks.
+/// Pause of tests between two calls of `look`.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Looks, with a pause after each look, until something is found.
+/// Calls `look`, with a pause after each call, until it returns a value.
 ///
 /// # Errors
 ///
-/// As soon as looking fails, on Ctrl-C (see [`interrupt::watch`]), and after `timeout`. The error names `what`.
+/// If `look` fails, on Ctrl-C (see [`interrupt::watch`]), and after `timeout`. The error names `what`.
 pub fn try_wait_for<T>(
     what: &str,
     timeout: Duration,
@@ -34,7 +34,7 @@ pub fn try_wait_for<T>(
     }
 }
 
-/// The same for tests.
+/// Does the same for tests.
 ///
 /// # Panics
 ///
