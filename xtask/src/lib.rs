@@ -1,6 +1,6 @@
-//! The tasks of a developer: `verbs` has one file for each verb of `cargo xtask`.
+//! The tasks of developers: `verbs` has one file for each verb of `cargo xtask`.
 //!
-//! What verbs share is in the crates below: `support`, generated files in `generate`, tests of real environments in
-//! `e2e`, benchmarks in `bench`, and what tests and benchmarks share in `kit`.
+//! The crates below have the shared code of verbs (`support`), generated files (`generate`), tests of real environments
+//! (`e2e`), benchmarks (`bench`), and the shared code of tests and benchmarks (`kit`).
 
 pub mod verbs;

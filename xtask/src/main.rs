@@ -1,4 +1,4 @@
-//! `cargo xtask <verb>`: everything that a developer does to this repository beyond plain `cargo`.
+//! `cargo xtask <verb>`: all tasks of developers in this repository beyond plain `cargo`.
 
 use std::process::ExitCode;
 

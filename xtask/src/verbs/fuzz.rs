@@ -1,9 +1,9 @@
-//! `cargo xtask fuzz`: feeds arbitrary bytes to everything that reads the bytes of others.
+//! `cargo xtask fuzz`: feeds arbitrary bytes to all code that reads untrusted bytes.
 //!
-//! The targets are in `fuzz/`, and say what must hold of any input. They begin with what is in `fuzz/seeds`, and
-//! with what runs before found interesting (`fuzz/corpus`). Without sanitizers, which need a nightly compiler and
-//! look for what unsafe code does wrong: the parsers have none. Overflows, failed assertions, and too much time or
-//! memory are findings.
+//! The targets in `fuzz/` check properties that hold for any input. They begin with the inputs in `fuzz/seeds`, and
+//! with interesting inputs of earlier runs (`fuzz/corpus`). They run without sanitizers, which require a nightly
+//! compiler and detect errors of unsafe code, because the parsers have no unsafe code. Overflows, failed assertions,
+//! and too much time or memory are findings.
 
 mod log;
 
@@ -23,7 +23,7 @@ use xtask_support::{
 
 use self::log::Summary;
 
-/// What `--help` says besides.
+/// Additional text of `--help`.
 const HELP: &str = "\
 Uses stable Rust, and builds cargo-fuzz into target/tools. The first build takes 5 minutes on an idle machine. Each target then runs for
 --seconds, one after the other; Ctrl-C ends it. A table at the end says how often each ran and how much code it reached.
@@ -52,18 +52,18 @@ pub struct Args {
     check: bool,
 }
 
-/// The cargo-fuzz that is installed.
+/// The version of cargo-fuzz to install.
 const CARGO_FUZZ: &str = "0.13.2";
 
-/// Given to every target. One that needs more for one input has a finding; so has one with more than a few
-/// inputs in memory.
+/// Limits for every target. A target that exceeds a limit for one input has a finding, and so has a target that keeps
+/// more than a few inputs in memory.
 const LIMITS: [&str; 4] = ["-timeout=10", "-report_slow_units=1", "-rss_limit_mb=512", "-print_final_stats=1"];
 
 /// Runs the verb.
 ///
 /// # Errors
 ///
-/// If an input was found that a target fails with, or a target cannot be built.
+/// If a target fails for an input, or cannot be built.
 pub fn run(root: &Path, args: &Args) -> Result<()> {
     if args.check {
         return check(root);
@@ -92,7 +92,7 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
     )
 }
 
-/// Compiles the targets without instrumentation: a change of what they call must not break them unseen.
+/// Compiles the targets without instrumentation. This detects changes that break the targets.
 ///
 /// # Errors
 ///
@@ -106,13 +106,13 @@ pub fn check(root: &Path) -> Result<()> {
     shell::run(&mut command, "see the compiler's message")
 }
 
-/// The names of the targets, sorted.
+/// Returns the names of the targets, sorted.
 fn targets(root: &Path) -> Result<BTreeSet<String>> {
     let sources = files(&root.join("fuzz/fuzz_targets"))?;
     Ok(sources.iter().filter_map(|source| Some(source.file_stem()?.to_str()?.to_owned())).collect())
 }
 
-/// Those that were asked for.
+/// Returns the requested targets, or all of them without a request.
 fn chosen(all: BTreeSet<String>, asked: &[String]) -> Result<Vec<String>> {
     for target in asked {
         let names = || all.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
@@ -121,7 +121,7 @@ fn chosen(all: BTreeSet<String>, asked: &[String]) -> Result<Vec<String>> {
     Ok(if asked.is_empty() { all.into_iter().collect() } else { asked.to_vec() })
 }
 
-/// Where cargo-fuzz is, after it was built into `target/tools` where it was not; a user's own is left alone.
+/// Returns the path of cargo-fuzz. Builds it into `target/tools` unless it exists, and never replaces a user's own.
 fn ensure_cargo_fuzz(root: &Path) -> Result<PathBuf> {
     let has_version = |program: &PathBuf| {
         let version = shell::query(Command::new(program).args(["fuzz", "--version"]), "");
@@ -143,7 +143,8 @@ fn ensure_cargo_fuzz(root: &Path) -> Result<PathBuf> {
     Ok(tools.join("bin/cargo-fuzz"))
 }
 
-/// Has the targets built with the versions that the workspace is built with. Cargo adds what only they need.
+/// Locks the targets' dependencies to the versions of the workspace. Cargo adds the dependencies that only the targets
+/// have.
 fn lock_as_the_workspace(root: &Path) -> Result<()> {
     let (from, to) = (root.join("Cargo.lock"), root.join("fuzz/Cargo.lock"));
     let changed = |lock: &Path| lock.metadata().and_then(|lock| lock.modified());
@@ -158,7 +159,7 @@ fn build(root: &Path, cargo_fuzz: &Path, target: &str) -> Result<()> {
     shell::run(&mut command(root, cargo_fuzz, "build", target), "see the compiler's message")
 }
 
-/// Fuzzes a target: what it did, and inputs that it failed with, which the run ends at, or was slow with.
+/// Fuzzes a target. Returns a summary, and inputs for which the target failed (the run ends then) or was slow.
 fn fuzz(root: &Path, cargo_fuzz: &Path, target: &str, seconds: u32) -> Result<(Summary, Vec<PathBuf>)> {
     let fuzz = root.join("fuzz");
     let [corpus, seeds, artifacts] = ["corpus", "seeds", "artifacts"].map(|dir| fuzz.join(dir).join(target));
@@ -167,7 +168,7 @@ fn fuzz(root: &Path, cargo_fuzz: &Path, target: &str, seconds: u32) -> Result<(S
     }
     let before = files(&artifacts)?;
     let mut command = command(root, cargo_fuzz, "run", target);
-    // A backtrace needs more memory than targets may have, and the input is enough.
+    // A backtrace requires more memory than the limit of targets, and the input is sufficient.
     command.env("RUST_BACKTRACE", "0");
     command.arg(corpus).arg(seeds).arg("--").arg(format!("-max_total_time={seconds}")).args(LIMITS);
     let dictionary = fuzz.join("dictionaries").join(target).with_extension("dict");
@@ -184,7 +185,7 @@ fn fuzz(root: &Path, cargo_fuzz: &Path, target: &str, seconds: u32) -> Result<(S
     }
     let status = child.wait().context("cannot wait for cargo-fuzz")?;
     let mut found: Vec<PathBuf> = files(&artifacts)?.difference(&before).cloned().collect();
-    // The failure of a run that found something is the finding.
+    // If a run found something, its failure is the finding.
     ensure!(status.success() || !found.is_empty(), "{target} could not be run: {status}");
     for input in found.extract_if(.., |input| is_slow_unit(input)).collect::<Vec<_>>() {
         if is_slow_again(root, cargo_fuzz, target, &input)? {
@@ -196,12 +197,12 @@ fn fuzz(root: &Path, cargo_fuzz: &Path, target: &str, seconds: u32) -> Result<(S
     Ok((summary, found))
 }
 
-/// Whether it is an input that took long and ended.
+/// Whether the input took long and ended.
 fn is_slow_unit(input: &Path) -> bool {
     input.file_name().is_some_and(|name| name.to_string_lossy().starts_with("slow-unit-"))
 }
 
-/// Whether an input is slow on its own: libFuzzer uses the wall clock, and other programs may have used the CPUs.
+/// Whether an input is slow on its own. libFuzzer uses the wall clock, and other programs may have used the CPUs.
 fn is_slow_again(root: &Path, cargo_fuzz: &Path, target: &str, input: &Path) -> Result<bool> {
     let output = command(root, cargo_fuzz, "run", target).arg(input).output().context("cannot start cargo-fuzz")?;
     let printed = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -1,6 +1,6 @@
-//! `cargo xtask image`: the container image, from scratch, with the static binary and nothing else.
+//! `cargo xtask image`: the container image, from scratch, with only the static binary.
 //!
-//! No tool is needed to make it, and its bytes depend on nothing but the binary and the version.
+//! Making it requires no tool, and its bytes depend only on the binary and the version.
 
 use std::{
     fmt, fs,
@@ -17,7 +17,7 @@ use xtask_support::{
 
 use crate::verbs::dist;
 
-/// The most that a file may have.
+/// Maximum size of a file.
 const MAX_BYTES: usize = 20_000_000;
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -57,7 +57,7 @@ impl fmt::Display for Format {
 ///
 /// # Errors
 ///
-/// If the binary cannot be built, or the image is not as it must be.
+/// If the binary cannot be built, or the image fails a check.
 pub fn run(root: &Path, args: &Args) -> Result<()> {
     let path = args.output.clone().unwrap_or_else(|| default_output(root, args.format));
     let image = make(root, args.format, &args.name)?;

@@ -1,3 +1,3 @@
-//! `cargo xtask manifests`: what is in `deploy/`.
+//! `cargo xtask manifests`: the files in `deploy/`.
 
 pub use syscallmon_generate::manifests::{Args, check, run};

@@ -1,7 +1,6 @@
 //! `cargo xtask pictures`: the dashboards, drawn for the documents from the data of a real Prometheus.
 //!
-//! Not by Grafana, which is not needed for it, and each picture says so. What is drawn is what the panels'
-//! own queries answer.
+//! Grafana does not draw them, and each picture says so. The pictures show the answers to the panels' queries.
 
 use std::{
     fs,
@@ -18,13 +17,13 @@ use syscallmon_generate::{
 use xtask_support::setup::{self, Purpose};
 
 const DIRECTORY: &str = "docs/pictures";
-/// Rows of each dashboard: the ones that say most, so that a picture fits a screen.
+/// The most informative rows of each dashboard, so that a picture fits on a screen.
 const ROWS: [(&str, &[&str]); 3] = [
     ("overview", &["Summary", "Calls", "Errors and denied calls"]),
     ("workload", &["Summary", "Calls", "Durations (probe.latency, latency.syscalls)", "io_uring"]),
     ("unexpected", &["Summary", "Unexpected calls", "Policies and baselines"]),
 ];
-/// How far points are apart, and what a rate is taken over, in seconds.
+/// Interval between points, and range of rates, in seconds.
 const STEP: f64 = 5.0;
 const INTERVAL: &str = "20s";
 
@@ -40,7 +39,7 @@ pub struct Args {
 ///
 /// # Errors
 ///
-/// If containerd or Prometheus do not come up, or a picture cannot be written.
+/// If containerd or Prometheus do not start, or a picture cannot be written.
 pub fn run(root: &Path, args: &Args) -> Result<()> {
     setup::ensure(root, Purpose::E2e)?;
     syscallmon_e2e::busy_containers(root, Duration::from_secs(args.seconds), |prometheus| {
@@ -50,7 +49,7 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
     })
 }
 
-/// What there is to draw from.
+/// The data for the pictures.
 struct Shown<'a> {
     prometheus: &'a Prometheus<'a>,
     range: [f64; 3],
@@ -62,7 +61,7 @@ impl Shown<'_> {
         let (_, titles) = ROWS.iter().find(|(name, _)| *name == dashboard.name).context("ROWS lacks a dashboard")?;
         let rows: Vec<_> = dashboard.rows.iter().filter(|row| titles.contains(&row.title)).collect();
         ensure!(rows.len() == titles.len(), "{} has no longer all of the rows {titles:?}: mend ROWS", dashboard.name);
-        // One workload in depth, and everything there is elsewhere.
+        // The dashboard `workload` shows one workload. The other dashboards show all workloads.
         let chosen = if dashboard.name == "workload" { syscallmon_e2e::SHOWN.as_slice() } else { &[] };
         let chosen = chosen.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let values = Values { chosen, range: format!("{}s", self.seconds), interval: INTERVAL.to_owned() };
@@ -79,7 +78,7 @@ impl Shown<'_> {
         Ok(())
     }
 
-    /// What each series of a panel is called, and its points; of tables and numbers, the last one.
+    /// Returns the legend and the points of each series of a panel. For tables, returns only the last point.
     fn answers(&self, panel: &Panel, values: &Values) -> Result<Vec<Answer>> {
         let mut answers = Vec::new();
         for query in &panel.queries {

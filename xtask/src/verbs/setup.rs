@@ -18,7 +18,7 @@ pub struct Args {
 ///
 /// # Errors
 ///
-/// If something is missing that could not be installed; the message names it and what to do.
+/// If something is missing and cannot be installed. The message names it and says what to do.
 pub fn run(root: &Path, args: &Args) -> Result<()> {
     ensure_all(root, if args.purposes.is_empty() { Purpose::value_variants() } else { &args.purposes })
 }

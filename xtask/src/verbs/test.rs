@@ -1,4 +1,4 @@
-//! `cargo xtask test`: the whole suite, with what it needs installed first, on an idle machine or beside load.
+//! `cargo xtask test`: installs the requirements and runs the whole suite, on an idle machine or beside load.
 
 mod load;
 
@@ -46,9 +46,9 @@ pub struct Args {
 /// If a test fails, or the suite cannot run here.
 pub fn run(root: &Path, args: &Args) -> Result<()> {
     let load = if args.beside_load {
-        // Not beside the load, which is to slow down the tests and not their build.
+        // Compiles before the load starts, because the load must slow down only the tests.
         compile(root)?;
-        // Ctrl-C ends the suite, and then what runs beside it.
+        // Ctrl-C ends the suite, and then the load.
         interrupt::watch()?;
         Some(Load::start(root)?)
     } else {
@@ -68,7 +68,7 @@ fn compile(root: &Path) -> Result<()> {
     shell::run(&mut command, "the errors above say what to change")
 }
 
-/// Runs every test of the workspace, those on the real kernel among them.
+/// Runs every test of the workspace, including those on the real kernel.
 ///
 /// # Errors
 ///
@@ -84,7 +84,7 @@ pub fn suite(root: &Path, bpf_object: Option<&Path>, filter: &[OsString]) -> Res
     let path = env::join_paths(std::iter::once(tools).chain(env::split_paths(&path))).context("PATH is odd")?;
     let mut command = Command::new(workspace::cargo());
     command.current_dir(root).env("PATH", path).args(["test", "--locked", "--no-fail-fast", "--"]);
-    // Two at a time: what waits does not hold up the rest, and short-lived cgroups still get their CPU.
+    // Runs two tests at a time: a waiting test does not delay the others, and short-lived cgroups still get CPU time.
     command.arg("--test-threads=2").args(filter);
     if let Some(object) = bpf_object {
         command.env("SYSCALLMON_BPF_OBJECT", object);

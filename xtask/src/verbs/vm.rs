@@ -1,4 +1,4 @@
-//! `cargo xtask vm`: the daemon's tests on other kernels, old and new, of both architectures, in emulated machines.
+//! `cargo xtask vm`: runs the daemon's tests on old and new kernels, of both architectures, in emulated machines.
 
 mod chosen;
 mod fetch;
@@ -33,7 +33,7 @@ use self::{
 };
 use crate::verbs::dist;
 
-/// The document that has the table, and the mark that it stands between.
+/// The document with the table, and the mark around it.
 const DOCUMENT: &str = "docs/kernels.md";
 const MARK: &str = "kernels";
 const DOWNLOADS: NonZeroUsize = NonZeroUsize::new(2).unwrap();
@@ -72,7 +72,7 @@ pub struct Args {
 ///
 /// # Errors
 ///
-/// If a kernel fails, or none could be tried.
+/// If the tests fail on a kernel, or no kernel was tried.
 pub fn run(root: &Path, args: &Args) -> Result<()> {
     let kernels = selected(&args.kernel, args.ci)?;
     if args.list {
@@ -88,7 +88,7 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
     judge(&results)
 }
 
-/// Runs the tests on the kernels that every change is tested on, with this eBPF object or the committed one.
+/// Runs the tests on the kernels for every change, with this eBPF object or the committed one.
 ///
 /// # Errors
 ///
@@ -103,16 +103,16 @@ pub fn ci(root: &Path, bpf_object: Option<&Path>) -> Result<()> {
     )?)
 }
 
-/// Which daemon is tested.
+/// The daemon under test.
 #[derive(Clone, Copy, Debug)]
 enum Daemon<'a> {
-    /// One that is built for it, with this eBPF object or the committed one.
+    /// A daemon that is built for the VMs, with this eBPF object or the committed one.
     Built(Option<&'a Path>),
     /// The released one.
     Dist,
 }
 
-/// What is tested, and how much.
+/// The daemon under test, and the extent of the tests.
 #[derive(Clone, Copy, Debug)]
 struct Subject<'a> {
     daemon: Daemon<'a>,
@@ -146,7 +146,7 @@ fn judge(results: &[(&Kernel, Outcome)]) -> Result<()> {
     Ok(())
 }
 
-/// What VMs are made of.
+/// The parts of VMs.
 struct Parts {
     kernels: HashMap<&'static str, PathBuf>,
     initramfs: HashMap<Arch, PathBuf>,
@@ -169,7 +169,7 @@ fn test(
     results.into_iter().collect()
 }
 
-/// Downloads while it builds.
+/// Downloads and builds at the same time.
 fn prepare(root: &Path, kernels: &[&'static Kernel], refresh: bool, subject: Subject<'_>) -> Result<Parts> {
     let dir = workspace::target_dir(root).join("vm");
     let logs = dir.join("log");
@@ -193,7 +193,7 @@ fn prepare(root: &Path, kernels: &[&'static Kernel], refresh: bool, subject: Sub
 }
 
 fn download(kernels: &[&'static Kernel], refresh: bool) -> Result<HashMap<&'static str, PathBuf>> {
-    // Several may boot the same image.
+    // Several kernels may boot the same image.
     let mut images: HashMap<(Arch, &str), Vec<&'static Kernel>> = HashMap::new();
     for kernel in kernels {
         images.entry((kernel.arch, kernel.image.package)).or_default().push(kernel);
@@ -206,13 +206,13 @@ fn download(kernels: &[&'static Kernel], refresh: bool) -> Result<HashMap<&'stat
     Ok(files.into_iter().collect::<Result<Vec<_>>>()?.concat().into_iter().collect())
 }
 
-/// Runs the tests on one kernel, and reports as soon as it is known how that ended.
+/// Runs the tests on one kernel, and reports the outcome at once.
 fn try_kernel(kernel: &Kernel, parts: &Parts, extent: Extent) -> Result<Outcome> {
     let begin = Instant::now();
     let mut outcome = boot(kernel, parts, extent, "")?;
     if outcome.is_stuck {
-        // Seen once in some hundred machines, where the host had no time for them: an interrupt between emulated CPUs
-        // got lost. Whatever makes the kernel itself hang does so again.
+        // An interrupt between emulated CPUs was lost. This happens once in some hundred machines, when the host has no
+        // CPU time for them. A kernel that hangs for its own reasons hangs again.
         println!("STUCK {}: starting it once more; it said:", kernel.name);
         outcome.tail.iter().for_each(|line| println!("     console: {line}"));
         outcome = boot(kernel, parts, extent, "-again")?;
@@ -231,7 +231,7 @@ fn boot(kernel: &Kernel, parts: &Parts, extent: Extent, suffix: &str) -> Result<
     Ok(outcome)
 }
 
-/// One line, and more where something is not as it should be.
+/// Returns one line, and more lines if the outcome is not as expected.
 fn report(kernel: &Kernel, outcome: &Outcome, seconds: u64) -> String {
     let mut lines = vec![format!(
         "{} {:<22} {} ({}), {} of {} tests, {seconds} s, sys_enter={} cgroup={} io_uring={}",

@@ -34,7 +34,7 @@ const MEANINGS: &[Meaning] = &[
     has_not("hostNetwork: true", &[]),
     has("initContainers", &[]),
     has_not("initContainers", &["--set=seccomp.type=RuntimeDefault"]),
-    // Its account may read pods, but no subresources of pods, secrets or nodes.
+    // Its account may read pods, but no subresources of pods, and no secrets or nodes.
     has_not(r"pods/|secrets|nodes\b", &[]),
     // Its account gets single controllers. It does not require lists of the whole cluster.
     has(r"resources: \[replicasets\]\n *verbs: \[get\]\n", &[]),

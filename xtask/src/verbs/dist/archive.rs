@@ -1,6 +1,6 @@
 //! The archive: one directory with the binary and files for packagers and administrators.
 //!
-//! Its bytes depend on nothing but its contents: no times, no owners, and names in order.
+//! Its bytes depend only on its contents. It has no times and no owners, and names are in order.
 
 use std::{collections::BTreeMap, fs, io::Write, path::Path};
 
@@ -8,10 +8,10 @@ use anyhow::{Context, Result, ensure};
 use flate2::{Compression, GzBuilder};
 use tar::{EntryType, Header};
 
-/// Files that go into it under their own names.
+/// Files that the archive has under their own names.
 const FILES: [&str; 6] =
     ["CHANGELOG.md", "LICENSE-APACHE", "LICENSE-MIT", "METRICS.md", "README.md", "deploy/syscallmon.yaml"];
-/// Directories of which everything goes into it.
+/// Directories that the archive contains completely.
 const DIRS: [&str; 2] = ["deploy/completions", "deploy/man"];
 
 /// Contents and mode, by name.
@@ -76,7 +76,7 @@ fn tar(directory: &str, entries: &Entries) -> Result<Vec<u8>> {
     Ok(tar.into_inner()?)
 }
 
-/// Without the name and the time that gzip has room for.
+/// Compresses without the optional name and time of gzip.
 fn gzip(bytes: &[u8]) -> Result<Vec<u8>> {
     let mut gzip = GzBuilder::new().write(Vec::new(), Compression::best());
     gzip.write_all(bytes)?;

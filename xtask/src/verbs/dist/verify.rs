@@ -1,5 +1,4 @@
-//! Checks that a binary is the same when it is built from a copy of the sources in another directory, in another
-//! environment.
+//! Checks that a build from a copy of the sources, in another directory and another environment, gives the same binary.
 
 use std::{
     env, fs,
@@ -17,10 +16,10 @@ use xtask_support::{
 
 use super::{build, cargo_build};
 
-/// What is beside the sources: what builds leave, what git keeps, what was recorded.
+/// Directories that are not sources: build output, git's data, and recorded inputs.
 const NOT_SOURCES: [&str; 3] = ["target", ".git", "corpus"];
 
-/// Fails unless a build elsewhere gives these bytes.
+/// Fails unless a build elsewhere gives the same bytes.
 pub(super) fn same_elsewhere(dirs: &BuildDirs, arch: Arch, binary: &[u8]) -> Result<()> {
     let dir = tempfile::Builder::new().prefix("elsewhere-").tempdir().context("cannot make a directory")?;
     let elsewhere = copy(dirs, dir.path())?;
@@ -38,7 +37,7 @@ pub(super) fn same_elsewhere(dirs: &BuildDirs, arch: Arch, binary: &[u8]) -> Res
     Ok(())
 }
 
-/// A copy of the sources, and a `CARGO_HOME` of another name in which the crates need not be downloaded again.
+/// Copies the sources. Makes a `CARGO_HOME` with another name in which the downloaded crates exist.
 fn copy(dirs: &BuildDirs, dir: &Path) -> Result<BuildDirs> {
     let root = dir.join("sources");
     let is_source = |entry: &DirEntry| entry.depth() != 1 || !NOT_SOURCES.iter().any(|name| entry.file_name() == *name);
@@ -63,7 +62,7 @@ fn linked(real: &Path, dir: &Path) -> Result<PathBuf> {
     Ok(home)
 }
 
-/// Keeps a binary for the inspection of differences.
+/// Writes a binary to a file, for the inspection of differences.
 fn keep(dirs: &BuildDirs, arch: Arch, which: &str, bytes: &[u8]) -> Result<PathBuf> {
     let path = dirs.target_dir.join(format!("{which}-{arch}"));
     fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;

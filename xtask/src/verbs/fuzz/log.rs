@@ -1,6 +1,6 @@
-//! What libFuzzer prints while it runs: <https://llvm.org/docs/LibFuzzer.html#output>.
+//! libFuzzer's output: <https://llvm.org/docs/LibFuzzer.html#output>.
 
-/// What a run of a target did.
+/// The summary of a target's run.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Summary {
     /// Edges of the program that seeds and corpus reach.
@@ -14,11 +14,11 @@ pub(super) struct Summary {
 }
 
 impl Summary {
-    /// Heads the [`Summary::row`]s.
+    /// The heading of the [`Summary::row`]s.
     pub(super) const HEAD: &str =
         "target           runs        runs/s  coverage at start, at end   peak MiB  slowest s";
 
-    /// Takes up a line, if it is one of those that count.
+    /// Reads a line, if it has a figure of the summary.
     pub(super) fn read(&mut self, line: &str) {
         if let Some((name, value)) = line.strip_prefix("stat::").and_then(|line| line.split_once(':')) {
             let value = value.trim().parse().ok();
@@ -41,7 +41,7 @@ impl Summary {
         }
     }
 
-    /// One line of a table.
+    /// Returns one line of a table.
     pub(super) fn row(&self, target: &str) -> String {
         let text = |value: Option<u64>| value.map_or_else(|| "?".to_owned(), |value| value.to_string());
         let Self { first_cov, last_cov, runs, runs_per_second, peak_rss_mb, slowest_seconds } = self;
@@ -57,7 +57,7 @@ impl Summary {
     }
 }
 
-/// How long one input took that was run alone.
+/// Returns the duration of a single input's run.
 pub(super) fn milliseconds(printed: &str) -> Option<u64> {
     let line = printed.lines().find(|line| line.starts_with("Executed "))?;
     line.strip_suffix(" ms")?.rsplit(' ').next()?.parse().ok()
@@ -67,7 +67,7 @@ pub(super) fn milliseconds(printed: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
-    /// From a run of libFuzzer in LLVM 21.
+    /// The log of a libFuzzer run in LLVM 21.
     const LOG: &str = "\
 INFO: Running with entropic power schedule (0xFF, 100).
 INFO: Loaded 1 modules   (290215 inline 8-bit counters): 290215 [0x1, 0x2),

@@ -1,7 +1,6 @@
-//! Load beside the tests: CPU, forks and system calls by stress-ng, a build, and containers with violations
-//! of their own.
+//! Load beside the tests: CPU, forks and system calls by stress-ng, a build, and containers that cause violations.
 //!
-//! The tests must pass on a host that is not idle. Everything started here ends when [`Load`] is dropped.
+//! The tests must pass on a busy host. Dropping [`Load`] ends everything that was started here.
 
 use std::{
     fs,
@@ -18,10 +17,10 @@ use xtask_support::{
     workspace,
 };
 
-/// The cgroup below which the containers are.
+/// The parent of the containers' cgroups.
 const CGROUP: &str = "syscallmon-load";
 
-/// What stress-ng does: a CPU, forks, system calls of many kinds, and pipes.
+/// Arguments of stress-ng: load by a CPU, forks, system calls of many kinds, and pipes.
 const STRESSORS: [&str; 10] = [
     "--quiet",
     "--cpu=1",
@@ -35,8 +34,8 @@ const STRESSORS: [&str; 10] = [
     "--oomable",
 ];
 
-/// Makes one container after the other below `$1`, each of which mounts, unshares, traces, makes unknown
-/// calls and ends.
+/// Creates containers below `$1` in sequence. Each of them calls mount, unshare and ptrace, makes unknown calls, and
+/// ends.
 const CONTAINERS: &str = r#"
 number=0
 while :; do
@@ -48,10 +47,10 @@ while :; do
 done
 "#;
 
-/// Builds this workspace again and again, in a directory `$2` of its own.
+/// Builds this workspace repeatedly, in a separate directory `$2`.
 const BUILDS: &str = r#"while :; do rm -rf "$2"; "$1" build --quiet --locked --package xtask --target-dir "$2"; done"#;
 
-/// What runs beside the tests.
+/// The load beside the tests.
 pub(crate) struct Load {
     groups: Vec<Child>,
     build: PathBuf,

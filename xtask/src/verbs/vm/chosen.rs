@@ -1,9 +1,10 @@
-//! Which of the kernel tests run in a VM.
+//! The kernel tests that run in a VM.
 
-/// By default: what must hold on every kernel, with few starts of the daemon. Emulated machines are slow.
+/// The tests that run by default: requirements for every kernel, with few starts of the daemon. Emulated machines are
+/// slow.
 const ESSENTIAL: [&str; 3] = ["kernels::", "hierarchy::on_hybrid_", "privileges::root_"];
 
-/// With `--suite`: all tests but those with these prefixes (module and name), with the missing requirement.
+/// With `--suite`, all tests run except those with these prefixes (module and name). Each has the missing requirement.
 const IMPOSSIBLE: &[(&str, &str)] = &[
     ("container::", "Docker"),
     ("export::promtool_", "promtool"),
@@ -12,18 +13,18 @@ const IMPOSSIBLE: &[(&str, &str)] = &[
     ("privileges::an_ordinary_user_", "setpriv"),
 ];
 
-/// How many of the tests run.
+/// The extent of the tests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Extent {
-    /// The essential ones.
+    /// The essential tests.
     #[default]
     Essential,
-    /// All that can.
+    /// All tests that can run.
     Suite,
 }
 
 impl Extent {
-    /// Arguments for libtest, one a line.
+    /// Returns arguments for libtest, one per line.
     pub(super) fn arguments(self) -> String {
         let words: Vec<&str> = match self {
             Self::Essential => ESSENTIAL.to_vec(),
@@ -32,7 +33,7 @@ impl Extent {
         words.iter().flat_map(|word| [word, "\n"]).collect()
     }
 
-    /// Whether a test is one of those that run.
+    /// Whether a test runs.
     pub(super) fn has(self, test: &str) -> bool {
         match self {
             Self::Essential => ESSENTIAL.iter().any(|prefix| test.starts_with(prefix)),
@@ -41,7 +42,7 @@ impl Extent {
     }
 }
 
-/// Prefixes here that match none of these tests, because a test was renamed.
+/// Returns prefixes that match none of these tests, because a test was renamed.
 pub(super) fn stale(tests: &[String]) -> impl Iterator<Item = &'static str> + use<'_> {
     let is_there = |prefix: &str| tests.iter().any(|test| test.starts_with(prefix));
     ESSENTIAL.into_iter().chain(IMPOSSIBLE.iter().map(|&(prefix, _)| prefix)).filter(move |prefix| !is_there(prefix))

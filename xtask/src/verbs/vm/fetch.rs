@@ -1,4 +1,4 @@
-//! What VMs boot with: kernels, from Debian's packages, kept in the user's cache.
+//! Kernels for VMs, from Debian's packages. The user's cache keeps them.
 
 use std::{
     cmp::Ordering,
@@ -16,10 +16,10 @@ use xtask_support::{
 
 use super::kernels::Image;
 
-/// How many packages are tried: lists may be older than the mirror, which keeps few of a kind.
+/// Maximum number of packages that are tried. Lists may be older than the mirror, which keeps only a few versions.
 const TRIES: usize = 24;
 
-/// The kernel's image; downloaded unless it is in the cache, or if the cache shall be passed by.
+/// Returns the kernel's image. Downloads it unless it is in the cache. With `refresh`, always downloads it.
 pub(super) fn kernel(arch: Arch, image: &Image, refresh: bool) -> Result<PathBuf> {
     let pattern = image.package.replace("ARCH", arch.debian());
     let dir = workspace::cache_dir()?.join("kernels").join(format!("{arch}-{}", plain(&pattern)));
@@ -65,13 +65,13 @@ fn vmlinuz(unpacked: &Path) -> Option<PathBuf> {
         .find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("vmlinuz")))
 }
 
-/// Letters and digits, as a name of a directory.
+/// Returns the letters and digits, as the name of a directory.
 fn plain(pattern: &str) -> String {
     let words = pattern.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     words.collect::<Vec<_>>().join("-")
 }
 
-/// Numbers by their value, everything else by its bytes.
+/// Compares numbers by value, and all other text by its bytes.
 fn by_version(a: &str, b: &str) -> Ordering {
     let key = |name: &str| -> Vec<(u64, String)> {
         let words = name.split_inclusive(|c: char| !c.is_ascii_digit());

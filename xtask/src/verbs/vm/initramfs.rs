@@ -1,4 +1,4 @@
-//! The file system that a VM boots with: a cpio archive in the kernel's format ("newc").
+//! The file system of a VM at boot: a cpio archive in the kernel's format ("newc").
 
 use std::{fs, path::Path};
 
@@ -7,21 +7,21 @@ use xtask_support::static_build::Built;
 
 use super::chosen::Extent;
 
-/// Directories, before what is in them.
+/// Directories, before their contents.
 const DIRS: [&str; 7] = ["bin", "dev", "proc", "sys", "test", "test/deps", "test/examples"];
 const DIRECTORY: u32 = 0o040_755;
 const PROGRAM: u32 = 0o100_755;
 const FILE: u32 = 0o100_644;
 
-/// Makes it, with the programs that were built.
+/// Returns the archive, with the programs that were built.
 ///
-/// Not compressed: reading it takes the emulator no time, and decompressing it would.
+/// It is not compressed, because the emulator reads it instantly but would decompress it slowly.
 pub(super) fn make(built: &Built, busybox: &Path, extent: Extent) -> Result<Vec<u8>> {
     let mut cpio = Cpio::default();
     for dir in DIRS {
         cpio.add(dir, DIRECTORY, &[]);
     }
-    // The tests look for `../examples/known_calls` from where they are.
+    // The tests look for `../examples/known_calls`, relative to their directory.
     let programs = [
         ("bin/busybox", busybox),
         ("bin/syscallmon", built.daemon.as_path()),

@@ -1,22 +1,22 @@
-//! Which kernels the tests run on: one row each.
+//! The kernels on which the tests run, with one row each.
 
 use xtask_support::{apt::Suite, arch::Arch};
 
-/// A kernel, and how it is booted.
+/// A kernel, and its boot parameters.
 #[derive(Debug)]
 pub(super) struct Kernel {
     pub(super) name: &'static str,
     pub(super) arch: Arch,
     pub(super) image: &'static Image,
     pub(super) cgroups: Cgroups,
-    /// What else its command line says.
+    /// Additional text for its command line.
     pub(super) append: &'static str,
     pub(super) cpu: &'static str,
-    /// Whether every change is tested on it.
+    /// Whether the tests of every change run on it.
     pub(super) is_in_ci: bool,
 }
 
-/// Where a kernel comes from: the newest of the packages that can be downloaded.
+/// The source of a kernel: the newest matching package that can be downloaded.
 #[derive(Debug)]
 pub(super) struct Image {
     pub(super) suite: Suite,
@@ -24,14 +24,14 @@ pub(super) struct Image {
     pub(super) package: &'static str,
 }
 
-/// What is mounted below /sys/fs/cgroup.
+/// The hierarchies below /sys/fs/cgroup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cgroups {
-    /// cgroup2 and nothing else.
+    /// Only cgroup2.
     V2,
     /// Hierarchies of version 1, and no cgroup2.
     V1,
-    /// Those of version 1, and cgroup2 at `unified`.
+    /// Hierarchies of version 1, and cgroup2 at `unified`.
     Hybrid,
 }
 
@@ -45,7 +45,7 @@ impl Cgroups {
     }
 }
 
-// Cloud kernels are small, and have all that the daemon needs.
+// Cloud kernels are small, and have all features that the daemon requires.
 const LINUX_5_10: Image =
     Image { suite: Suite::Bullseye, package: r"^linux-image-5\.10\.0-[0-9]+-cloud-ARCH(-unsigned)?$" };
 const LINUX_6_1: Image =
@@ -79,7 +79,7 @@ impl Kernel {
     }
 }
 
-/// All of them.
+/// All kernels.
 pub(super) const KERNELS: &[Kernel] = &[
     Kernel::x86_64("x86_64-5.10", &LINUX_5_10).in_ci(),
     Kernel::x86_64("x86_64-6.1", &LINUX_6_1).in_ci(),
@@ -95,8 +95,7 @@ pub(super) const KERNELS: &[Kernel] = &[
     Kernel::arm64("arm64-6.12", &LINUX_6_12).in_ci(),
     Kernel::arm64("arm64-6.18", &LINUX_6_18),
     Kernel::arm64("arm64-newest", &NEWEST).in_ci(),
-    // The emulated Cortex-A57 has no pages of 16 KiB; without `impdef`, `max` spends its time
-    // on authenticating pointers.
+    // The emulated Cortex-A57 has no pages of 16 KiB. Without `impdef`, `max` uses much time to authenticate pointers.
     Kernel { cpu: "max,pauth-impdef=on", ..Kernel::arm64("arm64-16k", &NEWEST_16K) },
     Kernel::arm64("arm64-sid", &SID),
 ];

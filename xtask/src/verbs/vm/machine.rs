@@ -11,14 +11,14 @@ use xtask_support::arch::Arch;
 
 use super::kernels::Kernel;
 
-/// Seconds that a VM may take; most need a third of that.
+/// Maximum time of a VM in seconds. Most require a third of it.
 const TIMEOUT: &str = "600";
-/// For all kernels: say little, end on a panic or when a CPU is stuck, know randomness, and do without what only
-/// slows down emulation.
+/// Kernel parameters for all VMs: few messages, the end of the VM on a panic or a stuck CPU, a trusted source of
+/// randomness, and no features that only slow down emulation.
 const APPEND: &str =
     "quiet loglevel=3 panic=-1 softlockup_panic=1 mitigations=off random.trust_cpu=on random.trust_bootloader=on";
 
-/// Boots the kernel and waits until it powers off, or for [`TIMEOUT`]; what its console said.
+/// Boots the kernel, and waits until it powers off, or for [`TIMEOUT`]. Returns the console's text.
 pub(super) fn boot(kernel: &Kernel, vmlinuz: &Path, initramfs: &Path, log: &Path) -> Result<(ExitStatus, String)> {
     let file = File::create(log).with_context(|| format!("cannot create {}", log.display()))?;
     let errors = file.try_clone().with_context(|| format!("cannot write {}", log.display()))?;
@@ -34,7 +34,7 @@ fn qemu(kernel: &Kernel, vmlinuz: &Path, initramfs: &Path) -> Command {
         Arch::Amd64 => ("qemu-system-x86_64", "q35", "ttyS0"),
         Arch::Arm64 => ("qemu-system-aarch64", "virt,gic-version=3", "ttyAMA0"),
     };
-    // In the foreground, Ctrl-C reaches the emulator, too.
+    // In the foreground, Ctrl-C also reaches the emulator.
     let mut command = Command::new("timeout");
     command.args(["--foreground", "--kill-after", "5", TIMEOUT, program, "-machine", machine, "-cpu", kernel.cpu]);
     command.args(["-accel", "tcg,thread=multi", "-smp", "2", "-m", "1024", "-nodefaults", "-no-reboot"]);

@@ -1,15 +1,15 @@
-//! What a VM's console says: which tests passed, and how the daemon explains itself there.
+//! Parses a VM's console: the tests that passed, and the daemon's messages.
 
 use super::chosen::Extent;
 
-/// The longest that a panic's message may be in the report.
+/// Maximum characters of a panic's message in the report.
 const MAX_MESSAGE: usize = 300;
-/// How much of the console is shown when the VM did not come to its end.
+/// Lines of the console that are shown when the VM did not complete.
 const TAIL: usize = 12;
-/// How much of it is shown from a panic on: its stack is worth more than the last lines.
+/// Lines that are shown from a panic on, because the stack of a panic is more useful than the last lines.
 const PANIC: usize = 48;
 
-/// What became of one VM.
+/// The outcome of one VM.
 #[derive(Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Outcome {
@@ -18,30 +18,30 @@ pub(super) struct Outcome {
     /// Debian's version of the package, from `uname -v`.
     pub(super) package_version: String,
     pub(super) page_kib: String,
-    /// Which tests were to run.
+    /// The extent of the tests.
     pub(super) extent: Extent,
-    /// All tests that there are.
+    /// All existing tests.
     pub(super) tests: Vec<String>,
     pub(super) passed: usize,
-    /// Whether libtest said "ok".
+    /// Whether libtest printed "ok".
     pub(super) is_ok: bool,
-    /// Names and messages.
+    /// Names and messages of failed tests.
     pub(super) failed: Vec<(String, String)>,
     /// (probe, implementation).
     pub(super) probes: Vec<(String, String)>,
     pub(super) runs_32_bit: bool,
-    /// The daemon's own words where something is missing.
+    /// The daemon's messages about missing features.
     pub(super) explanations: Vec<String>,
-    /// Whether the script came to its end.
+    /// Whether the script completed.
     pub(super) is_complete: bool,
-    /// Whether the kernel found one of its CPUs stuck.
+    /// Whether the kernel reported a stuck CPU.
     pub(super) is_stuck: bool,
-    /// The console's end.
+    /// The end of the console.
     pub(super) tail: Vec<String>,
 }
 
 impl Outcome {
-    /// Reads a console.
+    /// Parses a console.
     pub(super) fn read(console: &str, extent: Extent) -> Self {
         let lines: Vec<&str> = console.lines().map(str::trim_end).collect();
         let tagged = |tag: &'static str| lines.iter().filter_map(move |line| line.strip_prefix(tag));
@@ -71,43 +71,43 @@ impl Outcome {
         }
     }
 
-    /// How many tests should have passed.
+    /// Returns the number of tests that must pass.
     pub(super) fn expected(&self) -> usize {
         self.tests.iter().filter(|test| self.extent.has(test)).count()
     }
 
-    /// Whether everything that could run did, and passed.
+    /// Whether all selected tests ran and passed.
     pub(super) fn is_pass(&self) -> bool {
         self.is_complete && self.is_ok && self.passed > 0 && self.passed == self.expected()
     }
 
-    /// The implementation of a probe.
+    /// Returns the implementation of a probe.
     pub(super) fn implementation(&self, probe: &str) -> &str {
         let found = self.probes.iter().find(|(name, _)| name == probe);
         found.map_or("none", |(_, implementation)| implementation)
     }
 }
 
-/// `ok. 12 passed; 0 failed; ...`
+/// Parses `ok. 12 passed; 0 failed; ...`.
 fn passed(result: &str) -> Option<usize> {
     result.split_once(". ")?.1.split_once(" passed;")?.0.parse().ok()
 }
 
-/// `syscallmon_probe_info{probe="cgroup",implementation="raw_tp"} 1`
+/// Parses `syscallmon_probe_info{probe="cgroup",implementation="raw_tp"} 1`.
 fn probe(metric: &str) -> Option<(String, String)> {
     let labels = metric.strip_prefix(r#"syscallmon_probe_info{probe=""#)?.strip_suffix(r#""} 1"#)?;
     let (probe, implementation) = labels.split_once(r#"",implementation=""#)?;
     Some((probe.to_owned(), implementation.to_owned()))
 }
 
-/// What the daemon's check finds missing, and what its log warns of.
+/// Returns the problems that the daemon's check reports, and the warnings in its log.
 fn explanations(lines: &[&str]) -> Vec<String> {
     let missing = lines.iter().filter_map(|line| line.strip_prefix("@check ")).filter(|line| !line.starts_with("ok "));
     let warned = lines.iter().filter_map(|line| line.strip_prefix("@log "));
     missing.chain(warned).map(cut).collect()
 }
 
-/// Tests that failed, with what they said: libtest prints that below `---- NAME stdout ----`.
+/// Returns failed tests with their output, which libtest prints below `---- NAME stdout ----`.
 fn failed(lines: &[&str]) -> Vec<(String, String)> {
     let Some(begin) = lines.iter().position(|line| *line == "failures:") else { return Vec::new() };
     let head = |line: &str| Some(line.strip_prefix("---- ")?.strip_suffix(" stdout ----")?.to_owned());
@@ -125,7 +125,7 @@ fn failed(lines: &[&str]) -> Vec<(String, String)> {
     failed.into_iter().map(|(name, said)| (name, message(&said))).collect()
 }
 
-/// The panic's message where there is one, and all that was said otherwise.
+/// Returns the panic's message, or all output if there is no panic.
 fn message(said: &[&str]) -> String {
     let panic = said.iter().position(|line| line.contains(" panicked at ")).unwrap_or(0);
     let said = &said[panic..];

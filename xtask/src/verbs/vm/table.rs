@@ -4,7 +4,7 @@ use xtask_support::arch::Arch;
 
 use super::{kernels::Kernel, outcome::Outcome};
 
-/// One row for each kernel, in Markdown.
+/// Returns one row for each kernel, in Markdown.
 pub(super) fn render(results: &[(&Kernel, Outcome)]) -> String {
     let head = "| kernel | architecture | pages | cgroups | `sys_enter` by | cgroups by | io_uring by | 32-bit calls | tests | |\n\
                 |---|---|---|---|---|---|---|---|---|---|";
