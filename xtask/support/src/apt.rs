@@ -1,4 +1,4 @@
-//! Debian's packages: installing them, and getting at files of one without installing it.
+//! Debian's packages: installing them, and unpacking files without installing them.
 
 mod lists;
 
@@ -17,7 +17,7 @@ use crate::shell;
 
 const CHECK_MIRROR: &str = "check the network, and the mirror in /etc/apt";
 
-/// Whether dpkg says that the package is installed.
+/// Whether dpkg reports the package as installed.
 #[must_use]
 pub fn is_installed(package: &str) -> bool {
     let mut command = Command::new("dpkg-query");
@@ -25,9 +25,9 @@ pub fn is_installed(package: &str) -> bool {
     command.output().is_ok_and(|output| output.status.success() && output.stdout == b"installed")
 }
 
-/// Installs packages for the whole machine, without what they merely recommend.
+/// Installs packages for the whole machine, without their recommended packages.
 ///
-/// None of the packages that this repository needs brings a service.
+/// No package that this repository requires has a service.
 ///
 /// # Errors
 ///
@@ -44,7 +44,7 @@ pub fn install(packages: &[String]) -> Result<()> {
     )
 }
 
-/// Downloads a package of this machine's own release into `dir` and unpacks it there.
+/// Downloads a package of this machine's release into `dir`, and unpacks it there.
 ///
 /// # Errors
 ///
@@ -56,7 +56,7 @@ pub fn download_and_unpack(package: &str, dir: &Path) -> Result<PathBuf> {
     unpack(&download(&mut apt_get(), package, dir)?, &dir.join("unpacked"))
 }
 
-/// Unpacks a package's files into `dir`; its scripts do not run.
+/// Unpacks a package's files into `dir`. Its scripts do not run.
 ///
 /// # Errors
 ///
@@ -89,7 +89,7 @@ fn debs(dir: &Path) -> Result<Vec<PathBuf>> {
         .collect())
 }
 
-/// Fetches the package lists, once in the life of this process.
+/// Fetches the package lists, once per process.
 fn update() -> Result<()> {
     static DONE: OnceLock<()> = OnceLock::new();
     if DONE.get().is_none() {
@@ -101,16 +101,16 @@ fn update() -> Result<()> {
 
 fn apt_get() -> Command {
     let mut command = Command::new("apt-get");
-    // Without the sandbox, apt can write to directories of root's.
+    // Without the sandbox, apt can write to root's directories.
     command.env("DEBIAN_FRONTEND", "noninteractive").args(["-qq", "-o", "APT::Sandbox::User=root"]);
     command
 }
 
-/// The owner of this process' entry in /proc is its effective user.
+/// Whether this process runs as root, by the owner of its entry in /proc.
 ///
 /// # Errors
 ///
-/// If /proc does not show it.
+/// If /proc does not show the owner.
 pub fn is_root() -> Result<bool> {
     Ok(fs::metadata("/proc/self").context("cannot read /proc/self")?.uid() == 0)
 }

@@ -1,10 +1,10 @@
-//! The architectures that there are binaries for, by the names of those who ask.
+//! The architectures of the binaries, and their names in different tools.
 
 use std::fmt;
 
 use clap::ValueEnum;
 
-/// An architecture that there are binaries for.
+/// An architecture of the binaries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum)]
 pub enum Arch {
     /// 64-bit x86
@@ -14,10 +14,10 @@ pub enum Arch {
 }
 
 impl Arch {
-    /// Both.
+    /// Both architectures.
     pub const ALL: [Self; 2] = [Self::Amd64, Self::Arm64];
 
-    /// What Debian, Go and names of archives call it.
+    /// Returns the name in Debian, in Go and in file names of archives.
     #[must_use]
     pub fn debian(self) -> &'static str {
         match self {
@@ -26,7 +26,7 @@ impl Arch {
         }
     }
 
-    /// What Rust and the kernel call it.
+    /// Returns the name in Rust and in the kernel.
     #[must_use]
     pub fn rust(self) -> &'static str {
         match self {
@@ -35,29 +35,29 @@ impl Arch {
         }
     }
 
-    /// Rust's target.
+    /// Returns Rust's target.
     #[must_use]
     pub fn target(self) -> String {
         format!("{}-unknown-linux-gnu", self.rust())
     }
 
-    /// Its C compiler, which also links.
+    /// Returns the name of its C compiler, which also links.
     #[must_use]
     pub fn gcc(self) -> String {
         format!("{}-linux-gnu-gcc", self.rust())
     }
 
-    /// This machine's.
+    /// Returns this machine's architecture.
     ///
     /// # Panics
     ///
-    /// On a machine of any other architecture, for which the daemon does not build either.
+    /// On a machine of another architecture. The daemon does not build for it either.
     #[must_use]
     pub fn native() -> Self {
         Self::ALL.into_iter().find(|arch| arch.is_native()).expect("this machine is of one of both architectures")
     }
 
-    /// Whether this machine runs its binaries.
+    /// Whether this machine runs binaries of this architecture.
     #[must_use]
     pub fn is_native(self) -> bool {
         self.rust() == std::env::consts::ARCH

@@ -1,4 +1,4 @@
-//! A shell and small programs for VMs and containers, from Debian's package, kept in the user's cache.
+//! A shell and small programs for VMs and containers, from Debian's package. The user's cache keeps them.
 
 use std::path::PathBuf;
 
@@ -10,11 +10,11 @@ use crate::{
     workspace,
 };
 
-/// Fetches busybox, linked statically, unless it is in the cache.
+/// Returns a statically linked busybox. Fetches it unless it is in the cache.
 ///
 /// # Errors
 ///
-/// If it cannot be downloaded or kept.
+/// If it cannot be downloaded or saved.
 pub fn fetch(arch: Arch) -> Result<PathBuf> {
     let dir = workspace::cache_dir()?.join("busybox").join(arch.debian());
     let file = dir.join("busybox");

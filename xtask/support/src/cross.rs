@@ -1,7 +1,7 @@
-//! Static binaries for both architectures, with Debian's compiler: what `dist` and `vm` share.
+//! Static binaries for both architectures, with Debian's compiler. `dist` and `vm` use this module.
 //!
-//! The compiler can make code for either; what it lacks is the other architecture's standard library, which comes
-//! from that architecture's package and is kept in the user's cache.
+//! The compiler can generate code for either architecture, but lacks the other architecture's standard library. The
+//! library comes from a package of that architecture, and the user's cache keeps it.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -22,30 +22,30 @@ use crate::{
     workspace,
 };
 
-/// The package with Rust's standard library, and where it puts that.
+/// The package with Rust's standard library, and the directory of the library in it.
 const STD: &str = "libstd-rust-web-dev";
 const RUSTLIB: &str = "lib/rustlib";
 
-/// Where static binaries are built: apart from those of `cargo build`, which have another compiler.
+/// Returns the directories for static binaries, separate from those of `cargo build`, which uses another compiler.
 #[must_use]
 pub fn build_dirs(root: &Path) -> BuildDirs {
     BuildDirs::new(root, workspace::target_dir(root).join("cross"))
 }
 
-/// Cargo, set up to make static binaries, the same bytes in any directory.
+/// Returns a cargo command for static binaries, with the same bytes in any directory.
 ///
 /// The caller adds the verb, the target, the profile and what to build.
 ///
 /// # Errors
 ///
-/// If the standard library cannot be had.
+/// If the standard library is not available.
 pub fn cargo(dirs: &BuildDirs) -> Result<Command> {
     let mut flags = vec![OsString::from("-Ctarget-feature=+crt-static")];
     flags.extend(dirs.rustc_flags());
     let mut command = dirs.cargo();
     command.env("RUSTC", compiler()?).env("CARGO_ENCODED_RUSTFLAGS", flags.join(OsStr::new("\x1f")));
-    // Always for both architectures: what is built for this machine depends on one of them, and is not to be built
-    // again when it is the other's turn.
+    // Always sets the variables of both architectures. Build output for this machine depends on one of them, and must
+    // not be built again for the other architecture.
     for arch in Arch::ALL {
         let variable = arch.target().replace('-', "_");
         command
@@ -56,16 +56,16 @@ pub fn cargo(dirs: &BuildDirs) -> Result<Command> {
     Ok(command)
 }
 
-/// Where cargo puts what it builds for an architecture, by profile.
+/// Returns cargo's output directory for an architecture and a profile.
 #[must_use]
 pub fn output_dir(dirs: &BuildDirs, arch: Arch, profile: &str) -> PathBuf {
     dirs.target_dir.join(arch.target()).join(profile)
 }
 
-/// A compiler that has the standard libraries of both architectures: a script around the machine's own.
+/// Returns a compiler with the standard libraries of both architectures: a script around the machine's compiler.
 ///
-/// `--sysroot` among cargo's own flags would put the path into the hash of every crate, and so into the binary. Both
-/// architectures have the same compiler, so that they share what is built for this machine.
+/// With `--sysroot` among cargo's flags, the path would affect the hash of every crate, and so the binary. Both
+/// architectures have the same compiler, so they share build output for this machine.
 fn compiler() -> Result<PathBuf> {
     let version = installed_version()?;
     let dir = workspace::cache_dir()?.join("sysroot").join(version.replace(['/', ':'], "-"));
@@ -77,7 +77,7 @@ fn compiler() -> Result<PathBuf> {
     Ok(dir.join("rustc"))
 }
 
-/// The version of this machine's own standard library, which the other's must have, too.
+/// Returns the version of this machine's standard library. The other architecture's library must have the same version.
 fn installed_version() -> Result<String> {
     let mut query = Command::new("dpkg-query");
     query.args(["--show", "--showformat=${Version}", STD]);

@@ -1,4 +1,4 @@
-//! Headers of a binary: whether it is static and stripped.
+//! Reads headers of a binary: whether it is static and stripped.
 
 use anyhow::{Context, Result, ensure};
 
@@ -14,11 +14,11 @@ pub struct Elf {
     pub machine: u16,
     /// Whether it requires a dynamic linker.
     pub has_interpreter: bool,
-    /// Whether it has a table of symbols beyond those of dynamic linking.
+    /// Whether it has a table of symbols besides that for dynamic linking.
     pub has_symbols: bool,
 }
 
-/// The `e_machine` of an architecture.
+/// Returns the `e_machine` of an architecture.
 #[must_use]
 pub fn machine(arch: Arch) -> u16 {
     match arch {
@@ -32,7 +32,7 @@ impl Elf {
     ///
     /// # Errors
     ///
-    /// If this is no such file, or it is cut.
+    /// If this is not such a file, or the file is truncated.
     pub fn parse(file: &[u8]) -> Result<Self> {
         ensure!(file.starts_with(b"\x7fELF\x02\x01\x01"), "no 64-bit little-endian ELF file");
         let segments = headers(file, 32, 54)?;
@@ -48,7 +48,8 @@ impl Elf {
     }
 }
 
-/// The headers of a table: where it begins, and then the size and number of its entries, are at these offsets.
+/// Returns the headers of a table. The table's start is at the offset `begin`. The size of its entries is at the offset
+/// `size`, followed by their number.
 fn headers(file: &[u8], begin: usize, size: usize) -> Result<Vec<&[u8]>> {
     let begin = usize::try_from(u64::from_le_bytes(array(file, begin)?)).context("an offset is too large")?;
     let count = usize::from(u16::from_le_bytes(array(file, size + 2)?));
@@ -71,7 +72,7 @@ mod tests {
 
     use super::*;
 
-    /// A file with a program header and a section header of these types.
+    /// Returns a file with a program header and a section header of these types.
     fn file(segment: u32, section: u32) -> Vec<u8> {
         let mut file = vec![0; 64 + 56 + 64];
         file[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");

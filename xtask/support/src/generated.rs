@@ -1,10 +1,10 @@
-//! Files that are generated and committed: written, or checked to be as they would be written.
+//! Generated files that are committed: writes them, or checks that they are up to date.
 
 use std::{fs, path::Path};
 
 use anyhow::{Context, Result, bail};
 
-/// Writes the file if it differs from what is there; whether it did.
+/// Writes the file if its content differs. Returns whether it did.
 ///
 /// # Errors
 ///
@@ -20,11 +20,11 @@ pub fn write(path: &Path, content: &[u8]) -> Result<bool> {
     Ok(true)
 }
 
-/// Fails when a file is not what it would be now.
+/// Fails if a file does not have this content.
 ///
 /// # Errors
 ///
-/// Then, or if it cannot be read; the message ends with `remedy`.
+/// If it differs or cannot be read. The message ends with `remedy`.
 pub fn check(path: &Path, content: &[u8], remedy: &str) -> Result<()> {
     let old = fs::read(path).with_context(|| format!("cannot read {}: {remedy}", path.display()))?;
     if old != content {

@@ -1,4 +1,4 @@
-//! Container images without a tool: from scratch, their bytes depend on nothing but what is put in.
+//! Container images without a tool. They are made from scratch, and their bytes depend only on their contents.
 
 mod content;
 pub mod docker;
@@ -13,15 +13,15 @@ pub use self::{content::Image, layer::Layer};
 use crate::{arch::Arch, static_build};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// Where programs are looked for, in an image as in most others.
+/// The search path for programs, as in most images.
 pub const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Writes an image for this machine to a file, for environments to load. Its binary is the one of the VMs, which is
-/// quick to build.
+/// Writes an image for this machine to a file, which environments can load. Its binary is that of the VMs, because it
+/// builds quickly.
 ///
 /// # Errors
 ///
-/// If the binary cannot be built, or the file not be written.
+/// If the binary cannot be built, or the file cannot be written.
 pub fn for_this_machine(root: &Path, file: &Path) -> Result<()> {
     let daemon = static_build::build(root, Arch::native(), None)?.daemon;
     let binary = fs::read(&daemon).with_context(|| format!("cannot read {}", daemon.display()))?;
@@ -29,13 +29,13 @@ pub fn for_this_machine(root: &Path, file: &Path) -> Result<()> {
     fs::write(file, image).with_context(|| format!("cannot write {}", file.display()))
 }
 
-/// The name that the image has unless it is given another.
+/// Returns the default name of the image.
 #[must_use]
 pub fn default_name() -> String {
     format!("localhost/syscallmon:{VERSION}")
 }
 
-/// The image of syscallmon, with this binary.
+/// Returns the image of syscallmon, with this binary.
 ///
 /// # Errors
 ///
@@ -51,11 +51,11 @@ pub fn of_binary(arch: Arch, binary: &[u8], labels: &BTreeMap<String, String>) -
     })
 }
 
-/// What registries and scanners show.
+/// Returns labels that registries and scanners show.
 ///
 /// # Errors
 ///
-/// If the manifest of syscallmon is not understood.
+/// If the manifest of syscallmon cannot be parsed.
 pub fn labels(root: &Path) -> Result<BTreeMap<String, String>> {
     let manifest =
         fs::read_to_string(root.join("syscallmon/Cargo.toml")).context("cannot read syscallmon/Cargo.toml")?;
@@ -101,7 +101,7 @@ mod tests {
         serde_json::from_slice(bytes).unwrap()
     }
 
-    /// The blob that a descriptor refers to, which is as it says.
+    /// Returns the blob of a descriptor, after comparing its digest and size with the descriptor.
     fn blob<'a>(files: &'a BTreeMap<String, Vec<u8>>, descriptor: &Value) -> &'a [u8] {
         let digest = descriptor["digest"].as_str().unwrap().strip_prefix("sha256:").unwrap();
         let bytes = &files[&format!("blobs/sha256/{digest}")];

@@ -1,4 +1,4 @@
-//! What the verbs of `cargo xtask` share: programs and packages that they need, where things are, how they are built.
+//! Shared code of the verbs of `cargo xtask`: required programs and packages, paths, and builds.
 
 pub mod apt;
 pub mod arch;

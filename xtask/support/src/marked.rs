@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use anyhow::{Context, Result};
 
-/// Replaces the text between `<!-- NAME:begin -->` and `<!-- NAME:end -->` of a document, whose path is below the root.
+/// Replaces the text between `<!-- NAME:begin -->` and `<!-- NAME:end -->` of a document with this path below the root.
 ///
 /// # Errors
 ///
@@ -20,7 +20,7 @@ pub fn write(root: &Path, document: &str, name: &str, result: &str) -> Result<()
     Ok(())
 }
 
-/// The text between the marks; `None` without exactly one pair of them.
+/// Returns the text between the marks, or `None` without exactly one pair of them.
 #[must_use]
 pub fn read<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     split(text, name).map(|[_, old, _]| old.trim())
@@ -30,13 +30,13 @@ fn marks(name: &str) -> [String; 2] {
     ["begin", "end"].map(|end| format!("<!-- {name}:{end} -->"))
 }
 
-/// The text with another result between the marks; `None` without exactly one pair of them.
+/// Returns the text with another result between the marks, or `None` without exactly one pair of them.
 fn replace(text: &str, name: &str, result: &str) -> Option<String> {
     let [begin, end] = marks(name);
     split(text, name).map(|[before, _, after]| format!("{before}{begin}\n{}\n{end}{after}", result.trim()))
 }
 
-/// The text before, between and after the marks.
+/// Returns the text before, between and after the marks.
 fn split<'a>(text: &'a str, name: &str) -> Option<[&'a str; 3]> {
     let [begin, end] = &marks(name);
     let (before, rest) = text.split_once(begin)?;

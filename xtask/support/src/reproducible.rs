@@ -1,4 +1,4 @@
-//! Builds with bytes that depend on the sources and the tools alone, and not on directories or the environment.
+//! Builds with bytes that depend only on the sources and the tools, and not on directories or the environment.
 
 use std::{
     env,
@@ -12,25 +12,26 @@ use anyhow::{Result, ensure};
 
 use crate::workspace;
 
-/// Directories of a build. The bytes of what is built do not depend on them.
+/// Directories of a build. The built bytes do not depend on them.
 #[derive(Debug)]
 pub struct BuildDirs {
-    /// The sources.
+    /// The directory of the sources.
     pub root: PathBuf,
-    /// Where cargo puts what it builds.
+    /// Cargo's output directory.
     pub target_dir: PathBuf,
-    /// Where cargo keeps what it downloaded, if it knows.
+    /// Directory of cargo's downloads, if known.
     pub cargo_home: Option<PathBuf>,
 }
 
 impl BuildDirs {
-    /// With the `CARGO_HOME` of this process.
+    /// Returns directories with the `CARGO_HOME` of this process.
     #[must_use]
     pub fn new(root: &Path, target_dir: PathBuf) -> Self {
         Self { root: root.to_path_buf(), target_dir, cargo_home: workspace::cargo_home() }
     }
 
-    /// Cargo, with nothing in its environment that could change what it builds; the caller adds what must be there.
+    /// Returns a cargo command without environment variables that could change the build. The caller adds the required
+    /// ones.
     #[must_use]
     pub fn cargo(&self) -> Command {
         let mut command = Command::new(workspace::cargo());
@@ -42,19 +43,19 @@ impl BuildDirs {
         command
     }
 
-    /// Flags for rustc that give the directories here names that are the same everywhere.
+    /// Returns flags for rustc that replace these directories by names that are the same everywhere.
     #[must_use]
     pub fn rustc_flags(&self) -> Vec<OsString> {
         self.renamings("--remap-path-prefix=")
     }
 
-    /// The same for gcc.
+    /// Returns the same flags for gcc.
     #[must_use]
     pub fn gcc_flags(&self) -> Vec<OsString> {
         self.renamings("-ffile-prefix-map=")
     }
 
-    /// Of several that fit, compilers take the last.
+    /// Returns the flags. If several match, compilers use the last one.
     fn renamings(&self, flag: &str) -> Vec<OsString> {
         let registries = self.cargo_home.iter().map(|home| home.join("registry/src"));
         let registries = registries.flat_map(fs::read_dir).flatten().flatten().map(|entry| (entry.path(), "crates"));
@@ -73,7 +74,7 @@ fn is_disturbing(variable: &OsStr) -> bool {
     names.contains(&name.as_ref()) || prefixes.iter().any(|prefix| name.starts_with(prefix)) || is_for_c_compiler(&name)
 }
 
-/// Variables that build scripts which compile C look at: `CC`, `HOST_CFLAGS`, `AR_x86_64_unknown_linux_gnu`.
+/// Whether build scripts that compile C read the variable, such as `CC`, `HOST_CFLAGS`, `AR_x86_64_unknown_linux_gnu`.
 fn is_for_c_compiler(name: &str) -> bool {
     let name = name.strip_prefix("HOST_").or_else(|| name.strip_prefix("TARGET_")).unwrap_or(name);
     ["CC", "CFLAGS", "CXX", "CXXFLAGS", "AR", "ARFLAGS", "RANLIB", "CRATE_CC_NO_DEFAULTS"]
@@ -81,11 +82,11 @@ fn is_for_c_compiler(name: &str) -> bool {
         .any(|variable| name.strip_prefix(variable).is_some_and(|rest| rest.is_empty() || rest.starts_with('_')))
 }
 
-/// Fails when a built file holds a path of this machine.
+/// Fails if a built file contains a path of this machine.
 ///
 /// # Errors
 ///
-/// Names the path, and the remedy.
+/// If it contains one. The message names the path and the remedy.
 pub fn refuse_paths(dirs: &BuildDirs, what: &str, bytes: &[u8]) -> Result<()> {
     let is_telling = |dir: &&PathBuf| dir.components().count() > 1;
     let home = env::var_os("HOME").map(PathBuf::from);

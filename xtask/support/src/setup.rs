@@ -1,6 +1,6 @@
-//! The programs and packages that tasks need: installs what is missing, and says why it is needed.
+//! The programs and packages that tasks require. Installs missing ones, and prints why they are required.
 //!
-//! Does nothing, quickly, where nothing is missing. Verbs call [`ensure`] before they need something.
+//! Returns quickly if nothing is missing. Verbs call [`ensure`] before they require something.
 
 use std::{
     fs,
@@ -44,23 +44,23 @@ pub enum Purpose {
     Load,
 }
 
-/// What shows that a tool is there.
+/// The proof that a tool is installed.
 enum Proof {
-    /// A program on PATH, wherever it came from.
+    /// A program on PATH, from any source.
     Program(&'static str),
     /// A file.
     File(&'static str),
-    /// dpkg's database: for packages with files that another package could have.
+    /// dpkg's database, for packages with files that another package could have.
     Dpkg,
 }
 
-/// How a tool gets onto the machine.
+/// The way to install a tool.
 enum Method {
-    /// With apt, for the whole machine.
+    /// apt installs it for the whole machine.
     Install,
-    /// These programs, and nothing else of the package, go to `target/tools/bin`.
+    /// Only these programs of the package are copied to `target/tools/bin`.
     Unpack(&'static [&'static str]),
-    /// This program of Debian unstable's package, with the package's own name, and nothing else goes there.
+    /// Only this program is copied there, from Debian unstable's package with the same name.
     UnpackNewest(&'static str),
 }
 
@@ -87,7 +87,7 @@ impl Tool {
     }
 }
 
-/// In the order of installation: the compiler comes before the LLVM that must fit it.
+/// Tools in the order of installation: the compiler comes before the LLVM that must match it.
 const TOOLS: &[Tool] = {
     use Proof::{Dpkg, File, Program};
     use Purpose::{Bench, Build, Check, Dist, E2e, Ebpf, Fuzz, Load, Manifests, Test, Vm};
@@ -133,7 +133,7 @@ const TOOLS: &[Tool] = {
             &[Ebpf],
             "the LLVM that bpf-linker is built with, and llvm-objcopy",
         ),
-        // Installed, the package would start a server on port 9090 and at every boot.
+        // If installed, the package would start a server on port 9090, also at every boot.
         Tool::new(
             "prometheus",
             Program("promtool"),
@@ -155,7 +155,7 @@ const TOOLS: &[Tool] = {
             "gets real alerts; unpacked only, runs no service",
         )
         .unpacked(&["prometheus-alertmanager", "amtool"]),
-        // The same; these start at once.
+        // The same applies here: if installed, these servers start at once.
         Tool::new(
             "docker.io",
             Program("dockerd"),
@@ -212,16 +212,16 @@ const TOOLS: &[Tool] = {
     ]
 };
 
-/// Installs what is missing for these purposes, and says of each tool whether it was there.
+/// Installs missing tools for these purposes, and reports for each tool whether it was installed.
 ///
 /// # Errors
 ///
-/// If something is missing that could not be installed; the message names it and what to do.
+/// If something is missing and cannot be installed. The message names it and says what to do.
 pub fn ensure_all(root: &Path, purposes: &[Purpose]) -> Result<()> {
     prepare(root, purposes, true)
 }
 
-/// Installs what is missing for a purpose; silent where nothing is.
+/// Installs missing tools for a purpose. Prints nothing if none is missing.
 ///
 /// # Errors
 ///
@@ -233,7 +233,7 @@ pub fn ensure(root: &Path, purpose: Purpose) -> Result<()> {
 fn prepare(root: &Path, purposes: &[Purpose], verbose: bool) -> Result<()> {
     let wanted: Vec<&Tool> =
         TOOLS.iter().filter(|tool| tool.purposes.iter().any(|purpose| purposes.contains(purpose))).collect();
-    // Which LLVM is right is known only when the compiler is there.
+    // The required LLVM version is known only once the compiler is installed.
     let (llvm, others): (Vec<&Tool>, Vec<&Tool>) = wanted.into_iter().partition(|tool| tool.package.contains("NN"));
     install_missing(root, &others, 0, verbose)?;
     if purposes.contains(&Purpose::Ebpf) {
@@ -277,14 +277,14 @@ fn unpack(root: &Path, package: &str, programs: &[&str]) -> Result<()> {
     programs.iter().try_for_each(|program| take(root, &files, program, program))
 }
 
-/// The program of the package in Debian unstable, whatever release this machine has.
+/// Unpacks the program from the package in Debian unstable, whatever this machine's release.
 fn unpack_newest(root: &Path, package: &str, name: &str) -> Result<()> {
     let work = tempfile::tempdir().context("cannot make a temporary directory")?;
     let deb = Lists::fetch(Suite::Sid, Arch::native().debian())?.download(package, work.path())?;
     take(root, &apt::unpack(&deb, &work.path().join("unpacked"))?, package, name)
 }
 
-/// Copies a program out of an unpacked package, to this name.
+/// Copies a program from an unpacked package to this name.
 fn take(root: &Path, files: &Path, program: &str, name: &str) -> Result<()> {
     let bin = workspace::tools_dir(root).join("bin");
     fs::create_dir_all(&bin).with_context(|| format!("cannot create {}", bin.display()))?;
@@ -296,7 +296,7 @@ fn take(root: &Path, files: &Path, program: &str, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Builds bpf-linker into `target/tools`, unless there is one that fits; a user's own is never replaced.
+/// Builds bpf-linker into `target/tools`, unless a matching one exists. Never replaces a user's own.
 fn install_linker(root: &Path, llvm_major: u32, verbose: bool) -> Result<()> {
     let found = toolchain::find_linker(root, llvm_major);
     let name = format!("bpf-linker {}x with LLVM {llvm_major}", toolchain::LINKER_SERIES);
@@ -311,7 +311,7 @@ fn install_linker(root: &Path, llvm_major: u32, verbose: bool) -> Result<()> {
             .env_remove("RUSTC")
             .env_remove("RUSTFLAGS")
             .env("CARGO_TARGET_DIR", tools.join("build"))
-            // Its work is LLVM's; its own code need not be fast, but be built fast.
+            // LLVM does the work, so bpf-linker's own code need not be fast, but must build fast.
             .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0")
             .env("CARGO_PROFILE_RELEASE_DEBUG", "0")
             .env("CARGO_PROFILE_RELEASE_LTO", "off")

@@ -1,4 +1,4 @@
-//! Runs other programs, visibly, and says what to do when they fail.
+//! Runs other programs visibly, and says what to do when they fail.
 
 use std::{
     ffi::OsStr,
@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 ///
 /// # Errors
 ///
-/// If it cannot be started, or fails; the message ends with `remedy`.
+/// If it cannot be started, or fails. The message ends with `remedy`.
 pub fn run(command: &mut Command, remedy: &str) -> Result<()> {
     eprintln!("+ {}", render(command));
     let status = command.status().with_context(|| cannot_start(command, remedy))?;
@@ -21,11 +21,11 @@ pub fn run(command: &mut Command, remedy: &str) -> Result<()> {
     Ok(())
 }
 
-/// Runs a command that changes something, after printing it, and returns its standard output; its errors are shown.
+/// Prints a command that changes something, then runs it. Returns its standard output, and shows its errors.
 ///
 /// # Errors
 ///
-/// If it cannot be started, fails, or does not print UTF-8; the message ends with `remedy`.
+/// If it cannot be started, fails, or does not print UTF-8. The message ends with `remedy`.
 pub fn output(command: &mut Command, remedy: &str) -> Result<String> {
     eprintln!("+ {}", render(command));
     let output = command.stderr(Stdio::inherit()).output().with_context(|| cannot_start(command, remedy))?;
@@ -35,11 +35,11 @@ pub fn output(command: &mut Command, remedy: &str) -> Result<String> {
     String::from_utf8(output.stdout).with_context(|| format!("{} printed something other than UTF-8", name(command)))
 }
 
-/// Runs a command that only reports something, without printing it, and returns its standard output.
+/// Runs a command that only reports something, without printing it. Returns its standard output.
 ///
 /// # Errors
 ///
-/// If it cannot be started, fails, or does not print UTF-8; the message ends with `remedy`.
+/// If it cannot be started, fails, or does not print UTF-8. The message ends with `remedy`.
 pub fn query(command: &mut Command, remedy: &str) -> Result<String> {
     let output = command.output().with_context(|| cannot_start(command, remedy))?;
     if !output.status.success() {
@@ -57,7 +57,7 @@ fn name(command: &Command) -> String {
     command.get_program().to_string_lossy().into_owned()
 }
 
-/// The command as a shell would take it, with the environment that was set for it.
+/// Returns the command in shell syntax, with the environment that was set for it.
 fn render(command: &Command) -> String {
     let environment = command.get_envs().filter_map(|(key, value)| Some((key, value?)));
     let mut words: Vec<String> =
@@ -67,7 +67,7 @@ fn render(command: &Command) -> String {
     words.join(" ")
 }
 
-/// Quotes a word where a shell would split or expand it.
+/// Quotes a word if a shell would split or expand it.
 fn quote(word: &OsStr) -> String {
     let word = word.to_string_lossy().replace('\x1f', " ");
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_=+./:,@%".contains(c);

@@ -1,5 +1,5 @@
-//! Builds what runs in VMs and clusters: the daemon as `dist` builds it, the tests, and the programs that they take as
-//! ground truth.
+//! Builds programs for VMs and clusters: the daemon as in `dist`, the tests, and the programs with known calls that the
+//! tests run.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::{arch::Arch, cross, shell};
 
-/// As the released binary, but quicker to build.
+/// The profile of the released binary, but with faster builds.
 const PROFILE: &str = "vm";
 const REMEDY: &str = "the compiler's message is above; `cargo xtask setup --for vm` installs what is missing";
 
@@ -21,15 +21,15 @@ pub struct Built {
     pub tests: PathBuf,
     /// The program that makes known numbers of calls.
     pub known_calls: PathBuf,
-    /// The program that sets up containers as a runtime does.
+    /// The program that starts containers like a runtime.
     pub known_runtime: PathBuf,
 }
 
-/// Builds them with this eBPF object, or the committed one.
+/// Builds the programs with this eBPF object, or with the committed one.
 ///
 /// # Errors
 ///
-/// If one cannot be built.
+/// If a program cannot be built.
 pub fn build(root: &Path, arch: Arch, bpf_object: Option<&Path>) -> Result<Built> {
     let mut command = cross::cargo(&cross::build_dirs(root))?;
     command.args(["build", "--quiet", "--locked", "--package", "syscallmon", "--profile", PROFILE]);
@@ -39,7 +39,7 @@ pub fn build(root: &Path, arch: Arch, bpf_object: Option<&Path>) -> Result<Built
     programs(&shell::output(&mut command, REMEDY)?)
 }
 
-/// One of cargo's messages, as far as it is of interest.
+/// One of cargo's messages, with only the used fields.
 #[derive(Deserialize)]
 struct Message {
     target: Option<Target>,

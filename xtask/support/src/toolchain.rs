@@ -1,4 +1,4 @@
-//! The eBPF toolchain: Debian's compiler, bpf-linker, and their versions. `setup` installs it.
+//! The eBPF toolchain: Debian's compiler, bpf-linker, and their versions. `setup` installs the toolchain.
 
 use std::{
     fs,
@@ -11,29 +11,29 @@ use serde::{Deserialize, Serialize};
 
 use crate::{shell, workspace};
 
-/// The compiler that has a ready-made `core` for bpfel-unknown-none; rustup's has none.
+/// The compiler with a prebuilt `core` for bpfel-unknown-none. rustup's compiler has none.
 pub const RUSTC: &str = "/usr/bin/rustc";
-/// The bpf-linkers that fit, by the start of their version.
+/// The supported bpf-linker versions, by the start of their version.
 pub const LINKER_SERIES: &str = "0.13.";
-/// The bpf-linker that `setup` builds.
+/// The bpf-linker version that `setup` builds.
 pub const LINKER_VERSION: &str = "0.13.0";
 
 const SETUP: &str = "run `cargo xtask setup --for ebpf`";
 
-/// What is needed to build the eBPF objects.
+/// The tools to build the eBPF objects.
 #[derive(Debug)]
 pub struct Toolchain {
     /// bpf-linker.
     pub linker: PathBuf,
-    /// Where LLVM's programs are.
+    /// Directory of LLVM's programs.
     pub llvm_bin: PathBuf,
-    /// The compiler's release, `1.96.0`.
+    /// The compiler's release, such as `1.96.0`.
     pub rustc_release: String,
-    /// What a build's bytes depend on.
+    /// Versions on which a build's bytes depend.
     pub versions: Versions,
 }
 
-/// Versions of everything that a build's bytes depend on.
+/// Versions of all tools on which a build's bytes depend.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Versions {
@@ -41,7 +41,7 @@ pub struct Versions {
     pub rustc: String,
     /// The LLVM in the compiler.
     pub rustc_llvm: String,
-    /// The LLVM under bpf-linker, which also rewrites the object.
+    /// The LLVM of bpf-linker, which also rewrites the object.
     pub llvm: String,
     /// bpf-linker's version.
     pub bpf_linker: String,
@@ -54,7 +54,7 @@ impl Toolchain {
     ///
     /// # Errors
     ///
-    /// If a part is missing; the message ends with what to do.
+    /// If a part is missing. The message ends with what to do.
     pub fn find(root: &Path) -> Result<Self> {
         let about = rustc_about()?;
         let rustc_llvm = about_field(&about, "LLVM version")?;
@@ -75,7 +75,7 @@ impl Toolchain {
     }
 }
 
-/// The major version of the compiler's LLVM, which bpf-linker's LLVM must equal.
+/// Returns the major version of the compiler's LLVM. bpf-linker's LLVM must have the same version.
 ///
 /// # Errors
 ///
@@ -84,7 +84,7 @@ pub fn llvm_major() -> Result<u32> {
     major(&about_field(&rustc_about()?, "LLVM version")?)
 }
 
-/// A bpf-linker of the right series and LLVM, and its version.
+/// Returns a bpf-linker of the right series and LLVM, and its version.
 #[must_use]
 pub fn find_linker(root: &Path, llvm_major: u32) -> Option<(PathBuf, String)> {
     workspace::programs(root, "bpf-linker").find_map(|path| {
@@ -94,8 +94,8 @@ pub fn find_linker(root: &Path, llvm_major: u32) -> Option<(PathBuf, String)> {
     })
 }
 
-/// Whether a program is linked with that LLVM. bpf-linker does not report it, but the name of the library in it shows
-/// it.
+/// Whether a program is linked with this LLVM version. bpf-linker does not report its LLVM, but the binary contains the
+/// name of the library.
 fn has_llvm(program: &Path, llvm_major: u32) -> bool {
     let names = [format!("libLLVM.so.{llvm_major}."), format!("libLLVM-{llvm_major}.so")];
     fs::read(program)

@@ -1,4 +1,4 @@
-//! Where things are: the checkout, cargo's target directory, and the tools that `setup` keeps in it.
+//! Paths: the checkout, cargo's target directory, and the directory of the tools that `setup` keeps there.
 
 use std::{
     env, fs,
@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 /// The object with the empty programs that benchmarks compare with, relative to the root.
 pub const BENCH_BASELINE_OBJECT: &str = "xtask/bpf/bench_baseline.bpf.o";
 
-/// The checkout that this program was built from.
+/// Returns the checkout from which this program was built.
 ///
 /// # Panics
 ///
@@ -21,23 +21,24 @@ pub fn root() -> PathBuf {
     root.expect("this crate is two directories below the root").to_path_buf()
 }
 
-/// Cargo's target directory.
+/// Returns cargo's target directory.
 #[must_use]
 pub fn target_dir(root: &Path) -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir))
 }
 
-/// Where `cargo xtask setup` puts programs that it must not install for the whole machine: `bin/` in it.
+/// Returns the directory of programs that `cargo xtask setup` must not install for the whole machine. They are in its
+/// `bin/`.
 #[must_use]
 pub fn tools_dir(root: &Path) -> PathBuf {
     target_dir(root).join("tools")
 }
 
-/// What was downloaded and is the same for every checkout: `syscallmon/` in the user's cache.
+/// Returns the directory of downloads that are the same for every checkout: `syscallmon/` in the user's cache.
 ///
 /// # Errors
 ///
-/// If the environment does not say where that is.
+/// If the environment does not contain its path.
 pub fn cache_dir() -> Result<PathBuf> {
     let given = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|dir| dir.is_absolute());
     let usual = || env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
@@ -45,22 +46,22 @@ pub fn cache_dir() -> Result<PathBuf> {
     Ok(cache.join("syscallmon"))
 }
 
-/// A directory to prepare something in that then moves into the cache as a whole.
+/// Returns a directory in which to prepare something that then moves into the cache as a whole.
 ///
 /// # Errors
 ///
-/// If it cannot be made.
+/// If it cannot be created.
 pub fn cache_work_dir() -> Result<tempfile::TempDir> {
     let cache = cache_dir()?;
     fs::create_dir_all(&cache).with_context(|| format!("cannot create {}", cache.display()))?;
     tempfile::tempdir_in(&cache).with_context(|| format!("cannot make a directory in {}", cache.display()))
 }
 
-/// Moves a prepared directory into the cache as `dir`, unless another process was faster.
+/// Moves a prepared directory into the cache as `dir`, unless another process has already done so.
 ///
 /// # Errors
 ///
-/// If it cannot be moved there, and no other process did it.
+/// If it cannot be moved there, and no other process did so.
 pub fn move_into_cache(prepared: &Path, dir: &Path) -> Result<()> {
     let cannot = || format!("cannot move {} to {}", prepared.display(), dir.display());
     fs::create_dir_all(dir.parent().with_context(cannot)?).with_context(cannot)?;
@@ -70,13 +71,13 @@ pub fn move_into_cache(prepared: &Path, dir: &Path) -> Result<()> {
     }
 }
 
-/// Looks for a program among the private tools, on PATH, and where PATH may not lead a plain user.
+/// Returns a program from the private tools, from PATH, or from directories that a user's PATH may lack.
 #[must_use]
 pub fn find_program(root: &Path, name: &str) -> Option<PathBuf> {
     programs(root, name).next()
 }
 
-/// All programs of that name, best first.
+/// Returns all programs with this name, in descending order of preference.
 pub fn programs(root: &Path, name: &str) -> impl Iterator<Item = PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let mut dirs = vec![tools_dir(root).join("bin")];
@@ -86,7 +87,7 @@ pub fn programs(root: &Path, name: &str) -> impl Iterator<Item = PathBuf> {
     dirs.into_iter().map(move |dir| dir.join(name)).filter(|file| file.is_file())
 }
 
-/// `CARGO_HOME`, or what cargo takes for it.
+/// Returns `CARGO_HOME`, or cargo's default for it.
 #[must_use]
 pub fn cargo_home() -> Option<PathBuf> {
     env::var_os("CARGO_HOME")
@@ -94,7 +95,7 @@ pub fn cargo_home() -> Option<PathBuf> {
         .or_else(|| env::var_os("HOME").map(|home| Path::new(&home).join(".cargo")))
 }
 
-/// The cargo that runs this program, or the one on PATH.
+/// Returns the cargo that runs this program, or the one on PATH.
 #[must_use]
 pub fn cargo() -> PathBuf {
     env::var_os("CARGO").map_or_else(|| "cargo".into(), PathBuf::from)

@@ -1,5 +1,5 @@
-//! Package lists of one suite and one architecture, apart from the machine's own: for what is looked
-//! into, not installed.
+//! Package lists of one suite and one architecture, separate from the machine's lists. They are for packages that are
+//! inspected, not installed.
 
 use std::{
     fs,
@@ -16,17 +16,17 @@ use crate::{arch::Arch, shell, workspace};
 
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 const SOURCES: [&str; 2] = ["/etc/apt/sources.list.d/debian.sources", "/etc/apt/sources.list"];
-/// Debian publishes four times a day; lists of yesterday may name packages that are gone.
+/// Maximum age of the lists. Debian publishes four times a day, and older lists may name packages that are gone.
 const FRESH: Duration = Duration::from_hours(12);
 
-/// What a mirror has several of: releases, and what is added to them.
+/// A suite of a mirror: a release, or additions to a release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Suite {
     /// Debian 11
     Bullseye,
     /// Debian 12
     Bookworm,
-    /// What is newer than Debian 13, built for it
+    /// Packages newer than those of Debian 13, built for it
     TrixieBackports,
     /// Debian unstable
     Sid,
@@ -42,7 +42,7 @@ impl Suite {
         }
     }
 
-    /// Its security updates, which are on a mirror of their own.
+    /// Returns the name of its security updates, which are on a separate mirror.
     fn security(self) -> Option<String> {
         match self {
             Self::Bullseye | Self::Bookworm => Some(format!("{}-security", self.name())),
@@ -51,7 +51,7 @@ impl Suite {
     }
 }
 
-/// What a list is of.
+/// The kind of packages in a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Binaries,
@@ -59,7 +59,7 @@ enum Kind {
 }
 
 impl Kind {
-    /// As a line of apt's begins.
+    /// Returns the first word of a line in apt's sources.
     fn keyword(self) -> &'static str {
         match self {
             Self::Binaries => "deb",
@@ -67,22 +67,22 @@ impl Kind {
         }
     }
 
-    /// Where its lists are kept; sources are of no architecture.
+    /// Returns the directory of its lists. Sources have no architecture.
     fn directory(self, suite: Suite, architecture: &str) -> String {
         let of = if self == Self::Sources { "source" } else { architecture };
         format!("{}-{of}", suite.name())
     }
 }
 
-/// The lists, ready to be asked.
+/// Package lists that can be queried.
 pub struct Lists {
     conf: PathBuf,
 }
 
 impl Lists {
-    /// Fetches them into the user's cache, unless they are there and fresh. The machine's stay as they are.
+    /// Fetches the lists into the user's cache, unless they are fresh. Does not change the machine's lists.
     ///
-    /// `architecture` is Debian's name of it.
+    /// `architecture` is Debian's name of the architecture.
     ///
     /// # Errors
     ///
@@ -91,7 +91,7 @@ impl Lists {
         Self::fetch_kind(Kind::Binaries, suite, architecture)
     }
 
-    /// The same for source packages, which are of no architecture.
+    /// Does the same for source packages, which have no architecture.
     ///
     /// # Errors
     ///
@@ -114,7 +114,7 @@ impl Lists {
         Ok(lists)
     }
 
-    /// Names of the packages that match a regular expression, in no order.
+    /// Returns the names of the packages that match a regular expression, in no order.
     ///
     /// # Errors
     ///
@@ -125,7 +125,7 @@ impl Lists {
         Ok(found.lines().filter_map(|line| Some(line.split_whitespace().next()?.to_owned())).collect())
     }
 
-    /// Downloads a package (`name` or `name=version`) into `dir`, where no other is.
+    /// Downloads a package (`name` or `name=version`) into `dir`, which must contain no other package.
     ///
     /// # Errors
     ///
@@ -134,8 +134,8 @@ impl Lists {
         download(&mut self.ask(apt_get()), package, dir)
     }
 
-    /// Downloads packages into `dir`, with all that they depend on down to the C library; the files, in the order
-    /// of their names.
+    /// Downloads packages into `dir`, with all of their dependencies including the C library. Returns the files, in the
+    /// order of their names.
     ///
     /// # Errors
     ///
@@ -152,7 +152,7 @@ impl Lists {
         Ok(files)
     }
 
-    /// Downloads the files of a source package into `dir`, and unpacks none.
+    /// Downloads the files of a source package into `dir`, without unpacking them.
     ///
     /// # Errors
     ///
@@ -174,7 +174,7 @@ fn is_fresh(stamp: &Path) -> bool {
     age.is_some_and(|age| age < FRESH)
 }
 
-/// An apt configuration that knows one suite only, and keeps everything in `dir`.
+/// Writes an apt configuration with only one suite, which keeps all files in `dir`.
 fn write_conf(kind: Kind, suite: Suite, architecture: &str, dir: &Path) -> Result<PathBuf> {
     let sources = SOURCES.iter().find_map(|path| fs::read_to_string(path).ok());
     let sources = sources.with_context(|| format!("no {}: this needs Debian", SOURCES.join(" or ")))?;
@@ -204,14 +204,14 @@ Acquire::Languages "none"; Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "f
     )
 }
 
-/// The suite's lines, with the mirrors that this machine's own sources (either format) use.
+/// Returns the suite's lines, with the mirrors of this machine's sources (in either format).
 fn sources_list(kind: Kind, suite: Suite, sources: &str) -> Option<String> {
     let line = |mirror: &str, suite: &str| format!("{} [signed-by={KEYRING}] {mirror} {suite} main\n", kind.keyword());
     let mirror = mirrors(sources).find(|mirror| !mirror.contains("security"))?;
     let mut list = line(mirror, suite.name());
     if let Some(name) = suite.security() {
         let named = mirrors(sources).find(|mirror| mirror.contains("security")).map(str::to_owned);
-        // Where a machine does without security updates, its mirror often has them next door all the same.
+        // If a machine has no security updates, its mirror often has them in a directory beside the main archive.
         let security = named
             .or_else(|| Some(mirror.trim_end_matches('/').strip_suffix("/debian")?.to_owned() + "/debian-security"));
         list.extend(security.map(|mirror| line(&mirror, &name)));

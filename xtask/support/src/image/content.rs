@@ -1,4 +1,4 @@
-//! What an image is, whichever format it is written in: a file system, and what is run in it.
+//! The content of an image, independent of its format: a file system, and the program to run.
 
 use std::collections::BTreeMap;
 
@@ -7,27 +7,27 @@ use serde_json::{Map, Value, json};
 
 use crate::{arch::Arch, hash::sha256};
 
-/// There is no clock in an image.
+/// The creation time. Images have no real one, so that their bytes do not depend on the time.
 const CREATED: &str = "1970-01-01T00:00:00Z";
 
 /// An image for one architecture.
 pub struct Image {
-    /// What the program runs on.
+    /// The architecture of the program.
     pub arch: Arch,
     /// The tar of its only layer.
     pub layer: Vec<u8>,
-    /// The program, and arguments that it always has.
+    /// The program, and arguments that are always set.
     pub entrypoint: Vec<String>,
     /// Default arguments.
     pub command: Vec<String>,
-    /// `NAME=VALUE`.
+    /// Variables, as `NAME=VALUE`.
     pub environment: Vec<String>,
-    /// What registries and scanners show.
+    /// Labels that registries and scanners show.
     pub labels: BTreeMap<String, String>,
 }
 
 impl Image {
-    /// The configuration, as both formats have it.
+    /// Returns the configuration, which is the same in both formats.
     pub(super) fn configuration(&self) -> Result<Vec<u8>> {
         let mut config = Map::new();
         for (key, list) in [("Env", &self.environment), ("Entrypoint", &self.entrypoint), ("Cmd", &self.command)] {
@@ -50,7 +50,7 @@ impl Image {
     }
 }
 
-/// A digest as registries write it.
+/// Returns a digest in the format of registries.
 pub(super) fn digest(bytes: &[u8]) -> String {
     format!("sha256:{}", sha256(bytes))
 }

@@ -1,4 +1,4 @@
-//! The format of `docker save`: read by `docker load`, `podman load` and `ctr images import`.
+//! The format of `docker save`. `docker load`, `podman load` and `ctr images import` read it.
 
 use anyhow::Result;
 use serde_json::json;
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::hash::sha256;
 
-/// Writes an image, by this name.
+/// Returns an image with this name.
 ///
 /// # Errors
 ///

@@ -1,23 +1,23 @@
-//! The file system of an image: one tar with bytes that depend only on its content.
+//! The file system of an image: one tar, with bytes that depend only on its content.
 
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use tar::{Builder, EntryType, Header};
 
-/// A file system in the making; everything belongs to root and is from 1970, but for what is taken
-/// from a [`Self::tree`].
+/// A file system under construction. All files belong to root and have times of 1970, except files from a
+/// [`Self::tree`].
 pub struct Layer(Builder<Vec<u8>>);
 
 impl Default for Layer {
-    /// An empty one.
+    /// Returns an empty layer.
     fn default() -> Self {
         Self(Builder::new(Vec::new()))
     }
 }
 
 impl Layer {
-    /// An empty one.
+    /// Returns an empty layer.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -55,7 +55,7 @@ impl Layer {
         Ok(self)
     }
 
-    /// Adds a directory of this machine's with all that is in it, as it is: owners, permissions, links.
+    /// Adds the contents of a directory of this machine, unchanged: with owners, permissions and links.
     ///
     /// # Errors
     ///
@@ -66,7 +66,7 @@ impl Layer {
         Ok(self)
     }
 
-    /// The tar.
+    /// Returns the tar.
     ///
     /// # Errors
     ///
@@ -76,7 +76,7 @@ impl Layer {
     }
 }
 
-/// A tar of files, in this order.
+/// Returns a tar of files, in this order.
 pub(super) fn tar(files: &[(String, Vec<u8>)]) -> Result<Vec<u8>> {
     let mut tar = Builder::new(Vec::new());
     for (path, content) in files {

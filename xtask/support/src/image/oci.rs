@@ -1,6 +1,6 @@
-//! The OCI's image layout in a tar: what registries are given, for several architectures by one name.
+//! The OCI's image layout in a tar: the format for registries, with several architectures under one name.
 //!
-//! `skopeo copy oci-archive:FILE docker://...` pushes it, `podman load` and `ctr images import` read it.
+//! `skopeo copy oci-archive:FILE docker://...` pushes it. `podman load` and `ctr images import` read it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,7 +21,7 @@ const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
-/// Writes images of one program for several architectures, by this name.
+/// Returns images of one program for several architectures, under this name.
 ///
 /// # Errors
 ///
@@ -46,7 +46,7 @@ pub fn archive(images: &[Image], name: &str) -> Result<Vec<u8>> {
     layer::tar(&files)
 }
 
-/// Returns what an index says of it.
+/// Adds an image. Returns its entry for an index.
 fn add_image(blobs: &mut Blobs, image: &Image) -> Result<Value> {
     let config = blobs.add(CONFIG, image.configuration()?);
     let layer = blobs.add(LAYER, gzip(&image.layer).context("cannot compress a layer")?);
@@ -57,7 +57,7 @@ fn add_image(blobs: &mut Blobs, image: &Image) -> Result<Value> {
     Ok(blobs.add(MANIFEST, bytes(&manifest)?))
 }
 
-/// Files that are named after their contents.
+/// Files with names made from their contents.
 #[derive(Default)]
 struct Blobs {
     files: Vec<(String, Vec<u8>)>,
@@ -65,7 +65,7 @@ struct Blobs {
 }
 
 impl Blobs {
-    /// Adds one, and returns what others refer to it by.
+    /// Adds a file. Returns its descriptor, with which other files refer to it.
     fn add(&mut self, media_type: &str, content: Vec<u8>) -> Value {
         let (digest, size) = (digest(&content), content.len());
         let name = format!("blobs/{}", digest.replace(':', "/"));
@@ -76,7 +76,7 @@ impl Blobs {
     }
 }
 
-/// Without the name and the time that gzip has room for.
+/// Compresses without the optional name and time of gzip.
 fn gzip(bytes: &[u8]) -> Result<Vec<u8>> {
     let mut gzip = GzBuilder::new().write(Vec::new(), Compression::best());
     gzip.write_all(bytes)?;
