@@ -107,7 +107,7 @@ fn a_unit_whose_cgroups_make_every_call_is_counted_as_one_and_takes_no_others_se
     assert_eq!(daemon.settled_scrape().calls(&parent.label_of(&victim), "getppid"), 3);
 }
 
-/// Makes a container with a nested cgroup whose path is nearly as long as allowed.
+/// Makes a container with a nested cgroup. The nested cgroup's path is nearly as long as allowed.
 fn long_inside(parent: &TestCgroup) -> std::path::PathBuf {
     let container = parent.child(&id(1));
     let inside = container.join("a".repeat(250)).join("b".repeat(250)).join("c".repeat(250));

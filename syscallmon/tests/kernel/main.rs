@@ -1,7 +1,7 @@
 //! The daemon on the real kernel, with ground truth from a program that makes a known number of calls.
 //!
-//! Needs root (or what each test says) and a cgroup2 mount. Each test makes its own cgroups and its own daemon, and
-//! removes them at the end, also on failure.
+//! Each test requires root, or the privileges that it names, and a cgroup2 mount. It makes its own cgroups and its own
+//! daemon, and removes them at the end, also on failure.
 
 mod abi;
 mod blocked;

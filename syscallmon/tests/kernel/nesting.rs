@@ -248,7 +248,7 @@ fn threads_without_clone3_are_no_attack() {
     assert_eq!(guard.violations(&label, "clone3"), [] as [Value; 0]);
 }
 
-/// A daemon in its own cgroup namespace, whose mount has the namespace's root, as in a node of kind.
+/// Starts a daemon in its own cgroup namespace. Its mount has the namespace's root, as in a node of kind.
 fn in_namespace(node: &Path, mount: &Path, flags: &[String]) -> Daemon {
     let script = r#"echo $$ > "$1/cgroup.procs"; shift; exec unshare --cgroup --mount sh -c '
         mount -t cgroup2 none "$1" && shift && exec "$@"' sh "$@""#;

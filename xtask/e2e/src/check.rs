@@ -28,8 +28,8 @@ use anyhow::{Result, ensure};
 
 use super::{prometheus::Prometheus, wait::wait_for};
 
-/// The call that workloads make: no runtime makes it in a container's cgroup, and a shell makes it without a process
-/// of its own.
+/// The call that workloads make. No runtime makes it in a container's cgroup, and a shell makes it without another
+/// process.
 pub(super) const CALL: &str = "kill";
 
 /// Maximum delay of a value: a scrape, a poll, and the start of a container on a busy machine.
