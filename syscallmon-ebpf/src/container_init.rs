@@ -14,6 +14,8 @@
 //!   the process is in the container's namespaces before the move.
 //! - crun seals itself first, and then clones in new namespaces, directly into the cgroup or followed by a move.
 //! - With the systemd cgroup driver, systemd moves the process, which is a child of the runtime.
+//! - systemd itself clones into the cgroup of a unit, or moves its child there. From version 255 on, the child executes
+//!   `systemd-executor`, which prepares the unit (mounts, namespaces, filters) and executes the unit's program.
 //!
 //! The daemon's own calls are excluded in the same way, wherever it runs. They are not calls of the daemon's container.
 
@@ -69,10 +71,10 @@ pub fn moved(cgroup: *const u8, task: *const u8) {
     }
     let mover = ProbeReadTask::current().address() as *const u8;
     // systemd moves the runtime's child.
-    let (runs_mover, parent) = (runs_copy_of(task, mover), field(task, OFFSET_TASK_REAL_PARENT.load()));
+    let (runs_mover, parent) = (runs_program_of(task, mover), field(task, OFFSET_TASK_REAL_PARENT.load()));
     let runtime = if runs_mover { mover } else { parent.unwrap_or(mover) };
     if administers_host(mover)
-        && (runs_mover || administers_host(runtime) && runs_copy_of(task, runtime))
+        && (runs_mover || administers_host(runtime) && runs_program_of(task, runtime))
         && is_outside(runtime, cgroup)
     {
         begins(tgid, runtime);
@@ -109,14 +111,14 @@ pub fn forked(parent: *const u8, child: *const u8) {
     }
 }
 
-/// Notes that the current process executes a program. The program is the container's, unless it is a copy of the
-/// runtime or a hook.
+/// Notes that the current process executes a program. The program is the container's, unless it is the runtime's or a
+/// hook.
 #[inline(always)]
 pub fn executed(task: *const u8) {
     let Some(tgid) = field::<u32>(task, OFFSET_TASK_TGID.load()) else { return };
     // SAFETY: a copy of the value, as above.
     let Some(entry) = unsafe { CONTAINER_INIT.get(tgid) }.copied() else { return };
-    if is_own_copy(task, &entry) {
+    if runs_runtime_again(task, &entry) {
         let entry = ContainerInit { copies_left: entry.copies_left - 1, ..entry };
         let _ = CONTAINER_INIT.insert(tgid, entry, BPF_ANY.into());
     } else if !is_hook(task, &entry) {
@@ -124,14 +126,28 @@ pub fn executed(task: *const u8) {
     }
 }
 
-/// Whether a process runs a copy of the runtime. This requires the runtime's mount namespace, because in the
-/// container's own, `/proc/self/exe` can lead to the same file.
+/// Whether a process runs the runtime once more: a copy of it, or systemd's executor. This requires the runtime's mount
+/// namespace, because in the container's own, `/proc/self/exe` can lead to the same file. It also requires privileges:
+/// a user's own systemd (`user@UID.service`) is the unit's program, and the user's to control.
 #[inline(always)]
-fn is_own_copy(task: *const u8, entry: &ContainerInit) -> bool {
+fn runs_runtime_again(task: *const u8, entry: &ContainerInit) -> bool {
     let original = Identity { inode: entry.exe_inode, len: entry.exe_len };
     entry.copies_left > 0
         && mount_namespace(task) == Some(entry.mount_namespace)
-        && executable::of(task).is_some_and(|file| executable::is_copy(file, original, entry.mount_namespace))
+        && administers_namespace_of_root(task)
+        && executable::of(task).is_some_and(|file| {
+            executable::is_copy(file, original, entry.mount_namespace) || is_executor_of_parent(task, file, original)
+        })
+}
+
+/// Whether the executable of a task is the executor of the systemd that started it.
+#[inline(always)]
+fn is_executor_of_parent(task: *const u8, file: *const u8, systemd: Identity) -> bool {
+    let parent = field::<*const u8>(task, OFFSET_TASK_REAL_PARENT.load());
+    parent.and_then(executable::of).is_some_and(|of_parent| {
+        executable::identity(of_parent).is_some_and(|identity| identity.inode == systemd.inode)
+            && executable::is_executor_beside(file, of_parent)
+    })
 }
 
 /// Whether a process is a hook: a child of a process in container init, in the same cgroups and in the container's
@@ -145,15 +161,16 @@ fn is_hook(task: *const u8, entry: &ContainerInit) -> bool {
         && field(parent, OFFSET_TASK_TGID.load()).is_some_and(|tgid| live_entry(tgid).is_some())
 }
 
-/// Whether a task runs the executable of another task, or a copy of it.
+/// Whether a task runs the executable of a runtime, a copy of it, or its executor.
 #[inline(always)]
-fn runs_copy_of(task: *const u8, runtime: *const u8) -> bool {
-    let original = executable::of(runtime).and_then(executable::identity);
-    let (Some(file), Some(original), Some(namespace)) = (executable::of(task), original, mount_namespace(runtime))
+fn runs_program_of(task: *const u8, runtime: *const u8) -> bool {
+    let (Some(file), Some(original), Some(namespace)) =
+        (executable::of(task), executable::of(runtime), mount_namespace(runtime))
     else {
         return false;
     };
-    executable::is_copy(file, original, namespace)
+    executable::identity(original).is_some_and(|identity| executable::is_copy(file, identity, namespace))
+        || executable::is_executor_beside(file, original)
 }
 
 /// Notes that a process begins container init for that runtime.

@@ -45,6 +45,27 @@ pub fn is_copy(file: *const u8, original: Identity, mount_namespace: u64) -> boo
     len == original.len && (is_unlinked || is_mounted_elsewhere(file, mount_namespace))
 }
 
+/// Whether a file is systemd's executor, in the same directory as the program of systemd. From version 255 on, systemd
+/// starts it in a unit, and it executes the unit's program.
+#[inline(always)]
+pub fn is_executor_beside(file: *const u8, systemd: *const u8) -> bool {
+    is_systemd_executor(file as u64, systemd as u64) != 0
+}
+
+/// See [`is_executor_beside`]. A global function: the verifier checks it once, not for each path to it.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn is_systemd_executor(file: u64, systemd: u64) -> u32 {
+    let dentry = |file: u64| field::<*const u8>(file as *const u8, OFFSET_FILE_DENTRY.load());
+    let directory = |dentry| field::<u64>(dentry, OFFSET_DENTRY_PARENT.load());
+    let (Some(own), Some(of_systemd)) = (dentry(file), dentry(systemd)) else { return 0 };
+    let Some(name) = field::<*const u8>(own, OFFSET_DENTRY_NAME.load()) else { return 0 };
+    let is_named = field(name, 0) == Some(u64::from_le_bytes(*b"systemd-"))
+        && field(name, 8) == Some(u64::from_le_bytes(*b"executor"))
+        && field(name, 16) == Some(0_u8);
+    u32::from(is_named && directory(own).is_some() && directory(own) == directory(of_systemd))
+}
+
 /// Whether a file was opened through a mount of another mount namespace, or of none.
 #[inline(always)]
 fn is_mounted_elsewhere(file: *const u8, mount_namespace: u64) -> bool {

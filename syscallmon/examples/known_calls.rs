@@ -129,9 +129,9 @@ fn under_a_filter(args: &[&str]) {
             enter(cgroup);
             filtered::refused(action, number(tries));
         }
-        ["without-clone3", cgroup, threads] => {
+        ["without-clone3", cgroup, threads, errno] => {
             enter(cgroup);
-            filtered::threads_without_clone3(number(threads));
+            filtered::threads_without_clone3(threads.parse().expect("a number"), number(errno));
         }
         ["refused-from", cgroup, first, last] => {
             enter(cgroup);

@@ -3,9 +3,11 @@
 //!
 //! `known_runtime WAY CGROUP COPY PROGRAM [ARGUMENT...]`. `WAY` is `moves` (as runc), `asks` (another process moves the
 //! child, as systemd does), `spawns` (as newer runtimes for `exec`), `clones` (as crun, directly in a new mount
-//! namespace) or `clones-user` (also in a user namespace). `COPY` is the copy of itself that it runs in the cgroup:
-//! `none`, `same` or `memory`. The program `memory:PATH` runs from a copy in memory. In the cgroup, the runtime calls
-//! `umask` twice: itself, and in a hook.
+//! namespace), `clones-user` (also in a user namespace), or `executes` (starts systemd's executor, then moves it).
+//! `COPY` is the copy of itself that it runs in the cgroup: `none`, `same`, `memory`, or `executor`: the program
+//! `systemd-executor` beside its own, as systemd does. The program `memory:PATH` runs from a copy in memory. In the
+//! cgroup, the runtime calls `umask` twice: itself, and in a hook. With the copy `user`, it only runs itself as a user,
+//! and calls `umask` once.
 
 use std::{
     env,
@@ -17,7 +19,7 @@ use std::{
         unix::process::CommandExt,
     },
     path::Path,
-    process::Command,
+    process::{Command, Stdio},
 };
 
 /// From `include/uapi/linux/sched.h`. The constant in libc is too narrow.
@@ -34,6 +36,7 @@ fn main() {
             wait_for(moved(Path::new(cgroup), have_moved_in, || inside(copy, program)));
         }
         ["spawns", cgroup, copy, program @ ..] => wait_for(cloned(Path::new(cgroup), 0, || inside(copy, program))),
+        ["executes", cgroup, "executor", program @ ..] => executes(Path::new(cgroup), program),
         ["clones", cgroup, "none", program @ ..] => {
             wait_for(cloned(Path::new(cgroup), libc::CLONE_NEWNS, || init_container(program)));
         }
@@ -42,8 +45,12 @@ fn main() {
             wait_for(cloned(Path::new(cgroup), namespaces, || init_container(program)));
         }
         ["copied", program @ ..] => unshare_and_init_container(program),
+        ["executed", program @ ..] => {
+            io::stdin().read_to_end(&mut Vec::new()).expect("the parent closes it");
+            unshare_and_init_container(program);
+        }
         ["hook"] => umask(),
-        _ => panic!("known_runtime moves|asks|spawns|clones|clones-user CGROUP none|same|memory PROGRAM [ARGUMENT...]"),
+        _ => panic!("known_runtime WAY CGROUP COPY PROGRAM [ARGUMENT...]"),
     }
 }
 
@@ -61,6 +68,20 @@ fn moved(cgroup: &Path, mover: fn(&Path, libc::pid_t), child: impl FnOnce()) -> 
     mover(cgroup, pid);
     drop(writer);
     pid
+}
+
+/// Starts the executor, and moves it into a cgroup before it goes on, as systemd does where it cannot clone into it.
+fn executes(cgroup: &Path, program: &[&str]) {
+    let mut child =
+        Command::new(executor()).arg("executed").args(program).stdin(Stdio::piped()).spawn().expect("the executor");
+    move_in(cgroup, libc::pid_t::try_from(child.id()).expect("a process id"));
+    // `wait` closes its stdin.
+    assert!(child.wait().expect("its end").success(), "the program fails");
+}
+
+fn executor() -> String {
+    let own = env::current_exe().expect("a path");
+    own.with_file_name("systemd-executor").display().to_string()
 }
 
 fn move_in(cgroup: &Path, pid: libc::pid_t) {
@@ -95,6 +116,12 @@ fn inside(copy: &str, program: &[&str]) {
         "none" => return unshare_and_init_container(program),
         "same" => "/proc/self/exe".to_owned(),
         "memory" => in_memory(Path::new("/proc/self/exe"), "known_runtime"),
+        "executor" => executor(),
+        "user" => {
+            // SAFETY: takes integers.
+            assert_eq!(unsafe { libc::setresuid(65534, 65534, 65534) }, 0, "{}", io::Error::last_os_error());
+            panic!("{}", Command::new("/proc/self/exe").arg("hook").exec());
+        }
         other => panic!("no way to copy: {other}"),
     };
     panic!("{}", Command::new(path).arg("copied").args(program).exec());

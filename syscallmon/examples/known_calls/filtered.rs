@@ -253,11 +253,20 @@ pub(crate) fn refused_from(first: i64, last: i64) {
     (first..=last).for_each(|nr| assert_eq!(syscall(nr), -1));
 }
 
-/// Makes threads under a filter that answers `clone3` with `ENOSYS`, as filters of container runtimes do. The C library
-/// then calls `clone`.
-pub(crate) fn threads_without_clone3(threads: i64) {
-    install_range(libc::SECCOMP_RET_ERRNO | libc::ENOSYS.cast_unsigned(), 0, (libc::SYS_clone3, libc::SYS_clone3));
-    (0..threads).for_each(|_| thread::spawn(|| {}).join().expect("no panic"));
+/// Makes threads that live at the same time, under a filter that answers `clone3` with an errno. Each thread tries
+/// `clone3` once, as C libraries do before they fall back to `clone`.
+pub(crate) fn threads_without_clone3(threads: usize, errno: i64) {
+    let errno = u32::try_from(errno).expect("an errno");
+    install_range(libc::SECCOMP_RET_ERRNO | errno, 0, (libc::SYS_clone3, libc::SYS_clone3));
+    let barrier = Barrier::new(threads);
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                barrier.wait();
+                assert_eq!(syscall(libc::SYS_clone3), -1);
+            });
+        }
+    });
 }
 
 /// Installs a filter that applies this action to [`REFUSED`] and permits everything else. Returns the kernel's result:

@@ -1,9 +1,14 @@
 //! Container init: calls of a runtime between placing a process into a cgroup and starting the program. Processes that
 //! imitate a runtime are not taken for one.
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use serde_json::Value;
+use tempfile::TempDir;
 
 use crate::harness::{Daemon, KnownCalls, ONLY_TESTS, TestCgroup, example, number};
 
@@ -43,12 +48,18 @@ fn find<'a>(calls: &'a [First], syscall: &str) -> Option<&'a First> {
 
 /// Makes a runtime run a program that calls `getpriority` 7 times.
 fn run_by_runtime(way: &str, cgroup: &Path, copy: &str, program: &str) {
-    let status = Command::new(example("known_runtime"))
-        .args([way.as_ref(), cgroup.as_os_str(), copy.as_ref(), program.as_ref()])
-        .args(["calls", "-", &number(libc::SYS_getpriority), "7"])
-        .status()
-        .expect("known_runtime");
-    assert!(status.success(), "{way} {copy} {program}: {status}");
+    run_by(
+        &example("known_runtime"),
+        (way, cgroup, copy),
+        &[program, "calls", "-", &number(libc::SYS_getpriority), "7"],
+    );
+}
+
+fn run_by(runtime: &Path, (way, cgroup, copy): (&str, &Path, &str), program: &[&str]) {
+    let mut command = Command::new(runtime);
+    command.args([way.as_ref(), cgroup.as_os_str(), copy.as_ref()]).args(program);
+    let status = command.status().expect("known_runtime");
+    assert!(status.success(), "{way} {copy} {program:?}: {status}");
 }
 
 /// The ways of runtimes to get into a cgroup, and to execute a copy of themselves there.
@@ -98,6 +109,59 @@ fn a_program_is_distinguished_from_its_runtime_by_its_file_and_not_by_its_path()
             }
         }
     }
+}
+
+/// Programs that are called as systemd's are: `systemd` and `systemd-executor` in one directory, and another
+/// `systemd-executor` elsewhere, which is a program of a unit.
+struct Systemd {
+    directory: TempDir,
+}
+
+impl Systemd {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir(directory.path().join("unit")).unwrap();
+        let copy = |program: &Path, name: &str| fs::copy(program, directory.path().join(name)).unwrap();
+        copy(&example("known_runtime"), "systemd");
+        copy(&example("known_runtime"), "systemd-executor");
+        copy(&KnownCalls::binary(), "unit/systemd-executor");
+        Self { directory }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Runs a program in a new cgroup. Returns its first calls.
+    fn first_calls(&self, daemon: &Daemon, (way, copy): (&str, &str), program: &Path, args: &[&str]) -> Vec<First> {
+        let cgroup = TestCgroup::new("systemd");
+        let program = [&[program.to_str().unwrap()], args].concat();
+        run_by(&self.path("systemd"), (way, cgroup.path(), copy), &program);
+        first_calls(daemon, &cgroup.label())
+    }
+}
+
+#[test]
+fn calls_of_systemd_s_executor_are_not_the_unit_s() {
+    let (daemon, systemd) = (Daemon::start(&[ONLY_TESTS]), Systemd::new());
+    let getpriority = number(libc::SYS_getpriority);
+    for way in ["spawns", "moves", "executes"] {
+        let program = systemd.path("unit/systemd-executor");
+        let first = systemd.first_calls(&daemon, (way, "executor"), &program, &["calls", "-", &getpriority, "7"]);
+        assert!(find(&first, "umask").is_none(), "{way}: {first:?}");
+        assert!(find(&first, "getpriority").is_some(), "the unit's program, whatever its name is: {way}: {first:?}");
+    }
+}
+
+#[test]
+fn a_unit_cannot_hide_by_running_programs_of_systemd() {
+    let (daemon, systemd) = (Daemon::start(&[ONLY_TESTS]), Systemd::new());
+    // The executor once more, after systemd's own has run it.
+    let again = systemd.first_calls(&daemon, ("spawns", "executor"), &systemd.path("systemd-executor"), &["hook"]);
+    assert!(find(&again, "umask").is_some(), "{again:?}");
+    // systemd itself, as a user.
+    let of_user = systemd.first_calls(&daemon, ("spawns", "user"), &systemd.path("systemd"), &[]);
+    assert!(find(&of_user, "umask").is_some(), "{of_user:?}");
 }
 
 #[test]

@@ -120,6 +120,38 @@ fn failing_calls_of_a_foreign_abi_hide_no_call_that_ran() {
     });
 }
 
+/// Containers whose denied calls would fill the whole table, if each might use its own share and nobody else's were kept.
+#[cfg(target_arch = "x86_64")]
+const DENIERS: usize = 40;
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn containers_that_deny_all_of_their_calls_hide_no_other_s_denied_call() {
+    let parent = TestCgroup::new("deniers");
+    let base = parent.child("docker");
+    let guard = Guard::start();
+    let denies = |path: &PathBuf, first: u64, last: u64| {
+        KnownCalls::run(&[&"refused-from", path, &first.to_string(), &last.to_string()]);
+    };
+    for index in 0..DENIERS {
+        let path = container(&base, index);
+        denies(&path, 232, 461);
+        denies(&path, X32, X32 + 547);
+        let scrape = guard.daemon.settled_scrape();
+        let denied = scrape.denied(&parent.label_of(&path));
+        let attempts: u64 = denied.iter().map(|(_, attempts)| attempts).sum();
+        assert_eq!(attempts, 230 + 548, "counted to the last one: {denied:?}");
+    }
+    let victim = container(&base, DENIERS);
+    denies(&victim, libc::SYS_mount.unsigned_abs(), libc::SYS_mount.unsigned_abs());
+    let part = parent.label_of(&victim);
+    let line = wait_for("a violation", Duration::from_secs(20), || {
+        guard.lines(&part).into_iter().find(|line| line["syscall"] == "mount")
+    });
+    assert_eq!((&line["denied"], &line["severity"]), (&true.into(), &"critical".into()), "{line}");
+    assert_eq!(guard.daemon.settled_scrape().denied(&part).iter().map(|(_, attempts)| attempts).sum::<u64>(), 1);
+}
+
 #[test]
 fn a_cgroup_too_deep_for_a_name_is_judged_as_its_container() {
     let parent = TestCgroup::new("deep");

@@ -21,6 +21,7 @@ mod http2;
 mod io_uring;
 mod kernels;
 mod latency;
+mod learning;
 mod lifecycle;
 mod names;
 mod nesting;

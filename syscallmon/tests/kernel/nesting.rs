@@ -228,26 +228,6 @@ fn a_call_that_a_filter_answers_with_enosys_is_no_attack() {
     assert_eq!(guard.violations(&label, "mkdirat"), [] as [Value; 0]);
 }
 
-#[test]
-fn threads_without_clone3_are_no_attack() {
-    let parent = TestCgroup::new("clone3");
-    let guard = Guard::start(&[]);
-    let (path, other) = (container(&parent, 1), container(&parent, 2));
-    let label = parent.label_of(&path);
-    KnownCalls::run(&[&"without-clone3", &path, &"300"]);
-    KnownCalls::run(&[&"refused-from", &other, &number(libc::SYS_mount), &number(libc::SYS_mount)]);
-    guard.wait_for_violation(&parent.label_of(&other), "mount");
-    let scrape = guard.wait_for_scrape("counts", |scrape| scrape.calls(&label, "clone") >= 300);
-    let denied = scrape.denied(&label);
-    // Newer C libraries try `clone3` only once.
-    assert!(matches!(&denied[..], [(call, 1..=300)] if call == "clone3"), "{denied:?}");
-    let abi = std::env::consts::ARCH;
-    let labels = format!(r#"cgroup="{label}",syscall="clone3",abi="{abi}",errno="ENOSYS""#);
-    let series = format!("syscallmon_syscalls_denied_total{{{labels}}}");
-    assert_eq!(scrape.value(&series), Some(denied[0].1), "all of them as calls that the kernel does not have");
-    assert_eq!(guard.violations(&label, "clone3"), [] as [Value; 0]);
-}
-
 /// Starts a daemon in its own cgroup namespace. Its mount has the namespace's root, as in a node of kind.
 fn in_namespace(node: &Path, mount: &Path, flags: &[String]) -> Daemon {
     let script = r#"echo $$ > "$1/cgroup.procs"; shift; exec unshare --cgroup --mount sh -c '

@@ -14,14 +14,14 @@ use tempfile::TempDir;
 use crate::harness::{Daemon, Docker, KnownCalls, TestCgroup, binary, number, syscallmon, wait_for};
 
 /// A daemon that writes violations to a file, without metadata providers.
-struct Guard {
-    daemon: Daemon,
-    directory: TempDir,
+pub(crate) struct Guard {
+    pub(crate) daemon: Daemon,
+    pub(crate) directory: TempDir,
 }
 
 impl Guard {
     /// Starts one with these policies and flags.
-    fn start(policies: &str, flags: &[&str]) -> Self {
+    pub(crate) fn start(policies: &str, flags: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         fs::create_dir(directory.path().join("policies")).unwrap();
         fs::write(directory.path().join("policies/test.yaml"), format!("policies:\n{policies}")).unwrap();
@@ -40,14 +40,14 @@ impl Guard {
     }
 
     /// Returns the lines about workloads with this text in their labels.
-    fn lines(&self, part: &str) -> Vec<Value> {
+    pub(crate) fn lines(&self, part: &str) -> Vec<Value> {
         let text = fs::read_to_string(self.directory.path().join("violations")).unwrap_or_default();
         let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("a line of JSON"));
         lines.filter(|line| line["workload"].to_string().contains(part)).collect()
     }
 
     /// Waits for this many lines. There must be no more.
-    fn wait_for_lines(&self, part: &str, count: usize) -> Vec<Value> {
+    pub(crate) fn wait_for_lines(&self, part: &str, count: usize) -> Vec<Value> {
         wait_for(&format!("{count} violations"), Duration::from_secs(10), || {
             (self.lines(part).len() >= count).then_some(())
         });
@@ -58,7 +58,7 @@ impl Guard {
     }
 
     /// Waits until all earlier calls are judged and their lines are written.
-    fn settle(&self) {
+    pub(crate) fn settle(&self) {
         self.daemon.settled_scrape();
         wait_for("lines to be written", Duration::from_secs(30), || {
             let queued = self.daemon.scrape().value(r#"syscallmon_alerts_queued{sink="log"}"#);
@@ -83,7 +83,7 @@ impl Guard {
     }
 
     /// Returns the counter, over all calls of workloads with this text in their labels.
-    fn counted(&self, part: &str) -> BTreeMap<String, u64> {
+    pub(crate) fn counted(&self, part: &str) -> BTreeMap<String, u64> {
         let scrape = self.daemon.settled_scrape();
         let series = scrape
             .text
@@ -102,7 +102,7 @@ impl Guard {
     }
 }
 
-fn daemon(mut command: Command, directory: &Path, flags: &[&str]) -> Daemon {
+pub(crate) fn daemon(mut command: Command, directory: &Path, flags: &[&str]) -> Daemon {
     let path = |name: &str| directory.join(name).display().to_string();
     command.args(["run", "--web.listen-address=127.0.0.1:0"]);
     command.args(["--policy.directory", &path("policies"), "--alert.log", &path("violations")]);
@@ -110,12 +110,12 @@ fn daemon(mut command: Command, directory: &Path, flags: &[&str]) -> Daemon {
     Daemon::start_command(&mut command)
 }
 
-fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+pub(crate) fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or_default()
 }
 
 /// Makes a cgroup with the name of a container's cgroup, without metadata.
-fn container(parent: &TestCgroup) -> PathBuf {
+pub(crate) fn container(parent: &TestCgroup) -> PathBuf {
     let docker = parent.child("docker");
     let id = format!("{:064x}", process::id());
     fs::create_dir(docker.join(&id)).expect("make a cgroup");
@@ -289,145 +289,33 @@ fn a_bad_policy_at_the_start_stops_neither_counting_nor_the_other_policies() {
     assert!(!output.status.success() && error.contains("a.yaml: ") && error.contains("b.yaml: "), "{error}");
 }
 
+/// Runs 300 threads that try `clone3`, which the container's filter answers with this errno.
+fn threads_without_clone3(container: &Path, errno: i32) {
+    KnownCalls::run(&[&"without-clone3", &container, &"300", &errno.to_string()]);
+}
+
 #[test]
-fn what_was_learned_guards_and_survives_a_kill() {
-    let cgroup = TestCgroup::new("learns");
+fn threads_without_clone3_are_no_attack() {
+    let parent = TestCgroup::new("clone3");
     let policy = format!(
-        "  - name: test\n    match: [{{cgroup: {}}}]\n    learn: {{quiet_for: 3s, at_least: 3s}}\n",
-        cgroup.label()
+        "  - name: test\n    match: [{{cgroup: \"{}/*\"}}]\n    allow: [\"*:*\"]\n    deny: [clone3]\n",
+        parent.label()
     );
-    let mut guard = Guard::start(&policy, &["--poll.interval=200ms"]);
-    let calls = |nr: i64| KnownCalls::run(&[&"calls", &cgroup.path(), &number(nr), &"5"]);
-    calls(libc::SYS_getpriority);
-    wait_for("the end of learning", Duration::from_secs(20), || guard.daemon.log_line("baseline complete"));
-    assert_eq!(guard.lines(&cgroup.label()).len(), 0);
-    let state = guard.directory.path().join("state/baselines");
-    wait_for("the baseline on disk", Duration::from_secs(10), || {
-        let files = fs::read_dir(&state).ok()?.flatten();
-        let is_whole = |path: PathBuf| fs::read_to_string(path).is_ok_and(|text| text.contains("guarding"));
-        // Skips a file that is being written: its name begins with a dot until it is complete.
-        let is_named = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "json");
-        files.map(|file| file.path()).filter(is_named).any(is_whole).then_some(())
-    });
-    guard.daemon.signal(libc::SIGKILL);
-    guard.daemon.wait();
-    guard.daemon = daemon(syscallmon(), guard.directory.path(), &["--poll.interval=200ms"]);
-    calls(libc::SYS_getpriority);
-    guard.settle();
-    assert_eq!(guard.lines(&cgroup.label()).len(), 0, "it was learned");
-    calls(libc::SYS_keyctl);
-    let lines = guard.wait_for_lines(&cgroup.label(), 1);
-    assert_eq!((text(&lines[0], "syscall"), text(&lines[0], "reason")), ("keyctl", "not_learned"));
-    // After the first event, counters show the calls.
-    wait_for("the count", Duration::from_secs(5), || {
-        (guard.counted(&cgroup.label()).into_values().eq([5])).then_some(())
-    });
-}
-
-/// A learning policy for a cgroup.
-fn learns(cgroup: &TestCgroup, learn: &str) -> String {
-    format!("  - name: test\n    match: [{{cgroup: {}}}]\n    learn: {learn}\n", cgroup.label())
-}
-
-fn native(names: &[&str]) -> Vec<String> {
-    names.iter().map(|name| format!("{}:{name}", std::env::consts::ARCH)).collect()
-}
-
-/// Changes the file of the only baseline, once it is on disk and has this call.
-fn edit_baseline(guard: &Guard, call: &str, edit: impl Fn(&mut Value)) {
-    let directory = guard.directory.path().join("state/baselines");
-    let (path, mut baseline) = wait_for("the baseline on disk", Duration::from_secs(30), || {
-        // A file with a leading dot is being written.
-        let is_written =
-            |path: &PathBuf| !path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        let path = fs::read_dir(&directory).ok()?.flatten().map(|file| file.path()).find(is_written)?;
-        let baseline: Value = serde_json::from_str(&fs::read_to_string(&path).ok()?).ok()?;
-        baseline["calls"].get(call).is_some().then_some((path, baseline))
-    });
-    edit(&mut baseline);
-    fs::write(path, baseline.to_string()).unwrap();
-    let is_taken = || guard.daemon.log_line("the baseline file was edited");
-    wait_for("the edited file to be read", Duration::from_mins(1), is_taken);
-}
-
-#[test]
-fn what_is_critical_is_reported_while_it_learns() {
-    let cgroup = TestCgroup::new("learns-critical");
-    let guard = Guard::start(&learns(&cgroup, "{}"), &[]);
-    let (unshare, getpriority) = (number(libc::SYS_unshare), number(libc::SYS_getpriority));
-    KnownCalls::run(&[&"calls", &cgroup.path(), &unshare, &"3", &getpriority, &"5"]);
-    let lines = guard.wait_for_lines(&cgroup.label(), 1);
-    let seen = (text(&lines[0], "syscall"), text(&lines[0], "severity"), text(&lines[0], "reason"));
-    assert_eq!(seen, ("unshare", "critical", "not_allowed"));
-    assert_eq!(guard.counted(&cgroup.label()), native(&["unshare"]).into_iter().map(|call| (call, 3)).collect());
-}
-
-#[test]
-fn new_calls_now_and_then_do_not_keep_a_baseline_from_guarding() {
-    let cgroup = TestCgroup::new("learns-long");
-    let policy = learns(&cgroup, "{quiet_for: 6s, at_least: 1s, at_most: 6s}");
-    let guard = Guard::start(&policy, &["--poll.interval=200ms"]);
-    let new_ones = [libc::SYS_getpriority, libc::SYS_times, libc::SYS_sysinfo, libc::SYS_getcwd, libc::SYS_umask];
-    let more = [libc::SYS_getitimer, libc::SYS_capget, libc::SYS_ioprio_get, libc::SYS_getcpu, libc::SYS_getrusage];
-    let even_more = [libc::SYS_mincore, libc::SYS_msync, libc::SYS_sched_getparam, libc::SYS_epoll_create1];
-    for nr in new_ones.into_iter().chain(more).chain(even_more) {
-        if guard.daemon.log_line("baseline complete").is_some() {
-            break;
-        }
-        KnownCalls::run(&[&"calls", &cgroup.path(), &number(nr), &"1"]);
-        std::thread::sleep(Duration::from_secs(1));
+    let guard = Guard::start(&policy, &[]);
+    let [harmless, hostile] = ["harmless", "hostile"].map(|name| parent.child(name));
+    threads_without_clone3(&harmless, libc::ENOSYS);
+    // Another errno is no way to say that the kernel lacks the call: this is reported, and after the first workload.
+    threads_without_clone3(&hostile, libc::EPERM);
+    let [harmless, hostile] = [harmless, hostile].map(|path| parent.label_of(&path));
+    let lines = guard.wait_for_lines(&hostile, 1);
+    assert_eq!((text(&lines[0], "syscall"), &lines[0]["denied"]), ("clone3", &true.into()), "{lines:#?}");
+    let scrape = guard.daemon.settled_scrape();
+    for (label, errno) in [(&harmless, "ENOSYS"), (&hostile, "EPERM")] {
+        let labels = format!(r#"cgroup="{label}",syscall="clone3",abi="{}""#, std::env::consts::ARCH);
+        let series = format!(r#"syscallmon_syscalls_denied_total{{{labels},errno="{errno}"}}"#);
+        // glibc tries it itself until it has seen ENOSYS once.
+        assert!(scrape.value(&series).is_some_and(|attempts| attempts >= 300), "{label}: {:?}", scrape.denied(label));
     }
-    assert!(guard.daemon.log_line("baseline complete").is_some(), "each call was new, and came before it was quiet");
-}
-
-#[test]
-fn a_learned_workload_is_silent_when_it_ends() {
-    let cgroup = TestCgroup::new("learned-end");
-    let guard = Guard::start(&learns(&cgroup, "{}"), &["--poll.interval=200ms"]);
-    let calls = |nr: i64| KnownCalls::run(&[&"calls", &cgroup.path(), &number(nr), &"5"]);
-    calls(libc::SYS_getpriority);
-    let essential = ["exit_group", "munmap", "mmap", "futex", "rt_sigreturn", "brk", "mprotect"];
-    let native = std::env::consts::ARCH;
-    edit_baseline(&guard, &format!("{native}/getpriority"), |baseline| {
-        baseline["state"] = "guarding".into();
-        let learned = baseline["calls"].as_object_mut().unwrap();
-        for name in essential {
-            learned.remove(&format!("{native}/{name}"));
-        }
-        assert!(!learned.contains_key(&format!("{native}/exit_group")));
-    });
-    calls(libc::SYS_getpriority);
-    guard.settle();
-    assert_eq!(guard.lines(&cgroup.label()), [] as [Value; 0], "it has ended twice, as every program does");
-    calls(libc::SYS_chroot);
-    let lines = guard.wait_for_lines(&cgroup.label(), 1);
-    assert_eq!((text(&lines[0], "syscall"), text(&lines[0], "reason")), ("chroot", "not_learned"));
-}
-
-#[test]
-fn a_baseline_that_arrives_late_judges_what_was_called_before() {
-    let cgroup = TestCgroup::new("learned-late");
-    let guard = Guard::start(&learns(&cgroup, "{}"), &["--poll.interval=200ms"]);
-    KnownCalls::run(&[&"calls", &cgroup.path(), &number(libc::SYS_chroot), &"5"]);
-    guard.settle();
-    assert_eq!(guard.lines(&cgroup.label()), [] as [Value; 0], "it is learned");
-    let chroot = format!("{}/chroot", std::env::consts::ARCH);
-    edit_baseline(&guard, &chroot, |baseline| {
-        baseline["state"] = "guarding".into();
-        baseline["calls"].as_object_mut().unwrap().remove(&chroot);
-    });
-    let lines = guard.wait_for_lines(&cgroup.label(), 1);
-    assert_eq!((text(&lines[0], "syscall"), text(&lines[0], "reason")), ("chroot", "not_learned"));
-    assert_eq!(guard.counted(&cgroup.label()).into_values().collect::<Vec<_>>(), [5], "although none is made any more");
-}
-
-#[test]
-fn a_container_without_a_name_is_judged_although_its_policy_learns() {
-    let parent = TestCgroup::new("nameless");
-    let path = container(&parent);
-    let guard = Guard::start("  - {name: test, match: ['container_id!=\"\"'], learn: {}}\n", &[]);
-    KnownCalls::run(&[&"calls", &path, &number(libc::SYS_mount), &"3", &number(libc::SYS_getpriority), &"5"]);
-    let lines = guard.wait_for_lines(&parent.label(), 1);
-    let seen = (text(&lines[0], "syscall"), text(&lines[0], "severity"), text(&lines[0], "policy"));
-    assert_eq!(seen, ("mount", "critical", "runtime-default"));
+    assert_eq!(guard.lines(&harmless), [] as [Value; 0]);
+    assert_eq!(guard.counted(&harmless), BTreeMap::new());
 }

@@ -1,4 +1,4 @@
-//! Podman with runc. It has no daemon and no socket by default.
+//! Podman with runc and crun. It needs no daemon and no socket for its containers.
 
 use std::{path::Path, time::Duration};
 
@@ -21,10 +21,14 @@ impl Podman {
     pub(crate) fn start(root: &Path) -> Result<Self> {
         let directories = Directories::claim(root, "podman", &["libpod_parent"])?;
         let namespaces = Namespaces::start(root, &[(&directories.directory("containers")?, ROOT)])?;
-        let runc = workspace::find_program(root, "runc").context("no runc: run `cargo xtask setup --for e2e`")?;
+        let runtime = |name: &str| {
+            let missing = || format!("no {name}: run `cargo xtask setup --for e2e`");
+            workspace::find_program(root, name).with_context(missing)
+        };
+        let (runc, crun) = (runtime("runc")?, runtime("crun")?);
         namespaces.write("/etc/containers/policy.json", r#"{"default": [{"type": "insecureAcceptAnything"}]}"#)?;
         namespaces.write("/etc/containers/storage.conf", "[storage]\ndriver = \"overlay\"\nrunroot = \"/run/containers/storage\"\ngraphroot = \"/var/lib/containers/storage\"\n")?;
-        namespaces.write("/etc/containers/containers.conf", configuration(&runc))?;
+        namespaces.write("/etc/containers/containers.conf", configuration(&runc, &crun))?;
         let podman = Self { namespaces, directories };
         for image in images::write(&podman.directories)? {
             podman.load(&image)?;
@@ -35,6 +39,14 @@ impl Podman {
     /// Runs `podman` with these arguments. Returns its output.
     pub(crate) fn podman(&self, args: &[&str]) -> Result<String> {
         Ok(self.namespaces.run("podman", args)?.trim_end().to_owned())
+    }
+
+    /// Runs `podman --runtime=crun` where cgroup2 alone is mounted: crun refuses hosts that also have hierarchies of
+    /// version 1. The mount is in a mount namespace of its own; the host's mounts stay as they are.
+    pub(crate) fn with_crun(&self, args: &[&str]) -> Result<String> {
+        const SCRIPT: &str = r#"mount -t cgroup2 none /sys/fs/cgroup && exec podman --runtime=crun "$@""#;
+        let args = [&["--mount", "sh", "-c", SCRIPT, "sh"], args].concat();
+        Ok(self.namespaces.run("unshare", &args)?.trim_end().to_owned())
     }
 
     /// Loads an image in the format of `docker save`.
@@ -72,8 +84,8 @@ impl Podman {
 
 /// Returns the configuration: limits that a machine without `CAP_SYS_RESOURCE` can set, and no network, because the
 /// tests do not require one.
-fn configuration(runc: &Path) -> String {
-    let (pause, runc) = (images::PAUSE, runc.display());
+fn configuration(runc: &Path, crun: &Path) -> String {
+    let (pause, runc, crun) = (images::PAUSE, runc.display(), crun.display());
     format!(
         r#"[containers]
 default_ulimits = ["nofile=20000:20000", "nproc=32768:32768"]
@@ -87,6 +99,7 @@ events_logger = "file"
 infra_image = "{pause}"
 [engine.runtimes]
 runc = ["{runc}"]
+crun = ["{crun}"]
 [network]
 network_backend = "cni"
 "#
@@ -99,7 +112,7 @@ mod tests {
 
     #[test]
     fn configuration_is_toml() {
-        let configuration: toml::Table = configuration(Path::new("/x/runc")).parse().unwrap();
+        let configuration: toml::Table = configuration(Path::new("/x/runc"), Path::new("/x/crun")).parse().unwrap();
         assert_eq!(configuration["engine"]["cgroup_manager"].as_str(), Some("cgroupfs"));
     }
 }

@@ -178,6 +178,8 @@ const TOOLS: &[Tool] = {
         Tool::new("containerd", Program("ctr"), &[E2e], "gives it images; unpacked only").unpacked(&["ctr"]),
         Tool::new("podman", Program("podman"), &[E2e], "runs real containers; unpacked only, runs no service")
             .unpacked(&["podman"]),
+        Tool::new("crun", Program("crun"), &[E2e], "Podman's other runtime; unpacked only").unpacked(&["crun"]),
+        Tool::new("libyajl2", Dpkg, &[E2e], "a library of crun's"),
         Tool::new("conmon", Program("conmon"), &[E2e], "what Podman watches them with"),
         Tool::new("libgpgme11", Dpkg, &[E2e], "a library of Podman's"),
         Tool::new("libsubid4", Dpkg, &[E2e], "another one"),

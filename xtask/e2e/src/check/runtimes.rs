@@ -137,6 +137,17 @@ pub(crate) fn podman(root: &Path, podman: &Podman) -> Result<()> {
         podman.podman(&["run", "--detach", "--pod=pod", "--name=inside", BUSYBOX, sh, option, script])?;
         exporter.expect_count(&series("inside"), 50)?;
         exporter.expect_count(r#"count(syscallmon_syscalls_total{cgroup="(pause)",syscall="execve"})"#, 1)
+    })?;
+    // crun makes the mount namespace before the process is in the cgroup, and its own program has such a path, too.
+    step("under crun, calls of an entrypoint by /proc/self/root are the container's, and crun's own are not", || {
+        let script = "unshare -i true; exec sleep 1000";
+        let program = [BUSYBOX, "/proc/self/root/bin/sh", "-c", script];
+        // Limits of processes need a controller, which version 1 may have.
+        let flags = ["run", "--detach", "--name=rooted", "--security-opt=seccomp=unconfined", "--pids-limit=0"];
+        podman.with_crun(&[&flags[..], &program].concat())?;
+        let unexpected = |labels: &str| format!(r#"sum(syscallmon_unexpected_syscalls_total{{{labels}}})"#);
+        exporter.expect_count(&unexpected(r#"container="rooted",syscall="unshare""#), 1)?;
+        exporter.expect_count(&unexpected(r#"container="rooted""#), 1)
     })
 }
 
