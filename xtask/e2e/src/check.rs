@@ -17,7 +17,7 @@ mod workloads;
 pub use self::runtimes::SHOWN;
 pub(super) use self::{
     kubernetes::kubernetes,
-    ordinary::software,
+    ordinary::images,
     policies::policies,
     runtimes::{busy, containerd, docker, podman},
 };

@@ -109,7 +109,7 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
                 check::policies(root, namespaces, directories, cri, args.load())
             }),
             Environment::Images => {
-                software(root, args.keep, |namespaces, _, cri| check::software(namespaces, cri, args.load()))
+                software(root, args.keep, |namespaces, _, cri| check::images(namespaces, cri, args.load()))
             }
         }?;
         eprintln!("{environment:?}: ok, {:.1} s with the end of it", begin.elapsed().as_secs_f64());

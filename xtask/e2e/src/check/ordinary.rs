@@ -132,7 +132,7 @@ struct Running<'a> {
 }
 
 /// Runs all programs, and prints the table.
-pub(crate) fn software(namespaces: &Namespaces, cri: &Cri, load: Duration) -> Result<()> {
+pub(crate) fn images(namespaces: &Namespaces, cri: &Cri, load: Duration) -> Result<()> {
     let set: BTreeSet<&str> = sets::members(SET).with_context(|| format!("there is no {SET}"))?.into_iter().collect();
     let tracer = Tracer::start()?;
     let running = step("all of it starts, with seccomp and without", || start(namespaces, cri, load))?;
