@@ -145,8 +145,8 @@ impl Policy {
         matches!(self.row(call).standing, Standing::DenyList | Standing::Unlisted(_))
     }
 
-    /// Whether a call is unexpected while the workload's calls are learned: calls in `deny` are, and critical calls that
-    /// are neither allowed nor approved by a person. All others are learned.
+    /// Whether a call is unexpected while the workload's calls are learned: calls in `deny` are, and critical calls
+    /// that are neither allowed nor approved by a person. All others are learned.
     #[must_use]
     pub fn judge_while_learning(
         &self,
