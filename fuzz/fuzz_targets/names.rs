@@ -189,7 +189,7 @@ fn alert((workload, metadata): (&Workload, &Labels), process: Process) {
         process: Some(process),
         policy: "runtime-default".into(),
         severity: Severity::Critical,
-        reason: Reason::Denied,
+        reason: Reason::NotAllowed,
         runtime_default_allows: false,
     };
     let written = written(violation, &TEMPLATE);

@@ -59,12 +59,12 @@ fn judged(specs: Vec<PolicySpec>, has_built_in: bool, table: &CallTable) {
     for policy in policies.iter() {
         for (id, _) in table.iter().step_by(7).chain([(CallId(u16::MAX), table.call(CallId(0)))]) {
             let unexpected = policy.judge(&metadata, id, Some(&BTreeSet::new()));
-            let is_denied = unexpected.is_some_and(|unexpected| unexpected.reason == Reason::Denied);
+            let is_in_deny_list = unexpected.is_some_and(|unexpected| unexpected.reason == Reason::DenyList);
             let learning = policies.judge_while_learning(policy, &metadata, id, &BTreeSet::new());
             assert!(unexpected.is_some() || learning.is_none(), "{}", policy.name());
-            assert!(learning.is_some() || !is_denied, "{}", policy.name());
+            assert!(learning.is_some() || !is_in_deny_list, "{}", policy.name());
             let unlearned = policies.judge_unlearned(policy, &metadata, id);
-            assert!(unlearned.is_some() || !is_denied, "{}", policy.name());
+            assert!(unlearned.is_some() || !is_in_deny_list, "{}", policy.name());
         }
     }
 }

@@ -170,7 +170,7 @@ impl Delivery {
             process: None,
             policy: "runtime-default".into(),
             severity: Severity::Critical,
-            reason: Reason::Denied,
+            reason: Reason::NotAllowed,
             runtime_default_allows: false,
         };
         self.alerts.notify(Notice { violation, is_new: count == 1 });

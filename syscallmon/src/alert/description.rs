@@ -59,7 +59,7 @@ fn of_process(text: &mut String, process: &Process) {
 
 fn why(reason: Reason) -> &'static str {
     match reason {
-        Reason::Denied => "the policy denies this call",
+        Reason::DenyList => "the deny list of the policy has this call",
         Reason::NotAllowed => "the policy does not allow this call",
         Reason::NotLearned => "the baseline has not learned this call",
         Reason::Abi => "the policy allows no calls of this ABI",

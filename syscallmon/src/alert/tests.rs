@@ -55,7 +55,7 @@ pub(super) fn violation(workload: &str, syscall: &'static str) -> Violation {
         }),
         policy: "runtime-default".into(),
         severity: Severity::Critical,
-        reason: Reason::Denied,
+        reason: Reason::NotAllowed,
         runtime_default_allows: false,
     }
 }

@@ -352,6 +352,20 @@ mod tests {
     }
 
     #[test]
+    fn every_example_of_the_documentation_is_a_configuration() {
+        let document = include_str!("../../../docs/violations.md");
+        let examples = document.split("```yaml\n").skip(1).filter_map(|block| block.split("```").next());
+        let examples: Vec<&str> = examples.collect();
+        assert!(examples.len() >= 2, "{examples:?}");
+        for example in examples {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), example).unwrap();
+            let flags = Flags::from_arg_matches(&Flags::command().get_matches_from(["test"])).unwrap().settings;
+            Config::resolve(flags, Some(file.path())).unwrap();
+        }
+    }
+
+    #[test]
     fn each_family_has_its_own_granularity() {
         let [name, set, none] = [Granularity::Name, Granularity::Set, Granularity::None];
         assert_eq!(resolve(&[]).unwrap().granularities, Granularities::default());

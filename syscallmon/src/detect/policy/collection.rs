@@ -203,7 +203,7 @@ impl Policies {
         learned: &BTreeSet<CallId>,
     ) -> Option<Unexpected> {
         let unexpected = policy.judge_while_learning(metadata, call, learned);
-        unexpected.filter(|unexpected| !self.mixes_container_init || unexpected.reason == Reason::Denied)
+        unexpected.filter(|unexpected| !self.mixes_container_init || unexpected.reason == Reason::DenyList)
     }
 
     /// Judges a workload of a learning policy without a baseline: it has no name, or there is no room. Also returns the

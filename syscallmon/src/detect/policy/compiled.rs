@@ -43,10 +43,10 @@ struct Row {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Standing {
-    /// Denied, even if learned.
     NeverUnexpected,
     Allowed,
-    Denied,
+    /// In the `deny` list: unexpected even if learned.
+    DenyList,
     /// Unexpected unless learned; and the reason for a policy without a baseline.
     Unlisted(Reason),
 }
@@ -130,7 +130,7 @@ impl Policy {
         let row = self.row(call);
         let reason = match (row.standing, learned) {
             (Standing::NeverUnexpected | Standing::Allowed, _) => return None,
-            (Standing::Denied, _) => Reason::Denied,
+            (Standing::DenyList, _) => Reason::DenyList,
             (Standing::Unlisted(_), Some(learned)) if self.is_expected_of(learned, call) => return None,
             (Standing::Unlisted(Reason::NotAllowed), Some(_)) => Reason::NotLearned,
             (Standing::Unlisted(Reason::Abi), Some(learned)) if self.has_abi(learned, row.abi) => Reason::NotLearned,
@@ -142,11 +142,11 @@ impl Policy {
     /// Whether it may judge a call as unexpected for some workload.
     #[must_use]
     pub fn may_object(&self, call: CallId) -> bool {
-        matches!(self.row(call).standing, Standing::Denied | Standing::Unlisted(_))
+        matches!(self.row(call).standing, Standing::DenyList | Standing::Unlisted(_))
     }
 
-    /// Whether a call is unexpected while the workload's calls are learned: denied calls are, and critical calls that
-    /// are neither allowed nor approved by a person. All others are learned.
+    /// Whether a call is unexpected while the workload's calls are learned: calls in `deny` are, and critical calls
+    /// that are neither allowed nor approved by a person. All others are learned.
     #[must_use]
     pub fn judge_while_learning(
         &self,
@@ -156,7 +156,7 @@ impl Policy {
     ) -> Option<Unexpected> {
         let unexpected = self.judge(metadata, call, Some(learned))?;
         match unexpected.reason {
-            Reason::Denied => Some(unexpected),
+            Reason::DenyList => Some(unexpected),
             _ if self.row(call).is_critical => Some(Unexpected { reason: Reason::NotAllowed, ..unexpected }),
             _ => None,
         }
@@ -173,7 +173,9 @@ impl Policy {
     ) -> Option<(Unexpected, Arc<str>)> {
         match self.row(call).standing {
             Standing::NeverUnexpected | Standing::Allowed => None,
-            Standing::Denied => self.judge(metadata, call, None).map(|unexpected| (unexpected, Arc::clone(&self.name))),
+            Standing::DenyList => {
+                self.judge(metadata, call, None).map(|unexpected| (unexpected, Arc::clone(&self.name)))
+            }
             Standing::Unlisted(_) => {
                 let other = other?;
                 let unexpected = other.judge(metadata, call, None)?;
@@ -221,7 +223,7 @@ fn rows(spec: &PolicySpec, critical: &[Entry], profiles: &[Profile], table: &Cal
         let standing = if NEVER_UNEXPECTED.contains(&call.syscall) {
             Standing::NeverUnexpected
         } else if names(&spec.deny, call, table, Unprefixed::Every) {
-            Standing::Denied
+            Standing::DenyList
         } else if allowed {
             Standing::Allowed
         } else {

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
-    detect::{Policies, PolicyList, Profile, Reason, Severity, Source, Unexpected},
+    detect::{Match, Policies, PolicyList, Profile, Reason, Severity, Source, Unexpected},
     syscalls::{CallId, CallTable},
     workload::{Label, Labels},
 };
@@ -77,7 +77,7 @@ fn the_built_in_policy_distinguishes_escapes_from_unusual_calls() {
     for name in ["unshare", "mount", "bpf", "init_module", "setns", "open_by_handle_at", "keyctl", "userfaultfd"] {
         assert_eq!(judge("x86_64", name), unexpected(Severity::Critical, Reason::NotAllowed), "{name}");
     }
-    assert_eq!(judge("x86_64", "ptrace"), unexpected(Severity::Critical, Reason::Denied));
+    assert_eq!(judge("x86_64", "ptrace"), unexpected(Severity::Critical, Reason::DenyList));
     assert_eq!(judge("x86_64", "kcmp"), unexpected(Severity::Warning, Reason::NotAllowed));
     assert_eq!(judge("x86_64", "io_uring_setup"), unexpected(Severity::Warning, Reason::NotAllowed));
     assert_eq!(judge("x86_64", "unknown"), unexpected(Severity::Warning, Reason::UnknownNumber));
@@ -108,7 +108,7 @@ fn the_kernels_own_calls_are_never_unexpected() {
         assert_eq!(reason("allow: [read]\ndeny: ['*:*']", "x86_64", name), None, "{name}");
     }
     assert_eq!(reason("allow: [read]", "ia32", "restart_syscall"), None);
-    assert_eq!(reason("allow: [read]\ndeny: ['*:*']", "x86_64", "read"), Some(Reason::Denied));
+    assert_eq!(reason("allow: [read]\ndeny: ['*:*']", "x86_64", "read"), Some(Reason::DenyList));
 }
 
 #[test]
@@ -127,9 +127,9 @@ fn what_is_allowed_in_one_abi_is_not_in_another() {
 fn what_is_denied_is_denied_in_every_abi_and_by_io_uring() {
     let lines = "allow: ['*:*']\ndeny: [openat, 'ia32:ptrace']";
     for abi in ["x86_64", "ia32", "x32", "io_uring"] {
-        assert_eq!(reason(lines, abi, "openat"), Some(Reason::Denied), "{abi}");
+        assert_eq!(reason(lines, abi, "openat"), Some(Reason::DenyList), "{abi}");
     }
-    assert_eq!(reason(lines, "ia32", "ptrace"), Some(Reason::Denied));
+    assert_eq!(reason(lines, "ia32", "ptrace"), Some(Reason::DenyList));
     assert_eq!(reason(lines, "x86_64", "ptrace"), None);
 }
 
@@ -152,14 +152,14 @@ fn exceptions_are_for_those_that_they_select_and_win_over_deny() {
     let policy = policies.iter().next().unwrap();
     let reason = |pod, name| policy.judge(&container(pod), call("x86_64", name), None).map(|found| found.reason);
     assert_eq!((reason("gdb", "ptrace"), reason("gdb", "mount")), (None, None));
-    assert_eq!((reason("web", "ptrace"), reason("web", "mount")), (Some(Reason::Denied), Some(Reason::NotAllowed)));
+    assert_eq!((reason("web", "ptrace"), reason("web", "mount")), (Some(Reason::DenyList), Some(Reason::NotAllowed)));
     assert_eq!(reason("gdb", "setns"), Some(Reason::NotAllowed));
     let learned = BTreeSet::new();
     let denied = |pod| {
         let found = policies.judge_while_learning(policy, &container(pod), call("x86_64", "ptrace"), &learned);
         found.map(|found| found.reason)
     };
-    assert_eq!((denied("gdb"), denied("web")), (None, Some(Reason::Denied)));
+    assert_eq!((denied("gdb"), denied("web")), (None, Some(Reason::DenyList)));
     assert!(policies.look_at(Label::Pod) && !policies.look_at(Label::Owner));
 }
 
@@ -173,7 +173,7 @@ fn what_was_learned_is_expected_unless_it_is_denied() {
     assert_eq!(reason("ia32", "openat"), Some(Reason::NotLearned));
     assert_eq!(reason("x32", "openat"), Some(Reason::Abi));
     assert_eq!(reason("x86_64", "unknown"), Some(Reason::UnknownNumber));
-    assert_eq!(reason("x86_64", "ptrace"), Some(Reason::Denied));
+    assert_eq!(reason("x86_64", "ptrace"), Some(Reason::DenyList));
 }
 
 /// What a policy for every container says of native calls while it learns, of which these were learned.
@@ -188,7 +188,7 @@ fn while_learning(yaml: &str, name: &str, learned: &[&str]) -> Option<Unexpected
 fn while_a_policy_learns_what_is_denied_or_critical_is_judged() {
     let critical = |reason| Some(Unexpected { severity: Severity::Critical, reason });
     let listed = "learn: {}\ndeny: [ptrace]\ncritical: [ptrace, mount]";
-    assert_eq!(while_learning(listed, "ptrace", &["ptrace"]), critical(Reason::Denied));
+    assert_eq!(while_learning(listed, "ptrace", &["ptrace"]), critical(Reason::DenyList));
     assert_eq!(while_learning(listed, "mount", &[]), critical(Reason::NotAllowed));
     assert_eq!(while_learning(listed, "mount", &["mount"]), None, "somebody has added it");
     assert_eq!(while_learning(listed, "unshare", &[]), None);
@@ -219,7 +219,7 @@ fn what_has_no_baseline_is_judged_by_its_policy_s_lists_and_the_built_in_policy(
     };
     let by = |policy: &str, severity, reason| Some((policy.to_owned(), severity, reason));
     assert_eq!(judge("web", "mount"), by("runtime-default", Severity::Critical, Reason::NotAllowed));
-    assert_eq!(judge("web", "read"), by("p", Severity::Warning, Reason::Denied));
+    assert_eq!(judge("web", "read"), by("p", Severity::Warning, Reason::DenyList));
     assert_eq!((judge("web", "openat"), judge("web", "bpf"), judge("csi", "mount")), (None, None, None));
 }
 
@@ -308,8 +308,8 @@ fn the_runtimes_default_profile_is_shown_as_it_is() {
     assert!(!policies.runtime_default_allows(CallId(u16::MAX)));
 }
 
-#[test]
-fn every_example_of_the_documentation_is_a_policy() {
+/// Blocks of YAML in the documents with policies.
+fn documented(fence: &str) -> Vec<&'static str> {
     let documents = [
         include_str!("../../../../README.md"),
         include_str!("../../../../docs/alerts.md"),
@@ -317,12 +317,55 @@ fn every_example_of_the_documentation_is_a_policy() {
         include_str!("../../../../docs/learning.md"),
         include_str!("../../../../docs/policies.md"),
     ];
-    let blocks = documents.iter().flat_map(|document| document.split("```yaml\n").skip(1));
-    let examples: Vec<&str> = blocks.filter_map(|block| block.split("```").next()).collect();
-    assert!(examples.len() >= 11, "{examples:?}");
-    for example in examples {
-        policies(example);
+    let blocks = documents.iter().flat_map(|document| document.split(fence).skip(1));
+    blocks.filter_map(|block| block.split("```").next()).collect()
+}
+
+/// Policy files in the documents, also those that are values of the chart.
+fn documented_policies() -> Vec<String> {
+    let mut files: Vec<String> = documented("```yaml\n").into_iter().map(str::to_owned).collect();
+    for values in documented("```yaml values.yaml\n") {
+        let values: serde_json::Value = serde_saphyr::from_str(values).unwrap();
+        files.extend(values["policies"].as_object().unwrap().values().map(ToString::to_string));
     }
+    files
+}
+
+#[test]
+fn every_example_of_the_documentation_is_a_policy() {
+    let files = documented_policies();
+    assert!(files.len() >= 12, "{files:?}");
+    for file in &files {
+        policies(file);
+    }
+    let selectors = documented("```yaml").into_iter().flat_map(str::lines);
+    let in_comments: Vec<&str> = selectors.filter_map(|line| line.trim().strip_prefix("# match: ")).collect();
+    assert!(in_comments.len() >= 10, "{in_comments:?}");
+    for selector in in_comments {
+        serde_saphyr::from_str::<Match>(selector).unwrap();
+    }
+}
+
+/// A policy replaces the built-in one, so an example that only allows more must have the rest of it.
+#[test]
+fn examples_that_allow_more_keep_the_rest_of_the_built_in_policy() {
+    const EXAMPLES: [&str; 5] = ["backup", "network-plugin", "cni", "database", "legacy"];
+    let (container, table) = (container("web"), CallTable::x86_64());
+    let built_in = built_in();
+    let built_in = built_in.of(&container).unwrap();
+    let severity = |unexpected: Unexpected| unexpected.severity;
+    let mut found = BTreeSet::new();
+    for policies in documented_policies().iter().map(|file| policies(file)) {
+        for policy in policies.iter().filter(|policy| EXAMPLES.contains(&policy.name().as_ref())) {
+            for (id, call) in table.iter() {
+                let expected = built_in.judge(&container, id, None).map(severity);
+                let judged = policy.judge(&container, id, None).map(severity);
+                assert!(judged == expected || judged.is_none(), "{}: {call:?} {judged:?}", policy.name());
+            }
+            found.insert(policy.name().to_string());
+        }
+    }
+    assert_eq!(found.len(), EXAMPLES.len(), "{found:?}");
 }
 
 #[test]
@@ -348,5 +391,5 @@ fn the_built_in_policy_means_the_same_on_arm() {
     assert_eq!((reason("aarch64", "openat"), reason("aarch64", "clone3")), (None, None));
     assert_eq!(reason("aarch64", "mount"), Some(Reason::NotAllowed));
     assert_eq!(reason("aarch32", "openat"), Some(Reason::Abi));
-    assert_eq!(reason("aarch64", "ptrace"), Some(Reason::Denied));
+    assert_eq!(reason("aarch64", "ptrace"), Some(Reason::DenyList));
 }

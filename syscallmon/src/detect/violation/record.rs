@@ -79,8 +79,8 @@ pub struct Notice {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
-    /// The policy denies it.
-    Denied,
+    /// It is in the `deny` list of the policy.
+    DenyList,
     /// The policy does not allow it.
     NotAllowed,
     /// The baseline does not have it.

@@ -102,7 +102,7 @@ fn unexpected(workload: &Workload, call: Call) -> Violation {
         process: None,
         policy: "web".into(),
         severity: Severity::Critical,
-        reason: Reason::Denied,
+        reason: Reason::NotAllowed,
         runtime_default_allows: true,
     }
 }
