@@ -86,8 +86,12 @@ pub(crate) fn gzip(texts: &[Arc<Text>]) -> Vec<Bytes> {
 fn compress(texts: &[Arc<Text>]) {
     let due: Vec<&Text> = texts.iter().map(AsRef::as_ref).filter(|text| text.deflated.get().is_none()).collect();
     let bytes: usize = due.iter().map(|text| text.plain.len()).sum();
-    let processors = thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    let threads = processors.min(MAX_THREADS).min(bytes / MIN_BYTES_OF_THREAD);
+    let most = MAX_THREADS.min(bytes / MIN_BYTES_OF_THREAD);
+    if most < 2 {
+        return;
+    }
+    // Reads several files of cgroups, so it is asked only when more than one thread would help.
+    let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(most);
     if threads < 2 {
         return;
     }
