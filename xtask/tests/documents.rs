@@ -1,12 +1,14 @@
 //! Documents for people: what they link to and name exists, and the overviews stay short.
 
+mod paths;
+
 use std::{
     collections::HashSet,
     fs,
     path::{Path, PathBuf},
-    process::Command,
 };
 
+use paths::{Tree, is_path, spans};
 use xtask_support::workspace;
 
 /// Lines of README.md and words of ARCHITECTURE.md, and lines of the glossary.
@@ -106,33 +108,18 @@ fn metrics(text: &str) -> HashSet<&str> {
     metrics.map(|name| parts.iter().find_map(|part| name.strip_suffix(part)).unwrap_or(name)).collect()
 }
 
-/// Files and folders of the repository that a text names.
-fn paths(text: &str) -> impl Iterator<Item = &str> {
+/// Files and folders that a text names with a top-level folder, whatever their ends are.
+fn whole_paths(text: &str) -> impl Iterator<Item = &str> {
     // Not fuzz/, where files appear that are not committed.
     const TOP: [&str; 6] = ["deploy/", "docs/", "syscallmon/", "syscallmon-common/", "syscallmon-ebpf/", "xtask/"];
-    // Not in blocks of code, whose fences are three backticks.
-    let spans = text.split('`').skip(1).step_by(2);
-    spans.filter(|span| TOP.iter().any(|top| span.starts_with(top)) && !span.contains([' ', '*', '<', '{']))
-}
-
-/// Source files that a text names by the end of their path, such as `alert/throttle.rs`.
-fn sources(text: &str) -> impl Iterator<Item = &str> {
-    let is_of_path = |c: char| c.is_ascii_alphanumeric() || "/_-".contains(c);
-    let is_source = move |span: &&str| span.strip_suffix(".rs").is_some_and(|path| path.chars().all(is_of_path));
-    text.split('`').skip(1).step_by(2).filter(is_source)
-}
-
-/// All files of the repository.
-fn tracked(root: &Path) -> Vec<String> {
-    let output = Command::new("git").current_dir(root).args(["ls-files"]).output().unwrap();
-    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+    spans(text).filter(|span| TOP.iter().any(|top| span.starts_with(top)) && !span.contains([' ', '*', '<', '{']))
 }
 
 #[test]
 fn what_documents_name_exists() {
     let root = workspace::root();
     let (completions, table) = (read(&root.join("deploy/completions/syscallmon.bash")), read(&root.join("METRICS.md")));
-    let (known_flags, known_metrics, tracked) = (flags(&completions), metrics(&table), tracked(&root));
+    let (known_flags, known_metrics, tree) = (flags(&completions), metrics(&table), Tree::read(&root));
     assert!(known_flags.len() > 50 && known_metrics.len() > 50, "{known_flags:?} {known_metrics:?}");
     // The changelog has names that are no more.
     let current = documents(&root).into_iter().filter(|path| !path.ends_with("CHANGELOG.md"));
@@ -141,9 +128,9 @@ fn what_documents_name_exists() {
         let text = read(&document);
         let unknown = flags(&text).into_iter().filter(|flag| !known_flags.contains(flag));
         let unknown = unknown.chain(metrics(&text).into_iter().filter(|metric| !known_metrics.contains(metric)));
-        let unknown = unknown.chain(paths(&text).filter(|path| !root.join(path).exists()));
-        let is_tracked = |source: &&str| tracked.iter().any(|file| format!("/{file}").ends_with(&format!("/{source}")));
-        let unknown = unknown.chain(sources(&text).filter(|source| !is_tracked(source)));
+        let unknown = unknown.chain(whole_paths(&text).filter(|path| !root.join(path).exists()));
+        let unknown = unknown.map(str::to_owned);
+        let unknown = unknown.chain(spans(&text).filter(|span| is_path(span)).filter_map(|path| tree.problem(path)));
         missing.extend(unknown.map(|name| format!("{}: {name}", document.display())));
     }
     assert!(missing.is_empty(), "these do not exist:\n{}", missing.join("\n"));
@@ -155,8 +142,51 @@ fn names_in_a_text_are_found() {
         "`--a.b-c=1`, `helm --wait`, --web.x. node:syscallmon_y:rate5m syscallmon_z_bucket{} `xtask/x` `xtask x`";
     assert_eq!(flags(text), HashSet::from(["--a.b-c", "--web.x"]));
     assert_eq!(metrics(text), HashSet::from(["syscallmon_z"]));
-    assert_eq!(paths(text).collect::<Vec<_>>(), ["xtask/x"]);
-    assert_eq!(sources("`alert/x.rs` `x y.rs` `x.r` y.rs").collect::<Vec<_>>(), ["alert/x.rs"]);
+    assert_eq!(whole_paths(text).collect::<Vec<_>>(), ["xtask/x"]);
+    let text = "`alert/x.rs` `x y.rs` `x.r` `.rs` `/` `/proc/` `target/tools/` y.rs `z/` `z`";
+    assert_eq!(spans(text).filter(|span| is_path(span)).collect::<Vec<_>>(), ["alert/x.rs", "z/"]);
+}
+
+#[test]
+fn a_path_that_leads_nowhere_or_to_two_places_is_found() {
+    let tree = Tree::of(["syscallmon/src/engine/attribution.rs", "syscallmon/src/deploy/x.rs", "deploy/y", "z.rs"]);
+    for (path, is_good) in [
+        ("syscallmon/src/engine/attribution.rs", true),
+        ("engine/attribution.rs", true),
+        ("engine/", true),
+        ("z.rs", true),
+        // The end of a path is not enough.
+        ("attribution.rs", false),
+        ("src/engine/attribution.rs", false),
+        ("source/", false),
+        ("engine/attribution.rs/", false),
+        // At the root, and at the base.
+        ("deploy/", false),
+    ] {
+        assert_eq!(tree.problem(path).is_none(), is_good, "{path}: {:?}", tree.problem(path));
+    }
+}
+
+/// The table of ARCHITECTURE.md has every module at the top of the daemon and of the kernel side.
+#[test]
+fn the_table_of_code_is_complete() {
+    let root = workspace::root();
+    let architecture = read(&root.join("ARCHITECTURE.md"));
+    let table = architecture.split("\n## Code\n").nth(1).unwrap().split("\n#").next().unwrap();
+    let named: HashSet<&str> = spans(table).collect();
+    let is_named = |module: &str| {
+        let folder = format!("{module}/");
+        named.iter().any(|span| *span == module || *span == format!("{module}.rs") || span.starts_with(&folder))
+    };
+    let tree = Tree::read(&root);
+    let files = tree.0.iter().filter_map(|path| {
+        let file = ["syscallmon/src/", "syscallmon-ebpf/src/"].iter().find_map(|source| path.strip_prefix(source))?;
+        file.split(['/', '.']).next()
+    });
+    let modules: HashSet<&str> = files.filter(|module| !module.is_empty()).collect();
+    assert!(modules.len() > 40, "{modules:?}");
+    let missing: Vec<&str> = modules.into_iter().filter(|module| *module != "lib" && !is_named(module)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }
 
 #[test]

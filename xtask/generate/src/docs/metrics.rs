@@ -41,7 +41,7 @@ Special values of `cgroup`:
 | `(dropped)` | workloads that `workload.keep` or `workload.drop` excludes |
 | `(remainder)` | cgroups beyond the capacity of the kernel's tables, and workloads beyond `workload.max-series` |
 | `(unknown)` | cgroups without a known path |
-| `(gone)` | removed cgroups beyond the number that is kept separately |
+| `(gone)` | folded workloads: workloads that are gone keep at most `capacity.series` series in total; older ones are folded into `(gone)` |
 
 A workload with more than `capacity.errors` pairs of syscall and errno has its further errors under
 `syscall=\"(remainder)\",abi=\"(remainder)\",errno=\"(remainder)\"`. A workload with more than `capacity.denied` denied
@@ -55,12 +55,12 @@ A workload is all cgroups with the same labels of `workload.labels`. Empty label
 while it lives:
 
 - A restarted container continues its series as long as its pod exists.
-- A removed workload is exported for `workload.expire-after` (5 minutes), then its series end. A new workload with the
-  same labels within that time continues the series.
+- A workload that is gone is exported for `workload.expire-after` (5 minutes), then its series end. A new workload with
+  the same labels within that time continues the series.
 - A container is exported when its metadata arrives, or after 10 seconds by its cgroup path. When metadata arrives
   later, all of its calls move to the new labels.
 - A renamed container continues under its new name. Earlier calls stay under the old name, and those series end like
-  those of a removed workload.
+  those of a workload that is gone.
 
 ## Families
 
@@ -69,8 +69,9 @@ while it lives:
 const LOSSES: &str = "
 ## What is lost
 
-Values of the label `reason` of `syscallmon_lost_total`. `recursion` and `exit_recursion` are absent before Linux 5.12,
-which does not report them. `exit_recursion` is also absent without a program on `sys_exit`.
+Values of the label `reason` of `syscallmon_lost_total`. The unit of each reason is in its row: most count calls or
+events, and `workloads_folded` counts workloads, not their calls. `recursion` and `exit_recursion` are absent before
+Linux 5.12, which does not report them. `exit_recursion` is also absent without a program on `sys_exit`.
 
 | reason | what is counted |
 |---|---|
