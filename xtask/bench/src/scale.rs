@@ -175,11 +175,7 @@ fn scrapes(host: &Host, size: &Size) -> Result<Vec<Figure>> {
     Ok(vec![
         size.figure("scrape, 1 % of the workloads made calls", few, Unit::Milliseconds).at_most(size.few_ms),
         size.figure("scrape, all of them made calls", all, Unit::Milliseconds).at_most(size.all_ms),
-        size.figure(
-            "scrape of all, divided by encoding alone with the prometheus crate",
-            all / crate_ms,
-            Unit::Ratio,
-        ),
+        size.figure("scrape of all, divided by encoding alone with the prometheus crate", all / crate_ms, Unit::Ratio),
         size.figure("resident memory", mib(memory.resident), Unit::Mebibytes).at_most(size.resident_mib),
         size.figure("resident memory, anonymous", mib(memory.anonymous), Unit::Mebibytes),
         size.figure("resident memory, files and tables", mib(memory.shared), Unit::Mebibytes),

@@ -27,14 +27,8 @@ const ROWS: [(&str, &str); 10] = [
         "With syscallmon that counts calls only",
         "{getppid: syscallmon, calls only} ({getppid: added by syscallmon, calls only} more)",
     ),
-    (
-        "With bpftrace's `count()` by cgroup and call",
-        "{getppid: bpftrace} ({getppid: added by bpftrace} more)",
-    ),
-    (
-        "100,000 calls per second (default)",
-        "{CPU of 100,000 calls} of a CPU, paid by the process that makes the calls",
-    ),
+    ("With bpftrace's `count()` by cgroup and call", "{getppid: bpftrace} ({getppid: added by bpftrace} more)"),
+    ("100,000 calls per second (default)", "{CPU of 100,000 calls} of a CPU, paid by the process that makes the calls"),
     ("Idle daemon", "{idle: CPU} of a CPU"),
     (
         "Scrape of 31,000 series",
@@ -115,7 +109,8 @@ mod tests {
     /// Names of the figures that the summary has, each once.
     fn names() -> Vec<&'static str> {
         let named = |text: &'static str| text.split('{').skip(1).filter_map(|rest| rest.split('}').next());
-        let mut names: Vec<&str> = ROWS.iter().flat_map(|(_, text)| named(text)).filter(|&name| name != SHARE).collect();
+        let mut names: Vec<&str> =
+            ROWS.iter().flat_map(|(_, text)| named(text)).filter(|&name| name != SHARE).collect();
         names.sort_unstable();
         names.dedup();
         names
