@@ -108,9 +108,9 @@ mod tests {
 
     /// Names of the figures that the summary has, each once.
     fn names() -> Vec<&'static str> {
-        let named = |text: &'static str| text.split('{').skip(1).filter_map(|rest| rest.split('}').next());
+        let in_braces = |text: &'static str| text.split('{').skip(1).filter_map(|rest| rest.split('}').next());
         let mut names: Vec<&str> =
-            ROWS.iter().flat_map(|(_, text)| named(text)).filter(|&name| name != SHARE).collect();
+            ROWS.iter().flat_map(|(_, text)| in_braces(text)).filter(|&name| name != SHARE).collect();
         names.sort_unstable();
         names.dedup();
         names
