@@ -59,7 +59,7 @@ pub(super) fn measure(host: &Host) -> Result<Report> {
     let figure =
         |what: &str, value, limit| Figure::new(format!("clients: {what}"), value, Unit::Milliseconds).at_most(limit);
     let mut figures = vec![
-        figure("a first call to its line, p99 of 200", percentile(&reported, 99), 10.0),
+        figure("from a first call to its alert line, p99 of 200", percentile(&reported, 99), 10.0),
         figure("/healthz, the slowest", percentile(&health, 100), 50.0),
     ];
     figures.extend(at_once(&daemon)?);
@@ -153,7 +153,7 @@ fn at_once(daemon: &Daemon) -> Result<[Figure; 2]> {
         Figure::new(format!("clients: memory that {AT_ONCE} scrapes at once add"), grown, Unit::Mebibytes)
             .at_most(16.0),
         Figure::new(
-            format!("clients: CPU of {AT_ONCE} scrapes at once by one"),
+            format!("clients: CPU of {AT_ONCE} scrapes at once, divided by one scrape"),
             all.as_secs_f64() / one.as_secs_f64(),
             Unit::Ratio,
         ),

@@ -28,9 +28,9 @@ pub(super) fn measure(host: &Host, rounds: NonZeroUsize) -> Result<Report> {
     let mut report = measured.report(SCENARIO);
     let added = measured.added(Variant::Daemon) - measured.added(Variant::Counting);
     report.figures = vec![
-        Figure::new("a call that fails: added by counting its end", added, Unit::Nanoseconds),
+        Figure::new("a call that fails: added by counting its error", added, Unit::Nanoseconds),
         Figure::new(
-            "a call that fails: syscallmon by empty programs on both",
+            "a call that fails: syscallmon divided by empty programs on both",
             measured.ratio(Variant::Daemon, Variant::EmptyBoth),
             Unit::Ratio,
         ),

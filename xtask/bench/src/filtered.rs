@@ -38,11 +38,11 @@ pub(super) fn measure(host: &Host, rounds: NonZeroUsize) -> Result<Report> {
             with.median(Variant::Nothing) - without.median(Variant::Nothing),
         ),
         nanoseconds(
-            "a task with a seccomp filter: added by its marks",
+            "a task with a seccomp filter: added for denied calls",
             with.added(Variant::Daemon) - with.added(Variant::Errors),
         ),
         Figure::new(
-            "a task with a seccomp filter: syscallmon by empty programs on both",
+            "a task with a seccomp filter: syscallmon divided by empty programs on both",
             with.ratio(Variant::Daemon, Variant::EmptyBoth),
             Unit::Ratio,
         ),

@@ -40,11 +40,11 @@ pub(super) fn measure(host: &Host, rounds: NonZeroUsize) -> Result<Report> {
     let mut report = measured.report(SCENARIO);
     report.figures = VARIANTS[1..].iter().map(|&variant| added(variant)).collect();
     report.figures.extend([
-        ratio("calls only, by an empty program", Variant::Counting, Variant::Empty).at_most(1.4),
-        ratio("calls only, by bpftrace", Variant::Counting, Variant::Bpftrace).at_most(0.45),
-        ratio("with errors, by empty programs on both", Variant::Errors, Variant::EmptyBoth).at_most(1.4),
-        ratio("with denied calls too, by the same", Variant::Daemon, Variant::EmptyBoth).at_most(1.5),
-        ratio("measuring others, by the same", Variant::Latency, Variant::EmptyBoth).at_most(1.6),
+        ratio("calls only, divided by an empty program", Variant::Counting, Variant::Empty).at_most(1.4),
+        ratio("calls only, divided by bpftrace", Variant::Counting, Variant::Bpftrace).at_most(0.45),
+        ratio("with errors, divided by empty programs on both", Variant::Errors, Variant::EmptyBoth).at_most(1.4),
+        ratio("syscallmon, divided by empty programs on both", Variant::Daemon, Variant::EmptyBoth).at_most(1.5),
+        ratio("measuring others, divided by empty programs on both", Variant::Latency, Variant::EmptyBoth).at_most(1.6),
     ]);
     Ok(report)
 }

@@ -30,7 +30,7 @@ pub(super) fn measure(host: &Host, rounds: NonZeroUsize) -> Result<Report> {
     let measured = Rounds::measure(host, &mut workload, &VARIANTS, rounds)?;
 
     let ratio = |to: Variant| {
-        let name = format!("measuring getppid: syscallmon by {}", to.name());
+        let name = format!("measuring getppid: syscallmon divided by {}", to.name());
         Figure::new(name, measured.ratio(Variant::LatencyListed, to), Unit::Ratio)
     };
     let mut report = measured.report(SCENARIO);

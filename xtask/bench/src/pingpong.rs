@@ -32,9 +32,13 @@ pub(super) fn measure(host: &Host, rounds: NonZeroUsize) -> Result<Report> {
     let mut report = measured.report(SCENARIO);
     let figure = |name: &str, value, unit| Figure::new(format!("{CGROUPS} cgroups in turn: {name}"), value, unit);
     report.figures = vec![
-        figure("calls only, added to a hop of 2", measured.added(Variant::Counting), Unit::Nanoseconds),
-        figure("calls only, by an empty program", measured.ratio(Variant::Counting, Variant::Empty), Unit::Ratio)
-            .at_most(2.0),
+        figure("calls only, added to a hop (2 calls)", measured.added(Variant::Counting), Unit::Nanoseconds),
+        figure(
+            "calls only, divided by an empty program",
+            measured.ratio(Variant::Counting, Variant::Empty),
+            Unit::Ratio,
+        )
+        .at_most(2.0),
     ];
     Ok(report)
 }

@@ -24,6 +24,6 @@ pub(super) fn measure(host: &Host, rounds: NonZeroUsize) -> Result<Report> {
     let measured = Rounds::measure(host, &mut workload, &VARIANTS, rounds)?;
     let mut report = measured.report(SCENARIO);
     let ratio = measured.ratio(Variant::Policies, Variant::NoPolicies);
-    report.figures = vec![Figure::new("policies: 50 by none", ratio, Unit::Ratio).at_most(1.05)];
+    report.figures = vec![Figure::new("50 policies, divided by none", ratio, Unit::Ratio).at_most(1.05)];
     Ok(report)
 }

@@ -94,9 +94,9 @@ impl Report {
         let mut lines = vec!["| figure | value | limit | ok? |".to_owned(), "|---|---|---|---|".to_owned()];
         lines.extend(self.figures.iter().map(Figure::render));
         if !self.medians.is_empty() {
-            lines.push("\n| medians | ns | over nothing |\n|---|---|---|".to_owned());
+            lines.push("\n| scenario: variant | median | added |\n|---|---|---|".to_owned());
             lines.extend(self.medians.iter().map(|median| {
-                format!("| {}: {} | {:.1} | {:.1} |", median.scenario, median.variant, median.ns, median.added_ns)
+                format!("| {}: {} | {:.1} ns | {:.1} ns |", median.scenario, median.variant, median.ns, median.added_ns)
             }));
         }
         lines.join("\n")
@@ -134,8 +134,8 @@ mod tests {
             | size | 15,000,001 bytes | 15,000,000 bytes | **no** |\n\
             | added | 30.0 ns |  |  |\n\
             | lost | NaN | 2.00 | **no** |\n\n\
-            | medians | ns | over nothing |\n|---|---|---|\n\
-            | getppid: nothing | 81.0 | 0.0 |";
+            | scenario: variant | median | added |\n|---|---|---|\n\
+            | getppid: nothing | 81.0 ns | 0.0 ns |";
         assert_eq!(report().render(), expected);
     }
 

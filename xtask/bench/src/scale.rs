@@ -173,18 +173,14 @@ fn scrapes(host: &Host, size: &Size) -> Result<Vec<Figure>> {
     let crate_ms = gather_again(host, &plain.text)?;
     let mib = |bytes: u64| as_f64(bytes) / f64::from(1 << 20);
     Ok(vec![
-        size.figure("scrape, 1 % of the workloads changed", few, Unit::Milliseconds).at_most(size.few_ms),
-        size.figure("scrape, all of them changed", all, Unit::Milliseconds).at_most(size.all_ms),
-        size.figure(
-            "that, by what `gather` and `TextEncoder` of the prometheus crate alone take",
-            all / crate_ms,
-            Unit::Ratio,
-        ),
+        size.figure("scrape, 1 % of the workloads made calls", few, Unit::Milliseconds).at_most(size.few_ms),
+        size.figure("scrape, all of them made calls", all, Unit::Milliseconds).at_most(size.all_ms),
+        size.figure("scrape of all, divided by encoding alone with the prometheus crate", all / crate_ms, Unit::Ratio),
         size.figure("resident memory", mib(memory.resident), Unit::Mebibytes).at_most(size.resident_mib),
-        size.figure("of it anonymous", mib(memory.anonymous), Unit::Mebibytes),
-        size.figure("of it file and shared", mib(memory.shared), Unit::Mebibytes),
-        size.figure("exposition", as_f64(plain.text.len() as u64), Unit::Bytes),
-        size.figure("exposition, gzip", as_f64(compressed as u64), Unit::Bytes),
+        size.figure("resident memory, anonymous", mib(memory.anonymous), Unit::Mebibytes),
+        size.figure("resident memory, files and tables", mib(memory.shared), Unit::Mebibytes),
+        size.figure("size of a scrape", as_f64(plain.text.len() as u64), Unit::Bytes),
+        size.figure("size of a scrape, gzip", as_f64(compressed as u64), Unit::Bytes),
     ])
 }
 

@@ -6,7 +6,7 @@ use super::{kernels::Kernel, outcome::Outcome};
 
 /// Returns one row for each kernel, in Markdown.
 pub(super) fn render(results: &[(&Kernel, Outcome)]) -> String {
-    let head = "| kernel | architecture | pages | cgroups | `sys_enter` by | cgroups by | io_uring by | 32-bit calls | tests | |\n\
+    let head = "| kernel | architecture | page size | cgroups | calls by | cgroup events by | io_uring by | 32-bit calls | tests passed | result |\n\
                 |---|---|---|---|---|---|---|---|---|---|";
     let rows = results.iter().map(|(kernel, outcome)| row(kernel, outcome));
     [head.to_owned()].into_iter().chain(rows).collect::<Vec<_>>().join("\n")
