@@ -33,7 +33,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
     let Ok(mut reader) = Reader::of_lines(bytes, LIMITS) else { return };
     let started = Instant::now();
-    let calls = reader.header().host(started).calls;
+    let calls = reader.header().facts(started).calls;
     let mut player = Player::new(reader.header(), started, LIMITS);
     while let Some(Ok(Recorded::Sample(sample))) = reader.next_record() {
         assert!(sample.snapshot.slots.len() <= LIMITS.slots);

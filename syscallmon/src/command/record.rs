@@ -97,7 +97,7 @@ impl Record {
         file: File,
         stop: &mut StopSignals,
     ) -> anyhow::Result<()> {
-        let header = Header::new(&attached.first.host, config.max_series, self.mask);
+        let header = Header::new(&attached.first.facts, config.max_series, self.mask);
         let mask = if self.mask { MaskNames::Yes } else { MaskNames::No };
         let (sink, recording) = recording::start(file, header, WriteOptions { max_size: self.max_size << 20, mask })?;
         let (_tunables, watched) = watch::channel(config.tunables);

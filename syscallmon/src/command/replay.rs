@@ -33,7 +33,7 @@ use crate::{
     recording::{End, Limits, ReadError, Reader, Recorded, Sample},
     serve::{Site, web_server},
     settings::{self, Config, Settings, Web},
-    view::{Host, View, Views},
+    view::{FixedFacts, View, Views},
 };
 
 /// Serve a recording of `syscallmon record` over HTTP, like a live daemon.
@@ -127,11 +127,11 @@ impl Replay {
 
     fn start(&self, reader: FileReader, config: &Config) -> anyhow::Result<Running> {
         let started = Instant::now();
-        let recorded = reader.header().host(started);
+        let recorded = reader.header().facts(started);
         let layout = Arc::new(SeriesLayout::new(config.granularities, &recorded.calls));
         let player = Player::new(reader.header(), started, Limits::default()).with_layout(Arc::clone(&layout));
-        let host = Host { layout, created_timestamps: config.created_timestamps, ..recorded };
-        let (publish, views) = Views::new(View::empty(Arc::new(host)));
+        let facts = FixedFacts { layout, created_timestamps: config.created_timestamps, ..recorded };
+        let (publish, views) = Views::new(View::empty(Arc::new(facts)));
         let speed = if self.once { Speed::Max } else { self.speed.0 };
         let (playing, mut controls) = Playing::new(player, speed, publish);
         let (_tunables, watched) = watch::channel(config.tunables);

@@ -8,14 +8,14 @@ use crate::{
     alert::Alerts,
     detect::Detector,
     model::Model,
-    view::{FirstCalls, Host, Reload, SnapshotInfo, View},
+    view::{FirstCalls, FixedFacts, Reload, SnapshotInfo, View},
     workload::{MetadataCache, ProviderStatus},
 };
 
 /// See the module.
 pub(super) struct Publisher {
     views: watch::Sender<Arc<View>>,
-    pub(super) host: Arc<Host>,
+    pub(super) facts: Arc<FixedFacts>,
     pub(super) snapshot: SnapshotInfo,
     pub(super) policy_reload: Reload,
     config_reload: Reload,
@@ -46,7 +46,7 @@ impl Publisher {
     pub(super) fn new(views: watch::Sender<Arc<View>>) -> Self {
         let first = Arc::clone(&views.borrow());
         let View { number, snapshot, policy_reload, config_reload, .. } = *first;
-        Self { views, host: Arc::clone(&first.host), snapshot, policy_reload, config_reload, number, is_due: true }
+        Self { views, facts: Arc::clone(&first.facts), snapshot, policy_reload, config_reload, number, is_due: true }
     }
 
     /// Marks the next view as changed.
@@ -77,7 +77,7 @@ impl Publisher {
         self.number += 1;
         self.views.send_replace(Arc::new(View {
             number: self.number,
-            host: Arc::clone(&self.host),
+            facts: Arc::clone(&self.facts),
             snapshot: self.snapshot,
             model: model.view().clone(),
             sources,

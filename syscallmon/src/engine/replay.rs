@@ -195,7 +195,7 @@ impl Replay {
         let nobody = ("/proc".into(), CommandLines::None);
         let detector = Detector::new(
             (Arc::default(), Baselines::default()),
-            Arc::clone(&publisher.host.calls),
+            Arc::clone(&publisher.facts.calls),
             MetadataCache::default(),
             nobody,
         );

@@ -128,9 +128,9 @@ impl Sampler {
         let has_cgroup_events = kernel.probes().iter().any(|status| status.probe == Probe::Cgroup && status.is_up());
         detector.sees_all_cgroups(tree.sees_all());
         let publisher = Publisher::new(views);
-        let capacity = publisher.host.capacity;
+        let capacity = publisher.facts.capacity;
         let (slots, series) = (capacity.cgroups as usize, capacity.series as usize);
-        let started = publisher.host.started.0;
+        let started = publisher.facts.started.0;
         let sampler = Self {
             attribution: Attribution::new(kernel.max_roots(), slots, series),
             kernel,
@@ -384,7 +384,7 @@ impl Sampler {
             is_there
         };
         let expire_after = self.tunables.borrow().expire_after;
-        let news = self.model.expire(taken, expire_after, self.publisher.host.capacity.series as usize, is_there);
+        let news = self.model.expire(taken, expire_after, self.publisher.facts.capacity.series as usize, is_there);
         self.detector.counted(&news, SystemTime::now(), |id| !self.model.is_whole(id));
         self.deliver();
         self.publisher.snapshot = SnapshotInfo {

@@ -13,7 +13,7 @@ use crate::{
     kernel::{Capacity, Probe, ProbeStatus},
     snapshot::Bound,
     syscalls::{CallId, CallTable, UNKNOWN},
-    view::Host,
+    view::FixedFacts,
 };
 
 /// See the module.
@@ -78,9 +78,9 @@ const IMPLEMENTATIONS: [&str; 3] = ["tp_btf", "raw_tp", "tracepoint"];
 const OTHER_IMPLEMENTATION: &str = "other";
 
 impl Header {
-    /// Returns the header of this host, for a model with a maximum of series.
+    /// Returns the header of a recording on this host, for a model with a maximum of series.
     #[must_use]
-    pub fn new(host: &Host, max_series: usize, is_masked: bool) -> Self {
+    pub fn new(facts: &FixedFacts, max_series: usize, is_masked: bool) -> Self {
         let probe = |status: &ProbeStatus| ProbeRow {
             probe: status.probe,
             implementation: status.implementation.map(str::to_owned),
@@ -92,20 +92,20 @@ impl Header {
             syscallmon: env!("CARGO_PKG_VERSION").to_owned(),
             kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
             is_masked,
-            started: unix_nanoseconds(host.started.1),
-            hierarchy: host.hierarchy.clone(),
-            probes: host.probes.iter().map(probe).collect(),
-            capacity: host.capacity,
-            duration_bounds: host.duration_bounds.clone(),
-            kernel_memory_bytes: host.kernel_memory_bytes,
+            started: unix_nanoseconds(facts.started.1),
+            hierarchy: facts.hierarchy.clone(),
+            probes: facts.probes.iter().map(probe).collect(),
+            capacity: facts.capacity,
+            duration_bounds: facts.duration_bounds.clone(),
+            kernel_memory_bytes: facts.kernel_memory_bytes,
             max_series: max_series as u64,
-            calls: host.calls.iter().map(|(_, call)| (call.abi.to_owned(), call.syscall.to_owned())).collect(),
+            calls: facts.calls.iter().map(|(_, call)| (call.abi.to_owned(), call.syscall.to_owned())).collect(),
         }
     }
 
-    /// Returns the host for a view, if counting began at this moment of this machine's clock.
+    /// Returns the facts for a view, if counting began at this moment of this machine's clock.
     #[must_use]
-    pub fn host(&self, started: Instant) -> Host {
+    pub fn facts(&self, started: Instant) -> FixedFacts {
         let known = |name: &String| IMPLEMENTATIONS.into_iter().find(|known| known == name);
         let probe = |row: &ProbeRow| ProbeStatus {
             probe: row.probe,
@@ -122,7 +122,7 @@ impl Header {
         let mut duration_bounds = self.duration_bounds.clone();
         duration_bounds.sort_unstable();
         duration_bounds.dedup();
-        Host {
+        FixedFacts {
             calls: Arc::new(self.call_table()),
             hierarchy: self.hierarchy.clone(),
             probes,

@@ -20,7 +20,7 @@ use crate::{
     process::{Ancestor, Process},
     snapshot::{Counts, DeniedKey, ErrorKey, SlotCounts, Snapshot},
     syscalls::{CallId, CallTable, Errno},
-    view::{Host, RecordedFirstCall},
+    view::{FixedFacts, RecordedFirstCall},
     workload::{CgroupIdentity, Label, Labels, ResolvedWorkload, Workload},
 };
 
@@ -147,7 +147,7 @@ fn written(samples: &[Sample], is_masked: bool) -> Vec<u8> {
     }
     drop(sender);
     let mut file = Vec::new();
-    let header = Header::new(&Host::minimal(), 1000, is_masked);
+    let header = Header::new(&FixedFacts::minimal(), 1000, is_masked);
     let outcome = write(&mut file, &header, is_masked.then(|| Mask::new().unwrap()), &receiver, u64::MAX).unwrap();
     assert_eq!((outcome.bytes, outcome.end.samples), (file.len() as u64, samples.len() as u64));
     file
@@ -224,7 +224,7 @@ proptest! {
 
 #[test]
 fn a_recorder_that_was_killed_leaves_all_that_it_had_flushed() {
-    let (samples, header) = (some(), Header::new(&Host::minimal(), 1000, false));
+    let (samples, header) = (some(), Header::new(&FixedFacts::minimal(), 1000, false));
     let mut file = Vec::new();
     let mut lines = Lines::new(&mut file);
     let mut encoder = Encoder::new(CallTable::x86_64(), None);
@@ -297,8 +297,8 @@ fn names_are_not_in_a_masked_file() {
 
 #[test]
 fn another_architecture_s_calls_have_its_names() {
-    let arm = Host { calls: Arc::new(CallTable::aarch64()), ..Host::minimal() };
-    let read = Header::new(&arm, 1, false).host(std::time::Instant::now());
+    let arm = FixedFacts { calls: Arc::new(CallTable::aarch64()), ..FixedFacts::minimal() };
+    let read = Header::new(&arm, 1, false).facts(std::time::Instant::now());
     assert_eq!(read.calls.call(arm.calls.id("aarch64", "openat").unwrap()).abi, "aarch64");
     assert_eq!(read.calls.native_abi(), "aarch64");
 }
@@ -326,7 +326,7 @@ fn a_recording_ends_when_it_is_large_enough() {
         sender.send(some().remove(0)).unwrap();
     }
     let mut file = Vec::new();
-    let outcome = write(&mut file, &Header::new(&Host::minimal(), 1, false), None, &receiver, 1).unwrap();
+    let outcome = write(&mut file, &Header::new(&FixedFacts::minimal(), 1, false), None, &receiver, 1).unwrap();
     assert!(outcome.is_full);
     assert_eq!((read(&file).0.len(), outcome.end.samples), (1, 1));
 }

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     detect::{Learn, Phase, StoreStatus},
-    view::{Host, View, testing::Owned},
+    view::{FixedFacts, View, testing::Owned},
 };
 
 /// A store, and the owner of the baselines.
@@ -27,7 +27,7 @@ fn kind(name: &str) -> BaselineKey {
 }
 
 fn open(state_directory: &Path) -> Stored {
-    let owned = Owned::new(Baselines::default(), View::empty(Arc::new(Host::minimal())));
+    let owned = Owned::new(Baselines::default(), View::empty(Arc::new(FixedFacts::minimal())));
     let mut store = Disk::new(state_directory, owned.owner.clone(), Arc::new(CallTable::x86_64()));
     store.synchronize();
     Stored { store, owned, state_directory: state_directory.to_owned() }

@@ -33,7 +33,7 @@ use crate::{
 
 /// Facts that stay the same while the daemon runs.
 #[derive(Clone, Debug)]
-pub struct Host {
+pub struct FixedFacts {
     /// Names of calls.
     pub calls: Arc<CallTable>,
     /// The counted cgroup hierarchies: `cgroup2`, `memory`, `cgroup2+memory`.
@@ -56,7 +56,7 @@ pub struct Host {
     pub is_replay: bool,
 }
 
-impl Host {
+impl FixedFacts {
     /// Returns the wall-clock time of a moment since counting began; of the beginning for `None`. Steps of the wall
     /// clock change nothing.
     #[must_use]
@@ -71,7 +71,7 @@ impl Host {
         self.created_timestamps.then(|| self.time_of(moment))
     }
 
-    /// Returns a host without probes and with the smallest tables, for tests and fuzz targets.
+    /// Returns facts without probes, and with the smallest tables, for tests and fuzz targets.
     #[cfg(any(test, fuzzing))]
     #[must_use]
     pub fn minimal() -> Self {
@@ -143,7 +143,7 @@ pub struct View {
     /// Number of the view, from 1.
     pub number: u64,
     /// Facts that stay the same.
-    pub host: Arc<Host>,
+    pub facts: Arc<FixedFacts>,
     /// The newest snapshot.
     pub snapshot: SnapshotInfo,
     /// Totals by workload.
@@ -171,11 +171,11 @@ pub struct View {
 impl View {
     /// Returns the view before the first snapshot.
     #[must_use]
-    pub fn empty(host: Arc<Host>) -> Self {
+    pub fn empty(facts: Arc<FixedFacts>) -> Self {
         let (taken, time) = (Instant::now(), SystemTime::now());
         Self {
             number: 0,
-            host,
+            facts,
             snapshot: SnapshotInfo {
                 number: 0,
                 taken,

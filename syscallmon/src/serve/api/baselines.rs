@@ -252,7 +252,7 @@ mod tests {
     use crate::{
         detect::{self, Policies},
         syscalls::CallTable,
-        view::{Host, testing::Owned},
+        view::{FixedFacts, testing::Owned},
     };
 
     const LOCAL: Caller = Caller { is_local: true, is_authenticated: false };
@@ -266,7 +266,7 @@ mod tests {
         baselines.begin_or_get(&kind(), (&policy, Learn::default()), SystemTime::UNIX_EPOCH, true).unwrap();
         let read = calls.id("x86_64", "read").unwrap();
         baselines.learn(&kind(), read, &calls, SystemTime::UNIX_EPOCH, Some("nginx"));
-        Owned::new(baselines, View { policies, ..View::empty(Arc::new(Host::minimal())) })
+        Owned::new(baselines, View { policies, ..View::empty(Arc::new(FixedFacts::minimal())) })
     }
 
     fn kind() -> BaselineKey {

@@ -151,7 +151,7 @@ fn chosen<'a>(
     chosen.sort_by_cached_key(|(_, totals)| std::cmp::Reverse(totals.counts.calls.sum()));
     let head = Head {
         snapshot_time: unix_time(view.snapshot.time),
-        probes: view.host.probes.clone(),
+        probes: view.facts.probes.clone(),
         lost: view.snapshot.losses,
         total: chosen.len(),
         first_calls: view.first_calls.clone(),
@@ -161,12 +161,12 @@ fn chosen<'a>(
 }
 
 fn entry(view: &View, workload: &Workload, totals: &Totals) -> WorkloadEntry {
-    let (operations, calls): (Vec<_>, Vec<_>) =
-        most_first(&totals.counts.calls, |call| view.host.calls.call(call)).partition(|(call, _)| call.abi == IO_URING);
+    let (operations, calls): (Vec<_>, Vec<_>) = most_first(&totals.counts.calls, |call| view.facts.calls.call(call))
+        .partition(|(call, _)| call.abi == IO_URING);
     let call = |(call, calls): (Call, u64)| CallEntry { abi: call.abi, syscall: call.syscall, calls };
     let operation = |(call, requests): (Call, u64)| OperationEntry { op: call.syscall, requests };
     let failure = |failure| match failure {
-        ErrorKey::Of(call, errno) => (view.host.calls.call(call), errno.name()),
+        ErrorKey::Of(call, errno) => (view.facts.calls.call(call), errno.name()),
         ErrorKey::Other => (Call { abi: REMAINDER, syscall: REMAINDER }, REMAINDER),
     };
     let error = |((call, errno), errors): ((Call, _), u64)| {
@@ -184,21 +184,21 @@ fn entry(view: &View, workload: &Workload, totals: &Totals) -> WorkloadEntry {
         calls: calls.iter().map(|(_, calls)| calls).sum(),
         syscalls: calls.into_iter().map(call).collect(),
         errors: most_first(&totals.counts.errors, failure).map(error).collect(),
-        denied: most_first(&totals.counts.denied, |denial| denied_call(&view.host, denial)).map(denied).collect(),
+        denied: most_first(&totals.counts.denied, |denial| denied_call(&view.facts, denial)).map(denied).collect(),
         durations: totals.counts.durations.iter().map(|(call, durations)| duration(view, call, durations)).collect(),
         io_uring: operations.into_iter().map(operation).collect(),
     }
 }
 
 fn duration(view: &View, call: CallId, durations: &Durations) -> DurationEntry {
-    let Call { abi, syscall } = view.host.calls.call(call);
+    let Call { abi, syscall } = view.facts.calls.call(call);
     let bucket = |&bound: &Bound| BucketEntry { le: bound.seconds(), calls: durations.at_most(bound) };
     DurationEntry {
         abi,
         syscall,
         calls: durations.count(),
         seconds: durations.seconds(),
-        buckets: view.host.duration_bounds.iter().map(bucket).collect(),
+        buckets: view.facts.duration_bounds.iter().map(bucket).collect(),
     }
 }
 

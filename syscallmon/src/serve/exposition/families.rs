@@ -130,7 +130,7 @@ pub const FAMILIES: &[Family] = &[
         labels: &["probe"],
         help: "Whether a probe is attached.",
         series: Series::Host(|view, samples| {
-            for status in &view.host.probes {
+            for status in &view.facts.probes {
                 samples.add(&[("probe", status.probe.name())], f64::from(u8::from(status.is_up())));
             }
         }),
@@ -141,7 +141,7 @@ pub const FAMILIES: &[Family] = &[
         labels: &["probe", "implementation"],
         help: "Implementation of a probe on this kernel; always 1.",
         series: Series::Host(|view, samples| {
-            for status in &view.host.probes {
+            for status in &view.facts.probes {
                 let implementation = status.implementation.unwrap_or("none");
                 samples.add(&[("probe", status.probe.name()), ("implementation", implementation)], 1.0);
             }
@@ -152,7 +152,7 @@ pub const FAMILIES: &[Family] = &[
         kind: MetricType::GAUGE,
         labels: &["hierarchy"],
         help: "Cgroup hierarchy that identifies workloads; always 1.",
-        series: Series::Host(|view, samples| samples.add(&[("hierarchy", &view.host.hierarchy)], 1.0)),
+        series: Series::Host(|view, samples| samples.add(&[("hierarchy", &view.facts.hierarchy)], 1.0)),
     },
     Family {
         name: "syscallmon_series",
@@ -166,7 +166,7 @@ pub const FAMILIES: &[Family] = &[
         kind: MetricType::GAUGE,
         labels: &[],
         help: "Maximum number of series in the kernel's tables (capacity.series).",
-        series: Series::Host(|view, samples| samples.add(&[], f64::from(view.host.capacity.series))),
+        series: Series::Host(|view, samples| samples.add(&[], f64::from(view.facts.capacity.series))),
     },
     Family {
         name: "syscallmon_histograms",
@@ -180,7 +180,7 @@ pub const FAMILIES: &[Family] = &[
         kind: MetricType::GAUGE,
         labels: &[],
         help: "Maximum number of histograms in the kernel's tables (capacity.histograms).",
-        series: Series::Host(|view, samples| samples.add(&[], f64::from(view.host.capacity.histograms))),
+        series: Series::Host(|view, samples| samples.add(&[], f64::from(view.facts.capacity.histograms))),
     },
     Family {
         name: "syscallmon_cgroups",
@@ -194,14 +194,14 @@ pub const FAMILIES: &[Family] = &[
         kind: MetricType::GAUGE,
         labels: &[],
         help: "Maximum number of cgroups in the kernel's tables (capacity.cgroups).",
-        series: Series::Host(|view, samples| samples.add(&[], f64::from(view.host.capacity.cgroups))),
+        series: Series::Host(|view, samples| samples.add(&[], f64::from(view.facts.capacity.cgroups))),
     },
     Family {
         name: "syscallmon_kernel_memory_bytes",
         kind: MetricType::GAUGE,
         labels: &[],
         help: "Memory of the kernel's tables, as accounted by the kernel.",
-        series: Series::Host(|view, samples| samples.add(&[], view.host.kernel_memory_bytes as f64)),
+        series: Series::Host(|view, samples| samples.add(&[], view.facts.kernel_memory_bytes as f64)),
     },
     Family {
         name: "syscallmon_workloads",

@@ -119,13 +119,13 @@ impl Renderer {
 
     fn exposition(&self, view: &View, format: Format, kept: &mut Vec<Chunks<Workload, Totals>>) -> Exposition {
         kept.resize_with(FAMILIES.len(), Chunks::default);
-        let bounds = Bounds::new(format, view.host.duration_bounds.iter().map(|bound| bound.seconds()));
+        let bounds = Bounds::new(format, view.facts.duration_bounds.iter().map(|bound| bound.seconds()));
         let mut texts = Texts::default();
         for (family, chunks) in FAMILIES.iter().zip(kept) {
             write(family, (view, &bounds), format, (chunks, &mut texts));
         }
         let own = self.registry.gather();
-        gathered::write(&own, format, view.host.created(None).map(Timestamp::from), &mut texts.open);
+        gathered::write(&own, format, view.facts.created(None).map(Timestamp::from), &mut texts.open);
         texts.open.extend_from_slice(format.end().as_bytes());
         texts.close();
         Exposition { texts: texts.closed, ..Exposition::default() }
@@ -169,7 +169,7 @@ fn write(
     let head = family.head();
     match family.series {
         Series::Host(collect) => {
-            let created = view.host.created(None).map(Timestamp::from);
+            let created = view.facts.created(None).map(Timestamp::from);
             gathered::write(&[gather(family, |samples| collect(view, samples))], format, created, &mut texts.open);
         }
         Series::Workloads(write) => {
@@ -183,7 +183,7 @@ fn write(
         }
         Series::Workload(write) => {
             chunks.update(view.model.workloads(), |workload, totals, out| {
-                let subject = Subject::new(&view.host, bounds, workload, totals);
+                let subject = Subject::new(&view.facts, bounds, workload, totals);
                 write(&subject, &mut SeriesWriter::new(head, format, out));
             });
             if !chunks.is_empty() {

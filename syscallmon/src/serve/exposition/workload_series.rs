@@ -12,13 +12,13 @@ use crate::{
     model::Totals,
     snapshot::{DeniedKey, ErrorKey},
     syscalls::{Call, IO_URING},
-    view::{Host, View},
+    view::{FixedFacts, View},
     workload::{REMAINDER, Workload},
 };
 
 /// A workload, for writing its series.
 pub(in crate::serve) struct Subject<'a> {
-    pub(in crate::serve) host: &'a Host,
+    pub(in crate::serve) facts: &'a FixedFacts,
     pub(in crate::serve) workload: &'a Workload,
     pub(in crate::serve) totals: &'a Totals,
     /// Labels of all its series.
@@ -29,17 +29,17 @@ pub(in crate::serve) struct Subject<'a> {
 
 impl<'a> Subject<'a> {
     pub(in crate::serve) fn new(
-        host: &'a Host,
+        facts: &'a FixedFacts,
         bounds: &'a Bounds,
         workload: &'a Workload,
         totals: &'a Totals,
     ) -> Self {
-        Self { host, workload, totals, labels: labels_of(workload), bounds }
+        Self { facts, workload, totals, labels: labels_of(workload), bounds }
     }
 
     /// Returns when its counters began, if that is exported.
     fn created(&self) -> Option<Timestamp> {
-        self.host.created(self.totals.created()).map(Timestamp::from)
+        self.facts.created(self.totals.created()).map(Timestamp::from)
     }
 }
 
@@ -59,9 +59,9 @@ fn labels_of(workload: &Workload) -> LabelText {
 }
 
 pub(in crate::serve) fn syscalls_total(of: &Subject<'_>, series: &mut SeriesWriter<'_>) {
-    let (created, by) = (of.created(), of.host.layout.granularities().syscalls);
-    for (call, &calls) in of.host.layout.calls(&of.totals.counts).iter() {
-        let Call { abi, syscall } = of.host.calls.call(call);
+    let (created, by) = (of.created(), of.facts.layout.granularities().syscalls);
+    for (call, &calls) in of.facts.layout.calls(&of.totals.counts).iter() {
+        let Call { abi, syscall } = of.facts.calls.call(call);
         if abi != IO_URING {
             series.value(&of.labels, named(&[by.label(syscall), ("abi", abi)]), calls, created);
         }
@@ -71,7 +71,7 @@ pub(in crate::serve) fn syscalls_total(of: &Subject<'_>, series: &mut SeriesWrit
 pub(in crate::serve) fn io_uring_requests_total(of: &Subject<'_>, series: &mut SeriesWriter<'_>) {
     let created = of.created();
     for (call, &requests) in of.totals.counts.calls.iter() {
-        let Call { abi, syscall } = of.host.calls.call(call);
+        let Call { abi, syscall } = of.facts.calls.call(call);
         if abi == IO_URING {
             series.value(&of.labels, &[("op", syscall)], requests, created);
         }
@@ -79,10 +79,10 @@ pub(in crate::serve) fn io_uring_requests_total(of: &Subject<'_>, series: &mut S
 }
 
 pub(in crate::serve) fn syscall_errors_total(of: &Subject<'_>, series: &mut SeriesWriter<'_>) {
-    let (created, by) = (of.created(), of.host.layout.granularities().errors);
-    for (failure, &errors) in of.host.layout.errors(&of.totals.counts).iter() {
+    let (created, by) = (of.created(), of.facts.layout.granularities().errors);
+    for (failure, &errors) in of.facts.layout.errors(&of.totals.counts).iter() {
         let (Call { abi, syscall }, errno) = match failure {
-            ErrorKey::Of(call, errno) => (of.host.calls.call(call), errno.name()),
+            ErrorKey::Of(call, errno) => (of.facts.calls.call(call), errno.name()),
             ErrorKey::Other => (Call { abi: REMAINDER, syscall: REMAINDER }, REMAINDER),
         };
         series.value(&of.labels, named(&[by.label(syscall), ("abi", abi), ("errno", errno)]), errors, created);
@@ -90,9 +90,9 @@ pub(in crate::serve) fn syscall_errors_total(of: &Subject<'_>, series: &mut Seri
 }
 
 pub(in crate::serve) fn syscalls_denied_total(of: &Subject<'_>, series: &mut SeriesWriter<'_>) {
-    let (created, by) = (of.created(), of.host.layout.granularities().denied);
-    for (denial, &attempts) in of.host.layout.denied(&of.totals.counts).iter() {
-        let (Call { abi, syscall }, errno) = denied_call(of.host, denial);
+    let (created, by) = (of.created(), of.facts.layout.granularities().denied);
+    for (denial, &attempts) in of.facts.layout.denied(&of.totals.counts).iter() {
+        let (Call { abi, syscall }, errno) = denied_call(of.facts, denial);
         let labels = [by.label(syscall), ("abi", abi), ("errno", errno.unwrap_or_default())];
         let labels = if errno.is_some() { &labels[..] } else { &labels[..2] };
         series.value(&of.labels, named(labels), attempts, created);
@@ -100,18 +100,18 @@ pub(in crate::serve) fn syscalls_denied_total(of: &Subject<'_>, series: &mut Ser
 }
 
 /// Returns the labels of a denied call, with `errno` if the filter answered that the kernel lacks the call.
-pub(in crate::serve) fn denied_call(host: &Host, denial: DeniedKey) -> (Call, Option<&'static str>) {
+pub(in crate::serve) fn denied_call(facts: &FixedFacts, denial: DeniedKey) -> (Call, Option<&'static str>) {
     match denial {
-        DeniedKey::Of(call) => (host.calls.call(call), None),
-        DeniedKey::Unsupported(call) => (host.calls.call(call), Some("ENOSYS")),
+        DeniedKey::Of(call) => (facts.calls.call(call), None),
+        DeniedKey::Unsupported(call) => (facts.calls.call(call), Some("ENOSYS")),
         DeniedKey::Other => (Call { abi: REMAINDER, syscall: REMAINDER }, None),
     }
 }
 
 pub(in crate::serve) fn syscall_duration_seconds(of: &Subject<'_>, series: &mut SeriesWriter<'_>) {
     let created = of.created();
-    for (label, durations) in of.host.layout.durations(&of.totals.counts, &of.host.calls).iter() {
-        let cumulative: Vec<u64> = of.host.duration_bounds.iter().map(|&bound| durations.at_most(bound)).collect();
+    for (label, durations) in of.facts.layout.durations(&of.totals.counts, &of.facts.calls).iter() {
+        let cumulative: Vec<u64> = of.facts.duration_bounds.iter().map(|&bound| durations.at_most(bound)).collect();
         let (bounds, count, sum) = (of.bounds, durations.count(), durations.seconds());
         let histogram = Histogram { bounds, cumulative: &cumulative, count, sum };
         series.histogram(&of.labels, named(&[label]), histogram, created);
@@ -128,9 +128,9 @@ pub(in crate::serve) fn workload_info(of: &Subject<'_>, series: &mut SeriesWrite
 
 pub(in crate::serve) fn unexpected_syscalls_total(view: &View, series: &mut SeriesWriter<'_>) {
     for (ViolationKey { workload, call, policy, severity }, &count) in view.violations.counts.iter() {
-        let Call { abi, syscall } = view.host.calls.call(*call);
+        let Call { abi, syscall } = view.facts.calls.call(*call);
         let created = view.model.get(workload).and_then(|totals| totals.created());
         let labels = [("syscall", syscall), ("abi", abi), ("policy", policy), ("severity", severity.name())];
-        series.value(&labels_of(workload), &labels, count, view.host.created(created).map(Timestamp::from));
+        series.value(&labels_of(workload), &labels, count, view.facts.created(created).map(Timestamp::from));
     }
 }
