@@ -26,7 +26,7 @@ pub(super) fn load(options: &Options, positions: &[u16]) -> Result<(Kernel, Even
     let cpus = possible_cpus()?;
     let mut ebpf = load_object(options, options.capacity, cpus, &facts, positions)?;
 
-    let mut probes = Attachments::wanted(options, &facts);
+    let mut probes = Attachments::needed(options, &facts);
     probes.load(&mut ebpf, Phase::First)?;
     probes.attach(&mut ebpf, Phase::First)?;
     probes.load(&mut ebpf, Phase::Calls)?;
@@ -59,7 +59,7 @@ pub(super) fn verify(options: &Options, positions: &[u16]) -> Result<Vec<ProbeSt
     // The smallest tables are enough: the verifier only needs to know that they exist.
     let capacity = Capacity { cgroups: 1, series: 1, errors: 1, denied: 1, histograms: 1, timed_calls: 1 };
     let mut ebpf = load_object(options, capacity, possible_cpus()?, &facts, positions)?;
-    let mut probes = Attachments::wanted(options, &facts);
+    let mut probes = Attachments::needed(options, &facts);
     probes.verify(&mut ebpf)?;
     Ok(probes.statuses())
 }

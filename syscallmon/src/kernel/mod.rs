@@ -6,7 +6,6 @@
 mod attachments;
 mod btf;
 mod error_report;
-mod event_probe;
 mod events;
 mod facts;
 mod fdinfo;
@@ -28,6 +27,7 @@ mod sys_enter;
 mod sys_exit;
 mod tables;
 mod tracefs;
+mod tracepoint_probe;
 
 use std::{
     io,

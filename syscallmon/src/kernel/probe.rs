@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Options, attachments::Attachment, event_probe, facts::Facts, sys_enter, sys_exit};
+use super::{Options, attachments::Attachment, facts::Facts, sys_enter, sys_exit, tracepoint_probe};
 
 /// A probe. [`PROBES`] has a row for each, in the same order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -40,7 +40,7 @@ pub struct ProbeRow {
     /// When it is attached.
     pub(super) phase: Phase,
     /// Builds the attachment; `None` if the options do not need the probe.
-    pub(super) wanted: fn(&Options, &Facts) -> Option<Box<dyn Attachment>>,
+    pub(super) attachment: fn(&Options, &Facts) -> Option<Box<dyn Attachment>>,
 }
 
 /// The order in which probes are attached.
@@ -73,7 +73,7 @@ pub static PROBES: [ProbeRow; 6] = [
         tracepoints: &["raw_syscalls/sys_enter"],
         without: "calls are not counted",
         phase: Phase::Calls,
-        wanted: sys_enter::wanted,
+        attachment: sys_enter::attachment,
     },
     ProbeRow {
         probe: Probe::SysExit,
@@ -82,7 +82,7 @@ pub static PROBES: [ProbeRow; 6] = [
         tracepoints: &["raw_syscalls/sys_exit"],
         without: "errors, denied calls and durations are not counted",
         phase: Phase::Ends,
-        wanted: sys_exit::wanted,
+        attachment: sys_exit::attachment,
     },
     ProbeRow {
         probe: Probe::Task,
@@ -91,7 +91,7 @@ pub static PROBES: [ProbeRow; 6] = [
         tracepoints: &["sched/sched_process_fork", "sched/sched_process_exit"],
         without: "one call of a thread may be wrongly counted as denied",
         phase: Phase::Threads,
-        wanted: event_probe::task,
+        attachment: tracepoint_probe::task,
     },
     ProbeRow {
         probe: Probe::Cgroup,
@@ -100,7 +100,7 @@ pub static PROBES: [ProbeRow; 6] = [
         tracepoints: &["cgroup/cgroup_mkdir", "cgroup/cgroup_rmdir"],
         without: "short-lived cgroups have no path or name",
         phase: Phase::BeforeCalls,
-        wanted: event_probe::cgroup,
+        attachment: tracepoint_probe::cgroup,
     },
     ProbeRow {
         probe: Probe::ContainerInit,
@@ -109,7 +109,7 @@ pub static PROBES: [ProbeRow; 6] = [
         tracepoints: &["cgroup/cgroup_attach_task", "sched/sched_process_fork", "sched/sched_process_exec"],
         without: "calls of container init are attributed to the container's program",
         phase: Phase::First,
-        wanted: event_probe::container_init,
+        attachment: tracepoint_probe::container_init,
     },
     ProbeRow {
         probe: Probe::IoUring,
@@ -119,7 +119,7 @@ pub static PROBES: [ProbeRow; 6] = [
         tracepoints: &[],
         without: "io_uring operations are not counted",
         phase: Phase::BeforeCalls,
-        wanted: event_probe::io_uring,
+        attachment: tracepoint_probe::io_uring,
     },
 ];
 

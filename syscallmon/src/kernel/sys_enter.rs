@@ -4,7 +4,7 @@ use aya::Ebpf;
 
 use super::{
     Error, Options, Probe, ProbeStatus, SysEnter,
-    attachments::{Attachment, Host},
+    attachments::{AttachContext, Attachment},
     facts::Facts,
     implementation::{
         End,
@@ -14,9 +14,9 @@ use super::{
     preemption::{self, PREEMPTED},
 };
 
-/// The chosen implementation.
+/// Attaches the probe by the chosen implementation.
 #[derive(Default)]
-struct Chosen {
+struct SysEnterAttachment {
     /// `None` until a program is loaded.
     implementation: Option<Implementation>,
     /// Why better ones are unusable.
@@ -25,8 +25,8 @@ struct Chosen {
 
 /// Always needed: without it there is nothing to count.
 #[expect(clippy::unnecessary_wraps, reason = "a row of the table of probes")]
-pub(super) fn wanted(_: &Options, _: &Facts) -> Option<Box<dyn Attachment>> {
-    Some(Box::new(Chosen::default()))
+pub(super) fn attachment(_: &Options, _: &Facts) -> Option<Box<dyn Attachment>> {
+    Some(Box::new(SysEnterAttachment::default()))
 }
 
 /// Returns what no implementation can do on this kernel.
@@ -41,14 +41,14 @@ fn lost(options: &Options, facts: &Facts) -> Vec<String> {
     lost
 }
 
-impl Attachment for Chosen {
+impl Attachment for SysEnterAttachment {
     /// Loads the best program that the options allow and the kernel accepts.
     ///
     /// # Errors
     ///
     /// When there is none.
-    fn load(&mut self, ebpf: &mut Ebpf, host: &Host<'_>) -> Result<(), Error> {
-        let &Host { options, facts, .. } = host;
+    fn load(&mut self, ebpf: &mut Ebpf, context: &AttachContext<'_>) -> Result<(), Error> {
+        let &AttachContext { options, facts, .. } = context;
         let preempted = options.sys_enter == SysEnter::Auto && facts.lets_programs_sleep;
         let candidates: &[Implementation] = match options.sys_enter {
             SysEnter::Auto if preempted => &[Tracepoint, TpBtf, RawTp],
@@ -78,11 +78,11 @@ impl Attachment for Chosen {
     /// # Errors
     ///
     /// When the privileges for the test are missing.
-    fn settle(&mut self, ebpf: &mut Ebpf, host: &Host<'_>) -> Result<(), Error> {
-        let is_open = host.options.sys_enter == SysEnter::Auto && !host.facts.lets_programs_sleep;
+    fn settle(&mut self, ebpf: &mut Ebpf, context: &AttachContext<'_>) -> Result<(), Error> {
+        let is_open = context.options.sys_enter == SysEnter::Auto && !context.facts.lets_programs_sleep;
         if is_open && preemption::is_seen(ebpf)? {
             self.problems.push(PREEMPTED.to_owned());
-            match Tracepoint.load(End::Enter, ebpf, host.facts) {
+            match Tracepoint.load(End::Enter, ebpf, context.facts) {
                 Ok(()) => self.implementation = Some(Tracepoint),
                 Err(Problem::Fatal(error)) => return Err(error),
                 Err(Problem::Other(problem)) => self.problems.push(problem),

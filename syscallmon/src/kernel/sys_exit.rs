@@ -5,7 +5,7 @@ use aya::Ebpf;
 
 use super::{
     Error, Options, Probe, ProbeStatus,
-    attachments::{Attachment, Host},
+    attachments::{AttachContext, Attachment},
     error_report::one_line,
     facts::Facts,
     implementation::{
@@ -15,27 +15,27 @@ use super::{
     },
 };
 
-/// The chosen implementation.
+/// Attaches the probe by the chosen implementation.
 #[derive(Default)]
-struct Chosen {
+struct SysExitAttachment {
     /// `None` until a program is loaded, and if no program is usable.
     implementation: Option<Implementation>,
     problems: Vec<String>,
 }
 
 /// `None` if no feature needs it.
-pub(super) fn wanted(options: &Options, _: &Facts) -> Option<Box<dyn Attachment>> {
-    options.features.need_exit().then(|| Box::new(Chosen::default()) as Box<dyn Attachment>)
+pub(super) fn attachment(options: &Options, _: &Facts) -> Option<Box<dyn Attachment>> {
+    options.features.need_exit().then(|| Box::new(SysExitAttachment::default()) as Box<dyn Attachment>)
 }
 
-impl Attachment for Chosen {
+impl Attachment for SysExitAttachment {
     /// Loads the program for the implementation of `sys_enter`.
     ///
     /// # Errors
     ///
     /// When privileges are missing.
-    fn load(&mut self, ebpf: &mut Ebpf, host: &Host<'_>) -> Result<(), Error> {
-        let &Host { options, facts, sys_enter } = host;
+    fn load(&mut self, ebpf: &mut Ebpf, context: &AttachContext<'_>) -> Result<(), Error> {
+        let &AttachContext { options, facts, sys_enter } = context;
         let features = &options.features;
         if features.denied
             && let Err(error) = &facts.seccomp
