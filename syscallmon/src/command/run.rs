@@ -28,7 +28,7 @@ use crate::{
     cgroup::{Hierarchies, Tree},
     detect::{Baselines, Detector},
     engine::{Beginning, SamplerEnd, SamplerThread, Tunables},
-    kernel::{self, Events, Kernel, Options, Probe, V1Hierarchy},
+    kernel::{self, EventRings, Kernel, Options, Probe, V1Hierarchy},
     logging::{self, LogHandle},
     model::{Model, SeriesLayout},
     privileges,
@@ -76,7 +76,7 @@ fn server(web_config: Option<PathBuf>, limits: Limits) -> anyhow::Result<Server>
 /// Everything that is set up before the first thread starts.
 pub(super) struct Attached {
     kernel: Kernel,
-    events: Events,
+    events: EventRings,
     tree: Tree,
     pub(super) resolver: WorkloadResolver,
     model: Model,

@@ -12,7 +12,7 @@ use aya::{
 use aya_log::EbpfLogger;
 
 use super::{
-    Capacity, Error, Events, Kernel, Options, POSSIBLE_CPUS, Probe, ProbeStatus, attachments::Attachments,
+    Error, EventRings, Kernel, Options, POSSIBLE_CPUS, Probe, ProbeStatus, TableCapacity, attachments::Attachments,
     error_report::privileges, facts::Facts, fdinfo, globals::Globals, log::KernelLog, probe::Phase, program, reclaim,
     sizes::Sizes, tables::Tables,
 };
@@ -21,7 +21,7 @@ use super::{
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("SYSCALLMON_BPF_OBJECT"));
 
 /// See [`Kernel::load`].
-pub(super) fn load(options: &Options, positions: &[u16]) -> Result<(Kernel, Events), Error> {
+pub(super) fn load(options: &Options, positions: &[u16]) -> Result<(Kernel, EventRings), Error> {
     let facts = Facts::find(options)?;
     let cpus = possible_cpus()?;
     let mut ebpf = load_object(options, options.capacity, cpus, &facts, positions)?;
@@ -34,7 +34,7 @@ pub(super) fn load(options: &Options, positions: &[u16]) -> Result<(Kernel, Even
     // Records the daemon's process id before the first call is counted.
     reclaim::run(&ebpf)?;
     let memory_bytes = memory_bytes(&ebpf);
-    let events = Events {
+    let events = EventRings {
         logger: EbpfLogger::init_with_logger(&mut ebpf, KernelLog)?,
         cgroup: ring(&mut ebpf, "CGROUP_EVENTS")?,
         first_calls: ring(&mut ebpf, "FIRST_CALLS")?,
@@ -57,7 +57,7 @@ pub(super) fn load(options: &Options, positions: &[u16]) -> Result<(Kernel, Even
 pub(super) fn verify(options: &Options, positions: &[u16]) -> Result<Vec<ProbeStatus>, Error> {
     let facts = Facts::find(options)?;
     // The smallest tables are enough: the verifier only needs to know that they exist.
-    let capacity = Capacity { cgroups: 1, series: 1, errors: 1, denied: 1, histograms: 1, timed_calls: 1 };
+    let capacity = TableCapacity { cgroups: 1, series: 1, errors: 1, denied: 1, histograms: 1, timed_calls: 1 };
     let mut ebpf = load_object(options, capacity, possible_cpus()?, &facts, positions)?;
     let mut probes = Attachments::needed(options, &facts);
     probes.verify(&mut ebpf)?;
@@ -66,7 +66,7 @@ pub(super) fn verify(options: &Options, positions: &[u16]) -> Result<Vec<ProbeSt
 
 fn load_object(
     options: &Options,
-    capacity: Capacity,
+    capacity: TableCapacity,
     cpus: usize,
     facts: &Facts,
     positions: &[u16],

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{FORMAT, VERSION, encoder::unix_nanoseconds};
 use crate::{
-    kernel::{Capacity, Probe, ProbeStatus},
+    kernel::{Probe, ProbeStatus, TableCapacity},
     snapshot::Bound,
     syscalls::{CallId, CallTable, UNKNOWN},
     view::FixedFacts,
@@ -31,7 +31,7 @@ pub struct Header {
     started: u64,
     hierarchy: String,
     probes: Vec<ProbeRow>,
-    capacity: Capacity,
+    capacity: TableCapacity,
     duration_bounds: Vec<Bound>,
     kernel_memory_bytes: u64,
     max_series: u64,
@@ -144,7 +144,7 @@ impl Header {
 
     /// Returns the sizes of the recorded kernel's tables.
     #[must_use]
-    pub fn capacity(&self) -> Capacity {
+    pub fn capacity(&self) -> TableCapacity {
         self.capacity
     }
 

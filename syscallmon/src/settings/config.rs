@@ -13,7 +13,7 @@ use crate::{
     alert::AlertConfig,
     cgroup::HierarchyChoice,
     engine::Tunables,
-    kernel::{Capacity, Features, SysEnter},
+    kernel::{Features, SysEnter, TableCapacity},
     logging::{LogFormat, LogLevel},
     model::Granularities,
     serve::PATHS,
@@ -34,7 +34,7 @@ pub struct Config {
     /// Settings that can change while the daemon runs.
     pub tunables: Tunables,
     /// Sizes of the kernel's tables.
-    pub capacity: Capacity,
+    pub capacity: TableCapacity,
     /// Implementation of the probe on `sys_enter`.
     pub sys_enter: SysEnter,
     /// Signals to count besides calls.
@@ -200,9 +200,9 @@ impl Settings {
         }
     }
 
-    fn capacity(&self) -> Capacity {
+    fn capacity(&self) -> TableCapacity {
         let capacity = &self.capacity;
-        Capacity {
+        TableCapacity {
             cgroups: capacity.cgroups(),
             series: capacity.series(),
             errors: capacity.errors(),

@@ -24,7 +24,7 @@ pub use self::{
 use crate::{
     alert::AlertStatus,
     detect::{BaselinesView, Policies, ViolationsView},
-    kernel::{Capacity, ProbeStatus},
+    kernel::{ProbeStatus, TableCapacity},
     model::{ModelView, SeriesLayout},
     snapshot::{Bound, Losses, Lost},
     syscalls::CallTable,
@@ -41,7 +41,7 @@ pub struct FixedFacts {
     /// State of each probe.
     pub probes: Vec<ProbeStatus>,
     /// Sizes of the kernel's tables.
-    pub capacity: Capacity,
+    pub capacity: TableCapacity,
     /// Upper bounds of the exported buckets, in order.
     pub duration_bounds: Vec<Bound>,
     /// Layout of series.
@@ -79,7 +79,7 @@ impl FixedFacts {
             calls: Arc::new(CallTable::x86_64()),
             hierarchy: "cgroup2".into(),
             probes: Vec::new(),
-            capacity: Capacity { cgroups: 1, series: 1, errors: 1, denied: 1, histograms: 1, timed_calls: 1 },
+            capacity: TableCapacity { cgroups: 1, series: 1, errors: 1, denied: 1, histograms: 1, timed_calls: 1 },
             duration_bounds: Vec::new(),
             layout: Arc::default(),
             created_timestamps: false,
