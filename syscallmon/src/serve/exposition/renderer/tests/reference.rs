@@ -26,7 +26,7 @@ pub(super) fn text(view: &View) -> String {
 }
 
 fn family(view: &View, row: &Family) -> MetricFamily {
-    if let Series::Host(collect) = row.series {
+    if let SeriesSource::Host(collect) = row.series {
         return gather(row, |samples| collect(view, samples));
     }
     let collect = match row.name {
