@@ -38,8 +38,8 @@ pub struct Family {
 pub(in crate::serve) enum SeriesSource {
     /// Collects the few series of the daemon and the host. They are counters or gauges.
     Host(fn(&View, &mut HostSamples)),
-    /// Writes the series of one workload, from its totals and facts that never change. The text is kept until the totals
-    /// change.
+    /// Writes the series of one workload, from its totals and facts that never change. The text is kept until the
+    /// totals change.
     PerWorkload(fn(&WorkloadToWrite<'_>, &mut SeriesTextWriter<'_>)),
     /// Writes the series of all workloads, each time.
     AllWorkloads(fn(&View, &mut SeriesTextWriter<'_>)),
