@@ -26,8 +26,8 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::{
     config::{
-        Access, AlertConfig, AlertValueError, Alertmanagers, ExtraLabel, Header, LogTarget, RateLimit, Template, Url,
-        Webhook,
+        AlertConfig, AlertValueError, Alertmanagers, ExtraHeader, ExtraLabel, HttpClientConfig, LogTarget, RateLimit,
+        Template, Url, WebhookConfig,
     },
     outbox::SinkStatus,
     peers::{PeerProblem, check_peers},
@@ -82,7 +82,7 @@ impl Alerts {
     pub fn notify(&self, notice: Notice) {
         let Some(shared) = &self.0 else { return };
         let Decision { record, send } = shared.throttle().note(notice, Instant::now());
-        for outbox in shared.outboxes.iter().filter(|outbox| send || outbox.wants_updates) {
+        for outbox in shared.outboxes.iter().filter(|outbox| send || outbox.gets_every_repeat) {
             outbox.put(record.clone());
         }
     }

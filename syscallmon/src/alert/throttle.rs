@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::{
     Notice, RateLimit,
     quota::{Asked, Quota},
-    record::{Content, Record, Subject, Suppressed},
+    record::{AlertSubject, Content, Record, Suppressed},
 };
 use crate::{
     detect::{Severity, Violation},
@@ -31,7 +31,7 @@ pub(super) struct AlertThrottle {
     rate: RateLimit,
     repeat_interval: Duration,
     /// The last alert of each subject, until it may be repeated.
-    sent: FairShare<(Workload, Subject), LastAlert>,
+    sent: FairShare<(Workload, AlertSubject), LastAlert>,
     quotas: FairShare<QuotaKey, Quota>,
     /// Shared by all workloads without room for a quota.
     overflow: Quota,
@@ -68,7 +68,7 @@ impl AlertThrottle {
     /// Decides about a notice.
     pub(super) fn note(&mut self, Notice { violation, is_new }: Notice, now: Instant) -> Decision {
         self.sweep(now);
-        let key = (violation.workload.clone(), Subject::of(&violation));
+        let key = (violation.workload.clone(), AlertSubject::of(&violation));
         let (content, send, first) = if let Some(known) = self.sent.get_mut(&key) {
             known.noticed = now;
             let is_due = now.duration_since(known.sent) >= self.repeat_interval;

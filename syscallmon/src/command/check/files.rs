@@ -165,7 +165,8 @@ fn appendable(path: &Path) -> io::Result<bool> {
 
 /// Returns files with passwords, tokens and certificates that are not readable.
 fn secrets(alert: &AlertConfig) -> Vec<Finding> {
-    let accesses = [Some(&alert.alertmanager.access), alert.webhook.as_ref().map(|webhook| &webhook.access)];
+    let accesses =
+        [Some(&alert.alertmanager.client_config), alert.webhook.as_ref().map(|webhook| &webhook.client_config)];
     let files = accesses.into_iter().flatten().flat_map(|access| {
         let password = access.basic.as_ref().map(|(_, file)| file);
         [access.ca_file.as_ref(), access.bearer_token_file.as_ref(), password]
@@ -269,7 +270,7 @@ mod tests {
         let file = directory.path().join("token");
         fs::write(&file, "secret").unwrap();
         let mut alert = config(None).alert;
-        alert.alertmanager.access.bearer_token_file = Some(file.clone());
+        alert.alertmanager.client_config.bearer_token_file = Some(file.clone());
         assert_eq!(without_capabilities(|| secrets(&alert)), []);
         // Root may read it while it has its capabilities.
         fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
