@@ -30,7 +30,7 @@ pub use self::{
         Template, Url, WebhookConfig,
     },
     outbox::SinkStatus,
-    peers::{PeerProblem, check_peers},
+    peers::{PeerProblem, check_peers, peer_files},
 };
 use self::{
     outbox::Outbox,

@@ -1,6 +1,6 @@
 //! `syscallmon check`: connects to every configured sink, without sending an alert.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use exporter_web::tls;
 use http::{HeaderMap, Uri};
@@ -24,6 +24,18 @@ pub enum PeerProblem {
     Away(String),
     /// The configuration prevents it.
     Refused(String),
+}
+
+/// Returns the files that the HTTP clients of all sinks read, each once.
+#[must_use]
+pub fn peer_files(config: &AlertConfig) -> Vec<&Path> {
+    let mut files = Vec::new();
+    for file in sink::peers(config).flat_map(|(_, peer)| peer.client_config.files()) {
+        if !files.contains(&file) {
+            files.push(file);
+        }
+    }
+    files
 }
 
 /// Connects to every server of a sink, and asks servers with a readiness page. Returns the name of the sink, and the

@@ -41,6 +41,15 @@ pub struct HttpClientConfig {
     pub basic: Option<(String, PathBuf)>,
 }
 
+impl HttpClientConfig {
+    /// Returns the files that a client reads.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
+        let Self { ca_file, bearer_token_file, basic } = self;
+        let password_file = basic.as_ref().map(|(_, file)| file);
+        [ca_file.as_ref(), bearer_token_file.as_ref(), password_file].into_iter().flatten().map(PathBuf::as_path)
+    }
+}
+
 /// Returns a client of the server with this URL. It keeps one idle connection.
 ///
 /// `ca_setting` is the flag or setting that messages name as the remedy for a certificate without trust.
