@@ -32,7 +32,7 @@ use crate::{
     logging::{self, LogHandle},
     model::{Model, SeriesLayout},
     privileges,
-    recording::Sink,
+    recording::SampleSender,
     serve::{Site, web_server},
     settings::{Config, ListenAddress, LoadedPolicies, PolicyFileStamps, PolicySources, Settings},
     store::{PolicyWatch, Store},
@@ -100,7 +100,7 @@ impl Attached {
         self,
         alerts: Alerts,
         tunables: watch::Receiver<Tunables>,
-        recording: Option<Sink>,
+        recording: Option<SampleSender>,
     ) -> anyhow::Result<Sampling> {
         let Self { kernel, events, tree, resolver, model, detector, policy_files, first, .. } = self;
         let (publish, views) = Views::new(first);

@@ -38,7 +38,7 @@ use crate::{
     detect::Detector,
     kernel::{EventStreams, Kernel, Probe},
     model::{Delta, Model, Totals},
-    recording::Sink,
+    recording::SampleSender,
     snapshot::{Counts, Snapshot},
     view::{FirstCalls, Request, Requester, Requests, SnapshotInfo, View},
     workload::{NAME_TIMEOUT, ResolvedWorkload, Workload, WorkloadResolver},
@@ -111,7 +111,7 @@ pub struct Beginning {
     /// Delivery of alerts.
     pub alerts: Alerts,
     /// Recording, if there is one.
-    pub recording: Option<Sink>,
+    pub recording: Option<SampleSender>,
 }
 
 impl Sampler {

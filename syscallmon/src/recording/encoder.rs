@@ -53,7 +53,7 @@ impl Encoder {
 
     /// Returns the frames of a sample. The last one completes it.
     pub(super) fn frames(&mut self, sample: Sample) -> Vec<Frame> {
-        let mut parts = Parts::default();
+        let mut parts = FrameParts::default();
         let mask = self.mask.as_ref();
         for (id, born) in sample.births {
             parts.room(NUMBERS).births.push((id, nanoseconds(born)));
@@ -140,13 +140,13 @@ impl Encoder {
 
 /// Frames of a sample. A full frame is a part.
 #[derive(Default)]
-struct Parts {
+struct FrameParts {
     full: Vec<Frame>,
     last: Frame,
     weight: usize,
 }
 
-impl Parts {
+impl FrameParts {
     /// Returns a frame with room for an entry of this weight.
     fn room(&mut self, weight: usize) -> &mut Frame {
         if self.weight > 0 && self.weight + weight > ENTRIES {

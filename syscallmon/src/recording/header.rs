@@ -16,7 +16,7 @@ use crate::{
     view::FixedFacts,
 };
 
-/// See the module.
+/// The first record of a recording.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Header {
     format: String,
@@ -30,7 +30,7 @@ pub struct Header {
     /// When counting began, in nanoseconds since 1970.
     started: u64,
     hierarchy: String,
-    probes: Vec<ProbeRow>,
+    probes: Vec<RecordedProbe>,
     capacity: TableCapacity,
     duration_bounds: Vec<Bound>,
     kernel_memory_bytes: u64,
@@ -39,8 +39,9 @@ pub struct Header {
     calls: Vec<(String, String)>,
 }
 
+/// The status of a probe. The name of its implementation may come from a later version.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct ProbeRow {
+struct RecordedProbe {
     probe: Probe,
     implementation: Option<String>,
     problem: Option<String>,
@@ -48,7 +49,7 @@ struct ProbeRow {
 
 /// The part of a header that every version has.
 #[derive(Deserialize)]
-pub(super) struct Kind {
+pub(super) struct FormatVersion {
     #[serde(default)]
     format: String,
     #[serde(default)]
@@ -57,19 +58,19 @@ pub(super) struct Kind {
 
 /// Why a file is not a usable recording.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum BaselineKeyError {
+pub(super) enum FormatError {
     #[error("is not a recording of syscallmon")]
     Other,
     #[error("has recording version {0}; this syscallmon reads version {VERSION}")]
     Version(u32),
 }
 
-impl Kind {
-    pub(super) fn check(&self) -> Result<(), BaselineKeyError> {
+impl FormatVersion {
+    pub(super) fn check(&self) -> Result<(), FormatError> {
         if self.format != FORMAT {
-            return Err(BaselineKeyError::Other);
+            return Err(FormatError::Other);
         }
-        if self.version == VERSION { Ok(()) } else { Err(BaselineKeyError::Version(self.version)) }
+        if self.version == VERSION { Ok(()) } else { Err(FormatError::Version(self.version)) }
     }
 }
 
@@ -81,7 +82,7 @@ impl Header {
     /// Returns the header of a recording on this host, for a model with a maximum of series.
     #[must_use]
     pub fn new(facts: &FixedFacts, max_series: usize, is_masked: bool) -> Self {
-        let probe = |status: &ProbeStatus| ProbeRow {
+        let probe = |status: &ProbeStatus| RecordedProbe {
             probe: status.probe,
             implementation: status.implementation.map(str::to_owned),
             problem: status.problem.clone(),
@@ -107,10 +108,10 @@ impl Header {
     #[must_use]
     pub fn facts(&self, started: Instant) -> FixedFacts {
         let known = |name: &String| IMPLEMENTATIONS.into_iter().find(|known| known == name);
-        let probe = |row: &ProbeRow| ProbeStatus {
-            probe: row.probe,
-            implementation: row.implementation.as_ref().map(|name| known(name).unwrap_or(OTHER_IMPLEMENTATION)),
-            problem: row.problem.clone(),
+        let probe = |recorded: &RecordedProbe| ProbeStatus {
+            probe: recorded.probe,
+            implementation: recorded.implementation.as_ref().map(|name| known(name).unwrap_or(OTHER_IMPLEMENTATION)),
+            problem: recorded.problem.clone(),
         };
         // One row each, because every probe has one status.
         let mut probes: Vec<ProbeStatus> = Vec::new();

@@ -109,7 +109,7 @@ impl Sample {
 
 /// A record of a [`super::Reader`].
 #[derive(Clone, Debug, PartialEq)]
-pub enum Recorded {
+pub enum SampleOrEnd {
     /// The data of one snapshot.
     Sample(Box<Sample>),
     /// The recorder ended normally.

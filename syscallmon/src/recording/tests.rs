@@ -11,9 +11,9 @@ use proptest::prelude::*;
 
 use super::{
     encoder::Encoder,
-    frame::Record,
+    frame::FrameOrEnd,
     mask::Mask,
-    writer::{Lines, write},
+    writer::{ChecksummedLines, write},
     *,
 };
 use crate::{
@@ -162,8 +162,8 @@ fn read(file: &[u8]) -> (Vec<Sample>, Result<Option<End>, ReadError>) {
     let mut samples = Vec::new();
     while let Some(record) = reader.next_record() {
         match record {
-            Ok(Recorded::Sample(sample)) => samples.push(*sample),
-            Ok(Recorded::End(end)) => return (samples, Ok(Some(end))),
+            Ok(SampleOrEnd::Sample(sample)) => samples.push(*sample),
+            Ok(SampleOrEnd::End(end)) => return (samples, Ok(Some(end))),
             Err(error) => return (samples, Err(error)),
         }
     }
@@ -226,12 +226,12 @@ proptest! {
 fn a_recorder_that_was_killed_leaves_all_that_it_had_flushed() {
     let (samples, header) = (some(), Header::new(&FixedFacts::minimal(), 1000, false));
     let mut file = Vec::new();
-    let mut lines = Lines::new(&mut file);
+    let mut lines = ChecksummedLines::new(&mut file);
     let mut encoder = Encoder::new(CallTable::x86_64(), None);
     lines.write(&header).unwrap();
     for sample in samples.clone() {
         for frame in encoder.frames(sample) {
-            lines.write(&Record::Frame(Box::new(frame))).unwrap();
+            lines.write(&FrameOrEnd::Frame(Box::new(frame))).unwrap();
         }
         lines.flush().unwrap();
     }

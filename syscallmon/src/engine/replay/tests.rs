@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use super::*;
 use crate::{
-    recording::{Reader, Recorded},
+    recording::{Reader, SampleOrEnd},
     snapshot::{Counts, SlotCounts, Snapshot},
     syscalls::CallId,
     view::Views,
@@ -20,8 +20,8 @@ fn shop() -> (Header, Vec<Sample>) {
     let mut samples = Vec::new();
     loop {
         match reader.next_record().unwrap().unwrap() {
-            Recorded::Sample(sample) => samples.push(*sample),
-            Recorded::End(_) => return (reader.header().clone(), samples),
+            SampleOrEnd::Sample(sample) => samples.push(*sample),
+            SampleOrEnd::End(_) => return (reader.header().clone(), samples),
         }
     }
 }
