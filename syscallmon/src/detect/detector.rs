@@ -307,8 +307,8 @@ impl Detector {
     }
 
     /// Judges calls by the counters.
-    pub fn counted(&mut self, news: &[Delta], now: SystemTime, is_partial: impl Fn(u64) -> bool) {
-        for Delta { named, cgroup_id, before, calls, denied } in news {
+    pub fn counted(&mut self, deltas: &[Delta], now: SystemTime, is_partial: impl Fn(u64) -> bool) {
+        for Delta { named, cgroup_id, before, calls, denied } in deltas {
             if before.as_ref().is_some_and(|before| self.is_judged_alike(before, named)) {
                 continue;
             }

@@ -320,10 +320,10 @@ impl Sampler {
     /// Applies new names to earlier counts, then counts the new calls.
     fn count(&mut self, snapshot: &Snapshot, now: Instant) {
         self.judge_answered(Some(LOOKUP_WAIT));
-        let mut news = self.apply_names(now);
+        let mut deltas = self.apply_names(now);
         self.judge_waiting();
         let (tree, resolver, recorder) = (&self.tree, &mut self.resolver, &mut self.recorder);
-        news.extend(self.model.apply(snapshot, now, |id| {
+        deltas.extend(self.model.apply(snapshot, now, |id| {
             let named = resolver.name(id, tree.path(id)?).clone();
             recorder.named(id, &named);
             Some(named)
@@ -331,16 +331,16 @@ impl Sampler {
         // Slightly longer than the timeout of names: the name of its pod may still arrive.
         let name_timeout =
             if self.resolver.cache().has_sources() { NAME_TIMEOUT + EARLY_SAMPLE_PAUSE } else { Duration::ZERO };
-        news.extend(self.model.release(now, name_timeout));
+        deltas.extend(self.model.release(now, name_timeout));
         self.recorder.released(name_timeout);
         // Each first call in the remainder has an event with its cgroup. If events were lost, only the counters report
         // it.
         let losses = snapshot.losses.first_call_events;
         if std::mem::replace(&mut self.first_calls_lost, losses) == losses {
-            news.retain(|news| news.named.workload != Workload::Remainder);
+            deltas.retain(|delta| delta.named.workload != Workload::Remainder);
         }
         let time = SystemTime::now();
-        self.detector.counted(&news, time, |id| !self.model.is_whole(id));
+        self.detector.counted(&deltas, time, |id| !self.model.is_whole(id));
         self.detector.tick(&self.model, now, time);
         self.resolver.policies_use_owner(self.detector.uses_owner());
     }
@@ -353,21 +353,21 @@ impl Sampler {
         self.model.forget_births(&renamed);
         self.resolver.check_node();
         let named = newly_named(&self.model, &self.resolver);
-        let mut news = Vec::new();
+        let mut deltas = Vec::new();
         if !named.is_empty() {
             self.resolver.set(&named);
             self.detector.renamed(&named);
-            news = self.model.rename(&named, now);
+            deltas = self.model.rename(&named, now);
         }
         let called = name_first_calls(&mut self.first_calls, &self.resolver);
         self.recorder.renamed(&renamed, named, called);
-        news
+        deltas
     }
 
     /// Exports workloads that have waited too long for their names.
     fn release(&mut self, after: Duration) {
-        let news = self.model.release(Instant::now(), after);
-        self.detector.counted(&news, SystemTime::now(), |id| !self.model.is_whole(id));
+        let deltas = self.model.release(Instant::now(), after);
+        self.detector.counted(&deltas, SystemTime::now(), |id| !self.model.is_whole(id));
         self.publisher.changed();
     }
 
@@ -384,8 +384,8 @@ impl Sampler {
             is_there
         };
         let expire_after = self.tunables.borrow().expire_after;
-        let news = self.model.expire(taken, expire_after, self.publisher.facts.capacity.series as usize, is_there);
-        self.detector.counted(&news, SystemTime::now(), |id| !self.model.is_whole(id));
+        let deltas = self.model.expire(taken, expire_after, self.publisher.facts.capacity.series as usize, is_there);
+        self.detector.counted(&deltas, SystemTime::now(), |id| !self.model.is_whole(id));
         self.deliver();
         self.publisher.snapshot = SnapshotInfo {
             number: self.publisher.snapshot.number + 1,

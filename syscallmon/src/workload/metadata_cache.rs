@@ -230,13 +230,13 @@ impl MetadataCache {
     pub(crate) fn answered(&self, source: ProviderName, asked: &[ContainerId], answer: Vec<ContainerInfo>) {
         let mut known = self.lock();
         let now = Instant::now();
-        let mut is_news = false;
+        let mut has_changed = false;
         for facts in answer {
             if let Some(container) = known.containers.get_mut(&facts.id) {
-                is_news |= container.update(source, facts, now);
+                has_changed |= container.update(source, facts, now);
             }
         }
-        known.generation += u64::from(is_news);
+        known.generation += u64::from(has_changed);
         for id in asked {
             if let Some(container) = known.containers.get_mut(id) {
                 container.was_asked(source, now);
@@ -294,8 +294,8 @@ impl MetadataCache {
     /// Applies an answer of the API server about a controller.
     pub(super) fn owner_answered(&self, reference: &Reference, answer: Answer) {
         let mut known = self.lock();
-        let is_news = known.owners.answered(reference, answer, Instant::now());
-        known.generation += u64::from(is_news);
+        let has_changed = known.owners.answered(reference, answer, Instant::now());
+        known.generation += u64::from(has_changed);
     }
 
     /// Notifies of a possible request for a controller.

@@ -176,12 +176,12 @@ impl OwnerCache {
                 return false;
             }
         };
-        let is_news = state.as_ref().is_some_and(|state| *state != entry.state);
-        (entry.next, entry.pause) = (now + if is_news { FIRST_CHECK } else { NEXT_CHECK }, FIRST_RETRY);
+        let has_changed = state.as_ref().is_some_and(|state| *state != entry.state);
+        (entry.next, entry.pause) = (now + if has_changed { FIRST_CHECK } else { NEXT_CHECK }, FIRST_RETRY);
         if let Some(state) = state {
             entry.state = state;
         }
-        is_news
+        has_changed
     }
 }
 

@@ -50,8 +50,8 @@ impl Scene {
         let counts = Arc::new(Counts { calls: self.calls.clone(), ..Counts::default() });
         let slots = vec![SlotCounts { slot: 1, cgroup_id: 1, counts }];
         let snapshot = Snapshot { slots, ..Snapshot::default() };
-        let news = self.model.apply(&snapshot, Instant::now(), |_| Some(named.clone()));
-        self.detector.counted(&news, SystemTime::UNIX_EPOCH, |_| false);
+        let deltas = self.model.apply(&snapshot, Instant::now(), |_| Some(named.clone()));
+        self.detector.counted(&deltas, SystemTime::UNIX_EPOCH, |_| false);
         self.tick();
     }
 
