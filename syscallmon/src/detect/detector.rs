@@ -367,12 +367,12 @@ impl Detector {
             return (policy.judge(metadata, call, None).map(by_policy), Basis::Lists);
         };
         let Self { baselines, calls, policies, .. } = self;
-        let baseline = watched.certain_kind().and_then(|kind| {
-            baselines.hand_over(kind, policy.name(), |name| policies.learns(name));
-            let baseline = baselines.begin_or_get(kind, (policy.name(), *learn), time, is_partial)?;
-            Some((kind, baseline))
+        let baseline = watched.certain_key().and_then(|key| {
+            baselines.hand_over(key, policy.name(), |name| policies.learns(name));
+            let baseline = baselines.begin_or_get(key, (policy.name(), *learn), time, is_partial)?;
+            Some((key, baseline))
         });
-        let Some((kind, baseline)) = baseline else {
+        let Some((key, baseline)) = baseline else {
             return (policies.judge_unlearned(policy, metadata, call), Basis::NoBaseline);
         };
         let found = if baseline.state == Phase::Guarding {
@@ -380,11 +380,11 @@ impl Detector {
         } else {
             let found = policies.judge_while_learning(policy, metadata, call, baseline.calls());
             if found.is_none() {
-                baselines.learn(kind, call, calls, time, comm);
+                baselines.learn(key, call, calls, time, comm);
             }
             found
         };
-        (found.map(by_policy), Basis::of(baselines.edition(kind)))
+        (found.map(by_policy), Basis::of(baselines.edition(key)))
     }
 
     /// Judges a call of an unknown cgroup: it is a violation if it would be critical for a container.

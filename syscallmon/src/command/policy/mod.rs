@@ -137,10 +137,10 @@ impl Action {
     }
 }
 
-/// Returns a kind as a part of a URL, with its own `%` escaped as well.
-fn in_path(kind: &str) -> String {
-    let mut path = String::with_capacity(kind.len());
-    for byte in kind.bytes() {
+/// Returns a key as a part of a URL, with its own `%` escaped as well.
+fn in_path(key: &str) -> String {
+    let mut path = String::with_capacity(key.len());
+    for byte in key.bytes() {
         if byte.is_ascii_alphanumeric() || b"/:-_.~".contains(&byte) {
             path.push(char::from(byte));
         } else {

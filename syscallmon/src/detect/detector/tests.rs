@@ -141,8 +141,8 @@ fn while_it_learns_a_policy_judges_what_it_denies_and_then_the_rest() {
     let delta = made(&detector, web.clone(), &[("chroot", 3), ("ptrace", 1)]);
     count(&mut detector, delta);
     assert_eq!(unexpected(&detector), [("shop".to_owned(), "ptrace", 1)]);
-    let kind: BaselineKey = "shop/Deployment/web/web".parse().unwrap();
-    assert!(detector.baselines.approve(&kind, SystemTime::UNIX_EPOCH));
+    let key: BaselineKey = "shop/Deployment/web/web".parse().unwrap();
+    assert!(detector.baselines.approve(&key, SystemTime::UNIX_EPOCH));
     let delta = made(&detector, web, &[("chroot", 1), ("exit_group", 1), ("setns", 2)]);
     count(&mut detector, delta);
     assert_eq!(unexpected(&detector), [("shop".to_owned(), "ptrace", 1), ("shop".to_owned(), "setns", 2)]);

@@ -33,8 +33,8 @@ fn view(cgroup: &str) -> View {
     let directory = MetadataCache::default();
     directory.set_status(ProviderName::Docker, Some("gone".to_owned()));
     let mut baselines = Baselines::default();
-    let kind = "shop/Deployment/web/httpd".parse().unwrap();
-    baselines.begin_or_get(&kind, (&"learned".into(), Learn::default()), SystemTime::UNIX_EPOCH, true);
+    let key = "shop/Deployment/web/httpd".parse().unwrap();
+    baselines.begin_or_get(&key, (&"learned".into(), Learn::default()), SystemTime::UNIX_EPOCH, true);
     baselines.store.is_up = Some(false);
     let mut took = Durations { sum_ns: 20_000_000, ..Durations::default() };
     (took.buckets[14], took.buckets[25]) = (2, 1);
