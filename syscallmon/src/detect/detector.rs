@@ -55,7 +55,7 @@ pub struct FirstCall {
     is_partial: bool,
 }
 
-/// See the module.
+/// Judges calls, and keeps the policies, baselines and violations.
 #[derive(Debug)]
 pub struct Detector {
     policies: Arc<Policies>,

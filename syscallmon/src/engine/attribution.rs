@@ -29,7 +29,7 @@ struct OfUnit {
     series: usize,
 }
 
-/// See the module.
+/// The attribution roots, and what is known about the cgroups below them.
 #[derive(Debug)]
 pub(super) struct Attribution {
     roots: HashMap<u64, (Root, Arc<str>)>,

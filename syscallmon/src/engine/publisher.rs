@@ -12,7 +12,7 @@ use crate::{
     workload::{MetadataCache, ProviderStatus},
 };
 
-/// See the module.
+/// Publishes views, and keeps those parts of them that nothing else keeps.
 pub(super) struct Publisher {
     views: watch::Sender<Arc<View>>,
     pub(super) facts: Arc<FixedFacts>,

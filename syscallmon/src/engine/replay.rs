@@ -155,7 +155,7 @@ pub enum Speed {
     Max,
 }
 
-/// See the module.
+/// Feeds the samples of a recording to a player, and publishes views.
 pub struct Replay {
     player: Player,
     speed: Speed,

@@ -66,7 +66,7 @@ pub struct Tunables {
     pub expire_after: Duration,
 }
 
-/// See the module.
+/// Takes snapshots, and owns everything that they change.
 pub struct Sampler {
     kernel: Kernel,
     events: EventStreams,

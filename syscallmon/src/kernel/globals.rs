@@ -13,7 +13,7 @@ use super::{
 
 macro_rules! declare {
     ($($(#[$doc:meta])* $name:ident: $type:ty = $initial:expr;)*) => {
-        /// See the module.
+        /// Values of the read-only globals.
         #[derive(Clone, Copy, Debug)]
         pub(super) struct Globals {
             $($(#[$doc])* $name: $type,)*

@@ -67,7 +67,7 @@ enum FileError {
     TooMany,
 }
 
-/// See the module.
+/// Synchronizes baselines with their files.
 #[derive(Clone, Debug)]
 pub struct Store {
     owner: Requester,

@@ -142,13 +142,13 @@ impl Reload {
 pub struct View {
     /// Number of the view, from 1.
     pub number: u64,
-    /// Facts that stay the same.
+    /// Facts that stay the same while the daemon runs.
     pub facts: Arc<FixedFacts>,
     /// The newest snapshot.
     pub snapshot: SnapshotInfo,
     /// Totals by workload.
     pub model: ModelView,
-    /// Metadata providers.
+    /// State of each metadata provider.
     pub sources: Vec<ProviderStatus>,
     /// Containers that wait for metadata.
     pub unresolved: usize,
@@ -158,9 +158,9 @@ pub struct View {
     pub policies: Arc<Policies>,
     /// The last load of the policies.
     pub policy_reload: Reload,
-    /// Violations.
+    /// Counts of unexpected calls, and the violations that the API lists.
     pub violations: ViolationsView,
-    /// Baselines.
+    /// Baselines that learn or guard.
     pub baselines: BaselinesView,
     /// State of the delivery of alerts.
     pub alerts: AlertStatus,

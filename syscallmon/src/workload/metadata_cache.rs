@@ -36,7 +36,7 @@ const NEW: Duration = Duration::from_mins(1);
 const ELSEWHERE: &str = "the API server lists no pods for this node, but pods run here: set kubernetes.node-name to the \
     name in `kubectl get nodes`, and kubernetes.kubeconfig to the cluster of this node";
 
-/// See the module.
+/// The metadata of containers and pods, shared by providers and the resolver.
 #[derive(Clone, Debug, Default)]
 pub struct MetadataCache(Arc<Inner>);
 

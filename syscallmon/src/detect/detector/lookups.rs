@@ -16,7 +16,7 @@ use crate::{
     workload::ResolvedWorkload,
 };
 
-/// See the module.
+/// First calls whose processes are being looked up.
 #[derive(Debug)]
 pub(super) struct ProcessLookups {
     readers: ProcessReaders,

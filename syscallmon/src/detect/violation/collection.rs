@@ -59,7 +59,7 @@ struct Kept {
     touched: Instant,
 }
 
-/// See the module.
+/// Counts of all unexpected calls, and the newest violations.
 #[derive(Debug)]
 pub struct Violations {
     counts: Arc<BTreeMap<ViolationKey, u64>>,
@@ -262,11 +262,11 @@ impl Violations {
 /// Violations at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct ViolationsView {
-    /// Returns the count of each, in order.
+    /// The count of each unexpected call, in order.
     pub counts: Arc<BTreeMap<ViolationKey, u64>>,
-    /// Returns the kept violations, in no order.
+    /// The kept violations, in no order.
     pub kept: Vec<Arc<Violation>>,
-    /// Returns the number of evicted violations.
+    /// Number of evicted violations.
     pub dropped: u64,
 }
 

@@ -49,7 +49,7 @@ pub(in crate::workload) enum Answer {
     Failed,
 }
 
-/// See the module.
+/// Controllers of pods, their owners, and when to ask about each again.
 #[derive(Debug, Default)]
 pub(in crate::workload) struct OwnerCache {
     entries: HashMap<Reference, Entry>,
