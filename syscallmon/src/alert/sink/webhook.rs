@@ -44,12 +44,8 @@ impl Sink for WebhookSink {
 
     /// `check` only connects, because a webhook may act on any request.
     fn peers(config: &AlertConfig) -> Vec<Peer<'_>> {
-        let peer = |config: &WebhookConfig| Peer {
-            uri: config.url.uri().clone(),
-            client_config: &config.client_config,
-            has_readiness_page: false,
-        };
-        config.webhook.iter().map(peer).collect()
+        let Some(WebhookConfig { url, client_config, .. }) = &config.webhook else { return Vec::new() };
+        vec![Peer { uri: url.uri().clone(), client_config, has_readiness_page: false }]
     }
 }
 
