@@ -6,7 +6,7 @@ use super::{
     Error, Options, Probe, ProbeStatus,
     facts::Facts,
     implementation::Implementation,
-    probe::{PROBES, Phase, ProbeRow},
+    probe::{AttachPhase, PROBES, ProbeRow},
 };
 
 /// A probe that the options need. Its status reports what the kernel refused, unless the probe is required.
@@ -80,7 +80,7 @@ impl<'a> Attachments<'a> {
     /// # Errors
     ///
     /// When calls cannot be counted.
-    pub(super) fn load(&mut self, ebpf: &mut Ebpf, phase: Phase) -> Result<(), Error> {
+    pub(super) fn load(&mut self, ebpf: &mut Ebpf, phase: AttachPhase) -> Result<(), Error> {
         for probe in self.probes.iter_mut().filter(|probe| probe.row.phase == phase && !probe.is_loaded) {
             probe.attachment.load(ebpf, &self.context)?;
             probe.is_loaded = true;
@@ -96,7 +96,7 @@ impl<'a> Attachments<'a> {
     /// As for [`Self::load`].
     pub(super) fn verify(&mut self, ebpf: &mut Ebpf) -> Result<(), Error> {
         // `sys_exit` depends on the implementation of `sys_enter`, so the order of phases matters.
-        for phase in [Phase::First].into_iter().chain(Phase::REST) {
+        for phase in [AttachPhase::First].into_iter().chain(AttachPhase::REST) {
             self.load(ebpf, phase)?;
         }
         Ok(())
@@ -120,7 +120,7 @@ impl<'a> Attachments<'a> {
     /// # Errors
     ///
     /// As for [`Self::load`].
-    pub(super) fn attach(&mut self, ebpf: &mut Ebpf, phase: Phase) -> Result<(), Error> {
+    pub(super) fn attach(&mut self, ebpf: &mut Ebpf, phase: AttachPhase) -> Result<(), Error> {
         let mut of_phase = self.probes.iter_mut().filter(|probe| probe.row.phase == phase);
         of_phase.try_for_each(|probe| probe.attachment.attach(ebpf))
     }

@@ -13,8 +13,8 @@ use aya_log::EbpfLogger;
 
 use super::{
     Error, EventRings, Kernel, Options, POSSIBLE_CPUS, Probe, ProbeStatus, TableCapacity, attachments::Attachments,
-    error_report::privileges, facts::Facts, fdinfo, globals::Globals, log::KernelLog, probe::Phase, program, reclaim,
-    sizes::Sizes, tables::Tables,
+    error_report::privileges, facts::Facts, fdinfo, globals::Globals, log::KernelLog, probe::AttachPhase, program,
+    reclaim, sizes::Sizes, tables::Tables,
 };
 
 /// The eBPF object that `build.rs` chose.
@@ -27,9 +27,9 @@ pub(super) fn load(options: &Options, positions: &[u16]) -> Result<(Kernel, Even
     let mut ebpf = load_object(options, options.capacity, cpus, &facts, positions)?;
 
     let mut probes = Attachments::needed(options, &facts);
-    probes.load(&mut ebpf, Phase::First)?;
-    probes.attach(&mut ebpf, Phase::First)?;
-    probes.load(&mut ebpf, Phase::Calls)?;
+    probes.load(&mut ebpf, AttachPhase::First)?;
+    probes.attach(&mut ebpf, AttachPhase::First)?;
+    probes.load(&mut ebpf, AttachPhase::Calls)?;
     program::<RawTracePoint>(&mut ebpf, reclaim::PROGRAM)?.load()?;
     // Records the daemon's process id before the first call is counted.
     reclaim::run(&ebpf)?;
@@ -42,10 +42,10 @@ pub(super) fn load(options: &Options, positions: &[u16]) -> Result<(Kernel, Even
     let tables = Tables::new(&ebpf, &Sizes::new(options, options.capacity), cpus, memory_bytes)?;
     probes.settle(&mut ebpf)?;
     // All programs are loaded before the first one is attached.
-    for phase in Phase::REST {
+    for phase in AttachPhase::REST {
         probes.load(&mut ebpf, phase)?;
     }
-    for phase in Phase::REST {
+    for phase in AttachPhase::REST {
         probes.attach(&mut ebpf, phase)?;
     }
     let counting = [Probe::SysEnter, Probe::SysExit].map(|probe| probes.program(probe));

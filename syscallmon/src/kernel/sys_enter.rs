@@ -7,9 +7,9 @@ use super::{
     attachments::{AttachContext, Attachment},
     facts::Facts,
     implementation::{
-        End,
+        CallEnd,
         Implementation::{self, RawTp, TpBtf, Tracepoint},
-        Problem,
+        LoadProblem,
     },
     preemption::{self, PREEMPTED},
 };
@@ -59,14 +59,16 @@ impl Attachment for SysEnterAttachment {
         };
         self.problems.extend(preempted.then(|| PREEMPTED.to_owned()));
         for &implementation in candidates {
-            match implementation.load(End::Enter, ebpf, facts) {
+            match implementation.load(CallEnd::Enter, ebpf, facts) {
                 Ok(()) => {
                     self.problems.extend(lost(options, facts));
                     self.implementation = Some(implementation);
                     return Ok(());
                 }
-                Err(Problem::Fatal(error)) => return Err(error),
-                Err(Problem::Other(problem)) => self.problems.push(format!("no {}: {problem}", implementation.name())),
+                Err(LoadProblem::Fatal(error)) => return Err(error),
+                Err(LoadProblem::Other(problem)) => {
+                    self.problems.push(format!("no {}: {problem}", implementation.name()))
+                }
             }
         }
         let names: Vec<&str> = candidates.iter().map(|implementation| implementation.name()).collect();
@@ -82,10 +84,10 @@ impl Attachment for SysEnterAttachment {
         let is_open = context.options.sys_enter == SysEnter::Auto && !context.facts.lets_programs_sleep;
         if is_open && preemption::is_seen(ebpf)? {
             self.problems.push(PREEMPTED.to_owned());
-            match Tracepoint.load(End::Enter, ebpf, context.facts) {
+            match Tracepoint.load(CallEnd::Enter, ebpf, context.facts) {
                 Ok(()) => self.implementation = Some(Tracepoint),
-                Err(Problem::Fatal(error)) => return Err(error),
-                Err(Problem::Other(problem)) => self.problems.push(problem),
+                Err(LoadProblem::Fatal(error)) => return Err(error),
+                Err(LoadProblem::Other(problem)) => self.problems.push(problem),
             }
         }
         Ok(())
@@ -98,9 +100,9 @@ impl Attachment for SysEnterAttachment {
     /// When the kernel refuses.
     fn attach(&mut self, ebpf: &mut Ebpf) -> Result<(), Error> {
         let Some(implementation) = self.implementation else { return Ok(()) };
-        implementation.attach(End::Enter, ebpf).map_err(|problem| match problem {
-            Problem::Fatal(error) => error,
-            Problem::Other(reason) => Error::SysEnter { implementation: implementation.name().to_owned(), reason },
+        implementation.attach(CallEnd::Enter, ebpf).map_err(|problem| match problem {
+            LoadProblem::Fatal(error) => error,
+            LoadProblem::Other(reason) => Error::SysEnter { implementation: implementation.name().to_owned(), reason },
         })
     }
 
@@ -113,6 +115,6 @@ impl Attachment for SysEnterAttachment {
     }
 
     fn at_each_call(&self) -> Option<(Implementation, &'static str)> {
-        self.implementation.map(|implementation| (implementation, implementation.program(End::Enter)))
+        self.implementation.map(|implementation| (implementation, implementation.program(CallEnd::Enter)))
     }
 }

@@ -9,9 +9,9 @@ use super::{
     error_report::one_line,
     facts::Facts,
     implementation::{
-        End,
+        CallEnd,
         Implementation::{self, RawTp, TpBtf, Tracepoint},
-        Problem,
+        LoadProblem,
     },
 };
 
@@ -52,13 +52,15 @@ impl Attachment for SysExitAttachment {
             None => &[],
         };
         for &implementation in candidates {
-            match implementation.load(End::Exit, ebpf, facts) {
+            match implementation.load(CallEnd::Exit, ebpf, facts) {
                 Ok(()) => {
                     self.implementation = Some(implementation);
                     break;
                 }
-                Err(Problem::Fatal(error)) => return Err(error),
-                Err(Problem::Other(problem)) => self.problems.push(format!("no {}: {problem}", implementation.name())),
+                Err(LoadProblem::Fatal(error)) => return Err(error),
+                Err(LoadProblem::Other(problem)) => {
+                    self.problems.push(format!("no {}: {problem}", implementation.name()))
+                }
             }
         }
         Ok(())
@@ -66,11 +68,11 @@ impl Attachment for SysExitAttachment {
 
     fn attach(&mut self, ebpf: &mut Ebpf) -> Result<(), Error> {
         let Some(implementation) = self.implementation else { return Ok(()) };
-        if let Err(problem) = implementation.attach(End::Exit, ebpf) {
+        if let Err(problem) = implementation.attach(CallEnd::Exit, ebpf) {
             self.implementation = None;
             self.problems.push(match problem {
-                Problem::Fatal(error) => one_line(&error),
-                Problem::Other(problem) => problem,
+                LoadProblem::Fatal(error) => one_line(&error),
+                LoadProblem::Other(problem) => problem,
             });
         }
         Ok(())
@@ -85,6 +87,6 @@ impl Attachment for SysExitAttachment {
     }
 
     fn at_each_call(&self) -> Option<(Implementation, &'static str)> {
-        self.implementation.map(|implementation| (implementation, implementation.program(End::Exit)))
+        self.implementation.map(|implementation| (implementation, implementation.program(CallEnd::Exit)))
     }
 }
