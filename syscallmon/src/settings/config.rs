@@ -17,7 +17,7 @@ use crate::{
     logging::{LogFormat, LogLevel},
     model::Granularities,
     serve::PATHS,
-    workload::{Rules, providers::Sources},
+    workload::{Rules, providers::ProviderSettings},
 };
 
 /// The configuration of a daemon.
@@ -50,7 +50,7 @@ pub struct Config {
     /// Whether `OpenMetrics` says when counters began.
     pub created_timestamps: bool,
     /// Metadata providers.
-    pub sources: Sources,
+    pub sources: ProviderSettings,
     /// The name of this host.
     pub node: String,
     /// Cgroup hierarchies to count by.
@@ -189,9 +189,9 @@ fn node_name(set: Option<String>, in_kubernetes: bool) -> String {
 
 /// Parts of a configuration. Every setting has its default by now.
 impl Settings {
-    fn sources(&self) -> Sources {
+    fn sources(&self) -> ProviderSettings {
         let Self { names, kubernetes, .. } = self;
-        Sources {
+        ProviderSettings {
             cri: names.cri(),
             docker: names.docker(),
             podman: names.podman(),

@@ -21,7 +21,7 @@ use self::container::Container;
 use super::{
     cgroup_identity::CgroupIdentity,
     metadata::{ContainerId, ContainerInfo, PodInfo},
-    owner::{Answer, Known as KnownOwner, Owner, OwnerCache, Reference},
+    owner::{ControllerAnswer, Owner, OwnerCache, PodOwner, Reference},
     providers::{Pod, PodChange, ProviderName},
     runtimes::Api,
 };
@@ -42,7 +42,7 @@ pub struct MetadataCache(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    known: Mutex<Known>,
+    known: Mutex<KnownContainers>,
     /// Changes when there is a container that no provider has been asked for yet.
     wanted: watch::Sender<()>,
     /// Changes when there is a controller of a pod that no API server has been asked for yet.
@@ -63,7 +63,7 @@ impl Wanted {
 }
 
 #[derive(Debug, Default)]
-struct Known {
+struct KnownContainers {
     containers: HashMap<ContainerId, Container>,
     pods: HashMap<Arc<str>, Pod>,
     /// Pods of an incomplete list.
@@ -134,7 +134,7 @@ impl MetadataCache {
     #[must_use]
     pub fn knows_owner(&self, uid: &str) -> bool {
         let known = self.lock();
-        known.pods.get(uid).is_some_and(|pod| known.owner(pod) != KnownOwner::Pending)
+        known.pods.get(uid).is_some_and(|pod| known.owner(pod) != PodOwner::Pending)
     }
 
     /// Returns the metadata of a pod.
@@ -153,8 +153,8 @@ impl MetadataCache {
     pub fn owner(&self, uid: &str) -> Option<Owner> {
         let known = self.lock();
         match known.owner(known.pods.get(uid)?) {
-            KnownOwner::Owner(owner) => Some(owner),
-            KnownOwner::Pending | KnownOwner::Nobody => None,
+            PodOwner::Owner(owner) => Some(owner),
+            PodOwner::Pending | PodOwner::Nobody => None,
         }
     }
 
@@ -292,7 +292,7 @@ impl MetadataCache {
     }
 
     /// Applies an answer of the API server about a controller.
-    pub(super) fn owner_answered(&self, reference: &Reference, answer: Answer) {
+    pub(super) fn owner_answered(&self, reference: &Reference, answer: ControllerAnswer) {
         let mut known = self.lock();
         let has_changed = known.owners.answered(reference, answer, Instant::now());
         known.generation += u64::from(has_changed);
@@ -359,13 +359,13 @@ impl MetadataCache {
         Wanted(self.0.wanted.subscribe())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Known> {
+    fn lock(&self) -> MutexGuard<'_, KnownContainers> {
         // A thread that panicked while it had the lock left valid metadata.
         self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Known {
+impl KnownContainers {
     /// Returns the state of a provider, a new one if there is none.
     fn status(&mut self, source: ProviderName) -> &mut ProviderStatus {
         let identity = self.sources.iter().position(|status| status.source == source).unwrap_or_else(|| {
@@ -382,7 +382,7 @@ impl Known {
     }
 
     /// Returns the owner of a pod.
-    fn owner(&self, pod: &Pod) -> KnownOwner {
+    fn owner(&self, pod: &Pod) -> PodOwner {
         self.owners.of_pod(&pod.facts.namespace, pod.controller.as_ref(), pod.is_static)
     }
 

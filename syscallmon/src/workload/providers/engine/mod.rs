@@ -17,8 +17,8 @@ use serde::Deserialize;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    ProviderError, SocketChoice, Sources,
-    socket::{Runtime, connect},
+    ProviderError, ProviderSettings, SocketChoice,
+    socket::{RuntimeClient, connect},
 };
 use crate::workload::{
     Api,
@@ -56,13 +56,13 @@ pub(super) struct Docker(Engine);
 /// Podman's API.
 pub(super) struct Podman(Engine);
 
-impl Runtime for Docker {
+impl RuntimeClient for Docker {
     const API: Api = Api::Docker;
     const MAX_CONTAINERS: usize = MAX_CONTAINERS;
     const RECHECKS: Option<(usize, Duration)> = Some((4, Duration::from_secs(1)));
     const IS_STARTED_BY_CONNECTING: bool = false;
 
-    fn choice(sources: &Sources) -> &SocketChoice {
+    fn choice(sources: &ProviderSettings) -> &SocketChoice {
         &sources.docker
     }
 
@@ -79,7 +79,7 @@ impl Runtime for Docker {
     }
 }
 
-impl Runtime for Podman {
+impl RuntimeClient for Podman {
     const API: Api = Api::Podman;
     const MAX_CONTAINERS: usize = MAX_CONTAINERS;
     /// Its service ends without requests, and takes longer for an answer.
@@ -87,7 +87,7 @@ impl Runtime for Podman {
     /// A socket unit of systemd starts it.
     const IS_STARTED_BY_CONNECTING: bool = true;
 
-    fn choice(sources: &Sources) -> &SocketChoice {
+    fn choice(sources: &ProviderSettings) -> &SocketChoice {
         &sources.podman
     }
 
