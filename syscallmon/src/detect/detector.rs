@@ -27,7 +27,7 @@ use self::{
     waiting::{Awaited, WaitingCall, WaitingCalls},
     watched::{Basis, WorkloadPolicy},
 };
-use super::{Baselines, Notice, Phase, Policies, Recorded, Unexpected, Violation, Violations};
+use super::{Baselines, Notice, Phase, Policies, RecordedViolation, Unexpected, Violation, Violations};
 use crate::{
     cgroup::Tree,
     fair_share::Priority,
@@ -423,8 +423,8 @@ impl Detector {
     }
 
     /// Keeps a notice about a violation for [`Self::take_notices`].
-    fn keep_notice(&mut self, recorded: Option<Recorded>) {
-        self.notices.extend(recorded.map(|Recorded { violation, is_new }| Notice { violation, is_new }));
+    fn keep_notice(&mut self, recorded: Option<RecordedViolation>) {
+        self.notices.extend(recorded.map(|RecordedViolation { violation, is_new }| Notice { violation, is_new }));
     }
 
     /// Takes the notices since the last time.

@@ -20,12 +20,12 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct ProcessLookups {
     readers: ProcessReaders,
-    asked: BTreeMap<Ticket, Asked>,
+    asked: BTreeMap<Ticket, PendingLookup>,
 }
 
 /// A first call and its deadline. Tickets rise, so the first entry has the earliest deadline.
 #[derive(Debug)]
-struct Asked {
+struct PendingLookup {
     named: ResolvedWorkload,
     first: FirstCall,
     deadline: Instant,
@@ -42,7 +42,7 @@ impl ProcessLookups {
         let tenant = Tenant::of(&named.workload, &named.metadata);
         let Some(ticket) = self.readers.ask(&tenant, &first.process) else { return Some(first) };
         let deadline = Instant::now() + LOOKUP_TIMEOUT;
-        self.asked.insert(ticket, Asked { named: named.clone(), first, deadline });
+        self.asked.insert(ticket, PendingLookup { named: named.clone(), first, deadline });
         None
     }
 
@@ -68,7 +68,7 @@ impl ProcessLookups {
         }
         let now = Instant::now();
         while self.deadline().is_some_and(|deadline| patience.is_some() || deadline <= now) {
-            let (_, Asked { named, first, .. }) = self.asked.pop_first().expect("it has a deadline");
+            let (_, PendingLookup { named, first, .. }) = self.asked.pop_first().expect("it has a deadline");
             LookupResult::TimedOut.note();
             ready.push_back((named, first));
         }
@@ -78,7 +78,7 @@ impl ProcessLookups {
     fn take_answers(&mut self, answers: Vec<(Ticket, Process)>, ready: &mut VecDeque<(ResolvedWorkload, FirstCall)>) {
         for (ticket, process) in answers {
             // A late result was counted at its deadline.
-            let Some(Asked { named, first, .. }) = self.asked.remove(&ticket) else { continue };
+            let Some(PendingLookup { named, first, .. }) = self.asked.remove(&ticket) else { continue };
             let result = if process.command_line.is_some() { LookupResult::Read } else { LookupResult::Gone };
             result.note();
             ready.push_back((named, FirstCall { process, ..first }));
