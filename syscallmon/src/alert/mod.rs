@@ -34,7 +34,7 @@ pub use self::{
 };
 use self::{
     outbox::Outbox,
-    throttle::{AlertThrottle, Decision},
+    throttle::{AlertThrottle, ThrottleDecision},
 };
 use crate::detect::Notice;
 
@@ -81,7 +81,7 @@ impl Alerts {
     /// Sends a violation that is new, or has a higher count. Never waits; drops are counted.
     pub fn notify(&self, notice: Notice) {
         let Some(shared) = &self.0 else { return };
-        let Decision { record, send } = shared.throttle().note(notice, Instant::now());
+        let ThrottleDecision { record, send } = shared.throttle().note(notice, Instant::now());
         for outbox in shared.outboxes.iter().filter(|outbox| send || outbox.gets_every_repeat) {
             outbox.put(record.clone());
         }
