@@ -25,16 +25,16 @@ pub(super) struct Publisher {
 }
 
 /// The parts of a view.
-pub(super) struct Parts<'a> {
+pub(super) struct ViewParts<'a> {
     pub(super) model: &'a Model,
     pub(super) detector: &'a Detector,
     pub(super) first_calls: &'a FirstCalls,
-    pub(super) sources: Sources<'a>,
+    pub(super) sources: ProviderStates<'a>,
     pub(super) alerts: &'a Alerts,
 }
 
 /// State of metadata providers.
-pub(super) enum Sources<'a> {
+pub(super) enum ProviderStates<'a> {
     /// From the providers.
     Live(&'a MetadataCache),
     /// From a recording, with the number of containers without a name.
@@ -65,14 +65,14 @@ impl Publisher {
     }
 
     /// Publishes the current state, unless it equals the last view.
-    pub(super) fn publish(&mut self, parts: &Parts<'_>) {
+    pub(super) fn publish(&mut self, parts: &ViewParts<'_>) {
         if !std::mem::take(&mut self.is_due) {
             return;
         }
-        let Parts { model, detector, first_calls, sources, alerts } = parts;
+        let ViewParts { model, detector, first_calls, sources, alerts } = parts;
         let (sources, unresolved) = match sources {
-            Sources::Live(cache) => (cache.sources(), cache.unresolved()),
-            Sources::Recorded(sources, unresolved) => (sources.to_vec(), *unresolved),
+            ProviderStates::Live(cache) => (cache.sources(), cache.unresolved()),
+            ProviderStates::Recorded(sources, unresolved) => (sources.to_vec(), *unresolved),
         };
         self.number += 1;
         self.views.send_replace(Arc::new(View {

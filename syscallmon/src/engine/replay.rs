@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     far_away,
-    publisher::{Parts, Publisher, Sources},
+    publisher::{ProviderStates, Publisher, ViewParts},
 };
 use crate::{
     alert::Alerts,
@@ -316,8 +316,8 @@ impl Replay {
     fn publish(&mut self) {
         let Self { player, detector, alerts, sources: (sources, unresolved), .. } = self;
         let (model, first_calls) = (&player.model, &player.first_calls);
-        let sources = Sources::Recorded(sources, *unresolved);
-        self.publisher.publish(&Parts { model, detector, first_calls, sources, alerts });
+        let sources = ProviderStates::Recorded(sources, *unresolved);
+        self.publisher.publish(&ViewParts { model, detector, first_calls, sources, alerts });
         self.published = Instant::now();
     }
 }

@@ -30,7 +30,7 @@ use self::{alive::Alive, events::name_first_calls, record::Recorder};
 use super::{
     attribution::Attribution,
     far_away,
-    publisher::{Parts, Publisher, Sources},
+    publisher::{ProviderStates, Publisher, ViewParts},
 };
 use crate::{
     alert::Alerts,
@@ -227,8 +227,8 @@ impl Sampler {
 
     fn publish(&mut self) {
         let Self { model, detector, first_calls, resolver, alerts, .. } = self;
-        let sources = Sources::Live(resolver.cache());
-        self.publisher.publish(&Parts { model, detector, first_calls, sources, alerts });
+        let sources = ProviderStates::Live(resolver.cache());
+        self.publisher.publish(&ViewParts { model, detector, first_calls, sources, alerts });
     }
 
     /// Returns when to sample before the next poll, if at all.

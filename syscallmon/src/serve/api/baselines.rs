@@ -36,7 +36,7 @@ struct Listed<'a> {
     policies: Vec<PolicyEntry<'a>>,
     store: Store,
     /// Sorted by key.
-    baselines: Vec<Entry<'a>>,
+    baselines: Vec<BaselineEntry<'a>>,
 }
 
 #[derive(Serialize)]
@@ -61,7 +61,7 @@ struct Store {
 
 /// A baseline without its calls.
 #[derive(Serialize)]
-struct Entry<'a> {
+struct BaselineEntry<'a> {
     kind: &'a BaselineKey,
     policy: &'a str,
     state: Phase,
@@ -85,7 +85,7 @@ struct Entry<'a> {
 
 /// An action on a baseline.
 #[derive(Clone, Copy, Debug)]
-enum Action {
+enum BaselineAction {
     Approve,
     Forget,
     Relearn,
@@ -127,7 +127,7 @@ fn listed(view: &View) -> Response {
     success(Listed {
         policies: view.policies.iter().map(|policy| PolicyEntry::new(policy, &by_policy)).collect(),
         store: Store { up: status.is_up, errors: status.errors, unreadable_files: status.unreadable },
-        baselines: view.baselines.iter().map(|baseline| Entry::new(baseline, &by_key)).collect(),
+        baselines: view.baselines.iter().map(|baseline| BaselineEntry::new(baseline, &by_key)).collect(),
     })
 }
 
@@ -139,7 +139,7 @@ impl<'a> PolicyEntry<'a> {
     }
 }
 
-impl<'a> Entry<'a> {
+impl<'a> BaselineEntry<'a> {
     fn new(baseline: &'a Baseline, workloads: &HashMap<BaselineKey, usize>) -> Self {
         Self {
             kind: &baseline.kind,
@@ -182,7 +182,8 @@ async fn change(
     if let Err(reason) = may_change(caller, version, &uri, &headers) {
         return failure(StatusCode::FORBIDDEN, reason);
     }
-    let Some((key, action)) = path.rsplit_once('/').and_then(|(key, name)| Some((key, Action::named(name)?))) else {
+    let Some((key, action)) = path.rsplit_once('/').and_then(|(key, name)| Some((key, BaselineAction::named(name)?)))
+    else {
         return failure(StatusCode::NOT_FOUND, "the path must end with /approve, /forget or /relearn".to_owned());
     };
     let key: BaselineKey = match key.parse() {
@@ -193,9 +194,9 @@ async fn change(
     let changed = baselines.owner.baselines(move |baselines| {
         let before = baselines.get(&of).cloned()?;
         match action {
-            Action::Approve => baselines.approve(&of, now),
-            Action::Forget => baselines.forget(&of),
-            Action::Relearn => baselines.relearn(&of, now),
+            BaselineAction::Approve => baselines.approve(&of, now),
+            BaselineAction::Forget => baselines.forget(&of),
+            BaselineAction::Relearn => baselines.relearn(&of, now),
         };
         Some(baselines.get(&of).cloned().unwrap_or(before))
     });
@@ -204,7 +205,7 @@ async fn change(
     success(&*baseline)
 }
 
-impl Action {
+impl BaselineAction {
     fn named(name: &str) -> Option<Self> {
         match name {
             "approve" => Some(Self::Approve),

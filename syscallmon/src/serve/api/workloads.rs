@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     answer_query,
-    json::Answer,
+    json::ListAnswer,
     query::{MatchError, Selection},
 };
 use crate::{
@@ -45,7 +45,7 @@ pub(in crate::serve) struct WorkloadsQuery {
 
 /// Fields of an answer besides the workloads.
 #[derive(Serialize)]
-struct Head {
+struct WorkloadsHead {
     /// Seconds since 1970.
     snapshot_time: f64,
     probes: Vec<ProbeStatus>,
@@ -132,7 +132,7 @@ fn answer(view: &View, query: &WorkloadsQuery) -> Result<Response, MatchError> {
     let known = || view.model.workloads().map(|(_, totals)| totals.metadata.clone()).collect();
     let selection = Selection::of(query.selector.as_deref(), known)?;
     let (head, chosen) = chosen(view, query, &selection);
-    let mut answer = Answer::new(&head, "workloads");
+    let mut answer = ListAnswer::new(&head, "workloads");
     // Entry by entry, until the answer is full.
     let _ = chosen.iter().all(|(workload, totals)| answer.push(&entry(view, workload, totals)));
     Ok(answer.finish())
@@ -142,14 +142,14 @@ fn chosen<'a>(
     view: &'a View,
     query: &WorkloadsQuery,
     selection: &Selection,
-) -> (Head, Vec<(&'a Workload, &'a Arc<Totals>)>) {
+) -> (WorkloadsHead, Vec<(&'a Workload, &'a Arc<Totals>)>) {
     let is_chosen = |workload: &Workload, totals: &Totals| {
         selection.has(&totals.metadata) && workload.label("cgroup").starts_with(&query.prefix)
     };
     let workloads = view.model.workloads().filter(|(workload, totals)| is_chosen(workload, totals));
     let mut chosen: Vec<_> = workloads.collect();
     chosen.sort_by_cached_key(|(_, totals)| std::cmp::Reverse(totals.counts.calls.sum()));
-    let head = Head {
+    let head = WorkloadsHead {
         snapshot_time: unix_time(view.snapshot.time),
         probes: view.facts.probes.clone(),
         lost: view.snapshot.losses,
