@@ -161,8 +161,8 @@ impl Detector {
     /// Takes first calls with a finished process look-up. With a time to wait, it takes all first calls, because calls
     /// that are counted next must not be reported without their process.
     #[must_use]
-    pub fn answered(&mut self, patience: Option<Duration>) -> VecDeque<(ResolvedWorkload, FirstCall)> {
-        self.lookups.take(patience)
+    pub fn answered(&mut self, max_wait: Option<Duration>) -> VecDeque<(ResolvedWorkload, FirstCall)> {
+        self.lookups.take(max_wait)
     }
 
     /// Judges first calls from [`Self::answered`].
@@ -247,7 +247,7 @@ impl Detector {
     }
 
     /// Judges first calls of cgroups that have a path now, and of cgroups that are known to have none.
-    pub fn found(&mut self, resolver: &mut WorkloadResolver, tree: &Tree) {
+    pub fn judge_found(&mut self, resolver: &mut WorkloadResolver, tree: &Tree) {
         let is_found = |awaited: &Awaited, age| match awaited {
             Awaited::Path(id) => tree.knows(*id) || age >= NAME_TIMEOUT,
             Awaited::Name(_) => false,
@@ -264,7 +264,7 @@ impl Detector {
     }
 
     /// Judges first calls of containers that have a name now, or have waited long enough.
-    pub fn named(&mut self, resolver: &WorkloadResolver) {
+    pub fn judge_named(&mut self, resolver: &WorkloadResolver) {
         let mut known: HashMap<Arc<CgroupIdentity>, ResolvedWorkload> = HashMap::new();
         let ready = self.waiting.take(|awaited, age| {
             let Awaited::Name(identity) = awaited else { return false };
@@ -307,7 +307,7 @@ impl Detector {
     }
 
     /// Judges calls by the counters.
-    pub fn counted(&mut self, deltas: &[Delta], now: SystemTime, is_partial: impl Fn(u64) -> bool) {
+    pub fn judge_counted(&mut self, deltas: &[Delta], now: SystemTime, is_partial: impl Fn(u64) -> bool) {
         for Delta { named, cgroup_id, before, calls, denied } in deltas {
             if before.as_ref().is_some_and(|before| self.is_judged_alike(before, named)) {
                 continue;

@@ -111,7 +111,7 @@ impl Player {
         }
         let names: HashMap<u64, &ResolvedWorkload> = sample.names.iter().map(|(id, named)| (*id, named)).collect();
         self.model.apply(&sample.snapshot, taken, |id| names.get(&id).map(|&named| named.clone()));
-        self.model.release(taken, sample.patience);
+        self.model.release(taken, sample.name_timeout);
         self.model.forget_slots(&sample.freed, taken);
         self.model.forget_births(&sample.dead);
         let kept: HashSet<&Labels> = sample.kept.iter().collect();

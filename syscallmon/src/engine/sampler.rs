@@ -213,8 +213,8 @@ impl Sampler {
     }
 
     fn judge_waiting(&mut self) {
-        self.detector.found(&mut self.resolver, &self.tree);
-        self.detector.named(&self.resolver);
+        self.detector.judge_found(&mut self.resolver, &self.tree);
+        self.detector.judge_named(&self.resolver);
     }
 
     /// Delivers the notices of detection.
@@ -340,7 +340,7 @@ impl Sampler {
             deltas.retain(|delta| delta.named.workload != Workload::Remainder);
         }
         let time = SystemTime::now();
-        self.detector.counted(&deltas, time, |id| !self.model.is_whole(id));
+        self.detector.judge_counted(&deltas, time, |id| !self.model.is_whole(id));
         self.detector.tick(&self.model, now, time);
         self.resolver.policies_use_owner(self.detector.uses_owner());
     }
@@ -367,7 +367,7 @@ impl Sampler {
     /// Exports workloads that have waited too long for their names.
     fn release(&mut self, after: Duration) {
         let deltas = self.model.release(Instant::now(), after);
-        self.detector.counted(&deltas, SystemTime::now(), |id| !self.model.is_whole(id));
+        self.detector.judge_counted(&deltas, SystemTime::now(), |id| !self.model.is_whole(id));
         self.publisher.changed();
     }
 
@@ -385,7 +385,7 @@ impl Sampler {
         };
         let expire_after = self.tunables.borrow().expire_after;
         let deltas = self.model.expire(taken, expire_after, self.publisher.facts.capacity.series as usize, is_there);
-        self.detector.counted(&deltas, SystemTime::now(), |id| !self.model.is_whole(id));
+        self.detector.judge_counted(&deltas, SystemTime::now(), |id| !self.model.is_whole(id));
         self.deliver();
         self.publisher.snapshot = SnapshotInfo {
             number: self.publisher.snapshot.number + 1,

@@ -23,7 +23,7 @@ pub(super) trait Attachment {
     /// # Errors
     ///
     /// As for [`Self::load`].
-    fn settle(&mut self, _ebpf: &mut Ebpf, _context: &AttachContext<'_>) -> Result<(), Error> {
+    fn replace_lossy(&mut self, _ebpf: &mut Ebpf, _context: &AttachContext<'_>) -> Result<(), Error> {
         Ok(())
     }
 
@@ -107,9 +107,9 @@ impl<'a> Attachments<'a> {
     /// # Errors
     ///
     /// As for [`Self::load`].
-    pub(super) fn settle(&mut self, ebpf: &mut Ebpf) -> Result<(), Error> {
+    pub(super) fn replace_lossy(&mut self, ebpf: &mut Ebpf) -> Result<(), Error> {
         for probe in self.probes.iter_mut().filter(|probe| probe.is_loaded) {
-            probe.attachment.settle(ebpf, &self.context)?;
+            probe.attachment.replace_lossy(ebpf, &self.context)?;
         }
         self.note_sys_enter();
         Ok(())

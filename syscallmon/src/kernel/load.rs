@@ -40,7 +40,7 @@ pub(super) fn load(options: &Options, positions: &[u16]) -> Result<(Kernel, Even
         first_calls: ring(&mut ebpf, "FIRST_CALLS")?,
     };
     let tables = Tables::new(&ebpf, &Sizes::new(options, options.capacity), cpus, memory_bytes)?;
-    probes.settle(&mut ebpf)?;
+    probes.replace_lossy(&mut ebpf)?;
     // All programs are loaded before the first one is attached.
     for phase in AttachPhase::REST {
         probes.load(&mut ebpf, phase)?;

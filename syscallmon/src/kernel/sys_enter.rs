@@ -80,7 +80,7 @@ impl Attachment for SysEnterAttachment {
     /// # Errors
     ///
     /// When the privileges for the test are missing.
-    fn settle(&mut self, ebpf: &mut Ebpf, context: &AttachContext<'_>) -> Result<(), Error> {
+    fn replace_lossy(&mut self, ebpf: &mut Ebpf, context: &AttachContext<'_>) -> Result<(), Error> {
         let is_open = context.options.sys_enter == SysEnter::Auto && !context.facts.lets_programs_sleep;
         if is_open && preemption::is_seen(ebpf)? {
             self.problems.push(PREEMPTED.to_owned());

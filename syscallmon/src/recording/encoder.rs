@@ -81,7 +81,7 @@ impl Encoder {
         (frame.dead, frame.missed, frame.unresolved) = (sample.dead, sample.missed, sample.unresolved);
         (frame.at, frame.took) = (nanoseconds(sample.taken), nanoseconds(sample.took));
         frame.time = unix_nanoseconds(sample.time);
-        (frame.patience, frame.expire_after) = (nanoseconds(sample.patience), nanoseconds(sample.expire_after));
+        (frame.patience, frame.expire_after) = (nanoseconds(sample.name_timeout), nanoseconds(sample.expire_after));
         (frame.series, frame.histograms) = (sample.snapshot.series, sample.snapshot.histograms);
         frame.losses = sample.snapshot.losses;
         let mask = self.mask.as_ref();

@@ -122,7 +122,7 @@ fn samples(steps: &[Vec<Event>]) -> Vec<Sample> {
         sample.snapshot.slots = slots.values().cloned().collect();
         (sample.taken, sample.took) = (Duration::from_secs(step), Duration::from_millis(3));
         sample.time = SystemTime::UNIX_EPOCH + Duration::from_nanos(1_700_000_000_000_000_123 + step);
-        (sample.patience, sample.expire_after) = (Duration::from_secs(10), Duration::from_mins(5));
+        (sample.name_timeout, sample.expire_after) = (Duration::from_secs(10), Duration::from_mins(5));
         (sample.snapshot.series, sample.missed) = (17, step / 3);
         sample.dead = vec![step];
         samples.push(sample);

@@ -57,17 +57,17 @@ impl ProcessLookups {
     }
 
     /// Takes the calls with a result, or past their deadline. Waits this long for others, and then takes all.
-    pub(super) fn take(&mut self, patience: Option<Duration>) -> VecDeque<(ResolvedWorkload, FirstCall)> {
+    pub(super) fn take(&mut self, max_wait: Option<Duration>) -> VecDeque<(ResolvedWorkload, FirstCall)> {
         let mut ready = VecDeque::new();
         self.take_answers(self.readers.take(), &mut ready);
-        if let Some(patience) = patience {
-            let end = Instant::now() + patience;
+        if let Some(max_wait) = max_wait {
+            let end = Instant::now() + max_wait;
             while !self.asked.is_empty() && Instant::now() < end {
                 self.take_answers(self.readers.wait(end.saturating_duration_since(Instant::now())), &mut ready);
             }
         }
         let now = Instant::now();
-        while self.deadline().is_some_and(|deadline| patience.is_some() || deadline <= now) {
+        while self.deadline().is_some_and(|deadline| max_wait.is_some() || deadline <= now) {
             let (_, PendingLookup { named, first, .. }) = self.asked.pop_first().expect("it has a deadline");
             LookupResult::TimedOut.note();
             ready.push_back((named, first));

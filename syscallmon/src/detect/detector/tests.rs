@@ -60,7 +60,7 @@ fn made(detector: &Detector, named: ResolvedWorkload, calls: &[(&str, u64)]) -> 
 }
 
 fn count(detector: &mut Detector, delta: Delta) {
-    detector.counted(&[delta], SystemTime::UNIX_EPOCH, |_| false);
+    detector.judge_counted(&[delta], SystemTime::UNIX_EPOCH, |_| false);
 }
 
 /// Unexpected calls: which policy, which call, how often.
@@ -98,14 +98,14 @@ fn a_name_decides_which_policy_judges_a_first_call() {
     assert!(matches!(resolver.of_identity(&identity).workload, Workload::Unresolved(_)));
     let event = first(&detector, "mount");
     detector.first(&resolver, &unresolved(), event);
-    detector.named(&resolver);
+    detector.judge_named(&resolver);
     assert!(detector.is_waiting() && detector.violations.is_empty());
     let [name, runtime] = ["web", "containerd"].map(Arc::from);
     let pod = crate::workload::PodInfo { uid: UID.into(), namespace: "shop".into(), name: "web-1".into() };
     let facts =
         crate::workload::ContainerInfo { id: ID.into(), name, pod: Some(pod), image: None, runtime, is_pause: false };
     detector.cache.answered(ProviderName::Cri, &[], vec![facts]);
-    detector.named(&resolver);
+    detector.judge_named(&resolver);
     assert!(!detector.is_waiting());
     assert_eq!(detector.violations.len(), 0, "the policy of its namespace allows it");
 }
@@ -200,12 +200,12 @@ fn a_call_of_an_unknown_cgroup_is_judged_when_its_path_is_known() {
     let (mut resolver, mut tree) = (resolver(&detector), tree());
     let event = FirstCall { cgroup_id: 7, ..first(&detector, "mount") };
     detector.first(&resolver, &unknown(7), event);
-    detector.found(&mut resolver, &tree);
+    detector.judge_found(&mut resolver, &tree);
     assert_eq!((detector.without_path().collect::<Vec<_>>(), violations(&detector)), (vec![7], Vec::new()));
     let path = format!("/system.slice/lxc.payload/docker-{ID}.scope");
     tree.apply(crate::cgroup::TreeChange::Born { id: 7, parent: None, unprivileged: false, path: path.as_bytes() });
-    detector.found(&mut resolver, &tree);
-    detector.named(&resolver);
+    detector.judge_found(&mut resolver, &tree);
+    detector.judge_named(&resolver);
     // Its container's name is waited for.
     assert!(detector.without_path().next().is_none() && detector.is_waiting());
     // A host's unit is nobody's.
@@ -217,7 +217,7 @@ fn a_call_of_an_unknown_cgroup_is_judged_when_its_path_is_known() {
         unprivileged: false,
         path: b"/system.slice/a.service",
     });
-    detector.found(&mut resolver, &tree);
+    detector.judge_found(&mut resolver, &tree);
     assert_eq!(violations(&detector), []);
 }
 
@@ -232,7 +232,7 @@ fn what_stays_unknown_is_reported_as_such_where_it_would_be_critical() {
             let event = FirstCall { cgroup_id: 7, ..first(&detector, name) };
             detector.first(&resolver, &unknown(7), event);
         }
-        detector.found(&mut resolver, &tree);
+        detector.judge_found(&mut resolver, &tree);
         let delta = Delta { cgroup_id: 7, ..made(&detector, unknown(0), &[("mount", 3), ("read", 5)]) };
         count(&mut detector, delta);
         let expected = ("(unknown)".to_owned(), "(id 7)".to_owned(), 7);

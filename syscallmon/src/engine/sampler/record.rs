@@ -70,8 +70,8 @@ impl Recorder {
         self.add(|next| next.names.push((cgroup_id, named.clone())));
     }
 
-    pub(super) fn released(&mut self, patience: Duration) {
-        self.add(|next| next.patience = patience);
+    pub(super) fn released(&mut self, name_timeout: Duration) {
+        self.add(|next| next.name_timeout = name_timeout);
     }
 
     pub(super) fn forgotten(&mut self, dead: &[u64]) {

@@ -204,10 +204,10 @@ fn duration(view: &View, call: CallId, durations: &Durations) -> DurationEntry {
 
 /// Returns counts by name, the highest first.
 pub(in crate::serve) fn most_first<K: Ord + Copy, N>(
-    tally: &SortedCounts<K>,
+    counts: &SortedCounts<K>,
     name: impl Fn(K) -> N,
 ) -> std::vec::IntoIter<(N, u64)> {
-    let mut counts: Vec<(K, u64)> = tally.iter().map(|(key, &count)| (key, count)).collect();
-    counts.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
-    counts.into_iter().map(|(key, count)| (name(key), count)).collect::<Vec<_>>().into_iter()
+    let mut sorted: Vec<(K, u64)> = counts.iter().map(|(key, &count)| (key, count)).collect();
+    sorted.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
+    sorted.into_iter().map(|(key, count)| (name(key), count)).collect::<Vec<_>>().into_iter()
 }

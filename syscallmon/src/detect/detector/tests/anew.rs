@@ -51,7 +51,7 @@ impl Scene {
         let slots = vec![SlotCounts { slot: 1, cgroup_id: 1, counts }];
         let snapshot = Snapshot { slots, ..Snapshot::default() };
         let deltas = self.model.apply(&snapshot, Instant::now(), |_| Some(named.clone()));
-        self.detector.counted(&deltas, SystemTime::UNIX_EPOCH, |_| false);
+        self.detector.judge_counted(&deltas, SystemTime::UNIX_EPOCH, |_| false);
         self.tick();
     }
 
