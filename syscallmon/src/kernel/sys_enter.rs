@@ -67,7 +67,7 @@ impl Attachment for SysEnterAttachment {
                 }
                 Err(LoadProblem::Fatal(error)) => return Err(error),
                 Err(LoadProblem::Other(problem)) => {
-                    self.problems.push(format!("no {}: {problem}", implementation.name()))
+                    self.problems.push(format!("no {}: {problem}", implementation.name()));
                 }
             }
         }
