@@ -1,6 +1,6 @@
 //! Loads the object and attaches the probes of the table [`super::PROBES`] that this kernel can run.
 //!
-//! [`super::sys_enter`], [`super::sys_exit`] and [`super::event_probe`] choose the implementation of each probe.
+//! [`super::sys_enter`], [`super::sys_exit`] and [`super::tracepoint_probe`] choose the implementation of each probe.
 
 use std::{fs, io, os::fd::AsFd};
 
