@@ -24,7 +24,7 @@ use syscallmon::{
     engine::Tunables,
     serve::Site,
     syscalls::CallTable,
-    view::{Host, View, Views, fuzzing::owner},
+    view::{FixedFacts, View, Views, fuzzing::owner},
 };
 use tokio::{runtime::Runtime, sync::watch};
 
@@ -65,7 +65,7 @@ static SERVERS: LazyLock<Servers> = LazyLock::new(|| {
     let table = CallTable::x86_64();
     let baselines = Arc::new(Mutex::new(baselines(&table)));
     let policies = Policies::new(vec![], true, &table).expect("the built-in policy is right");
-    let first = View { policies: Arc::new(policies), ..View::empty(Arc::new(Host::minimal())) };
+    let first = View { policies: Arc::new(policies), ..View::empty(Arc::new(FixedFacts::minimal())) };
     let (publish, views) = Views::new(first.clone());
     let (owner, serve) = owner(Arc::clone(&baselines), first, publish);
     runtime.spawn(serve);

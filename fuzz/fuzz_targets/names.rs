@@ -23,7 +23,7 @@ use syscallmon::{
     serve::{Renderer, fuzzing::expositions},
     snapshot::{Counts, SlotCounts, Snapshot},
     syscalls::CallTable,
-    view::{Host, SnapshotInfo, View, Views},
+    view::{FixedFacts, SnapshotInfo, View, Views},
     workload::{Label, Labels, ResolvedWorkload, CgroupIdentity, Workload},
 };
 use tokio::sync::watch;
@@ -98,7 +98,7 @@ struct Shown {
 }
 
 static SHOWN: LazyLock<Shown> = LazyLock::new(|| {
-    let first = View::empty(Arc::new(Host::minimal()));
+    let first = View::empty(Arc::new(FixedFacts::minimal()));
     let (publish, views) = Views::new(first.clone());
     Shown { first, publish, renderer: Renderer::new(views).expect("the table of families is right") }
 });

@@ -8,7 +8,7 @@ use cap::Cap;
 use libfuzzer_sys::fuzz_target;
 use syscallmon::{
     engine::Player,
-    recording::{Limits, Reader, Recorded},
+    recording::{Limits, Reader, SampleOrEnd},
 };
 
 /// Memory limit: higher use is a finding. The limit is twice the memory that these recording limits permit.
@@ -29,13 +29,13 @@ const LIMITS: Limits = Limits {
 fuzz_target!(|bytes: &[u8]| {
     // Reads the input as a file with checksums, then as the lines of a file.
     if let Ok(mut reader) = Reader::open(bytes, Limits { has_checksums: true, ..LIMITS }) {
-        while let Some(Ok(Recorded::Sample(_))) = reader.next_record() {}
+        while let Some(Ok(SampleOrEnd::Sample(_))) = reader.next_record() {}
     }
     let Ok(mut reader) = Reader::of_lines(bytes, LIMITS) else { return };
     let started = Instant::now();
-    let calls = reader.header().host(started).calls;
+    let calls = reader.header().facts(started).calls;
     let mut player = Player::new(reader.header(), started, LIMITS);
-    while let Some(Ok(Recorded::Sample(sample))) = reader.next_record() {
+    while let Some(Ok(SampleOrEnd::Sample(sample))) = reader.next_record() {
         assert!(sample.snapshot.slots.len() <= LIMITS.slots);
         let ids = sample.snapshot.slots.iter().flat_map(|slot| slot.counts.calls.iter());
         assert!(ids.map(|(id, _)| id).all(|id| calls.iter().nth(id.0.into()).is_some()));

@@ -13,7 +13,7 @@ use std::{
 
 use serde_json::Value;
 use syscallmon::{
-    alert::{Access, AlertConfig, Alertmanagers, Alerts, LogTarget, RateLimit},
+    alert::{AlertConfig, Alertmanagers, Alerts, HttpClientConfig, LogTarget, RateLimit},
     detect::{Notice, Reason, Severity, Violation},
     syscalls::Call,
     workload::{Label, Labels, Workload},
@@ -137,7 +137,7 @@ impl Delivery {
             rate_limit: RateLimit::default(),
             alertmanager: Alertmanagers {
                 urls: urls.iter().map(|address| format!("http://{address}").parse().unwrap()).collect(),
-                access: Access::default(),
+                client_config: HttpClientConfig::default(),
                 labels: vec!["cluster=test".parse().unwrap()],
                 resolve_after: QUIET,
             },

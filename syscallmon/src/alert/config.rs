@@ -1,4 +1,5 @@
-//! The configuration of alerts, in types with valid values only.
+//! The configuration of alerts. Its values are parsed here, and `settings/alert.rs` checks settings that depend on each
+//! other.
 
 use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 
@@ -6,7 +7,7 @@ use http::{HeaderName, HeaderValue, Uri};
 use serde::{Deserialize, Serialize, Serializer};
 
 pub use super::template::Template;
-pub use crate::client::http::Access;
+pub use crate::client::http::HttpClientConfig;
 use crate::process::CommandLines;
 
 /// Sinks of alerts, and their limits.
@@ -20,10 +21,10 @@ pub struct AlertConfig {
     pub repeat_interval: Duration,
     /// Maximum new alerts per workload, policy and severity.
     pub rate_limit: RateLimit,
-    /// Alertmanagers.
+    /// The Alertmanagers; none if there is no URL.
     pub alertmanager: Alertmanagers,
-    /// The webhook.
-    pub webhook: Option<Webhook>,
+    /// The webhook, if its URL is set.
+    pub webhook: Option<WebhookConfig>,
     /// Whether to create Kubernetes Events.
     pub kubernetes_events: bool,
     /// The kubeconfig, if the service account is not used.
@@ -35,27 +36,27 @@ pub struct AlertConfig {
 pub struct Alertmanagers {
     /// Their URLs.
     pub urls: Vec<Url>,
-    /// Credentials and trust.
-    pub access: Access,
+    /// Credentials, and CA certificates to verify the server by.
+    pub client_config: HttpClientConfig,
     /// Additional labels of every alert.
     pub labels: Vec<ExtraLabel>,
     /// An alert is resolved after this time without a call.
     pub resolve_after: Duration,
 }
 
-/// A webhook.
+/// The configuration of a webhook.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Webhook {
+pub struct WebhookConfig {
     /// Its URL.
     pub url: Url,
-    /// Credentials and trust.
-    pub access: Access,
+    /// Credentials, and CA certificates to verify the server by.
+    pub client_config: HttpClientConfig,
     /// The text to send; the record as JSON if there is none.
     pub template: Option<Template>,
     /// Its content type.
     pub content_type: HeaderValue,
     /// Additional headers.
-    pub headers: Vec<Header>,
+    pub headers: Vec<ExtraHeader>,
 }
 
 /// A value that is not valid.
@@ -255,14 +256,14 @@ impl FromStr for ExtraLabel {
 /// An additional header of requests.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Header {
+pub struct ExtraHeader {
     /// Its name.
     pub name: HeaderName,
     /// Its value, which is never shown.
     pub value: HeaderValue,
 }
 
-impl FromStr for Header {
+impl FromStr for ExtraHeader {
     type Err = AlertValueError;
 
     fn from_str(text: &str) -> Result<Self, AlertValueError> {
@@ -288,7 +289,7 @@ macro_rules! from_string {
         })+
     };
 }
-from_string!(RateLimit, Url, ExtraLabel, Header, Template);
+from_string!(RateLimit, Url, ExtraLabel, ExtraHeader, Template);
 
 #[cfg(test)]
 mod tests {
@@ -345,10 +346,10 @@ mod tests {
 
     #[test]
     fn headers_are_not_shown() {
-        let header: Header = "X-Key: secret".parse().unwrap();
+        let header: ExtraHeader = "X-Key: secret".parse().unwrap();
         assert!(!format!("{header:?}").contains("secret"));
         for text in ["X-Key", "X Key: secret", "X-Key: secret\nX: y"] {
-            let error = text.parse::<Header>().unwrap_err().to_string();
+            let error = text.parse::<ExtraHeader>().unwrap_err().to_string();
             assert!(!error.contains("secret"), "{error}");
         }
     }

@@ -11,7 +11,7 @@ use hyper::body::{Body, Bytes};
 use tokio::time::timeout;
 
 use crate::{
-    client::http::{Access, HttpsClient, client, credentials, first_line},
+    client::http::{HttpClientConfig, HttpsClient, client, credentials, first_line},
     error_report::chain,
 };
 
@@ -45,7 +45,7 @@ impl DeliveryError {
 #[derive(Debug)]
 pub(super) struct Http {
     uri: Uri,
-    access: Access,
+    client_config: HttpClientConfig,
     headers: HeaderMap,
     /// Deadline of a request.
     time: Duration,
@@ -54,11 +54,11 @@ pub(super) struct Http {
 }
 
 impl Http {
-    pub(super) fn new(uri: Uri, access: Access, mut headers: HeaderMap) -> Self {
+    pub(super) fn new(uri: Uri, client_config: HttpClientConfig, mut headers: HeaderMap) -> Self {
         headers
             .entry(USER_AGENT)
             .or_insert(HeaderValue::from_static(concat!("syscallmon/", env!("CARGO_PKG_VERSION"))));
-        Self { uri, access, headers, time: REQUEST_TIMEOUT, client: None }
+        Self { uri, client_config, headers, time: REQUEST_TIMEOUT, client: None }
     }
 
     /// Posts a body.
@@ -87,14 +87,14 @@ impl Http {
         *request.method_mut() = method;
         *request.uri_mut() = self.uri.clone();
         *request.headers_mut() = self.headers.clone();
-        if let Some(credentials) = credentials(&self.access).await.map_err(DeliveryError::retry)? {
+        if let Some(credentials) = credentials(&self.client_config).await.map_err(DeliveryError::retry)? {
             request.headers_mut().insert(AUTHORIZATION, credentials);
         }
         let client = match &self.client {
             Some(client) => client,
-            None => {
-                self.client.insert(client(&self.uri, &self.access, CA_SETTING).await.map_err(DeliveryError::retry)?)
-            }
+            None => self
+                .client
+                .insert(client(&self.uri, &self.client_config, CA_SETTING).await.map_err(DeliveryError::retry)?),
         };
         let response = client.request(request).await.map_err(|error| DeliveryError::retry(chain(&error)))?;
         let (parts, body) = response.into_parts();
@@ -144,8 +144,8 @@ mod tests {
         client::http::connector,
     };
 
-    fn http(uri: &Uri, access: Access) -> Http {
-        Http { time: Duration::from_secs(1), ..Http::new(uri.clone(), access, HeaderMap::new()) }
+    fn http(uri: &Uri, config: HttpClientConfig) -> Http {
+        Http { time: Duration::from_secs(1), ..Http::new(uri.clone(), config, HeaderMap::new()) }
     }
 
     fn file(text: &str) -> NamedTempFile {
@@ -157,7 +157,7 @@ mod tests {
     /// Returns the result of one request.
     async fn post(answer: Answer) -> Result<(), DeliveryError> {
         let server = Server::start([answer]).await;
-        http(&server.uri("/"), Access::default()).post("{}".to_owned()).await
+        http(&server.uri("/"), HttpClientConfig::default()).post("{}".to_owned()).await
     }
 
     fn is_retried(result: &Result<(), DeliveryError>) -> bool {
@@ -180,7 +180,7 @@ mod tests {
             assert!(is_retried(&result), "{answer:?}: {result:?}");
         }
         let nobody = Server::nobody().await;
-        assert!(is_retried(&http(&nobody, Access::default()).post(String::new()).await));
+        assert!(is_retried(&http(&nobody, HttpClientConfig::default()).post(String::new()).await));
     }
 
     #[tokio::test]
@@ -213,14 +213,15 @@ mod tests {
     async fn credentials_are_read_anew_for_each_request() {
         let server = Server::start([Answer::Status(200, ""), Answer::Status(200, ""), Answer::Status(200, "")]).await;
         let token = file("one\n");
-        let access = Access { bearer_token_file: Some(token.path().into()), ..Access::default() };
-        let mut client = http(&server.uri("/"), access);
+        let config = HttpClientConfig { bearer_token_file: Some(token.path().into()), ..HttpClientConfig::default() };
+        let mut client = http(&server.uri("/"), config);
         client.post(String::new()).await.unwrap();
         std::fs::write(token.path(), "two").unwrap();
         client.post(String::new()).await.unwrap();
         let password = file("secret\n");
-        let access = Access { basic: Some(("me".to_owned(), password.path().into())), ..Access::default() };
-        http(&server.uri("/"), access).post(String::new()).await.unwrap();
+        let config =
+            HttpClientConfig { basic: Some(("me".to_owned(), password.path().into())), ..HttpClientConfig::default() };
+        http(&server.uri("/"), config).post(String::new()).await.unwrap();
         let sent: Vec<_> = server.requests().iter().map(|request| request.header("authorization").to_owned()).collect();
         assert_eq!(sent, ["Bearer one", "Bearer two", "Basic bWU6c2VjcmV0"]);
     }
@@ -230,15 +231,15 @@ mod tests {
         let (empty, long) = (file(" \n"), Path::new("/dev/zero"));
         let missing = Path::new("/nonexistent");
         for (path, says) in [(empty.path(), "empty"), (long, "exceeds"), (missing, "No such file")] {
-            let access = Access { bearer_token_file: Some(path.into()), ..Access::default() };
-            let Err(DeliveryError::Retry { why, .. }) = http(&Server::nobody().await, access).post(String::new()).await
+            let config = HttpClientConfig { bearer_token_file: Some(path.into()), ..HttpClientConfig::default() };
+            let Err(DeliveryError::Retry { why, .. }) = http(&Server::nobody().await, config).post(String::new()).await
             else {
                 panic!("{}", path.display())
             };
             assert!(why.contains(says) && why.contains(&path.display().to_string()), "{why}");
         }
-        let access = Access { ca_file: Some(empty.path().into()), ..Access::default() };
-        let error = connector(&"https://127.0.0.1".parse().unwrap(), &access, CA_SETTING).await.unwrap_err();
+        let config = HttpClientConfig { ca_file: Some(empty.path().into()), ..HttpClientConfig::default() };
+        let error = connector(&"https://127.0.0.1".parse().unwrap(), &config, CA_SETTING).await.unwrap_err();
         assert!(error.contains("no PEM certificate"), "{error}");
     }
 
@@ -247,8 +248,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let pipe = directory.path().join("token");
         rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
-        let access = Access { bearer_token_file: Some(pipe.clone()), ..Access::default() };
-        let mut client = http(&Server::nobody().await, access);
+        let config = HttpClientConfig { bearer_token_file: Some(pipe.clone()), ..HttpClientConfig::default() };
+        let mut client = http(&Server::nobody().await, config);
         // This runtime has one thread.
         let (result, ()) = tokio::join!(client.post(String::new()), tokio::time::sleep(Duration::from_millis(10)));
         assert!(is_retried(&result), "{result:?}");
@@ -266,8 +267,8 @@ mod tests {
         let server = Server::start_tls(answers, key.0, key.1).await;
         for (authority, is_trusted) in [(&ours, true), (&others, false)] {
             let file = file(authority);
-            let access = Access { ca_file: Some(file.path().into()), ..Access::default() };
-            let result = http(&server.uri("/"), access).post("{}".to_owned()).await;
+            let config = HttpClientConfig { ca_file: Some(file.path().into()), ..HttpClientConfig::default() };
+            let result = http(&server.uri("/"), config).post("{}".to_owned()).await;
             assert_eq!(result.is_ok(), is_trusted, "{result:?}");
         }
     }

@@ -26,15 +26,15 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::{
     config::{
-        Access, AlertConfig, AlertValueError, Alertmanagers, ExtraLabel, Header, LogTarget, RateLimit, Template, Url,
-        Webhook,
+        AlertConfig, AlertValueError, Alertmanagers, ExtraHeader, ExtraLabel, HttpClientConfig, LogTarget, RateLimit,
+        Template, Url, WebhookConfig,
     },
     outbox::SinkStatus,
-    peers::{PeerProblem, check_peers},
+    peers::{PeerProblem, check_peers, peer_files},
 };
 use self::{
     outbox::Outbox,
-    throttle::{AlertThrottle, Decision},
+    throttle::{AlertThrottle, ThrottleDecision},
 };
 use crate::detect::Notice;
 
@@ -81,8 +81,8 @@ impl Alerts {
     /// Sends a violation that is new, or has a higher count. Never waits; drops are counted.
     pub fn notify(&self, notice: Notice) {
         let Some(shared) = &self.0 else { return };
-        let Decision { record, send } = shared.throttle().note(notice, Instant::now());
-        for outbox in shared.outboxes.iter().filter(|outbox| send || outbox.wants_updates) {
+        let ThrottleDecision { record, send } = shared.throttle().note(notice, Instant::now());
+        for outbox in shared.outboxes.iter().filter(|outbox| send || outbox.gets_every_repeat) {
             outbox.put(record.clone());
         }
     }

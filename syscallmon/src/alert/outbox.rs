@@ -10,7 +10,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::record::{Record, Subject};
+use super::record::{AlertSubject, Record};
 use crate::{
     fair_share::{Capacity, FairShare},
     workload::Workload,
@@ -19,7 +19,7 @@ use crate::{
 /// Capacity of an outbox. A record has at most a command line and a few names.
 const CAPACITY: Capacity = Capacity { entries: 4096, bytes: 8 << 20 };
 
-type Queue = FairShare<(Workload, Subject), Record>;
+type Queue = FairShare<(Workload, AlertSubject), Record>;
 
 /// Records on their way to a sink: for each subject, only the newest.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub(super) struct Outbox {
     /// Name of the sink in metrics.
     pub(super) sink: String,
     /// Whether the sink gets every repeat of a violation.
-    pub(super) wants_updates: bool,
+    pub(super) gets_every_repeat: bool,
     queue: Mutex<Queue>,
     arrived: Notify,
     /// Records that the sink holds and has not delivered.
@@ -59,10 +59,10 @@ pub struct SinkStatus {
 }
 
 impl Outbox {
-    pub(super) fn new(sink: String, wants_updates: bool) -> Self {
+    pub(super) fn new(sink: String, gets_every_repeat: bool) -> Self {
         Self {
             sink,
-            wants_updates,
+            gets_every_repeat,
             queue: Mutex::new(Queue::new(CAPACITY)),
             arrived: Notify::new(),
             held: AtomicU64::new(0),

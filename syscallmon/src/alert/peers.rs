@@ -1,6 +1,6 @@
 //! `syscallmon check`: connects to every configured sink, without sending an alert.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use exporter_web::tls;
 use http::{HeaderMap, Uri};
@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use tower::Service;
 
 use super::{
-    Access, AlertConfig,
+    AlertConfig, HttpClientConfig,
     http::{CA_SETTING, DeliveryError, Http},
     sink::{self, Peer},
 };
@@ -26,22 +26,34 @@ pub enum PeerProblem {
     Refused(String),
 }
 
+/// Returns the files that the HTTP clients of all sinks read, each once.
+#[must_use]
+pub fn peer_files(config: &AlertConfig) -> Vec<&Path> {
+    let mut files = Vec::new();
+    for file in sink::peers(config).flat_map(|(_, peer)| peer.client_config.files()) {
+        if !files.contains(&file) {
+            files.push(file);
+        }
+    }
+    files
+}
+
 /// Connects to every server of a sink, and asks servers with a readiness page. Returns the name of the sink, and the
 /// result.
 pub async fn check_peers(config: &AlertConfig, time: Duration) -> Vec<(&'static str, Result<String, PeerProblem>)> {
     let mut results = Vec::new();
-    for (sink, Peer { uri, access, is_asked }) in sink::peers(config) {
-        let result = match within(time, connect(&uri, access)).await {
-            Ok(()) if is_asked => within(time, ask(uri.clone(), access)).await,
+    for (sink, Peer { uri, client_config, has_readiness_page }) in sink::peers(config) {
+        let result = match within(time, connect(&uri, client_config)).await {
+            Ok(()) if has_readiness_page => within(time, ask(uri.clone(), client_config)).await,
             connected => connected,
         };
-        results.push((sink, named(&uri, result)));
+        results.push((sink, with_address(&uri, result)));
     }
     results
 }
 
 /// Adds the address to a result, without the path, which may be a secret.
-fn named(uri: &Uri, result: Result<(), PeerProblem>) -> Result<String, PeerProblem> {
+fn with_address(uri: &Uri, result: Result<(), PeerProblem>) -> Result<String, PeerProblem> {
     let scheme = uri.scheme_str().unwrap_or_default();
     let host = uri.authority().map(|authority| authority.as_str().rsplit('@').next().unwrap_or_default());
     let name = format!("{scheme}://{}", host.unwrap_or_default());
@@ -58,16 +70,16 @@ async fn within(time: Duration, work: impl Future<Output = Result<(), PeerProble
 }
 
 /// Makes a connection, with TLS for `https`, and closes it.
-async fn connect(uri: &Uri, access: &Access) -> Result<(), PeerProblem> {
-    credentials(access).await.map_err(PeerProblem::Refused)?;
-    let mut connector = connector(uri, access, CA_SETTING).await.map_err(PeerProblem::Refused)?;
+async fn connect(uri: &Uri, config: &HttpClientConfig) -> Result<(), PeerProblem> {
+    credentials(config).await.map_err(PeerProblem::Refused)?;
+    let mut connector = connector(uri, config, CA_SETTING).await.map_err(PeerProblem::Refused)?;
     let Err(error) = connector.call(uri.clone()).await else { return Ok(()) };
     let why = chain(&*error);
     Err(if tls::cause(&*error).is_some() { PeerProblem::Refused(why) } else { PeerProblem::Away(why) })
 }
 
-async fn ask(uri: Uri, access: &Access) -> Result<(), PeerProblem> {
-    match Http::new(uri, access.clone(), HeaderMap::new()).get().await {
+async fn ask(uri: Uri, config: &HttpClientConfig) -> Result<(), PeerProblem> {
+    match Http::new(uri, config.clone(), HeaderMap::new()).get().await {
         Ok(()) => Ok(()),
         Err(DeliveryError::Retry { why, .. }) => Err(PeerProblem::Away(why)),
         Err(DeliveryError::Refused(why)) => Err(PeerProblem::Refused(why)),
@@ -79,10 +91,10 @@ mod tests {
     use super::*;
     use crate::alert::tests::{Answer, Server};
 
-    async fn reached(uri: &Uri, access: &Access) -> Result<(), PeerProblem> {
+    async fn reached(uri: &Uri, config: &HttpClientConfig) -> Result<(), PeerProblem> {
         let time = Duration::from_secs(5);
-        match within(time, connect(uri, access)).await {
-            Ok(()) => within(time, ask(uri.clone(), access)).await,
+        match within(time, connect(uri, config)).await {
+            Ok(()) => within(time, ask(uri.clone(), config)).await,
             failed => failed,
         }
     }
@@ -90,14 +102,14 @@ mod tests {
     #[tokio::test]
     async fn who_is_away_may_come_back_and_who_refuses_will_not() {
         let ready = Server::start([Answer::Status(200, "OK")]).await;
-        assert_eq!(reached(&ready.uri("/-/ready"), &Access::default()).await, Ok(()));
-        let away = reached(&Server::nobody().await, &Access::default()).await;
+        assert_eq!(reached(&ready.uri("/-/ready"), &HttpClientConfig::default()).await, Ok(()));
+        let away = reached(&Server::nobody().await, &HttpClientConfig::default()).await;
         assert!(matches!(&away, Err(PeerProblem::Away(why)) if why.contains("Connection refused")), "{away:?}");
         let locked = Server::start([Answer::Status(401, "")]).await;
-        let refused = reached(&locked.uri("/-/ready"), &Access::default()).await;
+        let refused = reached(&locked.uri("/-/ready"), &HttpClientConfig::default()).await;
         assert!(matches!(&refused, Err(PeerProblem::Refused(why)) if why.contains("401")), "{refused:?}");
-        let access = Access { bearer_token_file: Some("/nonexistent".into()), ..Access::default() };
-        let refused = reached(&ready.uri("/-/ready"), &access).await;
+        let config = HttpClientConfig { bearer_token_file: Some("/nonexistent".into()), ..HttpClientConfig::default() };
+        let refused = reached(&ready.uri("/-/ready"), &config).await;
         assert!(matches!(&refused, Err(PeerProblem::Refused(why)) if why.contains("/nonexistent")), "{refused:?}");
     }
 
@@ -109,8 +121,8 @@ mod tests {
         let other = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
         let ca_file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(ca_file.path(), other.cert.pem()).unwrap();
-        let access = Access { ca_file: Some(ca_file.path().into()), ..Access::default() };
-        let refused = reached(&server.uri("/-/ready"), &access).await;
+        let config = HttpClientConfig { ca_file: Some(ca_file.path().into()), ..HttpClientConfig::default() };
+        let refused = reached(&server.uri("/-/ready"), &config).await;
         assert!(
             matches!(&refused, Err(PeerProblem::Refused(why)) if why.contains("SHA-256 fingerprint")),
             "{refused:?}"
@@ -120,6 +132,6 @@ mod tests {
     #[test]
     fn a_path_that_may_be_a_secret_is_not_shown() {
         let uri = Uri::from_static("https://me:secret@hooks.example:444/services/secret");
-        assert_eq!(named(&uri, Ok(())), Ok("https://hooks.example:444".to_owned()));
+        assert_eq!(with_address(&uri, Ok(())), Ok("https://hooks.example:444".to_owned()));
     }
 }

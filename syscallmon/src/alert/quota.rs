@@ -44,7 +44,7 @@ struct Summary {
 
 /// Decision of a quota.
 #[derive(Debug)]
-pub(super) enum Asked {
+pub(super) enum QuotaDecision {
     /// The violation is sent.
     Granted,
     /// The violation is part of a summary.
@@ -89,13 +89,13 @@ impl Quota {
     }
 
     /// Decides whether a new violation is sent.
-    pub(super) fn ask(&mut self, violation: &Violation, is_new: bool, now: Instant) -> Asked {
+    pub(super) fn ask(&mut self, violation: &Violation, is_new: bool, now: Instant) -> QuotaDecision {
         if self.is_full(now) {
             *self = Self::new(self.rate, self.repeat_interval);
         }
         let class = Class::of(violation);
         if self.bucket(class, now).take() {
-            return Asked::Granted;
+            return QuotaDecision::Granted;
         }
         self.suppressed += u64::from(is_new);
         if self.worst.as_ref().is_none_or(|(worst, _)| worst.rank() <= class.rank()) {
@@ -106,7 +106,7 @@ impl Quota {
 
     /// Returns the summary of suppressed violations. It is sent again when a worse one joins it, and at each repeat
     /// interval.
-    fn summary(&mut self, now: Instant) -> Asked {
+    fn summary(&mut self, now: Instant) -> QuotaDecision {
         let (class, worst) = self.worst.clone().expect("something was suppressed");
         let last = self.summary;
         let is_due = |last: Summary| {
@@ -118,7 +118,7 @@ impl Quota {
         if send {
             self.summary = Some(Summary { at: now, worst: class, suppressed: self.suppressed });
         }
-        Asked::Suppressed { count: self.suppressed, worst, send, first: last.is_none() }
+        QuotaDecision::Suppressed { count: self.suppressed, worst, send, first: last.is_none() }
     }
 
     fn bucket(&mut self, class: Class, now: Instant) -> &mut Bucket {

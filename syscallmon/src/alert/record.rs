@@ -37,7 +37,7 @@ pub(super) struct Record {
     pub(super) content: Content,
 }
 
-/// Subject of a record.
+/// What a record reports: a violation, or a summary of violations that were not sent.
 #[derive(Clone, Debug)]
 pub(super) enum Content {
     Violation(Arc<Violation>),
@@ -75,41 +75,41 @@ pub(super) struct Worst {
 
 /// Identifies records of the same subject within a workload.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Subject {
+pub(super) struct AlertSubject {
     policy: Arc<str>,
-    what: What,
+    what: CallOrSummary,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum What {
+enum CallOrSummary {
     Call { call: Call, denied: bool },
     Suppressed(Severity),
 }
 
-impl Subject {
+impl AlertSubject {
     pub(super) fn of(violation: &Violation) -> Self {
-        let what = What::Call { call: violation.call, denied: violation.denied };
+        let what = CallOrSummary::Call { call: violation.call, denied: violation.denied };
         Self { policy: Arc::clone(&violation.policy), what }
     }
 
     /// Returns a key that is the same for calls that ran and for those that were denied.
     pub(super) fn denied_or_not(mut self) -> Self {
-        if let What::Call { denied, .. } = &mut self.what {
+        if let CallOrSummary::Call { denied, .. } = &mut self.what {
             *denied = false;
         }
         self
     }
 
     pub(super) fn suppressed(policy: &Arc<str>, severity: Severity) -> Self {
-        Self { policy: Arc::clone(policy), what: What::Suppressed(severity) }
+        Self { policy: Arc::clone(policy), what: CallOrSummary::Suppressed(severity) }
     }
 }
 
 impl Record {
-    pub(super) fn subject(&self) -> Subject {
+    pub(super) fn subject(&self) -> AlertSubject {
         match &self.content {
-            Content::Violation(violation) => Subject::of(violation),
-            Content::Suppressed(suppressed) => Subject::suppressed(&suppressed.policy, suppressed.severity),
+            Content::Violation(violation) => AlertSubject::of(violation),
+            Content::Suppressed(suppressed) => AlertSubject::suppressed(&suppressed.policy, suppressed.severity),
         }
     }
 

@@ -250,7 +250,7 @@ fn nowhere() -> AlertConfig {
         rate_limit: RateLimit::default(),
         alertmanager: Alertmanagers {
             urls: Vec::new(),
-            access: Access::default(),
+            client_config: HttpClientConfig::default(),
             labels: Vec::new(),
             resolve_after: Duration::from_mins(15),
         },
@@ -260,10 +260,10 @@ fn nowhere() -> AlertConfig {
     }
 }
 
-fn webhook(uri: &Uri) -> Webhook {
+fn webhook(uri: &Uri) -> WebhookConfig {
     let url = uri.to_string().parse().unwrap();
     let content_type = "application/json".parse().unwrap();
-    Webhook { url, access: Access::default(), template: None, content_type, headers: Vec::new() }
+    WebhookConfig { url, client_config: HttpClientConfig::default(), template: None, content_type, headers: Vec::new() }
 }
 
 async fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {

@@ -6,8 +6,8 @@ use tokio::time::Instant;
 
 use super::{
     Notice, RateLimit,
-    quota::{Asked, Quota},
-    record::{Content, Record, Subject, Suppressed},
+    quota::{Quota, QuotaDecision},
+    record::{AlertSubject, Content, Record, Suppressed},
 };
 use crate::{
     detect::{Severity, Violation},
@@ -31,7 +31,7 @@ pub(super) struct AlertThrottle {
     rate: RateLimit,
     repeat_interval: Duration,
     /// The last alert of each subject, until it may be repeated.
-    sent: FairShare<(Workload, Subject), LastAlert>,
+    sent: FairShare<(Workload, AlertSubject), LastAlert>,
     quotas: FairShare<QuotaKey, Quota>,
     /// Shared by all workloads without room for a quota.
     overflow: Quota,
@@ -41,7 +41,7 @@ pub(super) struct AlertThrottle {
 
 /// Decision about a notice.
 #[derive(Debug)]
-pub(super) struct Decision {
+pub(super) struct ThrottleDecision {
     pub(super) record: Record,
     /// Whether every sink gets it; otherwise only sinks with updates.
     pub(super) send: bool,
@@ -66,9 +66,9 @@ impl AlertThrottle {
     }
 
     /// Decides about a notice.
-    pub(super) fn note(&mut self, Notice { violation, is_new }: Notice, now: Instant) -> Decision {
+    pub(super) fn note(&mut self, Notice { violation, is_new }: Notice, now: Instant) -> ThrottleDecision {
         self.sweep(now);
-        let key = (violation.workload.clone(), Subject::of(&violation));
+        let key = (violation.workload.clone(), AlertSubject::of(&violation));
         let (content, send, first) = if let Some(known) = self.sent.get_mut(&key) {
             known.noticed = now;
             let is_due = now.duration_since(known.sent) >= self.repeat_interval;
@@ -78,13 +78,13 @@ impl AlertThrottle {
             (Content::Violation(Arc::new(violation)), is_due, false)
         } else {
             match self.ask(&violation, is_new, now) {
-                Asked::Granted => {
+                QuotaDecision::Granted => {
                     // A subject that was evicted may be sent again.
                     let sent = LastAlert { sent: now, noticed: now };
                     self.sent.put(violation.tenant(), violation.severity.into(), key, sent, 1);
                     (Content::Violation(Arc::new(violation)), true, true)
                 }
-                Asked::Suppressed { count, worst, send, first } => {
+                QuotaDecision::Suppressed { count, worst, send, first } => {
                     let Violation { last_seen: time, severity, .. } = violation;
                     let (tenant, limit) = (violation.tenant(), self.rate);
                     let Violation { workload, policy, .. } = violation;
@@ -93,11 +93,11 @@ impl AlertThrottle {
                 }
             }
         };
-        Decision { record: Record { node: Arc::clone(&self.node), first, content }, send }
+        ThrottleDecision { record: Record { node: Arc::clone(&self.node), first, content }, send }
     }
 
     /// Asks the quota of a violation.
-    fn ask(&mut self, violation: &Violation, is_new: bool, now: Instant) -> Asked {
+    fn ask(&mut self, violation: &Violation, is_new: bool, now: Instant) -> QuotaDecision {
         let Violation { workload, policy, severity, .. } = violation;
         let source = (workload.clone(), Arc::clone(policy), *severity);
         if !self.quotas.contains(&source) {
@@ -105,7 +105,7 @@ impl AlertThrottle {
             self.quotas.put(violation.tenant(), (*severity).into(), source.clone(), quota, 1);
         }
         let asked = self.quotas.get_mut(&source).unwrap_or(&mut self.overflow).ask(violation, is_new, now);
-        self.suppressed += u64::from(is_new && matches!(asked, Asked::Suppressed { .. }));
+        self.suppressed += u64::from(is_new && matches!(asked, QuotaDecision::Suppressed { .. }));
         asked
     }
 
@@ -140,7 +140,7 @@ mod tests {
             Self { throttle: AlertThrottle::new("node-1".into(), rate.parse().unwrap(), HOUR, now), now }
         }
 
-        fn note(&mut self, violation: Violation, is_new: bool) -> Decision {
+        fn note(&mut self, violation: Violation, is_new: bool) -> ThrottleDecision {
             self.throttle.note(Notice { violation, is_new }, self.now)
         }
 
@@ -153,7 +153,7 @@ mod tests {
                 };
                 self.note(Violation { call, severity, ..violation(workload, "") }, true)
             });
-            let sent: Vec<Decision> = verdicts.filter(|verdict| verdict.send).collect();
+            let sent: Vec<ThrottleDecision> = verdicts.filter(|verdict| verdict.send).collect();
             let summaries = sent.iter().filter(|sent| matches!(sent.record.content, Content::Suppressed(_))).count();
             (sent.len() - summaries, summaries)
         }
@@ -230,8 +230,9 @@ mod tests {
             let syscall = Box::leak(format!("call-{call}").into_boxed_str());
             Violation { call: crate::syscalls::Call { abi, syscall }, ..violation("web", "") }
         });
-        let sent: Vec<Decision> = calls.map(|violation| test.note(violation, true)).filter(|sent| sent.send).collect();
-        let is_summary = |sent: &&Decision| matches!(sent.record.content, Content::Suppressed(_));
+        let sent: Vec<ThrottleDecision> =
+            calls.map(|violation| test.note(violation, true)).filter(|sent| sent.send).collect();
+        let is_summary = |sent: &&ThrottleDecision| matches!(sent.record.content, Content::Suppressed(_));
         let summaries: Vec<String> = sent.iter().filter(is_summary).map(|sent| sent.record.message()).collect();
         (sent.len() - summaries.len(), summaries)
     }

@@ -29,15 +29,25 @@ const MAX_FILE_BYTES: u64 = 4 << 20;
 /// A client over TLS, or without it for `http://`.
 pub(crate) type HttpsClient = Client<HttpsConnector<Connector>, Full<Bytes>>;
 
-/// Credentials for a server, and trust in it. Files are read again for each request or client.
+/// Configuration of an HTTP client: credentials for the server, and CA certificates to verify it by. Files are read
+/// again for each request or client.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Access {
+pub struct HttpClientConfig {
     /// Certificates of authorities, one of which must have signed the server's; those of the host if there is none.
     pub ca_file: Option<PathBuf>,
     /// File with a bearer token.
     pub bearer_token_file: Option<PathBuf>,
     /// User name for basic authentication, and file with its password.
     pub basic: Option<(String, PathBuf)>,
+}
+
+impl HttpClientConfig {
+    /// Returns the files that a client reads.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
+        let Self { ca_file, bearer_token_file, basic } = self;
+        let password_file = basic.as_ref().map(|(_, file)| file);
+        [ca_file.as_ref(), bearer_token_file.as_ref(), password_file].into_iter().flatten().map(PathBuf::as_path)
+    }
 }
 
 /// Returns a client of the server with this URL. It keeps one idle connection.
@@ -47,8 +57,12 @@ pub struct Access {
 /// # Errors
 ///
 /// When the certificates of authorities cannot be used.
-pub(crate) async fn client(uri: &Uri, access: &Access, ca_setting: &'static str) -> Result<HttpsClient, String> {
-    let connector = connector(uri, access, ca_setting).await?;
+pub(crate) async fn client(
+    uri: &Uri,
+    config: &HttpClientConfig,
+    ca_setting: &'static str,
+) -> Result<HttpsClient, String> {
+    let connector = connector(uri, config, ca_setting).await?;
     Ok(Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(Duration::from_mins(2))
@@ -64,7 +78,7 @@ pub(crate) async fn client(uri: &Uri, access: &Access, ca_setting: &'static str)
 /// As [`client`].
 pub(crate) async fn connector(
     uri: &Uri,
-    access: &Access,
+    config: &HttpClientConfig,
     ca_setting: &'static str,
 ) -> Result<HttpsConnector<Connector>, String> {
     let mut connector = Connector::new_with_resolver(Resolver);
@@ -73,7 +87,7 @@ pub(crate) async fn connector(
     connector.set_nodelay(true);
     let is_https = uri.scheme_str() == Some("https");
     let tls =
-        if is_https { trust(access.ca_file.as_deref(), ca_setting).await?.client_config() } else { tls::no_trust() };
+        if is_https { trust(config.ca_file.as_deref(), ca_setting).await?.client_config() } else { tls::no_trust() };
     let tls = tls.map_err(|error| error.to_string())?;
     Ok(HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(connector))
 }
@@ -96,10 +110,10 @@ async fn trust(ca_file: Option<&Path>, ca_setting: &'static str) -> Result<Trust
 /// # Errors
 ///
 /// When a file cannot be read, or contains characters that a header cannot have.
-pub(crate) async fn credentials(access: &Access) -> Result<Option<HeaderValue>, String> {
-    let (text, path) = if let Some(path) = &access.bearer_token_file {
+pub(crate) async fn credentials(config: &HttpClientConfig) -> Result<Option<HeaderValue>, String> {
+    let (text, path) = if let Some(path) = &config.bearer_token_file {
         (format!("Bearer {}", secret(path).await?), path)
-    } else if let Some((name, path)) = &access.basic {
+    } else if let Some((name, path)) = &config.basic {
         (format!("Basic {}", BASE64.encode(format!("{name}:{}", secret(path).await?))), path)
     } else {
         return Ok(None);

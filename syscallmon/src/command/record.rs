@@ -21,7 +21,7 @@ use super::{
 use crate::{
     alert::Alerts,
     logging,
-    recording::{self, Header, MaskNames, Outcome, WriteOptions},
+    recording::{self, Header, MaskNames, RecordingSummary, WriteOptions},
     settings::{Config, PolicySources, Settings},
 };
 
@@ -61,7 +61,7 @@ pub(super) struct Record {
 }
 
 /// Why a recording ended.
-enum Reason {
+enum StopReason {
     Duration,
     Signal(&'static str),
     /// The file is full, or could not be written.
@@ -97,7 +97,7 @@ impl Record {
         file: File,
         stop: &mut StopSignals,
     ) -> anyhow::Result<()> {
-        let header = Header::new(&attached.first.host, config.max_series, self.mask);
+        let header = Header::new(&attached.first.facts, config.max_series, self.mask);
         let mask = if self.mask { MaskNames::Yes } else { MaskNames::No };
         let (sink, recording) = recording::start(file, header, WriteOptions { max_size: self.max_size << 20, mask })?;
         let (_tunables, watched) = watch::channel(config.tunables);
@@ -109,9 +109,9 @@ impl Record {
         let mut sampling = sampler.start(begin, shutdown.clone(), shutdown.clone())?;
         tracing::info!(file = %self.output.display(), masked = self.mask, "recording");
         let reason = tokio::select! {
-            () = sleep_for(self.duration) => Reason::Duration,
-            name = stop.received() => Reason::Signal(name),
-            () = recording.ended() => Reason::Writer,
+            () = sleep_for(self.duration) => StopReason::Duration,
+            name = stop.received() => StopReason::Signal(name),
+            () = recording.ended() => StopReason::Writer,
             ended = &mut sampling => {
                 ended.context("the sampler failed")?;
                 anyhow::bail!("the sampler ended unexpectedly");
@@ -132,13 +132,13 @@ impl Record {
     }
 
     /// Reports the content of the file, and why the recording ended.
-    fn tell(&self, outcome: &Outcome, reason: &Reason) {
-        let Outcome { end, bytes, is_full } = outcome;
+    fn tell(&self, outcome: &RecordingSummary, reason: &StopReason) {
+        let RecordingSummary { end, bytes, is_full } = outcome;
         let why = match reason {
             _ if *is_full => format!("reached {} MiB (--max-size)", self.max_size),
-            Reason::Duration => "reached the duration (--duration)".to_owned(),
-            Reason::Signal(name) => format!("received {name}"),
-            Reason::Writer => "the file was closed".to_owned(),
+            StopReason::Duration => "reached the duration (--duration)".to_owned(),
+            StopReason::Signal(name) => format!("received {name}"),
+            StopReason::Writer => "the file was closed".to_owned(),
         };
         if end.missed > 0 {
             tracing::warn!(

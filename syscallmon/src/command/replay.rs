@@ -30,10 +30,10 @@ use crate::{
     engine::{Controls, PlayError, Player, Replay as Playing, Speed},
     files, logging,
     model::SeriesLayout,
-    recording::{End, Limits, ReadError, Reader, Recorded, Sample},
+    recording::{End, Limits, ReadError, Reader, Sample, SampleOrEnd},
     serve::{Site, web_server},
     settings::{self, Config, Settings, Web},
-    view::{Host, View, Views},
+    view::{FixedFacts, View, Views},
 };
 
 /// Serve a recording of `syscallmon record` over HTTP, like a live daemon.
@@ -82,7 +82,7 @@ impl FromStr for SpeedSetting {
 
 type FileReader = Reader<BufReader<GzDecoder<File>>>;
 
-/// Outcome of a recording.
+/// What was read from a recording: its last record, if it has one.
 type FileOutcome = Result<Option<End>, ReadError>;
 
 /// A running replay.
@@ -127,11 +127,11 @@ impl Replay {
 
     fn start(&self, reader: FileReader, config: &Config) -> anyhow::Result<Running> {
         let started = Instant::now();
-        let recorded = reader.header().host(started);
+        let recorded = reader.header().facts(started);
         let layout = Arc::new(SeriesLayout::new(config.granularities, &recorded.calls));
         let player = Player::new(reader.header(), started, Limits::default()).with_layout(Arc::clone(&layout));
-        let host = Host { layout, created_timestamps: config.created_timestamps, ..recorded };
-        let (publish, views) = Views::new(View::empty(Arc::new(host)));
+        let facts = FixedFacts { layout, created_timestamps: config.created_timestamps, ..recorded };
+        let (publish, views) = Views::new(View::empty(Arc::new(facts)));
         let speed = if self.once { Speed::Max } else { self.speed.0 };
         let (playing, mut controls) = Playing::new(player, speed, publish);
         let (_tunables, watched) = watch::channel(config.tunables);
@@ -152,12 +152,12 @@ fn open(path: &Path) -> anyhow::Result<FileReader> {
 fn read_all(mut reader: FileReader, samples: &mpsc::Sender<Sample>) -> FileOutcome {
     while let Some(record) = reader.next_record() {
         match record? {
-            Recorded::Sample(sample) => {
+            SampleOrEnd::Sample(sample) => {
                 if samples.blocking_send(*sample).is_err() {
                     return Ok(None);
                 }
             }
-            Recorded::End(end) => return Ok(Some(end)),
+            SampleOrEnd::End(end) => return Ok(Some(end)),
         }
     }
     Ok(None)
@@ -217,26 +217,27 @@ async fn print_end(running: Running, stop: &mut StopSignals) -> anyhow::Result<E
     Ok(if tell(&outcome) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Returns the outcome of the file, and of its samples, after all were applied.
-struct Outcome {
+/// How a file ended, and whether its samples could be applied.
+struct ReplayOutcome {
     file: FileOutcome,
     played: Result<(), PlayError>,
 }
 
+/// Returns the outcome after all samples were applied.
 async fn ended(
     over: oneshot::Receiver<Result<(), PlayError>>,
     read: oneshot::Receiver<FileOutcome>,
-) -> Option<Outcome> {
+) -> Option<ReplayOutcome> {
     let played = over.await.ok()?;
-    Some(Outcome { file: read.await.ok()?, played })
+    Some(ReplayOutcome { file: read.await.ok()?, played })
 }
 
 /// Reports how the recording ended. Returns whether all of it could be used.
-fn tell(outcome: &Outcome) -> bool {
+fn tell(outcome: &ReplayOutcome) -> bool {
     match outcome {
-        Outcome { played: Err(error), .. } => tracing::error!("cannot read the rest of the recording: {error}"),
-        Outcome { file: Err(error), .. } => tracing::error!("{error}"),
-        Outcome { file: Ok(end), .. } => {
+        ReplayOutcome { played: Err(error), .. } => tracing::error!("cannot read the rest of the recording: {error}"),
+        ReplayOutcome { file: Err(error), .. } => tracing::error!("{error}"),
+        ReplayOutcome { file: Ok(end), .. } => {
             let End { samples, missed } = end.unwrap_or(End { samples: 0, missed: 0 });
             tracing::info!(samples, missed, "reached the end of the recording");
             return true;

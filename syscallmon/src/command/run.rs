@@ -28,16 +28,16 @@ use crate::{
     cgroup::{Hierarchies, Tree},
     detect::{Baselines, Detector},
     engine::{Beginning, SamplerEnd, SamplerThread, Tunables},
-    kernel::{self, Events, Kernel, Options, Probe, V1Hierarchy},
+    kernel::{self, EventRings, Kernel, Options, Probe, V1Hierarchy},
     logging::{self, LogHandle},
     model::{Model, SeriesLayout},
     privileges,
-    recording::Sink,
+    recording::SampleSender,
     serve::{Site, web_server},
     settings::{Config, ListenAddress, LoadedPolicies, PolicyFileStamps, PolicySources, Settings},
     store::{PolicyWatch, Store},
     syscalls::CallTable,
-    view::{Host, Reload, Requester, View, Views},
+    view::{FixedFacts, Reload, Requester, View, Views},
     workload::{MetadataCache, WorkloadResolver},
 };
 
@@ -76,7 +76,7 @@ fn server(web_config: Option<PathBuf>, limits: Limits) -> anyhow::Result<Server>
 /// Everything that is set up before the first thread starts.
 pub(super) struct Attached {
     kernel: Kernel,
-    events: Events,
+    events: EventRings,
     tree: Tree,
     pub(super) resolver: WorkloadResolver,
     model: Model,
@@ -100,7 +100,7 @@ impl Attached {
         self,
         alerts: Alerts,
         tunables: watch::Receiver<Tunables>,
-        recording: Option<Sink>,
+        recording: Option<SampleSender>,
     ) -> anyhow::Result<Sampling> {
         let Self { kernel, events, tree, resolver, model, detector, policy_files, first, .. } = self;
         let (publish, views) = Views::new(first);
@@ -160,7 +160,7 @@ impl Run {
         let (tunables, watched) = watch::channel(config.tunables);
         let (shutdown, mut tasks) = (CancellationToken::new(), JoinSet::new());
         let alerts = Alerts::start(&config.alert, &config.node, &shutdown, &mut tasks);
-        let (calls, knows_container_init) = (Arc::clone(&attached.first.host.calls), attached.knows_container_init);
+        let (calls, knows_container_init) = (Arc::clone(&attached.first.facts.calls), attached.knows_container_init);
         let (policies, cache) = (Arc::clone(&attached.first.policies), attached.resolver.cache().clone());
         let Sampling { sampler, owner, views, policy_files } = attached.into_sampling(alerts, watched.clone(), None)?;
         let site = Site::new(views, owner.clone(), &config.telemetry_path, watched)?;
@@ -330,7 +330,7 @@ pub(super) fn attach(config: &Config) -> anyhow::Result<Attached> {
     let layout = Arc::new(SeriesLayout::new(config.granularities, &calls));
     let (calls, policies, cache) = (Arc::new(calls), Arc::new(policies), MetadataCache::default());
     config.sources.expect(&cache);
-    let host = Host {
+    let facts = FixedFacts {
         calls: Arc::clone(&calls),
         hierarchy: hierarchies.set().to_string(),
         probes: kernel.probes().to_vec(),
@@ -342,7 +342,7 @@ pub(super) fn attach(config: &Config) -> anyhow::Result<Attached> {
         started,
         is_replay: false,
     };
-    let mut first = View { policies: Arc::clone(&policies), ..View::empty(Arc::new(host)) };
+    let mut first = View { policies: Arc::clone(&policies), ..View::empty(Arc::new(facts)) };
     if !problems.is_empty() {
         first.policy_reload = Reload { is_ok: false, last_success: SystemTime::UNIX_EPOCH, problems: problems.len() };
     }

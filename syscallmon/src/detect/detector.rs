@@ -27,7 +27,7 @@ use self::{
     waiting::{Awaited, WaitingCall, WaitingCalls},
     watched::{Basis, WorkloadPolicy},
 };
-use super::{Baselines, Notice, Phase, Policies, Recorded, Unexpected, Violation, Violations};
+use super::{Baselines, Notice, Phase, Policies, RecordedViolation, Unexpected, Violation, Violations};
 use crate::{
     cgroup::Tree,
     fair_share::Priority,
@@ -55,7 +55,7 @@ pub struct FirstCall {
     is_partial: bool,
 }
 
-/// See the module.
+/// Judges calls, and keeps the policies, baselines and violations.
 #[derive(Debug)]
 pub struct Detector {
     policies: Arc<Policies>,
@@ -161,8 +161,8 @@ impl Detector {
     /// Takes first calls with a finished process look-up. With a time to wait, it takes all first calls, because calls
     /// that are counted next must not be reported without their process.
     #[must_use]
-    pub fn answered(&mut self, patience: Option<Duration>) -> VecDeque<(ResolvedWorkload, FirstCall)> {
-        self.lookups.take(patience)
+    pub fn answered(&mut self, max_wait: Option<Duration>) -> VecDeque<(ResolvedWorkload, FirstCall)> {
+        self.lookups.take(max_wait)
     }
 
     /// Judges first calls from [`Self::answered`].
@@ -247,7 +247,7 @@ impl Detector {
     }
 
     /// Judges first calls of cgroups that have a path now, and of cgroups that are known to have none.
-    pub fn found(&mut self, resolver: &mut WorkloadResolver, tree: &Tree) {
+    pub fn judge_found(&mut self, resolver: &mut WorkloadResolver, tree: &Tree) {
         let is_found = |awaited: &Awaited, age| match awaited {
             Awaited::Path(id) => tree.knows(*id) || age >= NAME_TIMEOUT,
             Awaited::Name(_) => false,
@@ -264,7 +264,7 @@ impl Detector {
     }
 
     /// Judges first calls of containers that have a name now, or have waited long enough.
-    pub fn named(&mut self, resolver: &WorkloadResolver) {
+    pub fn judge_named(&mut self, resolver: &WorkloadResolver) {
         let mut known: HashMap<Arc<CgroupIdentity>, ResolvedWorkload> = HashMap::new();
         let ready = self.waiting.take(|awaited, age| {
             let Awaited::Name(identity) = awaited else { return false };
@@ -307,8 +307,8 @@ impl Detector {
     }
 
     /// Judges calls by the counters.
-    pub fn counted(&mut self, news: &[Delta], now: SystemTime, is_partial: impl Fn(u64) -> bool) {
-        for Delta { named, cgroup_id, before, calls, denied } in news {
+    pub fn judge_counted(&mut self, deltas: &[Delta], now: SystemTime, is_partial: impl Fn(u64) -> bool) {
+        for Delta { named, cgroup_id, before, calls, denied } in deltas {
             if before.as_ref().is_some_and(|before| self.is_judged_alike(before, named)) {
                 continue;
             }
@@ -367,12 +367,12 @@ impl Detector {
             return (policy.judge(metadata, call, None).map(by_policy), Basis::Lists);
         };
         let Self { baselines, calls, policies, .. } = self;
-        let baseline = watched.certain_kind().and_then(|kind| {
-            baselines.hand_over(kind, policy.name(), |name| policies.learns(name));
-            let baseline = baselines.begin_or_get(kind, (policy.name(), *learn), time, is_partial)?;
-            Some((kind, baseline))
+        let baseline = watched.certain_key().and_then(|key| {
+            baselines.hand_over(key, policy.name(), |name| policies.learns(name));
+            let baseline = baselines.begin_or_get(key, (policy.name(), *learn), time, is_partial)?;
+            Some((key, baseline))
         });
-        let Some((kind, baseline)) = baseline else {
+        let Some((key, baseline)) = baseline else {
             return (policies.judge_unlearned(policy, metadata, call), Basis::NoBaseline);
         };
         let found = if baseline.state == Phase::Guarding {
@@ -380,11 +380,11 @@ impl Detector {
         } else {
             let found = policies.judge_while_learning(policy, metadata, call, baseline.calls());
             if found.is_none() {
-                baselines.learn(kind, call, calls, time, comm);
+                baselines.learn(key, call, calls, time, comm);
             }
             found
         };
-        (found.map(by_policy), Basis::of(baselines.edition(kind)))
+        (found.map(by_policy), Basis::of(baselines.edition(key)))
     }
 
     /// Judges a call of an unknown cgroup: it is a violation if it would be critical for a container.
@@ -423,8 +423,8 @@ impl Detector {
     }
 
     /// Keeps a notice about a violation for [`Self::take_notices`].
-    fn keep_notice(&mut self, recorded: Option<Recorded>) {
-        self.notices.extend(recorded.map(|Recorded { violation, is_new }| Notice { violation, is_new }));
+    fn keep_notice(&mut self, recorded: Option<RecordedViolation>) {
+        self.notices.extend(recorded.map(|RecordedViolation { violation, is_new }| Notice { violation, is_new }));
     }
 
     /// Takes the notices since the last time.

@@ -20,5 +20,5 @@ pub use self::{
         Policy, PolicyError, PolicyFile, PolicyList, PolicyName, PolicySpec, Profile, Severity, Source, Unexpected,
         Unprefixed, file_to_refuse,
     },
-    violation::{Notice, Reason, Recorded, Violation, ViolationKey, Violations, ViolationsView},
+    violation::{Notice, Reason, RecordedViolation, Violation, ViolationKey, Violations, ViolationsView},
 };

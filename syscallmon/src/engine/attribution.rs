@@ -29,7 +29,7 @@ struct OfUnit {
     series: usize,
 }
 
-/// See the module.
+/// The attribution roots, and what is known about the cgroups below them.
 #[derive(Debug)]
 pub(super) struct Attribution {
     roots: HashMap<u64, (Root, Arc<str>)>,
@@ -64,7 +64,7 @@ impl Attribution {
     }
 
     /// Adds a cgroup with its full path.
-    pub(super) fn named(&mut self, id: u64, identity: &CgroupIdentity, path: &Arc<str>) {
+    pub(super) fn add_cgroup(&mut self, id: u64, identity: &CgroupIdentity, path: &Arc<str>) {
         if identity.path() != path || !identity.owns_all_below() || !self.has_room_for(identity) {
             return;
         }
@@ -199,7 +199,7 @@ mod tests {
         }
         for id in tree.take_named() {
             let path = tree.path(id).unwrap();
-            attribution.named(id, &CgroupIdentity::of(path), path);
+            attribution.add_cgroup(id, &CgroupIdentity::of(path), path);
         }
         tree
     }

@@ -8,14 +8,14 @@ use crate::{
     alert::Alerts,
     detect::Detector,
     model::Model,
-    view::{FirstCalls, Host, Reload, SnapshotInfo, View},
+    view::{FirstCalls, FixedFacts, Reload, SnapshotInfo, View},
     workload::{MetadataCache, ProviderStatus},
 };
 
-/// See the module.
+/// Publishes views, and keeps those parts of them that nothing else keeps.
 pub(super) struct Publisher {
     views: watch::Sender<Arc<View>>,
-    pub(super) host: Arc<Host>,
+    pub(super) facts: Arc<FixedFacts>,
     pub(super) snapshot: SnapshotInfo,
     pub(super) policy_reload: Reload,
     config_reload: Reload,
@@ -25,16 +25,16 @@ pub(super) struct Publisher {
 }
 
 /// The parts of a view.
-pub(super) struct Parts<'a> {
+pub(super) struct ViewParts<'a> {
     pub(super) model: &'a Model,
     pub(super) detector: &'a Detector,
     pub(super) first_calls: &'a FirstCalls,
-    pub(super) sources: Sources<'a>,
+    pub(super) sources: ProviderStates<'a>,
     pub(super) alerts: &'a Alerts,
 }
 
 /// State of metadata providers.
-pub(super) enum Sources<'a> {
+pub(super) enum ProviderStates<'a> {
     /// From the providers.
     Live(&'a MetadataCache),
     /// From a recording, with the number of containers without a name.
@@ -46,7 +46,7 @@ impl Publisher {
     pub(super) fn new(views: watch::Sender<Arc<View>>) -> Self {
         let first = Arc::clone(&views.borrow());
         let View { number, snapshot, policy_reload, config_reload, .. } = *first;
-        Self { views, host: Arc::clone(&first.host), snapshot, policy_reload, config_reload, number, is_due: true }
+        Self { views, facts: Arc::clone(&first.facts), snapshot, policy_reload, config_reload, number, is_due: true }
     }
 
     /// Marks the next view as changed.
@@ -65,19 +65,19 @@ impl Publisher {
     }
 
     /// Publishes the current state, unless it equals the last view.
-    pub(super) fn publish(&mut self, parts: &Parts<'_>) {
+    pub(super) fn publish(&mut self, parts: &ViewParts<'_>) {
         if !std::mem::take(&mut self.is_due) {
             return;
         }
-        let Parts { model, detector, first_calls, sources, alerts } = parts;
+        let ViewParts { model, detector, first_calls, sources, alerts } = parts;
         let (sources, unresolved) = match sources {
-            Sources::Live(cache) => (cache.sources(), cache.unresolved()),
-            Sources::Recorded(sources, unresolved) => (sources.to_vec(), *unresolved),
+            ProviderStates::Live(cache) => (cache.sources(), cache.unresolved()),
+            ProviderStates::Recorded(sources, unresolved) => (sources.to_vec(), *unresolved),
         };
         self.number += 1;
         self.views.send_replace(Arc::new(View {
             number: self.number,
-            host: Arc::clone(&self.host),
+            facts: Arc::clone(&self.facts),
             snapshot: self.snapshot,
             model: model.view().clone(),
             sources,

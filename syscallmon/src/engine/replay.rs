@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     far_away,
-    publisher::{Parts, Publisher, Sources},
+    publisher::{ProviderStates, Publisher, ViewParts},
 };
 use crate::{
     alert::Alerts,
@@ -111,7 +111,7 @@ impl Player {
         }
         let names: HashMap<u64, &ResolvedWorkload> = sample.names.iter().map(|(id, named)| (*id, named)).collect();
         self.model.apply(&sample.snapshot, taken, |id| names.get(&id).map(|&named| named.clone()));
-        self.model.release(taken, sample.patience);
+        self.model.release(taken, sample.name_timeout);
         self.model.forget_slots(&sample.freed, taken);
         self.model.forget_births(&sample.dead);
         let kept: HashSet<&Labels> = sample.kept.iter().collect();
@@ -155,7 +155,7 @@ pub enum Speed {
     Max,
 }
 
-/// See the module.
+/// Feeds the samples of a recording to a player, and publishes views.
 pub struct Replay {
     player: Player,
     speed: Speed,
@@ -195,7 +195,7 @@ impl Replay {
         let nobody = ("/proc".into(), CommandLines::None);
         let detector = Detector::new(
             (Arc::default(), Baselines::default()),
-            Arc::clone(&publisher.host.calls),
+            Arc::clone(&publisher.facts.calls),
             MetadataCache::default(),
             nobody,
         );
@@ -316,8 +316,8 @@ impl Replay {
     fn publish(&mut self) {
         let Self { player, detector, alerts, sources: (sources, unresolved), .. } = self;
         let (model, first_calls) = (&player.model, &player.first_calls);
-        let sources = Sources::Recorded(sources, *unresolved);
-        self.publisher.publish(&Parts { model, detector, first_calls, sources, alerts });
+        let sources = ProviderStates::Recorded(sources, *unresolved);
+        self.publisher.publish(&ViewParts { model, detector, first_calls, sources, alerts });
         self.published = Instant::now();
     }
 }

@@ -30,7 +30,7 @@ use self::{alive::Alive, events::name_first_calls, record::Recorder};
 use super::{
     attribution::Attribution,
     far_away,
-    publisher::{Parts, Publisher, Sources},
+    publisher::{ProviderStates, Publisher, ViewParts},
 };
 use crate::{
     alert::Alerts,
@@ -38,7 +38,7 @@ use crate::{
     detect::Detector,
     kernel::{EventStreams, Kernel, Probe},
     model::{Delta, Model, Totals},
-    recording::Sink,
+    recording::SampleSender,
     snapshot::{Counts, Snapshot},
     view::{FirstCalls, Request, Requester, Requests, SnapshotInfo, View},
     workload::{NAME_TIMEOUT, ResolvedWorkload, Workload, WorkloadResolver},
@@ -66,7 +66,7 @@ pub struct Tunables {
     pub expire_after: Duration,
 }
 
-/// See the module.
+/// Takes snapshots, and owns everything that they change.
 pub struct Sampler {
     kernel: Kernel,
     events: EventStreams,
@@ -111,7 +111,7 @@ pub struct Beginning {
     /// Delivery of alerts.
     pub alerts: Alerts,
     /// Recording, if there is one.
-    pub recording: Option<Sink>,
+    pub recording: Option<SampleSender>,
 }
 
 impl Sampler {
@@ -128,9 +128,9 @@ impl Sampler {
         let has_cgroup_events = kernel.probes().iter().any(|status| status.probe == Probe::Cgroup && status.is_up());
         detector.sees_all_cgroups(tree.sees_all());
         let publisher = Publisher::new(views);
-        let capacity = publisher.host.capacity;
+        let capacity = publisher.facts.capacity;
         let (slots, series) = (capacity.cgroups as usize, capacity.series as usize);
-        let started = publisher.host.started.0;
+        let started = publisher.facts.started.0;
         let sampler = Self {
             attribution: Attribution::new(kernel.max_roots(), slots, series),
             kernel,
@@ -213,8 +213,8 @@ impl Sampler {
     }
 
     fn judge_waiting(&mut self) {
-        self.detector.found(&mut self.resolver, &self.tree);
-        self.detector.named(&self.resolver);
+        self.detector.judge_found(&mut self.resolver, &self.tree);
+        self.detector.judge_named(&self.resolver);
     }
 
     /// Delivers the notices of detection.
@@ -227,8 +227,8 @@ impl Sampler {
 
     fn publish(&mut self) {
         let Self { model, detector, first_calls, resolver, alerts, .. } = self;
-        let sources = Sources::Live(resolver.cache());
-        self.publisher.publish(&Parts { model, detector, first_calls, sources, alerts });
+        let sources = ProviderStates::Live(resolver.cache());
+        self.publisher.publish(&ViewParts { model, detector, first_calls, sources, alerts });
     }
 
     /// Returns when to sample before the next poll, if at all.
@@ -320,10 +320,10 @@ impl Sampler {
     /// Applies new names to earlier counts, then counts the new calls.
     fn count(&mut self, snapshot: &Snapshot, now: Instant) {
         self.judge_answered(Some(LOOKUP_WAIT));
-        let mut news = self.apply_names(now);
+        let mut deltas = self.apply_names(now);
         self.judge_waiting();
         let (tree, resolver, recorder) = (&self.tree, &mut self.resolver, &mut self.recorder);
-        news.extend(self.model.apply(snapshot, now, |id| {
+        deltas.extend(self.model.apply(snapshot, now, |id| {
             let named = resolver.name(id, tree.path(id)?).clone();
             recorder.named(id, &named);
             Some(named)
@@ -331,16 +331,16 @@ impl Sampler {
         // Slightly longer than the timeout of names: the name of its pod may still arrive.
         let name_timeout =
             if self.resolver.cache().has_sources() { NAME_TIMEOUT + EARLY_SAMPLE_PAUSE } else { Duration::ZERO };
-        news.extend(self.model.release(now, name_timeout));
+        deltas.extend(self.model.release(now, name_timeout));
         self.recorder.released(name_timeout);
         // Each first call in the remainder has an event with its cgroup. If events were lost, only the counters report
         // it.
         let losses = snapshot.losses.first_call_events;
         if std::mem::replace(&mut self.first_calls_lost, losses) == losses {
-            news.retain(|news| news.named.workload != Workload::Remainder);
+            deltas.retain(|delta| delta.named.workload != Workload::Remainder);
         }
         let time = SystemTime::now();
-        self.detector.counted(&news, time, |id| !self.model.is_whole(id));
+        self.detector.judge_counted(&deltas, time, |id| !self.model.is_whole(id));
         self.detector.tick(&self.model, now, time);
         self.resolver.policies_use_owner(self.detector.uses_owner());
     }
@@ -353,21 +353,21 @@ impl Sampler {
         self.model.forget_births(&renamed);
         self.resolver.check_node();
         let named = newly_named(&self.model, &self.resolver);
-        let mut news = Vec::new();
+        let mut deltas = Vec::new();
         if !named.is_empty() {
             self.resolver.set(&named);
             self.detector.renamed(&named);
-            news = self.model.rename(&named, now);
+            deltas = self.model.rename(&named, now);
         }
         let called = name_first_calls(&mut self.first_calls, &self.resolver);
         self.recorder.renamed(&renamed, named, called);
-        news
+        deltas
     }
 
     /// Exports workloads that have waited too long for their names.
     fn release(&mut self, after: Duration) {
-        let news = self.model.release(Instant::now(), after);
-        self.detector.counted(&news, SystemTime::now(), |id| !self.model.is_whole(id));
+        let deltas = self.model.release(Instant::now(), after);
+        self.detector.judge_counted(&deltas, SystemTime::now(), |id| !self.model.is_whole(id));
         self.publisher.changed();
     }
 
@@ -384,8 +384,8 @@ impl Sampler {
             is_there
         };
         let expire_after = self.tunables.borrow().expire_after;
-        let news = self.model.expire(taken, expire_after, self.publisher.host.capacity.series as usize, is_there);
-        self.detector.counted(&news, SystemTime::now(), |id| !self.model.is_whole(id));
+        let deltas = self.model.expire(taken, expire_after, self.publisher.facts.capacity.series as usize, is_there);
+        self.detector.judge_counted(&deltas, SystemTime::now(), |id| !self.model.is_whole(id));
         self.deliver();
         self.publisher.snapshot = SnapshotInfo {
             number: self.publisher.snapshot.number + 1,

@@ -58,7 +58,7 @@ impl Priority {
     const ALL: [Self; 3] = [Self::Low, Self::Normal, Self::High];
 }
 
-/// Entries by key, each of one tenant. See the module.
+/// Entries by key, each of one tenant. When room is short, a tenant above its fair share loses entries.
 #[derive(Debug)]
 pub struct FairShare<K, V> {
     capacity: Capacity,

@@ -6,7 +6,7 @@ use super::{
     Error, Options, Probe, ProbeStatus,
     facts::Facts,
     implementation::Implementation,
-    probe::{PROBES, Phase, ProbeRow},
+    probe::{AttachPhase, PROBES, ProbeRow},
 };
 
 /// A probe that the options need. Its status reports what the kernel refused, unless the probe is required.
@@ -16,14 +16,14 @@ pub(super) trait Attachment {
     /// # Errors
     ///
     /// When a required probe cannot be loaded.
-    fn load(&mut self, ebpf: &mut Ebpf, host: &Host<'_>) -> Result<(), Error>;
+    fn load(&mut self, ebpf: &mut Ebpf, context: &AttachContext<'_>) -> Result<(), Error>;
 
     /// Replaces the programs if a test shows that they lose calls. Attaches programs only during the test.
     ///
     /// # Errors
     ///
     /// As for [`Self::load`].
-    fn settle(&mut self, _ebpf: &mut Ebpf, _host: &Host<'_>) -> Result<(), Error> {
+    fn replace_lossy(&mut self, _ebpf: &mut Ebpf, _context: &AttachContext<'_>) -> Result<(), Error> {
         Ok(())
     }
 
@@ -44,7 +44,7 @@ pub(super) trait Attachment {
 }
 
 /// Inputs for choosing how a probe is attached.
-pub(super) struct Host<'a> {
+pub(super) struct AttachContext<'a> {
     /// The options.
     pub(super) options: &'a Options,
     /// What the kernel offers.
@@ -53,13 +53,13 @@ pub(super) struct Host<'a> {
     pub(super) sys_enter: Option<Implementation>,
 }
 
-/// See the module.
+/// The probes that the options need.
 pub(super) struct Attachments<'a> {
-    host: Host<'a>,
-    wanted: Vec<Wanted>,
+    context: AttachContext<'a>,
+    probes: Vec<NeededProbe>,
 }
 
-struct Wanted {
+struct NeededProbe {
     row: &'static ProbeRow,
     attachment: Box<dyn Attachment>,
     is_loaded: bool,
@@ -67,12 +67,12 @@ struct Wanted {
 
 impl<'a> Attachments<'a> {
     /// Returns each probe of the table that the options need.
-    pub(super) fn wanted(options: &'a Options, facts: &'a Facts) -> Self {
-        let wanted = PROBES.iter().filter_map(|row| {
-            let attachment = (row.wanted)(options, facts)?;
-            Some(Wanted { row, attachment, is_loaded: false })
+    pub(super) fn needed(options: &'a Options, facts: &'a Facts) -> Self {
+        let probes = PROBES.iter().filter_map(|row| {
+            let attachment = (row.attachment)(options, facts)?;
+            Some(NeededProbe { row, attachment, is_loaded: false })
         });
-        Self { host: Host { options, facts, sys_enter: None }, wanted: wanted.collect() }
+        Self { context: AttachContext { options, facts, sys_enter: None }, probes: probes.collect() }
     }
 
     /// Loads the probes of a phase that are not loaded yet.
@@ -80,10 +80,10 @@ impl<'a> Attachments<'a> {
     /// # Errors
     ///
     /// When calls cannot be counted.
-    pub(super) fn load(&mut self, ebpf: &mut Ebpf, phase: Phase) -> Result<(), Error> {
-        for wanted in self.wanted.iter_mut().filter(|wanted| wanted.row.phase == phase && !wanted.is_loaded) {
-            wanted.attachment.load(ebpf, &self.host)?;
-            wanted.is_loaded = true;
+    pub(super) fn load(&mut self, ebpf: &mut Ebpf, phase: AttachPhase) -> Result<(), Error> {
+        for probe in self.probes.iter_mut().filter(|probe| probe.row.phase == phase && !probe.is_loaded) {
+            probe.attachment.load(ebpf, &self.context)?;
+            probe.is_loaded = true;
         }
         self.note_sys_enter();
         Ok(())
@@ -96,7 +96,7 @@ impl<'a> Attachments<'a> {
     /// As for [`Self::load`].
     pub(super) fn verify(&mut self, ebpf: &mut Ebpf) -> Result<(), Error> {
         // `sys_exit` depends on the implementation of `sys_enter`, so the order of phases matters.
-        for phase in [Phase::First].into_iter().chain(Phase::REST) {
+        for phase in [AttachPhase::First].into_iter().chain(AttachPhase::REST) {
             self.load(ebpf, phase)?;
         }
         Ok(())
@@ -107,9 +107,9 @@ impl<'a> Attachments<'a> {
     /// # Errors
     ///
     /// As for [`Self::load`].
-    pub(super) fn settle(&mut self, ebpf: &mut Ebpf) -> Result<(), Error> {
-        for wanted in self.wanted.iter_mut().filter(|wanted| wanted.is_loaded) {
-            wanted.attachment.settle(ebpf, &self.host)?;
+    pub(super) fn replace_lossy(&mut self, ebpf: &mut Ebpf) -> Result<(), Error> {
+        for probe in self.probes.iter_mut().filter(|probe| probe.is_loaded) {
+            probe.attachment.replace_lossy(ebpf, &self.context)?;
         }
         self.note_sys_enter();
         Ok(())
@@ -120,14 +120,14 @@ impl<'a> Attachments<'a> {
     /// # Errors
     ///
     /// As for [`Self::load`].
-    pub(super) fn attach(&mut self, ebpf: &mut Ebpf, phase: Phase) -> Result<(), Error> {
-        let mut of_phase = self.wanted.iter_mut().filter(|wanted| wanted.row.phase == phase);
-        of_phase.try_for_each(|wanted| wanted.attachment.attach(ebpf))
+    pub(super) fn attach(&mut self, ebpf: &mut Ebpf, phase: AttachPhase) -> Result<(), Error> {
+        let mut of_phase = self.probes.iter_mut().filter(|probe| probe.row.phase == phase);
+        of_phase.try_for_each(|probe| probe.attachment.attach(ebpf))
     }
 
     /// Returns the status of each probe.
     pub(super) fn statuses(&self) -> Vec<ProbeStatus> {
-        self.wanted.iter().map(|wanted| wanted.attachment.status()).collect()
+        self.probes.iter().map(|probe| probe.attachment.status()).collect()
     }
 
     /// Returns the program of a probe that runs at each call.
@@ -136,10 +136,10 @@ impl<'a> Attachments<'a> {
     }
 
     fn at_each_call(&self, probe: Probe) -> Option<(Implementation, &'static str)> {
-        self.wanted.iter().find(|wanted| wanted.row.probe == probe)?.attachment.at_each_call()
+        self.probes.iter().find(|needed| needed.row.probe == probe)?.attachment.at_each_call()
     }
 
     fn note_sys_enter(&mut self) {
-        self.host.sys_enter = self.at_each_call(Probe::SysEnter).map(|(implementation, _)| implementation);
+        self.context.sys_enter = self.at_each_call(Probe::SysEnter).map(|(implementation, _)| implementation);
     }
 }

@@ -60,7 +60,7 @@ pub(super) enum Argument {
     Other,
 }
 
-/// See the module.
+/// The kernel's BTF, with the structs found so far.
 pub(super) struct KernelBtf {
     btf: Btf,
     /// Results of searches for structs. Each search visits all types.

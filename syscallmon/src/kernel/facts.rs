@@ -18,7 +18,7 @@ use super::{
     tracefs::{self, TracefsError},
 };
 
-/// See the module.
+/// What this kernel offers.
 pub(super) struct Facts {
     btf_path: PathBuf,
     /// The kernel's BTF again, as aya reads it, for BTF-typed programs.

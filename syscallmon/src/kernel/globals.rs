@@ -4,7 +4,7 @@ use aya::EbpfLoader;
 use syscallmon_common::{ROOT_CGROUP_ID, UNKNOWN_OFFSET};
 
 use super::{
-    Capacity, Options,
+    Options, TableCapacity,
     facts::Facts,
     offsets::{AncestryOffsets, COMPAT_MASK, Offsets, ProcessOffsets, RegisterOffsets, SeccompOffsets},
     preemption,
@@ -13,7 +13,7 @@ use super::{
 
 macro_rules! declare {
     ($($(#[$doc:meta])* $name:ident: $type:ty = $initial:expr;)*) => {
-        /// See the module.
+        /// Values of the read-only globals.
         #[derive(Clone, Copy, Debug)]
         pub(super) struct Globals {
             $($(#[$doc])* $name: $type,)*
@@ -32,7 +32,7 @@ syscallmon_common::globals!(declare);
 
 impl Globals {
     /// Returns the values for this kernel and these options. Unknown offsets are [`UNKNOWN_OFFSET`].
-    pub(super) fn new(options: &Options, capacity: Capacity, sizes: &Sizes, facts: &Facts) -> Self {
+    pub(super) fn new(options: &Options, capacity: TableCapacity, sizes: &Sizes, facts: &Facts) -> Self {
         let offset = |field: fn(&Offsets) -> u64| facts.offsets.as_ref().map_or(UNKNOWN_OFFSET, field);
         let maybe =
             |field: fn(&Offsets) -> Option<u64>| facts.offsets.as_ref().ok().and_then(field).unwrap_or(UNKNOWN_OFFSET);

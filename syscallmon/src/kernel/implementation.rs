@@ -25,7 +25,7 @@ pub(super) enum Implementation {
 
 /// The end of a call that a program sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum CallEnd {
     /// `sys_enter`.
     Enter,
     /// `sys_exit`.
@@ -37,7 +37,7 @@ use Implementation::{RawTp, TpBtf, Tracepoint};
 /// Category of the classic tracepoints.
 const CATEGORY: &str = "raw_syscalls";
 
-impl End {
+impl CallEnd {
     fn tracepoint(self) -> &'static str {
         match self {
             Self::Enter => "sys_enter",
@@ -57,14 +57,14 @@ impl Implementation {
     }
 
     /// The name of the program.
-    pub(super) fn program(self, end: End) -> &'static str {
+    pub(super) fn program(self, end: CallEnd) -> &'static str {
         match (end, self) {
-            (End::Enter, TpBtf) => "sys_enter_btf",
-            (End::Enter, RawTp) => "sys_enter_raw",
-            (End::Enter, Tracepoint) => "sys_enter_tp",
-            (End::Exit, TpBtf) => "sys_exit_btf",
-            (End::Exit, RawTp) => "sys_exit_raw",
-            (End::Exit, Tracepoint) => "sys_exit_tp",
+            (CallEnd::Enter, TpBtf) => "sys_enter_btf",
+            (CallEnd::Enter, RawTp) => "sys_enter_raw",
+            (CallEnd::Enter, Tracepoint) => "sys_enter_tp",
+            (CallEnd::Exit, TpBtf) => "sys_exit_btf",
+            (CallEnd::Exit, RawTp) => "sys_exit_raw",
+            (CallEnd::Exit, Tracepoint) => "sys_exit_tp",
         }
     }
 
@@ -73,15 +73,15 @@ impl Implementation {
     /// # Errors
     ///
     /// When this kernel cannot run it.
-    pub(super) fn load(self, end: End, ebpf: &mut Ebpf, facts: &Facts) -> Result<(), Problem> {
+    pub(super) fn load(self, end: CallEnd, ebpf: &mut Ebpf, facts: &Facts) -> Result<(), LoadProblem> {
         let name = self.program(end);
         match self {
             TpBtf => {
                 if let Err(error) = &facts.offsets {
-                    return Err(Problem::Other(one_line(error)));
+                    return Err(LoadProblem::Other(one_line(error)));
                 }
                 if !facts.has_task_btf {
-                    return Err(Problem::Other(
+                    return Err(LoadProblem::Other(
                         "the kernel has no helper bpf_get_current_task_btf: requires Linux 5.11".to_owned(),
                     ));
                 }
@@ -95,7 +95,7 @@ impl Implementation {
             }
             Tracepoint => {
                 tracefs::require(&format!("{CATEGORY}/{}", end.tracepoint()))
-                    .map_err(|error| Problem::Other(error.to_string()))?;
+                    .map_err(|error| LoadProblem::Other(error.to_string()))?;
                 program::<TracePoint>(ebpf, name)?.load()?;
             }
         }
@@ -104,9 +104,9 @@ impl Implementation {
 
     /// Checks that the call's number is known. Only the classic tracepoint has it at the exit; elsewhere it is read
     /// from the registers.
-    fn require_number(end: End, facts: &Facts) -> Result<(), Problem> {
+    fn require_number(end: CallEnd, facts: &Facts) -> Result<(), LoadProblem> {
         match &facts.registers {
-            Err(error) if end == End::Exit => Err(Problem::Other(one_line(error))),
+            Err(error) if end == CallEnd::Exit => Err(LoadProblem::Other(one_line(error))),
             _ => Ok(()),
         }
     }
@@ -116,7 +116,7 @@ impl Implementation {
     /// # Errors
     ///
     /// When the kernel refuses.
-    pub(super) fn attach(self, end: End, ebpf: &mut Ebpf) -> Result<(), Problem> {
+    pub(super) fn attach(self, end: CallEnd, ebpf: &mut Ebpf) -> Result<(), LoadProblem> {
         let (name, tracepoint) = (self.program(end), end.tracepoint());
         match self {
             TpBtf => program::<BtfTracePoint>(ebpf, name)?.attach().map(|_| ())?,
@@ -128,14 +128,14 @@ impl Implementation {
 }
 
 /// Why an implementation is unusable.
-pub(super) enum Problem {
+pub(super) enum LoadProblem {
     /// All implementations are unusable.
     Fatal(Error),
     /// Another implementation may work.
     Other(String),
 }
 
-impl<E: Into<Error>> From<E> for Problem {
+impl<E: Into<Error>> From<E> for LoadProblem {
     fn from(error: E) -> Self {
         let error = error.into();
         privileges(&error, "loading a program").map_or_else(|| Self::Other(one_line(&error)), Self::Fatal)

@@ -8,7 +8,7 @@ use super::{
 /// Its name since Linux 6.4, and its earlier name.
 const NAMES: [&str; 2] = ["io_uring_submit_req", "io_uring_submit_sqe"];
 
-/// See the module.
+/// The tracepoint of io_uring operations on this kernel.
 pub(super) struct IoUring {
     /// The name of the tracepoint.
     pub(super) tracepoint: &'static str,

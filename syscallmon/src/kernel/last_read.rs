@@ -35,7 +35,7 @@ pub(super) struct ReadSlot {
     pub(super) is_changed: bool,
 }
 
-/// See the module.
+/// What the last reading found, by series and by slot.
 #[derive(Default)]
 pub(super) struct LastRead {
     pub(super) series: Vec<ReadSeries>,

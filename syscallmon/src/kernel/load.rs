@@ -1,6 +1,6 @@
 //! Loads the object and attaches the probes of the table [`super::PROBES`] that this kernel can run.
 //!
-//! [`super::sys_enter`], [`super::sys_exit`] and [`super::event_probe`] choose the implementation of each probe.
+//! [`super::sys_enter`], [`super::sys_exit`] and [`super::tracepoint_probe`] choose the implementation of each probe.
 
 use std::{fs, io, os::fd::AsFd};
 
@@ -12,40 +12,40 @@ use aya::{
 use aya_log::EbpfLogger;
 
 use super::{
-    Capacity, Error, Events, Kernel, Options, POSSIBLE_CPUS, Probe, ProbeStatus, attachments::Attachments,
-    error_report::privileges, facts::Facts, fdinfo, globals::Globals, log::KernelLog, probe::Phase, program, reclaim,
-    sizes::Sizes, tables::Tables,
+    Error, EventRings, Kernel, Options, POSSIBLE_CPUS, Probe, ProbeStatus, TableCapacity, attachments::Attachments,
+    error_report::privileges, facts::Facts, fdinfo, globals::Globals, log::KernelLog, probe::AttachPhase, program,
+    reclaim, sizes::Sizes, tables::Tables,
 };
 
 /// The eBPF object that `build.rs` chose.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("SYSCALLMON_BPF_OBJECT"));
 
 /// See [`Kernel::load`].
-pub(super) fn load(options: &Options, positions: &[u16]) -> Result<(Kernel, Events), Error> {
+pub(super) fn load(options: &Options, positions: &[u16]) -> Result<(Kernel, EventRings), Error> {
     let facts = Facts::find(options)?;
     let cpus = possible_cpus()?;
     let mut ebpf = load_object(options, options.capacity, cpus, &facts, positions)?;
 
-    let mut probes = Attachments::wanted(options, &facts);
-    probes.load(&mut ebpf, Phase::First)?;
-    probes.attach(&mut ebpf, Phase::First)?;
-    probes.load(&mut ebpf, Phase::Calls)?;
+    let mut probes = Attachments::needed(options, &facts);
+    probes.load(&mut ebpf, AttachPhase::First)?;
+    probes.attach(&mut ebpf, AttachPhase::First)?;
+    probes.load(&mut ebpf, AttachPhase::Calls)?;
     program::<RawTracePoint>(&mut ebpf, reclaim::PROGRAM)?.load()?;
     // Records the daemon's process id before the first call is counted.
     reclaim::run(&ebpf)?;
     let memory_bytes = memory_bytes(&ebpf);
-    let events = Events {
+    let events = EventRings {
         logger: EbpfLogger::init_with_logger(&mut ebpf, KernelLog)?,
         cgroup: ring(&mut ebpf, "CGROUP_EVENTS")?,
         first_calls: ring(&mut ebpf, "FIRST_CALLS")?,
     };
     let tables = Tables::new(&ebpf, &Sizes::new(options, options.capacity), cpus, memory_bytes)?;
-    probes.settle(&mut ebpf)?;
+    probes.replace_lossy(&mut ebpf)?;
     // All programs are loaded before the first one is attached.
-    for phase in Phase::REST {
+    for phase in AttachPhase::REST {
         probes.load(&mut ebpf, phase)?;
     }
-    for phase in Phase::REST {
+    for phase in AttachPhase::REST {
         probes.attach(&mut ebpf, phase)?;
     }
     let counting = [Probe::SysEnter, Probe::SysExit].map(|probe| probes.program(probe));
@@ -57,16 +57,16 @@ pub(super) fn load(options: &Options, positions: &[u16]) -> Result<(Kernel, Even
 pub(super) fn verify(options: &Options, positions: &[u16]) -> Result<Vec<ProbeStatus>, Error> {
     let facts = Facts::find(options)?;
     // The smallest tables are enough: the verifier only needs to know that they exist.
-    let capacity = Capacity { cgroups: 1, series: 1, errors: 1, denied: 1, histograms: 1, timed_calls: 1 };
+    let capacity = TableCapacity { cgroups: 1, series: 1, errors: 1, denied: 1, histograms: 1, timed_calls: 1 };
     let mut ebpf = load_object(options, capacity, possible_cpus()?, &facts, positions)?;
-    let mut probes = Attachments::wanted(options, &facts);
+    let mut probes = Attachments::needed(options, &facts);
     probes.verify(&mut ebpf)?;
     Ok(probes.statuses())
 }
 
 fn load_object(
     options: &Options,
-    capacity: Capacity,
+    capacity: TableCapacity,
     cpus: usize,
     facts: &Facts,
     positions: &[u16],

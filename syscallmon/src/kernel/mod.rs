@@ -6,7 +6,6 @@
 mod attachments;
 mod btf;
 mod error_report;
-mod event_probe;
 mod events;
 mod facts;
 mod fdinfo;
@@ -28,6 +27,7 @@ mod sys_enter;
 mod sys_exit;
 mod tables;
 mod tracefs;
+mod tracepoint_probe;
 
 use std::{
     io,
@@ -44,7 +44,7 @@ pub use self::{
     btf::BtfError,
     events::{CgroupChange, FirstCallEvent},
     probe::{PROBES, Probe, ProbeRow, ProbeStatus, SysEnter},
-    streams::{EventStreams, Events, Ring},
+    streams::{EventRings, EventStreams, Ring},
 };
 
 /// Decoders of ring buffer records, for `fuzz/`.
@@ -52,13 +52,13 @@ pub use self::{
 pub mod fuzzing {
     use super::{CgroupChange, FirstCallEvent, events};
 
-    /// Decodes a record of [`Events::cgroup_changes`](super::Events).
+    /// Decodes a record about a birth or death of a cgroup.
     #[must_use]
     pub fn cgroup_change(record: &[u8]) -> Option<CgroupChange> {
         events::cgroup_change(record)
     }
 
-    /// Decodes a record of [`Events::first_calls`](super::Events).
+    /// Decodes a record about a first call.
     #[must_use]
     pub fn first_call(record: &[u8]) -> Option<FirstCallEvent> {
         events::first_call(record)
@@ -72,7 +72,7 @@ const POSSIBLE_CPUS: &str = "/sys/devices/system/cpu/possible";
 
 /// Sizes of the kernel's tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Capacity {
+pub struct TableCapacity {
     /// Maximum cgroups that are counted at the same time; the rest go to the remainder.
     pub cgroups: u32,
     /// Maximum (cgroup, ABI, syscall) triples at the same time, with the outcomes of such calls.
@@ -112,7 +112,7 @@ impl Features {
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Sizes of the tables.
-    pub capacity: Capacity,
+    pub capacity: TableCapacity,
     /// Mount point of sysfs.
     pub sysfs: PathBuf,
     /// The `sys_enter` program to use.
@@ -242,7 +242,7 @@ impl Kernel {
     ///
     /// When calls cannot be counted: missing privileges, a kernel older than 5.10, a lockdown. A missing cgroup probe
     /// is not an error, but a [`ProbeStatus`].
-    pub fn load(options: &Options, positions: &[u16]) -> Result<(Self, Events), Error> {
+    pub fn load(options: &Options, positions: &[u16]) -> Result<(Self, EventRings), Error> {
         load::load(options, positions)
     }
 

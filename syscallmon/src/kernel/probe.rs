@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Options, attachments::Attachment, event_probe, facts::Facts, sys_enter, sys_exit};
+use super::{Options, attachments::Attachment, facts::Facts, sys_enter, sys_exit, tracepoint_probe};
 
 /// A probe. [`PROBES`] has a row for each, in the same order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -38,14 +38,14 @@ pub struct ProbeRow {
     /// What is missing without the tracepoints.
     pub without: &'static str,
     /// When it is attached.
-    pub(super) phase: Phase,
+    pub(super) phase: AttachPhase,
     /// Builds the attachment; `None` if the options do not need the probe.
-    pub(super) wanted: fn(&Options, &Facts) -> Option<Box<dyn Attachment>>,
+    pub(super) attachment: fn(&Options, &Facts) -> Option<Box<dyn Attachment>>,
 }
 
 /// The order in which probes are attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Phase {
+pub(super) enum AttachPhase {
     /// Before all others are loaded: container init must be seen to begin before its first call is counted.
     First,
     /// Before calls are counted: no birth of a cgroup that makes calls may be missed.
@@ -59,7 +59,7 @@ pub(super) enum Phase {
     Ends,
 }
 
-impl Phase {
+impl AttachPhase {
     /// All phases but the first.
     pub(super) const REST: [Self; 4] = [Self::BeforeCalls, Self::Calls, Self::Threads, Self::Ends];
 }
@@ -72,8 +72,8 @@ pub static PROBES: [ProbeRow; 6] = [
         check: "probe sys_enter",
         tracepoints: &["raw_syscalls/sys_enter"],
         without: "calls are not counted",
-        phase: Phase::Calls,
-        wanted: sys_enter::wanted,
+        phase: AttachPhase::Calls,
+        attachment: sys_enter::attachment,
     },
     ProbeRow {
         probe: Probe::SysExit,
@@ -81,8 +81,8 @@ pub static PROBES: [ProbeRow; 6] = [
         check: "probe sys_exit",
         tracepoints: &["raw_syscalls/sys_exit"],
         without: "errors, denied calls and durations are not counted",
-        phase: Phase::Ends,
-        wanted: sys_exit::wanted,
+        phase: AttachPhase::Ends,
+        attachment: sys_exit::attachment,
     },
     ProbeRow {
         probe: Probe::Task,
@@ -90,8 +90,8 @@ pub static PROBES: [ProbeRow; 6] = [
         check: "probe task",
         tracepoints: &["sched/sched_process_fork", "sched/sched_process_exit"],
         without: "one call of a thread may be wrongly counted as denied",
-        phase: Phase::Threads,
-        wanted: event_probe::task,
+        phase: AttachPhase::Threads,
+        attachment: tracepoint_probe::task,
     },
     ProbeRow {
         probe: Probe::Cgroup,
@@ -99,8 +99,8 @@ pub static PROBES: [ProbeRow; 6] = [
         check: "probe cgroup",
         tracepoints: &["cgroup/cgroup_mkdir", "cgroup/cgroup_rmdir"],
         without: "short-lived cgroups have no path or name",
-        phase: Phase::BeforeCalls,
-        wanted: event_probe::cgroup,
+        phase: AttachPhase::BeforeCalls,
+        attachment: tracepoint_probe::cgroup,
     },
     ProbeRow {
         probe: Probe::ContainerInit,
@@ -108,8 +108,8 @@ pub static PROBES: [ProbeRow; 6] = [
         check: "probe container_init",
         tracepoints: &["cgroup/cgroup_attach_task", "sched/sched_process_fork", "sched/sched_process_exec"],
         without: "calls of container init are attributed to the container's program",
-        phase: Phase::First,
-        wanted: event_probe::container_init,
+        phase: AttachPhase::First,
+        attachment: tracepoint_probe::container_init,
     },
     ProbeRow {
         probe: Probe::IoUring,
@@ -118,8 +118,8 @@ pub static PROBES: [ProbeRow; 6] = [
         // The name of the tracepoint differs by kernel.
         tracepoints: &[],
         without: "io_uring operations are not counted",
-        phase: Phase::BeforeCalls,
-        wanted: event_probe::io_uring,
+        phase: AttachPhase::BeforeCalls,
+        attachment: tracepoint_probe::io_uring,
     },
 ];
 
@@ -182,12 +182,12 @@ mod tests {
             assert_eq!(row.probe as usize, index);
             assert_eq!(serde_json::to_value(row.probe).unwrap(), row.name);
             assert_eq!(row.check, format!("probe {}", row.name));
-            assert!(row.phase == Phase::First || Phase::REST.contains(&row.phase));
+            assert!(row.phase == AttachPhase::First || AttachPhase::REST.contains(&row.phase));
         }
     }
 
     #[test]
     fn phases_are_in_order() {
-        assert!(Phase::First < Phase::REST[0] && Phase::REST.is_sorted());
+        assert!(AttachPhase::First < AttachPhase::REST[0] && AttachPhase::REST.is_sorted());
     }
 }

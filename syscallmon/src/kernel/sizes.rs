@@ -5,7 +5,7 @@ use syscallmon_common::{
     TASK_STATE_ROWS, TASK_STATES_PER_ROW,
 };
 
-use super::{Capacity, Error, Options};
+use super::{Error, Options, TableCapacity};
 
 /// Errors and denied calls get only this part of all series each. So a workload with many different failures cannot use
 /// up the series of calls or of denied calls.
@@ -42,7 +42,7 @@ pub(super) struct Sizes {
 
 impl Sizes {
     /// Returns the sizes for these options. Tables of disabled features have the minimum size.
-    pub(super) fn new(options: &Options, capacity: Capacity) -> Self {
+    pub(super) fn new(options: &Options, capacity: TableCapacity) -> Self {
         let features = &options.features;
         let of = |wanted: bool, entries: u32| if wanted { entries } else { 0 };
         Self {

@@ -16,13 +16,13 @@ use super::{
 };
 
 /// The ring buffers and their readers.
-pub struct Events {
+pub struct EventRings {
     pub(super) cgroup: RingBuf<MapData>,
     pub(super) first_calls: RingBuf<MapData>,
     pub(super) logger: EbpfLogger<KernelLog>,
 }
 
-impl Events {
+impl EventRings {
     /// Makes the ring buffers awaitable. Must be called inside a tokio runtime.
     ///
     /// # Errors

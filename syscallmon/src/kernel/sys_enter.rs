@@ -4,19 +4,19 @@ use aya::Ebpf;
 
 use super::{
     Error, Options, Probe, ProbeStatus, SysEnter,
-    attachments::{Attachment, Host},
+    attachments::{AttachContext, Attachment},
     facts::Facts,
     implementation::{
-        End,
+        CallEnd,
         Implementation::{self, RawTp, TpBtf, Tracepoint},
-        Problem,
+        LoadProblem,
     },
     preemption::{self, PREEMPTED},
 };
 
-/// The chosen implementation.
+/// Attaches the probe by the chosen implementation.
 #[derive(Default)]
-struct Chosen {
+struct SysEnterAttachment {
     /// `None` until a program is loaded.
     implementation: Option<Implementation>,
     /// Why better ones are unusable.
@@ -25,8 +25,8 @@ struct Chosen {
 
 /// Always needed: without it there is nothing to count.
 #[expect(clippy::unnecessary_wraps, reason = "a row of the table of probes")]
-pub(super) fn wanted(_: &Options, _: &Facts) -> Option<Box<dyn Attachment>> {
-    Some(Box::new(Chosen::default()))
+pub(super) fn attachment(_: &Options, _: &Facts) -> Option<Box<dyn Attachment>> {
+    Some(Box::new(SysEnterAttachment::default()))
 }
 
 /// Returns what no implementation can do on this kernel.
@@ -41,14 +41,14 @@ fn lost(options: &Options, facts: &Facts) -> Vec<String> {
     lost
 }
 
-impl Attachment for Chosen {
+impl Attachment for SysEnterAttachment {
     /// Loads the best program that the options allow and the kernel accepts.
     ///
     /// # Errors
     ///
     /// When there is none.
-    fn load(&mut self, ebpf: &mut Ebpf, host: &Host<'_>) -> Result<(), Error> {
-        let &Host { options, facts, .. } = host;
+    fn load(&mut self, ebpf: &mut Ebpf, context: &AttachContext<'_>) -> Result<(), Error> {
+        let &AttachContext { options, facts, .. } = context;
         let preempted = options.sys_enter == SysEnter::Auto && facts.lets_programs_sleep;
         let candidates: &[Implementation] = match options.sys_enter {
             SysEnter::Auto if preempted => &[Tracepoint, TpBtf, RawTp],
@@ -59,14 +59,16 @@ impl Attachment for Chosen {
         };
         self.problems.extend(preempted.then(|| PREEMPTED.to_owned()));
         for &implementation in candidates {
-            match implementation.load(End::Enter, ebpf, facts) {
+            match implementation.load(CallEnd::Enter, ebpf, facts) {
                 Ok(()) => {
                     self.problems.extend(lost(options, facts));
                     self.implementation = Some(implementation);
                     return Ok(());
                 }
-                Err(Problem::Fatal(error)) => return Err(error),
-                Err(Problem::Other(problem)) => self.problems.push(format!("no {}: {problem}", implementation.name())),
+                Err(LoadProblem::Fatal(error)) => return Err(error),
+                Err(LoadProblem::Other(problem)) => {
+                    self.problems.push(format!("no {}: {problem}", implementation.name()));
+                }
             }
         }
         let names: Vec<&str> = candidates.iter().map(|implementation| implementation.name()).collect();
@@ -78,14 +80,14 @@ impl Attachment for Chosen {
     /// # Errors
     ///
     /// When the privileges for the test are missing.
-    fn settle(&mut self, ebpf: &mut Ebpf, host: &Host<'_>) -> Result<(), Error> {
-        let is_open = host.options.sys_enter == SysEnter::Auto && !host.facts.lets_programs_sleep;
+    fn replace_lossy(&mut self, ebpf: &mut Ebpf, context: &AttachContext<'_>) -> Result<(), Error> {
+        let is_open = context.options.sys_enter == SysEnter::Auto && !context.facts.lets_programs_sleep;
         if is_open && preemption::is_seen(ebpf)? {
             self.problems.push(PREEMPTED.to_owned());
-            match Tracepoint.load(End::Enter, ebpf, host.facts) {
+            match Tracepoint.load(CallEnd::Enter, ebpf, context.facts) {
                 Ok(()) => self.implementation = Some(Tracepoint),
-                Err(Problem::Fatal(error)) => return Err(error),
-                Err(Problem::Other(problem)) => self.problems.push(problem),
+                Err(LoadProblem::Fatal(error)) => return Err(error),
+                Err(LoadProblem::Other(problem)) => self.problems.push(problem),
             }
         }
         Ok(())
@@ -98,9 +100,9 @@ impl Attachment for Chosen {
     /// When the kernel refuses.
     fn attach(&mut self, ebpf: &mut Ebpf) -> Result<(), Error> {
         let Some(implementation) = self.implementation else { return Ok(()) };
-        implementation.attach(End::Enter, ebpf).map_err(|problem| match problem {
-            Problem::Fatal(error) => error,
-            Problem::Other(reason) => Error::SysEnter { implementation: implementation.name().to_owned(), reason },
+        implementation.attach(CallEnd::Enter, ebpf).map_err(|problem| match problem {
+            LoadProblem::Fatal(error) => error,
+            LoadProblem::Other(reason) => Error::SysEnter { implementation: implementation.name().to_owned(), reason },
         })
     }
 
@@ -113,6 +115,6 @@ impl Attachment for Chosen {
     }
 
     fn at_each_call(&self) -> Option<(Implementation, &'static str)> {
-        self.implementation.map(|implementation| (implementation, implementation.program(End::Enter)))
+        self.implementation.map(|implementation| (implementation, implementation.program(CallEnd::Enter)))
     }
 }

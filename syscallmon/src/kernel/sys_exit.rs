@@ -5,37 +5,37 @@ use aya::Ebpf;
 
 use super::{
     Error, Options, Probe, ProbeStatus,
-    attachments::{Attachment, Host},
+    attachments::{AttachContext, Attachment},
     error_report::one_line,
     facts::Facts,
     implementation::{
-        End,
+        CallEnd,
         Implementation::{self, RawTp, TpBtf, Tracepoint},
-        Problem,
+        LoadProblem,
     },
 };
 
-/// The chosen implementation.
+/// Attaches the probe by the chosen implementation.
 #[derive(Default)]
-struct Chosen {
+struct SysExitAttachment {
     /// `None` until a program is loaded, and if no program is usable.
     implementation: Option<Implementation>,
     problems: Vec<String>,
 }
 
 /// `None` if no feature needs it.
-pub(super) fn wanted(options: &Options, _: &Facts) -> Option<Box<dyn Attachment>> {
-    options.features.need_exit().then(|| Box::new(Chosen::default()) as Box<dyn Attachment>)
+pub(super) fn attachment(options: &Options, _: &Facts) -> Option<Box<dyn Attachment>> {
+    options.features.need_exit().then(|| Box::new(SysExitAttachment::default()) as Box<dyn Attachment>)
 }
 
-impl Attachment for Chosen {
+impl Attachment for SysExitAttachment {
     /// Loads the program for the implementation of `sys_enter`.
     ///
     /// # Errors
     ///
     /// When privileges are missing.
-    fn load(&mut self, ebpf: &mut Ebpf, host: &Host<'_>) -> Result<(), Error> {
-        let &Host { options, facts, sys_enter } = host;
+    fn load(&mut self, ebpf: &mut Ebpf, context: &AttachContext<'_>) -> Result<(), Error> {
+        let &AttachContext { options, facts, sys_enter } = context;
         let features = &options.features;
         if features.denied
             && let Err(error) = &facts.seccomp
@@ -52,13 +52,15 @@ impl Attachment for Chosen {
             None => &[],
         };
         for &implementation in candidates {
-            match implementation.load(End::Exit, ebpf, facts) {
+            match implementation.load(CallEnd::Exit, ebpf, facts) {
                 Ok(()) => {
                     self.implementation = Some(implementation);
                     break;
                 }
-                Err(Problem::Fatal(error)) => return Err(error),
-                Err(Problem::Other(problem)) => self.problems.push(format!("no {}: {problem}", implementation.name())),
+                Err(LoadProblem::Fatal(error)) => return Err(error),
+                Err(LoadProblem::Other(problem)) => {
+                    self.problems.push(format!("no {}: {problem}", implementation.name()));
+                }
             }
         }
         Ok(())
@@ -66,11 +68,11 @@ impl Attachment for Chosen {
 
     fn attach(&mut self, ebpf: &mut Ebpf) -> Result<(), Error> {
         let Some(implementation) = self.implementation else { return Ok(()) };
-        if let Err(problem) = implementation.attach(End::Exit, ebpf) {
+        if let Err(problem) = implementation.attach(CallEnd::Exit, ebpf) {
             self.implementation = None;
             self.problems.push(match problem {
-                Problem::Fatal(error) => one_line(&error),
-                Problem::Other(problem) => problem,
+                LoadProblem::Fatal(error) => one_line(&error),
+                LoadProblem::Other(problem) => problem,
             });
         }
         Ok(())
@@ -85,6 +87,6 @@ impl Attachment for Chosen {
     }
 
     fn at_each_call(&self) -> Option<(Implementation, &'static str)> {
-        self.implementation.map(|implementation| (implementation, implementation.program(End::Exit)))
+        self.implementation.map(|implementation| (implementation, implementation.program(CallEnd::Exit)))
     }
 }

@@ -66,7 +66,7 @@ pub(super) struct Tables {
 
 /// The counts of one slot, unsorted.
 #[derive(Clone, Default)]
-struct Row {
+struct UnsortedCounts {
     calls: Vec<(CallId, u64)>,
     container_init: Vec<(CallId, u64)>,
     errors: Vec<(ErrorKey, u64)>,
@@ -132,7 +132,7 @@ impl Tables {
     /// Reads all counts without a system call. A slot without changes keeps the [`Arc`] of the previous snapshot.
     pub(super) fn snapshot(&mut self) -> Snapshot {
         let series = self.look_for_changes();
-        let mut rows = vec![Row::default(); self.sizes.slots as usize];
+        let mut rows = vec![UnsortedCounts::default(); self.sizes.slots as usize];
         self.sort_changed(&mut rows);
         let histograms = self.read_histograms(&mut rows);
         let slots = (0..).zip(rows).filter_map(|(slot, row)| self.slot_counts(slot, row)).collect();
@@ -157,7 +157,7 @@ impl Tables {
     }
 
     /// Sorts series into the rows of changed slots.
-    fn sort_changed(&self, rows: &mut [Row]) {
+    fn sort_changed(&self, rows: &mut [UnsortedCounts]) {
         for (SeriesKey { slot, position, outcome }, ReadSeries { count, of_container_init, .. }) in
             self.last.changed_series()
         {
@@ -177,7 +177,7 @@ impl Tables {
     }
 
     /// Does the same for durations.
-    fn read_histograms(&self, rows: &mut [Row]) -> u32 {
+    fn read_histograms(&self, rows: &mut [UnsortedCounts]) -> u32 {
         let mut in_use = 0;
         for number in 1..self.sizes.histograms as usize {
             let key = SeriesKey::from_word(self.histogram_keys.u64(number).load(Relaxed));
@@ -213,9 +213,9 @@ impl Tables {
 
     /// Returns a slot's counts; `None` for a free slot. Two CPUs that made a first call at the same moment gave it two
     /// series, which add up here.
-    fn slot_counts(&mut self, slot: u32, row: Row) -> Option<SlotCounts> {
+    fn slot_counts(&mut self, slot: u32, row: UnsortedCounts) -> Option<SlotCounts> {
         let known = self.last.slots.get_mut(slot as usize)?;
-        let Row { calls, container_init, errors, denied, durations } = row;
+        let UnsortedCounts { calls, container_init, errors, denied, durations } = row;
         let durations: SortedCounts<CallId, Durations> = durations.into_iter().collect();
         let has = |counts: &Arc<Counts>| !known.is_changed && counts.durations == durations;
         if known.owner == 0 {

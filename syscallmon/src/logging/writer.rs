@@ -18,7 +18,7 @@ const MAX_WAITING_BYTES: usize = 1 << 20;
 /// Maximum bytes of a line besides its text.
 const LINE_OVERHEAD: usize = 64;
 
-static STDERR: Lines = Lines::new(MAX_WAITING_BYTES);
+static STDERR: WaitingLines = WaitingLines::new(MAX_WAITING_BYTES);
 
 /// Starts the thread that writes to stderr.
 ///
@@ -47,7 +47,7 @@ pub fn dropped_lines() -> u64 {
 
 /// Puts lines into the queue.
 #[derive(Clone, Copy)]
-pub(super) struct LogWriter(&'static Lines);
+pub(super) struct LogWriter(&'static WaitingLines);
 
 impl<'a> MakeWriter<'a> for LogWriter {
     type Writer = Self;
@@ -70,7 +70,7 @@ impl Write for LogWriter {
 }
 
 /// Lines that wait for the thread.
-struct Lines {
+struct WaitingLines {
     queue: Mutex<Queue>,
     capacity_bytes: usize,
     arrived: Condvar,
@@ -85,7 +85,7 @@ struct Queue {
     dropped: u64,
 }
 
-impl Lines {
+impl WaitingLines {
     const fn new(capacity_bytes: usize) -> Self {
         let queue = Queue { lines: VecDeque::new(), bytes: 0, is_writing: false, dropped: 0 };
         Self { queue: Mutex::new(queue), capacity_bytes, arrived: Condvar::new(), written: Condvar::new() }
@@ -150,9 +150,9 @@ mod tests {
     const SOON: Duration = Duration::from_millis(50);
     const LATER: Duration = Duration::from_secs(10);
 
-    fn start(capacity_bytes: usize) -> (Arc<Lines>, io::PipeReader) {
+    fn start(capacity_bytes: usize) -> (Arc<WaitingLines>, io::PipeReader) {
         let (reader, writer) = io::pipe().unwrap();
-        let lines = Arc::new(Lines::new(capacity_bytes));
+        let lines = Arc::new(WaitingLines::new(capacity_bytes));
         let shared = Arc::clone(&lines);
         thread::spawn(move || shared.write_to(writer));
         (lines, reader)

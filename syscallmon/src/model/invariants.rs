@@ -123,12 +123,12 @@ impl World {
         let renamed =
             renamed.filter_map(|(workload, identity)| Some((workload, name_of_place(identity, &self.named)?)));
         let renamed: HashMap<Workload, ResolvedWorkload> = renamed.collect();
-        let mut news = self.model.rename(&renamed, now);
+        let mut deltas = self.model.rename(&renamed, now);
         let mut slots: Vec<SlotCounts> = self.slots.values().cloned().collect();
         slots.sort_by_key(|slot| slot.slot);
         let snapshot = Snapshot { slots, remainder: self.remainder.clone(), ..Snapshot::default() };
-        news.extend(self.model.apply(&snapshot, now, |id| name(id, &self.named)));
-        news.extend(self.model.release(now, HOLD));
+        deltas.extend(self.model.apply(&snapshot, now, |id| name(id, &self.named)));
+        deltas.extend(self.model.release(now, HOLD));
         self.model.forget_slots(free, now);
         for slot in free {
             self.slots.remove(slot);
@@ -136,8 +136,9 @@ impl World {
         let is_due = |totals: &Totals| totals.gone_since.is_some_and(|since| now.duration_since(since) >= KEEP);
         let due = self.model.view.workloads.iter().filter(|(_, totals)| is_due(totals));
         self.expired += due.map(|(_, totals)| sum(&totals.counts)).sum::<u64>();
-        news.extend(self.model.expire(now, KEEP, most_series, |_| false));
-        self.reported += news.iter().filter(|news| news.before.is_none()).map(|news| news.calls.sum()).sum::<u64>();
+        deltas.extend(self.model.expire(now, KEEP, most_series, |_| false));
+        self.reported +=
+            deltas.iter().filter(|delta| delta.before.is_none()).map(|delta| delta.calls.sum()).sum::<u64>();
     }
 
     fn everything(&self) -> u64 {

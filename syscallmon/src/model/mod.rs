@@ -89,7 +89,7 @@ impl Delta {
     }
 
     /// Whether there are calls to judge.
-    fn is_news(&self) -> bool {
+    fn has_calls_to_judge(&self) -> bool {
         self.named.workload.is_judged() && self.calls.len() + self.denied.len() > 0
     }
 }
@@ -140,16 +140,16 @@ impl Model {
     ) -> Vec<Delta> {
         let unknown = || ResolvedWorkload { workload: Workload::Unknown, metadata: Labels::default() };
         let slots = snapshot.slots.iter();
-        let news = slots.filter_map(|slot| self.apply_slot(slot, now, name(slot.cgroup_id).unwrap_or_else(unknown)));
-        let mut news: Vec<Delta> = news.collect();
+        let deltas = slots.filter_map(|slot| self.apply_slot(slot, now, name(slot.cgroup_id).unwrap_or_else(unknown)));
+        let mut deltas: Vec<Delta> = deltas.collect();
         let new = snapshot.remainder.since(&self.remainder);
         if !new.is_empty() {
             self.add(&Workload::Remainder, &new);
             self.remainder.clone_from(&snapshot.remainder);
             let named = ResolvedWorkload { workload: Workload::Remainder, metadata: Labels::default() };
-            news.extend(Some(Delta::new(named, 0, &new)).filter(Delta::is_news));
+            deltas.extend(Some(Delta::new(named, 0, &new)).filter(Delta::has_calls_to_judge));
         }
-        news
+        deltas
     }
 
     fn apply_slot(&mut self, slot: &SlotCounts, now: Instant, named: ResolvedWorkload) -> Option<Delta> {
@@ -187,7 +187,7 @@ impl Model {
             self.slots.insert(slot.slot, SlotBaseline { workload, counts: Arc::clone(&slot.counts) });
         }
         let is_held = self.view.workloads.get(&named.workload).is_some_and(|totals| totals.held_since.is_some());
-        (!is_held).then(|| Delta::new(named, slot.cgroup_id, &new)).filter(Delta::is_news)
+        (!is_held).then(|| Delta::new(named, slot.cgroup_id, &new)).filter(Delta::has_calls_to_judge)
     }
 
     /// Returns the totals of a workload, new ones if it has none.
@@ -261,16 +261,16 @@ impl Model {
                 counted.workload = named.workload.clone();
             }
         }
-        let mut news = Vec::new();
+        let mut deltas = Vec::new();
         for (from, to) in names {
             if let Some(old) = self.remove(from) {
                 self.merge(&old, to, now);
                 let before = old.held_since.is_none().then(|| from.clone());
-                news.push(Delta { before, ..Delta::new(to.clone(), old.cgroup_id, &old.counts) });
+                deltas.push(Delta { before, ..Delta::new(to.clone(), old.cgroup_id, &old.counts) });
             }
         }
-        news.retain(Delta::is_news);
-        news
+        deltas.retain(Delta::has_calls_to_judge);
+        deltas
     }
 
     /// Adds the totals of an ended workload to another one's.
@@ -294,17 +294,17 @@ impl Model {
 
     /// Exports workloads that have waited this long for their names. Returns all of their calls.
     pub fn release(&mut self, now: Instant, after: Duration) -> Vec<Delta> {
-        let mut news = Vec::new();
+        let mut deltas = Vec::new();
         let is_due = |totals: &Totals| totals.held_since.is_some_and(|since| now.duration_since(since) >= after);
         let due = self.view.workloads.iter().filter(|(_, totals)| is_due(totals)).map(|(workload, _)| workload.clone());
         for workload in due.collect::<Vec<_>>() {
             let Some(totals) = self.view.workloads.get_mut(&workload) else { continue };
             totals.held_since = None;
             let named = ResolvedWorkload { workload, metadata: totals.metadata.clone() };
-            news.push(Delta::new(named, totals.cgroup_id, &totals.counts));
+            deltas.push(Delta::new(named, totals.cgroup_id, &totals.counts));
         }
-        news.retain(Delta::is_news);
-        news
+        deltas.retain(Delta::has_calls_to_judge);
+        deltas
     }
 
     /// Returns all calls of a workload so far.
@@ -366,20 +366,20 @@ impl Model {
         let is_due = |totals: &Totals| totals.gone_since.is_some_and(|since| now.duration_since(since) >= keep);
         let is_there = |totals: &Totals| !totals.is_renamed && is_there(totals);
         let due = self.view.workloads.iter().filter(|(_, totals)| is_due(totals) && !is_there(totals));
-        let mut news = Vec::new();
+        let mut deltas = Vec::new();
         for workload in due.map(|(workload, _)| workload.clone()).collect::<Vec<_>>() {
-            self.end(&workload, &mut news);
+            self.end(&workload, &mut deltas);
         }
-        self.fold_oldest(most_series, &mut news);
-        news
+        self.fold_oldest(most_series, &mut deltas);
+        deltas
     }
 
     /// Removes an expired workload. Returns its counts, as a delta if it still waited for its name.
-    fn end(&mut self, workload: &Workload, news: &mut Vec<Delta>) -> Counts {
+    fn end(&mut self, workload: &Workload, deltas: &mut Vec<Delta>) -> Counts {
         let Totals { counts, metadata, held_since, cgroup_id, .. } = self.remove(workload).unwrap_or_default();
         if held_since.is_some() {
             let named = ResolvedWorkload { workload: workload.clone(), metadata };
-            news.extend(Some(Delta::new(named, cgroup_id, &counts)).filter(Delta::is_news));
+            deltas.extend(Some(Delta::new(named, cgroup_id, &counts)).filter(Delta::has_calls_to_judge));
         }
         counts
     }
@@ -387,7 +387,7 @@ impl Model {
     /// Folds ended workloads until the others have at most this many series. Each time, it takes the oldest workload of
     /// the tenant with most series. So a tenant that starts and ends many workloads does not remove the last counts of
     /// others before a scrape.
-    fn fold_oldest(&mut self, most_series: usize, news: &mut Vec<Delta>) {
+    fn fold_oldest(&mut self, most_series: usize, deltas: &mut Vec<Delta>) {
         let gone = || self.view.workloads.iter().filter(|(_, totals)| totals.is_gone());
         let mut excess = gone().map(|(_, totals)| totals.counts.series()).sum::<usize>().saturating_sub(most_series);
         if excess == 0 {
@@ -409,7 +409,7 @@ impl Model {
             && let Some((series, mut workloads)) = by_series.pop()
         {
             let Some((_, workload)) = workloads.pop() else { continue };
-            let counts = self.end(&workload, news);
+            let counts = self.end(&workload, deltas);
             self.add(&Workload::Gone, &counts);
             self.view.folded += 1;
             excess = excess.saturating_sub(counts.series());

@@ -190,28 +190,28 @@ impl SeriesLayout {
 /// Sums amounts by group. Granularity by name changes nothing.
 fn grouped<K: Ord + Copy>(
     by: Granularity,
-    tally: &SortedCounts<K>,
+    counts: &SortedCounts<K>,
     group: impl Fn(K) -> K,
 ) -> Cow<'_, SortedCounts<K>> {
     match by {
-        Granularity::Name => Cow::Borrowed(tally),
+        Granularity::Name => Cow::Borrowed(counts),
         Granularity::Set | Granularity::None => {
-            Cow::Owned(tally.iter().map(|(key, &count)| (group(key), count)).collect())
+            Cow::Owned(counts.iter().map(|(key, &count)| (group(key), count)).collect())
         }
     }
 }
 
 /// Returns the number of groups.
-fn distinct<K: Ord + Copy, V: Amount>(by: Granularity, tally: &SortedCounts<K, V>, group: impl Fn(K) -> K) -> usize {
+fn distinct<K: Ord + Copy, V: Amount>(by: Granularity, counts: &SortedCounts<K, V>, group: impl Fn(K) -> K) -> usize {
     match by {
-        Granularity::Name => tally.len(),
-        Granularity::Set | Granularity::None => tally.iter().map(|(key, _)| group(key)).collect::<BTreeSet<K>>().len(),
+        Granularity::Name => counts.len(),
+        Granularity::Set | Granularity::None => counts.iter().map(|(key, _)| group(key)).collect::<BTreeSet<K>>().len(),
     }
 }
 
 /// Whether a key belongs to a group that the counts have.
-fn is_in<K: Ord + Copy, V: Amount>(tally: &SortedCounts<K, V>, group: impl Fn(K) -> K) -> impl Fn(K) -> bool {
-    let groups: BTreeSet<K> = tally.iter().map(|(key, _)| group(key)).collect();
+fn is_in<K: Ord + Copy, V: Amount>(counts: &SortedCounts<K, V>, group: impl Fn(K) -> K) -> impl Fn(K) -> bool {
+    let groups: BTreeSet<K> = counts.iter().map(|(key, _)| group(key)).collect();
     move |key| groups.contains(&group(key))
 }
 

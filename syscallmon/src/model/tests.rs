@@ -277,9 +277,12 @@ fn counts_stay_under_the_name_that_they_were_made_under_and_no_counter_falls() {
     model.apply(&snapshot(&[(1, &[(A, 5)])]), now, |_| Some(called("web")));
     // It is renamed, and another one gets its name.
     let names = |id| Some(called(if id == 1 { "web_old" } else { "web" }));
-    let news = model.apply(&snapshot(&[(1, &[(A, 7)]), (2, &[(A, 1)])]), now, names);
+    let deltas = model.apply(&snapshot(&[(1, &[(A, 7)]), (2, &[(A, 1)])]), now, names);
     assert_eq!((calls(&model, "web"), calls(&model, "web_old")), (Some(6), Some(2)));
-    assert!(news.iter().any(|news| news.named == called("web_old") && news.calls.get(A) == Some(&2)), "{news:?}");
+    assert!(
+        deltas.iter().any(|delta| delta.named == called("web_old") && delta.calls.get(A) == Some(&2)),
+        "{deltas:?}"
+    );
 }
 
 #[test]

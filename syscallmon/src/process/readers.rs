@@ -88,7 +88,7 @@ impl LookupResult {
 /// Identifies a look-up.
 pub type Ticket = u64;
 
-/// See the module.
+/// Threads that read `/proc`, and the look-ups that wait for them.
 #[derive(Debug)]
 pub struct ProcessReaders {
     shared: Arc<Shared>,

@@ -219,7 +219,7 @@ impl Decoder {
         sample.took = Duration::from_nanos(frame.took);
         (sample.freed, sample.freed_before, sample.dead) = (frame.freed, frame.freed_before, frame.dead);
         sample.renamed_cgroups = frame.renamed_cgroups;
-        sample.patience = Duration::from_nanos(frame.patience);
+        sample.name_timeout = Duration::from_nanos(frame.patience);
         sample.expire_after = Duration::from_nanos(frame.expire_after);
         (sample.kept, sample.sources) = (self.kept.clone(), self.sources.clone());
         (sample.unresolved, sample.missed) = (frame.unresolved, frame.missed);

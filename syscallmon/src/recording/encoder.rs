@@ -53,7 +53,7 @@ impl Encoder {
 
     /// Returns the frames of a sample. The last one completes it.
     pub(super) fn frames(&mut self, sample: Sample) -> Vec<Frame> {
-        let mut parts = Parts::default();
+        let mut parts = FrameParts::default();
         let mask = self.mask.as_ref();
         for (id, born) in sample.births {
             parts.room(NUMBERS).births.push((id, nanoseconds(born)));
@@ -81,7 +81,7 @@ impl Encoder {
         (frame.dead, frame.missed, frame.unresolved) = (sample.dead, sample.missed, sample.unresolved);
         (frame.at, frame.took) = (nanoseconds(sample.taken), nanoseconds(sample.took));
         frame.time = unix_nanoseconds(sample.time);
-        (frame.patience, frame.expire_after) = (nanoseconds(sample.patience), nanoseconds(sample.expire_after));
+        (frame.patience, frame.expire_after) = (nanoseconds(sample.name_timeout), nanoseconds(sample.expire_after));
         (frame.series, frame.histograms) = (sample.snapshot.series, sample.snapshot.histograms);
         frame.losses = sample.snapshot.losses;
         let mask = self.mask.as_ref();
@@ -140,13 +140,13 @@ impl Encoder {
 
 /// Frames of a sample. A full frame is a part.
 #[derive(Default)]
-struct Parts {
+struct FrameParts {
     full: Vec<Frame>,
     last: Frame,
     weight: usize,
 }
 
-impl Parts {
+impl FrameParts {
     /// Returns a frame with room for an entry of this weight.
     fn room(&mut self, weight: usize) -> &mut Frame {
         if self.weight > 0 && self.weight + weight > ENTRIES {

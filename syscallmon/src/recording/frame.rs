@@ -12,7 +12,7 @@ use crate::{
 /// A record after the header.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Record {
+pub(super) enum FrameOrEnd {
     Frame(Box<Frame>),
     End(End),
 }

@@ -10,13 +10,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{FORMAT, VERSION, encoder::unix_nanoseconds};
 use crate::{
-    kernel::{Capacity, Probe, ProbeStatus},
+    kernel::{Probe, ProbeStatus, TableCapacity},
     snapshot::Bound,
     syscalls::{CallId, CallTable, UNKNOWN},
-    view::Host,
+    view::FixedFacts,
 };
 
-/// See the module.
+/// The first record of a recording.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Header {
     format: String,
@@ -30,8 +30,8 @@ pub struct Header {
     /// When counting began, in nanoseconds since 1970.
     started: u64,
     hierarchy: String,
-    probes: Vec<ProbeRow>,
-    capacity: Capacity,
+    probes: Vec<RecordedProbe>,
+    capacity: TableCapacity,
     duration_bounds: Vec<Bound>,
     kernel_memory_bytes: u64,
     max_series: u64,
@@ -39,8 +39,9 @@ pub struct Header {
     calls: Vec<(String, String)>,
 }
 
+/// The status of a probe. The name of its implementation may come from a later version.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct ProbeRow {
+struct RecordedProbe {
     probe: Probe,
     implementation: Option<String>,
     problem: Option<String>,
@@ -48,7 +49,7 @@ struct ProbeRow {
 
 /// The part of a header that every version has.
 #[derive(Deserialize)]
-pub(super) struct Kind {
+pub(super) struct FormatVersion {
     #[serde(default)]
     format: String,
     #[serde(default)]
@@ -57,19 +58,19 @@ pub(super) struct Kind {
 
 /// Why a file is not a usable recording.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum BaselineKeyError {
+pub(super) enum FormatError {
     #[error("is not a recording of syscallmon")]
     Other,
     #[error("has recording version {0}; this syscallmon reads version {VERSION}")]
     Version(u32),
 }
 
-impl Kind {
-    pub(super) fn check(&self) -> Result<(), BaselineKeyError> {
+impl FormatVersion {
+    pub(super) fn check(&self) -> Result<(), FormatError> {
         if self.format != FORMAT {
-            return Err(BaselineKeyError::Other);
+            return Err(FormatError::Other);
         }
-        if self.version == VERSION { Ok(()) } else { Err(BaselineKeyError::Version(self.version)) }
+        if self.version == VERSION { Ok(()) } else { Err(FormatError::Version(self.version)) }
     }
 }
 
@@ -78,10 +79,10 @@ const IMPLEMENTATIONS: [&str; 3] = ["tp_btf", "raw_tp", "tracepoint"];
 const OTHER_IMPLEMENTATION: &str = "other";
 
 impl Header {
-    /// Returns the header of this host, for a model with a maximum of series.
+    /// Returns the header of a recording on this host, for a model with a maximum of series.
     #[must_use]
-    pub fn new(host: &Host, max_series: usize, is_masked: bool) -> Self {
-        let probe = |status: &ProbeStatus| ProbeRow {
+    pub fn new(facts: &FixedFacts, max_series: usize, is_masked: bool) -> Self {
+        let probe = |status: &ProbeStatus| RecordedProbe {
             probe: status.probe,
             implementation: status.implementation.map(str::to_owned),
             problem: status.problem.clone(),
@@ -92,25 +93,25 @@ impl Header {
             syscallmon: env!("CARGO_PKG_VERSION").to_owned(),
             kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
             is_masked,
-            started: unix_nanoseconds(host.started.1),
-            hierarchy: host.hierarchy.clone(),
-            probes: host.probes.iter().map(probe).collect(),
-            capacity: host.capacity,
-            duration_bounds: host.duration_bounds.clone(),
-            kernel_memory_bytes: host.kernel_memory_bytes,
+            started: unix_nanoseconds(facts.started.1),
+            hierarchy: facts.hierarchy.clone(),
+            probes: facts.probes.iter().map(probe).collect(),
+            capacity: facts.capacity,
+            duration_bounds: facts.duration_bounds.clone(),
+            kernel_memory_bytes: facts.kernel_memory_bytes,
             max_series: max_series as u64,
-            calls: host.calls.iter().map(|(_, call)| (call.abi.to_owned(), call.syscall.to_owned())).collect(),
+            calls: facts.calls.iter().map(|(_, call)| (call.abi.to_owned(), call.syscall.to_owned())).collect(),
         }
     }
 
-    /// Returns the host for a view, if counting began at this moment of this machine's clock.
+    /// Returns the facts for a view, if counting began at this moment of this machine's clock.
     #[must_use]
-    pub fn host(&self, started: Instant) -> Host {
+    pub fn facts(&self, started: Instant) -> FixedFacts {
         let known = |name: &String| IMPLEMENTATIONS.into_iter().find(|known| known == name);
-        let probe = |row: &ProbeRow| ProbeStatus {
-            probe: row.probe,
-            implementation: row.implementation.as_ref().map(|name| known(name).unwrap_or(OTHER_IMPLEMENTATION)),
-            problem: row.problem.clone(),
+        let probe = |recorded: &RecordedProbe| ProbeStatus {
+            probe: recorded.probe,
+            implementation: recorded.implementation.as_ref().map(|name| known(name).unwrap_or(OTHER_IMPLEMENTATION)),
+            problem: recorded.problem.clone(),
         };
         // One row each, because every probe has one status.
         let mut probes: Vec<ProbeStatus> = Vec::new();
@@ -122,7 +123,7 @@ impl Header {
         let mut duration_bounds = self.duration_bounds.clone();
         duration_bounds.sort_unstable();
         duration_bounds.dedup();
-        Host {
+        FixedFacts {
             calls: Arc::new(self.call_table()),
             hierarchy: self.hierarchy.clone(),
             probes,
@@ -144,7 +145,7 @@ impl Header {
 
     /// Returns the sizes of the recorded kernel's tables.
     #[must_use]
-    pub fn capacity(&self) -> Capacity {
+    pub fn capacity(&self) -> TableCapacity {
         self.capacity
     }
 

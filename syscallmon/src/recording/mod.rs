@@ -1,8 +1,8 @@
 //! Recordings: the input of the model, in a file that can be replayed on any machine.
 //!
 //! A [`Sample`] has everything of one snapshot: births, first calls, names, the snapshot itself, and what was removed
-//! after it. The sampler hands samples to a [`Sink`], and a thread writes them ([`start`]). A [`Reader`] returns the
-//! same samples in the same order. This module does not use the model, the kernel or the network.
+//! after it. The sampler hands samples to a [`SampleSender`], and a thread writes them ([`start`]). A [`Reader`] returns
+//! the same samples in the same order. This module does not use the model, the kernel or the network.
 //!
 //! # Format
 //!
@@ -26,9 +26,9 @@ pub use self::{
     decoder::{Decoder, Limits},
     frame::{End, Frame},
     header::Header,
-    reader::{Problem, ReadError, Reader},
-    sample::{Recorded, Sample},
-    writer::{MaskNames, Outcome, Recording, Sink, WriteError, WriteOptions, start},
+    reader::{ReadError, ReadProblem, Reader},
+    sample::{Sample, SampleOrEnd},
+    writer::{MaskNames, Recording, RecordingSummary, SampleSender, WriteError, WriteOptions, start},
 };
 
 /// The kind of file, in the header.

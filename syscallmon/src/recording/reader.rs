@@ -6,13 +6,13 @@ use flate2::{Crc, read::GzDecoder};
 use serde::Deserialize;
 
 use super::{
-    Header, MAX_LINE, Recorded,
+    Header, MAX_LINE, SampleOrEnd,
     decoder::{DecodeError, Decoder, Limits},
-    frame::Record,
-    header::{BaselineKeyError, Kind},
+    frame::FrameOrEnd,
+    header::{FormatError, FormatVersion},
 };
 
-/// See the module.
+/// Reads the records of a recording.
 pub struct Reader<R> {
     lines: R,
     header: Header,
@@ -40,18 +40,18 @@ pub struct ReadError {
     pub bytes: u64,
     /// The cause.
     #[source]
-    pub problem: Problem,
+    pub problem: ReadProblem,
 }
 
 /// Why a recording cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
-pub struct Problem(#[from] Inner);
+pub struct ReadProblem(#[from] Inner);
 
 #[derive(Debug, thiserror::Error)]
 enum Inner {
     #[error(transparent)]
-    Kind(#[from] BaselineKeyError),
+    Format(#[from] FormatError),
     #[error("unexpected end: the recorder was killed, or the file was truncated")]
     Cut,
     #[error("cannot decompress ({0})")]
@@ -102,7 +102,7 @@ impl<R: BufRead> Reader<R> {
         let mut bytes = 0;
         let header = match read_header(&mut lines, &mut bytes, &limits) {
             Ok(header) => header,
-            Err(problem) => return Err(ReadError { samples: 0, bytes, problem: Problem(problem) }),
+            Err(problem) => return Err(ReadError { samples: 0, bytes, problem: ReadProblem(problem) }),
         };
         let decoder = Decoder::new(&header, limits);
         Ok(Self { lines, header, decoder, limits, bytes, samples: 0, is_over: false })
@@ -119,7 +119,7 @@ impl<R: BufRead> Reader<R> {
     /// # Errors
     ///
     /// When the file is cut or damaged there.
-    pub fn next_record(&mut self) -> Option<Result<Recorded, ReadError>> {
+    pub fn next_record(&mut self) -> Option<Result<SampleOrEnd, ReadError>> {
         if self.is_over {
             return None;
         }
@@ -127,21 +127,21 @@ impl<R: BufRead> Reader<R> {
         let record = self.read().map_err(|problem| ReadError {
             samples: self.samples,
             bytes: before,
-            problem: Problem(problem),
+            problem: ReadProblem(problem),
         });
-        self.samples += u64::from(matches!(record, Ok(Recorded::Sample(_))));
-        self.is_over = !matches!(record, Ok(Recorded::Sample(_)));
+        self.samples += u64::from(matches!(record, Ok(SampleOrEnd::Sample(_))));
+        self.is_over = !matches!(record, Ok(SampleOrEnd::Sample(_)));
         Some(record)
     }
 
-    fn read(&mut self) -> Result<Recorded, Inner> {
+    fn read(&mut self) -> Result<SampleOrEnd, Inner> {
         loop {
             let line = read_line(&mut self.lines, &mut self.bytes, &self.limits)?;
             match serde_json::from_slice(&line)? {
-                Record::End(end) => return Ok(Recorded::End(end)),
-                Record::Frame(frame) => {
+                FrameOrEnd::End(end) => return Ok(SampleOrEnd::End(end)),
+                FrameOrEnd::Frame(frame) => {
                     if let Some(sample) = self.decoder.take(*frame)? {
-                        return Ok(Recorded::Sample(Box::new(sample)));
+                        return Ok(SampleOrEnd::Sample(Box::new(sample)));
                     }
                 }
             }
@@ -152,11 +152,11 @@ impl<R: BufRead> Reader<R> {
 fn read_header(lines: &mut impl BufRead, bytes: &mut u64, limits: &Limits) -> Result<Header, Inner> {
     let line = read_line(lines, bytes, limits).map_err(|error| match error {
         // The data are not gzip, or not lines.
-        Inner::Io(_) | Inner::Line | Inner::Checksum | Inner::Cut => Inner::Kind(BaselineKeyError::Other),
+        Inner::Io(_) | Inner::Line | Inner::Checksum | Inner::Cut => Inner::Format(FormatError::Other),
         error => error,
     })?;
-    let kind: Kind = serde_json::from_slice(&line).map_err(|_| BaselineKeyError::Other)?;
-    kind.check()?;
+    let version: FormatVersion = serde_json::from_slice(&line).map_err(|_| FormatError::Other)?;
+    version.check()?;
     Ok(serde_json::from_slice(&line)?)
 }
 

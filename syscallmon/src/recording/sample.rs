@@ -32,7 +32,7 @@ pub struct Sample {
     /// The name of each cgroup in the snapshot.
     pub names: Vec<(u64, ResolvedWorkload)>,
     /// How long a container without a name waits for one.
-    pub patience: Duration,
+    pub name_timeout: Duration,
     /// Slots that were freed after the snapshot.
     pub freed: Vec<u32>,
     /// Removed cgroups.
@@ -68,7 +68,7 @@ impl Default for Sample {
             freed_before: Vec::new(),
             snapshot: Snapshot::default(),
             names: Vec::new(),
-            patience: Duration::ZERO,
+            name_timeout: Duration::ZERO,
             freed: Vec::new(),
             dead: Vec::new(),
             expire_after: Duration::ZERO,
@@ -109,7 +109,7 @@ impl Sample {
 
 /// A record of a [`super::Reader`].
 #[derive(Clone, Debug, PartialEq)]
-pub enum Recorded {
+pub enum SampleOrEnd {
     /// The data of one snapshot.
     Sample(Box<Sample>),
     /// The recorder ended normally.

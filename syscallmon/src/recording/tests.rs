@@ -11,16 +11,16 @@ use proptest::prelude::*;
 
 use super::{
     encoder::Encoder,
-    frame::Record,
+    frame::FrameOrEnd,
     mask::Mask,
-    writer::{Lines, write},
+    writer::{ChecksummedLines, write},
     *,
 };
 use crate::{
     process::{Ancestor, Process},
     snapshot::{Counts, DeniedKey, ErrorKey, SlotCounts, Snapshot},
     syscalls::{CallId, CallTable, Errno},
-    view::{Host, RecordedFirstCall},
+    view::{FixedFacts, RecordedFirstCall},
     workload::{CgroupIdentity, Label, Labels, ResolvedWorkload, Workload},
 };
 
@@ -122,7 +122,7 @@ fn samples(steps: &[Vec<Event>]) -> Vec<Sample> {
         sample.snapshot.slots = slots.values().cloned().collect();
         (sample.taken, sample.took) = (Duration::from_secs(step), Duration::from_millis(3));
         sample.time = SystemTime::UNIX_EPOCH + Duration::from_nanos(1_700_000_000_000_000_123 + step);
-        (sample.patience, sample.expire_after) = (Duration::from_secs(10), Duration::from_mins(5));
+        (sample.name_timeout, sample.expire_after) = (Duration::from_secs(10), Duration::from_mins(5));
         (sample.snapshot.series, sample.missed) = (17, step / 3);
         sample.dead = vec![step];
         samples.push(sample);
@@ -147,7 +147,7 @@ fn written(samples: &[Sample], is_masked: bool) -> Vec<u8> {
     }
     drop(sender);
     let mut file = Vec::new();
-    let header = Header::new(&Host::minimal(), 1000, is_masked);
+    let header = Header::new(&FixedFacts::minimal(), 1000, is_masked);
     let outcome = write(&mut file, &header, is_masked.then(|| Mask::new().unwrap()), &receiver, u64::MAX).unwrap();
     assert_eq!((outcome.bytes, outcome.end.samples), (file.len() as u64, samples.len() as u64));
     file
@@ -162,8 +162,8 @@ fn read(file: &[u8]) -> (Vec<Sample>, Result<Option<End>, ReadError>) {
     let mut samples = Vec::new();
     while let Some(record) = reader.next_record() {
         match record {
-            Ok(Recorded::Sample(sample)) => samples.push(*sample),
-            Ok(Recorded::End(end)) => return (samples, Ok(Some(end))),
+            Ok(SampleOrEnd::Sample(sample)) => samples.push(*sample),
+            Ok(SampleOrEnd::End(end)) => return (samples, Ok(Some(end))),
             Err(error) => return (samples, Err(error)),
         }
     }
@@ -224,14 +224,14 @@ proptest! {
 
 #[test]
 fn a_recorder_that_was_killed_leaves_all_that_it_had_flushed() {
-    let (samples, header) = (some(), Header::new(&Host::minimal(), 1000, false));
+    let (samples, header) = (some(), Header::new(&FixedFacts::minimal(), 1000, false));
     let mut file = Vec::new();
-    let mut lines = Lines::new(&mut file);
+    let mut lines = ChecksummedLines::new(&mut file);
     let mut encoder = Encoder::new(CallTable::x86_64(), None);
     lines.write(&header).unwrap();
     for sample in samples.clone() {
         for frame in encoder.frames(sample) {
-            lines.write(&Record::Frame(Box::new(frame))).unwrap();
+            lines.write(&FrameOrEnd::Frame(Box::new(frame))).unwrap();
         }
         lines.flush().unwrap();
     }
@@ -297,8 +297,8 @@ fn names_are_not_in_a_masked_file() {
 
 #[test]
 fn another_architecture_s_calls_have_its_names() {
-    let arm = Host { calls: Arc::new(CallTable::aarch64()), ..Host::minimal() };
-    let read = Header::new(&arm, 1, false).host(std::time::Instant::now());
+    let arm = FixedFacts { calls: Arc::new(CallTable::aarch64()), ..FixedFacts::minimal() };
+    let read = Header::new(&arm, 1, false).facts(std::time::Instant::now());
     assert_eq!(read.calls.call(arm.calls.id("aarch64", "openat").unwrap()).abi, "aarch64");
     assert_eq!(read.calls.native_abi(), "aarch64");
 }
@@ -326,7 +326,7 @@ fn a_recording_ends_when_it_is_large_enough() {
         sender.send(some().remove(0)).unwrap();
     }
     let mut file = Vec::new();
-    let outcome = write(&mut file, &Header::new(&Host::minimal(), 1, false), None, &receiver, 1).unwrap();
+    let outcome = write(&mut file, &Header::new(&FixedFacts::minimal(), 1, false), None, &receiver, 1).unwrap();
     assert!(outcome.is_full);
     assert_eq!((read(&file).0.len(), outcome.end.samples), (1, 1));
 }

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     End, Header, Sample,
     encoder::Encoder,
-    frame::Record,
+    frame::FrameOrEnd,
     mask::Mask,
     reader::{Checksum, crc32},
 };
@@ -59,18 +59,18 @@ pub enum WriteError {
 
 /// Accepts samples to write.
 #[derive(Debug)]
-pub struct Sink(SyncSender<Sample>);
+pub struct SampleSender(SyncSender<Sample>);
 
-/// A recording that is being written. It ends when its [`Sink`] is dropped.
+/// A recording that is being written. It ends when its [`SampleSender`] is dropped.
 #[derive(Debug)]
 pub struct Recording {
-    thread: JoinHandle<Result<Outcome, WriteError>>,
+    thread: JoinHandle<Result<RecordingSummary, WriteError>>,
     ended: CancellationToken,
 }
 
 /// How a recording ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Outcome {
+pub struct RecordingSummary {
     /// The last record of the file.
     pub end: End,
     /// Size of the file, in bytes.
@@ -79,7 +79,7 @@ pub struct Outcome {
     pub is_full: bool,
 }
 
-impl Sink {
+impl SampleSender {
     /// Writes a sample later. Returns it if too many wait, or if the recording has ended.
     ///
     /// # Errors
@@ -97,12 +97,12 @@ impl Sink {
 /// # Errors
 ///
 /// When no thread can be started, or names are to be masked and there are no random numbers.
-pub fn start(file: File, header: Header, options: WriteOptions) -> Result<(Sink, Recording), WriteError> {
+pub fn start(file: File, header: Header, options: WriteOptions) -> Result<(SampleSender, Recording), WriteError> {
     let mask = match options.mask {
         MaskNames::Yes => Some(Mask::new().ok_or(WriteError::NoRandomNumbers)?),
         MaskNames::No => None,
     };
-    let (sink, samples) = mpsc::sync_channel(MAX_WAITING);
+    let (sender, samples) = mpsc::sync_channel(MAX_WAITING);
     let ended = CancellationToken::new();
     let at_end = ended.clone().drop_guard();
     let write = move || {
@@ -110,7 +110,7 @@ pub fn start(file: File, header: Header, options: WriteOptions) -> Result<(Sink,
         write(file, &header, mask, &samples, options.max_size)
     };
     let thread = thread::Builder::new().name("recording".to_owned()).spawn(write).map_err(|_| WriteError::Thread)?;
-    Ok((Sink(sink), Recording { thread, ended }))
+    Ok((SampleSender(sender), Recording { thread, ended }))
 }
 
 impl Recording {
@@ -119,25 +119,25 @@ impl Recording {
         self.ended.cancelled().await;
     }
 
-    /// Waits until everything is written. The sink must be dropped.
+    /// Waits until everything is written. The sender must be dropped.
     ///
     /// # Errors
     ///
     /// When writing failed.
-    pub fn finish(self) -> Result<Outcome, WriteError> {
+    pub fn finish(self) -> Result<RecordingSummary, WriteError> {
         self.thread.join().map_err(|_| WriteError::Thread)?
     }
 }
 
-/// Writes samples until the sink is dropped, or the file is large enough.
+/// Writes samples until the sender is dropped, or the file is large enough.
 pub(super) fn write(
     file: impl Write,
     header: &Header,
     mask: Option<Mask>,
     samples: &Receiver<Sample>,
     max_size: u64,
-) -> Result<Outcome, WriteError> {
-    let mut lines = Lines::new(BufWriter::new(file));
+) -> Result<RecordingSummary, WriteError> {
+    let mut lines = ChecksummedLines::new(BufWriter::new(file));
     lines.write(header)?;
     lines.flush()?;
     let mut encoder = Encoder::new(header.call_table(), mask);
@@ -145,20 +145,20 @@ pub(super) fn write(
     while !is_full && let Ok(sample) = samples.recv() {
         (end.samples, end.missed) = (end.samples + 1, sample.missed);
         for frame in encoder.frames(sample) {
-            lines.write(&Record::Frame(Box::new(frame)))?;
+            lines.write(&FrameOrEnd::Frame(Box::new(frame)))?;
         }
         lines.flush()?;
         is_full = lines.bytes() >= max_size;
     }
-    lines.write(&Record::End(end))?;
+    lines.write(&FrameOrEnd::End(end))?;
     let bytes = lines.finish()?;
-    Ok(Outcome { end, bytes, is_full })
+    Ok(RecordingSummary { end, bytes, is_full })
 }
 
 /// Lines of JSON, each with its checksum, compressed.
-pub(super) struct Lines<W: Write>(GzEncoder<CountingWriter<W>>);
+pub(super) struct ChecksummedLines<W: Write>(GzEncoder<CountingWriter<W>>);
 
-impl<W: Write> Lines<W> {
+impl<W: Write> ChecksummedLines<W> {
     pub(super) fn new(file: W) -> Self {
         Self(GzEncoder::new(CountingWriter { file, bytes: 0 }, Compression::default()))
     }

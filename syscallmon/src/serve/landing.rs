@@ -108,14 +108,14 @@ impl Page {
         Self {
             version: env!("CARGO_PKG_VERSION"),
             telemetry_path: telemetry_path.to_owned(),
-            recorded: view.host.is_replay.then(|| humantime::format_rfc3339_seconds(view.host.started.1).to_string()),
+            recorded: view.facts.is_replay.then(|| humantime::format_rfc3339_seconds(view.facts.started.1).to_string()),
             snapshot_age: format!("{:.1} s", view.snapshot.taken.elapsed().as_secs_f64()),
-            probes: view.host.probes.clone(),
+            probes: view.facts.probes.clone(),
             sources: view.sources.clone(),
             unresolved: view.unresolved,
             lost: lost.filter(|(_, count)| *count != 0).collect(),
-            series: format!("{} of {}", view.snapshot.series, view.host.capacity.series),
-            cgroups: format!("{} of {}", view.snapshot.cgroups, view.host.capacity.cgroups),
+            series: format!("{} of {}", view.snapshot.series, view.facts.capacity.series),
+            cgroups: format!("{} of {}", view.snapshot.cgroups, view.facts.capacity.cgroups),
             more: busiest.len().saturating_sub(ROWS),
             workloads: busiest.into_iter().take(ROWS).map(|(name, totals)| Row::new(view, name, totals)).collect(),
             first_calls: view.first_calls.iter().take(ROWS).map(|call| FirstRow::new(call)).collect(),
@@ -155,13 +155,13 @@ impl Row {
     fn new(view: &View, workload: &Workload, totals: &Totals) -> Self {
         let counts = &totals.counts;
         let (operations, calls): (Vec<_>, Vec<_>) =
-            most_first(&counts.calls, |call| view.host.calls.call(call)).partition(|(call, _)| call.abi == IO_URING);
+            most_first(&counts.calls, |call| view.facts.calls.call(call)).partition(|(call, _)| call.abi == IO_URING);
         let name = |call| Self::name(view, call);
         let failure = |failure| match failure {
-            ErrorKey::Of(call, errno) => format!("{} {}", name(view.host.calls.call(call)), errno.name()),
+            ErrorKey::Of(call, errno) => format!("{} {}", name(view.facts.calls.call(call)), errno.name()),
             ErrorKey::Other => "others".to_owned(),
         };
-        let denial = |denial| match denied_call(&view.host, denial) {
+        let denial = |denial| match denied_call(&view.facts, denial) {
             (call, Some(errno)) => format!("{} {errno}", name(call)),
             (call, None) => name(call),
         };
@@ -186,7 +186,7 @@ impl Row {
 
     /// A call, with its ABI unless that is the native one.
     fn name(view: &View, call: Call) -> String {
-        let is_usual = Some(call.abi) == view.host.calls.abis().next();
+        let is_usual = Some(call.abi) == view.facts.calls.abis().next();
         if is_usual { call.syscall.to_owned() } else { format!("{}/{}", call.syscall, call.abi) }
     }
 
@@ -196,7 +196,7 @@ impl Row {
         durations.sort_by_key(|(_, durations)| std::cmp::Reverse(durations.sum_ns));
         let texts = durations.iter().take(CALLS).map(|(call, durations)| {
             let mean = Duration::from_nanos(durations.sum_ns / durations.count().max(1));
-            format!("{} {mean:.1?}", Self::name(view, view.host.calls.call(*call)))
+            format!("{} {mean:.1?}", Self::name(view, view.facts.calls.call(*call)))
         });
         texts.collect::<Vec<_>>().join(", ")
     }

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use http::HeaderValue;
 
 use super::table::{Alert, Alertmanager, Webhook};
-use crate::alert::{self, Access, AlertConfig, Alertmanagers};
+use crate::alert::{AlertConfig, Alertmanagers, HttpClientConfig, WebhookConfig};
 
 /// Settings that contradict each other.
 #[derive(Debug, thiserror::Error)]
@@ -74,44 +74,44 @@ impl Alertmanager {
         let Self { url, labels, ca_file, bearer_token_file, username, password_file } = self;
         let urls = url.unwrap_or_default();
         let labels = labels.unwrap_or_default();
-        let access = access("alert.alertmanager", ca_file, bearer_token_file, username, password_file)?;
-        if urls.is_empty() && (!labels.is_empty() || access != Access::default()) {
+        let client_config = client_config("alert.alertmanager", ca_file, bearer_token_file, username, password_file)?;
+        if urls.is_empty() && (!labels.is_empty() || client_config != HttpClientConfig::default()) {
             return Err(AlertError::NoAlertmanager(if labels.is_empty() {
                 "ca-file (or credentials)"
             } else {
                 "labels"
             }));
         }
-        Ok(Alertmanagers { urls, access, labels, resolve_after })
+        Ok(Alertmanagers { urls, client_config, labels, resolve_after })
     }
 }
 
 impl Webhook {
-    fn resolve(self) -> Result<Option<alert::Webhook>, AlertError> {
+    fn resolve(self) -> Result<Option<WebhookConfig>, AlertError> {
         let content_type = self.content_type();
         let Self { url, template, headers, ca_file, bearer_token_file, username, password_file, .. } = self;
-        let access = access("alert.webhook", ca_file, bearer_token_file, username, password_file)?;
+        let client_config = client_config("alert.webhook", ca_file, bearer_token_file, username, password_file)?;
         let Some(url) = url else {
             let lonely = [
                 ("template", template.is_some()),
                 ("headers", headers.is_some_and(|headers| !headers.is_empty())),
-                ("ca-file (or credentials)", access != Access::default()),
+                ("ca-file (or credentials)", client_config != HttpClientConfig::default()),
             ];
             let first = lonely.into_iter().find(|(_, is_set)| *is_set);
             return first.map_or(Ok(None), |(name, _)| Err(AlertError::NoWebhook(name)));
         };
         let content_type = HeaderValue::try_from(&content_type).map_err(|_| AlertError::ContentType(content_type))?;
-        Ok(Some(alert::Webhook { url, access, template, content_type, headers: headers.unwrap_or_default() }))
+        Ok(Some(WebhookConfig { url, client_config, template, content_type, headers: headers.unwrap_or_default() }))
     }
 }
 
-fn access(
+fn client_config(
     group: &'static str,
     ca_file: Option<PathBuf>,
     bearer_token_file: Option<PathBuf>,
     username: Option<String>,
     password_file: Option<PathBuf>,
-) -> Result<Access, AlertError> {
+) -> Result<HttpClientConfig, AlertError> {
     let basic = match (username, password_file) {
         (Some(username), Some(file)) => Some((username, file)),
         (None, None) => None,
@@ -120,5 +120,5 @@ fn access(
     if basic.is_some() && bearer_token_file.is_some() {
         return Err(AlertError::TwoCredentials(group));
     }
-    Ok(Access { ca_file, bearer_token_file, basic })
+    Ok(HttpClientConfig { ca_file, bearer_token_file, basic })
 }

@@ -13,11 +13,11 @@ use crate::{
     alert::AlertConfig,
     cgroup::HierarchyChoice,
     engine::Tunables,
-    kernel::{Capacity, Features, SysEnter},
+    kernel::{Features, SysEnter, TableCapacity},
     logging::{LogFormat, LogLevel},
     model::Granularities,
     serve::PATHS,
-    workload::{Rules, providers::Sources},
+    workload::{Rules, providers::ProviderSettings},
 };
 
 /// The configuration of a daemon.
@@ -34,7 +34,7 @@ pub struct Config {
     /// Settings that can change while the daemon runs.
     pub tunables: Tunables,
     /// Sizes of the kernel's tables.
-    pub capacity: Capacity,
+    pub capacity: TableCapacity,
     /// Implementation of the probe on `sys_enter`.
     pub sys_enter: SysEnter,
     /// Signals to count besides calls.
@@ -50,7 +50,7 @@ pub struct Config {
     /// Whether `OpenMetrics` says when counters began.
     pub created_timestamps: bool,
     /// Metadata providers.
-    pub sources: Sources,
+    pub sources: ProviderSettings,
     /// The name of this host.
     pub node: String,
     /// Cgroup hierarchies to count by.
@@ -189,9 +189,9 @@ fn node_name(set: Option<String>, in_kubernetes: bool) -> String {
 
 /// Parts of a configuration. Every setting has its default by now.
 impl Settings {
-    fn sources(&self) -> Sources {
+    fn sources(&self) -> ProviderSettings {
         let Self { names, kubernetes, .. } = self;
-        Sources {
+        ProviderSettings {
             cri: names.cri(),
             docker: names.docker(),
             podman: names.podman(),
@@ -200,9 +200,9 @@ impl Settings {
         }
     }
 
-    fn capacity(&self) -> Capacity {
+    fn capacity(&self) -> TableCapacity {
         let capacity = &self.capacity;
-        Capacity {
+        TableCapacity {
             cgroups: capacity.cgroups(),
             series: capacity.series(),
             errors: capacity.errors(),

@@ -9,7 +9,7 @@ use super::{
     group::{self, Effect, Group, Setting, group},
 };
 use crate::{
-    alert::{ExtraLabel, Header, LogTarget, RateLimit, Template, Url},
+    alert::{ExtraHeader, ExtraLabel, LogTarget, RateLimit, Template, Url},
     cgroup::HierarchyChoice,
     kernel::SysEnter,
     logging::{LogFormat, LogLevel},
@@ -312,7 +312,8 @@ group! {
         /// Content-Type of the request.
         content_type: String = flag("alert.webhook.content-type", "TYPE") default("application/json") at(Restart);
         /// Additional header, such as 'X-Scope: prod'; repeatable.
-        headers: Vec<Header> = flag("alert.webhook.headers", "NAME: VALUE") arg(action = ArgAction::Append) at(Restart);
+        headers: Vec<ExtraHeader> = flag("alert.webhook.headers", "NAME: VALUE")
+            arg(action = ArgAction::Append) at(Restart);
         /// File with CA certificates (PEM) for the webhook; by default those of the host.
         ca_file: PathBuf = flag("alert.webhook.ca-file", "FILE") at(Restart);
         /// File with the bearer token; read again for each request.

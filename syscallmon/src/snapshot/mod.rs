@@ -111,7 +111,7 @@ pub struct Snapshot {
     pub slots: Vec<SlotCounts>,
     /// Counts of cgroups without a slot or series. They never fall.
     pub remainder: Counts,
-    /// Losses.
+    /// Losses so far, by reason.
     pub losses: Losses,
     /// Series in use.
     pub series: u32,

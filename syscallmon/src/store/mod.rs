@@ -61,13 +61,13 @@ enum FileError {
     Read(#[from] io::Error),
     #[error(transparent)]
     Baseline(#[from] BaselineError),
-    #[error("the file name is wrong: the file of {kind} is {}", kind.file_name())]
-    Name { kind: BaselineKey },
+    #[error("the file name is wrong: the file of {key} is {}", key.file_name())]
+    Name { key: BaselineKey },
     #[error("too many baselines: forget some, then touch this file")]
     TooMany,
 }
 
-/// See the module.
+/// Synchronizes baselines with their files.
 #[derive(Clone, Debug)]
 pub struct Store {
     owner: Requester,
@@ -91,8 +91,8 @@ struct Disk {
 /// A file as it was when it was last read or written.
 struct OnDisk {
     stamp: FileStamp,
-    /// Its kind; `None` if the file is unreadable.
-    kind: Option<BaselineKey>,
+    /// The key of its baseline; `None` if the file is unreadable.
+    key: Option<BaselineKey>,
 }
 
 impl Store {
@@ -140,7 +140,7 @@ impl Disk {
     fn synchronize(&mut self) {
         let result = self.read().and_then(|()| self.write());
         let is_used = self.open.is_some() || result.is_err();
-        let unreadable = self.files.values().filter(|file| file.kind.is_none()).count();
+        let unreadable = self.files.values().filter(|file| file.key.is_none()).count();
         let is_ok = result.is_ok();
         self.owner.baselines_blocking(move |baselines| {
             let status = &mut baselines.store;
@@ -217,13 +217,13 @@ impl Disk {
         let path = self.directory.join(name);
         let is_known = self.files.contains_key(name);
         let taken = file::read(&path).map_err(FileError::Read).and_then(|text| self.adopt(name, &text));
-        let kind = match taken {
-            Ok(kind) => {
+        let key = match taken {
+            Ok(key) => {
                 // The file replaces everything learned since the last write, because a user edited it intentionally.
-                if self.pending.remove(&kind).is_some() || is_known {
-                    tracing::info!(%kind, "the baseline file was edited; using its content");
+                if self.pending.remove(&key).is_some() || is_known {
+                    tracing::info!(kind = %key, "the baseline file was edited; using its content");
                 }
-                Some(kind)
+                Some(key)
             }
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
@@ -231,32 +231,32 @@ impl Disk {
                 None
             }
         };
-        self.files.insert(name.to_owned(), OnDisk { stamp, kind });
+        self.files.insert(name.to_owned(), OnDisk { stamp, key });
     }
 
     fn adopt(&self, name: &str, text: &[u8]) -> Result<BaselineKey, FileError> {
         let baseline = Baseline::from_json(text, &self.calls)?;
-        let kind = baseline.kind.clone();
-        if kind.file_name() != name {
-            return Err(FileError::Name { kind });
+        let key = baseline.kind.clone();
+        if key.file_name() != name {
+            return Err(FileError::Name { key });
         }
         let unknown: Vec<&str> = baseline.unknown_calls(&self.calls).take(10).collect();
         if !unknown.is_empty() {
-            tracing::warn!(%kind, calls = unknown.join(","), "the baseline contains unknown calls; they are kept without effect");
+            tracing::warn!(kind = %key, calls = unknown.join(","), "the baseline contains unknown calls; they are kept without effect");
         }
         let is_adopted = self.owner.baselines_blocking(move |baselines| baselines.adopt(baseline)).unwrap_or_default();
-        if is_adopted { Ok(kind) } else { Err(FileError::TooMany) }
+        if is_adopted { Ok(key) } else { Err(FileError::TooMany) }
     }
 
     /// Forgets baselines with a removed file.
     fn forget_removed(&mut self, names: &BTreeSet<String>) {
         let removed: Vec<String> = self.files.keys().filter(|name| !names.contains(*name)).cloned().collect();
         for name in removed {
-            let Some(kind) = self.files.remove(&name).and_then(|file| file.kind) else { continue };
-            self.pending.remove(&kind);
-            let of = kind.clone();
+            let Some(key) = self.files.remove(&name).and_then(|file| file.key) else { continue };
+            self.pending.remove(&key);
+            let of = key.clone();
             if self.owner.baselines_blocking(move |baselines| baselines.drop(&of)).unwrap_or_default() {
-                tracing::info!(%kind, "the baseline file was removed; the baseline is forgotten");
+                tracing::info!(kind = %key, "the baseline file was removed; the baseline is forgotten");
             }
         }
     }
@@ -264,15 +264,15 @@ impl Disk {
     fn write(&mut self) -> Result<(), StoreError> {
         let changes = self.owner.baselines_blocking(Baselines::take_changes).unwrap_or_default();
         for change in changes {
-            self.pending.insert(change.kind().clone(), change);
+            self.pending.insert(change.key().clone(), change);
         }
         // A baseline that never was on disk can be removed without a disk. There may be any number of them.
         let files = &self.files;
-        self.pending.retain(|kind, change| match change {
+        self.pending.retain(|key, change| match change {
             BaselineChange::Write(_) => true,
-            BaselineChange::Remove(_) => files.contains_key(&kind.file_name()),
+            BaselineChange::Remove(_) => files.contains_key(&key.file_name()),
         });
-        if self.pending.values().all(|change| self.is_unreadable(change.kind())) {
+        if self.pending.values().all(|change| self.is_unreadable(change.key())) {
             return Ok(());
         }
         self.make_directories()?;
@@ -280,10 +280,10 @@ impl Disk {
             return Ok(());
         }
         let mut result = Ok(());
-        for (kind, change) in std::mem::take(&mut self.pending) {
+        for (key, change) in std::mem::take(&mut self.pending) {
             let written = self.put(&change);
             if !matches!(written, Ok(true)) {
-                self.pending.insert(kind, change);
+                self.pending.insert(key, change);
             }
             result = result.and(written.map(drop));
         }
@@ -292,8 +292,8 @@ impl Disk {
         result.and(synced.map_err(|source| StoreError::Write { path: self.directory.clone(), source }))
     }
 
-    fn is_unreadable(&self, kind: &BaselineKey) -> bool {
-        self.files.get(&kind.file_name()).is_some_and(|file| file.kind.is_none())
+    fn is_unreadable(&self, key: &BaselineKey) -> bool {
+        self.files.get(&key.file_name()).is_some_and(|file| file.key.is_none())
     }
 
     /// Makes the state directory and the one in it, but none above.
@@ -311,9 +311,9 @@ impl Disk {
 
     /// Writes one change to disk; `false` if the file was edited meanwhile, which the next round takes over.
     fn put(&mut self, change: &BaselineChange) -> Result<bool, StoreError> {
-        let name = change.kind().file_name();
+        let name = change.key().file_name();
         let path = self.directory.join(&name);
-        if !self.is_as_known(&path, &name) || self.is_unreadable(change.kind()) {
+        if !self.is_as_known(&path, &name) || self.is_unreadable(change.key()) {
             return Ok(false);
         }
         match change {
@@ -321,7 +321,7 @@ impl Disk {
                 let text = baseline.to_json().map_err(io::Error::from);
                 let stamp = text.and_then(|text| file::replace(&path, &text));
                 let stamp = stamp.map_err(|source| StoreError::Write { path, source })?;
-                self.files.insert(name, OnDisk { stamp, kind: Some(baseline.kind.clone()) });
+                self.files.insert(name, OnDisk { stamp, key: Some(baseline.kind.clone()) });
             }
             BaselineChange::Remove(_) => {
                 file::remove(&path).map_err(|source| StoreError::Remove { path, source })?;

@@ -19,7 +19,7 @@ use crate::{
 /// Interval of looking at the files.
 const PERIOD: Duration = Duration::from_secs(5);
 
-/// See the module.
+/// Watches the files of policies, and puts changed policies in force.
 pub struct PolicyWatch {
     sources: watch::Receiver<PolicySources>,
     files: Arc<PolicyFileStamps>,

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     detect::{Learn, Phase, StoreStatus},
-    view::{Host, View, testing::Owned},
+    view::{FixedFacts, View, testing::Owned},
 };
 
 /// A store, and the owner of the baselines.
@@ -22,12 +22,12 @@ struct Stored {
     state_directory: PathBuf,
 }
 
-fn kind(name: &str) -> BaselineKey {
+fn key(name: &str) -> BaselineKey {
     format!("docker:{name}").parse().unwrap()
 }
 
 fn open(state_directory: &Path) -> Stored {
-    let owned = Owned::new(Baselines::default(), View::empty(Arc::new(Host::minimal())));
+    let owned = Owned::new(Baselines::default(), View::empty(Arc::new(FixedFacts::minimal())));
     let mut store = Disk::new(state_directory, owned.owner.clone(), Arc::new(CallTable::x86_64()));
     store.synchronize();
     Stored { store, owned, state_directory: state_directory.to_owned() }
@@ -50,21 +50,21 @@ impl Stored {
     fn see(&self, name: &str) {
         let policy: Arc<str> = "p".into();
         let now = SystemTime::now();
-        self.baselines().begin_or_get(&kind(name), (&policy, Learn::default()), now, false).unwrap();
+        self.baselines().begin_or_get(&key(name), (&policy, Learn::default()), now, false).unwrap();
     }
 
     fn learn(&self, name: &str, syscall: &str) {
         self.see(name);
         let calls = CallTable::x86_64();
         let call = calls.id("x86_64", syscall).unwrap();
-        let is_new = self.baselines().learn(&kind(name), call, &calls, SystemTime::now(), Some("sh"));
+        let is_new = self.baselines().learn(&key(name), call, &calls, SystemTime::now(), Some("sh"));
         assert!(is_new, "{name} {syscall}");
     }
 
     /// Names of what a kind has learned, in memory.
     fn calls(&self, name: &str) -> Option<Vec<&'static str>> {
         let calls = CallTable::x86_64();
-        Some(self.baselines().calls(&kind(name))?.iter().map(|&call| calls.call(call).syscall).collect())
+        Some(self.baselines().calls(&key(name))?.iter().map(|&call| calls.call(call).syscall).collect())
     }
 
     fn status(&self) -> StoreStatus {
@@ -72,7 +72,7 @@ impl Stored {
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.state_directory.join("baselines").join(kind(name).file_name())
+        self.state_directory.join("baselines").join(key(name).file_name())
     }
 
     fn text(&self, name: &str) -> String {
@@ -96,13 +96,13 @@ fn what_was_learned_is_there_after_a_restart() {
     let mut stored = open(&path);
     stored.learn("a", "read");
     stored.learn("b", "write");
-    stored.baselines().approve(&kind("b"), SystemTime::now());
+    stored.baselines().approve(&key("b"), SystemTime::now());
     stored.store.synchronize();
     drop(stored);
     let stored = open_again(&path);
     assert_eq!((stored.calls("a"), stored.calls("b")), (Some(vec!["read"]), Some(vec!["write"])));
     let baselines = stored.baselines();
-    assert!(baselines.is_guarding(&kind("b")) && !baselines.is_guarding(&kind("a")));
+    assert!(baselines.is_guarding(&key("b")) && !baselines.is_guarding(&key("a")));
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn an_edited_file_wins_over_what_was_learned_meanwhile() {
     stored.learn("a", "write");
     stored.store.synchronize();
     assert_eq!(stored.calls("a"), Some(vec!["chroot"]));
-    assert_eq!(stored.baselines().get(&kind("a")).unwrap().state, Phase::Guarding);
+    assert_eq!(stored.baselines().get(&key("a")).unwrap().state, Phase::Guarding);
     stored.store.synchronize();
     assert_eq!(stored.text("a"), edited);
 }
@@ -158,7 +158,7 @@ fn a_removed_file_is_forgotten_and_a_forgotten_baseline_has_no_file() {
     }
     stored.store.synchronize();
     fs::remove_file(stored.path("a")).unwrap();
-    stored.baselines().forget(&kind("b"));
+    stored.baselines().forget(&key("b"));
     stored.store.synchronize();
     assert_eq!((stored.calls("a"), stored.calls("b"), stored.files()), (None, None, 0));
 }
@@ -288,7 +288,7 @@ fn writes_until_it_is_killed() {
     let mut stored = open(&given_directory());
     for call in ["read", "write"].iter().cycle() {
         for name in ["a", "b", "c", "d"] {
-            stored.baselines().forget(&kind(name));
+            stored.baselines().forget(&key(name));
             stored.learn(name, call);
         }
         stored.store.synchronize();
@@ -333,7 +333,7 @@ fn a_small_disk_fills_up_and_becomes_read_only() {
 
     remount("remount,ro");
     stored.learn("a", "open");
-    stored.baselines().approve(&kind("a"), SystemTime::now());
+    stored.baselines().approve(&key("a"), SystemTime::now());
     stored.store.synchronize();
     assert_eq!(stored.status(), StoreStatus { is_up: Some(false), errors: 2, unreadable: 0 });
     assert!(!stored.text("a").contains("x86_64/open") && stored.calls("a").unwrap().len() == 3);

@@ -36,7 +36,7 @@ pub struct RecordedFirstCall {
     pub process: Process,
 }
 
-/// See the module. No workload displaces calls of others.
+/// The newest first calls of each workload. No workload displaces calls of others.
 #[derive(Debug)]
 pub struct FirstCalls {
     calls: FairShare<u64, Arc<RecordedFirstCall>>,

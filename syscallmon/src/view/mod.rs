@@ -24,7 +24,7 @@ pub use self::{
 use crate::{
     alert::AlertStatus,
     detect::{BaselinesView, Policies, ViolationsView},
-    kernel::{Capacity, ProbeStatus},
+    kernel::{ProbeStatus, TableCapacity},
     model::{ModelView, SeriesLayout},
     snapshot::{Bound, Losses, Lost},
     syscalls::CallTable,
@@ -33,7 +33,7 @@ use crate::{
 
 /// Facts that stay the same while the daemon runs.
 #[derive(Clone, Debug)]
-pub struct Host {
+pub struct FixedFacts {
     /// Names of calls.
     pub calls: Arc<CallTable>,
     /// The counted cgroup hierarchies: `cgroup2`, `memory`, `cgroup2+memory`.
@@ -41,7 +41,7 @@ pub struct Host {
     /// State of each probe.
     pub probes: Vec<ProbeStatus>,
     /// Sizes of the kernel's tables.
-    pub capacity: Capacity,
+    pub capacity: TableCapacity,
     /// Upper bounds of the exported buckets, in order.
     pub duration_bounds: Vec<Bound>,
     /// Layout of series.
@@ -56,7 +56,7 @@ pub struct Host {
     pub is_replay: bool,
 }
 
-impl Host {
+impl FixedFacts {
     /// Returns the wall-clock time of a moment since counting began; of the beginning for `None`. Steps of the wall
     /// clock change nothing.
     #[must_use]
@@ -71,7 +71,7 @@ impl Host {
         self.created_timestamps.then(|| self.time_of(moment))
     }
 
-    /// Returns a host without probes and with the smallest tables, for tests and fuzz targets.
+    /// Returns facts without probes, and with the smallest tables, for tests and fuzz targets.
     #[cfg(any(test, fuzzing))]
     #[must_use]
     pub fn minimal() -> Self {
@@ -79,7 +79,7 @@ impl Host {
             calls: Arc::new(CallTable::x86_64()),
             hierarchy: "cgroup2".into(),
             probes: Vec::new(),
-            capacity: Capacity { cgroups: 1, series: 1, errors: 1, denied: 1, histograms: 1, timed_calls: 1 },
+            capacity: TableCapacity { cgroups: 1, series: 1, errors: 1, denied: 1, histograms: 1, timed_calls: 1 },
             duration_bounds: Vec::new(),
             layout: Arc::default(),
             created_timestamps: false,
@@ -142,13 +142,13 @@ impl Reload {
 pub struct View {
     /// Number of the view, from 1.
     pub number: u64,
-    /// Facts that stay the same.
-    pub host: Arc<Host>,
+    /// Facts that stay the same while the daemon runs.
+    pub facts: Arc<FixedFacts>,
     /// The newest snapshot.
     pub snapshot: SnapshotInfo,
     /// Totals by workload.
     pub model: ModelView,
-    /// Metadata providers.
+    /// State of each metadata provider.
     pub sources: Vec<ProviderStatus>,
     /// Containers that wait for metadata.
     pub unresolved: usize,
@@ -158,9 +158,9 @@ pub struct View {
     pub policies: Arc<Policies>,
     /// The last load of the policies.
     pub policy_reload: Reload,
-    /// Violations.
+    /// Counts of unexpected calls, and the violations that the API lists.
     pub violations: ViolationsView,
-    /// Baselines.
+    /// Baselines that learn or guard.
     pub baselines: BaselinesView,
     /// State of the delivery of alerts.
     pub alerts: AlertStatus,
@@ -171,11 +171,11 @@ pub struct View {
 impl View {
     /// Returns the view before the first snapshot.
     #[must_use]
-    pub fn empty(host: Arc<Host>) -> Self {
+    pub fn empty(facts: Arc<FixedFacts>) -> Self {
         let (taken, time) = (Instant::now(), SystemTime::now());
         Self {
             number: 0,
-            host,
+            facts,
             snapshot: SnapshotInfo {
                 number: 0,
                 taken,

@@ -21,7 +21,7 @@ use self::container::Container;
 use super::{
     cgroup_identity::CgroupIdentity,
     metadata::{ContainerId, ContainerInfo, PodInfo},
-    owner::{Answer, Known as KnownOwner, Owner, OwnerCache, Reference},
+    owner::{ControllerAnswer, Owner, OwnerCache, PodOwner, Reference},
     providers::{Pod, PodChange, ProviderName},
     runtimes::Api,
 };
@@ -36,13 +36,13 @@ const NEW: Duration = Duration::from_mins(1);
 const ELSEWHERE: &str = "the API server lists no pods for this node, but pods run here: set kubernetes.node-name to the \
     name in `kubectl get nodes`, and kubernetes.kubeconfig to the cluster of this node";
 
-/// See the module.
+/// The metadata of containers and pods, shared by providers and the resolver.
 #[derive(Clone, Debug, Default)]
 pub struct MetadataCache(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    known: Mutex<Known>,
+    known: Mutex<KnownContainers>,
     /// Changes when there is a container that no provider has been asked for yet.
     wanted: watch::Sender<()>,
     /// Changes when there is a controller of a pod that no API server has been asked for yet.
@@ -63,7 +63,7 @@ impl Wanted {
 }
 
 #[derive(Debug, Default)]
-struct Known {
+struct KnownContainers {
     containers: HashMap<ContainerId, Container>,
     pods: HashMap<Arc<str>, Pod>,
     /// Pods of an incomplete list.
@@ -134,7 +134,7 @@ impl MetadataCache {
     #[must_use]
     pub fn knows_owner(&self, uid: &str) -> bool {
         let known = self.lock();
-        known.pods.get(uid).is_some_and(|pod| known.owner(pod) != KnownOwner::Pending)
+        known.pods.get(uid).is_some_and(|pod| known.owner(pod) != PodOwner::Pending)
     }
 
     /// Returns the metadata of a pod.
@@ -153,8 +153,8 @@ impl MetadataCache {
     pub fn owner(&self, uid: &str) -> Option<Owner> {
         let known = self.lock();
         match known.owner(known.pods.get(uid)?) {
-            KnownOwner::Owner(owner) => Some(owner),
-            KnownOwner::Pending | KnownOwner::Nobody => None,
+            PodOwner::Owner(owner) => Some(owner),
+            PodOwner::Pending | PodOwner::Nobody => None,
         }
     }
 
@@ -230,13 +230,13 @@ impl MetadataCache {
     pub(crate) fn answered(&self, source: ProviderName, asked: &[ContainerId], answer: Vec<ContainerInfo>) {
         let mut known = self.lock();
         let now = Instant::now();
-        let mut is_news = false;
+        let mut has_changed = false;
         for facts in answer {
             if let Some(container) = known.containers.get_mut(&facts.id) {
-                is_news |= container.update(source, facts, now);
+                has_changed |= container.update(source, facts, now);
             }
         }
-        known.generation += u64::from(is_news);
+        known.generation += u64::from(has_changed);
         for id in asked {
             if let Some(container) = known.containers.get_mut(id) {
                 container.was_asked(source, now);
@@ -292,10 +292,10 @@ impl MetadataCache {
     }
 
     /// Applies an answer of the API server about a controller.
-    pub(super) fn owner_answered(&self, reference: &Reference, answer: Answer) {
+    pub(super) fn owner_answered(&self, reference: &Reference, answer: ControllerAnswer) {
         let mut known = self.lock();
-        let is_news = known.owners.answered(reference, answer, Instant::now());
-        known.generation += u64::from(is_news);
+        let has_changed = known.owners.answered(reference, answer, Instant::now());
+        known.generation += u64::from(has_changed);
     }
 
     /// Notifies of a possible request for a controller.
@@ -359,13 +359,13 @@ impl MetadataCache {
         Wanted(self.0.wanted.subscribe())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Known> {
+    fn lock(&self) -> MutexGuard<'_, KnownContainers> {
         // A thread that panicked while it had the lock left valid metadata.
         self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Known {
+impl KnownContainers {
     /// Returns the state of a provider, a new one if there is none.
     fn status(&mut self, source: ProviderName) -> &mut ProviderStatus {
         let identity = self.sources.iter().position(|status| status.source == source).unwrap_or_else(|| {
@@ -382,7 +382,7 @@ impl Known {
     }
 
     /// Returns the owner of a pod.
-    fn owner(&self, pod: &Pod) -> KnownOwner {
+    fn owner(&self, pod: &Pod) -> PodOwner {
         self.owners.of_pod(&pod.facts.namespace, pod.controller.as_ref(), pod.is_static)
     }
 

@@ -5,35 +5,35 @@
 //! it. systemd allows no `*` in names of units. A cgroup that was made by hand with such a name counts for the group.
 //! Pure.
 
-/// Units with generated names, one row each.
-const FAMILIES: &[Family] = &[
+/// Forms of generated names, one row each.
+const UNIT_NAME_FORMS: &[UnitNameForm] = &[
     // systemd-logind: the kernel's audit session, or `c` and a counter.
-    Family { prefix: "session-", suffix: ".scope", generated: Generated::All(is_session) },
+    UnitNameForm { prefix: "session-", suffix: ".scope", generated: Generated::All(is_session) },
     // systemd-run: `u` and a bus name, `r` and a random number, `p` and a pid (257), or a pid (before 218).
-    Family { prefix: "run-", suffix: ".scope", generated: Generated::All(is_run) },
-    Family { prefix: "run-", suffix: ".service", generated: Generated::All(is_run) },
+    UnitNameForm { prefix: "run-", suffix: ".scope", generated: Generated::All(is_run) },
+    UnitNameForm { prefix: "run-", suffix: ".service", generated: Generated::All(is_run) },
     // Desktops: https://systemd.io/DESKTOP_ENVIRONMENTS/, and GNOME and Flatpak before that was written.
-    Family { prefix: "app-", suffix: ".scope", generated: Generated::After(&["-"], is_random) },
-    Family { prefix: "app-", suffix: ".service", generated: Generated::After(&["@"], is_random) },
-    Family { prefix: "gnome-launched-", suffix: ".scope", generated: Generated::After(&["-"], is_random) },
-    Family { prefix: "flatpak-", suffix: ".scope", generated: Generated::After(&["-"], is_random) },
+    UnitNameForm { prefix: "app-", suffix: ".scope", generated: Generated::After(&["-"], is_random) },
+    UnitNameForm { prefix: "app-", suffix: ".service", generated: Generated::After(&["@"], is_random) },
+    UnitNameForm { prefix: "gnome-launched-", suffix: ".scope", generated: Generated::After(&["-"], is_random) },
+    UnitNameForm { prefix: "flatpak-", suffix: ".scope", generated: Generated::After(&["-"], is_random) },
     // dbus-broker: `dbus-:1.2-org.example.Name@0.service`, by a counter.
-    Family { prefix: "dbus-:", suffix: ".service", generated: Generated::After(&["@"], is_number) },
+    UnitNameForm { prefix: "dbus-:", suffix: ".service", generated: Generated::After(&["@"], is_number) },
     // Terminals.
-    Family { prefix: "vte-spawn-", suffix: ".scope", generated: Generated::All(is_uuid) },
-    Family { prefix: "ptyxis-spawn-", suffix: ".scope", generated: Generated::All(is_uuid) },
-    Family { prefix: "tmux-spawn-", suffix: ".scope", generated: Generated::All(is_uuid) },
+    UnitNameForm { prefix: "vte-spawn-", suffix: ".scope", generated: Generated::All(is_uuid) },
+    UnitNameForm { prefix: "ptyxis-spawn-", suffix: ".scope", generated: Generated::All(is_uuid) },
+    UnitNameForm { prefix: "tmux-spawn-", suffix: ".scope", generated: Generated::All(is_uuid) },
     // snapd: `snap.NAME.APP-UUID.scope`, with a dot before 2.62.
-    Family { prefix: "snap.", suffix: ".scope", generated: Generated::After(&["-", "."], is_uuid) },
+    UnitNameForm { prefix: "snap.", suffix: ".scope", generated: Generated::After(&["-", "."], is_uuid) },
     // Podman itself without root, which leaves the session's scope. Its containers are `libpod-ID`.
-    Family { prefix: "podman-", suffix: ".scope", generated: Generated::All(is_number) },
-    Family { prefix: "podman-pause-", suffix: ".scope", generated: Generated::All(is_random) },
+    UnitNameForm { prefix: "podman-", suffix: ".scope", generated: Generated::All(is_number) },
+    UnitNameForm { prefix: "podman-pause-", suffix: ".scope", generated: Generated::All(is_random) },
     // Sockets with `Accept=yes`, such as `sshd@0-10.0.0.1:22-10.0.0.2:50000.service`.
-    Family { prefix: "", suffix: ".service", generated: Generated::After(&["@"], is_connection) },
+    UnitNameForm { prefix: "", suffix: ".service", generated: Generated::After(&["@"], is_connection) },
 ];
 
-/// Units of one program with a common form of names.
-struct Family {
+/// A form of generated names: those that one program gives its units.
+struct UnitNameForm {
     prefix: &'static str,
     suffix: &'static str,
     generated: Generated,
@@ -49,10 +49,10 @@ enum Generated {
 
 /// Returns the group of a unit with a generated name.
 pub(super) fn group(unit: &str) -> Option<String> {
-    FAMILIES.iter().find_map(|family| family.group(unit))
+    UNIT_NAME_FORMS.iter().find_map(|form| form.group(unit))
 }
 
-impl Family {
+impl UnitNameForm {
     fn group(&self, unit: &str) -> Option<String> {
         let Self { prefix, suffix, generated } = self;
         let middle = unit.strip_prefix(prefix)?.strip_suffix(suffix)?;
@@ -87,7 +87,7 @@ fn is_random(text: &str) -> bool {
 
 fn is_uuid(text: &str) -> bool {
     text.len() == 36
-        && text.bytes().enumerate().all(|(identity, byte)| match identity {
+        && text.bytes().enumerate().all(|(index, byte)| match index {
             8 | 13 | 18 | 23 => byte == b'-',
             _ => byte.is_ascii_hexdigit(),
         })

@@ -81,7 +81,7 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
         }
         return Ok(());
     }
-    let results = test(root, &kernels, args.jobs, args.refresh, Subject::of(args))?;
+    let results = test(root, &kernels, args.jobs, args.refresh, VmTest::of(args))?;
     if args.write {
         marked::write(root, DOCUMENT, MARK, &table::render(&results))?;
     }
@@ -99,7 +99,7 @@ pub fn ci(root: &Path, bpf_object: Option<&Path>) -> Result<()> {
         &selected(&[], true)?,
         DOWNLOADS,
         false,
-        Subject { daemon: Daemon::Built(bpf_object), extent: Extent::Essential },
+        VmTest { daemon: Daemon::Built(bpf_object), extent: Extent::Essential },
     )?)
 }
 
@@ -114,12 +114,12 @@ enum Daemon<'a> {
 
 /// The daemon under test, and the extent of the tests.
 #[derive(Clone, Copy, Debug)]
-struct Subject<'a> {
+struct VmTest<'a> {
     daemon: Daemon<'a>,
     extent: Extent,
 }
 
-impl Subject<'_> {
+impl VmTest<'_> {
     fn of(args: &Args) -> Self {
         Self {
             daemon: if args.dist { Daemon::Dist } else { Daemon::Built(None) },
@@ -158,19 +158,19 @@ fn test(
     kernels: &[&'static Kernel],
     jobs: NonZeroUsize,
     refresh: bool,
-    subject: Subject<'_>,
+    vm_test: VmTest<'_>,
 ) -> Result<Vec<(&'static Kernel, Outcome)>> {
     setup::ensure(root, Purpose::Vm)?;
     let begin = Instant::now();
-    let parts = prepare(root, kernels, refresh, subject)?;
+    let parts = prepare(root, kernels, refresh, vm_test)?;
     eprintln!("downloaded and built in {} s", begin.elapsed().as_secs());
     let results =
-        parallel::map(jobs, kernels.to_vec(), |kernel| Ok((kernel, try_kernel(kernel, &parts, subject.extent)?)));
+        parallel::map(jobs, kernels.to_vec(), |kernel| Ok((kernel, try_kernel(kernel, &parts, vm_test.extent)?)));
     results.into_iter().collect()
 }
 
 /// Downloads and builds at the same time.
-fn prepare(root: &Path, kernels: &[&'static Kernel], refresh: bool, subject: Subject<'_>) -> Result<Parts> {
+fn prepare(root: &Path, kernels: &[&'static Kernel], refresh: bool, vm_test: VmTest<'_>) -> Result<Parts> {
     let dir = workspace::target_dir(root).join("vm");
     let logs = dir.join("log");
     fs::create_dir_all(&logs).with_context(|| format!("cannot create {}", logs.display()))?;
@@ -178,12 +178,12 @@ fn prepare(root: &Path, kernels: &[&'static Kernel], refresh: bool, subject: Sub
         let downloads = scope.spawn(|| download(kernels, refresh));
         let mut initramfs = HashMap::new();
         for arch in Arch::ALL.into_iter().filter(|arch| kernels.iter().any(|kernel| kernel.arch == *arch)) {
-            let built = match subject.daemon {
+            let built = match vm_test.daemon {
                 Daemon::Built(object) => static_build::build(root, arch, object)?,
                 Daemon::Dist => Built { daemon: dist::released(root, arch)?, ..static_build::build(root, arch, None)? },
             };
             let path = dir.join(format!("initramfs-{arch}"));
-            fs::write(&path, initramfs::make(&built, &busybox::fetch(arch)?, subject.extent)?)
+            fs::write(&path, initramfs::make(&built, &busybox::fetch(arch)?, vm_test.extent)?)
                 .with_context(|| format!("cannot write {}", path.display()))?;
             initramfs.insert(arch, path);
         }

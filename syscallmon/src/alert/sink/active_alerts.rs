@@ -10,7 +10,7 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
-    alert::record::{Content, Record, Subject},
+    alert::record::{AlertSubject, Content, Record},
     fair_share::{Capacity, FairShare, Priority, Tenant},
     workload::Workload,
 };
@@ -22,7 +22,7 @@ const CAPACITY: Capacity = Capacity { entries: 4096, bytes: 8 << 20 };
 /// Maximum alerts in one request.
 const BATCH: usize = 64;
 
-type Key = (Workload, Subject);
+type Key = (Workload, AlertSubject);
 
 /// The alerts of one Alertmanager.
 pub(super) struct ActiveAlerts {
@@ -37,13 +37,15 @@ pub(super) struct Alert {
     /// When it was last noticed, or first delivered. So an alert that became quiet during an outage is still seen.
     noticed: Instant,
     next: Instant,
-    progress: Progress,
+    state: AlertState,
     /// Whether it is being sent, and then whether as resolved.
     sending: Option<bool>,
 }
 
+/// What the Alertmanager has answered about an alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Progress {
+enum AlertState {
+    /// Nothing so far.
     New,
     Refused,
     Delivered,
@@ -51,7 +53,7 @@ enum Progress {
 
 /// Result of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum RequestOutcome {
     Delivered,
     Refused,
     Failed,
@@ -75,7 +77,7 @@ impl ActiveAlerts {
             alert.starts_at = alert.starts_at.min(starts_at);
             self.alerts.resize(&key, bytes)
         } else {
-            let alert = Alert { record, starts_at, noticed: now, next: now, progress: Progress::New, sending: None };
+            let alert = Alert { record, starts_at, noticed: now, next: now, state: AlertState::New, sending: None };
             self.alerts.put(tenant, priority, key, alert, bytes)
         };
         gone.len()
@@ -92,7 +94,7 @@ impl ActiveAlerts {
         for key in self.turns(now) {
             let Some(alert) = self.alerts.get_mut(&key) else { continue };
             let is_quiet = now.duration_since(alert.noticed) >= resolve_after;
-            alert.sending = Some(is_quiet && alert.progress != Progress::New);
+            alert.sending = Some(is_quiet && alert.state != AlertState::New);
         }
         let alerts = self.alerts.iter().map(|(_, alert)| alert);
         alerts.filter_map(|alert| Some((alert, alert.sending?))).collect()
@@ -104,7 +106,7 @@ impl ActiveAlerts {
         let due = self.alerts.iter().filter(|(_, alert)| alert.next <= now);
         let mut due: Vec<(&Key, &Alert, (Tenant, Priority))> =
             due.map(|(key, alert)| (key, alert, alert.record.share())).collect();
-        due.sort_by_key(|(_, alert, (_, priority))| (alert.progress != Progress::New, Reverse(*priority), alert.next));
+        due.sort_by_key(|(_, alert, (_, priority))| (alert.state != AlertState::New, Reverse(*priority), alert.next));
         let mut turns: HashMap<Arc<str>, usize> = HashMap::new();
         let mut in_turn: Vec<(usize, &Key)> = due
             .into_iter()
@@ -120,17 +122,17 @@ impl ActiveAlerts {
 
     /// Applies the result of a batch. Returns how many alerts, or ends of alerts, were delivered or rejected for the
     /// first time.
-    pub(super) fn complete_batch(&mut self, outcome: Outcome, now: Instant) -> u64 {
+    pub(super) fn complete_batch(&mut self, outcome: RequestOutcome, now: Instant) -> u64 {
         let (mut changes, resolve_after) = (0, self.resolve_after);
         self.alerts.retain(|_, alert| {
-            let Some(is_over) = alert.sending.take().filter(|_| outcome != Outcome::Failed) else { return true };
-            let is_new = alert.progress == Progress::New;
-            if outcome == Outcome::Delivered {
-                changes += u64::from(is_over || alert.progress != Progress::Delivered);
-                alert.progress = Progress::Delivered;
+            let Some(is_over) = alert.sending.take().filter(|_| outcome != RequestOutcome::Failed) else { return true };
+            let is_new = alert.state == AlertState::New;
+            if outcome == RequestOutcome::Delivered {
+                changes += u64::from(is_over || alert.state != AlertState::Delivered);
+                alert.state = AlertState::Delivered;
             } else if is_new {
                 changes += 1;
-                alert.progress = Progress::Refused;
+                alert.state = AlertState::Refused;
             }
             if is_new {
                 alert.noticed = now;
@@ -143,7 +145,7 @@ impl ActiveAlerts {
 
     /// Returns the number of undelivered alerts.
     pub(super) fn undelivered(&mut self) -> usize {
-        self.alerts.values_mut().filter(|alert| alert.progress == Progress::New).count()
+        self.alerts.values_mut().filter(|alert| alert.state == AlertState::New).count()
     }
 }
 
@@ -175,7 +177,7 @@ mod tests {
         }
 
         /// Returns the alerts that are sent at this moment, and whether each is resolved.
-        fn send(&mut self, outcome: Outcome) -> Vec<bool> {
+        fn send(&mut self, outcome: RequestOutcome) -> Vec<bool> {
             let batch = self.active_alerts.batch(self.now).iter().map(|(_, is_over)| *is_over).collect();
             self.sent += self.active_alerts.complete_batch(outcome, self.now);
             batch
@@ -186,15 +188,15 @@ mod tests {
     fn an_alert_is_sent_at_once_then_every_minute_until_it_is_resolved() {
         let mut test = Test::new();
         test.notice();
-        assert_eq!(test.send(Outcome::Delivered), [false]);
+        assert_eq!(test.send(RequestOutcome::Delivered), [false]);
         for _ in 0..14 {
-            assert!(test.send(Outcome::Delivered).is_empty());
+            assert!(test.send(RequestOutcome::Delivered).is_empty());
             test.now += MINUTE;
-            assert_eq!(test.send(Outcome::Delivered), [false]);
+            assert_eq!(test.send(RequestOutcome::Delivered), [false]);
         }
         assert_eq!(test.sent, 1, "it is one alert");
         test.now += MINUTE;
-        assert_eq!(test.send(Outcome::Delivered), [true]);
+        assert_eq!(test.send(RequestOutcome::Delivered), [true]);
         assert_eq!((test.sent, test.active_alerts.due()), (2, None));
     }
 
@@ -203,7 +205,7 @@ mod tests {
         let mut test = Test::new();
         for _ in 0..60 {
             test.notice();
-            assert_eq!(test.send(Outcome::Delivered), [false]);
+            assert_eq!(test.send(RequestOutcome::Delivered), [false]);
             test.now += MINUTE;
         }
         assert_eq!(test.sent, 1);
@@ -214,15 +216,15 @@ mod tests {
         let mut test = Test::new();
         test.notice();
         for _ in 0..120 {
-            assert_eq!(test.send(Outcome::Failed), [false]);
+            assert_eq!(test.send(RequestOutcome::Failed), [false]);
             test.now += MINUTE;
         }
         assert_eq!(test.active_alerts.undelivered(), 1);
-        assert_eq!(test.send(Outcome::Delivered), [false]);
+        assert_eq!(test.send(RequestOutcome::Delivered), [false]);
         test.now += QUIET;
-        assert_eq!(test.send(Outcome::Failed), [true]);
+        assert_eq!(test.send(RequestOutcome::Failed), [true]);
         test.now += MINUTE;
-        assert_eq!(test.send(Outcome::Delivered), [true], "so is its end");
+        assert_eq!(test.send(RequestOutcome::Delivered), [true], "so is its end");
         assert_eq!((test.sent, test.active_alerts.due()), (2, None));
     }
 
@@ -230,11 +232,11 @@ mod tests {
     fn an_alert_that_begins_again_before_its_end_was_sent_continues() {
         let mut test = Test::new();
         test.notice();
-        test.send(Outcome::Delivered);
+        test.send(RequestOutcome::Delivered);
         test.now += QUIET;
-        assert_eq!(test.send(Outcome::Failed), [true]);
+        assert_eq!(test.send(RequestOutcome::Failed), [true]);
         test.notice();
-        assert_eq!(test.send(Outcome::Delivered), [false]);
+        assert_eq!(test.send(RequestOutcome::Delivered), [false]);
         assert_eq!(test.sent, 1);
     }
 
@@ -246,7 +248,7 @@ mod tests {
                 crate::syscalls::Call { abi: "x32", syscall: Box::leak(format!("call-{call}").into_boxed_str()) };
             test.active_alerts.upsert(record(Violation { call, ..violation("web", "") }), test.now);
         }
-        test.send(Outcome::Delivered);
+        test.send(RequestOutcome::Delivered);
         test.now += Duration::from_secs(1);
         let other = Violation {
             workload: Workload::cgroup("/zzz".into()),
@@ -257,13 +259,13 @@ mod tests {
         let batch = test.active_alerts.batch(test.now);
         assert_eq!(batch.len(), BATCH);
         assert!(batch.iter().any(|(alert, _)| *alert.record.workload() == Workload::cgroup("/zzz".into())));
-        test.send(Outcome::Delivered);
+        test.send(RequestOutcome::Delivered);
         // Each request takes a minute, so all known alerts are due again.
         let mut known = std::collections::HashSet::new();
         for _ in 0..20 {
             test.now += MINUTE;
             known.extend(test.active_alerts.batch(test.now).iter().map(|(alert, _)| alert.record.message()));
-            test.send(Outcome::Delivered);
+            test.send(RequestOutcome::Delivered);
         }
         assert!(known.len() > 990, "{} of 1000 were sent", known.len());
     }
@@ -273,11 +275,11 @@ mod tests {
         let mut test = Test::new();
         test.notice();
         for _ in 0..15 {
-            assert_eq!(test.send(Outcome::Refused), [false]);
+            assert_eq!(test.send(RequestOutcome::Refused), [false]);
             test.now += MINUTE;
         }
         assert_eq!(test.sent, 1);
-        assert_eq!(test.send(Outcome::Refused), [true]);
+        assert_eq!(test.send(RequestOutcome::Refused), [true]);
         assert_eq!(test.active_alerts.due(), None);
     }
 }

@@ -15,8 +15,8 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Peer, Progress, Sink,
-    active_alerts::{ActiveAlerts, Alert, Outcome},
+    DeliveryState, Peer, Sink,
+    active_alerts::{ActiveAlerts, Alert, RequestOutcome},
 };
 use crate::alert::{
     AlertConfig, Alertmanagers, ExtraLabel, Url,
@@ -40,7 +40,7 @@ pub(super) struct Alertmanager {
 impl Alertmanager {
     fn new(url: &Url, config: &Alertmanagers) -> Self {
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
-        let http = Http::new(url.below("/api/v2/alerts"), config.access.clone(), headers);
+        let http = Http::new(url.below("/api/v2/alerts"), config.client_config.clone(), headers);
         Self { http, labels: config.labels.clone(), active_alerts: ActiveAlerts::new(config.resolve_after) }
     }
 
@@ -50,25 +50,25 @@ impl Alertmanager {
     }
 
     /// Sends the due alerts. Returns how long to wait before the next request.
-    async fn send(&mut self, outbox: &Outbox, progress: &mut Progress<'_>) -> Duration {
+    async fn send(&mut self, outbox: &Outbox, state: &mut DeliveryState<'_>) -> Duration {
         let batch = self.active_alerts.batch(Instant::now());
         let alerts: Vec<Value> = batch.iter().map(|(alert, is_over)| post(alert, *is_over, &self.labels)).collect();
         let sent = self.http.post(Value::Array(alerts).to_string()).await;
         let outcome = match &sent {
-            Ok(()) => Outcome::Delivered,
-            Err(DeliveryError::Refused(_)) => Outcome::Refused,
-            Err(DeliveryError::Retry { .. }) => Outcome::Failed,
+            Ok(()) => RequestOutcome::Delivered,
+            Err(DeliveryError::Refused(_)) => RequestOutcome::Refused,
+            Err(DeliveryError::Retry { .. }) => RequestOutcome::Failed,
         };
         let changes = self.active_alerts.complete_batch(outcome, Instant::now());
         match sent {
             Ok(()) => {
                 outbox.delivered(changes);
-                progress.succeeded();
+                state.succeeded();
                 Duration::ZERO
             }
             Err(failure) => {
                 outbox.refused.fetch_add(changes, Relaxed);
-                progress.failed(&failure)
+                state.failed(&failure)
             }
         }
     }
@@ -76,14 +76,14 @@ impl Alertmanager {
 
 impl Sink for Alertmanager {
     const NAME: &'static str = "alertmanager";
-    const WANTS_UPDATES: bool = true;
+    const GETS_EVERY_REPEAT: bool = true;
 
     fn configured(config: &AlertConfig) -> Vec<Self> {
         config.alertmanager.urls.iter().map(|url| Self::new(url, &config.alertmanager)).collect()
     }
 
     async fn run(mut self, outbox: Arc<Outbox>, shutdown: CancellationToken) {
-        let mut progress = Progress::new(&outbox);
+        let mut state = DeliveryState::new(&outbox);
         let mut blocked_until = Instant::now();
         loop {
             // All waiting records are put into one request.
@@ -93,7 +93,7 @@ impl Sink for Alertmanager {
             outbox.held.store(self.active_alerts.undelivered() as u64, Relaxed);
             let wake = self.active_alerts.due().map(|due| due.max(blocked_until));
             if wake.is_some_and(|wake| wake <= Instant::now()) {
-                let pause = self.send(&outbox, &mut progress).await;
+                let pause = self.send(&outbox, &mut state).await;
                 blocked_until = Instant::now() + pause;
                 continue;
             }
@@ -107,8 +107,9 @@ impl Sink for Alertmanager {
     }
 
     fn peers(config: &AlertConfig) -> Vec<Peer<'_>> {
-        let access = &config.alertmanager.access;
-        config.alertmanager.urls.iter().map(|url| Peer { uri: url.below("/-/ready"), access, is_asked: true }).collect()
+        let Alertmanagers { urls, client_config, .. } = &config.alertmanager;
+        let peer = |url: &Url| Peer { uri: url.below("/-/ready"), client_config, has_readiness_page: true };
+        urls.iter().map(peer).collect()
     }
 }
 

@@ -15,7 +15,7 @@ use std::{
 use tokio::{runtime, sync::oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::{Deliver, Sink, carry};
+use super::{DeliverOne, Sink, deliver_one_by_one};
 use crate::{
     alert::{AlertConfig, LogTarget, http::DeliveryError, outbox::Outbox, record::Record},
     scheduling::prefer_short_slices,
@@ -41,7 +41,7 @@ impl Sink for Log {
             prefer_short_slices();
             // A runtime of its own, because the one for HTTP may be busy.
             match runtime::Builder::new_current_thread().enable_time().build() {
-                Ok(runtime) => runtime.block_on(carry(outbox, self, shutdown)),
+                Ok(runtime) => runtime.block_on(deliver_one_by_one(outbox, self, shutdown)),
                 Err(error) => tracing::error!("cannot write the alert log: {error}"),
             }
             drop(done);
@@ -53,7 +53,7 @@ impl Sink for Log {
     }
 }
 
-impl Deliver for Log {
+impl DeliverOne for Log {
     async fn deliver(&mut self, record: &Record) -> Result<(), DeliveryError> {
         let written = self.write(&record.json());
         written.map_err(|error| DeliveryError::retry(format!("cannot write the alert log: {error}")))

@@ -2,7 +2,7 @@
 
 mod active_alerts;
 mod alertmanager;
-mod events;
+mod kubernetes_events;
 mod log;
 mod webhook;
 
@@ -15,15 +15,20 @@ use http::Uri;
 use tokio::{task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-use self::{alertmanager::Alertmanager, events::Events, log::Log, webhook::Webhook};
-use super::{Access, AlertConfig, http::DeliveryError, outbox::Outbox, record::Record};
+use self::{alertmanager::Alertmanager, kubernetes_events::KubernetesEvents, log::Log, webhook::WebhookSink};
+use super::{AlertConfig, HttpClientConfig, http::DeliveryError, outbox::Outbox, record::Record};
 use crate::retry::Backoff;
 
 /// How long the end of the daemon waits for requests in progress.
 const GRACE: Duration = Duration::from_secs(3);
 
 /// Every kind of sink, in the order of `check`. A new one is a file that implements [`Sink`], and a line here.
-const SINKS: &[Kind] = &[Kind::of::<Log>(), Kind::of::<Alertmanager>(), Kind::of::<Webhook>(), Kind::of::<Events>()];
+const SINKS: &[SinkRow] = &[
+    SinkRow::of::<Log>(),
+    SinkRow::of::<Alertmanager>(),
+    SinkRow::of::<WebhookSink>(),
+    SinkRow::of::<KubernetesEvents>(),
+];
 
 /// A kind of sink: a destination and a protocol.
 trait Sink: Send + Sized + 'static {
@@ -31,12 +36,13 @@ trait Sink: Send + Sized + 'static {
     const NAME: &'static str;
 
     /// Whether it gets every repeat of a violation, not only those that the throttle sends.
-    const WANTS_UPDATES: bool = false;
+    const GETS_EVERY_REPEAT: bool = false;
 
     /// Returns the configured sinks, in the order of the configuration.
     fn configured(config: &AlertConfig) -> Vec<Self>;
 
-    /// Delivers records from the outbox until `shutdown`. A sink that delivers one at a time calls [`carry`].
+    /// Delivers records from the outbox until `shutdown`. A sink that delivers one at a time calls
+    /// [`deliver_one_by_one`].
     fn run(self, outbox: Arc<Outbox>, shutdown: CancellationToken) -> impl Future<Output = ()> + Send;
 
     /// Returns the servers that `syscallmon check` connects to.
@@ -46,7 +52,7 @@ trait Sink: Send + Sized + 'static {
 }
 
 /// A sink that delivers one record at a time.
-trait Deliver: Send {
+trait DeliverOne: Send {
     fn deliver(&mut self, record: &Record) -> impl Future<Output = Result<(), DeliveryError>> + Send;
 }
 
@@ -54,43 +60,40 @@ trait Deliver: Send {
 pub(super) struct Peer<'a> {
     /// Its URL; for a server with a readiness page, the URL of that page.
     pub(super) uri: Uri,
-    /// Credentials and trust.
-    pub(super) access: &'a Access,
+    /// Credentials, and CA certificates to verify the server by.
+    pub(super) client_config: &'a HttpClientConfig,
     /// Whether it has a readiness page.
-    pub(super) is_asked: bool,
+    pub(super) has_readiness_page: bool,
 }
 
 /// A row of [`SINKS`].
-struct Kind {
+struct SinkRow {
     name: &'static str,
     start: fn(&AlertConfig, &CancellationToken, &mut JoinSet<()>) -> Vec<Arc<Outbox>>,
     peers: fn(&AlertConfig) -> Vec<Peer<'_>>,
 }
 
-impl Kind {
+impl SinkRow {
     const fn of<S: Sink>() -> Self {
-        Self { name: S::NAME, start: start_kind::<S>, peers: S::peers }
+        Self { name: S::NAME, start: start_all::<S>, peers: S::peers }
     }
 }
 
 /// Starts all configured sinks. They deliver the records in their outboxes.
 pub(super) fn start(config: &AlertConfig, shutdown: &CancellationToken, tasks: &mut JoinSet<()>) -> Vec<Arc<Outbox>> {
-    SINKS.iter().flat_map(|kind| (kind.start)(config, shutdown, tasks)).collect()
+    SINKS.iter().flat_map(|row| (row.start)(config, shutdown, tasks)).collect()
 }
 
 /// Returns the servers of all sinks, each with the name of the kind.
 pub(super) fn peers(config: &AlertConfig) -> impl Iterator<Item = (&'static str, Peer<'_>)> {
-    SINKS.iter().flat_map(|kind| (kind.peers)(config).into_iter().map(|peer| (kind.name, peer)))
+    SINKS.iter().flat_map(|row| (row.peers)(config).into_iter().map(|peer| (row.name, peer)))
 }
 
-fn start_kind<S: Sink>(
-    config: &AlertConfig,
-    shutdown: &CancellationToken,
-    tasks: &mut JoinSet<()>,
-) -> Vec<Arc<Outbox>> {
+/// Starts the configured sinks of a kind.
+fn start_all<S: Sink>(config: &AlertConfig, shutdown: &CancellationToken, tasks: &mut JoinSet<()>) -> Vec<Arc<Outbox>> {
     let start = |(index, sink): (usize, S)| {
         let name = if index == 0 { S::NAME.to_owned() } else { format!("{}-{}", S::NAME, index + 1) };
-        let outbox = Arc::new(Outbox::new(name, S::WANTS_UPDATES));
+        let outbox = Arc::new(Outbox::new(name, S::GETS_EVERY_REPEAT));
         tasks.spawn(ending(shutdown.clone(), sink.run(Arc::clone(&outbox), shutdown.clone())));
         outbox
     };
@@ -110,8 +113,8 @@ async fn ending(shutdown: CancellationToken, work: impl Future<Output = ()>) {
 }
 
 /// Delivers one record at a time, each until it is accepted or rejected. At the end, it tries once more.
-async fn carry(outbox: Arc<Outbox>, mut sink: impl Deliver, shutdown: CancellationToken) {
-    let mut progress = Progress::new(&outbox);
+async fn deliver_one_by_one(outbox: Arc<Outbox>, mut sink: impl DeliverOne, shutdown: CancellationToken) {
+    let mut state = DeliveryState::new(&outbox);
     loop {
         let record = tokio::select! {
             biased;
@@ -121,14 +124,14 @@ async fn carry(outbox: Arc<Outbox>, mut sink: impl Deliver, shutdown: Cancellati
         match sink.deliver(&record).await {
             Ok(()) => {
                 outbox.delivered(1);
-                progress.succeeded();
+                state.succeeded();
             }
             Err(failure @ DeliveryError::Refused(_)) => {
-                progress.failed(&failure);
+                state.failed(&failure);
                 outbox.refused.fetch_add(1, Relaxed);
             }
             Err(failure) => {
-                let pause = progress.failed(&failure);
+                let pause = state.failed(&failure);
                 outbox.requeue(record);
                 if shutdown.is_cancelled() {
                     return;
@@ -140,14 +143,14 @@ async fn carry(outbox: Arc<Outbox>, mut sink: impl Deliver, shutdown: Cancellati
 }
 
 /// State of deliveries to one sink. Counts failures, and logs changes.
-struct Progress<'a> {
+struct DeliveryState<'a> {
     outbox: &'a Outbox,
     backoff: Backoff,
     /// Whether the last answer was a rejection.
     is_refused: bool,
 }
 
-impl<'a> Progress<'a> {
+impl<'a> DeliveryState<'a> {
     fn new(outbox: &'a Outbox) -> Self {
         Self { outbox, backoff: Backoff::default(), is_refused: false }
     }

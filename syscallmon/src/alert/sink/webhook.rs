@@ -5,33 +5,33 @@ use std::sync::Arc;
 use http::{HeaderMap, header::CONTENT_TYPE};
 use tokio_util::sync::CancellationToken;
 
-use super::{Deliver, Peer, Sink, carry};
+use super::{DeliverOne, Peer, Sink, deliver_one_by_one};
 use crate::alert::{
-    AlertConfig, config,
+    AlertConfig, WebhookConfig,
     http::{DeliveryError, Http},
     outbox::Outbox,
     record::Record,
     template::Template,
 };
 
-pub(super) struct Webhook {
+pub(super) struct WebhookSink {
     http: Http,
     template: Option<Template>,
 }
 
-impl Webhook {
-    fn new(config: &config::Webhook) -> Self {
+impl WebhookSink {
+    fn new(config: &WebhookConfig) -> Self {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, config.content_type.clone());
         for header in &config.headers {
             headers.insert(header.name.clone(), header.value.clone());
         }
-        let http = Http::new(config.url.uri().clone(), config.access.clone(), headers);
+        let http = Http::new(config.url.uri().clone(), config.client_config.clone(), headers);
         Self { http, template: config.template.clone() }
     }
 }
 
-impl Sink for Webhook {
+impl Sink for WebhookSink {
     const NAME: &'static str = "webhook";
 
     fn configured(config: &AlertConfig) -> Vec<Self> {
@@ -39,17 +39,17 @@ impl Sink for Webhook {
     }
 
     async fn run(self, outbox: Arc<Outbox>, shutdown: CancellationToken) {
-        carry(outbox, self, shutdown).await;
+        deliver_one_by_one(outbox, self, shutdown).await;
     }
 
     /// `check` only connects, because a webhook may act on any request.
     fn peers(config: &AlertConfig) -> Vec<Peer<'_>> {
-        let webhooks = config.webhook.iter();
-        webhooks.map(|config| Peer { uri: config.url.uri().clone(), access: &config.access, is_asked: false }).collect()
+        let Some(WebhookConfig { url, client_config, .. }) = &config.webhook else { return Vec::new() };
+        vec![Peer { uri: url.uri().clone(), client_config, has_readiness_page: false }]
     }
 }
 
-impl Deliver for Webhook {
+impl DeliverOne for WebhookSink {
     async fn deliver(&mut self, record: &Record) -> Result<(), DeliveryError> {
         let body = match &self.template {
             None => record.json(),

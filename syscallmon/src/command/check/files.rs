@@ -5,7 +5,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read},
     os::unix::fs::{FileTypeExt, OpenOptionsExt},
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
     thread,
 };
@@ -16,7 +16,7 @@ use rustix::fs::{Access, AtFlags, CWD, FlockOperation, accessat, flock};
 
 use super::Finding::{self, Failed, Fine, Remark};
 use crate::{
-    alert::{AlertConfig, LogTarget},
+    alert::{self, AlertConfig, LogTarget},
     blocking::{self, FILE_TIMEOUT, Work},
     detect::Policies,
     error_report::chain,
@@ -164,20 +164,15 @@ fn appendable(path: &Path) -> io::Result<bool> {
 }
 
 /// Returns files with passwords, tokens and certificates that are not readable.
-fn secrets(alert: &AlertConfig) -> Vec<Finding> {
-    let accesses = [Some(&alert.alertmanager.access), alert.webhook.as_ref().map(|webhook| &webhook.access)];
-    let files = accesses.into_iter().flatten().flat_map(|access| {
-        let password = access.basic.as_ref().map(|(_, file)| file);
-        [access.ca_file.as_ref(), access.bearer_token_file.as_ref(), password]
-    });
-    let failed = |file: &PathBuf| {
+fn secrets(config: &AlertConfig) -> Vec<Finding> {
+    let failed = |file: &Path| {
         let error = readable(file).err()?;
         Some(Failed(format!(
             "cannot read {}: {error}: the daemon reads this file without capabilities",
             file.display()
         )))
     };
-    files.flatten().filter_map(failed).collect()
+    alert::peer_files(config).into_iter().filter_map(failed).collect()
 }
 
 /// Whether a file is readable. Waits for no writer of a pipe.
@@ -194,7 +189,7 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, chown};
 
     use super::*;
-    use crate::settings::Settings;
+    use crate::{alert::Url, settings::Settings};
 
     fn config(directory: Option<&Path>) -> Config {
         let mut config = Config::resolve(Settings::default(), None).expect("the defaults are valid");
@@ -269,7 +264,9 @@ mod tests {
         let file = directory.path().join("token");
         fs::write(&file, "secret").unwrap();
         let mut alert = config(None).alert;
-        alert.alertmanager.access.bearer_token_file = Some(file.clone());
+        let url: Url = "http://localhost:9093".parse().unwrap();
+        alert.alertmanager.urls = vec![url.clone(), url];
+        alert.alertmanager.client_config.bearer_token_file = Some(file.clone());
         assert_eq!(without_capabilities(|| secrets(&alert)), []);
         // Root may read it while it has its capabilities.
         fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();

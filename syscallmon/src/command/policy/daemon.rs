@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use tokio_rustls::rustls::Error as TlsError;
 
 use crate::{
-    client::http::{Access, client, credentials, first_line},
+    client::http::{HttpClientConfig, client, credentials, first_line},
     error_report::{causes, chain},
 };
 
@@ -106,20 +106,20 @@ impl Daemon {
         let uri = Uri::builder().scheme(scheme).authority(authority.as_str()).path_and_query(format!("{base}{path}"));
         let mut request = Request::builder().method(method).uri(uri.build()?).body(Full::default())?;
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        let access = self.access();
-        if let Some(credentials) = credentials(&access).await.map_err(Error::msg)? {
+        let client_config = self.client_config();
+        if let Some(credentials) = credentials(&client_config).await.map_err(Error::msg)? {
             request.headers_mut().insert(AUTHORIZATION, credentials);
         }
-        let client = client(&self.url, &access, "--ca-file").await.map_err(Error::msg)?;
+        let client = client(&self.url, &client_config, "--ca-file").await.map_err(Error::msg)?;
         let answer = client.request(request).await.map_err(|error| no_answer(&error, authority))?;
         let status = answer.status();
         let body = Limited::new(answer.into_body(), MAX_ANSWER_BYTES).collect().await;
         Ok((status, body.map_err(Error::from_boxed)?.to_bytes()))
     }
 
-    fn access(&self) -> Access {
+    fn client_config(&self) -> HttpClientConfig {
         let basic = self.username.clone().zip(self.password_file.clone());
-        Access { ca_file: self.ca_file.clone(), bearer_token_file: None, basic }
+        HttpClientConfig { ca_file: self.ca_file.clone(), bearer_token_file: None, basic }
     }
 }
 

@@ -26,7 +26,7 @@ use crate::detect::{Baseline, BaselineKey, Learn};
 #[derive(Debug, Args)]
 pub(super) struct Policy {
     #[command(subcommand)]
-    action: Action,
+    action: PolicyAction,
 
     #[command(flatten)]
     daemon: Daemon,
@@ -45,7 +45,7 @@ enum Format {
 }
 
 #[derive(Clone, Debug, Subcommand)]
-enum Action {
+enum PolicyAction {
     /// List the policies and the baselines.
     List,
     /// Print a baseline with its calls.
@@ -66,7 +66,7 @@ struct OfKind {
 
 /// A row of the table of baselines.
 #[derive(Deserialize)]
-struct Row {
+struct BaselineRow {
     kind: String,
     state: String,
     calls: u64,
@@ -91,7 +91,7 @@ struct PolicyRow {
 #[derive(Deserialize)]
 struct List {
     policies: Vec<PolicyRow>,
-    baselines: Vec<Row>,
+    baselines: Vec<BaselineRow>,
 }
 
 const OTHER_VERSION: &str = "the daemon has another version than this command: --output=json prints its response";
@@ -114,16 +114,16 @@ impl Policy {
             return pretty(&answer);
         }
         match &self.action {
-            Action::List => list(answer),
-            Action::Show(_) | Action::Forget(_) => as_file(answer),
-            Action::Approve(of) | Action::Relearn(of) => {
+            PolicyAction::List => list(answer),
+            PolicyAction::Show(_) | PolicyAction::Forget(_) => as_file(answer),
+            PolicyAction::Approve(of) | PolicyAction::Relearn(of) => {
                 Ok(format!("{}: {}\n", of.kind, answer["state"].as_str().unwrap_or("changed")))
             }
         }
     }
 }
 
-impl Action {
+impl PolicyAction {
     /// Returns the request to the API.
     fn request(&self) -> (Method, String) {
         let (method, of, action) = match self {
@@ -137,10 +137,10 @@ impl Action {
     }
 }
 
-/// Returns a kind as a part of a URL, with its own `%` escaped as well.
-fn in_path(kind: &str) -> String {
-    let mut path = String::with_capacity(kind.len());
-    for byte in kind.bytes() {
+/// Returns a key as a part of a URL, with its own `%` escaped as well.
+fn in_path(key: &str) -> String {
+    let mut path = String::with_capacity(key.len());
+    for byte in key.bytes() {
         if byte.is_ascii_alphanumeric() || b"/:-_.~".contains(&byte) {
             path.push(char::from(byte));
         } else {
@@ -169,7 +169,7 @@ fn list(answer: Value) -> Result<String> {
         return Ok(policies);
     }
     let head = ["KIND", "STATE", "CALLS", "WORKLOADS", "BEGAN", "LEARNED", "QUIET", "POLICY", "NOTES"];
-    Ok(policies + "\n" + &table(head, baselines.into_iter().map(Row::cells)))
+    Ok(policies + "\n" + &table(head, baselines.into_iter().map(BaselineRow::cells)))
 }
 
 fn table<const N: usize>(head: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
@@ -199,7 +199,7 @@ impl PolicyRow {
     }
 }
 
-impl Row {
+impl BaselineRow {
     fn cells(self) -> [String; 9] {
         let notes = [(self.partial, "partial"), (self.approved, "approved")];
         let notes: Vec<&str> = notes.into_iter().filter_map(|(is, note)| is.then_some(note)).collect();

@@ -11,7 +11,7 @@ use crate::{
     detect::{Baselines, Learn, Policies},
     serve::baseline_routes,
     syscalls::CallTable,
-    view::{Host, View, testing::Owned},
+    view::{FixedFacts, View, testing::Owned},
 };
 
 #[derive(Debug, Parser)]
@@ -35,7 +35,7 @@ impl Running {
         let (policy, mut baselines): (Arc<str>, _) = ("web".into(), Baselines::default());
         let learns = (&policy, Learn::default());
         assert!(baselines.begin_or_get(&KIND.parse().unwrap(), learns, SystemTime::UNIX_EPOCH, true).is_some());
-        let owned = Owned::new(baselines, View { policies, ..View::empty(Arc::new(Host::minimal())) });
+        let owned = Owned::new(baselines, View { policies, ..View::empty(Arc::new(FixedFacts::minimal())) });
         let server = Server::new(web_config.map(Path::to_owned), Limits::default()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -95,12 +95,12 @@ pub enum BaselineChange {
 }
 
 impl BaselineChange {
-    /// Returns the kind.
+    /// Returns the key of the baseline.
     #[must_use]
-    pub fn kind(&self) -> &BaselineKey {
+    pub fn key(&self) -> &BaselineKey {
         match self {
             Self::Write(baseline) => &baseline.kind,
-            Self::Remove(kind) => kind,
+            Self::Remove(key) => key,
         }
     }
 }
@@ -118,15 +118,15 @@ pub struct BaselinesView {
 }
 
 impl BaselinesView {
-    /// Returns every baseline, by kind.
+    /// Returns every baseline, by key.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Baseline>> {
         self.all.values()
     }
 
-    /// Returns the baseline of a kind.
+    /// Returns the baseline with this key.
     #[must_use]
-    pub fn get(&self, kind: &BaselineKey) -> Option<&Arc<Baseline>> {
-        self.all.get(kind)
+    pub fn get(&self, key: &BaselineKey) -> Option<&Arc<Baseline>> {
+        self.all.get(key)
     }
 }
 
@@ -146,21 +146,21 @@ impl Baselines {
     /// the workload existed before the daemon watched it. Returns `None` if there is no room.
     pub fn begin_or_get(
         &mut self,
-        kind: &BaselineKey,
+        key: &BaselineKey,
         (policy, learn): (&Arc<str>, Learn),
         now: SystemTime,
         is_partial: bool,
     ) -> Option<&Baseline> {
-        if !self.all.contains_key(kind) {
-            if !self.make_room(kind, policy) {
+        if !self.all.contains_key(key) {
+            if !self.make_room(key, policy) {
                 return None;
             }
-            self.forgotten.remove(kind);
-            let baseline = Baseline::new(kind.clone(), Arc::clone(policy), now, is_partial);
+            self.forgotten.remove(key);
+            let baseline = Baseline::new(key.clone(), Arc::clone(policy), now, is_partial);
             let entry = Entry { is_dirty: true, ..self.entry(baseline) };
-            self.all.insert(kind.clone(), entry);
+            self.all.insert(key.clone(), entry);
         }
-        let entry = self.all.get_mut(kind)?;
+        let entry = self.all.get_mut(key)?;
         entry.is_alive = true;
         // If two policies share a kind, the times of the policy that owns the baseline apply.
         if entry.baseline.policy == *policy || entry.learn.is_none() {
@@ -175,8 +175,8 @@ impl Baselines {
 
     /// Gives a kind's baseline to a policy, unless it belongs to another policy that `learns`: of two policies that
     /// share a kind, the first keeps it.
-    pub fn hand_over(&mut self, kind: &BaselineKey, policy: &Arc<str>, learns: impl Fn(&str) -> bool) {
-        if let Some(entry) = self.all.get_mut(kind)
+    pub fn hand_over(&mut self, key: &BaselineKey, policy: &Arc<str>, learns: impl Fn(&str) -> bool) {
+        if let Some(entry) = self.all.get_mut(key)
             && entry.baseline.policy != *policy
             && !learns(&entry.baseline.policy)
         {
@@ -200,16 +200,16 @@ impl Baselines {
     }
 
     /// Whether there is room for one more, with at most one eviction.
-    fn make_room(&mut self, kind: &BaselineKey, policy: &str) -> bool {
-        let Some(gone) = self.room.add(kind, policy) else { return true };
+    fn make_room(&mut self, key: &BaselineKey, policy: &str) -> bool {
+        let Some(gone) = self.room.add(key, policy) else { return true };
         let Some((baseline, is_protected)) = self.all.get(&gone).map(Entry::standing) else {
-            self.refuse(kind);
+            self.refuse(key);
             return false;
         };
         if is_protected {
-            self.room.remove(kind);
+            self.room.remove(key);
             self.room.put(&baseline, true);
-            self.refuse(kind);
+            self.refuse(key);
             return false;
         }
         if baseline.state == Phase::Guarding {
@@ -221,11 +221,11 @@ impl Baselines {
         true
     }
 
-    fn refuse(&mut self, kind: &BaselineKey) {
+    fn refuse(&mut self, key: &BaselineKey) {
         // Bounded like the others.
-        if self.refused_now.len() < MAX_BASELINES && self.refused_now.insert(kind.clone()) && self.refused() == 1 {
+        if self.refused_now.len() < MAX_BASELINES && self.refused_now.insert(key.clone()) && self.refused() == 1 {
             tracing::warn!(
-                %kind,
+                kind = %key,
                 "the limit of {MAX_BASELINES} baselines is reached; the policy runtime-default applies to further workloads. Forget some baselines"
             );
         }
@@ -234,13 +234,13 @@ impl Baselines {
     /// Registers a call of a workload of the kind that no policy denies. Returns whether it is new.
     pub fn learn(
         &mut self,
-        kind: &BaselineKey,
+        key: &BaselineKey,
         call: CallId,
         calls: &CallTable,
         now: SystemTime,
         comm: Option<&str>,
     ) -> bool {
-        let Some(entry) = self.all.get_mut(kind) else { return false };
+        let Some(entry) = self.all.get_mut(key) else { return false };
         // Most calls are known, and most baselines guard. Neither case copies a baseline that the store may hold.
         if entry.baseline.state != Phase::Learning || entry.baseline.calls().contains(&call) {
             return false;
@@ -267,67 +267,67 @@ impl Baselines {
 
     fn expire(&mut self) {
         let is_due = |entry: &Entry| entry.unseen_for >= self.retention && !entry.baseline.approved;
-        let due = self.all.iter().filter(|(_, entry)| is_due(entry)).map(|(kind, _)| kind.clone());
-        for kind in due.collect::<Vec<_>>() {
-            tracing::info!(%kind, "removed a baseline that no workload has used for state.baseline-retention");
+        let due = self.all.iter().filter(|(_, entry)| is_due(entry)).map(|(key, _)| key.clone());
+        for key in due.collect::<Vec<_>>() {
+            tracing::info!(kind = %key, "removed a baseline that no workload has used for state.baseline-retention");
             self.removed.expired += 1;
-            self.remove(&kind);
-            self.forgotten.insert(kind);
+            self.remove(&key);
+            self.forgotten.insert(key);
         }
     }
 
     /// Freezes a baseline now, whatever it has learned. Returns `false` if there is none.
-    pub fn approve(&mut self, kind: &BaselineKey, now: SystemTime) -> bool {
-        self.change(kind, |baseline| baseline.approve(now))
+    pub fn approve(&mut self, key: &BaselineKey, now: SystemTime) -> bool {
+        self.change(key, |baseline| baseline.approve(now))
     }
 
     /// Lets a baseline learn again. It keeps its calls, because calls that are made only at a start would be missing
     /// otherwise.
-    pub fn relearn(&mut self, kind: &BaselineKey, now: SystemTime) -> bool {
-        self.change(kind, |baseline| baseline.relearn(now))
+    pub fn relearn(&mut self, key: &BaselineKey, now: SystemTime) -> bool {
+        self.change(key, |baseline| baseline.relearn(now))
     }
 
     /// Removes a baseline and its file. If a policy still learns the kind, an empty one begins.
-    pub fn forget(&mut self, kind: &BaselineKey) -> bool {
-        self.ended.extend(self.edition(kind));
-        let is_there = self.drop(kind);
+    pub fn forget(&mut self, key: &BaselineKey) -> bool {
+        self.ended.extend(self.edition(key));
+        let is_there = self.drop(key);
         if is_there {
-            self.forgotten.insert(kind.clone());
+            self.forgotten.insert(key.clone());
         }
         is_there
     }
 
-    fn change(&mut self, kind: &BaselineKey, change: impl FnOnce(&mut Baseline)) -> bool {
-        let entry = self.all.get_mut(kind);
+    fn change(&mut self, key: &BaselineKey, change: impl FnOnce(&mut Baseline)) -> bool {
+        let entry = self.all.get_mut(key);
         entry.map(|entry| entry.change(change)).is_some()
     }
 
-    /// Returns the baseline of a kind.
+    /// Returns the baseline with this key.
     #[must_use]
-    pub fn get(&self, kind: &BaselineKey) -> Option<&Arc<Baseline>> {
-        self.all.get(kind).map(|entry| &entry.baseline)
+    pub fn get(&self, key: &BaselineKey) -> Option<&Arc<Baseline>> {
+        self.all.get(key).map(|entry| &entry.baseline)
     }
 
     /// Returns the learned calls of a kind; `None` without a baseline.
     #[must_use]
-    pub fn calls(&self, kind: &BaselineKey) -> Option<&BTreeSet<CallId>> {
-        self.get(kind).map(|baseline| baseline.calls())
+    pub fn calls(&self, key: &BaselineKey) -> Option<&BTreeSet<CallId>> {
+        self.get(key).map(|baseline| baseline.calls())
     }
 
     /// Whether calls that a kind has not learned are unexpected.
     #[must_use]
-    pub fn is_guarding(&self, kind: &BaselineKey) -> bool {
-        self.get(kind).is_some_and(|baseline| baseline.state == Phase::Guarding)
+    pub fn is_guarding(&self, key: &BaselineKey) -> bool {
+        self.get(key).is_some_and(|baseline| baseline.state == Phase::Guarding)
     }
 
     /// Returns the baselines for a view.
     #[must_use]
     pub fn view(&self) -> BaselinesView {
-        let all = self.all.iter().map(|(kind, entry)| (kind.clone(), Arc::clone(&entry.baseline))).collect();
+        let all = self.all.iter().map(|(key, entry)| (key.clone(), Arc::clone(&entry.baseline))).collect();
         BaselinesView { all, refused: self.refused(), removed: self.removed, store: self.store }
     }
 
-    /// Returns every baseline, by kind.
+    /// Returns every baseline, by key.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Baseline>> {
         self.all.values().map(|entry| &entry.baseline)
     }
@@ -340,8 +340,8 @@ impl Baselines {
 
     /// Distinguishes a baseline of a kind from the next one, and from its file.
     #[must_use]
-    pub fn edition(&self, kind: &BaselineKey) -> Option<u64> {
-        self.all.get(kind).map(|entry| entry.edition)
+    pub fn edition(&self, key: &BaselineKey) -> Option<u64> {
+        self.all.get(key).map(|entry| entry.edition)
     }
 
     /// Whether a person has ended this baseline since the last tick. Then the next one begins empty.
@@ -352,31 +352,31 @@ impl Baselines {
 
     /// Adds a baseline from disk, in place of an existing one. Returns `false` if there are too many.
     pub fn adopt(&mut self, baseline: Baseline) -> bool {
-        let kind = baseline.kind.clone();
-        if !self.all.contains_key(&kind) && self.room.is_full() {
-            self.refuse(&kind);
+        let key = baseline.kind.clone();
+        if !self.all.contains_key(&key) && self.room.is_full() {
+            self.refuse(&key);
             return false;
         }
-        self.forgotten.remove(&kind);
+        self.forgotten.remove(&key);
         let entry = self.entry(baseline);
-        let old = self.all.get(&kind);
+        let old = self.all.get(&key);
         let (learn, is_alive, was_alive) =
             old.map_or((None, false, false), |old| (old.learn, old.is_alive, old.was_alive));
         self.room.put(&entry.baseline, is_alive || was_alive);
-        self.all.insert(kind, Entry { learn, is_alive, was_alive, ..entry });
+        self.all.insert(key, Entry { learn, is_alive, was_alive, ..entry });
         true
     }
 
     /// Removes a baseline after its file was removed. Returns whether there was one.
-    pub fn drop(&mut self, kind: &BaselineKey) -> bool {
+    pub fn drop(&mut self, key: &BaselineKey) -> bool {
         self.refused.clear();
         self.refused_now.clear();
-        self.remove(kind)
+        self.remove(key)
     }
 
-    fn remove(&mut self, kind: &BaselineKey) -> bool {
-        self.room.remove(kind);
-        self.all.remove(kind).is_some()
+    fn remove(&mut self, key: &BaselineKey) -> bool {
+        self.room.remove(key);
+        self.all.remove(key).is_some()
     }
 
     /// Marks everything as missing on disk.

@@ -29,7 +29,7 @@ const SAVE_PROGRESS: u64 = 300;
 #[serde(deny_unknown_fields)]
 pub struct Baseline {
     version: u32,
-    /// The kind of workloads.
+    /// The kind of workloads whose calls these are.
     pub kind: BaselineKey,
     /// The policy that learns or learned it.
     pub policy: Arc<str>,
@@ -137,10 +137,10 @@ pub enum BaselineError {
 }
 
 impl Baseline {
-    pub(super) fn new(kind: BaselineKey, policy: Arc<str>, now: SystemTime, partial: bool) -> Self {
+    pub(super) fn new(key: BaselineKey, policy: Arc<str>, now: SystemTime, partial: bool) -> Self {
         Self {
             version: VERSION,
-            kind,
+            kind: key,
             policy,
             state: Phase::Learning,
             approved: false,

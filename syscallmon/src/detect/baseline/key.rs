@@ -175,7 +175,7 @@ mod tests {
         Labels::new(labels.iter().map(|&(label, value)| (label, value.into())))
     }
 
-    fn kind(labels: &[(Label, &str)]) -> String {
+    fn key(labels: &[(Label, &str)]) -> String {
         BaselineKey::of(&metadata(labels)).unwrap().to_string()
     }
 
@@ -185,18 +185,17 @@ mod tests {
     #[test]
     fn pods_of_an_owner_are_one_kind_and_each_other_pod_is_its_own() {
         let owned = [(Label::OwnerKind, "Deployment"), (Label::Owner, "web"), (Label::Container, "httpd")];
-        assert_eq!(kind(&[&POD[..], &owned].concat()), "shop/Deployment/web/httpd");
-        assert_eq!(kind(&[&POD[..], &owned[..2]].concat()), "shop/Deployment/web");
-        assert_eq!(kind(&[&POD[..], &owned[2..]].concat()), "shop/pod/web-7d4b-x2k/httpd");
+        assert_eq!(key(&[&POD[..], &owned].concat()), "shop/Deployment/web/httpd");
+        assert_eq!(key(&[&POD[..], &owned[..2]].concat()), "shop/Deployment/web");
+        assert_eq!(key(&[&POD[..], &owned[2..]].concat()), "shop/pod/web-7d4b-x2k/httpd");
         let by_pod = [(Label::OwnerKind, "Pod"), (Label::Owner, "web-7d4b-x2k"), (Label::Container, "httpd")];
-        assert_ne!(kind(&[&POD[..], &by_pod].concat()), kind(&[&POD[..], &owned[2..]].concat()));
+        assert_ne!(key(&[&POD[..], &by_pod].concat()), key(&[&POD[..], &owned[2..]].concat()));
     }
 
     #[test]
     fn a_job_is_no_cron_job_whatever_its_name_is() {
-        let owned = |kind_of_owner, name| {
-            kind(&[&POD[..], &[(Label::OwnerKind, kind_of_owner), (Label::Owner, name)]].concat())
-        };
+        let owned =
+            |kind_of_owner, name| key(&[&POD[..], &[(Label::OwnerKind, kind_of_owner), (Label::Owner, name)]].concat());
         assert_eq!(owned("CronJob", "backup"), "shop/CronJob/backup");
         assert_eq!(owned("Job", "backup-29103845"), "shop/Job/backup-29103845");
         assert_eq!(owned("Rollout.argoproj.io", "web"), "shop/Rollout.argoproj.io/web");
@@ -206,17 +205,17 @@ mod tests {
     fn containers_without_a_pod_are_distinguished_by_runtime_and_units_by_path() {
         let named =
             [(Label::Container, "web"), (Label::Runtime, "docker"), (Label::Cgroup, "/system.slice/docker-1.scope")];
-        assert_eq!(kind(&named), "docker:web");
-        assert_eq!(kind(&[(Label::Cgroup, "/system.slice/nginx.service")]), "unit:/system.slice/nginx.service");
+        assert_eq!(key(&named), "docker:web");
+        assert_eq!(key(&[(Label::Cgroup, "/system.slice/nginx.service")]), "unit:/system.slice/nginx.service");
         assert_eq!(BaselineKey::of(&metadata(&[(Label::Node, "a")])), None);
     }
 
     #[test]
     fn no_two_workloads_have_one_text() {
-        let container = |runtime, name| kind(&[(Label::Runtime, runtime), (Label::Container, name)]);
+        let container = |runtime, name| key(&[(Label::Runtime, runtime), (Label::Container, name)]);
         assert_eq!(container("unit", "/a"), "unit:%2Fa");
-        assert_ne!(container("unit", "/a"), kind(&[(Label::Cgroup, "/a")]));
-        let pod = |namespace, pod| kind(&[(Label::Namespace, namespace), (Label::Pod, pod)]);
+        assert_ne!(container("unit", "/a"), key(&[(Label::Cgroup, "/a")]));
+        let pod = |namespace, pod| key(&[(Label::Namespace, namespace), (Label::Pod, pod)]);
         assert_ne!(pod("a/pod/b", "c"), pod("a", "b/pod/c"));
     }
 
@@ -265,9 +264,9 @@ mod tests {
                 (Label::Container, &container),
                 (Label::Cgroup, &cgroup),
             ];
-            let kind = BaselineKey::of(&metadata(&labels)).unwrap();
-            prop_assert_eq!(&kind.as_str().parse::<BaselineKey>().unwrap(), &kind);
-            let name = kind.file_name();
+            let key = BaselineKey::of(&metadata(&labels)).unwrap();
+            prop_assert_eq!(&key.as_str().parse::<BaselineKey>().unwrap(), &key);
+            let name = key.file_name();
             let parts: Vec<Component<'_>> = Path::new(&name).components().collect();
             let is_name = matches!(parts[..], [Component::Normal(_)]) && !name.starts_with('.');
             prop_assert!(is_name && name.len() < 200, "{}", name);

@@ -40,18 +40,18 @@ impl Detector {
     fn judged_by_now(&mut self, model: &Model, named: &ResolvedWorkload, now: SystemTime) -> JudgedBy {
         let watched = &self.watched[&named.workload];
         let learn = watched.policy.as_ref().and_then(|policy| Some((policy.name(), *policy.learn()?)));
-        let basis = match (learn, watched.certain_kind()) {
+        let basis = match (learn, watched.certain_key()) {
             (None, _) => Basis::Lists,
             (Some(_), None) => Basis::NoBaseline,
-            (Some((policy, learn)), Some(kind)) => {
+            (Some((policy, learn)), Some(key)) => {
                 let was_unlearned = watched.judged_by.as_ref().is_some_and(JudgedBy::is_without_baseline);
                 if model.is_there(&named.workload) || was_unlearned {
                     let policies = &self.policies;
-                    self.baselines.hand_over(kind, policy, |name| policies.learns(name));
+                    self.baselines.hand_over(key, policy, |name| policies.learns(name));
                     // The first call has recorded whether the workload existed before.
-                    self.baselines.begin_or_get(kind, (policy, learn), now, true);
+                    self.baselines.begin_or_get(key, (policy, learn), now, true);
                 }
-                Basis::of(self.baselines.edition(kind))
+                Basis::of(self.baselines.edition(key))
             }
         };
         watched.judged_by(basis)

@@ -16,16 +16,16 @@ use crate::{
     workload::ResolvedWorkload,
 };
 
-/// See the module.
+/// First calls whose processes are being looked up.
 #[derive(Debug)]
 pub(super) struct ProcessLookups {
     readers: ProcessReaders,
-    asked: BTreeMap<Ticket, Asked>,
+    asked: BTreeMap<Ticket, PendingLookup>,
 }
 
 /// A first call and its deadline. Tickets rise, so the first entry has the earliest deadline.
 #[derive(Debug)]
-struct Asked {
+struct PendingLookup {
     named: ResolvedWorkload,
     first: FirstCall,
     deadline: Instant,
@@ -42,7 +42,7 @@ impl ProcessLookups {
         let tenant = Tenant::of(&named.workload, &named.metadata);
         let Some(ticket) = self.readers.ask(&tenant, &first.process) else { return Some(first) };
         let deadline = Instant::now() + LOOKUP_TIMEOUT;
-        self.asked.insert(ticket, Asked { named: named.clone(), first, deadline });
+        self.asked.insert(ticket, PendingLookup { named: named.clone(), first, deadline });
         None
     }
 
@@ -57,18 +57,18 @@ impl ProcessLookups {
     }
 
     /// Takes the calls with a result, or past their deadline. Waits this long for others, and then takes all.
-    pub(super) fn take(&mut self, patience: Option<Duration>) -> VecDeque<(ResolvedWorkload, FirstCall)> {
+    pub(super) fn take(&mut self, max_wait: Option<Duration>) -> VecDeque<(ResolvedWorkload, FirstCall)> {
         let mut ready = VecDeque::new();
         self.take_answers(self.readers.take(), &mut ready);
-        if let Some(patience) = patience {
-            let end = Instant::now() + patience;
+        if let Some(max_wait) = max_wait {
+            let end = Instant::now() + max_wait;
             while !self.asked.is_empty() && Instant::now() < end {
                 self.take_answers(self.readers.wait(end.saturating_duration_since(Instant::now())), &mut ready);
             }
         }
         let now = Instant::now();
-        while self.deadline().is_some_and(|deadline| patience.is_some() || deadline <= now) {
-            let (_, Asked { named, first, .. }) = self.asked.pop_first().expect("it has a deadline");
+        while self.deadline().is_some_and(|deadline| max_wait.is_some() || deadline <= now) {
+            let (_, PendingLookup { named, first, .. }) = self.asked.pop_first().expect("it has a deadline");
             LookupResult::TimedOut.note();
             ready.push_back((named, first));
         }
@@ -78,7 +78,7 @@ impl ProcessLookups {
     fn take_answers(&mut self, answers: Vec<(Ticket, Process)>, ready: &mut VecDeque<(ResolvedWorkload, FirstCall)>) {
         for (ticket, process) in answers {
             // A late result was counted at its deadline.
-            let Some(Asked { named, first, .. }) = self.asked.remove(&ticket) else { continue };
+            let Some(PendingLookup { named, first, .. }) = self.asked.remove(&ticket) else { continue };
             let result = if process.command_line.is_some() { LookupResult::Read } else { LookupResult::Gone };
             result.note();
             ready.push_back((named, FirstCall { process, ..first }));

@@ -11,7 +11,7 @@ use crate::{
 /// Maximum kept calls of all workloads.
 const CAPACITY: Capacity = Capacity { entries: 2048, bytes: 4 << 20 };
 
-/// See the module.
+/// First calls that are judged again once all metadata are known.
 #[derive(Debug)]
 pub(super) struct Provisional {
     calls: FairShare<Key, FirstCall>,

@@ -59,8 +59,8 @@ fn made(detector: &Detector, named: ResolvedWorkload, calls: &[(&str, u64)]) -> 
     Delta { named, cgroup_id: 1, before: None, calls, denied: SortedCounts::default() }
 }
 
-fn count(detector: &mut Detector, news: Delta) {
-    detector.counted(&[news], SystemTime::UNIX_EPOCH, |_| false);
+fn count(detector: &mut Detector, delta: Delta) {
+    detector.judge_counted(&[delta], SystemTime::UNIX_EPOCH, |_| false);
 }
 
 /// Unexpected calls: which policy, which call, how often.
@@ -81,8 +81,8 @@ fn a_first_call_and_the_counters_make_one_violation() {
     let mut detector = judges("[]");
     let event = first(&detector, "mount");
     detector.judge_first(&named(None), event);
-    let news = made(&detector, named(None), &[("mount", 3), ("read", 9)]);
-    count(&mut detector, news);
+    let delta = made(&detector, named(None), &[("mount", 3), ("read", 9)]);
+    count(&mut detector, delta);
     assert_eq!(unexpected(&detector), [("runtime-default".to_owned(), "mount", 3)]);
     let violation = detector.violations.iter().next().unwrap();
     assert_eq!((violation.count, violation.process.as_ref().unwrap().comm.as_str()), (3, "sh"));
@@ -98,14 +98,14 @@ fn a_name_decides_which_policy_judges_a_first_call() {
     assert!(matches!(resolver.of_identity(&identity).workload, Workload::Unresolved(_)));
     let event = first(&detector, "mount");
     detector.first(&resolver, &unresolved(), event);
-    detector.named(&resolver);
+    detector.judge_named(&resolver);
     assert!(detector.is_waiting() && detector.violations.is_empty());
     let [name, runtime] = ["web", "containerd"].map(Arc::from);
     let pod = crate::workload::PodInfo { uid: UID.into(), namespace: "shop".into(), name: "web-1".into() };
     let facts =
         crate::workload::ContainerInfo { id: ID.into(), name, pod: Some(pod), image: None, runtime, is_pause: false };
     detector.cache.answered(ProviderName::Cri, &[], vec![facts]);
-    detector.named(&resolver);
+    detector.judge_named(&resolver);
     assert!(!detector.is_waiting());
     assert_eq!(detector.violations.len(), 0, "the policy of its namespace allows it");
 }
@@ -113,23 +113,23 @@ fn a_name_decides_which_policy_judges_a_first_call() {
 #[test]
 fn what_was_judged_under_a_path_is_judged_anew_by_the_policy_of_the_name() {
     let mut detector = judges("[{name: shop, match: [{namespace: shop}], allow: [mount]}]");
-    let news = made(&detector, unresolved(), &[("mount", 3), ("setns", 2)]);
-    count(&mut detector, news);
+    let delta = made(&detector, unresolved(), &[("mount", 3), ("setns", 2)]);
+    count(&mut detector, delta);
     assert_eq!(unexpected(&detector).len(), 2);
     detector.renamed(&HashMap::from([(unresolved().workload, named(None))]));
-    let news = made(&detector, named(None), &[("mount", 3), ("setns", 2)]);
-    count(&mut detector, Delta { before: Some(unresolved().workload), ..news });
+    let delta = made(&detector, named(None), &[("mount", 3), ("setns", 2)]);
+    count(&mut detector, Delta { before: Some(unresolved().workload), ..delta });
     assert_eq!(unexpected(&detector), [("shop".to_owned(), "setns", 2)]);
 }
 
 #[test]
 fn what_the_same_policy_judged_goes_along_and_is_not_counted_twice() {
     let mut detector = judges("[]");
-    let news = made(&detector, unresolved(), &[("mount", 3)]);
-    count(&mut detector, news);
+    let delta = made(&detector, unresolved(), &[("mount", 3)]);
+    count(&mut detector, delta);
     detector.renamed(&HashMap::from([(unresolved().workload, named(None))]));
-    let news = made(&detector, named(None), &[("mount", 3)]);
-    count(&mut detector, Delta { before: Some(unresolved().workload), ..news });
+    let delta = made(&detector, named(None), &[("mount", 3)]);
+    count(&mut detector, Delta { before: Some(unresolved().workload), ..delta });
     assert_eq!(unexpected(&detector), [("runtime-default".to_owned(), "mount", 3)]);
     assert_eq!(detector.violations.iter().next().unwrap().workload, named(None).workload);
 }
@@ -138,13 +138,13 @@ fn what_the_same_policy_judged_goes_along_and_is_not_counted_twice() {
 fn while_it_learns_a_policy_judges_what_it_denies_and_then_the_rest() {
     let mut detector = judges("[{name: shop, match: [{namespace: shop}], learn: {}, deny: [ptrace]}]");
     let web = named(Some("web"));
-    let news = made(&detector, web.clone(), &[("chroot", 3), ("ptrace", 1)]);
-    count(&mut detector, news);
+    let delta = made(&detector, web.clone(), &[("chroot", 3), ("ptrace", 1)]);
+    count(&mut detector, delta);
     assert_eq!(unexpected(&detector), [("shop".to_owned(), "ptrace", 1)]);
-    let kind: BaselineKey = "shop/Deployment/web/web".parse().unwrap();
-    assert!(detector.baselines.approve(&kind, SystemTime::UNIX_EPOCH));
-    let news = made(&detector, web, &[("chroot", 1), ("exit_group", 1), ("setns", 2)]);
-    count(&mut detector, news);
+    let key: BaselineKey = "shop/Deployment/web/web".parse().unwrap();
+    assert!(detector.baselines.approve(&key, SystemTime::UNIX_EPOCH));
+    let delta = made(&detector, web, &[("chroot", 1), ("exit_group", 1), ("setns", 2)]);
+    count(&mut detector, delta);
     assert_eq!(unexpected(&detector), [("shop".to_owned(), "ptrace", 1), ("shop".to_owned(), "setns", 2)]);
 }
 
@@ -153,16 +153,16 @@ fn nothing_is_learned_before_the_owner_is_known() {
     let mut detector = judges("[{name: all, match: ['container_id!=\"\"'], learn: {}}]");
     detector.cache.set_status(ProviderName::Kubernetes, None);
     for named in [unresolved(), named(None)] {
-        let news = made(&detector, named, &[("mount", 3)]);
-        count(&mut detector, news);
+        let delta = made(&detector, named, &[("mount", 3)]);
+        count(&mut detector, delta);
     }
     assert_eq!(
         detector.baselines.iter().count(),
         0,
         "neither its path nor its pod is a kind, when the API may tell of an owner"
     );
-    let news = made(&detector, named(Some("web")), &[("mount", 3)]);
-    count(&mut detector, news);
+    let delta = made(&detector, named(Some("web")), &[("mount", 3)]);
+    count(&mut detector, delta);
     assert_eq!(detector.baselines.iter().next().unwrap().kind.as_str(), "shop/Deployment/web/web");
 }
 
@@ -200,12 +200,12 @@ fn a_call_of_an_unknown_cgroup_is_judged_when_its_path_is_known() {
     let (mut resolver, mut tree) = (resolver(&detector), tree());
     let event = FirstCall { cgroup_id: 7, ..first(&detector, "mount") };
     detector.first(&resolver, &unknown(7), event);
-    detector.found(&mut resolver, &tree);
+    detector.judge_found(&mut resolver, &tree);
     assert_eq!((detector.without_path().collect::<Vec<_>>(), violations(&detector)), (vec![7], Vec::new()));
     let path = format!("/system.slice/lxc.payload/docker-{ID}.scope");
     tree.apply(crate::cgroup::TreeChange::Born { id: 7, parent: None, unprivileged: false, path: path.as_bytes() });
-    detector.found(&mut resolver, &tree);
-    detector.named(&resolver);
+    detector.judge_found(&mut resolver, &tree);
+    detector.judge_named(&resolver);
     // The detector waits for the container's name.
     assert!(detector.without_path().next().is_none() && detector.is_waiting());
     // No policy applies to a unit of the host.
@@ -217,7 +217,7 @@ fn a_call_of_an_unknown_cgroup_is_judged_when_its_path_is_known() {
         unprivileged: false,
         path: b"/system.slice/a.service",
     });
-    detector.found(&mut resolver, &tree);
+    detector.judge_found(&mut resolver, &tree);
     assert_eq!(violations(&detector), []);
 }
 
@@ -232,9 +232,9 @@ fn what_stays_unknown_is_reported_as_such_where_it_would_be_critical() {
             let event = FirstCall { cgroup_id: 7, ..first(&detector, name) };
             detector.first(&resolver, &unknown(7), event);
         }
-        detector.found(&mut resolver, &tree);
-        let news = Delta { cgroup_id: 7, ..made(&detector, unknown(0), &[("mount", 3), ("read", 5)]) };
-        count(&mut detector, news);
+        detector.judge_found(&mut resolver, &tree);
+        let delta = Delta { cgroup_id: 7, ..made(&detector, unknown(0), &[("mount", 3), ("read", 5)]) };
+        count(&mut detector, delta);
         let expected = ("(unknown)".to_owned(), "(id 7)".to_owned(), 7);
         assert_eq!(violations(&detector), if sees_all { vec![expected] } else { Vec::new() });
     }
@@ -245,8 +245,8 @@ fn what_stays_unknown_is_reported_as_such_where_it_would_be_critical() {
 fn the_remainder_and_pause_containers_are_judged() {
     let mut detector = judges("[]");
     let remainder = ResolvedWorkload { workload: Workload::Remainder, metadata: Labels::default() };
-    let news = made(&detector, remainder, &[("mount", 3), ("read", 5)]);
-    count(&mut detector, news);
+    let delta = made(&detector, remainder, &[("mount", 3), ("read", 5)]);
+    count(&mut detector, delta);
     let pause = ResolvedWorkload { workload: Workload::Pause, metadata: metadata(None) };
     let resolver = resolver(&detector);
     let event = first(&detector, "ptrace");
@@ -296,16 +296,16 @@ fn a_flood_of_calls_that_wait_for_names_delays_no_other_and_loses_none() {
 fn other_policies_judge_from_then_on() {
     let mut detector = judges("[]");
     detector.set_policies(Arc::new(parsed("[]", false)));
-    let news = made(&detector, named(None), &[("mount", 3)]);
-    count(&mut detector, news);
+    let delta = made(&detector, named(None), &[("mount", 3)]);
+    count(&mut detector, delta);
     assert_eq!(unexpected(&detector), []);
 }
 
 #[test]
 fn what_is_critical_is_judged_while_it_learns_and_not_learned() {
     let mut detector = judges("[{name: shop, match: [{namespace: shop}], learn: {}}]");
-    let news = made(&detector, named(Some("web")), &[("unshare", 2), ("read", 1)]);
-    count(&mut detector, news);
+    let delta = made(&detector, named(Some("web")), &[("unshare", 2), ("read", 1)]);
+    count(&mut detector, delta);
     assert_eq!(unexpected(&detector), [("shop".to_owned(), "unshare", 2)]);
     assert_eq!(detector.baselines.iter().next().unwrap().size(), 1);
 }
@@ -313,7 +313,7 @@ fn what_is_critical_is_judged_while_it_learns_and_not_learned() {
 #[test]
 fn a_container_without_a_name_is_judged_by_the_built_in_policy_where_its_own_would_learn() {
     let mut detector = judges("[{name: all, match: ['container_id!=\"\"'], learn: {}}]");
-    let news = made(&detector, unresolved(), &[("mount", 3), ("read", 1)]);
-    count(&mut detector, news);
+    let delta = made(&detector, unresolved(), &[("mount", 3), ("read", 1)]);
+    count(&mut detector, delta);
     assert_eq!(unexpected(&detector), [("runtime-default".to_owned(), "mount", 3)]);
 }

@@ -33,7 +33,7 @@ pub(super) struct WaitingCall {
     pub(super) first: FirstCall,
 }
 
-/// See the module.
+/// First calls that wait for a path or a name.
 #[derive(Debug)]
 pub(super) struct WaitingCalls {
     calls: FairShare<u64, WaitingCall>,

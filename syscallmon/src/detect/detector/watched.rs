@@ -16,7 +16,7 @@ pub(super) struct WorkloadPolicy {
     pub(super) metadata: Labels,
     pub(super) policy: Option<Arc<Policy>>,
     /// The key of its baseline, if its policy learns.
-    pub(super) kind: Option<BaselineKey>,
+    pub(super) baseline_key: Option<BaselineKey>,
     /// Whether the owner of its pod is known, or known to be absent. It stays known when the pod is deleted.
     pub(super) has_owner: bool,
     /// The basis on which all its calls so far were judged.
@@ -27,7 +27,7 @@ pub(super) struct WorkloadPolicy {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct JudgedBy {
     policy: Option<Arc<str>>,
-    kind: Option<BaselineKey>,
+    baseline_key: Option<BaselineKey>,
     basis: Basis,
 }
 
@@ -39,7 +39,7 @@ pub(super) enum Basis {
     NoBaseline,
     /// A baseline.
     Baseline {
-        /// Its key.
+        /// Its number.
         edition: u64,
     },
 }
@@ -60,38 +60,38 @@ impl JudgedBy {
 impl WorkloadPolicy {
     /// Returns the state by current metadata; `before` is the previous state.
     pub(super) fn new(workload: &Workload, metadata: Labels, policies: &Policies, before: Option<Self>) -> Self {
-        let (policy, kind) = selected(workload, &metadata, policies);
+        let (policy, baseline_key) = selected(workload, &metadata, policies);
         let is_same = |label| before.as_ref().is_some_and(|before| before.metadata.get(label) == metadata.get(label));
         let has_owner = before.as_ref().is_some_and(|before| before.has_owner) && is_same(Label::PodUid);
         // The basis for another container does not change that of the earlier one.
         let is_same_container = is_same(Label::ContainerId) && is_same(Label::Cgroup);
         let judged_by = before.and_then(|before| before.judged_by);
         let judged_by = judged_by.filter(|judged| is_same_container || judged.is_without_baseline());
-        Self { metadata, policy, kind, has_owner, judged_by }
+        Self { metadata, policy, baseline_key, has_owner, judged_by }
     }
 
     /// Applies other policies from now on. Earlier calls keep the judgement by the policy of their time, unless
     /// metadata were missing.
     pub(super) fn reload(&mut self, workload: &Workload, policies: &Policies) {
-        (self.policy, self.kind) = selected(workload, &self.metadata, policies);
-        let is_missing = |judged: &JudgedBy| self.kind.is_some() && judged.is_without_baseline();
+        (self.policy, self.baseline_key) = selected(workload, &self.metadata, policies);
+        let is_missing = |judged: &JudgedBy| self.baseline_key.is_some() && judged.is_without_baseline();
         self.judged_by = self.judged_by.take().filter(is_missing);
     }
 
     /// Returns the key of its baseline, once it is certain.
-    pub(super) fn certain_kind(&self) -> Option<&BaselineKey> {
-        self.kind.as_ref().filter(|_| self.has_owner)
+    pub(super) fn certain_key(&self) -> Option<&BaselineKey> {
+        self.baseline_key.as_ref().filter(|_| self.has_owner)
     }
 
     pub(super) fn judged_by(&self, basis: Basis) -> JudgedBy {
         let policy = self.policy.as_ref().map(|policy| Arc::clone(policy.name()));
-        JudgedBy { policy, kind: self.kind.clone(), basis }
+        JudgedBy { policy, baseline_key: self.baseline_key.clone(), basis }
     }
 
     /// Whether its calls were judged on another basis than the current one.
     pub(super) fn is_to_be_judged_anew(&self, now: &JudgedBy, baselines: &Baselines) -> bool {
         let Some(before) = &self.judged_by else { return false };
-        if before.policy != now.policy || before.kind != now.kind {
+        if before.policy != now.policy || before.baseline_key != now.baseline_key {
             return true;
         }
         match (before.basis, now.basis) {
@@ -108,9 +108,9 @@ impl WorkloadPolicy {
 fn selected(workload: &Workload, metadata: &Labels, policies: &Policies) -> (Option<Arc<Policy>>, Option<BaselineKey>) {
     let policy = policies.of(metadata).cloned();
     let learns = policy.as_ref().is_some_and(|policy| policy.learn().is_some());
-    // A workload without a name has no kind, because the kind would be its alone.
-    let kind = (learns && matches!(workload, Workload::Resolved(_))).then(|| BaselineKey::of(metadata)).flatten();
-    (policy, kind)
+    // A workload without a name has no key, because the baseline would be its alone.
+    let key = (learns && matches!(workload, Workload::Resolved(_))).then(|| BaselineKey::of(metadata)).flatten();
+    (policy, key)
 }
 
 /// Returns the metadata of a workload, with the owner of its pod from Kubernetes.
@@ -122,7 +122,7 @@ pub(super) fn with_owner(metadata: &Labels, cache: &MetadataCache) -> Labels {
     }
 }
 
-/// Whether the owner of its pod is known as far as possible. Before, its container would be of another kind.
+/// Whether the owner of its pod is known as far as possible. Before, its container would have another key.
 pub(super) fn is_owner_known(cache: &MetadataCache, metadata: &Labels) -> bool {
     let is_known = |uid: &Arc<str>| !cache.expects(ProviderName::Kubernetes) || cache.knows_owner(uid);
     metadata.get(Label::Owner).is_some() || metadata.get(Label::PodUid).is_none_or(is_known)

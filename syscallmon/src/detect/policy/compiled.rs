@@ -22,14 +22,14 @@ pub struct Policy {
     origin: Arc<str>,
     selects: Match,
     /// By [`CallId`].
-    rows: Vec<Row>,
+    rows: Vec<CallRow>,
     exceptions: Vec<Exception>,
     learn: Option<Learn>,
 }
 
 /// The entry of a policy for one call.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Row {
+struct CallRow {
     standing: Standing,
     severity: Severity,
     /// Position of the call's ABI in the table.
@@ -190,7 +190,7 @@ impl Policy {
     }
 
     /// An id beyond the table counts as the native ABI's unknown call, as everywhere.
-    fn row(&self, call: CallId) -> Row {
+    fn row(&self, call: CallId) -> CallRow {
         self.rows.get(usize::from(call.0)).copied().unwrap_or(self.rows[0])
     }
 
@@ -210,7 +210,7 @@ fn names(entries: &[Entry], call: Call, table: &CallTable, unprefixed: Unprefixe
     entries.iter().any(|entry| entry.names(call, table.native_abi(), unprefixed))
 }
 
-fn rows(spec: &PolicySpec, critical: &[Entry], profiles: &[Profile], table: &CallTable) -> Vec<Row> {
+fn rows(spec: &PolicySpec, critical: &[Entry], profiles: &[Profile], table: &CallTable) -> Vec<CallRow> {
     let profiles: Vec<Vec<bool>> = profiles.iter().map(|profile| profile.calls(table)).collect();
     let is_allowed = |id: CallId, call| {
         names(&spec.allow, call, table, Unprefixed::Native) || profiles.iter().any(|profile| profile[usize::from(id.0)])
@@ -239,7 +239,7 @@ fn rows(spec: &PolicySpec, critical: &[Entry], profiles: &[Profile], table: &Cal
             abis.push(call.abi);
             abis.len() - 1
         });
-        Row {
+        CallRow {
             standing,
             severity: if is_critical { Severity::Critical } else { spec.severity },
             abi: u8::try_from(abi).expect("an architecture has four ABIs at most"),

@@ -15,7 +15,7 @@ const EVERYTHING: &str = "*";
 pub struct Entry {
     text: String,
     abi: Prefix,
-    calls: ResolvedWorkload,
+    calls: NamedCalls,
 }
 
 /// The ABI of an item.
@@ -28,7 +28,7 @@ enum Prefix {
 
 /// Calls of an item, in any ABI.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum ResolvedWorkload {
+enum NamedCalls {
     Everything,
     /// Sorted.
     These(Vec<&'static str>),
@@ -91,8 +91,8 @@ impl Entry {
         };
         of_abi
             && match &self.calls {
-                ResolvedWorkload::Everything => true,
-                ResolvedWorkload::These(names) => names.binary_search(&call.syscall).is_ok(),
+                NamedCalls::Everything => true,
+                NamedCalls::These(names) => names.binary_search(&call.syscall).is_ok(),
             }
     }
 }
@@ -136,18 +136,18 @@ impl TryFrom<String> for Entry {
 }
 
 /// Returns the calls of a name, in all ABIs that have it.
-fn named(entry: &str, abi: Prefix, name: &str) -> Result<ResolvedWorkload, EntryError> {
+fn named(entry: &str, abi: Prefix, name: &str) -> Result<NamedCalls, EntryError> {
     let entry = || entry.to_owned();
     if name == EVERYTHING {
-        return Ok(ResolvedWorkload::Everything);
+        return Ok(NamedCalls::Everything);
     }
     if name.starts_with('@') {
         let members = sets::members(name);
         let error = || EntryError::Set { entry: entry(), suggestion: names::suggestion(name, sets::names()) };
-        return members.map(ResolvedWorkload::These).ok_or_else(error);
+        return members.map(NamedCalls::These).ok_or_else(error);
     }
     if name == UNKNOWN {
-        return Ok(ResolvedWorkload::These(vec![UNKNOWN]));
+        return Ok(NamedCalls::These(vec![UNKNOWN]));
     }
     let calls = names::system_calls();
     let operations = names::operations();
@@ -158,7 +158,7 @@ fn named(entry: &str, abi: Prefix, name: &str) -> Result<ResolvedWorkload, Entry
     };
     match known {
         // An operation that is not a system call requires the prefix `io_uring:`.
-        Some(name) if abi != Prefix::None || calls.contains(name) => Ok(ResolvedWorkload::These(vec![name])),
+        Some(name) if abi != Prefix::None || calls.contains(name) => Ok(NamedCalls::These(vec![name])),
         Some(name) => {
             Err(EntryError::SystemCall { entry: entry(), suggestion: format!(" (did you mean {IO_URING}:{name}?)") })
         }

@@ -34,7 +34,7 @@ impl Match {
 
 impl<'de> Deserialize<'de> for Match {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let selectors = Vec::<Written>::deserialize(deserializer)?;
+        let selectors = Vec::<WrittenSelector>::deserialize(deserializer)?;
         if selectors.is_empty() {
             return Err(D::Error::custom(
                 "match requires a selector, such as 'container_id!=\"\"' for every container",
@@ -45,31 +45,31 @@ impl<'de> Deserialize<'de> for Match {
 }
 
 /// A selector in either notation.
-struct Written(Selector);
+struct WrittenSelector(Selector);
 
-impl<'de> Deserialize<'de> for Written {
+impl<'de> Deserialize<'de> for WrittenSelector {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Forms;
 
         impl<'de> Visitor<'de> for Forms {
-            type Value = Written;
+            type Value = WrittenSelector;
 
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
                 formatter.write_str("a selector such as 'namespace=\"shop\"', or labels such as {namespace: shop}")
             }
 
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Written, E> {
-                text.parse().map(Written).map_err(E::custom)
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<WrittenSelector, E> {
+                text.parse().map(WrittenSelector).map_err(E::custom)
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Written, A::Error> {
-                let labels = BTreeMap::<Label, Pattern>::deserialize(MapAccessDeserializer::new(map))?;
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<WrittenSelector, A::Error> {
+                let labels = BTreeMap::<Label, LabelPattern>::deserialize(MapAccessDeserializer::new(map))?;
                 if labels.is_empty() {
                     return Err(A::Error::custom("a selector requires a label, such as {namespace: shop}"));
                 }
                 let matchers = labels.iter().map(|(label, pattern)| pattern.matcher(*label));
                 let text = matchers.collect::<Vec<_>>().join(",");
-                text.parse().map(Written).map_err(A::Error::custom)
+                text.parse().map(WrittenSelector).map_err(A::Error::custom)
             }
         }
 
@@ -78,13 +78,13 @@ impl<'de> Deserialize<'de> for Written {
 }
 
 /// Pattern for a label's value.
-enum Pattern {
+enum LabelPattern {
     Glob(String),
     NotGlob(String),
     Regex(String),
 }
 
-impl Pattern {
+impl LabelPattern {
     /// Returns it as a matcher of `PromQL`.
     fn matcher(&self, label: Label) -> String {
         let (operator, value) = match self {
@@ -98,29 +98,29 @@ impl Pattern {
     }
 }
 
-impl<'de> Deserialize<'de> for Pattern {
+impl<'de> Deserialize<'de> for LabelPattern {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Forms;
 
         impl<'de> Visitor<'de> for Forms {
-            type Value = Pattern;
+            type Value = LabelPattern;
 
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
                 formatter.write_str("a name or glob in quotes, {regex: ...} or {not: ...}")
             }
 
-            fn visit_str<E>(self, glob: &str) -> Result<Pattern, E> {
-                Ok(Pattern::Glob(glob.to_owned()))
+            fn visit_str<E>(self, glob: &str) -> Result<LabelPattern, E> {
+                Ok(LabelPattern::Glob(glob.to_owned()))
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pattern, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<LabelPattern, A::Error> {
                 let form = map.next_entry::<String, String>()?;
                 if map.next_key::<String>()?.is_some() {
                     return Err(A::Error::custom("expected either regex or not"));
                 }
                 match form {
-                    Some((key, regex)) if key == "regex" => Ok(Pattern::Regex(regex)),
-                    Some((key, glob)) if key == "not" => Ok(Pattern::NotGlob(glob)),
+                    Some((key, regex)) if key == "regex" => Ok(LabelPattern::Regex(regex)),
+                    Some((key, glob)) if key == "not" => Ok(LabelPattern::NotGlob(glob)),
                     Some((key, _)) => Err(A::Error::custom(format!("unknown key {key:?}: expected regex or not"))),
                     None => Err(A::Error::custom("expected regex or not")),
                 }

@@ -32,7 +32,7 @@ const ARCHES: [Arch; 5] = [
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Profile {
-    default_action: Action,
+    default_action: SeccompAction,
     #[serde(default, deserialize_with = "or_default")]
     architectures: Vec<String>,
     #[serde(default, deserialize_with = "or_default")]
@@ -53,7 +53,7 @@ struct ArchMap {
 #[serde(rename_all = "camelCase")]
 struct Rule {
     names: Vec<String>,
-    action: Action,
+    action: SeccompAction,
     #[serde(default)]
     errno_ret: Option<u32>,
     #[serde(default, deserialize_with = "or_default")]
@@ -84,7 +84,7 @@ struct Condition {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-enum Action {
+enum SeccompAction {
     #[serde(rename = "SCMP_ACT_ALLOW")]
     Allow,
     #[serde(rename = "SCMP_ACT_LOG")]
@@ -103,7 +103,7 @@ enum Action {
     Refuse,
 }
 
-impl Action {
+impl SeccompAction {
     fn allows(self) -> bool {
         matches!(self, Self::Allow | Self::Log | Self::Trace)
     }
@@ -162,7 +162,7 @@ impl Rule {
 
     /// Whether programs may try the call.
     fn may_try(&self) -> bool {
-        self.action.allows() || (self.action == Action::Errno && self.errno_ret == Some(ENOSYS))
+        self.action.allows() || (self.action == SeccompAction::Errno && self.errno_ret == Some(ENOSYS))
     }
 }
 

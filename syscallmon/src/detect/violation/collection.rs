@@ -41,7 +41,7 @@ pub struct ViolationKey {
 
 /// Identity of a violation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Key {
+struct ViolationIdentity {
     workload: Workload,
     policy: Arc<str>,
     call: Call,
@@ -49,7 +49,7 @@ struct Key {
 }
 
 #[derive(Debug)]
-struct Kept {
+struct KeptViolation {
     violation: Arc<Violation>,
     /// Number of calls that the counters have reported.
     counted: u64,
@@ -59,11 +59,11 @@ struct Kept {
     touched: Instant,
 }
 
-/// See the module.
+/// Counts of all unexpected calls, and the newest violations.
 #[derive(Debug)]
 pub struct Violations {
     counts: Arc<BTreeMap<ViolationKey, u64>>,
-    kept: FairShare<Key, Kept>,
+    kept: FairShare<ViolationIdentity, KeptViolation>,
     /// A tenant with calls faster than they can be kept takes no time of others.
     budget: FairBudget,
     dropped: u64,
@@ -82,7 +82,7 @@ impl Default for Violations {
 
 /// A recorded violation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Recorded {
+pub struct RecordedViolation {
     /// Its current state.
     pub violation: Violation,
     /// Whether it is new.
@@ -92,11 +92,11 @@ pub struct Recorded {
 impl Violations {
     /// Records a call of a kernel event. Returns `None` for a repeat of a known violation, unless another container of
     /// the workload made it. A violation without room is returned as well.
-    pub fn first(&mut self, violation: Violation, now: Instant) -> Option<Recorded> {
-        let key = Key::of(&violation);
+    pub fn first(&mut self, violation: Violation, now: Instant) -> Option<RecordedViolation> {
+        let key = ViolationIdentity::of(&violation);
         let Some(kept) = self.kept.get_mut(&key) else {
-            self.keep(Kept { violation: Arc::new(violation.clone()), counted: 0, seen: now, touched: now });
-            return Some(Recorded { violation, is_new: true });
+            self.keep(KeptViolation { violation: Arc::new(violation.clone()), counted: 0, seen: now, touched: now });
+            return Some(RecordedViolation { violation, is_new: true });
         };
         let known = Arc::make_mut(&mut kept.violation);
         known.last_seen = known.last_seen.max(violation.last_seen);
@@ -104,7 +104,7 @@ impl Violations {
         if known.process.is_none() || is_another {
             (known.process, known.number, known.metadata) = (violation.process, violation.number, violation.metadata);
         }
-        let recorded = is_another.then(|| Recorded { violation: known.clone(), is_new: false });
+        let recorded = is_another.then(|| RecordedViolation { violation: known.clone(), is_new: false });
         let bytes = known.bytes();
         self.dropped += self.kept.resize(&key, bytes).len() as u64;
         self.touch(&key, now);
@@ -112,14 +112,14 @@ impl Violations {
     }
 
     /// Records calls of the counters; `count` is their number. Returns `None` if nothing new is to be reported.
-    pub fn counted(&mut self, call: CallId, violation: &Violation, now: Instant) -> Option<Recorded> {
+    pub fn counted(&mut self, call: CallId, violation: &Violation, now: Instant) -> Option<RecordedViolation> {
         let Violation { workload, policy, severity, count: new, .. } = violation;
         let count = ViolationKey { workload: workload.clone(), call, policy: Arc::clone(policy), severity: *severity };
         *Arc::make_mut(&mut self.counts).entry(count).or_default() += new;
-        let key = Key::of(violation);
+        let key = ViolationIdentity::of(violation);
         let Some(kept) = self.kept.get_mut(&key) else {
             self.begin_counted(violation, now);
-            return Some(Recorded { violation: violation.clone(), is_new: true });
+            return Some(RecordedViolation { violation: violation.clone(), is_new: true });
         };
         let known = Arc::make_mut(&mut kept.violation);
         kept.counted += new;
@@ -128,7 +128,7 @@ impl Violations {
         // The event has reported the first one.
         let is_more = kept.counted > known.count;
         known.count = kept.counted.max(1);
-        let recorded = is_more.then(|| Recorded { violation: known.clone(), is_new: false });
+        let recorded = is_more.then(|| RecordedViolation { violation: known.clone(), is_new: false });
         self.touch(&key, now);
         recorded
     }
@@ -141,11 +141,11 @@ impl Violations {
         }
         self.budget.spend(&tenant, 1);
         let kept = Arc::new(violation.clone());
-        self.keep(Kept { violation: kept, counted: violation.count, seen: now, touched: now });
+        self.keep(KeptViolation { violation: kept, counted: violation.count, seen: now, touched: now });
     }
 
     /// Updates the time it was last seen.
-    fn touch(&mut self, key: &Key, now: Instant) {
+    fn touch(&mut self, key: &ViolationIdentity, now: Instant) {
         let Some(kept) = self.kept.get_mut(key) else { return };
         kept.seen = now;
         if now.saturating_duration_since(kept.touched) >= FRESH {
@@ -155,10 +155,10 @@ impl Violations {
     }
 
     /// Keeps it as the newest of its workload, if there is room.
-    fn keep(&mut self, kept: Kept) {
+    fn keep(&mut self, kept: KeptViolation) {
         let violation = &kept.violation;
         let (tenant, priority, bytes) = (violation.tenant(), violation.severity.into(), violation.bytes());
-        let gone = self.kept.put(tenant, priority, Key::of(violation), kept, bytes);
+        let gone = self.kept.put(tenant, priority, ViolationIdentity::of(violation), kept, bytes);
         self.dropped += gone.len() as u64;
     }
 
@@ -171,7 +171,7 @@ impl Violations {
         for key in self.keys_of(from) {
             let Some(mut kept) = self.kept.remove(&key) else { continue };
             Arc::make_mut(&mut kept.violation).workload = to.clone();
-            if !self.kept.contains(&Key::of(&kept.violation)) {
+            if !self.kept.contains(&ViolationIdentity::of(&kept.violation)) {
                 self.keep(kept);
             }
         }
@@ -208,7 +208,7 @@ impl Violations {
         of_it
     }
 
-    fn keys_of(&self, workload: &Workload) -> Vec<Key> {
+    fn keys_of(&self, workload: &Workload) -> Vec<ViolationIdentity> {
         let keys = self.kept.iter().map(|(key, _)| key);
         keys.filter(|key| key.workload == *workload).cloned().collect()
     }
@@ -262,15 +262,15 @@ impl Violations {
 /// Violations at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct ViolationsView {
-    /// Returns the count of each, in order.
+    /// The count of each unexpected call, in order.
     pub counts: Arc<BTreeMap<ViolationKey, u64>>,
-    /// Returns the kept violations, in no order.
+    /// The kept violations, in no order.
     pub kept: Vec<Arc<Violation>>,
-    /// Returns the number of evicted violations.
+    /// Number of evicted violations.
     pub dropped: u64,
 }
 
-impl Key {
+impl ViolationIdentity {
     fn of(violation: &Violation) -> Self {
         let Violation { workload, policy, call, denied, .. } = violation;
         Self { workload: workload.clone(), policy: Arc::clone(policy), call: *call, denied: *denied }

@@ -4,6 +4,6 @@ mod collection;
 mod record;
 
 pub use self::{
-    collection::{Recorded, ViolationKey, Violations, ViolationsView},
+    collection::{RecordedViolation, ViolationKey, Violations, ViolationsView},
     record::{Notice, Reason, Violation},
 };

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use super::*;
 use crate::{
-    recording::{Reader, Recorded},
+    recording::{Reader, SampleOrEnd},
     snapshot::{Counts, SlotCounts, Snapshot},
     syscalls::CallId,
     view::Views,
@@ -20,8 +20,8 @@ fn shop() -> (Header, Vec<Sample>) {
     let mut samples = Vec::new();
     loop {
         match reader.next_record().unwrap().unwrap() {
-            Recorded::Sample(sample) => samples.push(*sample),
-            Recorded::End(_) => return (reader.header().clone(), samples),
+            SampleOrEnd::Sample(sample) => samples.push(*sample),
+            SampleOrEnd::End(_) => return (reader.header().clone(), samples),
         }
     }
 }
@@ -30,7 +30,7 @@ fn shop() -> (Header, Vec<Sample>) {
 fn a_container_gets_its_name_and_is_gone_at_the_end() {
     let (header, samples) = shop();
     let started = Instant::now();
-    let (mut player, calls) = (Player::new(&header, started, Limits::default()), header.host(started).calls);
+    let (mut player, calls) = (Player::new(&header, started, Limits::default()), header.facts(started).calls);
     let read = calls.id("x86_64", "read").unwrap();
     let label = |player: &Player| {
         let (workload, totals) = player.model().view().all().next().unwrap();
@@ -93,7 +93,7 @@ fn names_that_are_no_more_are_not_counted() {
 async fn a_replay_publishes_all_of_it_answers_and_stays() {
     let (header, samples) = shop();
     let started = Instant::now();
-    let (publish, views) = Views::new(View::empty(Arc::new(header.host(started))));
+    let (publish, views) = Views::new(View::empty(Arc::new(header.facts(started))));
     let player = Player::new(&header, started, Limits::default());
     let (replay, mut controls) = Replay::new(player, Speed::Times(1e6), publish);
     let shutdown = CancellationToken::new();
@@ -110,7 +110,7 @@ async fn a_replay_publishes_all_of_it_answers_and_stays() {
     assert_eq!(view.snapshot.time, SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_003));
     let labels: Vec<String> =
         view.model.workloads().map(|(workload, _)| workload.label(Label::Container.name()).to_owned()).collect();
-    assert_eq!((labels, view.host.is_replay), (vec!["web".to_owned()], true));
+    assert_eq!((labels, view.facts.is_replay), (vec!["web".to_owned()], true));
     assert_eq!(controls.owner.baselines(|baselines| baselines.iter().count()).await, Some(0));
     shutdown.cancel();
     running.await.unwrap();

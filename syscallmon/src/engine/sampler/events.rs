@@ -55,7 +55,7 @@ impl Sampler {
         let is_partial = !self.model.is_whole(call.cgroup_id);
         let judged_now = self.detector.look_at(&named, call, time, is_partial);
         let tenant = Tenant::of(&named.workload, &named.metadata);
-        let calls = &self.publisher.host.calls;
+        let calls = &self.publisher.facts.calls;
         let first = first_call(call, named.workload.clone(), calls, time);
         self.recorder.first_call(&named.metadata, &first);
         self.first_calls.push(tenant, first);

@@ -46,7 +46,7 @@ impl Sampler {
         for id in self.tree.take_named() {
             let Some(path) = self.tree.path(id) else { continue };
             let identity = CgroupIdentity::of(path);
-            self.attribution.named(id, &identity, path);
+            self.attribution.add_cgroup(id, &identity, path);
             // So short-lived containers are looked up in time.
             if self.model.is_whole(id) {
                 self.resolver.cache().prepare(&identity);

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    recording::{Sample, Sink},
+    recording::{Sample, SampleSender},
     snapshot::Snapshot,
     view::{RecordedFirstCall, SnapshotInfo},
     workload::{Labels, MetadataCache, ResolvedWorkload, Workload},
@@ -16,7 +16,7 @@ use crate::{
 pub(super) struct Recorder(Option<Active>);
 
 struct Active {
-    sink: Sink,
+    sender: SampleSender,
     /// When counting began.
     started: Instant,
     /// The current sample.
@@ -24,8 +24,8 @@ struct Active {
 }
 
 impl Recorder {
-    pub(super) fn new(sink: Option<Sink>, started: Instant) -> Self {
-        Self(sink.map(|sink| Active { sink, started, next: Sample::default() }))
+    pub(super) fn new(sender: Option<SampleSender>, started: Instant) -> Self {
+        Self(sender.map(|sender| Active { sender, started, next: Sample::default() }))
     }
 
     pub(super) fn is_active(&self) -> bool {
@@ -70,8 +70,8 @@ impl Recorder {
         self.add(|next| next.names.push((cgroup_id, named.clone())));
     }
 
-    pub(super) fn released(&mut self, patience: Duration) {
-        self.add(|next| next.patience = patience);
+    pub(super) fn released(&mut self, name_timeout: Duration) {
+        self.add(|next| next.name_timeout = name_timeout);
     }
 
     pub(super) fn forgotten(&mut self, dead: &[u64]) {
@@ -91,7 +91,7 @@ impl Recorder {
         facts: &SnapshotInfo,
         cache: &MetadataCache,
     ) {
-        let Some(Active { sink, started, next }) = &mut self.0 else { return };
+        let Some(Active { sender, started, next }) = &mut self.0 else { return };
         let missed = next.missed;
         let sample = Sample {
             taken: facts.taken.saturating_duration_since(*started),
@@ -104,7 +104,7 @@ impl Recorder {
             unresolved: cache.unresolved(),
             ..std::mem::take(next)
         };
-        *next = match sink.offer(sample) {
+        *next = match sender.offer(sample) {
             Ok(()) => Sample { missed, ..Sample::default() },
             Err(sample) => sample.left_out(),
         };

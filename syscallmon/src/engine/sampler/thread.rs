@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Beginning, Sampler, Tunables};
 use crate::{
-    kernel::{self, Events},
+    kernel::{self, EventRings},
     scheduling::prefer_short_slices,
     view::{Requester, View},
 };
@@ -31,7 +31,7 @@ impl SamplerThread {
     ///
     /// When the runtime cannot be made, or cannot watch the kernel's events.
     pub fn new(
-        events: Events,
+        events: EventRings,
         beginning: impl FnOnce(kernel::EventStreams) -> Beginning,
         views: watch::Sender<Arc<View>>,
         tunables: watch::Receiver<Tunables>,

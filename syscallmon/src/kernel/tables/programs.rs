@@ -21,7 +21,7 @@ use crate::kernel::{Error, sizes::Sizes};
 /// Maximum pairs of call and errno, or denied calls, of a cgroup.
 pub(super) const OUTCOMES_PER_CGROUP: u64 = 3;
 
-/// See the module.
+/// Stands for the programs of the kernel side.
 pub(super) struct Programs {
     sizes: Sizes,
     maps: RefCell<HashMap<&'static str, MappedArray>>,

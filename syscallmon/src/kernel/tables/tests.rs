@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::{programs::Programs, *};
 use crate::{
-    kernel::{Capacity, CountedHierarchies, Features, Options, SysEnter},
+    kernel::{CountedHierarchies, Features, Options, SysEnter, TableCapacity},
     model::Model,
     workload::{ResolvedWorkload, Workload},
 };
@@ -91,8 +91,14 @@ fn plus(mut a: [u64; 4], b: [u64; 4]) -> [u64; 4] {
 
 impl World {
     fn new() -> Self {
-        let capacity =
-            Capacity { cgroups: SLOTS, series: SERIES, errors: 3, denied: 3, histograms: HISTOGRAMS, timed_calls: 8 };
+        let capacity = TableCapacity {
+            cgroups: SLOTS,
+            series: SERIES,
+            errors: 3,
+            denied: 3,
+            histograms: HISTOGRAMS,
+            timed_calls: 8,
+        };
         let options = Options {
             capacity,
             sysfs: PathBuf::new(),

@@ -49,8 +49,8 @@ fn plus(counts: &Counts, more: &Counts) -> Counts {
 }
 
 /// Sums by what is left of a key.
-fn sums<K: Ord + Copy, T: Ord + Copy>(tally: &SortedCounts<K>, rest: impl Fn(K) -> T) -> SortedCounts<T> {
-    tally.iter().map(|(key, &count)| (rest(key), count)).collect()
+fn sums<K: Ord + Copy, T: Ord + Copy>(counts: &SortedCounts<K>, rest: impl Fn(K) -> T) -> SortedCounts<T> {
+    counts.iter().map(|(key, &count)| (rest(key), count)).collect()
 }
 
 fn everything(durations: &SortedCounts<(&'static str, &'static str), Durations>) -> Durations {

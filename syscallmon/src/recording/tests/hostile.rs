@@ -19,7 +19,7 @@ fn file_with<'a>(lines: impl IntoIterator<Item = (&'a str, u32)>) -> Vec<u8> {
 }
 
 fn header() -> String {
-    serde_json::to_string(&Header::new(&Host::minimal(), 1000, false)).unwrap()
+    serde_json::to_string(&Header::new(&FixedFacts::minimal(), 1000, false)).unwrap()
 }
 
 /// Returns the error of a file with a good header and these lines.

@@ -35,8 +35,8 @@ struct Listed<'a> {
     /// In order of precedence: the first that selects a workload applies.
     policies: Vec<PolicyEntry<'a>>,
     store: Store,
-    /// Sorted by kind.
-    baselines: Vec<Entry<'a>>,
+    /// Sorted by key.
+    baselines: Vec<BaselineEntry<'a>>,
 }
 
 #[derive(Serialize)]
@@ -61,7 +61,7 @@ struct Store {
 
 /// A baseline without its calls.
 #[derive(Serialize)]
-struct Entry<'a> {
+struct BaselineEntry<'a> {
     kind: &'a BaselineKey,
     policy: &'a str,
     state: Phase,
@@ -85,7 +85,7 @@ struct Entry<'a> {
 
 /// An action on a baseline.
 #[derive(Clone, Copy, Debug)]
-enum Action {
+enum BaselineAction {
     Approve,
     Forget,
     Relearn,
@@ -114,20 +114,20 @@ async fn list(Extract(baselines): Extract<Baselines>, Extension(builders): Exten
 }
 
 fn listed(view: &View) -> Response {
-    let (mut by_policy, mut by_kind) = (HashMap::<&str, usize>::new(), HashMap::new());
+    let (mut by_policy, mut by_key) = (HashMap::<&str, usize>::new(), HashMap::new());
     for (workload, totals) in view.model.workloads().filter(|(_, totals)| !totals.is_gone()) {
         if let Some(policy) = view.policies.of(&totals.metadata).filter(|_| workload.is_one()) {
             *by_policy.entry(policy.name()).or_default() += 1;
         }
-        if let Some(kind) = BaselineKey::of(&totals.metadata) {
-            *by_kind.entry(kind).or_default() += 1;
+        if let Some(key) = BaselineKey::of(&totals.metadata) {
+            *by_key.entry(key).or_default() += 1;
         }
     }
     let status = view.baselines.store;
     success(Listed {
         policies: view.policies.iter().map(|policy| PolicyEntry::new(policy, &by_policy)).collect(),
         store: Store { up: status.is_up, errors: status.errors, unreadable_files: status.unreadable },
-        baselines: view.baselines.iter().map(|baseline| Entry::new(baseline, &by_kind)).collect(),
+        baselines: view.baselines.iter().map(|baseline| BaselineEntry::new(baseline, &by_key)).collect(),
     })
 }
 
@@ -139,7 +139,7 @@ impl<'a> PolicyEntry<'a> {
     }
 }
 
-impl<'a> Entry<'a> {
+impl<'a> BaselineEntry<'a> {
     fn new(baseline: &'a Baseline, workloads: &HashMap<BaselineKey, usize>) -> Self {
         Self {
             kind: &baseline.kind,
@@ -158,18 +158,18 @@ impl<'a> Entry<'a> {
     }
 }
 
-async fn show(Extract(baselines): Extract<Baselines>, Path(kind): Path<String>) -> Response {
-    let kind: BaselineKey = match kind.parse() {
-        Ok(kind) => kind,
+async fn show(Extract(baselines): Extract<Baselines>, Path(key): Path<String>) -> Response {
+    let key: BaselineKey = match key.parse() {
+        Ok(key) => key,
         Err(error) => return failure(StatusCode::BAD_REQUEST, format!("{error}")),
     };
     baselines.owner.refresh().await;
     let view = baselines.views.newest();
-    view.baselines.get(&kind).map_or_else(|| unknown(&kind), |baseline| success(&**baseline))
+    view.baselines.get(&key).map_or_else(|| unknown(&key), |baseline| success(&**baseline))
 }
 
-fn unknown(kind: &BaselineKey) -> Response {
-    failure(StatusCode::NOT_FOUND, format!("there is no baseline {kind}: see /api/v1/policies for the list"))
+fn unknown(key: &BaselineKey) -> Response {
+    failure(StatusCode::NOT_FOUND, format!("there is no baseline {key}: see /api/v1/policies for the list"))
 }
 
 /// Answers with the baseline after the action; for `forget`, with the one before.
@@ -182,29 +182,30 @@ async fn change(
     if let Err(reason) = may_change(caller, version, &uri, &headers) {
         return failure(StatusCode::FORBIDDEN, reason);
     }
-    let Some((kind, action)) = path.rsplit_once('/').and_then(|(kind, name)| Some((kind, Action::named(name)?))) else {
+    let Some((key, action)) = path.rsplit_once('/').and_then(|(key, name)| Some((key, BaselineAction::named(name)?)))
+    else {
         return failure(StatusCode::NOT_FOUND, "the path must end with /approve, /forget or /relearn".to_owned());
     };
-    let kind: BaselineKey = match kind.parse() {
-        Ok(kind) => kind,
+    let key: BaselineKey = match key.parse() {
+        Ok(key) => key,
         Err(error) => return failure(StatusCode::BAD_REQUEST, format!("{error}")),
     };
-    let (of, now) = (kind.clone(), SystemTime::now());
+    let (of, now) = (key.clone(), SystemTime::now());
     let changed = baselines.owner.baselines(move |baselines| {
         let before = baselines.get(&of).cloned()?;
         match action {
-            Action::Approve => baselines.approve(&of, now),
-            Action::Forget => baselines.forget(&of),
-            Action::Relearn => baselines.relearn(&of, now),
+            BaselineAction::Approve => baselines.approve(&of, now),
+            BaselineAction::Forget => baselines.forget(&of),
+            BaselineAction::Relearn => baselines.relearn(&of, now),
         };
         Some(baselines.get(&of).cloned().unwrap_or(before))
     });
-    let Some(Some(baseline)) = changed.await else { return unknown(&kind) };
-    tracing::info!(%kind, ?action, "baseline changed through the API");
+    let Some(Some(baseline)) = changed.await else { return unknown(&key) };
+    tracing::info!(kind = %key, ?action, "baseline changed through the API");
     success(&*baseline)
 }
 
-impl Action {
+impl BaselineAction {
     fn named(name: &str) -> Option<Self> {
         match name {
             "approve" => Some(Self::Approve),
@@ -252,7 +253,7 @@ mod tests {
     use crate::{
         detect::{self, Policies},
         syscalls::CallTable,
-        view::{Host, testing::Owned},
+        view::{FixedFacts, testing::Owned},
     };
 
     const LOCAL: Caller = Caller { is_local: true, is_authenticated: false };
@@ -263,17 +264,17 @@ mod tests {
         let calls = CallTable::x86_64();
         let policies = Arc::new(Policies::new(vec![], true, &calls).unwrap());
         let (policy, mut baselines): (Arc<str>, _) = ("web".into(), detect::Baselines::default());
-        baselines.begin_or_get(&kind(), (&policy, Learn::default()), SystemTime::UNIX_EPOCH, true).unwrap();
+        baselines.begin_or_get(&key(), (&policy, Learn::default()), SystemTime::UNIX_EPOCH, true).unwrap();
         let read = calls.id("x86_64", "read").unwrap();
-        baselines.learn(&kind(), read, &calls, SystemTime::UNIX_EPOCH, Some("nginx"));
-        Owned::new(baselines, View { policies, ..View::empty(Arc::new(Host::minimal())) })
+        baselines.learn(&key(), read, &calls, SystemTime::UNIX_EPOCH, Some("nginx"));
+        Owned::new(baselines, View { policies, ..View::empty(Arc::new(FixedFacts::minimal())) })
     }
 
-    fn kind() -> BaselineKey {
+    fn key() -> BaselineKey {
         "shop/Deployment/a%2Fb/httpd".parse().unwrap()
     }
 
-    /// Returns the kind for a path, with its escapes escaped once more.
+    /// Returns the key for a path, with its escapes escaped once more.
     const PATH: &str = "/api/v1/baselines/shop/Deployment/a%252Fb/httpd";
 
     async fn ask(owned: &Owned, method: Method, path: &str, caller: Caller, headers: &[(&str, &str)]) -> (u16, Value) {
@@ -308,7 +309,7 @@ mod tests {
         let policy = serde_json::json!({"name": "runtime-default", "origin": "built in", "workloads": 0});
         assert_eq!(answer["data"]["policies"], serde_json::json!([policy]));
         let listed = &answer["data"]["baselines"][0];
-        assert_eq!((status, &answer["status"], &listed["kind"]), (200, &"success".into(), &kind().as_str().into()));
+        assert_eq!((status, &answer["status"], &listed["kind"]), (200, &"success".into(), &key().as_str().into()));
         assert_eq!(
             (&listed["calls"], &listed["state"], &listed["partial"]),
             (&1.into(), &"learning".into(), &true.into())
@@ -337,12 +338,12 @@ mod tests {
         let (status, answer) = post(&owned, "approve").await;
         let data = &answer["data"];
         assert_eq!((status, &data["state"], &data["approved"]), (200, &"guarding".into(), &true.into()));
-        assert!(owned.baselines().is_guarding(&kind()));
+        assert!(owned.baselines().is_guarding(&key()));
         assert_eq!(post(&owned, "relearn").await.1["data"]["state"], "learning");
         let (status, answer) = post(&owned, "forget").await;
         assert_eq!(status, 200);
         assert!(answer["data"]["calls"]["x86_64/read"].is_string(), "so that it can be put back: {answer}");
-        assert!(owned.baselines().get(&kind()).is_none());
+        assert!(owned.baselines().get(&key()).is_none());
         assert_eq!(post(&owned, "forget").await.0, 404);
     }
 

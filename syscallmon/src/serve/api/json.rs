@@ -32,13 +32,13 @@ pub(in crate::serve) fn failure(code: StatusCode, error: String) -> Response {
 }
 
 /// A successful answer with an array that is written entry by entry, so only bounded text is in memory.
-pub(in crate::serve) struct Answer {
+pub(in crate::serve) struct ListAnswer {
     text: Vec<u8>,
     entries: usize,
     is_truncated: bool,
 }
 
-impl Answer {
+impl ListAnswer {
     /// `head` is an object with at least one field; the array follows its fields as `key`.
     pub(in crate::serve) fn new(head: &impl Serialize, key: &str) -> Self {
         let mut text = br#"{"status":"success","data":"#.to_vec();
@@ -96,7 +96,7 @@ mod tests {
 
     use super::*;
 
-    async fn text(answer: Answer) -> Value {
+    async fn text(answer: ListAnswer) -> Value {
         let body = answer.finish().into_body().collect().await.unwrap().to_bytes();
         assert!(body.len() < MAX_BYTES + 100);
         serde_json::from_slice(&body).unwrap()
@@ -104,16 +104,16 @@ mod tests {
 
     #[tokio::test]
     async fn entries_follow_the_other_fields() {
-        let answer = Answer::new(&json!({"total": 0}), "rows");
+        let answer = ListAnswer::new(&json!({"total": 0}), "rows");
         assert_eq!(text(answer).await, json!({"status": "success", "data": {"total": 0, "rows": []}}));
-        let mut answer = Answer::new(&json!({"total": 2}), "rows");
+        let mut answer = ListAnswer::new(&json!({"total": 2}), "rows");
         assert!(answer.push(&json!({"a": 1})) && answer.push(&"b"));
         assert_eq!(text(answer).await["data"]["rows"], json!([{"a": 1}, "b"]));
     }
 
     #[tokio::test]
     async fn what_does_not_fit_is_left_out_whole() {
-        let mut answer = Answer::new(&json!({"total": 2}), "rows");
+        let mut answer = ListAnswer::new(&json!({"total": 2}), "rows");
         let row = "x".repeat(MAX_BYTES / 2);
         assert!(answer.push(&row) && !answer.push(&row));
         let answer = text(answer).await;

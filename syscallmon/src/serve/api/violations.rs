@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     answer_query,
-    json::Answer,
+    json::ListAnswer,
     query::{MatchError, Selection, Since},
 };
 use crate::{
@@ -53,7 +53,7 @@ impl ViolationsQuery {
 
 /// Fields of an answer besides the violations.
 #[derive(Serialize)]
-struct Head {
+struct ViolationsHead {
     /// Number of matches. As many of them follow as the limits permit.
     total: usize,
 }
@@ -70,16 +70,16 @@ fn answer(view: &View, query: &ViolationsQuery) -> Result<Response, MatchError> 
     let known = || view.violations.kept.iter().map(|violation| violation.metadata.clone()).collect();
     let selection = Selection::of(query.selector.as_deref(), known)?;
     let (head, violations) = chosen(view, query, &selection);
-    let mut answer = Answer::new(&head, "violations");
+    let mut answer = ListAnswer::new(&head, "violations");
     // Entry by entry, until the answer is full.
     let _ = violations.iter().all(|violation| answer.push(violation));
     Ok(answer.finish())
 }
 
-fn chosen<'a>(view: &'a View, query: &ViolationsQuery, selection: &Selection) -> (Head, Vec<&'a Violation>) {
+fn chosen<'a>(view: &'a View, query: &ViolationsQuery, selection: &Selection) -> (ViolationsHead, Vec<&'a Violation>) {
     let mut violations = newest(view);
     violations.retain(|violation| query.chooses(violation, selection));
-    let head = Head { total: violations.len() };
+    let head = ViolationsHead { total: violations.len() };
     violations.truncate(query.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT));
     (head, violations)
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     answer_query,
-    json::Answer,
+    json::ListAnswer,
     query::{MatchError, Selection},
 };
 use crate::{
@@ -45,7 +45,7 @@ pub(in crate::serve) struct WorkloadsQuery {
 
 /// Fields of an answer besides the workloads.
 #[derive(Serialize)]
-struct Head {
+struct WorkloadsHead {
     /// Seconds since 1970.
     snapshot_time: f64,
     probes: Vec<ProbeStatus>,
@@ -132,7 +132,7 @@ fn answer(view: &View, query: &WorkloadsQuery) -> Result<Response, MatchError> {
     let known = || view.model.workloads().map(|(_, totals)| totals.metadata.clone()).collect();
     let selection = Selection::of(query.selector.as_deref(), known)?;
     let (head, chosen) = chosen(view, query, &selection);
-    let mut answer = Answer::new(&head, "workloads");
+    let mut answer = ListAnswer::new(&head, "workloads");
     // Entry by entry, until the answer is full.
     let _ = chosen.iter().all(|(workload, totals)| answer.push(&entry(view, workload, totals)));
     Ok(answer.finish())
@@ -142,16 +142,16 @@ fn chosen<'a>(
     view: &'a View,
     query: &WorkloadsQuery,
     selection: &Selection,
-) -> (Head, Vec<(&'a Workload, &'a Arc<Totals>)>) {
+) -> (WorkloadsHead, Vec<(&'a Workload, &'a Arc<Totals>)>) {
     let is_chosen = |workload: &Workload, totals: &Totals| {
         selection.has(&totals.metadata) && workload.label("cgroup").starts_with(&query.prefix)
     };
     let workloads = view.model.workloads().filter(|(workload, totals)| is_chosen(workload, totals));
     let mut chosen: Vec<_> = workloads.collect();
     chosen.sort_by_cached_key(|(_, totals)| std::cmp::Reverse(totals.counts.calls.sum()));
-    let head = Head {
+    let head = WorkloadsHead {
         snapshot_time: unix_time(view.snapshot.time),
-        probes: view.host.probes.clone(),
+        probes: view.facts.probes.clone(),
         lost: view.snapshot.losses,
         total: chosen.len(),
         first_calls: view.first_calls.clone(),
@@ -161,12 +161,12 @@ fn chosen<'a>(
 }
 
 fn entry(view: &View, workload: &Workload, totals: &Totals) -> WorkloadEntry {
-    let (operations, calls): (Vec<_>, Vec<_>) =
-        most_first(&totals.counts.calls, |call| view.host.calls.call(call)).partition(|(call, _)| call.abi == IO_URING);
+    let (operations, calls): (Vec<_>, Vec<_>) = most_first(&totals.counts.calls, |call| view.facts.calls.call(call))
+        .partition(|(call, _)| call.abi == IO_URING);
     let call = |(call, calls): (Call, u64)| CallEntry { abi: call.abi, syscall: call.syscall, calls };
     let operation = |(call, requests): (Call, u64)| OperationEntry { op: call.syscall, requests };
     let failure = |failure| match failure {
-        ErrorKey::Of(call, errno) => (view.host.calls.call(call), errno.name()),
+        ErrorKey::Of(call, errno) => (view.facts.calls.call(call), errno.name()),
         ErrorKey::Other => (Call { abi: REMAINDER, syscall: REMAINDER }, REMAINDER),
     };
     let error = |((call, errno), errors): ((Call, _), u64)| {
@@ -184,30 +184,30 @@ fn entry(view: &View, workload: &Workload, totals: &Totals) -> WorkloadEntry {
         calls: calls.iter().map(|(_, calls)| calls).sum(),
         syscalls: calls.into_iter().map(call).collect(),
         errors: most_first(&totals.counts.errors, failure).map(error).collect(),
-        denied: most_first(&totals.counts.denied, |denial| denied_call(&view.host, denial)).map(denied).collect(),
+        denied: most_first(&totals.counts.denied, |denial| denied_call(&view.facts, denial)).map(denied).collect(),
         durations: totals.counts.durations.iter().map(|(call, durations)| duration(view, call, durations)).collect(),
         io_uring: operations.into_iter().map(operation).collect(),
     }
 }
 
 fn duration(view: &View, call: CallId, durations: &Durations) -> DurationEntry {
-    let Call { abi, syscall } = view.host.calls.call(call);
+    let Call { abi, syscall } = view.facts.calls.call(call);
     let bucket = |&bound: &Bound| BucketEntry { le: bound.seconds(), calls: durations.at_most(bound) };
     DurationEntry {
         abi,
         syscall,
         calls: durations.count(),
         seconds: durations.seconds(),
-        buckets: view.host.duration_bounds.iter().map(bucket).collect(),
+        buckets: view.facts.duration_bounds.iter().map(bucket).collect(),
     }
 }
 
 /// Returns counts by name, the highest first.
 pub(in crate::serve) fn most_first<K: Ord + Copy, N>(
-    tally: &SortedCounts<K>,
+    counts: &SortedCounts<K>,
     name: impl Fn(K) -> N,
 ) -> std::vec::IntoIter<(N, u64)> {
-    let mut counts: Vec<(K, u64)> = tally.iter().map(|(key, &count)| (key, count)).collect();
-    counts.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
-    counts.into_iter().map(|(key, count)| (name(key), count)).collect::<Vec<_>>().into_iter()
+    let mut sorted: Vec<(K, u64)> = counts.iter().map(|(key, &count)| (key, count)).collect();
+    sorted.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
+    sorted.into_iter().map(|(key, count)| (name(key), count)).collect::<Vec<_>>().into_iter()
 }

@@ -3,9 +3,9 @@
 use prometheus::proto::MetricType;
 
 use super::{
-    encode::family::SeriesWriter,
-    sample::Samples,
-    workload_series::{self, Subject},
+    encode::family::SeriesTextWriter,
+    host_samples::HostSamples,
+    workload_series::{self, WorkloadToWrite},
 };
 use crate::{
     alert::SinkStatus,
@@ -23,25 +23,26 @@ use crate::{
 pub struct Family {
     /// Its name.
     pub name: &'static str,
-    /// Counter or gauge.
+    /// Counter, gauge or histogram.
     pub kind: MetricType,
     /// The labels of its series.
     pub labels: &'static [&'static str],
     /// Its HELP text: what it counts, and in which unit.
     pub help: &'static str,
-    /// Makes its series.
-    pub(in crate::serve) series: Series,
+    /// Where its series come from.
+    pub(in crate::serve) series: SeriesSource,
 }
 
-/// How the series of a family are made.
+/// Where the series of a family come from.
 #[derive(Clone, Copy)]
-pub(in crate::serve) enum Series {
-    /// Those of the daemon and the host, which are few.
-    Host(fn(&View, &mut Samples)),
-    /// Those of one workload, from its totals alone: their text is kept as long as these stay the same.
-    Workload(fn(&Subject<'_>, &mut SeriesWriter<'_>)),
-    /// Those of all workloads.
-    Workloads(fn(&View, &mut SeriesWriter<'_>)),
+pub(in crate::serve) enum SeriesSource {
+    /// Collects the few series of the daemon and the host. They are counters or gauges.
+    Host(fn(&View, &mut HostSamples)),
+    /// Writes the series of one workload, from its totals and facts that never change. The text is kept until the
+    /// totals change.
+    PerWorkload(fn(&WorkloadToWrite<'_>, &mut SeriesTextWriter<'_>)),
+    /// Writes the series of all workloads, each time.
+    AllWorkloads(fn(&View, &mut SeriesTextWriter<'_>)),
 }
 
 /// The labels of calls, after those that name the workload unless configured otherwise; of `syscall` and `set` one or
@@ -55,42 +56,42 @@ pub const FAMILIES: &[Family] = &[
         kind: MetricType::COUNTER,
         labels: CALLS,
         help: "System calls that entered the kernel.",
-        series: Series::Workload(workload_series::syscalls_total),
+        series: SeriesSource::PerWorkload(workload_series::syscalls_total),
     },
     Family {
         name: "syscallmon_syscall_errors_total",
         kind: MetricType::COUNTER,
         labels: &["namespace", "pod", "container", "cgroup", "syscall", "set", "abi", "errno"],
         help: "System calls that entered the kernel and returned an error, by errno.",
-        series: Series::Workload(workload_series::syscall_errors_total),
+        series: SeriesSource::PerWorkload(workload_series::syscall_errors_total),
     },
     Family {
         name: "syscallmon_syscalls_denied_total",
         kind: MetricType::COUNTER,
         labels: &["namespace", "pod", "container", "cgroup", "syscall", "set", "abi", "errno"],
         help: "System calls that seccomp denied, with an errno only for ENOSYS.",
-        series: Series::Workload(workload_series::syscalls_denied_total),
+        series: SeriesSource::PerWorkload(workload_series::syscalls_denied_total),
     },
     Family {
         name: "syscallmon_syscall_duration_seconds",
         kind: MetricType::HISTOGRAM,
         labels: &["namespace", "pod", "container", "cgroup", "syscall", "set"],
         help: "Time from entering to leaving the kernel, for the system calls in latency.syscalls.",
-        series: Series::Workload(workload_series::syscall_duration_seconds),
+        series: SeriesSource::PerWorkload(workload_series::syscall_duration_seconds),
     },
     Family {
         name: "syscallmon_io_uring_requests_total",
         kind: MetricType::COUNTER,
         labels: &["namespace", "pod", "container", "cgroup", "op"],
         help: "io_uring operations, by opcode.",
-        series: Series::Workload(workload_series::io_uring_requests_total),
+        series: SeriesSource::PerWorkload(workload_series::io_uring_requests_total),
     },
     Family {
         name: "syscallmon_unexpected_syscalls_total",
         kind: MetricType::COUNTER,
         labels: &["namespace", "pod", "container", "cgroup", "syscall", "abi", "policy", "severity"],
         help: "System calls, denied calls and io_uring operations (abi io_uring) that the policy of the workload does not expect.",
-        series: Series::Workloads(workload_series::unexpected_syscalls_total),
+        series: SeriesSource::AllWorkloads(workload_series::unexpected_syscalls_total),
     },
     Family {
         name: "syscallmon_workload_info",
@@ -109,14 +110,14 @@ pub const FAMILIES: &[Family] = &[
             "owner_kind",
         ],
         help: "Metadata of a workload (of its newest container); always 1.",
-        series: Series::Workload(workload_series::workload_info),
+        series: SeriesSource::PerWorkload(workload_series::workload_info),
     },
     Family {
         name: "syscallmon_lost_total",
         kind: MetricType::COUNTER,
         labels: &["reason"],
         help: "Calls and events that were dropped or counted without attribution, by reason.",
-        series: Series::Host(|view, samples| {
+        series: SeriesSource::Host(|view, samples| {
             for (reason, count) in view.losses() {
                 if let Some(count) = count {
                     samples.add(&[("reason", reason.name)], count as f64);
@@ -129,8 +130,8 @@ pub const FAMILIES: &[Family] = &[
         kind: MetricType::GAUGE,
         labels: &["probe"],
         help: "Whether a probe is attached.",
-        series: Series::Host(|view, samples| {
-            for status in &view.host.probes {
+        series: SeriesSource::Host(|view, samples| {
+            for status in &view.facts.probes {
                 samples.add(&[("probe", status.probe.name())], f64::from(u8::from(status.is_up())));
             }
         }),
@@ -140,8 +141,8 @@ pub const FAMILIES: &[Family] = &[
         kind: MetricType::GAUGE,
         labels: &["probe", "implementation"],
         help: "Implementation of a probe on this kernel; always 1.",
-        series: Series::Host(|view, samples| {
-            for status in &view.host.probes {
+        series: SeriesSource::Host(|view, samples| {
+            for status in &view.facts.probes {
                 let implementation = status.implementation.unwrap_or("none");
                 samples.add(&[("probe", status.probe.name()), ("implementation", implementation)], 1.0);
             }
@@ -152,63 +153,63 @@ pub const FAMILIES: &[Family] = &[
         kind: MetricType::GAUGE,
         labels: &["hierarchy"],
         help: "Cgroup hierarchy that identifies workloads; always 1.",
-        series: Series::Host(|view, samples| samples.add(&[("hierarchy", &view.host.hierarchy)], 1.0)),
+        series: SeriesSource::Host(|view, samples| samples.add(&[("hierarchy", &view.facts.hierarchy)], 1.0)),
     },
     Family {
         name: "syscallmon_series",
         kind: MetricType::GAUGE,
         labels: &[],
         help: "Series in use in the kernel's tables: pairs of cgroup and syscall.",
-        series: Series::Host(|view, samples| samples.add(&[], f64::from(view.snapshot.series))),
+        series: SeriesSource::Host(|view, samples| samples.add(&[], f64::from(view.snapshot.series))),
     },
     Family {
         name: "syscallmon_series_capacity",
         kind: MetricType::GAUGE,
         labels: &[],
         help: "Maximum number of series in the kernel's tables (capacity.series).",
-        series: Series::Host(|view, samples| samples.add(&[], f64::from(view.host.capacity.series))),
+        series: SeriesSource::Host(|view, samples| samples.add(&[], f64::from(view.facts.capacity.series))),
     },
     Family {
         name: "syscallmon_histograms",
         kind: MetricType::GAUGE,
         labels: &[],
         help: "Histograms of durations in use in the kernel's tables.",
-        series: Series::Host(|view, samples| samples.add(&[], f64::from(view.snapshot.histograms))),
+        series: SeriesSource::Host(|view, samples| samples.add(&[], f64::from(view.snapshot.histograms))),
     },
     Family {
         name: "syscallmon_histograms_capacity",
         kind: MetricType::GAUGE,
         labels: &[],
         help: "Maximum number of histograms in the kernel's tables (capacity.histograms).",
-        series: Series::Host(|view, samples| samples.add(&[], f64::from(view.host.capacity.histograms))),
+        series: SeriesSource::Host(|view, samples| samples.add(&[], f64::from(view.facts.capacity.histograms))),
     },
     Family {
         name: "syscallmon_cgroups",
         kind: MetricType::GAUGE,
         labels: &[],
         help: "Cgroups with a slot in the kernel's tables.",
-        series: Series::Host(|view, samples| samples.add(&[], view.snapshot.cgroups as f64)),
+        series: SeriesSource::Host(|view, samples| samples.add(&[], view.snapshot.cgroups as f64)),
     },
     Family {
         name: "syscallmon_cgroups_capacity",
         kind: MetricType::GAUGE,
         labels: &[],
         help: "Maximum number of cgroups in the kernel's tables (capacity.cgroups).",
-        series: Series::Host(|view, samples| samples.add(&[], f64::from(view.host.capacity.cgroups))),
+        series: SeriesSource::Host(|view, samples| samples.add(&[], f64::from(view.facts.capacity.cgroups))),
     },
     Family {
         name: "syscallmon_kernel_memory_bytes",
         kind: MetricType::GAUGE,
         labels: &[],
         help: "Memory of the kernel's tables, as accounted by the kernel.",
-        series: Series::Host(|view, samples| samples.add(&[], view.host.kernel_memory_bytes as f64)),
+        series: SeriesSource::Host(|view, samples| samples.add(&[], view.facts.kernel_memory_bytes as f64)),
     },
     Family {
         name: "syscallmon_workloads",
         kind: MetricType::GAUGE,
         labels: &["state"],
         help: "Workloads by state: alive, gone (still exported), or waiting for metadata (not exported yet).",
-        series: Series::Host(|view, samples| {
+        series: SeriesSource::Host(|view, samples| {
             let gone = view.model.workloads().filter(|(_, totals)| totals.is_gone()).count();
             let all = view.model.workloads().count();
             samples.add(&[("state", "alive")], (all - gone) as f64);
@@ -221,14 +222,14 @@ pub const FAMILIES: &[Family] = &[
         kind: MetricType::GAUGE,
         labels: &[],
         help: "Exported series of workloads in all metric families; a histogram counts as 16.",
-        series: Series::Host(|view, samples| samples.add(&[], view.model.series() as f64)),
+        series: SeriesSource::Host(|view, samples| samples.add(&[], view.model.series() as f64)),
     },
     Family {
         name: "syscallmon_names_source_up",
         kind: MetricType::GAUGE,
         labels: &["source"],
         help: "Whether the last request to a metadata provider succeeded.",
-        series: Series::Host(|view, samples| {
+        series: SeriesSource::Host(|view, samples| {
             for status in &view.sources {
                 samples.add(&[("source", status.source.name())], f64::from(u8::from(status.is_up())));
             }
@@ -239,7 +240,7 @@ pub const FAMILIES: &[Family] = &[
         kind: MetricType::COUNTER,
         labels: &["source"],
         help: "Failed requests to a metadata provider.",
-        series: Series::Host(|view, samples| {
+        series: SeriesSource::Host(|view, samples| {
             for status in &view.sources {
                 samples.add(&[("source", status.source.name())], status.failures as f64);
             }
@@ -250,56 +251,56 @@ pub const FAMILIES: &[Family] = &[
         kind: MetricType::GAUGE,
         labels: &[],
         help: "Containers without metadata.",
-        series: Series::Host(|view, samples| samples.add(&[], view.unresolved as f64)),
+        series: SeriesSource::Host(|view, samples| samples.add(&[], view.unresolved as f64)),
     },
     Family {
         name: "syscallmon_policies",
         kind: MetricType::GAUGE,
         labels: &[],
         help: "Policies in force, including the built-in one.",
-        series: Series::Host(|view, samples| samples.add(&[], view.policies.iter().len() as f64)),
+        series: SeriesSource::Host(|view, samples| samples.add(&[], view.policies.iter().len() as f64)),
     },
     Family {
         name: "syscallmon_policy_last_reload_successful",
         kind: MetricType::GAUGE,
         labels: &[],
         help: "Whether the last load of the policies found no invalid policy.",
-        series: Series::Host(|view, samples| samples.add(&[], f64::from(u8::from(view.policy_reload.is_ok)))),
+        series: SeriesSource::Host(|view, samples| samples.add(&[], f64::from(u8::from(view.policy_reload.is_ok)))),
     },
     Family {
         name: "syscallmon_policy_problems",
         kind: MetricType::GAUGE,
         labels: &[],
         help: "Invalid policies and unreadable policy files in the last load.",
-        series: Series::Host(|view, samples| samples.add(&[], view.policy_reload.problems as f64)),
+        series: SeriesSource::Host(|view, samples| samples.add(&[], view.policy_reload.problems as f64)),
     },
     Family {
         name: "syscallmon_policy_last_reload_success_timestamp_seconds",
         kind: MetricType::GAUGE,
         labels: &[],
         help: "Unix time of the last load of the policies without an invalid policy.",
-        series: Series::Host(|view, samples| samples.add(&[], unix_time(view.policy_reload.last_success))),
+        series: SeriesSource::Host(|view, samples| samples.add(&[], unix_time(view.policy_reload.last_success))),
     },
     Family {
         name: "syscallmon_violations",
         kind: MetricType::GAUGE,
         labels: &[],
         help: "Violations that the API lists.",
-        series: Series::Host(|view, samples| samples.add(&[], view.violations.kept.len() as f64)),
+        series: SeriesSource::Host(|view, samples| samples.add(&[], view.violations.kept.len() as f64)),
     },
     Family {
         name: "syscallmon_violations_dropped_total",
         kind: MetricType::COUNTER,
         labels: &[],
         help: "Violations that the API does not list because its list was full.",
-        series: Series::Host(|view, samples| samples.add(&[], view.violations.dropped as f64)),
+        series: SeriesSource::Host(|view, samples| samples.add(&[], view.violations.dropped as f64)),
     },
     Family {
         name: "syscallmon_policy_baselines",
         kind: MetricType::GAUGE,
         labels: &["policy", "state"],
         help: "Baselines by policy and state (learning or guarding).",
-        series: Series::Host(|view, samples| {
+        series: SeriesSource::Host(|view, samples| {
             let all = view.baselines.iter().map(|baseline| ((baseline.policy.as_ref(), baseline.state.name()), 1));
             let counts: SortedCounts<(&str, &str)> = all.collect();
             for ((policy, state), &count) in counts.iter() {
@@ -312,7 +313,7 @@ pub const FAMILIES: &[Family] = &[
         kind: MetricType::GAUGE,
         labels: &["kind", "policy", "state"],
         help: "Calls that a baseline has learned.",
-        series: Series::Host(|view, samples| {
+        series: SeriesSource::Host(|view, samples| {
             for baseline in view.baselines.iter() {
                 let state = ("state", baseline.state.name());
                 samples.add(
@@ -327,7 +328,7 @@ pub const FAMILIES: &[Family] = &[
         kind: MetricType::GAUGE,
         labels: &["kind", "policy"],
         help: "Unix time at which a baseline began to learn.",
-        series: Series::Host(|view, samples| {
+        series: SeriesSource::Host(|view, samples| {
             for baseline in view.baselines.iter() {
                 let labels = [("kind", baseline.kind.as_str()), ("policy", &baseline.policy)];
                 samples.add(&labels, unix_time(baseline.began));
@@ -339,7 +340,7 @@ pub const FAMILIES: &[Family] = &[
         kind: MetricType::GAUGE,
         labels: &["kind", "policy"],
         help: "Whether a baseline has not seen the start of any of its containers.",
-        series: Series::Host(|view, samples| {
+        series: SeriesSource::Host(|view, samples| {
             for baseline in view.baselines.iter() {
                 let labels = [("kind", baseline.kind.as_str()), ("policy", &baseline.policy)];
                 samples.add(&labels, f64::from(u8::from(baseline.partial)));
@@ -351,21 +352,21 @@ pub const FAMILIES: &[Family] = &[
         kind: MetricType::GAUGE,
         labels: &[],
         help: "Baselines that recently could not be created because the limit was reached.",
-        series: Series::Host(|view, samples| samples.add(&[], view.baselines.refused as f64)),
+        series: SeriesSource::Host(|view, samples| samples.add(&[], view.baselines.refused as f64)),
     },
     Family {
         name: "syscallmon_policy_baselines_limit",
         kind: MetricType::GAUGE,
         labels: &[],
         help: "Maximum number of baselines.",
-        series: Series::Host(|_, samples| samples.add(&[], MAX_BASELINES as f64)),
+        series: SeriesSource::Host(|_, samples| samples.add(&[], MAX_BASELINES as f64)),
     },
     Family {
         name: "syscallmon_policy_baselines_removed_total",
         kind: MetricType::COUNTER,
         labels: &["reason"],
         help: "Baselines that were removed, by reason.",
-        series: Series::Host(|view, samples| {
+        series: SeriesSource::Host(|view, samples| {
             let Removed { expired, displaced } = view.baselines.removed;
             samples.add(&[("reason", "expired")], expired as f64);
             samples.add(&[("reason", "displaced")], displaced as f64);
@@ -376,7 +377,7 @@ pub const FAMILIES: &[Family] = &[
         kind: MetricType::GAUGE,
         labels: &[],
         help: "Whether all baselines are stored on disk; absent without baselines.",
-        series: Series::Host(|view, samples| {
+        series: SeriesSource::Host(|view, samples| {
             if let Some(is_up) = view.baselines.store.is_up {
                 samples.add(&[], f64::from(u8::from(is_up)));
             }
@@ -387,35 +388,35 @@ pub const FAMILIES: &[Family] = &[
         kind: MetricType::COUNTER,
         labels: &[],
         help: "Failed reads and writes of baselines on disk.",
-        series: Series::Host(|view, samples| samples.add(&[], view.baselines.store.errors as f64)),
+        series: SeriesSource::Host(|view, samples| samples.add(&[], view.baselines.store.errors as f64)),
     },
     Family {
         name: "syscallmon_policy_store_unreadable_files",
         kind: MetricType::GAUGE,
         labels: &[],
         help: "Baseline files that could not be used.",
-        series: Series::Host(|view, samples| samples.add(&[], view.baselines.store.unreadable as f64)),
+        series: SeriesSource::Host(|view, samples| samples.add(&[], view.baselines.store.unreadable as f64)),
     },
     Family {
         name: "syscallmon_alerts_sent_total",
         kind: MetricType::COUNTER,
         labels: &["sink"],
         help: "Alerts that were delivered or resolved, by sink.",
-        series: Series::Host(|view, samples| of_sinks(view, samples, |sink| sink.sent as f64)),
+        series: SeriesSource::Host(|view, samples| add_per_sink(view, samples, |sink| sink.sent as f64)),
     },
     Family {
         name: "syscallmon_alerts_failed_total",
         kind: MetricType::COUNTER,
         labels: &["sink"],
         help: "Failed attempts to deliver alerts, by sink.",
-        series: Series::Host(|view, samples| of_sinks(view, samples, |sink| sink.failed as f64)),
+        series: SeriesSource::Host(|view, samples| add_per_sink(view, samples, |sink| sink.failed as f64)),
     },
     Family {
         name: "syscallmon_alerts_dropped_total",
         kind: MetricType::COUNTER,
         labels: &["sink", "reason"],
         help: "Alerts that were not delivered and will not be sent again, by sink and reason.",
-        series: Series::Host(|view, samples| {
+        series: SeriesSource::Host(|view, samples| {
             for sink in &view.alerts.sinks {
                 for (reason, alerts) in [("queue_full", sink.queue_full), ("refused", sink.refused)] {
                     samples.add(&[("sink", &sink.sink), ("reason", reason)], alerts as f64);
@@ -428,22 +429,22 @@ pub const FAMILIES: &[Family] = &[
         kind: MetricType::COUNTER,
         labels: &[],
         help: "New alerts that were not sent because of alert.rate-limit.",
-        series: Series::Host(|view, samples| samples.add(&[], view.alerts.suppressed as f64)),
+        series: SeriesSource::Host(|view, samples| samples.add(&[], view.alerts.suppressed as f64)),
     },
     Family {
         name: "syscallmon_alerts_queued",
         kind: MetricType::GAUGE,
         labels: &["sink"],
         help: "Alerts that wait for delivery, by sink.",
-        series: Series::Host(|view, samples| of_sinks(view, samples, |sink| sink.queued as f64)),
+        series: SeriesSource::Host(|view, samples| add_per_sink(view, samples, |sink| sink.queued as f64)),
     },
     Family {
         name: "syscallmon_alerts_last_success_timestamp_seconds",
         kind: MetricType::GAUGE,
         labels: &["sink"],
         help: "Unix time of the last successful delivery, by sink; 0 if none.",
-        series: Series::Host(|view, samples| {
-            of_sinks(view, samples, |sink| sink.last_success.map_or(0.0, unix_time));
+        series: SeriesSource::Host(|view, samples| {
+            add_per_sink(view, samples, |sink| sink.last_success.map_or(0.0, unix_time));
         }),
     },
     Family {
@@ -451,21 +452,21 @@ pub const FAMILIES: &[Family] = &[
         kind: MetricType::COUNTER,
         labels: &["work"],
         help: "File accesses and DNS lookups that exceeded their deadline, by kind of work.",
-        series: Series::Host(|_, samples| of_blocking(samples, |status| status.timeouts as f64)),
+        series: SeriesSource::Host(|_, samples| add_per_blocking_work(samples, |status| status.timeouts as f64)),
     },
     Family {
         name: "syscallmon_blocking_stuck_threads",
         kind: MetricType::GAUGE,
         labels: &["work"],
         help: "Threads that are blocked in the kernel after their deadline, by kind of work.",
-        series: Series::Host(|_, samples| of_blocking(samples, |status| status.stuck as f64)),
+        series: SeriesSource::Host(|_, samples| add_per_blocking_work(samples, |status| status.stuck as f64)),
     },
     Family {
         name: "syscallmon_process_lookups_total",
         kind: MetricType::COUNTER,
         labels: &["result"],
         help: "Lookups in /proc of processes that made unexpected calls, by result.",
-        series: Series::Host(|_, samples| {
+        series: SeriesSource::Host(|_, samples| {
             for result in LookupResult::ALL {
                 samples.add(&[("result", result.name())], result.count() as f64);
             }
@@ -476,62 +477,73 @@ pub const FAMILIES: &[Family] = &[
         kind: MetricType::COUNTER,
         labels: &[],
         help: "Log lines that were dropped because stderr was blocked or closed.",
-        series: Series::Host(|_, samples| samples.add(&[], logging::dropped_lines() as f64)),
+        series: SeriesSource::Host(|_, samples| samples.add(&[], logging::dropped_lines() as f64)),
     },
     Family {
         name: "syscallmon_snapshots_total",
         kind: MetricType::COUNTER,
         labels: &[],
         help: "Snapshots taken of the kernel's tables.",
-        series: Series::Host(|view, samples| samples.add(&[], view.snapshot.number as f64)),
+        series: SeriesSource::Host(|view, samples| samples.add(&[], view.snapshot.number as f64)),
     },
     Family {
         name: "syscallmon_snapshot_duration_seconds",
         kind: MetricType::GAUGE,
         labels: &[],
         help: "Time to read and process the newest snapshot.",
-        series: Series::Host(|view, samples| samples.add(&[], view.snapshot.duration.as_secs_f64())),
+        series: SeriesSource::Host(|view, samples| samples.add(&[], view.snapshot.duration.as_secs_f64())),
     },
     Family {
         name: "syscallmon_snapshot_timestamp_seconds",
         kind: MetricType::GAUGE,
         labels: &[],
         help: "Unix time of the newest snapshot.",
-        series: Series::Host(|view, samples| samples.add(&[], unix_time(view.snapshot.time))),
+        series: SeriesSource::Host(|view, samples| samples.add(&[], unix_time(view.snapshot.time))),
     },
     Family {
         name: "syscallmon_config_last_reload_successful",
         kind: MetricType::GAUGE,
         labels: &[],
         help: "Whether the last load of the configuration succeeded.",
-        series: Series::Host(|view, samples| samples.add(&[], f64::from(u8::from(view.config_reload.is_ok)))),
+        series: SeriesSource::Host(|view, samples| samples.add(&[], f64::from(u8::from(view.config_reload.is_ok)))),
     },
     Family {
         name: "syscallmon_config_last_reload_success_timestamp_seconds",
         kind: MetricType::GAUGE,
         labels: &[],
         help: "Unix time of the last successful load of the configuration.",
-        series: Series::Host(|view, samples| samples.add(&[], unix_time(view.config_reload.last_success))),
+        series: SeriesSource::Host(|view, samples| samples.add(&[], unix_time(view.config_reload.last_success))),
     },
     Family {
         name: "syscallmon_build_info",
         kind: MetricType::GAUGE,
         labels: &["version", "arch", "syscall_table"],
         help: "Version, architecture and Linux release of the syscall table; always 1.",
-        series: Series::Host(|_, samples| {
+        series: SeriesSource::Host(|_, samples| {
             let (version, arch) = (env!("CARGO_PKG_VERSION"), std::env::consts::ARCH);
             samples.add(&[("version", version), ("arch", arch), ("syscall_table", syscalls::LINUX_VERSION)], 1.0);
         }),
     },
 ];
 
-fn of_sinks(view: &View, samples: &mut Samples, value: fn(&SinkStatus) -> f64) {
+/// [`HostSamples`] has no histograms.
+const _: () = {
+    let mut index = 0;
+    while index < FAMILIES.len() {
+        let Family { kind, series, .. } = &FAMILIES[index];
+        let is_host_histogram = matches!((kind, series), (MetricType::HISTOGRAM, SeriesSource::Host(_)));
+        assert!(!is_host_histogram, "series of the daemon and the host cannot be histograms");
+        index += 1;
+    }
+};
+
+fn add_per_sink(view: &View, samples: &mut HostSamples, value: fn(&SinkStatus) -> f64) {
     for sink in &view.alerts.sinks {
         samples.add(&[("sink", &sink.sink)], value(sink));
     }
 }
 
-fn of_blocking(samples: &mut Samples, value: fn(&WorkStatus) -> f64) {
+fn add_per_blocking_work(samples: &mut HostSamples, value: fn(&WorkStatus) -> f64) {
     for status in blocking::status() {
         samples.add(&[("work", status.work.name())], value(&status));
     }

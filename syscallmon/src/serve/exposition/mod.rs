@@ -3,7 +3,7 @@
 pub(super) mod accept;
 pub(super) mod encode;
 pub mod families;
+mod host_samples;
 mod process_metrics;
 pub(super) mod renderer;
-mod sample;
 pub(super) mod workload_series;

@@ -16,7 +16,7 @@ use rustix::{
 
 use crate::clock::unix_time;
 
-/// See the module.
+/// Collects the standard `process_*` metrics.
 pub(in crate::serve) struct ProcessMetrics {
     collector: ProcessCollector,
     /// Start of the daemon, in seconds since 1970.

@@ -16,15 +16,15 @@ use super::{
     encode::{
         Format,
         chunks::Chunks,
-        family::{Bounds, Family as Head, Kind, SeriesWriter},
+        family::{Bounds, FamilyHead, FamilyKind, SeriesTextWriter},
         gathered,
         gzip::{self, Text},
         number::Timestamp,
     },
-    families::{FAMILIES, Family, Series},
+    families::{FAMILIES, Family, SeriesSource},
+    host_samples::HostSamples,
     process_metrics::ProcessMetrics,
-    sample::Samples,
-    workload_series::Subject,
+    workload_series::WorkloadToWrite,
 };
 use crate::{
     model::Totals,
@@ -119,13 +119,13 @@ impl Renderer {
 
     fn exposition(&self, view: &View, format: Format, kept: &mut Vec<Chunks<Workload, Totals>>) -> Exposition {
         kept.resize_with(FAMILIES.len(), Chunks::default);
-        let bounds = Bounds::new(format, view.host.duration_bounds.iter().map(|bound| bound.seconds()));
+        let bounds = Bounds::new(format, view.facts.duration_bounds.iter().map(|bound| bound.seconds()));
         let mut texts = Texts::default();
         for (family, chunks) in FAMILIES.iter().zip(kept) {
             write(family, (view, &bounds), format, (chunks, &mut texts));
         }
         let own = self.registry.gather();
-        gathered::write(&own, format, view.host.created(None).map(Timestamp::from), &mut texts.open);
+        gathered::write(&own, format, view.facts.created(None).map(Timestamp::from), &mut texts.open);
         texts.open.extend_from_slice(format.end().as_bytes());
         texts.close();
         Exposition { texts: texts.closed, ..Exposition::default() }
@@ -168,26 +168,26 @@ fn write(
 ) {
     let head = family.head();
     match family.series {
-        Series::Host(collect) => {
-            let created = view.host.created(None).map(Timestamp::from);
+        SeriesSource::Host(collect) => {
+            let created = view.facts.created(None).map(Timestamp::from);
             gathered::write(&[gather(family, |samples| collect(view, samples))], format, created, &mut texts.open);
         }
-        Series::Workloads(write) => {
+        SeriesSource::AllWorkloads(write) => {
             let begin = texts.open.len();
-            head.write_head(format, &mut texts.open);
+            head.write(format, &mut texts.open);
             let series = texts.open.len();
-            write(view, &mut SeriesWriter::new(head, format, &mut texts.open));
+            write(view, &mut SeriesTextWriter::new(head, format, &mut texts.open));
             if texts.open.len() == series {
                 texts.open.truncate(begin);
             }
         }
-        Series::Workload(write) => {
+        SeriesSource::PerWorkload(write) => {
             chunks.update(view.model.workloads(), |workload, totals, out| {
-                let subject = Subject::new(&view.host, bounds, workload, totals);
-                write(&subject, &mut SeriesWriter::new(head, format, out));
+                let workload = WorkloadToWrite::new(&view.facts, bounds, workload, totals);
+                write(&workload, &mut SeriesTextWriter::new(head, format, out));
             });
             if !chunks.is_empty() {
-                head.write_head(format, &mut texts.open);
+                head.write(format, &mut texts.open);
                 texts.close();
                 texts.closed.extend(chunks.texts().cloned());
             }
@@ -196,8 +196,8 @@ fn write(
 }
 
 /// Returns the series of a family in the types of the prometheus crate.
-fn gather(family: &Family, collect: impl FnOnce(&mut Samples)) -> MetricFamily {
-    let mut samples = Samples::new(family.kind);
+fn gather(family: &Family, collect: impl FnOnce(&mut HostSamples)) -> MetricFamily {
+    let mut samples = HostSamples::new(family.kind);
     collect(&mut samples);
     let mut gathered = MetricFamily::default();
     gathered.set_name(family.name.to_owned());
@@ -208,13 +208,13 @@ fn gather(family: &Family, collect: impl FnOnce(&mut Samples)) -> MetricFamily {
 }
 
 impl Family {
-    fn head(&self) -> Head<'_> {
+    fn head(&self) -> FamilyHead<'_> {
         let kind = match self.kind {
-            prometheus::proto::MetricType::COUNTER => Kind::Counter,
-            prometheus::proto::MetricType::HISTOGRAM => Kind::Histogram,
-            _ => Kind::Gauge,
+            prometheus::proto::MetricType::COUNTER => FamilyKind::Counter,
+            prometheus::proto::MetricType::HISTOGRAM => FamilyKind::Histogram,
+            _ => FamilyKind::Gauge,
         };
-        Head { name: self.name, kind, help: self.help }
+        FamilyHead { name: self.name, kind, help: self.help }
     }
 }
 

@@ -1,9 +1,10 @@
-//! Writes the series of workloads as text, from their totals and the facts of the host.
+//! Writes the series of workloads as text: from one workload's totals and facts that never change, except for
+//! unexpected calls, which come from the counts of violations.
 //!
-//! Has no state: [`super::exposition`] decides which series are rendered again.
+//! Has no state: [`super::renderer`] decides which series are rendered again.
 
 use super::encode::{
-    family::{Bounds, Histogram, SeriesWriter},
+    family::{Bounds, Histogram, SeriesTextWriter},
     labels::LabelText,
     number::Timestamp,
 };
@@ -12,14 +13,14 @@ use crate::{
     model::Totals,
     snapshot::{DeniedKey, ErrorKey},
     syscalls::{Call, IO_URING},
-    view::{Host, View},
+    view::{FixedFacts, View},
     workload::{REMAINDER, Workload},
 };
 
-/// A workload, for writing its series.
-pub(in crate::serve) struct Subject<'a> {
-    pub(in crate::serve) host: &'a Host,
-    pub(in crate::serve) workload: &'a Workload,
+/// A workload, and what its series are written from.
+pub(in crate::serve) struct WorkloadToWrite<'a> {
+    pub(in crate::serve) facts: &'a FixedFacts,
+    pub(in crate::serve) id: &'a Workload,
     pub(in crate::serve) totals: &'a Totals,
     /// Labels of all its series.
     pub(in crate::serve) labels: LabelText,
@@ -27,25 +28,24 @@ pub(in crate::serve) struct Subject<'a> {
     pub(in crate::serve) bounds: &'a Bounds,
 }
 
-impl<'a> Subject<'a> {
+impl<'a> WorkloadToWrite<'a> {
     pub(in crate::serve) fn new(
-        host: &'a Host,
+        facts: &'a FixedFacts,
         bounds: &'a Bounds,
-        workload: &'a Workload,
+        id: &'a Workload,
         totals: &'a Totals,
     ) -> Self {
-        Self { host, workload, totals, labels: labels_of(workload), bounds }
+        Self { facts, id, totals, labels: labels_of(id), bounds }
     }
 
     /// Returns when its counters began, if that is exported.
     fn created(&self) -> Option<Timestamp> {
-        self.host.created(self.totals.created()).map(Timestamp::from)
+        self.facts.created(self.totals.created()).map(Timestamp::from)
     }
 }
 
-/// Returns these labels without the first one if it has no name: the label of calls in families that do not distinguish
-/// them.
-fn named<'a>(labels: &'a [(&'a str, &'a str)]) -> &'a [(&'a str, &'a str)] {
+/// Returns these labels without the first one if its name is empty, as in families that do not distinguish calls.
+fn without_unnamed_first<'a>(labels: &'a [(&'a str, &'a str)]) -> &'a [(&'a str, &'a str)] {
     match labels {
         [("", _), rest @ ..] => rest,
         _ => labels,
@@ -58,79 +58,85 @@ fn labels_of(workload: &Workload) -> LabelText {
     labels
 }
 
-pub(in crate::serve) fn syscalls_total(of: &Subject<'_>, series: &mut SeriesWriter<'_>) {
-    let (created, by) = (of.created(), of.host.layout.granularities().syscalls);
-    for (call, &calls) in of.host.layout.calls(&of.totals.counts).iter() {
-        let Call { abi, syscall } = of.host.calls.call(call);
+pub(in crate::serve) fn syscalls_total(workload: &WorkloadToWrite<'_>, series: &mut SeriesTextWriter<'_>) {
+    let (created, by) = (workload.created(), workload.facts.layout.granularities().syscalls);
+    for (call, &calls) in workload.facts.layout.calls(&workload.totals.counts).iter() {
+        let Call { abi, syscall } = workload.facts.calls.call(call);
         if abi != IO_URING {
-            series.value(&of.labels, named(&[by.label(syscall), ("abi", abi)]), calls, created);
+            series.value(&workload.labels, without_unnamed_first(&[by.label(syscall), ("abi", abi)]), calls, created);
         }
     }
 }
 
-pub(in crate::serve) fn io_uring_requests_total(of: &Subject<'_>, series: &mut SeriesWriter<'_>) {
-    let created = of.created();
-    for (call, &requests) in of.totals.counts.calls.iter() {
-        let Call { abi, syscall } = of.host.calls.call(call);
+pub(in crate::serve) fn io_uring_requests_total(workload: &WorkloadToWrite<'_>, series: &mut SeriesTextWriter<'_>) {
+    let created = workload.created();
+    for (call, &requests) in workload.totals.counts.calls.iter() {
+        let Call { abi, syscall } = workload.facts.calls.call(call);
         if abi == IO_URING {
-            series.value(&of.labels, &[("op", syscall)], requests, created);
+            series.value(&workload.labels, &[("op", syscall)], requests, created);
         }
     }
 }
 
-pub(in crate::serve) fn syscall_errors_total(of: &Subject<'_>, series: &mut SeriesWriter<'_>) {
-    let (created, by) = (of.created(), of.host.layout.granularities().errors);
-    for (failure, &errors) in of.host.layout.errors(&of.totals.counts).iter() {
+pub(in crate::serve) fn syscall_errors_total(workload: &WorkloadToWrite<'_>, series: &mut SeriesTextWriter<'_>) {
+    let (created, by) = (workload.created(), workload.facts.layout.granularities().errors);
+    for (failure, &errors) in workload.facts.layout.errors(&workload.totals.counts).iter() {
         let (Call { abi, syscall }, errno) = match failure {
-            ErrorKey::Of(call, errno) => (of.host.calls.call(call), errno.name()),
+            ErrorKey::Of(call, errno) => (workload.facts.calls.call(call), errno.name()),
             ErrorKey::Other => (Call { abi: REMAINDER, syscall: REMAINDER }, REMAINDER),
         };
-        series.value(&of.labels, named(&[by.label(syscall), ("abi", abi), ("errno", errno)]), errors, created);
+        series.value(
+            &workload.labels,
+            without_unnamed_first(&[by.label(syscall), ("abi", abi), ("errno", errno)]),
+            errors,
+            created,
+        );
     }
 }
 
-pub(in crate::serve) fn syscalls_denied_total(of: &Subject<'_>, series: &mut SeriesWriter<'_>) {
-    let (created, by) = (of.created(), of.host.layout.granularities().denied);
-    for (denial, &attempts) in of.host.layout.denied(&of.totals.counts).iter() {
-        let (Call { abi, syscall }, errno) = denied_call(of.host, denial);
+pub(in crate::serve) fn syscalls_denied_total(workload: &WorkloadToWrite<'_>, series: &mut SeriesTextWriter<'_>) {
+    let (created, by) = (workload.created(), workload.facts.layout.granularities().denied);
+    for (denial, &attempts) in workload.facts.layout.denied(&workload.totals.counts).iter() {
+        let (Call { abi, syscall }, errno) = denied_call(workload.facts, denial);
         let labels = [by.label(syscall), ("abi", abi), ("errno", errno.unwrap_or_default())];
         let labels = if errno.is_some() { &labels[..] } else { &labels[..2] };
-        series.value(&of.labels, named(labels), attempts, created);
+        series.value(&workload.labels, without_unnamed_first(labels), attempts, created);
     }
 }
 
 /// Returns the labels of a denied call, with `errno` if the filter answered that the kernel lacks the call.
-pub(in crate::serve) fn denied_call(host: &Host, denial: DeniedKey) -> (Call, Option<&'static str>) {
+pub(in crate::serve) fn denied_call(facts: &FixedFacts, denial: DeniedKey) -> (Call, Option<&'static str>) {
     match denial {
-        DeniedKey::Of(call) => (host.calls.call(call), None),
-        DeniedKey::Unsupported(call) => (host.calls.call(call), Some("ENOSYS")),
+        DeniedKey::Of(call) => (facts.calls.call(call), None),
+        DeniedKey::Unsupported(call) => (facts.calls.call(call), Some("ENOSYS")),
         DeniedKey::Other => (Call { abi: REMAINDER, syscall: REMAINDER }, None),
     }
 }
 
-pub(in crate::serve) fn syscall_duration_seconds(of: &Subject<'_>, series: &mut SeriesWriter<'_>) {
-    let created = of.created();
-    for (label, durations) in of.host.layout.durations(&of.totals.counts, &of.host.calls).iter() {
-        let cumulative: Vec<u64> = of.host.duration_bounds.iter().map(|&bound| durations.at_most(bound)).collect();
-        let (bounds, count, sum) = (of.bounds, durations.count(), durations.seconds());
+pub(in crate::serve) fn syscall_duration_seconds(workload: &WorkloadToWrite<'_>, series: &mut SeriesTextWriter<'_>) {
+    let created = workload.created();
+    for (label, durations) in workload.facts.layout.durations(&workload.totals.counts, &workload.facts.calls).iter() {
+        let cumulative: Vec<u64> =
+            workload.facts.duration_bounds.iter().map(|&bound| durations.at_most(bound)).collect();
+        let (bounds, count, sum) = (workload.bounds, durations.count(), durations.seconds());
         let histogram = Histogram { bounds, cumulative: &cumulative, count, sum };
-        series.histogram(&of.labels, named(&[label]), histogram, created);
+        series.histogram(&workload.labels, without_unnamed_first(&[label]), histogram, created);
     }
 }
 
-pub(in crate::serve) fn workload_info(of: &Subject<'_>, series: &mut SeriesWriter<'_>) {
-    if of.workload.is_one() {
-        let is_own = |name: &str| of.workload.labels().any(|(label, _)| label == name);
-        let metadata: Vec<(&str, &str)> = of.totals.metadata.iter().filter(|(name, _)| !is_own(name)).collect();
-        series.value(&of.labels, &metadata, 1, None);
+pub(in crate::serve) fn workload_info(workload: &WorkloadToWrite<'_>, series: &mut SeriesTextWriter<'_>) {
+    if workload.id.is_one() {
+        let is_own = |name: &str| workload.id.labels().any(|(label, _)| label == name);
+        let metadata: Vec<(&str, &str)> = workload.totals.metadata.iter().filter(|(name, _)| !is_own(name)).collect();
+        series.value(&workload.labels, &metadata, 1, None);
     }
 }
 
-pub(in crate::serve) fn unexpected_syscalls_total(view: &View, series: &mut SeriesWriter<'_>) {
+pub(in crate::serve) fn unexpected_syscalls_total(view: &View, series: &mut SeriesTextWriter<'_>) {
     for (ViolationKey { workload, call, policy, severity }, &count) in view.violations.counts.iter() {
-        let Call { abi, syscall } = view.host.calls.call(*call);
+        let Call { abi, syscall } = view.facts.calls.call(*call);
         let created = view.model.get(workload).and_then(|totals| totals.created());
         let labels = [("syscall", syscall), ("abi", abi), ("policy", policy), ("severity", severity.name())];
-        series.value(&labels_of(workload), &labels, count, view.host.created(created).map(Timestamp::from));
+        series.value(&labels_of(workload), &labels, count, view.facts.created(created).map(Timestamp::from));
     }
 }

@@ -102,7 +102,7 @@ fn pods_name_containers_that_are_wanted_before_and_after() {
 }
 
 /// The owner of a pod in the cache, for an answer of the API server about its controller.
-fn owner_after(answer: Answer) -> (bool, Option<String>) {
+fn owner_after(answer: ControllerAnswer) -> (bool, Option<String>) {
     let cache = MetadataCache::default();
     cache.pod_changed(PodChange::Applied(pod("1", &[])));
     assert!(!cache.knows_owner("1") && cache.owner("1").is_none());
@@ -115,11 +115,12 @@ fn owner_after(answer: Answer) -> (bool, Option<String>) {
 
 #[test]
 fn an_owner_is_what_the_api_server_says_and_unknown_until_then() {
-    let above = |uid: &str| Answer::Found { uid: uid.into(), controller: Some(controller("apps/Deployment", "web")) };
+    let above =
+        |uid: &str| ControllerAnswer::Found { uid: uid.into(), controller: Some(controller("apps/Deployment", "web")) };
     assert_eq!(owner_after(above("u-web-1")), (true, Some("Deployment/web".to_owned())));
     assert_eq!(owner_after(above("u-web-2")), (true, None), "a false claim");
-    assert_eq!(owner_after(Answer::Forbidden), (true, Some("ReplicaSet/web-1".to_owned())));
-    assert_eq!(owner_after(Answer::Failed), (false, None), "it is asked for again");
+    assert_eq!(owner_after(ControllerAnswer::Forbidden), (true, Some("ReplicaSet/web-1".to_owned())));
+    assert_eq!(owner_after(ControllerAnswer::Failed), (false, None), "it is asked for again");
 }
 
 #[test]

@@ -38,7 +38,7 @@ pub(in crate::workload) struct Reference {
 
 /// Answer of the API server about a controller.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::workload) enum Answer {
+pub(in crate::workload) enum ControllerAnswer {
     /// It exists, with this UID and this controller.
     Found { uid: Arc<str>, controller: Option<Controller> },
     /// No object has that name.
@@ -49,7 +49,7 @@ pub(in crate::workload) enum Answer {
     Failed,
 }
 
-/// See the module.
+/// Controllers of pods, their owners, and when to ask about each again.
 #[derive(Debug, Default)]
 pub(in crate::workload) struct OwnerCache {
     entries: HashMap<Reference, Entry>,
@@ -80,7 +80,7 @@ enum State {
 
 /// Owner of a pod, as far as known.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::workload) enum Known {
+pub(in crate::workload) enum PodOwner {
     /// Unknown so far.
     Pending,
     /// It has none.
@@ -96,19 +96,19 @@ impl OwnerCache {
         namespace: &Arc<str>,
         claim: Option<&Controller>,
         is_static: bool,
-    ) -> Known {
-        let Some(controller) = claim else { return Known::Nobody };
+    ) -> PodOwner {
+        let Some(controller) = claim else { return PodOwner::Nobody };
         let reference = match controller.claim(is_static) {
-            Claim::Nothing => return Known::Nobody,
-            Claim::Owner(owner) => return Known::Owner(owner),
+            Claim::Nothing => return PodOwner::Nobody,
+            Claim::Owner(owner) => return PodOwner::Owner(owner),
             Claim::Through(level) => Reference::new(level, namespace, controller),
         };
-        let Some(reference) = reference else { return Known::Nobody };
+        let Some(reference) = reference else { return PodOwner::Nobody };
         match self.entries.get(&reference).map(|entry| &entry.state) {
-            None | Some(State::Pending) => Known::Pending,
-            Some(State::Verified(owner)) => Known::Owner(owner.clone()),
-            Some(State::Unverified) => Known::Owner(reference.level.owner(&reference.name, None)),
-            Some(State::False) => Known::Nobody,
+            None | Some(State::Pending) => PodOwner::Pending,
+            Some(State::Verified(owner)) => PodOwner::Owner(owner.clone()),
+            Some(State::Unverified) => PodOwner::Owner(reference.level.owner(&reference.name, None)),
+            Some(State::False) => PodOwner::Nobody,
         }
     }
 
@@ -157,31 +157,40 @@ impl OwnerCache {
     }
 
     /// Applies an answer of the API server. Returns whether anything changed.
-    pub(in crate::workload) fn answered(&mut self, reference: &Reference, answer: Answer, now: Instant) -> bool {
+    pub(in crate::workload) fn answered(
+        &mut self,
+        reference: &Reference,
+        answer: ControllerAnswer,
+        now: Instant,
+    ) -> bool {
         let Some(entry) = self.entries.get_mut(reference) else { return false };
         let state = match answer {
-            Answer::Found { uid, controller } if uid == reference.uid => {
+            ControllerAnswer::Found { uid, controller } if uid == reference.uid => {
                 Some(State::Verified(reference.level.owner(&reference.name, controller.as_ref())))
             }
             // A deleted controller may have pods for a while, and keeps its owner.
-            Answer::Found { .. } | Answer::Missing | Answer::Forbidden if entry.is_verified() => None,
-            Answer::Found { .. } | Answer::Missing => Some(State::False),
-            Answer::Forbidden => {
+            ControllerAnswer::Found { .. } | ControllerAnswer::Missing | ControllerAnswer::Forbidden
+                if entry.is_verified() =>
+            {
+                None
+            }
+            ControllerAnswer::Found { .. } | ControllerAnswer::Missing => Some(State::False),
+            ControllerAnswer::Forbidden => {
                 entry.next = now + FORBIDDEN_CHECK;
                 return std::mem::replace(&mut entry.state, State::Unverified) != State::Unverified;
             }
-            Answer::Failed => {
+            ControllerAnswer::Failed => {
                 entry.next = now + entry.pause;
                 entry.pause = (entry.pause * 2).min(LAST_RETRY);
                 return false;
             }
         };
-        let is_news = state.as_ref().is_some_and(|state| *state != entry.state);
-        (entry.next, entry.pause) = (now + if is_news { FIRST_CHECK } else { NEXT_CHECK }, FIRST_RETRY);
+        let has_changed = state.as_ref().is_some_and(|state| *state != entry.state);
+        (entry.next, entry.pause) = (now + if has_changed { FIRST_CHECK } else { NEXT_CHECK }, FIRST_RETRY);
         if let Some(state) = state {
             entry.state = state;
         }
-        is_news
+        has_changed
     }
 }
 
@@ -206,15 +215,15 @@ mod tests {
 
     const SHOP: &str = "shop";
 
-    fn found(reference: &Reference, above: &str) -> Answer {
-        Answer::Found { uid: Arc::clone(&reference.uid), controller: Some(controller(above, "web")) }
+    fn found(reference: &Reference, above: &str) -> ControllerAnswer {
+        ControllerAnswer::Found { uid: Arc::clone(&reference.uid), controller: Some(controller(above, "web")) }
     }
 
     fn owner(cache: &OwnerCache, claim: &Controller) -> String {
         match cache.of_pod(&SHOP.into(), Some(claim), false) {
-            Known::Pending => "pending".to_owned(),
-            Known::Nobody => "nobody".to_owned(),
-            Known::Owner(Owner { kind, name }) => format!("{kind}/{name}"),
+            PodOwner::Pending => "pending".to_owned(),
+            PodOwner::Nobody => "nobody".to_owned(),
+            PodOwner::Owner(Owner { kind, name }) => format!("{kind}/{name}"),
         }
     }
 
@@ -231,11 +240,11 @@ mod tests {
         let claim = controller("apps/ReplicaSet", "web-5d4f");
         let (mut cache, reference) = wanted(&claim);
         assert_eq!(owner(&cache, &claim), "pending");
-        assert!(!cache.answered(&reference, Answer::Failed, Instant::now()));
+        assert!(!cache.answered(&reference, ControllerAnswer::Failed, Instant::now()));
         assert_eq!(owner(&cache, &claim), "pending");
         assert!(cache.answered(&reference, found(&reference, "apps/Deployment"), Instant::now()));
         assert_eq!(owner(&cache, &claim), "Deployment/web");
-        assert!(!cache.answered(&reference, Answer::Missing, Instant::now()));
+        assert!(!cache.answered(&reference, ControllerAnswer::Missing, Instant::now()));
         assert_eq!(owner(&cache, &claim), "Deployment/web", "its last pods may still end");
         assert!(cache.answered(&reference, found(&reference, "argoproj.io/Rollout"), Instant::now()));
         assert_eq!(owner(&cache, &claim), "Rollout.argoproj.io/web");
@@ -244,8 +253,9 @@ mod tests {
     #[test]
     fn another_uid_or_no_object_is_a_false_claim() {
         let claim = controller("apps/ReplicaSet", "web-5d4f");
-        let other = || Answer::Found { uid: "other".into(), controller: Some(controller("apps/Deployment", "web")) };
-        for answer in [other(), Answer::Missing] {
+        let other =
+            || ControllerAnswer::Found { uid: "other".into(), controller: Some(controller("apps/Deployment", "web")) };
+        for answer in [other(), ControllerAnswer::Missing] {
             let (mut cache, reference) = wanted(&claim);
             assert!(cache.answered(&reference, answer, Instant::now()));
             assert_eq!(owner(&cache, &claim), "nobody");
@@ -269,7 +279,7 @@ mod tests {
             (controller("batch/Job", "backup-29103845"), "Job/backup-29103845"),
         ] {
             let (mut cache, reference) = wanted(&claim);
-            assert!(cache.answered(&reference, Answer::Forbidden, Instant::now()));
+            assert!(cache.answered(&reference, ControllerAnswer::Forbidden, Instant::now()));
             assert_eq!(owner(&cache, &claim), expected);
             assert!(cache.due(Instant::now() + FORBIDDEN_CHECK).is_ok(), "rights may be granted later");
         }
@@ -304,7 +314,7 @@ mod tests {
         assert!(cache.entries.contains_key(&reference));
         cache.retain(std::iter::empty());
         assert!(cache.entries.is_empty() && cache.turns.is_empty());
-        assert!(!cache.answered(&reference, Answer::Missing, Instant::now()));
+        assert!(!cache.answered(&reference, ControllerAnswer::Missing, Instant::now()));
     }
 
     #[test]
@@ -312,7 +322,7 @@ mod tests {
         let (mut cache, reference) = wanted(&controller("batch/Job", "backup-1"));
         let now = Instant::now();
         for pause in [1, 2, 4, 8, 16, 32, 60, 60] {
-            cache.answered(&reference, Answer::Failed, now);
+            cache.answered(&reference, ControllerAnswer::Failed, now);
             assert_eq!(cache.due(now), Err(Some(now + Duration::from_secs(pause))));
         }
         for check in [FIRST_CHECK, NEXT_CHECK, NEXT_CHECK] {

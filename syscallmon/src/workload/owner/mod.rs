@@ -5,7 +5,7 @@
 
 mod cache;
 
-pub(super) use self::cache::{Answer, Known, OwnerCache, Reference};
+pub(super) use self::cache::{ControllerAnswer, OwnerCache, PodOwner, Reference};
 
 use std::sync::Arc;
 

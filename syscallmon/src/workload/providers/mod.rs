@@ -108,7 +108,7 @@ impl fmt::Display for ProviderName {
 
 /// Settings of all providers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sources {
+pub struct ProviderSettings {
     /// A runtime with a CRI.
     pub cri: SocketChoice,
     /// Docker.
@@ -121,7 +121,7 @@ pub struct Sources {
     pub kubeconfig: Option<PathBuf>,
 }
 
-impl Sources {
+impl ProviderSettings {
     /// Returns the runtimes with a socket, and the setting of each.
     pub fn sockets(&self) -> impl Iterator<Item = (Api, &SocketChoice)> {
         PROVIDERS.iter().filter_map(|provider| (provider.socket)(self))
@@ -154,13 +154,13 @@ impl Sources {
 }
 
 /// Every provider. A new one is a file that implements [`Provider`], and a row here. A container runtime with an API of
-/// its own implements [`socket::Runtime`], and is a [`Socket`].
-const PROVIDERS: &[Row] = &[
-    Row::of::<Socket<Cri>>(),
-    Row::of::<Socket<Docker>>(),
-    Row::of::<Socket<Podman>>(),
-    Row::of::<Pods>(),
-    Row::of::<Owners>(),
+/// its own implements [`socket::RuntimeClient`], and is a [`Socket`].
+const PROVIDERS: &[ProviderRow] = &[
+    ProviderRow::of::<Socket<Cri>>(),
+    ProviderRow::of::<Socket<Docker>>(),
+    ProviderRow::of::<Socket<Podman>>(),
+    ProviderRow::of::<Pods>(),
+    ProviderRow::of::<Owners>(),
 ];
 
 /// A task that puts metadata into the cache.
@@ -172,10 +172,10 @@ trait Provider: Send + Sized + 'static {
     fn configured(context: &Context<'_>) -> Option<Self>;
 
     /// Whether containers wait for its first answer: it is configured and exists.
-    fn is_awaited(sources: &Sources) -> bool;
+    fn is_awaited(sources: &ProviderSettings) -> bool;
 
     /// Returns its API and the setting of its socket, if it has one.
-    fn socket(_sources: &Sources) -> Option<(Api, &SocketChoice)> {
+    fn socket(_sources: &ProviderSettings) -> Option<(Api, &SocketChoice)> {
         None
     }
 
@@ -185,21 +185,21 @@ trait Provider: Send + Sized + 'static {
 
 /// Parts of a provider.
 struct Context<'a> {
-    sources: &'a Sources,
+    sources: &'a ProviderSettings,
     cache: &'a MetadataCache,
     /// The name of this host in Kubernetes.
     node: &'a str,
 }
 
 /// A row of [`PROVIDERS`].
-struct Row {
+struct ProviderRow {
     name: ProviderName,
-    is_awaited: fn(&Sources) -> bool,
-    socket: fn(&Sources) -> Option<(Api, &SocketChoice)>,
+    is_awaited: fn(&ProviderSettings) -> bool,
+    socket: fn(&ProviderSettings) -> Option<(Api, &SocketChoice)>,
     start: fn(&Context<'_>, &CancellationToken, &mut JoinSet<()>),
 }
 
-impl Row {
+impl ProviderRow {
     const fn of<P: Provider>() -> Self {
         Self { name: P::NAME, is_awaited: P::is_awaited, socket: P::socket, start: start::<P> }
     }
@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     fn every_api_of_a_runtime_has_a_provider_and_every_provider_one_row() {
-        let asked: Vec<Api> = Sources::default().sockets().map(|(api, _)| api).collect();
+        let asked: Vec<Api> = ProviderSettings::default().sockets().map(|(api, _)| api).collect();
         for runtime in RUNTIMES {
             assert!(runtime.api.is_none_or(|api| asked.contains(&api)), "{}", runtime.name);
         }

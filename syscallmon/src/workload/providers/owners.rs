@@ -4,11 +4,11 @@ use std::{collections::HashMap, path::PathBuf, time::Duration};
 
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::{Context, Provider, ProviderError, ProviderName, Report, Sources, kubernetes::Controllers};
+use super::{Context, Provider, ProviderError, ProviderName, ProviderSettings, Report, kubernetes::Controllers};
 use crate::retry::{Backoff, FIRST_PAUSE, LAST_PAUSE};
 use crate::workload::{
     MetadataCache,
-    owner::{Answer, Intermediate},
+    owner::{ControllerAnswer, Intermediate},
 };
 
 /// Requests about controllers of pods.
@@ -27,7 +27,7 @@ impl Provider for Owners {
     }
 
     /// It knows no containers.
-    fn is_awaited(_: &Sources) -> bool {
+    fn is_awaited(_: &ProviderSettings) -> bool {
         false
     }
 
@@ -60,7 +60,7 @@ async fn keep_with(controllers: &Controllers, cache: &MetadataCache, outcomes: &
             }
         };
         let (answer, problem) = controllers.ask(&reference, cache.is_verified(&reference)).await;
-        let is_down = answer == Answer::Failed;
+        let is_down = answer == ControllerAnswer::Failed;
         cache.owner_answered(&reference, answer);
         outcomes.note(reference.level, problem);
         if is_down {

@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use tokio::time::sleep;
 
-use super::{Context, Provider, ProviderName, Report, Sources, kubernetes::Kubernetes};
+use super::{Context, Provider, ProviderName, ProviderSettings, Report, kubernetes::Kubernetes};
 use crate::retry::Backoff;
 use crate::workload::MetadataCache;
 
@@ -24,7 +24,7 @@ impl Provider for Pods {
         sources.asks_kubernetes().then(pods)
     }
 
-    fn is_awaited(sources: &Sources) -> bool {
+    fn is_awaited(sources: &ProviderSettings) -> bool {
         sources.asks_kubernetes()
     }
 

@@ -12,7 +12,7 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
-use super::{Context, Provider, ProviderError, ProviderName, Report, SocketChoice, Sources};
+use super::{Context, Provider, ProviderError, ProviderName, ProviderSettings, Report, SocketChoice};
 use crate::{
     blocking::{self, FILE_TIMEOUT, Work},
     retry::Backoff,
@@ -29,7 +29,7 @@ const RECHECK: Duration = Duration::from_secs(30);
 const RESCAN: Duration = Duration::from_secs(10);
 
 /// A container runtime's API at a socket.
-pub(super) trait Runtime: Send + Sized + 'static {
+pub(super) trait RuntimeClient: Send + Sized + 'static {
     /// The API.
     const API: Api;
 
@@ -44,7 +44,7 @@ pub(super) trait Runtime: Send + Sized + 'static {
     const IS_STARTED_BY_CONNECTING: bool;
 
     /// Setting of its socket.
-    fn choice(sources: &Sources) -> &SocketChoice;
+    fn choice(sources: &ProviderSettings) -> &SocketChoice;
 
     /// Returns a client, which connects at the first request.
     fn new(socket: PathBuf) -> Self;
@@ -67,7 +67,7 @@ pub(super) struct Socket<R> {
     runtime: PhantomData<fn() -> R>,
 }
 
-impl<R: Runtime> Provider for Socket<R> {
+impl<R: RuntimeClient> Provider for Socket<R> {
     const NAME: ProviderName = ProviderName::of(R::API);
 
     fn configured(context: &Context<'_>) -> Option<Self> {
@@ -77,11 +77,11 @@ impl<R: Runtime> Provider for Socket<R> {
         (*choice != SocketChoice::Off).then(socket)
     }
 
-    fn is_awaited(sources: &Sources) -> bool {
+    fn is_awaited(sources: &ProviderSettings) -> bool {
         R::choice(sources).socket(R::API).is_some()
     }
 
-    fn socket(sources: &Sources) -> Option<(Api, &SocketChoice)> {
+    fn socket(sources: &ProviderSettings) -> Option<(Api, &SocketChoice)> {
         Some((R::API, R::choice(sources)))
     }
 
@@ -97,7 +97,7 @@ impl<R: Runtime> Provider for Socket<R> {
     }
 }
 
-impl<R: Runtime> Socket<R> {
+impl<R: RuntimeClient> Socket<R> {
     /// Returns the socket to connect to, if one exists now.
     async fn find_socket(&self) -> Option<PathBuf> {
         let choice = self.choice.clone();

@@ -13,7 +13,7 @@ struct Learning {
     seconds: u64,
 }
 
-fn kind(name: &str) -> BaselineKey {
+fn key(name: &str) -> BaselineKey {
     format!("docker:{name}").parse().unwrap()
 }
 
@@ -31,13 +31,13 @@ impl Learning {
 
     fn see(&mut self, name: &str, is_partial: bool) -> bool {
         let now = self.now();
-        self.baselines.begin_or_get(&kind(name), (&"p".into(), Learn::default()), now, is_partial).is_some()
+        self.baselines.begin_or_get(&key(name), (&"p".into(), Learn::default()), now, is_partial).is_some()
     }
 
     fn call(&mut self, name: &str, syscall: &str) -> bool {
         let call = self.table.id("x86_64", syscall).unwrap();
         let now = self.now();
-        self.baselines.learn(&kind(name), call, &self.table, now, Some("sh"))
+        self.baselines.learn(&key(name), call, &self.table, now, Some("sh"))
     }
 
     /// Passes so many minutes, in which a workload of each of these kinds is there; how many are frozen meanwhile.
@@ -54,7 +54,7 @@ impl Learning {
     }
 
     fn is_guarding(&self, name: &str) -> bool {
-        self.baselines.is_guarding(&kind(name))
+        self.baselines.is_guarding(&key(name))
     }
 }
 
@@ -68,7 +68,7 @@ fn a_baseline_is_frozen_when_nothing_new_came_for_long_enough() {
     assert_eq!(learning.minutes(59, &["a"]), 0);
     assert_eq!(learning.minutes(1, &["a"]), 1);
     assert!(learning.is_guarding("a") && !learning.call("a", "open"));
-    assert_eq!(learning.baselines.calls(&kind("a")).unwrap().len(), 2);
+    assert_eq!(learning.baselines.calls(&key("a")).unwrap().len(), 2);
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn a_short_silence_is_not_enough_before_the_least_time() {
     for minute in 0..10 {
         assert_eq!(frozen, 0, "{minute}");
         let now = learning.now();
-        learning.baselines.begin_or_get(&kind("a"), (&"p".into(), learn), now, false);
+        learning.baselines.begin_or_get(&key("a"), (&"p".into(), learn), now, false);
         learning.call("a", "read");
         frozen = learning.minutes(0, &[]);
         learning.seconds += 60;
@@ -140,7 +140,7 @@ fn what_every_program_calls_is_no_news() {
 #[test]
 fn a_baseline_is_partial_until_a_start_was_seen() {
     let mut learning = Learning::new();
-    let is_partial = |learning: &Learning| learning.baselines.get(&kind("a")).unwrap().partial;
+    let is_partial = |learning: &Learning| learning.baselines.get(&key("a")).unwrap().partial;
     learning.see("a", true);
     assert!(is_partial(&learning));
     learning.see("a", false);
@@ -155,11 +155,11 @@ fn approved_is_frozen_at_once_and_relearned_keeps_its_calls() {
     learning.see("a", false);
     learning.call("a", "read");
     let now = learning.now();
-    assert!(learning.baselines.approve(&kind("a"), now) && learning.is_guarding("a"));
-    assert!(learning.baselines.relearn(&kind("a"), now) && !learning.is_guarding("a"));
+    assert!(learning.baselines.approve(&key("a"), now) && learning.is_guarding("a"));
+    assert!(learning.baselines.relearn(&key("a"), now) && !learning.is_guarding("a"));
     assert!(learning.call("a", "write"));
-    assert_eq!(learning.baselines.calls(&kind("a")).unwrap().len(), 2);
-    assert!(!learning.baselines.approve(&kind("b"), now) && !learning.baselines.relearn(&kind("b"), now));
+    assert_eq!(learning.baselines.calls(&key("a")).unwrap().len(), 2);
+    assert!(!learning.baselines.approve(&key("b"), now) && !learning.baselines.relearn(&key("b"), now));
 }
 
 #[test]
@@ -172,15 +172,15 @@ fn each_change_is_given_to_the_store_once() {
     assert_eq!(changes(&mut learning), []);
     learning.call("a", "read");
     assert!(matches!(&changes(&mut learning)[..], [BaselineChange::Write(baseline)] if baseline.size() == 1));
-    assert!(learning.baselines.forget(&kind("a")) && !learning.baselines.forget(&kind("a")));
-    assert_eq!(changes(&mut learning), [BaselineChange::Remove(kind("a"))]);
+    assert!(learning.baselines.forget(&key("a")) && !learning.baselines.forget(&key("a")));
+    assert_eq!(changes(&mut learning), [BaselineChange::Remove(key("a"))]);
 }
 
 #[test]
 fn what_was_forgotten_and_comes_again_is_written_and_not_removed() {
     let mut learning = Learning::new();
     learning.see("a", false);
-    learning.baselines.forget(&kind("a"));
+    learning.baselines.forget(&key("a"));
     learning.see("a", true);
     assert!(matches!(&learning.baselines.take_changes()[..], [BaselineChange::Write(baseline)] if baseline.partial));
 }
@@ -190,11 +190,11 @@ fn an_edit_replaces_what_was_learned_and_is_not_written_again() {
     let mut learning = Learning::new();
     learning.see("a", false);
     learning.call("a", "read");
-    let mut edited = Baseline::clone(learning.baselines.get(&kind("a")).unwrap());
+    let mut edited = Baseline::clone(learning.baselines.get(&key("a")).unwrap());
     edited.approve(learning.now());
     learning.call("a", "write");
     assert!(learning.baselines.adopt(edited));
-    assert_eq!(learning.baselines.calls(&kind("a")).unwrap().len(), 1);
+    assert_eq!(learning.baselines.calls(&key("a")).unwrap().len(), 1);
     assert!(learning.is_guarding("a") && learning.baselines.take_changes().is_empty());
 }
 
@@ -206,9 +206,9 @@ fn tick(learning: &mut Learning, seconds: u64) {
 }
 
 /// Whether a kind has room, under a policy of this name.
-fn begins(learning: &mut Learning, kind: &str, policy: &str) -> bool {
-    let (kind, now) = (kind.parse().unwrap(), learning.now());
-    learning.baselines.begin_or_get(&kind, (&policy.into(), Learn::default()), now, false).is_some()
+fn begins(learning: &mut Learning, key: &str, policy: &str) -> bool {
+    let (key, now) = (key.parse().unwrap(), learning.now());
+    learning.baselines.begin_or_get(&key, (&policy.into(), Learn::default()), now, false).is_some()
 }
 
 #[test]
@@ -222,7 +222,7 @@ fn many_kinds_that_live_for_a_moment_leave_room_for_what_stays() {
         }
     }
     assert_eq!(learning.baselines.iter().count(), MAX_BASELINES);
-    assert_eq!(learning.baselines.get(&kind("stays")).unwrap().size(), 1, "nothing was lost");
+    assert_eq!(learning.baselines.get(&key("stays")).unwrap().size(), 1, "nothing was lost");
     assert!(learning.baselines.removed.displaced > 0);
     assert!(learning.see("new", false));
     let removals = learning.baselines.take_changes();
@@ -232,11 +232,11 @@ fn many_kinds_that_live_for_a_moment_leave_room_for_what_stays() {
 #[test]
 fn a_file_may_have_the_longest_times() {
     let mut learning = Learning::new();
-    let mut baseline = Baseline::new(kind("web"), "p".into(), learning.now(), false);
+    let mut baseline = Baseline::new(key("web"), "p".into(), learning.now(), false);
     (baseline.learned_for, baseline.quiet_for, baseline.unseen_for) = (Duration::MAX, Duration::MAX, Duration::MAX);
     assert!(learning.baselines.adopt(baseline) && learning.call("web", "mount"));
     assert_eq!(learning.minutes(2, &["web"]), 1, "it has learned long enough");
-    assert!(learning.baselines.is_guarding(&kind("web")));
+    assert!(learning.baselines.is_guarding(&key("web")));
 }
 
 #[test]
@@ -247,15 +247,15 @@ fn kinds_that_stay_take_nobody_s_share() {
     }
     let alive: Vec<BaselineKey> = learning.baselines.iter().map(|baseline| baseline.kind.clone()).collect();
     tick(&mut learning, 1);
-    for kind in &alive {
-        begins(&mut learning, kind.as_str(), "p");
+    for key in &alive {
+        begins(&mut learning, key.as_str(), "p");
     }
     tick(&mut learning, 1);
     assert!(begins(&mut learning, "shop/Deployment/web/httpd", "p"), "another namespace has its share");
     assert!(begins(&mut learning, "flood/Job/again/a", "q"), "and so has another policy");
     let alive: Vec<BaselineKey> = learning.baselines.iter().map(|baseline| baseline.kind.clone()).collect();
-    for kind in &alive {
-        learning.baselines.all.get_mut(kind).unwrap().is_alive = true;
+    for key in &alive {
+        learning.baselines.all.get_mut(key).unwrap().is_alive = true;
     }
     tick(&mut learning, 1);
     assert!(!begins(&mut learning, "flood/Job/again/b", "p"), "and the large one does not get it back");
@@ -271,14 +271,14 @@ fn what_guards_a_workload_or_was_approved_is_not_pushed_out() {
     }
     let now = learning.now();
     for number in 0..MAX_BASELINES {
-        learning.baselines.approve(&kind(&number.to_string()), now);
+        learning.baselines.approve(&key(&number.to_string()), now);
     }
     tick(&mut learning, 1);
     tick(&mut learning, 1);
     assert!(!begins(&mut learning, "shop/Deployment/web/httpd", "p"));
     assert_eq!((learning.baselines.iter().count(), learning.baselines.refused()), (MAX_BASELINES, 1));
     assert_eq!(learning.baselines.removed, Removed::default());
-    learning.baselines.forget(&kind("7"));
+    learning.baselines.forget(&key("7"));
     assert!(begins(&mut learning, "shop/Deployment/web/httpd", "p"));
 }
 
@@ -309,22 +309,22 @@ fn what_no_workload_has_for_too_long_is_removed_unless_somebody_approved_it() {
         learning.call(name, "read");
     }
     let now = learning.now();
-    learning.baselines.approve(&kind("approved"), now);
+    learning.baselines.approve(&key("approved"), now);
     let (days, day) = (RETENTION.as_secs() / (24 * 3600), 24 * 3600);
     for passed in 0..days {
-        assert!(learning.baselines.get(&kind("gone")).is_some(), "{passed}");
+        assert!(learning.baselines.get(&key("gone")).is_some(), "{passed}");
         learning.see("there", false);
         tick(&mut learning, day);
     }
     // As a daemon that starts again reads it.
-    let saved = Baseline::clone(learning.baselines.get(&kind("gone")).unwrap());
+    let saved = Baseline::clone(learning.baselines.get(&key("gone")).unwrap());
     assert_eq!(saved.unseen_for, Duration::from_secs((days - 1) * day));
     assert!(learning.baselines.adopt(saved));
     learning.see("there", false);
     tick(&mut learning, day);
     let left: Vec<&str> = learning.baselines.iter().map(|baseline| baseline.kind.as_str()).collect();
     assert_eq!((left, learning.baselines.removed.expired), (vec!["docker:approved", "docker:there"], 1));
-    assert!(learning.baselines.take_changes().contains(&BaselineChange::Remove(kind("gone"))));
+    assert!(learning.baselines.take_changes().contains(&BaselineChange::Remove(key("gone"))));
 }
 
 #[test]
@@ -333,28 +333,28 @@ fn what_comes_back_is_kept_as_long_as_if_it_had_never_been_away() {
     learning.see("a", false);
     tick(&mut learning, 1);
     tick(&mut learning, RETENTION.as_secs() - 1);
-    assert!(!learning.baselines.get(&kind("a")).unwrap().unseen_for.is_zero());
+    assert!(!learning.baselines.get(&key("a")).unwrap().unseen_for.is_zero());
     learning.see("a", false);
     tick(&mut learning, 1);
-    assert!(learning.baselines.get(&kind("a")).unwrap().unseen_for.is_zero());
+    assert!(learning.baselines.get(&key("a")).unwrap().unseen_for.is_zero());
     tick(&mut learning, RETENTION.as_secs() - 1);
-    assert!(learning.baselines.get(&kind("a")).is_some());
+    assert!(learning.baselines.get(&key("a")).is_some());
 }
 
 #[test]
 fn of_two_policies_that_share_a_kind_the_first_keeps_its_baseline() {
     let mut learning = Learning::new();
-    let owner = |learning: &Learning| learning.baselines.get(&kind("a")).unwrap().policy.to_string();
+    let owner = |learning: &Learning| learning.baselines.get(&key("a")).unwrap().policy.to_string();
     for policy in ["p", "q", "p", "q"] {
         let policy: Arc<str> = policy.into();
-        learning.baselines.hand_over(&kind("a"), &policy, |name| ["p", "q"].contains(&name));
+        learning.baselines.hand_over(&key("a"), &policy, |name| ["p", "q"].contains(&name));
         begins(&mut learning, "docker:a", &policy);
         assert_eq!(owner(&learning), "p");
     }
     learning.baselines.take_changes();
-    learning.baselines.hand_over(&kind("a"), &"q".into(), |name| ["p", "q"].contains(&name));
+    learning.baselines.hand_over(&key("a"), &"q".into(), |name| ["p", "q"].contains(&name));
     begins(&mut learning, "docker:a", "q");
     assert_eq!(learning.baselines.take_changes(), [], "its file does not change");
-    learning.baselines.hand_over(&kind("a"), &"q".into(), |name| name == "q");
+    learning.baselines.hand_over(&key("a"), &"q".into(), |name| name == "q");
     assert_eq!(owner(&learning), "q", "p does not learn any more");
 }

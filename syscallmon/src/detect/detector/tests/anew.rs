@@ -50,8 +50,8 @@ impl Scene {
         let counts = Arc::new(Counts { calls: self.calls.clone(), ..Counts::default() });
         let slots = vec![SlotCounts { slot: 1, cgroup_id: 1, counts }];
         let snapshot = Snapshot { slots, ..Snapshot::default() };
-        let news = self.model.apply(&snapshot, Instant::now(), |_| Some(named.clone()));
-        self.detector.counted(&news, SystemTime::UNIX_EPOCH, |_| false);
+        let deltas = self.model.apply(&snapshot, Instant::now(), |_| Some(named.clone()));
+        self.detector.judge_counted(&deltas, SystemTime::UNIX_EPOCH, |_| false);
         self.tick();
     }
 
@@ -163,11 +163,11 @@ fn what_was_forgotten_is_not_learned_again_from_what_was_called_before() {
     let mut scene = Scene::new(LEARNS);
     scene.tell_owner();
     scene.make(&named(None), &[("read", 5), ("chroot", 1)]);
-    let kind = KIND.parse().unwrap();
-    assert!(scene.detector.baselines.forget(&kind));
+    let key = KIND.parse().unwrap();
+    assert!(scene.detector.baselines.forget(&key));
     scene.make(&named(None), &[("read", 1)]);
     scene.tick();
-    assert_eq!(scene.detector.baselines.get(&kind).unwrap().size(), 1);
+    assert_eq!(scene.detector.baselines.get(&key).unwrap().size(), 1);
 }
 
 #[test]

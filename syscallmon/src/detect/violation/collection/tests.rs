@@ -45,11 +45,11 @@ fn by_event(workload: &str, name: &str, seconds: u64) -> Violation {
     Violation { process: Some(process), ..made(workload, name, 1, seconds) }
 }
 
-fn first(violations: &mut Violations, violation: Violation) -> Option<Recorded> {
+fn first(violations: &mut Violations, violation: Violation) -> Option<RecordedViolation> {
     violations.first(violation, Instant::now())
 }
 
-fn counted(violations: &mut Violations, call: CallId, violation: &Violation) -> Option<Recorded> {
+fn counted(violations: &mut Violations, call: CallId, violation: &Violation) -> Option<RecordedViolation> {
     violations.counted(call, violation, Instant::now())
 }
 

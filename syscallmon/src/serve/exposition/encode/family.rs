@@ -12,9 +12,9 @@ const TOTAL: &str = "_total";
 /// Units of Prometheus' conventions that names of families end with.
 const UNITS: [&str; 4] = ["seconds", "bytes", "ratio", "celsius"];
 
-/// The type of a family's series.
+/// The type of a metric family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum FamilyKind {
     /// Values that only rise.
     Counter,
     /// Values that rise and fall.
@@ -23,28 +23,28 @@ pub(crate) enum Kind {
     Histogram,
 }
 
-/// A metric family.
+/// What the lines before the series of a metric family say.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Family<'a> {
+pub(crate) struct FamilyHead<'a> {
     /// Its name in the text format, with `_total` if it is a counter.
     pub(crate) name: &'a str,
     /// Its type.
-    pub(crate) kind: Kind,
+    pub(crate) kind: FamilyKind,
     /// Its help; no `HELP` line if empty.
     pub(crate) help: &'a str,
 }
 
-impl<'a> Family<'a> {
+impl<'a> FamilyHead<'a> {
     /// Returns its name in metadata.
     pub(crate) fn name_in(self, format: Format) -> &'a str {
         match (format, self.kind) {
-            (Format::OpenMetrics, Kind::Counter) => self.name.strip_suffix(TOTAL).unwrap_or(self.name),
+            (Format::OpenMetrics, FamilyKind::Counter) => self.name.strip_suffix(TOTAL).unwrap_or(self.name),
             _ => self.name,
         }
     }
 
     /// Writes the lines before its series. In the text format, a family without series has no such lines.
-    pub(crate) fn write_head(self, format: Format, out: &mut Vec<u8>) {
+    pub(crate) fn write(self, format: Format, out: &mut Vec<u8>) {
         let name = self.name_in(format);
         if !self.help.is_empty() {
             write_all(out, &["# HELP ", name, " "]);
@@ -60,19 +60,19 @@ impl<'a> Family<'a> {
     fn type_in(self, format: Format) -> &'static str {
         match self.kind {
             // `OpenMetrics` requires this name of a counter.
-            Kind::Counter if format == Format::OpenMetrics && !self.name.ends_with(TOTAL) => "unknown",
-            Kind::Counter => "counter",
-            Kind::Gauge => "gauge",
-            Kind::Histogram => "histogram",
+            FamilyKind::Counter if format == Format::OpenMetrics && !self.name.ends_with(TOTAL) => "unknown",
+            FamilyKind::Counter => "counter",
+            FamilyKind::Gauge => "gauge",
+            FamilyKind::Histogram => "histogram",
         }
     }
 
     /// Returns the name of samples of `_created`, in formats that have them.
     fn created_in(self, format: Format) -> Option<&'a str> {
         match (format, self.kind) {
-            (Format::OpenMetrics, Kind::Counter) => self.name.strip_suffix(TOTAL),
-            (Format::OpenMetrics, Kind::Histogram) => Some(self.name),
-            (Format::Text, _) | (_, Kind::Gauge) => None,
+            (Format::OpenMetrics, FamilyKind::Counter) => self.name.strip_suffix(TOTAL),
+            (Format::OpenMetrics, FamilyKind::Histogram) => Some(self.name),
+            (Format::Text, _) | (_, FamilyKind::Gauge) => None,
         }
     }
 }
@@ -116,17 +116,17 @@ pub(crate) struct Histogram<'a> {
     pub(crate) sum: f64,
 }
 
-/// Writes series of one family.
+/// Writes series of one family as text.
 #[derive(Debug)]
-pub(crate) struct SeriesWriter<'a> {
-    family: Family<'a>,
+pub(crate) struct SeriesTextWriter<'a> {
+    family: FamilyHead<'a>,
     format: Format,
     out: &'a mut Vec<u8>,
 }
 
-impl<'a> SeriesWriter<'a> {
+impl<'a> SeriesTextWriter<'a> {
     /// Returns a writer that appends to `out`.
-    pub(crate) fn new(family: Family<'a>, format: Format, out: &'a mut Vec<u8>) -> Self {
+    pub(crate) fn new(family: FamilyHead<'a>, format: Format, out: &'a mut Vec<u8>) -> Self {
         Self { family, format, out }
     }
 
@@ -139,7 +139,7 @@ impl<'a> SeriesWriter<'a> {
         value: impl Into<Number>,
         created: Option<Timestamp>,
     ) {
-        debug_assert_ne!(self.family.kind, Kind::Histogram, "{}", self.family.name);
+        debug_assert_ne!(self.family.kind, FamilyKind::Histogram, "{}", self.family.name);
         self.sample("", first, more, None, value.into());
         self.created(first, more, created);
     }
@@ -152,7 +152,7 @@ impl<'a> SeriesWriter<'a> {
         histogram: Histogram<'_>,
         created: Option<Timestamp>,
     ) {
-        debug_assert_eq!(self.family.kind, Kind::Histogram, "{}", self.family.name);
+        debug_assert_eq!(self.family.kind, FamilyKind::Histogram, "{}", self.family.name);
         let Histogram { bounds, cumulative, count, sum } = histogram;
         debug_assert_eq!(bounds.texts.len(), cumulative.len());
         for (bound, &count) in bounds.texts.iter().zip(cumulative) {

@@ -4,7 +4,7 @@ use prometheus::proto::{LabelPair, Metric, MetricFamily, MetricType};
 
 use super::{
     Format,
-    family::{Bounds, Family, Histogram, Kind, SeriesWriter},
+    family::{Bounds, FamilyHead, FamilyKind, Histogram, SeriesTextWriter},
     labels::LabelText,
     number::Timestamp,
 };
@@ -14,14 +14,14 @@ use super::{
 pub(crate) fn write(families: &[MetricFamily], format: Format, created: Option<Timestamp>, out: &mut Vec<u8>) {
     for gathered in families.iter().filter(|family| !family.get_metric().is_empty()) {
         let kind = match gathered.get_field_type() {
-            MetricType::COUNTER => Kind::Counter,
-            MetricType::GAUGE => Kind::Gauge,
-            MetricType::HISTOGRAM => Kind::Histogram,
+            MetricType::COUNTER => FamilyKind::Counter,
+            MetricType::GAUGE => FamilyKind::Gauge,
+            MetricType::HISTOGRAM => FamilyKind::Histogram,
             MetricType::SUMMARY | MetricType::UNTYPED => continue,
         };
-        let family = Family { name: gathered.name(), kind, help: gathered.help() };
-        family.write_head(format, out);
-        let mut series = SeriesWriter::new(family, format, out);
+        let head = FamilyHead { name: gathered.name(), kind, help: gathered.help() };
+        head.write(format, out);
+        let mut series = SeriesTextWriter::new(head, format, out);
         for metric in gathered.get_metric() {
             write_metric(&mut series, kind, metric, (format, created));
         }
@@ -29,16 +29,16 @@ pub(crate) fn write(families: &[MetricFamily], format: Format, created: Option<T
 }
 
 fn write_metric(
-    series: &mut SeriesWriter<'_>,
-    kind: Kind,
+    series: &mut SeriesTextWriter<'_>,
+    kind: FamilyKind,
     metric: &Metric,
     (format, created): (Format, Option<Timestamp>),
 ) {
     let labels: LabelText = metric.get_label().iter().map(|label: &LabelPair| (label.name(), label.value())).collect();
     match kind {
-        Kind::Counter => series.value(&labels, &[], metric.get_counter().get_value(), created),
-        Kind::Gauge => series.value(&labels, &[], metric.get_gauge().get_value(), None),
-        Kind::Histogram => {
+        FamilyKind::Counter => series.value(&labels, &[], metric.get_counter().get_value(), created),
+        FamilyKind::Gauge => series.value(&labels, &[], metric.get_gauge().get_value(), None),
+        FamilyKind::Histogram => {
             let histogram = metric.get_histogram();
             let (count, sum) = (histogram.get_sample_count(), histogram.get_sample_sum());
             let buckets = histogram.get_bucket();

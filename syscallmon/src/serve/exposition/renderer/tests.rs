@@ -21,7 +21,7 @@ use crate::{
     model::{Granularities, Granularity, Model, SeriesLayout},
     snapshot::{Bound, Counts, DeniedKey, Durations, ErrorKey, SlotCounts, Snapshot},
     syscalls::{Call, CallId, CallTable, Errno},
-    view::{Host, SnapshotInfo},
+    view::{FixedFacts, SnapshotInfo},
     workload::{Labels, MetadataCache, ResolvedWorkload, Workload, providers::ProviderName},
 };
 
@@ -33,8 +33,8 @@ fn view(cgroup: &str) -> View {
     let directory = MetadataCache::default();
     directory.set_status(ProviderName::Docker, Some("gone".to_owned()));
     let mut baselines = Baselines::default();
-    let kind = "shop/Deployment/web/httpd".parse().unwrap();
-    baselines.begin_or_get(&kind, (&"learned".into(), Learn::default()), SystemTime::UNIX_EPOCH, true);
+    let key = "shop/Deployment/web/httpd".parse().unwrap();
+    baselines.begin_or_get(&key, (&"learned".into(), Learn::default()), SystemTime::UNIX_EPOCH, true);
     baselines.store.is_up = Some(false);
     let mut took = Durations { sum_ns: 20_000_000, ..Durations::default() };
     (took.buckets[14], took.buckets[25]) = (2, 1);
@@ -56,14 +56,14 @@ fn view(cgroup: &str) -> View {
     });
     violations.counted(openat, &unexpected(&workload, calls.call(openat)), Instant::now());
     let (calls, duration_bounds) = (Arc::new(calls), Bound::defaults().collect());
-    let host = Host { calls, probes, duration_bounds, created_timestamps: true, ..Host::minimal() };
+    let facts = FixedFacts { calls, probes, duration_bounds, created_timestamps: true, ..FixedFacts::minimal() };
     View {
         model: model.view().clone(),
         sources: directory.sources(),
         violations: violations.view(),
         baselines: baselines.view(),
         alerts: Alerts::to_nobody("webhook").status(),
-        ..View::empty(Arc::new(host))
+        ..View::empty(Arc::new(facts))
     }
 }
 
@@ -71,11 +71,11 @@ fn renderer(cgroup: &str) -> Renderer {
     Renderer::new(Views::new(view(cgroup)).1).unwrap()
 }
 
-/// The same view, of a host with other series.
+/// The same view, with other series.
 fn with_layout(view: View, granularities: Granularities) -> View {
-    let layout = Arc::new(SeriesLayout::new(granularities, &view.host.calls));
-    let host = Arc::new(Host { layout, ..Host::clone(&view.host) });
-    View { host, ..view }
+    let layout = Arc::new(SeriesLayout::new(granularities, &view.facts.calls));
+    let facts = Arc::new(FixedFacts { layout, ..FixedFacts::clone(&view.facts) });
+    View { facts, ..view }
 }
 
 fn granularity() -> impl Strategy<Value = Granularity> {
@@ -323,8 +323,8 @@ fn nothing_but_families_of_calls_depends_on_the_granularity() {
 #[test]
 fn open_metrics_has_created_samples_only_where_they_are_asked_for() {
     let view = view("/a");
-    let host = Arc::new(Host { created_timestamps: false, ..Host::clone(&view.host) });
-    let renderer = Renderer::new(Views::new(View { host, ..view }).1).unwrap();
+    let facts = Arc::new(FixedFacts { created_timestamps: false, ..FixedFacts::clone(&view.facts) });
+    let renderer = Renderer::new(Views::new(View { facts, ..view }).1).unwrap();
     let text = text(&renderer.render(Format::OpenMetrics));
     assert!(text.contains("# TYPE syscallmon_syscalls counter\n") && text.contains("\nprocess_cpu_seconds_total "));
     let mut series = text.lines().filter(|line| !line.starts_with('#'));

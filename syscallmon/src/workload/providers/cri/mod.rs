@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use super::{ProviderError, SocketChoice, Sources, socket::Runtime};
+use super::{ProviderError, ProviderSettings, SocketChoice, socket::RuntimeClient};
 use crate::workload::{
     Api,
     metadata::{CONTAINER_NAME_LABEL, ContainerId, ContainerInfo, PAUSE_NAME, PodInfo, text},
@@ -43,14 +43,14 @@ impl Cri {
     }
 }
 
-impl Runtime for Cri {
+impl RuntimeClient for Cri {
     const API: Api = Api::Cri;
     const MAX_CONTAINERS: usize = 256;
     /// The CRI has no way to rename a container.
     const RECHECKS: Option<(usize, Duration)> = None;
     const IS_STARTED_BY_CONNECTING: bool = false;
 
-    fn choice(sources: &Sources) -> &SocketChoice {
+    fn choice(sources: &ProviderSettings) -> &SocketChoice {
         &sources.cri
     }
 

@@ -17,8 +17,8 @@ use serde::Deserialize;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    ProviderError, SocketChoice, Sources,
-    socket::{Runtime, connect},
+    ProviderError, ProviderSettings, SocketChoice,
+    socket::{RuntimeClient, connect},
 };
 use crate::workload::{
     Api,
@@ -45,7 +45,7 @@ const KUBERNETES_PREFIX: &str = "k8s_";
 /// Every request has a connection of its own. On a unix socket, that is cheaper than keeping one, and needs no
 /// recovery.
 struct Engine {
-    kind: Kind,
+    api: EngineApi,
     socket: PathBuf,
     timeout: Duration,
 }
@@ -53,16 +53,16 @@ struct Engine {
 /// Docker's API.
 pub(super) struct Docker(Engine);
 
-/// Podman's.
+/// Podman's API.
 pub(super) struct Podman(Engine);
 
-impl Runtime for Docker {
+impl RuntimeClient for Docker {
     const API: Api = Api::Docker;
     const MAX_CONTAINERS: usize = MAX_CONTAINERS;
     const RECHECKS: Option<(usize, Duration)> = Some((4, Duration::from_secs(1)));
     const IS_STARTED_BY_CONNECTING: bool = false;
 
-    fn choice(sources: &Sources) -> &SocketChoice {
+    fn choice(sources: &ProviderSettings) -> &SocketChoice {
         &sources.docker
     }
 
@@ -79,7 +79,7 @@ impl Runtime for Docker {
     }
 }
 
-impl Runtime for Podman {
+impl RuntimeClient for Podman {
     const API: Api = Api::Podman;
     const MAX_CONTAINERS: usize = MAX_CONTAINERS;
     /// Its service ends without requests, and takes longer for an answer.
@@ -87,7 +87,7 @@ impl Runtime for Podman {
     /// A socket unit of systemd starts it.
     const IS_STARTED_BY_CONNECTING: bool = true;
 
-    fn choice(sources: &Sources) -> &SocketChoice {
+    fn choice(sources: &ProviderSettings) -> &SocketChoice {
         &sources.podman
     }
 
@@ -104,9 +104,9 @@ impl Runtime for Podman {
     }
 }
 
-/// Kind of API.
+/// Which API an engine serves.
 #[derive(Clone, Copy)]
-enum Kind {
+enum EngineApi {
     Docker,
     Podman,
 }
@@ -115,13 +115,13 @@ impl Engine {
     /// Docker's engine, at `/run/docker.sock`.
     #[must_use]
     fn docker(socket: PathBuf) -> Self {
-        Self { kind: Kind::Docker, socket, timeout: TIMEOUT }
+        Self { api: EngineApi::Docker, socket, timeout: TIMEOUT }
     }
 
     /// `podman system service`, at `/run/podman/podman.sock`; Podman 4.0 or newer.
     #[must_use]
     fn podman(socket: PathBuf) -> Self {
-        Self { kind: Kind::Podman, socket, timeout: TIMEOUT }
+        Self { api: EngineApi::Podman, socket, timeout: TIMEOUT }
     }
 
     /// Returns metadata of those `ids` that the engine knows, in the order of `ids`. Makes one request for each.
@@ -159,7 +159,7 @@ impl Engine {
     async fn find(&self, id: &ContainerId) -> Result<Option<ContainerInfo>, ProviderError> {
         let answer = tokio::time::timeout(self.timeout, self.list(id)).await;
         let body = answer.map_err(|_| ProviderError::Timeout(self.timeout))??;
-        self.kind.facts(id, &body).map_err(|error| self.failure(&error))
+        self.api.facts(id, &body).map_err(|error| self.failure(&error))
     }
 
     /// Returns the list of one container, in any state, as JSON.
@@ -168,23 +168,23 @@ impl Engine {
         let (mut sender, driver) = handshake(TokioIo::new(stream)).await.map_err(|error| self.failure(&error))?;
         let _driver = AbortOnDropHandle::new(tokio::spawn(driver));
         // {"id":["..."]}
-        let target = format!("{}?all=true&filters=%7B%22id%22%3A%5B%22{id}%22%5D%7D", self.kind.path());
+        let target = format!("{}?all=true&filters=%7B%22id%22%3A%5B%22{id}%22%5D%7D", self.api.path());
         let request = Request::get(target).header(HOST, "localhost").body(Empty::<Bytes>::new());
         let request = request.map_err(|error| self.failure(&error))?;
         let answer = sender.send_request(request).await.map_err(|error| self.failure(&error))?;
         if answer.status() != StatusCode::OK {
-            return Err(ProviderError::Answer(format!("{}: {}", self.kind.path(), answer.status())));
+            return Err(ProviderError::Answer(format!("{}: {}", self.api.path(), answer.status())));
         }
         let body = Limited::new(answer.into_body(), MAX_ANSWER_BYTES).collect().await;
         body.map(Collected::to_bytes).map_err(|error| self.failure(&*error))
     }
 
     fn failure(&self, error: &(dyn Error + 'static)) -> ProviderError {
-        ProviderError::answer(self.kind.path(), error)
+        ProviderError::answer(self.api.path(), error)
     }
 }
 
-impl Kind {
+impl EngineApi {
     /// Returns the URL path of the list.
     fn path(self) -> &'static str {
         match self {
@@ -225,7 +225,7 @@ struct Container {
 }
 
 impl Container {
-    fn into_facts(self, id: &ContainerId, kind: Kind) -> ContainerInfo {
+    fn into_facts(self, id: &ContainerId, api: EngineApi) -> ContainerInfo {
         let own_name = self.name();
         let is_kubernetes = own_name.as_ref().is_some_and(|name| name.starts_with(KUBERNETES_PREFIX));
         let labels = self.labels.filter(|_| is_kubernetes).unwrap_or_default();
@@ -237,7 +237,7 @@ impl Container {
             name: name.and_then(text).or(own_name).unwrap_or_else(|| Arc::clone(id)),
             pod: PodInfo::from_labels(&labels),
             image: self.image.as_deref().and_then(text),
-            runtime: kind.name().into(),
+            runtime: api.name().into(),
             is_pause: is_sandbox || self.is_infra,
         }
     }
@@ -257,5 +257,5 @@ fn is_hex(id: &str) -> bool {
 /// Interface for fuzz targets: metadata from lists, as of Docker and as of Podman.
 #[cfg(fuzzing)]
 pub fn facts(id: &ContainerId, list: &[u8]) -> impl Iterator<Item = ContainerInfo> {
-    [Kind::Docker, Kind::Podman].into_iter().filter_map(|kind| kind.facts(id, list).ok().flatten())
+    [EngineApi::Docker, EngineApi::Podman].into_iter().filter_map(|api| api.facts(id, list).ok().flatten())
 }

@@ -15,13 +15,13 @@ use serde::Deserialize;
 use tokio::time::timeout;
 
 use super::{
-    Limits, client, configuration,
+    RequestLimits, client, configuration,
     failure::{cause, description},
     owner_reference::{OwnerReference, controller},
     pod::text,
 };
 use crate::workload::{
-    owner::{Answer, Reference},
+    owner::{ControllerAnswer, Reference},
     providers::ProviderError,
 };
 
@@ -55,10 +55,10 @@ impl Controllers {
     ///
     /// When the service account or the kubeconfig is not readable or not usable.
     pub(in crate::workload::providers) async fn connect(kubeconfig: Option<&Path>) -> Result<Self, ProviderError> {
-        Self::with_limits(configuration(kubeconfig).await?, Limits::CONTROLLERS, TIMEOUT).await
+        Self::with_limits(configuration(kubeconfig).await?, RequestLimits::CONTROLLERS, TIMEOUT).await
     }
 
-    async fn with_limits(config: Config, limits: Limits, timeout: Duration) -> Result<Self, ProviderError> {
+    async fn with_limits(config: Config, limits: RequestLimits, timeout: Duration) -> Result<Self, ProviderError> {
         let client = client(config, limits, || {}).await?;
         Ok(Self { client, timeout })
     }
@@ -69,25 +69,28 @@ impl Controllers {
         &self,
         reference: &Reference,
         from_cache: bool,
-    ) -> (Answer, Option<ProviderError>) {
+    ) -> (ControllerAnswer, Option<ProviderError>) {
         let Ok(answer) = timeout(self.timeout, self.get(reference, from_cache)).await else {
-            return (Answer::Failed, Some(ProviderError::Timeout(self.timeout)));
+            return (ControllerAnswer::Failed, Some(ProviderError::Timeout(self.timeout)));
         };
         let error = match answer {
             Ok(text) => match serde_json::from_str::<Object>(&text) {
                 Ok(object) => return (object.metadata.into(), None),
                 Err(error) => {
-                    return (Answer::Failed, Some(ProviderError::answer("cannot understand a controller", &error)));
+                    return (
+                        ControllerAnswer::Failed,
+                        Some(ProviderError::answer("cannot understand a controller", &error)),
+                    );
                 }
             },
             Err(error) => error,
         };
         let answer = match &error {
-            kube::Error::Api(status) if status.code == 404 => return (Answer::Missing, None),
-            kube::Error::Api(status) if status.code == 403 => Answer::Forbidden,
+            kube::Error::Api(status) if status.code == 404 => return (ControllerAnswer::Missing, None),
+            kube::Error::Api(status) if status.code == 403 => ControllerAnswer::Forbidden,
             // The object is too long. The owner of its pods cannot be verified, and must not be waited for.
-            error if cause::<LengthLimitError>(error).is_some() => Answer::Missing,
-            _ => Answer::Failed,
+            error if cause::<LengthLimitError>(error).is_some() => ControllerAnswer::Missing,
+            _ => ControllerAnswer::Failed,
         };
         (answer, Some(ProviderError::Answer(description(&error))))
     }
@@ -104,12 +107,12 @@ impl Controllers {
 #[cfg(fuzzing)]
 pub fn controller_texts(json: &str) -> Option<Vec<std::sync::Arc<str>>> {
     let object = serde_json::from_str::<Object>(json).ok()?;
-    let Answer::Found { uid, controller } = object.metadata.into() else { return None };
+    let ControllerAnswer::Found { uid, controller } = object.metadata.into() else { return None };
     let texts = controller.map(|controller| [controller.group, controller.kind, controller.name, controller.uid]);
     Some(texts.into_iter().flatten().chain([uid]).collect())
 }
 
-impl From<Metadata> for Answer {
+impl From<Metadata> for ControllerAnswer {
     fn from(metadata: Metadata) -> Self {
         let controller = metadata.owner_references.as_deref().and_then(controller);
         Self::Found { uid: text(&metadata.uid), controller }

@@ -60,7 +60,7 @@ const PAGE: u32 = 8;
 pub(super) struct Kubernetes {
     pods: Api<PodObject>,
     node: Box<str>,
-    limits: Limits,
+    limits: RequestLimits,
     /// Pause after each failure.
     delays: Box<dyn Iterator<Item = Duration> + Send>,
 }
@@ -83,7 +83,7 @@ pub enum PodChange {
 
 /// Limits of requests to an API server.
 #[derive(Clone, Copy, Debug)]
-struct Limits {
+struct RequestLimits {
     /// Maximum bytes of an answer, list or watch. Memory may briefly hold three times as many.
     answer: usize,
     /// Deadline of a page of a list.
@@ -96,7 +96,7 @@ struct Limits {
     period: Duration,
 }
 
-impl Limits {
+impl RequestLimits {
     /// The server ends a watch after 290 s and the watcher after 295 s, so this timeout is longer.
     const DEFAULT: Self = Self {
         answer: 16 << 20,
@@ -138,13 +138,13 @@ impl Kubernetes {
         answered: impl Fn() + Clone + Send + Sync + 'static,
     ) -> Result<Self, ProviderError> {
         let config = configuration(kubeconfig).await?;
-        Self::with_limits(config, node, Limits::DEFAULT, DefaultBackoff::default(), answered).await
+        Self::with_limits(config, node, RequestLimits::DEFAULT, DefaultBackoff::default(), answered).await
     }
 
     async fn with_limits(
         config: Config,
         node: &str,
-        limits: Limits,
+        limits: RequestLimits,
         delays: impl Iterator<Item = Duration> + Send + 'static,
         answered: impl Fn() + Clone + Send + Sync + 'static,
     ) -> Result<Self, ProviderError> {
@@ -210,7 +210,7 @@ impl Kubernetes {
 /// When the service account or the kubeconfig is not readable or not usable.
 pub async fn connect(kubeconfig: Option<&Path>) -> Result<Client, ProviderError> {
     let config = configuration(kubeconfig).await?;
-    client(config, Limits::SHORT, || {}).await
+    client(config, RequestLimits::SHORT, || {}).await
 }
 
 /// Requests one pod of `node`, to check whether the API server permits listing them.
@@ -265,7 +265,7 @@ async fn next(
 /// a deadline.
 async fn client(
     mut config: Config,
-    limits: Limits,
+    limits: RequestLimits,
     answered: impl Fn() + Clone + Send + Sync + 'static,
 ) -> Result<Client, ProviderError> {
     config.read_timeout = Some(limits.silence);

@@ -13,7 +13,7 @@ use super::{
     *,
 };
 
-const LIMITS: Limits = Limits {
+const LIMITS: RequestLimits = RequestLimits {
     answer: 64 << 10,
     list: Duration::from_millis(300),
     silence: Duration::from_millis(800),
@@ -43,7 +43,7 @@ impl Watch {
         Self::start_with(LIMITS, answers).await
     }
 
-    async fn start_with(limits: Limits, answers: impl IntoIterator<Item = Answer>) -> Self {
+    async fn start_with(limits: RequestLimits, answers: impl IntoIterator<Item = Answer>) -> Self {
         let server = ApiServer::start(answers).await;
         let config = configuration(Some(server.kubeconfig())).await.unwrap();
         let delays = iter::repeat(Duration::from_millis(10));
@@ -250,7 +250,7 @@ async fn silence_ends() {
 
 #[tokio::test]
 async fn watches_that_end_at_once_are_not_asked_for_without_a_pause() {
-    let limits = Limits { requests: 3, period: Duration::from_millis(500), ..LIMITS };
+    let limits = RequestLimits { requests: 3, period: Duration::from_millis(500), ..LIMITS };
     let ends = (0..1000).map(|_| Ended(vec![]));
     let mut watch = Watch::start_with(limits, iter::once(list("10", &[])).chain(ends)).await;
     watch.expect([Restarted, Synced]).await;

@@ -5,24 +5,25 @@ use std::time::{Duration, SystemTime};
 use super::*;
 use crate::serve::exposition::families::FAMILIES;
 
-const CALLS: Family<'static> = Family { name: "calls_total", kind: Kind::Counter, help: "Calls, \"all\" of\\\nthem." };
-const TOOK: Family<'static> = Family { name: "took_seconds", kind: Kind::Histogram, help: "How long." };
-const ABOUT: Family<'static> = Family { name: "build_info", kind: Kind::Gauge, help: "About." };
+const CALLS: FamilyHead<'static> =
+    FamilyHead { name: "calls_total", kind: FamilyKind::Counter, help: "Calls, \"all\" of\\\nthem." };
+const TOOK: FamilyHead<'static> = FamilyHead { name: "took_seconds", kind: FamilyKind::Histogram, help: "How long." };
+const ABOUT: FamilyHead<'static> = FamilyHead { name: "build_info", kind: FamilyKind::Gauge, help: "About." };
 
 fn exposition(format: Format) -> String {
     let mut out = Vec::new();
     let workload: LabelText = [("pod", "a\"b\\\n"), ("container", "c")].into_iter().collect();
     let created = Some(Timestamp::from(SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_250)));
-    CALLS.write_head(format, &mut out);
-    let mut series = SeriesWriter::new(CALLS, format, &mut out);
+    CALLS.write(format, &mut out);
+    let mut series = SeriesTextWriter::new(CALLS, format, &mut out);
     series.value(&workload, &[("syscall", "read")], 17, created);
     series.value(&LabelText::default(), &[], u64::MAX, None);
-    TOOK.write_head(format, &mut out);
+    TOOK.write(format, &mut out);
     let bounds = Bounds::new(format, [0.000_001, 1.0]);
     let histogram = Histogram { bounds: &bounds, cumulative: &[1, 2], count: 3, sum: 4.5 };
-    SeriesWriter::new(TOOK, format, &mut out).histogram(&workload, &[("syscall", "read")], histogram, created);
-    ABOUT.write_head(format, &mut out);
-    SeriesWriter::new(ABOUT, format, &mut out).value(&LabelText::default(), &[("version", "1")], 1, created);
+    SeriesTextWriter::new(TOOK, format, &mut out).histogram(&workload, &[("syscall", "read")], histogram, created);
+    ABOUT.write(format, &mut out);
+    SeriesTextWriter::new(ABOUT, format, &mut out).value(&LabelText::default(), &[("version", "1")], 1, created);
     out.extend_from_slice(format.end().as_bytes());
     String::from_utf8(out).unwrap()
 }
@@ -78,14 +79,14 @@ build_info{version="1"} 1
 fn units_are_those_that_names_end_with() {
     let head = |name, kind| {
         let mut out = Vec::new();
-        Family { name, kind, help: "" }.write_head(Format::OpenMetrics, &mut out);
+        FamilyHead { name, kind, help: "" }.write(Format::OpenMetrics, &mut out);
         String::from_utf8(out).unwrap()
     };
     let cpu = "# TYPE process_cpu_seconds counter\n# UNIT process_cpu_seconds seconds\n";
-    assert_eq!(head("process_cpu_seconds_total", Kind::Counter), cpu);
-    assert_eq!(head("seconds", Kind::Gauge), "# TYPE seconds gauge\n");
-    assert_eq!(head("process_open_fds", Kind::Gauge), "# TYPE process_open_fds gauge\n");
-    assert_eq!(head("calls", Kind::Counter), "# TYPE calls unknown\n", "no counter without _total");
+    assert_eq!(head("process_cpu_seconds_total", FamilyKind::Counter), cpu);
+    assert_eq!(head("seconds", FamilyKind::Gauge), "# TYPE seconds gauge\n");
+    assert_eq!(head("process_open_fds", FamilyKind::Gauge), "# TYPE process_open_fds gauge\n");
+    assert_eq!(head("calls", FamilyKind::Counter), "# TYPE calls unknown\n", "no counter without _total");
 }
 
 /// No name of a family's samples belongs to another family, in either format.
@@ -95,15 +96,15 @@ fn no_two_families_share_a_name_in_openmetrics() {
     for row in FAMILIES {
         use prometheus::proto::MetricType;
         let kind = match row.kind {
-            MetricType::COUNTER => Kind::Counter,
-            MetricType::HISTOGRAM => Kind::Histogram,
-            _ => Kind::Gauge,
+            MetricType::COUNTER => FamilyKind::Counter,
+            MetricType::HISTOGRAM => FamilyKind::Histogram,
+            _ => FamilyKind::Gauge,
         };
-        let name = Family { name: row.name, kind, help: row.help }.name_in(Format::OpenMetrics);
+        let name = FamilyHead { name: row.name, kind, help: row.help }.name_in(Format::OpenMetrics);
         let suffixes: &[&str] = match kind {
-            Kind::Counter => &["", TOTAL, "_created"],
-            Kind::Gauge => &[""],
-            Kind::Histogram => &["", "_bucket", "_sum", "_count", "_created"],
+            FamilyKind::Counter => &["", TOTAL, "_created"],
+            FamilyKind::Gauge => &[""],
+            FamilyKind::Histogram => &["", "_bucket", "_sum", "_count", "_created"],
         };
         for suffix in suffixes {
             let other = names.insert(format!("{name}{suffix}"), row.name);

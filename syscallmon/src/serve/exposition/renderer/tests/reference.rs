@@ -26,7 +26,7 @@ pub(super) fn text(view: &View) -> String {
 }
 
 fn family(view: &View, row: &Family) -> MetricFamily {
-    if let Series::Host(collect) = row.series {
+    if let SeriesSource::Host(collect) = row.series {
         return gather(row, |samples| collect(view, samples));
     }
     let collect = match row.name {
@@ -133,8 +133,8 @@ fn pairs(workload: &Workload, more: &[(&str, &str)]) -> Vec<LabelPair> {
 
 fn syscalls_total(view: &View, samples: &mut Vec<Metric>) {
     for (workload, totals) in view.model.workloads() {
-        let by = view.host.layout.granularities().syscalls;
-        let calls = totals.counts.calls.iter().map(|(call, calls)| (view.host.calls.call(call), calls));
+        let by = view.facts.layout.granularities().syscalls;
+        let calls = totals.counts.calls.iter().map(|(call, calls)| (view.facts.calls.call(call), calls));
         let calls = calls.filter(|(call, _)| call.abi != IO_URING);
         add_sums(samples, workload, calls.map(|(call, calls)| (call_labels(by, call), calls)));
     }
@@ -142,7 +142,7 @@ fn syscalls_total(view: &View, samples: &mut Vec<Metric>) {
 
 fn unexpected_syscalls_total(view: &View, samples: &mut Vec<Metric>) {
     for (ViolationKey { workload, call, policy, severity }, count) in view.violations.counts.iter() {
-        let call = view.host.calls.call(*call);
+        let call = view.facts.calls.call(*call);
         let labels = [("syscall", call.syscall), ("abi", call.abi), ("policy", policy), ("severity", severity.name())];
         add(samples, workload, &labels, *count as f64);
     }
@@ -162,10 +162,10 @@ fn syscall_errors_total(view: &View, samples: &mut Vec<Metric>) {
     for (workload, totals) in view.model.workloads() {
         let labels = |failure| {
             let (call, errno) = match failure {
-                ErrorKey::Of(call, errno) => (view.host.calls.call(call), errno.name()),
+                ErrorKey::Of(call, errno) => (view.facts.calls.call(call), errno.name()),
                 ErrorKey::Other => (Call { syscall: REMAINDER, abi: REMAINDER }, REMAINDER),
             };
-            let mut labels = call_labels(view.host.layout.granularities().errors, call);
+            let mut labels = call_labels(view.facts.layout.granularities().errors, call);
             labels.push(("errno", errno));
             labels
         };
@@ -177,8 +177,8 @@ fn syscall_errors_total(view: &View, samples: &mut Vec<Metric>) {
 fn syscalls_denied_total(view: &View, samples: &mut Vec<Metric>) {
     for (workload, totals) in view.model.workloads() {
         let labels = |denial| {
-            let (call, errno) = denied_call(&view.host, denial);
-            let mut labels = call_labels(view.host.layout.granularities().denied, call);
+            let (call, errno) = denied_call(&view.facts, denial);
+            let mut labels = call_labels(view.facts.layout.granularities().denied, call);
             labels.extend(errno.map(|errno| ("errno", errno)));
             labels
         };
@@ -191,13 +191,13 @@ fn syscall_duration_seconds(view: &View, samples: &mut Vec<Metric>) {
     for (workload, totals) in view.model.workloads() {
         // Calls of one label in several ABIs are one series.
         let by_label = totals.counts.durations.iter().map(|(call, durations)| {
-            let call = Call { abi: "", ..view.host.calls.call(call) };
-            let label = call_labels(view.host.layout.granularities().latency, call).first().copied();
+            let call = Call { abi: "", ..view.facts.calls.call(call) };
+            let label = call_labels(view.facts.layout.granularities().latency, call).first().copied();
             (label, *durations)
         });
         for (label, durations) in by_label.collect::<SortedCounts<Option<(&str, &str)>, Durations>>().iter() {
             let labels: Vec<_> = label.into_iter().collect();
-            add_durations(samples, (workload, labels.as_slice()), durations, &view.host.duration_bounds);
+            add_durations(samples, (workload, labels.as_slice()), durations, &view.facts.duration_bounds);
         }
     }
 }
@@ -205,7 +205,7 @@ fn syscall_duration_seconds(view: &View, samples: &mut Vec<Metric>) {
 fn io_uring_requests_total(view: &View, samples: &mut Vec<Metric>) {
     for (workload, totals) in view.model.workloads() {
         for (call, &requests) in totals.counts.calls.iter() {
-            let call = view.host.calls.call(call);
+            let call = view.facts.calls.call(call);
             if call.abi == IO_URING {
                 add(samples, workload, &[("op", call.syscall)], requests as f64);
             }

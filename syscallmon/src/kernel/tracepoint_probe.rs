@@ -8,7 +8,7 @@ use aya::{
 
 use super::{
     Error, Options, Probe, ProbeStatus,
-    attachments::{Attachment, Host},
+    attachments::{AttachContext, Attachment},
     error_report::one_line,
     facts::Facts,
     preemption::PREEMPTED,
@@ -42,7 +42,7 @@ pub(super) fn cgroup(_: &Options, facts: &Facts) -> Option<Box<dyn Attachment>> 
         },
         category: "cgroup",
     };
-    Some(EventProbe::boxed(Probe::Cgroup, ways))
+    Some(TracepointProbe::boxed(Probe::Cgroup, ways))
 }
 
 /// Container init.
@@ -59,7 +59,7 @@ pub(super) fn container_init(_: &Options, facts: &Facts) -> Option<Box<dyn Attac
         classic: Err("classic tracepoints do not provide this information".to_owned()),
         category: "cgroup",
     };
-    Some(EventProbe::boxed(Probe::ContainerInit, ways))
+    Some(TracepointProbe::boxed(Probe::ContainerInit, ways))
 }
 
 /// Births and deaths of threads; `None` if no feature needs them.
@@ -83,7 +83,7 @@ pub(super) fn task(options: &Options, facts: &Facts) -> Option<Box<dyn Attachmen
         },
         category: "sched",
     };
-    (counts_denied || options.features.latency).then(|| EventProbe::boxed(Probe::Task, ways))
+    (counts_denied || options.features.latency).then(|| TracepointProbe::boxed(Probe::Task, ways))
 }
 
 /// Operations of io_uring; `None` if the feature is off.
@@ -101,11 +101,11 @@ pub(super) fn io_uring(options: &Options, facts: &Facts) -> Option<Box<dyn Attac
         },
         category: "io_uring",
     };
-    options.features.io_uring.then(|| EventProbe::boxed(Probe::IoUring, ways))
+    options.features.io_uring.then(|| TracepointProbe::boxed(Probe::IoUring, ways))
 }
 
 /// Attaches a probe in the first way that works.
-struct EventProbe {
+struct TracepointProbe {
     probe: Probe,
     /// Ways that were not tried yet, the best one last.
     ways: Vec<(Way, Result<Vec<Placed>, String>)>,
@@ -123,7 +123,7 @@ enum Way {
     Classic(&'static str),
 }
 
-impl EventProbe {
+impl TracepointProbe {
     fn boxed(probe: Probe, Ways { raw, classic, category }: Ways) -> Box<dyn Attachment> {
         let ways = vec![(Way::Classic(category), classic), (Way::Raw, raw)];
         Box::new(Self { probe, ways, chosen: None, problems: Vec::new() })
@@ -143,8 +143,8 @@ impl EventProbe {
     }
 }
 
-impl Attachment for EventProbe {
-    fn load(&mut self, ebpf: &mut Ebpf, _: &Host<'_>) -> Result<(), Error> {
+impl Attachment for TracepointProbe {
+    fn load(&mut self, ebpf: &mut Ebpf, _: &AttachContext<'_>) -> Result<(), Error> {
         self.choose(|way, placed| way.load(ebpf, placed));
         Ok(())
     }
@@ -210,9 +210,9 @@ impl Way {
 mod tests {
     use super::*;
 
-    fn probe(raw: Result<Vec<Placed>, String>) -> EventProbe {
+    fn probe(raw: Result<Vec<Placed>, String>) -> TracepointProbe {
         let classic = Ok(vec![("classic", "t")]);
-        EventProbe {
+        TracepointProbe {
             probe: Probe::Cgroup,
             ways: vec![(Way::Classic("c"), classic), (Way::Raw, raw)],
             chosen: None,

@@ -1,15 +1,15 @@
-//! Collects the series of one family of the daemon and the host, in the types of the prometheus crate.
+//! Collects series of the daemon and the host, with 64-bit floats as values, in the types of the prometheus crate.
 
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricType};
 
-/// The series of one family.
+/// The series of one family: of counters or gauges, as [`super::families`] makes sure.
 #[derive(Debug)]
-pub(in crate::serve) struct Samples {
+pub(in crate::serve) struct HostSamples {
     kind: MetricType,
     metrics: Vec<Metric>,
 }
 
-impl Samples {
+impl HostSamples {
     pub(in crate::serve) fn new(kind: MetricType) -> Self {
         Self { kind, metrics: Vec::new() }
     }

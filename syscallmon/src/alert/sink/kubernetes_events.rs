@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::time::{Duration, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{Deliver, Sink, carry};
+use super::{DeliverOne, Sink, deliver_one_by_one};
 use crate::{
     alert::{
         AlertConfig,
@@ -29,12 +29,12 @@ const WHOLE: Duration = Duration::from_secs(10);
 const MESSAGE_BYTES: usize = 1024;
 const POD_BYTES: usize = 200;
 
-pub(super) struct Events {
+pub(super) struct KubernetesEvents {
     kubeconfig: Option<PathBuf>,
     client: Option<Client>,
 }
 
-impl Events {
+impl KubernetesEvents {
     fn new(kubeconfig: Option<PathBuf>) -> Self {
         Self { kubeconfig, client: None }
     }
@@ -48,7 +48,12 @@ impl Events {
     }
 
     /// Creates the Event, or raises the count of the existing one.
-    async fn send(&mut self, violation: &Violation, pod: &Pod<'_>, record: &Record) -> Result<(), DeliveryError> {
+    async fn send(
+        &mut self,
+        violation: &Violation,
+        pod: &InvolvedPod<'_>,
+        record: &Record,
+    ) -> Result<(), DeliveryError> {
         let client = self.client().await?;
         let name = name(violation, pod);
         let path = format!("/api/v1/namespaces/{}/events", pod.namespace);
@@ -64,7 +69,7 @@ impl Events {
     }
 }
 
-impl Sink for Events {
+impl Sink for KubernetesEvents {
     const NAME: &'static str = "kubernetes_events";
 
     fn configured(config: &AlertConfig) -> Vec<Self> {
@@ -72,15 +77,15 @@ impl Sink for Events {
     }
 
     async fn run(self, outbox: Arc<Outbox>, shutdown: CancellationToken) {
-        carry(outbox, self, shutdown).await;
+        deliver_one_by_one(outbox, self, shutdown).await;
     }
 }
 
-impl Deliver for Events {
+impl DeliverOne for KubernetesEvents {
     async fn deliver(&mut self, record: &Record) -> Result<(), DeliveryError> {
         let Content::Violation(violation) = &record.content else { return Ok(()) };
         // Violations outside of pods have no Event.
-        let Some(pod) = Pod::of(violation) else { return Ok(()) };
+        let Some(pod) = InvolvedPod::of(violation) else { return Ok(()) };
         let sent = timeout(WHOLE, self.send(violation, &pod, record)).await;
         let sent =
             sent.unwrap_or_else(|_| Err(DeliveryError::retry(format!("no answer within {} s", WHOLE.as_secs()))));
@@ -93,14 +98,14 @@ impl Deliver for Events {
 }
 
 /// The pod of an Event.
-struct Pod<'a> {
+struct InvolvedPod<'a> {
     namespace: &'a str,
     name: &'a str,
     uid: Option<&'a str>,
     container: Option<&'a str>,
 }
 
-impl<'a> Pod<'a> {
+impl<'a> InvolvedPod<'a> {
     fn of(violation: &'a Violation) -> Option<Self> {
         let label = |label| violation.metadata.get(label).map(AsRef::as_ref);
         let (namespace, name) = (label(Label::Namespace)?, label(Label::Pod)?);
@@ -111,7 +116,7 @@ impl<'a> Pod<'a> {
 }
 
 /// Returns the same name for the same violation of the same pod.
-fn name(violation: &Violation, pod: &Pod<'_>) -> String {
+fn name(violation: &Violation, pod: &InvolvedPod<'_>) -> String {
     let Violation { call, policy, denied, .. } = violation;
     let identity = format!("{:?} {:?} {policy} {call:?} {denied}", pod.uid, pod.container);
     let hash = digest(&SHA256, identity.as_bytes());
@@ -120,7 +125,7 @@ fn name(violation: &Violation, pod: &Pod<'_>) -> String {
     format!("{}.{hash:016x}", pod.trim_end_matches(['-', '.']))
 }
 
-fn event(name: &str, violation: &Violation, pod: &Pod<'_>, record: &Record) -> Value {
+fn event(name: &str, violation: &Violation, pod: &InvolvedPod<'_>, record: &Record) -> Value {
     let time = |time: SystemTime| humantime::format_rfc3339_seconds(time).to_string();
     let mut message = format!("{}\n{}", record.message(), description(record));
     message.truncate(message.floor_char_boundary(MESSAGE_BYTES));
@@ -186,7 +191,7 @@ mod tests {
         let server =
             Server::start([Answer::Status(201, "{}"), Answer::Status(409, "{}"), Answer::Status(200, "{}")]).await;
         let kubeconfig = kubeconfig(&server);
-        let mut events = Events::new(Some(kubeconfig.path().into()));
+        let mut events = KubernetesEvents::new(Some(kubeconfig.path().into()));
         events.deliver(&record(violation("web", "mount"))).await.unwrap();
         events.deliver(&record(Violation { count: 7, ..violation("web", "mount") })).await.unwrap();
         let requests = server.requests();
@@ -209,7 +214,8 @@ mod tests {
         for (status, is_refused) in [(403, true), (404, true), (429, false), (500, false)] {
             let server = Server::start([Answer::Status(status, "{}")]).await;
             let kubeconfig = kubeconfig(&server);
-            let failure = Events::new(Some(kubeconfig.path().into())).deliver(&record(violation("web", "mount"))).await;
+            let failure =
+                KubernetesEvents::new(Some(kubeconfig.path().into())).deliver(&record(violation("web", "mount"))).await;
             assert_eq!(matches!(failure, Err(DeliveryError::Refused(_))), is_refused, "{status}: {failure:?}");
             assert!(failure.is_err());
         }
@@ -217,7 +223,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_in_no_pod_makes_no_event() {
-        let mut events = Events::new(Some("/nonexistent".into()));
+        let mut events = KubernetesEvents::new(Some("/nonexistent".into()));
         let metadata = crate::workload::Labels::default();
         assert_eq!(events.deliver(&record(Violation { metadata, ..violation("web", "mount") })).await, Ok(()));
     }
@@ -230,7 +236,7 @@ mod tests {
         }
         let namespace = "n".repeat(63);
         let name_of_pod = "p".repeat(253);
-        let pod = Pod { namespace: &namespace, name: &name_of_pod, uid: None, container: None };
+        let pod = InvolvedPod { namespace: &namespace, name: &name_of_pod, uid: None, container: None };
         let name = name(&long, &pod);
         assert!(name.len() <= 253, "{name}");
         let event = event(&name, &long, &pod, &record(long.clone()));
