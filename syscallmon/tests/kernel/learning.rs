@@ -155,3 +155,43 @@ fn a_container_without_a_name_is_judged_although_its_policy_learns() {
     let seen = (text(&lines[0], "syscall"), text(&lines[0], "severity"), text(&lines[0], "policy"));
     assert_eq!(seen, ("mount", "critical", "runtime-default"));
 }
+
+/// More units, in batches of 200, than the daemon keeps baselines.
+const BATCHES: usize = 21;
+
+/// Makes 200 units that make calls, end, and are removed.
+fn short_units(base: &Path) {
+    fs::create_dir(base).expect("make a cgroup");
+    KnownCalls::run(&[&"populate", &base, &"200", &number(libc::SYS_getpriority)]);
+    for unit in fs::read_dir(base).unwrap().flatten().filter(|entry| entry.path().is_dir()) {
+        fs::remove_dir(unit.path()).expect("an empty cgroup");
+    }
+}
+
+#[test]
+fn thousands_of_units_that_learn_take_nobody_s_baseline_and_hide_no_call() {
+    let parent = TestCgroup::new("short-units");
+    let policy = format!(
+        "  - name: test\n    match: [{{cgroup: \"{}/*\"}}]\n    learn: {{quiet_for: 2s, at_least: 2s}}\n",
+        parent.label()
+    );
+    let guard = Guard::start(&policy, &["--poll.interval=200ms"]);
+    let [established, flood, later] = ["shop.service", "flood", "late.service"].map(|name| parent.child(name));
+    KnownCalls::run(&[&"calls", &established, &number(libc::SYS_getpriority), &"1"]);
+    wait_for("the end of learning", Duration::from_secs(20), || guard.daemon.log_line("baseline complete"));
+    for batch in 0..BATCHES {
+        short_units(&flood.join(batch.to_string()));
+    }
+    let scrape = guard.daemon.settled_scrape();
+    let removed = scrape.value(r#"syscallmon_policy_baselines_removed_total{reason="displaced"}"#);
+    assert!(removed > Some(0) || scrape.value("syscallmon_policy_baselines_refused") > Some(0), "all are in use");
+
+    let calls = [libc::SYS_mount, libc::SYS_unshare].map(number);
+    for (service, reason) in [(&established, "not_learned"), (&later, "not_allowed")] {
+        KnownCalls::run(&[&"calls", service, &calls[0], &"1", &calls[1], &"1"]);
+        let lines = guard.wait_for_lines(&parent.label_of(service), 2);
+        let mut seen: Vec<_> = lines.iter().map(|line| (text(line, "syscall"), text(line, "reason"))).collect();
+        seen.sort_unstable();
+        assert_eq!(seen, [("mount", reason), ("unshare", reason)], "{lines:#?}");
+    }
+}
