@@ -253,19 +253,25 @@ pub(crate) fn refused_from(first: i64, last: i64) {
     (first..=last).for_each(|nr| assert_eq!(syscall(nr), -1));
 }
 
-/// Makes threads that live at the same time, under a filter that answers `clone3` with an errno. Each thread tries
-/// `clone3` once, as C libraries do before they fall back to `clone`.
+/// Makes threads that live at the same time, and each try `clone3` once under a filter that answers with an errno. The
+/// C library tries it for each thread, too, and always gets `ENOSYS`: for other errors it makes no thread.
 pub(crate) fn threads_without_clone3(threads: usize, errno: i64) {
     let errno = u32::try_from(errno).expect("an errno");
-    install_range(libc::SECCOMP_RET_ERRNO | errno, 0, (libc::SYS_clone3, libc::SYS_clone3));
-    let barrier = Barrier::new(threads);
+    let clone3 = (libc::SYS_clone3, libc::SYS_clone3);
+    install_range(libc::SECCOMP_RET_ERRNO | libc::ENOSYS.cast_unsigned(), 0, clone3);
+    let barrier = Barrier::new(threads + 1);
     thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
                 barrier.wait();
+                barrier.wait();
                 assert_eq!(syscall(libc::SYS_clone3), -1);
             });
         }
+        barrier.wait();
+        // Of two filters with the same action, the kernel takes the errno of the newer one.
+        install_range(libc::SECCOMP_RET_ERRNO | errno, libc::SECCOMP_FILTER_FLAG_TSYNC, clone3);
+        barrier.wait();
     });
 }
 
