@@ -1,7 +1,7 @@
 //! The sampler: takes snapshots, one at a time, and updates names and totals.
 //!
 //! One task owns the kernel's tables, the tree, totals, baselines and violations. Two snapshots never run at once, and
-//! no other task changes this state: other tasks send requests ([`crate::view::requests`]) and read views
+//! no other task changes this state: other tasks send requests ([`crate::view::Requester`]) and read views
 //! ([`crate::view`]). It samples at each poll, when a scrape requires fresher counts, and early when many slots of dead
 //! cgroups can be freed. It does no HTTP, and never waits for a disk.
 

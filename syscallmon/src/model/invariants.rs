@@ -121,7 +121,7 @@ impl World {
         let now = self.now;
         let renamed = self.model.unresolved().map(|identity| (Workload::Unresolved(Arc::clone(identity)), identity));
         let renamed =
-            renamed.filter_map(|(workload, identity)| Some((workload, name_of_place(identity, &self.named)?)));
+            renamed.filter_map(|(workload, identity)| Some((workload, name_of_identity(identity, &self.named)?)));
         let renamed: HashMap<Workload, ResolvedWorkload> = renamed.collect();
         let mut deltas = self.model.rename(&renamed, now);
         let mut slots: Vec<SlotCounts> = self.slots.values().cloned().collect();
@@ -168,14 +168,14 @@ fn name(id: u64, named: &[u64]) -> Option<ResolvedWorkload> {
                 workload: Workload::Unresolved(identity.clone().into()),
                 metadata: Labels::default(),
             };
-            Some(name_of_place(&identity, named).unwrap_or_else(unresolved))
+            Some(name_of_identity(&identity, named).unwrap_or_else(unresolved))
         }
         _ => named.contains(&(id % 9)).then(|| called(Label::Cgroup, &format!("/found-{}", id % 9))),
     }
 }
 
 /// Two containers may have one name, one after the other.
-fn name_of_place(identity: &CgroupIdentity, named: &[u64]) -> Option<ResolvedWorkload> {
+fn name_of_identity(identity: &CgroupIdentity, named: &[u64]) -> Option<ResolvedWorkload> {
     let container = identity.path().bytes().last().map(|digit| u64::from(digit - b'0'))?;
     named.contains(&container).then(|| called(Label::Container, &format!("web-{}", container % 2)))
 }

@@ -1,8 +1,8 @@
 //! Recordings: the input of the model, in a file that can be replayed on any machine.
 //!
 //! A [`Sample`] has everything of one snapshot: births, first calls, names, the snapshot itself, and what was removed
-//! after it. The sampler hands samples to a [`SampleSender`], and a thread writes them ([`start`]). A [`Reader`] returns
-//! the same samples in the same order. This module does not use the model, the kernel or the network.
+//! after it. The sampler hands samples to a [`SampleSender`], and a thread writes them ([`start`]). A [`Reader`]
+//! returns the same samples in the same order. This module does not use the model, the kernel or the network.
 //!
 //! # Format
 //!

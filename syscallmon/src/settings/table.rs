@@ -1,4 +1,4 @@
-//! The table of settings: one row each, in the order of `--help`. [`group`] says what a row has.
+//! The table of settings: one row each, in the order of `--help`. [`mod@group`] says what a row has.
 
 use std::{path::PathBuf, time::Duration};
 

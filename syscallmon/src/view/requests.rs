@@ -1,4 +1,4 @@
-//! Requests to the [`crate::engine::sampler`], which alone changes totals, baselines, violations and policies.
+//! Requests to the [`crate::engine::Sampler`], which alone changes totals, baselines, violations and policies.
 //!
 //! This module carries requests and their answers. It uses neither the kernel nor HTTP.
 

@@ -157,7 +157,7 @@ impl WorkloadResolver {
         self.cache.has_sources() && matches!(identity, CgroupIdentity::Container { id, .. } if is_new(id))
     }
 
-    /// Does the same as [`Self::of_place`] without a request.
+    /// Does the same as [`Self::of_identity`] without a request.
     #[must_use]
     pub fn of_known(&self, identity: &Arc<CgroupIdentity>) -> ResolvedWorkload {
         self.by(identity, |id, _| self.cache.known(id))
