@@ -31,8 +31,8 @@ macro_rules! loss_reasons {
                 ExitRecursion exit_recursion "calls without a recorded end because the kernel skipped the program";
             }
             model {
-                WorkloadsFolded workloads_folded "ended workloads whose calls were moved to (gone)";
-                MaxSeries max_series "calls counted in the remainder because workload.max-series was reached";
+                WorkloadsFolded workloads_folded "gone workloads that were folded into (gone)";
+                MaxSeries max_series "calls counted in the remainder because --workload.max-series was reached";
             }
         }
     };

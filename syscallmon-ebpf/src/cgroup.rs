@@ -39,14 +39,14 @@ const HEAD_LEN: usize = size_of::<CgroupEvent>();
 
 /// A created or removed cgroup.
 #[derive(Clone, Copy)]
-pub struct Subject {
+pub struct TracedCgroup {
     hierarchy: i32,
     id: u64,
     parent_id: u64,
     path: *const u8,
 }
 
-impl Subject {
+impl TracedCgroup {
     /// From a raw tracepoint's arguments: `struct cgroup *`, `const char *path`.
     #[inline(always)]
     pub fn of_arguments(cgroup: *const u8, path: *const u8) -> Option<Self> {
@@ -104,9 +104,9 @@ fn has_room(unprivileged: bool) -> bool {
 
 /// Reports a birth.
 #[inline(always)]
-pub fn born(cgroup: Option<Subject>) {
-    let Some(Subject { path, parent_id, .. }) = cgroup else { return };
-    let Some(cgroup_id) = cgroup.and_then(Subject::cgroup_id) else { return };
+pub fn born(cgroup: Option<TracedCgroup>) {
+    let Some(TracedCgroup { path, parent_id, .. }) = cgroup else { return };
+    let Some(cgroup_id) = cgroup.and_then(TracedCgroup::cgroup_id) else { return };
     let unprivileged = is_unprivileged();
     if !has_room(unprivileged) {
         return;
@@ -131,8 +131,8 @@ pub fn born(cgroup: Option<Subject>) {
 
 /// Reports a death.
 #[inline(always)]
-pub fn died(cgroup: Option<Subject>) {
-    let Some(cgroup_id) = cgroup.and_then(Subject::cgroup_id) else { return };
+pub fn died(cgroup: Option<TracedCgroup>) {
+    let Some(cgroup_id) = cgroup.and_then(TracedCgroup::cgroup_id) else { return };
     if !has_room(is_unprivileged()) {
         return;
     }

@@ -50,7 +50,7 @@ use aya_ebpf::{
 };
 
 use crate::{
-    cgroup::Subject,
+    cgroup::TracedCgroup,
     globals::{COUNTS_DENIED, HAS_TASK_BTF, OFFSET_EVENT_CHILD, OFFSET_REGS_NR, TIMES_CALLS},
     io_uring::Operation,
     outcome::Exit,
@@ -261,28 +261,28 @@ pub fn reclaim(_: RawTracePointContext) -> i32 {
 /// Reports the birth of a cgroup. Needs BTF.
 #[raw_tracepoint(tracepoint = "cgroup_mkdir")]
 pub fn cgroup_mkdir(ctx: RawTracePointContext) -> i32 {
-    cgroup::born(Subject::of_arguments(ctx.arg(0), ctx.arg(1)));
+    cgroup::born(TracedCgroup::of_arguments(ctx.arg(0), ctx.arg(1)));
     0
 }
 
 /// Reports the death of a cgroup. Needs BTF.
 #[raw_tracepoint(tracepoint = "cgroup_rmdir")]
 pub fn cgroup_rmdir(ctx: RawTracePointContext) -> i32 {
-    cgroup::died(Subject::of_arguments(ctx.arg(0), ctx.arg(1)));
+    cgroup::died(TracedCgroup::of_arguments(ctx.arg(0), ctx.arg(1)));
     0
 }
 
 /// Reports the birth of a cgroup. Needs tracefs.
 #[tracepoint]
 pub fn cgroup_mkdir_tp(ctx: TracePointContext) -> u32 {
-    cgroup::born(Subject::of_record(ctx.as_ptr().cast()));
+    cgroup::born(TracedCgroup::of_record(ctx.as_ptr().cast()));
     0
 }
 
 /// Reports the death of a cgroup. Needs tracefs.
 #[tracepoint]
 pub fn cgroup_rmdir_tp(ctx: TracePointContext) -> u32 {
-    cgroup::died(Subject::of_record(ctx.as_ptr().cast()));
+    cgroup::died(TracedCgroup::of_record(ctx.as_ptr().cast()));
     0
 }
 

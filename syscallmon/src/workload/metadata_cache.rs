@@ -33,7 +33,7 @@ const MAX_KNOWN: usize = 16_384;
 const NEW: Duration = Duration::from_mins(1);
 
 /// The problem of an API server that answers and has no pods for this node.
-const ELSEWHERE: &str = "the API server lists no pods for this node, but pods run here: set kubernetes.node-name to the \
+const ELSEWHERE: &str = "the API server lists no pods for this node, but pods run here: set --kubernetes.node-name to the \
     name in `kubectl get nodes`, and kubernetes.kubeconfig to the cluster of this node";
 
 /// The metadata of containers and pods, shared by providers and the resolver.

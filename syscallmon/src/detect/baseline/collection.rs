@@ -269,7 +269,7 @@ impl Baselines {
         let is_due = |entry: &Entry| entry.unseen_for >= self.retention && !entry.baseline.approved;
         let due = self.all.iter().filter(|(_, entry)| is_due(entry)).map(|(key, _)| key.clone());
         for key in due.collect::<Vec<_>>() {
-            tracing::info!(kind = %key, "removed a baseline that no workload has used for state.baseline-retention");
+            tracing::info!(kind = %key, "removed a baseline that no workload has used for --state.baseline-retention");
             self.removed.expired += 1;
             self.remove(&key);
             self.forgotten.insert(key);

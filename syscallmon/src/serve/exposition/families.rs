@@ -428,7 +428,7 @@ pub const FAMILIES: &[Family] = &[
         name: "syscallmon_alerts_suppressed_total",
         kind: MetricType::COUNTER,
         labels: &[],
-        help: "New alerts that were not sent because of alert.rate-limit.",
+        help: "New alerts that were not sent because of --alert.rate-limit.",
         series: SeriesSource::Host(|view, samples| samples.add(&[], view.alerts.suppressed as f64)),
     },
     Family {

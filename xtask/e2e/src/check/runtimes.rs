@@ -145,7 +145,7 @@ pub(crate) fn podman(root: &Path, podman: &Podman) -> Result<()> {
         // Limits of processes need a controller, which version 1 may have.
         let flags = ["run", "--detach", "--name=rooted", "--security-opt=seccomp=unconfined", "--pids-limit=0"];
         podman.with_crun(&[&flags[..], &program].concat())?;
-        let unexpected = |labels: &str| format!(r#"sum(syscallmon_unexpected_syscalls_total{{{labels}}})"#);
+        let unexpected = |labels: &str| format!(r"sum(syscallmon_unexpected_syscalls_total{{{labels}}})");
         exporter.expect_count(&unexpected(r#"container="rooted",syscall="unshare""#), 1)?;
         exporter.expect_count(&unexpected(r#"container="rooted""#), 1)
     })

@@ -161,7 +161,7 @@ fn delivery() -> Vec<Panel> {
         )
         .query(
             "sum(rate(syscallmon_alerts_suppressed_total{NODE}[$__rate_interval]))",
-            "suppressed by alert.rate-limit",
+            "suppressed by --alert.rate-limit",
         ),
         lines("Violations", "Listed by the API, and dropped because the list was full.", unit::COUNT)
             .query("sum(syscallmon_violations{NODE})", "listed")

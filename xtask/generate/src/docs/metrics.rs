@@ -14,7 +14,7 @@ const HEAD: &str = "\
 All metrics that `syscallmon run` exports at `/metrics`, in the
 [text format](https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format) or in
 [OpenMetrics 1.0](https://prometheus.io/docs/specs/om/open_metrics_spec/), as the client prefers. With
-`metrics.created-timestamps`, counters and histograms have a `_created` sample in OpenMetrics: the time at which the
+`--metrics.created-timestamps`, counters and histograms have a `_created` sample in OpenMetrics: the time at which the
 counter began, which is the creation of the workload's cgroup, or the start of the daemon if that was later.
 [docs/series.md](docs/series.md) says how many series there are and how to reduce them.
 
@@ -39,7 +39,7 @@ Special values of `cgroup`:
 |---|---|
 | `(pause)` | all pause containers |
 | `(dropped)` | workloads that `workload.keep` or `workload.drop` excludes |
-| `(remainder)` | cgroups beyond the capacity of the kernel's tables, and workloads beyond `workload.max-series` |
+| `(remainder)` | cgroups beyond the capacity of the kernel's tables, and workloads beyond `--workload.max-series` |
 | `(unknown)` | cgroups without a known path |
 | `(gone)` | folded workloads: workloads that are gone keep at most `capacity.series` series in total; older ones are folded into `(gone)` |
 
@@ -55,7 +55,7 @@ A workload is all cgroups with the same labels of `workload.labels`. Empty label
 while it lives:
 
 - A restarted container continues its series as long as its pod exists.
-- A workload that is gone is exported for `workload.expire-after` (5 minutes), then its series end. A new workload with
+- A workload that is gone is exported for `--workload.expire-after` (5 minutes), then its series end. A new workload with
   the same labels within that time continues the series.
 - A container is exported when its metadata arrives, or after 10 seconds by its cgroup path. When metadata arrives
   later, all of its calls move to the new labels.
