@@ -55,8 +55,8 @@ A workload is all cgroups with the same labels of `workload.labels`. Empty label
 while it lives:
 
 - A restarted container continues its series as long as its pod exists.
-- A workload that is gone is exported for `--workload.expire-after` (5 minutes), then its series end. A new workload with
-  the same labels within that time continues the series.
+- A workload that is gone is exported for `--workload.expire-after` (5 minutes), then its series end. A new workload
+  with the same labels within that time continues the series.
 - A container is exported when its metadata arrives, or after 10 seconds by its cgroup path. When metadata arrives
   later, all of its calls move to the new labels.
 - A renamed container continues under its new name. Earlier calls stay under the old name, and those series end like
