@@ -6,6 +6,7 @@ mod initramfs;
 mod kernels;
 mod machine;
 mod outcome;
+mod systemd;
 mod table;
 
 use std::{
@@ -29,6 +30,7 @@ use xtask_support::{
 use self::{
     chosen::Extent,
     kernels::{KERNELS, Kernel},
+    machine::Boot,
     outcome::Outcome,
 };
 use crate::verbs::dist;
@@ -36,6 +38,8 @@ use crate::verbs::dist;
 /// The document with the table, and the mark around it.
 const DOCUMENT: &str = "docs/kernels.md";
 const MARK: &str = "kernels";
+/// Memory of a VM.
+const MEMORY_MIB: u32 = 1024;
 const DOWNLOADS: NonZeroUsize = NonZeroUsize::new(2).unwrap();
 
 /// Arguments of `cargo xtask vm`.
@@ -63,6 +67,9 @@ pub struct Args {
     /// Test the binaries that `cargo xtask dist` made, instead of ones that are quicker to build
     #[arg(long)]
     dist: bool,
+    /// Boot Debian with systemd instead, and try to hide calls in units, scopes and user sessions
+    #[arg(long, conflicts_with_all = ["kernel", "ci", "list", "suite", "dist", "write"])]
+    systemd: bool,
     /// Put the result in docs/kernels.md
     #[arg(long, conflicts_with_all = ["kernel", "ci"])]
     write: bool,
@@ -74,6 +81,10 @@ pub struct Args {
 ///
 /// If the tests fail on a kernel, or no kernel was tried.
 pub fn run(root: &Path, args: &Args) -> Result<()> {
+    if args.systemd {
+        setup::ensure(root, Purpose::Vm)?;
+        return systemd::run(root);
+    }
     let kernels = selected(&args.kernel, args.ci)?;
     if args.list {
         for kernel in kernels {
@@ -223,7 +234,8 @@ fn try_kernel(kernel: &Kernel, parts: &Parts, extent: Extent) -> Result<Outcome>
 
 fn boot(kernel: &Kernel, parts: &Parts, extent: Extent, suffix: &str) -> Result<Outcome> {
     let log = parts.logs.join(format!("{}{suffix}.log", kernel.name));
-    let (status, console) = machine::boot(kernel, &parts.kernels[kernel.name], &parts.initramfs[&kernel.arch], &log)?;
+    let (vmlinuz, initramfs) = (&parts.kernels[kernel.name], &parts.initramfs[&kernel.arch]);
+    let (status, console) = machine::boot(Boot { kernel, vmlinuz, initramfs, memory_mib: MEMORY_MIB }, &log)?;
     let mut outcome = Outcome::read(&console, extent);
     if !status.success() {
         outcome.tail.push(format!("the emulator ended with {status}"));

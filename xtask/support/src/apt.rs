@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-pub use self::lists::{Lists, Suite};
+pub use self::lists::{Lists, Suite, mirror};
 use crate::shell;
 
 const CHECK_MIRROR: &str = "check the network, and the mirror in /etc/apt";

@@ -121,6 +121,8 @@ const TOOLS: &[Tool] = {
         ),
         Tool::new("qemu-system-x86", Program("qemu-system-x86_64"), &[Vm], "emulates x86_64 machines"),
         Tool::new("qemu-system-arm", Program("qemu-system-aarch64"), &[Vm], "emulates arm64 machines"),
+        Tool::new("debootstrap", Program("debootstrap"), &[Vm], "makes the file system of a VM with systemd"),
+        Tool::new("cpio", Program("cpio"), &[Vm], "packs it"),
         Tool::new(
             "libstd-rust-web-dev-bpf",
             File("/usr/lib/rustlib/bpfel-unknown-none/lib"),

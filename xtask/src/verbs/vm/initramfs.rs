@@ -9,9 +9,11 @@ use super::chosen::Extent;
 
 /// Directories, before their contents.
 const DIRS: [&str; 7] = ["bin", "dev", "proc", "sys", "test", "test/deps", "test/examples"];
-const DIRECTORY: u32 = 0o040_755;
-const PROGRAM: u32 = 0o100_755;
-const FILE: u32 = 0o100_644;
+pub(super) const DIRECTORY: u32 = 0o040_755;
+pub(super) const PROGRAM: u32 = 0o100_755;
+pub(super) const FILE: u32 = 0o100_644;
+/// The content is the target.
+pub(super) const SYMLINK: u32 = 0o120_777;
 
 /// Returns the archive, with the programs that were built.
 ///
@@ -38,14 +40,16 @@ pub(super) fn make(built: &Built, busybox: &Path, extent: Extent) -> Result<Vec<
     Ok(cpio.finish())
 }
 
+/// An archive under construction.
 #[derive(Default)]
-struct Cpio {
+pub(super) struct Cpio {
     bytes: Vec<u8>,
     entries: u32,
 }
 
 impl Cpio {
-    fn add(&mut self, name: &str, mode: u32, content: &[u8]) {
+    /// Adds an entry. Directories come before their entries.
+    pub(super) fn add(&mut self, name: &str, mode: u32, content: &[u8]) {
         self.entries += 1;
         let size = u32::try_from(content.len()).expect("programs are smaller than 4 GiB");
         let name_size = u32::try_from(name.len() + 1).expect("names are short");
@@ -65,7 +69,8 @@ impl Cpio {
         self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
     }
 
-    fn finish(mut self) -> Vec<u8> {
+    /// Returns the archive.
+    pub(super) fn finish(mut self) -> Vec<u8> {
         self.add("TRAILER!!!", 0, &[]);
         self.bytes
     }

@@ -18,18 +18,27 @@ const TIMEOUT: &str = "600";
 const APPEND: &str =
     "quiet loglevel=3 panic=-1 softlockup_panic=1 mitigations=off random.trust_cpu=on random.trust_bootloader=on";
 
-/// Boots the kernel, and waits until it powers off, or for [`TIMEOUT`]. Returns the console's text.
-pub(super) fn boot(kernel: &Kernel, vmlinuz: &Path, initramfs: &Path, log: &Path) -> Result<(ExitStatus, String)> {
+/// What a VM boots.
+#[derive(Clone, Copy)]
+pub(super) struct Boot<'a> {
+    pub(super) kernel: &'a Kernel,
+    pub(super) vmlinuz: &'a Path,
+    pub(super) initramfs: &'a Path,
+    pub(super) memory_mib: u32,
+}
+
+/// Boots a VM, and waits until it powers off, or for [`TIMEOUT`]. Returns the console's text.
+pub(super) fn boot(what: Boot<'_>, log: &Path) -> Result<(ExitStatus, String)> {
     let file = File::create(log).with_context(|| format!("cannot create {}", log.display()))?;
     let errors = file.try_clone().with_context(|| format!("cannot write {}", log.display()))?;
-    let mut command = qemu(kernel, vmlinuz, initramfs);
+    let mut command = qemu(what);
     let status = command.stdin(Stdio::null()).stdout(file).stderr(errors).status();
     let status = status.context("cannot start qemu: run `cargo xtask setup --for vm`")?;
     let console = fs::read(log).with_context(|| format!("cannot read {}", log.display()))?;
     Ok((status, String::from_utf8_lossy(&console).into_owned()))
 }
 
-fn qemu(kernel: &Kernel, vmlinuz: &Path, initramfs: &Path) -> Command {
+fn qemu(Boot { kernel, vmlinuz, initramfs, memory_mib }: Boot<'_>) -> Command {
     let (program, machine, console) = match kernel.arch {
         Arch::Amd64 => ("qemu-system-x86_64", "q35", "ttyS0"),
         Arch::Arm64 => ("qemu-system-aarch64", "virt,gic-version=3", "ttyAMA0"),
@@ -37,7 +46,16 @@ fn qemu(kernel: &Kernel, vmlinuz: &Path, initramfs: &Path) -> Command {
     // In the foreground, Ctrl-C also reaches the emulator.
     let mut command = Command::new("timeout");
     command.args(["--foreground", "--kill-after", "5", TIMEOUT, program, "-machine", machine, "-cpu", kernel.cpu]);
-    command.args(["-accel", "tcg,thread=multi", "-smp", "2", "-m", "1024", "-nodefaults", "-no-reboot"]);
+    command.args([
+        "-accel",
+        "tcg,thread=multi",
+        "-smp",
+        "2",
+        "-m",
+        &memory_mib.to_string(),
+        "-nodefaults",
+        "-no-reboot",
+    ]);
     command.args(["-display", "none", "-serial", "stdio", "-append"]);
     command.arg(format!("console={console} {APPEND} CGROUPS={} {}", kernel.cgroups.name(), kernel.append).trim_end());
     command.arg("-kernel").arg(vmlinuz).arg("-initrd").arg(initramfs);
@@ -53,7 +71,8 @@ mod tests {
     fn kernel_is_told_what_its_row_says() {
         let words = |name: &str| {
             let kernel = KERNELS.iter().find(|kernel| kernel.name == name).unwrap();
-            let command = qemu(kernel, Path::new("k"), Path::new("i"));
+            let (vmlinuz, initramfs) = (Path::new("k"), Path::new("i"));
+            let command = qemu(Boot { kernel, vmlinuz, initramfs, memory_mib: 1024 });
             command.get_args().map(|arg| arg.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
         };
         assert!(

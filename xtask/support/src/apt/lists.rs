@@ -15,6 +15,7 @@ use super::{CHECK_MIRROR, apt_get, debs, download};
 use crate::{arch::Arch, shell, workspace};
 
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+const NO_MIRROR: &str = "apt's sources name no mirror: check /etc/apt";
 const SOURCES: [&str; 2] = ["/etc/apt/sources.list.d/debian.sources", "/etc/apt/sources.list"];
 /// Maximum age of the lists. Debian publishes four times a day, and older lists may name packages that are gone.
 const FRESH: Duration = Duration::from_hours(12);
@@ -174,10 +175,15 @@ fn is_fresh(stamp: &Path) -> bool {
     age.is_some_and(|age| age < FRESH)
 }
 
+/// Reads apt's sources.
+fn sources() -> Result<String> {
+    let sources = SOURCES.iter().find_map(|path| fs::read_to_string(path).ok());
+    sources.with_context(|| format!("no {}: this needs Debian", SOURCES.join(" or ")))
+}
+
 /// Writes an apt configuration with only one suite, which keeps all files in `dir`.
 fn write_conf(kind: Kind, suite: Suite, architecture: &str, dir: &Path) -> Result<PathBuf> {
-    let sources = SOURCES.iter().find_map(|path| fs::read_to_string(path).ok());
-    let sources = sources.with_context(|| format!("no {}: this needs Debian", SOURCES.join(" or ")))?;
+    let sources = sources()?;
     for sub in ["lists/partial", "state", "cache/archives/partial"] {
         fs::create_dir_all(dir.join(sub)).with_context(|| format!("cannot create {sub} in {}", dir.display()))?;
     }
@@ -187,10 +193,7 @@ fn write_conf(kind: Kind, suite: Suite, architecture: &str, dir: &Path) -> Resul
         Ok(path)
     };
     file("status", "")?;
-    file(
-        "sources.list",
-        &sources_list(kind, suite, &sources).context("apt's sources name no mirror: check /etc/apt")?,
-    )?;
+    file("sources.list", &sources_list(kind, suite, &sources).context(NO_MIRROR)?)?;
     let at = dir.display();
     file(
         "apt.conf",
@@ -202,6 +205,16 @@ Acquire::Languages "none"; Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "f
 "#
         ),
     )
+}
+
+/// Returns the mirror of Debian's archive that this machine uses.
+///
+/// # Errors
+///
+/// If apt's sources name none.
+pub fn mirror() -> Result<String> {
+    let sources = sources()?;
+    mirrors(&sources).find(|mirror| !mirror.contains("security")).map(str::to_owned).context(NO_MIRROR)
 }
 
 /// Returns the suite's lines, with the mirrors of this machine's sources (in either format).
