@@ -22,7 +22,7 @@ fn cgroups_that_live_for_milliseconds_are_named_and_counted_exactly() {
 
 #[test]
 fn more_cgroups_than_the_ring_buffer_holds_do_no_harm() {
-    let (daemon, base) = (Daemon::start(&[]), TestCgroup::new("storm"));
+    let (daemon, base) = (Daemon::start_alone(&[]), TestCgroup::new("storm"));
     // A stopped daemon reads nothing in the meantime.
     daemon.signal(libc::SIGSTOP);
     let cgroups = 16_500;
@@ -56,7 +56,7 @@ fn twenty_thousand_cgroups_pass_through_a_thousand_slots() {
     let directory = tempfile::tempdir().unwrap();
     let config = directory.path().join("syscallmon.yaml");
     std::fs::write(&config, "workload:\n  expire_after: 1h\n").unwrap();
-    let daemon = Daemon::start(&["--config.file", config.to_str().unwrap()]);
+    let daemon = Daemon::start_alone(&["--config.file", config.to_str().unwrap()]);
     let base = TestCgroup::new("churn");
     let cgroups = if is_short() { 2_000 } else { 20_000 };
     let churn = |prefix: &str| {

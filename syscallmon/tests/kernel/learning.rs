@@ -178,7 +178,7 @@ fn thousands_of_units_that_learn_take_nobody_s_baseline_and_hide_no_call() {
         "  - name: test\n    match: [{{cgroup: \"{}/*\"}}]\n    learn: {{quiet_for: 2s, at_least: 2s}}\n",
         parent.label()
     );
-    let guard = Guard::start(&policy, &["--poll.interval=200ms"]);
+    let guard = Guard::start_alone(&policy, &["--poll.interval=200ms"]);
     let [established, flood, later] = ["shop.service", "flood", "late.service"].map(|name| parent.child(name));
     KnownCalls::run(&[&"calls", &established, &number(libc::SYS_getpriority), &"1"]);
     wait_for("the end of learning", Duration::from_secs(20), || guard.daemon.log_line("baseline complete"));

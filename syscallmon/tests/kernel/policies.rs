@@ -22,10 +22,19 @@ pub(crate) struct Guard {
 impl Guard {
     /// Starts one with these policies and flags.
     pub(crate) fn start(policies: &str, flags: &[&str]) -> Self {
+        Self::start_by(Daemon::start_command, policies, flags)
+    }
+
+    /// Starts one while no other test has a daemon.
+    pub(crate) fn start_alone(policies: &str, flags: &[&str]) -> Self {
+        Self::start_by(Daemon::start_command_alone, policies, flags)
+    }
+
+    fn start_by(start: fn(&mut Command) -> Daemon, policies: &str, flags: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         fs::create_dir(directory.path().join("policies")).unwrap();
         fs::write(directory.path().join("policies/test.yaml"), format!("policies:\n{policies}")).unwrap();
-        let daemon = daemon(syscallmon(), directory.path(), flags);
+        let daemon = start(&mut command(syscallmon(), directory.path(), flags));
         Self { daemon, directory }
     }
 
@@ -102,12 +111,16 @@ impl Guard {
     }
 }
 
-pub(crate) fn daemon(mut command: Command, directory: &Path, flags: &[&str]) -> Daemon {
+pub(crate) fn daemon(program: Command, directory: &Path, flags: &[&str]) -> Daemon {
+    Daemon::start_command(&mut command(program, directory, flags))
+}
+
+fn command(mut command: Command, directory: &Path, flags: &[&str]) -> Command {
     let path = |name: &str| directory.join(name).display().to_string();
     command.args(["run", "--web.listen-address=127.0.0.1:0"]);
     command.args(["--policy.directory", &path("policies"), "--alert.log", &path("violations")]);
     command.args(["--state.directory", &path("state")]).args(flags);
-    Daemon::start_command(&mut command)
+    command
 }
 
 pub(crate) fn text<'a>(value: &'a Value, key: &str) -> &'a str {

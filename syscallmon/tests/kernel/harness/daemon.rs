@@ -46,10 +46,14 @@ impl Daemon {
         Self::start_command(syscallmon().arg("run").args(["--web.listen-address", "127.0.0.1:0"]).args(flags))
     }
 
-    /// Starts one while no other test has a daemon.
+    /// Starts one while no other test has a daemon: for small tables, and for tests that would fill the tables of others.
     pub(crate) fn start_alone(flags: &[&str]) -> Self {
-        let claim = Claim::Alone(HOST.write().unwrap_or_else(PoisonError::into_inner));
-        Self::start_with(claim, syscallmon().arg("run").args(["--web.listen-address", "127.0.0.1:0"]).args(flags))
+        Self::start_command_alone(syscallmon().arg("run").args(["--web.listen-address", "127.0.0.1:0"]).args(flags))
+    }
+
+    /// Does the same by a command that must listen on a free port.
+    pub(crate) fn start_command_alone(command: &mut Command) -> Self {
+        Self::start_with(Claim::Alone(HOST.write().unwrap_or_else(PoisonError::into_inner)), command)
     }
 
     /// Starts one by a command that must listen on a free port.

@@ -22,7 +22,7 @@ const KERNEL: &str = "x86_64-6.12";
 const RELEASE: &str = "trixie";
 /// The file system is in memory: once as an archive, and once unpacked.
 const MEMORY_MIB: u32 = 2048;
-const PACKAGES: &str = "systemd-sysv,dbus-user-session,libpam-systemd";
+const PACKAGES: &str = "systemd,systemd-sysv,dbus,dbus-user-session,libpam-systemd,procps,util-linux";
 const MIRROR: &str = "check the network and the mirror in /etc/apt, or remove the cached file system";
 
 /// Programs of the VM, below `/syscallmon/programs`.
