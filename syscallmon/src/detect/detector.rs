@@ -414,7 +414,7 @@ impl Detector {
     /// Applies changed policies, advances learning, and removes old state. Must be called after each snapshot.
     pub fn tick(&mut self, model: &Model, at: Instant, now: SystemTime) {
         self.watched.retain(|workload, _| model.has(workload));
-        self.take_up_facts(model, now);
+        self.apply_facts(model, now);
         for baseline in self.baselines.tick(at, now) {
             let (kind, calls) = (&baseline.kind, baseline.size());
             tracing::info!(%kind, calls, policy = %baseline.policy, "baseline complete; it guards from now on");

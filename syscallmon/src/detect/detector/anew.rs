@@ -18,7 +18,7 @@ use crate::{
 impl Detector {
     /// Applies new metadata of workloads, lets their kinds learn, and judges all calls again of workloads with another
     /// policy or baseline.
-    pub(super) fn take_up_facts(&mut self, model: &Model, now: SystemTime) {
+    pub(super) fn apply_facts(&mut self, model: &Model, now: SystemTime) {
         let workloads: Vec<Workload> = self.watched.keys().cloned().collect();
         for workload in workloads {
             let Some(metadata) = model.metadata(&workload).cloned() else { continue };
