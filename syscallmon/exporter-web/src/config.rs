@@ -11,7 +11,7 @@ use tokio_rustls::rustls::ServerConfig;
 use super::{
     auth::Users,
     error::Error,
-    files::{Change, Files},
+    files::{FileChange, Files},
     form::{Form, HttpForm},
     tls_config,
 };
@@ -79,7 +79,7 @@ impl WebConfig {
         &self.users
     }
 
-    pub(super) fn change(&self) -> Change {
+    pub(super) fn change(&self) -> FileChange {
         self.files.change()
     }
 }

@@ -27,7 +27,7 @@ use super::{
     connections::ConnectionPermit,
     limits::Limits,
     memory::PIECE,
-    reload::Source,
+    reload::WatchedConfig,
     request_line::not_tls,
     service::Service,
     tls_config,
@@ -47,7 +47,7 @@ type Answer = Pin<Box<dyn Future<Output = Result<Response<Tracked>, Infallible>>
 
 /// What serving a connection takes.
 pub(super) struct Connection {
-    pub(super) source: Arc<Source>,
+    pub(super) source: Arc<WatchedConfig>,
     pub(super) service: Arc<Service>,
     pub(super) limits: Limits,
     /// Finish the request in flight, take no further one.

@@ -14,7 +14,7 @@ use super::{client::Client, limits::Limits, watchdog::Watchdog};
 /// Maximum connections that must end and have not yet. While there are more, none is accepted.
 const MAX_ENDING: usize = 32;
 
-/// See the module.
+/// The open connections, and their limits.
 pub(super) struct Connections {
     table: Mutex<Table>,
     limits: Limits,

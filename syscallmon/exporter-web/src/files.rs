@@ -24,7 +24,7 @@ pub(super) struct Files(Vec<(PathBuf, FileStamp)>);
 
 /// The files on disk, compared with those read.
 #[derive(Debug, PartialEq)]
-pub(super) enum Change {
+pub(super) enum FileChange {
     None,
     /// Changed within the last half second; ask again.
     Unsettled,
@@ -42,16 +42,16 @@ impl Files {
         Ok(bytes)
     }
 
-    pub(super) fn change(&self) -> Change {
+    pub(super) fn change(&self) -> FileChange {
         // Links are followed: Kubernetes publishes a new secret by moving a link.
         let stamp = |path| std::fs::metadata(path).ok().map(|metadata| FileStamp::from(&metadata));
         let now: Vec<_> = self.0.iter().map(|(path, _)| stamp(path)).collect();
         if self.0.iter().zip(&now).all(|((_, then), now)| now.as_ref() == Some(then)) {
-            Change::None
+            FileChange::None
         } else if now.iter().flatten().any(|stamp| stamp.has_changed_within(SETTLE)) {
-            Change::Unsettled
+            FileChange::Unsettled
         } else {
-            Change::Changed
+            FileChange::Changed
         }
     }
 }
@@ -78,13 +78,13 @@ mod tests {
         fs::write(&path, "a").unwrap();
         let mut files = Files::default();
         files.read("web.config.file", &path).unwrap();
-        assert_eq!(files.change(), Change::None);
+        assert_eq!(files.change(), FileChange::None);
 
         thread::sleep(Duration::from_millis(20));
         fs::write(&path, "b").unwrap();
-        assert_eq!(files.change(), Change::Unsettled);
+        assert_eq!(files.change(), FileChange::Unsettled);
         thread::sleep(SETTLE);
-        assert_eq!(files.change(), Change::Changed);
+        assert_eq!(files.change(), FileChange::Changed);
     }
 
     #[test]
@@ -105,6 +105,6 @@ mod tests {
         let mut files = Files::default();
         files.read("web.config.file", &path).unwrap();
         fs::remove_file(&path).unwrap();
-        assert_eq!(files.change(), Change::Changed);
+        assert_eq!(files.change(), FileChange::Changed);
     }
 }

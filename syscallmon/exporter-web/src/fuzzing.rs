@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     auth::has_credentials, client::Client, config::WebConfig, connection::Connection, connections::Connections,
-    error::Error, files::Files, limits::Limits, reload::Source, request_line::Repair, service::Service,
+    error::Error, files::Files, limits::Limits, reload::WatchedConfig, request_line::Repair, service::Service,
 };
 
 /// Capacity for sent bytes that the other side has not read.
@@ -47,7 +47,7 @@ impl PipeServer {
     /// Returns a server of this router, which requires the passwords of `config`.
     #[must_use]
     pub fn new(config: WebConfig, router: Router) -> Self {
-        let (source, limits) = (Arc::new(Source::fixed(config)), Limits::default());
+        let (source, limits) = (Arc::new(WatchedConfig::fixed(config)), Limits::default());
         let service = Arc::new(Service::new(Arc::clone(&source), router, &limits));
         let connections = Connections::new(limits.clone());
         Self { connection: Connection { source, service, limits, shutdown: CancellationToken::new() }, connections }

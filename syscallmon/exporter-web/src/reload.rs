@@ -1,6 +1,6 @@
 //! Keeps the configuration in force equal to its file, without a restart.
 //!
-//! `connection` and `service` call [`Source::current`] for each handshake and request. It starts a check of the files,
+//! `connection` and `service` call [`WatchedConfig::current`] for each handshake and request. It starts a check of the files,
 //! at most once a second. A file that cannot be used leaves the previous configuration in force.
 
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
-use super::{config::WebConfig, error::Error, files::Change};
+use super::{config::WebConfig, error::Error, files::FileChange};
 
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -27,7 +27,7 @@ pub type FileCheck = Box<dyn FnOnce() + Send>;
 type RunCheck = dyn Fn(FileCheck) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync;
 
 /// The configuration in force, and where it comes from.
-pub(super) struct Source {
+pub(super) struct WatchedConfig {
     path: Option<PathBuf>,
     current: RwLock<Arc<WebConfig>>,
     /// `None` while a check runs.
@@ -37,7 +37,7 @@ pub(super) struct Source {
     last_warning: Mutex<Option<String>>,
 }
 
-impl Source {
+impl WatchedConfig {
     /// Loads the file. Without a path the server is open, and stays so.
     pub(super) fn new(path: Option<PathBuf>) -> Result<Self, Error> {
         let config = path.as_deref().map_or_else(|| Ok(WebConfig::open()), WebConfig::load)?;
@@ -98,9 +98,9 @@ impl Source {
         let mut last_warning = lock(&self.last_warning);
         let current = self.in_force();
         match current.change() {
-            Change::None => *last_warning = None,
-            Change::Unsettled => {}
-            Change::Changed => match successor(path, &current) {
+            FileChange::None => *last_warning = None,
+            FileChange::Unsettled => {}
+            FileChange::Changed => match successor(path, &current) {
                 Ok(config) => self.replace(config, &mut last_warning),
                 Err(error) => {
                     warn_once(&mut last_warning, error.chain());
@@ -175,7 +175,7 @@ mod tests {
     #[tokio::test]
     async fn while_a_check_hangs_no_other_one_starts() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let mut source = Source::new(Some(file.path().to_owned())).unwrap();
+        let mut source = WatchedConfig::new(Some(file.path().to_owned())).unwrap();
         let started = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&started);
         source.check_with(move |_| {
@@ -195,7 +195,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("web.yml");
         fs::write(&path, "").unwrap();
-        let source = Source::new(Some(path.clone())).unwrap();
+        let source = WatchedConfig::new(Some(path.clone())).unwrap();
         let issued = rcgen::generate_simple_self_signed(["a".to_owned()]).unwrap();
         fs::write(dir.path().join("c"), issued.cert.pem()).unwrap();
         fs::write(dir.path().join("k"), issued.signing_key.serialize_pem()).unwrap();

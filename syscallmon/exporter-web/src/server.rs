@@ -15,13 +15,13 @@ use super::{
     connection::Connection,
     error::Error,
     limits::Limits,
-    reload::{FileCheck, Source},
+    reload::{FileCheck, WatchedConfig},
     service::Service,
 };
 
 /// A web server that is configured but not yet running.
 pub struct Server {
-    source: Source,
+    source: WatchedConfig,
     limits: Limits,
 }
 
@@ -33,7 +33,7 @@ impl Server {
     /// The file or one that it names cannot be used: see [`super::WebConfig::load`]. Only here; once running, a bad
     /// file is a warning.
     pub fn new(config_path: Option<PathBuf>, limits: Limits) -> Result<Self, Error> {
-        Ok(Self { source: Source::new(config_path)?, limits })
+        Ok(Self { source: WatchedConfig::new(config_path)?, limits })
     }
 
     /// Runs each check of the configuration's files by `run`, for exporters that bound or count file access. By default

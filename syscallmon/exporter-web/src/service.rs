@@ -21,7 +21,7 @@ use super::{
     config::WebConfig,
     limits::Limits,
     memory::{AnswerMemory, PIECE},
-    reload::Source,
+    reload::WatchedConfig,
 };
 
 /// Kubernetes' probes cannot hold a password safely, and the pages say no more than "up".
@@ -38,7 +38,7 @@ pub struct Caller {
 
 /// Answers requests of all connections.
 pub(super) struct Service {
-    source: Arc<Source>,
+    source: Arc<WatchedConfig>,
     gate: Gate,
     memory: Arc<AnswerMemory>,
     router: Router,
@@ -46,7 +46,7 @@ pub(super) struct Service {
 }
 
 impl Service {
-    pub(super) fn new(source: Arc<Source>, router: Router, limits: &Limits) -> Self {
+    pub(super) fn new(source: Arc<WatchedConfig>, router: Router, limits: &Limits) -> Self {
         let memory = AnswerMemory::new(limits.answer_bytes);
         Self { source, gate: Gate::new(), memory, router, timeout: limits.request_timeout }
     }

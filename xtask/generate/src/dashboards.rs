@@ -10,7 +10,7 @@ mod variable;
 mod workload;
 
 pub use self::{
-    panel::{Kind, LeadsTo, Panel, Query},
+    panel::{LeadsTo, Panel, PanelKind, Query},
     promql::{Values, selectors},
     variable::Variable,
 };

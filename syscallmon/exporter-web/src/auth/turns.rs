@@ -15,7 +15,7 @@ use crate::client::Client;
 const MAX_WAITING_PER_CLIENT: usize = 4;
 const MAX_WAITING: usize = 16;
 
-/// See the module.
+/// Turns of clients for checks of passwords. Each client waits for its own turn.
 #[derive(Clone, Default)]
 pub(super) struct Turns(Arc<Mutex<Queue>>);
 

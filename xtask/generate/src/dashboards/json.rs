@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     COLUMNS, Dashboard,
-    panel::{Kind, LeadsTo, Panel, Query, unit},
+    panel::{LeadsTo, Panel, PanelKind, Query, unit},
 };
 
 /// Maximum width of a line in the files.
@@ -81,11 +81,11 @@ fn panels(dashboard: &Dashboard) -> Vec<Value> {
 
 fn panel(panel: &Panel) -> Value {
     let kind = match panel.kind {
-        Kind::Stat => "stat",
-        Kind::Lines | Kind::Stacked | Kind::Bars => "timeseries",
-        Kind::Table => "table",
-        Kind::States => "state-timeline",
-        Kind::Heatmap => "heatmap",
+        PanelKind::Stat => "stat",
+        PanelKind::Lines | PanelKind::Stacked | PanelKind::Bars => "timeseries",
+        PanelKind::Table => "table",
+        PanelKind::States => "state-timeline",
+        PanelKind::Heatmap => "heatmap",
     };
     let mut made = json!({
         "type": kind,
@@ -96,7 +96,7 @@ fn panel(panel: &Panel) -> Value {
         "options": options(panel.kind),
         "targets": targets(panel),
     });
-    if panel.kind == Kind::Table {
+    if panel.kind == PanelKind::Table {
         let hide =
             json!({"excludeByName": {"Time": true}, "renameByName": {"Value": value_of(panel)}, "indexByName": {}});
         made["transformations"] = json!([{"id": "organize", "options": hide}]);
@@ -110,7 +110,7 @@ fn value_of(panel: &Panel) -> &'static str {
 }
 
 fn defaults(panel: &Panel) -> Value {
-    let by_threshold = matches!(panel.kind, Kind::Stat | Kind::States);
+    let by_threshold = matches!(panel.kind, PanelKind::Stat | PanelKind::States);
     let mut defaults = json!({
         "unit": panel.unit,
         "color": {"mode": if by_threshold { "thresholds" } else { "palette-classic" }},
@@ -120,10 +120,10 @@ fn defaults(panel: &Panel) -> Value {
     if let Some(custom) = custom(panel) {
         defaults["custom"] = custom;
     }
-    if matches!(panel.kind, Kind::Lines | Kind::Stacked | Kind::Bars) {
+    if matches!(panel.kind, PanelKind::Lines | PanelKind::Stacked | PanelKind::Bars) {
         defaults["min"] = json!(0);
     }
-    if panel.kind == Kind::States {
+    if panel.kind == PanelKind::States {
         let states = json!({"0": {"text": "down", "color": "red", "index": 0}, "1": {"text": "up", "color": "green", "index": 1}});
         defaults["mappings"] = json!([{"type": "value", "options": states}]);
     }
@@ -139,14 +139,14 @@ fn custom(panel: &Panel) -> Option<Value> {
         })
     };
     match panel.kind {
-        Kind::Lines => Some(series("line", 8, "none")),
-        Kind::Stacked => Some(series("line", 25, "normal")),
-        Kind::Bars => Some(series("bars", 80, "normal")),
-        Kind::Table => {
+        PanelKind::Lines => Some(series("line", 8, "none")),
+        PanelKind::Stacked => Some(series("line", 25, "normal")),
+        PanelKind::Bars => Some(series("bars", 80, "normal")),
+        PanelKind::Table => {
             Some(json!({"align": "auto", "cellOptions": {"type": "auto"}, "filterable": true, "inspect": false}))
         }
-        Kind::States => Some(json!({"fillOpacity": 70, "lineWidth": 0})),
-        Kind::Stat | Kind::Heatmap => None,
+        PanelKind::States => Some(json!({"fillOpacity": 70, "lineWidth": 0})),
+        PanelKind::Stat | PanelKind::Heatmap => None,
     }
 }
 
@@ -159,7 +159,7 @@ fn thresholds(panel: &Panel) -> Vec<Value> {
 
 /// Returns the colours of severities, for every table that has them.
 fn overrides(panel: &Panel) -> Value {
-    if panel.kind != Kind::Table || !panel.queries.iter().any(|query| query.promql.contains("severity")) {
+    if panel.kind != PanelKind::Table || !panel.queries.iter().any(|query| query.promql.contains("severity")) {
         return json!([]);
     }
     let colors = json!({"critical": {"color": "red"}, "warning": {"color": "orange"}, "info": {"color": "blue"}});
@@ -170,27 +170,27 @@ fn overrides(panel: &Panel) -> Value {
     json!([{"matcher": {"id": "byName", "options": "severity"}, "properties": properties}])
 }
 
-fn options(kind: Kind) -> Value {
+fn options(kind: PanelKind) -> Value {
     let tooltip = json!({"mode": "multi", "sort": "desc"});
     match kind {
-        Kind::Stat => json!({
+        PanelKind::Stat => json!({
             "colorMode": "value", "graphMode": "area", "justifyMode": "auto", "orientation": "auto", "textMode": "auto",
             "wideLayout": true, "showPercentChange": false, "percentChangeColorMode": "standard",
             "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": false},
         }),
-        Kind::Lines | Kind::Stacked | Kind::Bars => json!({
+        PanelKind::Lines | PanelKind::Stacked | PanelKind::Bars => json!({
             "legend": {
                 "displayMode": "table", "placement": "right", "showLegend": true, "calcs": ["mean", "max"],
                 "sortBy": "Mean", "sortDesc": true,
             },
             "tooltip": tooltip,
         }),
-        Kind::Table => json!({"frameIndex": 0, "showHeader": true, "cellHeight": "sm"}),
-        Kind::States => json!({
+        PanelKind::Table => json!({"frameIndex": 0, "showHeader": true, "cellHeight": "sm"}),
+        PanelKind::States => json!({
             "rowHeight": 0.8, "showValue": "never", "mergeValues": true, "tooltip": tooltip,
             "legend": {"displayMode": "list", "placement": "bottom", "showLegend": false, "calcs": []},
         }),
-        Kind::Heatmap => json!({
+        PanelKind::Heatmap => json!({
             "calculate": false, "showValue": "never", "cellGap": 1, "yAxis": {"unit": "s"}, "legend": {"show": true},
             "color": {
                 "mode": "scheme", "scheme": "Oranges", "fill": "dark-orange", "exponent": 0.5, "steps": 64,
@@ -204,9 +204,11 @@ fn options(kind: Kind) -> Value {
 fn targets(panel: &Panel) -> Vec<Value> {
     let target = |(number, query): (u8, &Query)| {
         let format = match panel.kind {
-            Kind::Table => "table",
-            Kind::Heatmap => "heatmap",
-            Kind::Stat | Kind::Lines | Kind::Stacked | Kind::Bars | Kind::States => "time_series",
+            PanelKind::Table => "table",
+            PanelKind::Heatmap => "heatmap",
+            PanelKind::Stat | PanelKind::Lines | PanelKind::Stacked | PanelKind::Bars | PanelKind::States => {
+                "time_series"
+            }
         };
         let legend = if query.legend.is_empty() { "__auto" } else { query.legend };
         json!({

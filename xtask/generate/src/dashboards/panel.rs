@@ -19,7 +19,7 @@ pub struct Panel {
     /// Description of the data, in a sentence or two.
     pub description: &'static str,
     /// How the panel shows its data.
-    pub kind: Kind,
+    pub kind: PanelKind,
     /// Grafana's name of the unit.
     pub unit: &'static str,
     /// Width in columns, of 24.
@@ -36,7 +36,7 @@ pub struct Panel {
 
 /// How a panel shows its data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum PanelKind {
     /// One number.
     Stat,
     /// A line for every series.
@@ -53,7 +53,7 @@ pub enum Kind {
     Heatmap,
 }
 
-impl Kind {
+impl PanelKind {
     /// Whether it shows only the values at the end of the time range.
     #[must_use]
     pub fn is_instant(self) -> bool {
@@ -85,8 +85,8 @@ pub struct Query {
 }
 
 impl Panel {
-    fn new(kind: Kind, title: &'static str, description: &'static str, unit: &'static str) -> Self {
-        let (width, height) = if kind == Kind::Stat { (3, 4) } else { (12, 8) };
+    fn new(kind: PanelKind, title: &'static str, description: &'static str, unit: &'static str) -> Self {
+        let (width, height) = if kind == PanelKind::Stat { (3, 4) } else { (12, 8) };
         Self { title, description, kind, unit, width, height, queries: Vec::new(), thresholds: &[], leads_to: None }
     }
 
@@ -117,23 +117,23 @@ pub(super) const FEW_IS_GOOD: &[(f64, &str)] = &[(0.0, "green"), (1.0, "orange")
 pub(super) const FULL_IS_BAD: &[(f64, &str)] = &[(0.0, "green"), (0.9, "red")];
 
 pub(super) fn stat(title: &'static str, description: &'static str, unit: &'static str, promql: &str) -> Panel {
-    Panel::new(Kind::Stat, title, description, unit).query(promql, "")
+    Panel::new(PanelKind::Stat, title, description, unit).query(promql, "")
 }
 
 pub(super) fn lines(title: &'static str, description: &'static str, unit: &'static str) -> Panel {
-    Panel::new(Kind::Lines, title, description, unit)
+    Panel::new(PanelKind::Lines, title, description, unit)
 }
 
 pub(super) fn stacked(title: &'static str, description: &'static str, unit: &'static str) -> Panel {
-    Panel::new(Kind::Stacked, title, description, unit)
+    Panel::new(PanelKind::Stacked, title, description, unit)
 }
 
 pub(super) fn bars(title: &'static str, description: &'static str) -> Panel {
-    Panel::new(Kind::Bars, title, description, unit::COUNT)
+    Panel::new(PanelKind::Bars, title, description, unit::COUNT)
 }
 
 pub(super) fn table(title: &'static str, description: &'static str, unit: &'static str, promql: &str) -> Panel {
-    Panel::new(Kind::Table, title, description, unit).query(promql, "")
+    Panel::new(PanelKind::Table, title, description, unit).query(promql, "")
 }
 
 /// A table with a row for each workload.
@@ -142,9 +142,9 @@ pub(super) fn workloads(title: &'static str, description: &'static str, unit: &'
 }
 
 pub(super) fn states(title: &'static str, description: &'static str) -> Panel {
-    Panel::new(Kind::States, title, description, unit::COUNT)
+    Panel::new(PanelKind::States, title, description, unit::COUNT)
 }
 
 pub(super) fn heatmap(title: &'static str, description: &'static str, promql: &str) -> Panel {
-    Panel::new(Kind::Heatmap, title, description, unit::SECONDS).query(promql, "{{le}}")
+    Panel::new(PanelKind::Heatmap, title, description, unit::SECONDS).query(promql, "{{le}}")
 }

@@ -6,7 +6,7 @@ use super::{
     number,
     svg::{Point, Svg},
 };
-use crate::dashboards::{Dashboard, Kind, Panel, Row};
+use crate::dashboards::{Dashboard, Panel, PanelKind, Row};
 
 /// One series of an answer.
 pub struct Answer {
@@ -98,11 +98,11 @@ fn panel(svg: &mut Svg, area: Area, panel: &Panel, answers: &[Answer], range: [f
         return;
     }
     match panel.kind {
-        Kind::Stat => stat(svg, inner, panel, answers),
-        Kind::Lines | Kind::Stacked | Kind::Bars => graph(svg, inner, panel, answers, range),
-        Kind::Table => table(svg, inner, panel, answers),
-        Kind::States => states(svg, inner, answers, range),
-        Kind::Heatmap => heatmap(svg, inner, answers, range),
+        PanelKind::Stat => stat(svg, inner, panel, answers),
+        PanelKind::Lines | PanelKind::Stacked | PanelKind::Bars => graph(svg, inner, panel, answers, range),
+        PanelKind::Table => table(svg, inner, panel, answers),
+        PanelKind::States => states(svg, inner, answers, range),
+        PanelKind::Heatmap => heatmap(svg, inner, answers, range),
     }
 }
 
@@ -145,7 +145,7 @@ fn graph(svg: &mut Svg, area: Area, panel: &Panel, answers: &[Answer], range: [f
     let (x, y) = area.at;
     let (width, height) = (area.size.0 * 0.62, area.size.1 - SMALL);
     let series = greatest(answers, area.size.1);
-    let stacks = matches!(panel.kind, Kind::Stacked | Kind::Bars);
+    let stacks = matches!(panel.kind, PanelKind::Stacked | PanelKind::Bars);
     let mut below: BTreeMap<u64, f64> = BTreeMap::new();
     let mut curves: Vec<Vec<(f64, f64, f64)>> = Vec::new();
     for (answer, _) in &series {
@@ -173,8 +173,8 @@ fn graph(svg: &mut Svg, area: Area, panel: &Panel, answers: &[Answer], range: [f
         let top: Vec<Point> = curve.iter().map(|&(time, _, value)| (across(time), up(value))).collect();
         let bottom = curve.iter().rev().map(|&(time, from, _)| (across(time), up(from)));
         match panel.kind {
-            Kind::Stacked => svg.area(&top.iter().copied().chain(bottom).collect::<Vec<_>>(), color),
-            Kind::Bars => {
+            PanelKind::Stacked => svg.area(&top.iter().copied().chain(bottom).collect::<Vec<_>>(), color),
+            PanelKind::Bars => {
                 let bar = (across(begin + step) - across(begin)) * 0.8;
                 for &(time, from, to) in curve {
                     svg.rect((across(time) - bar, up(to)), (bar, up(from) - up(to)), color);

@@ -54,12 +54,12 @@ impl Suite {
 
 /// The kind of packages in a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum PackageKind {
     Binaries,
     Sources,
 }
 
-impl Kind {
+impl PackageKind {
     /// Returns the first word of a line in apt's sources.
     fn keyword(self) -> &'static str {
         match self {
@@ -89,7 +89,7 @@ impl Lists {
     ///
     /// If apt cannot fetch them.
     pub fn fetch(suite: Suite, architecture: &str) -> Result<Self> {
-        Self::fetch_kind(Kind::Binaries, suite, architecture)
+        Self::fetch_kind(PackageKind::Binaries, suite, architecture)
     }
 
     /// Does the same for source packages, which have no architecture.
@@ -98,10 +98,10 @@ impl Lists {
     ///
     /// If apt cannot fetch them.
     pub fn fetch_sources(suite: Suite) -> Result<Self> {
-        Self::fetch_kind(Kind::Sources, suite, Arch::native().debian())
+        Self::fetch_kind(PackageKind::Sources, suite, Arch::native().debian())
     }
 
-    fn fetch_kind(kind: Kind, suite: Suite, architecture: &str) -> Result<Self> {
+    fn fetch_kind(kind: PackageKind, suite: Suite, architecture: &str) -> Result<Self> {
         static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
         let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let dir = workspace::cache_dir()?.join("apt").join(kind.directory(suite, architecture));
@@ -182,7 +182,7 @@ fn sources() -> Result<String> {
 }
 
 /// Writes an apt configuration with only one suite, which keeps all files in `dir`.
-fn write_conf(kind: Kind, suite: Suite, architecture: &str, dir: &Path) -> Result<PathBuf> {
+fn write_conf(kind: PackageKind, suite: Suite, architecture: &str, dir: &Path) -> Result<PathBuf> {
     let sources = sources()?;
     for sub in ["lists/partial", "state", "cache/archives/partial"] {
         fs::create_dir_all(dir.join(sub)).with_context(|| format!("cannot create {sub} in {}", dir.display()))?;
@@ -218,7 +218,7 @@ pub fn mirror() -> Result<String> {
 }
 
 /// Returns the suite's lines, with the mirrors of this machine's sources (in either format).
-fn sources_list(kind: Kind, suite: Suite, sources: &str) -> Option<String> {
+fn sources_list(kind: PackageKind, suite: Suite, sources: &str) -> Option<String> {
     let line = |mirror: &str, suite: &str| format!("{} [signed-by={KEYRING}] {mirror} {suite} main\n", kind.keyword());
     let mirror = mirrors(sources).find(|mirror| !mirror.contains("security"))?;
     let mut list = line(mirror, suite.name());
@@ -247,7 +247,7 @@ mod tests {
     const DEB822: &str = "Types: deb\n# http://snapshot.example/x\nURIs: http://m.example/debian-security\n\nURIs: http://m.example/debian\n";
 
     fn lines(suite: Suite, sources: &str) -> Vec<String> {
-        let list = sources_list(Kind::Binaries, suite, sources).unwrap();
+        let list = sources_list(PackageKind::Binaries, suite, sources).unwrap();
         list.lines().map(|line| line.replace(&format!("deb [signed-by={KEYRING}] "), "")).collect()
     }
 
@@ -257,12 +257,12 @@ mod tests {
         let one_line =
             "# deb http://old.example/debian x main\ndeb [arch=amd64] http://m.example/debian bookworm main\n";
         assert_eq!(lines(Suite::TrixieBackports, one_line), ["http://m.example/debian trixie-backports main"]);
-        assert_eq!(sources_list(Kind::Binaries, Suite::Sid, "Types: deb\n"), None);
+        assert_eq!(sources_list(PackageKind::Binaries, Suite::Sid, "Types: deb\n"), None);
     }
 
     #[test]
     fn sources_are_asked_for_by_their_keyword() {
-        let list = sources_list(Kind::Sources, Suite::Sid, "deb http://m.example/debian x main\n").unwrap();
+        let list = sources_list(PackageKind::Sources, Suite::Sid, "deb http://m.example/debian x main\n").unwrap();
         assert_eq!(list, format!("deb-src [signed-by={KEYRING}] http://m.example/debian sid main\n"));
     }
 
