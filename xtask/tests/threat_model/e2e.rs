@@ -100,7 +100,7 @@ mod tests {
             ("e2e", "is not `e2e ENVIRONMENT module::function`"),
             ("e2e docker", "is not `e2e ENVIRONMENT module::function`"),
             ("e2e docker quick::a now", "is not `e2e ENVIRONMENT module::function`"),
-            ("e2e dokcer quick::a", "e2e has no environment dokcer"),
+            ("e2e pod-man quick::a", "e2e has no environment pod-man"),
             ("e2e docker quick::c", "the environment docker runs no check quick::c"),
             ("e2e docker a", "the environment docker runs no check a"),
             // It exists, but nothing calls it; only a helper is called by a check; another environment's.
