@@ -1,4 +1,4 @@
-//! Sends notices to the servers of sinks, with limits on time and on the bytes of an answer.
+//! Sends records to the servers of sinks, with limits on time and on the bytes of an answer.
 
 use std::{pin::pin, time::Duration};
 
@@ -22,7 +22,7 @@ const MAX_ANSWER_BYTES: usize = 4096;
 /// Name of the setting with certificates, for messages.
 pub(super) const CA_SETTING: &str = "ca-file";
 
-/// Why a notice was not delivered.
+/// Why a record was not delivered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum DeliveryError {
     /// A retry may succeed.
@@ -104,7 +104,7 @@ impl Http {
     }
 }
 
-/// Decides by an answer whether a notice was delivered.
+/// Decides by an answer whether a record was delivered.
 pub(super) fn judge(status: StatusCode, headers: &HeaderMap, said: &str) -> Result<(), DeliveryError> {
     if status.is_success() {
         return Ok(());

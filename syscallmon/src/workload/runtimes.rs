@@ -1,6 +1,6 @@
 //! Known container runtimes, one row each: names of their containers' cgroups, and their APIs for metadata.
 //!
-//! A new runtime is a row here and a file `tests/cgroups/NAME.txt`.
+//! A new runtime is a row here and a file `syscallmon/tests/cgroups/NAME.txt`.
 
 /// A container runtime, or another program with a cgroup for each of its containers.
 #[derive(Debug)]

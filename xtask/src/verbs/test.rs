@@ -75,7 +75,9 @@ fn compile(root: &Path) -> Result<()> {
 /// As for [`run`].
 pub fn suite(root: &Path, bpf_object: Option<&Path>, filter: &[OsString]) -> Result<()> {
     if !apt::is_root()? {
-        bail!("the tests load eBPF programs and make cgroups: run them as root (sudo -E cargo xtask test)");
+        bail!(
+            "the tests load eBPF programs and make cgroups: run them as root (sudo -E env \"PATH=$PATH\" cargo xtask test)"
+        );
     }
     setup::ensure(root, Purpose::Build)?;
     setup::ensure(root, Purpose::Test)?;

@@ -1,4 +1,5 @@
-//! The table of metric families: a new metric is one row here. `METRICS.md` is generated from it.
+//! The table of metric families, one row each. `METRICS.md` is generated from it. `docs/design/extending.md` has the other
+//! places of a new metric.
 
 use prometheus::proto::MetricType;
 
@@ -45,8 +46,8 @@ pub(in crate::serve) enum SeriesSource {
     AllWorkloads(fn(&View, &mut SeriesTextWriter<'_>)),
 }
 
-/// The labels of calls, after those that name the workload unless configured otherwise; of `syscall` and `set` one or
-/// none, as `metrics.syscalls` has it.
+/// Labels of the workload (these four by default), then of the call: `syscall`, `set` or neither, as `metrics.syscalls`
+/// says, and `abi`.
 const CALLS: &[&str] = &["namespace", "pod", "container", "cgroup", "syscall", "set", "abi"];
 
 /// Every family that syscallmon exports of its own; `process_*` come from the prometheus crate.
@@ -159,7 +160,7 @@ pub const FAMILIES: &[Family] = &[
         name: "syscallmon_series",
         kind: MetricType::GAUGE,
         labels: &[],
-        help: "Series in use in the kernel's tables: pairs of cgroup and syscall.",
+        help: "Series in use in the kernel's tables: one for each slot, syscall and outcome.",
         series: SeriesSource::Host(|view, samples| samples.add(&[], f64::from(view.snapshot.series))),
     },
     Family {

@@ -1,5 +1,5 @@
-//! Writes the series of workloads as text: from one workload's totals and facts that never change, except for
-//! unexpected calls, which come from the counts of violations.
+//! Writes the series of workloads as text. Each function writes one family for one workload, from its totals and from
+//! facts that never change. The family of unexpected calls is written for all workloads, from the counts of violations.
 //!
 //! Has no state: [`super::renderer`] decides which series are rendered again.
 

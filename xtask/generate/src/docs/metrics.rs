@@ -41,7 +41,7 @@ Special values of `cgroup`:
 | `(dropped)` | workloads that `workload.keep` or `workload.drop` excludes |
 | `(remainder)` | cgroups beyond the capacity of the kernel's tables, and workloads beyond `--workload.max-series` |
 | `(unknown)` | cgroups without a known path |
-| `(gone)` | folded workloads: workloads that are gone keep at most `capacity.series` series in total; older ones are folded into `(gone)` |
+| `(gone)` | folded workloads: workloads that are gone keep at most `capacity.series` series in total; others are folded into `(gone)` |
 
 A workload with more than `capacity.errors` pairs of syscall and errno has its further errors under
 `syscall=\"(remainder)\",abi=\"(remainder)\",errno=\"(remainder)\"`. A workload with more than `capacity.denied` denied
