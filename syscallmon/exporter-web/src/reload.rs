@@ -1,7 +1,7 @@
 //! Keeps the configuration in force equal to its file, without a restart.
 //!
-//! `connection` and `service` call [`WatchedConfig::current`] for each handshake and request. It starts a check of the files,
-//! at most once a second. A file that cannot be used leaves the previous configuration in force.
+//! `connection` and `service` call [`WatchedConfig::current`] for each handshake and request. It starts a check of the
+//! files, at most once a second. A file that cannot be used leaves the previous configuration in force.
 
 use std::path::{Path, PathBuf};
 use std::pin::Pin;

@@ -46,7 +46,7 @@ impl Daemon {
         Self::start_command(syscallmon().arg("run").args(["--web.listen-address", "127.0.0.1:0"]).args(flags))
     }
 
-    /// Starts one while no other test has a daemon: for small tables, and for tests that would fill the tables of others.
+    /// Starts one while no other test has a daemon: for small tables, and for tests that fill the tables of others.
     pub(crate) fn start_alone(flags: &[&str]) -> Self {
         Self::start_command_alone(syscallmon().arg("run").args(["--web.listen-address", "127.0.0.1:0"]).args(flags))
     }
