@@ -1,5 +1,5 @@
-//! The table of metric families, one row each. `METRICS.md` is generated from it. `docs/design/extending.md` has the other
-//! places of a new metric.
+//! The table of metric families, one row each. `METRICS.md` is generated from it. `docs/design/extending.md` has the
+//! other places of a new metric.
 
 use prometheus::proto::MetricType;
 
