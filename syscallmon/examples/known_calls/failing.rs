@@ -57,7 +57,7 @@ extern "C" fn handler(_: i32) {
     SEEN.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Makes everything that looks like an error at `sys_exit` but is none. Signals interrupt a loop with -2 in the
+/// Makes everything that only looks like an error at `sys_exit`. Signals interrupt a loop with -2 in the
 /// registers, which `sigreturn` returns. Calls are interrupted, restarted, or stopped and continued. Results are above
 /// any errno.
 pub(crate) fn none(seconds: i64) {

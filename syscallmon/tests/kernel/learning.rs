@@ -17,11 +17,7 @@ use crate::{
 #[test]
 fn what_was_learned_guards_and_survives_a_kill() {
     let cgroup = TestCgroup::new("learns");
-    let policy = format!(
-        "  - name: test\n    match: [{{cgroup: {}}}]\n    learn: {{quiet_for: 3s, at_least: 3s}}\n",
-        cgroup.label()
-    );
-    let mut guard = Guard::start(&policy, &["--poll.interval=200ms"]);
+    let mut guard = Guard::start(&learns(&cgroup, "{quiet_for: 3s, at_least: 3s}"), &["--poll.interval=200ms"]);
     let calls = |nr: i64| KnownCalls::run(&[&"calls", &cgroup.path(), &number(nr), &"5"]);
     calls(libc::SYS_getpriority);
     wait_for("the end of learning", Duration::from_secs(20), || guard.daemon.log_line("baseline complete"));

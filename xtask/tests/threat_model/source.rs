@@ -8,7 +8,7 @@ use std::{
 
 use super::lexer::{Token, tokens};
 
-/// A function with a name. What stands in strings, comments and macro definitions is none.
+/// A function with a name. Text in strings, comments and macro definitions does not count.
 #[derive(Debug)]
 pub(crate) struct Function {
     /// The modules that it is in, from the crate's root down.

@@ -29,7 +29,7 @@ const SAVE_PROGRESS: u64 = 300;
 #[serde(deny_unknown_fields)]
 pub struct Baseline {
     version: u32,
-    /// The kind of workloads whose calls these are.
+    /// The kind of workloads that made these calls.
     pub kind: BaselineKey,
     /// The policy that learns or learned it.
     pub policy: Arc<str>,
