@@ -1,5 +1,5 @@
-//! The cost of policies for a call. Policies should cost nothing: user space judges each call of a cgroup once, and then
-//! the cgroup's counters.
+//! The cost of policies for a call. Policies should cost nothing: user space judges each call of a cgroup once, and
+//! then the cgroup's counters.
 
 use std::num::NonZeroUsize;
 
