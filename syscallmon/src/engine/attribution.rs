@@ -29,6 +29,22 @@ struct OfUnit {
     series: usize,
 }
 
+/// Where a cgroup is, by its path.
+#[derive(Debug)]
+struct Place {
+    identity: CgroupIdentity,
+    /// The outermost unit, if the cgroup is in one and in no container.
+    unit: Option<Arc<str>>,
+}
+
+impl Place {
+    fn of(path: &Arc<str>) -> Self {
+        let identity = CgroupIdentity::of(path);
+        let unit = if identity.is_container() { None } else { outermost_unit(path).map(Arc::from) };
+        Self { identity, unit }
+    }
+}
+
 /// The attribution roots, and what is known about the cgroups below them.
 #[derive(Debug)]
 pub(super) struct Attribution {
@@ -41,6 +57,8 @@ pub(super) struct Attribution {
     most_of_unit: usize,
     most_series_of_unit: usize,
     changes: Vec<(u64, Option<Root>)>,
+    /// Examined cgroups that are no roots.
+    places: HashMap<u64, Place>,
     /// Cgroups that must give their slots back.
     misplaced: HashSet<u64>,
     /// Nested cgroups that gave their slots back. They keep the next slot if the kernel side does not find their root.
@@ -58,6 +76,7 @@ impl Attribution {
             most_of_unit: (slots / UNIT_PART).max(LEAST_OF_UNIT),
             most_series_of_unit: series / UNIT_SERIES_PART,
             changes: Vec::new(),
+            places: HashMap::new(),
             misplaced: HashSet::new(),
             moved: HashSet::new(),
         }
@@ -102,16 +121,17 @@ impl Attribution {
                 continue;
             }
             let Some(path) = tree.path(id) else { continue };
-            let identity = CgroupIdentity::of(path);
+            let Place { identity, unit } = self.places.entry(id).or_insert_with(|| Place::of(path));
             if self.by_path.contains_key(identity.path()) {
                 self.move_once(id);
             } else if identity.is_container() {
+                let identity = identity.clone();
                 self.add_late(&identity, tree);
-            } else if let Some(unit) = outermost_unit(path) {
+            } else if let Some(unit) = unit {
                 if self.by_path.contains_key(unit) {
                     self.move_once(id);
                 } else {
-                    let of_unit = of_units.entry(unit.into()).or_default();
+                    let of_unit = of_units.entry(Arc::clone(unit)).or_default();
                     of_unit.cgroups.push(id);
                     of_unit.series += series;
                 }
@@ -175,6 +195,7 @@ impl Attribution {
     /// Removes cgroups that are gone.
     pub(super) fn forget(&mut self, dead: &[u64]) {
         for id in dead {
+            self.places.remove(id);
             self.moved.remove(id);
             self.misplaced.remove(id);
             let Some((_, path)) = self.roots.remove(id) else { continue };

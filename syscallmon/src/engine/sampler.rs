@@ -14,7 +14,7 @@ mod thread;
 
 use std::{
     cell::{OnceCell, RefCell},
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -207,7 +207,7 @@ impl Sampler {
 
     /// Judges first calls that have waited for names.
     fn judge_named(&mut self) {
-        self.find_paths_of(&self.detector.without_path().collect::<HashSet<u64>>());
+        self.find_paths_of(self.unknown(self.detector.without_path()));
         self.resolver.refresh();
         self.judge_waiting();
     }

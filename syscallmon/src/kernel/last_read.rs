@@ -2,25 +2,30 @@
 
 use std::sync::Arc;
 
-use syscallmon_common::SeriesKey;
+use syscallmon_common::{
+    OUTCOME_DENIED, OUTCOME_DENIED_ENOSYS, OUTCOME_ENTERED, OUTCOME_OTHER_DENIED, OUTCOME_OTHER_ERRORS, SeriesKey,
+};
 
-use crate::snapshot::Counts;
+use crate::{
+    snapshot::{Amount, Counts, DeniedKey, ErrorKey},
+    syscalls::{CallId, Errno},
+};
 
-/// A series, as read.
+/// The counts of a series, as read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct ReadSeries {
-    /// Its key: a word of `SERIES_KEYS`.
-    pub(super) key: u64,
-    /// Its count over all CPUs.
+pub(super) struct ReadCounts {
+    /// Its count over all CPUs, without container init.
     pub(super) count: u64,
     /// Calls of container init.
     pub(super) of_container_init: u64,
 }
 
-impl ReadSeries {
-    /// Its slot; 0 for none.
-    pub(super) fn slot(&self) -> usize {
-        SeriesKey::from_word(self.key).slot as usize
+impl ReadCounts {
+    fn since(self, before: Self) -> Self {
+        Self {
+            count: self.count.since(&before.count),
+            of_container_init: self.of_container_init.since(&before.of_container_init),
+        }
     }
 }
 
@@ -29,48 +34,82 @@ impl ReadSeries {
 pub(super) struct ReadSlot {
     /// Its cgroup; 0 for none.
     pub(super) owner: u64,
-    /// Its counts; `None` while the slot is free.
+    /// Its counts. Snapshots share them, and a change makes a copy.
     pub(super) counts: Option<Arc<Counts>>,
-    /// Whether it differs from the previous reading.
-    pub(super) is_changed: bool,
 }
 
-/// What the last reading found, by series and by slot.
+impl ReadSlot {
+    /// Adds the new calls of a series.
+    fn add(&mut self, SeriesKey { position, outcome, .. }: SeriesKey, new: ReadCounts) {
+        let counts = Arc::make_mut(self.counts.get_or_insert_default());
+        let (call, ReadCounts { count, of_container_init }) = (CallId(position), new);
+        match outcome {
+            OUTCOME_ENTERED => {
+                counts.calls.add_one(call, &(count + of_container_init));
+                counts.container_init.add_one(call, &of_container_init);
+            }
+            OUTCOME_DENIED => counts.denied.add_one(DeniedKey::Of(call), &count),
+            OUTCOME_DENIED_ENOSYS => counts.denied.add_one(DeniedKey::Unsupported(call), &count),
+            OUTCOME_OTHER_DENIED => counts.denied.add_one(DeniedKey::Other, &count),
+            OUTCOME_OTHER_ERRORS => counts.errors.add_one(ErrorKey::Other, &count),
+            errno => counts.errors.add_one(ErrorKey::Of(call, Errno::new(errno)), &count),
+        }
+    }
+}
+
+/// What the last reading found, by series and by slot. The owner of the tables calls [`Self::free_series`] and
+/// [`Self::free_slot`] for what it frees.
 #[derive(Default)]
 pub(super) struct LastRead {
-    pub(super) series: Vec<ReadSeries>,
-    pub(super) slots: Vec<ReadSlot>,
+    /// Key of each series: a word of `SERIES_KEYS`; 0 for a free series. Apart from the counts, so looking for series in
+    /// use touches little memory.
+    keys: Vec<u64>,
+    counts: Vec<ReadCounts>,
+    slots: Vec<ReadSlot>,
 }
 
 impl LastRead {
     /// Starts with empty tables.
     pub(super) fn new(series: usize, slots: usize) -> Self {
-        Self { series: vec![ReadSeries::default(); series], slots: vec![ReadSlot::default(); slots] }
-    }
-
-    /// Records the current cgroup of a slot.
-    pub(super) fn read_owner(&mut self, slot: usize, owner: u64) {
-        let known = &mut self.slots[slot];
-        known.is_changed = known.owner != owner;
-        known.owner = owner;
-    }
-
-    /// Records the current values of a series.
-    pub(super) fn read_series(&mut self, number: usize, read: ReadSeries) {
-        let known = std::mem::replace(&mut self.series[number], read);
-        if known != read {
-            for slot in [known.slot(), read.slot()] {
-                if let Some(slot) = self.slots.get_mut(slot) {
-                    slot.is_changed = true;
-                }
-            }
+        Self {
+            keys: vec![0; series],
+            counts: vec![ReadCounts::default(); series],
+            slots: vec![ReadSlot::default(); slots],
         }
     }
 
-    /// Returns the series of changed slots.
-    pub(super) fn changed_series(&self) -> impl Iterator<Item = (SeriesKey, ReadSeries)> {
-        let is_changed = |slot: usize| slot != 0 && self.slots.get(slot).is_some_and(|slot| slot.is_changed);
-        let changed = self.series.iter().filter(move |series| is_changed(series.slot()));
-        changed.map(|series| (SeriesKey::from_word(series.key), *series))
+    /// Whether a series was free.
+    pub(super) fn was_free(&self, number: usize) -> bool {
+        self.keys[number] == 0
+    }
+
+    /// Records the current key and counts of a series, and adds its new calls to its slot. Two CPUs that made a first
+    /// call at the same moment gave it two series, which add up here.
+    pub(super) fn read_series(&mut self, number: usize, key: u64, read: ReadCounts) {
+        let known_key = std::mem::replace(&mut self.keys[number], key);
+        let known = std::mem::replace(&mut self.counts[number], read);
+        let new = read.since(if known_key == key { known } else { ReadCounts::default() });
+        let key = SeriesKey::from_word(key);
+        if key.slot != 0
+            && new != ReadCounts::default()
+            && let Some(slot) = self.slots.get_mut(key.slot as usize)
+        {
+            slot.add(key, new);
+        }
+    }
+
+    /// Notes that a series was freed.
+    pub(super) fn free_series(&mut self, number: usize) {
+        (self.keys[number], self.counts[number]) = (0, ReadCounts::default());
+    }
+
+    /// Returns a slot.
+    pub(super) fn slot(&mut self, slot: usize) -> &mut ReadSlot {
+        &mut self.slots[slot]
+    }
+
+    /// Notes that a slot was freed.
+    pub(super) fn free_slot(&mut self, slot: usize) {
+        self.slots[slot] = ReadSlot::default();
     }
 }

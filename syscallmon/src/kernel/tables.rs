@@ -10,7 +10,7 @@ mod programs;
 mod tests;
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     mem::offset_of,
     os::fd::OwnedFd,
     sync::{
@@ -22,21 +22,21 @@ use std::{
 use aya::Ebpf;
 use syscallmon_common::{
     Durations as KernelDurations, IndexRow, LossReason, OUTCOME_DENIED, OUTCOME_DENIED_ENOSYS, OUTCOME_ENTERED,
-    OUTCOME_OTHER_DENIED, OUTCOME_OTHER_ERRORS, POSITIONS_PER_CGROUP, Pool, RECLAIM_ADD_ROOT, RECLAIM_CGROUP,
-    RECLAIM_DENIED, RECLAIM_ERROR, RECLAIM_HISTOGRAM, RECLAIM_OPS_LEN, RECLAIM_REMOVE_ROOT, RECLAIM_SERIES,
-    RECLAIM_SLOT, RECLAIM_TIMED, ROOT_OF_ALL, ROOT_OF_REST, ReclaimOp, SeriesKey,
+    OUTCOME_OTHER_DENIED, POSITIONS_PER_CGROUP, Pool, RECLAIM_ADD_ROOT, RECLAIM_CGROUP, RECLAIM_DENIED, RECLAIM_ERROR,
+    RECLAIM_HISTOGRAM, RECLAIM_OPS_LEN, RECLAIM_REMOVE_ROOT, RECLAIM_SERIES, RECLAIM_SLOT, RECLAIM_TIMED, ROOT_OF_ALL,
+    ROOT_OF_REST, ReclaimOp, SeriesKey,
 };
 
 use super::{
     Error, Root,
-    last_read::{LastRead, ReadSeries, ReadSlot},
+    last_read::{LastRead, ReadCounts},
     mapped::{MappedArray, MappedRows, descriptor, mapped},
     reclaim::{self, ReclaimQueue, Run},
     sizes::Sizes,
 };
 use crate::{
     snapshot::{Counts, DeniedKey, Durations, ErrorKey, Losses, SlotCounts, Snapshot, SortedCounts},
-    syscalls::{CallId, Errno},
+    syscalls::CallId,
 };
 
 /// The mapped tables. User space accesses them only through this type.
@@ -64,15 +64,8 @@ pub(super) struct Tables {
     memory_bytes: u64,
 }
 
-/// The counts of one slot, unsorted.
-#[derive(Clone, Default)]
-struct UnsortedCounts {
-    calls: Vec<(CallId, u64)>,
-    container_init: Vec<(CallId, u64)>,
-    errors: Vec<(ErrorKey, u64)>,
-    denied: Vec<(DeniedKey, u64)>,
-    durations: Vec<(CallId, Durations)>,
-}
+/// Durations of a slot's measured calls.
+type SlotDurations = Vec<(CallId, Durations)>;
 
 impl Tables {
     /// Takes the maps out of a loaded object, and fills the free lists.
@@ -131,61 +124,45 @@ impl Tables {
 
     /// Reads all counts without a system call. A slot without changes keeps the [`Arc`] of the previous snapshot.
     pub(super) fn snapshot(&mut self) -> Snapshot {
-        let series = self.look_for_changes();
-        let mut rows = vec![UnsortedCounts::default(); self.sizes.slots as usize];
-        self.sort_changed(&mut rows);
-        let histograms = self.read_histograms(&mut rows);
-        let slots = (0..).zip(rows).filter_map(|(slot, row)| self.slot_counts(slot, row)).collect();
+        for slot in 0..self.sizes.slots as usize {
+            self.last.slot(slot).owner = self.slots.u64(slot).load(Relaxed);
+        }
+        let series = self.read_series();
+        let (histograms, mut durations) = self.read_histograms();
+        let numbers = 0..self.sizes.slots;
+        let slots = numbers.filter_map(|slot| self.slot_counts(slot, durations.remove(&slot).unwrap_or_default()));
+        let slots = slots.collect();
         let losses = self.losses();
         Snapshot { slots, remainder: self.remainder(&losses), losses, series, histograms }
     }
 
-    /// Reads the owners of slots, then all series. Returns the number of used series.
-    fn look_for_changes(&mut self) -> u32 {
-        for slot in 0..self.sizes.slots as usize {
-            self.last.read_owner(slot, self.slots.u64(slot).load(Relaxed));
-        }
+    /// Reads all series. Returns the number of used ones.
+    fn read_series(&mut self) -> u32 {
         let (mut in_use, row) = (0, self.sizes.series as usize);
         for number in 1..row {
+            let key = self.series_keys.u64(number).load(Relaxed);
+            if key == 0 && self.last.was_free(number) {
+                continue;
+            }
             let count = (0..self.cpus).map(|cpu| self.counters.u64(cpu * row + number).load(Relaxed)).sum();
             let of_container_init = self.container_init_counts.u64(number).load(Relaxed);
-            let read = ReadSeries { key: self.series_keys.u64(number).load(Relaxed), count, of_container_init };
-            in_use += u32::from(read.slot() != 0);
-            self.last.read_series(number, read);
+            in_use += u32::from(key != 0);
+            self.last.read_series(number, key, ReadCounts { count, of_container_init });
         }
         in_use
     }
 
-    /// Sorts series into the rows of changed slots.
-    fn sort_changed(&self, rows: &mut [UnsortedCounts]) {
-        for (SeriesKey { slot, position, outcome }, ReadSeries { count, of_container_init, .. }) in
-            self.last.changed_series()
-        {
-            let (row, call) = (&mut rows[slot as usize], CallId(position));
-            match outcome {
-                OUTCOME_ENTERED => {
-                    row.calls.push((call, count + of_container_init));
-                    row.container_init.push((call, of_container_init));
-                }
-                OUTCOME_DENIED => row.denied.push((DeniedKey::Of(call), count)),
-                OUTCOME_DENIED_ENOSYS => row.denied.push((DeniedKey::Unsupported(call), count)),
-                OUTCOME_OTHER_DENIED => row.denied.push((DeniedKey::Other, count)),
-                OUTCOME_OTHER_ERRORS => row.errors.push((ErrorKey::Other, count)),
-                errno => row.errors.push((ErrorKey::Of(call, Errno::new(errno)), count)),
-            }
-        }
-    }
-
-    /// Does the same for durations.
-    fn read_histograms(&self, rows: &mut [UnsortedCounts]) -> u32 {
-        let mut in_use = 0;
+    /// Reads all histograms. Returns the number of used ones, and the durations by slot.
+    fn read_histograms(&self) -> (u32, HashMap<u32, SlotDurations>) {
+        let (mut in_use, mut durations) = (0, HashMap::<u32, SlotDurations>::new());
         for number in 1..self.sizes.histograms as usize {
             let key = SeriesKey::from_word(self.histogram_keys.u64(number).load(Relaxed));
-            let Some(row) = rows.get_mut(key.slot as usize).filter(|_| key.slot != 0) else { continue };
-            in_use += 1;
-            row.durations.push((CallId(key.position), self.durations(number)));
+            if key.slot != 0 {
+                in_use += 1;
+                durations.entry(key.slot).or_default().push((CallId(key.position), self.durations(number)));
+            }
         }
-        in_use
+        (in_use, durations)
     }
 
     /// Reads one histogram, summed over the CPUs.
@@ -211,29 +188,18 @@ impl Tables {
         SeriesKey::from_word(self.series_keys.u64(number).load(Relaxed))
     }
 
-    /// Returns a slot's counts; `None` for a free slot. Two CPUs that made a first call at the same moment gave it two
-    /// series, which add up here.
-    fn slot_counts(&mut self, slot: u32, row: UnsortedCounts) -> Option<SlotCounts> {
-        let known = self.last.slots.get_mut(slot as usize)?;
-        let UnsortedCounts { calls, container_init, errors, denied, durations } = row;
-        let durations: SortedCounts<CallId, Durations> = durations.into_iter().collect();
-        let has = |counts: &Arc<Counts>| !known.is_changed && counts.durations == durations;
+    /// Returns a slot's counts; `None` for a free slot.
+    fn slot_counts(&mut self, slot: u32, durations: SlotDurations) -> Option<SlotCounts> {
+        let known = self.last.slot(slot as usize);
         if known.owner == 0 {
-            known.counts = None;
-        } else if !known.counts.as_ref().is_some_and(has) {
-            // Series are sorted only if one has changed; durations always.
-            let old = known.counts.take().filter(|_| !known.is_changed).map(Arc::unwrap_or_clone);
-            let new = || Counts {
-                calls: calls.into_iter().collect(),
-                container_init: container_init.into_iter().collect(),
-                errors: errors.into_iter().collect(),
-                denied: denied.into_iter().collect(),
-                durations: SortedCounts::default(),
-            };
-            known.counts = Some(Arc::new(Counts { durations, ..old.unwrap_or_else(new) }));
+            return None;
         }
-        let counts = Arc::clone(known.counts.as_ref()?);
-        Some(SlotCounts { slot, cgroup_id: known.owner, counts })
+        let counts = known.counts.get_or_insert_default();
+        let durations = SortedCounts::from_iter(durations);
+        if counts.durations != durations {
+            Arc::make_mut(counts).durations = durations;
+        }
+        Some(SlotCounts { slot, cgroup_id: known.owner, counts: Arc::clone(counts) })
     }
 
     fn remainder(&self, losses: &Losses) -> Counts {
@@ -317,7 +283,7 @@ impl Tables {
             }
             for slot in retired {
                 self.slots.u64(slot as usize).store(0, Relaxed);
-                self.last.slots[slot as usize] = ReadSlot::default();
+                self.last.free_slot(slot as usize);
                 self.errors_of_slot.u64(slot as usize).store(0, Relaxed);
                 self.denied_of_slot.u64(slot as usize).store(0, Relaxed);
                 list.push(slot_back(slot));
@@ -349,7 +315,7 @@ impl Tables {
         self.reclaim.reclaim(run, changes.iter().map(|&(cgroup_id, root)| root_change(cgroup_id, root)))
     }
 
-    fn clear_series(&self, series: usize, key: SeriesKey) {
+    fn clear_series(&mut self, series: usize, key: SeriesKey) {
         let row = self.sizes.series as usize;
         for cpu in 0..self.cpus {
             self.counters.u64(cpu * row + series).store(0, Relaxed);
@@ -359,6 +325,7 @@ impl Tables {
             self.series_index.u32(key.slot as usize, ROW_HEAD + usize::from(key.position)).store(0, Relaxed);
         }
         self.series_keys.u64(series).store(0, Relaxed);
+        self.last.free_series(series);
     }
 
     fn clear_histogram(&self, number: usize) {

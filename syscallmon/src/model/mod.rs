@@ -105,7 +105,7 @@ fn denied((denial, &attempts): (DeniedKey, &u64)) -> Option<(CallId, u64)> {
 /// The part of a slot's counts that totals contain.
 #[derive(Debug)]
 struct SlotBaseline {
-    workload: Workload,
+    named: ResolvedWorkload,
     counts: Arc<Counts>,
 }
 
@@ -153,39 +153,37 @@ impl Model {
     }
 
     fn apply_slot(&mut self, slot: &SlotCounts, now: Instant, named: ResolvedWorkload) -> Option<Delta> {
-        let ResolvedWorkload { workload, metadata } = named.clone();
         let known = self.slots.get(&slot.slot);
-        let is_unchanged = known.is_some_and(|known| Arc::ptr_eq(&known.counts, &slot.counts));
-        let new = match known {
-            _ if is_unchanged => Counts::default(),
-            Some(known) => slot.counts.since(&known.counts),
-            None => Counts::clone(&slot.counts),
-        };
-        let is_same = known.is_some_and(|known| known.workload == workload);
+        if known.is_some_and(|known| Arc::ptr_eq(&known.counts, &slot.counts) && known.named == named) {
+            return None;
+        }
+        let new = known.map_or_else(|| Counts::clone(&slot.counts), |known| slot.counts.since(&known.counts));
+        let is_same = known.is_some_and(|known| known.named.workload == named.workload);
         if new.is_empty() && known.is_none() {
             return None;
         }
+        let ResolvedWorkload { workload, metadata } = &named;
         if !is_same {
             let left = self.leave(slot.slot, now);
             if let Some(totals) = left.and_then(|left| self.view.workloads.get_mut(&left)) {
                 totals.is_renamed = totals.is_gone();
             }
             let created = self.births.get(&slot.cgroup_id).copied();
-            let totals = self.totals(&workload, created, now);
+            let totals = self.totals(workload, created, now);
             totals.slots += 1;
             (totals.gone_since, totals.is_renamed) = (None, false);
             (totals.newest_slot, totals.cgroup_id) = (slot.slot, slot.cgroup_id);
         }
-        let is_changed = |totals: &Arc<Totals>| totals.newest_slot == slot.slot && totals.metadata != metadata;
-        if self.view.workloads.get(&workload).is_some_and(is_changed)
-            && let Some(totals) = self.view.workloads.get_mut(&workload)
+        let is_changed = |totals: &Arc<Totals>| totals.newest_slot == slot.slot && totals.metadata != *metadata;
+        if self.view.workloads.get(workload).is_some_and(is_changed)
+            && let Some(totals) = self.view.workloads.get_mut(workload)
         {
-            totals.metadata = metadata;
+            totals.metadata.clone_from(metadata);
         }
         if !new.is_empty() || !is_same {
-            self.add(&workload, &new);
-            self.slots.insert(slot.slot, SlotBaseline { workload, counts: Arc::clone(&slot.counts) });
+            self.add(workload, &new);
         }
+        self.slots.insert(slot.slot, SlotBaseline { named: named.clone(), counts: Arc::clone(&slot.counts) });
         let is_held = self.view.workloads.get(&named.workload).is_some_and(|totals| totals.held_since.is_some());
         (!is_held).then(|| Delta::new(named, slot.cgroup_id, &new)).filter(Delta::has_calls_to_judge)
     }
@@ -257,8 +255,8 @@ impl Model {
     /// Renames workloads. Their counts move, and are returned.
     pub fn rename(&mut self, names: &HashMap<Workload, ResolvedWorkload>, now: Instant) -> Vec<Delta> {
         for counted in self.slots.values_mut() {
-            if let Some(named) = names.get(&counted.workload) {
-                counted.workload = named.workload.clone();
+            if let Some(named) = names.get(&counted.named.workload) {
+                counted.named.workload = named.workload.clone();
             }
         }
         let mut deltas = Vec::new();
@@ -343,13 +341,14 @@ impl Model {
     /// name.
     fn leave(&mut self, slot: u32, now: Instant) -> Option<Workload> {
         let counted = self.slots.remove(&slot)?;
-        let totals = self.view.workloads.get_mut(&counted.workload)?;
+        let workload = counted.named.workload;
+        let totals = self.view.workloads.get_mut(&workload)?;
         totals.slots -= 1;
         // A workload that stands for many stays, because it has calls of others.
-        if totals.slots == 0 && counted.workload.is_one() {
+        if totals.slots == 0 && workload.is_one() {
             totals.gone_since = Some(now);
         }
-        Some(counted.workload)
+        Some(workload)
     }
 
     /// Ends workloads without a slot for longer than `keep`, unless `is_there` says by their metadata that they exist.

@@ -67,10 +67,16 @@ impl<K: Ord + Copy, V: Amount> SortedCounts<K, V> {
     /// Adds other counts.
     pub fn add(&mut self, other: &Self) {
         for (key, amount) in &other.0 {
-            match self.0.binary_search_by_key(key, |(own, _)| *own) {
-                Ok(index) => self.0[index].1.add(amount),
-                Err(index) => self.0.insert(index, (*key, amount.clone())),
-            }
+            self.add_one(*key, amount);
+        }
+    }
+
+    /// Adds to the amount of a key.
+    pub fn add_one(&mut self, key: K, amount: &V) {
+        match self.0.binary_search_by_key(&key, |(own, _)| *own) {
+            Ok(index) => self.0[index].1.add(amount),
+            Err(_) if amount.is_zero() => {}
+            Err(index) => self.0.insert(index, (key, amount.clone())),
         }
     }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::Sampler;
-use crate::{cgroup::Tree, snapshot::Snapshot, workload::CgroupIdentity};
+use crate::{snapshot::Snapshot, workload::CgroupIdentity};
 
 /// Minimum time between walks for cgroups without a path.
 const WALK: Duration = Duration::from_secs(1);
@@ -23,18 +23,22 @@ impl Sampler {
             self.losses_seen = snapshot.losses.cgroup_events;
             self.walks_due = WALKS_AFTER_LOSS;
         }
-        let waiting = self.detector.without_path();
-        self.find_paths_of(&snapshot.slots.iter().map(|slot| slot.cgroup_id).chain(waiting).collect());
+        let with_slots = snapshot.slots.iter().map(|slot| slot.cgroup_id);
+        self.find_paths_of(self.unknown(with_slots.chain(self.detector.without_path())));
     }
 
-    /// Walks if the path of one of these cgroups is unknown, at most once per interval.
-    pub(super) fn find_paths_of(&mut self, cgroups: &HashSet<u64>) {
-        let unheard = |tree: &Tree| -> Vec<u64> { cgroups.iter().copied().filter(|&id| !tree.knows(id)).collect() };
-        if (self.walks_due == 0 && unheard(&self.tree).is_empty()) || self.last_walk.elapsed() < WALK {
+    /// Returns those of these cgroups that the tree does not know.
+    pub(super) fn unknown(&self, cgroups: impl Iterator<Item = u64>) -> HashSet<u64> {
+        cgroups.filter(|&id| !self.tree.knows(id)).collect()
+    }
+
+    /// Walks if there are unknown cgroups, at most once per interval.
+    pub(super) fn find_paths_of(&mut self, unknown: HashSet<u64>) {
+        if (self.walks_due == 0 && unknown.is_empty()) || self.last_walk.elapsed() < WALK {
             return;
         }
         self.walk();
-        for id in unheard(&self.tree) {
+        for id in self.unknown(unknown.into_iter()) {
             // Searched once, and not again at every snapshot.
             self.tree.add_unnamed(id);
         }
