@@ -13,6 +13,8 @@ use std::{
     time::Duration,
 };
 
+use syscallmon_testkit::usage::Memory;
+
 use crate::harness::{Daemon, Docker, KnownCalls, Scrape, TestCgroup, number, wait_for};
 
 /// A call that no runtime makes.
@@ -240,10 +242,8 @@ fn sources_that_lie_hang_or_never_stop_do_not_disturb_the_counting() {
         let up = daemon.scrape().value(&format!(r#"syscallmon_names_source_up{{source="{source}"}}"#));
         assert_eq!(up, Some(0), "{source}");
     }
-    let resident = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
-    let peak = resident.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its peak");
-    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
-    assert!(peak < 100 << 10, "{peak} kB");
+    let peak = Memory::of(daemon.pid()).unwrap().peak;
+    assert!(peak < 100 << 20, "{peak} bytes");
 }
 
 #[test]

@@ -5,11 +5,12 @@ use std::{
     io::Read,
     os::unix::fs::PermissionsExt,
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     time::Duration,
 };
 
 use flate2::read::GzDecoder;
+use syscallmon_testkit::Guarded;
 
 use crate::{
     harness::{Daemon, KnownCalls, TestCgroup, finished, number, syscallmon, wait_for},
@@ -19,30 +20,22 @@ use crate::{
 const CALLS: u64 = 12_345;
 
 /// A recorder. Dropping it kills it.
-struct Recorder(Child);
+struct Recorder(Guarded);
 
 impl Recorder {
     /// Starts one, and waits until it counts.
     fn start(file: &Path, flags: &[&str]) -> Self {
-        let command =
-            syscallmon().args(["record", "--host", "--poll.interval=200ms", "--output"]).arg(file).args(flags).spawn();
-        let recorder = Self(command.expect("start the recorder"));
+        let mut command = syscallmon();
+        command.args(["record", "--host", "--poll.interval=200ms", "--output"]).arg(file).args(flags);
+        let recorder = Self(Guarded::spawn(&mut command).expect("start the recorder"));
         wait_for("a sample", Duration::from_secs(90), || (samples(file) > 0).then_some(()));
         recorder
     }
 
     /// Stops it. Returns its exit status.
     fn stop(mut self) -> Option<i32> {
-        // SAFETY: kill takes integers; the process is our child and was not reaped.
-        assert_eq!(unsafe { libc::kill(self.0.id().cast_signed(), libc::SIGINT) }, 0);
-        self.0.wait().expect("wait").code()
-    }
-}
-
-impl Drop for Recorder {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        self.0.signal(libc::SIGINT).expect("a running recorder");
+        self.0.wait(Duration::from_secs(90)).expect("the recorder ends").code()
     }
 }
 

@@ -46,7 +46,7 @@ pub(super) fn measure(host: &Host) -> Result<Report> {
     let daemon = Daemon::start(host, &[size.capacity, &[CONNECTIONS, &files.policies(), &files.alerts()]].concat())?;
     scale::call(host, &cgroup, size.cgroups, &scale::CALLS)?;
     interrupt::sleep(FRESH)?;
-    let series = daemon.scrape()?.series_below(&cgroup.label());
+    let series = daemon.scrape()?.below(&cgroup.label()).len();
     ensure!(series == size.series(), "the daemon has {series} series, not {}", size.series());
 
     let Measured { mut reported, mut health, scrape_count } = under_scrapes(host, &daemon, &cgroup, &files)?;

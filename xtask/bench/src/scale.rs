@@ -118,7 +118,7 @@ impl Size {
         let daemon = Daemon::start(host, &[&[flag], self.capacity].concat())?;
         call(host, &cgroup, self.cgroups, &CALLS)?;
         interrupt::sleep(FRESH)?;
-        let series = daemon.scrape()?.series_below(&cgroup.label());
+        let series = daemon.scrape()?.below(&cgroup.label()).len();
         ensure!(series == self.series(), "the daemon has {series} series, not {}", self.series());
         Ok((daemon, cgroup))
     }

@@ -145,7 +145,7 @@ impl Attachment {
         match self {
             Self::Nothing | Self::BenchBaseline(_) => Ok(None),
             Self::Daemon(daemon) => {
-                let count = || -> Result<u64> { Ok(daemon.scrape()?.calls_of_tree(&workload.cgroup.label(), name)) };
+                let count = || -> Result<u64> { Ok(daemon.scrape()?.sum_below(&workload.cgroup.label(), name)) };
                 let counted = count()?;
                 if counted >= workload.calls {
                     return Ok(Some(counted));

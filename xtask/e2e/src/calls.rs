@@ -3,14 +3,15 @@
 use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader, Read},
-    process::{Child, ChildStdout, Command, Stdio},
+    process::{ChildStdout, Command, Stdio},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use syscallmon::syscalls::CallTable;
 use syscallmon_common::Abi;
+use syscallmon_testkit::Guarded;
 
 /// cgroup2's root has the id 1. All processes outside of containers are in it here.
 const SCRIPT: &str = "
@@ -21,10 +22,12 @@ const SCRIPT: &str = "
 const READY: &str = "ready";
 /// bpftrace keeps 4096 of them by default.
 const MAX_KEYS: &str = "65536";
+/// Maximum time until it ends after its last output.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A running bpftrace that counts calls.
 pub(crate) struct Tracer {
-    bpftrace: Child,
+    bpftrace: Guarded,
     output: BufReader<ChildStdout>,
 }
 
@@ -38,8 +41,8 @@ impl Tracer {
         let mut command = Command::new("bpftrace");
         command.args(["-f", "json", "-e", SCRIPT]).env("BPFTRACE_MAP_KEYS_MAX", MAX_KEYS);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut bpftrace = command.spawn().context("cannot start bpftrace: run `cargo xtask setup --for e2e`")?;
-        let output = BufReader::new(bpftrace.stdout.take().expect("it is piped"));
+        let mut bpftrace = Guarded::spawn(&mut command).context("run `cargo xtask setup --for e2e`")?;
+        let output = BufReader::new(bpftrace.take_stdout().expect("it is piped"));
         let mut tracer = Self { bpftrace, output };
         let mut line = String::new();
         while !line.contains(READY) {
@@ -52,18 +55,11 @@ impl Tracer {
 
     /// Ends it. Returns its counts.
     pub(crate) fn finish(mut self) -> Result<Calls> {
-        kill_process(Pid::from_child(&self.bpftrace), Signal::INT).context("bpftrace has ended by itself")?;
+        self.bpftrace.signal(libc::SIGINT)?;
         let mut output = String::new();
         self.output.read_to_string(&mut output).context("cannot read what bpftrace has counted")?;
-        self.bpftrace.wait().context("cannot wait for bpftrace")?;
+        self.bpftrace.wait(TIMEOUT)?;
         parse(&output, &CallTable::native())
-    }
-}
-
-impl Drop for Tracer {
-    fn drop(&mut self) {
-        let _ = self.bpftrace.kill();
-        let _ = self.bpftrace.wait();
     }
 }
 

@@ -14,11 +14,9 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use walkdir::WalkDir;
 
-/// Maximum time that a cgroup stays busy after its last process was killed.
+/// Maximum time that cgroups stay busy after their last process was killed.
 const TIMEOUT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(10);
-/// Maximum number of attempts to remove a cgroup after its processes were killed.
-const TRIES: u32 = 200;
 
 /// A cgroup for one test or measurement. Dropping it removes it, with everything in and below it.
 pub struct Cgroup {
@@ -86,27 +84,10 @@ impl Cgroup {
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        kill(&self.path);
-        for cgroup in directories(&self.path).iter().rev() {
-            if let Err(error) = kill_and_remove(cgroup) {
-                eprintln!("warning: {error:#}");
-            }
+        if let Err(error) = remove_all(&self.path, || kill(&self.path)) {
+            eprintln!("warning: {error:#}");
         }
     }
-}
-
-/// Kills the processes inside, and removes the cgroup once they have ended.
-fn kill_and_remove(cgroup: &Path) -> Result<()> {
-    let mut last = fs::remove_dir(cgroup);
-    for _ in 0..TRIES {
-        if last.is_ok() {
-            break;
-        }
-        kill(cgroup);
-        thread::sleep(PAUSE);
-        last = fs::remove_dir(cgroup);
-    }
-    last.with_context(|| format!("cannot remove {}", cgroup.display()))
 }
 
 /// Kills the processes in a cgroup and below it (Linux 5.14). On earlier kernels, only the guards of the children kill
@@ -135,14 +116,7 @@ pub fn containing(name: &str) -> Vec<PathBuf> {
 ///
 /// If a process stays in one of them.
 pub fn remove(name: &str) -> Result<()> {
-    for mount in mounts() {
-        let mut below = directories(&mount.join(name));
-        below.reverse();
-        for cgroup in below {
-            remove_one(&cgroup)?;
-        }
-    }
-    Ok(())
+    mounts().iter().try_for_each(|mount| remove_all(&mount.join(name), || ()))
 }
 
 /// Waits until no process is in cgroups with this name. A killed process needs a moment to end.
@@ -167,19 +141,23 @@ fn busy(name: &str) -> Option<PathBuf> {
     mounts().into_iter().flat_map(|mount| directories(&mount.join(name))).find(|cgroup| has_processes(cgroup))
 }
 
-fn remove_one(cgroup: &Path) -> Result<()> {
+/// Removes a cgroup and all cgroups below it. Calls `kill` first, and as long as a process is in one of them.
+fn remove_all(path: &Path, kill: impl Fn()) -> Result<()> {
     let begin = Instant::now();
-    loop {
-        match fs::remove_dir(cgroup) {
-            Err(error) if error.kind() == io::ErrorKind::ResourceBusy && begin.elapsed() < TIMEOUT => {
-                thread::sleep(PAUSE);
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            other => {
-                return other.with_context(|| format!("cannot remove {}: which process is in it?", cgroup.display()));
+    kill();
+    for cgroup in directories(path).iter().rev() {
+        while let Err(error) = fs::remove_dir(cgroup) {
+            match error.kind() {
+                io::ErrorKind::NotFound => break,
+                io::ErrorKind::ResourceBusy if begin.elapsed() < TIMEOUT => {
+                    kill();
+                    thread::sleep(PAUSE);
+                }
+                _ => return Err(error).context(format!("cannot remove {}: which process is in it?", cgroup.display())),
             }
         }
     }
+    Ok(())
 }
 
 fn has_processes(cgroup: &Path) -> bool {

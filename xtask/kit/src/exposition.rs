@@ -137,29 +137,6 @@ impl Exposition {
     pub fn lost(&self, reason: &str) -> u64 {
         self.value(&format!(r#"syscallmon_lost_total{{reason="{reason}"}}"#)).expect("every reason has a series")
     }
-
-    /// Returns the number of series of calls of the cgroup and all cgroups below it.
-    #[must_use]
-    pub fn series_below(&self, cgroup: &str) -> usize {
-        self.calls_below(cgroup).count()
-    }
-
-    /// Returns how often the cgroup and all cgroups below it made a call.
-    #[must_use]
-    pub fn calls_of_tree(&self, cgroup: &str, syscall: &str) -> u64 {
-        let label = format!(r#"syscall="{syscall}""#);
-        self.calls_below(cgroup)
-            .filter(|line| line.contains(&label))
-            .filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok())
-            .sum()
-    }
-
-    fn calls_below(&self, cgroup: &str) -> impl Iterator<Item = &str> {
-        let start = format!(r#"syscallmon_syscalls_total{{cgroup="{cgroup}"#);
-        self.text.lines().filter(move |line| {
-            line.strip_prefix(&start).is_some_and(|rest| rest.starts_with('"') || rest.starts_with('/'))
-        })
-    }
 }
 
 #[cfg(test)]
@@ -175,11 +152,11 @@ syscallmon_syscalls_total{cgroup="/ab",syscall="read",abi="x86_64"} 8
 "#;
 
     #[test]
-    fn calls_are_summed_over_a_cgroup_and_all_below_it() {
+    fn calls_are_summed_over_cgroups_with_a_prefix() {
         let exposition = Exposition::new(TEXT.to_owned());
-        assert_eq!(exposition.calls_of_tree("/a", "read"), 11);
-        assert_eq!(exposition.calls_of_tree("/c", "read"), 0);
-        assert_eq!(exposition.series_below("/a"), 3);
+        assert_eq!(exposition.sum_below("/a", "read"), 19);
+        assert_eq!(exposition.sum_below("/c", "read"), 0);
+        assert_eq!(exposition.below("/a/").len(), 2);
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub fn cpu_time(pid: u32) -> Result<Duration> {
 pub struct Memory {
     /// All of it.
     pub resident: u64,
+    /// Its maximum so far.
+    pub peak: u64,
     /// Heap, stacks and the like.
     pub anonymous: u64,
     /// Pages of files, and of memory shared with the kernel's tables.
@@ -55,6 +57,7 @@ impl Memory {
         };
         Some(Self {
             resident: field("VmRSS")?,
+            peak: field("VmHWM")?,
             anonymous: field("RssAnon")?,
             shared: field("RssFile")? + field("RssShmem")?,
         })
@@ -67,9 +70,9 @@ mod tests {
 
     #[test]
     fn memory_is_read_in_bytes() {
-        let status =
-            "Name:\tx\nVmRSS:\t      30 kB\nRssAnon:\t      20 kB\nRssFile:\t       9 kB\nRssShmem:\t       1 kB\n";
-        let expected = Memory { resident: 30 << 10, anonymous: 20 << 10, shared: 10 << 10 };
+        let status = "Name:\tx\nVmHWM:\t      40 kB\nVmRSS:\t      30 kB\nRssAnon:\t      20 kB\n\
+             RssFile:\t       9 kB\nRssShmem:\t       1 kB\n";
+        let expected = Memory { resident: 30 << 10, peak: 40 << 10, anonymous: 20 << 10, shared: 10 << 10 };
         assert_eq!(Memory::parse(status), Some(expected));
         assert_eq!(Memory::parse("Name:\tx\n"), None);
     }

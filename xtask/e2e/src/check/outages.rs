@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use syscallmon_testkit::Guarded;
 
 use super::{
     calls,
@@ -83,7 +84,7 @@ fn rolling_update(cluster: &Cluster<'_>) -> Result<()> {
     let log = node.directory("log")?.join("old-daemon.log");
     let follow = format!("exec KUBECTL logs --follow --tail=-1 {} >{}", DAEMON.join(" "), log.display())
         .replace("KUBECTL", &node.kubectl_in_shell());
-    let mut follower = node.command("sh").args(["-c", &follow]).spawn().context("cannot start sh")?;
+    let _follower = Guarded::spawn(node.command("sh").args(["-c", &follow]))?;
     wait_for("the log of the daemon", Duration::from_secs(10), || Ok(read(&log).contains("attached").then_some(())))?;
     let gap = step("an update brings all names back", || {
         cluster.install(&["podAnnotations.update=again"])?;
@@ -102,8 +103,6 @@ fn rolling_update(cluster: &Cluster<'_>) -> Result<()> {
         })?;
         attached.duration_since(stopped).context("the new daemon was there before the old one had gone")
     });
-    let _ = follower.kill();
-    let _ = follower.wait();
     println!("  nobody counted for {:.1} s while the daemon was replaced", gap?.as_secs_f64());
     Ok(())
 }
