@@ -5,7 +5,7 @@ use std::{
     io::{Read, Write},
     net::{TcpListener, TcpStream},
     path::Path,
-    process::{Child, Command, Stdio},
+    process::Command,
     sync::{Arc, Mutex},
     thread,
     time::{Duration, Instant, SystemTime},
@@ -18,57 +18,23 @@ use syscallmon::{
     syscalls::Call,
     workload::{Label, Labels, Workload},
 };
-use syscallmon_testkit::{alertmanager::SCRIPT, free_address};
+use syscallmon_testkit::{Alertmanager, Network, Site, free_address};
 use tokio::{runtime::Runtime, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 /// After which quiet time alerts are resolved here.
 const QUIET: Duration = Duration::from_secs(3);
 
-/// An Alertmanager that hands on to a webhook at once.
-struct Alertmanager {
-    child: Child,
-    address: String,
-}
-
-impl Alertmanager {
-    fn start(address: &str, directory: &Path, receiver: &str) -> Self {
-        let config = directory.join("alertmanager.yml");
-        let yaml = format!(
-            "route: {{receiver: hook, group_by: ['...'], group_wait: 100ms, group_interval: 200ms, repeat_interval: 1h}}\n\
-             receivers:\n- name: hook\n  webhook_configs: [{{url: 'http://{receiver}/', send_resolved: true}}]\n"
-        );
-        fs::write(&config, yaml).unwrap();
-        let child = Command::new("unshare")
-            .args(["--mount", "sh", "-ec", SCRIPT, "sh"])
-            .arg(format!("--config.file={}", config.display()))
-            .arg(format!("--storage.path={}", directory.join("data").display()))
-            .arg(format!("--web.listen-address={address}"))
-            .args(["--cluster.listen-address=", "--log.level=error"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("unshare: run `cargo xtask setup --for test`");
-        let alertmanager = Self { child, address: address.to_owned() };
-        wait_for("an Alertmanager (run `cargo xtask setup --for test`)", || {
-            ureq::get(format!("http://{address}/-/ready")).call().ok().filter(|answer| answer.status() == 200)
-        });
-        alertmanager
-    }
-
-    /// What it says is firing.
-    fn firing(&self) -> Vec<Value> {
-        let mut answer = ureq::get(format!("http://{}/api/v2/alerts", self.address)).call().expect("alerts");
-        let alerts = answer.body_mut().read_to_string().expect("a body");
-        serde_json::from_str::<Value>(&alerts).expect("JSON").as_array().expect("alerts").clone()
-    }
-}
-
-impl Drop for Alertmanager {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// Starts an Alertmanager that hands on to a webhook at once.
+fn start(address: &str, directory: &Path, receiver: &str) -> Alertmanager {
+    let yaml = format!(
+        "route: {{receiver: hook, group_by: ['...'], group_wait: 100ms, group_interval: 200ms, repeat_interval: 1h}}\n\
+         receivers:\n- name: hook\n  webhook_configs: [{{url: 'http://{receiver}/', send_resolved: true}}]\n"
+    );
+    fs::write(directory.join("alertmanager.yml"), yaml).unwrap();
+    let site = Site { network: Network::Host, address, directory, logs: directory };
+    let alertmanager = Alertmanager::start(Command::new("unshare"), &site);
+    alertmanager.expect("an Alertmanager: run `cargo xtask setup --for test`")
 }
 
 /// What an Alertmanager notifies of: `firing mount`, `resolved mount`.
@@ -181,21 +147,22 @@ impl Delivery {
 fn two_alertmanagers_get_each_alert_once_and_its_end() {
     let directories = [(); 2].map(|()| tempfile::tempdir().unwrap());
     let receivers = [(); 2].map(|()| Receiver::start());
+    let addresses = [(); 2].map(|()| free_address());
     let alertmanagers =
-        [0, 1].map(|index| Alertmanager::start(&free_address(), directories[index].path(), &receivers[index].address));
-    let delivery = Delivery::start(&[&alertmanagers[0].address, &alertmanagers[1].address]);
+        [0, 1].map(|index| start(&addresses[index], directories[index].path(), &receivers[index].address));
+    let delivery = Delivery::start(&addresses.each_ref().map(String::as_str));
     let begin = Instant::now();
     delivery.notify("mount", 1);
     for (alertmanager, receiver) in alertmanagers.iter().zip(&receivers) {
         let firing = wait_for("an alert", || {
             delivery.notify("mount", 2);
-            Some(alertmanager.firing()).filter(|alerts| !alerts.is_empty())
+            alertmanager.alerts().ok().filter(|alerts| !alerts.is_empty())
         });
         assert_eq!(firing.len(), 1);
-        let (labels, annotations) = (&firing[0]["labels"], &firing[0]["annotations"]);
+        let (labels, annotations) = (&firing[0].labels, &firing[0].annotations);
         assert_eq!(labels["container"], "web \"1\" \u{e9}");
-        assert_eq!((&labels["node"], &labels["cluster"]), (&"node-1".into(), &"test".into()));
-        assert!(annotations["summary"].as_str().unwrap().contains("unexpected call: mount"), "{annotations}");
+        assert_eq!((labels["node"].as_str(), labels["cluster"].as_str()), ("node-1", "test"));
+        assert!(annotations["summary"].contains("unexpected call: mount"), "{annotations:?}");
         wait_for("a notification", || {
             delivery.notify("mount", 2);
             (receiver.notified() == ["firing mount"]).then_some(())
@@ -215,7 +182,7 @@ fn two_alertmanagers_get_each_alert_once_and_its_end() {
         wait_for("the end", || (receiver.notified() == both).then_some(()));
         assert!(quiet.elapsed() + Duration::from_millis(500) >= QUIET, "{:?}", quiet.elapsed());
     }
-    assert!(alertmanagers.iter().all(|alertmanager| alertmanager.firing().is_empty()));
+    assert!(alertmanagers.iter().all(|alertmanager| alertmanager.alerts().unwrap().is_empty()));
     let sent: Vec<u64> = delivery.alerts.status().sinks.iter().map(|sink| sink.sent).collect();
     assert_eq!(sent, [2, 2], "a beginning and an end each");
 }
@@ -234,13 +201,13 @@ fn an_alertmanager_that_was_away_gets_each_alert_once_when_it_is_back() {
     // By then both alerts have ended, and none was sent.
     thread::sleep(QUIET + Duration::from_secs(1));
     assert_eq!((status().sent, status().queued), (0, 2));
-    let alertmanager = Alertmanager::start(&address, directory.path(), &receiver.address);
+    let alertmanager = start(&address, directory.path(), &receiver.address);
     wait_for("both", || (receiver.notified().len() >= 2).then_some(()));
     wait_for("their ends", || (receiver.notified().len() >= 4).then_some(()));
     thread::sleep(Duration::from_secs(1));
     let mut notified = receiver.notified();
     notified.sort();
     assert_eq!(notified, ["firing bpf", "firing mount", "resolved bpf", "resolved mount"]);
-    assert!(alertmanager.firing().is_empty());
+    assert!(alertmanager.alerts().unwrap().is_empty());
     assert_eq!((status().sent, status().queued), (4, 0));
 }

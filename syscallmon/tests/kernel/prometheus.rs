@@ -1,78 +1,28 @@
 //! A real Prometheus scrapes the daemon and answers `PromQL`.
 
-use std::{
-    fs,
-    net::TcpListener,
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::{fs, path::Path, process::Command, time::Duration};
+
+use syscallmon_testkit::{Network, Prometheus, Site, free_address};
 
 use crate::harness::{Daemon, KnownCalls, TestCgroup, number, wait_for};
 
-struct Prometheus {
-    child: Child,
-    address: String,
-    _directory: tempfile::TempDir,
+/// Starts a program with these flags, with its files in this directory, that scrapes the target at this interval.
+fn start(directory: &Path, program: &str, flags: &[&str], (target, interval): (&str, &str)) -> Prometheus {
+    let yaml = format!(
+        "global: {{scrape_interval: {interval}}}\nscrape_configs:\n- job_name: syscallmon\n  \
+         static_configs: [{{targets: ['{target}']}}]\n"
+    );
+    fs::write(directory.join("prometheus.yml"), yaml).unwrap();
+    let mut command = Command::new(program);
+    command.args(flags);
+    let site = Site { network: Network::Host, address: &free_address(), directory, logs: directory };
+    Prometheus::start(command, &site).expect("a Prometheus: run `cargo xtask setup --for test`")
 }
 
-impl Prometheus {
-    /// Starts one that scrapes the target every second.
-    fn start(target: &str) -> Self {
-        Self::start_program("prometheus", &[], (target, "1s"))
-    }
-
-    /// Starts a program with these flags that scrapes the target at this interval.
-    fn start_program(program: &str, flags: &[&str], (target, interval): (&str, &str)) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let config = directory.path().join("prometheus.yml");
-        let yaml = format!(
-            "global: {{scrape_interval: {interval}}}\nscrape_configs:\n- job_name: syscallmon\n  \
-             static_configs: [{{targets: ['{target}']}}]\n"
-        );
-        fs::write(&config, yaml).unwrap();
-        let address = free_address();
-        let child = Command::new(program)
-            .arg(format!("--config.file={}", config.display()))
-            .arg(format!("--storage.tsdb.path={}", directory.path().join("data").display()))
-            .arg(format!("--web.listen-address={address}"))
-            .args(flags)
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap_or_else(|error| panic!("{program}: {error}: run `cargo xtask setup --for test`"));
-        Self { child, address, _directory: directory }
-    }
-
-    /// Returns the values of an instant query.
-    fn query(&self, promql: &str) -> Vec<String> {
-        self.query_with(&[("query", promql)])
-    }
-
-    /// Returns the values of an instant query at the time of the newest sample of a series.
-    fn query_at_last_sample(&self, series: &str, promql: &str) -> Vec<String> {
-        let moment = self.query(&format!("timestamp({series})")).pop().expect("the series has a sample");
-        self.query_with(&[("query", promql), ("time", &moment)])
-    }
-
-    fn query_with(&self, parameters: &[(&str, &str)]) -> Vec<String> {
-        let request =
-            ureq::get(format!("http://{}/api/v1/query", self.address)).query_pairs(parameters.iter().copied());
-        let Ok(mut response) = request.call() else { return Vec::new() };
-        let body = response.body_mut().read_to_string().unwrap();
-        let answer: serde_json::Value = serde_json::from_str(&body).unwrap();
-        let series = answer["data"]["result"].as_array().cloned().unwrap_or_default();
-        series.iter().filter_map(|series| Some(series["value"][1].as_str()?.to_owned())).collect()
-    }
-}
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn free_address() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+/// Returns the values of an instant query.
+fn query(prometheus: &Prometheus, promql: &str) -> Vec<String> {
+    let samples = prometheus.query(promql).expect("an answer");
+    samples.iter().map(|sample| sample.value.to_string()).collect()
 }
 
 #[test]
@@ -86,16 +36,14 @@ fn a_hostile_cgroup_name_reaches_promql_unharmed() {
     let cgroup = base.child("a\"b\\ \\n");
     KnownCalls::run(&[&"calls", &cgroup, &number(libc::SYS_getppid), &"12345"]);
 
-    let prometheus = Prometheus::start(daemon.address());
-    wait_for("a scrape", Duration::from_secs(30), || (prometheus.query("up") == ["1"]).then_some(()));
+    let directory = tempfile::tempdir().unwrap();
+    let prometheus = start(directory.path(), "prometheus", &[], (daemon.address(), "1s"));
+    wait_for("a scrape", Duration::from_secs(30), || (query(&prometheus, "up") == ["1"]).then_some(()));
     let label = base.label_of(&cgroup).replace('\\', "\\\\").replace('"', "\\\"");
     let promql = format!(r#"syscallmon_syscalls_total{{cgroup="{label}", syscall="getppid"}}"#);
-    let values = wait_for("the counter", Duration::from_secs(10), || {
-        let values = prometheus.query(&promql);
-        (!values.is_empty()).then_some(values)
-    });
-    assert_eq!(values, ["12345"]);
-    assert_eq!(prometheus.query("syscallmon_probe_up"), ["1"; 6]);
+    let calls = wait_for("the counter", Duration::from_secs(10), || query(&prometheus, &promql).pop());
+    assert_eq!(calls, "12345");
+    assert_eq!(query(&prometheus, "syscallmon_probe_up"), ["1"; 6]);
 }
 
 /// A cgroup lives for two seconds, between two scrapes, so that every sample of its series has the same value.
@@ -109,9 +57,12 @@ fn prometheus_sees_what_a_cgroup_called_that_lived_between_two_scrapes() {
     // Includes room for the cgroups of other tests.
     let flags = ["--metrics.created-timestamps=true", "--capacity.cgroups=8192", "--capacity.series=262144"];
     let (daemon, base) = (Daemon::start(&flags), TestCgroup::new("two-seconds"));
-    let start = |flags: &[&str]| Prometheus::start_program("prometheus-3", flags, (daemon.address(), "5s"));
-    let (ingesting, other) = (start(&["--enable-feature=created-timestamp-zero-ingestion"]), start(&[]));
-    let last_scrape = || ingesting.query("timestamp(up)").pop();
+    let directories = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let start = |index: usize, flags: &[&str]| {
+        start(directories[index].path(), "prometheus-3", flags, (daemon.address(), "5s"))
+    };
+    let (ingesting, other) = (start(0, &["--enable-feature=created-timestamp-zero-ingestion"]), start(1, &[]));
+    let last_scrape = || query(&ingesting, "timestamp(up)").pop();
     let first = wait_for("a scrape", Duration::from_secs(30), last_scrape);
     wait_for("the next", Duration::from_secs(30), || last_scrape().filter(|scrape| *scrape != first));
 
@@ -121,15 +72,19 @@ fn prometheus_sees_what_a_cgroup_called_that_lived_between_two_scrapes() {
     wait_for("the cgroup to be empty", Duration::from_secs(10), || fs::remove_dir(&cgroup).ok());
 
     let series = format!(r#"syscallmon_syscalls_total{{cgroup="{}", syscall="getppid"}}"#, base.label_of(&cgroup));
-    let [samples, least, increase] =
-        ["count_over_time", "min_over_time", "increase"].map(|function| format!("{function}({series}[5m])"));
-    let number_of_samples = |prometheus: &Prometheus| prometheus.query(&samples).pop()?.parse::<u32>().ok();
+    let [samples, least] = ["count_over_time", "min_over_time"].map(|function| format!("{function}({series}[5m])"));
+    let number_of_samples = |prometheus: &Prometheus| query(prometheus, &samples).pop()?.parse::<u32>().ok();
     for (prometheus, expected, begins_with, samples) in [(&ingesting, CALLS, "0", 3), (&other, "0", CALLS, 2)] {
         let have_come = || number_of_samples(prometheus).filter(|&number| number >= samples);
         wait_for("two scrapes of the series", Duration::from_secs(30), have_come);
-        assert_eq!(prometheus.query(&least), [begins_with]);
-        assert_eq!(prometheus.query_at_last_sample(&series, &increase), [expected]);
+        assert_eq!(query(prometheus, &least), [begins_with]);
+        let time = query(prometheus, &format!("timestamp({series})")).pop().expect("the series has a sample");
+        assert_eq!(query(prometheus, &format!("increase({series}[5m] @ {time})")), [expected]);
     }
     let created = r#"count({__name__=~"syscallmon_.+_created"}) > 100"#;
-    assert_eq!((ingesting.query(created).len(), other.query(created).len()), (0, 1), "each is a series elsewhere");
+    assert_eq!(
+        [&ingesting, &other].map(|prometheus| query(prometheus, created).len()),
+        [0, 1],
+        "each is a series elsewhere"
+    );
 }

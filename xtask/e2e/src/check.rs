@@ -25,8 +25,9 @@ pub(super) use self::{
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use syscallmon_testkit::Prometheus;
 
-use super::{prometheus::Prometheus, wait::wait_for};
+use super::wait::wait_for;
 
 /// The call that workloads make. No runtime makes it in a container's cgroup, and a shell makes it without another
 /// process.
@@ -46,13 +47,13 @@ pub(super) fn calls_and_waits(count: u64) -> String {
 }
 
 /// Returns the sum of a query's answer, or `None` for an empty answer.
-fn value(prometheus: &Prometheus<'_>, promql: &str) -> Result<Option<f64>> {
+fn value(prometheus: &Prometheus, promql: &str) -> Result<Option<f64>> {
     let samples = prometheus.query(promql)?;
     Ok((!samples.is_empty()).then(|| samples.iter().map(|sample| sample.value).sum()))
 }
 
 /// Waits until a query has this answer. A higher value fails at once, because nothing may be counted twice.
-fn expect_count(prometheus: &Prometheus<'_>, promql: &str, count: u64) -> Result<()> {
+fn expect_count(prometheus: &Prometheus, promql: &str, count: u64) -> Result<()> {
     let expected = count as f64;
     let mut last = None;
     let reached = wait_for(&format!("{promql} = {count}"), TIMEOUT, || {
@@ -64,7 +65,7 @@ fn expect_count(prometheus: &Prometheus<'_>, promql: &str, count: u64) -> Result
 }
 
 /// Waits until a query has no answer.
-fn expect_nothing(prometheus: &Prometheus<'_>, promql: &str) -> Result<()> {
+fn expect_nothing(prometheus: &Prometheus, promql: &str) -> Result<()> {
     wait_for(&format!("nothing for {promql}"), TIMEOUT, || Ok(value(prometheus, promql)?.is_none().then_some(())))
 }
 

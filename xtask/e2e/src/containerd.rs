@@ -6,9 +6,10 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use syscallmon_testkit::Process;
 use xtask_support::workspace;
 
-use super::{cri::Cri, directories::Directories, images, namespaces::Namespaces, process::Process, wait::wait_for};
+use super::{cri::Cri, directories::Directories, images, namespaces::Namespaces, wait::wait_for};
 
 /// Address at which it listens, inside the environment.
 pub(crate) const SOCKET: &str = "/run/containerd/containerd.sock";

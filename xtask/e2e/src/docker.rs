@@ -1,15 +1,14 @@
 //! Debian's dockerd, with its default bridge in a separate network namespace.
 
-use std::{path::Path, time::Duration};
+use std::path::Path;
 
 use anyhow::{Context, Result};
+use syscallmon_testkit::{Process, docker};
 
-use super::{directories::Directories, images, namespaces::Namespaces, process::Process, wait::wait_for};
+use super::{directories::Directories, images, namespaces::Namespaces};
 
-/// Path of its socket, inside the environment.
-pub(crate) const SOCKET: &str = "/run/docker.sock";
+/// Directory of its images and containers, inside.
 const ROOT: &str = "/var/lib/docker";
-const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A running dockerd. All processes that it started end with it.
 pub(crate) struct Docker {
@@ -25,19 +24,9 @@ impl Docker {
         let directories = Directories::claim(root, "docker", &["docker"])?;
         let namespaces = Namespaces::start(root, &[(&directories.directory("docker")?, ROOT)])?;
         let mut dockerd = namespaces.command("dockerd");
-        dockerd.args(["--host", &format!("unix://{SOCKET}"), "--storage-driver=overlay2", "--userland-proxy=false"]);
-        // There is no systemd inside.
-        dockerd.args([
-            "--exec-opt=native.cgroupdriver=cgroupfs",
-            "--exec-root=/run/docker",
-            "--pidfile=/run/docker.pid",
-        ]);
-        let process = Process::start("dockerd", &mut dockerd, &directories.logs)?;
-        let mut docker = Self { namespaces, process, directories };
-        wait_for("dockerd", TIMEOUT, || {
-            docker.process.ensure_running()?;
-            Ok(docker.docker(&["version"]).ok().map(drop))
-        })?;
+        dockerd.args(["--storage-driver=overlay2", "--userland-proxy=false"]);
+        let process = docker::start(dockerd, || namespaces.command("docker"), "/run".as_ref(), &directories.logs)?;
+        let docker = Self { namespaces, process, directories };
         for image in images::write(&docker.directories)? {
             docker.load(&image)?;
         }

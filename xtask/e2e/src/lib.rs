@@ -13,9 +13,8 @@ mod images;
 mod kubernetes;
 mod namespaces;
 mod podman;
-mod process;
 mod programs;
-pub mod prometheus;
+mod prometheus;
 mod software;
 mod wait;
 
@@ -28,6 +27,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
+use syscallmon_testkit::Prometheus;
 use tokio::signal::unix::{SignalKind, signal};
 use xtask_support::{
     apt,
@@ -36,7 +36,7 @@ use xtask_support::{
 
 use self::{
     containerd::Containerd, cri::Cri, directories::Directories, docker::Docker, kubernetes::Node,
-    namespaces::Namespaces, podman::Podman, prometheus::Prometheus,
+    namespaces::Namespaces, podman::Podman,
 };
 
 /// Default number of pods that containerd runs.
@@ -122,7 +122,7 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
 /// # Errors
 ///
 /// If containerd or Prometheus do not start, or if `look` fails.
-pub fn busy_containers(root: &Path, time: Duration, look: impl FnOnce(&Prometheus<'_>) -> Result<()>) -> Result<()> {
+pub fn busy_containers(root: &Path, time: Duration, look: impl FnOnce(&Prometheus) -> Result<()>) -> Result<()> {
     let directories = Directories::claim(root, "containerd", containerd::CGROUPS)?;
     let namespaces = Namespaces::start(root, &[(&directories.directory("containerd")?, containerd::ROOT)])?;
     let _containerd = Containerd::start(root, &namespaces, &directories)?;

@@ -12,31 +12,26 @@ use std::{
     io::{BufRead, BufReader},
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    thread,
+    process::{Command, Stdio},
     time::Duration,
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use rustix::{
-    process::{Pid, Signal, kill_process},
-    thread::{LinkNameSpaceType, move_into_link_name_space},
-};
+use rustix::process::{Pid, Signal, kill_process};
+use syscallmon_testkit::{Guarded, Network};
 use xtask_support::{shell, workspace};
 
-use super::{process, programs};
+use super::programs;
 
 const INIT: &str = include_str!("init.sh");
 /// Maximum time until the first process has ended, with all others.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Maximum time until a server inside answers.
-const REQUEST: Duration = Duration::from_mins(1);
 const NEEDS: &str =
     "this needs root, CAP_SYS_ADMIN, overlayfs and tmpfs; `cargo xtask setup --for e2e` installs the programs";
 
 /// Namespaces with a first process that only waits.
 pub(crate) struct Namespaces {
-    unshare: Child,
+    unshare: Guarded,
     init: Pid,
     path: OsString,
 }
@@ -54,24 +49,22 @@ impl Namespaces {
         }
         let path = path(root)?;
         command.env("PATH", &path).process_group(0).stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut unshare = command.spawn().with_context(|| format!("cannot start setpriv: {NEEDS}"))?;
+        let mut unshare = Guarded::spawn(&mut command).context(NEEDS)?;
         let mut answer = String::new();
-        let output = unshare.stdout.take().expect("it is piped");
+        let output = unshare.take_stdout().expect("it is piped");
         BufReader::new(output).read_line(&mut answer).context("cannot hear from the new namespaces")?;
-        let init = process::only_child(unshare.id()).filter(|_| answer.trim() == "ready");
-        if let Some(init) = init {
-            return Ok(Self { unshare, init, path });
+        match unshare.only_child().filter(|_| answer.trim() == "ready") {
+            Some(init) => Ok(Self { unshare, init, path }),
+            None => bail!("cannot make namespaces, {}: {NEEDS}", unshare.wait(TIMEOUT)?),
         }
-        let _ = unshare.kill();
-        let status = unshare.wait().context("cannot wait for unshare")?;
-        bail!("cannot make namespaces, {status}: {NEEDS}")
     }
 
     /// Returns a command that runs a program inside.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("nsenter");
         command.args(["--target", &self.init.as_raw_nonzero().to_string(), "--mount", "--net", "--pid", "--wd=/"]);
-        command.arg("--").arg(program).env("PATH", &self.path);
+        // Ctrl-C does not reach programs inside. They end with the namespaces.
+        command.arg("--").arg(program).env("PATH", &self.path).process_group(0);
         command
     }
 
@@ -94,29 +87,9 @@ impl Namespaces {
         fs::write(&file, content).with_context(cannot)
     }
 
-    /// Runs code in the network inside, such as a request to a server there.
-    pub(crate) fn in_network<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
-        let namespace = format!("/proc/{}/ns/net", self.init.as_raw_nonzero());
-        let namespace = fs::File::open(&namespace).with_context(|| format!("cannot open {namespace}"))?;
-        thread::scope(|scope| {
-            let visitor = scope.spawn(move || {
-                use std::os::fd::AsFd;
-                move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
-                    .context("cannot enter the network namespace: this needs CAP_SYS_ADMIN")?;
-                Ok(work())
-            });
-            visitor.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
-    }
-
-    /// Returns a server's answer to a request with these arguments, whatever its status.
-    pub(crate) fn get(&self, url: &str, args: &[(&str, &str)]) -> Result<String> {
-        self.in_network(|| {
-            let agent = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(REQUEST)).build();
-            let request = agent.new_agent().get(url).query_pairs(args.iter().copied());
-            let answer = request.call().with_context(|| format!("no answer from {url}"));
-            answer?.body_mut().read_to_string().with_context(|| format!("cannot read the answer of {url}"))
-        })?
+    /// Returns the network inside, for requests to servers there.
+    pub(crate) fn network(&self) -> Network {
+        Network::OfProcess(self.init)
     }
 
     /// Returns the command to enter the namespaces from outside, with the same programs.
@@ -131,9 +104,9 @@ impl Drop for Namespaces {
     fn drop(&mut self) {
         // The first process ends on request. Once it has ended, all other processes inside have ended, too.
         let _ = kill_process(self.init, Signal::TERM);
-        if process::wait(&mut self.unshare, TIMEOUT).is_none() {
+        if self.unshare.wait(TIMEOUT).is_err() {
             let _ = kill_process(self.init, Signal::KILL);
-            let _ = self.unshare.wait();
+            let _ = self.unshare.wait(TIMEOUT);
         }
     }
 }

@@ -3,9 +3,10 @@
 use std::{path::Path, time::Duration};
 
 use anyhow::{Context, Result};
+use syscallmon_testkit::Process;
 use xtask_support::workspace;
 
-use super::{directories::Directories, images, namespaces::Namespaces, process::Process, wait::wait_for};
+use super::{directories::Directories, images, namespaces::Namespaces, wait::wait_for};
 
 const ROOT: &str = "/var/lib/containers";
 

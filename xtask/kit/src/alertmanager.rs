@@ -1,8 +1,49 @@
-//! Debian's Alertmanager.
+//! Debian's Alertmanager, and the alerts that it received.
+
+use std::{collections::BTreeMap, process::Command};
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+use crate::server::{Server, Site};
 
 /// A script that runs Alertmanager with these arguments, in a separate mount namespace.
 ///
 /// Debian's Alertmanager does not start without templates. They are in a part of the package that is not unpacked.
 /// Empty templates are sufficient.
-pub const SCRIPT: &str = "mount -t tmpfs none /usr/share && mkdir -p /usr/share/prometheus/alertmanager \
+const SCRIPT: &str = "mount -t tmpfs none /usr/share && mkdir -p /usr/share/prometheus/alertmanager \
     && cd /usr/share/prometheus/alertmanager && touch default.tmpl email.tmpl && exec prometheus-alertmanager \"$@\"";
+
+/// A running Alertmanager. Dropping it ends it.
+pub struct Alertmanager(Server);
+
+/// An alert, identified by its labels.
+#[derive(Debug, Deserialize)]
+pub struct Alert {
+    /// Labels of the workload and of the call.
+    pub labels: BTreeMap<String, String>,
+    /// Texts for people.
+    pub annotations: BTreeMap<String, String>,
+}
+
+impl Alertmanager {
+    /// Starts one by a command that runs `unshare`, and waits until it is ready.
+    ///
+    /// # Errors
+    ///
+    /// If it ends, or is not ready in time.
+    pub fn start(mut unshare: Command, site: &Site<'_>) -> Result<Self> {
+        unshare.args(["--mount", "sh", "-c", SCRIPT, "alertmanager", "--cluster.listen-address="]);
+        Server::start("alertmanager", unshare, "--storage.path", site).map(Self)
+    }
+
+    /// Returns its current alerts.
+    ///
+    /// # Errors
+    ///
+    /// If it does not answer.
+    pub fn alerts(&self) -> Result<Vec<Alert>> {
+        let (_, answer) = self.0.get("/api/v2/alerts", &[])?;
+        serde_json::from_str(&answer).with_context(|| format!("cannot understand Alertmanager: {answer}"))
+    }
+}

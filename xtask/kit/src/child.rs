@@ -1,13 +1,14 @@
 //! Programs that run beside a test or a measurement, and end with it.
 
 use std::{
-    io,
+    fs, io,
     os::unix::process::CommandExt,
     process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus},
     time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
+use rustix::process::Pid;
 
 use crate::wait::try_wait_for;
 
@@ -52,6 +53,19 @@ impl Guarded {
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Returns the same as rustix has it.
+    pub(crate) fn id(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// Returns the child of a program that has at most one, such as `nsenter`.
+    #[must_use]
+    pub fn only_child(&self) -> Option<Pid> {
+        let pid = self.pid();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+        Pid::from_raw(children.split_whitespace().next()?.parse().ok()?)
     }
 
     /// Takes the other end of its stdin, if piped and not taken before.
@@ -132,16 +146,19 @@ fn die_with_parent() -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use rustix::process::{Signal, kill_process};
+
     use super::*;
+    use crate::wait::wait_for;
 
     #[test]
     fn dropped_program_is_gone() {
         for spawn in [Guarded::spawn, Guarded::spawn_bound] {
             let child = spawn(Command::new("sleep").arg("1000")).unwrap();
             let entry = format!("/proc/{}", child.pid());
-            assert!(std::fs::exists(&entry).unwrap());
+            assert!(fs::exists(&entry).unwrap());
             drop(child);
-            assert!(!std::fs::exists(&entry).unwrap());
+            assert!(!fs::exists(&entry).unwrap());
         }
     }
 
@@ -151,6 +168,15 @@ mod tests {
         child.signal(libc::SIGTERM).unwrap();
         let status = child.wait(Duration::from_secs(9)).unwrap();
         assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(libc::SIGTERM));
+    }
+
+    #[test]
+    fn child_is_found_by_its_parent() {
+        let mut shell = Guarded::spawn(Command::new("sh").args(["-c", "sleep 60; true"])).unwrap();
+        let child = wait_for("a child", Duration::from_secs(9), || shell.only_child());
+        kill_process(child, Signal::KILL).unwrap();
+        shell.wait(Duration::from_secs(9)).unwrap();
+        assert_eq!(shell.only_child(), None);
     }
 
     #[test]

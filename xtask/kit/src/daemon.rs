@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use crate::{child::Guarded, wait::try_wait_for};
+use crate::{child::Guarded, network::Network, wait::try_wait_for};
 
 /// Pause between two checks. The time of the start comes from the log, so this pause does not affect it.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -93,11 +93,7 @@ impl Daemon {
     ///
     /// If the daemon does not answer, or the answer is not text.
     pub fn get(&self, path: &str) -> Result<(u16, String)> {
-        let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
-        let response = agent.get(format!("http://{}{path}", self.address)).call();
-        let mut response = response.with_context(|| format!("cannot get {path}"))?;
-        let body = response.body_mut().with_config().limit(u64::MAX).read_to_string();
-        Ok((response.status().as_u16(), body.with_context(|| format!("cannot read {path}"))?))
+        Network::Host.get(&format!("http://{}{path}", self.address), &[])
     }
 
     /// Sends it a signal.

@@ -9,11 +9,11 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use syscallmon_e2e::prometheus::Prometheus;
 use syscallmon_generate::{
     dashboards::{self, Dashboard, Panel, Values},
     pictures::{self, Answer, Drawn},
 };
+use syscallmon_testkit::Prometheus;
 use xtask_support::setup::{self, Purpose};
 
 const DIRECTORY: &str = "docs/pictures";
@@ -51,7 +51,7 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
 
 /// The data for the pictures.
 struct Shown<'a> {
-    prometheus: &'a Prometheus<'a>,
+    prometheus: &'a Prometheus,
     range: [f64; 3],
     seconds: u64,
 }

@@ -4,17 +4,14 @@
 //! nothing in /etc, /opt or /run, so it neither reads the host's settings nor leaves files there.
 
 use std::{
-    io,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    thread,
-    time::Duration,
+    process::{Command, Stdio},
 };
 
-use syscallmon_testkit::cgroup;
+use syscallmon_testkit::{Process, cgroup, docker};
 use tempfile::TempDir;
 
-use super::{KnownCalls, wait_for};
+use super::KnownCalls;
 
 /// An image without files.
 const IMAGE: &str = "nothing";
@@ -23,7 +20,7 @@ const MISSING: &str = "if it is missing, run `cargo xtask setup --for test`";
 
 /// A Docker daemon. Dropping it ends it and its containers.
 pub(crate) struct Docker {
-    unshare: Child,
+    dockerd: Process,
     /// The daemon's name, which is also the name of its cgroup.
     directory: TempDir,
 }
@@ -32,13 +29,10 @@ impl Docker {
     /// Starts one and waits until it can run containers.
     pub(crate) fn start() -> Self {
         let directory = tempfile::Builder::new().prefix("syscallmon-test-docker-").tempdir().unwrap();
-        let mut docker = Self { unshare: dockerd(directory.path()), directory };
-        wait_for("a Docker daemon", Duration::from_secs(30), || {
-            let ended = docker.unshare.try_wait().expect("wait for dockerd");
-            assert!(ended.is_none(), "dockerd ended, {ended:?}; {MISSING}");
-            let import = docker.command(&["import", "-", IMAGE]).output().expect(MISSING);
-            import.status.success().then_some(())
-        });
+        let path = directory.path();
+        let dockerd = docker::start(dockerd(path), || client(path), path, path).expect(MISSING);
+        let docker = Self { dockerd, directory };
+        output_of(&mut docker.command(&["import", "-", IMAGE]));
         docker
     }
 
@@ -82,52 +76,43 @@ impl Docker {
 
     /// Path of its pid namespace, for `nsenter`. The daemon and its containers see other process ids than the host.
     pub(crate) fn pid_namespace(&self) -> String {
-        format!("/proc/{}/ns/pid_for_children", self.unshare.id())
+        format!("/proc/{}/ns/pid_for_children", self.dockerd.pid())
     }
 
     /// The socket of its API.
     pub(crate) fn socket(&self) -> String {
-        socket(self.directory.path()).replace("unix://", "")
+        self.directory.path().join("docker.sock").display().to_string()
     }
 
-    /// Returns a command for the daemon, without the current user's settings.
+    /// Returns a command for the daemon.
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new("docker");
-        command.arg("--config").arg(self.directory.path()).args(["--host", &socket(self.directory.path())]);
+        let mut command = client(self.directory.path());
         command.args(args).stdin(Stdio::null());
         command
     }
 }
 
-/// Starts the daemon as the first process of its namespace, so the kernel ends all others with it.
-fn dockerd(directory: &Path) -> Child {
+/// Returns a command for the daemon of a directory, without the current user's settings.
+fn client(directory: &Path) -> Command {
+    let mut command = Command::new("docker");
+    command.arg("--config").arg(directory);
+    command.arg(format!("--host=unix://{}", directory.join("docker.sock").display()));
+    command
+}
+
+/// Returns a command for the daemon as the first process of its namespace, so the kernel ends all others with it.
+fn dockerd(directory: &Path) -> Command {
     let namespaces = ["--mount", "--net", "--pid", "--mount-proc", "--fork", "--kill-child"];
     let script = r#"for host in /etc /opt /run; do mount -t tmpfs none "$host" || exit; done; exec "$@""#;
     let cgroup = directory.file_name().expect("a name");
-    Command::new("unshare")
-        .args(namespaces)
-        .args(["sh", "-c", script, "sh", "dockerd", "--log-level=error", "--storage-driver=vfs"])
-        // Avoids the need for iptables and systemd.
-        .args(["--bridge=none", "--iptables=false", "--ip6tables=false", "--exec-opt=native.cgroupdriver=cgroupfs"])
-        .args(["--host", &socket(directory)])
-        .arg("--data-root")
-        .arg(directory.join("data"))
-        .arg("--exec-root")
-        .arg(directory.join("exec"))
-        .arg("--pidfile")
-        .arg(directory.join("pid"))
-        .arg("--cgroup-parent")
-        .arg(Path::new("/").join(cgroup))
-        // containerd writes its stacks there when it is slow.
-        .env("TMPDIR", directory)
-        // Read after the daemon has ended: errors alone do not fill the pipe.
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("unshare")
-}
-
-fn socket(directory: &Path) -> String {
-    format!("unix://{}", directory.join("docker.sock").display())
+    let mut command = Command::new("unshare");
+    command.args(namespaces).args(["sh", "-c", script, "sh", "dockerd", "--log-level=error"]);
+    // Avoids the need for iptables.
+    command.args(["--storage-driver=vfs", "--bridge=none", "--iptables=false", "--ip6tables=false"]);
+    command.arg("--data-root").arg(directory.join("data")).arg("--cgroup-parent").arg(Path::new("/").join(cgroup));
+    // containerd writes its stacks there when it is slow.
+    command.env("TMPDIR", directory);
+    command
 }
 
 /// Returns the output of a command, without the line break.
@@ -139,13 +124,7 @@ fn output_of(command: &mut Command) -> String {
 
 impl Drop for Docker {
     fn drop(&mut self) {
-        let _ = self.unshare.kill();
-        let _ = self.unshare.wait();
-        // Ends when no process can write any more.
-        let log = self.unshare.stderr.take().map(io::read_to_string);
-        if thread::panicking() {
-            eprintln!("log of dockerd: {log:?}");
-        }
+        self.dockerd.kill();
         let cgroup = self.directory.path().file_name().expect("a name").to_str().expect("text");
         // runc makes the cgroup in all hierarchies.
         if let Err(error) = cgroup::remove(cgroup) {

@@ -4,10 +4,11 @@ use std::{fs, path::Path};
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
+use syscallmon_testkit::Prometheus;
 use xtask_support::image;
 
 use super::{CALL, expect_count, expect_nothing};
-use crate::{kubernetes::Node, prometheus::Prometheus};
+use crate::kubernetes::Node;
 
 /// The release, its namespace and its `DaemonSet`.
 const NAME: &str = "syscallmon";
@@ -34,7 +35,7 @@ const TARGETS: &str = "/etc/prometheus/pods.json";
 /// A cluster with syscallmon, and a Prometheus that scrapes it.
 pub(super) struct Cluster<'a> {
     pub(super) node: &'a Node,
-    pub(super) prometheus: Prometheus<'a>,
+    pub(super) prometheus: Prometheus,
     chart: String,
 }
 

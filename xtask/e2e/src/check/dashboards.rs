@@ -15,11 +15,11 @@ use syscallmon_generate::{
     dashboards::{self, Dashboard, Values, Variable, selectors},
     manifests::alerts,
 };
-use syscallmon_testkit::cgroup;
+use syscallmon_testkit::{Prometheus, cgroup};
 use xtask_support::{shell, workspace};
 
 use super::step;
-use crate::{prometheus::Prometheus, wait::wait_for};
+use crate::wait::wait_for;
 
 /// Maximum time until an answer: rates require two scrapes, and recorded rates another evaluation.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -58,7 +58,7 @@ const UNKNOWN: i64 = 9999;
 /// A container with all activities, and the labels that restrict panels to it.
 pub(super) struct Shown<'a> {
     pub(super) root: &'a Path,
-    pub(super) prometheus: &'a Prometheus<'a>,
+    pub(super) prometheus: &'a Prometheus,
     /// The container's id, as in the name of its cgroup.
     pub(super) container_id: &'a str,
     pub(super) labels: [(&'static str, &'a str); 3],

@@ -7,12 +7,11 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use syscallmon_testkit::{Process, Prometheus};
 use xtask_support::{shell, workspace};
 
 use super::{TIMEOUT, expect_count, expect_nothing};
-use crate::{
-    directories::Directories, namespaces::Namespaces, process::Process, prometheus::Prometheus, wait::wait_for,
-};
+use crate::{directories::Directories, namespaces::Namespaces, prometheus, wait::wait_for};
 
 const ADDRESS: &str = "127.0.0.1:9778";
 /// Containers with this name learn. All others have the built-in policy.
@@ -35,7 +34,7 @@ pub(super) struct Exporter<'a> {
     binary: PathBuf,
     options: Vec<String>,
     daemon: Process,
-    pub(super) prometheus: Prometheus<'a>,
+    pub(super) prometheus: Prometheus,
 }
 
 impl<'a> Exporter<'a> {
@@ -70,7 +69,7 @@ impl<'a> Exporter<'a> {
             "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\nscrape_configs:\n\
              - {{job_name: syscallmon, static_configs: [{{targets: [\"{ADDRESS}\"], labels: {{cluster: e2e, instance: node1}}}}]}}\n"
         );
-        let prometheus = Prometheus::start(namespaces, directories, &scrape)?;
+        let prometheus = prometheus::start(namespaces, directories, &scrape)?;
         let exporter = Self { namespaces, logs, binary, options, daemon, prometheus };
         exporter.expect_count(r#"up{job="syscallmon"}"#, 1)?;
         Ok(exporter)
@@ -86,7 +85,7 @@ impl<'a> Exporter<'a> {
 
     /// Returns a response of the daemon's API, as a page or as JSON.
     pub(super) fn get(&self, path: &str, args: &[(&str, &str)]) -> Result<String> {
-        self.namespaces.get(&format!("http://{ADDRESS}{path}"), args)
+        Ok(self.namespaces.network().get(&format!("http://{ADDRESS}{path}"), args)?.1)
     }
 
     /// Path of the daemon's log, which also has the lines of JSON.

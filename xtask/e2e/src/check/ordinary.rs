@@ -142,7 +142,7 @@ pub(crate) fn images(namespaces: &Namespaces, cri: &Cri, load: Duration) -> Resu
             for server in &running {
                 server.check_health(cri)?;
                 if server.software.client.is_none() {
-                    namespaces.in_network(|| web::requests(server.port, 50))??;
+                    namespaces.network().run(|| web::requests(server.port, 50))??;
                 }
             }
             if begin.elapsed() >= load {
@@ -174,7 +174,7 @@ fn start<'a>(namespaces: &Namespaces, cri: &Cri, load: Duration) -> Result<Vec<R
         for (seccomp, base) in [(Seccomp::Unconfined, 7100), (Seccomp::RuntimeDefault, 7200)] {
             let server = Running::start(cri, software, seccomp, base + number, load)?;
             wait_for(software.name, TIMEOUT, || {
-                Ok(namespaces.in_network(|| web::answers(server.port))?.then_some(()))
+                Ok(namespaces.network().run(|| web::answers(server.port))?.then_some(()))
             })?;
             running.push(server);
         }

@@ -12,11 +12,11 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use syscallmon_testkit::cgroup;
+use syscallmon_testkit::{Alert, Alertmanager, cgroup};
 
 use super::{exporter::Exporter, ordinary, step, value, web};
 use crate::{
-    alertmanager::{self, Alert, Alertmanager},
+    alertmanager,
     containerd::Containerd,
     cri::{Cri, Pod},
     directories::Directories,
@@ -80,7 +80,7 @@ pub(crate) fn policies(
 ) -> Result<()> {
     ensure!(cfg!(target_arch = "x86_64"), "what is done here has x86_64's numbers: run it on such a machine");
     namespaces.write("/etc/syscallmon-policies/learned.yaml", LEARNING)?;
-    let mut alertmanager = Alertmanager::start(namespaces, directories)?;
+    let alertmanager = alertmanager::start(namespaces, directories)?;
     let exporter = Exporter::with_options(root, namespaces, directories, &OPTIONS)?;
     let mut scene = Scene { namespaces, cri, exporter };
     let nginx = step("a server under load: no violation", || scene.quiet(load))?;
@@ -92,11 +92,11 @@ pub(crate) fn policies(
     step("a container that is gone at once is reported by its names", || scene.brief())?;
     step("how soon a call is reported", || scene.latency())?;
     step("a flood hides nobody else", || scene.flood(&nginx))?;
-    alertmanager.stop();
+    drop(alertmanager);
     let outage = Instant::now();
     scene.run(&nginx, &["swapoff"])?;
     thread::sleep(load.min(Duration::from_mins(1)).saturating_sub(outage.elapsed()));
-    alertmanager = Alertmanager::start(namespaces, directories)?;
+    let alertmanager = alertmanager::start(namespaces, directories)?;
     step("an alert of an outage of Alertmanager's arrives afterwards, once", || {
         let arrived = || Ok((alerts_of(&alertmanager, &nginx.name, "swapoff")? > 0).then_some(()));
         wait_for("the alert", Duration::from_mins(3), arrived)?;
@@ -118,14 +118,14 @@ impl Scene<'_> {
         let command = ordinary::nginx(port);
         let command: Vec<&str> = command.iter().map(String::as_str).collect();
         let nginx = self.start(namespace, &format!("nginx-{port}"), DEBIAN, &command)?;
-        wait_for("nginx", TIMEOUT, || Ok(self.namespaces.in_network(|| web::answers(port))?.then_some(())))?;
+        wait_for("nginx", TIMEOUT, || Ok(self.namespaces.network().run(|| web::answers(port))?.then_some(())))?;
         Ok(nginx)
     }
 
     fn load(&self, port: u16, time: Duration) -> Result<()> {
         let begin = Instant::now();
         while begin.elapsed() < time {
-            self.namespaces.in_network(|| web::requests(port, 50))??;
+            self.namespaces.network().run(|| web::requests(port, 50))??;
         }
         Ok(())
     }
@@ -201,7 +201,7 @@ impl Scene<'_> {
         Ok(())
     }
 
-    fn repeats(&self, nginx: &Running, alertmanager: &Alertmanager<'_>) -> Result<()> {
+    fn repeats(&self, nginx: &Running, alertmanager: &Alertmanager) -> Result<()> {
         self.run(nginx, &["setns", &REPEATS.to_string()])?;
         let labels = format!(r#"pod="{}",syscall="setns""#, nginx.name);
         self.exporter.expect_count(&format!("syscallmon_unexpected_syscalls_total{{{labels}}}"), REPEATS)?;
@@ -288,7 +288,7 @@ impl Scene<'_> {
 }
 
 /// Whether there is one alert for each attempt in a pod. Other containers of the host may have alerts, too.
-fn has_alerts_of_all(alertmanager: &Alertmanager<'_>, pod: &str) -> Result<bool> {
+fn has_alerts_of_all(alertmanager: &Alertmanager, pod: &str) -> Result<bool> {
     let alerts = alertmanager.alerts()?;
     let is_it = |alert: &Alert, call: &str, abi: &str| {
         has(alert, "pod", pod) && has(alert, "syscall", call) && has(alert, "abi", abi)
@@ -298,7 +298,7 @@ fn has_alerts_of_all(alertmanager: &Alertmanager<'_>, pod: &str) -> Result<bool>
 }
 
 /// Returns the number of alerts for a call in a pod.
-fn alerts_of(alertmanager: &Alertmanager<'_>, pod: &str, syscall: &str) -> Result<usize> {
+fn alerts_of(alertmanager: &Alertmanager, pod: &str, syscall: &str) -> Result<usize> {
     let alerts = alertmanager.alerts()?;
     let of_it = alerts.iter().filter(|alert| has(alert, "pod", pod) && has(alert, "syscall", syscall));
     Ok(of_it.count())

@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::{Result, bail};
+use syscallmon_testkit::Prometheus;
 
 use super::{CALL, calls_and_waits, dashboards::Shown, exporter::Exporter, step, value};
 use crate::{
@@ -16,7 +17,6 @@ use crate::{
     images::BUSYBOX,
     namespaces::Namespaces,
     podman::Podman,
-    prometheus::Prometheus,
     wait::wait_for,
 };
 
@@ -95,7 +95,7 @@ pub(crate) fn busy(
     directories: &Directories,
     cri: &Cri,
     time: Duration,
-    look: impl FnOnce(&Prometheus<'_>) -> Result<()>,
+    look: impl FnOnce(&Prometheus) -> Result<()>,
 ) -> Result<()> {
     // The pictures do not show other workloads of the machine.
     let exporter = Exporter::start_with(root, namespaces, directories, &["--workload.keep=namespace=\"shop\""])?;

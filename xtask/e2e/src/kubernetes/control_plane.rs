@@ -7,9 +7,10 @@ use std::{
 };
 
 use anyhow::Result;
+use syscallmon_testkit::Process;
 
 use super::{ADDRESS, ETC, certificates::kubeconfig_path};
-use crate::{directories::Directories, namespaces::Namespaces, process::Process, wait::wait_for};
+use crate::{directories::Directories, namespaces::Namespaces, wait::wait_for};
 
 const ETCD: &str = "http://127.0.0.1:2379";
 const ETCD_PEERS: &str = "http://127.0.0.1:2380";

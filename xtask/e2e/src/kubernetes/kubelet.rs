@@ -4,9 +4,10 @@ use std::path::Path;
 
 use anyhow::Result;
 use serde_json::json;
+use syscallmon_testkit::Process;
 
 use super::{ADDRESS, ETC, NODE, certificates::kubeconfig_path};
-use crate::{containerd, directories::Directories, namespaces::Namespaces, process::Process};
+use crate::{containerd, directories::Directories, namespaces::Namespaces};
 
 /// Directory of pods, inside; on a disk, because the kubelet reports its free space.
 pub(crate) const ROOT: &str = "/var/lib/kubelet";

@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use syscallmon_testkit::{Process, Prometheus};
 use xtask_support::clients::Clients;
 
 use super::{ADDRESS, NODE, SERVICE_ADDRESS, build, certificates, control_plane::ControlPlane, kubelet};
@@ -17,8 +18,7 @@ use crate::{
     cri::Cri,
     directories::Directories,
     namespaces::Namespaces,
-    process::Process,
-    prometheus::Prometheus,
+    prometheus,
     wait::wait_for,
 };
 
@@ -153,8 +153,8 @@ impl Node {
     }
 
     /// Starts a Prometheus on the node.
-    pub(crate) fn prometheus(&self, configuration: &str) -> Result<Prometheus<'_>> {
-        Prometheus::start(&self.namespaces, &self.directories, configuration)
+    pub(crate) fn prometheus(&self, configuration: &str) -> Result<Prometheus> {
+        prometheus::start(&self.namespaces, &self.directories, configuration)
     }
 
     /// Creates a directory that is removed with the node. Its path inside is the same.
