@@ -1,9 +1,14 @@
 //! Finds out once, before loading, what this kernel offers: by trying, never by its version.
 
-use std::{cell::OnceCell, fs, os::unix::fs::MetadataExt, path::PathBuf};
+use std::{
+    fs,
+    os::unix::fs::MetadataExt,
+    panic,
+    thread::{self, ScopedJoinHandle},
+};
 
 use aya::{
-    Btf, Endianness,
+    Btf, EbpfLoader, Endianness,
     programs::ProgramType,
     sys::{BpfHelper, is_helper_supported},
 };
@@ -20,9 +25,8 @@ use super::{
 
 /// What this kernel offers.
 pub(super) struct Facts {
-    btf_path: PathBuf,
     /// The kernel's BTF again, as aya reads it, for BTF-typed programs.
-    program_btf: OnceCell<Btf>,
+    pub(super) program_btf: Result<Btf, aya::BtfError>,
     /// Offsets of the fields that all programs read.
     pub(super) offsets: Result<Offsets, BtfError>,
     /// Offsets for finding denied calls.
@@ -50,23 +54,35 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    /// Tests this kernel.
+    /// Tests this kernel. Returns a loader as well: aya reads the kernel's BTF for it, whether it is needed or not.
+    /// Each reading takes about 50 ms, so they run side by side.
     ///
     /// # Errors
     ///
     /// When the privileges for testing are missing, or the kernel lacks the v1 controller to count.
-    pub(super) fn find(options: &Options) -> Result<Self, Error> {
-        let btf = KernelBtf::read(&options.btf_path());
+    pub(super) fn find(options: &Options) -> Result<(Self, EbpfLoader<'static>), Error> {
+        let path = options.btf_path();
+        thread::scope(|scope| {
+            let loader = scope.spawn(EbpfLoader::new);
+            let program_btf = scope.spawn(|| Btf::parse_file(&path, Endianness::default()));
+            let facts = Self::test(options, &KernelBtf::read(&path), || result_of(program_btf))?;
+            Ok((facts, result_of(loader)))
+        })
+    }
+
+    fn test(
+        options: &Options,
+        btf: &Result<KernelBtf, BtfError>,
+        program_btf: impl FnOnce() -> Result<Btf, aya::BtfError>,
+    ) -> Result<Self, Error> {
         let offsets = btf.as_ref().map_err(Clone::clone).and_then(Offsets::read);
-        let v1_css = match (&btf, options.hierarchies.v1) {
+        let v1_css = match (btf, options.hierarchies.v1) {
             (Ok(btf), Some(v1)) => Some(css_of_controller(btf, v1.controller)?),
             _ => None,
         };
         let may_sleep =
             |name| btf.as_ref().ok().and_then(|btf| btf.tracepoint(name)).is_some_and(sleepable::is_accepted);
         Ok(Self {
-            btf_path: options.btf_path(),
-            program_btf: OnceCell::new(),
             seccomp: btf.as_ref().map_err(Clone::clone).and_then(SeccompOffsets::read),
             processes: btf.as_ref().map_err(Clone::clone).and_then(ProcessOffsets::read),
             registers: btf.as_ref().map_err(Clone::clone).and_then(RegisterOffsets::read),
@@ -76,24 +92,12 @@ impl Facts {
             fork_record: tracefs::offsets("sched/sched_process_fork", ["child_pid"]),
             offsets,
             v1_css,
-            io_uring: IoUring::find(&btf),
+            io_uring: IoUring::find(btf),
             cgroup_records: tracefs::offsets("cgroup/cgroup_mkdir", ["root", "id", "path"]),
             // Old kernels (5.10) accept such a program on any tracepoint, and let none of them sleep.
             lets_programs_sleep: may_sleep("sys_enter") && !may_sleep("cgroup_mkdir"),
+            program_btf: program_btf(),
         })
-    }
-
-    /// Returns the BTF for loading BTF-typed programs.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be read.
-    pub(super) fn program_btf(&self) -> Result<&Btf, aya::BtfError> {
-        if let Some(btf) = self.program_btf.get() {
-            return Ok(btf);
-        }
-        let btf = Btf::parse_file(&self.btf_path, Endianness::default())?;
-        Ok(self.program_btf.get_or_init(|| btf))
     }
 
     /// Whether denied calls can be counted.
@@ -113,6 +117,11 @@ const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
 fn pid_namespace() -> u32 {
     let number = fs::metadata("/proc/self/ns/pid").map(|namespace| namespace.ino());
     number.ok().filter(|&number| number != INITIAL_PID_NAMESPACE).and_then(|number| number.try_into().ok()).unwrap_or(0)
+}
+
+/// Waits for a thread. Panics as it did.
+fn result_of<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| panic::resume_unwind(panic))
 }
 
 fn has_helper(helper: BpfHelper) -> Result<bool, Error> {

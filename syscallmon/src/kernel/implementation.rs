@@ -2,7 +2,7 @@
 
 use aya::{
     Ebpf,
-    programs::{BtfTracePoint, ProgramError, RawTracePoint, TracePoint},
+    programs::{BtfTracePoint, RawTracePoint, TracePoint},
 };
 
 use super::{
@@ -86,7 +86,7 @@ impl Implementation {
                     ));
                 }
                 Self::require_number(end, facts)?;
-                let btf = facts.program_btf().map_err(ProgramError::Btf)?;
+                let btf = facts.program_btf.as_ref().map_err(|error| LoadProblem::Other(one_line(error)))?;
                 program::<BtfTracePoint>(ebpf, name)?.load(end.tracepoint(), btf)?;
             }
             RawTp => {

@@ -22,9 +22,9 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("SYSCALLMON_BPF_OBJECT")
 
 /// See [`Kernel::load`].
 pub(super) fn load(options: &Options, positions: &[u16]) -> Result<(Kernel, EventRings), Error> {
-    let facts = Facts::find(options)?;
+    let (facts, loader) = Facts::find(options)?;
     let cpus = possible_cpus()?;
-    let mut ebpf = load_object(options, options.capacity, cpus, &facts, positions)?;
+    let mut ebpf = load_object(loader, (options, options.capacity), cpus, &facts, positions)?;
 
     let mut probes = Attachments::needed(options, &facts);
     probes.load(&mut ebpf, AttachPhase::First)?;
@@ -55,25 +55,26 @@ pub(super) fn load(options: &Options, positions: &[u16]) -> Result<(Kernel, Even
 
 /// See [`Kernel::verify`].
 pub(super) fn verify(options: &Options, positions: &[u16]) -> Result<Vec<ProbeStatus>, Error> {
-    let facts = Facts::find(options)?;
+    let (facts, loader) = Facts::find(options)?;
     // The smallest tables are enough: the verifier only needs to know that they exist.
     let capacity = TableCapacity { cgroups: 1, series: 1, errors: 1, denied: 1, histograms: 1, timed_calls: 1 };
-    let mut ebpf = load_object(options, capacity, possible_cpus()?, &facts, positions)?;
+    let mut ebpf = load_object(loader, (options, capacity), possible_cpus()?, &facts, positions)?;
     let mut probes = Attachments::needed(options, &facts);
     probes.verify(&mut ebpf)?;
     Ok(probes.statuses())
 }
 
 fn load_object(
-    options: &Options,
-    capacity: TableCapacity,
+    loader: EbpfLoader<'static>,
+    (options, capacity): (&Options, TableCapacity),
     cpus: usize,
     facts: &Facts,
     positions: &[u16],
 ) -> Result<Ebpf, Error> {
     let sizes = Sizes::new(options, capacity);
     let globals = Globals::new(options, capacity, &sizes, facts);
-    let mut loader = EbpfLoader::new();
+    // From now on, it borrows values that live only here.
+    let mut loader: EbpfLoader<'_> = loader;
     globals.set(&mut loader);
     loader.override_global("POSITIONS", positions, true);
     for (name, entries) in sizes.maps(cpus)? {
