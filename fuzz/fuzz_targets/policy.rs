@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use libfuzzer_sys::fuzz_target;
 use syscallmon::{
-    detect::{BUILT_IN, Entry, Policies, PolicyList, PolicySpec, Reason, Source, Unprefixed},
+    detect::{BUILT_IN, PolicyEntry, Policies, PolicyList, PolicySpec, Reason, Source, Unprefixed},
     settings::fuzzing::policies,
     syscalls::{CallId, CallTable},
     workload::{Label, Labels},
@@ -34,7 +34,7 @@ fuzz_target!(|data: &[u8]| {
 
 /// Checks that an item allows no more calls than the same item denies.
 fn entry(line: &str, table: &CallTable) {
-    match line.parse::<Entry>() {
+    match line.parse::<PolicyEntry>() {
         Ok(entry) => {
             for (_, call) in table.iter() {
                 let names = |unprefixed| entry.names(call, table.native_abi(), unprefixed);

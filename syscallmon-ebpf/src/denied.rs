@@ -17,7 +17,7 @@ use crate::{
         OFFSET_TASK_SECCOMP_FILTER, OFFSET_TASK_SECCOMP_MODE, OFFSET_TASK_STACK,
     },
     maps::TASK_STATE,
-    number::Entry,
+    number::PositionEntry,
     task::{ProbeReadTask, Task, field, has_seccomp},
 };
 
@@ -99,7 +99,7 @@ pub fn left(task: impl Task) -> Option<u8> {
 /// Whether a call that ended without entering the kernel was denied. It was not if it created the task, or if a
 /// supervisor answered it.
 #[inline(always)]
-pub fn is_denial(state: u8, entry: Entry, returned: i64) -> bool {
+pub fn is_denial(state: u8, entry: PositionEntry, returned: i64) -> bool {
     if state == NEW && entry.forks() && returned == 0 {
         return false;
     }

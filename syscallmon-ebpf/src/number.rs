@@ -12,14 +12,14 @@ use crate::{globals::position_entry, task::Task};
 #[derive(Clone, Copy)]
 pub struct Numbered {
     pub abi: Abi,
-    pub entry: Entry,
+    pub entry: PositionEntry,
 }
 
 /// An entry of the position table.
 #[derive(Clone, Copy)]
-pub struct Entry(u16);
+pub struct PositionEntry(u16);
 
-impl Entry {
+impl PositionEntry {
     /// The position in a cgroup's row.
     #[inline(always)]
     pub fn position(self) -> u32 {
@@ -69,7 +69,7 @@ fn of(abi: Abi, number: u64) -> Numbered {
     let known = number < NUMBERS_PER_ABI as u64;
     // SAFETY: each ABI has this many entries.
     let entry = known.then(|| unsafe { position_entry(abi as usize * NUMBERS_PER_ABI + bounded(number)) });
-    Numbered { abi, entry: Entry(entry.unwrap_or(abi.unknown_position() as u16)) }
+    Numbered { abi, entry: PositionEntry(entry.unwrap_or(abi.unknown_position() as u16)) }
 }
 
 /// Masks a number to below [`NUMBERS_PER_ABI`], in a way that every verifier understands.

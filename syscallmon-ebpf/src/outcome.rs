@@ -11,7 +11,7 @@ use crate::{
     denied, duration,
     globals::{COUNTS_DENIED, COUNTS_ERRORS, TIMES_CALLS},
     maps::{DENIED, ERRORS},
-    number::{Entry, Numbered, of_call},
+    number::{Numbered, PositionEntry, of_call},
     slot::slot,
     task::Task,
 };
@@ -56,7 +56,7 @@ pub fn call<C: Exit, T: Task>(ctx: &C) {
 
 /// Builds the call of a task, for counting.
 #[inline(always)]
-fn call_of(task: impl Task, nr: i64) -> (Call, Entry) {
+fn call_of(task: impl Task, nr: i64) -> (Call, PositionEntry) {
     let Numbered { abi, entry } = of_call(task, nr);
     (Call { cgroup_id: task.cgroup_id(), nr, abi, position: entry.position() }, entry)
 }

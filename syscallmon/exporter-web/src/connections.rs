@@ -24,16 +24,16 @@ pub(super) struct Connections {
 #[derive(Default)]
 struct Table {
     next: u64,
-    entries: BTreeMap<u64, Entry>,
+    entries: BTreeMap<u64, TrackedConnection>,
 }
 
-struct Entry {
+struct TrackedConnection {
     client: Client,
     watchdog: Arc<Watchdog>,
     close: CancellationToken,
 }
 
-impl Entry {
+impl TrackedConnection {
     fn is_open(&self) -> bool {
         !self.close.is_cancelled()
     }
@@ -72,7 +72,9 @@ impl Connections {
         }
         let (number, watchdog, close) = (table.next, Watchdog::new(self.limits.clone()), CancellationToken::new());
         table.next += 1;
-        table.entries.insert(number, Entry { client, watchdog: Arc::clone(&watchdog), close: close.clone() });
+        table
+            .entries
+            .insert(number, TrackedConnection { client, watchdog: Arc::clone(&watchdog), close: close.clone() });
         drop(table);
         (ConnectionPermit { connections: Arc::clone(self), number, client, watchdog, close }, victim.is_some())
     }

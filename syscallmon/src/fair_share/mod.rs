@@ -62,7 +62,7 @@ impl Priority {
 #[derive(Debug)]
 pub struct FairShare<K, V> {
     capacity: Capacity,
-    entries: BTreeMap<Position, Entry<K, V>>,
+    entries: BTreeMap<Position, QueuedValue<K, V>>,
     positions: HashMap<K, Position>,
     groups: Usage,
     /// The members of each group.
@@ -79,7 +79,7 @@ struct Position {
 }
 
 #[derive(Debug)]
-struct Entry<K, V> {
+struct QueuedValue<K, V> {
     key: K,
     value: V,
     bytes: usize,
@@ -153,14 +153,14 @@ impl<K: Clone + Eq + Hash, V> FairShare<K, V> {
             return vec![(key, value)];
         }
         self.sequence += 1;
-        self.insert(Position { tenant, priority, sequence: self.sequence }, Entry { key, value, bytes });
+        self.insert(Position { tenant, priority, sequence: self.sequence }, QueuedValue { key, value, bytes });
         self.make_room()
     }
 
     /// Updates the size of a value, which keeps its position. Returns the evicted entries.
     pub fn resize(&mut self, key: &K, bytes: usize) -> Vec<(K, V)> {
         if let Some((position, entry)) = self.take(key) {
-            self.insert(position, Entry { bytes, ..entry });
+            self.insert(position, QueuedValue { bytes, ..entry });
         }
         self.make_room()
     }
@@ -245,13 +245,13 @@ impl<K: Clone + Eq + Hash, V> FairShare<K, V> {
         Priority::ALL.into_iter().rev().find_map(|priority| self.oldest(tenant, priority))
     }
 
-    fn take(&mut self, key: &K) -> Option<(Position, Entry<K, V>)> {
+    fn take(&mut self, key: &K) -> Option<(Position, QueuedValue<K, V>)> {
         let position = self.positions.get(key)?.clone();
         let entry = self.take_at(&position)?;
         Some((position, entry))
     }
 
-    fn take_at(&mut self, position: &Position) -> Option<Entry<K, V>> {
+    fn take_at(&mut self, position: &Position) -> Option<QueuedValue<K, V>> {
         let entry = self.entries.remove(position)?;
         self.positions.remove(&entry.key);
         let Position { tenant, priority, .. } = position;
@@ -265,7 +265,7 @@ impl<K: Clone + Eq + Hash, V> FairShare<K, V> {
         Some(entry)
     }
 
-    fn insert(&mut self, position: Position, entry: Entry<K, V>) {
+    fn insert(&mut self, position: Position, entry: QueuedValue<K, V>) {
         let Position { tenant, priority, .. } = &position;
         self.groups.add(tenant.group(), *priority, entry.bytes);
         let members = self.members.entry(Arc::clone(tenant.group())).or_insert_with(|| Usage::new(self.capacity));

@@ -16,9 +16,9 @@ use aya::{
 use super::{
     Error, Options,
     btf::{BtfError, KernelBtf},
-    error_report::privileges,
     io_uring::IoUring,
     offsets::{Offsets, ProcessOffsets, RegisterOffsets, SeccompOffsets, css_of_controller},
+    remedies::privileges,
     sleepable,
     tracefs::{self, TracefsError},
 };

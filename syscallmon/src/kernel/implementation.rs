@@ -7,9 +7,10 @@ use aya::{
 
 use super::{
     Error,
-    error_report::{one_line, privileges},
     facts::Facts,
-    program, tracefs,
+    program,
+    remedies::{one_line, privileges},
+    tracefs,
 };
 
 /// A way to run a program.

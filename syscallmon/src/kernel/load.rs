@@ -13,8 +13,8 @@ use aya_log::EbpfLogger;
 
 use super::{
     Error, EventRings, Kernel, Options, POSSIBLE_CPUS, Probe, ProbeStatus, TableCapacity, attachments::Attachments,
-    error_report::privileges, facts::Facts, fdinfo, globals::Globals, log::KernelLog, probe::AttachPhase, program,
-    reclaim, sizes::Sizes, tables::Tables,
+    facts::Facts, fdinfo, globals::Globals, log::KernelLog, probe::AttachPhase, program, reclaim, remedies::privileges,
+    sizes::Sizes, tables::Tables,
 };
 
 /// The eBPF object that `build.rs` chose.

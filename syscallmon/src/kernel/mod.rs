@@ -5,7 +5,6 @@
 
 mod attachments;
 mod btf;
-mod error_report;
 mod events;
 mod facts;
 mod fdinfo;
@@ -20,6 +19,7 @@ mod offsets;
 mod preemption;
 mod probe;
 mod reclaim;
+mod remedies;
 mod sizes;
 mod sleepable;
 mod streams;

@@ -17,7 +17,7 @@ use aya::{
 };
 use syscallmon_common::{RECLAIM_OPS_LEN, ReclaimOp};
 
-use super::{Error, error_report::privileges, mapped::MappedArray};
+use super::{Error, mapped::MappedArray, remedies::privileges};
 
 /// Name of the program.
 pub(super) const PROGRAM: &str = "reclaim";

@@ -6,13 +6,13 @@ use aya::Ebpf;
 use super::{
     Error, Options, Probe, ProbeStatus,
     attachments::{AttachContext, Attachment},
-    error_report::one_line,
     facts::Facts,
     implementation::{
         CallEnd,
         Implementation::{self, RawTp, TpBtf, Tracepoint},
         LoadProblem,
     },
+    remedies::one_line,
 };
 
 /// Attaches the probe by the chosen implementation.

@@ -9,10 +9,10 @@ use aya::{
 use super::{
     Error, Options, Probe, ProbeStatus,
     attachments::{AttachContext, Attachment},
-    error_report::one_line,
     facts::Facts,
     preemption::PREEMPTED,
     program,
+    remedies::one_line,
 };
 
 /// A program and its tracepoint.

@@ -24,7 +24,7 @@ const SAVE_UNSEEN: Duration = Duration::from_hours(24);
 /// The baselines of all kinds. The sampler feeds it, the store keeps it on disk, and people manage it through the API.
 #[derive(Debug)]
 pub struct Baselines {
-    all: BTreeMap<BaselineKey, Entry>,
+    all: BTreeMap<BaselineKey, TrackedBaseline>,
     room: BaselineCapacity,
     /// Baselines with files to remove.
     forgotten: BTreeSet<BaselineKey>,
@@ -71,7 +71,7 @@ pub struct Removed {
 }
 
 #[derive(Debug)]
-struct Entry {
+struct TrackedBaseline {
     /// Shared with the store, which writes it without the lock.
     baseline: Arc<Baseline>,
     /// How the policy learns; unknown before the first workload of the kind.
@@ -157,7 +157,7 @@ impl Baselines {
             }
             self.forgotten.remove(key);
             let baseline = Baseline::new(key.clone(), Arc::clone(policy), now, is_partial);
-            let entry = Entry { is_dirty: true, ..self.entry(baseline) };
+            let entry = TrackedBaseline { is_dirty: true, ..self.entry(baseline) };
             self.all.insert(key.clone(), entry);
         }
         let entry = self.all.get_mut(key)?;
@@ -186,9 +186,9 @@ impl Baselines {
         }
     }
 
-    fn entry(&mut self, baseline: Baseline) -> Entry {
+    fn entry(&mut self, baseline: Baseline) -> TrackedBaseline {
         self.editions += 1;
-        Entry {
+        TrackedBaseline {
             learn: None,
             is_alive: false,
             was_alive: false,
@@ -202,7 +202,7 @@ impl Baselines {
     /// Whether there is room for one more, with at most one eviction.
     fn make_room(&mut self, key: &BaselineKey, policy: &str) -> bool {
         let Some(gone) = self.room.add(key, policy) else { return true };
-        let Some((baseline, is_protected)) = self.all.get(&gone).map(Entry::standing) else {
+        let Some((baseline, is_protected)) = self.all.get(&gone).map(TrackedBaseline::standing) else {
             self.refuse(key);
             return false;
         };
@@ -266,7 +266,7 @@ impl Baselines {
     }
 
     fn expire(&mut self) {
-        let is_due = |entry: &Entry| entry.unseen_for >= self.retention && !entry.baseline.approved;
+        let is_due = |entry: &TrackedBaseline| entry.unseen_for >= self.retention && !entry.baseline.approved;
         let due = self.all.iter().filter(|(_, entry)| is_due(entry)).map(|(key, _)| key.clone());
         for key in due.collect::<Vec<_>>() {
             tracing::info!(kind = %key, "removed a baseline that no workload has used for --state.baseline-retention");
@@ -363,7 +363,7 @@ impl Baselines {
         let (learn, is_alive, was_alive) =
             old.map_or((None, false, false), |old| (old.learn, old.is_alive, old.was_alive));
         self.room.put(&entry.baseline, is_alive || was_alive);
-        self.all.insert(key, Entry { learn, is_alive, was_alive, ..entry });
+        self.all.insert(key, TrackedBaseline { learn, is_alive, was_alive, ..entry });
         true
     }
 
@@ -394,7 +394,7 @@ impl Baselines {
     }
 }
 
-impl Entry {
+impl TrackedBaseline {
     fn change<T>(&mut self, change: impl FnOnce(&mut Baseline) -> T) -> T {
         self.is_dirty = true;
         change(Arc::make_mut(&mut self.baseline))

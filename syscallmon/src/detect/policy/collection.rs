@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
     detect::{
-        BUILT_IN, Entry, FileSize, Policy, PolicyError, PolicySpec, Profile, Reason, Severity, Unexpected,
+        BUILT_IN, FileSize, Policy, PolicyEntry, PolicyError, PolicySpec, Profile, Reason, Severity, Unexpected,
         file_to_refuse,
     },
     syscalls::{CallId, CallTable, IO_URING, runtime_default},
@@ -135,7 +135,7 @@ impl Policies {
     fn compile(
         &self,
         sources: Vec<Source>,
-        critical: &[Entry],
+        critical: &[PolicyEntry],
         table: &CallTable,
     ) -> (Vec<Arc<Policy>>, Vec<PolicyError>) {
         let mut read: Vec<Arc<Policy>> = Vec::new();

@@ -5,7 +5,8 @@ use std::{collections::BTreeSet, sync::Arc};
 use super::essential;
 use crate::{
     detect::{
-        Entry, ExceptionSpec, Learn, Match, PolicyError, PolicySpec, Profile, Reason, Severity, Source, Unprefixed,
+        ExceptionSpec, Learn, Match, PolicyEntry, PolicyError, PolicySpec, Profile, Reason, Severity, Source,
+        Unprefixed,
     },
     syscalls::{Call, CallId, CallTable, UNKNOWN},
     workload::{Label, Labels},
@@ -69,7 +70,11 @@ pub struct Unexpected {
 
 impl Policy {
     /// Compiles the policy of a file, with the seccomp profiles that it names.
-    pub(super) fn new(source: Source, default_critical: &[Entry], table: &CallTable) -> Result<Self, PolicyError> {
+    pub(super) fn new(
+        source: Source,
+        default_critical: &[PolicyEntry],
+        table: &CallTable,
+    ) -> Result<Self, PolicyError> {
         let Source { spec, profiles, origin } = source;
         spec.check()?;
         let default_critical = if spec.learn.is_some() { default_critical } else { &[] };
@@ -206,11 +211,11 @@ impl Policy {
 }
 
 /// Whether one of these entries names a call.
-fn names(entries: &[Entry], call: Call, table: &CallTable, unprefixed: Unprefixed) -> bool {
+fn names(entries: &[PolicyEntry], call: Call, table: &CallTable, unprefixed: Unprefixed) -> bool {
     entries.iter().any(|entry| entry.names(call, table.native_abi(), unprefixed))
 }
 
-fn rows(spec: &PolicySpec, critical: &[Entry], profiles: &[Profile], table: &CallTable) -> Vec<CallRow> {
+fn rows(spec: &PolicySpec, critical: &[PolicyEntry], profiles: &[Profile], table: &CallTable) -> Vec<CallRow> {
     let profiles: Vec<Vec<bool>> = profiles.iter().map(|profile| profile.calls(table)).collect();
     let is_allowed = |id: CallId, call| {
         names(&spec.allow, call, table, Unprefixed::Native) || profiles.iter().any(|profile| profile[usize::from(id.0)])

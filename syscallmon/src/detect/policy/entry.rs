@@ -12,7 +12,7 @@ const EVERYTHING: &str = "*";
 /// The calls that an item names.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Entry {
+pub struct PolicyEntry {
     text: String,
     abi: Prefix,
     calls: NamedCalls,
@@ -45,7 +45,7 @@ pub enum Unprefixed {
 
 /// Why an item names no calls.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum EntryError {
+pub enum PolicyEntryError {
     /// The text before the colon is not an ABI.
     #[error("{entry:?}: {abi:?} is not an ABI: expected one of {}, or * for all", names::ABIS.join(", "))]
     Abi {
@@ -80,7 +80,7 @@ pub enum EntryError {
     },
 }
 
-impl Entry {
+impl PolicyEntry {
     /// Whether it names this call, on an architecture with `native` as its own ABI.
     #[must_use]
     pub fn names(&self, call: Call, native: &str, unprefixed: Unprefixed) -> bool {
@@ -97,29 +97,29 @@ impl Entry {
     }
 }
 
-impl fmt::Display for Entry {
+impl fmt::Display for PolicyEntry {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.text)
     }
 }
 
-impl fmt::Debug for Entry {
+impl fmt::Debug for PolicyEntry {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.text)
     }
 }
 
-impl FromStr for Entry {
-    type Err = EntryError;
+impl FromStr for PolicyEntry {
+    type Err = PolicyEntryError;
 
-    fn from_str(text: &str) -> Result<Self, EntryError> {
+    fn from_str(text: &str) -> Result<Self, PolicyEntryError> {
         let entry = text.trim();
         let (abi, name) = match entry.split_once(':') {
             None => (Prefix::None, entry),
             Some((EVERYTHING, name)) => (Prefix::Every, name),
             Some((abi, name)) => {
                 let known = names::ABIS.into_iter().find(|&known| known == abi);
-                let unknown = || EntryError::Abi { entry: entry.to_owned(), abi: abi.to_owned() };
+                let unknown = || PolicyEntryError::Abi { entry: entry.to_owned(), abi: abi.to_owned() };
                 (Prefix::One(known.ok_or_else(unknown)?), name)
             }
         };
@@ -127,23 +127,23 @@ impl FromStr for Entry {
     }
 }
 
-impl TryFrom<String> for Entry {
-    type Error = EntryError;
+impl TryFrom<String> for PolicyEntry {
+    type Error = PolicyEntryError;
 
-    fn try_from(text: String) -> Result<Self, EntryError> {
+    fn try_from(text: String) -> Result<Self, PolicyEntryError> {
         text.parse()
     }
 }
 
 /// Returns the calls of a name, in all ABIs that have it.
-fn named(entry: &str, abi: Prefix, name: &str) -> Result<NamedCalls, EntryError> {
+fn named(entry: &str, abi: Prefix, name: &str) -> Result<NamedCalls, PolicyEntryError> {
     let entry = || entry.to_owned();
     if name == EVERYTHING {
         return Ok(NamedCalls::Everything);
     }
     if name.starts_with('@') {
         let members = sets::members(name);
-        let error = || EntryError::Set { entry: entry(), suggestion: names::suggestion(name, sets::names()) };
+        let error = || PolicyEntryError::Set { entry: entry(), suggestion: names::suggestion(name, sets::names()) };
         return members.map(NamedCalls::These).ok_or_else(error);
     }
     if name == UNKNOWN {
@@ -159,16 +159,17 @@ fn named(entry: &str, abi: Prefix, name: &str) -> Result<NamedCalls, EntryError>
     match known {
         // An operation that is not a system call requires the prefix `io_uring:`.
         Some(name) if abi != Prefix::None || calls.contains(name) => Ok(NamedCalls::These(vec![name])),
-        Some(name) => {
-            Err(EntryError::SystemCall { entry: entry(), suggestion: format!(" (did you mean {IO_URING}:{name}?)") })
-        }
+        Some(name) => Err(PolicyEntryError::SystemCall {
+            entry: entry(),
+            suggestion: format!(" (did you mean {IO_URING}:{name}?)"),
+        }),
         None if abi == Prefix::One(IO_URING) => {
             let suggestion = names::suggestion(name, operations.iter().copied());
-            Err(EntryError::Operation { entry: entry(), suggestion })
+            Err(PolicyEntryError::Operation { entry: entry(), suggestion })
         }
         None => {
             let suggestion = names::suggestion(name, calls.iter().copied());
-            Err(EntryError::SystemCall { entry: entry(), suggestion })
+            Err(PolicyEntryError::SystemCall { entry: entry(), suggestion })
         }
     }
 }
@@ -182,13 +183,13 @@ mod tests {
 
     /// Returns the calls of an entry on x86_64, as `abi:name`.
     fn calls(entry: &str, unprefixed: Unprefixed) -> Vec<String> {
-        let (table, entry) = (CallTable::x86_64(), entry.parse::<Entry>().unwrap());
+        let (table, entry) = (CallTable::x86_64(), entry.parse::<PolicyEntry>().unwrap());
         let named = table.iter().filter(|&(_, call)| entry.names(call, table.native_abi(), unprefixed));
         named.map(|(_, call)| format!("{}:{}", call.abi, call.syscall)).collect()
     }
 
     fn error(entry: &str) -> String {
-        entry.parse::<Entry>().unwrap_err().to_string()
+        entry.parse::<PolicyEntry>().unwrap_err().to_string()
     }
 
     #[test]
@@ -236,14 +237,14 @@ mod tests {
         assert!(error("@filesystem").contains("(did you mean @file-system?)"));
         assert!(error("i386:openat").contains("\"i386\" is not an ABI: expected one of x86_64, ia32"));
         for entry in ["", ":", "ia32:", "@", "open at", "ia32:ia32:open", "**", "@*"] {
-            assert!(entry.parse::<Entry>().is_err(), "{entry}");
+            assert!(entry.parse::<PolicyEntry>().is_err(), "{entry}");
         }
     }
 
     proptest! {
         #[test]
         fn no_text_is_too_much(text in "\\PC{0,40}") {
-            let _ = text.parse::<Entry>();
+            let _ = text.parse::<PolicyEntry>();
         }
     }
 }

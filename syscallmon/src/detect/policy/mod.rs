@@ -15,7 +15,7 @@ mod tests;
 pub use self::{
     collection::{Policies, PolicyFile, PolicyList, Source},
     compiled::{Policy, Unexpected},
-    entry::{Entry, EntryError, Unprefixed},
+    entry::{PolicyEntry, PolicyEntryError, Unprefixed},
     file_share::{FileSize, MAX_EXPRESSIONS, MAX_POLICIES, file_to_refuse},
     matching::Match,
     seccomp::Profile,

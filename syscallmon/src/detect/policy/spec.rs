@@ -4,7 +4,7 @@ use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::detect::{Entry, FileSize, MAX_EXPRESSIONS, MAX_POLICIES, Match, Severity};
+use crate::detect::{FileSize, MAX_EXPRESSIONS, MAX_POLICIES, Match, PolicyEntry, Severity};
 
 /// The name of the policy that is built in.
 pub const BUILT_IN: &str = "runtime-default";
@@ -23,17 +23,17 @@ pub struct PolicySpec {
     pub severity: Severity,
     /// Expected calls. An item without an ABI means the architecture's own.
     #[serde(default)]
-    pub allow: Vec<Entry>,
+    pub allow: Vec<PolicyEntry>,
     /// Seccomp profiles with further expected calls. Paths are relative to the file of the policy.
     #[serde(default)]
     pub seccomp: Vec<PathBuf>,
     /// Calls that are unexpected even if allowed or learned. An item without an ABI means every ABI.
     #[serde(default)]
-    pub deny: Vec<Entry>,
+    pub deny: Vec<PolicyEntry>,
     /// Calls that are critical if unexpected. An item without an ABI means every ABI. A learning policy without this
     /// list has the built-in policy's.
     #[serde(default)]
-    pub critical: Option<Vec<Entry>>,
+    pub critical: Option<Vec<PolicyEntry>>,
     /// Exceptions for some of its workloads.
     #[serde(default)]
     pub exceptions: Vec<ExceptionSpec>,
@@ -50,7 +50,7 @@ pub struct ExceptionSpec {
     #[serde(rename = "match")]
     pub selects: Match,
     /// Calls that they may make, even if the policy denies them.
-    pub allow: Vec<Entry>,
+    pub allow: Vec<PolicyEntry>,
 }
 
 /// How calls are learned: for a minimum time, until a quiet time without new calls, and for a maximum time.

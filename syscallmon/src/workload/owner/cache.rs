@@ -52,14 +52,14 @@ pub(in crate::workload) enum ControllerAnswer {
 /// Controllers of pods, their owners, and when to ask about each again.
 #[derive(Debug, Default)]
 pub(in crate::workload) struct OwnerCache {
-    entries: HashMap<Reference, Entry>,
+    entries: HashMap<Reference, CachedOwner>,
     /// The last turn of each namespace, as a growing number.
     turns: HashMap<Arc<str>, u64>,
     turn: u64,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct CachedOwner {
     state: State,
     /// Time of the next request, and the interval after that.
     next: Instant,
@@ -119,7 +119,7 @@ impl OwnerCache {
         if self.entries.contains_key(&reference) {
             return false;
         }
-        let entry = Entry { state: State::Pending, next: Instant::now(), pause: FIRST_RETRY };
+        let entry = CachedOwner { state: State::Pending, next: Instant::now(), pause: FIRST_RETRY };
         self.entries.insert(reference, entry);
         true
     }
@@ -194,7 +194,7 @@ impl OwnerCache {
     }
 }
 
-impl Entry {
+impl CachedOwner {
     fn is_verified(&self) -> bool {
         matches!(self.state, State::Verified(_))
     }

@@ -44,13 +44,13 @@ impl<K, T> Default for Chunks<K, T> {
 
 #[derive(Debug)]
 struct Chunk<K, T> {
-    entries: Vec<Entry<K, T>>,
+    entries: Vec<KeyText<K, T>>,
     text: Arc<Text>,
 }
 
 /// One key's part of a chunk.
 #[derive(Debug)]
-struct Entry<K, T> {
+struct KeyText<K, T> {
     key: K,
     /// Keeps the address of the data from being reused, and [`Arc::make_mut`] from changing the data in place. Does not
     /// keep the data alive.
@@ -59,7 +59,7 @@ struct Entry<K, T> {
     end: usize,
 }
 
-impl<K: PartialEq, T> Entry<K, T> {
+impl<K: PartialEq, T> KeyText<K, T> {
     fn is(&self, key: &K, data: &Arc<T>) -> bool {
         std::ptr::eq(self.data.as_ptr(), Arc::as_ptr(data)) && self.key == *key
     }
@@ -125,7 +125,7 @@ struct Builder<K, T, R> {
 
 /// A chunk under construction.
 struct Open<K, T> {
-    entries: Vec<Entry<K, T>>,
+    entries: Vec<KeyText<K, T>>,
     text: Vec<u8>,
 }
 
@@ -154,7 +154,7 @@ impl<K: Ord + Clone, T, R: FnMut(&K, &T, &mut Vec<u8>)> Builder<K, T, R> {
                 entry
             } else {
                 (self.render)(key, data, &mut open.text);
-                Entry { key: key.clone(), data: Arc::downgrade(data), end: 0 }
+                KeyText { key: key.clone(), data: Arc::downgrade(data), end: 0 }
             };
             entry.end = open.text.len();
             open.entries.push(entry);
@@ -171,13 +171,13 @@ impl<K: Ord + Clone, T, R: FnMut(&K, &T, &mut Vec<u8>)> Builder<K, T, R> {
 
 /// Entries of an old chunk, in order, with the position of their text.
 struct Slices<K, T> {
-    entries: Peekable<vec::IntoIter<Entry<K, T>>>,
+    entries: Peekable<vec::IntoIter<KeyText<K, T>>>,
     start: usize,
 }
 
 impl<K: Ord, T> Slices<K, T> {
     /// Returns the entry of a key. Keys must be in order.
-    fn take(&mut self, key: &K) -> Option<(Entry<K, T>, std::ops::Range<usize>)> {
+    fn take(&mut self, key: &K) -> Option<(KeyText<K, T>, std::ops::Range<usize>)> {
         while let Some(entry) = self.entries.next_if(|entry| entry.key <= *key) {
             let range = self.start..entry.end;
             self.start = entry.end;
