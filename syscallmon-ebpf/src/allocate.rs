@@ -67,7 +67,7 @@ fn new_series_of_call(call: &Call, slot: u32) -> Option<u32> {
     };
     let key = SERIES_KEYS.get_ptr_mut(series)?;
     // SAFETY: a valid map value; only this CPU has the series.
-    unsafe { *key = SeriesKey { slot, position: call.position as u16, outcome: OUTCOME_ENTERED } };
+    unsafe { write_key(key, SeriesKey { slot, position: call.position as u16, outcome: OUTCOME_ENTERED }) };
     Some(series)
 }
 
@@ -175,13 +175,13 @@ fn new_series(table: &HashMap<u64, u32>, places: Pool, key: SeriesKey) -> Option
     };
     let entry = SERIES_KEYS.get_ptr_mut(series)?;
     // SAFETY: a valid map value; only this CPU has the series.
-    unsafe { *entry = key };
+    unsafe { write_key(entry, key) };
     if table.insert(key.word(), series, BPF_NOEXIST.into()).is_ok() {
         return Some((series, true));
     }
     // Another CPU won the race, or the table is full.
     // SAFETY: as above.
-    unsafe { *entry = SeriesKey::default() };
+    unsafe { write_key(entry, SeriesKey::default()) };
     give_back(&FREE_SERIES, series);
     let known = known(table, key);
     if known.is_none() {
@@ -200,15 +200,26 @@ pub fn histogram(key: SeriesKey) -> Option<u32> {
     };
     let entry = HISTOGRAM_KEYS.get_ptr_mut(histogram)?;
     // SAFETY: a valid map value; only this CPU has the histogram.
-    unsafe { *entry = key };
+    unsafe { write_key(entry, key) };
     if TIMED.insert(key.word(), histogram, BPF_NOEXIST.into()).is_ok() {
         return Some(histogram);
     }
     // Another CPU won the race. The table has an entry for each histogram, so it is not full.
     // SAFETY: as above.
-    unsafe { *entry = SeriesKey::default() };
+    unsafe { write_key(entry, SeriesKey::default()) };
     give_back(&FREE_HISTOGRAMS, histogram);
     known(&TIMED, key)
+}
+
+/// Writes a key as one word, because user space reads it at the same time.
+///
+/// # Safety
+///
+/// A valid value of `SERIES_KEYS` or `HISTOGRAM_KEYS`, which are arrays of whole words.
+#[inline(always)]
+unsafe fn write_key(entry: *mut SeriesKey, key: SeriesKey) {
+    // SAFETY: as the caller promises.
+    unsafe { entry.cast::<u64>().write_volatile(key.word()) };
 }
 
 /// Returns the number that a table has for a key.

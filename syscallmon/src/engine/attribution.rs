@@ -22,6 +22,9 @@ const UNIT_SERIES_PART: usize = 4;
 /// Minimum of these shares.
 const LEAST_OF_UNIT: usize = 16;
 
+/// Number of places from which on those that are not needed any more are dropped.
+const LEAST_PLACES: usize = 256;
+
 /// Usage of a unit's cgroups outside containers.
 #[derive(Debug, Default)]
 struct OfUnit {
@@ -40,8 +43,9 @@ struct Place {
 impl Place {
     fn of(path: &Arc<str>) -> Self {
         let identity = CgroupIdentity::of(path);
-        let unit = if identity.is_container() { None } else { outermost_unit(path).map(Arc::from) };
-        Self { identity, unit }
+        let unit = if identity.is_container() { None } else { outermost_unit(path) };
+        let shared = |unit: &str| if *unit == **path { Arc::clone(path) } else { unit.into() };
+        Self { unit: unit.map(shared), identity }
     }
 }
 
@@ -57,7 +61,7 @@ pub(super) struct Attribution {
     most_of_unit: usize,
     most_series_of_unit: usize,
     changes: Vec<(u64, Option<Root>)>,
-    /// Examined cgroups that are no roots.
+    /// Places of examined cgroups, kept for the next snapshot.
     places: HashMap<u64, Place>,
     /// Cgroups that must give their slots back.
     misplaced: HashSet<u64>,
@@ -116,7 +120,9 @@ impl Attribution {
     /// too many.
     pub(super) fn look_at(&mut self, slots: impl Iterator<Item = (u64, usize)>, tree: &Tree) {
         let mut of_units: HashMap<Arc<str>, OfUnit> = HashMap::new();
+        let mut examined = 0;
         for (id, series) in slots {
+            examined += 1;
             if self.roots.contains_key(&id) {
                 continue;
             }
@@ -136,6 +142,10 @@ impl Attribution {
                     of_unit.series += series;
                 }
             }
+        }
+        // Those of cgroups that gave their slots back remain until there are as many of them.
+        if self.places.len() > LEAST_PLACES.max(2 * examined) {
+            self.places = HashMap::new();
         }
         of_units.retain(|_, of_unit| {
             let has_many = of_unit.cgroups.len() > 1 && of_unit.series > self.most_series_of_unit;
@@ -195,7 +205,6 @@ impl Attribution {
     /// Removes cgroups that are gone.
     pub(super) fn forget(&mut self, dead: &[u64]) {
         for id in dead {
-            self.places.remove(id);
             self.moved.remove(id);
             self.misplaced.remove(id);
             let Some((_, path)) = self.roots.remove(id) else { continue };

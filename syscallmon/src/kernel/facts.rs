@@ -4,7 +4,7 @@ use std::{
     fs,
     os::unix::fs::MetadataExt,
     panic,
-    thread::{self, ScopedJoinHandle},
+    thread::{self, Scope},
 };
 
 use aya::{
@@ -54,8 +54,8 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    /// Tests this kernel. Returns a loader as well: aya reads the kernel's BTF for it, whether it is needed or not.
-    /// Each reading takes about 50 ms, so they run side by side.
+    /// Tests this kernel. Returns a loader as well: aya reads the kernel's BTF to make one, although the object has no
+    /// relocations. Each reading takes tens of milliseconds, so they run side by side.
     ///
     /// # Errors
     ///
@@ -63,17 +63,20 @@ impl Facts {
     pub(super) fn find(options: &Options) -> Result<(Self, EbpfLoader<'static>), Error> {
         let path = options.btf_path();
         thread::scope(|scope| {
-            let loader = scope.spawn(EbpfLoader::new);
-            let program_btf = scope.spawn(|| Btf::parse_file(&path, Endianness::default()));
-            let facts = Self::test(options, &KernelBtf::read(&path), || result_of(program_btf))?;
-            Ok((facts, result_of(loader)))
+            let loader = side_by_side(scope, EbpfLoader::new);
+            let program_btf = side_by_side(scope, || Btf::parse_file(&path, Endianness::default()));
+            let btf = KernelBtf::read(&path);
+            let (mut loader, program_btf) = (loader(), program_btf());
+            // Frees the loader's copy.
+            loader.btf(None);
+            Ok((Self::test(options, &btf, program_btf)?, loader))
         })
     }
 
     fn test(
         options: &Options,
         btf: &Result<KernelBtf, BtfError>,
-        program_btf: impl FnOnce() -> Result<Btf, aya::BtfError>,
+        program_btf: Result<Btf, aya::BtfError>,
     ) -> Result<Self, Error> {
         let offsets = btf.as_ref().map_err(Clone::clone).and_then(Offsets::read);
         let v1_css = match (btf, options.hierarchies.v1) {
@@ -96,7 +99,7 @@ impl Facts {
             cgroup_records: tracefs::offsets("cgroup/cgroup_mkdir", ["root", "id", "path"]),
             // Old kernels (5.10) accept such a program on any tracepoint, and let none of them sleep.
             lets_programs_sleep: may_sleep("sys_enter") && !may_sleep("cgroup_mkdir"),
-            program_btf: program_btf(),
+            program_btf,
         })
     }
 
@@ -119,9 +122,17 @@ fn pid_namespace() -> u32 {
     number.ok().filter(|&number| number != INITIAL_PID_NAMESPACE).and_then(|number| number.try_into().ok()).unwrap_or(0)
 }
 
-/// Waits for a thread. Panics as it did.
-fn result_of<T>(thread: ScopedJoinHandle<'_, T>) -> T {
-    thread.join().unwrap_or_else(|panic| panic::resume_unwind(panic))
+/// Starts work in a thread. The returned function waits for its result. If the kernel refuses the thread, the function
+/// does the work.
+fn side_by_side<'scope, T: Send + 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    work: impl Fn() -> T + Copy + Send + 'scope,
+) -> impl FnOnce() -> T {
+    let thread = thread::Builder::new().spawn_scoped(scope, work);
+    move || match thread {
+        Ok(thread) => thread.join().unwrap_or_else(|panic| panic::resume_unwind(panic)),
+        Err(_) => work(),
+    }
 }
 
 fn has_helper(helper: BpfHelper) -> Result<bool, Error> {

@@ -1,6 +1,6 @@
 //! The previous reading of the tables. It lets a snapshot do only the work for what has changed.
 
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 use syscallmon_common::{
     OUTCOME_DENIED, OUTCOME_DENIED_ENOSYS, OUTCOME_ENTERED, OUTCOME_OTHER_DENIED, OUTCOME_OTHER_ERRORS, SeriesKey,
@@ -34,35 +34,65 @@ impl ReadCounts {
 pub(super) struct ReadSlot {
     /// Its cgroup; 0 for none.
     pub(super) owner: u64,
-    /// Its counts. Snapshots share them, and a change makes a copy.
-    pub(super) counts: Option<Arc<Counts>>,
+    /// Its counts until the last snapshot, which shares them. A series may be read before the owner of its slot.
+    counts: Option<Arc<Counts>>,
+    /// New calls of its series.
+    new: Vec<(SeriesKey, ReadCounts)>,
 }
 
 impl ReadSlot {
-    /// Adds the new calls of a series.
-    fn add(&mut self, SeriesKey { position, outcome, .. }: SeriesKey, new: ReadCounts) {
-        let counts = Arc::make_mut(self.counts.get_or_insert_default());
-        let (call, ReadCounts { count, of_container_init }) = (CallId(position), new);
-        match outcome {
-            OUTCOME_ENTERED => {
-                counts.calls.add_one(call, &(count + of_container_init));
-                counts.container_init.add_one(call, &of_container_init);
-            }
-            OUTCOME_DENIED => counts.denied.add_one(DeniedKey::Of(call), &count),
-            OUTCOME_DENIED_ENOSYS => counts.denied.add_one(DeniedKey::Unsupported(call), &count),
-            OUTCOME_OTHER_DENIED => counts.denied.add_one(DeniedKey::Other, &count),
-            OUTCOME_OTHER_ERRORS => counts.errors.add_one(ErrorKey::Other, &count),
-            errno => counts.errors.add_one(ErrorKey::Of(call, Errno::new(errno)), &count),
+    /// Returns its counts. Adds new calls to a copy of them.
+    pub(super) fn counts(&mut self) -> &mut Arc<Counts> {
+        let counts = self.counts.get_or_insert_default();
+        let new = mem::take(&mut self.new);
+        if !new.is_empty() {
+            let counts = Arc::make_mut(counts);
+            counts.calls.add(&new.iter().filter_map(entered).collect());
+            counts.container_init.add(&new.iter().filter_map(of_container_init).collect());
+            counts.denied.add(&new.iter().filter_map(denied).collect());
+            counts.errors.add(&new.iter().filter_map(failed).collect());
         }
+        counts
     }
+}
+
+/// The calls of a series that counts calls.
+fn entered(&(key, read): &(SeriesKey, ReadCounts)) -> Option<(CallId, u64)> {
+    (key.outcome == OUTCOME_ENTERED).then(|| (CallId(key.position), read.count + read.of_container_init))
+}
+
+/// Those of container init.
+fn of_container_init(&(key, read): &(SeriesKey, ReadCounts)) -> Option<(CallId, u64)> {
+    (key.outcome == OUTCOME_ENTERED).then_some((CallId(key.position), read.of_container_init))
+}
+
+/// The denied calls of a series that counts those.
+fn denied(&(key, read): &(SeriesKey, ReadCounts)) -> Option<(DeniedKey, u64)> {
+    let denied = match key.outcome {
+        OUTCOME_DENIED => DeniedKey::Of(CallId(key.position)),
+        OUTCOME_DENIED_ENOSYS => DeniedKey::Unsupported(CallId(key.position)),
+        OUTCOME_OTHER_DENIED => DeniedKey::Other,
+        _ => return None,
+    };
+    Some((denied, read.count))
+}
+
+/// The failed calls of a series that counts those.
+fn failed(&(key, read): &(SeriesKey, ReadCounts)) -> Option<(ErrorKey, u64)> {
+    let error = match key.outcome {
+        OUTCOME_ENTERED | OUTCOME_DENIED | OUTCOME_DENIED_ENOSYS | OUTCOME_OTHER_DENIED => return None,
+        OUTCOME_OTHER_ERRORS => ErrorKey::Other,
+        errno => ErrorKey::Of(CallId(key.position), Errno::new(errno)),
+    };
+    Some((error, read.count))
 }
 
 /// What the last reading found, by series and by slot. The owner of the tables calls [`Self::free_series`] and
 /// [`Self::free_slot`] for what it frees.
 #[derive(Default)]
 pub(super) struct LastRead {
-    /// Key of each series: a word of `SERIES_KEYS`; 0 for a free series. Apart from the counts, so looking for series in
-    /// use touches little memory.
+    /// Key of each series: a word of `SERIES_KEYS`; 0 for a free series. Kept apart from the counts, so that a search for
+    /// used series touches little memory.
     keys: Vec<u64>,
     counts: Vec<ReadCounts>,
     slots: Vec<ReadSlot>,
@@ -86,15 +116,15 @@ impl LastRead {
     /// Records the current key and counts of a series, and adds its new calls to its slot. Two CPUs that made a first
     /// call at the same moment gave it two series, which add up here.
     pub(super) fn read_series(&mut self, number: usize, key: u64, read: ReadCounts) {
-        let known_key = std::mem::replace(&mut self.keys[number], key);
-        let known = std::mem::replace(&mut self.counts[number], read);
+        let known_key = mem::replace(&mut self.keys[number], key);
+        let known = mem::replace(&mut self.counts[number], read);
         let new = read.since(if known_key == key { known } else { ReadCounts::default() });
         let key = SeriesKey::from_word(key);
         if key.slot != 0
             && new != ReadCounts::default()
             && let Some(slot) = self.slots.get_mut(key.slot as usize)
         {
-            slot.add(key, new);
+            slot.new.push((key, new));
         }
     }
 

@@ -73,7 +73,7 @@ fn load_object(
 ) -> Result<Ebpf, Error> {
     let sizes = Sizes::new(options, capacity);
     let globals = Globals::new(options, capacity, &sizes, facts);
-    // From now on, it borrows values that live only here.
+    // From now on, the loader borrows values that live only here.
     let mut loader: EbpfLoader<'_> = loader;
     globals.set(&mut loader);
     loader.override_global("POSITIONS", positions, true);

@@ -15,7 +15,11 @@ use std::{
     os::fd::OwnedFd,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{
+            AtomicU64,
+            Ordering::{Acquire, Relaxed},
+            fence,
+        },
     },
 };
 
@@ -124,6 +128,7 @@ impl Tables {
 
     /// Reads all counts without a system call. A slot without changes keeps the [`Arc`] of the previous snapshot.
     pub(super) fn snapshot(&mut self) -> Snapshot {
+        // Owners first: new calls of a slot whose owner is written later wait for the next snapshot.
         for slot in 0..self.sizes.slots as usize {
             self.last.slot(slot).owner = self.slots.u64(slot).load(Relaxed);
         }
@@ -140,14 +145,16 @@ impl Tables {
     fn read_series(&mut self) -> u32 {
         let (mut in_use, row) = (0, self.sizes.series as usize);
         for number in 1..row {
-            let key = self.series_keys.u64(number).load(Relaxed);
-            if key == 0 && self.last.was_free(number) {
+            let key = || self.series_keys.u64(number).load(Relaxed);
+            if key() == 0 && self.last.was_free(number) {
                 continue;
             }
-            let count = (0..self.cpus).map(|cpu| self.counters.u64(cpu * row + number).load(Relaxed)).sum();
-            let of_container_init = self.container_init_counts.u64(number).load(Relaxed);
+            let (key, counts) = counts_and_key(key, || ReadCounts {
+                count: (0..self.cpus).map(|cpu| self.counters.u64(cpu * row + number).load(Relaxed)).sum(),
+                of_container_init: self.container_init_counts.u64(number).load(Relaxed),
+            });
             in_use += u32::from(key != 0);
-            self.last.read_series(number, key, ReadCounts { count, of_container_init });
+            self.last.read_series(number, key, counts);
         }
         in_use
     }
@@ -191,15 +198,13 @@ impl Tables {
     /// Returns a slot's counts; `None` for a free slot.
     fn slot_counts(&mut self, slot: u32, durations: SlotDurations) -> Option<SlotCounts> {
         let known = self.last.slot(slot as usize);
-        if known.owner == 0 {
-            return None;
-        }
-        let counts = known.counts.get_or_insert_default();
+        let cgroup_id = Some(known.owner).filter(|&owner| owner != 0)?;
+        let counts = known.counts();
         let durations = SortedCounts::from_iter(durations);
         if counts.durations != durations {
             Arc::make_mut(counts).durations = durations;
         }
-        Some(SlotCounts { slot, cgroup_id: known.owner, counts: Arc::clone(counts) })
+        Some(SlotCounts { slot, cgroup_id, counts: Arc::clone(counts) })
     }
 
     fn remainder(&self, losses: &Losses) -> Counts {
@@ -335,6 +340,16 @@ impl Tables {
         }
         self.histogram_keys.u64(number).store(0, Relaxed);
     }
+}
+
+/// Reads the counts of a series, and then its key, so that the counts belong to that key.
+///
+/// A program writes the key before it counts. If it loses a race for a new series, it gives the series back, and another
+/// program may write another key and count. So a key that was read before the counts may be the wrong one.
+fn counts_and_key(key: impl Fn() -> u64, counts: impl FnOnce() -> ReadCounts) -> (u64, ReadCounts) {
+    let counts = counts();
+    fence(Acquire);
+    (key(), counts)
 }
 
 fn slot_back(number: u32) -> ReclaimOp {

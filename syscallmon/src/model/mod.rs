@@ -255,6 +255,7 @@ impl Model {
     /// Renames workloads. Their counts move, and are returned.
     pub fn rename(&mut self, names: &HashMap<Workload, ResolvedWorkload>, now: Instant) -> Vec<Delta> {
         for counted in self.slots.values_mut() {
+            // Only the workload: the next snapshot brings the metadata, and sees a difference.
             if let Some(named) = names.get(&counted.named.workload) {
                 counted.named.workload = named.workload.clone();
             }

@@ -64,19 +64,25 @@ impl<K: Ord + Copy, V: Amount> SortedCounts<K, V> {
         Self(new.collect())
     }
 
-    /// Adds other counts.
+    /// Adds other counts, in a time that grows with the number of keys and not with its square.
     pub fn add(&mut self, other: &Self) {
+        let (mut from, mut missing) = (0, Vec::new());
         for (key, amount) in &other.0 {
-            self.add_one(*key, amount);
+            match self.0[from..].binary_search_by_key(key, |(own, _)| *own) {
+                Ok(index) => {
+                    self.0[from + index].1.add(amount);
+                    from += index + 1;
+                }
+                Err(index) => {
+                    missing.push((*key, amount.clone()));
+                    from += index;
+                }
+            }
         }
-    }
-
-    /// Adds to the amount of a key.
-    pub fn add_one(&mut self, key: K, amount: &V) {
-        match self.0.binary_search_by_key(&key, |(own, _)| *own) {
-            Ok(index) => self.0[index].1.add(amount),
-            Err(_) if amount.is_zero() => {}
-            Err(index) => self.0.insert(index, (key, amount.clone())),
+        if !missing.is_empty() {
+            self.0.append(&mut missing);
+            // Two sorted runs: the stable sort merges them.
+            self.0.sort_by_key(|(key, _)| *key);
         }
     }
 

@@ -1,4 +1,4 @@
-//! The steps of user space: `Sampler::sample_blocking`, from `Tables::retire` to `Tables::free`.
+//! The steps of user space: `Sampler::sample`, from `Tables::retire` to `Tables::free`.
 
 use crate::{
     Scenario,
@@ -104,18 +104,19 @@ fn reclaim_one(state: &mut State) {
     }
 }
 
-/// `Tables::sum_counters`, `Tables::read_series`, `Tables::slot_counts` and `Model::apply`.
+/// `Tables::read_series`, `LastRead::read_series`, `Tables::slot_counts` and `Model::apply`.
 fn apply(state: &mut State) {
     let State { cpus, tables, sampler, .. } = state;
-    let mut sums = [Calls::default(); SERIES];
-    for (series, sum) in sums.iter_mut().enumerate() {
+    for series in 1..SERIES {
+        let (mut sum, key) = (Calls::default(), tables.keys[series]);
         for cpu in cpus.iter() {
             sum.add(cpu.counters[series]);
         }
+        let (known_key, known) = std::mem::replace(&mut sampler.read[series], (key, sum));
+        sampler.counts[key].add(sum.since(if known_key == key { known } else { Calls::default() }));
     }
     for slot in (1..SLOTS).filter(|&slot| tables.holders[slot] != 0) {
-        let mut counts = Calls::default();
-        (1..SERIES).filter(|&series| tables.keys[series] == slot).for_each(|series| counts.add(sums[series]));
+        let counts = sampler.counts[slot];
         let known = sampler.counted[slot].map_or_else(Calls::default, |(_, counts)| counts);
         sampler.totals[tables.holders[slot]].add(counts.since(known));
         sampler.counted[slot] = Some((tables.holders[slot], counts));
@@ -136,10 +137,12 @@ fn clear(state: &mut State) {
         }
         tables.entries[slot] = 0;
         tables.keys[series] = 0;
+        sampler.read[series] = Default::default();
         sampler.queue.push_back(ReclaimOp::Series(series));
     }
     for slot in retired.iter() {
         tables.holders[slot] = 0;
+        sampler.counts[slot] = Calls::default();
         sampler.queue.push_back(ReclaimOp::Slot(slot));
     }
 }

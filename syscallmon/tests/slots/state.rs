@@ -211,7 +211,7 @@ impl Tables {
     }
 }
 
-/// User space: `Sampler::sample_blocking`, `kernel::tables::Tables`, `kernel::reclaim::ReclaimQueue` and the model of
+/// User space: `Sampler::sample`, `kernel::tables::Tables`, `kernel::reclaim::ReclaimQueue` and the model of
 /// totals.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Sampler {
@@ -225,6 +225,9 @@ pub(crate) struct Sampler {
     pub(crate) retired: Numbers,
     /// `ReclaimQueue::queue`.
     pub(crate) queue: VecDeque<ReclaimOp>,
+    /// `LastRead`: slot and counts of each series at the last snapshot, and the counts of each slot.
+    pub(crate) read: [(Slot, Calls); SERIES],
+    pub(crate) counts: [Calls; SLOTS],
     /// `Model::slots`: the cgroup of each slot at the last snapshot, and its counts that are already in the totals.
     pub(crate) counted: [Option<(Cgroup, Calls)>; SLOTS],
     /// `Model::workloads`.

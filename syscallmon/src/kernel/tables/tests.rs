@@ -143,7 +143,7 @@ impl World {
         *truth = plus(*truth, what);
     }
 
-    /// As `Sampler::sample_blocking`. When the kernel refuses, it returns the error and tries again.
+    /// As `Sampler::sample`. When the kernel refuses, it returns the error and tries again.
     fn sample(&mut self, retire: &[u64], roots: &[u64]) -> Snapshot {
         let Self { programs, tables, model, .. } = self;
         let run = programs.runner();
@@ -245,4 +245,15 @@ fn a_slot_whose_cgroup_could_not_be_taken_out_stays_its_own() {
     let snapshot = world.sample(&[1], &[]);
     assert_eq!(snapshot.slots.iter().map(|slot| sums(&slot.counts)[0]).collect::<Vec<_>>(), [2]);
     assert_eq!(world.programs.free()[0].len(), SLOTS as usize);
+}
+
+#[test]
+fn counts_belong_to_the_key_that_is_read_after_them() {
+    let key = Cell::new(1);
+    let counts = || {
+        // Another program took the series meanwhile.
+        key.set(2);
+        ReadCounts { count: 7, of_container_init: 0 }
+    };
+    assert_eq!(counts_and_key(|| key.get(), counts).0, 2);
 }

@@ -27,9 +27,6 @@ const MAX: usize = 64 << 10;
 /// Smaller chunks join a neighbour.
 const MIN: usize = 8 << 10;
 
-/// Room for longer numbers when a chunk is rendered again.
-const ROOM: usize = 256;
-
 /// The chunks of one family in one format.
 #[derive(Debug)]
 pub(crate) struct Chunks<K, T> {
@@ -145,7 +142,6 @@ impl<K: Ord + Clone, T, R: FnMut(&K, &T, &mut Vec<u8>)> Builder<K, T, R> {
     fn rebuild(&mut self, was: Option<Chunk<K, T>>, entries: &[(&K, &Arc<T>)]) {
         let (was, text) = was.map_or((Vec::new(), None), |chunk| (chunk.entries, Some(chunk.text)));
         let mut was = Slices { entries: was.into_iter().peekable(), start: 0 };
-        self.open.text.reserve(text.as_ref().map_or(0, |text| text.plain().len() + ROOM));
         for &(key, data) in entries {
             let known = was.take(key).filter(|(entry, _)| entry.is(key, data));
             let open = &mut self.open;
@@ -207,18 +203,10 @@ impl<K, T> Open<K, T> {
     fn take(&mut self, was: Option<Arc<Text>>) -> Option<Chunk<K, T>> {
         let entries = mem::take(&mut self.entries);
         let same = was.filter(|was| was.plain() == self.text.as_slice());
-        let text = same.unwrap_or_else(|| Arc::new(bytes(mem::take(&mut self.text)).into()));
+        let text = same.unwrap_or_else(|| Arc::new(Bytes::copy_from_slice(&self.text).into()));
         self.text.clear();
         (!entries.is_empty()).then_some(Chunk { entries, text })
     }
-}
-
-/// Returns text in little more memory than it needs.
-fn bytes(mut text: Vec<u8>) -> Bytes {
-    if text.capacity() - text.len() > 2 * ROOM {
-        text.shrink_to_fit();
-    }
-    text.into()
 }
 
 /// Appends a chunk, or merges it with the last one if one of them is small.
