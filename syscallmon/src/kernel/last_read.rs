@@ -91,8 +91,8 @@ fn failed(&(key, read): &(SeriesKey, ReadCounts)) -> Option<(ErrorKey, u64)> {
 /// [`Self::free_slot`] for what it frees.
 #[derive(Default)]
 pub(super) struct LastRead {
-    /// Key of each series: a word of `SERIES_KEYS`; 0 for a free series. Kept apart from the counts, so that a search for
-    /// used series touches little memory.
+    /// Key of each series: a word of `SERIES_KEYS`; 0 for a free series. Kept apart from the counts, so that a search
+    /// for used series touches little memory.
     keys: Vec<u64>,
     counts: Vec<ReadCounts>,
     slots: Vec<ReadSlot>,

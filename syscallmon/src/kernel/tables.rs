@@ -344,8 +344,8 @@ impl Tables {
 
 /// Reads the counts of a series, and then its key, so that the counts belong to that key.
 ///
-/// A program writes the key before it counts. If it loses a race for a new series, it gives the series back, and another
-/// program may write another key and count. So a key that was read before the counts may be the wrong one.
+/// A program writes the key before it counts. If it loses a race for a new series, it gives the series back, and
+/// another program may write another key and count. So a key that was read before the counts may be the wrong one.
 fn counts_and_key(key: impl Fn() -> u64, counts: impl FnOnce() -> ReadCounts) -> (u64, ReadCounts) {
     let counts = counts();
     fence(Acquire);

@@ -13,8 +13,7 @@ use std::{
 use axum::body::Bytes;
 use flate2::{Compress, Compression, Crc, FlushCompress};
 
-/// For 14.6 MB in chunks of 32 KiB, level 1 makes 1.43 MB in 19 ms, level 2 1.11 MB in 26 ms, level 6 1.01 MB in 57 ms
-/// (zlib-rs; the whole stream at level 1: 1.34 MB in 20 ms).
+/// For 14.6 MB in chunks of 32 KiB, level 1 makes 914 KB in 11 ms, level 2 635 KB in 20 ms, level 6 540 KB in 46 ms.
 const LEVEL: Compression = Compression::fast();
 
 /// Maximum threads that compress one exposition, and the minimum bytes for starting one: about 3 ms of work.
