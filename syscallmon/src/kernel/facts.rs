@@ -65,18 +65,18 @@ impl Facts {
         thread::scope(|scope| {
             let loader = side_by_side(scope, EbpfLoader::new);
             let program_btf = side_by_side(scope, || Btf::parse_file(&path, Endianness::default()));
-            let btf = KernelBtf::read(&path);
-            let (mut loader, program_btf) = (loader(), program_btf());
+            let facts = Self::test(options, &KernelBtf::read(&path), program_btf);
+            let mut loader = loader();
             // Frees the loader's copy.
             loader.btf(None);
-            Ok((Self::test(options, &btf, program_btf)?, loader))
+            Ok((facts?, loader))
         })
     }
 
     fn test(
         options: &Options,
         btf: &Result<KernelBtf, BtfError>,
-        program_btf: Result<Btf, aya::BtfError>,
+        program_btf: impl FnOnce() -> Result<Btf, aya::BtfError>,
     ) -> Result<Self, Error> {
         let offsets = btf.as_ref().map_err(Clone::clone).and_then(Offsets::read);
         let v1_css = match (btf, options.hierarchies.v1) {
@@ -99,7 +99,7 @@ impl Facts {
             cgroup_records: tracefs::offsets("cgroup/cgroup_mkdir", ["root", "id", "path"]),
             // Old kernels (5.10) accept such a program on any tracepoint, and let none of them sleep.
             lets_programs_sleep: may_sleep("sys_enter") && !may_sleep("cgroup_mkdir"),
-            program_btf,
+            program_btf: program_btf(),
         })
     }
 
