@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use super::{error::Error, form::HeadersForm};
 
 /// One header of the set: its key in the file, its name, the value given, and the values allowed (none: any).
-type Row = (&'static str, HeaderName, Option<String>, &'static [&'static str]);
+type HeaderRow = (&'static str, HeaderName, Option<String>, &'static [&'static str]);
 
 impl HeadersForm {
     /// The headers to send. `path` is the web configuration file, for errors.
@@ -23,7 +23,7 @@ impl HeadersForm {
         Ok(headers)
     }
 
-    fn rows(self) -> [Row; 5] {
+    fn rows(self) -> [HeaderRow; 5] {
         [
             ("Content-Security-Policy", header::CONTENT_SECURITY_POLICY, self.content_security_policy, &[]),
             ("X-Frame-Options", header::X_FRAME_OPTIONS, self.x_frame_options, &["deny", "sameorigin"]),

@@ -22,8 +22,8 @@ const UNIT_SERIES_PART: usize = 4;
 /// Minimum of these shares.
 const LEAST_OF_UNIT: usize = 16;
 
-/// Number of places from which on those that are not needed any more are dropped.
-const LEAST_PLACES: usize = 256;
+/// Number of locations from which on those that are not needed any more are dropped.
+const LEAST_LOCATIONS: usize = 256;
 
 /// Usage of a unit's cgroups outside containers.
 #[derive(Debug, Default)]
@@ -34,13 +34,13 @@ struct OfUnit {
 
 /// Where a cgroup is, by its path.
 #[derive(Debug)]
-struct Place {
+struct Location {
     identity: CgroupIdentity,
     /// The outermost unit, if the cgroup is in one and in no container.
     unit: Option<Arc<str>>,
 }
 
-impl Place {
+impl Location {
     fn of(path: &Arc<str>) -> Self {
         let identity = CgroupIdentity::of(path);
         let unit = if identity.is_container() { None } else { outermost_unit(path) };
@@ -61,8 +61,8 @@ pub(super) struct Attribution {
     most_of_unit: usize,
     most_series_of_unit: usize,
     changes: Vec<(u64, Option<Root>)>,
-    /// Places of examined cgroups, kept for the next snapshot.
-    places: HashMap<u64, Place>,
+    /// Locations of examined cgroups, kept for the next snapshot.
+    locations: HashMap<u64, Location>,
     /// Cgroups that must give their slots back.
     misplaced: HashSet<u64>,
     /// Nested cgroups that gave their slots back. They keep the next slot if the kernel side does not find their root.
@@ -80,7 +80,7 @@ impl Attribution {
             most_of_unit: (slots / UNIT_PART).max(LEAST_OF_UNIT),
             most_series_of_unit: series / UNIT_SERIES_PART,
             changes: Vec::new(),
-            places: HashMap::new(),
+            locations: HashMap::new(),
             misplaced: HashSet::new(),
             moved: HashSet::new(),
         }
@@ -127,7 +127,7 @@ impl Attribution {
                 continue;
             }
             let Some(path) = tree.path(id) else { continue };
-            let Place { identity, unit } = self.places.entry(id).or_insert_with(|| Place::of(path));
+            let Location { identity, unit } = self.locations.entry(id).or_insert_with(|| Location::of(path));
             if self.by_path.contains_key(identity.path()) {
                 self.move_once(id);
             } else if identity.is_container() {
@@ -144,8 +144,8 @@ impl Attribution {
             }
         }
         // Those of cgroups that gave their slots back remain until there are as many of them.
-        if self.places.len() > LEAST_PLACES.max(2 * examined) {
-            self.places = HashMap::new();
+        if self.locations.len() > LEAST_LOCATIONS.max(2 * examined) {
+            self.locations = HashMap::new();
         }
         of_units.retain(|_, of_unit| {
             let has_many = of_unit.cgroups.len() > 1 && of_unit.series > self.most_series_of_unit;

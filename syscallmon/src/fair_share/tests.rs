@@ -134,14 +134,14 @@ fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
-/// The same room, without any index: what is there, by key, with its tenant, priority, sequence and bytes.
+/// The same queue, without any index: what is there, by key, with its tenant, priority, sequence and bytes.
 #[derive(Default)]
-struct Plain {
+struct ReferenceModel {
     entries: BTreeMap<u16, (Tenant, Priority, u64, usize)>,
     sequence: u64,
 }
 
-impl Plain {
+impl ReferenceModel {
     fn uses(&self, capacity: Capacity, of: impl Fn(&Tenant) -> bool) -> f64 {
         let of_it = || self.entries.values().filter(|(tenant, ..)| of(tenant));
         let bytes: usize = of_it().map(|(.., bytes)| bytes).sum();
@@ -201,7 +201,7 @@ proptest! {
         acts in prop::collection::vec(act(), 1..300), entries in 1..30_usize, bytes in 40..400_usize,
     ) {
         let capacity = Capacity { entries, bytes };
-        let (mut shared, mut plain) = (FairShare::new(capacity), Plain::default());
+        let (mut shared, mut plain) = (FairShare::new(capacity), ReferenceModel::default());
         let named = |group: u8, member: u8| tenant(&group.to_string(), &member.to_string());
         for act in acts {
             let gone = match act {

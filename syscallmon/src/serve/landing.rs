@@ -48,7 +48,7 @@ struct Page {
     lost: Vec<(&'static str, u64)>,
     series: String,
     cgroups: String,
-    workloads: Vec<Row>,
+    workloads: Vec<WorkloadRow>,
     more: usize,
     first_calls: Vec<FirstRow>,
     policies: usize,
@@ -68,7 +68,7 @@ struct ViolationRow {
     policy: Arc<str>,
 }
 
-struct Row {
+struct WorkloadRow {
     workload: String,
     gone: bool,
     calls: String,
@@ -117,7 +117,11 @@ impl Page {
             series: format!("{} of {}", view.snapshot.series, view.facts.capacity.series),
             cgroups: format!("{} of {}", view.snapshot.cgroups, view.facts.capacity.cgroups),
             more: busiest.len().saturating_sub(ROWS),
-            workloads: busiest.into_iter().take(ROWS).map(|(name, totals)| Row::new(view, name, totals)).collect(),
+            workloads: busiest
+                .into_iter()
+                .take(ROWS)
+                .map(|(name, totals)| WorkloadRow::new(view, name, totals))
+                .collect(),
             first_calls: view.first_calls.iter().take(ROWS).map(|call| FirstRow::new(call)).collect(),
             policies: view.policies.iter().len(),
             policies_reloaded: view.policy_reload.is_ok,
@@ -151,7 +155,7 @@ fn ago(time: SystemTime) -> String {
     format!("{} s ago", time.elapsed().unwrap_or_default().as_secs())
 }
 
-impl Row {
+impl WorkloadRow {
     fn new(view: &View, workload: &Workload, totals: &Totals) -> Self {
         let counts = &totals.counts;
         let (operations, calls): (Vec<_>, Vec<_>) =

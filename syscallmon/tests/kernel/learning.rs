@@ -34,7 +34,7 @@ fn what_was_learned_guards_and_survives_a_kill() {
     guard.daemon.wait();
     guard.daemon = daemon(syscallmon(), guard.directory.path(), &["--poll.interval=200ms"]);
     calls(libc::SYS_getpriority);
-    guard.settle();
+    guard.wait_until_judged();
     assert_eq!(guard.lines(&cgroup.label()).len(), 0, "it was learned");
     calls(libc::SYS_keyctl);
     let lines = guard.wait_for_lines(&cgroup.label(), 1);
@@ -118,7 +118,7 @@ fn a_learned_workload_is_silent_when_it_ends() {
         assert!(!learned.contains_key(&format!("{native}/exit_group")));
     });
     calls(libc::SYS_getpriority);
-    guard.settle();
+    guard.wait_until_judged();
     assert_eq!(guard.lines(&cgroup.label()), [] as [Value; 0], "it has ended twice, as every program does");
     calls(libc::SYS_chroot);
     let lines = guard.wait_for_lines(&cgroup.label(), 1);
@@ -130,7 +130,7 @@ fn a_baseline_that_arrives_late_judges_what_was_called_before() {
     let cgroup = TestCgroup::new("learned-late");
     let guard = Guard::start(&learns(&cgroup, "{}"), &["--poll.interval=200ms"]);
     KnownCalls::run(&[&"calls", &cgroup.path(), &number(libc::SYS_chroot), &"5"]);
-    guard.settle();
+    guard.wait_until_judged();
     assert_eq!(guard.lines(&cgroup.label()), [] as [Value; 0], "it is learned");
     let chroot = format!("{}/chroot", std::env::consts::ARCH);
     edit_baseline(&guard, &chroot, |baseline| {

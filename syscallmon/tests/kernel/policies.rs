@@ -60,14 +60,14 @@ impl Guard {
         wait_for(&format!("{count} violations"), Duration::from_secs(10), || {
             (self.lines(part).len() >= count).then_some(())
         });
-        self.settle();
+        self.wait_until_judged();
         let lines = self.lines(part);
         assert_eq!(lines.len(), count, "{lines:#?}");
         lines
     }
 
     /// Waits until all earlier calls are judged and their lines are written.
-    pub(crate) fn settle(&self) {
+    pub(crate) fn wait_until_judged(&self) {
         self.daemon.settled_scrape();
         wait_for("lines to be written", Duration::from_secs(30), || {
             let queued = self.daemon.scrape().value(r#"syscallmon_alerts_queued{sink="log"}"#);

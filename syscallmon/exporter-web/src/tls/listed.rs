@@ -97,7 +97,7 @@ impl Trust {
     }
 
     /// Returns the error for a certificate, with its name and the remedy.
-    fn explain(&self, certificate: &CertificateDer<'_>, source: TlsError) -> Refused {
+    fn rejection(&self, certificate: &CertificateDer<'_>, source: TlsError) -> Refused {
         use CertificateError as Why;
         let remedy = match &source {
             refusal if is_about_issuer(refusal) => Remedy::List(Arc::clone(&self.remedy)),
@@ -139,7 +139,7 @@ impl ServerCertVerifier for ListedServers {
                 verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
                 Ok(ServerCertVerified::assertion())
             })
-            .map_err(|refusal| TlsError::Other(OtherError(Arc::new(self.trust.explain(end_entity, refusal)))))
+            .map_err(|refusal| TlsError::Other(OtherError(Arc::new(self.trust.rejection(end_entity, refusal)))))
     }
 
     inner_signatures!();
@@ -162,7 +162,7 @@ impl ClientCertVerifier for ListedClients {
             })
             .inspect_err(|refusal: &TlsError| {
                 // The client gets an alert with the reason, which an error of another type would not send.
-                tracing::debug!("rejected a client certificate: {}", self.trust.explain(end_entity, refusal.clone()));
+                tracing::debug!("rejected a client certificate: {}", self.trust.rejection(end_entity, refusal.clone()));
             })
     }
 
