@@ -21,6 +21,7 @@ pub mod memory;
 pub mod model;
 pub mod privileges;
 pub mod process;
+pub mod profile;
 pub mod recording;
 mod retry;
 pub mod rfc3339;

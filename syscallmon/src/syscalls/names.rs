@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::LazyLock};
 
-use super::{CallTable, IO_URING, UNKNOWN};
+use super::{Call, CallTable, IO_URING, UNKNOWN};
 
 /// Names of system calls, and of io_uring's operations, in all tables.
 static NAMES: LazyLock<[BTreeSet<&'static str>; 2]> = LazyLock::new(|| {
@@ -14,6 +14,20 @@ static NAMES: LazyLock<[BTreeSet<&'static str>; 2]> = LazyLock::new(|| {
     }
     names
 });
+
+/// Calls and operations of all tables.
+static CALLS: LazyLock<BTreeSet<Call>> = LazyLock::new(|| {
+    let tables = [CallTable::x86_64(), CallTable::aarch64()];
+    tables.iter().flat_map(CallTable::iter).map(|(_, call)| call).filter(|call| call.syscall != UNKNOWN).collect()
+});
+
+/// Returns the call of an ABI with this name, of any architecture.
+#[must_use]
+pub fn call(abi: &str, syscall: &str) -> Option<Call> {
+    let abi = ABIS.into_iter().find(|known| *known == abi)?;
+    let syscall = NAMES.iter().find_map(|names| names.get(syscall))?;
+    CALLS.get(&Call { abi, syscall }).copied()
+}
 
 /// ABIs of every architecture, and the prefix of io_uring's operations.
 pub const ABIS: [&str; 6] = ["x86_64", "ia32", "x32", "aarch64", "aarch32", IO_URING];
