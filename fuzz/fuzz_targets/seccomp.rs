@@ -7,7 +7,7 @@ use std::alloc::System;
 use cap::Cap;
 use libfuzzer_sys::fuzz_target;
 use syscallmon::{
-    detect::Profile,
+    seccomp::Profile,
     syscalls::{CallTable, IO_URING},
 };
 

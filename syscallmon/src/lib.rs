@@ -26,6 +26,7 @@ pub mod recording;
 mod retry;
 pub mod rfc3339;
 pub mod scheduling;
+pub mod seccomp;
 pub mod serve;
 pub mod settings;
 pub mod snapshot;

@@ -17,8 +17,8 @@ pub use self::{
     detector::Detector,
     policy::{
         BUILT_IN, ExceptionSpec, FileSize, Learn, MAX_EXPRESSIONS, MAX_POLICIES, Match, Policies, Policy, PolicyEntry,
-        PolicyEntryError, PolicyError, PolicyFile, PolicyList, PolicyName, PolicySpec, Profile, Severity, Source,
-        Unexpected, Unprefixed, file_to_refuse,
+        PolicyEntryError, PolicyError, PolicyFile, PolicyList, PolicyName, PolicySpec, Severity, Source, Unexpected,
+        Unprefixed, file_to_refuse,
     },
     violation::{Notice, Reason, RecordedViolation, Violation, ViolationKey, Violations, ViolationsView},
 };

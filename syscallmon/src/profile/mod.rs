@@ -1,12 +1,28 @@
 //! Seccomp profiles: from what a workload calls to a profile, and from a profile to what it would break.
 //!
 //! [`Evidence`] is what is known about the calls of a workload, merged from recordings, daemons, baselines and
-//! Prometheus. This module does no I/O; [`crate::command`] reads sources and writes files.
+//! Prometheus. A [`Plan`] says what a profile allows and why. A [`Format`] writes it. [`Check`] compares a profile with
+//! evidence. This module does no I/O; [`crate::command`] reads sources and writes files.
 
+mod check;
+mod confidence;
+pub mod danger;
 mod evidence;
+mod format;
+mod plan;
+mod principles;
+mod provenance;
 mod recording;
+mod siblings;
 
 pub use self::{
+    check::{Change, Check, Comparison, Finding, Open, Surface, with_allowed},
+    confidence::Confidence,
     evidence::{Evidence, EvidenceError, Observation, Replica, Source, SourceKind},
+    format::{Details, Format, FormatError, ProfileFile},
+    plan::{Plan, PlanOptions, Why, printable},
+    principles::{ALWAYS_ALLOWED, ANSWERED_WITH_ENOSYS},
+    provenance::{Provenance, coverage},
     recording::{CommandEnd, CommandRecording, RecordedCall, RecordingError},
+    siblings::siblings,
 };

@@ -17,9 +17,10 @@ use std::{
 use super::policy_list::{self, OtherKeys, PolicyItems};
 use crate::{
     blocking::{self, BlockingError, FILE_TIMEOUT, Work},
-    detect::{FileSize, Policies, PolicyError, PolicyFile, Profile, Source, file_to_refuse},
+    detect::{FileSize, Policies, PolicyError, PolicyFile, Source, file_to_refuse},
     files::{self, FileStamp},
     privileges,
+    seccomp::{Profile, ProfileError},
     syscalls::CallTable,
 };
 
@@ -132,7 +133,7 @@ pub enum PolicyProblem {
         /// The file.
         path: PathBuf,
         /// The mistake, with line and column.
-        source: serde_json::Error,
+        source: ProfileError,
     },
     /// A policy is not valid.
     #[error("{origin}: {source}")]

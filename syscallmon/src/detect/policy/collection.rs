@@ -4,9 +4,9 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
     detect::{
-        BUILT_IN, FileSize, Policy, PolicyEntry, PolicyError, PolicySpec, Profile, Reason, Severity, Unexpected,
-        file_to_refuse,
+        BUILT_IN, FileSize, Policy, PolicyEntry, PolicyError, PolicySpec, Reason, Severity, Unexpected, file_to_refuse,
     },
+    seccomp::Profile,
     syscalls::{CallId, CallTable, IO_URING, runtime_default},
     workload::{Label, Labels},
 };

@@ -4,10 +4,8 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use super::essential;
 use crate::{
-    detect::{
-        ExceptionSpec, Learn, Match, PolicyEntry, PolicyError, PolicySpec, Profile, Reason, Severity, Source,
-        Unprefixed,
-    },
+    detect::{ExceptionSpec, Learn, Match, PolicyEntry, PolicyError, PolicySpec, Reason, Severity, Source, Unprefixed},
+    seccomp::Profile,
     syscalls::{Call, CallId, CallTable, UNKNOWN},
     workload::{Label, Labels},
 };

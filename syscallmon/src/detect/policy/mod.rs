@@ -6,7 +6,6 @@ mod entry;
 pub(super) mod essential;
 mod file_share;
 mod matching;
-mod seccomp;
 mod severity;
 mod spec;
 #[cfg(test)]
@@ -18,7 +17,6 @@ pub use self::{
     entry::{PolicyEntry, PolicyEntryError, Unprefixed},
     file_share::{FileSize, MAX_EXPRESSIONS, MAX_POLICIES, file_to_refuse},
     matching::Match,
-    seccomp::Profile,
     severity::Severity,
     spec::{BUILT_IN, ExceptionSpec, Learn, PolicyError, PolicyName, PolicySpec},
 };

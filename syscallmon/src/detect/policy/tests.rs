@@ -3,7 +3,8 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
-    detect::{Match, Policies, PolicyList, Profile, Reason, Severity, Source, Unexpected},
+    detect::{Match, Policies, PolicyList, Reason, Severity, Source, Unexpected},
+    seccomp::Profile,
     syscalls::{CallId, CallTable},
     workload::{Label, Labels},
 };

@@ -1,38 +1,28 @@
-//! Seccomp profiles: the JSON of the OCI runtime specification (`linux.seccomp`), with Docker's extension.
-//!
-//! syscallmon does not see arguments, so a call that is allowed for some arguments counts as allowed. So does a call
-//! that the profile denies by name with ENOSYS, because programs are expected to try it and fall back (clone3 in
-//! Docker's profile).
+//! A profile as written, and its decisions.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use serde::Deserialize;
+use serde_json::Value;
 
+use super::{
+    Architecture, Decision,
+    architecture::ARCHITECTURES,
+    decision::{Action, ENOSYS},
+    multiplexed,
+};
 use crate::syscalls::{CallTable, UNKNOWN, runtime_default::CAPABILITIES};
 
-/// The error number for a call that does not exist.
-const ENOSYS: u32 = 38;
+/// Maximum error number of the kernel (`MAX_ERRNO` in `linux/err.h`).
+const MAX_ERRNO: u32 = 4095;
 
-/// Names of an architecture in libseccomp, in Docker, and here.
-struct Arch {
-    seccomp: &'static str,
-    docker: &'static str,
-    abi: &'static str,
-}
-
-const ARCHES: [Arch; 5] = [
-    Arch { seccomp: "SCMP_ARCH_X86_64", docker: "amd64", abi: "x86_64" },
-    Arch { seccomp: "SCMP_ARCH_X86", docker: "x86", abi: "ia32" },
-    Arch { seccomp: "SCMP_ARCH_X32", docker: "x32", abi: "x32" },
-    Arch { seccomp: "SCMP_ARCH_AARCH64", docker: "arm64", abi: "aarch64" },
-    Arch { seccomp: "SCMP_ARCH_ARM", docker: "arm", abi: "aarch32" },
-];
-
-/// A profile, as runtimes parse it. Keys without influence on allowed calls are ignored.
+/// A profile, as runtimes parse it. Keys without influence on decisions are ignored.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Profile {
-    default_action: SeccompAction,
+    default_action: Action,
+    #[serde(default)]
+    default_errno_ret: Option<u32>,
     #[serde(default, deserialize_with = "or_default")]
     architectures: Vec<String>,
     #[serde(default, deserialize_with = "or_default")]
@@ -52,12 +42,16 @@ struct ArchMap {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Rule {
+    #[serde(default, deserialize_with = "or_default")]
     names: Vec<String>,
-    action: SeccompAction,
+    /// One name, in older profiles of Docker.
+    #[serde(default, deserialize_with = "or_default")]
+    name: String,
+    action: Action,
     #[serde(default)]
     errno_ret: Option<u32>,
     #[serde(default, deserialize_with = "or_default")]
-    args: Vec<serde::de::IgnoredAny>,
+    args: Vec<Comparison>,
     #[serde(default, deserialize_with = "or_default")]
     includes: Condition,
     #[serde(default, deserialize_with = "or_default")]
@@ -83,30 +77,57 @@ struct Condition {
     min_kernel: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-enum SeccompAction {
-    #[serde(rename = "SCMP_ACT_ALLOW")]
-    Allow,
-    #[serde(rename = "SCMP_ACT_LOG")]
-    Log,
-    #[serde(rename = "SCMP_ACT_TRACE")]
-    Trace,
-    #[serde(rename = "SCMP_ACT_ERRNO")]
-    Errno,
-    #[serde(
-        rename = "SCMP_ACT_KILL",
-        alias = "SCMP_ACT_KILL_PROCESS",
-        alias = "SCMP_ACT_KILL_THREAD",
-        alias = "SCMP_ACT_TRAP",
-        alias = "SCMP_ACT_NOTIFY"
-    )]
-    Refuse,
+/// A comparison of one argument.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Comparison {
+    index: u32,
+    value: u64,
+    #[serde(default)]
+    value_two: u64,
+    op: Operator,
 }
 
-impl SeccompAction {
-    fn allows(self) -> bool {
-        matches!(self, Self::Allow | Self::Log | Self::Trace)
-    }
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+enum Operator {
+    #[serde(rename = "SCMP_CMP_NE")]
+    NotEqual,
+    #[serde(rename = "SCMP_CMP_LT")]
+    Less,
+    #[serde(rename = "SCMP_CMP_LE")]
+    LessOrEqual,
+    #[serde(rename = "SCMP_CMP_EQ")]
+    Equal,
+    #[serde(rename = "SCMP_CMP_GE")]
+    GreaterOrEqual,
+    #[serde(rename = "SCMP_CMP_GT")]
+    Greater,
+    #[serde(rename = "SCMP_CMP_MASKED_EQ")]
+    MaskedEqual,
+}
+
+/// A text that is not a profile.
+#[derive(Debug, thiserror::Error)]
+pub enum ProfileError {
+    /// It cannot be parsed.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    /// A rule contradicts the specification.
+    #[error("rule {number} ({names}): {problem}")]
+    Rule {
+        /// Number of the rule, from 1.
+        number: usize,
+        /// Its names, shortened.
+        names: String,
+        /// What is wrong.
+        problem: &'static str,
+    },
+    /// Two ways of naming architectures exclude each other.
+    #[error("has architectures and archMap: runtimes refuse that")]
+    Architectures,
+    /// A default error number without an action that takes it.
+    #[error("has a defaultErrnoRet without the defaultAction SCMP_ACT_ERRNO or SCMP_ACT_TRACE, or one above 4095")]
+    DefaultErrno,
 }
 
 impl Profile {
@@ -114,9 +135,93 @@ impl Profile {
     ///
     /// # Errors
     ///
-    /// When it is not a profile.
-    pub fn parse(json: &str) -> Result<Self, serde_json::Error> {
-        serde_json::from_str(json)
+    /// When it is not a profile, or runtimes would refuse it.
+    pub fn parse(json: &str) -> Result<Self, ProfileError> {
+        serde_json::from_str::<Self>(json)?.validated()
+    }
+
+    /// Does the same for parsed JSON.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::parse`].
+    pub fn from_value(json: Value) -> Result<Self, ProfileError> {
+        serde_json::from_value::<Self>(json)?.validated()
+    }
+
+    fn validated(mut self) -> Result<Self, ProfileError> {
+        if !self.architectures.is_empty() && !self.arch_map.is_empty() {
+            return Err(ProfileError::Architectures);
+        }
+        if !errno_fits(self.default_action, self.default_errno_ret) {
+            return Err(ProfileError::DefaultErrno);
+        }
+        for (number, rule) in (1..).zip(&mut self.syscalls) {
+            if let Some(problem) = rule.problem() {
+                let names = rule.names.join(", ").chars().take(64).collect();
+                return Err(ProfileError::Rule { number, names, problem });
+            }
+            rule.names.extend(Some(std::mem::take(&mut rule.name)).filter(|name| !name.is_empty()));
+        }
+        Ok(self)
+    }
+
+    /// Returns what the filter decides about a call on this architecture's kernel, as libseccomp compiles the profile.
+    /// `syscall` is [`UNKNOWN`] for numbers without a name.
+    #[must_use]
+    pub fn decide(&self, native: &'static str, abi: &str, syscall: &str, args: &[u64; 6]) -> Decision {
+        if !self.abis(native).contains(&abi) {
+            // libseccomp's action for an architecture that the filter does not have.
+            return Decision::KillThread;
+        }
+        let default = self.default_action.decision(errno(self.default_errno_ret));
+        if syscall == UNKNOWN {
+            return default;
+        }
+        let operation = multiplexed::operation(abi, syscall, args[0]);
+        let names = |rule: &Rule| rule.names.iter().any(|name| name == syscall || Some(name.as_str()) == operation);
+        // libseccomp has no rules with the action of the default. A rule without comparisons replaces others.
+        let rules = self.syscalls.iter().filter(|rule| rule.holds(native) && names(rule));
+        let mut rules: Vec<&Rule> = rules.filter(|rule| rule.decision() != default).collect();
+        rules.sort_by_key(|rule| !rule.args.is_empty());
+        let matching = rules.into_iter().find(|rule| rule.args.iter().all(|comparison| comparison.holds(args)));
+        matching.map_or(default, Rule::decision)
+    }
+
+    /// Returns the decision for a call with any arguments: the mildest one.
+    #[must_use]
+    pub fn decide_mildest(&self, native: &'static str, abi: &str, syscall: &str) -> Decision {
+        let default = self.decide(native, abi, syscall, &[0; 6]);
+        if default == Decision::KillThread {
+            return default;
+        }
+        let of_name = |rule: &&Rule| rule.holds(native) && rule.names.iter().any(|name| name == syscall);
+        let decisions = self.syscalls.iter().filter(of_name).map(Rule::decision);
+        if syscall == UNKNOWN { default } else { decisions.chain([default]).min().unwrap_or(default) }
+    }
+
+    /// Returns names in rules that no table of calls has: misspelled, or of a newer kernel. Runtimes ignore them.
+    #[must_use]
+    pub fn unknown_names(&self) -> BTreeSet<&str> {
+        let known = crate::syscalls::names::system_calls();
+        let names = self.syscalls.iter().flat_map(|rule| &rule.names).map(String::as_str);
+        names.filter(|name| !known.contains(name)).collect()
+    }
+
+    /// Whether the filter is for a native ABI: the profile names it, or names none and this is the machine's.
+    #[must_use]
+    pub fn names_architecture(&self, native: &'static str) -> bool {
+        let abi_of = |name: &String| ARCHITECTURES.iter().find(|known| known.seccomp == name).map(|known| known.abi);
+        let named = self.architectures.iter().chain(self.arch_map.iter().map(|map| &map.architecture));
+        let named: BTreeSet<_> = named.map(abi_of).collect();
+        if named.is_empty() { native == CallTable::native().native_abi() } else { named.contains(&Some(native)) }
+    }
+
+    /// Whether it has Docker's extensions. containerd ignores them, so rules with a condition always apply there.
+    #[must_use]
+    pub fn has_extensions(&self) -> bool {
+        let conditional = |rule: &Rule| rule.includes != Condition::default() || rule.excludes != Condition::default();
+        !self.arch_map.is_empty() || self.syscalls.iter().any(conditional)
     }
 
     /// Whether it allows each call, by id. Filters do not see operations of io_uring, so none of them is allowed.
@@ -141,8 +246,9 @@ impl Profile {
 
     /// Returns the ABIs that the filter allows at all. The architecture's own is always allowed, others if the profile
     /// has them.
-    fn abis(&self, native: &'static str) -> Vec<&'static str> {
-        let abi_of = |name: &String| ARCHES.iter().find(|arch| arch.seccomp == name).map(|arch| arch.abi);
+    #[must_use]
+    pub fn abis(&self, native: &'static str) -> Vec<&'static str> {
+        let abi_of = |name: &String| ARCHITECTURES.iter().find(|arch| arch.seccomp == name).map(|arch| arch.abi);
         let is_native = |map: &&ArchMap| abi_of(&map.architecture) == Some(native);
         let subs = self.arch_map.iter().filter(is_native).flat_map(|map| &map.sub_architectures);
         self.architectures.iter().chain(subs).filter_map(abi_of).chain([native]).collect()
@@ -153,7 +259,9 @@ impl Rule {
     /// Whether a rule applies to a container with the usual capabilities, on a kernel that syscallmon supports.
     fn holds(&self, native: &str) -> bool {
         let has_cap = |cap: &String| CAPABILITIES.contains(&cap.as_str());
-        let is_here = |arch: &String| ARCHES.iter().any(|known| known.docker == arch && known.abi == native);
+        let is_here = |arch: &String| {
+            ARCHITECTURES.iter().any(|Architecture { docker, abi, .. }| docker == arch && *abi == native)
+        };
         let Condition { caps, arches, .. } = &self.includes;
         let included = caps.iter().all(has_cap) && (arches.is_empty() || arches.iter().any(is_here));
         let Condition { caps, arches, min_kernel } = &self.excludes;
@@ -162,8 +270,51 @@ impl Rule {
 
     /// Whether programs may try the call.
     fn may_try(&self) -> bool {
-        self.action.allows() || (self.action == SeccompAction::Errno && self.errno_ret == Some(ENOSYS))
+        self.action.allows() || self.decision() == Decision::Errno(ENOSYS)
     }
+
+    fn decision(&self) -> Decision {
+        self.action.decision(errno(self.errno_ret))
+    }
+
+    /// Returns why runtimes would refuse it.
+    fn problem(&self) -> Option<&'static str> {
+        let index_fits = |comparison: &Comparison| comparison.index < 6;
+        if self.names.is_empty() == self.name.is_empty() {
+            Some("needs names, or one name")
+        } else if !errno_fits(self.action, self.errno_ret) {
+            Some("has an errnoRet without the action SCMP_ACT_ERRNO or SCMP_ACT_TRACE, or one above 4095")
+        } else if !self.args.iter().all(index_fits) {
+            Some("compares an argument that no call has: the last index is 5")
+        } else {
+            None
+        }
+    }
+}
+
+impl Comparison {
+    fn holds(&self, args: &[u64; 6]) -> bool {
+        let Some(&argument) = args.get(self.index as usize) else { return false };
+        match self.op {
+            Operator::NotEqual => argument != self.value,
+            Operator::Less => argument < self.value,
+            Operator::LessOrEqual => argument <= self.value,
+            Operator::Equal => argument == self.value,
+            Operator::GreaterOrEqual => argument >= self.value,
+            Operator::Greater => argument > self.value,
+            // `value` is the mask.
+            Operator::MaskedEqual => argument & self.value == self.value_two,
+        }
+    }
+}
+
+fn errno(number: Option<u32>) -> Option<u16> {
+    number.and_then(|number| u16::try_from(number).ok())
+}
+
+/// Whether the action takes the error number, if there is one.
+fn errno_fits(action: Action, errno: Option<u32>) -> bool {
+    errno.is_none_or(|errno| matches!(action, Action::Errno | Action::Trace) && errno <= MAX_ERRNO)
 }
 
 /// `null` counts as absent, as in Go.
@@ -270,7 +421,7 @@ mod tests {
 
     #[test]
     fn the_daemons_own_profile_can_be_read() {
-        let profile = Profile::parse(include_str!("../../command/seccomp_profile.json")).unwrap();
+        let profile = Profile::parse(include_str!("../command/seccomp_profile.json")).unwrap();
         let table = CallTable::native();
         let calls = profile.calls(&table);
         let allowed = |abi: &str, name: &str| {

@@ -1,0 +1,164 @@
+//! How sure it is that evidence has every call: an estimate of the calls that were not seen yet.
+//!
+//! The estimate is Chao2 with the extrapolation of Colwell et al. (2012, "Models and estimators linking
+//! individual-based and sample-based rarefaction, extrapolation and comparison of assemblages", equations 9 and 18).
+//! The sampling unit is a time window of one replica, because a call is either made in a window or not, while the
+//! number of calls says little: a server that makes a million reads is not better known. Calls of start-up do not count
+//! as rare, because every start makes them. `docs/profiles.md` compares estimates with held-out runs of servers.
+
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+
+use super::Evidence;
+use crate::syscalls::IO_URING;
+
+/// Fewer time windows say nothing.
+const MIN_WINDOWS: u64 = 20;
+
+/// The time that `new_call_within_hour` is for.
+const HOUR: Duration = Duration::from_hours(1);
+
+/// How sure it is that evidence has every call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Confidence {
+    /// Seconds between the first observation of the newest call and the end of observation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seconds_since_new_call: Option<u64>,
+    /// Estimated number of calls that the workload makes and that were not seen, if there are enough time windows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unseen_calls: Option<f64>,
+    /// Estimated probability that one replica makes a call that was not seen yet within the next hour.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub new_call_within_hour: Option<f64>,
+    /// Number of time windows of all replicas.
+    pub windows: u64,
+}
+
+impl Confidence {
+    /// Estimates from evidence.
+    #[must_use]
+    pub fn new(evidence: &Evidence, now: SystemTime) -> Self {
+        let calls = || evidence.calls.iter().filter(|(call, seen)| call.abi != IO_URING && seen.count > 0);
+        let newest = calls().filter_map(|(_, seen)| seen.first).max();
+        let end = evidence.replicas.iter().filter_map(|replica| replica.to).max().unwrap_or(now);
+        let windows = evidence.replicas.iter().map(|replica| u64::from(replica.windows)).sum();
+        let seen_in = |times: u32| calls().filter(|(_, seen)| !seen.in_startup && seen.windows == times).count() as f64;
+        let unseen = (windows >= MIN_WINDOWS).then(|| chao2(windows as f64, seen_in(1), seen_in(2)));
+        let window = evidence.replicas.iter().find(|replica| replica.windows > 0).map(|replica| replica.window);
+        let hour = window.filter(|window| !window.is_zero()).map(|window| HOUR.as_secs_f64() / window.as_secs_f64());
+        let expected = unseen.zip(hour).map(|(unseen, hour)| expected_new(windows as f64, seen_in(1), unseen, hour));
+        Self {
+            seconds_since_new_call: newest.map(|time| end.duration_since(time).unwrap_or_default().as_secs()),
+            unseen_calls: unseen.map(rounded),
+            new_call_within_hour: expected.map(|expected| rounded(1.0 - (-expected).exp())),
+            windows,
+        }
+    }
+
+    /// Returns why it is too early to enforce a profile, if it is.
+    #[must_use]
+    pub fn warning(&self) -> Option<String> {
+        let Self { unseen_calls, new_call_within_hour, windows, .. } = *self;
+        match (unseen_calls, new_call_within_hour) {
+            (None, _) => Some(format!(
+                "cannot estimate how many calls are missing: {windows} time windows after start-up, fewer than {MIN_WINDOWS}"
+            )),
+            (Some(unseen), Some(probability)) if unseen >= 0.5 && probability >= 0.05 => Some(format!(
+                "too early to enforce: about {unseen:.1} calls were not seen yet, and the next hour brings one with a \
+                 probability of {:.0} %",
+                100.0 * probability
+            )),
+            _ => None,
+        }
+    }
+}
+
+/// Estimates the number of unseen calls from the number of windows and of calls that were seen in exactly one or two.
+/// The form without bias, which is defined for `two` = 0 as well.
+fn chao2(windows: f64, one: f64, two: f64) -> f64 {
+    (windows - 1.0) / windows * one * (one - 1.0).max(0.0) / (2.0 * (two + 1.0))
+}
+
+/// Estimates how many new calls further windows bring.
+fn expected_new(windows: f64, one: f64, unseen: f64, further: f64) -> f64 {
+    if unseen <= 0.0 || one <= 0.0 {
+        // A call that was seen in a single window: Good and Turing's estimate for one more window is its frequency.
+        return (one / windows).min(1.0);
+    }
+    unseen * (1.0 - (1.0 - one / (windows * unseen + one)).powf(further))
+}
+
+fn rounded(number: f64) -> f64 {
+    (number * 1000.0).round() / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::{Observation, Replica, SourceKind};
+
+    /// Evidence of one replica; each call with the number of windows that it was made in.
+    fn evidence(windows: u32, calls: &[(&str, u32, bool)]) -> Evidence {
+        let start = SystemTime::UNIX_EPOCH;
+        let mut evidence = Evidence::new(SourceKind::Recording, "web");
+        evidence
+            .add_replica(Replica {
+                name: "web".to_owned(),
+                image: None,
+                from: Some(start),
+                to: Some(start + Duration::from_secs(u64::from(windows))),
+                saw_start: true,
+                lost: 0,
+                windows,
+                window: Duration::from_secs(1),
+            })
+            .unwrap();
+        for &(name, windows, in_startup) in calls {
+            let seen = Observation { count: 1, windows, in_startup, first: Some(start), ..Observation::default() };
+            evidence.add("x86_64", name, &seen);
+        }
+        evidence
+    }
+
+    fn confidence(windows: u32, calls: &[(&str, u32, bool)]) -> Confidence {
+        Confidence::new(&evidence(windows, calls), SystemTime::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn rare_calls_make_more_calls_likely() {
+        let steady = confidence(100, &[("read", 100, false), ("write", 90, false)]);
+        assert_eq!((steady.unseen_calls, steady.new_call_within_hour), (Some(0.0), Some(0.0)));
+        assert_eq!(steady.warning(), None);
+        let rare = confidence(100, &[("read", 1, false), ("kill", 1, false), ("flock", 1, false), ("link", 2, false)]);
+        // 0.99 * 3 * 2 / (2 * 2)
+        assert_eq!(rare.unseen_calls, Some(1.485));
+        assert!(rare.new_call_within_hour.unwrap() > 0.7 && rare.warning().unwrap().contains("too early"));
+    }
+
+    #[test]
+    fn calls_of_the_start_are_not_rare() {
+        let started = confidence(100, &[("read", 1, true), ("kill", 1, true), ("flock", 0, true)]);
+        assert_eq!(started.unseen_calls, Some(0.0));
+    }
+
+    #[test]
+    fn too_few_windows_give_no_estimate_but_a_warning() {
+        let early = confidence(5, &[("read", 5, false)]);
+        assert_eq!((early.unseen_calls, early.new_call_within_hour, early.windows), (None, None, 5));
+        assert!(early.warning().unwrap().contains("5 time windows"));
+    }
+
+    #[test]
+    fn the_time_since_the_newest_call_ends_with_the_observation() {
+        assert_eq!(confidence(100, &[("read", 1, false)]).seconds_since_new_call, Some(100));
+    }
+
+    #[test]
+    fn more_time_brings_no_more_calls_than_there_are() {
+        for further in [1.0, 60.0, 3600.0, 1e9] {
+            let new = expected_new(100.0, 3.0, 1.5, further);
+            assert!((0.0..=1.5).contains(&new), "{new}");
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! A policy of syscallmon: the same calls are expected, and others are reported instead of refused.
+
+use std::fmt::Write as _;
+
+use super::{Details, FormatError, comment, valid_name};
+use crate::{
+    profile::{Plan, Provenance},
+    syscalls::names,
+};
+
+/// Maximum length of a policy's name.
+const MAX_NAME: usize = 63;
+
+pub(super) fn write(plan: &Plan, provenance: &Provenance, details: &Details) -> Result<String, FormatError> {
+    valid_name(&details.name, "a policy (--name)", MAX_NAME)?;
+    if details.selector.is_empty() {
+        return Err(FormatError::Selector);
+    }
+    let mut text = comment(plan, provenance);
+    let selector = serde_json::to_string(&details.selector)?;
+    let _ =
+        write!(text, "policies:\n  - name: {}\n    match: [{selector}]\n    allow:\n", details.name.replace('.', "-"));
+    for name in plan.allowed.keys() {
+        for abi in plan.abis.iter().filter(|abi| names::call(abi, name).is_some()) {
+            // Without an ABI, an item means the native one of each architecture.
+            let prefix = if matches!(*abi, "x86_64" | "aarch64") { String::new() } else { format!("{abi}:") };
+            let item = format!("      - {prefix}{name}\n");
+            if !text.ends_with(&item) {
+                text += &item;
+            }
+        }
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{
+        Format,
+        tests::{HOSTILE, evidence, text},
+    };
+    use crate::detect::PolicyList;
+
+    #[test]
+    fn the_policy_can_be_read_and_allows_what_was_observed() {
+        let text = text(Format::Policy, &evidence(HOSTILE));
+        let list: PolicyList = serde_saphyr::from_str(&text).unwrap();
+        assert_eq!(list.policies.len(), 1);
+        assert!(text.contains("\n      - openat\n") && !text.contains("- mount\n"));
+    }
+}

@@ -1,0 +1,293 @@
+//! From evidence to what a profile allows, with the reason for each call. Formats write it down.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    Evidence,
+    principles::{ALWAYS_ALLOWED, ANSWERED_WITH_ENOSYS},
+    siblings::siblings,
+};
+use crate::{
+    seccomp::architecture,
+    syscalls::{Call, IO_URING, names},
+};
+
+/// What a profile contains.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// The ABIs that the filter has, native ones first.
+    pub abis: Vec<&'static str>,
+    /// Allowed calls, with the reasons.
+    pub allowed: BTreeMap<&'static str, BTreeSet<Why>>,
+    /// Calls that are answered with ENOSYS. All others are answered with EPERM.
+    pub nonexistent: BTreeSet<&'static str>,
+    /// What a person should know, one sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// Why a profile allows a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Why {
+    /// The workload made it.
+    Observed,
+    /// The workload tried it, and seccomp denied it. A person asked for it to be allowed.
+    Denied,
+    /// A person asked for it.
+    Requested,
+    /// The container runtime makes it before the program starts.
+    Runtime,
+    /// It takes the place of this observed call, on this or another architecture.
+    InPlaceOf(&'static str),
+    /// Every program needs it.
+    Always,
+}
+
+/// What people can choose.
+#[derive(Clone, Debug, Default)]
+pub struct PlanOptions {
+    /// Native ABIs that the profile is for. Empty: the observed ones.
+    pub architectures: Vec<&'static str>,
+    /// Leave out siblings of observed calls.
+    pub strict: bool,
+    /// Calls that the runtime makes before the program starts.
+    pub runtime: BTreeSet<&'static str>,
+    /// Calls that a person asked for.
+    pub requested: BTreeSet<&'static str>,
+    /// Allow calls that seccomp denied, except for dangerous ones.
+    pub allow_denied: bool,
+}
+
+/// Native ABIs, each with the ABI of its 32-bit programs.
+const NATIVE: [(&str, &[&str]); 2] = [("x86_64", &["ia32", "x32"]), ("aarch64", &["aarch32"])];
+
+/// Maximum number of names in one warning.
+const MAX_NAMED: usize = 12;
+
+impl Plan {
+    /// Plans a profile that allows what was observed and what programs need besides.
+    #[must_use]
+    pub fn new(evidence: &Evidence, options: &PlanOptions) -> Self {
+        let mut plan = Self {
+            abis: abis(evidence, options),
+            allowed: BTreeMap::new(),
+            nonexistent: BTreeSet::new(),
+            warnings: Vec::new(),
+        };
+        let observed: BTreeSet<&'static str> = plan.observed(evidence, options);
+        for &name in &observed {
+            let translated = |sibling: &&'static str| !options.strict || !plan_has_observed(&plan.abis, name, sibling);
+            for sibling in siblings(name).into_iter().filter(translated) {
+                plan.allow(sibling, Why::InPlaceOf(name));
+            }
+        }
+        options.runtime.iter().for_each(|name| plan.allow(name, Why::Runtime));
+        ALWAYS_ALLOWED.into_iter().for_each(|name| plan.allow(name, Why::Always));
+        let nonexistent = ANSWERED_WITH_ENOSYS.into_iter().filter(|name| !plan.allowed.contains_key(name));
+        plan.nonexistent = nonexistent.filter(|name| exists(&plan.abis, name)).collect();
+        plan.warn_of_evidence(evidence, &observed);
+        plan
+    }
+
+    /// Allows what was observed and requested. Returns the names.
+    fn observed(&mut self, evidence: &Evidence, options: &PlanOptions) -> BTreeSet<&'static str> {
+        let mut observed = BTreeSet::new();
+        for (call, observation) in evidence.calls.iter().filter(|(call, _)| call.abi != IO_URING) {
+            if observation.count > 0 {
+                observed.insert(call.syscall);
+                self.allow(call.syscall, Why::Observed);
+            } else if observation.denied > 0 && options.allow_denied && super::danger::of(call.syscall).is_none() {
+                observed.insert(call.syscall);
+                self.allow(call.syscall, Why::Denied);
+            }
+        }
+        // Only these calls reach io_uring's operations.
+        if evidence.calls.iter().any(|(call, observation)| call.abi == IO_URING && observation.count > 0) {
+            ["io_uring_enter", "io_uring_setup"].into_iter().for_each(|name| self.allow(name, Why::Observed));
+        }
+        for name in &options.requested {
+            observed.insert(name);
+            self.allow(name, Why::Requested);
+        }
+        observed
+    }
+
+    /// Allows a call if one of the ABIs has it.
+    fn allow(&mut self, name: &'static str, why: Why) {
+        if exists(&self.abis, name) {
+            self.allowed.entry(name).or_default().insert(why);
+        }
+    }
+
+    fn warn_of_evidence(&mut self, evidence: &Evidence, observed: &BTreeSet<&'static str>) {
+        for source in &evidence.sources {
+            let sentences = source.warnings.iter().map(|warning| format!("{}: {warning}", printable(&source.name)));
+            self.warnings.extend(sentences);
+        }
+        if evidence.unknown_numbers > 0 {
+            let calls = evidence.unknown_numbers;
+            self.warnings.push(format!("{calls} calls have a number that no table has; the profile refuses them"));
+        }
+        let named = |names: Vec<String>| {
+            let more = names.len().saturating_sub(MAX_NAMED);
+            let text = names.into_iter().take(MAX_NAMED).collect::<Vec<_>>().join(", ");
+            if more > 0 { format!("{text} and {more} more") } else { text }
+        };
+        if !evidence.unrecognized.is_empty() {
+            let names = evidence.unrecognized.iter().map(|name| printable(name)).collect();
+            self.warnings.push(format!("the profile lacks calls that this version does not know: {}", named(names)));
+        }
+        let denied = |(call, observation): (&Call, &super::Observation)| {
+            (observation.denied > 0 && !self.allowed.contains_key(call.syscall)).then_some(call.syscall.to_owned())
+        };
+        let denied: BTreeSet<String> = evidence.calls.iter().filter_map(denied).collect();
+        if !denied.is_empty() {
+            let names = named(denied.into_iter().collect());
+            self.warnings.push(format!(
+                "seccomp already denies calls that the workload tries, and so does the profile: {names}"
+            ));
+        }
+        let dangerous: Vec<String> =
+            observed.iter().filter(|name| super::danger::of(name).is_some()).map(|&name| name.to_owned()).collect();
+        if !dangerous.is_empty() {
+            self.warnings.push(format!("the profile allows dangerous calls: {}", named(dangerous)));
+        }
+        let untranslated = |name: &&&'static str| {
+            !exists(&self.abis, name) && !siblings(name).iter().any(|sibling| self.allowed.contains_key(sibling))
+        };
+        let lost: Vec<String> = observed.iter().filter(untranslated).map(|&name| name.to_owned()).collect();
+        if !lost.is_empty() {
+            let names = named(lost);
+            self.warnings.push(format!("the chosen architectures lack calls that were observed: {names}"));
+        }
+        let seen: BTreeSet<&str> = evidence.calls.keys().map(|call| call.abi).collect();
+        for (native, _) in NATIVE.iter().filter(|(native, _)| self.abis.contains(native) && !seen.contains(native)) {
+            let text = format!("no call was observed on {native}: its calls are translated from other architectures");
+            self.warnings.push(text);
+        }
+    }
+}
+
+/// Whether the sibling belongs to the same architecture as an observed call, so that it is no translation.
+fn plan_has_observed(abis: &[&'static str], name: &str, sibling: &str) -> bool {
+    abis.iter().filter(|abi| names::call(abi, sibling).is_some()).all(|abi| names::call(abi, name).is_some())
+}
+
+/// Whether one of the ABIs has the call.
+fn exists(abis: &[&'static str], name: &str) -> bool {
+    abis.iter().any(|abi| names::call(abi, name).is_some())
+}
+
+/// Returns the ABIs of the profile. Without a chosen architecture, those of the evidence.
+fn abis(evidence: &Evidence, options: &PlanOptions) -> Vec<&'static str> {
+    let seen: BTreeSet<&str> =
+        evidence.calls.iter().filter(|(_, seen)| seen.count > 0).map(|(call, _)| call.abi).collect();
+    let mut abis = Vec::new();
+    for (native, compat) in NATIVE {
+        let has_any = seen.contains(native) || compat.iter().any(|abi| seen.contains(abi));
+        if options.architectures.is_empty() && !has_any
+            || !options.architectures.is_empty() && !options.architectures.contains(&native)
+        {
+            continue;
+        }
+        abis.push(native);
+        abis.extend(compat.iter().filter(|abi| seen.contains(**abi)));
+    }
+    if abis.is_empty() {
+        abis.push(if cfg!(target_arch = "aarch64") { "aarch64" } else { "x86_64" });
+    }
+    debug_assert!(abis.iter().all(|abi| architecture(abi).is_some()), "every ABI has a name in profiles");
+    abis
+}
+
+/// Returns a name from outside for a message: without characters that terminals obey, and short.
+#[must_use]
+pub fn printable(name: &str) -> String {
+    name.chars().take(200).map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::{Observation, SourceKind};
+
+    fn evidence(calls: &[(&str, &str, u64, u64)]) -> Evidence {
+        let mut evidence = Evidence::new(SourceKind::Recording, "web");
+        for &(abi, syscall, count, denied) in calls {
+            evidence.add(abi, syscall, &Observation { count, denied, ..Observation::default() });
+        }
+        evidence
+    }
+
+    fn plan(calls: &[(&str, &str, u64, u64)], options: &PlanOptions) -> Plan {
+        Plan::new(&evidence(calls), options)
+    }
+
+    fn warns(plan: &Plan, text: &str) -> bool {
+        plan.warnings.iter().any(|warning| warning.contains(text))
+    }
+
+    #[test]
+    fn what_was_observed_is_allowed_with_its_siblings_and_what_every_program_needs() {
+        let made = plan(&[("x86_64", "openat", 5, 0)], &PlanOptions::default());
+        assert_eq!(made.abis, ["x86_64"]);
+        assert_eq!(made.allowed["openat"], [Why::Observed].into());
+        assert_eq!(made.allowed["open"], [Why::InPlaceOf("openat")].into());
+        assert_eq!(made.allowed["exit_group"], [Why::Always].into());
+        assert!(!made.allowed.contains_key("mount") && !made.allowed.contains_key("socket"));
+        assert!(made.nonexistent.contains("clone3") && !made.nonexistent.contains("openat2"));
+    }
+
+    #[test]
+    fn a_strict_profile_has_no_siblings_of_the_same_architecture() {
+        let options = PlanOptions { strict: true, ..PlanOptions::default() };
+        let made = plan(&[("x86_64", "open", 5, 0)], &options);
+        assert!(made.allowed.contains_key("open") && !made.allowed.contains_key("openat"));
+        let options = PlanOptions { architectures: vec!["aarch64"], ..options };
+        let made = plan(&[("x86_64", "open", 5, 0)], &options);
+        assert!(made.allowed.contains_key("openat") && !made.allowed.contains_key("open"));
+        assert!(warns(&made, "no call was observed on aarch64"));
+    }
+
+    #[test]
+    fn calls_that_other_architectures_lack_are_translated_or_reported() {
+        let options = PlanOptions { architectures: vec!["x86_64", "aarch64"], ..PlanOptions::default() };
+        let calls = [("x86_64", "fork", 1, 0), ("x86_64", "dup2", 1, 0), ("x86_64", "arch_prctl", 1, 0)];
+        let both = plan(&calls, &options);
+        assert!(["clone", "dup3", "arch_prctl"].iter().all(|name| both.allowed.contains_key(name)));
+        let options = PlanOptions { architectures: vec!["aarch64"], ..PlanOptions::default() };
+        let other = plan(&calls, &options);
+        assert!(!other.allowed.contains_key("arch_prctl") && !other.allowed.contains_key("dup2"));
+        assert!(warns(&other, "lack calls that were observed: arch_prctl"));
+    }
+
+    #[test]
+    fn denied_calls_are_allowed_only_on_request_and_never_if_dangerous() {
+        let calls = [("x86_64", "read", 1, 0), ("x86_64", "flock", 0, 3), ("x86_64", "mount", 0, 3)];
+        let cautious = plan(&calls, &PlanOptions::default());
+        assert!(!cautious.allowed.contains_key("flock") && warns(&cautious, "flock, mount"));
+        let healed = plan(&calls, &PlanOptions { allow_denied: true, ..PlanOptions::default() });
+        assert!(healed.allowed.contains_key("flock") && !healed.allowed.contains_key("mount"));
+    }
+
+    #[test]
+    fn operations_of_io_uring_need_its_system_calls() {
+        let made = plan(&[("io_uring", "openat", 5, 0)], &PlanOptions::default());
+        assert!(made.allowed.contains_key("io_uring_enter") && !made.allowed.contains_key("openat"));
+    }
+
+    #[test]
+    fn calls_of_32_bit_programs_bring_their_abi() {
+        let made = plan(&[("x86_64", "read", 1, 0), ("ia32", "mmap2", 1, 0)], &PlanOptions::default());
+        assert_eq!(made.abis, ["x86_64", "ia32"]);
+        assert!(made.allowed.contains_key("mmap2"));
+    }
+
+    #[test]
+    fn warnings_have_no_control_characters_and_are_short() {
+        let mut evidence = evidence(&[("x86_64", "read", 1, 0)]);
+        evidence.sources[0].name = format!("web\u{1b}[2J\n{}", "x".repeat(10_000));
+        evidence.warn("calls may be missing");
+        let plan = Plan::new(&evidence, &PlanOptions::default());
+        assert!(plan.warnings.iter().all(|text| text.len() < 400 && !text.chars().any(char::is_control)));
+    }
+}

@@ -1,0 +1,129 @@
+//! Families of calls: siblings that libraries use instead of each other, and what takes their place on other
+//! architectures.
+
+use std::collections::BTreeSet;
+
+use crate::syscalls::names;
+
+/// Families. A call can be in several. Within one, libraries and architectures choose one or the other: arm64 has no
+/// `open`, `stat`, `fork`, `pipe` and `dup2`, a newer glibc prefers the newer call.
+const FAMILIES: &[&[&str]] = &[
+    &["open", "openat", "openat2", "creat"],
+    &["stat", "lstat", "newfstatat", "fstatat64", "statx", "fstat", "oldstat", "oldlstat", "oldfstat"],
+    &["access", "faccessat", "faccessat2"],
+    &["clone", "clone3", "fork", "vfork"],
+    &["pipe", "pipe2"],
+    &["dup2", "dup3"],
+    &["epoll_create", "epoll_create1"],
+    &["epoll_wait", "epoll_pwait", "epoll_pwait2"],
+    &["poll", "ppoll"],
+    &["pause", "ppoll"],
+    &["select", "_newselect", "pselect6"],
+    &["eventfd", "eventfd2"],
+    &["signalfd", "signalfd4"],
+    &["inotify_init", "inotify_init1"],
+    &["accept", "accept4"],
+    &["send", "sendto"],
+    &["recv", "recvfrom"],
+    &["readlink", "readlinkat"],
+    &["unlink", "unlinkat"],
+    &["rmdir", "unlinkat"],
+    &["mkdir", "mkdirat"],
+    &["mknod", "mknodat"],
+    &["link", "linkat"],
+    &["symlink", "symlinkat"],
+    &["rename", "renameat", "renameat2"],
+    &["chmod", "fchmodat", "fchmodat2"],
+    &["chown", "lchown", "fchownat"],
+    &["utime", "utimes", "futimesat", "utimensat"],
+    &["getdents", "getdents64"],
+    &["getrlimit", "ugetrlimit", "prlimit64"],
+    &["setrlimit", "prlimit64"],
+    &["wait4", "waitid", "waitpid"],
+    &["time", "gettimeofday", "clock_gettime"],
+    &["nanosleep", "clock_nanosleep"],
+    &["alarm", "setitimer"],
+    &["getpgrp", "getpgid"],
+    &["preadv", "preadv2"],
+    &["pwritev", "pwritev2"],
+    &["sendfile", "sendfile64"],
+    &["fadvise64", "fadvise64_64", "arm_fadvise64_64"],
+    &["sync_file_range", "arm_sync_file_range"],
+    &["mmap", "mmap2"],
+    &["lseek", "_llseek"],
+    &["sigaction", "rt_sigaction"],
+    &["sigprocmask", "rt_sigprocmask"],
+    &["sigreturn", "rt_sigreturn"],
+    &["sigsuspend", "rt_sigsuspend"],
+    &["sigpending", "rt_sigpending"],
+    &["uname", "olduname", "oldolduname"],
+    &["umount", "umount2"],
+    &["semop", "semtimedop"],
+];
+
+/// Suffixes of variants with wider arguments on 32-bit architectures: `fcntl64`, `setuid32`, `futex_time64`.
+const SUFFIXES: [&str; 3] = ["_time64", "64", "32"];
+
+/// Returns the siblings of a call, without itself.
+#[must_use]
+pub fn siblings(name: &str) -> BTreeSet<&'static str> {
+    let narrow = SUFFIXES.iter().find_map(|suffix| name.strip_suffix(suffix)).filter(|stem| is_name(stem));
+    let stems = [Some(name), narrow];
+    let mut all = BTreeSet::new();
+    for stem in stems.into_iter().flatten() {
+        let families = FAMILIES.iter().filter(|family| family.contains(&stem));
+        all.extend(families.flat_map(|family| *family).copied());
+    }
+    let mut variants = BTreeSet::new();
+    for stem in all.iter().copied().chain(stems.into_iter().flatten()) {
+        for suffix in SUFFIXES {
+            variants.extend(names::system_calls().get(format!("{stem}{suffix}").as_str()));
+        }
+        variants.extend(names::system_calls().get(stem));
+    }
+    variants.remove(name);
+    variants
+}
+
+fn is_name(name: &str) -> bool {
+    names::system_calls().contains(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_have_calls_that_exist_and_more_than_one() {
+        for family in FAMILIES {
+            assert!(family.len() > 1, "{family:?}");
+            let missing: Vec<_> = family.iter().filter(|name| !is_name(name)).collect();
+            assert!(missing.is_empty(), "{missing:?}");
+        }
+    }
+
+    #[test]
+    fn siblings_are_newer_older_and_wider_variants() {
+        for (name, sibling) in [
+            ("clone", "clone3"),
+            ("open", "openat2"),
+            ("futex", "futex_time64"),
+            ("futex_time64", "futex"),
+            ("fcntl", "fcntl64"),
+            ("stat", "newfstatat"),
+            ("stat64", "statx"),
+            ("setuid", "setuid32"),
+            ("clock_gettime", "clock_gettime64"),
+        ] {
+            assert!(siblings(name).contains(sibling), "{name}: {:?}", siblings(name));
+        }
+    }
+
+    #[test]
+    fn siblings_of_a_call_are_not_calls_of_other_power() {
+        assert_eq!(siblings("read"), BTreeSet::new());
+        assert!(!siblings("getrlimit").contains("setrlimit"));
+        assert!(!siblings("fork").contains("execve") && !siblings("unlink").contains("rmdir"));
+        assert_eq!(siblings("mount"), BTreeSet::new());
+    }
+}
