@@ -5,16 +5,16 @@ mod completions;
 mod man;
 mod output;
 mod policy;
+mod profile;
 mod record;
 mod replay;
 mod run;
-mod seccomp_profile;
 
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
-pub use self::seccomp_profile::PROFILE as SECCOMP_PROFILE;
+pub use self::profile::PROFILE as SECCOMP_PROFILE;
 
 /// Count every system call of every container, pod and service on a Linux host, for Prometheus.
 ///
@@ -40,9 +40,11 @@ enum Command {
     Completions(completions::Completions),
     Man(man::Man),
     Policy(policy::Policy),
+    Profile(profile::Profile),
     Record(record::Record),
     Replay(replay::Replay),
-    SeccompProfile(seccomp_profile::SeccompProfile),
+    #[command(hide = true)]
+    SeccompProfile(profile::OwnProfile),
 }
 
 /// The configuration file, for every command that reads it.
@@ -66,6 +68,7 @@ impl Cli {
             Command::Completions(completions) => completions.execute(),
             Command::Man(man) => man.execute(),
             Command::Policy(policy) => policy.execute(),
+            Command::Profile(profile) => profile.execute(),
             Command::Record(record) => record.execute(),
             Command::Replay(replay) => replay.execute(),
             Command::SeccompProfile(profile) => profile.execute(),

@@ -4,6 +4,7 @@
 //! Prometheus. A [`Plan`] says what a profile allows and why. A [`Format`] writes it. [`Check`] compares a profile with
 //! evidence. This module does no I/O; [`crate::command`] reads sources and writes files.
 
+pub mod base;
 mod check;
 mod confidence;
 pub mod danger;

@@ -75,9 +75,10 @@ impl Plan {
         };
         let observed: BTreeSet<&'static str> = plan.observed(evidence, options);
         for &name in &observed {
-            let translated = |sibling: &&'static str| !options.strict || !plan_has_observed(&plan.abis, name, sibling);
-            for sibling in siblings(name).into_iter().filter(translated) {
-                plan.allow(sibling, Why::InPlaceOf(name));
+            for sibling in siblings(name) {
+                if !options.strict || !is_sibling_here(&plan.abis, name, sibling) {
+                    plan.allow(sibling, Why::InPlaceOf(name));
+                }
             }
         }
         options.runtime.iter().for_each(|name| plan.allow(name, Why::Runtime));
@@ -120,7 +121,8 @@ impl Plan {
 
     fn warn_of_evidence(&mut self, evidence: &Evidence, observed: &BTreeSet<&'static str>) {
         for source in &evidence.sources {
-            let sentences = source.warnings.iter().map(|warning| format!("{}: {warning}", printable(&source.name)));
+            let sentence = |warning: &String| format!("{}: {}", printable(&source.name), printable(warning));
+            let sentences = source.warnings.iter().map(sentence);
             self.warnings.extend(sentences);
         }
         if evidence.unknown_numbers > 0 {
@@ -167,8 +169,8 @@ impl Plan {
     }
 }
 
-/// Whether the sibling belongs to the same architecture as an observed call, so that it is no translation.
-fn plan_has_observed(abis: &[&'static str], name: &str, sibling: &str) -> bool {
+/// Whether every ABI that has the sibling has the call as well, so that the sibling is no translation.
+fn is_sibling_here(abis: &[&'static str], name: &str, sibling: &str) -> bool {
     abis.iter().filter(|abi| names::call(abi, sibling).is_some()).all(|abi| names::call(abi, name).is_some())
 }
 

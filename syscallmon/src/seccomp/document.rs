@@ -421,7 +421,7 @@ mod tests {
 
     #[test]
     fn the_daemons_own_profile_can_be_read() {
-        let profile = Profile::parse(include_str!("../command/seccomp_profile.json")).unwrap();
+        let profile = Profile::parse(include_str!("../command/profile/own.json")).unwrap();
         let table = CallTable::native();
         let calls = profile.calls(&table);
         let allowed = |abi: &str, name: &str| {

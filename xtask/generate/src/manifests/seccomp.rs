@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::{Deploy, or_else_mend};
 
 const FILE: &str = "seccomp/syscallmon.json";
-const REMEDY: &str = "mend syscallmon/src/command/seccomp_profile.json and run `cargo xtask docs`";
+const REMEDY: &str = "mend syscallmon/src/command/profile/own.json and run `cargo xtask docs`";
 const ARCHITECTURES: [&str; 2] = ["SCMP_ARCH_X86_64", "SCMP_ARCH_AARCH64"];
 /// Calls that this daemon never makes, and that help to escape from a container.
 const NEVER: [&str; 10] = [

@@ -1,48 +1,40 @@
-//! `syscallmon seccomp-profile`: the seccomp profile for the daemon itself.
+//! `syscallmon profile self`, and its old name `syscallmon seccomp-profile`: the seccomp profile for the daemon itself.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
 use clap::Args;
 
-use super::output::print;
+use super::files::install;
+use crate::command::output::print;
 
 /// The format of OCI runtimes.
-pub const PROFILE: &str = include_str!("seccomp_profile.json");
+pub const PROFILE: &str = include_str!("own.json");
 
 /// Print the seccomp profile for syscallmon itself, or install it into the directory of the kubelet.
 #[derive(Debug, Args)]
-pub(super) struct SeccompProfile {
+pub(in crate::command) struct OwnProfile {
     /// Write the profile to this file instead; creates the directory, and replaces an existing file atomically.
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
 
-impl SeccompProfile {
-    pub(super) fn execute(self) -> anyhow::Result<ExitCode> {
+impl OwnProfile {
+    pub(in crate::command) fn execute(self) -> anyhow::Result<ExitCode> {
         match self.output {
-            Some(path) => install(&path).with_context(|| format!("cannot write {}", path.display()))?,
+            Some(path) => {
+                install(&path, PROFILE.as_bytes()).with_context(|| format!("cannot write {}", path.display()))?
+            }
             None => print(PROFILE.as_bytes())?,
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
-/// A concurrent reader gets the whole old or new file.
-fn install(path: &Path) -> io::Result<()> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::create_dir_all(directory)?;
-    let new = path.with_extension("new");
-    fs::write(&new, PROFILE)?;
-    fs::rename(&new, path)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -50,7 +42,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("seccomp/syscallmon.json");
         for _ in 0..2 {
-            install(&path).unwrap();
+            install(&path, PROFILE.as_bytes()).unwrap();
             assert_eq!(fs::read_to_string(&path).unwrap(), PROFILE);
         }
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing else is left");

@@ -1,0 +1,95 @@
+//! `syscallmon profile check`: would this profile break the workload, and what does it allow in vain.
+
+use std::{fmt::Write as _, path::PathBuf, process::ExitCode};
+
+use anyhow::Result;
+use clap::Args;
+
+use super::{FOUND, ReportFormat, files, gather::Sources, note, on_runtime, runtime::RuntimeArgs};
+use crate::{
+    command::output::print,
+    profile::{self, Finding, with_allowed},
+};
+
+/// Check a seccomp profile against what a workload calls.
+///
+/// Reports calls that the workload makes and the profile refuses, calls that were denied, calls that nobody makes, and
+/// calls without which a container does not start. Exit status: 0 if the profile can be enforced, 1 if not, 2 if it
+/// could not be checked.
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    /// Profile: JSON of OCI or Docker, or an object of the security-profiles-operator.
+    #[arg(value_name = "PROFILE")]
+    profile: PathBuf,
+
+    #[command(flatten)]
+    sources: Sources,
+
+    #[command(flatten)]
+    runtime: RuntimeArgs,
+
+    /// Write the profile with the calls that it lacks to this file, without dangerous ones.
+    #[arg(long, value_name = "FILE")]
+    suggest: Option<PathBuf>,
+
+    /// Form of the report.
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
+    output: ReportFormat,
+}
+
+impl Check {
+    pub(super) fn execute(self) -> Result<ExitCode> {
+        let read = files::read_profile(&self.profile)?;
+        let evidence = on_runtime(self.sources.gather())?;
+        let check = profile::Check::new(&read.profile, &evidence, &self.runtime.needed(), &self.runtime.made());
+        match self.output {
+            ReportFormat::Text => print(text(&check).as_bytes())?,
+            ReportFormat::Json => print((serde_json::to_string_pretty(&check)? + "\n").as_bytes())?,
+        }
+        if let Some(path) = &self.suggest {
+            let (added, left) = check.suggestion();
+            let healed = serde_json::to_string_pretty(&with_allowed(read.document, &added))? + "\n";
+            files::install(path, healed.as_bytes())?;
+            note(&format!("{} calls added: {}", added.len(), path.display()));
+            if !left.is_empty() {
+                let left: Vec<&str> = left.into_iter().collect();
+                note(&format!("dangerous calls are left for you to decide: {}", left.join(", ")));
+            }
+        }
+        Ok(if check.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(FOUND) })
+    }
+}
+
+fn text(check: &profile::Check) -> String {
+    let mut text = String::new();
+    if check.refuses_everything {
+        text += "The profile refuses every call.\n";
+    }
+    section(&mut text, "The workload makes these calls, and the profile refuses them:", &check.breaks);
+    section(&mut text, "Seccomp denied these calls, and the profile refuses them:", &check.denied);
+    section(&mut text, "Libraries use other calls instead of these (ENOSYS):", &check.falls_back);
+    names(&mut text, "A container does not start without these calls:", &check.missing_at_start);
+    names(&mut text, "Nobody makes these calls, and the profile allows them:", &check.unused);
+    for warning in &check.warnings {
+        let _ = writeln!(text, "Warning: {warning}");
+    }
+    text += if check.is_ok() { "The profile can be enforced.\n" } else { "The profile must not be enforced.\n" };
+    text
+}
+
+fn section(text: &mut String, title: &str, findings: &[Finding]) {
+    if findings.is_empty() {
+        return;
+    }
+    let _ = writeln!(text, "{title}");
+    for Finding { abi, syscall, count, replicas, decision, danger } in findings {
+        let danger = danger.map_or_else(String::new, |danger| format!("; dangerous: {danger}"));
+        let _ = writeln!(text, "  {abi}/{syscall}  {count} times in {replicas} replicas; {decision}{danger}");
+    }
+}
+
+fn names(text: &mut String, title: &str, names: &[&str]) {
+    if !names.is_empty() {
+        let _ = writeln!(text, "{title}\n  {}", names.join(" "));
+    }
+}
