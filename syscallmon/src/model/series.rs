@@ -56,7 +56,7 @@ fn set_of(syscall: &'static str) -> &'static str {
 /// The granularity of each family with calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Granularities {
-    /// Of `syscallmon_syscalls_total`.
+    /// Of `syscallmon_syscalls_total` and `syscallmon_container_init_syscalls_total`.
     pub syscalls: Granularity,
     /// Of `syscallmon_syscall_errors_total`, which also distinguishes errnos.
     pub errors: Granularity,
@@ -105,6 +105,13 @@ impl SeriesLayout {
         grouped(by, &counts.calls, |call| self.first(by, call))
     }
 
+    /// Returns the same for calls of container init.
+    #[must_use]
+    pub fn container_init<'a>(&self, counts: &'a Counts) -> Cow<'a, SortedCounts<CallId>> {
+        let by = self.granularities.syscalls;
+        grouped(by, &counts.container_init, |call| self.first(by, call))
+    }
+
     /// Returns the same for errors.
     #[must_use]
     pub fn errors<'a>(&self, counts: &'a Counts) -> Cow<'a, SortedCounts<ErrorKey>> {
@@ -133,6 +140,7 @@ impl SeriesLayout {
     pub fn count(&self, counts: &Counts) -> usize {
         let Granularities { syscalls, errors, denied, latency } = self.granularities;
         distinct(syscalls, &counts.calls, |call| self.first(syscalls, call))
+            + distinct(syscalls, &counts.container_init, |call| self.first(syscalls, call))
             + distinct(errors, &counts.errors, |failure| self.failure(failure))
             + distinct(denied, &counts.denied, |denial| self.denial(denial))
             + SERIES_PER_HISTOGRAM * distinct(latency, &counts.durations, |call| self.first(latency, call))
@@ -142,7 +150,10 @@ impl SeriesLayout {
     #[must_use]
     pub fn split(&self, new: &Counts, known: &Counts) -> (Counts, Counts) {
         let Granularities { syscalls, latency, .. } = self.granularities;
-        let is_called = is_in(&known.calls, |call| self.first(syscalls, call));
+        let is_known_call = is_in(&known.calls, |call| self.first(syscalls, call));
+        let is_known_init = is_in(&known.container_init, |call| self.first(syscalls, call));
+        // Calls of container init are a part of calls, so both stay together.
+        let is_called = |call| is_known_call(call) && (new.container_init.get(call).is_none() || is_known_init(call));
         let is_timed = is_in(&known.durations, |call| self.first(latency, call));
         let (calls, other_calls) = new.calls.split(&is_called);
         let (container_init, other_container_init) = new.container_init.split(&is_called);

@@ -70,6 +70,8 @@ struct ViolationRow {
 
 struct WorkloadRow {
     workload: String,
+    /// Query of its seccomp profile.
+    profile: String,
     gone: bool,
     calls: String,
     errors: String,
@@ -179,6 +181,7 @@ impl WorkloadRow {
         ];
         Self {
             workload: workload.to_string(),
+            profile: Self::selector(workload),
             gone: totals.is_gone(),
             calls: sum(&calls),
             errors: thousands(counts.errors.sum()),
@@ -186,6 +189,13 @@ impl WorkloadRow {
             operations: sum(&operations),
             most: most.into_iter().filter(|(_, text)| !text.is_empty()).collect(),
         }
+    }
+
+    /// Returns the selector of a workload.
+    fn selector(workload: &Workload) -> String {
+        let quoted = |value: &str| value.replace('\\', "\\\\").replace('"', "\\\"");
+        let parts = workload.labels().map(|(name, value)| format!("{name}=\"{}\"", quoted(value)));
+        parts.collect::<Vec<_>>().join(",")
     }
 
     /// A call, with its ABI unless that is the native one.

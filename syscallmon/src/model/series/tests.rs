@@ -98,7 +98,8 @@ proptest! {
 
     #[test]
     fn series_are_counted_as_they_are_exported(layout in layout(), counts in counts()) {
-        let scalars = layout.calls(&counts).len() + layout.errors(&counts).len() + layout.denied(&counts).len();
+        let calls = layout.calls(&counts).len() + layout.container_init(&counts).len();
+        let scalars = calls + layout.errors(&counts).len() + layout.denied(&counts).len();
         let histograms = layout.count(&counts) - scalars;
         // Those of several ABIs are one series, and counted as several.
         let exported = layout.durations(&counts, &CallTable::x86_64()).len();

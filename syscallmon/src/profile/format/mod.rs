@@ -94,6 +94,16 @@ impl Format {
         Ok(vec![ProfileFile { path: PathBuf::new(), content: text.into_bytes() }])
     }
 
+    /// Returns the media type of its text.
+    #[must_use]
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::Oci | Self::Artifact => "application/json",
+            Self::Spo | Self::SpoV1beta1 | Self::Policy => "application/yaml",
+            Self::Systemd => "text/plain; charset=utf-8",
+        }
+    }
+
     /// Whether it consists of several files in a directory.
     #[must_use]
     pub fn is_directory(self) -> bool {

@@ -2,7 +2,7 @@
 //!
 //! Answers have the envelope of Prometheus' own API: `{"status": "success", "data": ...}`.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use axum::{
     extract::{Query, State as Extract, rejection::QueryRejection},
@@ -118,6 +118,9 @@ struct CallEntry {
     abi: &'static str,
     syscall: &'static str,
     calls: u64,
+    /// The part of `calls` that the container runtime made.
+    #[serde(skip_serializing_if = "is_zero")]
+    container_init: u64,
 }
 
 /// Serves the workloads, the busiest first.
@@ -163,7 +166,13 @@ fn chosen<'a>(
 fn entry(view: &View, workload: &Workload, totals: &Totals) -> WorkloadEntry {
     let (operations, calls): (Vec<_>, Vec<_>) = most_first(&totals.counts.calls, |call| view.facts.calls.call(call))
         .partition(|(call, _)| call.abi == IO_URING);
-    let call = |(call, calls): (Call, u64)| CallEntry { abi: call.abi, syscall: call.syscall, calls };
+    let container_init = &totals.counts.container_init;
+    let made_by_runtime: HashMap<Call, u64> =
+        container_init.iter().map(|(call, &calls)| (view.facts.calls.call(call), calls)).collect();
+    let call = |(call, calls): (Call, u64)| {
+        let container_init = made_by_runtime.get(&call).copied().unwrap_or_default();
+        CallEntry { abi: call.abi, syscall: call.syscall, calls, container_init }
+    };
     let operation = |(call, requests): (Call, u64)| OperationEntry { op: call.syscall, requests };
     let failure = |failure| match failure {
         ErrorKey::Of(call, errno) => (view.facts.calls.call(call), errno.name()),
@@ -188,6 +197,11 @@ fn entry(view: &View, workload: &Workload, totals: &Totals) -> WorkloadEntry {
         durations: totals.counts.durations.iter().map(|(call, durations)| duration(view, call, durations)).collect(),
         io_uring: operations.into_iter().map(operation).collect(),
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde requires")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 fn duration(view: &View, call: CallId, durations: &Durations) -> DurationEntry {

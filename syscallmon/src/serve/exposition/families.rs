@@ -60,6 +60,13 @@ pub const FAMILIES: &[Family] = &[
         series: SeriesSource::PerWorkload(workload_series::syscalls_total),
     },
     Family {
+        name: "syscallmon_container_init_syscalls_total",
+        kind: MetricType::COUNTER,
+        labels: CALLS,
+        help: "The part of syscallmon_syscalls_total that the container runtime made while it set up the container.",
+        series: SeriesSource::PerWorkload(workload_series::container_init_syscalls_total),
+    },
+    Family {
         name: "syscallmon_syscall_errors_total",
         kind: MetricType::COUNTER,
         labels: &["namespace", "pod", "container", "cgroup", "syscall", "set", "abi", "errno"],

@@ -11,8 +11,8 @@ use super::encode::{
 use crate::{
     detect::ViolationKey,
     model::Totals,
-    snapshot::{DeniedKey, ErrorKey},
-    syscalls::{Call, IO_URING},
+    snapshot::{DeniedKey, ErrorKey, SortedCounts},
+    syscalls::{Call, CallId, IO_URING},
     view::{FixedFacts, View},
     workload::{REMAINDER, Workload},
 };
@@ -59,8 +59,19 @@ fn labels_of(workload: &Workload) -> LabelText {
 }
 
 pub(in crate::serve) fn syscalls_total(workload: &WorkloadToWrite<'_>, series: &mut SeriesTextWriter<'_>) {
+    calls_by_name(workload, &workload.facts.layout.calls(&workload.totals.counts), series);
+}
+
+pub(in crate::serve) fn container_init_syscalls_total(
+    workload: &WorkloadToWrite<'_>,
+    series: &mut SeriesTextWriter<'_>,
+) {
+    calls_by_name(workload, &workload.facts.layout.container_init(&workload.totals.counts), series);
+}
+
+fn calls_by_name(workload: &WorkloadToWrite<'_>, calls: &SortedCounts<CallId>, series: &mut SeriesTextWriter<'_>) {
     let (created, by) = (workload.created(), workload.facts.layout.granularities().syscalls);
-    for (call, &calls) in workload.facts.layout.calls(&workload.totals.counts).iter() {
+    for (call, &calls) in calls.iter() {
         let Call { abi, syscall } = workload.facts.calls.call(call);
         if abi != IO_URING {
             series.value(&workload.labels, without_unnamed_first(&[by.label(syscall), ("abi", abi)]), calls, created);

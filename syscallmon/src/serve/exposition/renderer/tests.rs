@@ -40,7 +40,7 @@ fn view(cgroup: &str) -> View {
     (took.buckets[14], took.buckets[25]) = (2, 1);
     let openat = calls.named("openat").next().unwrap();
     let counts = Counts {
-        container_init: crate::snapshot::SortedCounts::default(),
+        container_init: [(openat, 1)].into_iter().collect(),
         calls: (0..500).map(|call| (CallId(call), if call < 3 { 2 } else { 1 })).collect(),
         errors: [(ErrorKey::Of(openat, Errno::new(2)), 5000), (ErrorKey::Other, 7)].into_iter().collect(),
         denied: [(DeniedKey::Of(openat), 777)].into_iter().collect(),
@@ -124,6 +124,7 @@ fn every_signal_has_its_series() {
     let exposition = renderer("/a").render(Format::Text);
     let text = text(&exposition);
     for series in [
+        r#"syscallmon_container_init_syscalls_total{cgroup="/a",syscall="openat",abi="x86_64"} 1"#,
         r#"syscallmon_syscall_errors_total{cgroup="/a",syscall="openat",abi="x86_64",errno="ENOENT"} 5000"#,
         r#"syscallmon_syscall_errors_total{cgroup="/a",syscall="(remainder)",abi="(remainder)",errno="(remainder)"} 7"#,
         r#"syscallmon_syscalls_denied_total{cgroup="/a",syscall="openat",abi="x86_64"} 777"#,
@@ -223,6 +224,7 @@ impl Change {
         let failed = ids.iter().map(|&call| ErrorKey::Of(call, Errno::new(2))).chain([ErrorKey::Other]);
         Counts {
             calls: self.calls.iter().map(|&(call, count)| (CallId(call), count)).collect(),
+            container_init: self.calls.iter().map(|&(call, count)| (CallId(call), count / 2)).collect(),
             errors: failed.map(|failure| (failure, self.fails)).collect(),
             denied: denied.map(|denial| (denial, self.denied)).collect(),
             durations: ids.iter().map(|&call| (call, took)).collect(),

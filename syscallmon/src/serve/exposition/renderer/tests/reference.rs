@@ -11,7 +11,7 @@ use super::*;
 use crate::{
     detect::ViolationKey,
     serve::exposition::workload_series::denied_call,
-    snapshot::{Bound, Durations, ErrorKey, SortedCounts},
+    snapshot::{Bound, Counts, Durations, ErrorKey, SortedCounts},
     syscalls::{IO_URING, sets},
     workload::REMAINDER,
 };
@@ -29,8 +29,11 @@ fn family(view: &View, row: &Family) -> MetricFamily {
     if let SeriesSource::Host(collect) = row.series {
         return gather(row, |samples| collect(view, samples));
     }
-    let collect = match row.name {
-        "syscallmon_syscalls_total" => syscalls_total,
+    let collect: fn(&View, &mut Vec<Metric>) = match row.name {
+        "syscallmon_syscalls_total" => |view, metrics| syscalls_total(view, metrics, |counts| &counts.calls),
+        "syscallmon_container_init_syscalls_total" => {
+            |view, metrics| syscalls_total(view, metrics, |counts| &counts.container_init)
+        }
         "syscallmon_syscall_errors_total" => syscall_errors_total,
         "syscallmon_syscalls_denied_total" => syscalls_denied_total,
         "syscallmon_syscall_duration_seconds" => syscall_duration_seconds,
@@ -131,10 +134,10 @@ fn pairs(workload: &Workload, more: &[(&str, &str)]) -> Vec<LabelPair> {
     workload.labels().map(pair).chain(more.iter().copied().map(pair)).collect()
 }
 
-fn syscalls_total(view: &View, samples: &mut Vec<Metric>) {
+fn syscalls_total(view: &View, samples: &mut Vec<Metric>, of: fn(&Counts) -> &SortedCounts<CallId>) {
     for (workload, totals) in view.model.workloads() {
         let by = view.facts.layout.granularities().syscalls;
-        let calls = totals.counts.calls.iter().map(|(call, calls)| (view.facts.calls.call(call), calls));
+        let calls = of(&totals.counts).iter().map(|(call, calls)| (view.facts.calls.call(call), calls));
         let calls = calls.filter(|(call, _)| call.abi != IO_URING);
         add_sums(samples, workload, calls.map(|(call, calls)| (call_labels(by, call), calls)));
     }
