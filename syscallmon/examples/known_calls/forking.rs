@@ -1,0 +1,55 @@
+//! Processes that are started, left alone, or sent signals.
+
+use std::{
+    io::{self, Write},
+    mem::MaybeUninit,
+    process,
+};
+
+use crate::{calls, fork, reap};
+
+/// Starts many processes, one after the other. Each makes each call so many times, and ends.
+pub(crate) fn children(count: i64, pairs: &[(i64, i64)]) {
+    (0..count).for_each(|_| reap(fork(|| calls(pairs))));
+}
+
+/// Becomes a daemon: a grandchild in a session of its own makes the calls, after the first process is gone.
+pub(crate) fn daemonize(pairs: &[(i64, i64)]) {
+    let first = i32::try_from(process::id()).expect("a process id");
+    let child = fork(|| {
+        // SAFETY: takes nothing.
+        unsafe { libc::setsid() };
+        fork(|| {
+            // SAFETY: sends nothing, and fails once the process is gone.
+            while unsafe { libc::kill(first, 0) } == 0 {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+            calls(pairs);
+        });
+    });
+    reap(child);
+}
+
+/// Blocks these signals, prints `ready`, and waits for each of them in any order. Prints each that comes, and ends at
+/// the last one in the list.
+pub(crate) fn count_signals(signals: &[i64]) {
+    let signals: Vec<i32> = signals.iter().map(|&signal| i32::try_from(signal).expect("a signal")).collect();
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: sigemptyset initializes the set.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        signals.iter().for_each(|&signal| assert_eq!(libc::sigaddset(set.as_mut_ptr(), signal), 0));
+        libc::sigprocmask(libc::SIG_BLOCK, set.as_ptr(), std::ptr::null_mut());
+    }
+    println!("ready");
+    loop {
+        let mut signal = 0;
+        // SAFETY: the set is initialized, and the number of the signal has a place.
+        unsafe { libc::sigwait(set.as_ptr(), &raw mut signal) };
+        println!("{signal}");
+        io::stdout().flush().expect("write");
+        if Some(&signal) == signals.last() {
+            return;
+        }
+    }
+}
