@@ -170,6 +170,7 @@ fn forking(args: &[&str]) {
             enter(cgroup);
             forking::daemonize(&pairs_of(pairs));
         }
+        ["with-unusual-signals", command @ ..] => forking::with_unusual_signals(command),
         ["counts-signals", signals @ ..] => {
             forking::count_signals(&signals.iter().map(|text| number(text)).collect::<Vec<i64>>());
         }

@@ -1,6 +1,7 @@
 //! Processes that are started, left alone, or sent signals.
 
 use std::{
+    ffi::CString,
     io::{self, Write},
     mem::MaybeUninit,
     process,
@@ -52,4 +53,24 @@ pub(crate) fn count_signals(signals: &[i64]) {
             return;
         }
     }
+}
+
+/// Runs another program in this process, with some signals ignored and others blocked, as by unusual callers.
+pub(crate) fn with_unusual_signals(command: &[&str]) {
+    let mut blocked = MaybeUninit::uninit();
+    // SAFETY: sigemptyset initializes the set. Nothing handles these signals.
+    unsafe {
+        libc::signal(libc::SIGPIPE, libc::SIG_IGN);
+        libc::signal(libc::SIGHUP, libc::SIG_IGN);
+        libc::sigemptyset(blocked.as_mut_ptr());
+        libc::sigaddset(blocked.as_mut_ptr(), libc::SIGUSR1);
+        libc::sigaddset(blocked.as_mut_ptr(), libc::SIGWINCH);
+        libc::sigprocmask(libc::SIG_BLOCK, blocked.as_ptr(), std::ptr::null_mut());
+    }
+    let words: Vec<CString> = command.iter().map(|&word| CString::new(word).expect("no NUL")).collect();
+    let mut pointers: Vec<*const libc::c_char> = words.iter().map(|word| word.as_ptr()).collect();
+    pointers.push(std::ptr::null());
+    // SAFETY: C strings, and a list of them with its end.
+    unsafe { libc::execvp(pointers[0], pointers.as_ptr()) };
+    panic!("exec {}: {}", command[0], io::Error::last_os_error());
 }

@@ -13,7 +13,9 @@ use std::{
 use syscallmon::profile::{CommandEnd, CommandRecording, RecordedCall};
 use syscallmon_testkit::Guarded;
 
-use crate::harness::{Daemon, HostClaim, KnownCalls, cgroup2, claim_host, number, syscallmon, wait_for};
+use crate::harness::{
+    Daemon, HostClaim, KnownCalls, TestCgroup, binary, cgroup2, claim_host, number, syscallmon, wait_for,
+};
 
 /// Calls that the start of a program does not make.
 const GETPPID: i64 = libc::SYS_getppid;
@@ -35,8 +37,9 @@ struct Finished {
 }
 
 impl Recordings {
-    fn new() -> Self {
-        Self { directory: tempfile::tempdir().expect("a directory"), _host: claim_host() }
+    /// Returns `None` on a host without cgroup2, where no command can be recorded.
+    fn new() -> Option<Self> {
+        has_cgroup2().then(|| Self { directory: tempfile::tempdir().expect("a directory"), _host: claim_host() })
     }
 
     fn file(&self) -> PathBuf {
@@ -85,6 +88,12 @@ impl Recordings {
     }
 }
 
+/// Whether cgroup2 is mounted.
+fn has_cgroup2() -> bool {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    mounts.lines().any(|line| line.split(' ').nth(2) == Some("cgroup2"))
+}
+
 /// Returns cgroups of recorders that have this directory in their arguments, or that have ended.
 fn cgroups_of_recorders(directory: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(cgroup2()).expect("cgroup2").flatten();
@@ -117,7 +126,7 @@ impl Finished {
 
 #[test]
 fn a_thousand_processes_of_a_millisecond_are_recorded_exactly() {
-    let recordings = Recordings::new();
+    let Some(recordings) = Recordings::new() else { return };
     let known = KnownCalls::binary();
     let done = recordings.run(&[], &[&known, &"forks", &"-", &"1000", &number(GETPPID), &"7", &number(KCMP), &"1"]);
     assert_eq!(done.code, Some(0), "{}", done.stderr);
@@ -132,7 +141,7 @@ fn a_thousand_processes_of_a_millisecond_are_recorded_exactly() {
 
 #[test]
 fn every_call_of_a_small_program_is_there_and_the_first_is_execve() {
-    let recordings = Recordings::new();
+    let Some(recordings) = Recordings::new() else { return };
     let done = recordings.run(&[], &[&KnownCalls::binary(), &"calls", &"-", &number(GETPPID), &"3"]);
     let recording = done.recording();
     let first = |name: &String| recording.calls[name].first_seconds.expect("each first call is reported");
@@ -152,14 +161,14 @@ fn every_call_of_a_small_program_is_there_and_the_first_is_execve() {
 
 #[test]
 fn a_daemon_is_recorded_after_the_command_has_ended() {
-    let recordings = Recordings::new();
+    let Some(recordings) = Recordings::new() else { return };
     let done = recordings.run(&[], &[&KnownCalls::binary(), &"daemonize", &"-", &number(KCMP), &"4321"]);
     assert_eq!((done.code, done.serving("kcmp")), (Some(0), 4321), "{}", done.stderr);
 }
 
 #[test]
 fn calls_in_nested_cgroups_of_the_command_are_its_own() {
-    let recordings = Recordings::new();
+    let Some(recordings) = Recordings::new() else { return };
     let script = format!(
         r#"mkdir -p $cgroup/a/b && echo $$ > $cgroup/a/b/cgroup.procs && "$0" calls - {MBIND} 1234 || exit 9
         for each in 1 2 3 4 5 6 7 8 9; do mkdir $cgroup/n$each; done
@@ -172,7 +181,7 @@ fn calls_in_nested_cgroups_of_the_command_are_its_own() {
 
 #[test]
 fn a_command_that_leaves_its_cgroup_is_reported_and_its_recording_is_not_complete() {
-    let recordings = Recordings::new();
+    let Some(recordings) = Recordings::new() else { return };
     let known = KnownCalls::binary();
     let done = recordings.run(&[], &[&known, &"calls", &cgroup2(), &number(KCMP), &"5"]);
     assert_eq!((done.code, done.recording().lost), (Some(0), 1), "{}", done.stderr);
@@ -182,7 +191,7 @@ fn a_command_that_leaves_its_cgroup_is_reported_and_its_recording_is_not_complet
 
 #[test]
 fn a_command_that_is_killed_leaves_its_recording_and_the_status_of_a_shell() {
-    let recordings = Recordings::new();
+    let Some(recordings) = Recordings::new() else { return };
     let done = recordings.run_script(&[], &format!(r#""$0" calls - {KCMP} 77; kill -KILL $$"#));
     assert_eq!((done.code, done.serving("kcmp")), (Some(137), 77), "{}", done.stderr);
     assert_eq!(done.recording().end, CommandEnd::Signal(9));
@@ -191,7 +200,7 @@ fn a_command_that_is_killed_leaves_its_recording_and_the_status_of_a_shell() {
 #[test]
 fn the_exit_status_is_that_of_the_command() {
     for status in [0, 3, 255] {
-        let recordings = Recordings::new();
+        let Some(recordings) = Recordings::new() else { return };
         let done = recordings.run(&[], &[&"sh", &"-c", &format!("exit {status}")]);
         assert_eq!((done.code, done.recording().end), (Some(status), CommandEnd::Status(status)), "{}", done.stderr);
     }
@@ -199,7 +208,7 @@ fn the_exit_status_is_that_of_the_command() {
 
 #[test]
 fn a_command_that_cannot_be_executed_has_the_status_of_a_shell_and_no_recording() {
-    let recordings = Recordings::new();
+    let Some(recordings) = Recordings::new() else { return };
     let text = recordings.directory.path().join("text");
     fs::write(&text, "text").unwrap();
     // Only the kernel notices that its interpreter does not exist.
@@ -228,7 +237,7 @@ fn the_command_runs_as_it_would_without_the_recorder() {
     let status: [&dyn AsRef<OsStr>; 4] = [&"grep", &"-E", &fields, &"/proc/self/status"];
     let view: [&dyn AsRef<OsStr>; 3] = [&"sh", &"-c", &script];
     for (command, code, least) in [(&status[..], 0, 15), (&view[..], 4, 30)] {
-        let recordings = Recordings::new();
+        let Some(recordings) = Recordings::new() else { return };
         let direct = unusual(command.iter().map(AsRef::as_ref)).output().expect("run it");
         let recorder = recordings.recorder(&[], command);
         let words = std::iter::once(recorder.get_program()).chain(recorder.get_args());
@@ -242,14 +251,10 @@ fn the_command_runs_as_it_would_without_the_recorder() {
 
 /// A command with ignored and blocked signals, and with an environment, a directory and an input of its own.
 fn unusual<'a>(words: impl Iterator<Item = &'a OsStr>) -> Command {
-    let set_up = "import os, signal, sys; signal.signal(signal.SIGPIPE, signal.SIG_IGN); \
-                  signal.signal(signal.SIGHUP, signal.SIG_IGN); signal.signal(signal.SIGXFSZ, signal.SIG_DFL); \
-                  signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1, signal.SIGWINCH]); \
-                  os.execvp(sys.argv[1], sys.argv[1:])";
-    let mut python = Command::new("python3");
-    python.args(["-c", set_up]).args(words).current_dir("/usr").env("OF_CALLER", "x y");
-    python.stdin(fs::File::open("/etc/hostname").expect("a file"));
-    python
+    let mut command = Command::new(KnownCalls::binary());
+    command.arg("with-unusual-signals").args(words).current_dir("/usr").env("OF_CALLER", "x y");
+    command.stdin(fs::File::open("/proc/sys/kernel/ostype").expect("a file"));
+    command
 }
 
 /// Clears the signals 32 and 33, which the C library uses itself.
@@ -266,7 +271,7 @@ fn without_libc_signals(text: &str) -> String {
 
 #[test]
 fn signals_of_processes_are_passed_on_once() {
-    let recordings = Recordings::new();
+    let Some(recordings) = Recordings::new() else { return };
     let signals = [libc::SIGHUP, libc::SIGUSR1, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM];
     let numbers = signals.map(|signal| number(signal.into()));
     let mut recorder = recordings.recorder(&[], &[&KnownCalls::binary(), &"counts-signals"]);
@@ -284,7 +289,7 @@ fn signals_of_processes_are_passed_on_once() {
 
 #[test]
 fn a_signal_of_the_terminal_is_not_doubled() {
-    let recordings = Recordings::new();
+    let Some(recordings) = Recordings::new() else { return };
     let mut command = recordings.recorder(&[], &[&KnownCalls::binary(), &"counts-signals", &"2", &"15"]);
     // `script` makes a terminal, whose Ctrl-C goes to the recorder and to the command.
     let line: Vec<String> = std::iter::once(command.get_program())
@@ -312,7 +317,7 @@ fn a_signal_of_the_terminal_is_not_doubled() {
 
 #[test]
 fn signals_end_daemons_and_the_second_one_kills_them() {
-    let recordings = Recordings::new();
+    let Some(recordings) = Recordings::new() else { return };
     // The first daemon ends at SIGTERM, the second one does not.
     let script = "setsid sleep 1000 & trap '' TERM; setsid sh -c 'while :; do sleep 1; done' & echo started";
     let mut recorder = recordings.recorder(&[], &[&"sh", &"-c", &script]);
@@ -341,21 +346,21 @@ fn signals_end_daemons_and_the_second_one_kills_them() {
 
 #[test]
 fn a_recording_with_a_duration_ends_all_processes() {
-    let recordings = Recordings::new();
+    let Some(recordings) = Recordings::new() else { return };
     let done = recordings.run(&["--duration", "300ms"], &[&"sh", &"-c", &"setsid sleep 1000 & exec sleep 1000"]);
     assert_eq!((done.code, done.recording().end), (Some(143), CommandEnd::Signal(15)), "{}", done.stderr);
 }
 
 #[test]
 fn the_start_up_phase_ends_after_a_time() {
-    let recordings = Recordings::new();
+    let Some(recordings) = Recordings::new() else { return };
     let script = format!(r#""$0" calls - {KCMP} 5; sleep 3; "$0" calls - {KCMP} 7"#);
     let done = recordings.run_script(&["--startup", "1500ms"], &script);
     let (call, recording) = (done.call("kcmp"), done.recording());
     assert_eq!((call.startup, call.serving, call.windows), (5, 7, 1), "{}", done.stderr);
     assert!(recording.startup_seconds.is_some_and(|seconds| (1.5..2.9).contains(&seconds)), "{recording:?}");
     assert!((2..=4).contains(&recording.windows), "{recording:?}");
-    let other = Recordings::new();
+    let Some(other) = Recordings::new() else { return };
     let done = other.run_script(&["--startup", "1h"], &script);
     let (call, recording) = (done.call("kcmp"), done.recording());
     assert_eq!((call.startup, call.serving, call.windows), (12, 0, 0));
@@ -365,7 +370,7 @@ fn the_start_up_phase_ends_after_a_time() {
 #[test]
 fn the_start_up_phase_ends_with_a_line_of_either_output() {
     for to in ["1", "2"] {
-        let recordings = Recordings::new();
+        let Some(recordings) = Recordings::new() else { return };
         let script = format!(
             r#"printf 'not ready\n'; "$0" calls - {KCMP} 5; printf 'ready on ' >&{to}; printf 'port 80\n' >&{to}; sleep 2
             "$0" calls - {KCMP} 7; printf 'no newline'"#
@@ -378,7 +383,7 @@ fn the_start_up_phase_ends_with_a_line_of_either_output() {
         assert_eq!(done.stdout, expected);
         assert_eq!(done.stderr.contains("ready on port 80\n"), to == "2");
     }
-    let recordings = Recordings::new();
+    let Some(recordings) = Recordings::new() else { return };
     let done = recordings.run_script(&["--startup-until", "never"], &format!(r#""$0" calls - {KCMP} 5"#));
     assert_eq!((done.call("kcmp").startup, done.recording().startup_seconds), (5, None));
     assert!(done.stderr.contains("no line of output matched --startup-until"), "{}", done.stderr);
@@ -386,13 +391,13 @@ fn the_start_up_phase_ends_with_a_line_of_either_output() {
 
 #[test]
 fn much_output_is_copied_and_a_closed_pipe_reaches_the_command() {
-    let recordings = Recordings::new();
+    let Some(recordings) = Recordings::new() else { return };
     let flags = ["--startup-until", "never"];
     let done = recordings.run(&flags, &[&"sh", &"-c", &"seq 1 300000"]);
     let expected: String = (1..=300_000).map(|line| format!("{line}\n")).collect();
     assert!(done.stdout == expected, "{} bytes", done.stdout.len());
     // `head` ends, and so does the command, by SIGPIPE.
-    let recordings = Recordings::new();
+    let Some(recordings) = Recordings::new() else { return };
     let mut child = recordings.recorder(&flags, &[&"yes"]).stdout(Stdio::piped()).spawn().expect("start the recorder");
     let mut some = [0; 100];
     child.stdout.take().expect("piped").read_exact(&mut some).unwrap();
@@ -402,12 +407,12 @@ fn much_output_is_copied_and_a_closed_pipe_reaches_the_command() {
 
 #[test]
 fn denied_calls_and_errors_are_recorded_by_call() {
-    let recordings = Recordings::new();
+    let Some(recordings) = Recordings::new() else { return };
     let done = recordings.run(&[], &[&KnownCalls::binary(), &"refused", &"-", &"errno", &"37"]);
     let call = done.call("mkdirat");
     assert_eq!((call.denied, call.serving, call.startup), (37, 0, 0), "{}", done.stderr);
     assert!(call.first_seconds.is_some());
-    let recordings = Recordings::new();
+    let Some(recordings) = Recordings::new() else { return };
     let done = recordings.run(&[], &[&KnownCalls::binary(), &"failing", &"-", &"3", &"4", &"5"]);
     assert_eq!(done.code, Some(0), "{}", done.stderr);
     let errors: u64 = done.recording().calls.values().flat_map(|call| call.errors.values()).sum();
@@ -416,7 +421,7 @@ fn denied_calls_and_errors_are_recorded_by_call() {
 
 #[test]
 fn an_existing_file_is_never_overwritten_and_the_command_does_not_run() {
-    let recordings = Recordings::new();
+    let Some(recordings) = Recordings::new() else { return };
     let touched = recordings.directory.path().join("touched");
     fs::write(recordings.file(), "precious").unwrap();
     let output = recordings.recorder(&[], &[&"touch", &touched]).output().unwrap();
@@ -425,7 +430,7 @@ fn an_existing_file_is_never_overwritten_and_the_command_does_not_run() {
     assert!(stderr.contains("a.json exists: remove it, or choose another file with --output"), "{stderr}");
     assert_eq!((fs::read_to_string(recordings.file()).unwrap().as_str(), touched.exists()), ("precious", false));
     // One that appears while the command runs.
-    let other = Recordings::new();
+    let Some(other) = Recordings::new() else { return };
     let script = format!("echo precious > {}", other.file().display());
     let output = other.recorder(&[], &[&"sh", &"-c", &script]).output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -435,7 +440,7 @@ fn an_existing_file_is_never_overwritten_and_the_command_does_not_run() {
 
 #[test]
 fn the_file_has_the_name_of_the_program_by_default_and_no_secrets() {
-    let recordings = Recordings::new();
+    let Some(recordings) = Recordings::new() else { return };
     let mut recorder = syscallmon();
     recorder.args(["record", "--", "/bin/echo", "--password=hunter2"]).current_dir(recordings.directory.path());
     let done = recordings.finish(&mut recorder);
@@ -467,7 +472,7 @@ fn flags_of_the_other_form_are_refused() {
 #[test]
 fn beside_a_daemon_both_count_the_same() {
     let daemon = Daemon::start(&[]);
-    let recordings = Recordings::new();
+    let Some(recordings) = Recordings::new() else { return };
     let done = recordings.run(&[], &[&KnownCalls::binary(), &"forks", &"-", &"50", &number(KCMP), &"100"]);
     assert_eq!((done.code, done.serving("kcmp")), (Some(0), 5000), "{}", done.stderr);
     assert!(daemon.settled_scrape().sum_below("/syscallmon-record-", "kcmp") >= 5000);
@@ -475,7 +480,7 @@ fn beside_a_daemon_both_count_the_same() {
 
 #[test]
 fn full_tables_are_an_error_or_a_loss_and_never_silent() {
-    let recordings = Recordings::new();
+    let Some(recordings) = Recordings::new() else { return };
     let flags = ["--capacity.series=40"];
     let done = recordings.run(&flags, &[&KnownCalls::binary(), &"calls", &"-", &number(KCMP), &"9"]);
     match &done.recording {
@@ -483,4 +488,45 @@ fn full_tables_are_an_error_or_a_loss_and_never_silent() {
         None => assert!(done.code == Some(1) && done.stderr.contains("--capacity.series"), "{}", done.stderr),
     }
     assert!(cgroups_of_recorders(recordings.directory.path()).is_empty());
+}
+
+#[test]
+fn the_limits_of_the_caller_s_cgroup_stay_in_force_where_it_can_have_nested_ones() {
+    let Some(recordings) = Recordings::new() else { return };
+    let cgroup = TestCgroup::new("caller");
+    let inner = cgroup.child("inner");
+    let run = |name: &str| {
+        let script = format!("echo $$ > {}/cgroup.procs && exec \"$@\"", inner.display());
+        let output = recordings.directory.path().join(name);
+        let mut recorder = Command::new("sh");
+        recorder.args(["-c", &script, "sh"]).arg(binary()).args(["record", "-o"]).arg(output);
+        recordings.finish(recorder.args(["--", "cat", "/proc/self/cgroup"]))
+    };
+    let below = |done: &Finished, directory: &str| {
+        done.stdout.lines().any(|line| line.starts_with(&format!("0::{directory}/syscallmon-record-")))
+    };
+    let done = run("a");
+    assert!(below(&done, &cgroup.label_of(&inner)), "{}{}", done.stdout, done.stderr);
+    let is_directory = |entry: fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
+    assert!(!fs::read_dir(&inner).expect("our own cgroup").flatten().any(is_directory), "{}", done.stderr);
+    // A threaded cgroup cannot.
+    if fs::write(inner.join("cgroup.type"), "threaded").is_ok() {
+        let done = run("b");
+        assert!(below(&done, ""), "{}{}", done.stdout, done.stderr);
+    }
+}
+
+#[test]
+fn without_cgroup2_nothing_is_started_and_the_error_has_the_remedy() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (file, touched) = (directory.path().join("a.json"), directory.path().join("touched"));
+    let mut recorder = syscallmon();
+    recorder.args(["record", "--path.cgroupfs=/nowhere", "--output"]).arg(&file).args(["--", "touch"]).arg(&touched);
+    let output = recorder.output().expect("run the recorder");
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        output.status.code() == Some(1) && stderr.contains("no cgroup2 hierarchy is mounted below /nowhere"),
+        "{stderr}"
+    );
+    assert_eq!(fs::read_dir(directory.path()).expect("our own directory").count(), 0);
 }

@@ -69,7 +69,12 @@ impl Record {
             Err(error) => return Ok(not_executed(&error)),
         };
         let began = running.began;
-        let (end, counted, elapsed) = self.watch(running, &cgroup, &mut left)?;
+        let watched = self.watch(running, &cgroup, &mut left);
+        if watched.is_err() {
+            // Nobody watches it any longer.
+            cgroup.kill();
+        }
+        let (end, counted, elapsed) = watched?;
         drop(cgroup);
         let recording = self.recording((began, elapsed), end, counted, left.report());
         file.write(recording.to_json()?.as_bytes())?;
@@ -126,10 +131,6 @@ impl Record {
             let mut session = Session::new((cgroup, child), (&mut counter, left), sources)?;
             session.run(&startup, self.duration).await
         });
-        if end.is_err() {
-            // Nobody watches it any longer.
-            cgroup.kill();
-        }
         let (end, elapsed) = (end?, counter.elapsed());
         let counted = counter.finish(!matches!(startup, Startup::None));
         if let Startup::Line(copy) = startup {
