@@ -39,7 +39,9 @@ pub(crate) fn count_signals(signals: &[i64]) {
     // SAFETY: sigemptyset initializes the set.
     unsafe {
         libc::sigemptyset(set.as_mut_ptr());
-        signals.iter().for_each(|&signal| assert_eq!(libc::sigaddset(set.as_mut_ptr(), signal), 0));
+        for &signal in &signals {
+            assert_eq!(libc::sigaddset(set.as_mut_ptr(), signal), 0);
+        }
         libc::sigprocmask(libc::SIG_BLOCK, set.as_ptr(), std::ptr::null_mut());
     }
     println!("ready");

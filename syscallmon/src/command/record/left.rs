@@ -161,7 +161,9 @@ mod tests {
             known: HashMap::new(),
             left: BTreeMap::new(),
         };
-        [(10, 1, '/'), (11, 10, '/'), (12, 1, '/')].map(|(process, parent, _)| put(process, parent, 'S', "/r-1"));
+        for (process, parent) in [(10, 1), (11, 10), (12, 1)] {
+            put(process, parent, 'S', "/r-1");
+        }
         put(20, 1, 'S', "/");
         left.check(&[10, 11, 12].into());
         assert!(left.left.is_empty());
