@@ -241,11 +241,11 @@ fn the_command_runs_as_it_would_without_the_recorder() {
         let direct = unusual(command.iter().map(AsRef::as_ref)).output().expect("run it");
         let recorder = recordings.recorder(&[], command);
         let words = std::iter::once(recorder.get_program()).chain(recorder.get_args());
-        let recorded = unusual(words).output().expect("run the recorder");
+        let through = unusual(words).output().expect("run the recorder");
         let text = |bytes: &[u8]| without_libc_signals(&String::from_utf8_lossy(bytes));
-        assert_eq!(text(&recorded.stdout), text(&direct.stdout));
+        assert_eq!(text(&through.stdout), text(&direct.stdout));
         assert!(text(&direct.stdout).lines().count() >= least, "{}", text(&direct.stdout));
-        assert_eq!((recorded.status.code(), direct.status.code()), (Some(code), Some(code)));
+        assert_eq!((through.status.code(), direct.status.code()), (Some(code), Some(code)));
     }
 }
 
