@@ -16,6 +16,8 @@ use std::{
 mod failing;
 #[path = "known_calls/filtered.rs"]
 mod filtered;
+#[path = "known_calls/forking.rs"]
+mod forking;
 #[path = "known_calls/locked.rs"]
 mod locked;
 #[path = "known_calls/timed.rs"]
@@ -152,6 +154,25 @@ fn under_a_filter(args: &[&str]) {
         ["filtered-forks", cgroup] => {
             enter(cgroup);
             filtered::keep_forking();
+        }
+        other => forking(other),
+    }
+}
+
+/// The modes that start processes.
+fn forking(args: &[&str]) {
+    match args {
+        ["forks", cgroup, children, pairs @ ..] => {
+            enter(cgroup);
+            forking::children(number(children), &pairs_of(pairs));
+        }
+        ["daemonize", cgroup, pairs @ ..] => {
+            enter(cgroup);
+            forking::daemonize(&pairs_of(pairs));
+        }
+        ["with-unusual-signals", command @ ..] => forking::with_unusual_signals(command),
+        ["counts-signals", signals @ ..] => {
+            forking::count_signals(&signals.iter().map(|text| number(text)).collect::<Vec<i64>>());
         }
         other => panic!("no such mode: {other:?}"),
     }

@@ -6,6 +6,7 @@
 mod abi;
 mod blocked;
 mod churn;
+mod command_recording;
 mod container;
 mod container_init;
 mod delegated;

@@ -17,6 +17,11 @@ static HIERARCHIES: LazyLock<Hierarchies> = LazyLock::new(|| {
         .expect("tests need a cgroup mount")
 });
 
+/// Mount point of the hierarchy in which tests make their cgroups.
+pub(crate) fn cgroup2() -> PathBuf {
+    HIERARCHIES.mounts().next().expect("one at least").0.path.clone()
+}
+
 /// A cgroup for one test. Dropping it removes it with everything below it.
 pub(crate) struct TestCgroup(Cgroup);
 

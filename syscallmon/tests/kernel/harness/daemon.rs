@@ -34,6 +34,15 @@ enum Claim {
     Alone(RwLockWriteGuard<'static, ()>),
 }
 
+/// Locks out daemons that need the host alone, for programs with tables of their own.
+#[expect(dead_code, reason = "held, not read")]
+pub(crate) struct HostClaim(Claim);
+
+/// Waits until no daemon needs the host alone.
+pub(crate) fn claim_host() -> HostClaim {
+    HostClaim(Claim::Shared(HOST.read().unwrap_or_else(PoisonError::into_inner)))
+}
+
 /// A serving daemon. Dropping it kills it.
 pub(crate) struct Daemon {
     launched: testkit::Daemon,

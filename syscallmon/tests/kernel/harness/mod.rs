@@ -7,8 +7,8 @@ mod docker;
 mod ground_truth;
 
 pub(crate) use self::{
-    cgroup::TestCgroup,
-    daemon::{Daemon, Output, binary, finished, syscallmon},
+    cgroup::{TestCgroup, cgroup2},
+    daemon::{Daemon, HostClaim, Output, binary, claim_host, finished, syscallmon},
     docker::Docker,
     ground_truth::{KnownCalls, example, number},
 };
