@@ -18,7 +18,7 @@ mod prometheus;
 mod software;
 mod wait;
 
-pub use self::check::SHOWN;
+pub use self::{check::SHOWN, programs::web_server};
 
 use std::{
     path::Path,
