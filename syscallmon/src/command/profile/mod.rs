@@ -17,7 +17,7 @@ use std::{
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
 
-pub(super) use self::own::OwnProfile;
+pub(super) use self::{generate::ProfileArgs, own::OwnProfile};
 pub use self::own::PROFILE;
 
 /// Exit status of a command that found something.
