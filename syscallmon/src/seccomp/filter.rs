@@ -1,9 +1,13 @@
 //! The decisions of the filter that libseccomp compiles from a profile.
 //!
-//! A test compares them with those of libseccomp's own filters. Not modelled: rules with different actions and
-//! comparisons for one call, of which several match (libseccomp's order is not documented; here, the first one decides);
-//! the number -1, for which libseccomp takes the default action; and runc's additions, which answer calls above the
-//! highest number that the profile names with ENOSYS.
+//! A test compares them with the filters of libseccomp itself. Not modelled:
+//!
+//! - Rules with comparisons and different actions for one call, if several match. The order of libseccomp is not
+//!   documented; here, the first rule decides.
+//! - The number -1, for which libseccomp takes the default action on every ABI.
+//! - Mistakes of libseccomp 2.5 with comparisons of arguments: it merges some rules of one call wrongly, and some
+//!   filters compare a value that they did not load. Rules with values of one argument are compiled correctly.
+//! - The instructions that runc adds: numbers above the highest one that the profile names get ENOSYS.
 
 use std::collections::{BTreeSet, HashMap};
 

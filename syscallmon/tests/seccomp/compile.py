@@ -1,7 +1,7 @@
 """Compiles a seccomp profile with libseccomp, as runc does (libcontainer/seccomp/seccomp_linux.go).
 
 Input: JSON with the native ABI and the profile. Output: JSON with the filter, as hexadecimal instructions of classic
-BPF, and the names that libseccomp does not know. Docker's conditions are resolved as Docker does for a container with
+BPF, and by ABI the names that libseccomp does not know. Docker's conditions are resolved as Docker does for a container with
 its default capabilities.
 """
 
@@ -13,6 +13,14 @@ import seccomp
 from seccomp import Arch, Arg
 
 NATIVE = {"x86_64": ("SCMP_ARCH_X86_64", "amd64"), "aarch64": ("SCMP_ARCH_AARCH64", "arm64")}
+
+ABIS = {
+    "x86_64": Arch.X86_64,
+    "ia32": Arch.X86,
+    "x32": Arch.X32,
+    "aarch64": Arch.AARCH64,
+    "aarch32": Arch.ARM,
+}
 
 ARCHITECTURES = {
     "SCMP_ARCH_X86_64": Arch.X86_64,
@@ -95,9 +103,11 @@ def add(bpf, name, act, conditions):
             bpf.add_rule(act, name, one)
 
 
-def is_known(name):
-    # __NR_SCMP_ERROR. Other negative numbers are calls that only other architectures have.
-    return seccomp.resolve_syscall(Arch(), name) != -1
+def is_unknown(arch, name):
+    # __NR_SCMP_ERROR, or the pseudo number of a call that only other architectures have. Numbers above that are
+    # operations of socketcall and ipc.
+    number = seccomp.resolve_syscall(arch, name)
+    return number == -1 or number <= -10000
 
 
 def compile_profile(native_abi, profile):
@@ -115,19 +125,16 @@ def compile_profile(native_abi, profile):
     calls = [(name, rule) for rule in rules for name in (rule.get("names") or [rule["name"]])]
     if len(calls) > MAX_LINEAR:
         bpf.set_attr(seccomp.Attr.CTL_OPTIMIZE, 2)
-    unknown = set()
     for name, rule in calls:
         act = action(rule, "action", "errnoRet")
-        if act == default:
-            continue
-        if is_known(name):
+        # runc passes over both.
+        if act != default and seccomp.resolve_syscall(Arch(), name) != -1:
             add(bpf, name, act, rule.get("args") or [])
-        else:
-            unknown.add(name)
+    unknown = {abi: sorted({name for name, _ in calls if is_unknown(arch, name)}) for abi, arch in ABIS.items()}
     with tempfile.TemporaryFile() as file:
         bpf.export_bpf(file)
         file.seek(0)
-        return {"filter": file.read().hex(), "unknown": sorted(unknown)}
+        return {"filter": file.read().hex(), "unknown": unknown}
 
 
 job = json.load(sys.stdin)

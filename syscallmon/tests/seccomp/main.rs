@@ -14,9 +14,9 @@ use syscallmon::seccomp::{Decision, Profile};
 
 const NATIVE: [&str; 2] = ["x86_64", "aarch64"];
 
-/// Compares profiles on both architectures, several at a time.
-fn compare_all(profiles: &[Value]) {
-    let compare = |profile: &Value| NATIVE.map(|native| judge::compare(native, profile)).into_iter().sum::<u64>();
+/// Compares profiles on these architectures, two at a time.
+fn compare_all(natives: &[&'static str], profiles: &[Value]) {
+    let compare = |profile: &Value| natives.iter().map(|native| judge::compare(native, profile)).sum::<u64>();
     let compared: u64 = thread::scope(|scope| {
         let halves = profiles.chunks(profiles.len().div_ceil(2));
         let threads: Vec<_> = halves.map(|half| scope.spawn(move || half.iter().map(compare).sum::<u64>())).collect();
@@ -27,27 +27,27 @@ fn compare_all(profiles: &[Value]) {
 
 #[test]
 fn libseccomp_decides_about_generated_profiles_as_predicted() {
-    compare_all(&profiles::generated());
+    compare_all(&NATIVE, &profiles::generated());
 }
 
 #[test]
 fn libseccomp_decides_about_own_and_default_profiles_as_predicted() {
-    compare_all(&[profiles::own(), profiles::runtime_default()]);
+    compare_all(&NATIVE, &[profiles::own(), profiles::runtime_default()]);
 }
 
 #[test]
 fn libseccomp_decides_about_comparisons_of_arguments_as_predicted() {
-    compare_all(&profiles::with_comparisons());
+    compare_all(&NATIVE, &profiles::with_comparisons());
 }
 
 #[test]
 fn libseccomp_decides_about_every_action_as_predicted() {
-    compare_all(&profiles::with_actions());
+    compare_all(&NATIVE, &profiles::with_actions());
 }
 
 #[test]
 fn libseccomp_decides_about_random_profiles_as_predicted() {
-    compare_all(&profiles::random());
+    compare_all(&["x86_64"], &profiles::random());
 }
 
 #[test]
