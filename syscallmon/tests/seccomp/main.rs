@@ -1,9 +1,11 @@
-//! libseccomp's filters decide as syscallmon predicts, about every number of every ABI.
+//! Others judge profiles. libseccomp's filters decide as syscallmon predicts, about every number of every ABI, and what
+//! reads the written formats accepts them.
 //!
 //! runc, crun, Docker, Podman, containerd and CRI-O compile profiles with libseccomp.
 
 mod arguments;
 mod bpf;
+mod formats;
 mod judge;
 mod profiles;
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, env, fs, path::PathBuf, time::SystemTime};
 
 use serde_json::{Value, json};
 use syscallmon::{
-    profile::{Details, Evidence, Format, Observation, Plan, PlanOptions, Provenance, SourceKind},
+    profile::{Details, Evidence, Format, Observation, Plan, PlanOptions, ProfileFile, Provenance, SourceKind},
     syscalls::names,
 };
 
@@ -50,6 +50,20 @@ pub(crate) fn generated() -> Vec<Value> {
         of(&["x86_64"], &["aarch64"], true),
         of(&["x86_64", "ia32", "x32", "aarch64"], &["x86_64", "aarch64"], false),
     ]
+}
+
+/// Returns a profile of x86_64 with these calls, in a format.
+pub(crate) fn written(format: Format, calls: &BTreeSet<&'static str>) -> Vec<ProfileFile> {
+    let evidence = Evidence::new(SourceKind::Recording, "web");
+    let plan = Plan::new(&evidence, &PlanOptions { requested: calls.clone(), ..PlanOptions::default() });
+    let provenance = Provenance::new(&evidence, None, SystemTime::UNIX_EPOCH);
+    let details = Details { name: "web".to_owned(), namespace: Some("shop".to_owned()), ..Details::default() };
+    format.write(&plan, &provenance, &details).unwrap()
+}
+
+/// Returns calls of a simple program.
+pub(crate) fn small() -> BTreeSet<&'static str> {
+    ["read", "write", "openat", "stat", "fork", "epoll_wait", "select", "kill"].into()
 }
 
 /// Returns the daemon's own profile.

@@ -183,7 +183,9 @@ const TOOLS: &[Tool] = {
         Tool::new("crun", Program("crun"), &[E2e], "Podman's other runtime; unpacked only").unpacked(&["crun"]),
         Tool::new("libyajl2", Dpkg, &[E2e], "a library of crun's"),
         Tool::new("conmon", Program("conmon"), &[E2e], "what Podman watches them with"),
-        Tool::new("libgpgme11", Dpkg, &[E2e], "a library of Podman's"),
+        Tool::new("libgpgme11", Dpkg, &[Test, E2e], "a library of Podman's and skopeo's"),
+        Tool::new("skopeo", Program("skopeo"), &[Test], "reads profiles as OCI artifacts; unpacked only")
+            .unpacked(&["skopeo"]),
         Tool::new("libsubid4", Dpkg, &[E2e], "another one"),
         Tool::new("etcd-server", Program("etcd"), &[E2e], "keeps Kubernetes' state; unpacked only, runs no service")
             .unpacked(&["etcd"]),
