@@ -7,7 +7,8 @@ use std::alloc::System;
 use cap::Cap;
 use libfuzzer_sys::fuzz_target;
 use syscallmon::{
-    seccomp::Profile,
+    profile::{Comparison, Surface, with_allowed},
+    seccomp::{Decision, Profile},
     syscalls::{CallTable, IO_URING},
 };
 
@@ -16,6 +17,8 @@ use syscallmon::{
 static MEMORY: Cap<System> = Cap::new(System, 64 << 20);
 
 fuzz_target!(|json: &[u8]| {
+    let value = serde_json::from_slice::<serde_json::Value>(json);
+    let healed = value.as_ref().ok().map(|value| with_allowed(value.clone(), &["kill", "openat"].into()));
     let Ok(profile) = Profile::parse(&String::from_utf8_lossy(json)) else { return };
     for table in [CallTable::x86_64(), CallTable::aarch64()] {
         let calls = profile.calls(&table);
@@ -23,5 +26,19 @@ fuzz_target!(|json: &[u8]| {
         for ((_, call), allowed) in table.iter().zip(calls) {
             assert!(!allowed || call.abi != IO_URING, "{call:?}");
         }
+        for (_, call) in table.iter().filter(|(_, call)| call.abi != IO_URING) {
+            let decision = |args| profile.decide(table.native_abi(), call.abi, call.syscall, args);
+            let mildest = profile.decide_mildest(table.native_abi(), call.abi, call.syscall);
+            assert!(mildest <= decision(&[0; 6]) && mildest <= decision(&[1; 6]), "{call:?}");
+        }
+    }
+    let _ = Surface::new(&profile);
+    assert!(Comparison::new(&profile, &profile).changes.is_empty());
+    // A later key of the same name wins in a value, and is an error in a profile.
+    let healed = healed
+        .and_then(|healed| Profile::from_value(healed).ok())
+        .filter(|_| value.is_ok_and(|v| v.get("kind").is_none()));
+    if let Some(healed) = healed {
+        assert_eq!(healed.decide_mildest("x86_64", "x86_64", "kill"), Decision::Allow);
     }
 });

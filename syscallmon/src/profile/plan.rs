@@ -103,7 +103,10 @@ impl Plan {
         }
         // Only these calls reach io_uring's operations.
         if evidence.calls.iter().any(|(call, observation)| call.abi == IO_URING && observation.count > 0) {
-            ["io_uring_enter", "io_uring_setup"].into_iter().for_each(|name| self.allow(name, Why::Observed));
+            for name in ["io_uring_enter", "io_uring_setup"] {
+                observed.insert(name);
+                self.allow(name, Why::Observed);
+            }
         }
         for name in &options.requested {
             observed.insert(name);
@@ -275,6 +278,7 @@ mod tests {
     fn operations_of_io_uring_need_its_system_calls() {
         let made = plan(&[("io_uring", "openat", 5, 0)], &PlanOptions::default());
         assert!(made.allowed.contains_key("io_uring_enter") && !made.allowed.contains_key("openat"));
+        assert!(warns(&made, "dangerous calls: io_uring_enter"));
     }
 
     #[test]

@@ -9,8 +9,9 @@ use crate::profile::{Plan, Provenance};
 /// Width of a line with names.
 const WIDTH: usize = 100;
 
-/// Calls that systemd does not know, and that the kernel makes programs call.
-const UNKNOWN_TO_SYSTEMD: [&str; 1] = ["uretprobe"];
+/// Calls that the kernel puts into traced programs. seccomp lets them pass without a filter, and systemd does not know
+/// them.
+const UNKNOWN_TO_SYSTEMD: [&str; 2] = ["uprobe", "uretprobe"];
 
 pub(super) fn write(plan: &Plan, provenance: &Provenance) -> String {
     let mut lines = vec![String::new()];
