@@ -46,9 +46,12 @@ pub(super) struct Found {
 enum Method {
     Run,
     Create,
+    Terminal,
 }
 
+/// Methods with the same needs.
 const METHODS: [Method; 2] = [Method::Run, Method::Create];
+const ALL_METHODS: [Method; 3] = [Method::Run, Method::Create, Method::Terminal];
 
 /// Measures a runtime.
 pub(super) fn measure(runtime: &mut Runtime, starts: u32) -> Result<Vec<Measurement>> {
@@ -92,13 +95,13 @@ fn observe(runtime: &Runtime, starts: u32) -> Result<Calls> {
         let name = host("start", settings.no_new_privileges);
         let waiting = runtime.wait("waiting", settings)?;
         runtime.rename(&waiting, &host("exec", settings.no_new_privileges))?;
-        runtime.prepare_exec(&waiting)?;
         for jobs in JOBS {
             let count = starts.div_ceil(2);
-            for method in METHODS {
+            for method in ALL_METHODS {
                 repeat(jobs, count, || start(runtime, method, &name, settings, &all))?;
             }
             repeat(jobs, count, || runtime.exec(&waiting))?;
+            repeat(jobs, count, || runtime.exec_with_terminal(&waiting))?;
         }
         runtime.end(&waiting)?;
     }
@@ -117,6 +120,7 @@ fn start(runtime: &Runtime, method: Method, host: &str, settings: Settings, prof
     match method {
         Method::Run => runtime.run(host, settings, profile),
         Method::Create => runtime.create_and_start(host, settings, profile),
+        Method::Terminal => runtime.run(host, settings.with_terminal(), profile),
     }
 }
 
@@ -153,7 +157,6 @@ fn examine_exec(
         let (mut failed, mut all) = (0, 0);
         for settings in Settings::of(no_new_privileges) {
             let waiting = runtime.wait("trial", settings)?;
-            runtime.prepare_exec(&waiting)?;
             runtime.set_profile(&waiting, profile)?;
             let failures = failures_of_exec(runtime, &waiting, profile, count)?;
             runtime.end(&waiting)?;
