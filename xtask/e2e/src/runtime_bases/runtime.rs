@@ -23,9 +23,9 @@ use super::{
 use crate::{directories::Directories, programs};
 
 /// Maximum time of a start. One without the calls that it needs may wait for ever.
-const TIMEOUT: Duration = Duration::from_secs(3);
+const TIMEOUT: Duration = Duration::from_secs(5);
 /// Maximum time from `start` to the program's first instruction. `start` itself may return earlier.
-const TIME_TO_EXECVE: Duration = Duration::from_secs(1);
+const TIME_TO_EXECVE: Duration = Duration::from_secs(3);
 const PAUSE_BETWEEN_LOOKS: Duration = Duration::from_millis(2);
 /// The time between `create` and `start`, in which other threads of the runtime make calls, too.
 const TIME_BEFORE_START: Duration = Duration::from_millis(15);
