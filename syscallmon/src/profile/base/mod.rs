@@ -1,7 +1,7 @@
 //! Calls of container runtimes that a seccomp profile must allow beside those of the program.
 //!
 //! A runtime loads the filter and makes more calls before the program's first instruction. These are the calls that
-//! `cargo xtask runtime-bases` measured with the runtimes of Debian. With no_new_privs, a runtime loads the filter late
+//! `cargo xtask runtime-bases` measured with the runtimes of Debian. With `no_new_privs`, a runtime loads the filter late
 //! and makes few calls. This module does no I/O.
 
 mod table;
@@ -11,7 +11,7 @@ use std::{collections::BTreeSet, fmt, str::FromStr};
 /// The day of the measurement, as `2026-11-29`.
 pub const MEASURED_ON: &str = table::MEASURED_ON;
 
-/// The calls of one version of a runtime on x86_64, with one value of no_new_privs.
+/// The calls of one version of a runtime on x86_64, with one value of `no_new_privs`.
 ///
 /// *Needed* calls are those without which starts failed with EPERM, each denied alone. *Made* calls are all calls under
 /// the filter. `exec` is the start of another program in a running container.
@@ -76,7 +76,7 @@ pub fn known() -> Vec<String> {
 
 /// Returns the calls that runtimes make under the filter, to start a container or another program in it.
 ///
-/// `None` stands for every runtime, or for both values of no_new_privs.
+/// `None` stands for every runtime, or for both values of `no_new_privs`.
 #[must_use]
 pub fn base(runtime: Option<Runtime>, no_new_privileges: Option<bool>) -> BTreeSet<&'static str> {
     union(runtime, no_new_privileges, |row| [row.made, row.exec_made])

@@ -27,7 +27,7 @@ const ONE: NonZeroUsize = NonZeroUsize::MIN;
 /// Starts in parallel: more than processors, so that threads of a runtime wait for each other.
 const MANY: NonZeroUsize = NonZeroUsize::MIN.saturating_add(3);
 
-/// The calls of one runtime with one value of no_new_privs.
+/// The calls of one runtime with one value of `no_new_privs`.
 pub(super) struct Measurement {
     pub(super) runtime: &'static str,
     pub(super) version: String,
@@ -203,7 +203,10 @@ fn repeat(
         let has_failed = AtomicBool::new(false);
         let failures = AtomicU32::new(0);
         let results = parallel::map(jobs, (1..count).collect(), |_| {
-            if !(is_first_enough && has_failed.load(Relaxed)) && !start()? {
+            if is_first_enough && has_failed.load(Relaxed) {
+                return Ok(());
+            }
+            if !start()? {
                 has_failed.store(true, Relaxed);
                 failures.fetch_add(1, Relaxed);
             }
@@ -248,7 +251,7 @@ mod tests {
     #[test]
     fn failures_are_counted_unless_one_is_enough() {
         let started = AtomicU32::new(0);
-        let odd_ones_fail = || Ok(started.fetch_add(1, Relaxed) % 2 == 0);
+        let odd_ones_fail = || Ok(started.fetch_add(1, Relaxed).is_multiple_of(2));
         assert_eq!(repeat(MANY, 20, false, odd_ones_fail).unwrap(), 10);
         assert_eq!(started.swap(0, Relaxed), 20);
         assert_eq!(repeat(ONE, 20, true, odd_ones_fail).unwrap(), 1);

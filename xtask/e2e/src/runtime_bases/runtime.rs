@@ -161,7 +161,7 @@ impl Runtime {
                 self.inside.write(&file, state.to_string())
             }
             Program::Crun => {
-                // crun compiles a profile when it creates a container. With no_new_privs, it loads the filter in
+                // crun compiles a profile when it creates a container. With `no_new_privs`, it loads the filter in
                 // `start` only, so `create` succeeds with any profile.
                 let settings = Settings { no_new_privileges: true, ..waiting.settings };
                 let id = self.prepare("donor", settings, EXIT, profile)?;
@@ -240,14 +240,12 @@ impl Runtime {
         }
         command.stderr(log);
         let mut child = Guarded::spawn(&mut command)?;
-        match child.wait(TIMEOUT) {
-            Ok(status) => Ok(status.success()),
-            Err(_) => {
-                interrupt::check()?;
-                self.inside.kill_all()?;
-                Ok(false)
-            }
-        }
+        let Ok(status) = child.wait(TIMEOUT) else {
+            interrupt::check()?;
+            self.inside.kill_all()?;
+            return Ok(false);
+        };
+        Ok(status.success())
     }
 }
 
@@ -311,14 +309,13 @@ mod tests {
 
     #[test]
     fn profile_of_a_container_is_replaced() {
-        let entry = |name| json!({"name": name, "action": 4, "args": []});
-        let of = |action: u64, names: &[&str]| {
-            let entries: Vec<Value> = names.iter().map(entry).collect();
+        let of = |action: u64, name: &str| {
+            let entries = [json!({"name": name, "action": 4, "args": []})];
             json!({"id": "c", "config": {"seccomp": {"default_action": action, "syscalls": entries}}})
         };
-        let mut state = of(2, &["read", "write"]);
+        let mut state = of(2, "read");
         change(&mut state, &Profile { allowed: ["close"].into(), denial: Denial::Kill }).unwrap();
-        assert_eq!(state, of(9, &["close"]));
+        assert_eq!(state, of(9, "close"));
         assert_eq!(change(&mut json!({}), &Profile::without(None)), None);
     }
 }

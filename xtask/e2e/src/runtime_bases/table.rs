@@ -59,7 +59,7 @@ fn source(origin: &Origin, all: &[Measurement]) -> String {
     }
     out.push_str("\nuse super::Measured;\n\n/// The day of the measurement.\n");
     writeln!(out, "pub(super) const MEASURED_ON: &str = \"{date}\";\n").expect("writing to a string cannot fail");
-    out.push_str("/// One row for each runtime, version and value of no_new_privs.\n");
+    out.push_str("/// One row for each runtime, version and value of `no_new_privs`.\n");
     out.push_str("pub(super) const BASES: &[Measured] = &[\n");
     for Measurement { runtime, version, no_new_privileges, start, exec, .. } in all {
         let (needed, made) = (list(&start.needed), list(&start.made));
