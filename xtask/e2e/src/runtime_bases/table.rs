@@ -123,8 +123,8 @@ mod tests {
         let text = render(&origin, &[measurement()]).unwrap();
         assert!(text.contains("`cargo xtask runtime-bases` on 2026-11-29; do not edit"), "{text}");
         assert!(text.contains("//! - runc 1.1.5+ds1-1\n"), "{text}");
-        assert!(text.contains("        made: &[\"close\", \"execve\"],\n"), "{text}");
-        assert!(text.contains("        exec_needed: &[],\n"), "{text}");
+        assert!(text.contains(" made: &[\"close\", \"execve\"],\n"), "{text}");
+        assert!(text.contains(" exec_needed: &[],\n"), "{text}");
     }
 
     #[test]
