@@ -2,9 +2,12 @@
 
 mod check;
 mod completions;
+mod daemon;
 mod man;
 mod output;
 mod policy;
+#[cfg_attr(not(test), expect(dead_code, reason = "the command that calls it comes next"))]
+mod profile;
 mod record;
 mod replay;
 mod run;

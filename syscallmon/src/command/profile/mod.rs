@@ -1,0 +1,3 @@
+//! `syscallmon profile`: seccomp profiles from evidence of calls.
+
+mod sources;
