@@ -111,7 +111,9 @@ impl Daemon {
             request.headers_mut().insert(AUTHORIZATION, credentials);
         }
         let client = client(&self.url, &self.client_config, self.flags.ca_file).await.map_err(Error::msg)?;
-        exchange(&client, request, LIMITS).await.map_err(|error| no_answer(error, authority, "the daemon", self.flags.url))
+        exchange(&client, request, LIMITS)
+            .await
+            .map_err(|error| no_answer(error, authority, "the daemon", self.flags.url))
     }
 }
 

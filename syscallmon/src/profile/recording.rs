@@ -161,7 +161,8 @@ impl CommandRecording {
         let mut text = serde_json::to_string_pretty(&whole)?;
         let empty = "\"calls\": {}\n}";
         text.truncate(text.len() - empty.len());
-        let line = |(name, call)| Ok(format!("\n    {}: {}", serde_json::to_string(name)?, serde_json::to_string(call)?));
+        let line =
+            |(name, call)| Ok(format!("\n    {}: {}", serde_json::to_string(name)?, serde_json::to_string(call)?));
         let lines: Result<Vec<String>, serde_json::Error> = self.calls.iter().map(line).collect();
         let end = if self.calls.is_empty() { "}\n}\n" } else { "\n  }\n}\n" };
         Ok(text + "\"calls\": {" + &lines?.join(",") + end)
@@ -255,7 +256,10 @@ mod tests {
     fn a_file_is_read_as_it_was_written_and_has_a_line_for_each_call() {
         let written = recording();
         let text = written.to_json().unwrap();
-        assert!(text.contains("\n    \"x86_64/kill\": {\"denied\":9},\n    \"x86_64/openat\": {\"startup\":3"), "{text}");
+        assert!(
+            text.contains("\n    \"x86_64/kill\": {\"denied\":9},\n    \"x86_64/openat\": {\"startup\":3"),
+            "{text}"
+        );
         assert_eq!(CommandRecording::from_json(text.as_bytes()).unwrap(), written);
         let empty = CommandRecording { calls: BTreeMap::new(), ..written };
         assert_eq!(CommandRecording::from_json(empty.to_json().unwrap().as_bytes()).unwrap(), empty);

@@ -195,13 +195,13 @@ fn matcher<'a>(text: &'a str, budget: &Arc<Budget>) -> Result<Option<(Matcher, &
         return Ok(None);
     };
     let Some((value, rest)) = quoted(rest.trim_start()) else { return Ok(None) };
-    let test = if is_regex {
+    let compared = if is_regex {
         let pattern = Pattern::compile(&value, budget)?;
         Test::Matches(value, pattern)
     } else {
         Test::Equals(value)
     };
-    Ok(Some((Matcher { label: label.parse()?, not, test }, rest)))
+    Ok(Some((Matcher { label: label.parse()?, not, test: compared }, rest)))
 }
 
 /// Splits a quoted string off the beginning of a text.
@@ -306,7 +306,8 @@ mod tests {
     #[test]
     fn matchers_are_returned_as_they_were_written() {
         let selector: Selector = r#"{namespace="shop", pod!="a", owner=~"w\\.b", image!~'x|"y"'}"#.parse().unwrap();
-        let matchers: Vec<_> = selector.matchers().map(|(label, operator, value)| (label.name(), operator, value)).collect();
+        let matchers: Vec<_> =
+            selector.matchers().map(|(label, operator, value)| (label.name(), operator, value)).collect();
         let expected =
             [("namespace", "=", "shop"), ("pod", "!=", "a"), ("owner", "=~", "w\\.b"), ("image", "!~", "x|\"y\"")];
         assert_eq!(matchers, expected);

@@ -45,7 +45,9 @@ fn of_baseline(baseline: &Baseline, name: &str) -> Result<Evidence, EvidenceErro
         window: Duration::ZERO,
     })?;
     if baseline.partial {
-        evidence.warn("the baseline has seen no start of its containers: calls that are made only at the start are missing");
+        evidence.warn(
+            "the baseline has seen no start of its containers: calls that are made only at the start are missing",
+        );
     }
     if baseline.state == Phase::Learning {
         let learned = Duration::from_secs(baseline.learned_for.as_secs());
@@ -104,7 +106,10 @@ mod tests {
         let evidence = of_answer(&answer, "b").unwrap();
         assert!(!evidence.replicas[0].saw_start);
         let warnings = &evidence.sources[0].warnings;
-        assert!(warnings[0].contains("only at the start") && warnings[1].contains("still learns (for 1h"), "{warnings:?}");
+        assert!(
+            warnings[0].contains("only at the start") && warnings[1].contains("still learns (for 1h"),
+            "{warnings:?}"
+        );
         assert_eq!(evidence.replicas[0].to, rfc3339::parse("2026-01-31T13:00:00Z"));
     }
 

@@ -32,7 +32,10 @@ const MAX_PRINTED: usize = 300;
 
 /// Returns a text from a server for a terminal: control characters are escaped, and the end of a long text is cut.
 fn printable(text: &str) -> String {
-    let is_hostile = |char: char| char.is_control() || matches!(char, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+    let is_hostile = |char: char| {
+        char.is_control()
+            || matches!(char, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    };
     let mut printable = String::new();
     for (index, char) in text.chars().enumerate() {
         if index == MAX_PRINTED {

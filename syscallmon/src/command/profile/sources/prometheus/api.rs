@@ -161,7 +161,8 @@ impl Api {
             }
         }
         self.samples_left = self.samples_left.checked_sub(series.len()).ok_or_else(|| {
-            let message = "the answers have more than 10 million samples: use a narrower --workload or a shorter --range";
+            let message =
+                "the answers have more than 10 million samples: use a narrower --workload or a shorter --range";
             QueryError::Other(anyhow!(message))
         })?;
         Ok(series)
@@ -229,9 +230,11 @@ fn judged(answer: &Answer) -> Result<Reply, QueryError> {
                 StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE | StatusCode::BAD_GATEWAY => {
                     QueryError::Busy(error)
                 }
-                StatusCode::NOT_FOUND => QueryError::Other(error.context(
-                    "--prometheus requires the URL before /api/v1, such as http://mimir.example/prometheus",
-                )),
+                StatusCode::NOT_FOUND => {
+                    QueryError::Other(error.context(
+                        "--prometheus requires the URL before /api/v1, such as http://mimir.example/prometheus",
+                    ))
+                }
                 _ => QueryError::Other(error),
             })
         }

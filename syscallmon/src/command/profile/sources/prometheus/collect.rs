@@ -33,7 +33,7 @@ pub(super) struct Span {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Counter {
     /// The part of the workloads that it was asked for with.
-    part: usize,
+    pub(super) part: usize,
     /// Its highest value.
     pub(super) max: f64,
     /// Its increase, with resets, without its first value.

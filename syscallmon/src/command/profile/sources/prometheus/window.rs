@@ -24,8 +24,7 @@ impl Window {
         let begin = end.saturating_sub(range.as_secs().max(1));
         let length = Self::length(range);
         let ends = std::iter::successors(Some(end), |end| end.checked_sub(length)).take_while(|end| *end > begin);
-        let mut windows: Vec<_> =
-            ends.map(|end| Self { begin: begin.max(end.saturating_sub(length)), end }).collect();
+        let mut windows: Vec<_> = ends.map(|end| Self { begin: begin.max(end.saturating_sub(length)), end }).collect();
         windows.reverse();
         windows
     }
@@ -65,9 +64,14 @@ mod tests {
     #[test]
     fn windows_cover_the_range_without_gaps() {
         let now = 1_800_000_000;
-        for (range, number, length) in
-            [("30s", 1, 30), ("1h", 6, 600), ("1d", 12, 7200), ("7d", 12, 50_400), ("30d", 30, 86_400), ("25h", 12, 7500)]
-        {
+        for (range, number, length) in [
+            ("30s", 1, 30),
+            ("1h", 6, 600),
+            ("1d", 12, 7200),
+            ("7d", 12, 50_400),
+            ("30d", 30, 86_400),
+            ("25h", 12, 7500),
+        ] {
             let range = humantime::parse_duration(range).unwrap();
             let windows = Window::of_range(now, range);
             assert_eq!((windows.len(), windows[0].seconds()), (number, length), "{range:?}");
