@@ -47,6 +47,9 @@ use crate::{
 /// Maximum bytes of an answer.
 const MAX_ANSWER_BYTES: usize = 64 << 20;
 
+/// Maximum samples of all answers together.
+const MAX_SAMPLES: usize = 10_000_000;
+
 /// Minimum and maximum range, in seconds.
 const RANGES: (u64, u64) = (60, 400 * 86_400);
 
@@ -91,6 +94,7 @@ impl PrometheusSource {
             },
             headers: self.prometheus_header.clone(),
             limits: ExchangeLimits { time: self.prometheus_timeout, bytes: MAX_ANSWER_BYTES },
+            max_samples: MAX_SAMPLES,
         }
     }
 

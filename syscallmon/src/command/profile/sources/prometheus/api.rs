@@ -31,9 +31,6 @@ use crate::{
     },
 };
 
-/// Maximum samples of all answers together.
-const MAX_SAMPLES: usize = 10_000_000;
-
 /// Windows of less than twice this are not halved, in seconds.
 const MIN_SECONDS: u64 = 300;
 
@@ -53,6 +50,8 @@ pub(super) struct Server {
     pub(super) client_config: HttpClientConfig,
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     pub(super) limits: ExchangeLimits,
+    /// Maximum samples of all answers together.
+    pub(super) max_samples: usize,
 }
 
 /// A connection to the server, and what it has answered so far.
@@ -94,7 +93,7 @@ impl Api {
         }
         let client = client(&server.url, &server.client_config, "--prometheus-ca-file").await.map_err(Error::msg)?;
         let last_progress = Instant::now();
-        let (samples_left, queries, warnings) = (MAX_SAMPLES, 0, BTreeSet::new());
+        let (samples_left, queries, warnings) = (server.max_samples, 0, BTreeSet::new());
         Ok(Self { server, client, endpoint, headers, samples_left, queries, last_progress, warnings })
     }
 
@@ -152,7 +151,7 @@ impl Api {
         self.queries += 1;
         if self.last_progress.elapsed() >= PROGRESS {
             self.last_progress = Instant::now();
-            let samples = MAX_SAMPLES - self.samples_left;
+            let samples = self.server.max_samples - self.samples_left;
             tracing::info!(queries = self.queries, samples, until = %rfc3339(time), "reading from Prometheus");
         }
         for warning in warnings {
@@ -161,9 +160,10 @@ impl Api {
             }
         }
         self.samples_left = self.samples_left.checked_sub(series.len()).ok_or_else(|| {
-            let message =
-                "the answers have more than 10 million samples: use a narrower --workload or a shorter --range";
-            QueryError::Other(anyhow!(message))
+            QueryError::Other(anyhow!(
+                "the answers have more than {} samples: use a narrower --workload or a shorter --range",
+                self.server.max_samples
+            ))
         })?;
         Ok(series)
     }

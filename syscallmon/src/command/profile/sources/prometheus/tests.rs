@@ -48,3 +48,12 @@ fn flags_are_checked() {
     }
     assert!(Flags::command().try_get_matches_from(["test", "--prometheus=http://p"]).is_err());
 }
+
+#[tokio::test]
+async fn manual() {
+    let Ok(url) = std::env::var("MANUAL_URL") else { return };
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let begin = std::time::Instant::now();
+    let found = ask(&url, &std::env::var("MANUAL_WORKLOAD").unwrap(), &["--range=7d"], now).await;
+    eprintln!("{found:#?} in {:?}", begin.elapsed());
+}

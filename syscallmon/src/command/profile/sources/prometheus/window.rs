@@ -51,9 +51,9 @@ impl Window {
         (self.seconds() / 2 >= min_seconds).then_some(halves)
     }
 
-    /// Whether it overlaps a time from `begin` to `end`.
+    /// Whether it overlaps a time from `begin` to `end`. A sample at the end of a window belongs to that window.
     pub(super) fn overlaps(self, begin: f64, end: f64) -> bool {
-        (self.begin as f64) <= end && begin <= self.end as f64
+        (self.begin as f64) < end && begin <= self.end as f64
     }
 }
 

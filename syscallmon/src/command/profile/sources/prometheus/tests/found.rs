@@ -90,7 +90,7 @@ async fn a_call_of_one_replica_is_in_however_it_was_counted() {
 #[tokio::test]
 async fn pods_that_are_gone_or_came_later_are_replicas() {
     let mut samples = cluster();
-    let gone = (BEGIN + 2 * HOUR, BEGIN + 2 * HOUR + 600);
+    let gone = (BEGIN + 3 * HOUR, BEGIN + 3 * HOUR + 600);
     let later = (END - 12 * HOUR, END);
     let (old, new) = (container("n1", "web-old", "web"), container("n3", "web-new", "web"));
     samples.workload(&old, gone).calls(&old[0], "socket", gone, |_| 1.0);
@@ -128,14 +128,14 @@ async fn pods_that_are_gone_or_came_later_are_replicas() {
 #[tokio::test]
 async fn equal_labels_on_two_nodes_are_two_replicas() {
     let mut samples = Samples::default();
-    for node in ["n1", "n2"] {
-        samples.daemon(node, ALWAYS, BEGIN - HOUR);
+    for (node, times) in [("n1", ALWAYS), ("n2", (ALWAYS.0, END - HOUR))] {
+        samples.daemon(node, times, BEGIN - HOUR);
         let counts = format!("job=\"s\",instance=\"{node}:1\",container=\"cache\"");
         let info = format!("{counts},image=\"cache:{node}\",node=\"{node}\",runtime=\"docker\"");
-        samples.workload(&[counts, info], ALWAYS);
+        samples.workload(&[counts, info], times);
         // A pod with a container of the same name.
         let pod = container(node, "cache", "cache").map(|labels| labels.replace("httpd", "cache"));
-        samples.workload(&pod, ALWAYS).calls(&pod[0], "mount", ALWAYS, |_| 1.0);
+        samples.workload(&pod, times).calls(&pod[0], "mount", times, |_| 1.0);
     }
     // The daemon of n2 restarts with another address.
     samples.daemon("n2b", (END - HOUR, END), END - HOUR);

@@ -81,7 +81,10 @@ async fn what_is_no_prometheus_is_said_to_be() {
         (ok("\u{1b}[31m\nforged"), "\u{fffd}"),
         (Does::Answer("404 Not Found", "404 page not found".into()), "the URL before /api/v1"),
         (Does::Answer("401 Unauthorized", String::new()), "see --prometheus-username"),
-        (Does::Answer("302 Found\r\nLocation: https://login/\x07", String::new()), "302 Found"),
+        (
+            Does::Answer("302 Found\r\nLocation: https://login/", String::new()),
+            "302 Found to https://login/: use that URL",
+        ),
         (Does::Answer("500 Internal Server Error", "oops\u{1b}[2J".into()), "500 Internal Server Error: oops[2J"),
         (
             Does::Answer(
@@ -126,9 +129,14 @@ async fn endless_answers_and_ten_million_samples_take_little_memory() {
 
 #[tokio::test]
 async fn many_answers_of_many_samples_have_a_limit_together() {
-    let many = Does::Repeat(r#"{"metric":{"owner":"web"},"value":[1,"1"]},"#, 1_000_000);
-    let error = error(many, &["--range=30d"]).await;
-    assert!(error.contains("more than 10 million samples"), "{error}");
+    let (url, _server) = serve(Does::Repeat(r#"{"metric":{"owner":"web"},"value":[1,"1"]},"#, 9_000)).await;
+    let limits = ExchangeLimits { time: Duration::from_secs(10), bytes: MAX_ANSWER_BYTES };
+    let (url, client_config) = (url.parse().unwrap(), HttpClientConfig::default());
+    let server = Server { url, client_config, headers: vec![], limits, max_samples: 10_000 };
+    let mut api = Api::new(server).await.unwrap();
+    let error = collect::infos(&mut api, &["a".to_owned()], &Window::of_range(END, Duration::from_hours(24))).await;
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("more than 10000 samples: use a narrower --workload"), "{error}");
 }
 
 #[tokio::test]
