@@ -188,5 +188,4 @@ fn add(evidence: &mut Evidence, entry: &Entry, to: Option<SystemTime>, lost: u64
 }
 
 #[cfg(test)]
-#[path = "daemon/tests.rs"]
 mod tests;

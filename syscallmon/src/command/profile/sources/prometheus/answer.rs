@@ -122,18 +122,18 @@ mod tests {
 
     use super::*;
 
-    /// An answer of Prometheus 2.42 that scraped a daemon, shortened.
+    /// An answer of Prometheus 2.42 that scraped a daemon.
     const RECORDED: &str = r#"{"status":"success","data":{"resultType":"vector","result":[
-        {"metric":{"__name__":"syscallmon_workload_info","cgroup":"/system.slice/a.service","instance":"127.0.0.1:9778",
-        "job":"syscallmon","node":"vm"},"value":[1795900535.167,"1"]},
-        {"metric":{"abi":"x86_64","cgroup":"/system.slice/a.service","instance":"127.0.0.1:9778","job":"syscallmon",
-        "syscall":"openat"},"value":[1795900535.167,"177"]}]}}"#;
+        {"metric":{"__name__":"syscallmon_syscalls_total","abi":"x86_64","cgroup":"/shop-web",
+        "instance":"127.0.0.1:19778","job":"syscallmon","syscall":"openat"},"value":[1795969427.086,"1553"]},
+        {"metric":{"__name__":"syscallmon_workload_info","cgroup":"/shop-web","instance":"127.0.0.1:19778",
+        "job":"syscallmon","node":"vm"},"value":[1795969427.086,"1"]}]}}"#;
 
     #[test]
     fn a_recorded_answer_is_read() {
         let reply = parse(RECORDED.as_bytes()).unwrap();
-        assert_eq!((reply.series.len(), reply.series[1].value), (2, 177.0));
-        assert_eq!(reply.series[0].labels.get("node"), "vm");
+        assert_eq!((reply.series.len(), reply.series[0].value), (2, 1553.0));
+        assert_eq!(reply.series[1].labels.get("node"), "vm");
     }
 
     #[test]

@@ -37,6 +37,10 @@ const MIN_SECONDS: u64 = 300;
 /// Pauses before the attempts that follow an answer such as 429.
 const PAUSES: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
 
+/// Maximum number of queries without an answer in time, one after the other. Half of a window may be quick enough; a
+/// server that never answers is not worth more.
+const MAX_TIMEOUTS: usize = 3;
+
 /// Interval of progress messages.
 const PROGRESS: Duration = Duration::from_secs(1);
 
@@ -62,6 +66,8 @@ pub(super) struct Api {
     headers: HeaderMap,
     samples_left: usize,
     queries: usize,
+    /// Number of queries without an answer in time since the last answer.
+    timeouts: usize,
     last_progress: Instant,
     /// Warnings of the answers.
     pub(super) warnings: BTreeSet<String>,
@@ -93,8 +99,9 @@ impl Api {
         }
         let client = client(&server.url, &server.client_config, "--prometheus-ca-file").await.map_err(Error::msg)?;
         let last_progress = Instant::now();
-        let (samples_left, queries, warnings) = (server.max_samples, 0, BTreeSet::new());
-        Ok(Self { server, client, endpoint, headers, samples_left, queries, last_progress, warnings })
+        let (samples_left, warnings) = (server.max_samples, BTreeSet::new());
+        let (queries, timeouts) = (0, 0);
+        Ok(Self { server, client, endpoint, headers, samples_left, queries, timeouts, last_progress, warnings })
     }
 
     /// Returns a function of series over a window. Halves the window while the server says that it is too much.
@@ -148,7 +155,7 @@ impl Api {
                 result => break result?,
             }
         };
-        self.queries += 1;
+        (self.queries, self.timeouts) = (self.queries + 1, 0);
         if self.last_progress.elapsed() >= PROGRESS {
             self.last_progress = Instant::now();
             let samples = self.server.max_samples - self.samples_left;
@@ -168,17 +175,18 @@ impl Api {
         Ok(series)
     }
 
-    async fn attempt(&self, form: String) -> Result<Reply, QueryError> {
+    async fn attempt(&mut self, form: String) -> Result<Reply, QueryError> {
         let url = &self.server.url;
         let request = Request::post(self.endpoint.clone()).body(Full::new(Bytes::from(form)));
         let mut request = request.map_err(|error| QueryError::Other(error.into()))?;
         request.headers_mut().extend(self.headers.clone());
         let answer = exchange(&self.client, request, self.server.limits).await.map_err(|error| {
-            let is_slow = matches!(error, ExchangeError::Timeout(_));
+            self.timeouts += usize::from(matches!(error, ExchangeError::Timeout(_)));
+            let may_halve = matches!(error, ExchangeError::Timeout(_)) && self.timeouts < MAX_TIMEOUTS;
             let authority = self.endpoint.authority().expect("checked in new");
             let error = no_answer(error, authority, "Prometheus", "--prometheus");
             let error = error.context(format!("no answer from Prometheus at {url}"));
-            if is_slow { QueryError::TooMuch(error) } else { QueryError::Other(error) }
+            if may_halve { QueryError::TooMuch(error) } else { QueryError::Other(error) }
         })?;
         judged(&answer).map_err(|error| {
             let context = |error: Error| error.context(format!("cannot query Prometheus at {url}"));

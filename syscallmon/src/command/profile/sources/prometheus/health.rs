@@ -151,7 +151,7 @@ mod tests {
     fn a_start_is_observed_if_the_daemon_is_older() {
         let of = |starts| health([InWindow { starts: Some(starts), ..InWindow::default() }; 3]);
         assert!(of((9_000.0, 9_000.0)).ran_before(&target(), span(12_000.0, 20_000.0)));
-        assert!(!of((11_900.0, 11_900.0)).ran_before(&target(), span(12_000.0, 20_000.0)));
+        assert!(!of((11_920.0, 11_920.0)).ran_before(&target(), span(12_000.0, 20_000.0)));
         assert!(!of((9_000.0, 11_950.0)).ran_before(&target(), span(12_000.0, 20_000.0)), "restarted just before");
         assert!(of((9_000.0, 12_500.0)).ran_before(&target(), span(12_000.0, 20_000.0)), "restarted later");
         assert!(!health([InWindow::default(); 3]).ran_before(&target(), span(12_000.0, 20_000.0)), "not known");
@@ -161,8 +161,8 @@ mod tests {
 
     #[test]
     fn losses_and_gaps_count_while_a_replica_is_there() {
-        let row = InWindow { lost: 5.0, steps_up: Some(60.0), ..InWindow::default() };
-        let health = health([row, InWindow { steps_up: Some(30.0), ..row }, row]);
+        let row = InWindow { lost: 5.0, steps_up: Some(120.0), ..InWindow::default() };
+        let health = health([row, InWindow { steps_up: Some(60.0), ..row }, row]);
         let targets = [target()].into();
         assert_eq!((health.lost(&targets, span(10_100.0, 13_000.0)), health.all_lost()), (5.0, 15.0));
         let missing = |first| health.missing(&targets, span(first, 30_000.0));

@@ -155,6 +155,6 @@ mod tests {
         let window = Window { begin: 1000, end: 4600 };
         let of = |function: Function| function.promql(&["a".to_owned(), "b".to_owned()], window);
         assert_eq!(of(Function::Max), "max_over_time(a[3600s]) or max_over_time(b[3600s])");
-        assert!(of(Function::FirstTime).starts_with("min_over_time(timestamp(a)[3600s:60s]) or "));
+        assert!(of(Function::FirstTime).starts_with("min_over_time(timestamp(a)[3600s:30s]) or "));
     }
 }

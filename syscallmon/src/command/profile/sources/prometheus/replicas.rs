@@ -57,7 +57,7 @@ pub(super) struct Joined<'a> {
 ///
 /// When counts are not by call.
 pub(super) fn join<'a>(infos: &'a Infos, calls: &'a Counters, denied: &'a Counters) -> Result<Joined<'a>> {
-    let index = Index::new(infos, calls.keys().chain(denied.keys()));
+    let mut index = Index::new(infos, calls.keys().chain(denied.keys()));
     let mut joined = Joined::default();
     let mut used = BTreeSet::new();
     for (labels, counter, is_denied) in calls
@@ -107,33 +107,69 @@ fn key(labels: &LabelSet, infos: &[(&LabelSet, Span)]) -> ReplicaKey {
 
 /// Finds metadata by the labels of counts.
 ///
-/// The labels that identify workloads are a setting of the daemon. They are those that its counts have.
+/// The labels that identify workloads are a setting of each daemon. They are those that its counts have.
 struct Index<'a> {
-    names: BTreeSet<&'a str>,
-    infos: HashMap<Vec<&'a str>, Vec<(&'a LabelSet, Span)>>,
+    infos: &'a Infos,
+    /// Names of labels that counts of any workload have.
+    all_names: Names<'a>,
+    /// Metadata by the values of these labels, the newest first.
+    by_names: HashMap<Names<'a>, HashMap<Vec<&'a str>, Vec<(&'a LabelSet, Span)>>>,
 }
+
+type Names<'a> = BTreeSet<&'a str>;
+
+/// Counts with one of these labels are those of no other workload, whatever labels they lack. The name of a container
+/// alone can be that of a pod's container, too.
+const SUFFICIENT: [Label; 5] = [Label::Namespace, Label::Pod, Label::Cgroup, Label::ContainerId, Label::PodUid];
+
+/// Maximum number of different settings of daemons, each of which takes an index of all metadata.
+const MAX_SETTINGS: usize = 64;
 
 impl<'a> Index<'a> {
     fn new(infos: &'a Infos, counts: impl Iterator<Item = &'a LabelSet>) -> Self {
-        let names: BTreeSet<&str> = counts.flat_map(|labels| labels.of_workload().map(|(name, _)| name)).collect();
-        let mut index = Self { names, infos: HashMap::new() };
-        for (info, &span) in infos {
-            index.infos.entry(index.values(info)).or_default().push((info, span));
-        }
-        for infos in index.infos.values_mut() {
-            infos.sort_by(|one, other| other.1.last.total_cmp(&one.1.last).then_with(|| one.0.cmp(other.0)));
-        }
-        index
-    }
-
-    fn values<'b>(&self, labels: &'b LabelSet) -> Vec<&'b str> {
-        self.names.iter().map(|name| labels.get(name)).collect()
+        let all_names = counts.flat_map(names_of).collect();
+        Self { infos, all_names, by_names: HashMap::new() }
     }
 
     /// Returns the metadata of a series of counts, the newest first.
-    fn of(&self, labels: &'a LabelSet) -> Option<&[(&'a LabelSet, Span)]> {
-        self.infos.get(&self.values(labels)).map(Vec::as_slice)
+    fn of(&mut self, labels: &'a LabelSet) -> Option<&[(&'a LabelSet, Span)]> {
+        let has_all = self.has(&self.all_names.clone(), labels);
+        let names = if has_all {
+            self.all_names.clone()
+        } else {
+            // Daemons with different settings: only the labels that this one has.
+            let own: Names<'_> = names_of(labels).collect();
+            let workload = labels.workload_labels();
+            let is_sufficient = SUFFICIENT.iter().any(|label| workload.get(*label).is_some());
+            if !is_sufficient || !self.has(&own, labels) {
+                return None;
+            }
+            own
+        };
+        self.by_names.get(&names)?.get(&values(&names, labels)).map(Vec::as_slice)
     }
+
+    fn has(&mut self, names: &Names<'a>, labels: &'a LabelSet) -> bool {
+        if !self.by_names.contains_key(names) && self.by_names.len() < MAX_SETTINGS {
+            let mut by_values = HashMap::<_, Vec<_>>::new();
+            for (info, &span) in self.infos {
+                by_values.entry(values(names, info)).or_default().push((info, span));
+            }
+            for infos in by_values.values_mut() {
+                infos.sort_by(|one, other| other.1.last.total_cmp(&one.1.last).then_with(|| one.0.cmp(other.0)));
+            }
+            self.by_names.insert(names.clone(), by_values);
+        }
+        self.by_names.get(names).is_some_and(|by_values| by_values.contains_key(&values(names, labels)))
+    }
+}
+
+fn names_of(labels: &LabelSet) -> impl Iterator<Item = &str> {
+    labels.of_workload().map(|(name, _)| name)
+}
+
+fn values<'a>(names: &Names<'_>, labels: &'a LabelSet) -> Vec<&'a str> {
+    names.iter().map(|name| labels.get(name)).collect()
 }
 
 impl<'a> ReplicaSeries<'a> {
@@ -177,5 +213,4 @@ impl<'a> ReplicaSeries<'a> {
 }
 
 #[cfg(test)]
-#[path = "replicas_tests.rs"]
 mod tests;

@@ -9,7 +9,7 @@ const MIN_WINDOWS: u64 = 12;
 const LENGTHS: (u64, u64) = (600, 86_400);
 
 /// Maximum pause between the evaluations of a subquery, in seconds.
-const MAX_STEP: u64 = 60;
+const MAX_STEP: u64 = 30;
 
 /// A time from `begin` to `end`, in seconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

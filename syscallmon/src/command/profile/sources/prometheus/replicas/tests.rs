@@ -55,3 +55,20 @@ fn a_replica_keeps_all_of_its_metadata() {
     assert_eq!(replica.calls[&("x86_64", "read")].len(), 2);
     assert_eq!(joined.infos_without_counts, 1);
 }
+
+#[test]
+fn daemons_may_identify_workloads_by_different_labels() {
+    let infos = infos(&[
+        "instance=n1,namespace=shop,owner=web,pod=web-1,container=c",
+        "instance=n2,namespace=shop,owner=web,pod=web-2,container=c",
+    ]);
+    let calls = counters(&[
+        "instance=n1,namespace=shop,owner=web,container=c,abi=x86_64,syscall=read",
+        "instance=n2,namespace=shop,pod=web-2,container=c,abi=x86_64,syscall=read",
+        "instance=n2,container=c,abi=x86_64,syscall=kill",
+    ]);
+    let denied = Counters::new();
+    let joined = join(&infos, &calls, &denied).unwrap();
+    assert_eq!(names(&joined), ["shop/web-2/c@n2", "shop/c/web@n1"]);
+    assert!(joined.replicas.values().all(|replica| replica.calls.len() == 1), "a container of Docker has no namespace");
+}
