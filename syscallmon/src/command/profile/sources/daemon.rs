@@ -12,7 +12,7 @@ use http::{Method, Uri};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{LOST_CALLS, NO_NAME, printable};
+use super::{LOST_CALLS, NO_NAME, printable, server_url};
 use crate::{
     client::http::HttpClientConfig,
     command::daemon::{Daemon, DaemonFlags, escaped},
@@ -34,8 +34,8 @@ const FLAGS: DaemonFlags = DaemonFlags {
 /// A running daemon, and credentials.
 #[derive(Clone, Debug, Args)]
 pub(in crate::command) struct DaemonSource {
-    /// URL of a running daemon, such as http://127.0.0.1:9778: reads the calls of its host since the daemon started.
-    #[arg(long = "daemon", value_name = "URL", id = "daemon_url")]
+    /// URL of a running daemon. It knows the calls on its host since it started.
+    #[arg(long = "daemon", value_name = "URL", id = "daemon_url", value_parser = server_url)]
     pub(in crate::command) url: Option<Uri>,
     /// User name, as in the web.config.file of the daemon.
     #[arg(long = "daemon-username", value_name = "NAME", requires_all = ["daemon_url", "daemon_password_file"])]

@@ -37,7 +37,7 @@ use self::{
     labels::LabelSet,
     window::Window,
 };
-use super::printable;
+use super::{printable, server_url};
 use crate::{
     client::{exchange::ExchangeLimits, http::HttpClientConfig},
     profile::{Evidence, SourceKind},
@@ -56,9 +56,14 @@ const RANGES: (u64, u64) = (60, 400 * 86_400);
 /// A Prometheus, and credentials.
 #[derive(Clone, Debug, Args)]
 pub(in crate::command) struct PrometheusSource {
-    /// URL of a Prometheus, Thanos or Mimir that scrapes syscallmon, such as http://127.0.0.1:9090. A path is kept:
-    /// http://mimir.example/prometheus.
-    #[arg(long = "prometheus", value_name = "URL", id = "prometheus_url", requires = "selector")]
+    /// URL of a Prometheus, Thanos or Mimir that scrapes syscallmon. A path is kept, such as /prometheus of Mimir.
+    #[arg(
+        long = "prometheus",
+        value_name = "URL",
+        id = "prometheus_url",
+        requires = "selector",
+        value_parser = server_url
+    )]
     pub(in crate::command) url: Option<Uri>,
     /// How far to look back: 12h, 7d. A long range finds calls that are rare.
     #[arg(long, value_name = "DURATION", default_value = "7d", value_parser = range)]

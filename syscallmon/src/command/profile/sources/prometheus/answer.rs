@@ -6,11 +6,11 @@ use serde::{Deserialize, Deserializer, de};
 
 use super::labels::LabelSet;
 
-/// Maximum labels of all series of one answer: about 300 MiB of memory.
-const MAX_LABELS: usize = 3_000_000;
+/// Maximum labels of all series of one answer: less than 400 MiB of memory.
+const MAX_LABELS: usize = 2_000_000;
 
 /// Error of an answer with more labels. A message of serde is its only type.
-const TOO_LARGE: &str = "the answer has more than 3,000,000 labels";
+const TOO_LARGE: &str = "the answer has more than 2,000,000 labels";
 
 /// A successful answer.
 #[derive(Clone, Debug, Default, PartialEq)]

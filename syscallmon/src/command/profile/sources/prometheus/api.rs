@@ -85,9 +85,8 @@ enum QueryError {
 impl Api {
     /// Prepares the connection. Does not connect.
     pub(super) async fn new(server: Server) -> Result<Self> {
-        let authority = server.url.authority().context("--prometheus: expected a URL such as http://127.0.0.1:9090")?;
-        let scheme = server.url.scheme_str().filter(|scheme| ["http", "https"].contains(scheme));
-        let scheme = scheme.context("--prometheus: expected a URL that begins with http:// or https://")?;
+        let url = "expected a URL such as http://127.0.0.1:9090";
+        let (scheme, authority) = server.url.scheme_str().zip(server.url.authority()).context(url)?;
         let path = server.url.path().trim_end_matches('/');
         let path = path.strip_suffix("/api/v1").unwrap_or(path);
         let endpoint = Uri::builder().scheme(scheme).authority(authority.as_str());

@@ -113,10 +113,12 @@ struct Index<'a> {
     /// Names of labels that counts of any workload have.
     all_names: Names<'a>,
     /// Metadata by the values of these labels, the newest first.
-    by_names: HashMap<Names<'a>, HashMap<Vec<&'a str>, Vec<(&'a LabelSet, Span)>>>,
+    by_names: HashMap<Names<'a>, ByValues<'a>>,
 }
 
 type Names<'a> = BTreeSet<&'a str>;
+
+type ByValues<'a> = HashMap<Vec<&'a str>, Vec<(&'a LabelSet, Span)>>;
 
 /// Counts with one of these labels are those of no other workload, whatever labels they lack. The name of a container
 /// alone can be that of a pod's container, too.
@@ -151,7 +153,7 @@ impl<'a> Index<'a> {
 
     fn has(&mut self, names: &Names<'a>, labels: &'a LabelSet) -> bool {
         if !self.by_names.contains_key(names) && self.by_names.len() < MAX_SETTINGS {
-            let mut by_values = HashMap::<_, Vec<_>>::new();
+            let mut by_values = ByValues::new();
             for (info, &span) in self.infos {
                 by_values.entry(values(names, info)).or_default().push((info, span));
             }

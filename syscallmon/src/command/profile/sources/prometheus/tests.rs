@@ -48,31 +48,3 @@ fn flags_are_checked() {
     }
     assert!(Flags::command().try_get_matches_from(["test", "--prometheus=http://p"]).is_err());
 }
-
-#[tokio::test]
-async fn manual() {
-    let Ok(url) = std::env::var("MANUAL_URL") else { return };
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
-    let begin = std::time::Instant::now();
-    let found = ask(&url, &std::env::var("MANUAL_WORKLOAD").unwrap(), &["--range=7d"], now).await;
-    if let (Ok(daemon), Ok(found)) = (std::env::var("MANUAL_DAEMON"), &found) {
-        let selector: Selector = std::env::var("MANUAL_WORKLOAD").unwrap().parse().unwrap();
-        let daemon = crate::command::daemon::Daemon {
-            url: daemon.parse().unwrap(),
-            client_config: HttpClientConfig::default(),
-            flags: crate::command::daemon::DaemonFlags { url: "", username: "", password_file: "", ca_file: "" },
-        };
-        let direct = crate::command::profile::sources::daemon::evidence(&daemon, &selector).await.unwrap();
-        for (call, seen) in &found.calls {
-            let other = direct.calls.get(call).map(|seen| seen.count);
-            eprintln!("{call:?} {} {} {other:?}", seen.count, seen.windows);
-        }
-        eprintln!(
-            "only direct: {:?}",
-            direct.calls.keys().filter(|call| !found.calls.contains_key(call)).collect::<Vec<_>>()
-        );
-        eprintln!("{:#?}", found.replicas);
-        return;
-    }
-    eprintln!("{found:#?} in {:?}", begin.elapsed());
-}

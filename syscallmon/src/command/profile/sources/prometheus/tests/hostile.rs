@@ -16,6 +16,8 @@ const END: u64 = 1_700_000_000;
 #[derive(Clone, Debug)]
 enum Does {
     Answer(&'static str, String),
+    /// Is busy on the first connection, and answers on others.
+    BusyThen(String),
     /// Repeats a text in a chunked body, this often; without an end if the number is 0.
     Repeat(&'static str, usize),
     Nothing,
@@ -27,20 +29,30 @@ async fn serve(does: Does) -> (String, AbortOnDropHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let accept = async move {
+        let mut is_first = true;
         while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(converse(stream, does.clone()));
+            tokio::spawn(converse(stream, does.clone(), is_first));
+            is_first = false;
         }
     };
     (url, AbortOnDropHandle::new(tokio::spawn(accept)))
 }
 
-async fn converse(mut stream: TcpStream, does: Does) -> io::Result<()> {
+async fn converse(mut stream: TcpStream, does: Does, is_first: bool) -> io::Result<()> {
     let mut buffer = vec![0; 64 << 10];
     while stream.read(&mut buffer).await? > 0 {
         match &does {
             Does::Answer(status, body) => {
                 let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n", body.len());
                 stream.write_all((head + body).as_bytes()).await?;
+            }
+            Does::BusyThen(body) => {
+                let status = if is_first { "429 Too Many Requests\r\nConnection: close" } else { "200 OK" };
+                let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n", body.len());
+                stream.write_all((head + body).as_bytes()).await?;
+                if is_first {
+                    return Ok(());
+                }
             }
             Does::Repeat(text, number) => {
                 stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n").await?;
@@ -107,6 +119,20 @@ async fn what_is_no_prometheus_is_said_to_be() {
         assert!(error.contains(expected), "{does:?}: {error}");
         assert!(!error.contains(['\u{1b}', '\u{7}', '\n']), "{error:?}");
     }
+}
+
+/// Each answer is metadata and a counter at once.
+#[tokio::test]
+async fn a_busy_server_is_asked_again_and_its_warnings_are_kept() {
+    let series = r#"{"metric":{"instance":"a","namespace":"shop","owner":"web","abi":"x86_64","syscall":"read"},"value":[1,"7"]}"#;
+    let answer = format!(
+        r#"{{"status":"success","data":{{"resultType":"vector","result":[{series}]}},"warnings":["a store\u001b is away"]}}"#
+    );
+    let (url, _server) = serve(Does::BusyThen(answer)).await;
+    let evidence = ask(&url, r#"owner="web""#, &["--range=10m"], END).await.unwrap();
+    assert_eq!((evidence.replicas.len(), evidence.calls.len()), (1, 1));
+    let warnings = &evidence.sources[0].warnings;
+    assert!(warnings.contains(&"the server warns: a store\\u{1b} is away".to_owned()), "{warnings:?}");
 }
 
 #[tokio::test]
