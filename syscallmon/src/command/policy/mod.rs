@@ -1,11 +1,10 @@
 //! `syscallmon policy`: shows policies and manages baselines, through a daemon's API.
 
-mod daemon;
+mod daemon_flags;
 #[cfg(test)]
 mod tests;
 
 use std::{
-    fmt::Write as _,
     io::{self, Write},
     iter,
     process::ExitCode,
@@ -17,7 +16,8 @@ use http::Method;
 use serde::Deserialize;
 use serde_json::Value;
 
-use self::daemon::Daemon;
+use self::daemon_flags::DaemonArgs;
+use super::daemon::escaped;
 use crate::detect::{Baseline, BaselineKey, Learn};
 
 /// Show policies, and show and change baselines (learned calls).
@@ -29,7 +29,7 @@ pub(super) struct Policy {
     action: PolicyAction,
 
     #[command(flatten)]
-    daemon: Daemon,
+    daemon: DaemonArgs,
 
     /// Output format.
     #[arg(long, value_enum, value_name = "FORMAT", global = true, default_value_t = Format::Table)]
@@ -109,7 +109,7 @@ impl Policy {
     /// Returns the text to print.
     async fn text(&self) -> Result<String> {
         let (method, path) = self.action.request();
-        let answer = self.daemon.ask(method, &path).await?;
+        let answer = self.daemon.daemon().ask(method, &path).await?;
         if self.output == Format::Json {
             return pretty(&answer);
         }
@@ -133,21 +133,8 @@ impl PolicyAction {
             Self::Forget(of) => (Method::POST, of, "/forget"),
             Self::Relearn(of) => (Method::POST, of, "/relearn"),
         };
-        (method, format!("/api/v1/baselines/{}{action}", in_path(of.kind.as_str())))
+        (method, format!("/api/v1/baselines/{}{action}", escaped(of.kind.as_str())))
     }
-}
-
-/// Returns a key as a part of a URL, with its own `%` escaped as well.
-fn in_path(key: &str) -> String {
-    let mut path = String::with_capacity(key.len());
-    for byte in key.bytes() {
-        if byte.is_ascii_alphanumeric() || b"/:-_.~".contains(&byte) {
-            path.push(char::from(byte));
-        } else {
-            write!(path, "%{byte:02X}").expect("writing to a string");
-        }
-    }
-    path
 }
 
 fn pretty(answer: &Value) -> Result<String> {
