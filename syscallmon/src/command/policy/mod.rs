@@ -17,8 +17,14 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use self::daemon_flags::DaemonArgs;
-use super::daemon::escaped;
-use crate::detect::{Baseline, BaselineKey, Learn};
+use super::{
+    daemon::escaped,
+    profile::{ProfileArgs, baseline},
+};
+use crate::{
+    detect::{Baseline, BaselineKey, Learn},
+    profile,
+};
 
 /// Show policies, and show and change baselines (learned calls).
 ///
@@ -56,6 +62,26 @@ enum PolicyAction {
     Forget(OfKind),
     /// Make a baseline learn again; it keeps its calls.
     Relearn(OfKind),
+    /// Print a seccomp profile that allows the calls of a baseline.
+    Export(Export),
+}
+
+#[derive(Clone, Debug, Args)]
+struct Export {
+    #[command(flatten)]
+    of: OfKind,
+
+    /// Format of the profile.
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "oci")]
+    format: profile::Format,
+
+    /// Name of the object (formats spo, spo-v1beta1) or of the policy.
+    #[arg(long, value_name = "NAME", default_value = "workload")]
+    name: String,
+
+    /// Selector of the workloads that the policy is for (format policy).
+    #[arg(long = "match", value_name = "SELECTOR")]
+    selector: Option<String>,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -99,7 +125,13 @@ const OTHER_VERSION: &str = "the daemon has another version than this command: -
 impl Policy {
     pub(super) fn execute(self) -> Result<ExitCode> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let text = runtime.context("cannot start the async runtime")?.block_on(self.text())?;
+        let runtime = runtime.context("cannot start the async runtime")?;
+        if let PolicyAction::Export(export) = &self.action {
+            let evidence = runtime.block_on(baseline::of_daemon(&self.daemon.daemon(), &export.of.kind))?;
+            ProfileArgs::to_stdout(export.format, export.name.clone()).write(&evidence, export.selector.clone())?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let text = runtime.block_on(self.text())?;
         match io::stdout().write_all(text.as_bytes()) {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("cannot write to stdout"),
             _ => Ok(ExitCode::SUCCESS),
@@ -115,7 +147,7 @@ impl Policy {
         }
         match &self.action {
             PolicyAction::List => list(answer),
-            PolicyAction::Show(_) | PolicyAction::Forget(_) => as_file(answer),
+            PolicyAction::Show(_) | PolicyAction::Forget(_) | PolicyAction::Export(_) => as_file(answer),
             PolicyAction::Approve(of) | PolicyAction::Relearn(of) => {
                 Ok(format!("{}: {}\n", of.kind, answer["state"].as_str().unwrap_or("changed")))
             }
@@ -128,7 +160,7 @@ impl PolicyAction {
     fn request(&self) -> (Method, String) {
         let (method, of, action) = match self {
             Self::List => return (Method::GET, "/api/v1/policies".to_owned()),
-            Self::Show(of) => (Method::GET, of, ""),
+            Self::Show(of) | Self::Export(Export { of, .. }) => (Method::GET, of, ""),
             Self::Approve(of) => (Method::POST, of, "/approve"),
             Self::Forget(of) => (Method::POST, of, "/forget"),
             Self::Relearn(of) => (Method::POST, of, "/relearn"),

@@ -104,6 +104,22 @@ impl Generate {
 }
 
 impl ProfileArgs {
+    /// Returns the defaults, with stdout as the output.
+    pub(in crate::command) fn to_stdout(format: Format, name: String) -> Self {
+        Self {
+            format,
+            output: None,
+            arch: Vec::new(),
+            strict: false,
+            runtime: RuntimeArgs::default(),
+            allow: Vec::new(),
+            allow_denied: false,
+            name,
+            namespace: None,
+            selector: None,
+        }
+    }
+
     /// Fails on flags that contradict each other, before sources are asked.
     pub(in crate::command) fn check(&self) -> Result<()> {
         if self.format.is_directory() && self.output.is_none() {

@@ -19,7 +19,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
 
 pub use self::own::PROFILE;
-pub(super) use self::{generate::ProfileArgs, own::OwnProfile};
+pub(super) use self::{generate::ProfileArgs, own::OwnProfile, sources::baseline};
 
 /// Exit status of a command that found something.
 const FOUND: u8 = 1;

@@ -7,7 +7,7 @@ use clap::{ArgAction, Args};
 use crate::profile::base::{self, Runtime};
 
 /// The container runtime that starts the program.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub(super) struct RuntimeArgs {
     /// Container runtime that the profile is for, such as runc-1.3; by default all that were measured. Smaller.
     #[arg(long, value_name = "RUNTIME")]
