@@ -72,8 +72,8 @@ impl Daemon {
         }
         let Ok(Envelope { data, error }) = serde_json::from_slice(&body) else {
             bail!(
-                "{} answered {status}{}: not the API of syscallmon, or an older version; {} requires the address of the daemon \
-                 without a path, such as http://127.0.0.1:9778",
+                "{} answered {status}{}: not the API of syscallmon, or an older version; {} requires the address of \
+                 the daemon without a path, such as http://127.0.0.1:9778",
                 self.url,
                 said(&body),
                 self.flags.url
@@ -93,7 +93,8 @@ impl Daemon {
                 self.url, self.flags.username, self.flags.password_file
             ),
             Some((user, _)) => format!(
-                "the daemon at {} rejected user {user:?}: wrong user or password (see basic_auth_users in its web.config.file)",
+                "the daemon at {} rejected user {user:?}: wrong user or password (see basic_auth_users in its \
+                 web.config.file)",
                 self.url
             ),
         }

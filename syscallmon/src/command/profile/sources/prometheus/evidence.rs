@@ -85,6 +85,13 @@ pub(super) fn add_all(
             }
         }
     }
+    warn_of_replicas(evidence, &gaps, &more_images);
+    warn_of_joined(evidence, joined, health);
+    Ok(())
+}
+
+/// `gaps` are seconds without a scrape, and `more_images` replicas with more than one image.
+fn warn_of_replicas(evidence: &mut Evidence, gaps: &[(f64, String)], more_images: &[String]) {
     if let Some((longest, name)) = gaps.iter().max_by(|one, other| one.0.total_cmp(&other.0)) {
         let longest = Duration::from_secs(whole(*longest));
         evidence.warn(format!(
@@ -99,8 +106,6 @@ pub(super) fn add_all(
             more_images.len()
         ));
     }
-    warn_of_joined(evidence, joined, health);
-    Ok(())
 }
 
 fn warn_of_joined(evidence: &mut Evidence, joined: &Joined<'_>, health: &Health) {
