@@ -282,7 +282,10 @@ fn warnings(profile: &Profile, evidence: &Evidence) -> Vec<String> {
     let unknown = profile.unknown_names();
     if !unknown.is_empty() {
         let names: Vec<String> = unknown.iter().take(12).map(|name| super::printable(name)).collect();
-        warnings.push(format!("no table has these names, and runtimes ignore them: {}", names.join(", ")));
+        warnings.push(format!(
+            "these names are in no table of system calls, so runtimes ignore them: {}",
+            names.join(", ")
+        ));
     }
     if profile.has_extensions() {
         warnings.push(

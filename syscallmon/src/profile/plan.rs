@@ -139,7 +139,10 @@ impl Plan {
         };
         if !evidence.unrecognized.is_empty() {
             let names = evidence.unrecognized.iter().map(|name| printable(name)).collect();
-            self.warnings.push(format!("the profile lacks calls that this version does not know: {}", named(names)));
+            self.warnings.push(format!(
+                "this version of syscallmon does not know these calls, so the profile refuses them: {}",
+                named(names)
+            ));
         }
         let denied = |(call, observation): (&Call, &super::Observation)| {
             (observation.denied > 0 && !self.allowed.contains_key(call.syscall)).then_some(call.syscall.to_owned())
@@ -204,10 +207,17 @@ fn abis(evidence: &Evidence, options: &PlanOptions) -> Vec<&'static str> {
     abis
 }
 
-/// Returns a name from outside for a message: without characters that terminals obey, and short.
+/// Returns a name from outside for a message or a comment: short, in one line, and without characters that change how
+/// the text beside it is shown.
 #[must_use]
 pub fn printable(name: &str) -> String {
-    name.chars().take(200).map(|c| if c.is_control() { '?' } else { c }).collect()
+    name.chars().take(200).map(|c| if c.is_control() || is_break_or_mark(c) { '?' } else { c }).collect()
+}
+
+/// Whether YAML 1.1 ends a line and its comment here (LINE SEPARATOR, PARAGRAPH SEPARATOR), or terminals change the
+/// direction of text.
+fn is_break_or_mark(c: char) -> bool {
+    matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

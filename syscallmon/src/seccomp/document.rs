@@ -56,7 +56,7 @@ pub enum ProfileError {
         problem: &'static str,
     },
     /// Two ways of naming architectures exclude each other.
-    #[error("has architectures and archMap: runtimes refuse that")]
+    #[error("has both architectures and archMap: runtimes refuse that")]
     Architectures,
     /// A default error number without an action that takes it.
     #[error("has a defaultErrnoRet without the defaultAction SCMP_ACT_ERRNO or SCMP_ACT_TRACE, or one above 4095")]

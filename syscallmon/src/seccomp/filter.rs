@@ -164,7 +164,7 @@ mod tests {
             profile(default, "", &rules.join(",")).decide_mildest("x86_64", "x86_64", "personality")
         };
         let allow_some = rule("personality", "ALLOW", &equal(0, 8));
-        assert_eq!(mildest("KILL", &[allow_some.clone()]), Decision::Allow);
+        assert_eq!(mildest("KILL", std::slice::from_ref(&allow_some)), Decision::Allow);
         assert_eq!(mildest("ERRNO", &[allow_some, rule("personality", "KILL", "")]), Decision::KillThread);
         assert_eq!(mildest("ALLOW", &[rule("personality", "ERRNO", &equal(0, 0))]), Decision::Allow);
         assert_eq!(mildest("KILL", &[]), Decision::KillThread);

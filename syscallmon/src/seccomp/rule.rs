@@ -85,11 +85,11 @@ impl Rule {
     pub(super) fn problem(&self) -> Option<&'static str> {
         let index_fits = |comparison: &Comparison| comparison.index < 6;
         if self.names.is_empty() == self.name.is_empty() {
-            Some("needs names, or one name")
+            Some("needs either names or name")
         } else if !errno_fits(self.action, self.errno_ret) {
             Some("has an errnoRet without the action SCMP_ACT_ERRNO or SCMP_ACT_TRACE, or one above 4095")
         } else if !self.args.iter().all(index_fits) {
-            Some("compares an argument that no call has: the last index is 5")
+            Some("compares an argument that does not exist: the last index is 5")
         } else {
             None
         }

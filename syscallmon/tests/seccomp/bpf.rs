@@ -81,7 +81,10 @@ impl Filter {
 
 impl Data {
     fn word(&self, offset: u32) -> u32 {
-        let argument = |half: u32| (self.args[(half / 2) as usize] >> (32 * (half % 2))) as u32;
+        let argument = |half: u32| {
+            let shifted = self.args[(half / 2) as usize] >> (32 * (half % 2));
+            u32::try_from(shifted & 0xffff_ffff).unwrap()
+        };
         match offset {
             0 => self.number,
             4 => self.arch,

@@ -1,8 +1,8 @@
 """Compiles a seccomp profile with libseccomp, as runc does (libcontainer/seccomp/seccomp_linux.go).
 
 Input: JSON with the native ABI and the profile. Output: JSON with the filter, as hexadecimal instructions of classic
-BPF, and by ABI the names that libseccomp does not know. Docker's conditions are resolved as Docker does for a container with
-its default capabilities.
+BPF, and by ABI the names that libseccomp does not know. Docker's conditions are resolved as Docker does for a
+container with its default capabilities.
 """
 
 import json

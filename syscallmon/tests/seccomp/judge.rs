@@ -42,7 +42,7 @@ struct Entry {
 const X86_64: [Entry; 3] = [
     Entry { abi: Abi::Native, arch: 0xc000_003e, bit: 0, is_narrow: false },
     Entry { abi: Abi::Compat, arch: 0x4000_0003, bit: 0, is_narrow: true },
-    Entry { abi: Abi::X32, arch: 0xc000_003e, bit: X32_BIT as u32, is_narrow: false },
+    Entry { abi: Abi::X32, arch: 0xc000_003e, bit: 0x4000_0000, is_narrow: false },
 ];
 
 const AARCH64: [Entry; 2] = [

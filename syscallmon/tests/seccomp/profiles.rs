@@ -142,8 +142,8 @@ pub(crate) fn with_actions() -> Vec<Value> {
 ///
 /// - A call has one rule with comparisons of different arguments, or several rules with values of one argument. In one
 ///   with a rule for values below 922573919 and a rule for values above 1 << 55, libseccomp allows 922573919.
-/// - They are for x86_64 alone. In filters for ia32, x32 and arm64, libseccomp sometimes compares the architecture where
-///   it should compare the number of the call, and so refuses every call of the ABI.
+/// - They are for x86_64 alone. In filters for ia32, x32 and arm64, libseccomp sometimes compares the architecture
+///   instead of the number of the call, and so refuses every call of the ABI.
 pub(crate) fn random() -> Vec<Value> {
     let names: Vec<&str> = names::system_calls().iter().copied().collect();
     let mut random = fastrand::Rng::with_seed(11);

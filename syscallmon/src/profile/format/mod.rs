@@ -160,7 +160,7 @@ mod tests {
         syscalls::{CallTable, UNKNOWN},
     };
 
-    pub(super) const HOSTILE: &str = "web\nSystemCallFilter=@mount\n\u{1b}[2J\"'#: {}";
+    pub(super) const HOSTILE: &str = "web\nSystemCallFilter=@mount\n\u{2028}kind: Pod\u{1b}[2J\"'#: {}";
 
     pub(super) fn evidence(name: &str) -> Evidence {
         let mut evidence = Evidence::new(SourceKind::Recording, name);
@@ -218,7 +218,7 @@ mod tests {
             for file in write(*format, &evidence(HOSTILE)) {
                 let text = String::from_utf8(file.content).unwrap();
                 let injected = text.lines().any(|line| line.trim_start().starts_with("SystemCallFilter=@mount"));
-                assert!(!injected && !text.contains('\u{1b}'), "{format:?}: {text}");
+                assert!(!injected && !text.contains(['\u{1b}', '\u{2028}']), "{format:?}: {text}");
             }
         }
     }
