@@ -81,7 +81,9 @@ impl Plan {
                 }
             }
         }
-        options.runtime.iter().for_each(|name| plan.allow(name, Why::Runtime));
+        for name in &options.runtime {
+            plan.allow(name, Why::Runtime);
+        }
         ALWAYS_ALLOWED.into_iter().for_each(|name| plan.allow(name, Why::Always));
         let nonexistent = ANSWERED_WITH_ENOSYS.into_iter().filter(|name| !plan.allowed.contains_key(name));
         plan.nonexistent = nonexistent.filter(|name| exists(&plan.abis, name)).collect();
@@ -132,7 +134,7 @@ impl Plan {
             let calls = evidence.unknown_numbers;
             self.warnings.push(format!("{calls} calls have a number that no table has; the profile refuses them"));
         }
-        let named = |names: Vec<String>| {
+        let shortened = |names: Vec<String>| {
             let more = names.len().saturating_sub(MAX_NAMED);
             let text = names.into_iter().take(MAX_NAMED).collect::<Vec<_>>().join(", ");
             if more > 0 { format!("{text} and {more} more") } else { text }
@@ -141,7 +143,7 @@ impl Plan {
             let names = evidence.unrecognized.iter().map(|name| printable(name)).collect();
             self.warnings.push(format!(
                 "this version of syscallmon does not know these calls, so the profile refuses them: {}",
-                named(names)
+                shortened(names)
             ));
         }
         let denied = |(call, observation): (&Call, &super::Observation)| {
@@ -149,7 +151,7 @@ impl Plan {
         };
         let denied: BTreeSet<String> = evidence.calls.iter().filter_map(denied).collect();
         if !denied.is_empty() {
-            let names = named(denied.into_iter().collect());
+            let names = shortened(denied.into_iter().collect());
             self.warnings.push(format!(
                 "seccomp already denies calls that the workload tries, and so does the profile: {names}"
             ));
@@ -157,14 +159,14 @@ impl Plan {
         let dangerous: Vec<String> =
             observed.iter().filter(|name| super::danger::of(name).is_some()).map(|&name| name.to_owned()).collect();
         if !dangerous.is_empty() {
-            self.warnings.push(format!("the profile allows dangerous calls: {}", named(dangerous)));
+            self.warnings.push(format!("the profile allows dangerous calls: {}", shortened(dangerous)));
         }
         let untranslated = |name: &&&'static str| {
             !exists(&self.abis, name) && !siblings(name).iter().any(|sibling| self.allowed.contains_key(sibling))
         };
         let lost: Vec<String> = observed.iter().filter(untranslated).map(|&name| name.to_owned()).collect();
         if !lost.is_empty() {
-            let names = named(lost);
+            let names = shortened(lost);
             self.warnings.push(format!("the chosen architectures lack calls that were observed: {names}"));
         }
         let seen: BTreeSet<&str> = evidence.calls.keys().map(|call| call.abi).collect();

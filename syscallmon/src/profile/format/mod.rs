@@ -15,9 +15,9 @@ use super::{Plan, Provenance};
 pub enum Format {
     /// JSON of the OCI runtime specification: for runc, crun, Docker, Podman, Compose, and localhost profiles of Kubernetes
     Oci,
-    /// SeccompProfile of the security-profiles-operator, v1 (cluster-wide)
+    /// `SeccompProfile` of the security-profiles-operator, v1 (cluster-wide)
     Spo,
-    /// SeccompProfile of the security-profiles-operator, v1beta1 (in a namespace)
+    /// `SeccompProfile` of the security-profiles-operator, v1beta1 (in a namespace)
     #[value(name = "spo-v1beta1")]
     SpoV1beta1,
     /// Drop-in of a systemd unit
@@ -132,7 +132,7 @@ fn comment(plan: &Plan, provenance: &Provenance) -> String {
         lines.push(format!("Estimated calls that were not seen: {unseen}"));
     }
     lines.extend(plan.warnings.iter().map(|warning| format!("Warning: {warning}")));
-    lines.iter().map(|line| format!("# {line}\n")).collect()
+    lines.iter().fold(String::new(), |text, line| text + "# " + line + "\n")
 }
 
 /// Checks a name of Kubernetes (RFC 1123).

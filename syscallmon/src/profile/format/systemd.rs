@@ -24,7 +24,7 @@ pub(super) fn write(plan: &Plan, provenance: &Provenance) -> String {
             line.push_str(name);
         }
     }
-    let filters: String = lines.iter().map(|line| format!("SystemCallFilter={line}\n")).collect();
+    let filters = lines.iter().fold(String::new(), |text, line| text + "SystemCallFilter=" + line + "\n");
     let architectures: Vec<&str> = plan.abis.iter().map(|abi| name(abi)).collect();
     format!(
         "{}# Save as /etc/systemd/system/NAME.service.d/50-syscalls.conf, then: systemctl daemon-reload\n\
