@@ -3,6 +3,7 @@
 //! [`Evidence`] is what is known about the calls of a workload, merged from recordings, daemons, baselines and
 //! Prometheus. This module does no I/O; [`crate::command`] reads sources and writes files.
 
+pub mod base;
 mod evidence;
 mod recording;
 
