@@ -1,8 +1,8 @@
 //! Calls of container runtimes that a seccomp profile must allow beside those of the program.
 //!
 //! A runtime loads the filter and makes more calls before the program's first instruction. These are the calls that
-//! `cargo xtask runtime-bases` measured with the runtimes of Debian. With `no_new_privs`, a runtime loads the filter late
-//! and makes few calls. This module does no I/O.
+//! `cargo xtask runtime-bases` measured with the runtimes of Debian. With `no_new_privs`, a runtime loads the filter
+//! late and makes few calls. This module does no I/O.
 
 mod table;
 
@@ -85,7 +85,7 @@ pub fn base(runtime: Option<Runtime>, no_new_privileges: Option<bool>) -> BTreeS
 /// Returns the calls without which these runtimes do not start a container, or another program in it.
 ///
 /// A profile that lacks one of them fails with a runtime that needs it. A profile that has them all can still fail: a
-/// runtime can need one of two calls.
+/// runtime can need one of two calls. Without openat2, runc 1.3 needs fcntl.
 #[must_use]
 pub fn needed(runtime: Option<Runtime>, no_new_privileges: Option<bool>) -> BTreeSet<&'static str> {
     union(runtime, no_new_privileges, |row| [row.needed, row.exec_needed])
