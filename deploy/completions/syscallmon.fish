@@ -288,7 +288,7 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from relearn" -l output -d 'Output format' -r -f -a "table\t'Table; a single baseline is printed as JSON'
 json\t'JSON, as from the API'"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from relearn" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from export" -l format -d 'Format of the profile' -r -f -a "oci\t'JSON of the OCI runtime specification: for runc, crun, Docker, Podman, Compose, and localhost profiles of Kubernetes'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from export" -l format -d 'Format of the profile' -r -f -a "oci\t'JSON of the OCI runtime specification: runc, crun, Docker, Podman, Compose, Kubernetes (localhost)'
 spo\t'`SeccompProfile` of the security-profiles-operator, v1 (cluster-wide)'
 spo-v1beta1\t'`SeccompProfile` of the security-profiles-operator, v1beta1 (in a namespace)'
 systemd\t'Drop-in of a systemd unit'
@@ -331,7 +331,7 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fis
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from generate" -l prometheus-ca-file -d 'File with CA certificates (PEM) for Prometheus; by default those of the host' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from generate" -l prometheus-header -d 'HTTP header of each query, such as X-Scope-OrgID=tenant for Mimir. Repeatable' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from generate" -l prometheus-timeout -d 'Maximum duration of one query' -r
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from generate" -l format -d 'Format of the profile' -r -f -a "oci\t'JSON of the OCI runtime specification: for runc, crun, Docker, Podman, Compose, and localhost profiles of Kubernetes'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from generate" -l format -d 'Format of the profile' -r -f -a "oci\t'JSON of the OCI runtime specification: runc, crun, Docker, Podman, Compose, Kubernetes (localhost)'
 spo\t'`SeccompProfile` of the security-profiles-operator, v1 (cluster-wide)'
 spo-v1beta1\t'`SeccompProfile` of the security-profiles-operator, v1beta1 (in a namespace)'
 systemd\t'Drop-in of a systemd unit'
