@@ -33,13 +33,14 @@ declare -A serve=(
     [busybox]="/usr/bin/busybox httpd -f -p 127.0.0.1:8007 -h /var/www/html"
 )
 declare -A user=([redis]=redis [postgres]=postgres [go]=prometheus [python]=www-data)
-ports=([1]=nginx [4]=python [5]=go [6]=rust [7]=busybox)
+declare -A port=([nginx]=8001 [python]=8004 [go]=8005 [rust]=8006 [busybox]=8007)
 
 get() { curl --silent --output /dev/null --max-time 20 "$@"; }
 # Requests to a web server: small and large files, a missing one, a range, a method it may not know, in parallel.
 web() {
     get "http://127.0.0.1:$1/" && get "http://127.0.0.1:$1/numbers" && get "http://127.0.0.1:$1/missing"
     get --head "http://127.0.0.1:$1/" && get --range 10-99 "http://127.0.0.1:$1/numbers"
+    # Not every server knows the method.
     get --data x=1 "http://127.0.0.1:$1/"
     local jobs=() i
     for i in $(seq "$2"); do get "http://127.0.0.1:$1/metrics?$i" & jobs+=($!); done
@@ -59,18 +60,14 @@ load() {
             -c 'create index on numbers (number)' -c "select count(*) from numbers where number % $2 = 0" \
             -c 'copy numbers to stdout' -c 'vacuum full analyze numbers' -c checkpoint >/dev/null
         ;;
-    nginx) web 8001 "$2" ;;
-    python) web 8004 "$2" ;;
-    go) web 8005 "$2" ;;
-    rust) web 8006 "$2" ;;
-    busybox) web 8007 "$2" ;;
+    *) web "${port[$1]}" "$2" ;;
     esac
 }
 answers() {
     case $1 in
     redis) redis-cli -p 8002 ping | grep -q PONG ;;
     postgres) $psql -c 'select 1' ;;
-    *) for i in "${!ports[@]}"; do [ "${ports[$i]}" = "$1" ] && get "http://127.0.0.1:800$i/"; done ;;
+    *) get "http://127.0.0.1:${port[$1]}/" ;;
     esac >/dev/null 2>&1
 }
 reload() {
