@@ -62,7 +62,7 @@ struct WorkloadEntry {
     /// All of its metadata.
     metadata: Labels,
     gone: bool,
-    /// When its first cgroup was born, in seconds since 1970, if the daemon saw that. Then all of its calls are counted.
+    /// When its first cgroup was born, in seconds since 1970, if the daemon saw that.
     #[serde(skip_serializing_if = "Option::is_none")]
     started: Option<f64>,
     calls: u64,
