@@ -13,6 +13,7 @@ pub mod fuzz;
 pub mod image;
 pub mod manifests;
 pub mod pictures;
+pub mod runtime_bases;
 pub mod setup;
 pub mod syscalls;
 pub mod test;
@@ -56,6 +57,8 @@ pub enum Verb {
     Ebpf(ebpf::Args),
     /// Generate the tables of system calls from the newest kernel headers in Debian
     Syscalls(syscalls::Args),
+    /// Measure the calls of container runtimes between loading the seccomp filter and the program's start
+    RuntimeBases(runtime_bases::Args),
 }
 
 impl Verb {
@@ -81,6 +84,7 @@ impl Verb {
             Self::Setup(args) => setup::run(root, args),
             Self::Ebpf(args) => ebpf::run(root, args),
             Self::Syscalls(args) => syscalls::run(root, args),
+            Self::RuntimeBases(args) => runtime_bases::run(root, args),
         }
     }
 }

@@ -15,6 +15,7 @@ mod namespaces;
 mod podman;
 mod programs;
 mod prometheus;
+pub mod runtime_bases;
 mod software;
 mod wait;
 

@@ -17,6 +17,22 @@ pub(crate) fn pause() -> Result<PathBuf> {
     })
 }
 
+/// Returns a program that ends at once, and makes one call.
+pub(crate) fn exit() -> Result<PathBuf> {
+    without_libc("exit", include_str!("programs/exit.c"))
+}
+
+/// Returns a program that waits, and makes one call.
+pub(crate) fn wait() -> Result<PathBuf> {
+    without_libc("wait", include_str!("programs/wait.c"))
+}
+
+fn without_libc(name: &str, source: &str) -> Result<PathBuf> {
+    compiled(name, "c", source, |source, output| {
+        command("cc", &["-static", "-nostdlib", "-Os", "-s", "-o"], output, source)
+    })
+}
+
 /// Returns a web server in Rust with threads.
 pub(crate) fn web_server() -> Result<PathBuf> {
     rust("web_server", include_str!("programs/web_server.rs"))
@@ -63,7 +79,7 @@ mod tests {
 
     #[test]
     fn programs_are_linked_statically() {
-        for program in [pause().unwrap(), web_server().unwrap(), offender().unwrap()] {
+        for program in [pause(), exit(), wait(), web_server(), offender()].map(Result::unwrap) {
             let program = Elf::parse(&fs::read(&program).unwrap()).unwrap();
             assert!(!program.has_interpreter);
         }

@@ -42,6 +42,8 @@ pub enum Purpose {
     Fuzz,
     /// `cargo xtask test --beside-load`
     Load,
+    /// `cargo xtask runtime-bases`
+    RuntimeBases,
 }
 
 /// The proof that a tool is installed.
@@ -90,18 +92,18 @@ impl Tool {
 /// Tools in the order of installation: the compiler comes before the LLVM that must match it.
 const TOOLS: &[Tool] = {
     use Proof::{Dpkg, File, Program};
-    use Purpose::{Bench, Build, Check, Dist, E2e, Ebpf, Fuzz, Load, Manifests, Test, Vm};
+    use Purpose::{Bench, Build, Check, Dist, E2e, Ebpf, Fuzz, Load, Manifests, RuntimeBases, Test, Vm};
     &[
         Tool::new(
             "gcc",
             Program("cc"),
-            &[Build, Ebpf, Test, Bench, Dist, Vm, E2e, Manifests, Fuzz],
+            &[Build, Ebpf, Test, Bench, Dist, Vm, E2e, Manifests, Fuzz, RuntimeBases],
             "links Rust programs, compiles test workloads",
         ),
         Tool::new(
             "libc6-dev",
             File("/usr/include/stdio.h"),
-            &[Build, Ebpf, Test, Bench, Dist, Vm, E2e, Manifests, Fuzz],
+            &[Build, Ebpf, Test, Bench, Dist, Vm, E2e, Manifests, Fuzz, RuntimeBases],
             "the C library to link with",
         ),
         Tool::new("g++", Program("c++"), &[Fuzz], "compiles libFuzzer"),
@@ -176,7 +178,12 @@ const TOOLS: &[Tool] = {
             .unpacked(&["runc"]),
         Tool::new("libdevmapper1.02.1", Dpkg, &[Test, E2e], "a library of dockerd's"),
         Tool::new("libcap2-bin", Program("capsh"), &[Test], "shows and limits capabilities"),
-        Tool::new("util-linux", Program("setpriv"), &[Test, E2e], "runs the daemon with few privileges"),
+        Tool::new(
+            "util-linux",
+            Program("setpriv"),
+            &[Test, E2e, RuntimeBases],
+            "runs the daemon with few privileges, and programs in namespaces",
+        ),
         Tool::new("containerd", Program("ctr"), &[E2e], "gives it images; unpacked only").unpacked(&["ctr"]),
         Tool::new("podman", Program("podman"), &[E2e], "runs real containers; unpacked only, runs no service")
             .unpacked(&["podman"]),
@@ -210,7 +217,12 @@ const TOOLS: &[Tool] = {
             "judges the unit; unpacked only, runs no service",
         )
         .unpacked(&["systemd-analyze"]),
-        Tool::new("bpftrace", Program("bpftrace"), &[Bench, E2e], "one of the tools that the daemon is compared with"),
+        Tool::new(
+            "bpftrace",
+            Program("bpftrace"),
+            &[Bench, E2e, RuntimeBases],
+            "one of the tools that the daemon is compared with; counts calls of container runtimes",
+        ),
         Tool::new("libbpf-tools", Program("syscount"), &[Bench], "another one; unpacked only").unpacked(&["syscount"]),
         Tool::new("bpftool", Program("bpftool"), &[Bench], "shows what the kernel made of the programs"),
     ]

@@ -27,6 +27,8 @@ pub enum Suite {
     Bullseye,
     /// Debian 12
     Bookworm,
+    /// Debian 13
+    Trixie,
     /// Packages newer than those of Debian 13, built for it
     TrixieBackports,
     /// Debian unstable
@@ -38,6 +40,7 @@ impl Suite {
         match self {
             Self::Bullseye => "bullseye",
             Self::Bookworm => "bookworm",
+            Self::Trixie => "trixie",
             Self::TrixieBackports => "trixie-backports",
             Self::Sid => "sid",
         }
@@ -46,7 +49,7 @@ impl Suite {
     /// Returns the name of its security updates, which are on a separate mirror.
     fn security(self) -> Option<String> {
         match self {
-            Self::Bullseye | Self::Bookworm => Some(format!("{}-security", self.name())),
+            Self::Bullseye | Self::Bookworm | Self::Trixie => Some(format!("{}-security", self.name())),
             Self::TrixieBackports | Self::Sid => None,
         }
     }
