@@ -15,6 +15,7 @@ mod web;
 mod workloads;
 
 pub use self::runtimes::SHOWN;
+pub(super) use self::exporter::binary;
 pub(super) use self::{
     kubernetes::kubernetes,
     ordinary::images,
@@ -70,7 +71,7 @@ fn expect_nothing(prometheus: &Prometheus, promql: &str) -> Result<()> {
 }
 
 /// Runs one of the checks, and prints its duration.
-fn step<T>(what: &str, check: impl FnOnce() -> Result<T>) -> Result<T> {
+pub(super) fn step<T>(what: &str, check: impl FnOnce() -> Result<T>) -> Result<T> {
     let begin = Instant::now();
     let result = check().map_err(|error| error.context(what.to_owned()))?;
     println!("  {what}: ok, {:.1} s", begin.elapsed().as_secs_f64());

@@ -1,0 +1,64 @@
+//! `cargo xtask e2e profiles`: proves generated seccomp profiles with real servers and real runtimes.
+//!
+//! Each server runs once without a profile, and the daemon generates a profile from what it observed. Then the server
+//! runs with the profile under all runtimes, with other requests: nothing may be refused. With `--full`, every call of
+//! some profiles is taken away in turn, and the daemon must count a refusal.
+
+mod check_command;
+mod container;
+mod enforce;
+mod generate;
+mod load;
+mod machine;
+mod minimal;
+mod monitor;
+mod servers;
+mod spec;
+
+use std::{collections::BTreeMap, path::Path};
+
+use anyhow::Result;
+use serde_json::Value;
+use syscallmon_testkit::interrupt;
+use xtask_support::apt::Suite;
+
+use self::{
+    machine::{CGROUP, Machine},
+    monitor::Monitor,
+};
+use crate::{directories::Directories, runtime_bases::runtime::Program, software};
+
+/// The suites with different versions of the runtimes.
+const SUITES: [Suite; 3] = [Suite::Bookworm, Suite::Trixie, Suite::Sid];
+const PROGRAMS: [Program; 2] = [Program::Runc, Program::Crun];
+
+/// Profiles by the name of their server.
+type Profiles = BTreeMap<&'static str, Value>;
+
+/// Runs the environment.
+pub(crate) fn run(root: &Path, full: bool) -> Result<()> {
+    interrupt::watch()?;
+    let directories = Directories::claim(root, "profiles", &[CGROUP])?;
+    let tree = directories.directory("servers")?.join("tree");
+    software::unpack(&tree)?;
+    servers::write_files(&tree)?;
+    let roots: Vec<_> =
+        SUITES.into_iter().map(|suite| Ok((suite, machine::prepare(suite, &tree, &directories)?))).collect::<Result<_>>()?;
+    let mut machines = Vec::new();
+    for (suite, of_suite) in &roots {
+        for program in PROGRAMS {
+            machines.push(Machine::start(of_suite, *suite, program, 0, &directories.logs)?);
+        }
+    }
+    let monitor = Monitor::start(root, &machines[0], &directories)?;
+    let profiles = generate::all(&machines[0], &monitor, &directories)?;
+    check_command::check(&monitor, &profiles, &directories)?;
+    generate::compare_with_record(&monitor, &tree, &directories)?;
+    let mut result = enforce::all(machines, &monitor, &profiles);
+    if full {
+        let (suite, of_suite) = &roots[0];
+        let start = |number| Machine::start(of_suite, *suite, Program::Runc, number, &directories.logs);
+        result = minimal::all([start(1)?, start(2)?], &monitor, &profiles).and(result);
+    }
+    result
+}

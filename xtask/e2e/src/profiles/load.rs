@@ -1,0 +1,47 @@
+//! Load for servers, sent from outside of their containers' cgroups. There are two loads for each server. They use the
+//! same features of the server with other requests, sizes and numbers of clients.
+
+mod http;
+mod postgres;
+mod redis;
+
+use std::{path::Path, process::Command};
+
+use anyhow::Result;
+use syscallmon_testkit::Network;
+use xtask_support::shell;
+
+pub(super) use self::{
+    http::{busybox, go, nginx, python, rust},
+    postgres::postgres,
+    redis::redis,
+};
+
+/// Sends one of the loads.
+pub(super) type Load = fn(&Target<'_>, Phase) -> Result<()>;
+
+/// Which load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    First,
+    Second,
+}
+
+/// A server in a container, and what its clients need.
+pub(super) struct Target<'a> {
+    pub(super) network: Network,
+    /// A process in its network namespace.
+    pub(super) pid: u32,
+    pub(super) port: u16,
+    /// A file system with clients of databases.
+    pub(super) tree: &'a Path,
+}
+
+impl Target<'_> {
+    /// Runs a client in the network of the server. Returns its output.
+    fn client(&self, args: &[&str]) -> Result<String> {
+        let mut command = Command::new("timeout");
+        command.args(["20", "nsenter", &format!("--net=/proc/{}/ns/net", self.pid), "chroot"]).arg(self.tree);
+        shell::query(command.args(args), "the server did not do what its client asked for")
+    }
+}
