@@ -14,8 +14,8 @@ mod runtimes;
 mod web;
 mod workloads;
 
-pub use self::runtimes::SHOWN;
 pub(super) use self::exporter::binary;
+pub use self::runtimes::SHOWN;
 pub(super) use self::{
     kubernetes::kubernetes,
     ordinary::images,

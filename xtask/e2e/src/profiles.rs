@@ -2,11 +2,14 @@
 //!
 //! Each server runs once without a profile, and the daemon generates a profile from what it observed. Then the server
 //! runs with the profile under all runtimes, with other requests: nothing may be refused. With `--full`, every call of
-//! some profiles is taken away in turn, and the daemon must count a refusal.
+//! some profiles is taken away in turn, and the daemon must count a refusal. With `--minutes`, servers run for that time
+//! instead, and estimates of unseen calls are compared with the calls that came later.
 
 mod check_command;
 mod container;
 mod enforce;
+mod engines;
+mod estimates;
 mod generate;
 mod load;
 mod machine;
@@ -15,9 +18,9 @@ mod monitor;
 mod servers;
 mod spec;
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde_json::Value;
 use syscallmon_testkit::interrupt;
 use xtask_support::apt::Suite;
@@ -36,14 +39,16 @@ const PROGRAMS: [Program; 2] = [Program::Runc, Program::Crun];
 type Profiles = BTreeMap<&'static str, Value>;
 
 /// Runs the environment.
-pub(crate) fn run(root: &Path, full: bool) -> Result<()> {
+pub(crate) fn run(root: &Path, full: bool, minutes: Option<u64>) -> Result<()> {
     interrupt::watch()?;
     let directories = Directories::claim(root, "profiles", &[CGROUP])?;
     let tree = directories.directory("servers")?.join("tree");
     software::unpack(&tree)?;
     servers::write_files(&tree)?;
-    let roots: Vec<_> =
-        SUITES.into_iter().map(|suite| Ok((suite, machine::prepare(suite, &tree, &directories)?))).collect::<Result<_>>()?;
+    let roots: Vec<_> = SUITES
+        .into_iter()
+        .map(|suite| Ok((suite, machine::prepare(suite, &tree, &directories)?)))
+        .collect::<Result<_>>()?;
     let mut machines = Vec::new();
     for (suite, of_suite) in &roots {
         for program in PROGRAMS {
@@ -51,14 +56,21 @@ pub(crate) fn run(root: &Path, full: bool) -> Result<()> {
         }
     }
     let monitor = Monitor::start(root, &machines[0], &directories)?;
+    if let Some(minutes) = minutes {
+        return estimates::run(&machines[0], &monitor, Duration::from_mins(minutes));
+    }
     let profiles = generate::all(&machines[0], &monitor, &directories)?;
-    check_command::check(&monitor, &profiles, &directories)?;
-    generate::compare_with_record(&monitor, &tree, &directories)?;
+    let recording = generate::compare_with_record(&monitor, &tree, &directories)?;
+    let recording = recording.to_str().context("the path is not UTF-8")?;
+    check_command::check(generate::RECORDED, &[recording], &monitor, &directories)?;
     let mut result = enforce::all(machines, &monitor, &profiles);
+    interrupt::check()?;
+    result = engines::all(root, &tree, &monitor, &profiles).and(result);
     if full {
+        interrupt::check()?;
         let (suite, of_suite) = &roots[0];
         let start = |number| Machine::start(of_suite, *suite, Program::Runc, number, &directories.logs);
-        result = minimal::all([start(1)?, start(2)?], &monitor, &profiles).and(result);
+        result = minimal::all(vec![start(1)?, start(2)?], &monitor, &profiles).and(result);
     }
     result
 }

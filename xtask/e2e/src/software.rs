@@ -77,7 +77,7 @@ fn programs(directories: &Directories) -> Result<PathBuf> {
 }
 
 /// Returns an image of Debian packages. Makes it unless it is in the user's cache. Its name there depends on this file.
-fn debian() -> Result<PathBuf> {
+pub(crate) fn debian() -> Result<PathBuf> {
     let name = format!("{}-{}", Arch::native(), &sha256(include_bytes!("software.rs"))[..16]);
     let directories = workspace::cache_dir()?.join("software").join(name);
     let file = |dir: &Path| dir.join("image.tar");

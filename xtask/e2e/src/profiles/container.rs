@@ -72,7 +72,8 @@ impl<'a> Container<'a> {
         TIMEOUT[usize::from(!self.is_patient)]
     }
 
-    fn target(&self) -> Target<'_> {
+    /// Returns what clients need.
+    pub(super) fn target(&self) -> Target<'_> {
         Target {
             network: Network::OfProcess(self.holder),
             pid: self.holder.as_raw_nonzero().get().cast_unsigned(),

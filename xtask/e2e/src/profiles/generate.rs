@@ -24,7 +24,7 @@ use super::{
 use crate::{check::step, directories::Directories};
 
 /// The server that is recorded, too.
-const RECORDED: &str = "redis";
+pub(super) const RECORDED: &str = "redis";
 const TIMEOUT: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(100);
 /// Mounts the file system of the servers and enters it. `$1` is the directory of mounts, `$2` the file system, and the
@@ -74,8 +74,9 @@ pub(super) fn observed(profile: &Value) -> BTreeSet<String> {
     coverage.into_iter().flat_map(|coverage| coverage.keys().cloned()).collect()
 }
 
-/// Records a server with `syscallmon record`, and prints how the calls differ from those of its container.
-pub(super) fn compare_with_record(monitor: &Monitor, tree: &Path, directories: &Directories) -> Result<()> {
+/// Records a server with `syscallmon record`, and prints how the calls differ from those of its container. Returns the
+/// recording.
+pub(super) fn compare_with_record(monitor: &Monitor, tree: &Path, directories: &Directories) -> Result<PathBuf> {
     let server = servers::named(RECORDED);
     let recording = directories.directory("recordings")?.join("a.json");
     let mounts = directories.directory("mounts")?;
@@ -91,7 +92,7 @@ pub(super) fn compare_with_record(monitor: &Monitor, tree: &Path, directories: &
     let list = |names: Vec<&String>| names.into_iter().cloned().collect::<Vec<_>>().join(" ");
     println!("    only recorded: {}", list(made.difference(&observed).collect()));
     println!("    only in the container: {}", list(observed.difference(&made).collect()));
-    Ok(())
+    Ok(recording)
 }
 
 fn record(server: &Server, monitor: &Monitor, tree: &Path, mounts: &Path, recording: &Path) -> Result<()> {

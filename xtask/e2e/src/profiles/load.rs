@@ -45,3 +45,35 @@ impl Target<'_> {
         shell::query(command.args(args), "the server did not do what its client asked for")
     }
 }
+
+/// One action of a client.
+pub(super) enum Action {
+    Request(http::Request),
+    Client(Vec<&'static str>),
+}
+
+impl Action {
+    /// Returns the actions for a server, common ones first.
+    pub(super) fn of(server: &str) -> Vec<Self> {
+        let client = |program: &[&'static str], words: &[&'static str]| Self::Client([program, words].concat());
+        match server {
+            "redis" => {
+                let commands = redis::FIRST.iter().chain(redis::SECOND).map(|(command, _)| *command);
+                commands.map(|command| client(&["redis-cli", "-p", "6379"], command)).collect()
+            }
+            "postgres" => {
+                let statements = postgres::FIRST.iter().chain(&postgres::SECOND);
+                statements.map(|(statement, _)| client(&postgres::PSQL, &[statement])).collect()
+            }
+            _ => http::requests(server).map(Self::Request).collect(),
+        }
+    }
+
+    /// Does it. The server may answer anything.
+    pub(super) fn run(&self, target: &Target<'_>) {
+        let _ = match self {
+            Self::Request(request) => target.network.run(|| http::send(target.port, request)).and_then(|sent| sent),
+            Self::Client(words) => target.client(words).map(drop),
+        };
+    }
+}

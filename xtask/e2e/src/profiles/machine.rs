@@ -1,10 +1,10 @@
 //! A container runtime of one Debian suite, with the file system of the servers.
 
 use std::{
-    cell::Cell,
     fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 use anyhow::{Context, Result, ensure};
@@ -28,7 +28,7 @@ pub(super) const STATE: &str = "/run/runtime";
 /// Where the file system of the servers is, inside.
 const SERVERS: &str = "/servers";
 
-/// A runtime in namespaces of its own. It runs one container at a time.
+/// A runtime in namespaces of its own.
 pub(super) struct Machine {
     inside: Inside,
     program: Program,
@@ -37,7 +37,7 @@ pub(super) struct Machine {
     /// File system of the servers, outside.
     pub(super) tree: PathBuf,
     logs: PathBuf,
-    next: Cell<u32>,
+    next: AtomicU32,
     prefix: String,
 }
 
@@ -53,7 +53,7 @@ impl Machine {
         let prefix = format!("{suite}-{}-{number}", program.name());
         let inside = Inside::start(&root.path)?;
         let tree = root.path.join(SERVERS.trim_start_matches('/'));
-        Ok(Self { inside, program, name, tree, logs: logs.to_owned(), next: Cell::new(0), prefix })
+        Ok(Self { inside, program, name, tree, logs: logs.to_owned(), next: AtomicU32::new(0), prefix })
     }
 
     /// Returns a process of its namespaces.
@@ -68,7 +68,7 @@ impl Machine {
         no_new_privileges: bool,
         seccomp: Option<&Value>,
     ) -> Result<Container<'a>> {
-        let number = self.next.replace(self.next.get() + 1);
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
         let id = format!("{}-{number}", self.prefix);
         let dir = format!("/tmp/{id}");
         self.mount(&dir)?;

@@ -113,10 +113,23 @@ impl Monitor {
     pub(super) fn counted(&self, cgroup: &str) -> Result<Counted> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs_f64();
         let data = try_wait_for("new counts", TIMEOUT, PAUSE, || {
-            let text = self.get("/api/v1/workloads", &[("match", &selector(cgroup))])?;
-            let answer: Answer = serde_json::from_str(&text).with_context(|| format!("the daemon answered {text}"))?;
-            Ok(Some(answer.data).filter(|data| data.snapshot_time > now))
+            Ok(Some(self.data(cgroup)?).filter(|data| data.snapshot_time > now))
         })?;
+        Self::sums(data, cgroup)
+    }
+
+    /// Returns what a cgroup had called when the daemon read its counts last.
+    pub(super) fn latest(&self, cgroup: &str) -> Result<Counted> {
+        Self::sums(self.data(cgroup)?, cgroup)
+    }
+
+    fn data(&self, cgroup: &str) -> Result<Data> {
+        let text = self.get("/api/v1/workloads", &[("match", &selector(cgroup))])?;
+        let answer: Answer = serde_json::from_str(&text).with_context(|| format!("the daemon answered {text}"))?;
+        Ok(answer.data)
+    }
+
+    fn sums(data: Data, cgroup: &str) -> Result<Counted> {
         ensure!(!data.workloads.is_empty(), "the daemon does not know the cgroup {cgroup}");
         let mut counted = Counted::default();
         for workload in data.workloads {

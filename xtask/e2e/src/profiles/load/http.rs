@@ -15,11 +15,10 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A request: its first line without the version, more headers, the number of bytes of its body, and the expected
 /// status.
-type Request = (&'static str, &'static str, usize, u16);
+pub(super) type Request = (&'static str, &'static str, usize, u16);
 
-/// Sends nginx requests for files, lists, errors, uploads and pages of another server.
-pub(in super::super) fn nginx(target: &Target<'_>, phase: Phase) -> Result<()> {
-    const FIRST: [Request; 10] = [
+const NGINX: [&[Request]; 2] = [
+    &[
         ("GET /", "", 0, 200),
         ("GET /missing", "", 0, 404),
         ("GET /list/", "", 0, 200),
@@ -30,8 +29,8 @@ pub(in super::super) fn nginx(target: &Target<'_>, phase: Phase) -> Result<()> {
         ("GET /proxy/big", "", 0, 200),
         ("GET /list/a.txt", "Accept-Encoding: gzip\r\n", 0, 200),
         ("GET /secret", "", 0, 403),
-    ];
-    const SECOND: [Request; 9] = [
+    ],
+    &[
         ("GET /list/b.txt", "Accept-Encoding: gzip\r\n", 0, 200),
         ("GET /closed/", "", 0, 403),
         ("DELETE /", "", 0, 405),
@@ -41,82 +40,103 @@ pub(in super::super) fn nginx(target: &Target<'_>, phase: Phase) -> Result<()> {
         ("GET /index.html", "If-Modified-Since: Fri, 01 Jan 2100 00:00:00 GMT\r\n", 0, 200),
         ("HEAD /big", "", 0, 200),
         ("GET /big", "Range: bytes=-5\r\n", 0, 206),
-    ];
-    run(target, phase, &FIRST, &SECOND)
-}
+    ],
+];
 
-/// Sends busybox requests for files, errors and a script.
-pub(in super::super) fn busybox(target: &Target<'_>, phase: Phase) -> Result<()> {
-    const FIRST: [Request; 5] = [
+const BUSYBOX: [&[Request]; 2] = [
+    &[
         ("GET /", "", 0, 200),
         ("GET /missing", "", 0, 404),
         ("GET /cgi-bin/echo?a", "", 0, 200),
         ("POST /cgi-bin/echo", "", 3000, 200),
         ("GET /big", "", 0, 200),
-    ];
-    const SECOND: [Request; 6] = [
+    ],
+    &[
         ("GET /list/a.txt", "", 0, 200),
         ("GET /closed/", "", 0, 404),
         ("GET /big", "Range: bytes=100-999\r\n", 0, 206),
         ("POST /cgi-bin/echo?b=c", "", 9000, 200),
         ("HEAD /index.html", "", 0, 200),
         ("DELETE /", "", 0, 501),
-    ];
-    run(target, phase, &FIRST, &SECOND)
-}
+    ],
+];
 
-/// Sends Python requests for files, errors, uploads and a program.
-pub(in super::super) fn python(target: &Target<'_>, phase: Phase) -> Result<()> {
-    const FIRST: [Request; 6] = [
+const PYTHON: [&[Request]; 2] = [
+    &[
         ("GET /", "", 0, 200),
         ("GET /missing", "", 0, 404),
         ("GET /list/", "", 0, 200),
         ("GET /run", "", 0, 200),
         ("POST /", "", 5000, 200),
         ("GET /big", "", 0, 200),
-    ];
-    const SECOND: [Request; 6] = [
+    ],
+    &[
         ("GET /list/b.txt", "", 0, 200),
         ("HEAD /closed/", "", 0, 200),
         ("POST /x", "", 900_000, 200),
         ("DELETE /", "", 0, 501),
         ("GET /run", "", 0, 200),
         ("GET /index.html", "If-Modified-Since: Fri, 01 Jan 2100 00:00:00 GMT\r\n", 0, 304),
-    ];
-    run(target, phase, &FIRST, &SECOND)
-}
+    ],
+];
 
-/// Sends the server in Rust requests. It has one answer.
-pub(in super::super) fn rust(target: &Target<'_>, phase: Phase) -> Result<()> {
-    const FIRST: [Request; 2] = [("GET /", "", 0, 200), ("HEAD /x", "", 0, 200)];
-    const SECOND: [Request; 2] = [("GET /y", "A: b\r\n", 0, 200), ("PUT /z", "", 0, 200)];
-    run(target, phase, &FIRST, &SECOND)
-}
+const RUST: [&[Request]; 2] =
+    [&[("GET /", "", 0, 200), ("HEAD /x", "", 0, 200)], &[("GET /y", "A: b\r\n", 0, 200), ("PUT /z", "", 0, 200)]];
 
-/// Sends the exporter in Go requests for pages, and for probes that succeed and fail.
-pub(in super::super) fn go(target: &Target<'_>, phase: Phase) -> Result<()> {
-    const FIRST: [Request; 7] = [
+const GO: [&[Request]; 2] = [
+    &[
         ("GET /", "", 0, 200),
         ("GET /metrics", "Accept-Encoding: gzip\r\n", 0, 200),
         ("GET /probe?module=http_2xx&target=127.0.0.1:9115", "", 0, 200),
         ("GET /probe?module=tcp&target=127.0.0.1:1", "", 0, 200),
         ("GET /probe?module=none&target=127.0.0.1:1", "", 0, 400),
-        ("GET /missing", "", 0, 404),
+        ("GET /missing", "", 0, 200),
         ("POST /-/reload", "", 0, 200),
-    ];
-    const SECOND: [Request; 6] = [
+    ],
+    &[
         ("GET /config", "", 0, 200),
         ("GET /probe?module=tcp&target=127.0.0.1:9115", "", 0, 200),
         ("GET /probe?module=http_2xx&target=localhost:9115/config", "", 0, 200),
         ("GET /probe?module=http_2xx&target=127.0.0.1:1", "", 0, 200),
         ("GET /probe", "", 0, 400),
         ("GET /metrics", "", 0, 200),
-    ];
-    run(target, phase, &FIRST, &SECOND)
+    ],
+];
+
+/// Sends nginx requests for files, lists, errors, uploads and pages of another server.
+pub(in super::super) fn nginx(target: &Target<'_>, phase: Phase) -> Result<()> {
+    run(target, phase, NGINX)
+}
+
+/// Sends busybox requests for files, errors and a script.
+pub(in super::super) fn busybox(target: &Target<'_>, phase: Phase) -> Result<()> {
+    run(target, phase, BUSYBOX)
+}
+
+/// Sends Python requests for files, errors, uploads and a program.
+pub(in super::super) fn python(target: &Target<'_>, phase: Phase) -> Result<()> {
+    run(target, phase, PYTHON)
+}
+
+/// Sends the server in Rust requests. It has one answer.
+pub(in super::super) fn rust(target: &Target<'_>, phase: Phase) -> Result<()> {
+    run(target, phase, RUST)
+}
+
+/// Sends the exporter in Go requests for pages, and for probes that succeed and fail.
+pub(in super::super) fn go(target: &Target<'_>, phase: Phase) -> Result<()> {
+    run(target, phase, GO)
+}
+
+/// Returns all requests for a server, those of the first load first.
+pub(super) fn requests(server: &str) -> impl Iterator<Item = Request> {
+    let of = [("nginx", NGINX), ("busybox", BUSYBOX), ("python", PYTHON), ("rust", RUST), ("go", GO)];
+    let found = of.into_iter().filter(move |(name, _)| *name == server).flat_map(|(_, requests)| requests);
+    found.flatten().copied().collect::<Vec<_>>().into_iter()
 }
 
 /// Sends every request from several clients at the same time.
-fn run(target: &Target<'_>, phase: Phase, first: &[Request], second: &[Request]) -> Result<()> {
+fn run(target: &Target<'_>, phase: Phase, [first, second]: [&[Request]; 2]) -> Result<()> {
     let (requests, clients) = if phase == Phase::First { (first, 3) } else { (second, 8) };
     target.network.run(|| {
         thread::scope(|scope| {
@@ -130,7 +150,7 @@ fn run(target: &Target<'_>, phase: Phase, first: &[Request], second: &[Request])
     })?
 }
 
-fn send(port: u16, &(request, headers, body, expected): &Request) -> Result<()> {
+pub(super) fn send(port: u16, &(request, headers, body, expected): &Request) -> Result<()> {
     let failed = || format!("no answer to {request}");
     let mut stream = TcpStream::connect(("127.0.0.1", port)).with_context(failed)?;
     stream.set_read_timeout(Some(TIMEOUT))?;

@@ -4,23 +4,29 @@ use anyhow::{Result, ensure};
 
 use super::{Phase, Target};
 
-const PSQL: [&str; 7] = ["/usr/lib/postgresql/15/bin/psql", "-X", "-h", "127.0.0.1", "-U", "postgres", "-c"];
+pub(super) const PSQL: [&str; 7] = ["/usr/lib/postgresql/15/bin/psql", "-X", "-h", "127.0.0.1", "-U", "postgres", "-c"];
 const BENCH: [&str; 6] = ["/usr/lib/postgresql/15/bin/pgbench", "-h", "127.0.0.1", "-U", "postgres", "-n"];
 
-const FIRST: [(&str, &str); 9] = [
+pub(super) const FIRST: [(&str, &str); 9] = [
     ("create table t (id serial primary key, text text)", "CREATE"),
     ("insert into t (text) select repeat('x', i) from generate_series(1, 2000) i", "INSERT 0 2000"),
     ("select count(*) from t a join t b using (text)", "2000"),
     ("update t set text = text || 'y'; delete from t where id % 3 = 0", "DELETE"),
     ("copy t to '/tmp/t.copy'; create table u (like t); copy u from '/tmp/t.copy'", "COPY"),
-    ("select * from t order by text desc, id limit 1; set work_mem = '64kB'; select count(*) from \
-      (select a.id, b.text from t a, u b where b.id < 60 order by 2, 1) s", "row"),
+    (
+        "select * from t order by text desc, id limit 1; set work_mem = '64kB'; select count(*) from \
+      (select a.id, b.text from t a, u b where b.id < 60 order by 2, 1) s",
+        "row",
+    ),
     ("vacuum analyze t; checkpoint", "CHECKPOINT"),
-    ("create index on t (text); set max_parallel_workers_per_gather = 2; set parallel_setup_cost = 0; \
-      set parallel_tuple_cost = 0; set min_parallel_table_scan_size = 0; select sum(length(text)) from t", "row"),
+    (
+        "create index on t (text); set max_parallel_workers_per_gather = 2; set parallel_setup_cost = 0; \
+      set parallel_tuple_cost = 0; set min_parallel_table_scan_size = 0; select sum(length(text)) from t",
+        "row",
+    ),
     ("create database other; drop database other", "ERROR"),
 ];
-const SECOND: [(&str, &str); 8] = [
+pub(super) const SECOND: [(&str, &str); 8] = [
     ("create table v as select i, md5(i::text) m from generate_series(1, 30000) i", "SELECT 30000"),
     ("vacuum full v; truncate v; drop table v; checkpoint", "ERROR"),
     ("select count(*) from v where m > '8'; select m from v order by m limit 3", "row"),

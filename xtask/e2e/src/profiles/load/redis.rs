@@ -1,13 +1,37 @@
 //! Load for Redis.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 use syscallmon_testkit::try_wait_for;
 
 use super::{Phase, Target};
-use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// A command, and what its answer contains.
+type Command = (&'static [&'static str], &'static str);
+
+pub(super) const FIRST: &[Command] = &[
+    (&["set", "a", "1"], "OK"),
+    (&["lpush", "a", "1"], "WRONGTYPE"),
+    (&["config", "set", "maxmemory", "100mb"], "OK"),
+    (&["expire", "a", "1000"], "1"),
+    (&["eval", "return redis.call('get', 'a')", "0"], "1"),
+    (&["info"], "redis_version"),
+    (&["bgsave"], "Background"),
+];
+pub(super) const SECOND: &[Command] = &[
+    (&["append", "b", "xyz"], "3"),
+    (&["nothing"], "unknown command"),
+    (&["config", "set", "save", "100 10"], "OK"),
+    (&["flushall", "async"], "OK"),
+    (&["xadd", "s", "*", "k", "v"], "-"),
+    (&["client", "list"], "addr="),
+    (&["slowlog", "get"], ""),
+    (&["bgsave"], "Background"),
+];
 
 /// Sends commands, also by many connections, and makes Redis write its files.
 pub(in super::super) fn redis(target: &Target<'_>, phase: Phase) -> Result<()> {
@@ -17,28 +41,7 @@ pub(in super::super) fn redis(target: &Target<'_>, phase: Phase) -> Result<()> {
     };
     let benchmark = ["redis-benchmark", "-p", "6379", "-q", "-n", "300", "-c", clients, "-d", size, "-t", tests];
     target.client(&benchmark)?;
-    let commands: &[(&[&str], &str)] = match phase {
-        Phase::First => &[
-            (&["set", "a", "1"], "OK"),
-            (&["lpush", "a", "1"], "WRONGTYPE"),
-            (&["config", "set", "maxmemory", "100mb"], "OK"),
-            (&["expire", "a", "1"], "1"),
-            (&["eval", "return redis.call('get', 'a')", "0"], "1"),
-            (&["info"], "redis_version"),
-            (&["bgsave"], "Background"),
-        ],
-        Phase::Second => &[
-            (&["append", "b", "xyz"], "3"),
-            (&["nothing"], "unknown command"),
-            (&["config", "set", "save", "100 10"], "OK"),
-            (&["flushall", "async"], "OK"),
-            (&["xadd", "s", "*", "k", "v"], "-"),
-            (&["client", "list"], "addr="),
-            (&["slowlog", "get"], ""),
-            (&["bgsave"], "Background"),
-        ],
-    };
-    for (command, expected) in commands {
+    for (command, expected) in if phase == Phase::First { FIRST } else { SECOND } {
         let answer = target.client(&[&["redis-cli", "-p", "6379"], *command].concat())?;
         ensure!(answer.contains(expected), "redis answered {command:?} with {answer:?}");
     }
