@@ -15,7 +15,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
     def do_GET(self):
         if self.path == "/run":
-            self.answer(subprocess.run(["/usr/bin/date"], capture_output=True, check=True).stdout)
+            self.answer(subprocess.run(["date"], capture_output=True, check=True).stdout)
         else:
             super().do_GET()
 
