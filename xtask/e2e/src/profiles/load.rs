@@ -63,7 +63,7 @@ impl Action {
             }
             "postgres" => {
                 let statements = postgres::FIRST.iter().chain(&postgres::SECOND);
-                statements.map(|(statement, _)| client(&postgres::PSQL, &[statement])).collect()
+                statements.map(|(statements, _)| Self::Client(postgres::psql(statements))).collect()
             }
             _ => http::requests(server).map(Self::Request).collect(),
         }
