@@ -73,10 +73,10 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
 
 fn measured(root: &Root, program: Program, directories: &Directories, starts: u32) -> Result<Vec<Measurement>> {
     let begin = Instant::now();
-    let mut runtime = runtime::Runtime::start(root, program, directories)?;
+    let runtime = runtime::Runtime::start(root, program, directories)?;
     let name = format!("{}-{}", program.name(), runtime.version());
     eprintln!("{name}: measuring");
-    let results = measure::measure(&mut runtime, starts)
+    let results = measure::measure(&runtime, starts)
         .with_context(|| format!("cannot measure {name}; its log is {}", runtime.log().display()))?;
     eprintln!("{name}: {:.0} s", begin.elapsed().as_secs_f64());
     Ok(results)

@@ -177,6 +177,7 @@ const TOOLS: &[Tool] = {
         Tool::new("runc", Program("runc"), &[Test, E2e], "what containerd runs them with; unpacked only")
             .unpacked(&["runc"]),
         Tool::new("libdevmapper1.02.1", Dpkg, &[Test, E2e], "a library of dockerd's"),
+        Tool::new("bsdutils", Program("script"), &[RuntimeBases], "runs container runtimes in a terminal"),
         Tool::new("libcap2-bin", Program("capsh"), &[Test], "shows and limits capabilities"),
         Tool::new(
             "util-linux",

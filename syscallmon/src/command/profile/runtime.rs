@@ -26,12 +26,12 @@ impl RuntimeArgs {
 
     /// Returns the calls that the runtime makes.
     pub(super) fn made(&self) -> BTreeSet<&'static str> {
-        base::base(self.runtime.as_ref(), self.no_new_privileges())
+        base::base(self.runtime, self.no_new_privileges())
     }
 
     /// Returns the calls without which no container starts.
     pub(super) fn needed(&self) -> BTreeSet<&'static str> {
-        base::needed(self.runtime.as_ref(), self.no_new_privileges())
+        base::needed(self.runtime, self.no_new_privileges())
     }
 
     /// Describes the choice.

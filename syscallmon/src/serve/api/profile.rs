@@ -88,7 +88,7 @@ fn written(evidence: &Evidence, query: &ProfileQuery, selector: &str) -> Result<
     let runtime: Option<base::Runtime> =
         query.runtime.as_deref().map(str::parse).transpose().map_err(|error| format!("runtime: {error}"))?;
     let privileges = query.no_new_privileges.then_some(true);
-    let made = if format.is_for_containers() { base::base(runtime.as_ref(), privileges) } else { BTreeSet::new() };
+    let made = if format.is_for_containers() { base::base(runtime, privileges) } else { BTreeSet::new() };
     let options = PlanOptions { strict: query.strict, runtime: made, ..PlanOptions::default() };
     let mut plan = Plan::new(evidence, &options);
     plan.warnings.extend(Confidence::new(evidence, SystemTime::now()).warning());

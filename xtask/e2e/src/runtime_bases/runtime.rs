@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File, Permissions},
-    os::unix::fs::PermissionsExt,
+    os::unix::{fs::PermissionsExt, process::CommandExt},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
@@ -23,9 +23,9 @@ use super::{
 use crate::{directories::Directories, programs};
 
 /// Maximum time of a start. One without the calls that it needs may wait for ever.
-const TIMEOUT: Duration = Duration::from_secs(3);
+const TIMEOUT: Duration = Duration::from_secs(5);
 /// Maximum time from `start` to the program's first instruction. `start` itself may return earlier.
-const TIME_TO_EXECVE: Duration = Duration::from_secs(1);
+const TIME_TO_EXECVE: Duration = Duration::from_secs(3);
 const PAUSE_BETWEEN_LOOKS: Duration = Duration::from_millis(2);
 /// The time between `create` and `start`, in which other threads of the runtime make calls, too.
 const TIME_BEFORE_START: Duration = Duration::from_millis(15);
@@ -100,7 +100,7 @@ impl Runtime {
     /// Runs a container with a program that ends at once. Returns whether it did.
     pub(super) fn run(&self, host: &str, settings: Settings, profile: &Profile) -> Result<bool> {
         let id = self.prepare(host, settings, EXIT, profile)?;
-        let is_ok = self.call(&["run", "--bundle", &bundle(&id), &id])?;
+        let is_ok = self.call_in(settings.has_terminal, &["run", "--bundle", &bundle(&id), &id])?;
         if !is_ok {
             self.delete(&id)?;
         }
@@ -125,6 +125,10 @@ impl Runtime {
         let id = self.prepare(host, settings, PAUSE, &Profile::without(None))?;
         let is_ok = self.created(&id)? && self.call(&["start", &id])? && self.began(&id)?;
         ensure!(is_ok, "a container that waits does not start");
+        for settings in [settings, settings.with_terminal()] {
+            let process = spec::process(settings, EXIT).to_string();
+            self.inside.write(&process_file(&id, settings.has_terminal), process)?;
+        }
         Ok(Waiting { id, settings })
     }
 
@@ -138,14 +142,12 @@ impl Runtime {
 
     /// Starts another program in the container, which ends at once. Returns whether it did.
     pub(super) fn exec(&self, waiting: &Waiting) -> Result<bool> {
-        let file = format!("/run/process-{}.json", waiting.settings.is_root);
-        self.call(&["exec", "--process", &file, &waiting.id])
+        self.call(&["exec", "--process", &process_file(&waiting.id, false), &waiting.id])
     }
 
-    /// Writes the specification of the program that [`Self::exec`] starts.
-    pub(super) fn prepare_exec(&self, waiting: &Waiting) -> Result<()> {
-        let file = format!("/run/process-{}.json", waiting.settings.is_root);
-        self.inside.write(&file, spec::process(waiting.settings, EXIT).to_string())
+    /// Does the same with a terminal.
+    pub(super) fn exec_with_terminal(&self, waiting: &Waiting) -> Result<bool> {
+        self.call_in(true, &["exec", "--process", &process_file(&waiting.id, true), &waiting.id])
     }
 
     /// Changes the profile that the runtime uses for programs that it starts in the container. The first program keeps
@@ -159,7 +161,7 @@ impl Runtime {
                 self.inside.write(&file, state.to_string())
             }
             Program::Crun => {
-                // crun compiles a profile when it creates a container. With no_new_privs, it loads the filter in
+                // crun compiles a profile when it creates a container. With `no_new_privs`, it loads the filter in
                 // `start` only, so `create` succeeds with any profile.
                 let settings = Settings { no_new_privileges: true, ..waiting.settings };
                 let id = self.prepare("donor", settings, EXIT, profile)?;
@@ -222,22 +224,28 @@ impl Runtime {
         fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))
     }
 
-    /// Calls the runtime. Returns whether it succeeds in time. If not in time, no process inside remains.
     fn call(&self, args: &[&str]) -> Result<bool> {
+        self.call_in(false, args)
+    }
+
+    /// Calls the runtime. Returns whether it succeeds in time. If not in time, no process inside remains.
+    fn call_in(&self, has_terminal: bool, args: &[&str]) -> Result<bool> {
         interrupt::check()?;
         let cannot = || format!("cannot write {}", self.log.display());
         let log = File::options().create(true).append(true).open(&self.log).with_context(cannot)?;
         let mut command: Command = self.inside.command(self.program.name());
-        command.args(["--root", STATE]).args(args).stderr(log);
-        let mut child = Guarded::spawn(&mut command)?;
-        match child.wait(TIMEOUT) {
-            Ok(status) => Ok(status.success()),
-            Err(_) => {
-                interrupt::check()?;
-                self.inside.kill_all()?;
-                Ok(false)
-            }
+        command.args(["--root", STATE]).args(args);
+        if has_terminal {
+            command = in_terminal(&command);
         }
+        command.stderr(log);
+        let mut child = Guarded::spawn(&mut command)?;
+        let Ok(status) = child.wait(TIMEOUT) else {
+            interrupt::check()?;
+            self.inside.kill_all()?;
+            return Ok(false);
+        };
+        Ok(status.success())
     }
 }
 
@@ -247,6 +255,21 @@ fn bundle(id: &str) -> String {
 
 fn pid_file(id: &str) -> String {
     format!("{}/pid", bundle(id))
+}
+
+fn process_file(id: &str, has_terminal: bool) -> String {
+    format!("{}/process-{has_terminal}.json", bundle(id))
+}
+
+/// Returns a command that runs the other one in a new terminal. Its words have no characters with a meaning for a
+/// shell.
+fn in_terminal(command: &Command) -> Command {
+    let words = [command.get_program()].into_iter().chain(command.get_args());
+    let line: Vec<_> = words.map(|word| word.to_string_lossy()).collect();
+    let mut script = Command::new("script");
+    script.args(["--quiet", "--return", "--command", &line.join(" "), "/dev/null"]);
+    script.process_group(0).stdin(Stdio::null()).stdout(Stdio::null());
+    script
 }
 
 /// Returns the version in `runc version 1.1.5+ds1`, without what Debian adds.
@@ -286,14 +309,13 @@ mod tests {
 
     #[test]
     fn profile_of_a_container_is_replaced() {
-        let entry = |name| json!({"name": name, "action": 4, "args": []});
-        let of = |action: u64, names: &[&str]| {
-            let entries: Vec<Value> = names.iter().map(entry).collect();
+        let of = |action: u64, name: &str| {
+            let entries = [json!({"name": name, "action": 4, "args": []})];
             json!({"id": "c", "config": {"seccomp": {"default_action": action, "syscalls": entries}}})
         };
-        let mut state = of(2, &["read", "write"]);
+        let mut state = of(2, "read");
         change(&mut state, &Profile { allowed: ["close"].into(), denial: Denial::Kill }).unwrap();
-        assert_eq!(state, of(9, &["close"]));
+        assert_eq!(state, of(9, "close"));
         assert_eq!(change(&mut json!({}), &Profile::without(None)), None);
     }
 }

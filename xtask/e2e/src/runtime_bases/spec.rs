@@ -16,17 +16,27 @@ pub(super) const PROGRAM_CALLS: [&str; 2] = ["exit_group", "pause"];
 
 const CAPABILITIES: [&str; 5] = ["CAP_CHOWN", "CAP_KILL", "CAP_NET_BIND_SERVICE", "CAP_SETGID", "CAP_SETUID"];
 
+/// Paths that container engines hide. runc opens /proc in other ways if something is mounted over it.
+const MASKED: [&str; 5] = ["/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/scsi"];
+const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
 /// Settings of a container that change the calls of a runtime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Settings {
     pub(super) no_new_privileges: bool,
     pub(super) is_root: bool,
+    pub(super) has_terminal: bool,
 }
 
 impl Settings {
-    /// Returns both kinds of users.
+    /// Returns both kinds of users, without a terminal.
     pub(super) fn of(no_new_privileges: bool) -> [Self; 2] {
-        [true, false].map(|is_root| Self { no_new_privileges, is_root })
+        [true, false].map(|is_root| Self { no_new_privileges, is_root, has_terminal: false })
+    }
+
+    /// Returns the same settings with a terminal.
+    pub(super) fn with_terminal(self) -> Self {
+        Self { has_terminal: true, ..self }
     }
 }
 
@@ -84,7 +94,7 @@ pub(super) fn process(settings: Settings, program: &str) -> Value {
     let capabilities = |has_them: bool| if has_them { json!(CAPABILITIES) } else { json!([]) };
     let (id, groups) = if settings.is_root { (0, json!([])) } else { (1000, json!([1001, 1002])) };
     json!({
-        "terminal": false,
+        "terminal": settings.has_terminal,
         "user": {"uid": id, "gid": id, "additionalGids": groups},
         "args": [program],
         "env": ["PATH=/"],
@@ -109,10 +119,13 @@ pub(super) fn container(id: &str, hostname: &str, settings: Settings, program: &
         "mounts": [
             {"destination": "/proc", "type": "proc", "source": "proc"},
             {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755"]},
+            {"destination": "/dev/pts", "type": "devpts", "source": "devpts", "options": ["newinstance", "ptmxmode=0666"]},
         ],
         "linux": {
             "cgroupsPath": format!("/{CGROUP}/{id}"),
             "namespaces": namespaces,
+            "maskedPaths": MASKED,
+            "readonlyPaths": READ_ONLY,
             "seccomp": {
                 "defaultAction": profile.denial.name(),
                 "architectures": ["SCMP_ARCH_X86_64"],
@@ -136,7 +149,7 @@ mod tests {
 
     #[test]
     fn specification_has_the_settings() {
-        let settings = Settings { no_new_privileges: true, is_root: false };
+        let settings = Settings { no_new_privileges: true, is_root: false, has_terminal: false };
         let profile = Profile::only(&["close"].into(), Denial::Kill);
         let spec = container("a", "b", settings, EXIT, &profile);
         assert_eq!(spec["process"]["noNewPrivileges"], true);

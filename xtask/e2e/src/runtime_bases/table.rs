@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-use super::measure::Measurement;
+use super::measure::{Measurement, Tally};
 
 /// What the table says about its origin.
 pub(super) struct Origin {
@@ -59,9 +59,9 @@ fn source(origin: &Origin, all: &[Measurement]) -> String {
     }
     out.push_str("\nuse super::Measured;\n\n/// The day of the measurement.\n");
     writeln!(out, "pub(super) const MEASURED_ON: &str = \"{date}\";\n").expect("writing to a string cannot fail");
-    out.push_str("/// One row for each runtime, version and value of no_new_privs.\n");
+    out.push_str("/// One row for each runtime, version and value of `no_new_privs`.\n");
     out.push_str("pub(super) const BASES: &[Measured] = &[\n");
-    for Measurement { runtime, version, no_new_privileges, start, exec } in all {
+    for Measurement { runtime, version, no_new_privileges, start, exec, .. } in all {
         let (needed, made) = (list(&start.needed), list(&start.made));
         let (exec_needed, exec_made) = (list(&exec.needed), list(&exec.made));
         writeln!(
@@ -82,14 +82,14 @@ fn list(calls: &BTreeSet<&str>) -> String {
 /// Returns the numbers of calls, as a table in Markdown.
 pub(super) fn summary(all: &[Measurement]) -> String {
     let mut out = String::from(
-        "| runtime | no_new_privs | start: needed | made | exec: needed | made | starts that made others |\n\
+        "| runtime | no_new_privs | start: needed | made | exec: needed | made | starts with unseen calls |\n\
          |---|---|---|---|---|---|---|\n",
     );
-    for Measurement { runtime, version, no_new_privileges, start, exec } in all {
+    for Measurement { runtime, version, no_new_privileges, start, exec, check } in all {
         let numbers = [start.needed.len(), start.made.len(), exec.needed.len(), exec.made.len()];
         let numbers = numbers.map(|number| number.to_string()).join(" | ");
-        let (killed, checked) = (start.killed + exec.killed, start.checked + exec.checked);
-        writeln!(out, "| {runtime} {version} | {no_new_privileges} | {numbers} | {killed} of {checked} |")
+        let Tally { failed, all } = check;
+        writeln!(out, "| {runtime} {version} | {no_new_privileges} | {numbers} | {failed} of {all} |")
             .expect("writing to a string cannot fail");
     }
     out
@@ -108,6 +108,7 @@ mod tests {
             no_new_privileges: true,
             start: Found { needed: ["execve"].into(), ..found(&["close", "execve"]) },
             exec: found(&["execve"]),
+            check: Tally { failed: 0, all: 360 },
         }
     }
 
@@ -122,12 +123,12 @@ mod tests {
         let text = render(&origin, &[measurement()]).unwrap();
         assert!(text.contains("`cargo xtask runtime-bases` on 2026-11-29; do not edit"), "{text}");
         assert!(text.contains("//! - runc 1.1.5+ds1-1\n"), "{text}");
-        assert!(text.contains("        made: &[\"close\", \"execve\"],\n"), "{text}");
-        assert!(text.contains("        exec_needed: &[],\n"), "{text}");
+        assert!(text.contains(" made: &[\"close\", \"execve\"],\n"), "{text}");
+        assert!(text.contains(" exec_needed: &[],\n"), "{text}");
     }
 
     #[test]
     fn summary_has_a_row_for_each_measurement() {
-        assert!(summary(&[measurement()]).ends_with("| runc 1.1.5 | true | 1 | 2 | 0 | 1 | 0 of 0 |\n"));
+        assert!(summary(&[measurement()]).ends_with("| runc 1.1.5 | true | 1 | 2 | 0 | 1 | 0 of 360 |\n"));
     }
 }

@@ -15,7 +15,7 @@ use syscallmon::syscalls::{CallTable, UNKNOWN};
 use syscallmon_common::Abi;
 use syscallmon_testkit::Guarded;
 
-/// bpftrace attaches the last probe last, so the first line means that calls are counted. 2 is SECCOMP_MODE_FILTER.
+/// bpftrace attaches the last probe last, so the first line means that calls are counted. 2 is `SECCOMP_MODE_FILTER`.
 const SCRIPT: &str = r#"
 tracepoint:raw_syscalls:sys_enter {
     $task = (struct task_struct *)curtask;
