@@ -15,7 +15,7 @@ use serde_json::Value;
 use syscallmon_testkit::{Guarded, Network, try_wait_for};
 
 use super::{
-    Profiles,
+    Profiles, check_command,
     load::{Phase, Target},
     machine::Machine,
     monitor::Monitor,
@@ -38,20 +38,29 @@ const INSIDE: &str = r#"set -e; mount -t tmpfs none "$1"; mkdir "$1/upper" "$1/w
 pub(super) fn all(machine: &Machine, monitor: &Monitor, directories: &Directories) -> Result<Profiles> {
     let mut profiles = Profiles::new();
     for server in &servers::ALL {
-        let profile = step(&format!("{}: observed and generated", server.name), || {
+        let (profile, source) = step(&format!("{}: observed and generated", server.name), || {
             let mut container = machine.run(server, false, None)?;
             let cgroup = container.cgroup();
             container.exercise(&[Phase::First]).with_context(|| container.tail())?;
             let counted = monitor.counted(&cgroup)?;
             ensure!(counted.refused.is_empty(), "calls are refused without a profile: {:?}", counted.refused);
             ensure!(!counted.container_init.is_empty(), "the daemon does not distinguish the runtime's calls");
-            monitor.profile(&cgroup)
+            let source = monitor.source(&cgroup)?;
+            let profile = match &source {
+                Some(source) => monitor.generate(source)?,
+                None => monitor.profile(&cgroup)?,
+            };
+            Ok((profile, source))
         })?;
         let path = path(directories, server.name);
         fs::write(&path, serde_json::to_string_pretty(&profile)?)
             .with_context(|| format!("cannot write {}", path.display()))?;
         println!("    {} calls allowed, {} observed", allowed(&profile).len(), observed(&profile).len());
         profiles.insert(server.name, profile);
+        if let Some(source) = source {
+            let source: Vec<&str> = source.iter().map(String::as_str).collect();
+            check_command::check(server.name, &source, monitor, directories)?;
+        }
     }
     Ok(profiles)
 }
@@ -83,9 +92,13 @@ pub(super) fn compare_with_record(monitor: &Monitor, tree: &Path, directories: &
     let made = step(&format!("{RECORDED}: recorded by a command"), || {
         record(server, monitor, tree, &mounts, &recording)?;
         let text = fs::read(&recording).with_context(|| format!("cannot read {}", recording.display()))?;
-        let recording: Value = serde_json::from_slice(&text)?;
-        let calls = recording["calls"].as_object().context("a recording has calls")?;
-        Ok(calls.keys().filter_map(|name| Some(name.split_once('/')?.1.to_owned())).collect::<BTreeSet<_>>())
+        let mut content: Value = serde_json::from_slice(&text)?;
+        let calls = content["calls"].as_object_mut().context("a recording has calls")?;
+        // The program that enters the file system of the server makes it.
+        ensure!(calls.remove("x86_64/chroot").is_some(), "chroot was not recorded");
+        let made = calls.keys().filter_map(|name| Some(name.split_once('/')?.1.to_owned())).collect::<BTreeSet<_>>();
+        fs::write(&recording, content.to_string()).context("cannot write the recording")?;
+        Ok(made)
     })?;
     let profile = fs::read(path(directories, RECORDED))?;
     let observed = observed(&serde_json::from_slice(&profile)?);

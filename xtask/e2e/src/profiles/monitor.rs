@@ -154,9 +154,26 @@ impl Monitor {
         serde_json::from_str(&text).with_context(|| format!("the daemon answered {text}"))
     }
 
+    /// Returns what `syscallmon profile generate` makes of these sources.
+    pub(super) fn generate(&self, source: &[String]) -> Result<Value> {
+        let source = source.iter().map(String::as_str);
+        let output = self.syscallmon(&["profile", "generate"].into_iter().chain(source).collect::<Vec<_>>())?;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "syscallmon profile generate: {}: {errors}", output.status);
+        serde_json::from_slice(&output.stdout).context("the profile is no JSON")
+    }
+
     /// Runs syscallmon with these arguments.
     pub(super) fn syscallmon(&self, args: &[&str]) -> Result<Output> {
         Command::new(&self.binary).args(args).output().context("cannot start syscallmon")
+    }
+
+    /// Returns the arguments of `syscallmon profile check` and `generate` that name this daemon and a cgroup, if the
+    /// program has them.
+    pub(super) fn source(&self, cgroup: &str) -> Result<Option<Vec<String>>> {
+        let help = self.syscallmon(&["profile", "check", "--help"])?;
+        let has_flag = String::from_utf8_lossy(&help.stdout).contains("--daemon ");
+        Ok(has_flag.then(|| vec![format!("--daemon={}", self.url()), format!("--workload={}", selector(cgroup))]))
     }
 
     /// Returns the path of the daemon's program.
