@@ -63,14 +63,14 @@ pub(crate) fn run(root: &Path, full: bool, minutes: Option<u64>) -> Result<()> {
     let recording = generate::compare_with_record(&monitor, &tree, &directories)?;
     let recording = recording.to_str().context("the path is not UTF-8")?;
     check_command::check(generate::RECORDED, &[recording], &monitor, &directories)?;
-    let mut result = enforce::all(machines, &monitor, &profiles);
+    let mut result = enforce::all(&machines, &monitor, &profiles);
     interrupt::check()?;
     result = engines::all(root, &tree, &monitor, &profiles).and(result);
     if full {
         interrupt::check()?;
         let (suite, of_suite) = &roots[0];
         let start = |number| Machine::start(of_suite, *suite, Program::Runc, number, &directories.logs);
-        result = minimal::all(vec![start(1)?, start(2)?], &monitor, &profiles).and(result);
+        result = minimal::all(&[start(1)?, start(2)?], &monitor, &profiles).and(result);
     }
     result
 }

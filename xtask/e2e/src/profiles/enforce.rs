@@ -56,14 +56,14 @@ fn total(counts: &std::collections::BTreeMap<String, u64>) -> u64 {
 }
 
 /// Runs all of them, and prints the table. Fails if anything is refused.
-pub(super) fn all(machines: Vec<Machine>, monitor: &Monitor, profiles: &Profiles) -> Result<()> {
+pub(super) fn all(machines: &[Machine], monitor: &Monitor, profiles: &Profiles) -> Result<()> {
     let names: Vec<String> = machines.iter().map(|machine| machine.name.clone()).collect();
-    let run = |machine: Machine| -> Result<Vec<Outcome>> {
+    let run = |machine: &Machine| -> Result<Vec<Outcome>> {
         let mut outcomes = Vec::new();
         for server in &servers::ALL {
             for no_new_privileges in [true, false] {
                 interrupt::check()?;
-                let outcome = enforce(&machine, server, no_new_privileges, monitor, profiles)?;
+                let outcome = enforce(machine, server, no_new_privileges, monitor, profiles)?;
                 println!(
                     "  {} under {}, no_new_privs {no_new_privileges}: {} calls allowed, {}",
                     server.name,
@@ -76,7 +76,8 @@ pub(super) fn all(machines: Vec<Machine>, monitor: &Monitor, profiles: &Profiles
         }
         Ok(outcomes)
     };
-    let outcomes: Vec<Vec<Outcome>> = parallel::map(JOBS, machines, run).into_iter().collect::<Result<_>>()?;
+    let outcomes: Vec<Vec<Outcome>> =
+        parallel::map(JOBS, machines.iter().collect(), run).into_iter().collect::<Result<_>>()?;
     let outcomes: Vec<Outcome> = outcomes.into_iter().flatten().collect();
     print!("{}", table(&names, &outcomes, profiles));
     let failed = outcomes.iter().filter(|outcome| !outcome.is_ok()).count();

@@ -45,7 +45,7 @@ enum Effect {
 }
 
 /// Takes all calls away, with these machines at the same time. Prints the numbers.
-pub(super) fn all(mut machines: Vec<Machine>, monitor: &Monitor, profiles: &Profiles) -> Result<()> {
+pub(super) fn all(machines: &[Machine], monitor: &Monitor, profiles: &Profiles) -> Result<()> {
     let mut superfluous = Vec::new();
     let jobs = NonZeroUsize::new(machines.len()).unwrap_or(NonZeroUsize::MIN);
     let work: Vec<(&'static Server, &Value, Vec<String>)> = SERVERS
@@ -62,9 +62,7 @@ pub(super) fn all(mut machines: Vec<Machine>, monitor: &Monitor, profiles: &Prof
             Ok(effects)
         };
         let effects: Vec<Vec<_>> =
-            parallel::map(jobs, machines.iter_mut().collect(), |machine: &mut Machine| examine(machine))
-                .into_iter()
-                .collect::<Result<_>>()?;
+            parallel::map(jobs, machines.iter().collect(), examine).into_iter().collect::<Result<_>>()?;
         let mut by_effect: BTreeMap<Effect, BTreeSet<String>> = BTreeMap::new();
         effects.into_iter().flatten().for_each(|(call, effect)| {
             by_effect.entry(effect).or_default().insert(call);

@@ -50,6 +50,8 @@ const BUSYBOX: [&[Request]; 2] = [
         ("GET /cgi-bin/echo?a", "", 0, 200),
         ("POST /cgi-bin/echo", "", 3000, 200),
         ("GET /big", "", 0, 200),
+        ("GET /list/b.txt", "Range: bytes=5-77\r\n", 0, 206),
+        ("GET /list/", "", 0, 404),
     ],
     &[
         ("GET /list/a.txt", "", 0, 200),

@@ -1,9 +1,14 @@
 //! Load for PostgreSQL.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
+use syscallmon_testkit::try_wait_for;
 
 use super::{Phase, Target};
 
+const TIMEOUT: Duration = Duration::from_mins(1);
+const PAUSE: Duration = Duration::from_millis(200);
 const PSQL: [&str; 6] = ["/usr/lib/postgresql/15/bin/psql", "-X", "-h", "127.0.0.1", "-U", "postgres"];
 const BENCH: [&str; 6] = ["/usr/lib/postgresql/15/bin/pgbench", "-h", "127.0.0.1", "-U", "postgres", "-n"];
 
@@ -51,9 +56,20 @@ pub(in super::super) fn postgres(target: &Target<'_>, phase: Phase) -> Result<()
         };
         ensure!(answer.contains(expected), "postgres answered {statement:?} with {answer:?}");
     }
+    if phase == Phase::First {
+        autovacuum(target)?;
+    }
     target.client(&[&BENCH[..], &["-i", "-q", "postgres"]].concat())?;
     target.client(&[&BENCH[..], &["-b", script, "-c", clients, "-j", "2", "-t", "30", "postgres"]].concat())?;
     Ok(())
+}
+
+/// Waits until the server has cleaned up a table in the background, which makes calls of its own.
+fn autovacuum(target: &Target<'_>) -> Result<()> {
+    const QUERY: &str = "select sum(autovacuum_count + autoanalyze_count) > 0 as is_done from pg_stat_all_tables";
+    try_wait_for("autovacuum", TIMEOUT, PAUSE, || {
+        target.client(&psql(QUERY)).map(|answer| answer.contains("\n t\n").then_some(()))
+    })
 }
 
 /// Returns the command of a client for statements, each in a transaction of its own.
