@@ -48,6 +48,7 @@ pub(in super::super) fn postgres(target: &Target<'_>, phase: Phase) -> Result<()
         Phase::First => (&FIRST, "3", "tpcb-like"),
         Phase::Second => (&SECOND, "6", "simple-update"),
     };
+    try_wait_for("an answer", TIMEOUT, PAUSE, || Ok(target.client(&psql("select 1")).ok()))?;
     for (statement, expected) in statements {
         // psql exits with 1 after a statement that fails. Its message is on stderr then.
         let answer = match target.client(&psql(statement)) {

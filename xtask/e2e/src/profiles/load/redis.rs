@@ -20,6 +20,7 @@ pub(super) const FIRST: &[Command] = &[
     (&["expire", "a", "1000"], "1"),
     (&["eval", "return redis.call('get', 'a')", "0"], "1"),
     (&["info"], "redis_version"),
+    (&["client", "list"], "addr="),
     (&["bgsave"], "Background"),
 ];
 pub(super) const SECOND: &[Command] = &[
@@ -28,7 +29,7 @@ pub(super) const SECOND: &[Command] = &[
     (&["config", "set", "save", "100 10"], "OK"),
     (&["flushall", "async"], "OK"),
     (&["xadd", "s", "*", "k", "v"], "-"),
-    (&["client", "list"], "addr="),
+    (&["client", "info"], "addr="),
     (&["slowlog", "get"], ""),
     (&["bgsave"], "Background"),
 ];
