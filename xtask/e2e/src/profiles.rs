@@ -29,7 +29,7 @@ use self::{
     machine::{CGROUP, Machine},
     monitor::Monitor,
 };
-use crate::{directories::Directories, runtime_bases::runtime::Program, software};
+use crate::{check::step, directories::Directories, runtime_bases::runtime::Program, software};
 
 /// The suites with different versions of the runtimes.
 const SUITES: [Suite; 3] = [Suite::Bookworm, Suite::Trixie, Suite::Sid];
@@ -63,6 +63,7 @@ pub(crate) fn run(root: &Path, full: bool, minutes: Option<u64>) -> Result<()> {
     let recording = generate::compare_with_record(&monitor, &tree, &directories)?;
     let recording = recording.to_str().context("the path is not UTF-8")?;
     check_command::check(generate::RECORDED, &[recording], &monitor, &directories)?;
+    step("a missing call is noticed", || enforce::control(&machines[0], &monitor, &profiles))?;
     let mut result = enforce::all(&machines, &monitor, &profiles);
     interrupt::check()?;
     result = engines::all(root, &tree, &monitor, &profiles).and(result);

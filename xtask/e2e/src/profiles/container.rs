@@ -20,8 +20,10 @@ use super::{
 };
 
 /// Maximum time until a server is ready, and until it has stopped. The shorter one is for profiles that lack a call.
-const TIMEOUT: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(8)];
+const TIMEOUT: [Duration; 2] = [Duration::from_mins(1), Duration::from_secs(8)];
 const PAUSE: Duration = Duration::from_millis(30);
+/// Number of lines that are shown of a log.
+const TAIL: usize = 8;
 /// Makes a network, prints the id of its process, and waits.
 const HOLDER: &str = "/busybox ip link set lo up && echo $$ && exec /pause";
 
@@ -133,8 +135,8 @@ impl<'a> Container<'a> {
     pub(super) fn tail(&self) -> String {
         let log = std::fs::read(self.machine.log(&self.id)).unwrap_or_default();
         let log = String::from_utf8_lossy(&log);
-        let lines: Vec<&str> = log.lines().rev().take(8).collect();
-        lines.into_iter().rev().map(|line| format!("      {line}\n")).collect()
+        let lines = log.lines().skip(log.lines().count().saturating_sub(TAIL));
+        lines.flat_map(|line| ["      ", line, "\n"]).collect()
     }
 }
 

@@ -1,8 +1,8 @@
 //! Starts each server with its profile under each runtime, with and without `no_new_privs`.
 
-use std::num::NonZeroUsize;
+use std::{collections::BTreeMap, fmt::Write as _, num::NonZeroUsize};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use syscallmon_testkit::interrupt;
 use xtask_support::parallel;
 
@@ -11,6 +11,7 @@ use super::{
     generate::allowed,
     load::Phase,
     machine::Machine,
+    minimal::without,
     monitor::{Counted, Monitor},
     servers::{self, Server},
 };
@@ -39,19 +40,19 @@ impl Outcome {
         let Counted { refused, nonexistent, .. } = &self.counted;
         let mut line = format!("refused {}", total(refused));
         if !refused.is_empty() {
-            line += &format!(" {refused:?}");
+            let _ = write!(line, " {refused:?}");
         }
         if !nonexistent.is_empty() {
-            line += &format!(", ENOSYS {nonexistent:?}");
+            let _ = write!(line, ", ENOSYS {nonexistent:?}");
         }
         if let Some(failure) = &self.failure {
-            line += &format!(", FAILED: {failure}");
+            let _ = write!(line, ", FAILED: {failure}");
         }
         line
     }
 }
 
-fn total(counts: &std::collections::BTreeMap<String, u64>) -> u64 {
+fn total(counts: &BTreeMap<String, u64>) -> u64 {
     counts.values().sum()
 }
 
@@ -87,6 +88,18 @@ pub(super) fn all(machines: &[Machine], monitor: &Monitor, profiles: &Profiles) 
     Ok(())
 }
 
+/// Proves that a missing call is noticed: nginx without `sendfile` fails, and the daemon counts the refusals.
+pub(super) fn control(machine: &Machine, monitor: &Monitor, profiles: &Profiles) -> Result<()> {
+    let server = servers::named("nginx");
+    let mut container = machine.run(server, true, Some(&without(&profiles[server.name], "sendfile")))?;
+    let result = container.exercise(&LOADS);
+    interrupt::check()?;
+    let counted = monitor.counted(&container.cgroup())?;
+    ensure!(result.is_err(), "nginx works without sendfile");
+    ensure!(counted.refused.keys().eq(["sendfile"]), "without sendfile, {:?} were refused", counted.refused);
+    Ok(())
+}
+
 fn enforce(
     machine: &Machine,
     server: &'static Server,
@@ -111,7 +124,7 @@ fn table(runtimes: &[String], outcomes: &[Outcome], profiles: &Profiles) -> Stri
     let mut table = format!("| server | calls | {} |\n|---|---|", runtimes.join(" | "));
     table += &"---|".repeat(runtimes.len());
     for server in &servers::ALL {
-        table += &format!("\n| {} | {} |", server.name, allowed(&profiles[server.name]).len());
+        let _ = write!(table, "\n| {} | {} |", server.name, allowed(&profiles[server.name]).len());
         for runtime in runtimes {
             let of = |no_new_privileges| {
                 let mut found = outcomes.iter().filter(|one| one.server == server.name && one.runtime == *runtime);
@@ -121,7 +134,7 @@ fn table(runtimes: &[String], outcomes: &[Outcome], profiles: &Profiles) -> Stri
                     None => total(&one.counted.refused).to_string(),
                 })
             };
-            table += &format!(" {}, {} |", of(true), of(false));
+            let _ = write!(table, " {}, {} |", of(true), of(false));
         }
     }
     table + "\n"

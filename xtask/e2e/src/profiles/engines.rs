@@ -27,7 +27,7 @@ use crate::{
 };
 
 const SERVERS: [&str; 2] = ["nginx", "redis"];
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_millis(100);
 /// Where containers find the files of the servers.
 const FILES: &str = "/srv";

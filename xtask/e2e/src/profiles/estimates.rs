@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt::Write as _,
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant, SystemTime},
@@ -162,7 +163,7 @@ fn table(histories: &BTreeMap<&str, Histories>) -> String {
             let (seen, all) = (evidence.calls.len(), histories.0.len());
             let shown = |number: Option<f64>| number.map_or("-".to_owned(), |number| format!("{number:.2}"));
             let (unseen, hour) = (shown(confidence.unseen_calls), shown(confidence.new_call_within_hour));
-            table += &format!("| {server} | {minutes} | {seen} | {unseen} | {} | {hour} |\n", all - seen);
+            let _ = writeln!(table, "| {server} | {minutes} | {seen} | {unseen} | {} | {hour} |", all - seen);
         }
     }
     table

@@ -25,7 +25,7 @@ use crate::{check::step, directories::Directories};
 
 /// The server that is recorded, too.
 pub(super) const RECORDED: &str = "redis";
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_millis(100);
 /// Mounts the file system of the servers and enters it. `$1` is the directory of mounts, `$2` the file system, and the
 /// other arguments are the command that records.

@@ -1,4 +1,4 @@
-//! Load for PostgreSQL.
+//! Load for `PostgreSQL`.
 
 use std::time::Duration;
 
