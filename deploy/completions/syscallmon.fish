@@ -31,7 +31,7 @@ complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "check" -d 'Ch
 complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "completions" -d 'Print completions for a shell'
 complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "man" -d 'Print the man page of syscallmon or of one of its commands'
 complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "policy" -d 'Show policies, and show and change baselines (learned calls)'
-complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "record" -d 'Record the system calls of every workload of this host into a file for `syscallmon replay`'
+complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "record" -d 'Record the system calls of one command, or of every workload of this host'
 complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "replay" -d 'Serve a recording of `syscallmon record` over HTTP, like a live daemon'
 complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "seccomp-profile" -d 'Print the seccomp profile for syscallmon itself, or install it into the directory of the kubelet'
 complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
@@ -292,8 +292,10 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from help" -f -a "forget" -d 'Remove a baseline and print it. If a policy still learns, a new empty baseline begins'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from help" -f -a "relearn" -d 'Make a baseline learn again; it keeps its calls'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -s o -l output -d 'File to create; it must not exist. Only its owner can read it' -r -F
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l duration -d 'Duration of the recording; by default until a signal' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -s o -l output -d 'File to create; it must not exist. Only its owner can read it. By default, PROGRAM.recording.json in the working directory; --host requires a file' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l duration -d 'Duration of the recording; by default until a signal, or the end of the command. All processes of the command then get SIGTERM, and SIGKILL after 10 s' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l startup -d 'Count calls of the command\'s first seconds or minutes separately, as its start-up phase' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l startup-until -d 'Count calls separately until the command prints a line that matches, to stdout or stderr. Both are pipes then' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l max-size -d 'Maximum size of the file in MiB. The last sample can exceed it' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l config.file -d 'Configuration file; flags override it. Reloaded on SIGHUP' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l web.listen-address -d 'Address and port to listen on; :PORT listens on all addresses; repeatable. [default: 127.0.0.1:9778]' -r
@@ -430,7 +432,7 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fi
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man policy record replay seccomp-profile help" -f -a "completions" -d 'Print completions for a shell'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man policy record replay seccomp-profile help" -f -a "man" -d 'Print the man page of syscallmon or of one of its commands'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man policy record replay seccomp-profile help" -f -a "policy" -d 'Show policies, and show and change baselines (learned calls)'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man policy record replay seccomp-profile help" -f -a "record" -d 'Record the system calls of every workload of this host into a file for `syscallmon replay`'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man policy record replay seccomp-profile help" -f -a "record" -d 'Record the system calls of one command, or of every workload of this host'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man policy record replay seccomp-profile help" -f -a "replay" -d 'Serve a recording of `syscallmon record` over HTTP, like a live daemon'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man policy record replay seccomp-profile help" -f -a "seccomp-profile" -d 'Print the seccomp profile for syscallmon itself, or install it into the directory of the kubelet'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man policy record replay seccomp-profile help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -1,4 +1,4 @@
-//! Parses any JSON as a seccomp profile.
+//! Parses any JSON as a seccomp profile, and decides, compares and heals with it.
 
 #![no_main]
 
@@ -7,6 +7,7 @@ use std::alloc::System;
 use cap::Cap;
 use libfuzzer_sys::fuzz_target;
 use syscallmon::{
+    profile::{Comparison, Surface, with_allowed},
     seccomp::Profile,
     syscalls::{CallTable, IO_URING},
 };
@@ -16,6 +17,9 @@ use syscallmon::{
 static MEMORY: Cap<System> = Cap::new(System, 64 << 20);
 
 fuzz_target!(|json: &[u8]| {
+    if let Ok(value) = serde_json::from_slice::<serde_json::Value>(json) {
+        let _ = Profile::from_value(with_allowed(value, &["kill", "openat"].into()));
+    }
     let Ok(profile) = Profile::parse(&String::from_utf8_lossy(json)) else { return };
     for table in [CallTable::x86_64(), CallTable::aarch64()] {
         let calls = profile.calls(&table);
@@ -23,5 +27,12 @@ fuzz_target!(|json: &[u8]| {
         for ((_, call), allowed) in table.iter().zip(calls) {
             assert!(!allowed || call.abi != IO_URING, "{call:?}");
         }
+        for (_, call) in table.iter().filter(|(_, call)| call.abi != IO_URING) {
+            let decision = |args| profile.decide(table.native_abi(), call.abi, call.syscall, args);
+            let mildest = profile.decide_mildest(table.native_abi(), call.abi, call.syscall);
+            assert!(mildest <= decision(&[0; 6]) && mildest <= decision(&[1; 6]), "{call:?}");
+        }
     }
+    let _ = Surface::new(&profile);
+    assert!(Comparison::new(&profile, &profile).changes.is_empty());
 });

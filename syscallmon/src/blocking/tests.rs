@@ -93,7 +93,7 @@ const BLOCKING_FILES: [(&str, &str); 19] = [
     ("client/http.rs", "in a thread of blocking"),
     ("client/resolver.rs", "in a thread of blocking"),
     ("command/check/", "not the daemon"),
-    ("command/record.rs", "not the daemon"),
+    ("command/record/", "not the daemon"),
     ("command/profile/", "not the daemon"),
     ("serve/api/builders.rs", "builds answers and reads nothing, a few at a time"),
     ("serve/mod.rs", "builds the exposition and reads nothing"),

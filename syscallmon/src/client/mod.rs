@@ -1,4 +1,5 @@
 //! Connections to other servers: host names, and HTTP.
 
+pub(crate) mod exchange;
 pub mod http;
 pub mod resolver;

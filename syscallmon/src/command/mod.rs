@@ -2,6 +2,7 @@
 
 mod check;
 mod completions;
+mod daemon;
 mod man;
 mod output;
 mod policy;

@@ -155,8 +155,8 @@ impl SeriesLayout {
         // Calls of container init are a part of calls, so both stay together.
         let is_called = |call| is_known_call(call) && (new.container_init.get(call).is_none() || is_known_init(call));
         let is_timed = is_in(&known.durations, |call| self.first(latency, call));
-        let (calls, other_calls) = new.calls.split(&is_called);
-        let (container_init, other_container_init) = new.container_init.split(&is_called);
+        let (calls, other_calls) = new.calls.split(is_called);
+        let (container_init, other_container_init) = new.container_init.split(is_called);
         let (errors, other_errors) = new.errors.split(is_in(&known.errors, |failure| self.failure(failure)));
         let (denied, other_denied) = new.denied.split(is_in(&known.denied, |denial| self.denial(denial)));
         let (durations, other_durations) = new.durations.split(is_timed);

@@ -116,24 +116,21 @@ impl Check {
 #[must_use]
 pub fn with_allowed(mut profile: Value, names: &BTreeSet<&'static str>) -> Value {
     // An object of the operator has the profile under `spec`.
-    let content = if profile.get("spec").is_some() { &mut profile["spec"] } else { &mut profile };
-    if names.is_empty() {
-        return profile;
+    let is_object = profile.get("kind").is_some();
+    let content = if is_object { profile.get_mut("spec") } else { Some(&mut profile) };
+    let Some(content) = content.and_then(Value::as_object_mut).filter(|_| !names.is_empty()) else { return profile };
+    let rules = content.entry("syscalls").or_insert(Value::Null);
+    if rules.is_null() {
+        *rules = json!([]);
     }
-    if content["syscalls"].is_null() {
-        content["syscalls"] = json!([]);
-    }
-    let Some(rules) = content["syscalls"].as_array_mut() else { return profile };
+    let Some(rules) = rules.as_array_mut() else { return profile };
     let is_new = |name: &Value| name.as_str().is_none_or(|name| !names.contains(name));
-    for rule in rules.iter_mut() {
-        if let Some(listed) = rule["names"].as_array_mut() {
-            listed.retain(is_new);
-        }
-        if rule["name"].as_str().is_some_and(|name| names.contains(name)) {
-            rule["names"] = json!([]);
-        }
-    }
-    rules.retain(|rule| rule["names"].as_array().is_none_or(|names| !names.is_empty()));
+    rules.retain_mut(|rule| {
+        let has_old_name = rule.get("name").is_some_and(|name| !is_new(name));
+        let Some(listed) = rule.get_mut("names").and_then(Value::as_array_mut) else { return !has_old_name };
+        listed.retain(is_new);
+        !listed.is_empty()
+    });
     rules.push(json!({"names": names, "action": "SCMP_ACT_ALLOW"}));
     profile
 }
@@ -285,7 +282,10 @@ fn warnings(profile: &Profile, evidence: &Evidence) -> Vec<String> {
     let unknown = profile.unknown_names();
     if !unknown.is_empty() {
         let names: Vec<String> = unknown.iter().take(12).map(|name| super::printable(name)).collect();
-        warnings.push(format!("no table has these names, and runtimes ignore them: {}", names.join(", ")));
+        warnings.push(format!(
+            "these names are in no table of system calls, so runtimes ignore them: {}",
+            names.join(", ")
+        ));
     }
     if profile.has_extensions() {
         warnings.push(
@@ -366,6 +366,33 @@ mod tests {
     }
 
     #[test]
+    fn a_healed_profile_keeps_the_form_that_it_had() {
+        let healed = |profile: Value| with_allowed(profile, &["kill"].into());
+        let rule = json!({"names": ["kill"], "action": "SCMP_ACT_ALLOW"});
+        let old = json!({"name": "kill", "action": "SCMP_ACT_ERRNO"});
+        let other = json!({"name": "read", "action": "SCMP_ACT_ALLOW"});
+        assert_eq!(healed(json!({"spec": 7, "syscalls": [old, other]})), json!({"spec": 7, "syscalls": [other, rule]}));
+        let object = json!({"kind": "SeccompProfile", "spec": {"syscalls": null}});
+        assert_eq!(healed(object), json!({"kind": "SeccompProfile", "spec": {"syscalls": [rule]}}));
+    }
+
+    #[test]
+    fn profiles_of_any_form_are_healed_without_a_panic() {
+        let parts = [json!(null), json!(7), json!("kill"), json!([]), json!(["kill"]), json!({}), json!([["kill"], 7])];
+        for part in parts {
+            for profile in [
+                part.clone(),
+                json!({"syscalls": part}),
+                json!({"kind": part, "spec": part}),
+                json!({"syscalls": [{"names": part}, {"name": part}, part]}),
+                json!({"kind": "SeccompProfile", "spec": {"syscalls": [{"names": [part]}, part]}}),
+            ] {
+                let _ = with_allowed(profile, &["kill"].into());
+            }
+        }
+    }
+
+    #[test]
     fn two_profiles_differ_in_what_they_decide_and_not_in_how_they_are_written() {
         let before = Profile::parse(WEB).unwrap();
         let after = WEB.replace("\"mount\"", "\"pause\"").replace("\"flock\"", "\"flock\", \"flock\"");
@@ -373,6 +400,15 @@ mod tests {
         let changes: Vec<_> = changes.iter().map(|change| (change.syscall, change.after.as_str())).collect();
         assert_eq!(changes, [("pause", "allowed"), ("mount", "refused with EPERM")]);
         assert_eq!(Comparison::new(&before, &before).changes, []);
+    }
+
+    #[test]
+    fn the_surface_of_one_architecture_has_no_abi_of_another() {
+        let both =
+            WEB.replacen('{', r#"{"architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X32", "SCMP_ARCH_AARCH64"],"#, 1);
+        let surface = Surface::new(&Profile::parse(&both).unwrap());
+        let others = |native| surface.architectures[native].other_abis.clone();
+        assert_eq!((others("x86_64"), others("aarch64")), (vec!["x32"], vec![]));
     }
 
     #[test]

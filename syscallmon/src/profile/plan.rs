@@ -81,7 +81,9 @@ impl Plan {
                 }
             }
         }
-        options.runtime.iter().for_each(|name| plan.allow(name, Why::Runtime));
+        for name in &options.runtime {
+            plan.allow(name, Why::Runtime);
+        }
         ALWAYS_ALLOWED.into_iter().for_each(|name| plan.allow(name, Why::Always));
         let nonexistent = ANSWERED_WITH_ENOSYS.into_iter().filter(|name| !plan.allowed.contains_key(name));
         plan.nonexistent = nonexistent.filter(|name| exists(&plan.abis, name)).collect();
@@ -103,7 +105,10 @@ impl Plan {
         }
         // Only these calls reach io_uring's operations.
         if evidence.calls.iter().any(|(call, observation)| call.abi == IO_URING && observation.count > 0) {
-            ["io_uring_enter", "io_uring_setup"].into_iter().for_each(|name| self.allow(name, Why::Observed));
+            for name in ["io_uring_enter", "io_uring_setup"] {
+                observed.insert(name);
+                self.allow(name, Why::Observed);
+            }
         }
         for name in &options.requested {
             observed.insert(name);
@@ -129,21 +134,24 @@ impl Plan {
             let calls = evidence.unknown_numbers;
             self.warnings.push(format!("{calls} calls have a number that no table has; the profile refuses them"));
         }
-        let named = |names: Vec<String>| {
+        let shortened = |names: Vec<String>| {
             let more = names.len().saturating_sub(MAX_NAMED);
             let text = names.into_iter().take(MAX_NAMED).collect::<Vec<_>>().join(", ");
             if more > 0 { format!("{text} and {more} more") } else { text }
         };
         if !evidence.unrecognized.is_empty() {
             let names = evidence.unrecognized.iter().map(|name| printable(name)).collect();
-            self.warnings.push(format!("the profile lacks calls that this version does not know: {}", named(names)));
+            self.warnings.push(format!(
+                "this version of syscallmon does not know these calls, so the profile refuses them: {}",
+                shortened(names)
+            ));
         }
         let denied = |(call, observation): (&Call, &super::Observation)| {
             (observation.denied > 0 && !self.allowed.contains_key(call.syscall)).then_some(call.syscall.to_owned())
         };
         let denied: BTreeSet<String> = evidence.calls.iter().filter_map(denied).collect();
         if !denied.is_empty() {
-            let names = named(denied.into_iter().collect());
+            let names = shortened(denied.into_iter().collect());
             self.warnings.push(format!(
                 "seccomp already denies calls that the workload tries, and so does the profile: {names}"
             ));
@@ -151,14 +159,14 @@ impl Plan {
         let dangerous: Vec<String> =
             observed.iter().filter(|name| super::danger::of(name).is_some()).map(|&name| name.to_owned()).collect();
         if !dangerous.is_empty() {
-            self.warnings.push(format!("the profile allows dangerous calls: {}", named(dangerous)));
+            self.warnings.push(format!("the profile allows dangerous calls: {}", shortened(dangerous)));
         }
         let untranslated = |name: &&&'static str| {
             !exists(&self.abis, name) && !siblings(name).iter().any(|sibling| self.allowed.contains_key(sibling))
         };
         let lost: Vec<String> = observed.iter().filter(untranslated).map(|&name| name.to_owned()).collect();
         if !lost.is_empty() {
-            let names = named(lost);
+            let names = shortened(lost);
             self.warnings.push(format!("the chosen architectures lack calls that were observed: {names}"));
         }
         let seen: BTreeSet<&str> = evidence.calls.keys().map(|call| call.abi).collect();
@@ -201,10 +209,17 @@ fn abis(evidence: &Evidence, options: &PlanOptions) -> Vec<&'static str> {
     abis
 }
 
-/// Returns a name from outside for a message: without characters that terminals obey, and short.
+/// Returns a name from outside for a message or a comment: short, in one line, and without characters that change how
+/// the text beside it is shown.
 #[must_use]
 pub fn printable(name: &str) -> String {
-    name.chars().take(200).map(|c| if c.is_control() { '?' } else { c }).collect()
+    name.chars().take(200).map(|c| if c.is_control() || is_break_or_mark(c) { '?' } else { c }).collect()
+}
+
+/// Whether YAML 1.1 ends a line and its comment here (LINE SEPARATOR, PARAGRAPH SEPARATOR), or terminals change the
+/// direction of text.
+fn is_break_or_mark(c: char) -> bool {
+    matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -275,6 +290,7 @@ mod tests {
     fn operations_of_io_uring_need_its_system_calls() {
         let made = plan(&[("io_uring", "openat", 5, 0)], &PlanOptions::default());
         assert!(made.allowed.contains_key("io_uring_enter") && !made.allowed.contains_key("openat"));
+        assert!(warns(&made, "dangerous calls: io_uring_enter"));
     }
 
     #[test]

@@ -40,8 +40,7 @@ pub const ALWAYS_ALLOWED: [&str; 32] = [
 /// Calls that libraries try first, and replace by an older one only if the answer is ENOSYS, or whose absence programs
 /// expect. A profile that does not allow them answers with ENOSYS.
 ///
-/// glibc: clone3, rseq, faccessat2, statx, close_range, epoll_pwait2, fchmodat2, openat2, mseal; Go: pidfd_open,
-/// pidfd_send_signal, copy_file_range, waitid; Rust: statx, copy_file_range, pidfd_open; musl and systemd: the others.
+/// Source: the fallbacks of glibc, musl, systemd, and the standard libraries of Go and Rust.
 pub const ANSWERED_WITH_ENOSYS: [&str; 40] = [
     "cachestat",
     "clone3",

@@ -241,7 +241,7 @@ mod tests {
             command: vec!["nginx".to_owned(), "-g".to_owned()],
             kernel: "6.18.0".to_owned(),
             architecture: "x86_64".to_owned(),
-            began: SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000),
+            began: SystemTime::UNIX_EPOCH + Duration::from_hours(500_000),
             seconds: 12.5,
             startup_seconds: Some(2.0),
             end: CommandEnd::Signal(15),

@@ -127,6 +127,15 @@ mod tests {
     }
 
     #[test]
+    fn siblings_of_a_harmless_call_are_harmless() {
+        use crate::profile::danger;
+        for name in names::system_calls().iter().filter(|name| danger::of(name).is_none()) {
+            let dangerous: Vec<_> = siblings(name).into_iter().filter(|name| danger::of(name).is_some()).collect();
+            assert!(dangerous.is_empty(), "{name}: {dangerous:?}");
+        }
+    }
+
+    #[test]
     fn siblings_of_a_call_are_not_calls_of_other_power() {
         assert_eq!(siblings("read"), ["readv"].into());
         assert!(!siblings("getrlimit").contains("setrlimit"));

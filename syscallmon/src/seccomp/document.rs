@@ -1,17 +1,11 @@
-//! A profile as written, and its decisions.
+//! A profile as written.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{
-    Architecture, Decision,
-    architecture::ARCHITECTURES,
-    decision::{Action, ENOSYS},
-    multiplexed,
-};
-use crate::syscalls::{CallTable, UNKNOWN, runtime_default::CAPABILITIES};
+use super::{Decision, decision::Action, rule::Rule};
 
 /// Maximum error number of the kernel (`MAX_ERRNO` in `linux/err.h`).
 const MAX_ERRNO: u32 = 4095;
@@ -20,90 +14,26 @@ const MAX_ERRNO: u32 = 4095;
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Profile {
-    default_action: Action,
+    pub(super) default_action: Action,
     #[serde(default)]
     default_errno_ret: Option<u32>,
     #[serde(default, deserialize_with = "or_default")]
-    architectures: Vec<String>,
+    pub(super) architectures: Vec<String>,
     #[serde(default, deserialize_with = "or_default")]
-    arch_map: Vec<ArchMap>,
+    pub(super) arch_map: Vec<ArchMap>,
     #[serde(default, deserialize_with = "or_default")]
-    syscalls: Vec<Rule>,
+    pub(super) syscalls: Vec<Rule>,
+    /// Rules of each name, as indices into `syscalls`.
+    #[serde(skip)]
+    pub(super) by_name: HashMap<String, Vec<usize>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct ArchMap {
-    architecture: String,
+pub(super) struct ArchMap {
+    pub(super) architecture: String,
     #[serde(default, deserialize_with = "or_default")]
-    sub_architectures: Vec<String>,
-}
-
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Rule {
-    #[serde(default, deserialize_with = "or_default")]
-    names: Vec<String>,
-    /// One name, in older profiles of Docker.
-    #[serde(default, deserialize_with = "or_default")]
-    name: String,
-    action: Action,
-    #[serde(default)]
-    errno_ret: Option<u32>,
-    #[serde(default, deserialize_with = "or_default")]
-    args: Vec<Comparison>,
-    #[serde(default, deserialize_with = "or_default")]
-    includes: Condition,
-    #[serde(default, deserialize_with = "or_default")]
-    excludes: Condition,
-}
-
-/// Result of all rules for one name.
-#[derive(Default)]
-struct Ruling {
-    may_try: bool,
-    is_for_all_arguments: bool,
-}
-
-/// Conditions of a rule.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Condition {
-    #[serde(default, deserialize_with = "or_default")]
-    caps: Vec<String>,
-    #[serde(default, deserialize_with = "or_default")]
-    arches: Vec<String>,
-    #[serde(default)]
-    min_kernel: Option<String>,
-}
-
-/// A comparison of one argument.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Comparison {
-    index: u32,
-    value: u64,
-    #[serde(default)]
-    value_two: u64,
-    op: Operator,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-enum Operator {
-    #[serde(rename = "SCMP_CMP_NE")]
-    NotEqual,
-    #[serde(rename = "SCMP_CMP_LT")]
-    Less,
-    #[serde(rename = "SCMP_CMP_LE")]
-    LessOrEqual,
-    #[serde(rename = "SCMP_CMP_EQ")]
-    Equal,
-    #[serde(rename = "SCMP_CMP_GE")]
-    GreaterOrEqual,
-    #[serde(rename = "SCMP_CMP_GT")]
-    Greater,
-    #[serde(rename = "SCMP_CMP_MASKED_EQ")]
-    MaskedEqual,
+    pub(super) sub_architectures: Vec<String>,
 }
 
 /// A text that is not a profile.
@@ -112,6 +42,9 @@ pub enum ProfileError {
     /// It cannot be parsed.
     #[error(transparent)]
     Json(#[from] serde_json::Error),
+    /// It is something else than an object. Runtimes refuse an array, which this parser could read.
+    #[error("is not a JSON object")]
+    NotObject,
     /// A rule contradicts the specification.
     #[error("rule {number} ({names}): {problem}")]
     Rule {
@@ -123,7 +56,7 @@ pub enum ProfileError {
         problem: &'static str,
     },
     /// Two ways of naming architectures exclude each other.
-    #[error("has architectures and archMap: runtimes refuse that")]
+    #[error("has both architectures and archMap: runtimes refuse that")]
     Architectures,
     /// A default error number without an action that takes it.
     #[error("has a defaultErrnoRet without the defaultAction SCMP_ACT_ERRNO or SCMP_ACT_TRACE, or one above 4095")]
@@ -137,6 +70,9 @@ impl Profile {
     ///
     /// When it is not a profile, or runtimes would refuse it.
     pub fn parse(json: &str) -> Result<Self, ProfileError> {
+        if json.trim_start().starts_with('[') {
+            return Err(ProfileError::NotObject);
+        }
         serde_json::from_str::<Self>(json)?.validated()
     }
 
@@ -146,6 +82,9 @@ impl Profile {
     ///
     /// As [`Self::parse`].
     pub fn from_value(json: Value) -> Result<Self, ProfileError> {
+        if !json.is_object() {
+            return Err(ProfileError::NotObject);
+        }
         serde_json::from_value::<Self>(json)?.validated()
     }
 
@@ -156,169 +95,40 @@ impl Profile {
         if !errno_fits(self.default_action, self.default_errno_ret) {
             return Err(ProfileError::DefaultErrno);
         }
-        for (number, rule) in (1..).zip(&mut self.syscalls) {
+        for (index, rule) in self.syscalls.iter_mut().enumerate() {
             if let Some(problem) = rule.problem() {
                 let names = rule.names.join(", ").chars().take(64).collect();
-                return Err(ProfileError::Rule { number, names, problem });
+                return Err(ProfileError::Rule { number: index + 1, names, problem });
             }
             rule.names.extend(Some(std::mem::take(&mut rule.name)).filter(|name| !name.is_empty()));
+            for name in &rule.names {
+                let rules = self.by_name.entry(name.clone()).or_default();
+                if rules.last() != Some(&index) {
+                    rules.push(index);
+                }
+            }
         }
         Ok(self)
     }
 
-    /// Returns what the filter decides about a call on this architecture's kernel, as libseccomp compiles the profile.
-    /// `syscall` is [`UNKNOWN`] for numbers without a name.
-    #[must_use]
-    pub fn decide(&self, native: &'static str, abi: &str, syscall: &str, args: &[u64; 6]) -> Decision {
-        if !self.abis(native).contains(&abi) {
-            // libseccomp's action for an architecture that the filter does not have.
-            return Decision::KillThread;
-        }
-        let default = self.default_action.decision(errno(self.default_errno_ret));
-        if syscall == UNKNOWN {
-            return default;
-        }
-        let operation = multiplexed::operation(abi, syscall, args[0]);
-        let names = |rule: &Rule| rule.names.iter().any(|name| name == syscall || Some(name.as_str()) == operation);
-        // libseccomp has no rules with the action of the default. A rule without comparisons replaces others.
-        let rules = self.syscalls.iter().filter(|rule| rule.holds(native) && names(rule));
-        let mut rules: Vec<&Rule> = rules.filter(|rule| rule.decision() != default).collect();
-        rules.sort_by_key(|rule| !rule.args.is_empty());
-        let matching = rules.into_iter().find(|rule| rule.args.iter().all(|comparison| comparison.holds(args)));
-        matching.map_or(default, Rule::decision)
-    }
-
-    /// Returns the decision for a call with any arguments: the mildest one.
-    #[must_use]
-    pub fn decide_mildest(&self, native: &'static str, abi: &str, syscall: &str) -> Decision {
-        let default = self.decide(native, abi, syscall, &[0; 6]);
-        if default == Decision::KillThread {
-            return default;
-        }
-        let of_name = |rule: &&Rule| rule.holds(native) && rule.names.iter().any(|name| name == syscall);
-        let decisions = self.syscalls.iter().filter(of_name).map(Rule::decision);
-        if syscall == UNKNOWN { default } else { decisions.chain([default]).min().unwrap_or(default) }
-    }
-
-    /// Returns names in rules that no table of calls has: misspelled, or of a newer kernel. Runtimes ignore them.
-    #[must_use]
-    pub fn unknown_names(&self) -> BTreeSet<&str> {
-        let known = crate::syscalls::names::system_calls();
-        let names = self.syscalls.iter().flat_map(|rule| &rule.names).map(String::as_str);
-        names.filter(|name| !known.contains(name)).collect()
-    }
-
-    /// Whether the filter is for a native ABI: the profile names it, or names none and this is the machine's.
-    #[must_use]
-    pub fn names_architecture(&self, native: &'static str) -> bool {
-        let abi_of = |name: &String| ARCHITECTURES.iter().find(|known| known.seccomp == name).map(|known| known.abi);
-        let named = self.architectures.iter().chain(self.arch_map.iter().map(|map| &map.architecture));
-        let named: BTreeSet<_> = named.map(abi_of).collect();
-        if named.is_empty() { native == CallTable::native().native_abi() } else { named.contains(&Some(native)) }
-    }
-
-    /// Whether it has Docker's extensions. containerd ignores them, so rules with a condition always apply there.
-    #[must_use]
-    pub fn has_extensions(&self) -> bool {
-        let conditional = |rule: &Rule| rule.includes != Condition::default() || rule.excludes != Condition::default();
-        !self.arch_map.is_empty() || self.syscalls.iter().any(conditional)
-    }
-
-    /// Whether it allows each call, by id. Filters do not see operations of io_uring, so none of them is allowed.
-    #[must_use]
-    pub fn calls(&self, table: &CallTable) -> Vec<bool> {
-        let native = table.native_abi();
-        let abis = self.abis(native);
-        let mut rulings: HashMap<&str, Ruling> = HashMap::new();
-        for rule in self.syscalls.iter().filter(|rule| rule.holds(native)) {
-            for name in &rule.names {
-                let ruling = rulings.entry(name).or_default();
-                ruling.may_try |= rule.may_try();
-                ruling.is_for_all_arguments |= rule.args.is_empty();
-            }
-        }
-        let default = self.default_action.allows();
-        // No rule has a number without a name.
-        rulings.remove(UNKNOWN);
-        let allows = |name| rulings.get(name).map_or(default, |of| of.may_try || (default && !of.is_for_all_arguments));
-        table.iter().map(|(_, call)| abis.contains(&call.abi) && allows(call.syscall)).collect()
-    }
-
-    /// Returns the ABIs that the filter allows at all. The architecture's own is always allowed, others if the profile
-    /// has them.
-    #[must_use]
-    pub fn abis(&self, native: &'static str) -> Vec<&'static str> {
-        let abi_of = |name: &String| ARCHITECTURES.iter().find(|arch| arch.seccomp == name).map(|arch| arch.abi);
-        let is_native = |map: &&ArchMap| abi_of(&map.architecture) == Some(native);
-        let subs = self.arch_map.iter().filter(is_native).flat_map(|map| &map.sub_architectures);
-        self.architectures.iter().chain(subs).filter_map(abi_of).chain([native]).collect()
+    pub(super) fn default_decision(&self) -> Decision {
+        self.default_action.decision(errno(self.default_errno_ret))
     }
 }
 
-impl Rule {
-    /// Whether a rule applies to a container with the usual capabilities, on a kernel that syscallmon supports.
-    fn holds(&self, native: &str) -> bool {
-        let has_cap = |cap: &String| CAPABILITIES.contains(&cap.as_str());
-        let is_here = |arch: &String| {
-            ARCHITECTURES.iter().any(|Architecture { docker, abi, .. }| docker == arch && *abi == native)
-        };
-        let Condition { caps, arches, .. } = &self.includes;
-        let included = caps.iter().all(has_cap) && (arches.is_empty() || arches.iter().any(is_here));
-        let Condition { caps, arches, min_kernel } = &self.excludes;
-        included && !caps.iter().any(has_cap) && !arches.iter().any(is_here) && min_kernel.is_none()
-    }
-
-    /// Whether programs may try the call.
-    fn may_try(&self) -> bool {
-        self.action.allows() || self.decision() == Decision::Errno(ENOSYS)
-    }
-
-    fn decision(&self) -> Decision {
-        self.action.decision(errno(self.errno_ret))
-    }
-
-    /// Returns why runtimes would refuse it.
-    fn problem(&self) -> Option<&'static str> {
-        let index_fits = |comparison: &Comparison| comparison.index < 6;
-        if self.names.is_empty() == self.name.is_empty() {
-            Some("needs names, or one name")
-        } else if !errno_fits(self.action, self.errno_ret) {
-            Some("has an errnoRet without the action SCMP_ACT_ERRNO or SCMP_ACT_TRACE, or one above 4095")
-        } else if !self.args.iter().all(index_fits) {
-            Some("compares an argument that no call has: the last index is 5")
-        } else {
-            None
-        }
-    }
-}
-
-impl Comparison {
-    fn holds(&self, args: &[u64; 6]) -> bool {
-        let Some(&argument) = args.get(self.index as usize) else { return false };
-        match self.op {
-            Operator::NotEqual => argument != self.value,
-            Operator::Less => argument < self.value,
-            Operator::LessOrEqual => argument <= self.value,
-            Operator::Equal => argument == self.value,
-            Operator::GreaterOrEqual => argument >= self.value,
-            Operator::Greater => argument > self.value,
-            // `value` is the mask.
-            Operator::MaskedEqual => argument & self.value == self.value_two,
-        }
-    }
-}
-
-fn errno(number: Option<u32>) -> Option<u16> {
+pub(super) fn errno(number: Option<u32>) -> Option<u16> {
     number.and_then(|number| u16::try_from(number).ok())
 }
 
 /// Whether the action takes the error number, if there is one.
-fn errno_fits(action: Action, errno: Option<u32>) -> bool {
+pub(super) fn errno_fits(action: Action, errno: Option<u32>) -> bool {
     errno.is_none_or(|errno| matches!(action, Action::Errno | Action::Trace) && errno <= MAX_ERRNO)
 }
 
 /// `null` counts as absent, as in Go.
-fn or_default<'de, D: serde::Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+pub(super) fn or_default<'de, D: serde::Deserializer<'de>, T: Default + Deserialize<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
@@ -436,6 +246,7 @@ mod tests {
         for json in [
             "",
             "[]",
+            r#"["SCMP_ACT_ALLOW"]"#,
             "{}",
             r#"{"defaultAction": "ALLOW"}"#,
             r#"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": "read", "action": "SCMP_ACT_ALLOW"}]}"#,

@@ -54,3 +54,10 @@ pub(super) fn operation(abi: &str, syscall: &str, first_argument: u64) -> Option
         _ => None,
     }
 }
+
+/// Returns all calls that `socketcall` or `ipc` stands for.
+pub(super) fn operations(abi: &str, syscall: &str) -> impl Iterator<Item = &'static str> {
+    let (sockets, ipc) = (abi == "ia32" && syscall == "socketcall", abi == "ia32" && syscall == "ipc");
+    let sockets = SOCKET_OPERATIONS.into_iter().filter(move |_| sockets);
+    sockets.chain(IPC_OPERATIONS.into_iter().map(|(_, name)| name).filter(move |_| ipc))
+}

@@ -34,7 +34,8 @@ struct Matcher {
 #[derive(Clone, Debug)]
 enum Test {
     Equals(String),
-    Matches(Pattern),
+    /// The text of a regular expression, and what it compiles to.
+    Matches(String, Pattern),
 }
 
 /// Why a text is not a selector.
@@ -107,6 +108,22 @@ impl Selector {
         self.matchers.iter().map(|matcher| matcher.label)
     }
 
+    /// Returns its matchers: label, operator (`=`, `!=`, `=~`, `!~`), value.
+    pub fn matchers(&self) -> impl Iterator<Item = (Label, &'static str, &str)> {
+        self.matchers.iter().map(|matcher| match (&matcher.test, matcher.not) {
+            (Test::Equals(value), false) => (matcher.label, "=", value.as_str()),
+            (Test::Equals(value), true) => (matcher.label, "!=", value.as_str()),
+            (Test::Matches(value, _), false) => (matcher.label, "=~", value.as_str()),
+            (Test::Matches(value, _), true) => (matcher.label, "!~", value.as_str()),
+        })
+    }
+
+    /// Returns its text, as it was written.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Whether a workload with these labels is selected.
     #[must_use]
     pub fn matches(&self, labels: &Labels) -> bool {
@@ -129,7 +146,7 @@ impl Matcher {
     fn memory(&self) -> usize {
         match &self.test {
             Test::Equals(_) => 0,
-            Test::Matches(pattern) => pattern.memory(),
+            Test::Matches(_, pattern) => pattern.memory(),
         }
     }
 
@@ -137,7 +154,7 @@ impl Matcher {
         let value = labels.get(self.label).map_or("", AsRef::as_ref);
         let is_match = match &self.test {
             Test::Equals(expected) => expected == value,
-            Test::Matches(pattern) => pattern.matches(value),
+            Test::Matches(_, pattern) => pattern.matches(value),
         };
         is_match != self.not
     }
@@ -178,7 +195,12 @@ fn matcher<'a>(text: &'a str, budget: &Arc<Budget>) -> Result<Option<(Matcher, &
         return Ok(None);
     };
     let Some((value, rest)) = quoted(rest.trim_start()) else { return Ok(None) };
-    let compared = if is_regex { Test::Matches(Pattern::compile(&value, budget)?) } else { Test::Equals(value) };
+    let compared = if is_regex {
+        let pattern = Pattern::compile(&value, budget)?;
+        Test::Matches(value, pattern)
+    } else {
+        Test::Equals(value)
+    };
     Ok(Some((Matcher { label: label.parse()?, not, test: compared }, rest)))
 }
 
@@ -279,6 +301,16 @@ mod tests {
         assert!(parse(&vec![r#"pod="web""#; 101].join(",")).unwrap_err().contains("at most 100 matchers"));
         assert!(parse(&format!("pod=\"{}\"", "w".repeat(2048))).unwrap_err().contains("(limit: 2048)"));
         assert!(started.elapsed() < std::time::Duration::from_secs(2), "{:?}", started.elapsed());
+    }
+
+    #[test]
+    fn matchers_are_returned_as_they_were_written() {
+        let selector: Selector = r#"{namespace="shop", pod!="a", owner=~"w\\.b", image!~'x|"y"'}"#.parse().unwrap();
+        let matchers: Vec<_> =
+            selector.matchers().map(|(label, operator, value)| (label.name(), operator, value)).collect();
+        let expected =
+            [("namespace", "=", "shop"), ("pod", "!=", "a"), ("owner", "=~", "w\\.b"), ("image", "!~", "x|\"y\"")];
+        assert_eq!(matchers, expected);
     }
 
     proptest! {

@@ -20,7 +20,7 @@ pub mod runtime_bases;
 mod software;
 mod wait;
 
-pub use self::check::SHOWN;
+pub use self::{check::SHOWN, programs::web_server};
 
 use std::{
     path::Path,

@@ -34,7 +34,11 @@ fn without_libc(name: &str, source: &str) -> Result<PathBuf> {
 }
 
 /// Returns a web server in Rust with threads.
-pub(crate) fn web_server() -> Result<PathBuf> {
+///
+/// # Errors
+///
+/// When it cannot be compiled.
+pub fn web_server() -> Result<PathBuf> {
     rust("web_server", include_str!("programs/web_server.rs"))
 }
 

@@ -70,6 +70,9 @@ pub struct Args {
     /// Boot Debian with systemd instead, and try to hide calls in units, scopes and user sessions
     #[arg(long, conflicts_with_all = ["kernel", "ci", "list", "suite", "dist", "write"])]
     systemd: bool,
+    /// Boot Debian with systemd instead, and run servers as units with generated seccomp profiles
+    #[arg(long, conflicts_with_all = ["kernel", "ci", "list", "suite", "dist", "write", "systemd"])]
+    profiles: bool,
     /// Put the result in docs/kernels.md
     #[arg(long, conflicts_with_all = ["kernel", "ci"])]
     write: bool,
@@ -83,7 +86,11 @@ pub struct Args {
 pub fn run(root: &Path, args: &Args) -> Result<()> {
     if args.systemd {
         setup::ensure(root, Purpose::Vm)?;
-        return systemd::run(root);
+        return systemd::run(root, &systemd::HIDING);
+    }
+    if args.profiles {
+        setup::ensure(root, Purpose::Vm)?;
+        return systemd::run(root, &systemd::PROFILES);
     }
     let kernels = selected(&args.kernel, args.ci)?;
     if args.list {

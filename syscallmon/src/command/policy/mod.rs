@@ -1,11 +1,10 @@
 //! `syscallmon policy`: shows policies and manages baselines, through a daemon's API.
 
-mod daemon;
+mod daemon_flags;
 #[cfg(test)]
 mod tests;
 
 use std::{
-    fmt::Write as _,
     io::{self, Write},
     iter,
     process::ExitCode,
@@ -17,8 +16,15 @@ use http::Method;
 use serde::Deserialize;
 use serde_json::Value;
 
-use self::daemon::Daemon;
-use crate::detect::{Baseline, BaselineKey, Learn};
+use self::daemon_flags::DaemonArgs;
+use super::{
+    daemon::escaped,
+    profile::{ProfileArgs, baseline},
+};
+use crate::{
+    detect::{Baseline, BaselineKey, Learn},
+    profile,
+};
 
 /// Show policies, and show and change baselines (learned calls).
 ///
@@ -29,7 +35,7 @@ pub(super) struct Policy {
     action: PolicyAction,
 
     #[command(flatten)]
-    daemon: Daemon,
+    daemon: DaemonArgs,
 
     /// Output format.
     #[arg(long, value_enum, value_name = "FORMAT", global = true, default_value_t = Format::Table)]
@@ -56,6 +62,26 @@ enum PolicyAction {
     Forget(OfKind),
     /// Make a baseline learn again; it keeps its calls.
     Relearn(OfKind),
+    /// Print a seccomp profile that allows the calls of a baseline.
+    Export(Export),
+}
+
+#[derive(Clone, Debug, Args)]
+struct Export {
+    #[command(flatten)]
+    of: OfKind,
+
+    /// Format of the profile.
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "oci")]
+    format: profile::Format,
+
+    /// Name of the object (formats spo, spo-v1beta1) or of the policy.
+    #[arg(long, value_name = "NAME", default_value = "workload")]
+    name: String,
+
+    /// Selector of the workloads that the policy is for (format policy).
+    #[arg(long = "match", value_name = "SELECTOR")]
+    selector: Option<String>,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -99,7 +125,13 @@ const OTHER_VERSION: &str = "the daemon has another version than this command: -
 impl Policy {
     pub(super) fn execute(self) -> Result<ExitCode> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let text = runtime.context("cannot start the async runtime")?.block_on(self.text())?;
+        let runtime = runtime.context("cannot start the async runtime")?;
+        if let PolicyAction::Export(export) = &self.action {
+            let evidence = runtime.block_on(baseline::of_daemon(&self.daemon.daemon(), &export.of.kind))?;
+            ProfileArgs::to_stdout(export.format, export.name.clone()).write(&evidence, export.selector.clone())?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let text = runtime.block_on(self.text())?;
         match io::stdout().write_all(text.as_bytes()) {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("cannot write to stdout"),
             _ => Ok(ExitCode::SUCCESS),
@@ -109,13 +141,13 @@ impl Policy {
     /// Returns the text to print.
     async fn text(&self) -> Result<String> {
         let (method, path) = self.action.request();
-        let answer = self.daemon.ask(method, &path).await?;
+        let answer = self.daemon.daemon().ask(method, &path).await?;
         if self.output == Format::Json {
             return pretty(&answer);
         }
         match &self.action {
             PolicyAction::List => list(answer),
-            PolicyAction::Show(_) | PolicyAction::Forget(_) => as_file(answer),
+            PolicyAction::Show(_) | PolicyAction::Forget(_) | PolicyAction::Export(_) => as_file(answer),
             PolicyAction::Approve(of) | PolicyAction::Relearn(of) => {
                 Ok(format!("{}: {}\n", of.kind, answer["state"].as_str().unwrap_or("changed")))
             }
@@ -128,26 +160,13 @@ impl PolicyAction {
     fn request(&self) -> (Method, String) {
         let (method, of, action) = match self {
             Self::List => return (Method::GET, "/api/v1/policies".to_owned()),
-            Self::Show(of) => (Method::GET, of, ""),
+            Self::Show(of) | Self::Export(Export { of, .. }) => (Method::GET, of, ""),
             Self::Approve(of) => (Method::POST, of, "/approve"),
             Self::Forget(of) => (Method::POST, of, "/forget"),
             Self::Relearn(of) => (Method::POST, of, "/relearn"),
         };
-        (method, format!("/api/v1/baselines/{}{action}", in_path(of.kind.as_str())))
+        (method, format!("/api/v1/baselines/{}{action}", escaped(of.kind.as_str())))
     }
-}
-
-/// Returns a key as a part of a URL, with its own `%` escaped as well.
-fn in_path(key: &str) -> String {
-    let mut path = String::with_capacity(key.len());
-    for byte in key.bytes() {
-        if byte.is_ascii_alphanumeric() || b"/:-_.~".contains(&byte) {
-            path.push(char::from(byte));
-        } else {
-            write!(path, "%{byte:02X}").expect("writing to a string");
-        }
-    }
-    path
 }
 
 fn pretty(answer: &Value) -> Result<String> {

@@ -67,9 +67,17 @@ fn text(check: &profile::Check) -> String {
     }
     section(&mut text, "The workload makes these calls, and the profile refuses them:", &check.breaks);
     section(&mut text, "Seccomp denied these calls, and the profile refuses them:", &check.denied);
-    section(&mut text, "Libraries use other calls instead of these (ENOSYS):", &check.falls_back);
-    names(&mut text, "A container does not start without these calls:", &check.missing_at_start);
-    names(&mut text, "Nobody makes these calls, and the profile allows them:", &check.unused);
+    section(
+        &mut text,
+        "The profile answers these calls with ENOSYS, and libraries use others instead:",
+        &check.falls_back,
+    );
+    names(
+        &mut text,
+        "Containers do not start without these calls, and the profile refuses them:",
+        &check.missing_at_start,
+    );
+    names(&mut text, "The profile allows these calls, and the workload does not make them:", &check.unused);
     for warning in &check.warnings {
         let _ = writeln!(text, "Warning: {warning}");
     }

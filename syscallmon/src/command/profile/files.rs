@@ -1,7 +1,8 @@
 //! Reads profiles, and writes files whole or not at all.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write},
     path::{Path, PathBuf},
 };
 
@@ -40,15 +41,22 @@ fn parse_profile(text: &str) -> Result<ReadProfile> {
     Ok(ReadProfile { profile, document })
 }
 
-/// Writes a file, whole. A reader gets the old file or the new one.
+/// Writes a file, whole. A reader gets the old file or the new one. A device or a pipe, such as `/dev/stdout`, is
+/// written to; the target of a link is replaced, and not the link.
 pub(super) fn install(path: &Path, content: &[u8]) -> io::Result<()> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let target = match fs::metadata(path) {
+        Ok(found) if found.is_file() => fs::canonicalize(path)?,
+        // Fails for a directory.
+        Ok(_) => return fs::OpenOptions::new().write(true).open(path)?.write_all(content),
+        Err(_) => path.to_owned(),
+    };
+    let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(directory)?;
-    let name = path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not a file name"))?;
+    let name = target.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not a file name"))?;
     let mut new = name.to_owned();
     new.push(format!(".new-{}", std::process::id()));
     let new = directory.join(new);
-    let written = fs::write(&new, content).and_then(|()| fs::rename(&new, path));
+    let written = fs::write(&new, content).and_then(|()| fs::rename(&new, &target));
     if written.is_err() {
         // It may not have been made.
         let _ = fs::remove_file(&new);
@@ -67,6 +75,8 @@ pub(super) fn write(output: &Path, written: &[ProfileFile]) -> Result<()> {
     if output.exists() {
         bail!("{shown} exists: choose a new directory with --output");
     }
+    // Without a slash at the end.
+    let output: &Path = &output.components().collect::<PathBuf>();
     let mut unfinished = output.as_os_str().to_owned();
     unfinished.push(format!(".new-{}", std::process::id()));
     let unfinished = PathBuf::from(unfinished);
@@ -115,9 +125,27 @@ mod tests {
     }
 
     #[test]
+    fn devices_pipes_and_links_stay_what_they_are() {
+        use std::os::unix::fs::{FileTypeExt, symlink};
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        let device = || fs::metadata("/dev/null").unwrap().file_type().is_char_device();
+        symlink("/dev/null", at("null")).unwrap();
+        install(&at("null"), b"x").unwrap();
+        install(Path::new("/dev/null"), b"x").unwrap();
+        assert!(device() && fs::symlink_metadata(at("null")).unwrap().is_symlink());
+        fs::write(at("file"), "old").unwrap();
+        symlink("file", at("link")).unwrap();
+        install(&at("link"), b"new").unwrap();
+        assert!(fs::symlink_metadata(at("link")).unwrap().is_symlink());
+        assert_eq!(fs::read(at("file")).unwrap(), b"new");
+        assert!(install(directory.path(), b"x").is_err());
+    }
+
+    #[test]
     fn a_directory_is_written_once_and_never_over_another() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("artifact");
+        let path = directory.path().join("artifact/");
         let files = [("index.json", "{}"), ("blobs/sha256/0", "x")];
         let files = files.map(|(path, content)| ProfileFile { path: path.into(), content: content.into() });
         write(&path, &files).unwrap();

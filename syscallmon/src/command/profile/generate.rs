@@ -22,6 +22,13 @@ pub(super) struct Generate {
     #[command(flatten)]
     sources: Sources,
 
+    #[command(flatten)]
+    content: ProfileArgs,
+}
+
+/// What the profile contains, and where it goes.
+#[derive(Clone, Debug, Args)]
+pub(in crate::command) struct ProfileArgs {
     /// Format of the profile.
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "oci")]
     format: Format,
@@ -89,18 +96,48 @@ fn call(text: &str) -> Result<&'static str, String> {
 
 impl Generate {
     pub(super) fn execute(self) -> Result<ExitCode> {
+        self.content.check()?;
+        let evidence = on_runtime(self.sources.gather())?;
+        self.content.write(&evidence, self.sources.selector())?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl ProfileArgs {
+    /// Returns the defaults, with stdout as the output.
+    pub(in crate::command) fn to_stdout(format: Format, name: String) -> Self {
+        Self {
+            format,
+            output: None,
+            arch: Vec::new(),
+            strict: false,
+            runtime: RuntimeArgs::default(),
+            allow: Vec::new(),
+            allow_denied: false,
+            name,
+            namespace: None,
+            selector: None,
+        }
+    }
+
+    /// Fails on flags that contradict each other, before sources are asked.
+    pub(in crate::command) fn check(&self) -> Result<()> {
         if self.format.is_directory() && self.output.is_none() {
             bail!("the format artifact is a directory: name it with --output");
         }
-        let evidence = on_runtime(self.sources.gather())?;
-        gather::require_calls(&evidence)?;
-        let plan = self.plan(&evidence);
+        Ok(())
+    }
+
+    /// Writes the profile, and reports its content on stderr. `selector` is that of the sources.
+    pub(in crate::command) fn write(&self, evidence: &Evidence, selector: Option<String>) -> Result<()> {
+        gather::require_calls(evidence)?;
+        let plan = self.plan(evidence);
         let runtime = self.format.is_for_containers().then(|| self.runtime.describe());
-        let provenance = Provenance::new(&evidence, runtime, SystemTime::now());
+        let provenance = Provenance::new(evidence, runtime, SystemTime::now());
         let details = Details {
             name: self.name.clone(),
             namespace: self.namespace.clone(),
-            selector: self.selector.clone().or_else(|| self.sources.selector()).unwrap_or_default(),
+            selector: self.selector.clone().or(selector).unwrap_or_default(),
         };
         let written = self.format.write(&plan, &provenance, &details)?;
         match (&self.output, written.as_slice()) {
@@ -109,7 +146,7 @@ impl Generate {
             (None, _) => bail!("the format consists of several files: name a directory with --output"),
         }
         self.tell(&plan, &provenance);
-        Ok(ExitCode::SUCCESS)
+        Ok(())
     }
 
     fn plan(&self, evidence: &Evidence) -> Plan {

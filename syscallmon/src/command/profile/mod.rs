@@ -8,6 +8,7 @@ mod gather;
 mod generate;
 mod own;
 mod runtime;
+mod sources;
 
 use std::{
     io::{self, Write},
@@ -17,8 +18,8 @@ use std::{
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
 
-pub(super) use self::own::OwnProfile;
 pub use self::own::PROFILE;
+pub(super) use self::{generate::ProfileArgs, own::OwnProfile, sources::baseline};
 
 /// Exit status of a command that found something.
 const FOUND: u8 = 1;

@@ -23,7 +23,7 @@ impl OwnProfile {
     pub(in crate::command) fn execute(self) -> anyhow::Result<ExitCode> {
         match self.output {
             Some(path) => {
-                install(&path, PROFILE.as_bytes()).with_context(|| format!("cannot write {}", path.display()))?
+                install(&path, PROFILE.as_bytes()).with_context(|| format!("cannot write {}", path.display()))?;
             }
             None => print(PROFILE.as_bytes())?,
         }

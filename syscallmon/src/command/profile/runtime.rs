@@ -7,13 +7,13 @@ use clap::{ArgAction, Args};
 use crate::profile::base::{self, Runtime};
 
 /// The container runtime that starts the program.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub(super) struct RuntimeArgs {
     /// Container runtime that the profile is for, such as runc-1.3; by default all that were measured. Smaller.
     #[arg(long, value_name = "RUNTIME")]
     runtime: Option<Runtime>,
 
-    /// The container runs with no_new_privs, which Kubernetes sets for allowPrivilegeEscalation: false. The runtime then
+    /// The container runs with `no_new_privs`, which Kubernetes sets for allowPrivilegeEscalation: false. The runtime then
     /// makes fewer calls after it has loaded the profile.
     #[arg(long, action = ArgAction::SetTrue)]
     no_new_privileges: bool,

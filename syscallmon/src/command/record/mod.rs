@@ -32,7 +32,11 @@ use crate::settings::Settings;
 ///
 /// A daemon may run at the same time.
 #[derive(Debug, Args)]
-#[command(group(ArgGroup::new("what").required(true)))]
+#[command(
+    group(ArgGroup::new("what").required(true)),
+    override_usage = "syscallmon record [OPTIONS] -- COMMAND...\n       \
+                      syscallmon record [OPTIONS] --host --output FILE"
+)]
 pub(super) struct Record {
     /// Command to record, with its arguments.
     #[arg(last = true, value_name = "COMMAND", group = "what")]

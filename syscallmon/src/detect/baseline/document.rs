@@ -259,6 +259,11 @@ impl Baseline {
         &self.known
     }
 
+    /// Returns its calls by ABI and name, as `x86_64/openat`, with those that this binary's tables lack.
+    pub fn learned(&self) -> impl Iterator<Item = (&str, &LearnedFrom)> {
+        self.calls.iter().map(|(name, from)| (name.as_ref(), from))
+    }
+
     /// Returns names of its calls that this binary's tables lack: from a newer kernel, or mistyped.
     pub fn unknown_calls<'a>(&'a self, calls: &'a CallTable) -> impl Iterator<Item = &'a str> {
         let names = self.calls.keys().map(AsRef::as_ref);

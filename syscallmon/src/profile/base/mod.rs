@@ -1,12 +1,14 @@
 //! Calls of container runtimes that a seccomp profile must allow beside those of the program.
 //!
 //! A runtime loads the filter and makes more calls before the program's first instruction. These are the calls that
-//! `cargo xtask runtime-bases` measured with the runtimes of Debian. With `no_new_privs`, a runtime loads the filter late
-//! and makes few calls. This module does no I/O.
+//! `cargo xtask runtime-bases` measured with the runtimes of Debian. With `no_new_privs`, a runtime loads the filter
+//! late and makes few calls. This module does no I/O.
 
 mod table;
 
 use std::{collections::BTreeSet, fmt, str::FromStr};
+
+use super::danger;
 
 /// The day of the measurement, as `2026-11-29`.
 pub const MEASURED_ON: &str = table::MEASURED_ON;
@@ -76,16 +78,20 @@ pub fn known() -> Vec<String> {
 
 /// Returns the calls that runtimes make under the filter, to start a container or another program in it.
 ///
-/// `None` stands for every runtime, or for both values of `no_new_privs`.
+/// `None` stands for every runtime, or for both values of `no_new_privs`. Dangerous calls are left out if runtimes survive
+/// a refusal: runc 1.3 tries `fsopen` and `open_tree` when it starts another program, and then works without.
 #[must_use]
 pub fn base(runtime: Option<Runtime>, no_new_privileges: Option<bool>) -> BTreeSet<&'static str> {
-    union(runtime, no_new_privileges, |row| [row.made, row.exec_made])
+    let needed = needed(runtime, no_new_privileges);
+    let mut made = union(runtime, no_new_privileges, |row| [row.made, row.exec_made]);
+    made.retain(|name| danger::of(name).is_none() || needed.contains(name));
+    made
 }
 
 /// Returns the calls without which these runtimes do not start a container, or another program in it.
 ///
 /// A profile that lacks one of them fails with a runtime that needs it. A profile that has them all can still fail: a
-/// runtime can need one of two calls.
+/// runtime can need one of two calls. Without openat2, runc 1.3 needs fcntl.
 #[must_use]
 pub fn needed(runtime: Option<Runtime>, no_new_privileges: Option<bool>) -> BTreeSet<&'static str> {
     union(runtime, no_new_privileges, |row| [row.needed, row.exec_needed])
@@ -122,6 +128,14 @@ mod tests {
 
     fn runtime(text: &str) -> Runtime {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn dangerous_calls_that_runtimes_can_do_without_are_left_out() {
+        let all = base(None, None);
+        assert!(union(None, None, |row| [row.made, row.exec_made]).contains("fsopen"));
+        assert!(!all.contains("fsopen") && !all.contains("open_tree") && !all.contains("mount"));
+        assert!(needed(None, None).is_subset(&all));
     }
 
     #[test]

@@ -56,7 +56,8 @@ pub(super) fn write(plan: &Plan, provenance: &Provenance) -> Result<Vec<ProfileF
 
 /// Adds a blob. Returns its descriptor.
 fn blob(files: &mut Vec<ProfileFile>, media_type: &'static str, content: Vec<u8>) -> Descriptor {
-    let hash: String = digest(&SHA256, &content).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = digest(&SHA256, &content);
+    let hash = hash.as_ref().iter().fold(String::new(), |hash, byte| hash + &format!("{byte:02x}"));
     let descriptor = Descriptor { media_type, digest: format!("sha256:{hash}"), size: content.len() };
     let path: PathBuf = Path::new("blobs/sha256").join(hash);
     files.push(ProfileFile { path, content });

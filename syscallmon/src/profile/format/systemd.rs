@@ -9,8 +9,9 @@ use crate::profile::{Plan, Provenance};
 /// Width of a line with names.
 const WIDTH: usize = 100;
 
-/// Calls that systemd does not know, and that the kernel makes programs call.
-const UNKNOWN_TO_SYSTEMD: [&str; 1] = ["uretprobe"];
+/// Calls that the kernel puts into traced programs. seccomp lets them pass without a filter, and systemd does not know
+/// them.
+const UNKNOWN_TO_SYSTEMD: [&str; 2] = ["uprobe", "uretprobe"];
 
 pub(super) fn write(plan: &Plan, provenance: &Provenance) -> String {
     let mut lines = vec![String::new()];
@@ -23,7 +24,7 @@ pub(super) fn write(plan: &Plan, provenance: &Provenance) -> String {
             line.push_str(name);
         }
     }
-    let filters: String = lines.iter().map(|line| format!("SystemCallFilter={line}\n")).collect();
+    let filters = lines.iter().fold(String::new(), |text, line| text + "SystemCallFilter=" + line + "\n");
     let architectures: Vec<&str> = plan.abis.iter().map(|abi| name(abi)).collect();
     format!(
         "{}# Save as /etc/systemd/system/NAME.service.d/50-syscalls.conf, then: systemctl daemon-reload\n\

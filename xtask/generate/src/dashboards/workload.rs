@@ -21,6 +21,7 @@ pub(super) fn dashboard() -> Dashboard {
             row("Calls", calls()),
             row("New and unexpected calls", new()),
             row("Errors and denied calls", failures()),
+            row("Seccomp profile", profile()),
             row("Durations (probe.latency, latency.syscalls)", durations()),
             row("io_uring", io_uring()),
         ],
@@ -152,6 +153,51 @@ fn failures() -> Vec<Panel> {
             "By workload and call.",
             unit::COUNT,
             &format!("sum by ({WHO}, syscall, set, abi) ({})", refused("$__range")),
+        ),
+    ]
+}
+
+/// What a seccomp profile for the workload needs: docs/profiles.md.
+fn profile() -> Vec<Panel> {
+    let own = format!(
+        "sum by ({WHO}, syscall, abi) (syscallmon_syscalls_total{{WORKLOAD}}) \
+         unless sum by ({WHO}, syscall, abi) (syscallmon_syscalls_total{{WORKLOAD}}) \
+         == sum by ({WHO}, syscall, abi) (syscallmon_container_init_syscalls_total{{WORKLOAD}})"
+    );
+    vec![
+        stat(
+            "Replicas",
+            "Number of selected containers and services.",
+            unit::COUNT,
+            &format!("count(count by ({WHO}) (syscallmon_syscalls_total{{WORKLOAD}}))"),
+        ),
+        stat(
+            "Calls to allow",
+            "Number of different system calls that their programs make.",
+            unit::COUNT,
+            &format!("count(count by (syscall, abi) ({own}))"),
+        ),
+        stat(
+            "Calls that are denied",
+            "Number of different system calls that seccomp denied.",
+            unit::COUNT,
+            "count(count by (syscall, abi) (syscallmon_syscalls_denied_total{WORKLOAD,errno!=\"ENOSYS\"})) or vector(0)",
+        )
+        .thresholds(FEW_IS_GOOD),
+        table(
+            "Replicas that make each call",
+            "Calls that few replicas make come first: a profile from one replica would lack them.",
+            unit::COUNT,
+            &format!("sort(count by (syscall, abi) ({own}))"),
+        ),
+        table(
+            "Calls of the container runtime only",
+            "Made while the container was set up, and not by its program.",
+            unit::COUNT,
+            &format!(
+                "sort_desc(sum by (syscall, abi) (sum by ({WHO}, syscall, abi) (syscallmon_syscalls_total{{WORKLOAD}}) \
+                 == sum by ({WHO}, syscall, abi) (syscallmon_container_init_syscalls_total{{WORKLOAD}})))"
+            ),
         ),
     ]
 }

@@ -228,7 +228,6 @@ impl Change {
             errors: failed.map(|failure| (failure, self.fails)).collect(),
             denied: denied.map(|denial| (denial, self.denied)).collect(),
             durations: ids.iter().map(|&call| (call, took)).collect(),
-            ..Counts::default()
         }
     }
 }

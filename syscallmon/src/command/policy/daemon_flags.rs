@@ -1,0 +1,41 @@
+//! Flags for the daemon that `syscallmon policy` connects to.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use http::Uri;
+
+use crate::{
+    client::http::HttpClientConfig,
+    command::daemon::{Daemon, DaemonFlags},
+};
+
+/// Names of the flags below.
+const FLAGS: DaemonFlags =
+    DaemonFlags { url: "--url", username: "--username", password_file: "--password-file", ca_file: "--ca-file" };
+
+/// Address of the daemon, and credentials.
+#[derive(Clone, Debug, Args)]
+pub(super) struct DaemonArgs {
+    /// URL of the daemon.
+    #[arg(long, value_name = "URL", global = true, default_value = "http://127.0.0.1:9778")]
+    url: Uri,
+    /// User name, as in the web.config.file of the daemon.
+    #[arg(long, value_name = "NAME", global = true, requires = "password_file")]
+    username: Option<String>,
+    /// File with the password.
+    #[arg(long, value_name = "FILE", global = true, requires = "username")]
+    password_file: Option<PathBuf>,
+    /// File with CA certificates (PEM) for the daemon; by default those of the host.
+    #[arg(long, value_name = "FILE", global = true)]
+    ca_file: Option<PathBuf>,
+}
+
+impl DaemonArgs {
+    /// Returns the daemon.
+    pub(super) fn daemon(&self) -> Daemon {
+        let basic = self.username.clone().zip(self.password_file.clone());
+        let client_config = HttpClientConfig { ca_file: self.ca_file.clone(), bearer_token_file: None, basic };
+        Daemon { url: self.url.clone(), client_config, flags: FLAGS }
+    }
+}

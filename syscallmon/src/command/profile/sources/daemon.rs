@@ -1,0 +1,198 @@
+//! Evidence of a running daemon: the workloads of its host, from its API.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use http::{Method, Uri};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{LOST_CALLS, NO_NAME, printable, server_url};
+use crate::{
+    client::http::HttpClientConfig,
+    command::daemon::{Daemon, DaemonFlags, escaped},
+    profile::{Evidence, Observation, Replica, SourceKind},
+    workload::Selector,
+};
+
+/// Maximum number of workloads in an answer of the API.
+const MAX_WORKLOADS: usize = 10_000;
+
+/// Names of the flags below.
+const FLAGS: DaemonFlags = DaemonFlags {
+    url: "--daemon",
+    username: "--daemon-username",
+    password_file: "--daemon-password-file",
+    ca_file: "--daemon-ca-file",
+};
+
+/// A running daemon, and credentials.
+#[derive(Clone, Debug, Args)]
+pub(in crate::command) struct DaemonSource {
+    /// URL of a running daemon. It knows the calls on its host since it started.
+    #[arg(long = "daemon", value_name = "URL", id = "daemon_url", value_parser = server_url)]
+    pub(in crate::command) url: Option<Uri>,
+    /// User name, as in the web.config.file of the daemon.
+    #[arg(long = "daemon-username", value_name = "NAME", requires_all = ["daemon_url", "daemon_password_file"])]
+    daemon_username: Option<String>,
+    /// File with the password for the daemon.
+    #[arg(long = "daemon-password-file", value_name = "FILE", requires = "daemon_username")]
+    daemon_password_file: Option<PathBuf>,
+    /// File with CA certificates (PEM) for the daemon; by default those of the host.
+    #[arg(long = "daemon-ca-file", value_name = "FILE", requires = "daemon_url")]
+    daemon_ca_file: Option<PathBuf>,
+}
+
+/// Fields of the answer that are evidence.
+#[derive(Deserialize)]
+struct Answer {
+    snapshot_time: f64,
+    #[serde(default)]
+    probes: Vec<Probe>,
+    #[serde(default)]
+    lost: BTreeMap<String, Option<u64>>,
+    total: usize,
+    workloads: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+struct Probe {
+    probe: String,
+    implementation: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    workload: BTreeMap<String, String>,
+    #[serde(default)]
+    metadata: BTreeMap<String, String>,
+    syscalls: Vec<Called>,
+    #[serde(default)]
+    denied: Vec<Denied>,
+}
+
+#[derive(Deserialize)]
+struct Called {
+    abi: String,
+    syscall: String,
+    calls: u64,
+    /// The part of `calls` that the container runtime made.
+    #[serde(default)]
+    container_init: u64,
+}
+
+#[derive(Deserialize)]
+struct Denied {
+    abi: String,
+    syscall: String,
+    attempts: u64,
+}
+
+impl DaemonSource {
+    /// Returns the daemon, if one is given.
+    pub(in crate::command) fn daemon(&self) -> Option<Daemon> {
+        let basic = self.daemon_username.clone().zip(self.daemon_password_file.clone());
+        let client_config = HttpClientConfig { ca_file: self.daemon_ca_file.clone(), bearer_token_file: None, basic };
+        Some(Daemon { url: self.url.clone()?, client_config, flags: FLAGS })
+    }
+}
+
+/// Asks a daemon for the calls of the workloads that a selector matches.
+pub(in crate::command) async fn evidence(daemon: &Daemon, workload: &Selector) -> Result<Evidence> {
+    let path = format!("/api/v1/workloads?match={}&limit={MAX_WORKLOADS}", escaped(workload.text()));
+    let answer = daemon.ask(Method::GET, &path).await?;
+    of_answer(answer, &daemon.url.to_string(), workload)
+}
+
+fn of_answer(answer: Value, url: &str, workload: &Selector) -> Result<Evidence> {
+    let Answer { snapshot_time, probes, lost, total, workloads } =
+        serde_json::from_value(answer).context("the daemon has another version than this command")?;
+    if workloads.is_empty() && total == 0 {
+        bail!(
+            "no workload of the daemon at {url} matches {}; to see all: curl -s {}/api/v1/workloads",
+            printable(workload.text()),
+            url.trim_end_matches('/')
+        );
+    }
+    if workloads.len() < total {
+        bail!(
+            "{total} workloads of the daemon at {url} match {}, and its answer has only {}: use a narrower --workload",
+            printable(workload.text()),
+            workloads.len()
+        );
+    }
+    let mut evidence = Evidence::new(SourceKind::Daemon, url);
+    let count = |reason: &str| lost.get(reason).copied().flatten().unwrap_or_default();
+    let lost = LOST_CALLS.into_iter().map(count).fold(0, u64::saturating_add);
+    if lost > 0 {
+        evidence.warn(format!("{lost} calls of all workloads of the host have no workload or no name"));
+    }
+    for Probe { probe, .. } in probes.iter().filter(|probe| probe.implementation.is_none()) {
+        evidence.warn(format!("the probe {} is not attached", printable(probe)));
+    }
+    let to = Duration::try_from_secs_f64(snapshot_time).ok().and_then(|time| SystemTime::UNIX_EPOCH.checked_add(time));
+    let (mut merged, mut other_denied) = (0, 0);
+    for entry in &workloads {
+        if entry.workload.get("cgroup").is_some_and(|cgroup| cgroup.starts_with(NO_NAME)) {
+            merged += 1;
+            continue;
+        }
+        other_denied += add(&mut evidence, entry, to, lost)?;
+    }
+    if merged > 0 {
+        evidence.warn(format!("{merged} matches such as (remainder) stand for several workloads, and were left out"));
+    }
+    if other_denied > 0 {
+        evidence.warn(format!("{other_denied} denied calls have no name: more than capacity.denied"));
+    }
+    Ok(evidence)
+}
+
+/// Adds a workload as a replica. Returns its number of denied calls without a name.
+///
+/// The API does not say when a workload began. So no start counts as observed.
+fn add(evidence: &mut Evidence, entry: &Entry, to: Option<SystemTime>, lost: u64) -> Result<u64> {
+    let labels = entry.workload.values().map(|value| printable(value)).collect::<Vec<_>>();
+    // As syscallmon orders labels.
+    let order = ["namespace", "pod", "container", "cgroup"];
+    let is_default = entry.workload.keys().all(|label| order.contains(&label.as_str()));
+    let ordered = order.iter().filter_map(|label| entry.workload.get(*label)).map(|value| printable(value));
+    let name = if is_default { ordered.collect::<Vec<_>>() } else { labels }.join("/");
+    let replica = evidence.add_replica(Replica {
+        name,
+        image: entry.metadata.get("image").map(|image| printable(image)),
+        from: None,
+        to,
+        saw_start: false,
+        lost,
+        windows: 0,
+        window: Duration::ZERO,
+    })?;
+    for Called { abi, syscall, calls, container_init } in &entry.syscalls {
+        let count = calls.saturating_sub(*container_init);
+        if count == 0 {
+            continue;
+        }
+        let observation = Observation { count, replicas: [replica].into(), ..Observation::default() };
+        evidence.add(abi, syscall, &observation);
+    }
+    let mut without_name = 0_u64;
+    for Denied { abi, syscall, attempts } in entry.denied.iter().filter(|denied| denied.attempts > 0) {
+        if syscall.starts_with(NO_NAME) {
+            without_name = without_name.saturating_add(*attempts);
+            continue;
+        }
+        let observation =
+            Observation { denied: *attempts, denied_replicas: [replica].into(), ..Observation::default() };
+        evidence.add(abi, syscall, &observation);
+    }
+    Ok(without_name)
+}
+
+#[cfg(test)]
+mod tests;

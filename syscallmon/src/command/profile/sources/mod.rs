@@ -1,0 +1,109 @@
+//! Sources of evidence: servers and files, read into [`Evidence`](crate::profile::Evidence).
+//!
+//! Each source separates its parser, which does no I/O, from its requests.
+
+pub(in crate::command) mod baseline;
+pub(in crate::command) mod daemon;
+pub(in crate::command) mod prometheus;
+
+use clap::Args;
+use http::Uri;
+
+use crate::workload::Selector;
+
+/// The workload that servers are asked for.
+#[derive(Clone, Debug, Args)]
+pub(in crate::command) struct WorkloadFlag {
+    /// Workload to read, as a selector of PromQL by its labels: namespace="shop",owner=~"web|api".
+    ///
+    /// The labels are those of the metadata: namespace, pod, container, cgroup, image, owner, ... The operators are =,
+    /// !=, =~ and !~. Regular expressions match whole values.
+    #[arg(long = "workload", value_name = "SELECTOR")]
+    pub(in crate::command) selector: Option<Selector>,
+}
+
+/// Parses the URL of a server.
+fn server_url(text: &str) -> Result<Uri, String> {
+    let expected = || "expected a URL that begins with http:// or https://".to_owned();
+    let url: Uri = text.parse().map_err(|_| expected())?;
+    let authority = url.authority().ok_or_else(expected)?;
+    if !url.scheme_str().is_some_and(|scheme| ["http", "https"].contains(&scheme)) {
+        return Err(expected());
+    }
+    // Evidence and messages have the URL.
+    if authority.as_str().contains('@') {
+        return Err(
+            "a user and a password cannot be in the URL: use the flags for the user and its password file".to_owned()
+        );
+    }
+    if url.query().is_some() { Err("a query cannot be in the URL".to_owned()) } else { Ok(url) }
+}
+
+/// Reasons of `syscallmon_lost_total` that count calls without a workload or without a name.
+const LOST_CALLS: [&str; 6] = ["cgroups_full", "series_full", "denied_full", "position", "recursion", "max_series"];
+
+/// Values of the labels `abi` and `syscall` begin with this where they stand for several calls, and values of `cgroup`
+/// where they stand for several workloads.
+const NO_NAME: char = '(';
+
+/// Maximum characters of a name from a server in a message.
+const MAX_PRINTED: usize = 300;
+
+/// Returns a text from a server for a terminal: control characters are escaped, and the end of a long text is cut.
+fn printable(text: &str) -> String {
+    let is_hostile = |char: char| {
+        char.is_control()
+            || matches!(char, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    };
+    let mut printable = String::new();
+    for (index, char) in text.chars().enumerate() {
+        if index == MAX_PRINTED {
+            printable.push_str("...");
+            break;
+        }
+        if is_hostile(char) {
+            printable.extend(char.escape_default());
+        } else {
+            printable.push(char);
+        }
+    }
+    printable
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::LOSS_REASONS;
+
+    #[test]
+    fn reasons_of_losses_are_those_of_the_metric() {
+        for reason in LOST_CALLS {
+            let info = LOSS_REASONS.iter().find(|info| info.name == reason).expect(reason);
+            assert!(info.help.contains("calls "), "{}", info.help);
+        }
+    }
+
+    #[test]
+    fn a_url_has_neither_a_password_nor_a_query() {
+        for url in ["http://p:9090", "https://mimir/prometheus/", "http://[::1]:9090"] {
+            assert_eq!(server_url(url).unwrap().to_string().trim_end_matches('/'), url.trim_end_matches('/'));
+        }
+        for (url, expected) in [
+            ("p:9090", "begins with http://"),
+            ("/prometheus", "begins with http://"),
+            ("ftp://p", "begins with http://"),
+            ("http://", "begins with http://"),
+            ("http://u:secret@p", "password file"),
+            ("http://p/?x=1", "a query cannot"),
+        ] {
+            let error = server_url(url).unwrap_err();
+            assert!(error.contains(expected) && !error.contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn hostile_names_neither_move_the_cursor_nor_fill_the_screen() {
+        assert_eq!(printable("a\x1b[2J\nb\u{202e}c\u{e9}"), "a\\u{1b}[2J\\nb\\u{202e}c\u{e9}");
+        assert_eq!(printable(&"x".repeat(1000)).len(), MAX_PRINTED + 3);
+    }
+}
