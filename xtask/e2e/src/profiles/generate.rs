@@ -45,11 +45,9 @@ pub(super) fn all(machine: &Machine, monitor: &Monitor, directories: &Directorie
             let counted = monitor.counted(&cgroup)?;
             ensure!(counted.refused.is_empty(), "calls are refused without a profile: {:?}", counted.refused);
             ensure!(!counted.container_init.is_empty(), "the daemon does not distinguish the runtime's calls");
-            let source = monitor.source(&cgroup)?;
-            let profile = match &source {
-                Some(source) => monitor.generate(source)?,
-                None => monitor.profile(&cgroup)?,
-            };
+            let source = monitor.source(&cgroup);
+            let (profile, of_api) = (monitor.generate(&source)?, monitor.profile(&cgroup)?);
+            ensure!(allowed(&profile) == allowed(&of_api), "the API and the command generate different profiles");
             Ok((profile, source))
         })?;
         let path = path(directories, server.name);
@@ -57,10 +55,8 @@ pub(super) fn all(machine: &Machine, monitor: &Monitor, directories: &Directorie
             .with_context(|| format!("cannot write {}", path.display()))?;
         println!("    {} calls allowed, {} observed", allowed(&profile).len(), observed(&profile).len());
         profiles.insert(server.name, profile);
-        if let Some(source) = source {
-            let source: Vec<&str> = source.iter().map(String::as_str).collect();
-            check_command::check(server.name, &source, monitor, directories)?;
-        }
+        let source = source.each_ref().map(String::as_str);
+        check_command::check(server.name, &source, monitor, directories)?;
     }
     Ok(profiles)
 }

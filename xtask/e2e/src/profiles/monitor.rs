@@ -168,12 +168,9 @@ impl Monitor {
         Command::new(&self.binary).args(args).output().context("cannot start syscallmon")
     }
 
-    /// Returns the arguments of `syscallmon profile check` and `generate` that name this daemon and a cgroup, if the
-    /// program has them.
-    pub(super) fn source(&self, cgroup: &str) -> Result<Option<Vec<String>>> {
-        let help = self.syscallmon(&["profile", "check", "--help"])?;
-        let has_flag = String::from_utf8_lossy(&help.stdout).contains("--daemon ");
-        Ok(has_flag.then(|| vec![format!("--daemon={}", self.url()), format!("--workload={}", selector(cgroup))]))
+    /// Returns the arguments of `syscallmon profile check` and `generate` that name this daemon and a cgroup.
+    pub(super) fn source(&self, cgroup: &str) -> [String; 2] {
+        [format!("--daemon={}", self.url()), format!("--workload={}", selector(cgroup))]
     }
 
     /// Returns the path of the daemon's program.
