@@ -31,6 +31,7 @@ complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "check" -d 'Ch
 complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "completions" -d 'Print completions for a shell'
 complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "man" -d 'Print the man page of syscallmon or of one of its commands'
 complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "policy" -d 'Show policies, and show and change baselines (learned calls)'
+complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "profile" -d 'Generate seccomp profiles from what workloads call, and check, compare and explain profiles'
 complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "record" -d 'Record the system calls of one command, or of every workload of this host'
 complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "replay" -d 'Serve a recording of `syscallmon record` over HTTP, like a live daemon'
 complete -c syscallmon -n "__fish_syscallmon_needs_command" -f -a "seccomp-profile" -d 'Print the seccomp profile for syscallmon itself, or install it into the directory of the kubelet'
@@ -238,19 +239,20 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -l path.cgr
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand completions" -s h -l help -d 'Print help'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand man" -s h -l help -d 'Print help'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn help" -l url -d 'URL of the daemon' -r
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn help" -l username -d 'User name, as in the web.config.file of the daemon' -r
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn help" -l password-file -d 'File with the password' -r -F
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn help" -l ca-file -d 'File with CA certificates (PEM) for the daemon; by default those of the host' -r -F
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn help" -l output -d 'Output format' -r -f -a "table\t'Table; a single baseline is printed as JSON'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn export help" -l url -d 'URL of the daemon' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn export help" -l username -d 'User name, as in the web.config.file of the daemon' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn export help" -l password-file -d 'File with the password' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn export help" -l ca-file -d 'File with CA certificates (PEM) for the daemon; by default those of the host' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn export help" -l output -d 'Output format' -r -f -a "table\t'Table; a single baseline is printed as JSON'
 json\t'JSON, as from the API'"
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn help" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn help" -f -a "list" -d 'List the policies and the baselines'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn help" -f -a "show" -d 'Print a baseline with its calls'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn help" -f -a "approve" -d 'Make a baseline guard: calls that it has not learned are unexpected from now on'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn help" -f -a "forget" -d 'Remove a baseline and print it. If a policy still learns, a new empty baseline begins'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn help" -f -a "relearn" -d 'Make a baseline learn again; it keeps its calls'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn export help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn export help" -f -a "list" -d 'List the policies and the baselines'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn export help" -f -a "show" -d 'Print a baseline with its calls'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn export help" -f -a "approve" -d 'Make a baseline guard: calls that it has not learned are unexpected from now on'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn export help" -f -a "forget" -d 'Remove a baseline and print it. If a policy still learns, a new empty baseline begins'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn export help" -f -a "relearn" -d 'Make a baseline learn again; it keeps its calls'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn export help" -f -a "export" -d 'Print a seccomp profile that allows the calls of a baseline'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and not __fish_seen_subcommand_from list show approve forget relearn export help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from list" -l url -d 'URL of the daemon' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from list" -l username -d 'User name, as in the web.config.file of the daemon' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from list" -l password-file -d 'File with the password' -r -F
@@ -286,12 +288,101 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from relearn" -l output -d 'Output format' -r -f -a "table\t'Table; a single baseline is printed as JSON'
 json\t'JSON, as from the API'"
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from relearn" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from export" -l format -d 'Format of the profile' -r -f -a "oci\t'JSON of the OCI runtime specification: runc, crun, Docker, Podman, Compose, Kubernetes (localhost)'
+spo\t'`SeccompProfile` of the security-profiles-operator, v1 (cluster-wide)'
+spo-v1beta1\t'`SeccompProfile` of the security-profiles-operator, v1beta1 (in a namespace)'
+systemd\t'Drop-in of a systemd unit'
+policy\t'Policy of syscallmon'
+artifact\t'Directory with an OCI image layout that has the profile as an artifact (KEP-6061)'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from export" -l name -d 'Name of the object (formats spo, spo-v1beta1) or of the policy' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from export" -l match -d 'Selector of the workloads that the policy is for (format policy)' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from export" -l url -d 'URL of the daemon' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from export" -l username -d 'User name, as in the web.config.file of the daemon' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from export" -l password-file -d 'File with the password' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from export" -l ca-file -d 'File with CA certificates (PEM) for the daemon; by default those of the host' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from export" -l output -d 'Output format' -r -f -a "table\t'Table; a single baseline is printed as JSON'
+json\t'JSON, as from the API'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from export" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from help" -f -a "list" -d 'List the policies and the baselines'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from help" -f -a "show" -d 'Print a baseline with its calls'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from help" -f -a "approve" -d 'Make a baseline guard: calls that it has not learned are unexpected from now on'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from help" -f -a "forget" -d 'Remove a baseline and print it. If a policy still learns, a new empty baseline begins'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from help" -f -a "relearn" -d 'Make a baseline learn again; it keeps its calls'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from help" -f -a "export" -d 'Print a seccomp profile that allows the calls of a baseline'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand policy; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and not __fish_seen_subcommand_from generate check diff explain self help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and not __fish_seen_subcommand_from generate check diff explain self help" -f -a "generate" -d 'Generate a seccomp profile from what a workload calls'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and not __fish_seen_subcommand_from generate check diff explain self help" -f -a "check" -d 'Check a seccomp profile against what a workload calls'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and not __fish_seen_subcommand_from generate check diff explain self help" -f -a "diff" -d 'Show the calls about which two seccomp profiles decide differently'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and not __fish_seen_subcommand_from generate check diff explain self help" -f -a "explain" -d 'Show how much of the kernel a seccomp profile leaves open, and which dangerous calls'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and not __fish_seen_subcommand_from generate check diff explain self help" -f -a "self" -d 'Print the seccomp profile for syscallmon itself, or install it into the directory of the kubelet'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and not __fish_seen_subcommand_from generate check diff explain self help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from generate" -l workload -d 'Workload to read, as a selector of PromQL by its labels: namespace="shop",owner=~"web|api"' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from generate" -l daemon -d 'URL of a running daemon. It knows the calls on its host since it started' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from generate" -l daemon-username -d 'User name, as in the web.config.file of the daemon' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from generate" -l daemon-password-file -d 'File with the password for the daemon' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from generate" -l daemon-ca-file -d 'File with CA certificates (PEM) for the daemon; by default those of the host' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from generate" -l baseline -d 'Baseline of the daemon, such as shop/Deployment/web/httpd; repeatable' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from generate" -l prometheus -d 'URL of a Prometheus, Thanos or Mimir that scrapes syscallmon. A path is kept, such as /prometheus of Mimir' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from generate" -l range -d 'How far to look back: 12h, 7d. A long range finds calls that are rare' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from generate" -l prometheus-username -d 'User name for Prometheus' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from generate" -l prometheus-password-file -d 'File with the password for Prometheus' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from generate" -l prometheus-token-file -d 'File with the bearer token for Prometheus' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from generate" -l prometheus-ca-file -d 'File with CA certificates (PEM) for Prometheus; by default those of the host' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from generate" -l prometheus-header -d 'HTTP header of each query, such as X-Scope-OrgID=tenant for Mimir. Repeatable' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from generate" -l prometheus-timeout -d 'Maximum duration of one query' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from generate" -l format -d 'Format of the profile' -r -f -a "oci\t'JSON of the OCI runtime specification: runc, crun, Docker, Podman, Compose, Kubernetes (localhost)'
+spo\t'`SeccompProfile` of the security-profiles-operator, v1 (cluster-wide)'
+spo-v1beta1\t'`SeccompProfile` of the security-profiles-operator, v1beta1 (in a namespace)'
+systemd\t'Drop-in of a systemd unit'
+policy\t'Policy of syscallmon'
+artifact\t'Directory with an OCI image layout that has the profile as an artifact (KEP-6061)'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from generate" -s o -l output -d 'File to write, atomically; a new directory for the format artifact. By default stdout' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from generate" -l arch -d 'Architecture that the profile is for; repeatable. Calls of others are translated. By default the observed ones' -r -f -a "x86_64\t''
+aarch64\t''"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from generate" -l runtime -d 'Container runtime that the profile is for, such as runc-1.3; by default all that were measured. Smaller' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from generate" -l allow -d 'Allow this call as well; repeatable' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from generate" -l name -d 'Name of the object (formats spo, spo-v1beta1) or of the policy' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from generate" -l namespace -d 'Namespace of the object (format spo-v1beta1)' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from generate" -l match -d 'Selector of the workloads that the policy is for (format policy)' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from generate" -l strict -d 'Leave out siblings of calls, such as openat2 beside openat. An update of a library can then need a new profile'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from generate" -l no-new-privileges -d 'The container runs with `no_new_privs`, which Kubernetes sets for allowPrivilegeEscalation: false. The runtime then makes fewer calls after it has loaded the profile'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from generate" -l allow-denied -d 'Allow calls that seccomp denied the workload, except for dangerous ones'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from generate" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from check" -l workload -d 'Workload to read, as a selector of PromQL by its labels: namespace="shop",owner=~"web|api"' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from check" -l daemon -d 'URL of a running daemon. It knows the calls on its host since it started' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from check" -l daemon-username -d 'User name, as in the web.config.file of the daemon' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from check" -l daemon-password-file -d 'File with the password for the daemon' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from check" -l daemon-ca-file -d 'File with CA certificates (PEM) for the daemon; by default those of the host' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from check" -l baseline -d 'Baseline of the daemon, such as shop/Deployment/web/httpd; repeatable' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from check" -l prometheus -d 'URL of a Prometheus, Thanos or Mimir that scrapes syscallmon. A path is kept, such as /prometheus of Mimir' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from check" -l range -d 'How far to look back: 12h, 7d. A long range finds calls that are rare' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from check" -l prometheus-username -d 'User name for Prometheus' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from check" -l prometheus-password-file -d 'File with the password for Prometheus' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from check" -l prometheus-token-file -d 'File with the bearer token for Prometheus' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from check" -l prometheus-ca-file -d 'File with CA certificates (PEM) for Prometheus; by default those of the host' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from check" -l prometheus-header -d 'HTTP header of each query, such as X-Scope-OrgID=tenant for Mimir. Repeatable' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from check" -l prometheus-timeout -d 'Maximum duration of one query' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from check" -l runtime -d 'Container runtime that the profile is for, such as runc-1.3; by default all that were measured. Smaller' -r
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from check" -l suggest -d 'Write the profile with the calls that it lacks to this file, without dangerous ones' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from check" -l output -d 'Form of the report' -r -f -a "text\t'Text for people'
+json\t'JSON'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from check" -l no-new-privileges -d 'The container runs with `no_new_privs`, which Kubernetes sets for allowPrivilegeEscalation: false. The runtime then makes fewer calls after it has loaded the profile'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from diff" -l output -d 'Form of the report' -r -f -a "text\t'Text for people'
+json\t'JSON'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from diff" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from explain" -l output -d 'Form of the report' -r -f -a "text\t'Text for people'
+json\t'JSON'"
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from explain" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from self" -l output -d 'Write the profile to this file instead; creates the directory, and replaces an existing file atomically' -r -F
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from self" -s h -l help -d 'Print help'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from help" -f -a "generate" -d 'Generate a seccomp profile from what a workload calls'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from help" -f -a "check" -d 'Check a seccomp profile against what a workload calls'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from help" -f -a "diff" -d 'Show the calls about which two seccomp profiles decide differently'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from help" -f -a "explain" -d 'Show how much of the kernel a seccomp profile leaves open, and which dangerous calls'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from help" -f -a "self" -d 'Print the seccomp profile for syscallmon itself, or install it into the directory of the kubelet'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand profile; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -s o -l output -d 'File to create; it must not exist. Only its owner can read it. By default, PROGRAM.recording.json in the working directory; --host requires a file' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l duration -d 'Duration of the recording; by default until a signal, or the end of the command. All processes of the command then get SIGTERM, and SIGKILL after 10 s' -r
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand record" -l startup -d 'Count calls of the command\'s first seconds or minutes separately, as its start-up phase' -r
@@ -427,17 +518,24 @@ complete -c syscallmon -n "__fish_syscallmon_using_subcommand replay" -l once -d
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand replay" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand seccomp-profile" -l output -d 'Write the profile to this file instead; creates the directory, and replaces an existing file atomically' -r -F
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand seccomp-profile" -s h -l help -d 'Print help'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man policy record replay seccomp-profile help" -f -a "run" -d 'Count system calls and export them until SIGTERM or SIGINT'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man policy record replay seccomp-profile help" -f -a "check" -d 'Check whether this host can run syscallmon, and whether a configuration is valid'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man policy record replay seccomp-profile help" -f -a "completions" -d 'Print completions for a shell'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man policy record replay seccomp-profile help" -f -a "man" -d 'Print the man page of syscallmon or of one of its commands'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man policy record replay seccomp-profile help" -f -a "policy" -d 'Show policies, and show and change baselines (learned calls)'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man policy record replay seccomp-profile help" -f -a "record" -d 'Record the system calls of one command, or of every workload of this host'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man policy record replay seccomp-profile help" -f -a "replay" -d 'Serve a recording of `syscallmon record` over HTTP, like a live daemon'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man policy record replay seccomp-profile help" -f -a "seccomp-profile" -d 'Print the seccomp profile for syscallmon itself, or install it into the directory of the kubelet'
-complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man policy record replay seccomp-profile help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man policy profile record replay seccomp-profile help" -f -a "run" -d 'Count system calls and export them until SIGTERM or SIGINT'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man policy profile record replay seccomp-profile help" -f -a "check" -d 'Check whether this host can run syscallmon, and whether a configuration is valid'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man policy profile record replay seccomp-profile help" -f -a "completions" -d 'Print completions for a shell'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man policy profile record replay seccomp-profile help" -f -a "man" -d 'Print the man page of syscallmon or of one of its commands'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man policy profile record replay seccomp-profile help" -f -a "policy" -d 'Show policies, and show and change baselines (learned calls)'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man policy profile record replay seccomp-profile help" -f -a "profile" -d 'Generate seccomp profiles from what workloads call, and check, compare and explain profiles'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man policy profile record replay seccomp-profile help" -f -a "record" -d 'Record the system calls of one command, or of every workload of this host'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man policy profile record replay seccomp-profile help" -f -a "replay" -d 'Serve a recording of `syscallmon record` over HTTP, like a live daemon'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man policy profile record replay seccomp-profile help" -f -a "seccomp-profile" -d 'Print the seccomp profile for syscallmon itself, or install it into the directory of the kubelet'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and not __fish_seen_subcommand_from run check completions man policy profile record replay seccomp-profile help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "list" -d 'List the policies and the baselines'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "show" -d 'Print a baseline with its calls'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "approve" -d 'Make a baseline guard: calls that it has not learned are unexpected from now on'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "forget" -d 'Remove a baseline and print it. If a policy still learns, a new empty baseline begins'
 complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "relearn" -d 'Make a baseline learn again; it keeps its calls'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "export" -d 'Print a seccomp profile that allows the calls of a baseline'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and __fish_seen_subcommand_from profile" -f -a "generate" -d 'Generate a seccomp profile from what a workload calls'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and __fish_seen_subcommand_from profile" -f -a "check" -d 'Check a seccomp profile against what a workload calls'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and __fish_seen_subcommand_from profile" -f -a "diff" -d 'Show the calls about which two seccomp profiles decide differently'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and __fish_seen_subcommand_from profile" -f -a "explain" -d 'Show how much of the kernel a seccomp profile leaves open, and which dangerous calls'
+complete -c syscallmon -n "__fish_syscallmon_using_subcommand help; and __fish_seen_subcommand_from profile" -f -a "self" -d 'Print the seccomp profile for syscallmon itself, or install it into the directory of the kubelet'

@@ -80,7 +80,7 @@ struct Export {
     name: String,
 
     /// Selector of the workloads that the policy is for (format policy).
-    #[arg(long = "match", value_name = "SELECTOR")]
+    #[arg(long = "match", id = "match", value_name = "SELECTOR")]
     selector: Option<String>,
 }
 

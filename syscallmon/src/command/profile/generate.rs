@@ -65,7 +65,7 @@ pub(in crate::command) struct ProfileArgs {
     namespace: Option<String>,
 
     /// Selector of the workloads that the policy is for (format policy).
-    #[arg(long = "match", value_name = "SELECTOR")]
+    #[arg(long = "match", id = "match", value_name = "SELECTOR")]
     selector: Option<String>,
 }
 

@@ -13,8 +13,8 @@ pub(super) struct RuntimeArgs {
     #[arg(long, value_name = "RUNTIME")]
     runtime: Option<Runtime>,
 
-    /// The container runs with `no_new_privs`, which Kubernetes sets for allowPrivilegeEscalation: false. The runtime then
-    /// makes fewer calls after it has loaded the profile.
+    /// The container runs with `no_new_privs`, which Kubernetes sets for allowPrivilegeEscalation: false. The runtime
+    /// then makes fewer calls after it has loaded the profile.
     #[arg(long, action = ArgAction::SetTrue)]
     no_new_privileges: bool,
 }

@@ -78,8 +78,8 @@ pub fn known() -> Vec<String> {
 
 /// Returns the calls that runtimes make under the filter, to start a container or another program in it.
 ///
-/// `None` stands for every runtime, or for both values of `no_new_privs`. Dangerous calls are left out if runtimes survive
-/// a refusal: runc 1.3 tries `fsopen` and `open_tree` when it starts another program, and then works without.
+/// `None` stands for every runtime, or for both values of `no_new_privs`. Dangerous calls are left out if runtimes
+/// survive a refusal: runc 1.3 tries `fsopen` and `open_tree` when it starts another program, and then works without.
 #[must_use]
 pub fn base(runtime: Option<Runtime>, no_new_privileges: Option<bool>) -> BTreeSet<&'static str> {
     let needed = needed(runtime, no_new_privileges);

@@ -13,7 +13,7 @@ use super::{Plan, Provenance};
 /// A format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
-    /// JSON of the OCI runtime specification: for runc, crun, Docker, Podman, Compose, and localhost profiles of Kubernetes
+    /// JSON of the OCI runtime specification: runc, crun, Docker, Podman, Compose, Kubernetes (localhost)
     Oci,
     /// `SeccompProfile` of the security-profiles-operator, v1 (cluster-wide)
     Spo,

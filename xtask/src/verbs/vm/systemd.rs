@@ -1,5 +1,5 @@
-//! Debian with systemd in a VM: units, scopes and user sessions that try to hide calls in container init, and servers as
-//! units with generated seccomp profiles.
+//! Debian with systemd in a VM: units, scopes and user sessions that try to hide calls in container init, and servers
+//! as units with generated seccomp profiles.
 
 use std::{
     fs::{self, File},

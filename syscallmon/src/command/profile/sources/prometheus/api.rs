@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, Error, Result, anyhow};
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri,
+    HeaderMap, HeaderName, HeaderValue, Request, StatusCode as Status, Uri,
     header::{AUTHORIZATION, CONTENT_TYPE},
 };
 use http_body_util::Full;
@@ -204,8 +204,8 @@ fn judged(answer: &Answer) -> Result<Reply, QueryError> {
     let said = first_line(&answer.body);
     let said = if said.is_empty() { said } else { format!(": {}", printable(&said)) };
     match (status, answer::parse(&answer.body)) {
-        (StatusCode::OK, Ok(reply)) => Ok(reply),
-        (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => Err(QueryError::Other(anyhow!(
+        (Status::OK, Ok(reply)) => Ok(reply),
+        (Status::UNAUTHORIZED | Status::FORBIDDEN, _) => Err(QueryError::Other(anyhow!(
             "the server answered {status}{said}: see --prometheus-username, --prometheus-token-file and --prometheus-header"
         ))),
         (_, Err(AnswerError::Refused { kind, message })) => {
@@ -213,16 +213,16 @@ fn judged(answer: &Answer) -> Result<Reply, QueryError> {
             Err(match (kind.as_str(), status) {
                 ("bad_data", _) => QueryError::Other(error),
                 ("timeout" | "canceled" | "execution", _)
-                | (_, StatusCode::UNPROCESSABLE_ENTITY | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::GATEWAY_TIMEOUT) => {
+                | (_, Status::UNPROCESSABLE_ENTITY | Status::PAYLOAD_TOO_LARGE | Status::GATEWAY_TIMEOUT) => {
                     QueryError::TooMuch(error)
                 }
-                (_, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE | StatusCode::BAD_GATEWAY) => {
+                (_, Status::TOO_MANY_REQUESTS | Status::SERVICE_UNAVAILABLE | Status::BAD_GATEWAY) => {
                     QueryError::Busy(error)
                 }
                 _ => QueryError::Other(error),
             })
         }
-        (StatusCode::OK, Err(error)) => Err(QueryError::Other(anyhow!(error).context(format!(
+        (Status::OK, Err(error)) => Err(QueryError::Other(anyhow!(error).context(format!(
             "--prometheus requires the URL of a Prometheus, Thanos or Mimir, such as http://127.0.0.1:9090{said}"
         )))),
         _ => {
@@ -231,13 +231,13 @@ fn judged(answer: &Answer) -> Result<Reply, QueryError> {
                 None => anyhow!("the server answered {status}{said}"),
             };
             Err(match status {
-                StatusCode::GATEWAY_TIMEOUT | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY => {
+                Status::GATEWAY_TIMEOUT | Status::PAYLOAD_TOO_LARGE | Status::UNPROCESSABLE_ENTITY => {
                     QueryError::TooMuch(error)
                 }
-                StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE | StatusCode::BAD_GATEWAY => {
+                Status::TOO_MANY_REQUESTS | Status::SERVICE_UNAVAILABLE | Status::BAD_GATEWAY => {
                     QueryError::Busy(error)
                 }
-                StatusCode::NOT_FOUND => {
+                Status::NOT_FOUND => {
                     QueryError::Other(error.context(
                         "--prometheus requires the URL before /api/v1, such as http://mimir.example/prometheus",
                     ))
