@@ -10,16 +10,17 @@ mod ordinary;
 mod outages;
 mod policies;
 mod privileges;
+mod profiles;
 mod runtimes;
 mod web;
 mod workloads;
 
-pub(super) use self::exporter::binary;
 pub use self::runtimes::SHOWN;
 pub(super) use self::{
     kubernetes::kubernetes,
     ordinary::images,
     policies::policies,
+    profiles::profiles,
     runtimes::{busy, containerd, docker, podman},
 };
 
@@ -71,7 +72,7 @@ fn expect_nothing(prometheus: &Prometheus, promql: &str) -> Result<()> {
 }
 
 /// Runs one of the checks, and prints its duration.
-pub(super) fn step<T>(what: &str, check: impl FnOnce() -> Result<T>) -> Result<T> {
+fn step<T>(what: &str, check: impl FnOnce() -> Result<T>) -> Result<T> {
     let begin = Instant::now();
     let result = check().map_err(|error| error.context(what.to_owned()))?;
     println!("  {what}: ok, {:.1} s", begin.elapsed().as_secs_f64());

@@ -13,10 +13,10 @@ mod images;
 mod kubernetes;
 mod namespaces;
 mod podman;
-mod profiles;
 mod programs;
 mod prometheus;
 pub mod runtime_bases;
+mod servers;
 mod software;
 mod wait;
 
@@ -118,7 +118,7 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
             Environment::Images => {
                 software(root, args.keep, |namespaces, _, cri| check::images(namespaces, cri, args.load()))
             }
-            Environment::Profiles => profiles::run(root, args.full, args.minutes),
+            Environment::Profiles => check::profiles(root, args.full, args.minutes),
         }?;
         eprintln!("{environment:?}: ok, {:.1} s with the end of it", begin.elapsed().as_secs_f64());
     }

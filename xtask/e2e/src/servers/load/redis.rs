@@ -13,7 +13,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// A command, and what its answer contains.
 type Command = (&'static [&'static str], &'static str);
 
-pub(super) const FIRST: &[Command] = &[
+pub(crate) const FIRST: &[Command] = &[
     (&["set", "a", "1"], "OK"),
     (&["lpush", "a", "1"], "WRONGTYPE"),
     (&["config", "set", "maxmemory", "100mb"], "OK"),
@@ -23,7 +23,7 @@ pub(super) const FIRST: &[Command] = &[
     (&["client", "list"], "addr="),
     (&["bgsave"], "Background"),
 ];
-pub(super) const SECOND: &[Command] = &[
+pub(crate) const SECOND: &[Command] = &[
     (&["append", "b", "xyz"], "3"),
     (&["nothing"], "unknown command"),
     (&["config", "set", "save", "100 10"], "OK"),
@@ -35,7 +35,7 @@ pub(super) const SECOND: &[Command] = &[
 ];
 
 /// Sends commands, also by many connections, and makes Redis write its files.
-pub(in super::super) fn redis(target: &Target<'_>, phase: Phase) -> Result<()> {
+pub(crate) fn redis(target: &Target<'_>, phase: Phase) -> Result<()> {
     let (clients, size, tests) = match phase {
         Phase::First => ("10", "3", "set,get,incr,lpush,mset"),
         Phase::Second => ("30", "20000", "set,get,rpush,sadd,hset,spop,zadd,lrange_100"),

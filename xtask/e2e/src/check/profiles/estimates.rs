@@ -13,12 +13,12 @@ use anyhow::{Result, anyhow};
 use syscallmon::profile::{Confidence, Evidence, Observation, Replica, SourceKind};
 use syscallmon_testkit::interrupt;
 
-use super::{
+use super::monitor::Monitor;
+use crate::servers::{
+    self,
     container::Container,
     load::{Action, Target},
     machine::Machine,
-    monitor::Monitor,
-    servers,
 };
 
 const SERVERS: [&str; 5] = ["nginx", "python", "go", "redis", "postgres"];

@@ -6,11 +6,12 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::{
+    super::step,
     generate::{allowed, observed, path},
     minimal::without,
     monitor::Monitor,
 };
-use crate::{check::step, directories::Directories};
+use crate::directories::Directories;
 
 /// Checks the profile of a server against these sources.
 pub(super) fn check(server: &str, sources: &[&str], monitor: &Monitor, directories: &Directories) -> Result<()> {

@@ -14,9 +14,9 @@ use serde_json::Value;
 use syscallmon_testkit::{Guarded, Network, try_wait_for};
 
 use super::{
+    Server,
     load::{Phase, Target},
     machine::{CGROUP, Machine},
-    servers::Server,
 };
 
 /// Maximum time until a server is ready, and until it has stopped. The shorter one is for profiles that lack a call.
@@ -28,7 +28,7 @@ const TAIL: usize = 8;
 const HOLDER: &str = "/busybox ip link set lo up && echo $$ && exec /pause";
 
 /// A container. Dropping it ends and removes it.
-pub(super) struct Container<'a> {
+pub(crate) struct Container<'a> {
     machine: &'a Machine,
     server: &'a Server,
     id: String,
@@ -38,12 +38,12 @@ pub(super) struct Container<'a> {
     _holder: Guarded,
     holder: Pid,
     /// Whether the profile may lack a call, so that the server may wait for ever.
-    pub(super) is_patient: bool,
+    pub(crate) is_patient: bool,
 }
 
 impl<'a> Container<'a> {
     /// Starts one. `bundle` returns the directory of the bundle and the specification, for a network namespace.
-    pub(super) fn start(
+    pub(crate) fn start(
         machine: &'a Machine,
         server: &'a Server,
         id: String,
@@ -66,7 +66,7 @@ impl<'a> Container<'a> {
     }
 
     /// Returns the path of its cgroup.
-    pub(super) fn cgroup(&self) -> String {
+    pub(crate) fn cgroup(&self) -> String {
         format!("/{CGROUP}/{}", self.id)
     }
 
@@ -75,7 +75,7 @@ impl<'a> Container<'a> {
     }
 
     /// Returns what clients need.
-    pub(super) fn target(&self) -> Target<'_> {
+    pub(crate) fn target(&self) -> Target<'_> {
         Target {
             network: Network::OfProcess(self.holder),
             pid: self.holder.as_raw_nonzero().get().cast_unsigned(),
@@ -85,7 +85,7 @@ impl<'a> Container<'a> {
     }
 
     /// Waits until the server accepts connections.
-    pub(super) fn wait_until_ready(&mut self) -> Result<()> {
+    pub(crate) fn wait_until_ready(&mut self) -> Result<()> {
         let (port, network) = (self.server.port, Network::OfProcess(self.holder));
         let timeout = self.timeout();
         try_wait_for("connections", timeout, PAUSE, || {
@@ -95,20 +95,20 @@ impl<'a> Container<'a> {
     }
 
     /// Sends a load.
-    pub(super) fn load(&mut self, phase: Phase) -> Result<()> {
+    pub(crate) fn load(&mut self, phase: Phase) -> Result<()> {
         (self.server.load)(&self.target(), phase).with_context(|| format!("{phase:?} load"))?;
         self.runtime.ensure_running()
     }
 
     /// Makes the server read its configuration again.
-    pub(super) fn reload(&mut self) -> Result<()> {
+    pub(crate) fn reload(&mut self) -> Result<()> {
         let Some(signal) = self.server.reload else { return Ok(()) };
         ensure!(self.machine.runtime(&["kill", &self.id, signal])?, "the runtime cannot send {signal}");
         self.wait_until_ready().context("after the reload")
     }
 
     /// Stops the server gracefully.
-    pub(super) fn stop(&mut self) -> Result<()> {
+    pub(crate) fn stop(&mut self) -> Result<()> {
         let signal = self.server.stop;
         ensure!(self.machine.runtime(&["kill", &self.id, signal])?, "the runtime cannot send {signal}");
         let status = self.runtime.wait(self.timeout()).context("graceful stop")?;
@@ -117,7 +117,7 @@ impl<'a> Container<'a> {
     }
 
     /// Does all of it: the server becomes ready, serves these loads with a reload between them, and stops.
-    pub(super) fn exercise(&mut self, loads: &[Phase]) -> Result<()> {
+    pub(crate) fn exercise(&mut self, loads: &[Phase]) -> Result<()> {
         self.wait_until_ready().context("start")?;
         for (number, &phase) in loads.iter().enumerate() {
             if number > 0 {
@@ -132,7 +132,7 @@ impl<'a> Container<'a> {
     }
 
     /// Returns the end of its output.
-    pub(super) fn tail(&self) -> String {
+    pub(crate) fn tail(&self) -> String {
         let log = std::fs::read(self.machine.log(&self.id)).unwrap_or_default();
         let log = String::from_utf8_lossy(&log);
         let lines = log.lines().skip(log.lines().count().saturating_sub(TAIL));

@@ -12,17 +12,15 @@ use anyhow::{Context, Result, ensure};
 use rustix::process::Pid;
 use syscallmon_testkit::{Network, cgroup, try_wait_for};
 
-use super::{
-    Profiles,
-    generate::allowed,
-    load::{Phase, Target},
-    monitor::Monitor,
-    servers::{self, Server},
-};
+use super::{Profiles, generate::allowed, monitor::Monitor};
 use crate::{
     directories::Directories,
     docker::Docker,
     podman::Podman,
+    servers::{
+        self, Server,
+        load::{Phase, Target},
+    },
     software::{self, DEBIAN},
 };
 

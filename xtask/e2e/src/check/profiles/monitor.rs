@@ -13,8 +13,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use syscallmon_testkit::{Network, Process, free_address, try_wait_for};
 
-use super::machine::Machine;
-use crate::{check, directories::Directories};
+use super::super::exporter::binary;
+use crate::{directories::Directories, servers::machine::Machine};
 
 const TIMEOUT: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_millis(100);
@@ -87,7 +87,7 @@ struct DeniedEntry {
 impl Monitor {
     /// Starts a daemon in the process namespace of a runtime, so that it distinguishes calls of that runtime.
     pub(super) fn start(root: &Path, machine: &Machine, directories: &Directories) -> Result<Self> {
-        let built = check::binary(root)?;
+        let built = binary(root)?;
         let binary = directories.directory("bin")?.join("syscallmon");
         // Another build may replace the file in the meantime.
         fs::copy(&built, &binary).with_context(|| format!("cannot copy {}", built.display()))?;

@@ -11,30 +11,30 @@ use anyhow::Result;
 use syscallmon_testkit::Network;
 use xtask_support::shell;
 
-pub(super) use self::{
+pub(crate) use self::{
     http::{busybox, go, nginx, python, rust},
     postgres::postgres,
     redis::redis,
 };
 
 /// Sends one of the loads.
-pub(super) type Load = fn(&Target<'_>, Phase) -> Result<()>;
+pub(crate) type Load = fn(&Target<'_>, Phase) -> Result<()>;
 
 /// Which load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(crate) enum Phase {
     First,
     Second,
 }
 
 /// A server in a container, and what its clients need.
-pub(super) struct Target<'a> {
-    pub(super) network: Network,
+pub(crate) struct Target<'a> {
+    pub(crate) network: Network,
     /// A process in its network namespace.
-    pub(super) pid: u32,
-    pub(super) port: u16,
+    pub(crate) pid: u32,
+    pub(crate) port: u16,
     /// A file system with clients of databases.
-    pub(super) tree: &'a Path,
+    pub(crate) tree: &'a Path,
 }
 
 impl Target<'_> {
@@ -47,14 +47,14 @@ impl Target<'_> {
 }
 
 /// One action of a client.
-pub(super) enum Action {
+pub(crate) enum Action {
     Request(http::Request),
     Client(Vec<&'static str>),
 }
 
 impl Action {
     /// Returns the actions for a server, common ones first.
-    pub(super) fn of(server: &str) -> Vec<Self> {
+    pub(crate) fn of(server: &str) -> Vec<Self> {
         let client = |program: &[&'static str], words: &[&'static str]| Self::Client([program, words].concat());
         match server {
             "redis" => {
@@ -70,7 +70,7 @@ impl Action {
     }
 
     /// Does it. The server may answer anything.
-    pub(super) fn run(&self, target: &Target<'_>) {
+    pub(crate) fn run(&self, target: &Target<'_>) {
         let _ = match self {
             Self::Request(request) => target.network.run(|| http::send(target.port, request)).and_then(|sent| sent),
             Self::Client(words) => target.client(words).map(drop),

@@ -2,21 +2,16 @@
 //!
 //! Each server runs once without a profile, and the daemon generates a profile from what it observed. Then the server
 //! runs with the profile under all runtimes, with other requests: nothing may be refused. With `--full`, every call of
-//! some profiles is taken away in turn, and the daemon must count a refusal. With `--minutes`, servers run for that time
-//! instead, and estimates of unseen calls are compared with the calls that came later.
+//! some profiles is taken away in turn, and the daemon must count a refusal. With `--minutes`, servers run for that
+//! time instead, and estimates of unseen calls are compared with the calls that came later.
 
 mod check_command;
-mod container;
 mod enforce;
 mod engines;
 mod estimates;
 mod generate;
-mod load;
-mod machine;
 mod minimal;
 mod monitor;
-mod servers;
-mod spec;
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
@@ -25,11 +20,17 @@ use serde_json::Value;
 use syscallmon_testkit::interrupt;
 use xtask_support::apt::Suite;
 
-use self::{
-    machine::{CGROUP, Machine},
-    monitor::Monitor,
+use self::monitor::Monitor;
+use super::step;
+use crate::{
+    directories::Directories,
+    runtime_bases::runtime::Program,
+    servers::{
+        self,
+        machine::{self, CGROUP, Machine},
+    },
+    software,
 };
-use crate::{check::step, directories::Directories, runtime_bases::runtime::Program, software};
 
 /// The suites with different versions of the runtimes.
 const SUITES: [Suite; 3] = [Suite::Bookworm, Suite::Trixie, Suite::Sid];
@@ -38,8 +39,8 @@ const PROGRAMS: [Program; 2] = [Program::Runc, Program::Crun];
 /// Profiles by the name of their server.
 type Profiles = BTreeMap<&'static str, Value>;
 
-/// Runs the environment.
-pub(crate) fn run(root: &Path, full: bool, minutes: Option<u64>) -> Result<()> {
+/// Checks generated profiles.
+pub(crate) fn profiles(root: &Path, full: bool, minutes: Option<u64>) -> Result<()> {
     interrupt::watch()?;
     let directories = Directories::claim(root, "profiles", &[CGROUP])?;
     let tree = directories.directory("servers")?.join("tree");

@@ -1,4 +1,9 @@
-//! The servers: how they start, which load they get, and how they reload and stop.
+//! Real servers in containers of real runtimes: how they start, which load they get, and how they reload and stop.
+
+pub(crate) mod container;
+pub(crate) mod load;
+pub(crate) mod machine;
+mod spec;
 
 use std::{
     fs::{self, Permissions},
@@ -8,21 +13,21 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use super::load::{self, Load};
+use self::load::Load;
 
 /// A server.
-pub(super) struct Server {
-    pub(super) name: &'static str,
-    pub(super) command: &'static [&'static str],
+pub(crate) struct Server {
+    pub(crate) name: &'static str,
+    pub(crate) command: &'static [&'static str],
     /// User and group of its first process.
-    pub(super) user: u32,
-    pub(super) port: u16,
-    pub(super) load: Load,
+    pub(crate) user: u32,
+    pub(crate) port: u16,
+    pub(crate) load: Load,
     /// The signal that makes it read its configuration again. Other servers have another way, which is part of the
     /// load, or none.
-    pub(super) reload: Option<&'static str>,
+    pub(crate) reload: Option<&'static str>,
     /// The signal that stops it gracefully.
-    pub(super) stop: &'static str,
+    pub(crate) stop: &'static str,
 }
 
 const BUSYBOX: &str = "
@@ -39,7 +44,7 @@ const POSTGRES: &str = "
         -c autovacuum_naptime=1s -c log_checkpoints=off";
 
 /// All servers.
-pub(super) const ALL: [Server; 7] = [
+pub(crate) const ALL: [Server; 7] = [
     Server {
         name: "busybox",
         command: &["/busybox", "sh", "-c", BUSYBOX],
@@ -124,19 +129,19 @@ pub(super) const ALL: [Server; 7] = [
 ];
 
 /// Returns a server by its name.
-pub(super) fn named(name: &str) -> &'static Server {
+pub(crate) fn named(name: &str) -> &'static Server {
     ALL.iter().find(|server| server.name == name).expect("the name is in the table")
 }
 
 /// Writes the files of the servers into their file system.
-pub(super) fn write_files(root: &Path) -> Result<()> {
+pub(crate) fn write_files(root: &Path) -> Result<()> {
     let page = "<p>A page.</p>\n".repeat(40);
     let big = "0123456789abcdef".repeat(1 << 16);
     let files = [
-        ("nginx.conf", include_str!("files/nginx.conf"), 0o644),
-        ("blackbox.yml", include_str!("files/blackbox.yml"), 0o644),
-        ("server.py", include_str!("files/server.py"), 0o644),
-        ("www/cgi-bin/echo", include_str!("files/cgi.sh"), 0o755),
+        ("nginx.conf", include_str!("servers/files/nginx.conf"), 0o644),
+        ("blackbox.yml", include_str!("servers/files/blackbox.yml"), 0o644),
+        ("server.py", include_str!("servers/files/server.py"), 0o644),
+        ("www/cgi-bin/echo", include_str!("servers/files/cgi.sh"), 0o755),
         ("www/index.html", &page, 0o644),
         ("www/big", &big, 0o644),
         ("www/list/a.txt", &page, 0o644),

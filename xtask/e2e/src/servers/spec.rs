@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::servers::Server;
+use super::Server;
 
 /// The capabilities that Docker gives.
 const CAPABILITIES: [&str; 14] = [
@@ -23,16 +23,16 @@ const CAPABILITIES: [&str; 14] = [
 ];
 
 /// What differs between containers of a server.
-pub(super) struct Settings {
-    pub(super) no_new_privileges: bool,
+pub(crate) struct Settings {
+    pub(crate) no_new_privileges: bool,
     /// Path of the network namespace.
-    pub(super) network: String,
+    pub(crate) network: String,
     /// Path of the file system.
-    pub(super) rootfs: String,
+    pub(crate) rootfs: String,
 }
 
 /// Returns the specification of a container.
-pub(super) fn container(cgroup: &str, server: &Server, settings: &Settings, seccomp: Option<&Value>) -> Value {
+pub(crate) fn container(cgroup: &str, server: &Server, settings: &Settings, seccomp: Option<&Value>) -> Value {
     let in_effect = if server.user == 0 { json!(CAPABILITIES) } else { json!([]) };
     let tmpfs = |path: &str, mode: &str| {
         let mode = format!("mode={mode}");
@@ -70,17 +70,17 @@ pub(super) fn container(cgroup: &str, server: &Server, settings: &Settings, secc
 
 #[cfg(test)]
 mod tests {
-    use super::{super::servers, *};
+    use super::{super::named, *};
 
     #[test]
     fn profile_and_privileges_are_in_the_specification() {
         let settings = |no_new_privileges| Settings { no_new_privileges, network: "/n".into(), rootfs: "/r".into() };
         let profile = json!({"defaultAction": "SCMP_ACT_ERRNO"});
-        let spec = container("/a", servers::named("postgres"), &settings(true), Some(&profile));
+        let spec = container("/a", named("postgres"), &settings(true), Some(&profile));
         assert_eq!(spec["linux"]["seccomp"], profile);
         assert_eq!(spec["process"]["noNewPrivileges"], true);
         assert_eq!(spec["process"]["capabilities"]["effective"], json!([]));
-        let spec = container("/a", servers::named("nginx"), &settings(false), None);
+        let spec = container("/a", named("nginx"), &settings(false), None);
         assert!(spec["linux"]["seccomp"].is_null());
         assert_eq!(spec["process"]["capabilities"]["effective"][13], "CAP_SYS_CHROOT");
     }

@@ -14,14 +14,15 @@ use rustix::process::Pid;
 use serde_json::Value;
 use syscallmon_testkit::{Guarded, Network, try_wait_for};
 
-use super::{
-    Profiles, check_command,
-    load::{Phase, Target},
-    machine::Machine,
-    monitor::Monitor,
-    servers::{self, Server},
+use super::{super::step, Profiles, check_command, monitor::Monitor};
+use crate::{
+    directories::Directories,
+    servers::{
+        self, Server,
+        load::{Phase, Target},
+        machine::Machine,
+    },
 };
-use crate::{check::step, directories::Directories};
 
 /// The server that is recorded, too.
 pub(super) const RECORDED: &str = "redis";

@@ -9,12 +9,10 @@ use xtask_support::parallel;
 use super::{
     Profiles,
     generate::allowed,
-    load::Phase,
-    machine::Machine,
     minimal::without,
     monitor::{Counted, Monitor},
-    servers::{self, Server},
 };
+use crate::servers::{self, Server, load::Phase, machine::Machine};
 
 /// Runtimes that work at the same time.
 const JOBS: NonZeroUsize = NonZeroUsize::new(2).expect("not zero");

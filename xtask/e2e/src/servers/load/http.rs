@@ -15,7 +15,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A request: its first line without the version, more headers, the number of bytes of its body, and the expected
 /// status.
-pub(super) type Request = (&'static str, &'static str, usize, u16);
+pub(crate) type Request = (&'static str, &'static str, usize, u16);
 
 const NGINX: [&[Request]; 2] = [
     &[
@@ -106,32 +106,32 @@ const GO: [&[Request]; 2] = [
 ];
 
 /// Sends nginx requests for files, lists, errors, uploads and pages of another server.
-pub(in super::super) fn nginx(target: &Target<'_>, phase: Phase) -> Result<()> {
+pub(crate) fn nginx(target: &Target<'_>, phase: Phase) -> Result<()> {
     run(target, phase, NGINX)
 }
 
 /// Sends busybox requests for files, errors and a script.
-pub(in super::super) fn busybox(target: &Target<'_>, phase: Phase) -> Result<()> {
+pub(crate) fn busybox(target: &Target<'_>, phase: Phase) -> Result<()> {
     run(target, phase, BUSYBOX)
 }
 
 /// Sends Python requests for files, errors, uploads and a program.
-pub(in super::super) fn python(target: &Target<'_>, phase: Phase) -> Result<()> {
+pub(crate) fn python(target: &Target<'_>, phase: Phase) -> Result<()> {
     run(target, phase, PYTHON)
 }
 
 /// Sends the server in Rust requests. It has one answer.
-pub(in super::super) fn rust(target: &Target<'_>, phase: Phase) -> Result<()> {
+pub(crate) fn rust(target: &Target<'_>, phase: Phase) -> Result<()> {
     run(target, phase, RUST)
 }
 
 /// Sends the exporter in Go requests for pages, and for probes that succeed and fail.
-pub(in super::super) fn go(target: &Target<'_>, phase: Phase) -> Result<()> {
+pub(crate) fn go(target: &Target<'_>, phase: Phase) -> Result<()> {
     run(target, phase, GO)
 }
 
 /// Returns all requests for a server, those of the first load first.
-pub(super) fn requests(server: &str) -> impl Iterator<Item = Request> {
+pub(crate) fn requests(server: &str) -> impl Iterator<Item = Request> {
     let of = [("nginx", NGINX), ("busybox", BUSYBOX), ("python", PYTHON), ("rust", RUST), ("go", GO)];
     let found = of.into_iter().filter(move |(name, _)| *name == server).flat_map(|(_, requests)| requests);
     found.flatten().copied().collect::<Vec<_>>().into_iter()
@@ -152,7 +152,7 @@ fn run(target: &Target<'_>, phase: Phase, [first, second]: [&[Request]; 2]) -> R
     })?
 }
 
-pub(super) fn send(port: u16, &(request, headers, body, expected): &Request) -> Result<()> {
+pub(crate) fn send(port: u16, &(request, headers, body, expected): &Request) -> Result<()> {
     let failed = || format!("no answer to {request}");
     let mut stream = TcpStream::connect(("127.0.0.1", port)).with_context(failed)?;
     stream.set_read_timeout(Some(TIMEOUT))?;

@@ -12,8 +12,8 @@ use serde_json::Value;
 use xtask_support::{apt::Suite, shell};
 
 use super::{
+    Server,
     container::Container,
-    servers::Server,
     spec::{self, Settings},
 };
 use crate::{
@@ -22,20 +22,20 @@ use crate::{
 };
 
 /// The cgroup of all containers of this environment, below the root of cgroup2.
-pub(super) const CGROUP: &str = "syscallmon-profiles";
+pub(crate) const CGROUP: &str = "syscallmon-profiles";
 /// Where a runtime keeps its files.
-pub(super) const STATE: &str = "/run/runtime";
+pub(crate) const STATE: &str = "/run/runtime";
 /// Where the file system of the servers is, inside.
 const SERVERS: &str = "/servers";
 
 /// A runtime in namespaces of its own.
-pub(super) struct Machine {
+pub(crate) struct Machine {
     inside: Inside,
     program: Program,
     /// Suite, runtime and version.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// File system of the servers, outside.
-    pub(super) tree: PathBuf,
+    pub(crate) tree: PathBuf,
     logs: PathBuf,
     next: AtomicU32,
     prefix: String,
@@ -45,7 +45,7 @@ impl Machine {
     /// Enters a root with runtimes, in which the file system of the servers is.
     ///
     /// The machine ends with the calling thread.
-    pub(super) fn start(root: &Root, suite: Suite, program: Program, number: usize, logs: &Path) -> Result<Self> {
+    pub(crate) fn start(root: &Root, suite: Suite, program: Program, number: usize, logs: &Path) -> Result<Self> {
         let suite = format!("{suite:?}").to_lowercase();
         let package = root.package(program)?;
         let version = package.split(['+', '~', '-']).next().unwrap_or(&package);
@@ -57,12 +57,12 @@ impl Machine {
     }
 
     /// Returns a process of its namespaces.
-    pub(super) fn pid(&self) -> String {
+    pub(crate) fn pid(&self) -> String {
         self.inside.init.as_raw_nonzero().to_string()
     }
 
     /// Starts a server in a container, without waiting for the server.
-    pub(super) fn run<'a>(
+    pub(crate) fn run<'a>(
         &'a self,
         server: &'a Server,
         no_new_privileges: bool,
@@ -89,7 +89,7 @@ impl Machine {
     }
 
     /// Ends a container, if it exists, and removes its files.
-    pub(super) fn remove(&self, id: &str) -> Result<()> {
+    pub(crate) fn remove(&self, id: &str) -> Result<()> {
         const SCRIPT: &str = r#"/busybox umount "$1/rootfs"; /busybox rm -r "$1""#;
         self.runtime(&["delete", "--force", id])?;
         let mut command = self.inside.command("/busybox");
@@ -98,42 +98,42 @@ impl Machine {
     }
 
     /// Returns a command that runs a program inside.
-    pub(super) fn command(&self, program: &str) -> Command {
+    pub(crate) fn command(&self, program: &str) -> Command {
         self.inside.command(program)
     }
 
     /// Returns a command of the runtime.
-    pub(super) fn runtime_command(&self, args: &[&str]) -> Command {
+    pub(crate) fn runtime_command(&self, args: &[&str]) -> Command {
         let mut command = self.inside.command(self.program.name());
         command.args(["--root", STATE]).args(args);
         command
     }
 
     /// Calls the runtime. Returns whether it succeeds.
-    pub(super) fn runtime(&self, args: &[&str]) -> Result<bool> {
+    pub(crate) fn runtime(&self, args: &[&str]) -> Result<bool> {
         let mut command = self.runtime_command(args);
         let status = command.stderr(Stdio::null()).status();
         Ok(status.with_context(|| format!("cannot start {}", self.program.name()))?.success())
     }
 
     /// Writes a file inside.
-    pub(super) fn write(&self, path: &str, content: impl AsRef<[u8]>) -> Result<()> {
+    pub(crate) fn write(&self, path: &str, content: impl AsRef<[u8]>) -> Result<()> {
         self.inside.write(path, content)
     }
 
     /// Returns the log of a container.
-    pub(super) fn log(&self, id: &str) -> PathBuf {
+    pub(crate) fn log(&self, id: &str) -> PathBuf {
         self.logs.join(format!("{id}.log"))
     }
 
     /// Kills all processes of its namespaces but the first.
-    pub(super) fn kill_all(&self) -> Result<()> {
+    pub(crate) fn kill_all(&self) -> Result<()> {
         self.inside.kill_all()
     }
 }
 
 /// Fetches the runtimes of a suite, and links the file system of the servers into their root.
-pub(super) fn prepare(suite: Suite, servers: &Path, directories: &Directories) -> Result<Root> {
+pub(crate) fn prepare(suite: Suite, servers: &Path, directories: &Directories) -> Result<Root> {
     let root = Root::fetch(suite, directories)?;
     let to = root.path.join(SERVERS.trim_start_matches('/'));
     // Hard links: containers change only what is mounted above.

@@ -16,11 +16,9 @@ use xtask_support::parallel;
 use super::{
     Profiles,
     generate::{allowed, observed},
-    load::Phase,
-    machine::Machine,
     monitor::Monitor,
-    servers::{self, Server},
 };
+use crate::servers::{self, Server, load::Phase, machine::Machine};
 
 /// The servers.
 const SERVERS: [&str; 2] = ["busybox", "redis"];
