@@ -60,11 +60,12 @@ pub(crate) fn profiles(root: &Path, full: bool, minutes: Option<u64>) -> Result<
     if let Some(minutes) = minutes {
         return estimates::run(&machines[0], &monitor, Duration::from_mins(minutes));
     }
-    let profiles = generate::all(&machines[0], &monitor, &directories)?;
+    let (profiles, narrow) = generate::all(&machines, &monitor, &directories)?;
     let recording = generate::compare_with_record(&monitor, &tree, &directories)?;
     let recording = recording.to_str().context("the path is not UTF-8")?;
     check_command::check(generate::RECORDED, &[recording], &monitor, &directories)?;
     step("a missing call is noticed", || enforce::control(&machines[0], &monitor, &profiles))?;
+    enforce::narrow(&machines, &monitor, &narrow)?;
     let mut result = enforce::all(&machines, &monitor, &profiles);
     interrupt::check()?;
     result = engines::all(root, &tree, &monitor, &profiles).and(result);

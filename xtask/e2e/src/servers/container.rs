@@ -103,14 +103,14 @@ impl<'a> Container<'a> {
     /// Makes the server read its configuration again.
     pub(crate) fn reload(&mut self) -> Result<()> {
         let Some(signal) = self.server.reload else { return Ok(()) };
-        ensure!(self.machine.runtime(&["kill", &self.id, signal])?, "the runtime cannot send {signal}");
+        ensure!(self.machine.call(&["kill", &self.id, signal])?, "the runtime cannot send {signal}");
         self.wait_until_ready().context("after the reload")
     }
 
     /// Stops the server gracefully.
     pub(crate) fn stop(&mut self) -> Result<()> {
         let signal = self.server.stop;
-        ensure!(self.machine.runtime(&["kill", &self.id, signal])?, "the runtime cannot send {signal}");
+        ensure!(self.machine.call(&["kill", &self.id, signal])?, "the runtime cannot send {signal}");
         let status = self.runtime.wait(self.timeout()).context("graceful stop")?;
         ensure!(status.success(), "the server ended with {status}");
         Ok(())
@@ -144,7 +144,7 @@ impl Drop for Container<'_> {
     fn drop(&mut self) {
         if self.runtime.ensure_running().is_ok() {
             // A runtime that waits for its container may not end otherwise.
-            let _ = self.machine.runtime(&["kill", &self.id, "KILL"]);
+            let _ = self.machine.call(&["kill", &self.id, "KILL"]);
             if self.runtime.wait(TIMEOUT[1]).is_err() {
                 let _ = self.machine.kill_all();
             }

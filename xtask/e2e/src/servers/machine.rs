@@ -34,6 +34,8 @@ pub(crate) struct Machine {
     program: Program,
     /// Suite, runtime and version.
     pub(crate) name: String,
+    /// Runtime and version, as `syscallmon profile generate --runtime` has them.
+    pub(crate) runtime: String,
     /// File system of the servers, outside.
     pub(crate) tree: PathBuf,
     logs: PathBuf,
@@ -49,11 +51,11 @@ impl Machine {
         let suite = format!("{suite:?}").to_lowercase();
         let package = root.package(program)?;
         let version = package.split(['+', '~', '-']).next().unwrap_or(&package);
-        let name = format!("{suite} {version}");
+        let (name, runtime) = (format!("{suite} {version}"), version.replace(' ', "-"));
         let prefix = format!("{suite}-{}-{number}", program.name());
         let inside = Inside::start(&root.path)?;
         let tree = root.path.join(SERVERS.trim_start_matches('/'));
-        Ok(Self { inside, program, name, tree, logs: logs.to_owned(), next: AtomicU32::new(0), prefix })
+        Ok(Self { inside, program, name, runtime, tree, logs: logs.to_owned(), next: AtomicU32::new(0), prefix })
     }
 
     /// Returns a process of its namespaces.
@@ -91,7 +93,7 @@ impl Machine {
     /// Ends a container, if it exists, and removes its files.
     pub(crate) fn remove(&self, id: &str) -> Result<()> {
         const SCRIPT: &str = r#"/busybox umount "$1/rootfs"; /busybox rm -r "$1""#;
-        self.runtime(&["delete", "--force", id])?;
+        self.call(&["delete", "--force", id])?;
         let mut command = self.inside.command("/busybox");
         shell::query(command.args(["sh", "-c", SCRIPT, "sh", &format!("/tmp/{id}")]), "which process uses it?")?;
         Ok(())
@@ -110,7 +112,7 @@ impl Machine {
     }
 
     /// Calls the runtime. Returns whether it succeeds.
-    pub(crate) fn runtime(&self, args: &[&str]) -> Result<bool> {
+    pub(crate) fn call(&self, args: &[&str]) -> Result<bool> {
         let mut command = self.runtime_command(args);
         let status = command.stderr(Stdio::null()).status();
         Ok(status.with_context(|| format!("cannot start {}", self.program.name()))?.success())

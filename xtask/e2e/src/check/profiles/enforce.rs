@@ -2,13 +2,14 @@
 
 use std::{collections::BTreeMap, fmt::Write as _, num::NonZeroUsize};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
 use syscallmon_testkit::interrupt;
 use xtask_support::parallel;
 
 use super::{
     Profiles,
-    generate::allowed,
+    generate::{NARROW, Narrow, allowed},
     minimal::without,
     monitor::{Counted, Monitor},
 };
@@ -62,7 +63,7 @@ pub(super) fn all(machines: &[Machine], monitor: &Monitor, profiles: &Profiles) 
         for server in &servers::ALL {
             for no_new_privileges in [true, false] {
                 interrupt::check()?;
-                let outcome = enforce(machine, server, no_new_privileges, monitor, profiles)?;
+                let outcome = enforce(machine, server, no_new_privileges, monitor, &profiles[server.name])?;
                 println!(
                     "  {} under {}, no_new_privs {no_new_privileges}: {} calls allowed, {}",
                     server.name,
@@ -86,6 +87,19 @@ pub(super) fn all(machines: &[Machine], monitor: &Monitor, profiles: &Profiles) 
     Ok(())
 }
 
+/// Runs a server with profiles that are for one runtime each.
+pub(super) fn narrow(machines: &[Machine], monitor: &Monitor, narrow: &[Narrow]) -> Result<()> {
+    let server = servers::named(NARROW);
+    for Narrow { runtime, no_new_privileges, profile } in narrow {
+        let machine = machines.iter().find(|machine| machine.runtime == *runtime);
+        let outcome = enforce(machine.context("it has a machine")?, server, *no_new_privileges, monitor, profile)?;
+        let (calls, line) = (allowed(profile).len(), outcome.line());
+        println!("  {NARROW} with a profile for {runtime}, no_new_privs {no_new_privileges}: {calls} calls, {line}");
+        ensure!(outcome.is_ok(), "a profile for {runtime} does not suffice");
+    }
+    Ok(())
+}
+
 /// Proves that a missing call is noticed: nginx without `sendfile` fails, and the daemon counts the refusals.
 pub(super) fn control(machine: &Machine, monitor: &Monitor, profiles: &Profiles) -> Result<()> {
     let server = servers::named("nginx");
@@ -103,9 +117,9 @@ fn enforce(
     server: &'static Server,
     no_new_privileges: bool,
     monitor: &Monitor,
-    profiles: &Profiles,
+    profile: &Value,
 ) -> Result<Outcome> {
-    let mut container = machine.run(server, no_new_privileges, profiles.get(server.name))?;
+    let mut container = machine.run(server, no_new_privileges, Some(profile))?;
     let result = container.exercise(&LOADS);
     interrupt::check()?;
     let failure = result.err().map(|error| format!("{error:#}\n{}", container.tail()));

@@ -35,9 +35,24 @@ const INSIDE: &str = r#"set -e; mount -t tmpfs none "$1"; mkdir "$1/upper" "$1/w
     mount -t tmpfs -o mode=1777 none "$1/root/tmp"; mount -t proc none "$1/root/proc"
     mount --rbind /dev "$1/root/dev"; ip link set lo up; root=$1/root; shift 2; exec "$@" chroot "$root" "#;
 
-/// Generates all profiles. Writes them into the logs.
-pub(super) fn all(machine: &Machine, monitor: &Monitor, directories: &Directories) -> Result<Profiles> {
-    let mut profiles = Profiles::new();
+/// The server with profiles for one runtime each. It makes few calls that a runtime makes, too.
+pub(super) const NARROW: &str = "rust";
+
+/// A profile for one version of a runtime.
+pub(super) struct Narrow {
+    pub(super) runtime: String,
+    pub(super) no_new_privileges: bool,
+    pub(super) profile: Value,
+}
+
+/// Generates all profiles under the first runtime. Writes them into the logs.
+pub(super) fn all(
+    machines: &[Machine],
+    monitor: &Monitor,
+    directories: &Directories,
+) -> Result<(Profiles, Vec<Narrow>)> {
+    let (mut profiles, mut narrow) = (Profiles::new(), Vec::new());
+    let machine = machines.first().context("there is no runtime")?;
     for server in &servers::ALL {
         let (profile, source) = step(&format!("{}: observed and generated", server.name), || {
             let mut container = machine.run(server, false, None)?;
@@ -47,7 +62,8 @@ pub(super) fn all(machine: &Machine, monitor: &Monitor, directories: &Directorie
             ensure!(counted.refused.is_empty(), "calls are refused without a profile: {:?}", counted.refused);
             ensure!(!counted.container_init.is_empty(), "the daemon does not distinguish the runtime's calls");
             let source = monitor.source(&cgroup);
-            let (profile, of_api) = (monitor.generate(&source)?, monitor.profile(&cgroup)?);
+            let flags = source.each_ref().map(String::as_str);
+            let (profile, of_api) = (monitor.generate(&flags)?, monitor.profile(&cgroup)?);
             ensure!(allowed(&profile) == allowed(&of_api), "the API and the command generate different profiles");
             Ok((profile, source))
         })?;
@@ -58,8 +74,26 @@ pub(super) fn all(machine: &Machine, monitor: &Monitor, directories: &Directorie
         profiles.insert(server.name, profile);
         let source = source.each_ref().map(String::as_str);
         check_command::check(server.name, &source, monitor, directories)?;
+        if server.name == NARROW {
+            narrow = for_each_runtime(machines, &source, monitor)?;
+        }
     }
-    Ok(profiles)
+    Ok((profiles, narrow))
+}
+
+/// Generates a profile for each runtime, with and without `no_new_privs`.
+fn for_each_runtime(machines: &[Machine], source: &[&str], monitor: &Monitor) -> Result<Vec<Narrow>> {
+    let mut narrow = Vec::new();
+    for machine in machines {
+        for no_new_privileges in [true, false] {
+            let runtime = format!("--runtime={}", machine.runtime);
+            let mut flags = [source, &[&runtime]].concat();
+            flags.extend(no_new_privileges.then_some("--no-new-privileges"));
+            let profile = monitor.generate(&flags)?;
+            narrow.push(Narrow { runtime: machine.runtime.clone(), no_new_privileges, profile });
+        }
+    }
+    Ok(narrow)
 }
 
 /// Returns the file of a profile.

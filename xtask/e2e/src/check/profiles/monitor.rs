@@ -154,10 +154,9 @@ impl Monitor {
         serde_json::from_str(&text).with_context(|| format!("the daemon answered {text}"))
     }
 
-    /// Returns what `syscallmon profile generate` makes of these sources.
-    pub(super) fn generate(&self, source: &[String]) -> Result<Value> {
-        let source = source.iter().map(String::as_str);
-        let output = self.syscallmon(&["profile", "generate"].into_iter().chain(source).collect::<Vec<_>>())?;
+    /// Returns what `syscallmon profile generate` makes with these flags.
+    pub(super) fn generate(&self, flags: &[&str]) -> Result<Value> {
+        let output = self.syscallmon(&[&["profile", "generate"], flags].concat())?;
         let errors = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "syscallmon profile generate: {}: {errors}", output.status);
         serde_json::from_slice(&output.stdout).context("the profile is no JSON")
