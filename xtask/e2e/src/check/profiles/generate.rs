@@ -12,6 +12,10 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use rustix::process::Pid;
 use serde_json::Value;
+use syscallmon::{
+    profile::{Open, Surface},
+    seccomp::Profile,
+};
 use syscallmon_testkit::{Guarded, Network, try_wait_for};
 
 use super::{super::step, Profiles, check_command, monitor::Monitor};
@@ -70,7 +74,7 @@ pub(super) fn all(
         let path = path(directories, server.name);
         fs::write(&path, serde_json::to_string_pretty(&profile)?)
             .with_context(|| format!("cannot write {}", path.display()))?;
-        println!("    {} calls allowed, {} observed", allowed(&profile).len(), observed(&profile).len());
+        println!("    {} observed; {}", observed(&profile).len(), surface(&profile)?);
         profiles.insert(server.name, profile);
         let source = source.each_ref().map(String::as_str);
         check_command::check(server.name, &source, monitor, directories)?;
@@ -94,6 +98,20 @@ fn for_each_runtime(machines: &[Machine], source: &[&str], monitor: &Monitor) ->
         }
     }
     Ok(narrow)
+}
+
+/// Describes how much of the kernel a profile leaves open.
+fn surface(profile: &Value) -> Result<String> {
+    let surface = Surface::new(&Profile::from_value(profile.clone())?);
+    let open = surface.architectures.values().next().context("the profile has no architecture")?;
+    let Open { kernel, runtime_default, profile, dangerous: [all, in_default], dangerous_left, .. } = open;
+    let left: Vec<&str> = dangerous_left.keys().copied().collect();
+    Ok(format!(
+        "allowed: {profile} calls (the kernel has {kernel}, the default of runtimes {runtime_default}), of dangerous ones \
+         {} ({all}, {in_default}): {}",
+        left.len(),
+        left.join(" ")
+    ))
 }
 
 /// Returns the file of a profile.
