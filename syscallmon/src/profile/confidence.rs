@@ -75,16 +75,17 @@ impl Confidence {
 }
 
 /// Estimates the number of unseen calls from the number of windows and of calls that were seen in exactly one or two.
-/// The form without bias, which is defined for `two` = 0 as well.
+/// The form without bias, which is defined for `two` = 0 as well. It is 0 for a single rare call; then half a call is
+/// assumed, because a call that was made in one window only could have been missed as well.
 fn chao2(windows: f64, one: f64, two: f64) -> f64 {
-    (windows - 1.0) / windows * one * (one - 1.0).max(0.0) / (2.0 * (two + 1.0))
+    let estimate = (windows - 1.0) / windows * one * (one - 1.0).max(0.0) / (2.0 * (two + 1.0));
+    if one > 0.0 { estimate.max(0.5) } else { 0.0 }
 }
 
 /// Estimates how many new calls further windows bring.
 fn expected_new(windows: f64, one: f64, unseen: f64, further: f64) -> f64 {
-    if unseen <= 0.0 || one <= 0.0 {
-        // A call that was seen in a single window: Good and Turing's estimate for one more window is its frequency.
-        return (one / windows).min(1.0);
+    if unseen <= 0.0 {
+        return 0.0;
     }
     unseen * (1.0 - (1.0 - one / (windows * unseen + one)).powf(further))
 }
@@ -134,6 +135,13 @@ mod tests {
         // 0.99 * 3 * 2 / (2 * 2)
         assert_eq!(rare.unseen_calls, Some(1.485));
         assert!(rare.new_call_within_hour.unwrap() > 0.7 && rare.warning().unwrap().contains("too early"));
+    }
+
+    #[test]
+    fn a_single_rare_call_is_half_a_call_that_was_not_seen() {
+        let one = confidence(100, &[("read", 100, false), ("kill", 1, false)]);
+        assert_eq!(one.unseen_calls, Some(0.5));
+        assert!((0.3..0.5).contains(&one.new_call_within_hour.unwrap()));
     }
 
     #[test]

@@ -242,7 +242,8 @@ fn try_kernel(kernel: &Kernel, parts: &Parts, extent: Extent) -> Result<Outcome>
 fn boot(kernel: &Kernel, parts: &Parts, extent: Extent, suffix: &str) -> Result<Outcome> {
     let log = parts.logs.join(format!("{}{suffix}.log", kernel.name));
     let (vmlinuz, initramfs) = (&parts.kernels[kernel.name], &parts.initramfs[&kernel.arch]);
-    let (status, console) = machine::boot(Boot { kernel, vmlinuz, initramfs, memory_mib: MEMORY_MIB }, &log)?;
+    let (status, console) =
+        machine::boot(Boot { kernel, vmlinuz, initramfs, memory_mib: MEMORY_MIB, timeout: machine::TIMEOUT }, &log)?;
     let mut outcome = Outcome::read(&console, extent);
     if !status.success() {
         outcome.tail.push(format!("the emulator ended with {status}"));

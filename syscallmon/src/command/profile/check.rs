@@ -5,7 +5,7 @@ use std::{fmt::Write as _, path::PathBuf, process::ExitCode};
 use anyhow::Result;
 use clap::Args;
 
-use super::{FOUND, ReportFormat, files, gather::Sources, note, on_runtime, runtime::RuntimeArgs};
+use super::{FOUND, ReportFormat, counted, files, gather::Sources, note, on_runtime, runtime::RuntimeArgs};
 use crate::{
     command::output::print,
     profile::{self, Finding, with_allowed},
@@ -50,7 +50,7 @@ impl Check {
             let (added, left) = check.suggestion();
             let healed = serde_json::to_string_pretty(&with_allowed(read.document, &added))? + "\n";
             files::install(path, healed.as_bytes())?;
-            note(&format!("{} calls added: {}", added.len(), path.display()));
+            note(&format!("{} added: {}", counted(added.len(), "call"), path.display()));
             if !left.is_empty() {
                 let left: Vec<&str> = left.into_iter().collect();
                 note(&format!("dangerous calls are left for you to decide: {}", left.join(", ")));
@@ -92,7 +92,9 @@ fn section(text: &mut String, title: &str, findings: &[Finding]) {
     let _ = writeln!(text, "{title}");
     for Finding { abi, syscall, count, replicas, decision, danger } in findings {
         let danger = danger.map_or_else(String::new, |danger| format!("; dangerous: {danger}"));
-        let _ = writeln!(text, "  {abi}/{syscall}  {count} times in {replicas} replicas; {decision}{danger}");
+        let (times, replicas) =
+            (counted(usize::try_from(*count).unwrap_or(usize::MAX), "time"), counted(*replicas, "replica"));
+        let _ = writeln!(text, "  {abi}/{syscall}  {times} in {replicas}; {decision}{danger}");
     }
 }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::PathBuf, process::ExitCode, time::SystemT
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 
-use super::{files, gather, gather::Sources, note, on_runtime, runtime::RuntimeArgs};
+use super::{counted, files, gather, gather::Sources, note, on_runtime, runtime::RuntimeArgs};
 use crate::{
     command::output::print,
     profile::{Details, Evidence, Format, Plan, PlanOptions, Provenance},
@@ -169,12 +169,9 @@ impl ProfileArgs {
     /// Reports the content of the profile, on stderr.
     fn tell(&self, plan: &Plan, provenance: &Provenance) {
         plan.warnings.iter().for_each(|warning| note(&format!("warning: {warning}")));
-        let replicas = match provenance.replicas {
-            1 => "1 replica".to_owned(),
-            replicas => format!("{replicas} replicas"),
-        };
+        let replicas = counted(provenance.replicas, "replica");
         let output = self.output.as_ref().map_or_else(String::new, |output| format!(": {}", output.display()));
         let (allowed, observed) = (plan.allowed.len(), provenance.coverage.len());
-        note(&format!("{allowed} calls allowed, {observed} of them observed in {replicas}{output}"));
+        note(&format!("{} allowed, {observed} of them observed in {replicas}{output}", counted(allowed, "call")));
     }
 }

@@ -81,6 +81,11 @@ fn note(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
+/// Returns a number with its noun: `1 call`, `2 calls`.
+fn counted(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
 fn on_runtime<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let outcome = runtime.block_on(work);

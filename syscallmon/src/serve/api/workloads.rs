@@ -62,6 +62,9 @@ struct WorkloadEntry {
     /// All of its metadata.
     metadata: Labels,
     gone: bool,
+    /// When its first cgroup was born, in seconds since 1970, if the daemon saw that. Then all of its calls are counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    started: Option<f64>,
     calls: u64,
     syscalls: Vec<CallEntry>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -190,6 +193,7 @@ fn entry(view: &View, workload: &Workload, totals: &Totals) -> WorkloadEntry {
         workload: workload.clone(),
         metadata: totals.metadata.clone(),
         gone: totals.is_gone(),
+        started: totals.created().map(|moment| unix_time(view.facts.time_of(Some(moment)))),
         calls: calls.iter().map(|(_, calls)| calls).sum(),
         syscalls: calls.into_iter().map(call).collect(),
         errors: most_first(&totals.counts.errors, failure).map(error).collect(),

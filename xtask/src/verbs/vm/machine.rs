@@ -4,6 +4,7 @@ use std::{
     fs::{self, File},
     path::Path,
     process::{Command, ExitStatus, Stdio},
+    time::Duration,
 };
 
 use anyhow::{Context, Result};
@@ -11,8 +12,8 @@ use xtask_support::arch::Arch;
 
 use super::kernels::Kernel;
 
-/// Maximum time of a VM in seconds. Most require a third of it.
-const TIMEOUT: &str = "600";
+/// Maximum time of a VM. Most require a third of it.
+pub(super) const TIMEOUT: Duration = Duration::from_mins(10);
 /// Kernel parameters for all VMs: few messages, the end of the VM on a panic or a stuck CPU, a trusted source of
 /// randomness, and no features that only slow down emulation.
 const APPEND: &str =
@@ -25,9 +26,10 @@ pub(super) struct Boot<'a> {
     pub(super) vmlinuz: &'a Path,
     pub(super) initramfs: &'a Path,
     pub(super) memory_mib: u32,
+    pub(super) timeout: Duration,
 }
 
-/// Boots a VM, and waits until it powers off, or for [`TIMEOUT`]. Returns the console's text.
+/// Boots a VM, and waits until it powers off, or its time is over. Returns the console's text.
 pub(super) fn boot(what: Boot<'_>, log: &Path) -> Result<(ExitStatus, String)> {
     let file = File::create(log).with_context(|| format!("cannot create {}", log.display()))?;
     let errors = file.try_clone().with_context(|| format!("cannot write {}", log.display()))?;
@@ -38,14 +40,15 @@ pub(super) fn boot(what: Boot<'_>, log: &Path) -> Result<(ExitStatus, String)> {
     Ok((status, String::from_utf8_lossy(&console).into_owned()))
 }
 
-fn qemu(Boot { kernel, vmlinuz, initramfs, memory_mib }: Boot<'_>) -> Command {
+fn qemu(Boot { kernel, vmlinuz, initramfs, memory_mib, timeout }: Boot<'_>) -> Command {
     let (program, machine, console) = match kernel.arch {
         Arch::Amd64 => ("qemu-system-x86_64", "q35", "ttyS0"),
         Arch::Arm64 => ("qemu-system-aarch64", "virt,gic-version=3", "ttyAMA0"),
     };
     // In the foreground, Ctrl-C also reaches the emulator.
     let mut command = Command::new("timeout");
-    command.args(["--foreground", "--kill-after", "5", TIMEOUT, program, "-machine", machine, "-cpu", kernel.cpu]);
+    let seconds = timeout.as_secs().to_string();
+    command.args(["--foreground", "--kill-after", "5", &seconds, program, "-machine", machine, "-cpu", kernel.cpu]);
     command.args([
         "-accel",
         "tcg,thread=multi",
@@ -72,7 +75,7 @@ mod tests {
         let words = |name: &str| {
             let kernel = KERNELS.iter().find(|kernel| kernel.name == name).unwrap();
             let (vmlinuz, initramfs) = (Path::new("k"), Path::new("i"));
-            let command = qemu(Boot { kernel, vmlinuz, initramfs, memory_mib: 1024 });
+            let command = qemu(Boot { kernel, vmlinuz, initramfs, memory_mib: 1024, timeout: TIMEOUT });
             command.get_args().map(|arg| arg.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
         };
         assert!(

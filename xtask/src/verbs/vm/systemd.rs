@@ -5,6 +5,7 @@ use std::{
     fs::{self, File},
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
@@ -31,6 +32,7 @@ pub(super) struct Guest {
     packages: &'static str,
     /// The file system is in memory: once as an archive, and once unpacked.
     memory_mib: u32,
+    timeout: Duration,
     run: &'static str,
     /// Programs below `/syscallmon/programs`.
     programs: &'static [(&'static str, &'static str)],
@@ -44,6 +46,7 @@ pub(super) const HIDING: Guest = Guest {
     name: "systemd",
     packages: "systemd,systemd-sysv,dbus,dbus-user-session,libpam-systemd,procps,util-linux",
     memory_mib: 2048,
+    timeout: machine::TIMEOUT,
     run: include_str!("systemd/run.sh"),
     programs: &[
         ("calls", include_str!("systemd/calls")),
@@ -68,6 +71,7 @@ pub(super) const PROFILES: Guest = Guest {
     packages: "systemd,systemd-sysv,dbus,procps,util-linux,curl,busybox,nginx-light,redis-server,postgresql,python3,\
                prometheus-node-exporter",
     memory_mib: 4096,
+    timeout: Duration::from_mins(40),
     run: include_str!("systemd/profiles.sh"),
     programs: &[],
     has_web_server: true,
@@ -86,7 +90,8 @@ pub(super) fn run(root: &Path, guest: &Guest) -> Result<()> {
     let system = fs::read(guest.file_system()?).context("cannot read the file system")?;
     let daemon = static_build::build(root, Arch::Amd64, None)?.daemon;
     fs::write(&initramfs, [system, guest.additions(&daemon)?].concat()).context("cannot write the initramfs")?;
-    let boot = Boot { kernel, vmlinuz: &vmlinuz, initramfs: &initramfs, memory_mib: guest.memory_mib };
+    let (memory_mib, timeout) = (guest.memory_mib, guest.timeout);
+    let boot = Boot { kernel, vmlinuz: &vmlinuz, initramfs: &initramfs, memory_mib, timeout };
     let (_, console) = machine::boot(boot, &logs.join(format!("{}.log", guest.name)))?;
     judge(&console)
 }

@@ -71,6 +71,9 @@ struct Entry {
     workload: BTreeMap<String, String>,
     #[serde(default)]
     metadata: BTreeMap<String, String>,
+    /// When its first cgroup was born, if the daemon saw that.
+    #[serde(default)]
+    started: Option<f64>,
     syscalls: Vec<Called>,
     #[serde(default)]
     denied: Vec<Denied>,
@@ -135,7 +138,7 @@ fn of_answer(answer: Value, url: &str, workload: &Selector) -> Result<Evidence> 
     for Probe { probe, .. } in probes.iter().filter(|probe| probe.implementation.is_none()) {
         evidence.warn(format!("the probe {} is not attached", printable(probe)));
     }
-    let to = Duration::try_from_secs_f64(snapshot_time).ok().and_then(|time| SystemTime::UNIX_EPOCH.checked_add(time));
+    let to = time(snapshot_time);
     let (mut merged, mut other_denied) = (0, 0);
     for entry in &workloads {
         if entry.workload.get("cgroup").is_some_and(|cgroup| cgroup.starts_with(NO_NAME)) {
@@ -153,9 +156,12 @@ fn of_answer(answer: Value, url: &str, workload: &Selector) -> Result<Evidence> 
     Ok(evidence)
 }
 
+/// Returns a time that is given in seconds since 1970.
+fn time(seconds: f64) -> Option<SystemTime> {
+    SystemTime::UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(seconds).ok()?)
+}
+
 /// Adds a workload as a replica. Returns its number of denied calls without a name.
-///
-/// The API does not say when a workload began. So no start counts as observed.
 fn add(evidence: &mut Evidence, entry: &Entry, to: Option<SystemTime>, lost: u64) -> Result<u64> {
     let labels = entry.workload.values().map(|value| printable(value)).collect::<Vec<_>>();
     // As syscallmon orders labels.
@@ -166,9 +172,9 @@ fn add(evidence: &mut Evidence, entry: &Entry, to: Option<SystemTime>, lost: u64
     let replica = evidence.add_replica(Replica {
         name,
         image: entry.metadata.get("image").map(|image| printable(image)),
-        from: None,
+        from: entry.started.and_then(time),
         to,
-        saw_start: false,
+        saw_start: entry.started.is_some(),
         lost,
         windows: 0,
         window: Duration::ZERO,

@@ -8,8 +8,9 @@ echo "@release $(uname -r)"
 echo "@systemd $(systemctl --version | head -n 1)"
 syscallmon=/syscallmon/syscallmon
 api=http://127.0.0.1:9778
-systemd-run --quiet --unit=syscallmon $syscallmon run
-until curl -sf $api/readyz >/dev/null; do sleep 0.2; done
+systemd-run --quiet --unit=syscallmon $syscallmon run --state.directory=/run/state
+until curl -sf $api/readyz >/dev/null; do sleep 0.5; done
+echo "# the daemon counts"
 
 cluster=$(echo /etc/postgresql/*/main)
 version=$(basename "$(dirname "$cluster")")
@@ -100,16 +101,18 @@ for entry in json.load(sys.stdin)["data"]["workloads"]:
 }
 
 for name in nginx redis postgres python go rust busybox; do
-    if ! lives $name "plain-$name" 60; then echo "@fail $name: does not run without a filter"; continue; fi
+    echo "# $name: without a filter"
+    if ! lives $name "plain-$name" 30; then echo "@fail $name: does not run without a filter"; continue; fi
     drop_in=/run/$name.conf
     if ! $syscallmon profile generate --daemon $api --workload "cgroup=\"/system.slice/plain-$name.service\"" \
         --format systemd --output $drop_in; then echo "@fail $name: no profile"; continue; fi
     calls=$(grep '^SystemCallFilter=.' $drop_in | sed 's/^SystemCallFilter=//' | wc -w)
     for privileges in no yes; do
+        echo "# $name: $calls calls, NoNewPrivileges=$privileges"
         unit=enforced-$name-$privileges
         mkdir -p "/run/systemd/system/$unit.service.d"
         cp $drop_in "/run/systemd/system/$unit.service.d/50-syscalls.conf"
-        lives $name "$unit" 40 --property=NoNewPrivileges=$privileges
+        lives $name "$unit" 20 --property=NoNewPrivileges=$privileges
         works=$?
         refused=$(denied "$unit" | tr '\n' ';')
         what="$name as a unit, $calls calls, NoNewPrivileges=$privileges"

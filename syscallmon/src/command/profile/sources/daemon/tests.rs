@@ -48,8 +48,11 @@ fn answer() -> Value {
         }, {
             "workload": {"container": "httpd", "namespace": "shop", "pod": "web-1\u{1b}"},
             "metadata": {"namespace": "shop", "image": "web:1"},
-            "gone": true, "calls": 5,
-            "syscalls": [{"abi": "x86_64", "syscall": "read", "calls": 5}],
+            "gone": true, "started": 1_795_969_100.5, "calls": 65,
+            "syscalls": [
+                {"abi": "x86_64", "syscall": "read", "calls": 35, "container_init": 30},
+                {"abi": "x86_64", "syscall": "mount", "calls": 30, "container_init": 30},
+            ],
             "denied": [
                 {"abi": "x86_64", "syscall": "clone3", "errno": "ENOSYS", "attempts": 2},
                 {"abi": "(remainder)", "syscall": "(remainder)", "attempts": 9},
@@ -73,8 +76,9 @@ fn workloads_are_replicas_with_their_calls() {
     let names: Vec<&str> = evidence.replicas.iter().map(|replica| replica.name.as_str()).collect();
     assert_eq!(names, ["/system.slice/backup.service", "shop/web-1\\u{1b}/httpd"]);
     let replica = &evidence.replicas[1];
-    assert_eq!((replica.image.as_deref(), replica.saw_start, replica.lost), (Some("web:1"), false, 0));
-    assert!(replica.to.is_some() && replica.from.is_none());
+    assert_eq!((replica.image.as_deref(), replica.saw_start, replica.lost), (Some("web:1"), true, 0));
+    assert!(replica.to.is_some() && replica.from < replica.to);
+    assert_eq!((evidence.replicas[0].saw_start, evidence.replicas[0].from), (false, None));
     assert_eq!(evidence.sources[0].warnings, ["9 denied calls have no name: more than capacity.denied"]);
 }
 
