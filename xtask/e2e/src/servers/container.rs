@@ -37,7 +37,7 @@ pub(crate) struct Container<'a> {
     /// Keeps the network.
     _holder: Guarded,
     holder: Pid,
-    /// Whether the profile may lack a call, so that the server may wait for ever.
+    /// Whether to wait long. A server whose profile lacks a call may wait for ever.
     pub(crate) is_patient: bool,
 }
 
