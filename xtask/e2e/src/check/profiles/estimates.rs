@@ -153,8 +153,8 @@ impl Histories {
 
 fn table(histories: &BTreeMap<&str, Histories>) -> String {
     let mut table = String::from(
-        "| server | minutes | seen | estimated unseen | came later | probability for the next hour |\n\
-         |---|---|---|---|---|---|\n",
+        "| server | minutes | seen | in one window, in two | estimated unseen | came later | probability for an hour |\n\
+         |---|---|---|---|---|---|---|\n",
     );
     for (server, histories) in histories {
         for minutes in CUTS {
@@ -163,7 +163,10 @@ fn table(histories: &BTreeMap<&str, Histories>) -> String {
             let (seen, all) = (evidence.calls.len(), histories.0.len());
             let shown = |number: Option<f64>| number.map_or("-".to_owned(), |number| format!("{number:.2}"));
             let (unseen, hour) = (shown(confidence.unseen_calls), shown(confidence.new_call_within_hour));
-            let _ = writeln!(table, "| {server} | {minutes} | {seen} | {unseen} | {} | {hour} |", all - seen);
+            let rare =
+                |windows| evidence.calls.values().filter(|one| !one.in_startup && one.windows == windows).count();
+            let (one, two, later) = (rare(1), rare(2), all - seen);
+            let _ = writeln!(table, "| {server} | {minutes} | {seen} | {one}, {two} | {unseen} | {later} | {hour} |");
         }
     }
     table
