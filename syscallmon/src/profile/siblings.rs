@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use crate::syscalls::names;
 
 /// Families. A call can be in several. Within one, libraries and architectures choose one or the other: arm64 has no
-/// `open`, `stat`, `fork`, `pipe` and `dup2`, a newer glibc prefers the newer call.
+/// `open`, `stat`, `fork`, `pipe` and `dup2`, a newer glibc prefers the newer call. Servers choose between `write` and
+/// `writev` by the size of an answer.
 const FAMILIES: &[&[&str]] = &[
     &["open", "openat", "openat2", "creat"],
     &["stat", "lstat", "newfstatat", "fstatat64", "statx", "fstat", "oldstat", "oldlstat", "oldfstat"],
@@ -44,6 +45,10 @@ const FAMILIES: &[&[&str]] = &[
     &["nanosleep", "clock_nanosleep"],
     &["alarm", "setitimer"],
     &["getpgrp", "getpgid"],
+    &["read", "readv"],
+    &["write", "writev"],
+    &["pread64", "preadv"],
+    &["pwrite64", "pwritev"],
     &["preadv", "preadv2"],
     &["pwritev", "pwritev2"],
     &["sendfile", "sendfile64"],
@@ -113,6 +118,8 @@ mod tests {
             ("stat", "newfstatat"),
             ("stat64", "statx"),
             ("setuid", "setuid32"),
+            ("write", "writev"),
+            ("preadv", "pread64"),
             ("clock_gettime", "clock_gettime64"),
         ] {
             assert!(siblings(name).contains(sibling), "{name}: {:?}", siblings(name));
@@ -130,7 +137,7 @@ mod tests {
 
     #[test]
     fn siblings_of_a_call_are_not_calls_of_other_power() {
-        assert_eq!(siblings("read"), BTreeSet::new());
+        assert_eq!(siblings("read"), ["readv"].into());
         assert!(!siblings("getrlimit").contains("setrlimit"));
         assert!(!siblings("fork").contains("execve") && !siblings("unlink").contains("rmdir"));
         assert_eq!(siblings("mount"), BTreeSet::new());

@@ -10,6 +10,7 @@ mod ordinary;
 mod outages;
 mod policies;
 mod privileges;
+mod profiles;
 mod runtimes;
 mod web;
 mod workloads;
@@ -19,6 +20,7 @@ pub(super) use self::{
     kubernetes::kubernetes,
     ordinary::images,
     policies::policies,
+    profiles::profiles,
     runtimes::{busy, containerd, docker, podman},
 };
 

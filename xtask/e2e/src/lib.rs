@@ -16,6 +16,7 @@ mod podman;
 mod programs;
 mod prometheus;
 pub mod runtime_bases;
+mod servers;
 mod software;
 mod wait;
 
@@ -60,6 +61,9 @@ pub struct Args {
     /// How long ordinary software is under load; as short as makes sense, unless given
     #[arg(long, value_name = "NUMBER")]
     minutes: Option<u64>,
+    /// Take every call of two generated profiles away in turn, which takes long
+    #[arg(long)]
+    full: bool,
 }
 
 impl Args {
@@ -83,6 +87,8 @@ enum Environment {
     Policies,
     /// Ordinary software: prints what it calls outside @runtime-default
     Images,
+    /// Servers with generated seccomp profiles under many runtimes
+    Profiles,
 }
 
 /// Runs the verb.
@@ -112,6 +118,7 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
             Environment::Images => {
                 software(root, args.keep, |namespaces, _, cri| check::images(namespaces, cri, args.load()))
             }
+            Environment::Profiles => check::profiles(root, args.full, args.minutes),
         }?;
         eprintln!("{environment:?}: ok, {:.1} s with the end of it", begin.elapsed().as_secs_f64());
     }
@@ -136,8 +143,9 @@ pub fn busy_containers(root: &Path, time: Duration, look: impl FnOnce(&Prometheu
 ///
 /// As for [`run`].
 pub fn ci(root: &Path) -> Result<()> {
-    let environments = Environment::value_variants().iter().copied().filter(|kind| *kind != Environment::Images);
-    run(root, &Args { environments: environments.collect(), keep: false, pods: PODS, minutes: None })
+    let is_short = |kind: &Environment| ![Environment::Images, Environment::Profiles].contains(kind);
+    let environments = Environment::value_variants().iter().copied().filter(is_short).collect();
+    run(root, &Args { environments, keep: false, pods: PODS, minutes: None, full: false })
 }
 
 fn kubernetes(root: &Path, keep: bool) -> Result<()> {

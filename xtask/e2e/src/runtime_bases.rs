@@ -4,10 +4,10 @@
 //! The filter applies to these calls, so every seccomp profile must allow them. The verb writes them into
 //! `syscallmon/src/profile/base/table.rs`.
 
-mod inside;
+pub(crate) mod inside;
 mod measure;
-mod roots;
-mod runtime;
+pub(crate) mod roots;
+pub(crate) mod runtime;
 mod spec;
 mod table;
 mod tracer;

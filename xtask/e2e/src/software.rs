@@ -4,15 +4,17 @@ use std::{
     fs,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use anyhow::{Context, Result};
 use xtask_support::{
     apt::{self, Lists, Suite},
     arch::Arch,
+    busybox,
     hash::sha256,
     image::{self, Image, Layer},
-    workspace,
+    shell, workspace,
 };
 
 use super::{directories::Directories, images, programs};
@@ -23,11 +25,14 @@ pub(crate) const DEBIAN: &str = "localhost/debian-servers:12";
 pub(crate) const PROGRAMS: &str = "localhost/programs:1";
 /// Path of the web server in [`PROGRAMS`].
 pub(crate) const WEB_SERVER: &str = "/web_server";
+/// Path of busybox in what [`unpack`] writes.
+pub(crate) const BUSYBOX: &str = "/busybox";
 /// Path of the program with unexpected calls in [`PROGRAMS`].
 pub(crate) const OFFENDER: &str = "/offender";
 
-const PACKAGES: [&str; 12] = [
+const PACKAGES: [&str; 13] = [
     "nginx",
+    "prometheus-blackbox-exporter",
     "redis-server",
     "postgresql-15",
     "python3",
@@ -72,7 +77,7 @@ fn programs(directories: &Directories) -> Result<PathBuf> {
 }
 
 /// Returns an image of Debian packages. Makes it unless it is in the user's cache. Its name there depends on this file.
-fn debian() -> Result<PathBuf> {
+pub(crate) fn debian() -> Result<PathBuf> {
     let name = format!("{}-{}", Arch::native(), &sha256(include_bytes!("software.rs"))[..16]);
     let directories = workspace::cache_dir()?.join("software").join(name);
     let file = |dir: &Path| dir.join("image.tar");
@@ -86,6 +91,19 @@ fn debian() -> Result<PathBuf> {
         workspace::move_into_cache(&prepared, &directories)?;
     }
     Ok(file(&directories))
+}
+
+/// Unpacks the file system of [`DEBIAN`] into a new directory, and adds the web server of [`PROGRAMS`] and busybox.
+pub(crate) fn unpack(to: &Path) -> Result<()> {
+    const SCRIPT: &str = r#"set -eu; tar -xOf "$1" --wildcards '*/layer.tar' | tar -xf - -C "$2""#;
+    fs::create_dir_all(to).with_context(|| format!("cannot create {}", to.display()))?;
+    let mut tar = Command::new("sh");
+    shell::query(tar.args(["-c", SCRIPT, "sh"]).arg(debian()?).arg(to), "GNU tar must be installed")?;
+    for (path, program) in [(WEB_SERVER, programs::web_server()?), (BUSYBOX, busybox::fetch(Arch::native())?)] {
+        let to = to.join(path.trim_start_matches('/'));
+        fs::copy(&program, &to).with_context(|| format!("cannot copy {}", program.display()))?;
+    }
+    Ok(())
 }
 
 fn write_archive(file: &Path, image: &Image, name: &str) -> Result<()> {

@@ -115,7 +115,7 @@ fn run(namespaces: &Namespaces, binary: &Path, options: &[String], logs: &Path) 
 
 /// Returns the path of the daemon's binary: the build of the tests, or `SYSCALLMON_TEST_BINARY`, such as a release to
 /// measure.
-fn binary(root: &Path) -> Result<PathBuf> {
+pub(super) fn binary(root: &Path) -> Result<PathBuf> {
     if let Some(binary) = env::var_os("SYSCALLMON_TEST_BINARY") {
         return Ok(binary.into());
     }

@@ -20,16 +20,16 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const NEEDS: &str = "this needs root, CAP_SYS_ADMIN, cgroup2 and util-linux";
 
 /// Namespaces with a first process that only waits.
-pub(super) struct Inside {
+pub(crate) struct Inside {
     unshare: Guarded,
-    init: Pid,
+    pub(crate) init: Pid,
 }
 
 impl Inside {
     /// Creates namespaces in this root.
     ///
     /// They end with the calling thread, so it must live as long as they are used.
-    pub(super) fn start(root: &Path) -> Result<Self> {
+    pub(crate) fn start(root: &Path) -> Result<Self> {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child"]);
         command.args(["sh", "-c", INIT, "init"]).arg(root);
@@ -45,7 +45,7 @@ impl Inside {
     }
 
     /// Returns a command that runs a program inside.
-    pub(super) fn command(&self, program: impl AsRef<OsStr>) -> Command {
+    pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("nsenter");
         command.args(["--target", &self.init.as_raw_nonzero().to_string(), "--mount", "--pid"]);
         command.arg("--").arg(program).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
@@ -54,18 +54,18 @@ impl Inside {
     }
 
     /// Returns the path of a file inside, as this program can open it.
-    pub(super) fn file(&self, inside: &str) -> PathBuf {
+    pub(crate) fn file(&self, inside: &str) -> PathBuf {
         let root = PathBuf::from(format!("/proc/{}/root", self.init.as_raw_nonzero()));
         root.join(inside.trim_start_matches('/'))
     }
 
     /// Reads a file inside.
-    pub(super) fn read(&self, inside: &str) -> Result<Vec<u8>> {
+    pub(crate) fn read(&self, inside: &str) -> Result<Vec<u8>> {
         fs::read(self.file(inside)).with_context(|| format!("cannot read {inside} inside the namespaces"))
     }
 
     /// Writes a file inside, and creates its directory. Another file of the same inode keeps its content.
-    pub(super) fn write(&self, inside: &str, content: impl AsRef<[u8]>) -> Result<()> {
+    pub(crate) fn write(&self, inside: &str, content: impl AsRef<[u8]>) -> Result<()> {
         let file = self.file(inside);
         let cannot = || format!("cannot write {inside} inside the namespaces");
         fs::create_dir_all(file.parent().with_context(cannot)?).with_context(cannot)?;
@@ -75,7 +75,7 @@ impl Inside {
     }
 
     /// Kills all processes inside except the first one.
-    pub(super) fn kill_all(&self) -> Result<()> {
+    pub(crate) fn kill_all(&self) -> Result<()> {
         let mut command = self.command("/busybox");
         let mut child = Guarded::spawn(command.args(["kill", "-KILL", "-1"]))?;
         child.wait(TIMEOUT)?;

@@ -23,14 +23,14 @@ const DIRECTORIES: [&str; 7] = ["dev", "etc", "old", "proc", "run", "sys", "tmp"
 const MERGED: [&str; 4] = ["bin", "lib", "lib64", "sbin"];
 
 /// The file system of one suite.
-pub(super) struct Root {
-    pub(super) path: PathBuf,
+pub(crate) struct Root {
+    pub(crate) path: PathBuf,
     packages: Vec<PathBuf>,
 }
 
 impl Root {
     /// Downloads the newest packages of the suite, and unpacks them.
-    pub(super) fn fetch(suite: Suite, directories: &Directories) -> Result<Self> {
+    pub(crate) fn fetch(suite: Suite, directories: &Directories) -> Result<Self> {
         eprintln!("fetching runc and crun of {suite:?}");
         let dir = directories.directory(&format!("{suite:?}").to_lowercase())?;
         let path = dir.join("root");
@@ -55,7 +55,7 @@ impl Root {
     }
 
     /// Returns the runtime's package and the package's version.
-    pub(super) fn package(&self, program: Program) -> Result<String> {
+    pub(crate) fn package(&self, program: Program) -> Result<String> {
         let files = self.packages.iter().filter_map(|package| package.file_name()?.to_str());
         let found = files.filter_map(package_version).find(|(name, _)| *name == program.name());
         let (name, version) = found.with_context(|| format!("apt did not download {}", program.name()))?;

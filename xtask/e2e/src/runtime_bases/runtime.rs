@@ -34,13 +34,13 @@ const STATE: &str = "/run/runtime";
 
 /// A program that implements the OCI runtime specification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Program {
+pub(crate) enum Program {
     Runc,
     Crun,
 }
 
 impl Program {
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Runc => "runc",
             Self::Crun => "crun",
