@@ -28,6 +28,7 @@ mod names;
 mod nesting;
 mod policies;
 mod privileges;
+mod profile;
 mod prometheus;
 mod recording;
 mod transient;
