@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{
     Evidence,
     danger::{self, Danger},
-    principles::{ALWAYS_ALLOWED, ANSWERED_WITH_ENOSYS},
+    principles::{ALWAYS_ALLOWED, ANSWERED_WITH_ENOSYS, HARMLESS},
     siblings::siblings,
 };
 use crate::{
@@ -271,7 +271,7 @@ fn unused(
     let made: BTreeSet<&str> =
         evidence.calls.iter().filter(|(_, seen)| seen.count > 0).map(|(call, _)| call.syscall).collect();
     let has_use = |name: &&str| {
-        let by_principle = ALWAYS_ALLOWED.contains(name) || runtime.contains(name);
+        let by_principle = ALWAYS_ALLOWED.contains(name) || HARMLESS.contains(name) || runtime.contains(name);
         by_principle || made.contains(name) || siblings(name).iter().any(|sibling| made.contains(sibling))
     };
     allowed.iter().copied().filter(|name| !has_use(name)).collect()

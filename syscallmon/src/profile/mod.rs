@@ -22,7 +22,7 @@ pub use self::{
     evidence::{Evidence, EvidenceError, Observation, Replica, Source, SourceKind},
     format::{Details, Format, FormatError, ProfileFile},
     plan::{Plan, PlanOptions, Why, printable},
-    principles::{ALWAYS_ALLOWED, ANSWERED_WITH_ENOSYS},
+    principles::{ALWAYS_ALLOWED, ANSWERED_WITH_ENOSYS, HARMLESS},
     provenance::{Provenance, coverage},
     recording::{CommandEnd, CommandRecording, RecordedCall, RecordingError},
     siblings::siblings,

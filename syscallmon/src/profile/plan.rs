@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Evidence,
-    principles::{ALWAYS_ALLOWED, ANSWERED_WITH_ENOSYS},
+    principles::{ALWAYS_ALLOWED, ANSWERED_WITH_ENOSYS, HARMLESS},
     siblings::siblings,
 };
 use crate::{
@@ -40,6 +40,8 @@ pub enum Why {
     InPlaceOf(&'static str),
     /// Every program needs it.
     Always,
+    /// It gives no power, and is easily missed.
+    Harmless,
 }
 
 /// What people can choose.
@@ -85,6 +87,7 @@ impl Plan {
             plan.allow(name, Why::Runtime);
         }
         ALWAYS_ALLOWED.into_iter().for_each(|name| plan.allow(name, Why::Always));
+        HARMLESS.into_iter().filter(|_| !options.strict).for_each(|name| plan.allow(name, Why::Harmless));
         let nonexistent = ANSWERED_WITH_ENOSYS.into_iter().filter(|name| !plan.allowed.contains_key(name));
         plan.nonexistent = nonexistent.filter(|name| exists(&plan.abis, name)).collect();
         plan.warn_of_evidence(evidence, &observed);
@@ -250,6 +253,7 @@ mod tests {
         assert_eq!(made.allowed["openat"], [Why::Observed].into());
         assert_eq!(made.allowed["open"], [Why::InPlaceOf("openat")].into());
         assert_eq!(made.allowed["exit_group"], [Why::Always].into());
+        assert_eq!(made.allowed["getrusage"], [Why::Harmless].into());
         assert!(!made.allowed.contains_key("mount") && !made.allowed.contains_key("socket"));
         assert!(made.nonexistent.contains("clone3") && !made.nonexistent.contains("openat2"));
     }
@@ -259,6 +263,7 @@ mod tests {
         let options = PlanOptions { strict: true, ..PlanOptions::default() };
         let made = plan(&[("x86_64", "open", 5, 0)], &options);
         assert!(made.allowed.contains_key("open") && !made.allowed.contains_key("openat"));
+        assert!(!made.allowed.contains_key("getrusage"));
         let options = PlanOptions { architectures: vec!["aarch64"], ..options };
         let made = plan(&[("x86_64", "open", 5, 0)], &options);
         assert!(made.allowed.contains_key("openat") && !made.allowed.contains_key("open"));

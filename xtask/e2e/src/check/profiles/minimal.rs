@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Result, ensure};
 use serde_json::Value;
-use syscallmon::profile::{ALWAYS_ALLOWED, base, siblings};
+use syscallmon::profile::{ALWAYS_ALLOWED, HARMLESS, base, siblings};
 use syscallmon_testkit::interrupt;
 use xtask_support::parallel;
 
@@ -91,7 +91,7 @@ fn effect(machine: &Machine, server: &Server, profile: &Value, call: &str, monit
     let takes_a_place = siblings(call).iter().any(|sibling| was_observed.contains(*sibling));
     Ok(match call {
         call if counted.refused.contains_key(call) || counted.nonexistent.contains_key(call) => Effect::Refused,
-        call if ALWAYS_ALLOWED.contains(&call) => Effect::Always,
+        call if ALWAYS_ALLOWED.contains(&call) || HARMLESS.contains(&call) => Effect::Always,
         call if base::base(None, None).contains(call) => Effect::Runtime,
         call if was_observed.contains(call) => Effect::NotMade,
         _ if takes_a_place => Effect::Sibling,
