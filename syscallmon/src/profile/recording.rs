@@ -168,6 +168,12 @@ impl CommandRecording {
         Ok(text + "\"calls\": {" + &lines?.join(",") + end)
     }
 
+    /// Whether a call was made in the first time window only, of a recording without a start-up phase.
+    fn is_of_the_begin(&self, call: &RecordedCall) -> bool {
+        let is_early = call.first_seconds.is_some_and(|seconds| seconds <= self.window_seconds);
+        self.startup_seconds.is_none() && call.windows <= 1 && is_early
+    }
+
     /// Returns the recording as evidence of one replica.
     ///
     /// # Errors
@@ -199,7 +205,7 @@ impl CommandRecording {
                 replicas: replicas(count > 0),
                 denied_replicas: replicas(call.denied > 0),
                 first,
-                in_startup: call.startup > 0,
+                in_startup: call.startup > 0 || self.is_of_the_begin(call),
                 windows: call.windows,
             };
             evidence.add(abi, syscall, &observation);
@@ -271,6 +277,18 @@ mod tests {
         let of = |syscall| evidence.calls[&crate::syscalls::Call { abi: "x86_64", syscall }].clone();
         assert_eq!((of("openat").count, of("openat").replicas.len(), of("openat").in_startup), (7, 1, true));
         assert_eq!((of("kill").count, of("kill").replicas.len(), of("kill").denied_replicas.len()), (0, 0, 1));
+    }
+
+    #[test]
+    fn without_a_start_up_phase_calls_of_the_first_window_are_those_of_the_start() {
+        let early = RecordedCall { serving: 1, first_seconds: Some(0.2), windows: 1, ..RecordedCall::default() };
+        let late = RecordedCall { first_seconds: Some(5.0), ..early.clone() };
+        let often = RecordedCall { windows: 9, ..early.clone() };
+        let calls = [("x86_64/brk", early), ("x86_64/kill", late), ("x86_64/read", often)];
+        let calls = calls.map(|(name, call)| (name.to_owned(), call)).into();
+        let evidence = CommandRecording { startup_seconds: None, calls, ..recording() }.evidence("web.json").unwrap();
+        let of = |syscall| evidence.calls[&crate::syscalls::Call { abi: "x86_64", syscall }].in_startup;
+        assert_eq!((of("brk"), of("kill"), of("read")), (true, false, false));
     }
 
     #[test]
