@@ -86,8 +86,12 @@ impl Plan {
         for name in &options.runtime {
             plan.allow(name, Why::Runtime);
         }
-        ALWAYS_ALLOWED.into_iter().for_each(|name| plan.allow(name, Why::Always));
-        HARMLESS.into_iter().filter(|_| !options.strict).for_each(|name| plan.allow(name, Why::Harmless));
+        for name in ALWAYS_ALLOWED {
+            plan.allow(name, Why::Always);
+        }
+        for name in HARMLESS.into_iter().filter(|_| !options.strict) {
+            plan.allow(name, Why::Harmless);
+        }
         let nonexistent = ANSWERED_WITH_ENOSYS.into_iter().filter(|name| !plan.allowed.contains_key(name));
         plan.nonexistent = nonexistent.filter(|name| exists(&plan.abis, name)).collect();
         plan.warn_of_evidence(evidence, &observed);
