@@ -37,8 +37,8 @@ pub const ALWAYS_ALLOWED: [&str; 32] = [
     "uretprobe",
 ];
 
-/// Calls that tell a program about itself, its files or its host, and that give it no power. A profile allows them unless
-/// it is strict: an observation misses them easily, because a server makes them for a rare feature only.
+/// Calls that tell a program about itself, its files or its host, and that give it no power. A profile allows them
+/// unless it is strict: an observation misses them easily, because a server makes them for a rare feature only.
 pub const HARMLESS: [&str; 10] = [
     "access",
     "faccessat",
