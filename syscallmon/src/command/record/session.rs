@@ -12,7 +12,10 @@ use std::{
 };
 
 use anyhow::Context;
-use rustix::process::{Pid, PidfdFlags, Signal, getpgid, getpgrp, kill_process, pidfd_open, pidfd_send_signal};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, getpgid, getpgrp, kill_process, pidfd_open, pidfd_send_signal,
+    waitid,
+};
 use tokio::{
     io::unix::AsyncFd,
     time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until},
@@ -135,6 +138,11 @@ impl<'a> Session<'a> {
 
     /// Passes a signal on, as if it had been sent to the command.
     fn pass_on(&mut self, Received { signal, is_from_process }: Received) -> io::Result<()> {
+        // A command that has ended takes every signal, until its end is noted. Then the signal is for its daemons.
+        let noted = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        if self.end.is_none() && waitid(WaitId::PidFd(self.pidfd.get_ref().as_fd()), noted)?.is_some() {
+            self.note_end()?;
+        }
         let ends = [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT].contains(&signal);
         if self.is_ending && ends {
             self.cgroup.kill();

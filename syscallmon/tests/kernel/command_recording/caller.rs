@@ -93,11 +93,6 @@ fn signals_of_processes_are_passed_on_once() {
     let Some(recordings) = Recordings::new() else { return };
     let signals = [libc::SIGHUP, libc::SIGUSR1, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM];
     let numbers = signals.map(|signal| number(signal.into()));
-    for signal in signals {
-        // nohup and shells in the background ignore some of them, and the command would ignore them, too.
-        // SAFETY: this replaces no handler.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
-    }
     let mut recorder = recordings.recorder(&[], &[&KnownCalls::binary(), &"counts-signals"]);
     let mut child = Guarded::spawn(recorder.args(&numbers).stdout(Stdio::piped())).expect("start the recorder");
     let mut lines = BufReader::new(child.take_stdout().expect("piped")).lines().map_while(Result::ok);

@@ -38,6 +38,11 @@ struct Finished {
 impl Recordings {
     /// Returns `None` on a host without cgroup2, where no command can be recorded.
     fn new() -> Option<Self> {
+        for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGUSR1] {
+            // nohup and shells in the background ignore some of them, and a recorded command would ignore them, too.
+            // SAFETY: this replaces no handler.
+            unsafe { libc::signal(signal, libc::SIG_DFL) };
+        }
         has_cgroup2().then(|| Self { directory: tempfile::tempdir().expect("a directory"), _host: claim_host() })
     }
 
