@@ -128,7 +128,7 @@ impl Guest {
             for unused in ["usr/share/doc", "usr/share/locale", "usr/share/man", "var/cache/apt", "var/lib/apt/lists"] {
                 fs::remove_dir_all(system.join(unused)).with_context(|| format!("cannot remove {unused}"))?;
             }
-            // The script starts servers by itself.
+            // The script starts the servers.
             for server in ["nginx", "postgresql", "prometheus-node-exporter", "redis-server"] {
                 let wanted = system.join(format!("etc/systemd/system/multi-user.target.wants/{server}.service"));
                 if wanted.is_symlink() {
