@@ -1,26 +1,9 @@
 //! Specifications of containers for the OCI runtimes, as container engines write them.
 
 use serde_json::{Value, json};
+use syscallmon::syscalls::runtime_default::CAPABILITIES;
 
 use super::Server;
-
-/// The capabilities that Docker gives.
-const CAPABILITIES: [&str; 14] = [
-    "CAP_AUDIT_WRITE",
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_FOWNER",
-    "CAP_FSETID",
-    "CAP_KILL",
-    "CAP_MKNOD",
-    "CAP_NET_BIND_SERVICE",
-    "CAP_NET_RAW",
-    "CAP_SETFCAP",
-    "CAP_SETGID",
-    "CAP_SETPCAP",
-    "CAP_SETUID",
-    "CAP_SYS_CHROOT",
-];
 
 /// What differs between containers of a server.
 pub(crate) struct Settings {
