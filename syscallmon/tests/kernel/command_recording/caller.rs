@@ -110,19 +110,23 @@ fn signals_of_processes_are_passed_on_once() {
 fn a_signal_of_the_terminal_is_not_doubled() {
     let Some(recordings) = Recordings::new() else { return };
     let mut command = recordings.recorder(&[], &[&KnownCalls::binary(), &"counts-signals", &"2", &"15"]);
-    // `script` makes a terminal, whose Ctrl-C goes to the recorder and to the command.
     let line: Vec<String> = std::iter::once(command.get_program())
         .chain(command.get_args())
         .map(|word| format!("'{}'", word.to_str().expect("UTF-8")))
         .collect();
+    let stderr = recordings.directory.path().join("stderr");
+    let line = format!("{} 2>'{}'", line.join(" "), stderr.display());
+    let stderr = || fs::read_to_string(&stderr).unwrap_or_default();
+    // `script` makes a terminal, whose Ctrl-C goes to the recorder and to the command. An echo of Ctrl-C could come
+    // before the next line of the command or after it.
     command = Command::new("script");
-    command.args(["-qefc", &line.join(" "), "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    command.args(["-E", "never", "-qefc", &line, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = Guarded::spawn(&mut command).expect("start script");
     let (mut stdin, stdout) = (child.take_stdin().expect("piped"), child.take_stdout().expect("piped"));
     let mut lines = BufReader::new(stdout).lines().map_while(Result::ok).map(|line| line.trim().to_owned());
-    assert_eq!(lines.next().as_deref(), Some("ready"));
+    assert_eq!(lines.next().as_deref(), Some("ready"), "{}", stderr());
     std::io::Write::write_all(&mut stdin, b"\x03").unwrap();
-    assert!(lines.by_ref().any(|line| line.trim_start_matches("^C") == "2"));
+    assert_eq!(lines.next().as_deref(), Some("2"), "{}", stderr());
     // The recorder would have passed it on before this one.
     let recorder = wait_for("the recorder", Duration::from_secs(10), || {
         let cgroup = cgroups_of_recorders(recordings.directory.path()).pop()?;
@@ -130,8 +134,8 @@ fn a_signal_of_the_terminal_is_not_doubled() {
     });
     rustix::process::kill_process(rustix::process::Pid::from_raw(recorder).unwrap(), rustix::process::Signal::TERM)
         .unwrap();
-    assert_eq!(lines.next().as_deref(), Some("15"));
-    assert!(child.wait(Duration::from_mins(1)).unwrap().success());
+    assert_eq!(lines.next().as_deref(), Some("15"), "{}", stderr());
+    assert!(child.wait(Duration::from_mins(1)).unwrap().success(), "{}", stderr());
 }
 
 #[test]
