@@ -70,14 +70,14 @@ impl Filter {
             Self::Map { pairs, default } => {
                 let text = text_of(value);
                 let found = pairs.iter().find(|(from, _)| *from == text).map(|(_, to)| to);
-                within_string(found.or(default.as_ref()).unwrap_or(&text))
+                within_string(found.or(default.as_ref()).map_or(&*text, String::as_str))
             }
         }
     }
 }
 
 /// Top-level fields of records. Other names are probably typing mistakes.
-const FIELDS: [&str; 21] = [
+const FIELDS: [&str; 27] = [
     "schema",
     "kind",
     "node",
@@ -99,6 +99,12 @@ const FIELDS: [&str; 21] = [
     "runtime_default_allows",
     "limit",
     "worst",
+    "id",
+    "state",
+    "started",
+    "calls",
+    "calls_omitted",
+    "runbook_url",
 ];
 
 impl FromStr for Template {
@@ -114,7 +120,9 @@ impl FromStr for Template {
             let (path, filter) = inside.split_once('|').map_or((inside, None), |(path, filter)| (path, Some(filter)));
             let path = path.trim();
             let Some(filter) = Filter::parse(filter) else {
-                return wrong(format!("{{{{{inside}}}}}: the filters are json, cut NUMBER, and map VALUE=TEXT ... [TEXT]"));
+                return wrong(format!(
+                    "{{{{{inside}}}}}: the filters are json, cut NUMBER, and map VALUE=TEXT ... [TEXT]"
+                ));
             };
             let top = path.split('.').next().unwrap_or_default();
             if !FIELDS.contains(&top) {
@@ -198,7 +206,8 @@ mod tests {
 
     #[test]
     fn a_text_is_cut_at_a_character_and_before_it_is_escaped() {
-        for (text, cut) in [("", ""), ("é\"é", "é\"é"), ("é\"éé", "é\"…"), ("日本語で", "日本…"), ("\n\n\n\n", "\n\n…")] {
+        for (text, cut) in [("", ""), ("é\"é", "é\"é"), ("é\"éé", "é\"…"), ("日本語で", "日本…"), ("\n\n\n\n", "\n\n…")]
+        {
             let rendered: Value =
                 serde_json::from_str(&render(r#""{{ message | cut 3 }}""#, &json!({"message": text}))).unwrap();
             assert_eq!(rendered, cut);

@@ -104,7 +104,7 @@ impl MetadataCache {
     /// Returns the metadata of a container. Without metadata, it requests them from providers, or only from the one
     /// that can know the container.
     #[must_use]
-    pub fn container(&self, id: &ContainerId, api: Option<Api>) -> Option<Arc<ContainerInfo>> {
+    pub fn container(&self, id: &ContainerId, pod: Option<&Arc<str>>, api: Option<Api>) -> Option<Arc<ContainerInfo>> {
         let mut known = self.lock();
         if let Some(container) = known.containers.get(id) {
             return container.facts.clone();
@@ -114,8 +114,14 @@ impl MetadataCache {
         }
         let facts = known.of_pods(id).map(Arc::new);
         let is_unknown = facts.is_none();
-        let container =
-            Container { facts: facts.clone(), api, since: Instant::now(), retries: HashMap::new(), known_by: None };
+        let container = Container {
+            facts: facts.clone(),
+            pod: pod.cloned(),
+            api,
+            since: Instant::now(),
+            retries: HashMap::new(),
+            known_by: None,
+        };
         known.containers.insert(Arc::clone(id), container);
         drop(known);
         if is_unknown {
@@ -160,8 +166,8 @@ impl MetadataCache {
 
     /// Requests the metadata for a path in advance.
     pub fn prepare(&self, identity: &CgroupIdentity) {
-        if let CgroupIdentity::Container { id, api, .. } = identity {
-            let _ = self.container(id, *api);
+        if let CgroupIdentity::Container { id, pod, api, .. } = identity {
+            let _ = self.container(id, pod.as_ref(), *api);
         }
     }
 
@@ -220,10 +226,15 @@ impl MetadataCache {
         self.lock().sources.iter().filter(|status| status.was_asked).cloned().collect()
     }
 
-    /// Returns the number of containers that wait for metadata.
+    /// Returns the number of containers without metadata. Containers of known pods count as part of the pod.
     #[must_use]
     pub fn unresolved(&self) -> usize {
-        self.lock().containers.values().filter(|container| container.facts.is_none()).count()
+        let known = self.lock();
+        let of_containers = known.containers.values().filter_map(|container| container.facts.as_ref()?.pod.as_ref());
+        let pods: HashSet<&str> =
+            known.pods.keys().map(AsRef::as_ref).chain(of_containers.map(|pod| pod.uid.as_ref())).collect();
+        let has_pod = |container: &Container| container.pod.as_deref().is_some_and(|uid| pods.contains(uid));
+        known.containers.values().filter(|container| container.facts.is_none() && !has_pod(container)).count()
     }
 
     /// Applies a provider's answer for these containers.

@@ -147,7 +147,7 @@ impl WorkloadResolver {
     /// Returns the workload of an identity. Requests metadata that are missing.
     #[must_use]
     pub fn of_identity(&self, identity: &Arc<CgroupIdentity>) -> ResolvedWorkload {
-        self.by(identity, |id, api| self.cache.container(id, api))
+        self.by(identity, |id, pod, api| self.cache.container(id, pod, api))
     }
 
     /// Whether the name of a container may still arrive soon.
@@ -160,16 +160,16 @@ impl WorkloadResolver {
     /// Does the same as [`Self::of_identity`] without a request.
     #[must_use]
     pub fn of_known(&self, identity: &Arc<CgroupIdentity>) -> ResolvedWorkload {
-        self.by(identity, |id, _| self.cache.known(id))
+        self.by(identity, |id, _, _| self.cache.known(id))
     }
 
     fn by(
         &self,
         identity: &Arc<CgroupIdentity>,
-        container: impl Fn(&ContainerId, Option<Api>) -> Option<Arc<ContainerInfo>>,
+        container: impl Fn(&ContainerId, Option<&Arc<str>>, Option<Api>) -> Option<Arc<ContainerInfo>>,
     ) -> ResolvedWorkload {
         let metadata = match identity.as_ref() {
-            CgroupIdentity::Container { id, api, path, .. } => container(id, *api)
+            CgroupIdentity::Container { id, pod, api, path } => container(id, pod.as_ref(), *api)
                 .filter(|facts| !self.waits_for_owner(facts))
                 .map(|facts| (facts.is_pause, self.about_container(&facts, path))),
             CgroupIdentity::Pod { uid, path } => self.cache.pod(uid).map(|pod| (false, self.about_pod(&pod, path))),

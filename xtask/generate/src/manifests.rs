@@ -6,6 +6,7 @@ mod chart;
 mod classes;
 mod copies;
 mod dashboards;
+mod denied;
 mod documents;
 mod grafana;
 mod kubernetes;
@@ -83,6 +84,7 @@ fn judge(root: &Path, only_check: bool) -> Result<()> {
     step("rules and their tests", || promtool::rules(&deploy))?;
     step("alerts and their runbook", || alerts::check(&deploy))?;
     step("dashboards", || dashboards::check(&deploy))?;
+    step("denied calls with ENOSYS are no attempts", || denied::check(&deploy))?;
     step("names of metrics", || names::check(&deploy))?;
     step("seccomp profile", || seccomp::check(&deploy))?;
     step("systemd unit", || systemd::check(&deploy))

@@ -14,6 +14,11 @@ use crate::server::{Server, Site};
 const SCRIPT: &str = "mount -t tmpfs none /usr/share && mkdir -p /usr/share/prometheus/alertmanager \
     && cd /usr/share/prometheus/alertmanager && touch default.tmpl email.tmpl && exec prometheus-alertmanager \"$@\"";
 
+/// The same for Debian unstable's, with its templates, which are beside the program.
+const NEWEST: &str = "program=$(command -v alertmanager-newest) && mount -t tmpfs none /usr/share \
+    && mkdir -p /usr/share/prometheus/alertmanager && cd /usr/share/prometheus/alertmanager \
+    && cp \"$program.default.tmpl\" default.tmpl && cp \"$program.email.tmpl\" email.tmpl && exec \"$program\" \"$@\"";
+
 /// A running Alertmanager. Dropping it ends it.
 pub struct Alertmanager(Server);
 
@@ -32,8 +37,21 @@ impl Alertmanager {
     /// # Errors
     ///
     /// If it ends, or is not ready in time.
-    pub fn start(mut unshare: Command, site: &Site<'_>) -> Result<Self> {
-        unshare.args(["--mount", "sh", "-c", SCRIPT, "alertmanager", "--cluster.listen-address="]);
+    pub fn start(unshare: Command, site: &Site<'_>) -> Result<Self> {
+        Self::run(unshare, SCRIPT, site)
+    }
+
+    /// Starts Debian unstable's, which can send its own notifications, as [`Self::start`] does.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::start`].
+    pub fn start_newest(unshare: Command, site: &Site<'_>) -> Result<Self> {
+        Self::run(unshare, NEWEST, site)
+    }
+
+    fn run(mut unshare: Command, script: &str, site: &Site<'_>) -> Result<Self> {
+        unshare.args(["--mount", "sh", "-c", script, "alertmanager", "--cluster.listen-address="]);
         Server::start("alertmanager", unshare, "--storage.path", site).map(Self)
     }
 

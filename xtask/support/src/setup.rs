@@ -62,8 +62,8 @@ enum Method {
     Install,
     /// Only these programs, or files for tests, are copied from the package to `target/tools/bin`.
     Unpack(&'static [&'static str]),
-    /// Only this program is copied there, from Debian unstable's package with the same name.
-    UnpackNewest(&'static str),
+    /// Only these programs, or files for tests, are copied there from Debian unstable's package, to these names.
+    UnpackNewest(&'static [(&'static str, &'static str)]),
 }
 
 struct Tool {
@@ -84,8 +84,8 @@ impl Tool {
         Self { method: Method::Unpack(programs), ..self }
     }
 
-    const fn newest(self, name: &'static str) -> Self {
-        Self { method: Method::UnpackNewest(name), ..self }
+    const fn newest(self, programs: &'static [(&'static str, &'static str)]) -> Self {
+        Self { method: Method::UnpackNewest(programs), ..self }
     }
 }
 
@@ -154,7 +154,7 @@ const TOOLS: &[Tool] = {
             &[Test],
             "ingests when counters began; Debian unstable's, unpacked only, runs no service",
         )
-        .newest("prometheus-3"),
+        .newest(&[("prometheus", "prometheus-3")]),
         Tool::new(
             "prometheus-alertmanager",
             Program("prometheus-alertmanager"),
@@ -162,6 +162,18 @@ const TOOLS: &[Tool] = {
             "gets real alerts; unpacked only, runs no service",
         )
         .unpacked(&["prometheus-alertmanager", "amtool"]),
+        Tool::new(
+            "prometheus-alertmanager",
+            Program("alertmanager-newest"),
+            &[Test],
+            "knows all receivers in deploy/alertmanager; Debian unstable's, unpacked only, runs no service",
+        )
+        .newest(&[
+            ("prometheus-alertmanager", "alertmanager-newest"),
+            ("amtool", "amtool-newest"),
+            ("default.tmpl", "alertmanager-newest.default.tmpl"),
+            ("email.tmpl", "alertmanager-newest.email.tmpl"),
+        ]),
         // The same applies here: if installed, these servers start at once.
         Tool::new(
             "docker.io",
@@ -289,7 +301,7 @@ fn install_missing(root: &Path, tools: &[&Tool], llvm_major: u32, verbose: bool)
             _ if is_there => {}
             Method::Install => packages.push(package),
             Method::Unpack(programs) => unpack(root, &package, programs)?,
-            Method::UnpackNewest(name) => unpack_newest(root, &package, name)?,
+            Method::UnpackNewest(programs) => unpack_newest(root, &package, programs)?,
         }
     }
     if packages.is_empty() { Ok(()) } else { apt::install(&packages) }
@@ -307,18 +319,20 @@ fn unpack(root: &Path, package: &str, programs: &[&str]) -> Result<()> {
     programs.iter().try_for_each(|program| take(root, &files, program, program))
 }
 
-/// Unpacks the program from the package in Debian unstable, whatever this machine's release.
-fn unpack_newest(root: &Path, package: &str, name: &str) -> Result<()> {
+/// Unpacks programs from the package in Debian unstable, whatever this machine's release.
+fn unpack_newest(root: &Path, package: &str, programs: &[(&str, &str)]) -> Result<()> {
     let work = tempfile::tempdir().context("cannot make a temporary directory")?;
     let deb = Lists::fetch(Suite::Sid, Arch::native().debian())?.download(package, work.path())?;
-    take(root, &apt::unpack(&deb, &work.path().join("unpacked"))?, package, name)
+    let files = apt::unpack(&deb, &work.path().join("unpacked"))?;
+    programs.iter().try_for_each(|(program, name)| take(root, &files, program, name))
 }
 
 /// Copies a program, or a file for tests, from an unpacked package to this name.
 fn take(root: &Path, files: &Path, program: &str, name: &str) -> Result<()> {
     let bin = workspace::tools_dir(root).join("bin");
     fs::create_dir_all(&bin).with_context(|| format!("cannot create {}", bin.display()))?;
-    let places = ["usr/bin", "usr/sbin", "usr/share/containers"].map(|place| files.join(place).join(program));
+    let places = ["usr/bin", "usr/sbin", "usr/share/containers", "usr/share/prometheus/alertmanager"]
+        .map(|place| files.join(place).join(program));
     let from = places.iter().find(|place| place.exists()).unwrap_or(&places[0]);
     let to = bin.join(name);
     fs::copy(from, &to).with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;

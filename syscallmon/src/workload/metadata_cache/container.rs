@@ -16,6 +16,8 @@ const LAST_RETRY: Duration = Duration::from_mins(1);
 #[derive(Debug)]
 pub(super) struct Container {
     pub(super) facts: Option<Arc<ContainerInfo>>,
+    /// The UID of its pod, if the path has one.
+    pub(super) pod: Option<Arc<str>>,
     /// The provider that knows it, if the path shows it.
     pub(super) api: Option<Api>,
     /// Time of the request.

@@ -24,7 +24,7 @@ fn pod(uid: &str, containers: &[&str]) -> Pod {
 fn an_unknown_container_is_asked_for_at_once_and_again_later() {
     let cache = MetadataCache::default();
     assert_eq!(cache.due(Api::Cri, 9), Err(None), "nobody wants anything");
-    assert_eq!(cache.container(&id("a"), None), None);
+    assert_eq!(cache.container(&id("a"), None, None), None);
     assert_eq!(cache.due(Api::Cri, 9), Ok(vec![id("a")]));
     cache.answered(ProviderName::Cri, &[id("a")], Vec::new());
     let next = cache.due(Api::Cri, 9).unwrap_err().expect("it is asked for again");
@@ -34,15 +34,34 @@ fn an_unknown_container_is_asked_for_at_once_and_again_later() {
 }
 
 #[test]
+fn a_container_of_a_known_pod_needs_no_name() {
+    let cache = MetadataCache::default();
+    let uid: Arc<str> = "uid-1".into();
+    let _ = cache.container(&id("pause"), Some(&uid), None);
+    let _ = cache.container(&id("stranger"), Some(&"uid-2".into()), None);
+    let _ = cache.container(&id("builder"), None, None);
+    assert_eq!(cache.unresolved(), 3);
+    cache.pod_changed(PodChange::Restarted);
+    cache.pod_changed(PodChange::Applied(pod("uid-1", &["web"])));
+    cache.pod_changed(PodChange::Synced);
+    assert_eq!(cache.unresolved(), 2, "it counts as part of its pod");
+    let _ = cache.container(&id("other"), Some(&"uid-2".into()), None);
+    let PodInfo { namespace, name, .. } = pod("", &[]).facts;
+    let known = facts("other", Some(PodInfo { uid: "uid-2".into(), namespace, name }));
+    cache.answered(ProviderName::Cri, &[id("other")], vec![known]);
+    assert_eq!(cache.unresolved(), 1, "another container of the pod has told its name");
+}
+
+#[test]
 fn new_containers_are_asked_for_before_those_that_nobody_knew() {
     let cache = MetadataCache::default();
     let unknown: Vec<ContainerId> = (0..100).map(|number| id(&format!("unknown-{number}"))).collect();
     for id in &unknown {
-        let _ = cache.container(id, None);
+        let _ = cache.container(id, None, None);
     }
     cache.answered(ProviderName::Cri, &unknown, Vec::new());
     std::thread::sleep(FIRST_RETRY);
-    let _ = cache.container(&id("new"), None);
+    let _ = cache.container(&id("new"), None, None);
     let due = cache.due(Api::Cri, 16).unwrap();
     assert_eq!((due.len(), &due[0]), (16, &id("new")));
 }
@@ -50,8 +69,8 @@ fn new_containers_are_asked_for_before_those_that_nobody_knew() {
 #[test]
 fn only_podman_is_asked_for_podman_s_containers_and_for_no_others() {
     let cache = MetadataCache::default();
-    let _ = cache.container(&id("a"), None);
-    let _ = cache.container(&id("b"), Some(Api::Podman));
+    let _ = cache.container(&id("a"), None, None);
+    let _ = cache.container(&id("b"), None, Some(Api::Podman));
     assert_eq!(cache.due(Api::Cri, 9), Ok(vec![id("a")]));
     assert_eq!(cache.due(Api::Podman, 9), Ok(vec![id("b")]));
 }
@@ -59,11 +78,11 @@ fn only_podman_is_asked_for_podman_s_containers_and_for_no_others() {
 #[test]
 fn the_first_answer_is_kept_and_what_nobody_asked_for_is_not() {
     let cache = MetadataCache::default();
-    let _ = cache.container(&id("a"), None);
+    let _ = cache.container(&id("a"), None, None);
     let before = cache.generation();
     cache.answered(ProviderName::Cri, &[id("a")], vec![facts("a", None), facts("b", None)]);
     assert!(cache.generation() > before);
-    assert_eq!(cache.container(&id("a"), None).as_deref(), Some(&facts("a", None)));
+    assert_eq!(cache.container(&id("a"), None, None).as_deref(), Some(&facts("a", None)));
     assert_eq!((cache.unresolved(), cache.due(Api::Docker, 9)), (0, Err(None)));
     let known = cache.lock().containers.len();
     assert_eq!(known, 1);
@@ -72,7 +91,7 @@ fn the_first_answer_is_kept_and_what_nobody_asked_for_is_not() {
 #[test]
 fn a_container_gets_its_new_name_from_the_provider_of_the_old_one() {
     let cache = MetadataCache::default();
-    let _ = cache.container(&id("a"), None);
+    let _ = cache.container(&id("a"), None, None);
     cache.answered(ProviderName::Docker, &[id("a")], vec![facts("a", None)]);
     assert_eq!(cache.stale(Api::Docker, Duration::ZERO, 9), [id("a")]);
     assert!(cache.stale(Api::Docker, NEW, 9).is_empty() && cache.stale(Api::Cri, Duration::ZERO, 9).is_empty());
@@ -83,7 +102,7 @@ fn a_container_gets_its_new_name_from_the_provider_of_the_old_one() {
     cache.answered(ProviderName::Docker, &[id("a")], Vec::new());
     assert_eq!(cache.generation(), before, "nothing has changed");
     cache.answered(ProviderName::Docker, &[id("a")], vec![renamed()]);
-    let known = cache.container(&id("a"), None).unwrap();
+    let known = cache.container(&id("a"), None, None).unwrap();
     assert_eq!((&*known.name, &known.image), ("shop", &None), "it is still of the image that it was started from");
     assert!(cache.generation() > before);
 }
@@ -91,13 +110,13 @@ fn a_container_gets_its_new_name_from_the_provider_of_the_old_one() {
 #[test]
 fn pods_name_containers_that_are_wanted_before_and_after() {
     let cache = MetadataCache::default();
-    let _ = cache.container(&id("a"), None);
+    let _ = cache.container(&id("a"), None, None);
     cache.pod_changed(PodChange::Applied(pod("1", &["a", "b"])));
     for container in ["a", "b"] {
-        assert!(cache.container(&id(container), None).is_some(), "{container}");
+        assert!(cache.container(&id(container), None, None).is_some(), "{container}");
     }
     cache.pod_changed(PodChange::Deleted { uid: "1".into() });
-    assert!(cache.container(&id("a"), None).is_some(), "it may still run for a moment");
+    assert!(cache.container(&id("a"), None, None).is_some(), "it may still run for a moment");
     assert_eq!((cache.owner("1"), cache.pod("1").map(|pod| pod.name)), (None, Some("web-1".into())));
 }
 
@@ -176,7 +195,7 @@ fn a_node_that_the_api_server_calls_otherwise_is_a_problem() {
 fn nobody_can_make_it_large() {
     let cache = MetadataCache::default();
     for number in 0..2 * MAX_KNOWN {
-        let _ = cache.container(&number.to_string().into(), None);
+        let _ = cache.container(&number.to_string().into(), None, None);
         cache.pod_changed(PodChange::Applied(pod(&number.to_string(), &[])));
     }
     let known = cache.lock();

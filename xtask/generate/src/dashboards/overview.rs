@@ -50,7 +50,7 @@ fn glance() -> Vec<Panel> {
         ),
         stat(
             "Denied",
-            "Calls that seccomp denied, in the time range.",
+            "Calls that seccomp denied, except with ENOSYS, in the time range.",
             unit::COUNT,
             &format!("sum({refused}) or vector(0)"),
         )
@@ -153,7 +153,7 @@ fn failures() -> Vec<Panel> {
     vec![
         lines("Errors by errno", "Calls that returned an error.", unit::CALLS_PER_SECOND)
             .query("sum by (errno) (rate(syscallmon_syscall_errors_total{NAMESPACE}[$__rate_interval]))", "{{errno}}"),
-        lines("Denied calls by namespace", "Calls that seccomp denied.", unit::CALLS_PER_SECOND)
+        lines("Denied calls by namespace", "Calls that seccomp denied, except with ENOSYS.", unit::CALLS_PER_SECOND)
             .query(
                 r#"label_replace(sum by (namespace) (rate(syscallmon_syscalls_denied_total{NAMESPACE,errno!="ENOSYS"}[$__rate_interval])), "namespace", "(host)", "namespace", "^$")"#,
                 "{{namespace}}",

@@ -121,7 +121,7 @@ fn beside() -> Vec<Panel> {
     vec![
         workloads(
             "Denied by seccomp",
-            "Calls that seccomp denied, in the time range; top 25.",
+            "Calls that seccomp denied, except with ENOSYS, in the time range; top 25.",
             unit::COUNT,
             &format!("topk(25, sum by (namespace, pod, container, cgroup, syscall, set, abi) ({refused}))"),
         ),

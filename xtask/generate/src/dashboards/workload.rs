@@ -53,7 +53,7 @@ fn glance() -> Vec<Panel> {
         ),
         stat(
             "Denied",
-            "Calls that seccomp denied, in the time range.",
+            "Calls that seccomp denied, except with ENOSYS, in the time range.",
             unit::COUNT,
             &format!("sum({refused}) or vector(0)"),
         )
@@ -146,7 +146,7 @@ fn failures() -> Vec<Panel> {
              / (sum by (syscall, set) (rate(syscallmon_syscalls_total{WORKLOAD}[$__rate_interval])) > 0))",
             "{{syscall}}{{set}}",
         ),
-        bars("Denied calls", "Calls that seccomp denied, for each interval.")
+        bars("Denied calls", "Calls that seccomp denied, except with ENOSYS, for each interval.")
             .query(&format!("sum by (syscall, set, abi) ({})", refused("$__rate_interval")), "{{syscall}}{{set}} ({{abi}})"),
         workloads(
             "Denied calls in the time range",
@@ -164,6 +164,11 @@ fn profile() -> Vec<Panel> {
          unless sum by ({WHO}, syscall, abi) (syscallmon_syscalls_total{{WORKLOAD}}) \
          == sum by ({WHO}, syscall, abi) (syscallmon_container_init_syscalls_total{{WORKLOAD}})"
     );
+    let denied = |errno| {
+        format!(
+            "sort_desc(count by (syscall, set, abi) (sum by ({WHO}, syscall, set, abi) (syscallmon_syscalls_denied_total{{WORKLOAD,{errno}}})))"
+        )
+    };
     vec![
         stat(
             "Replicas",
@@ -178,17 +183,29 @@ fn profile() -> Vec<Panel> {
             &format!("count(count by (syscall, abi) ({own}))"),
         ),
         stat(
-            "Calls that are denied",
-            "Number of different system calls that seccomp denied.",
+            "Distinct denied calls",
+            "Number of different system calls that seccomp denied, except with ENOSYS.",
             unit::COUNT,
             "count(count by (syscall, abi) (syscallmon_syscalls_denied_total{WORKLOAD,errno!=\"ENOSYS\"})) or vector(0)",
         )
         .thresholds(FEW_IS_GOOD),
         table(
-            "Replicas that make each call",
-            "Calls that few replicas make come first: a profile from one replica would lack them.",
+            "Coverage: replicas that make each call",
+            "Calls that few replicas make come first: a profile of one replica would lack them.",
             unit::COUNT,
             &format!("sort(count by (syscall, abi) ({own}))"),
+        ),
+        table(
+            "Denied by the profile",
+            "Number of replicas in which seccomp denied each call, except with ENOSYS. The profile or the program is wrong, or somebody tries.",
+            unit::COUNT,
+            &denied("errno!=\"ENOSYS\""),
+        ),
+        table(
+            "Answered with ENOSYS by the profile",
+            "Number of replicas. Programs expect this answer and use other calls, such as clone for clone3: no attempt.",
+            unit::COUNT,
+            &denied("errno=\"ENOSYS\""),
         ),
         table(
             "Calls of the container runtime only",
