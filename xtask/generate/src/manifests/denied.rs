@@ -16,22 +16,23 @@ const REASON: &str = "ENOSYS";
 pub(super) fn check(deploy: &Deploy) -> Result<()> {
     let rules: Value =
         serde_saphyr::from_str(&deploy.read("prometheus/rules.yaml")?).context("rules.yaml is no YAML")?;
+    let pattern = pattern()?;
     let mut found = 0;
     for rule in alerts::all(&rules, "expr") {
-        found += judge(rule["expr"].as_str().unwrap_or_default()).context("deploy/prometheus/rules.yaml")?;
+        found += judge(&pattern, rule["expr"].as_str().unwrap_or_default()).context("deploy/prometheus/rules.yaml")?;
     }
     for name in deploy.list(DASHBOARDS, "json")? {
         let text = deploy.read(&format!("{DASHBOARDS}/{name}"))?;
         let dashboard: Value = serde_json::from_str(&text).with_context(|| format!("deploy/{DASHBOARDS}/{name}"))?;
         found += texts(&dashboard)
-            .try_fold(0, |sum, text| Ok::<_, anyhow::Error>(sum + judge(text)?))
+            .try_fold(0, |sum, text| Ok::<_, anyhow::Error>(sum + judge(&pattern, text)?))
             .with_context(|| format!("deploy/{DASHBOARDS}/{name}"))?;
     }
     ensure!(found > 0, "no rule and no panel has {METRIC}");
     for document in ["README.md", "docs/alerts.md", "docs/queries.md", "docs/faq.md", "docs/workloads.md"] {
         let path = deploy.root.join(document);
         let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        queries(&text).try_for_each(|line| judge(line).map(drop)).context(document)?;
+        queries(&text).try_for_each(|line| judge(&pattern, line).map(drop)).context(document)?;
     }
     Ok(())
 }
@@ -42,9 +43,12 @@ fn queries(document: &str) -> impl Iterator<Item = &str> {
     code.filter(|line| !line.rsplit_once("} ").is_some_and(|(_, value)| value.trim().parse::<f64>().is_ok()))
 }
 
+fn pattern() -> Result<Regex> {
+    Regex::new(&format!(r"\b{METRIC}\b(\{{[^}}]*\}})?")).context("the pattern is right")
+}
+
 /// Returns how many selectors of the metric a text has. All of them must match `errno`.
-fn judge(text: &str) -> Result<usize> {
-    let pattern = Regex::new(&format!(r"\b{METRIC}\b(\{{[^}}]*\}})?")).context("the pattern is right")?;
+fn judge(pattern: &Regex, text: &str) -> Result<usize> {
     let mut found = 0;
     for selector in pattern.captures_iter(text) {
         let matchers = selector.get(1).map_or("", |matchers| matchers.as_str());
@@ -90,7 +94,7 @@ mod tests {
                 None,
             ),
         ] {
-            assert_eq!(judge(text).ok(), selectors, "{text}");
+            assert_eq!(judge(&pattern().unwrap(), text).ok(), selectors, "{text}");
         }
     }
 
