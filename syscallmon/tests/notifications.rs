@@ -1,4 +1,4 @@
-//! Notifications of incidents, as Slack, Teams, PagerDuty and mail servers get them: from a real Alertmanager with
+//! Notifications of incidents, as Slack, Teams, `PagerDuty` and mail servers get them: from a real Alertmanager with
 //! `deploy/alertmanager`, and from the daemon's webhook with `deploy/webhook`.
 //!
 //! All names in an incident can be hostile: programs choose them.
@@ -23,7 +23,7 @@ use self::{
     receivers::{HttpReceiver, Mail, MailReceiver},
 };
 
-/// Maximum characters of a text in Slack's blocks, bytes of a message in Teams, characters of a summary in PagerDuty.
+/// Maximum characters of a text in Slack's blocks, bytes of a message in Teams, characters of a summary in `PagerDuty`.
 const MAX_SLACK_TEXT: usize = 3000;
 const MAX_TEAMS_BYTES: usize = 28 * 1024;
 const MAX_PAGERDUTY_SUMMARY: usize = 1024;

@@ -169,13 +169,11 @@ fn text_of(value: &Value) -> Cow<'_, str> {
 
 /// Returns the beginning of a text. The last character of a text that was cut is `…`.
 fn cut(text: &str, most: usize) -> Cow<'_, str> {
-    match text.char_indices().nth(most) {
-        None => text.into(),
-        Some(_) => {
-            let end = text.char_indices().nth(most - 1).map_or(0, |(end, _)| end);
-            format!("{}…", &text[..end]).into()
-        }
+    if text.chars().nth(most).is_none() {
+        return text.into();
     }
+    let kept: String = text.chars().take(most - 1).collect();
+    format!("{kept}…").into()
 }
 
 /// Returns a text for the inside of a JSON string.

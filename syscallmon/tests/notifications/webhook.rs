@@ -33,15 +33,15 @@ fn rendered(service: &str, incident: &Value) -> Value {
 
 #[test]
 fn webhooks_of_the_daemon_have_the_incident() {
-    let incident = incident("", "new");
+    let at = |state| incident("", state);
     for service in ["slack", "teams", "pagerduty"] {
-        let body = rendered(service, &incident).to_string();
+        let body = rendered(service, &at("new")).to_string();
         for part in ["shop/web-1/web: sh (child of nginx)", "node-1", "/bin/sh", "nginx", "0123456789abcdef", RUNBOOK] {
             assert!(body.contains(part), "{service} lacks {part}: {body}");
         }
         assert!(!body.contains("{{"), "{service}: {body}");
     }
-    let pagerduty = |state| rendered("pagerduty", &super::webhook::incident("", state));
+    let pagerduty = |state| rendered("pagerduty", &at(state));
     for (state, action) in [("new", "trigger"), ("grown", "trigger"), ("repeated", "trigger"), ("resolved", "resolve")]
     {
         assert_eq!(pagerduty(state)["event_action"], action);

@@ -40,7 +40,7 @@ pub(super) fn check(deploy: &Deploy) -> Result<()> {
 /// Returns the lines of code that are queries and state no reason. The line of an exposition ends with a value.
 fn queries(document: &str) -> impl Iterator<Item = &str> {
     let code = document.lines().filter(|line| line.starts_with("    ") && !line.contains(REASON));
-    code.filter(|line| !line.rsplit_once("} ").is_some_and(|(_, value)| value.trim().parse::<f64>().is_ok()))
+    code.filter(|line| line.rsplit_once("} ").is_none_or(|(_, value)| value.trim().parse::<f64>().is_err()))
 }
 
 fn pattern() -> Result<Regex> {
