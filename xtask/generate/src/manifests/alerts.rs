@@ -1,5 +1,5 @@
-//! Every alert has a section in `docs/alerts.md` and tests: that it fires, and that it does not fire. It has a `for`, or
-//! a comment that says why it has none.
+//! Every alert has a section in `docs/alerts.md` and tests: that it fires, and that it does not fire. It has a `for`,
+//! or a comment that says why it has none.
 
 use std::collections::BTreeSet;
 
