@@ -20,7 +20,7 @@ enum Piece {
 }
 
 /// Top-level fields of records. Other names are probably typing mistakes.
-const FIELDS: [&str; 22] = [
+const FIELDS: [&str; 23] = [
     "schema",
     "kind",
     "node",
@@ -28,6 +28,7 @@ const FIELDS: [&str; 22] = [
     "message",
     "id",
     "time",
+    "first_seen",
     "last_seen",
     "count",
     "workload",

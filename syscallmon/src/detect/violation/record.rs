@@ -22,7 +22,7 @@ use crate::{
 #[serde(remote = "Self")]
 pub struct Violation {
     /// When it was first made.
-    #[serde(serialize_with = "unix_seconds")]
+    #[serde(rename = "first_seen", serialize_with = "unix_seconds")]
     pub time: SystemTime,
     /// When it was last seen.
     #[serde(serialize_with = "unix_seconds")]
