@@ -37,7 +37,7 @@ policies:
 - {name: reports, match: ['cgroup=~\"/.*\"'], allow: [read]}
 ";
 
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Runs the verb.
 ///

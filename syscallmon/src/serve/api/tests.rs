@@ -135,7 +135,7 @@ fn router() -> (Router, Owned) {
     baselines.approve(&key, MOMENT);
     baselines.store.is_up = Some(true);
     let owned = Owned::new(baselines, view());
-    let tunables = Tunables { poll_interval: Duration::from_secs(5), expire_after: Duration::from_secs(60) };
+    let tunables = Tunables { poll_interval: Duration::from_secs(5), expire_after: Duration::from_mins(1) };
     let site = Site::new(owned.views.clone(), owned.owner.clone(), "/metrics", watch::channel(tunables).1).unwrap();
     (site.router(), owned)
 }
