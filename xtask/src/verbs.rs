@@ -2,6 +2,7 @@
 //!
 //! Tests and other verbs can call every verb. It takes the workspace's root.
 
+pub mod api;
 pub mod bench;
 pub mod ci;
 pub mod deny;
@@ -47,6 +48,8 @@ pub enum Verb {
     Pictures(pictures::Args),
     /// Measure what the daemon costs, and compare that with the limits
     Bench(bench::Args),
+    /// Check the API of a daemon against its OpenAPI document
+    Api(api::Args),
     /// Check the licences, versions and sources of dependencies
     Deny(deny::Args),
     /// Feed arbitrary bytes to all that reads the bytes of others: names, requests, answers, files
@@ -79,6 +82,7 @@ impl Verb {
             Self::Manifests(args) => manifests::run(root, args),
             Self::Pictures(args) => pictures::run(root, args),
             Self::Bench(args) => bench::run(root, args),
+            Self::Api(args) => api::run(root, args),
             Self::Deny(args) => deny::run(root, args),
             Self::Fuzz(args) => fuzz::run(root, args),
             Self::Setup(args) => setup::run(root, args),

@@ -2,7 +2,10 @@
 //!
 //! `curl 'host/targets?match=namespace="shop"'` sends quotes unescaped, and hyper would answer 400 without a text.
 //! [`Repair`] percent-encodes them in the first request of a connection, because only its first bytes cannot be the
-//! body of another request. [`refusal`] replaces hyper's empty answer by one with a text.
+//! body of another request. [`refusal`] replaces hyper's empty answer by one with a text. [`Beginning`] knows whether
+//! the request was for the API, where the text is JSON.
+
+use super::service::error_json;
 
 /// Percent-encodes invalid characters of a query in the first line of a connection. Bytes after the first head stay
 /// unchanged: they may be a body of announced length, and a longer one would be read as another request.
@@ -50,9 +53,34 @@ fn must_be_encoded(byte: u8) -> bool {
     matches!(byte, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}') || !byte.is_ascii()
 }
 
+/// The first bytes of a request, as they came.
+#[derive(Debug, Default)]
+pub(super) struct Beginning(Vec<u8>);
+
+impl Beginning {
+    /// More than the longest method and the prefix of the API.
+    const MOST: usize = 64;
+
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        let room = Self::MOST - self.0.len();
+        self.0.extend(bytes.iter().take(room));
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Whether the request is for the API: `GET /api/...`.
+    pub(super) fn is_api(&self) -> bool {
+        let line = self.0.trim_ascii_start();
+        let path = line.iter().position(|&byte| byte == b' ').map(|space| &line[space + 1..]);
+        path.is_some_and(|path| path.starts_with(b"/api/"))
+    }
+}
+
 /// Returns an answer in place of hyper's own, which has no text, to bytes that are not a request. `None` if `bytes` do
 /// not begin with an error's head.
-pub(super) fn refusal(bytes: &[u8], max_header_bytes: usize) -> Option<Vec<u8>> {
+pub(super) fn refusal(bytes: &[u8], max_header_bytes: usize, is_api: bool) -> Option<Vec<u8>> {
     let code = bytes.strip_prefix(b"HTTP/1.1 ")?.get(..3)?;
     let (reason, text) = match code {
         b"414" => ("URI Too Long", "the URL is too long".to_owned()),
@@ -65,18 +93,23 @@ pub(super) fn refusal(bytes: &[u8], max_header_bytes: usize) -> Option<Vec<u8>> 
         ),
         _ => return None,
     };
-    Some(answer(std::str::from_utf8(code).ok()?, reason, &text))
+    let code = std::str::from_utf8(code).ok()?;
+    Some(if is_api {
+        answer(code, reason, "application/json", &error_json(&format!("{reason}: {text}")))
+    } else {
+        answer(code, reason, "text/plain; charset=utf-8", &text)
+    })
 }
 
 /// The answer to plain HTTP on a port with TLS, with the text of Go's servers.
 pub(super) fn not_tls() -> Vec<u8> {
-    answer("400", "Bad Request", "Client sent an HTTP request to an HTTPS server.")
+    answer("400", "Bad Request", "text/plain; charset=utf-8", "Client sent an HTTP request to an HTTPS server.")
 }
 
-fn answer(code: &str, reason: &str, text: &str) -> Vec<u8> {
+fn answer(code: &str, reason: &str, content_type: &str, text: &str) -> Vec<u8> {
     let length = text.len() + 1;
     format!(
-        "HTTP/1.1 {code} {reason}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{text}\n"
+        "HTTP/1.1 {code} {reason}\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{text}\n"
     )
     .into_bytes()
 }
@@ -115,7 +148,7 @@ mod tests {
 
     #[test]
     fn refusals_have_a_text() {
-        let said = |bytes: &[u8]| refusal(bytes, 16384).map(|answer| String::from_utf8(answer).unwrap());
+        let said = |bytes: &[u8]| refusal(bytes, 16384, false).map(|answer| String::from_utf8(answer).unwrap());
         assert!(said(b"HTTP/1.1 400 Bad Request\r\n").unwrap().contains("percent-encoded"));
         assert!(said(b"HTTP/1.1 431 x\r\n").unwrap().contains("exceed 16384 bytes"));
         assert_eq!(said(b"HTTP/1.1 200 OK\r\n"), None);
@@ -125,6 +158,23 @@ mod tests {
                 .unwrap()
                 .ends_with("\r\n\r\nClient sent an HTTP request to an HTTPS server.\n")
         );
+    }
+
+    #[test]
+    fn refusals_of_the_api_are_json() {
+        let is_api = |pieces: &[&str]| {
+            let mut beginning = Beginning::default();
+            pieces.iter().for_each(|piece| beginning.push(piece.as_bytes()));
+            beginning.is_api()
+        };
+        assert!(is_api(&["GET /a", "pi/v1/violations?a b HTTP/1.1"]) && is_api(&["\r\nPOST /api/v1 x"]));
+        assert!(!is_api(&["GET /metrics HTTP/1.1"]) && !is_api(&["/api/"]) && !is_api(&["GET  /api/"]));
+        assert!(!is_api(&[&"x".repeat(1000), " /api/"]), "and bounded");
+        let answer = String::from_utf8(refusal(b"HTTP/1.1 400 Bad Request\r\n", 16384, true).unwrap()).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let body: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert!(head.contains("Content-Type: application/json") && body["status"] == "error", "{answer}");
+        assert!(body["error"].as_str().unwrap().contains("percent-encoded"), "{answer}");
     }
 
     proptest! {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, Method, Request, Response, StatusCode};
 use futures_util::FutureExt as _;
 use http_body_util::{BodyExt as _, Collected};
@@ -142,12 +142,13 @@ fn explained(response: Response<Body>, is_api: bool) -> Response<Body> {
     let text = match (given.is_empty(), code) {
         (false, _) => format!("{reason}: {given}"),
         (true, StatusCode::METHOD_NOT_ALLOWED) => {
-            format!("{reason}: see the header Allow for the allowed methods")
+            let allowed = head.headers.get(ALLOW).and_then(|methods| methods.to_str().ok()).unwrap_or_default();
+            format!("{reason}: use {}", allowed.replace(',', " or "))
         }
         (true, _) => reason.to_owned(),
     };
     let (kind, text) = if is_api {
-        ("application/json", serde_json::json!({"status": "error", "error": text}).to_string())
+        ("application/json", error_json(&text))
     } else {
         ("text/plain; charset=utf-8", format!("{text}\n"))
     };
@@ -155,4 +156,9 @@ fn explained(response: Response<Body>, is_api: bool) -> Response<Body> {
     // Said here because an answer to HEAD loses its body before hyper can measure it.
     head.headers.insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
     Response::from_parts(head, Body::from(text))
+}
+
+/// The body of an error of the API.
+pub(super) fn error_json(text: &str) -> String {
+    serde_json::json!({"status": "error", "error": text}).to_string()
 }

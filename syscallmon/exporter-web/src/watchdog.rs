@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{
     limits::Limits,
-    request_line::{Repair, refusal},
+    request_line::{Beginning, Repair, refusal},
 };
 
 /// A connection without progress of its answer for this time counts as idle.
@@ -113,14 +113,15 @@ impl Watchdog {
         });
     }
 
-    fn bytes_arrived(&self) {
+    /// Notes that bytes arrived. Returns whether they begin a request after another one.
+    fn bytes_arrived(&self) -> bool {
         self.state.send_if_modified(|state| {
             let begins = matches!(state.phase, Phase::Idle);
             if begins {
                 (state.phase, state.deadline) = (Phase::Head, Instant::now() + self.limits.header_timeout);
             }
             begins
-        });
+        })
     }
 
     /// Shutdown was asked for: half a request is not worth waiting for.
@@ -199,6 +200,7 @@ pub(super) struct WatchedStream<S> {
 #[derive(Default)]
 struct Http1 {
     repair: Repair,
+    beginning: Beginning,
     /// Repaired bytes that found no room yet.
     repaired: Vec<u8>,
     /// An answer in place of hyper's, and how much of it is written.
@@ -218,7 +220,8 @@ impl<S> WatchedStream<S> {
     fn is_refused(&mut self, bytes: &[u8]) -> bool {
         let Some(http1) = &mut self.http1 else { return false };
         if http1.refusal.is_none() && self.watchdog.is_before_request() {
-            http1.refusal = refusal(bytes, self.watchdog.limits.header_bytes).map(|answer| (answer, 0));
+            let refusal = refusal(bytes, self.watchdog.limits.header_bytes, http1.beginning.is_api());
+            http1.refusal = refusal.map(|answer| (answer, 0));
         }
         http1.refusal.is_some()
     }
@@ -266,7 +269,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for WatchedStream<S> {
         ready!(Pin::new(&mut this.stream).poll_read(cx, &mut raw))?;
         if !raw.filled().is_empty() {
             this.watchdog.is_active();
-            this.watchdog.bytes_arrived();
+            if this.watchdog.bytes_arrived() {
+                http1.beginning.clear();
+            }
+            http1.beginning.push(raw.filled());
             http1.repair.push(raw.filled(), &mut http1.repaired);
             http1.fill(buf);
         }

@@ -83,7 +83,7 @@ const FIELDS: [&str; 27] = [
     "node",
     "first",
     "message",
-    "time",
+    "first_seen",
     "last_seen",
     "count",
     "workload",

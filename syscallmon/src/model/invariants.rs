@@ -198,6 +198,13 @@ proptest! {
                 let series = ones.map(|(_, totals)| layout.count(&totals.counts)).sum::<usize>();
                 prop_assert_eq!(world.model.view.series, series);
                 prop_assert!(world.model.view.series <= most_series);
+                for (workload, totals) in world.model.view.workloads.iter() {
+                    prop_assert_eq!(totals.seen.len(), totals.counts.calls.len(), "{}", workload);
+                    for (call, _) in totals.counts.calls.iter() {
+                        let seen = world.model.view.seen(totals, call);
+                        prop_assert!(seen.is_some_and(|(first, last)| first <= last && last <= world.now));
+                    }
+                }
             }
         }
     }

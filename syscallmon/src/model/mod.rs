@@ -5,6 +5,7 @@
 
 #[cfg(test)]
 mod invariants;
+mod seen;
 mod series;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use self::seen::CallTimes;
 pub use self::series::{Granularities, Granularity, SeriesLayout};
 pub use self::workloads::ModelView;
 use crate::{
@@ -33,6 +35,8 @@ pub struct Totals {
     pub counts: Counts,
     /// All of its metadata.
     pub metadata: Labels,
+    /// When each of its calls was counted first and last.
+    seen: CallTimes,
     /// Since when it waits for its name. It is not exported meanwhile.
     held_since: Option<Instant>,
     /// Slots that count for it now, and the one that came last, which `metadata` belongs to.
@@ -144,7 +148,8 @@ impl Model {
         let mut deltas: Vec<Delta> = deltas.collect();
         let new = snapshot.remainder.since(&self.remainder);
         if !new.is_empty() {
-            self.add(&Workload::Remainder, &new);
+            let seen = self.view.origin.times(&new.calls, now);
+            self.add(&Workload::Remainder, &new, &seen);
             self.remainder.clone_from(&snapshot.remainder);
             let named = ResolvedWorkload { workload: Workload::Remainder, metadata: Labels::default() };
             deltas.extend(Some(Delta::new(named, 0, &new)).filter(Delta::has_calls_to_judge));
@@ -181,7 +186,8 @@ impl Model {
             totals.metadata.clone_from(metadata);
         }
         if !new.is_empty() || !is_same {
-            self.add(workload, &new);
+            let seen = self.view.origin.times(&new.calls, now);
+            self.add(workload, &new, &seen);
         }
         self.slots.insert(slot.slot, SlotBaseline { named: named.clone(), counts: Arc::clone(&slot.counts) });
         let is_held = self.view.workloads.get(&named.workload).is_some_and(|totals| totals.held_since.is_some());
@@ -195,24 +201,28 @@ impl Model {
     }
 
     /// Adds counts to a workload's totals. If there would be too many series, counts that need new series go to the
-    /// remainder.
-    fn add(&mut self, workload: &Workload, new: &Counts) {
+    /// remainder. `seen` has the times of the calls.
+    fn add(&mut self, workload: &Workload, new: &Counts, seen: &CallTimes) {
         let totals = self.view.workloads.get_or_insert(workload, Totals::default);
         if !workload.is_one() {
             totals.counts.add(new);
+            totals.seen.add(seen);
             return;
         }
         if self.view.series + self.layout.count(new) <= self.most_series {
             let before = self.layout.count(&totals.counts);
             totals.counts.add(new);
+            totals.seen.add(seen);
             self.view.series += self.layout.count(&totals.counts) - before;
             return;
         }
         let (fitting, excess) = self.layout.split(new, &totals.counts);
         totals.counts.add(&fitting);
+        let (seen, excess_seen) = seen.split(|call| fitting.calls.get(call).is_some());
+        totals.seen.add(&seen);
         if !excess.is_empty() {
             self.view.capped += excess.calls.sum();
-            self.add(&Workload::Remainder, &excess);
+            self.add(&Workload::Remainder, &excess, &excess_seen);
         }
     }
 
@@ -288,7 +298,7 @@ impl Model {
             totals.metadata = to.metadata.clone();
             (totals.newest_slot, totals.cgroup_id) = (old.newest_slot, old.cgroup_id);
         }
-        self.add(&to.workload, &old.counts);
+        self.add(&to.workload, &old.counts, &old.seen);
     }
 
     /// Exports workloads that have waited this long for their names. Returns all of their calls.
@@ -374,14 +384,15 @@ impl Model {
         deltas
     }
 
-    /// Removes an expired workload. Returns its counts, as a delta if it still waited for its name.
-    fn end(&mut self, workload: &Workload, deltas: &mut Vec<Delta>) -> Counts {
-        let Totals { counts, metadata, held_since, cgroup_id, .. } = self.remove(workload).unwrap_or_default();
+    /// Removes an expired workload. Returns its counts and the times of its calls, and adds a delta if it still waited
+    /// for its name.
+    fn end(&mut self, workload: &Workload, deltas: &mut Vec<Delta>) -> (Counts, CallTimes) {
+        let Totals { counts, metadata, held_since, cgroup_id, seen, .. } = self.remove(workload).unwrap_or_default();
         if held_since.is_some() {
             let named = ResolvedWorkload { workload: workload.clone(), metadata };
             deltas.extend(Some(Delta::new(named, cgroup_id, &counts)).filter(Delta::has_calls_to_judge));
         }
-        counts
+        (counts, seen)
     }
 
     /// Folds ended workloads until the others have at most this many series. Each time, it takes the oldest workload of
@@ -409,8 +420,8 @@ impl Model {
             && let Some((series, mut workloads)) = by_series.pop()
         {
             let Some((_, workload)) = workloads.pop() else { continue };
-            let counts = self.end(&workload, deltas);
-            self.add(&Workload::Gone, &counts);
+            let (counts, seen) = self.end(&workload, deltas);
+            self.add(&Workload::Gone, &counts, &seen);
             self.view.folded += 1;
             excess = excess.saturating_sub(counts.series());
             by_series.push((series - counts.series(), workloads));

@@ -383,3 +383,31 @@ fn what_set_a_container_up_is_no_news_of_it() {
     let deltas = model.apply(&snapshot, now, |_| Some(web()));
     assert_eq!(deltas[0].calls.iter().map(|(call, &count)| (call, count)).collect::<Vec<_>>(), [(B, 1)]);
 }
+
+#[test]
+fn each_call_has_the_times_of_its_first_and_its_last_count() {
+    let (mut model, start) = (model(), Instant::now());
+    let at = |second| start + Duration::from_secs(second);
+    let mut apply = |second, calls: &[(CallId, u64)], named: ResolvedWorkload| {
+        model.apply(&snapshot(&[(1, calls)]), at(second), |_| Some(named.clone()));
+        let view = model.view().clone();
+        let totals = Arc::clone(view.all().next().unwrap().1);
+        [A, B].map(|call| view.seen(&totals, call))
+    };
+    let a = named(&"/a".into());
+    assert_eq!(apply(0, &[(A, 1)], a.clone()), [Some((at(0), at(0))), None]);
+    assert_eq!(apply(60, &[(A, 1), (B, 1)], a.clone()), [Some((at(0), at(0))), Some((at(60), at(60)))]);
+    assert_eq!(apply(90, &[(A, 2), (B, 1)], a), [Some((at(0), at(90))), Some((at(60), at(60)))]);
+}
+
+#[test]
+fn the_times_of_calls_follow_a_workload_to_its_name() {
+    let (mut model, start) = (model(), Instant::now());
+    let later = start + Duration::from_mins(1);
+    model.apply(&snapshot(&[(1, &[(A, 5)])]), start, |_| Some(unresolved()));
+    model.rename(&HashMap::from([(unresolved().workload, web())]), later);
+    model.apply(&snapshot(&[(1, &[(A, 6)])]), later, |_| Some(web()));
+    let view = model.view();
+    let totals = view.get(&web().workload).unwrap();
+    assert_eq!(view.seen(totals, A), Some((start, later)));
+}

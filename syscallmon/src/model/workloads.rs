@@ -1,10 +1,11 @@
 //! Totals by workload, shared by the model and its views.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
-use super::Totals;
+use super::{Totals, seen::Origin};
 use crate::{
     snapshot::{Lost, ModelLoss},
+    syscalls::CallId,
     workload::Workload,
 };
 
@@ -55,6 +56,7 @@ pub struct ModelView {
     pub(super) folded: u64,
     pub(super) capped: u64,
     pub(super) series: usize,
+    pub(super) origin: Origin,
 }
 
 impl ModelView {
@@ -72,6 +74,12 @@ impl ModelView {
     #[must_use]
     pub fn get(&self, workload: &Workload) -> Option<&Arc<Totals>> {
         self.workloads.get(workload).filter(|totals| totals.held_since.is_none())
+    }
+
+    /// Returns when a snapshot counted a call of a workload for the first and for the last time, to the second.
+    #[must_use]
+    pub fn seen(&self, totals: &Totals, call: CallId) -> Option<(Instant, Instant)> {
+        self.origin.moments(*totals.seen.get(call)?)
     }
 
     /// Returns the number of workloads, with those that wait for their names.

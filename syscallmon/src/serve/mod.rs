@@ -16,6 +16,7 @@ use axum::{
         HeaderMap, HeaderValue, StatusCode, Uri,
         header::{CONTENT_ENCODING, CONTENT_TYPE, VARY},
     },
+    middleware,
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -33,7 +34,7 @@ pub use self::{
     exposition::renderer::{Error, Exposition, Renderer},
 };
 use self::{
-    api::{builders::Builders, json::failure},
+    api::{builders::Builders, json::failure, query::check_parameters},
     exposition::{accept, encode::Format},
 };
 use crate::{
@@ -57,9 +58,11 @@ pub mod fuzzing {
     }
 }
 
-/// Paths that `--web.telemetry-path` cannot use.
-pub const PATHS: [&str; 7] =
-    ["/", "/healthz", "/readyz", "/api/v1/workloads", "/api/v1/profile", "/api/v1/violations", "/api/v1/policies"];
+/// Whether a path has another page than the metrics, so `--web.telemetry-path` cannot use it.
+#[must_use]
+pub fn is_taken(path: &str) -> bool {
+    ["/", "/healthz", "/readyz", "/api"].contains(&path) || path.starts_with("/api/")
+}
 
 /// If a snapshot is this much older than the poll interval, the sampler is stuck.
 const STUCK: Duration = Duration::from_mins(1);
@@ -134,26 +137,25 @@ impl Site {
     /// Returns the pages.
     pub fn router(self) -> Router {
         let baselines = api::baselines::router(self.views.clone(), self.owner.clone());
+        let api = api::routes().into_iter().fold(Router::new(), |api, (path, method)| api.route(path, method));
+        let api = api.route_layer(middleware::from_fn(check_parameters)).with_state(self.clone()).merge(baselines);
         Router::new()
             .route(&self.telemetry_path, get(metrics))
             .route("/", get(landing::page))
             .route("/healthz", get(healthz))
             .route("/readyz", get(readyz))
-            .route("/api/v1/workloads", get(api::workloads::workloads))
-            .route("/api/v1/profile", get(api::profile::profile))
-            .route("/api/v1/violations", get(api::violations::violations))
             .with_state(self)
-            .merge(baselines)
+            .merge(api)
             .fallback(nothing_here)
     }
 }
 
 async fn nothing_here(uri: Uri) -> Response {
-    let text = "page not found: / has links to all pages";
-    if uri.path().starts_with("/api/") {
-        return failure(StatusCode::NOT_FOUND, text.to_owned());
+    let is_api = uri.path().strip_prefix("/api").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    if is_api {
+        return failure(StatusCode::NOT_FOUND, "page not found: /api/v1 lists all pages of the API".to_owned());
     }
-    (StatusCode::NOT_FOUND, format!("{text}\n")).into_response()
+    (StatusCode::NOT_FOUND, "page not found: / has links to all pages\n").into_response()
 }
 
 async fn metrics(Extract(site): Extract<Site>, headers: HeaderMap) -> Response {

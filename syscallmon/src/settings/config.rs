@@ -16,7 +16,7 @@ use crate::{
     kernel::{Features, SysEnter, TableCapacity},
     logging::{LogFormat, LogLevel},
     model::Granularities,
-    serve::PATHS,
+    serve::is_taken,
     workload::{Rules, providers::ProviderSettings},
 };
 
@@ -171,7 +171,7 @@ fn addresses(web: &Web) -> Vec<ListenAddress> {
 /// Checks that a path is not another page's.
 fn telemetry_path(path: String) -> Result<String, InvalidError> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/-_.~".contains(c);
-    if path.starts_with('/') && path.chars().all(is_plain) && !PATHS.contains(&path.as_str()) {
+    if path.starts_with('/') && path.chars().all(is_plain) && !is_taken(&path) {
         Ok(path)
     } else {
         Err(InvalidError::TelemetryPath { path })

@@ -31,6 +31,8 @@ use std::{fmt, sync::Arc};
 
 use serde::{Serialize, Serializer};
 
+use crate::stable_id::StableId;
+
 /// A workload: the owner of totals.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Workload {
@@ -75,6 +77,12 @@ impl Workload {
         };
         let cgroup = cgroup.map(|cgroup| (Label::Cgroup.name(), cgroup));
         named.into_iter().flat_map(Labels::iter).chain(cgroup)
+    }
+
+    /// Returns its id: the same for the same labels, also after a restart and on other nodes.
+    #[must_use]
+    pub fn id(&self) -> StableId {
+        StableId::of("workload", self.labels().flat_map(|(label, value)| [label, value]))
     }
 
     /// Returns the value of a label; empty if absent.

@@ -119,5 +119,5 @@ fn the_first_refusal_of_a_call_is_an_event() {
     assert_eq!((&ours[0]["denied"], &ours[0]["comm"]), (&true.into(), &"known_calls".into()));
     let workloads = answer["data"]["workloads"].as_array().unwrap();
     let entry = workloads.iter().find(|entry| entry["workload"]["cgroup"] == cgroup.label()).unwrap();
-    assert_eq!(entry["denied"][0]["attempts"], 3, "{entry}");
+    assert_eq!(entry["denied"][0]["denied"], 3, "{entry}");
 }

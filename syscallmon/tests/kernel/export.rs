@@ -128,7 +128,7 @@ fn the_api_and_the_landing_page_show_the_workload() {
         {"abi": abi, "syscall": "read", "errno": "EAGAIN", "errors": 3},
     ]);
     assert_eq!(workload["errors"], errors);
-    assert_eq!(workload["denied"], serde_json::json!([{"abi": abi, "syscall": "mkdirat", "attempts": 4}]));
+    assert_eq!(workload["denied"], serde_json::json!([{"abi": abi, "syscall": "mkdirat", "denied": 4}]));
     let durations = workload["durations"].as_array().unwrap();
     let sleeps = durations.iter().find(|entry| entry["syscall"] == "nanosleep").expect("sleeps");
     assert_eq!((&sleeps["calls"], sleeps["seconds"].as_f64() > Some(0.002)), (&2.into(), true), "{sleeps}");

@@ -11,6 +11,7 @@ mod container;
 mod container_init;
 mod delegated;
 mod denied;
+mod documents;
 mod errors;
 mod exact;
 mod export;

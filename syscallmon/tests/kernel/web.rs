@@ -131,7 +131,7 @@ fn times_and_errors_are_as_people_write_them() {
     stream.write_all(head.as_bytes()).unwrap();
     let answer = answer(stream).to_lowercase();
     let allow = answer.lines().find(|line| line.starts_with("allow:")).unwrap_or_default();
-    assert!(answer.starts_with("http/1.1 405") && allow.contains("post") && allow.contains("get"), "{answer}");
+    assert!(answer.starts_with("http/1.1 405") && allow == "allow: get,head", "{answer}");
     assert!(answer.contains(r#""error":"method not allowed"#), "{answer}");
 }
 

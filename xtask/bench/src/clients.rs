@@ -256,7 +256,7 @@ fn note(line: &str, now: SystemTime, label: &str, reported: &mut BTreeMap<(Strin
     let (Some(number), true) = (line["number"].as_u64(), cgroup.starts_with(label) && line["abi"] == "x32") else {
         return Ok(());
     };
-    let seconds = line["time"].as_f64().context("a line has no time")?;
+    let seconds = line["first_seen"].as_f64().context("a line has no time")?;
     let time = SystemTime::UNIX_EPOCH + Duration::try_from_secs_f64(seconds).context("a line has no time")?;
     reported.entry((cgroup.to_owned(), number)).or_insert_with(|| now.duration_since(time).unwrap_or_default());
     Ok(())

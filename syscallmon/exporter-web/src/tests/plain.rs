@@ -46,6 +46,8 @@ async fn every_error_says_what_is_wrong() {
         ("nonsense\r\n\r\n", "400", "not an HTTP request"),
         ("DELETE /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "405", "Allow"),
         ("OPTIONS /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "405", "Allow"),
+        ("GET /api/a b HTTP/1.1\r\nHost: a\r\n\r\n", "400", r#"{"error":"Bad Request: not an HTTP request"#),
+        ("DELETE /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "405", "use GET or HEAD"),
         ("GET /nothing HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "404", "Not Found"),
         (
             "GET /api/nothing HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",

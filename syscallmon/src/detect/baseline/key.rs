@@ -5,7 +5,10 @@ use std::{fmt, str::FromStr, sync::Arc};
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
-use crate::workload::{Label, Labels};
+use crate::{
+    stable_id::StableId,
+    workload::{Label, Labels},
+};
 
 /// A kind of workloads, by its text:
 ///
@@ -70,6 +73,12 @@ impl BaselineKey {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Returns its id, for paths that cannot have the text.
+    #[must_use]
+    pub fn id(&self) -> StableId {
+        StableId::of("baseline", [self.as_str()])
     }
 
     /// Returns the scope that shares capacity: the namespace, the container runtime, or the slice of a unit; for users,

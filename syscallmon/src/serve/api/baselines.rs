@@ -11,9 +11,10 @@ use axum::{
     Extension, Router,
     extract::{Path, State as Extract},
     http::{
-        HeaderMap, StatusCode, Uri, Version,
-        header::{CONTENT_TYPE, ORIGIN},
+        HeaderMap, HeaderValue, StatusCode, Uri, Version,
+        header::{ALLOW, CONTENT_TYPE, ORIGIN},
     },
+    middleware,
     response::Response,
     routing::get,
 };
@@ -24,9 +25,11 @@ use super::{
     builders::Builders,
     json::{failure, success},
     local::refusal,
+    query::check_parameters,
 };
 use crate::{
-    detect::{Baseline, BaselineKey, Learn, Phase, Policy, in_seconds},
+    detect::{Baseline, BaselineKey, BaselinesView, Learn, Phase, Policy, in_seconds},
+    stable_id::StableId,
     view::{Requester, View, Views},
 };
 
@@ -62,6 +65,7 @@ struct Store {
 /// A baseline without its calls.
 #[derive(Serialize)]
 struct BaselineEntry<'a> {
+    id: StableId,
     kind: &'a BaselineKey,
     policy: &'a str,
     state: Phase,
@@ -98,12 +102,16 @@ struct Baselines {
     owner: Requester,
 }
 
+/// The path of a baseline, by its kind or id. Kinds have slashes. A path of an action ends with its name.
+pub(super) const BASELINE: &str = "/api/v1/baselines/{*kind}";
+
 /// Returns the routes.
 pub(crate) fn router(views: Views, owner: Requester) -> Router {
     Router::new()
         .route("/api/v1/policies", get(list))
         .layer(Extension(Builders::default()))
-        .route("/api/v1/baselines/{*kind}", get(show).post(change))
+        .route(BASELINE, get(show).post(change).fallback(other_method))
+        .route_layer(middleware::from_fn(check_parameters))
         .with_state(Baselines { views, owner })
 }
 
@@ -142,6 +150,7 @@ impl<'a> PolicyEntry<'a> {
 impl<'a> BaselineEntry<'a> {
     fn new(baseline: &'a Baseline, workloads: &HashMap<BaselineKey, usize>) -> Self {
         Self {
+            id: baseline.kind.id(),
             kind: &baseline.kind,
             policy: &baseline.policy,
             state: baseline.state,
@@ -158,18 +167,55 @@ impl<'a> BaselineEntry<'a> {
     }
 }
 
-async fn show(Extract(baselines): Extract<Baselines>, Path(key): Path<String>) -> Response {
-    let key: BaselineKey = match key.parse() {
-        Ok(key) => key,
-        Err(error) => return failure(StatusCode::BAD_REQUEST, format!("{error}")),
-    };
+async fn show(Extract(baselines): Extract<Baselines>, Path(path): Path<String>) -> Response {
     baselines.owner.refresh().await;
     let view = baselines.views.newest();
-    view.baselines.get(&key).map_or_else(|| unknown(&key), |baseline| success(&**baseline))
+    match (found(&view.baselines, &path), action_of(&path)) {
+        (Ok(key), _) if let Some(baseline) = view.baselines.get(&key) => success(&**baseline),
+        (_, Some(_)) => not_allowed("POST", "a change requires the method POST"),
+        (Ok(key), None) => unknown(&key),
+        (Err(missing), None) => *missing,
+    }
+}
+
+/// Returns the kind of a baseline from its text, or from its id.
+fn found(baselines: &BaselinesView, text: &str) -> Result<BaselineKey, Box<Response>> {
+    let missing = |why: String| failure(StatusCode::NOT_FOUND, format!("{why}: see /api/v1/policies for the list"));
+    if let Ok(id) = text.parse::<StableId>() {
+        let mut of_it = baselines.iter().map(|baseline| &baseline.kind).filter(|kind| kind.id() == id);
+        return match (of_it.next(), of_it.next()) {
+            (Some(kind), None) => Ok(kind.clone()),
+            (None, _) => Err(missing(format!("there is no baseline with the id {id}")).into()),
+            _ => Err(failure(StatusCode::CONFLICT, format!("the id {id} is ambiguous: use the kind")).into()),
+        };
+    }
+    text.parse().map_err(|error| missing(format!("{error}")).into())
 }
 
 fn unknown(key: &BaselineKey) -> Response {
     failure(StatusCode::NOT_FOUND, format!("there is no baseline {key}: see /api/v1/policies for the list"))
+}
+
+fn not_allowed(allowed: &'static str, text: &str) -> Response {
+    let mut response = failure(StatusCode::METHOD_NOT_ALLOWED, text.to_owned());
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    response
+}
+
+/// Answers to other methods.
+async fn other_method(Path(path): Path<String>) -> Response {
+    match action_of(&path) {
+        Some(_) => not_allowed("POST", "a change requires the method POST"),
+        None => {
+            not_allowed("GET,HEAD", "Method Not Allowed: use GET or HEAD; to change a baseline, POST to .../approve")
+        }
+    }
+}
+
+/// Splits the path of a change into baseline and action.
+fn action_of(path: &str) -> Option<(&str, BaselineAction)> {
+    let (key, name) = path.rsplit_once('/')?;
+    Some((key, BaselineAction::named(name)?))
 }
 
 /// Answers with the baseline after the action; for `forget`, with the one before.
@@ -179,16 +225,15 @@ async fn change(
     Extension(caller): Extension<Caller>,
     (version, uri, headers): (Version, Uri, HeaderMap),
 ) -> Response {
-    if let Err(reason) = may_change(caller, version, &uri, &headers) {
-        return failure(StatusCode::FORBIDDEN, reason);
-    }
-    let Some((key, action)) = path.rsplit_once('/').and_then(|(key, name)| Some((key, BaselineAction::named(name)?)))
-    else {
-        return failure(StatusCode::NOT_FOUND, "the path must end with /approve, /forget or /relearn".to_owned());
+    let Some((key, action)) = action_of(&path) else {
+        return not_allowed("GET,HEAD", "the path of a change ends with /approve, /forget or /relearn");
     };
-    let key: BaselineKey = match key.parse() {
+    if let Err((code, reason)) = may_change(caller, version, &uri, &headers) {
+        return failure(code, reason);
+    }
+    let key = match found(&baselines.views.newest().baselines, key) {
         Ok(key) => key,
-        Err(error) => return failure(StatusCode::BAD_REQUEST, format!("{error}")),
+        Err(missing) => return *missing,
     };
     let (of, now) = (key.clone(), SystemTime::now());
     let changed = baselines.owner.baselines(move |baselines| {
@@ -216,8 +261,8 @@ impl BaselineAction {
     }
 }
 
-/// Whether a request may change something; otherwise the reason.
-fn may_change(caller: Caller, version: Version, uri: &Uri, headers: &HeaderMap) -> Result<(), String> {
+/// Whether a request may change something; otherwise the status and the reason.
+fn may_change(caller: Caller, version: Version, uri: &Uri, headers: &HeaderMap) -> Result<(), (StatusCode, String)> {
     if !caller.is_authenticated {
         let why = if caller.is_local {
             refusal(version, uri, headers)
@@ -225,16 +270,20 @@ fn may_change(caller: Caller, version: Version, uri: &Uri, headers: &HeaderMap) 
             Some("it is not from a loopback address".to_owned())
         };
         if let Some(why) = why {
-            return Err(format!(
-                "changing a baseline requires a user of web.config.file, or a local client on a loopback address: {why}"
-            ));
+            let who = "a user of web.config.file, or a local client on a loopback address";
+            return Err((StatusCode::FORBIDDEN, format!("changing a baseline requires {who}: {why}")));
         }
+    }
+    if headers.contains_key(ORIGIN) {
+        let why = "the header Origin is of a browser; changes are for other clients, such as curl or syscallmon policy";
+        return Err((StatusCode::FORBIDDEN, why.to_owned()));
     }
     let is_json = headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes() == b"application/json");
     // For a page of another origin, a browser sends this content type only after a preflight request, which is refused
     // here, and it adds `Origin`.
-    if !is_json || headers.contains_key(ORIGIN) {
-        return Err("requires the header Content-Type: application/json".to_owned());
+    if !is_json {
+        let remedy = "requires the header Content-Type: application/json (curl: -H 'Content-Type: application/json')";
+        return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, remedy.to_owned()));
     }
     Ok(())
 }
@@ -324,12 +373,28 @@ mod tests {
         let (status, answer) = get(&owned, "/api/v1/baselines/docker:web").await;
         assert_eq!(status, 404);
         assert!(answer["error"].as_str().unwrap().contains("no baseline docker:web"), "{answer}");
-        assert_eq!(get(&owned, "/api/v1/baselines/web").await.0, 400);
+        let (status, answer) = get(&owned, "/api/v1/baselines/web").await;
+        assert!(status == 404 && answer["error"].as_str().unwrap().contains("not a kind"), "{answer}");
         let post = async |path| ask(&owned, Method::POST, path, LOCAL, &[JSON]).await.0;
         assert_eq!(post("/api/v1/baselines/docker:web/approve").await, 404);
-        assert_eq!(post("/api/v1/baselines/web/approve").await, 400);
-        assert_eq!(post(PATH).await, 404);
+        assert_eq!(post("/api/v1/baselines/web/approve").await, 404);
+        assert_eq!(post(PATH).await, 405);
         assert_eq!(post("/api/v1/policies").await, 405);
+        assert_eq!(get(&owned, &format!("{PATH}/approve")).await.0, 405);
+        assert_eq!(get(&owned, &format!("{PATH}?a=b")).await.0, 400);
+    }
+
+    #[tokio::test]
+    async fn an_id_is_as_good_as_the_kind() {
+        let owned = owned();
+        let id = get(&owned, "/api/v1/policies").await.1["data"]["baselines"][0]["id"].as_str().unwrap().to_owned();
+        assert_eq!(id, key().id().to_string());
+        let path = format!("/api/v1/baselines/{id}");
+        assert_eq!(get(&owned, &path).await.1["data"]["kind"], key().as_str());
+        let (status, answer) = ask(&owned, Method::POST, &format!("{path}/approve"), LOCAL, &[JSON]).await;
+        assert_eq!((status, &answer["data"]["state"]), (200, &"guarding".into()));
+        let (status, answer) = get(&owned, "/api/v1/baselines/0123456789abcdef").await;
+        assert!(status == 404 && answer["error"].as_str().unwrap().contains("0123456789abcdef"), "{answer}");
     }
 
     #[tokio::test]
@@ -363,15 +428,15 @@ mod tests {
             (LOCAL, &[JSON, ("host", "node.example")], 403),
             (LOCAL, &[JSON, ("host", "localhost:9778")], 200),
             (user, &[JSON, ("host", "node.example"), ("via", "1.1 proxy")], 200),
-            (LOCAL, &[], 403),
-            (LOCAL, &[("content-type", "text/plain")], 403),
-            (user, &[("content-type", "application/x-www-form-urlencoded")], 403),
+            (LOCAL, &[], 415),
+            (LOCAL, &[("content-type", "text/plain")], 415),
+            (user, &[("content-type", "application/x-www-form-urlencoded")], 415),
             (LOCAL, &[JSON, ("origin", "http://127.0.0.1:9778")], 403),
         ] {
             let path = format!("{PATH}/approve");
             let (status, answer) = ask(&owned, Method::POST, &path, caller, headers).await;
             assert_eq!(status, expected, "{caller:?} {headers:?}");
-            assert_eq!(answer["error"].is_string(), expected == 403, "{answer}");
+            assert_eq!(answer["error"].is_string(), expected != 200, "{answer}");
         }
     }
 }

@@ -50,7 +50,7 @@ impl ListAnswer {
     }
 
     /// Writes an entry. Returns false if it does not fit; then no further entry fits.
-    pub(in crate::serve) fn push(&mut self, entry: &impl Serialize) -> bool {
+    fn push(&mut self, entry: &impl Serialize) -> bool {
         let before = self.text.len();
         if self.entries > 0 {
             self.text.push(b',');
@@ -65,9 +65,28 @@ impl ListAnswer {
         fits
     }
 
-    /// Returns the answer, with `"truncated": true` if entries did not fit.
-    pub(in crate::serve) fn finish(mut self) -> Response {
-        let end: &[u8] = if self.is_truncated { br#"],"truncated":true}}"# } else { b"]}}" };
+    /// Writes a page: entries until the limit is reached or the answer is full. If there are more, and `cursor` gives
+    /// the last entry of the page a cursor, the answer has it as `next`.
+    pub(in crate::serve) fn page<T, E: Serialize>(
+        mut self,
+        all: &[T],
+        limit: usize,
+        entry: impl Fn(&T) -> E,
+        cursor: impl Fn(&T) -> Option<String>,
+    ) -> Response {
+        let written = all.iter().take(limit).take_while(|item| self.push(&entry(item))).count();
+        let last = all[..written].last().filter(|_| written < all.len());
+        self.finish(last.and_then(cursor).as_deref())
+    }
+
+    /// Returns the answer, with the cursor of the next page, and `"truncated": true` if entries did not fit.
+    fn finish(mut self, next: Option<&str>) -> Response {
+        self.text.push(b']');
+        if let Some(next) = next {
+            self.text.extend_from_slice(b",\"next\":");
+            serde_json::to_writer(&mut self.text, next).expect("a text is serialized");
+        }
+        let end: &[u8] = if self.is_truncated { br#","truncated":true}}"# } else { b"}}" };
         self.text.extend_from_slice(end);
         ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], self.text).into_response()
     }
@@ -97,7 +116,11 @@ mod tests {
     use super::*;
 
     async fn text(answer: ListAnswer) -> Value {
-        let body = answer.finish().into_body().collect().await.unwrap().to_bytes();
+        body(answer.finish(None)).await
+    }
+
+    async fn body(answer: Response) -> Value {
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
         assert!(body.len() < MAX_BYTES + 100);
         serde_json::from_slice(&body).unwrap()
     }
@@ -118,5 +141,20 @@ mod tests {
         assert!(answer.push(&row) && !answer.push(&row));
         let answer = text(answer).await;
         assert_eq!((answer["data"]["rows"].as_array().unwrap().len(), &answer["data"]["truncated"]), (1, &true.into()));
+    }
+
+    #[tokio::test]
+    async fn a_page_has_a_cursor_if_more_follows() {
+        let page = async |limit, size| {
+            let entry = |&number: &u32| json!([number, "x".repeat(size)]);
+            let list = ListAnswer::new(&json!({"total": 3}), "rows");
+            let answer = body(list.page(&[1, 2, 3], limit, entry, |number| Some(number.to_string()))).await;
+            let data = &answer["data"];
+            (data["rows"].as_array().unwrap().len(), data["next"].clone(), data["truncated"].clone())
+        };
+        assert_eq!(page(2, 0).await, (2, "2".into(), Value::Null));
+        assert_eq!(page(3, 0).await, (3, Value::Null, Value::Null));
+        assert_eq!(page(0, 0).await, (0, Value::Null, Value::Null));
+        assert_eq!(page(3, MAX_BYTES / 2).await, (1, "1".into(), true.into()), "what did not fit is in the next page");
     }
 }

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::{
     answer_query,
     json::failure,
-    query::{MatchError, Selection},
+    query::{QueryError, Selection},
 };
 use crate::{
     model::Totals,
@@ -29,7 +29,7 @@ use crate::{
 /// The query of `/api/v1/profile`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(in crate::serve) struct ProfileQuery {
+pub(super) struct ProfileQuery {
     /// The workloads, by all of their metadata: `namespace="shop",owner="web"`.
     #[serde(rename = "match")]
     selector: Option<String>,
@@ -48,14 +48,14 @@ pub(in crate::serve) struct ProfileQuery {
 }
 
 /// Serves the profile.
-pub(in crate::serve) async fn profile(
+pub(super) async fn profile(
     Extract(site): Extract<Site>,
     query: Result<Query<ProfileQuery>, QueryRejection>,
 ) -> Response {
     answer_query(site, query, answer).await
 }
 
-fn answer(view: &View, query: &ProfileQuery) -> Result<Response, MatchError> {
+fn answer(view: &View, query: &ProfileQuery) -> Result<Response, QueryError> {
     let Some(selector) = &query.selector else {
         return Ok(refused(
             "match is missing: it selects the workloads, such as match=namespace=\"shop\",owner=\"web\"",

@@ -1,19 +1,22 @@
-//! `/api/v1/violations`: unexpected calls, the newest first.
+//! `/api/v1/violations` and `/api/v1/violations/<id>`: unexpected calls, the newest first.
+
+use std::{cmp::Reverse, str::FromStr, sync::Arc, time::SystemTime};
 
 use axum::{
-    extract::{Query, State as Extract, rejection::QueryRejection},
+    extract::{Path, Query, State as Extract, rejection::QueryRejection},
     response::Response,
 };
 use serde::{Deserialize, Serialize};
 
 use super::{
-    answer_query,
-    json::ListAnswer,
-    query::{MatchError, Selection, Since},
+    answer_query, answer_view, find,
+    json::{ListAnswer, success},
+    query::{Limit, QueryError, Selection, Since},
 };
 use crate::{
     detect::{Severity, Violation},
     serve::Site,
+    stable_id::StableId,
     view::View,
 };
 
@@ -34,18 +37,65 @@ pub(in crate::serve) struct ViolationsQuery {
     severity: Option<Severity>,
     /// Only of this call.
     syscall: Option<String>,
-    /// Only violations that were seen at this time or later.
+    /// Only violations that were first seen at this time or later.
+    first_seen_since: Option<Since>,
+    /// Only violations that were last seen at this time or later.
     since: Option<Since>,
     /// Maximum number; [`DEFAULT_LIMIT`] if absent.
-    limit: Option<usize>,
+    limit: Option<Limit>,
+    /// Only what follows this entry.
+    cursor: Option<Position>,
+}
+
+/// The place of a violation in the list. A violation that is seen again moves to the front.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
+pub(in crate::serve) struct Position {
+    /// When it was last seen, in nanoseconds since 1970, the newest first.
+    last_seen: Reverse<u128>,
+    id: StableId,
+}
+
+impl Position {
+    fn of(violation: &Violation) -> Self {
+        let since_epoch = violation.last_seen.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Self { last_seen: Reverse(since_epoch.as_nanos()), id: violation.id() }
+    }
+}
+
+impl std::fmt::Display for Position {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}-{}", self.last_seen.0, self.id)
+    }
+}
+
+impl FromStr for Position {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let position = || {
+            let (last_seen, id) = text.split_once('-')?;
+            Some(Self { last_seen: Reverse(last_seen.parse().ok()?), id: id.parse().ok()? })
+        };
+        position().ok_or("cursor: not a cursor; use the value of next in the answer before")
+    }
+}
+
+impl TryFrom<String> for Position {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
 }
 
 impl ViolationsQuery {
     fn chooses(&self, violation: &Violation, selection: &Selection) -> bool {
-        let Self { policy, severity, syscall, since, .. } = self;
+        let Self { policy, severity, syscall, first_seen_since, since, .. } = self;
         policy.as_ref().is_none_or(|policy| *policy == *violation.policy)
             && severity.is_none_or(|severity| severity == violation.severity)
             && syscall.as_ref().is_none_or(|syscall| syscall == violation.call.syscall)
+            && first_seen_since.is_none_or(|Since(since)| violation.time >= since)
             && since.is_none_or(|Since(since)| violation.last_seen >= since)
             && selection.has(&violation.metadata)
     }
@@ -54,7 +104,7 @@ impl ViolationsQuery {
 /// Fields of an answer besides the violations.
 #[derive(Serialize)]
 struct ViolationsHead {
-    /// Number of matches. As many of them follow as the limits permit.
+    /// Number of matches, on all pages together.
     total: usize,
 }
 
@@ -66,27 +116,32 @@ pub(in crate::serve) async fn violations(
     answer_query(site, query, answer).await
 }
 
-fn answer(view: &View, query: &ViolationsQuery) -> Result<Response, MatchError> {
-    let known = || view.violations.kept.iter().map(|violation| violation.metadata.clone()).collect();
-    let selection = Selection::of(query.selector.as_deref(), known)?;
-    let (head, violations) = chosen(view, query, &selection);
-    let mut answer = ListAnswer::new(&head, "violations");
-    // Entry by entry, until the answer is full.
-    let _ = violations.iter().all(|violation| answer.push(violation));
-    Ok(answer.finish())
+/// Serves one violation.
+pub(super) async fn violation(Extract(site): Extract<Site>, Path(id): Path<String>) -> Response {
+    let answer = move |view: &View| {
+        let found = find(&id, "/api/v1/violations", view.violations.kept.iter(), |violation| violation.id());
+        found.map_or_else(|missing| *missing, success)
+    };
+    answer_view(site, answer).await
 }
 
-fn chosen<'a>(view: &'a View, query: &ViolationsQuery, selection: &Selection) -> (ViolationsHead, Vec<&'a Violation>) {
-    let mut violations = newest(view);
-    violations.retain(|violation| query.chooses(violation, selection));
-    let head = ViolationsHead { total: violations.len() };
-    violations.truncate(query.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT));
-    (head, violations)
+fn answer(view: &View, query: &ViolationsQuery) -> Result<Response, QueryError> {
+    let known = || view.violations.kept.iter().map(|violation| violation.metadata.clone()).collect();
+    let selection = Selection::of(query.selector.as_deref(), known)?;
+    let chosen = view.violations.kept.iter().filter(|violation| query.chooses(violation, &selection));
+    let mut chosen: Vec<(Position, &Arc<Violation>)> =
+        chosen.map(|violation| (Position::of(violation), violation)).collect();
+    let head = ViolationsHead { total: chosen.len() };
+    chosen.retain(|(position, _)| query.cursor.is_none_or(|cursor| *position > cursor));
+    chosen.sort_unstable_by_key(|(position, _)| *position);
+    let limit = Limit::within(query.limit, DEFAULT_LIMIT, MAX_LIMIT);
+    let cursor = |(position, _): &(Position, _)| Some(position.to_string());
+    Ok(ListAnswer::new(&head, "violations").page(&chosen, limit, |(_, violation)| Arc::clone(violation), cursor))
 }
 
 /// Returns all kept violations, the last seen first.
 pub(in crate::serve) fn newest(view: &View) -> Vec<&Violation> {
     let mut violations: Vec<&Violation> = view.violations.kept.iter().map(AsRef::as_ref).collect();
-    violations.sort_by_key(|violation| std::cmp::Reverse((violation.last_seen, violation.time)));
+    violations.sort_by_key(|violation| Reverse((violation.last_seen, violation.time)));
     violations
 }

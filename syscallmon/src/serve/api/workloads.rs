@@ -1,19 +1,19 @@
-//! `/api/v1/workloads`: the content of `/metrics` and more metadata, as JSON.
+//! `/api/v1/workloads` and `/api/v1/workloads/<id>`: the content of `/metrics` and more metadata, as JSON.
 //!
 //! Answers have the envelope of Prometheus' own API: `{"status": "success", "data": ...}`.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
-    extract::{Query, State as Extract, rejection::QueryRejection},
+    extract::{Path, Query, State as Extract, rejection::QueryRejection},
     response::Response,
 };
 use serde::{Deserialize, Serialize};
 
 use super::{
-    answer_query,
-    json::ListAnswer,
-    query::{MatchError, Selection},
+    answer_query, answer_view, find,
+    json::{ListAnswer, success},
+    query::{Limit, QueryError, Selection},
 };
 use crate::{
     clock::unix_time,
@@ -21,6 +21,7 @@ use crate::{
     model::Totals,
     serve::{Site, exposition::workload_series::denied_call},
     snapshot::{Bound, Durations, ErrorKey, Losses, SortedCounts},
+    stable_id::StableId,
     syscalls::{Call, CallId, IO_URING},
     view::{RecordedFirstCall, View},
     workload::{Labels, REMAINDER, Workload},
@@ -39,8 +40,36 @@ pub(in crate::serve) struct WorkloadsQuery {
     /// Only workloads that this selector matches, by all of their metadata: `namespace="shop",owner=~"web|api"`.
     #[serde(rename = "match")]
     pub(in crate::serve) selector: Option<String>,
-    /// Maximum number, the busiest first; [`DEFAULT_LIMIT`] if absent.
-    limit: Option<usize>,
+    /// The order; only [`Sort::Id`] has pages.
+    sort: Sort,
+    /// Maximum number; [`DEFAULT_LIMIT`] if absent.
+    limit: Option<Limit>,
+    /// Only workloads after the one with this id.
+    cursor: Option<Cursor>,
+}
+
+/// The order of workloads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Sort {
+    /// By id, which never changes, so pages neither skip nor repeat a workload.
+    #[default]
+    Id,
+    /// By calls, the busiest first.
+    Calls,
+}
+
+/// The id of the last workload of the page before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+struct Cursor(StableId);
+
+impl TryFrom<String> for Cursor {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse().map(Self).map_err(|_| "cursor: not a cursor; use the value of next in the answer before")
+    }
 }
 
 /// Fields of an answer besides the workloads.
@@ -50,13 +79,16 @@ struct WorkloadsHead {
     snapshot_time: f64,
     probes: Vec<ProbeStatus>,
     lost: Losses,
-    /// Number of matches. As many of them follow as the limits permit.
+    /// Number of matches, on all pages together.
     total: usize,
-    first_calls: Vec<Arc<RecordedFirstCall>>,
+    /// Only on the first page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_calls: Option<Vec<Arc<RecordedFirstCall>>>,
 }
 
 #[derive(Serialize)]
 struct WorkloadEntry {
+    id: StableId,
     /// Labels of its series.
     workload: Workload,
     /// All of its metadata.
@@ -91,7 +123,7 @@ struct DeniedEntry {
     syscall: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     errno: Option<&'static str>,
-    attempts: u64,
+    denied: u64,
 }
 
 #[derive(Serialize)]
@@ -114,6 +146,8 @@ struct BucketEntry {
 struct OperationEntry {
     op: &'static str,
     requests: u64,
+    #[serde(flatten)]
+    seen: Option<SeenEntry>,
 }
 
 #[derive(Serialize)]
@@ -124,9 +158,19 @@ struct CallEntry {
     /// The part of `calls` that the container runtime made.
     #[serde(skip_serializing_if = "is_zero")]
     container_init: u64,
+    /// Times of the snapshots that counted the first and the last call.
+    #[serde(flatten)]
+    seen: Option<SeenEntry>,
 }
 
-/// Serves the workloads, the busiest first.
+/// Seconds since 1970.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct SeenEntry {
+    first_seen: f64,
+    last_seen: f64,
+}
+
+/// Serves the workloads.
 pub(in crate::serve) async fn workloads(
     Extract(site): Extract<Site>,
     query: Result<Query<WorkloadsQuery>, QueryRejection>,
@@ -134,49 +178,70 @@ pub(in crate::serve) async fn workloads(
     answer_query(site, query, answer).await
 }
 
-fn answer(view: &View, query: &WorkloadsQuery) -> Result<Response, MatchError> {
-    let known = || view.model.workloads().map(|(_, totals)| totals.metadata.clone()).collect();
-    let selection = Selection::of(query.selector.as_deref(), known)?;
-    let (head, chosen) = chosen(view, query, &selection);
-    let mut answer = ListAnswer::new(&head, "workloads");
-    // Entry by entry, until the answer is full.
-    let _ = chosen.iter().all(|(workload, totals)| answer.push(&entry(view, workload, totals)));
-    Ok(answer.finish())
+/// Serves one workload.
+pub(super) async fn workload(Extract(site): Extract<Site>, Path(id): Path<String>) -> Response {
+    let answer = move |view: &View| {
+        let found = find(&id, "/api/v1/workloads", view.model.workloads(), |(workload, _)| workload.id());
+        found.map_or_else(|missing| *missing, |(workload, totals)| success(entry(view, workload, totals)))
+    };
+    answer_view(site, answer).await
 }
 
-fn chosen<'a>(
-    view: &'a View,
-    query: &WorkloadsQuery,
-    selection: &Selection,
-) -> (WorkloadsHead, Vec<(&'a Workload, &'a Arc<Totals>)>) {
+fn answer(view: &View, query: &WorkloadsQuery) -> Result<Response, QueryError> {
+    let known = || view.model.workloads().map(|(_, totals)| totals.metadata.clone()).collect();
+    let selection = Selection::of(query.selector.as_deref(), known)?;
+    if query.sort == Sort::Calls && query.cursor.is_some() {
+        return Err(QueryError::Cursor);
+    }
+    let (head, chosen) = chosen(view, query, &selection);
+    let limit = Limit::within(query.limit, DEFAULT_LIMIT, MAX_LIMIT);
+    let cursor = |(id, ..): &(StableId, _, _)| (query.sort == Sort::Id).then(|| id.to_string());
+    let entry = |(_, workload, totals): &(_, &Workload, &Arc<Totals>)| entry(view, workload, totals);
+    Ok(ListAnswer::new(&head, "workloads").page(&chosen, limit, entry, cursor))
+}
+
+/// A workload with its id.
+type Identified<'a> = (StableId, &'a Workload, &'a Arc<Totals>);
+
+fn chosen<'a>(view: &'a View, query: &WorkloadsQuery, selection: &Selection) -> (WorkloadsHead, Vec<Identified<'a>>) {
     let is_chosen = |workload: &Workload, totals: &Totals| {
         selection.has(&totals.metadata) && workload.label("cgroup").starts_with(&query.prefix)
     };
     let workloads = view.model.workloads().filter(|(workload, totals)| is_chosen(workload, totals));
-    let mut chosen: Vec<_> = workloads.collect();
-    chosen.sort_by_cached_key(|(_, totals)| std::cmp::Reverse(totals.counts.calls.sum()));
+    let mut chosen: Vec<_> = workloads.map(|(workload, totals)| (workload.id(), workload, totals)).collect();
     let head = WorkloadsHead {
         snapshot_time: unix_time(view.snapshot.time),
         probes: view.facts.probes.clone(),
         lost: view.snapshot.losses,
         total: chosen.len(),
-        first_calls: view.first_calls.clone(),
+        first_calls: query.cursor.is_none().then(|| view.first_calls.clone()),
     };
-    chosen.truncate(query.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT));
+    chosen.retain(|(id, ..)| query.cursor.is_none_or(|Cursor(last)| *id > last));
+    match query.sort {
+        Sort::Id => chosen.sort_unstable_by_key(|(id, ..)| *id),
+        Sort::Calls => chosen.sort_by_cached_key(|(_, _, totals)| std::cmp::Reverse(totals.counts.calls.sum())),
+    }
     (head, chosen)
 }
 
 fn entry(view: &View, workload: &Workload, totals: &Totals) -> WorkloadEntry {
-    let (operations, calls): (Vec<_>, Vec<_>) = most_first(&totals.counts.calls, |call| view.facts.calls.call(call))
-        .partition(|(call, _)| call.abi == IO_URING);
-    let container_init = &totals.counts.container_init;
-    let made_by_runtime: HashMap<Call, u64> =
-        container_init.iter().map(|(call, &calls)| (view.facts.calls.call(call), calls)).collect();
-    let call = |(call, calls): (Call, u64)| {
-        let container_init = made_by_runtime.get(&call).copied().unwrap_or_default();
-        CallEntry { abi: call.abi, syscall: call.syscall, calls, container_init }
+    let (operations, calls): (Vec<_>, Vec<_>) = most_first(&totals.counts.calls, |call| call)
+        .partition(|(call, _)| view.facts.calls.call(*call).abi == IO_URING);
+    let time = |moment| unix_time(view.facts.time_of(Some(moment)));
+    let seen = |call| {
+        let (first, last) = view.model.seen(totals, call)?;
+        Some(SeenEntry { first_seen: time(first), last_seen: time(last) })
     };
-    let operation = |(call, requests): (Call, u64)| OperationEntry { op: call.syscall, requests };
+    let call = |(id, calls): (CallId, u64)| {
+        let Call { abi, syscall } = view.facts.calls.call(id);
+        let container_init = totals.counts.container_init.get(id).copied().unwrap_or_default();
+        CallEntry { abi, syscall, calls, container_init, seen: seen(id) }
+    };
+    let operation = |(id, requests): (CallId, u64)| OperationEntry {
+        op: view.facts.calls.call(id).syscall,
+        requests,
+        seen: seen(id),
+    };
     let failure = |failure| match failure {
         ErrorKey::Of(call, errno) => (view.facts.calls.call(call), errno.name()),
         ErrorKey::Other => (Call { abi: REMAINDER, syscall: REMAINDER }, REMAINDER),
@@ -185,11 +250,12 @@ fn entry(view: &View, workload: &Workload, totals: &Totals) -> WorkloadEntry {
         let Call { abi, syscall } = call;
         ErrorEntry { abi, syscall, errno, errors }
     };
-    let denied = |((call, errno), attempts): ((Call, _), u64)| {
+    let denied = |((call, errno), denied): ((Call, _), u64)| {
         let Call { abi, syscall } = call;
-        DeniedEntry { abi, syscall, errno, attempts }
+        DeniedEntry { abi, syscall, errno, denied }
     };
     WorkloadEntry {
+        id: workload.id(),
         workload: workload.clone(),
         metadata: totals.metadata.clone(),
         gone: totals.is_gone(),
@@ -204,7 +270,7 @@ fn entry(view: &View, workload: &Workload, totals: &Totals) -> WorkloadEntry {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde requires")]
-fn is_zero(count: &u64) -> bool {
+pub(super) fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 

@@ -93,6 +93,7 @@ struct Called {
 struct Denied {
     abi: String,
     syscall: String,
+    #[serde(rename = "denied")]
     attempts: u64,
 }
 

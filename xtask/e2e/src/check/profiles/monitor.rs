@@ -81,7 +81,7 @@ struct DeniedEntry {
     syscall: String,
     #[serde(default)]
     errno: Option<String>,
-    attempts: u64,
+    denied: u64,
 }
 
 impl Monitor {
@@ -138,9 +138,9 @@ impl Monitor {
                 let map = if only_init { &mut counted.container_init } else { &mut counted.calls };
                 *map.entry(syscall).or_default() += if only_init { calls } else { calls - container_init };
             }
-            for DeniedEntry { syscall, errno, attempts } in workload.denied {
+            for DeniedEntry { syscall, errno, denied } in workload.denied {
                 let map = if errno.is_some() { &mut counted.nonexistent } else { &mut counted.refused };
-                *map.entry(syscall).or_default() += attempts;
+                *map.entry(syscall).or_default() += denied;
             }
         }
         Ok(counted)

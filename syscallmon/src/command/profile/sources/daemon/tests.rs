@@ -54,8 +54,8 @@ fn answer() -> Value {
                 {"abi": "x86_64", "syscall": "mount", "calls": 30, "container_init": 30},
             ],
             "denied": [
-                {"abi": "x86_64", "syscall": "clone3", "errno": "ENOSYS", "attempts": 2},
-                {"abi": "(remainder)", "syscall": "(remainder)", "attempts": 9},
+                {"abi": "x86_64", "syscall": "clone3", "errno": "ENOSYS", "denied": 2},
+                {"abi": "(remainder)", "syscall": "(remainder)", "denied": 9},
             ],
         }],
     })
