@@ -198,7 +198,7 @@ mod tests {
     #[test]
     fn all_mistakes_of_a_policy_are_reported_at_once() {
         let text = "policies:\n- name: web\n  mach: [{pod: a}]\n  allow: [read, opennat, '@filesystem']\n  deny: [ptrase]\n  \
-                    severity: critcal\n  severity: info\n  exceptions:\n  - {match: [{pot: a}, {pod: {regex: '('}}], allow: [i386:read]}\n  \
+                    severity: criticl\n  severity: info\n  exceptions:\n  - {match: [{pot: a}, {pod: {regex: '('}}], allow: [i386:read]}\n  \
                     learn: {quiet_for: 1x, at_leest: 1h}\n- {name: Web, match: [], allow: []}\n- 7\n";
         let items = read(text, OtherKeys::Refused);
         let mistakes = mistakes(&items);

@@ -30,7 +30,8 @@ use crate::{
 
 /// Test and show policies, and show and change baselines (learned calls).
 ///
-/// `test` and `print` need no daemon. The others connect to a running one. Changes require a loopback address of its host, or a user of its web.config.file.
+/// `test` and `print` need no daemon. The others connect to a running one. Changes require a loopback address of its
+/// host, or a user of its web.config.file.
 #[derive(Debug, Args)]
 pub(super) struct Policy {
     #[command(subcommand)]

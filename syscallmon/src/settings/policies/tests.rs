@@ -262,17 +262,21 @@ fn a_parent_that_becomes_invalid_or_goes_leaves_older_policies_in_force() {
 fn a_file_that_only_others_extend_counts_for_the_limits_of_those() {
     let directory = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| fs::write(directory.path().join(format!("{name}.yaml")), text).unwrap();
-    write("base", &expressions("base", 7));
+    write("base", &expressions("base", 6));
     write("child", &extending("child", "base", ""));
     let before = load(&sources(directory.path()));
+    assert_eq!(error(&before), "");
     fs::remove_file(directory.path().join("base.yaml")).unwrap();
-    for name in ["c", "d", "e"] {
-        write(name, &expressions(name, 7));
+    for name in ["c", "d", "e", "f"] {
+        write(name, &expressions(name, 6));
     }
-    // The older parent of the child is larger than a fifth of the limit, and is still in memory.
-    write("f", &expressions("f", 6));
+    // The child keeps its older parent in memory. With it, the expressions are too many.
     let after = sources(directory.path()).load(&before.policies);
-    assert_eq!(names(&after), strings(["c", "child", "d", "f", "runtime-default"]), "{}", error(&after));
+    assert_eq!((names(&after).len(), after.problems.len()), (5, 2), "{}", error(&after));
+    assert!(error(&after).contains("the most of all files"), "{}", error(&after));
+    fs::remove_file(directory.path().join("child.yaml")).unwrap();
+    let without = sources(directory.path()).load(&after.policies);
+    assert_eq!((error(&without), names(&without).len()), (String::new(), 5));
 }
 
 #[test]

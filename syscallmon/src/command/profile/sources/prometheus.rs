@@ -106,7 +106,7 @@ impl PrometheusSource {
         }
     }
 
-    /// Returns the calls of each workload that a selector matches, in the range before `end`, and warnings of the server.
+    /// Returns the calls of each workload that a selector matches in the range before `end`, and the server's warnings.
     pub(in crate::command) async fn workloads(
         &self,
         url: &Uri,
