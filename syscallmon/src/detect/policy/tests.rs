@@ -1,5 +1,8 @@
 //! What policies judge.
 
+mod composition;
+mod extending;
+
 use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
@@ -203,9 +206,21 @@ fn a_policy_that_learns_has_the_built_in_one_s_critical_calls_unless_it_says_oth
     assert_eq!(while_learning("learn: {}\nallow: [unshare]", "unshare", &[]), None);
     assert_eq!(while_learning("learn: {}\ncritical: []", "unshare", &[]), None);
     assert_eq!(while_learning("learn: {}\ncritical: [mount]", "unshare", &[]), None);
-    let listed = policies(&every_container("allow: [read]"));
-    let unshare = listed.iter().next().unwrap().judge(&container("web"), call("x86_64", "unshare"), None).unwrap();
-    assert_eq!(unshare.severity, Severity::Warning, "what does not learn has its own list alone");
+}
+
+#[test]
+fn the_built_in_critical_calls_are_critical_in_every_policy_that_does_not_say_otherwise() {
+    let severity =
+        |lines: &str, name| judge(&every_container(lines), "x86_64", name, None).map(|unexpected| unexpected.severity);
+    assert_eq!(severity("allow: [read]", "unshare"), Some(Severity::Critical));
+    assert_eq!(severity("allow: [read]\nseverity: info", "mount"), Some(Severity::Critical));
+    assert_eq!(severity("allow: [read]\nseverity: info", "openat"), Some(Severity::Info));
+    assert_eq!(severity("allow: [read]\ncritical: []", "unshare"), Some(Severity::Warning));
+    assert_eq!(severity("allow: [read]\ncritical: [mount]", "unshare"), Some(Severity::Warning));
+    assert_eq!(severity("allow: [read]\ncritical: [mount]", "mount"), Some(Severity::Critical));
+    assert_eq!(severity("extends: runtime-default\ncritical: [kcmp]", "kcmp"), Some(Severity::Critical));
+    assert_eq!(severity("extends: runtime-default\ncritical: [kcmp]", "unshare"), Some(Severity::Critical));
+    assert_eq!(severity("extends: runtime-default\ncritical: []", "unshare"), Some(Severity::Warning));
 }
 
 #[test]
@@ -284,11 +299,11 @@ fn a_policy_of_the_built_in_ones_name_replaces_it() {
 #[test]
 fn all_mistakes_are_reported_at_once() {
     let yaml = "policies:\n- {name: a, match: [{pod: a}], allow: [read]}\n- {name: a, match: [{pod: b}], allow: [read]}\n\
-                - {name: b, match: [{pod: c}]}\n";
+                - {name: b, match: [{pod: c}], extends: c}\n";
     let errors = Policies::new(sources(yaml, None), true, &CallTable::x86_64()).unwrap_err();
-    let errors: Vec<String> = errors.iter().map(|(origin, error)| format!("{origin}: {error}")).collect();
-    assert_eq!(errors[0], "a.yaml: policy a: another policy in a.yaml has the same name");
-    assert!(errors[1].starts_with("a.yaml: policy b: allows no calls") && errors.len() == 2, "{errors:?}");
+    let errors: Vec<String> = errors.iter().map(|mistake| mistake.error.to_string()).collect();
+    assert_eq!(errors[0], "policy a: another policy in a.yaml has the same name");
+    assert!(errors[1].starts_with("policy b extends c, which no file has") && errors.len() == 2, "{errors:?}");
 }
 
 #[test]
