@@ -21,6 +21,7 @@ use exporter_web::Caller;
 use serde::Serialize;
 
 use super::{
+    audit::Origin,
     builders::Builders,
     json::{failure, success},
     local::refusal,
@@ -179,7 +180,7 @@ async fn change(
     Extension(caller): Extension<Caller>,
     (version, uri, headers): (Version, Uri, HeaderMap),
 ) -> Response {
-    if let Err(reason) = may_change(caller, version, &uri, &headers) {
+    if let Err(reason) = may_change(&caller, version, &uri, &headers) {
         return failure(StatusCode::FORBIDDEN, reason);
     }
     let Some((key, action)) = path.rsplit_once('/').and_then(|(key, name)| Some((key, BaselineAction::named(name)?)))
@@ -201,7 +202,8 @@ async fn change(
         Some(baselines.get(&of).cloned().unwrap_or(before))
     });
     let Some(Some(baseline)) = changed.await else { return unknown(&key) };
-    tracing::info!(kind = %key, ?action, "baseline changed through the API");
+    let Origin { by, user, uid, address } = Origin::of(&caller).await;
+    tracing::info!(kind = %key, ?action, by, user, uid, address, "baseline changed through the API");
     success(&*baseline)
 }
 
@@ -217,8 +219,8 @@ impl BaselineAction {
 }
 
 /// Whether a request may change something; otherwise the reason.
-fn may_change(caller: Caller, version: Version, uri: &Uri, headers: &HeaderMap) -> Result<(), String> {
-    if !caller.is_authenticated {
+fn may_change(caller: &Caller, version: Version, uri: &Uri, headers: &HeaderMap) -> Result<(), String> {
+    if caller.user.is_none() {
         let why = if caller.is_local {
             refusal(version, uri, headers)
         } else {
@@ -256,7 +258,8 @@ mod tests {
         view::{FixedFacts, testing::Owned},
     };
 
-    const LOCAL: Caller = Caller { is_local: true, is_authenticated: false };
+    const LOCAL: Caller = Caller { is_local: true, user: None, addresses: None };
+    const STRANGER: Caller = Caller { is_local: false, user: None, addresses: None };
     const JSON: (&str, &str) = ("content-type", "application/json");
 
     /// An owner with one baseline, which has learned one call.
@@ -295,7 +298,7 @@ mod tests {
     }
 
     async fn get(owned: &Owned, path: &str) -> (u16, Value) {
-        ask(owned, Method::GET, path, Caller { is_local: false, is_authenticated: false }, &[]).await
+        ask(owned, Method::GET, path, STRANGER, &[]).await
     }
 
     async fn post(owned: &Owned, action: &str) -> (u16, Value) {
@@ -350,26 +353,25 @@ mod tests {
     #[tokio::test]
     async fn only_those_who_may_change_anything() {
         let owned = owned();
-        let stranger = Caller { is_local: false, is_authenticated: false };
-        let user = Caller { is_local: false, is_authenticated: true };
+        let user = Caller { user: Some("admin".into()), ..STRANGER };
         for (caller, headers, expected) in [
             (LOCAL, &[JSON][..], 200),
-            (user, &[JSON], 200),
-            (user, &[JSON, ("x-forwarded-for", "192.0.2.1")], 200),
-            (stranger, &[JSON], 403),
+            (user.clone(), &[JSON], 200),
+            (user.clone(), &[JSON, ("x-forwarded-for", "192.0.2.1")], 200),
+            (STRANGER, &[JSON], 403),
             (LOCAL, &[JSON, ("x-forwarded-for", "192.0.2.1")], 403),
             (LOCAL, &[JSON, ("forwarded", "for=192.0.2.1")], 403),
             (LOCAL, &[JSON, ("via", "1.1 proxy")], 403),
             (LOCAL, &[JSON, ("host", "node.example")], 403),
             (LOCAL, &[JSON, ("host", "localhost:9778")], 200),
-            (user, &[JSON, ("host", "node.example"), ("via", "1.1 proxy")], 200),
+            (user.clone(), &[JSON, ("host", "node.example"), ("via", "1.1 proxy")], 200),
             (LOCAL, &[], 403),
             (LOCAL, &[("content-type", "text/plain")], 403),
-            (user, &[("content-type", "application/x-www-form-urlencoded")], 403),
+            (user.clone(), &[("content-type", "application/x-www-form-urlencoded")], 403),
             (LOCAL, &[JSON, ("origin", "http://127.0.0.1:9778")], 403),
         ] {
             let path = format!("{PATH}/approve");
-            let (status, answer) = ask(&owned, Method::POST, &path, caller, headers).await;
+            let (status, answer) = ask(&owned, Method::POST, &path, caller.clone(), headers).await;
             assert_eq!(status, expected, "{caller:?} {headers:?}");
             assert_eq!(answer["error"].is_string(), expected == 403, "{answer}");
         }

@@ -1,5 +1,6 @@
 //! The JSON API.
 
+mod audit;
 pub(super) mod baselines;
 pub(super) mod builders;
 pub(super) mod json;
