@@ -148,6 +148,12 @@ impl Policy {
         matches!(self.row(call).standing, Standing::DenyList | Standing::Unlisted(_))
     }
 
+    /// Whether a call is critical if it is unexpected.
+    #[must_use]
+    pub fn is_critical(&self, call: CallId) -> bool {
+        self.row(call).is_critical
+    }
+
     /// Whether a call is unexpected while the workload's calls are learned: calls in `deny` are, and critical calls
     /// that are neither allowed nor approved by a person. All others are learned.
     #[must_use]

@@ -4,6 +4,7 @@
 
 use std::{
     collections::HashMap,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -27,7 +28,7 @@ use super::{
     local::refusal,
 };
 use crate::{
-    detect::{Baseline, BaselineKey, Learn, Phase, Policy, in_seconds},
+    detect::{Baseline, BaselineKey, Learn, Phase, Policy, Progress, in_seconds},
     view::{Requester, View, Views},
 };
 
@@ -78,6 +79,8 @@ struct BaselineEntry<'a> {
     learned_for: Duration,
     #[serde(serialize_with = "in_seconds")]
     quiet_for: Duration,
+    #[serde(flatten)]
+    progress: Progress,
     /// Number of calls.
     calls: usize,
     /// Number of current workloads of the kind.
@@ -128,7 +131,7 @@ fn listed(view: &View) -> Response {
     success(Listed {
         policies: view.policies.iter().map(|policy| PolicyEntry::new(policy, &by_policy)).collect(),
         store: Store { up: status.is_up, errors: status.errors, unreadable_files: status.unreadable },
-        baselines: view.baselines.iter().map(|baseline| BaselineEntry::new(baseline, &by_key)).collect(),
+        baselines: view.baselines.with_progress().map(|baseline| BaselineEntry::new(baseline, &by_key)).collect(),
     })
 }
 
@@ -141,8 +144,9 @@ impl<'a> PolicyEntry<'a> {
 }
 
 impl<'a> BaselineEntry<'a> {
-    fn new(baseline: &'a Baseline, workloads: &HashMap<BaselineKey, usize>) -> Self {
+    fn new((baseline, progress): (&'a Arc<Baseline>, Progress), workloads: &HashMap<BaselineKey, usize>) -> Self {
         Self {
+            progress,
             kind: &baseline.kind,
             policy: &baseline.policy,
             state: baseline.state,
@@ -243,8 +247,6 @@ fn may_change(caller: &Caller, version: Version, uri: &Uri, headers: &HeaderMap)
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use axum::body::Body;
     use http::{Method, Request};
     use http_body_util::BodyExt;
