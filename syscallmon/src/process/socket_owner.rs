@@ -81,10 +81,12 @@ mod tests {
     #[test]
     #[cfg(target_endian = "little")]
     fn lines_of_both_tables_are_read() {
-        let line = "   0: 0100007F:B0C4 0100007F:2632 01 00000000:00000000 00:00000000 00000000  1000        0 5 1 0 20";
+        let line =
+            "   0: 0100007F:B0C4 0100007F:2632 01 00000000:00000000 00:00000000 00000000  1000        0 5 1 0 20";
         let ends = ["127.0.0.1:45252", "127.0.0.1:9778"].map(|text| text.parse().unwrap());
         assert_eq!(parse(line), Some((ends, 1000)));
-        let mapped = "0: 0000000000000000FFFF00000100007F:B0C4 0000000000000000FFFF00000100007F:2632 01 0:0 0:0 0 7 0 5";
+        let mapped =
+            "0: 0000000000000000FFFF00000100007F:B0C4 0000000000000000FFFF00000100007F:2632 01 0:0 0:0 0 7 0 5";
         assert_eq!(parse(mapped), Some((ends, 7)));
         let v6 = address("00000000000000000000000001000000:2632").unwrap();
         assert_eq!(v6, "[::1]:9778".parse().unwrap());

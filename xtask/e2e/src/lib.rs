@@ -116,13 +116,13 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
             Environment::Containerd => containerd(root, args.pods, args.keep),
             Environment::Docker => docker(root, args.keep),
             Environment::Podman => podman(root, args.keep),
-            Environment::Policies => software(root, args.keep, |namespaces, directories, cri| {
-                match args.minutes.map(Duration::from_mins) {
+            Environment::Policies => {
+                software(root, args.keep, |namespaces, directories, cri| match args.minutes.map(Duration::from_mins) {
                     _ if args.operations => check::table(root, namespaces, directories, cri),
                     Some(time) => check::quiet(root, namespaces, directories, cri, time),
                     None => check::policies(root, namespaces, directories, cri, LOAD),
-                }
-            }),
+                })
+            }
             Environment::Images => {
                 software(root, args.keep, |namespaces, _, cri| check::images(namespaces, cri, args.load()))
             }

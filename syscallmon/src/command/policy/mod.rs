@@ -222,7 +222,8 @@ const ADVICE: [(&str, &str); 6] = [
 /// Returns a line for each note in the list that needs an action.
 fn advice(baselines: &[BaselineRow]) -> String {
     let notes: BTreeSet<String> = baselines.iter().flat_map(BaselineRow::notes).collect();
-    let lines = ADVICE.iter().filter(|(note, _)| notes.contains(*note)).map(|(note, advice)| format!("{note}: {advice}\n"));
+    let lines =
+        ADVICE.iter().filter(|(note, _)| notes.contains(*note)).map(|(note, advice)| format!("{note}: {advice}\n"));
     let lines: String = lines.collect();
     if lines.is_empty() { lines } else { format!("\n{lines}") }
 }

@@ -33,8 +33,12 @@ use crate::{
 const LEARNED: &str = "learned";
 const DEFAULT: &str = "ordinary";
 const POLICY: &str = "policies: [{name: learned, match: [{namespace: learned}], learn: {}}]\n";
-const OPTIONS: [&str; 4] =
-    ["--policy.directory=/etc/syscallmon-policies", "--alert.alertmanager.url", alertmanager::URL, "--alert.log=stderr"];
+const OPTIONS: [&str; 4] = [
+    "--policy.directory=/etc/syscallmon-policies",
+    "--alert.alertmanager.url",
+    alertmanager::URL,
+    "--alert.log=stderr",
+];
 /// Ports of the servers in both namespaces.
 const PORTS: [u16; 2] = [7400, 7500];
 const TIMEOUT: Duration = Duration::from_mins(1);

@@ -128,7 +128,8 @@ fn exception(violation: &Violation, policies: &[PolicyRow]) -> Result<Exception>
         bail!("violation {id}: its workload is not known by name, so no policy can select it alone");
     };
     let call = format!("{abi}:{syscall}");
-    let is_word = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let is_word =
+        |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     if !is_word(abi) || !is_word(syscall) {
         bail!(OTHER_VERSION);
     }
@@ -229,7 +230,8 @@ fn yaml(exceptions: &[Exception]) -> String {
     let (new, own): (Vec<_>, Vec<_>) = exceptions.iter().partition(|exception| exception.is_new_policy);
     let mut parts: Vec<String> = own.into_iter().map(addition).collect();
     if !new.is_empty() {
-        let mut text = "# A file for --policy.directory, or for `policies` in the configuration file.\npolicies:\n".to_owned();
+        let mut text =
+            "# A file for --policy.directory, or for `policies` in the configuration file.\npolicies:\n".to_owned();
         for exception in new {
             text += &exception.head().lines().fold(String::new(), |text, line| text + "  " + line + "\n");
             text += &exception.new_policy();
@@ -243,7 +245,10 @@ fn yaml(exceptions: &[Exception]) -> String {
 fn addition(exception: &Exception) -> String {
     let (policy, origin) = (printable(&exception.policy), printable(&exception.origin));
     let mut text = exception.head();
-    let _ = writeln!(text, "# Add this to the policy {policy} in {origin}. If the policy has exceptions, add only the item.");
+    let _ = writeln!(
+        text,
+        "# Add this to the policy {policy} in {origin}. If the policy has exceptions, add only the item."
+    );
     if let Some((lines, file)) = &exception.learned {
         let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
         let _ = writeln!(text, "# Or add to \"calls\" in {file}, below baselines/ in the state directory:");

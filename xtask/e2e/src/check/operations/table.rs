@@ -15,7 +15,8 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// Time in which a server does what a signal asks for.
 const PAUSE: Duration = Duration::from_secs(2);
 
-const REDIS: &[&str] = &["setpriv", "--reuid=redis", "--regid=redis", "--clear-groups", "redis-server", "/data/redis.conf"];
+const REDIS: &[&str] =
+    &["setpriv", "--reuid=redis", "--regid=redis", "--clear-groups", "redis-server", "/data/redis.conf"];
 /// As the entry point of the image of PostgreSQL: the first start creates the database.
 const POSTGRES: &str = "PATH=$PATH:/usr/lib/postgresql/15/bin; export LC_ALL=C.UTF-8
     [ -s /data/db/PG_VERSION ] || initdb -D /data/db --auth=trust --no-sync >/dev/null || exit 1
@@ -35,7 +36,10 @@ pub(super) const SERVERS: [Server; 3] = [
             Operation { name: "log rotation (rename, SIGUSR1)", run: rotate_nginx },
             Operation { name: "reload (SIGHUP)", run: |server| signal(server, Signal::HUP) },
             Operation { name: "probe: `cat` a file", run: |server| server.exec(&["cat", "/data/www/index.html"]) },
-            Operation { name: "probe: `nginx -t`", run: |server| server.exec(&["nginx", "-t", "-c", "/data/nginx.conf"]) },
+            Operation {
+                name: "probe: `nginx -t`",
+                run: |server| server.exec(&["nginx", "-t", "-c", "/data/nginx.conf"]),
+            },
             Operation { name: "backup: `cp -r` in the container", run: copy_pages },
             Operation { name: "graceful stop (SIGQUIT), start", run: |server| server.restart(Signal::QUIT) },
             Operation { name: "fast stop (SIGTERM), start", run: |server| server.restart(Signal::TERM) },
@@ -51,7 +55,10 @@ pub(super) const SERVERS: [Server; 3] = [
         operations: &[
             Operation { name: "log rotation (rename)", run: rotate_redis },
             Operation { name: "`config set`, `config rewrite`", run: configure_redis },
-            Operation { name: "probe: `redis-cli ping`", run: |server| server.exec(&["redis-cli", "-p", "PORT", "ping"]) },
+            Operation {
+                name: "probe: `redis-cli ping`",
+                run: |server| server.exec(&["redis-cli", "-p", "PORT", "ping"]),
+            },
             Operation { name: "backup: `BGSAVE`, `cp` in the container", run: save_redis },
             Operation { name: "`BGREWRITEAOF`", run: rewrite_redis },
             Operation { name: "graceful stop (SIGTERM), start", run: |server| server.restart(Signal::TERM) },
@@ -65,14 +72,23 @@ pub(super) const SERVERS: [Server; 3] = [
         load: load::postgres,
         stop: Signal::INT,
         operations: &[
-            Operation { name: "log rotation (`pg_rotate_logfile`)", run: |server| sql(server, "select pg_rotate_logfile()") },
+            Operation {
+                name: "log rotation (`pg_rotate_logfile`)",
+                run: |server| sql(server, "select pg_rotate_logfile()"),
+            },
             Operation { name: "reload (`alter system`, SIGHUP)", run: reload_postgres },
-            Operation { name: "probe: `pg_isready`", run: |server| server.exec(&[PG_ISREADY, "-h", "127.0.0.1", "-p", "PORT"]) },
+            Operation {
+                name: "probe: `pg_isready`",
+                run: |server| server.exec(&[PG_ISREADY, "-h", "127.0.0.1", "-p", "PORT"]),
+            },
             Operation { name: "probe: `psql` in the container", run: |server| server.exec(PSQL) },
             Operation { name: "backup: `pg_dump` from outside", run: |server| server.client(PG_DUMP).map(drop) },
             Operation { name: "backup: `pg_basebackup` from outside", run: base_backup },
             Operation { name: "archive of WAL", run: |server| sql(server, "select pg_switch_wal(); checkpoint") },
-            Operation { name: "`vacuum full`, `reindex`", run: |server| sql(server, "vacuum full; reindex database postgres") },
+            Operation {
+                name: "`vacuum full`, `reindex`",
+                run: |server| sql(server, "vacuum full; reindex database postgres"),
+            },
             Operation { name: "graceful stop (SIGINT), start", run: |server| server.restart(Signal::INT) },
             Operation { name: "SIGKILL, start with recovery", run: |server| server.restart(Signal::KILL) },
         ],
@@ -147,6 +163,7 @@ fn reload_postgres(server: &mut Running<'_>) -> Result<()> {
 
 fn base_backup(server: &mut Running<'_>) -> Result<()> {
     let program = "/usr/lib/postgresql/15/bin/pg_basebackup";
-    let words = [program, "-h", "127.0.0.1", "-p", "PORT", "-U", "postgres", "-D", "-", "-F", "t", "-X", "fetch", "-c", "fast"];
+    let words =
+        [program, "-h", "127.0.0.1", "-p", "PORT", "-U", "postgres", "-D", "-", "-F", "t", "-X", "fetch", "-c", "fast"];
     server.client(&words).map(drop)
 }

@@ -62,7 +62,9 @@ pub(crate) fn postgres(target: &Target<'_>, phase: Phase) -> Result<()> {
     }
     let port = target.port.to_string();
     target.client(&[&BENCH[..], &["-p", &port, "-i", "-q", "postgres"]].concat())?;
-    target.client(&[&BENCH[..], &["-p", &port, "-b", script, "-c", clients, "-j", "2", "-t", "30", "postgres"]].concat())?;
+    target.client(
+        &[&BENCH[..], &["-p", &port, "-b", script, "-c", clients, "-j", "2", "-t", "30", "postgres"]].concat(),
+    )?;
     Ok(())
 }
 
