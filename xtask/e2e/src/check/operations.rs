@@ -42,6 +42,7 @@ const OPTIONS: [&str; 4] = [
 /// Ports of the servers in both namespaces.
 const PORTS: [u16; 2] = [7400, 7500];
 const TIMEOUT: Duration = Duration::from_mins(1);
+const SETTLE: Duration = Duration::from_secs(1);
 
 /// Prints which calls each operation adds.
 pub(crate) fn table(root: &Path, namespaces: &Namespaces, directories: &Directories, cri: &Cri) -> Result<()> {
@@ -59,6 +60,8 @@ pub(crate) fn table(root: &Path, namespaces: &Namespaces, directories: &Director
         let mut reported = BTreeSet::new();
         for operation in server.operations {
             (operation.run)(&mut running).with_context(|| format!("{}: {}", server.name, operation.name))?;
+            // A server may do its work after it has answered.
+            thread::sleep(SETTLE);
             let made = calls(&exporter, &running)?;
             let violations = violations(&exporter, LEARNED)?;
             let is_own = |violation: &&Value| violation["metadata"]["pod"] == server.name;
@@ -172,7 +175,7 @@ fn violations(exporter: &Exporter<'_>, namespace: &str) -> Result<Vec<Value>> {
 /// Fails if there is a violation, after all calls until now are judged.
 fn expect_nothing(exporter: &Exporter<'_>) -> Result<()> {
     // The counters report calls without an event at the next snapshot.
-    thread::sleep(Duration::from_secs(1));
+    thread::sleep(SETTLE);
     for namespace in [LEARNED, DEFAULT] {
         let violations = violations(exporter, namespace)?;
         let log = fs::read_to_string(exporter.log()).unwrap_or_default();

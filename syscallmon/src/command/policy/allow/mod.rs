@@ -38,6 +38,17 @@ struct Violation {
     reason: String,
 }
 
+/// The daemon keeps at most 4,096 violations.
+const VIOLATIONS: &str = "/api/v1/violations?limit=5000";
+
+#[derive(Deserialize)]
+struct Violations {
+    violations: Vec<Value>,
+    /// Whether some of them did not fit.
+    #[serde(default)]
+    truncated: bool,
+}
+
 #[derive(Deserialize)]
 struct Policies {
     policies: Vec<PolicyRow>,
@@ -73,11 +84,8 @@ struct Exception {
 
 /// Returns the text to print for these violations of a daemon.
 pub(super) async fn text(daemon: &Daemon, ids: &[StableId], output: Format) -> Result<String> {
-    let mut violations = Vec::new();
-    for id in ids.iter().collect::<BTreeSet<_>>() {
-        let answer = daemon.ask(Method::GET, &format!("/api/v1/violations/{id}")).await;
-        violations.push(parse(answer.with_context(|| format!("violation {id}"))?)?);
-    }
+    let answer = daemon.ask(Method::GET, VIOLATIONS).await?;
+    let violations = chosen(ids, serde_json::from_value(answer).context(OTHER_VERSION)?)?;
     let answer = daemon.ask(Method::GET, "/api/v1/policies").await?;
     let Policies { policies } = serde_json::from_value(answer).context(OTHER_VERSION)?;
     let exceptions = exceptions(&violations, &policies)?;
@@ -87,8 +95,25 @@ pub(super) async fn text(daemon: &Daemon, ids: &[StableId], output: Format) -> R
     Ok(yaml(&exceptions))
 }
 
-fn parse(answer: Value) -> Result<Violation> {
-    serde_json::from_value(answer).context(OTHER_VERSION)
+/// Returns the violations with these ids, each once.
+fn chosen(ids: &[StableId], answer: Violations) -> Result<Vec<Violation>> {
+    let Violations { violations, truncated } = answer;
+    let mut chosen = Vec::new();
+    for id in ids.iter().copied().collect::<BTreeSet<_>>() {
+        let has_id = |violation: &&Value| violation["id"].as_str().and_then(|id| id.parse().ok()) == Some(id);
+        let mut found = violations.iter().filter(has_id);
+        match (found.next(), found.next()) {
+            (Some(one), None) => chosen.push(serde_json::from_value(one.clone()).context(OTHER_VERSION)?),
+            (Some(_), Some(_)) => {
+                bail!("violation {id} is ambiguous: write the exception by hand (see /api/v1/violations)")
+            }
+            (None, _) if truncated => bail!("violation {id} is not among those that fit into one answer of the daemon"),
+            (None, _) => bail!(
+                "the daemon has no violation {id}: it keeps them for a day, and each node has its own (see /api/v1/violations)"
+            ),
+        }
+    }
+    Ok(chosen)
 }
 
 /// Returns the exceptions for these violations, one for each policy and selector.

@@ -125,6 +125,22 @@ fn what_cannot_be_allowed_is_an_error_that_says_why() {
 }
 
 #[test]
+fn an_unknown_or_ambiguous_id_is_an_error_and_one_that_is_given_twice_is_not() {
+    let id: StableId = "0123456789abcdef".parse().unwrap();
+    let known = serde_json::json!({"id": "0123456789ABCDEF", "metadata": {"pod": "a"}, "abi": "x86_64", "syscall": "mount",
+        "policy": "web", "reason": "not_allowed", "count": 7});
+    let chosen = |violations: Vec<Value>, truncated| {
+        super::chosen(&[id, id], Violations { violations, truncated }).map_err(|error| error.to_string())
+    };
+    assert_eq!(chosen(vec![known.clone()], false).unwrap().len(), 1);
+    let ambiguous = chosen(vec![known.clone(), known], false).unwrap_err();
+    assert!(ambiguous.contains("is ambiguous"), "{ambiguous}");
+    assert!(chosen(vec![], false).unwrap_err().contains("has no violation 0123456789abcdef"));
+    assert!(chosen(vec![], true).unwrap_err().contains("not among those that fit"));
+    assert!(chosen(vec![serde_json::json!({"id": id.to_string()})], false).unwrap_err().contains("another version"));
+}
+
+#[test]
 fn names_of_new_policies_are_valid_and_free() {
     let valid = |name: &str| serde_json::from_value::<detect::PolicyName>(name.into()).is_ok();
     for workload in

@@ -2,8 +2,9 @@
 //! a restarted container continues with the data of the one before, as in a cluster.
 
 use std::{
-    fs,
-    os::unix::fs::chown,
+    collections::BTreeSet,
+    fs::{self, Permissions},
+    os::unix::fs::{PermissionsExt, chown},
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -121,9 +122,8 @@ impl<'a> Running<'a> {
         for name in ["", "redis.conf", "db", "log"] {
             chown(self.file(name), user, user).context("cannot give a volume to its user")?;
         }
-        use std::os::unix::fs::PermissionsExt as _;
         for (name, mode) in [("www/secret", 0o000), ("db", 0o700)] {
-            fs::set_permissions(self.file(name), fs::Permissions::from_mode(mode)).context("cannot set a mode")?;
+            fs::set_permissions(self.file(name), Permissions::from_mode(mode)).context("cannot set a mode")?;
         }
         Ok(())
     }
@@ -192,15 +192,17 @@ impl<'a> Running<'a> {
         self.environment.cri.remove_pod(&self.sandbox)
     }
 
-    /// Returns the process that is the first one inside the container.
+    /// Returns the first process of the container. Its parent is outside, as that of a probe, which is younger.
     fn first_process(&self) -> Result<Pid> {
-        let cgroup = cgroup::containing(&self.container).into_iter().next().context("the container has no cgroup")?;
-        let procs = fs::read_to_string(cgroup.join("cgroup.procs")).context("cannot read the processes of a cgroup")?;
-        let is_first = |pid: &&str| {
-            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-            status.lines().find_map(|line| line.strip_prefix("NSpid:")).is_some_and(|ids| ids.trim().ends_with("\t1"))
+        let read = |cgroup: PathBuf| fs::read_to_string(cgroup.join("cgroup.procs")).unwrap_or_default();
+        let procs: String = cgroup::containing(&self.container).into_iter().map(read).collect();
+        let procs: BTreeSet<i32> = procs.lines().filter_map(|pid| pid.parse().ok()).collect();
+        let parent = |pid: i32| -> Option<i32> {
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+            status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()
         };
-        let pid = procs.lines().find(is_first).context("the container has no first process")?;
-        Pid::from_raw(pid.parse().context("a process has a number")?).context("a process has an id")
+        let is_first = |pid: &&i32| parent(**pid).is_some_and(|parent| !procs.contains(&parent));
+        let first = procs.iter().find(is_first).context("the container has no process")?;
+        Pid::from_raw(*first).context("a process has an id")
     }
 }

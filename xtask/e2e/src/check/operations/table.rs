@@ -19,8 +19,8 @@ const REDIS: &[&str] =
     &["setpriv", "--reuid=redis", "--regid=redis", "--clear-groups", "redis-server", "/data/redis.conf"];
 /// As the entry point of the image of PostgreSQL: the first start creates the database.
 const POSTGRES: &str = "PATH=$PATH:/usr/lib/postgresql/15/bin; export LC_ALL=C.UTF-8
-    [ -s /data/db/PG_VERSION ] || initdb -D /data/db --auth=trust --no-sync >/dev/null || exit 1
-    exec postgres -D /data/db -p PORT -c listen_addresses=127.0.0.1 -c unix_socket_directories=/tmp \
+    [ -s /data/db/pg/PG_VERSION ] || initdb -D /data/db/pg --auth=trust --no-sync >/dev/null || exit 1
+    exec postgres -D /data/db/pg -p PORT -c listen_addresses=127.0.0.1 -c unix_socket_directories=/tmp \
         -c autovacuum_naptime=1s -c logging_collector=on -c log_directory=/data/log -c archive_mode=on \
         -c 'archive_command=cp %p /data/log/%f'";
 
@@ -50,7 +50,7 @@ pub(super) const SERVERS: [Server; 3] = [
         name: "redis",
         command: REDIS,
         user: 100,
-        load: load::redis,
+        load: redis,
         stop: Signal::TERM,
         operations: &[
             Operation { name: "log rotation (rename)", run: rotate_redis },
@@ -69,7 +69,7 @@ pub(super) const SERVERS: [Server; 3] = [
         name: "postgres",
         command: &["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "sh", "-c", POSTGRES],
         user: 101,
-        load: load::postgres,
+        load: postgres,
         stop: Signal::INT,
         operations: &[
             Operation {
@@ -162,8 +162,7 @@ fn reload_postgres(server: &mut Running<'_>) -> Result<()> {
 }
 
 fn base_backup(server: &mut Running<'_>) -> Result<()> {
-    let program = "/usr/lib/postgresql/15/bin/pg_basebackup";
-    let words =
-        [program, "-h", "127.0.0.1", "-p", "PORT", "-U", "postgres", "-D", "-", "-F", "t", "-X", "fetch", "-c", "fast"];
-    server.client(&words).map(drop)
+    let script = "/usr/lib/postgresql/15/bin/pg_basebackup -h 127.0.0.1 -p PORT -U postgres -D - -F t -X fetch -c fast \
+        >/tmp/backup.tar";
+    server.client(&["sh", "-c", script]).map(drop)
 }
