@@ -130,7 +130,7 @@ fn an_unknown_or_ambiguous_id_is_an_error_and_one_that_is_given_twice_is_not() {
     let known = serde_json::json!({"id": "0123456789ABCDEF", "metadata": {"pod": "a"}, "abi": "x86_64", "syscall": "mount",
         "policy": "web", "reason": "not_allowed", "count": 7});
     let chosen = |violations: Vec<Value>, truncated| {
-        super::chosen(&[id, id], Violations { violations, truncated }).map_err(|error| error.to_string())
+        chosen(&[id, id], Violations { violations, truncated }).map_err(|error| error.to_string())
     };
     assert_eq!(chosen(vec![known.clone()], false).unwrap().len(), 1);
     let ambiguous = chosen(vec![known.clone(), known], false).unwrap_err();
