@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use libfuzzer_sys::fuzz_target;
 use syscallmon::{
-    detect::{BUILT_IN, PolicyEntry, Policies, PolicyList, PolicySpec, Reason, Source, Unprefixed},
+    detect::{BUILT_IN, MAX_MISTAKES, PolicyEntry, Policies, PolicyList, PolicySpec, Reason, Source, Unprefixed},
     settings::fuzzing::policies,
     syscalls::{CallId, CallTable},
     workload::{Label, Labels},
@@ -17,14 +17,12 @@ fuzz_target!(|data: &[u8]| {
     let table = CallTable::native();
     text.lines().take(5).for_each(|line| entry(line, &table));
     let items = policies(&text);
-    assert!(
-        items.problems.iter().all(|problem| !problem.is_empty() && problem.len() <= 4100 && !problem.contains('\n')),
-        "{:?}",
-        items.problems
-    );
+    let is_line = |line: String| line.len() > 1 && line.len() <= 4100 && !line.contains('\n');
+    assert!(items.mistakes.iter().all(|mistake| is_line(mistake.to_string())), "{:?}", items.mistakes);
+    assert!(items.mistakes.len() <= MAX_MISTAKES + 1 && (items.invalid.is_empty() || !items.mistakes.is_empty()));
     let whole = serde_saphyr::from_str::<PolicyList>(&text);
     if let Ok(PolicyList { policies }) = whole.as_ref() {
-        assert!(items.problems.is_empty() && items.valid == *policies, "{:?}", items.problems);
+        assert!(items.mistakes.is_empty() && items.valid == *policies, "{:?}", items.mistakes);
     }
     // Compiling takes most of the time, and the built-in policy is the same each time.
     if !items.valid.is_empty() {

@@ -34,7 +34,7 @@ use crate::{
     privileges,
     recording::SampleSender,
     serve::{Site, web_server},
-    settings::{Config, ListenAddress, LoadedPolicies, PolicyFileStamps, PolicySources, Settings},
+    settings::{Config, ListenAddress, LoadedPolicies, PolicyFileStamps, PolicySources, Settings, log_problems},
     store::{PolicyWatch, Store},
     syscalls::CallTable,
     view::{FixedFacts, Reload, Requester, View, Views},
@@ -321,9 +321,7 @@ pub(super) fn attach(config: &Config) -> anyhow::Result<Attached> {
     }
     let loaded = usable(&config.policies, knows_container_init).load_at_start();
     let LoadedPolicies { policies, problems, files: policy_files } = loaded;
-    for problem in &problems {
-        tracing::error!("invalid policy: {problem}");
-    }
+    log_problems(&problems);
     tracing::info!(policies = policies.iter().len(), problems = problems.len(), "policies in force");
     let kept = privileges::drop_all(|| kernel.is_accessible()).context("cannot drop privileges")?;
     tracing::info!(kept = ?kept, "dropped privileges");

@@ -16,9 +16,10 @@ pub use self::{
     },
     detector::Detector,
     policy::{
-        BUILT_IN, ExceptionSpec, FileSize, Learn, MAX_EXPRESSIONS, MAX_POLICIES, Match, Policies, Policy, PolicyEntry,
-        PolicyEntryError, PolicyError, PolicyFile, PolicyList, PolicyName, PolicySpec, Severity, Source, Unexpected,
-        Unprefixed, file_to_refuse,
+        BUILT_IN, BUILT_IN_YAML, DecidingList, Decision, DeclaredPolicy, ExceptionSpec, Extends, FileSize, Learn,
+        MAX_EXPRESSIONS, MAX_MISTAKES, MAX_POLICIES, Match, Mistake, Mistakes, Node, Policies, Policy, PolicyEntry,
+        PolicyEntryError, PolicyError, PolicyFile, PolicyItem, PolicyList, PolicyMistake, PolicyName, PolicySpec,
+        PolicySummary, Position, ProfilePath, Severity, Source, Unexpected, Unprefixed, file_to_refuse, read_policy,
     },
     violation::{Notice, Reason, RecordedViolation, Violation, ViolationKey, Violations, ViolationsView},
 };

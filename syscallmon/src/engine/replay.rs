@@ -25,7 +25,7 @@ use crate::{
     alert::Alerts,
     detect::{Baselines, Detector},
     fair_share::Tenant,
-    model::{Model, SeriesLayout},
+    model::{Delta, Model, SeriesLayout, Totals},
     process::CommandLines,
     recording::{Header, Limits, Sample},
     view::{FirstCalls, Request, Requester, Requests, SnapshotInfo, View},
@@ -88,12 +88,12 @@ impl Player {
         Self { model: self.model.with_layout(layout), ..self }
     }
 
-    /// Applies a sample to the model, as the sampler did.
+    /// Applies a sample to the model, as the sampler did. Returns the new calls that the detector judged then.
     ///
     /// # Errors
     ///
     /// When it would exceed the limits.
-    pub fn apply(&mut self, sample: &Sample) -> Result<(), PlayError> {
+    pub fn apply(&mut self, sample: &Sample) -> Result<Vec<Delta>, PlayError> {
         let taken = self.started + sample.taken;
         self.taken = taken;
         for &(id, born) in &sample.births {
@@ -104,19 +104,26 @@ impl Player {
         }
         self.model.forget_slots(&sample.freed_before, taken);
         self.model.forget_births(&sample.renamed_cgroups);
+        let mut deltas = Vec::new();
         if !sample.renames.is_empty() {
             let renames: HashMap<Workload, ResolvedWorkload> = sample.renames.iter().cloned().collect();
-            self.model.rename(&renames, taken);
+            deltas = self.model.rename(&renames, taken);
             self.first_calls.rename(|identity| renames.get(&Workload::Unresolved(Arc::clone(identity))).cloned());
         }
         let names: HashMap<u64, &ResolvedWorkload> = sample.names.iter().map(|(id, named)| (*id, named)).collect();
-        self.model.apply(&sample.snapshot, taken, |id| names.get(&id).map(|&named| named.clone()));
-        self.model.release(taken, sample.name_timeout);
+        deltas.extend(self.model.apply(&sample.snapshot, taken, |id| names.get(&id).map(|&named| named.clone())));
+        deltas.extend(self.model.release(taken, sample.name_timeout));
         self.model.forget_slots(&sample.freed, taken);
         self.model.forget_births(&sample.dead);
         let kept: HashSet<&Labels> = sample.kept.iter().collect();
-        self.model.expire(taken, sample.expire_after, self.gone_series, |totals| kept.contains(&totals.metadata));
-        self.check_size(sample)
+        let keep = |totals: &Totals| kept.contains(&totals.metadata);
+        deltas.extend(self.model.expire(taken, sample.expire_after, self.gone_series, keep));
+        self.check_size(sample).map(|()| deltas)
+    }
+
+    /// Returns the calls of containers that still wait for their names. They get none after the last sample.
+    pub fn release(&mut self) -> Vec<Delta> {
+        self.model.release(self.taken, Duration::ZERO)
     }
 
     /// Labels are counted again only when there may be too many of them.

@@ -24,7 +24,9 @@ pub use self::{
     file::FileError,
     group::{Effect, Setting},
     latency::{Latency as LatencyConfig, LatencyError},
-    policies::{LoadedPolicies, POLICY_WORK, PoliciesError, PolicyFileStamps, PolicyProblem, PolicySources},
+    policies::{
+        LoadedPolicies, POLICY_WORK, PoliciesError, PolicyFileStamps, PolicyProblem, PolicySources, log_problems,
+    },
     policy_list::PolicyItems,
     table::{Log, Metrics, Settings, Web},
 };

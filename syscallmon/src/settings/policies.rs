@@ -17,7 +17,10 @@ use std::{
 use super::policy_list::{self, OtherKeys, PolicyItems};
 use crate::{
     blocking::{self, BlockingError, FILE_TIMEOUT, Work},
-    detect::{FileSize, Policies, PolicyError, PolicyFile, Source, file_to_refuse},
+    detect::{
+        FileSize, Mistake, Policies, PolicyError, PolicyFile, PolicyMistake, Position, ProfilePath, Source,
+        file_to_refuse,
+    },
     files::{self, FileStamp},
     privileges,
     seccomp::{Profile, ProfileError},
@@ -119,13 +122,23 @@ pub enum PolicyProblem {
         /// The number of files.
         count: usize,
     },
-    /// A policy cannot be parsed, or the rest of a file cannot.
-    #[error("{origin}: {message}")]
+    /// A mistake in a policy, or the rest of a file cannot be parsed.
+    #[error("{origin}:{mistake}")]
     Parse {
         /// The file.
         origin: Arc<str>,
         /// The mistake, with line and column.
-        message: String,
+        mistake: Mistake,
+    },
+    /// A seccomp profile of a policy cannot be used.
+    #[error("{origin}:{at}: {source}")]
+    ProfileOf {
+        /// The file of the policy.
+        origin: Arc<str>,
+        /// Where the profile is named.
+        at: Position,
+        /// The cause.
+        source: Box<Self>,
     },
     /// A file is not a seccomp profile.
     #[error("{path} is not a seccomp profile in the format of OCI or Docker: {source}", path = path.display())]
@@ -135,14 +148,9 @@ pub enum PolicyProblem {
         /// The mistake, with line and column.
         source: ProfileError,
     },
-    /// A policy is not valid.
-    #[error("{origin}: {source}")]
-    Policy {
-        /// The file with the policy.
-        origin: Arc<str>,
-        /// The cause.
-        source: PolicyError,
-    },
+    /// A policy is not in force because of other policies.
+    #[error("{}{}: {}", .0.origin, .0.at.map_or_else(String::new, |at| format!(":{at}")), .0.error)]
+    Policy(PolicyMistake),
 }
 
 /// State of a reading.
@@ -163,17 +171,28 @@ impl PolicySources {
         if let Some(directory) = &self.directory {
             reading.directory(directory, before);
         }
-        let Reading { files: read, watched: files, mut problems } = reading;
-        let (policies, errors) = Policies::from_files(read, self.built_in, before, &CallTable::native());
-        let policies = if self.mixes_container_init { policies.mixing_container_init() } else { policies };
-        for (origin, source) in errors {
-            // A file that was too large is too large again with the policies that it keeps.
-            let is_known = |problem: &PolicyProblem| problem.is_of_largest_file(&origin);
-            if !matches!(source, PolicyError::LargestFile(_)) || !problems.iter().any(is_known) {
-                problems.push(PolicyProblem::Policy { origin, source });
+        let loaded = reading.loaded(self.built_in, before, &CallTable::native());
+        let mixes = |policies: Policies| {
+            if self.mixes_container_init { policies.mixing_container_init() } else { policies }
+        };
+        LoadedPolicies { policies: mixes(loaded.policies), ..loaded }
+    }
+}
+
+impl LoadedPolicies {
+    /// Reads these policy files, directories of policy files, and configuration files, as at a start. `table` has the
+    /// calls that are judged. The built-in policy comes last.
+    #[must_use]
+    pub fn of_paths(paths: &[PathBuf], table: &CallTable) -> Self {
+        let mut reading = Reading::default();
+        for path in paths {
+            if path.is_dir() {
+                reading.directory(path, &Policies::default());
+            } else {
+                reading.file(path, OtherKeys::Settings);
             }
         }
-        LoadedPolicies { policies, problems, files }
+        reading.loaded(true, &Policies::default(), table)
     }
 }
 
@@ -208,9 +227,23 @@ impl LoadedPolicies {
     }
 }
 
+/// Maximum problems that the daemon logs at once. `syscallmon check` prints all.
+const MAX_LOGGED: usize = 100;
+
+/// Logs problems, each in a line.
+pub fn log_problems(problems: &[PolicyProblem]) {
+    for problem in problems.iter().take(MAX_LOGGED) {
+        tracing::error!("invalid policy: {problem}");
+    }
+    if problems.len() > MAX_LOGGED {
+        let omitted = problems.len() - MAX_LOGGED;
+        tracing::error!(omitted, "invalid policy: more problems; syscallmon check prints all");
+    }
+}
+
 impl PolicyProblem {
     fn is_of_largest_file(&self, file: &Arc<str>) -> bool {
-        matches!(self, Self::Policy { origin, source: PolicyError::LargestFile(_) } if origin == file)
+        matches!(self, Self::Policy(PolicyMistake { origin, error: PolicyError::LargestFile(_), .. }) if origin == file)
     }
 }
 
@@ -237,11 +270,25 @@ fn stamp(path: &Path) -> Option<FileStamp> {
 }
 
 impl Reading {
+    /// Returns the policies that are to be in force. Those from `before` can stay.
+    fn loaded(self, built_in: bool, before: &Policies, table: &CallTable) -> LoadedPolicies {
+        let Self { files: read, watched: files, mut problems } = self;
+        let (policies, mistakes) = Policies::from_files(read, built_in, before, table);
+        for mistake in mistakes {
+            // A file that was too large is too large again with the policies that it keeps.
+            let is_known = |problem: &PolicyProblem| problem.is_of_largest_file(&mistake.origin);
+            if !matches!(mistake.error, PolicyError::LargestFile(_)) || !problems.iter().any(is_known) {
+                problems.push(PolicyProblem::Policy(mistake));
+            }
+        }
+        LoadedPolicies { policies, problems, files }
+    }
+
     fn directory(&mut self, directory: &Path, before: &Policies) {
         self.watched.watch(directory);
         let (files, problem) = files_in(directory);
         for file in &files {
-            self.file(file);
+            self.file(file, OtherKeys::Refused);
         }
         if let Some(problem) = problem {
             self.problems.push(problem);
@@ -250,38 +297,47 @@ impl Reading {
         }
     }
 
-    fn file(&mut self, path: &Path) {
+    fn file(&mut self, path: &Path, other_keys: OtherKeys) {
         self.watched.watch(path);
         match read(path) {
-            Ok(text) => self.add(policy_list::read(&text, OtherKeys::Refused), Some(path)),
+            Ok(text) => self.add(policy_list::read(&text, other_keys), Some(path)),
             Err(problem) => {
                 self.problems.push(problem);
-                self.files.push(PolicyFile { origin: origin(Some(path)), sources: Vec::new(), is_whole: false });
+                self.files.push(without_policies(origin(Some(path))));
             }
         }
     }
 
     /// Adds the policies of one file, with the profiles that they name.
     fn add(&mut self, items: PolicyItems, file: Option<&Path>) {
-        let PolicyItems { valid, problems } = items;
+        let PolicyItems { valid, mut invalid, mistakes } = items;
         let origin = origin(file);
         let directory = file.and_then(Path::parent).unwrap_or(Path::new(""));
-        let mut is_whole = problems.is_empty();
+        let mut is_whole = mistakes.is_empty();
         let mut sources = Vec::new();
+        let mistake = |mistake| PolicyProblem::Parse { origin: Arc::clone(&origin), mistake };
+        self.problems.extend(mistakes.into_iter().map(mistake));
         for spec in valid {
-            let (profiles, wrong): (Vec<_>, Vec<_>) =
-                spec.seccomp.iter().map(|profile| self.profile(&directory.join(profile))).partition(Result::is_ok);
+            let profile = |profile: &ProfilePath| {
+                let read = self.profile(&directory.join(&profile.path));
+                read.map_err(|source| PolicyProblem::ProfileOf {
+                    origin: Arc::clone(&origin),
+                    at: profile.at,
+                    source: Box::new(source),
+                })
+            };
+            let (profiles, wrong): (Vec<_>, Vec<_>) = spec.seccomp.iter().map(profile).partition(Result::is_ok);
             // Without one of its profiles, a policy would report calls that it expects.
             if wrong.is_empty() {
                 let profiles = profiles.into_iter().flatten().collect();
                 sources.push(Source { spec, profiles, origin: Arc::clone(&origin) });
+            } else {
+                is_whole = false;
+                invalid.push(spec.declared());
             }
-            is_whole &= wrong.is_empty();
             self.problems.extend(wrong.into_iter().filter_map(Result::err));
         }
-        let problem = |message| PolicyProblem::Parse { origin: Arc::clone(&origin), message };
-        self.problems.extend(problems.into_iter().map(problem));
-        self.files.push(PolicyFile { origin, sources, is_whole });
+        self.files.push(PolicyFile { origin, sources, invalid, is_whole });
         self.refuse_largest_files();
     }
 
@@ -300,8 +356,8 @@ impl Reading {
             let size = mem::take(&mut sizes[at]);
             let file = &mut self.files[at];
             file.refuse();
-            let (origin, source) = (Arc::clone(&file.origin), PolicyError::LargestFile(size));
-            self.problems.push(PolicyProblem::Policy { origin, source });
+            let (origin, error) = (Arc::clone(&file.origin), PolicyError::LargestFile(size));
+            self.problems.push(PolicyProblem::Policy(PolicyMistake { origin, at: None, error }));
         }
     }
 }
@@ -316,8 +372,12 @@ fn unread_files(directory: &Path, read: &BTreeSet<PathBuf>, before: &Policies) -
     let mut origins: Vec<&Arc<str>> = before.iter().map(|policy| policy.origin()).collect();
     origins.retain(|origin| Path::new(&***origin).starts_with(directory) && !read.contains(Path::new(&***origin)));
     origins.dedup();
-    let file = |origin: &Arc<str>| PolicyFile { origin: Arc::clone(origin), sources: Vec::new(), is_whole: false };
-    origins.into_iter().map(file).collect()
+    origins.into_iter().map(|origin| without_policies(Arc::clone(origin))).collect()
+}
+
+/// Returns a file that could not be read.
+fn without_policies(origin: Arc<str>) -> PolicyFile {
+    PolicyFile { origin, sources: Vec::new(), invalid: Vec::new(), is_whole: false }
 }
 
 /// Returns the policy files of a directory, at most [`MAX_FILES`], and a problem if there are more. Files that begin

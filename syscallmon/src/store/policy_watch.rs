@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     blocking::{self, FILE_TIMEOUT, Work},
     detect::Policies,
-    settings::{LoadedPolicies, POLICY_WORK, PolicyFileStamps, PolicySources},
+    settings::{LoadedPolicies, POLICY_WORK, PolicyFileStamps, PolicySources, log_problems},
     view::Requester,
 };
 
@@ -76,9 +76,7 @@ impl PolicyWatch {
             }
         };
         self.files = Arc::new(files);
-        for problem in &problems {
-            tracing::error!("invalid policy: {problem}");
-        }
+        log_problems(&problems);
         let mut usable = Some(policies).filter(|policies| *policies != *self.policies).map(Arc::new);
         if is_strict && !problems.is_empty() {
             tracing::error!("the old policies stay in force (policy.strict)");

@@ -46,12 +46,16 @@ pub fn operations() -> &'static BTreeSet<&'static str> {
 
 /// Returns a suggestion for an error's message, ` (did you mean openat?)`, or nothing.
 pub(crate) fn suggestion(typed: &str, names: impl IntoIterator<Item = &'static str>) -> String {
+    nearest(typed, names).map_or_else(String::new, |name| format!(" (did you mean {name}?)"))
+}
+
+/// Returns the name that was probably meant, if there is one.
+pub(crate) fn nearest<'a>(typed: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let (most, length) = ((typed.len() / 3).clamp(1, 3), typed.chars().count());
     // Names with a very different length are not similar, and a comparison takes time by the length of both.
     let names = names.into_iter().filter(|name| name.len().abs_diff(length) <= most);
     let distances = names.map(|name| (strsim::osa_distance(typed, name), name));
-    let nearest = distances.min().filter(|&(distance, _)| distance <= most);
-    nearest.map_or_else(String::new, |(_, name)| format!(" (did you mean {name}?)"))
+    distances.min().filter(|&(distance, _)| distance <= most).map(|(_, name)| name)
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::syscalls::names::suggestion;
+
 /// Declares the labels: name and meaning, in the order of export.
 macro_rules! labels {
     ($($(#[$doc:meta])* $label:ident = $name:literal,)+) => {
@@ -58,11 +60,20 @@ labels! {
 impl Label {
     /// The labels that identify workloads by default.
     pub const DEFAULT: [Self; 4] = [Self::Namespace, Self::Pod, Self::Container, Self::Cgroup];
+
+    /// Returns the names of all labels.
+    fn names() -> impl Iterator<Item = &'static str> {
+        Self::ALL.iter().map(|label| label.name())
+    }
 }
 
 /// A text that is not a label of a workload.
 #[derive(Debug, thiserror::Error)]
-#[error("{text:?} is not a workload label: expected one of {}", Label::ALL.iter().map(|label| label.name()).collect::<Vec<_>>().join(", "))]
+#[error(
+    "{text:?} is not a workload label{}: expected one of {}",
+    suggestion(text, Label::names()),
+    Label::names().collect::<Vec<_>>().join(", ")
+)]
 pub struct LabelError {
     text: String,
 }

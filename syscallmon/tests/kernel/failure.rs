@@ -76,7 +76,12 @@ fn check_tries_what_a_configuration_names() {
     let file =
         config("policies:\n- {name: a, match: [{pod: a}], learn: {}}\n- {name: b, match: [{pod: b}], alow: []}\n");
     let config_file = format!("--config.file={}", file.path().display());
-    assert_checked(&[&config_file], 1, "failed   policies", "line 3");
+    assert_checked(
+        &[&config_file],
+        1,
+        "failed   policies",
+        ":3:32: policy b: unknown key \"alow\" (did you mean allow?)",
+    );
     assert_checked(&[&config_file, "--state.directory=/nonexistent/state"], 1, "failed   state", "--state.directory");
 }
 

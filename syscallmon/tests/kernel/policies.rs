@@ -285,11 +285,11 @@ fn a_bad_policy_at_the_start_stops_neither_counting_nor_the_other_policies() {
     write("config.yaml", &format!("policies:\n{}{bad}", bad.replace("name: bad", "name: also-bad")));
     let config = directory.path().join("config.yaml").display().to_string();
     let guard = Guard { daemon: daemon(syscallmon(), directory.path(), &["--config.file", &config]), directory };
-    for line in ["config.yaml: ", "a.yaml: ", "b.yaml: "] {
-        assert!(guard.daemon.log_line(line).is_some_and(|line| line.contains("line ")), "{line}");
+    for line in ["config.yaml:4:13: ", "config.yaml:7:13: ", "a.yaml:4:13: ", "a.yaml:2:5: ", "b.yaml:1:"] {
+        assert!(guard.daemon.log_line(line).is_some(), "{line}");
     }
     let scrape = guard.daemon.scrape();
-    assert_eq!(scrape.value("syscallmon_policy_problems"), Some(4));
+    assert_eq!(scrape.value("syscallmon_policy_problems"), Some(5), "a name is there twice, too");
     assert_eq!(scrape.value("syscallmon_policy_last_reload_successful"), Some(0));
     KnownCalls::run(&[&"calls", &cgroup.path(), &number(libc::SYS_reboot), &"7", &number(libc::SYS_getpid), &"5"]);
     let reboots = BTreeMap::from([(format!("{}:reboot", std::env::consts::ARCH), 7)]);
@@ -299,7 +299,32 @@ fn a_bad_policy_at_the_start_stops_neither_counting_nor_the_other_policies() {
     let strict = ["run", "--once", "--policy.strict=true", "--policy.directory", &directory];
     let output = syscallmon().args(strict).output().unwrap();
     let error = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success() && error.contains("a.yaml: ") && error.contains("b.yaml: "), "{error}");
+    assert!(!output.status.success() && error.contains("a.yaml:4:13: ") && error.contains("b.yaml:1:"), "{error}");
+}
+
+#[test]
+fn a_policy_that_extends_the_built_in_one_keeps_its_protection() {
+    let [cgroup, plain] = ["extends", "stands-alone"].map(TestCgroup::new);
+    let policy = format!(
+        "  - name: child\n    match: [{{cgroup: {}}}]\n    extends: base\n    allow: [\"@debug\", reboot]\n\
+         \x20 - name: base\n    match: [{{cgroup: /none}}]\n    extends: runtime-default\n    severity: info\n\
+         \x20 - name: plain\n    match: [{{cgroup: {}}}]\n    allow: [\"@runtime-default\"]\n",
+        cgroup.label(),
+        plain.label()
+    );
+    let guard = Guard::start(&policy, &[]);
+    let [ptrace, mount, kcmp, reboot] =
+        [libc::SYS_ptrace, libc::SYS_mount, libc::SYS_kcmp, libc::SYS_reboot].map(|nr| number(nr));
+    KnownCalls::run(&[&"calls", &cgroup.path(), &ptrace, &"2", &mount, &"3", &kcmp, &"4", &reboot, &"5"]);
+    KnownCalls::run(&[&"calls", &plain.path(), &mount, &"3"]);
+    let severities = |lines: Vec<Value>| -> BTreeMap<String, String> {
+        lines.iter().map(|line| (text(line, "syscall").to_owned(), text(line, "severity").to_owned())).collect()
+    };
+    let expected = [("ptrace", "critical"), ("mount", "critical"), ("kcmp", "info")];
+    let expected = expected.map(|(call, severity)| (call.to_owned(), severity.to_owned()));
+    assert_eq!(severities(guard.wait_for_lines(&cgroup.label(), 3)), BTreeMap::from(expected));
+    let critical = BTreeMap::from([("mount".to_owned(), "critical".to_owned())]);
+    assert_eq!(severities(guard.wait_for_lines(&plain.label(), 1)), critical);
 }
 
 /// Runs 300 threads that try `clone3`, which the container's filter answers with this errno.

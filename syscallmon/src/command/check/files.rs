@@ -215,10 +215,13 @@ mod tests {
     fn every_bad_policy_is_a_line_of_its_own() {
         let directory = tempfile::tempdir().unwrap();
         for file in ["a.yaml", "b.yaml"] {
-            fs::write(directory.path().join(file), "policies: [{name: a}]\n").unwrap();
+            fs::write(directory.path().join(file), "policies: [{name: a, alow: []}]\n").unwrap();
         }
         let findings = policies(&config(Some(directory.path()))).0;
-        assert!(findings.len() == 2 && findings.iter().all(|finding| matches!(finding, Failed(_))), "{findings:?}");
+        assert!(findings.iter().all(|finding| matches!(finding, Failed(_))), "{findings:?}");
+        let of_b = ["b.yaml:1:12: policy a: ", "b.yaml:1:22: policy a: unknown key", "b.yaml:1:12: policy a: another"];
+        assert!(of_b.iter().all(|text| findings.iter().any(|finding| says(finding, text))), "{findings:#?}");
+        assert_eq!(findings.len(), 5, "{findings:#?}");
     }
 
     fn says(finding: &Finding, text: &str) -> bool {

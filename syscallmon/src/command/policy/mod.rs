@@ -1,9 +1,11 @@
-//! `syscallmon policy`: shows policies and manages baselines, through a daemon's API.
+//! `syscallmon policy`: shows policies and manages baselines, through a daemon's API; and tests policy files.
 
+mod alarms;
 mod allow;
 mod daemon_flags;
 #[cfg(test)]
 mod tests;
+mod trial;
 
 use std::{
     collections::BTreeSet,
@@ -18,20 +20,21 @@ use http::Method;
 use serde::Deserialize;
 use serde_json::Value;
 
-use self::daemon_flags::DaemonArgs;
+use self::{daemon_flags::DaemonArgs, trial::Trial};
 use super::{
     daemon::escaped,
-    profile::{ProfileArgs, baseline},
+    profile::{ProfileArgs, baseline, or_trouble},
 };
 use crate::{
-    detect::{Baseline, BaselineKey, Learn},
+    detect::{BUILT_IN_YAML, Baseline, BaselineKey, Learn},
     profile,
     stable_id::StableId,
 };
 
-/// Show policies, and show and change baselines (learned calls).
+/// Test and show policies, and show and change baselines (learned calls).
 ///
-/// Connects to a running daemon. Changes require a loopback address of its host, or a user of its web.config.file.
+/// `test` and `print` need no daemon. The others connect to a running one. Changes require a loopback address of its
+/// host, or a user of its web.config.file.
 #[derive(Debug, Args)]
 pub(super) struct Policy {
     #[command(subcommand)]
@@ -69,6 +72,9 @@ enum PolicyAction {
     Allow(Allow),
     /// Print a seccomp profile that allows the calls of a baseline.
     Export(Export),
+    Test(Trial),
+    /// Print the built-in policy as YAML.
+    Print,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -138,6 +144,9 @@ const OTHER_VERSION: &str = "the daemon has another version than this command: -
 
 impl Policy {
     pub(super) fn execute(self) -> Result<ExitCode> {
+        if let PolicyAction::Test(trial) = &self.action {
+            return or_trouble(trial.execute(self.output));
+        }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.context("cannot start the async runtime")?;
         if let PolicyAction::Export(export) = &self.action {
@@ -157,14 +166,20 @@ impl Policy {
         if let PolicyAction::Allow(Allow { ids }) = &self.action {
             return allow::text(&self.daemon.daemon(), ids, self.output).await;
         }
-        let (method, path) = self.action.request();
+        // What requires no daemon prints the built-in policy, or was done before.
+        let Some((method, path)) = self.action.request() else { return Ok(BUILT_IN_YAML.to_owned()) };
         let answer = self.daemon.daemon().ask(method, &path).await?;
         if self.output == Format::Json {
             return pretty(&answer);
         }
         match &self.action {
-            PolicyAction::List | PolicyAction::Allow(_) => list(answer),
-            PolicyAction::Show(_) | PolicyAction::Forget(_) | PolicyAction::Export(_) => as_file(answer),
+            PolicyAction::List => list(answer),
+            PolicyAction::Show(_)
+            | PolicyAction::Forget(_)
+            | PolicyAction::Export(_)
+            | PolicyAction::Allow(_)
+            | PolicyAction::Test(_)
+            | PolicyAction::Print => as_file(answer),
             PolicyAction::Approve(of) | PolicyAction::Relearn(of) => {
                 Ok(format!("{}: {}\n", of.kind, answer["state"].as_str().unwrap_or("changed")))
             }
@@ -173,16 +188,17 @@ impl Policy {
 }
 
 impl PolicyAction {
-    /// Returns the request to the API.
-    fn request(&self) -> (Method, String) {
+    /// Returns the request to the API; `None` if no daemon is required.
+    fn request(&self) -> Option<(Method, String)> {
         let (method, of, action) = match self {
-            Self::List | Self::Allow(_) => return (Method::GET, "/api/v1/policies".to_owned()),
+            Self::Allow(_) | Self::Test(_) | Self::Print => return None,
+            Self::List => return Some((Method::GET, "/api/v1/policies".to_owned())),
             Self::Show(of) | Self::Export(Export { of, .. }) => (Method::GET, of, ""),
             Self::Approve(of) => (Method::POST, of, "/approve"),
             Self::Forget(of) => (Method::POST, of, "/forget"),
             Self::Relearn(of) => (Method::POST, of, "/relearn"),
         };
-        (method, format!("/api/v1/baselines/{}{action}", escaped(of.kind.as_str())))
+        Some((method, format!("/api/v1/baselines/{}{action}", escaped(of.kind.as_str()))))
     }
 }
 

@@ -19,12 +19,22 @@ use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
 
 pub use self::own::PROFILE;
-pub(super) use self::{generate::ProfileArgs, own::OwnProfile, sources::baseline};
+pub(super) use self::{
+    generate::ProfileArgs,
+    own::OwnProfile,
+    sources::{
+        WorkloadFlag, baseline,
+        prometheus::{ObservedWorkload, PrometheusSource},
+    },
+};
+
+#[cfg(test)]
+pub(super) use self::sources::prometheus::ObservedCall;
 
 /// Exit status of a command that found something.
-const FOUND: u8 = 1;
+pub(super) const FOUND: u8 = 1;
 /// Exit status of a command that could not look, as of grep and diff.
-const TROUBLE: u8 = 2;
+pub(super) const TROUBLE: u8 = 2;
 
 /// Generate seccomp profiles from what workloads call, and check, compare and explain profiles.
 ///
@@ -69,7 +79,7 @@ impl Profile {
 }
 
 /// Makes an error an exit status of its own, so that scripts can tell it from findings.
-fn or_trouble(outcome: Result<ExitCode>) -> Result<ExitCode> {
+pub(super) fn or_trouble(outcome: Result<ExitCode>) -> Result<ExitCode> {
     outcome.or_else(|error| {
         note(&format!("syscallmon: {error:#}"));
         Ok(ExitCode::from(TROUBLE))
@@ -77,16 +87,16 @@ fn or_trouble(outcome: Result<ExitCode>) -> Result<ExitCode> {
 }
 
 /// Writes a line for people to stderr. Nobody may be there to read it.
-fn note(line: &str) {
+pub(super) fn note(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// Returns a number with its noun: `1 call`, `2 calls`.
-fn counted(number: usize, noun: &str) -> String {
+pub(super) fn counted(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
-fn on_runtime<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+pub(super) fn on_runtime<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let outcome = runtime.block_on(work);
     runtime.shutdown_background();

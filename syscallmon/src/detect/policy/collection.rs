@@ -2,9 +2,11 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use super::resolve;
 use crate::{
     detect::{
-        BUILT_IN, FileSize, Policy, PolicyEntry, PolicyError, PolicySpec, Reason, Severity, Unexpected, file_to_refuse,
+        BUILT_IN, DeclaredPolicy, FileSize, Policy, PolicyError, PolicyItem, PolicySpec, Position, Reason, Severity,
+        Unexpected, file_to_refuse,
     },
     seccomp::Profile,
     syscalls::{CallId, CallTable, IO_URING, runtime_default},
@@ -12,7 +14,7 @@ use crate::{
 };
 
 /// The built-in policy, as it could be written in a file.
-const BUILT_IN_YAML: &str = include_str!("runtime_default.yaml");
+pub const BUILT_IN_YAML: &str = include_str!("runtime_default.yaml");
 
 /// Origin of the built-in policy.
 const BUILT_IN_ORIGIN: &str = "built in";
@@ -35,8 +37,21 @@ pub struct PolicyFile {
     pub origin: Arc<str>,
     /// Valid policies.
     pub sources: Vec<Source>,
-    /// Whether these are all of them.
+    /// Policies with a mistake.
+    pub invalid: Vec<DeclaredPolicy>,
+    /// Whether the valid ones are all of them.
     pub is_whole: bool,
+}
+
+/// Why a policy is not in force, and where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyMistake {
+    /// Its file.
+    pub origin: Arc<str>,
+    /// Its position; `None` for a whole file.
+    pub at: Option<Position>,
+    /// The reason.
+    pub error: PolicyError,
 }
 
 /// A list of policies, as in a file.
@@ -55,6 +70,8 @@ pub struct Policies {
     fallback: Option<Arc<Policy>>,
     /// Whether calls of container init may look like the container's own.
     mixes_container_init: bool,
+    /// The built-in policy, also if it is not used.
+    built_in: Option<Arc<Policy>>,
     /// By [`CallId`].
     runtime_default: Vec<bool>,
 }
@@ -68,7 +85,7 @@ impl PolicyFile {
 
     /// Removes its policies. Those from before may stay in force.
     pub fn refuse(&mut self) {
-        self.sources.clear();
+        self.invalid.extend(self.sources.drain(..).map(|source| source.spec.declared()));
         self.is_whole = false;
     }
 }
@@ -79,15 +96,15 @@ impl Policies {
     /// # Errors
     ///
     /// Contains all problems.
-    pub fn new(sources: Vec<Source>, built_in: bool, table: &CallTable) -> Result<Self, Vec<(Arc<str>, PolicyError)>> {
-        let is_whole = true;
+    pub fn new(sources: Vec<Source>, built_in: bool, table: &CallTable) -> Result<Self, Vec<PolicyMistake>> {
         let files = sources.into_iter().map(|source| PolicyFile {
             origin: Arc::clone(&source.origin),
             sources: vec![source],
-            is_whole,
+            invalid: Vec::new(),
+            is_whole: true,
         });
-        let (policies, errors) = Self::from_files(files, built_in, &Self::default(), table);
-        if errors.is_empty() { Ok(policies) } else { Err(errors) }
+        let (policies, mistakes) = Self::from_files(files, built_in, &Self::default(), table);
+        if mistakes.is_empty() { Ok(policies) } else { Err(mistakes) }
     }
 
     /// Returns the policies of these files, followed by the built-in one if it is used and no other has its name; and
@@ -101,85 +118,61 @@ impl Policies {
         built_in: bool,
         before: &Self,
         table: &CallTable,
-    ) -> (Self, Vec<(Arc<str>, PolicyError)>) {
-        let mut policies = Self {
-            ordered: Vec::new(),
-            fallback: None,
-            mixes_container_init: false,
-            runtime_default: runtime_default(table),
-        };
-        let critical = built_in_source().spec.critical.unwrap_or_default();
-        let mut errors = Vec::new();
-        for PolicyFile { origin, sources, is_whole } in files {
-            let (read, wrong) = policies.compile(sources, &critical, table);
-            let is_whole = is_whole && wrong.is_empty();
-            errors.extend(wrong.into_iter().map(|error| (Arc::clone(&origin), error)));
-            let mut older = before.ordered.iter().filter(|policy| *policy.origin() == origin).peekable();
-            if is_whole || older.peek().is_none() {
-                policies.ordered.extend(read);
-            } else {
-                older.for_each(|policy| policies.keep(policy));
-            }
-        }
-        errors.extend(policies.refuse_largest_files());
+    ) -> (Self, Vec<PolicyMistake>) {
+        let (resolved, mut mistakes) = resolve::resolve(files, before);
+        let the_built_in = Arc::new(Policy::new(built_in_source(), None, &[], table));
+        let ordered = resolve::compile(resolved, &the_built_in, table);
+        let mut policies = Self { ordered, runtime_default: runtime_default(table), ..Self::default() };
+        mistakes.extend(policies.refuse_largest_files());
         if built_in && policies.named(BUILT_IN).is_none() {
-            let (built_in, _) = policies.compile(vec![built_in_source()], &critical, table);
-            policies.ordered.extend(built_in);
+            policies.ordered.push(Arc::clone(&the_built_in));
         }
         let fallback = policies.named(BUILT_IN).filter(|policy| policy.learn().is_none()).cloned();
-        policies.fallback = fallback.or_else(|| Policy::new(built_in_source(), &[], table).ok().map(Arc::new));
-        (policies, errors)
+        policies.fallback = Some(fallback.unwrap_or_else(|| Arc::clone(&the_built_in)));
+        policies.built_in = Some(the_built_in);
+        (policies, mistakes)
     }
 
-    /// Returns the policies that can follow these, and the problems of the others.
-    fn compile(
-        &self,
-        sources: Vec<Source>,
-        critical: &[PolicyEntry],
-        table: &CallTable,
-    ) -> (Vec<Arc<Policy>>, Vec<PolicyError>) {
-        let mut read: Vec<Arc<Policy>> = Vec::new();
-        let mut wrong = Vec::new();
-        for source in sources {
-            let name = source.spec.name.clone();
-            let other = self.ordered.iter().chain(&read).find(|policy| policy.name() == name.text());
-            let policy = match other {
-                Some(other) => Err(PolicyError::Duplicate { name, other: Arc::clone(other.origin()) }),
-                None => Policy::new(source, critical, table),
-            };
-            match policy {
-                Ok(policy) => read.push(Arc::new(policy)),
-                Err(error) => wrong.push(error),
-            }
-        }
-        (read, wrong)
-    }
-
-    /// Adds a policy that was in force before, unless another one has its name now.
-    fn keep(&mut self, policy: &Arc<Policy>) {
-        if self.named(policy.name()).is_none() {
-            self.ordered.push(Arc::clone(policy));
-        }
-    }
-
-    /// Removes policies until the rest is within the limits. Policies that stay from before count, too.
-    fn refuse_largest_files(&mut self) -> Vec<(Arc<str>, PolicyError)> {
+    /// Removes policies until the rest is within the limits. Policies that stay from before count, too. So do policies
+    /// that others extend, for the file of the first one.
+    fn refuse_largest_files(&mut self) -> Vec<PolicyMistake> {
         let mut sizes: Vec<(Arc<str>, FileSize)> = Vec::new();
+        let mut extended: BTreeSet<*const Policy> = self.ordered.iter().map(Arc::as_ptr).collect();
         for policy in &self.ordered {
-            let size = FileSize { policies: 1, expressions: policy.memory() };
-            match sizes.iter_mut().find(|(origin, _)| origin == policy.origin()) {
+            let only_extended = policy.ancestors().filter(|ancestor| extended.insert(Arc::as_ptr(ancestor)));
+            let expressions = policy.memory() + only_extended.map(|ancestor| ancestor.memory()).sum::<usize>();
+            let size = FileSize { policies: 1, expressions };
+            match sizes.iter_mut().find(|(origin, _)| *origin == policy.origin) {
                 Some((_, sum)) => *sum = [*sum, size].into_iter().sum(),
-                None => sizes.push((Arc::clone(policy.origin()), size)),
+                None => sizes.push((Arc::clone(&policy.origin), size)),
             }
         }
         let (mut origins, mut sizes): (Vec<_>, Vec<_>) = sizes.into_iter().unzip();
         let mut refused = Vec::new();
         while let Some(at) = file_to_refuse(&sizes) {
             let (origin, size) = (origins.remove(at), sizes.remove(at));
-            self.ordered.retain(|policy| *policy.origin() != origin);
-            refused.push((origin, PolicyError::LargestFile(size)));
+            refused.extend(self.refuse(&origin));
+            refused.push(PolicyMistake { origin, at: None, error: PolicyError::LargestFile(size) });
         }
         refused
+    }
+
+    /// Removes the policies of a file, and those of other files that extend one of them.
+    fn refuse(&mut self, refused: &Arc<str>) -> Vec<PolicyMistake> {
+        let mut mistakes = Vec::new();
+        self.ordered.retain(|policy| {
+            let is_its = policy.origin == *refused;
+            if !is_its && policy.ancestors().any(|ancestor| ancestor.origin == *refused) {
+                mistakes.extend(policy.spec.extends.as_ref().map(|extends| PolicyMistake {
+                    origin: Arc::clone(&policy.origin),
+                    at: Some(extends.at),
+                    error: PolicyError::InvalidParent { name: policy.spec.name.clone(), parent: extends.name.clone() },
+                }));
+                return false;
+            }
+            !is_its
+        });
+        mistakes
     }
 
     fn named(&self, name: &str) -> Option<&Arc<Policy>> {
@@ -245,6 +238,12 @@ impl Policies {
         judged.map(|unexpected| unexpected.severity).max()
     }
 
+    /// Returns the built-in policy, also if it is not used. Its critical calls are those of policies without a list.
+    #[must_use]
+    pub fn built_in(&self) -> Option<&Policy> {
+        self.built_in.as_deref()
+    }
+
     /// Returns all policies, in order.
     #[must_use]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Arc<Policy>> {
@@ -268,6 +267,11 @@ fn built_in_source() -> Source {
     let list: PolicyList = serde_saphyr::from_str(BUILT_IN_YAML).expect("the built-in policy can be read");
     let spec = list.policies.into_iter().next().expect("the built-in policy is there");
     Source { spec, profiles: Vec::new(), origin: BUILT_IN_ORIGIN.into() }
+}
+
+/// Returns the critical calls of a policy that extends none and has no list of its own.
+pub(super) fn default_critical() -> Vec<PolicyItem> {
+    built_in_source().spec.critical.unwrap_or_default()
 }
 
 /// Returns the calls that this profile allows. Operations of io_uring are not among them, because it denies

@@ -1,10 +1,10 @@
 //! A policy in the form for judging: its lists, looked up once for each call.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, iter, sync::Arc};
 
 use super::essential;
 use crate::{
-    detect::{ExceptionSpec, Learn, Match, PolicyEntry, PolicyError, PolicySpec, Reason, Severity, Source, Unprefixed},
+    detect::{ExceptionSpec, Learn, Match, PolicyItem, PolicySpec, Reason, Severity, Source, Unprefixed},
     seccomp::Profile,
     syscalls::{Call, CallId, CallTable, UNKNOWN},
     workload::{Label, Labels},
@@ -14,21 +14,28 @@ use crate::{
 /// probe.
 const NEVER_UNEXPECTED: [&str; 3] = ["restart_syscall", "uprobe", "uretprobe"];
 
-/// A policy, compiled.
+/// A policy, compiled, with the policies that it extends.
 #[derive(Debug, PartialEq)]
 pub struct Policy {
-    name: Arc<str>,
-    origin: Arc<str>,
-    selects: Match,
+    pub(super) spec: PolicySpec,
+    pub(super) origin: Arc<str>,
+    pub(super) parent: Option<Arc<Policy>>,
+    severity: Severity,
+    learn: Option<Learn>,
     /// By [`CallId`].
     rows: Vec<CallRow>,
+    /// What its own lists say, by [`CallId`].
+    own: Vec<Listing>,
+    /// Number of the first of its own seccomp profiles that allows a call, by [`CallId`]; empty without profiles.
+    profile_of: Vec<Option<u16>>,
     exceptions: Vec<Exception>,
-    learn: Option<Learn>,
 }
 
 /// The entry of a policy for one call.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct CallRow {
+    /// What its lists and those of the policies that it extends say.
+    listing: Listing,
     standing: Standing,
     severity: Severity,
     /// Position of the call's ABI in the table.
@@ -38,6 +45,31 @@ struct CallRow {
     is_critical: bool,
     /// Whether it is essential for every program.
     is_essential: bool,
+}
+
+/// What the lists of a policy say about a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Listing {
+    /// Nothing.
+    Unlisted,
+    /// A set, an ABI or a seccomp profile in `allow` has it.
+    Allowed,
+    /// `allow` names it. This overrides a `deny` of a policy that is extended.
+    AllowedByName,
+    /// `deny` has it.
+    Denied,
+}
+
+impl Listing {
+    /// Returns what both say, if a policy with this one extends a policy with the other one.
+    ///
+    /// The nearest list that denies the call, or allows it by its name, decides. Otherwise every list may allow it.
+    pub(super) fn extending(self, parent: Self) -> Self {
+        match self {
+            Self::Denied | Self::AllowedByName => self,
+            Self::Unlisted | Self::Allowed => self.max(parent),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -67,40 +99,51 @@ pub struct Unexpected {
 }
 
 impl Policy {
-    /// Compiles the policy of a file, with the seccomp profiles that it names.
+    /// Compiles the policy of a file, with the seccomp profiles that it names and the policy that it extends.
+    ///
+    /// `default_critical` are the critical calls of a policy that extends none and has no list of its own.
     pub(super) fn new(
         source: Source,
-        default_critical: &[PolicyEntry],
+        parent: Option<Arc<Self>>,
+        default_critical: &[PolicyItem],
         table: &CallTable,
-    ) -> Result<Self, PolicyError> {
+    ) -> Self {
         let Source { spec, profiles, origin } = source;
-        spec.check()?;
-        let default_critical = if spec.learn.is_some() { default_critical } else { &[] };
-        let critical = spec.critical.as_deref().unwrap_or(default_critical);
-        let rows = rows(&spec, critical, &profiles, table);
-        let exception = |exception: ExceptionSpec| {
+        let inherited = parent.as_deref();
+        let severity = spec.severity.or(inherited.map(|parent| parent.severity)).unwrap_or_default();
+        let learn = spec.learn.or(inherited.and_then(|parent| parent.learn));
+        let profile_of = profile_of(&profiles, table);
+        let own: Vec<Listing> =
+            table.iter().map(|(id, call)| own_listing(&spec, &profile_of, (id, call), table)).collect();
+        let critical = critical(&spec, inherited, default_critical, table);
+        let rows = rows(&own, inherited, (&critical, severity), table);
+        let exception = |exception: &ExceptionSpec| {
             let allowed = table.iter().filter(|&(_, call)| names(&exception.allow, call, table, Unprefixed::Native));
-            Exception { allowed: allowed.map(|(id, _)| id).collect(), selects: exception.selects }
+            Exception { allowed: allowed.map(|(id, _)| id).collect(), selects: exception.selects.clone() }
         };
-        Ok(Self {
-            name: Arc::clone(spec.name.text()),
-            origin,
-            selects: spec.selects,
-            rows,
-            exceptions: spec.exceptions.into_iter().map(exception).collect(),
-            learn: spec.learn,
-        })
+        let exceptions = spec.exceptions.iter().map(exception).collect();
+        Self { spec, origin, parent, severity, learn, rows, own, profile_of, exceptions }
     }
 
-    /// Returns the bytes of its compiled regular expressions.
+    /// Returns the bytes of its own compiled regular expressions.
     pub(super) fn memory(&self) -> usize {
-        self.selects.memory() + self.exceptions.iter().map(|exception| exception.selects.memory()).sum::<usize>()
+        self.spec.memory()
+    }
+
+    /// Returns the policies that it extends, the nearest first.
+    pub(super) fn ancestors(&self) -> impl Iterator<Item = &Arc<Self>> {
+        iter::successors(self.parent.as_ref(), |policy| policy.parent.as_ref())
+    }
+
+    /// Returns the number of policies in its chain, itself included.
+    pub(super) fn depth(&self) -> usize {
+        1 + self.ancestors().count()
     }
 
     /// Returns its name.
     #[must_use]
     pub fn name(&self) -> &Arc<str> {
-        &self.name
+        self.spec.name.text()
     }
 
     /// Returns its file, or a word for another origin.
@@ -118,12 +161,54 @@ impl Policy {
     /// Whether it selects a workload with these metadata.
     #[must_use]
     pub fn selects(&self, metadata: &Labels) -> bool {
-        self.selects.selects(metadata)
+        self.spec.selects.selects(metadata)
     }
 
-    /// Returns the labels that its selectors use.
+    /// Returns the labels that its selectors use, and the exceptions of the policies that it extends.
     pub fn labels(&self) -> impl Iterator<Item = Label> {
-        self.selects.labels().chain(self.exceptions.iter().flat_map(|exception| exception.selects.labels()))
+        let exceptions = self.chain().flat_map(|policy| &policy.exceptions);
+        self.spec.selects.labels().chain(exceptions.flat_map(|exception| exception.selects.labels()))
+    }
+
+    /// Returns the policy and those that it extends, the nearest first.
+    pub(super) fn chain(&self) -> impl Iterator<Item = &Self> {
+        iter::once(self).chain(self.ancestors().map(AsRef::as_ref))
+    }
+
+    /// Returns what the policy's own lists say about a call.
+    pub(super) fn own_listing(&self, call: CallId) -> Listing {
+        self.own.get(usize::from(call.0)).copied().unwrap_or(self.own[0])
+    }
+
+    /// Returns what the lists of the policy, and of those that it extends, say about a call.
+    pub(super) fn listing(&self, call: CallId) -> Listing {
+        self.row(call).listing
+    }
+
+    /// Returns the severity of unexpected calls that are not critical.
+    pub(super) fn severity(&self) -> Severity {
+        self.severity
+    }
+
+    /// Returns the number of its first seccomp profile that allows a call.
+    pub(super) fn profile_of(&self, call: CallId) -> Option<usize> {
+        self.profile_of.get(usize::from(call.0)).copied().flatten().map(usize::from)
+    }
+
+    /// Returns the number of its first exception for a workload that allows a call.
+    pub(super) fn exception_for(&self, metadata: &Labels, call: CallId) -> Option<usize> {
+        let excepts = |exception: &Exception| exception.allowed.contains(&call) && exception.selects.selects(metadata);
+        self.exceptions.iter().position(excepts)
+    }
+
+    /// Whether a call is never unexpected, whatever policies say.
+    pub(super) fn is_never_unexpected(&self, call: CallId) -> bool {
+        self.row(call).standing == Standing::NeverUnexpected
+    }
+
+    /// Whether a call is critical if it is unexpected.
+    pub(in crate::detect) fn is_critical(&self, call: CallId) -> bool {
+        self.row(call).is_critical
     }
 
     /// Whether a call of a workload is unexpected. `learned` are the learned calls of the workload, if its policy
@@ -146,12 +231,6 @@ impl Policy {
     #[must_use]
     pub fn may_object(&self, call: CallId) -> bool {
         matches!(self.row(call).standing, Standing::DenyList | Standing::Unlisted(_))
-    }
-
-    /// Whether a call is critical if it is unexpected.
-    #[must_use]
-    pub fn is_critical(&self, call: CallId) -> bool {
-        self.row(call).is_critical
     }
 
     /// Whether a call is unexpected while the workload's calls are learned: calls in `deny` are, and critical calls
@@ -183,19 +262,32 @@ impl Policy {
         match self.row(call).standing {
             Standing::NeverUnexpected | Standing::Allowed => None,
             Standing::DenyList => {
-                self.judge(metadata, call, None).map(|unexpected| (unexpected, Arc::clone(&self.name)))
+                self.judge(metadata, call, None).map(|unexpected| (unexpected, Arc::clone(self.name())))
             }
             Standing::Unlisted(_) => {
                 let other = other?;
                 let unexpected = other.judge(metadata, call, None)?;
-                self.unless_excepted(metadata, call, unexpected).map(|unexpected| (unexpected, Arc::clone(&other.name)))
+                self.unless_excepted(metadata, call, unexpected)
+                    .map(|unexpected| (unexpected, Arc::clone(other.name())))
             }
         }
     }
 
     fn unless_excepted(&self, metadata: &Labels, call: CallId, unexpected: Unexpected) -> Option<Unexpected> {
-        let excepts = |exception: &Exception| exception.allowed.contains(&call) && exception.selects.selects(metadata);
-        (!self.exceptions.iter().any(excepts)).then_some(unexpected)
+        (!self.is_excepted(metadata, call)).then_some(unexpected)
+    }
+
+    /// Whether an exception allows a call. A policy that denies a call ends the exceptions of those that it extends.
+    fn is_excepted(&self, metadata: &Labels, call: CallId) -> bool {
+        for policy in self.chain() {
+            if policy.exception_for(metadata, call).is_some() {
+                return true;
+            }
+            if policy.own_listing(call) == Listing::Denied {
+                return false;
+            }
+        }
+        false
     }
 
     /// An id beyond the table counts as the native ABI's unknown call, as everywhere.
@@ -214,48 +306,115 @@ impl Policy {
     }
 }
 
-/// Whether one of these entries names a call.
-fn names(entries: &[PolicyEntry], call: Call, table: &CallTable, unprefixed: Unprefixed) -> bool {
-    entries.iter().any(|entry| entry.names(call, table.native_abi(), unprefixed))
+/// Whether one of these items names a call.
+fn names(items: &[PolicyItem], call: Call, table: &CallTable, unprefixed: Unprefixed) -> bool {
+    items.iter().any(|item| item.entry.names(call, table.native_abi(), unprefixed))
 }
 
-fn rows(spec: &PolicySpec, critical: &[PolicyEntry], profiles: &[Profile], table: &CallTable) -> Vec<CallRow> {
-    let profiles: Vec<Vec<bool>> = profiles.iter().map(|profile| profile.calls(table)).collect();
-    let is_allowed = |id: CallId, call| {
-        names(&spec.allow, call, table, Unprefixed::Native) || profiles.iter().any(|profile| profile[usize::from(id.0)])
+fn profile_of(profiles: &[Profile], table: &CallTable) -> Vec<Option<u16>> {
+    let mut first = if profiles.is_empty() { Vec::new() } else { vec![None; table.iter().count()] };
+    for (number, profile) in profiles.iter().enumerate() {
+        let number = u16::try_from(number).unwrap_or(u16::MAX);
+        for (first, _) in first.iter_mut().zip(profile.calls(table)).filter(|(_, allows)| *allows) {
+            first.get_or_insert(number);
+        }
+    }
+    first
+}
+
+fn own_listing(
+    spec: &PolicySpec,
+    profile_of: &[Option<u16>],
+    (id, call): (CallId, Call),
+    table: &CallTable,
+) -> Listing {
+    if names(&spec.deny, call, table, Unprefixed::Every) {
+        return Listing::Denied;
+    }
+    let named_by = |item: &&PolicyItem| item.entry.names(call, table.native_abi(), Unprefixed::Native);
+    let mut allowing = spec.allow.iter().filter(named_by).peekable();
+    let is_listed = allowing.peek().is_some() || profile_of.get(usize::from(id.0)).copied().flatten().is_some();
+    match (is_listed, allowing.any(|item| item.entry.is_single())) {
+        (_, true) => Listing::AllowedByName,
+        (true, false) => Listing::Allowed,
+        (false, false) => Listing::Unlisted,
+    }
+}
+
+/// Returns whether each call is critical. An empty list of a policy removes what it would have otherwise.
+fn critical(spec: &PolicySpec, parent: Option<&Policy>, default: &[PolicyItem], table: &CallTable) -> Vec<bool> {
+    let own = match (&spec.critical, parent) {
+        (None, None) => default,
+        (None, Some(_)) => &[],
+        (Some(own), _) => own,
     };
-    let allowed: Vec<bool> = table.iter().map(|(id, call)| is_allowed(id, call)).collect();
-    let allowed_abis: BTreeSet<&str> =
-        table.iter().zip(&allowed).filter(|(_, allowed)| **allowed).map(|((_, call), _)| call.abi).collect();
+    let is_cleared = spec.critical.as_ref().is_some_and(Vec::is_empty);
+    let inherited = parent.filter(|_| !is_cleared);
+    let is_critical = |(id, call)| {
+        inherited.is_some_and(|parent| parent.is_critical(id)) || names(own, call, table, Unprefixed::Every)
+    };
+    table.iter().map(is_critical).collect()
+}
+
+fn rows(
+    own: &[Listing],
+    parent: Option<&Policy>,
+    (critical, severity): (&[bool], Severity),
+    table: &CallTable,
+) -> Vec<CallRow> {
+    let inherited = |id| parent.map_or(Listing::Unlisted, |parent| parent.row(id).listing);
+    let listings: Vec<Listing> = table.iter().zip(own).map(|((id, _), own)| own.extending(inherited(id))).collect();
+    let is_allowed = |listing: Listing| matches!(listing, Listing::Allowed | Listing::AllowedByName);
+    let allowed_abis: BTreeSet<&str> = table
+        .iter()
+        .zip(&listings)
+        .filter(|(_, listing)| is_allowed(**listing))
+        .map(|((_, call), _)| call.abi)
+        .collect();
     let mut abis: Vec<&str> = Vec::new();
-    let row = |((_, call), allowed): ((CallId, Call), bool)| {
-        let standing = if NEVER_UNEXPECTED.contains(&call.syscall) {
-            Standing::NeverUnexpected
-        } else if names(&spec.deny, call, table, Unprefixed::Every) {
-            Standing::DenyList
-        } else if allowed {
-            Standing::Allowed
-        } else {
-            Standing::Unlisted(match call {
+    let row = |(((_, call), listing), &is_critical): (((CallId, Call), Listing), &bool)| {
+        let standing = match listing {
+            _ if NEVER_UNEXPECTED.contains(&call.syscall) => Standing::NeverUnexpected,
+            Listing::Denied => Standing::DenyList,
+            Listing::Allowed | Listing::AllowedByName => Standing::Allowed,
+            Listing::Unlisted => Standing::Unlisted(match call {
                 Call { syscall: UNKNOWN, .. } => Reason::UnknownNumber,
                 // The architecture's own ABI is never the reason, even while nothing is allowed yet.
                 Call { abi, .. } if !allowed_abis.contains(abi) && abi != table.native_abi() => Reason::Abi,
                 Call { .. } => Reason::NotAllowed,
-            })
+            }),
         };
-        let is_critical = names(critical, call, table, Unprefixed::Every);
         let abi = abis.iter().position(|&abi| abi == call.abi).unwrap_or_else(|| {
             abis.push(call.abi);
             abis.len() - 1
         });
         CallRow {
+            listing,
             standing,
-            severity: if is_critical { Severity::Critical } else { spec.severity },
+            severity: if is_critical { Severity::Critical } else { severity },
             abi: u8::try_from(abi).expect("an architecture has four ABIs at most"),
             is_critical,
             is_native: call.abi == table.native_abi(),
             is_essential: essential::is_essential(call),
         }
     };
-    table.iter().zip(allowed).map(row).collect()
+    table.iter().zip(listings).zip(critical).map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Listing::{self, Allowed, AllowedByName, Denied, Unlisted};
+
+    #[test]
+    fn extending_is_associative_and_has_a_neutral_element() {
+        const ALL: [Listing; 4] = [Unlisted, Allowed, AllowedByName, Denied];
+        for a in ALL {
+            assert_eq!((a.extending(Unlisted), Unlisted.extending(a)), (a, a));
+            for b in ALL {
+                for c in ALL {
+                    assert_eq!(a.extending(b).extending(c), a.extending(b.extending(c)), "{a:?} {b:?} {c:?}");
+                }
+            }
+        }
+    }
 }

@@ -1,17 +1,23 @@
 //! An item of a list of calls: `openat`, `@file-system`, `ia32:*`, `io_uring:openat`.
 
-use std::{fmt, str::FromStr};
-
-use serde::Deserialize;
+use std::{
+    collections::HashMap,
+    fmt,
+    str::FromStr,
+    sync::{Arc, LazyLock},
+};
 
 use crate::syscalls::{Call, IO_URING, UNKNOWN, names, sets};
+
+/// Members of each set. Items share them, since a file can have many items.
+static SETS: LazyLock<HashMap<&'static str, Arc<[&'static str]>>> =
+    LazyLock::new(|| sets::names().filter_map(|set| Some((set, sets::members(set)?.into()))).collect());
 
 /// Stands for every call, or every ABI.
 const EVERYTHING: &str = "*";
 
 /// The calls that an item names.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Clone, PartialEq, Eq)]
 pub struct PolicyEntry {
     text: String,
     abi: Prefix,
@@ -31,7 +37,8 @@ enum Prefix {
 enum NamedCalls {
     Everything,
     /// Sorted.
-    These(Vec<&'static str>),
+    Set(Arc<[&'static str]>),
+    One(&'static str),
 }
 
 /// Meaning of an item without an ABI.
@@ -47,7 +54,11 @@ pub enum Unprefixed {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyEntryError {
     /// The text before the colon is not an ABI.
-    #[error("{entry:?}: {abi:?} is not an ABI: expected one of {}, or * for all", names::ABIS.join(", "))]
+    #[error(
+        "{entry:?}: {abi:?} is not an ABI{}: expected one of {}, or * for all",
+        names::suggestion(abi, names::ABIS),
+        names::ABIS.join(", ")
+    )]
     Abi {
         /// The whole text.
         entry: String,
@@ -92,8 +103,21 @@ impl PolicyEntry {
         of_abi
             && match &self.calls {
                 NamedCalls::Everything => true,
-                NamedCalls::These(names) => names.binary_search(&call.syscall).is_ok(),
+                NamedCalls::Set(names) => names.binary_search(&call.syscall).is_ok(),
+                NamedCalls::One(name) => call.syscall == *name,
             }
+    }
+
+    /// Whether it names one call, and not a set or all calls.
+    #[must_use]
+    pub fn is_single(&self) -> bool {
+        matches!(self.calls, NamedCalls::One(_))
+    }
+
+    /// Returns its text.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
     }
 }
 
@@ -127,14 +151,6 @@ impl FromStr for PolicyEntry {
     }
 }
 
-impl TryFrom<String> for PolicyEntry {
-    type Error = PolicyEntryError;
-
-    fn try_from(text: String) -> Result<Self, PolicyEntryError> {
-        text.parse()
-    }
-}
-
 /// Returns the calls of a name, in all ABIs that have it.
 fn named(entry: &str, abi: Prefix, name: &str) -> Result<NamedCalls, PolicyEntryError> {
     let entry = || entry.to_owned();
@@ -142,12 +158,12 @@ fn named(entry: &str, abi: Prefix, name: &str) -> Result<NamedCalls, PolicyEntry
         return Ok(NamedCalls::Everything);
     }
     if name.starts_with('@') {
-        let members = sets::members(name);
+        let members = SETS.get(name).cloned();
         let error = || PolicyEntryError::Set { entry: entry(), suggestion: names::suggestion(name, sets::names()) };
-        return members.map(NamedCalls::These).ok_or_else(error);
+        return members.map(NamedCalls::Set).ok_or_else(error);
     }
     if name == UNKNOWN {
-        return Ok(NamedCalls::These(vec![UNKNOWN]));
+        return Ok(NamedCalls::One(UNKNOWN));
     }
     let calls = names::system_calls();
     let operations = names::operations();
@@ -158,7 +174,7 @@ fn named(entry: &str, abi: Prefix, name: &str) -> Result<NamedCalls, PolicyEntry
     };
     match known {
         // An operation that is not a system call requires the prefix `io_uring:`.
-        Some(name) if abi != Prefix::None || calls.contains(name) => Ok(NamedCalls::These(vec![name])),
+        Some(name) if abi != Prefix::None || calls.contains(name) => Ok(NamedCalls::One(name)),
         Some(name) => Err(PolicyEntryError::SystemCall {
             entry: entry(),
             suggestion: format!(" (did you mean {IO_URING}:{name}?)"),

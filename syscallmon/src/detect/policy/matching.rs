@@ -1,14 +1,19 @@
 //! Selectors of policies.
 
-use std::{collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
 
 use regex::escape;
-use serde::{
-    Deserialize, Deserializer,
-    de::{Error as _, MapAccess, Visitor, value::MapAccessDeserializer},
-};
+use serde::{Deserialize, Deserializer};
 
-use crate::workload::{Label, Labels, Selector};
+use super::{
+    mistake::Mistakes,
+    node::{Node, Position, Value},
+    reading::read_whole,
+};
+use crate::{
+    syscalls::names::suggestion,
+    workload::{Label, Labels, Selector, SelectorError},
+};
 
 /// Selectors, one of which must match; never empty.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,49 +37,90 @@ impl Match {
     }
 }
 
-impl<'de> Deserialize<'de> for Match {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let selectors = Vec::<WrittenSelector>::deserialize(deserializer)?;
-        if selectors.is_empty() {
-            return Err(D::Error::custom(
-                "match requires a selector, such as 'container_id!=\"\"' for every container",
-            ));
+impl Match {
+    /// Reads a list of selectors, and reports every mistake in it.
+    pub(super) fn read(node: &Node, mistakes: &mut Mistakes) -> Option<Self> {
+        let Value::List(written) = &node.value else {
+            mistakes.add(
+                node.at,
+                format_args!(
+                    "match: expected a list of selectors, such as [{{namespace: shop}}], not {}",
+                    node.describe()
+                ),
+            );
+            return None;
+        };
+        if written.is_empty() {
+            mistakes.add(node.at, "match requires a selector, such as 'container_id!=\"\"' for every container");
+            return None;
         }
-        Ok(Self(selectors.into_iter().map(|written| written.0).collect()))
+        let mut selectors = Vec::new();
+        for selector in written {
+            if mistakes.are_too_many() {
+                return None;
+            }
+            selectors.extend(selector_of(selector, mistakes));
+        }
+        (selectors.len() == written.len()).then_some(Self(selectors))
     }
 }
 
-/// A selector in either notation.
-struct WrittenSelector(Selector);
-
-impl<'de> Deserialize<'de> for WrittenSelector {
+impl<'de> Deserialize<'de> for Match {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Forms;
-
-        impl<'de> Visitor<'de> for Forms {
-            type Value = WrittenSelector;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a selector such as 'namespace=\"shop\"', or labels such as {namespace: shop}")
-            }
-
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<WrittenSelector, E> {
-                text.parse().map(WrittenSelector).map_err(E::custom)
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<WrittenSelector, A::Error> {
-                let labels = BTreeMap::<Label, LabelPattern>::deserialize(MapAccessDeserializer::new(map))?;
-                if labels.is_empty() {
-                    return Err(A::Error::custom("a selector requires a label, such as {namespace: shop}"));
-                }
-                let matchers = labels.iter().map(|(label, pattern)| pattern.matcher(*label));
-                let text = matchers.collect::<Vec<_>>().join(",");
-                text.parse().map(WrittenSelector).map_err(A::Error::custom)
-            }
-        }
-
-        deserializer.deserialize_any(Forms)
+        let node = Node::deserialize(deserializer)?;
+        read_whole(|mistakes| Self::read(&node, mistakes))
     }
+}
+
+/// Reads a selector in either notation.
+fn selector_of(node: &Node, mistakes: &mut Mistakes) -> Option<Selector> {
+    match &node.value {
+        Value::Text(text) => parse(text, node.at, mistakes),
+        Value::Map(labels) if labels.is_empty() => {
+            mistakes.add(node.at, "a selector requires a label, such as {namespace: shop}");
+            None
+        }
+        Value::Map(labels) => labels_of(labels, node.at, mistakes),
+        Value::Null | Value::Other(_) | Value::List(_) => {
+            let expected = "expected a selector such as 'namespace=\"shop\"', or labels such as {namespace: shop}";
+            mistakes.add(node.at, format_args!("match: {expected}, not {}", node.describe()));
+            None
+        }
+    }
+}
+
+fn parse(text: &str, at: Position, mistakes: &mut Mistakes) -> Option<Selector> {
+    text.parse().map_err(|error: SelectorError| mistakes.add(at, format_args!("match: {error}"))).ok()
+}
+
+/// Reads a map from labels to patterns.
+fn labels_of(labels: &[(Node, Node)], at: Position, mistakes: &mut Mistakes) -> Option<Selector> {
+    let before = mistakes.count();
+    let mut matchers: BTreeMap<Label, (String, Position)> = BTreeMap::new();
+    for (key, pattern) in labels {
+        let label = key.text().unwrap_or_default().parse::<Label>();
+        let label = label.map_err(|error| mistakes.add(key.at, format_args!("match: {error}"))).ok();
+        let pattern_of = LabelPattern::read(pattern, mistakes);
+        let Some((label, read)) = label.zip(pattern_of) else { continue };
+        if matchers.insert(label, (read.matcher(label), pattern.at)).is_some() {
+            mistakes.add(key.at, format_args!("match: the label {} is there twice", label.name()));
+        }
+    }
+    if mistakes.count() > before {
+        return None;
+    }
+    let text = matchers.values().map(|(matcher, _)| matcher.as_str()).collect::<Vec<_>>().join(",");
+    if let Ok(selector) = text.parse() {
+        return Some(selector);
+    }
+    // Each pattern alone shows which one is wrong.
+    for (matcher, at) in matchers.values() {
+        parse(matcher, *at, mistakes);
+    }
+    if mistakes.count() == before {
+        parse(&text, at, mistakes);
+    }
+    None
 }
 
 /// Pattern for a label's value.
@@ -85,6 +131,41 @@ enum LabelPattern {
 }
 
 impl LabelPattern {
+    fn read(node: &Node, mistakes: &mut Mistakes) -> Option<Self> {
+        match &node.value {
+            Value::Text(glob) => return Some(Self::Glob(glob.clone())),
+            Value::Other(number) => {
+                mistakes
+                    .add(node.at, format_args!("match: expected a name or glob in quotes (did you mean {number:?}?)"));
+                return None;
+            }
+            Value::Map(forms) => match forms.as_slice() {
+                [(key, value)] => match (key.text(), value.text()) {
+                    (Some("regex"), Some(regex)) => return Some(Self::Regex(regex.to_owned())),
+                    (Some("not"), Some(glob)) => return Some(Self::NotGlob(glob.to_owned())),
+                    (Some("regex" | "not"), None) => {}
+                    _ => {
+                        let suggestion = suggestion(key.text().unwrap_or_default(), ["regex", "not"]);
+                        let unknown = key.describe();
+                        mistakes.add(
+                            key.at,
+                            format_args!("match: unknown key {unknown}{suggestion}: expected regex or not"),
+                        );
+                        return None;
+                    }
+                },
+                _ => {
+                    mistakes.add(node.at, "match: expected either regex or not");
+                    return None;
+                }
+            },
+            Value::Null | Value::List(_) => {}
+        }
+        let expected = "expected a name or glob in quotes, {regex: ...} or {not: ...}";
+        mistakes.add(node.at, format_args!("match: {expected}, not {}", node.describe()));
+        None
+    }
+
     /// Returns it as a matcher of `PromQL`.
     fn matcher(&self, label: Label) -> String {
         let (operator, value) = match self {
@@ -95,39 +176,6 @@ impl LabelPattern {
             Self::Regex(regex) => ("=~", regex.clone()),
         };
         format!("{}{operator}\"{}\"", label.name(), value.replace('\\', "\\\\").replace('"', "\\\""))
-    }
-}
-
-impl<'de> Deserialize<'de> for LabelPattern {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Forms;
-
-        impl<'de> Visitor<'de> for Forms {
-            type Value = LabelPattern;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a name or glob in quotes, {regex: ...} or {not: ...}")
-            }
-
-            fn visit_str<E>(self, glob: &str) -> Result<LabelPattern, E> {
-                Ok(LabelPattern::Glob(glob.to_owned()))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<LabelPattern, A::Error> {
-                let form = map.next_entry::<String, String>()?;
-                if map.next_key::<String>()?.is_some() {
-                    return Err(A::Error::custom("expected either regex or not"));
-                }
-                match form {
-                    Some((key, regex)) if key == "regex" => Ok(LabelPattern::Regex(regex)),
-                    Some((key, glob)) if key == "not" => Ok(LabelPattern::NotGlob(glob)),
-                    Some((key, _)) => Err(A::Error::custom(format!("unknown key {key:?}: expected regex or not"))),
-                    None => Err(A::Error::custom("expected regex or not")),
-                }
-            }
-        }
-
-        deserializer.deserialize_any(Forms)
     }
 }
 

@@ -68,12 +68,12 @@ fn workloads_without_end_are_ended() {
     let (header, _) = shop();
     let limits = Limits { workloads: 100, label_bytes: 20_000, ..Limits::default() };
     let mut player = Player::new(&header, Instant::now(), limits);
-    let outcome = (0..1000).try_for_each(|number| player.apply(&another(number, "")));
+    let outcome = (0..1000).try_for_each(|number| player.apply(&another(number, "")).map(drop));
     assert_eq!(outcome, Err(PlayError::Workloads(100)));
 
     let mut player = Player::new(&header, Instant::now(), limits);
     let long = "x".repeat(1000);
-    let outcome = (0..1000).try_for_each(|number| player.apply(&another(number, &long)));
+    let outcome = (0..1000).try_for_each(|number| player.apply(&another(number, &long)).map(drop));
     assert_eq!(outcome, Err(PlayError::LabelBytes(20_000)));
 }
 

@@ -104,12 +104,11 @@ fn every_mistake_is_reported_with_its_file() {
     let loaded = load(&sources(directory.path()));
     let error = error(&loaded);
     for expected in [
-        "a.yaml: ",
-        "alow",
-        "line 5",
+        "a.yaml:5:3: policy a: unknown key \"alow\" (did you mean allow?)",
+        "b.yaml:5:13: cannot read",
         "nowhere.json: No such file",
         "bad.json is not a seccomp profile",
-        "d.yaml: policy c: another policy in",
+        "d.yaml:2:3: policy c: another policy in",
         "e.yaml is not a file",
     ] {
         assert!(error.contains(expected), "{expected}: {error}");
@@ -155,6 +154,129 @@ fn a_policy_whose_profile_is_bad_is_not_in_force() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("a.yaml"), policy("a", "  seccomp: [nowhere.json]\n")).unwrap();
     assert_eq!(names(&load(&sources(directory.path()))), ["runtime-default"]);
+}
+
+/// A policy in a file of its own that extends another one.
+fn extending(name: &str, parent: &str, more: &str) -> String {
+    format!("policies:\n- name: {name}\n  extends: {parent}\n  match: [{{pod: {name}}}]\n{more}")
+}
+
+#[test]
+fn a_policy_extends_one_of_another_file_whatever_their_order() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
+    write("a.yaml", &extending("child", "base", ""));
+    write("b.yaml", &extending("base", "runtime-default", ""));
+    let sources = sources(directory.path());
+    let loaded = load(&sources);
+    assert_eq!((error(&loaded), names(&loaded)), (String::new(), strings(["child", "base", "runtime-default"])));
+    let without_built_in = PolicySources { built_in: false, ..sources };
+    assert_eq!(names(&load(&without_built_in)), strings(["child", "base"]), "it can be extended where it is off");
+}
+
+#[test]
+fn what_is_wrong_with_a_parent_is_reported_where_it_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
+    write("a.yaml", &extending("a", "bsae", ""));
+    write("b.yaml", &policy("base", "  alow: []\n"));
+    write("c.yaml", &extending("c", "base", ""));
+    write("d.yaml", &extending("d", "e", ""));
+    write("e.yaml", &extending("e", "d", ""));
+    write("f.yaml", &extending("f", "d", ""));
+    write("g.yaml", &extending("g", "g", ""));
+    write("h.yaml", &extending("runtime-default", "runtime-default", ""));
+    let loaded = load(&sources(directory.path()));
+    let error = error(&loaded);
+    for expected in [
+        "a.yaml:3:12: policy a extends bsae, which no file has (did you mean base?)",
+        "b.yaml:5:3: policy base: unknown key",
+        "c.yaml:3:12: policy c extends base, which has a mistake",
+        "d.yaml:3:12: policy d extends itself: d -> e -> d",
+        "e.yaml:3:12: policy e extends itself: e -> d -> e",
+        "f.yaml:3:12: policy f extends d, which has a mistake",
+        "g.yaml:3:12: policy g extends itself: g -> g",
+    ] {
+        assert!(error.contains(expected), "{expected}: {error}");
+    }
+    assert_eq!((loaded.problems.len(), names(&loaded)), (7, strings(["runtime-default"])), "{error}");
+    assert_eq!(
+        loaded.policies.iter().next().unwrap().origin().as_ref(),
+        directory.path().join("h.yaml").to_str().unwrap()
+    );
+}
+
+#[test]
+fn a_chain_is_bounded() {
+    let directory = tempfile::tempdir().unwrap();
+    for n in 1..=100 {
+        let text =
+            extending(&format!("p-{n}"), &if n == 1 { "runtime-default".into() } else { format!("p-{}", n - 1) }, "");
+        fs::write(directory.path().join(format!("{n}.yaml")), text).unwrap();
+    }
+    let loaded = load(&sources(directory.path()));
+    assert_eq!((loaded.policies.iter().len(), loaded.problems.len()), (7 + 1, 93), "the built-in policy is one of 8");
+    assert!(error(&loaded).contains("100.yaml:3:12: policy p-100 extends a chain of more than 8 policies"));
+}
+
+#[test]
+fn a_parent_that_becomes_invalid_or_goes_leaves_older_policies_in_force() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
+    write("base.yaml", &policy("base", "  deny: [ptrace]\n"));
+    write("child.yaml", &extending("child", "base", ""));
+    write("other.yaml", &policy("other", ""));
+    let sources = sources(directory.path());
+    let before = load(&sources);
+    assert_eq!(error(&before), "");
+
+    // The older parent stays in force, and children extend it, also new ones.
+    write("base.yaml", &policy("base", "  deny: [ptrase]\n"));
+    write("child.yaml", &extending("child", "base", "  deny: [mount]\n"));
+    let after = sources.load(&before.policies);
+    assert_eq!((names(&after), after.problems.len()), (strings(["base", "child", "other", "runtime-default"]), 1));
+    let policies = |loaded: &LoadedPolicies| loaded.policies.iter().map(Arc::clone).collect::<Vec<_>>();
+    assert_eq!(policies(&after)[0], policies(&before)[0]);
+    assert_ne!(policies(&after)[1], policies(&before)[1], "the new child");
+
+    // A parent that is gone: the child's older policy stays, with what it inherited, and so do others of its file.
+    fs::remove_file(directory.path().join("base.yaml")).unwrap();
+    write("child.yaml", &(extending("child", "base", "") + &policy("new", "").replace("policies:\n", "")));
+    let gone = sources.load(&before.policies);
+    assert_eq!((names(&gone), gone.problems.len()), (strings(["child", "other", "runtime-default"]), 1));
+    assert!(error(&gone).contains("child.yaml:3:12: policy child extends base, which no file has"), "{}", error(&gone));
+    assert_eq!(policies(&gone)[0], policies(&before)[1]);
+    assert_eq!(names(&load(&sources)), strings(["new", "other", "runtime-default"]), "at a start, what is valid");
+
+    // A policy that only the new version of a file with a mistake has cannot be extended.
+    write("base.yaml", &policy("base", ""));
+    write("child.yaml", &extending("child", "base", ""));
+    write("other.yaml", &(policy("other", "  alow: []\n") + &policy("second", "").replace("policies:\n", "")));
+    write("third.yaml", &extending("third", "second", ""));
+    let after = sources.load(&before.policies);
+    assert_eq!(names(&after), strings(["base", "child", "other", "runtime-default"]), "{}", error(&after));
+    assert!(error(&after).contains("third.yaml:3:12: policy third extends second, which no file has"));
+}
+
+#[test]
+fn a_file_that_only_others_extend_counts_for_the_limits_of_those() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(directory.path().join(format!("{name}.yaml")), text).unwrap();
+    write("base", &expressions("base", 6));
+    write("child", &extending("child", "base", ""));
+    let before = load(&sources(directory.path()));
+    assert_eq!(error(&before), "");
+    fs::remove_file(directory.path().join("base.yaml")).unwrap();
+    for name in ["c", "d", "e", "f"] {
+        write(name, &expressions(name, 6));
+    }
+    // The child keeps its older parent in memory. With it, the expressions are too many.
+    let after = sources(directory.path()).load(&before.policies);
+    assert_eq!((names(&after).len(), after.problems.len()), (5, 2), "{}", error(&after));
+    assert!(error(&after).contains("the most of all files"), "{}", error(&after));
+    fs::remove_file(directory.path().join("child.yaml")).unwrap();
+    let without = sources(directory.path()).load(&after.policies);
+    assert_eq!((error(&without), names(&without).len()), (String::new(), 5));
 }
 
 #[test]

@@ -29,9 +29,12 @@ use anyhow::{Result, anyhow, bail};
 use clap::Args;
 use http::{HeaderName, HeaderValue, Uri};
 
+#[cfg(test)]
+pub(in crate::command) use self::evidence::ObservedCall;
+pub(in crate::command) use self::evidence::ObservedWorkload;
 use self::{
     api::{Api, Server, rfc3339},
-    collect::Infos,
+    collect::{Counters, Infos},
     evidence::Range,
     health::Health,
     labels::LabelSet,
@@ -103,6 +106,27 @@ impl PrometheusSource {
         }
     }
 
+    /// Returns the calls of each workload that a selector matches in the range before `end`, and the server's warnings.
+    pub(in crate::command) async fn workloads(
+        &self,
+        url: &Uri,
+        workload: &Selector,
+        end: SystemTime,
+    ) -> Result<(Vec<ObservedWorkload>, Vec<String>)> {
+        let end = end.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let windows = Window::of_range(end, self.range);
+        let mut api = Api::new(self.server(url)).await?;
+        let mut infos = collect::infos(&mut api, &promql::infos(workload), &windows).await?;
+        infos.retain(|info, _| workload.matches(&info.workload_labels()));
+        if infos.is_empty() {
+            return Err(self.nothing(&mut api, url, workload, &windows).await);
+        }
+        let counts = Counts::read(&mut api, &infos, &windows).await?;
+        let joined = replicas::join(&infos, &counts.calls, &counts.denied)?;
+        let range = Range { windows: &windows, window: Duration::from_secs(Window::length(self.range)) };
+        Ok((evidence::workloads(&joined, &range), api.warnings.iter().map(|warning| printable(warning)).collect()))
+    }
+
     /// Returns the evidence of a workload in the range before `end`.
     pub(in crate::command) async fn evidence(
         &self,
@@ -159,12 +183,25 @@ impl PrometheusSource {
     }
 }
 
+/// Counters of calls and of denied calls.
+struct Counts {
+    calls: Counters,
+    denied: Counters,
+}
+
+impl Counts {
+    async fn read(api: &mut Api, infos: &Infos, windows: &[Window]) -> Result<Self> {
+        let mut calls = collect::counters(api, promql::CALLS, infos, windows).await?;
+        collect::without_container_init(api, &mut calls, infos, windows).await?;
+        let denied = collect::counters(api, "syscallmon_syscalls_denied_total", infos, windows).await?;
+        Ok(Self { calls, denied })
+    }
+}
+
 /// Reads what belongs to these metadata.
 async fn of_infos(api: &mut Api, infos: &Infos, windows: &[Window], length: u64, url: &Uri) -> Result<Evidence> {
-    let mut calls = collect::counters(api, promql::CALLS, infos, windows).await?;
-    collect::without_container_init(api, &mut calls, infos, windows).await?;
-    let denied = collect::counters(api, "syscallmon_syscalls_denied_total", infos, windows).await?;
-    let joined = replicas::join(infos, &calls, &denied)?;
+    let counts = Counts::read(api, infos, windows).await?;
+    let joined = replicas::join(infos, &counts.calls, &counts.denied)?;
     let targets: BTreeSet<LabelSet> = infos.keys().map(LabelSet::of_target).collect();
     let health = Health::read(api, &targets, windows).await?;
     let mut evidence = Evidence::new(SourceKind::Prometheus, url.to_string());

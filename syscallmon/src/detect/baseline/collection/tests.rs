@@ -138,7 +138,7 @@ fn a_new_call_now_and_then_does_not_keep_a_baseline_from_guarding() {
         learning.minutes(59, &["a"])
     });
     assert_eq!(new_ones.sum::<usize>(), 0, "there is always a new one");
-    assert!(learning.call("a", "tkill"), "and one more");
+    assert!(learning.call("a", calls.next().expect("there are enough").syscall), "and one more");
     learning.minutes(days % 59, &["a"]);
     assert!(learning.is_guarding("a"), "it has learned for as long as it may");
 }

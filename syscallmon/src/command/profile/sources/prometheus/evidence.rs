@@ -14,6 +14,7 @@ use super::{
 use crate::{
     command::profile::sources::printable,
     profile::{Evidence, EvidenceError, Observation, Replica},
+    workload::Labels,
 };
 
 /// A replica that has a sample this soon after the begin of the range may be older, in seconds: twice the longest time
@@ -88,6 +89,41 @@ pub(super) fn add_all(
     warn_of_replicas(evidence, &gaps, &more_images);
     warn_of_joined(evidence, joined, health);
     Ok(())
+}
+
+/// The calls of one workload in the range.
+#[derive(Debug)]
+pub(in crate::command) struct ObservedWorkload {
+    pub(in crate::command) metadata: Labels,
+    pub(in crate::command) calls: Vec<ObservedCall>,
+}
+
+/// A call, by names from a server.
+#[derive(Debug)]
+pub(in crate::command) struct ObservedCall {
+    pub(in crate::command) abi: String,
+    pub(in crate::command) syscall: String,
+    pub(in crate::command) count: u64,
+    /// Whether the calls did not run, because seccomp denied them.
+    pub(in crate::command) is_denied: bool,
+}
+
+/// Returns the calls of each replica.
+pub(super) fn workloads(joined: &Joined<'_>, range: &Range<'_>) -> Vec<ObservedWorkload> {
+    let of_series = |series: &ReplicaSeries<'_>| {
+        let in_range = InRange::new(series, range);
+        let calls = series.calls.iter().map(|(call, counters)| (call, counters, false));
+        let denied = series.denied.iter().map(|(call, counters)| (call, counters, true));
+        let observed = calls.chain(denied).map(|(&(abi, syscall), counters, is_denied)| ObservedCall {
+            abi: abi.to_owned(),
+            syscall: syscall.to_owned(),
+            count: in_range.sum(counters).0,
+            is_denied,
+        });
+        let calls = observed.filter(|observed| observed.count > 0).collect();
+        ObservedWorkload { metadata: series.metadata.clone(), calls }
+    };
+    joined.replicas.values().map(of_series).collect()
 }
 
 /// `gaps` are seconds without a scrape, and `more_images` replicas with more than one image.

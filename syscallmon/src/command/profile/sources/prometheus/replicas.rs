@@ -32,6 +32,8 @@ pub(super) struct ReplicaSeries<'a> {
     pub(super) first_target: LabelSet,
     /// All targets that had it.
     pub(super) targets: BTreeSet<LabelSet>,
+    /// Its newest metadata.
+    pub(super) metadata: Labels,
     /// Its images, with the time of their last sample.
     pub(super) images: BTreeMap<&'a str, f64>,
     pub(super) calls: CallSeries<'a>,
@@ -181,6 +183,7 @@ impl<'a> ReplicaSeries<'a> {
             span,
             first_target: info.of_target(),
             targets: BTreeSet::new(),
+            metadata: info.workload_labels(),
             images: BTreeMap::new(),
             calls: BTreeMap::new(),
             denied: BTreeMap::new(),

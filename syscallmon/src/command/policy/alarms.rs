@@ -1,0 +1,317 @@
+//! Calls that would have alarmed: of recordings, and of a Prometheus.
+
+use std::{
+    cmp::Reverse,
+    collections::BTreeMap,
+    fmt::Write as _,
+    fs::File,
+    io::{BufReader, Read},
+    path::Path,
+    sync::Arc,
+    time::Instant,
+};
+
+use anyhow::{Context, Result, bail};
+use flate2::read::GzDecoder;
+use serde_json::{Value, json};
+
+use super::{
+    table as text_table,
+    trial::{decision_json, judge, labels_of, name},
+};
+use crate::{
+    command::profile::{ObservedWorkload, counted, note},
+    detect::{Decision, Policies, Severity},
+    engine::Player,
+    files,
+    model::Delta,
+    profile::CommandRecording,
+    recording::{Limits, Reader, SampleOrEnd},
+    syscalls::{Call, CallId, CallTable},
+    workload::{Labels, Selector, Workload},
+};
+
+/// Maximum alarms that are listed. Of more, only the number is known.
+const MAX_ALARMS: usize = 10_000;
+
+/// The first bytes of a gzip stream.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+/// Calls that would have alarmed.
+#[derive(Debug, Default)]
+pub(super) struct Alarms {
+    /// By workload.
+    found: BTreeMap<Arc<str>, BTreeMap<AlarmKey, Alarm>>,
+    listed: usize,
+    omitted: u64,
+    /// Number of calls that cannot be judged: without a workload, or of another architecture.
+    unjudged: u64,
+    /// Policies that learn, of workloads that were judged.
+    learning: BTreeMap<Arc<str>, ()>,
+}
+
+/// A call, whether it was denied, and the policy.
+type AlarmKey = (Call, bool, Arc<str>);
+
+#[derive(Debug)]
+struct Alarm {
+    severity: Severity,
+    by: Decision,
+    count: u64,
+}
+
+/// A recording whose calls are judged.
+pub(super) enum ObservedSource {
+    Host { reader: Reader<BufReader<GzDecoder<File>>>, player: Player, table: Arc<CallTable> },
+    Command { recording: Box<CommandRecording>, metadata: Labels, table: CallTable },
+}
+
+impl ObservedSource {
+    /// Opens a recording of a host or of a command. `workload` has the labels for the recording of a command.
+    pub(super) fn open(path: &Path, workload: Option<&Selector>) -> Result<Self> {
+        let shown = path.display();
+        let mut begin = [0; 2];
+        let mut file = files::open(path).with_context(|| format!("cannot read {shown}"))?;
+        let is_gzip = file.read_exact(&mut begin).is_ok() && begin == GZIP;
+        if is_gzip {
+            let reader = Reader::open(files::open(path)?, Limits::default()).map_err(|error| error.problem);
+            let reader = reader.with_context(|| format!("cannot read {shown}"))?;
+            let started = Instant::now();
+            let player = Player::new(reader.header(), started, Limits::default());
+            let table = reader.header().facts(started).calls;
+            return Ok(Self::Host { reader, player, table });
+        }
+        let text = files::read(path).with_context(|| format!("cannot read {shown}"))?;
+        let recording = CommandRecording::from_json(&text).with_context(|| format!("cannot use {shown}"))?;
+        let Some(workload) = workload else {
+            bail!("{shown} is the recording of a command: name its workload, such as --workload 'namespace=\"shop\"'");
+        };
+        let table = if recording.architecture == "aarch64" { CallTable::aarch64() } else { CallTable::x86_64() };
+        Ok(Self::Command { recording: Box::new(recording), metadata: labels_of(workload)?, table })
+    }
+
+    /// Returns the calls of its architecture.
+    pub(super) fn table(&self) -> CallTable {
+        match self {
+            Self::Host { table, .. } => CallTable::clone(table),
+            Self::Command { table, .. } => table.clone(),
+        }
+    }
+
+    /// Judges all of its calls.
+    pub(super) fn judge(&mut self, policies: &Policies, alarms: &mut Alarms) -> Result<()> {
+        match self {
+            Self::Command { recording, metadata, table } => {
+                for (call, recorded) in &recording.calls {
+                    let (abi, syscall) = call.split_once('/').unwrap_or_default();
+                    let made = recorded.startup.saturating_add(recorded.serving);
+                    alarms.add_named(policies, table, metadata, (abi, syscall), (made, false));
+                    alarms.add_named(policies, table, metadata, (abi, syscall), (recorded.denied, true));
+                }
+            }
+            Self::Host { reader, player, table } => {
+                while let Some(record) = reader.next_record() {
+                    match record {
+                        Ok(SampleOrEnd::Sample(sample)) => {
+                            let deltas = player.apply(&sample).context("cannot use the rest of the recording")?;
+                            alarms.judge_deltas(policies, table, deltas);
+                        }
+                        Ok(SampleOrEnd::End(_)) => break,
+                        Err(error) => {
+                            note(&format!("warning: the rest of the recording was not read: {error}"));
+                            break;
+                        }
+                    }
+                }
+                alarms.judge_deltas(policies, table, player.release());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Alarms {
+    pub(super) fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
+    /// Judges new calls of a recording.
+    fn judge_deltas(&mut self, policies: &Policies, table: &CallTable, deltas: Vec<Delta>) {
+        for Delta { named, before, calls, denied, .. } in deltas {
+            let calls = calls.iter().map(|(call, &count)| (call, count, false));
+            let calls = calls.chain(denied.iter().map(|(call, &count)| (call, count, true)));
+            if matches!(named.workload, Workload::Unknown | Workload::Remainder | Workload::Pause) {
+                self.unjudged = calls.map(|(_, count, _)| count).fold(self.unjudged, u64::saturating_add);
+                continue;
+            }
+            if let Some(before) = before {
+                // All calls are judged again by the name that has come.
+                self.forget(&before.to_string());
+            }
+            for (call, count, is_denied) in calls {
+                self.add(policies, table, &named.metadata, call, (count, is_denied));
+            }
+        }
+    }
+
+    /// Judges calls that a Prometheus has.
+    pub(super) fn judge_observed(&mut self, policies: &Policies, table: &CallTable, workloads: &[ObservedWorkload]) {
+        for ObservedWorkload { metadata, calls } in workloads {
+            for call in calls {
+                let names = (call.abi.as_str(), call.syscall.as_str());
+                self.add_named(policies, table, metadata, names, (call.count, call.is_denied));
+            }
+        }
+    }
+
+    fn add_named(
+        &mut self,
+        policies: &Policies,
+        table: &CallTable,
+        metadata: &Labels,
+        (abi, syscall): (&str, &str),
+        (count, is_denied): (u64, bool),
+    ) {
+        match table.id(abi, syscall) {
+            Some(call) => self.add(policies, table, metadata, call, (count, is_denied)),
+            None => self.unjudged = self.unjudged.saturating_add(count),
+        }
+    }
+
+    fn add(
+        &mut self,
+        policies: &Policies,
+        table: &CallTable,
+        metadata: &Labels,
+        call: CallId,
+        (count, is_denied): (u64, bool),
+    ) {
+        let Some(policy) = policies.of(metadata).filter(|_| count > 0) else { return };
+        if policy.learn().is_some() && self.learning.len() < MAX_ALARMS {
+            self.learning.insert(Arc::clone(policy.name()), ());
+        }
+        let (Some(unexpected), _) = judge(policies, policy, metadata, call) else { return };
+        let key = (table.call(call), is_denied, Arc::clone(policy.name()));
+        let workload: Arc<str> = name(metadata).into();
+        if let Some(known) = self.found.get_mut(&workload).and_then(|alarms| alarms.get_mut(&key)) {
+            known.count = known.count.saturating_add(count);
+        } else if self.listed < MAX_ALARMS {
+            self.listed += 1;
+            let by = policy.decision(metadata, call, table);
+            self.found.entry(workload).or_default().insert(key, Alarm { severity: unexpected.severity, by, count });
+        } else {
+            self.omitted += 1;
+        }
+    }
+
+    fn forget(&mut self, workload: &str) {
+        self.listed -= self.found.remove(workload).map_or(0, |alarms| alarms.len());
+    }
+
+    /// Returns all alarms, the most severe first.
+    fn sorted(&self) -> Vec<(&Arc<str>, &AlarmKey, &Alarm)> {
+        let alarms = self
+            .found
+            .iter()
+            .flat_map(|(workload, alarms)| alarms.iter().map(move |(key, alarm)| (workload, key, alarm)));
+        let mut alarms: Vec<_> = alarms.collect();
+        alarms.sort_by_key(|(_, _, alarm)| Reverse(alarm.severity));
+        alarms
+    }
+
+    pub(super) fn to_text(&self) -> String {
+        let mut text = String::new();
+        if self.is_empty() {
+            text += "No call would have alarmed.\n";
+        } else {
+            let rows = self.sorted().into_iter().map(|(workload, (call, is_denied, _), alarm)| {
+                let denied = if *is_denied { " (denied)" } else { "" };
+                [
+                    alarm.severity.to_string(),
+                    workload.to_string(),
+                    format!("{}{denied}", call.syscall),
+                    call.abi.to_owned(),
+                    alarm.count.to_string(),
+                    alarm.by.to_string(),
+                ]
+            });
+            text += &text_table(["SEVERITY", "WORKLOAD", "CALL", "ABI", "COUNT", "DECIDED BY"], rows);
+        }
+        if self.omitted > 0 {
+            let _ = writeln!(text, "More than {MAX_ALARMS} alarms: the others are not listed.");
+        }
+        for policy in self.learning.keys() {
+            let _ = writeln!(text, "The policy {policy} learns: other calls of its workloads would have been learned.");
+        }
+        if self.unjudged > 0 {
+            let calls = counted(usize::try_from(self.unjudged).unwrap_or(usize::MAX), "call");
+            let _ = writeln!(text, "{calls} without a workload or of another architecture cannot be judged.");
+        }
+        text
+    }
+
+    pub(super) fn to_json(&self) -> Value {
+        let alarm = |(workload, (call, is_denied, policy), alarm): (&Arc<str>, &AlarmKey, &Alarm)| {
+            json!({
+                "workload": **workload, "abi": call.abi, "syscall": call.syscall, "denied": is_denied,
+                "policy": **policy, "severity": alarm.severity, "count": alarm.count,
+                "decided_by": decision_json(&alarm.by),
+            })
+        };
+        let alarms: Vec<Value> = self.sorted().into_iter().map(alarm).collect();
+        let learning: Vec<&str> = self.learning.keys().map(AsRef::as_ref).collect();
+        json!({
+            "alarms": alarms, "alarms_omitted": self.omitted, "learning_policies": learning,
+            "unjudged_calls": self.unjudged,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{command::profile::ObservedCall, settings::LoadedPolicies, workload::Label};
+
+    fn observed(pod: &str, calls: &[(&str, u64, bool)]) -> ObservedWorkload {
+        let labels = [(Label::Namespace, "shop"), (Label::Pod, pod), (Label::ContainerId, "containerd://1")];
+        let call = |&(syscall, count, is_denied): &(&str, u64, bool)| ObservedCall {
+            abi: CallTable::native().native_abi().to_owned(),
+            syscall: syscall.to_owned(),
+            count,
+            is_denied,
+        };
+        let metadata = Labels::new(labels.map(|(label, value)| (label, value.into())));
+        ObservedWorkload { metadata, calls: calls.iter().map(call).collect() }
+    }
+
+    #[test]
+    fn what_would_have_alarmed_is_listed_by_severity_with_its_line() {
+        let table = CallTable::native();
+        let LoadedPolicies { policies, .. } = LoadedPolicies::of_paths(&[], &table);
+        let mut alarms = Alarms::default();
+        let web =
+            observed("web", &[("read", 9, false), ("kcmp", 2, false), ("mount", 3, true), ("nonsense", 4, false)]);
+        alarms.judge_observed(&policies, &table, &[web, observed("web", &[("kcmp", 5, false)])]);
+        let text = alarms.to_text();
+        let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(lines[1][..4], ["critical", "shop/web", "mount", "(denied)"], "{text}");
+        assert_eq!(lines[2][..5], ["warning", "shop/web", "kcmp", table.native_abi(), "7"], "{text}");
+        assert!(lines[2].join(" ").contains("no list has it (policy runtime-default, built in:"), "{text}");
+        assert_eq!(lines[3][..2], ["4", "calls"], "{text}");
+        let json = alarms.to_json();
+        assert_eq!((json["alarms"].as_array().unwrap().len(), &json["alarms"][1]["count"]), (2, &json!(7)));
+        assert_eq!((&json["alarms"][0]["decided_by"]["list"], &json["unjudged_calls"]), (&json!("none"), &json!(4)));
+    }
+
+    #[test]
+    fn alarms_are_bounded() {
+        let table = CallTable::native();
+        let LoadedPolicies { policies, .. } = LoadedPolicies::of_paths(&[], &table);
+        let mut alarms = Alarms::default();
+        for pod in 0..=MAX_ALARMS {
+            alarms.judge_observed(&policies, &table, &[observed(&format!("web-{pod}"), &[("mount", 1, false)])]);
+        }
+        assert_eq!((alarms.sorted().len(), alarms.omitted), (MAX_ALARMS, 1));
+        assert!(alarms.to_text().contains("More than 10000 alarms"));
+    }
+}
