@@ -70,3 +70,65 @@ fn remaining(baseline: &Baseline, learn: Learn) -> Duration {
     let at_least = learn.at_least.saturating_sub(baseline.learned_for);
     quiet.max(at_least).min(learn.at_most.saturating_sub(baseline.learned_for))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::syscalls::CallTable;
+
+    const LEARN: Learn = Learn {
+        quiet_for: Duration::from_hours(1),
+        at_least: Duration::from_hours(25),
+        at_most: Duration::from_hours(168),
+    };
+
+    fn baseline(has_call: bool) -> Baseline {
+        let (mut baseline, table) = (
+            Baseline::new("docker:web".parse().unwrap(), "web".into(), SystemTime::UNIX_EPOCH, true),
+            CallTable::x86_64(),
+        );
+        if has_call {
+            baseline.learn(table.id("x86_64", "openat").unwrap(), &table, SystemTime::UNIX_EPOCH, None);
+        }
+        baseline
+    }
+
+    #[test]
+    fn what_it_waits_for_is_said_in_order() {
+        let waits = |baseline: &Baseline, learn, is_alive| Progress::of(baseline, learn, is_alive).waits_for;
+        let mut learning = baseline(true);
+        assert_eq!(waits(&learning, None, true), Some(WaitsFor::Policy));
+        assert_eq!(waits(&learning, Some(LEARN), false), Some(WaitsFor::Workload));
+        assert_eq!(waits(&baseline(false), Some(LEARN), true), Some(WaitsFor::FirstCall));
+        assert_eq!(waits(&learning, Some(LEARN), true), Some(WaitsFor::AtLeast));
+        (learning.learned_for, learning.quiet_for) = (Duration::from_hours(26), Duration::from_mins(59));
+        let progress = Progress::of(&learning, Some(LEARN), true);
+        assert_eq!((progress.waits_for, progress.guards_in), (Some(WaitsFor::Quiet), Some(Duration::from_mins(1))));
+        assert_eq!(progress.missing, [Operation::Start, Operation::Stop]);
+        learning.approve(SystemTime::UNIX_EPOCH);
+        (learning.partial, learning.stop_seen) = (false, true);
+        let guards = Progress { guards_in: None, waits_for: None, missing: Vec::new() };
+        assert_eq!(Progress::of(&learning, Some(LEARN), true), guards);
+    }
+
+    proptest! {
+        #[test]
+        fn it_guards_exactly_after_the_remaining_time(learned in 0..800_000_u64, quiet in 0..800_000_u64) {
+            let mut learning = baseline(true);
+            learning.learned_for = Duration::from_secs(learned);
+            learning.quiet_for = Duration::from_secs(quiet.min(learned));
+            let remaining = Progress::of(&learning, Some(LEARN), true).guards_in.unwrap();
+            if let Some(earlier) = remaining.checked_sub(Duration::from_secs(1)) {
+                let mut before = learning.clone();
+                before.pass(earlier);
+                prop_assert!(!before.is_complete(LEARN));
+            }
+            learning.pass(remaining);
+            prop_assert!(learning.is_complete(LEARN));
+        }
+    }
+}
