@@ -6,6 +6,7 @@
 mod caller;
 mod command_line;
 mod readers;
+mod socket_owner;
 mod text;
 
 use std::{
@@ -18,6 +19,7 @@ pub use self::{
     caller::{Ancestor, Process},
     command_line::{CommandLines, shortened},
     readers::{LOOKUP_TIMEOUT, LookupResult, ProcessReaders, Ticket},
+    socket_owner::owner_of_socket,
     text::{is_obeyed, printable},
 };
 

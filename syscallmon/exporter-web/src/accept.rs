@@ -47,7 +47,8 @@ impl Acceptor {
         loop {
             match poll_fn(|cx| self.poll_accept(cx)).await {
                 Ok((stream, peer)) => {
-                    let (permit, is_full) = self.connections.admit(Client::of(peer.ip()));
+                    let (mut permit, is_full) = self.connections.admit(Client::of(peer.ip()));
+                    permit.addresses = stream.local_addr().ok().map(|server| (peer, server));
                     if is_full && self.full.is_due() {
                         warn!("too many web connections; closing the most idle ones");
                     }

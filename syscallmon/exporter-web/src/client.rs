@@ -1,6 +1,9 @@
 //! The identity of a client for limits.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+/// The client's and the server's address of a TCP connection.
+pub(super) type Addresses = Option<(SocketAddr, SocketAddr)>;
 
 /// An IPv4 address, or the /64 of an IPv6 address: a host with one address of it can use all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -131,11 +131,12 @@ impl Connection {
 
     /// Owns what it needs: HTTP/2 runs each request as a task of its own.
     fn handler(&self, permit: &ConnectionPermit) -> impl Fn(Request<Incoming>) -> Answer + Clone + use<> {
-        let (service, watchdog, client) = (Arc::clone(&self.service), Arc::clone(&permit.watchdog), permit.client);
+        let (service, watchdog) = (Arc::clone(&self.service), Arc::clone(&permit.watchdog));
+        let (client, addresses) = (permit.client, permit.addresses);
         move |request| {
             let (service, in_flight) = (Arc::clone(&service), watchdog.begin());
             Box::pin(async move {
-                let (head, body) = service.answer(request, client).await.into_parts();
+                let (head, body) = service.answer(request, client, addresses).await.into_parts();
                 Ok(Response::from_parts(head, Tracked::new(body, in_flight)))
             })
         }

@@ -9,7 +9,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{client::Client, limits::Limits, watchdog::Watchdog};
+use super::{
+    client::{Addresses, Client},
+    limits::Limits,
+    watchdog::Watchdog,
+};
 
 /// Maximum connections that must end and have not yet. While there are more, none is accepted.
 const MAX_ENDING: usize = 32;
@@ -45,6 +49,8 @@ pub(super) struct ConnectionPermit {
     number: u64,
     /// The client.
     pub(super) client: Client,
+    /// Its addresses, if it is of a socket.
+    pub(super) addresses: Addresses,
     /// Activity of the connection.
     pub(super) watchdog: Arc<Watchdog>,
     /// Cancelled when the connection has to make room.
@@ -76,7 +82,8 @@ impl Connections {
             .entries
             .insert(number, TrackedConnection { client, watchdog: Arc::clone(&watchdog), close: close.clone() });
         drop(table);
-        (ConnectionPermit { connections: Arc::clone(self), number, client, watchdog, close }, victim.is_some())
+        let connections = Arc::clone(self);
+        (ConnectionPermit { connections, number, client, addresses: None, watchdog, close }, victim.is_some())
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {

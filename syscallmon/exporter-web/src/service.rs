@@ -3,6 +3,7 @@
 //! Called by `connection`, whose state it does not change. It adds the client's identity to the request, and the router
 //! decides about permissions.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,8 +17,8 @@ use hyper::body::{Body as _, Incoming};
 use tower::ServiceExt as _;
 
 use super::{
-    auth::{Admission, Gate},
-    client::Client,
+    auth::{Admission, Gate, user},
+    client::{Addresses, Client},
     config::WebConfig,
     limits::Limits,
     memory::{AnswerMemory, PIECE},
@@ -28,12 +29,14 @@ use super::{
 const OPEN_PATHS: [&str; 2] = ["/healthz", "/readyz"];
 
 /// The client of a request, for pages with restricted access: an extension of the request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     /// Whether the connection comes from a loopback address.
     pub is_local: bool,
-    /// Whether the request had a right user and password; never without configured users.
-    pub is_authenticated: bool,
+    /// The user whose right password the request had; `None` without configured users.
+    pub user: Option<Arc<str>>,
+    /// Both ends of the connection, if it is one of TCP: the client's address and the server's.
+    pub addresses: Option<(SocketAddr, SocketAddr)>,
 }
 
 /// Answers requests of all connections.
@@ -52,10 +55,15 @@ impl Service {
     }
 
     /// The response, whatever happens: 401, 405 and 503 are responses too.
-    pub(super) async fn answer(&self, request: Request<Incoming>, client: Client) -> Response<Body> {
+    pub(super) async fn answer(
+        &self,
+        request: Request<Incoming>,
+        client: Client,
+        addresses: Addresses,
+    ) -> Response<Body> {
         let config = self.source.current().await;
         let (is_head, is_api) = (request.method() == Method::HEAD, request.uri().path().starts_with("/api/"));
-        let answered = tokio::time::timeout(self.timeout, self.admit(&config, request, client)).await;
+        let answered = tokio::time::timeout(self.timeout, self.admit(&config, request, (client, addresses))).await;
         let response = answered.unwrap_or_else(|_| unavailable("the response took too long"));
         let mut response = explained(self.counted(response, client, is_head).await, is_api);
         for (name, value) in config.headers() {
@@ -68,7 +76,12 @@ impl Service {
         response
     }
 
-    async fn admit(&self, config: &WebConfig, mut request: Request<Incoming>, client: Client) -> Response<Body> {
+    async fn admit(
+        &self,
+        config: &WebConfig,
+        mut request: Request<Incoming>,
+        (client, addresses): (Client, Addresses),
+    ) -> Response<Body> {
         let open = OPEN_PATHS.contains(&request.uri().path());
         if !open {
             match self.gate.admits(config.users(), request.headers(), client).await {
@@ -80,8 +93,8 @@ impl Service {
                 Admission::Busy => return unavailable("too many password checks in progress; try again in 1 s"),
             }
         }
-        let is_authenticated = !open && !config.users().is_empty();
-        request.extensions_mut().insert(Caller { is_local: client.is_local(), is_authenticated });
+        let user = (!open && !config.users().is_empty()).then(|| user(request.headers())).flatten();
+        request.extensions_mut().insert(Caller { is_local: client.is_local(), user, addresses });
         self.route(request).await
     }
 

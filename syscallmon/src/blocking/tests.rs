@@ -87,7 +87,7 @@ const BLOCKING_CALLS: [&str; 20] = [
 ];
 
 /// Files whose blocking calls no async task makes, and why.
-const BLOCKING_FILES: [(&str, &str); 19] = [
+const BLOCKING_FILES: [(&str, &str); 20] = [
     ("alert/sink/log.rs", "in a thread of its own, for which nobody waits"),
     ("cgroup/", "procfs and cgroupfs, which cannot be remote, by the sampler"),
     ("client/http.rs", "in a thread of blocking"),
@@ -103,6 +103,7 @@ const BLOCKING_FILES: [(&str, &str); 19] = [
     ("exporter-web/tls/trust.rs", "in a thread of blocking, and not by the daemon"),
     ("kernel/", "procfs, sysfs and tracefs, at the start"),
     ("process.rs", "in threads of its own"),
+    ("process/socket_owner.rs", "procfs, in a thread of blocking"),
     ("settings/policies.rs", "at the start, and in a thread of blocking"),
     ("store/", "in a thread of blocking"),
     ("workload/providers/choice.rs", "in a thread of blocking, and at the start"),

@@ -375,10 +375,12 @@ impl Detector {
         let Some((key, baseline)) = baseline else {
             return (policies.judge_unlearned(policy, metadata, call), Basis::NoBaseline);
         };
+        // A sibling of a learned call is not enough for a critical call.
+        let learned = if policy.is_critical(call) { baseline.calls() } else { baseline.expected() };
         let found = if baseline.state == Phase::Guarding {
-            policy.judge(metadata, call, Some(baseline.calls()))
+            policy.judge(metadata, call, Some(learned))
         } else {
-            let found = policies.judge_while_learning(policy, metadata, call, baseline.calls());
+            let found = policies.judge_while_learning(policy, metadata, call, learned);
             if found.is_none() {
                 baselines.learn(key, call, calls, time, comm);
             }

@@ -12,7 +12,7 @@ pub(crate) use self::baseline::in_seconds;
 pub use self::{
     baseline::{
         Baseline, BaselineChange, BaselineError, BaselineKey, BaselineKeyError, Baselines, BaselinesView, LearnedFrom,
-        MAX_BASELINES, Phase, RETENTION, Removed, StoreStatus,
+        MAX_BASELINES, Operation, Phase, Progress, RETENTION, Removed, StoreStatus, WaitsFor,
     },
     detector::Detector,
     policy::{

@@ -25,7 +25,7 @@ use crate::{
     fair_share::Tenant,
     snapshot::{Counts, DeniedKey, SlotCounts, Snapshot, SortedCounts},
     syscalls::CallId,
-    workload::{CgroupIdentity, Labels, ResolvedWorkload, Workload},
+    workload::{CgroupIdentity, Label, Labels, ResolvedWorkload, Workload},
 };
 
 /// The state of one workload.
@@ -48,6 +48,8 @@ pub struct Totals {
     created: Option<Instant>,
     /// When its last slot was freed.
     gone_since: Option<Instant>,
+    /// Number of its containers that have ended; of another cgroup, how often its last slot was freed.
+    stops: u64,
     /// Whether its cgroup is another workload now.
     is_renamed: bool,
 }
@@ -287,6 +289,7 @@ impl Model {
         let is_new = !self.view.workloads.contains(&to.workload);
         let totals = self.totals(&to.workload, old.created, now);
         totals.slots += old.slots;
+        totals.stops += old.stops;
         totals.gone_since = match (is_new, totals.slots) {
             // A workload that stands for many never ends.
             _ if !to.workload.is_one() => None,
@@ -341,10 +344,21 @@ impl Model {
         self.view.workloads.contains(workload)
     }
 
+    /// Returns the number of ends of a workload: of its containers, or of its cgroup.
+    #[must_use]
+    pub fn stops(&self, workload: &Workload) -> u64 {
+        self.view.workloads.get(workload).map_or(0, |totals| totals.stops)
+    }
+
     /// Removes freed slots after their last counts were applied. The next counts begin at 0.
     pub fn forget_slots(&mut self, freed: &[u32], now: Instant) {
         for &slot in freed {
-            self.leave(slot, now);
+            let left = self.leave(slot, now);
+            if let Some(totals) = left.and_then(|workload| self.view.workloads.get_mut(&workload)) {
+                // A unit can have many cgroups, and a container has one slot for all of its own.
+                let is_end = totals.is_gone() || totals.metadata.get(Label::ContainerId).is_some();
+                totals.stops += u64::from(is_end);
+            }
         }
     }
 

@@ -8,12 +8,11 @@ use serde_json::{Value, json};
 use super::{
     Evidence,
     danger::{self, Danger},
-    principles::{ALWAYS_ALLOWED, ANSWERED_WITH_ENOSYS, HARMLESS},
-    siblings::siblings,
+    principles::{ALWAYS_ALLOWED, ANSWERED_WITH_ENOSYS},
 };
 use crate::{
     seccomp::{Decision, Profile},
-    syscalls::{CallTable, IO_URING, UNKNOWN, runtime_default},
+    syscalls::{CallTable, HARMLESS, IO_URING, UNKNOWN, runtime_default, siblings},
 };
 
 /// A profile against evidence.

@@ -14,7 +14,6 @@ mod plan;
 mod principles;
 mod provenance;
 mod recording;
-mod siblings;
 
 pub use self::{
     check::{Change, Check, Comparison, Finding, Open, Surface, with_allowed},
@@ -22,8 +21,8 @@ pub use self::{
     evidence::{Evidence, EvidenceError, Observation, Replica, Source, SourceKind},
     format::{Details, Format, FormatError, ProfileFile},
     plan::{Plan, PlanOptions, Why, printable},
-    principles::{ALWAYS_ALLOWED, ANSWERED_WITH_ENOSYS, HARMLESS},
+    principles::{ALWAYS_ALLOWED, ANSWERED_WITH_ENOSYS},
     provenance::{Provenance, coverage},
     recording::{CommandEnd, CommandRecording, RecordedCall, RecordingError},
-    siblings::siblings,
 };
+pub use crate::syscalls::{HARMLESS, siblings};

@@ -4,12 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Evidence,
-    principles::{ALWAYS_ALLOWED, ANSWERED_WITH_ENOSYS, HARMLESS},
-    siblings::siblings,
+    principles::{ALWAYS_ALLOWED, ANSWERED_WITH_ENOSYS},
 };
 use crate::{
     seccomp::architecture,
-    syscalls::{Call, IO_URING, names},
+    syscalls::{Call, HARMLESS, IO_URING, names, siblings},
 };
 
 /// What a profile contains.

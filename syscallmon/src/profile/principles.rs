@@ -37,21 +37,6 @@ pub const ALWAYS_ALLOWED: [&str; 32] = [
     "uretprobe",
 ];
 
-/// Calls that tell a program about itself, its files or its host, and that give it no power. A profile allows them
-/// unless it is strict: an observation misses them easily, because a server makes them for a rare feature only.
-pub const HARMLESS: [&str; 10] = [
-    "access",
-    "faccessat",
-    "faccessat2",
-    "getpeername",
-    "getrusage",
-    "getsockname",
-    "lseek",
-    "sysinfo",
-    "times",
-    "uname",
-];
-
 /// Calls that libraries try first, and replace by an older one only if the answer is ENOSYS, or whose absence programs
 /// expect. A profile that does not allow them answers with ENOSYS.
 ///
@@ -102,7 +87,10 @@ pub const ANSWERED_WITH_ENOSYS: [&str; 40] = [
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{profile::danger, syscalls::names};
+    use crate::{
+        profile::danger,
+        syscalls::{HARMLESS, names},
+    };
 
     #[test]
     fn lists_are_sorted_and_have_calls_that_exist_and_are_not_dangerous() {

@@ -4,9 +4,11 @@
 //! the kernel's index. Does not depend on the running kernel. All other modules get names here.
 
 pub mod errno;
+mod harmless;
 pub mod names;
 pub mod runtime_default;
 pub mod sets;
+mod siblings;
 mod table;
 
 use std::collections::BTreeSet;
@@ -18,6 +20,8 @@ use syscallmon_common::{
 
 /// The label `syscall` of a number that its ABI does not have.
 pub const UNKNOWN: &str = "unknown";
+
+pub use self::{harmless::HARMLESS, siblings::siblings};
 
 /// The Linux release whose headers the tables come from.
 pub use table::LINUX_VERSION;

@@ -6,6 +6,7 @@ mod exporter;
 mod fresh;
 mod hostile;
 mod kubernetes;
+mod operations;
 mod ordinary;
 mod outages;
 mod policies;
@@ -18,6 +19,7 @@ mod workloads;
 pub use self::runtimes::SHOWN;
 pub(super) use self::{
     kubernetes::kubernetes,
+    operations::{quiet, table},
     ordinary::images,
     policies::policies,
     profiles::profiles,

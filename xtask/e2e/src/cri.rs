@@ -1,6 +1,6 @@
 //! A client of the Container Runtime Interface (v1): runs pods as a kubelet would.
 //!
-//! Debian has no package of `crictl`, and the tests use only eight unary calls. The messages have only the used fields,
+//! Debian has no package of `crictl`, and the tests use only nine unary calls. The messages have only the used fields,
 //! with the numbers of `cri-api/pkg/apis/runtime/v1/api.proto`.
 
 use std::{collections::HashMap, path::PathBuf};
@@ -42,6 +42,8 @@ pub(crate) struct Container<'a> {
     pub(crate) image: &'a str,
     pub(crate) command: &'a [&'a str],
     pub(crate) seccomp: Seccomp,
+    /// Directories of the environment, and their paths in the container.
+    pub(crate) mounts: &'a [(&'a str, &'a str)],
 }
 
 /// The seccomp profile of a container (`SecurityProfile.ProfileType`).
@@ -82,7 +84,7 @@ impl Cri {
         image: &str,
         command: &[&str],
     ) -> Result<String> {
-        self.run(pod, pod_id, &Container { name, image, command, seccomp: Seccomp::Unconfined })
+        self.run(pod, pod_id, &Container { name, image, command, seccomp: Seccomp::Unconfined, mounts: &[] })
     }
 
     /// Starts a container in a pod. Returns its id.
@@ -94,6 +96,7 @@ impl Cri {
             metadata: Some(ContainerMetadata { name: container.name.to_owned() }),
             image: Some(ImageSpec { image: container.image.to_owned() }),
             command: container.command.iter().map(ToString::to_string).collect(),
+            mounts: container.mounts.iter().map(Mount::new).collect(),
             labels,
             linux: Some(LinuxContainerConfig { security_context: Some(ContainerSecurity { seccomp: Some(seccomp) }) }),
         };
@@ -122,6 +125,12 @@ impl Cri {
     pub(crate) fn stop_container(&self, id: &str, seconds: u32) -> Result<()> {
         let request = StopContainerRequest { container_id: id.to_owned(), timeout: i64::from(seconds) };
         let _: Empty = self.call("RuntimeService", "StopContainer", &request)?;
+        Ok(())
+    }
+
+    /// Removes a container, and ends it before if it runs.
+    pub(crate) fn remove_container(&self, id: &str) -> Result<()> {
+        let _: Empty = self.call("RuntimeService", "RemoveContainer", &Id { id: id.to_owned() })?;
         Ok(())
     }
 
@@ -328,6 +337,20 @@ struct LinuxContainerConfig {
 }
 
 #[derive(Clone, PartialEq, Message)]
+struct Mount {
+    #[prost(string, tag = "1")]
+    container_path: String,
+    #[prost(string, tag = "2")]
+    host_path: String,
+}
+
+impl Mount {
+    fn new((host, container): &(&str, &str)) -> Self {
+        Self { container_path: (*container).to_owned(), host_path: (*host).to_owned() }
+    }
+}
+
+#[derive(Clone, PartialEq, Message)]
 struct ContainerConfig {
     #[prost(message, optional, tag = "1")]
     metadata: Option<ContainerMetadata>,
@@ -335,6 +358,8 @@ struct ContainerConfig {
     image: Option<ImageSpec>,
     #[prost(string, repeated, tag = "3")]
     command: Vec<String>,
+    #[prost(message, repeated, tag = "7")]
+    mounts: Vec<Mount>,
     #[prost(map = "string, string", tag = "9")]
     labels: HashMap<String, String>,
     #[prost(message, optional, tag = "15")]

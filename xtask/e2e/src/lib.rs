@@ -58,9 +58,13 @@ pub struct Args {
     /// Pods of two containers each that containerd runs
     #[arg(long, value_name = "NUMBER", default_value_t = PODS)]
     pods: u32,
-    /// How long ordinary software is under load; as short as makes sense, unless given
+    /// How long ordinary software is under load; as short as makes sense, unless given. `policies` only operates
+    /// servers for this time, and expects no report
     #[arg(long, value_name = "NUMBER")]
     minutes: Option<u64>,
+    /// `policies`: only print which calls each operation of a server adds to those of its load
+    #[arg(long)]
+    operations: bool,
     /// Take every call of two generated profiles away in turn, which takes long
     #[arg(long)]
     full: bool,
@@ -112,9 +116,13 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
             Environment::Containerd => containerd(root, args.pods, args.keep),
             Environment::Docker => docker(root, args.keep),
             Environment::Podman => podman(root, args.keep),
-            Environment::Policies => software(root, args.keep, |namespaces, directories, cri| {
-                check::policies(root, namespaces, directories, cri, args.load())
-            }),
+            Environment::Policies => {
+                software(root, args.keep, |namespaces, directories, cri| match args.minutes.map(Duration::from_mins) {
+                    _ if args.operations => check::table(root, namespaces, directories, cri),
+                    Some(time) => check::quiet(root, namespaces, directories, cri, time),
+                    None => check::policies(root, namespaces, directories, cri, LOAD),
+                })
+            }
             Environment::Images => {
                 software(root, args.keep, |namespaces, _, cri| check::images(namespaces, cri, args.load()))
             }
@@ -145,7 +153,7 @@ pub fn busy_containers(root: &Path, time: Duration, look: impl FnOnce(&Prometheu
 pub fn ci(root: &Path) -> Result<()> {
     let is_short = |kind: &Environment| ![Environment::Images, Environment::Profiles].contains(kind);
     let environments = Environment::value_variants().iter().copied().filter(is_short).collect();
-    run(root, &Args { environments, keep: false, pods: PODS, minutes: None, full: false })
+    run(root, &Args { environments, keep: false, pods: PODS, minutes: None, operations: false, full: false })
 }
 
 fn kubernetes(root: &Path, keep: bool) -> Result<()> {

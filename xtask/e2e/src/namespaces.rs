@@ -87,6 +87,11 @@ impl Namespaces {
         fs::write(&file, content).with_context(cannot)
     }
 
+    /// Returns the id of the first process inside, as this program sees it.
+    pub(crate) fn pid(&self) -> u32 {
+        self.init.as_raw_nonzero().get().cast_unsigned()
+    }
+
     /// Returns the network inside, for requests to servers there.
     pub(crate) fn network(&self) -> Network {
         Network::OfProcess(self.init)

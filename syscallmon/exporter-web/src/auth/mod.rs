@@ -7,7 +7,7 @@ mod turns;
 mod users;
 mod verified;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::http::HeaderMap;
 
@@ -94,6 +94,12 @@ impl Gate {
         self.verified.insert(mark);
         Admission::Granted
     }
+}
+
+/// Returns the name of the user in a request's headers, whether the password is right or not.
+pub(super) fn user(headers: &HeaderMap) -> Option<Arc<str>> {
+    let Credentials { user, .. } = Credentials::from_headers(headers)?;
+    Some(String::from_utf8_lossy(&user).into())
 }
 
 /// For fuzz targets.

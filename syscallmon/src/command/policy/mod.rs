@@ -1,12 +1,14 @@
 //! `syscallmon policy`: shows policies and manages baselines, through a daemon's API; and tests policy files.
 
 mod alarms;
+mod allow;
 mod daemon_flags;
 #[cfg(test)]
 mod tests;
 mod trial;
 
 use std::{
+    collections::BTreeSet,
     io::{self, Write},
     iter,
     process::ExitCode,
@@ -26,6 +28,7 @@ use super::{
 use crate::{
     detect::{BUILT_IN_YAML, Baseline, BaselineKey, Learn},
     profile,
+    stable_id::StableId,
 };
 
 /// Test and show policies, and show and change baselines (learned calls).
@@ -65,11 +68,20 @@ enum PolicyAction {
     Forget(OfKind),
     /// Make a baseline learn again; it keeps its calls.
     Relearn(OfKind),
+    /// Print the narrowest exception for violations, as YAML for the policy that reported them.
+    Allow(Allow),
     /// Print a seccomp profile that allows the calls of a baseline.
     Export(Export),
     Test(Trial),
     /// Print the built-in policy as YAML.
     Print,
+}
+
+#[derive(Clone, Debug, Args)]
+struct Allow {
+    /// Ids of violations, as in alerts and in /api/v1/violations.
+    #[arg(required = true, value_name = "VIOLATION_ID")]
+    ids: Vec<StableId>,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -108,7 +120,9 @@ struct BaselineRow {
     quiet_for: String,
     policy: String,
     approved: bool,
-    partial: bool,
+    guards_in: Option<String>,
+    waits_for: Option<String>,
+    missing: Vec<String>,
 }
 
 /// A row of the table of policies.
@@ -149,6 +163,9 @@ impl Policy {
 
     /// Returns the text to print.
     async fn text(&self) -> Result<String> {
+        if let PolicyAction::Allow(Allow { ids }) = &self.action {
+            return allow::text(&self.daemon.daemon(), ids, self.output).await;
+        }
         // What requires no daemon prints the built-in policy, or was done before.
         let Some((method, path)) = self.action.request() else { return Ok(BUILT_IN_YAML.to_owned()) };
         let answer = self.daemon.daemon().ask(method, &path).await?;
@@ -160,6 +177,7 @@ impl Policy {
             PolicyAction::Show(_)
             | PolicyAction::Forget(_)
             | PolicyAction::Export(_)
+            | PolicyAction::Allow(_)
             | PolicyAction::Test(_)
             | PolicyAction::Print => as_file(answer),
             PolicyAction::Approve(of) | PolicyAction::Relearn(of) => {
@@ -173,7 +191,7 @@ impl PolicyAction {
     /// Returns the request to the API; `None` if no daemon is required.
     fn request(&self) -> Option<(Method, String)> {
         let (method, of, action) = match self {
-            Self::Test(_) | Self::Print => return None,
+            Self::Allow(_) | Self::Test(_) | Self::Print => return None,
             Self::List => return Some((Method::GET, "/api/v1/policies".to_owned())),
             Self::Show(of) | Self::Export(Export { of, .. }) => (Method::GET, of, ""),
             Self::Approve(of) => (Method::POST, of, "/approve"),
@@ -202,8 +220,28 @@ fn list(answer: Value) -> Result<String> {
     if baselines.is_empty() {
         return Ok(policies);
     }
-    let head = ["KIND", "STATE", "CALLS", "WORKLOADS", "BEGAN", "LEARNED", "QUIET", "POLICY", "NOTES"];
-    Ok(policies + "\n" + &table(head, baselines.into_iter().map(BaselineRow::cells)))
+    let head = ["KIND", "STATE", "CALLS", "WORKLOADS", "BEGAN", "LEARNED", "QUIET", "GUARDS IN", "POLICY", "NOTES"];
+    let advice = advice(&baselines);
+    Ok(policies + "\n" + &table(head, baselines.into_iter().map(BaselineRow::cells)) + &advice)
+}
+
+/// What to do about a note of a baseline.
+const ADVICE: [(&str, &str); 6] = [
+    ("no start seen", "restart the workload once while it learns, or calls of its next start may be reported"),
+    ("no stop seen", "stop or restart the workload once while it learns, or calls of its next stop may be reported"),
+    ("waits for policy", "no policy in force learns this kind: forget it, or correct the policy"),
+    ("waits for workload", "time passes only while a workload of the kind runs; approve it if it has run often enough"),
+    ("waits for at_least", "it learns for at least this time; approve it if it has seen everything"),
+    ("waits for quiet_for", "it still finds new calls; syscallmon policy show KIND has them with their times"),
+];
+
+/// Returns a line for each note in the list that needs an action.
+fn advice(baselines: &[BaselineRow]) -> String {
+    let notes: BTreeSet<String> = baselines.iter().flat_map(BaselineRow::notes).collect();
+    let lines =
+        ADVICE.iter().filter(|(note, _)| notes.contains(*note)).map(|(note, advice)| format!("{note}: {advice}\n"));
+    let lines: String = lines.collect();
+    if lines.is_empty() { lines } else { format!("\n{lines}") }
 }
 
 fn table<const N: usize>(head: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
@@ -224,6 +262,11 @@ fn table<const N: usize>(head: [&str; N], rows: impl Iterator<Item = [String; N]
 }
 
 impl PolicyRow {
+    /// Whether it is not from a file.
+    fn is_built_in(&self) -> bool {
+        self.origin == "built in"
+    }
+
     fn cells(self) -> [String; 4] {
         let learns = self.learn.map_or_else(String::new, |Learn { quiet_for, at_least, at_most }| {
             let [quiet_for, at_least, at_most] = [quiet_for, at_least, at_most].map(humantime::format_duration);
@@ -234,11 +277,23 @@ impl PolicyRow {
 }
 
 impl BaselineRow {
-    fn cells(self) -> [String; 9] {
-        let notes = [(self.partial, "partial"), (self.approved, "approved")];
-        let notes: Vec<&str> = notes.into_iter().filter_map(|(is, note)| is.then_some(note)).collect();
+    /// Returns what a person should know about it.
+    fn notes(&self) -> Vec<String> {
+        let setting = |waits: &str| match waits {
+            "at_least" => "at_least".to_owned(),
+            "quiet" => "quiet_for".to_owned(),
+            other => other.replace('_', " "),
+        };
+        let approved = self.approved.then(|| "approved".to_owned());
+        let waits = self.waits_for.as_deref().map(|waits| format!("waits for {}", setting(waits)));
+        let missing = self.missing.iter().map(|operation| format!("no {operation} seen"));
+        approved.into_iter().chain(waits).chain(missing).collect()
+    }
+
+    fn cells(self) -> [String; 10] {
+        let notes = self.notes().join(", ");
         let (calls, workloads) = (self.calls.to_string(), self.workloads.to_string());
-        let (learned, quiet, notes) = (self.learned_for, self.quiet_for, notes.join(", "));
-        [self.kind, self.state, calls, workloads, self.began, learned, quiet, self.policy, notes]
+        let (learned, quiet, guards_in) = (self.learned_for, self.quiet_for, self.guards_in.unwrap_or_default());
+        [self.kind, self.state, calls, workloads, self.began, learned, quiet, guards_in, self.policy, notes]
     }
 }

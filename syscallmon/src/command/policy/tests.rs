@@ -68,7 +68,10 @@ async fn the_list_is_a_table_and_one_baseline_is_json() {
     let lines: Vec<&str> = table.lines().collect();
     assert!(lines[0].starts_with("KIND                           STATE     CALLS  WORKLOADS  BEGAN "), "{table}");
     assert!(lines[1].starts_with(&format!("{KIND}  learning  0      0          1970-01-01T00:00:00Z  0s")), "{table}");
-    assert!(lines[1].ends_with("web     partial"), "{table}");
+    assert!(lines[1].contains("1day 1h"), "{table}");
+    assert!(lines[1].ends_with("web     waits for first call, no start seen, no stop seen"), "{table}");
+    let advice = "no start seen: restart the workload once while it learns, or calls of its next start may be reported";
+    assert!(lines.contains(&advice), "{table}");
     let json: Value = serde_json::from_str(&daemon.run(&["list", "--output=json"]).await.unwrap()).unwrap();
     assert_eq!(json["baselines"][0]["kind"], KIND);
     let file = daemon.owned.baselines().get(&KIND.parse().unwrap()).unwrap().to_json().unwrap();

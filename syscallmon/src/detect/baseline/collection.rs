@@ -11,7 +11,7 @@ use std::{
 
 use super::capacity::{BaselineCapacity, MAX_BASELINES};
 use crate::{
-    detect::{Baseline, BaselineKey, Learn, Phase},
+    detect::{Baseline, BaselineKey, Learn, Phase, Progress},
     syscalls::{CallId, CallTable},
 };
 
@@ -105,10 +105,18 @@ impl BaselineChange {
     }
 }
 
+/// A baseline at one moment, with what its progress depends on.
+#[derive(Clone, Debug)]
+struct ViewedBaseline {
+    baseline: Arc<Baseline>,
+    learn: Option<Learn>,
+    is_alive: bool,
+}
+
 /// The baselines at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct BaselinesView {
-    all: BTreeMap<BaselineKey, Arc<Baseline>>,
+    all: BTreeMap<BaselineKey, ViewedBaseline>,
     /// Recent kinds that are not learned because there is no room.
     pub refused: usize,
     /// Baselines that were removed automatically.
@@ -120,13 +128,19 @@ pub struct BaselinesView {
 impl BaselinesView {
     /// Returns every baseline, by key.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Baseline>> {
-        self.all.values()
+        self.all.values().map(|viewed| &viewed.baseline)
+    }
+
+    /// Returns every baseline with its progress, by key.
+    pub fn with_progress(&self) -> impl Iterator<Item = (&Arc<Baseline>, Progress)> {
+        let all = self.all.values();
+        all.map(|viewed| (&viewed.baseline, Progress::of(&viewed.baseline, viewed.learn, viewed.is_alive)))
     }
 
     /// Returns the baseline with this key.
     #[must_use]
     pub fn get(&self, key: &BaselineKey) -> Option<&Arc<Baseline>> {
-        self.all.get(key)
+        self.all.get(key).map(|viewed| &viewed.baseline)
     }
 }
 
@@ -231,6 +245,16 @@ impl Baselines {
         }
     }
 
+    /// Registers that a container of the kind has ended.
+    pub fn saw_stop(&mut self, key: &BaselineKey) {
+        if let Some(entry) = self.all.get_mut(key)
+            && entry.baseline.state == Phase::Learning
+            && !entry.baseline.stop_seen
+        {
+            entry.change(|baseline| baseline.stop_seen = true);
+        }
+    }
+
     /// Registers a call of a workload of the kind that no policy denies. Returns whether it is new.
     pub fn learn(
         &mut self,
@@ -323,7 +347,7 @@ impl Baselines {
     /// Returns the baselines for a view.
     #[must_use]
     pub fn view(&self) -> BaselinesView {
-        let all = self.all.iter().map(|(key, entry)| (key.clone(), Arc::clone(&entry.baseline))).collect();
+        let all = self.all.iter().map(|(key, entry)| (key.clone(), entry.view())).collect();
         BaselinesView { all, refused: self.refused(), removed: self.removed, store: self.store }
     }
 
@@ -395,6 +419,11 @@ impl Baselines {
 }
 
 impl TrackedBaseline {
+    fn view(&self) -> ViewedBaseline {
+        let is_alive = self.is_alive || self.was_alive;
+        ViewedBaseline { baseline: Arc::clone(&self.baseline), learn: self.learn, is_alive }
+    }
+
     fn change<T>(&mut self, change: impl FnOnce(&mut Baseline) -> T) -> T {
         self.is_dirty = true;
         change(Arc::make_mut(&mut self.baseline))

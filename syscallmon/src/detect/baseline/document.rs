@@ -9,6 +9,7 @@ use std::{
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::expected::with_expected;
 use crate::{
     detect::{BaselineKey, Learn, policy::essential},
     rfc3339,
@@ -42,6 +43,10 @@ pub struct Baseline {
     /// start are missing.
     #[serde(default)]
     pub partial: bool,
+    /// Whether a container of the kind has ended while it learned. Otherwise calls that are made only at a stop are
+    /// missing.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub stop_seen: bool,
     /// When it began to learn.
     #[serde(serialize_with = "humantime_serde::serialize", deserialize_with = "rfc3339::deserialize")]
     pub began: SystemTime,
@@ -80,6 +85,9 @@ pub struct Baseline {
     /// Calls that the tables have.
     #[serde(skip)]
     known: BTreeSet<CallId>,
+    /// The same, with calls that need not be learned after these.
+    #[serde(skip)]
+    expected: BTreeSet<CallId>,
 }
 
 /// State of a baseline.
@@ -145,6 +153,7 @@ impl Baseline {
             state: Phase::Learning,
             approved: false,
             partial,
+            stop_seen: false,
             began: whole_seconds(now),
             last_new: None,
             frozen_at: None,
@@ -153,6 +162,7 @@ impl Baseline {
             unseen_for: Duration::ZERO,
             calls: BTreeMap::new(),
             known: BTreeSet::new(),
+            expected: BTreeSet::new(),
         }
     }
 
@@ -185,6 +195,7 @@ impl Baseline {
             }
             baseline.known.extend(calls.id(abi, syscall));
         }
+        baseline.expected = with_expected(baseline.known.iter().copied(), calls);
         Ok(baseline)
     }
 
@@ -206,11 +217,12 @@ impl Baseline {
         let name = calls.call(call);
         let seen = LearnedFrom { time: Some(now), comm: comm.filter(|comm| !comm.is_empty()).map(Into::into) };
         self.calls.insert(format!("{}/{}", name.abi, name.syscall).into(), seen);
-        // Calls that every program makes are no sign that there is more to learn.
-        if !essential::is_essential(name) {
+        // Calls that are expected anyway are no sign that there is more to learn.
+        if !essential::is_essential(name) && !self.expected.contains(&call) {
             self.last_new = Some(now);
             self.quiet_for = Duration::ZERO;
         }
+        self.expected.extend(with_expected([call], calls));
         true
     }
 
@@ -242,9 +254,10 @@ impl Baseline {
     }
 
     pub(super) fn relearn(&mut self, now: SystemTime) {
-        let calls = (std::mem::take(&mut self.calls), std::mem::take(&mut self.known));
-        *self = Self::new(self.kind.clone(), Arc::clone(&self.policy), now, self.partial);
-        (self.calls, self.known) = calls;
+        let mut fresh = Self::new(self.kind.clone(), Arc::clone(&self.policy), now, self.partial);
+        (fresh.calls, fresh.known) = (std::mem::take(&mut self.calls), std::mem::take(&mut self.known));
+        (fresh.expected, fresh.stop_seen) = (std::mem::take(&mut self.expected), self.stop_seen);
+        *self = fresh;
     }
 
     /// Returns the number of its calls, known or not.
@@ -257,6 +270,12 @@ impl Baseline {
     #[must_use]
     pub fn calls(&self) -> &BTreeSet<CallId> {
         &self.known
+    }
+
+    /// Returns its calls with those that need not be learned after these: siblings and harmless calls.
+    #[must_use]
+    pub fn expected(&self) -> &BTreeSet<CallId> {
+        &self.expected
     }
 
     /// Returns its calls by ABI and name, as `x86_64/openat`, with those that this binary's tables lack.
@@ -277,6 +296,12 @@ fn whole_seconds(time: SystemTime) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
 }
 
+/// For serde.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
 fn is_no_second(duration: &Duration) -> bool {
     duration.as_secs() == 0
 }
@@ -284,6 +309,14 @@ fn is_no_second(duration: &Duration) -> bool {
 /// A duration in the notation of people, to the second.
 pub(crate) fn in_seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     humantime_serde::serialize(&Duration::from_secs(duration.as_secs()), serializer)
+}
+
+/// The same for a duration that may be absent.
+pub(super) fn in_seconds_if_some<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    match duration {
+        Some(duration) => in_seconds(duration, serializer),
+        None => serializer.serialize_none(),
+    }
 }
 
 impl fmt::Display for LearnedFrom {

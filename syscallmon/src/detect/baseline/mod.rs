@@ -3,7 +3,9 @@
 mod capacity;
 mod collection;
 mod document;
+mod expected;
 mod key;
+mod progress;
 
 pub(crate) use self::document::in_seconds;
 pub use self::{
@@ -11,4 +13,5 @@ pub use self::{
     collection::{BaselineChange, Baselines, BaselinesView, RETENTION, Removed, StoreStatus},
     document::{Baseline, BaselineError, LearnedFrom, Phase},
     key::{BaselineKey, BaselineKeyError},
+    progress::{Operation, Progress, WaitsFor},
 };

@@ -24,6 +24,7 @@ impl Detector {
             let Some(metadata) = model.metadata(&workload).cloned() else { continue };
             let named = ResolvedWorkload { workload, metadata };
             self.watch(&named);
+            self.look_for_stops(model, &named.workload);
             let judged_by = self.judged_by_now(model, &named, now);
             let Some(watched) = self.watched.get_mut(&named.workload) else { continue };
             let is_due = watched.is_to_be_judged_anew(&judged_by, &self.baselines);
@@ -34,6 +35,16 @@ impl Detector {
         }
         let watched = &self.watched;
         self.provisional.retain(|workload| watched.contains_key(workload));
+    }
+
+    /// Notes in the baseline of a workload that one of its containers has ended.
+    fn look_for_stops(&mut self, model: &Model, workload: &Workload) {
+        let Some(watched) = self.watched.get_mut(workload) else { return };
+        let stops = model.stops(workload);
+        let has_stopped = watched.stops.replace(stops).is_some_and(|before| before < stops);
+        if let Some(key) = watched.certain_key().filter(|_| has_stopped) {
+            self.baselines.saw_stop(key);
+        }
     }
 
     /// Returns the policy and baseline of a workload. Begins the baseline if the policy learns and the workload exists.

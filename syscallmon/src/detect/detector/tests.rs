@@ -1,6 +1,6 @@
 mod anew;
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use super::*;
 use crate::{
@@ -308,6 +308,19 @@ fn what_is_critical_is_judged_while_it_learns_and_not_learned() {
     count(&mut detector, delta);
     assert_eq!(unexpected(&detector), [("shop".to_owned(), "unshare", 2)]);
     assert_eq!(detector.baselines.iter().next().unwrap().size(), 1);
+}
+
+#[test]
+fn a_sibling_of_a_learned_call_is_expected_unless_it_is_critical() {
+    let mut detector = judges("[{name: shop, match: [{namespace: shop}], critical: [writev], learn: {}}]");
+    let delta = made(&detector, named(Some("web")), &[("openat", 1), ("write", 1)]);
+    count(&mut detector, delta);
+    let kind = detector.baselines.iter().next().unwrap().kind.clone();
+    detector.baselines.approve(&kind, SystemTime::now());
+    let delta = made(&detector, named(Some("web")), &[("open", 1), ("lseek", 1), ("writev", 1), ("unlink", 1)]);
+    count(&mut detector, delta);
+    let calls: BTreeSet<String> = unexpected(&detector).into_iter().map(|(_, call, _)| call.to_string()).collect();
+    assert_eq!(calls, ["unlink".to_owned(), "writev".to_owned()].into());
 }
 
 #[test]

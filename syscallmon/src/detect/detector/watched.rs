@@ -21,6 +21,8 @@ pub(super) struct WorkloadPolicy {
     pub(super) has_owner: bool,
     /// The basis on which all its calls so far were judged.
     pub(super) judged_by: Option<JudgedBy>,
+    /// Number of its containers that had ended at the last tick; `None` before the first.
+    pub(super) stops: Option<u64>,
 }
 
 /// The basis of a judgement.
@@ -65,9 +67,10 @@ impl WorkloadPolicy {
         let has_owner = before.as_ref().is_some_and(|before| before.has_owner) && is_same(Label::PodUid);
         // The basis for another container does not change that of the earlier one.
         let is_same_container = is_same(Label::ContainerId) && is_same(Label::Cgroup);
+        let stops = before.as_ref().and_then(|before| before.stops);
         let judged_by = before.and_then(|before| before.judged_by);
         let judged_by = judged_by.filter(|judged| is_same_container || judged.is_without_baseline());
-        Self { metadata, policy, baseline_key, has_owner, judged_by }
+        Self { metadata, policy, baseline_key, has_owner, judged_by, stops }
     }
 
     /// Applies other policies from now on. Earlier calls keep the judgement by the policy of their time, unless

@@ -207,7 +207,7 @@ impl Policy {
     }
 
     /// Whether a call is critical if it is unexpected.
-    pub(super) fn is_critical(&self, call: CallId) -> bool {
+    pub(in crate::detect) fn is_critical(&self, call: CallId) -> bool {
         self.row(call).is_critical
     }
 

@@ -110,7 +110,8 @@ impl Default for Learn {
     fn default() -> Self {
         Self {
             quiet_for: Duration::from_hours(1),
-            at_least: Duration::from_mins(10),
+            // A nightly job is within it, also on a day of 25 hours.
+            at_least: Duration::from_hours(25),
             at_most: Duration::from_hours(7 * 24),
         }
     }

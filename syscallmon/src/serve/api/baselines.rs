@@ -4,6 +4,7 @@
 
 use std::{
     collections::HashMap,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -22,13 +23,14 @@ use exporter_web::Caller;
 use serde::Serialize;
 
 use super::{
+    audit::Origin,
     builders::Builders,
     json::{failure, success},
     local::refusal,
     query::check_parameters,
 };
 use crate::{
-    detect::{Baseline, BaselineKey, BaselinesView, Learn, Phase, Policy, in_seconds},
+    detect::{Baseline, BaselineKey, BaselinesView, Learn, Phase, Policy, Progress, in_seconds},
     stable_id::StableId,
     view::{Requester, View, Views},
 };
@@ -81,6 +83,8 @@ struct BaselineEntry<'a> {
     learned_for: Duration,
     #[serde(serialize_with = "in_seconds")]
     quiet_for: Duration,
+    #[serde(flatten)]
+    progress: Progress,
     /// Number of calls.
     calls: usize,
     /// Number of current workloads of the kind.
@@ -135,7 +139,7 @@ fn listed(view: &View) -> Response {
     success(Listed {
         policies: view.policies.iter().map(|policy| PolicyEntry::new(policy, &by_policy)).collect(),
         store: Store { up: status.is_up, errors: status.errors, unreadable_files: status.unreadable },
-        baselines: view.baselines.iter().map(|baseline| BaselineEntry::new(baseline, &by_key)).collect(),
+        baselines: view.baselines.with_progress().map(|baseline| BaselineEntry::new(baseline, &by_key)).collect(),
     })
 }
 
@@ -148,9 +152,10 @@ impl<'a> PolicyEntry<'a> {
 }
 
 impl<'a> BaselineEntry<'a> {
-    fn new(baseline: &'a Baseline, workloads: &HashMap<BaselineKey, usize>) -> Self {
+    fn new((baseline, progress): (&'a Arc<Baseline>, Progress), workloads: &HashMap<BaselineKey, usize>) -> Self {
         Self {
             id: baseline.kind.id(),
+            progress,
             kind: &baseline.kind,
             policy: &baseline.policy,
             state: baseline.state,
@@ -228,7 +233,7 @@ async fn change(
     let Some((key, action)) = action_of(&path) else {
         return not_allowed("GET,HEAD", "the path of a change ends with /approve, /forget or /relearn");
     };
-    if let Err((code, reason)) = may_change(caller, version, &uri, &headers) {
+    if let Err((code, reason)) = may_change(&caller, version, &uri, &headers) {
         return failure(code, reason);
     }
     let key = match found(&baselines.views.newest().baselines, key) {
@@ -246,7 +251,8 @@ async fn change(
         Some(baselines.get(&of).cloned().unwrap_or(before))
     });
     let Some(Some(baseline)) = changed.await else { return unknown(&key) };
-    tracing::info!(kind = %key, ?action, "baseline changed through the API");
+    let Origin { by, user, uid, address } = Origin::of(&caller).await;
+    tracing::info!(kind = %key, ?action, by, user, uid, address, "baseline changed through the API");
     success(&*baseline)
 }
 
@@ -262,8 +268,8 @@ impl BaselineAction {
 }
 
 /// Whether a request may change something; otherwise the status and the reason.
-fn may_change(caller: Caller, version: Version, uri: &Uri, headers: &HeaderMap) -> Result<(), (StatusCode, String)> {
-    if !caller.is_authenticated {
+fn may_change(caller: &Caller, version: Version, uri: &Uri, headers: &HeaderMap) -> Result<(), (StatusCode, String)> {
+    if caller.user.is_none() {
         let why = if caller.is_local {
             refusal(version, uri, headers)
         } else {
@@ -290,8 +296,6 @@ fn may_change(caller: Caller, version: Version, uri: &Uri, headers: &HeaderMap) 
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use axum::body::Body;
     use http::{Method, Request};
     use http_body_util::BodyExt;
@@ -305,7 +309,8 @@ mod tests {
         view::{FixedFacts, testing::Owned},
     };
 
-    const LOCAL: Caller = Caller { is_local: true, is_authenticated: false };
+    const LOCAL: Caller = Caller { is_local: true, user: None, addresses: None };
+    const STRANGER: Caller = Caller { is_local: false, user: None, addresses: None };
     const JSON: (&str, &str) = ("content-type", "application/json");
 
     /// An owner with one baseline, which has learned one call.
@@ -344,7 +349,7 @@ mod tests {
     }
 
     async fn get(owned: &Owned, path: &str) -> (u16, Value) {
-        ask(owned, Method::GET, path, Caller { is_local: false, is_authenticated: false }, &[]).await
+        ask(owned, Method::GET, path, STRANGER, &[]).await
     }
 
     async fn post(owned: &Owned, action: &str) -> (u16, Value) {
@@ -415,26 +420,25 @@ mod tests {
     #[tokio::test]
     async fn only_those_who_may_change_anything() {
         let owned = owned();
-        let stranger = Caller { is_local: false, is_authenticated: false };
-        let user = Caller { is_local: false, is_authenticated: true };
+        let user = Caller { user: Some("admin".into()), ..STRANGER };
         for (caller, headers, expected) in [
             (LOCAL, &[JSON][..], 200),
-            (user, &[JSON], 200),
-            (user, &[JSON, ("x-forwarded-for", "192.0.2.1")], 200),
-            (stranger, &[JSON], 403),
+            (user.clone(), &[JSON], 200),
+            (user.clone(), &[JSON, ("x-forwarded-for", "192.0.2.1")], 200),
+            (STRANGER, &[JSON], 403),
             (LOCAL, &[JSON, ("x-forwarded-for", "192.0.2.1")], 403),
             (LOCAL, &[JSON, ("forwarded", "for=192.0.2.1")], 403),
             (LOCAL, &[JSON, ("via", "1.1 proxy")], 403),
             (LOCAL, &[JSON, ("host", "node.example")], 403),
             (LOCAL, &[JSON, ("host", "localhost:9778")], 200),
-            (user, &[JSON, ("host", "node.example"), ("via", "1.1 proxy")], 200),
+            (user.clone(), &[JSON, ("host", "node.example"), ("via", "1.1 proxy")], 200),
             (LOCAL, &[], 415),
             (LOCAL, &[("content-type", "text/plain")], 415),
-            (user, &[("content-type", "application/x-www-form-urlencoded")], 415),
+            (user.clone(), &[("content-type", "application/x-www-form-urlencoded")], 415),
             (LOCAL, &[JSON, ("origin", "http://127.0.0.1:9778")], 403),
         ] {
             let path = format!("{PATH}/approve");
-            let (status, answer) = ask(&owned, Method::POST, &path, caller, headers).await;
+            let (status, answer) = ask(&owned, Method::POST, &path, caller.clone(), headers).await;
             assert_eq!(status, expected, "{caller:?} {headers:?}");
             assert_eq!(answer["error"].is_string(), expected != 200, "{answer}");
         }

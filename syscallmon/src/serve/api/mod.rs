@@ -1,5 +1,6 @@
 //! The JSON API. Its description for programs is `openapi.yaml`, from which `/api/v1` and the names of parameters come.
 
+mod audit;
 pub(super) mod baselines;
 pub(super) mod builders;
 mod calls;

@@ -356,6 +356,19 @@ pub const FAMILIES: &[Family] = &[
         }),
     },
     Family {
+        name: "syscallmon_policy_baseline_remaining_seconds",
+        kind: MetricType::GAUGE,
+        labels: &["kind", "policy"],
+        help: "Time with a running workload until a learning baseline guards at the earliest.",
+        series: SeriesSource::Host(|view, samples| {
+            for (baseline, progress) in view.baselines.with_progress() {
+                let labels = [("kind", baseline.kind.as_str()), ("policy", &baseline.policy)];
+                let remaining = progress.guards_in.into_iter();
+                remaining.for_each(|remaining| samples.add(&labels, remaining.as_secs_f64()));
+            }
+        }),
+    },
+    Family {
         name: "syscallmon_policy_baselines_refused",
         kind: MetricType::GAUGE,
         labels: &[],

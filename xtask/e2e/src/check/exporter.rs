@@ -88,6 +88,12 @@ impl<'a> Exporter<'a> {
         Ok(self.namespaces.network().get(&format!("http://{ADDRESS}{path}"), args)?.1)
     }
 
+    /// Runs `syscallmon` with these arguments beside the daemon. Returns its output.
+    pub(super) fn syscallmon(&self, args: &[&str]) -> Result<String> {
+        let mut command = self.namespaces.command(&self.binary);
+        shell::query(command.args(args), "its message is above")
+    }
+
     /// Path of the daemon's log, which also has the lines of JSON.
     pub(super) fn log(&self) -> PathBuf {
         self.logs.join("syscallmon.log")

@@ -207,7 +207,8 @@ impl<'a> Running<'a> {
         let command: Vec<String> =
             self.filled_in(command).iter().map(|word| word.replace("SECONDS", &seconds)).collect();
         let command: Vec<&str> = command.iter().map(String::as_str).collect();
-        let container = Container { name, image: self.software.image, command: &command, seccomp: self.seccomp };
+        let container =
+            Container { name, image: self.software.image, command: &command, seccomp: self.seccomp, mounts: &[] };
         let id = cri.run(&self.definition(), &self.pod, &container)?;
         let cgroup = cgroup_of(&id)?;
         self.containers.insert(name, (id, cgroup));

@@ -2,8 +2,8 @@
 //! same features of the server with other requests, sizes and numbers of clients.
 
 mod http;
-mod postgres;
-mod redis;
+pub(crate) mod postgres;
+pub(crate) mod redis;
 
 use std::{path::Path, process::Command};
 
@@ -39,9 +39,9 @@ pub(crate) struct Target<'a> {
 
 impl Target<'_> {
     /// Runs a client in the network of the server. Returns its output.
-    fn client(&self, args: &[&str]) -> Result<String> {
+    pub(crate) fn client(&self, args: &[&str]) -> Result<String> {
         let mut command = Command::new("timeout");
-        command.args(["20", "nsenter", &format!("--net=/proc/{}/ns/net", self.pid), "chroot"]).arg(self.tree);
+        command.args(["60", "nsenter", &format!("--net=/proc/{}/ns/net", self.pid), "chroot"]).arg(self.tree);
         shell::query(command.args(args), "the server did not do what its client asked for")
     }
 }

@@ -139,6 +139,7 @@ fn every_signal_has_its_series() {
         r#"syscallmon_policy_baselines{policy="learned",state="learning"} 1"#,
         r#"syscallmon_policy_baseline_calls{kind="shop/Deployment/web/httpd",policy="learned",state="learning"} 0"#,
         r#"syscallmon_policy_baseline_partial{kind="shop/Deployment/web/httpd",policy="learned"} 1"#,
+        r#"syscallmon_policy_baseline_remaining_seconds{kind="shop/Deployment/web/httpd",policy="learned"} 90000"#,
         "syscallmon_policy_store_up 0",
     ] {
         assert!(text.lines().any(|line| line == series), "no {series} in {text}");

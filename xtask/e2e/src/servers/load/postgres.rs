@@ -48,10 +48,10 @@ pub(crate) fn postgres(target: &Target<'_>, phase: Phase) -> Result<()> {
         Phase::First => (&FIRST, "3", "tpcb-like"),
         Phase::Second => (&SECOND, "6", "simple-update"),
     };
-    try_wait_for("an answer", TIMEOUT, PAUSE, || Ok(target.client(&psql("select 1")).ok()))?;
+    try_wait_for("an answer", TIMEOUT, PAUSE, || Ok(ask(target, "select 1").ok()))?;
     for (statement, expected) in statements {
         // psql exits with 1 after a statement that fails. Its message is on stderr then.
-        let answer = match target.client(&psql(statement)) {
+        let answer = match ask(target, statement) {
             Ok(answer) => answer,
             Err(error) => error.to_string(),
         };
@@ -60,8 +60,11 @@ pub(crate) fn postgres(target: &Target<'_>, phase: Phase) -> Result<()> {
     if phase == Phase::First {
         autovacuum(target)?;
     }
-    target.client(&[&BENCH[..], &["-i", "-q", "postgres"]].concat())?;
-    target.client(&[&BENCH[..], &["-b", script, "-c", clients, "-j", "2", "-t", "30", "postgres"]].concat())?;
+    let port = target.port.to_string();
+    target.client(&[&BENCH[..], &["-p", &port, "-i", "-q", "postgres"]].concat())?;
+    target.client(
+        &[&BENCH[..], &["-p", &port, "-b", script, "-c", clients, "-j", "2", "-t", "30", "postgres"]].concat(),
+    )?;
     Ok(())
 }
 
@@ -69,8 +72,14 @@ pub(crate) fn postgres(target: &Target<'_>, phase: Phase) -> Result<()> {
 fn autovacuum(target: &Target<'_>) -> Result<()> {
     const QUERY: &str = "select sum(autovacuum_count + autoanalyze_count) > 0 as is_done from pg_stat_all_tables";
     try_wait_for("autovacuum", TIMEOUT, PAUSE, || {
-        target.client(&psql(QUERY)).map(|answer| answer.contains("\n t\n").then_some(()))
+        ask(target, QUERY).map(|answer| answer.contains("\n t\n").then_some(()))
     })
+}
+
+/// Runs statements, each in a transaction of its own. Returns the answer.
+pub(crate) fn ask(target: &Target<'_>, statements: &'static str) -> Result<String> {
+    let port = target.port.to_string();
+    target.client(&[&psql(statements)[..], &["-p", &port]].concat())
 }
 
 /// Returns the command of a client for statements, each in a transaction of its own.

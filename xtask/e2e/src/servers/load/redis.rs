@@ -40,21 +40,23 @@ pub(crate) fn redis(target: &Target<'_>, phase: Phase) -> Result<()> {
         Phase::First => ("10", "3", "set,get,incr,lpush,mset"),
         Phase::Second => ("30", "20000", "set,get,rpush,sadd,hset,spop,zadd,lrange_100"),
     };
-    let benchmark = ["redis-benchmark", "-p", "6379", "-q", "-n", "300", "-c", clients, "-d", size, "-t", tests];
+    let port = target.port.to_string();
+    let benchmark = ["redis-benchmark", "-p", &port, "-q", "-n", "300", "-c", clients, "-d", size, "-t", tests];
     target.client(&benchmark)?;
     for (command, expected) in if phase == Phase::First { FIRST } else { SECOND } {
-        let answer = target.client(&[&["redis-cli", "-p", "6379"], *command].concat())?;
+        let answer = target.client(&[&["redis-cli", "-p", &port], *command].concat())?;
         ensure!(answer.contains(expected), "redis answered {command:?} with {answer:?}");
     }
     saved(target)?;
-    target.client(&["redis-cli", "-p", "6379", "bgrewriteaof"])?;
+    target.client(&["redis-cli", "-p", &port, "bgrewriteaof"])?;
     saved(target)
 }
 
 /// Waits until Redis has written its files.
-fn saved(target: &Target<'_>) -> Result<()> {
+pub(crate) fn saved(target: &Target<'_>) -> Result<()> {
+    let port = target.port.to_string();
     try_wait_for("files of redis", TIMEOUT, PAUSE, || {
-        let info = target.client(&["redis-cli", "-p", "6379", "info", "persistence"])?;
+        let info = target.client(&["redis-cli", "-p", &port, "info", "persistence"])?;
         for state in ["rdb_last_bgsave_status:ok", "aof_last_bgrewrite_status:ok", "aof_last_write_status:ok"] {
             ensure!(info.contains(state), "not {state}: {info}");
         }

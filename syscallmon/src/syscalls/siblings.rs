@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::syscalls::names;
+use super::names;
 
 /// Families. A call can be in several. Within one, libraries and architectures choose one or the other: arm64 has no
 /// `open`, `stat`, `fork`, `pipe` and `dup2`, a newer glibc prefers the newer call. Servers choose between `write` and
