@@ -30,6 +30,7 @@ pub mod seccomp;
 pub mod serve;
 pub mod settings;
 pub mod snapshot;
+pub mod stable_id;
 pub mod store;
 pub mod syscalls;
 pub mod view;

@@ -20,12 +20,13 @@ enum Piece {
 }
 
 /// Top-level fields of records. Other names are probably typing mistakes.
-const FIELDS: [&str; 21] = [
+const FIELDS: [&str; 22] = [
     "schema",
     "kind",
     "node",
     "first",
     "message",
+    "id",
     "time",
     "last_seen",
     "count",

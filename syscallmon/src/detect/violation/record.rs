@@ -2,20 +2,24 @@
 
 use std::{sync::Arc, time::SystemTime};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::{
     clock::unix_seconds,
     detect::Severity,
     fair_share::Tenant,
     process::Process,
+    stable_id::StableId,
     syscalls::Call,
     workload::{Labels, Workload},
 };
 
 /// A workload made or tried a call that its policy does not expect. There is one for each workload, policy, call, and
 /// outcome (ran or denied).
+///
+/// As JSON, it begins with its [`id`](Self::id).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(remote = "Self")]
 pub struct Violation {
     /// When it was first made.
     #[serde(serialize_with = "unix_seconds")]
@@ -51,6 +55,17 @@ pub struct Violation {
 }
 
 impl Violation {
+    /// Returns its id: the same for the same workload, policy, call and outcome, also after a restart. A workload that
+    /// gets its name has another id.
+    #[must_use]
+    pub fn id(&self) -> StableId {
+        let Self { workload, policy, call, denied, .. } = self;
+        let outcome = if *denied { "denied" } else { "entered" };
+        let labels = workload.labels().flat_map(|(label, value)| [label, value]);
+        // What is of fixed number comes first, so the labels may be of any number.
+        StableId::of("violation", [&**policy, call.abi, call.syscall, outcome].into_iter().chain(labels))
+    }
+
     /// Returns its approximate memory, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -63,6 +78,18 @@ impl Violation {
     #[must_use]
     pub fn tenant(&self) -> Tenant {
         Tenant::of(&self.workload, &self.metadata)
+    }
+}
+
+impl Serialize for Violation {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Identified<'a> {
+            id: StableId,
+            #[serde(flatten, serialize_with = "Violation::serialize")]
+            violation: &'a Violation,
+        }
+        Identified { id: self.id(), violation: self }.serialize(serializer)
     }
 }
 
@@ -89,4 +116,70 @@ pub enum Reason {
     Abi,
     /// The ABI does not have the number.
     UnknownNumber,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use serde_json::Value;
+
+    use super::*;
+    use crate::workload::Label;
+
+    fn violation() -> Violation {
+        let labels =
+            [(Label::Namespace, "shop".into()), (Label::Pod, "web-1".into()), (Label::Container, "web".into())];
+        Violation {
+            time: SystemTime::UNIX_EPOCH,
+            last_seen: SystemTime::UNIX_EPOCH,
+            count: 1,
+            workload: Workload::Resolved(Labels::new(labels)),
+            metadata: Labels::default(),
+            call: Call { abi: "x86_64", syscall: "mount" },
+            number: Some(165),
+            denied: false,
+            process: None,
+            policy: "web".into(),
+            severity: Severity::Critical,
+            reason: Reason::NotAllowed,
+            runtime_default_allows: false,
+        }
+    }
+
+    #[test]
+    fn the_id_depends_on_the_identity_and_on_nothing_else() {
+        let known = violation();
+        let same = Violation {
+            time: SystemTime::now(),
+            last_seen: SystemTime::now(),
+            count: 7,
+            number: None,
+            severity: Severity::Warning,
+            reason: Reason::DenyList,
+            runtime_default_allows: true,
+            ..known.clone()
+        };
+        assert_eq!(same.id(), known.id());
+        let others = [
+            known.clone(),
+            Violation { denied: true, ..known.clone() },
+            Violation { policy: "other".into(), ..known.clone() },
+            Violation { call: Call { syscall: "umount2", ..known.call }, ..known.clone() },
+            Violation { call: Call { abi: "ia32", ..known.call }, ..known.clone() },
+            Violation { workload: Workload::cgroup("/a".into()), ..known.clone() },
+            Violation { workload: Workload::Unknown, ..known.clone() },
+        ];
+        let ids: HashSet<StableId> = others.iter().map(Violation::id).collect();
+        assert_eq!(ids.len(), others.len());
+    }
+
+    #[test]
+    fn json_has_the_id_beside_the_other_fields() {
+        let json: Value = serde_json::to_value(violation()).unwrap();
+        assert_eq!(json["id"], violation().id().to_string());
+        assert_eq!((&json["syscall"], &json["policy"], &json["count"]), (&"mount".into(), &"web".into(), &1.into()));
+        // An id of an earlier version, which people have in their notes.
+        assert_eq!(json["id"], "792a8414e8fcca90");
+    }
 }
