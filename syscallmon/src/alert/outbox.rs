@@ -11,22 +11,19 @@ use std::{
 use tokio::sync::Notify;
 
 use super::record::{AlertSubject, Record};
-use crate::{
-    fair_share::{Capacity, FairShare},
-    workload::Workload,
-};
+use crate::fair_share::{Capacity, FairShare};
 
-/// Capacity of an outbox. A record has at most a command line and a few names.
+/// Capacity of an outbox.
 const CAPACITY: Capacity = Capacity { entries: 4096, bytes: 8 << 20 };
 
-type Queue = FairShare<(Workload, AlertSubject), Record>;
+type Queue = FairShare<AlertSubject, Record>;
 
 /// Records on their way to a sink: for each subject, only the newest.
 #[derive(Debug)]
 pub(super) struct Outbox {
     /// Name of the sink in metrics.
     pub(super) sink: String,
-    /// Whether the sink gets every repeat of a violation.
+    /// Whether the sink gets every change of an incident.
     pub(super) gets_every_repeat: bool,
     queue: Mutex<Queue>,
     arrived: Notify,
@@ -76,18 +73,21 @@ impl Outbox {
 
     /// Adds a record. It replaces a waiting record of the same subject.
     pub(super) fn put(&self, record: Record) {
-        self.insert(record, |waiting, new| *waiting = Record { first: waiting.first || new.first, ..new });
+        self.insert(record, |waiting, new| {
+            let earlier = std::mem::replace(waiting, new).state();
+            waiting.follows(earlier);
+        });
         self.arrived.notify_one();
     }
 
     /// Returns a record that could not be delivered, unless there is a newer one.
     pub(super) fn requeue(&self, record: Record) {
-        self.insert(record, |newer, old| newer.first |= old.first);
+        self.insert(record, |newer, old| newer.follows(old.state()));
         self.arrived.notify_one();
     }
 
     fn insert(&self, record: Record, merge: impl FnOnce(&mut Record, Record)) {
-        let (key, mut queue) = ((record.workload().clone(), record.subject()), self.lock());
+        let (key, mut queue) = (record.subject(), self.lock());
         let dropped = if let Some(waiting) = queue.get_mut(&key) {
             merge(waiting, record);
             let bytes = waiting.bytes();

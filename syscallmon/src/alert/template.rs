@@ -20,29 +20,38 @@ enum Piece {
 }
 
 /// Top-level fields of records. Other names are probably typing mistakes.
-const FIELDS: [&str; 22] = [
+const FIELDS: [&str; 18] = [
     "schema",
     "kind",
-    "node",
-    "first",
-    "message",
     "id",
-    "time",
+    "node",
+    "state",
+    "message",
+    "severity",
+    "started",
     "last_seen",
     "count",
     "workload",
     "metadata",
-    "abi",
-    "syscall",
-    "number",
-    "denied",
     "process",
-    "policy",
-    "severity",
-    "reason",
-    "runtime_default_allows",
+    "calls",
+    "calls_omitted",
+    "runbook_url",
     "limit",
     "worst",
+];
+
+/// Fields of schema 1, and those that replace them.
+const FORMER_FIELDS: [(&str, &str); 9] = [
+    ("first", "state, which is \"new\" in the first alert"),
+    ("time", "started, and calls.0.first_seen"),
+    ("abi", "calls.0.abi"),
+    ("syscall", "calls.0.syscall, and message names several"),
+    ("number", "calls.0.number"),
+    ("denied", "calls.0.denied"),
+    ("policy", "calls.0.policy"),
+    ("reason", "calls.0.reason"),
+    ("runtime_default_allows", "calls.0.runtime_default_allows"),
 ];
 
 impl FromStr for Template {
@@ -61,6 +70,11 @@ impl FromStr for Template {
                 return wrong(format!("{{{{{inside}}}}}: the only filter is json"));
             }
             let top = path.split('.').next().unwrap_or_default();
+            if let Some((_, now)) = FORMER_FIELDS.iter().find(|(former, _)| *former == top) {
+                return wrong(format!(
+                    "an alert has several calls since schema 2, and no field {top:?}: use {now} (docs/violations.md)"
+                ));
+            }
             if !FIELDS.contains(&top) {
                 return wrong(format!("there is no field {top:?}: expected one of {}", FIELDS.join(", ")));
             }
@@ -122,11 +136,11 @@ mod tests {
     #[test]
     fn fields_are_put_in_and_escaped() {
         let record = json!({"message": "a \"b\"\n\\", "count": 3, "workload": {"pod": "web-1"}, "process": {"parents": [{"pid": 7}]}});
-        let text = r#"{"text": "{{ message }} on {{workload.pod}}", "count": {{count|json}}, "all": {{ workload | json }}, "none": {{ number | json }}}"#;
+        let text = r#"{"text": "{{ message }} on {{workload.pod}}", "count": {{count|json}}, "all": {{ workload | json }}, "none": {{ calls.0.number | json }}}"#;
         let rendered: Value = serde_json::from_str(&render(text, &record)).unwrap();
         let expected = json!({"text": "a \"b\"\n\\ on web-1", "count": 3, "all": {"pod": "web-1"}, "none": null});
         assert_eq!(rendered, expected);
-        assert_eq!(render("{{ process.parents.0.pid }}/{{ process.exe }}/{{ reason }}", &record), "7//");
+        assert_eq!(render("{{ process.parents.0.pid }}/{{ process.exe }}/{{ calls.0.reason }}", &record), "7//");
     }
 
     #[test]
@@ -141,6 +155,9 @@ mod tests {
             ("{{ mesage }}", "\"mesage\""),
             ("{{ message | upper }}", "only filter"),
             ("{{}}", "no field"),
+            ("{{ first }}", "use state"),
+            ("{{ syscall }}", "use calls.0.syscall"),
+            ("{{ policy | json }}", "use calls.0.policy"),
         ] {
             let error = text.parse::<Template>().unwrap_err().to_string();
             assert!(error.contains(says), "{text}: {error}");

@@ -27,7 +27,10 @@ use self::{
     waiting::{Awaited, WaitingCall, WaitingCalls},
     watched::{Basis, WorkloadPolicy},
 };
-use super::{Baselines, Notice, Phase, Policies, RecordedViolation, Unexpected, Violation, Violations};
+use super::{
+    Baselines, IncidentNotice, IncidentTimes, Incidents, Phase, Policies, RecordedViolation, Unexpected, Violation,
+    Violations,
+};
 use crate::{
     cgroup::Tree,
     fair_share::Priority,
@@ -61,8 +64,9 @@ pub struct Detector {
     policies: Arc<Policies>,
     baselines: Baselines,
     violations: Violations,
-    /// Notices about violations that are not delivered yet.
-    notices: Vec<Notice>,
+    incidents: Incidents,
+    /// Whether a violation was recorded since [`Self::take_recorded`].
+    has_recorded: bool,
     calls: Arc<CallTable>,
     cache: MetadataCache,
     /// The policy of each workload, valid while its metadata stay the same.
@@ -96,7 +100,8 @@ impl Detector {
             policies,
             baselines,
             violations: Violations::default(),
-            notices: Vec::new(),
+            incidents: Incidents::default(),
+            has_recorded: false,
             calls,
             cache,
             watched: HashMap::new(),
@@ -105,6 +110,12 @@ impl Detector {
             sees_all: false,
             lookups: ProcessLookups::new(procfs, command_lines),
         }
+    }
+
+    /// Sets how long incidents take. Must be called before the first call is judged.
+    #[must_use]
+    pub fn with_incidents(self, times: IncidentTimes) -> Self {
+        Self { incidents: Incidents::new(times), ..self }
     }
 
     /// Whether the policy or baseline of a workload depends on the owner of its pod.
@@ -207,6 +218,12 @@ impl Detector {
         &self.violations
     }
 
+    /// Returns the incidents.
+    #[must_use]
+    pub fn incidents(&self) -> &Incidents {
+        &self.incidents
+    }
+
     /// Sets whether all cgroups of the host are visible.
     pub fn sees_all_cgroups(&mut self, sees_all: bool) {
         self.sees_all = sees_all;
@@ -291,7 +308,7 @@ impl Detector {
         let Some(violation) = self.judge(&calls) else { return };
         let violation = Violation { number: Some(number), process: Some(process), denied, ..violation };
         let recorded = self.violations.first(violation, Instant::now());
-        self.keep_notice(recorded);
+        self.join_incident(recorded);
     }
 
     /// Whether more metadata may change the policy or baseline of a workload.
@@ -321,7 +338,7 @@ impl Detector {
                 if let Some(violation) = self.judge(&calls) {
                     let violation = Violation { count, denied, ..violation };
                     let recorded = self.violations.counted(call, &violation, Instant::now());
-                    self.keep_notice(recorded);
+                    self.join_incident(recorded);
                 }
             }
         }
@@ -420,16 +437,30 @@ impl Detector {
             tracing::info!(%kind, calls, policy = %baseline.policy, "baseline complete; it guards from now on");
         }
         self.violations.forget(|workload| model.has(workload), at, KEEP);
+        self.incidents.tick(at, KEEP);
     }
 
-    /// Keeps a notice about a violation for [`Self::take_notices`].
-    fn keep_notice(&mut self, recorded: Option<RecordedViolation>) {
-        self.notices.extend(recorded.map(|RecordedViolation { violation, is_new }| Notice { violation, is_new }));
+    /// Adds a recorded violation to an incident.
+    fn join_incident(&mut self, recorded: Option<RecordedViolation>) {
+        let Some(RecordedViolation { violation, is_new }) = recorded else { return };
+        self.incidents.join(violation, is_new, Instant::now());
+        self.has_recorded = true;
     }
 
-    /// Takes the notices since the last time.
-    pub fn take_notices(&mut self) -> Vec<Notice> {
-        std::mem::take(&mut self.notices)
+    /// Returns when the next notice is due.
+    #[must_use]
+    pub fn notice_due(&self) -> Option<Instant> {
+        self.incidents.due()
+    }
+
+    /// Takes the notices that are due at this time.
+    pub fn take_notices(&mut self, now: Instant) -> Vec<IncidentNotice> {
+        self.incidents.take_notices(now)
+    }
+
+    /// Returns whether violations were recorded since the last time.
+    pub fn take_recorded(&mut self) -> bool {
+        std::mem::take(&mut self.has_recorded)
     }
 
     /// Whether a workload had the same policy under its previous name, and the policy does not learn by name.

@@ -5,6 +5,7 @@
 
 mod baseline;
 mod detector;
+mod incident;
 mod policy;
 mod violation;
 
@@ -15,10 +16,13 @@ pub use self::{
         MAX_BASELINES, Phase, RETENTION, Removed, StoreStatus,
     },
     detector::Detector,
+    incident::{
+        Incident, IncidentNotice, IncidentState, IncidentTimes, Incidents, MAX_CALLS, NewCall, call_text, message,
+    },
     policy::{
         BUILT_IN, ExceptionSpec, FileSize, Learn, MAX_EXPRESSIONS, MAX_POLICIES, Match, Policies, Policy, PolicyEntry,
         PolicyEntryError, PolicyError, PolicyFile, PolicyList, PolicyName, PolicySpec, Severity, Source, Unexpected,
         Unprefixed, file_to_refuse,
     },
-    violation::{Notice, Reason, RecordedViolation, Violation, ViolationKey, Violations, ViolationsView},
+    violation::{CallClass, Reason, RecordedViolation, Violation, ViolationKey, Violations, ViolationsView},
 };

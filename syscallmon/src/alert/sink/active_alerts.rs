@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::{
     alert::record::{AlertSubject, Content, Record},
+    detect::{IncidentState, Severity},
     fair_share::{Capacity, FairShare, Priority, Tenant},
     workload::Workload,
 };
@@ -22,15 +23,19 @@ const CAPACITY: Capacity = Capacity { entries: 4096, bytes: 8 << 20 };
 /// Maximum alerts in one request.
 const BATCH: usize = 64;
 
-type Key = (Workload, AlertSubject);
+/// Everything that changes the labels of an alert. An incident with a higher severity, or of a renamed workload, is
+/// another alert, and the earlier one ends.
+type Key = (AlertSubject, Workload, Severity);
 
 /// The alerts of one Alertmanager.
 pub(super) struct ActiveAlerts {
     resolve_after: Duration,
     alerts: FairShare<Key, Alert>,
+    /// The alert of each subject.
+    current: HashMap<AlertSubject, Key>,
 }
 
-/// An alert: a violation, with one key for calls that ran and for denied ones.
+/// An alert: an incident, or a summary.
 pub(super) struct Alert {
     pub(super) record: Record,
     pub(super) starts_at: SystemTime,
@@ -38,6 +43,8 @@ pub(super) struct Alert {
     noticed: Instant,
     next: Instant,
     state: AlertState,
+    /// Whether the subject has another alert.
+    is_superseded: bool,
     /// Whether it is being sent, and then whether as resolved.
     sending: Option<bool>,
 }
@@ -61,26 +68,48 @@ pub(super) enum RequestOutcome {
 
 impl ActiveAlerts {
     pub(super) fn new(resolve_after: Duration) -> Self {
-        Self { resolve_after, alerts: FairShare::new(CAPACITY) }
+        Self { resolve_after, alerts: FairShare::new(CAPACITY), current: HashMap::new() }
     }
 
-    /// Adds or updates an alert. Returns the number of evicted alerts.
+    /// Adds or updates an alert; growth is sent at once. Returns the number of evicted alerts.
+    ///
+    /// The end of an incident is ignored: an alert is resolved when it was quiet since its delivery.
     pub(super) fn upsert(&mut self, record: Record, now: Instant) -> usize {
-        let starts_at = match &record.content {
-            Content::Violation(violation) => violation.time,
-            Content::Suppressed(suppressed) => suppressed.time,
+        let (starts_at, has_grown) = match &record.content {
+            Content::Incident(incident) => (incident.started, incident.state < IncidentState::Repeated),
+            Content::Suppressed(suppressed) => (suppressed.last_seen, false),
         };
-        let key = (record.workload().clone(), record.subject().denied_or_not());
+        if record.state() == IncidentState::Resolved {
+            return 0;
+        }
+        let key = (record.subject(), record.workload().clone(), record.severity());
+        self.supersede(&key, now);
         let ((tenant, priority), bytes) = (record.share(), record.bytes());
         let gone = if let Some(alert) = self.alerts.get_mut(&key) {
-            (alert.record, alert.noticed) = (record, now);
+            (alert.record, alert.noticed, alert.is_superseded) = (record, now, false);
             alert.starts_at = alert.starts_at.min(starts_at);
+            if has_grown {
+                alert.next = alert.next.min(now);
+            }
             self.alerts.resize(&key, bytes)
         } else {
-            let alert = Alert { record, starts_at, noticed: now, next: now, state: AlertState::New, sending: None };
+            let (state, is_superseded) = (AlertState::New, false);
+            let alert = Alert { record, starts_at, noticed: now, next: now, state, is_superseded, sending: None };
             self.alerts.put(tenant, priority, key, alert, bytes)
         };
         gone.len()
+    }
+
+    /// Ends the alert of the same subject with other labels. One that was not delivered is removed.
+    fn supersede(&mut self, key: &Key, now: Instant) {
+        let Some(before) = self.current.insert(key.0.clone(), key.clone()).filter(|before| before != key) else {
+            return;
+        };
+        match self.alerts.get_mut(&before) {
+            Some(alert) if alert.state == AlertState::New => drop(self.alerts.remove(&before)),
+            Some(alert) => (alert.is_superseded, alert.next) = (true, now),
+            None => {}
+        }
     }
 
     /// Returns when the next alert is due.
@@ -94,7 +123,7 @@ impl ActiveAlerts {
         for key in self.turns(now) {
             let Some(alert) = self.alerts.get_mut(&key) else { continue };
             let is_quiet = now.duration_since(alert.noticed) >= resolve_after;
-            alert.sending = Some(is_quiet && alert.state != AlertState::New);
+            alert.sending = Some(alert.is_superseded || (is_quiet && alert.state != AlertState::New));
         }
         let alerts = self.alerts.iter().map(|(_, alert)| alert);
         alerts.filter_map(|alert| Some((alert, alert.sending?))).collect()
@@ -106,7 +135,10 @@ impl ActiveAlerts {
         let due = self.alerts.iter().filter(|(_, alert)| alert.next <= now);
         let mut due: Vec<(&Key, &Alert, (Tenant, Priority))> =
             due.map(|(key, alert)| (key, alert, alert.record.share())).collect();
-        due.sort_by_key(|(_, alert, (_, priority))| (alert.state != AlertState::New, Reverse(*priority), alert.next));
+        due.sort_by_key(|(_, alert, (_, priority))| {
+            let is_change = alert.state == AlertState::New || alert.is_superseded;
+            (!is_change, Reverse(*priority), alert.next)
+        });
         let mut turns: HashMap<Arc<str>, usize> = HashMap::new();
         let mut in_turn: Vec<(usize, &Key)> = due
             .into_iter()
@@ -140,6 +172,8 @@ impl ActiveAlerts {
             alert.next = (now + RESEND).min((alert.noticed + resolve_after).max(now + Duration::from_secs(1)));
             !is_over
         });
+        let alerts = &self.alerts;
+        self.current.retain(|_, key| alerts.contains(key));
         changes
     }
 

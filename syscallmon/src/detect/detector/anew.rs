@@ -1,7 +1,7 @@
 //! Judges calls again when the metadata of their workload change, however old the calls are.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     time::{Instant, SystemTime},
 };
 
@@ -12,6 +12,7 @@ use super::{
 use crate::{
     detect::Violation,
     model::{Delta, Model},
+    stable_id::StableId,
     workload::{ResolvedWorkload, Workload},
 };
 
@@ -67,9 +68,25 @@ impl Detector {
                 self.judge_first(named, first);
             }
         }
+        let earlier: Vec<StableId> = before.iter().map(Violation::id).collect();
         for known in before {
             self.judge_known(named, known);
         }
+        self.judge_counts_anew(model, named, now);
+        self.end_violations(&named.workload, earlier);
+    }
+
+    /// Removes earlier violations of a workload from incidents, unless they are still violations.
+    fn end_violations(&mut self, workload: &Workload, earlier: Vec<StableId>) {
+        let left: HashSet<StableId> =
+            self.violations.iter().filter(|left| left.workload == *workload).map(Violation::id).collect();
+        let ended: HashSet<StableId> = earlier.into_iter().filter(|id| !left.contains(id)).collect();
+        if !ended.is_empty() {
+            self.incidents.end_calls(workload, |call| ended.contains(&call.id()));
+        }
+    }
+
+    fn judge_counts_anew(&mut self, model: &Model, named: &ResolvedWorkload, now: SystemTime) {
         let Some(Delta { calls, denied, .. }) = model.all_of(named) else { return };
         let calls = calls.iter().map(|(call, &count)| (call, count, false));
         for (call, count, denied) in calls.chain(denied.iter().map(|(call, &count)| (call, count, true))) {
@@ -77,7 +94,7 @@ impl Detector {
             if let Some(violation) = self.judge(&calls) {
                 let violation = Violation { count, denied, ..violation };
                 let recorded = self.violations.counted(call, &violation, Instant::now());
-                self.keep_notice(recorded.filter(|recorded| recorded.is_new));
+                self.join_incident(recorded.filter(|recorded| recorded.is_new));
             }
         }
     }
@@ -90,7 +107,7 @@ impl Detector {
         let Some(Violation { policy, severity, reason, metadata, .. }) = self.judge(&calls) else { return };
         let is_reported = known.policy == policy;
         let recorded = self.violations.first(Violation { metadata, policy, severity, reason, ..known }, Instant::now());
-        self.keep_notice(recorded.filter(|_| !is_reported));
+        self.join_incident(recorded.filter(|_| !is_reported));
     }
 
     /// Moves the state of renamed workloads. Those with another policy are judged again.
@@ -99,9 +116,11 @@ impl Detector {
             let provisional = self.provisional.take(from);
             if to.workload.is_one() && self.is_judged_alike(from, to) {
                 self.violations.rename(from, &to.workload);
+                self.incidents.rename(from, &to.workload);
                 continue;
             }
             self.violations.forget_all_of(from);
+            self.incidents.end_calls(from, |_| true);
             if to.workload.is_judged() {
                 for first in provisional {
                     self.judge_first(to, first);
