@@ -143,7 +143,7 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::{collections::BTreeMap, sync::Arc};
 
     use proptest::prelude::*;
 
@@ -153,12 +153,12 @@ mod tests {
             record::Content,
             tests::{record, violation},
         },
-        detect::Violation,
+        detect::{Incident, IncidentState, Violation},
     };
 
     const CALLS: [&str; 4] = ["bpf", "mount", "ptrace", "setns"];
 
-    /// An event of the records of four violations.
+    /// An event of the records of four incidents.
     #[derive(Clone, Debug)]
     enum Op {
         Put {
@@ -182,13 +182,13 @@ mod tests {
 
     /// Call and count of a record, which identify the newest.
     fn of(record: &Record) -> (&'static str, u64) {
-        let Content::Violation(violation) = &record.content else { unreachable!() };
-        (violation.call.syscall, violation.count)
+        let Content::Incident(incident) = &record.content else { unreachable!() };
+        (incident.calls[0].call.syscall, incident.count)
     }
 
     proptest! {
         #[test]
-        fn the_newest_of_each_violation_is_delivered_once_and_says_whether_it_is_the_first(
+        fn the_newest_of_each_incident_is_delivered_once_and_says_whether_it_is_new(
             ops in proptest::collection::vec(op(), 0..80),
         ) {
             let outbox = Outbox::new("webhook".to_owned(), true);
@@ -198,8 +198,11 @@ mod tests {
             for (count, op) in (1..).zip(ops.into_iter().chain(std::iter::repeat_n(Op::Take, CALLS.len()))) {
                 match op {
                     Op::Put { call, first } => {
-                        let new = record(Violation { count, ..violation("web", CALLS[call]) });
-                        outbox.put(Record { first, ..new });
+                        let mut new = record(Violation { count, ..violation("web", CALLS[call]) });
+                        let Content::Incident(incident) = &mut new.content else { unreachable!() };
+                        let state = if first { IncidentState::New } else { IncidentState::Grown };
+                        *incident = Arc::new(Incident { state, ..(**incident).clone() });
+                        outbox.put(new);
                         let before = waiting.insert(CALLS[call], (count, first));
                         waiting.get_mut(CALLS[call]).unwrap().1 |= before.is_some_and(|(_, first)| first);
                     }
@@ -209,13 +212,13 @@ mod tests {
                             continue;
                         };
                         let (call, count) = of(&record);
-                        prop_assert_eq!(waiting.remove(call), Some((count, record.first)));
+                        prop_assert_eq!(waiting.remove(call), Some((count, record.state() == IncidentState::New)));
                         taken.push_back(record);
                     }
                     Op::PutBack => {
                         let Some(record) = taken.pop_front() else { continue };
                         let (call, count) = of(&record);
-                        waiting.entry(call).or_insert((count, false)).1 |= record.first;
+                        waiting.entry(call).or_insert((count, false)).1 |= record.state() == IncidentState::New;
                         outbox.requeue(record);
                     }
                     Op::Deliver => drop(taken.pop_front()),

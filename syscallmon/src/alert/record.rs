@@ -310,7 +310,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        alert::tests::{record, violation},
+        alert::tests::{incident, record, record_of, violation},
         process::{Ancestor, is_obeyed},
         workload::{Label, Labels},
     };
@@ -319,7 +319,9 @@ mod tests {
     fn the_documented_line_is_what_is_written() {
         let document = include_str!("../../../docs/violations.md");
         let example = document.split("```json").nth(1).unwrap().split("```").next().unwrap();
-        let line = record(violation("web", "mount")).json();
+        let unshare = Call { abi: "x86_64", syscall: "unshare" };
+        let unshare = Violation { call: unshare, number: Some(272), ..violation("web", "mount") };
+        let line = record_of(incident([violation("web", "mount"), unshare])).json();
         assert!(!line.contains('\n'));
         let (written, documented): (Value, Value) =
             (serde_json::from_str(&line).unwrap(), serde_json::from_str(example).unwrap());
@@ -368,7 +370,8 @@ mod tests {
     #[test]
     fn every_field_of_a_line_can_be_in_a_template() {
         let suppressed = Suppressed {
-            time: SystemTime::now(),
+            state: IncidentState::New,
+            last_seen: SystemTime::now(),
             workload: Workload::Unknown,
             policy: "p".into(),
             severity: Severity::Info,

@@ -379,7 +379,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_one_tenant_is_skipped_and_others_are_asked() {
-        let mut readers = ProcessReaders::new(|_| thread::sleep(Duration::from_millis(1)));
+        let mut readers = ProcessReaders::new(|_, _| thread::sleep(Duration::from_millis(1)));
         let asked = (0..5000).filter(|_| readers.ask(&tenant("flood"), &process(1), &"".into()).is_some()).count();
         assert!(asked <= 2000, "{asked}");
         let ticket = readers.ask(&tenant("quiet"), &process(1), &"".into()).expect("room");

@@ -58,8 +58,16 @@ pub mod fuzzing {
 }
 
 /// Paths that `--web.telemetry-path` cannot use.
-pub const PATHS: [&str; 7] =
-    ["/", "/healthz", "/readyz", "/api/v1/workloads", "/api/v1/profile", "/api/v1/violations", "/api/v1/policies"];
+pub const PATHS: [&str; 8] = [
+    "/",
+    "/healthz",
+    "/readyz",
+    "/api/v1/workloads",
+    "/api/v1/profile",
+    "/api/v1/incidents",
+    "/api/v1/violations",
+    "/api/v1/policies",
+];
 
 /// If a snapshot is this much older than the poll interval, the sampler is stuck.
 const STUCK: Duration = Duration::from_mins(1);
@@ -141,6 +149,7 @@ impl Site {
             .route("/readyz", get(readyz))
             .route("/api/v1/workloads", get(api::workloads::workloads))
             .route("/api/v1/profile", get(api::profile::profile))
+            .route("/api/v1/incidents", get(api::incidents::incidents))
             .route("/api/v1/violations", get(api::violations::violations))
             .with_state(self)
             .merge(baselines)

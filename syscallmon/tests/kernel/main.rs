@@ -19,6 +19,7 @@ mod fairness;
 mod harness;
 mod hierarchy;
 mod http2;
+mod incidents;
 mod io_uring;
 mod kernels;
 mod latency;

@@ -18,7 +18,7 @@ const SCRIPT: &str = "mount -t tmpfs none /usr/share && mkdir -p /usr/share/prom
 pub struct Alertmanager(Server);
 
 /// An alert, identified by its labels.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 pub struct Alert {
     /// Labels of the workload and of the call.
     pub labels: BTreeMap<String, String>,

@@ -187,8 +187,8 @@ impl ActiveAlerts {
 mod tests {
     use super::*;
     use crate::{
-        alert::tests::{record, violation},
-        detect::Violation,
+        alert::tests::{record, record_of, violation},
+        detect::{Incident, Violation},
         workload::Labels,
     };
 
@@ -315,5 +315,56 @@ mod tests {
         assert_eq!(test.sent, 1);
         assert_eq!(test.send(RequestOutcome::Refused), [true]);
         assert_eq!(test.active_alerts.due(), None);
+    }
+
+    /// An incident with this severity and state.
+    fn incident(severity: Severity, state: IncidentState) -> Record {
+        let incident = crate::alert::tests::incident([Violation { severity, ..violation("web", "mount") }]);
+        record_of(Incident { state, ..incident })
+    }
+
+    /// Severities of the alerts that are sent, and whether each is resolved.
+    fn sent(test: &mut Test, outcome: RequestOutcome) -> Vec<(Severity, bool)> {
+        let batch = test.active_alerts.batch(test.now);
+        let batch = batch.iter().map(|(alert, is_over)| (alert.record.severity(), *is_over)).collect();
+        test.sent += test.active_alerts.complete_batch(outcome, test.now);
+        batch
+    }
+
+    #[test]
+    fn an_incident_that_grows_is_sent_at_once_and_stays_one_alert() {
+        let mut test = Test::new();
+        test.active_alerts.upsert(incident(Severity::Critical, IncidentState::New), test.now);
+        assert_eq!(sent(&mut test, RequestOutcome::Delivered), [(Severity::Critical, false)]);
+        test.now += Duration::from_secs(1);
+        test.active_alerts.upsert(incident(Severity::Critical, IncidentState::Repeated), test.now);
+        assert_eq!(sent(&mut test, RequestOutcome::Delivered), []);
+        test.active_alerts.upsert(incident(Severity::Critical, IncidentState::Grown), test.now);
+        assert_eq!(sent(&mut test, RequestOutcome::Delivered), [(Severity::Critical, false)]);
+        test.active_alerts.upsert(incident(Severity::Critical, IncidentState::Resolved), test.now);
+        assert_eq!((sent(&mut test, RequestOutcome::Delivered), test.sent), (vec![], 1));
+    }
+
+    #[test]
+    fn a_higher_severity_is_another_alert_and_ends_the_earlier_one() {
+        use Severity::{Critical, Warning};
+        let mut test = Test::new();
+        test.active_alerts.upsert(incident(Warning, IncidentState::New), test.now);
+        assert_eq!(sent(&mut test, RequestOutcome::Delivered), [(Warning, false)]);
+        test.active_alerts.upsert(incident(Critical, IncidentState::Grown), test.now);
+        let mut both = sent(&mut test, RequestOutcome::Failed);
+        both.sort();
+        assert_eq!(both, [(Warning, true), (Critical, false)]);
+        let mut again = sent(&mut test, RequestOutcome::Delivered);
+        again.sort();
+        assert_eq!(again, both, "neither is lost");
+        test.now += MINUTE;
+        assert_eq!(sent(&mut test, RequestOutcome::Delivered), [(Critical, false)]);
+        assert_eq!(test.sent, 3, "two beginnings and an end");
+        // One that nobody knows of needs no end.
+        let mut test = Test::new();
+        test.active_alerts.upsert(incident(Warning, IncidentState::New), test.now);
+        test.active_alerts.upsert(incident(Critical, IncidentState::Grown), test.now);
+        assert_eq!(sent(&mut test, RequestOutcome::Delivered), [(Critical, false)]);
     }
 }

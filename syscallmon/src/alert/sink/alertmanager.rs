@@ -141,10 +141,9 @@ fn span(starts_at: SystemTime, now: SystemTime, is_over: bool) -> (SystemTime, S
 /// Returns the labels that identify the alert: the same in every request. An incident with a higher severity than
 /// before is another alert, so routes by severity work.
 fn labels<'a>(record: &'a Record, extra: &'a [ExtraLabel]) -> BTreeMap<&'a str, Cow<'a, str>> {
-    let workload = record.workload().labels();
-    let extra = extra.iter().map(|label| (label.name.as_str(), label.value.as_str()));
-    let mut labels: BTreeMap<&str, Cow<'_, str>> =
-        workload.chain(extra).map(|(name, value)| (name, value.into())).collect();
+    let mut labels: BTreeMap<&str, Cow<'_, str>> = BTreeMap::new();
+    labels.extend(record.workload().labels().map(|(name, value)| (name, Cow::from(value))));
+    labels.extend(extra.iter().map(|label| (label.name.as_str(), Cow::from(label.value.as_str()))));
     let name = match &record.content {
         Content::Incident(incident) => {
             labels.insert("incident", incident.id.to_string().into());

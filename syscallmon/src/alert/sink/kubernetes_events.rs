@@ -176,7 +176,11 @@ mod tests {
     use std::io::Write;
 
     use super::*;
-    use crate::alert::tests::{Answer, Received, Server, record, violation};
+    use crate::{
+        alert::tests::{Answer, Received, Server, incident, record, record_of, violation},
+        detect::Violation,
+        syscalls::Call,
+    };
 
     fn kubeconfig(server: &Server) -> tempfile::NamedTempFile {
         let mut file = tempfile::NamedTempFile::new().unwrap();
@@ -234,12 +238,18 @@ mod tests {
         if let Some(process) = &mut long.process {
             process.command_line = Some(vec!["\u{e9}".repeat(4000)]);
         }
+        let calls = ["mount", "unshare", "ptrace", "bpf", "setns", "reboot", "keyctl", "swapon", "swapoff", "umount2"];
+        let calls = calls.map(|syscall| Call { abi: "x86_64", syscall });
+        let long = incident(calls.map(|call| Violation { call, ..long.clone() }));
         let namespace = "n".repeat(63);
         let name_of_pod = "p".repeat(253);
         let pod = InvolvedPod { namespace: &namespace, name: &name_of_pod, uid: None, container: None };
         let name = name(&long, &pod);
         assert!(name.len() <= 253, "{name}");
-        let event = event(&name, &long, &pod, &record(long.clone()));
-        assert!(event["message"].as_str().unwrap().len() <= 1024);
+        let event = event(&name, &long, &pod, &record_of(long.clone()));
+        let message = event["message"].as_str().unwrap();
+        assert!(message.len() <= 1024, "{}", message.len());
+        assert!(message.starts_with("shop/web-1/web: sh (child of nginx) made 10 unexpected calls: mount, unshare, "));
+        assert!(message.contains("more calls, none of them worse"), "{message}");
     }
 }

@@ -1,25 +1,31 @@
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::alert::tests::violation;
+use crate::alert::tests::{notice, violation};
 
 const HOUR: Duration = Duration::from_hours(1);
 
 struct Test {
     throttle: AlertThrottle,
     now: Instant,
+    known: HashSet<StableId>,
 }
 
 impl Test {
     fn new(rate: &str) -> Self {
         let now = Instant::now();
-        Self { throttle: AlertThrottle::new("node-1".into(), rate.parse().unwrap(), HOUR, now), now }
+        let throttle = AlertThrottle::new("node-1".into(), rate.parse().unwrap(), (HOUR, HOUR / 4), now);
+        Self { throttle, now, known: HashSet::new() }
     }
 
+    /// Notices an incident that has only this violation. It is new once.
     fn note(&mut self, violation: Violation, is_new: bool) -> ThrottleDecision {
-        self.throttle.note(Notice { violation, is_new }, self.now)
+        let is_new = self.known.insert(violation.id()) && is_new;
+        let mut decisions = self.throttle.note(notice(violation, is_new), self.now);
+        assert_eq!(decisions.len(), 1);
+        decisions.remove(0)
     }
 
     /// Returns how many of these violations are sent, and how many summaries.
@@ -41,15 +47,82 @@ impl Test {
 fn repeats_are_recorded_once_an_interval() {
     let mut test = Test::new("1/10m");
     let first = test.note(violation("web", "mount"), true);
-    assert!(first.send && first.record.first);
+    assert!(first.send && first.record.state() == IncidentState::New);
     for _ in 0..719 {
         test.now += Duration::from_secs(5);
         assert!(!test.note(violation("web", "mount"), false).send);
     }
     test.now += Duration::from_secs(5);
     let repeated = test.note(Violation { count: 721, ..violation("web", "mount") }, false);
-    assert!(repeated.send && !repeated.record.first);
-    assert!(!test.note(violation("web", "mount"), true).send, "also when it is taken for new");
+    assert!(repeated.send && repeated.record.state() == IncidentState::Repeated);
+}
+
+/// A notice of one incident with these calls, of which the last ones are new.
+fn growth(calls: &[(&'static str, &'static str, Severity)], news: usize) -> IncidentNotice {
+    let of = |&(abi, syscall, severity): &(&'static str, &'static str, Severity)| Violation {
+        call: crate::syscalls::Call { abi, syscall },
+        severity,
+        ..violation("web", "")
+    };
+    let new = |call| NewCall { violation: Arc::new(of(call)), is_new: true };
+    let incident = crate::alert::tests::incident(calls.iter().map(of));
+    IncidentNotice { incident: Arc::new(incident), news: calls[calls.len() - news..].iter().map(new).collect() }
+}
+
+const MOUNT: (&str, &str, Severity) = ("x86_64", "mount", Severity::Critical);
+const BPF: (&str, &str, Severity) = ("x86_64", "bpf", Severity::Critical);
+const PTRACE: (&str, &str, Severity) = ("x86_64", "ptrace", Severity::Critical);
+const READ: (&str, &str, Severity) = ("x86_64", "read", Severity::Warning);
+
+fn states(decisions: &[ThrottleDecision]) -> Vec<(IncidentState, bool, bool)> {
+    let of = |decision: &ThrottleDecision| {
+        let is_incident = matches!(decision.record.content, Content::Incident(_));
+        (decision.record.state(), is_incident, decision.send)
+    };
+    decisions.iter().map(of).collect()
+}
+
+#[test]
+fn growth_is_sent_at_once_within_the_rate_and_a_summary_stands_for_more() {
+    use IncidentState::{Grown, New, Repeated, Resolved};
+    let mut test = Test::new("2/10m");
+    assert_eq!(states(&test.throttle.note(growth(&[MOUNT], 1), test.now)), [(New, true, true)]);
+    assert_eq!(states(&test.throttle.note(growth(&[MOUNT, BPF], 1), test.now)), [(Grown, true, true)]);
+    // The summary, and the incident for sinks that get every change.
+    let beyond = test.throttle.note(growth(&[MOUNT, BPF, PTRACE], 1), test.now);
+    assert_eq!(states(&beyond), [(New, false, true), (Grown, true, false)]);
+    assert!(beyond[0].record.message().ends_with("the worst: ptrace (x86_64), by sh (pid 4711)"));
+    assert_eq!(test.throttle.suppressed(), 1);
+    // A lesser call has room, and brings the others along.
+    let lesser = test.throttle.note(growth(&[MOUNT, BPF, PTRACE, READ], 1), test.now);
+    assert_eq!(states(&lesser), [(Grown, true, true)]);
+    let Content::Incident(incident) = &lesser[0].record.content else { unreachable!() };
+    assert_eq!(incident.calls.len(), 4);
+    let all = [MOUNT, BPF, PTRACE, READ];
+    assert_eq!(states(&test.throttle.note(growth(&all, 0), test.now)), [(Repeated, true, false)]);
+    let mut end = growth(&all, 0);
+    Arc::make_mut(&mut end.incident).state = Resolved;
+    assert_eq!(states(&test.throttle.note(end.clone(), test.now)), [(Resolved, true, true)]);
+    assert_eq!(states(&test.throttle.note(end, test.now)), [], "once");
+}
+
+#[test]
+fn growth_that_was_suppressed_is_sent_when_there_is_room_again() {
+    let mut test = Test::new("1/10m");
+    test.throttle.note(growth(&[MOUNT], 1), test.now);
+    let beyond = test.throttle.note(growth(&[MOUNT, BPF], 1), test.now);
+    assert_eq!(states(&beyond).last().unwrap(), &(IncidentState::Grown, true, false));
+    test.now += Duration::from_mins(10);
+    let later = test.throttle.note(growth(&[MOUNT, BPF], 0), test.now);
+    assert_eq!(states(&later), [(IncidentState::Grown, true, true)]);
+}
+
+#[test]
+fn an_incident_that_was_not_sent_has_no_end() {
+    let mut test = Test::new("1/10m");
+    let mut end = growth(&[MOUNT], 0);
+    Arc::make_mut(&mut end.incident).state = IncidentState::Resolved;
+    assert!(test.throttle.note(end, test.now).is_empty());
 }
 
 #[test]
@@ -65,7 +138,7 @@ fn a_flood_is_recorded_up_to_its_limit_with_one_summary() {
     assert_eq!(test.sent("web", 0..400, Severity::Warning), (20, 1));
     assert_eq!(test.throttle.suppressed(), 380);
     let again = test.note(violation("web", "mount"), true);
-    assert_eq!((again.send, again.record.first), (true, true), "a critical one is sent all the same");
+    assert_eq!((again.send, again.record.state()), (true, IncidentState::New), "a critical one is sent all the same");
     assert_eq!(test.sent("other", 0..5, Severity::Warning), (5, 0), "and other workloads' are");
 }
 
@@ -127,7 +200,7 @@ fn calls_of_foreign_abis_and_refused_ones_hide_no_call_that_ran() {
         test.note(Violation { call, denied: true, ..violation("web", "") }, true);
     }
     let real = test.note(violation("web", "mount"), true);
-    assert!(real.send && matches!(real.record.content, Content::Violation(_)), "{real:?}");
+    assert!(real.send && matches!(real.record.content, Content::Incident(_)), "{real:?}");
 }
 
 #[test]
@@ -151,7 +224,7 @@ fn a_summary_names_the_worst_and_is_repeated_when_that_is_worse() {
     assert_eq!(again, [""; 0]);
     test.now += Duration::from_mins(9);
     let later = test.note(violation("web", "bpf"), true);
-    assert!(later.send && matches!(later.record.content, Content::Violation(_)), "there is room again");
+    assert!(later.send && matches!(later.record.content, Content::Incident(_)), "there is room again");
 }
 
 #[test]
@@ -200,48 +273,38 @@ const NAMES: [&str; 12] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k"
 
 proptest! {
     #[test]
-    fn every_new_violation_is_recorded_or_counted_in_a_summary(
+    fn every_new_violation_is_sent_or_counted_in_a_summary(
         notices in proptest::collection::vec((0..3_usize, 0..12_usize, any::<bool>(), 0..400_u64), 0..200),
     ) {
         let mut test = Test::new("3/10m");
-        // Number since the quota last had room, and whether a violation was sent.
-        let mut summaries: HashMap<usize, u64> = HashMap::new();
-        let mut known: HashMap<(usize, usize), Instant> = HashMap::new();
-        let mut suppressed = 0;
-        for (workload, call, is_critical, seconds) in notices {
+        // The calls of each incident, and those that were sent.
+        let mut calls: [Vec<(&str, &str, Severity)>; 3] = [(); 3].map(|()| Vec::new());
+        let (mut sent, mut suppressed) = ([0; 3], 0);
+        for (index, call, is_critical, seconds) in notices {
             test.now += Duration::from_secs(seconds % 20 * (seconds / 20));
             let severity = if is_critical { Severity::Critical } else { Severity::Warning };
-            let (source, name) = (2 * workload + usize::from(is_critical), NAMES[call]);
-            let call = call + 12 * usize::from(is_critical);
-            let notice = Violation {
-                call: crate::syscalls::Call { abi: "x86_64", syscall: name },
-                policy: if is_critical { "strict" } else { "lax" }.into(),
-                severity,
-                ..violation(NAMES[workload], "")
-            };
-            let told_before = known.get(&(workload, call)).copied();
-            let verdict = test.note(notice, true);
-            match (&verdict.record.content, told_before) {
-                (Content::Violation(_), Some(sent)) if verdict.send && !verdict.record.first => {
-                    prop_assert!(test.now.duration_since(sent) >= HOUR, "sent again too early");
-                    known.insert((workload, call), test.now);
-                }
-                (Content::Violation(_), Some(sent)) if !verdict.send => {
-                    prop_assert!(test.now.duration_since(sent) < HOUR, "not sent again in time");
-                }
-                (Content::Violation(_), _) => {
-                    prop_assert!(verdict.send && verdict.record.first, "new, and sent");
-                    known.insert((workload, call), test.now);
-                }
-                (Content::Suppressed(summary), _) => {
-                    suppressed += 1;
-                    let count = summaries.entry(source).or_default();
-                    prop_assert!(summary.count == *count + 1 || summary.count == 1, "one more of {count}");
-                    prop_assert!(summary.count > 1 || verdict.send, "the first is sent");
-                    *count = summary.count;
-                }
+            let call = ("x86_64", NAMES[call], severity);
+            let is_new = calls[index].iter().all(|(_, name, _)| *name != call.1);
+            if is_new {
+                calls[index].push(call);
+            }
+            let mut notice = growth(&calls[index], usize::from(is_new));
+            let id = StableId::of("test", [NAMES[index]]);
+            Arc::make_mut(&mut notice.incident).id = id;
+            let decisions = test.throttle.note(notice, test.now);
+            let is_sent = decisions.iter().any(|of| of.send && matches!(of.record.content, Content::Incident(_)));
+            let summary = decisions.iter().find_map(|of| match &of.record.content {
+                Content::Suppressed(summary) => Some(summary.severity),
+                Content::Incident(_) => None,
+            });
+            if is_sent {
+                sent[index] = calls[index].len();
+            } else if is_new {
+                suppressed += 1;
+                prop_assert_eq!(summary, Some(severity), "a summary stands for it");
             }
             prop_assert_eq!(test.throttle.suppressed(), suppressed);
+            prop_assert!(is_sent || sent[index] > 0 || summary.is_some(), "nothing is silent");
         }
     }
 }

@@ -343,6 +343,8 @@ impl KeptIncident {
         if known.is_some() {
             if let Some(call) = incident.calls.iter_mut().find(|call| is_same(call, violation)) {
                 *call = Arc::clone(violation);
+                // A changed policy may have changed the severity.
+                incident.calls.sort_by_key(|call| order(call));
             }
         } else {
             let at = incident.calls.partition_point(|call| order(call) <= order(violation));

@@ -2,6 +2,7 @@
 
 pub(super) mod baselines;
 pub(super) mod builders;
+pub(super) mod incidents;
 pub(super) mod json;
 pub(super) mod local;
 pub(super) mod profile;

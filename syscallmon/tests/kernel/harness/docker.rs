@@ -52,6 +52,11 @@ impl Docker {
         id
     }
 
+    /// Runs a command in a running container until it ends.
+    pub(crate) fn exec(&self, id: &str, args: &[&str]) {
+        output_of(self.command(&["exec", id]).args(args));
+    }
+
     /// Renames a container.
     pub(crate) fn rename(&self, id: &str, name: &str) {
         output_of(&mut self.command(&["rename", id, name]));
