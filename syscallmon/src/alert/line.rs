@@ -98,7 +98,7 @@ mod tests {
 
     fn any_record() -> impl Strategy<Value = Record> {
         let names = (text(), text(), labels(), labels());
-        let calls = prop_oneof![Just(1_usize), Just(2), Just(70)];
+        let calls = prop_oneof![12 => Just(1_usize), 12 => Just(4), 1 => Just(70)];
         (names, prop::option::of(process()), any::<bool>(), calls).prop_map(
             |((node, policy, workload, metadata), process, is_summary, calls)| {
                 let (workload, policy) = (Workload::Resolved(workload), policy.into());
@@ -156,6 +156,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
         #[test]
         fn every_line_is_valid_short_and_marked_where_it_was_cut(record in any_record()) {
             let line = record.json();

@@ -351,8 +351,15 @@ async fn a_sink_that_never_answers_delays_no_other_and_holds_little() {
     let mut config = AlertConfig { webhook: Some(webhook(&silent.uri("/"))), ..nowhere() };
     config.alertmanager.urls = vec![server.uri("/am/").to_string().parse().unwrap()];
     let running = Running::start(&config);
-    for workload in 0..6000 {
-        running.notify(violation(&format!("web-{workload}"), "mount"), true);
+    let notice = notice(violation("web", "mount"), true);
+    for index in 0..6000 {
+        let name: Arc<str> = format!("web-{index}").into();
+        let id = crate::stable_id::StableId::of("test", [&*name]);
+        let workload = Workload::Resolved(Labels::new([(Label::Namespace, "shop".into()), (Label::Container, name)]));
+        let call = Arc::new(Violation { workload: workload.clone(), ..violation("web", "mount") });
+        let news = vec![NewCall { violation: call, is_new: true }];
+        let incident = Arc::new(Incident { id, workload, ..(*notice.incident).clone() });
+        running.alerts.notify(IncidentNotice { incident, news });
     }
     let of = |name: &str| running.alerts.status().sinks.into_iter().find(|sink| sink.sink == name).unwrap();
     wait_until("alerts", || of("alertmanager").sent >= 4096).await;

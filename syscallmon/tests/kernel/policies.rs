@@ -173,7 +173,7 @@ fn unexpected_calls_of_a_container_are_reported_without_any_configuration() {
     assert_eq!(guard.counted(&part), BTreeMap::from(expected.clone()));
     assert_eq!(guard.violations(&part), expected.map(|(call, count)| (call, (false, count))).into());
     let (_, page) = guard.daemon.get("/");
-    assert!(page.contains("Unexpected calls") && page.contains("mount (") && page.contains("critical"), "{page}");
+    assert!(page.contains("Unexpected calls") && page.contains("mount, unshare") && page.contains("critical"), "{page}");
 }
 
 #[test]

@@ -272,9 +272,11 @@ fn quotas_are_bounded_and_no_workload_takes_another_s() {
 const NAMES: [&str; 12] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn every_new_violation_is_sent_or_counted_in_a_summary(
-        notices in proptest::collection::vec((0..3_usize, 0..12_usize, any::<bool>(), 0..400_u64), 0..200),
+        notices in proptest::collection::vec((0..3_usize, 0..12_usize, any::<bool>(), 0..400_u64), 0..60),
     ) {
         let mut test = Test::new("3/10m");
         // The calls of each incident, and those that were sent.

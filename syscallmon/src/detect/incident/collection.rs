@@ -271,6 +271,9 @@ impl Incidents {
             }
             let is_all = over.len() == kept.incident.calls.len();
             if is_all {
+                if let Some(due) = kept.due.take() {
+                    self.due.remove(&(due, id));
+                }
                 self.ready.extend(kept.resolve());
             } else {
                 kept.remove_calls(&over);

@@ -129,10 +129,10 @@ fn other_trees_and_workloads_are_incidents_of_their_own() {
     let first = test.join(made("web", "mount", process(41, "mount", &[40])));
     assert_ne!(test.join(made("web", "bpf", process(51, "bpf", &[50]))), first, "another tree");
     assert_ne!(test.join(made("db", "bpf", process(42, "bpf", &[40]))), first, "another workload");
+    assert_eq!(test.join(made("web", "reboot", process(43, "reboot", &[40]))), first);
     let mut again = process(42, "setns", &[40]);
     again.tree.ancestors[0].started = Some(7);
     assert_ne!(test.join(made("web", "setns", again)), first, "the id of the root was used again");
-    assert_eq!(test.join(made("web", "reboot", process(43, "reboot", &[40]))), first);
 }
 
 #[test]
