@@ -137,11 +137,8 @@ impl Delivery {
     fn notify_of(&self, syscall: &'static str, count: u64, severity: Severity, root: u32) {
         let labels = [(Label::Namespace, "shop"), (Label::Pod, "web-1"), (Label::Container, "web \"1\" \u{e9}")];
         let labels = Labels::new(labels.map(|(label, value)| (label, value.into())));
-        let tree = ProcessTree {
-            started: Some(1),
-            ancestors: vec![ProcessKey { pid: root, started: Some(1) }],
-            root: None,
-        };
+        let tree =
+            ProcessTree { started: Some(1), ancestors: vec![ProcessKey { pid: root, started: Some(1) }], root: None };
         let (comm, parents) = ("sh".to_owned(), Vec::new());
         let process = Process { pid: root + 1, tid: 1, uid: 0, comm, exe: None, command_line: None, parents, tree };
         let violation = Violation {

@@ -30,5 +30,10 @@ pub fn written(violation: Violation, template: &Template) -> Written {
     let record = Record { node: "node".into(), content: Content::Incident(notice.incident) };
     let json = record.json();
     let value = serde_json::from_str(&json).expect("a line is JSON");
-    Written { message: record.message(), description: description(&record, 8 << 10), rendered: template.render(&value), json }
+    Written {
+        message: record.message(),
+        description: description(&record, 8 << 10),
+        rendered: template.render(&value),
+        json,
+    }
 }

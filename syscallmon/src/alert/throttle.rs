@@ -111,9 +111,9 @@ impl AlertThrottle {
             if send {
                 (known.sent, known.is_resolved) = (now, false);
             } else {
-                let worst = calls.into_iter().max_by_key(|NewCall { violation, .. }| {
-                    (violation.severity, violation.class().rank())
-                });
+                let worst = calls
+                    .into_iter()
+                    .max_by_key(|NewCall { violation, .. }| (violation.severity, violation.class().rank()));
                 known.unsent = worst.map(|call| NewCall { is_new: false, ..call });
             }
         }

@@ -362,7 +362,13 @@ mod tests {
         let mut questions = Questions::new();
         let push = |questions: &mut Questions, name: &str, ticket| {
             let deadline = Instant::now() + Duration::from_mins(1);
-            assert!(questions.push(Question { ticket, tenant: tenant(name), process: process(1), container: "".into(), deadline }));
+            assert!(questions.push(Question {
+                ticket,
+                tenant: tenant(name),
+                process: process(1),
+                container: "".into(),
+                deadline
+            }));
         };
         for ticket in 1..=40 {
             push(&mut questions, if ticket % 2 == 0 { "a" } else { "b" }, ticket);

@@ -205,8 +205,7 @@ mod tests {
         let procfs = node();
         make(procfs.path(), (70, 1), "sshd", "/user.slice/user-0.slice/session-3.scope", "70");
         make(procfs.path(), (71, 70), "bash", "/user.slice/user-0.slice/session-3.scope", "71");
-        let ancestors =
-            |container| pids(&looked_up(procfs.path(), (71, "bash"), (70, "sshd"), container));
+        let ancestors = |container| pids(&looked_up(procfs.path(), (71, "bash"), (70, "sshd"), container));
         assert_eq!(ancestors("session-*.scope"), [70]);
         assert_eq!(ancestors("session-*.service"), [0; 0]);
         assert_eq!(ancestors(""), [0; 0]);

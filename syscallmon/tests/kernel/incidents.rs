@@ -91,8 +91,7 @@ fn incidents(guard: &Guard, part: &str) -> Vec<Value> {
 }
 
 fn names(incident: &Value) -> Vec<&str> {
-    let mut names: Vec<&str> =
-        incident["calls"].as_array().unwrap().iter().map(|call| text(call, "syscall")).collect();
+    let mut names: Vec<&str> = incident["calls"].as_array().unwrap().iter().map(|call| text(call, "syscall")).collect();
     names.sort_unstable();
     names
 }

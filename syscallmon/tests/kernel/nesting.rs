@@ -39,7 +39,10 @@ impl Guard {
     /// Returns the violations of a call by workloads with this text in their labels.
     fn violations(&self, part: &str, syscall: &str) -> Vec<Value> {
         let reported = reported(&self.directory.path().join("violations"));
-        reported.into_iter().filter(|line| line["workload"].to_string().contains(part) && line["syscall"] == syscall).collect()
+        reported
+            .into_iter()
+            .filter(|line| line["workload"].to_string().contains(part) && line["syscall"] == syscall)
+            .collect()
     }
 
     /// Waits for a violation.

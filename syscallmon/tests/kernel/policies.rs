@@ -11,9 +11,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::harness::{
-    Daemon, Docker, KnownCalls, TestCgroup, binary, lines, number, reported, syscallmon, wait_for,
-};
+use crate::harness::{Daemon, Docker, KnownCalls, TestCgroup, binary, lines, number, reported, syscallmon, wait_for};
 
 /// A daemon that writes violations to a file, without metadata providers.
 pub(crate) struct Guard {
@@ -173,7 +171,10 @@ fn unexpected_calls_of_a_container_are_reported_without_any_configuration() {
     assert_eq!(guard.counted(&part), BTreeMap::from(expected.clone()));
     assert_eq!(guard.violations(&part), expected.map(|(call, count)| (call, (false, count))).into());
     let (_, page) = guard.daemon.get("/");
-    assert!(page.contains("Unexpected calls") && page.contains("mount, unshare") && page.contains("critical"), "{page}");
+    assert!(
+        page.contains("Unexpected calls") && page.contains("mount, unshare") && page.contains("critical"),
+        "{page}"
+    );
 }
 
 #[test]

@@ -47,12 +47,7 @@ impl KubernetesEvents {
     }
 
     /// Creates the Event, or raises the count of the existing one.
-    async fn send(
-        &mut self,
-        incident: &Incident,
-        pod: &InvolvedPod<'_>,
-        record: &Record,
-    ) -> Result<(), DeliveryError> {
+    async fn send(&mut self, incident: &Incident, pod: &InvolvedPod<'_>, record: &Record) -> Result<(), DeliveryError> {
         let client = self.client().await?;
         let name = name(incident, pod);
         let path = format!("/api/v1/namespaces/{}/events", pod.namespace);

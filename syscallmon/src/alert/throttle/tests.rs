@@ -31,10 +31,8 @@ impl Test {
     /// Returns how many of these violations are sent, and how many summaries.
     fn sent(&mut self, workload: &str, calls: impl IntoIterator<Item = u32>, severity: Severity) -> (usize, usize) {
         let verdicts = calls.into_iter().map(|call| {
-            let call = crate::syscalls::Call {
-                abi: "x86_64",
-                syscall: Box::leak(format!("call-{call}").into_boxed_str()),
-            };
+            let call =
+                crate::syscalls::Call { abi: "x86_64", syscall: Box::leak(format!("call-{call}").into_boxed_str()) };
             self.note(Violation { call, severity, ..violation(workload, "") }, true)
         });
         let sent: Vec<ThrottleDecision> = verdicts.filter(|verdict| verdict.send).collect();

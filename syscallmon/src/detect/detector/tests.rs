@@ -72,8 +72,7 @@ fn unexpected(detector: &Detector) -> Vec<(String, &'static str, u64)> {
 
 fn first(detector: &Detector, name: &str) -> FirstCall {
     let (comm, tree) = ("sh".to_owned(), ProcessTree::default());
-    let process =
-        Process { pid: 7, tid: 7, uid: 0, comm, exe: None, command_line: None, parents: Vec::new(), tree };
+    let process = Process { pid: 7, tid: 7, uid: 0, comm, exe: None, command_line: None, parents: Vec::new(), tree };
     let (call, time) = (detector.calls.id("x86_64", name).unwrap(), SystemTime::UNIX_EPOCH);
     FirstCall { cgroup_id: 1, call, number: 165, time, denied: false, process, is_partial: false }
 }

@@ -407,7 +407,8 @@ impl KeptIncident {
     }
 
     fn rename(&mut self, to: &Workload) {
-        let renamed = |violation: &Arc<Violation>| Arc::new(Violation { workload: to.clone(), ..(**violation).clone() });
+        let renamed =
+            |violation: &Arc<Violation>| Arc::new(Violation { workload: to.clone(), ..(**violation).clone() });
         let incident = Arc::make_mut(&mut self.incident);
         incident.workload = to.clone();
         for call in &mut incident.calls {

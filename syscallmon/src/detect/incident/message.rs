@@ -3,10 +3,7 @@
 use std::fmt::Write;
 
 use super::{Incident, IncidentState};
-use crate::{
-    detect::Violation,
-    process::printable,
-};
+use crate::{detect::Violation, process::printable};
 
 /// Maximum programs and calls that are named.
 const PROGRAMS: usize = 3;

@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, sync::Arc, time::SystemTime};
 
-use serde::{Serialize, Serializer, ser::SerializeSeq};
+use serde::{Serialize, Serializer};
 
 use super::message;
 use crate::{
@@ -177,22 +177,18 @@ fn calls<S: Serializer>(calls: &[Arc<Violation>], serializer: S) -> Result<S::Ok
         #[serde(skip_serializing_if = "Option::is_none")]
         process: Option<&'a Process>,
     }
-    let mut list = serializer.serialize_seq(Some(calls.len()))?;
-    for call in calls {
-        list.serialize_element(&Flat {
-            violation: call.id(),
-            call: call.call,
-            number: call.number,
-            denied: call.denied,
-            policy: &call.policy,
-            severity: call.severity,
-            reason: call.reason,
-            runtime_default_allows: call.runtime_default_allows,
-            count: call.count,
-            first_seen: call.time,
-            last_seen: call.last_seen,
-            process: call.process.as_ref(),
-        })?;
-    }
-    list.end()
+    serializer.collect_seq(calls.iter().map(|call| Flat {
+        violation: call.id(),
+        call: call.call,
+        number: call.number,
+        denied: call.denied,
+        policy: &call.policy,
+        severity: call.severity,
+        reason: call.reason,
+        runtime_default_allows: call.runtime_default_allows,
+        count: call.count,
+        first_seen: call.time,
+        last_seen: call.last_seen,
+        process: call.process.as_ref(),
+    }))
 }

@@ -111,7 +111,10 @@ fn an_intruder_s_burst_is_one_incident_and_one_notice_that_a_critical_call_haste
         "shop/web: mount, unshare, ptrace, ... (started by sh) made 5 unexpected calls: mount, unshare, ptrace, bpf, \
          chmod (critical)"
     );
-    assert_eq!((incident.count, incident.severity, incident.process.as_ref().unwrap().pid), (5, Severity::Critical, 40));
+    assert_eq!(
+        (incident.count, incident.severity, incident.process.as_ref().unwrap().pid),
+        (5, Severity::Critical, 40)
+    );
 }
 
 #[test]
@@ -284,7 +287,13 @@ const PODS: [&str; 3] = ["a", "b", "c"];
 #[derive(Clone, Debug)]
 enum Op {
     /// A call: of a pod, by its index; by a process, or none; so often.
-    Call { pod: usize, call: usize, process: Option<(u32, Vec<u32>)>, times: u64, is_critical: bool },
+    Call {
+        pod: usize,
+        call: usize,
+        process: Option<(u32, Vec<u32>)>,
+        times: u64,
+        is_critical: bool,
+    },
     /// So many seconds pass.
     Pass(u64),
     Take,

@@ -41,8 +41,7 @@ fn made(workload: &str, name: &str, count: u64, seconds: u64) -> Violation {
 
 fn by_event(workload: &str, name: &str, seconds: u64) -> Violation {
     let (comm, tree) = ("sh".to_owned(), ProcessTree::default());
-    let process =
-        Process { pid: 7, tid: 7, uid: 0, comm, exe: None, command_line: None, parents: Vec::new(), tree };
+    let process = Process { pid: 7, tid: 7, uid: 0, comm, exe: None, command_line: None, parents: Vec::new(), tree };
     Violation { process: Some(process), ..made(workload, name, 1, seconds) }
 }
 
