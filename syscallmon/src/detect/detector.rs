@@ -5,6 +5,7 @@
 //! unknown cgroup.
 
 mod anew;
+mod incidents;
 mod lookups;
 mod provisional;
 #[cfg(test)]
@@ -27,10 +28,7 @@ use self::{
     waiting::{Awaited, WaitingCall, WaitingCalls},
     watched::{Basis, WorkloadPolicy},
 };
-use super::{
-    Baselines, IncidentNotice, IncidentTimes, Incidents, Phase, Policies, RecordedViolation, Unexpected, Violation,
-    Violations,
-};
+use super::{Baselines, Incidents, Phase, Policies, Unexpected, Violation, Violations};
 use crate::{
     cgroup::Tree,
     fair_share::Priority,
@@ -110,12 +108,6 @@ impl Detector {
             sees_all: false,
             lookups: ProcessLookups::new(procfs, command_lines),
         }
-    }
-
-    /// Sets how long incidents take. Must be called before the first call is judged.
-    #[must_use]
-    pub fn with_incidents(self, times: IncidentTimes) -> Self {
-        Self { incidents: Incidents::new(times), ..self }
     }
 
     /// Whether the policy or baseline of a workload depends on the owner of its pod.
@@ -216,12 +208,6 @@ impl Detector {
     #[must_use]
     pub fn violations(&self) -> &Violations {
         &self.violations
-    }
-
-    /// Returns the incidents.
-    #[must_use]
-    pub fn incidents(&self) -> &Incidents {
-        &self.incidents
     }
 
     /// Sets whether all cgroups of the host are visible.
@@ -438,29 +424,6 @@ impl Detector {
         }
         self.violations.forget(|workload| model.has(workload), at, KEEP);
         self.incidents.tick(at, KEEP);
-    }
-
-    /// Adds a recorded violation to an incident.
-    fn join_incident(&mut self, recorded: Option<RecordedViolation>) {
-        let Some(RecordedViolation { violation, is_new }) = recorded else { return };
-        self.incidents.join(violation, is_new, Instant::now());
-        self.has_recorded = true;
-    }
-
-    /// Returns when the next notice is due.
-    #[must_use]
-    pub fn notice_due(&self) -> Option<Instant> {
-        self.incidents.due()
-    }
-
-    /// Takes the notices that are due at this time.
-    pub fn take_notices(&mut self, now: Instant) -> Vec<IncidentNotice> {
-        self.incidents.take_notices(now)
-    }
-
-    /// Returns whether violations were recorded since the last time.
-    pub fn take_recorded(&mut self) -> bool {
-        std::mem::take(&mut self.has_recorded)
     }
 
     /// Whether a workload had the same policy under its previous name, and the policy does not learn by name.

@@ -1,7 +1,7 @@
 //! Judges calls again when the metadata of their workload change, however old the calls are.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     time::{Instant, SystemTime},
 };
 
@@ -74,16 +74,6 @@ impl Detector {
         }
         self.judge_counts_anew(model, named, now);
         self.end_violations(&named.workload, earlier);
-    }
-
-    /// Removes earlier violations of a workload from incidents, unless they are still violations.
-    fn end_violations(&mut self, workload: &Workload, earlier: Vec<StableId>) {
-        let left: HashSet<StableId> =
-            self.violations.iter().filter(|left| left.workload == *workload).map(Violation::id).collect();
-        let ended: HashSet<StableId> = earlier.into_iter().filter(|id| !left.contains(id)).collect();
-        if !ended.is_empty() {
-            self.incidents.end_calls(workload, |call| ended.contains(&call.id()));
-        }
     }
 
     fn judge_counts_anew(&mut self, model: &Model, named: &ResolvedWorkload, now: SystemTime) {

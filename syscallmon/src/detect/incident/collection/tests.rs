@@ -7,8 +7,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    detect::Reason,
-    process::Ancestor,
+    detect::{IncidentState, MAX_CALLS, Reason, Severity},
+    process::{Ancestor, Process, ProcessTree},
     syscalls::{Call, CallId, CallTable},
     workload::Labels,
 };
