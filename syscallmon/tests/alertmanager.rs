@@ -250,6 +250,7 @@ fn an_incident_that_grows_is_one_alert_and_a_higher_severity_takes_the_place_of_
         delivery.notify_of(syscall, 1, Severity::Warning, 40);
         wait_for("the grown alert", || active("warning", number + 1));
     }
+    wait_for("a notification", || (receiver.notified() == ["firing warning chmod"]).then_some(()));
     for (number, syscall) in ["mount", "unshare", "ptrace"].into_iter().enumerate() {
         delivery.notify_of(syscall, 1, Severity::Critical, 40);
         let alert = wait_for("one critical alert", || active("critical", number + 1));
