@@ -38,12 +38,12 @@ impl Guard {
         Self { daemon, directory }
     }
 
-    /// Starts one with only the built-in policy, in the pid namespace of a Docker daemon that starts containers.
+    /// Starts one with only the built-in policy, in the namespaces of a Docker daemon that starts containers.
     pub(crate) fn beside(docker: &Docker, flags: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         fs::create_dir(directory.path().join("policies")).unwrap();
         let mut command = Command::new("nsenter");
-        command.arg(format!("--pid={}", docker.pid_namespace())).arg(binary());
+        command.args(docker.namespaces()).arg(binary());
         let daemon = daemon(command, directory.path(), &[&["--names.docker", &docker.socket()], flags].concat());
         Self { daemon, directory }
     }

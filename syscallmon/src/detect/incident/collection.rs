@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::kept::{KeptIncident, related, root_key};
+use self::kept::{KeptIncident, root_key, tree};
 use super::{Incident, IncidentNotice};
 use crate::{
     detect::Violation,
@@ -130,7 +130,7 @@ impl Incidents {
             (known.matches(key) && is_open(id)).then_some(*id)
         };
         let is_rootless = |id: &StableId| self.kept.get(id).is_some_and(|kept| kept.incident.process.is_none());
-        related(process).find_map(of_process).or_else(|| newest.filter(is_rootless))
+        tree(process).find_map(of_process).or_else(|| newest.filter(is_rootless))
     }
 
     /// Returns an id that no kept incident has. It depends on the root of the process tree, so it is the same after a

@@ -195,15 +195,11 @@ fn own_key(process: &Process) -> ProcessKey {
     ProcessKey { pid: process.pid, started: process.tree.started }
 }
 
-/// Returns the processes of its tree that are known by a violation: the root, the process, and those between.
-fn tree(process: &Process) -> impl Iterator<Item = ProcessKey> {
-    process.tree.ancestors.iter().rev().copied().chain([own_key(process)])
-}
-
-/// Returns the processes by which a violation finds its incident. The parent of a process that had ended too early is
-/// only known by its id.
-pub(super) fn related(process: &Process) -> impl Iterator<Item = ProcessKey> {
+/// Returns the processes of its tree that are known by a violation: the root, the process, and those between. Of a
+/// process that had ended before it was looked up, only the parent is known, by its id.
+pub(super) fn tree(process: &Process) -> impl Iterator<Item = ProcessKey> {
     let is_alone = process.tree.ancestors.is_empty() && process.tree.started.is_none();
     let parent = process.parents.first().filter(|_| is_alone);
-    tree(process).chain(parent.map(|parent| ProcessKey { pid: parent.pid, started: None }))
+    let parent = parent.map(|parent| ProcessKey { pid: parent.pid, started: None });
+    parent.into_iter().chain(process.tree.ancestors.iter().rev().copied()).chain([own_key(process)])
 }

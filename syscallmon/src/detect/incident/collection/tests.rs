@@ -153,6 +153,22 @@ fn a_process_whose_parents_have_ended_belongs_to_their_tree() {
 }
 
 #[test]
+fn of_processes_that_had_ended_too_early_those_with_one_parent_are_one_tree() {
+    let mut test = Test::new();
+    let gone = |pid, parent| {
+        let mut gone = process(pid, "mount", &[]);
+        gone.tree.started = None;
+        gone.parents = vec![Ancestor { pid: parent, comm: "sh".to_owned(), exe: None }];
+        gone
+    };
+    let id = test.join(made("web", "mount", gone(41, 40)));
+    assert_eq!(test.join(made("web", "bpf", gone(42, 40))), id);
+    assert_eq!(test.join(made("web", "setns", process(40, "sh", &[]))), id, "the parent itself");
+    assert_ne!(test.join(made("web", "ptrace", gone(51, 50))), id);
+    assert_ne!(test.join(made("db", "mount", gone(43, 40))), id);
+}
+
+#[test]
 fn calls_without_a_process_join_the_open_incident_and_one_without_a_process_gets_it_later() {
     let mut test = Test::new();
     let id = test.join(made("web", "mount", None));
