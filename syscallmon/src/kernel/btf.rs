@@ -1,16 +1,16 @@
 //! The kernel's BTF: its types, published in `/sys/kernel/btf/vmlinux` (Linux 5.2, `CONFIG_DEBUG_INFO_BTF`).
 
+mod types;
+
 use std::{
     cell::RefCell,
     collections::HashMap,
     fs::File,
-    io,
-    os::fd::AsRawFd,
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
-use btf_rs::{Backend, Btf, BtfType, EnumMember, Member, Struct, Type};
-use rustix::fs::MemfdFlags;
+use types::{Kind, Type, Types};
 
 /// Why BTF does not answer a question.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -39,12 +39,8 @@ pub enum BtfError {
     },
 }
 
-/// Copies a file into memory that can be mapped.
-fn copy_in_memory(path: &Path) -> io::Result<File> {
-    let mut copy = File::from(rustix::fs::memfd_create("btf", MemfdFlags::CLOEXEC)?);
-    io::copy(&mut File::open(path)?, &mut copy)?;
-    Ok(copy)
-}
+/// Maximum size of a kernel's BTF. Those of distributions have 4 to 10 MB.
+const MAX_BYTES: u64 = 64 << 20;
 
 /// Maximum depth of nested structs in a search; the kernel nests less.
 const MAX_NESTED_STRUCTS: u32 = 8;
@@ -62,9 +58,9 @@ pub(super) enum Argument {
 
 /// The kernel's BTF, with the structs found so far.
 pub(super) struct KernelBtf {
-    btf: Btf,
-    /// Results of searches for structs. Each search visits all types.
-    structs: RefCell<HashMap<String, Option<Struct>>>,
+    types: Types,
+    /// Ids of structs. Each search visits all types.
+    structs: RefCell<HashMap<String, Option<u32>>>,
 }
 
 impl KernelBtf {
@@ -74,94 +70,80 @@ impl KernelBtf {
     ///
     /// When it is not readable BTF.
     pub(super) fn read(path: &Path) -> Result<Self, BtfError> {
-        // Kernels from 6.16 on allow mapping the file; on others, a copy is mapped. Without a mapping, the reader
-        // parses all types at once: 150 ms and 40 MB, or seconds in an emulated machine.
-        let btf = Btf::from_file_with_backend(path, Backend::Mmap).or_else(|error| {
-            let Ok(copy) = copy_in_memory(path) else { return Err(error) };
-            Btf::from_file_with_backend(format!("/proc/self/fd/{}", copy.as_raw_fd()), Backend::Mmap)
-        });
-        btf.map(|btf| Self { btf, structs: RefCell::default() })
-            .map_err(|source| BtfError::Unreadable { path: path.to_owned(), reason: source.to_string() })
+        let unreadable = |reason: String| BtfError::Unreadable { path: path.to_owned(), reason };
+        let bytes = read_whole(path).map_err(|error| unreadable(error.to_string()))?;
+        let types = Types::parse(bytes).map_err(|error| unreadable(error.to_string()))?;
+        Ok(Self { types, structs: RefCell::default() })
     }
 
     /// Returns the offset of a field of a struct, in bytes. Searches unnamed structs and unions inside it, too.
     pub(super) fn offset_of(&self, structure: &str, field: &str) -> Option<u64> {
-        let mut structs = self.structs.borrow_mut();
-        let found = structs.entry(structure.to_owned()).or_insert_with(|| self.find_struct(structure));
-        self.offset_in(&found.as_ref()?.members, field, MAX_NESTED_STRUCTS)
-    }
-
-    fn find_struct(&self, name: &str) -> Option<Struct> {
-        let types = self.btf.resolve_types_by_name(name).ok()?;
-        types.into_iter().find_map(|kind| match kind {
-            Type::Struct(found) => Some(found),
-            _ => None,
-        })
-    }
-
-    fn offset_in(&self, members: &[Member], field: &str, depth: u32) -> Option<u64> {
-        members.iter().find_map(|member| {
-            let start = u64::from(member.bit_offset() / 8);
-            if self.is_named(member, field) {
-                return Some(start);
-            }
-            let is_unnamed = depth > 0 && self.is_named(member, "");
-            let nested = is_unnamed.then(|| self.btf.resolve_chained_type(member).ok()).flatten()?;
-            match nested {
-                Type::Struct(inner) | Type::Union(inner) => {
-                    Some(start + self.offset_in(&inner.members, field, depth - 1)?)
-                }
-                _ => None,
-            }
-        })
+        offset_in(self.structure(structure)?, field.as_bytes(), MAX_NESTED_STRUCTS).map(u64::from)
     }
 
     /// Size of a struct, in bytes.
     pub(super) fn size_of(&self, structure: &str) -> Option<u64> {
-        self.find_struct(structure).map(|found| found.size() as u64)
+        self.structure(structure).map(|found| found.size().into())
     }
 
     /// The value of an enumerator.
     pub(super) fn enum_value(&self, name: &str, enumerator: &str) -> Option<u32> {
-        let types = self.btf.resolve_types_by_name(name).ok()?;
-        let members = types.iter().filter_map(|kind| match kind {
-            Type::Enum(definition) => Some(&definition.members),
-            _ => None,
-        });
-        members.flatten().find(|&member| self.is_named(member, enumerator)).map(EnumMember::val)
+        let mut members = self.types.all_named(Kind::Enum, name).flat_map(Type::enumerators);
+        members.find(|&(name, _)| name == enumerator.as_bytes()).map(|(_, value)| value)
     }
 
     /// Returns the id of the type for a tracepoint that programs can attach to (`include/trace/bpf_probe.h`).
     pub(super) fn tracepoint(&self, name: &str) -> Option<u32> {
-        self.btf.resolve_ids_by_name(&format!("btf_trace_{name}")).ok()?.first().copied()
+        self.handler(name).map(|handler| handler.id)
     }
 
     /// Returns the arguments that a tracepoint passes to programs.
     pub(super) fn arguments(&self, tracepoint: &str) -> Option<Vec<Argument>> {
-        let Type::Typedef(handler) = self.btf.resolve_type_by_id(self.tracepoint(tracepoint)?).ok()? else {
-            return None;
-        };
-        let proto = self.btf.chained_type_iter(&handler).find_map(|kind| match kind {
-            Type::FuncProto(proto) => Some(proto),
-            _ => None,
-        })?;
+        let prototype = self.handler(tracepoint)?.chain().into_iter().find(|found| found.kind == Kind::FuncProto)?;
         // The first one is for the handler itself.
-        Some(proto.parameters.iter().skip(1).map(|parameter| self.argument(parameter)).collect())
+        Some(prototype.parameters().skip(1).map(|parameter| argument(&parameter)).collect())
     }
 
-    fn argument(&self, parameter: &dyn BtfType) -> Argument {
-        let types: Vec<Type> = self.btf.chained_type_iter(parameter).collect();
-        match types.as_slice() {
-            [Type::Ptr(_), .., Type::Struct(pointed)] => {
-                Argument::Pointer(self.btf.resolve_name(pointed).unwrap_or_default())
-            }
-            [.., Type::Int(int)] if int.size() == 1 && !int.is_bool() => Argument::Byte,
-            _ => Argument::Other,
+    fn structure(&self, name: &str) -> Option<Type<'_>> {
+        let mut structs = self.structs.borrow_mut();
+        let search = || self.types.all_named(Kind::Struct, name).next().map(|found| found.id);
+        self.types.get((*structs.entry(name.to_owned()).or_insert_with(search))?)
+    }
+
+    fn handler(&self, tracepoint: &str) -> Option<Type<'_>> {
+        self.types.all_named(Kind::Typedef, &format!("btf_trace_{tracepoint}")).next()
+    }
+}
+
+/// Reads a file of at most [`MAX_BYTES`]. Not by its size, since files in sysfs may have none.
+fn read_whole(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let file = File::open(path)?;
+    if let Ok(size) = file.metadata().map(|metadata| metadata.len()) {
+        bytes.reserve_exact(usize::try_from(size.min(MAX_BYTES)).unwrap_or_default() + 1);
+    }
+    let length = file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    if length as u64 > MAX_BYTES { Err(io::Error::other("exceeds 64 MiB")) } else { Ok(bytes) }
+}
+
+fn offset_in(structure: Type<'_>, field: &[u8], depth: u32) -> Option<u32> {
+    structure.members().find_map(|member| {
+        if member.name == field {
+            return Some(member.offset);
         }
-    }
+        let is_unnamed = depth > 0 && member.name.is_empty();
+        let nested = is_unnamed.then(|| member.aggregate()).flatten()?;
+        member.offset.checked_add(offset_in(nested, field, depth - 1)?)
+    })
+}
 
-    fn is_named(&self, member: &dyn BtfType, name: &str) -> bool {
-        self.btf.resolve_name(member).is_ok_and(|own| own == name)
+fn argument(types: &[Type<'_>]) -> Argument {
+    match types {
+        [first, .., last] if first.kind == Kind::Ptr && last.kind == Kind::Struct => {
+            Argument::Pointer(String::from_utf8_lossy(last.name()).into_owned())
+        }
+        [.., last] if last.kind == Kind::Int && last.size() == 1 && !last.is_bool() => Argument::Byte,
+        _ => Argument::Other,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Profiles from a running daemon, by the command line.
 
-use std::{fs, process::Output};
+use std::{env::consts::ARCH, fs, process::Output};
 
 use syscallmon::seccomp::{Decision, Profile};
 
@@ -15,10 +15,9 @@ fn stderr(output: &Output) -> String {
 }
 
 fn decision(text: &str, syscall: &str) -> Decision {
-    Profile::parse(text).unwrap().decide("x86_64", "x86_64", syscall, &[0; 6])
+    Profile::parse(text).unwrap().decide(ARCH, ARCH, syscall, &[0; 6])
 }
 
-#[cfg(target_arch = "x86_64")]
 #[test]
 fn a_profile_of_what_a_daemon_counts_allows_it_and_is_checked_against_it() {
     let (daemon, cgroup) = (Daemon::start(&[]), TestCgroup::new("profile"));
@@ -43,7 +42,7 @@ fn a_profile_of_what_a_daemon_counts_allows_it_and_is_checked_against_it() {
     let checked = profile(&[&["check", &file("b.json"), "--suggest", &healed], &source[..]].concat());
     let report = String::from_utf8_lossy(&checked.stdout).into_owned();
     assert_eq!(checked.status.code(), Some(1), "{report}");
-    assert!(report.contains("x86_64/getitimer  5 times in 1 replica; refused with EPERM"), "{report}");
+    assert!(report.contains(&format!("{ARCH}/getitimer  5 times in 1 replica; refused with EPERM")), "{report}");
     assert_eq!(decision(&fs::read_to_string(&healed).unwrap(), "getitimer"), Decision::Allow);
     drop(daemon);
     let checked = profile(&[&["check", &file("a.json")], &source[..]].concat());

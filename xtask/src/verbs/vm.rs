@@ -1,5 +1,6 @@
 //! `cargo xtask vm`: runs the daemon's tests on old and new kernels, of both architectures, in emulated machines.
 
+mod btf;
 mod chosen;
 mod fetch;
 mod initramfs;
@@ -100,6 +101,9 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
         return Ok(());
     }
     let results = test(root, &kernels, args.jobs, args.refresh, VmTest::of(args))?;
+    if !args.ci {
+        btf::check(root, download(&kernels, false)?.into_values())?;
+    }
     if args.write {
         marked::write(root, DOCUMENT, MARK, &table::render(&results))?;
     }

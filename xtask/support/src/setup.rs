@@ -121,6 +121,9 @@ const TOOLS: &[Tool] = {
             &[Dist, Vm],
             "the C library to link them with",
         ),
+        Tool::new("xz-utils", Program("xz"), &[Vm], "decompresses kernels"),
+        Tool::new("zstd", Program("zstd"), &[Vm], "decompresses kernels"),
+        Tool::new("lz4", Program("lz4"), &[Vm], "decompresses kernels"),
         Tool::new("qemu-system-x86", Program("qemu-system-x86_64"), &[Vm], "emulates x86_64 machines"),
         Tool::new("qemu-system-arm", Program("qemu-system-aarch64"), &[Vm], "emulates arm64 machines"),
         Tool::new("debootstrap", Program("debootstrap"), &[Vm], "makes the file system of a VM with systemd"),
@@ -235,7 +238,7 @@ const TOOLS: &[Tool] = {
             "one of the tools that the daemon is compared with; counts calls of container runtimes",
         ),
         Tool::new("libbpf-tools", Program("syscount"), &[Bench], "another one; unpacked only").unpacked(&["syscount"]),
-        Tool::new("bpftool", Program("bpftool"), &[Bench], "shows what the kernel made of the programs"),
+        Tool::new("bpftool", Program("bpftool"), &[Test, Vm, Bench], "shows the kernel's types and programs"),
     ]
 };
 
